@@ -1,0 +1,1 @@
+"""Layers the families share: one idea a file."""

@@ -1,0 +1,113 @@
+"""Files that are complete or absent: written beside their place, then renamed into it."""
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+from Utils.commands import UserError
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Yield a temporary path beside ``path``; rename it into place when the block ends without an error."""
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part{path.suffix}")  # the suffix: writers look at it
+    try:
+        yield beside
+        _flush(beside)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing_folder(path, overwrite=False):
+    """Yield a temporary folder beside ``path``; rename it into place when the block ends without an error.
+
+    Raises UserError before any work where ``path`` exists and ``overwrite`` is false.
+    """
+    path = pathlib.Path(path)
+    require_absent(path, overwrite)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir()
+    try:
+        yield beside
+        if path.exists():
+            shutil.rmtree(path)
+        beside.rename(path)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _flush(path):
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+
+
+def require_absent(path, overwrite=False):
+    """Raise UserError where ``path`` is a file or a folder with something in it, unless ``overwrite``."""
+    path = pathlib.Path(path)
+    if overwrite or not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    raise UserError(f"{path} exists already and is kept; give another place or --overwrite")
+
+
+def require_file(path, what):
+    """Return ``path`` as a Path, or raise UserError that says ``what`` was looked for."""
+    path = pathlib.Path(path)
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "nothing"
+        raise UserError(f"{what} expected at {path}; found {found}")
+    return path
+
+
+def read_json(path):
+    """Read one JSON file; a UserError names the file and the place where it is no JSON."""
+    try:
+        return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is no JSON: {error}") from error
+
+
+def write_json(path, value):
+    """Write ``value`` as JSON, complete or not at all; the same value gives the same bytes."""
+    with replacing(path) as beside:
+        beside.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def sha256_of(path):
+    """Return the SHA-256 of a file as 64 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def provenance():
+    """Say how something is being made: ``{"git": commit or None, "command": words}``, without a clock."""
+    words = [pathlib.Path(sys.argv[0]).name, *sys.argv[1:]] if sys.argv else []
+    return {"git": git_commit(), "command": words}
+
+
+def git_commit():
+    """Return the commit of the repository, with ``+`` where files differ from it; None outside a checkout."""
+    commit = _git("rev-parse", "HEAD")
+    if commit is None:
+        return None
+    return commit + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
+
+
+def _git(*words):
+    try:
+        done = subprocess.run(["git", "-C", ROOT, *words], capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,1 @@
+"""Commands: one a file, each with `main(argv) -> exit code`."""
