@@ -18,7 +18,7 @@ class UserError(Exception):
     """
 
 
-class WorkFailed(Exception):
+class WorkError(Exception):
     """Work that could not be done although the command was used rightly; exit code 1."""
 
 
@@ -36,7 +36,7 @@ def command(main):
             return _exit_code(stop)
         except UserError as error:
             return _say(error, 2)
-        except WorkFailed as error:
+        except WorkError as error:
             return _say(error, 1)
         except BrokenPipeError:
             sys.stdout = None  # nothing is left to flush to
@@ -84,7 +84,7 @@ def suggest(name, allowed):
 
 
 def progress(iterable, *, total=None, label="", unit="it", every=10.0):
-    """Iterate with a progress bar on a terminal, and elsewhere with a line every ``every`` seconds, on stderr."""
+    """Iterate with a progress bar on a terminal, elsewhere with a line every ``every`` seconds, on stderr."""
     if total is None and hasattr(iterable, "__len__"):
         total = len(iterable)
     if sys.stderr.isatty():

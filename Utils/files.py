@@ -50,7 +50,7 @@ def replacing_folder(path, overwrite=False):
 
 
 def _flush(path):
-    with open(path, "rb") as file:
+    with pathlib.Path(path).open("rb") as file:
         os.fsync(file.fileno())
 
 
@@ -87,7 +87,7 @@ def write_json(path, value):
 
 def sha256_of(path):
     """Return the SHA-256 of a file as 64 hexadecimal digits."""
-    with open(path, "rb") as file:
+    with pathlib.Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -107,7 +107,9 @@ def git_commit():
 
 def _git(*words):
     try:
-        done = subprocess.run(["git", "-C", ROOT, *words], capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run(
+            ["git", "-C", ROOT, *words], capture_output=True, text=True, timeout=20, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None

@@ -1,1 +1,1 @@
-"""Recipes: one short file each, holding a `RECIPE` and, in its docstring, command, cost and expected score."""
+"""Recipes: one short file each; its docstring gives command, cost and expected score, its `RECIPE` the fields."""
