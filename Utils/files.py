@@ -37,8 +37,8 @@ def replacing_folder(path, overwrite=False):
     path = pathlib.Path(path)
     require_absent(path, overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir()
     try:
         yield beside
@@ -47,6 +47,24 @@ def replacing_folder(path, overwrite=False):
         beside.rename(path)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _sweep(path):
+    """Remove what killed processes left beside ``path``; the folder of a living process stays."""
+    for left in path.parent.glob(f".{path.name}.*.part"):
+        pid = left.name.split(".")[-2]
+        if pid.isdigit() and (int(pid) == os.getpid() or not _alive(int(pid))):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _flush(path):

@@ -1,0 +1,60 @@
+"""Exit codes, error paragraphs, progress lines and strict JSON."""
+
+import json
+
+import numpy as np
+import pytest
+
+from Utils import commands
+from Utils.commands import UserError, WorkError
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(UserError("wrong"), 2), (WorkError("failed"), 1), (KeyboardInterrupt(), 130)]
+)
+def test_expected_failures_become_exit_codes(error, code, capsys):
+    @commands.command
+    def main(argv=None):
+        raise error
+
+    assert main([]) == code
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_an_unexpected_failure_keeps_its_traceback():
+    @commands.command
+    def main(argv=None):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        main([])
+
+
+def test_none_counts_as_done():
+    assert commands.command(lambda argv=None: None)([]) == 0
+
+
+def test_a_mistyped_flag_is_answered_with_the_near_one(capsys):
+    parser = commands.Parser(prog="tool")
+    parser.add_argument("--image-size", type=int)
+    main = commands.command(lambda argv=None: parser.parse_args(argv) and 0)
+    assert main(["--image-sze", "3"]) == 2
+    shown = capsys.readouterr()
+    assert "did you mean --image-size" in shown.err
+    assert shown.err.count("error:") == 1
+    assert main(["--image-siz", "3"]) == 2, "abbreviations are not flags"
+
+
+def test_progress_yields_everything_and_speaks_on_stderr_only(capsys):
+    assert list(commands.progress(range(5), label="count", unit="posts", every=0.0)) == list(range(5))
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "count: 5/5 posts" in shown.err
+
+
+def test_json_is_strict(capsys):
+    commands.print_json(
+        {"f1": np.float32("nan"), "n": np.int64(3), "ts": np.array([0.5, np.inf]), 4: (True,)}
+    )
+    shown = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert shown == {"f1": None, "n": 3, "ts": [0.5, None], "4": [True]}
