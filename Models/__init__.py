@@ -1,1 +1,98 @@
-"""The model zoo."""
+"""The model zoo: ``Models.build("ConvNext/T", image_size=320, num_labels=2380)``.
+
+A family is a file of this folder whose name starts with a capital letter; nothing else lists it. Families
+are imported when they are asked for, the custom layers at once, so that ``keras.saving.load_model`` opens
+any model of the zoo after ``import Models``.
+"""
+
+import importlib
+import pathlib
+
+import keras
+
+import Models.layers  # noqa: F401  registers every custom layer
+from Models.specs import override
+from Utils.commands import UserError, suggest
+
+
+def available():
+    """Return the names of all families, sorted."""
+    here = pathlib.Path(__file__).parent
+    return sorted(file.stem for file in here.glob("*.py") if file.stem[0].isupper())
+
+
+def family(name):
+    """Return the module of ``"Family"`` or ``"Family/Variant"``; UserError where there is none."""
+    wanted = str(name).split("/")[0]
+    if wanted not in available():
+        hint = suggest(wanted, available())
+        raise UserError(f"there is no model family {wanted!r}; there are {', '.join(available())}{hint}")
+    return importlib.import_module(f"Models.{wanted}")
+
+
+def variants(name):
+    """Return ``{variant: Spec}`` of a family."""
+    return dict(family(name).VARIANTS)
+
+
+def spec(name, **overrides):
+    """Return the Spec of ``"Family/Variant"`` with fields replaced; UserError for what does not exist."""
+    wanted, _, variant = str(name).partition("/")
+    rows = variants(wanted)
+    if variant not in rows:
+        got = f"{variant!r}{suggest(variant, rows)}" if variant else "none"
+        raise UserError(f"{wanted} has the variants {', '.join(rows)}; got {got}")
+    return override(rows[variant], overrides, name)
+
+
+def build(name, *, image_size, num_labels, classifier_activation="sigmoid", **overrides):
+    """Build ``"Family/Variant"`` as a functional model with fresh weights.
+
+    Input ``image``, (B, image_size, image_size, 3), 0..255, BGR unless trained otherwise; the scaling is
+    inside. Output (B, num_labels) in float32: probabilities, or logits with ``classifier_activation=None``.
+    ``overrides`` replace fields of the family's Spec: ``attention="eca"``, ``stochastic_depth=0.2``.
+    Raises UserError that lists what exists for an unknown family, variant, field or value.
+    """
+    chosen = spec(name, **overrides)
+    for argument, value in (("image_size", image_size), ("num_labels", num_labels)):
+        if not isinstance(value, int) or value < 1:
+            raise UserError(f"{argument} must be a whole number above 0; got {value!r}")
+    try:
+        return family(name).build(
+            chosen,
+            image_size=image_size,
+            num_labels=num_labels,
+            classifier_activation=classifier_activation,
+            name=name.replace("/", "-"),
+        )
+    except ValueError as error:
+        raise UserError(f"cannot build {name} at {image_size} px for {num_labels} labels: {error}") from error
+
+
+def without_activation(model):
+    """Return the model that gives logits, sharing layers and weights; ``model`` itself where it does."""
+    if not _has_probabilities(model):
+        return model
+    return keras.Model(model.input, model.layers[-1].input, name=model.name)
+
+
+def with_probabilities(model):
+    """Return the model that gives probabilities, sharing layers and weights; ``model`` itself if it does."""
+    if _has_probabilities(model):
+        return model
+    sigmoid = keras.layers.Activation("sigmoid", dtype="float32", name="probabilities")
+    return keras.Model(model.input, sigmoid(model.outputs[0]), name=model.name)
+
+
+def _has_probabilities(model):
+    return model.layers[-1].name == "probabilities"
+
+
+def load(path, which="best"):
+    """Load a run folder or a ``.keras`` file as a ``Tagger``: model, tags and preprocessing in one.
+
+    ``which``: ``"best"`` or ``"last"`` model of a run. Raises UserError that says what was looked for.
+    """
+    from Models.loading import load_tagger
+
+    return load_tagger(path, which)

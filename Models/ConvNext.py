@@ -1,0 +1,107 @@
+"""ConvNeXt: a convolutional network in the shape of a transformer, version 1 and version 2.
+
+Papers: "A ConvNet for the 2020s" (arXiv:2201.03545), "ConvNeXt V2" (arXiv:2301.00808).
+Official code: https://github.com/facebookresearch/ConvNeXt and ConvNeXt-V2.
+Deviations: channel attention (SE, ECA) and the kind of normalization are options; the rates of stochastic
+depth grow as ``rate * i / blocks``, so that the last block stays under the maximum, as in the original zoo.
+"""
+
+import dataclasses
+
+import keras
+
+from Models.layers.activations import Activation, ActivationName
+from Models.layers.attention import ChannelAttentionName, channel_attention
+from Models.layers.convolution import depthwise_conv2d, patch_conv2d
+from Models.layers.head import classifier, image_input
+from Models.layers.normalization import GlobalResponseNorm, NormName, normalization
+from Models.layers.randomness import Dropout, Rate
+from Models.layers.residual import LayerScale, StochasticDepth, linear_rates
+from Models.layers.scaling import ScalingName
+
+PAPER = "arXiv:2201.03545, arXiv:2301.00808"
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """One variant: blocks and channels of each stage, and the options a user may override."""
+
+    depths: tuple[int, ...]
+    widths: tuple[int, ...]
+    source: str
+    version: int = 1  # 2: global response normalization in place of LayerScale
+    activation: ActivationName = "gelu"
+    attention: ChannelAttentionName | None = None
+    norm: NormName = "layernorm"
+    epsilon: float = 1e-6  # the original zoo: 1e-3
+    stochastic_depth: Rate = 0.0
+    dropout: Rate = 0.0
+    layer_scale: float = 1e-6
+    input_scaling: ScalingName | None = "inception"
+
+
+def _widths(first):
+    return (first, 2 * first, 4 * first, 8 * first)
+
+
+_V1 = {
+    "T": Spec((3, 3, 9, 3), _widths(96), "arXiv:2201.03545, section 3", stochastic_depth=0.1),
+    "S": Spec((3, 3, 27, 3), _widths(96), "arXiv:2201.03545, section 3", stochastic_depth=0.4),
+    "B": Spec((3, 3, 27, 3), _widths(128), "arXiv:2201.03545, section 3", stochastic_depth=0.5),
+    "L": Spec((3, 3, 27, 3), _widths(192), "arXiv:2201.03545, section 3", stochastic_depth=0.5),
+    "A": Spec((2, 2, 6, 2), _widths(40), "arXiv:2301.00808, table 9 (atto)"),
+    "F": Spec((2, 2, 6, 2), _widths(48), "arXiv:2301.00808, table 9 (femto)"),
+    "P": Spec((2, 2, 6, 2), _widths(64), "arXiv:2301.00808, table 9 (pico)"),
+    "N": Spec((2, 2, 8, 2), _widths(80), "arXiv:2301.00808, table 9 (nano)"),
+    "test": Spec((1, 2, 1, 1), (8, 8, 16, 16), "for tests", layer_scale=0.1, stochastic_depth=0.1),
+}
+VARIANTS = _V1 | {f"V2-{name}": dataclasses.replace(spec, version=2) for name, spec in _V1.items()}
+
+# Weight decay is for kernels; searched in variable.path.
+NO_DECAY = (r"/(bias|gamma|beta|scale)$",)
+# What adaptive gradient clipping leaves alone (arXiv:2102.06171): the classifier.
+NO_CLIP = (r"^head_logits/",)
+
+
+def _block(x, spec, rate, name):
+    """Depthwise 7x7, norm, a wide pointwise pair, and the way around them; (B, H, W, C) both ways."""
+    channels = x.shape[-1]
+    attention = channel_attention(spec.attention, name)
+    y = depthwise_conv2d(x, 7, name=f"{name}_conv1")
+    y = normalization(spec.norm, spec.epsilon, f"{name}_norm")(y)
+    y = keras.layers.Dense(4 * channels, name=f"{name}_conv2")(y)  # (B, H, W, 4C)
+    y = Activation(spec.activation, name=f"{name}_act")(y)
+    if spec.version == 2:
+        y = GlobalResponseNorm(name=f"{name}_grn")(y)
+    y = keras.layers.Dense(channels, name=f"{name}_conv3")(y)  # (B, H, W, C)
+    if attention is not None:
+        y = attention(y)
+    if rate > 0:
+        y = StochasticDepth(rate, name=f"{name}_drop")(y)
+    if spec.version == 1:
+        y = LayerScale(spec.layer_scale, name=f"{name}_scale")(y)
+    return keras.layers.Add(name=f"{name}_add")([x, y])
+
+
+def build(spec, image_size, num_labels, classifier_activation=None, name=None):
+    """Return the model for one ``Spec``: ``image`` (B, S, S, 3), 0..255, to (B, num_labels)."""
+    # stem
+    image, x = image_input(image_size, spec.input_scaling)
+    x = patch_conv2d(x, spec.widths[0], 4, name="stem_conv")  # (B, S/4, S/4, C)
+    x = normalization(spec.norm, spec.epsilon, "stem_norm")(x)
+    # stages
+    rates = iter(linear_rates(spec.stochastic_depth, sum(spec.depths)))
+    for stage, (depth, width) in enumerate(zip(spec.depths, spec.widths, strict=True)):
+        if stage > 0:
+            x = normalization(spec.norm, spec.epsilon, f"stage{stage}_down_norm")(x)
+            x = patch_conv2d(x, width, 2, name=f"stage{stage}_down_conv")  # (B, H/2, W/2, C)
+        for block in range(depth):
+            x = _block(x, spec, next(rates), f"stage{stage}_block{block}")
+    # head
+    x = keras.layers.GlobalAveragePooling2D(name="head_pool")(x)  # (B, C)
+    x = normalization(spec.norm, spec.epsilon, "head_norm")(x)
+    if spec.dropout > 0:
+        x = Dropout(spec.dropout, name="head_dropout")(x)
+    initializer = keras.initializers.TruncatedNormal(stddev=0.02)
+    outputs = classifier(x, num_labels, classifier_activation, initializer)
+    return keras.Model(image, outputs, name=name)

@@ -1,0 +1,91 @@
+"""Activations by name, optionally scaled so that they keep the variance of a standard normal input."""
+
+import math
+from typing import Literal
+
+import keras
+from keras import ops
+
+ActivationName = Literal["relu", "relu6", "silu", "hswish", "sigmoid", "gelu", "gelu_tanh"]
+
+
+def hswish(x):
+    """Hard swish, ``x * relu6(x + 3) / 6`` (arXiv:1905.02244)."""
+    return x * ops.relu6(x + 3.0) * (1.0 / 6.0)
+
+
+def gelu(x):
+    """Exact GELU, ``x * (1 + erf(x / sqrt 2)) / 2`` (arXiv:1606.08415).
+
+    Written out because the ONNX converter knows erf but not the erfc of the stock function.
+    """
+    return 0.5 * x * (1.0 + ops.erf(x * math.sqrt(0.5)))
+
+
+def gelu_tanh(x):
+    """GELU with the tanh approximation of its authors."""
+    return ops.gelu(x, approximate=True)
+
+
+FUNCTIONS = {
+    "relu": ops.relu,
+    "relu6": ops.relu6,
+    "silu": ops.silu,
+    "hswish": hswish,
+    "sigmoid": ops.sigmoid,
+    "gelu": gelu,
+    "gelu_tanh": gelu_tanh,
+}
+
+# 1 / (standard deviation of f(x), x standard normal), arXiv:2101.08692. The first five as the original
+# zoo had them, that of GELU as timm has it.
+GAMMAS = {
+    "relu": 1.7139588594436646,
+    "relu6": 1.7131484746932983,
+    "silu": 1.7881293296813965,
+    "hswish": 1.8138962328745718,
+    "sigmoid": 4.803835391998291,
+    "gelu": 1.7015043497085571,
+    "gelu_tanh": 1.7015043497085571,
+}
+
+
+@keras.saving.register_keras_serializable(package="Models")
+class Activation(keras.layers.Layer):
+    """``scale * f(x)`` with f one of ``FUNCTIONS``; any shape in, the same shape out.
+
+    Arguments: ``activation``, the name of f; ``preserve_variance``, multiply by the gamma of f;
+    ``scale``, a further constant factor. Raises ValueError where the name is unknown.
+    """
+
+    def __init__(self, activation, preserve_variance=False, scale=1.0, **kwargs):
+        super().__init__(**kwargs)
+        if activation not in FUNCTIONS:
+            raise ValueError(f"activation must be one of {', '.join(FUNCTIONS)}; got {activation!r}")
+        self.activation = activation
+        self.preserve_variance = preserve_variance
+        self.scale = scale
+        self.factor = scale * (GAMMAS[activation] if preserve_variance else 1.0)
+        self.supports_masking = True
+
+    def build(self, input_shape):
+        """Nothing to build."""
+        self.built = True
+
+    def call(self, x):
+        """Apply f, then the constant factor in one multiplication."""
+        x = FUNCTIONS[self.activation](x)
+        return x if self.factor == 1.0 else x * self.factor
+
+    def compute_output_shape(self, input_shape):
+        """Return the input's shape."""
+        return input_shape
+
+    def get_config(self):
+        """Return the arguments of the constructor."""
+        config = {
+            "activation": self.activation,
+            "preserve_variance": self.preserve_variance,
+            "scale": self.scale,
+        }
+        return {**super().get_config(), **config}

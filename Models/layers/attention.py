@@ -1,0 +1,107 @@
+"""Attention: squeeze-excite and ECA over the channels of a map, self-attention over tokens."""
+
+import math
+from typing import Literal
+
+import keras
+from keras import ops
+
+ChannelAttentionName = Literal["se", "eca"]
+
+
+@keras.saving.register_keras_serializable(package="Models")
+class SqueezeExcite(keras.layers.Layer):
+    """Gate channels by a two-layer network on their means (arXiv:1709.01507).
+
+    ``x * factor * sigmoid(W2 relu(W1 mean(x) + b1) + b2)``, the means over H and W.
+    Arguments: ``ratio``, width of the hidden layer as a share of C; ``factor``, a constant on the gate
+    (2 in NF networks). (B, H, W, C) in, the same shape out.
+    """
+
+    def __init__(self, ratio=0.5, factor=1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.ratio = ratio
+        self.factor = factor
+
+    def build(self, input_shape):
+        """Create the two dense layers ``squeeze`` and ``excite``."""
+        channels = input_shape[-1]
+        hidden = max(1, int(self.ratio * channels))
+        policy = self.dtype_policy
+        self.squeeze = keras.layers.Dense(hidden, activation="relu", dtype=policy, name="squeeze")
+        self.excite = keras.layers.Dense(channels, activation="sigmoid", dtype=policy, name="excite")
+        self.squeeze.build((None, channels))
+        self.excite.build((None, hidden))
+        self.built = True
+
+    def call(self, x):
+        """Multiply by the gates, (B, 1, 1, C)."""
+        gates = self.excite(self.squeeze(ops.mean(x, axis=(1, 2), keepdims=True)))
+        return x * (gates * self.factor)
+
+    def compute_output_shape(self, input_shape):
+        """Return the input's shape."""
+        return input_shape
+
+    def get_config(self):
+        """Return the arguments of the constructor."""
+        return {**super().get_config(), "ratio": self.ratio, "factor": self.factor}
+
+
+@keras.saving.register_keras_serializable(package="Models")
+class EfficientChannelAttention(keras.layers.Layer):
+    """Gate channels by a short convolution along the channel axis of their means (arXiv:1910.03151).
+
+    ``x * factor * sigmoid(conv1d(mean(x)))``; the kernel has ``t = int(abs((log2 C + 1) / 2))`` taps, one
+    more where t is even, zeros outside. Argument: ``factor``, a constant on the gate (2 in NF networks).
+    (B, H, W, C) in, the same shape out.
+    """
+
+    def __init__(self, factor=1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.factor = factor
+
+    def build(self, input_shape):
+        """Create ``kernel`` of shape (t, 1, 1)."""
+        taps = int(abs((math.log2(input_shape[-1]) + 1) / 2))
+        self.taps = taps if taps % 2 else taps + 1
+        shape = (self.taps, 1, 1)
+        self.kernel = self.add_weight(shape=shape, initializer="glorot_normal", name="kernel")
+        self.built = True
+
+    def call(self, x):
+        """Multiply by the gates, (B, 1, 1, C)."""
+        channels = x.shape[-1]
+        means = ops.mean(x, axis=(1, 2))  # (B, C)
+        means = ops.pad(means, ((0, 0), (self.taps // 2, self.taps // 2)))
+        kernel = ops.cast(self.kernel, x.dtype)
+        # A sum of shifted rows: the same on every backend, and no convolution with one channel.
+        mixed = sum(means[:, i : i + channels] * kernel[i, 0, 0] for i in range(self.taps))
+        gates = ops.sigmoid(mixed) * self.factor
+        return x * gates[:, None, None, :]
+
+    def macs(self, input_shape):
+        """Return multiply-adds for one image of (B, H, W, C)."""
+        return self.taps * input_shape[-1]
+
+    def compute_output_shape(self, input_shape):
+        """Return the input's shape."""
+        return input_shape
+
+    def get_config(self):
+        """Return the arguments of the constructor."""
+        return {**super().get_config(), "factor": self.factor}
+
+
+def channel_attention(kind, name, factor=1.0):
+    """Return the layer for ``"se"`` or ``"eca"``, named ``name_se`` or ``name_eca``; None for None.
+
+    Raises ValueError for another name.
+    """
+    if kind is None:
+        return None
+    if kind == "se":
+        return SqueezeExcite(factor=factor, name=f"{name}_se")
+    if kind == "eca":
+        return EfficientChannelAttention(factor=factor, name=f"{name}_eca")
+    raise ValueError(f"attention must be 'se', 'eca' or None; got {kind!r}")

@@ -1,0 +1,22 @@
+"""Both ends that all families share: the image that goes in, the logits or probabilities that come out."""
+
+import keras
+
+from Models.layers.scaling import InputScaling
+
+
+def image_input(image_size, input_scaling):
+    """Return the input tensor ``image`` (B, S, S, 3), 0..255, and the scaled image."""
+    image = keras.Input((image_size, image_size, 3), name="image")
+    return image, InputScaling(input_scaling, name="scaling")(image)
+
+
+def classifier(features, num_labels, classifier_activation, kernel_initializer):
+    """Return float32 logits (B, num_labels) of (B, C) features, or their sigmoid where one is asked for."""
+    head = keras.layers.Dense(
+        num_labels, kernel_initializer=kernel_initializer, dtype="float32", name="head_logits"
+    )
+    logits = head(features)
+    if classifier_activation is None:
+        return logits
+    return keras.layers.Activation(classifier_activation, dtype="float32", name="probabilities")(logits)
