@@ -1,1 +1,1 @@
-"""Recipes: one short file each; its docstring gives command, cost and expected score, its `RECIPE` the fields."""
+"""Named recipes, one short file each: its docstring gives the command, the cost and the expected score."""

@@ -1,0 +1,354 @@
+"""The whole configuration of a training run: one frozen dataclass, its named recipes, its command line.
+
+The command line (through tyro), ``recipe.json`` and what the trackers record all derive from ``Recipe``; a
+setting is written down once.
+"""
+
+import ast
+import contextlib
+import dataclasses
+import functools
+import importlib
+import io
+import math
+import pathlib
+import pkgutil
+import re
+import sys
+from typing import Literal
+
+from Utils import durations, files
+from Utils.commands import UserError, suggest
+
+OWN = "default"  # a model option left as the model's variant has it
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what a training run does, apart from the data and the machine."""
+
+    model: str = "ConvNext/T"
+    """Family/Variant; `python -m Models` lists them."""
+    image_size: int = 320
+    """Side of the square the model sees, in pixels."""
+    attention: str = OWN
+    """Attention of the blocks: eca, se or none; `default` keeps the variant's own, here and below."""
+    activation: str = OWN
+    """Activation: relu, relu6, silu, hswish, gelu."""
+    norm: str = OWN
+    """Normalization: layernorm, batchnorm, affine."""
+    epsilon: float | None = None
+    """Epsilon of the normalizations; None keeps the variant's own, here and below."""
+    stochastic_depth: float | None = None
+    """Rate at which the last block is dropped in training."""
+    dropout: float | None = None
+    """Dropout rate in front of the head."""
+    compensate_avgpool_var: bool | None = None
+    """Double the pooled shortcuts of normalizer-free nets, which restores their variance."""
+    input_scaling: str = OWN
+    """Scaling of 0..255 inside the model: inception, simple or none."""
+    model_options: tuple[str, ...] = ()
+    """Any other field of the model's Spec, each as name=value, such as `depths=2,2,4,2`."""
+
+    batch_size_per_device: int = 32
+    """Images on each device in a step; the global batch is this times the devices."""
+    epochs: int = 100
+    """Passes over the training split."""
+    steps_per_epoch: int | None = None
+    """Steps in an epoch; None derives records // global batch from the dataset."""
+    flip: bool = True
+    """Mirror half of the images left to right."""
+    crop: tuple[float, float] = (0.87, 0.998)
+    """Range of the side of the random square crop, as a share of the image; 1 1 crops nothing."""
+    methods: tuple[Literal["area", "bilinear", "bicubic"], ...] = ("area", "bilinear", "bicubic")
+    """Resamplers, one drawn for each image."""
+    rotation: float = 45.0
+    """Largest angle of the random rotation to either side, in degrees."""
+    cutout: float = 0.0
+    """Largest area of the gray square laid over an image, as a share of it; 0 is off."""
+    mixup_alpha: float = 0.8
+    """Alpha of the Beta distribution that images and labels are mixed by; 0 is off."""
+
+    loss: str = "bce"
+    """Loss on logits, summed over the tags and averaged over the images: bce, focal or asl."""
+    focal_alpha: float = 0.25
+    """Focal loss: weight of the positive labels."""
+    focal_gamma: float = 2.0
+    """Focal loss: exponent of the focusing factor."""
+    asl_gamma_neg: float = 0.0
+    """Asymmetric loss: focusing exponent of the negative labels."""
+    asl_gamma_pos: float = 0.0
+    """Asymmetric loss: focusing exponent of the positive labels."""
+    asl_clip: float = 0.0
+    """Asymmetric loss: probability under which a negative label costs nothing."""
+    label_smoothing: float = 0.0
+    """Labels are moved from 0 and 1 towards one half by this share."""
+
+    optimizer: str = "lamb"
+    """Optimizer: sgd, lamb, adamw and others of Utils/optimizers.py."""
+    learning_rate: float = 5e-4
+    """Peak learning rate at a global batch of `learning_rate_batch_size`."""
+    learning_rate_batch_size: int = 256
+    """Global batch the learning rate is meant for; other batches scale it linearly; 0 never scales."""
+    schedule: Literal["epoch", "step"] = "epoch"
+    """Whether the learning rate changes between epochs, as the original's did, or at every step."""
+    warmup: str = "0 epochs"
+    """Length of the linear warm-up, in epochs, steps or images."""
+    warmup_from: float = 0.1
+    """Where the warm-up starts, as a share of the peak."""
+    cosine_to: float = 0.01
+    """Where the cosine after the warm-up ends, as a share of the peak; 1 keeps the rate constant."""
+    momentum: float = 0.9
+    """Momentum of SGD (Nesterov's)."""
+    weight_decay: float = 0.0
+    """Weight decay; what a model lists as NO_DECAY is left out."""
+    agc: float = 0.0
+    """Adaptive gradient clipping of the global batch's gradient; 0 is off. The original clipped each of 8
+    replicas' share at 0.01 before adding them up, so up to 0.08 in these terms."""
+    gradient_accumulation: int = 1
+    """Steps whose gradients are averaged into one update; 1 is off."""
+    ema: float = 0.0
+    """Momentum of the averaged weights that are evaluated and saved, such as 0.9999; 0 is off."""
+
+    seed: int = 0
+    """Seed of the weights, the masks, the order of the data and its augmentation."""
+    dtype_policy: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    """What is computed in which precision; weights are float32 always."""
+    jit_compile: Literal["auto", "on", "off"] = "auto"
+    """XLA: auto compiles on accelerators only, since it is slower on CPU."""
+    steps_per_execution: int = 1
+    """Steps that run in one call on the device; must divide the steps of an epoch."""
+    checkpoint_every: str = "10m"
+    """Length between checkpoints within an epoch (steps, images, epochs or time); each epoch ends with one."""
+    keep_checkpoints: int = 2
+    """Checkpoints kept, the newest ones."""
+    tracker: Literal["wandb", "tensorboard", "none"] = "wandb"
+    """Where the curves go besides history.csv; W&B stays offline unless WANDB_API_KEY or WANDB_MODE is set."""
+    project: str = "sw-cv-modelzoo"
+    """Project name for the tracker."""
+
+    def __post_init__(self):
+        for rule, names in RULES.items():
+            for name in names:
+                _require(rule, name, getattr(self, name))
+        low, high = self.crop
+        if not 0 < low <= high <= 1:
+            raise UserError(f"--crop takes two shares with 0 < low <= high <= 1; got {low:g} {high:g}")
+        if not self.methods:
+            raise UserError("--methods takes at least one of area, bilinear, bicubic; got none")
+        durations.parse(self.warmup)
+        durations.parse(self.checkpoint_every, time=True)
+        self.model_overrides()
+
+    def model_overrides(self):
+        """Return the fields of the model's Spec that this recipe sets, ``{name: value}``."""
+        named = {name: getattr(self, name) for name in MODEL_FIELDS}
+        chosen = {name: value for name, value in named.items() if value is not None and value != OWN}
+        return {name: _plain(value) for name, value in chosen.items()} | dict(
+            map(_option, self.model_options)
+        )
+
+    def to_dict(self):
+        """Return the fields as JSON holds them (tuples are lists)."""
+        fields = dataclasses.asdict(self)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
+
+
+MODEL_FIELDS = (
+    "attention", "activation", "norm", "epsilon", "stochastic_depth", "dropout", "compensate_avgpool_var",
+    "input_scaling",
+)  # fmt: skip
+RULES = {
+    "at least 1": ("image_size", "batch_size_per_device", "epochs", "steps_per_epoch", "gradient_accumulation",
+                   "steps_per_execution", "keep_checkpoints"),
+    "at least 0": ("learning_rate_batch_size", "rotation", "mixup_alpha", "focal_gamma", "asl_gamma_neg",
+                   "asl_gamma_pos", "weight_decay", "agc", "seed", "cosine_to"),
+    "above 0": ("learning_rate", "epsilon"),
+    "at least 0 and below 1": ("stochastic_depth", "dropout", "momentum", "ema", "label_smoothing", "asl_clip"),
+    "between 0 and 1": ("cutout", "focal_alpha", "warmup_from"),
+}  # fmt: skip
+TESTS = {
+    "at least 1": lambda value: value >= 1,
+    "at least 0": lambda value: value >= 0,
+    "above 0": lambda value: value > 0,
+    "at least 0 and below 1": lambda value: 0 <= value < 1,
+    "between 0 and 1": lambda value: 0 <= value <= 1,
+}
+
+
+def _require(rule, name, value):
+    if value is not None and not (math.isfinite(value) and TESTS[rule](value)):
+        raise UserError(f"--{name.replace('_', '-')} must be {rule}; got {value:g}")
+
+
+def _option(text):
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise UserError(f"--model-options takes name=value, such as depths=2,2,4,2; got {text!r}")
+    return name, _plain(value)
+
+
+def _plain(value):
+    """Read a value as Python would where it can be, else as text; ``none`` is None."""
+    if not isinstance(value, str):
+        return value
+    if value.lower() == "none":
+        return None
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return value
+
+
+def recipes():
+    """Return the names of the recipes, one for each file of Utils/recipes."""
+    return sorted(
+        module.name for module in pkgutil.iter_modules([str(pathlib.Path(__file__).parent / "recipes")])
+    )
+
+
+def recipe(name):
+    """Return the Recipe of that name; a UserError lists what exists."""
+    return _module(name).RECIPE
+
+
+def _module(name):
+    if name not in recipes():
+        raise UserError(
+            f"no recipe is named {name!r}{suggest(name, recipes())}; there are {', '.join(recipes())}"
+        )
+    return importlib.import_module(f"Utils.recipes.{name}")
+
+
+def write(path, name, chosen):
+    """Write ``recipe.json``: the recipe's name and every field."""
+    files.write_json(path, {"recipe": name, **chosen.to_dict()})
+
+
+def read(path):
+    """Return ``(name, fields)`` of a ``recipe.json``."""
+    fields = files.read_json(path)
+    return fields.pop("recipe", None), fields
+
+
+def from_dict(fields):
+    """Return the Recipe of the fields of a ``recipe.json``; absent ones have their defaults."""
+    known = {field.name for field in dataclasses.fields(Recipe)}
+    unknown = sorted(set(fields) - known)
+    if unknown:
+        raise UserError(f"a recipe has no field {unknown[0]!r}{suggest(unknown[0], known)}")
+    return Recipe(
+        **{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+    )
+
+
+# The command line
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """What train.py was asked to do."""
+
+    recipe: Recipe
+    dataset: str = ""
+    """Folder with selected_tags.csv, train/*.tfrecord and, best, validation/*.tfrecord."""
+    run_dir: str = ""
+    """Folder of the run; one that exists is continued."""
+    dry_run: bool = False
+    """Print devices, batch, steps, parameters and memory, then stop."""
+
+
+USAGE = """usage: train.py RECIPE --dataset DATASET --run-dir RUN [--any-recipe-field value] [--dry-run]
+
+Train a model on a dataset folder. The same --run-dir continues where it stopped.
+
+recipes (train.py RECIPE --help shows what each does, and all its fields):
+"""
+
+
+def parse(argv=None):
+    """Return ``(name, Arguments)`` of a command line; help is printed and leaves with SystemExit(0).
+
+    Raises UserError for an unknown recipe, an unknown or malformed flag, a missing one.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] in (["-h"], ["--help"]):
+        print(USAGE + "".join(f"  {name:<14}{_summary(name)}\n" for name in recipes()), end="")
+        raise SystemExit(0)
+    if not words or words[0].startswith("-"):
+        came = repr(words[0]) if words else "nothing"
+        raise UserError(
+            f"the first word names a recipe ({', '.join(recipes())}); got {came} (see train.py --help)"
+        )
+    return words[0], _parse_fields(words[0], words[1:])
+
+
+def _summary(name):
+    return (_module(name).__doc__ or "").strip().split("\n")[0]
+
+
+def _parse_fields(name, words):
+    import tyro  # here: who reads a recipe needs no parser
+
+    default, words, see = Arguments(recipe(name)), _spelled(words), f"see train.py {name} --help"
+    unknown = [word for word in words if word.startswith("--") and word.split("=")[0] not in _flags()]
+    if unknown:
+        flag = unknown[0].split("=")[0]
+        raise UserError(f"no option is named {flag}{suggest(flag, _flags())} ({see}, which lists all)")
+    with _one_paragraph(see):
+        found = tyro.cli(
+            Arguments,
+            args=words,
+            default=default,
+            prog=f"train.py {name}",
+            description=_module(name).__doc__,
+            config=(tyro.conf.OmitArgPrefixes,),
+        )
+    if not found.dataset or not (found.run_dir or found.dry_run):
+        missing = "--run-dir RUN (or --dry-run)" if found.dataset else "--dataset DATASET"
+        raise UserError(f"{missing} is missing ({see})")
+    return found
+
+
+@functools.cache
+def _flags():
+    """Every flag: one for each field, and the negative of each switch."""
+    fields = [*dataclasses.fields(Recipe), *dataclasses.fields(Arguments)]
+    names = [f"--{field.name.replace('_', '-')}" for field in fields if field.name != "recipe"]
+    return [*names, *(f"--no-{name[2:]}" for name in names if name in _switches()), "--help"]
+
+
+@functools.cache
+def _switches():
+    fields = [*dataclasses.fields(Recipe), *dataclasses.fields(Arguments)]
+    return {f"--{field.name.replace('_', '-')}" for field in fields if field.type is bool}
+
+
+def _spelled(words):
+    """Spell flags with hyphens, and ``--flip=False`` or ``--flip False``, as sweeps write it, as ``--no-flip``."""
+    words = [re.sub(r"^--[^=]*", lambda flag: flag[0].replace("_", "-"), word) for word in words]
+    spelled = []
+    for word in words:
+        flag, equals, value = word.partition("=")
+        if spelled and spelled[-1] in _switches() and word.lower() in ("true", "false"):
+            flag, equals, value = spelled.pop(), "=", word
+        if equals and flag in _switches() and value.lower() in ("true", "false"):
+            spelled.append(flag if value.lower() == "true" else f"--no-{flag[2:]}")
+        else:
+            spelled.append(word)
+    return spelled
+
+
+@contextlib.contextmanager
+def _one_paragraph(see):
+    """Turn the boxes in which tyro reports a mistake into one UserError."""
+    shown = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(shown):
+            yield
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        lines = [line.strip("│ ") for line in shown.getvalue().splitlines() if line.startswith("│")]
+        rule = next((index for index, line in enumerate(lines) if line.startswith("──")), len(lines))
+        raise UserError(f"{' '.join(lines[:rule]).rstrip('.')} ({see})") from None
