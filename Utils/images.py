@@ -1,0 +1,326 @@
+"""Images: checking, decoding, padding, resizing, encoding; the one preprocessing of everything but training.
+
+Pixels are uint8 BGR (H, W, 3) throughout. ``prepare`` is what evaluation, serving, tagging and
+``write_records`` do with a file: decode, pad to a white square, resize. Training draws among the resamplers
+of ``resize`` instead. Color profiles are ignored, as by every client of these models.
+"""
+
+import io
+import math
+
+import cv2
+import numpy as np
+from PIL import Image
+
+METHODS = ("area", "bilinear", "bicubic")
+WHITE = 255
+MAX_PIXELS = 89_478_485  # where Pillow starts to warn of decompression bombs; 268 MB decoded
+MAX_SIDE = 65_535  # JPEG's own limit; with it a 1-pixel-high strip stays harmless to pad
+
+FORMATS = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "PNG": (".png",),
+    "WEBP": (".webp",),
+    "GIF": (".gif",),
+    "BMP": (".bmp",),
+    "TIFF": (".tif", ".tiff"),
+    "AVIF": (".avif",),
+}
+SUFFIXES = tuple(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+
+_PILLOW_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+_REDUCED = {
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
+_PADDED_AT_ONCE = 2**24  # pixels of a padded square; beyond it rows and columns are resized apart
+_ORIENTATION = 0x0112  # the EXIF tag
+
+
+class ImageError(ValueError):
+    """Bytes that are no usable image; ``str`` is a short reason, fit for a column of a report."""
+
+
+def probe(data):
+    """Return ``(format, width, height)`` from the header alone; orientation is not applied.
+
+    Raises ImageError for empty data, data that is no image, and more pixels than MAX_PIXELS.
+    """
+    data = _filled(data)
+    if data.startswith(b"\xff\xd8\xff"):
+        header = _JpegHeader(data)
+        found = ("JPEG", header.width, header.height)
+    elif data.startswith(b"\x89PNG\r\n\x1a\n") and len(data) >= 24:
+        found = ("PNG", int.from_bytes(data[16:20]), int.from_bytes(data[20:24]))
+    else:
+        with _pillow(data) as picture:
+            found = (picture.format, *picture.size)
+    _check_size(found[1], found[2])
+    return found
+
+
+def check(data, suffix=None):
+    """Return the decoded image (H, W, 3), or raise ImageError with the reason to keep it out of a dataset.
+
+    Refused are empty and truncated data, no image, too many pixels, animations, and, where ``suffix`` is
+    given (".jpg"), content of another format than the name says.
+    """
+    image_format, _, _ = probe(data)
+    if suffix and suffix.lower() not in FORMATS.get(image_format, ()):
+        raise ImageError(f"{image_format} data in a {suffix} file")
+    if image_format != "JPEG":
+        with _pillow(data) as picture:
+            frames = getattr(picture, "n_frames", 1)
+        if frames > 1 and image_format != "TIFF":
+            raise ImageError(f"animated {image_format} ({frames} frames)")
+    return decode(data)
+
+
+def decode(data, min_side=None):
+    """Decode to (H, W, 3) uint8 BGR: alpha composited on white, EXIF orientation applied, 16 bits to 8.
+
+    Gray, palette, CMYK and bilevel images become BGR; of an animation the first frame is taken.
+    With ``min_side`` a JPEG is decoded at 1/2, 1/4 or 1/8 of its size where its longer side stays at least
+    that: faster, for training only, since shrinking in the inverse DCT is near the area average, not equal.
+    Raises ImageError; a JPEG must be there up to its end marker.
+    """
+    data = _filled(data)
+    if data.startswith(b"\xff\xd8\xff"):
+        header = _JpegHeader(data)
+        _check_size(header.width, header.height)
+        if header.is_plain:
+            return _decode_jpeg(data, header, _reduction(max(header.width, header.height), min_side))
+    return _decode_pillow(data)
+
+
+def _filled(data):
+    data = bytes(data)
+    if not data:
+        raise ImageError("empty file")
+    return data
+
+
+def _check_size(width, height):
+    if width < 1 or height < 1:
+        raise ImageError(f"no pixels: {width} x {height}")
+    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
+        raise ImageError(f"too large: {width} x {height}")
+
+
+def _reduction(side, min_side):
+    if not min_side:
+        return 1
+    return max(times for times in _REDUCED if times == 1 or side // times >= min_side)
+
+
+class _JpegHeader:
+    """What a JPEG says before its first scan: width, height, components, bits, whether it has EXIF data."""
+
+    _FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
+
+    def __init__(self, data):
+        self.width = self.height = self.components = self.bits = 0
+        self.has_exif = False
+        self._read(data)
+        # Compressed data holds 0xFF only before 0x00 and restart markers: the first end marker is the end.
+        if data.find(b"\xff\xd9", self.scan) < 0:
+            raise ImageError("truncated JPEG")
+
+    def _read(self, data):
+        at = 2
+        while 0 <= at < len(data) - 4:
+            marker = data[at + 1]
+            if data[at] != 0xFF:  # stray bytes between segments: decoders skip them
+                at = data.find(b"\xff", at)
+            elif marker in (0x00, 0xFF) or 0xD0 <= marker <= 0xD8:  # fill bytes, and markers without a length
+                at += 1 if marker == 0xFF else 2
+            else:
+                self._segment(marker, data[at + 4 : at + 12])
+                at += 2 + int.from_bytes(data[at + 2 : at + 4])
+                if marker == 0xDA:  # start of scan
+                    self.scan = at
+                    return
+        raise ImageError("truncated JPEG")
+
+    def _segment(self, marker, content):
+        if marker in self._FRAMES and len(content) >= 6:
+            self.bits, self.components = content[0], content[5]
+            self.height, self.width = int.from_bytes(content[1:3]), int.from_bytes(content[3:5])
+        elif marker == 0xE1 and content.startswith(b"Exif"):
+            self.has_exif = True
+
+    @property
+    def is_plain(self):
+        """Whether OpenCV decodes it as Pillow does: gray or three components of 8 bits."""
+        return self.bits == 8 and self.components in (1, 3)
+
+
+def _decode_jpeg(data, header, reduction):
+    # Not OpenCV's own orientation: it writes warnings about odd EXIF data on stderr.
+    flags = _REDUCED[reduction] | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise ImageError("damaged JPEG")
+    if header.has_exif:
+        with _pillow(data) as picture:
+            image = _turned(image, _orientation(picture))
+    return image
+
+
+def _pillow(data):
+    try:
+        return Image.open(io.BytesIO(data), formats=[*FORMATS, "MPO"])
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError("too large") from error
+    except Exception as error:  # a parser fed with anything: whatever it raises means no image
+        is_webp = data.startswith(b"RIFF") and data[8:12] == b"WEBP"
+        raise ImageError("truncated WEBP" if is_webp else "not an image") from error
+
+
+def _decode_pillow(data):
+    with _pillow(data) as picture:
+        _check_size(*picture.size)
+        _check_end(data, picture.format)
+        try:
+            picture.load()
+            image = _to_bgr(picture)
+        except Exception as error:  # as above; MemoryError and struct.error have been seen
+            truncated = "truncated" in str(error)
+            raise ImageError(f"{'truncated' if truncated else 'damaged'} {picture.format}") from error
+        return _turned(image, _orientation(picture))
+
+
+def _check_end(data, image_format):
+    """Raise ImageError where the end of a PNG is missing, which Pillow may pass over."""
+    if image_format == "PNG" and b"IEND" not in data:
+        raise ImageError("truncated PNG")
+
+
+def _to_bgr(picture):
+    if picture.mode.startswith("I"):  # 16-bit gray
+        gray = (np.clip(np.asarray(picture).astype(np.int64), 0, 65535) + 128) // 257
+        return np.repeat(gray.astype(np.uint8)[..., None], 3, axis=-1)
+    if picture.mode == "F":
+        raise ValueError("floating-point pixels have no known range")
+    if not picture.has_transparency_data:
+        return np.ascontiguousarray(np.asarray(picture.convert("RGB"))[..., ::-1])
+    rgba = np.asarray(picture.convert("RGBA"))
+    return _on_white(rgba[..., 2::-1], rgba[..., 3:])
+
+
+def _on_white(color, alpha):
+    """Composite (H, W, 3) on white by (H, W, 1) alpha, rounded to nearest."""
+    alpha = alpha.astype(np.uint16)
+    return ((color * alpha + (255 - alpha) * WHITE + 127) // 255).astype(np.uint8)
+
+
+def _orientation(picture):
+    try:
+        return int(picture.getexif().get(_ORIENTATION, 1))
+    except Exception:  # damaged EXIF data spoils no pixel
+        return 1
+
+
+def _turned(image, orientation):
+    """Undo an EXIF orientation 1 to 8 (anything else is 1)."""
+    if orientation in (5, 6, 7, 8):
+        image = image.transpose(1, 0, 2)
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    return np.ascontiguousarray(image)
+
+
+def pad_square(image, value=WHITE):
+    """Center (H, W, 3) on a square of its longer side filled with ``value``; an odd pixel goes after it."""
+    height, width = image.shape[:2]
+    if height == width:
+        return image
+    side = max(height, width)
+    if side * side > MAX_PIXELS:
+        raise ImageError(f"too large a square: {width} x {height}")
+    top, left = (side - height) // 2, (side - width) // 2
+    return cv2.copyMakeBorder(
+        image, top, side - height - top, left, side - width - left, cv2.BORDER_CONSTANT, value=[value] * 3
+    )
+
+
+def resize(image, size, method="area"):
+    """Resize (H, W, 3) uint8 to (size, size, 3), rounded to nearest.
+
+    "area" averages pixel areas where it shrinks and is "bicubic" where it enlarges. "bilinear" and "bicubic"
+    (a = -0.5) are antialiased: their kernels widen with the factor, as in Pillow and ``tf.image.resize(...,
+    antialias=True)``. Raises ValueError for another method.
+    """
+    if method not in METHODS:
+        raise ValueError(f"unknown resize method {method!r}; there are {', '.join(METHODS)}")
+    height, width = image.shape[:2]
+    if (height, width) == (size, size):
+        return image
+    if method == "area" and min(height, width) < size:
+        method = "bicubic"
+    if height == width and _has_ties(height, size, method):
+        return _resampled_in_float(image, (size, size), method)
+    return _resampled(image, (size, size), method)
+
+
+def _resampled(image, shape, method):
+    """Resize to ``shape`` (height, width)."""
+    if method == "area":
+        return cv2.resize(image, shape[::-1], interpolation=cv2.INTER_AREA)
+    return np.asarray(Image.fromarray(image).resize(shape[::-1], _PILLOW_FILTERS[method]))
+
+
+def _has_ties(side, size, method):
+    """Whether so simple a factor makes many exact halves, which integers round up: a bias of 0.1 to 0.5."""
+    return side == 2 * size if method == "area" else size // math.gcd(side, size) <= 4
+
+
+def _resampled_in_float(image, shape, method):
+    planes = [_resampled(np.float32(plane), shape, method) for plane in cv2.split(image)]
+    return np.clip(np.rint(cv2.merge(planes)), 0, 255).astype(np.uint8)
+
+
+def fit(image, size, padding=WHITE, method="area"):
+    """Pad (H, W, 3) to a square and resize to (size, size, 3), in bounded memory whatever the aspect."""
+    side = max(image.shape[:2])
+    if side * side <= _PADDED_AT_ONCE or image.shape[0] == image.shape[1]:
+        return resize(pad_square(image, padding), size, method)
+    return _fit_by_axis(image, side, size, padding, method)
+
+
+def _fit_by_axis(image, side, size, padding, method):
+    """Resize the long axis, pad and resize the short one: equal to ``fit`` within rounding."""
+    if image.shape[0] > image.shape[1]:
+        turned = np.ascontiguousarray(image.transpose(1, 0, 2))
+        return np.ascontiguousarray(_fit_by_axis(turned, side, size, padding, method).transpose(1, 0, 2))
+    height = image.shape[0]
+    image = _resampled(image, (height, size), method)  # (height, size, 3)
+    top = (side - height) // 2
+    image = cv2.copyMakeBorder(
+        image, top, side - height - top, 0, 0, cv2.BORDER_CONSTANT, value=[padding] * 3
+    )  # (side, size, 3)
+    return _resampled(image, (size, size), method)
+
+
+def prepare(data, image_size, padding=WHITE):
+    """Turn an encoded image into the model's input (image_size, image_size, 3) uint8 BGR.
+
+    Decode, pad to a square of ``padding`` (0..255), resize by area (bicubic where that enlarges).
+    Raises ImageError where the data cannot be decoded.
+    """
+    return fit(decode(data), image_size, padding)
+
+
+def encode_jpeg(image, quality=95):
+    """Encode (H, W, 3) uint8 BGR as a baseline JPEG (4:2:0); the same pixels give the same bytes."""
+    done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise ImageError("not encodable")
+    return data.tobytes()
