@@ -8,9 +8,8 @@ any model of the zoo after ``import Models``.
 import importlib
 import pathlib
 
-import keras
-
 import Models.layers  # noqa: F401  registers every custom layer
+from Models.layers.head import with_probabilities, without_activation  # noqa: F401  part of the interface
 from Models.specs import override
 from Utils.commands import UserError, suggest
 
@@ -67,25 +66,6 @@ def build(name, *, image_size, num_labels, classifier_activation="sigmoid", **ov
         )
     except ValueError as error:
         raise UserError(f"cannot build {name} at {image_size} px for {num_labels} labels: {error}") from error
-
-
-def without_activation(model):
-    """Return the model that gives logits, sharing layers and weights; ``model`` itself where it does."""
-    if not _has_probabilities(model):
-        return model
-    return keras.Model(model.input, model.layers[-1].input, name=model.name)
-
-
-def with_probabilities(model):
-    """Return the model that gives probabilities, sharing layers and weights; ``model`` itself if it does."""
-    if _has_probabilities(model):
-        return model
-    sigmoid = keras.layers.Activation("sigmoid", dtype="float32", name="probabilities")
-    return keras.Model(model.input, sigmoid(model.outputs[0]), name=model.name)
-
-
-def _has_probabilities(model):
-    return model.layers[-1].name == "probabilities"
 
 
 def load(path, which="best"):

@@ -4,6 +4,8 @@ import keras
 
 from Models.layers.scaling import InputScaling
 
+PROBABILITIES = "probabilities"  # the name of the last layer of a model that ends with a sigmoid
+
 
 def image_input(image_size, input_scaling):
     """Return the input tensor ``image`` (B, S, S, 3), 0..255, and the scaled image."""
@@ -19,4 +21,23 @@ def classifier(features, num_labels, classifier_activation, kernel_initializer):
     logits = head(features)
     if classifier_activation is None:
         return logits
-    return keras.layers.Activation(classifier_activation, dtype="float32", name="probabilities")(logits)
+    return keras.layers.Activation(classifier_activation, dtype="float32", name=PROBABILITIES)(logits)
+
+
+def without_activation(model):
+    """Return the model that gives logits, sharing layers and weights; ``model`` itself where it does."""
+    if not _has_probabilities(model):
+        return model
+    return keras.Model(model.input, model.layers[-1].input, name=model.name)
+
+
+def with_probabilities(model):
+    """Return the model that gives probabilities, sharing layers and weights; ``model`` itself if it does."""
+    if _has_probabilities(model):
+        return model
+    sigmoid = keras.layers.Activation("sigmoid", dtype="float32", name=PROBABILITIES)
+    return keras.Model(model.input, sigmoid(model.output), name=model.name)
+
+
+def _has_probabilities(model):
+    return model.layers[-1].name == PROBABILITIES
