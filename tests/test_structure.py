@@ -11,8 +11,8 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PACKAGES = ("Models", "Generators", "Utils", "tools")
 PLAIN = {
-    "commands", "files", "config", "recipes", "tags", "images", "definitions", "selection", "booru",
-    "datasets", "scores", "dumps", "cartoons",
+    "commands", "files", "config", "recipes", "tags", "images", "definitions", "selection", "booru", "folders",
+    "datasets", "blocks", "scores", "thresholds", "dumps", "results", "charts", "cartoons",
 }  # fmt: skip
 SOURCES = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py")) + [ROOT / "train.py"]
 TOOLS = sorted(path.stem for path in (ROOT / "tools").glob("*.py") if path.stem != "__init__")
