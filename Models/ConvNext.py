@@ -10,6 +10,7 @@ import dataclasses
 
 import keras
 
+from Models.layers import original_names
 from Models.layers.activations import Activation, ActivationName
 from Models.layers.attention import ChannelAttentionName, channel_attention
 from Models.layers.convolution import depthwise_conv2d, patch_conv2d
@@ -58,7 +59,10 @@ _V1 = {
 VARIANTS = _V1 | {f"V2-{name}": dataclasses.replace(spec, version=2) for name, spec in _V1.items()}
 
 # Weight decay is for kernels; searched in variable.path.
-NO_DECAY = (r"/(bias|gamma|beta|scale)$",)
+NO_DECAY = (
+    r"/(bias|alpha|gamma|beta|scale)$",
+    r"_eca/kernel$",
+)
 # What adaptive gradient clipping leaves alone (arXiv:2102.06171): the classifier.
 NO_CLIP = (r"^head_logits/",)
 
@@ -105,3 +109,21 @@ def build(spec, image_size, num_labels, classifier_activation=None, name=None):
     initializer = keras.initializers.TruncatedNormal(stddev=0.02)
     outputs = classifier(x, num_labels, classifier_activation, initializer)
     return keras.Model(image, outputs, name=name)
+
+
+# From the files of the original zoo; the form is told in Models/layers/original_names.py.
+IMPORT_RULES = (
+    (r"stem_conv", r"root_conv2d", {}),
+    (r"stem_norm", r"root_norm", {}),
+    (r"stage(\d+)_down_norm", r"block\1_down_norm", {}),
+    (r"stage(\d+)_down_conv", r"block\1_down_conv2d", {}),
+    (r"stage(\d+)_block(\d+)_conv1", r"block\1_cell\2_conv2d_01", original_names.DEPTHWISE),
+    (r"stage(\d+)_block(\d+)_norm", r"block\1_cell\2_norm_01", {}),
+    (r"stage(\d+)_block(\d+)_conv([23])", r"block\1_cell\2_conv2d_0\3", {}),
+    (r"stage(\d+)_block(\d+)_grn", r"block\1_cell\2_grn", {}),
+    (r"stage\d+_block\d+_se", r"se_block{k}", original_names.SE),
+    (r"stage\d+_block\d+_eca", r"eca_block{k}", original_names.ECA),
+    (r"stage\d+_block\d+_scale", r"skip_init_channelwise{k}", original_names.SCALE),
+    (r"head_norm", r"predictions_norm", {}),
+    (r"head_logits", r"predictions_dense", {}),
+)

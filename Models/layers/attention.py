@@ -105,3 +105,56 @@ def channel_attention(kind, name, factor=1.0):
     if kind == "eca":
         return EfficientChannelAttention(factor=factor, name=f"{name}_eca")
     raise ValueError(f"attention must be 'se', 'eca' or None; got {kind!r}")
+
+
+@keras.saving.register_keras_serializable(package="Models")
+class SelfAttention(keras.layers.Layer):
+    """Multi-head self-attention (arXiv:1706.03762), ``softmax(Q K' / sqrt(d)) V`` for each head.
+
+    Q, K and V are dense layers of the input with biases, ``output`` one of the joined heads.
+    Argument: ``heads``, which must divide D. (B, N, D) in, the same shape out. Raises ValueError otherwise.
+    """
+
+    def __init__(self, heads, **kwargs):
+        super().__init__(**kwargs)
+        self.heads = heads
+
+    def build(self, input_shape):
+        """Create the dense layers ``query``, ``key``, ``value`` and ``output``."""
+        width = input_shape[-1]
+        if width % self.heads:
+            raise ValueError(f"heads must divide the width {width}; got {self.heads}")
+        names = ("query", "key", "value", "output")
+        layers = [keras.layers.Dense(width, dtype=self.dtype_policy, name=name) for name in names]
+        self.query_dense, self.key_dense, self.value_dense, self.output_dense = layers
+        for layer in layers:
+            layer.build((*input_shape[:-1], width))
+        self.built = True
+
+    def call(self, x):
+        """Attend; the softmax is taken in float32."""
+        tokens, width = x.shape[1], x.shape[2]
+        depth = width // self.heads
+        query = self._heads(self.query_dense(x) * (depth**-0.5), tokens, depth)  # (B, heads, N, d)
+        key = self._heads(self.key_dense(x), tokens, depth)
+        value = self._heads(self.value_dense(x), tokens, depth)
+        scores = ops.matmul(query, ops.swapaxes(key, -1, -2))  # (B, heads, N, N)
+        weights = ops.cast(ops.softmax(ops.cast(scores, "float32")), x.dtype)
+        mixed = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))  # (B, N, heads, d)
+        return self.output_dense(ops.reshape(mixed, (-1, tokens, width)))
+
+    def _heads(self, x, tokens, depth):
+        return ops.transpose(ops.reshape(x, (-1, tokens, self.heads, depth)), (0, 2, 1, 3))
+
+    def macs(self, input_shape):
+        """Return multiply-adds for one image of (B, N, D)."""
+        tokens, width = input_shape[1:]
+        return 4 * tokens * width**2 + 2 * tokens**2 * width
+
+    def compute_output_shape(self, input_shape):
+        """Return the input's shape."""
+        return input_shape
+
+    def get_config(self):
+        """Return the arguments of the constructor."""
+        return {**super().get_config(), "heads": self.heads}

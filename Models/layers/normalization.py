@@ -10,21 +10,21 @@ NormName = Literal["layernorm", "batchnorm", "affine"]
 
 @keras.saving.register_keras_serializable(package="Models")
 class Affine(keras.layers.Layer):
-    """A learned scale and shift for each channel, ``gamma * x + beta`` (arXiv:2105.03404).
+    """A learned scale and shift for each channel, ``alpha * x + beta`` (arXiv:2105.03404).
 
-    (..., C) in, the same shape out; gamma starts at 1, beta at 0.
+    (..., C) in, the same shape out; alpha starts at 1, beta at 0.
     """
 
     def build(self, input_shape):
-        """Create ``gamma`` and ``beta`` of shape (C,)."""
+        """Create ``alpha`` and ``beta`` of shape (C,)."""
         shape = (input_shape[-1],)
-        self.gamma = self.add_weight(shape=shape, initializer="ones", name="gamma")
+        self.alpha = self.add_weight(shape=shape, initializer="ones", name="alpha")
         self.beta = self.add_weight(shape=shape, initializer="zeros", name="beta")
         self.built = True
 
     def call(self, x):
         """Scale and shift."""
-        return x * ops.cast(self.gamma, x.dtype) + ops.cast(self.beta, x.dtype)
+        return x * ops.cast(self.alpha, x.dtype) + ops.cast(self.beta, x.dtype)
 
     def compute_output_shape(self, input_shape):
         """Return the input's shape."""
@@ -62,15 +62,20 @@ class GlobalResponseNorm(keras.layers.Layer):
         return input_shape
 
 
+def batch_norm(epsilon, name, gamma="ones"):
+    """Return a batch normalization over channels; statistics are taken per replica, with momentum 0.99."""
+    return keras.layers.BatchNormalization(momentum=0.99, epsilon=epsilon, gamma_initializer=gamma, name=name)
+
+
 def normalization(kind, epsilon, name):
     """Return the named normalization over channels: ``layernorm``, ``batchnorm`` or ``affine``.
 
-    Batch statistics are taken per replica, with momentum 0.99. Raises ValueError for another name.
+    Raises ValueError for another name.
     """
     if kind == "layernorm":
         return keras.layers.LayerNormalization(epsilon=epsilon, name=name)
     if kind == "batchnorm":
-        return keras.layers.BatchNormalization(momentum=0.99, epsilon=epsilon, name=name)
+        return batch_norm(epsilon, name)
     if kind == "affine":
         return Affine(name=name)
     raise ValueError(f"norm must be layernorm, batchnorm or affine; got {kind!r}")

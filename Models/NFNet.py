@@ -1,0 +1,117 @@
+"""NFNet: a residual network without normalization, its light variants (L) after timm's.
+
+Paper: "High-Performance Large-Scale Image Recognition Without Normalization" (arXiv:2102.06171).
+Official code: https://github.com/google-deepmind/deepmind-research/tree/master/nfnets.
+Deviations: attention is an option (the paper has squeeze-excite throughout); activation SiLU by default;
+shortcuts average with "same" padding; stochastic depth grows as ``rate * i / blocks``.
+"""
+
+import dataclasses
+
+import keras
+
+from Models.layers import original_names
+from Models.layers.activations import ActivationName
+from Models.layers.attention import ChannelAttentionName
+from Models.layers.convolution import ScaledConv2D
+from Models.layers.head import classifier, image_input
+from Models.layers.normalizer_free import activate, betas, merge, shortcut
+from Models.layers.randomness import Dropout, Rate
+from Models.layers.residual import linear_rates
+from Models.layers.scaling import ScalingName
+
+PAPER = "arXiv:2102.06171"
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """One variant: blocks and channels of each stage, and the options a user may override."""
+
+    depths: tuple[int, ...]
+    source: str
+    widths: tuple[int, ...] = (256, 512, 1536, 1536)
+    group_size: int = 64
+    bottleneck: float = 0.25
+    head_factor: float = 1.5  # channels of the last convolution over those of the last stage
+    activation: ActivationName = "silu"
+    attention: ChannelAttentionName | None = None
+    stochastic_depth: Rate = 0.1
+    dropout: Rate = 0.2
+    compensate_avgpool_var: bool = False  # the original zoo's released weights: True
+    input_scaling: ScalingName | None = "inception"
+
+
+VARIANTS = {
+    "F0": Spec(
+        (1, 2, 6, 3),
+        "arXiv:2102.06171, table 1",
+        group_size=128,
+        bottleneck=0.5,
+        head_factor=2.0,
+        dropout=0.2,
+    ),
+    "L0": Spec((1, 2, 6, 3), "timm nfnet_l0", head_factor=1.5, dropout=0.2),
+    "L1": Spec((2, 4, 12, 6), "timm eca_nfnet_l1", head_factor=2.0, dropout=0.3),
+    "L2": Spec((3, 6, 18, 9), "timm eca_nfnet_l2", head_factor=2.0, dropout=0.4),
+    "test": Spec((1, 2, 1, 1), "for tests", widths=(16, 16, 32, 32), group_size=4, bottleneck=0.5),
+}
+
+# Weight decay is for kernels; searched in variable.path.
+NO_DECAY = (r"/(bias|gain|scale)$", r"_eca/kernel$")
+# The paper leaves the classifier unclipped; the last convolution is clipped.
+NO_CLIP = (r"^head_logits/",)
+
+
+def _block(x, spec, width, strides, beta, rate, name):
+    """Bottleneck with two grouped 3x3; (B, H, W, C) to (B, H/strides, W/strides, width)."""
+    inner = int(width * spec.bottleneck / spec.group_size) * spec.group_size
+    groups = inner // spec.group_size
+    h = activate(x, spec.activation, f"{name}_act0", beta)
+    y = ScaledConv2D(inner, 1, name=f"{name}_conv1")(h)
+    y = activate(y, spec.activation, f"{name}_act1")
+    y = ScaledConv2D(inner, 3, strides=strides, groups=groups, name=f"{name}_conv2")(y)
+    y = activate(y, spec.activation, f"{name}_act2")
+    y = ScaledConv2D(inner, 3, groups=groups, name=f"{name}_conv3")(y)
+    y = activate(y, spec.activation, f"{name}_act3")
+    y = ScaledConv2D(width, 1, name=f"{name}_conv4")(y)
+    around = shortcut(x, h, width, strides, spec.compensate_avgpool_var, name)
+    return merge(y, around, spec.attention, rate, name)
+
+
+def build(spec, image_size, num_labels, classifier_activation=None, name=None):
+    """Return the model for one ``Spec``: ``image`` (B, S, S, 3), 0..255, to (B, num_labels)."""
+    # stem
+    image, x = image_input(image_size, spec.input_scaling)
+    for index, (width, strides) in enumerate(((16, 2), (32, 1), (64, 1), (128, 2)), 1):
+        if index > 1:
+            x = activate(x, spec.activation, f"stem_act{index - 1}")
+        x = ScaledConv2D(width, 3, strides=strides, name=f"stem_conv{index}")(x)  # (B, S/4, S/4, 128) at last
+    # stages
+    rates = iter(linear_rates(spec.stochastic_depth, sum(spec.depths)))
+    scales = iter(betas(spec.depths))
+    for stage, (depth, width) in enumerate(zip(spec.depths, spec.widths, strict=True)):
+        for block in range(depth):
+            strides = 2 if stage > 0 and block == 0 else 1
+            x = _block(x, spec, width, strides, next(scales), next(rates), f"stage{stage}_block{block}")
+    # head
+    x = ScaledConv2D(int(spec.widths[-1] * spec.head_factor), 1, name="head_conv")(x)
+    x = activate(x, spec.activation, "head_act")
+    x = keras.layers.GlobalAveragePooling2D(name="head_pool")(x)  # (B, C)
+    if spec.dropout > 0:
+        x = Dropout(spec.dropout, name="head_dropout")(x)
+    initializer = keras.initializers.RandomNormal(stddev=0.01)
+    outputs = classifier(x, num_labels, classifier_activation, initializer)
+    return keras.Model(image, outputs, name=name)
+
+
+# From the files of the original zoo; the form is told in Models/layers/original_names.py.
+IMPORT_RULES = (
+    (r"stem_conv(\d)", r"root_conv2d_0\1", {}),
+    (r"stage(\d+)_block(\d+)_conv(\d)", r"block\1_cell\2_conv2d_0\3", {}),
+    (r"stage(\d+)_block(\d+)_shortcut", r"block\1_cell\2_conv2d_shortcut", {}),
+    (r"stage\d+_block\d+_se", r"se_block{k}", original_names.SE),
+    (r"stage\d+_block\d+_eca", r"eca_block{k}", original_names.ECA),
+    (r"stage\d+_block\d+_skip", r"skip_init{k}", original_names.SCALE),
+    (r"head_conv", r"predictions_conv2d", {}),
+    (r"head_logits", r"predictions_dense", {}),
+)

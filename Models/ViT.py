@@ -1,0 +1,115 @@
+"""ViT: a plain transformer on image patches, without a class token.
+
+Paper: "An Image is Worth 16x16 Words" (arXiv:2010.11929). Official code:
+https://github.com/google-research/vision_transformer. LayerScale from arXiv:2103.17239.
+Deviations: tokens are averaged for the head; LayerScale on both branches; the rate of stochastic depth is
+the same for every block.
+"""
+
+import dataclasses
+
+import keras
+
+from Models.layers import original_names
+from Models.layers.activations import Activation, ActivationName
+from Models.layers.attention import SelfAttention
+from Models.layers.convolution import patch_conv2d
+from Models.layers.head import classifier, image_input
+from Models.layers.normalization import normalization
+from Models.layers.randomness import Dropout, Rate
+from Models.layers.residual import LayerScale, StochasticDepth
+from Models.layers.scaling import ScalingName
+from Models.layers.tokens import PositionEmbedding
+
+PAPER = "arXiv:2010.11929"
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """One variant: patch, blocks, widths and heads, and the options a user may override."""
+
+    patch: int
+    depth: int
+    width: int
+    mlp_width: int
+    heads: int
+    source: str
+    activation: ActivationName = "gelu"
+    epsilon: float = 1e-6  # the original zoo: 1e-3
+    stochastic_depth: Rate = 0.0
+    dropout: Rate = 0.0
+    layer_scale: float | None = 0.1  # where it starts (arXiv:2103.17239, table 1, by depth); None: without
+    input_scaling: ScalingName | None = "inception"
+
+
+VARIANTS = {
+    "Ti16": Spec(16, 12, 192, 768, 3, "arXiv:2012.12877, table 1"),
+    "S16": Spec(16, 12, 384, 1536, 6, "arXiv:2012.12877, table 1"),
+    "B16": Spec(16, 12, 768, 3072, 12, "arXiv:2010.11929, table 1", stochastic_depth=0.05),
+    "B32": Spec(32, 12, 768, 3072, 12, "arXiv:2010.11929, table 1", stochastic_depth=0.05),
+    "L16": Spec(16, 24, 1024, 4096, 16, "arXiv:2010.11929, table 1", stochastic_depth=0.2, layer_scale=1e-5),
+    "test": Spec(8, 2, 16, 32, 2, "for tests", stochastic_depth=0.1),
+}
+
+# Weight decay is for kernels; searched in variable.path.
+NO_DECAY = (r"/(bias|gamma|beta|scale)$", r"^stem_positions/")
+# What adaptive gradient clipping leaves alone (arXiv:2102.06171): the classifier.
+NO_CLIP = (r"^head_logits/",)
+
+
+def _add(x, y, spec, name, index):
+    """Scale, drop and add a branch."""
+    if spec.layer_scale is not None:
+        y = LayerScale(spec.layer_scale, name=f"{name}_scale{index}")(y)
+    if spec.stochastic_depth > 0:
+        y = StochasticDepth(spec.stochastic_depth, name=f"{name}_drop{index}")(y)
+    return keras.layers.Add(name=f"{name}_add{index}")([x, y])
+
+
+def _block(x, spec, name):
+    """Attention, then an MLP on every token; (B, N, D) both ways."""
+    y = normalization("layernorm", spec.epsilon, f"{name}_norm1")(x)
+    y = SelfAttention(spec.heads, name=f"{name}_attention")(y)
+    x = _add(x, y, spec, name, 1)
+    y = normalization("layernorm", spec.epsilon, f"{name}_norm2")(x)
+    y = keras.layers.Dense(spec.mlp_width, name=f"{name}_dense1")(y)  # (B, N, mlp_width)
+    y = Activation(spec.activation, name=f"{name}_act")(y)
+    y = keras.layers.Dense(spec.width, name=f"{name}_dense2")(y)  # (B, N, D)
+    return _add(x, y, spec, name, 2)
+
+
+def build(spec, image_size, num_labels, classifier_activation=None, name=None):
+    """Return the model for one ``Spec``: ``image`` (B, S, S, 3), 0..255, to (B, num_labels).
+
+    Raises ValueError where the patch does not divide the image.
+    """
+    if image_size % spec.patch:
+        raise ValueError(f"the image size must be a multiple of the patch, {spec.patch}; got {image_size}")
+    # stem
+    image, x = image_input(image_size, spec.input_scaling)
+    x = patch_conv2d(x, spec.width, spec.patch, name="stem_patches")  # (B, S/patch, S/patch, D)
+    x = keras.layers.Reshape((-1, spec.width), name="stem_tokens")(x)  # (B, N, D)
+    x = PositionEmbedding(name="stem_positions")(x)
+    # stages
+    for block in range(spec.depth):
+        x = _block(x, spec, f"block{block}")
+    # head
+    x = normalization("layernorm", spec.epsilon, "head_norm")(x)
+    x = keras.layers.GlobalAveragePooling1D(name="head_pool")(x)  # (B, D)
+    if spec.dropout > 0:
+        x = Dropout(spec.dropout, name="head_dropout")(x)
+    outputs = classifier(x, num_labels, classifier_activation, "glorot_uniform")
+    return keras.Model(image, outputs, name=name)
+
+
+# From the files of the original zoo; the form is told in Models/layers/original_names.py.
+IMPORT_RULES = (
+    (r"stem_patches", r"root_conv2d", {}),
+    (r"stem_positions", r"pos_embed", original_names.POSITIONS),
+    (r"block(\d+)_norm(\d)", r"block\1_norm_0\2", {}),
+    (r"block\d+_attention", r"multi_head_attention{k}", original_names.SELF_ATTENTION),
+    (r"block(\d+)_dense(\d)", r"block\1_cm_dense_0\2", {}),
+    (r"block\d+_scale\d", r"skip_init_channelwise{k}", original_names.SCALE),
+    (r"head_norm", r"predictions_norm", {}),
+    (r"head_logits", r"predictions_dense", {}),
+)
