@@ -1,0 +1,211 @@
+"""Score dumps: micro F1, F2, MCC, accuracy, recall and precision at one threshold.
+
+A tag is predicted where its probability is greater than the threshold, compared as stored. By default the
+threshold is where precision equals recall: as many tags are predicted as are true.
+"""
+
+import dataclasses
+import math
+import pathlib
+import shlex
+import sys
+
+from Utils import dumps, results, scores, thresholds
+from Utils.blocks import stored
+from Utils.commands import Parser, UserError, command, print_json
+from Utils.tags import category_code, category_name
+
+TABLES = ("seed",)
+
+
+def parser():
+    """Return the argument parser."""
+    made = Parser(prog="analyze_metrics.py", description=__doc__)
+    made.add_argument(
+        "-d", "--dump", action="append", required=True, type=pathlib.Path, metavar="DUMP",
+        help="a dump folder, or a .npy of probabilities with --labels and --tags; may be given several times",
+    )  # fmt: skip
+    made.add_argument("--labels", type=pathlib.Path, help="labels (.npy) for -d FILE.npy")
+    made.add_argument("--tags", type=pathlib.Path, help="selected_tags.csv for -d FILE.npy")
+    how = made.add_mutually_exclusive_group()
+    how.add_argument("-a", "--auto", action="store_true", help="threshold where P = R (the default)")
+    how.add_argument("-t", "--threshold", type=number, help="this threshold")
+    made.add_argument("-c", "--category", help="only this category, by name or code")
+    made.add_argument("-s", "--start", type=int, default=0, help="first rank by count within the selection")
+    made.add_argument("-e", "--end", type=int, default=-1, help="rank to stop before; -1: all")
+    made.add_argument("--table", choices=TABLES, help="the four tables of the original project")
+    made.add_argument(
+        "--ranks", type=int, nargs=2, default=(2380, 2000), metavar=("ALL", "GENERAL"),
+        help="--table seed: first ranks of the rarer tags, of all and of the general ones (2380 2000)",
+    )  # fmt: skip
+    made.add_argument("--append", type=pathlib.Path, metavar="CSV", help="add the rows to a results table")
+    made.add_argument("--json", action="store_true", help="full precision, with counts and ties")
+    return made
+
+
+def number(text):
+    """Read a threshold; NaN is no number."""
+    value = float(text)
+    if math.isnan(value):
+        raise ValueError(text)
+    return value
+
+
+@command
+def main(argv=None):
+    """Run the command."""
+    options = parser().parse_args(argv)
+    opened = _named([_open(path, options) for path in options.dump])
+    words = shlex.join(sys.argv[1:] if argv is None else [str(word) for word in argv])
+    if options.table:
+        return _tables(opened, options, words)
+    if options.append and options.end != -1:
+        raise UserError("a results table has no column for the last rank: --append cannot go with -e")
+    found = {name: score(dump, options) for name, dump in opened.items()}
+    if options.append:
+        rows = [
+            row(name, opened[name], found[name], options.category, options.start, words) for name in found
+        ]
+        results.append(options.append, rows)
+    if options.json:
+        print_json(found)
+        return 0
+    for name, values in found.items():
+        print(f"{name}: {shown(values)}")
+    return 0
+
+
+def _open(path, options):
+    if path.suffix != ".npy":
+        return dumps.load(path).require_labels()
+    if options.labels is None or options.tags is None:
+        raise UserError(
+            f"-d {path} needs --labels labels.npy and --tags selected_tags.csv; or give a dump folder"
+        )
+    return dumps.of_files(path, options.labels, options.tags)
+
+
+def _named(opened):
+    names = [dump.name for dump in opened]
+    return {
+        (name if names.count(name) == 1 else f"{name} ({dump.folder})"): dump
+        for name, dump in zip(names, opened, strict=True)
+    }
+
+
+def score(dump, options):
+    """Score one dump on the selection of the options: thres, F1 ... P, counts, and how the threshold cuts."""
+    columns = dumps.select(dump.tags, options.category, options.start, options.end)
+    if options.threshold is not None:
+        threshold, ties = stored(options.threshold, dump.probabilities.dtype), None
+    else:
+        wanted = int(scores.positives(dump.labels)[columns].sum())
+        cut = thresholds.p_equals_r(dump.probabilities, wanted, columns)
+        threshold, ties = cut.threshold, cut.ties
+    per_tag = scores.count(dump.probabilities, dump.labels, threshold)
+    return full(per_tag.select(columns).total(), threshold, ties, dump, columns)
+
+
+def full(total, threshold, ties, dump, columns):
+    """Return scores and counts of one selection as --json prints them."""
+    counts = {name.upper(): value for name, value in dataclasses.asdict(total).items()}
+    return {
+        **scores.summary(total, threshold),
+        **counts,
+        "positives": total.positives,
+        "predicted": total.predicted,
+        "ties": ties,
+        "images": len(dump.probabilities),
+        "tags": len(columns),
+    }
+
+
+def shown(values):
+    """Return what a terminal shows: seven scores to four digits, 0 where a score has no denominator."""
+    names = ("thres", "F1", "F2", "MCC", "A", "R", "P")
+    rounded = {name: 0.0 if math.isnan(values[name]) else round(values[name], 4) + 0.0 for name in names}
+    return str(rounded)
+
+
+def row(name, dump, values, category, start, words):
+    """Return one row of a results table."""
+    info = dump.info
+    kind = "all" if category is None else category_name(category_code(category))
+    return {
+        "run_name": name,
+        "definition_name": str(info.get("definition_name") or "-"),
+        "params": _known(info.get("params")),
+        "image_size": _known(info.get("image_size")),
+        "dataset": str(info.get("dataset") or ""),
+        "split": str(info.get("split") or ""),
+        "category": kind,
+        "from_rank": start,
+        **{key: values[key] for key in ("thres", "F1", "F2", "MCC", "A", "R", "P")},
+        "images_per_second": math.nan,
+        "status": "measured",
+        "command": f"python tools/analyze_metrics.py {words}",
+    }
+
+
+def _known(value):
+    return float(value) if isinstance(value, (int, float)) else math.nan
+
+
+def _tables(opened, options, words):
+    if (
+        options.threshold is not None
+        or options.category is not None
+        or (options.start, options.end) != (0, -1)
+    ):
+        raise UserError("--table seed chooses tags and thresholds itself: leave -t, -c, -s and -e out")
+    tables = results.tables_with_ranks(*options.ranks)
+    found = {name: _seed_scores(dump, tables) for name, dump in opened.items()}
+    rows = [
+        row(name, opened[name], values, None if category == "all" else category, rank, words)
+        for name, tagged in found.items()
+        for (_, category, rank), values in zip(tables, tagged, strict=True)
+        if values is not None
+    ]
+    if options.append:
+        results.append(options.append, rows)
+    if options.json:
+        keys = [f"{category} from {rank}" for _, category, rank in tables]
+        print_json({name: dict(zip(keys, tagged, strict=True)) for name, tagged in found.items()})
+        return 0
+    print(results.seed_tables(rows, max(len(dump.tags) for dump in opened.values()), tables))
+    for (_, category, rank), values in zip(tables, next(iter(found.values())), strict=True):
+        if values is None:
+            print(f"\nNo table of {category} tags from #{rank} down: there are none. See --ranks.")
+    return 0
+
+
+def _seed_scores(dump, tables):
+    """Score the four slices, each at the P = R threshold of the whole slice it belongs to; None if empty."""
+    wanted = scores.positives(dump.labels)
+    wholes = {kind: _slice(dump, kind, 0) for kind in ("all", "general")}
+    present = {kind: columns for kind, columns in wholes.items() if columns is not None}
+    asked = [(int(wanted[columns].sum()), columns) for columns in present.values()]
+    cuts = dict(zip(present, thresholds.p_equals_r_of(dump.probabilities, asked), strict=True))
+    counts = {
+        kind: scores.count(dump.probabilities, dump.labels, cut.threshold) for kind, cut in cuts.items()
+    }
+    found = []
+    for _, kind, rank in tables:
+        columns = _slice(dump, kind, rank)
+        if columns is None:
+            found.append(None)
+            continue
+        ties = cuts[kind].ties if rank == 0 else None
+        found.append(full(counts[kind].select(columns).total(), cuts[kind].threshold, ties, dump, columns))
+    return found
+
+
+def _slice(dump, kind, rank):
+    try:
+        return dumps.select(dump.tags, None if kind == "all" else kind, rank)
+    except UserError:
+        return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

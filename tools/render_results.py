@@ -1,0 +1,46 @@
+"""Write the tables of results/README.md anew from the CSV files beside it."""
+
+import pathlib
+import re
+import sys
+
+from Utils import results
+from Utils.commands import Parser, UserError, command
+from Utils.files import ROOT, replacing
+
+BLOCK = re.compile(r"<!-- tables of (?P<name>\S+) -->\n.*?<!-- end of tables -->", re.DOTALL)
+PUBLISHED_TAGS = 5500
+
+
+def parser():
+    """Return the argument parser."""
+    made = Parser(prog="render_results.py", description=__doc__)
+    made.add_argument("readme", nargs="?", default=ROOT / "results" / "README.md", type=pathlib.Path)
+    return made
+
+
+def rendered(text, folder):
+    """Return the text with every block ``<!-- tables of X.csv --> ... <!-- end of tables -->`` made anew."""
+
+    def block(found):
+        rows = results.read(folder / found["name"]).to_dict("records")
+        tables = results.seed_tables(rows, PUBLISHED_TAGS)
+        return f"<!-- tables of {found['name']} -->\n\n{tables}\n\n<!-- end of tables -->"
+
+    return BLOCK.sub(block, text)
+
+
+@command
+def main(argv=None):
+    """Run the command."""
+    path = parser().parse_args(argv).readme
+    if not path.is_file():
+        raise UserError(f"a README with table markers was expected at {path}; found nothing")
+    text = rendered(path.read_text(encoding="utf-8"), path.parent)
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
