@@ -1,0 +1,46 @@
+"""The record schema, defined once: one post is one ``tf.train.Example``.
+
+``image_id`` int64 (the post id), ``image_bytes`` (a JPEG), ``label_indexes`` int64 list, possibly empty: rows
+of selected_tags.csv. Shards of the original project have the same fields and are read as they are.
+"""
+
+import tensorflow as tf
+
+FEATURES = {
+    "image_id": tf.io.FixedLenFeature([], tf.int64, default_value=0),
+    "image_bytes": tf.io.FixedLenFeature([], tf.string),
+    "label_indexes": tf.io.RaggedFeature(tf.int64),  # no padding: a padded 0 would be tag 0
+}
+
+
+def encode(image_id, image_bytes, label_indexes):
+    """Return one serialized record.
+
+    Args:
+        image_id: post id, 0 to 2**63 - 1.
+        image_bytes: the JPEG file as it will be decoded.
+        label_indexes: iterable of rows of the tag list, possibly empty.
+    """
+    features = {
+        "image_id": tf.train.Feature(int64_list=tf.train.Int64List(value=[int(image_id)])),
+        "image_bytes": tf.train.Feature(bytes_list=tf.train.BytesList(value=[image_bytes])),
+        "label_indexes": tf.train.Feature(
+            int64_list=tf.train.Int64List(value=[int(i) for i in label_indexes])
+        ),
+    }
+    example = tf.train.Example(features=tf.train.Features(feature=features))
+    return example.SerializeToString(deterministic=True)  # a map's order is free otherwise
+
+
+def parse(serialized):
+    """Parse one record, a string scalar, eagerly or inside tf.data.
+
+    Returns a dict: ``image_id`` int64 (), ``image_bytes`` string (), ``label_indexes`` int64 (n,).
+    A record without image_id gets 0, one without label_indexes none; one without image_bytes is an error.
+    """
+    return tf.io.parse_single_example(serialized, FEATURES)
+
+
+def parse_batch(serialized):
+    """Parse a vector (B,) of records at once, as ``parse``; ``label_indexes`` is then ragged (B, n)."""
+    return tf.io.parse_example(serialized, FEATURES)

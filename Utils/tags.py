@@ -1,0 +1,164 @@
+"""Tag lists: selected_tags.csv as a DataFrame, whose row i is output i of a model."""
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+
+from Utils.commands import UserError, suggest
+from Utils.files import replacing, require_file
+
+CATEGORIES = {"general": 0, "artist": 1, "copyright": 3, "character": 4, "meta": 5, "rating": 9}
+COLUMNS = ("tag_id", "name", "category", "count")
+RATINGS = ("general", "sensitive", "questionable", "explicit")  # the order clients count on
+_BLOCKS = (9, 0, 3, 4)  # the order of categories in a list; any other follows by its code
+_ID_BITS = 52  # below 2**53, so that an id survives tools that write numbers as floats
+
+
+def category_code(category):
+    """Return the code of a category given as name, code or text of a code, such as ``4`` for "character".
+
+    Raises UserError for anything that is neither in CATEGORIES nor one of its values.
+    """
+    text = str(category).strip().lower()
+    if text in CATEGORIES:
+        return CATEGORIES[text]
+    code = _whole(text)
+    if code in CATEGORIES.values():
+        return code
+    known = ", ".join(f"{name} ({code})" for name, code in CATEGORIES.items())
+    raise UserError(f"unknown category {category!r}; known are {known}{suggest(text, CATEGORIES)}")
+
+
+def category_name(code):
+    """Return the name of a category code, or the code as text where Danbooru has no name for it."""
+    return next((name for name, known in CATEGORIES.items() if known == int(code)), str(int(code)))
+
+
+def name_id(name):
+    """Return a tag id for a tag that has only a name: the first 52 bits of its SHA-256."""
+    return int.from_bytes(hashlib.sha256(name.encode("utf-8")).digest()[:8], "big") >> (64 - _ID_BITS)
+
+
+def read(path):
+    """Read selected_tags.csv: columns tag_id, name, category, count (int64 but name) and any further ones.
+
+    Tolerant of a byte order mark, of ids and counts written as floats, of categories written as names,
+    of an empty count (0) and of an empty id (`name_id`). Raises UserError that names file, row and column.
+    """
+    path = require_file(path, "a tag list (selected_tags.csv)")
+    raw = _raw(path)
+    missing = [name for name in COLUMNS if name not in raw.columns]
+    if missing:
+        raise UserError(
+            f"{path} lacks the column {' and '.join(missing)}; needed are {','.join(COLUMNS)}; "
+            f"its first line has {','.join(map(str, raw.columns))}"
+        )
+    if (raw["name"] == "").any():
+        raise UserError(f"{path}, row {_row(raw['name'] == '')}: the tag has no name")
+    frame = pd.DataFrame({"tag_id": _ids(path, raw), "name": raw["name"]})
+    frame["category"] = _categories(path, raw["category"])
+    frame["count"] = _integers(path, raw["count"], "count", np.zeros(len(raw), np.int64))
+    for column in raw.columns.difference(COLUMNS, sort=False):
+        frame[column] = _optional(raw[column])
+    return frame
+
+
+def _raw(path):
+    try:
+        raw = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skip_blank_lines=True)
+    except pd.errors.EmptyDataError as error:
+        raise UserError(f"{path} is empty; a tag list starts with the line {','.join(COLUMNS)}") from error
+    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is no CSV in UTF-8: {error}") from error
+    return raw.rename(columns=lambda name: str(name).strip())
+
+
+def _row(mask):
+    return int(np.flatnonzero(mask)[0]) + 2  # as an editor counts: the first line holds the names
+
+
+def _ids(path, raw):
+    spare = np.zeros(len(raw), np.int64)
+    for row in np.flatnonzero(raw["tag_id"].str.strip() == ""):
+        spare[row] = name_id(raw["name"].iloc[row])
+    return _integers(path, raw["tag_id"], "tag_id", spare)
+
+
+def _categories(path, texts):
+    codes = {}
+    for text in texts.unique():
+        try:
+            codes[text] = category_code(text)
+        except UserError as error:
+            raise UserError(f"{path}, row {_row(texts == text)}: {error}") from error
+    return texts.map(codes).astype(np.int64).to_numpy()
+
+
+def _integers(path, texts, column, spare):
+    values = [_whole(text) if text.strip() else int(spare[row]) for row, text in enumerate(texts)]
+    for row, value in enumerate(values):
+        if value is None:
+            raise UserError(
+                f"{path}, row {row + 2}: {column} is {texts.iloc[row]!r}; a whole number is needed"
+            )
+    return np.array(values, np.int64)
+
+
+def _whole(text):
+    """Return the whole number a text stands for, "7" or "7.0" or "7e3", or None."""
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return int(value) if value.is_integer() else None
+
+
+def _optional(texts):
+    numbers = pd.to_numeric(texts.where(texts != ""), errors="coerce")
+    return numbers if (numbers.notna() == (texts != "")).all() else texts
+
+
+def write(frame, path):
+    """Write a tag list: whole numbers, UTF-8, the four columns first, further ones in their order."""
+    frame = frame[[*COLUMNS, *(name for name in frame.columns if name not in COLUMNS)]]
+    whole = {name: np.int64 for name in COLUMNS if name != "name"}
+    with replacing(path) as beside:
+        frame.astype(whole).to_csv(beside, index=False, lineterminator="\n", encoding="utf-8")
+
+
+def ordered(frame):
+    """Return the rows as models order them: ratings, general, copyright, character, then other categories.
+
+    Within a category by falling count, then by id; ratings always general, sensitive, questionable, explicit,
+    because clients of released taggers count on rows 0 to 3.
+    """
+    category = frame["category"].to_numpy()
+    block = np.array([_BLOCKS.index(code) if code in _BLOCKS else 10 + code for code in category], np.int64)
+    rating = [
+        RATINGS.index(name) if code == CATEGORIES["rating"] and name in RATINGS else len(RATINGS)
+        for name, code in zip(frame["name"], category, strict=True)
+    ]
+    order = np.lexsort((frame["tag_id"], -frame["count"].to_numpy(), np.array(rating, np.int64), block))
+    return frame.iloc[order].reset_index(drop=True)
+
+
+def digest(frame):
+    """Return the SHA-256 (hexadecimal) of what a model's outputs mean: id, name and category of every row.
+
+    Counts are left out: the same list read from a newer database is the same list.
+    """
+    rows = zip(frame["tag_id"], frame["name"], frame["category"], strict=True)
+    text = "".join(f"{int(tag_id)}\t{name}\t{int(category)}\n" for tag_id, name, category in rows)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def popularity_ranks(frame):
+    """Return the rank of every row by falling count, then by row: int64 (num_labels,), 0 the most popular."""
+    ranks = np.empty(len(frame), np.int64)
+    ranks[np.argsort(-frame["count"].to_numpy(), kind="stable")] = np.arange(len(frame))
+    return ranks
