@@ -1,0 +1,160 @@
+"""Augmentation: pure functions of (sample, random numbers), as the original zoo drew and ordered them.
+
+flip 1/2 · square crop, side U(0.87, 0.998) of the height, anywhere · resize by a method drawn from
+``images.METHODS`` · cutout where asked · rotation U(-45, 45) degrees, bilinear, white outside · MixUp.
+
+A sample's numbers come from a counter-based generator keyed by (seed, position in the endless stream of
+records), a batch's from (seed, step): no state, so any worker may make any batch at any time. Flip and
+rotation are one affine warp (a mirrored crop has the distribution of a crop of the mirror image).
+Differences from the original, each a defect there: images that are not square are padded white instead of
+squashed or refused, crops reach the last row and column, resizing and MixUp round to nearest, MixUp partners
+are drawn instead of read from the batch backward.
+"""
+
+import dataclasses
+import math
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from Utils import images
+from Utils.commands import UserError
+
+CUTOUT_VALUE = 127
+SAMPLE, BATCH = 0, 1  # streams of random numbers
+# A crop is decoded at a fraction of its size where it stays this much larger than the target.
+REDUCED_MARGIN = 1.5
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What is drawn for every sample; ``Settings(False, None, ("area",), 0, 0, 0)`` only resizes.
+
+    crop: (low, high) shares of the height, or None. rotation: degrees to either side. cutout: largest share
+    of the image's area. mixup_alpha: of Beta(alpha, alpha), 0 for no MixUp.
+    """
+
+    flip: bool = True
+    crop: tuple | None = (0.87, 0.998)
+    methods: tuple = images.METHODS
+    rotation: float = 45.0
+    cutout: float = 0.0
+    mixup_alpha: float = 0.2
+
+    def __post_init__(self):
+        if self.crop is not None and not (len(self.crop) == 2 and 0 < self.crop[0] <= self.crop[1] <= 1):
+            raise UserError(f"crop must be (low, high) with 0 < low <= high <= 1, or None; got {self.crop!r}")
+        unknown = [method for method in self.methods if method not in images.METHODS]
+        if unknown or not self.methods:
+            raise UserError(f"methods must be some of {images.METHODS}; got {self.methods!r}")
+        for name, most in (("rotation", 180.0), ("cutout", 1.0), ("mixup_alpha", math.inf)):
+            if not 0 <= getattr(self, name) <= most:
+                raise UserError(f"{name} must be between 0 and {most}; got {getattr(self, name)!r}")
+
+
+class Draws(NamedTuple):
+    """The random numbers of one sample; positions are shares 0..1 of the room there is."""
+
+    flip: bool
+    crop_side: float  # of the height
+    crop_y: float
+    crop_x: float
+    method: str
+    cutout_area: float  # of the image
+    cutout_y: float
+    cutout_x: float
+    degrees: float
+
+
+def generator(seed, stream, position):
+    """Return the generator of one sample (SAMPLE) or batch (BATCH): Philox, keyed and counted, no state."""
+    word = 2**64 - 1
+    return np.random.Generator(
+        np.random.Philox(key=[seed & word, stream], counter=[0, position & word, 0, 0])
+    )
+
+
+def draw(settings, rng):
+    """Draw one sample's numbers; always as many, so that one setting does not move the others."""
+    u = rng.random(9)
+    low, high = settings.crop or (1.0, 1.0)
+    return Draws(
+        flip=settings.flip and u[0] < 0.5,
+        crop_side=low + (high - low) * u[1],
+        crop_y=u[2],
+        crop_x=u[3],
+        method=settings.methods[int(u[4] * len(settings.methods))],
+        cutout_area=settings.cutout * u[5],
+        cutout_y=u[6],
+        cutout_x=u[7],
+        degrees=settings.rotation * (2 * u[8] - 1),
+    )
+
+
+def sample(data, image_size, draws, smallest_crop=None):
+    """Decode and augment one image: everything but MixUp. Returns (image_size, image_size, 3) uint8 BGR.
+
+    ``smallest_crop`` (the low end of the crop's side) allows JPEGs to be decoded at a fraction of their size.
+    Raises images.ImageError.
+    """
+    min_side = math.ceil(REDUCED_MARGIN * image_size / smallest_crop) if smallest_crop else None
+    image = images.pad_square(images.decode(data, min_side))
+    image = crop(image, draws.crop_side, draws.crop_y, draws.crop_x)
+    image = images.resize(image, image_size, draws.method)
+    image = cutout(image, draws.cutout_area, draws.cutout_y, draws.cutout_x)
+    return turn(image, draws.flip, draws.degrees)
+
+
+def crop(image, side, y, x):
+    """Cut ``side`` (share of the height) square out of a square image; y, x in [0, 1) from first to last."""
+    height = image.shape[0]
+    pixels = max(1, round(side * height))
+    room = height - pixels + 1
+    top, left = int(y * room), int(x * room)
+    return image[top : top + pixels, left : left + pixels]
+
+
+def cutout(image, area, y, x):
+    """Cover a square of ``area`` (share of the image's) around (y, x) with 127, clipped at the border."""
+    size = image.shape[0]
+    side = round(size * math.sqrt(area))
+    if side == 0:
+        return image
+    top, left = round(y * size - side / 2), round(x * size - side / 2)
+    covered = np.array(image)
+    covered[max(0, top) : max(0, top + side), max(0, left) : max(0, left + side)] = CUTOUT_VALUE
+    return covered
+
+
+def turn(image, flip, degrees):
+    """Mirror left to right, then rotate counterclockwise about the center: bilinear, white outside."""
+    if degrees == 0:
+        return np.ascontiguousarray(image[:, ::-1]) if flip else image
+    size = image.shape[0]
+    middle = (size - 1) / 2
+    matrix = cv2.getRotationMatrix2D((middle, middle), degrees, 1.0)
+    if flip:
+        matrix = matrix @ np.array([[-1, 0, size - 1], [0, 1, 0], [0, 0, 1]])
+    white = (images.WHITE,) * 3
+    return cv2.warpAffine(image, matrix, (size, size), borderMode=cv2.BORDER_CONSTANT, borderValue=white)
+
+
+def draw_mixup(alpha, batch_size, rng):
+    """Return (B,) shares from Beta(alpha, alpha) and (B,) partners: one random cycle, so no fixed point."""
+    order = np.argsort(rng.random(batch_size), kind="stable")
+    partners = np.empty(batch_size, np.int64)
+    partners[order] = np.roll(order, -1)
+    return rng.beta(alpha, alpha, batch_size), partners
+
+
+def mixup(batch, labels, shares, partners):
+    """Mix every image and its labels with its partner's (arXiv:1710.09412), images rounded to nearest.
+
+    ``share * own + (1 - share) * partner's``, for (B, S, S, 3) uint8 and (B, L) float32.
+    """
+    mixed = np.empty_like(batch)
+    for row, (share, partner) in enumerate(zip(shares.tolist(), partners.tolist(), strict=True)):
+        cv2.addWeighted(batch[row], share, batch[partner], 1.0 - share, 0.0, dst=mixed[row])
+    shares = shares.astype(np.float32)[:, None]
+    return mixed, shares * labels + (1 - shares) * labels[partners]

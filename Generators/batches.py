@@ -1,0 +1,135 @@
+"""Batches in numpy: what tf.data calls once a batch, with encoded images and label indexes in, arrays out."""
+
+import contextlib
+import dataclasses
+
+import numpy as np
+
+from Generators import augment
+from Utils import images
+from Utils.commands import UserError
+
+CHANNEL_ORDERS = ("bgr", "rgb")
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """The form of a batch: sides, labels, channel order. Raises UserError for what cannot be."""
+
+    image_size: int
+    num_labels: int
+    channel_order: str = "bgr"
+
+    def __post_init__(self):
+        for name in ("image_size", "num_labels"):
+            check_positive(name, getattr(self, name))
+        if self.channel_order not in CHANNEL_ORDERS:
+            raise UserError(f"channel_order must be one of {CHANNEL_ORDERS}; got {self.channel_order!r}")
+
+    def images(self, ids, load):
+        """Stack ``load(row)`` of every row to (B, S, S, 3) uint8; errors name the record's id."""
+        batch = np.empty((len(ids), self.image_size, self.image_size, 3), np.uint8)
+        for row, image_id in enumerate(ids):
+            with _naming(image_id):
+                batch[row] = load(row)
+        return batch
+
+    def ordered(self, batch):
+        """Give a BGR batch in the channel order asked for."""
+        return batch if self.channel_order == "bgr" else np.ascontiguousarray(batch[..., ::-1])
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainBatch:
+    """Make the augmented batch of a step: a function of (seed, step) and the records alone.
+
+    ``rows`` are those of the global batch of ``batch_size`` that this host (by index) makes.
+    """
+
+    form: Form
+    settings: augment.Settings
+    seed: int
+    batch_size: int
+    rows: slice
+    host: int = 0
+    reduced_decoding: bool = True
+
+    def __call__(self, step, ids, data, labels, row_lengths):
+        """Return images (B, S, S, 3) uint8 and labels (B, L) float32, both mixed where MixUp is on."""
+        first = int(step) * self.batch_size + self.rows.start  # position in the endless stream of records
+        batch = self.form.images(ids, lambda row: self._sample(first + row, data[row]))
+        hot = multi_hot(ids, labels, row_lengths, self.form.num_labels)
+        if self.settings.mixup_alpha:
+            rng = augment.generator(self.seed, augment.BATCH + self.host, int(step))
+            batch, hot = augment.mixup(
+                batch, hot, *augment.draw_mixup(self.settings.mixup_alpha, len(ids), rng)
+            )
+        return self.form.ordered(batch), hot
+
+    def _sample(self, position, data):
+        draws = augment.draw(self.settings, augment.generator(self.seed, augment.SAMPLE, position))
+        smallest = (self.settings.crop or (1.0,))[0] if self.reduced_decoding else None
+        return augment.sample(data, self.form.image_size, draws, smallest)
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalBatch:
+    """Prepare a batch as serving does; fill it up to ``batch_size`` with black images of weight 0, id -1."""
+
+    form: Form
+    padding: int = images.WHITE
+    batch_size: int | None = None
+
+    def __call__(self, ids, data, labels, row_lengths):
+        """Return images (B, S, S, 3) uint8, labels (B, L) and weights (B,) float32, ids (B,) int64."""
+        batch = self.form.images(
+            ids, lambda row: images.prepare(data[row], self.form.image_size, self.padding)
+        )
+        hot = multi_hot(ids, labels, row_lengths, self.form.num_labels)
+        missing = (self.batch_size or len(ids)) - len(ids)
+        return (
+            _filled(self.form.ordered(batch), missing, 0),
+            _filled(hot, missing, 0),
+            _filled(np.ones(len(ids), np.float32), missing, 0),
+            _filled(ids, missing, -1),
+        )
+
+
+def multi_hot(ids, labels, row_lengths, num_labels):
+    """Return (B, num_labels) float32 of zeros and ones; a record without labels is all zeros.
+
+    ``labels`` (N,) are all rows' label indexes one after another, ``row_lengths`` (B,) how many each row has.
+    Raises UserError that names the record where an index is outside ``num_labels``.
+    """
+    rows = np.repeat(np.arange(len(ids)), row_lengths)
+    outside = (labels < 0) | (labels >= num_labels)
+    if outside.any():
+        at = int(outside.argmax())
+        raise UserError(
+            f"record with image_id {ids[rows[at]]} has label index {labels[at]}; num_labels is {num_labels}, "
+            f"so 0 to {num_labels - 1} are allowed. Do the shards and selected_tags.csv belong together?"
+        )
+    hot = np.zeros((len(ids), num_labels), np.float32)
+    hot[rows, labels] = 1
+    return hot
+
+
+def check_positive(name, value):
+    """Raise UserError unless ``value`` is an integer of at least 1."""
+    if not isinstance(value, (int, np.integer)) or value < 1:
+        raise UserError(f"{name} must be an integer of at least 1; got {value!r}")
+
+
+def _filled(array, missing, value):
+    if not missing:
+        return array
+    return np.concatenate([array, np.full((missing, *array.shape[1:]), value, array.dtype)])
+
+
+@contextlib.contextmanager
+def _naming(image_id):
+    """Add the record's id to an ImageError."""
+    try:
+        yield
+    except images.ImageError as error:
+        raise images.ImageError(f"record with image_id {image_id}: {error}") from error

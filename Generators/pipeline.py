@@ -1,0 +1,259 @@
+"""From shards to batches: an endless training stream, and an evaluation of exactly one pass.
+
+Training passes follow one another in one stream. Pass e reads the shards in an order drawn from (seed, e),
+interleaves them and shuffles encoded records in a buffer; batches are always whole and may straddle passes,
+so no record is dropped. What a batch holds is a function of (seed, step), not of parallelism, host or start.
+Decoding and augmentation run in numpy, a batch a call: OpenCV and Pillow let go of the interpreter lock and
+are several times faster than TensorFlow's image ops (`tools/bench.py input`).
+"""
+
+import collections.abc
+import os
+
+import cv2
+import tensorflow as tf
+
+from Generators import augment
+from Generators.batches import EvalBatch, Form, TrainBatch, check_positive
+from Generators.records import parse_batch
+from Utils import images
+from Utils.commands import UserError
+
+INTERLEAVED = 16  # shards read side by side
+
+
+def train_dataset(
+    records,
+    *,
+    num_labels,
+    image_size,
+    batch_size,
+    seed=0,
+    start_step=0,
+    mixup_alpha=0.2,
+    flip=True,
+    crop=(0.87, 0.998),
+    methods=images.METHODS,
+    rotation=45.0,
+    cutout=0.0,
+    channel_order="bgr",
+    shuffle_buffer=4096,
+    num_records=None,
+    host=(0, 1),
+    workers=None,
+    reduced_decoding=True,
+):
+    """Return an endless dataset of ``(images (B, S, S, 3) uint8, labels (B, num_labels) float32)``.
+
+    Args:
+        records: a glob or a list of shards.
+        seed: the same seed gives the same batches on any machine and at any parallelism.
+        start_step: the batch to begin with, as if that many had been taken; they are not decoded, and whole
+            passes among them not read.
+        mixup_alpha, flip, crop, methods, rotation, cutout: see ``augment.Settings``.
+        channel_order: "bgr", as all models of the zoo have it, or "rgb".
+        shuffle_buffer: records (encoded; at 512 px about 90 kB each) held for shuffling.
+        num_records: how many there are, where known; else counted when ``start_step`` needs it.
+        host: (index, count): give only this host's rows of every batch of ``batch_size``; MixUp partners then
+            come from these rows.
+        workers: batches made at the same time; by default one a core.
+        reduced_decoding: decode JPEGs much larger than needed at 1/2, 1/4 or 1/8 of their size.
+
+    Raises UserError where no shard is found or a value is out of range. While iterating, broken image bytes
+    and labels outside ``num_labels`` raise a tf.errors.OpError that names the record's image_id.
+    """
+    check_positive("batch_size", batch_size)
+    rows = _host_rows(host, batch_size)
+    make = TrainBatch(
+        form=Form(image_size, num_labels, channel_order),
+        settings=augment.Settings(flip, crop and tuple(crop), tuple(methods), rotation, cutout, mixup_alpha),
+        seed=seed,
+        batch_size=batch_size,
+        rows=rows,
+        host=host[0],
+        reduced_decoding=reduced_decoding,
+    )
+    paths = shard_paths(records)
+    first_pass, skipped = _start(paths, start_step * batch_size, num_records)
+    dataset = tf.data.Dataset.range(first_pass, tf.int64.max)
+    dataset = dataset.flat_map(lambda number: _one_pass(paths, seed, number, shuffle_buffer))
+    dataset = dataset.skip(skipped)
+    dataset = dataset.batch(batch_size, drop_remainder=True)
+    dataset = dataset.enumerate(start_step)
+    dataset = dataset.map(lambda step, batch: _train_element(make, step, batch[rows]), workers or _cores())
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
+    return _finished(dataset)
+
+
+def eval_dataset(
+    records,
+    *,
+    num_labels,
+    image_size,
+    batch_size,
+    with_ids=False,
+    pad_batches=False,
+    channel_order="bgr",
+    padding=images.WHITE,
+    workers=None,
+):
+    """Return a dataset of exactly one pass in stored order, each image as ``images.prepare`` gives it.
+
+    Elements are ``(images (B, S, S, 3) uint8, labels (B, num_labels) float32)``, then with ``pad_batches``
+    ``sample_weight (B,)`` float32, then with ``with_ids`` ``ids (B,)`` int64. The last batch is smaller,
+    unless ``pad_batches`` fills it with black images without labels, of weight 0 and id -1. ``padding`` is
+    the gray around images that are not square. The cardinality is exact. Raises as ``train_dataset``.
+    """
+    check_positive("batch_size", batch_size)
+    form = Form(image_size, num_labels, channel_order)
+    make = EvalBatch(form, padding, batch_size if pad_batches else None)
+    paths = shard_paths(records)
+    steps = -(-count_records(paths) // batch_size)
+    dataset = tf.data.TFRecordDataset(paths)
+    dataset = dataset.batch(batch_size)
+    dataset = dataset.map(lambda batch: _eval_element(make, batch), workers or _cores())
+    dataset = dataset.map(
+        lambda image, label, weight, number: (
+            image,
+            label,
+            *([weight] if pad_batches else []),
+            *([number] if with_ids else []),
+        )
+    )
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
+    return _finished(dataset)
+
+
+def _one_pass(paths, seed, number, shuffle_buffer):
+    """Return all records of pass ``number`` (a tensor) once, serialized, in the order of (seed, number)."""
+    # This graph's seed, not the process's: else tf.random.set_seed would decide the order. Not 0, because
+    # TensorFlow asks whether both seeds are 0, which it cannot of a tensor.
+    tf.compat.v1.set_random_seed(1)
+    words = [tf.constant(seed, tf.int64), number]
+    order = tf.random.experimental.stateless_shuffle(tf.constant(paths), words)
+    buffer_seed = tf.random.stateless_uniform([], words, None, None, tf.int64)
+    shards = tf.data.Dataset.from_tensor_slices(order)
+    pass_records = shards.interleave(
+        tf.data.TFRecordDataset, min(INTERLEAVED, len(paths)), num_parallel_calls=2, deterministic=True
+    )
+    return pass_records.shuffle(shuffle_buffer, buffer_seed, reshuffle_each_iteration=False)
+
+
+def _train_element(make, step, serialized):
+    """Parse the records of a batch and have numpy make it."""
+    count = make.rows.stop - make.rows.start
+    batch, labels = tf.numpy_function(
+        make, (step, *_parsed(serialized)), (tf.uint8, tf.float32), stateful=False
+    )
+    return _shaped(make.form, count, batch), tf.ensure_shape(labels, (count, make.form.num_labels))
+
+
+def _eval_element(make, serialized):
+    types = (tf.uint8, tf.float32, tf.float32, tf.int64)
+    batch, labels, weights, ids = tf.numpy_function(make, _parsed(serialized), types, stateful=False)
+    count = make.batch_size
+    labels = tf.ensure_shape(labels, (count, make.form.num_labels))
+    return (
+        _shaped(make.form, count, batch),
+        labels,
+        tf.ensure_shape(weights, (count,)),
+        tf.ensure_shape(ids, (count,)),
+    )
+
+
+def _parsed(serialized):
+    record = parse_batch(serialized)
+    labels = record["label_indexes"]
+    return record["image_id"], record["image_bytes"], labels.values, labels.row_lengths()
+
+
+def _shaped(form, count, batch):
+    return tf.ensure_shape(batch, (count, form.image_size, form.image_size, 3))
+
+
+def _finished(dataset):
+    """Read ahead, keep order, and leave OpenCV one thread: batches are made side by side."""
+    cv2.setNumThreads(1)
+    options = tf.data.Options()
+    options.deterministic = True
+    # Hosts pick their rows themselves (``host``).
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return dataset.prefetch(2).with_options(options)
+
+
+def _cores():
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def _host_rows(host, batch_size):
+    """Return the rows of a global batch that belong to ``host`` = (index, count)."""
+    index, count = host
+    if not 0 <= index < count or batch_size % count:
+        raise UserError(
+            f"host must be (index, count) with 0 <= index < count and count dividing batch_size; got {host} "
+            f"for batch_size {batch_size}"
+        )
+    share = batch_size // count
+    return slice(index * share, (index + 1) * share)
+
+
+def _start(paths, position, num_records):
+    """Return (pass, records to skip in it) of a position in the endless stream."""
+    if position < 0:
+        raise UserError(f"start_step must not be negative; got {position}")
+    if position == 0 and num_records is None:
+        if next(iter(tf.data.TFRecordDataset(paths).take(1)), None) is None:
+            raise UserError(f"the {len(paths)} shards hold no record; the first is {paths[0]}")
+        return 0, 0
+    total = count_records(paths) if num_records is None else num_records
+    check_positive("num_records", total)
+    return divmod(position, total)
+
+
+def count_records(paths):
+    """Count the records of shards by their framing: length (8 bytes), its checksum (4), data, checksum (4).
+
+    Raises UserError where a shard ends within a record.
+    """
+    return sum(_count(path) for path in paths)
+
+
+def _count(path):
+    size, at, count = tf.io.gfile.stat(path).length, 0, 0
+    with tf.io.gfile.GFile(path, "rb") as shard:
+        while at < size:
+            shard.seek(at)
+            at += int.from_bytes(shard.read(8), "little") + 16
+            count += 1
+    if at != size:
+        raise UserError(f"shard {path} ends within record {count - 1}: {size} bytes instead of {at}")
+    return count
+
+
+def shard_paths(records):
+    """Return the shards that a glob or a list of paths names; a UserError says what is there instead."""
+    if isinstance(records, (str, os.PathLike)):
+        pattern = os.fspath(records)
+        found = sorted(tf.io.gfile.glob(pattern))
+        if not found:
+            raise UserError(f"no shard matches {pattern}; {_content(pattern.rpartition('/')[0])}")
+        return found
+    if not isinstance(records, collections.abc.Iterable):
+        raise UserError(f"records must be a glob or a list of paths; got {records!r}")
+    paths = [os.fspath(path) for path in records]
+    missing = [path for path in paths if not tf.io.gfile.exists(path)]
+    if missing:
+        raise UserError(f"shard {missing[0]} is missing; {_content(missing[0].rpartition('/')[0])}")
+    if not paths:
+        raise UserError("records must name at least one shard; got an empty list")
+    return paths
+
+
+def _content(folder):
+    """Say what a folder holds, in words."""
+    folder = folder or "."
+    if not tf.io.gfile.isdir(folder):
+        return f"there is no folder {folder}"
+    names = sorted(tf.io.gfile.listdir(folder))
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"{folder} holds {', '.join(names[:5]) + more if names else 'nothing'}"
