@@ -132,11 +132,12 @@ def _one_pass(paths, seed, number, shuffle_buffer):
     words = [tf.constant(seed, tf.int64), number]
     order = tf.random.experimental.stateless_shuffle(tf.constant(paths), words)
     buffer_seed = tf.random.stateless_uniform([], words, None, None, tf.int64)
-    shards = tf.data.Dataset.from_tensor_slices(order)
-    pass_records = shards.interleave(
-        tf.data.TFRecordDataset, min(INTERLEAVED, len(paths)), num_parallel_calls=2, deterministic=True
+    together = min(INTERLEAVED, len(paths))
+    dataset = tf.data.Dataset.from_tensor_slices(order)
+    dataset = dataset.interleave(
+        tf.data.TFRecordDataset, together, num_parallel_calls=min(2, together), deterministic=True
     )
-    return pass_records.shuffle(shuffle_buffer, buffer_seed, reshuffle_each_iteration=False)
+    return dataset.shuffle(shuffle_buffer, buffer_seed, reshuffle_each_iteration=False)
 
 
 def _train_element(make, step, serialized):
@@ -201,13 +202,12 @@ def _start(paths, position, num_records):
     """Return (pass, records to skip in it) of a position in the endless stream."""
     if position < 0:
         raise UserError(f"start_step must not be negative; got {position}")
-    if position == 0 and num_records is None:
-        if next(iter(tf.data.TFRecordDataset(paths).take(1)), None) is None:
-            raise UserError(f"the {len(paths)} shards hold no record; the first is {paths[0]}")
-        return 0, 0
-    total = count_records(paths) if num_records is None else num_records
-    check_positive("num_records", total)
-    return divmod(position, total)
+    if num_records is not None:
+        check_positive("num_records", num_records)
+        return divmod(position, num_records)
+    if next(iter(tf.data.TFRecordDataset(paths).take(1)), None) is None:
+        raise UserError(f"the {len(paths)} shards hold no record; the first is {paths[0]}")
+    return divmod(position, count_records(paths)) if position else (0, 0)
 
 
 def count_records(paths):
