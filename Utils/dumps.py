@@ -124,8 +124,8 @@ class Writer:
     """Writes a dump batch by batch: what is written is on disk, so a dump may be larger than memory."""
 
     def __init__(self, folder, num_labels, dtype, labels):
-        self.rows, self.dtype = 0, np.dtype(dtype)
-        kinds = {PROBABILITIES: (self.dtype, (num_labels,)), IDS: (np.dtype(np.int64), ())}
+        self.folder, self.rows = folder, 0  # the folder is still beside its place
+        kinds = {PROBABILITIES: (np.dtype(dtype), (num_labels,)), IDS: (np.dtype(np.int64), ())}
         if labels:
             kinds[LABELS] = (np.dtype(np.uint8), (num_labels,))
         self._arrays = {name: _Rows(folder / name, *kind) for name, kind in kinds.items()}

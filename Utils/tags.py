@@ -162,3 +162,18 @@ def popularity_ranks(frame):
     ranks = np.empty(len(frame), np.int64)
     ranks[np.argsort(-frame["count"].to_numpy(), kind="stable")] = np.arange(len(frame))
     return ranks
+
+
+def matches(wanted, given):
+    """Return for every row of ``wanted`` its row in ``given``, by id, else by name; -1 where there is none.
+
+    Both are tag lists; returns int64 (len(wanted),). A renamed tag keeps its id, a tag from another source
+    only its name.
+    """
+    by_id = {tag_id: row for row, tag_id in reversed(list(enumerate(given["tag_id"])))}
+    found = np.array([by_id.get(tag_id, -1) for tag_id in wanted["tag_id"]], np.int64)
+    taken = set(found.tolist())
+    by_name = {name: row for row, name in enumerate(given["name"]) if row not in taken}
+    for row in np.flatnonzero(found < 0):
+        found[row] = by_name.get(wanted["name"].iloc[row], -1)
+    return found

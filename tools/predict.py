@@ -1,0 +1,250 @@
+"""Write a dump: a model's probabilities for a split of a dataset, with its labels, or for a folder of images.
+
+Images are decoded, padded and resized as in serving. A dump of a dataset holds the tags that the model and
+the dataset share (matched by id, else by name), in the model's order.
+"""
+
+import concurrent.futures
+import contextlib
+import csv
+import os
+import pathlib
+import sys
+
+import numpy as np
+
+from Utils import datasets, dumps, folders, images, tags
+from Utils.commands import Parser, UserError, WorkError, command, progress
+from Utils.files import provenance, read_json, require_absent
+
+PADDING = {"white": 255, "black": 0}
+READERS = 2  # threads that decode while the model works
+
+
+def parser():
+    """Return the argument parser."""
+    made = Parser(prog="predict.py", description=__doc__)
+    made.add_argument("model", metavar="RUN|FILE.keras|RELEASE", type=pathlib.Path)
+    what = made.add_mutually_exclusive_group(required=True)
+    what.add_argument("--dataset", type=pathlib.Path, help="dataset folder, with --split")
+    what.add_argument(
+        "--images", type=pathlib.Path, help="folder of images of any kind; there are no labels then"
+    )
+    made.add_argument("--split", help="split of the dataset (validation)")
+    made.add_argument(
+        "-o", "--output", required=True, type=pathlib.Path, metavar="DUMP", help="dump folder to write"
+    )
+    made.add_argument("--dtype", choices=dumps.DTYPES, default="float32", help="how to store (float32)")
+    made.add_argument(
+        "--padding", choices=PADDING, default="white", help="around images that are not square (white)"
+    )
+    made.add_argument("--which", choices=("best", "last"), default="best", help="model of a run (best)")
+    made.add_argument("--tags", type=pathlib.Path, help="tag list of a model that has none beside it")
+    made.add_argument("--batch-size", type=int, default=32, help="images at a time (32)")
+    made.add_argument("--overwrite", action="store_true", help="replace an existing dump")
+    return made
+
+
+@command
+def main(argv=None):
+    """Run the command."""
+    options = parser().parse_args(argv)
+    if options.batch_size < 1:
+        raise UserError(f"--batch-size must be 1 or more; got {options.batch_size}")
+    if options.split is not None and options.images is not None:
+        raise UserError("--split belongs to --dataset; a folder of images has no splits")
+    require_absent(options.output, options.overwrite)
+    source = _split(options) if options.dataset is not None else _folder(options.images)
+    model, tag_list, info = _load(options)
+    with _expected_failures():
+        return source(model, tag_list, info, options)
+
+
+def _split(options):
+    """Check what can be checked before tensorflow is imported; return the function that predicts."""
+    dataset, split = datasets.load(options.dataset), options.split or "validation"
+    dataset.shards(split)
+    return lambda *given: _predict_split(dataset, split, *given)
+
+
+def _folder(folder):
+    paths = [
+        folders.join(top, name)
+        for top, names in folders.walk(folder)
+        for name in names
+        if folders.is_image(name)
+    ]
+    if not paths:
+        raise UserError(f"{folder} holds no images; they end in {', '.join(folders.SUFFIXES)}")
+    return lambda *given: _predict_folder(folder, paths, *given)
+
+
+def _load(options):
+    """Load the model, ready for `predict_on_batch`; return it with its tag list and what dump.json says."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import Models
+    from Utils import devices
+
+    compiled = devices.find().jit_compile
+    tagger = Models.load(options.model, which=options.which)
+    tag_list = tagger.tags if options.tags is None else tags.read(options.tags)
+    labels = tagger.model.output_shape[-1]
+    if tag_list is None:
+        raise UserError(f"{options.model} has no selected_tags.csv beside it; give its list with --tags")
+    if len(tag_list) != labels:
+        raise UserError(
+            f"{options.tags} has {len(tag_list)} tags, but the model gives {labels} probabilities"
+        )
+    tagger.model.compile(jit_compile=compiled)
+    info = {
+        **_run(options.model),
+        "params": tagger.model.count_params(),
+        "image_size": tagger.image_size,
+        "padding": options.padding,
+        "dtype": options.dtype,
+        "which": options.which,
+        **provenance(),
+    }
+    return tagger.model, tag_list, info
+
+
+def _run(path):
+    """Name the run, by its folder or by a file that is not one of a run's; and its variant, where known."""
+    folder = path if path.is_dir() else path.parent
+    recipe = read_json(folder / "recipe.json") if (folder / "recipe.json").is_file() else {}
+    name = path.resolve().name if path.is_dir() else path.stem
+    if path.is_file() and recipe and path.stem in ("best", "model"):
+        name = folder.resolve().name
+    return {"run_name": name, "definition_name": recipe.get("model")}
+
+
+@contextlib.contextmanager
+def _expected_failures():
+    """Turn what tensorflow says of broken records into one paragraph."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.OpError as error:
+        first = str(error.message or error).splitlines()[0]  # a traceback of the reader follows
+        raise WorkError(f"prediction failed: {first}") from error
+
+
+def _predict_split(dataset, split, model, tag_list, info, options):
+    from Generators import eval_dataset
+
+    columns, rows = _common(tag_list, dataset)
+    batches = eval_dataset(
+        dataset.shards(split),
+        num_labels=dataset.num_labels,
+        image_size=info["image_size"],
+        batch_size=options.batch_size,
+        with_ids=True,
+        pad_batches=True,
+        padding=PADDING[options.padding],
+    )
+    info |= {"dataset": dataset.name, "split": split}
+    with dumps.writing(
+        options.output, tag_list.iloc[columns], dtype=options.dtype, info=info, overwrite=options.overwrite
+    ) as writer:
+        for batch, labels, weights, ids in progress(
+            batches, total=len(batches), label="predict", unit="batches"
+        ):
+            real = weights.numpy() > 0  # the last batch is filled up
+            found = _probabilities(model, batch.numpy(), ids.numpy())[real]
+            writer.add(found[:, columns], ids.numpy()[real], labels.numpy()[real][:, rows])
+    return 0
+
+
+def _common(tag_list, dataset):
+    """Return the model's columns and the dataset's rows of the tags that both have."""
+    found = tags.matches(tag_list, dataset.tags)
+    columns = np.flatnonzero(found >= 0)
+    if not len(columns):
+        raise UserError(
+            f"the model and {dataset.folder} have no tag in common: the model's {len(tag_list)} start with "
+            f"{_names(tag_list)}, the dataset's {dataset.num_labels} with {_names(dataset.tags)}"
+        )
+    left = tag_list.iloc[np.flatnonzero(found < 0)]
+    if len(left):
+        print(
+            f"{len(left)} of the model's {len(tag_list)} tags are not in the dataset and are left out: "
+            f"{_names(left)}",
+            file=sys.stderr,
+        )
+    extra = dataset.num_labels - len(columns)
+    if extra:
+        print(f"{extra} of the dataset's {dataset.num_labels} tags are unknown to the model", file=sys.stderr)
+    return columns, found[columns]
+
+
+def _names(tag_list, most=5):
+    names = tag_list["name"].to_list()
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+def _probabilities(model, batch, ids):
+    """Return (B, L) float32 of a whole batch."""
+    found = np.asarray(model.predict_on_batch(batch))
+    broken = np.flatnonzero(~np.isfinite(found).all(axis=1))
+    if len(broken):
+        raise WorkError(f"the model gives no number for image {ids[broken[0]]}: its weights are broken")
+    return found
+
+
+def _predict_folder(folder, paths, model, tag_list, info, options):
+    rejected, rows = [], []
+    with dumps.writing(
+        options.output, tag_list, dtype=options.dtype, labels=False, info=info, overwrite=options.overwrite
+    ) as writer:
+        for names, batch in _decoded(folder, paths, info["image_size"], options, rejected):
+            ids = [folders.post_id(name) for name in names]
+            whole = np.zeros((options.batch_size, *batch.shape[1:]), np.uint8)  # one shape: compiled once
+            whole[: len(batch)] = batch
+            writer.add(_probabilities(model, whole, [*ids, *[0] * options.batch_size])[: len(batch)], ids)
+            rows += zip(ids, names, strict=True)
+        if not rows:
+            raise UserError(
+                f"none of the {len(paths)} images in {folder} can be read; the first: {rejected[0][1:]}"
+            )
+        _write(writer.folder / "images.csv", ("post_id", "path"), rows)
+        _write(writer.folder / "rejected.csv", ("post_id", "path", "reason"), rejected)
+    for _, name, reason in rejected:
+        print(f"left out: {name}: {reason}", file=sys.stderr)
+    return 0
+
+
+def _decoded(folder, paths, image_size, options, rejected):
+    """Yield ``(paths, images (B, S, S, 3) uint8 BGR)``; what cannot be decoded is added to ``rejected``."""
+
+    def read(name):
+        try:
+            return images.prepare((folder / name).read_bytes(), image_size, PADDING[options.padding])
+        except (images.ImageError, OSError) as error:
+            return error
+
+    step = options.batch_size
+    parts = [paths[at : at + step] for at in range(0, len(paths), step)]
+    with concurrent.futures.ThreadPoolExecutor(READERS) as pool:
+        coming = [pool.submit(read, name) for name in parts[0]]
+        for number, part in enumerate(progress(parts, label="predict", unit="batches"), 1):
+            ready = coming
+            coming = [pool.submit(read, name) for name in (parts[number] if number < len(parts) else [])]
+            found = [(name, future.result()) for name, future in zip(part, ready, strict=True)]
+            rejected += [
+                (folders.post_id(name), name, str(got)) for name, got in found if isinstance(got, Exception)
+            ]
+            good = [(name, got) for name, got in found if not isinstance(got, Exception)]
+            if good:
+                yield [name for name, _ in good], np.stack([got for _, got in good])
+
+
+def _write(path, head, rows):
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(head)
+        writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
