@@ -50,12 +50,13 @@ _V1 = {
     "S": Spec((3, 3, 27, 3), _widths(96), "arXiv:2201.03545, section 3", stochastic_depth=0.4),
     "B": Spec((3, 3, 27, 3), _widths(128), "arXiv:2201.03545, section 3", stochastic_depth=0.5),
     "L": Spec((3, 3, 27, 3), _widths(192), "arXiv:2201.03545, section 3", stochastic_depth=0.5),
-    "A": Spec((2, 2, 6, 2), _widths(40), "arXiv:2301.00808, table 9 (atto)"),
-    "F": Spec((2, 2, 6, 2), _widths(48), "arXiv:2301.00808, table 9 (femto)"),
-    "P": Spec((2, 2, 6, 2), _widths(64), "arXiv:2301.00808, table 9 (pico)"),
-    "N": Spec((2, 2, 8, 2), _widths(80), "arXiv:2301.00808, table 9 (nano)"),
+    "A": Spec((2, 2, 6, 2), _widths(40), "arXiv:2301.00808, appendix (atto)"),
+    "F": Spec((2, 2, 6, 2), _widths(48), "arXiv:2301.00808, appendix (femto)"),
+    "P": Spec((2, 2, 6, 2), _widths(64), "arXiv:2301.00808, appendix (pico)"),
+    "N": Spec((2, 2, 8, 2), _widths(80), "arXiv:2301.00808, appendix (nano)"),
     "test": Spec((1, 2, 1, 1), (8, 8, 16, 16), "for tests", layer_scale=0.1, stochastic_depth=0.1),
 }
+# The same shapes with the blocks of version 2; its paper has no S.
 VARIANTS = _V1 | {f"V2-{name}": dataclasses.replace(spec, version=2) for name, spec in _V1.items()}
 
 # Weight decay is for kernels; searched in variable.path.

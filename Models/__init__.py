@@ -9,8 +9,8 @@ import importlib
 import pathlib
 
 import Models.layers  # noqa: F401  registers every custom layer
+from Models import specs
 from Models.layers.head import with_probabilities, without_activation  # noqa: F401  part of the interface
-from Models.specs import override
 from Utils.commands import UserError, suggest
 
 
@@ -41,7 +41,15 @@ def spec(name, **overrides):
     if variant not in rows:
         got = f"{variant!r}{suggest(variant, rows)}" if variant else "none"
         raise UserError(f"{wanted} has the variants {', '.join(rows)}; got {got}")
-    return override(rows[variant], overrides, name)
+    chosen = rows[variant]
+    hints = specs.fields(chosen)
+    for field, value in overrides.items():
+        if field not in hints:
+            hint = suggest(field, hints)
+            raise UserError(f"{name} has no field {field!r}; it has {', '.join(hints)}{hint}")
+        if not specs.fits(value, hints[field]):
+            raise UserError(f"{name}: {field} must be {specs.describe(hints[field])}; got {value!r}")
+    return specs.replace(chosen, overrides)
 
 
 def build(name, *, image_size, num_labels, classifier_activation="sigmoid", **overrides):

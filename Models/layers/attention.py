@@ -39,6 +39,10 @@ class SqueezeExcite(keras.layers.Layer):
         gates = self.excite(self.squeeze(ops.mean(x, axis=(1, 2), keepdims=True)))
         return x * (gates * self.factor)
 
+    def macs(self, input_shape):
+        """Return multiply-adds for one image of (B, H, W, C)."""
+        return 2 * input_shape[-1] * self.squeeze.units
+
     def compute_output_shape(self, input_shape):
         """Return the input's shape."""
         return input_shape
