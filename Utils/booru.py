@@ -260,12 +260,11 @@ def _pairs(root, images):
         for name in names
         if name.endswith(".txt")
     }
-    found, rejected, used, census = {}, [], set(), {"folders": -1, "files": {}}
+    found, rejected, used, census = {}, [], set(), folders.Census()
     for top, names in folders.walk(images):
-        census["folders"] += 1
+        census.note(top, names)
         for name in names:
             path = folders.join(top, name)
-            folders.count(census, pathlib.PurePath(name).suffix, path)
             if not folders.is_image(name):
                 continue
             number = folders.post_id(path)
@@ -280,7 +279,7 @@ def _pairs(root, images):
     if not found:
         raise UserError(
             f"no image with a text file of its name (x.jpg and x.txt, or x.jpg.txt): of {len(texts)} text "
-            f"files in {root} none belongs to an image; {folders.describe(images, census)}"
+            f"files in {root} none belongs to an image; {census.describe(images)}"
         )
     rejected += [(folders.post_id(text[:-4]), text, "file missing") for text in sorted(texts - used)]
     return [(number, *found[number]) for number in sorted(found)], rejected

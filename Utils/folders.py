@@ -2,7 +2,6 @@
 
 import collections
 import dataclasses
-import functools
 import hashlib
 import os
 import pathlib
@@ -22,26 +21,22 @@ def post_id(path):
     """
     path = pathlib.PurePath(path)
     number = _decimal(path.stem)
-    if number is not None:
+    if number >= 0:
         return number
     return int.from_bytes(hashlib.sha256(path.as_posix().encode("utf-8")).digest()[:8], "big") >> 1
 
 
 def _decimal(stem):
-    if not (stem.isascii() and stem.isdecimal()):
-        return None
+    """Return the number a stem stands for, -1 where it is none that fits 63 bits."""
+    if not (stem.isdecimal() and stem.isascii()) or len(stem) > 100:
+        return -1
     number = int(stem)
-    return number if number <= _LARGEST_ID else None
-
-
-def _split(name):
-    """Return ``(stem, suffix)`` of a file name; pathlib takes five times as long for millions of them."""
-    return os.path.splitext(name)  # noqa: PTH122
+    return number if number <= _LARGEST_ID else -1
 
 
 def is_image(name):
     """Whether a file name ends like an image, in capitals or not."""
-    return _split(name)[1].lower() in SUFFIXES
+    return pathlib.PurePath(name).suffix.lower() in SUFFIXES
 
 
 def usual_path(identifier):
@@ -86,12 +81,11 @@ class ImageFolder:
 
     path: pathlib.Path
     ids: np.ndarray  # (N,) int64, rising
-    _folder: np.ndarray  # (N,) rows of _folders
-    _suffix: np.ndarray  # (N,) rows of _suffixes
+    census: "Census"  # what the folder holds, for messages
+    _places: np.ndarray  # (N,) rows of _folders
+    _kinds: np.ndarray  # (N,) rows of the census' suffixes
     _folders: list
-    _suffixes: list
-    _names: dict  # id -> file name, where that is not the plain number (leading zeros)
-    census: dict  # what the folder holds, for messages
+    _names: dict  # (id, folder row, kind) -> file name, where that is not the plain number (leading zeros)
 
     def find(self, ids):
         """Return for every post id the number of its file, -1 where there is none: (P,) int64."""
@@ -100,25 +94,56 @@ class ImageFolder:
         place = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
         return np.where(self.ids[place] == ids, place, -1)
 
-    def paths(self, places):
+    def paths(self, files):
         """Return the paths, relative to the folder, of files given by number."""
-        return [self._path(place) for place in np.asarray(places).tolist()]
+        keys = zip(
+            self.ids[files].tolist(), self._places[files].tolist(), self._kinds[files].tolist(), strict=True
+        )
+        return [self._path(*key) for key in keys]
 
-    def _path(self, place):
-        identifier = int(self.ids[place])
-        name = self._names.get(identifier) or f"{identifier}{self._suffixes[self._suffix[place]]}"
-        return join(self._folders[self._folder[place]], name)
+    def _path(self, number, place, kind):
+        name = self._names.get((number, place, kind)) if self._names else None
+        return join(self._folders[place], name or f"{number}{self.census.suffixes[kind]}")
 
     def __str__(self):
-        return describe(self.path, self.census)
+        return self.census.describe(self.path)
 
 
-def describe(path, census):
-    """Say what an image folder holds, for an error: folders, and files by suffix with an example."""
-    kinds = [
-        f"{count} {suffix} files such as {example}" for suffix, (count, example) in census["files"].items()
-    ]
-    return f"{path} holds {census['folders']} folders and {', '.join(kinds[:6]) or 'no files'}"
+class Census:
+    """What a folder holds, in files by suffix: for messages when nothing was found."""
+
+    def __init__(self):
+        self.folders = -1  # the top one does not count
+        self.kinds = {}  # suffix -> kind
+        self.examples, self.counts = [], []  # by kind
+
+    @property
+    def suffixes(self):
+        """Return the suffixes by kind, as they are spelled."""
+        return list(self.kinds)
+
+    def note(self, folder, names):
+        """Count the files of one folder; return their stems and kinds."""
+        self.folders += 1
+        stems, kinds = [], []
+        for name in names:
+            stem, dot, end = name.rpartition(".")
+            kind = self.kinds.get(dot + end) if dot else self.kinds.get("")
+            if kind is None:
+                kind = self.kinds.setdefault(dot + end if dot else "", len(self.kinds))
+                self.examples.append(join(folder, name))
+                self.counts.append(0)
+            stems.append(stem if dot else end)
+            kinds.append(kind)
+        for kind, number in collections.Counter(kinds).items():
+            self.counts[kind] += number
+        return stems, kinds
+
+    def describe(self, path):
+        """Say what the folder ``path`` holds: how many folders, and files by suffix with an example."""
+        kinds = sorted(zip(self.counts, self.suffixes, self.examples, strict=True), reverse=True)[:6]
+        files = [f"{count} {suffix or 'other'} files such as {example}" for count, suffix, example in kinds]
+        return f"{path} holds {self.folders} folders and {', '.join(files) or 'no files'}"
 
 
 def index(folder):
@@ -126,49 +151,32 @@ def index(folder):
 
     Of several files of one post the one at ``0NNN/ID`` wins, then the order of SUFFIXES, then that of paths.
     """
-    found, names, census = [], {}, {"folders": -1, "files": {}}
-    folders, suffixes = [], collections.defaultdict(lambda: len(suffixes))
+    census, folders, names, found = Census(), [], {}, []
     for relative, files in walk(folder):
-        census["folders"] += 1
+        stems, kinds = census.note(relative, files)
+        numbers = [_decimal(stem) for stem in stems]
+        for number, stem, kind, name in zip(numbers, stems, kinds, files, strict=True):
+            if number >= 0 and stem[0] == "0" and stem != "0":
+                names.setdefault((number, len(folders), kind), name)
+        found.append(_rows(numbers, kinds, len(folders), relative))
         folders.append(relative)
-        rows = []
-        for name in files:
-            stem, suffix = _split(name)
-            count(census, suffix, join(relative, name))
-            number = _decimal(stem)
-            if number is None or suffix.lower() not in SUFFIXES:
-                continue
-            rows.append((number, _rank(relative, number, suffix), len(folders) - 1, suffixes[suffix]))
-            if stem != str(number):
-                names.setdefault((number, len(folders) - 1, suffixes[suffix]), name)
-        found.append(np.array(rows, np.int64).reshape(-1, 4))
-    ids, _, places, kinds = _first_of_each(found).T
-    plain = {key[0]: name for key, name in names.items() if key in _chosen(names, ids, places, kinds)}
-    small = functools.partial(np.ndarray.astype, dtype=np.int32)
-    return ImageFolder(
-        pathlib.Path(folder), ids.copy(), small(places), small(kinds), folders, list(suffixes), plain, census
-    )
+    ranks = [SUFFIXES.index(suffix.lower()) if suffix.lower() in SUFFIXES else -1 for suffix in census.kinds]
+    ids, places, kinds = _first_of_each(np.concatenate(found), np.array(ranks, np.int64))
+    return ImageFolder(pathlib.Path(folder), ids, census, places, kinds, folders, names)
 
 
-def count(census, suffix, path):
-    """Count one file in a census ``{"folders": n, "files": {suffix: (count, example)}}``."""
-    kind = suffix.lower() or "unnamed"
-    number, example = census["files"].get(kind, (0, path))
-    census["files"][kind] = (number + 1, example)
+def _rows(numbers, kinds, place, folder):
+    """Return (id, kind, place, 0 where the folder is the usual one else 1) of the numbered files: (n, 4)."""
+    ids, kinds = np.array(numbers, np.int64), np.array(kinds, np.int64)
+    last = folder.rpartition("/")[2]
+    usual = int(last) if len(last) == 4 and last.isdecimal() else -1
+    rows = np.stack([ids, kinds, np.full(len(ids), place), (ids % 1000 != usual)], axis=1)
+    return rows[ids >= 0]
 
 
-def _rank(folder, number, suffix):
-    usual = folder.rpartition("/")[2] == f"{number % 1000:04d}"
-    return (0 if usual else len(SUFFIXES)) + SUFFIXES.index(suffix.lower())
-
-
-def _first_of_each(found):
-    rows = np.concatenate(found) if found else np.empty((0, 4), np.int64)
-    rows = rows[np.lexsort((rows[:, 3], rows[:, 2], rows[:, 1], rows[:, 0]))]
-    return rows[np.concatenate([[True], rows[1:, 0] != rows[:-1, 0]])] if len(rows) else rows
-
-
-def _chosen(names, ids, places, kinds):
-    wanted = np.array([key[0] for key in names], np.int64)
-    rows = np.flatnonzero(np.isin(ids, wanted)) if len(names) else []
-    return {(int(ids[row]), int(places[row]), int(kinds[row])) for row in rows}
+def _first_of_each(rows, ranks):
+    """Return ids, places and kinds of the best file of each id, ids rising."""
+    rows = rows[ranks[rows[:, 1]] >= 0] if len(ranks) else rows
+    rows = rows[np.lexsort((rows[:, 2], ranks[rows[:, 1]], rows[:, 3], rows[:, 0]))]
+    rows = rows[np.diff(rows[:, 0], prepend=-1) != 0]
+    return rows[:, 0].copy(), rows[:, 2].astype(np.int32), rows[:, 1].astype(np.int32)
