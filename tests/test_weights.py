@@ -1,4 +1,4 @@
-"""Weights of the original zoo give the original's outputs; what does not fit is listed, nothing is changed."""
+"""Weights of the original zoo give its outputs; what does not fit is listed and nothing is changed."""
 
 import re
 
