@@ -90,16 +90,18 @@ class Recipe:
     """Peak learning rate at a global batch of `learning_rate_batch_size`."""
     learning_rate_batch_size: int = 256
     """Global batch the learning rate is meant for; other batches scale it linearly; 0 never scales."""
-    schedule: Literal["epoch", "step"] = "epoch"
-    """Whether the learning rate changes between epochs, as the original's did, or at every step."""
+    schedule: str = "cosine"
+    """Course of the learning rate after the warm-up: cosine or constant."""
     warmup: str = "0 epochs"
     """Length of the linear warm-up, in epochs, steps or images."""
-    warmup_from: float = 0.1
+    warmup_start: float = 0.1
     """Where the warm-up starts, as a share of the peak."""
-    cosine_to: float = 0.01
-    """Where the cosine after the warm-up ends, as a share of the peak; 1 keeps the rate constant."""
-    momentum: float = 0.9
-    """Momentum of SGD (Nesterov's)."""
+    floor: float = 0.01
+    """Where the cosine ends, as a share of the peak."""
+    momentum: float | None = None
+    """Momentum of SGD (Nesterov's, 0.9 unless set) and others that have one."""
+    optimizer_options: tuple[str, ...] = ()
+    """Other options of the optimizer, each as name=value, such as `beta_1=0.95`."""
     weight_decay: float = 0.0
     """Weight decay; what a model lists as NO_DECAY is left out."""
     agc: float = 0.0
@@ -119,11 +121,11 @@ class Recipe:
     steps_per_execution: int = 1
     """Steps that run in one call on the device; must divide the steps of an epoch."""
     checkpoint_every: str = "10m"
-    """Length between checkpoints within an epoch (steps, images, epochs or time); each epoch ends with one."""
+    """Length between checkpoints within an epoch, in steps, images or time; each epoch ends with one."""
     keep_checkpoints: int = 2
     """Checkpoints kept, the newest ones."""
     tracker: Literal["wandb", "tensorboard", "none"] = "wandb"
-    """Where the curves go besides history.csv; W&B stays offline unless WANDB_API_KEY or WANDB_MODE is set."""
+    """Where curves go besides history.csv; W&B stays offline unless WANDB_API_KEY or WANDB_MODE is set."""
     project: str = "sw-cv-modelzoo"
     """Project name for the tracker."""
 
@@ -139,14 +141,50 @@ class Recipe:
         durations.parse(self.warmup)
         durations.parse(self.checkpoint_every, time=True)
         self.model_overrides()
+        self.optimizer_overrides()
 
     def model_overrides(self):
         """Return the fields of the model's Spec that this recipe sets, ``{name: value}``."""
         named = {name: getattr(self, name) for name in MODEL_FIELDS}
         chosen = {name: value for name, value in named.items() if value is not None and value != OWN}
-        return {name: _plain(value) for name, value in chosen.items()} | dict(
-            map(_option, self.model_options)
-        )
+        options = dict(_option("--model-options", text) for text in self.model_options)
+        return {name: _plain(value) for name, value in chosen.items()} | options
+
+    def optimizer_overrides(self):
+        """Return the options of the optimizer that this recipe sets, ``{name: value}``."""
+        momentum = {} if self.momentum is None else {"momentum": self.momentum}
+        return momentum | dict(_option("--optimizer-options", text) for text in self.optimizer_options)
+
+    def loss_options(self):
+        """Return the options of the chosen loss: the fields that begin with its name, and the smoothing."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        own = {name: value for name, value in fields.items() if name.startswith(f"{self.loss}_")}
+        options = {name.removeprefix(f"{self.loss}_"): value for name, value in own.items()}
+        return {**options, "label_smoothing": self.label_smoothing}
+
+    def augmentation(self):
+        """Return the fields that say how training images are drawn, ``{name: value}``."""
+        return {name: getattr(self, name) for name in AUGMENTATION}
+
+    def peak(self, batch_size):
+        """Return the peak learning rate at ``batch_size`` images an update."""
+        scale = batch_size / self.learning_rate_batch_size if self.learning_rate_batch_size else 1.0
+        return self.learning_rate * scale
+
+    def steps(self, records, batch_size):
+        """Return the steps of an epoch: those asked for, else as many whole batches as ``records`` fill.
+
+        At least one, and a whole number of executions. Raises UserError where those asked for are none.
+        """
+        chunk = self.steps_per_execution
+        if self.steps_per_epoch is None:
+            return max(1, records // batch_size // chunk) * chunk
+        if self.steps_per_epoch % chunk:
+            raise UserError(
+                "--steps-per-epoch must be a multiple of --steps-per-execution; "
+                f"got {self.steps_per_epoch} and {chunk}"
+            )
+        return self.steps_per_epoch
 
     def to_dict(self):
         """Return the fields as JSON holds them (tuples are lists)."""
@@ -158,14 +196,21 @@ MODEL_FIELDS = (
     "attention", "activation", "norm", "epsilon", "stochastic_depth", "dropout", "compensate_avgpool_var",
     "input_scaling",
 )  # fmt: skip
+AUGMENTATION = ("flip", "crop", "methods", "rotation", "cutout", "mixup_alpha")
 RULES = {
-    "at least 1": ("image_size", "batch_size_per_device", "epochs", "steps_per_epoch", "gradient_accumulation",
-                   "steps_per_execution", "keep_checkpoints"),
-    "at least 0": ("learning_rate_batch_size", "rotation", "mixup_alpha", "focal_gamma", "asl_gamma_neg",
-                   "asl_gamma_pos", "weight_decay", "agc", "seed", "cosine_to"),
+    "at least 1": (
+        "image_size", "batch_size_per_device", "epochs", "steps_per_epoch", "gradient_accumulation",
+        "steps_per_execution", "keep_checkpoints",
+    ),
+    "at least 0": (
+        "learning_rate_batch_size", "rotation", "mixup_alpha", "focal_gamma", "asl_gamma_neg",
+        "asl_gamma_pos", "weight_decay", "agc", "seed",
+    ),
     "above 0": ("learning_rate", "epsilon"),
-    "at least 0 and below 1": ("stochastic_depth", "dropout", "momentum", "ema", "label_smoothing", "asl_clip"),
-    "between 0 and 1": ("cutout", "focal_alpha", "warmup_from"),
+    "at least 0 and below 1": (
+        "stochastic_depth", "dropout", "momentum", "ema", "label_smoothing", "asl_clip",
+    ),
+    "between 0 and 1": ("cutout", "focal_alpha", "warmup_start", "floor"),
 }  # fmt: skip
 TESTS = {
     "at least 1": lambda value: value >= 1,
@@ -181,10 +226,10 @@ def _require(rule, name, value):
         raise UserError(f"--{name.replace('_', '-')} must be {rule}; got {value:g}")
 
 
-def _option(text):
+def _option(flag, text):
     name, equals, value = text.partition("=")
     if not equals or not name.isidentifier():
-        raise UserError(f"--model-options takes name=value, such as depths=2,2,4,2; got {text!r}")
+        raise UserError(f"{flag} takes name=value, such as depths=2,2,4,2 or beta_1=0.95; got {text!r}")
     return name, _plain(value)
 
 
@@ -325,7 +370,7 @@ def _switches():
 
 
 def _spelled(words):
-    """Spell flags with hyphens, and ``--flip=False`` or ``--flip False``, as sweeps write it, as ``--no-flip``."""
+    """Spell flags with hyphens, and ``--flip=False`` or ``--flip False``, as sweeps do, as ``--no-flip``."""
     words = [re.sub(r"^--[^=]*", lambda flag: flag[0].replace("_", "-"), word) for word in words]
     spelled = []
     for word in words:

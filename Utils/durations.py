@@ -1,4 +1,4 @@
-"""Lengths of training, in steps, images, epochs or time: parsed and converted in this one place."""
+"""Lengths as people write them, ``5 epochs``, ``500 steps``, ``1e6 images``, ``10m``, and in steps."""
 
 import dataclasses
 import math
@@ -24,14 +24,15 @@ class Duration:
     unit: str
 
     def steps(self, steps_per_epoch, batch_size):
-        """Return the length in whole steps, rounded; ``batch_size`` is the global one, in images.
+        """Return the length in whole steps; ``batch_size`` is the global one, images round up.
 
         Raises UserError where the unit is time: no number of steps follows from it.
         """
         if self.unit == "s":
             raise UserError(f"a length in epochs, steps or images is needed here, not in time; got {self}")
-        per_unit = {"epochs": steps_per_epoch, "steps": 1, "images": 1 / batch_size}[self.unit]
-        return round(self.amount * per_unit)
+        if self.unit == "images":
+            return math.ceil(self.amount / batch_size)
+        return round(self.amount * (steps_per_epoch if self.unit == "epochs" else 1))
 
     def __str__(self):
         return f"{self.amount:g} {self.unit}"

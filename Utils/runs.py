@@ -1,0 +1,181 @@
+"""The run folder: what is being trained on what, its history, and whether a command may continue it.
+
+``recipe.json selected_tags.csv dataset.json environment.json history.csv checkpoints/ model.keras
+best.keras``
+"""
+
+import csv
+import fcntl
+import importlib.metadata
+import io
+import math
+import pathlib
+import platform
+import sys
+
+from Utils import config, files, tags
+from Utils.commands import UserError
+
+# Fields that may change when a run is continued: they do not touch the steps that are already done.
+FREE = ("epochs", "checkpoint_every", "keep_checkpoints", "tracker", "project", "jit_compile")
+# Compared through the global batch, so that another number of devices may continue.
+DERIVED = ("batch_size_per_device", "steps_per_epoch")
+PACKAGES = ("keras", "tensorflow", "jax", "numpy", "pandas", "opencv-python-headless")
+
+
+class Run:
+    """A run folder, made or continued. While the object lives, no other process can train in the folder.
+
+    Args:
+        folder: where the run is, or will be.
+        name: the recipe's name.
+        recipe: the Recipe.
+        dataset: the Dataset (``.tags``, ``.manifest``).
+        facts: what was derived: ``batch_size``, ``steps_per_epoch``, ``records`` and more (JSON values).
+
+    Raises:
+        UserError: the folder is something else, another process trains there, or the run was begun with
+            a recipe or dataset that differs in what decides the result.
+    """
+
+    def __init__(self, folder, name, recipe, dataset, facts):
+        self.folder = pathlib.Path(folder)
+        self.continued = _is_run(self.folder)
+        if self.continued:
+            self._require_same(recipe, dataset, facts)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(self.folder / ".lock")
+        self._describe(name, recipe, dataset, facts)
+        self.history = History(self.folder / "history.csv")
+
+    checkpoints = property(lambda self: self.folder / "checkpoints", doc="Folder of the checkpoints.")
+    last = property(lambda self: self.folder / "model.keras", doc="The last state's model.")
+    best = property(lambda self: self.folder / "best.keras", doc="The model of the best validation F1.")
+
+    def _require_same(self, recipe, dataset, facts):
+        _, old = config.read(self.folder / "recipe.json")
+        new = recipe.to_dict()
+        fields = [field for field in {**old, **new} if field not in FREE + DERIVED]
+        before = files.read_json(self.folder / "environment.json")
+        lines = [_difference(f"--{name.replace('_', '-')}", old.get(name), new.get(name)) for name in fields]
+        for fact in ("batch_size", "steps_per_epoch", "records"):
+            lines.append(_difference(fact.replace("_", " "), before[fact], facts[fact]))
+        lines = list(filter(None, lines))
+        if tags.digest(tags.read(self.folder / "selected_tags.csv")) != tags.digest(dataset.tags):
+            lines.append("the dataset has another tag list")
+        if lines:
+            raise UserError(
+                f"{self.folder} holds a run that differs: {'; '.join(lines)}. Continue it with what it was "
+                "begun with (only epochs, checkpoints and the tracker may change), or give another --run-dir"
+            )
+        if recipe.epochs < old["epochs"] and (self.folder / "model.keras").exists():
+            raise UserError(f"{self.folder} has {old['epochs']} epochs already; --epochs may only rise")
+
+    def _describe(self, name, recipe, dataset, facts):
+        made = {**facts, **_environment(), **files.provenance()}
+        place = self.folder / "environment.json"
+        if self.continued:
+            first = files.read_json(place)
+            made = {**first, "continued": [*first.get("continued", []), made]}
+        else:
+            tags.write(dataset.tags, self.folder / "selected_tags.csv")
+            files.write_json(self.folder / "dataset.json", dataset.manifest)
+        files.write_json(place, made)
+        config.write(self.folder / "recipe.json", name, recipe)  # last: it makes the folder a run
+
+
+def _is_run(folder):
+    if (folder / "recipe.json").is_file():
+        return True
+    begun = {"selected_tags.csv", "dataset.json", "environment.json", ".lock"}  # killed while it was made
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--run-dir must be a folder; {folder} is a file")
+    if (
+        folder.is_dir()
+        and {item.name for item in folder.iterdir() if not item.name.endswith(".part")} - begun
+    ):
+        raise UserError(
+            f"{folder} is no run (it has no recipe.json) and is not empty; give another --run-dir"
+        )
+    return False
+
+
+def _lock(path):
+    """Hold the folder until this process ends, however it ends."""
+    file = path.open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise UserError(f"another process trains in {path.parent}; wait, or give another --run-dir") from None
+    return file
+
+
+def _difference(what, before, now):
+    return f"{what} was {before}, is {now}" if before != now else None
+
+
+def _environment():
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = None
+    python, machine = platform.python_version(), platform.platform()
+    return {"python": python, "machine": machine, "packages": versions}
+
+
+class History:
+    """``history.csv``: one row an epoch, whole at any moment, never two rows of one epoch."""
+
+    def __init__(self, path):
+        self.path = path
+        self.rows = []
+        if path.is_file():
+            with path.open(newline="", encoding="utf-8") as file:
+                rows = csv.DictReader(file)
+                self.rows = [{key: _number(text) for key, text in row.items()} for row in rows]
+
+    def keep(self, epochs):
+        """Forget rows after this many epochs: what the newest whole checkpoint does not know of."""
+        if len(self.rows) > epochs:
+            self.rows = self.rows[:epochs]
+            self._write()
+
+    def append(self, row):
+        """Add the row of an epoch and write the file."""
+        self.rows.append(row)
+        self._write()
+
+    def best(self, key):
+        """Return the highest value of a column so far, -inf where there is none."""
+        values = [row[key] for row in self.rows if isinstance(row.get(key), (int, float))]
+        return max((value for value in values if not math.isnan(value)), default=-math.inf)
+
+    def _write(self):
+        text = io.StringIO()
+        names = list(dict.fromkeys(name for row in self.rows for name in row))
+        writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({name: _text(value) for name, value in row.items()} for row in self.rows)
+        with files.replacing(self.path) as beside:
+            beside.write_text(text.getvalue(), encoding="utf-8")
+
+
+def _text(value):
+    return f"{value:.7g}" if isinstance(value, float) else value
+
+
+def _number(text):
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def say(text):
+    """Print a line for the person who watches, on stderr."""
+    print(text, file=sys.stderr, flush=True)
