@@ -3,70 +3,77 @@
 import dataclasses
 
 from Utils.cartoons import vocabulary as words
-from Utils.cartoons.things import HELD, LOW
+from Utils.cartoons.things import LOW
 
 FRAMES = {"upper_body": 42, "cowboy_shot": 24, "full_body": 24, "portrait": 10}
-CAST = {"girl": 60, "boy": 19, "girl girl": 7, "girl boy": 5, "boy boy": 2, "girl girl girl": 2, "": 5}
-GIRL_HAIR = {"long": 24, "short": 18, "twintails": 13, "bob": 12, "ponytail": 9, "very_long": 8,
-             "double_bun": 4,
-             "side_ponytail": 4, "braid": 4, "bun": 2, "curly": 2}  # fmt: skip
-BOY_HAIR = {"short": 50, "spiky": 42, "curly": 4, "long": 4}
-HAIR = {"blonde": 22, "black": 17, "brown": 16, "blue": 12, "pink": 11, "white": 7, "red": 6, "purple": 5,
-        "green": 3,
-        "orange": 2}  # fmt: skip
-EYES = {"blue": 35, "brown": 20, "red": 17, "green": 15, "purple": 8, "yellow": 5}
-BANGS = {"blunt": 40, "swept": 38, "parted": 18, "over_eye": 4}
-MOUTHS = {"smile": 45, "open": 27, "closed": 15, "frown": 6, "surprised": 5, "cry": 2}
-LIDS = {"open": 86, "closed": 8, "wink": 6}
-VIEWS = {"front": 93, "side": 5, "behind": 2}
-GIRL_TOPS = {"shirt": 26, "dress": 24, "serafuku": 14, "jacket": 9, "sweater": 8, "hoodie": 7, "kimono": 5,
-             "maid": 3,
-             "overalls": 2, "armor": 1, "vest": 1}  # fmt: skip
+CAST = {"girl": 62, "boy": 19, "girl girl": 7, "girl boy": 4, "": 5, "boy boy": 1, "girl girl girl": 1}
+GIRL_HAIR = {
+    "long": 27, "short": 21, "twintails": 14, "bob": 12, "very_long": 9, "ponytail": 8, "double_bun": 1.5,
+    "side_ponytail": 1.5, "braid": 1.2, "bun": 0.8, "curly": 0.8,
+}  # fmt: skip
+BOY_HAIR = {"short": 52, "spiky": 44, "curly": 2, "long": 2}
+HAIR = {
+    "blonde": 25, "black": 20, "brown": 17, "blue": 12, "pink": 10, "white": 6, "red": 5, "purple": 2.5,
+    "green": 1.5,
+    "orange": 1,
+}  # fmt: skip
+EYES = {"blue": 36, "brown": 20, "red": 17, "green": 14, "purple": 8, "yellow": 5}
+BANGS = {"blunt": 42, "swept": 39, "parted": 17, "over_eye": 2}
+MOUTHS = {"smile": 47, "open": 28, "closed": 16, "frown": 5.5, "surprised": 2.5, "cry": 1}
+LIDS = {"open": 88, "closed": 8, "wink": 4}
+VIEWS = {"front": 96, "side": 3, "behind": 1}
+GIRL_TOPS = {
+    "shirt": 30, "dress": 29, "serafuku": 15, "jacket": 9, "hoodie": 8, "sweater": 4, "kimono": 2, "maid": 1,
+    "overalls": 1, "armor": 0.5, "vest": 0.5,
+}  # fmt: skip
 BOY_TOPS = {
-    "shirt": 40,
-    "jacket": 22,
-    "hoodie": 16,
-    "sweater": 9,
-    "vest": 6,
-    "overalls": 3,
-    "kimono": 2,
-    "armor": 2,
+    "shirt": 44,
+    "jacket": 25,
+    "hoodie": 19,
+    "sweater": 6,
+    "vest": 2.5,
+    "overalls": 2,
+    "kimono": 1,
+    "armor": 0.5,
 }
-CLOTH = {"white": 27, "black": 22, "blue": 18, "red": 14, "pink": 8, "green": 5, "yellow": 4, "purple": 2}
-POSES = {"down": 52, "holding": 16, "arms_up": 8, "waving": 8, "hand_on_hip": 6, "arms_behind_back": 5,
-         "outstretched_arms": 4, "crossed_arms": 1}  # fmt: skip
-HOLDS = dict(zip(HELD, (18, 13, 13, 11, 10, 9, 6, 6, 5, 4, 3, 2), strict=True))
-LEGWEAR = {"": 45, "kneehighs": 27, "boots": 18, "pantyhose": 10}
+CLOTH = {"white": 32, "black": 27, "blue": 20, "red": 11, "pink": 4.5, "green": 2.5, "yellow": 2, "purple": 1}
+POSES = {
+    "down": 58, "holding": 15, "arms_up": 10, "waving": 9, "hand_on_hip": 3.5, "arms_behind_back": 2,
+    "outstretched_arms": 1.5, "crossed_arms": 1,
+}  # fmt: skip
+HOLDS = {
+    "book": 30, "umbrella": 16, "balloon": 12, "sword": 10, "bouquet": 8, "cup": 7, "microphone": 5,
+    "ice_cream": 4,
+    "staff": 3, "apple": 2.5, "phone": 1.5, "guitar": 1,
+}  # fmt: skip
+LEGWEAR = {"": 58, "kneehighs": 30, "boots": 9, "pantyhose": 3}
 SLOTS = {
-    "top": {"": 80, "cat_ears": 5, "straw_hat": 4, "rabbit_ears": 2.5, "beret": 2.5, "baseball_cap": 2,
-    "witch_hat": 1.5,
-            "crown": 1, "horns": 1, "fox_ears": 0.8, "santa_hat": 0.4},
-    "hair": {"": 77, "hair_bow": 13, "hair_flower": 6, "hairband": 4},
-    "face": {"": 87, "glasses": 11, "sunglasses": 1.2, "eyepatch": 0.5},
-    "neck": {"": 82, "scarf": 8, "necktie": 5, "bowtie": 3, "choker": 2},
-    "ear": {"": 93, "earrings": 4, "headphones": 3},
-    "back": {"": 92, "cape": 2.5, "angel_wings": 2.5, "backpack": 2, "bat_wings": 1},
-    "over": {"": 98.5, "halo": 1.5},
+    "top": {
+        "": 84, "cat_ears": 6, "straw_hat": 4.5, "rabbit_ears": 1.2, "beret": 1, "baseball_cap": 0.8,
+        "witch_hat": 0.6,
+        "crown": 0.5, "fox_ears": 0.4, "horns": 0.3, "santa_hat": 0.2,
+    },
+    "hair": {"": 82, "hair_bow": 14, "hair_flower": 3, "hairband": 1},
+    "face": {"": 87, "glasses": 11, "sunglasses": 0.7, "eyepatch": 0.3},
+    "neck": {"": 87, "scarf": 9, "necktie": 1.8, "bowtie": 1, "choker": 0.7},
+    "ear": {"": 97, "headphones": 1.5, "earrings": 1},
+    "back": {"": 97, "angel_wings": 1, "cape": 0.8, "backpack": 0.5, "bat_wings": 0.3},
+    "over": {"": 99.2, "halo": 0.8},
     "tail": {"": 100},
 }  # fmt: skip
-PLAIN = {"white": 44, "flat": 34, "gradient": 14, "dots": 4, "hearts": 4}
-PLACES = {"sky": 28, "beach": 18, "forest": 17, "room": 13, "city": 10, "field": 6, "classroom": 4, "snow": 4}
-HOURS = {"day": 68, "night": 21, "sunset": 11}
-BACKDROPS = {"blue": 30, "pink": 22, "yellow": 16, "green": 11, "purple": 9, "grey": 8, "red": 4}
-WEATHER = {"": 90, "sparkle": 4, "rain": 2.5, "petals": 2.5, "snowing": 1}
+PLAIN = {"white": 46, "flat": 38, "gradient": 12, "dots": 2, "hearts": 2}
+PLACES = {
+    "sky": 34, "beach": 22, "forest": 20, "room": 15, "city": 5, "field": 2, "classroom": 1, "snow": 1,
+}  # fmt: skip
+HOURS = {"day": 75, "night": 20, "sunset": 5}
+BACKDROPS = {"blue": 46, "pink": 28, "yellow": 10, "green": 6, "purple": 4.5, "grey": 3.5, "red": 2}
+WEATHER = {"": 95.5, "sparkle": 2, "rain": 1.2, "petals": 0.8, "snowing": 0.5}
 ANIMALS = {
-    "cat": 38,
-    "dog": 22,
-    "bird": 16,
-    "rabbit": 12,
-    "penguin": 6,
-    "fish": 3,
-    "ghost": 2,
-    "jack-o'-lantern": 1,
-}
-STYLES = {"plain": 85, "monochrome": 7, "sketch": 3, "flat": 3, "pixel": 2}
-SIGNS = {"": 95, "heart": 2, "exclamation": 1.5, "words": 1.5}
-SHARE_OF_CHARACTERS = 0.4
+    "cat": 45, "dog": 25, "bird": 10, "rabbit": 8, "penguin": 4, "fish": 3, "ghost": 3, "jack-o'-lantern": 2,
+}  # fmt: skip
+STYLES = {"plain": 90, "monochrome": 6, "sketch": 1.5, "flat": 1.5, "pixel": 1}
+SIGNS = {"": 97.5, "heart": 1, "exclamation": 0.8, "words": 0.7}
+SHARE_OF_CHARACTERS = 0.46
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,7 +147,7 @@ def compose(rng):
     """Return a Scene drawn by lot from ``rng`` (a ``random.Random``)."""
     cast = pick(rng, CAST).split()
     style = pick(rng, STYLES) if cast else "plain"
-    chibi = chance(rng, 0.05)
+    chibi = chance(rng, 0.02)
     frame = "full_body" if chibi else pick(rng, FRAMES)
     if len(cast) > 1 and frame == "portrait":
         frame = "upper_body"
@@ -160,8 +167,8 @@ def compose(rng):
         sign=pick(rng, SIGNS) if frame != "portrait" and len(cast) < 2 else "",
         style=style,
         chibi=chibi,
-        thick=style == "plain" and chance(rng, 0.04),
-        border=chance(rng, 0.03),
+        thick=style == "plain" and chance(rng, 0.015),
+        border=chance(rng, 0.015),
         artist=pick(rng, {"": 64, **dict(zip(words.ARTISTS, (15, 10, 7, 4), strict=True))})
         if style == "plain"
         else "",
@@ -181,7 +188,7 @@ def _place(rng, style):
 
 
 def _animals(rng, people, frame):
-    if people and (frame == "portrait" or not chance(rng, 0.09)):
+    if people and (frame == "portrait" or not chance(rng, 0.08)):
         return ()
     count = 1 if people or chance(rng, 0.7) else 2
     return tuple((pick(rng, ANIMALS), rng.random()) for _ in range(count))
@@ -199,9 +206,9 @@ def _figures(rng, cast, frame):
 
 
 def _character(rng, boy, taken):
-    """Draw a character of the wanted sex by fame, rank r with weight 1 / (r + 2)."""
+    """Draw a character of the wanted sex by fame, rank r with weight 1 / (r + 5)."""
     table = {
-        words.CHARACTERS[at]: 1 / (rank + 2)
+        words.CHARACTERS[at]: 1 / (rank + 5)
         for rank, at in enumerate(words.FAME)
         if words.CHARACTERS[at].boy == boy and words.CHARACTERS[at].name not in taken
     }
@@ -230,11 +237,11 @@ def _figure(rng, boy, known, frame, alone):
         and chance(rng, 0.14),
         blush=view != "behind" and chance(rng, 0.12 if boy else 0.34),
         **dressed,
-        gloves=chance(rng, 0.04),
+        gloves=chance(rng, 0.015),
         pose=pose,
         holds=holds,
         view=view,
-        skin=known.skin if known else pick(rng, {"light": 88, "tan": 7, "dark": 5}),
+        skin=known.skin if known else pick(rng, {"light": 88, "tan": 10, "dark": 2}),
         wears=wears,
     )
 
@@ -269,7 +276,7 @@ def _clothes(rng, boy, known):
         "color": color,
         "bottom": bottom,
         "second": second,
-        "striped": top == "shirt" and chance(rng, 0.12),
+        "striped": top == "shirt" and chance(rng, 0.06),
         "legwear": "" if boy and legwear == "pantyhose" else legwear,
     }
 

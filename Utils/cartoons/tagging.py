@@ -10,11 +10,11 @@ _IMPLIED = {
     "cat_tail": ("tail",), "fox_tail": ("tail",), "angel_wings": ("wings",), "bat_wings": ("wings",),
     "witch_hat": ("hat",), "straw_hat": ("hat",), "beret": ("hat",), "baseball_cap": ("hat",),
     "santa_hat": ("hat",),
-    "hair_flower": ("flower",), "hair_bow": ("bow",),
+    "hair_flower": ("flower",),
 }  # fmt: skip
 _MOUTHS = {"smile": ("smile",), "open": ("open_mouth", "smile"), "closed": ("closed_mouth",),
            "frown": ("frown",),
-           "surprised": ("open_mouth", "surprised"), "cry": ("crying", "tears")}  # fmt: skip
+           "surprised": ("open_mouth", "surprised"), "cry": ("crying",)}  # fmt: skip
 _STYLES = {"twintails": "twintails", "ponytail": "ponytail", "side_ponytail": "side_ponytail",
            "braid": "braid",
            "bun": "hair_bun", "double_bun": "double_bun", "bob": "bob_cut", "spiky": "spiky_hair",
@@ -25,38 +25,37 @@ _BANGS = {
     "parted": "parted_bangs",
     "over_eye": "hair_over_one_eye",
 }
-_TOPS = {"serafuku": ("serafuku", "school_uniform", "sailor_collar"), "maid": ("maid", "apron", "dress"),
-         "jacket": ("jacket", "open_jacket", "shirt"), "vest": ("vest", "shirt"),
-         "kimono": ("kimono", "sash"),
+_TOPS = {"serafuku": ("serafuku", "school_uniform"), "maid": ("maid", "dress"),
+         "jacket": ("jacket", "shirt"), "vest": ("vest", "shirt"),
+         "kimono": ("kimono",),
          "overalls": ("overalls", "shirt")}  # fmt: skip
-_COLORED_TOPS = ("shirt", "dress", "sweater", "hoodie", "jacket", "kimono")
+_COLORED_TOPS = ("shirt", "dress", "jacket")
 _PLACES = {
     "white": ("white_background", "simple_background"), "flat": ("simple_background",),
     "gradient": ("gradient_background",), "hearts": ("heart", "heart_background"),
     "dots": ("polka_dot_background",),
     "sky": ("outdoors", "sky"), "beach": ("outdoors", "sky", "beach", "ocean"),
-    "forest": ("outdoors", "sky", "forest", "tree", "grass"), "field": ("outdoors", "sky", "flower",
+    "forest": ("outdoors", "sky", "forest", "tree"), "field": ("outdoors", "sky", "flower",
     "flower_field"),
-    "city": ("outdoors", "sky", "city", "building"), "snow": ("outdoors", "sky", "snow", "tree"),
-    "room": ("indoors", "window", "curtains", "bookshelf"), "classroom": ("indoors", "classroom",
+    "city": ("outdoors", "sky", "city"), "snow": ("outdoors", "sky", "snow", "tree"),
+    "room": ("indoors", "window", "bookshelf"), "classroom": ("indoors", "classroom",
     "chalkboard"),
 }  # fmt: skip
 _COLORED_PLACES = ("flat", "gradient", "hearts", "dots")
 _WEATHER = {"rain": "rain", "snowing": "snowing", "petals": "petals", "sparkle": "sparkle"}
-_ART = {"monochrome": ("monochrome", "greyscale"), "sketch": ("sketch", "monochrome"),
+_ART = {"monochrome": ("monochrome",), "sketch": ("sketch", "monochrome"),
         "flat": ("no_lineart",),
         "pixel": ("pixel_art",)}  # fmt: skip
 
 _OTHERS = (
     "1girl", "2girls", "3girls", "1boy", "2boys", "multiple_girls", "multiple_boys", "solo", "no_humans",
-    "standing",
     "long_hair", "short_hair", "very_long_hair", "ahoge", "blush", "closed_eyes", "one_eye_closed",
     "heterochromia",
-    "profile", "from_side", "from_behind", "dark_skin", "white_shirt", "striped", "striped_shirt",
+    "from_side", "from_behind", "dark_skin", "white_shirt", "striped_shirt",
     "neckerchief",
-    "long_sleeves", "short_sleeves", "gloves", "skirt", "pleated_skirt", "shorts", "pants", "holding",
+    "long_sleeves", "short_sleeves", "gloves", "skirt", "shorts", "pants", "holding",
     "animal",
-    "day", "blue_sky", "sunset", "night", "night_sky", "star_(sky)", "cloud", "moon", "speech_bubble",
+    "day", "blue_sky", "sunset", "night", "night_sky", "cloud", "moon", "speech_bubble",
     "chibi",
     "border", "outline", "transparent_background", "robe",
 )  # fmt: skip
@@ -80,7 +79,7 @@ def rating(scene):
     """Return the letter g, s, q or e; it only says how spooky a picture is: all of them are safe."""
     found = set(tags(scene))
     spooky = 2 * ("ghost" in found) + ("jack-o'-lantern" in found) + len(found & {"sword", "eyepatch"})
-    spooky += len(found & {"horns", "bat_wings", "witch_hat"}) + ("night" in found)
+    spooky += bool(found & {"horns", "bat_wings", "witch_hat"}) + ("night" in found)
     return "gsqe"[min(spooky, 3)]
 
 
@@ -98,7 +97,7 @@ def _people(scene):
     found |= {"solo"} if girls + boys == 1 else set()
     found |= {"multiple_girls"} if girls > 1 else set()
     found |= {"multiple_boys"} if boys > 1 else set()
-    return found | {scene.frame} | ({"standing"} if scene.frame == "full_body" else set())
+    return found | {scene.frame}
 
 
 def _around(scene):
@@ -111,7 +110,7 @@ def _around(scene):
         found |= {
             "day": {"day", "blue_sky"},
             "sunset": {"sunset"},
-            "night": {"night", "night_sky", "star_(sky)"},
+            "night": {"night", "night_sky"},
         }[scene.hour]
         found |= {"cloud"} if scene.clouds else set()
         found |= {"moon"} if scene.moon and scene.hour == "night" else set()
@@ -127,7 +126,7 @@ def _person(figure, scene):
     found = _hair(figure, scene, color) | _face(figure, color) | _clothes(figure, scene, color)
     for _, thing in figure.wears:
         found |= {thing, *_IMPLIED.get(thing, ())}
-    found |= {"side": {"from_side", "profile"}, "behind": {"from_behind"}}.get(figure.view, set())
+    found |= {"side": {"from_side"}, "behind": {"from_behind"}}.get(figure.view, set())
     found |= {"dark_skin"} if figure.skin == "dark" and color else set()
     if figure.pose not in ("down", "holding"):
         found.add(figure.pose)
@@ -164,14 +163,14 @@ def _face(figure, color):
 
 
 def _clothes(figure, scene, color):
+    if scene.frame == "portrait":
+        return set()
     found = set(_TOPS.get(figure.top, (figure.top,)))
     if color:
         found |= {f"{figure.color}_{figure.top}"} if figure.top in _COLORED_TOPS else set()
         found |= {"white_shirt"} if figure.top in ("jacket", "vest", "overalls") else set()
-    found |= {"striped_shirt", "striped"} if figure.striped else set()
+    found |= {"striped_shirt"} if figure.striped else set()
     found |= {"neckerchief"} if figure.top == "serafuku" and figure.view != "behind" else set()
-    if scene.frame == "portrait":
-        return found
     found.add("long_sleeves" if figure.top in LONG_SLEEVES else "short_sleeves")
     found |= {"gloves"} if figure.gloves else set()
     return found if scene.frame == "upper_body" else found | _below(figure, scene, color)
@@ -179,9 +178,8 @@ def _clothes(figure, scene, color):
 
 def _below(figure, scene, color):
     found = {figure.bottom} if figure.bottom and figure.top != "overalls" else set()
-    if figure.bottom in ("skirt", "shorts", "pants") and figure.top != "overalls" and color:
+    if figure.bottom == "skirt" and figure.top != "overalls" and color:
         found.add(f"{figure.second}_{figure.bottom}")
-    found |= {"pleated_skirt"} if figure.bottom == "skirt" else set()
     if figure.legwear == "pantyhose" or (figure.legwear and scene.frame == "full_body"):
         found.add(figure.legwear)
     return found
@@ -208,7 +206,5 @@ def all_names():
         names |= {name for name in table if name}
     names |= {f"{color}_hair" for color in words.HAIR} | {f"{color}_eyes" for color in words.EYES}
     names |= {f"{color}_background" for color in words.BACKGROUND}
-    names |= {
-        f"{color}_{item}" for color in words.CLOTH for item in (*_COLORED_TOPS, "skirt", "shorts", "pants")
-    }
+    names |= {f"{color}_{item}" for color in words.CLOTH for item in (*_COLORED_TOPS, "skirt")}
     return tuple(sorted(names - {"down"} | set(_OTHERS)))

@@ -103,7 +103,6 @@ _HELD = {"book": _book, "umbrella": _umbrella, "balloon": _balloon, "sword": _sw
          "microphone": _microphone, "ice_cream": _ice_cream, "staff": _staff, "apple": _apple,
          "phone": _phone,
          "guitar": _guitar}  # fmt: skip
-HELD = tuple(_HELD)
 # Where a thing is shown from the chest up, it must still be in the picture.
 LOW = ("staff", "guitar")
 
