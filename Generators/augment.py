@@ -23,7 +23,8 @@ from Utils.commands import UserError
 
 CUTOUT_VALUE = 127
 SAMPLE, BATCH = 0, 1  # streams of random numbers
-# A crop is decoded at a fraction of its size where it stays this much larger than the target.
+# A crop is decoded at a fraction of its size where it stays this much larger than the target. In drawings the
+# mean difference from decoding it whole, at most 1.2 gray levels, is then half of what area and bicubic differ by.
 REDUCED_MARGIN = 1.5
 
 
@@ -69,10 +70,10 @@ class Draws(NamedTuple):
 
 def generator(seed, stream, position):
     """Return the generator of one sample (SAMPLE) or batch (BATCH): Philox, keyed and counted, no state."""
-    word = 2**64 - 1
-    return np.random.Generator(
-        np.random.Philox(key=[seed & word, stream], counter=[0, position & word, 0, 0])
-    )
+    # Arrays of uint64: numpy sends larger integers of a list through float64.
+    key = np.array([seed % 2**64, stream], np.uint64)
+    counter = np.array([0, position, 0, 0], np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
 def draw(settings, rng):

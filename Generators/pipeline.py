@@ -63,6 +63,7 @@ def train_dataset(
     and labels outside ``num_labels`` raise a tf.errors.OpError that names the record's image_id.
     """
     check_positive("batch_size", batch_size)
+    _check_seed(seed)
     rows = _host_rows(host, batch_size)
     make = TrainBatch(
         form=Form(image_size, num_labels, channel_order),
@@ -184,6 +185,11 @@ def _finished(dataset):
 
 def _cores():
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def _check_seed(seed):
+    if not isinstance(seed, int) or not -(2**63) <= seed < 2**63:
+        raise UserError(f"seed must be an integer of 64 bits; got {seed!r}")
 
 
 def _host_rows(host, batch_size):

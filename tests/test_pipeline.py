@@ -318,6 +318,7 @@ def test_a_cut_shard_is_named(shards, tmp_path):
         ({"host": (0, 3)}, "host must be"),
         ({"start_step": -1}, "start_step"),
         ({"num_records": 0}, "num_records"),
+        ({"seed": 2**64}, "seed"),
     ],
 )
 def test_wrong_values_are_refused(shards, options, message):
