@@ -49,8 +49,12 @@ class Declared:
         self._rates = [
             next((rate for pattern, rate in self.rates if re.search(pattern, path)), 1.0) for path in paths
         ]
-        for variable, average in zip(variables, self._averages(), strict=False):
-            self.assign(average, ops.copy(variable))
+
+    def add_optimizer_variables(self, variables, name, initializer="zeros"):
+        """Create state; averages start at the weights, or one without a gradient would end as 0."""
+        if name != "average":
+            return super().add_optimizer_variables(variables, name, initializer)
+        return [self.add_variable_from_reference(each, name, _copying(each)) for each in variables]
 
     def decay_of(self, variable):
         """Return the weight decay of one variable, 0 where it is exempt."""
@@ -67,16 +71,13 @@ class Declared:
             self.assign_sub(variable, variable * (learning_rate * self._decays[index]))
         self.step(gradient, variable, learning_rate)
         if self.use_ema:
-            average = self._averages()[index]
+            average = self._model_variables_moving_average[index]
             kept = ops.where(self.iterations > 0, self.ema_momentum, 0.0)
             self.assign(average, kept * average + (1.0 - kept) * variable)
 
     def step(self, gradient, variable, learning_rate):
         """Apply the optimizer's own formula to one variable."""
         super().update_step(gradient, variable, learning_rate)
-
-    def _averages(self):
-        return self._model_variables_moving_average if self.use_ema else []
 
     def _apply_weight_decay(self, variables):
         """Nothing: ``update_step`` does it, also under strategies where Keras' own way cannot (Muon)."""
@@ -93,6 +94,11 @@ class Declared:
             "no_decay": list(self.no_decay),
             "rates": [list(pair) for pair in self.rates],
         }
+
+
+def _copying(variable):
+    """Return an initializer that copies a variable: an assignment in ``build`` is lost where it is traced."""
+    return lambda shape, dtype=None: ops.copy(variable)
 
 
 def _found(patterns, path):
@@ -159,6 +165,36 @@ def _trust_ratio(weight, update):
     return ops.where(both, weight_length / ops.where(both, update_length, 1.0), 1.0)
 
 
+@keras.saving.register_keras_serializable("Utils")
+class ScheduleFreeAdamW(Declared, keras.optimizers.ScheduleFreeAdamW):
+    """AdamW that needs no schedule, arXiv:2405.15682; the model holds y, between iterate z and average x.
+
+    ``z -= rate * (g / (sqrt(v) + epsilon) + decay * y)``, ``x += (z - x) / t``, ``y = (1 - b1) z + b1 x``, v
+    the unbiased mean of squared gradients. keras.optimizers.ScheduleFreeAdamW (3.15) with its formula mended:
+    on tensorflow it takes the new z for the old one, and its decay moves y alone.
+    """
+
+    decays_in_step = True
+
+    def step(self, gradient, variable, learning_rate):
+        """Apply the formula to one variable."""
+        index = self._get_variable_index(variable)
+        count = ops.cast(self.iterations + 1, variable.dtype)
+        square = self._velocities[index]
+        beta_2 = ops.cast(self.beta_2, variable.dtype)
+        self.assign_add(square, (ops.square(gradient) - square) * (1.0 - beta_2))
+        deviation = ops.sqrt(square / (1.0 - ops.power(beta_2, count))) + self.epsilon
+        weight = ops.convert_to_tensor(variable)
+        # At first z is y; Keras assigns that in ``build``, which is lost where ``build`` is traced.
+        iterate = ops.where(count > 1, ops.convert_to_tensor(self._momentums[index]), weight)
+        average = (weight - (1.0 - self.beta_1) * iterate) / self.beta_1
+        rate = learning_rate * ops.minimum(count / max(self.warmup_steps, 1), 1.0)
+        iterate = iterate - rate * (gradient / deviation + self.decay_of(variable) * weight)
+        average = average + (iterate - average) / count
+        self.assign(self._momentums[index], iterate)
+        self.assign(variable, (1.0 - self.beta_1) * iterate + self.beta_1 * average)
+
+
 def _declared(base):
     """Return a Keras optimizer class with ``Declared`` before it, registered for saving."""
     made = type(base.__name__, (Declared, base), {"__doc__": f"keras.optimizers.{base.__name__}, declared."})
@@ -172,7 +208,6 @@ Lion = _declared(keras.optimizers.Lion)
 Muon = _declared(keras.optimizers.Muon)
 NAdam = _declared(keras.optimizers.Nadam)
 RMSprop = _declared(keras.optimizers.RMSprop)
-ScheduleFreeAdamW = _declared(keras.optimizers.ScheduleFreeAdamW)
 
 # name: class, defaults that are the zoo's rather than Keras'
 OPTIMIZERS = {
@@ -198,7 +233,7 @@ def options_of(name):
         near = suggest(name, OPTIMIZERS)
         raise UserError(f"no optimizer is called {name!r}{near}; there are {', '.join(OPTIMIZERS)}")
     optimizer, defaults = OPTIMIZERS[name]
-    base = optimizer if optimizer is LAMB else optimizer.__mro__[2]
+    base = optimizer if optimizer is LAMB else optimizer.__mro__[2]  # after Declared
     classes = (keras.optimizers.SGD, keras.optimizers.Adam)
     shared = set.intersection(*(set(inspect.signature(one).parameters) for one in classes)) | {"options"}
     parameters = inspect.signature(base).parameters.values()
@@ -248,7 +283,7 @@ def build(
     given = {option: value for option, value in options.items() if value is not None}
     return optimizer(
         learning_rate=learning_rate,
-        weight_decay=weight_decay or None,
+        weight_decay=float(weight_decay),
         agc=agc,
         no_decay=no_decay,
         no_clip=no_clip,
