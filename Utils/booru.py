@@ -123,14 +123,13 @@ def _require(path, columns, needed):
 
 def _tags(database, columns):
     category = "coalesce(category, 0)" if "category" in columns else "0"
-    number = "coalesce(count, 0)" if "count" in columns else (
-        "(SELECT count(*) FROM imageTags WHERE imageTags.tag_id = tags.tag_id)"
-    )  # fmt: skip
-    rows = database.execute(
-        f"SELECT tag_id, CAST(name AS TEXT), {category}, {number} FROM tags"
-        " WHERE tag_id IS NOT NULL AND name IS NOT NULL ORDER BY tag_id"
-    ).fetchall()
-    frame = pd.DataFrame(rows, columns=["tag_id", "name", "category", "count"])
+    query = f"SELECT tag_id, CAST(name AS TEXT), {category}, {{}} FROM tags {{}} WHERE name IS NOT NULL ORDER BY 1"
+    if "count" in columns:
+        query = query.format("coalesce(count, 0)", "")
+    else:
+        posts = "(SELECT tag_id AS tag, count(DISTINCT image_id) AS posts FROM imageTags GROUP BY tag_id)"
+        query = query.format("coalesce(posts, 0)", f"LEFT JOIN {posts} ON tag = tag_id")
+    frame = pd.DataFrame(database.execute(query).fetchall(), columns=["tag_id", "name", "category", "count"])
     return frame.astype({"tag_id": np.int64, "name": "str", "category": np.int64, "count": np.int64})
 
 

@@ -1,5 +1,6 @@
 """Tag lists: selected_tags.csv as a DataFrame, whose row i is output i of a model."""
 
+import csv
 import hashlib
 
 import numpy as np
@@ -44,7 +45,7 @@ def read(path):
     """Read selected_tags.csv: columns tag_id, name, category, count (int64 but name) and any further ones.
 
     Tolerant of a byte order mark, of ids and counts written as floats, of categories written as names,
-    of an empty count (0) and of an empty id (`name_id`). Raises UserError that names file, row and column.
+    of an empty count (0) and of an empty id (`name_id`). Raises UserError that names file, line and column.
     """
     path = require_file(path, "a tag list (selected_tags.csv)")
     raw = _raw(path)
@@ -55,27 +56,35 @@ def read(path):
             f"its first line has {','.join(map(str, raw.columns))}"
         )
     if (raw["name"] == "").any():
-        raise UserError(f"{path}, row {_row(raw['name'] == '')}: the tag has no name")
-    frame = pd.DataFrame({"tag_id": _ids(path, raw), "name": raw["name"]})
+        raise UserError(f"{path}, line {_line(raw['name'] == '')}: the tag has no name")
+    frame = pd.DataFrame({"tag_id": _ids(path, raw), "name": raw["name"].to_numpy()})
+    frame = frame.astype({"name": "str"})
     frame["category"] = _categories(path, raw["category"])
     frame["count"] = _integers(path, raw["count"], "count", np.zeros(len(raw), np.int64))
     for column in raw.columns.difference(COLUMNS, sort=False):
-        frame[column] = _optional(raw[column])
+        frame[column] = _optional(raw[column].reset_index(drop=True))
     return frame
 
 
 def _raw(path):
+    """Return every cell as text; the index is the line in the file."""
     try:
-        raw = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skip_blank_lines=True)
-    except pd.errors.EmptyDataError as error:
-        raise UserError(f"{path} is empty; a tag list starts with the line {','.join(COLUMNS)}") from error
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file)
+            lines = dict((reader.line_num, row) for row in reader if row)  # noqa: C402
+    except (csv.Error, UnicodeDecodeError) as error:
         raise UserError(f"{path} is no CSV in UTF-8: {error}") from error
-    return raw.rename(columns=lambda name: str(name).strip())
+    if not lines:
+        raise UserError(f"{path} is empty; a tag list starts with the line {','.join(COLUMNS)}")
+    header = [name.strip() for name in lines.pop(min(lines))]
+    for line, row in lines.items():
+        if len(row) != len(header):
+            raise UserError(f"{path}, line {line} has {len(row)} cells; the first line names {len(header)}")
+    return pd.DataFrame.from_dict(lines, orient="index", columns=header, dtype="str")
 
 
-def _row(mask):
-    return int(np.flatnonzero(mask)[0]) + 2  # as an editor counts: the first line holds the names
+def _line(mask):
+    return mask.index[mask.to_numpy()][0]
 
 
 def _ids(path, raw):
@@ -91,7 +100,7 @@ def _categories(path, texts):
         try:
             codes[text] = category_code(text)
         except UserError as error:
-            raise UserError(f"{path}, row {_row(texts == text)}: {error}") from error
+            raise UserError(f"{path}, line {_line(texts == text)}: {error}") from error
     return texts.map(codes).astype(np.int64).to_numpy()
 
 
@@ -100,7 +109,7 @@ def _integers(path, texts, column, spare):
     for row, value in enumerate(values):
         if value is None:
             raise UserError(
-                f"{path}, row {row + 2}: {column} is {texts.iloc[row]!r}; a whole number is needed"
+                f"{path}, line {texts.index[row]}: {column} is {texts.iloc[row]!r}; a whole number is needed"
             )
     return np.array(values, np.int64)
 

@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from Generators import records
+
+
+def parse(serialized):
+    return {name: tensor.numpy() for name, tensor in records.parse(serialized).items()}
+
+
+@pytest.mark.parametrize("labels", [[], [0], [0, 3], [3], list(range(2380))])
+def test_what_is_encoded_is_parsed(labels):
+    parsed = parse(records.encode(2**63 - 1, b"\xff\xd8\x00jpeg", np.array(labels, np.int32)))
+    assert parsed["image_id"] == 2**63 - 1
+    assert parsed["image_bytes"] == b"\xff\xd8\x00jpeg"
+    assert parsed["label_indexes"].dtype == np.int64
+    assert parsed["label_indexes"].tolist() == labels
+
+
+def test_the_same_record_gives_the_same_bytes():
+    assert records.encode(5, b"x", [1, 2]) == records.encode(5, b"x", [1, 2])
+    others = [(6, b"x", [1, 2]), (5, b"y", [1, 2]), (5, b"x", [2, 1]), (5, b"x", [])]
+    assert all(records.encode(*other) != records.encode(5, b"x", [1, 2]) for other in others)
+
+
+def test_records_of_the_original_are_read_without_id_and_without_labels():
+    """The original wrote the same fields; an image without tags has no label_indexes at all in some shards."""
+    image = tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"x"]))
+    bare = tf.train.Example(features=tf.train.Features(feature={"image_bytes": image})).SerializeToString()
+    parsed = parse(bare)
+    assert parsed["image_id"] == 0
+    assert parsed["label_indexes"].shape == (0,)
+
+
+def test_parsing_inside_tf_data_keeps_shapes_static():
+    data = tf.data.Dataset.from_tensors(records.encode(1, b"x", [])).map(records.parse)
+    assert data.element_spec["image_id"].shape == ()
+    assert data.element_spec["label_indexes"].shape.rank == 1
+    assert [item["label_indexes"].shape for item in data] == [(0,)]
+
+
+def test_a_record_without_image_is_an_error():
+    empty = tf.train.Example().SerializeToString()
+    with pytest.raises(tf.errors.InvalidArgumentError, match="image_bytes"):
+        records.parse(empty)
