@@ -23,8 +23,8 @@ from Utils.commands import UserError
 
 CUTOUT_VALUE = 127
 SAMPLE, BATCH = 0, 1  # streams of random numbers
-# A crop is decoded at a fraction of its size where it stays this much larger than the target. In drawings the
-# mean difference from decoding it whole, at most 1.2 gray levels, is then half of what area and bicubic differ by.
+# A crop is decoded at a fraction of its size where it stays this much larger than the target. The mean
+# difference in drawings, at most 1.2 gray levels, is then half of what area and bicubic differ by.
 REDUCED_MARGIN = 1.5
 
 

@@ -16,7 +16,7 @@ import tensorflow as tf
 from Generators import augment
 from Generators.batches import EvalBatch, Form, TrainBatch, check_positive
 from Generators.records import parse_batch
-from Utils import images
+from Utils import datasets, images
 from Utils.commands import UserError
 
 INTERLEAVED = 16  # shards read side by side
@@ -103,13 +103,14 @@ def eval_dataset(
     Elements are ``(images (B, S, S, 3) uint8, labels (B, num_labels) float32)``, then with ``pad_batches``
     ``sample_weight (B,)`` float32, then with ``with_ids`` ``ids (B,)`` int64. The last batch is smaller,
     unless ``pad_batches`` fills it with black images without labels, of weight 0 and id -1. ``padding`` is
-    the gray around images that are not square. The cardinality is exact. Raises as ``train_dataset``.
+    the gray around images that are not square. The cardinality is exact
+    where the shards are local. Raises as ``train_dataset``.
     """
     check_positive("batch_size", batch_size)
     form = Form(image_size, num_labels, channel_order)
     make = EvalBatch(form, padding, batch_size if pad_batches else None)
     paths = shard_paths(records)
-    steps = -(-count_records(paths) // batch_size)
+    total = _count(paths)
     dataset = tf.data.TFRecordDataset(paths)
     dataset = dataset.batch(batch_size)
     dataset = dataset.map(lambda batch: _eval_element(make, batch), workers or _cores())
@@ -121,7 +122,8 @@ def eval_dataset(
             *([number] if with_ids else []),
         )
     )
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
+    if total is not None:
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(-(-total // batch_size)))
     return _finished(dataset)
 
 
@@ -213,27 +215,19 @@ def _start(paths, position, num_records):
         return divmod(position, num_records)
     if next(iter(tf.data.TFRecordDataset(paths).take(1)), None) is None:
         raise UserError(f"the {len(paths)} shards hold no record; the first is {paths[0]}")
-    return divmod(position, count_records(paths)) if position else (0, 0)
+    if position == 0:
+        return 0, 0
+    total = _count(paths)
+    if total is None:
+        raise UserError("start_step needs num_records where the shards are not local files")
+    return divmod(position, total)
 
 
-def count_records(paths):
-    """Count the records of shards by their framing: length (8 bytes), its checksum (4), data, checksum (4).
-
-    Raises UserError where a shard ends within a record.
-    """
-    return sum(_count(path) for path in paths)
-
-
-def _count(path):
-    size, at, count = tf.io.gfile.stat(path).length, 0, 0
-    with tf.io.gfile.GFile(path, "rb") as shard:
-        while at < size:
-            shard.seek(at)
-            at += int.from_bytes(shard.read(8), "little") + 16
-            count += 1
-    if at != size:
-        raise UserError(f"shard {path} ends within record {count - 1}: {size} bytes instead of {at}")
-    return count
+def _count(paths):
+    """Return the number of records of local shards; None where some are elsewhere, since counting fetches."""
+    if any("://" in path for path in paths):
+        return None
+    return sum(datasets.count_records(path) for path in paths)
 
 
 def shard_paths(records):
