@@ -98,7 +98,7 @@ def _arm(pen, figure, arm):
         pen.limb([arm[0], arm[1], wrist], sleeve, wide)
         if figure.top == "serafuku":
             pen.limb([_between(arm[1], arm[2], 0.62), wrist], CLOTH[figure.second], wide, curved=False)
-    elif figure.top in ("shirt", "dress", "overalls", "maid"):
+    elif figure.top in ("shirt", "overalls", "maid"):
         pen.limb([arm[0], _between(arm[0], arm[1], 0.62)], sleeve, 0.5, curved=False)
     if figure.gloves:
         pen.limb([_between(arm[1], arm[2], 0.72), arm[2]], palm, width + 0.06, curved=False)

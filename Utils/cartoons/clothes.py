@@ -69,10 +69,13 @@ def _dress(pen, figure, color, second):
     pen.fill(torso(figure), color)
     _skirt(pen, color, 3.5, flare=1.35, top=2.2)
     pen.limb([(-0.52, 2.24), (0.52, 2.24)], shade(color, 0.7), 0.18, edge=0.6, curved=False)
-    _neckline(pen, figure)
     if figure.view != "behind":
-        for side in (-1, 1):
-            pen.ellipse(0.26 * side, 1.4, 0.2, 0.11, shade(color, 1.6), 0.7, turn=-30 * side)
+        pen.shape(
+            [(-0.62, 1.2), (0, 1.1), (0.62, 1.2), (0.45, 1.62), (0, 1.78), (-0.45, 1.62)],
+            shade(color, 1.75),
+            0.7,
+        )
+        _neckline(pen, figure)
 
 
 def _maid(pen, figure, color, second):

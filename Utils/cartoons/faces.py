@@ -3,9 +3,9 @@
 from Utils.cartoons.canvas import shade
 from Utils.cartoons.vocabulary import EYES, SKIN, WHITE
 
-_MOUTH = (70, 60, 150)
+_MOUTH = (60, 40, 140)
 _TONGUE = (150, 140, 235)
-_BLUSH = (150, 140, 250)
+_BLUSH = (125, 105, 250)
 _TEAR = (250, 214, 150)
 _FRONT = [(-0.93, -0.1), (-0.88, 0.35), (-0.55, 0.78), (0, 1.0), (0.55, 0.78), (0.88, 0.35), (0.93, -0.1),
           (0.72, -0.72), (0, -0.98), (-0.72, -0.72)]  # fmt: skip
@@ -44,7 +44,7 @@ def draw_face(pen, figure, gaze):
 
 
 def _eye(pen, figure, x, narrow, opened, side=-1):
-    rx, ry = 0.235 * narrow, 0.31
+    rx, ry = 0.255 * narrow, 0.34
     brow = -0.32 if figure.mouth != "frown" else -0.26
     tilt = {"frown": 0.1, "cry": -0.1}.get(figure.mouth, 0.0)
     weight = 1.6 if figure.boy else 0.9
@@ -56,9 +56,9 @@ def _eye(pen, figure, x, narrow, opened, side=-1):
         return
     pen.ellipse(x, 0.16, rx, ry, WHITE, edge=0.5)
     iris = EYES[figure.eye_color if side < 0 or not figure.other_eye else figure.other_eye]
-    pen.ellipse(x, 0.17, rx * 0.86, ry * 0.9, iris, edge=0.4)
-    pen.ellipse(x, 0.01, rx * 0.62, ry * 0.3, shade(iris, 0.62), edge=0)
-    pen.ellipse(x, 0.16, rx * 0.34, ry * 0.42, shade(iris, 0.25), edge=0)
+    pen.ellipse(x, 0.17, rx * 0.92, ry * 0.93, iris, edge=0.4)
+    pen.ellipse(x, -0.01, rx * 0.6, ry * 0.27, shade(iris, 0.7), edge=0)
+    pen.ellipse(x, 0.16, rx * 0.3, ry * 0.38, shade(iris, 0.25), edge=0)
     pen.ellipse(x - rx * 0.3, 0.03, rx * 0.3, ry * 0.26, WHITE, edge=0)
     pen.ellipse(x + rx * 0.28, 0.32, rx * 0.17, ry * 0.14, WHITE, edge=0)
     lid = 1.6 if figure.boy else 2.3
@@ -73,10 +73,8 @@ def _eye(pen, figure, x, narrow, opened, side=-1):
 def _mouth(pen, figure):
     kind = figure.mouth
     if kind == "open":
-        pen.shape(
-            [(-0.26, -0.04), (0, 0.0), (0.26, -0.04), (0.2, 0.18), (0, 0.26), (-0.2, 0.18)], _MOUTH, 0.8
-        )
-        pen.ellipse(0, 0.17, 0.12, 0.06, _TONGUE, edge=0)
+        pen.shape([(-0.38, -0.1), (0, -0.05), (0.38, -0.1), (0.28, 0.2), (0, 0.3), (-0.28, 0.2)], _MOUTH, 0.8)
+        pen.ellipse(0, 0.18, 0.17, 0.08, _TONGUE, edge=0)
     elif kind == "smile":
         pen.line([(-0.24, -0.03), (-0.12, 0.07), (0.12, 0.07), (0.24, -0.03)], width=1.5)
     elif kind == "frown":
@@ -92,7 +90,7 @@ def _mouth(pen, figure):
 def _cheek(pen, figure, places):
     for x in places:
         if figure.blush:
-            pen.ellipse(x, 0.52, 0.23, 0.13, _BLUSH, edge=0)
+            pen.ellipse(x, 0.54, 0.28, 0.17, _BLUSH, edge=0)
         if figure.mouth == "cry":
             pen.limb([(x * 0.85, 0.42), (x * 0.95, 0.82)], _TEAR, 0.13, edge=0.4)
             pen.ellipse(x * 0.98, 0.9, 0.1, 0.12, _TEAR, edge=0.4)

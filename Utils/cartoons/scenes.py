@@ -5,21 +5,21 @@ import dataclasses
 from Utils.cartoons import vocabulary as words
 from Utils.cartoons.things import LOW
 
-FRAMES = {"upper_body": 42, "cowboy_shot": 24, "full_body": 24, "portrait": 10}
+FRAMES = {"upper_body": 56, "full_body": 17, "cowboy_shot": 15, "portrait": 12}
 CAST = {"girl": 62, "boy": 19, "girl girl": 7, "girl boy": 4, "": 5, "boy boy": 1, "girl girl girl": 1}
 GIRL_HAIR = {
-    "long": 27, "short": 21, "twintails": 14, "bob": 12, "very_long": 9, "ponytail": 8, "double_bun": 1.5,
+    "long": 28, "short": 14, "twintails": 15, "bob": 18, "very_long": 9, "ponytail": 8, "double_bun": 1.5,
     "side_ponytail": 1.5, "braid": 1.2, "bun": 0.8, "curly": 0.8,
 }  # fmt: skip
-BOY_HAIR = {"short": 52, "spiky": 44, "curly": 2, "long": 2}
+BOY_HAIR = {"spiky": 60, "short": 37, "curly": 2, "long": 1}
 HAIR = {
     "blonde": 25, "black": 20, "brown": 17, "blue": 12, "pink": 10, "white": 6, "red": 5, "purple": 2.5,
     "green": 1.5,
     "orange": 1,
 }  # fmt: skip
 EYES = {"blue": 36, "brown": 20, "red": 17, "green": 14, "purple": 8, "yellow": 5}
-BANGS = {"blunt": 42, "swept": 39, "parted": 17, "over_eye": 2}
-MOUTHS = {"smile": 47, "open": 28, "closed": 16, "frown": 5.5, "surprised": 2.5, "cry": 1}
+BANGS = {"swept": 58, "blunt": 30, "parted": 11, "over_eye": 1}
+MOUTHS = {"smile": 48, "open": 31, "closed": 12, "frown": 5.5, "surprised": 2.5, "cry": 1}
 LIDS = {"open": 88, "closed": 8, "wink": 4}
 VIEWS = {"front": 96, "side": 3, "behind": 1}
 GIRL_TOPS = {
@@ -73,7 +73,7 @@ ANIMALS = {
 }  # fmt: skip
 STYLES = {"plain": 90, "monochrome": 6, "sketch": 1.5, "flat": 1.5, "pixel": 1}
 SIGNS = {"": 97.5, "heart": 1, "exclamation": 0.8, "words": 0.7}
-SHARE_OF_CHARACTERS = 0.46
+SHARE_OF_CHARACTERS = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,9 +206,9 @@ def _figures(rng, cast, frame):
 
 
 def _character(rng, boy, taken):
-    """Draw a character of the wanted sex by fame, rank r with weight 1 / (r + 5)."""
+    """Draw a character of the wanted sex by fame, rank r with weight 1 / (r + 8)."""
     table = {
-        words.CHARACTERS[at]: 1 / (rank + 5)
+        words.CHARACTERS[at]: 1 / (rank + 8)
         for rank, at in enumerate(words.FAME)
         if words.CHARACTERS[at].boy == boy and words.CHARACTERS[at].name not in taken
     }
@@ -235,7 +235,7 @@ def _figure(rng, boy, known, frame, alone):
         and hair["style"] not in ("bun", "curly")
         and view != "behind"
         and chance(rng, 0.14),
-        blush=view != "behind" and chance(rng, 0.12 if boy else 0.34),
+        blush=view != "behind" and chance(rng, 0.08 if boy else 0.24),
         **dressed,
         gloves=chance(rng, 0.015),
         pose=pose,

@@ -21,7 +21,6 @@ _STYLES = {"twintails": "twintails", "ponytail": "ponytail", "side_ponytail": "s
            "curly": "curly_hair"}  # fmt: skip
 _BANGS = {
     "blunt": "blunt_bangs",
-    "swept": "swept_bangs",
     "parted": "parted_bangs",
     "over_eye": "hair_over_one_eye",
 }
@@ -53,7 +52,7 @@ _OTHERS = (
     "heterochromia",
     "from_side", "from_behind", "dark_skin", "white_shirt", "striped_shirt",
     "neckerchief",
-    "long_sleeves", "short_sleeves", "gloves", "skirt", "shorts", "pants", "holding",
+    "long_sleeves", "short_sleeves", "sleeveless", "gloves", "skirt", "shorts", "pants", "holding",
     "animal",
     "day", "blue_sky", "sunset", "night", "night_sky", "cloud", "moon", "speech_bubble",
     "chibi",
@@ -144,7 +143,7 @@ def _hair(figure, scene, color):
     found |= {"very_long_hair"} if figure.style == "very_long" and scene.frame != "portrait" else set()
     found |= {_STYLES[figure.style]} if figure.style in _STYLES else set()
     if figure.view == "front" and figure.style != "curly":
-        found.add(_BANGS[figure.bangs])
+        found |= {_BANGS[figure.bangs]} if figure.bangs in _BANGS else set()
     return found | ({"ahoge"} if figure.ahoge else set())
 
 
@@ -171,7 +170,8 @@ def _clothes(figure, scene, color):
         found |= {"white_shirt"} if figure.top in ("jacket", "vest", "overalls") else set()
     found |= {"striped_shirt"} if figure.striped else set()
     found |= {"neckerchief"} if figure.top == "serafuku" and figure.view != "behind" else set()
-    found.add("long_sleeves" if figure.top in LONG_SLEEVES else "short_sleeves")
+    sleeves = "sleeveless" if figure.top == "dress" else "short_sleeves"
+    found.add("long_sleeves" if figure.top in LONG_SLEEVES else sleeves)
     found |= {"gloves"} if figure.gloves else set()
     return found if scene.frame == "upper_body" else found | _below(figure, scene, color)
 
