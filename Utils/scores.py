@@ -178,18 +178,23 @@ def bootstrap_f1(per_image, resamples=1000, seed=0, level=0.95):
     """Return the ``(low, high)`` percentile interval of micro F1 when images are drawn anew.
 
     Images are resampled with replacement; tags of one image stay together, as they are not independent. The
-    threshold stays where the whole set put it. per_image: (N, 3) TP, FP, FN from `count_per_image`.
+    threshold stays where the whole set put it. per_image: (N, ..., 3) TP, FP, FN from `count_per_image`; axes
+    between give arrays of intervals, from the same resamples. NaN where no resample has an F1.
     Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
     """
     per_image = np.asarray(per_image)
-    total = len(per_image)
+    total, shape = len(per_image), per_image.shape[1:]
     if total == 0:
-        return float("nan"), float("nan")
+        return np.full(shape[:-1], np.nan)[()], np.full(shape[:-1], np.nan)[()]
+    flat = per_image.reshape(total, -1).astype(np.float64)
     rng = np.random.default_rng(seed)
-    sums = np.stack([per_image[rng.integers(0, total, total)].sum(axis=0) for _ in range(resamples)])
-    scores = f_beta(Counts(sums[:, 0], sums[:, 1], sums[:, 2], 0))
-    scores = scores[~np.isnan(scores)]
-    if not len(scores):
-        return float("nan"), float("nan")
-    low, high = np.quantile(scores, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    draws = (np.bincount(rng.integers(0, total, total), minlength=total) for _ in range(resamples))
+    sums = np.stack([weights @ flat for weights in draws]).reshape(resamples, *shape)
+    found = f_beta(Counts(sums[..., 0], sums[..., 1], sums[..., 2], 0))
+    return tuple(_quantile(found, (1 + side * level) / 2) for side in (-1, 1))
+
+
+def _quantile(values, share):
+    """Quantile over the first axis without NaN; NaN where nothing is left (and no warning about it)."""
+    empty = np.isnan(values).all(axis=0)
+    return np.where(empty, np.nan, np.nanquantile(np.where(empty, 0.0, values), share, axis=0))[()]

@@ -1,0 +1,200 @@
+"""tools/make_report.py: numbers equal to analyze_metrics and brute force; one file, whatever tags are called."""
+
+import csv
+import html.parser
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tools import analyze_metrics
+from tools.make_report import main
+from Utils import charts, dumps
+
+NAMES = [
+    "safe",
+    "sensitive",
+    "hat",
+    "<b>smile</script><!--",
+    'tree & "leaf" {{rows}}',
+    "長い髪",
+    "series_x",
+    "alice",
+    "bob",
+]
+TAGS = pd.DataFrame(
+    {
+        "tag_id": np.arange(9) + 1,
+        "name": NAMES,
+        "category": [9, 9, 0, 0, 0, 0, 3, 4, 4],
+        "count": [900, 100, 500, 300, 300, 20, 80, 60, 0],
+    }
+)
+
+
+def make(folder, rows=60, p=None, y=None, tag_list=TAGS, dtype="float32"):
+    rng = np.random.default_rng(0)
+    columns = len(tag_list)
+    y = rng.random((rows, columns)) < tag_list["count"].to_numpy() / 1200 if y is None else y
+    p = np.clip(y * 0.3 + rng.random((rows, columns)) * 0.7, 0, 1) if p is None else p
+    with dumps.writing(
+        folder, tag_list, dtype=dtype, info={"run_name": "a <run>", "params": 93.2e6}
+    ) as writer:
+        writer.add(p, np.arange(rows), y)
+    return folder
+
+
+@pytest.fixture
+def dump(tmp_path):
+    return make(tmp_path / "dump")
+
+
+def report(dump, capsys, *words):
+    code = main([str(dump), "-o", str(dump.parent / "report"), "--overwrite", *words])
+    shown = capsys.readouterr()
+    assert code == 0, shown.err
+    return shown.out
+
+
+def test_the_model_is_scored_as_analyze_metrics_does(dump, capsys):
+    rows = json.loads(report(dump, capsys, "--json"))["rows"]
+    assert [row["category"] for row in rows] == ["all", "general", "character", "copyright", "rating"]
+    for row in rows:
+        words = ["-d", str(dump), "--json", *([] if row["category"] == "all" else ["-c", row["category"]])]
+        assert analyze_metrics.main(words) == 0
+        expected = json.loads(capsys.readouterr().out)["a <run>"]
+        assert {name: row["model"][name] for name in ("thres", "F1", "TP", "FN", "ties")} == {
+            name: expected[name] for name in ("thres", "F1", "TP", "FN", "ties")
+        }
+        assert row["model"]["F1_low"] <= row["model"]["F1"] <= row["model"]["F1_high"]
+        assert row["tags"] == expected["tags"]
+
+
+def test_frequencies_give_every_image_the_most_frequent_tags(dump, capsys):
+    opened = dumps.load(dump)
+    y = np.asarray(opened.labels).astype(bool)
+    known = json.loads(report(dump, capsys, "--json"))["rows"][0]["frequencies"]
+    counts = TAGS["count"].to_numpy()
+    best = min((-1, *np.unique(counts)), key=lambda t: (abs(60 * (counts > t).sum() - y.sum()), -t))
+    chosen = counts > best
+    hit = y[:, chosen].sum()
+    assert known["TP"] == hit
+    assert known["TP"] + known["FP"] == 60 * chosen.sum()
+    assert known["F1"] == pytest.approx(2 * hit / (60 * chosen.sum() + y.sum()))
+
+
+def test_the_csv_has_every_tag_and_the_counts_of_brute_force(dump, capsys):
+    threshold = json.loads(report(dump, capsys, "--json"))["rows"][0]["model"]["thres"]
+    opened = dumps.load(dump)
+    above, y = np.asarray(opened.probabilities) > np.float32(threshold), np.asarray(opened.labels) > 0
+    with (dump.parent / "report" / "report.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["tag"] for row in rows] == NAMES
+    assert [int(row["tag_id"]) for row in rows] == TAGS["tag_id"].tolist()
+    for column, row in enumerate(rows):
+        hit = (above & y)[:, column].sum()
+        assert int(row["TP"]) == hit
+        assert int(row["predicted"]) == above[:, column].sum()
+        assert int(row["positives"]) == y[:, column].sum()
+        if y[:, column].any():
+            assert float(row["R"]) == hit / y[:, column].sum()
+        else:
+            assert row["R"] == ""
+
+
+class Page(html.parser.HTMLParser):
+    """Collects tags, and the text of cells."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.seen, self.cells, self.open = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+        if tag == "td":
+            self.cells.append("")
+
+    def handle_data(self, data):
+        if self.cells:
+            self.cells[-1] += data
+
+
+def test_the_page_is_one_file_and_shows_the_numbers(dump, capsys):
+    rows = json.loads(report(dump, capsys, "--json"))["rows"]
+    text = (dump.parent / "report" / "report.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert not re.search(r"https?:|src=|@import|url\(", text), "nothing is fetched"
+    assert ("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}) in page.seen
+    assert sum(tag == "svg" for tag, _ in page.seen) == 4
+    assert sum(tag == "script" for tag, _ in page.seen) == 1
+    assert not any(tag == "b" for tag, _ in page.seen[page.seen.index(("script", {})) :])
+    cells = [cell for cell in page.cells if cell]
+    for row in rows:
+        assert any(cell.startswith(f"{row['model']['F1']:.4f}") for cell in cells)
+        assert any(cell.startswith(f"{row['frequencies']['F1']:.4f}") for cell in cells)
+    assert "<title>a &lt;run&gt;</title>" in text
+    assert sorted(name for name in NAMES if name in cells) == sorted(set(NAMES) & set(cells))
+    data = re.search(r"ROWS = (\[.*\]), PAGE", text)[1]
+    assert [row[0] for row in json.loads(data)] == NAMES
+
+
+def test_the_table_on_the_terminal_is_aligned(dump, capsys):
+    out = report(dump, capsys)
+    lines = out.splitlines()
+    assert lines[0] == "a <run>: 60 images, micro F1 where precision = recall"
+    table = lines[3 : 3 + 6]
+    assert len({len(line) for line in table}) == 1
+    assert table[1].split()[:2] == ["all", "9"]
+    assert lines[2].index("frequencies only") < lines[2].index("model")
+
+
+def test_odd_dumps_are_reported_too(tmp_path, capsys):
+    rng = np.random.default_rng(1)
+    one = TAGS.iloc[[2]]
+    p = rng.random((8, 9))
+    cases = {
+        "nothing true": {"rows": 8, "p": p, "y": np.zeros((8, 9))},
+        "all true": {"rows": 8, "p": p, "y": np.ones((8, 9))},
+        "one value": {"rows": 8, "p": np.full((8, 9), 0.5)},
+        "zeros": {"rows": 8, "p": np.zeros((8, 9)), "dtype": "float16"},
+        "ones": {"rows": 8, "p": np.ones((8, 9))},
+        "one image": {"rows": 1},
+        "one tag": {"rows": 8, "tag_list": one.reset_index(drop=True)},
+    }
+    for name, options in cases.items():
+        dump = make(tmp_path / name / "dump", **options)
+        assert "micro F1" in report(dump, capsys), name
+
+
+def test_mistakes(dump, tmp_path, capsys):
+    (dump / "labels.npy").unlink()
+    assert main([str(dump), "-o", str(tmp_path / "r")]) == 2
+    assert "nothing to score against" in capsys.readouterr().err
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").write_text("mine")
+    assert main([str(dump), "-o", str(tmp_path / "full")]) == 2
+    assert (tmp_path / "full" / "x").read_text() == "mine"
+    assert not (tmp_path / "r").exists()
+
+
+def test_axes_have_round_ticks():
+    assert [text for _, text in charts.Axis("", 0, 1).ticks()] == ["0", "0.2", "0.4", "0.6", "0.8", "1"]
+    assert [text for _, text in charts.Axis("", 1, 3000, log=True).ticks()] == ["1", "10", "100", "1,000"]
+    assert charts.Axis("", 1, 100, log=True).share(10) == pytest.approx(0.5)
+    assert charts.Axis("", 0, 2).share(7) == 1
+
+
+def test_a_chart_places_points_and_escapes_text():
+    series = [
+        charts.Series("a<b", [(0, 0), (1, 1)]),
+        charts.Series("", [(0.5, 0.5)], lines=False, texts=['"x"']),
+    ]
+    svg = charts.chart(charts.Axis("x", 0, 1), charts.Axis("y", 0, 1), series, "a & b")
+    middle = (charts.LEFT + charts.WIDTH - charts.RIGHT) / 2, (charts.TOP + charts.HEIGHT - charts.BOTTOM) / 2
+    assert f'cx="{middle[0]:.1f}" cy="{middle[1]:.1f}"' in svg
+    assert "a&lt;b" in svg
+    assert 'aria-label="a &amp; b"' in svg
+    assert svg.count("<circle") == 1
