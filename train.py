@@ -35,8 +35,8 @@ def main(argv=None):
     }
     if arguments.dry_run:
         return _describe(recipe, dataset, found, facts)
-    run = Run(arguments.run_dir, name, recipe, dataset, facts)
-    return _train(run, name, recipe, dataset, found, facts)
+    with Run(arguments.run_dir, name, recipe, dataset, facts) as run:
+        return _train(run, name, recipe, dataset, found, facts)
 
 
 def _build(recipe, dataset, found, facts):
@@ -95,7 +95,8 @@ def _describe(recipe, dataset, found, facts):
         "parameters": f"{model.count_params():,}",
         "global batch": f"{images} ({recipe.batch_size_per_device} on each device)",
         "steps": f"{steps} an epoch ({facts['records']} records), {last + 1} in {recipe.epochs} epochs",
-        "learning rate": f"{float(schedule(0)):.3g} at first, {float(schedule(last)):.3g} at last",
+        "learning rate": f"{float(schedule(0)):.3g} at first, {schedule.peak:.3g} at the peak, "
+        f"{float(schedule(last)):.3g} at last",
         "memory": memory.describe(need),
     }.items():
         print(f"{what:<15}{text}")

@@ -257,6 +257,11 @@ def recipe(name):
     return _module(name).RECIPE
 
 
+def docstring(name):
+    """Return what the recipe's file says about it: command, cost, expected score."""
+    return _module(name).__doc__ or ""
+
+
 def _module(name):
     if name not in recipes():
         raise UserError(
@@ -329,7 +334,7 @@ def parse(argv=None):
 
 
 def _summary(name):
-    return (_module(name).__doc__ or "").strip().split("\n")[0]
+    return docstring(name).strip().split("\n")[0]
 
 
 def _parse_fields(name, words):
@@ -346,7 +351,7 @@ def _parse_fields(name, words):
             args=words,
             default=default,
             prog=f"train.py {name}",
-            description=_module(name).__doc__,
+            description=docstring(name),
             config=(tyro.conf.OmitArgPrefixes,),
         )
     if not found.dataset or not (found.run_dir or found.dry_run):

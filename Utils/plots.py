@@ -3,6 +3,7 @@
 import math
 
 import matplotlib.figure
+import matplotlib.ticker
 import numpy as np
 
 from Utils import files
@@ -25,6 +26,7 @@ def curves(rows, path):
     rate.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
     for axes in (loss, score, rate):
         axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
     _write(figure, path)
@@ -47,7 +49,9 @@ def batch(images, labels, names, path, most=16):
     rows = math.ceil(shown / columns)
     figure = matplotlib.figure.Figure(figsize=(3.1 * columns, 3.9 * rows), layout="constrained")
     for index, axes in enumerate(np.ravel(figure.subplots(rows, columns, squeeze=False))):
-        axes.axis("off")
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_color("#cccccc")
+        axes.set_visible(index < shown)
         if index < shown:
             axes.imshow(np.asarray(images[index], np.uint8)[:, :, ::-1])
             axes.set_title(_caption(np.asarray(labels[index]), names), fontsize=7, y=-0.02, va="top")

@@ -24,7 +24,7 @@ PACKAGES = ("keras", "tensorflow", "jax", "numpy", "pandas", "opencv-python-head
 
 
 class Run:
-    """A run folder, made or continued. While the object lives, no other process can train in the folder.
+    """A run folder, made or continued; within ``with``, no other process can train in it.
 
     Args:
         folder: where the run is, or will be.
@@ -48,6 +48,12 @@ class Run:
         self._describe(name, recipe, dataset, facts)
         self.history = History(self.folder / "history.csv")
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._lock.close()
+
     checkpoints = property(lambda self: self.folder / "checkpoints", doc="Folder of the checkpoints.")
     last = property(lambda self: self.folder / "model.keras", doc="The last state's model.")
     best = property(lambda self: self.folder / "best.keras", doc="The model of the best validation F1.")
@@ -68,8 +74,11 @@ class Run:
                 f"{self.folder} holds a run that differs: {'; '.join(lines)}. Continue it with what it was "
                 "begun with (only epochs, checkpoints and the tracker may change), or give another --run-dir"
             )
-        if recipe.epochs < old["epochs"] and (self.folder / "model.keras").exists():
-            raise UserError(f"{self.folder} has {old['epochs']} epochs already; --epochs may only rise")
+        if recipe.epochs < old["epochs"]:
+            raise UserError(
+                f"--epochs may rise, not fall, when a run is continued; {self.folder} was begun with "
+                f"{old['epochs']}, got {recipe.epochs}. best.keras holds its best state so far"
+            )
 
     def _describe(self, name, recipe, dataset, facts):
         made = {**facts, **_environment(), **files.provenance()}

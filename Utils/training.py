@@ -17,7 +17,7 @@ import numpy as np
 from keras import ops
 
 from Utils import checkpoints, durations, metrics, schedules
-from Utils.commands import WorkError
+from Utils.commands import UserError, WorkError
 from Utils.config import Recipe
 from Utils.runs import say
 
@@ -64,6 +64,8 @@ def fit(model, run, plan):
     watch.set_model(model)
     with watch.signals():
         step = watch.catch_up()
+        if step >= plan.epochs * plan.steps_per_epoch:
+            say(f"all {plan.epochs} epochs are done; a higher --epochs goes on from here")
         while step < plan.epochs * plan.steps_per_epoch:
             epoch, done = divmod(step, plan.steps_per_epoch)
             last = epoch + 1 if done else plan.epochs  # the rest of a cut epoch has a fit of its own
@@ -73,6 +75,7 @@ def fit(model, run, plan):
                 epochs=last,
                 steps_per_epoch=plan.steps_per_epoch - done,
                 callbacks=[keras.callbacks.ProgbarLogger(), watch] if _bar() else [watch],
+                shuffle=False,  # the stream is shuffled already
                 verbose=int(_bar()),
             )
             step = last * plan.steps_per_epoch
@@ -234,14 +237,12 @@ class Watch(keras.callbacks.Callback):
         with averaged(self.model):
             if self.plan.evaluate is not None:
                 scores = self.plan.evaluate([_BetweenBatches(self._stop_if_asked)])
-                row.update({f"val_{name}": value for name, value in scores.items()})
+                row.update({f"val_{name}": scores[name] for name in sorted(scores, key=_place)})
             if row.get("val_f1", -math.inf) > history.best("val_f1") or (last and self.plan.evaluate is None):
                 self.plan.export(self.run.best)
             if last:
                 self.plan.export(self.run.last)
-        rate = (
-            (self.step - getattr(self, "first", self.step)) * self.plan.batch_size / max(self.seconds, 1e-9)
-        )
+        rate = (self.step - self.begin) * self.plan.batch_size / max(self.seconds, 1e-9)
         row.update(images_per_second=round(rate, 2), seconds=round(time.monotonic() - self.clock, 2))
         history.append(row)
         self.plan.log(row)
@@ -312,17 +313,28 @@ def opening(devices, facts, evaluate):
 
 def schedule(recipe, steps_per_epoch, batch_size):
     """Return the learning rate of the recipe as a function of the step; ``batch_size`` is the global one."""
-    warmup = durations.parse(recipe.warmup)
+    warmup = durations.parse(recipe.warmup).steps(steps_per_epoch, batch_size)
+    if warmup >= recipe.epochs * steps_per_epoch:
+        raise UserError(
+            f"--warmup must end before the training does; got {recipe.warmup} ({warmup} steps) and --epochs "
+            f"{recipe.epochs} ({recipe.epochs * steps_per_epoch} steps)"
+        )
     options = {"warmup_start": recipe.warmup_start}
     if recipe.schedule == "cosine":
         options["floor"] = recipe.floor
     return schedules.build(
         recipe.schedule,
         recipe.peak(batch_size * recipe.gradient_accumulation),
-        warmup_steps=warmup.steps(steps_per_epoch, batch_size),
+        warmup_steps=warmup,
         total_steps=recipe.epochs * steps_per_epoch,
         **options,
     )
+
+
+def _place(name):
+    """Order the scores of a row: the ones a person looks for come first."""
+    first = ("loss", "f1", "threshold", "precision", "recall")
+    return (first.index(name) if name in first else len(first), name)
 
 
 def _clock(seconds):

@@ -1,10 +1,11 @@
-"""What several test files need: small boorus, dataset folders."""
+"""What several test files need: small boorus, dataset folders, shards."""
 
 import pathlib
 import sqlite3
 
 import cv2
 import numpy as np
+import pandas as pd
 
 IMAGES = """CREATE TABLE images(image_id INT PRIMARY KEY, created_at TEXT, score INT, rating TEXT,
  parent_id INT, is_pending INT, is_flagged INT, is_deleted INT, is_banned INT, hidden INT DEFAULT 0)"""
@@ -70,3 +71,59 @@ def small_dataset(folder, records=True, shard_size=16, **booru):
         words = [str(dataset), "--images", str(booru / "images"), "--workers", "1"]
         assert write_records.main([*words, "--shard-size", str(shard_size)]) == 0
     return dataset
+
+
+def gradient(function, value):
+    """The gradient of a scalar ``function`` of one array, on the backend that runs, as numpy."""
+    import keras
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return np.asarray(jax.grad(function)(value))
+    import tensorflow as tf
+
+    value = tf.convert_to_tensor(value)
+    with tf.GradientTape() as tape:
+        tape.watch(value)
+        result = function(value)
+    return tape.gradient(result, value).numpy()
+
+
+def dotted_shards(folder, size=32, **splits):
+    """Write a dataset as the original project left it: shards and tags, no dataset.json; returns the folder.
+
+    ``splits`` says how many images each has, in two shards. Image 0 has no tag, every other has dots of the
+    colors that are its tags.
+    """
+    from Generators import records
+    from Utils import tags
+
+    folder, random, number = pathlib.Path(folder), np.random.default_rng(0), 0
+    colors = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 0, 0), (255, 255, 0), (0, 255, 255)]
+    for split, count in splits.items():
+        (folder / split).mkdir(parents=True)
+        for shard in range(2):
+            examples = []
+            for _ in range(count // 2):
+                labels = np.flatnonzero(random.random(len(colors)) < 0.4) if number else []
+                image = np.full((size, size, 3), 255, np.uint8)
+                for label in labels:
+                    place = random.integers(size // 8, size - size // 8, 2).tolist()
+                    cv2.circle(image, place, size // 8, colors[label], -1)
+                examples.append(records.encode(number, cv2.imencode(".jpg", image)[1].tobytes(), labels))
+                number += 1
+            write_tfrecord(folder / split / f"{split}_{shard}.tfrecord", examples)
+    columns = {"tag_id": range(1, 7), "name": ["blue", "green", "red", "black", "cyan", "yellow"]}
+    frame = pd.DataFrame({**columns, "category": [0] * 6, "count": [9, 8, 7, 6, 5, 4]})
+    tags.write(frame, folder / "selected_tags.csv")
+    return folder
+
+
+def write_tfrecord(path, examples):
+    """Write serialized examples as one shard."""
+    import tensorflow as tf
+
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for example in examples:
+            writer.write(example)

@@ -12,7 +12,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PACKAGES = ("Models", "Generators", "Utils", "tools")
 PLAIN = {
     "commands", "files", "config", "recipes", "tags", "images", "definitions", "selection", "booru", "folders",
-    "datasets", "blocks", "scores", "thresholds", "dumps", "results", "charts", "cartoons",
+    "datasets", "blocks", "scores", "thresholds", "dumps", "results", "durations", "plots", "charts", "cartoons",
 }  # fmt: skip
 SOURCES = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py")) + [ROOT / "train.py"]
 TOOLS = sorted(path.stem for path in (ROOT / "tools").glob("*.py") if path.stem != "__init__")

@@ -1,0 +1,62 @@
+"""Utils/recipes: each one builds, and takes two real steps at a tiny size."""
+
+import csv
+
+import helpers
+import pytest
+
+import train
+from Utils import config
+
+# The smallest thing that is still the recipe: a tiny variant of the family, everything else as it stands.
+TINY = (
+    "--image-size 32 --batch-size-per-device 4 --epochs 1 --steps-per-epoch 2 --warmup 1steps --tracker none"
+)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return helpers.dotted_shards(tmp_path_factory.mktemp("data"), train=8)
+
+
+@pytest.mark.parametrize("name", config.recipes())
+def test_two_real_steps(name, dataset, tmp_path):
+    family = config.recipe(name).model.split("/")[0]
+    recipe = config.recipe(name)
+    words = [name, "--dataset", str(dataset), "--run-dir", str(tmp_path / "run"), *TINY.split()]
+    # Widths and depths given by the recipe are of its own variant.
+    words += [] if recipe.model_options else ["--model", f"{family}/test"]
+    assert train.main(words) == 0
+    with (tmp_path / "run" / "history.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert row["step"] == "2"
+    assert 0 < float(row["loss"]) < 1e4
+
+
+@pytest.mark.parametrize("name", config.recipes())
+def test_the_docstring_gives_command_cost_and_score(name):
+    text = config.docstring(name)
+    assert f"python train.py {name} " in text
+    assert "Cost: " in text
+    assert "Expected: " in text
+
+
+def test_the_table_of_the_original():
+    """Optimizer, peak learning rate at a global batch of 256, decay, MixUp of each family."""
+    expected = {
+        "nfnet_l0": ("sgd", 0.1, 0.0, 0.2),
+        "nfresnet50": ("sgd", 0.1, 0.0, 0.2),
+        "convnext_t": ("lamb", 5e-4, 0.005, 0.8),
+        "convnext_b": ("lamb", 5e-4, 0.005, 0.8),
+        "vit_b16": ("lamb", 1e-3, 0.05, 0.8),
+        "resnet50": ("lamb", 5e-4, 0.05, 0.8),
+    }
+    for name, row in expected.items():
+        found = config.recipe(name)
+        assert (found.optimizer, found.learning_rate, found.weight_decay, found.mixup_alpha) == row
+        assert found.learning_rate_batch_size == 256
+    assert config.recipe("nfnet_l0").agc == 0.01
+
+
+def test_the_demo_sends_nothing_away():
+    assert config.recipe("demo").tracker == "none"
