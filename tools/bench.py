@@ -1,0 +1,245 @@
+"""Measure one part of the system beside its limit or a peer, in the same run: figures, and their ratios.
+
+input: images/s of the training pipeline, of decoding alone (the limit), and of the naive order of operations in
+TensorFlow (the peer: decode whole, swap channels, flip, crop, antialiased resize by one of three methods, batch,
+rotate, MixUp through float32), on the same drawn 512 px JPEGs of about 90 kB.
+"""
+
+import concurrent.futures
+import os
+import pathlib
+import sys
+import tempfile
+import time
+
+import cv2
+import numpy as np
+
+from Utils import images
+from Utils.commands import Parser, UserError, command, print_json
+
+SIDE = 512  # of the stored JPEGs
+LABELS_PER_IMAGE = 30
+
+
+def parser():
+    """Return the argument parser: one subcommand a part."""
+    made = Parser(prog="bench.py", description=__doc__)
+    parts = made.add_subparsers(dest="part", required=True, metavar="PART", parser_class=Parser)
+    for name, (describe, add_arguments, _) in PARTS.items():
+        part = parts.add_parser(name, help=describe, description=describe)
+        part.add_argument("--json", action="store_true", help="print one JSON object")
+        add_arguments(part)
+    return made
+
+
+@command
+def main(argv=None):
+    """Run the command."""
+    options = parser().parse_args(argv)
+    result = PARTS[options.part][2](options)
+    if options.json:
+        print_json(result)
+    else:
+        _print_table(result)
+    return 0
+
+
+def _print_table(result):
+    """Print a part's figures and ratios."""
+    print(f"{result['part']}: {', '.join(f'{key} {value}' for key, value in result['setup'].items())}")
+    for name, figure in result["figures"].items():
+        print(f"{name:<40}{figure:10.1f} {result['unit']}")
+    for name, ratio in result["ratios"].items():
+        print(f"ratio {name:<34}{ratio:10.2f}")
+
+
+# ---- input
+
+
+def _input_arguments(made):
+    made.add_argument("--image-size", type=int, default=320, help="side of the batch's images (320)")
+    made.add_argument("--batch-size", type=int, default=32, help="images in a batch (32)")
+    made.add_argument("--num-labels", type=int, default=2380, help="labels (2380)")
+    made.add_argument("--images", type=int, default=256, help="images drawn (256)")
+    made.add_argument("--seconds", type=float, default=5.0, help="time for each figure (5)")
+
+
+def _input(options):
+    """Measure the input pipeline, its limit and its peer."""
+    for name in ("image_size", "batch_size", "num_labels", "images"):
+        if getattr(options, name) < 1:
+            raise UserError(f"--{name.replace('_', '-')} must be at least 1; got {getattr(options, name)}")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with tempfile.TemporaryDirectory() as folder:
+        shards, encoded = _draw_shards(pathlib.Path(folder), options.images, options.num_labels)
+        ours, peer, limit = "training pipeline", "peer: the naive order in TensorFlow", "limit: decoding only"
+        runs = {
+            ours: lambda: _batches(_our_pipeline(shards, options)),
+            limit: lambda: _decoding(encoded, options.batch_size),
+            peer: lambda: _batches(_naive_pipeline(shards, options)),
+            "evaluation pipeline": lambda: _batches(_our_evaluation(shards, options)),
+        }
+        figures = _in_turns(runs, options.seconds)
+    setup = {name: getattr(options, name) for name in ("image_size", "batch_size", "num_labels")}
+    setup |= {"bytes_per_image": round(np.mean([len(data) for data in encoded])), "cores": _cores()}
+    ratios = {"of the limit": figures[ours] / figures[limit], "of the peer": figures[ours] / figures[peer]}
+    return {"part": "input", "unit": "images/s", "setup": setup, "figures": figures, "ratios": ratios}
+
+
+def _cores():
+    return len(os.sched_getaffinity(0))
+
+
+def _in_turns(runs, seconds, turns=3, warm_up=6):
+    """Return images/s of each run, measured in turns, so that drift of the machine meets all alike.
+
+    A run is a function that gives an endless iterator of image counts; its first steps are not timed.
+    """
+    done, spent = dict.fromkeys(runs, 0), dict.fromkeys(runs, 0.0)
+    for _ in range(turns):
+        for name, start in runs.items():
+            counts = start()
+            for _ in range(warm_up):
+                next(counts)
+            started = time.perf_counter()
+            while time.perf_counter() - started < seconds / turns:
+                done[name] += next(counts)
+            spent[name] += time.perf_counter() - started
+    return {name: done[name] / spent[name] for name in runs}
+
+
+def _draw_shards(folder, count, num_labels):
+    """Write ``count`` drawn JPEGs to two shards; returns their paths and the JPEGs."""
+    import tensorflow as tf
+
+    from Generators import records
+
+    random = np.random.default_rng(0)
+    encoded = [_draw(random) for _ in range(count)]
+    paths = [str(folder / f"drawn-{index:05d}-of-00002.tfrecord") for index in range(2)]
+    for index, path in enumerate(paths):
+        with tf.io.TFRecordWriter(path) as shard:
+            for number in range(index, count, 2):
+                labels = random.integers(0, num_labels, LABELS_PER_IMAGE)
+                shard.write(records.encode(number, encoded[number], np.unique(labels)))
+    return [path for path in paths if pathlib.Path(path).stat().st_size], encoded
+
+
+def _draw(random):
+    """Draw soft shapes with grain: about 90 kB, as the illustrations of the 512 px set."""
+    coarse = random.integers(0, 256, (33, 33, 3), np.uint8)
+    image = cv2.resize(coarse, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC).astype(np.float32)
+    image += random.normal(0, 6, (SIDE, SIDE, 1))
+    return images.encode_jpeg(np.clip(image, 0, 255).astype(np.uint8), quality=88)
+
+
+def _our_pipeline(shards, options):
+    import Generators
+
+    return Generators.train_dataset(
+        shards, num_labels=options.num_labels, image_size=options.image_size, batch_size=options.batch_size
+    )
+
+
+def _our_evaluation(shards, options):
+    import Generators
+
+    dataset = Generators.eval_dataset(
+        shards, num_labels=options.num_labels, image_size=options.image_size, batch_size=options.batch_size
+    )
+    return dataset.repeat()
+
+
+def _batches(dataset):
+    """Yield the number of images of every batch."""
+    for element in dataset:
+        yield int(element[0].shape[0])
+
+
+def _decoding(encoded, batch_size):
+    """Decode with OpenCV in one thread a core, a batch's worth at a time, for ever."""
+    cv2.setNumThreads(1)
+    arrays = [np.frombuffer(data, np.uint8) for data in encoded]
+    with concurrent.futures.ThreadPoolExecutor(_cores()) as pool:
+        at = 0
+        while True:
+            rows = [arrays[(at + row) % len(arrays)] for row in range(batch_size)]
+            list(pool.map(cv2.imdecode, rows, [cv2.IMREAD_COLOR] * batch_size))
+            at += batch_size
+            yield batch_size
+
+
+def _naive_pipeline(shards, options):
+    """The order of the original zoo, written anew with TensorFlow's image ops."""
+    import tensorflow as tf
+
+    from Generators import records
+
+    size = options.image_size
+
+    def decode(serialized):
+        record = records.parse(serialized)
+        image = tf.gather(tf.io.decode_jpeg(record["image_bytes"], channels=3), [2, 1, 0], axis=-1)
+        image.set_shape((SIDE, SIDE, 3))
+        return image, tf.reduce_max(tf.one_hot(record["label_indexes"], options.num_labels), axis=0)
+
+    def crop(image, labels):
+        image = tf.image.random_flip_left_right(image)
+        side = tf.cast(SIDE * tf.random.uniform([], 0.87, 0.998), tf.int32)
+        return tf.image.random_crop(image, (side, side, 3)), labels
+
+    def resize(image, labels):
+        def by(method):
+            return lambda: tf.cast(tf.image.resize(image, (size, size), method, antialias=True), tf.uint8)
+
+        image = tf.switch_case(tf.random.uniform([], 0, 3, tf.int32), [by(name) for name in images.METHODS])
+        return tf.ensure_shape(image, (size, size, 3)), labels
+
+    dataset = tf.data.TFRecordDataset(shards).repeat().shuffle(2 * options.batch_size)
+    for step in (decode, crop, resize):
+        dataset = dataset.map(step, tf.data.AUTOTUNE)
+    dataset = dataset.batch(options.batch_size, drop_remainder=True)
+    for step in (_naive_rotation, _naive_mixup):
+        dataset = dataset.map(step, tf.data.AUTOTUNE)
+    return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def _naive_rotation(batch, labels):
+    import tensorflow as tf
+
+    count, size = batch.shape[0], batch.shape[1]
+    angles = tf.random.uniform([count], -np.pi / 4, np.pi / 4)
+    cos, sin, zero = tf.cos(angles), tf.sin(angles), tf.zeros([count])
+    middle = (size - 1) / 2
+    rows = [cos, -sin, middle * (1 - cos + sin), sin, cos, middle * (1 - sin - cos), zero, zero]
+    turned = tf.raw_ops.ImageProjectiveTransformV3(
+        images=batch,
+        transforms=tf.stack(rows, axis=1),
+        output_shape=[size, size],
+        interpolation="BILINEAR",
+        fill_mode="CONSTANT",
+        fill_value=255.0,
+    )
+    return turned, labels
+
+
+def _naive_mixup(batch, labels):
+    import tensorflow as tf
+
+    count = batch.shape[0]
+    one, other = tf.random.gamma([count], 0.2), tf.random.gamma([count], 0.2)
+    share = (one + 1e-30) / (one + other + 2e-30)
+    weight, batch = share[:, None, None, None], tf.cast(batch, tf.float32)
+    mixed = tf.cast(batch * weight + batch[::-1] * (1 - weight), tf.uint8)
+    return mixed, labels * share[:, None] + labels[::-1] * (1 - share[:, None])
+
+
+# Name of the part: what it measures, its arguments, its function (options) -> result.
+PARTS = {
+    "input": ("images/s from shards to batches", _input_arguments, _input),
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
