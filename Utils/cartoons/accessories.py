@@ -220,7 +220,7 @@ def _crown(pen, figure):
 
 
 def _hair_bow(pen, figure):
-    bow = pen.at(0.55, -0.95, turn=25)
+    bow = pen.at(0.5, -0.95, scale=1.3, turn=20)
     for side in (-1, 1):
         bow.shape([(0, 0), (0.55 * side, -0.4), (0.62 * side, 0.38)], SCARLET)
     bow.ellipse(0, 0, 0.14, 0.15, shade(SCARLET, 0.8))

@@ -47,7 +47,7 @@ def _eye(pen, figure, x, narrow, opened, side=-1):
     rx, ry = 0.255 * narrow, 0.34
     brow = -0.32 if figure.mouth != "frown" else -0.26
     tilt = {"frown": 0.1, "cry": -0.1}.get(figure.mouth, 0.0)
-    weight = 1.6 if figure.boy else 0.9
+    weight = 2.6 if figure.boy else 0.9
     inner, outer = x - side * 0.2, x + side * 0.2
     pen.line([(inner, brow + tilt), (x, brow - 0.06), (outer, brow - tilt * 0.4)], width=weight)
     if not opened:

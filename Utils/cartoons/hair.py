@@ -95,8 +95,8 @@ def _bun(pen, color, sway):
 
 
 _BACK = {
-    "short": _short, "bob": _bob, "curly": _curly, "long": _hanging(2.5, 1.15),
-    "very_long": _hanging(3.9, 1.45),
+    "short": _short, "bob": _bob, "curly": _curly, "long": _hanging(2.5, 1.32),
+    "very_long": _hanging(3.9, 1.62),
     "twintails": _twintails, "ponytail": _ponytail, "side_ponytail": _side_ponytail,
     "double_bun": _double_bun,
     "bun": _bun, "braid": _short,

@@ -10,7 +10,7 @@ from Utils.cartoons.canvas import Look, Pen
 from Utils.cartoons.vocabulary import ARTISTS, INK
 
 # Pixels of one unit (a head's radius) at 512, and the height of the body (in units) that the lower edge cuts.
-_ZOOM = {"full_body": (67, 76), "cowboy_shot": (90, 102), "upper_body": (112, 132), "portrait": (165, 192)}
+_ZOOM = {"full_body": (67, 76), "cowboy_shot": (90, 102), "upper_body": (116, 134), "portrait": (165, 192)}
 _CUT = {"full_body": 4.85, "cowboy_shot": 3.62, "upper_body": 2.62, "portrait": 1.42}
 _TALL_THINGS = ("witch_hat", "rabbit_ears", "halo", "cat_ears", "fox_ears", "horns", "crown")
 

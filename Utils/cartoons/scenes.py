@@ -11,15 +11,15 @@ GIRL_HAIR = {
     "long": 28, "short": 14, "twintails": 15, "bob": 18, "very_long": 9, "ponytail": 8, "double_bun": 1.5,
     "side_ponytail": 1.5, "braid": 1.2, "bun": 0.8, "curly": 0.8,
 }  # fmt: skip
-BOY_HAIR = {"spiky": 60, "short": 37, "curly": 2, "long": 1}
+BOY_HAIR = {"spiky": 70, "short": 27, "curly": 2, "long": 1}
 HAIR = {
     "blonde": 25, "black": 20, "brown": 17, "blue": 12, "pink": 10, "white": 6, "red": 5, "purple": 2.5,
     "green": 1.5,
     "orange": 1,
 }  # fmt: skip
 EYES = {"blue": 36, "brown": 20, "red": 17, "green": 14, "purple": 8, "yellow": 5}
-BANGS = {"swept": 58, "blunt": 30, "parted": 11, "over_eye": 1}
-MOUTHS = {"smile": 48, "open": 31, "closed": 12, "frown": 5.5, "surprised": 2.5, "cry": 1}
+BANGS = {"swept": 64, "blunt": 24, "parted": 11, "over_eye": 1}
+MOUTHS = {"smile": 58, "open": 24, "closed": 9, "frown": 5.5, "surprised": 2.5, "cry": 1}
 LIDS = {"open": 88, "closed": 8, "wink": 4}
 VIEWS = {"front": 96, "side": 3, "behind": 1}
 GIRL_TOPS = {
@@ -38,7 +38,7 @@ BOY_TOPS = {
 }
 CLOTH = {"white": 32, "black": 27, "blue": 20, "red": 11, "pink": 4.5, "green": 2.5, "yellow": 2, "purple": 1}
 POSES = {
-    "down": 58, "holding": 15, "arms_up": 10, "waving": 9, "hand_on_hip": 3.5, "arms_behind_back": 2,
+    "down": 63, "holding": 10, "arms_up": 10, "waving": 9, "hand_on_hip": 3.5, "arms_behind_back": 2,
     "outstretched_arms": 1.5, "crossed_arms": 1,
 }  # fmt: skip
 HOLDS = {
@@ -73,7 +73,7 @@ ANIMALS = {
 }  # fmt: skip
 STYLES = {"plain": 90, "monochrome": 6, "sketch": 1.5, "flat": 1.5, "pixel": 1}
 SIGNS = {"": 97.5, "heart": 1, "exclamation": 0.8, "words": 0.7}
-SHARE_OF_CHARACTERS = 0.5
+SHARE_OF_CHARACTERS = 0.55
 
 
 @dataclasses.dataclass(frozen=True)
@@ -220,7 +220,7 @@ def _figure(rng, boy, known, frame, alone):
     eyes = {"eye_color": pick(rng, EYES), "eyes": pick(rng, LIDS), "mouth": pick(rng, MOUTHS)}
     hair = _hair(rng, boy, known)
     dressed = _clothes(rng, boy, known)
-    wears = _wears(rng, known, hair["style"], dressed["top"], view, frame)
+    wears = _wears(rng, boy, known, hair["style"], dressed["top"], view, frame)
     covered = any(slot in ("top", "over") for slot, _ in wears)
     pose, holds = _pose(rng, view, frame)
     return Figure(
@@ -281,10 +281,14 @@ def _clothes(rng, boy, known):
     }
 
 
-def _wears(rng, known, style, top, view, frame):
+def _wears(rng, boy, known, style, top, view, frame):
     wears = {slot: pick(rng, table) for slot, table in SLOTS.items()}
     if wears["top"] in ("cat_ears", "fox_ears"):
         wears["tail"] = wears["top"].replace("ears", "tail")
+    if boy:
+        wears.update(hair="", ear="" if wears["ear"] == "earrings" else wears["ear"])
+    if boy and wears["top"] not in ("baseball_cap", "crown", "horns", "santa_hat"):
+        wears.update(top="", tail="")
     if style in ("bun", "double_bun"):
         wears.update(top="", over="", tail="")
     if known:
