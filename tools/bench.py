@@ -1,8 +1,8 @@
 """Measure one part of the system beside its limit or a peer, in the same run: figures, and their ratios.
 
-input: images/s of the training pipeline, of decoding alone (the limit), and of the naive order of operations in
-TensorFlow (the peer: decode whole, swap channels, flip, crop, antialiased resize by one of three methods, batch,
-rotate, MixUp through float32), on the same drawn 512 px JPEGs of about 90 kB.
+input: images/s of the training pipeline, of decoding alone (the limit), and of the naive order of operations
+in TensorFlow (the peer: decode whole, swap channels, flip, crop, antialiased resize by one of three methods,
+batch, rotate, MixUp through float32), on the same drawn 512 px JPEGs of about 90 kB.
 """
 
 import concurrent.futures
