@@ -1,0 +1,22 @@
+"""The mathematics of training on the second backend: the same tests, in a process of its own."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+
+HERE = pathlib.Path(__file__).resolve().parent
+FILES = ("test_losses.py", "test_schedules.py", "test_optimizers.py", "test_metrics.py")
+QUICK = "addons or papers or identities or tails or original or clips or decoupled or dump or padding_soft"
+
+
+def test_the_other_backend_computes_the_same():
+    other = "jax" if keras.backend.backend() == "tensorflow" else "tensorflow"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", QUICK, *(HERE / f for f in FILES)],
+        cwd=HERE.parent, env={**os.environ, "KERAS_BACKEND": other}, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+    assert " passed" in done.stdout
