@@ -123,7 +123,9 @@ def _require(path, columns, needed):
 
 def _tags(database, columns):
     category = "coalesce(category, 0)" if "category" in columns else "0"
-    query = f"SELECT tag_id, CAST(name AS TEXT), {category}, {{}} FROM tags {{}} WHERE name IS NOT NULL ORDER BY 1"
+    query = (
+        f"SELECT tag_id, CAST(name AS TEXT), {category}, {{}} FROM tags {{}} WHERE name NOTNULL ORDER BY 1"
+    )
     if "count" in columns:
         query = query.format("coalesce(count, 0)", "")
     else:

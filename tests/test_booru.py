@@ -46,11 +46,11 @@ def test_a_bulk_pass_gives_what_one_query_per_post_gives(tmp_path, monkeypatch, 
     database(path, "DELETE FROM imageTags WHERE image_id = 1", strays)
     source = booru.fire_eggs(path)
     connection = sqlite3.connect(path)
+    rows = connection.execute("SELECT image_id, rating FROM images ORDER BY image_id").fetchall()
     expected = [
-        (number, rating, 0, [tag for (tag,) in connection.execute(
-            TAGS_OF, (number,))])
-        for number, rating in connection.execute("SELECT image_id, rating FROM images ORDER BY image_id").fetchall()
-    ]  # fmt: skip
+        (number, rating, 0, [tag for (tag,) in connection.execute(TAGS_OF, (number,))])
+        for number, rating in rows
+    ]
     connection.close()
     assert list(posts(source)) == expected == list(posts(source))
     assert source.num_posts == 40
@@ -156,8 +156,8 @@ def test_sidecars_become_posts(tmp_path):
         tmp_path,
         {
             "7.jpg": None, "7.txt": "solo, hat", "a/cat.PNG": None, "a/cat.PNG.txt": "hat\nrating:general",
-            "a/cat.txt": "wrong one", "a/bare.jpg": None, "lost.txt": "solo", "b/007.webp": None, "b/007.txt": "solo",
-            "none.jpg": None, "none.txt": "",
+            "a/cat.txt": "wrong one", "a/bare.jpg": None, "lost.txt": "solo", "b/007.webp": None,
+            "b/007.txt": "solo", "none.jpg": None, "none.txt": "",
         },
     )  # fmt: skip
     source = booru.sidecars(folder)

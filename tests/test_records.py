@@ -25,7 +25,7 @@ def test_the_same_record_gives_the_same_bytes():
 
 
 def test_records_of_the_original_are_read_without_id_and_without_labels():
-    """The original wrote the same fields; an image without tags has no label_indexes at all in some shards."""
+    """The original wrote the same fields; an image without tags may have no label_indexes at all."""
     image = tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"x"]))
     bare = tf.train.Example(features=tf.train.Features(feature={"image_bytes": image})).SerializeToString()
     parsed = parse(bare)

@@ -4,9 +4,9 @@
     python tools/write_records.py dataset --images 512px --part 0/8     (one of eight machines)
 
 JPEGs that are square, RGB and of the dataset's image size pass through byte for byte; others are padded white
-and resized. Broken files are listed in rejected.csv. Which post goes into which shard depends on the posts and
-the seed alone: train in one fixed random order, the other splits by post id. Every post of posts.parquet ends
-up either in a shard (and in ids.npy) or in rejected.csv.
+and resized. Broken files are listed in rejected.csv. Which post goes into which shard depends on the posts
+and the seed alone: train in one fixed random order, the other splits by post id. Every post of posts.parquet
+ends up either in a shard (and in ids.npy) or in rejected.csv.
 """
 
 import collections
@@ -68,13 +68,16 @@ def main(argv=None):
         shard for shard in shards if shard.number % part[1] == part[0] and not shard.note(folder).is_file()
     ]
     if pending:
-        look(posts, pending[0], pathlib.Path(options.images))
+        look(posts, pathlib.Path(options.images))
         pack(pending, posts, folder, manifest, options)
     missing = sum(not shard.note(folder).is_file() for shard in shards)
     if missing:
         print(f"part {options.part} is done; {missing} of {len(shards)} shards are left to other parts")
         return 0
-    print(finish(folder, manifest, shards, options))
+    try:
+        print(finish(folder, manifest, shards, options))
+    except FileNotFoundError:  # another part found all shards done in the same moment and swept up
+        return confirm(folder, open_dataset(folder), options)
     return 0
 
 
@@ -210,13 +213,14 @@ def plan(folder, manifest, posts, options):
     return shards
 
 
-def look(posts, shard, folder):
-    """Raise UserError where none of the first images is there: a wrong --images would reject every post."""
-    paths = [path for _, path, _ in posts.take(shard.rows[:100])]
+def look(posts, folder):
+    """Raise UserError where none of 100 images is there: a wrong --images would reject every post."""
+    rows = np.unique(np.linspace(0, len(posts.ids) - 1, 100).astype(np.int64))
+    paths = [path for _, path, _ in posts.take(rows)]
     if not any((folder / path).exists() for path in paths):
         there = sorted(path.name for path in folder.iterdir())[:5] if folder.is_dir() else []
         raise UserError(
-            f"--images {folder}: none of the first {len(paths)} images is there, as {folder / paths[0]}; "
+            f"--images {folder}: none of {len(paths)} images is there, as {folder / paths[0]}; "
             f"the folder {'holds ' + ', '.join(there) + ' ...' if there else 'is empty or missing'}"
         )
 
