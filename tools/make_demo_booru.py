@@ -65,7 +65,7 @@ def main(argv=None):
         archive.write_database(folder / "danbooru.db", posts, facts, options.seed)
         write_tables(folder, posts)
         text = DEFINITION.format(
-            images=len(posts), count=max(1, len(posts) // 50), kept=max(1, len(posts) // 60)
+            images=len(posts), count=max(1, len(posts) // 50), kept=max(1, len(posts) // 50)
         )
         (folder / "definition.toml").write_text(text, encoding="utf-8")
     report(options.output, posts, options.json)

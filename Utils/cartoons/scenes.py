@@ -69,11 +69,11 @@ HOURS = {"day": 75, "night": 20, "sunset": 5}
 BACKDROPS = {"blue": 46, "pink": 28, "yellow": 10, "green": 6, "purple": 4.5, "grey": 3.5, "red": 2}
 WEATHER = {"": 95.5, "sparkle": 2, "rain": 1.2, "petals": 0.8, "snowing": 0.5}
 ANIMALS = {
-    "cat": 45, "dog": 25, "bird": 10, "rabbit": 8, "penguin": 4, "fish": 3, "ghost": 3, "jack-o'-lantern": 2,
+    "cat": 45, "dog": 25, "bird": 10, "rabbit": 8, "penguin": 4, "fish": 3, "ghost": 22, "jack-o'-lantern": 2,
 }  # fmt: skip
 STYLES = {"plain": 90, "monochrome": 6, "sketch": 1.5, "flat": 1.5, "pixel": 1}
 SIGNS = {"": 97.5, "heart": 1, "exclamation": 0.8, "words": 0.7}
-SHARE_OF_CHARACTERS = 0.55
+SHARE_OF_CHARACTERS = {"girl": 0.55, "boy": 0.68}  # boys are fewer, yet all are to be met often enough
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,7 +198,7 @@ def _figures(rng, cast, frame):
     figures, taken = [], set()
     for sex in cast:
         boy = sex == "boy"
-        known = _character(rng, boy, taken) if chance(rng, SHARE_OF_CHARACTERS) else None
+        known = _character(rng, boy, taken) if chance(rng, SHARE_OF_CHARACTERS[sex]) else None
         if known:
             taken.add(known.name)
         figures.append(_figure(rng, boy, known, frame, alone=len(cast) == 1))
@@ -206,9 +206,9 @@ def _figures(rng, cast, frame):
 
 
 def _character(rng, boy, taken):
-    """Draw a character of the wanted sex by fame, rank r with weight 1 / (r + 8)."""
+    """Draw a character of the wanted sex by fame, rank r with weight 1 / (r + 14)."""
     table = {
-        words.CHARACTERS[at]: 1 / (rank + 8)
+        words.CHARACTERS[at]: 1 / (rank + 14)
         for rank, at in enumerate(words.FAME)
         if words.CHARACTERS[at].boy == boy and words.CHARACTERS[at].name not in taken
     }
@@ -219,6 +219,8 @@ def _figure(rng, boy, known, frame, alone):
     view = pick(rng, VIEWS) if alone and not known else "front"
     eyes = {"eye_color": pick(rng, EYES), "eyes": pick(rng, LIDS), "mouth": pick(rng, MOUTHS)}
     hair = _hair(rng, boy, known)
+    if hair["bangs"] == "over_eye" and eyes["eyes"] == "wink":
+        eyes["eyes"] = "open"  # which of the two is closed could not be seen
     dressed = _clothes(rng, boy, known)
     wears = _wears(rng, boy, known, hair["style"], dressed["top"], view, frame)
     covered = any(slot in ("top", "over") for slot, _ in wears)

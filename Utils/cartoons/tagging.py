@@ -47,16 +47,13 @@ _ART = {"monochrome": ("monochrome",), "sketch": ("sketch", "monochrome"),
         "pixel": ("pixel_art",)}  # fmt: skip
 
 _OTHERS = (
-    "1girl", "2girls", "3girls", "1boy", "2boys", "multiple_girls", "multiple_boys", "solo", "no_humans",
-    "long_hair", "short_hair", "very_long_hair", "ahoge", "blush", "closed_eyes", "one_eye_closed",
-    "heterochromia",
-    "from_side", "from_behind", "dark_skin", "white_shirt", "striped_shirt",
-    "neckerchief",
-    "long_sleeves", "short_sleeves", "sleeveless", "gloves", "skirt", "shorts", "pants", "holding",
-    "animal",
-    "day", "blue_sky", "sunset", "night", "night_sky", "cloud", "moon", "speech_bubble",
-    "chibi",
-    "border", "outline", "transparent_background", "robe",
+    "1girl", "2girls", "3girls", "1boy", "2boys", "multiple_girls", "multiple_boys", "solo",
+    "no_humans", "long_hair", "short_hair", "very_long_hair", "ahoge", "blush", "closed_eyes",
+    "one_eye_closed", "heterochromia", "from_side", "from_behind", "dark_skin", "white_shirt",
+    "striped_shirt", "neckerchief", "long_sleeves", "short_sleeves", "sleeveless", "gloves",
+    "skirt", "shorts", "pants", "holding", "animal", "day", "blue_sky", "sunset", "night",
+    "night_sky", "cloud", "moon", "speech_bubble", "chibi", "border", "outline",
+    "transparent_background", "robe",
 )  # fmt: skip
 
 

@@ -129,7 +129,7 @@ CHARACTERS = tuple(
     )
 )  # fmt: skip
 # The order of fame: alternating series, so that each has a well-known and a rare character.
-FAME = (0, 10, 4, 7, 13, 5, 1, 11, 8, 14, 3, 6, 12, 2, 9, 15)
+FAME = (0, 10, 4, 7, 14, 5, 1, 2, 8, 13, 3, 11, 12, 9, 6, 15)
 SERIES = tuple(dict.fromkeys(person.series for person in CHARACTERS))
 
 # An artist is a way to draw: (weight of the line, ink, saturation of colors, width of the eyes).
