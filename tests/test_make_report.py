@@ -1,4 +1,4 @@
-"""tools/make_report.py: numbers equal to analyze_metrics and brute force; one file, whatever tags are called."""
+"""tools/make_report.py: numbers of analyze_metrics and of brute force; one file whatever tags are named."""
 
 import csv
 import html.parser
