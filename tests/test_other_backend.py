@@ -14,9 +14,14 @@ QUICK = "addons or papers or identities or tails or original or clips or decoupl
 
 def test_the_other_backend_computes_the_same():
     other = "jax" if keras.backend.backend() == "tensorflow" else "tensorflow"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", QUICK]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", QUICK, *(HERE / f for f in FILES)],
-        cwd=HERE.parent, env={**os.environ, "KERAS_BACKEND": other}, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+        [*command, *(HERE / name for name in FILES)],
+        cwd=HERE.parent,
+        env={**os.environ, "KERAS_BACKEND": other},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
     assert " passed" in done.stdout
