@@ -58,9 +58,8 @@ def restore(model, arrays, *, metrics=True):
         )
     for name, item in named.items():
         if tuple(item.shape) != arrays[name].shape:
-            raise WorkError(
-                f"the checkpoint has {name} as {arrays[name].shape}; the model {tuple(item.shape)}"
-            )
+            stored, needed = arrays[name].shape, tuple(item.shape)
+            raise WorkError(f"the checkpoint holds {name} with shape {stored}; the model needs {needed}")
         if metrics or not name.startswith("metrics/"):
             item.assign(arrays[name])
 

@@ -18,7 +18,8 @@ def curves(rows, path):
     _line(loss, rows, "loss", BLUE, "training")
     _line(loss, rows, "val_loss", ORANGE, "validation")
     loss.set_title("Loss, summed over tags")
-    loss.legend(frameon=False)
+    if loss.lines:
+        loss.legend(frameon=False)
     best = _line(score, rows, "val_f1", GREEN, "F1")
     score.set_title(f"Validation F1 at P = R, best {best:.4f}" if best is not None else "No validation split")
     _line(rate, rows, "learning_rate", GRAY, "learning rate")

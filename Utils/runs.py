@@ -99,12 +99,12 @@ def _is_run(folder):
     begun = {"selected_tags.csv", "dataset.json", "environment.json", ".lock"}  # killed while it was made
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--run-dir must be a folder; {folder} is a file")
-    if (
-        folder.is_dir()
-        and {item.name for item in folder.iterdir() if not item.name.endswith(".part")} - begun
-    ):
+    found = {item.name for item in folder.iterdir()} if folder.exists() else set()
+    foreign = sorted(name for name in found - begun if ".part" not in name)
+    if foreign:
         raise UserError(
-            f"{folder} is no run (it has no recipe.json) and is not empty; give another --run-dir"
+            f"{folder} is no run (it has no recipe.json) and holds {', '.join(foreign[:3])}; "
+            "give another --run-dir"
         )
     return False
 

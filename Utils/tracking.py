@@ -7,6 +7,7 @@ the run folder. TensorBoard's event files are written here, by hand: to write th
 import os
 import struct
 import time
+import uuid
 
 from Utils.commands import UserError, suggest
 from Utils.runs import say
@@ -61,7 +62,7 @@ class WeightsAndBiases(Tracker):
         identity = folder / "wandb" / "id.txt"
         if not identity.exists():
             identity.parent.mkdir(exist_ok=True)
-            identity.write_text(wandb.util.generate_id())
+            identity.write_text(uuid.uuid4().hex[:12])
         self._run = wandb.init(
             project=project,
             name=folder.name,
@@ -80,7 +81,7 @@ class WeightsAndBiases(Tracker):
         self._run.log(row, step=row["step"])
 
     def _close(self):
-        self._run.finish(quiet=True)
+        self._run.finish()
 
 
 class TensorBoard(Tracker):

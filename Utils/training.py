@@ -95,14 +95,18 @@ def averaged(model):
         return
     averages = optimizer._model_variables_moving_average  # Keras has no public name for them
     weights = model.trainable_variables
-    own = [np.array(ops.convert_to_numpy(weight)) for weight in weights]
+    own = [_copy(weight) for weight in weights]
     try:
         for weight, average in zip(weights, averages, strict=True):
-            weight.assign(average)
+            weight.assign(_copy(average))  # not the average itself: jax gives up buffers it has used
         yield
     finally:
         for weight, value in zip(weights, own, strict=True):
             weight.assign(value)
+
+
+def _copy(variable):
+    return np.array(ops.convert_to_numpy(variable))
 
 
 class Watch(keras.callbacks.Callback):

@@ -1,10 +1,12 @@
 """Utils/recipes: each one builds, and takes two real steps at a tiny size."""
 
 import csv
+import dataclasses
 
 import helpers
 import pytest
 
+import Models
 import train
 from Utils import config
 
@@ -19,18 +21,33 @@ def dataset(tmp_path_factory):
     return helpers.dotted_shards(tmp_path_factory.mktemp("data"), train=8)
 
 
-@pytest.mark.parametrize("name", config.recipes())
-def test_two_real_steps(name, dataset, tmp_path):
-    family = config.recipe(name).model.split("/")[0]
+def tiny(name):
+    """The recipe on the tiny variant of its family; widths and depths it gives are its own variant's."""
     recipe = config.recipe(name)
+    family = recipe.model.split("/")[0]
+    return recipe if recipe.model_options else dataclasses.replace(recipe, model=f"{family}/test")
+
+
+# Recipes that differ in the variant alone are one at this size.
+DISTINCT = list({tiny(name): name for name in reversed(config.recipes())}.values())
+
+
+@pytest.mark.parametrize("name", DISTINCT)
+def test_two_real_steps(name, dataset, tmp_path):
     words = [name, "--dataset", str(dataset), "--run-dir", str(tmp_path / "run"), *TINY.split()]
-    # Widths and depths given by the recipe are of its own variant.
-    words += [] if recipe.model_options else ["--model", f"{family}/test"]
-    assert train.main(words) == 0
+    assert train.main([*words, "--model", tiny(name).model]) == 0
     with (tmp_path / "run" / "history.csv").open() as file:
         (row,) = csv.DictReader(file)
     assert row["step"] == "2"
     assert 0 < float(row["loss"]) < 1e4
+
+
+@pytest.mark.parametrize("name", config.recipes())
+def test_the_model_and_its_options_exist(name):
+    recipe = config.recipe(name)
+    chosen = Models.spec(recipe.model, **recipe.model_overrides())
+    for field, value in recipe.model_overrides().items():
+        assert getattr(chosen, field) == value
 
 
 @pytest.mark.parametrize("name", config.recipes())

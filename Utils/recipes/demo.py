@@ -1,21 +1,24 @@
-"""A small ConvNext for the drawn booru, at 64 px: what `make demo` trains.
+"""A small residual network for the drawn booru, at 64 px: what `make demo` trains.
 
     python train.py demo --dataset demo/dataset --run-dir demo/run
 
-Cost: some 3 minutes on 2 CPU cores, for 2,700 images.
-Expected: F1 about 0.75 on the validation split, whose labels lack a tenth (the truth scores about 0.89).
+Cost: some 4 minutes on 2 CPU cores, for 2,500 images.
+Expected: micro F1 0.78 on the validation split, whose labels lack a tenth (the truth scores about 0.9 there).
+
+Small drawings want a stem that keeps their detail and a head that sees where things are: with global average
+pooling the same network is at 0.70 after the epochs in which this one reaches 0.77.
 """
 
 from Utils.config import Recipe
 
 RECIPE = Recipe(
-    model="ConvNext/A",
-    model_options=("depths=2,2,4,2", "widths=32,64,128,256"),
-    norm="batchnorm",
+    model="ResNet/18",
+    model_options=("depths=1,1,1", "widths=64,128,256", "stem=convolutions", "pool_cells=2"),
     stochastic_depth=0.0,
+    dropout=0.0,
     image_size=64,
     batch_size_per_device=32,
-    epochs=24,
+    epochs=14,
     rotation=0.0,
     crop=(0.9, 1.0),
     methods=("area",),

@@ -1,0 +1,237 @@
+"""train.py as a user runs it: what lands in the folder, stopping, dying, continuing, and what goes wrong."""
+
+import csv
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import helpers
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+import Models
+import train
+from Utils import tags, training
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+# Stochastic depth and MixUp are on, as in every run of convnext_t.
+TINY = """convnext_t --model ConvNext/test --image-size 32 --batch-size-per-device 4 --tracker none
+--learning-rate 0.01 --learning-rate-batch-size 0 --stochastic-depth 0.3"""
+LONG = ["--epochs", "3", "--steps-per-epoch", "40", "--checkpoint-every", "3 steps"]
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return helpers.dotted_shards(tmp_path_factory.mktemp("data"), train=20, validation=6)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, dataset):
+    """A run that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    assert train.main(command(dataset, folder, *LONG)) == 0
+    return folder
+
+
+def command(dataset, folder, *more):
+    return [*TINY.split(), "--dataset", str(dataset), "--run-dir", str(folder), *more]
+
+
+def history(folder):
+    with (folder / "history.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def state(folder):
+    newest = json.loads((folder / "checkpoints" / "newest.json").read_text())[0]
+    with np.load(folder / "checkpoints" / newest["file"]) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def steps(folder):
+    pointer = folder / "checkpoints" / "newest.json"
+    return json.loads(pointer.read_text())[0]["step"] if pointer.exists() else 0
+
+
+def assert_same_run(one, other):
+    ours, theirs = state(one), state(other)
+    assert set(ours) == set(theirs)
+    assert [name for name in ours if ours[name].tobytes() != theirs[name].tobytes()] == []
+    clock = ("images_per_second", "seconds")
+    rows = [[set(row.items()) - {(k, row[k]) for k in clock} for row in history(run)] for run in (one, other)]
+    assert rows[0] == rows[1]
+    for name in ("model.keras", "best.keras"):
+        weights = [keras.saving.load_model(run / name).get_weights() for run in (one, other)]
+        assert all(np.array_equal(*pair) for pair in zip(*weights, strict=True))
+
+
+def started(dataset, folder, *more):
+    words = [sys.executable, str(ROOT / "train.py"), *command(dataset, folder, *LONG, *more)]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+
+
+def wait_for(process, folder, step):
+    while steps(folder) < step and process.poll() is None:
+        time.sleep(0.005)
+
+
+def test_what_a_run_leaves(whole):
+    names = {path.name for path in whole.iterdir() if not path.name.startswith(".")}
+    assert names == {
+        "recipe.json", "selected_tags.csv", "dataset.json", "environment.json", "history.csv", "checkpoints",
+        "model.keras", "best.keras", "curves.png", "batch.png",
+    }  # fmt: skip
+    rows = history(whole)
+    first = "epoch,step,images,learning_rate,loss,val_loss,val_f1,val_threshold"
+    assert ",".join(rows[0]).startswith(first)
+    assert list(rows[0])[-2:] == ["images_per_second", "seconds"]
+    assert [(row["epoch"], row["step"], row["images"]) for row in rows] == [
+        ("1", "40", "160"), ("2", "80", "320"), ("3", "120", "480"),
+    ]  # fmt: skip
+    assert float(rows[-1]["learning_rate"]) == pytest.approx(1e-4)
+    assert all(np.isfinite(float(value)) for row in rows for value in row.values())
+
+
+def test_the_files_hold_probabilities(whole):
+    tagger = Models.load(whole)
+    values = tagger.model(np.zeros((1, 32, 32, 3), "float32"))
+    assert tagger.tags["name"].tolist()[0] == "blue"
+    assert ((np.array(values) > 0) & (np.array(values) < 1)).all()
+    assert not keras.saving.load_model(whole / "model.keras").compiled
+
+
+def test_killed_and_continued_ends_with_the_same_bits(dataset, whole, tmp_path):
+    """SIGKILL in the middle of the first epoch; the rest runs in this process."""
+    process = started(dataset, tmp_path / "run")
+    wait_for(process, tmp_path / "run", 10)
+    process.kill()
+    process.communicate()
+    assert 10 <= steps(tmp_path / "run") < 40, "the kill came too late to test anything"
+    assert train.main(command(dataset, tmp_path / "run", *LONG)) == 0
+    assert_same_run(tmp_path / "run", whole)
+
+
+def test_stopped_by_a_signal_in_the_middle_and_continued(dataset, whole, tmp_path, monkeypatch, capsys):
+    """Here: SIGTERM in the second epoch, then Ctrl-C in a validation, then the rest."""
+    interrupt_at(monkeypatch, "on_train_batch_begin", lambda watch: watch.step == 57, signal.SIGTERM)
+    assert train.main(command(dataset, tmp_path / "run", *LONG)) == 0
+    assert steps(tmp_path / "run") == 58
+    assert "after step 58; the same command continues" in capsys.readouterr().err
+    interrupt_at(monkeypatch, "_finish", lambda watch: watch.step == 80, signal.SIGINT)
+    assert train.main(command(dataset, tmp_path / "run", *LONG)) == 130
+    assert (steps(tmp_path / "run"), len(history(tmp_path / "run"))) == (80, 1)
+    monkeypatch.undo()
+    assert train.main(command(dataset, tmp_path / "run", *LONG)) == 0
+    assert_same_run(tmp_path / "run", whole)
+
+
+def interrupt_at(monkeypatch, method, when, number):
+    """Send this process a signal at the beginning of a method of the Watch."""
+    monkeypatch.undo()
+    original = getattr(training.Watch, method)
+
+    def signaled(self, *arguments, **named):
+        if when(self):
+            os.kill(os.getpid(), number)
+        return original(self, *arguments, **named)
+
+    monkeypatch.setattr(training.Watch, method, signaled)
+
+
+def test_a_finished_run_has_nothing_to_do_and_may_go_on(dataset, tmp_path, capsys):
+    words = command(dataset, tmp_path / "run", "--steps-per-epoch", "2")
+    assert train.main([*words, "--epochs", "1"]) == 0
+    before = state(tmp_path / "run")
+    assert train.main([*words, "--epochs", "1"]) == 0
+    assert "all 1 epochs are done" in capsys.readouterr().err
+    assert all(np.array_equal(before[name], value) for name, value in state(tmp_path / "run").items())
+    assert train.main([*words, "--epochs", "2"]) == 0
+    assert [row["epoch"] for row in history(tmp_path / "run")] == ["1", "2"]
+    assert train.main([*words, "--epochs", "2", "--learning-rate", "0.5"]) == 2
+    assert "--learning-rate was 0.01, is 0.5" in capsys.readouterr().err
+
+
+def test_averaged_weights_are_evaluated_and_saved(dataset, tmp_path):
+    words = command(dataset, tmp_path / "run", "--steps-per-epoch", "4", "--ema", "0.9")
+    assert train.main([*words, "--epochs", "2"]) == 0
+    saved = keras.saving.load_model(tmp_path / "run" / "model.keras")
+    kept = state(tmp_path / "run")
+    average = [value for name, value in kept.items() if "average" in name]
+    weights = [kept[f"model/{variable.path}"] for variable in saved.trainable_variables]
+    for variable, own, mean in zip(saved.trainable_variables, weights, average, strict=True):
+        assert np.array_equal(np.array(keras.ops.convert_to_numpy(variable)), mean)
+        assert own.shape == mean.shape
+    assert not all(np.array_equal(own, mean) for own, mean in zip(weights, average, strict=True))
+
+
+def test_a_loss_that_is_no_number_ends_the_run(dataset, tmp_path, capsys):
+    words = command(dataset, tmp_path / "run", "--optimizer", "sgd", "--steps-per-epoch", "5")
+    assert train.main([*words, "--learning-rate", "1e30", "--epochs", "2"]) == 1
+    shown = capsys.readouterr().err
+    assert "error: diverged at step" in shown
+    assert "no good state" in shown
+    assert not (tmp_path / "run" / "model.keras").exists()
+
+
+def test_without_a_validation_split(tmp_path, capsys):
+    dataset = helpers.dotted_shards(tmp_path / "data", train=4)
+    words = command(dataset, tmp_path / "run", "--epochs", "1", "--batch-size-per-device", "6")
+    assert train.main(words) == 0
+    shown = capsys.readouterr().err
+    assert "no validation split" in shown
+    assert "do not fill a batch" in shown
+    (row,) = history(tmp_path / "run")
+    assert "val_f1" not in row
+    best, last = (keras.saving.load_model(tmp_path / "run" / f"{name}.keras") for name in ("best", "model"))
+    assert all(np.array_equal(*pair) for pair in zip(best.get_weights(), last.get_weights(), strict=True))
+
+
+def test_dry_run_tells_and_leaves_nothing(dataset, tmp_path, capsys):
+    assert train.main(command(dataset, tmp_path / "run", "--dry-run")) == 0
+    shown = capsys.readouterr().out
+    for word in ("1 CPU", "global batch   4 ", "5 an epoch (20 records)", "11,318", "0.01 at the peak"):
+        assert word in shown
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--dataset /nowhere/at/all", "/nowhere/at/all"),
+        ("--model ConvNxt/T", "did you mean ConvNext"),
+        ("--model ConvNext/X", "ConvNext has the variants"),
+        ("--attention ecca", "'ecca'"),
+        ("--model-options dephts=1,1", "depths"),
+        ("--loss bee", "did you mean bce"),
+        ("--optimizer lam", "lamb"),
+        ("--momentum 0.5", "momentum"),
+        ("--schedule cosin", "cosine"),
+        ("--warmup 5epochs --epochs 5", "--warmup must end before"),
+        ("--steps-per-epoch 3 --steps-per-execution 2", "multiple of --steps-per-execution"),
+    ],
+)
+def test_a_wrong_word_is_one_paragraph(dataset, tmp_path, capsys, words, said):
+    assert train.main([*command(dataset, tmp_path / "run", "--dry-run"), *words.split()]) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: ")
+    assert said in shown
+    assert "Traceback" not in shown
+
+
+def test_shards_of_the_original_at_their_size(tmp_path):
+    """320 px and 2,380 labels, one image of them without tags; the real head on a tiny body."""
+    dataset = helpers.dotted_shards(tmp_path / "data", size=512, train=4, validation=2)
+    frame = tags.read(dataset / "selected_tags.csv")
+    more = frame.loc[[5] * 2374].assign(tag_id=range(7, 2381), name=[f"tag_{i}" for i in range(7, 2381)])
+    tags.write(pd.concat([frame, more]), dataset / "selected_tags.csv")
+    words = command(dataset, tmp_path / "run", "--image-size", "320", "--batch-size-per-device", "2")
+    assert train.main([*words, "--epochs", "1", "--steps-per-epoch", "2", "--no-flip"]) == 0
+    (row,) = history(tmp_path / "run")
+    assert np.isfinite([float(row["loss"]), float(row["val_loss"])]).all()
+    assert Models.load(tmp_path / "run").model.output_shape == (None, 2380)
