@@ -3,10 +3,12 @@
 Papers: "Deep Residual Learning for Image Recognition" (arXiv:1512.03385), "Bag of Tricks for Image
 Classification with Convolutional Neural Networks" (arXiv:1812.01187). Official code: GluonCV.
 Deviations: shortcuts are a 1x1 convolution with bias and without batch norm; stochastic depth grows as
-``rate * i / blocks``; channel attention is an option.
+``rate * i / blocks``; channel attention is an option, and so is a stem of two 3x3 convolutions of stride 2
+(after arXiv:2106.14881), which keeps more of small images than the 7x7 and its pooling do.
 """
 
 import dataclasses
+from typing import Literal
 
 import keras
 
@@ -14,7 +16,7 @@ from Models.layers import original_names
 from Models.layers.activations import Activation, ActivationName
 from Models.layers.attention import ChannelAttentionName, channel_attention
 from Models.layers.convolution import conv2d, stem_max_pool
-from Models.layers.head import classifier, image_input
+from Models.layers.head import average_pool, classifier, image_input
 from Models.layers.normalization import batch_norm
 from Models.layers.randomness import Dropout, Rate
 from Models.layers.residual import StochasticDepth, linear_rates
@@ -30,6 +32,9 @@ class Spec:
     depths: tuple[int, ...]
     source: str
     widths: tuple[int, ...] = (64, 128, 256, 512)
+    block: Literal["basic", "bottleneck"] = "bottleneck"
+    stem: Literal["plain", "convolutions"] = "plain"
+    pool_cells: int = 1  # 2: the head sees the mean of each quarter of the image, not of the whole
     activation: ActivationName = "relu"
     attention: ChannelAttentionName | None = None
     epsilon: float = 1e-6  # the original zoo: 1e-3
@@ -39,10 +44,13 @@ class Spec:
 
 
 VARIANTS = {
+    "18": Spec((2, 2, 2, 2), "arXiv:1512.03385, table 1", block="basic"),
+    "34": Spec((3, 4, 6, 3), "arXiv:1512.03385, table 1", block="basic"),
     "50": Spec((3, 4, 6, 3), "arXiv:1512.03385, table 1"),
     "101": Spec((3, 4, 23, 3), "arXiv:1512.03385, table 1"),
     "152": Spec((3, 8, 36, 3), "arXiv:1512.03385, table 1"),
     "test": Spec((1, 2, 1, 1), "for tests", widths=(4, 4, 8, 8)),
+    "basic-test": Spec((1, 2, 1), "for tests", widths=(4, 8, 8), block="basic", stem="convolutions"),
 }
 
 # Weight decay is for kernels; searched in variable.path.
@@ -60,33 +68,64 @@ def _shortcut(x, width, strides, name):
     return keras.layers.Dense(width, name=f"{name}_shortcut")(x)
 
 
-def _block(x, spec, width, strides, rate, name):
-    """Bottleneck, the stride in its 3x3; (B, H, W, C) to (B, H/strides, W/strides, 4 * width)."""
-    attention = channel_attention(spec.attention, name)
+def _bottleneck(x, spec, width, strides, name):
+    """1x1, 3x3 with the stride, 1x1; (B, H, W, C) to (B, H/strides, W/strides, 4 * width)."""
     y = keras.layers.Dense(width, use_bias=False, name=f"{name}_conv1")(x)
-    y = batch_norm(spec.epsilon, f"{name}_norm1")(y)
-    y = Activation(spec.activation, name=f"{name}_act1")(y)
+    y = _norm_act(y, spec, name, 1)
     y = conv2d(y, width, 3, strides=strides, name=f"{name}_conv2")
-    y = batch_norm(spec.epsilon, f"{name}_norm2")(y)
-    y = Activation(spec.activation, name=f"{name}_act2")(y)
+    y = _norm_act(y, spec, name, 2)
     y = keras.layers.Dense(4 * width, use_bias=False, name=f"{name}_conv3")(y)
-    y = batch_norm(spec.epsilon, f"{name}_norm3", gamma="zeros")(y)  # the block starts as its shortcut
+    return batch_norm(spec.epsilon, f"{name}_norm3", gamma="zeros")(y)  # the block starts as its shortcut
+
+
+def _basic(x, spec, width, strides, name):
+    """3x3 with the stride, 3x3; (B, H, W, C) to (B, H/strides, W/strides, width)."""
+    y = conv2d(x, width, 3, strides=strides, name=f"{name}_conv1")
+    y = _norm_act(y, spec, name, 1)
+    y = conv2d(y, width, 3, name=f"{name}_conv2")
+    return batch_norm(spec.epsilon, f"{name}_norm2", gamma="zeros")(y)  # the block starts as its shortcut
+
+
+def _norm_act(x, spec, name, number=""):
+    x = batch_norm(spec.epsilon, f"{name}_norm{number}")(x)
+    return Activation(spec.activation, name=f"{name}_act{number}")(x)
+
+
+def _block(x, spec, width, strides, rate, name):
+    """A residual branch, attention, and the way around them."""
+    y = BRANCHES[spec.block](x, spec, width, strides, name)
+    attention = channel_attention(spec.attention, name)
     if attention is not None:
         y = attention(y)
     if rate > 0:
         y = StochasticDepth(rate, name=f"{name}_drop")(y)
-    y = keras.layers.Add(name=f"{name}_add")([y, _shortcut(x, 4 * width, strides, name)])
-    return Activation(spec.activation, name=f"{name}_act3")(y)
+    y = keras.layers.Add(name=f"{name}_add")([y, _shortcut(x, y.shape[-1], strides, name)])
+    return Activation(spec.activation, name=f"{name}_act")(y)
+
+
+def _plain_stem(x, spec):
+    """7x7 and pooling; (B, S, S, 3) to (B, S/4, S/4, C)."""
+    x = conv2d(x, spec.widths[0], 7, strides=2, name="stem_conv")
+    return stem_max_pool(_norm_act(x, spec, "stem"), "stem_pool")
+
+
+def _convolutional_stem(x, spec):
+    """Two 3x3 of stride 2; (B, S, S, 3) to (B, S/4, S/4, C)."""
+    for number, width in enumerate((spec.widths[0] // 2, spec.widths[0]), 1):
+        x = conv2d(x, width, 3, strides=2, name=f"stem_conv{number}")
+        x = _norm_act(x, spec, "stem", number)
+    return x
+
+
+BRANCHES = {"basic": _basic, "bottleneck": _bottleneck}
+STEMS = {"plain": _plain_stem, "convolutions": _convolutional_stem}
 
 
 def build(spec, image_size, num_labels, classifier_activation=None, name=None):
     """Return the model for one ``Spec``: ``image`` (B, S, S, 3), 0..255, to (B, num_labels)."""
     # stem
     image, x = image_input(image_size, spec.input_scaling)
-    x = conv2d(x, spec.widths[0], 7, strides=2, name="stem_conv")
-    x = batch_norm(spec.epsilon, "stem_norm")(x)
-    x = Activation(spec.activation, name="stem_act")(x)
-    x = stem_max_pool(x, "stem_pool")  # (B, S/4, S/4, C)
+    x = STEMS[spec.stem](x, spec)  # (B, S/4, S/4, C)
     # stages
     rates = iter(linear_rates(spec.stochastic_depth, sum(spec.depths)))
     for stage, (depth, width) in enumerate(zip(spec.depths, spec.widths, strict=True)):
@@ -94,7 +133,7 @@ def build(spec, image_size, num_labels, classifier_activation=None, name=None):
             strides = 2 if stage > 0 and block == 0 else 1
             x = _block(x, spec, width, strides, next(rates), f"stage{stage}_block{block}")
     # head
-    x = keras.layers.GlobalAveragePooling2D(name="head_pool")(x)  # (B, C)
+    x = average_pool(x, spec.pool_cells)  # (B, cells * cells * C)
     if spec.dropout > 0:
         x = Dropout(spec.dropout, name="head_dropout")(x)
     initializer = keras.initializers.RandomNormal(stddev=0.01)

@@ -13,6 +13,20 @@ def image_input(image_size, input_scaling):
     return image, InputScaling(input_scaling, name="scaling")(image)
 
 
+def average_pool(x, cells=1):
+    """Average (B, H, W, C) over ``cells`` x ``cells`` equal parts of the image; (B, cells * cells * C) out.
+
+    With one cell that is global average pooling. Raises ValueError where the sides do not divide.
+    """
+    if cells == 1:
+        return keras.layers.GlobalAveragePooling2D(name="head_pool")(x)
+    height, width = x.shape[1:3]
+    if height % cells or width % cells:
+        raise ValueError(f"{height} x {width} features cannot be cut into {cells} x {cells} equal cells")
+    x = keras.layers.AveragePooling2D((height // cells, width // cells), name="head_pool")(x)
+    return keras.layers.Flatten(name="head_cells")(x)
+
+
 def classifier(features, num_labels, classifier_activation, kernel_initializer):
     """Return float32 logits (B, num_labels) of (B, C) features, or their sigmoid where one is asked for."""
     head = keras.layers.Dense(
