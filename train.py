@@ -1,7 +1,6 @@
 """Train a model: ``python train.py RECIPE --dataset DATASET --run-dir RUN [--any-field value] [--dry-run]``.
 
-The composition root: recipe -> devices, data, model, loss, optimizer -> fit. The recipe says which.
-The libraries are imported once the command line is known to be right.
+The composition root: recipe -> devices, data, model, loss, optimizer -> fit. Libraries are imported late.
 """
 
 import os
@@ -28,7 +27,6 @@ def main(argv=None):
     batch_size = recipe.batch_size_per_device * found.replicas
     facts = {
         "devices": found.text,
-        "replicas": found.replicas,
         "batch_size": batch_size,
         "records": records,
         "steps_per_epoch": recipe.steps(records, batch_size),
@@ -86,7 +84,6 @@ def _describe(recipe, dataset, found, facts):
     from Utils import memory
 
     model, schedule = _build(recipe, dataset, found, facts)
-    need = memory.estimate(model, recipe.batch_size_per_device)
     steps, images = facts["steps_per_epoch"], facts["batch_size"]
     last = recipe.epochs * steps - 1
     for what, text in {
@@ -97,7 +94,7 @@ def _describe(recipe, dataset, found, facts):
         "steps": f"{steps} an epoch ({facts['records']} records), {last + 1} in {recipe.epochs} epochs",
         "learning rate": f"{float(schedule(0)):.3g} at first, {schedule.peak:.3g} at the peak, "
         f"{float(schedule(last)):.3g} at last",
-        "memory": memory.describe(need),
+        "memory": memory.describe(memory.estimate(model, recipe.batch_size_per_device)),
     }.items():
         print(f"{what:<15}{text}")
     return 0
@@ -110,11 +107,8 @@ def _train(run, name, recipe, dataset, found, facts):
     from Utils import plots, tracking, training
 
     model, schedule = _build(recipe, dataset, found, facts)
-    sizes = {
-        "num_labels": dataset.num_labels,
-        "image_size": recipe.image_size,
-        "batch_size": facts["batch_size"],
-    }
+    labels, size = dataset.num_labels, recipe.image_size
+    sizes = {"num_labels": labels, "image_size": size, "batch_size": facts["batch_size"]}
 
     def batches(step):
         return Generators.train_dataset(
@@ -134,7 +128,7 @@ def _train(run, name, recipe, dataset, found, facts):
     if "validation" in dataset.splits:
         held_out = Generators.eval_dataset(dataset.shards("validation"), pad_batches=True, **sizes)
         with found.scope():
-            evaluate = training.evaluator(model, held_out, sizes["num_labels"])
+            evaluate = training.evaluator(model, held_out, labels)
     say(training.opening(found.text, facts, evaluate))
     tracker = tracking.build(recipe.tracker, run.folder, name, recipe.to_dict(), recipe.project)
     plan = training.Plan(recipe, facts, schedule, batches, evaluate, export, tracker.log)
