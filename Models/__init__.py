@@ -76,6 +76,13 @@ def build(name, *, image_size, num_labels, classifier_activation="sigmoid", **ov
         raise UserError(f"cannot build {name} at {image_size} px for {num_labels} labels: {error}") from error
 
 
+def at_size(model, image_size):
+    """Return a copy of a model for images of another size; position embeddings are resampled."""
+    from Models import resizing
+
+    return resizing.at_size(model, image_size)
+
+
 def load(path, which="best"):
     """Load a run folder or a ``.keras`` file as a ``Tagger``: model, tags and preprocessing in one.
 

@@ -1,0 +1,30 @@
+"""The same model for images of another size."""
+
+import keras
+
+from Models.layers.tokens import PositionEmbedding, resample_positions
+from Utils.commands import UserError
+
+
+def at_size(model, image_size):
+    """Return a copy of a functional model of the zoo that takes ``image_size`` x ``image_size`` images.
+
+    Weights are copied; position embeddings are resampled (bicubic, antialiased). The same size gives the same
+    outputs. Raises UserError where the architecture cannot take that size.
+    """
+    image = keras.Input((image_size, image_size, 3), name="image")
+    try:
+        copy = keras.models.clone_model(model, input_tensors=image)
+        for old, new in zip(model.layers, copy.layers, strict=True):
+            new.set_weights(_fitted(old, new))
+    except ValueError as error:
+        raise UserError(f"{model.name} cannot take images of {image_size} px: {error}") from error
+    return copy
+
+
+def _fitted(old, new):
+    """Return the weights of one layer in the shapes that its copy has."""
+    values = old.get_weights()
+    if isinstance(old, PositionEmbedding):
+        return [resample_positions(values[0], new.table.shape[0])]
+    return values
