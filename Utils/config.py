@@ -147,13 +147,13 @@ class Recipe:
         """Return the fields of the model's Spec that this recipe sets, ``{name: value}``."""
         named = {name: getattr(self, name) for name in MODEL_FIELDS}
         chosen = {name: value for name, value in named.items() if value is not None and value != OWN}
-        options = dict(_option("--model-options", text) for text in self.model_options)
+        options = dict(option("--model-options", text) for text in self.model_options)
         return {name: _plain(value) for name, value in chosen.items()} | options
 
     def optimizer_overrides(self):
         """Return the options of the optimizer that this recipe sets, ``{name: value}``."""
         momentum = {} if self.momentum is None else {"momentum": self.momentum}
-        return momentum | dict(_option("--optimizer-options", text) for text in self.optimizer_options)
+        return momentum | dict(option("--optimizer-options", text) for text in self.optimizer_options)
 
     def loss_options(self):
         """Return the options of the chosen loss: the fields that begin with its name, and the smoothing."""
@@ -226,7 +226,8 @@ def _require(rule, name, value):
         raise UserError(f"--{name.replace('_', '-')} must be {rule}; got {value:g}")
 
 
-def _option(flag, text):
+def option(flag, text):
+    """Return (name, value) of ``name=value``, the value read as Python would; UserError names the flag."""
     name, equals, value = text.partition("=")
     if not equals or not name.isidentifier():
         raise UserError(f"{flag} takes name=value, such as depths=2,2,4,2 or beta_1=0.95; got {text!r}")

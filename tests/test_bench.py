@@ -2,7 +2,11 @@
 
 import json
 
+import pytest
+
+import Models
 from tools import bench
+from Utils import peers
 
 
 def test_input_measures_ours_the_limit_and_the_peer(capsys):
@@ -25,6 +29,36 @@ def test_metrics_finds_the_peers_threshold_in_less_memory(capsys):
     cuts = [value for name, value in result["setup"].items() if name.startswith("threshold")]
     assert abs(cuts[0] - cuts[1]) < 0.02
     assert 0.1 < cuts[0] < 0.95
+
+
+TINY = ["--image-size", "16", "--batch-size", "2", "--num-labels", "5", "--rounds", "2", "--steps", "1"]
+
+
+def test_train_measures_a_step_in_rounds(capsys):
+    words = ["train", "--model", "ResNet/test", "--set", "attention=eca", *TINY, "--threads", "1", "--json"]
+    assert bench.main(words) == 0
+    result = json.loads(capsys.readouterr().out)
+    (speed,), (rounds,) = result["figures"].values(), result["rounds"].values()
+    assert len(rounds) == 2
+    assert speed == pytest.approx(sum(rounds) / 2)
+    assert speed > 0
+    assert result["ratios"] == {}
+    assert result["setup"]["threads"] == 1
+
+
+def test_train_names_what_is_wrong(capsys, monkeypatch):
+    assert bench.main(["train", "--model", "ResNet/test", "--set", "depth=3", *TINY]) == 2
+    assert "ResNet/test has no field 'depth'" in capsys.readouterr().err
+    assert bench.main(["train", "--peer", "keras"]) == 2
+    assert "timm or timm:NAME" in capsys.readouterr().err
+    monkeypatch.setattr(peers.importlib.util, "find_spec", lambda name: None)
+    assert bench.main(["train", "--peer", "timm"]) == 2
+    assert "pip install torch timm" in capsys.readouterr().err
+
+
+def test_every_peer_belongs_to_a_model():
+    for model in peers.TIMM:
+        assert Models.spec(model)
 
 
 def test_wrong_use_is_one_paragraph(capsys):

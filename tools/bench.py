@@ -3,11 +3,14 @@
 input: images/s of the training pipeline, of decoding alone (the limit), and of the naive order of operations
 in TensorFlow (the peer: decode whole, swap channels, flip, crop, antialiased resize by one of three methods,
 batch, rotate, MixUp through float32), on the same drawn 512 px JPEGs of about 90 kB.
+train: images/s of a training step (forward, backward, SGD with momentum, binary cross entropy) and of timm's
+model of the same shape on torch, in turns on the same cores; the ratio is the median over rounds.
 metrics: seconds to the P = R threshold and its scores, streamed, and of the peer, a bisection from 0.1 to .95
 over full matrices that stops where np.isclose(recall, precision); each in its own process; peak memory.
 """
 
 import concurrent.futures
+import contextlib
 import multiprocessing
 import os
 import pathlib
@@ -18,8 +21,8 @@ import time
 import cv2
 import numpy as np
 
-from Utils import images, scores, thresholds
-from Utils.commands import Parser, UserError, command, print_json
+from Utils import config, images, peers, scores, thresholds
+from Utils.commands import Parser, UserError, WorkError, command, print_json
 
 SIDE = 512  # of the stored JPEGs
 LABELS_PER_IMAGE = 30
@@ -174,68 +177,131 @@ def _decoding(encoded, batch_size):
 
 
 def _naive_pipeline(shards, options):
-    """The order of the original zoo, written anew with TensorFlow's image ops."""
-    import tensorflow as tf
+    from Generators import naive
 
-    from Generators import records
-
-    size = options.image_size
-
-    def decode(serialized):
-        record = records.parse(serialized)
-        image = tf.gather(tf.io.decode_jpeg(record["image_bytes"], channels=3), [2, 1, 0], axis=-1)
-        image.set_shape((SIDE, SIDE, 3))
-        return image, tf.reduce_max(tf.one_hot(record["label_indexes"], options.num_labels), axis=0)
-
-    def crop(image, labels):
-        image = tf.image.random_flip_left_right(image)
-        side = tf.cast(SIDE * tf.random.uniform([], 0.87, 0.998), tf.int32)
-        return tf.image.random_crop(image, (side, side, 3)), labels
-
-    def resize(image, labels):
-        def by(method):
-            return lambda: tf.cast(tf.image.resize(image, (size, size), method, antialias=True), tf.uint8)
-
-        image = tf.switch_case(tf.random.uniform([], 0, 3, tf.int32), [by(name) for name in images.METHODS])
-        return tf.ensure_shape(image, (size, size, 3)), labels
-
-    dataset = tf.data.TFRecordDataset(shards).repeat().shuffle(2 * options.batch_size)
-    for step in (decode, crop, resize):
-        dataset = dataset.map(step, tf.data.AUTOTUNE)
-    dataset = dataset.batch(options.batch_size, drop_remainder=True)
-    for step in (_naive_rotation, _naive_mixup):
-        dataset = dataset.map(step, tf.data.AUTOTUNE)
-    return dataset.prefetch(tf.data.AUTOTUNE)
-
-
-def _naive_rotation(batch, labels):
-    import tensorflow as tf
-
-    count, size = batch.shape[0], batch.shape[1]
-    angles = tf.random.uniform([count], -np.pi / 4, np.pi / 4)
-    cos, sin, zero = tf.cos(angles), tf.sin(angles), tf.zeros([count])
-    middle = (size - 1) / 2
-    rows = [cos, -sin, middle * (1 - cos + sin), sin, cos, middle * (1 - sin - cos), zero, zero]
-    turned = tf.raw_ops.ImageProjectiveTransformV3(
-        images=batch,
-        transforms=tf.stack(rows, axis=1),
-        output_shape=[size, size],
-        interpolation="BILINEAR",
-        fill_mode="CONSTANT",
-        fill_value=255.0,
+    return naive.train_dataset(
+        shards,
+        num_labels=options.num_labels,
+        image_size=options.image_size,
+        batch_size=options.batch_size,
+        stored_size=SIDE,
     )
-    return turned, labels
 
 
-def _naive_mixup(batch, labels):
-    import tensorflow as tf
+# ---- train
 
-    count = batch.shape[0]
-    one, other = tf.random.gamma([count], 0.2), tf.random.gamma([count], 0.2)
-    share = (one + 1e-30) / (one + other + 2e-30)
-    weight, batch = share[:, None, None, None], tf.cast(batch, tf.float32)
-    mixed = tf.cast(batch * weight + batch[::-1] * (1 - weight), tf.uint8)
-    return mixed, labels * share[:, None] + labels[::-1] * (1 - share[:, None])
+LEARNING_RATE = 1e-5  # the batch is noise: the step is to be real, the weights are to stay finite
+_step = None  # in a child process: what it measures
+
+
+def _train_arguments(made):
+    made.add_argument("--model", nargs="+", default=["ConvNext/T"], metavar="FAMILY/VARIANT")
+    made.add_argument("--image-size", type=int, default=224, help="side of the images (224)")
+    made.add_argument("--batch-size", type=int, default=8, help="images in a batch (8)")
+    made.add_argument("--num-labels", type=int, default=2380, help="labels (2380)")
+    made.add_argument("--rounds", type=int, default=5, help="rounds, each side once in each (5)")
+    made.add_argument("--steps", type=int, default=2, help="steps of a round (2)")
+    made.add_argument("--threads", type=int, default=_cores(), help="cores that each side may use (all)")
+    made.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="of every model")
+    made.add_argument("--peer", metavar="timm|timm:NAME", help="measure timm's model of the same shape too")
+
+
+def _train(options):
+    """Measure training steps, ours and the peer's in turns, each in a process of its own."""
+    for name in ("image_size", "batch_size", "num_labels", "rounds", "steps", "threads"):
+        if getattr(options, name) < 1:
+            raise UserError(f"--{name.replace('_', '-')} must be at least 1; got {getattr(options, name)}")
+    overrides = dict(config.option("--set", text) for text in options.set)
+    others = {model: peers.name(model, options.peer) for model in options.model} if options.peer else {}
+    setup = {name: getattr(options, name) for name in ("image_size", "batch_size", "num_labels", "threads")}
+    setup["load before"] = round(os.getloadavg()[0], 2)
+    figures, ratios, rounds = {}, {}, {}
+    for model in options.model:
+        found = _rounds(model, overrides, others.get(model), options)
+        rounds |= found
+        figures |= {side: float(np.median(speeds)) for side, speeds in found.items()}
+        if others:
+            ours, theirs = found.values()
+            ratios[f"{model} to {others[model]}"] = float(np.median(np.divide(ours, theirs)))
+    result = {"part": "train", "unit": "images/s", "setup": setup, "figures": figures, "ratios": ratios}
+    return result | {"rounds": rounds}
+
+
+def _rounds(model, overrides, peer, options):
+    """Return images/s of every round for each side, as ``{what was measured: [...]}``.
+
+    The sides take turns, and the one to begin changes: drift of the machine meets both. Two processes,
+    because two libraries in one share its memory allocator and see each other's idle threads.
+    """
+    sizes = {name: getattr(options, name) for name in ("image_size", "batch_size", "num_labels")}
+    with contextlib.ExitStack() as stack:
+
+        def side(make, *arguments):
+            child = concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+            stack.enter_context(child)
+            return child, *child.submit(_prepare, options.threads, make, *arguments).result()
+
+        try:
+            child, label, rates = side(_our_step, model, overrides, sizes)
+            sides = {label: child}
+            if peer:
+                child, label = side(peers.training_step, peer, rates, _noise(**sizes), LEARNING_RATE)
+                sides[label] = child
+            found = {label: [] for label in sides}
+            for number in range(options.rounds):
+                for label in list(sides)[:: -1 if number % 2 else 1]:
+                    seconds = sides[label].submit(_timed, options.steps).result()
+                    found[label].append(options.steps * options.batch_size / seconds)
+        except concurrent.futures.process.BrokenProcessPool as error:
+            raise WorkError(f"a process that measures {model} died; is there enough memory?") from error
+    return found
+
+
+def _prepare(threads, make, *arguments):
+    """In a child: confine it to ``threads`` cores, make its step and warm it up; returns what it is."""
+    global _step
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])  # before a library counts them
+    _step, *about = make(*arguments)
+    _timed(2)
+    return about
+
+
+def _timed(steps):
+    """In a child: return the seconds that ``steps`` take."""
+    started = time.perf_counter()
+    for _ in range(steps):
+        _step()
+    return time.perf_counter() - started
+
+
+def _noise(image_size, batch_size, num_labels):
+    """Return images (B, S, S, 3), 0..255, and labels of which 1% are true, both float32."""
+    random = np.random.default_rng(0)
+    images_ = random.random((batch_size, image_size, image_size, 3), np.float32) * 255
+    return images_, (random.random((batch_size, num_labels)) < 0.01).astype(np.float32)
+
+
+def _our_step(model, overrides, sizes):
+    """Return a training step as train.py takes it, what it is, and the rates of dropout in timm's words."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import Models
+    from Utils import devices, losses, optimizers
+
+    found = devices.find()
+    spec = Models.spec(model, **overrides)
+    with found.scope():
+        made = Models.build(
+            model,
+            image_size=sizes["image_size"],
+            num_labels=sizes["num_labels"],
+            classifier_activation=None,
+            **overrides,
+        )
+        optimizer = optimizers.build("sgd", LEARNING_RATE)
+        made.compile(optimizer, losses.build("bce"), jit_compile=found.jit_compile)
+    images_, labels = _noise(**sizes)
+    rates = {"drop_rate": spec.dropout, "drop_path_rate": spec.stochastic_depth}
+    return lambda: made.train_on_batch(images_, labels), f"{model} ({found.text.partition(',')[0]})", rates
 
 
 # ---- metrics
@@ -322,6 +388,7 @@ def _peak_megabytes():
 # Name of the part: what it measures, its arguments, its function (options) -> result.
 PARTS = {
     "input": ("images/s from shards to batches", _input_arguments, _input),
+    "train": ("images/s of a training step", _train_arguments, _train),
     "metrics": ("seconds from a dump to its scores where P = R", _metrics_arguments, _metrics),
 }
 
