@@ -293,17 +293,23 @@ def _points(table):
     return precision, recall, len(hit) - 1 - kept
 
 
+def _color(name):
+    """Return the color of a category, the same in every chart; 0 is that of all tags together."""
+    names = ["all", *map(category_name, ORDER)]
+    return names.index(name) % 6
+
+
 def _precision_recall(names, tables):
     series = []
-    for number, (name, table) in enumerate(zip(names, tables, strict=True)):
+    for name, table in zip(names, tables, strict=True):
         if table[1].any():
             precision, recall, _ = _points(table)
             kept = _spread(recall)
             points = list(zip(recall[kept].tolist(), precision[kept].tolist(), strict=True))
-            series.append(charts.Series(name, points, number % 6))
+            series.append(charts.Series(name, points, _color(name)))
             equal = int(np.argmin(np.abs(precision - recall)))
             series.append(
-                charts.Series("", [(recall[equal], precision[equal])], number % 6, lines=False, large=True)
+                charts.Series("", [(recall[equal], precision[equal])], _color(name), lines=False, large=True)
             )
     axes = charts.Axis("recall", 0, 1), charts.Axis("precision", 0, 1)
     return charts.chart(*axes, series[::-1], "Precision against recall for every category")
@@ -340,11 +346,11 @@ def _by_frequency(table):
     seen = [row for row in table if row[3] > 0]
     most = max((row[3] for row in seen), default=1)
     series = []
-    for number, name in enumerate(dict.fromkeys(row[1] for row in seen)):
+    for name in dict.fromkeys(row[1] for row in seen):
         rows = [row for row in seen if row[1] == name]
         points = [(row[3], row[-1]) for row in rows]
         texts = [f"{row[0]}: F1 {row[-1]:.3f}, true on {row[3]} images" for row in rows]
-        series.append(charts.Series(name, points, (number + 1) % 6, lines=False, texts=texts))
+        series.append(charts.Series(name, points, _color(name), lines=False, texts=texts))
     axes = charts.Axis("images on which the tag is true", 1, max(10, most), log=True), charts.Axis("F1", 0, 1)
     return charts.chart(*axes, series, "F1 of every tag against its number of positives")
 
