@@ -4,7 +4,6 @@ Nothing is allocated: models are built without values. GFLOPs are 1e9 multiply-a
 count them; for the figures in papers take --image-size 224 --num-labels 1000.
 """
 
-import ast
 import dataclasses
 import sys
 
@@ -12,7 +11,7 @@ import keras
 
 import Models
 from Models import summary
-from Utils.commands import Parser, UserError, command, print_json
+from Utils.commands import Parser, UserError, assignment, command, print_json
 
 LINE = "  {:<16} {:>12} {:>8}  {}"
 TABLE = "{:<24} {:<24} {:<18} {:>12} {:>10}"
@@ -22,7 +21,7 @@ TABLE = "{:<24} {:<24} {:<18} {:>12} {:>10}"
 def main(argv=None):
     """Run the command; returns the exit code."""
     args = _parser().parse_args(argv)
-    overrides = dict(map(_option, args.set))
+    overrides = dict(assignment("--set", text) for text in args.set)
     if args.model is None and overrides:
         raise UserError("--set needs a model, such as ConvNext/T")
     if args.model and "/" in args.model:
@@ -42,16 +41,6 @@ def _parser():
     return parser
 
 
-def _option(text):
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise UserError(f"--set takes FIELD=VALUE; got {text!r}")
-    try:
-        return name, ast.literal_eval({"none": "None", "true": "True", "false": "False"}.get(value, value))
-    except (ValueError, SyntaxError):
-        return name, value
-
-
 def outline(name, image_size, num_labels, **overrides):
     """Return the model without values of its weights: nothing is allocated or drawn, nothing can be run."""
     with keras.StatelessScope(initialize_variables=False):
@@ -67,7 +56,11 @@ def _show_zoo(args, families):
         for variant, spec in Models.variants(family).items():
             if variant.endswith("test"):
                 continue
-            row = _figures(f"{family}/{variant}", spec, args)
+            try:
+                row = _figures(f"{family}/{variant}", spec, args)
+            except UserError as error:  # a size that this one cannot take
+                _say(args, LINE.format(f"{family}/{variant}", "-", "-", error))
+                continue
             count, work = f"{row['parameters']:,}", f"{row['gflops']:.2f}"
             _say(args, LINE.format(row["model"], count, work, row["source"]))
             rows.append(row)

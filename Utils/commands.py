@@ -1,6 +1,7 @@
 """What every command shares: errors with an exit code, an argument parser, progress, JSON on stdout."""
 
 import argparse
+import ast
 import difflib
 import functools
 import json
@@ -81,6 +82,25 @@ def suggest(name, allowed):
     """Return ``"; did you mean ...?"`` for the nearest allowed names, or an empty string."""
     near = difflib.get_close_matches(str(name), [str(item) for item in allowed], n=3, cutoff=0.5)
     return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def assignment(flag, text):
+    """Return ``(name, value)`` of the ``name=value`` given to ``flag``; UserError where it is none."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise UserError(f"{flag} takes NAME=VALUE, such as depths=2,2,4,2 or attention=eca; got {text!r}")
+    return name, value_of(value)
+
+
+def value_of(text):
+    """Return what a word means: a number or tuple as Python writes it, none, true, false, else the text."""
+    words = {"none": None, "true": True, "false": False}
+    if text.lower() in words:
+        return words[text.lower()]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
 
 
 def progress(iterable, *, total=None, label="", unit="it", every=10.0):

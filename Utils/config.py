@@ -4,7 +4,6 @@ The command line (through tyro), ``recipe.json`` and what the trackers record al
 setting is written down once.
 """
 
-import ast
 import contextlib
 import dataclasses
 import functools
@@ -18,7 +17,7 @@ import sys
 from typing import Literal
 
 from Utils import durations, files
-from Utils.commands import UserError, suggest
+from Utils.commands import UserError, assignment, suggest, value_of
 
 OWN = "default"  # a model option left as the model's variant has it
 
@@ -147,13 +146,15 @@ class Recipe:
         """Return the fields of the model's Spec that this recipe sets, ``{name: value}``."""
         named = {name: getattr(self, name) for name in MODEL_FIELDS}
         chosen = {name: value for name, value in named.items() if value is not None and value != OWN}
-        options = dict(option("--model-options", text) for text in self.model_options)
-        return {name: _plain(value) for name, value in chosen.items()} | options
+        options = dict(assignment("--model-options", text) for text in self.model_options)
+        return {
+            name: value_of(value) if isinstance(value, str) else value for name, value in chosen.items()
+        } | options
 
     def optimizer_overrides(self):
         """Return the options of the optimizer that this recipe sets, ``{name: value}``."""
         momentum = {} if self.momentum is None else {"momentum": self.momentum}
-        return momentum | dict(option("--optimizer-options", text) for text in self.optimizer_options)
+        return momentum | dict(assignment("--optimizer-options", text) for text in self.optimizer_options)
 
     def loss_options(self):
         """Return the options of the chosen loss: the fields that begin with its name, and the smoothing."""
@@ -224,26 +225,6 @@ TESTS = {
 def _require(rule, name, value):
     if value is not None and not (math.isfinite(value) and TESTS[rule](value)):
         raise UserError(f"--{name.replace('_', '-')} must be {rule}; got {value:g}")
-
-
-def option(flag, text):
-    """Return (name, value) of ``name=value``, the value read as Python would; UserError names the flag."""
-    name, equals, value = text.partition("=")
-    if not equals or not name.isidentifier():
-        raise UserError(f"{flag} takes name=value, such as depths=2,2,4,2 or beta_1=0.95; got {text!r}")
-    return name, _plain(value)
-
-
-def _plain(value):
-    """Read a value as Python would where it can be, else as text; ``none`` is None."""
-    if not isinstance(value, str):
-        return value
-    if value.lower() == "none":
-        return None
-    try:
-        return ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return value
 
 
 def recipes():

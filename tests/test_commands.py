@@ -45,6 +45,22 @@ def test_a_mistyped_flag_is_answered_with_the_near_one(capsys):
     assert main(["--image-siz", "3"]) == 2, "abbreviations are not flags"
 
 
+def test_assignments_are_read_as_python_writes_them():
+    texts = {
+        "a=1e-3": 1e-3,
+        "b=2,2,4": (2, 2, 4),
+        "c=none": None,
+        "d=True": True,
+        "e=eca": "eca",
+        "f=a=b": "a=b",
+    }
+    for text, value in texts.items():
+        assert commands.assignment("--set", text) == (text[0], value)
+    for text in ("attention", "=1", "a b=1"):
+        with pytest.raises(UserError, match="--set takes NAME=VALUE"):
+            commands.assignment("--set", text)
+
+
 def test_progress_yields_everything_and_speaks_on_stderr_only(capsys):
     assert list(commands.progress(range(5), label="count", unit="posts", every=0.0)) == list(range(5))
     shown = capsys.readouterr()

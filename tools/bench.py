@@ -21,8 +21,8 @@ import time
 import cv2
 import numpy as np
 
-from Utils import config, images, peers, scores, thresholds
-from Utils.commands import Parser, UserError, WorkError, command, print_json
+from Utils import images, peers, scores, thresholds
+from Utils.commands import Parser, UserError, WorkError, assignment, command, print_json
 
 SIDE = 512  # of the stored JPEGs
 LABELS_PER_IMAGE = 30
@@ -211,7 +211,7 @@ def _train(options):
     for name in ("image_size", "batch_size", "num_labels", "rounds", "steps", "threads"):
         if getattr(options, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} must be at least 1; got {getattr(options, name)}")
-    overrides = dict(config.option("--set", text) for text in options.set)
+    overrides = dict(assignment("--set", text) for text in options.set)
     others = {model: peers.name(model, options.peer) for model in options.model} if options.peer else {}
     setup = {name: getattr(options, name) for name in ("image_size", "batch_size", "num_labels", "threads")}
     setup["load before"] = round(os.getloadavg()[0], 2)

@@ -6,10 +6,9 @@ Norms get the original's epsilon, 1e-3; other options of the model are given wit
     --set attention=eca --set compensate_avgpool_var=true
 """
 
-import ast
 import sys
 
-from Utils.commands import Parser, UserError, command
+from Utils.commands import Parser, UserError, assignment, command
 from Utils.files import replacing, require_absent
 
 ORIGINAL_EPSILON = 1e-3  # Keras 2's default, which the original never changed
@@ -38,7 +37,7 @@ def main(argv=None):
     if not args.output.endswith(".keras"):
         raise UserError(f"the output must end in .keras; got {args.output}")
     require_absent(args.output, args.overwrite)
-    settings = dict(_setting(text) for text in args.settings)
+    settings = dict(assignment("--set", text) for text in args.settings)
 
     import Models
     from Utils import weights
@@ -56,20 +55,6 @@ def main(argv=None):
     if source.skipped:
         print(f"skipped {len(source.skipped)} entries that are not the model's:")
         print("\n".join(f"  {name}" for name in source.skipped))
-
-
-def _setting(text):
-    """Return (field, value) of ``field=value``; numbers, true, false, none and tuples are read as such."""
-    field, equals, value = text.partition("=")
-    if not (field and equals):
-        raise UserError(f"--set takes FIELD=VALUE; got {text!r}")
-    words = {"true": True, "false": False, "none": None}
-    if value.lower() in words:
-        return field, words[value.lower()]
-    try:
-        return field, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return field, value
 
 
 if __name__ == "__main__":
