@@ -76,7 +76,7 @@ def test_sweeps_may_spell_flags_with_underscores_and_equals():
         ("demo --dataset x --dry-run --learning-rate nan", "--learning-rate must be above 0; got nan"),
         ("demo --dataset x --dry-run --warmup 5m", "not in time"),
         ("demo --dataset x --dry-run --checkpoint-every soon", "'soon'"),
-        ("demo --dataset x --dry-run --model-options depths", "name=value"),
+        ("demo --dataset x --dry-run --model-options depths", "NAME=VALUE"),
     ],
 )
 def test_a_wrong_word_is_one_paragraph(words, said):
