@@ -14,12 +14,21 @@ def hswish(x):
     return x * ops.relu6(x + 3.0) * (1.0 / 6.0)
 
 
+@ops.custom_gradient
 def gelu(x):
-    """Exact GELU, ``x * (1 + erf(x / sqrt 2)) / 2`` (arXiv:1606.08415).
+    """Exact GELU, ``x * cdf(x)`` with ``cdf(x) = (1 + erf(x / sqrt 2)) / 2`` (arXiv:1606.08415).
 
-    Written out because the ONNX converter knows erf but not the erfc of the stock function.
+    Written out because the ONNX converter knows erf but not the erfc of the stock function; with its
+    derivative, ``cdf(x) + x * pdf(x)``, because differentiating the formula term by term takes twice as long.
     """
-    return 0.5 * x * (1.0 + ops.erf(x * math.sqrt(0.5)))
+    cdf = 0.5 * (1.0 + ops.erf(x * math.sqrt(0.5)))
+
+    def gradient(*args, upstream=None):  # two calling conventions: of tensorflow and jax, and of torch
+        upstream = args[-1] if upstream is None else upstream
+        pdf = ops.exp(-0.5 * ops.square(x)) * (1.0 / math.sqrt(2.0 * math.pi))
+        return upstream * (cdf + x * pdf)
+
+    return x * cdf, gradient
 
 
 def gelu_tanh(x):
