@@ -1,4 +1,4 @@
-"""The room every test runs in: quiet TensorFlow, fixed seeds, no network."""
+"""The room every test runs in: quiet TensorFlow, no accelerator, no network."""
 
 import os
 

@@ -26,11 +26,13 @@ def python_commands():
     return [words for words in commands() if words[0] == "python" and words[1].endswith(".py")]
 
 
-def help_of(script):
+def help_of(script, first):
+    """The help of a command, and of the part that its first word names."""
     text = io.StringIO()
     module = importlib.import_module(script.removesuffix(".py").replace("/", "."))
     with redirect_stdout(text):
-        module.main(["--help"])
+        for words in (["--help"], [first, "--help"]):
+            module.main(words)
     return text.getvalue()
 
 
@@ -40,7 +42,7 @@ def test_there_is_something_to_check():
 
 @pytest.mark.parametrize("words", python_commands(), ids=" ".join)
 def test_every_flag_of_every_command_is_known(words):
-    text = help_of(words[1])
+    text = help_of(*words[1:3])
     for word in words[2:]:
         if word.startswith("-"):
             flag = word.split("=")[0]
