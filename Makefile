@@ -31,6 +31,7 @@ $(DEMO)/dataset/validation/ids.npy: | $(DEMO)/dataset/selected_tags.csv
 
 $(DEMO)/run/model.keras: | $(DEMO)/dataset/validation/ids.npy
 	$(PY) train.py demo --dataset $(DEMO)/dataset --run-dir $(DEMO)/run
+	@test -f $@ || { echo "error: training was stopped; make demo continues it" >&2; exit 1; }
 
 $(DEMO)/dump/dump.json: | $(DEMO)/run/model.keras
 	$(PY) tools/predict.py $(DEMO)/run --dataset $(DEMO)/dataset --split validation -o $(DEMO)/dump
