@@ -1,0 +1,47 @@
+"""What benchmarks share: cores, turns, peak memory, drawn images."""
+
+import os
+import pathlib
+import time
+
+import cv2
+import numpy as np
+
+from Utils import images
+
+
+def cores():
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def in_turns(runs, seconds, turns=3, warm_up=6):
+    """Return images/s of each run, measured in turns, so that drift of the machine meets all alike.
+
+    A run is a function that gives an endless iterator of image counts; its first steps are not timed.
+    """
+    done, spent = dict.fromkeys(runs, 0), dict.fromkeys(runs, 0.0)
+    for _ in range(turns):
+        for name, start in runs.items():
+            counts = start()
+            for _ in range(warm_up):
+                next(counts)
+            started = time.perf_counter()
+            while time.perf_counter() - started < seconds / turns:
+                done[name] += next(counts)
+            spent[name] += time.perf_counter() - started
+    return {name: done[name] / spent[name] for name in runs}
+
+
+def draw_jpeg(random, side):
+    """Draw soft shapes with grain: about 90 kB at 512 px, as the illustrations of the 512 px set."""
+    coarse = random.integers(0, 256, (33, 33, 3), np.uint8)
+    image = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC).astype(np.float32)
+    image += random.normal(0, 6, (side, side, 1))
+    return images.encode_jpeg(np.clip(image, 0, 255).astype(np.uint8), quality=88)
+
+
+def peak_megabytes():
+    """Return the largest resident size that this process has had, pages of mapped files included."""
+    lines = pathlib.Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
