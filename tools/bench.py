@@ -1,11 +1,13 @@
 """Measure one part of the system beside its limit or a peer, in the same run: figures, and their ratios.
 
 Every file of bench_parts is a part: its docstring's first line says what it measures,
-``add_arguments(parser)`` declares its options, ``measure(options)`` gives ``{"part", "unit", "setup", "figures", "ratios"}``.
+``add_arguments(parser)`` declares its options, ``measure(options)`` gives a dictionary of ``part unit setup
+figures ratios``.
 """
 
 import importlib
 import pathlib
+import re
 import sys
 
 from Utils.commands import Parser, command, print_json
@@ -19,7 +21,9 @@ def parser():
     parts = made.add_subparsers(dest="part", required=True, metavar="PART", parser_class=Parser)
     for path in sorted((pathlib.Path(__file__).parent / "bench_parts").glob("[a-z]*.py")):
         module = importlib.import_module(f"{PARTS}.{path.stem}")
-        part = parts.add_parser(path.stem, help=module.__doc__.partition(":")[0], description=module.__doc__)
+        part = parts.add_parser(
+            path.stem, help=re.split("[:.]", module.__doc__)[0], description=module.__doc__
+        )
         part.add_argument("--json", action="store_true", help="print one JSON object")
         part.set_defaults(measure=module.measure)
         module.add_arguments(part)

@@ -1,4 +1,4 @@
-"""seconds from a dump to its scores where P = R, streamed, and of the peer, a bisection over full matrices.
+"""seconds from a dump to its scores where P = R: streamed, and by bisection over full matrices, the peer.
 
 The peer bisects from 0.1 to 0.95 and stops where np.isclose(recall, precision). Each runs in its own process;
 peak memory is that process' resident maximum.

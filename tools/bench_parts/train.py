@@ -1,4 +1,4 @@
-"""images/s of a training step, and of timm's model of the same shape on torch, in turns on the same cores.
+"""images/s of a training step: ours, and of timm's model of the same shape on torch, in turns on the same cores.
 
 A step is forward, backward, SGD with momentum, binary cross entropy; the ratio is the median over rounds.
 """
