@@ -1,8 +1,8 @@
 """images/s from shards to batches: of the training pipeline, of decoding alone, and of the naive order.
 
 Decoding alone is the limit. The naive order, in TensorFlow operations, is the peer: decode whole, swap
-channels, flip, crop, antialiased resize by one of three methods, batch, rotate, MixUp through float32. All read
-the same drawn 512 px JPEGs of about 90 kB.
+channels, flip, crop, antialiased resize by one of three methods, batch, rotate, MixUp through float32. All
+read the same drawn 512 px JPEGs of about 90 kB.
 """
 
 import concurrent.futures

@@ -1,6 +1,7 @@
-"""images/s of a training step: ours, and of timm's model of the same shape on torch, in turns on the same cores.
+"""images/s of a training step: ours, and of timm's model of the same shape on torch, in turns.
 
-A step is forward, backward, SGD with momentum, binary cross entropy; the ratio is the median over rounds.
+A step is forward, backward, SGD with momentum, binary cross entropy; both sides have the same
+cores; the ratio is the median over rounds.
 """
 
 import concurrent.futures
