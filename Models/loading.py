@@ -1,7 +1,6 @@
 """From a run folder or a .keras file to a tagger: model, tags and preprocessing in one object."""
 
 import dataclasses
-import pathlib
 
 import keras
 import numpy as np
@@ -10,7 +9,7 @@ import pandas as pd
 from Models.layers.head import with_probabilities
 from Utils import images, tags
 from Utils.commands import UserError
-from Utils.files import require_file
+from Utils.files import local, require_file, to_path
 
 FILES = {"best": "best.keras", "last": "model.keras"}
 
@@ -77,7 +76,7 @@ def load_tagger(path, which="best"):
     """
     if which not in FILES:
         raise UserError(f"which must be {' or '.join(FILES)}; got {which!r}")
-    file = _model_file(pathlib.Path(path), which)
+    file = _model_file(to_path(path), which)
     model = with_probabilities(_model(file))
     beside = file.parent / "selected_tags.csv"
     frame = tags.read(beside) if beside.is_file() else None
@@ -100,6 +99,7 @@ def _model(file):
     if file.suffix != ".keras":
         raise UserError(f"a model is a .keras file or a run folder; got {file}")
     try:
-        return keras.saving.load_model(file, compile=False)
+        with local(file) as copy:
+            return keras.saving.load_model(copy, compile=False)
     except (ValueError, OSError, KeyError, TypeError) as error:
         raise UserError(f"{file} cannot be loaded as a Keras model: {error}") from error

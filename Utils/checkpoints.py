@@ -1,12 +1,12 @@
 """The whole state of a training run in one file: weights, optimizer, random state, running metrics.
 
 Keras' own formats leave out the states of ``SeedGenerator`` and of metrics, and hold no position in the data.
-A checkpoint is an ``.npz`` with one array for each variable, named by its path, written beside and renamed;
-then comes ``newest.json``, which lists the kept ones with their SHA-256, newest first. So the newest whole
-checkpoint can be told at any moment, whatever was being written when the process died.
+A checkpoint is an ``.npz`` with one array for each variable, named by its path, written beside and renamed
+(to another file system: sent whole); then comes ``newest.json``, which lists the kept ones with their
+SHA-256, newest first. So the newest whole checkpoint can be told at any moment, whatever was being written
+when the process died.
 """
 
-import pathlib
 import sys
 
 import keras
@@ -71,13 +71,14 @@ def is_finite(arrays):
 
 def save(folder, step, arrays, keep=2):
     """Write the state after ``step`` steps into ``folder``, make it the newest, keep the last ``keep``."""
-    folder = pathlib.Path(folder)
+    folder = files.to_path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{step:09d}.npz"
     with files.replacing(path) as beside:
         np.savez(beside, **arrays)
+        digest = files.sha256_of(beside)
     older = [entry for entry in _entries(folder) if entry["step"] < step]
-    kept = [{"file": path.name, "step": step, "sha256": files.sha256_of(path)}, *older][:keep]
+    kept = [{"file": path.name, "step": step, "sha256": digest}, *older][:keep]
     files.write_json(folder / POINTER, kept)
     names = {POINTER, *(entry["file"] for entry in kept)}
     for stale in folder.iterdir():  # those that fell out, and what a killed process left half-written
@@ -88,8 +89,8 @@ def save(folder, step, arrays, keep=2):
 
 def newest(folder):
     """Return the path of the newest checkpoint that the pointer names, or None."""
-    entries = _entries(pathlib.Path(folder))
-    return pathlib.Path(folder) / entries[0]["file"] if entries else None
+    entries = _entries(files.to_path(folder))
+    return files.to_path(folder) / entries[0]["file"] if entries else None
 
 
 def load(folder):
@@ -97,17 +98,28 @@ def load(folder):
 
     A damaged one is told on stderr and passed over. Raises WorkError where all are damaged.
     """
-    folder = pathlib.Path(folder)
+    folder = files.to_path(folder)
     entries = _entries(folder)
     for entry in entries:
         path = folder / entry["file"]
-        if path.is_file() and files.sha256_of(path) == entry["sha256"]:
-            with np.load(path, allow_pickle=False) as stored:
-                return entry["step"], {name: stored[name] for name in stored.files}
+        arrays = _whole(path, entry["sha256"])
+        if arrays is not None:
+            return entry["step"], arrays
         print(f"{path} is missing or damaged; the one before it is tried", file=sys.stderr)
     if entries:
         raise WorkError(f"no checkpoint in {folder} is whole; train into another --run-dir")
     return 0, None
+
+
+def _whole(path, digest):
+    """Return the arrays of a checkpoint, None where it is missing or not what was written."""
+    if not path.is_file():
+        return None
+    with files.local(path) as copy:
+        if files.sha256_of(copy) != digest:
+            return None
+        with np.load(copy, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
 
 
 def _entries(folder):

@@ -1,4 +1,4 @@
-"""Dataset folders: what tools/write_records.py leaves, and shards of the original project as they are."""
+"""Dataset folders, here or elsewhere: from tools/write_records.py, or shards of the original as they are."""
 
 import dataclasses
 import functools
@@ -10,7 +10,7 @@ import pandas as pd
 from Utils import images, tags
 from Utils.commands import UserError, suggest
 from Utils.definitions import SPLITS
-from Utils.files import read_json
+from Utils.files import is_remote, read_json, to_path
 
 MANIFEST = "dataset.json"
 TAGS = "selected_tags.csv"
@@ -51,7 +51,8 @@ class Dataset:
             raise UserError(
                 f"post ids of {split} expected at {path}; original shards carry them in the records only"
             )
-        return np.load(path)
+        with path.open("rb") as file:
+            return np.load(file, allow_pickle=False)
 
     def _entry(self, split):
         if split in self.splits:
@@ -71,7 +72,7 @@ def load(folder):
 
     Raises UserError that says what was looked for and what is there.
     """
-    folder = pathlib.Path(folder)
+    folder = to_path(folder)
     if not folder.is_dir():
         raise UserError(
             f"a dataset folder was expected at {folder}; found {'a file' if folder.exists() else 'nothing'}"
@@ -149,9 +150,9 @@ def count_records(path):
     A record is: length (8 bytes, little-endian), its checksum (4), the data, its checksum (4).
     Raises UserError where the last record is cut.
     """
-    path = pathlib.Path(path)
+    path = to_path(path)
     size, at, count = path.stat().st_size, 0, 0
-    with path.open("rb", buffering=0) as file:
+    with path.open("rb", **({} if is_remote(path) else {"buffering": 0})) as file:
         while at + 16 <= size:
             file.seek(at)
             at += 16 + int.from_bytes(file.read(8), "little")

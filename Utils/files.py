@@ -1,4 +1,8 @@
-"""Files that are complete or absent: written beside their place, then renamed into it."""
+"""Files that are complete or absent, here and on other file systems.
+
+Written beside their place, then renamed into it; on other file systems (``gs://``, ``s3://``, ``memory://``,
+what fsspec opens) written here, then sent whole: an object appears there when its last byte has arrived.
+"""
 
 import contextlib
 import hashlib
@@ -8,16 +12,59 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import tempfile
 
 from Utils.commands import UserError
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
+def to_path(path):
+    """Return ``path`` as a pathlib.Path, or as a UPath, with the same methods, where it names a file system.
+
+    Raises UserError where that file system is unknown or its package is missing.
+    """
+    if "://" not in str(path):
+        return pathlib.Path(path)
+    import upath
+
+    try:
+        path = upath.UPath(path)
+        path.fs  # noqa: B018  looks the file system's package up
+    except (ImportError, ValueError) as error:
+        raise UserError(f"{path} cannot be opened: {error}") from error
+    return path
+
+
+def is_remote(path):
+    """Whether ``to_path`` gave a path of another file system."""
+    return not isinstance(path, pathlib.PurePath)
+
+
+@contextlib.contextmanager
+def local(path):
+    """Yield a local path with the content of the file ``path``: itself, or a copy while the block runs."""
+    path = to_path(path)
+    if not is_remote(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        copy = pathlib.Path(folder, path.name)
+        path.fs.get_file(path.path, str(copy))
+        yield copy
+
+
 @contextlib.contextmanager
 def replacing(path):
-    """Yield a temporary path beside ``path``; rename it into place when the block ends without an error."""
-    path = pathlib.Path(path)
+    """Yield a temporary local path; what is there takes the place of ``path`` when the block ends well."""
+    path = to_path(path)
+    if is_remote(path):
+        with tempfile.TemporaryDirectory() as folder:
+            beside = pathlib.Path(folder, path.name)
+            yield beside
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.fs.put_file(str(beside), path.path)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part{path.suffix}")  # the suffix: writers look at it
     try:
@@ -82,7 +129,7 @@ def require_absent(path, overwrite=False):
 
 def require_file(path, what):
     """Return ``path`` as a Path, or raise UserError that says ``what`` was looked for."""
-    path = pathlib.Path(path)
+    path = to_path(path)
     if not path.is_file():
         found = "a folder" if path.is_dir() else "nothing"
         raise UserError(f"{what} expected at {path}; found {found}")
@@ -92,7 +139,7 @@ def require_file(path, what):
 def read_json(path):
     """Read one JSON file; a UserError names the file and the place where it is no JSON."""
     try:
-        return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+        return json.loads(to_path(path).read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is no JSON: {error}") from error
 
@@ -105,7 +152,7 @@ def write_json(path, value):
 
 def sha256_of(path):
     """Return the SHA-256 of a file as 64 hexadecimal digits."""
-    with pathlib.Path(path).open("rb") as file:
+    with to_path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -9,7 +9,6 @@ import fcntl
 import importlib.metadata
 import io
 import math
-import pathlib
 import platform
 import sys
 
@@ -39,12 +38,13 @@ class Run:
     """
 
     def __init__(self, folder, name, recipe, dataset, facts):
-        self.folder = pathlib.Path(folder)
+        self.folder = files.to_path(folder)
         self.continued = _is_run(self.folder)
         if self.continued:
             self._require_same(recipe, dataset, facts)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(self.folder / ".lock")
+        # Nothing that other file systems have ends with the process that holds it.
+        self._lock = None if files.is_remote(self.folder) else _lock(self.folder / ".lock")
         self._describe(name, recipe, dataset, facts)
         self.history = History(self.folder / "history.csv")
 
@@ -52,7 +52,8 @@ class Run:
         return self
 
     def __exit__(self, *error):
-        self._lock.close()
+        if self._lock is not None:
+            self._lock.close()
 
     checkpoints = property(lambda self: self.folder / "checkpoints", doc="Folder of the checkpoints.")
     last = property(lambda self: self.folder / "model.keras", doc="The last state's model.")
@@ -142,9 +143,8 @@ class History:
         self.path = path
         self.rows = []
         if path.is_file():
-            with path.open(newline="", encoding="utf-8") as file:
-                rows = csv.DictReader(file)
-                self.rows = [{key: _number(text) for key, text in row.items()} for row in rows]
+            rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
+            self.rows = [{key: _number(text) for key, text in row.items()} for row in rows]
 
     def keep(self, epochs):
         """Forget rows after this many epochs: what the newest whole checkpoint does not know of."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from Utils import datasets, dumps, folders, images, tags
 from Utils.commands import Parser, UserError, WorkError, command, progress
-from Utils.files import provenance, read_json, require_absent
+from Utils.files import provenance, read_json, require_absent, to_path
 
 PADDING = {"white": 255, "black": 0}
 READERS = 2  # threads that decode while the model works
@@ -24,9 +24,9 @@ READERS = 2  # threads that decode while the model works
 def parser():
     """Return the argument parser."""
     made = Parser(prog="predict.py", description=__doc__)
-    made.add_argument("model", metavar="RUN|FILE.keras|RELEASE", type=pathlib.Path)
+    made.add_argument("model", metavar="RUN|FILE.keras|RELEASE", type=to_path)
     what = made.add_mutually_exclusive_group(required=True)
-    what.add_argument("--dataset", type=pathlib.Path, help="dataset folder, with --split")
+    what.add_argument("--dataset", type=to_path, help="dataset folder, with --split")
     what.add_argument(
         "--images", type=pathlib.Path, help="folder of images of any kind; there are no labels then"
     )
