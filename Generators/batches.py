@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
@@ -53,18 +54,23 @@ class TrainBatch:
     rows: slice
     host: int = 0
     reduced_decoding: bool = True
+    unknown: Callable | None = None  # ids (B,) -> (B, L) bool
 
     def __call__(self, step, ids, data, labels, row_lengths):
-        """Return images (B, S, S, 3) uint8 and labels (B, L) float32, both mixed where MixUp is on."""
+        """Return images (B, S, S, 3) uint8 and labels (B, L) float32, both mixed where MixUp is on.
+
+        Unknown labels are -1; those of a mixed image are unknown where either image's are.
+        """
         first = int(step) * self.batch_size + self.rows.start  # position in the endless stream of records
         batch = self.form.images(ids, lambda row: self._sample(first + row, data[row]))
         hot = multi_hot(ids, labels, row_lengths, self.form.num_labels)
+        unknown = self.unknown(ids) if self.unknown else None
         if self.settings.mixup_alpha:
             rng = augment.generator(self.seed, augment.BATCH + self.host, int(step))
-            batch, hot = augment.mixup(
-                batch, hot, *augment.draw_mixup(self.settings.mixup_alpha, len(ids), rng)
-            )
-        return self.form.ordered(batch), hot
+            shares, partners = augment.draw_mixup(self.settings.mixup_alpha, len(ids), rng)
+            batch, hot = augment.mixup(batch, hot, shares, partners)
+            unknown = unknown | unknown[partners] if self.unknown else None
+        return self.form.ordered(batch), _marked(hot, unknown)
 
     def _sample(self, position, data):
         draws = augment.draw(self.settings, augment.generator(self.seed, augment.SAMPLE, position))
@@ -79,6 +85,7 @@ class EvalBatch:
     form: Form
     padding: int = images.WHITE
     batch_size: int | None = None
+    unknown: Callable | None = None  # ids (B,) -> (B, L) bool
 
     def __call__(self, ids, data, labels, row_lengths):
         """Return images (B, S, S, 3) uint8, labels (B, L) and weights (B,) float32, ids (B,) int64."""
@@ -86,6 +93,7 @@ class EvalBatch:
             ids, lambda row: images.prepare(data[row], self.form.image_size, self.padding)
         )
         hot = multi_hot(ids, labels, row_lengths, self.form.num_labels)
+        hot = _marked(hot, self.unknown(ids) if self.unknown else None)
         missing = (self.batch_size or len(ids)) - len(ids)
         return (
             _filled(self.form.ordered(batch), missing, 0),
@@ -112,6 +120,11 @@ def multi_hot(ids, labels, row_lengths, num_labels):
     hot = np.zeros((len(ids), num_labels), np.float32)
     hot[rows, labels] = 1
     return hot
+
+
+def _marked(hot, unknown):
+    """Make the labels -1 that are unknown (B, L); None: all are known."""
+    return hot if unknown is None else np.where(unknown, np.float32(-1), hot)
 
 
 def check_positive(name, value):

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from Generators import augment
 from Generators.batches import EvalBatch, Form, TrainBatch, check_positive
-from Generators.records import parse_batch
+from Generators.records import FEATURES, parse_batch
 from Utils import datasets, images
 from Utils.commands import UserError
 
@@ -42,6 +42,8 @@ def train_dataset(
     host=(0, 1),
     workers=None,
     reduced_decoding=True,
+    keep=None,
+    unknown=None,
 ):
     """Return an endless dataset of ``(images (B, S, S, 3) uint8, labels (B, num_labels) float32)``.
 
@@ -53,11 +55,14 @@ def train_dataset(
         mixup_alpha, flip, crop, methods, rotation, cutout: see ``augment.Settings``.
         channel_order: "bgr", as all models of the zoo have it, or "rgb".
         shuffle_buffer: records (encoded; at 512 px about 90 kB each) held for shuffling.
-        num_records: how many there are, where known; else counted when ``start_step`` needs it.
+        num_records: how many there are (that ``keep`` keeps), where known; else counted when ``start_step``
+            or ``keep`` needs it.
         host: (index, count): give only this host's rows of every batch of ``batch_size``; MixUp partners then
             come from these rows.
         workers: batches made at the same time; by default one a core.
         reduced_decoding: decode JPEGs much larger than needed at 1/2, 1/4 or 1/8 of their size.
+        keep: ``keep(id) -> bool`` leaves out the other records, undecoded; None keeps all.
+        unknown: ``unknown(ids) -> (B, num_labels) bool`` of labels that become -1; see ``Utils.unknown``.
 
     Raises UserError where no shard is found or a value is out of range. While iterating, broken image bytes
     and labels outside ``num_labels`` raise a tf.errors.OpError that names the record's image_id.
@@ -73,11 +78,14 @@ def train_dataset(
         rows=rows,
         host=host[0],
         reduced_decoding=reduced_decoding,
+        unknown=unknown,
     )
     paths = shard_paths(records)
+    if keep is not None and num_records is None:
+        num_records = sum(int(keep(ids).sum()) for ids in record_ids(paths))
     first_pass, skipped = _start(paths, start_step * batch_size, num_records)
     dataset = tf.data.Dataset.range(first_pass, tf.int64.max)
-    dataset = dataset.flat_map(lambda number: _one_pass(paths, seed, number, shuffle_buffer))
+    dataset = dataset.flat_map(lambda number: _one_pass(paths, seed, number, shuffle_buffer, keep))
     dataset = dataset.skip(skipped)
     dataset = dataset.batch(batch_size, drop_remainder=True)
     dataset = dataset.enumerate(start_step)
@@ -97,21 +105,25 @@ def eval_dataset(
     channel_order="bgr",
     padding=images.WHITE,
     workers=None,
+    keep=None,
+    unknown=None,
+    num_records=None,
 ):
     """Return a dataset of exactly one pass in stored order, each image as ``images.prepare`` gives it.
 
     Elements are ``(images (B, S, S, 3) uint8, labels (B, num_labels) float32)``, then with ``pad_batches``
     ``sample_weight (B,)`` float32, then with ``with_ids`` ``ids (B,)`` int64. The last batch is smaller,
     unless ``pad_batches`` fills it with black images without labels, of weight 0 and id -1. ``padding`` is
-    the gray around images that are not square. The cardinality is exact
-    where the shards are local. Raises as ``train_dataset``.
+    the gray around images that are not square; ``keep`` and ``unknown`` are as in ``train_dataset``. The
+    cardinality is exact where ``num_records`` is told, or the shards are local and ``keep`` is None. Raises
+    as ``train_dataset``.
     """
     check_positive("batch_size", batch_size)
     form = Form(image_size, num_labels, channel_order)
-    make = EvalBatch(form, padding, batch_size if pad_batches else None)
+    make = EvalBatch(form, padding, batch_size if pad_batches else None, unknown)
     paths = shard_paths(records)
-    total = _count(paths)
-    dataset = tf.data.TFRecordDataset(paths)
+    total = _count(paths) if num_records is None and keep is None else num_records
+    dataset = _kept(tf.data.TFRecordDataset(paths), keep)
     dataset = dataset.batch(batch_size)
     dataset = dataset.map(lambda batch: _eval_element(make, batch), workers or _cores())
     dataset = dataset.map(
@@ -127,8 +139,8 @@ def eval_dataset(
     return _finished(dataset)
 
 
-def _one_pass(paths, seed, number, shuffle_buffer):
-    """Return all records of pass ``number`` (a tensor) once, serialized, in the order of (seed, number)."""
+def _one_pass(paths, seed, number, shuffle_buffer, keep):
+    """Return the kept records of pass ``number`` (a tensor) once, serialized, ordered by (seed, number)."""
     # This graph's seed, not the process's: else tf.random.set_seed would decide the order. Not 0, because
     # TensorFlow asks whether both seeds are 0, which it cannot of a tensor.
     tf.compat.v1.set_random_seed(1)
@@ -140,7 +152,29 @@ def _one_pass(paths, seed, number, shuffle_buffer):
     dataset = dataset.interleave(
         tf.data.TFRecordDataset, together, num_parallel_calls=min(2, together), deterministic=True
     )
-    return dataset.shuffle(shuffle_buffer, buffer_seed, reshuffle_each_iteration=False)
+    return _kept(dataset, keep).shuffle(shuffle_buffer, buffer_seed, reshuffle_each_iteration=False)
+
+
+def _kept(dataset, keep):
+    """Leave out the serialized records that ``keep`` does not want; of a record only the id is parsed."""
+    if keep is None:
+        return dataset
+
+    def wanted(serialized):
+        found = tf.numpy_function(keep, [_parsed_id(serialized)], tf.bool, stateful=False)
+        return tf.ensure_shape(found, ())
+
+    return dataset.filter(wanted)
+
+
+def record_ids(paths, batch_size=1024):
+    """Yield the post ids of shards, int64 (up to batch_size,), in stored order; the shards are read whole."""
+    for ids in tf.data.TFRecordDataset(paths).map(_parsed_id).batch(batch_size):
+        yield ids.numpy()
+
+
+def _parsed_id(serialized):
+    return tf.io.parse_single_example(serialized, {"image_id": FEATURES["image_id"]})["image_id"]
 
 
 def _train_element(make, step, serialized):

@@ -337,3 +337,41 @@ def test_shards_elsewhere_are_not_counted():
 def test_wrong_values_are_refused(shards, options, message):
     with pytest.raises(UserError, match=message):
         train(shards, **options)
+
+
+def test_left_out_records_are_never_decoded(shards, monkeypatch):
+    """Both kinds of dataset give the kept records alone, and continue in the middle of them."""
+    seen = []
+    prepare, sample = images.prepare, batches.augment.sample
+    monkeypatch.setattr(images, "prepare", lambda *given: seen.append(1) or prepare(*given))
+    monkeypatch.setattr(batches.augment, "sample", lambda *given: seen.append(1) or sample(*given))
+
+    def keep(ids):
+        return np.asarray(ids) % 3 != 0  # 14 of 22
+
+    held = taken(evaluate(shards, keep=keep, num_records=14), -1)
+    assert len(evaluate(shards, keep=keep, num_records=14)) == 4
+    assert numbers(held) == [number for number in range(22) if number % 3]
+    assert len(seen) == 14
+    stream = taken(train(shards, keep=keep, batch_size=7, **PLAIN), 4)
+    assert sorted(numbers(stream[:2])) == sorted(numbers(stream[2:])) == numbers(held)
+    for known in (14, None):
+        later = train(shards, keep=keep, batch_size=7, start_step=3, num_records=known, **PLAIN)
+        assert same(taken(later, 1), stream[3:])
+    with pytest.raises(UserError, match="num_records|no record"):
+        train(shards, keep=lambda ids: np.zeros(np.shape(ids), bool), **PLAIN)
+
+
+def test_unknown_labels_are_minus_one_after_mixing(shards):
+    def unknown(ids):
+        return (np.asarray(ids)[:, None] == 5) & (np.arange(NUM_LABELS) < 2)
+
+    stored = np.concatenate([labels for _, labels in taken(evaluate(shards, unknown=unknown), -1)])
+    assert np.array_equal(np.argwhere(stored < 0), [[5, 0], [5, 1]])
+    (_, mixed), (_, plain) = (
+        taken(train(shards, batch_size=22, mixup_alpha=0.4, unknown=given), 1)[0] for given in (unknown, None)
+    )
+    marked = mixed < 0
+    assert marked.sum() == 4, "the image and the one it is mixed into, two labels each"
+    assert np.array_equal(mixed[~marked], plain[~marked])
+    assert set(mixed[marked]) == {-1.0}
