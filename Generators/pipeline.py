@@ -15,8 +15,8 @@ import tensorflow as tf
 
 from Generators import augment
 from Generators.batches import EvalBatch, Form, TrainBatch, check_positive
-from Generators.records import FEATURES, parse_batch
-from Utils import datasets, images
+from Generators.records import FEATURES, is_foreign, parse_batch, reader, stored
+from Utils import datasets, files, images
 from Utils.commands import UserError
 
 INTERLEAVED = 16  # shards read side by side
@@ -108,24 +108,28 @@ def eval_dataset(
     keep=None,
     unknown=None,
     num_records=None,
+    host=(0, 1),
 ):
     """Return a dataset of exactly one pass in stored order, each image as ``images.prepare`` gives it.
 
     Elements are ``(images (B, S, S, 3) uint8, labels (B, num_labels) float32)``, then with ``pad_batches``
     ``sample_weight (B,)`` float32, then with ``with_ids`` ``ids (B,)`` int64. The last batch is smaller,
     unless ``pad_batches`` fills it with black images without labels, of weight 0 and id -1. ``padding`` is
-    the gray around images that are not square; ``keep`` and ``unknown`` are as in ``train_dataset``. The
-    cardinality is exact where ``num_records`` is told, or the shards are local and ``keep`` is None. Raises
-    as ``train_dataset``.
+    the gray around images that are not square; ``keep``, ``unknown`` and ``host``, which needs
+    ``pad_batches``, are as in ``train_dataset``. The cardinality is exact where ``num_records`` is told, or
+    the shards are local and ``keep`` is None. Raises as ``train_dataset``.
     """
     check_positive("batch_size", batch_size)
     form = Form(image_size, num_labels, channel_order)
-    make = EvalBatch(form, padding, batch_size if pad_batches else None, unknown)
+    rows = _host_rows(host, batch_size)
+    if host[1] > 1 and not pad_batches:
+        raise UserError(f"hosts need pad_batches, so that all have as many batches; got host {host}")
+    make = EvalBatch(form, padding, rows.stop - rows.start if pad_batches else None, unknown)
     paths = shard_paths(records)
     total = _count(paths) if num_records is None and keep is None else num_records
-    dataset = _kept(tf.data.TFRecordDataset(paths), keep)
+    dataset = _kept(stored(paths), keep)
     dataset = dataset.batch(batch_size)
-    dataset = dataset.map(lambda batch: _eval_element(make, batch), workers or _cores())
+    dataset = dataset.map(lambda batch: _eval_element(make, batch[rows]), workers or _cores())
     dataset = dataset.map(
         lambda image, label, weight, number: (
             image,
@@ -150,7 +154,7 @@ def _one_pass(paths, seed, number, shuffle_buffer, keep):
     together = min(INTERLEAVED, len(paths))
     dataset = tf.data.Dataset.from_tensor_slices(order)
     dataset = dataset.interleave(
-        tf.data.TFRecordDataset, together, num_parallel_calls=min(2, together), deterministic=True
+        reader(paths), together, num_parallel_calls=min(2, together), deterministic=True
     )
     return _kept(dataset, keep).shuffle(shuffle_buffer, buffer_seed, reshuffle_each_iteration=False)
 
@@ -169,7 +173,7 @@ def _kept(dataset, keep):
 
 def record_ids(paths, batch_size=1024):
     """Yield the post ids of shards, int64 (up to batch_size,), in stored order; the shards are read whole."""
-    for ids in tf.data.TFRecordDataset(paths).map(_parsed_id).batch(batch_size):
+    for ids in stored(paths).map(_parsed_id).batch(batch_size):
         yield ids.numpy()
 
 
@@ -247,7 +251,7 @@ def _start(paths, position, num_records):
     if num_records is not None:
         check_positive("num_records", num_records)
         return divmod(position, num_records)
-    if next(iter(tf.data.TFRecordDataset(paths).take(1)), None) is None:
+    if next(iter(stored(paths).take(1)), None) is None:
         raise UserError(f"the {len(paths)} shards hold no record; the first is {paths[0]}")
     if position == 0:
         return 0, 0
@@ -268,14 +272,14 @@ def shard_paths(records):
     """Return the shards that a glob or a list of paths names; a UserError says what is there instead."""
     if isinstance(records, (str, os.PathLike)):
         pattern = os.fspath(records)
-        found = sorted(tf.io.gfile.glob(pattern))
+        found = files.glob(pattern) if is_foreign(pattern) else sorted(tf.io.gfile.glob(pattern))
         if not found:
             raise UserError(f"no shard matches {pattern}; {_content(pattern.rpartition('/')[0])}")
         return found
     if not isinstance(records, collections.abc.Iterable):
         raise UserError(f"records must be a glob or a list of paths; got {records!r}")
     paths = [os.fspath(path) for path in records]
-    missing = [path for path in paths if not tf.io.gfile.exists(path)]
+    missing = [path for path in paths if not _exists(path)]
     if missing:
         raise UserError(f"shard {missing[0]} is missing; {_content(missing[0].rpartition('/')[0])}")
     if not paths:
@@ -283,9 +287,15 @@ def shard_paths(records):
     return paths
 
 
+def _exists(path):
+    return files.to_path(path).exists() if is_foreign(path) else tf.io.gfile.exists(path)
+
+
 def _content(folder):
     """Say what a folder holds, in words."""
     folder = folder or "."
+    if is_foreign(folder):
+        return f"look at {folder}"
     if not tf.io.gfile.isdir(folder):
         return f"there is no folder {folder}"
     names = sorted(tf.io.gfile.listdir(folder))

@@ -36,6 +36,12 @@ def to_path(path):
     return path
 
 
+def glob(pattern):
+    """Return the sorted paths, as text, of another file system that match ``scheme://folder/*.ending``."""
+    folder, _, names = str(pattern).rpartition("/")
+    return sorted(str(path) for path in to_path(folder).glob(names))
+
+
 def is_remote(path):
     """Whether ``to_path`` gave a path of another file system."""
     return not isinstance(path, pathlib.PurePath)
