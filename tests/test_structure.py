@@ -13,7 +13,8 @@ PACKAGES = ("Models", "Generators", "Utils", "tools")
 PLAIN = {
     "commands", "files", "config", "recipes", "tags", "images", "definitions", "selection", "booru",
     "folders", "datasets", "blocks", "scores", "thresholds", "dumps", "results", "durations", "plots",
-    "charts", "cartoons", "measuring",
+    "alignment", "bootstrap", "calibration", "confusion", "mixing", "pages", "thumbnails",
+    "charts", "cartoons", "folds", "unknown", "sources", "command_line", "measuring",
 }  # fmt: skip
 SOURCES = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py")) + [ROOT / "train.py"]
 TOOLS = sorted(path.stem for path in (ROOT / "tools").glob("*.py") if path.stem != "__init__")
@@ -49,7 +50,7 @@ def allowed(module, target):
         return top in HEAVY | {"Utils"}
     if package == "Generators":
         return top in ("tensorflow", "Generators") or is_plain(target)
-    if module in ("Models", "Models.__main__", "Models.loading", "Models.resizing"):
+    if module in ("Models", "Models.__main__", "Models.loading", "Models.resizing", "Models.transfer"):
         return top in ("keras", "Models") or is_plain(target)
     if module.startswith("Models.layers"):
         return top in ("keras", "tensorflow") or target.startswith("Models.layers")
