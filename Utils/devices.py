@@ -1,7 +1,8 @@
 """Finds the devices and says in words what it found and what is done with them.
 
 - tensorflow: a TPU where the environment names one (TPUStrategy), several GPUs (MirroredStrategy), one device
-- jax: all local devices, data-parallel through ``keras.distribution``
+- jax: all devices of all hosts, data-parallel through ``keras.distribution``; many hosts are many processes
+  of the same command, which find one another as the environment says (see ``SEVERAL_HOSTS``)
 
 XLA compiles on accelerators only: on CPU it has no fast depthwise convolution and is 4 to 5 times slower
 (measured on ConvNext T, TF 2.21). This is the one module of Utils that looks at a backend's own functions.
@@ -17,12 +18,21 @@ import keras
 from Utils.commands import UserError, WorkError
 
 
+# What says that other hosts take part: Keras' names (also ..._PROCESS_ID) or JAX's (also JAX_NUM_PROCESSES
+# and JAX_PROCESS_ID). On a TPU pod the list of its hosts says it, and JAX knows the rest.
+SEVERAL_HOSTS = (
+    "KERAS_DISTRIBUTION_JOB_ADDRESSES", "KERAS_DISTRIBUTION_NUM_PROCESSES", "JAX_COORDINATOR_ADDRESS",
+)  # fmt: skip
+POD = "TPU_WORKER_HOSTNAMES"
+
+
 @dataclasses.dataclass(frozen=True)
 class Devices:
     """What training runs on.
 
     ``text`` says it in words, ``kind`` is CPU, GPU or TPU, ``replicas`` share a global batch, ``jit_compile``
     is what "auto" means here, ``scope()`` the context in which models, optimizers and metrics are made.
+    ``host`` is (index, count) of this process among those that train together; the first writes and talks.
     """
 
     text: str
@@ -30,6 +40,9 @@ class Devices:
     replicas: int
     jit_compile: bool
     strategy: object = None
+    host: tuple = (0, 1)
+
+    first = property(lambda self: self.host[0] == 0, doc="Whether this host writes and talks.")
 
     def scope(self):
         """Return the context in which everything with variables is made."""
@@ -43,6 +56,35 @@ class Devices:
                 "--jit-compile off cannot be had on the jax backend, which always compiles; use auto"
             )
         return wanted
+
+    def meet(self, place):
+        """Wait until all hosts are at ``place`` (a name)."""
+        if self.host[1] > 1:
+            from jax.experimental import multihost_utils
+
+            multihost_utils.sync_global_devices(place)
+
+    @contextlib.contextmanager
+    def in_turn(self, place):
+        """Let the first host run the block before the others do."""
+        if not self.first:
+            self.meet(place)
+        try:
+            yield
+        finally:
+            if self.first:
+                self.meet(place)
+
+    def stops(self, step):
+        """Whether a host got SIGTERM and ``step`` is the one at which all hosts agreed to stop.
+
+        All hosts ask at every step. One host alone catches its signals itself.
+        """
+        if self.host[1] == 1:
+            return False
+        from jax.experimental import multihost_utils
+
+        return multihost_utils.reached_preemption_sync_point(step)
 
     def accumulates(self, steps):
         """Raise UserError where gradients of ``steps`` batches cannot be accumulated on these devices."""
@@ -106,6 +148,7 @@ def _jax():
     for kind in ("GPU", "TPU"):  # tensorflow only feeds: the accelerators are jax's
         with contextlib.suppress(RuntimeError):
             tf.config.set_visible_devices([], kind)
+    host = _join_hosts()
     found = keras.distribution.list_devices()
     kind = found[0].split(":")[0].upper() if found else "CPU"
     kind = {"CUDA": "GPU", "ROCM": "GPU"}.get(kind, kind)
@@ -114,4 +157,20 @@ def _jax():
     keras.distribution.set_distribution(
         keras.distribution.DataParallel(devices=found, auto_shard_dataset=False)
     )
-    return Devices(f"{len(found)} {kind}s on jax, data-parallel (keras.distribution)", kind, len(found), True)
+    where = f" of {host[1]} hosts" if host[1] > 1 else ""
+    text = f"{len(found)} {kind}s{where} on jax, data-parallel (keras.distribution)"
+    return Devices(text, kind, len(found), True, host=host)
+
+
+def _join_hosts():
+    """Join the other hosts where the environment speaks of any; return (index, count) of this one."""
+    if not any(os.environ.get(name) for name in SEVERAL_HOSTS) and "," not in os.environ.get(POD, ""):
+        return 0, 1
+    import jax
+
+    try:
+        keras.distribution.initialize()
+    except (ValueError, RuntimeError) as error:
+        given = {name: os.environ[name] for name in (*SEVERAL_HOSTS, POD) if name in os.environ}
+        raise WorkError(f"the environment speaks of several hosts ({given}), but: {error}") from error
+    return jax.process_index(), jax.process_count()

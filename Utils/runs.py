@@ -19,6 +19,7 @@ from Utils.commands import UserError
 FREE = ("epochs", "checkpoint_every", "keep_checkpoints", "tracker", "project", "jit_compile")
 # Compared through the global batch, so that another number of devices may continue.
 DERIVED = ("batch_size_per_device", "steps_per_epoch")
+_silent = False
 PACKAGES = ("keras", "tensorflow", "jax", "numpy", "pandas", "opencv-python-headless")
 
 
@@ -31,22 +32,32 @@ class Run:
         recipe: the Recipe.
         dataset: the Dataset (``.tags``, ``.manifest``).
         facts: what was derived: ``batch_size``, ``steps_per_epoch``, ``records`` and more (JSON values).
+        first: False on a host that only reads what the first one has made.
 
     Raises:
         UserError: the folder is something else, another process trains there, or the run was begun with
             a recipe or dataset that differs in what decides the result.
     """
 
-    def __init__(self, folder, name, recipe, dataset, facts):
+    def __init__(self, folder, name, recipe, dataset, facts, first=True):
         self.folder = files.to_path(folder)
         self.continued = _is_run(self.folder)
+        if not (first or self.continued):
+            raise UserError(
+                f"all hosts need the same --run-dir; this one does not see a run at {self.folder}"
+            )
         if self.continued:
             self._require_same(recipe, dataset, facts)
+        self.history = History(self.folder / "history.csv", first)
+        self._lock = None
+        if first:
+            self._open(name, recipe, dataset, facts)
+
+    def _open(self, name, recipe, dataset, facts):
         self.folder.mkdir(parents=True, exist_ok=True)
         # Nothing that other file systems have ends with the process that holds it.
         self._lock = None if files.is_remote(self.folder) else _lock(self.folder / ".lock")
         self._describe(name, recipe, dataset, facts)
-        self.history = History(self.folder / "history.csv")
 
     def __enter__(self):
         return self
@@ -137,10 +148,13 @@ def _environment():
 
 
 class History:
-    """``history.csv``: one row an epoch, whole at any moment, never two rows of one epoch."""
+    """``history.csv``: one row an epoch, whole at any moment, never two rows of one epoch.
 
-    def __init__(self, path):
-        self.path = path
+    Unless ``writes`` the rows are kept in memory only: another host writes them.
+    """
+
+    def __init__(self, path, writes=True):
+        self.path, self.writes = path, writes
         self.rows = []
         if path.is_file():
             rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
@@ -163,6 +177,8 @@ class History:
         return max((value for value in values if not math.isnan(value)), default=-math.inf)
 
     def _write(self):
+        if not self.writes:
+            return
         text = io.StringIO()
         names = list(dict.fromkeys(name for row in self.rows for name in row))
         writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
@@ -186,5 +202,12 @@ def _number(text):
 
 
 def say(text):
-    """Print a line for the person who watches, on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    """Print a line for the person who watches, on stderr; of several hosts only the first one does."""
+    if not _silent:
+        print(text, file=sys.stderr, flush=True)
+
+
+def keep_silent():
+    """Have ``say`` say nothing in this process from now on: it is a host, but not the first one."""
+    global _silent
+    _silent = True

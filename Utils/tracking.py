@@ -1,7 +1,7 @@
 """Sends the rows of the history to W&B or TensorBoard; whatever fails there, training goes on.
 
 W&B stays offline unless ``WANDB_API_KEY`` or ``WANDB_MODE`` is set, and never asks anything; its files lie in
-the run folder. TensorBoard's event files are written here, by hand: to write them no package is needed.
+the run folder, or in ``wandb/`` here where that is on another file system. TensorBoard's event files are written here, by hand: to write them no package is needed.
 """
 
 import os
@@ -10,6 +10,7 @@ import time
 import uuid
 
 from Utils.commands import UserError, suggest
+from Utils.files import is_remote
 from Utils.runs import say
 
 
@@ -63,11 +64,12 @@ class WeightsAndBiases(Tracker):
         if not identity.exists():
             identity.parent.mkdir(exist_ok=True)
             identity.write_text(uuid.uuid4().hex[:12])
+        here = None if is_remote(folder) else str(folder)
         self._run = wandb.init(
             project=project,
             name=folder.name,
             group=name,
-            dir=str(folder),
+            dir=here,
             config=config,
             id=identity.read_text().strip(),
             resume="allow",
@@ -75,7 +77,7 @@ class WeightsAndBiases(Tracker):
             settings=wandb.Settings(silent=True, console="off"),
         )
         if not configured:
-            say(f"W&B is offline; wandb sync {folder}/wandb/offline-run-* sends the curves")
+            say(f"W&B is offline; wandb sync {here or '.'}/wandb/offline-run-* sends the curves")
 
     def _log(self, row):
         self._run.log(row, step=row["step"])
@@ -89,25 +91,21 @@ class TensorBoard(Tracker):
 
     def __init__(self, folder, name, config, project):
         super().__init__()
-        self._file = None
+        self._path, self._data = None, b""
         self._guard(self._start, folder)
 
     def _start(self, folder):
         (folder / "tensorboard").mkdir(exist_ok=True)
         now = time.time()
-        path = folder / "tensorboard" / f"events.out.tfevents.{now:.0f}.{os.getpid()}"
-        self._file = path.open("ab")
-        self._file.write(_record(_double(1, now) + _text(3, b"brain.Event:2")))
+        self._path = folder / "tensorboard" / f"events.out.tfevents.{now:.0f}.{os.getpid()}"
+        self._data = _record(_double(1, now) + _text(3, b"brain.Event:2"))
 
     def _log(self, row):
         for name, value in row.items():
             scalar = _text(1, name.encode()) + _key(2, 5) + struct.pack("<f", value)
             event = _double(1, time.time()) + _key(2, 0) + _varint(row["step"]) + _text(5, _text(1, scalar))
-            self._file.write(_record(event))
-        self._file.flush()
-
-    def _close(self):
-        self._file.close()
+            self._data += _record(event)
+        self._path.write_bytes(self._data)  # whole: other file systems cannot append
 
 
 # The wire format of protocol buffers and of TFRecord files, as far as scalars need it
