@@ -33,7 +33,9 @@ def main(argv=None):
     }
     if arguments.dry_run:
         return _describe(recipe, dataset, found, facts)
-    with Run(arguments.run_dir, name, recipe, dataset, facts) as run:
+    with found.in_turn("run folder"):
+        run = Run(arguments.run_dir, name, recipe, dataset, facts, found.first)
+    with run:
         return _train(run, name, recipe, dataset, found, facts)
 
 
@@ -108,7 +110,7 @@ def _train(run, name, recipe, dataset, found, facts):
 
     model, schedule = _build(recipe, dataset, found, facts)
     labels, size = dataset.num_labels, recipe.image_size
-    sizes = {"num_labels": labels, "image_size": size, "batch_size": facts["batch_size"]}
+    sizes = {"num_labels": labels, "image_size": size, "batch_size": facts["batch_size"], "host": found.host}
 
     def batches(step):
         return Generators.train_dataset(
@@ -126,12 +128,18 @@ def _train(run, name, recipe, dataset, found, facts):
 
     evaluate = None
     if "validation" in dataset.splits:
-        held_out = Generators.eval_dataset(dataset.shards("validation"), pad_batches=True, **sizes)
+        held_out = Generators.eval_dataset(
+            dataset.shards("validation"),
+            pad_batches=True,
+            num_records=dataset.num_records("validation"),
+            **sizes,
+        )
         with found.scope():
             evaluate = training.evaluator(model, held_out, labels)
     say(training.opening(found.text, facts, evaluate))
-    tracker = tracking.build(recipe.tracker, run.folder, name, recipe.to_dict(), recipe.project)
-    plan = training.Plan(recipe, facts, schedule, batches, evaluate, export, tracker.log)
+    kind = recipe.tracker if found.first else "none"
+    tracker = tracking.build(kind, run.folder, name, recipe.to_dict(), recipe.project)
+    plan = training.Plan(recipe, facts, schedule, batches, evaluate, export, tracker.log, found)
     if not run.continued:
         plots.batch(*next(iter(batches(0))), dataset.tags["name"], run.folder / "batch.png")
     try:
@@ -141,7 +149,8 @@ def _train(run, name, recipe, dataset, found, facts):
         return 0 if stopped.signal == signal.SIGTERM else 128 + stopped.signal
     finally:
         tracker.close()
-        plots.curves(run.history.rows, run.folder / "curves.png")
+        if found.first:
+            plots.curves(run.history.rows, run.folder / "curves.png")
     return 0
 
 

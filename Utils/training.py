@@ -19,6 +19,7 @@ from keras import ops
 from Utils import checkpoints, durations, metrics, schedules
 from Utils.commands import UserError, WorkError
 from Utils.config import Recipe
+from Utils.devices import Devices
 from Utils.runs import say
 
 LINE_EVERY = 30.0  # seconds between lines within an epoch where there is no terminal
@@ -39,7 +40,7 @@ class Plan:
 
     ``schedule(step)`` is the learning rate, ``batches(step)`` the endless training data from that step on,
     ``evaluate(callbacks)`` the scores of the validation split (None: there is none), ``export(path)`` writes
-    the model for use, ``log(row)`` tells a tracker.
+    the model for use, ``log(row)`` tells a tracker. ``devices`` run it.
     """
 
     recipe: Recipe
@@ -49,6 +50,7 @@ class Plan:
     evaluate: Callable | None
     export: Callable
     log: Callable
+    devices: Devices
 
     epochs = property(lambda self: self.recipe.epochs, doc="Epochs in all.")
     steps_per_epoch = property(lambda self: self.facts["steps_per_epoch"], doc="Steps of an epoch.")
@@ -79,6 +81,7 @@ def fit(model, run, plan):
                 verbose=int(_bar()),
             )
             step = last * plan.steps_per_epoch
+            plan.devices.meet(f"step {step}")  # the first host has written it
             watch.pending = checkpoints.load(run.checkpoints)
 
 
@@ -133,7 +136,13 @@ class Watch(keras.callbacks.Callback):
 
     @contextlib.contextmanager
     def signals(self):
-        """Within, SIGTERM and the first Ctrl-C ask to stop after the step that runs."""
+        """Within, SIGTERM and the first Ctrl-C ask to stop after the step that runs.
+
+        Of several hosts all have to stop after the same step: see ``Devices.stops``.
+        """
+        if self.plan.devices.host[1] > 1:
+            yield
+            return
         before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
         def ask(number, frame):
@@ -171,7 +180,8 @@ class Watch(keras.callbacks.Callback):
         arrays = checkpoints.capture(self.model)
         if not math.isfinite(loss) or not checkpoints.is_finite(arrays):
             raise self._diverged(loss)
-        checkpoints.save(self.run.checkpoints, self.step, arrays, self.plan.recipe.keep_checkpoints)
+        if self.plan.devices.first:
+            checkpoints.save(self.run.checkpoints, self.step, arrays, self.plan.recipe.keep_checkpoints)
         self.saved, self.saved_at = self.step, time.monotonic()
 
     def _diverged(self, loss):
@@ -198,6 +208,8 @@ class Watch(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch, logs=None):
         """Look after the step before, at the boundaries of ``steps_per_execution``."""
         self.step = self.begin + batch
+        if self.plan.devices.stops(self.step):
+            self.asked = signal.SIGTERM
         if batch == 0:
             return
         now = time.monotonic()
@@ -237,20 +249,25 @@ class Watch(keras.callbacks.Callback):
     def _finish(self, epoch, loss):
         """Validate, keep the models, then write the row: a row promises that all before it is done."""
         row = self._row(epoch, loss)
-        last, history = epoch + 1 == self.plan.epochs, self.run.history
+        last = epoch + 1 == self.plan.epochs
         with averaged(self.model):
             if self.plan.evaluate is not None:
                 scores = self.plan.evaluate([_BetweenBatches(self._stop_if_asked)])
                 row.update({f"val_{name}": scores[name] for name in sorted(scores, key=_place)})
-            if row.get("val_f1", -math.inf) > history.best("val_f1") or (last and self.plan.evaluate is None):
-                self.plan.export(self.run.best)
-            if last:
-                self.plan.export(self.run.last)
+            if self.plan.devices.first:
+                self._export(row, last)
         rate = (self.step - self.begin) * self.plan.batch_size / max(self.seconds, 1e-9)
         row.update(images_per_second=round(rate, 2), seconds=round(time.monotonic() - self.clock, 2))
-        history.append(row)
+        self.run.history.append(row)
         self.plan.log(row)
         say(self._line(row))
+
+    def _export(self, row, last):
+        only = last and self.plan.evaluate is None
+        if row.get("val_f1", -math.inf) > self.run.history.best("val_f1") or only:
+            self.plan.export(self.run.best)
+        if last:
+            self.plan.export(self.run.last)
 
     def _row(self, epoch, loss):
         step = (epoch + 1) * self.plan.steps_per_epoch
