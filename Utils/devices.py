@@ -17,7 +17,6 @@ import keras
 
 from Utils.commands import UserError, WorkError
 
-
 # What says that other hosts take part: Keras' names (also ..._PROCESS_ID) or JAX's (also JAX_NUM_PROCESSES
 # and JAX_PROCESS_ID). On a TPU pod the list of its hosts says it, and JAX knows the rest.
 SEVERAL_HOSTS = (

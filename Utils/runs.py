@@ -43,15 +43,15 @@ class Run:
         self.folder = files.to_path(folder)
         self.continued = _is_run(self.folder)
         if not (first or self.continued):
-            raise UserError(
-                f"all hosts need the same --run-dir; this one does not see a run at {self.folder}"
-            )
+            raise UserError(f"all hosts need the same --run-dir; this one sees no run at {self.folder}")
         if self.continued:
             self._require_same(recipe, dataset, facts)
         self.history = History(self.folder / "history.csv", first)
         self._lock = None
         if first:
             self._open(name, recipe, dataset, facts)
+        else:
+            keep_silent()
 
     def _open(self, name, recipe, dataset, facts):
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,8 @@
 """Sends the rows of the history to W&B or TensorBoard; whatever fails there, training goes on.
 
 W&B stays offline unless ``WANDB_API_KEY`` or ``WANDB_MODE`` is set, and never asks anything; its files lie in
-the run folder, or in ``wandb/`` here where that is on another file system. TensorBoard's event files are written here, by hand: to write them no package is needed.
+the run folder, or in ``wandb/`` here where that is on another file system. TensorBoard's event files are
+written here, by hand: to write them no package is needed.
 """
 
 import os
