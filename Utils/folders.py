@@ -7,6 +7,7 @@ import os
 import pathlib
 
 import numpy as np
+import pyarrow as pa
 
 from Utils.commands import UserError
 from Utils.images import SUFFIXES
@@ -23,7 +24,27 @@ def post_id(path):
     number = _decimal(path.stem)
     if number >= 0:
         return number
-    return int.from_bytes(hashlib.sha256(path.as_posix().encode("utf-8")).digest()[:8], "big") >> 1
+    return _number_of(path.as_posix())
+
+
+def _number_of(text):
+    """Return the first 63 bits of a text's SHA-256."""
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()[:8], "big") >> 1
+
+
+def stem_key(stem):
+    """Return what an `ImageFolder` finds a file by that is named otherwise than by its post id: its MD5."""
+    return _number_of(stem.lower()) | 1  # never 0
+
+
+def is_text(path):
+    """Whether a path is Unicode; file systems allow any bytes."""
+    return path.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in path)
+
+
+def shown(path):
+    """Return a path as text that every file can hold."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _decimal(stem):
@@ -86,20 +107,38 @@ class ImageFolder:
     _kinds: np.ndarray  # (N,) rows of the census' suffixes
     _folders: list
     _names: dict  # (id, folder row, kind) -> file name, where that is not the plain number (leading zeros)
+    _keys: np.ndarray  # (M,) int64, rising: stem_key of the files that can be found by another name
+    _named: pa.StringArray  # (M,) their paths
 
-    def find(self, ids):
-        """Return for every post id the number of its file, -1 where there is none: (P,) int64."""
-        if not len(self.ids):
-            return np.full(len(ids), -1, np.int64)
-        place = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
-        return np.where(self.ids[place] == ids, place, -1)
+    def find(self, ids, keys=None):
+        """Return for every post the number of its file, -1 where there is none: (P,) int64.
+
+        Args:
+            ids: (P,) post ids.
+            keys: (P,) `stem_key` of another name that the file may have, looked for first.
+        """
+        found = _find(self.ids, ids)
+        if keys is None:
+            return found
+        named = _find(self._keys, keys)
+        return np.where(named >= 0, named + len(self.ids), found)
 
     def paths(self, files):
         """Return the paths, relative to the folder, of files given by number."""
+        numbered = np.minimum(files, max(len(self.ids) - 1, 0))
+        named = files >= len(self.ids)
+        if named.all():
+            return self._named.take(files - len(self.ids)).to_pylist()
         keys = zip(
-            self.ids[files].tolist(), self._places[files].tolist(), self._kinds[files].tolist(), strict=True
+            self.ids[numbered].tolist(),
+            self._places[numbered].tolist(),
+            self._kinds[numbered].tolist(),
+            strict=True,
         )
-        return [self._path(*key) for key in keys]
+        paths = [self._path(*key) for key in keys]
+        for row in np.flatnonzero(named):
+            paths[row] = self._named[int(files[row]) - len(self.ids)].as_py()
+        return paths
 
     def _path(self, number, place, kind):
         name = self._names.get((number, place, kind)) if self._names else None
@@ -107,6 +146,14 @@ class ImageFolder:
 
     def __str__(self):
         return self.census.describe(self.path)
+
+
+def _find(rising, wanted):
+    """Return the place of every wanted number among rising ones, -1 where it is not there."""
+    if not len(rising):
+        return np.full(len(wanted), -1, np.int64)
+    place = np.minimum(np.searchsorted(rising, wanted), len(rising) - 1)
+    return np.where(rising[place] == wanted, place, -1)
 
 
 class Census:
@@ -146,13 +193,18 @@ class Census:
         return f"{path} holds {self.folders} folders and {', '.join(files) or 'no files'}"
 
 
-def index(folder):
+def index(folder, named=False):
     """List a folder once and return its images whose stem is a decimal number as an `ImageFolder`.
 
     Of several files of one post the one at ``0NNN/ID`` wins, then the order of SUFFIXES, then that of paths.
+
+    Args:
+        named: whether files are to be found by any other stem too (`stem_key`), for another 60 bytes a file.
     """
-    census, folders, names, found = Census(), [], {}, []
+    census, folders, names, found, others = Census(), [], {}, [], []
     for relative, files in walk(folder):
+        if not is_text(relative):
+            continue
         stems, kinds = census.note(relative, files)
         numbers = [_decimal(stem) for stem in stems]
         for number, stem, kind, name in zip(numbers, stems, kinds, files, strict=True):
@@ -160,9 +212,31 @@ def index(folder):
                 names.setdefault((number, len(folders), kind), name)
         found.append(_rows(numbers, kinds, len(folders), relative))
         folders.append(relative)
+        if named:
+            others.append(_named(relative, files))
     ranks = [SUFFIXES.index(suffix.lower()) if suffix.lower() in SUFFIXES else -1 for suffix in census.kinds]
     ids, places, kinds = _first_of_each(np.concatenate(found), np.array(ranks, np.int64))
-    return ImageFolder(pathlib.Path(folder), ids, census, places, kinds, folders, names)
+    keys, paths = _first_named(others)
+    return ImageFolder(pathlib.Path(folder), ids, census, places, kinds, folders, names, keys, paths)
+
+
+def _named(folder, files):
+    """Return ``(keys, ranks of the suffixes, paths)`` of the images of one folder."""
+    images = [name for name in files if is_image(name) and is_text(name)]
+    stems = [name.rpartition(".") for name in images]
+    keys = np.array([stem_key(stem) for stem, _, _ in stems], np.int64)
+    ranks = np.array([SUFFIXES.index(f".{end.lower()}") for _, _, end in stems], np.int64)
+    return keys, ranks, pa.array([join(folder, name) for name in images], pa.string())
+
+
+def _first_named(parts):
+    """Return rising keys and the path of the best file of each."""
+    if not parts:
+        return np.zeros(0, np.int64), pa.array([], pa.string())
+    keys, ranks = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
+    order = np.lexsort((np.arange(len(keys)), ranks, keys))
+    order = order[np.diff(keys[order], prepend=-1) != 0]
+    return keys[order], pa.concat_arrays([part[2] for part in parts]).take(order)
 
 
 def _rows(numbers, kinds, place, folder):

@@ -71,7 +71,7 @@ class Sieve:
 
     Args:
         tag_ids: (C,) rising ids of the candidate tags.
-        find: ``ids -> file numbers`` (-1 missing), or None where blocks bring their paths.
+        find: ``(ids, keys) -> file numbers`` (-1 missing), or None where blocks bring their paths.
     """
 
     def __init__(self, definition, tag_ids, find=None, keep_unrated=False):
@@ -89,7 +89,8 @@ class Sieve:
             self._count(reason, alive, passes)
         places = np.arange(len(alive)) if self.find is None else np.full(len(alive), -1)
         if self.find is not None:
-            places[alive] = self.find(block.ids[alive])
+            keys = None if block.keys is None else block.keys[alive]
+            places[alive] = self.find(block.ids[alive], keys)
             self.missing.append(block.ids[alive & (places < 0)])
             self._count("file missing", alive, places >= 0)
         sizes, rows = self._candidates(block)

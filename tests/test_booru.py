@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from helpers import jpeg, small_booru
 
-from Utils import booru, folders
+from Utils import booru, definitions, folders
+from Utils.booru import stream
 from Utils.commands import UserError
 from Utils.tags import name_id
 
@@ -40,7 +41,7 @@ MINIMAL = (
 
 @pytest.mark.parametrize("block", [1, 7, 8192])
 def test_a_bulk_pass_gives_what_one_query_per_post_gives(tmp_path, monkeypatch, block):
-    monkeypatch.setattr(booru, "BLOCK", block)
+    monkeypatch.setattr(stream, "BLOCK", block)
     path = small_booru(tmp_path, num_posts=40) / "danbooru.db"
     strays = "INSERT INTO imageTags VALUES (2, 1), (99999999, 3)"  # of posts that are not there
     database(path, "DELETE FROM imageTags WHERE image_id = 1", strays)
@@ -68,7 +69,7 @@ def test_status_bits_in_every_spelling(tmp_path):
     )
     source = booru.fire_eggs(database(tmp_path / "x.db", images, *MINIMAL[1:], rows))
     names = [
-        (letter, [name for bit, name in enumerate(booru.STATUSES) if status >> bit & 1])
+        (letter, [name for bit, name in enumerate(definitions.STATUSES) if status >> bit & 1])
         for _, letter, status, _ in posts(source)
     ]
     assert names == [

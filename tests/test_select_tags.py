@@ -9,7 +9,8 @@ import pytest
 from helpers import jpeg, small_booru
 
 from tools import select_tags
-from Utils import booru, definitions, folders, selection, tags
+from Utils import definitions, folders, selection, tags
+from Utils.booru import stream
 from Utils.commands import UserError
 
 
@@ -302,7 +303,7 @@ def test_sidecars_through_the_tool(tmp_path):
 def test_blocks_do_not_change_the_result(tmp_path, monkeypatch):
     folder = small_booru(tmp_path, num_posts=50)
     assert select_tags.main(words(folder)) == 0
-    monkeypatch.setattr(booru, "BLOCK", 7)
+    monkeypatch.setattr(stream, "BLOCK", 7)
     assert select_tags.main(words(folder, "again")) == 0
     pd.testing.assert_frame_equal(posts(folder / "dataset"), posts(folder / "again"))
     for name in ("selected_tags.csv", "dataset.json", "rejected.csv"):

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from Utils import booru, definitions, folders, selection, tags
+from Utils.booru import stream
 from Utils.commands import Parser, UserError, command, progress
 from Utils.definitions import SPLITS
 from Utils.files import git_commit, replacing_folder, require_absent, require_file, write_json
@@ -73,7 +74,8 @@ def open_source(options):
         raise UserError(
             f"--images DIR is needed with --source {options.source}: posts without a file are left out"
         )
-    return booru.SOURCES[options.source](options.origin), folders.index(options.images)
+    named = options.source != "fire-eggs"  # their posts have an MD5, and files may be named by it
+    return booru.SOURCES[options.source](options.origin), folders.index(options.images, named)
 
 
 def read_groups(path):
@@ -141,7 +143,7 @@ def choose(definition, source, files, groups=None):
 
 def blocks_of(source):
     """Return how many blocks a source gives."""
-    return -(-source.num_posts // booru.BLOCK)
+    return -(-source.num_posts // stream.BLOCK)
 
 
 def without_leavers(blocks, groups):
