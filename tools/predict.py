@@ -141,6 +141,7 @@ def _predict_split(dataset, split, model, tag_list, info, options):
         batch_size=options.batch_size,
         with_ids=True,
         pad_batches=True,
+        num_records=dataset.num_records(split),
         padding=PADDING[options.padding],
     )
     info |= {"dataset": dataset.name, "split": split}
