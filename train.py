@@ -3,11 +3,12 @@
 The composition root: recipe -> devices, data, model, loss, optimizer -> fit. Libraries are imported late.
 """
 
+import functools
 import os
 import signal
 import sys
 
-from Utils import config, datasets, files
+from Utils import command_line, datasets, files, folds, sources, tags, unknown
 from Utils.commands import UserError, command
 from Utils.runs import Run, say
 
@@ -15,82 +16,123 @@ from Utils.runs import Run, say
 @command
 def main(argv=None):
     """Train as the command line says; return the exit code."""
-    name, arguments = config.parse(argv)
+    name, arguments = command_line.parse(argv)
     recipe, dataset = arguments.recipe, datasets.load(arguments.dataset)
-    records = dataset.num_records("train")
-    if not records:
-        raise UserError(f"the training split of {dataset.folder} is empty; at least one record is needed")
+    source = recipe.init_from and sources.of(recipe.init_from, recipe.which, arguments.run_dir)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from Utils import devices
 
     found = devices.find()
-    batch_size = recipe.batch_size_per_device * found.replicas
-    facts = {
-        "devices": found.text,
-        "batch_size": batch_size,
-        "records": records,
-        "steps_per_epoch": recipe.steps(records, batch_size),
-    }
+    facts = _facts(recipe, dataset, found)
     if arguments.dry_run:
-        return _describe(recipe, dataset, found, facts)
+        return _describe(recipe, dataset, found, facts, source)
     with found.in_turn("run folder"):
         run = Run(arguments.run_dir, name, recipe, dataset, facts, found.first)
     with run:
-        return _train(run, name, recipe, dataset, found, facts)
+        return _train(run, name, recipe, dataset, found, facts, source)
 
 
-def _build(recipe, dataset, found, facts):
-    """Return the compiled model with its optimizer's state made, and the schedule of the learning rate."""
+def _facts(recipe, dataset, found):
+    """Return what follows from recipe, data and devices together."""
+    records, fold = dataset.num_records("train"), folds.parse(recipe.fold)
+    if fold:
+        from Generators import counting
+
+        records = int(fold.leaves(counting.post_ids(dataset, "train")).sum())
+    if not records:
+        left = f", fold {fold} left out," if fold else ""
+        raise UserError(f"the training split of {dataset.folder}{left} is empty; it needs a record at least")
+    batch_size = recipe.batch_size_per_device * found.replicas
+    steps = recipe.steps(records, batch_size)
+    return {"devices": found.text, "batch_size": batch_size, "records": records, "steps_per_epoch": steps}
+
+
+def _build(recipe, dataset, found, facts, source):
+    """Return the model with its first weights, what compiles it, the learning rate, the match of tags."""
     import keras
 
     import Models
-    from Utils import losses, optimizers, training
+    from Models import transfer
+    from Utils import training
 
     found.accumulates(recipe.gradient_accumulation)
     keras.backend.clear_session()  # names of variables must not depend on what the process did before
     keras.utils.set_random_seed(recipe.seed)
     keras.config.set_dtype_policy(recipe.dtype_policy)
     schedule = training.schedule(recipe, facts["steps_per_epoch"], facts["batch_size"])
-    family = Models.family(recipe.model)
+    sizes = {"image_size": recipe.image_size, "num_labels": dataset.num_labels}
     with found.scope():
-        model = Models.build(
-            recipe.model,
-            image_size=recipe.image_size,
-            num_labels=dataset.num_labels,
-            classifier_activation=None,
-            **recipe.model_overrides(),
-        )
+        if recipe.model:
+            overrides = recipe.model_overrides()
+            model = Models.build(recipe.model, classifier_activation=None, **sizes, **overrides)
+        elif source.begun:
+            model = transfer.rebuild(source.file / "architecture.json")
+        else:
+            model = transfer.like(source.file, **sizes)
+    match = _transfer(model, dataset, source) if source and not source.begun else None
+    family = Models.family(recipe.model or source.model)
+    compile = functools.partial(_compile, model, recipe, dataset, found, family, schedule)
+    phases = training.Phases(recipe.freeze_body_epochs, facts["steps_per_epoch"], compile)
+    phases.enter(0)
+    return model, phases, schedule, match
+
+
+def _transfer(model, dataset, source):
+    """Give the model the weights of the source, matched by tags; return the match, and say what differs."""
+    from Generators import counting
+    from Models import transfer
+
+    found = sources.match(source, dataset.tags)
+    frequencies = dataset.frequencies("train")
+    if frequencies is None:
+        frequencies = counting.frequencies(dataset.shards("train"), dataset.num_labels)
+    for text in transfer.transfer(source.file, model, found.rows, frequencies):
+        say(f"warning: the model differs from {source.file}: {text}")
+    return found
+
+
+def _compile(model, recipe, dataset, found, family, schedule, *, frozen, start):
+    """Compile for steps from ``start`` on, with the body frozen or not, and make the optimizer's state."""
+    from Models import transfer
+    from Utils import losses, optimizers, schedules
+
+    loss_options = recipe.loss_options()
+    if recipe.tag_weights:
+        loss_options["tag_weights"] = tags.factors(dataset.tags, recipe.tag_weights)
+    with found.scope():
+        transfer.freeze(model, frozen)
         optimizer = optimizers.build(
             recipe.optimizer,
-            schedule,
+            schedules.Later(schedule, start) if start else schedule,
             weight_decay=recipe.weight_decay,
             agc=recipe.agc or None,
             no_decay=family.NO_DECAY,
             no_clip=family.NO_CLIP,
+            rates=transfer.layer_rates(model, recipe.layer_decay),
             ema=recipe.ema or None,
             accumulate=recipe.gradient_accumulation,
             **recipe.optimizer_overrides(),
         )
         model.compile(
             optimizer,
-            losses.build(recipe.loss, **recipe.loss_options()),
+            losses.build(recipe.loss, **loss_options),
             jit_compile=found.compiles(recipe.jit_compile),
             steps_per_execution=recipe.steps_per_execution,
         )
         model.optimizer.build(model.trainable_variables)
-    return model, schedule
 
 
-def _describe(recipe, dataset, found, facts):
+def _describe(recipe, dataset, found, facts, source):
     """Print what a run would be."""
     from Utils import memory
 
-    model, schedule = _build(recipe, dataset, found, facts)
+    model, _, schedule, match = _build(recipe, dataset, found, facts, source)
     steps, images = facts["steps_per_epoch"], facts["batch_size"]
     last = recipe.epochs * steps - 1
     for what, text in {
         "devices": found.text,
-        "model": f"{recipe.model}, {recipe.image_size} px, {dataset.num_labels} labels",
+        "model": f"{recipe.model or source.model}, {recipe.image_size} px, {dataset.num_labels} labels",
+        "weights": f"{source.file}: {match.text if match else 'begun'}" if source else "fresh",
         "parameters": f"{model.count_params():,}",
         "global batch": f"{images} ({recipe.batch_size_per_device} on each device)",
         "steps": f"{steps} an epoch ({facts['records']} records), {last + 1} in {recipe.epochs} epochs",
@@ -102,15 +144,19 @@ def _describe(recipe, dataset, found, facts):
     return 0
 
 
-def _train(run, name, recipe, dataset, found, facts):
+def _train(run, name, recipe, dataset, found, facts, source):
     """Train until the last epoch, or until a signal asks to stop."""
     import Generators
     import Models
     from Utils import plots, tracking, training
 
-    model, schedule = _build(recipe, dataset, found, facts)
-    labels, size = dataset.num_labels, recipe.image_size
+    model, phases, schedule, match = _build(recipe, dataset, found, facts, source)
+    if match and found.first:
+        _begin(run, recipe, model, source, match)
+    labels, size, fold = dataset.num_labels, recipe.image_size, folds.parse(recipe.fold)
     sizes = {"num_labels": labels, "image_size": size, "batch_size": facts["batch_size"], "host": found.host}
+    if recipe.unknown_labels:
+        sizes["unknown"] = unknown.read(recipe.unknown_labels, dataset.tags).mask
 
     def batches(step):
         return Generators.train_dataset(
@@ -118,6 +164,7 @@ def _train(run, name, recipe, dataset, found, facts):
             seed=recipe.seed,
             start_step=step,
             num_records=facts["records"],
+            keep=fold and fold.leaves,
             **sizes,
             **recipe.augmentation(),
         )
@@ -139,7 +186,9 @@ def _train(run, name, recipe, dataset, found, facts):
     say(training.opening(found.text, facts, evaluate))
     kind = recipe.tracker if found.first else "none"
     tracker = tracking.build(kind, run.folder, name, recipe.to_dict(), recipe.project)
-    plan = training.Plan(recipe, facts, schedule, batches, evaluate, export, tracker.log, found)
+    plan = training.Plan(recipe, facts, schedule, phases, batches, evaluate, export, tracker.log, found)
+    if match and evaluate:
+        say(training.scores_text("before the first step", evaluate()))
     if not run.continued:
         plots.batch(*next(iter(batches(0))), dataset.tags["name"], run.folder / "batch.png")
     try:
@@ -152,6 +201,19 @@ def _train(run, name, recipe, dataset, found, facts):
         if found.first:
             plots.curves(run.history.rows, run.folder / "curves.png")
     return 0
+
+
+def _begin(run, recipe, model, source, match):
+    """Save the state before the first step and what it was made of: the source is not needed any more."""
+    from Models import transfer
+    from Utils import checkpoints
+
+    say(f"weights of {source.file}: {match.text}")
+    if not recipe.model:
+        with files.replacing(run.folder / "architecture.json") as beside:
+            beside.write_text(transfer.describe(model), encoding="utf-8")
+    checkpoints.save(run.checkpoints, 0, checkpoints.capture(model))
+    sources.remember(run.folder, recipe.init_from, source, match)
 
 
 if __name__ == "__main__":

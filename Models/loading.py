@@ -77,7 +77,7 @@ def load_tagger(path, which="best"):
     if which not in FILES:
         raise UserError(f"which must be {' or '.join(FILES)}; got {which!r}")
     file = _model_file(to_path(path), which)
-    model = with_probabilities(_model(file))
+    model = with_probabilities(load_model(file))
     beside = file.parent / "selected_tags.csv"
     frame = tags.read(beside) if beside.is_file() else None
     if frame is not None and len(frame) != model.output_shape[-1]:
@@ -95,7 +95,8 @@ def _model_file(path, which):
     return file
 
 
-def _model(file):
+def load_model(file):
+    """Return the model of a ``.keras`` file, not compiled; UserError where it cannot be loaded."""
     if file.suffix != ".keras":
         raise UserError(f"a model is a .keras file or a run folder; got {file}")
     try:

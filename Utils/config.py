@@ -1,22 +1,17 @@
-"""The whole configuration of a training run: one frozen dataclass, its named recipes, its command line.
+"""The whole configuration of a training run: one frozen dataclass and its named recipes.
 
-The command line (through tyro), ``recipe.json`` and what the trackers record all derive from ``Recipe``; a
-setting is written down once.
+The command line (``Utils.command_line``), ``recipe.json`` and what the trackers record all derive from
+``Recipe``; a setting is written down once.
 """
 
-import contextlib
 import dataclasses
-import functools
 import importlib
-import io
 import math
 import pathlib
 import pkgutil
-import re
-import sys
 from typing import Literal
 
-from Utils import durations, files
+from Utils import durations, files, folds
 from Utils.commands import UserError, assignment, suggest, value_of
 
 OWN = "default"  # a model option left as the model's variant has it
@@ -27,9 +22,15 @@ class Recipe:
     """Everything that decides what a training run does, apart from the data and the machine."""
 
     model: str = "ConvNext/T"
-    """Family/Variant; `python -m Models` lists them."""
-    image_size: int = 320
-    """Side of the square the model sees, in pixels."""
+    """Family/Variant; `python -m Models` lists them. Empty: the very model of --init-from, options too."""
+    image_size: int | None = 320
+    """Side of the square the model sees, in pixels; None: 1.2 times that of --init-from, by whole 32."""
+    init_from: str = ""
+    """Weights to begin with: a run folder, a .keras file or a release; another image size or tag list too."""
+    which: Literal["best", "last"] = "best"
+    """Which model of the run that --init-from names."""
+    freeze_body_epochs: int = 0
+    """Epochs at first in which the classifier alone learns; then a new optimizer takes all weights."""
     attention: str = OWN
     """Attention of the blocks: eca, se or none; `default` keeps the variant's own, here and below."""
     activation: str = OWN
@@ -55,6 +56,10 @@ class Recipe:
     """Passes over the training split."""
     steps_per_epoch: int | None = None
     """Steps in an epoch; None derives records // global batch from the dataset."""
+    fold: str = ""
+    """I/K leaves fold I of K (by post id) out of the training split, for predictions of it by predict.py."""
+    unknown_labels: str = ""
+    """CSV of post_id and tag_id (or tag): labels that are not known and count nothing."""
     flip: bool = True
     """Mirror half of the images left to right."""
     crop: tuple[float, float] = (0.87, 0.998)
@@ -82,6 +87,8 @@ class Recipe:
     """Asymmetric loss: probability under which a negative label costs nothing."""
     label_smoothing: float = 0.0
     """Labels are moved from 0 and 1 towards one half by this share."""
+    tag_weights: str = ""
+    """Column of the dataset's selected_tags.csv with a factor, 0 or more, for each tag's part of the loss."""
 
     optimizer: str = "lamb"
     """Optimizer: sgd, lamb, adamw and others of Utils/optimizers.py."""
@@ -103,6 +110,8 @@ class Recipe:
     """Other options of the optimizer, each as name=value, such as `beta_1=0.95`."""
     weight_decay: float = 0.0
     """Weight decay; what a model lists as NO_DECAY is left out."""
+    layer_decay: float = 1.0
+    """Factor of the learning rate from each block to the one below it; 1 is off."""
     agc: float = 0.0
     """Adaptive gradient clipping of the global batch's gradient; 0 is off. The original clipped each of 8
     replicas' share at 0.01 before adding them up, so up to 0.08 in these terms."""
@@ -139,6 +148,14 @@ class Recipe:
             raise UserError("--methods takes at least one of area, bilinear, bicubic; got none")
         durations.parse(self.warmup)
         durations.parse(self.checkpoint_every, time=True)
+        folds.parse(self.fold)
+        if not 0 < self.layer_decay <= 1:
+            raise UserError(f"--layer-decay must be above 0 and at most 1; got {self.layer_decay:g}")
+        if not 0 <= self.freeze_body_epochs < self.epochs:
+            raise UserError(
+                "--freeze-body-epochs must be at least 0 and below --epochs; "
+                f"got {self.freeze_body_epochs} of {self.epochs}"
+            )
         self.model_overrides()
         self.optimizer_overrides()
 
@@ -175,17 +192,16 @@ class Recipe:
     def steps(self, records, batch_size):
         """Return the steps of an epoch: those asked for, else as many whole batches as ``records`` fill.
 
-        At least one, and a whole number of executions. Raises UserError where those asked for are none.
+        At least one. Raises UserError unless they are a whole number of executions.
         """
+        steps = self.steps_per_epoch or max(1, records // batch_size)
         chunk = self.steps_per_execution
-        if self.steps_per_epoch is None:
-            return max(1, records // batch_size // chunk) * chunk
-        if self.steps_per_epoch % chunk:
+        if steps % chunk:
             raise UserError(
-                "--steps-per-epoch must be a multiple of --steps-per-execution; "
-                f"got {self.steps_per_epoch} and {chunk}"
+                f"the {steps} steps of an epoch are no multiple of --steps-per-execution {chunk}; "
+                f"--steps-per-epoch {max(1, steps // chunk) * chunk} would be one"
             )
-        return self.steps_per_epoch
+        return steps
 
     def to_dict(self):
         """Return the fields as JSON holds them (tuples are lists)."""
@@ -234,9 +250,13 @@ def recipes():
     )
 
 
-def recipe(name):
-    """Return the Recipe of that name; a UserError lists what exists."""
-    return _module(name).RECIPE
+def recipe(name, before=None):
+    """Return the Recipe of that name; a UserError lists what exists.
+
+    ``before`` is the Recipe that made the weights to begin with; some recipes go on as it did.
+    """
+    module = _module(name)
+    return module.after(before) if before is not None and hasattr(module, "after") else module.RECIPE
 
 
 def docstring(name):
@@ -272,115 +292,3 @@ def from_dict(fields):
     return Recipe(
         **{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
     )
-
-
-# The command line
-
-
-@dataclasses.dataclass(frozen=True)
-class Arguments:
-    """What train.py was asked to do."""
-
-    recipe: Recipe
-    dataset: str = ""
-    """Folder with selected_tags.csv, train/*.tfrecord and, best, validation/*.tfrecord."""
-    run_dir: str = ""
-    """Folder of the run; one that exists is continued."""
-    dry_run: bool = False
-    """Print devices, batch, steps, parameters and memory, then stop."""
-
-
-USAGE = """usage: train.py RECIPE --dataset DATASET --run-dir RUN [--any-recipe-field value] [--dry-run]
-
-Train a model on a dataset folder. The same --run-dir continues where it stopped.
-
-recipes (train.py RECIPE --help shows what each does, and all its fields):
-"""
-
-
-def parse(argv=None):
-    """Return ``(name, Arguments)`` of a command line; help is printed and leaves with SystemExit(0).
-
-    Raises UserError for an unknown recipe, an unknown or malformed flag, a missing one.
-    """
-    words = list(sys.argv[1:] if argv is None else argv)
-    if words[:1] in (["-h"], ["--help"]):
-        print(USAGE + "".join(f"  {name:<14}{_summary(name)}\n" for name in recipes()), end="")
-        raise SystemExit(0)
-    if not words or words[0].startswith("-"):
-        came = repr(words[0]) if words else "nothing"
-        raise UserError(
-            f"the first word names a recipe ({', '.join(recipes())}); got {came} (see train.py --help)"
-        )
-    return words[0], _parse_fields(words[0], words[1:])
-
-
-def _summary(name):
-    return docstring(name).strip().split("\n")[0]
-
-
-def _parse_fields(name, words):
-    import tyro  # here: who reads a recipe needs no parser
-
-    default, words, see = Arguments(recipe(name)), _spelled(words), f"see train.py {name} --help"
-    unknown = [word for word in words if word.startswith("--") and word.split("=")[0] not in _flags()]
-    if unknown:
-        flag = unknown[0].split("=")[0]
-        raise UserError(f"no option is named {flag}{suggest(flag, _flags())} ({see}, which lists all)")
-    with _one_paragraph(see):
-        found = tyro.cli(
-            Arguments,
-            args=words,
-            default=default,
-            prog=f"train.py {name}",
-            description=docstring(name),
-            config=(tyro.conf.OmitArgPrefixes,),
-        )
-    if not found.dataset or not (found.run_dir or found.dry_run):
-        missing = "--run-dir RUN (or --dry-run)" if found.dataset else "--dataset DATASET"
-        raise UserError(f"{missing} is missing ({see})")
-    return found
-
-
-@functools.cache
-def _flags():
-    """Every flag: one for each field, and the negative of each switch."""
-    fields = [*dataclasses.fields(Recipe), *dataclasses.fields(Arguments)]
-    names = [f"--{field.name.replace('_', '-')}" for field in fields if field.name != "recipe"]
-    return [*names, *(f"--no-{name[2:]}" for name in names if name in _switches()), "--help"]
-
-
-@functools.cache
-def _switches():
-    fields = [*dataclasses.fields(Recipe), *dataclasses.fields(Arguments)]
-    return {f"--{field.name.replace('_', '-')}" for field in fields if field.type is bool}
-
-
-def _spelled(words):
-    """Spell flags with hyphens, and ``--flip=False`` or ``--flip False``, as sweeps do, as ``--no-flip``."""
-    words = [re.sub(r"^--[^=]*", lambda flag: flag[0].replace("_", "-"), word) for word in words]
-    spelled = []
-    for word in words:
-        flag, equals, value = word.partition("=")
-        if spelled and spelled[-1] in _switches() and word.lower() in ("true", "false"):
-            flag, equals, value = spelled.pop(), "=", word
-        if equals and flag in _switches() and value.lower() in ("true", "false"):
-            spelled.append(flag if value.lower() == "true" else f"--no-{flag[2:]}")
-        else:
-            spelled.append(word)
-    return spelled
-
-
-@contextlib.contextmanager
-def _one_paragraph(see):
-    """Turn the boxes in which tyro reports a mistake into one UserError."""
-    shown = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(shown):
-            yield
-    except SystemExit as stop:
-        if not stop.code:
-            raise
-        lines = [line.strip("│ ") for line in shown.getvalue().splitlines() if line.startswith("│")]
-        rule = next((index for index, line in enumerate(lines) if line.startswith("──")), len(lines))
-        raise UserError(f"{' '.join(lines[:rule]).rstrip('.')} ({see})") from None

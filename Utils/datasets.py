@@ -6,6 +6,7 @@ import pathlib
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet
 
 from Utils import images, tags
 from Utils.commands import UserError, suggest
@@ -43,16 +44,35 @@ class Dataset:
             counts = [count_records(path) for path in self.shards(split)]
         return sum(counts)
 
+    def has_post_ids(self, split):
+        """Whether there is a list of a split's post ids; datasets of the original project have none."""
+        return (self.folder / split / "ids.npy").is_file()
+
     def post_ids(self, split):
         """Return the post ids of a split in record order: int64 (num_records,)."""
         self._entry(split)
         path = self.folder / split / "ids.npy"
-        if not path.is_file():
+        if not self.has_post_ids(split):
             raise UserError(
                 f"post ids of {split} expected at {path}; original shards carry them in the records only"
             )
         with path.open("rb") as file:
             return np.load(file, allow_pickle=False)
+
+    def frequencies(self, split):
+        """Return the share of a split's posts that has each tag, (num_labels,), above 0 and below 1.
+
+        Half a post more has every tag, half a one less. None where there is no posts.parquet.
+        """
+        path = self.folder / "posts.parquet"
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            rows = pyarrow.parquet.read_table(
+                file, columns=["label_indexes"], filters=[("split", "==", split)]
+            )["label_indexes"]
+        labels = rows.combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        return (np.bincount(labels, minlength=self.num_labels) + 0.5) / (len(rows) + 1)
 
     def _entry(self, split):
         if split in self.splits:

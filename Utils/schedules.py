@@ -106,6 +106,34 @@ class WarmupConstant(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
+@keras.saving.register_keras_serializable("Utils")
+class Later(keras.optimizers.schedules.LearningRateSchedule):
+    """Another schedule from its step ``start`` on, for an optimizer that takes over there and counts from 0.
+
+    Args:
+        schedule: a LearningRateSchedule.
+        start: the step of ``schedule`` that is step 0 here.
+    """
+
+    def __init__(self, schedule, start):
+        super().__init__()
+        self.schedule = schedule
+        self.start = int(start)
+
+    def __call__(self, step):
+        """Return the learning rate of ``step``, a float32 scalar."""
+        return self.schedule(ops.cast(step, "float32") + self.start)
+
+    def get_config(self):
+        """Return what ``__init__`` takes."""
+        return {"schedule": keras.saving.serialize_keras_object(self.schedule), "start": self.start}
+
+    @classmethod
+    def from_config(cls, config):
+        """Return the schedule that ``get_config`` describes."""
+        return cls(**{**config, "schedule": keras.saving.deserialize_keras_object(config["schedule"])})
+
+
 SCHEDULES = {"cosine": WarmupCosine, "constant": WarmupConstant}
 
 

@@ -156,6 +156,21 @@ def ordered(frame):
     return frame.iloc[order].reset_index(drop=True)
 
 
+def factors(frame, column):
+    """Return a further column of a list, float64 (num_labels,), or raise UserError unless all are >= 0."""
+    if column not in frame.columns:
+        others = ", ".join(frame.columns.difference(COLUMNS, sort=False)) or "none"
+        raise UserError(
+            f"the tag list has no column {column!r}; besides {', '.join(COLUMNS)} it has {others}"
+        )
+    values = pd.to_numeric(frame[column], errors="coerce").to_numpy(np.float64)
+    wrong = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
+    if len(wrong):
+        name, value = (frame[key].iloc[wrong[0]] for key in ("name", column))
+        raise UserError(f"{column} of the tag {name} is {value!r}; a number of 0 or more is needed")
+    return values
+
+
 def digest(frame):
     """Return the SHA-256 (hexadecimal) of what a model's outputs mean: id, name and category of every row.
 

@@ -38,14 +38,15 @@ class Stopped(Exception):  # noqa: N818  nothing went wrong
 class Plan:
     """What a training run needs besides the model and the folder.
 
-    ``schedule(step)`` is the learning rate, ``batches(step)`` the endless training data from that step on,
-    ``evaluate(callbacks)`` the scores of the validation split (None: there is none), ``export(path)`` writes
-    the model for use, ``log(row)`` tells a tracker. ``devices`` run it.
+    ``schedule(step)`` is the learning rate, ``phases`` compile the model, ``batches(step)`` is the endless
+    training data from that step on, ``evaluate(callbacks)`` the scores of the validation split (None: there
+    is none), ``export(path)`` writes the model for use, ``log(row)`` tells a tracker. ``devices`` run it.
     """
 
     recipe: Recipe
     facts: dict  # steps_per_epoch, batch_size (global)
     schedule: Callable
+    phases: "Phases"
     batches: Callable
     evaluate: Callable | None
     export: Callable
@@ -55,6 +56,34 @@ class Plan:
     epochs = property(lambda self: self.recipe.epochs, doc="Epochs in all.")
     steps_per_epoch = property(lambda self: self.facts["steps_per_epoch"], doc="Steps of an epoch.")
     batch_size = property(lambda self: self.facts["batch_size"], doc="Images of a step, on all devices.")
+
+
+class Phases:
+    """Compiles the model for the steps that come: the body frozen at first, then everything learning.
+
+    ``compile(frozen, start)`` freezes or thaws the body and gives the model a new optimizer, whose step 0 is
+    ``start``: a fresh one, since moments of one age go with one count of steps.
+    """
+
+    def __init__(self, frozen_epochs, steps_per_epoch, compile):
+        self.frozen_epochs, self.frozen_steps = frozen_epochs, frozen_epochs * steps_per_epoch
+        self._compile = compile
+        self._frozen = None  # nothing is compiled yet
+
+    def enter(self, step):
+        """Compile for the step after ``step`` steps, where that is not done yet."""
+        frozen = step < self.frozen_steps
+        if frozen != self._frozen:
+            self._compile(frozen=frozen, start=0 if frozen else self.frozen_steps)
+            self._frozen = frozen
+
+    def turns(self, step):
+        """Whether the step after ``step`` steps is the first of another phase."""
+        return self._frozen and step >= self.frozen_steps
+
+    def last_epoch(self, epoch, epochs):
+        """Return the epoch, counted from 1, that ends the phase in which ``epoch``, from 0, lies."""
+        return self.frozen_epochs if epoch < self.frozen_epochs else epochs
 
 
 def fit(model, run, plan):
@@ -69,8 +98,10 @@ def fit(model, run, plan):
         if step >= plan.epochs * plan.steps_per_epoch:
             say(f"all {plan.epochs} epochs are done; a higher --epochs goes on from here")
         while step < plan.epochs * plan.steps_per_epoch:
+            watch.turn(step)
             epoch, done = divmod(step, plan.steps_per_epoch)
-            last = epoch + 1 if done else plan.epochs  # the rest of a cut epoch has a fit of its own
+            # the rest of a cut epoch has a fit of its own
+            last = epoch + 1 if done else plan.phases.last_epoch(epoch, plan.epochs)
             model.fit(
                 plan.batches(step),
                 initial_epoch=epoch,
@@ -161,11 +192,14 @@ class Watch(keras.callbacks.Callback):
     def catch_up(self):
         """Take the newest whole checkpoint up; return the step it stands at, 0 for a new run."""
         step, arrays = checkpoints.load(self.run.checkpoints)
+        self.plan.phases.enter(max(step - 1, 0))  # the state is of the phase that ended with it
         full = step // self.plan.steps_per_epoch
         self.run.history.keep(full)
         if arrays is None:
             return 0
         self.pending, self.step, self.begin, self.saved = (step, arrays), step, step, step
+        if step == 0:
+            return 0
         say(f"continues after step {step}, epoch {full} of {self.plan.epochs}")
         missing_row = step % self.plan.steps_per_epoch == 0 and len(self.run.history.rows) < full
         if missing_row or (full >= self.plan.epochs and not self.run.last.exists()):
@@ -175,6 +209,14 @@ class Watch(keras.callbacks.Callback):
             self.clock = time.monotonic()
             self._finish(full - 1, loss)
         return step
+
+    def turn(self, step):
+        """Where a new phase begins, let the model go over to it with the state it has."""
+        if self.plan.phases.turns(step):
+            if self.pending is not None:
+                checkpoints.restore(self.model, self.pending[1])
+                self.pending = None
+            self.plan.phases.enter(step)
 
     def _save(self, loss):
         arrays = checkpoints.capture(self.model)
@@ -330,6 +372,12 @@ def opening(devices, facts, evaluate):
     return (
         text if evaluate else f"{text}; no validation split, so no scores: best.keras will be the last state"
     )
+
+
+def scores_text(when, scores):
+    """Return the line that tells the scores of a validation pass."""
+    shown = [f"{name} {scores[key]:.4f}" for name, key in (("val_loss", "loss"), ("val_f1", "f1"))]
+    return f"{when}: {'  '.join(shown)}"
 
 
 def schedule(recipe, steps_per_epoch, batch_size):

@@ -4,6 +4,7 @@ import keras
 
 from Models.layers.scaling import InputScaling
 
+LOGITS = "head_logits"  # the name of the classifier, whose outputs are the tags
 PROBABILITIES = "probabilities"  # the name of the last layer of a model that ends with a sigmoid
 
 
@@ -30,7 +31,7 @@ def average_pool(x, cells=1):
 def classifier(features, num_labels, classifier_activation, kernel_initializer):
     """Return float32 logits (B, num_labels) of (B, C) features, or their sigmoid where one is asked for."""
     head = keras.layers.Dense(
-        num_labels, kernel_initializer=kernel_initializer, dtype="float32", name="head_logits"
+        num_labels, kernel_initializer=kernel_initializer, dtype="float32", name=LOGITS
     )
     logits = head(features)
     if classifier_activation is None:
