@@ -39,10 +39,14 @@ class Dataset:
 
     def num_records(self, split):
         """Return the number of records of a split; of original shards it is counted, once."""
+        return sum(self.record_counts(split))
+
+    def record_counts(self, split):
+        """Return the number of records of every shard of a split, in the order of `shards`."""
         counts = [shard.get("records") for shard in self._entry(split)["shards"]]
         if None in counts:
             counts = [count_records(path) for path in self.shards(split)]
-        return sum(counts)
+        return counts
 
     def has_post_ids(self, split):
         """Whether there is a list of a split's post ids; datasets of the original project have none."""
