@@ -21,16 +21,23 @@ def check_rate(rate, name):
     return float(rate)
 
 
+def replicas():
+    """Return how many replicas of a tensorflow strategy run this together; 1 on other backends."""
+    context = _replica_context()
+    return 1 if context is None else context.num_replicas_in_sync
+
+
 def _replica():
     """Return the number of this replica (an int or a scalar tensor), 0 where there is but one."""
+    return 0 if replicas() == 1 else _replica_context().replica_id_in_sync_group
+
+
+def _replica_context():
     if keras.backend.backend() != "tensorflow":
-        return 0
+        return None
     import tensorflow as tf
 
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
-        return 0
-    return context.replica_id_in_sync_group
+    return tf.distribute.get_replica_context()
 
 
 class ReplicaSeedGenerator(keras.random.SeedGenerator):
