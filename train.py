@@ -12,6 +12,8 @@ from Utils import command_line, datasets, files, folds, sources, tags, unknown
 from Utils.commands import UserError, command
 from Utils.runs import Run, say
 
+ARCHITECTURE = "architecture.json"  # of a run whose model is that of a file, not of the recipe
+
 
 @command
 def main(argv=None):
@@ -53,28 +55,36 @@ def _build(recipe, dataset, found, facts, source):
 
     import Models
     from Models import transfer
-    from Utils import training
+    from Utils import phases, training
 
     found.accumulates(recipe.gradient_accumulation)
+    sizes = {"image_size": recipe.image_size, "num_labels": dataset.num_labels}
+    architecture = None if recipe.model else _architecture(recipe, source, sizes)
     keras.backend.clear_session()  # names of variables must not depend on what the process did before
     keras.utils.set_random_seed(recipe.seed)
     keras.config.set_dtype_policy(recipe.dtype_policy)
     schedule = training.schedule(recipe, facts["steps_per_epoch"], facts["batch_size"])
-    sizes = {"image_size": recipe.image_size, "num_labels": dataset.num_labels}
     with found.scope():
-        if recipe.model:
+        if architecture:
+            model = transfer.rebuild(architecture)
+        else:
             overrides = recipe.model_overrides()
             model = Models.build(recipe.model, classifier_activation=None, **sizes, **overrides)
-        elif source.begun:
-            model = transfer.rebuild(source.file / "architecture.json")
-        else:
-            model = transfer.like(source.file, **sizes)
     match = _transfer(model, dataset, source) if source and not source.begun else None
     family = Models.family(recipe.model or source.model)
     compile = functools.partial(_compile, model, recipe, dataset, found, family, schedule)
-    phases = training.Phases(recipe.freeze_body_epochs, facts["steps_per_epoch"], compile)
-    phases.enter(0)
-    return model, phases, schedule, match
+    turns = phases.Phases(recipe.freeze_body_epochs, facts["steps_per_epoch"], compile)
+    turns.enter(0)
+    return model, turns, schedule, match
+
+
+def _architecture(recipe, source, sizes):
+    """Return the JSON of a model like the source's own: what the run has written down, or of the file."""
+    from Models import transfer
+
+    if source.begun:
+        return (source.file / ARCHITECTURE).read_text(encoding="utf-8")
+    return transfer.like(source.file, **sizes, dtype_policy=recipe.dtype_policy)
 
 
 def _transfer(model, dataset, source):
@@ -210,7 +220,7 @@ def _begin(run, recipe, model, source, match):
 
     say(f"weights of {source.file}: {match.text}")
     if not recipe.model:
-        with files.replacing(run.folder / "architecture.json") as beside:
+        with files.replacing(run.folder / ARCHITECTURE) as beside:
             beside.write_text(transfer.describe(model), encoding="utf-8")
     checkpoints.save(run.checkpoints, 0, checkpoints.capture(model))
     sources.remember(run.folder, recipe.init_from, source, match)

@@ -16,14 +16,14 @@ def at_size(model, image_size):
     try:
         copy = keras.models.clone_model(model, input_tensors=image)
         for old, new in zip(model.layers, copy.layers, strict=True):
-            new.set_weights(_fitted(old, new))
+            new.set_weights(fitted(old, new))
     except ValueError as error:
         raise UserError(f"{model.name} cannot take images of {image_size} px: {error}") from error
     return copy
 
 
-def _fitted(old, new):
-    """Return the weights of one layer in the shapes that its copy has."""
+def fitted(old, new):
+    """Return the weights of a layer in the shapes that its copy for images of another size has."""
     values = old.get_weights()
     if isinstance(old, PositionEmbedding):
         return [resample_positions(values[0], new.table.shape[0])]

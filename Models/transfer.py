@@ -7,9 +7,9 @@ import re
 import keras
 import numpy as np
 
-from Models import resizing
 from Models.layers.head import LOGITS, without_activation
 from Models.loading import load_model
+from Models.resizing import fitted
 from Utils.commands import UserError
 
 BLOCK = re.compile(r"(?:stage\d+_)?block\d+")
@@ -17,40 +17,41 @@ WITHOUT_EFFECT = ("name", "dtype", "trainable", "seed", "rate", "units")  # on w
 IGNORED = ("initializer", "regularizer", "constraint", "quantization")
 
 
-def like(file, image_size, num_labels):
-    """Return a model built as the one in a ``.keras`` file is, with fresh weights, that gives logits.
+def like(file, image_size, num_labels, dtype_policy="float32"):
+    """Return the JSON from which ``rebuild`` makes a model built as the one in a ``.keras`` file is.
 
-    Its layers compute in the global dtype policy, as those of ``Models.build`` do. Raises UserError where the
+    It gives logits of ``num_labels`` tags and computes in ``dtype_policy``. Raises UserError where the
     architecture cannot take that size.
     """
     model = without_activation(load_model(file))
     image = keras.Input((image_size, image_size, 3), name="image")
-    fresh = functools.partial(_fresh, num_labels=num_labels)
+    fresh = functools.partial(_fresh, num_labels=num_labels, dtype_policy=dtype_policy)
     try:
-        return keras.models.clone_model(model, input_tensors=image, clone_function=fresh)
+        copy = keras.models.clone_model(model, input_tensors=image, clone_function=fresh)
     except ValueError as error:
         raise UserError(f"{model.name} cannot take images of {image_size} px: {error}") from error
+    return describe(copy)
 
 
 def describe(model):
-    """Return the JSON that ``rebuild`` makes the same model of, with fresh weights."""
+    """Return the JSON from which ``rebuild`` makes the same model; how it is trained is another matter."""
     described = json.loads(model.to_json())
-    described.pop("compile_config", None)  # training is another matter
+    described.pop("compile_config", None)
     return json.dumps(described)
 
 
-def rebuild(path):
-    """Return the model that ``describe`` described in the file at ``path``."""
-    return keras.models.model_from_json(path.read_text(encoding="utf-8"))
-
-
-def _fresh(layer, num_labels):
+def _fresh(layer, num_labels, dtype_policy):
     config = layer.get_config()
     if layer.name == LOGITS:
         config["units"] = num_labels  # stays float32
     else:
-        config["dtype"] = keras.config.dtype_policy().name
+        config["dtype"] = dtype_policy
     return type(layer).from_config(config)
+
+
+def rebuild(described):
+    """Return the model of the JSON that ``like`` or ``describe`` gave, with fresh weights."""
+    return keras.models.model_from_json(described)
 
 
 def transfer(file, model, rows, frequencies):
@@ -68,36 +69,35 @@ def transfer(file, model, rows, frequencies):
     where a layer is missing, left over or has other shapes; nothing is copied then.
     """
     source = without_activation(load_model(file))
-    if source.input_shape[1] != model.input_shape[1]:
-        source = resizing.at_size(source, model.input_shape[1])
     old, new = ({layer.name: layer for layer in each.layers} for each in (source, model))
-    names = _paired(file, model, old, new)
-    for name in names:
-        new[name].set_weights(old[name].get_weights())
+    both = [name for name in old if name in new]
+    try:
+        values = {name: fitted(old[name], new[name]) for name in both if old[name].get_weights()}
+    except ValueError as error:
+        raise UserError(f"{file} does not fit images of {model.input_shape[1]} px: {error}") from error
+    _check(file, model, old, new, values)
+    for name in values.keys() - {LOGITS}:
+        new[name].set_weights(values[name])
     classifier = _classifier(old[LOGITS].get_weights(), rows, frequencies)
     new[LOGITS].set_weights(classifier)
-    both = [name for name in old if name in new]
     return sorted({text for name in both for text in _differences(old[name], new[name])})
 
 
-def _paired(file, model, old, new):
-    """Return the names of the layers whose weights are copied as they are."""
+def _check(file, model, old, new, values):
+    """Raise UserError where weights are missing, left over or of other shapes."""
     ours, theirs = ({name for name, layer in each.items() if layer.get_weights()} for each in (new, old))
-    shapes = [name for name in ours & theirs - {LOGITS} if _shapes(new[name]) != _shapes(old[name])]
+    values = {**values, LOGITS: [values[LOGITS][0][:, :0], values[LOGITS][1][:0]]}  # tags may differ
+    wanted = {name: [tuple(weight.shape) for weight in new[name].weights] for name in ours & theirs}
+    features = wanted[LOGITS][0][0]
+    wanted[LOGITS] = [(features, 0), (0,)]
+    shapes = [name for name, shape in wanted.items() if [value.shape for value in values[name]] != shape]
     told = [("missing from it", ours - theirs), ("left over in it", theirs - ours), ("other shapes", shapes)]
     lines = [f"{what}: {', '.join(sorted(names)[:4])} ({len(names)})" for what, names in told if names]
-    if _shapes(old[LOGITS])[0][0] != _shapes(new[LOGITS])[0][0]:
-        lines.append("other features before the classifier")
     if lines:
         raise UserError(
             f"{file} is another {model.name} than the recipe's; layers {'; '.join(lines)}. "
             "Give the options it was built with, or use the recipe finetune, which takes the model as it is"
         )
-    return [name for name in old if name in ours and name != LOGITS]
-
-
-def _shapes(layer):
-    return [tuple(weight.shape) for weight in layer.weights]
 
 
 def _classifier(weights, rows, frequencies):

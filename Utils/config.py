@@ -14,6 +14,7 @@ from typing import Literal
 from Utils import durations, files, folds
 from Utils.commands import UserError, assignment, suggest, value_of
 
+FILE = "recipe.json"
 OWN = "default"  # a model option left as the model's variant has it
 
 

@@ -20,6 +20,7 @@ FREE = ("epochs", "checkpoint_every", "keep_checkpoints", "tracker", "project", 
 # Compared through the global batch, so that another number of devices may continue.
 DERIVED = ("batch_size_per_device", "steps_per_epoch")
 _silent = False
+_CLEAR = "\r\033[K"  # back to the beginning of a terminal's line, which is emptied
 PACKAGES = ("keras", "tensorflow", "jax", "numpy", "pandas", "opencv-python-headless")
 
 
@@ -204,7 +205,15 @@ def _number(text):
 def say(text):
     """Print a line for the person who watches, on stderr; of several hosts only the first one does."""
     if not _silent:
-        print(text, file=sys.stderr, flush=True)
+        print(f"{_CLEAR if sys.stderr.isatty() else ''}{text}", file=sys.stderr, flush=True)
+
+
+def show(text):
+    """Show a line on a terminal until the next one takes its place; elsewhere say it."""
+    if not sys.stderr.isatty():
+        say(text)
+    elif not _silent:
+        print(f"{_CLEAR}{text}", end="", file=sys.stderr, flush=True)
 
 
 def keep_silent():

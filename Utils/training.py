@@ -20,7 +20,8 @@ from Utils import checkpoints, durations, metrics, schedules
 from Utils.commands import UserError, WorkError
 from Utils.config import Recipe
 from Utils.devices import Devices
-from Utils.runs import say
+from Utils.phases import Phases
+from Utils.runs import say, show
 
 LINE_EVERY = 30.0  # seconds between lines within an epoch where there is no terminal
 LOOK_EVERY = 5.0  # seconds between looks at the loss: on an accelerator each look waits for the device
@@ -46,7 +47,7 @@ class Plan:
     recipe: Recipe
     facts: dict  # steps_per_epoch, batch_size (global)
     schedule: Callable
-    phases: "Phases"
+    phases: Phases
     batches: Callable
     evaluate: Callable | None
     export: Callable
@@ -56,34 +57,6 @@ class Plan:
     epochs = property(lambda self: self.recipe.epochs, doc="Epochs in all.")
     steps_per_epoch = property(lambda self: self.facts["steps_per_epoch"], doc="Steps of an epoch.")
     batch_size = property(lambda self: self.facts["batch_size"], doc="Images of a step, on all devices.")
-
-
-class Phases:
-    """Compiles the model for the steps that come: the body frozen at first, then everything learning.
-
-    ``compile(frozen, start)`` freezes or thaws the body and gives the model a new optimizer, whose step 0 is
-    ``start``: a fresh one, since moments of one age go with one count of steps.
-    """
-
-    def __init__(self, frozen_epochs, steps_per_epoch, compile):
-        self.frozen_epochs, self.frozen_steps = frozen_epochs, frozen_epochs * steps_per_epoch
-        self._compile = compile
-        self._frozen = None  # nothing is compiled yet
-
-    def enter(self, step):
-        """Compile for the step after ``step`` steps, where that is not done yet."""
-        frozen = step < self.frozen_steps
-        if frozen != self._frozen:
-            self._compile(frozen=frozen, start=0 if frozen else self.frozen_steps)
-            self._frozen = frozen
-
-    def turns(self, step):
-        """Whether the step after ``step`` steps is the first of another phase."""
-        return self._frozen and step >= self.frozen_steps
-
-    def last_epoch(self, epoch, epochs):
-        """Return the epoch, counted from 1, that ends the phase in which ``epoch``, from 0, lies."""
-        return self.frozen_epochs if epoch < self.frozen_epochs else epochs
 
 
 def fit(model, run, plan):
@@ -107,17 +80,13 @@ def fit(model, run, plan):
                 initial_epoch=epoch,
                 epochs=last,
                 steps_per_epoch=plan.steps_per_epoch - done,
-                callbacks=[keras.callbacks.ProgbarLogger(), watch] if _bar() else [watch],
+                callbacks=[watch],  # Keras' own bar would wait for the device at every step
                 shuffle=False,  # the stream is shuffled already
-                verbose=int(_bar()),
+                verbose=0,
             )
             step = last * plan.steps_per_epoch
             plan.devices.meet(f"step {step}")  # the first host has written it
             watch.pending = checkpoints.load(run.checkpoints)
-
-
-def _bar():
-    return sys.stderr.isatty() and sys.stdout.isatty()
 
 
 @contextlib.contextmanager
@@ -269,10 +238,9 @@ class Watch(keras.callbacks.Callback):
         if due or self.asked:
             self._save(loss)
         self.looked_at = now = time.monotonic()
-        if now - self.said_at >= LINE_EVERY and not _bar():
+        if sys.stderr.isatty() or now - self.said_at >= LINE_EVERY:
             self.said_at = now
-            done = self.step % self.plan.steps_per_epoch
-            say(f"{self._epoch_text()}  step {done}/{self.plan.steps_per_epoch}  {self._rates(loss)}")
+            show(self._step_line(loss))
 
     # After an epoch
 
@@ -321,20 +289,25 @@ class Watch(keras.callbacks.Callback):
 
     def _line(self, row):
         shown = [f"epoch {row['epoch']}/{self.plan.epochs}", f"loss {row['loss']:.4g}"]
-        shown += [f"{name} {row[name]:.4f}" for name in ("val_loss", "val_f1") if name in row]
-        shown += [f"lr {row['learning_rate']:.3g}", f"{row['images_per_second']:.0f} images/s"]
+        shown += [f"{name} {row[name]:.4f}" for name in ("val_loss", "val_f1", "val_macro_f1") if name in row]
         left = row["seconds"] * (self.plan.epochs - row["epoch"])
-        return "  ".join([*shown, f"{row['seconds']:.1f} s", f"{_clock(left)} left"])
+        shown += self._rates(row["learning_rate"], row["images_per_second"], left)
+        return "  ".join([*shown, f"{row['seconds']:.1f} s"])
 
-    def _epoch_text(self):
-        return f"epoch {self.step // self.plan.steps_per_epoch + 1}/{self.plan.epochs}"
-
-    def _rates(self, loss):
+    def _step_line(self, loss):
+        epoch, done = divmod(self.step, self.plan.steps_per_epoch)
+        shown = [f"epoch {epoch + 1}/{self.plan.epochs}  step {done}/{self.plan.steps_per_epoch}"]
+        shown += [f"loss {loss:.4g}"]
+        before = self.run.history.rows[-1:]
+        shown += [f"val_f1 {row['val_f1']:.4f} last" for row in before if "val_f1" in row]
         per_second = (self.step - self.begin) / max(time.monotonic() - self.clock, 1e-9)
         left = (self.plan.epochs * self.plan.steps_per_epoch - self.step) / max(per_second, 1e-9)
         rate = float(self.plan.schedule(self.step - 1))
-        speed = f"{per_second * self.plan.batch_size:.0f} images/s"
-        return f"loss {loss:.4g}  lr {rate:.3g}  {speed}  {_clock(left)} left"
+        return "  ".join([*shown, *self._rates(rate, per_second * self.plan.batch_size, left)])
+
+    @staticmethod
+    def _rates(rate, images_per_second, left):
+        return f"lr {rate:.3g}", f"{images_per_second:.0f} images/s", f"{_clock(left)} left"
 
 
 class _BetweenBatches(keras.callbacks.Callback):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import cv2
 import keras
@@ -13,7 +14,7 @@ from helpers import jpeg
 import Models
 from Generators import records
 from tools.predict import main
-from Utils import dumps, images, tags
+from Utils import dumps, folds, images, tags
 from Utils.commands import UserError
 
 L, S = 6, 32
@@ -216,6 +217,30 @@ def test_a_broken_record_is_named_and_leaves_nothing(run, tmp_path, capsys):
     assert "104" in shown.err
     assert "Traceback" not in shown.err
     assert not (tmp_path / "dump").exists()
+
+
+def test_folds_make_up_the_training_split(run, dataset, tmp_path, capsys):
+    train = tmp_path / "set"
+    shutil.copytree(dataset, train)
+    (train / "validation").rename(train / "train")
+    found = []
+    for index in range(2):
+        words = (run, "--dataset", train, "--fold", f"{index}/2", "-o", tmp_path / str(index))
+        code, shown = predict(capsys, *words)
+        assert code == 0, shown.err
+        assert f"nothing says that {run} was trained without fold {index}/2" in shown.err
+        dump = dumps.load(tmp_path / str(index))
+        assert (folds.fold_of(dump.image_ids, 2) == index).all()
+        assert json.loads((tmp_path / str(index) / "dump.json").read_text())["fold"] == f"{index}/2"
+        found += dump.image_ids.tolist()
+    assert sorted(found) == list(range(100, 107))
+    for words, said in (
+        (("--fold", "0/2", "--split", "test"), "--fold belongs to"),
+        (("--fold", "2"), "I/K"),
+    ):
+        code, shown = predict(capsys, run, "--dataset", train, "-o", tmp_path / "no", *words)
+        assert code == 2
+        assert said in shown.err
 
 
 def test_mistakes(run, dataset, tmp_path, capsys):

@@ -13,7 +13,7 @@ import sys
 
 import numpy as np
 
-from Utils import datasets, dumps, folders, images, tags
+from Utils import datasets, dumps, folders, folds, images, tags
 from Utils.commands import Parser, UserError, WorkError, command, progress
 from Utils.files import provenance, read_json, require_absent, to_path
 
@@ -30,7 +30,10 @@ def parser():
     what.add_argument(
         "--images", type=pathlib.Path, help="folder of images of any kind; there are no labels then"
     )
-    made.add_argument("--split", help="split of the dataset (validation)")
+    made.add_argument("--split", help="split of the dataset (validation; train with --fold)")
+    made.add_argument(
+        "--fold", metavar="I/K", help="of the training split only fold I of K, which train.py --fold left out"
+    )
     made.add_argument(
         "-o", "--output", required=True, type=pathlib.Path, metavar="DUMP", help="dump folder to write"
     )
@@ -53,6 +56,10 @@ def main(argv=None):
         raise UserError(f"--batch-size must be 1 or more; got {options.batch_size}")
     if options.split is not None and options.images is not None:
         raise UserError("--split belongs to --dataset; a folder of images has no splits")
+    if options.fold is not None and (options.images is not None or options.split not in (None, "train")):
+        raise UserError(
+            "--fold belongs to --dataset and its training split, from which train.py leaves it out"
+        )
     require_absent(options.output, options.overwrite)
     source = _split(options) if options.dataset is not None else _folder(options.images)
     model, tag_list, info = _load(options)
@@ -62,9 +69,10 @@ def main(argv=None):
 
 def _split(options):
     """Check what can be checked before tensorflow is imported; return the function that predicts."""
-    dataset, split = datasets.load(options.dataset), options.split or "validation"
+    dataset, fold = datasets.load(options.dataset), folds.parse(options.fold)
+    split = options.split or ("train" if fold else "validation")
     dataset.shards(split)
-    return lambda *given: _predict_split(dataset, split, *given)
+    return lambda *given: _predict_split(dataset, split, fold, *given)
 
 
 def _folder(folder):
@@ -96,8 +104,12 @@ def _load(options):
             f"{options.tags} has {len(tag_list)} tags, but the model gives {labels} probabilities"
         )
     tagger.model.compile(jit_compile=compiled)
+    named, recipe = _run(options.model)
+    if options.fold and recipe.get("fold") != options.fold:
+        print(f"warning: nothing says that {options.model} was trained without fold {options.fold}; it may "
+              "have seen these images", file=sys.stderr)  # fmt: skip
     info = {
-        **_run(options.model),
+        **named,
         "params": tagger.model.count_params(),
         "image_size": tagger.image_size,
         "padding": options.padding,
@@ -109,13 +121,13 @@ def _load(options):
 
 
 def _run(path):
-    """Name the run, by its folder or by a file that is not one of a run's; and its variant, where known."""
+    """Name the run, by its folder or a file that is not one of a run's, and its variant; and its recipe."""
     folder = path if path.is_dir() else path.parent
     recipe = read_json(folder / "recipe.json") if (folder / "recipe.json").is_file() else {}
     name = path.resolve().name if path.is_dir() else path.stem
     if path.is_file() and recipe and path.stem in ("best", "model"):
         name = folder.resolve().name
-    return {"run_name": name, "definition_name": recipe.get("model")}
+    return {"run_name": name, "definition_name": recipe.get("model") or None}, recipe
 
 
 @contextlib.contextmanager
@@ -130,10 +142,15 @@ def _expected_failures():
         raise WorkError(f"prediction failed: {first}") from error
 
 
-def _predict_split(dataset, split, model, tag_list, info, options):
-    from Generators import eval_dataset
+def _predict_split(dataset, split, fold, model, tag_list, info, options):
+    from Generators import counting, eval_dataset
 
     columns, rows = _common(tag_list, dataset)
+    count = dataset.num_records(split)
+    if fold:
+        count = int(fold.contains(counting.post_ids(dataset, split)).sum())
+        if not count:
+            raise UserError(f"fold {fold} of the training split of {dataset.folder} holds no record")
     batches = eval_dataset(
         dataset.shards(split),
         num_labels=dataset.num_labels,
@@ -141,10 +158,11 @@ def _predict_split(dataset, split, model, tag_list, info, options):
         batch_size=options.batch_size,
         with_ids=True,
         pad_batches=True,
-        num_records=dataset.num_records(split),
+        num_records=count,
+        keep=fold and fold.contains,
         padding=PADDING[options.padding],
     )
-    info |= {"dataset": dataset.name, "split": split}
+    info |= {"dataset": dataset.name, "split": split, **({"fold": str(fold)} if fold else {})}
     with dumps.writing(
         options.output, tag_list.iloc[columns], dtype=options.dtype, info=info, overwrite=options.overwrite
     ) as writer:
