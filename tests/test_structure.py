@@ -14,7 +14,9 @@ PLAIN = {
     "commands", "files", "config", "recipes", "tags", "images", "definitions", "selection", "booru",
     "folders", "datasets", "blocks", "scores", "thresholds", "dumps", "results", "durations", "plots",
     "alignment", "bootstrap", "calibration", "confusion", "mixing", "pages", "thumbnails",
-    "charts", "cartoons", "folds", "unknown", "sources", "command_line", "measuring",
+    "comparison", "figures", "report",
+    "charts", "cartoons", "folds", "unknown", "sources", "sweeps", "command_line", "measuring", "levels",
+    "startup",
 }  # fmt: skip
 SOURCES = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py")) + [ROOT / "train.py"]
 TOOLS = sorted(path.stem for path in (ROOT / "tools").glob("*.py") if path.stem != "__init__")
