@@ -108,10 +108,10 @@ def _resolved(name, recipe, source):
             f"--init-from {recipe.init_from} is a {source.model}, but the recipe's model is {recipe.model}; "
             f"give --model {source.model}, or use the recipe finetune, which takes the model as it is"
         )
-    return dataclasses.replace(recipe, image_size=recipe.image_size or _larger(source.image_size))
+    return dataclasses.replace(recipe, image_size=recipe.image_size or larger(source.image_size))
 
 
-def _larger(side):
+def larger(side):
     """Return 1.2 times a side in pixels, by whole 32: what 320 to 384 was."""
     return math.ceil(1.2 * side / 32 - 1e-9) * 32
 

@@ -64,7 +64,7 @@ class WeightsAndBiases(Tracker):
         identity = folder / "wandb" / "id.txt"
         if not identity.exists():
             identity.parent.mkdir(exist_ok=True)
-            identity.write_text(uuid.uuid4().hex[:12])
+            identity.write_text(os.environ.get("WANDB_RUN_ID") or uuid.uuid4().hex[:12])
         here = None if is_remote(folder) else str(folder)
         self._run = wandb.init(
             project=project,

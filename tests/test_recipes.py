@@ -8,7 +8,7 @@ import pytest
 
 import Models
 import train
-from Utils import config
+from Utils import command_line, config
 
 # The smallest thing that is still the recipe: a tiny variant of the family, everything else as it stands.
 TINY = (
@@ -24,11 +24,11 @@ def dataset(tmp_path_factory):
 def tiny(name):
     """The recipe on the tiny variant of its family; widths and depths it gives are its own variant's."""
     recipe = config.recipe(name)
-    family = recipe.model.split("/")[0]
+    family = recipe.model.split("/")[0] or "ResNet"  # finetune takes any
     return recipe if recipe.model_options else dataclasses.replace(recipe, model=f"{family}/test")
 
 
-# Recipes that differ in the variant alone are one at this size.
+# Recipes that differ in the variant alone are the same at this size: one of them stands for all.
 DISTINCT = list({tiny(name): name for name in reversed(config.recipes())}.values())
 
 
@@ -45,6 +45,9 @@ def test_two_real_steps(name, dataset, tmp_path):
 @pytest.mark.parametrize("name", config.recipes())
 def test_the_model_and_its_options_exist(name):
     recipe = config.recipe(name)
+    if not recipe.model:
+        assert name == "finetune"
+        return
     chosen = Models.spec(recipe.model, **recipe.model_overrides())
     for field, value in recipe.model_overrides().items():
         assert getattr(chosen, field) == value
@@ -73,6 +76,18 @@ def test_the_table_of_the_original():
         assert (found.optimizer, found.learning_rate, found.weight_decay, found.mixup_alpha) == row
         assert found.learning_rate_batch_size == 256
     assert config.recipe("nfnet_l0").agc == 0.01
+
+
+def test_finetune_goes_on_as_its_source_was_trained():
+    """From the peak, without a warm-up, over a short cosine; larger images are in test_init_from."""
+    before = dataclasses.replace(config.recipe("nfnet_l0"), learning_rate=0.3, seed=5, fold="1/3")
+    found = config.recipe("finetune", before)
+    assert (found.epochs, found.warmup, found.schedule, found.image_size) == (10, "0 epochs", "cosine", None)
+    assert (found.model, found.attention, found.loss, found.agc) == ("NFNet/L0", "eca", "focal", 0.01)
+    assert (found.learning_rate, found.seed, found.fold) == (0.3, 5, "")
+    assert config.recipe("convnext_t", before) == config.recipe("convnext_t")
+    sides = {side: command_line.larger(side) for side in (320, 384, 448, 64, 32)}
+    assert sides == {320: 384, 384: 480, 448: 544, 64: 96, 32: 64}
 
 
 def test_the_demo_sends_nothing_away():

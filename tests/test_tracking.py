@@ -1,0 +1,89 @@
+"""Utils/tracking.py: what W&B and TensorBoard are told, and that their failures end nothing."""
+
+import sys
+import types
+
+import pytest
+
+from Utils import config, tracking
+from Utils.commands import UserError
+
+ROWS = [{"epoch": n, "step": n * 7, "loss": 5.0 / n, "val_f1": 0.1 * n} for n in (1, 2)]
+RECIPE = config.recipe("demo").to_dict()
+
+
+def logged(tracker):
+    for row in ROWS:
+        tracker.log(row)
+    tracker.close()
+
+
+def test_tensorboard_reads_what_is_written(tmp_path):
+    import tensorflow as tf
+    from tensorflow.core.util import event_pb2
+
+    logged(tracking.build("tensorboard", tmp_path, "demo", RECIPE, "p"))
+    (path,) = (tmp_path / "tensorboard").iterdir()
+    events = [event_pb2.Event.FromString(data.numpy()) for data in tf.data.TFRecordDataset(str(path))]
+    assert events[0].file_version == "brain.Event:2"
+    found = {
+        (event.step, value.tag): value.simple_value for event in events[1:] for value in event.summary.value
+    }
+    wanted = {(row["step"], name): pytest.approx(value) for row in ROWS for name, value in row.items()}
+    assert found == wanted
+
+
+@pytest.fixture
+def wandb(monkeypatch):
+    """A stand-in for the package that notes what it is told."""
+    told = types.SimpleNamespace(init=None, rows=[], finished=0)
+
+    def init(**options):
+        told.init = options
+        log = lambda row, step: told.rows.append((step, row))  # noqa: E731
+        return types.SimpleNamespace(log=log, finish=lambda: setattr(told, "finished", told.finished + 1))
+
+    module = types.SimpleNamespace(init=init, Settings=lambda **given: given)
+    monkeypatch.setitem(sys.modules, "wandb", module)
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+    return told
+
+
+def test_wandb_gets_the_recipe_and_the_rows_under_one_id(tmp_path, wandb, monkeypatch, capsys):
+    logged(tracking.build("wandb", tmp_path, "demo", RECIPE, "my-project"))
+    first = wandb.init
+    assert (first["mode"], first["project"], first["config"]) == ("offline", "my-project", RECIPE)
+    assert (first["group"], first["resume"]) == ("demo", "allow")
+    assert wandb.rows == [(row["step"], row) for row in ROWS]
+    assert wandb.finished == 1
+    assert "W&B is offline" in capsys.readouterr().err
+    monkeypatch.setenv("WANDB_MODE", "online")
+    tracking.build("wandb", tmp_path, "demo", RECIPE, "my-project")
+    assert wandb.init["id"] == first["id"]
+    assert wandb.init["mode"] is None
+
+
+def test_an_agents_run_has_the_agents_id(tmp_path, wandb, monkeypatch):
+    monkeypatch.setenv("WANDB_RUN_ID", "abc123")
+    tracking.build("wandb", tmp_path, "demo", RECIPE, "p")
+    assert wandb.init["id"] == "abc123"
+
+
+def test_a_failing_tracker_says_so_once_and_ends_nothing(tmp_path, wandb, monkeypatch, capsys):
+    tracker = tracking.build("wandb", tmp_path, "demo", RECIPE, "p")
+    monkeypatch.setattr(wandb, "rows", None)
+    capsys.readouterr()
+    logged(tracker)
+    shown = capsys.readouterr().err
+    assert shown.count("warning: WeightsAndBiases failed, training goes on without it") == 1
+    (tmp_path / "file").write_text("")
+    logged(tracking.build("tensorboard", tmp_path / "file", "demo", RECIPE, "p"))
+    assert "TensorBoard failed" in capsys.readouterr().err
+    with pytest.raises(UserError, match="did you mean wandb"):
+        tracking.build("wandbb", tmp_path, "demo", RECIPE, "p")
+
+
+def test_none_keeps_nothing(tmp_path):
+    logged(tracking.build("none", tmp_path, "demo", RECIPE, "p"))
+    assert list(tmp_path.iterdir()) == []
