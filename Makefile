@@ -17,7 +17,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 # Every output below is written beside its place and renamed, so a file that exists is whole, and a second
 # `make demo` continues where the first one stopped.
 demo: $(DEMO)/dump/dump.json
-	$(PY) tools/make_report.py $(DEMO)/dump -o $(DEMO)/report --overwrite
+	$(PY) tools/make_report.py $(DEMO)/dump --dataset $(DEMO)/dataset -o $(DEMO)/report --overwrite
 
 $(DEMO)/booru/definition.toml: | $(ENV)
 	$(PY) tools/make_demo_booru.py $(DEMO)/booru --seed $(SEED)

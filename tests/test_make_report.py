@@ -1,17 +1,29 @@
 """tools/make_report.py: numbers of analyze_metrics and of brute force; one file whatever tags are named."""
 
 import csv
+import html
 import html.parser
 import json
 import re
 
+import helpers
 import numpy as np
 import pandas as pd
 import pytest
 
 from tools import analyze_metrics
 from tools.make_report import main
-from Utils import charts, dumps
+from Utils import (
+    calibration,
+    charts,
+    confusion,
+    dumps,
+    folders,
+    scores,
+    tags,
+    thresholds,
+    thumbnails,
+)
 
 NAMES = [
     "safe",
@@ -126,7 +138,7 @@ def test_the_page_is_one_file_and_shows_the_numbers(dump, capsys):
     rows = json.loads(report(dump, capsys, "--json"))["rows"]
     text = (dump.parent / "report" / "report.html").read_text(encoding="utf-8")
     page = Page(text)
-    assert not re.search(r"https?:|src=|@import|url\(", text), "nothing is fetched"
+    assert not re.search(r"https?:|src=(?!\"data:)|@import|url\(", text), "nothing is fetched"
     assert ("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}) in page.seen
     assert sum(tag == "svg" for tag, _ in page.seen) == 4
     assert sum(tag == "script" for tag, _ in page.seen) == 1
@@ -139,6 +151,154 @@ def test_the_page_is_one_file_and_shows_the_numbers(dump, capsys):
     assert sorted(name for name in NAMES if name in cells) == sorted(set(NAMES) & set(cells))
     data = re.search(r"ROWS = (\[.*\]), PAGE", text)[1]
     assert [row[0] for row in json.loads(data)] == NAMES
+
+
+def read_csv(dump, name):
+    with (dump.parent / "report" / name).open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_number_of_the_page_is_one_of_the_tables(dump, capsys):
+    report(dump, capsys)
+    text = (dump.parent / "report" / "report.html").read_text(encoding="utf-8")
+    page = Page(text)
+    columns = json.loads(re.search(r"HEAD = (\[.*?\]), ROWS", text)[1])
+    rows = json.loads(re.search(r"ROWS = (\[.*\]), PAGE", text)[1])
+    for row, line in zip(rows, read_csv(dump, "report.csv"), strict=True):
+        for name, value in zip(columns, row, strict=True):
+            if isinstance(value, float):
+                assert value == round(float(line[name]), 4)
+            else:
+                assert ("" if value is None else str(value)) == line[name]
+    shown = [cell for cell in page.cells if cell]
+    for line in read_csv(dump, "headline.csv"):
+        ends = "–".join(f"{float(line[name]):.4f}" if line[name] else "–" for name in ("F1_low", "F1_high"))
+        assert f"{float(line['F1']):.4f}{ends}" in shown
+    for line in read_csv(dump, "confused.csv"):
+        assert f"<h3>{html.escape(line['predicted'])} for {html.escape(line['true'])}</h3>" in text
+        assert f"on {line['images']} images; by chance {float(line['expected']):.1f}" in text
+
+
+def test_confused_tags_are_those_of_brute_force(dump, capsys):
+    """Predicted wrongly where the other is true and missed; here two tags are swapped on purpose."""
+    opened = dumps.load(dump)
+    y = np.asarray(opened.labels) > 0
+    p = np.where(y, 0.9, 0.1).astype(np.float32)
+    p[:, [2, 3]] = p[:, [3, 2]]
+    threshold, counts = 0.5, scores.count(p, y, 0.5)
+    both = {(2, 3): int((y[:, 3] & ~y[:, 2]).sum()), (3, 2): int((y[:, 2] & ~y[:, 3]).sum())}
+    found = confusion.pairs(p, y, threshold, counts)
+    assert {(pair.predicted, pair.true): pair.images for pair in found} == both
+    for pair in found:
+        assert pair.expected == pytest.approx(counts.fp[pair.predicted] * counts.fn[pair.true] / 60)
+    rows = confusion.pair_rows(p[:, [2, 3]], y[:, [2, 3]], threshold)
+    assert len(rows) == 3
+    assert all(y[rows, 3] & ~y[rows, 2])
+    assert (
+        confusion.pairs(y.astype(np.float32), y, threshold, scores.count(y.astype(np.float32), y, 0.5)) == []
+    )
+
+
+def test_worst_rows_are_the_gravest_mistakes():
+    p, y = np.float32([0.9, 0.1, 0.3, 0.8, 0.6, 0.5]), np.array([0, 1, 1, 1, 0, 0]) > 0
+    assert confusion.worst_rows(p, y, 0.5) == ([1, 2], [0, 4])
+
+
+def brute_reliability(p, y):
+    error = 0
+    for low in range(20):
+        inside = np.minimum((p * 20).astype(int), 19) == low
+        error += abs(y[inside].sum() - p[inside].sum())
+    return error / p.size
+
+
+def test_calibration_agrees_with_brute_force_and_finds_a_known_temperature():
+    rng = np.random.default_rng(0)
+    z = rng.normal(-1, 1.5, (400, 50))
+    y = rng.random(z.shape) < 1 / (1 + np.exp(-z))
+    for temperature in (0.5, 1, 2):
+        p = (1 / (1 + np.exp(-z * temperature))).astype(np.float32)
+        found, fitted = calibration.measure(p, y)
+        assert found.error() == pytest.approx(brute_reliability(p, y), rel=1e-4)
+        assert found.count.sum() == p.size
+        assert fitted.value == pytest.approx(temperature, rel=0.04)
+        best = -np.mean(np.log(np.where(y, p, 1 - p)))
+        assert fitted.loss_before == pytest.approx(best, abs=1e-3)
+        assert fitted.loss_after <= fitted.loss_before + 1e-9
+    assert np.isnan(calibration.measure(p, p > 0.5)[1].value), "never wrong: the colder the better"
+    ends, _ = calibration.measure(np.float16([[0, 1, 1]]), np.array([[0, 1, 0]]))
+    assert ends.error() == pytest.approx(1 / 3)
+
+
+def framed(data):
+    """A record of a TFRecord file; checksums are not looked at, and what is around the JPEG is skipped."""
+    data = b"\x0a\x10before" + data + b"after"
+    return len(data).to_bytes(8, "little") + bytes(4) + data + bytes(4)
+
+
+def small_dataset(folder, ids, shard_size):
+    """A dataset folder as write_records leaves it, of JPEGs of flat color; made without tensorflow."""
+    (folder / "validation").mkdir(parents=True)
+    shards = []
+    for number, start in enumerate(range(0, len(ids), shard_size)):
+        part = ids[start : start + shard_size]
+        name = f"validation/small-{number}.tfrecord"
+        (folder / name).write_bytes(b"".join(framed(helpers.jpeg(int(one), 24)) for one in part))
+        shards.append({"file": name, "records": len(part)})
+    np.save(folder / "validation" / "ids.npy", ids)
+    records = {"validation": {"shards": shards}}
+    (folder / "dataset.json").write_text(json.dumps({"name": "small", "image_size": 24, "records": records}))
+    tags.write(TAGS, folder / "selected_tags.csv")
+    return folder
+
+
+def test_sample_images_come_from_a_folder_or_a_dataset(tmp_path, capsys):
+    ids = np.random.default_rng(1).permutation(5000)[:40]
+    dataset = small_dataset(tmp_path / "dataset", ids, shard_size=7)
+    asked = ids[[0, 6, 7, 39, 20]].tolist()
+    found = thumbnails.of_dataset(dataset)([*asked, 999_999])
+    assert set(found) == set(asked)
+    for number, data in found.items():
+        assert data.startswith(helpers.jpeg(number, 24))
+        assert thumbnails.data_uri(data) == thumbnails.data_uri(helpers.jpeg(number, 24))
+    odd = tmp_path / "odd" / "a b" / "drawing.png"
+    odd.parent.mkdir(parents=True)
+    odd.write_bytes(helpers.jpeg(3, (20, 40)))
+    number = folders.post_id("a b/drawing.png")
+    assert thumbnails.of_folder(tmp_path / "odd")([number, 5]) == {number: odd.read_bytes()}
+    assert thumbnails.data_uri(b"no image") is None
+
+    rng = np.random.default_rng(0)
+    with dumps.writing(tmp_path / "dump", TAGS) as writer:
+        writer.add(rng.random((40, 9)), ids, rng.random((40, 9)) < 0.5)
+    report(tmp_path / "dump", capsys, "--dataset", str(dataset))
+    text = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert text.count("<img ") > 8
+    assert text.count('src="data:image/jpeg;base64,/9j/') == text.count("<img ")
+    report(tmp_path / "dump", capsys, "--images", str(tmp_path / "odd"))
+    assert "<img" not in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+
+
+def test_white_and_black_are_compared_on_the_same_images(dump, capsys):
+    opened = dumps.load(dump)
+    p, y = np.array(opened.probabilities), np.array(opened.labels)
+    p[:, 2] = 1 - p[:, 2]
+    rows = np.random.default_rng(0).permutation(60)[:50]
+    black = make(dump.parent / "black", p=p[rows], y=y[rows], rows=50)
+    np.save(black / "image_ids.npy", rows)
+    report(dump, capsys, "--black", str(black))
+    lines, known = read_csv(dump, "report.csv"), {}
+    for name, values in (("white", np.asarray(opened.probabilities)[rows]), ("black", p[rows])):
+        cut = thresholds.p_equals_r(values, int(y[rows].sum())).threshold
+        counts = scores.count(values, y[rows], cut)
+        known[name] = float(scores.f_beta(counts.total()))
+        f1 = [float(line[f"F1_{name}"]) if line[f"F1_{name}"] else np.nan for line in lines]
+        assert f1 == pytest.approx(scores.f_beta(counts).tolist(), nan_ok=True)
+    cells = [cell for cell in Page((dump.parent / "report" / "report.html").read_text()).cells if cell]
+    at = cells.index("black is better" if known["black"] > known["white"] else "white is better")
+    expected = ["all", *(f"{known[name]:.4f}" for name in ("white", "black"))]
+    assert [cell[:6] for cell in cells[at - 4 : at - 1]] == expected
+    assert cells[at - 1].startswith(f"{known['black'] - known['white']:+.4f}")
 
 
 def test_the_table_on_the_terminal_is_aligned(dump, capsys):

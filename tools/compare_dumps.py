@@ -8,10 +8,9 @@ import math
 import pathlib
 import sys
 
-from Utils import alignment, bootstrap, dumps, scores, thresholds
+from Utils import alignment, bootstrap, comparison, dumps
 from Utils.commands import Parser, UserError, command, print_json
 
-KINDS = ("micro_F1", "macro_F1")
 FEW = 100  # resamples below which an interval of 95% says nothing
 
 
@@ -51,21 +50,17 @@ def compare(pair, category=None, resamples=1000, seed=0):
         pair[0].require_labels()
     aligned = aligned.selected(dumps.select(aligned.tags, category))
     drawn = bootstrap.weights(len(aligned.truth), resamples, seed)
-    sides = [_scored(view, aligned.truth, drawn) for view in aligned.probabilities]
-    differing = [count for count in aligned.disagreements() if count]
+    sides = [comparison.side(view, aligned.truth, drawn) for view in aligned.probabilities]
     return {
         "images": len(aligned.truth),
         "tags": len(aligned.tags),
         "resamples": resamples,
-        "labels_that_differ": sum(differing),
+        "labels_that_differ": sum(aligned.disagreements()),
         "dumps": [
-            {"name": name, **scores_, "tags_left_out": left[0], "images_left_out": left[1]}
-            for name, (scores_, _), left in zip(_names(pair), sides, aligned.left_out, strict=True)
+            _dump(name, side, left)
+            for name, side, left in zip(_names(pair), sides, aligned.left_out, strict=True)
         ],
-        "differences": {
-            kind: _difference(*(side[0][kind] for side in sides), *(side[1][row] for side in sides))
-            for row, kind in enumerate(KINDS)
-        },
+        "differences": {kind: _difference(*sides, kind) for kind in comparison.KINDS},
     }
 
 
@@ -75,26 +70,17 @@ def _names(pair):
     return names if names[0] != names[1] else [str(dump.folder) for dump in pair]
 
 
-def _scored(probabilities, labels, drawn):
-    """Return threshold and scores with their intervals, and the scores of every resample (2, resamples)."""
-    cut = thresholds.p_equals_r(probabilities, int(scores.positives(labels).sum()))
-    counts = scores.count(probabilities, labels, cut.threshold)
-    resampled = bootstrap.resampled_f1(bootstrap.confusion_marks(probabilities, labels, cut.threshold), drawn)
-    values = float(scores.f_beta(counts.total())), scores.macro_f1(counts)
-    shown = {"threshold": float(cut.threshold)}
-    for kind, value, many in zip(KINDS, values, resampled, strict=True):
-        shown |= {kind: value, f"{kind}_interval": list(bootstrap.interval(many))}
-    return shown, resampled
+def _dump(name, side, left_out):
+    found = {"name": name, "threshold": float(side.threshold)}
+    for kind in comparison.KINDS:
+        found |= {kind: side.values[kind], f"{kind}_interval": list(side.interval(kind))}
+    return found | {"tags_left_out": left_out[0], "images_left_out": left_out[1]}
 
 
-def _difference(first, second, many_first, many_second):
-    """Return the second's lead, its interval, and whether that leaves 0 out."""
-    low, high = bootstrap.interval(many_second - many_first)
-    return {
-        "difference": second - first,
-        "interval": [low, high],
-        "distinguishable": bool(low > 0 or high < 0),
-    }
+def _difference(first, second, kind):
+    lead = comparison.difference(first, second, kind)
+    interval = [lead.low, lead.high]
+    return {"difference": lead.value, "interval": interval, "distinguishable": lead.distinguishable}
 
 
 def text(found):
@@ -108,7 +94,7 @@ def text(found):
     lines.append(f"{'':<{width}}  threshold  micro F1                95%  macro F1                95%")
     for letter, dump in zip("AB", found["dumps"], strict=True):
         cells = [f"{letter}  {dump['name']}".ljust(width), f"{dump['threshold']:9.4f}"]
-        for kind in KINDS:
+        for kind in comparison.KINDS:
             cells += [f"{_score(dump[kind]):>8}", f"{_range(dump[f'{kind}_interval']):>17}"]
         lines.append("  ".join(cells))
     lines.append("")

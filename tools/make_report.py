@@ -1,11 +1,11 @@
 """Make a report of a dump: report.html, one file that opens anywhere, and report.csv, one row a tag.
 
 Prints the headline table: per category the F1 where precision equals recall, of a predictor that knows only
-tag frequencies and of the model, with 95% intervals over images.
+tag frequencies and of the model, with 95% intervals over images. headline.csv and confused.csv hold the other
+tables of the page. --images or --dataset put sample images beside the worst and the most confused tags.
 """
 
 import csv
-import dataclasses
 import html
 import json
 import math
@@ -13,19 +13,9 @@ import pathlib
 import re
 import sys
 
-import numpy as np
-
-from Utils import charts, dumps, results, scores, thresholds
+from Utils import dumps, figures, pages, report, results, scores, thumbnails
 from Utils.commands import Parser, command, print_json
 from Utils.files import replacing_folder, require_absent
-from Utils.tags import CATEGORIES, category_name
-
-RESAMPLES = 1000
-ORDER = (0, 4, 3, 9, 1, 5)  # categories in the order of the headline table
-FEWEST = 5  # positives a tag needs to be listed among the worst
-WORST = 20
-BINS = 20  # of the reliability curve
-COLUMNS = ("tag", "category", "count", "positives", "predicted", "TP", "FP", "FN", "P", "R", "F1")
 
 
 def parser():
@@ -35,6 +25,13 @@ def parser():
     made.add_argument(
         "-o", "--output", required=True, type=pathlib.Path, metavar="REPORT", help="folder to write"
     )
+    where = made.add_mutually_exclusive_group()
+    where.add_argument("--images", type=pathlib.Path, metavar="DIR", help="sample images from this folder")
+    where.add_argument("--dataset", type=pathlib.Path, help="sample images from the records of this dataset")
+    made.add_argument(
+        "--black", type=pathlib.Path, metavar="DUMP",
+        help="the same model and images, predicted with --padding black",
+    )  # fmt: skip
     made.add_argument("--overwrite", action="store_true", help="replace an existing report")
     made.add_argument("--json", action="store_true", help="print the headline table as JSON")
     return made
@@ -46,82 +43,32 @@ def main(argv=None):
     options = parser().parse_args(argv)
     require_absent(options.output, options.overwrite)
     dump = dumps.load(options.dump).require_labels()
-    rows = headline(dump)
-    per_tag = scores.count(dump.probabilities, dump.labels, rows[0]["model"]["thres"])
-    table = tag_table(dump, per_tag)
+    found = report.gather(dump, _pictures(options), options.black and dumps.load(options.black))
     with replacing_folder(options.output, options.overwrite) as beside:
-        (beside / "report.html").write_text(page(dump, rows, per_tag, table), encoding="utf-8")
-        _write_csv(beside / "report.csv", dump, table)
+        (beside / "report.html").write_text(page(found), encoding="utf-8")
+        _write_csv(beside / "report.csv", ("tag_id", *found.columns), found.rows_with_ids())
+        _write_csv(beside / "headline.csv", ("predictor", *report.HEADLINE), found.headline_rows())
+        _write_csv(beside / "confused.csv", report.CONFUSIONS, [row[:-1] for row in found.confused])
     if options.json:
-        print_json({"name": dump.name, "images": len(dump.labels), "rows": rows})
+        print_json({"name": dump.name, "images": len(dump.labels), "rows": found.headline})
     else:
-        print(text_table(dump, rows))
+        print(text_table(dump, found.headline))
         print(f"\nreport: {options.output / 'report.html'}")
     return 0
 
 
-# Numbers
+def _pictures(options):
+    """Return a function from ids to the bytes of their images."""
+    if options.images is not None:
+        return thumbnails.of_folder(options.images)
+    return thumbnails.of_dataset(options.dataset) if options.dataset is not None else lambda ids: {}
 
 
-def headline(dump):
-    """Score model and frequencies per category: a list of dicts, all tags first."""
-    kinds = {"all": np.arange(len(dump.tags))}
-    present = set(dump.tags["category"])
-    for code in [*(code for code in ORDER if code in present), *sorted(present - set(ORDER))]:
-        kinds[category_name(code)] = np.flatnonzero(dump.tags["category"].to_numpy() == code)
-    if len(kinds) == 2:
-        kinds.popitem()  # the only category is all of it
-    wanted = scores.positives(dump.labels)
-    frequencies = np.broadcast_to(dump.tags["count"].to_numpy(np.float64), dump.probabilities.shape)
-    columns = list(kinds.values())
-    model, known = (_scored(p, dump.labels, wanted, columns) for p in (dump.probabilities, frequencies))
-    return [
-        {"category": name, "tags": len(kinds[name]), "frequencies": known[i], "model": model[i]}
-        for i, name in enumerate(kinds)
-    ]
-
-
-def _scored(probabilities, labels, wanted, selections):
-    """Score every selection of columns at its own P = R threshold, with intervals."""
-    asked = [(int(wanted[columns].sum()), columns) for columns in selections]
-    cuts = thresholds.p_equals_r_of(probabilities, asked)
-    found, images = [], []
-    for cut, columns in zip(cuts, selections, strict=True):
-        counts = scores.count(probabilities, labels, cut.threshold).select(columns)
-        total = counts.total()
-        found.append(
-            {
-                **scores.summary(total, cut.threshold),
-                "macro_F1": scores.macro_f1(counts),
-                **{name.upper(): value for name, value in dataclasses.asdict(total).items()},
-                "ties": cut.ties,
-            }
-        )
-        images.append(scores.count_per_image(probabilities, labels, cut.threshold, columns))
-    low, high = scores.bootstrap_f1(np.stack(images, axis=1), RESAMPLES)
-    return [
-        {**one, "F1_low": float(a), "F1_high": float(b)} for one, a, b in zip(found, low, high, strict=True)
-    ]
-
-
-def tag_table(dump, counts):
-    """Return one tuple a tag, as COLUMNS names them; a score without a denominator is None."""
-    scored = (scores.precision(counts), scores.recall(counts), scores.f_beta(counts))
-    columns = (
-        dump.tags["name"].to_list(),
-        [category_name(code) for code in dump.tags["category"]],
-        dump.tags["count"].to_list(),
-        *(part.tolist() for part in (counts.positives, counts.predicted, counts.tp, counts.fp, counts.fn)),
-        *([None if math.isnan(x) else x for x in part.tolist()] for part in scored),
-    )
-    return list(zip(*columns, strict=True))
-
-
-def _write_csv(path, dump, table):
+def _write_csv(path, head, rows):
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("tag_id", *COLUMNS))
-        writer.writerows((tag_id, *row) for tag_id, row in zip(dump.tags["tag_id"], table, strict=True))
+        writer.writerow(head)
+        writer.writerows(rows)
 
 
 # The table on the terminal
@@ -129,16 +76,14 @@ def _write_csv(path, dump, table):
 
 def text_table(dump, rows):
     """Return the headline table as aligned text."""
-    lines = [("", "", "frequencies only", "", "model", "", "", "", "")]
-    lines.append(("category", "tags", "F1", "95%", "F1", "95%", "macro F1", "MCC", "threshold"))
+    lines = [("category", "tags", "F1", "95%", "F1", "95%", "macro F1", "MCC", "threshold")]
     for row in rows:
         known, model = row["frequencies"], row["model"]
-        interval = (_interval(known), _interval(model))
-        numbers = (_score(known["F1"]), interval[0], _score(model["F1"]), interval[1])
+        numbers = (_score(known["F1"]), _interval(known), _score(model["F1"]), _interval(model))
         rest = (_score(model["macro_F1"]), _score(model["MCC"]), f"{model['thres']:.4f}")
         lines.append((row["category"], str(row["tags"]), *numbers, *rest))
-    widths = [max(len(line[i]) for line in lines[1:]) for i in range(len(lines[1]))]
-    shown = ["  ".join(_aligned(line, widths)) for line in lines[1:]]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    shown = ["  ".join(_aligned(line, widths)) for line in lines]
     groups = " " * (sum(widths[:2]) + 4)
     groups += f"{'frequencies only':<{sum(widths[2:4]) + 4}}model"
     title = f"{dump.name}: {len(dump.labels)} images, micro F1 where precision = recall"
@@ -156,224 +101,156 @@ def _score(value):
     return "-" if math.isnan(value) else f"{value:.4f}"
 
 
-def _interval(values, between=" to "):
-    return f"{_score(values['F1_low'])}{between}{_score(values['F1_high'])}"
+def _interval(values):
+    return f"{_score(values['F1_low'])} to {_score(values['F1_high'])}"
 
 
 # The page
 
 
-def page(dump, rows, per_tag, table):
+def page(found):
     """Return the report as one HTML document without outside parts."""
     template = pathlib.Path(__file__).with_suffix(".html").read_text(encoding="utf-8")
-    worst, note = _worst(table)
+    rows = json.dumps([[_rounded(value) for value in row] for row in found.table], ensure_ascii=False)
     filled = {
-        "title": html.escape(dump.name),
-        "facts": _facts(dump),
-        "headline": _headline_html(rows),
-        "resamples": f"{RESAMPLES:,}",
-        "figures": _figures(dump, rows, table),
-        "worst_note": note,
-        "worst": _html_table(COLUMNS, worst),
-        "threshold": f"{rows[0]['model']['thres']:.4f}",
-        "head": json.dumps(COLUMNS),
-        "rows": json.dumps([_rounded(row) for row in table], ensure_ascii=False).replace("<", "\\u003c"),
+        "title": html.escape(found.dump.name),
+        "facts": _facts(found.dump),
+        "headline": _headline_html(found.headline),
+        "resamples": f"{report.RESAMPLES:,}",
+        "figures": _figures(found),
+        "paddings": _paddings_html(found),
+        "worst": _worst_html(found),
+        "confused": _confused_html(found),
+        "threshold": f"{found.threshold:.4f}",
+        "head": json.dumps(found.columns),
+        "rows": rows.replace("<", "\\u003c"),
     }
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: filled[found[1]], template)
+    filled["nav"] = pages.links(_substituted(template, filled | {"nav": ""}))
+    return _substituted(template, filled)
 
 
-def _rounded(row):
-    return [round(value, 4) if isinstance(value, float) else value for value in row]
+def _substituted(template, filled):
+    return re.sub(r"\{\{(\w+)\}\}", lambda name: filled[name[1]], template)
+
+
+def _rounded(value):
+    return round(value, 4) if isinstance(value, float) else value
 
 
 def _facts(dump):
     info = dump.info
-    facts = {
-        "images": f"{len(dump.labels):,}",
-        "tags": f"{len(dump.tags):,}",
-        "true labels an image": f"{scores.positives(dump.labels).sum() / max(1, len(dump.labels)):.1f}",
-        "model": info.get("definition_name"),
-        "parameters": results.params_human(info["params"]) if info.get("params") else None,
-        "image size": info.get("image_size"),
-        "dataset": info.get("dataset"),
-        "split": info.get("split"),
-        "padding": info.get("padding"),
-    }
-    known = {name: value for name, value in facts.items() if value is not None}
-    return "".join(f"<li>{name} <b>{html.escape(str(value))}</b></li>" for name, value in known.items())
+    named = {name.replace("_", " "): info.get(name) for name in ("image_size", "dataset", "split", "padding")}
+    return pages.facts(
+        {
+            "images": f"{len(dump.labels):,}",
+            "tags": f"{len(dump.tags):,}",
+            "true labels an image": f"{scores.positives(dump.labels).sum() / max(1, len(dump.labels)):.1f}",
+            "model": info.get("definition_name"),
+            "parameters": results.params_human(info["params"]) if info.get("params") else None,
+            **named,
+        }
+    )
 
 
 def _headline_html(rows):
     head = ("category", "model F1", "frequencies only F1", "P", "R", "macro F1", "MCC", "threshold")
     cells = []
     for row in rows:
-        known, model = row["frequencies"], row["model"]
-        part = "".join(f"<td>{_score(model[name])}</td>" for name in ("P", "R", "macro_F1", "MCC"))
-        cells.append(
-            f"<tr><td>{html.escape(row['category'])}<small>{row['tags']:,} tags</small></td>"
-            f"<td><b>{_score(model['F1'])}</b><small>{_interval(model, '–')}</small></td>"
-            f"<td>{_score(known['F1'])}<small>{_interval(known, '–')}</small></td>"
-            f"{part}<td>{model['thres']:.4f}</td></tr>"
+        model = row["model"]
+        both = (
+            (side["F1"], pages.interval(side["F1_low"], side["F1_high"], "–"))
+            for side in (model, row["frequencies"])
         )
-    top = "".join(f"<th>{name}</th>" for name in head)
-    return f'<table class="headline"><thead><tr>{top}</tr></thead><tbody>{"".join(cells)}</tbody></table>'
+        first = (row["category"], f"{row['tags']:,} tags")
+        cells.append((first, *both, *(model[name] for name in ("P", "R", "macro_F1", "MCC", "thres"))))
+    return pages.table(head, cells, "headline")
 
 
-def _html_table(head, rows):
-    top = "".join(f"<th>{html.escape(name)}</th>" for name in head)
-    body = "".join(f"<tr>{''.join(_cell(value, i) for i, value in enumerate(row))}</tr>" for row in rows)
-    return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _cell(value, column):
-    shown = "–" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
-    return f"<td{' class=name' if column == 0 else ''}>{html.escape(shown)}</td>"
-
-
-def _worst(table):
-    """The tags of lowest F1 among those that are true often enough to say so."""
-    fewest = min(FEWEST, max((row[3] for row in table), default=0))
-    seen = [row for row in table if row[3] >= max(1, fewest)]
-    rows = sorted(seen, key=lambda row: (row[-1], -row[3]))[:WORST]
-    rare = len(table) - len(seen)
-    note = f"Among tags that are true on {fewest} images or more; {rare} tags are rarer than that."
-    return rows, note
-
-
-# Figures
-
-
-def _figures(dump, rows, table):
+def _figures(found):
     """Return the four figures."""
-    names = [row["category"] for row in rows]
-    codes = dump.tags["category"].to_numpy()
-    columns = [None, *(np.flatnonzero(codes == _code(name)) for name in names[1:])]
-    tables = [scores.histograms(dump.probabilities, dump.labels, part) for part in columns]
-    edges = scores.bucket_values(dump.probabilities.dtype)
-    figures = (
+    edges = scores.bucket_values(found.dump.probabilities.dtype)
+    parts = (
         (
             "Precision and recall",
-            _precision_recall(names, tables),
+            figures.precision_recall(found.histograms),
             "Every threshold, from strict (left) to generous (right). Dots: where both are equal.",
         ),
         (
             "The threshold",
-            _by_threshold(tables[0], edges, rows[0]["model"]["thres"]),
+            figures.by_threshold(found.histograms["all"], edges, found.threshold),
             "Scores of all tags at other thresholds. The dot is the threshold where precision equals recall.",
         ),
         (
             "F1 and how often a tag is true",
-            _by_frequency(table),
+            figures.by_frequency([(row[0], row[1], row[3], row[10]) for row in found.table]),
             "One dot a tag, at the threshold of all tags. Dots at the bottom are tags that are never right.",
         ),
-        _calibration(tables[0], edges),
+        (
+            "Calibration",
+            figures.reliability(found.calibration[0]),
+            figures.about_calibration(*found.calibration),
+        ),
     )
-    return "".join(
-        f"<figure><h3>{title}</h3>{svg}<figcaption>{note}</figcaption></figure>"
-        for title, svg, note in figures
-    )
+    return "".join(pages.figure(*part) for part in parts)
 
 
-def _code(name):
-    return CATEGORIES[name] if name in CATEGORIES else int(name)
-
-
-def _cumulative(table):
-    """Return TP and predicted counts at every bucket edge, strictest first."""
-    falling = table[:, ::-1].cumsum(axis=1)
-    return falling[1], falling.sum(axis=0)
-
-
-def _points(table):
-    """Return precision, recall and the bucket they start at, without repetitions."""
-    hit, predicted = _cumulative(table)
-    kept = np.flatnonzero(table[:, ::-1].sum(axis=0))
-    with np.errstate(invalid="ignore"):
-        precision, recall = hit[kept] / predicted[kept], hit[kept] / max(1, hit[-1])
-    return precision, recall, len(hit) - 1 - kept
-
-
-def _color(name):
-    """Return the color of a category, the same in every chart; 0 is that of all tags together."""
-    names = ["all", *map(category_name, ORDER)]
-    return names.index(name) % 6
-
-
-def _precision_recall(names, tables):
-    series = []
-    for name, table in zip(names, tables, strict=True):
-        if table[1].any():
-            precision, recall, _ = _points(table)
-            kept = _spread(recall)
-            points = list(zip(recall[kept].tolist(), precision[kept].tolist(), strict=True))
-            series.append(charts.Series(name, points, _color(name)))
-            equal = int(np.argmin(np.abs(precision - recall)))
-            series.append(
-                charts.Series("", [(recall[equal], precision[equal])], _color(name), lines=False, large=True)
-            )
-    axes = charts.Axis("recall", 0, 1), charts.Axis("precision", 0, 1)
-    return charts.chart(*axes, series[::-1], "Precision against recall for every category")
-
-
-def _spread(values, steps=200):
-    """Return positions at which rising values pass the next of ``steps`` equal steps, both ends included."""
-    places = np.searchsorted(values, np.linspace(values[0], values[-1], steps))
-    return np.unique(np.r_[0, np.minimum(places, len(values) - 1), len(values) - 1])
-
-
-def _by_threshold(table, edges, threshold):
-    precision, recall, buckets = _points(table)
-    at = np.clip(edges[buckets], 0, 1)
-    kept = _spread(-at)
-    with np.errstate(invalid="ignore"):
-        f1 = 2 * precision * recall / (precision + recall)
-    series = []
-    for number, (name, values) in enumerate((("F1", f1), ("precision", precision), ("recall", recall))):
-        points = [
-            (x, y) for x, y in zip(at[kept].tolist(), values[kept].tolist(), strict=True) if not math.isnan(y)
+def _paddings_html(found):
+    if found.paddings is None:
+        return ""
+    cells = []
+    for name, white, black, lead in found.paddings:
+        better = "black is better" if lead.value > 0 else "white is better"
+        sides = [
+            (side.values["micro_F1"], pages.interval(*side.interval("micro_F1"), "–"))
+            for side in (white, black)
         ]
-        series.append(charts.Series(name, points, number))
-    equal = int(np.argmin(np.abs(at - threshold)))
-    if not math.isnan(f1[equal]):
-        series.append(
-            charts.Series(f"P = R at {threshold:.3f}", [(at[equal], f1[equal])], 0, lines=False, large=True)
-        )
-    axes = charts.Axis("threshold", 0, 1), charts.Axis("score", 0, 1)
-    return charts.chart(*axes, series, "F1, precision and recall against the threshold")
+        ends = pages.interval(pages.signed(lead.low), pages.signed(lead.high))
+        verdict = better if lead.distinguishable else "not distinguishable"
+        cells.append((name, *sides, (pages.signed(lead.value), ends), verdict))
+    tables = pages.table(("category", "white F1", "black F1", "black − white", ""), cells, "headline")
+    changed = [(*row, pages.signed(row[3] - row[2])) for row in found.changed_by_padding()]
+    if changed:
+        tables += "<h3>Tags that change most</h3>"
+        tables += pages.table(("tag", "positives", "white F1", "black F1", "black − white"), changed)
+    note = (
+        "The same images, padded white and padded black where they are not square; each side at its own "
+        f"threshold, with 95% intervals over the same {report.RESAMPLES:,} resamples of the images."
+    )
+    return pages.section("padding", "White and black padding", note, tables)
 
 
-def _by_frequency(table):
-    seen = [row for row in table if row[3] > 0]
-    most = max((row[3] for row in seen), default=1)
-    series = []
-    for name in dict.fromkeys(row[1] for row in seen):
-        rows = [row for row in seen if row[1] == name]
-        points = [(row[3], row[-1]) for row in rows]
-        texts = [f"{row[0]}: F1 {row[-1]:.3f}, true on {row[3]} images" for row in rows]
-        series.append(charts.Series(name, points, _color(name), lines=False, texts=texts))
-    axes = charts.Axis("images on which the tag is true", 1, max(10, most), log=True), charts.Axis("F1", 0, 1)
-    return charts.chart(*axes, series, "F1 of every tag against its number of positives")
+def _worst_html(found):
+    rare = sum(row[3] < found.fewest for row in found.table)
+    note = f"Among tags that are true on {found.fewest} images or more; {rare} tags are rarer than that. "
+    shots = [shots for _, shots in found.worst]
+    note += _about_pictures("missed or wrong, with the probability of the tag", shots)
+    cards = []
+    for column, shots in found.worst:
+        tag, _, _, positives, predicted, hits, *_, f1 = found.table[column][: len(report.COLUMNS)]
+        text = f"F1 {pages.shown(f1)} · true {positives:,} · predicted {predicted:,} · both {hits:,}"
+        cards.append(pages.card(tag, text, shots))
+    return pages.section("lowest", "Lowest F1", note, pages.cards(cards) if cards else "")
 
 
-def _calibration(table, edges):
-    """Return title, chart and note of the reliability curve: how often a tag is true where p is said."""
-    inner = np.clip(edges, 0, 1)
-    middle = (inner + np.r_[inner[1:], 1]) / 2
-    count = table.sum(axis=0)
-    bins = np.minimum((middle * BINS).astype(int), BINS - 1)
-    total, true, said = (np.bincount(bins, part, BINS) for part in (count, table[1], count * middle))
-    kept = total > 0
-    points = list(zip((said[kept] / total[kept]).tolist(), (true[kept] / total[kept]).tolist(), strict=True))
-    error = float(np.abs(true - said).sum() / max(1, total.sum()))
-    series = [
-        charts.Series("calibrated", [(0, 0), (1, 1)], 5, dashed=True),
-        charts.Series("model", points, 0),
-        charts.Series("", points, 0, lines=False),
+def _confused_html(found):
+    note = (
+        "Pairs that stand out: the first tag predicted, wrongly, where the second is true, and missed, on "
+        "more images than chance explains. "
+    )
+    note += _about_pictures("with the probabilities of the two", [row[-1] for row in found.confused])
+    cards = [
+        pages.card(f"{first} for {second}", f"on {images:,} images; by chance {expected:.1f}", shots)
+        for first, second, images, expected, shots in found.confused
     ]
-    axes = charts.Axis("probability given", 0, 1), charts.Axis("share that is true", 0, 1)
-    svg = charts.chart(*axes, series, "Reliability: share of true labels against the probability given")
-    note = f"Bins of 0.05. Under the diagonal the model is too sure. Expected calibration error {error:.4f}."
-    return "Reliability", svg, note
+    return pages.section("confused", "Most confused tags", note, pages.cards(cards) if cards else "")
+
+
+def _about_pictures(what, shots):
+    addresses = [address for some in shots for address, _ in some]
+    missing = sum(address is None for address in addresses)
+    if not addresses or missing == len(addresses):
+        return ""
+    return f"Images: {what}." + (f" {missing} images were not found." if missing else "")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,58 @@
+"""Predictions of the same images side by side: each at its own P = R threshold, on the same resamples."""
+
+import dataclasses
+
+import numpy as np
+
+from Utils import bootstrap, scores, thresholds
+
+KINDS = ("micro_F1", "macro_F1")
+
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """One model's scores where as many tags are predicted as are true."""
+
+    threshold: np.floating
+    counts: scores.Counts  # of every tag
+    values: dict  # by KINDS
+    resampled: dict  # by KINDS: (resamples,)
+
+    def interval(self, kind):
+        """Return the 95% interval of a score."""
+        return bootstrap.interval(self.resampled[kind])
+
+
+def side(probabilities, labels, drawn):
+    """Return the `Side` of probabilities (N, L); drawn: `Utils.bootstrap.weights` of the N images."""
+    cut = thresholds.p_equals_r(probabilities, int(scores.positives(labels).sum()))
+    counts = scores.count(probabilities, labels, cut.threshold)
+    marks = bootstrap.confusion_marks(probabilities, labels, cut.threshold)
+    values = float(scores.f_beta(counts.total())), scores.macro_f1(counts)
+    resampled = bootstrap.resampled_f1(marks, drawn)
+    return Side(
+        cut.threshold,
+        counts,
+        dict(zip(KINDS, values, strict=True)),
+        dict(zip(KINDS, resampled, strict=True)),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """By how much the second of two is better, and the 95% interval of that."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def distinguishable(self):
+        """Whether the interval leaves 0 out."""
+        return bool(self.low > 0 or self.high < 0)
+
+
+def difference(first, second, kind):
+    """Return the `Difference` second - first of a score of two sides on the same resamples."""
+    many = second.resampled[kind] - first.resampled[kind]
+    return Difference(second.values[kind] - first.values[kind], *bootstrap.interval(many))
