@@ -10,9 +10,9 @@ from Utils.commands import UserError
 FAMILIES = [f"{family}/test" for family in Models.available()]
 
 
-def noisy(name, size):
+def noisy(name, size, **overrides):
     """A model whose weights are all drawn, so that nothing is hidden behind zeros or ones."""
-    model = Models.build(name, image_size=size, num_labels=5)
+    model = Models.build(name, image_size=size, num_labels=5, **overrides)
     rng = np.random.default_rng(1)
     model.set_weights([rng.uniform(0.3, 0.7, value.shape) for value in model.get_weights()])
     return model
@@ -50,6 +50,16 @@ def test_position_embeddings_are_resampled_and_all_else_is_copied():
 
 
 def test_a_size_that_cannot_be_is_an_error():
-    model = Models.build("ResNet/basic-test", image_size=32, num_labels=5, pool_cells=2)
-    with pytest.raises(UserError, match="cannot take images of 64 px"):
-        Models.at_size(model, 64)  # its head has a weight for each cell
+    with pytest.raises(UserError, match="cannot take images of 40 px"):
+        Models.at_size(Models.build("ResNet/basic-test", image_size=32, num_labels=5, pool_cells=2), 40)
+
+
+def test_the_cells_of_a_head_grow_with_the_image():
+    model = noisy("ResNet/basic-test", 32, pool_cells=2)
+    copy = Models.at_size(model, 64)
+    cells = model.get_layer("head_pool")
+    features = np.random.default_rng(0).normal(size=(2, 6, 4, 3)).astype("float32")
+    quarters = [features[:, y : y + 3, x : x + 2].mean((1, 2)) for y in (0, 3) for x in (0, 2)]
+    np.testing.assert_allclose(cells(features), np.concatenate(quarters, 1), rtol=1e-5, atol=1e-6)
+    assert copy.output_shape == model.output_shape
+    assert all(np.array_equal(*pair) for pair in zip(copy.get_weights(), model.get_weights(), strict=True))

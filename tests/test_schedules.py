@@ -49,6 +49,12 @@ def test_constant_rises_and_stays():
     assert float(schedules.WarmupConstant(0.5)(0)) == 0.5
 
 
+def test_a_later_start_is_the_rest_of_the_schedule():
+    whole = schedules.WarmupCosine(0.1, 3, 20)
+    rest = schedules.Later(whole, 5)
+    assert [float(rest(step)) for step in range(15)] == [float(whole(step)) for step in range(5, 20)]
+
+
 def test_wrong_use_says_what_exists():
     with pytest.raises(UserError, match="'cosin'; did you mean cosine"):
         schedules.build("cosin", 0.1, total_steps=10)
