@@ -34,27 +34,44 @@ def blocks(*matrices):
 
 
 def _reader(matrix, step, files):
-    whole = isinstance(matrix, np.memmap) and isinstance(matrix.base, mmap.mmap)  # a view lost its offset
-    if not whole or not matrix.flags.c_contiguous:
+    """Return ``read(start, stop)``, which gives rows of the matrix."""
+    if not _is_whole_file(matrix):
         return lambda start, stop: matrix[start:stop]
     file = files.enter_context(pathlib.Path(matrix.filename).open("rb", buffering=0))  # noqa: SIM115
     buffer = np.empty((step, matrix.shape[1]), matrix.dtype)
 
     def read(start, stop):
-        file.seek(matrix.offset + start * matrix.strides[0])
-        _fill(file, buffer[: stop - start], matrix.filename)
+        _fill(file, matrix, start, buffer[: stop - start])
         return buffer[: stop - start]
 
     return read
 
 
-def _fill(file, rows, name):
+def _is_whole_file(matrix):
+    """Whether a matrix is mapped from a file, in rows and from its first one: a view lost its offset."""
+    whole = isinstance(matrix, np.memmap) and isinstance(matrix.base, mmap.mmap)
+    return whole and matrix.flags.c_contiguous
+
+
+def _fill(file, matrix, start, rows):
+    file.seek(matrix.offset + start * matrix.strides[0])
     view = memoryview(rows).cast("B") if rows.size else memoryview(b"")
     while view:
         got = file.readinto(view)
         if not got:
-            raise UserError(f"{name} is shorter than its header says")
+            raise UserError(f"{matrix.filename} is shorter than its header says")
         view = view[got:]
+
+
+def rows(matrix, places):
+    """Return a copy of these rows of a matrix ``(N, L)``."""
+    if not _is_whole_file(matrix):
+        return np.array(matrix[places])
+    found = np.empty((len(places), matrix.shape[1]), matrix.dtype)
+    with pathlib.Path(matrix.filename).open("rb", buffering=0) as file:
+        for row, place in zip(found, places, strict=True):
+            _fill(file, matrix, int(place), row)
+    return found
 
 
 def take(block, columns):
@@ -108,13 +125,18 @@ def bits(dtype):
     return 8 * np.dtype(dtype).itemsize
 
 
+def raw(values):
+    """Return the bits of floats as unsigned integers, contiguous; of numbers from +0 up they sort alike."""
+    return np.ascontiguousarray(values).view(f"u{values.dtype.itemsize}")
+
+
 def keys(values):
     """Return unsigned integers that sort like the floats: sign bit set; of negative values all bits flipped.
 
     -0 and +0 are one value and get one key. Raises UserError on NaN, which has no place in the order.
     """
     width = bits(values.dtype)
-    unsigned = np.ascontiguousarray(values).view(f"u{width // 8}")
+    unsigned = raw(values)
     sign = unsigned.dtype.type(1 << (width - 1))
     greatest = unsigned.max(initial=0)
     if greatest >= sign:  # negative numbers, seldom seen: the slow way

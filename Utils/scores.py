@@ -152,13 +152,18 @@ def count_per_image(probabilities, labels, threshold, columns=None):
 def histograms(probabilities, labels, columns=None):
     """Histogram values by their upper 16 bits, false and true labels apart: int64 ``(2, 65536)``.
 
+    Without labels (None) nothing is true.
+
     The buckets are ordered like the values; `bucket_values` gives their lower edges. Between 0.25 and 0.5 a
     bucket is 0.002 wide: enough for curves (a threshold needs `Utils.thresholds`, which is exact).
     """
     table = np.zeros((2, BUCKETS), np.int64)
-    for block, label_block in blocks.blocks(probabilities, labels):
+    matrices = (probabilities,) if labels is None else (probabilities, labels)
+    for block, *label_block in blocks.blocks(*matrices):
         keys = blocks.keys(blocks.take(block, columns)) >> (blocks.bits(block.dtype) - 16)
-        keys = keys.astype(np.intp) + (blocks.take(label_block, columns) != 0) * BUCKETS
+        keys = keys.astype(np.intp)
+        for label in label_block:
+            keys += (blocks.take(label, columns) != 0) * BUCKETS
         table += np.bincount(keys.ravel(), minlength=2 * BUCKETS).reshape(2, BUCKETS)
     return table
 

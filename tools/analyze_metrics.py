@@ -96,14 +96,12 @@ def _named(opened):
 def score(dump, options):
     """Score one dump on the selection of the options: thres, F1 ... P, counts, and how the threshold cuts."""
     columns = dumps.select(dump.tags, options.category, options.start, options.end)
-    if options.threshold is not None:
-        threshold, ties = stored(options.threshold, dump.probabilities.dtype), None
-    else:
-        wanted = int(scores.positives(dump.labels)[columns].sum())
-        cut = thresholds.p_equals_r(dump.probabilities, wanted, columns)
-        threshold, ties = cut.threshold, cut.ties
+    if options.threshold is None:
+        (found,) = thresholds.find(dump.probabilities, dump.labels, [thresholds.Ask(columns)])
+        return full(found.counts, found.cut.threshold, found.cut.ties, dump, columns)
+    threshold = stored(options.threshold, dump.probabilities.dtype)
     per_tag = scores.count(dump.probabilities, dump.labels, threshold)
-    return full(per_tag.select(columns).total(), threshold, ties, dump, columns)
+    return full(per_tag.select(columns).total(), threshold, None, dump, columns)
 
 
 def full(total, threshold, ties, dump, columns):
@@ -181,23 +179,21 @@ def _tables(opened, options, words):
 
 def _seed_scores(dump, tables):
     """Score the four slices, each at the P = R threshold of the whole slice it belongs to; None if empty."""
-    wanted = scores.positives(dump.labels)
-    wholes = {kind: _slice(dump, kind, 0) for kind in ("all", "general")}
-    present = {kind: columns for kind, columns in wholes.items() if columns is not None}
-    asked = [(int(wanted[columns].sum()), columns) for columns in present.values()]
-    cuts = dict(zip(present, thresholds.p_equals_r_of(dump.probabilities, asked), strict=True))
-    counts = {
-        kind: scores.count(dump.probabilities, dump.labels, cut.threshold) for kind, cut in cuts.items()
-    }
-    found = []
-    for _, kind, rank in tables:
-        columns = _slice(dump, kind, rank)
-        if columns is None:
-            found.append(None)
-            continue
-        ties = cuts[kind].ties if rank == 0 else None
-        found.append(full(counts[kind].select(columns).total(), cuts[kind].threshold, ties, dump, columns))
-    return found
+    slices = {(kind, rank): _slice(dump, kind, rank) for _, kind, rank in tables}
+    filled = {key: columns for key, columns in slices.items() if columns is not None}
+    parts = {kind: [key for key in filled if key[0] == kind] for kind, _ in filled}
+    asks = [
+        thresholds.Ask(_slice(dump, kind, 0), parts=tuple(filled[key] for key in keys))
+        for kind, keys in parts.items()
+    ]
+    scored = {}
+    for keys, found in zip(
+        parts.values(), thresholds.find(dump.probabilities, dump.labels, asks), strict=True
+    ):
+        for key, counts in zip(keys, found.parts, strict=True):
+            ties = found.cut.ties if key[1] == 0 else None
+            scored[key] = full(counts, found.cut.threshold, ties, dump, filled[key])
+    return [scored.get((kind, rank)) for _, kind, rank in tables]
 
 
 def _slice(dump, kind, rank):

@@ -67,10 +67,10 @@ def _streamed(folder):
     for _ in range(3):
         started = time.perf_counter()
         dump = [np.load(f"{folder}/{name}.npy", mmap_mode="r") for name in ("probabilities", "labels")]
-        cut = thresholds.p_equals_r(dump[0], scores.positives(dump[1]).sum())
-        scores.summary(scores.count(*dump, cut.threshold).total(), cut.threshold)
+        (found,) = thresholds.find(*dump, [thresholds.Ask()])
+        scores.summary(found.counts, found.cut.threshold)
         best = min(best, time.perf_counter() - started)
-    return best, measuring.peak_megabytes(), float(cut.threshold)
+    return best, measuring.peak_megabytes(), float(found.cut.threshold)
 
 
 def _bisection(folder):
