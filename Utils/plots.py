@@ -55,7 +55,7 @@ def batch(images, labels, names, path, most=16):
         axes.set_visible(index < shown)
         if index < shown:
             axes.imshow(np.asarray(images[index], np.uint8)[:, :, ::-1])
-            axes.set_title(_caption(np.asarray(labels[index]), names), fontsize=7, y=-0.02, va="top")
+            axes.set_title(_caption(np.asarray(labels[index]), names), fontsize=7, y=-0.04, va="top")
     _write(figure, path)
 
 

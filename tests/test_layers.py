@@ -364,6 +364,7 @@ ARGUMENTS = {
     "activation": "hswish", "preserve_variance": True, "scale": 0.5, "rate": 0.25, "seed": 3,
     "rescale": False, "initial": 0.3, "factor": 0.7, "ratio": 0.25, "filters": 6, "kernel_size": 3,
     "strides": 2, "groups": 2, "use_bias": False, "scaling": "simple", "heads": 2, "epsilon": 1e-4,
+    "cells": 2,
 }  # fmt: skip
 
 
