@@ -10,7 +10,7 @@ import dataclasses
 
 import keras
 
-from Models.layers import original_names
+from Models.layers import original_names, timm_names
 from Models.layers.activations import Activation, ActivationName
 from Models.layers.attention import ChannelAttentionName, channel_attention
 from Models.layers.convolution import depthwise_conv2d, patch_conv2d
@@ -30,14 +30,14 @@ class Spec:
     depths: tuple[int, ...]
     widths: tuple[int, ...]
     source: str
-    version: int = 1  # 2: global response normalization in place of LayerScale
+    version: int = 1  # 2: global response normalization in the block
     activation: ActivationName = "gelu"
     attention: ChannelAttentionName | None = None
     norm: NormName = "layernorm"
     epsilon: float = 1e-6  # the original zoo: 1e-3
     stochastic_depth: Rate = 0.0
     dropout: Rate = 0.0
-    layer_scale: float = 1e-6
+    layer_scale: float | None = 1e-6  # where it starts; None: without
     input_scaling: ScalingName | None = "inception"
 
 
@@ -57,7 +57,8 @@ _V1 = {
     "test": Spec((1, 2, 1, 1), (8, 8, 16, 16), "for tests", layer_scale=0.1, stochastic_depth=0.1),
 }
 # The same shapes with the blocks of version 2; its paper has no S.
-VARIANTS = _V1 | {f"V2-{name}": dataclasses.replace(spec, version=2) for name, spec in _V1.items()}
+_V2 = {"version": 2, "layer_scale": None}
+VARIANTS = _V1 | {f"V2-{name}": dataclasses.replace(spec, **_V2) for name, spec in _V1.items()}
 
 # Weight decay is for kernels; searched in variable.path.
 NO_DECAY = (
@@ -83,7 +84,7 @@ def _block(x, spec, rate, name):
         y = attention(y)
     if rate > 0:
         y = StochasticDepth(rate, name=f"{name}_drop")(y)
-    if spec.version == 1:
+    if spec.layer_scale is not None:
         y = LayerScale(spec.layer_scale, name=f"{name}_scale")(y)
     return keras.layers.Add(name=f"{name}_add")([x, y])
 
@@ -128,3 +129,39 @@ IMPORT_RULES = (
     (r"head_norm", r"predictions_norm", {}),
     (r"head_logits", r"predictions_dense", {}),
 )
+# From and to timm's folders; the form is told in Models/layers/timm_names.py.
+_TIMM_SIZES = {
+    "tiny": "T", "small": "S", "base": "B", "large": "L", "atto": "A", "femto": "F", "pico": "P", "nano": "N",
+}  # fmt: skip
+TIMM = timm_names.Rules(
+    models={f"convnext_{size}": (letter, {}) for size, letter in _TIMM_SIZES.items()}
+    | {f"convnextv2_{size}": (f"V2-{letter}", {}) for size, letter in _TIMM_SIZES.items()},
+    arguments={
+        "depths": "depths",
+        "dims": "widths",
+        "use_grn": ("version", {False: 1, True: 2}),
+        "ls_init_value": "layer_scale",
+        "act_layer": timm_names.ACTIVATION,
+        "norm_eps": "epsilon",
+    },
+    fixed={
+        "global_pool": "avg", "output_stride": 32, "kernel_sizes": 7, "stem_type": "patch", "patch_size": 4,
+        "head_norm_first": False, "head_hidden_size": None, "conv_mlp": (False, True), "conv_bias": True,
+        "norm_layer": None,
+    },
+    written={"conv_mlp": False},
+    layers=(
+        (r"stem_conv", "stem.0", {}),
+        (r"stem_norm", "stem.1", {}),
+        (r"stage(\d+)_down_norm", r"stages.\1.downsample.0", {}),
+        (r"stage(\d+)_down_conv", r"stages.\1.downsample.1", {}),
+        (r"stage(\d+)_block(\d+)_conv1", r"stages.\1.blocks.\2.conv_dw", {}),
+        (r"stage(\d+)_block(\d+)_norm", r"stages.\1.blocks.\2.norm", {}),
+        (r"stage(\d+)_block(\d+)_conv2", r"stages.\1.blocks.\2.mlp.fc1", {}),
+        (r"stage(\d+)_block(\d+)_conv3", r"stages.\1.blocks.\2.mlp.fc2", {}),
+        (r"stage(\d+)_block(\d+)_grn", r"stages.\1.blocks.\2.mlp.grn", {}),
+        (r"stage(\d+)_block(\d+)_scale", r"stages.\1.blocks.\2", timm_names.LAYER_SCALE),
+        (r"head_norm", "head.norm", {}),
+        (r"head_logits", "head.fc", {}),
+    ),
+)  # fmt: skip

@@ -7,11 +7,12 @@ shortcuts average with "same" padding; stochastic depth grows as ``rate * i / bl
 """
 
 import dataclasses
+from typing import Literal
 
 import keras
 
-from Models.layers import original_names
-from Models.layers.activations import ActivationName
+from Models.layers import original_names, timm_names
+from Models.layers.activations import GAMMAS, ActivationName
 from Models.layers.attention import ChannelAttentionName
 from Models.layers.convolution import ScaledConv2D
 from Models.layers.head import classifier, image_input
@@ -35,9 +36,14 @@ class Spec:
     head_factor: float = 1.5  # channels of the last convolution over those of the last stage
     activation: ActivationName = "silu"
     attention: ChannelAttentionName | None = None
+    attention_ratio: float = 0.5  # hidden width of "se" over the channels
     stochastic_depth: Rate = 0.1
     dropout: Rate = 0.2
     compensate_avgpool_var: bool = False  # the original zoo's released weights: True
+    padding: Literal["symmetric", "same"] = "symmetric"  # "same" as DeepMind's and Keras'
+    skip_init: bool = True
+    variance_in: Literal["activation", "kernel"] = "activation"  # where the activation's gamma is
+    kernel_epsilon: float | None = None  # added to the variance; None: fan_in * variance >= 1e-4
     input_scaling: ScalingName | None = "inception"
 
 
@@ -54,6 +60,17 @@ VARIANTS = {
     "L1": Spec((2, 4, 12, 6), "timm eca_nfnet_l1", head_factor=2.0, dropout=0.3),
     "L2": Spec((3, 6, 18, 9), "timm eca_nfnet_l2", head_factor=2.0, dropout=0.4),
     "test": Spec((1, 2, 1, 1), "for tests", widths=(16, 16, 32, 32), group_size=4, bottleneck=0.5),
+    "kernel-test": Spec(
+        (1, 1),
+        "for tests",
+        widths=(16, 32),
+        group_size=8,
+        bottleneck=0.5,
+        attention_ratio=0.25,
+        padding="same",
+        variance_in="kernel",
+        kernel_epsilon=1e-5,
+    ),
 }
 
 # Weight decay is for kernels; searched in variable.path.
@@ -66,16 +83,27 @@ def _block(x, spec, width, strides, beta, rate, name):
     """Bottleneck with two grouped 3x3; (B, H, W, C) to (B, H/strides, W/strides, width)."""
     inner = int(width * spec.bottleneck / spec.group_size) * spec.group_size
     groups = inner // spec.group_size
-    h = activate(x, spec.activation, f"{name}_act0", beta)
-    y = ScaledConv2D(inner, 1, name=f"{name}_conv1")(h)
-    y = activate(y, spec.activation, f"{name}_act1")
-    y = ScaledConv2D(inner, 3, strides=strides, groups=groups, name=f"{name}_conv2")(y)
-    y = activate(y, spec.activation, f"{name}_act2")
-    y = ScaledConv2D(inner, 3, groups=groups, name=f"{name}_conv3")(y)
-    y = activate(y, spec.activation, f"{name}_act3")
-    y = ScaledConv2D(width, 1, name=f"{name}_conv4")(y)
-    around = shortcut(x, h, width, strides, spec.compensate_avgpool_var, name)
-    return merge(y, around, spec.attention, rate, name)
+    how = _convolutions(spec)
+    h = _activate(x, spec, f"{name}_act0", beta)
+    y = ScaledConv2D(inner, 1, name=f"{name}_conv1", **how)(h)
+    y = _activate(y, spec, f"{name}_act1")
+    y = ScaledConv2D(inner, 3, strides=strides, groups=groups, name=f"{name}_conv2", **how)(y)
+    y = _activate(y, spec, f"{name}_act2")
+    y = ScaledConv2D(inner, 3, groups=groups, name=f"{name}_conv3", **how)(y)
+    y = _activate(y, spec, f"{name}_act3")
+    y = ScaledConv2D(width, 1, initial_gain=float(spec.skip_init), name=f"{name}_conv4", **how)(y)
+    around = shortcut(x, h, width, strides, spec.compensate_avgpool_var, name, **how)
+    return merge(y, around, spec.attention, rate, name, spec.attention_ratio, spec.skip_init)
+
+
+def _activate(x, spec, name, scale=1.0):
+    return activate(x, spec.activation, name, scale, spec.variance_in == "activation")
+
+
+def _convolutions(spec):
+    """Return what all convolutions of a model have in common."""
+    scale = GAMMAS[spec.activation] if spec.variance_in == "kernel" else 1.0
+    return {"padding": spec.padding, "epsilon": spec.kernel_epsilon, "scale": scale}
 
 
 def build(spec, image_size, num_labels, classifier_activation=None, name=None):
@@ -84,8 +112,9 @@ def build(spec, image_size, num_labels, classifier_activation=None, name=None):
     image, x = image_input(image_size, spec.input_scaling)
     for index, (width, strides) in enumerate(((16, 2), (32, 1), (64, 1), (128, 2)), 1):
         if index > 1:
-            x = activate(x, spec.activation, f"stem_act{index - 1}")
-        x = ScaledConv2D(width, 3, strides=strides, name=f"stem_conv{index}")(x)  # (B, S/4, S/4, 128) at last
+            x = _activate(x, spec, f"stem_act{index - 1}")
+        x = ScaledConv2D(width, 3, strides=strides, name=f"stem_conv{index}", **_convolutions(spec))(x)
+    # (B, S/4, S/4, 128)
     # stages
     rates = iter(linear_rates(spec.stochastic_depth, sum(spec.depths)))
     scales = iter(betas(spec.depths))
@@ -94,8 +123,8 @@ def build(spec, image_size, num_labels, classifier_activation=None, name=None):
             strides = 2 if stage > 0 and block == 0 else 1
             x = _block(x, spec, width, strides, next(scales), next(rates), f"stage{stage}_block{block}")
     # head
-    x = ScaledConv2D(int(spec.widths[-1] * spec.head_factor), 1, name="head_conv")(x)
-    x = activate(x, spec.activation, "head_act")
+    x = ScaledConv2D(int(spec.widths[-1] * spec.head_factor), 1, name="head_conv", **_convolutions(spec))(x)
+    x = _activate(x, spec, "head_act")
     x = keras.layers.GlobalAveragePooling2D(name="head_pool")(x)  # (B, C)
     if spec.dropout > 0:
         x = Dropout(spec.dropout, name="head_dropout")(x)
@@ -115,3 +144,51 @@ IMPORT_RULES = (
     (r"head_conv", r"predictions_conv2d", {}),
     (r"head_logits", r"predictions_dense", {}),
 )
+# From and to timm's folders; the form is told in Models/layers/timm_names.py.
+_DEEPMIND = {"activation": "gelu", "padding": "same", "skip_init": True, "variance_in": "activation"}
+_LIGHT = {"attention": "se", "attention_ratio": 0.25, "activation": "silu"}
+_BLOCK, _THEIRS = r"stage(\d+)_block(\d+)", r"stages.\1.\2"
+TIMM = timm_names.Rules(
+    models={
+        "dm_nfnet_f0": ("F0", _DEEPMIND),
+        "nfnet_f0": ("F0", {}),
+        "nfnet_l0": ("L0", _LIGHT),
+        "eca_nfnet_l0": ("L0", _LIGHT | {"attention": "eca"}),
+        "eca_nfnet_l1": ("L1", _LIGHT | {"attention": "eca"}),
+        "eca_nfnet_l2": ("L2", _LIGHT | {"attention": "eca"}),
+    },
+    fields={
+        "activation": "gelu", "attention": "se", "attention_ratio": 0.5, "skip_init": False,
+        "variance_in": "kernel", "kernel_epsilon": 1e-5,
+    },
+    arguments={
+        "depths": "depths",
+        "channels": "widths",
+        "group_size": "group_size",
+        "bottle_ratio": "bottleneck",
+        "num_features": ("head_factor", "over last width"),
+        "act_layer": timm_names.ACTIVATION,
+        "attn_layer": ("attention", {"": None}),
+        "attn_kwargs": ("attention_ratio", "reduction"),
+        "same_padding": ("padding", {True: "same", False: "symmetric"}),
+        "skipinit": "skip_init",
+        "gamma_in_act": ("variance_in", {True: "activation", False: "kernel"}),
+        "std_conv_eps": ("kernel_epsilon", {1e-12: None}),
+    },
+    fixed={
+        "global_pool": "avg", "output_stride": 32, "alpha": 0.2, "stem_type": "deep_quad", "stem_chs": 128,
+        "attn_gain": 2.0, "width_factor": 1.0, "ch_div": 8, "reg": False, "extra_conv": True,
+    },
+    layers=(
+        (r"stem_conv(\d)", r"stem.conv\1", timm_names.SCALED_CONVOLUTION),
+        (f"{_BLOCK}_conv3", f"{_THEIRS}.conv2b", timm_names.SCALED_CONVOLUTION),
+        (f"{_BLOCK}_conv4", f"{_THEIRS}.conv3", timm_names.SCALED_CONVOLUTION),
+        (f"{_BLOCK}_conv(\\d)", rf"{_THEIRS}.conv\3", timm_names.SCALED_CONVOLUTION),
+        (f"{_BLOCK}_shortcut", f"{_THEIRS}.downsample.conv", timm_names.SCALED_CONVOLUTION),
+        (f"{_BLOCK}_se", f"{_THEIRS}.attn_last", timm_names.SE),
+        (f"{_BLOCK}_eca", f"{_THEIRS}.attn_last", timm_names.ECA),
+        (f"{_BLOCK}_skip", f"{_THEIRS}.skipinit_gain", timm_names.SKIP),
+        (r"head_conv", "final_conv", timm_names.SCALED_CONVOLUTION),
+        (r"head_logits", "head.fc", {}),
+    ),
+)  # fmt: skip

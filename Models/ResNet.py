@@ -2,9 +2,10 @@
 
 Papers: "Deep Residual Learning for Image Recognition" (arXiv:1512.03385), "Bag of Tricks for Image
 Classification with Convolutional Neural Networks" (arXiv:1812.01187). Official code: GluonCV.
-Deviations: shortcuts are a 1x1 convolution with bias and without batch norm; stochastic depth grows as
-``rate * i / blocks``; channel attention is an option, and so is a stem of two 3x3 convolutions of stride 2
-(after arXiv:2106.14881), which keeps more of small images than the 7x7 and its pooling do.
+Deviations: shortcuts are a 1x1 convolution with bias and without batch norm unless asked for otherwise;
+stochastic depth grows as ``rate * i / blocks``; options are channel attention, the paper's deep stem and a
+stem of two 3x3 convolutions of stride 2 (after arXiv:2106.14881), which keeps more of small images than the
+7x7 and its pooling do.
 """
 
 import dataclasses
@@ -12,10 +13,10 @@ from typing import Literal
 
 import keras
 
-from Models.layers import original_names
+from Models.layers import original_names, timm_names
 from Models.layers.activations import Activation, ActivationName
 from Models.layers.attention import ChannelAttentionName, channel_attention
-from Models.layers.convolution import conv2d, stem_max_pool
+from Models.layers.convolution import Decimate, conv2d, stem_max_pool
 from Models.layers.head import average_pool, classifier, image_input
 from Models.layers.normalization import batch_norm
 from Models.layers.randomness import Dropout, Rate
@@ -33,7 +34,9 @@ class Spec:
     source: str
     widths: tuple[int, ...] = (64, 128, 256, 512)
     block: Literal["basic", "bottleneck"] = "bottleneck"
-    stem: Literal["plain", "convolutions"] = "plain"
+    stem: Literal["plain", "convolutions", "deep"] = "plain"
+    shortcut: Literal["average", "stride"] = "average"  # how it halves the map
+    shortcut_norm: bool = False  # batch norm in place of a bias
     pool_cells: int = 1  # 2: the head sees the mean of each quarter of the image, not of the whole
     activation: ActivationName = "relu"
     attention: ChannelAttentionName | None = None
@@ -50,6 +53,7 @@ VARIANTS = {
     "101": Spec((3, 4, 23, 3), "arXiv:1512.03385, table 1"),
     "152": Spec((3, 8, 36, 3), "arXiv:1512.03385, table 1"),
     "test": Spec((1, 2, 1, 1), "for tests", widths=(4, 4, 8, 8)),
+    "deep-test": Spec((1, 2), "for tests", widths=(4, 8), stem="deep", shortcut="stride", shortcut_norm=True),
     "basic-test": Spec((1, 2, 1), "for tests", widths=(4, 8, 8), block="basic", stem="convolutions"),
 }
 
@@ -59,13 +63,16 @@ NO_DECAY = (r"/(bias|gamma|beta)$", r"_eca/kernel$")
 NO_CLIP = (r"^head_logits/",)
 
 
-def _shortcut(x, width, strides, name):
-    """Return x itself where shapes allow, else average 2 x 2 where strides > 1 and project."""
+def _shortcut(x, spec, width, strides, name):
+    """Return x itself where shapes allow, else halve the map where strides > 1 and project."""
     if strides == 1 and x.shape[-1] == width:
         return x
-    if strides > 1:
+    if strides > 1 and spec.shortcut == "stride":
+        x = Decimate(strides, name=f"{name}_pool")(x)
+    elif strides > 1:
         x = keras.layers.AveragePooling2D(2, strides=strides, padding="same", name=f"{name}_pool")(x)
-    return keras.layers.Dense(width, name=f"{name}_shortcut")(x)
+    x = keras.layers.Dense(width, use_bias=not spec.shortcut_norm, name=f"{name}_shortcut")(x)
+    return batch_norm(spec.epsilon, f"{name}_shortcut_norm")(x) if spec.shortcut_norm else x
 
 
 def _bottleneck(x, spec, width, strides, name):
@@ -99,7 +106,7 @@ def _block(x, spec, width, strides, rate, name):
         y = attention(y)
     if rate > 0:
         y = StochasticDepth(rate, name=f"{name}_drop")(y)
-    y = keras.layers.Add(name=f"{name}_add")([y, _shortcut(x, y.shape[-1], strides, name)])
+    y = keras.layers.Add(name=f"{name}_add")([y, _shortcut(x, spec, y.shape[-1], strides, name)])
     return Activation(spec.activation, name=f"{name}_act")(y)
 
 
@@ -117,8 +124,17 @@ def _convolutional_stem(x, spec):
     return x
 
 
+def _deep_stem(x, spec):
+    """Three 3x3, the first of stride 2, and pooling (arXiv:1812.01187); (B, S, S, 3) to (B, S/4, S/4, C)."""
+    half = spec.widths[0] // 2
+    for number, (width, strides) in enumerate(((half, 2), (half, 1), (spec.widths[0], 1)), 1):
+        x = conv2d(x, width, 3, strides=strides, name=f"stem_conv{number}")
+        x = _norm_act(x, spec, "stem", number)
+    return stem_max_pool(x, "stem_pool")
+
+
 BRANCHES = {"basic": _basic, "bottleneck": _bottleneck}
-STEMS = {"plain": _plain_stem, "convolutions": _convolutional_stem}
+STEMS = {"plain": _plain_stem, "convolutions": _convolutional_stem, "deep": _deep_stem}
 
 
 def build(spec, image_size, num_labels, classifier_activation=None, name=None):
@@ -152,3 +168,34 @@ IMPORT_RULES = (
     (r"stage\d+_block\d+_eca", r"eca_block{k}", original_names.ECA),
     (r"head_logits", r"predictions_dense", {}),
 )
+# From and to timm's folders; the form is told in Models/layers/timm_names.py.
+_TIMM_SIZES = ("18", "34", "50", "101", "152")
+_BLOCK, _THEIRS = r"stage(\d+)_block(\d+)", r"layer{\1+1}.\2"
+TIMM = timm_names.Rules(
+    models={f"resnet{depth}": (depth, {}) for depth in _TIMM_SIZES}
+    | {f"resnet{depth}d": (depth, {"stem": "deep", "shortcut": "average"}) for depth in _TIMM_SIZES},
+    fields={"epsilon": 1e-5, "shortcut": "stride", "shortcut_norm": True},
+    arguments={"layers": "depths", "avg_down": ("shortcut", {True: "average", False: "stride"})},
+    fixed={
+        "global_pool": "avg", "output_stride": 32, "cardinality": 1, "base_width": 64,
+        "block_reduce_first": 1, "down_kernel_size": 1, "replace_stem_pool": False, "act_layer": "relu",
+        "aa_layer": None, "channels": (64, 128, 256, 512),
+    },
+    layers=(
+        (r"stem_conv", "conv1", {}),
+        (r"stem_conv1", "conv1.0", {}),
+        (r"stem_norm1", "conv1.1", {}),
+        (r"stem_conv2", "conv1.3", {}),
+        (r"stem_norm2", "conv1.4", {}),
+        (r"stem_conv3", "conv1.6", {}),
+        (r"stem_norm3?", "bn1", {}),
+        (f"{_BLOCK}_conv([13])", rf"{_THEIRS}.conv\3", timm_names.POINTWISE, {"block": "bottleneck"}),
+        (f"{_BLOCK}_conv(\\d)", rf"{_THEIRS}.conv\3", {}),
+        (f"{_BLOCK}_norm(\\d)", rf"{_THEIRS}.bn\3", {}),
+        (f"{_BLOCK}_shortcut", f"{_THEIRS}.downsample.0", timm_names.POINTWISE, {"shortcut": "stride"}),
+        (f"{_BLOCK}_shortcut", f"{_THEIRS}.downsample.1", timm_names.POINTWISE),
+        (f"{_BLOCK}_shortcut_norm", f"{_THEIRS}.downsample.1", {}, {"shortcut": "stride"}),
+        (f"{_BLOCK}_shortcut_norm", f"{_THEIRS}.downsample.2", {}),
+        (r"head_logits", "fc", {}),
+    ),
+)  # fmt: skip

@@ -1,16 +1,17 @@
-"""ViT: a plain transformer on image patches, without a class token.
+"""ViT: a plain transformer on image patches.
 
 Paper: "An Image is Worth 16x16 Words" (arXiv:2010.11929). Official code:
 https://github.com/google-research/vision_transformer. LayerScale from arXiv:2103.17239.
-Deviations: tokens are averaged for the head; LayerScale on both branches; the rate of stochastic depth is
-the same for every block.
+Deviations: no class token, but tokens averaged for the head, and LayerScale on both branches, unless asked
+for otherwise; the rate of stochastic depth is the same for every block.
 """
 
 import dataclasses
+from typing import Literal
 
 import keras
 
-from Models.layers import original_names
+from Models.layers import original_names, timm_names
 from Models.layers.activations import Activation, ActivationName
 from Models.layers.attention import SelfAttention
 from Models.layers.convolution import patch_conv2d
@@ -19,7 +20,7 @@ from Models.layers.normalization import normalization
 from Models.layers.randomness import Dropout, Rate
 from Models.layers.residual import LayerScale, StochasticDepth
 from Models.layers.scaling import ScalingName
-from Models.layers.tokens import PositionEmbedding
+from Models.layers.tokens import ClassToken, PositionEmbedding, TokenPooling
 
 PAPER = "arXiv:2010.11929"
 
@@ -34,6 +35,9 @@ class Spec:
     mlp_width: int
     heads: int
     source: str
+    class_token: bool = False
+    pool: Literal["average", "token"] = "average"
+    norm_after_pool: bool | None = False  # None: where tokens are averaged
     activation: ActivationName = "gelu"
     epsilon: float = 1e-6  # the original zoo: 1e-3
     stochastic_depth: Rate = 0.0
@@ -49,10 +53,12 @@ VARIANTS = {
     "B32": Spec(32, 12, 768, 3072, 12, "arXiv:2010.11929, table 1", stochastic_depth=0.05),
     "L16": Spec(16, 24, 1024, 4096, 16, "arXiv:2010.11929, table 1", stochastic_depth=0.2, layer_scale=1e-5),
     "test": Spec(8, 2, 16, 32, 2, "for tests", stochastic_depth=0.1),
+    "token-test": Spec(8, 2, 16, 32, 2, "for tests", class_token=True, pool="token", layer_scale=None),
+    "class-test": Spec(8, 1, 16, 32, 2, "for tests", class_token=True, norm_after_pool=True),
 }
 
 # Weight decay is for kernels; searched in variable.path.
-NO_DECAY = (r"/(bias|gamma|beta|scale)$", r"^stem_positions/")
+NO_DECAY = (r"/(bias|gamma|beta|scale|token)$", r"^stem_positions/")
 # What adaptive gradient clipping leaves alone (arXiv:2102.06171): the classifier.
 NO_CLIP = (r"^head_logits/",)
 
@@ -81,7 +87,7 @@ def _block(x, spec, name):
 def build(spec, image_size, num_labels, classifier_activation=None, name=None):
     """Return the model for one ``Spec``: ``image`` (B, S, S, 3), 0..255, to (B, num_labels).
 
-    Raises ValueError where the patch does not divide the image.
+    Raises ValueError where the patch does not divide the image, or the token to pool is missing.
     """
     if image_size % spec.patch:
         raise ValueError(f"the image size must be a multiple of the patch, {spec.patch}; got {image_size}")
@@ -89,13 +95,19 @@ def build(spec, image_size, num_labels, classifier_activation=None, name=None):
     image, x = image_input(image_size, spec.input_scaling)
     x = patch_conv2d(x, spec.width, spec.patch, name="stem_patches")  # (B, S/patch, S/patch, D)
     x = keras.layers.Reshape((-1, spec.width), name="stem_tokens")(x)  # (B, N, D)
-    x = PositionEmbedding(name="stem_positions")(x)
+    if spec.class_token:
+        x = ClassToken(name="stem_class")(x)  # (B, 1 + N, D)
+    x = PositionEmbedding(int(spec.class_token), name="stem_positions")(x)
     # stages
     for block in range(spec.depth):
         x = _block(x, spec, f"block{block}")
     # head
-    x = normalization("layernorm", spec.epsilon, "head_norm")(x)
-    x = keras.layers.GlobalAveragePooling1D(name="head_pool")(x)  # (B, D)
+    after = spec.pool == "average" if spec.norm_after_pool is None else spec.norm_after_pool
+    if not after:
+        x = normalization("layernorm", spec.epsilon, "head_norm")(x)
+    x = TokenPooling(spec.pool, int(spec.class_token), name="head_pool")(x)  # (B, D)
+    if after:
+        x = normalization("layernorm", spec.epsilon, "head_pool_norm")(x)
     if spec.dropout > 0:
         x = Dropout(spec.dropout, name="head_dropout")(x)
     outputs = classifier(x, num_labels, classifier_activation, "glorot_uniform")
@@ -113,3 +125,44 @@ IMPORT_RULES = (
     (r"head_norm", r"predictions_norm", {}),
     (r"head_logits", r"predictions_dense", {}),
 )
+# From and to timm's folders; the form is told in Models/layers/timm_names.py.
+_TIMM_SIZES = {"Ti": "tiny", "S": "small", "B": "base", "L": "large"}
+TIMM = timm_names.Rules(
+    models={
+        f"vit_{_TIMM_SIZES[variant[:-2]]}_patch{variant[-2:]}_{size}": (variant, {})
+        for size in (224, 384)
+        for variant in VARIANTS
+        if not variant.endswith("test")
+    },
+    fields={"class_token": True, "pool": "token", "norm_after_pool": None, "layer_scale": None},
+    arguments={
+        "patch_size": "patch",
+        "depth": "depth",
+        "embed_dim": "width",
+        "mlp_ratio": ("mlp_width", "times width"),
+        "num_heads": "heads",
+        "class_token": "class_token",
+        "global_pool": timm_names.POOL,
+        "fc_norm": "norm_after_pool",
+        "init_values": "layer_scale",
+        "act_layer": timm_names.ACTIVATION,
+    },
+    sized=True,
+    fixed={
+        "qkv_bias": True, "qk_norm": False, "scale_attn_norm": False, "scale_mlp_norm": False,
+        "proj_bias": True, "pos_embed": "learn", "no_embed_class": False, "reg_tokens": 0, "pre_norm": False,
+        "final_norm": True, "pool_include_prefix": False,
+    },
+    layers=(
+        (r"stem_patches", "patch_embed.proj", {}),
+        (r"stem_class", "cls_token", timm_names.CLASS_TOKEN),
+        (r"stem_positions", "pos_embed", timm_names.POSITIONS),
+        (r"block(\d+)_norm(\d)", r"blocks.\1.norm\2", {}),
+        (r"block(\d+)_attention", r"blocks.\1.attn", timm_names.SELF_ATTENTION),
+        (r"block(\d+)_dense(\d)", r"blocks.\1.mlp.fc\2", {}),
+        (r"block(\d+)_scale(\d)", r"blocks.\1.ls\2", timm_names.LAYER_SCALE),
+        (r"head_norm", "norm", {}),
+        (r"head_pool_norm", "fc_norm", {}),
+        (r"head_logits", "head", {}),
+    ),
+)  # fmt: skip

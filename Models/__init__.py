@@ -34,6 +34,12 @@ def variants(name):
     return dict(family(name).VARIANTS)
 
 
+def timm_families():
+    """Return ``{family: its TIMM rules}`` of the families that timm has models of."""
+    modules = {name: family(name) for name in available()}
+    return {name: module.TIMM for name, module in modules.items() if hasattr(module, "TIMM")}
+
+
 def spec(name, **overrides):
     """Return the Spec of ``"Family/Variant"`` with fields replaced; UserError for what does not exist."""
     wanted, _, variant = str(name).partition("/")

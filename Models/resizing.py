@@ -26,5 +26,5 @@ def fitted(old, new):
     """Return the weights of a layer in the shapes that its copy for images of another size has."""
     values = old.get_weights()
     if isinstance(old, PositionEmbedding):
-        return [resample_positions(values[0], new.table.shape[0])]
+        return [resample_positions(values[0], new.table.shape[0], old.prefix)]
     return values

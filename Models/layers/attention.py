@@ -97,15 +97,16 @@ class EfficientChannelAttention(keras.layers.Layer):
         return {**super().get_config(), "factor": self.factor}
 
 
-def channel_attention(kind, name, factor=1.0):
+def channel_attention(kind, name, factor=1.0, ratio=0.5):
     """Return the layer for ``"se"`` or ``"eca"``, named ``name_se`` or ``name_eca``; None for None.
 
+    ``ratio``: width of the hidden layer of "se" as a share of the channels.
     Raises ValueError for another name.
     """
     if kind is None:
         return None
     if kind == "se":
-        return SqueezeExcite(factor=factor, name=f"{name}_se")
+        return SqueezeExcite(ratio, factor, name=f"{name}_se")
     if kind == "eca":
         return EfficientChannelAttention(factor=factor, name=f"{name}_eca")
     raise ValueError(f"attention must be 'se', 'eca' or None; got {kind!r}")

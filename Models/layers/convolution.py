@@ -31,6 +31,35 @@ def depthwise_conv2d(x, kernel_size, *, name):
     return keras.layers.DepthwiseConv2D(kernel_size, padding="same", name=name)(x)
 
 
+@keras.saving.register_keras_serializable(package="Models")
+class Decimate(keras.layers.Layer):
+    """Keep every n-th row and column: (B, H, W, C) to (B, H/n, W/n, C), rounded up.
+
+    Argument: ``strides``, n.
+    """
+
+    def __init__(self, strides=2, **kwargs):
+        super().__init__(**kwargs)
+        self.strides = strides
+
+    def build(self, input_shape):
+        """Nothing to build."""
+        self.built = True
+
+    def call(self, x):
+        """Keep rows and columns 0, n, 2n and so on."""
+        return x[:, :: self.strides, :: self.strides]
+
+    def compute_output_shape(self, input_shape):
+        """Return (B, H/n, W/n, C)."""
+        height, width = (None if side is None else -(-side // self.strides) for side in input_shape[1:3])
+        return (input_shape[0], height, width, input_shape[3])
+
+    def get_config(self):
+        """Return the arguments of the constructor."""
+        return {**super().get_config(), "strides": self.strides}
+
+
 def stem_max_pool(x, name):
     """Take the maximum of 3 x 3 at stride 2 after one zero on each side; (B, H, W, C) to about H/2, W/2.
 
@@ -68,18 +97,29 @@ class ScaledConv2D(keras.layers.Layer):
 
     ``w' = (w - mean) * rsqrt(max(var * fan_in, 1e-4)) * gain``, mean and variance over H, W, I of a filter;
     fan_in = k * k * I / groups. Padded with ``k // 2`` zeros on each side.
-    Arguments: ``filters``, ``kernel_size``, ``strides``, ``groups``, ``use_bias``.
+    Arguments: ``filters``, ``kernel_size``, ``strides``, ``groups``, ``use_bias``; ``padding``, "symmetric"
+    as said, or Keras' "same"; ``epsilon``, None as said, or the root is of ``fan_in * (var + epsilon)``;
+    ``scale``, a constant factor on the gain; ``initial_gain``.
     (B, H, W, I) in, (B, H/strides rounded up, W/strides rounded up, filters) out for odd kernels.
     Raises ValueError where the groups do not divide the channels.
     """
 
-    def __init__(self, filters, kernel_size, strides=1, groups=1, use_bias=True, **kwargs):
+    def __init__(
+        self, filters, kernel_size, strides=1, groups=1, use_bias=True, padding="symmetric", epsilon=None,
+        scale=1.0, initial_gain=1.0, **kwargs,
+    ):  # fmt: skip
         super().__init__(**kwargs)
+        if padding not in ("symmetric", "same"):
+            raise ValueError(f"padding must be 'symmetric' or 'same'; got {padding!r}")
         self.filters = filters
         self.kernel_size = kernel_size
         self.strides = strides
         self.groups = groups
         self.use_bias = use_bias
+        self.padding = padding
+        self.epsilon = epsilon
+        self.scale = scale
+        self.initial_gain = initial_gain
 
     def build(self, input_shape):
         """Create ``kernel`` (k, k, I / groups, filters), ``bias`` and ``gain`` (filters,)."""
@@ -96,7 +136,8 @@ class ScaledConv2D(keras.layers.Layer):
         self.bias = None
         if self.use_bias:
             self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias")
-        self.gain = self.add_weight(shape=(self.filters,), initializer="ones", autocast=False, name="gain")
+        start = keras.initializers.Constant(self.initial_gain)
+        self.gain = self.add_weight(shape=(self.filters,), initializer=start, autocast=False, name="gain")
         self.built = True
 
     def standardized_kernel(self):
@@ -105,7 +146,12 @@ class ScaledConv2D(keras.layers.Layer):
         fan_in = kernel.shape[0] * kernel.shape[1] * kernel.shape[2]
         centered = kernel - ops.mean(kernel, axis=(0, 1, 2), keepdims=True)
         variance = ops.mean(ops.square(centered), axis=(0, 1, 2), keepdims=True)
-        return centered * (ops.rsqrt(ops.maximum(variance * fan_in, 1e-4)) * self.gain)
+        if self.epsilon is None:
+            spread = ops.maximum(variance * fan_in, 1e-4)
+        else:
+            spread = (variance + self.epsilon) * fan_in
+        gain = self.gain if self.scale == 1.0 else self.gain * self.scale
+        return centered * (ops.rsqrt(spread) * gain)
 
     def call(self, x):
         """Standardize the kernel, then convolve."""
@@ -118,7 +164,7 @@ class ScaledConv2D(keras.layers.Layer):
 
     def _convolve(self, x, kernel):
         padding, margin = "same", self.kernel_size // 2
-        if self.strides > 1:
+        if self.strides > 1 and self.padding == "symmetric":
             x = ops.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
             padding = "valid"
         return grouped_conv2d(
@@ -127,7 +173,7 @@ class ScaledConv2D(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         """Return (B, H', W', filters)."""
-        shrink = self.kernel_size - 2 * (self.kernel_size // 2)
+        shrink = self.kernel_size - 2 * (self.kernel_size // 2) if self.padding == "symmetric" else 1
         height, width = (
             None if side is None else (side - shrink) // self.strides + 1 for side in input_shape[1:3]
         )
@@ -136,4 +182,5 @@ class ScaledConv2D(keras.layers.Layer):
     def get_config(self):
         """Return the arguments of the constructor."""
         names = ("filters", "kernel_size", "strides", "groups", "use_bias")
+        names += ("padding", "epsilon", "scale", "initial_gain")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}

@@ -3,9 +3,10 @@
 from typing import Literal
 
 import keras
+import numpy as np
 from keras import ops
 
-ScalingName = Literal["inception", "simple"]
+ScalingName = Literal["inception", "simple"] | tuple[float, ...]
 SCALINGS = {"inception": (1 / 127.5, -1.0), "simple": (1 / 255.0, 0.0), None: (1.0, 0.0)}  # factor, offset
 
 
@@ -13,15 +14,16 @@ SCALINGS = {"inception": (1 / 127.5, -1.0), "simple": (1 / 255.0, 0.0), None: (1
 class InputScaling(keras.layers.Layer):
     """Scale 0..255: ``inception`` to -1..1 by ``(x - 127.5) / 127.5``, ``simple`` to 0..1, None not at all.
 
+    Six numbers are the means and the standard deviations of the three channels, in their order and with
+    white at 1: ``(x / 255 - mean) / deviation``.
     Any shape and number type in, the same shape in the compute type out; the arithmetic is in float32,
     because bfloat16 does not hold mixed images exactly. Raises ValueError for another name.
     """
 
     def __init__(self, scaling="inception", **kwargs):
         super().__init__(autocast=False, **kwargs)
-        if scaling not in SCALINGS:
-            raise ValueError(f"input_scaling must be 'inception', 'simple' or None; got {scaling!r}")
-        self.scaling = scaling
+        self.scaling = tuple(scaling) if isinstance(scaling, (list, tuple)) else scaling
+        self.factor, self.offset = _affine(self.scaling)
 
     def build(self, input_shape):
         """Nothing to build."""
@@ -29,8 +31,7 @@ class InputScaling(keras.layers.Layer):
 
     def call(self, x):
         """Scale in float32."""
-        factor, offset = SCALINGS[self.scaling]
-        return ops.cast(ops.cast(x, "float32") * factor + offset, self.compute_dtype)
+        return ops.cast(ops.cast(x, "float32") * self.factor + self.offset, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
         """Return the input's shape."""
@@ -39,3 +40,16 @@ class InputScaling(keras.layers.Layer):
     def get_config(self):
         """Return the arguments of the constructor."""
         return {**super().get_config(), "scaling": self.scaling}
+
+
+def _affine(scaling):
+    """Return factor and offset of a scaling, numbers or three of each."""
+    if isinstance(scaling, tuple) and len(scaling) == 6 and min(scaling[3:]) > 0:
+        mean, deviation = np.array(scaling, "float64").reshape(2, 3)
+        return (1 / (255.0 * deviation)).astype("float32"), (-mean / deviation).astype("float32")
+    if scaling not in SCALINGS:
+        raise ValueError(
+            "input_scaling must be 'inception', 'simple', None, or three means and three standard "
+            f"deviations; got {scaling!r}"
+        )
+    return SCALINGS[scaling]

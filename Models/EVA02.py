@@ -1,0 +1,167 @@
+"""EVA02: a plain transformer with a gated MLP and rotary position embedding.
+
+Paper: "EVA-02: A Visual Representation for Neon Genesis" (arXiv:2303.11331).
+Official code: https://github.com/baaivision/EVA/tree/master/EVA-02.
+Deviations: none in what is computed. Variants are named as timm's are; those of one size differ in
+the image size they were published for only. Stochastic depth grows as ``rate * i / blocks``.
+"""
+
+import dataclasses
+from typing import Literal
+
+import keras
+
+from Models.layers import timm_names
+from Models.layers.activations import Activation
+from Models.layers.convolution import patch_conv2d
+from Models.layers.head import classifier, image_input
+from Models.layers.normalization import normalization
+from Models.layers.randomness import Dropout, Rate
+from Models.layers.residual import StochasticDepth, linear_rates
+from Models.layers.rotary import RotaryAttention
+from Models.layers.scaling import ScalingName
+from Models.layers.tokens import ClassToken, PositionEmbedding, TokenPooling
+
+PAPER = "arXiv:2303.11331"
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """One variant: patch, blocks, width and heads, and the options a user may override."""
+
+    patch: int
+    depth: int
+    width: int
+    heads: int
+    source: str
+    mlp_ratio: float = 4 * 2 / 3  # two of the three matrices of a gated MLP replace one
+    mlp_norm: bool = True  # normalize within the MLP: base and large
+    class_token: bool = True
+    pool: Literal["average", "token"] = "average"
+    reference_grid: int = 16  # side of the grid that rotations are counted on
+    epsilon: float = 1e-6
+    stochastic_depth: Rate = 0.1
+    dropout: Rate = 0.0
+    input_scaling: ScalingName | None = "inception"
+
+
+_SIZES = {
+    "tiny": Spec(14, 12, 192, 3, "arXiv:2303.11331, table 1", mlp_norm=False),
+    "small": Spec(14, 12, 384, 6, "arXiv:2303.11331, table 1", mlp_norm=False),
+    "base": Spec(14, 12, 768, 12, "arXiv:2303.11331, table 1"),
+    "large": Spec(14, 24, 1024, 16, "arXiv:2303.11331, table 1", stochastic_depth=0.2),
+}
+VARIANTS = {
+    "tiny_patch14_224": _SIZES["tiny"],
+    "small_patch14_224": _SIZES["small"],
+    "base_patch14_224": _SIZES["base"],
+    "large_patch14_224": _SIZES["large"],
+    "tiny_patch14_336": _SIZES["tiny"],
+    "small_patch14_336": _SIZES["small"],
+    "base_patch14_448": _SIZES["base"],
+    "large_patch14_448": _SIZES["large"],
+    "test": Spec(8, 2, 16, 2, "for tests"),
+    "token-test": Spec(8, 2, 16, 2, "for tests", mlp_norm=False, pool="token"),
+}
+
+# Weight decay is for kernels; searched in variable.path.
+NO_DECAY = (r"/(bias|gamma|beta|token)$", r"^stem_positions/")
+# What adaptive gradient clipping leaves alone (arXiv:2102.06171): the classifier.
+NO_CLIP = (r"^head_logits/",)
+
+
+def _block(x, spec, rate, name):
+    """Attention, then a gated MLP on every token; (B, N, D) both ways."""
+    y = normalization("layernorm", spec.epsilon, f"{name}_norm1")(x)
+    prefix = int(spec.class_token)
+    y = RotaryAttention(spec.heads, prefix, spec.reference_grid, name=f"{name}_attention")(y)
+    x = _add(x, y, rate, name, 1)
+    y = normalization("layernorm", spec.epsilon, f"{name}_norm2")(x)
+    hidden = int(spec.width * spec.mlp_ratio)
+    gate = keras.layers.Dense(hidden, name=f"{name}_gate")(y)  # (B, N, hidden)
+    gate = Activation("silu", name=f"{name}_act")(gate)
+    y = keras.layers.Dense(hidden, name=f"{name}_dense1")(y)  # (B, N, hidden)
+    y = keras.layers.Multiply(name=f"{name}_gated")([gate, y])
+    if spec.mlp_norm:
+        y = normalization("layernorm", spec.epsilon, f"{name}_mlp_norm")(y)
+    y = keras.layers.Dense(spec.width, name=f"{name}_dense2")(y)  # (B, N, D)
+    return _add(x, y, rate, name, 2)
+
+
+def _add(x, y, rate, name, index):
+    """Drop and add a branch."""
+    if rate > 0:
+        y = StochasticDepth(rate, name=f"{name}_drop{index}")(y)
+    return keras.layers.Add(name=f"{name}_add{index}")([x, y])
+
+
+def build(spec, image_size, num_labels, classifier_activation=None, name=None):
+    """Return the model for one ``Spec``: ``image`` (B, S, S, 3), 0..255, to (B, num_labels).
+
+    Raises ValueError where the patch does not divide the image, or the token to pool is missing.
+    """
+    if image_size % spec.patch:
+        raise ValueError(f"the image size must be a multiple of the patch, {spec.patch}; got {image_size}")
+    # stem
+    prefix = int(spec.class_token)
+    image, x = image_input(image_size, spec.input_scaling)
+    x = patch_conv2d(x, spec.width, spec.patch, name="stem_patches")  # (B, S/patch, S/patch, D)
+    x = keras.layers.Reshape((-1, spec.width), name="stem_tokens")(x)  # (B, N, D)
+    if spec.class_token:
+        x = ClassToken(name="stem_class")(x)  # (B, 1 + N, D)
+    x = PositionEmbedding(prefix, name="stem_positions")(x)
+    # stages
+    for block, rate in enumerate(linear_rates(spec.stochastic_depth, spec.depth)):
+        x = _block(x, spec, rate, f"block{block}")
+    # head
+    if spec.pool == "token":
+        x = normalization("layernorm", spec.epsilon, "head_norm")(x)
+    x = TokenPooling(spec.pool, prefix, name="head_pool")(x)  # (B, D)
+    if spec.pool == "average":
+        x = normalization("layernorm", spec.epsilon, "head_pool_norm")(x)
+    if spec.dropout > 0:
+        x = Dropout(spec.dropout, name="head_dropout")(x)
+    initializer = keras.initializers.TruncatedNormal(stddev=0.02)
+    outputs = classifier(x, num_labels, classifier_activation, initializer)
+    return keras.Model(image, outputs, name=name)
+
+
+# From and to timm's folders; the form is told in Models/layers/timm_names.py.
+TIMM = timm_names.Rules(
+    models={f"eva02_{variant}": (variant, {}) for variant in VARIANTS if not variant.endswith("test")},
+    arguments={
+        "patch_size": "patch",
+        "depth": "depth",
+        "embed_dim": "width",
+        "num_heads": "heads",
+        "mlp_ratio": "mlp_ratio",
+        "scale_mlp": "mlp_norm",
+        "class_token": "class_token",
+        "global_pool": timm_names.POOL,
+        "ref_feat_shape": "reference_grid",
+    },
+    fixed={
+        "qkv_bias": True, "qkv_fused": (True, False), "swiglu_mlp": True, "swiglu_align_to": 0,
+        "use_rot_pos_emb": True, "use_abs_pos_emb": True, "scale_attn_inner": False, "qk_norm": False,
+        "init_values": None, "num_reg_tokens": 0, "no_embed_class": False, "rope_type": "cat",
+        "use_fc_norm": None, "use_post_norm": False,
+    },
+    sized=True,
+    written={"qkv_fused": False},
+    layers=(
+        (r"stem_patches", "patch_embed.proj", {}),
+        (r"stem_class", "cls_token", timm_names.CLASS_TOKEN),
+        (r"stem_positions", "pos_embed", timm_names.POSITIONS),
+        (r"block(\d+)_norm(\d)", r"blocks.\1.norm\2", {}),
+        (r"block(\d+)_attention", r"blocks.\1.attn", timm_names.ROTARY_ATTENTION),
+        (r"block(\d+)_gate", r"blocks.\1.mlp", timm_names.GATE, {"mlp_norm": True}),
+        (r"block(\d+)_dense1", r"blocks.\1.mlp", timm_names.GATED, {"mlp_norm": True}),
+        (r"block(\d+)_gate", r"blocks.\1.mlp", timm_names.PACKED_GATE),
+        (r"block(\d+)_dense1", r"blocks.\1.mlp", timm_names.PACKED_GATED),
+        (r"block(\d+)_mlp_norm", r"blocks.\1.mlp.norm", {}),
+        (r"block(\d+)_dense2", r"blocks.\1.mlp.fc2", {}),
+        (r"head_norm", "norm", {}),
+        (r"head_pool_norm", "fc_norm", {}),
+        (r"head_logits", "head", {}),
+    ),
+)  # fmt: skip
