@@ -3,16 +3,40 @@
 The composition root: recipe -> devices, data, model, loss, optimizer -> fit. Libraries are imported late.
 """
 
+import dataclasses
 import functools
-import os
 import signal
 import sys
+from collections.abc import Callable
 
-from Utils import command_line, datasets, files, folds, sources, tags, unknown
+from Utils import command_line, config, datasets, files, folds, sources, startup, tags, unknown
 from Utils.commands import UserError, command
 from Utils.runs import Run, say
 
 ARCHITECTURE = "architecture.json"  # of a run whose model is that of a file, not of the recipe
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What is to be trained on what, where, and what follows from these together."""
+
+    recipe: config.Recipe
+    dataset: datasets.Dataset
+    found: object  # Utils.devices.Devices
+    source: sources.Source | None  # of the first weights
+    facts: dict
+    keep: Callable | None  # ids of the records that are trained on; None: all
+    unknown: Callable | None  # ids -> labels that are not known
+
+
+@dataclasses.dataclass(frozen=True)
+class Built:
+    """The model with its first weights, what compiles it, its learning rate, what became of the tags."""
+
+    model: object
+    phases: object
+    schedule: Callable
+    match: sources.Match | None
 
 
 @command
@@ -21,21 +45,21 @@ def main(argv=None):
     name, arguments = command_line.parse(argv)
     recipe, dataset = arguments.recipe, datasets.load(arguments.dataset)
     source = recipe.init_from and sources.of(recipe.init_from, recipe.which, arguments.run_dir)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    startup.tensorflow()
     from Utils import devices
 
-    found = devices.find()
-    facts = _facts(recipe, dataset, found)
+    job = _job(recipe, dataset, devices.find(), source)
+    built = _build(job)  # before the run folder: what cannot be built leaves none
     if arguments.dry_run:
-        return _describe(recipe, dataset, found, facts, source)
-    with found.in_turn("run folder"):
-        run = Run(arguments.run_dir, name, recipe, dataset, facts, found.first)
+        return _describe(job, built)
+    with job.found.in_turn("run folder"):
+        run = Run(arguments.run_dir, name, recipe, dataset, job.facts, job.found.first)
     with run:
-        return _train(run, name, recipe, dataset, found, facts, source)
+        return _train(run, name, job, built)
 
 
-def _facts(recipe, dataset, found):
-    """Return what follows from recipe, data and devices together."""
+def _job(recipe, dataset, found, source):
+    """Return what follows from recipe, data and devices."""
     records, fold = dataset.num_records("train"), folds.parse(recipe.fold)
     if fold:
         from Generators import counting
@@ -45,18 +69,25 @@ def _facts(recipe, dataset, found):
         left = f", fold {fold} left out," if fold else ""
         raise UserError(f"the training split of {dataset.folder}{left} is empty; it needs a record at least")
     batch_size = recipe.batch_size_per_device * found.replicas
-    steps = recipe.steps(records, batch_size)
-    return {"devices": found.text, "batch_size": batch_size, "records": records, "steps_per_epoch": steps}
+    facts = {
+        "devices": found.text,
+        "batch_size": batch_size,
+        "records": records,
+        "steps_per_epoch": recipe.steps(records, batch_size),
+    }
+    unknown_labels = recipe.unknown_labels and unknown.read(recipe.unknown_labels, dataset.tags).mask
+    return Job(recipe, dataset, found, source, facts, fold and fold.leaves, unknown_labels or None)
 
 
-def _build(recipe, dataset, found, facts, source):
-    """Return the model with its first weights, what compiles it, the learning rate, the match of tags."""
+def _build(job):
+    """Return the Built of a Job, compiled for its first step."""
     import keras
 
     import Models
     from Models import transfer
     from Utils import phases, training
 
+    recipe, dataset, found, facts, source = job.recipe, job.dataset, job.found, job.facts, job.source
     found.accumulates(recipe.gradient_accumulation)
     sizes = {"image_size": recipe.image_size, "num_labels": dataset.num_labels}
     architecture = None if recipe.model else _architecture(recipe, source, sizes)
@@ -72,10 +103,10 @@ def _build(recipe, dataset, found, facts, source):
             model = Models.build(recipe.model, classifier_activation=None, **sizes, **overrides)
     match = _transfer(model, dataset, source) if source and not source.begun else None
     family = Models.family(recipe.model or source.model)
-    compile = functools.partial(_compile, model, recipe, dataset, found, family, schedule)
+    compile = functools.partial(_compile, model, job, family, schedule)
     turns = phases.Phases(recipe.freeze_body_epochs, facts["steps_per_epoch"], compile)
     turns.enter(0)
-    return model, turns, schedule, match
+    return Built(model, turns, schedule, match)
 
 
 def _architecture(recipe, source, sizes):
@@ -101,14 +132,15 @@ def _transfer(model, dataset, source):
     return found
 
 
-def _compile(model, recipe, dataset, found, family, schedule, *, frozen, start):
+def _compile(model, job, family, schedule, *, frozen, start):
     """Compile for steps from ``start`` on, with the body frozen or not, and make the optimizer's state."""
+    recipe, found = job.recipe, job.found
     from Models import transfer
     from Utils import losses, optimizers, schedules
 
     loss_options = recipe.loss_options()
     if recipe.tag_weights:
-        loss_options["tag_weights"] = tags.factors(dataset.tags, recipe.tag_weights)
+        loss_options["tag_weights"] = tags.factors(job.dataset.tags, recipe.tag_weights)
     with found.scope():
         transfer.freeze(model, frozen)
         optimizer = optimizers.build(
@@ -132,41 +164,44 @@ def _compile(model, recipe, dataset, found, family, schedule, *, frozen, start):
         model.optimizer.build(model.trainable_variables)
 
 
-def _describe(recipe, dataset, found, facts, source):
+def _describe(job, built):
     """Print what a run would be."""
     from Utils import memory
 
-    model, _, schedule, match = _build(recipe, dataset, found, facts, source)
+    recipe, facts, source, schedule = job.recipe, job.facts, job.source, built.schedule
     steps, images = facts["steps_per_epoch"], facts["batch_size"]
     last = recipe.epochs * steps - 1
     for what, text in {
-        "devices": found.text,
-        "model": f"{recipe.model or source.model}, {recipe.image_size} px, {dataset.num_labels} labels",
-        "weights": f"{source.file}: {match.text if match else 'begun'}" if source else "fresh",
-        "parameters": f"{model.count_params():,}",
+        "devices": facts["devices"],
+        "model": f"{recipe.model or source.model}, {recipe.image_size} px, {job.dataset.num_labels} labels",
+        "weights": f"{source.file}: {built.match.text if built.match else 'begun'}" if source else "fresh",
+        "parameters": f"{built.model.count_params():,}",
         "global batch": f"{images} ({recipe.batch_size_per_device} on each device)",
         "steps": f"{steps} an epoch ({facts['records']} records), {last + 1} in {recipe.epochs} epochs",
         "learning rate": f"{float(schedule(0)):.3g} at first, {schedule.peak:.3g} at the peak, "
         f"{float(schedule(last)):.3g} at last",
-        "memory": memory.describe(memory.estimate(model, recipe.batch_size_per_device)),
+        "memory": memory.describe(memory.estimate(built.model, recipe.batch_size_per_device)),
     }.items():
         print(f"{what:<15}{text}")
     return 0
 
 
-def _train(run, name, recipe, dataset, found, facts, source):
+def _train(run, name, job, built):
     """Train until the last epoch, or until a signal asks to stop."""
     import Generators
     import Models
     from Utils import plots, tracking, training
 
-    model, phases, schedule, match = _build(recipe, dataset, found, facts, source)
-    if match and found.first:
-        _begin(run, recipe, model, source, match)
-    labels, size, fold = dataset.num_labels, recipe.image_size, folds.parse(recipe.fold)
-    sizes = {"num_labels": labels, "image_size": size, "batch_size": facts["batch_size"], "host": found.host}
-    if recipe.unknown_labels:
-        sizes["unknown"] = unknown.read(recipe.unknown_labels, dataset.tags).mask
+    recipe, dataset, found, facts, model = job.recipe, job.dataset, job.found, job.facts, built.model
+    if built.match and found.first:
+        _begin(run, job, built)
+    form = {
+        "num_labels": dataset.num_labels,
+        "image_size": recipe.image_size,
+        "batch_size": facts["batch_size"],
+        "host": found.host,
+        "unknown": job.unknown,
+    }
 
     def batches(step):
         return Generators.train_dataset(
@@ -174,8 +209,8 @@ def _train(run, name, recipe, dataset, found, facts, source):
             seed=recipe.seed,
             start_step=step,
             num_records=facts["records"],
-            keep=fold and fold.leaves,
-            **sizes,
+            keep=job.keep,
+            **form,
             **recipe.augmentation(),
         )
 
@@ -189,15 +224,16 @@ def _train(run, name, recipe, dataset, found, facts, source):
             dataset.shards("validation"),
             pad_batches=True,
             num_records=dataset.num_records("validation"),
-            **sizes,
+            **form,
         )
         with found.scope():
-            evaluate = training.evaluator(model, held_out, labels)
+            evaluate = training.evaluator(model, held_out, dataset.num_labels)
     say(training.opening(found.text, facts, evaluate))
     kind = recipe.tracker if found.first else "none"
     tracker = tracking.build(kind, run.folder, name, recipe.to_dict(), recipe.project)
+    phases, schedule = built.phases, built.schedule
     plan = training.Plan(recipe, facts, schedule, phases, batches, evaluate, export, tracker.log, found)
-    if match and evaluate:
+    if built.match and evaluate:
         say(training.scores_text("before the first step", evaluate()))
     if not run.continued:
         plots.batch(*next(iter(batches(0))), dataset.tags["name"], run.folder / "batch.png")
@@ -213,17 +249,17 @@ def _train(run, name, recipe, dataset, found, facts, source):
     return 0
 
 
-def _begin(run, recipe, model, source, match):
+def _begin(run, job, built):
     """Save the state before the first step and what it was made of: the source is not needed any more."""
     from Models import transfer
     from Utils import checkpoints
 
-    say(f"weights of {source.file}: {match.text}")
-    if not recipe.model:
+    say(f"weights of {job.source.file}: {built.match.text}")
+    if not job.recipe.model:
         with files.replacing(run.folder / ARCHITECTURE) as beside:
-            beside.write_text(transfer.describe(model), encoding="utf-8")
-    checkpoints.save(run.checkpoints, 0, checkpoints.capture(model))
-    sources.remember(run.folder, recipe.init_from, source, match)
+            beside.write_text(transfer.describe(built.model), encoding="utf-8")
+    checkpoints.save(run.checkpoints, 0, checkpoints.capture(built.model))
+    sources.remember(run.folder, job.recipe.init_from, job.source, built.match)
 
 
 if __name__ == "__main__":

@@ -7,13 +7,12 @@ the dataset share (matched by id, else by name), in the model's order.
 import concurrent.futures
 import contextlib
 import csv
-import os
 import pathlib
 import sys
 
 import numpy as np
 
-from Utils import datasets, dumps, folders, folds, images, tags
+from Utils import datasets, dumps, folders, folds, images, startup, tags
 from Utils.commands import Parser, UserError, WorkError, command, progress
 from Utils.files import provenance, read_json, require_absent, to_path
 
@@ -89,7 +88,7 @@ def _folder(folder):
 
 def _load(options):
     """Load the model, ready for `predict_on_batch`; return it with its tag list and what dump.json says."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    startup.tensorflow()
     import Models
     from Utils import devices
 

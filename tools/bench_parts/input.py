@@ -6,14 +6,13 @@ read the same drawn 512 px JPEGs of about 90 kB.
 """
 
 import concurrent.futures
-import os
 import pathlib
 import tempfile
 
 import cv2
 import numpy as np
 
-from Utils import measuring
+from Utils import measuring, startup
 from Utils.commands import UserError
 
 SIDE = 512  # of the stored JPEGs
@@ -34,7 +33,7 @@ def measure(options):
     for name in ("image_size", "batch_size", "num_labels", "images"):
         if getattr(options, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} must be at least 1; got {getattr(options, name)}")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    startup.tensorflow()
     with tempfile.TemporaryDirectory() as folder:
         shards, encoded = _draw_shards(pathlib.Path(folder), options.images, options.num_labels)
         ours, peer, limit = "training pipeline", "peer: the naive order in TensorFlow", "limit: decoding only"

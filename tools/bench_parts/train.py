@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from Utils import measuring, peers
+from Utils import measuring, peers, startup
 from Utils.commands import UserError, WorkError, assignment
 
 LEARNING_RATE = 1e-5  # the batch is noise: the step is to be real, the weights are to stay finite
@@ -111,7 +111,7 @@ def _noise(image_size, batch_size, num_labels):
 
 def _our_step(model, overrides, sizes):
     """Return a training step as train.py takes it, what it is, and the rates of dropout in timm's words."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    startup.tensorflow()
     import Models
     from Utils import devices, losses, optimizers
 
