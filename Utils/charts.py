@@ -1,6 +1,7 @@
 """Charts as inline SVG: lines and points on two axes, readable without scripts, fonts or a network.
 
-Colors are CSS variables (``--s0`` to ``--s5``), so that a page decides about light and dark.
+Colors are CSS variables (``--s0`` to ``--s5``), so that a page decides about light and dark; `alone` makes
+a file of its own of a chart.
 """
 
 import dataclasses
@@ -10,6 +11,21 @@ import math
 WIDTH, HEIGHT = 420, 300
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 40
 MOST_POINTS = 240  # of a line; more cannot be seen
+LETTER, LINE = 7.2, 13  # the room that a letter and a line of text take at most, 12 px high
+NAMESPACE = 'xmlns="http://www.w3.org/2000/svg"'
+ALONE = """<style>
+svg { color-scheme: light dark; background: var(--card); width: 100%; max-width: 680px; height: auto;
+  --soft: #4b5566; --card: #fff; --grid: #d9dde4;
+  --s0: #1f5fd0; --s1: #d9541e; --s2: #13805c; --s3: #a02c8f; --s4: #8a6d00; --s5: #6a7281; }
+@media (prefers-color-scheme: dark) { svg { --soft: #b3bccb; --card: #1d222a; --grid: #343b47;
+  --s0: #7aa7ff; --s1: #ff9466; --s2: #4fcf9f; --s3: #e48ad6; --s4: #dcbb4b; --s5: #98a2b3; } }
+text { fill: var(--soft); font: 12px system-ui, sans-serif; }
+.label { paint-order: stroke; stroke: var(--card); stroke-width: 3px; }
+.grid { stroke: var(--grid); fill: none; }
+.line { fill: none; stroke-width: 2; stroke-linejoin: round; }
+.dots { fill-opacity: .6; }
+.mark { stroke: var(--card); stroke-width: 1.5; }
+</style>"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,12 +51,19 @@ class Axis:
                 math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9) + 1
             )
             values = [10.0**power for power in powers]
-            values = values if len(values) > 1 else [self.low, self.high]
+            values = values if len(values) > 2 else round_numbers(self.low, self.high)
             return [(value, f"{value:,.0f}" if value >= 1 else f"{value:g}") for value in values]
         step = _round_step((self.high - self.low) / 5)
         first = math.ceil(self.low / step - 1e-9)
         count = math.floor(self.high / step + 1e-9) - first + 1
         return [((first + i) * step, f"{(first + i) * step:g}") for i in range(count)]
+
+
+def round_numbers(low, high):
+    """Return the numbers 1, 2, 5, 10, 20 ... (and 0.5, 0.2 ...) from ``low`` to ``high``, both above 0."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    found = [times * 10.0**power for power in range(first, last + 1) for times in (1, 2, 5)]
+    return [value for value in found if low * (1 - 1e-9) <= value <= high * (1 + 1e-9)]
 
 
 def _round_step(step):
@@ -52,7 +75,8 @@ def _round_step(step):
 class Series:
     """Points ``(x, y)`` as a line or as dots; a name puts them into the legend.
 
-    ``dashed`` is for a mere reference, ``large`` for a dot that marks one place, ``texts`` show on hovering.
+    ``dashed`` is for a mere reference, ``large`` for dots that mark places, ``texts`` show on hovering,
+    ``labels`` stand beside the dots, as far as there is room.
     """
 
     name: str
@@ -62,13 +86,21 @@ class Series:
     dashed: bool = False
     large: bool = False
     texts: list | None = None
+    labels: list | None = None
+
+
+def alone(svg):
+    """Return a chart as an SVG file of its own, with the colors that a page would give it."""
+    head, rest = svg.split(">", 1)
+    return f"{head} {NAMESPACE}>{ALONE}{rest}\n"
 
 
 def chart(x, y, series, label):
     """Return an SVG element: series on two axes, a legend; ``label`` tells screen readers what it is."""
     shown = [one for one in series if one.points]
     lines = [_lines(x, y, one) for one in shown if one.lines]
-    body = [_grid(x, y), *lines, *(_dots(x, y, one) for one in shown if not one.lines)]
+    dots = [_dots(x, y, one) for one in shown if not one.lines]
+    body = [_grid(x, y), *lines, *dots, _labels(x, y, shown)]
     named = [one for one in shown if one.name]
     rows = math.ceil(len(named) / 3)
     return (
@@ -118,6 +150,50 @@ def _dots(x, y, series):
         dots.append(f'<circle cx="{across}" cy="{down}" r="{5 if series.large else 3}">{title}</circle>')
     kind = "mark" if series.large else "dots"
     return f'<g class="{kind}" style="fill:var(--s{series.color})">{"".join(dots)}</g>'
+
+
+def _labels(x, y, shown):
+    """Write labels beside their dots, where they meet neither dots nor one another, else not at all."""
+    dots = [tuple(map(float, _place(x, y, point))) for one in shown if not one.lines for point in one.points]
+    taken = [(across - 5, down - 5, across + 5, down + 5) for across, down in dots]
+    parts = []
+    for one in (one for one in shown if one.labels):
+        for point, text in zip(one.points, one.labels, strict=True):
+            across, down = map(float, _place(x, y, point))
+            width = LETTER * len(text)
+            for left, top in _beside(across, down, width):
+                box = left, top, left + width, top + LINE
+                if _inside(box) and not any(_meet(box, other) for other in taken):
+                    taken.append(box)
+                    parts.append(_label(box, across, text))
+                    break
+    return "".join(parts)
+
+
+def _label(box, across, text):
+    """Write a label in its box, at the side next to its dot."""
+    anchor = "start" if box[0] > across else "end" if box[2] < across else "middle"
+    at = {"start": box[0], "end": box[2], "middle": (box[0] + box[2]) / 2}[anchor]
+    place = f'x="{at:.1f}" y="{box[1] + 10:.1f}" text-anchor="{anchor}"'
+    return f'<text class="label" {place}>{html.escape(text)}</text>'
+
+
+def _beside(across, down, width):
+    """Yield the places tried for a label, left and top: right, left, above, below, and further away."""
+    for away in (0, 1, 2):
+        for rise in (0, -away, away) if away else (0,):
+            yield across + 8, down - LINE / 2 + rise * LINE
+            yield across - 8 - width, down - LINE / 2 + rise * LINE
+        yield across - width / 2, down - 8 - LINE * (1 + away)
+        yield across - width / 2, down + 8 + LINE * away
+
+
+def _inside(box):
+    return box[0] >= LEFT and box[2] <= WIDTH and box[1] >= TOP - 6 and box[3] <= HEIGHT - BOTTOM
+
+
+def _meet(a, b):
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 def _legend(shown):

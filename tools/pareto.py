@@ -1,0 +1,201 @@
+"""Draw images/s against F1 of the models in results tables, the frontier marked; print the same as a table.
+
+A model is on the frontier where no other is both as fast and as good. A scored row takes its images/s from
+itself, else from a row of the same run, else from one of the same definition and image size, as
+tools/bench.py infer --append writes them.
+"""
+
+import dataclasses
+import math
+import pathlib
+import sys
+
+import pandas as pd
+
+from Utils import charts, results, tags
+from Utils.commands import Parser, UserError, command, print_json
+from Utils.files import replacing, require_absent
+
+LABELED = 12  # so many points all have labels; of more, those on the frontier
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """One scored model with its speed."""
+
+    run_name: str
+    definition_name: str
+    image_size: float
+    params: float
+    images_per_second: float
+    F1: float
+    frontier: bool = False
+
+    @property
+    def label(self):
+        """A short name: definition and image size, or the run's name where it has no definition."""
+        if self.definition_name in ("", "-"):
+            return self.run_name
+        return self.definition_name + ("" if math.isnan(self.image_size) else f" {self.image_size:.0f}")
+
+
+def parser():
+    """Return the argument parser."""
+    made = Parser(prog="pareto.py", description=__doc__)
+    made.add_argument("tables", nargs="+", type=pathlib.Path, metavar="results.csv", help="results tables")
+    made.add_argument("-o", "--output", required=True, type=pathlib.Path, metavar="pareto.svg")
+    made.add_argument("-c", "--category", default="all", help="rows of this category (all)")
+    made.add_argument("--from-rank", type=int, default=0, help="rows of the tags from this rank down (0)")
+    made.add_argument("--dataset", help="rows of this dataset, where the tables have several")
+    made.add_argument("--split", help="rows of this split, where the tables have several")
+    made.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    made.add_argument("--json", action="store_true", help="print the points as one JSON object")
+    return made
+
+
+@command
+def main(argv=None):
+    """Run the command."""
+    options = parser().parse_args(argv)
+    if options.output.suffix != ".svg":
+        raise UserError(f"-o must end in .svg; got {options.output}")
+    require_absent(options.output, options.overwrite)
+    rows = pd.concat([results.read(path) for path in options.tables], ignore_index=True)
+    found = marked(points(rows, options))
+    with replacing(options.output) as beside:
+        beside.write_text(charts.alone(drawn(found)), encoding="utf-8")
+    if options.json:
+        print_json({"points": [dataclasses.asdict(point) for point in found]})
+    else:
+        print(table(found))
+    return 0
+
+
+def points(rows, options):
+    """Return the `Point` of every row that is asked for and has both scores and speed."""
+    kind = options.category
+    kind = kind if kind == "all" else tags.category_name(tags.category_code(kind))
+    asked = rows[(rows["category"] == kind) & (rows["from_rank"] == options.from_rank) & rows["F1"].notna()]
+    for column in ("dataset", "split"):
+        if getattr(options, column) is not None:
+            asked = asked[asked[column] == getattr(options, column)]
+    speeds = _Speeds(rows)
+    speed = [speeds.of(row) for row in asked.to_dict("records")]
+    known = asked.assign(images_per_second=speed).dropna(subset="images_per_second")
+    if len(known) < len(asked):
+        names = ", ".join(dict.fromkeys(asked["run_name"][~asked.index.isin(known.index)]))
+        print(
+            f"{len(asked) - len(known)} scored rows have no images/s and are left out: {names}",
+            file=sys.stderr,
+        )
+    if not len(known):
+        raise UserError(
+            f"of {len(rows)} rows, {len(asked)} are of category {kind} from rank {options.from_rank} with an "
+            "F1, and none of these has images per second, which tools/bench.py infer MODEL --append CSV adds"
+        )
+    _require_one_scale(known)
+    names = [field.name for field in dataclasses.fields(Point)][:-1]
+    return [Point(**{name: row[name] for name in names}) for row in known.to_dict("records")]
+
+
+class _Speeds:
+    """Looks up images/s of a row: its own, its run's, its definition's at its image size; the highest."""
+
+    def __init__(self, rows):
+        measured = rows[rows["images_per_second"].notna()]
+        self.by_run = measured.groupby("run_name")["images_per_second"].max()
+        named = measured[~measured["definition_name"].isin(("", "-"))]
+        self.by_shape = named.groupby(["definition_name", "image_size"])["images_per_second"].max()
+
+    def of(self, row):
+        if not math.isnan(row["images_per_second"]):
+            return row["images_per_second"]
+        by_shape = self.by_shape.get((row["definition_name"], row["image_size"]), math.nan)
+        return self.by_run.get(row["run_name"], by_shape)
+
+
+def _require_one_scale(rows):
+    """Scores of different images cannot be compared."""
+    scales = sorted(set(zip(rows["dataset"], rows["split"], strict=True)))
+    if len(scales) > 1:
+        listed = ", ".join(f"{dataset or '(none)'} {split or '(none)'}" for dataset, split in scales)
+        raise UserError(
+            f"the rows are scored on different images: {listed}; choose with --dataset and --split"
+        )
+
+
+def marked(found):
+    """Return the points by falling speed, with those on the frontier marked."""
+
+    def beaten(point):
+        return any(
+            other.images_per_second >= point.images_per_second
+            and other.F1 >= point.F1
+            and (other.images_per_second, other.F1) != (point.images_per_second, point.F1)
+            for other in found
+        )
+
+    order = sorted(found, key=lambda point: (-point.images_per_second, -point.F1, point.run_name))
+    return [dataclasses.replace(point, frontier=not beaten(point)) for point in order]
+
+
+def drawn(found):
+    """Return the chart as an SVG element."""
+    frontier = [point for point in found if point.frontier]
+    others = [point for point in found if not point.frontier]
+    ends = [point.images_per_second for point in found]
+    low, high = _around(min(ends), max(ends))
+    series = [
+        charts.Series("frontier", [_at(point) for point in frontier], 0, dashed=True),
+        _dots("", others, 5, len(found) <= LABELED),
+        _dots("", frontier, 0, True),
+    ]
+    across = charts.Axis("images/s", low, high, log=True)
+    return charts.chart(across, _up_axis(found), series, "F1 against images per second, one dot a model")
+
+
+def _dots(name, some, color, labeled):
+    texts = [f"{point.run_name}: {point.images_per_second:.4g} images/s, F1 {point.F1:.4f}" for point in some]
+    labels = [point.label for point in some] if labeled else None
+    return charts.Series(
+        name, [_at(point) for point in some], color, lines=False, large=True, texts=texts, labels=labels
+    )
+
+
+def _at(point):
+    return point.images_per_second, point.F1
+
+
+def _around(low, high):
+    """Return the nearest of 1, 2, 5, 10 ... below and above."""
+    numbers = charts.round_numbers(low / 10, high * 10)
+    return max(x for x in numbers if x <= low * 0.95), min(x for x in numbers if x >= high * 1.05)
+
+
+def _up_axis(found):
+    scores = [point.F1 for point in found]
+    room = max(0.02, 0.15 * (max(scores) - min(scores)))
+    low, high = min(scores) - room, max(scores) + room
+    return charts.Axis("F1", max(0.0, math.floor(low * 50) / 50), min(1.0, math.ceil(high * 50) / 50))
+
+
+def table(found):
+    """Return the points as a Markdown table."""
+    head = ("run_name", "definition_name", "params_human", "image_size", "images/s", "F1", "frontier")
+    rows = [
+        (
+            point.run_name,
+            point.definition_name or "-",
+            results.params_human(point.params),
+            "-" if math.isnan(point.image_size) else f"{point.image_size:.0f}",
+            f"{point.images_per_second:.4g}",
+            f"{point.F1:.4f}",
+            "yes" if point.frontier else "",
+        )
+        for point in found
+    ]
+    return results.markdown(head, rows, left=3)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
