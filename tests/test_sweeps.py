@@ -1,10 +1,8 @@
 """Utils/sweeps.py and tools/sweep.py: which runs there are, what is trained again, what the results say."""
 
 import csv
-import json
 import pathlib
 
-import helpers
 import numpy as np
 import pytest
 
@@ -176,16 +174,3 @@ def test_mistakes_train_nothing(grid, stub, tmp_path, capsys):
     assert len(capsys.readouterr().out.splitlines()) == 6
     assert go(grid, tmp_path, "--runs", "0") == 2
     assert not (tmp_path / "out").exists()
-
-
-def test_a_real_run(tmp_path):
-    """Through train.py itself: the recipe, the settings and the folder arrive there."""
-    helpers.dotted_shards(tmp_path / "data", train=8)
-    (tmp_path / "x.yaml").write_text("method: grid\nparameters: {mixup_alpha: {values: [0.5]}}")
-    words = """--recipe convnext_t -- --model ConvNext/test --image-size 32 --batch-size-per-device 4
-    --epochs 1 --steps-per-epoch 1"""
-    assert go(tmp_path / "x.yaml", tmp_path, *words.split()) == 0
-    (row,) = results(tmp_path)
-    assert (row["state"], row["epochs"], row["best_epoch"]) == ("done", "1", "")
-    recipe = json.loads((tmp_path / "out" / row["run"] / "recipe.json").read_text())
-    assert (recipe["recipe"], recipe["mixup_alpha"]) == ("convnext_t", 0.5)
