@@ -20,8 +20,10 @@ from Models.layers import (
     normalizer_free,
     randomness,
     residual,
+    rotary,
     scaling,
     tokens,
+    windows,
 )
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -66,6 +68,20 @@ def test_activation_formulas():
     assert np.abs(activations.gelu_tanh(x) - activations.gelu(x)).max() > 1e-5
     scaled = activations.Activation("relu", preserve_variance=True, scale=0.5)(x)
     np.testing.assert_allclose(scaled, np.maximum(x, 0) * 1.7139588594436646 / 2, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", activations.FUNCTIONS)
+def test_written_out_gradients_are_the_slopes(name):
+    import tensorflow as tf
+
+    x = (np.arange(-65, 65) * 0.1 + 0.05).astype("float32")  # misses the corners at 0, 3 and 6
+    layer = activations.Activation(name, preserve_variance=True, scale=0.7)
+    with tf.GradientTape() as tape:
+        inputs = tf.constant(x)
+        tape.watch(inputs)
+        y = layer(inputs)
+    slope = (np.array(layer(x + 0.01), "float64") - np.array(layer(x - 0.01), "float64")) / 0.02
+    np.testing.assert_allclose(tape.gradient(y, inputs), slope, atol=2e-4)
 
 
 # convolution
@@ -316,6 +332,15 @@ def test_input_scaling(name, low, high):
     np.testing.assert_allclose(y, [[low, low + (high - low) * 127 / 255, high]], atol=1e-6)
 
 
+def test_input_scaling_by_means_and_deviations():
+    x = np.array([[0, 51, 255]], "uint8")
+    y = np.array(scaling.InputScaling((0.5, 0.2, 0.4, 0.5, 0.1, 0.3))(x))
+    np.testing.assert_allclose(y, [[-1, 0, 2]], atol=1e-6)
+    for wrong in ((0.5, 0.5), (0.0, 0.0, 0.0, 1.0, 1.0, 0.0)):
+        with pytest.raises(ValueError, match="three means and three standard deviations"):
+            scaling.InputScaling(wrong)
+
+
 def test_input_scaling_computes_in_float32():
     x = np.array([[127.75]], "float32")  # bfloat16 would round it to 128
     y = np.array(scaling.InputScaling("inception", dtype="mixed_bfloat16")(x), "float32")
@@ -352,6 +377,57 @@ def test_resampled_positions_are_bicubic_and_antialiased():
         np.testing.assert_allclose(got, np.array(expected)[0], atol=2e-5)
 
 
+def test_rows_before_the_grid_stay_when_positions_are_resampled():
+    table = normal(26, 3)
+    got = tokens.resample_positions(table, 17, prefix=1)
+    np.testing.assert_array_equal(got[:1], table[:1])
+    np.testing.assert_array_equal(got[1:], tokens.resample_positions(table[1:], 16))
+
+
+def test_tokens_are_put_in_front_and_pooled():
+    x = normal(2, 4, 3)
+    layer = tokens.ClassToken()
+    y = np.array(layer(x))
+    np.testing.assert_array_equal(y[:, 1:], x)
+    np.testing.assert_array_equal(y[:, 0], np.stack([np.array(layer.token)] * 2))
+    np.testing.assert_array_equal(tokens.TokenPooling("token", 1)(y), y[:, 0])
+    np.testing.assert_allclose(tokens.TokenPooling("average", 1)(y), x.mean(axis=1), atol=1e-6)
+    with pytest.raises(ValueError, match="needs a class token"):
+        tokens.TokenPooling("token")
+    with pytest.raises(ValueError, match="'average' or 'token'; got 'max'"):
+        tokens.TokenPooling("max", 1)
+
+
+def test_rotations_leave_lengths_and_depend_on_distance_only():
+    angles = rotary.rotations(4, 8, 0)  # (16, 4), row angles first
+    np.testing.assert_allclose(angles[5], [1, 0.01, 1, 0.01], atol=1e-6)  # row 1, column 1
+    np.testing.assert_allclose(angles[6] - angles[5], angles[1] - angles[0], atol=1e-6)
+    np.testing.assert_allclose(rotary.rotations(8, 8, 4)[::2][:4], rotary.rotations(4, 8, 4)[:4], atol=1e-6)
+
+
+def test_shifted_windows_let_opposite_borders_not_see_each_other():
+    layer = windows.WindowAttention(1, 4, shifted=True)
+    x = normal(1, 8, 8, 4)
+    before = np.array(layer(x))
+    x[0, 0, 0] += 5.0  # a corner: shifted, it shares its window with all four corners of the map
+    changed = np.abs(np.array(layer(x)) - before).max(axis=(0, 3)) > 1e-6
+    assert changed[:2, :2].all() and not changed[2:].any() and not changed[:, 2:].any()
+    larger = windows.WindowAttention(1, 16, shifted=True)  # than the map: one window, not shifted
+    assert larger(x).shape == x.shape
+    assert (larger.sides, larger.shifts, larger.mask) == ((8, 8), (0, 0), None)
+
+
+def test_merging_pads_odd_maps_with_zeros():
+    layer = windows.PatchMerging()
+    x = normal(1, 3, 3, 2)
+    y = np.array(layer(x))
+    assert y.shape == (1, 2, 2, 4)
+    corner = np.concatenate([x[0, 2, 2], np.zeros(6)])
+    np.testing.assert_allclose(y[0, 1, 1], corner @ np.array(layer.kernel), atol=1e-6)
+    tall = np.concatenate([x[0, 0, 0], x[0, 1, 0], x[0, 0, 1], x[0, 1, 1]])  # column by column
+    np.testing.assert_allclose(y[0, 0, 0], tall @ np.array(layer.kernel), atol=1e-6)
+
+
 def test_positions_need_a_square():
     with pytest.raises(ValueError, match="got 12"):
         tokens.resample_positions(normal(12, 2), 16)
@@ -364,7 +440,8 @@ ARGUMENTS = {
     "activation": "hswish", "preserve_variance": True, "scale": 0.5, "rate": 0.25, "seed": 3,
     "rescale": False, "initial": 0.3, "factor": 0.7, "ratio": 0.25, "filters": 6, "kernel_size": 3,
     "strides": 2, "groups": 2, "use_bias": False, "scaling": "simple", "heads": 2, "epsilon": 1e-4,
-    "cells": 2,
+    "cells": 2, "padding": "same", "initial_gain": 0.5, "prefix": 1, "pool": "token", "window": 4,
+    "shifted": True, "pretrained": 3, "reference": 8,
 }  # fmt: skip
 
 

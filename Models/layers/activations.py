@@ -14,6 +14,27 @@ def hswish(x):
     return x * ops.relu6(x + 3.0) * (1.0 / 6.0)
 
 
+def silu(x, factor=1.0):
+    """SiLU times a constant, ``factor * x * sigmoid(x)`` (arXiv:1702.03118).
+
+    With its derivative, ``y + sigmoid(x) * (factor - y)``: from the forward pass' sigmoid, and with the
+    factor in it, that is four elementwise passes instead of seven, which CPUs feel.
+    """
+
+    @ops.custom_gradient
+    def scaled(x):
+        gate = ops.sigmoid(x)
+        y = x * (gate if factor == 1.0 else gate * factor)
+
+        def gradient(*args, upstream=None):  # two calling conventions: of tensorflow and jax, and of torch
+            upstream = args[-1] if upstream is None else upstream
+            return upstream * (y + gate * (factor - y))
+
+        return y, gradient
+
+    return scaled(x)
+
+
 @ops.custom_gradient
 def gelu(x):
     """Exact GELU, ``x * cdf(x)`` with ``cdf(x) = (1 + erf(x / sqrt 2)) / 2`` (arXiv:1606.08415).
@@ -39,7 +60,7 @@ def gelu_tanh(x):
 FUNCTIONS = {
     "relu": ops.relu,
     "relu6": ops.relu6,
-    "silu": ops.silu,
+    "silu": silu,
     "hswish": hswish,
     "sigmoid": ops.sigmoid,
     "gelu": gelu,
@@ -82,7 +103,9 @@ class Activation(keras.layers.Layer):
         self.built = True
 
     def call(self, x):
-        """Apply f, then the constant factor in one multiplication."""
+        """Apply f and the constant factor."""
+        if self.activation == "silu":
+            return silu(x, self.factor)
         x = FUNCTIONS[self.activation](x)
         return x if self.factor == 1.0 else x * self.factor
 
