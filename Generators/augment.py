@@ -3,9 +3,9 @@
 flip 1/2 · square crop, side U(0.87, 0.998) of the height, anywhere · resize by a method drawn from
 ``images.METHODS`` · cutout where asked · rotation U(-45, 45) degrees, bilinear, white outside · MixUp.
 
-A sample's numbers come from a counter-based generator keyed by (seed, position in the endless stream of
-records), a batch's from (seed, step): no state, so any worker may make any batch at any time. Flip and
-rotation are one affine warp (a mirrored crop has the distribution of a crop of the mirror image).
+The numbers of a batch come from a counter-based generator keyed by (seed, step): no state, so any worker may
+make any batch at any time. Flip and rotation are one affine warp (a mirrored crop has the distribution of a
+crop of the mirror image). Where OpenCV is faster with four channels than with three, images have four.
 Differences from the original, each a defect there: images that are not square are padded white instead of
 squashed or refused, crops reach the last row and column, resizing and MixUp round to nearest, MixUp partners
 are drawn instead of read from the batch backward.
@@ -20,9 +20,12 @@ import numpy as np
 
 from Utils import images
 from Utils.commands import UserError
+from Utils.scratch import Scratch, aligned
 
 CUTOUT_VALUE = 127
 SAMPLE, BATCH = 0, 1  # streams of random numbers
+NUMBERS = 9  # uniform numbers of a sample
+NEGLIGIBLE = 1 / 512  # a share of 255 that rounds to nothing
 # A crop is decoded at a fraction of its size where it stays this much larger than the target. The mean
 # difference in drawings, at most 1.2 gray levels, is then half of what area and bicubic differ by.
 REDUCED_MARGIN = 1.5
@@ -54,6 +57,9 @@ class Settings:
                 raise UserError(f"{name} must be between 0 and {most}; got {getattr(self, name)!r}")
 
 
+_scratch = Scratch()
+
+
 class Draws(NamedTuple):
     """The random numbers of one sample; positions are shares 0..1 of the room there is."""
 
@@ -68,17 +74,17 @@ class Draws(NamedTuple):
     degrees: float
 
 
-def generator(seed, stream, position):
-    """Return the generator of one sample (SAMPLE) or batch (BATCH): Philox, keyed and counted, no state."""
+def generator(seed, stream, step):
+    """Return the generator of a stream (SAMPLE, BATCH) at a step: Philox, keyed and counted, no state."""
     # Arrays of uint64: numpy sends larger integers of a list through float64.
     key = np.array([seed % 2**64, stream], np.uint64)
-    counter = np.array([0, position, 0, 0], np.uint64)
+    counter = np.array([0, step, 0, 0], np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
-def draw(settings, rng):
-    """Draw one sample's numbers; always as many, so that one setting does not move the others."""
-    u = rng.random(9)
+def draw(settings, numbers):
+    """Make (NUMBERS,) uniform numbers a sample's draws; one setting does not move the others."""
+    u = numbers.tolist()
     low, high = settings.crop or (1.0, 1.0)
     return Draws(
         flip=settings.flip and u[0] < 0.5,
@@ -93,18 +99,24 @@ def draw(settings, rng):
     )
 
 
-def sample(data, image_size, draws, smallest_crop=None):
+def sample(data, image_size, draws, smallest_crop=None, out=None):
     """Decode and augment one image: everything but MixUp. Returns (image_size, image_size, 3) uint8 BGR.
 
     ``smallest_crop`` (the low end of the crop's side) allows JPEGs to be decoded at a fraction of their size.
-    Raises images.ImageError.
+    ``out`` may be the array to write to. Raises images.ImageError.
     """
+    channels = 3 if draws.method == "area" else 4
     min_side = math.ceil(REDUCED_MARGIN * image_size / smallest_crop) if smallest_crop else None
-    image = images.pad_square(images.decode(data, min_side))
-    image = crop(image, draws.crop_side, draws.crop_y, draws.crop_x)
-    image = images.resize(image, image_size, draws.method)
+    image = images.decode(
+        data, min_side, lambda shape: _scratch.array(f"decoded{channels}", (*shape, channels))
+    )
+    image = crop(images.pad_square(image), draws.crop_side, draws.crop_y, draws.crop_x)
+    resized = _scratch.array(f"resized{channels}", (image_size, image_size, channels))
+    image = images.resize(image, image_size, draws.method, resized)
     image = cutout(image, draws.cutout_area, draws.cutout_y, draws.cutout_x)
-    return turn(image, draws.flip, draws.degrees)
+    if out is None:
+        out = np.empty((image_size, image_size, 3), np.uint8)
+    return turn(image, draws.flip, draws.degrees, out)
 
 
 def crop(image, side, y, x):
@@ -128,17 +140,37 @@ def cutout(image, area, y, x):
     return covered
 
 
-def turn(image, flip, degrees):
-    """Mirror left to right, then rotate counterclockwise about the center: bilinear, white outside."""
-    if degrees == 0:
-        return np.ascontiguousarray(image[:, ::-1]) if flip else image
+def turn(image, flip, degrees, out=None):
+    """Mirror left to right, then rotate counterclockwise about the center: bilinear, white outside.
+
+    Takes (S, S, 3 or 4); returns (S, S, 3), in ``out`` where it is given.
+    """
     size = image.shape[0]
+    if degrees:
+        if image.shape[2] == 3:
+            image = cv2.cvtColor(image, cv2.COLOR_BGR2BGRA, dst=_scratch.array("turning", (size, size, 4)))
+        image = cv2.warpAffine(
+            image,
+            _turning(size, flip, degrees),
+            (size, size),
+            dst=_scratch.array("turned", (size, size, 4)),
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=(images.WHITE,) * 4,
+        )
+    elif flip:
+        image = cv2.flip(image, 1)
+    out = np.empty((size, size, 3), np.uint8) if out is None else out
+    if image.shape[2] == 4:
+        return cv2.cvtColor(image, cv2.COLOR_BGRA2BGR, dst=out)
+    np.copyto(out, image)
+    return out
+
+
+def _turning(size, flip, degrees):
+    """Return the (2, 3) matrix from a pixel's place to its new one."""
     middle = (size - 1) / 2
     matrix = cv2.getRotationMatrix2D((middle, middle), degrees, 1.0)
-    if flip:
-        matrix = matrix @ np.array([[-1, 0, size - 1], [0, 1, 0], [0, 0, 1]])
-    white = (images.WHITE,) * 3
-    return cv2.warpAffine(image, matrix, (size, size), borderMode=cv2.BORDER_CONSTANT, borderValue=white)
+    return matrix @ np.array([[-1, 0, size - 1], [0, 1, 0], [0, 0, 1]]) if flip else matrix
 
 
 def draw_mixup(alpha, batch_size, rng):
@@ -149,13 +181,21 @@ def draw_mixup(alpha, batch_size, rng):
     return rng.beta(alpha, alpha, batch_size), partners
 
 
-def mixup(batch, labels, shares, partners):
-    """Mix every image and its labels with its partner's (arXiv:1710.09412), images rounded to nearest.
+def mix_images(batch, shares, partners):
+    """Mix every image of (B, S, S, 3) uint8 with its partner (arXiv:1710.09412), rounded to nearest.
 
-    ``share * own + (1 - share) * partner's``, for (B, S, S, 3) uint8 and (B, L) float32.
+    ``share * own + (1 - share) * partner's``.
     """
-    mixed = np.empty_like(batch)
+    mixed = aligned(batch.shape)
     for row, (share, partner) in enumerate(zip(shares.tolist(), partners.tolist(), strict=True)):
-        cv2.addWeighted(batch[row], share, batch[partner], 1.0 - share, 0.0, dst=mixed[row])
+        if min(share, 1 - share) < NEGLIGIBLE:
+            mixed[row] = batch[row if share > 0.5 else partner]
+        else:
+            cv2.addWeighted(batch[row], share, batch[partner], 1.0 - share, 0.0, dst=mixed[row])
+    return mixed
+
+
+def mix_labels(labels, shares, partners):
+    """Mix (B, L) float32 labels as the images."""
     shares = shares.astype(np.float32)[:, None]
-    return mixed, shares * labels + (1 - shares) * labels[partners]
+    return shares * labels + (1 - shares) * labels[partners]

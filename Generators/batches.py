@@ -4,13 +4,17 @@ import contextlib
 import dataclasses
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 
 from Generators import augment
 from Utils import images
 from Utils.commands import UserError
+from Utils.scratch import Scratch, aligned
 
 CHANNEL_ORDERS = ("bgr", "rgb")
+
+_scratch = Scratch()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,17 +31,21 @@ class Form:
         if self.channel_order not in CHANNEL_ORDERS:
             raise UserError(f"channel_order must be one of {CHANNEL_ORDERS}; got {self.channel_order!r}")
 
-    def images(self, ids, load):
-        """Stack ``load(row)`` of every row to (B, S, S, 3) uint8; errors name the record's id."""
-        batch = np.empty((len(ids), self.image_size, self.image_size, 3), np.uint8)
-        for row, image_id in enumerate(ids):
-            with _naming(image_id):
-                batch[row] = load(row)
-        return batch
+    def shape(self, count):
+        """Return the shape of ``count`` images."""
+        return count, self.image_size, self.image_size, 3
 
-    def ordered(self, batch):
-        """Give a BGR batch in the channel order asked for."""
-        return batch if self.channel_order == "bgr" else np.ascontiguousarray(batch[..., ::-1])
+    def fill(self, batch, ids, load):
+        """Let ``load(row, image)`` fill every image of a batch with BGR; errors name the record's id.
+
+        The images end in the channel order asked for.
+        """
+        for row, (image_id, image) in enumerate(zip(ids, batch, strict=True)):
+            with _naming(image_id):
+                load(row, image)
+            if self.channel_order == "rgb":
+                cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+        return batch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,21 +69,26 @@ class TrainBatch:
 
         Unknown labels are -1; those of a mixed image are unknown where either image's are.
         """
-        first = int(step) * self.batch_size + self.rows.start  # position in the endless stream of records
-        batch = self.form.images(ids, lambda row: self._sample(first + row, data[row]))
+        mixes, step = self.settings.mixup_alpha > 0, int(step)
+        rng = augment.generator(self.seed, augment.SAMPLE, step)
+        numbers = rng.random((self.batch_size, augment.NUMBERS))[self.rows]
+        smallest = (self.settings.crop or (1.0,))[0] if self.reduced_decoding else None
+
+        def load(row, image):
+            draws = augment.draw(self.settings, numbers[row])
+            augment.sample(data[row], self.form.image_size, draws, smallest, image)
+
+        shape = self.form.shape(len(ids))
+        batch = self.form.fill(_scratch.array("batch", shape) if mixes else aligned(shape), ids, load)
         hot = multi_hot(ids, labels, row_lengths, self.form.num_labels)
         unknown = self.unknown(ids) if self.unknown else None
-        if self.settings.mixup_alpha:
-            rng = augment.generator(self.seed, augment.BATCH + self.host, int(step))
+        if mixes:
+            rng = augment.generator(self.seed, augment.BATCH + self.host, step)
             shares, partners = augment.draw_mixup(self.settings.mixup_alpha, len(ids), rng)
-            batch, hot = augment.mixup(batch, hot, shares, partners)
+            batch = augment.mix_images(batch, shares, partners)
+            hot = augment.mix_labels(hot, shares, partners)
             unknown = unknown | unknown[partners] if self.unknown else None
-        return self.form.ordered(batch), _marked(hot, unknown)
-
-    def _sample(self, position, data):
-        draws = augment.draw(self.settings, augment.generator(self.seed, augment.SAMPLE, position))
-        smallest = (self.settings.crop or (1.0,))[0] if self.reduced_decoding else None
-        return augment.sample(data, self.form.image_size, draws, smallest)
+        return batch, _marked(hot, unknown)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,14 +102,16 @@ class EvalBatch:
 
     def __call__(self, ids, data, labels, row_lengths):
         """Return images (B, S, S, 3) uint8, labels (B, L) and weights (B,) float32, ids (B,) int64."""
-        batch = self.form.images(
-            ids, lambda row: images.prepare(data[row], self.form.image_size, self.padding)
-        )
+
+        def load(row, image):
+            image[:] = images.prepare(data[row], self.form.image_size, self.padding)
+
+        batch = self.form.fill(aligned(self.form.shape(len(ids))), ids, load)
         hot = multi_hot(ids, labels, row_lengths, self.form.num_labels)
         hot = _marked(hot, self.unknown(ids) if self.unknown else None)
         missing = (self.batch_size or len(ids)) - len(ids)
         return (
-            _filled(self.form.ordered(batch), missing, 0),
+            _filled(batch, missing, 0),
             _filled(hot, missing, 0),
             _filled(np.ones(len(ids), np.float32), missing, 0),
             _filled(ids, missing, -1),

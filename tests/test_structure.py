@@ -15,6 +15,7 @@ PLAIN = {
     "folders", "datasets", "blocks", "scores", "thresholds", "dumps", "results", "durations", "plots",
     "alignment", "bootstrap", "calibration", "confusion", "mixing", "pages", "thumbnails",
     "comparison", "figures", "report",
+    "resampling", "scratch",
     "charts", "cartoons", "folds", "unknown", "sources", "sweeps", "command_line", "measuring", "levels",
     "startup",
 }  # fmt: skip
