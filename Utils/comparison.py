@@ -11,9 +11,9 @@ KINDS = ("micro_F1", "macro_F1")
 
 @dataclasses.dataclass(frozen=True)
 class Side:
-    """One model's scores where as many tags are predicted as are true."""
+    """One model's scores at a threshold."""
 
-    threshold: np.floating
+    threshold: np.ndarray  # one, or one a tag
     counts: scores.Counts  # of every tag
     values: dict  # by KINDS
     resampled: dict  # by KINDS: (resamples,)
@@ -26,12 +26,17 @@ class Side:
 def side(probabilities, labels, drawn):
     """Return the `Side` of probabilities (N, L); drawn: `Utils.bootstrap.weights` of the N images."""
     cut = thresholds.p_equals_r(probabilities, int(scores.positives(labels).sum()))
-    counts = scores.count(probabilities, labels, cut.threshold)
-    marks = bootstrap.confusion_marks(probabilities, labels, cut.threshold)
+    return side_at(probabilities, labels, drawn, cut.threshold)
+
+
+def side_at(probabilities, labels, drawn, threshold):
+    """Return the `Side` at a threshold, one or one a tag."""
+    counts = scores.count(probabilities, labels, threshold)
+    marks = bootstrap.confusion_marks(probabilities, labels, threshold)
     values = float(scores.f_beta(counts.total())), scores.macro_f1(counts)
     resampled = bootstrap.resampled_f1(marks, drawn)
     return Side(
-        cut.threshold,
+        threshold,
         counts,
         dict(zip(KINDS, values, strict=True)),
         dict(zip(KINDS, resampled, strict=True)),
