@@ -2,8 +2,9 @@
 
     python train.py nfnet_l0 --dataset DATASET --run-dir runs/nfnet_l0
 
-Cost: 100 epochs of 2.8 million images at 320 px; not run here.
-Expected: no score of this one is carried over; the predecessor NFNetL1V1-100 is named after its F1, 0.57141.
+Cost: 100 epochs of 2.8 million images at 320 px; all NFNets of the original together took 112 days of TPU
+time; not run here.
+Expected: no score of it was published with the README. MixUp 0.3 was no better than 0.2; ECA and SiLU were.
 The learning rate is for a global batch of 256 (32 on each of 8 replicas) and scales with the batch.
 """
 

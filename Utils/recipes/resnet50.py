@@ -3,7 +3,7 @@
     python train.py resnet50 --dataset DATASET --run-dir runs/resnet50
 
 Cost: 100 epochs of 2.8 million images at 320 px; not run here.
-Expected: no score of it is carried over.
+Expected: no score of it was published with the README.
 Batch norm sees the images of one device: keep --batch-size-per-device at 16 or more.
 """
 
