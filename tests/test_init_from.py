@@ -44,7 +44,10 @@ def other(tmp_path_factory, dataset):
     frame = pd.DataFrame(
         {"tag_id": [6, 1, 70, 2, 31, 4], "name": ["yellow", "blue", "white", "lime", "red", "black"]}
     )
-    tags.write(frame.assign(category=0, count=9), folder / "selected_tags.csv")
+    frame = frame.assign(category=0, count=9, weight=[1, 1, 0.5, 1, 1, 0])
+    tags.write(frame, folder / "selected_tags.csv")
+    lines = "".join(f"{post},lime\n" for post in range(26))
+    (folder / "unknown.csv").write_text(f"post_id,tag\n{lines}")
     return folder
 
 
@@ -73,9 +76,9 @@ KEPT = ([0, 1, 3, 4, 5], [5, 0, 1, 2, 3])  # rows of the other list, rows of the
 
 
 def test_another_tag_list_keeps_the_logits_of_kept_tags_bit_for_bit(run, other, tmp_path, capsys):
-    words = (
-        f"finetune --init-from {run} --image-size 32 --epochs 2 --freeze-body-epochs 1 --keep-checkpoints 3"
-    )
+    words = f"""finetune --init-from {run} --image-size 32 --epochs 2 --freeze-body-epochs 1
+    --keep-checkpoints 3
+    --tag-weights weight --unknown-labels {other}/unknown.csv"""
     assert go(words, other, tmp_path / "run") == 0
     shown = capsys.readouterr().err
     said = "5 tags kept, 1 of them renamed (green is lime); 1 new (white); 1 dropped (cyan)"
@@ -112,6 +115,8 @@ def the_classifier_alone_moved(before, folder):
     weights = [name for name in before if name.startswith("model/") and "seed" not in name]
     moved = {name for name in weights if not np.array_equal(before[name], frozen[name])}
     assert moved == {"model/head_logits/kernel", "model/head_logits/bias"}
+    still = before["model/head_logits/bias"] == frozen["model/head_logits/bias"]
+    assert np.flatnonzero(still).tolist() == [3, 5], "lime is unknown of every post, black weighs nothing"
     after = newest(folder)
     assert not np.array_equal(after["model/stem_conv/kernel"], before["model/stem_conv/kernel"])
     assert int(after["optimizer/lamb/iteration"]) == 3
@@ -166,10 +171,10 @@ def signaled(monkeypatch, method, step):
     """Have SIGTERM arrive when a method of the Watch is called after ``step`` steps."""
     original = getattr(training.Watch, method)
 
-    def asking(self, number, *more):
+    def asking(self, number, *more, **named):
         if self.begin + number * (method != "_finish") == step or (method == "_finish" and self.step == step):
             os.kill(os.getpid(), signal.SIGTERM)
-        return original(self, number, *more)
+        return original(self, number, *more, **named)
 
     monkeypatch.setattr(training.Watch, method, asking)
 

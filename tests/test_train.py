@@ -17,6 +17,7 @@ import pytest
 
 import Models
 import train
+from tools import analyze_metrics, predict
 from Utils import tags, training
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -106,6 +107,19 @@ def test_the_files_hold_probabilities(whole):
     assert not keras.saving.load_model(whole / "model.keras").compiled
 
 
+def test_the_scores_of_the_history_are_those_of_a_dump(dataset, whole, tmp_path, capsys):
+    """Of the same weights, through predict and analyze_metrics."""
+    words = [str(whole), "--which", "last", "--dataset", str(dataset), "-o", str(tmp_path / "dump")]
+    assert predict.main(words) == 0
+    capsys.readouterr()
+    assert analyze_metrics.main(["-d", str(tmp_path / "dump"), "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out).values()
+    row = {name: float(value) for name, value in history(whole)[-1].items()}
+    for name, theirs in (("f1", "F1"), ("precision", "P"), ("recall", "R")):
+        assert row[f"val_{name}"] == pytest.approx(found[theirs], abs=1e-4)
+    assert row["val_threshold"] == pytest.approx(found["thres"], abs=1e-3)
+
+
 def test_killed_and_continued_ends_with_the_same_bits(dataset, whole, tmp_path):
     """SIGKILL in the middle of the first epoch; the rest runs in this process."""
     process = started(dataset, tmp_path / "run")
@@ -158,8 +172,12 @@ def test_a_finished_run_has_nothing_to_do_and_may_go_on(dataset, tmp_path, capsy
 
 
 def test_averaged_weights_are_evaluated_and_saved(dataset, tmp_path):
+    """With two steps an execution, at whose ends alone checkpoints are written."""
     words = command(dataset, tmp_path / "run", "--steps-per-epoch", "4", "--ema", "0.9")
-    assert train.main([*words, "--epochs", "2"]) == 0
+    several = ["--steps-per-execution", "2", "--checkpoint-every", "1 step", "--keep-checkpoints", "9"]
+    assert train.main([*words, *several, "--epochs", "2"]) == 0
+    kept = sorted(path.name for path in (tmp_path / "run" / "checkpoints").glob("*.npz"))
+    assert kept == [f"step-{step:09d}.npz" for step in (2, 4, 6, 8)]
     saved = keras.saving.load_model(tmp_path / "run" / "model.keras")
     kept = state(tmp_path / "run")
     average = [value for name, value in kept.items() if "average" in name]
@@ -235,3 +253,14 @@ def test_shards_of_the_original_at_their_size(tmp_path):
     (row,) = history(tmp_path / "run")
     assert np.isfinite([float(row["loss"]), float(row["val_loss"])]).all()
     assert Models.load(tmp_path / "run").model.output_shape == (None, 2380)
+
+
+def test_what_cannot_be_built_leaves_no_folder(dataset, tmp_path, capsys):
+    for words in (
+        ["--attention", "ecca"],
+        ["--tag-weights", "none"],
+        ["--unknown-labels", str(tmp_path / "x")],
+    ):
+        assert train.main([*command(dataset, tmp_path / "run"), *words]) == 2
+        assert capsys.readouterr().err.startswith("error: ")
+    assert not (tmp_path / "run").exists()
