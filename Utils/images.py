@@ -6,6 +6,7 @@ resamplers of ``resize`` instead. Color profiles are ignored, as by every client
 """
 
 import contextlib
+import functools
 import io
 
 import cv2
@@ -117,17 +118,54 @@ def _reduction(side, min_side):
     return max(times for times in _REDUCED if times == 1 or side // times >= min_side)
 
 
+def to_store(data, suffix, size, quality=95):
+    """Return the JPEG that a dataset stores for a file's content; ImageError where it is unfit (`check`).
+
+    A whole JPEG of (size, size) in three colors that is shown as it is stored comes back byte for byte; where
+    its header leaves no doubt that it decodes, that is not tried: 20 times faster. Anything else is decoded,
+    padded white, resized as `prepare` does and encoded.
+    """
+    if suffix.lower() not in FORMATS["JPEG"] or not data.startswith(b"\xff\xd8\xff"):
+        return encode_jpeg(fit(check(data, suffix), size), quality)
+    header = _JpegHeader(data)
+    is_square = (header.width, header.height, header.components) == (size, size, 3)
+    if not is_square or (header.has_exif and _jpeg_orientation(data) != 1):
+        return encode_jpeg(fit(check(data, suffix), size), quality)
+    if not (header.is_sequential and _is_decodable(header.tables)):
+        decode(data)  # raises where it cannot be
+    return data
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_decodable(tables):
+    """Whether a decoder accepts the tables of a JPEG; what its scan holds then only decides on pixels."""
+    try:
+        with _pillow(b"\xff\xd8" + tables + b"\xff\xd9") as picture:
+            picture.draft("L", (1, 1))
+            picture.load()
+    except Exception:  # whatever a parser raises
+        return False
+    return True
+
+
+def _jpeg_orientation(data):
+    with _pillow(data) as picture:
+        return _orientation(picture)
+
+
 class _JpegHeader:
     """What a JPEG says before its first scan: width, height, components, bits, whether it has EXIF data."""
 
     _FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
+    _REMARKS = {*range(0xE1, 0xEE), 0xEF, 0xFE}  # decoders pass over applications' data and comments
 
     def __init__(self, data):
-        self.width = self.height = self.components = self.bits = 0
-        self.has_exif = False
+        self.width = self.height = self.components = self.bits = self.frame = self.scanned = 0
+        self.has_exif = self.is_odd = False
+        self.tables = b""  # the segments that decide whether it can be decoded
         self._read(data)
         # Compressed data holds 0xFF only before 0x00 and restart markers: the first end marker is the end.
-        if data.find(b"\xff\xd9", self.scan) < 0:
+        if not data.endswith(b"\xff\xd9", self.scan) and data.find(b"\xff\xd9", self.scan) < 0:
             raise ImageError("truncated JPEG")
 
     def _read(self, data):
@@ -136,18 +174,26 @@ class _JpegHeader:
             marker = data[at + 1]
             if data[at] != 0xFF:  # stray bytes between segments: decoders skip them
                 at = data.find(b"\xff", at)
+                self.is_odd = True
             elif marker in (0x00, 0xFF) or 0xD0 <= marker <= 0xD8:  # fill bytes, and markers without a length
                 at += 1 if marker == 0xFF else 2
+                self.is_odd = True
             else:
+                end = at + 2 + int.from_bytes(data[at + 2 : at + 4])
                 self._segment(marker, data[at + 4 : at + 12])
-                at += 2 + int.from_bytes(data[at + 2 : at + 4])
+                if marker not in self._REMARKS:
+                    self.tables += data[at:end]
+                at = end
                 if marker == 0xDA:  # start of scan
                     self.scan = at
                     return
         raise ImageError("truncated JPEG")
 
     def _segment(self, marker, content):
+        if marker == 0xDA:
+            self.scanned = content[0] if content else 0
         if marker in self._FRAMES and len(content) >= 6:
+            self.frame = marker
             self.bits, self.components = content[0], content[5]
             self.height, self.width = int.from_bytes(content[1:3]), int.from_bytes(content[3:5])
         elif marker == 0xE1 and content.startswith(b"Exif"):
@@ -157,6 +203,11 @@ class _JpegHeader:
     def is_plain(self):
         """Whether OpenCV decodes it as Pillow does: gray or three components of 8 bits."""
         return self.bits == 8 and self.components in (1, 3)
+
+    @property
+    def is_sequential(self):
+        """Whether it is one scan of 8-bit Huffman codes, so that all its tables stand before it."""
+        return not self.is_odd and self.frame in (0xC0, 0xC1) and self.scanned == self.components
 
 
 def _decode_jpeg(data, header, reduction, buffer):
@@ -169,8 +220,7 @@ def _decode_jpeg(data, header, reduction, buffer):
     if image is None:
         raise ImageError("damaged JPEG")
     if header.has_exif:
-        with _pillow(data) as picture:
-            image = _turned(image, _orientation(picture))
+        image = _turned(image, _jpeg_orientation(data))
     return image
 
 

@@ -16,7 +16,8 @@ PLAIN = {
     "alignment", "bootstrap", "calibration", "confusion", "mixing", "pages", "thumbnails",
     "comparison", "figures", "report",
     "resampling", "scratch",
-    "charts", "cartoons", "engines", "folds", "unknown", "sources", "sweeps", "command_line", "measuring", "levels", "tagwise", "operating_points",
+    "charts", "cartoons", "engines", "folds", "unknown", "sources", "sweeps", "command_line", "measuring",
+    "levels", "tagwise", "operating_points",
     "startup",
 }  # fmt: skip
 SOURCES = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py")) + [ROOT / "train.py"]

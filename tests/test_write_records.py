@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -18,9 +19,9 @@ import tensorflow as tf
 from helpers import jpeg, small_booru, small_dataset
 from PIL import Image
 
-from Generators import records
+from Generators import packing, records
 from tools import select_tags, write_records
-from Utils import datasets, folders, images
+from Utils import datasets, engines, folders, images, tags
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -180,7 +181,7 @@ def test_a_killed_run_continues_to_the_same_bytes(tmp_path, monkeypatch):
             return rename(self, target)
 
         monkeypatch.setattr(pathlib.Path, "replace", replace)
-        code = write(dataset, "--shard-size", "16")
+        code = write(dataset, "--shard-size", "16", "--workers", "1")
         monkeypatch.setattr(pathlib.Path, "replace", rename)
         if code == 0:
             break
@@ -188,7 +189,7 @@ def test_a_killed_run_continues_to_the_same_bytes(tmp_path, monkeypatch):
         assert code == 130
         (dataset / "train").mkdir(exist_ok=True)
         (dataset / "train" / ".small-00000-of-00003.tfrecord.1.part.tfrecord").write_bytes(b"half")
-        assert write(dataset, "--shard-size", "16") == 0
+        assert write(dataset, "--shard-size", "16", "--workers", "1") == 0
         assert everything(dataset) == expected
     assert stops == 2 * (
         1 + 2 * 5 + 1 + 1 + 3
@@ -201,8 +202,8 @@ def test_a_run_killed_by_the_system_continues(tmp_path):
     shutil.copytree(dataset, tmp_path / "whole")
     code = (
         "import sys, time; from tools import write_records as w; w.git_commit = lambda: '0' * 40\n"
-        "real = w.stored\n"
-        "w.stored = lambda *a: (time.sleep(0.01), real(*a))[1]; sys.exit(w.main())"
+        "from Generators import packing; real = packing.stored\n"
+        "packing.stored = lambda *a: (time.sleep(0.01), real(*a))[1]; sys.exit(w.main())"
     )
     words = ["--images", str(tmp_path / "images"), "--shard-size", "8", "--workers", "1"]
     killed = subprocess.Popen([sys.executable, "-c", code, str(dataset), *words], cwd=ROOT)
@@ -269,6 +270,9 @@ def test_continuing_with_other_arguments_is_an_error(tmp_path, capsys):
         (["--shard-size", "0"], "--shard-size must be at least 1"),
         (["--workers", "0"], "--workers must be at least 1"),
         (["--images", "nowhere"], "none of 60 images is there"),
+        (["--labels-only"], "belong together"),
+        (["--reuse", "somewhere"], "belong together"),
+        (["--labels-only", "--reuse", "nowhere"], "a dataset folder was expected at nowhere"),
     ],
 )
 def test_wrong_use(tmp_path, capsys, words, said):
@@ -308,14 +312,149 @@ def test_a_disk_that_fails_stops_the_work_instead_of_rejecting(tmp_path, capsys,
     assert datasets.load(dataset).num_records("train") == 53
 
 
-def test_no_more_images_in_work_than_asked():
-    import concurrent.futures
+# ---- labels anew, images as they are
 
+
+def select(tmp_path, output):
+    words = [
+        str(tmp_path / "definition.toml"),
+        "--source",
+        "fire-eggs",
+        "--from",
+        str(tmp_path / "danbooru.db"),
+    ]
+    words += ["--images", str(tmp_path / "images"), "-o", str(tmp_path / output)]
+    assert select_tags.main(words) == 0
+    return tmp_path / output
+
+
+def relabel(dataset, old, *words):
+    words = ("--labels-only", "--reuse", str(old), "--shard-size", "16", "--workers", "2", *words)
+    return write_records.main([str(dataset), *words])
+
+
+def test_labels_only_gives_what_a_whole_run_gives(tmp_path, capsys):
+    """A corrected database and a shorter tag list; the images may be gone by then."""
+    old, _ = odd_booru(tmp_path)
+    assert write(old, "--shard-size", "8") == 0
+    database = sqlite3.connect(tmp_path / "danbooru.db")
+    database.execute("DELETE FROM imageTags WHERE tag_id = 2 AND image_id % 2")
+    database.execute("INSERT OR IGNORE INTO imageTags SELECT image_id, 5 FROM images")
+    database.commit()
+    database.close()
+    definition = tmp_path / "definition.toml"
+    definition.write_text(definition.read_text().replace("max_tags = 50", "max_tags = 6"))
+    whole = select(tmp_path, "whole")
+    assert write(whole, "--shard-size", "16") == 0
+    fresh = select(tmp_path, "fresh")
+    (tmp_path / "images").rename(tmp_path / "elsewhere")
+    capsys.readouterr()
+    assert relabel(fresh, old, "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["complete"]
+    assert sum(said["records"].values()) == datasets_size(old)
+    assert said["rejected"]["file missing"] == 1
+    expected, found = everything(whole), everything(fresh)
+    made = json.loads(found.pop("dataset.json")), json.loads(expected.pop("dataset.json"))
+    assert made[0]["records"] == made[1]["records"]
+    assert made[0]["made"]["write_records"]["reuse"] == str(old)
+    assert found == expected
+    assert len(tags.read(fresh / "selected_tags.csv")) == 6
+    assert datasets.load(fresh).tags["name"].tolist() != datasets.load(old).tags["name"].tolist()
+
+
+def datasets_size(folder):
+    loaded = datasets.load(folder)
+    return sum(loaded.num_records(split) for split in loaded.splits)
+
+
+def test_labels_only_from_original_shards_and_for_posts_that_are_not_there(tmp_path):
+    old = small_dataset(tmp_path / "a", num_posts=40)
+    new = small_dataset(tmp_path / "b", records=False, num_posts=60)
+    shutil.rmtree(tmp_path / "b" / "images")
+    (old / "dataset.json").unlink()
+    for path in old.rglob("ids.npy"):
+        path.unlink()
+    assert relabel(new, old) == 0
+    assert datasets_size(new) == 40
+    assert list(rejections(new).values()) == ["not in the old dataset"] * 20
+    pictures = {n: data for split in datasets.load(old).splits for n, data, _ in stored(old, split)}
+    found = {n: data for split in datasets.load(new).splits for n, data, _ in stored(new, split)}
+    assert found == pictures
+
+
+def test_labels_only_takes_images_of_its_kind_from_another_folder(tmp_path, capsys):
+    old = small_dataset(tmp_path / "a")
+    assert relabel(old, old, "--overwrite") == 2
+    assert "give another one" in capsys.readouterr().err
+    larger = small_dataset(tmp_path / "b", records=False, size=48)
+    assert relabel(larger, old) == 2
+    assert "has image_size = 32" in capsys.readouterr().err
+    shard = next(old.glob("train/*.tfrecord"))
+    shard.write_bytes(shard.read_bytes()[:-3])
+    new = small_dataset(tmp_path / "c", records=False)
+    assert relabel(new, old) == 2
+    assert "no whole TFRecord file" in capsys.readouterr().err
+
+
+def test_names_that_are_no_numbers_go_through_the_whole_chain(tmp_path):
+    (tmp_path / "p" / "sub").mkdir(parents=True)
+    names = ["a cat.jpg", "sub/a cat.jpg", "äöü 猫.png", "12.jpg", "x.y.jpg"]
+    for number, name in enumerate(names):
+        data = jpeg(number, 32)
+        if name.endswith(".png"):
+            data = cv2.imencode(".png", np.full((20, 30, 3), 99, np.uint8))[1].tobytes()
+        (tmp_path / "p" / name).write_bytes(data)
+        (tmp_path / "p" / name).with_suffix(".txt").write_text(f"solo, hat {number}")
+    text = 'name = "own"\nimage_size = 32\nmin_tag_count = 0\nmin_tag_images = 0\nmin_tags_per_image = 0\n'
+    (tmp_path / "d.toml").write_text(text + "splits = {train = [0, 999]}")
+    words = [str(tmp_path / "d.toml"), "--source", "sidecars", "--from", str(tmp_path / "p")]
+    assert select_tags.main([*words, "-o", str(tmp_path / "dataset")]) == 0
+    assert write_records.main([str(tmp_path / "dataset"), "--images", str(tmp_path / "p")]) == 0
+    loaded = datasets.load(tmp_path / "dataset")
+    found = {n: set(loaded.tags["name"][labels]) for n, _, labels in stored(tmp_path / "dataset", "train")}
+    digests = {name: int(hashlib.sha256(name.encode()).hexdigest()[:16], 16) >> 1 for name in names}
+    digests["12.jpg"] = 12
+    assert found == {digests[name]: {"solo", f"hat_{number}"} for number, name in enumerate(names)}
+    assert sorted(loaded.post_ids("train")) == sorted(digests.values())
+
+
+@pytest.mark.parametrize("path", ["../secret.jpg", "/etc/x.jpg", "a/../../b.jpg", "", "a\0.jpg"])
+def test_a_path_out_of_the_image_folder_is_refused(tmp_path, path):
+    (tmp_path / "secret.jpg").write_bytes(jpeg(1, 32))
+    (tmp_path / "images" / "a").mkdir(parents=True)
+    with pytest.raises(images.ImageError, match="out of the image folder"):
+        packing.stored(str(tmp_path / "images"), path, 32, 95)
+
+
+# ---- engines
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_an_engine_does_every_job_once_and_takes_few_ahead(workers):
     taken, given = [], []
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        for item in write_records.in_order(
-            pool, lambda x: x * x, (taken.append(i) or i for i in range(50)), 5
-        ):
-            given.append(item)
-            assert len(taken) - len(given) <= 5
-    assert given == [i * i for i in range(50)]
+    for result in engines.run(lambda x: x * x, (taken.append(i) or i for i in range(50)), "local", workers):
+        given.append(result)
+        assert len(taken) - len(given) <= 2 * workers
+    assert sorted(given) == [i * i for i in range(50)]
+
+
+def test_an_error_of_a_job_ends_the_work():
+    with pytest.raises(ZeroDivisionError):
+        list(engines.run(lambda x: 1 // x, [3, 2, 0, 1], "local", 2))
+
+
+def test_ray_gives_the_same_bytes(tmp_path):
+    pytest.importorskip("ray")
+    dataset = small_dataset(tmp_path, records=False)
+    shutil.copytree(dataset, tmp_path / "whole")
+    words = ["--images", str(tmp_path / "images"), "--shard-size", "8", "--workers", "2"]
+    assert write_records.main([str(tmp_path / "whole"), *words]) == 0
+    assert write_records.main([str(dataset), *words, "--engine", "ray"]) == 0
+    assert everything(dataset) == everything(tmp_path / "whole")
+
+
+def test_without_ray_its_engine_says_how_to_get_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: None)
+    assert write_records.main([str(tmp_path), "--images", str(tmp_path), "--engine", "ray"]) == 2
+    assert "requirements-ray.txt" in capsys.readouterr().err

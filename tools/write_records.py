@@ -2,6 +2,7 @@
 
     python tools/write_records.py dataset --images 512px
     python tools/write_records.py dataset --images 512px --part 0/8     (one of eight machines)
+    python tools/write_records.py newer --labels-only --reuse dataset   (other labels, the same images)
 
 JPEGs that are square, RGB and of the dataset's image size pass through byte for byte; others are padded white
 and resized. Broken files are listed in rejected.csv. Which post goes into which shard depends on the posts
@@ -10,43 +11,45 @@ ends up either in a shard (and in ids.npy) or in rejected.csv.
 """
 
 import collections
-import concurrent.futures
 import csv
 import dataclasses
-import io
-import itertools
 import os
 import pathlib
 import shutil
 import sys
 
-import cv2
 import numpy as np
 import pyarrow.parquet as pq
-from PIL import Image
 
-from Utils import images
-from Utils.commands import Parser, UserError, WorkError, command, progress
+from Utils import datasets, engines
+from Utils.commands import Parser, UserError, WorkError, command, print_json, progress
 from Utils.definitions import SPLITS
 from Utils.files import git_commit, read_json, replacing, require_file, sha256_of, write_json
 
 PROGRESS = ".progress"  # in the dataset folder while shards are missing: plan.json and one JSON a shard
-AHEAD = 8  # images in work or waiting for their turn, per worker
 
 
 def parser():
     """Return the argument parser."""
     words = Parser(prog="tools/write_records.py", description=__doc__)
     words.add_argument("dataset", help="dataset folder made by tools/select_tags.py")
-    words.add_argument("--images", required=True, metavar="DIR", help="the image folder given to select_tags")
+    words.add_argument("--images", metavar="DIR", help="the image folder given to select_tags")
     words.add_argument(
-        "--workers", type=int, default=os.cpu_count() or 1, help="threads (default: all cores)"
+        "--workers", type=int, default=len(os.sched_getaffinity(0)), help="shards at a time (default: cores)"
     )
     words.add_argument("--shard-size", type=int, default=1024, help="posts a shard (default: 1024)")
     words.add_argument("--seed", type=int, default=0, help="of the order of the training posts (default: 0)")
     words.add_argument(
         "--part", metavar="I/N", help="write only the shards with number modulo N = I (from 0)"
     )
+    words.add_argument(
+        "--labels-only", action="store_true", help="take the images from the records of --reuse as they are"
+    )
+    words.add_argument("--reuse", metavar="OLD_DATASET", help="a dataset folder with records of these posts")
+    words.add_argument(
+        "--engine", choices=engines.ENGINES, default="local", help="threads here, or tasks of a Ray cluster"
+    )
+    words.add_argument("--json", action="store_true", help="print one JSON object")
     words.add_argument("--overwrite", action="store_true", help="start afresh where there are shards already")
     return words
 
@@ -58,6 +61,7 @@ def main(argv=None):
     part = check(options)
     folder = pathlib.Path(options.dataset)
     manifest = open_dataset(folder)
+    old = open_old(options, folder, manifest)
     if options.overwrite:
         manifest = clear(folder, manifest)
     if manifest["records"] and not (folder / PROGRESS).exists():
@@ -68,16 +72,43 @@ def main(argv=None):
         shard for shard in shards if shard.number % part[1] == part[0] and not shard.note(folder).is_file()
     ]
     if pending:
-        look(posts, pathlib.Path(options.images))
-        pack(pending, posts, folder, manifest, options)
+        if options.images:
+            look(posts, pathlib.Path(options.images))
+        pack(pending, posts, folder, manifest, options, old)
     missing = sum(not shard.note(folder).is_file() for shard in shards)
     if missing:
-        print(f"part {options.part} is done; {missing} of {len(shards)} shards are left to other parts")
-        return 0
+        return tell_rest(options, missing, len(shards))
     try:
-        print(finish(folder, manifest, shards, options))
+        manifest = finish(folder, manifest, shards, options)
     except FileNotFoundError:  # another part found all shards done in the same moment and swept up
         return confirm(folder, open_dataset(folder), options)
+    return tell(folder, manifest, options, f"wrote {folder}")
+
+
+def tell_rest(options, missing, shards):
+    """Say that other parts still have shards to write."""
+    if options.json:
+        print_json({"dataset": options.dataset, "complete": False, "shards": shards, "missing": missing})
+    else:
+        print(f"part {options.part} is done; {missing} of {shards} shards are left to other parts")
+    return 0
+
+
+def tell(folder, manifest, options, last):
+    """Say what the dataset holds: records by split, rejected images by reason."""
+    records = manifest["records"]
+    lost = collections.Counter(read_rejected(folder / "rejected.csv").values())
+    reasons = dict(sorted(lost.items(), key=lambda pair: (-pair[1], pair[0])))
+    if options.json:
+        counts = {split: entry["records"] for split, entry in records.items()}
+        print_json({"dataset": options.dataset, "complete": True, "records": counts, "rejected": reasons})
+        return 0
+    lines = [
+        f"{split:<12}{entry['records']:>10,} records in {len(entry['shards']):,} shards"
+        for split, entry in records.items()
+    ]
+    lines += [f"{'rejected':<12}{number:>10,} {reason}" for reason, number in reasons.items()]
+    print("\n".join([*lines, last]))
     return 0
 
 
@@ -86,6 +117,11 @@ def check(options):
     for name in ("workers", "shard_size"):
         if getattr(options, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(options, name)}")
+    if options.labels_only != bool(options.reuse):
+        raise UserError("--labels-only and --reuse OLD_DATASET belong together; only one of them is given")
+    if not (options.images or options.reuse):
+        raise UserError("--images DIR is needed, the image folder given to tools/select_tags.py")
+    engines.check(options.engine)
     if not options.part:
         return 0, 1
     if options.overwrite:
@@ -129,8 +165,8 @@ def confirm(folder, manifest, options):
                 f"{path} {found}, dataset.json says {shard['bytes']}; --overwrite writes all shards anew"
             )
     records = sum(split["records"] for split in manifest["records"].values())
-    print(f"{folder} is complete: {records} records in {len(shards)} shards; nothing to do")
-    return 0
+    last = f"{folder} is complete: {records} records in {len(shards)} shards; nothing to do"
+    return tell(folder, manifest, options, last)
 
 
 def arguments(options):
@@ -225,86 +261,71 @@ def look(posts, folder):
         )
 
 
-def pack(pending, posts, folder, manifest, options):
-    """Write the shards that are missing, one after another, with the images of the next ones read ahead."""
-    cv2.setNumThreads(1)  # the threads here are the parallelism
-    size, quality = manifest["image_size"], manifest["definition"]["jpeg_quality"]
-    source = pathlib.Path(options.images)
+def pack(pending, posts, folder, manifest, options, old):
+    """Write the shards that are missing, each a job of its own."""
+    from Generators import packing  # here, so that --help is quick
 
-    def prepare(post):
-        number, path, labels = post
-        try:
-            return number, path, labels, stored(source / path, size, quality), None
-        except images.ImageError as error:
-            return number, path, labels, None, str(error)
-
-    items = itertools.chain.from_iterable(posts.take(shard.rows) for shard in pending)
-    with concurrent.futures.ThreadPoolExecutor(options.workers) as pool:
-        done = in_order(pool, prepare, items, AHEAD * options.workers)
-        done = progress(done, total=sum(len(shard.rows) for shard in pending), label="records", unit="image")
-        for shard in pending:
-            write_shard(folder, shard, itertools.islice(done, len(shard.rows)))
+    jobs = (job_of(packing.Job, shard, posts, folder, manifest, options, old) for shard in pending)
+    done = engines.run(packing.write_shard, jobs, options.engine, options.workers)
+    for _ in progress(done, total=len(pending), label="records", unit="shard"):
+        pass
 
 
-def in_order(pool, function, items, ahead):
-    """Map with at most ``ahead`` items in work; results come in the order of the items."""
-    waiting = collections.deque()
-    try:
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) >= ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
+def job_of(make, shard, posts, folder, manifest, options, old):
+    """Return the job that writes a shard."""
+    taken, kept = list(posts.take(shard.rows)), None
+    if old is not None:
+        places = old.records.find([number for number, _, _ in taken])
+        pairs = zip(taken, places, strict=True)
+        kept = [place or old.reasons.get(number, "not in the old dataset") for (number, _, _), place in pairs]
+    return make(
+        path=str((folder / shard.file).resolve()),
+        file=shard.file,
+        split=shard.split,
+        note=str(shard.note(folder).resolve()),
+        folder=str(pathlib.Path(options.images).resolve()) if options.images else None,
+        image_size=manifest["image_size"],
+        quality=manifest["definition"]["jpeg_quality"],
+        posts=taken,
+        kept=kept,
+    )
 
 
-def stored(path, size, quality):
-    """Return the JPEG to store for an image file; ImageError with the reason where it is unfit."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise images.ImageError("file missing") from error
-    except OSError as error:  # a dead disk is no reason to reject what lies on it
-        raise WorkError(f"{path} cannot be read: {error}; mend that and run the command again") from error
-    image = images.check(data, path.suffix)
-    if image.shape[:2] == (size, size) and is_plain_jpeg(data):
-        return data
-    return images.encode_jpeg(images.fit(image, size), quality)
+@dataclasses.dataclass(frozen=True)
+class Old:
+    """A dataset whose images are taken over."""
+
+    records: object  # Generators.packing.OldRecords
+    reasons: dict  # post id -> why it was rejected there
 
 
-def is_plain_jpeg(data):
-    """Whether the bytes are a JPEG in three colors that is shown as it is stored (no EXIF rotation)."""
-    if not data.startswith(b"\xff\xd8\xff"):
-        return False
-    with Image.open(io.BytesIO(data)) as picture:
-        return picture.mode == "RGB" and picture.getexif().get(0x0112, 1) == 1
+def open_old(options, folder, manifest):
+    """Return the dataset of --reuse, None without; UserError where its images are of another kind."""
+    if not options.labels_only:
+        return None
+    from Generators import packing
 
-
-def write_shard(folder, shard, results):
-    """Write one shard, then the note that it is whole; a broken image leaves its place empty."""
-    import tensorflow as tf  # here, so that --help is quick
-
-    from Generators import records
-
-    ids, rejected = [], []
-    with replacing(folder / shard.file) as beside:
-        with tf.io.TFRecordWriter(str(beside)) as writer:
-            for number, path, labels, data, reason in results:
-                if reason:
-                    rejected.append((number, path, reason))
-                    continue
-                writer.write(records.encode(number, data, labels))
-                ids.append(number)
-        size, digest = beside.stat().st_size, sha256_of(beside)
-    entry = {"file": shard.file, "records": len(ids), "bytes": size, "sha256": digest}
-    write_json(shard.note(folder), {**entry, "split": shard.split, "ids": ids, "rejected": rejected})
+    old = datasets.load(options.reuse)
+    if old.folder.resolve() == folder.resolve():
+        raise UserError(f"--reuse {options.reuse} is the dataset to be written; give another one")
+    if not old.splits:
+        raise UserError(f"--reuse {options.reuse} has no records")
+    now = {"image_size": manifest["image_size"], "jpeg_quality": manifest["definition"]["jpeg_quality"]}
+    before = {"image_size": old.image_size} | {
+        name: value for name, value in old.manifest.get("definition", {}).items() if name == "jpeg_quality"
+    }
+    for name, value in before.items():
+        if value != now[name]:
+            raise UserError(
+                f"--reuse {options.reuse} has {name} = {value}, {folder} wants {now[name]}; "
+                "--labels-only makes no image anew"
+            )
+    reasons = {number: reason for (number, _), reason in read_rejected(old.folder / "rejected.csv").items()}
+    return Old(packing.OldRecords(old), reasons)
 
 
 def finish(folder, manifest, shards, options):
-    """Put ids, rejections and the manifest together; the same in whichever run it happens."""
+    """Put ids, rejections and the manifest together, the same in whichever run; returns the manifest."""
     notes = [read_json(shard.note(folder)) for shard in shards]
     rejected = [tuple(row) for note in notes for row in note["rejected"]]
     reasons = collections.Counter(reason for _, _, reason in rejected)
@@ -320,6 +341,7 @@ def finish(folder, manifest, shards, options):
         "tool": "tools/write_records.py",
         "git": git_commit(),
         "images": options.images,
+        **({"reuse": options.reuse} if options.reuse else {}),
         **arguments(options),
     }
     manifest = {**manifest, "made": {**manifest["made"], "write_records": made}, "records": records}
@@ -329,12 +351,7 @@ def finish(folder, manifest, shards, options):
             folder / split / "ids.npy", [n for note in notes if note["split"] == split for n in note["ids"]]
         )
     sweep(folder)
-    lines = [
-        f"{split:<12}{entry['records']:>10,} records in {len(entry['shards']):,} shards"
-        for split, entry in records.items()
-    ]
-    lines += [f"{'rejected':<12}{number:>10,} {reason}" for reason, number in reasons.most_common()]
-    return "\n".join([*lines, f"wrote {folder}"])
+    return manifest
 
 
 def summary(split, notes):
@@ -351,12 +368,17 @@ def write_ids(path, ids):
         np.save(beside, np.array(ids, np.int64))
 
 
+def read_rejected(path):
+    """Return ``{(post id, path): reason}`` of rejected.csv, empty where there is none."""
+    if not path.is_file():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        return {(int(row["post_id"]), row["path"]): row["reason"] for row in csv.DictReader(file)}
+
+
 def merge_rejected(path, rejected):
     """Add rows to rejected.csv, ordered by post id and path; rows that are there already count once."""
-    rows = {}
-    if path.is_file():
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = {(int(row["post_id"]), row["path"]): row["reason"] for row in csv.DictReader(file)}
+    rows = read_rejected(path)
     rows.update({(number, name): reason for number, name, reason in rejected})
     with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -1,0 +1,170 @@
+"""Packs posts into shards: one job writes one shard, the same bytes on whichever machine it runs."""
+
+import dataclasses
+import hashlib
+import pathlib
+
+import cv2
+import numpy as np
+import tensorflow as tf
+
+from Generators import records
+from Utils import images
+from Utils.commands import UserError, WorkError
+from Utils.files import replacing, write_json
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One shard to write. Paths are absolute: jobs travel to other machines, which see the same folders."""
+
+    path: str  # of the shard
+    file: str  # the same, relative to the dataset folder
+    split: str
+    note: str  # JSON that says that the shard is written and what is in it
+    folder: str | None  # of images
+    image_size: int
+    quality: int
+    posts: list  # of (post id, path of the image, label indexes)
+    kept: list | None = None  # for every post (shard, offset, length) of its old record, or why there is none
+
+
+def write_shard(job):
+    """Write one shard, then its note; a broken image leaves its place empty. Returns the note."""
+    cv2.setNumThreads(1)  # jobs run side by side
+    ids, rejected = [], []
+    with replacing(job.path) as beside:
+        with tf.io.TFRecordWriter(str(beside)) as writer, _Reader() as old:
+            for row, (number, path, labels) in enumerate(job.posts):
+                try:
+                    data = _image(job, row, path, old)
+                except images.ImageError as error:
+                    rejected.append((number, path, str(error)))
+                    continue
+                writer.write(records.encode(number, data, labels))
+                ids.append(number)
+        size, digest = beside.stat().st_size, _sha256(beside)
+    entry = {"file": job.file, "records": len(ids), "bytes": size, "sha256": digest}
+    note = {**entry, "split": job.split, "ids": ids, "rejected": rejected}
+    write_json(job.note, note)
+    return note
+
+
+def _image(job, row, path, old):
+    """Return the JPEG to store; ImageError with the reason where there is none."""
+    kept = job.kept[row] if job.kept else None
+    if isinstance(kept, tuple):
+        return old.image(*kept)
+    if job.folder is None:
+        raise images.ImageError(kept)
+    return stored(job.folder, path, job.image_size, job.quality)
+
+
+def stored(folder, path, size, quality):
+    """Return the JPEG to store for an image file; ImageError with the reason where it is unfit."""
+    parts = pathlib.PurePosixPath(path).parts
+    if not parts or parts[0] == "/" or ".." in parts or "\0" in path:
+        raise images.ImageError("path leads out of the image folder")
+    place = pathlib.Path(folder, path)
+    try:
+        data = place.read_bytes()
+    except FileNotFoundError as error:
+        raise images.ImageError("file missing") from error
+    except IsADirectoryError as error:
+        raise images.ImageError("a folder") from error
+    except OSError as error:  # a dead disk is no reason to reject what lies on it
+        raise WorkError(f"{place} cannot be read: {error}; mend that and run the command again") from error
+    return images.to_store(data, place.suffix, size, quality)
+
+
+def _sha256(path):
+    with path.open("rb", buffering=0) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class _Reader:
+    """Reads single records of shards that are there already."""
+
+    def __init__(self):
+        self._files = {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        for file in self._files.values():
+            file.close()
+
+    def image(self, shard, offset, length):
+        """Return the image bytes of the record whose data begin at ``offset``."""
+        if shard not in self._files:
+            self._files[shard] = pathlib.Path(shard).open("rb")  # noqa: SIM115  closed by __exit__
+        self._files[shard].seek(offset)
+        return _example(self._files[shard].read(length), shard)["image_bytes"].bytes_list.value[0]
+
+
+def _example(data, shard):
+    """Return the features of a serialized record."""
+    try:
+        features = tf.train.Example.FromString(data).features.feature
+        if len(features["image_bytes"].bytes_list.value) == 1:
+            return features
+    except ValueError as error:  # protobuf's DecodeError is one
+        raise WorkError(f"{shard} has a damaged record: {error}") from error
+    raise WorkError(f"{shard} has a record without image_bytes")
+
+
+class OldRecords:
+    """Where the records of a `Utils.datasets.Dataset` lie, by post id, in 24 bytes a record."""
+
+    def __init__(self, dataset):
+        self._shards = [shard for split in dataset.splits for shard in dataset.shards(split)]
+        parts = [_framing(shard) for shard in self._shards]
+        shard = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+        places = np.concatenate([*parts, np.zeros((0, 2), np.int64)])
+        ids = np.concatenate([self._ids(dataset, split) for split in dataset.splits])
+        if len(ids) != len(places):
+            raise UserError(
+                f"{dataset.folder}: ids.npy name {len(ids)} posts, the shards hold {len(places)} records"
+            )
+        order = np.argsort(ids, kind="stable")
+        self.ids, self._shard, self._places = ids[order], shard[order], places[order]
+
+    def _ids(self, dataset, split):
+        if (dataset.folder / split / "ids.npy").is_file():
+            return dataset.post_ids(split)
+        found = [
+            _id_at(shard, *place) for shard in dataset.shards(split) for place in _framing(shard).tolist()
+        ]
+        return np.array(found, np.int64)
+
+    def find(self, ids):
+        """Return ``(shard, offset, length)`` of every post's record, None where there is none."""
+        place = np.minimum(np.searchsorted(self.ids, ids), max(len(self.ids) - 1, 0))
+        return [
+            (self._shards[self._shard[row]], *self._places[row].tolist()) if self.ids[row] == number else None
+            for row, number in zip(place.tolist(), ids, strict=True)
+        ]
+
+
+def _framing(shard):
+    """Return offset and length of every record's data: length (8 bytes), checksum (4), data, checksum (4)."""
+    path, found = pathlib.Path(shard), []
+    size, at = path.stat().st_size, 0
+    with path.open("rb", buffering=0) as file:
+        while at < size:
+            file.seek(at)
+            length = int.from_bytes(file.read(8), "little")
+            if at + 16 + length > size:
+                raise UserError(f"{path} is no whole TFRecord file: a record is cut or has no framing")
+            found.append((at + 12, length))
+            at += 16 + length
+    return np.array(found, np.int64).reshape(-1, 2)
+
+
+def _id_at(shard, offset, length):
+    """Return the post id that a record of the original project carries."""
+    with pathlib.Path(shard).open("rb", buffering=0) as file:
+        file.seek(offset)
+        values = _example(file.read(length), shard)["image_id"].int64_list.value
+    return values[0] if values else -1
