@@ -10,7 +10,7 @@ import re
 import sys
 
 from Utils import config, sources
-from Utils.commands import UserError, suggest
+from Utils.commands import UserError, suggest, value_of
 from Utils.config import Recipe
 
 
@@ -131,7 +131,7 @@ def _switches():
 
 
 def _spelled(words):
-    """Spell flags with hyphens, and ``--flip=False`` or ``--flip False``, as sweeps do, as ``--no-flip``."""
+    """Spell flags with hyphens, and values as sweeps write them: ``--flip=False``, ``--crop=[0.9, 1.0]``."""
     words = [re.sub(r"^--[^=]*", lambda flag: flag[0].replace("_", "-"), word) for word in words]
     spelled = []
     for word in words:
@@ -140,6 +140,8 @@ def _spelled(words):
             flag, equals, value = spelled.pop(), "=", word
         if equals and flag in _switches() and value.lower() in ("true", "false"):
             spelled.append(flag if value.lower() == "true" else f"--no-{flag[2:]}")
+        elif equals and isinstance(value_of(value), (list, tuple)) and value[0] in "[(":
+            spelled += [flag, *map(str, value_of(value))]
         else:
             spelled.append(word)
     return spelled

@@ -52,6 +52,8 @@ def test_sweeps_may_spell_switches_as_they_do(words):
 
 
 def test_sweeps_may_spell_flags_with_underscores_and_equals():
+    lists = parsed("--crop=[0.5, 0.75]", "--methods=['area']", "--model_options=['depths=1,1']").recipe
+    assert (lists.crop, lists.methods, lists.model_options) == ((0.5, 0.75), ("area",), ("depths=1,1",))
     recipe = parsed("--learning_rate=0.5", "--mixup_alpha=0", "--flip=true").recipe
     assert (recipe.learning_rate, recipe.mixup_alpha, recipe.flip) == (0.5, 0, True)
 
@@ -122,7 +124,7 @@ def test_steps_are_derived_from_the_records():
     assert Recipe(steps_per_execution=4).steps(1000, 10) == 100
     assert Recipe(steps_per_epoch=7).steps(1000, 10) == 7
     for recipe in (Recipe(steps_per_epoch=7, steps_per_execution=2), Recipe(steps_per_execution=8)):
-        with pytest.raises(UserError, match="multiple of --steps-per-execution .;  --steps-per-epoch (6|96)"):
+        with pytest.raises(UserError, match="multiple of --steps-per-execution .; --steps-per-epoch (6|96)"):
             recipe.steps(1000, 10)
 
 
