@@ -173,11 +173,15 @@ def _turning(size, flip, degrees):
     return matrix @ np.array([[-1, 0, size - 1], [0, 1, 0], [0, 0, 1]]) if flip else matrix
 
 
-def draw_mixup(alpha, batch_size, rng):
-    """Return (B,) shares from Beta(alpha, alpha) and (B,) partners: one random cycle, so no fixed point."""
-    order = np.argsort(rng.random(batch_size), kind="stable")
+def draw_mixup(alpha, batch_size, rng, groups=1):
+    """Return (B,) shares from Beta(alpha, alpha) and (B,) partners: one random cycle, so no fixed point.
+
+    With ``groups`` of neighboring rows each has a cycle of its own.
+    """
+    order = np.argsort(rng.random((groups, batch_size // groups)), axis=1, kind="stable")
+    order += np.arange(0, batch_size, batch_size // groups)[:, None]
     partners = np.empty(batch_size, np.int64)
-    partners[order] = np.roll(order, -1)
+    partners[order] = np.roll(order, -1, axis=1)
     return rng.beta(alpha, alpha, batch_size), partners
 
 

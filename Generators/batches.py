@@ -63,32 +63,45 @@ class TrainBatch:
     host: int = 0
     reduced_decoding: bool = True
     unknown: Callable | None = None  # ids (B,) -> (B, L) bool
+    on_device: bool = False  # leave flip, rotation and MixUp of the images to the device
+    mixup_groups: int = 1
 
     def __call__(self, step, ids, data, labels, row_lengths):
-        """Return images (B, S, S, 3) uint8 and labels (B, L) float32, both mixed where MixUp is on.
+        """Return images (B, S, S, 3) uint8, labels (B, L) float32, and draws (B, 4) float32 for the device.
 
-        Unknown labels are -1; those of a mixed image are unknown where either image's are.
+        Images and labels are mixed where MixUp is on. Unknown labels are -1; those of a mixed image are
+        unknown where either image's are. The draws of an image are whether it is mirrored, its degrees, its
+        share and its partner's row in the global batch; with ``on_device`` they are still to be applied.
         """
         mixes, step = self.settings.mixup_alpha > 0, int(step)
+        told = np.ones((len(ids), 4), np.float32)
+        told[:, 3] = np.arange(len(ids))
         rng = augment.generator(self.seed, augment.SAMPLE, step)
         numbers = rng.random((self.batch_size, augment.NUMBERS))[self.rows]
         smallest = (self.settings.crop or (1.0,))[0] if self.reduced_decoding else None
 
         def load(row, image):
             draws = augment.draw(self.settings, numbers[row])
+            told[row, :2] = draws.flip, draws.degrees
+            if self.on_device:
+                draws = draws._replace(flip=False, degrees=0.0)
             augment.sample(data[row], self.form.image_size, draws, smallest, image)
 
         shape = self.form.shape(len(ids))
-        batch = self.form.fill(_scratch.array("batch", shape) if mixes else aligned(shape), ids, load)
+        mixes_here = mixes and not self.on_device
+        batch = self.form.fill(_scratch.array("batch", shape) if mixes_here else aligned(shape), ids, load)
         hot = multi_hot(ids, labels, row_lengths, self.form.num_labels)
         unknown = self.unknown(ids) if self.unknown else None
         if mixes:
             rng = augment.generator(self.seed, augment.BATCH + self.host, step)
-            shares, partners = augment.draw_mixup(self.settings.mixup_alpha, len(ids), rng)
-            batch = augment.mix_images(batch, shares, partners)
+            alpha = self.settings.mixup_alpha
+            shares, partners = augment.draw_mixup(alpha, len(ids), rng, self.mixup_groups)
+            told[:, 2], told[:, 3] = shares, partners
+            batch = augment.mix_images(batch, shares, partners) if mixes_here else batch
             hot = augment.mix_labels(hot, shares, partners)
             unknown = unknown | unknown[partners] if self.unknown else None
-        return batch, _marked(hot, unknown)
+        told[:, 3] += self.rows.start
+        return batch, _marked(hot, unknown), told
 
 
 @dataclasses.dataclass(frozen=True)

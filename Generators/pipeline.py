@@ -20,6 +20,7 @@ from Utils import datasets, files, images
 from Utils.commands import UserError
 
 INTERLEAVED = 16  # shards read side by side
+PLACES = ("host", "device")
 
 
 def train_dataset(
@@ -44,6 +45,8 @@ def train_dataset(
     reduced_decoding=True,
     keep=None,
     unknown=None,
+    augment_on="host",
+    mixup_groups=1,
 ):
     """Return an endless dataset of ``(images (B, S, S, 3) uint8, labels (B, num_labels) float32)``.
 
@@ -63,6 +66,10 @@ def train_dataset(
         reduced_decoding: decode JPEGs much larger than needed at 1/2, 1/4 or 1/8 of their size.
         keep: ``keep(id) -> bool`` leaves out the other records, undecoded; None keeps all.
         unknown: ``unknown(ids) -> (B, num_labels) bool`` of labels that become -1; see ``Utils.unknown``.
+        augment_on: "host", or "device": flip, rotation and MixUp of the images are left to
+            ``Models.augmenting``, and elements are ``((images, draws (B, 4) float32), labels)``.
+        mixup_groups: partners come from the same of so many parts of the rows: one a device, where each
+            device sees its own.
 
     Raises UserError where no shard is found or a value is out of range. While iterating, broken image bytes
     and labels outside ``num_labels`` raise a tf.errors.OpError that names the record's image_id.
@@ -70,6 +77,11 @@ def train_dataset(
     check_positive("batch_size", batch_size)
     _check_seed(seed)
     rows = _host_rows(host, batch_size)
+    if augment_on not in PLACES:
+        raise UserError(f"augment_on must be one of {PLACES}; got {augment_on!r}")
+    check_positive("mixup_groups", mixup_groups)
+    if (rows.stop - rows.start) % mixup_groups:
+        raise UserError(f"mixup_groups must divide {rows.stop - rows.start} rows; got {mixup_groups}")
     make = TrainBatch(
         form=Form(image_size, num_labels, channel_order),
         settings=augment.Settings(flip, crop and tuple(crop), tuple(methods), rotation, cutout, mixup_alpha),
@@ -79,6 +91,8 @@ def train_dataset(
         host=host[0],
         reduced_decoding=reduced_decoding,
         unknown=unknown,
+        on_device=augment_on == "device",
+        mixup_groups=mixup_groups,
     )
     paths = shard_paths(records)
     if keep is not None and num_records is None:
@@ -184,10 +198,12 @@ def _parsed_id(serialized):
 def _train_element(make, step, serialized):
     """Parse the records of a batch and have numpy make it."""
     count = make.rows.stop - make.rows.start
-    batch, labels = tf.numpy_function(
-        make, (step, *_parsed(serialized)), (tf.uint8, tf.float32), stateful=False
+    batch, labels, draws = tf.numpy_function(
+        make, (step, *_parsed(serialized)), (tf.uint8, tf.float32, tf.float32), stateful=False
     )
-    return _shaped(make.form, count, batch), tf.ensure_shape(labels, (count, make.form.num_labels))
+    batch = _shaped(make.form, count, batch)
+    labels = tf.ensure_shape(labels, (count, make.form.num_labels))
+    return ((batch, tf.ensure_shape(draws, (count, 4))), labels) if make.on_device else (batch, labels)
 
 
 def _eval_element(make, serialized):

@@ -189,6 +189,15 @@ def test_partners_are_a_permutation_without_fixed_points(size):
     assert len(seen) > 1 or size == 2
 
 
+def test_partners_of_groups_are_of_the_same_group():
+    shares, partners = augment.draw_mixup(0.2, 12, augment.generator(0, augment.BATCH, 0), groups=3)
+    assert (partners // 4 == np.arange(12) // 4).all()
+    assert sorted(partners) == list(range(12))
+    assert (partners != np.arange(12)).all()
+    whole, _ = augment.draw_mixup(0.2, 12, augment.generator(0, augment.BATCH, 0))
+    assert np.array_equal(shares, whole)
+
+
 def test_a_batch_of_one_is_left_as_it_is():
     shares, partners = augment.draw_mixup(0.2, 1, augment.generator(0, augment.BATCH, 0))
     image, labels = noise(8)[None], np.ones((1, 3), np.float32)

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import Generators
 from Generators import batches, records
+from Models.layers.augmentation import BatchAugmentation
 from Utils import images
 from Utils.commands import UserError
 
@@ -128,6 +129,44 @@ def test_hosts_share_a_batch(shards):
         part = taken(train(shards, host=(index, 2), **{**PLAIN, "rotation": 30, "crop": (0.5, 1)}), 6)
         rows = slice(2 * index, 2 * index + 2)
         assert same([(batch[rows], labels[rows]) for batch, labels in whole], part)
+
+
+@pytest.mark.parametrize("options", [{}, {"mixup_alpha": 0}, {"mixup_groups": 2, "batch_size": 8}])
+def test_device_and_host_give_the_same_images(tmp_path, options):
+    """The same draws, whoever applies them: equal but for the host's two roundings."""
+    ids, size = range(20), 24
+    path = write(
+        tmp_path / "x.tfrecord",
+        ids,
+        lambda n: images.encode_jpeg(np.random.default_rng(n).integers(0, 256, (32, 32, 3), np.uint8)),
+    )
+    options = {"image_size": size, "cutout": 0.2, "seed": 3, **options}
+    layer = BatchAugmentation()
+    here, there = (train([path], augment_on=place, **options) for place in ("host", "device"))
+    for (batch, labels), ((plain, draws), told) in zip(here.take(4), there.take(4), strict=True):
+        assert np.array_equal(labels, told)
+        error = layer([plain, draws], training=True).numpy() - batch.numpy().astype(np.float64)
+        assert np.abs(error).max() <= 1.01
+        assert abs(error.mean()) < 0.05
+        assert not np.array_equal(plain, batch)
+        assert np.array_equal(layer([plain, draws], training=False), plain)
+    assert there.element_spec[0][1] == tf.TensorSpec((options.get("batch_size", 4), 4), tf.float32)
+    whole = taken_flat(there, 3)
+    assert same(whole[1:], taken_flat(train([path], augment_on="device", start_step=1, **options), 2))
+
+
+def taken_flat(dataset, count):
+    return taken(dataset.map(lambda inputs, labels: (*inputs, labels)), count)
+
+
+def test_partners_stay_with_their_device(shards):
+    """Hosts and devices in turn: the row told is that of the whole batch, of the same device's part."""
+    for index in range(2):
+        dataset = train(shards, batch_size=12, host=(index, 2), mixup_groups=3, augment_on="device")
+        for _, draws, _ in taken_flat(dataset, 3):
+            partners, own = draws[:, 3].astype(int), np.arange(6 * index, 6 * index + 6)
+            assert (partners // 2 == own // 2).all()
+            assert (partners != own).all()
 
 
 def test_mixup_mixes_labels_as_images(tmp_path):
@@ -332,6 +371,8 @@ def test_shards_elsewhere_are_not_counted():
         ({"start_step": -1}, "start_step"),
         ({"num_records": 0}, "num_records"),
         ({"seed": 2**64}, "seed"),
+        ({"augment_on": "tpu"}, "augment_on must be one of"),
+        ({"mixup_groups": 3}, "mixup_groups must divide 4 rows"),
     ],
 )
 def test_wrong_values_are_refused(shards, options, message):
