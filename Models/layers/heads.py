@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 
-class HeadProjections(keras.layers.Layer):
+class _HeadProjections(keras.layers.Layer):
     """Dense layers ``query``, ``key`` (without bias), ``value`` and ``output``, split into heads.
 
     A bias of the keys moves all scores of a query alike, which softmax does not see (arXiv:2106.08254).

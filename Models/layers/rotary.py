@@ -4,14 +4,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from Models.layers.heads import HeadProjections, softmax
+from Models.layers.heads import _HeadProjections, softmax
 from Models.layers.tokens import square_side
 
 BASE = 10000.0  # of the geometric row of frequencies
 
 
 @keras.saving.register_keras_serializable(package="Models")
-class RotaryAttention(HeadProjections):
+class RotaryAttention(_HeadProjections):
     """Multi-head self-attention over a square grid of tokens, rotated by row and column (arXiv:2303.11331).
 
     Channels of a head go in pairs; pair i of the first half turns by ``row * f_i``, of the second half by

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from Models.layers.heads import HeadProjections, softmax
+from Models.layers.heads import _HeadProjections, softmax
 
 HIDDEN = 512  # of the network that gives the position bias
 MOST = math.log(100.0)  # of the learned scale of the scores, as a logarithm
@@ -14,7 +14,7 @@ APART = -100.0  # added to the scores of tokens that are no neighbors
 
 
 @keras.saving.register_keras_serializable(package="Models")
-class WindowAttention(HeadProjections):
+class WindowAttention(_HeadProjections):
     """Cosine attention within square windows, with a continuous position bias (arXiv:2111.09883).
 
     ``softmax(cos(q, k) * exp(scale) + bias) v`` for each head, the bias
