@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from score_cases import EVERY
+from score_cases import CASES, EVERY
 from sklearn import metrics as oracle
 
 from Utils import blocks, levels, scores, tagwise, thresholds
