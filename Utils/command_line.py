@@ -108,6 +108,12 @@ def _resolved(name, recipe, source):
             f"--init-from {recipe.init_from} is a {source.model}, but the recipe's model is {recipe.model}; "
             f"give --model {source.model}, or use the recipe finetune, which takes the model as it is"
         )
+    if not recipe.model and recipe.model_overrides():
+        given = ", ".join(f"--{name.replace('_', '-')}" for name in recipe.model_overrides())
+        raise UserError(
+            f"the model of {recipe.init_from} is taken as it is, so {given} cannot be set; give --model "
+            f"{source.model} and all options it was built with to build it anew"
+        )
     return dataclasses.replace(recipe, image_size=recipe.image_size or larger(source.image_size))
 
 

@@ -221,6 +221,7 @@ def test_settings_without_weights_are_told(tmp_path):
         ("finetune --init-from {tmp}/x.keras", "is no model of this zoo"),
         ("nfnet_l0 --init-from {run}", "is a ConvNext/test, but the recipe's model is NFNet/L0"),
         ("convnext_t --model ConvNext/test --init-from {run} --attention eca", "_eca"),
+        ("finetune --init-from {tmp}/y.keras --dropout 0.1", "taken as it is, so --dropout cannot be set"),
         ("convnext_t --fold 3/3", "--fold takes I/K"),
         ("convnext_t --freeze-body-epochs 100", "below --epochs"),
         ("convnext_t --layer-decay 0", "--layer-decay"),
@@ -230,6 +231,7 @@ def test_settings_without_weights_are_told(tmp_path):
 def test_mistakes(run, dataset, tmp_path, capsys, words, said):
     (tmp_path / "x.keras").write_text("text")
     (tmp_path / "data").mkdir()
+    shutil.copy(run / "best.keras", tmp_path / "y.keras")
     words = words.format(run=run, tmp=tmp_path)
     assert go(f"{words} --image-size 32 --dry-run", dataset, tmp_path / "run") == 2
     shown = capsys.readouterr().err
