@@ -38,15 +38,19 @@ class Kept:
 
 
 def candidates(tags, definition):
-    """Return ``(tags that pass categories and min_tag_count, by id; [counts of the two rules])``."""
-    frame, steps = tags, []
+    """Return ``(tags that pass categories and min_tag_count, by id; [counts of the two rules]; dropped)``.
+
+    ``dropped`` are the tags that min_tag_count leaves out, with a column rule.
+    """
+    frame, steps, dropped = tags, [], None
     named = frame["category"].isin(definition.categories)
     rules = (("categories", named), ("min_tag_count", frame["count"] >= definition.min_tag_count))
     for rule, passes in rules:
         kept = frame[passes.loc[frame.index]]
         steps.append({"rule": rule, "before": len(frame), "after": len(kept)})
+        dropped = frame[~passes.loc[frame.index]].assign(rule=rule)
         frame = kept
-    return frame.sort_values("tag_id", ignore_index=True), steps
+    return frame.sort_values("tag_id", ignore_index=True), steps, dropped
 
 
 def splits_of(ids, definition):
@@ -144,13 +148,13 @@ def choose_tags(frame, images, num_kept, num_posts, definition):
         frame: the candidate tags (C rows); ``images``: (C,) kept posts with each.
         num_kept, num_posts: posts kept and posts in the source.
 
-    Returns ``(mask (C,), [counts of the rules], {rule: names left out})``. A share below min_tag_share means
-    that ``images < min_tag_share * count * num_kept / num_posts``. The most frequent are those on most kept
-    posts, then those with the larger count, then the smaller id.
+    Returns ``(mask (C,), [counts of the rules], tags left out)``, these with columns images and rule. A share
+    below min_tag_share means that ``images < min_tag_share * count * num_kept / num_posts``. The most frequent
+    are those on most kept posts, then those with the larger count, then the smaller id.
     """
     expected = frame["count"].to_numpy() * (num_kept / max(num_posts, 1))
     order = np.lexsort((frame["tag_id"], -frame["count"].to_numpy(), -images))
-    alive, steps, dropped = np.ones(len(frame), bool), [], {}
+    alive, steps, rules = np.ones(len(frame), bool), [], np.full(len(frame), "", object)
     for rule in ("min_tag_images", "min_tag_share", "max_tags"):
         if rule == "min_tag_images":
             passes = images >= definition.min_tag_images
@@ -159,10 +163,10 @@ def choose_tags(frame, images, num_kept, num_posts, definition):
         else:
             passes = np.zeros(len(frame), bool)
             passes[order[alive[order]][: definition.max_tags]] = True
-        dropped[rule] = frame["name"][alive & ~passes].tolist()
+        rules[alive & ~passes] = rule
         steps.append({"rule": rule, "before": int(alive.sum()), "after": int((alive & passes).sum())})
         alive &= passes
-    return alive, steps, dropped
+    return alive, steps, frame.assign(images=images, rule=rules)[~alive]
 
 
 def rating_rows(definition, counts):

@@ -16,7 +16,8 @@ PLAIN = {
     "alignment", "bootstrap", "calibration", "confusion", "mixing", "pages", "thumbnails",
     "comparison", "figures", "report",
     "resampling", "scratch",
-    "charts", "cartoons", "engines", "tag_rules", "folds", "unknown", "sources", "sweeps", "command_line", "measuring",
+    "charts", "cartoons", "engines", "tag_rules", "folds", "unknown", "sources", "sweeps",
+    "command_line", "measuring",
     "levels", "tagwise", "operating_points",
     "startup",
 }  # fmt: skip

@@ -89,7 +89,8 @@ def test_the_manifest_is_true(tmp_path):
             assert datasets.count_records(dataset / shard["file"]) == shard["records"]
     assert np.load(dataset / "train" / "ids.npy").dtype == np.int64
     assert sorted(path.name for path in dataset.iterdir()) == [
-        "dataset.json", "posts.parquet", "rejected.csv", "selected_tags.csv", "test", "train", "validation",
+        "dataset.json", "dropped_tags.csv", "posts.parquet", "rejected.csv", "selected_tags.csv",
+        "tag_splits.csv", "test", "train", "validation",
     ]  # fmt: skip
 
 

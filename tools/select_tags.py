@@ -3,7 +3,9 @@
     python tools/select_tags.py 2021_0000_0899 --source fire-eggs --from danbooru.db --images 512px -o dataset
     python tools/select_tags.py my.toml --source sidecars --from pictures -o dataset
 
-Writes selected_tags.csv, posts.parquet, rejected.csv, dataset.json; tools/write_records.py adds the images.
+Writes selected_tags.csv, posts.parquet, rejected.csv, dataset.json, tag_splits.csv (posts of every tag in
+every split), dropped_tags.csv (the rule that left out each tag, but for tags of other categories);
+tools/write_records.py adds the images.
 """
 
 import collections
@@ -17,9 +19,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from Utils import booru, definitions, folders, selection, tags
+from Utils import booru, definitions, folders, selection, tag_rules, tags
 from Utils.booru import stream
-from Utils.commands import Parser, UserError, command, progress
+from Utils.commands import Parser, UserError, command, print_json, progress
 from Utils.definitions import SPLITS
 from Utils.files import git_commit, replacing_folder, require_absent, require_file, write_json
 
@@ -31,6 +33,13 @@ POSTS = pa.schema(
         ("label_indexes", pa.list_(pa.int32())),
     ]
 )
+
+EXPORTS = {
+    "aliases": "antecedent_name is written as consequent_name",
+    "implications": "a post with antecedent_name has consequent_name too",
+    "deprecated": "tags that are left out (name, is_deprecated)",
+    "tags": "categories and ids (name, category, id, is_deprecated), for sources that lack them",
+}
 
 
 def parser():
@@ -47,6 +56,9 @@ def parser():
     words.add_argument(
         "--write-lists", action="store_true", help="also write train.txt ...: the files of each split"
     )
+    for name, what in EXPORTS.items():
+        words.add_argument(f"--{name}", metavar="FILE", help=f"Danbooru's export (CSV, JSON lines): {what}")
+    words.add_argument("--json", action="store_true", help="print one JSON object")
     words.add_argument("--overwrite", action="store_true", help="replace DATASET where it exists")
     return words
 
@@ -58,11 +70,16 @@ def main(argv=None):
     require_absent(options.output, options.overwrite)
     definition = definitions.read(options.definition)
     groups = read_groups(options.groups) if options.groups else None
+    rules = tag_rules.read(**{name: getattr(options, name) for name in EXPORTS})
     source, files = open_source(options)
-    chosen = choose(definition, source, files, groups)
+    tidied = tag_rules.tidied(source, rules)
+    chosen = choose(definition, *tidied, files, groups)
     with replacing_folder(options.output, options.overwrite) as beside:
         splits = write_dataset(beside, definition, source, files, chosen, options)
-    print(report(options.output, chosen, splits))
+    if options.json:
+        print_json(summary(options.output, chosen, splits))
+    else:
+        print(report(options.output, chosen, splits))
     return 0
 
 
@@ -106,12 +123,17 @@ class Chosen:
     missing: np.ndarray  # ids of posts without a file
     post_steps: list  # {"rule", "before", "after"}
     tag_steps: list
-    dropped: dict  # rule -> names of the tags it left out
+    dropped: pd.DataFrame  # tags left out: tag_id, name, category, count, images, rule
 
 
-def choose(definition, source, files, groups=None):
-    """Apply every rule of the definition to a source; UserError where nothing is left."""
-    frame, tag_steps = selection.candidates(source.tags, definition)
+def choose(definition, source, tag_steps, dropped, files, groups=None):
+    """Apply every rule of the definition to a source; UserError where nothing is left.
+
+    Args:
+        tag_steps, dropped: what `tag_rules.tidied` did to the source's tags before.
+    """
+    frame, more, rare = selection.candidates(source.tags, definition)
+    tag_steps = [*tag_steps, *more]
     ratings, codes = None, {}
     if definition.ratings_as_labels:
         ratings, codes = selection.rating_rows(definition, source.rating_counts())
@@ -129,7 +151,7 @@ def choose(definition, source, files, groups=None):
     if not kept:
         raise UserError(no_posts(post_steps, sieve, files))
     images = selection.tag_images(blocks, len(frame))
-    alive, more, dropped = selection.choose_tags(frame, images, kept, source.num_posts, definition)
+    alive, more, late = selection.choose_tags(frame, images, kept, source.num_posts, definition)
     if not alive.any():
         raise UserError(no_tags(definition, tag_steps + more, frame, images))
     final, labels = selection.tag_list(frame, alive, ratings)
@@ -138,6 +160,7 @@ def choose(definition, source, files, groups=None):
     }
     rating_labels = {code: rows[name] for code, name in codes.items()}
     missing = np.concatenate([*sieve.missing, np.empty(0, np.int64)])
+    dropped = pd.concat([dropped, rare, late], ignore_index=True)
     return Chosen(blocks, final, labels, rating_labels, missing, post_steps, tag_steps + more, dropped)
 
 
@@ -192,7 +215,9 @@ def write_dataset(folder, definition, source, files, chosen, options):
     """Write every file of the dataset folder; returns ``{split: posts}``."""
     tags.write(chosen.tags, folder / tags_file())
     write_rejected(folder / "rejected.csv", source, chosen.missing)
-    splits = write_posts(folder / "posts.parquet", files, chosen)
+    splits, images = write_posts(folder / "posts.parquet", files, chosen)
+    write_table(folder / "tag_splits.csv", chosen.tags[list(tags.COLUMNS)].assign(**images))
+    write_table(folder / "dropped_tags.csv", chosen.dropped.astype({"images": "Int64"}))
     if options.write_lists:
         write_lists(folder)
     write_json(folder / "dataset.json", manifest(definition, source, chosen, splits, options))
@@ -202,6 +227,11 @@ def write_dataset(folder, definition, source, files, chosen, options):
 def tags_file():
     """Return the name of the tag list in a dataset folder."""
     return "selected_tags.csv"
+
+
+def write_table(path, frame):
+    """Write a frame as CSV."""
+    frame.to_csv(path, index=False, lineterminator="\n", encoding="utf-8")
 
 
 def write_rejected(path, source, missing):
@@ -214,20 +244,24 @@ def write_rejected(path, source, missing):
 
 
 def write_posts(path, files, chosen):
-    """Write posts.parquet block by block; returns ``{split: posts}``."""
-    counts = collections.Counter()
+    """Write posts.parquet block by block; returns ``{split: posts}`` and ``{split: posts of every tag}``."""
+    counts, num_tags = collections.Counter(), len(chosen.tags)
+    images = np.zeros(len(SPLITS) * num_tags, np.int64)
     with pq.ParquetWriter(path, POSTS) as writer:
         for block in chosen.blocks:
             if not len(block.ids):
                 continue
             offsets, values = selection.label_lists(block, chosen.labels, chosen.rating_labels)
+            rows = np.repeat(block.splits.astype(np.int64), np.diff(offsets)) * num_tags + values
+            images += np.bincount(rows, minlength=len(images))
             splits = [SPLITS[row] for row in block.splits]
             counts.update(splits)
             paths = files.paths(block.places) if files else [block.paths[row] for row in block.places]
             labels = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values, pa.int32()))
             columns = [pa.array(block.ids), pa.array(splits), pa.array(paths, pa.string()), labels]
             writer.write_table(pa.table(columns, schema=POSTS))
-    return {split: counts[split] for split in SPLITS if counts[split]}
+    parts = dict(zip(SPLITS, images.reshape(len(SPLITS), num_tags), strict=True))
+    return {split: counts[split] for split in SPLITS if counts[split]}, parts
 
 
 def write_lists(folder):
@@ -245,6 +279,7 @@ def manifest(definition, source, chosen, splits, options):
         "git": git_commit(),
         "images": options.images,
         "groups": options.groups,
+        **{name: getattr(options, name) for name in EXPORTS if getattr(options, name)},
     }
     return {
         "name": definition.name,
@@ -261,6 +296,24 @@ def manifest(definition, source, chosen, splits, options):
         "selection": {"posts": chosen.post_steps, "tags": chosen.tag_steps, "splits": splits},
         "made": {"select_tags": made},
         "records": None,
+    }
+
+
+def summary(output, chosen, splits):
+    """Return what --json prints."""
+    dropped = chosen.dropped["rule"].value_counts(sort=False).to_dict()
+    kept = {
+        tags.category_name(code): n for code, n in chosen.tags["category"].value_counts(sort=False).items()
+    }
+    return {
+        "dataset": str(pathlib.Path(output)),
+        "posts": chosen.post_steps,
+        "tags": chosen.tag_steps,
+        "splits": splits,
+        "num_labels": len(chosen.tags),
+        "categories": kept,
+        "dropped": dropped,
+        "files": {"dropped": "dropped_tags.csv", "images of every tag": "tag_splits.csv"},
     }
 
 
