@@ -199,6 +199,26 @@ def test_confused_tags_are_those_of_brute_force(dump, capsys):
     )
 
 
+def test_pairs_are_counted_as_brute_force_counts_them_and_ranked_by_their_lead_over_chance():
+    rng = np.random.default_rng(2)
+    y = rng.random((300, 6)) < 0.4
+    p = np.where(rng.random(y.shape) < 0.3, ~y, y).astype(np.float32)
+    swapped = rng.random((300, 1)) < 0.5
+    p[:, [1, 4]] = np.where(swapped, y[:, [4, 1]], p[:, [1, 4]])
+    above, counts = p > 0.5, scores.count(p, y, 0.5)
+    lead = {}
+    for i, j in np.ndindex(6, 6):
+        together = int((above[:, i] & ~y[:, i] & y[:, j] & ~above[:, j]).sum())
+        expected = counts.fp[i] * counts.fn[j] / 300
+        lead[i, j] = (together - expected) / np.sqrt(expected + 1), together, expected
+    ranked = sorted((key for key in lead if lead[key][0] > 2), key=lambda key: -lead[key][0])
+    found = confusion.pairs(p, y, 0.5, counts)
+    assert ranked
+    assert [(pair.predicted, pair.true) for pair in found] == ranked
+    for pair in found:
+        assert (pair.images, pair.expected) == pytest.approx(lead[pair.predicted, pair.true][1:])
+
+
 def test_worst_rows_are_the_gravest_mistakes():
     p, y = np.float32([0.9, 0.1, 0.3, 0.8, 0.6, 0.5]), np.array([0, 1, 1, 1, 0, 0]) > 0
     assert confusion.worst_rows(p, y, 0.5) == ([1, 2], [0, 4])
@@ -295,10 +315,11 @@ def test_white_and_black_are_compared_on_the_same_images(dump, capsys):
         f1 = [float(line[f"F1_{name}"]) if line[f"F1_{name}"] else np.nan for line in lines]
         assert f1 == pytest.approx(scores.f_beta(counts).tolist(), nan_ok=True)
     cells = [cell for cell in Page((dump.parent / "report" / "report.html").read_text()).cells if cell]
-    at = cells.index("black is better" if known["black"] > known["white"] else "white is better")
-    expected = ["all", *(f"{known[name]:.4f}" for name in ("white", "black"))]
-    assert [cell[:6] for cell in cells[at - 4 : at - 1]] == expected
-    assert cells[at - 1].startswith(f"{known['black'] - known['white']:+.4f}")
+    verdict = "black is better" if known["black"] > known["white"] else "white is better"
+    at = cells.index(f"all{verdict}")
+    lead = f"{known['black'] - known['white']:+.4f}"
+    shown = zip(cells[at + 1 : at + 4], (f"{known['white']:.4f}", f"{known['black']:.4f}", lead), strict=True)
+    assert all(cell.startswith(value) for cell, value in shown)
 
 
 def test_the_table_on_the_terminal_is_aligned(dump, capsys):

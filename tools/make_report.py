@@ -206,8 +206,8 @@ def _paddings_html(found):
         ]
         ends = pages.interval(pages.signed(lead.low), pages.signed(lead.high))
         verdict = better if lead.distinguishable else "not distinguishable"
-        cells.append((name, *sides, (pages.signed(lead.value), ends), verdict))
-    tables = pages.table(("category", "white F1", "black F1", "black − white", ""), cells, "headline")
+        cells.append(((name, verdict), *sides, (pages.signed(lead.value), ends)))
+    tables = pages.table(("category", "white F1", "black F1", "black − white"), cells, "headline")
     changed = [(*row, pages.signed(row[3] - row[2])) for row in found.changed_by_padding()]
     if changed:
         tables += "<h3>Tags that change most</h3>"
