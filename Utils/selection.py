@@ -149,8 +149,8 @@ def choose_tags(frame, images, num_kept, num_posts, definition):
         num_kept, num_posts: posts kept and posts in the source.
 
     Returns ``(mask (C,), [counts of the rules], tags left out)``, these with columns images and rule. A share
-    below min_tag_share means that ``images < min_tag_share * count * num_kept / num_posts``. The most frequent
-    are those on most kept posts, then those with the larger count, then the smaller id.
+    below min_tag_share means that ``images < min_tag_share * count * num_kept / num_posts``. The most
+    frequent are those on most kept posts, then those with the larger count, then the smaller id.
     """
     expected = frame["count"].to_numpy() * (num_kept / max(num_posts, 1))
     order = np.lexsort((frame["tag_id"], -frame["count"].to_numpy(), -images))
