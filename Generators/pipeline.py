@@ -58,8 +58,7 @@ def train_dataset(
         mixup_alpha, flip, crop, methods, rotation, cutout: see ``augment.Settings``.
         channel_order: "bgr", as all models of the zoo have it, or "rgb".
         shuffle_buffer: records (encoded; at 512 px about 90 kB each) held for shuffling.
-        num_records: how many there are (that ``keep`` keeps), where known; else counted when ``start_step``
-            or ``keep`` needs it.
+        num_records: how many there are (that ``keep`` keeps); None counts them where that is needed.
         host: (index, count): give only this host's rows of every batch of ``batch_size``; MixUp partners then
             come from these rows.
         workers: batches made at the same time; by default one a core.
@@ -95,9 +94,7 @@ def train_dataset(
         mixup_groups=mixup_groups,
     )
     paths = shard_paths(records)
-    if keep is not None and num_records is None:
-        num_records = sum(int(keep(ids).sum()) for ids in record_ids(paths))
-    first_pass, skipped = _start(paths, start_step * batch_size, num_records)
+    first_pass, skipped = _start(paths, start_step * batch_size, num_records, keep)
     dataset = tf.data.Dataset.range(first_pass, tf.int64.max)
     dataset = dataset.flat_map(lambda number: _one_pass(paths, seed, number, shuffle_buffer, keep))
     dataset = dataset.skip(skipped)
@@ -260,10 +257,12 @@ def _host_rows(host, batch_size):
     return slice(index * share, (index + 1) * share)
 
 
-def _start(paths, position, num_records):
+def _start(paths, position, num_records, keep):
     """Return (pass, records to skip in it) of a position in the endless stream."""
     if position < 0:
         raise UserError(f"start_step must not be negative; got {position}")
+    if keep is not None and num_records is None:
+        num_records = sum(int(keep(ids).sum()) for ids in record_ids(paths))
     if num_records is not None:
         check_positive("num_records", num_records)
         return divmod(position, num_records)
