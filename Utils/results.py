@@ -17,7 +17,13 @@ NUMBERS = (
     "params", "image_size", "from_rank", "thres", "F1", "F2", "MCC", "A", "R", "P", "images_per_second",
 )  # fmt: skip
 STATUSES = ("published", "measured")
-ROUNDING = 1e-4  # published scores have four digits
+HALF = 5e-5  # published scores have four digits: what rounding hides
+EDGE = 0.01  # P and R nearer to 0 or 1 are too coarse to say what the MCC must be
+BOUNDS = {
+    **dict.fromkeys(("F1", "F2", "A", "R", "P"), (0, 1)),
+    "MCC": (-1, 1),
+    **dict.fromkeys(("params", "image_size", "from_rank", "images_per_second"), (0, math.inf)),
+}
 SEED_TABLES = (  # title, category, first rank: the tables that the original project published
     ("All {tags} tags", "all", 0),
     ("All tags, starting from #{rank} and below (sorted by most to least popular)", "all", 2380),
@@ -57,28 +63,76 @@ def read(path):
 def check(row):
     """Raise UserError where a row of results cannot be true, within the rounding of four digits.
 
-    F1 and F2 fix precision and recall: 1/R = (5/F2 - 2/F1) / 3 and 1/P = (8/F1 - 5/F2) / 3. So F1 = F2
-    exactly where P = R, and neither may leave 0..1; P and R that are given must be those.
+    F1 and F2 follow from P and R: both are equal to them where P = R. Without P and R they still fix them,
+    1/R = (5/F2 - 2/F1) / 3 and 1/P = (8/F1 - 5/F2) / 3, which must lie between 0 and 1. The MCC follows from
+    P, R and A, and lies between -sqrt((1 - P)(1 - R)) and sqrt(P R) in any case.
     """
     if row["status"] not in STATUSES:
         raise UserError(f"status is {' or '.join(STATUSES)}; got {row['status']!r}")
-    for name, low in (("F1", 0), ("F2", 0), ("A", 0), ("R", 0), ("P", 0), ("MCC", -1)):
-        if not math.isnan(row[name]) and not low <= row[name] <= 1:
-            raise UserError(f"{name} lies between {low} and 1; got {row[name]}")
+    for name in NUMBERS:
+        low, high = BOUNDS.get(name, (-math.inf, math.inf))
+        if math.isinf(row[name]) or not (math.isnan(row[name]) or low <= row[name] <= high):
+            raise UserError(f"{name} is a number from {low} to {high}; got {row[name]}")
     if row["F1"] > 0 and row["F2"] > 0:
         _check_pair(row)
+    elif row["F2"] > 2.5 * row["F1"] + 4 * HALF or row["F1"] > 1.6 * row["F2"] + 4 * HALF:
+        raise UserError(f"F2 lies between 0.625 F1 and 2.5 F1; got F1 {row['F1']} and F2 {row['F2']}")
+    if not math.isnan(row["P"] + row["R"]):
+        _check_f(row, 1)
+        _check_f(row, 2)
+        _check_mcc(row)
 
 
 def _check_pair(row):
     derived = precision_and_recall(row["F1"], row["F2"])
     # What half a unit in the fourth digit of F1 and F2 can do to 1/P and 1/R, on the scale of P and R:
-    slack = ROUNDING / 2 * (8 / row["F1"] ** 2 + 5 / row["F2"] ** 2) / 3
+    slack = HALF * (8 / row["F1"] ** 2 + 5 / row["F2"] ** 2) / 3
     for name, value in zip(("P", "R"), derived, strict=True):
         if not 1 / value >= 1 - slack:
             raise UserError(f"F1 {row['F1']} and F2 {row['F2']} cannot both be: {name} would be {value:.4f}")
-        given = row[name]
-        if given > 0 and abs(1 / given - 1 / value) > slack + ROUNDING / given**2:
-            raise UserError(f"F1 {row['F1']} and F2 {row['F2']} mean {name} = {value:.4f}; got {given}")
+
+
+def _check_f(row, beta):
+    """F rises with P and R: it lies between its values at the least and the greatest ones that round so."""
+    least, most = (
+        _f_beta(*(min(1.0, max(0.0, row[name] + side)) for name in "PR"), beta) for side in (-HALF, HALF)
+    )
+    given = row[f"F{beta}"]
+    if not math.isnan(given) and not least - HALF <= given <= most + HALF:
+        meant = _f_beta(row["P"], row["R"], beta)
+        raise UserError(f"P {row['P']} and R {row['R']} mean an F{beta} of {meant:.4f}; got {given}")
+
+
+def _f_beta(precision, recall, beta):
+    weight = beta * beta
+    return (1 + weight) * precision * recall / max(weight * precision + recall, 1e-300)
+
+
+def _check_mcc(row):
+    if math.isnan(row["MCC"]):
+        return
+    near = [[min(1.0, max(0.0, row[name] + side)) for side in (-HALF, HALF)] for name in "PR"]
+    most = math.sqrt(near[0][1] * near[1][1]) + HALF
+    least = -math.sqrt((1 - near[0][0]) * (1 - near[1][0])) - HALF
+    if row["A"] < 1 - 4 * HALF and all(EDGE < row[name] < 1 - EDGE for name in "PR"):
+        sides = (-HALF, 0.0, HALF)
+        possible = [
+            _mcc(row["P"] + p, row["R"] + r, row["A"] + a) for p in sides for r in sides for a in sides
+        ]
+        least, most = max(least, min(possible) - 2 * HALF), min(most, max(possible) + 2 * HALF)
+    if not least <= row["MCC"] <= most:
+        shown = f"P {row['P']}, R {row['R']} and A {row['A']}"
+        raise UserError(f"with {shown} the MCC lies between {least:.4f} and {most:.4f}; got {row['MCC']}")
+
+
+def _mcc(precision, recall, accuracy):
+    """MCC from precision, recall and accuracy: with the share s of true labels everything is known."""
+    extra = recall * (1 - precision) / precision  # false positives, per true label
+    s = min(1.0, (1 - accuracy) / (extra + 1 - recall))
+    tp, fp, fn = recall * s, extra * s, (1 - recall) * s
+    tn = max(0.0, 1 - tp - fp - fn)
+    scale = math.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
+    return (tp * tn - fp * fn) / scale if scale else 0.0
 
 
 def precision_and_recall(f1, f2):
@@ -99,7 +153,8 @@ def append(path, rows):
     kept = read(path) if path.exists() else None  # a wrong file is refused before it is touched
     lines = [] if kept is None else path.read_text(encoding="utf-8").splitlines()[1:]
     for row in rows:
-        check({name: row.get(name, math.nan) for name in (*NUMBERS, "status")})
+        numbers = {name: math.nan if row.get(name) is None else row[name] for name in NUMBERS}
+        check({**numbers, "status": row.get("status")})
     frame = pd.DataFrame([{name: _text(row.get(name)) for name in COLUMNS} for row in rows], columns=COLUMNS)
     new = frame.to_csv(index=False, header=False, lineterminator="\n").splitlines()
     lines += [line for line in dict.fromkeys(new) if line not in lines]

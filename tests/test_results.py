@@ -3,10 +3,11 @@
 import math
 import pathlib
 
+import numpy as np
 import pytest
 
 from tools import render_results
-from Utils import results
+from Utils import results, scores
 from Utils.commands import UserError
 
 FOLDER = pathlib.Path(__file__).resolve().parent.parent / "results"
@@ -70,6 +71,18 @@ IMPOSSIBLE = [
     {"F1": 0.6, "F2": 0.9, "P": math.nan, "R": math.nan},  # recall above 1
     {"F1": 0.6, "F2": 0.3, "P": math.nan, "R": math.nan},  # precision above 1
     {"R": 0.61, "P": 0.59},
+    {"F2": 0.61},  # although P = R
+    {"F1": 0.61, "F2": 0.61},
+    {"F1": 0.7, "F2": 0.75, "P": 0.7, "R": 0.8},  # no harmonic mean
+    {"F1": 0.0, "F2": 0.2, "P": math.nan, "R": math.nan},
+    {"F1": 0.4, "F2": 0.0, "P": math.nan, "R": math.nan},
+    {"MCC": 0.61},  # above sqrt(P R)
+    {"MCC": -0.5},
+    {"MCC": 0.55, "A": 0.99},  # that needs 0.594
+    {"A": 1.1},
+    {"thres": math.inf},
+    {"images_per_second": -1.0},
+    {"from_rank": -5},
     {"status": "guessed"},
 ]
 
@@ -114,6 +127,29 @@ def test_scores_of_zero_and_rounded_scores_are_possible():
                 zip(("P", "R", "F1", "F2"), (round(x, digits) for x in (p, r, f1, f2)), strict=True)
             )
             results.check(row(**rounded))
+
+
+def test_every_row_that_counts_can_give_is_possible():
+    """Scores of random counts, rounded as tables are, pass: nothing true is refused."""
+    random = np.random.default_rng(0)
+    for _ in range(3000):
+        tp, fp, fn, tn = (int(10 ** random.uniform(0, 6)) for _ in range(4))
+        values = scores.summary(scores.Counts(tp, fp, fn, tn), 0.3)
+        digits = random.choice([4, 6])
+        results.check(row(**{name: round(value, digits) for name, value in values.items()}))
+
+
+@pytest.mark.parametrize("name", ["F1", "F2", "MCC"])
+def test_a_score_that_was_mistyped_is_refused(name):
+    random = np.random.default_rng(1)
+    for _ in range(300):
+        counts = scores.Counts(
+            *(int(n) for n in random.integers((3000, 1000, 1000, 10**6), (9000, 4000, 4000, 10**7)))
+        )
+        values = scores.summary(counts, 0.3) | {"from_rank": 0}
+        values[name] += random.choice([-0.02, 0.02])
+        with pytest.raises(UserError):
+            results.check(row(**values))
 
 
 def test_parameter_counts_as_people_write_them():
