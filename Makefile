@@ -1,4 +1,4 @@
-# make demo   environment, drawn booru, shards, training, predictions, report: everything lands under demo/
+# make demo   environment, drawn booru, shards, training, predictions, thresholds, report: all of it under demo/
 # make test   environment with the test tools, then the whole test suite
 # make lint   style check
 
@@ -16,7 +16,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 # Every output below is written beside its place and renamed, so a file that exists is whole, and a second
 # `make demo` continues where the first one stopped.
-demo: $(DEMO)/dump/dump.json
+demo: $(DEMO)/dump/dump.json $(DEMO)/thresholds.csv
 	$(PY) tools/make_report.py $(DEMO)/dump --dataset $(DEMO)/dataset -o $(DEMO)/report --overwrite
 
 $(DEMO)/booru/definition.toml: | $(ENV)
@@ -35,6 +35,14 @@ $(DEMO)/run/model.keras: | $(DEMO)/dataset/validation/ids.npy
 
 $(DEMO)/dump/dump.json: | $(DEMO)/run/model.keras
 	$(PY) tools/predict.py $(DEMO)/run --dataset $(DEMO)/dataset --split validation -o $(DEMO)/dump
+
+$(DEMO)/test_dump/dump.json: | $(DEMO)/run/model.keras
+	$(PY) tools/predict.py $(DEMO)/run --dataset $(DEMO)/dataset --split test -o $(DEMO)/test_dump
+
+# Chosen on validation, judged on test.
+$(DEMO)/thresholds.csv: | $(DEMO)/dump/dump.json $(DEMO)/test_dump/dump.json
+	$(PY) tools/find_thresholds.py $(DEMO)/dump -o $(DEMO)/thresholds.csv --rule max-f1 --per tag \
+	  --judge $(DEMO)/test_dump
 
 test: $(ENV_DEV)
 	$(PY) -m pytest -n 2 --dist loadfile
