@@ -141,7 +141,7 @@ def test_the_page_is_one_file_and_shows_the_numbers(dump, capsys):
     assert not re.search(r"https?:|src=(?!\"data:)|@import|url\(", text), "nothing is fetched"
     assert ("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}) in page.seen
     assert sum(tag == "svg" for tag, _ in page.seen) == 4
-    assert sum(tag == "script" for tag, _ in page.seen) == 1
+    assert text.count("<script") == text.count("</script") == 1
     assert not any(tag == "b" for tag, _ in page.seen[page.seen.index(("script", {})) :])
     cells = [cell for cell in page.cells if cell]
     for row in rows:
