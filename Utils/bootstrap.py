@@ -20,10 +20,10 @@ def weights(images, resamples=1000, seed=0):
     A count beyond 255 is as likely as a coin that shows heads 1,600 times in a row.
     """
     random = np.random.default_rng(seed)
-    drawn = np.empty((resamples, images), np.uint8)
-    for row in drawn:
-        row[:] = np.bincount(random.integers(0, max(1, images), images), minlength=images)
-    return np.ascontiguousarray(drawn.T)
+    drawn = np.empty((images, resamples), np.uint8)
+    for resample in range(resamples):
+        drawn[:, resample] = np.bincount(random.integers(0, max(1, images), images), minlength=images)
+    return drawn
 
 
 @dataclasses.dataclass(frozen=True)
