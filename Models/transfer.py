@@ -111,12 +111,15 @@ def _classifier(weights, rows, frequencies):
 
 def _differences(old, new):
     """Return in words the settings of two layers that differ and change what they compute."""
+    if type(old) is not type(new):
+        yield f"{old.name} was {type(old).__name__}, is {type(new).__name__}"
+        return
     before, now = old.get_config(), new.get_config()
-    for key in sorted(set(before) | set(now)):
-        if key in WITHOUT_EFFECT or key.endswith(IGNORED) or before.get(key) == now.get(key):
+    for key in now:
+        if key in WITHOUT_EFFECT or key.endswith(IGNORED) or before.get(key) == now[key]:
             continue
-        if isinstance(now.get(key), (int, float, str, bool, type(None))):
-            yield f"{key} was {before.get(key)}, is {now.get(key)}"
+        if isinstance(now[key], (int, float, str, type(None))):
+            yield f"{key} was {before.get(key)}, is {now[key]}"
 
 
 def freeze(model, frozen):
