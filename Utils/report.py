@@ -25,6 +25,10 @@ WORST = CONFUSED = 12  # listed, with pictures
 COLUMNS = ("tag", "category", "count", "positives", "predicted", "TP", "FP", "FN", "P", "R", "F1")
 PADDED = ("F1_white", "F1_black")  # further columns where there are predictions of images padded black
 HEADLINE = ("category", "tags", "F1", "F1_low", "F1_high", "P", "R", "macro_F1", "MCC", "thres")
+PADDINGS = (
+    "category", "F1_white", "F1_white_low", "F1_white_high", "F1_black", "F1_black_low", "F1_black_high",
+    "difference", "difference_low", "difference_high",
+)  # fmt: skip
 CONFUSIONS = ("predicted", "true", "images", "expected")
 
 
@@ -62,6 +66,17 @@ class Report:
             (side, row["category"], row["tags"], *(_filled(row[side][name]) for name in HEADLINE[2:]))
             for row in self.headline
             for side in ("model", "frequencies")
+        ]
+
+    def padding_rows(self):
+        """Return the scores of both paddings as rows of PADDINGS."""
+        return [
+            (
+                name,
+                *(x for side in sides for x in (side.values["micro_F1"], *side.interval("micro_F1"))),
+                *dataclasses.astuple(lead),
+            )
+            for name, *sides, lead in self.paddings
         ]
 
     def changed_by_padding(self, most=10):

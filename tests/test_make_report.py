@@ -320,6 +320,10 @@ def test_white_and_black_are_compared_on_the_same_images(dump, capsys):
     lead = f"{known['black'] - known['white']:+.4f}"
     shown = zip(cells[at + 1 : at + 4], (f"{known['white']:.4f}", f"{known['black']:.4f}", lead), strict=True)
     assert all(cell.startswith(value) for cell, value in shown)
+    line = read_csv(dump, "padding.csv")[0]
+    stored = [float(line[name]) for name in ("F1_white", "F1_black", "difference")]
+    assert stored == pytest.approx([known["white"], known["black"], known["black"] - known["white"]])
+    assert f"{float(line['difference_low']):+.4f} to {float(line['difference_high']):+.4f}" in cells[at + 3]
 
 
 def test_the_table_on_the_terminal_is_aligned(dump, capsys):

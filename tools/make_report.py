@@ -1,8 +1,9 @@
 """Make a report of a dump: report.html, one file that opens anywhere, and report.csv, one row a tag.
 
 Prints the headline table: per category the F1 where precision equals recall, of a predictor that knows only
-tag frequencies and of the model, with 95% intervals over images. headline.csv and confused.csv hold the other
-tables of the page. --images or --dataset put sample images beside the worst and the most confused tags.
+tag frequencies and of the model, with 95% intervals over images. headline.csv, confused.csv and padding.csv
+hold the other tables of the page. --images or --dataset put sample images beside the worst and the most
+confused tags.
 """
 
 import csv
@@ -49,6 +50,8 @@ def main(argv=None):
         _write_csv(beside / "report.csv", ("tag_id", *found.columns), found.rows_with_ids())
         _write_csv(beside / "headline.csv", ("predictor", *report.HEADLINE), found.headline_rows())
         _write_csv(beside / "confused.csv", report.CONFUSIONS, [row[:-1] for row in found.confused])
+        if found.paddings is not None:
+            _write_csv(beside / "padding.csv", report.PADDINGS, found.padding_rows())
     if options.json:
         print_json({"name": dump.name, "images": len(dump.labels), "rows": found.headline})
     else:
@@ -198,15 +201,19 @@ def _paddings_html(found):
     if found.paddings is None:
         return ""
     cells = []
-    for name, white, black, lead in found.paddings:
+    for (*_, lead), row in zip(found.paddings, found.padding_rows(), strict=True):
         better = "black is better" if lead.value > 0 else "white is better"
-        sides = [
-            (side.values["micro_F1"], pages.interval(*side.interval("micro_F1"), "–"))
-            for side in (white, black)
-        ]
-        ends = pages.interval(pages.signed(lead.low), pages.signed(lead.high))
         verdict = better if lead.distinguishable else "not distinguishable"
-        cells.append(((name, verdict), *sides, (pages.signed(lead.value), ends)))
+        name, white, *white_ends, black, black_low, black_high, difference, low, high = row
+        ends = pages.interval(pages.signed(low), pages.signed(high))
+        cells.append(
+            (
+                (name, verdict),
+                (white, pages.interval(*white_ends, "–")),
+                (black, pages.interval(black_low, black_high, "–")),
+                (pages.signed(difference), ends),
+            )
+        )
     tables = pages.table(("category", "white F1", "black F1", "black − white"), cells, "headline")
     changed = [(*row, pages.signed(row[3] - row[2])) for row in found.changed_by_padding()]
     if changed:
