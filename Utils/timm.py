@@ -28,7 +28,7 @@ TRAINING = (
 )  # fmt: skip
 DERIVED = (
     r"\.num_batches_tracked$", r"\.(relative_position_index|relative_coords_table|attn_mask)$",
-    r"^rope\.(pos_embed|bands)$",
+    r"^rope\.(pos_embed(_sin|_cos)?|bands)$",
 )  # fmt: skip
 
 
@@ -106,10 +106,12 @@ def describe(config, families, spec_of, order=None):
     fields |= _translated(name, arguments, rules, fields, spec_of)
     mean, deviation = (tuple(published.get(key) or (0.5,) * 3) for key in ("mean", "std"))
     found, why = _order(config, mean, order)
-    fields["input_scaling"] = _scaling(mean, deviation, found)
-    labels = config.get("num_classes") or published.get("num_classes")
+    fields["input_scaling"] = _scaling(mean, deviation)
+    labels = arguments.get("num_classes") or config.get("num_classes") or published.get("num_classes")
+    if not isinstance(labels, int):
+        raise UserError(f"the config must say num_classes, a whole number above 0; got {labels!r}")
     size = arguments.get("img_size") or (published.get("input_size") or [3, 224, 224])[1:]
-    return Described(name, _single(size), int(arguments.get("num_classes") or labels), fields, found, why)
+    return Described(name, _single(size), labels, fields, found, why)
 
 
 def _family(architecture, families):
@@ -133,8 +135,8 @@ def _order(config, mean, given):
     return "bgr", "as taggers do; its config does not say"
 
 
-def _scaling(mean, deviation, order):
-    """Return our input_scaling for means and deviations in RGB order, of a source that takes ``order``."""
+def _scaling(mean, deviation):
+    """Return our input_scaling, which is of BGR, for means and deviations in the order RGB."""
     for name, values in (("inception", (0.5, 0.5)), ("simple", (0.0, 1.0))):
         if (set(mean), set(deviation)) == ({values[0]}, {values[1]}):
             return name
@@ -149,11 +151,20 @@ def _single(value):
     return int(values.pop())
 
 
+def _ratio(number, base):
+    """Return the ratio of two whole numbers, such that ``int(base * ratio)`` gives the first again."""
+    ratio = number / base
+    return ratio if int(base * ratio) == number else float(np.nextafter(ratio, np.inf))
+
+
 # {name: (ours from theirs, theirs from ours)}, each a function of the value and the Spec
 CONVERSIONS = {
-    "times width": (lambda value, spec: int(spec.width * value), lambda value, spec: value / spec.width),
+    "times width": (
+        lambda value, spec: int(spec.width * value),
+        lambda value, spec: _ratio(value, spec.width),
+    ),
     "over last width": (
-        lambda value, spec: value / spec.widths[-1],
+        lambda value, spec: _ratio(value, spec.widths[-1]),
         lambda value, spec: int(spec.widths[-1] * value),
     ),
     "reduction": (

@@ -50,7 +50,8 @@ class RotaryAttention(_HeadProjections):
         heads, tokens, depth = x.shape[1:]
         pairs = ops.reshape(ops.cast(x, "float32"), (-1, heads, tokens, depth // 2, 2))
         left, right = pairs[..., 0], pairs[..., 1]  # (B, heads, N, d / 2)
-        turned = (left * self.cosines - right * self.sines, right * self.cosines + left * self.sines)
+        cosines, sines = ops.convert_to_tensor(self.cosines), ops.convert_to_tensor(self.sines)
+        turned = (left * cosines - right * sines, right * cosines + left * sines)
         return ops.cast(ops.reshape(ops.stack(turned, axis=-1), (-1, heads, tokens, depth)), x.dtype)
 
     def macs(self, input_shape):

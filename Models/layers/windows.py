@@ -75,7 +75,9 @@ class WindowAttention(_HeadProjections):
         if self.mask is not None:
             count = len(self.mask)
             scores = ops.reshape(scores, (-1, count, self.heads, tokens, tokens))
-            scores = ops.reshape(scores + self.mask[:, None], (-1, self.heads, tokens, tokens))
+            scores = ops.reshape(
+                scores + ops.convert_to_tensor(self.mask[:, None]), (-1, self.heads, tokens, tokens)
+            )
         return self.join(ops.matmul(softmax(scores, x.dtype), value), tokens)
 
     def _position_bias(self):
