@@ -16,10 +16,11 @@ PLAIN = {
     "alignment", "bootstrap", "calibration", "confusion", "mixing", "pages", "thumbnails",
     "comparison", "figures", "report",
     "resampling", "scratch",
-    "charts", "cartoons", "engines", "tag_rules", "folds", "unknown", "sources", "sweeps",
+    "charts", "cartoons", "engines", "stages", "tag_rules", "folds", "unknown", "sources", "sweeps",
     "command_line", "measuring",
     "levels", "tagwise", "operating_points",
     "startup",
+    "confident", "truths",
 }  # fmt: skip
 SOURCES = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py")) + [ROOT / "train.py"]
 TOOLS = sorted(path.stem for path in (ROOT / "tools").glob("*.py") if path.stem != "__init__")

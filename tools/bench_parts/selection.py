@@ -1,0 +1,96 @@
+"""posts/s and peak memory of choosing tags and posts, from a database of 30 tags a post, without images.
+
+Measured at a quarter of the posts and at all of them, each in a process of its own; the slope between the two
+says what five million posts take.
+"""
+
+import concurrent.futures
+import contextlib
+import multiprocessing
+import pathlib
+import sqlite3
+import tempfile
+import time
+
+import numpy as np
+
+from Utils import booru, definitions, measuring, selection
+from Utils.commands import UserError
+
+TAGS = 100_000
+DEFINITION = definitions.Definition(
+    name="bench", min_tag_count=200, min_tag_images=600, max_tags=6000, min_tags_per_image=10
+)
+
+
+def add_arguments(made):
+    """Declare the options."""
+    made.add_argument("--posts", type=int, default=100_000, help="posts drawn (100000)")
+
+
+def measure(options):
+    """Measure selecting at two sizes."""
+    if options.posts < 100:
+        raise UserError(f"--posts must be at least 100; got {options.posts}")
+    figures, peaks = {}, {}
+    with tempfile.TemporaryDirectory() as folder:
+        for posts in (options.posts // 4, options.posts):
+            path = pathlib.Path(folder, f"{posts}.db")
+            _draw(path, posts)
+            spawned = multiprocessing.get_context("spawn")
+            with concurrent.futures.ProcessPoolExecutor(1, spawned) as pool:
+                seconds, peaks[posts] = pool.submit(_select, path).result()
+            figures[f"selecting from {posts:,} posts"] = posts / seconds
+            path.unlink()
+    (few, low), (many, high) = peaks.items()
+    slope = (high - low) / (many - few)  # MB a post
+    setup = {"tags": TAGS, "tags_per_post": 30} | {
+        f"MB at {posts:,}": round(peak) for posts, peak in peaks.items()
+    }
+    setup["MB at 5,000,000 by the slope"] = round(high + slope * (5_000_000 - many))
+    rates = list(figures.values())
+    ratios = {"of 2 GB at 5,000,000 posts": setup["MB at 5,000,000 by the slope"] / 2000}
+    ratios["posts/s at all to a quarter"] = rates[1] / rates[0]
+    return {"part": "selection", "unit": "posts/s", "setup": setup, "figures": figures, "ratios": ratios}
+
+
+def _draw(path, count):
+    """Write a fire-eggs database of ``count`` posts whose tags are as unequally frequent as a booru's."""
+    random = np.random.default_rng(0)
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA journal_mode = OFF")
+        database.execute("CREATE TABLE images(image_id INT PRIMARY KEY, rating TEXT)")
+        database.execute("CREATE TABLE tags(tag_id INT PRIMARY KEY, name TEXT, category INT, count INT)")
+        database.execute("CREATE TABLE imageTags(image_id INT, tag_id INT, PRIMARY KEY(image_id, tag_id))")
+        counts = np.zeros(TAGS, np.int64)
+        for start in range(0, count, 20_000):
+            ids = range(start, min(start + 20_000, count))
+            database.executemany("INSERT INTO images VALUES (?, 's')", [(number,) for number in ids])
+            tags = (random.random((len(ids), 32)) ** 4 * TAGS).astype(np.int64)
+            pairs = [(n, t) for n, row in zip(ids, tags, strict=True) for t in np.unique(row).tolist()]
+            database.executemany("INSERT INTO imageTags VALUES (?, ?)", pairs)
+            counts += np.bincount([tag for _, tag in pairs], minlength=TAGS)
+        rows = [(tag, f"tag_{tag}", 0, number) for tag, number in enumerate(counts.tolist())]
+        database.executemany("INSERT INTO tags VALUES (?, ?, ?, ?)", rows)
+        database.commit()
+
+
+def _select(path):
+    """In a child: apply every rule as tools/select_tags.py does, every file there; returns seconds and MB."""
+    started = time.perf_counter()
+    source = booru.fire_eggs(path)
+    frame, _, _ = selection.candidates(source.tags, DEFINITION)
+    sieve = selection.Sieve(DEFINITION, frame["tag_id"].to_numpy(), _every_file)
+    blocks = [sieve.keep(block) for block in source.blocks()]
+    images = selection.tag_images(blocks, len(frame))
+    kept = sum(len(block.ids) for block in blocks)
+    alive, _, _ = selection.choose_tags(frame, images, kept, source.num_posts, DEFINITION)
+    _, labels = selection.tag_list(frame, alive)
+    total = sum(len(selection.label_lists(block, labels)[1]) for block in blocks)
+    if not total:
+        raise AssertionError("no labels were made")
+    return time.perf_counter() - started, measuring.peak_megabytes()
+
+
+def _every_file(ids, keys):
+    return np.zeros(len(ids), np.int64)
