@@ -134,11 +134,14 @@ def layer_rates(model, decay):
     Blocks are told by their names, ``stage0_block1_...`` or ``block1_...``; the stem is one step below the
     first one, what stands between two belongs to the later one (arXiv:2106.08254, section 3.1).
     """
-    depths, blocks = {}, []
+    if decay == 1:
+        return []
+    depths, blocks = {}, []  # {depth: names of layers}
     for name in (layer.name for layer in model.layers if layer.weights):
         block = BLOCK.match(name)
         if block and block[0] not in blocks:
             blocks.append(block[0])
         between = len(blocks) + 1 if blocks else 0
-        depths[name] = blocks.index(block[0]) + 1 if block else between
-    return [(rf"^{name}/", decay ** (len(blocks) + 1 - depth)) for name, depth in depths.items()]
+        depths.setdefault(blocks.index(block[0]) + 1 if block else between, []).append(name)
+    top = len(blocks) + 1
+    return [(rf"^(?:{'|'.join(names)})/", decay ** (top - depth)) for depth, names in sorted(depths.items())]
