@@ -111,8 +111,8 @@ def _classifier(weights, rows, frequencies):
 
 def _differences(old, new):
     """Return in words the settings of two layers that differ and change what they compute."""
-    if type(old) is not type(new):
-        yield f"{old.name} was {type(old).__name__}, is {type(new).__name__}"
+    if not isinstance(new, type(old)):
+        yield f"a {type(old).__name__} is a {type(new).__name__} now"
         return
     before, now = old.get_config(), new.get_config()
     for key in now:
