@@ -31,9 +31,13 @@ class Job:
 
 @dataclasses.dataclass(frozen=True)
 class Built:
-    """The model with its first weights, what compiles it, its learning rate, what became of the tags."""
+    """The model with its first weights, what compiles it, its learning rate, what became of the tags.
+
+    ``trained`` is the model, or one that augments and calls it.
+    """
 
     model: object
+    trained: object
     phases: object
     schedule: Callable
     match: sources.Match | None
@@ -101,12 +105,13 @@ def _build(job):
         else:
             overrides = recipe.model_overrides()
             model = Models.build(recipe.model, classifier_activation=None, **sizes, **overrides)
+        trained = Models.augmenting(model) if recipe.augment_on == "device" else model
     match = _transfer(model, dataset, source) if source and not source.begun else None
     family = Models.family(recipe.model or source.model)
-    compile = functools.partial(_compile, model, job, family, schedule)
+    compile = functools.partial(_compile, model, trained, job, family, schedule)
     turns = phases.Phases(recipe.freeze_body_epochs, facts["steps_per_epoch"], compile)
     turns.enter(0)
-    return Built(model, turns, schedule, match)
+    return Built(model, trained, turns, schedule, match)
 
 
 def _architecture(recipe, source, sizes):
@@ -132,7 +137,7 @@ def _transfer(model, dataset, source):
     return found
 
 
-def _compile(model, job, family, schedule, *, frozen, start):
+def _compile(model, trained, job, family, schedule, *, frozen, start):
     """Compile for steps from ``start`` on, with the body frozen or not, and make the optimizer's state."""
     recipe, found = job.recipe, job.found
     from Models import transfer
@@ -155,13 +160,13 @@ def _compile(model, job, family, schedule, *, frozen, start):
             accumulate=recipe.gradient_accumulation,
             **recipe.optimizer_overrides(),
         )
-        model.compile(
+        trained.compile(
             optimizer,
             losses.build(recipe.loss, **loss_options),
             jit_compile=found.compiles(recipe.jit_compile),
             steps_per_execution=recipe.steps_per_execution,
         )
-        model.optimizer.build(model.trainable_variables)
+        trained.optimizer.build(trained.trainable_variables)
 
 
 def _describe(job, built):
@@ -210,6 +215,7 @@ def _train(run, name, job, built):
             start_step=step,
             num_records=facts["records"],
             keep=job.keep,
+            mixup_groups=found.replicas // found.host[1] if recipe.augment_on == "device" else 1,
             **form,
             **recipe.augmentation(),
         )
@@ -227,7 +233,7 @@ def _train(run, name, job, built):
             **form,
         )
         with found.scope():
-            evaluate = training.evaluator(model, held_out, dataset.num_labels)
+            evaluate = training.evaluator(model, held_out, dataset.num_labels, built.trained)
     say(training.opening(found.text, facts, evaluate))
     kind = recipe.tracker if found.first else "none"
     tracker = tracking.build(kind, run.folder, name, recipe.to_dict(), recipe.project)
@@ -236,9 +242,11 @@ def _train(run, name, job, built):
     if built.match and evaluate:
         say(training.scores_text("before the first step", evaluate()))
     if not run.continued:
-        plots.batch(*next(iter(batches(0))), dataset.tags["name"], run.folder / "batch.png")
+        images, labels = next(iter(batches(0)))
+        images = images if built.trained is model else Models.augmented(*images)
+        plots.batch(images, labels, dataset.tags["name"], run.folder / "batch.png")
     try:
-        training.fit(model, run, plan)
+        training.fit(built.trained, run, plan)
     except training.Stopped as stopped:
         say(f"{stopped}; the same command continues")
         return 0 if stopped.signal == signal.SIGTERM else 128 + stopped.signal
@@ -258,7 +266,7 @@ def _begin(run, job, built):
     if not job.recipe.model:
         with files.replacing(run.folder / ARCHITECTURE) as beside:
             beside.write_text(transfer.describe(built.model), encoding="utf-8")
-    checkpoints.save(run.checkpoints, 0, checkpoints.capture(built.model))
+    checkpoints.save(run.checkpoints, 0, checkpoints.capture(built.trained))
     sources.remember(run.folder, job.recipe.init_from, job.source, built.match)
 
 

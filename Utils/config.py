@@ -73,6 +73,8 @@ class Recipe:
     """Largest area of the gray square laid over an image, as a share of it; 0 is off."""
     mixup_alpha: float = 0.8
     """Alpha of the Beta distribution that images and labels are mixed by; 0 is off."""
+    augment_on: Literal["host", "device"] = "host"
+    """Where images are mirrored, rotated and mixed; device: as part of the step, which frees the host."""
 
     loss: str = "bce"
     """Loss on logits, summed over the tags and averaged over the images: bce, focal or asl."""
@@ -214,7 +216,7 @@ MODEL_FIELDS = (
     "attention", "activation", "norm", "epsilon", "stochastic_depth", "dropout", "compensate_avgpool_var",
     "input_scaling",
 )  # fmt: skip
-AUGMENTATION = ("flip", "crop", "methods", "rotation", "cutout", "mixup_alpha")
+AUGMENTATION = ("flip", "crop", "methods", "rotation", "cutout", "mixup_alpha", "augment_on")
 RULES = {
     "at least 1": (
         "image_size", "batch_size_per_device", "epochs", "steps_per_epoch", "gradient_accumulation",

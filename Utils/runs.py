@@ -173,8 +173,8 @@ class History:
         self._write()
 
     def best(self, key):
-        """Return the highest value of a column so far, -inf where there is none."""
-        values = [row[key] for row in self.rows if isinstance(row.get(key), (int, float))]
+        """Return the highest value of a column so far as it is written, -inf where there is none."""
+        values = [written(row[key]) for row in self.rows if isinstance(row.get(key), (int, float))]
         return max((value for value in values if not math.isnan(value)), default=-math.inf)
 
     def _write(self):
@@ -187,6 +187,11 @@ class History:
         writer.writerows({name: _text(value) for name, value in row.items()} for row in self.rows)
         with files.replacing(self.path) as beside:
             beside.write_text(text.getvalue(), encoding="utf-8")
+
+
+def written(value):
+    """Return a number as the history gives it back: a run that was continued finds the same ties."""
+    return float(_text(float(value)))
 
 
 def _text(value):

@@ -21,7 +21,7 @@ from Utils.commands import UserError, WorkError
 from Utils.config import Recipe
 from Utils.devices import Devices
 from Utils.phases import Phases
-from Utils.runs import say, show
+from Utils.runs import say, show, written
 
 LINE_EVERY = 30.0  # seconds between lines within an epoch where there is no terminal
 LOOK_EVERY = 5.0  # seconds between looks at the loss: on an accelerator each look waits for the device
@@ -274,7 +274,7 @@ class Watch(keras.callbacks.Callback):
 
     def _export(self, row, last):
         only = last and self.plan.evaluate is None
-        if row.get("val_f1", -math.inf) > self.run.history.best("val_f1") or only:
+        if written(row.get("val_f1", -math.inf)) > self.run.history.best("val_f1") or only:
             self.plan.export(self.run.best)
         if last:
             self.plan.export(self.run.last)
@@ -322,14 +322,16 @@ class _BetweenBatches(keras.callbacks.Callback):
         self.function()
 
 
-def evaluator(model, data, num_labels):
+def evaluator(model, data, num_labels, trained=None):
     """Return ``evaluate(callbacks) -> {score: number}`` over ``data``, whose batches carry sample weights.
 
-    A model of its own, sharing the layers, so that training does not pay for the scores.
+    A model of its own, sharing the layers of ``model``, so that training does not pay for the scores; its
+    loss and compilation are those of ``trained``, the model that is trained where it is another.
     """
+    trained = trained or model
     twin = keras.Model(model.inputs, model.outputs, name="evaluator")
-    scores = [metrics.MeanLoss(model.loss), metrics.EqualPR(num_labels)]
-    twin.compile(loss=model.loss, weighted_metrics=scores, jit_compile=model.jit_compile)
+    scores = [metrics.MeanLoss(trained.loss), metrics.EqualPR(num_labels)]
+    twin.compile(loss=trained.loss, weighted_metrics=scores, jit_compile=trained.jit_compile)
 
     def evaluate(callbacks=()):
         return twin.evaluate(data, verbose=0, callbacks=list(callbacks), return_dict=True)

@@ -145,6 +145,20 @@ def test_stopped_by_a_signal_in_the_middle_and_continued(dataset, whole, tmp_pat
     assert_same_run(tmp_path / "run", whole)
 
 
+def test_augmenting_on_the_device_continues_with_the_same_bits(dataset, tmp_path, monkeypatch, capsys):
+    words = ["--augment-on", "device", "--epochs", "2", "--steps-per-epoch", "3"]
+    assert train.main(command(dataset, tmp_path / "whole", *words)) == 0
+    interrupt_at(monkeypatch, "on_train_batch_begin", lambda watch: watch.step == 4, signal.SIGTERM)
+    assert train.main(command(dataset, tmp_path / "cut", *words)) == 0
+    monkeypatch.undo()
+    assert steps(tmp_path / "cut") == 5
+    assert train.main(command(dataset, tmp_path / "cut", *words)) == 0
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+    assert (tmp_path / "whole" / "batch.png").stat().st_size > 5000
+    model = keras.saving.load_model(tmp_path / "whole" / "model.keras")
+    assert model.input_shape == (None, 32, 32, 3)  # released without what only training needs
+
+
 def interrupt_at(monkeypatch, method, when, number):
     """Send this process a signal at the beginning of a method of the Watch."""
     monkeypatch.undo()

@@ -65,6 +65,11 @@ def turn(images, flips, degrees):
     return turned
 
 
+def augmented(images, draws):
+    """Return what ``BatchAugmentation`` makes of a training batch, to look at: (B, S, S, C) float32."""
+    return BatchAugmentation()([images, draws], training=True)
+
+
 def augmenting(model):
     """Return a model of ``[images, draws]`` that augments and calls ``model``, sharing its weights."""
     images = keras.Input(model.input_shape[1:], dtype="uint8", name="image")
