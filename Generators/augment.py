@@ -105,18 +105,29 @@ def sample(data, image_size, draws, smallest_crop=None, out=None):
     ``smallest_crop`` (the low end of the crop's side) allows JPEGs to be decoded at a fraction of their size.
     ``out`` may be the array to write to. Raises images.ImageError.
     """
-    channels = 3 if draws.method == "area" else 4
-    min_side = math.ceil(REDUCED_MARGIN * image_size / smallest_crop) if smallest_crop else None
-    image = images.decode(
-        data, min_side, lambda shape: _scratch.array(f"decoded{channels}", (*shape, channels))
-    )
-    image = crop(images.pad_square(image), draws.crop_side, draws.crop_y, draws.crop_x)
-    resized = _scratch.array(f"resized{channels}", (image_size, image_size, channels))
-    image = images.resize(image, image_size, draws.method, resized)
+    image = decoded(data, draws, image_size, smallest_crop)
+    image = resized(image, image_size, draws)
     image = cutout(image, draws.cutout_area, draws.cutout_y, draws.cutout_x)
     if out is None:
         out = np.empty((image_size, image_size, 3), np.uint8)
     return turn(image, draws.flip, draws.degrees, out)
+
+
+def decoded(data, draws, image_size=None, smallest_crop=None):
+    """Decode an image into memory that the next one is written to; with a fourth channel where that helps."""
+    channels = 3 if draws.method == "area" else 4  # OpenCV interpolates four channels faster than three
+    min_side = math.ceil(REDUCED_MARGIN * image_size / smallest_crop) if smallest_crop else None
+    return images.decode(
+        data, min_side, lambda shape: _scratch.array(f"decoded{channels}", (*shape, channels))
+    )
+
+
+def resized(image, image_size, draws):
+    """Pad, crop and resize to (image_size, image_size, C), in memory as ``decoded`` or in the image's."""
+    image = crop(images.pad_square(image), draws.crop_side, draws.crop_y, draws.crop_x)
+    channels = image.shape[2]
+    out = _scratch.array(f"resized{channels}", (image_size, image_size, channels))
+    return images.resize(image, image_size, draws.method, out)
 
 
 def crop(image, side, y, x):

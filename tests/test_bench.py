@@ -13,8 +13,9 @@ def test_input_measures_ours_the_limit_and_the_peer(capsys):
     words = ["--images", "6", "--batch-size", "2", "--image-size", "16", "--num-labels", "9"]
     assert bench.main(["input", *words, "--seconds", "0.1", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
-    ours, limit, peer, evaluation = result["figures"].values()
-    assert min(ours, limit, peer, evaluation) > 0
+    ours, limit, peer, evaluation, device = result["figures"].values()
+    assert min(ours, limit, peer, evaluation, device) > 0
+    assert result["ratios"]["of the limit, augment_on device"] == device / limit
     assert result["ratios"]["of the limit"] == ours / limit
     assert result["ratios"]["of the peer"] == ours / peer
     assert 60_000 < result["setup"]["bytes_per_image"] < 120_000

@@ -1,22 +1,34 @@
 """images/s from shards to batches: of the training pipeline, of decoding alone, and of the naive order.
 
-Decoding alone is the limit. The naive order, in TensorFlow operations, is the peer: decode whole, swap
-channels, flip, crop, antialiased resize by one of three methods, batch, rotate, MixUp through float32. All
-read the same drawn 512 px JPEGs of about 90 kB.
+Decoding alone, by OpenCV in a thread a core, is the limit. The naive order, in TensorFlow operations, is the
+peer: decode whole, swap channels, flip, crop, antialiased resize by one of three methods, batch, rotate,
+MixUp through float32. All read the same drawn 512 px JPEGs of about 90 kB, in turns. With --plot the steps of
+the pipeline are measured one by one too, and a picture shows where the time goes.
 """
 
 import concurrent.futures
+import functools
+import itertools
 import pathlib
 import tempfile
 
 import cv2
 import numpy as np
 
-from Utils import measuring, startup
+from Utils import files, measuring, stages, startup
 from Utils.commands import UserError
 
 SIDE = 512  # of the stored JPEGs
 LABELS_PER_IMAGE = 30
+OURS, PEER, LIMIT = "training pipeline", "peer: the naive order in TensorFlow", "limit: decoding only"
+DEVICE, EVALUATION = "training pipeline, augment_on device", "evaluation pipeline"
+DECODING, RESIZING, TURNING, MIXING = (
+    "step: decoding",
+    "step: resizing",
+    "step: flip, rotation",
+    "step: MixUp",
+)
+STEPS = (DECODING, RESIZING, TURNING, MIXING)
 
 
 def add_arguments(made):
@@ -26,6 +38,7 @@ def add_arguments(made):
     made.add_argument("--num-labels", type=int, default=2380, help="labels (2380)")
     made.add_argument("--images", type=int, default=256, help="images drawn (256)")
     made.add_argument("--seconds", type=float, default=5.0, help="time for each figure (5)")
+    made.add_argument("--plot", type=pathlib.Path, metavar="FILE.svg", help="draw where the time goes")
 
 
 def measure(options):
@@ -33,21 +46,84 @@ def measure(options):
     for name in ("image_size", "batch_size", "num_labels", "images"):
         if getattr(options, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} must be at least 1; got {getattr(options, name)}")
+    if options.plot and options.plot.suffix != ".svg":
+        raise UserError(f"--plot must end in .svg; got {options.plot}")
     startup.tensorflow()
     with tempfile.TemporaryDirectory() as folder:
         shards, encoded = _draw_shards(pathlib.Path(folder), options.images, options.num_labels)
-        ours, peer, limit = "training pipeline", "peer: the naive order in TensorFlow", "limit: decoding only"
         runs = {
-            ours: lambda: _batches(_our_pipeline(shards, options)),
-            limit: lambda: _decoding(encoded, options.batch_size),
-            peer: lambda: _batches(_naive_pipeline(shards, options)),
-            "evaluation pipeline": lambda: _batches(_our_evaluation(shards, options)),
+            OURS: lambda: _batches(_our_pipeline(shards, options)),
+            LIMIT: lambda: _decoding(encoded, options.batch_size),
+            PEER: lambda: _batches(_naive_pipeline(shards, options)),
+            EVALUATION: lambda: _batches(_our_evaluation(shards, options)),
+            DEVICE: lambda: _batches(_our_pipeline(shards, options, augment_on="device")),
         }
+        if options.plot:
+            runs |= _steps(encoded, options)
         figures = measuring.in_turns(runs, options.seconds)
     setup = {name: getattr(options, name) for name in ("image_size", "batch_size", "num_labels")}
     setup |= {"bytes_per_image": round(np.mean([len(data) for data in encoded])), "cores": measuring.cores()}
-    ratios = {"of the limit": figures[ours] / figures[limit], "of the peer": figures[ours] / figures[peer]}
+    ratios = {"of the limit": figures[OURS] / figures[LIMIT], "of the peer": figures[OURS] / figures[PEER]}
+    ratios["of the limit, augment_on device"] = figures[DEVICE] / figures[LIMIT]
+    if options.plot:
+        with files.replacing(options.plot) as beside:
+            beside.write_text(picture(figures), encoding="utf-8")
     return {"part": "input", "unit": "images/s", "setup": setup, "figures": figures, "ratios": ratios}
+
+
+def _steps(encoded, options):
+    """Return runs of the pipeline's single steps, each on what the step before leaves, in a thread a core."""
+    from Generators import augment
+
+    settings, size = augment.Settings(), options.image_size
+    numbers = augment.generator(0, augment.SAMPLE, 0).random((len(encoded), augment.NUMBERS))
+    draws = [augment.draw(settings, row) for row in numbers]
+    decoded = [np.array(augment.decoded(data, drawn)) for data, drawn in zip(encoded, draws, strict=True)]
+    resized = [
+        np.array(augment.resized(image, size, drawn)) for image, drawn in zip(decoded, draws, strict=True)
+    ]
+    batch = np.stack([resized[row % len(resized)][..., :3] for row in range(options.batch_size)])
+    shares, partners = augment.draw_mixup(settings.mixup_alpha, len(batch), augment.generator(0, 1, 0))
+    works = {
+        DECODING: lambda row: augment.decoded(encoded[row], draws[row]),
+        RESIZING: lambda row: augment.resized(decoded[row], size, draws[row]),
+        TURNING: lambda row: augment.turn(resized[row], draws[row].flip, draws[row].degrees),
+    }
+    runs = {name: functools.partial(_in_threads, work, len(encoded)) for name, work in works.items()}
+    mix = functools.partial(augment.mix_images, batch, shares, partners)
+    return runs | {MIXING: lambda: (count * len(batch) for count in _in_threads(lambda row: mix(), 4))}
+
+
+def _in_threads(work, count, rows=32):
+    """Do ``work(row)`` for some of ``count`` rows at a time, in a thread a core, for ever."""
+    cv2.setNumThreads(1)
+    cores = measuring.cores()
+    with concurrent.futures.ThreadPoolExecutor(cores) as pool:
+
+        def some(start):
+            for row in range(start, start + rows):
+                work(row % count)
+
+        for start in itertools.count(0, rows * cores):
+            list(pool.map(some, range(start, start + rows * cores, rows)))
+            yield rows * cores
+
+
+def picture(figures):
+    """Return an SVG file: the milliseconds of a core that an image takes, step by step."""
+    cost = {name: 1000 * measuring.cores() / figure for name, figure in figures.items()}
+
+    def split(name, steps):
+        known = {step.removeprefix("step: "): cost[step] for step in steps}
+        return known | {"reading, labels, the rest": max(cost[name] - sum(known.values()), 0.0)}
+
+    bars = {
+        PEER: {"all of it": cost[PEER]},
+        OURS: split(OURS, STEPS),
+        DEVICE: split(DEVICE, STEPS[:2]),
+        LIMIT: {"decoding": cost[LIMIT]},
+    }
+    return stages.picture("Input pipeline: milliseconds of a core for an image", "ms", bars)
 
 
 def _draw_shards(folder, count, num_labels):
@@ -67,11 +143,15 @@ def _draw_shards(folder, count, num_labels):
     return [path for path in paths if pathlib.Path(path).stat().st_size], encoded
 
 
-def _our_pipeline(shards, options):
+def _our_pipeline(shards, options, **more):
     import Generators
 
     return Generators.train_dataset(
-        shards, num_labels=options.num_labels, image_size=options.image_size, batch_size=options.batch_size
+        shards,
+        num_labels=options.num_labels,
+        image_size=options.image_size,
+        batch_size=options.batch_size,
+        **more,
     )
 
 
@@ -86,8 +166,8 @@ def _our_evaluation(shards, options):
 
 def _batches(dataset):
     """Yield the number of images of every batch."""
-    for element in dataset:
-        yield int(element[0].shape[0])
+    for _, labels, *_ in dataset:
+        yield int(labels.shape[0])
 
 
 def _decoding(encoded, batch_size):
