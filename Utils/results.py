@@ -196,6 +196,29 @@ def table(rows):
     return markdown(head, cells, left=3)
 
 
+def flat_table(rows):
+    """Render rows (dicts) in Markdown as they stand: what was scored, how large the model is, its scores."""
+    text = ("run_name", "definition_name", "dataset", "split", "category")
+    scored = ("thres", "F1", "F2", "MCC", "P", "R")
+    head = (*text, "from_rank", "params_human", "image_size", *scored, "images/s")
+    cells = [
+        (
+            *(_cell(row[name]) for name in text),
+            _number(row["from_rank"], ".0f"),
+            params_human(row["params"]),
+            _number(row["image_size"], ".0f"),
+            *(_number(row[name], ".4f") for name in scored),
+            _number(row["images_per_second"], ".4g"),
+        )
+        for row in rows
+    ]
+    return markdown(head, cells, left=len(text))
+
+
+def _number(value, form):
+    return "-" if math.isnan(value) else format(value, form)
+
+
 def _cell(text):
     return str(text).replace("|", "\\|") or "-"
 

@@ -111,7 +111,6 @@ def shrunk(own, common, positives, enough):
     """Return thresholds between a tag's own and its category's (see the module): all broadcast together."""
     own, common = np.asarray(own, np.float64), np.asarray(common, np.float64)
     weight = np.minimum(1.0, np.asarray(positives) / np.maximum(enough, EDGE))
-    weight = np.where(np.asarray(positives) == 0, 0.0, weight)
     logits = weight * _logit(own) + (1 - weight) * _logit(common)
     return np.where(weight == 1, own, np.where(weight == 0, common, 1 / (1 + np.exp(-logits))))
 

@@ -99,17 +99,18 @@ def test_a_sample_saves_a_pass_and_changes_nothing(kind, name, monkeypatch):
 HISTOGRAMS = scores.histograms
 
 
-def test_a_sample_that_misleads_is_found_out(monkeypatch):
-    """The images between those of the sample look different: nothing in them is true, all values are high."""
-    monkeypatch.setattr(thresholds, "SAMPLE", 1 << 7)
-    p, y = np.full((1000, 8), 0.9, np.float32), np.zeros((1000, 8), bool)
-    p += np.arange(8000, dtype=np.float32).reshape(p.shape) * np.float32(1e-6)
-    places = np.linspace(0, 999, 16).astype(int)
-    p[places], y[places] = p[places] / 100, True
-    for name in RULES:
-        by = thresholds.rule(name)
-        (found,) = thresholds.find(p, y, [thresholds.Ask(rule=by)])
-        same(found, by_brute_force(p, y, by))
+@pytest.mark.parametrize("name", RULES)
+def test_a_sample_that_misleads_is_found_out(name, monkeypatch):
+    """In the sample's images what is true lies far above the rest, and the rest above all other images."""
+    monkeypatch.setattr(thresholds, "SAMPLE", 1 << 11)
+    random, places = np.random.default_rng(0), np.linspace(0, 3999, 256).astype(int)
+    noise, y = random.random((4000, 8)), random.random((4000, 8)) < 0.3
+    p = np.where(y, 0.5 + 0.2 * noise, 0.4 * noise)
+    y[places] = noise[places] > 0.95
+    p[places] = np.where(y[places], 0.9, 0.75) + 0.1 * noise[places]
+    p = p.astype(np.float32)
+    (found,) = thresholds.find(p, y, [thresholds.Ask(rule=thresholds.rule(name))])
+    same(found, by_brute_force(p, y, thresholds.rule(name)))
 
 
 def test_too_many_distinct_values_are_left_to_the_histogram(monkeypatch):
@@ -156,13 +157,24 @@ def test_nan_is_refused_wherever_it_is(dtype, monkeypatch):
 @pytest.mark.parametrize("kind", TALL)
 @pytest.mark.parametrize("name", RULES)
 def test_a_tag_by_itself_is_a_selection_of_one_column(kind, name, monkeypatch):
-    p, y = (part[:500] for part in tall(*TALL[kind][:1], quantized=TALL[kind][1]))
-    monkeypatch.setattr(tagwise, "CHUNK_BYTES", 6000)
+    p, y = tall(*TALL[kind][:1], quantized=TALL[kind][1])
+    monkeypatch.setattr(tagwise, "CHUNK_BYTES", 20_000)
     by = thresholds.rule(name)
     choice = tagwise.choose(p, y, by, np.full(8, 0.3), 0)
     expected = [by_brute_force(p[:, [j]], y[:, [j]], by)[0] for j in range(8)]
     assert choice.own.tolist() == [float(t) for t in expected]
     assert choice.positives.tolist() == y.sum(axis=0).tolist()
+    alone = thresholds.find(p, y, [thresholds.Ask(np.array([j]), by) for j in range(8)])
+    assert choice.ties.tolist() == [found.cut.ties for found in alone]
+
+
+def test_a_tag_whose_values_are_all_equal():
+    p, y = np.full((1500, 1), 0.5, np.float32), np.arange(1500)[:, None] < 2
+    for name in RULES:
+        by = thresholds.rule(name)
+        (found,) = thresholds.find(p, y, [thresholds.Ask(rule=by)])
+        choice = tagwise.choose(p, y, by, np.array([0.3]), 0)
+        assert (choice.own[0], choice.ties[0]) == (found.cut.threshold, found.cut.ties)
 
 
 @pytest.mark.parametrize(

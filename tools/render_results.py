@@ -8,7 +8,9 @@ from Utils import results
 from Utils.commands import Parser, UserError, command
 from Utils.files import ROOT, replacing
 
-BLOCK = re.compile(r"<!-- tables of (?P<name>\S+) -->\n.*?<!-- end of tables -->", re.DOTALL)
+BLOCK = re.compile(
+    r"<!-- (?P<kind>tables|rows) of (?P<name>\S+) -->\n.*?<!-- end of (?P=kind) -->", re.DOTALL
+)
 PUBLISHED_TAGS = 5500
 
 
@@ -20,12 +22,17 @@ def parser():
 
 
 def rendered(text, folder):
-    """Return the text with every block ``<!-- tables of X.csv --> ... <!-- end of tables -->`` made anew."""
+    """Return the text with every block between markers made anew.
+
+    ``<!-- tables of X.csv --> ... <!-- end of tables -->`` holds the original project's four tables,
+    ``<!-- rows of X.csv --> ... <!-- end of rows -->`` one table of all rows.
+    """
 
     def block(found):
         rows = results.read(folder / found["name"]).to_dict("records")
-        tables = results.seed_tables(rows, PUBLISHED_TAGS)
-        return f"<!-- tables of {found['name']} -->\n\n{tables}\n\n<!-- end of tables -->"
+        kind = found["kind"]
+        shown = results.flat_table(rows) if kind == "rows" else results.seed_tables(rows, PUBLISHED_TAGS)
+        return f"<!-- {kind} of {found['name']} -->\n\n{shown}\n\n<!-- end of {kind} -->"
 
     return BLOCK.sub(block, text)
 
