@@ -48,6 +48,15 @@ def test_the_readme_shows_the_csv():
     )
 
 
+def test_measured_rows_are_measured():
+    rows = results.read(FOLDER / "measured.csv").to_dict("records")
+    assert {row["status"] for row in rows} == {"measured"}
+    assert all(row["command"].startswith("python tools/") for row in rows)
+    text = results.flat_table(rows)
+    assert text.count("\n") == len(rows) + 1
+    assert f"{rows[0]['F1']:.4f}" in text
+
+
 def test_render_results_is_a_command(tmp_path, capsys):
     (tmp_path / "published.csv").write_bytes((FOLDER / "published.csv").read_bytes())
     (tmp_path / "README.md").write_text("<!-- tables of published.csv -->\n<!-- end of tables -->\n")
