@@ -1,6 +1,7 @@
 """tools/bench.py: every part gives its figure, the limit's and the peer's, and their ratios."""
 
 import json
+from xml.etree import ElementTree
 
 import pytest
 
@@ -9,12 +10,26 @@ from tools import bench
 from Utils import peers
 
 
-def test_input_measures_ours_the_limit_and_the_peer(capsys):
+def test_input_measures_ours_the_limit_and_the_peer(capsys, tmp_path):
     words = ["--images", "6", "--batch-size", "2", "--image-size", "16", "--num-labels", "9"]
+    words += ["--plot", str(tmp_path / "time.svg")]
     assert bench.main(["input", *words, "--seconds", "0.1", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
-    ours, limit, peer, evaluation, device = result["figures"].values()
-    assert min(ours, limit, peer, evaluation, device) > 0
+    assert min(result["figures"].values()) > 0
+    ours, limit, peer, _, device, *steps = result["figures"].values()
+    assert len(steps) == 4
+    picture = ElementTree.parse(tmp_path / "time.svg").getroot()
+    texts = "".join(picture.itertext())
+    for name in (
+        "training pipeline",
+        "naive order",
+        "decoding",
+        "resizing",
+        "flip, rotation",
+        "MixUp",
+        "rest",
+    ):
+        assert name in texts
     assert result["ratios"]["of the limit, augment_on device"] == device / limit
     assert result["ratios"]["of the limit"] == ours / limit
     assert result["ratios"]["of the peer"] == ours / peer
