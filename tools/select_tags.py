@@ -195,6 +195,8 @@ def no_posts(steps, sieve, files):
             f"no image found: looked for {files.path / example} and the like (any folder, any image suffix, "
             f"the post id as name) for {looked} posts, found none; {files}"
         )
+    if not sieve.posts:
+        return "no post is left: the source has none"
     counts = ", ".join(f"{step['rule']}: {step['before'] - step['after']}" for step in steps)
     return f"no post is left of {steps[0]['before']}; left out by {counts}"
 
