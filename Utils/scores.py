@@ -99,10 +99,18 @@ def summary(counts, threshold):
     }
 
 
-def macro_f1(counts):
-    """Mean F1 over the tags that are true somewhere: an absent tag has no F1 and is left out, not 1 or 0."""
+def macro(counts, score):
+    """Mean of a score over the tags that are true somewhere.
+
+    An absent tag has no score and is left out, not 0 or 1; one that is never predicted has a precision of 0.
+    """
     present = counts.select(np.asarray(counts.positives) > 0)
-    return float(np.mean(f_beta(present))) if np.size(present.tp) else float("nan")
+    return float(np.mean(np.nan_to_num(score(present)))) if np.size(present.tp) else float("nan")
+
+
+def macro_f1(counts):
+    """Mean F1 over the tags that are true somewhere."""
+    return macro(counts, f_beta)
 
 
 BUCKETS = 1 << 16  # of `histograms`

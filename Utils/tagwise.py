@@ -14,7 +14,7 @@ import dataclasses
 
 import numpy as np
 
-from Utils import blocks, thresholds
+from Utils import blocks, ranking, thresholds
 from Utils.levels import Levels
 
 CHUNK_BYTES = 128 << 20  # of keys and labels at a time
@@ -59,17 +59,8 @@ class Column:
         return tuple(len(part) - np.searchsorted(part, keys, "right") for part in (self.hits, self.keys))
 
     def average_precision(self):
-        """Return the area under the steps of precision over recall, equal values in one step.
-
-        AP = sum over thresholds of (R of this - R of the one before) P of this; NaN where nothing is true.
-        """
-        if not len(self.hits):
-            return float("nan")
-        last = np.flatnonzero(np.r_[True, self.hits[1:] != self.hits[:-1]])  # of equal hits, from the top
-        tp = len(self.hits) - last
-        predicted = len(self.keys) - np.searchsorted(self.keys, self.hits[last], "left")
-        gained = tp - np.r_[tp[1:], 0]
-        return float(np.sum(gained * (tp / predicted)) / len(self.hits))
+        """Return the tag's average precision, NaN where nothing is true."""
+        return ranking.area(self.hits, lambda keys: len(self.keys) - np.searchsorted(self.keys, keys, "left"))
 
 
 def _kind(keys):

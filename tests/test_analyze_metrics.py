@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn import metrics as oracle
 
 from tools.analyze_metrics import main
 from Utils import dumps, results
@@ -144,6 +145,28 @@ def test_the_tables_of_the_seed(dump, capsys):
     assert out.startswith("All 40 tags:\n")
     assert out.count("| dump ") == 4
     assert f"{rare['F2']:.4f}" in out
+
+
+def test_means_over_tags_and_average_precision(tmp_path, capsys):
+    p, y = make(tmp_path / "dump")
+    y[:, 3] = False
+    np.save(tmp_path / "dump" / "labels.npy", y.astype(np.uint8))
+    got = run_json(capsys, "-d", tmp_path / "dump", "--macro")["dump"]
+    present, predicted = y.any(axis=0), p > np.float32(got["thres"])
+    for name, average in (("macro_", "macro"), ("", "micro")):
+        area = oracle.average_precision_score(y[:, present], p[:, present], average=average)
+        if average == "macro":
+            assert got[f"{name}AP"] == pytest.approx(area)
+        words = {"average": average, "zero_division": 0}
+        columns = present if average == "macro" else slice(None)
+        for short, beta in (("F1", 1), ("F2", 2)):
+            expected = oracle.fbeta_score(y[:, columns], predicted[:, columns], beta=beta, **words)
+            assert got[f"{name}{short}"] == pytest.approx(expected)
+        for short, function in (("P", oracle.precision_score), ("R", oracle.recall_score)):
+            expected = function(y[:, columns], predicted[:, columns], **words)
+            assert got[f"{name}{short}"] == pytest.approx(expected)
+    assert got["AP"] == pytest.approx(oracle.average_precision_score(y.ravel(), p.ravel()))
+    assert "'macro_AP': " in run(capsys, "-d", tmp_path / "dump", "--macro")
 
 
 def test_tables_without_tags_are_said_to_be_missing(dump, capsys):

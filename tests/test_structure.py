@@ -18,7 +18,7 @@ PLAIN = {
     "resampling", "scratch",
     "charts", "cartoons", "engines", "stages", "tag_rules", "folds", "unknown", "sources", "sweeps",
     "command_line", "measuring",
-    "levels", "tagwise", "operating_points",
+    "levels", "tagwise", "ranking", "operating_points",
     "startup",
     "confident", "truths",
 }  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 from score_cases import CASES, EVERY
 from sklearn import metrics as oracle
 
-from Utils import blocks, levels, scores, tagwise, thresholds
+from Utils import blocks, levels, ranking, scores, tagwise, thresholds
 from Utils.commands import UserError
 
 RULES = ("p-equals-r", "max-f1", "max-f2", "max-f0.5", "precision=0.75", "precision=0.1", "precision=1")
@@ -180,7 +180,7 @@ def test_a_tag_whose_values_are_all_equal():
 @pytest.mark.parametrize(
     "name", ["float32", "float16", "uint8-quantized", "logits", "empty tags", "constant"]
 )
-def test_average_precision_is_that_of_scikit_learn(name):
+def test_average_precision_is_that_of_scikit_learn(name, monkeypatch):
     p, y = next((p[:, :12], y[:, :12] != 0) for case, p, y in CASES if case == name)
     found = tagwise.average_precisions(p, y)
     for tag in range(p.shape[1]):
@@ -189,6 +189,12 @@ def test_average_precision_is_that_of_scikit_learn(name):
             assert found[tag] == pytest.approx(expected, rel=1e-12)
         else:
             assert np.isnan(found[tag])
+    monkeypatch.setattr(ranking, "SORTED", 100)
+    together = ranking.average_precision(p, y)
+    assert together == pytest.approx(oracle.average_precision_score(y.ravel(), p.ravel().astype(np.float64)))
+    part = ranking.average_precision(p, y, np.array([1, 4]))
+    some = y[:, [1, 4]].ravel(), p[:, [1, 4]].ravel().astype(np.float64)
+    assert part == pytest.approx(oracle.average_precision_score(*some))
 
 
 def test_shrinking_goes_from_the_category_to_the_tag():

@@ -10,12 +10,16 @@ import pathlib
 import shlex
 import sys
 
-from Utils import dumps, results, scores, thresholds
+import numpy as np
+
+from Utils import dumps, ranking, results, scores, tagwise, thresholds
 from Utils.blocks import stored
 from Utils.commands import Parser, UserError, command, print_json
 from Utils.tags import category_code, category_name
 
 TABLES = ("seed",)
+NAMES = ("thres", "F1", "F2", "MCC", "A", "R", "P")
+MACRO = ("macro_F1", "macro_F2", "macro_P", "macro_R", "AP", "macro_AP")
 
 
 def parser():
@@ -37,6 +41,10 @@ def parser():
     made.add_argument(
         "--ranks", type=int, nargs=2, default=(2380, 2000), metavar=("ALL", "GENERAL"),
         help="--table seed: first ranks of the rarer tags, of all and of the general ones (2380 2000)",
+    )  # fmt: skip
+    made.add_argument(
+        "--macro", action="store_true",
+        help="also means over the tags and average precision, over all thresholds; takes longer",
     )  # fmt: skip
     made.add_argument("--append", type=pathlib.Path, metavar="CSV", help="add the rows to a results table")
     made.add_argument("--json", action="store_true", help="full precision, with counts and ties")
@@ -62,6 +70,8 @@ def main(argv=None):
     if options.append and options.end != -1:
         raise UserError("a results table has no column for the last rank: --append cannot go with -e")
     found = {name: score(dump, options) for name, dump in opened.items()}
+    if options.macro:
+        found = {name: {**values, **macro(opened[name], values, options)} for name, values in found.items()}
     if options.append:
         rows = [
             row(name, opened[name], found[name], options.category, options.start, words) for name in found
@@ -104,6 +114,22 @@ def score(dump, options):
     return full(per_tag.select(columns).total(), threshold, None, dump, columns)
 
 
+def macro(dump, values, options):
+    """Return means over the tags that are true somewhere, and average precision, micro and macro."""
+    columns = dumps.select(dump.tags, options.category, options.start, options.end)
+    per_tag = scores.count(dump.probabilities, dump.labels, values["thres"]).select(columns)
+    precisions = tagwise.average_precisions(dump.probabilities, dump.labels)[columns]
+    present = precisions[~np.isnan(precisions)]
+    return {
+        "macro_F1": scores.macro_f1(per_tag),
+        "macro_F2": scores.macro(per_tag, lambda counts: scores.f_beta(counts, 2)),
+        "macro_P": scores.macro(per_tag, scores.precision),
+        "macro_R": scores.macro(per_tag, scores.recall),
+        "AP": ranking.average_precision(dump.probabilities, dump.labels, columns),
+        "macro_AP": float(np.mean(present)) if len(present) else math.nan,
+    }
+
+
 def full(total, threshold, ties, dump, columns):
     """Return scores and counts of one selection as --json prints them."""
     counts = {name.upper(): value for name, value in dataclasses.asdict(total).items()}
@@ -120,7 +146,7 @@ def full(total, threshold, ties, dump, columns):
 
 def shown(values):
     """Return what a terminal shows: seven scores to four digits, 0 where a score has no denominator."""
-    names = ("thres", "F1", "F2", "MCC", "A", "R", "P")
+    names = [name for name in (*NAMES, *MACRO) if name in values]
     rounded = {name: 0.0 if math.isnan(values[name]) else round(values[name], 4) + 0.0 for name in names}
     return str(rounded)
 
@@ -138,7 +164,7 @@ def row(name, dump, values, category, start, words):
         "split": str(info.get("split") or ""),
         "category": kind,
         "from_rank": start,
-        **{key: values[key] for key in ("thres", "F1", "F2", "MCC", "A", "R", "P")},
+        **{key: values[key] for key in NAMES},
         "images_per_second": math.nan,
         "status": "measured",
         "command": f"python tools/analyze_metrics.py {words}",
@@ -154,8 +180,11 @@ def _tables(opened, options, words):
         options.threshold is not None
         or options.category is not None
         or (options.start, options.end) != (0, -1)
+        or options.macro
     ):
-        raise UserError("--table seed chooses tags and thresholds itself: leave -t, -c, -s and -e out")
+        raise UserError(
+            "--table seed chooses tags and thresholds itself: leave -t, -c, -s, -e and --macro out"
+        )
     tables = results.tables_with_ranks(*options.ranks)
     found = {name: _seed_scores(dump, tables) for name, dump in opened.items()}
     rows = [
