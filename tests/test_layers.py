@@ -15,6 +15,7 @@ import Models.layers
 from Models.layers import (
     activations,
     attention,
+    augmentation,
     convolution,
     normalization,
     normalizer_free,
@@ -431,6 +432,43 @@ def test_merging_pads_odd_maps_with_zeros():
 def test_positions_need_a_square():
     with pytest.raises(ValueError, match="got 12"):
         tokens.resample_positions(normal(12, 2), 16)
+
+
+# augmentation
+
+
+def test_augmentation_mirrors_turns_and_mixes_in_training_only():
+    images = np.random.default_rng(0).integers(0, 256, (3, 9, 9, 3), np.uint8)
+    draws = np.array([[1, 0, 1, 0], [0, 90, 1, 1], [0, 0, 0.25, 0]], "float32")
+    keras.config.set_dtype_policy("mixed_bfloat16")  # which has 8 bits: not enough for angles and rows
+    try:
+        layer = augmentation.BatchAugmentation()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    mirrored, turned, mixed = np.array(layer([images, draws], training=True))
+    np.testing.assert_allclose(mirrored, images[0, :, ::-1], atol=1e-3)
+    np.testing.assert_allclose(turned, np.rot90(images[1]), atol=1e-3)
+    np.testing.assert_allclose(mixed, 0.25 * images[2] + 0.75 * mirrored, atol=1e-3)
+    assert np.array_equal(layer([images, draws]), images)
+
+
+def test_rotation_fills_white():
+    black = np.zeros((1, 32, 32, 3), np.uint8)
+    turned = np.array(augmentation.augmented(black, np.array([[0, 45, 1, 0]], "float32")))[0]
+    assert (turned[[0, 0, -1, -1], [0, -1, 0, -1]] == 255).all()
+    octagon = 2 * (np.sqrt(2) - 1)  # share of a square that its copy turned by 45 degrees covers
+    assert (turned == 0).mean() == pytest.approx(octagon, abs=0.06)
+
+
+def test_an_augmenting_model_shares_the_weights():
+    inner = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    model = augmentation.augmenting(inner)
+    images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8)
+    draws = np.array([[1, 30, 0.5, 1], [0, -20, 0.5, 0]], "float32")
+    np.testing.assert_allclose(model([images, draws]), inner(images.astype("float32")), rtol=1e-5)
+    seen = augmentation.augmented(images, draws)
+    np.testing.assert_allclose(model([images, draws], training=True), inner(seen), rtol=1e-4)
+    assert all(one is other for one, other in zip(model.weights, inner.weights, strict=True))
 
 
 # configurations

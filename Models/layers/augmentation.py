@@ -19,8 +19,8 @@ class BatchAugmentation(keras.layers.Layer):
     replica; their rows may be those of the whole batch.
     """
 
-    def __init__(self, dtype="float32", **kwargs):
-        super().__init__(dtype=dtype, **kwargs)  # half floats hold neither rows nor angles
+    def __init__(self, **kwargs):
+        super().__init__(**{"dtype": "float32", **kwargs})  # half floats hold neither rows nor angles
 
     def call(self, inputs, training=False):
         """Augment in training."""
