@@ -24,6 +24,17 @@ def test_the_same_record_gives_the_same_bytes():
     assert all(records.encode(*other) != records.encode(5, b"x", [1, 2]) for other in others)
 
 
+@pytest.mark.parametrize("labels", [[], [0], [127, 128, 300, 2**31 - 1, 2**63 - 1], np.arange(5000)])
+@pytest.mark.parametrize("size", [0, 1, 127, 128, 100_000])
+def test_the_bytes_are_those_of_tensorflows_example(labels, size):
+    data, number = np.random.default_rng(size).bytes(size), 2**size % 2**63 if size < 200 else 5
+    example = tf.train.Example()
+    example.features.feature["label_indexes"].int64_list.value.extend(int(i) for i in labels)
+    example.features.feature["image_id"].int64_list.value.append(number)
+    example.features.feature["image_bytes"].bytes_list.value.append(data)
+    assert records.encode(number, data, labels) == example.SerializeToString(deterministic=True)
+
+
 def test_records_of_the_original_are_read_without_id_and_without_labels():
     """The original wrote the same fields; an image without tags may have no label_indexes at all."""
     image = tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"x"]))
