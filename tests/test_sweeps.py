@@ -1,7 +1,11 @@
 """Utils/sweeps.py and tools/sweep.py: which runs there are, what is trained again, what the results say."""
 
 import csv
+import os
 import pathlib
+import signal
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -33,6 +37,18 @@ run.mkdir(exist_ok=True)
 rows = [f"{epoch},{5 - epoch},{rate * (1 if epoch == 3 else 0.5)}" for epoch in range(1, 5)]
 (run / "history.csv").write_text("epoch,loss,val_f1\\n" + "\\n".join(rows) + "\\n")
 (run / "model.keras").write_text("")
+"""
+
+# One that saves and exits when it is asked to stop.
+WAITING = """import pathlib, signal, sys, time
+run = pathlib.Path(dict(word[2:].split("=", 1) for word in sys.argv[2:])["run-dir"])
+def stop(number, frame):
+    (run / "saved").write_text("")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, stop)
+run.mkdir()
+(run / "recipe.json").write_text("{}")
+time.sleep(60)
 """
 
 
@@ -161,6 +177,23 @@ def test_a_sweep_goes_on_where_it_was(grid, stub, tmp_path, capsys):
     (tmp_path / "out" / rows[0]["run"] / "model.keras").unlink()
     assert go(grid, tmp_path, "--runs", "1", *words) == 0
     assert len(calls(tmp_path)) == 9, "a run that was stopped goes on"
+
+
+def test_sigterm_reaches_the_training_and_ends_the_sweep(grid, tmp_path, monkeypatch, capsys):
+    (tmp_path / "stub.py").write_text(WAITING)
+    monkeypatch.setattr(tool, "TRAIN", tmp_path / "stub.py")
+
+    def ask():
+        while not list((tmp_path / "out").glob("*/recipe.json")):
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=ask, daemon=True).start()
+    assert go(grid, tmp_path) == 0
+    assert "the same command continues" in capsys.readouterr().err
+    assert [row["state"] for row in results(tmp_path)] == ["stopped", *["waiting"] * 5]
+    assert len(list((tmp_path / "out").glob("*/saved"))) == 1
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
 def test_mistakes_train_nothing(grid, stub, tmp_path, capsys):
