@@ -168,7 +168,7 @@ class _Store:
         keys = np.concatenate([keys for keys, _ in self.pending])
         group = np.concatenate([group for _, group in self.pending])
         for g in np.flatnonzero(np.bincount(group, minlength=len(self.keys))):
-            new = np.sort(keys[group == g])
+            new = blocks.rising(keys[group == g])
             ends = _ends(new)
             number = np.diff(ends, prepend=0)
             self.keys[g], self.numbers[g] = _merged([self.keys[g], new[ends - 1]], [self.numbers[g], number])

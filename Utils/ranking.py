@@ -32,7 +32,7 @@ def average_precision(probabilities, labels, columns=None):
     found = [np.zeros(0, f"u{probabilities.dtype.itemsize}")]
     for block, label in blocks.blocks(probabilities, labels):
         found.append(blocks.keys(blocks.take(block, columns)[blocks.take(label, columns) != 0]))
-    return area(np.sort(np.concatenate(found)), lambda keys: _at_least(keys, probabilities, columns))
+    return area(blocks.rising(np.concatenate(found)), lambda keys: _at_least(keys, probabilities, columns))
 
 
 def _at_least(keys, probabilities, columns):
@@ -48,5 +48,5 @@ def _at_least(keys, probabilities, columns):
 
 
 def _count(keys, parts):
-    values = np.sort(np.concatenate(parts))
+    values = blocks.rising(np.concatenate(parts))
     return len(values) - np.searchsorted(values, keys, "left")

@@ -33,7 +33,7 @@ class Column:
     @classmethod
     def of(cls, keys, true, dtype):
         """Make a column of unsorted keys (N,) and labels (N,)."""
-        return cls(np.sort(keys, kind=_kind(keys)), np.sort(keys[true]), np.dtype(dtype))
+        return cls(blocks.rising(keys), blocks.rising(keys[true]), np.dtype(dtype))
 
     def levels(self, depth):
         """Return the `Levels` of the greatest ``depth`` values and those equal to the last of them."""
@@ -61,10 +61,6 @@ class Column:
     def average_precision(self):
         """Return the tag's average precision, NaN where nothing is true."""
         return ranking.area(self.hits, lambda keys: len(self.keys) - np.searchsorted(self.keys, keys, "left"))
-
-
-def _kind(keys):
-    return "stable" if keys.dtype.itemsize == 2 else None  # a radix sort, ten times as fast for 16 bits
 
 
 def columns(probabilities, labels):

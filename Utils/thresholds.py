@@ -229,7 +229,7 @@ def _sampled_ranges(probabilities, labels, asks, masks):
 
 def _sampled_range(keys, true, by, share):
     """Return the range around the answer in the sample: keys (n, C), its labels, its share of the images."""
-    falling = np.sort(keys, axis=None)[::-1]
+    falling = blocks.rising(keys)[::-1]
     wanted = by.value * share if by.value is not None and by.kind == "p-equals-r" else np.count_nonzero(true)
     reach = wanted if by.kind == "p-equals-r" else _reach(falling, keys[true], by)
     at = falling[min(int(reach), len(falling) - 1)]
@@ -237,10 +237,25 @@ def _sampled_range(keys, true, by, share):
     if true is not None and wanted:
         spread -= np.count_nonzero(true, axis=1) * (reach / wanted)
     margin = DEVIATIONS * (np.sqrt(len(keys)) * spread.std() + 1) + 16
-    low = int(falling[int(reach + margin)]) if reach + margin < len(falling) else 0
+    low = _next_smaller(falling, int(reach + margin))
     last = (1 << blocks.bits(keys.dtype)) - 1
     bounded = by.kind == "p-equals-r" and reach - margin > 0
     return Range(low, int(falling[int(reach - margin)]) if bounded else last)
+
+
+def _next_smaller(falling, place):
+    """Return the key below the one at ``place``, where a cut there would be; 0 where there is none.
+
+    Where very many are equal the key itself: their number would cost more than a second pass.
+    """
+    if place >= len(falling):
+        return 0
+    rising = falling[::-1]
+    below = int(np.searchsorted(rising, falling[place], "left"))  # how many are smaller
+    if below == 0:
+        return 0
+    equal = below - int(np.searchsorted(rising, rising[below - 1], "left"))
+    return int(falling[place] if equal > len(falling) // 4 else rising[below - 1])
 
 
 def _reach(falling, hits, by):
@@ -250,7 +265,7 @@ def _reach(falling, hits, by):
         return 0
     if by.kind == "precision":
         return 1.1 * positives / by.value
-    hits = np.sort(hits)[::-1]
+    hits = blocks.rising(hits)[::-1]
     predicted = len(falling) - np.searchsorted(falling[::-1], hits, "left")
     weight = by.value**2
     best = np.max((1 + weight) * np.arange(1, positives + 1) / (weight * positives + predicted))
