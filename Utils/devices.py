@@ -94,6 +94,19 @@ class Devices:
             )
 
 
+def on_every_replica(true):
+    """Return whether ``true``, a boolean tensor, is true on every replica of a tensorflow strategy."""
+    if keras.backend.backend() != "tensorflow":
+        return true
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return true
+    false = tf.cast(tf.logical_not(true), tf.float32)
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, false) == 0.0
+
+
 def find():
     """Return the Devices of this process; call it before anything else touches tensorflow or jax."""
     backend = keras.backend.backend()
@@ -123,8 +136,9 @@ def _tensorflow():
 
 
 def _tpu_named():
-    """Whether the environment speaks of a TPU: a name or address, or the device files of a TPU VM."""
-    return bool(os.environ.get("TPU_NAME")) or pathlib.Path("/dev/accel0").exists()
+    """Whether the environment speaks of a TPU: a name or address, or what a TPU VM has."""
+    named = os.environ.get("TPU_NAME") or os.environ.get("TPU_ACCELERATOR_TYPE")
+    return bool(named) or pathlib.Path("/dev/accel0").exists()
 
 
 def _tpu(tf):

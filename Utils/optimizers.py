@@ -12,7 +12,7 @@ import re
 import keras
 from keras import ops
 
-from Utils import clipping
+from Utils import clipping, devices
 from Utils.commands import UserError, suggest
 
 
@@ -195,6 +195,18 @@ class ScheduleFreeAdamW(Declared, keras.optimizers.ScheduleFreeAdamW):
         self.assign(variable, (1.0 - self.beta_1) * iterate + self.beta_1 * average)
 
 
+@keras.saving.register_keras_serializable("Utils")
+class LossScale(keras.optimizers.LossScaleOptimizer):
+    """Keras' loss scaling, which leaves out the step where the gradient of any replica overflows.
+
+    Keras looks at the first replica's gradient only.
+    """
+
+    def check_finite(self, grads):
+        """Return whether all gradients are finite, on all replicas."""
+        return devices.on_every_replica(super().check_finite(grads))
+
+
 def _declared(base):
     """Return a Keras optimizer class with ``Declared`` before it, registered for saving."""
     made = type(base.__name__, (Declared, base), {"__doc__": f"keras.optimizers.{base.__name__}, declared."})
@@ -255,7 +267,7 @@ def build(
     accumulate=1,
     **options,
 ):
-    """Return the optimizer called ``name``, a row of ``OPTIMIZERS``.
+    """Return the optimizer called ``name``, a row of ``OPTIMIZERS``; under mixed_float16 within `LossScale`.
 
     Args:
         name: "sgd" (Nesterov, momentum 0.9), "lamb", "adamw", "lion", "muon", ...
@@ -281,7 +293,7 @@ def build(
     _compile([*no_decay, *no_clip, *(pattern for pattern, _ in rates)])
     optimizer, defaults = OPTIMIZERS[name]
     given = {option: value for option, value in options.items() if value is not None}
-    return optimizer(
+    made = optimizer(
         learning_rate=learning_rate,
         weight_decay=float(weight_decay),
         agc=agc,
@@ -293,6 +305,8 @@ def build(
         gradient_accumulation_steps=accumulate if accumulate > 1 else None,
         **{**defaults, **given},
     )
+    scaled = keras.config.dtype_policy().name == "mixed_float16"
+    return LossScale(made, name="loss_scale_optimizer") if scaled else made
 
 
 def _check(*, weight_decay, agc, ema, accumulate):

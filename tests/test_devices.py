@@ -1,11 +1,14 @@
 """Utils/devices.py: what is found is said in words, what cannot be is refused."""
 
+import contextlib
+import functools
 import json
 import os
 import subprocess
 import sys
 
 import pytest
+import tensorflow as tf
 
 from Utils import devices
 from Utils.commands import UserError, WorkError
@@ -58,8 +61,66 @@ def test_accumulation_is_refused_where_keras_cannot():
         devices.Devices("", "GPU", 2, True).accumulates(4)
 
 
+class Pod:
+    """Stands for a TPU: notes what tensorflow is asked to do with it."""
+
+    num_replicas_in_sync = 8
+
+    def __init__(self, monkeypatch, answers=True):
+        self.calls = []
+        names = {
+            tf.distribute.cluster_resolver: "TPUClusterResolver",
+            tf.config: "experimental_connect_to_cluster",
+            tf.tpu.experimental: "initialize_tpu_system",
+            tf.distribute: "TPUStrategy",
+        }
+        for module, name in names.items():
+            monkeypatch.setattr(module, name, functools.partial(self.note, name, answers))
+
+    def note(self, name, answers, resolver=None, tpu=None):
+        if not answers and name == "experimental_connect_to_cluster":
+            raise tf.errors.UnavailableError(None, None, "no answer")
+        self.calls.append((name, tpu or resolver is self))
+        return self
+
+    def scope(self):
+        self.calls.append("scope")
+        return contextlib.nullcontext()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "name"),
+    [("TPU_NAME", "my-tpu", "my-tpu"), ("TPU_ACCELERATOR_TYPE", "v5litepod-8", "local")],
+)
+def test_a_tpu_of_the_environment(monkeypatch, variable, value, name):
+    monkeypatch.delenv("TPU_NAME", raising=False)
+    monkeypatch.setenv(variable, value)
+    pod = Pod(monkeypatch)
+    found = devices.find()
+    assert pod.calls == [
+        ("TPUClusterResolver", name),
+        ("experimental_connect_to_cluster", True),
+        ("initialize_tpu_system", True),
+        ("TPUStrategy", True),
+    ]
+    assert (found.kind, found.replicas, found.strategy) == ("TPU", 8, pod)
+    assert found.text == "8 TPU cores on tensorflow (TPUStrategy)"
+    assert not found.compiles("auto"), "a TPUStrategy compiles by itself"
+    with found.scope():
+        assert pod.calls[-1] == "scope"
+    with pytest.raises(UserError, match="KERAS_BACKEND=jax"):
+        found.accumulates(2)
+
+
 def test_a_tpu_that_is_named_and_missing_is_an_error(monkeypatch):
-    monkeypatch.setenv("TPU_NAME", "grpc://127.0.0.1:1")
-    monkeypatch.setattr(devices, "_tpu", lambda tf: (_ for _ in ()).throw(WorkError("no answer")))
-    with pytest.raises(WorkError):
+    monkeypatch.setenv("TPU_NAME", "my-tpu")
+    Pod(monkeypatch, answers=False)
+    with pytest.raises(WorkError, match="my-tpu.*no answer"):
         devices.find()
+
+
+def test_several_hosts_without_their_number_is_an_error():
+    code = "from Utils import devices; from Utils.commands import WorkError\ntry: devices.find()\n"
+    code += "except WorkError as error: import json; print(json.dumps(str(error)))"
+    told = found(code, KERAS_BACKEND="jax", JAX_COORDINATOR_ADDRESS="127.0.0.1:1", JAX_NUM_PROCESSES="2")
+    assert "the environment speaks of several hosts" in told

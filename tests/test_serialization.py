@@ -24,6 +24,7 @@ ARGUMENTS = {
     "MeanLoss": {"loss": losses.Focal(gamma=3.0), "name": "mean"},
     "WarmupCosine": {"peak": 0.2, "warmup_steps": 3, "total_steps": 9, "warmup_start": 0.3, "floor": 0.2},
     "WarmupConstant": {"peak": 0.2, "warmup_steps": 3, "total_steps": 9, "warmup_start": 0.3},
+    "LossScale": {"inner_optimizer": optimizers.SGD(0.1, agc=0.01), "initial_scale": 8.0},
     "Later": {"schedule": schedules.WarmupCosine(0.2, 3, 9), "start": 4},
 }
 OPTIMIZER = {
@@ -48,7 +49,7 @@ def discovered():
 
 @pytest.mark.parametrize("kind", list(discovered()), ids=lambda kind: kind.__name__)
 def test_comes_back_from_its_configuration(kind):
-    arguments = OPTIMIZER if issubclass(kind, keras.optimizers.Optimizer) else ARGUMENTS[kind.__name__]
+    arguments = ARGUMENTS.get(kind.__name__, OPTIMIZER)
     made = kind(**arguments)
     text = json.dumps(keras.saving.serialize_keras_object(made))
     back = keras.saving.deserialize_keras_object(json.loads(text))
@@ -61,7 +62,7 @@ def test_comes_back_from_its_configuration(kind):
 
 
 def test_the_tables_hold_everything_discovered():
-    tables = {*losses.LOSSES.values(), *schedules.SCHEDULES.values(), schedules.Later}
+    tables = {*losses.LOSSES.values(), *schedules.SCHEDULES.values(), schedules.Later, optimizers.LossScale}
     tables |= {row[0] for row in optimizers.OPTIMIZERS.values()}
     assert tables == {kind for kind in discovered() if not issubclass(kind, keras.metrics.Metric)}
 
