@@ -1,5 +1,7 @@
-"""What benchmarks share: cores, turns, peak memory, drawn images."""
+"""What benchmarks share: cores, turns, processes apart, peak memory, drawn images."""
 
+import concurrent.futures
+import multiprocessing
 import os
 import pathlib
 import time
@@ -8,6 +10,9 @@ import cv2
 import numpy as np
 
 from Utils import images
+from Utils.commands import WorkError
+
+_made = None  # in a process apart: what it measures
 
 
 def cores():
@@ -45,3 +50,54 @@ def peak_megabytes():
     """Return the largest resident size that this process has had, pages of mapped files included."""
     lines = pathlib.Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
+
+
+class Apart:
+    """A process of its own, confined to some cores, with a function that it made; a context manager.
+
+    Two libraries in one process share its memory allocator and see each other's idle threads.
+
+    Args:
+        threads: how many cores.
+        make: a module's function that returns what is measured, and any facts (``about``).
+    """
+
+    def __init__(self, threads, make, *arguments):
+        self._pool = concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+        try:
+            self.about = self._ask(_prepare, threads, make, arguments)
+        except BaseException:
+            self._pool.shutdown()
+            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._pool.shutdown()
+
+    def seconds(self, calls, *arguments):
+        """Return the seconds that each of some calls took, a list."""
+        return self._ask(_timed, calls, arguments)
+
+    def _ask(self, *words):
+        try:
+            return self._pool.submit(*words).result()
+        except concurrent.futures.process.BrokenProcessPool as error:
+            raise WorkError("a process that measures died; is there enough memory?") from error
+
+
+def _prepare(threads, make, arguments):
+    global _made
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])  # before a library counts them
+    _made, *about = make(*arguments)
+    return about
+
+
+def _timed(calls, arguments):
+    found = []
+    for _ in range(calls):
+        started = time.perf_counter()
+        _made(*arguments)
+        found.append(time.perf_counter() - started)
+    return found

@@ -1,4 +1,4 @@
-"""The peer that tools/bench.py measures training steps beside: timm's models on torch, where installed."""
+"""The peer that tools/bench.py measures models beside: timm's on torch, where installed."""
 
 import importlib.util
 import os
@@ -75,6 +75,44 @@ def training_step(name, rates, batch, learning_rate):
     return steps[best], f"peer: timm {name} ({best})"
 
 
+def inference(name, image_size, num_labels, batch_size):
+    """Return a function ``batch_size -> probabilities`` of timm's model, and what it is.
+
+    In the memory format of torch that is faster at ``batch_size``. Images (B, S, S, 3), 0..255, float32, come
+    from and probabilities go to NumPy, as with our models.
+    """
+    torch = _import_torch()
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    steps, took = {}, {}
+    for form in ("contiguous_format", "channels_last"):
+        steps[form] = _inference_in(form, torch, name, image_size, num_labels, batch_size)
+        steps[form](batch_size)
+        took[form] = min(timeit.repeat(lambda form=form: steps[form](batch_size), number=1, repeat=2))
+    best = min(took, key=took.get)
+    return steps[best], f"timm {name} ({best})"
+
+
+def _inference_in(form, torch, name, image_size, num_labels, batch_size):
+    import timm
+
+    device, form = "cuda" if torch.cuda.is_available() else "cpu", getattr(torch, form)
+    model = timm.create_model(name, num_classes=num_labels, **_size_argument(name, image_size)).eval()
+    model = model.to(device, memory_format=form)
+    images = torch.rand((batch_size, image_size, image_size, 3)).numpy() * 255
+
+    def step(count):
+        with torch.inference_mode():
+            batch = torch.from_numpy(images[:count]).to(device) / 127.5 - 1.0
+            batch = batch.permute(0, 3, 1, 2).contiguous(memory_format=form)
+            return model(batch).sigmoid().cpu().numpy()
+
+    return step
+
+
+def _size_argument(name, image_size):
+    return {"img_size": image_size} if name.startswith("vit") else {}
+
+
 def _import_torch():
     """Return torch, after timm could be imported.
 
@@ -100,7 +138,7 @@ def _step_in(form, torch, name, rates, batch, learning_rate):
 
     images, labels = (torch.from_numpy(array) for array in batch)
     device, form = "cuda" if torch.cuda.is_available() else "cpu", getattr(torch, form)
-    size = {"img_size": images.shape[1]} if name.startswith("vit") else {}
+    size = _size_argument(name, images.shape[1])
     model = timm.create_model(name, num_classes=labels.shape[1], **rates, **size).train()
     model = model.to(device, memory_format=form)
     optimizer = torch.optim.SGD(model.parameters(), learning_rate, momentum=0.9, nesterov=True)

@@ -4,19 +4,15 @@ A step is forward, backward, SGD with momentum, binary cross entropy; both sides
 cores; the ratio is the median over rounds.
 """
 
-import concurrent.futures
 import contextlib
-import multiprocessing
 import os
-import time
 
 import numpy as np
 
 from Utils import measuring, peers, startup
-from Utils.commands import UserError, WorkError, assignment
+from Utils.commands import UserError, assignment
 
 LEARNING_RATE = 1e-5  # the batch is noise: the step is to be real, the weights are to stay finite
-_step = None  # in a child process: what it measures
 
 
 def add_arguments(made):
@@ -58,48 +54,27 @@ def measure(options):
 def _rounds(model, overrides, peer, options):
     """Return images/s of every round for each side, as ``{what was measured: [...]}``.
 
-    The sides take turns, and the one to begin changes: drift of the machine meets both. Two processes,
-    because two libraries in one share its memory allocator and see each other's idle threads.
+    The sides take turns, and the one to begin changes: drift of the machine meets both.
     """
     sizes = {name: getattr(options, name) for name in ("image_size", "batch_size", "num_labels")}
     with contextlib.ExitStack() as stack:
 
         def side(make, *arguments):
-            child = concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
-            stack.enter_context(child)
-            return child, *child.submit(_prepare, options.threads, make, *arguments).result()
+            child = stack.enter_context(measuring.Apart(options.threads, make, *arguments))
+            child.seconds(2)
+            return child, *child.about
 
-        try:
-            child, label, rates = side(_our_step, model, overrides, sizes)
-            sides = {label: child}
-            if peer:
-                child, label = side(peers.training_step, peer, rates, _noise(**sizes), LEARNING_RATE)
-                sides[label] = child
-            found = {label: [] for label in sides}
-            for number in range(options.rounds):
-                for label in list(sides)[:: -1 if number % 2 else 1]:
-                    seconds = sides[label].submit(_timed, options.steps).result()
-                    found[label].append(options.steps * options.batch_size / seconds)
-        except concurrent.futures.process.BrokenProcessPool as error:
-            raise WorkError(f"a process that measures {model} died; is there enough memory?") from error
+        child, label, rates = side(_our_step, model, overrides, sizes)
+        sides = {label: child}
+        if peer:
+            child, label = side(peers.training_step, peer, rates, _noise(**sizes), LEARNING_RATE)
+            sides[label] = child
+        found = {label: [] for label in sides}
+        for number in range(options.rounds):
+            for label in list(sides)[:: -1 if number % 2 else 1]:
+                seconds = sum(sides[label].seconds(options.steps))
+                found[label].append(options.steps * options.batch_size / seconds)
     return found
-
-
-def _prepare(threads, make, *arguments):
-    """In a child: confine it to ``threads`` cores, make its step and warm it up; returns what it is."""
-    global _step
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])  # before a library counts them
-    _step, *about = make(*arguments)
-    _timed(2)
-    return about
-
-
-def _timed(steps):
-    """In a child: return the seconds that ``steps`` take."""
-    started = time.perf_counter()
-    for _ in range(steps):
-        _step()
-    return time.perf_counter() - started
 
 
 def _noise(image_size, batch_size, num_labels):
