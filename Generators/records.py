@@ -6,7 +6,7 @@ of selected_tags.csv. Shards of the original project have the same fields and ar
 
 import tensorflow as tf
 
-from Utils import files
+from Utils import files, tfrecords
 from Utils.commands import UserError
 
 NATIVE = frozenset(tf.io.gfile.get_registered_schemes())  # file systems that tensorflow reads by itself
@@ -18,44 +18,8 @@ FEATURES = {
 
 
 def encode(image_id, image_bytes, label_indexes):
-    """Return one serialized record.
-
-    Args:
-        image_id: post id, 0 to 2**63 - 1.
-        image_bytes: the JPEG file as it will be decoded.
-        label_indexes: iterable of rows of the tag list, possibly empty.
-
-    The bytes are those of a ``tf.train.Example`` serialized deterministically (keys in order); made here they
-    take a third of the time, because the image is copied once.
-    """
-    labels = b"".join(map(_varint, label_indexes))
-    features = _feature(b"image_bytes", 1, _field(1, [image_bytes]))
-    features += _feature(b"image_id", 3, _field(1, [_varint(image_id)]))
-    features += _feature(b"label_indexes", 3, _field(1, [labels]) if labels else [])
-    return b"".join(_field(1, features))
-
-
-def _feature(name, kind, values):
-    """Return an entry of the map of features; ``kind``: 1 for a list of bytes, 3 for one of int64."""
-    return _field(1, [*_field(1, [name]), *_field(2, _field(kind, values))])
-
-
-def _field(number, parts):
-    """Return the parts of a protobuf field that says its length: a head, then what it holds."""
-    return [_varint(number << 3 | 2) + _varint(sum(map(len, parts))), *parts]
-
-
-def _varint(number):
-    """Return a whole number as protobuf writes it: 7 bits a byte, the lowest first."""
-    number = int(number) & 0xFFFFFFFFFFFFFFFF
-    if number < 0x80:
-        return bytes((number,))
-    found = bytearray()
-    while number >= 0x80:
-        found.append(number & 0x7F | 0x80)
-        number >>= 7
-    found.append(number)
-    return bytes(found)
+    """Return one serialized record; arguments as in `Utils.tfrecords.example`."""
+    return b"".join(tfrecords.example(image_id, image_bytes, label_indexes))
 
 
 def reader(shards):

@@ -19,9 +19,9 @@ import tensorflow as tf
 from helpers import jpeg, small_booru, small_dataset
 from PIL import Image
 
-from Generators import packing, records
+from Generators import records
 from tools import select_tags, write_records
-from Utils import datasets, engines, folders, images, tags
+from Utils import datasets, engines, folders, images, packing, tags
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -203,7 +203,7 @@ def test_a_run_killed_by_the_system_continues(tmp_path):
     shutil.copytree(dataset, tmp_path / "whole")
     code = (
         "import sys, time; from tools import write_records as w; w.git_commit = lambda: '0' * 40\n"
-        "from Generators import packing; real = packing.stored\n"
+        "from Utils import packing; real = packing.stored\n"
         "packing.stored = lambda *a: (time.sleep(0.01), real(*a))[1]; sys.exit(w.main())"
     )
     words = ["--images", str(tmp_path / "images"), "--shard-size", "8", "--workers", "1"]

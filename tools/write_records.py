@@ -21,7 +21,7 @@ import sys
 import numpy as np
 import pyarrow.parquet as pq
 
-from Utils import datasets, engines
+from Utils import datasets, engines, packing
 from Utils.commands import Parser, UserError, WorkError, command, print_json, progress
 from Utils.definitions import SPLITS
 from Utils.files import git_commit, read_json, replacing, require_file, sha256_of, write_json
@@ -263,8 +263,6 @@ def look(posts, folder):
 
 def pack(pending, posts, folder, manifest, options, old):
     """Write the shards that are missing, each a job of its own."""
-    from Generators import packing  # here, so that --help is quick
-
     jobs = (job_of(packing.Job, shard, posts, folder, manifest, options, old) for shard in pending)
     done = engines.run(packing.write_shard, jobs, options.engine, options.workers)
     for _ in progress(done, total=len(pending), label="records", unit="shard"):
@@ -295,7 +293,7 @@ def job_of(make, shard, posts, folder, manifest, options, old):
 class Old:
     """A dataset whose images are taken over."""
 
-    records: object  # Generators.packing.OldRecords
+    records: packing.OldRecords
     reasons: dict  # post id -> why it was rejected there
 
 
@@ -303,8 +301,6 @@ def open_old(options, folder, manifest):
     """Return the dataset of --reuse, None without; UserError where its images are of another kind."""
     if not options.labels_only:
         return None
-    from Generators import packing
-
     old = datasets.load(options.reuse)
     if old.folder.resolve() == folder.resolve():
         raise UserError(f"--reuse {options.reuse} is the dataset to be written; give another one")

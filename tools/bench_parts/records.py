@@ -16,9 +16,9 @@ import time
 
 import numpy as np
 
-from Utils import measuring, stages, startup
+from Utils import images, measuring, stages, startup, tfrecords
 from Utils.commands import UserError, WorkError
-from Utils.files import ROOT, replacing, sha256_of
+from Utils.files import ROOT, replacing
 
 SIDE = 512
 TAGS = 3000
@@ -99,10 +99,10 @@ def _draw(folder, count):
 
 def _ours(folder, options):
     """Select and pack as the two commands do."""
-    images, dataset = str(folder / "images"), str(folder / "dataset")
+    pictures, dataset = str(folder / "images"), str(folder / "dataset")
     words = [str(folder / "definition.toml"), "--source", "fire-eggs", "--from", str(folder / "danbooru.db")]
-    _run("select_tags", [*words, "--images", images, "-o", dataset, "--overwrite"])
-    _run("write_records", [dataset, "--images", images, "--shard-size", str(options.shard_size)])
+    _run("select_tags", [*words, "--images", pictures, "-o", dataset, "--overwrite"])
+    _run("write_records", [dataset, "--images", pictures, "--shard-size", str(options.shard_size)])
 
 
 def _run(tool, words):
@@ -168,8 +168,6 @@ def _query(folder, number):
 
 def _plot(folder, options, seconds):
     """Draw ms an image by stage, of ours on one core and of the peer, whose ``seconds`` are known."""
-    from Generators import packing, records
-
     paths = sorted((folder / "images").rglob("*.jpg"))[:200]
     data = [path.read_bytes() for path in paths]
     labels, queried = list(range(0, 2380, 80)), [int(path.stem) for path in paths]
@@ -180,10 +178,9 @@ def _plot(folder, options, seconds):
     select = (time.perf_counter() - started) * 1000 / options.images
     shutil.rmtree(folder / "again")
     read = _ms(lambda path: path.read_bytes(), paths)
-    check = _ms(lambda one: packing.images.to_store(one, ".jpg", SIDE), data)
-    encode = _ms(lambda one: records.encode(1, one, labels), data)
-    encoded = [records.encode(1, one, labels) for one in data]
-    write = _written(folder, encoded)
+    check = _ms(lambda one: images.to_store(one, ".jpg", SIDE), data)
+    encode = _ms(lambda one: tfrecords.example(1, one, labels), data)
+    write = _written(folder, [tfrecords.example(1, one, labels) for one in data])
     query = _ms(lambda number: _query(folder, number), queried)
     ours = {"select": select, "read": read, "check": check, "encode": encode, "write, hash, sync": write}
     peer = {"query": query, "read": read, "encode": encode}
@@ -204,12 +201,8 @@ def _ms(function, items):
 
 def _written(folder, encoded):
     """Return the milliseconds to write a record, to hash it and to bring it to the disk."""
-    import tensorflow as tf
-
     started = time.perf_counter()
-    with replacing(folder / "written.tfrecord") as beside:
-        with tf.io.TFRecordWriter(str(beside)) as writer:
-            for one in encoded:
-                writer.write(one)
-        sha256_of(beside)
+    with replacing(folder / "written.tfrecord") as beside, tfrecords.Writer(beside) as writer:
+        for one in encoded:
+            writer.write(one)
     return (time.perf_counter() - started) * 1000 / len(encoded)

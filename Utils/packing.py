@@ -1,15 +1,12 @@
 """Packs posts into shards: one job writes one shard, the same bytes on whichever machine it runs."""
 
 import dataclasses
-import hashlib
 import pathlib
 
 import cv2
 import numpy as np
-import tensorflow as tf
 
-from Generators import records
-from Utils import images
+from Utils import images, tfrecords
 from Utils.commands import UserError, WorkError
 from Utils.files import replacing, write_json
 
@@ -33,18 +30,16 @@ def write_shard(job):
     """Write one shard, then its note; a broken image leaves its place empty. Returns the note."""
     cv2.setNumThreads(1)  # jobs run side by side
     ids, rejected = [], []
-    with replacing(job.path) as beside:
-        with tf.io.TFRecordWriter(str(beside)) as writer, _Reader() as old:
-            for row, (number, path, labels) in enumerate(job.posts):
-                try:
-                    data = _image(job, row, path, old)
-                except images.ImageError as error:
-                    rejected.append((number, path, str(error)))
-                    continue
-                writer.write(records.encode(number, data, labels))
-                ids.append(number)
-        size, digest = beside.stat().st_size, _sha256(beside)
-    entry = {"file": job.file, "records": len(ids), "bytes": size, "sha256": digest}
+    with replacing(job.path) as beside, tfrecords.Writer(beside) as writer, _Reader() as old:
+        for row, (number, path, labels) in enumerate(job.posts):
+            try:
+                data = _image(job, row, path, old)
+            except images.ImageError as error:
+                rejected.append((number, path, str(error)))
+                continue
+            writer.write(tfrecords.example(number, data, labels))
+            ids.append(number)
+    entry = {"file": job.file, "records": len(ids), "bytes": writer.size, "sha256": writer.sha256}
     note = {**entry, "split": job.split, "ids": ids, "rejected": rejected}
     write_json(job.note, note)
     return note
@@ -77,11 +72,6 @@ def stored(folder, path, size, quality):
     return images.to_store(data, place.suffix, size, quality)
 
 
-def _sha256(path):
-    with path.open("rb", buffering=0) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 class _Reader:
     """Reads single records of shards that are there already."""
 
@@ -100,18 +90,15 @@ class _Reader:
         if shard not in self._files:
             self._files[shard] = pathlib.Path(shard).open("rb")  # noqa: SIM115  closed by __exit__
         self._files[shard].seek(offset)
-        return _example(self._files[shard].read(length), shard)["image_bytes"].bytes_list.value[0]
+        return _read(self._files[shard].read(length), shard)[1]
 
 
-def _example(data, shard):
-    """Return the features of a serialized record."""
+def _read(data, shard):
+    """Return id and image of a record; WorkError where it is none."""
     try:
-        features = tf.train.Example.FromString(data).features.feature
-        if len(features["image_bytes"].bytes_list.value) == 1:
-            return features
-    except ValueError as error:  # protobuf's DecodeError is one
+        return tfrecords.read_example(data)
+    except ValueError as error:
         raise WorkError(f"{shard} has a damaged record: {error}") from error
-    raise WorkError(f"{shard} has a record without image_bytes")
 
 
 class OldRecords:
@@ -119,7 +106,7 @@ class OldRecords:
 
     def __init__(self, dataset):
         self._shards = [shard for split in dataset.splits for shard in dataset.shards(split)]
-        parts = [_framing(shard) for shard in self._shards]
+        parts = [tfrecords.framing(shard) for shard in self._shards]
         shard = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
         places = np.concatenate([*parts, np.zeros((0, 2), np.int64)])
         ids = np.concatenate([self._ids(dataset, split) for split in dataset.splits])
@@ -133,9 +120,8 @@ class OldRecords:
     def _ids(self, dataset, split):
         if (dataset.folder / split / "ids.npy").is_file():
             return dataset.post_ids(split)
-        found = [
-            _id_at(shard, *place) for shard in dataset.shards(split) for place in _framing(shard).tolist()
-        ]
+        shards = dataset.shards(split)
+        found = [_id_at(shard, *place) for shard in shards for place in tfrecords.framing(shard).tolist()]
         return np.array(found, np.int64)
 
     def find(self, ids):
@@ -147,24 +133,8 @@ class OldRecords:
         ]
 
 
-def _framing(shard):
-    """Return offset and length of every record's data: length (8 bytes), checksum (4), data, checksum (4)."""
-    path, found = pathlib.Path(shard), []
-    size, at = path.stat().st_size, 0
-    with path.open("rb", buffering=0) as file:
-        while at < size:
-            file.seek(at)
-            length = int.from_bytes(file.read(8), "little")
-            if at + 16 + length > size:
-                raise UserError(f"{path} is no whole TFRecord file: a record is cut or has no framing")
-            found.append((at + 12, length))
-            at += 16 + length
-    return np.array(found, np.int64).reshape(-1, 2)
-
-
 def _id_at(shard, offset, length):
     """Return the post id that a record of the original project carries."""
     with pathlib.Path(shard).open("rb", buffering=0) as file:
         file.seek(offset)
-        values = _example(file.read(length), shard)["image_id"].int64_list.value
-    return values[0] if values else -1
+        return _read(file.read(length), shard)[0]
