@@ -1,0 +1,64 @@
+"""What posts truly show, where somebody knows it: ``image_id,tags``, tag names separated by spaces.
+
+A drawn booru comes with it (truth.csv), and a checked part of a real one can be written so. An audit of
+labels is judged against it; posts that the truth does not name are left out.
+"""
+
+import numpy as np
+import pandas as pd
+
+from Utils.commands import UserError
+from Utils.files import require_file
+
+
+def read(path):
+    """Return ``post id -> set of tag names``; UserError where a column lacks or an id is no number."""
+    path = require_file(path, "a truth (.csv with image_id,tags)")
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    if not {"image_id", "tags"} <= set(frame):
+        raise UserError(f"{path} must have the columns image_id,tags; got {','.join(frame)}")
+    ids = pd.to_numeric(frame["image_id"], errors="coerce")
+    if ids.isna().any():
+        raise UserError(f"{path}: {frame['image_id'][ids.isna()].iloc[0]!r} is no post id")
+    return {int(post): set(names.split()) for post, names in zip(ids, frame["tags"], strict=True)}
+
+
+def missing(dump, columns, truth):
+    """Return ``(known rows (N,) bool, {(post id, tag name), ...})``: what the labels lack of the truth."""
+    names = dump.tags["name"].to_numpy()
+    places = {names[column]: column for column in columns}
+    known = np.array([int(post) in truth for post in dump.image_ids], bool)
+    lacking = set()
+    for row in np.flatnonzero(known):
+        post = int(dump.image_ids[row])
+        true = [name for name in truth[post] if name in places]
+        labels = np.asarray(dump.labels[row])
+        lacking |= {(post, name) for name in true if not labels[places[name]]}
+    return known, lacking
+
+
+def judge(frame, dump, columns, truth):
+    """Judge the missing labels that an audit found: recall, precision, and the curve of both.
+
+    frame: rows of an audit's CSV. Returns a dict; ``curve`` is a list of (recall, precision), one point a
+    finding, the most doubtful first. Raises UserError where truth and dump share no post, or nothing lacks.
+    """
+    known, lacking = missing(dump, columns, truth)
+    if not known.any():
+        raise UserError(f"the truth names none of the {len(known)} posts of {dump.folder}")
+    if not lacking:
+        raise UserError(f"no label of {dump.folder} is missing by this truth: there is nothing to judge")
+    posts = set(dump.image_ids[known].tolist())
+    found = frame[(frame["label"] == 0) & frame["post_id"].isin(posts)].sort_values("score", kind="stable")
+    right = [pair in lacking for pair in zip(found["post_id"], found["tag"], strict=True)]
+    hits = np.cumsum(right, dtype=np.int64)
+    numbers = np.arange(1, len(found) + 1)
+    last = int(hits[-1]) if len(found) else 0
+    return {
+        "missing": len(lacking),
+        "findings": len(found),
+        "found": last,
+        "recall": last / len(lacking),
+        "precision": last / len(found) if len(found) else float("nan"),
+        "curve": list(zip((hits / len(lacking)).tolist(), (hits / numbers).tolist(), strict=True)),
+    }
