@@ -119,7 +119,7 @@ def gather(dump, pictures, black=None):
 
 
 def kinds(dump):
-    """Return the columns of every category as ``{name: columns}``, all tags first (None would do for it)."""
+    """Return the columns of every category as ``{name: columns}``, all tags first."""
     found = {"all": np.arange(len(dump.tags))}
     codes = dump.tags["category"].to_numpy()
     order = figures.ORDER

@@ -5,6 +5,7 @@ import base64
 import numpy as np
 
 from Utils import datasets, folders, images
+from Utils.commands import UserError
 from Utils.files import to_path
 
 SIDE = 144
@@ -13,8 +14,14 @@ _JPEG = b"\xff\xd8\xff"
 
 
 def of_folder(folder):
-    """Return a function ``ids -> {id: bytes of the image file}``; ids without a file are left out."""
+    """Return a function ``ids -> {id: bytes of the image file}``; ids without a file are left out.
+
+    Raises UserError where ``folder`` is no folder.
+    """
     root = to_path(folder)
+    if not root.is_dir():
+        found = "a file" if root.exists() else "nothing"
+        raise UserError(f"an image folder was expected at {root}; found {found}")
 
     def read(ids):
         paths = {number: root / folders.usual_path(number) for number in ids}

@@ -355,6 +355,9 @@ def test_odd_dumps_are_reported_too(tmp_path, capsys):
 
 
 def test_mistakes(dump, tmp_path, capsys):
+    for words in (["--images", "nowhere"], ["--dataset", "nowhere"], ["--black", "nowhere"]):
+        assert main([str(dump), "-o", str(tmp_path / "r"), *words]) == 2
+        assert "nowhere; found nothing" in capsys.readouterr().err
     (dump / "labels.npy").unlink()
     assert main([str(dump), "-o", str(tmp_path / "r")]) == 2
     assert "nothing to score against" in capsys.readouterr().err
