@@ -95,7 +95,6 @@ def _build(job):
     found.accumulates(recipe.gradient_accumulation)
     sizes = {"image_size": recipe.image_size, "num_labels": dataset.num_labels}
     architecture = None if recipe.model else _architecture(recipe, source, sizes)
-    keras.backend.clear_session()  # names of variables must not depend on what the process did before
     keras.utils.set_random_seed(recipe.seed)
     keras.config.set_dtype_policy(recipe.dtype_policy)
     schedule = training.schedule(recipe, facts["steps_per_epoch"], facts["batch_size"])

@@ -108,7 +108,12 @@ def on_every_replica(true):
 
 
 def find():
-    """Return the Devices of this process; call it before anything else touches tensorflow or jax."""
+    """Return the Devices of this process; call it before anything else touches tensorflow or jax.
+
+    Begins a Keras session of its own: names of variables then do not depend on what the process did before.
+    To clear the session later would also clear the distribution over devices that is set here.
+    """
+    keras.backend.clear_session()
     backend = keras.backend.backend()
     if backend == "tensorflow":
         return _tensorflow()
