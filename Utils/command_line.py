@@ -6,6 +6,7 @@ import functools
 import io
 import itertools
 import math
+import os
 import re
 import sys
 
@@ -22,7 +23,7 @@ class Arguments:
     dataset: str = ""
     """Folder with selected_tags.csv, train/*.tfrecord and, best, validation/*.tfrecord."""
     run_dir: str = ""
-    """Folder of the run; one that exists is continued."""
+    """Folder of the run; one that exists is continued. $WANDB_RUN_ID and the like are filled in."""
     dry_run: bool = False
     """Print devices, batch, steps, parameters and memory, then stop."""
 
@@ -78,7 +79,8 @@ def _parse_fields(name, words):
     if not found.dataset or not (found.run_dir or found.dry_run):
         missing = "--run-dir RUN (or --dry-run)" if found.dataset else "--dataset DATASET"
         raise UserError(f"{missing} is missing ({see})")
-    return dataclasses.replace(found, recipe=_resolved(name, found.recipe, source))
+    recipe, run_dir = _resolved(name, found.recipe, source), os.path.expandvars(found.run_dir)
+    return dataclasses.replace(found, recipe=recipe, run_dir=run_dir)
 
 
 def _source(words):
@@ -86,7 +88,8 @@ def _source(words):
     path, which = (_value(words, flag) for flag in ("--init-from", "--which"))
     if not path:
         return None
-    return sources.of(path, "last" if which == "last" else "best", _value(words, "--run-dir"))
+    run_dir = os.path.expandvars(_value(words, "--run-dir") or "")
+    return sources.of(path, "last" if which == "last" else "best", run_dir)
 
 
 def _value(words, flag):

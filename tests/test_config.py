@@ -51,6 +51,12 @@ def test_sweeps_may_spell_switches_as_they_do(words):
     assert parsed(*words.split()).recipe.flip is False
 
 
+def test_an_agent_names_the_folder_by_its_environment(monkeypatch):
+    """W&B fills macros in before it sets the run's id, so train.py does it itself."""
+    monkeypatch.setenv("WANDB_RUN_ID", "abc")
+    assert parsed("--run-dir=sweeps/x/$WANDB_RUN_ID").run_dir == "sweeps/x/abc"
+
+
 def test_sweeps_may_spell_flags_with_underscores_and_equals():
     lists = parsed("--crop=[0.5, 0.75]", "--methods=['area']", "--model_options=['depths=1,1']").recipe
     assert (lists.crop, lists.methods, lists.model_options) == ((0.5, 0.75), ("area",), ("depths=1,1",))
