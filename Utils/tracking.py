@@ -14,6 +14,9 @@ from Utils.commands import UserError, suggest
 from Utils.files import is_remote
 from Utils.runs import say
 
+# The user wants W&B, by a key, a mode, or an agent that runs a sweep.
+CONFIGURED = ("WANDB_API_KEY", "WANDB_MODE", "WANDB_SWEEP_ID")
+
 
 class Tracker:
     """Keeps nothing; the base of the others.
@@ -60,7 +63,7 @@ class WeightsAndBiases(Tracker):
         os.environ.setdefault("WANDB_SILENT", "true")
         import wandb
 
-        configured = os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_MODE")
+        configured = any(os.environ.get(name) for name in CONFIGURED)
         identity = folder / "wandb" / "id.txt"
         if not identity.exists():
             identity.parent.mkdir(exist_ok=True)

@@ -45,7 +45,7 @@ def wandb(monkeypatch):
 
     module = types.SimpleNamespace(init=init, Settings=lambda **given: given)
     monkeypatch.setitem(sys.modules, "wandb", module)
-    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_RUN_ID"):
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_RUN_ID", "WANDB_SWEEP_ID"):
         monkeypatch.delenv(name, raising=False)
     return told
 
@@ -66,8 +66,9 @@ def test_wandb_gets_the_recipe_and_the_rows_under_one_id(tmp_path, wandb, monkey
 
 def test_an_agents_run_has_the_agents_id(tmp_path, wandb, monkeypatch):
     monkeypatch.setenv("WANDB_RUN_ID", "abc123")
+    monkeypatch.setenv("WANDB_SWEEP_ID", "xyz")
     tracking.build("wandb", tmp_path, "demo", RECIPE, "p")
-    assert wandb.init["id"] == "abc123"
+    assert (wandb.init["id"], wandb.init["mode"]) == ("abc123", None)
 
 
 def test_a_failing_tracker_says_so_once_and_ends_nothing(tmp_path, wandb, monkeypatch, capsys):
