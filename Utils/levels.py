@@ -198,8 +198,10 @@ def _levels(store, atoms, true, kept, rows, dtype):
     keys = [store.keys[g] for g in groups]
     every = [store.numbers[g] for g in groups]
     hits = [number if g % 2 else np.zeros_like(number) for g, number in zip(groups, every, strict=True)]
-    keys, every, hits = _merged(keys, every, hits)
-    first, last = np.searchsorted(keys, [kept.low, kept.high + 1]) if len(keys) else (0, 0)
+    none = np.zeros(0, np.int64)
+    keys, every, hits = _merged([none.astype(store.width), *keys], [none, *every], [none, *hits])
+    low, high = (store.width.type(end) for end in (kept.low, kept.high))  # else compared as floats
+    first, last = np.searchsorted(keys, low, "left"), np.searchsorted(keys, high, "right")
     skipped = int(every[last:].sum()) + int(store.above[groups].sum())
     skipped_tp = int(hits[last:].sum()) + int(store.above[[g for g in groups if g % 2]].sum())
     predicted = skipped + np.cumsum(every[first:last][::-1])

@@ -30,6 +30,7 @@ def inputs():
     yield "one image", p[:1], y[:1]
     yield "one tag", p[:, :1], y[:, :1]
     yield "small numbers", p * np.float32(1e-40), y
+    yield "two values", np.where(p > 0.9, 3.0, -5.0), RNG.random(p.shape) < 0.9
     yield "empty tags", p, y & (np.arange(30) % 3 > 0)
     yield "float16 ties", (np.round(p * 20) / 20).astype(np.float16), y
 

@@ -120,6 +120,12 @@ def test_too_many_distinct_values_are_left_to_the_histogram(monkeypatch):
     same(found, by_brute_force(p, y, thresholds.P_EQUALS_R))
 
 
+def test_a_part_without_tags_counts_nothing():
+    p, y = tall("float32")
+    (found,) = thresholds.find(p, y, [thresholds.Ask(parts=(np.array([], int),))])
+    assert dataclasses.astuple(found.parts[0]) == (0, 0, 0, 0)
+
+
 def test_ties_are_counted():
     p = np.array([[0.9, 0.5, 0.5, 0.5, 0.2]], np.float32)
     y = np.array([[1, 0, 1, 0, 0]], bool)
