@@ -21,7 +21,7 @@ PLAIN = {
     "command_line", "measuring",
     "levels", "tagwise", "ranking", "operating_points",
     "startup",
-    "confident", "truths",
+    "confident", "truths", "decisions",
 }  # fmt: skip
 SOURCES = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py")) + [ROOT / "train.py"]
 TOOLS = sorted(path.stem for path in (ROOT / "tools").glob("*.py") if path.stem != "__init__")
