@@ -51,6 +51,8 @@ def read(path):
         line = int(np.flatnonzero(numbers.isna())[0])
         raise UserError(f"{path}, line {line + 2}: the threshold {frame['threshold'][line]!r} is no number")
     frame["threshold"] = numbers.astype(np.float64)
+    for column in ("category", "tag_id"):
+        frame[column] = frame[column].str.strip().str.removesuffix(".0")  # as spreadsheets write them
     return frame
 
 

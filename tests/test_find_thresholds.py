@@ -207,6 +207,15 @@ def test_the_nearest_scope_decides(tmp_path):
     assert np.isnan(operating_points.per_tag(frame[:1], TAGS)[0])
 
 
+def test_numbers_may_have_passed_through_a_spreadsheet(tmp_path):
+    (tmp_path / "t.csv").write_bytes(
+        b"\xef\xbb\xbfscope,category,tag_id,name,threshold\ncategory,4.0,,,0.4\ntag,0.0,12.0,renamed,0.5\n"
+    )
+    found = operating_points.per_tag(operating_points.read(tmp_path / "t.csv"), TAGS)
+    assert found[[1, 5]].tolist() == [0.5, 0.4]
+    assert np.isnan(found[[0, 2, 3, 4]]).all()
+
+
 BAD_TABLES = {
     "lacks the column threshold": "scope,category,tag_id,name\nall,,,all\n",
     "a scope is": HEADER + "\nimage,,,all,0.3,r,,,,1\n",
