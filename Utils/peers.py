@@ -76,7 +76,7 @@ def training_step(name, rates, batch, learning_rate):
 
 
 def inference(name, image_size, num_labels, batch_size):
-    """Return a function ``batch_size -> probabilities`` of timm's model, and what it is.
+    """Return a function ``batch_size -> probabilities`` of timm's model, what it is, and its parameters.
 
     In the memory format of torch that is faster at ``batch_size``. Images (B, S, S, 3), 0..255, float32, come
     from and probabilities go to NumPy, as with our models.
@@ -85,11 +85,11 @@ def inference(name, image_size, num_labels, batch_size):
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     steps, took = {}, {}
     for form in ("contiguous_format", "channels_last"):
-        steps[form] = _inference_in(form, torch, name, image_size, num_labels, batch_size)
+        steps[form], params = _inference_in(form, torch, name, image_size, num_labels, batch_size)
         steps[form](batch_size)
         took[form] = min(timeit.repeat(lambda form=form: steps[form](batch_size), number=1, repeat=2))
     best = min(took, key=took.get)
-    return steps[best], f"timm {name} ({best})"
+    return steps[best], f"timm {name} ({best})", params
 
 
 def _inference_in(form, torch, name, image_size, num_labels, batch_size):
@@ -106,7 +106,7 @@ def _inference_in(form, torch, name, image_size, num_labels, batch_size):
             batch = batch.permute(0, 3, 1, 2).contiguous(memory_format=form)
             return model(batch).sigmoid().cpu().numpy()
 
-    return step
+    return step, sum(parameter.numel() for parameter in model.parameters())
 
 
 def _size_argument(name, image_size):

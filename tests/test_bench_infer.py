@@ -8,7 +8,9 @@ import pytest
 
 import Models
 from tools import bench
+from tools.bench_parts import infer
 from Utils import measuring, peers, results
+from Utils.commands import UserError
 
 
 class KnownTimes:
@@ -67,12 +69,14 @@ def test_figures_ratios_and_latency_follow_from_the_times(tmp_path, monkeypatch,
 def inference(name, image_size, num_labels, batch_size):
     """The peer, where torch need not be installed: it runs our model again."""
     made = Models.build("ResNet/test", image_size=image_size, num_labels=num_labels)
-    return lambda size: made.predict_on_batch(np.ones((size, image_size, image_size, 3))), name
+    images = np.ones((batch_size, image_size, image_size, 3))
+    return lambda size: made.predict_on_batch(images[:size]), name, made.count_params()
 
 
 @pytest.mark.skipif(importlib.util.find_spec("timm") is None, reason="timm is not installed")
 def test_timms_model_gives_probabilities():
-    step, about = peers.inference("resnet18", 32, 5, 2)
+    step, about, params = peers.inference("resnet18", 32, 5, 2)
+    assert params == 11_176_512 + 5 * 513
     assert step(1).shape == (1, 5)
     assert 0 < step(2).min() <= step(2).max() < 1
     assert about.startswith("timm resnet18 (")
@@ -91,3 +95,11 @@ def test_mistakes(tmp_path, capsys):
     for said, words in cases.items():
         assert bench.main(["infer", *words]) == 2
         assert said in capsys.readouterr().err
+
+
+def test_a_peer_that_was_looked_up_has_as_many_parameters():
+    facts = {"label": "ours", "params": 1000}
+    infer._require_same_shape("timm", facts, "timm x", 1040)
+    infer._require_same_shape("timm:x", facts, "timm x", 9000)
+    with pytest.raises(UserError, match="9,000 parameters, ours 1,000"):
+        infer._require_same_shape("timm", facts, "timm x", 9000)

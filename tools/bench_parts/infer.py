@@ -18,6 +18,7 @@ from Utils.commands import UserError, assignment
 
 MATRIX = 2048  # side of the matrices of the limit
 LEAST = 3  # calls of a round
+ALIKE = 0.05  # the parameters of models of one shape differ by this share at most
 LIMIT = "limit: large matrix products"
 
 
@@ -63,6 +64,7 @@ def measure(options):
         sides = {facts["label"]: (ours, sizes)}
         if peer:
             other = side(peers.inference, peer, facts["image_size"], facts["num_labels"], sizes[-1])
+            _require_same_shape(options.peer, facts, *other.about)
             sides[f"peer: {other.about[0]}"] = (other, sizes)
         sides[LIMIT] = (side(_matrix_products, options.backend), [1])
         seconds = _rounds(sides, options)
@@ -97,6 +99,15 @@ def _shape_name(model, saved):
     return sources.find(model).model
 
 
+def _require_same_shape(asked, facts, name, params):
+    """Raise UserError where the peer that was looked up has not about as many parameters as our model."""
+    if ":" not in asked and abs(params / facts["params"] - 1) > ALIKE:
+        raise UserError(
+            f"{name} has {params:,} parameters, {facts['label']} {facts['params']:,}: they are not of one "
+            "shape; name another with --peer timm:NAME, or leave --peer out"
+        )
+
+
 def _rounds(sides, options):
     """Return the seconds of every call: ``{(side, batch size): [[...] a round]}``."""
     found = {(name, size): [] for name, (_, sizes) in sides.items() for size in sizes}
@@ -113,7 +124,7 @@ def _rounds(sides, options):
 
 def _result(facts, seconds, sizes, options):
     """Return the part's result of the seconds of every call, the facts of our model with it."""
-    products = np.median(np.concatenate(seconds.pop((LIMIT, 1))))
+    products = np.min(np.concatenate(seconds.pop((LIMIT, 1))))  # a limit is the best ever seen
     speeds = {key: [key[1] * len(part) / sum(part) for part in parts] for key, parts in seconds.items()}
     figures = {f"{name}, batch {size}": float(np.median(found)) for (name, size), found in speeds.items()}
     limit = float(MATRIX**3 / products / max(1, facts["macs"]))
