@@ -18,9 +18,6 @@ from Utils import booru, definitions, measuring, selection
 from Utils.commands import UserError
 
 TAGS = 100_000
-DEFINITION = definitions.Definition(
-    name="bench", min_tag_count=200, min_tag_images=600, max_tags=6000, min_tags_per_image=10
-)
 
 
 def add_arguments(made):
@@ -39,7 +36,7 @@ def measure(options):
             _draw(path, posts)
             spawned = multiprocessing.get_context("spawn")
             with concurrent.futures.ProcessPoolExecutor(1, spawned) as pool:
-                seconds, peaks[posts] = pool.submit(_select, path).result()
+                seconds, peaks[posts] = pool.submit(_select, path, posts).result()
             figures[f"selecting from {posts:,} posts"] = posts / seconds
             path.unlink()
     (few, low), (many, high) = peaks.items()
@@ -75,16 +72,20 @@ def _draw(path, count):
         database.commit()
 
 
-def _select(path):
+def _select(path, posts):
     """In a child: apply every rule as tools/select_tags.py does, every file there; returns seconds and MB."""
     started = time.perf_counter()
     source = booru.fire_eggs(path)
-    frame, _, _ = selection.candidates(source.tags, DEFINITION)
-    sieve = selection.Sieve(DEFINITION, frame["tag_id"].to_numpy(), _every_file)
+    least = max(1, posts // 5000)
+    definition = definitions.Definition(
+        "bench", min_tag_count=least, min_tag_images=least, max_tags=6000, min_tags_per_image=5
+    )
+    frame, _, _ = selection.candidates(source.tags, definition)
+    sieve = selection.Sieve(definition, frame["tag_id"].to_numpy(), _every_file)
     blocks = [sieve.keep(block) for block in source.blocks()]
     images = selection.tag_images(blocks, len(frame))
     kept = sum(len(block.ids) for block in blocks)
-    alive, _, _ = selection.choose_tags(frame, images, kept, source.num_posts, DEFINITION)
+    alive, _, _ = selection.choose_tags(frame, images, kept, source.num_posts, definition)
     _, labels = selection.tag_list(frame, alive)
     total = sum(len(selection.label_lists(block, labels)[1]) for block in blocks)
     if not total:
