@@ -139,8 +139,9 @@ def choose(probabilities, labels, by, common, enough=None):
                 sums += judged
                 judges += 1
     judged = sums / judges if judges else np.full(len(ENOUGH), np.nan)
-    best = enough if enough is not None else ENOUGH[int(np.argmax(judged))] if judges else ENOUGH[-1]
-    return Choice(own, ties, positives, judged, best)
+    if enough is None:  # of equally good ones the one that shrinks most
+        enough = ENOUGH[-1 - int(np.argmax(judged[::-1]))] if judges else ENOUGH[-1]
+    return Choice(own, ties, positives, judged, enough)
 
 
 def _cross_validated(keys, true, dtype, by, common):

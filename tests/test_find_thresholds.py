@@ -23,12 +23,13 @@ TAGS = pd.DataFrame(
 
 
 def make(folder, seed, dtype="float32", images=400):
+    """A dump of images of its own: their ids begin at a thousand times the seed."""
     random = np.random.default_rng(seed)
     y = random.random((images, 6)) < [0.3, 0.25, 0.2, 0.1, 0.02, 0]
     lift = np.array([3.0, 3.0, 2.0, 2.0, 2.0, 2.0])
     p = (1 / (1 + np.exp(2 - lift * y - random.normal(size=y.shape)))).astype(dtype)
     with dumps.writing(folder, TAGS, dtype=dtype) as writer:
-        writer.add(p, np.arange(images), y)
+        writer.add(p, np.arange(images) + 1000 * seed, y)
     return p, y
 
 
@@ -140,6 +141,7 @@ def test_what_was_chosen_on_validation_is_judged_on_test(dump, words, capsys):
     assert gain["value"] == chosen["micro_F1"] - found["sides"]["one, P = R"]["micro_F1"]
     assert gain["low"] <= gain["value"] <= gain["high"]
     assert found["tags"] == len(kept)
+    assert found["images_that_chose"] == 0
     if "all" in words:
         assert gain == {"value": 0, "low": 0, "high": 0}
         assert len(frame) == 1
@@ -150,6 +152,9 @@ def test_the_text_says_it_plainly(dump, capsys):
     out = capsys.readouterr().out
     assert "judged on 400 images and 6 tags" in out
     assert "gain in micro F1: +0.0000 (+0.0000 to +0.0000): not distinguishable" in out
+    assert "also chose" not in out
+    run(dump, "--judge", dump, "--resamples", 100, "--overwrite")
+    assert "400 of these images also chose" in capsys.readouterr().out
 
 
 BAD_GROUPS = {

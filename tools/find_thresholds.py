@@ -216,10 +216,18 @@ def judged(dump, judge, points, options):
     gains = {kind: comparison.difference(*sides.values(), kind) for kind in comparison.KINDS}
     return {
         "images": len(rows),
+        "images_that_chose": _shared(dump, judge),
         "tags": len(columns),
         "sides": {name: _scores(side) for name, side in sides.items()},
         "gains": {kind: dataclasses.asdict(gain) for kind, gain in gains.items()},
     }
+
+
+def _shared(dump, judge):
+    """How many images both dumps have; 0 where one does not say which they are."""
+    if dump.image_ids is None or judge.image_ids is None:
+        return 0
+    return len(np.intersect1d(dump.image_ids, judge.image_ids))
 
 
 def _scores(side):
@@ -231,8 +239,9 @@ def _scores(side):
 
 def text(told, options):
     """Return what a terminal shows."""
-    lines = [f"{told['thresholds']} thresholds ({told['rule']}, per {told['per']}): {options.output}"]
-    if "enough" in told:
+    number = f"{told['thresholds']} threshold{'' if told['thresholds'] == 1 else 's'}"
+    lines = [f"{number} ({told['rule']}, per {told['per']}): {options.output}"]
+    if told.get("shrunk"):
         lines.append(f"{told['shrunk']} tags with fewer than {told['enough']:g} true images were shrunk")
     if told.get("tags_in_no_group"):
         lines.append(f"{told['tags_in_no_group']} tags are in no group and have no threshold")
@@ -244,6 +253,8 @@ def text(told, options):
 def _judgment(found, where):
     """Return the lines that say how the choice does on other images."""
     lines = [f"judged on {found['images']:,} images and {found['tags']:,} tags of {where}; intervals of 95%"]
+    if found["images_that_chose"]:
+        lines.append(f"{found['images_that_chose']:,} of these images also chose: their scores are too good")
     for name, side in found["sides"].items():
         cells = [f"{_name(kind)} {_with_interval(side, kind)}" for kind in comparison.KINDS]
         cells += [f"P {side['precision']:.4f}", f"R {side['recall']:.4f}"]
