@@ -241,8 +241,8 @@ def _worst_html(found):
 
 def _confused_html(found):
     note = (
-        "Pairs that stand out: the first tag predicted, wrongly, where the second is true, and missed, on "
-        "more images than chance explains. "
+        "The first tag predicted, wrongly, where the second is true, and missed; ranked by how much oftener "
+        "than if the two mistakes had nothing to do with one another. "
     )
     note += _about_pictures("with the probabilities of the two", [row[-1] for row in found.confused])
     cards = [
