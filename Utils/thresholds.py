@@ -16,6 +16,7 @@ from Utils.commands import UserError
 from Utils.levels import Range
 
 SAMPLE = 1 << 20  # values of the sample: 190 images of 5,500 tags
+MOST_ROWS = 1 << 14  # each is read by itself
 LIMIT = 1 << 23  # distinct values kept on the word of a sample
 DEVIATIONS = 6.0  # of the sample's sum, on both sides
 BUCKETS = 1 << 16
@@ -215,7 +216,7 @@ def _check_ask(ask, size):
 def _sampled_ranges(probabilities, labels, asks, masks):
     """Return for every ask the range of keys in which its answer lies, as a sample of images says."""
     total, width = probabilities.shape
-    rows = max(16, SAMPLE // width)
+    rows = min(max(16, SAMPLE // width), MOST_ROWS)
     if total <= 2 * rows:
         return [levels.everything(probabilities.dtype)] * len(asks)
     places = np.linspace(0, total - 1, rows).astype(np.intp)
