@@ -2,6 +2,7 @@
 
 import array
 import collections
+import itertools
 import tempfile
 import weakref
 
@@ -57,7 +58,7 @@ class Spool:
         """Sort and count the waiting rows; a repeated tag counts once."""
         count = len(self._waiting)
         sizes = np.array(self._sizes[-count:], np.int64) if count else np.zeros(0, np.int64)
-        flat = np.fromiter((row for rows in self._waiting for row in rows), np.int64, int(sizes.sum()))
+        flat = np.fromiter(itertools.chain.from_iterable(self._waiting), np.int64, int(sizes.sum()))
         offsets, flat = rising(sizes, flat)
         self._sizes[len(self._sizes) - count :] = array.array("i", np.diff(offsets).tolist())
         self.vocabulary.count(flat)

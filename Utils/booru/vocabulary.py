@@ -23,11 +23,12 @@ class Vocabulary:
         A name that is general here and a character there is a character. ``ids``: the source's own ids.
         """
         seen = self._seen.setdefault(category, {})
-        try:
-            return [seen[name] for name in names]
-        except KeyError:
-            ids = [None] * len(names) if ids is None else ids
-            return [self._note(seen, *pair, category) for pair in zip(names, ids, strict=True)]
+        rows = list(map(seen.get, names))
+        if None in rows:
+            for at, row in enumerate(rows):
+                if row is None:
+                    rows[at] = self._note(seen, names[at], ids and ids[at], category)
+        return rows
 
     def _note(self, seen, spelling, tag_id, category):
         if spelling in seen:
