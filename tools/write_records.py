@@ -82,7 +82,7 @@ def main(argv=None):
         manifest = finish(folder, manifest, shards, options)
     except FileNotFoundError:  # another part found all shards done in the same moment and swept up
         return confirm(folder, open_dataset(folder), options)
-    return tell(folder, manifest, options, f"wrote {folder}")
+    return tell(manifest, options, f"wrote {folder}")
 
 
 def tell_rest(options, missing, shards):
@@ -94,10 +94,12 @@ def tell_rest(options, missing, shards):
     return 0
 
 
-def tell(folder, manifest, options, last):
+def tell(manifest, options, last):
     """Say what the dataset holds: records by split, rejected images by reason."""
     records = manifest["records"]
-    lost = collections.Counter(read_rejected(folder / "rejected.csv").values())
+    lost = collections.Counter()
+    for entry in records.values():
+        lost.update(entry.get("reasons", {}))
     reasons = dict(sorted(lost.items(), key=lambda pair: (-pair[1], pair[0])))
     if options.json:
         counts = {split: entry["records"] for split, entry in records.items()}
@@ -166,7 +168,7 @@ def confirm(folder, manifest, options):
             )
     records = sum(split["records"] for split in manifest["records"].values())
     last = f"{folder} is complete: {records} records in {len(shards)} shards; nothing to do"
-    return tell(folder, manifest, options, last)
+    return tell(manifest, options, last)
 
 
 def arguments(options):
@@ -354,8 +356,9 @@ def summary(split, notes):
     """Return the manifest's entry of a split."""
     notes = [note for note in notes if note["split"] == split]
     shards = [{name: note[name] for name in ("file", "records", "bytes", "sha256")} for note in notes]
-    rejected = sum(len(note["rejected"]) for note in notes)
-    return {"records": sum(note["records"] for note in notes), "rejected": rejected, "shards": shards}
+    reasons = collections.Counter(reason for note in notes for _, _, reason in note["rejected"])
+    counts = {"records": sum(note["records"] for note in notes), "rejected": sum(reasons.values())}
+    return {**counts, "reasons": dict(sorted(reasons.items())), "shards": shards}
 
 
 def write_ids(path, ids):

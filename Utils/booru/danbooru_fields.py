@@ -76,9 +76,9 @@ def whole_id(value):
         if isinstance(value, bool) or (isinstance(value, float) and value != number):
             raise ValueError
     except (TypeError, ValueError, OverflowError) as error:
-        raise FieldError(f"post id {str(value)[:40]!r} is no whole number") from error
+        raise FieldError("post id is no whole number") from error
     if not 0 <= number <= LARGEST_ID:
-        raise FieldError(f"post id {str(number)[:40]} is not from 0 to 2**63 - 1")
+        raise FieldError("post id is not from 0 to 2**63 - 1")
     return number
 
 
