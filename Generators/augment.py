@@ -20,7 +20,7 @@ import numpy as np
 
 from Utils import images
 from Utils.commands import UserError
-from Utils.scratch import Scratch, aligned
+from Utils.scratch import Scratch, pooled
 
 CUTOUT_VALUE = 127
 SAMPLE, BATCH = 0, 1  # streams of random numbers
@@ -201,7 +201,7 @@ def mix_images(batch, shares, partners):
 
     ``share * own + (1 - share) * partner's``.
     """
-    mixed = aligned(batch.shape)
+    mixed = pooled(batch.shape)
     for row, (share, partner) in enumerate(zip(shares.tolist(), partners.tolist(), strict=True)):
         if min(share, 1 - share) < NEGLIGIBLE:
             mixed[row] = batch[row if share > 0.5 else partner]

@@ -10,7 +10,7 @@ import numpy as np
 from Generators import augment
 from Utils import images
 from Utils.commands import UserError
-from Utils.scratch import Scratch, aligned
+from Utils.scratch import Scratch, pooled
 
 CHANNEL_ORDERS = ("bgr", "rgb")
 
@@ -89,7 +89,7 @@ class TrainBatch:
 
         shape = self.form.shape(len(ids))
         mixes_here = mixes and not self.on_device
-        batch = self.form.fill(_scratch.array("batch", shape) if mixes_here else aligned(shape), ids, load)
+        batch = self.form.fill(_scratch.array("batch", shape) if mixes_here else pooled(shape), ids, load)
         hot = multi_hot(ids, labels, row_lengths, self.form.num_labels)
         unknown = self.unknown(ids) if self.unknown else None
         if mixes:
@@ -119,7 +119,7 @@ class EvalBatch:
         def load(row, image):
             image[:] = images.prepare(data[row], self.form.image_size, self.padding)
 
-        batch = self.form.fill(aligned(self.form.shape(len(ids))), ids, load)
+        batch = self.form.fill(pooled(self.form.shape(len(ids))), ids, load)
         hot = multi_hot(ids, labels, row_lengths, self.form.num_labels)
         hot = _marked(hot, self.unknown(ids) if self.unknown else None)
         missing = (self.batch_size or len(ids)) - len(ids)

@@ -28,6 +28,7 @@ DECODING, RESIZING, TURNING, MIXING = (
     "step: flip, rotation",
     "step: MixUp",
 )
+STEP_IMAGES = 12  # their pixels stay in the cache, as those of a step do in the pipeline
 STEPS = (DECODING, RESIZING, TURNING, MIXING)
 
 
@@ -76,8 +77,10 @@ def _steps(encoded, options):
     from Generators import augment
 
     settings, size = augment.Settings(), options.image_size
+    encoded = encoded[:STEP_IMAGES]
     numbers = augment.generator(0, augment.SAMPLE, 0).random((len(encoded), augment.NUMBERS))
-    draws = [augment.draw(settings, row) for row in numbers]
+    methods = itertools.cycle(settings.methods)
+    draws = [augment.draw(settings, row)._replace(method=next(methods)) for row in numbers]
     decoded = [np.array(augment.decoded(data, drawn)) for data, drawn in zip(encoded, draws, strict=True)]
     resized = [
         np.array(augment.resized(image, size, drawn)) for image, drawn in zip(decoded, draws, strict=True)
