@@ -92,7 +92,8 @@ def open_source(options):
             f"--images DIR is needed with --source {options.source}: posts without a file are left out"
         )
     named = options.source != "fire-eggs"  # their posts have an MD5, and files may be named by it
-    return booru.SOURCES[options.source](options.origin), folders.index(options.images, named)
+    files = folders.index(options.images, named)  # first: it is quick to say that there is no such folder
+    return booru.SOURCES[options.source](options.origin), files
 
 
 def read_groups(path):
