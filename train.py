@@ -115,11 +115,17 @@ def _build(job):
 
 def _architecture(recipe, source, sizes):
     """Return the JSON of a model like the source's own: what the run has written down, or of the file."""
+    import keras
+
     from Models import transfer
 
     if source.begun:
         return (source.file / ARCHITECTURE).read_text(encoding="utf-8")
-    return transfer.like(source.file, **sizes, dtype_policy=recipe.dtype_policy)
+    distribution = keras.distribution.distribution()
+    described = transfer.like(source.file, **sizes, dtype_policy=recipe.dtype_policy)
+    keras.backend.clear_session()  # names of variables must not depend on what was loaded
+    keras.distribution.set_distribution(distribution)  # it was cleared, too
+    return described
 
 
 def _transfer(model, dataset, source):

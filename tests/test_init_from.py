@@ -131,10 +131,10 @@ def folder_labels(folder):
 
 
 def test_a_frozen_body_and_a_fold_survive_any_stop(run, other, tmp_path, monkeypatch, capsys):
-    """From a release that is taken away; stopped while frozen, then between frozen and thawed."""
-    words = (
-        f"finetune --init-from {tmp_path / 'release'} --epochs 3 --freeze-body-epochs 1 --ema 0.9 --fold 1/3"
-    )
+    """From a release that is taken away; stopped while frozen, within an accumulation, then on thawing."""
+    words = f"""finetune --init-from {tmp_path / "release"} --epochs 3 --freeze-body-epochs 1 --ema 0.9
+    --fold 1/3
+    --gradient-accumulation 2 --layer-decay 0.5"""
     release(run, tmp_path)
     seen = set()
     make = batches.TrainBatch.__call__
