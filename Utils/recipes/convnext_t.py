@@ -4,8 +4,8 @@
 
 Cost: 100 epochs of 2.8 million images at 320 px; not run here.
 Expected: the original's loss sweep published F1 0.6701 for this setting, 0.6618 for the focal loss.
-The learning rate is for a global batch of 256 (32 on each of 8 replicas) and scales with the batch; half of it
-cost 4 % of F1 in the original. Cutout never helped.
+The learning rate is for a global batch of 256 (32 on each of 8 replicas) and scales with the batch; half of
+it cost 4 % of F1 in the original. Cutout never helped.
 """
 
 from Utils.config import Recipe
