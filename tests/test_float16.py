@@ -90,7 +90,8 @@ def test_gradients_are_accumulated_unscaled():
 
 def test_a_run_in_float16_goes_on_where_it_was(tmp_path):
     dataset = helpers.dotted_shards(tmp_path / "data", train=8, validation=2)
-    words = f"""nfnet_l0 --model {NAME} --image-size 16 --model-options depths=1,1,1,1 --batch-size-per-device 4 --tracker none --ema 0.9
+    words = f"""nfnet_l0 --model {NAME} --image-size 16 --model-options depths=1,1,1,1
+    --batch-size-per-device 4 --tracker none --ema 0.9
     --dtype-policy mixed_float16 --schedule constant --warmup 0 --dataset {dataset} --run-dir""".split()
     assert train.main([*words, str(tmp_path / "whole"), "--epochs", "2"]) == 0
     assert train.main([*words, str(tmp_path / "parts"), "--epochs", "1"]) == 0
