@@ -1,5 +1,5 @@
 # make demo   environment, drawn booru, shards, training, predictions, thresholds, report: all of it under demo/
-# make test   environment with the test tools, then the whole test suite
+# make test   environment with the test tools, then the test suite; make test-slow: its longest checks
 # make lint   style check
 
 PYTHON ?= python3
@@ -11,7 +11,7 @@ ENV_DEV := .venv/.installed-dev
 PY := .venv/bin/python
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-slow lint clean
 .DELETE_ON_ERROR:
 
 # Every output below is written beside its place and renamed, so a file that exists is whole, and a second
@@ -45,7 +45,10 @@ $(DEMO)/thresholds.csv: | $(DEMO)/dump/dump.json $(DEMO)/test_dump/dump.json
 	  --judge $(DEMO)/test_dump
 
 test: $(ENV_DEV)
-	$(PY) -m pytest -n 2 --dist loadfile
+	$(PY) -m pytest -n 2 --dist loadfile -m "not slow"
+
+test-slow: $(ENV_DEV)
+	$(PY) -m pytest -n 2 --dist load -m slow
 
 lint: $(ENV_DEV)
 	.venv/bin/ruff check .

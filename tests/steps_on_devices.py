@@ -33,7 +33,7 @@ def two_devices():
     return devices.find()
 
 
-def built(name, options, found, policy="float32"):
+def built(name, options, found, policy="float32", ema=0.9):
     """Return the compiled model, all rates 0, and all its gates open."""
     keras.backend.clear_session()
     if keras.backend.backend() == "jax":  # a cleared session has no distribution
@@ -48,7 +48,7 @@ def built(name, options, found, policy="float32"):
         model = Models.build(
             name, image_size=SIZE, num_labels=LABELS, classifier_activation=None, **rates, **options
         )
-        optimizer = optimizers.build("sgd", 0.05, agc=0.05, ema=0.9, no_clip=Models.family(name).NO_CLIP)
+        optimizer = optimizers.build("sgd", 0.05, agc=0.05, ema=ema, no_clip=Models.family(name).NO_CLIP)
         # One step: to trace it takes longer than to run it. One model is traced all the same.
         eager = keras.backend.backend() == "tensorflow" and not name.startswith("ResNet")
         compiles = {"jit_compile": found.jit_compile, "run_eagerly": eager}
@@ -111,7 +111,8 @@ def scores(found):
 
 def overflow(found):
     """Say what a step in float16 does whose gradient overflows on the second device alone."""
-    model = built("NFNet/test", {}, found, "mixed_float16")
+    # Without averages: at its end fit() puts them in the place of the weights.
+    model = built("NFNet/test", {}, found, "mixed_float16", ema=None)
     before = checkpoints.capture(model)
     images, labels = batch(BATCH)
     weights = np.where(np.arange(BATCH) < BATCH // 2, 1.0, 1e30).astype("float32")

@@ -174,7 +174,6 @@ OPTIONS = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("family", Models.available())
 def test_every_family_converts_and_agrees(family, tmp_path):
     """One file each: tf2onnx takes longer than in proportion to a graph."""

@@ -88,6 +88,7 @@ def test_gradients_are_accumulated_unscaled():
         np.testing.assert_allclose(ours, theirs, atol=0.01, err_msg=ours.path)
 
 
+@pytest.mark.slow
 def test_a_run_in_float16_goes_on_where_it_was(tmp_path):
     dataset = helpers.dotted_shards(tmp_path / "data", train=8, validation=2)
     words = f"""nfnet_l0 --model {NAME} --image-size 16 --model-options depths=1,1,1,1

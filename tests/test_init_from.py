@@ -130,6 +130,7 @@ def folder_labels(folder):
     return np.concatenate([labels.numpy() for _, labels in data])
 
 
+@pytest.mark.slow
 def test_a_frozen_body_and_a_fold_survive_any_stop(run, other, tmp_path, monkeypatch, capsys):
     """From a release that is taken away; stopped while frozen, within an accumulation, then on thawing."""
     words = f"""finetune --init-from {tmp_path / "release"} --epochs 3 --freeze-body-epochs 1 --ema 0.9

@@ -33,7 +33,10 @@ def history(folder):
     return [{key: value for key, value in row.items() if key not in clock} for row in rows]
 
 
-@pytest.mark.parametrize(("backend", "place"), [("tensorflow", "host"), ("jax", "device")])
+@pytest.mark.parametrize(
+    ("backend", "place"),
+    [("tensorflow", "host"), pytest.param("jax", "device", marks=pytest.mark.slow)],
+)
 def test_killed_again_and_again(dataset, tmp_path, backend, place):
     words = [sys.executable, str(ROOT / "tests" / "killed_runs.py"), str(dataset), str(tmp_path), "7"]
     # Compiled once, and quickly: each attempt would compile the same step for several seconds.

@@ -3,11 +3,7 @@
 import csv
 import json
 import os
-import pathlib
 import signal
-import subprocess
-import sys
-import time
 
 import helpers
 import keras
@@ -20,7 +16,6 @@ import train
 from tools import analyze_metrics, predict
 from Utils import tags, training
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Stochastic depth and MixUp are on, as in every run of convnext_t.
 TINY = """convnext_t --model ConvNext/test --image-size 32 --batch-size-per-device 4 --tracker none
 --learning-rate 0.01 --learning-rate-batch-size 0 --stochastic-depth 0.3"""
@@ -72,16 +67,6 @@ def assert_same_run(one, other):
         assert all(np.array_equal(*pair) for pair in zip(*weights, strict=True))
 
 
-def started(dataset, folder, *more):
-    words = [sys.executable, str(ROOT / "train.py"), *command(dataset, folder, *LONG, *more)]
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
-
-
-def wait_for(process, folder, step):
-    while steps(folder) < step and process.poll() is None:
-        time.sleep(0.005)
-
-
 def test_what_a_run_leaves(whole):
     names = {path.name for path in whole.iterdir() if not path.name.startswith(".")}
     assert names == {
@@ -118,17 +103,6 @@ def test_the_scores_of_the_history_are_those_of_a_dump(dataset, whole, tmp_path,
     for name, theirs in (("f1", "F1"), ("precision", "P"), ("recall", "R")):
         assert row[f"val_{name}"] == pytest.approx(found[theirs], abs=1e-4)
     assert row["val_threshold"] == pytest.approx(found["thres"], abs=1e-3)
-
-
-def test_killed_and_continued_ends_with_the_same_bits(dataset, whole, tmp_path):
-    """SIGKILL in the middle of the first epoch; the rest runs in this process."""
-    process = started(dataset, tmp_path / "run")
-    wait_for(process, tmp_path / "run", 10)
-    process.kill()
-    process.communicate()
-    assert 10 <= steps(tmp_path / "run") < 40, "the kill came too late to test anything"
-    assert train.main(command(dataset, tmp_path / "run", *LONG)) == 0
-    assert_same_run(tmp_path / "run", whole)
 
 
 def test_stopped_by_a_signal_in_the_middle_and_continued(dataset, whole, tmp_path, monkeypatch, capsys):

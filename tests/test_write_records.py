@@ -2,6 +2,7 @@ import csv
 import hashlib
 import io
 import json
+import math
 import os
 import pathlib
 import shutil
@@ -433,18 +434,18 @@ def test_a_path_out_of_the_image_folder_is_refused(tmp_path, path):
 # ---- engines
 
 
-@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("workers", [1, 2])
 def test_an_engine_does_every_job_once_and_takes_few_ahead(workers):
     taken, given = [], []
-    for result in engines.run(lambda x: x * x, (taken.append(i) or i for i in range(50)), "local", workers):
+    for result in engines.run(math.factorial, (taken.append(i) or i for i in range(50)), "local", workers):
         given.append(result)
         assert len(taken) - len(given) <= 2 * workers
-    assert sorted(given) == [i * i for i in range(50)]
+    assert sorted(given) == [math.factorial(i) for i in range(50)]
 
 
 def test_an_error_of_a_job_ends_the_work():
-    with pytest.raises(ZeroDivisionError):
-        list(engines.run(lambda x: 1 // x, [3, 2, 0, 1], "local", 2))
+    with pytest.raises(ValueError, match="math domain error"):
+        list(engines.run(math.sqrt, [3, 2, -1, 1], "local", 2))
 
 
 def test_ray_gives_the_same_bytes(tmp_path):
