@@ -1,9 +1,12 @@
-"""Where independent jobs run: on threads of this machine, or as tasks of a Ray cluster."""
+"""Where independent jobs run: in processes of this machine, or as tasks of a Ray cluster."""
 
 import concurrent.futures
 import contextlib
 import importlib.util
+import multiprocessing
+import multiprocessing.connection
 import os
+import threading
 
 from Utils.commands import UserError
 from Utils.files import ROOT
@@ -23,7 +26,7 @@ def run(function, jobs, engine="local", workers=1):
     """
     if engine == "ray":
         return _on_ray(function, jobs, workers)
-    return map(function, jobs) if workers == 1 else _on_threads(function, jobs, workers)
+    return map(function, jobs) if workers == 1 else _in_processes(function, jobs, workers)
 
 
 def check(engine):
@@ -32,8 +35,9 @@ def check(engine):
         raise UserError("--engine ray needs Ray; install it with pip install -r requirements-ray.txt")
 
 
-def _on_threads(function, jobs, workers):
-    pool = concurrent.futures.ThreadPoolExecutor(workers)
+def _in_processes(function, jobs, workers):
+    context = multiprocessing.get_context("spawn")  # a fork copies locks that others hold, and hangs
+    pool = concurrent.futures.ProcessPoolExecutor(workers, context, _end_with_parent)
     try:
         yield from _as_they_end(
             lambda job: pool.submit(function, job),
@@ -46,6 +50,17 @@ def _on_threads(function, jobs, workers):
         )
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent():
+    """In a worker: see to it that it does not outlive a parent that is killed."""
+    parent = multiprocessing.parent_process().sentinel
+
+    def watch():
+        multiprocessing.connection.wait([parent])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _on_ray(function, jobs, workers):

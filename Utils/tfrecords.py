@@ -23,35 +23,42 @@ def example(image_id, image_bytes, label_indexes):
         image_bytes: the JPEG file as it will be decoded.
         label_indexes: iterable of rows of the tag list, possibly empty.
     """
-    labels = b"".join(map(_varint, label_indexes))
-    image = _feature(b"image_bytes", 1, _field(1, [image_bytes]))
-    others = _feature(b"image_id", 3, _field(1, [_varint(image_id)]))
-    others += _feature(b"label_indexes", 3, _field(1, [labels]) if labels else [])
-    parts = _field(1, [*image, b"".join(others)])
-    return [b"".join(parts[:-2]), image_bytes, parts[-1]]
+    image, size = b"", len(image_bytes)
+    for before in (b"\x0a", b"\x0a", _framed(b"\x0a", b"image_bytes") + b"\x12", b"\x0a"):  # from the inside
+        image = before + _varint(size) + image
+        size = len(image) + len(image_bytes)
+    labels = label_indexes.tolist() if isinstance(label_indexes, np.ndarray) else label_indexes
+    others = _numbers(b"image_id", [image_id]) + _numbers(b"label_indexes", labels)
+    return [b"\x0a" + _varint(size + len(others)) + image, image_bytes, others]
 
 
-def _feature(name, kind, values):
-    """Return an entry of the map of features; ``kind``: 1 for a list of bytes, 3 for one of int64."""
-    return _field(1, [*_field(1, [name]), *_field(2, _field(kind, values))])
+def _numbers(name, numbers):
+    """Return the entry of the map of features that holds a list of int64."""
+    varints = b"".join(map(_varint, numbers))
+    values = _framed(b"\x0a", varints) if varints else b""
+    return _framed(b"\x0a", _framed(b"\x0a", name) + _framed(b"\x12", _framed(b"\x1a", values)))
 
 
-def _field(number, parts):
-    """Return the parts of a protobuf field that says its length: a head, then what it holds."""
-    return [_varint(number << 3 | 2) + _varint(sum(map(len, parts))), *parts]
+def _framed(tag, data):
+    """Return a protobuf field that says its length; ``tag`` is its number times 8, plus 2."""
+    return tag + _varint(len(data)) + data
 
 
 def _varint(number):
     """Return a whole number as protobuf writes it: 7 bits a byte, the lowest first."""
+    if 0 <= number < len(VARINTS):
+        return VARINTS[number]
     number = int(number) & 0xFFFFFFFFFFFFFFFF
-    if number < 0x80:
-        return bytes((number,))
     found = bytearray()
     while number >= 0x80:
         found.append(number & 0x7F | 0x80)
         number >>= 7
     found.append(number)
     return bytes(found)
+
+
+# Those of one byte and of two: lengths and rows of a tag list come by the million.
+VARINTS = [bytes((n,)) if n < 0x80 else bytes((n & 0x7F | 0x80, n >> 7)) for n in range(1 << 14)]
 
 
 def read_example(data):

@@ -26,6 +26,7 @@ from Utils.commands import Parser, UserError, WorkError, command, print_json, pr
 from Utils.definitions import SPLITS
 from Utils.files import git_commit, read_json, replacing, require_file, sha256_of, write_json
 
+FEW = 1000  # posts for which no other process is started
 PROGRESS = ".progress"  # in the dataset folder while shards are missing: plan.json and one JSON a shard
 
 
@@ -266,7 +267,8 @@ def look(posts, folder):
 def pack(pending, posts, folder, manifest, options, old):
     """Write the shards that are missing, each a job of its own."""
     jobs = (job_of(packing.Job, shard, posts, folder, manifest, options, old) for shard in pending)
-    done = engines.run(packing.write_shard, jobs, options.engine, options.workers)
+    few = sum(len(shard.rows) for shard in pending) < FEW
+    done = engines.run(packing.write_shard, jobs, options.engine, 1 if few else options.workers)
     for _ in progress(done, total=len(pending), label="records", unit="shard"):
         pass
 
