@@ -253,3 +253,15 @@ def tables_with_ranks(rank_all, rank_general):
     """Return SEED_TABLES with other first ranks for all tags and for the general ones."""
     ranks = (0, rank_all, 0, rank_general)
     return tuple((*kept[:2], rank) for kept, rank in zip(SEED_TABLES, ranks, strict=True))
+
+
+def grid_table(path):
+    """Return a Markdown table of agc_grid's CSV: learning rates down, clipping across, seeds that train."""
+    frame = pd.read_csv(path)
+    table = frame.pivot_table(index="learning_rate", columns="agc", values="trains", aggfunc="sum")
+    seeds = frame["seed"].nunique()
+    names = [f"AGC {factor:g}" if factor else "without AGC" for factor in table.columns]
+    lines = [f"| learning rate | {' | '.join(names)} |", "|--:" * (1 + len(names)) + "|"]
+    for rate, counts in zip(table.index, table.to_numpy(), strict=True):
+        lines.append(f"| {rate:g} | {' | '.join(f'{count:g} of {seeds}' for count in counts)} |")
+    return "\n".join(lines)
