@@ -69,9 +69,9 @@ def _prepared(picture, image_size):
 
 
 def load_tagger(path, which="best"):
-    """Return the Tagger of a run folder (its best or last model) or of a ``.keras`` file.
+    """Return the Tagger of a run folder (its best or last model), a ``.keras`` file or a release.
 
-    The tags are those of ``selected_tags.csv`` in the same folder. Raises UserError for what is missing
+    The tags are those of ``selected_tags.csv`` beside the model. Raises UserError for what is missing
     and for a tag list that does not fit the model.
     """
     if which not in FILES:
@@ -87,8 +87,11 @@ def load_tagger(path, which="best"):
 
 def _model_file(path, which):
     if not path.is_dir():
-        return require_file(path, "a run folder or a .keras file")
+        return require_file(path, "a run folder, a .keras file or a release")
     file = path / FILES[which]
+    released = path / "extra" / "keras" / FILES["last"]
+    if not file.is_file() and released.is_file():
+        return released
     if not file.is_file():
         found = ", ".join(sorted(item.name for item in path.iterdir())) or "nothing"
         raise UserError(f"no {FILES[which]} in {path}; a run folder has one, this folder has {found}")

@@ -81,7 +81,7 @@ def _file(path, which):
         )
     if (path / PREFERRED[which]).is_file():
         return path / PREFERRED[which]
-    models = sorted(path.glob("*.keras")) or sorted(path.glob("extra/*.keras"))
+    models = sorted(path.glob("*.keras")) or sorted(path.glob("extra/keras/*.keras"))
     if which == "best" and len(models) == 1 and not (path / "recipe.json").is_file():
         return models[0]
     names = ", ".join(sorted(item.name for item in path.iterdir())[:10]) or "nothing"

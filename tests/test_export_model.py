@@ -13,7 +13,7 @@ import pytest
 
 import Models
 from tools import export_model
-from Utils import releases, tags
+from Utils import releases, sources, tags
 from Utils.commands import WorkError
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -114,6 +114,13 @@ def test_a_run_becomes_a_release(run, tmp_path, capsys):
     assert tags.read(full / "selected_tags.csv")["name"].tolist() == [*WD[:6], "touhou", "reimu"]
     assert (full / "model.onnx").is_file()
     assert json.loads((release / "release.json").read_text())["onnx_difference"] < 1e-5
+    again = Models.load(release)
+    assert again.tags["name"].tolist() == given
+    both = [tagger.probabilities(images().astype("uint8")) for tagger in (again, Models.load(run))]
+    np.testing.assert_array_equal(*both)
+    source = sources.find(release)
+    assert (source.image_size, source.num_labels) == (32, 8)
+    assert source.tags["name"].tolist() == given
 
 
 def test_wrong_use_is_told_before_any_work(run, tmp_path, capsys):

@@ -2,8 +2,9 @@
 
 RELEASE holds model.onnx (NHWC, float32, 0..255 BGR; probabilities first), selected_tags.csv in the order that
 clients cut by position, preprocess.json, categories.json, release.json, and config.json with
-model.safetensors where timm can express the model of a run. Under extra/ lie other formats and, where the
-layout wd leaves tags out, the flavor with all of them. An ONNX file is compared with the Keras model before.
+model.safetensors where timm can express the model of a run. Under extra/ lie the Keras model, other formats
+and, where the layout wd leaves tags out, the flavor with all of them. An ONNX file is compared with the Keras
+model before.
 """
 
 import pathlib
@@ -78,6 +79,10 @@ def _write(folder, tagger, frame, chosen, formats, args):
         full = extra / "full"
         full.mkdir()
         _write_flavor(full, tagger, frame, releases.columns(frame, "full"), args)
+    again = extra / "keras"  # for --init-from and Models.load: all outputs, in the model's own order
+    again.mkdir()
+    tagger.model.save(again / "model.keras")
+    tags.write(frame, again / "selected_tags.csv")
     model = releases.released(tagger.model, chosen)
     if "saved_model" in formats:
         releases.write_saved_model(model, extra / "saved_model")
