@@ -13,7 +13,6 @@ import pytest
 
 import Models.layers
 from Models.layers import (
-    activations,
     attention,
     augmentation,
     convolution,
@@ -45,44 +44,6 @@ def with_weights(layer, shape, seed=0):
 
 def sigmoid(x):
     return 1 / (1 + np.exp(-x))
-
-
-# activations
-
-
-@pytest.mark.parametrize("name", activations.FUNCTIONS)
-def test_gammas_keep_the_variance(name):
-    x = np.linspace(-8, 8, 200_001)
-    density = np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi)
-    y = np.array(activations.Activation(name, preserve_variance=True)(x.astype("float32")), "float64")
-    mean = np.trapezoid(y * density, x)
-    spread = np.trapezoid((y - mean) ** 2 * density, x) ** 0.5
-    assert spread == pytest.approx(1, abs=6e-3)
-
-
-def test_activation_formulas():
-    x = normal(1000)
-    erf = np.vectorize(__import__("math").erf)
-    np.testing.assert_allclose(activations.gelu(x), x * 0.5 * (1 + erf(x / 2**0.5)), atol=1e-6)
-    np.testing.assert_allclose(activations.hswish(x), x * np.clip(x + 3, 0, 6) / 6, atol=1e-6)
-    np.testing.assert_allclose(activations.gelu_tanh(x), activations.gelu(x), atol=1e-3)
-    assert np.abs(activations.gelu_tanh(x) - activations.gelu(x)).max() > 1e-5
-    scaled = activations.Activation("relu", preserve_variance=True, scale=0.5)(x)
-    np.testing.assert_allclose(scaled, np.maximum(x, 0) * 1.7139588594436646 / 2, atol=1e-6)
-
-
-@pytest.mark.parametrize("name", activations.FUNCTIONS)
-def test_written_out_gradients_are_the_slopes(name):
-    import tensorflow as tf
-
-    x = (np.arange(-65, 65) * 0.1 + 0.05).astype("float32")  # misses the corners at 0, 3 and 6
-    layer = activations.Activation(name, preserve_variance=True, scale=0.7)
-    with tf.GradientTape() as tape:
-        inputs = tf.constant(x)
-        tape.watch(inputs)
-        y = layer(inputs)
-    slope = (np.array(layer(x + 0.01), "float64") - np.array(layer(x - 0.01), "float64")) / 0.02
-    np.testing.assert_allclose(tape.gradient(y, inputs), slope, atol=2e-4)
 
 
 # convolution
