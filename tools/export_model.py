@@ -12,7 +12,7 @@ import sys
 
 import numpy as np
 
-from Utils import tags
+from Utils import startup, tags
 from Utils.commands import Parser, UserError, command
 from Utils.files import provenance, replacing_folder, require_absent, require_file, write_json
 
@@ -43,6 +43,7 @@ def main(argv=None):
     for path in filter(None, (args.tags, args.thresholds)):
         require_file(path, "a table")
 
+    startup.tensorflow()
     import Models
     from Utils import releases
 

@@ -13,6 +13,7 @@ taggers. --source-order overrules.
 
 import sys
 
+from Utils import startup
 from Utils.commands import Parser, UserError, assignment, command
 from Utils.files import replacing, require_absent
 
@@ -46,6 +47,7 @@ def main(argv=None):
         raise UserError(f"the output must end in .keras; got {args.output}")
     require_absent(args.output, args.overwrite)
     settings = dict(assignment("--set", text) for text in args.settings)
+    startup.tensorflow()
 
     from Utils import timm
 
