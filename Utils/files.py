@@ -61,8 +61,11 @@ def local(path):
 
 
 @contextlib.contextmanager
-def replacing(path):
-    """Yield a temporary local path; what is there takes the place of ``path`` when the block ends well."""
+def replacing(path, flush=True):
+    """Yield a temporary local path; what is there takes the place of ``path`` when the block ends well.
+
+    Without ``flush`` a machine that loses power may leave it empty: for very many small files.
+    """
     path = to_path(path)
     if is_remote(path):
         with tempfile.TemporaryDirectory() as folder:
@@ -75,7 +78,8 @@ def replacing(path):
     beside = path.with_name(f".{path.name}.{os.getpid()}.part{path.suffix}")  # the suffix: writers look at it
     try:
         yield beside
-        _flush(beside)
+        if flush:
+            _flush(beside)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)

@@ -19,9 +19,10 @@ PLAIN = {
     "charts", "cartoons", "engines", "stages", "packing", "tfrecords", "tag_rules",
     "folds", "unknown", "sources", "sweeps",
     "command_line", "measuring",
+    "captions", "choices", "reading", "tag_tables", "taggers",
     "levels", "tagwise", "ranking", "operating_points",
     "startup",
-    "confident", "truths", "decisions",
+    "confident", "truths", "decisions", "web",
 }  # fmt: skip
 SOURCES = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py")) + [ROOT / "train.py"]
 TOOLS = sorted(path.stem for path in (ROOT / "tools").glob("*.py") if path.stem != "__init__")

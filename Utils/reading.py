@@ -1,0 +1,73 @@
+"""Pictures read and prepared in parallel, in order, in bounded memory; what cannot be read is set aside."""
+
+import collections
+import concurrent.futures
+import itertools
+import os
+import pathlib
+import stat
+
+import numpy as np
+
+from Utils import images
+
+MOST_BYTES = 1 << 29  # of a file; what holds Utils.images.MAX_PIXELS raw pixels still fits
+
+
+def picture(path, image_size, padding=images.WHITE):
+    """Return the model's input (image_size, image_size, 3) uint8 BGR of a file; ImageError says why not."""
+    try:
+        found = os.stat(path)  # noqa: PTH116  a path may be text
+        if not stat.S_ISREG(found.st_mode):  # opening a pipe would wait for a writer
+            raise images.ImageError("not a file")
+        if found.st_size > MOST_BYTES:
+            raise images.ImageError(f"too large a file: {found.st_size} bytes")
+        data = pathlib.Path(path).read_bytes()
+    except OSError as error:
+        raise images.ImageError(error.strerror or type(error).__name__) from error
+    return images.prepare(data, image_size, padding)
+
+
+def batches(items, image_size, batch_size, *, path_of=None, padding=images.WHITE, readers=2):
+    """Yield ``(good items, pictures (B, S, S, 3) uint8 BGR, [(item, reason)])`` in order.
+
+    Args:
+        items: any number of paths, taken as they are needed.
+        image_size, padding: as `Utils.images.prepare` has them.
+        batch_size: items at a time; B is less where some cannot be read, and in the last batch.
+        path_of: function item -> path, where items are no paths.
+        readers: threads, which prepare the next batch while the caller works.
+    """
+    items = iter(items)
+
+    def read(item):
+        try:
+            return picture(item if path_of is None else path_of(item), image_size, padding)
+        except images.ImageError as error:
+            return str(error)
+
+    with concurrent.futures.ThreadPoolExecutor(readers) as pool:
+        coming = collections.deque()
+
+        def begin():
+            part = list(itertools.islice(items, batch_size))
+            if part:
+                coming.append((part, [pool.submit(read, item) for item in part]))
+
+        begin()
+        try:
+            while coming:
+                begin()
+                part, futures = coming.popleft()
+                yield _collected(part, [future.result() for future in futures], image_size)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _collected(part, found, image_size):
+    good = [(item, got) for item, got in zip(part, found, strict=True) if not isinstance(got, str)]
+    bad = [(item, got) for item, got in zip(part, found, strict=True) if isinstance(got, str)]
+    pictures = np.zeros((len(good), image_size, image_size, 3), np.uint8)
+    for row, (_, got) in enumerate(good):
+        pictures[row] = got
+    return [item for item, _ in good], pictures, bad
