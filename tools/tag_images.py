@@ -1,9 +1,9 @@
 """Tag pictures with a release: captions for trainers, sidecars for Hydrus, or one JSON or CSV of all.
 
 txt writes x.txt beside every picture, tags between commas, the likeliest first; hydrus writes x.jpg.txt,
-a tag a line, with the namespaces character: series: creator: meta: rating:. Where pictures share a stem, as 1.jpg
-and 1.png do, the first by name has 1.txt and every other its whole name, 1.png.txt. json and csv hold
-probabilities and go to -o, or to the screen. Names stay as in selected_tags.csv unless --spaces.
+a tag a line, with the namespaces character: series: creator: meta: rating:. Of pictures that share a stem,
+as 1.jpg and 1.png do, the first by name has 1.txt and every other its whole name, 1.png.txt. json and csv
+hold probabilities and go to -o, or to the screen. Names stay as in selected_tags.csv unless --spaces.
 
 Pictures that have their sidecar are left alone, so the same command goes on where it was stopped. What cannot
 be read is set aside and listed; the exit code is 1 only where nothing could be tagged.
