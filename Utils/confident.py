@@ -43,11 +43,13 @@ def findings(probabilities, labels, columns=None, thresholds=None):
     """
     columns = np.arange(probabilities.shape[1]) if columns is None else np.asarray(columns)
     tags = _Columns(probabilities, labels, columns, thresholds)
-    counts, limits = _limits(tags)
-    joint, against = _count(tags, counts, limits)
-    doubted = _doubted(joint, counts)
-    if thresholds is not None:
-        doubted = np.where(counts.min(axis=0) > 0, len(probabilities), doubted)
+    if thresholds is None:
+        counts, limits = _limits(tags)
+        joint, against = _count(tags, limits)
+        doubted = _doubted(joint, counts)
+    else:
+        counts, against = _all_against(tags)
+        doubted = np.where(counts.min(axis=0) > 0, counts, 0).astype(np.int64)
     return tuple(
         [_finding(tags, at, label, against[label][at], doubted[label, at]) for at in range(len(columns))]
         for label in (0, 1)
@@ -87,7 +89,7 @@ def _limits(tags):
     return counts, np.maximum(means, LOWEST_THRESHOLD) - TOLERANCE
 
 
-def _count(tags, counts, limits):
+def _count(tags, limits):
     """Return the confident joint (label, class, T); for each label and tag, the posts that contradict it."""
     joint = np.zeros((2, 2, len(tags.columns)))
     found = [[], []]  # for each label: (tag, row, p) of a block
@@ -98,13 +100,30 @@ def _count(tags, counts, limits):
         absent &= ~present
         for label, of in enumerate((~labels, labels)):
             joint[label] += [np.count_nonzero(of & to, axis=0) for to in (absent, present)]
-        # cleanlab adds its tolerance to the label's side; of what is then equal, absence wins.
-        for label, contradicts in enumerate((~labels & (p > q + TOLERANCE), labels & (q >= p + TOLERANCE))):
-            rows, at = np.nonzero(contradicts)
-            found[label].append((at, rows + first, p[rows, at]))
+        _add_against(found, first, p, labels)
     for label in (0, 1):
         joint[label, label] = np.maximum(joint[label, label], 1)
     return joint, [_by_tag(parts, len(tags.columns)) for parts in found]
+
+
+def _all_against(tags):
+    """Return counts (label, T); for each label and tag, the posts that contradict it."""
+    true = np.zeros(len(tags.columns), np.int64)
+    found = [[], []]
+    for first, p, labels in tags.blocks():
+        true += np.count_nonzero(labels, axis=0)
+        _add_against(found, first, p, labels)
+    counts = np.stack([len(tags.probabilities) - true, true])
+    return counts, [_by_tag(parts, len(tags.columns)) for parts in found]
+
+
+def _add_against(found, first, p, labels):
+    """Add ``(tag, row, p)`` of a block's posts that contradict their label, to the list of each label."""
+    # cleanlab adds its tolerance to the label's side; of what is then equal, absence wins.
+    absent = 1 - p
+    for label, against in enumerate((~labels & (p > absent + TOLERANCE), labels & (absent >= p + TOLERANCE))):
+        rows, at = np.nonzero(against)
+        found[label].append((at, rows + first, p[rows, at]))
 
 
 def _by_tag(parts, num_tags):
