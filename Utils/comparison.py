@@ -1,4 +1,8 @@
-"""Predictions of the same images side by side: each at its own P = R threshold, on the same resamples."""
+"""Predictions of the same images side by side: each at its own P = R threshold, on the same resamples.
+
+Several runs of one model, trained from several seeds, are one side: the mean of their scores. Its interval
+says how sure that is for these runs on other images; how much seeds differ, the runs' own scores show.
+"""
 
 import dataclasses
 
@@ -10,17 +14,32 @@ KINDS = ("micro_F1", "macro_F1")
 
 
 @dataclasses.dataclass(frozen=True)
-class Side:
-    """One model's scores at a threshold."""
+class Scored:
+    """Scores of one model, or the means of several."""
 
-    threshold: np.ndarray  # one, or one a tag
-    counts: scores.Counts  # of every tag
     values: dict  # by KINDS
     resampled: dict  # by KINDS: (resamples,)
 
     def interval(self, kind):
         """Return the 95% interval of a score."""
         return bootstrap.interval(self.resampled[kind])
+
+
+@dataclasses.dataclass(frozen=True)
+class Side(Scored):
+    """One model's scores at a threshold."""
+
+    threshold: np.ndarray  # one, or one a tag
+    counts: scores.Counts  # of every tag
+
+
+def mean(sides):
+    """Return the mean of several sides on the same resamples, as `Scored`."""
+    values, resampled = (
+        {kind: np.mean([getattr(side, name)[kind] for side in sides], axis=0) for kind in KINDS}
+        for name in ("values", "resampled")
+    )
+    return Scored({kind: float(value) for kind, value in values.items()}, resampled)
 
 
 def side(probabilities, labels, drawn):
@@ -36,10 +55,10 @@ def side_at(probabilities, labels, drawn, threshold):
     values = float(scores.f_beta(counts.total())), scores.macro_f1(counts)
     resampled = bootstrap.resampled_f1(marks, drawn)
     return Side(
-        threshold,
-        counts,
         dict(zip(KINDS, values, strict=True)),
         dict(zip(KINDS, resampled, strict=True)),
+        threshold,
+        counts,
     )
 
 

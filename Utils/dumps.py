@@ -66,6 +66,13 @@ def load(folder):
     )
 
 
+def load_runs(folder):
+    """Open a dump folder, or all dumps in a folder of them, by name: runs of one model, such as its seeds."""
+    folder = pathlib.Path(folder)
+    within = [] if (folder / PROBABILITIES).exists() else sorted(folder.glob(f"[!.]*/{PROBABILITIES}"))
+    return [load(path.parent) for path in within] or [load(folder)]
+
+
 def of_files(probabilities, labels, tag_list):
     """Make a `Dump` of three files that lie anywhere, such as those of the original project."""
     path = pathlib.Path(probabilities)

@@ -1,12 +1,15 @@
 """What posts truly show, where somebody knows it: ``image_id,tags``, tag names separated by spaces.
 
 A drawn booru comes with it (truth.csv), and a checked part of a real one can be written so. An audit of
-labels is judged against it; posts that the truth does not name are left out.
+labels is judged against it, and so are models; posts that the truth does not name are left out.
 """
+
+import dataclasses
 
 import numpy as np
 import pandas as pd
 
+from Utils.alignment import View
 from Utils.commands import UserError
 from Utils.files import require_file
 
@@ -21,6 +24,22 @@ def read(path):
     if ids.isna().any():
         raise UserError(f"{path}: {frame['image_id'][ids.isna()].iloc[0]!r} is no post id")
     return {int(post): set(names.split()) for post, names in zip(ids, frame["tags"], strict=True)}
+
+
+def labeled(aligned, truth):
+    """Return `Utils.alignment.Aligned` dumps with true labels, without the images that the truth lacks.
+
+    Raises UserError where it names none of them.
+    """
+    ids = np.empty(0, np.int64) if aligned.image_ids is None else aligned.image_ids
+    rows = np.flatnonzero([post in truth for post in ids.tolist()])
+    if not len(rows):
+        raise UserError(f"the truth names none of the {len(ids)} image ids that the dumps have in common")
+    names = aligned.tags["name"].to_list()
+    labels = np.array([[name in truth[post] for name in names] for post in ids[rows].tolist()])
+    views = [View(view.matrix, view.rows[rows], view.columns) for view in aligned.probabilities]
+    true = View(labels, np.arange(len(rows)), np.arange(len(names)))
+    return dataclasses.replace(aligned, image_ids=ids[rows], probabilities=views, labels=[true] * len(views))
 
 
 def missing(dump, columns, truth):

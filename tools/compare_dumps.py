@@ -2,13 +2,16 @@
 
 Both are scored on the same resamples of the images (paired bootstrap): what is hard in a resample is hard for
 both. Where the 95% interval of the difference holds 0 they are not distinguishable, and this says so.
+
+A and B may be folders of dumps, such as those of one recipe trained from several seeds: means of their scores
+are compared then, every run at its own threshold. --truth scores by labels that the dumps do not have.
 """
 
 import math
 import pathlib
 import sys
 
-from Utils import alignment, bootstrap, comparison, dumps
+from Utils import alignment, bootstrap, comparison, dumps, truths
 from Utils.commands import Parser, UserError, command, print_json
 
 FEW = 100  # resamples below which an interval of 95% says nothing
@@ -17,9 +20,10 @@ FEW = 100  # resamples below which an interval of 95% says nothing
 def parser():
     """Return the argument parser."""
     made = Parser(prog="compare_dumps.py", description=__doc__)
-    made.add_argument("first", metavar="A", type=pathlib.Path, help="dump folder")
-    made.add_argument("second", metavar="B", type=pathlib.Path, help="dump folder")
+    made.add_argument("first", metavar="A", type=pathlib.Path, help="dump folder, or a folder of them")
+    made.add_argument("second", metavar="B", type=pathlib.Path, help="dump folder, or a folder of them")
     made.add_argument("-c", "--category", help="only this category, by name or code")
+    made.add_argument("--truth", metavar="TRUTH.csv", type=pathlib.Path, help="labels: image_id,tags")
     made.add_argument("--resamples", type=int, default=1000, help="resamples of the images (1000)")
     made.add_argument("--seed", type=int, default=0, help="of the resamples (0)")
     made.add_argument("--json", action="store_true", help="print one JSON object, in full precision")
@@ -34,8 +38,10 @@ def main(argv=None):
         raise UserError(f"--resamples must be {FEW} or more; got {options.resamples}")
     if options.seed < 0:
         raise UserError(f"--seed must be 0 or more; got {options.seed}")
-    pair = [dumps.load(path) for path in (options.first, options.second)]
-    found = compare(pair, options.category, options.resamples, options.seed)
+    truth = truths.read(options.truth) if options.truth else None
+    pair = [dumps.load_runs(path) for path in (options.first, options.second)]
+    names = _names(pair, (options.first, options.second))
+    found = compare(pair, names, options.category, options.resamples, options.seed, truth)
     if options.json:
         print_json(found)
     else:
@@ -43,38 +49,61 @@ def main(argv=None):
     return 0
 
 
-def compare(pair, category=None, resamples=1000, seed=0):
-    """Return scores of two dumps on what both have, and the intervals of their differences, as a dict."""
-    aligned = alignment.align(pair)
-    if aligned.truth is None:
-        pair[0].require_labels()
+def compare(pair, names, category=None, resamples=1000, seed=0, truth=None):
+    """Return scores of two sides on what all dumps have, and the intervals of their differences, as a dict.
+
+    pair: the dumps of each side, its runs; names: what to call the sides; truth: from `Utils.truths.read`.
+    """
+    runs = [dump for side in pair for dump in side]
+    aligned = alignment.align(runs)
+    left_out = aligned.left_out
+    if truth is not None:
+        common = len(aligned.probabilities[0])
+        aligned = truths.labeled(aligned, truth)
+    elif aligned.truth is None:
+        runs[0].require_labels()
     aligned = aligned.selected(dumps.select(aligned.tags, category))
     drawn = bootstrap.weights(len(aligned.truth), resamples, seed)
-    sides = [comparison.side(view, aligned.truth, drawn) for view in aligned.probabilities]
+    scored = [comparison.side(view, aligned.truth, drawn) for view in aligned.probabilities]
+    entries = [
+        {"name": dump.folder.name, "threshold": float(side.threshold), **_scores(side)}
+        | {"tags_left_out": tags, "images_left_out": images}
+        for dump, side, (tags, images) in zip(runs, scored, left_out, strict=True)
+    ]
+    cut = len(pair[0])
+    sides = [comparison.mean(part) for part in (scored[:cut], scored[cut:])]
     return {
         "images": len(aligned.truth),
         "tags": len(aligned.tags),
         "resamples": resamples,
         "labels_that_differ": sum(aligned.disagreements()),
-        "dumps": [
-            _dump(name, side, left)
-            for name, side, left in zip(_names(pair), sides, aligned.left_out, strict=True)
-        ],
+        "images_without_truth": 0 if truth is None else common - len(aligned.truth),
+        "dumps": [_entry(*each) for each in zip(names, sides, (entries[:cut], entries[cut:]), strict=True)],
         "differences": {kind: _difference(*sides, kind) for kind in comparison.KINDS},
     }
 
 
-def _names(pair):
-    """Return the runs' names, or the folders where the names are equal."""
-    names = [dump.name for dump in pair]
-    return names if names[0] != names[1] else [str(dump.folder) for dump in pair]
+def _names(pair, folders):
+    """Return the names of runs or of folders of runs; the paths as given where those are equal."""
+    names = [
+        side[0].name if len(side) == 1 else folder.resolve().name
+        for side, folder in zip(pair, folders, strict=True)
+    ]
+    return names if names[0] != names[1] else list(map(str, folders))
 
 
-def _dump(name, side, left_out):
-    found = {"name": name, "threshold": float(side.threshold)}
+def _entry(name, side, runs):
+    """Return one side: the very run where there is one, else the means and its runs."""
+    if len(runs) == 1:
+        return runs[0] | {"name": name}
+    return {"name": name, "threshold": None, **_scores(side), "runs": runs}
+
+
+def _scores(side):
+    found = {}
     for kind in comparison.KINDS:
         found |= {kind: side.values[kind], f"{kind}_interval": list(side.interval(kind))}
-    return found | {"tags_left_out": left_out[0], "images_left_out": left_out[1]}
+    return found
 
 
 def _difference(first, second, kind):
@@ -85,20 +114,29 @@ def _difference(first, second, kind):
 
 def text(found):
     """Return the comparison as lines of text."""
-    head = f"{found['images']:,} images and {found['tags']:,} tags that both have"
+    head = f"{found['images']:,} images and {found['tags']:,} tags that all have"
     lines = [f"{head}; each dump at its own P = R threshold; {found['resamples']:,} resamples of the images"]
     if found["labels_that_differ"]:
         lines.append(f"{found['labels_that_differ']:,} labels differ between the dumps; those of A are used")
-    lines.append("")
-    width = max(len(dump["name"]) for dump in found["dumps"]) + 3
-    lines.append(f"{'':<{width}}  threshold  micro F1                95%  macro F1                95%")
-    for letter, dump in zip("AB", found["dumps"], strict=True):
-        cells = [f"{letter}  {dump['name']}".ljust(width), f"{dump['threshold']:9.4f}"]
-        for kind in comparison.KINDS:
-            cells += [f"{_score(dump[kind]):>8}", f"{_range(dump[f'{kind}_interval']):>17}"]
-        lines.append("  ".join(cells))
+    if found["images_without_truth"]:
+        lines.append(f"{found['images_without_truth']:,} images that the truth does not name are left out")
+    rows = []
+    for letter, side in zip("AB", found["dumps"], strict=True):
+        runs = side.get("runs", [])
+        mean = f", mean of {len(runs)}" if runs else ""
+        rows += [(f"{letter}  {side['name']}{mean}", side), *((f"   {run['name']}", run) for run in runs)]
+    width = max(len(name) for name, _ in rows)
+    lines += ["", f"{'':<{width}}  threshold  micro F1                95%  macro F1                95%"]
+    lines += ["  ".join([name.ljust(width), *_cells(scored)]).rstrip() for name, scored in rows]
     lines.append("")
     return "\n".join([*lines, *(_verdict(kind, one) for kind, one in found["differences"].items())])
+
+
+def _cells(scored):
+    cells = [f"{'' if scored['threshold'] is None else format(scored['threshold'], '.4f'):>9}"]
+    for kind in comparison.KINDS:
+        cells += [f"{_score(scored[kind]):>8}", f"{_range(scored[f'{kind}_interval']):>17}"]
+    return cells
 
 
 def _verdict(kind, one):
