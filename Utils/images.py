@@ -251,11 +251,15 @@ def _decode_pillow(data):
         _check_end(data, picture.format)
         try:
             picture.load()
-            image = _to_bgr(picture)
+            return upright(picture)
         except Exception as error:  # as above; MemoryError and struct.error have been seen
             truncated = "truncated" in str(error)
             raise ImageError(f"{'truncated' if truncated else 'damaged'} {picture.format}") from error
-        return _turned(image, _orientation(picture))
+
+
+def upright(picture):
+    """Return the pixels (H, W, 3) of a Pillow image: alpha composited on white, EXIF orientation applied."""
+    return _turned(_to_bgr(picture), _orientation(picture))
 
 
 def _check_end(data, image_format):

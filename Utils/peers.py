@@ -64,7 +64,7 @@ def training_step(name, rates, batch, learning_rate):
         batch: images (B, S, S, 3), 0..255, and labels (B, num_labels), float32.
         learning_rate: of SGD with Nesterov momentum 0.9.
     """
-    torch = _import_torch()
+    torch = import_torch()
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     steps, took = {}, {}
     for form in ("contiguous_format", "channels_last"):
@@ -81,7 +81,7 @@ def inference(name, image_size, num_labels, batch_size):
     In the memory format of torch that is faster at ``batch_size``. Images (B, S, S, 3), 0..255, float32, come
     from and probabilities go to NumPy, as with our models.
     """
-    torch = _import_torch()
+    torch = import_torch()
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     steps, took = {}, {}
     for form in ("contiguous_format", "channels_last"):
@@ -113,7 +113,7 @@ def _size_argument(name, image_size):
     return {"img_size": image_size} if name.startswith("vit") else {}
 
 
-def _import_torch():
+def import_torch():
     """Return torch, after timm could be imported.
 
     A torchvision built for another torch fails at its import, because nobody declared its operators; timm

@@ -128,7 +128,7 @@ def moved(model):
 def outputs_of_timm(folder, images):
     from Utils import peers
 
-    torch = peers._import_torch()
+    torch = peers.import_torch()
     import timm as library
 
     torch.set_num_threads(1)

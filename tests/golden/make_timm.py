@@ -90,7 +90,7 @@ def made(architecture, arguments, size, num_labels=7):
 
 
 if __name__ == "__main__":
-    peers._import_torch()
+    peers.import_torch()
     cases = {name: made(*case) for name, case in CASES.items()}
     text = json.dumps(cases).replace('}, "', '},\n"').replace('}, {"name"', '},\n{"name"')
     (HERE / "timm_small.json").write_text(text + "\n")
