@@ -10,7 +10,7 @@ import json
 import os
 
 from Utils.commands import UserError
-from Utils.files import require_file
+from Utils.files import replacing, require_file
 
 KINDS = ("yes", "no", "unsure", "undo")
 FIELDS = {"post_id": int, "tag": str, "tag_id": int, "decision": str, "time": str, "reviewer": str}
@@ -30,10 +30,19 @@ class Decision:
 
 def append(file, decision):
     """Write one line to a file that is open for appending, and see it on the disk before returning."""
-    line = json.dumps(dataclasses.asdict(decision), ensure_ascii=False)
-    file.write(f"{line}\n".encode())
+    file.write(_line(decision))
     file.flush()
     os.fsync(file.fileno())
+
+
+def write(path, decisions):
+    """Write a new file of decisions that were all made at once."""
+    with replacing(path) as beside:
+        beside.write_bytes(b"".join(map(_line, decisions)))
+
+
+def _line(decision):
+    return f"{json.dumps(dataclasses.asdict(decision), ensure_ascii=False)}\n".encode()
 
 
 def read(path):

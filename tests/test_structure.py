@@ -22,7 +22,7 @@ PLAIN = {
     "captions", "choices", "reading", "tag_tables", "taggers",
     "levels", "tagwise", "ranking", "operating_points",
     "startup",
-    "confident", "truths", "decisions", "web",
+    "confident", "truths", "decisions", "findings", "web",
 }  # fmt: skip
 SOURCES = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py")) + [ROOT / "train.py"]
 TOOLS = sorted(path.stem for path in (ROOT / "tools").glob("*.py") if path.stem != "__init__")
