@@ -171,3 +171,71 @@ def test_dumps_without_ids_go_by_position(pair):
         alignment.align([a, dataclasses.replace(a, probabilities=a.probabilities[:5])])
     with pytest.raises(UserError, match="no image_ids"):
         alignment.align([a, dumps.load(pair[0])])
+
+
+@pytest.fixture
+def seeds(tmp_path):
+    """Folders `before` and `after` of three noisy dumps each, and a truth of all images but two."""
+    rng = np.random.default_rng(7)
+    true = rng.random((50, 9)) < 0.3
+    labels, names, ids = true & (rng.random(true.shape) > 0.2), [f"tag_{i}" for i in range(9)], np.arange(50)
+    found = {}
+    for side, noise in (("before", 0.9), ("after", 0.4)):
+        found[side] = [np.float32(true + noise * rng.normal(size=true.shape)) for _ in range(3)]
+        for seed, p in enumerate(found[side]):
+            order = rng.permutation(50)
+            write(tmp_path / side / str(seed), p[order], labels[order], ids[order], names)
+    lines = [f"{i},{' '.join(np.array(names)[true[i]])} unknown" for i in ids[2:]]
+    (tmp_path / "truth.csv").write_text("\n".join(["image_id,tags", *lines]) + "\n")
+    return tmp_path, found, true, labels
+
+
+@pytest.mark.parametrize("by_truth", [False, True])
+def test_runs_of_several_seeds_are_compared_by_their_means(by_truth, seeds, capsys):
+    folder, found, y, labels = seeds
+    if by_truth:
+        words, y, found = (
+            ["--truth", str(folder / "truth.csv")],
+            y[2:],
+            {k: [p[2:] for p in v] for k, v in found.items()},
+        )
+    else:
+        words, y = [], labels
+    sides = [str(folder / side) for side in ("before", "after")]
+    assert main([*sides, *words, "--resamples", "120", "--seed", "4", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["images"], said["images_without_truth"]) == (len(y), 2 * by_truth)
+    random = np.random.default_rng(4)
+    draws = [random.integers(0, len(y), len(y)) for _ in range(120)]
+    many = {}
+    for side in said["dumps"]:
+        runs = found[side["name"]]
+        cuts = [np.sort(p, axis=None)[-y.sum() - 1] for p in runs]  # as many above it as are true
+        assert [run["threshold"] for run in side["runs"]] == pytest.approx([float(cut) for cut in cuts])
+        scores_of_runs = np.array([brute(p, y, cut) for p, cut in zip(runs, cuts, strict=True)])
+        assert [run["micro_F1"] for run in side["runs"]] == pytest.approx(scores_of_runs[:, 0])
+        assert [side["micro_F1"], side["macro_F1"]] == pytest.approx(scores_of_runs.mean(axis=0))
+        many[side["name"]] = np.mean(
+            [[brute(p[draw], y[draw], cut) for draw in draws] for p, cut in zip(runs, cuts, strict=True)],
+            axis=0,
+        )
+    lead = np.quantile(many["after"] - many["before"], [0.025, 0.975], axis=0)
+    for column, kind in enumerate(("micro_F1", "macro_F1")):
+        assert said["differences"][kind]["interval"] == pytest.approx(lead[:, column])
+        assert said["differences"][kind]["distinguishable"]
+
+
+def test_runs_are_listed_and_one_dump_stands_against_several(seeds, capsys):
+    folder, *_ = seeds
+    assert main([str(folder / "before" / "1"), str(folder / "after"), "--resamples", "100"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[3:8]] == ["A", "B", "0", "1", "2"]
+    assert "mean of 3" in lines[4]
+
+
+def test_a_truth_of_other_images_is_told(seeds, capsys):
+    folder, *_ = seeds
+    (folder / "truth.csv").write_text("image_id,tags\n9999,tag_1\n")
+    sides = [str(folder / side) for side in ("before", "after")]
+    assert main([*sides, "--truth", str(folder / "truth.csv")]) == 2
+    assert "names none of the 50 image ids" in capsys.readouterr().err
