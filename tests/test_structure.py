@@ -87,7 +87,7 @@ def test_the_arrow_rule_can_fail():
 def test_tensorflow_stays_out_of_what_every_backend_runs():
     """Models and the keras half of Utils use keras.ops; exceptions choose by backend or measure torch."""
     exceptions = {
-        "Models.layers.convolution", "Models.layers.randomness", "Utils.devices", "Utils.weights",
+        "Models.layers.convolution", "Models.layers.replicas", "Utils.devices", "Utils.weights",
         "Utils.peers",
     }  # fmt: skip
     for path in SOURCES:
