@@ -81,3 +81,15 @@ def judge(frame, dump, columns, truth):
         "precision": last / len(found) if len(found) else float("nan"),
         "curve": list(zip((hits / len(lacking)).tolist(), (hits / numbers).tolist(), strict=True)),
     }
+
+
+def compared(judged, half=None):
+    """Return what `judge` says of an audit without its curve; with that of 0.5, how it fares beside it.
+
+    ``recall_at_its_precision`` is what the audit finds down to the last place where it is as precise as 0.5.
+    """
+    said = {name: value for name, value in judged.items() if name != "curve"}
+    if half is not None:
+        reached = [recall for recall, precision in judged["curve"] if precision >= half["precision"]]
+        said["at_half"] = compared(half) | {"recall_at_its_precision": max(reached, default=0.0)}
+    return said

@@ -73,6 +73,12 @@ def test_operating_points_find_more_at_equal_precision(dump, tmp_path, capsys):
     curve = truths.judge(frame, loaded, range(5), truths.read(tmp_path / "truth.csv"))["curve"]
     as_precise = [recall for recall, precision in curve if precision >= found[0]["precision"]]
     assert max(as_precise) >= found[0]["recall"]
+    assert found[1]["at_half"] == found[0] | {"recall_at_its_precision": max(as_precise)}
+    picture = (tmp_path / "points_truth.svg").read_text()
+    assert {"operating point", "at 0.5"} <= set(re.findall(r">([^<>]+)</text>", picture))
+    assert audit_labels.main([str(dump), "-o", str(tmp_path / "again.json"), *words, *truth[:2]]) == 0
+    said = capsys.readouterr().out
+    assert f"{found[0]['recall']:.1%} and {found[0]['precision']:.1%}" in said
 
 
 def test_judging_counts_what_the_truth_says(dump, tmp_path):

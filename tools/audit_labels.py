@@ -57,8 +57,12 @@ def main(argv=None):
     _write(frame, dump, columns, options)
     said = _summary(frame, columns, options)
     if truth is not None:
-        said["truth"] = truths.judge(frame, dump, columns, truth)
-        _plot(said["truth"].pop("curve"), options.output.with_name(f"{options.output.stem}_truth.svg"))
+        frames = {"at 0.5" if thresholds is None else "operating point": frame}
+        if thresholds is not None:
+            frames["at 0.5"] = _findings(dump, columns, None, engine, options)
+        judged = {name: truths.judge(found, dump, columns, truth) for name, found in frames.items()}
+        _plot(judged, options.output.with_name(f"{options.output.stem}_truth.svg"))
+        said["truth"] = truths.compared(*judged.values())
     if options.json:
         print_json(said)
     else:
@@ -151,14 +155,20 @@ def _settings(dump, columns, thresholds, options):
 def _part(dump, columns, path, thresholds, engine, options):
     """Audit some columns and write what is found."""
     own = None if thresholds is None else thresholds[columns]
-    both = engine(dump.probabilities, dump.labels, columns, own)
+    found = _findings(dump, columns, own, engine, options)
+    with replacing(path) as beside:
+        found.to_csv(beside, index=False, lineterminator="\n", encoding="utf-8")
+
+
+def _findings(dump, columns, thresholds, engine, options):
+    """Return what an engine finds in some columns as a table; thresholds: one a column."""
+    both = engine(dump.probabilities, dump.labels, columns, thresholds)
     tables = [
         _table(dump, column, found, label)
         for label, of_label in enumerate(both[: 1 + options.also_wrong])
         for column, found in zip(columns, of_label, strict=True)
     ]
-    with replacing(path) as beside:
-        pd.concat(tables).to_csv(beside, index=False, lineterminator="\n", encoding="utf-8")
+    return pd.concat(tables, ignore_index=True)
 
 
 def _table(dump, column, rows, label):
@@ -238,14 +248,25 @@ def _text(said, options):
             "{recall:.1%} of the {missing:,} missing labels are found; "
             "{precision:.1%} of the findings are right".format(**said["truth"])
         )
+        if "at_half" in said["truth"]:
+            lines.append(
+                "at 0.5 it is {recall:.1%} and {precision:.1%}; at that precision the operating points find "
+                "{recall_at_its_precision:.1%}".format(**said["truth"]["at_half"])
+            )
     return "\n".join(lines)
 
 
-def _plot(curve, path):
+def _plot(judged, path):
+    """Draw the curve of each audit, and where it ends: beyond that it lists nothing."""
     from Utils import charts
 
-    axes = (charts.Axis(text, 0, 1) for text in ("missing labels found", "findings that are right"))
-    svg = charts.chart(*axes, [charts.Series("", curve)], "precision of the audit against its recall")
+    axes = (charts.Axis(text, 0, 1) for text in ("share of the missing labels that is found", "precision"))
+    series = [charts.Series(name, one["curve"], color) for color, (name, one) in enumerate(judged.items())]
+    ends = [
+        charts.Series("", one["curve"][-1:], line.color, lines=False, large=True)
+        for line, one in zip(series, judged.values(), strict=True)
+    ]
+    svg = charts.chart(*axes, [*series, *ends], "precision of the audit against the share that it finds")
     with replacing(path) as beside:
         beside.write_text(charts.alone(svg), encoding="utf-8")
 
