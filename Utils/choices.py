@@ -41,8 +41,9 @@ class Chosen:
         return max(self.ratings, key=lambda tag: tag.probability, default=None)
 
 
-def add_arguments(parser):
-    """Add the options that `of_options` reads to a command's parser."""
+def add_arguments(parser, mcut=True):
+    """Add the options that `of_options` reads to a command's parser; --mcut where it is offered."""
+    parser.set_defaults(mcut=False)
     parser.add_argument(
         "--threshold", type=float, metavar="X",
         help=f"for all tags; without it the release's own thresholds, or {THRESHOLD:g}, characters "
@@ -57,11 +58,10 @@ def add_arguments(parser):
         metavar="CSV",
         help="a threshold for each tag, of find_thresholds.py",
     )
-    parser.add_argument(
-        "--mcut",
-        action="store_true",
-        help="no thresholds: cut where the largest gap between probabilities is",
-    )
+    if mcut:
+        parser.add_argument(
+            "--mcut", action="store_true", help="no thresholds: cut at the largest gap between probabilities"
+        )
     parser.add_argument("--max-tags", type=int, metavar="N", help="the N likeliest tags at most")
     parser.add_argument(
         "--only", nargs="+", default=[], metavar="TAG", help="these tags only; @FILE has one a line"
