@@ -13,7 +13,7 @@ import os
 import pathlib
 
 from Utils.commands import UserError
-from Utils.files import replacing, require_file
+from Utils.files import require_file
 
 KINDS = ("yes", "no", "unsure", "undo")
 FIELDS = {"post_id": int, "tag": str, "tag_id": int, "decision": str, "time": str, "reviewer": str}
@@ -34,19 +34,10 @@ class Decision:
 
 def append(file, *decisions):
     """Write lines to a file that is open for appending, and see them on the disk before returning."""
-    file.write(b"".join(map(_line, decisions)))
+    lines = [json.dumps(dataclasses.asdict(decision), ensure_ascii=False) for decision in decisions]
+    file.write("".join(f"{line}\n" for line in lines).encode())
     file.flush()
     os.fsync(file.fileno())
-
-
-def write(path, decisions):
-    """Write a new file of decisions that were all made at once."""
-    with replacing(path) as beside:
-        beside.write_bytes(b"".join(map(_line, decisions)))
-
-
-def _line(decision):
-    return f"{json.dumps(dataclasses.asdict(decision), ensure_ascii=False)}\n".encode()
 
 
 def read(path):

@@ -2,10 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
+from helpers import small_dataset
 
-from tools import answer_audit
-from Utils import decisions, findings
+from Generators import records
+from tools import answer_audit, apply_decisions, audit_labels, ensemble, select_tags, write_records
+from Utils import datasets, decisions, dumps, findings, folds, tfrecords
 
 TRUTH = "image_id,tags\n10,solo hat\n11,solo\n12,\n"
 
@@ -68,3 +71,58 @@ def test_what_is_no_audit_is_told(audit, says, files, capsys):
     assert answer(files) == 2
     assert says in capsys.readouterr().err
     assert not (files / "decisions.jsonl").exists()
+
+
+def records_of(dataset, split):
+    """What the shards of a split hold, by post id: the names of its tags."""
+    names = datasets.load(dataset).tags["name"].to_numpy()
+    found = {}
+    for shard in sorted((dataset / split).glob("*.tfrecord")):
+        data = shard.read_bytes()
+        for at, size in tfrecords.framing(shard).tolist():
+            parsed = records.parse(data[at : at + size])
+            found[int(parsed["image_id"])] = set(names[parsed["label_indexes"].numpy()])
+    return found
+
+
+def test_what_an_audit_finds_ends_in_the_shards(tmp_path):
+    """Folds, stack, audit, answers, database, shards: a perfect model brings the labels to the truth."""
+    old = small_dataset(tmp_path, num_posts=80)
+    tag_list, random = datasets.load(old).tags, np.random.default_rng(1)
+    shown = {split: records_of(old, split) for split in ("train", "validation")}
+    truth = {
+        post: names | set(tag_list["name"][random.random(len(tag_list)) < 0.15])
+        for part in shown.values()
+        for post, names in part.items()
+    }
+    wrong = next(post for post, names in shown["train"].items() if "tag_1" in names)
+    truth[wrong].discard("tag_1")
+    lines = [f"{post},{' '.join(names)}" for post, names in truth.items()]
+    (tmp_path / "truth.csv").write_text("\n".join(["image_id,tags", *lines]) + "\n")
+    ids = np.array(sorted(shown["train"]))
+    true, labels = (
+        np.array([[name in of[post] for name in tag_list["name"]] for post in ids.tolist()])
+        for of in (truth, shown["train"])
+    )
+    for index in range(2):
+        rows = folds.Fold(index, 2).contains(ids)
+        with dumps.writing(tmp_path / str(index), tag_list) as writer:
+            writer.add(0.2 + 0.3 * true[rows], ids[rows], labels[rows])  # what is true is above 0.4, not 0.5
+    (tmp_path / "thresholds.csv").write_text("scope,category,tag_id,name,threshold\nall,,,all,0.4\n")
+    at = {
+        name: str(tmp_path / name)
+        for name in ("0", "1", "all", "audit.json", "audit_wrong.json", "y.db", "new")
+    }
+    assert ensemble.main([at["0"], at["1"], "--stack", "-o", at["all"]]) == 0
+    words = ["--operating-point", str(tmp_path / "thresholds.csv"), "--also-wrong"]
+    assert audit_labels.main([at["all"], "-o", at["audit.json"], *words]) == 0
+    (tmp_path / "selected_tags.csv").write_bytes((old / "selected_tags.csv").read_bytes())
+    assert answer(tmp_path, audits=("audit.json", "audit_wrong.json")) == 0
+    database = ["--db", str(tmp_path / "danbooru.db"), "-o", at["y.db"]]
+    assert apply_decisions.main([str(tmp_path / "decisions.jsonl"), *database]) == 0
+    words = [str(tmp_path / "definition.toml"), "--source", "fire-eggs", "--from", at["y.db"]]
+    assert select_tags.main([*words, "--images", str(tmp_path / "images"), "-o", at["new"]]) == 0
+    assert write_records.main([at["new"], "--labels-only", "--reuse", str(old), "--workers", "1"]) == 0
+    new = tmp_path / "new"
+    assert records_of(new, "train") == {post: truth[post] for post in shown["train"]} != shown["train"]
+    assert records_of(new, "validation") == shown["validation"]

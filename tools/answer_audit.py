@@ -10,7 +10,7 @@ import sys
 
 from Utils import decisions, findings, tags, truths
 from Utils.commands import Parser, UserError, command, print_json
-from Utils.files import require_absent
+from Utils.files import replacing, require_absent
 
 REVIEWER = "truth"
 TIME = "1970-01-01T00:00:00+00:00"  # not the clock's: the same audit gives the same bytes
@@ -40,7 +40,8 @@ def main(argv=None):
         for post, name, tag_id in dict.fromkeys(found)
         if post in truth
     ]
-    decisions.write(options.output, answers)
+    with replacing(options.output) as beside, beside.open("wb") as file:
+        decisions.append(file, *answers)
     said = {
         "decisions": len(answers),
         "yes": sum(answer.decision == "yes" for answer in answers),
