@@ -51,6 +51,8 @@ async function send(file) {
     found = content;
   } catch (error) {
     if (mine === number) {
+      answer = null;
+      at("picture").hidden = true;
       at("right").hidden = true;
       at("ratings").replaceChildren();
       say(error.message, true);
@@ -59,7 +61,7 @@ async function send(file) {
   }
   if (mine !== number) return;
   answer = found;
-  say(`${Math.round(performance.now() - began)} ms`);
+  say(`Tagged in ${Math.round(performance.now() - began)} ms`);
   show();
 }
 
