@@ -19,9 +19,10 @@ PLAIN = {
     "charts", "cartoons", "engines", "stages", "packing", "tfrecords", "tag_rules",
     "folds", "unknown", "sources", "sweeps",
     "command_line", "measuring",
-    "captions", "choices", "reading", "tag_tables", "taggers",
+    "captions", "choices", "reading", "tag_tables", "taggers", "batching", "tagging_service",
     "levels", "tagwise", "ranking", "operating_points",
     "startup",
+    "clients",
     "confident", "truths", "decisions", "findings", "web",
 }  # fmt: skip
 SOURCES = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py")) + [ROOT / "train.py"]
