@@ -28,14 +28,14 @@ def of_folder(folder):
         found = {number: path for number, path in paths.items() if path.is_file()}
         missing = set(ids) - set(found)
         if missing:
-            found |= _searched(root, missing)
+            found |= searched(root, missing)
         return {number: path.read_bytes() for number, path in found.items()}
 
     return read
 
 
-def _searched(root, wanted):
-    """List the whole folder once; of several files of a post the first by path is taken."""
+def searched(root, wanted):
+    """List a whole folder once: ``{id: path}``; of several files of a post the first by path is taken."""
     found = {}
     for top, names in folders.walk(root):
         for name in filter(folders.is_image, names):

@@ -1,0 +1,76 @@
+"""The images of some posts, for a page: found in an image folder, read, made small; nothing beside them."""
+
+import functools
+import pathlib
+
+from Utils import folders, images, thumbnails
+from Utils.commands import UserError, progress
+
+SMALL = 320  # side of a small picture
+_QUALITY = 82
+_LARGEST = 1 << 26  # bytes of a file that is still read
+_TYPES = {
+    "JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif", "AVIF": "image/avif",
+}  # fmt: skip
+
+
+class Pictures:
+    """Finds the image of a post: where a dataset says, at ``0NNN/ID.jpg``, else anywhere in a folder.
+
+    Only image files inside the folder are read: links that lead out of it count as absent.
+
+    Args:
+        folder: the image folder.
+        posts: the post ids whose images are looked for at once.
+        paths: ``{post id: path relative to the folder}`` of posts whose place is known.
+    """
+
+    def __init__(self, folder, posts, paths=None):
+        self._root = pathlib.Path(folder).resolve()
+        if not self._root.is_dir():
+            found = "a file" if self._root.exists() else "nothing"
+            raise UserError(f"an image folder was expected at {folder}; found {found}")
+        self._paths = {post: self._root / path for post, path in (paths or {}).items()}
+        absent = {post for post in progress(posts, label="looking for images") if self.find(post) is None}
+        if 2 * len(absent) > len(posts):  # another layout: look everywhere, once
+            self._paths |= thumbnails.searched(self._root, absent)
+            absent = {post for post in absent if self.find(post) is None}
+        if len(absent) == len(posts):
+            raise UserError(
+                f"none of the {len(posts)} posts has an image in {folder}; the first would be "
+                f"{folders.usual_path(int(posts[0]))}"
+            )
+        self.num_absent = len(absent)
+        self.small = functools.lru_cache(1024)(self._small)
+
+    def find(self, post):
+        """Return the path of a post's image, None where there is none."""
+        usual = self._root / folders.usual_path(post)
+        near = (usual.with_suffix(suffix) for suffix in images.SUFFIXES)
+        for path in (self._paths.get(post), usual, *near):
+            if path is not None and path.is_file() and path.resolve().is_relative_to(self._root):
+                return path
+        return None
+
+    def large(self, post):
+        """Return ``(bytes, MIME type)`` of a post's image as browsers show it, None where there is none."""
+        data = self._read(post)
+        try:
+            kind = data and images.probe(data)[0]
+            if kind in _TYPES:
+                return data, _TYPES[kind]
+            return data and (images.encode_jpeg(images.decode(data)), "image/jpeg")
+        except images.ImageError:
+            return None
+
+    def _small(self, post):
+        """Return a JPEG of a post's image on a square of SMALL pixels, None where there is none."""
+        data = self._read(post)
+        try:
+            return data and images.encode_jpeg(images.fit(images.decode(data, SMALL), SMALL), _QUALITY)
+        except images.ImageError:
+            return None
+
+    def _read(self, post):
+        path = self.find(post)
+        return path.read_bytes() if path is not None and path.stat().st_size <= _LARGEST else None

@@ -1,0 +1,70 @@
+// Decisions on their way. They stay in the tab's storage until the server has them on its disk, so that neither
+// a reload nor a server that is away loses one; sent twice, a decision counts once.
+export class Outbox {
+  // onReply(answers, reply) is called for every message that arrived, onTrouble(text) when one did not, and
+  // with "" when all is well again.
+  constructor(review, onReply, onTrouble) {
+    this.place = `decisions of review ${review}`;
+    this.messages = JSON.parse(sessionStorage.getItem(this.place) || "[]");
+    this.onReply = onReply;
+    this.onTrouble = onTrouble;
+    this.sending = null;
+    addEventListener("beforeunload", event => { if (this.messages.length) event.preventDefault(); });
+    addEventListener("online", () => this.send());
+  }
+
+  get waiting() {
+    return this.messages.flat();
+  }
+
+  add(answers) {
+    this.messages.push(answers.map(({post_id, tag_id, decision}) => ({post_id, tag_id, decision})));
+    this.keep();
+    this.send();
+  }
+
+  keep() {
+    sessionStorage.setItem(this.place, JSON.stringify(this.messages));
+  }
+
+  // Resolves when nothing is left to send.
+  send() {
+    this.sending ??= this.sendAll().finally(() => { this.sending = null; });
+    return this.sending;
+  }
+
+  async sendAll() {
+    for (let wait = 250; this.messages.length;) {
+      const problem = await this.sendFirst();
+      if (problem === "") {
+        wait = 250;
+        continue;
+      }
+      const number = this.waiting.length;
+      this.onTrouble(`${problem}. ${number} decision${number > 1 ? "s are" : " is"} kept here and sent again.`);
+      await new Promise(done => setTimeout(done, wait));
+      wait = Math.min(2 * wait, 4000);
+    }
+    this.onTrouble("");
+  }
+
+  // Returns "" when the first message is dealt with, else what stands against it.
+  async sendFirst() {
+    const answers = this.messages[0];
+    let reply, content;
+    try {
+      reply = await fetch("api/decisions", {
+        method: "POST", keepalive: true,
+        headers: {"Content-Type": "application/json"}, body: JSON.stringify({answers}),
+      });
+      content = await reply.json();
+    } catch {
+      return "The server does not answer";
+    }
+    if (reply.status >= 500 || reply.status === 403) return content.error;
+    this.messages.shift();
+    this.keep();
+    this.onReply(answers, content);
+    return "";
+  }
+}

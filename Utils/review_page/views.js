@@ -1,0 +1,96 @@
+// Parts of the page as elements; text from outside goes in as text only.
+export function el(name, attributes = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
+    else if (key in made && key !== "list") made[key] = value;
+    else made.setAttribute(key, value);
+  }
+  made.append(...children.filter(child => child !== null));
+  return made;
+}
+
+export const percent = share => `${(100 * share).toFixed(share > 0.1 && share < 0.995 ? 0 : 1)}%`;
+export const spaced = tag => tag.replaceAll("_", " ");
+const number = value => value.toLocaleString("en");
+
+export function button(text, key, kind, onclick) {
+  return el("button", {type: "button", className: kind, onclick, title: `key ${key}`}, text, el("kbd", {}, key));
+}
+
+export function picture(post, small, alt = `post ${post}`) {
+  const image = el("img", {src: `images/${post}${small ? "/small" : ""}`, alt, draggable: false});
+  image.addEventListener("error", () => image.replaceWith(el("p", {className: "absent"}, `no image of post ${post}`)));
+  return image;
+}
+
+export function heading(question) {
+  return el("div", {className: "question"},
+    el("h1", {}, spaced(question.tag)),
+    el("p", {className: "soft"}, el("span", {className: "category"}, question.category),
+      question.carried ? " The post carries this tag. Does the picture show it?"
+        : " The post lacks this tag. Does the picture show it?"));
+}
+
+export function probability(question) {
+  if (question.probability === null) return null;
+  return el("div", {className: "probability"},
+    el("span", {}, "The model says"), el("meter", {value: question.probability, min: 0, max: 1}),
+    el("b", {}, percent(question.probability)));
+}
+
+export function section(title, ...children) {
+  return el("section", {}, el("h2", {}, title), ...children);
+}
+
+export function labels(found, current) {
+  if (!found) return null;
+  const chips = found.map(({name, category}) =>
+    el("li", {className: `chip ${category}${name === current ? " current" : ""}`, title: category}, spaced(name)));
+  return section("Tags of the post", el("ul", {className: "chips"}, ...chips));
+}
+
+export function alsoAsked(questions, current) {
+  const others = questions.filter(question => question.tag_id !== current.tag_id);
+  if (!others.length) return null;
+  const chips = others.map(question => el("li", {className: `chip ${question.stands ?? ""}`}, spaced(question.tag),
+    el("small", {}, question.stands ?? (question.probability === null ? "?" : percent(question.probability)))));
+  return section("Also asked about it", el("ul", {className: "chips"}, ...chips));
+}
+
+export function examples(found, tag) {
+  if (!found.posts.length) return null;
+  const title = found.nearest ? `Similar posts with “${spaced(tag)}”` : `Posts with “${spaced(tag)}”`;
+  return section(title, el("div", {className: "examples"}, ...found.posts.map(post => picture(post, true))));
+}
+
+export function progressText(progress, reviewer) {
+  const clear = progress.yes + progress.no;
+  return `${number(progress.decided)} of ${number(progress.questions)} decided`
+    + (clear ? ` · ${percent(progress.yes / clear)} yes` : "") + ` · ${reviewer}`;
+}
+
+// One row a tag; choose(tag_id) is called for a click.
+export function tagTable(rows, choose) {
+  const head = ["tag", "decided", "of", "yes", "no", "unsure", "share of yes"].map(name => el("th", {}, name));
+  const body = rows.map(row => {
+    const clear = row.yes + row.no, link = el("a", {href: `#one/${row.tag_id}`}, spaced(row.name));
+    const cells = [row.questions - row.open, row.questions, row.yes, row.no, row.unsure].map(value =>
+      el("td", {}, number(value)));
+    const share = clear ? [el("meter", {value: row.yes / clear}), el("span", {}, percent(row.yes / clear))] : ["–"];
+    return el("tr", {className: row.open ? "" : "done", onclick: () => choose(row.tag_id)},
+      el("td", {className: "name"}, link, el("small", {}, row.category)), ...cells,
+      el("td", {className: "share"}, ...share));
+  });
+  return el("table", {}, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...body));
+}
+
+export function agreement(rows) {
+  if (!rows.length) return null;
+  const head = ["reviewers", "both decided", "same answer", "Cohen's kappa"].map(name => el("th", {}, name));
+  const body = rows.map(row => el("tr", {}, el("td", {className: "name"}, `${row.first} and ${row.second}`),
+    el("td", {}, number(row.both)), el("td", {}, percent(row.same / row.both)),
+    el("td", {}, row.kappa === null ? "–" : row.kappa.toFixed(2))));
+  return section("Agreement",
+    el("table", {}, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...body)));
+}
