@@ -22,6 +22,7 @@ class Job:
 
     recipe: config.Recipe
     dataset: datasets.Dataset
+    lanes: object  # Generators.lanes.Lanes: how the training records are read
     found: object  # Utils.devices.Devices
     source: sources.Source | None  # of the first weights
     facts: dict
@@ -64,11 +65,11 @@ def main(argv=None):
 
 def _job(recipe, dataset, found, source):
     """Return what follows from recipe, data and devices."""
-    records, fold = dataset.num_records("train"), folds.parse(recipe.fold)
-    if fold:
-        from Generators import counting
+    from Generators import counting, lanes
 
-        records = int(fold.leaves(counting.post_ids(dataset, "train")).sum())
+    fold = folds.parse(recipe.fold)
+    counts = counting.record_counts(dataset, "train", fold and fold.leaves)
+    records = int(counts.sum())
     if not records:
         left = f", fold {fold} left out," if fold else ""
         raise UserError(f"the training split of {dataset.folder}{left} is empty; it needs a record at least")
@@ -80,7 +81,8 @@ def _job(recipe, dataset, found, source):
         "steps_per_epoch": recipe.steps(records, batch_size),
     }
     unknown_labels = recipe.unknown_labels and unknown.read(recipe.unknown_labels, dataset.tags).mask
-    return Job(recipe, dataset, found, source, facts, fold and fold.leaves, unknown_labels or None)
+    read = lanes.Lanes(counts, records, batch_size)
+    return Job(recipe, dataset, read, found, source, facts, fold and fold.leaves, unknown_labels or None)
 
 
 def _build(job):
@@ -104,13 +106,20 @@ def _build(job):
         else:
             overrides = recipe.model_overrides()
             model = Models.build(recipe.model, classifier_activation=None, **sizes, **overrides)
-        trained = Models.augmenting(model) if recipe.augment_on == "device" else model
+        on_device = recipe.augment_on == "device"
+        trained = Models.augmenting(model, _group(job)) if on_device else model
     match = _transfer(model, dataset, source) if source and not source.begun else None
     family = Models.family(recipe.model or source.model)
     compile = functools.partial(_compile, model, trained, job, family, schedule)
     turns = phases.Phases(recipe.freeze_body_epochs, facts["steps_per_epoch"], compile)
     turns.enter(0)
     return Built(model, trained, turns, schedule, match)
+
+
+def _group(job):
+    """Return how many neighboring rows MixUp partners are of, None where a device has no whole groups."""
+    rows = job.lanes.rows
+    return None if job.recipe.batch_size_per_device % rows else rows
 
 
 def _architecture(recipe, source, sizes):
@@ -218,9 +227,8 @@ def _train(run, name, job, built):
             dataset.shards("train"),
             seed=recipe.seed,
             start_step=step,
-            num_records=facts["records"],
+            num_records=job.lanes.counts,
             keep=job.keep,
-            mixup_groups=found.replicas // found.host[1] if recipe.augment_on == "device" else 1,
             **form,
             **recipe.augmentation(),
         )
@@ -234,7 +242,7 @@ def _train(run, name, job, built):
         held_out = Generators.eval_dataset(
             dataset.shards("validation"),
             pad_batches=True,
-            num_records=dataset.num_records("validation"),
+            num_records=dataset.record_counts("validation"),
             **form,
         )
         with found.scope():

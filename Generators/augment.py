@@ -196,21 +196,24 @@ def draw_mixup(alpha, batch_size, rng, groups=1):
     return rng.beta(alpha, alpha, batch_size), partners
 
 
-def mix_images(batch, shares, partners):
-    """Mix every image of (B, S, S, 3) uint8 with its partner (arXiv:1710.09412), rounded to nearest.
+def mix_images(batch, shares, partners, rows=None):
+    """Mix images of (B, S, S, 3) uint8 with their partners (arXiv:1710.09412), rounded to nearest.
 
-    ``share * own + (1 - share) * partner's``.
+    ``share * own + (1 - share) * partner's``; ``rows`` are those to mix, by default all.
     """
-    mixed = pooled(batch.shape)
-    for row, (share, partner) in enumerate(zip(shares.tolist(), partners.tolist(), strict=True)):
+    rows = np.arange(len(batch)) if rows is None else rows
+    mixed = pooled((len(rows), *batch.shape[1:]))
+    drawn = zip(mixed, rows.tolist(), shares.tolist(), partners.tolist(), strict=True)
+    for image, row, share, partner in drawn:
         if min(share, 1 - share) < NEGLIGIBLE:
-            mixed[row] = batch[row if share > 0.5 else partner]
+            image[:] = batch[row if share > 0.5 else partner]
         else:
-            cv2.addWeighted(batch[row], share, batch[partner], 1.0 - share, 0.0, dst=mixed[row])
+            cv2.addWeighted(batch[row], share, batch[partner], 1.0 - share, 0.0, dst=image)
     return mixed
 
 
-def mix_labels(labels, shares, partners):
+def mix_labels(labels, shares, partners, rows=None):
     """Mix (B, L) float32 labels as the images."""
+    own = labels if rows is None else labels[rows]
     shares = shares.astype(np.float32)[:, None]
-    return shares * labels + (1 - shares) * labels[partners]
+    return shares * own + (1 - shares) * labels[partners]

@@ -50,9 +50,10 @@ class Form:
 
 @dataclasses.dataclass(frozen=True)
 class TrainBatch:
-    """Make the augmented batch of a step: a function of (seed, step) and the records alone.
+    """Make a host's rows of the augmented batch of a step: a function of (seed, step) and the records alone.
 
-    ``rows`` are those of the global batch of ``batch_size`` that this host (by index) makes.
+    Of the global batch of ``batch_size``, ``rows`` are made and ``given`` come in: the rows of the lanes that
+    ``rows`` belong to. MixUp partners are of the same lane (see ``Generators.lanes``).
     """
 
     form: Form
@@ -60,11 +61,11 @@ class TrainBatch:
     seed: int
     batch_size: int
     rows: slice
-    host: int = 0
+    given: slice
+    lanes: int = 1
     reduced_decoding: bool = True
     unknown: Callable | None = None  # ids (B,) -> (B, L) bool
     on_device: bool = False  # leave flip, rotation and MixUp of the images to the device
-    mixup_groups: int = 1
 
     def __call__(self, step, ids, data, labels, row_lengths):
         """Return images (B, S, S, 3) uint8, labels (B, L) float32, and draws (B, 4) float32 for the device.
@@ -73,35 +74,55 @@ class TrainBatch:
         unknown where either image's are. The draws of an image are whether it is mirrored, its degrees, its
         share and its partner's row in the global batch; with ``on_device`` they are still to be applied.
         """
-        mixes, step = self.settings.mixup_alpha > 0, int(step)
-        told = np.ones((len(ids), 4), np.float32)
-        told[:, 3] = np.arange(len(ids))
-        rng = augment.generator(self.seed, augment.SAMPLE, step)
-        numbers = rng.random((self.batch_size, augment.NUMBERS))[self.rows]
+        step, mixes = int(step), self.settings.mixup_alpha > 0
+        own, shares, partners = self._mixture(step)
+        used = np.union1d(own, partners)  # rows of the global batch
+        hot = multi_hot(ids, labels, row_lengths, self.form.num_labels)[used - self.given.start]
+        ids, data = ids[used - self.given.start], data[used - self.given.start]
+        unknown = self.unknown(ids) if self.unknown else None
+        draws = self._draws(step, used)
+        own, partners = np.searchsorted(used, own), np.searchsorted(used, partners)
+        told = [(draws[row].flip, draws[row].degrees) for row in own]
+        told = np.column_stack([told, shares, used[partners]]).astype(np.float32)
+        if self.on_device or not mixes:
+            batch = self._images(pooled(self.form.shape(len(own))), own, ids, data, draws)
+        else:
+            room = _scratch.array("batch", self.form.shape(len(row_lengths)))[: len(used)]
+            batch = self._images(room, np.arange(len(used)), ids, data, draws)
+            batch = augment.mix_images(batch, shares, partners, own)
+        if mixes:
+            hot = augment.mix_labels(hot, shares, partners, own)
+            unknown = unknown[own] | unknown[partners] if self.unknown else None
+        return batch, _marked(hot, unknown), told
+
+    def _mixture(self, step):
+        """Return the rows made, their shares, and their partners' rows: (B,) each.
+
+        Without MixUp the shares are 1 and everybody is his own partner.
+        """
+        own = np.arange(self.rows.start, self.rows.stop)
+        if not self.settings.mixup_alpha:
+            return own, np.ones(len(own)), own
+        rng = augment.generator(self.seed, augment.BATCH, step)
+        shares, partners = augment.draw_mixup(self.settings.mixup_alpha, self.batch_size, rng, self.lanes)
+        return own, shares[own], partners[own]
+
+    def _draws(self, step, rows):
+        """Return the augment.Draws of some rows of the global batch."""
+        numbers = augment.generator(self.seed, augment.SAMPLE, step)
+        numbers = numbers.random((self.batch_size, augment.NUMBERS))[rows]
+        return [augment.draw(self.settings, row) for row in numbers]
+
+    def _images(self, out, rows, ids, data, draws):
+        """Fill ``out`` with the images of ``rows``: decoded and, unless the device does that, turned."""
         smallest = (self.settings.crop or (1.0,))[0] if self.reduced_decoding else None
 
-        def load(row, image):
-            draws = augment.draw(self.settings, numbers[row])
-            told[row, :2] = draws.flip, draws.degrees
-            if self.on_device:
-                draws = draws._replace(flip=False, degrees=0.0)
-            augment.sample(data[row], self.form.image_size, draws, smallest, image)
+        def load(place, image):
+            row = rows[place]
+            drawn = draws[row]._replace(flip=False, degrees=0.0) if self.on_device else draws[row]
+            augment.sample(data[row], self.form.image_size, drawn, smallest, image)
 
-        shape = self.form.shape(len(ids))
-        mixes_here = mixes and not self.on_device
-        batch = self.form.fill(_scratch.array("batch", shape) if mixes_here else pooled(shape), ids, load)
-        hot = multi_hot(ids, labels, row_lengths, self.form.num_labels)
-        unknown = self.unknown(ids) if self.unknown else None
-        if mixes:
-            rng = augment.generator(self.seed, augment.BATCH + self.host, step)
-            alpha = self.settings.mixup_alpha
-            shares, partners = augment.draw_mixup(alpha, len(ids), rng, self.mixup_groups)
-            told[:, 2], told[:, 3] = shares, partners
-            batch = augment.mix_images(batch, shares, partners) if mixes_here else batch
-            hot = augment.mix_labels(hot, shares, partners)
-            unknown = unknown | unknown[partners] if self.unknown else None
-        told[:, 3] += self.rows.start
-        return batch, _marked(hot, unknown), told
+        return self.form.fill(out, ids[rows], load)
 
 
 @dataclasses.dataclass(frozen=True)

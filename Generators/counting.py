@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from Generators.pipeline import record_ids, shard_paths
-from Generators.records import parse_batch, stored
+from Generators.pipeline import shard_paths
+from Generators.records import parse_batch, record_ids, stored
 
 
 def frequencies(records, num_labels, most=50_000):
@@ -27,3 +27,16 @@ def post_ids(dataset, split):
     if dataset.has_post_ids(split):
         return dataset.post_ids(split)
     return np.concatenate([*record_ids(dataset.shards(split)), np.zeros(0, np.int64)])
+
+
+def record_counts(dataset, split, keep=None):
+    """Return how many records of every shard of a split ``keep(ids)`` keeps, None for all: int64 (S,).
+
+    Arguments as of ``post_ids``.
+    """
+    counts = np.asarray(dataset.record_counts(split), np.int64)
+    if keep is None:
+        return counts
+    ends = np.cumsum(counts)
+    before = np.concatenate([[0], np.cumsum(keep(post_ids(dataset, split)))])
+    return before[ends] - before[ends - counts]

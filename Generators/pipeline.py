@@ -2,7 +2,8 @@
 
 Training passes follow one another in one stream. Pass e reads the shards in an order drawn from (seed, e),
 interleaves them and shuffles encoded records in a buffer; batches are always whole and may straddle passes,
-so no record is dropped. What a batch holds is a function of (seed, step), not of parallelism, host or start.
+so no record is dropped. What a batch holds is a function of (seed, step), not of parallelism, hosts or start:
+see ``Generators.lanes`` for how hosts share a stream.
 Decoding and augmentation run in numpy, a batch a call: OpenCV and Pillow let go of the interpreter lock and
 are several times faster than TensorFlow's image ops (`tools/bench.py input`).
 """
@@ -11,15 +12,16 @@ import collections.abc
 import os
 
 import cv2
+import numpy as np
 import tensorflow as tf
 
 from Generators import augment
 from Generators.batches import EvalBatch, Form, TrainBatch, check_positive
-from Generators.records import FEATURES, is_foreign, parse_batch, reader, stored
+from Generators.lanes import Lanes, pieces, stream
+from Generators.records import is_foreign, kept, parse_batch, reader, record_ids, stored
 from Utils import datasets, files, images
 from Utils.commands import UserError
 
-INTERLEAVED = 16  # shards read side by side
 PLACES = ("host", "device")
 
 
@@ -46,7 +48,6 @@ def train_dataset(
     keep=None,
     unknown=None,
     augment_on="host",
-    mixup_groups=1,
 ):
     """Return an endless dataset of ``(images (B, S, S, 3) uint8, labels (B, num_labels) float32)``.
 
@@ -58,49 +59,54 @@ def train_dataset(
         mixup_alpha, flip, crop, methods, rotation, cutout: see ``augment.Settings``.
         channel_order: "bgr", as all models of the zoo have it, or "rgb".
         shuffle_buffer: records (encoded; at 512 px about 90 kB each) held for shuffling.
-        num_records: how many there are (that ``keep`` keeps); None counts them where that is needed.
-        host: (index, count): give only this host's rows of every batch of ``batch_size``; MixUp partners then
-            come from these rows.
+        num_records: how many there are (that ``keep`` keeps), in all or of every shard; None counts them
+            where that is needed. Of every shard: the stream has as many lanes as ``Generators.lanes`` says,
+            and MixUp partners are of one lane. Else it has one, and every host reads all shards.
+        host: (index, count): give only this host's rows of every batch of ``batch_size``, which are the same
+            for any number of hosts; it reads the lanes of these rows, and decodes them and their partners.
         workers: batches made at the same time; by default one a core.
         reduced_decoding: decode JPEGs much larger than needed at 1/2, 1/4 or 1/8 of their size.
         keep: ``keep(id) -> bool`` leaves out the other records, undecoded; None keeps all.
         unknown: ``unknown(ids) -> (B, num_labels) bool`` of labels that become -1; see ``Utils.unknown``.
         augment_on: "host", or "device": flip, rotation and MixUp of the images are left to
             ``Models.augmenting``, and elements are ``((images, draws (B, 4) float32), labels)``.
-        mixup_groups: partners come from the same of so many parts of the rows: one a device, where each
-            device sees its own.
 
     Raises UserError where no shard is found or a value is out of range. While iterating, broken image bytes
     and labels outside ``num_labels`` raise a tf.errors.OpError that names the record's image_id.
     """
     check_positive("batch_size", batch_size)
     _check_seed(seed)
+    if start_step < 0:
+        raise UserError(f"start_step must not be negative; got {start_step}")
     rows = _host_rows(host, batch_size)
     if augment_on not in PLACES:
         raise UserError(f"augment_on must be one of {PLACES}; got {augment_on!r}")
-    check_positive("mixup_groups", mixup_groups)
-    if (rows.stop - rows.start) % mixup_groups:
-        raise UserError(f"mixup_groups must divide {rows.stop - rows.start} rows; got {mixup_groups}")
+    paths = shard_paths(records)
+    lanes = _lanes(paths, num_records, keep, batch_size, start_step)
     make = TrainBatch(
         form=Form(image_size, num_labels, channel_order),
         settings=augment.Settings(flip, crop and tuple(crop), tuple(methods), rotation, cutout, mixup_alpha),
         seed=seed,
         batch_size=batch_size,
         rows=rows,
-        host=host[0],
+        given=lanes.around(rows),
+        lanes=lanes.number,
         reduced_decoding=reduced_decoding,
         unknown=unknown,
         on_device=augment_on == "device",
-        mixup_groups=mixup_groups,
     )
-    paths = shard_paths(records)
-    first_pass, skipped = _start(paths, start_step * batch_size, num_records, keep)
-    dataset = tf.data.Dataset.range(first_pass, tf.int64.max)
-    dataset = dataset.flat_map(lambda number: _one_pass(paths, seed, number, shuffle_buffer, keep))
-    dataset = dataset.skip(skipped)
-    dataset = dataset.batch(batch_size, drop_remainder=True)
+    dataset = stream(
+        paths,
+        lanes,
+        rows,
+        seed=seed,
+        start_step=start_step,
+        shuffle_buffer=shuffle_buffer,
+        keep=keep,
+    )
+    dataset = dataset.batch(make.given.stop - make.given.start, drop_remainder=True)
     dataset = dataset.enumerate(start_step)
-    dataset = dataset.map(lambda step, batch: _train_element(make, step, batch[rows]), workers or _cores())
+    dataset = dataset.map(lambda step, batch: _train_element(make, step, batch), workers or _cores())
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
     return _finished(dataset)
 
@@ -126,21 +132,28 @@ def eval_dataset(
     Elements are ``(images (B, S, S, 3) uint8, labels (B, num_labels) float32)``, then with ``pad_batches``
     ``sample_weight (B,)`` float32, then with ``with_ids`` ``ids (B,)`` int64. The last batch is smaller,
     unless ``pad_batches`` fills it with black images without labels, of weight 0 and id -1. ``padding`` is
-    the gray around images that are not square; ``keep``, ``unknown`` and ``host``, which needs
-    ``pad_batches``, are as in ``train_dataset``. The cardinality is exact where ``num_records`` is told, or
-    the shards are local and ``keep`` is None. Raises as ``train_dataset``.
+    the gray around images that are not square; ``keep``, ``unknown`` and ``num_records`` are as in
+    ``train_dataset``. The cardinality is exact where ``num_records`` is told, or the shards are local and
+    ``keep`` is None. With several hosts each reads a part of its own, the records one after another, and
+    fills its rows of as many batches with them; ``pad_batches`` is needed. Raises as ``train_dataset``.
     """
     check_positive("batch_size", batch_size)
     form = Form(image_size, num_labels, channel_order)
     rows = _host_rows(host, batch_size)
+    share = rows.stop - rows.start
     if host[1] > 1 and not pad_batches:
         raise UserError(f"hosts need pad_batches, so that all have as many batches; got host {host}")
-    make = EvalBatch(form, padding, rows.stop - rows.start if pad_batches else None, unknown)
+    make = EvalBatch(form, padding, share if pad_batches else None, unknown)
     paths = shard_paths(records)
-    total = _count(paths) if num_records is None and keep is None else num_records
-    dataset = _kept(stored(paths), keep)
-    dataset = dataset.batch(batch_size)
-    dataset = dataset.map(lambda batch: _eval_element(make, batch[rows]), workers or _cores())
+    counts, total = _eval_counts(paths, num_records, keep, host)
+    batches = None if total is None else -(-total // batch_size)
+    if host[1] == 1:
+        dataset = kept(stored(paths), keep).batch(batch_size)
+    else:
+        dataset = _part(paths, counts, keep, host[0] * batches * share, batches * share)
+        nothing = tf.data.Dataset.from_tensors(tf.constant([], tf.string)).repeat()
+        dataset = dataset.batch(share).concatenate(nothing).take(batches)
+    dataset = dataset.map(lambda batch: _eval_element(make, batch), workers or _cores())
     dataset = dataset.map(
         lambda image, label, weight, number: (
             image,
@@ -149,47 +162,30 @@ def eval_dataset(
             *([number] if with_ids else []),
         )
     )
-    if total is not None:
-        dataset = dataset.apply(tf.data.experimental.assert_cardinality(-(-total // batch_size)))
+    if batches is not None:
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches))
     return _finished(dataset)
 
 
-def _one_pass(paths, seed, number, shuffle_buffer, keep):
-    """Return the kept records of pass ``number`` (a tensor) once, serialized, ordered by (seed, number)."""
-    # This graph's seed, not the process's: else tf.random.set_seed would decide the order. Not 0, because
-    # TensorFlow asks whether both seeds are 0, which it cannot of a tensor.
-    tf.compat.v1.set_random_seed(1)
-    words = [tf.constant(seed, tf.int64), number]
-    order = tf.random.experimental.stateless_shuffle(tf.constant(paths), words)
-    buffer_seed = tf.random.stateless_uniform([], words, None, None, tf.int64)
-    together = min(INTERLEAVED, len(paths))
-    dataset = tf.data.Dataset.from_tensor_slices(order)
-    dataset = dataset.interleave(
-        reader(paths), together, num_parallel_calls=min(2, together), deterministic=True
+def _eval_counts(paths, num_records, keep, host):
+    """Return (records of every shard or None, records in all or None); several hosts need both."""
+    if num_records is None and keep is None and not _remote(paths):
+        num_records = [datasets.count_records(path) for path in paths]
+    counts, total = (None, None) if num_records is None else _told(paths, num_records)
+    if counts is None and host[1] > 1:
+        raise UserError("hosts need num_records of every shard, unless the shards are local and all are kept")
+    return counts, total
+
+
+def _part(paths, counts, keep, begin, length):
+    """Return ``length`` serialized records from position ``begin`` on, or as many as there are."""
+    total = counts.sum()
+    shards, skips, takes = pieces(
+        counts, np.arange(len(paths)), min(begin, total), min(begin + length, total)
     )
-    return _kept(dataset, keep).shuffle(shuffle_buffer, buffer_seed, reshuffle_each_iteration=False)
-
-
-def _kept(dataset, keep):
-    """Leave out the serialized records that ``keep`` does not want; of a record only the id is parsed."""
-    if keep is None:
-        return dataset
-
-    def wanted(serialized):
-        found = tf.numpy_function(keep, [_parsed_id(serialized)], tf.bool, stateful=False)
-        return tf.ensure_shape(found, ())
-
-    return dataset.filter(wanted)
-
-
-def record_ids(paths, batch_size=1024):
-    """Yield the post ids of shards, int64 (up to batch_size,), in stored order; the shards are read whole."""
-    for ids in stored(paths).map(_parsed_id).batch(batch_size):
-        yield ids.numpy()
-
-
-def _parsed_id(serialized):
-    return tf.io.parse_single_example(serialized, {"image_id": FEATURES["image_id"]})["image_id"]
+    chosen = np.array(paths)[shards].tolist()
+    dataset = tf.data.Dataset.from_tensor_slices((tf.constant(chosen, tf.string), skips, takes))
+    return dataset.flat_map(reader(paths, keep))
 
 
 def _train_element(make, step, serialized):
@@ -257,30 +253,36 @@ def _host_rows(host, batch_size):
     return slice(index * share, (index + 1) * share)
 
 
-def _start(paths, position, num_records, keep):
-    """Return (pass, records to skip in it) of a position in the endless stream."""
-    if position < 0:
-        raise UserError(f"start_step must not be negative; got {position}")
-    if keep is not None and num_records is None:
+def _lanes(paths, num_records, keep, batch_size, start_step):
+    """Return the Lanes of a stream; told is nothing, the number of records, or that of every shard."""
+    if num_records is None and keep is not None:
         num_records = sum(int(keep(ids).sum()) for ids in record_ids(paths))
-    if num_records is not None:
-        check_positive("num_records", num_records)
-        return divmod(position, num_records)
-    if next(iter(stored(paths).take(1)), None) is None:
-        raise UserError(f"the {len(paths)} shards hold no record; the first is {paths[0]}")
-    if position == 0:
-        return 0, 0
-    total = _count(paths)
-    if total is None:
-        raise UserError("start_step needs num_records where the shards are not local files")
-    return divmod(position, total)
+    if num_records is None:
+        if next(iter(stored(paths).take(1)), None) is None:
+            raise UserError(f"the {len(paths)} shards hold no record; the first is {paths[0]}")
+        return Lanes(None, _count(paths) if start_step else None, batch_size)
+    counts, total = _told(paths, num_records)
+    check_positive("num_records", total)
+    return Lanes(counts, total, batch_size)
+
+
+def _told(paths, num_records):
+    """Return (records of every shard (S,) or None, records in all) of what is told."""
+    if np.ndim(num_records) == 0:
+        return None, num_records
+    counts = np.asarray(num_records, np.int64)
+    if counts.shape != (len(paths),):
+        raise UserError(f"num_records must have a number for each of {len(paths)} shards; got {counts.size}")
+    return counts, int(counts.sum())
 
 
 def _count(paths):
     """Return the number of records of local shards; None where some are elsewhere, since counting fetches."""
-    if any("://" in path for path in paths):
-        return None
-    return sum(datasets.count_records(path) for path in paths)
+    return None if _remote(paths) else sum(datasets.count_records(path) for path in paths)
+
+
+def _remote(paths):
+    return any("://" in path for path in paths)
 
 
 def shard_paths(records):

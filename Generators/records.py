@@ -4,6 +4,9 @@
 of selected_tags.csv. Shards of the original project have the same fields and are read as they are.
 """
 
+import io
+import os
+
 import tensorflow as tf
 
 from Utils import files, tfrecords
@@ -22,12 +25,22 @@ def encode(image_id, image_bytes, label_indexes):
     return b"".join(tfrecords.example(image_id, image_bytes, label_indexes))
 
 
-def reader(shards):
-    """Return what makes a dataset of the serialized records of one of ``shards``, given as a string tensor.
+def reader(shards, keep=None):
+    """Return ``read(path, skip, take)``: a dataset of serialized records of one of ``shards``.
 
-    Local files and ``gs://`` are read by tensorflow, other file systems through fsspec.
+    Its arguments are scalar tensors; of the records that are kept (see ``kept``) it leaves out the first
+    ``skip``, then gives ``take``, -1 for all. Local files and ``gs://`` are read by tensorflow, other file
+    systems through fsspec.
     """
-    return _foreign if any(map(is_foreign, shards)) else tf.data.TFRecordDataset
+    foreign = any(map(is_foreign, shards))
+
+    def read(path, skip, take):
+        if foreign and keep is None:
+            return _foreign(path, skip, take)
+        dataset = _foreign(path) if foreign else tf.data.TFRecordDataset(path)
+        return kept(dataset, keep).skip(skip).take(take)
+
+    return read
 
 
 def stored(shards):
@@ -37,30 +50,68 @@ def stored(shards):
     return tf.data.Dataset.from_tensor_slices(list(shards)).flat_map(_foreign)
 
 
+def kept(dataset, keep):
+    """Leave out the serialized records whose id ``keep(id) -> bool`` does not want; None keeps all.
+
+    Of a record only the id is parsed.
+    """
+    if keep is None:
+        return dataset
+
+    def wanted(serialized):
+        found = tf.numpy_function(keep, [_parsed_id(serialized)], tf.bool, stateful=False)
+        return tf.ensure_shape(found, ())
+
+    return dataset.filter(wanted)
+
+
+def record_ids(shards, batch_size=1024):
+    """Yield the post ids of shards, int64 (up to batch_size,), in stored order; the shards are read whole."""
+    for ids in stored(shards).map(_parsed_id).batch(batch_size):
+        yield ids.numpy()
+
+
+def _parsed_id(serialized):
+    return tf.io.parse_single_example(serialized, {"image_id": FEATURES["image_id"]})["image_id"]
+
+
 def is_foreign(path):
     """Whether a path names a file system that tensorflow cannot read."""
     scheme, separator, _ = str(path).partition("://")
     return bool(separator) and scheme not in NATIVE
 
 
-def _foreign(path):
+def _foreign(path, skip=0, take=-1):
     """Return the records of a shard (a scalar string tensor) that is read through fsspec."""
-    return tf.data.Dataset.from_generator(_read, output_signature=tf.TensorSpec((), tf.string), args=(path,))
+    signature = tf.TensorSpec((), tf.string)
+    return tf.data.Dataset.from_generator(_read, output_signature=signature, args=(path, skip, take))
 
 
-def _read(path):
+def _read(path, skip, take):
     """Yield the records of a TFRecord file: length (8 bytes), its checksum (4), the data, its checksum (4).
 
-    The checksums are those of transport, which the file system has its own for.
+    The first ``skip`` are not read, and not more than ``take``, -1 for all. The checksums are those of
+    transport, which the file system has its own for.
     """
     path = path.decode()
-    with files.to_path(path).open("rb") as file:
-        while head := file.read(12):
+    with _opened(path) as file:
+        while take != 0 and (head := file.read(12)):
             length = int.from_bytes(head[:8], "little")
+            if skip > 0:
+                file.seek(length + 4, os.SEEK_CUR)
+                skip -= 1
+                continue
             data = file.read(length)
             if len(head) < 12 or len(data) < length or len(file.read(4)) < 4:
                 raise UserError(f"{path} is no whole TFRecord file: its last record is cut")
+            take -= 1
             yield data
+
+
+def _opened(path):
+    """Open a file to read it. Those of ``memory://`` are one object for all readers, position and all."""
+    file = files.to_path(path).open("rb")
+    return io.BytesIO(file.getvalue()) if isinstance(file, io.BytesIO) else file
 
 
 def parse(serialized):

@@ -246,10 +246,25 @@ def step():
 seen = [np.array(part) for _ in range(2) for part in strategy.experimental_local_results(step())]
 masks = [half.tobytes() for part in seen for half in np.split(part, 2)]
 assert len(seen) == 4 and len(set(masks)) == 8, (len(seen), len(set(masks)))
+
+from Models.layers.augmentation import BatchAugmentation
+random = np.random.default_rng(0)
+images = random.integers(0, 256, (8, 9, 9, 3), np.uint8)
+draws = random.random((8, 4)).astype("float32")
+def parts(array):
+    per_replica = lambda context: tf.constant(np.split(array, 2)[context.replica_id_in_sync_group])
+    return strategy.experimental_distribute_values_from_function(per_replica)
+for group, partners in ((None, random.permutation(8)), (2, np.arange(8) ^ 1)):
+    draws[:, 3] = partners
+    layer = BatchAugmentation(group)
+    augment = tf.function(lambda *inputs: layer(list(inputs), training=True))
+    halves = strategy.experimental_local_results(strategy.run(augment, (parts(images), parts(draws))))
+    whole = BatchAugmentation()([images, draws], training=True)
+    np.testing.assert_allclose(np.concatenate(halves), whole, atol=1e-3)
 """
 
 
-def test_replicas_draw_different_masks():
+def test_replicas_draw_different_masks_and_mix_with_one_another():
     words = [sys.executable, "-c", REPLICAS]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -413,6 +428,18 @@ def test_augmentation_mirrors_turns_and_mixes_in_training_only():
     assert np.array_equal(layer([images, draws]), images)
 
 
+def test_partners_of_a_group_are_found_within_it():
+    random = np.random.default_rng(0)
+    images, draws = random.integers(0, 256, (12, 5, 5, 3), np.uint8), random.random((12, 4), np.float32)
+    order = np.concatenate([4 * group + random.permutation(4) for group in range(3)])
+    draws[:, 3] = order + 24  # rows 24 to 35 of a larger batch
+    found = augmentation.BatchAugmentation(4)([images, draws], training=True)
+    draws[:, 3] = order
+    np.testing.assert_array_equal(found, augmentation.BatchAugmentation()([images, draws], training=True))
+    with pytest.raises(ValueError, match="group must be at least 1"):
+        augmentation.BatchAugmentation(0)
+
+
 def test_rotation_fills_white():
     black = np.zeros((1, 32, 32, 3), np.uint8)
     turned = np.array(augmentation.augmented(black, np.array([[0, 45, 1, 0]], "float32")))[0]
@@ -440,7 +467,7 @@ ARGUMENTS = {
     "rescale": False, "initial": 0.3, "factor": 0.7, "ratio": 0.25, "filters": 6, "kernel_size": 3,
     "strides": 2, "groups": 2, "use_bias": False, "scaling": "simple", "heads": 2, "epsilon": 1e-4,
     "cells": 2, "padding": "same", "initial_gain": 0.5, "prefix": 1, "pool": "token", "window": 4,
-    "shifted": True, "pretrained": 3, "reference": 8,
+    "shifted": True, "pretrained": 3, "reference": 8, "group": 2,
 }  # fmt: skip
 
 

@@ -5,6 +5,8 @@ import math
 import keras
 from keras import ops
 
+from Models.layers import replicas
+
 WHITE = 255.0
 
 
@@ -14,13 +16,18 @@ class BatchAugmentation(keras.layers.Layer):
 
     Takes ``[images, draws]``: (B, S, S, C), 0..255, and (B, 4), for every image whether it is mirrored (0 or
     1), the degrees it is turned by, counterclockwise about its center, bilinear, white outside, its own share
-    in the mixture, and the row of its partner. Returns (B, S, S, C) float32, which is the images in
-    inference. Where a batch is split over replicas, each holding as many rows, partners must be of the same
-    replica; their rows may be those of the whole batch.
+    in the mixture, and the row of its partner in the global batch. Returns (B, S, S, C) float32, which is the
+    images in inference.
+
+    Arguments: ``group``, where partners are of the same ``group`` neighboring rows, of which every device has
+    whole ones: then no image goes from one device to another. None allows any partner.
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, group=None, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})  # half floats hold neither rows nor angles
+        if group is not None and group < 1:
+            raise ValueError(f"group must be at least 1, or None; got {group!r}")
+        self.group = group
 
     def call(self, inputs, training=False):
         """Augment in training."""
@@ -30,9 +37,23 @@ class BatchAugmentation(keras.layers.Layer):
             return images
         flips, degrees, shares, partners = (draws[:, column] for column in range(4))
         turned = turn(images, flips, degrees)  # (B, S, S, C)
-        rows = ops.mod(ops.cast(partners, "int32"), ops.shape(images)[0])
         shares = ops.reshape(shares, (-1, 1, 1, 1))
-        return shares * turned + (1 - shares) * ops.take(turned, rows, axis=0)
+        return shares * turned + (1 - shares) * self._partners(turned, ops.cast(partners, "int32"))
+
+    def _partners(self, images, rows):
+        """Return the images (B, S, S, C) of some rows (B,) of the global batch."""
+        if self.group is None:
+            everybody = replicas.gathered(images)
+            return ops.take(everybody, ops.mod(rows, ops.shape(everybody)[0]), axis=0)
+        shape = images.shape[1:]
+        rows = ops.reshape(ops.mod(rows, self.group), (-1, self.group))
+        grouped = ops.reshape(images, (-1, self.group, *shape))
+        taken = ops.vectorized_map(lambda group: ops.take(group[0], group[1], axis=0), (grouped, rows))
+        return ops.reshape(taken, (-1, *shape))
+
+    def get_config(self):
+        """Return the arguments of the constructor."""
+        return {**super().get_config(), "group": self.group}
 
     def compute_output_shape(self, input_shape):
         """Return the shape of the images."""
@@ -70,8 +91,11 @@ def augmented(images, draws):
     return BatchAugmentation()([images, draws], training=True)
 
 
-def augmenting(model):
-    """Return a model of ``[images, draws]`` that augments and calls ``model``, sharing its weights."""
+def augmenting(model, group=None):
+    """Return a model of ``[images, draws]`` that augments and calls ``model``, sharing its weights.
+
+    ``group`` is that of ``BatchAugmentation``.
+    """
     images = keras.Input(model.input_shape[1:], dtype="uint8", name="image")
     draws = keras.Input((4,), dtype="float32", name="draws")
-    return keras.Model([images, draws], model(BatchAugmentation()([images, draws])), name=model.name)
+    return keras.Model([images, draws], model(BatchAugmentation(group)([images, draws])), name=model.name)

@@ -5,7 +5,7 @@ from typing import Literal
 import keras
 from keras import ops
 
-from Models.layers.randomness import replicas
+from Models.layers.replicas import replicas
 
 NormName = Literal["layernorm", "batchnorm", "affine"]
 

@@ -2,14 +2,15 @@
 
 Keras keeps the state of a ``SeedGenerator`` equal on all replicas of a ``tf.distribute`` strategy, so
 all of them would draw the same mask. Here the replica's number enters the seed. On JAX masks are drawn
-for the global batch and nothing needs to be done. This is the one file of ``Models`` that looks at
-tensorflow, because ``keras.ops`` has no name for a replica.
+for the global batch and nothing needs to be done.
 """
 
 from typing import Annotated
 
 import keras
 from keras import ops
+
+from Models.layers import replicas
 
 Rate = Annotated[float, "at least 0 and below 1"]
 
@@ -21,32 +22,13 @@ def check_rate(rate, name):
     return float(rate)
 
 
-def replicas():
-    """Return how many replicas of a tensorflow strategy run this together; 1 on other backends."""
-    context = _replica_context()
-    return 1 if context is None else context.num_replicas_in_sync
-
-
-def _replica():
-    """Return the number of this replica (an int or a scalar tensor), 0 where there is but one."""
-    return 0 if replicas() == 1 else _replica_context().replica_id_in_sync_group
-
-
-def _replica_context():
-    if keras.backend.backend() != "tensorflow":
-        return None
-    import tensorflow as tf
-
-    return tf.distribute.get_replica_context()
-
-
 class ReplicaSeedGenerator(keras.random.SeedGenerator):
     """A SeedGenerator whose draws differ between replicas; with one replica it is the stock one."""
 
     def next(self, ordered=True):
         """Return the next seed, shape (2,), its first half moved by a large odd multiple of the replica."""
         seed = super().next(ordered)
-        replica = _replica()
+        replica = replicas.replica()
         if isinstance(replica, int) and replica == 0:
             return seed
         offset = ops.stack([ops.cast(replica, seed.dtype) * 1_000_003, ops.zeros((), seed.dtype)])
