@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from Utils.commands import UserError
-from Utils.files import require_file
+from Utils.files import local, require_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +38,8 @@ def read(path, tag_list):
     """
     path = require_file(path, "a list of unknown labels (CSV with post_id and tag_id or tag)")
     try:
-        frame = pd.read_csv(path)
+        with local(path) as here:
+            frame = pd.read_csv(here)
         key = "tag_id" if "tag_id" in frame else "tag"
         posts = frame["post_id"].to_numpy(np.int64)
         tags = frame[key].astype(str if key == "tag" else np.int64)

@@ -38,9 +38,13 @@ def state(folder):
 
 
 def test_a_run_there_stopped_and_continued_is_the_run_here(here, there, tmp_path, monkeypatch, capsys):
-    run = "memory://bucket/run"
-    assert train.main([*TINY.split(), "--dataset", str(here), "--run-dir", str(tmp_path / "run")]) == 0
-    words = [*TINY.split(), "--dataset", there, "--run-dir", run]
+    run, lists = "memory://bucket/run", (tmp_path / "unknown.csv", "memory://bucket/unknown.csv")
+    words = [*TINY.split(), "--unknown-labels"]
+    for place in lists:
+        files.to_path(place).write_text("post_id,tag_id\n" + "".join(f"{post},1\n" for post in range(12)))
+    command = [*words, str(lists[0]), "--dataset", str(here), "--run-dir", str(tmp_path / "run")]
+    assert train.main(command) == 0
+    words += [lists[1], "--dataset", there, "--run-dir", run]
     begin = training.Watch.on_train_batch_begin
 
     def stopped(watch, batch, logs=None):

@@ -1,5 +1,6 @@
 """Utils/unknown.py: pairs of post and tag from a CSV, by id or by name."""
 
+import fsspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -28,3 +29,11 @@ def test_what_is_no_list(tmp_path, text):
         unknown.read(tmp_path / "list.csv", TAGS)
     with pytest.raises(UserError, match="found nothing"):
         unknown.read(tmp_path / "none.csv", TAGS)
+
+
+def test_a_list_elsewhere():
+    fsspec.filesystem("memory").pipe_file("/unknown/list.csv", b"post_id,tag_id\n7,30\n5,10\n")
+    mask = unknown.read("memory://unknown/list.csv", TAGS).mask(np.array([5, 7]))
+    assert mask.astype(int).tolist() == [[1, 0, 0], [0, 0, 1]]
+    with pytest.raises(UserError, match="memory://unknown/none.csv; found nothing"):
+        unknown.read("memory://unknown/none.csv", TAGS)
