@@ -1,0 +1,62 @@
+"""How near a format is to the Keras model: differences of probabilities, and what they do to tags."""
+
+import dataclasses
+
+import numpy as np
+
+from Utils import scores, thresholds
+
+EXACT = 1e-4  # largest difference of a format that computes the same in float32
+SAME_ROWS = 2e-5  # of one file at different batch sizes
+
+
+@dataclasses.dataclass(frozen=True)
+class Agreement:
+    """A format against the Keras model, on the same images and tags."""
+
+    name: str
+    maximum: float  # of the absolute differences of probabilities
+    p999: float  # their 99.9th percentile
+    same_tags: float  # F1 of the tags predicted by one against the other
+    f1: float | None  # against labels, where there are any
+    f1_difference: float | None  # the format's F1 less the Keras model's
+
+
+def gap(probabilities, share=0.5, room=0.2):
+    """Return the middle of the widest gap between the probabilities around a quantile.
+
+    Args:
+        probabilities: of any shape.
+        share: which quantile.
+        room: how far from it the gap may be, as a share of all values.
+    """
+    values = np.sort(np.asarray(probabilities, "float64").ravel())
+    low, high = (round((len(values) - 1) * min(max(at, 0), 1)) for at in (share - room, share + room))
+    if high <= low:
+        return float(values[low])
+    place = low + int(np.argmax(np.diff(values[low : high + 1])))
+    return float(values[place] + values[place + 1]) / 2
+
+
+def compare(name, expected, found, labels=None):
+    """Return the `Agreement` of probabilities (N, L) with those of the Keras model.
+
+    ``labels`` (N, L) are 0, 1, or -1 all along a column of which nothing is known.
+    """
+    apart = np.abs(np.asarray(found, "float64") - np.asarray(expected, "float64"))
+    pair = [np.nan_to_num(np.asarray(values, "float32")) for values in (expected, found)]
+    threshold = gap(pair[0])
+    same = scores.f_beta(scores.count(pair[1], pair[0] > threshold, threshold).total())
+    same = 1.0 if np.isnan(same) else float(same)
+    f1 = difference = None
+    if labels is not None:
+        known = labels[0] >= 0
+        right, f1 = _scores([values[:, known] for values in pair], labels[:, known])
+        difference = f1 - right
+    return Agreement(name, float(apart.max()), float(np.quantile(apart, 0.999)), same, f1, difference)
+
+
+def _scores(pair, labels):
+    """Return the F1 of two models at the threshold where the first one's precision equals its recall."""
+    cut = thresholds.p_equals_r(pair[0], int(scores.positives(labels).sum())).threshold
+    return [float(scores.f_beta(scores.count(values, labels, cut).total())) for values in pair]
