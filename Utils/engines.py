@@ -6,19 +6,22 @@ import importlib.util
 import multiprocessing
 import multiprocessing.connection
 import os
+import queue
+import sys
 import threading
+import types
 
-from Utils.commands import UserError
+from Utils.commands import UserError, WorkError
 from Utils.files import ROOT
 
 ENGINES = ("local", "ray")
 
 
 def run(function, jobs, engine="local", workers=1):
-    """Yield ``function(job)`` for every job, in the order in which they end.
+    """Yield ``function(job)`` for every job, about in the order in which they end.
 
-    At most twice as many jobs as workers are taken ahead, so that ``jobs`` may make them on demand. An error
-    of a job is raised here. With one worker of the local engine everything runs in the calling thread.
+    Jobs are taken when they can be begun (by Ray: twice as many as it has cores), so that ``jobs`` may make
+    them on demand. An error of a job is raised here. One worker of the local engine is the calling thread.
 
     Args:
         function: of a module, not a lambda: other machines import it. So are jobs and results pickled.
@@ -36,20 +39,79 @@ def check(engine):
 
 
 def _in_processes(function, jobs, workers):
+    """Work here and in ``workers - 1`` other processes: this one begins at once, while the others start."""
     context = multiprocessing.get_context("spawn")  # a fork copies locks that others hold, and hangs
-    pool = concurrent.futures.ProcessPoolExecutor(workers, context, _end_with_parent)
-    try:
-        yield from _as_they_end(
-            lambda job: pool.submit(function, job),
-            lambda waiting: (
-                concurrent.futures.wait(waiting, return_when=concurrent.futures.FIRST_COMPLETED).done
-            ),
-            lambda future: future.result(),
-            jobs,
-            2 * workers,
-        )
-    finally:
-        pool.shutdown(cancel_futures=True)
+    shared, results = _Shared(jobs), queue.SimpleQueue()
+
+    def lane():
+        for job in shared:
+            with _no_main():
+                future = pool.submit(function, job)
+            results.put(future.result())
+
+    with (
+        concurrent.futures.ProcessPoolExecutor(workers - 1, context, _end_with_parent) as pool,
+        concurrent.futures.ThreadPoolExecutor(workers - 1) as threads,
+    ):
+        lanes = [threads.submit(lane) for _ in range(workers - 1)]
+        try:
+            for job in shared:
+                results.put(function(job))
+                yield from _taken(results)
+                _raise_errors(lane for lane in lanes if lane.done())
+            for _ in concurrent.futures.as_completed(lanes):
+                yield from _taken(results)
+            _raise_errors(lanes)
+        finally:
+            shared.stop()
+
+
+_replacing_main = threading.Lock()
+
+
+@contextlib.contextmanager
+def _no_main():
+    """Keep processes that start now from importing the command's own file: they work in other modules."""
+    with _replacing_main:
+        main, sys.modules["__main__"] = sys.modules["__main__"], types.ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
+
+
+class _Shared:
+    """An iterator that threads take from."""
+
+    def __init__(self, items):
+        self._items, self._lock = iter(items), threading.Lock()
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        with self._lock:
+            return next(self._items)
+
+    def stop(self):
+        """Give nothing more."""
+        with self._lock:
+            self._items = iter(())
+
+
+def _taken(results):
+    while not results.empty():
+        yield results.get()
+
+
+def _raise_errors(futures):
+    for future in futures:
+        try:
+            future.result()
+        except concurrent.futures.process.BrokenProcessPool as error:
+            raise WorkError(
+                "a process that worked died; is there enough memory? The command, given again, continues"
+            ) from error
 
 
 def _end_with_parent():

@@ -38,7 +38,7 @@ def write_shard(job):
             except images.ImageError as error:
                 rejected.append((number, path, str(error)))
                 continue
-            writer.write(tfrecords.example(number, data, labels))
+            writer.write_record(tfrecords.example(number, data, labels))
             ids.append(number)
     entry = {"file": job.file, "records": len(ids), "bytes": writer.size, "sha256": writer.sha256}
     note = {**entry, "split": job.split, "ids": ids, "rejected": rejected}

@@ -5,14 +5,13 @@ with masked CRC-32C checksums. The data are a ``tf.train.Example``: ``image_id``
 ``image_bytes`` (a JPEG), ``label_indexes`` int64 list, possibly empty.
 """
 
-import hashlib
-import os
 import pathlib
 
 import google_crc32c
 import numpy as np
 
-from Utils.commands import UserError, WorkError
+from Utils.commands import UserError
+from Utils.sinks import Sink
 
 
 def example(image_id, image_bytes, label_indexes):
@@ -122,38 +121,17 @@ def _read_varint(data, at):
     raise ValueError("a number without end")
 
 
-class Writer:
-    """Writes a TFRecord file and hashes it on the way; a context manager."""
+class Writer(Sink):
+    """Writes a TFRecord file; its ``size`` and ``sha256`` are known once the context has ended."""
 
-    def __init__(self, path):
-        self._file = pathlib.Path(path).open("wb", buffering=0)  # noqa: SIM115  closed by __exit__
-        self._digest = hashlib.sha256()
-        self.size = 0
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self._file.close()
-
-    @property
-    def sha256(self):
-        """Return the SHA-256 of what is written so far, as hexadecimal digits."""
-        return self._digest.hexdigest()
-
-    def write(self, parts):
+    def write_record(self, parts):
         """Append one record, given as the parts of its data."""
         length = sum(map(len, parts)).to_bytes(8, "little")
         checksum = 0
         for part in parts:
             checksum = google_crc32c.extend(checksum, part)
-        frame = [length + _masked(google_crc32c.value(length)), *parts, _masked(checksum)]
-        size = sum(map(len, frame))
-        if os.writev(self._file.fileno(), frame) != size:
-            raise WorkError(f"{self._file.name}: the disk took a part of a record only; is it full?")
-        self.size += size
-        for part in frame:
-            self._digest.update(part)
+        for part in (length + _masked(google_crc32c.value(length)), *parts, _masked(checksum)):
+            self.write(part)
 
 
 def _masked(checksum):

