@@ -42,7 +42,15 @@ def parser():
 @command
 def main(argv=None):
     """Run the command."""
-    options = parser().parse_args(argv)
+    with prepared(parser().parse_args(argv)) as server:
+        print(f"{web.address(server)} until Ctrl-C", flush=True)
+        web.run(server)
+    return 0
+
+
+@contextlib.contextmanager
+def prepared(options):
+    """Yield the server of a review, which answers once it runs; its decisions file is this process's."""
     reviewer = reviews.check_reviewer(options.reviewer or _user())
     asked = questions.read(options.audit, tags.read(options.tags))
     posts = np.unique(asked.posts)
@@ -53,11 +61,9 @@ def main(argv=None):
         review = reviews.Review(asked, journal, reviewer, options.second_opinion)
         service = review_service.Service(review, found, sources, options.output.resolve())
         app = review_service.application(service, options.allow_host)
-        server = web.listen(app, options.host, options.port, review_service.LIMITS)
-        _say(options, review, journal, found)
-        print(f"{web.address(server)} until Ctrl-C", flush=True)
-        web.run(server)
-    return 0
+        with contextlib.closing(web.listen(app, options.host, options.port, review_service.LIMITS)) as server:
+            _say(options, review, journal, found)
+            yield server
 
 
 def _user():

@@ -34,18 +34,19 @@ export class Outbox {
   }
 
   async sendAll() {
-    for (let wait = 250; this.messages.length;) {
+    for (let wait = 250, troubled = false; this.messages.length;) {
       const problem = await this.sendFirst();
       if (problem === "") {
-        wait = 250;
+        if (troubled) this.onTrouble("");
+        [wait, troubled] = [250, false];
         continue;
       }
+      troubled = true;
       const number = this.waiting.length;
       this.onTrouble(`${problem}. ${number} decision${number > 1 ? "s are" : " is"} kept here and sent again.`);
       await new Promise(done => setTimeout(done, wait));
       wait = Math.min(2 * wait, 4000);
     }
-    this.onTrouble("");
   }
 
   // Returns "" when the first message is dealt with, else what stands against it.

@@ -86,7 +86,7 @@ const one = {
     place(this.name, question.tag_id);
     const details = el("div", {className: "details"});
     byId("main").replaceChildren(el("div", {className: "one"},
-      el("figure", {className: "large"}, parts.picture(question.post_id)),
+      el("figure", {className: "large", "data-question": keyOf(question)}, parts.picture(question.post_id)),
       el("aside", {}, parts.heading(question), parts.probability(question),
         el("p", {className: "soft"}, `${this.left} left of this tag · post ${question.post_id}`), details)));
     swipes(document.querySelector("figure"));
@@ -139,12 +139,12 @@ const grid = {
     if (!this.questions.length) return showDone();
     place(this.name, this.near.tag.tag_id);
     const tiles = this.questions.map((question, at) => el("button", {
-      type: "button", className: "tile", onclick: () => { this.toggle(at); this.mark(at); },
+      type: "button", className: "tile", "data-question": keyOf(question), onclick: () => { this.toggle(at); this.mark(at); },
     }, parts.picture(question.post_id, true), el("span", {className: "choice"}),
     el("small", {}, question.probability === null ? "" : parts.percent(question.probability))));
-    byId("main").replaceChildren(el("div", {className: "grid"}, parts.heading(this.questions[0]),
-      el("p", {className: "soft"}, `${this.near.tag.open} left of this tag. Each picture starts with what the audit `
-        + "thinks; change what is wrong, then confirm."), el("div", {className: "tiles"}, ...tiles)));
+    byId("main").replaceChildren(el("div", {className: "grid"}, parts.heading(...this.questions),
+      el("p", {className: "soft"}, `${this.near.tag.open} left. The audit's own opinion is chosen; change what is wrong.`),
+      el("div", {className: "tiles"}, ...tiles)));
     tiles.forEach((_, at) => this.paint(at));
     this.mark(0);
   },
@@ -222,11 +222,12 @@ const image = {
       type: "button", className: `row${at === this.focus ? " current" : ""}`, disabled: question.stands !== null,
       onclick: () => { this.focus = at; this.show(); },
     }, el("span", {}, parts.spaced(question.tag)),
-    el("small", {}, question.carried ? "carried" : "lacking", question.probability === null ? ""
+    el("small", {}, question.carried ? "carried" : "missing", question.probability === null ? ""
       : ` · ${parts.percent(question.probability)}`), el("b", {className: question.stands ?? ""}, question.stands ?? "")));
     const details = el("div", {className: "details"});
     byId("main").replaceChildren(el("div", {className: "one"},
-      el("figure", {className: "large"}, parts.picture(post.post_id)),
+      el("figure", {className: "large", "data-question": keyOf(post.questions[this.focus])},
+        parts.picture(post.post_id)),
       el("aside", {}, parts.heading(post.questions[this.focus]), el("div", {className: "rows"}, ...rows), details)));
     swipes(document.querySelector("figure"));
     document.querySelector(".row.current")?.scrollIntoView({block: "nearest"});
@@ -262,7 +263,7 @@ const image = {
     else this.skipped += 1;
     await (step < 0 ? this.open() : this.advance());
   },
-  buttons: () => [...answerButtons(), nextButton("Next image")],
+  buttons: () => [...answerButtons(), nextButton("Skip")],
 };
 
 const tags = {
@@ -328,7 +329,7 @@ const nextButton = text => parts.button(text, "T", "plain", () => act(() => view
 
 const KEYS = [
   ["Y or →", "yes"], ["N or ←", "no"], ["U or ↓", "unsure"], ["Z or Backspace", "undo; a whole grid at once"],
-  ["T, Shift T", "next, previous tag or image"], ["1 2 3 4", "one by one, grid, by image, tags"],
+  ["T, Shift T", "next, previous tag; by image: skip"], ["1 2 3 4", "one by one, grid, by image, tags"],
   ["grid: arrows", "move"], ["grid: Space", "change a picture"], ["grid: A, X", "all yes, all no"],
   ["grid: Enter", "confirm all pictures shown"], ["?", "these keys"],
 ];

@@ -24,12 +24,15 @@ export function picture(post, small, alt = `post ${post}`) {
   return image;
 }
 
-export function heading(question) {
-  return el("div", {className: "question"},
-    el("h1", {}, spaced(question.tag)),
-    el("p", {className: "soft"}, el("span", {className: "category"}, question.category),
-      question.carried ? " The post carries this tag. Does the picture show it?"
-        : " The post lacks this tag. Does the picture show it?"));
+// Asks about one tag on one or more posts.
+export function heading(...questions) {
+  const carried = questions.filter(question => question.carried).length;
+  const posts = questions.length > 1 ? "These posts" : "The post", s = questions.length > 1 ? "" : "s";
+  const known = !carried ? `${posts} lack${s} this tag.` : carried === questions.length
+    ? `${posts} ${s ? "carries" : "carry"} this tag.` : "Some of these posts carry this tag, some lack it.";
+  return el("div", {className: "question"}, el("h1", {}, spaced(questions[0].tag)),
+    el("p", {className: "soft"}, el("span", {className: "category"}, questions[0].category),
+      ` ${known} ${questions.length > 1 ? "Which pictures show it?" : "Does the picture show it?"}`));
 }
 
 export function probability(question) {
