@@ -8,7 +8,7 @@ from helpers import small_dataset
 
 from Generators import records
 from tools import answer_audit, apply_decisions, audit_labels, ensemble, select_tags, write_records
-from Utils import datasets, decisions, dumps, findings, folds, tfrecords
+from Utils import datasets, decisions, dumps, folds, tfrecords
 
 TRUTH = "image_id,tags\n10,solo hat\n11,solo\n12,\n"
 
@@ -16,8 +16,9 @@ TRUTH = "image_id,tags\n10,solo hat\n11,solo\n12,\n"
 @pytest.fixture
 def files(tmp_path):
     """An audit of three tags, a truth of three posts, a tag list; post 99 is nobody's."""
-    findings.write(tmp_path / "audit.json", {"solo": [11, 12, 99], "hat": [10, 11], "帽子": [12]})
-    findings.write(tmp_path / "audit_wrong.json", {"hat": [12, 10]})
+    audit = {"solo": [11, 12, 99], "hat": [10, 11], "帽子": [12]}
+    (tmp_path / "audit.json").write_text(json.dumps(audit), encoding="utf-8")
+    (tmp_path / "audit_wrong.json").write_text('{"hat": [12, 10]}')
     (tmp_path / "truth.csv").write_text(TRUTH)
     tags = "tag_id,name,category,count\n1,solo,0,9\n2,hat,0,5\n3,帽子,0,5\n"
     (tmp_path / "selected_tags.csv").write_text(tags, encoding="utf-8")
@@ -60,9 +61,9 @@ def test_the_same_audit_gives_the_same_bytes_and_decisions_are_kept(files, capsy
     ("audit", "says"),
     [
         ('{"cat": [10]}', "'cat'"),
-        ("[10]", "one JSON object"),
-        ('{"solo": 10}', "list of post ids"),
-        ('{"solo": ["10"]}', "list of post ids"),
+        ("[10]", "must map tags"),
+        ('{"solo": 10}', "a list of post ids"),
+        ('{"solo": ["10"]}', "a list of post ids"),
         ('{"solo": [10', "no JSON"),
     ],
 )

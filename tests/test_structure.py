@@ -23,7 +23,7 @@ PLAIN = {
     "levels", "tagwise", "ranking", "operating_points",
     "startup", "sinks",
     "clients",
-    "confident", "truths", "decisions", "findings", "web",
+    "confident", "truths", "decisions", "web",
     "quantization", "model_card",
 }  # fmt: skip
 SOURCES = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py")) + [ROOT / "train.py"]

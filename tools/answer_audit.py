@@ -8,8 +8,10 @@ Findings about posts that the truth does not name stay unanswered.
 import pathlib
 import sys
 
-from Utils import decisions, findings, tags, truths
-from Utils.commands import Parser, UserError, command, print_json
+import numpy as np
+
+from Utils import decisions, questions, tags, truths
+from Utils.commands import Parser, command, print_json
 from Utils.files import replacing, require_absent
 
 REVIEWER = "truth"
@@ -33,19 +35,15 @@ def main(argv=None):
     """Run the command."""
     options = parser().parse_args(argv)
     require_absent(options.output, options.overwrite)
-    truth, tag_list = truths.read(options.truth), tags.read(options.tags)
-    found = [pair for path in options.audits for pair in _pairs(path, tag_list)]
-    answers = [
-        decisions.Decision(post, name, tag_id, "yes" if name in truth[post] else "no", TIME, REVIEWER)
-        for post, name, tag_id in dict.fromkeys(found)
-        if post in truth
-    ]
+    truth = truths.read(options.truth)
+    asked = questions.read(options.audits, tags.read(options.tags))
+    answers = answered(asked, truth)
     with replacing(options.output) as beside, beside.open("wb") as file:
         decisions.append(file, *answers)
     said = {
         "decisions": len(answers),
         "yes": sum(answer.decision == "yes" for answer in answers),
-        "unanswered": sum(post not in truth for post, *_ in set(found)),
+        "unanswered": len(asked) - len(answers),
         "output": str(options.output),
     }
     if options.json:
@@ -57,16 +55,15 @@ def main(argv=None):
     return 0
 
 
-def _pairs(path, tag_list):
-    """Return ``[(post id, tag name, tag id)]`` of an audit; UserError where a tag is not in the list."""
-    ids = dict(zip(tag_list["name"], tag_list["tag_id"].tolist(), strict=True))
-    found = findings.read(path)
-    unknown = [name for name in found if name not in ids]
-    if unknown:
-        raise UserError(
-            f"{len(unknown)} of the {len(found)} tags of {path} are not in --tags, such as {unknown[0]!r}"
-        )
-    return [(post, name, ids[name]) for name, posts in found.items() for post in posts]
+def answered(asked, truth):
+    """Return a Decision for each of the `Utils.questions.Questions` about a post that the truth names."""
+    rows = asked.tags.iloc[asked.tag_of(np.arange(len(asked)))]
+    triples = zip(asked.posts.tolist(), rows["name"], rows["tag_id"].tolist(), strict=True)
+    return [
+        decisions.Decision(post, name, tag_id, "yes" if name in truth[post] else "no", TIME, REVIEWER)
+        for post, name, tag_id in triples
+        if post in truth
+    ]
 
 
 if __name__ == "__main__":

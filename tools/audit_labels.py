@@ -11,6 +11,7 @@ threshold that lacks the tag. An audit that was interrupted goes on where it sto
 
 import concurrent.futures
 import hashlib
+import json
 import pathlib
 import shutil
 import sys
@@ -18,7 +19,7 @@ import sys
 import numpy as np
 import pandas as pd
 
-from Utils import confident, dumps, findings, operating_points, tags, truths
+from Utils import confident, dumps, operating_points, tags, truths
 from Utils.commands import Parser, UserError, command, print_json, progress
 from Utils.files import read_json, replacing, require_absent, write_json
 
@@ -229,7 +230,13 @@ def _write(frame, dump, columns, options):
         frame.to_csv(beside, index=False, lineterminator="\n", encoding="utf-8")
     for label, path in reversed(kinds):  # AUDIT.json last: where it is, all is
         found = frame[frame["label"] == label].groupby("tag", sort=False)["post_id"].agg(list).to_dict()
-        findings.write(path, {name: found[name] for name in names if name in found})
+        lines = (
+            f"{json.dumps(name, ensure_ascii=False)}: {json.dumps(found[name])}"
+            for name in names
+            if name in found
+        )
+        with replacing(path) as beside:
+            beside.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
     shutil.rmtree(options.output.with_name(f".{options.output.name}.parts"))
 
 
