@@ -14,10 +14,12 @@ class Batcher:
         run: function of a list of items that returns a result for each.
         most: items of a batch.
         wait: seconds for which the first of a batch waits for others.
+        coming: function -> how many items have come or are on their way; nobody waits for more than these.
     """
 
-    def __init__(self, run, most, wait):
+    def __init__(self, run, most, wait, coming=None):
         self._run, self._most, self._wait = run, most, wait
+        self._coming = coming or (lambda: most)
         self._waiting, self._changed, self._closed = collections.deque(), threading.Condition(), False
         self._thread = threading.Thread(target=self._work, name="batches", daemon=True)
         self._thread.start()
@@ -54,9 +56,11 @@ class Batcher:
         """Return the next batch, ``[(item, future)]``; empty when closed and done."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
-            if self._wait > 0:
-                self._changed.wait_for(lambda: len(self._waiting) >= self._most or self._closed, self._wait)
+            self._changed.wait_for(self._is_full, self._wait)
             return [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+
+    def _is_full(self):
+        return self._closed or len(self._waiting) >= min(self._most, self._coming())
 
     def _answer(self, items, futures):
         try:

@@ -43,7 +43,7 @@ def name(model, peer):
     """
     library, _, wanted = peer.partition(":")
     if library != "timm":
-        raise UserError(f"--peer is timm or timm:NAME; got {peer!r}")
+        raise UserError(f"--peer is timm or timm:NAME, of infer also onnxruntime; got {peer!r}")
     missing = [package for package in ("torch", "timm") if importlib.util.find_spec(package) is None]
     if missing:
         raise UserError(

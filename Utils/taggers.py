@@ -113,7 +113,7 @@ def open_release(path, threads=None):
     path = pathlib.Path(path)
     folder = path.parent if path.is_file() else path
     tag_list = tags.read(_tags_beside(folder))
-    session = _session(folder / MODEL, threads)
+    session = session_of(folder / MODEL, threads)
     source = _one_input(folder, session)
     batch, side, dtype = _checked_input(folder, source)
     width = session.get_outputs()[0].shape[-1]
@@ -145,7 +145,8 @@ def _tags_beside(folder):
     return folder / TAGS
 
 
-def _session(file, threads):
+def session_of(file, threads=None):
+    """Return an onnxruntime session of a file, on the accelerator that onnxruntime was built for, if any."""
     if importlib.util.find_spec("onnxruntime") is None:
         raise UserError(
             "onnxruntime is needed for a release and not installed: pip install -r requirements.txt"

@@ -35,7 +35,7 @@ class Bounds:
     waiting: int = 64  # pictures that are decoded, wait or are tagged; more are sent away
     seconds: float = 30.0  # from the whole upload to the answer
     batch: int = 8  # pictures that the model sees at a time
-    gather: float = 0.002  # seconds for which the first of them waits for others
+    gather: float = 0.005  # seconds for which the first of them waits for others that are on their way
 
     @property
     def limits(self):
@@ -74,10 +74,9 @@ class Service:
 
     def __init__(self, tagger, chooser, bounds):
         self.tagger, self.chooser, self.bounds = tagger, chooser, bounds
-        self._seats = threading.Semaphore(bounds.waiting)
         self._decoders = threading.Semaphore(len(os.sched_getaffinity(0)))
-        self._count, self._seconds, self._lock = 0, 0.0, threading.Lock()
-        self._batcher = Batcher(self._run, bounds.batch, bounds.gather)
+        self._seated, self._count, self._seconds, self._lock = 0, 0, 0.0, threading.Lock()
+        self._batcher = Batcher(self._run, bounds.batch, bounds.gather, lambda: self._seated)
 
     def __enter__(self):
         return self
@@ -106,15 +105,25 @@ class Service:
     def probabilities(self, data):
         """Return the probabilities (L,) of an encoded picture. Raises RefusedError."""
         deadline = time.monotonic() + self.bounds.seconds
-        if not self._seats.acquire(blocking=False):
-            raise self._busy(f"{self.bounds.waiting} pictures are waiting already; come again")
+        with self._seat():
+            try:
+                picture = self._decoded(data, deadline)
+                return self._batcher.ask(picture, max(0.0, deadline - time.monotonic()))
+            except TimeoutError:
+                raise self._busy(f"no answer within {self.bounds.seconds:g} s; come again") from None
+
+    @contextlib.contextmanager
+    def _seat(self):
+        """Count a picture as present while the block runs. Raises RefusedError where all seats are taken."""
+        with self._lock:
+            if self._seated >= self.bounds.waiting:
+                raise self._busy(f"{self.bounds.waiting} pictures are waiting already; come again")
+            self._seated += 1
         try:
-            picture = self._decoded(data, deadline)
-            return self._batcher.ask(picture, max(0.0, deadline - time.monotonic()))
-        except TimeoutError:
-            raise self._busy(f"no answer within {self.bounds.seconds:g} s; come again") from None
+            yield
         finally:
-            self._seats.release()
+            with self._lock:
+                self._seated -= 1
 
     def _decoded(self, data, deadline):
         try:

@@ -103,3 +103,23 @@ def test_a_peer_that_was_looked_up_has_as_many_parameters():
     infer._require_same_shape("timm:x", facts, "timm x", 9000)
     with pytest.raises(UserError, match="9,000 parameters, ours 1,000"):
         infer._require_same_shape("timm", facts, "timm x", 9000)
+
+
+def test_the_peer_onnxruntime_is_the_same_model_exported(monkeypatch, capsys):
+    pytest.importorskip("tf2onnx")
+    given = {}
+
+    class Compared(KnownTimes):
+        def seconds(self, calls, size):
+            if self.made != "_matrix_products":
+                given.setdefault(self.made, []).append(self.function(size).shape)
+            return [{"_our_model": 0.1, "_onnx_model": 0.05, "_matrix_products": 0.25}[self.made]] * calls
+
+    monkeypatch.setattr(measuring, "Apart", Compared)
+    model = ["--model", "ResNet/test", "--image-size", "16", "--num-labels", "5", "--peer", "onnxruntime"]
+    assert bench.main([*WORDS, *model]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["figures"]["peer: onnxruntime, batch 4"] == pytest.approx(4 / 0.05)
+    assert found["ratios"]["to onnxruntime, batch 4"] == pytest.approx(0.5)
+    assert set(given) == {"_our_model", "_onnx_model"}
+    assert set(given["_onnx_model"]) == {(1, 5), (4, 5)}

@@ -1,4 +1,4 @@
-"""images/s and latency of a model: a run, a file or FAMILY/VARIANT, beside timm's of the same shape on torch.
+"""images/s and latency of a model: a run, a file or FAMILY/VARIANT, beside timm's or its own ONNX export.
 
 Images come from NumPy and probabilities go back there, as in tools/predict.py; both sides take turns on the
 same cores, each in a process of its own. The limit is what the model would do if all its multiply-adds ran at
@@ -10,10 +10,11 @@ import os
 import pathlib
 import shlex
 import sys
+import tempfile
 
 import numpy as np
 
-from Utils import measuring, peers, results, startup
+from Utils import measuring, peers, results, startup, taggers
 from Utils.commands import UserError, assignment
 
 MATRIX = 2048  # side of the matrices of the limit
@@ -36,7 +37,10 @@ def add_arguments(made):
     made.add_argument(
         "--threads", type=int, default=measuring.cores(), help="cores that each side may use (all)"
     )
-    made.add_argument("--peer", metavar="timm|timm:NAME", help="measure timm's model of the same shape too")
+    made.add_argument(
+        "--peer", metavar="timm|timm:NAME|onnxruntime",
+        help="measure timm's model of the same shape on torch too, or the same model as it is released",
+    )  # fmt: skip
     made.add_argument(
         "--append", type=pathlib.Path, metavar="CSV", help="add the highest images/s to a results table"
     )
@@ -53,7 +57,10 @@ def measure(options):
     sizes = sorted({1, *options.batch_sizes})
     given = (options.model, saved, dict(assignment("--set", text) for text in options.set), options.dtype)
     shape = options.image_size or 224, options.num_labels or 2380
-    peer = None if options.peer is None else peers.name(_shape_name(options.model, saved), options.peer)
+    released = options.peer == "onnxruntime"
+    peer = None
+    if options.peer is not None and not released:
+        peer = peers.name(_shape_name(options.model, saved), options.peer)
     with contextlib.ExitStack() as stack:
 
         def side(make, *arguments):
@@ -66,6 +73,11 @@ def measure(options):
             other = side(peers.inference, peer, facts["image_size"], facts["num_labels"], sizes[-1])
             _require_same_shape(options.peer, facts, *other.about)
             sides[f"peer: {other.about[0]}"] = (other, sizes)
+        if released:
+            file = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()), "model.onnx")
+            with measuring.Apart(options.threads, _export, file, *given, *shape):
+                pass  # keras leaves with its process
+            sides["peer: onnxruntime"] = (side(_onnx_model, file, facts["image_size"], sizes[-1]), sizes)
         sides[LIMIT] = (side(_matrix_products, options.backend), [1])
         seconds = _rounds(sides, options)
     result = _result(facts, seconds, sizes, options)
@@ -184,17 +196,11 @@ def _prepare_backend(backend):
 def _our_model(backend, model, saved, overrides, dtype, image_size, num_labels, batch_size):
     """Return a function ``batch size -> probabilities``, and what it is."""
     keras = _prepare_backend(backend)
-    import Models
     from Models import summary
     from Utils import devices
 
     found = devices.find()
-    if saved:
-        made = Models.load(model).model
-    else:
-        if dtype:
-            keras.config.set_dtype_policy(dtype)
-        made = Models.build(model, image_size=image_size, num_labels=num_labels, **overrides)
+    made = _made(keras, model, saved, overrides, dtype, image_size, num_labels)
     made.compile(jit_compile=found.jit_compile)
     images = np.random.default_rng(0).random((batch_size, *made.input_shape[1:]), np.float32) * 255
     device = f"{keras.backend.backend()} {found.text.partition(',')[0]}"
@@ -207,6 +213,36 @@ def _our_model(backend, model, saved, overrides, dtype, image_size, num_labels, 
         "macs": summary.total_macs(made),
     }
     return lambda size: made.predict_on_batch(images[:size]), facts
+
+
+def _made(keras, model, saved, overrides, dtype, image_size, num_labels):
+    import Models
+
+    if saved:
+        return Models.load(model).model
+    if dtype:
+        keras.config.set_dtype_policy(dtype)
+    return Models.build(model, image_size=image_size, num_labels=num_labels, **overrides)
+
+
+def _export(file, model, saved, overrides, _, image_size, num_labels):
+    """Write the same model, in float32, as it is released; return nothing to call."""
+    keras = _prepare_backend("tensorflow")
+    from Utils import releases
+
+    releases.require(["onnx"])
+    made = _made(keras, model, saved, overrides, None, image_size, num_labels)
+    releases.write_onnx(releases.released(made, np.arange(made.output_shape[-1])), file)
+    return (None,)
+
+
+def _onnx_model(file, image_size, batch_size):
+    """Return a function ``batch size -> probabilities`` of onnxruntime."""
+    session = taggers.session_of(file)
+    shape = (batch_size, image_size, image_size, 3)
+    images = np.random.default_rng(0).random(shape, np.float32) * 255
+    name = session.get_inputs()[0].name
+    return (lambda size: session.run(None, {name: images[:size]})[0],)
 
 
 def _matrix_products(backend):
