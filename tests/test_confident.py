@@ -53,8 +53,10 @@ def test_findings_are_cleanlabs_tag_for_tag(rounding, block, monkeypatch):
     assert total > 250
 
 
-def test_findings_at_operating_points_are_cleanlabs_of_shifted_probabilities():
-    p, labels = drawn(1)
+@pytest.mark.parametrize("seed", [0, 1])  # 0 has tags that no post has, or all
+def test_findings_at_operating_points_are_cleanlabs_of_shifted_probabilities(seed):
+    p, labels = drawn(seed)
+    assert labels.any(axis=0).all() == (seed > 0)
     thresholds = np.linspace(0.05, 0.9, p.shape[1])
     shifted = confident.at_operating_point(p, thresholds)
     for wrong, found in enumerate(confident.findings(p, labels, thresholds=thresholds)):
