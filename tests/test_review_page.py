@@ -14,7 +14,7 @@ import pytest
 from reviewed import QUESTIONS, make
 
 from tools import review_labels
-from Utils import decisions, web
+from Utils import decisions, review_service, web
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -91,12 +91,12 @@ def server(tmp_path):
     """The same in a thread of this process."""
     made = Reviewed()
     made.folder = tmp_path
-    with review_labels.prepared(
-        review_labels.parser().parse_args([*make(tmp_path), "--port", "0"])
-    ) as server:
-        threading.Thread(target=server.run, daemon=True).start()
-        made.address = web.address(server)
+    with review_labels.prepared(review_labels.parser().parse_args(make(tmp_path))) as app:
+        listening = web.listen(app, port=0, limits=review_service.LIMITS)
+        threading.Thread(target=listening.run, daemon=True).start()
+        made.address = web.address(listening)
         yield made
+        listening.close()
 
 
 QUESTION = """beside => {

@@ -42,7 +42,9 @@ def parser():
 @command
 def main(argv=None):
     """Run the command."""
-    with prepared(parser().parse_args(argv)) as server:
+    options = parser().parse_args(argv)
+    with prepared(options) as app:
+        server = web.listen(app, options.host, options.port, review_service.LIMITS)
         print(f"{web.address(server)} until Ctrl-C", flush=True)
         web.run(server)
     return 0
@@ -50,7 +52,7 @@ def main(argv=None):
 
 @contextlib.contextmanager
 def prepared(options):
-    """Yield the server of a review, which answers once it runs; its decisions file is this process's."""
+    """Yield the Flask application of a review; its decisions file is this process's until the block ends."""
     reviewer = reviews.check_reviewer(options.reviewer or _user())
     asked = questions.read(options.audit, tags.read(options.tags))
     posts = np.unique(asked.posts)
@@ -59,11 +61,9 @@ def prepared(options):
     found = pictures.Pictures(options.images, posts.tolist(), paths)
     with Journal(options.output) as journal:
         review = reviews.Review(asked, journal, reviewer, options.second_opinion)
+        _say(options, review, journal, found)
         service = review_service.Service(review, found, sources, options.output.resolve())
-        app = review_service.application(service, options.allow_host)
-        with contextlib.closing(web.listen(app, options.host, options.port, review_service.LIMITS)) as server:
-            _say(options, review, journal, found)
-            yield server
+        yield review_service.application(service, options.allow_host)
 
 
 def _user():
