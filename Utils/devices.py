@@ -18,7 +18,7 @@ import keras
 from Utils.commands import UserError, WorkError
 
 # What says that other hosts take part: Keras' names (also ..._PROCESS_ID) or JAX's (also JAX_NUM_PROCESSES
-# and JAX_PROCESS_ID). On a TPU pod the list of its hosts says it, and JAX knows the rest.
+# and JAX_PROCESS_ID). On a TPU pod the list of its hosts or the machine's metadata, and JAX knows the rest.
 SEVERAL_HOSTS = (
     "KERAS_DISTRIBUTION_JOB_ADDRESSES", "KERAS_DISTRIBUTION_NUM_PROCESSES", "JAX_COORDINATOR_ADDRESS",
 )  # fmt: skip
@@ -181,14 +181,20 @@ def _jax():
 
 
 def _join_hosts():
-    """Join the other hosts where the environment speaks of any; return (index, count) of this one."""
-    if not any(os.environ.get(name) for name in SEVERAL_HOSTS) and "," not in os.environ.get(POD, ""):
+    """Join the other hosts where there are any; return (index, count) of this one.
+
+    The environment names them, or, on a TPU VM, the machine's metadata do, which JAX asks.
+    """
+    named = any(os.environ.get(name) for name in SEVERAL_HOSTS) or "," in os.environ.get(POD, "")
+    if not named and not _tpu_named():
         return 0, 1
     import jax
 
     try:
         keras.distribution.initialize()
     except (ValueError, RuntimeError) as error:
+        if not named:
+            return 0, 1
         given = {name: os.environ[name] for name in (*SEVERAL_HOSTS, POD) if name in os.environ}
         raise WorkError(f"the environment speaks of several hosts ({given}), but: {error}") from error
     return jax.process_index(), jax.process_count()

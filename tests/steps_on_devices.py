@@ -13,14 +13,16 @@ import Models
 from Utils import checkpoints, devices, losses, optimizers, training
 
 SIZE, LABELS, BATCH = 32, 5, 8
+AUGMENTS = {"activation": "relu"}  # marks the model that augments
 ONE = devices.Devices("", "CPU", 1, keras.backend.backend() == "jax")
 
 
 def models():
-    """The first tiny model of every family, and one more norm."""
+    """The first tiny model of every family, one more norm, and one that augments, with partners anywhere."""
     for family in Models.available():
         yield f"{family}/{next(name for name in Models.variants(family) if name.endswith('test'))}", {}
     yield "ConvNext/test", {"norm": "batchnorm"}
+    yield "ConvNext/test", AUGMENTS
 
 
 def two_devices():
@@ -48,6 +50,7 @@ def built(name, options, found, policy="float32", ema=0.9):
         model = Models.build(
             name, image_size=SIZE, num_labels=LABELS, classifier_activation=None, **rates, **options
         )
+        model = Models.augmenting(model) if options is AUGMENTS else model
         optimizer = optimizers.build("sgd", 0.05, agc=0.05, ema=ema, no_clip=Models.family(name).NO_CLIP)
         # One step: to trace it takes longer than to run it. One model is traced all the same.
         eager = keras.backend.backend() == "tensorflow" and not name.startswith("ResNet")
@@ -67,12 +70,20 @@ def batch(count):
     return images.astype("float32"), (random.random((count, LABELS)) < 0.4).astype("float32")
 
 
+def draws(count):
+    """What a host tells the device: half mirrored, all turned and mixed with another of the whole batch."""
+    random, rows = np.random.default_rng(2), np.arange(count)
+    turned = [rows % 2, random.uniform(-45, 45, count), random.random(count), (rows + count // 2 + 1) % count]
+    return np.stack(turned, axis=1).astype("float32")
+
+
 def stepped(name, options, found):
     """Return the state before and after one step."""
     model = built(name, options, found)
     before = checkpoints.capture(model)
     images, labels = batch(BATCH)
-    model.fit(images, labels, batch_size=BATCH, shuffle=False, verbose=0)
+    inputs = [images.astype("uint8"), draws(BATCH)] if options is AUGMENTS else images
+    model.fit(inputs, labels, batch_size=BATCH, shuffle=False, verbose=0)
     if keras.backend.backend() == "jax":
         assert len(model.trainable_variables[0].value.sharding.device_set) == found.replicas
     return before, checkpoints.capture(model)

@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 
+import jax
+import keras
 import pytest
 import tensorflow as tf
 
@@ -124,3 +126,20 @@ def test_several_hosts_without_their_number_is_an_error():
     code += "except WorkError as error: import json; print(json.dumps(str(error)))"
     told = found(code, KERAS_BACKEND="jax", JAX_COORDINATOR_ADDRESS="127.0.0.1:1", JAX_NUM_PROCESSES="2")
     assert "the environment speaks of several hosts" in told
+
+
+def test_a_tpu_vm_asks_jax_for_other_hosts(monkeypatch):
+    """Of a pod whose hosts are in the machine's metadata only; a VM alone is none."""
+    for name in (*devices.SEVERAL_HOSTS, devices.POD, "TPU_NAME", "TPU_ACCELERATOR_TYPE"):
+        monkeypatch.delenv(name, raising=False)
+    asked = []
+    monkeypatch.setattr(keras.distribution, "initialize", lambda: asked.append(1))
+    monkeypatch.setattr(jax, "process_index", lambda: 3)
+    monkeypatch.setattr(jax, "process_count", lambda: 4)
+    assert devices._join_hosts() == (0, 1)
+    assert not asked
+    monkeypatch.setenv("TPU_ACCELERATOR_TYPE", "v5litepod-16")
+    assert devices._join_hosts() == (3, 4)
+    assert asked
+    monkeypatch.setattr(keras.distribution, "initialize", functools.partial(int, "no coordinator"))
+    assert devices._join_hosts() == (0, 1)
