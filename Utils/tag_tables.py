@@ -6,6 +6,7 @@ that is complete.
 """
 
 import csv
+import fcntl
 import io
 import json
 import pathlib
@@ -71,42 +72,51 @@ class Journal:
         output: the file that is made in the end.
         settings: JSON value; work that was cut short goes on only under the same.
 
-    Raises UserError where what was cut short had other settings.
+    Raises UserError where what was cut short had other settings, or another process writes the same file.
     """
 
     def __init__(self, output, settings):
         self.output = pathlib.Path(output)
+        self.output.parent.mkdir(parents=True, exist_ok=True)
         self.path = self.output.with_name(f".{self.output.name}.journal")
-        self._settings = json.dumps(settings, sort_keys=True)
-        self.done = {one["path"] for one in self.records()} if self._resumed() else set()
+        self._file = self.path.open("a+b")
+        try:
+            self._lock()
+            self._begin(json.dumps(settings, sort_keys=True) + "\n")
+        except BaseException:
+            self._file.close()
+            raise
+        self.done = {one["path"] for one in self.records()}
 
     def __enter__(self):
-        self.output.parent.mkdir(parents=True, exist_ok=True)
-        if not self.path.exists():
-            self.path.write_text(self._settings + "\n", encoding="utf-8")
-        self._file = self.path.open("a", encoding="utf-8")
         return self
 
     def __exit__(self, *_):
         self._file.close()
 
-    def _resumed(self):
-        """Whether there is a journal; a last line that was cut short is cut off."""
-        if not self.path.exists():
-            return False
-        with self.path.open("rb+") as file:
-            file.truncate(_whole_lines(file))
-        with self.path.open(encoding="utf-8") as file:
-            first = file.readline().rstrip("\n")
+    def _lock(self):
+        """Hold the journal until it is closed or this process ends, however it ends."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"another process writes {self.output} now; wait, or give another -o") from None
+
+    def _begin(self, settings):
+        """Cut off a last line that was cut short; write the first line, or compare it."""
+        self._file.truncate(_whole_lines(self._file))
+        self._file.seek(0)
+        first = self._file.readline().decode("utf-8")
         if not first:
-            self.path.unlink()
-            return False
-        if first != self._settings:
+            self._write(settings)
+        elif first != settings:
             raise UserError(
                 f"{self.output} was begun with another model, thresholds or options; remove {self.path} to "
                 "begin anew, or run the same command as then"
             )
-        return True
+
+    def _write(self, text):
+        self._file.write(text.encode("utf-8"))
+        self._file.flush()
 
     def records(self):
         """Yield every record that was written."""
@@ -116,13 +126,11 @@ class Journal:
 
     def add(self, records):
         """Append records, a list."""
-        self._file.write("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in records))
-        self._file.flush()
+        self._write("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in records))
         self.done.update(one["path"] for one in records)
 
     def finish(self, kind):
         """Write the output of all records and remove the journal."""
-        self._file.close()
         with replacing(self.output) as beside, beside.open("w", encoding="utf-8", newline="") as file:
             write(self.records(), file, kind)
         self.path.unlink()

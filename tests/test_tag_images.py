@@ -262,6 +262,10 @@ def test_a_table_goes_on_where_it_was_stopped(release, pictures, monkeypatch, ca
     monkeypatch.setattr(taggers.Tagger, "probabilities", real)
     assert tag(*words, output, "--threshold", "0.9") == 2
     assert f"remove {journal}" in capsys.readouterr().err
+    with tag_tables.Journal(pictures.parent / "both.json", {}):
+        assert tag(*words, pictures.parent / "both.json") == 2
+        assert "another process writes" in capsys.readouterr().err
+    (pictures.parent / ".both.json.journal").unlink()
     read = []
     monkeypatch.setattr(
         reading, "picture", lambda path, *rest, real=reading.picture: read.append(path) or real(path, *rest)
