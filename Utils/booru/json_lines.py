@@ -26,7 +26,7 @@ def jsonl(path):
     path, spool, rated = pathlib.Path(path), Spool(), False
     found = files_of(path)
     for file in found:
-        for place, record in progress(_records(file), label=file.name, unit="line"):
+        for place, record in progress(records(file), label=file.name, unit="line"):
             try:
                 spool.add(danbooru_fields.post_of(record))
                 rated = rated or "rating" in record
@@ -58,7 +58,7 @@ def files_of(path):
     return found
 
 
-def _records(file):
+def records(file):
     """Yield ``(place, value)`` of every line, None for what is no JSON; nothing of a file without posts."""
     is_first = True
     for number, line in enumerate(_lines(file), 1):

@@ -18,7 +18,7 @@ def parquet(path):
     and its fellows; others are not read. Without a rating column posts pass the rating rule.
     """
     path, spool, rated = pathlib.Path(path), Spool(), False
-    for file in _files(path):
+    for file in files_of(path):
         try:
             with pq.ParquetFile(file) as opened:
                 names = _columns(file, opened.schema_arrow.names)
@@ -29,7 +29,8 @@ def parquet(path):
     return spool.finish("parquet", path, keep_unrated=not rated)
 
 
-def _files(path):
+def files_of(path):
+    """Return the Parquet files: the path itself, or those of a folder, below it too, by name."""
     if path.is_file():
         return [path]
     found = sorted(file for file in path.rglob("*.parquet") if file.is_file()) if path.is_dir() else []
