@@ -4,10 +4,11 @@ import functools
 import pathlib
 
 from Utils import folders, images, thumbnails
-from Utils.commands import UserError, progress
+from Utils.commands import UserError
 
 SMALL = 320  # side of a small picture
 _QUALITY = 82
+_SAMPLE = 1000
 _LARGEST = 1 << 26  # bytes of a file that is still read
 _TYPES = {
     "JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif", "AVIF": "image/avif",
@@ -17,11 +18,12 @@ _TYPES = {
 class Pictures:
     """Finds the image of a post: where a dataset says, at ``0NNN/ID.jpg``, else anywhere in a folder.
 
-    Only image files inside the folder are read: links that lead out of it count as absent.
+    Only image files inside the folder are read: links that lead out of it count as absent. Whether the folder
+    is to be listed as a whole, which takes long where it is large, a sample of the posts decides.
 
     Args:
         folder: the image folder.
-        posts: the post ids whose images are looked for at once.
+        posts: the post ids whose images may be asked for.
         paths: ``{post id: path relative to the folder}`` of posts whose place is known.
     """
 
@@ -31,17 +33,19 @@ class Pictures:
             found = "a file" if self._root.exists() else "nothing"
             raise UserError(f"an image folder was expected at {folder}; found {found}")
         self._paths = {post: self._root / path for post, path in (paths or {}).items()}
-        absent = {post for post in progress(posts, label="looking for images") if self.find(post) is None}
-        if 2 * len(absent) > len(posts):  # another layout: look everywhere, once
-            self._paths |= thumbnails.searched(self._root, absent)
-            absent = {post for post in absent if self.find(post) is None}
-        if len(absent) == len(posts):
+        self.sample = posts[:: max(1, len(posts) // _SAMPLE)]
+        if 2 * self._num_absent() > len(self.sample):  # another layout: look everywhere, once
+            self._paths |= thumbnails.searched(self._root, set(posts))
+        self.num_absent = self._num_absent()  # of the sample
+        if self.num_absent == len(self.sample):
             raise UserError(
-                f"none of the {len(posts)} posts has an image in {folder}; the first would be "
+                f"none of {len(self.sample)} posts looked for has an image in {folder}; the first would be "
                 f"{folders.usual_path(int(posts[0]))}"
             )
-        self.num_absent = len(absent)
         self.small = functools.lru_cache(1024)(self._small)
+
+    def _num_absent(self):
+        return sum(self.find(post) is None for post in self.sample)
 
     def find(self, post):
         """Return the path of a post's image, None where there is none."""

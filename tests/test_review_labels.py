@@ -393,7 +393,7 @@ def test_an_image_is_found_anywhere_but_not_outside(tmp_path):
     assert found.large(9)[1] == "image/png"
     assert found.large(10)[0][:3] == b"\xff\xd8\xff"  # as browsers show it
     assert found.num_absent == 4
-    with pytest.raises(UserError, match="none of the 2 posts has an image"):
+    with pytest.raises(UserError, match="none of 2 posts looked for has an image"):
         pictures.Pictures(folder, [6, 7])
     with pytest.raises(UserError, match="an image folder was expected"):
         pictures.Pictures(tmp_path / "nowhere", [1])

@@ -95,7 +95,8 @@ def _say(options, review, journal, found):
     if journal.cut:
         print(f"a last line of {journal.cut} bytes, cut off by a crash, was removed", file=sys.stderr)
     if found.num_absent:
-        print(f"{found.num_absent:,} posts have no image in {options.images}", file=sys.stderr)
+        looked = f"{found.num_absent:,} of {len(found.sample):,} posts looked for"
+        print(f"{looked} have no image in {options.images}", file=sys.stderr)
     if not web.is_local(options.host):
         print(f"warning: whoever reaches {options.host} can see the images and decide", file=sys.stderr)
 
