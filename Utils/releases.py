@@ -4,18 +4,24 @@ The clients of WD's taggers read ``model.onnx`` (NHWC, float32, 0..255 BGR, prob
 ``selected_tags.csv``, whose rows they cut by position: ratings, then general, then character tags.
 """
 
+import contextlib
 import importlib.util
+import os
 import pathlib
 
 import keras
 import numpy as np
+import pandas as pd
 
-from Utils import tags
+from Utils import operating_points, quantization, tags
 from Utils.commands import UserError, WorkError
 
 OPSET = 17  # clients still run onnxruntime 1.17
 INPUT, PROBABILITIES, EMBEDDING = "input", "prediction", "embedding"  # names in model.onnx
-PACKAGES = {"onnx": ("onnx", "tf2onnx"), "saved_model": (), "litert": ()}
+PACKAGES = {"saved_model": (), "litert": ("ai_edge_litert",)}
+ONNX_PACKAGES = ("onnx", "onnxruntime", "tf2onnx")
+COPIES = "TF2ONNX_CATCH_ERRORS"  # the variable of the environment that tf2onnx looks at
+MOST_BYTES = 2**31 - 2**20  # of one file without external data, less what the graph itself takes
 WD_CATEGORIES = tuple(tags.CATEGORIES[name] for name in ("rating", "general", "character"))
 
 
@@ -71,7 +77,16 @@ def _in_float32(layer):
 
 
 def preprocessing(image_size):
-    """Return what preprocess.json says: how a picture becomes the input."""
+    """Return what preprocess.json says: how a picture becomes the input.
+
+    Beside it, under the names and in the words of imgutils, the steps that those words have: channels and
+    their place are not among them.
+    """
+    steps = [
+        {"type": "convert_rgb", "force_background": "white"},
+        {"type": "pad_to_size", "size": [image_size, image_size], "background_color": "white",
+         "interpolation": "bicubic"},
+    ]  # fmt: skip
     return {
         "image_size": image_size,
         "layout": "NHWC",
@@ -82,6 +97,8 @@ def preprocessing(image_size):
         "padding": "to a square, white, centered",
         "resize": "area",
         "output": "probabilities",
+        "test": steps,
+        "val": steps,
     }
 
 
@@ -96,7 +113,7 @@ def categories(frame):
 
 def require(formats):
     """Raise UserError where a package that a format needs is not installed, before any work."""
-    wanted = {package for name in formats for package in PACKAGES[name]}
+    wanted = {package for name in formats for package in PACKAGES.get(name, ONNX_PACKAGES)}
     missing = sorted(package for package in wanted if importlib.util.find_spec(package) is None)
     if missing:
         raise UserError(
@@ -113,13 +130,29 @@ def write_onnx(model, path):
     shape = (None, *model.input_shape[1:])
     model(np.zeros((1, *shape[1:]), "float32"))  # Keras exports models that were called
     signature = [keras.InputSpec(shape=shape, dtype="float32", name=INPUT)]
-    model.export(str(path), format="onnx", verbose=False, input_signature=signature, opset_version=OPSET)
+    with _without_copies():
+        model.export(str(path), format="onnx", verbose=False, input_signature=signature, opset_version=OPSET)
     graph = onnx.load(str(path))
     names = {graph.graph.input[0].name: INPUT}
     names |= dict(zip((found.name for found in graph.graph.output), (PROBABILITIES, EMBEDDING), strict=False))
     _rename(graph.graph, names)
-    onnx.checker.check_model(graph)
-    onnx.save(graph, str(path))
+    quantization.save(graph, path)
+
+
+@contextlib.contextmanager
+def _without_copies():
+    """Keep tf2onnx from copying the graph, weights and all, before each of its passes.
+
+    The copies are for passes that raise, and take 20 GB for a ViT/B16. What raises now ends the export.
+    """
+    given = os.environ.get(COPIES)
+    os.environ[COPIES] = "FALSE"
+    try:
+        yield
+    finally:
+        os.environ.pop(COPIES)
+        if given is not None:
+            os.environ[COPIES] = given
 
 
 def _rename(graph, names):
@@ -142,14 +175,23 @@ def write_litert(model, path):
     model.export(str(path), format="litert", verbose=False)
 
 
-def run_onnx(path, images, batch_size=4):
-    """Return the first output of an ONNX file for images (N, S, S, 3), computed on the CPU."""
+def onnx_runner(path):
+    """Return a function ``(images (N, S, S, 3), batch_size=4) -> first output``, computed on the CPU."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    parts = [images[start : start + batch_size] for start in range(0, len(images), batch_size)]
-    return np.concatenate([session.run(None, {name: part.astype("float32")})[0] for part in parts])
+    name, output = session.get_inputs()[0].name, session.get_outputs()[0].name
+
+    def run(images, batch_size=4):
+        parts = [images[start : start + batch_size] for start in range(0, len(images), batch_size)]
+        return np.concatenate([session.run([output], {name: part.astype("float32")})[0] for part in parts])
+
+    return run
+
+
+def run_onnx(path, images, batch_size=4):
+    """Return the first output of an ONNX file for images (N, S, S, 3), computed on the CPU."""
+    return onnx_runner(path)(images, batch_size)
 
 
 def check_onnx(path, model, images, bound=1e-4):
@@ -165,3 +207,16 @@ def check_onnx(path, model, images, bound=1e-4):
             f"{pathlib.Path(path).name} differs from the Keras model by {worst:.2g}, over {bound:g}"
         )
     return worst
+
+
+def with_thresholds(frame, table):
+    """Return a tag list with the column ``best_threshold`` of a thresholds.csv as a DataFrame.
+
+    A tag that the table has nothing for gets the median of its category's, else of all, since programs that
+    read the column expect a number in every row. Raises UserError where no tag has one.
+    """
+    found = pd.Series(operating_points.per_tag(table, frame), index=frame.index)
+    if found.isna().all():
+        raise UserError("the thresholds are of other tags: none of the released ones is in the table")
+    found = found.fillna(found.groupby(frame["category"]).transform("median")).fillna(found.median())
+    return frame.assign(best_threshold=found)

@@ -1,33 +1,53 @@
 """Write a release folder that the clients of WD's taggers load unchanged.
 
 RELEASE holds model.onnx (NHWC, float32, 0..255 BGR; probabilities first), selected_tags.csv in the order that
-clients cut by position, preprocess.json, categories.json, release.json, and config.json with
-model.safetensors where timm can express the model of a run. Under extra/ lie the Keras model, other formats
-and, where the layout wd leaves tags out, the flavor with all of them. An ONNX file is compared with the Keras
-model before.
+clients cut by position, preprocess.json, categories.json, release.json, README.md (the model card), and
+config.json with model.safetensors where timm can express the model of a run. Under extra/ lie the Keras
+model, other formats and, where the layout wd leaves tags out, the flavor with all of them.
+
+Every format is compared with the Keras model. onnx_float16 and onnx_int8 are judged on the labeled images of
+--dataset and left out, with the figures, where they lose too much, or where int8 is not faster on this CPU.
 """
 
+import dataclasses
 import pathlib
+import re
 import sys
 
 import numpy as np
+import pandas as pd
 
-from Utils import startup, tags
-from Utils.commands import Parser, UserError, command
-from Utils.files import provenance, replacing_folder, require_absent, require_file, write_json
+from Utils import datasets, dumps, model_card, operating_points, sources, startup, tags
+from Utils.commands import Parser, UserError, WorkError, command
+from Utils.files import (
+    provenance,
+    read_json,
+    replacing_folder,
+    require_absent,
+    require_file,
+    to_path,
+    write_json,
+)
 
-FORMATS = ("onnx", "saved_model", "litert")
+FORMATS = ("onnx", "saved_model", "litert", "onnx_float16", "onnx_int8")
+JUDGED = ("onnx_float16", "onnx_int8")  # on labeled images
 LAYOUTS = ("wd", "full")
+IMAGES, CALIBRATION = 256, 64  # of the validation split, of the training split
 
 
 def parser():
     """Return the command line's parser."""
     words = Parser(prog="tools/export_model.py", description=__doc__)
-    words.add_argument("model", metavar="RUN|FILE.keras", type=pathlib.Path)
+    words.add_argument("model", metavar="RUN|FILE.keras|RELEASE", type=to_path)
     words.add_argument("-o", "--output", required=True, metavar="RELEASE", type=pathlib.Path)
     words.add_argument("--tags", type=pathlib.Path, help="tag list of a model that has none beside it")
     words.add_argument("--thresholds", type=pathlib.Path, help="thresholds.csv of find_thresholds.py")
     words.add_argument("--formats", nargs="+", choices=FORMATS, default=["onnx"], help="what to write (onnx)")
+    words.add_argument(
+        "--dataset", type=to_path, help="labeled images to judge formats on (validation, train)"
+    )
+    words.add_argument("--dump", nargs="+", type=pathlib.Path, default=[], help="scores of the model card")
+    words.add_argument("--license", default="", help="what the model card states, such as apache-2.0")
     words.add_argument("--layout", choices=LAYOUTS, default="wd", help="which tags, in which order (wd)")
     words.add_argument("--embedding", action="store_true", help="a second output: what the last layer sees")
     words.add_argument("--which", choices=("best", "last"), default="best", help="model of a run (best)")
@@ -39,97 +59,246 @@ def parser():
 def main(argv=None):
     """Check everything, then write everything."""
     args = parser().parse_args(argv)
+    args.formats = [name for name in FORMATS if name == "onnx" or name in args.formats]
     require_absent(args.output, args.overwrite)
-    for path in filter(None, (args.tags, args.thresholds)):
-        require_file(path, "a table")
+    inputs = _inputs(args)
 
     startup.tensorflow()
     import Models
     from Utils import releases
 
-    formats = list(dict.fromkeys(["onnx", *args.formats]))
-    releases.require(formats)
+    releases.require(args.formats)
     tagger = Models.load(args.model, which=args.which)
-    frame = tagger.tags if args.tags is None else tags.read(args.tags)
-    _check(frame, tagger.model.output_shape[-1], args)
-    chosen = releases.columns(frame, args.layout)
-    with replacing_folder(args.output, args.overwrite) as folder:
-        facts = _write(folder, tagger, frame, chosen, formats, args)
-        write_json(folder / "release.json", facts)
-    print(f"{args.output}: {len(chosen)} tags at {tagger.image_size} px, layout {args.layout}")
-    print(
-        f"model.onnx differs from the Keras model by {facts['onnx_difference']:.1e} at most; {facts['timm']}"
-    )
+    work = _work(args, tagger, releases, inputs)
+    try:
+        with replacing_folder(args.output, args.overwrite) as folder:
+            facts = _write(folder, work)
+    except OSError as error:
+        raise WorkError(f"{args.output} cannot be written: {error}") from error
+    print(_summary(args, facts))
 
 
-def _check(frame, outputs, args):
+def _inputs(args):
+    """Read what can be read, and refuse what can be refused, before tensorflow is imported."""
+    judged = [name for name in args.formats if name in JUDGED]
+    if judged and args.dataset is None:
+        raise UserError(
+            f"{' and '.join(judged)} is written only where it is measured to be good enough: give labeled "
+            "images with --dataset DATASET"
+        )
+    if args.license and not re.fullmatch(r"[\w.+-]+", args.license):
+        raise UserError(f"--license is one word, such as apache-2.0, mit or other; got {args.license!r}")
+    dataset = None if args.dataset is None else datasets.load(args.dataset)
+    if dataset is not None:
+        dataset.shards("validation")
+        if "onnx_int8" in args.formats:
+            dataset.shards("train")
+    return {
+        "dataset": dataset,
+        "frame": None if args.tags is None else tags.read(require_file(args.tags, "a tag list")),
+        "thresholds": None if args.thresholds is None else operating_points.read(args.thresholds),
+        "dumps": [dumps.load(path).require_labels() for path in args.dump],
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """Everything that is needed to write a release."""
+
+    args: object
+    tagger: object
+    source: sources.Source
+    frame: pd.DataFrame  # a row an output of the model
+    chosen: np.ndarray  # rows of the release, in its order
+    inputs: dict
+
+    @property
+    def beside(self):
+        """Return the folder of the model file: that of a run has its history."""
+        return self.source.file.parent
+
+
+def _work(args, tagger, releases, inputs):
+    """Check that all inputs fit one another; return the `Work`."""
+    frame = tagger.tags if inputs["frame"] is None else inputs["frame"]
     if frame is None:
         raise UserError(f"{args.model} has no selected_tags.csv beside it; give its list with --tags")
-    if len(frame) != outputs:
-        raise UserError(f"{args.tags} has {len(frame)} tags, but the model gives {outputs} probabilities")
+    if len(frame) != tagger.model.output_shape[-1]:
+        raise UserError(
+            f"{args.tags} has {len(frame)} tags, but the model gives {tagger.model.output_shape[-1]} "
+            "probabilities"
+        )
+    for dump in inputs["dumps"]:
+        strange = dump.tags["name"][tags.matches(dump.tags, frame) < 0].tolist()
+        if strange:
+            raise UserError(f"{dump.folder} is no dump of this model, which lacks {', '.join(strange[:5])}")
+    if 4 * tagger.model.count_params() > releases.MOST_BYTES:
+        raise UserError(
+            f"{args.model} has {tagger.model.count_params():,} parameters; one ONNX file holds less than 2 GB"
+        )
+    chosen = releases.columns(frame, args.layout)
+    if inputs["thresholds"] is not None:
+        frame = releases.with_thresholds(frame, inputs["thresholds"])
+    return Work(args, tagger, sources.find(args.model, args.which), frame, chosen, inputs)
 
 
-def _write(folder, tagger, frame, chosen, formats, args):
-    """Write all files but release.json; return what that says."""
+def _write(folder, work):
+    """Write all files; return what release.json says."""
     from Utils import releases
 
+    args, tagger, chosen = work.args, work.tagger, work.chosen
     extra = folder / "extra"
     extra.mkdir()
-    facts = {"onnx_difference": _write_flavor(folder, tagger, frame, chosen, args)}
-    if len(chosen) < len(frame):
-        full = extra / "full"
-        full.mkdir()
-        _write_flavor(full, tagger, frame, releases.columns(frame, "full"), args)
-    again = extra / "keras"  # for --init-from and Models.load: all outputs, in the model's own order
-    again.mkdir()
-    tagger.model.save(again / "model.keras")
-    tags.write(frame, again / "selected_tags.csv")
+    released = work.frame.iloc[chosen].reset_index(drop=True)
+    facts = {"onnx_difference": _write_onnx(folder, work, chosen)}
+    if len(chosen) < len(work.frame):
+        (extra / "full").mkdir()
+        _write_onnx(extra / "full", work, releases.columns(work.frame, "full"))
+    _write_keras(extra / "keras", work)
     model = releases.released(tagger.model, chosen)
-    if "saved_model" in formats:
-        releases.write_saved_model(model, extra / "saved_model")
-    if "litert" in formats:
-        releases.write_litert(model, extra / "model.tflite")
+    facts["flavors"] = _write_flavors(folder, work, model, released)
     if args.thresholds is not None:
         (extra / "thresholds.csv").write_bytes(args.thresholds.read_bytes())
     write_json(folder / "preprocess.json", releases.preprocessing(tagger.image_size))
-    write_json(folder / "categories.json", releases.categories(frame.iloc[chosen]))
-    facts["timm"] = _write_timm(folder, tagger, chosen, args)
+    write_json(folder / "categories.json", releases.categories(released))
+    architecture, facts["timm"] = _write_timm(folder, work)
     described = {"layout": args.layout, "image_size": tagger.image_size, "num_labels": len(chosen)}
-    digest = {"tags_digest": tags.digest(frame.iloc[chosen]), "parameters": model.count_params()}
-    return {**described, **digest, **facts, "formats": formats, **provenance()}
+    described |= {"tags_digest": tags.digest(released), "parameters": model.count_params()}
+    facts = {**described, **facts, "formats": args.formats, **provenance()}
+    write_json(folder / "release.json", facts)
+    (folder / "README.md").write_text(model_card.render(_card(work, facts, architecture)), encoding="utf-8")
+    return facts
 
 
-def _write_flavor(folder, tagger, frame, chosen, args):
+def _write_onnx(folder, work, chosen):
     """Write model.onnx and its tag list; return the largest difference from the Keras model."""
     from Utils import releases
 
-    model = releases.released(tagger.model, chosen, args.embedding)
+    model = releases.released(work.tagger.model, chosen, work.args.embedding)
     releases.write_onnx(model, folder / "model.onnx")
-    tags.write(frame.iloc[chosen].reset_index(drop=True), folder / "selected_tags.csv")
-    side = tagger.image_size
-    images = np.random.default_rng(0).integers(0, 256, (5, side, side, 3)).astype("float32")
-    return releases.check_onnx(folder / "model.onnx", model, images)
+    tags.write(work.frame.iloc[chosen].reset_index(drop=True), folder / "selected_tags.csv")
+    return releases.check_onnx(folder / "model.onnx", model, _noise(work.tagger.image_size))
 
 
-def _write_timm(folder, tagger, chosen, args):
-    """Write config.json and model.safetensors where timm can express a run; return a sentence on it."""
-    if not (args.model / "recipe.json").is_file():
-        return "no timm files: only a run says which model it is"
+def _noise(side, count=5):
+    return np.random.default_rng(0).integers(0, 256, (count, side, side, 3)).astype("float32")
+
+
+def _write_keras(folder, work):
+    """Write what --init-from and Models.load take: all outputs in the model's own order, and its history."""
+    folder.mkdir()
+    work.tagger.model.save(folder / "model.keras")
+    tags.write(work.frame, folder / "selected_tags.csv")
+    if (work.beside / "recipe.json").is_file():
+        write_json(folder / "recipe.json", read_json(work.beside / "recipe.json"))
+    history = _history(work)
+    if len(history):
+        history.to_csv(folder / "history.csv", index=False, lineterminator="\n")
+    manifest = _manifest(work)
+    if manifest:
+        write_json(folder / "dataset.json", manifest)
+
+
+def _history(work):
+    """Return history.csv of a run up to the epoch of the model, no rows where there is none."""
+    path = work.beside / "history.csv"
+    which = "last" if work.source.file.name == sources.PREFERRED["last"] else "best"
+    return model_card.history(path, which)
+
+
+def _manifest(work):
+    """Return dataset.json of a run without the paths of the machine that made it, {} where there is none."""
+    path = work.beside / "dataset.json"
+    manifest = read_json(path) if path.is_file() else {}
+    source = {key: value for key, value in (manifest.get("source") or {}).items() if key != "path"}
+    kept = {key: value for key, value in manifest.items() if key != "made"}
+    return {**kept, "source": source} if manifest else {}
+
+
+def _write_flavors(folder, work, model, released):
+    """Write every other format that passes its gate; return what release.json says of all."""
+    from Utils import flavors
+
+    images, labels, calibration = _noise(work.tagger.image_size), None, None
+    if work.inputs["dataset"] is not None:
+        images, labels, calibration = _labeled(work, released)
+    right, found = flavors.truth(model, images, labels), {}
+    for name in work.args.formats:
+        found[name] = flavors.write(name, folder, model, right, calibration)
+        if name != "onnx" and found[name]["written"] and found[name]["path"].endswith(".onnx"):
+            tags.write(released, (folder / found[name]["path"]).with_name("selected_tags.csv"))
+    return found
+
+
+def _labeled(work, released):
+    """Return images and labels of the validation split, -1 for tags it lacks, and training images."""
+    from Generators import samples
+
+    dataset, side = work.inputs["dataset"], work.tagger.image_size
+    places = tags.matches(released, dataset.tags)
+    images, labels = samples.labeled(dataset, "validation", side, IMAGES)
+    known = np.where(places >= 0, labels[:, places].astype(np.int8), np.int8(-1))
+    if not (known > 0).any():
+        raise UserError(f"none of the released tags is true on the first {IMAGES} images of {dataset.folder}")
+    int8 = "onnx_int8" in work.args.formats
+    return images, known, samples.labeled(dataset, "train", side, CALIBRATION)[0] if int8 else None
+
+
+def _write_timm(folder, work):
+    """Write config.json and model.safetensors where timm can; return its name for it and a sentence on it."""
+    if work.source.recipe is None:
+        return "", "no timm files: only a run says which model it is"
     import Models
-    from Utils import config, releases, timm_export
+    from Utils import releases, timm_export
 
-    recipe = config.from_dict(config.read(args.model / "recipe.json")[1])
-    spec = Models.spec(recipe.model, **recipe.model_overrides())
-    model = releases.with_columns(tagger.model, chosen)
+    recipe = work.source.recipe
+    model = releases.with_columns(work.tagger.model, work.chosen)
+    beside = folder / "timm"
     try:
-        beside = folder / "timm"
+        spec = Models.spec(recipe.model, **recipe.model_overrides())
         name = timm_export.export(model, beside, recipe.model, spec, Models.timm_families(), Models.spec)
     except UserError as error:
-        return f"no timm files: {error}"
+        return "", f"no timm files: {error}"
     for file in beside.iterdir():
         file.rename(folder / file.name)
     beside.rmdir()
-    return f"config.json and model.safetensors are timm's {name}"
+    return name, f"config.json and model.safetensors are timm's {name}"
+
+
+def _card(work, facts, architecture):
+    history = _history(work)
+    return model_card.Facts(
+        name=work.args.output.resolve().name,
+        layout=work.args.layout,
+        image_size=work.tagger.image_size,
+        parameters=facts["parameters"],
+        frame=work.frame.iloc[work.chosen],
+        others=work.frame.drop(index=work.frame.index[work.chosen]),
+        model=work.source.recipe.model if work.source.recipe else "",
+        timm=architecture,
+        recipe=work.source.recipe.to_dict() if work.source.recipe else {},
+        history={} if history.empty else history.iloc[-1].dropna().to_dict(),
+        manifest=_manifest(work),
+        flavors=facts["flavors"],
+        headlines=tuple(model_card.headline(dump) for dump in work.inputs["dumps"]),
+        thresholds=work.inputs["thresholds"],
+        license=work.args.license,
+    )
+
+
+def _summary(args, facts):
+    """Return what is printed at the end."""
+    lines = [
+        f"{args.output}: {facts['num_labels']} tags at {facts['image_size']} px, layout {facts['layout']}",
+        f"model.onnx differs from the Keras model by {facts['onnx_difference']:.1e} at most; {facts['timm']}",
+    ]
+    for name, found in facts["flavors"].items():
+        said = model_card.figures(found)
+        if not found["written"]:
+            lines.append(f"{name} is not written: {found['why']} ({said})")
+        elif name != "onnx":
+            lines.append(f"{found['path']} {said}")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

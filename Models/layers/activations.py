@@ -39,17 +39,18 @@ def silu(x, factor=1.0):
 def gelu(x):
     """Exact GELU, ``x * cdf(x)`` with ``cdf(x) = (1 + erf(x / sqrt 2)) / 2`` (arXiv:1606.08415).
 
-    Written out because the ONNX converter knows erf but not the erfc of the stock function; with its
-    derivative, ``cdf(x) + x * pdf(x)``, because differentiating the formula term by term is slower on CPU.
+    Written out because the ONNX converter knows erf but not the erfc of the stock function, as a half of x
+    times ``1 + erf``, which the LiteRT converter takes for its own GELU; with its derivative,
+    ``cdf(x) + x * pdf(x)``, because differentiating the formula term by term is slower on CPU.
     """
-    cdf = 0.5 * (1.0 + ops.erf(x * math.sqrt(0.5)))
+    twice = 1.0 + ops.erf(x * math.sqrt(0.5))  # 2 cdf(x)
 
     def gradient(*args, upstream=None):  # two calling conventions: of tensorflow and jax, and of torch
         upstream = args[-1] if upstream is None else upstream
         pdf = ops.exp(-0.5 * ops.square(x)) * (1.0 / math.sqrt(2.0 * math.pi))
-        return upstream * (cdf + x * pdf)
+        return upstream * (0.5 * twice + x * pdf)
 
-    return x * cdf, gradient
+    return (0.5 * x) * twice, gradient
 
 
 def gelu_tanh(x):
