@@ -59,6 +59,9 @@ class Findings:
 
     def note(self, rule, text, looked=True):
         """Say what was looked at; ``looked`` is False where nothing could be."""
+        before = self.notes.get(rule, (False, ""))
+        if before[0] and looked and text != before[1]:
+            text = f"{before[1]}; {text}"
         self.notes[rule] = (looked, text)
 
     def state(self, rule):
@@ -66,10 +69,6 @@ class Findings:
         if any(one.rule == rule for one in self.failures):
             return "failed"
         return "passed" if self.notes.get(rule, (False, ""))[0] else "skipped"
-
-    def has(self, fault):
-        """Whether a fault was named."""
-        return any(one.fault == fault for one in self.failures)
 
     def to_dict(self):
         """Return everything as plain values."""

@@ -51,11 +51,11 @@ def check_table(release, layout, stated, findings):
         layout: "wd" or "full".
         stated: tags_digest of release.json, None where it has none.
     """
-    findings.note("R1", "the table cannot be read", looked=False)
     try:
         header, lines = rows(release)
         frame = tags.read(release / TABLE)
     except (UserError, UnicodeDecodeError, csv.Error) as error:
+        findings.note("R1", "the table cannot be read", looked=False)
         findings.fail("R1", "the table cannot be read", "a CSV in UTF-8", error)
         return None
     findings.note("R1", f"{len(frame)} rows, layout {layout}")

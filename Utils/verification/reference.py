@@ -7,10 +7,13 @@ import keras
 import numpy as np
 
 from Utils import images, releases
+from Utils.commands import progress
 from Utils.measuring import draw_jpeg
 
 EPSILONS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-12)
 GELUS = ("gelu", "gelu_tanh")
+MANY = 8  # batches
+BATCH_PIXELS = 2**20  # of the images that are computed at a time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,15 +63,16 @@ class Reference:
         if self._gelus:
             yield from (Change(gelu=kind) for kind in GELUS if self.gelus(kind) < len(self._gelus))
 
-    def logits(self, pixels, change=None, batch_size=4):
+    def logits(self, pixels, change=None):
         """Return (N, L) float32 logits for (N, S, S, 3) images, 0..255 BGR."""
+        batch_size = max(1, BATCH_PIXELS // self.image_size**2)
         change = change or Change()
         pixels = pixels[..., ::-1] if change.flipped else pixels
         pixels = np.ascontiguousarray(pixels, "float32") * change.scale[0] + change.scale[1]
         with self._altered(change):
+            starts = shown(range(0, len(pixels), batch_size), "Keras")
             parts = [
-                self.model(pixels[at : at + batch_size].astype("float32"), training=False)
-                for at in range(0, len(pixels), batch_size)
+                self.model(pixels[at : at + batch_size].astype("float32"), training=False) for at in starts
             ]
         return np.concatenate([keras.ops.convert_to_numpy(part) for part in parts])
 
@@ -102,6 +106,11 @@ class Reference:
             (one for one in self._layers if hasattr(one, "factor") and hasattr(one, "offset")), None
         )
         return 127.5 if scaling is None else -np.asarray(scaling.offset) / np.asarray(scaling.factor)
+
+
+def shown(batches, label):
+    """Return batches to go through, with progress where there are many."""
+    return progress(batches, label=label, unit="batches") if len(batches) > MANY else batches
 
 
 def _contrasts(count):
