@@ -134,7 +134,7 @@ def sidecar_names(names, kind, taken=()):
 
 
 def _stem(name):
-    return pathlib.PurePath(name).stem
+    return name.rpartition(".")[0] or name
 
 
 def _is_anyones(stem, first, others, taken):

@@ -7,6 +7,7 @@ requests here too, by a name that was made to lead here (DNS rebinding) or with 
 import contextlib
 import dataclasses
 import ipaddress
+import logging
 import signal
 import socket
 import sys
@@ -121,6 +122,7 @@ def listen(app, host=LOOPBACK, port=8000, limits=LIMITS):
         listening = socket.create_server((host, port), family=family)
     except OSError as error:
         raise UserError(f"cannot listen on {host}, port {port}: {error}; give another --port") from error
+    logging.getLogger("waitress").setLevel(logging.ERROR)  # it warns of every request that waits
     return waitress.create_server(
         app,
         sockets=[listening],

@@ -69,7 +69,9 @@ def main(argv=None):
     if options.format in captions.KINDS:
         write, (jobs, kept) = _write_sidecars, _sidecar_jobs(options, places)
     else:
-        write, jobs, kept = _write_table, [(path,) for path in _pictures(places)], 0
+        jobs = [(folder, name) for folder, (wanted, _) in places.items() for name in wanted]
+        write, kept = _write_table, 0
+    del places  # many names
     if not jobs and not rejected:
         _say(f"all {kept} pictures have their sidecar; --overwrite or --append would tag them again")
         return 0
@@ -139,22 +141,23 @@ def _note(places, seen, folder, names, wanted):
     places[folder][0].update(dict.fromkeys(wanted))
 
 
-def _pictures(places):
-    return [f"{folder}/{name}" for folder, (wanted, _) in places.items() for name in wanted]
+def _path(job):
+    """Return the path of a job's picture; a job begins with its folder and its name."""
+    return f"{job[0]}/{job[1]}"
 
 
 def _batches(jobs, tagger, options, rejected):
-    """Yield ``(jobs, what each gets)`` with a progress bar; a job begins with its picture's path."""
+    """Yield ``(jobs, what each gets)`` with a progress bar."""
     found = reading.batches(
         jobs,
         tagger.image_size,
         options.batch_size,
-        path_of=lambda job: job[0],
+        path_of=_path,
         readers=options.workers or len(os.sched_getaffinity(0)),
     )
     total = -(-len(jobs) // options.batch_size)
     for good, pictures, bad in progress(found, total=total, label="tag", unit="batches"):
-        rejected += [(job[0], reason) for job, reason in bad]
+        rejected += [(_path(job), reason) for job, reason in bad]
         yield good, tagger.probabilities(pictures)
 
 
@@ -162,7 +165,7 @@ def _batches(jobs, tagger, options, rejected):
 
 
 def _sidecar_jobs(options, places):
-    """Return ``([(picture, its sidecar)], how many have theirs)``."""
+    """Return ``([(folder, picture, its sidecar)], how many have theirs)``."""
     kind, jobs, kept = captions.KINDS[options.format], [], 0
     for folder, (wanted, names) in places.items():
         if not os.access(folder, os.W_OK):
@@ -174,7 +177,7 @@ def _sidecar_jobs(options, places):
             if name in wanted and done and not (options.overwrite or options.append):
                 kept += 1
             elif name in wanted:
-                jobs.append((f"{folder}/{name}", f"{folder}/{sidecar}"))
+                jobs.append((folder, name, sidecar))
     return jobs, kept
 
 
@@ -184,12 +187,13 @@ def _write_sidecars(options, jobs, tagger, chooser, rejected):
     style = captions.Style(options.spaces, options.escape, options.rating, options.prefix)
     captions.require_tellable(tagger.tags["name"], kind)
     for good, probabilities in _batches(jobs, tagger, options, rejected):
-        for (picture, sidecar), row in zip(good, probabilities, strict=True):
+        for job, row in zip(good, probabilities, strict=True):
+            folder, _, sidecar = job
             try:
-                captions.write(sidecar, kind.words(chooser.choose(row), style), kind, options.append)
+                captions.write(folder / sidecar, kind.words(chooser.choose(row), style), kind, options.append)
                 tagged += 1
             except (OSError, UserError) as error:
-                rejected.append((picture, f"the sidecar cannot be written: {error}"))
+                rejected.append((_path(job), f"the sidecar cannot be written: {error}"))
     return tagged
 
 
@@ -205,7 +209,7 @@ def _write_table(options, jobs, tagger, chooser, rejected):
         )
         return found[0]
     with tag_tables.Journal(options.output, _settings(options, tagger, chooser)) as journal:
-        left = [job for job in jobs if folders.shown(job[0]) not in journal.done]
+        left = [job for job in jobs if folders.shown(_path(job)) not in journal.done]
         for batch in _records(options, left, tagger, chooser, rejected):
             journal.add(batch)
         journal.finish(options.format)
@@ -221,7 +225,7 @@ def _counted(batches, count):
 def _records(options, jobs, tagger, chooser, rejected):
     for good, probabilities in _batches(jobs, tagger, options, rejected):
         found = zip(good, probabilities, strict=True)
-        yield [tag_tables.record(job[0], chooser.choose(row)) for job, row in found]
+        yield [tag_tables.record(_path(job), chooser.choose(row)) for job, row in found]
 
 
 def _settings(options, tagger, chooser):
