@@ -20,22 +20,23 @@ def cores():
     return len(os.sched_getaffinity(0))
 
 
-def in_turns(runs, seconds, turns=3, warm_up=6):
-    """Return images/s of each run, measured in turns, so that drift of the machine meets all alike.
+def in_turns(runs, seconds, turns=5, warm_up=6):
+    """Return images/s of each run, the median of its turns: drift meets all alike, a disturbance one turn.
 
-    A run is a function that gives an endless iterator of image counts; its first steps are not timed.
+    A run is a function that gives an endless iterator of image counts; its first steps are not timed. All
+    turns of a run together take ``seconds``.
     """
-    done, spent = dict.fromkeys(runs, 0), dict.fromkeys(runs, 0.0)
+    found = {name: [] for name in runs}
     for _ in range(turns):
         for name, start in runs.items():
-            counts = start()
+            counts, done = start(), 0
             for _ in range(warm_up):
                 next(counts)
             started = time.perf_counter()
             while time.perf_counter() - started < seconds / turns:
-                done[name] += next(counts)
-            spent[name] += time.perf_counter() - started
-    return {name: done[name] / spent[name] for name in runs}
+                done += next(counts)
+            found[name].append(done / (time.perf_counter() - started))
+    return {name: float(np.median(speeds)) for name, speeds in found.items()}
 
 
 def draw_jpeg(random, side):

@@ -13,7 +13,7 @@ from Utils import peers
 def test_input_measures_ours_the_limit_and_the_peer(capsys, tmp_path):
     words = ["--images", "6", "--batch-size", "2", "--image-size", "16", "--num-labels", "9"]
     words += ["--plot", str(tmp_path / "time.svg")]
-    assert bench.main(["input", *words, "--seconds", "0.1", "--json"]) == 0
+    assert bench.main(["input", *words, "--seconds", "0.1", "--turns", "2", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert min(result["figures"].values()) > 0
     ours, limit, peer, _, device, *steps = result["figures"].values()

@@ -4,7 +4,8 @@ import json
 import xml.etree.ElementTree as ET
 
 from tools import bench
-from Utils import stages
+from tools.bench_parts import selection
+from Utils import booru, stages
 
 
 def test_records_measures_ours_the_limit_and_the_peer(tmp_path, capsys):
@@ -27,6 +28,19 @@ def test_selection_measures_time_and_memory_at_two_sizes(capsys):
     assert 20 < few <= many + 20
     assert bench.main(["selection", "--posts", "9"]) == 2
     assert bench.main(["records", "--images", "0"]) == 2
+
+
+def test_all_sources_of_the_benchmark_hold_the_same_posts(tmp_path):
+    found = []
+    for kind, draw in selection.DRAWN.items():
+        draw(tmp_path / kind, 300)
+        source = booru.SOURCES[kind](tmp_path / kind)
+        tags = source.tags[source.tags["count"] > 0].set_index("name")["count"].sort_index()
+        found.append((source.num_posts, tags.to_dict(), sum(len(block.tag_ids) for block in source.blocks())))
+        seconds, megabytes = selection._select(kind, tmp_path / kind, 300)
+        assert seconds > 0
+        assert megabytes > 20
+    assert found[0] == found[1]
 
 
 def test_bars_are_as_long_as_their_stages():

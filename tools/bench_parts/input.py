@@ -38,13 +38,14 @@ def add_arguments(made):
     made.add_argument("--batch-size", type=int, default=32, help="images in a batch (32)")
     made.add_argument("--num-labels", type=int, default=2380, help="labels (2380)")
     made.add_argument("--images", type=int, default=256, help="images drawn (256)")
-    made.add_argument("--seconds", type=float, default=5.0, help="time for each figure (5)")
+    made.add_argument("--seconds", type=float, default=10.0, help="time for each figure (10)")
+    made.add_argument("--turns", type=int, default=5, help="in so many turns, of which the median counts (5)")
     made.add_argument("--plot", type=pathlib.Path, metavar="FILE.svg", help="draw where the time goes")
 
 
 def measure(options):
     """Measure the input pipeline, its limit and its peer."""
-    for name in ("image_size", "batch_size", "num_labels", "images"):
+    for name in ("image_size", "batch_size", "num_labels", "images", "turns"):
         if getattr(options, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} must be at least 1; got {getattr(options, name)}")
     if options.plot and options.plot.suffix != ".svg":
@@ -61,7 +62,7 @@ def measure(options):
         }
         if options.plot:
             runs |= _steps(encoded, options)
-        figures = measuring.in_turns(runs, options.seconds)
+        figures = measuring.in_turns(runs, options.seconds, options.turns)
     setup = {name: getattr(options, name) for name in ("image_size", "batch_size", "num_labels")}
     setup |= {"bytes_per_image": round(np.mean([len(data) for data in encoded])), "cores": measuring.cores()}
     ratios = {"of the limit": figures[OURS] / figures[LIMIT], "of the peer": figures[OURS] / figures[PEER]}

@@ -1,4 +1,4 @@
-"""posts/s and peak memory of choosing tags and posts, from a database of 30 tags a post, without images.
+"""posts/s and peak memory of choosing tags and posts, from a source of 30 tags a post, without images.
 
 Measured at a quarter of the posts and at all of them, each in a process of its own; the slope between the two
 says what five million posts take.
@@ -23,6 +23,7 @@ TAGS = 100_000
 def add_arguments(made):
     """Declare the options."""
     made.add_argument("--posts", type=int, default=100_000, help="posts drawn (100000)")
+    made.add_argument("--source", choices=sorted(DRAWN), default="fire-eggs", help="what kind (fire-eggs)")
 
 
 def measure(options):
@@ -33,15 +34,15 @@ def measure(options):
     with tempfile.TemporaryDirectory() as folder:
         for posts in (options.posts // 4, options.posts):
             path = pathlib.Path(folder, f"{posts}.db")
-            _draw(path, posts)
+            DRAWN[options.source](path, posts)
             spawned = multiprocessing.get_context("spawn")
             with concurrent.futures.ProcessPoolExecutor(1, spawned) as pool:
-                seconds, peaks[posts] = pool.submit(_select, path, posts).result()
+                seconds, peaks[posts] = pool.submit(_select, options.source, path, posts).result()
             figures[f"selecting from {posts:,} posts"] = posts / seconds
             path.unlink()
     (few, low), (many, high) = peaks.items()
     slope = (high - low) / (many - few)  # MB a post
-    setup = {"tags": TAGS, "tags_per_post": 30} | {
+    setup = {"source": options.source, "tags": TAGS, "tags_per_post": 30} | {
         f"MB at {posts:,}": round(peak) for posts, peak in peaks.items()
     }
     setup["MB at 5,000,000 by the slope"] = round(high + slope * (5_000_000 - many))
@@ -51,20 +52,17 @@ def measure(options):
     return {"part": "selection", "unit": "posts/s", "setup": setup, "figures": figures, "ratios": ratios}
 
 
-def _draw(path, count):
-    """Write a fire-eggs database of ``count`` posts whose tags are as unequally frequent as a booru's."""
-    random = np.random.default_rng(0)
+def _fire_eggs(path, count):
+    """Write a database of the fire-eggs schema with ``count`` posts."""
     with contextlib.closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA journal_mode = OFF")
         database.execute("CREATE TABLE images(image_id INT PRIMARY KEY, rating TEXT)")
         database.execute("CREATE TABLE tags(tag_id INT PRIMARY KEY, name TEXT, category INT, count INT)")
         database.execute("CREATE TABLE imageTags(image_id INT, tag_id INT, PRIMARY KEY(image_id, tag_id))")
         counts = np.zeros(TAGS, np.int64)
-        for start in range(0, count, 20_000):
-            ids = range(start, min(start + 20_000, count))
+        for ids, tags in _posts(count):
             database.executemany("INSERT INTO images VALUES (?, 's')", [(number,) for number in ids])
-            tags = (random.random((len(ids), 32)) ** 4 * TAGS).astype(np.int64)
-            pairs = [(n, t) for n, row in zip(ids, tags, strict=True) for t in np.unique(row).tolist()]
+            pairs = [(number, tag) for number, row in zip(ids, tags, strict=True) for tag in row]
             database.executemany("INSERT INTO imageTags VALUES (?, ?)", pairs)
             counts += np.bincount([tag for _, tag in pairs], minlength=TAGS)
         rows = [(tag, f"tag_{tag}", 0, number) for tag, number in enumerate(counts.tolist())]
@@ -72,10 +70,34 @@ def _draw(path, count):
         database.commit()
 
 
-def _select(path, posts):
+def _deepdanbooru(path, count):
+    """Write a database with DeepDanbooru's table posts."""
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA journal_mode = OFF")
+        database.execute("CREATE TABLE posts(id INTEGER PRIMARY KEY, md5 TEXT, rating TEXT, tag_string TEXT)")
+        for ids, tags in _posts(count):
+            texts = [" ".join([f"tag_{tag}" for tag in row]) for row in tags]
+            rows = [(number, f"{number:032x}", "s", text) for number, text in zip(ids, texts, strict=True)]
+            database.executemany("INSERT INTO posts VALUES (?, ?, ?, ?)", rows)
+        database.commit()
+
+
+def _posts(count):
+    """Yield some post ids and the tags of each, as unequally frequent as a booru's."""
+    random = np.random.default_rng(0)
+    for start in range(0, count, 20_000):
+        ids = range(start, min(start + 20_000, count))
+        tags = (random.random((len(ids), 32)) ** 4 * TAGS).astype(np.int64)
+        yield ids, [np.unique(row).tolist() for row in tags]
+
+
+DRAWN = {"fire-eggs": _fire_eggs, "deepdanbooru": _deepdanbooru}
+
+
+def _select(kind, path, posts):
     """In a child: apply every rule as tools/select_tags.py does, every file there; returns seconds and MB."""
     started = time.perf_counter()
-    source = booru.fire_eggs(path)
+    source = booru.SOURCES[kind](path)
     least = max(1, posts // 5000)
     definition = definitions.Definition(
         "bench", min_tag_count=least, min_tag_images=least, max_tags=6000, min_tags_per_image=5
