@@ -4,23 +4,20 @@ The clients of WD's taggers read ``model.onnx`` (NHWC, float32, 0..255 BGR, prob
 ``selected_tags.csv``, whose rows they cut by position: ratings, then general, then character tags.
 """
 
-import contextlib
 import importlib.util
-import os
 import pathlib
 
 import keras
 import numpy as np
 import pandas as pd
 
-from Utils import operating_points, quantization, tags
+from Utils import converter, operating_points, quantization, tags
 from Utils.commands import UserError, WorkError
 
 OPSET = 17  # clients still run onnxruntime 1.17
 INPUT, PROBABILITIES, EMBEDDING = "input", "prediction", "embedding"  # names in model.onnx
 PACKAGES = {"saved_model": (), "litert": ("ai_edge_litert",)}
 ONNX_PACKAGES = ("onnx", "onnxruntime", "tf2onnx")
-COPIES = "TF2ONNX_CATCH_ERRORS"  # the variable of the environment that tf2onnx looks at
 MOST_BYTES = 2**31 - 2**20  # of one file without external data, less what the graph itself takes
 WD_CATEGORIES = tuple(tags.CATEGORIES[name] for name in ("rating", "general", "character"))
 
@@ -130,29 +127,13 @@ def write_onnx(model, path):
     shape = (None, *model.input_shape[1:])
     model(np.zeros((1, *shape[1:]), "float32"))  # Keras exports models that were called
     signature = [keras.InputSpec(shape=shape, dtype="float32", name=INPUT)]
-    with _without_copies():
+    with converter.lean():
         model.export(str(path), format="onnx", verbose=False, input_signature=signature, opset_version=OPSET)
     graph = onnx.load(str(path))
     names = {graph.graph.input[0].name: INPUT}
     names |= dict(zip((found.name for found in graph.graph.output), (PROBABILITIES, EMBEDDING), strict=False))
     _rename(graph.graph, names)
     quantization.save(graph, path)
-
-
-@contextlib.contextmanager
-def _without_copies():
-    """Keep tf2onnx from copying the graph, weights and all, before each of its passes.
-
-    The copies are for passes that raise, and take 20 GB for a ViT/B16. What raises now ends the export.
-    """
-    given = os.environ.get(COPIES)
-    os.environ[COPIES] = "FALSE"
-    try:
-        yield
-    finally:
-        os.environ.pop(COPIES)
-        if given is not None:
-            os.environ[COPIES] = given
 
 
 def _rename(graph, names):
