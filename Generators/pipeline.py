@@ -169,7 +169,8 @@ def eval_dataset(
 
 def _eval_counts(paths, num_records, keep, host):
     """Return (records of every shard or None, records in all or None); several hosts need both."""
-    if num_records is None and keep is None and not _remote(paths):
+    enough = num_records is not None and (host[1] == 1 or np.ndim(num_records))
+    if not enough and keep is None and not _remote(paths):
         num_records = [datasets.count_records(path) for path in paths]
     counts, total = (None, None) if num_records is None else _told(paths, num_records)
     if counts is None and host[1] > 1:

@@ -232,5 +232,6 @@ def test_what_hosts_cannot_do(local, remote):
         Generators.train_dataset(local, num_records=[0] * 7, **sizes)
     with pytest.raises(UserError, match="hosts need num_records of every shard"):
         Generators.eval_dataset(remote, host=(0, 2), pad_batches=True, **sizes)
-    counted = Generators.eval_dataset(local, host=(0, 2), pad_batches=True, **sizes)
-    assert len(counted) == 5
+    for told in (None, TOTAL):
+        counted = Generators.eval_dataset(local, host=(0, 2), pad_batches=True, num_records=told, **sizes)
+        assert len(counted) == 5
