@@ -25,7 +25,10 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="the review page is not
 @pytest.fixture(scope="module")
 def browser():
     with sync_api.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        try:
+            opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        except sync_api.Error as error:  # such as the placeholder that some systems install
+            pytest.skip(f"the review page is not driven: {CHROMIUM} does not start: {str(error)[:200]}")
         yield opened
         opened.close()
 
@@ -147,6 +150,8 @@ def test_a_hundred_decisions_survive_reloads_and_kills(page, process):
                 file.write(b'{"post_id": 1059, "tag": "so')
         if number in (45, 64):
             process.start()
+        if number == 64:
+            page.reload()  # before they were sent again
         question = shown(page, question)
     settled(page, 100)
     lines = process.lines()
@@ -228,6 +233,11 @@ def test_a_grid_is_confirmed_and_taken_back_at_once(page, server):
     settled(page, 0)
     first_tile(page, 1079)
     assert server.standing() == {}
+    assert [tiles.nth(at).get_attribute("data-choice") for at in range(3)] == [
+        "yes",
+        "unsure",
+        "no",
+    ]  # as left
     page.keyboard.press("x")
     page.keyboard.press("Enter")
     settled(page, 24)

@@ -22,7 +22,8 @@ function say(text, isTrouble = false) {
 }
 
 function showProgress() {
-  byId("count").textContent = parts.progressText(state.progress, state.reviewer);
+  byId("count").textContent = parts.progressText(state.progress);
+  byId("reviewer").textContent = state.reviewer;
   byId("bar").value = state.progress.decided / state.progress.questions;
 }
 
@@ -42,17 +43,22 @@ async function undo() {
   if (!answers.length) return say("There is nothing to undo.");
   answers.forEach(answer => answered.delete(keyOf(answer)));
   outbox.add(answers.map(answer => ({...answer, decision: "undo"})));
-  await view.takeBack(answers.map(answer => ({...answer, stands: null})));
-  say(answers.length > 1 ? `Taken back: ${answers.length} decisions.`
-    : `Taken back: ${answers[0].decision ?? answers[0].stands}.`);
+  const back = answers.map(answer => ({...answer, stands: null, was: answer.decision ?? answer.stands}));
+  await view.takeBack(back);
+  say(back.length > 1 ? `Taken back: ${back.length} decisions.` : `Taken back: ${back[0].was}.`);
 }
 
 function onReply(answers, reply) {
   if (reply.error) return say(`Not recorded: ${reply.error}`, true);
   state = reply;
   showProgress();
-  const other = reply.answers.find((answer, place) => !answer.recorded && answer.stands !== answers[place].decision);
-  if (other && other.stands) say(`It was decided before: ${other.stands}.`);
+  reply.answers.forEach(({recorded, stands}, at) => {
+    if (recorded || !stands || stands === answers[at].decision) return;
+    say(`It was decided before: ${stands}.`);  // in another tab: nothing of this one is there to undo
+    const place = made.findIndex(some => some.some(answer => keyOf(answer) === keyOf(answers[at])));
+    if (place >= 0) made[place] = made[place].filter(answer => keyOf(answer) !== keyOf(answers[at]));
+    if (place >= 0 && !made[place].length) made.splice(place, 1);
+  });
 }
 
 // Ask for open questions of a tag, or of the next one that has any; one request after the other.
@@ -86,10 +92,8 @@ const one = {
     place(this.name, question.tag_id);
     const details = el("div", {className: "details"});
     byId("main").replaceChildren(el("div", {className: "one"},
-      el("figure", {className: "large", "data-question": keyOf(question)}, parts.picture(question.post_id)),
-      el("aside", {}, parts.heading(question), parts.probability(question),
+      large(question), el("aside", {}, parts.heading(question), parts.probability(question),
         el("p", {className: "soft"}, `${this.left} left of this tag · post ${question.post_id}`), details)));
-    swipes(document.querySelector("figure"));
     this.queue.slice(1, 4).forEach(({post_id}) => { new Image().src = `images/${post_id}`; });
     showDetails(details, question);
   },
@@ -180,10 +184,13 @@ const grid = {
     record(this.questions, question => choice.get(keyOf(question)));
     this.questions = [];
     await this.open(this.near.tag.tag_id);
-    scrollTo(0, 0);
+    byId("main").scrollTop = 0;
   },
   async takeBack(questions) {
     await this.open(questions[0].tag_id);
+    const before = new Map(questions.map(question => [keyOf(question), question.was]));
+    this.choice = this.questions.map((question, at) => before.get(keyOf(question)) ?? this.choice[at]);
+    this.choice.forEach((_, at) => this.paint(at));
   },
   next: one.next,
   move(key) {
@@ -224,12 +231,10 @@ const image = {
     }, el("span", {}, parts.spaced(question.tag)),
     el("small", {}, question.carried ? "carried" : "missing", question.probability === null ? ""
       : ` · ${parts.percent(question.probability)}`), el("b", {className: question.stands ?? ""}, question.stands ?? "")));
-    const details = el("div", {className: "details"});
-    byId("main").replaceChildren(el("div", {className: "one"},
-      el("figure", {className: "large", "data-question": keyOf(post.questions[this.focus])},
-        parts.picture(post.post_id)),
+    const before = document.querySelector(`.large[data-post="${post.post_id}"] + aside .details`);
+    const details = el("div", {className: "details"}, ...(before?.childNodes ?? []));
+    byId("main").replaceChildren(el("div", {className: "one"}, large(post.questions[this.focus]),
       el("aside", {}, parts.heading(post.questions[this.focus]), el("div", {className: "rows"}, ...rows), details)));
-    swipes(document.querySelector("figure"));
     document.querySelector(".row.current")?.scrollIntoView({block: "nearest"});
     this.posts.slice(1, 3).forEach(({post_id}) => { new Image().src = `images/${post_id}`; });
     showDetails(details, post.questions[this.focus], true);
@@ -298,6 +303,17 @@ const tags = {
 };
 
 const VIEWS = {one, grid, image, tags};
+
+// The picture a question is about; where it is shown already it stays, so that it does not flicker.
+function large(question) {
+  let figure = document.querySelector(`.large[data-post="${question.post_id}"]`);
+  if (!figure) {
+    figure = el("figure", {className: "large", "data-post": question.post_id}, parts.picture(question.post_id));
+    swipes(figure);
+  }
+  figure.dataset.question = keyOf(question);
+  return figure;
+}
 
 function showDone() {
   byId("main").replaceChildren(el("div", {className: "done"}, el("h1", {}, "Nothing is left to decide"),

@@ -10,7 +10,7 @@ export function el(name, attributes = {}, ...children) {
   return made;
 }
 
-export const percent = share => `${(100 * share).toFixed(share > 0.1 && share < 0.995 ? 0 : 1)}%`;
+export const percent = share => `${(100 * share).toFixed(share > 0 && (share < 0.1 || share > 0.99) && share < 1 ? 1 : 0)}%`;
 export const spaced = tag => tag.replaceAll("_", " ");
 const number = value => value.toLocaleString("en");
 
@@ -67,10 +67,10 @@ export function examples(found, tag) {
   return section(title, el("div", {className: "examples"}, ...found.posts.map(post => picture(post, true))));
 }
 
-export function progressText(progress, reviewer) {
+export function progressText(progress) {
   const clear = progress.yes + progress.no;
   return `${number(progress.decided)} of ${number(progress.questions)} decided`
-    + (clear ? ` · ${percent(progress.yes / clear)} yes` : "") + ` · ${reviewer}`;
+    + (clear ? ` · ${percent(progress.yes / clear)} yes` : "");
 }
 
 // One row a tag; choose(tag_id) is called for a click.
