@@ -138,7 +138,9 @@ def _keys(frame):
 def check_descriptions(release, frame, image_size, findings):
     """R7: preprocess.json and categories.json say what is so."""
     said = _json(release / "preprocess.json", findings)
-    if said is not None:
+    if said is not None and not isinstance(said, dict):
+        findings.fail("R7", "preprocess.json", "a JSON object", type(said).__name__)
+    elif said is not None:
         wanted = releases.preprocessing(image_size or said.get("image_size"))
         for key, value in wanted.items():
             if said.get(key) != value:

@@ -131,11 +131,18 @@ class Verification:
                 compared.same(name, makers[name], path)
             elif flavor.labels and path.is_file():
                 compared.smaller(name, path)
+                self._check_copy(name, path.with_name(folder.TABLE))
         full = self.release / "extra" / "full"
         if (full / folder.MODEL).is_file():
             self._full(full, compared)
         if self.given.other is not None:
             compared.keras(self.given.other)
+
+    def _check_copy(self, name, path):
+        """R1: a tag list beside another flavor is that of the release."""
+        first = self.release / folder.TABLE
+        if path.is_file() and first.is_file() and path.read_bytes() != first.read_bytes():
+            self.findings.fail("R1", f"the tag list of {name}", "that of the release", "another one")
 
     def _full(self, path, compared):
         """Check the flavor with all tags: its list and its model."""

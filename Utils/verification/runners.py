@@ -66,15 +66,16 @@ def timm(folder):
     import timm
 
     config = read_json(folder / "config.json")
-    arguments = dict(config.get("model_args") or {})
     try:
-        model = timm.create_model(config["architecture"], num_classes=config["num_classes"], **arguments)
+        arguments = {"num_classes": config["num_classes"], **(config.get("model_args") or {})}
+        model = timm.create_model(config["architecture"], **arguments)
         model.load_state_dict(load_file(str(folder / "model.safetensors")))
-    except (RuntimeError, TypeError, KeyError, ValueError) as error:
-        raise ValueError(f"timm does not load it: {str(error).splitlines()[0]}") from error
+        published = config.get("pretrained_cfg", config)
+        mean, deviation = (np.array(published[key], "float32") for key in ("mean", "std"))
+    except Exception as error:  # torch, timm and safetensors raise kinds of their own
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"timm does not load it: {reason}") from error
     model.eval()
-    published = config.get("pretrained_cfg", config)
-    mean, deviation = (np.array(published[key], "float32") for key in ("mean", "std"))
     turned = slice(None, None, -1) if config.get("input_order", "bgr") == "bgr" else slice(None)
 
     def run(images, batch_size=4):

@@ -10,7 +10,8 @@ import numpy as np
 
 from Utils.verification import findings, reference
 
-ROUNDING = 3e-7  # of the size of logits; differences of less (root mean square) are not looked at
+ROUNDING = 5e-8  # of the size of logits; differences of less (root mean square) are not looked at
+ROUNDED = 5e-7  # the same of probabilities, at most
 EXPLAINED = 0.5  # share of the squares that a suspect must leave at most
 MOST_STEPS = 3
 EDGE = 1e-7  # probabilities nearer to 0 and 1 have no logit in float32
@@ -51,7 +52,7 @@ def find(output, logits, truth, images):
     """
     state = _State(truth, images)
     least = ROUNDING**2 * _square(state.logits)
-    if logits is not None and _square(logits - state.logits) <= least:
+    if _is_rounding(output, logits, state.logits, least):
         return []
     observed, order, found = _read(output, logits, state)
     for _ in range(MOST_STEPS):
@@ -64,6 +65,13 @@ def find(output, logits, truth, images):
         state.take(step)
         found.append(_suspect(step, truth))
     return found
+
+
+def _is_rounding(output, logits, expected, least):
+    """Whether there is nothing to explain; probabilities near 0 and 1 say little about their logits."""
+    if logits is None:
+        return bool(np.abs(output - sigmoid(expected)).max() <= ROUNDED)
+    return _square(logits - expected) <= least
 
 
 class _State:
