@@ -127,7 +127,9 @@ class Service:
         }
 
     def _post(self, post):
-        rows = self.review.rows_of_post(post)[:MOST]
+        rows = self.review.rows_of_post(post)
+        if len(rows) > MOST:
+            rows = sorted(rows, key=lambda row: not self.review.open[row])[:MOST]
         return {"post_id": post, "questions": [self._question(row) for row in rows]}
 
     def _question(self, row):

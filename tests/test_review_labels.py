@@ -266,6 +266,15 @@ def test_portions_are_bounded_and_follow_the_audit(client, asked):
     ]  # fmt: skip
 
 
+def test_of_a_post_with_many_questions_the_open_ones_come(client, monkeypatch):
+    monkeypatch.setattr(review_service, "MOST", 1)
+    for tag_id, following in ((11, 14), (14, 11)):
+        (question,) = client.get("/api/post/1000").json["questions"]
+        assert question["tag_id"] == tag_id
+        answer(client, (1000, tag_id, "yes"))
+        assert client.get("/api/post/1000").json["questions"][0]["tag_id"] == following
+
+
 def test_when_all_is_decided_nothing_is_asked(client):
     for tag_id, posts in ((11, range(1000, 1060)), (12, range(1020, 1080)), (14, range(1000, 1003))):
         assert answer(client, *((post, tag_id, "no") for post in posts)).status_code == 200

@@ -252,6 +252,7 @@ const image = {
   },
   async advance() {
     this.posts.shift();
+    while (this.posts.length && this.posts[0].questions.every(question => question.stands !== null)) this.posts.shift();
     if (this.posts.length) this.begin();
     else await this.open();
   },
