@@ -81,7 +81,8 @@ def judge(name, found, right):
         figures |= {"f1": result.f1, "f1_difference": result.f1_difference}
         limits.append(("the loss of F1", -result.f1_difference, bound.f1))
     beyond = [f"{what} is {value:.2g}, over {limit:g}" for what, value, limit in limits if not value <= limit]
-    return {**figures, "why": "; ".join(beyond)}
+    known = {key: value if np.isfinite(value) else None for key, value in figures.items()}
+    return {**known, "why": "; ".join(beyond)}
 
 
 def write(name, release, model, right, calibration=None):
@@ -98,7 +99,13 @@ def write(name, release, model, right, calibration=None):
     """
     path = release / FLAVORS[name].path
     path.parent.mkdir(parents=True, exist_ok=True)
-    figures = _WRITERS[name](release, path, model, right, calibration)
+    try:
+        figures = _WRITERS[name](release, path, model, right, calibration)
+    except OSError:
+        raise
+    except Exception as error:  # converters raise whatever their parts raise
+        first = next(iter(str(error).strip().splitlines()), "")
+        figures = {"why": f"it cannot be converted: {type(error).__name__}: {first}"}
     if figures["why"] and name == "onnx":
         raise WorkError(f"{path.name} is not what the Keras model is: {figures['why']}")
     if figures["why"]:
@@ -107,10 +114,9 @@ def write(name, release, model, right, calibration=None):
 
 
 def _remove(path):
-    """Remove a file or folder, and the folder that an ONNX file had for itself."""
+    """Remove a file or folder; of an ONNX file the folder that it had for itself."""
+    path = path.parent if path.suffix == ".onnx" else path
     shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    if path.suffix == ".onnx":
-        path.parent.rmdir()
 
 
 def _onnx(release, path, model, right, calibration):

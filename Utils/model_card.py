@@ -94,7 +94,7 @@ def _files(facts):
 
 def figures(found):
     """Say what was measured of a flavor."""
-    if "maximum" not in found:
+    if found.get("maximum") is None or found.get("p999") is None:
         return "nothing was measured"
     said = (
         f"differs from Keras by {found['maximum']:.2g} at most, by less than {found['p999']:.2g} in 99.9% of "
@@ -128,7 +128,8 @@ def _data(facts):
 
 def _selection(manifest):
     chosen = manifest.get("definition") or {}
-    if not chosen:
+    needed = ("splits", "ratings", "exclude_status", "min_tags_per_image", "min_tag_count", "min_tag_images")
+    if not set(needed) | {"max_tags"} <= set(chosen):
         return []
     splits = _listed([f"{name} {low} to {high}" for name, (low, high) in chosen["splits"].items()])
     sentences = (
@@ -164,7 +165,7 @@ def _value(value):
 def _scores(facts):
     lines = ["## Scores", ""]
     if not facts.headlines:
-        if "val_f1" not in facts.history:
+        if not {"val_f1", "val_threshold"} <= set(facts.history):
             return [*lines, "None were measured."]
         return [
             *lines,
