@@ -18,9 +18,10 @@ def main(stop, *flags):
     """Train with eyes and a signal built in."""
     import numpy as np
 
-    from Generators import batches
+    from Generators import batches, lanes
     from Utils import checkpoints, training
 
+    lanes.LEAST_RECORDS, lanes.LEAST_ROWS = 10, 4  # two lanes of a tiny data set
     capture, begin, make, read = (
         checkpoints.capture,
         training.Watch.on_train_batch_begin,

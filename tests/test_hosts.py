@@ -15,7 +15,7 @@ import pytest
 from Utils import checkpoints, runs
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-FLAGS = """resnet50 --model ResNet/basic-test --image-size 32 --tracker none --mixup-alpha 0 --epochs 2
+FLAGS = """resnet50 --model ResNet/basic-test --image-size 32 --tracker none --mixup-alpha 0.4 --epochs 2
 --steps-per-epoch 15 --learning-rate 0.01 --learning-rate-batch-size 0 --stochastic-depth 0 --dropout 0
 --optimizer sgd --checkpoint-every 5steps --keep-checkpoints 1"""
 QUICK = "--xla_backend_optimization_level=0"  # to compile
@@ -53,13 +53,13 @@ def two_hosts(dataset, folder, stop=0):
     for number in range(2):
         given = {"JOB_ADDRESSES": address, "NUM_PROCESSES": "2", "PROCESS_ID": str(number)}
         given = {f"KERAS_DISTRIBUTION_{name}": value for name, value in given.items()}
-        more = ["--batch-size-per-device", "2"]
+        more = ["--batch-size-per-device", "4"]
         hosts.append(started(dataset, folder, stop if number else 0, more, **given))
     return [finished(host) for host in hosts]
 
 
 def finished(process):
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err[-3000:]
     said = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
     ours = [line for line in err.splitlines() if "epoch" in line or "step" in line]
@@ -88,12 +88,13 @@ def test_two_hosts_agree_stop_together_and_continue_as_one_device_does(dataset, 
     assert held[0] | held[1] == set(range(20, 26))
     assert not held[0] & held[1], "each host reads its own images"
 
-    finished(started(dataset, tmp_path / "one", more=["--batch-size-per-device", "4"]))  # on one device
+    finished(started(dataset, tmp_path / "one", more=["--batch-size-per-device", "8"]))  # on one device
     states = [checkpoints.load(tmp_path / name / "checkpoints") for name in ("run", "one")]
     assert states[0][0] == states[1][0] == 30
     for name, array in states[0][1].items():
         np.testing.assert_allclose(states[1][1][name], array, rtol=1e-4, atol=1e-5, err_msg=name)
     alone = runs.History(tmp_path / "one" / "history.csv")
     for ours, theirs in zip(history.rows, alone.rows, strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-5), "MixUp's partners are the same"
         assert ours["val_f1"] == pytest.approx(theirs["val_f1"], abs=0.02)
         assert ours["val_loss"] == pytest.approx(theirs["val_loss"], rel=1e-4)
