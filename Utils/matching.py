@@ -20,32 +20,39 @@ _STEPS = 8
 _ALIGNED = 16.0  # levels: gray pictures that differ by more after alignment are not compared in color
 _GRAY = np.array([0.114, 0.587, 0.299], np.float32)  # of BGR
 _BLOCK = 6
+_FAR = 1.25  # how much more a difference counts where more than SHIFT was needed
+_FILLED = 0.9  # of both sides of an image, from which on its content fills it
 _FLAT = 6.0  # levels: the least contrast that a difference is measured in
 
 
-def distances(first, second, shift=SHIFT):
+def distances(first, second, shift=SHIFT, plain=SHIFT):
     """Return how much pairs of sketches differ: float32 (N,), at most 1 for near-duplicates, inf for others.
 
     Args:
         first, second: (N,) records of `Utils.sketches.FIELDS`, row against row.
         shift: how far an edge of one image may lie from that of the other, in sides.
+        plain: the same where a ground of one color surrounds the content of one of them: content that is
+            drawn anew lies elsewhere, and nothing else tells it from a crop.
     """
     found = np.full(len(first), np.inf, np.float32)
     for at in range(0, len(first), _BATCH):
         part = slice(at, at + _BATCH)
-        found[part] = _distances(first[part], second[part], shift)
+        found[part] = _distances(first[part], second[part], shift, plain)
     return found
 
 
-def _distances(first, second, shift):
+def _distances(first, second, shift, plain):
     found = np.full(len(first), np.inf, np.float32)
     gray = [_half(_gray(rows["picture"])) for rows in (first, second)]
     frames = [_frames(rows["box"]) for rows in (first, second)]
     maps, difference = _aligned(*gray, _starts(*frames))
-    close = np.flatnonzero((difference <= _ALIGNED) & (_shift(maps, *frames) <= shift))
+    filled = np.min([sizes[..., 1] for sizes in frames], axis=(0, 2)) >= _FILLED
+    moved = _shift(maps, *frames)
+    near = moved <= np.where(filled, shift, plain)
+    close = np.flatnonzero(near & (difference <= _ALIGNED))
     if len(close):
         pictures = [rows["picture"][close].astype(np.float32) for rows in (first, second)]
-        found[close] = _difference(*pictures, maps[close])
+        found[close] = _difference(*pictures, maps[close]) * np.where(moved[close] > SHIFT, _FAR, 1)
     return found
 
 

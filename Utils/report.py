@@ -13,6 +13,7 @@ from Utils import (
     confusion,
     dumps,
     figures,
+    leaks,
     scores,
     thresholds,
     thumbnails,
@@ -45,6 +46,7 @@ class Report:
     worst: list  # (row of the table, pictures)
     confused: list  # CONFUSIONS and pictures
     paddings: list | None  # (category, white, black, difference) with --black
+    leaks: leaks.Leaks | None  # with --groups
 
     @property
     def threshold(self):
@@ -86,10 +88,11 @@ class Report:
         return [(row[0], row[3], *row[-2:]) for row in changed if row[-1] != row[-2]]
 
 
-def gather(dump, pictures, black=None):
+def gather(dump, pictures, black=None, is_leaked=None):
     """Compute the `Report` of a dump.
 
-    pictures: ``ids -> {id: bytes}``; black: the dump of the same images padded black.
+    pictures: ``ids -> {id: bytes}``; black: the dump of the same images padded black; is_leaked: bool (N,),
+    the images with a near-duplicate among the training images.
     """
     rows = headline(dump)
     threshold = rows[0]["model"]["thres"]
@@ -115,6 +118,7 @@ def gather(dump, pictures, black=None):
         worst,
         confused,
         padded,
+        None if is_leaked is None else leaks.measure(dump, threshold, is_leaked, RESAMPLES),
     )
 
 

@@ -25,7 +25,7 @@ PLAIN = {
     "clients",
     "confident", "truths", "decisions", "web",
     "quantization", "model_card",
-    "sketches", "matching", "neighbors", "grouping", "ledgers",
+    "sketches", "matching", "neighbors", "grouping", "ledgers", "leaks",
 }  # fmt: skip
 SOURCES = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py")) + [ROOT / "train.py"]
 TOOLS = sorted(path.stem for path in (ROOT / "tools").glob("*.py") if path.stem != "__init__")

@@ -6,7 +6,7 @@
 Near-duplicates are one picture rescaled, recompressed, cropped by up to 4% on each side, or padded in another
 color; variants that differ in a detail are not. Hashes propose pairs, and the pictures decide, laid over one
 another. With --source the parent ids of the posts are joined in: parents and children are in one group. With
---run the features of a model propose pairs too, and what it sees as alike may be cropped by up to 15%.
+--run the features of a model propose pairs too, and what it sees as alike may be cropped by up to 12%.
 
 OUTPUT has the rows group,post_id,path,distance,parent_id: the distance is from the first of its group whose
 distance is 0, at most 1 but for members of the second degree, empty for those who are related by parent id
@@ -30,7 +30,7 @@ from Utils.files import replacing, require_absent, sha256_of
 
 COLUMNS = ("group", "post_id", "path", "distance", "parent_id")
 VERSION = 1  # of sketches and features: others are computed anew
-CROPPED = 0.15  # how far the edges of images may lie apart that a model sees as alike
+CROPPED = 0.12  # how far the edges of images may lie apart that a model sees as alike
 HASH = np.dtype((np.uint8, sketches.BITS // 8))
 _JOB = 64  # images a job
 _BATCH = 32  # images that a model sees at a time
@@ -160,9 +160,9 @@ class Pictures:
         found["picture"] = self._ledger.read("pictures", self._rows[places])
         return found
 
-    def distances(self, first, second, shift=matching.SHIFT):
+    def distances(self, first, second, shift, plain=matching.SHIFT):
         """Return the distances of images, place against place."""
-        return matching.distances(self.of(first), self.of(second), shift)
+        return matching.distances(self.of(first), self.of(second), shift, plain)
 
 
 def grouped(pictures, hashes, features, limit):
@@ -170,17 +170,16 @@ def grouped(pictures, hashes, features, limit):
     kinds = [(name, rows, matching.SHIFT) for name, rows in zip(sketches.KINDS, hashes, strict=True)]
     if features is not None:
         kinds.append(("features", features, CROPPED))
-    found, widest = {}, matching.SHIFT
+    found = {}
     for name, rows, shift in kinds:
         pairs = pictures.shown[neighbors.pairs(rows[pictures.shown], label=f"neighbors by {name}")]
         for pair, distance in compared(pictures, pairs, shift, name):
             found[pair] = min(distance, found.get(pair, np.inf))
-        widest = max(widest, shift)
     pairs = np.array(sorted(found), np.int64).reshape(-1, 2)
     distances = np.array([found[pair] for pair in map(tuple, pairs.tolist())], np.float32)
     return grouping.by_pairs(
         len(pictures), pairs, distances,
-        lambda first, second: pictures.distances(first, second, 2 * widest), limit,
+        lambda *rows: pictures.distances(*rows, 2 * kinds[-1][2], 2 * matching.SHIFT), limit,
     )  # fmt: skip
 
 

@@ -3,10 +3,11 @@
 Prints the headline table: per category the F1 where precision equals recall, of a predictor that knows only
 tag frequencies and of the model, with 95% intervals over images. headline.csv, confused.csv and padding.csv
 hold the other tables of the page. --images or --dataset put sample images beside the worst and the most
-confused tags.
+confused tags. --groups says by how much near-duplicates of training images inflate the score (leaks.csv).
 """
 
 import csv
+import dataclasses
 import html
 import json
 import math
@@ -14,8 +15,10 @@ import pathlib
 import re
 import sys
 
-from Utils import dumps, figures, pages, report, results, scores, thumbnails
-from Utils.commands import Parser, command, print_json
+import numpy as np
+
+from Utils import datasets, dumps, figures, grouping, leaks, pages, report, results, scores, thumbnails
+from Utils.commands import Parser, UserError, command, print_json
 from Utils.files import replacing_folder, require_absent
 
 
@@ -33,6 +36,11 @@ def parser():
         "--black", type=pathlib.Path, metavar="DUMP",
         help="the same model and images, predicted with --padding black",
     )  # fmt: skip
+    made.add_argument(
+        "--groups", type=pathlib.Path, metavar="CSV",
+        help="groups of near-duplicates, from find_duplicates.py: the score without those of --dataset's "
+        "training images",
+    )  # fmt: skip
     made.add_argument("--overwrite", action="store_true", help="replace an existing report")
     made.add_argument("--json", action="store_true", help="print the headline table as JSON")
     return made
@@ -44,7 +52,8 @@ def main(argv=None):
     options = parser().parse_args(argv)
     require_absent(options.output, options.overwrite)
     dump = dumps.load(options.dump).require_labels()
-    found = report.gather(dump, _pictures(options), options.black and dumps.load(options.black))
+    black = options.black and dumps.load(options.black)
+    found = report.gather(dump, _pictures(options), black, _leaked(dump, options))
     with replacing_folder(options.output, options.overwrite) as beside:
         (beside / "report.html").write_text(page(found), encoding="utf-8")
         _write_csv(beside / "report.csv", ("tag_id", *found.columns), found.rows_with_ids())
@@ -52,10 +61,15 @@ def main(argv=None):
         _write_csv(beside / "confused.csv", report.CONFUSIONS, [row[:-1] for row in found.confused])
         if found.paddings is not None:
             _write_csv(beside / "padding.csv", report.PADDINGS, found.padding_rows())
+        if found.leaks is not None:
+            _write_csv(beside / "leaks.csv", leaks.COLUMNS, found.leaks.rows())
     if options.json:
-        print_json({"name": dump.name, "images": len(dump.labels), "rows": found.headline})
+        leaking = {} if found.leaks is None else {"leaks": dataclasses.asdict(found.leaks)}
+        print_json({"name": dump.name, "images": len(dump.labels), "rows": found.headline, **leaking})
     else:
         print(text_table(dump, found.headline))
+        if found.leaks is not None:
+            print(f"\n{leaks_text(found.leaks)}")
         print(f"\nreport: {options.output / 'report.html'}")
     return 0
 
@@ -65,6 +79,21 @@ def _pictures(options):
     if options.images is not None:
         return thumbnails.of_folder(options.images)
     return thumbnails.of_dataset(options.dataset) if options.dataset is not None else lambda ids: {}
+
+
+def _leaked(dump, options):
+    """Return which images of the dump have a near-duplicate that was trained on; None without --groups."""
+    if options.groups is None:
+        return None
+    if options.dataset is None or dump.image_ids is None:
+        raise UserError(
+            "--groups needs --dataset, which says what was trained on, and a dump with image_ids.npy"
+        )
+    trained = datasets.load(options.dataset).post_ids("train")
+    is_leaked = leaks.leaked(grouping.read(options.groups), np.asarray(dump.image_ids), trained)
+    if is_leaked.all():
+        raise UserError(f"every image of {dump.folder} is or resembles a training image; none is left")
+    return is_leaked
 
 
 def _write_csv(path, head, rows):
@@ -91,6 +120,17 @@ def text_table(dump, rows):
     groups += f"{'frequencies only':<{sum(widths[2:4]) + 4}}model"
     title = f"{dump.name}: {len(dump.labels)} images, micro F1 where precision = recall"
     return "\n".join([title, "", groups, *shown])
+
+
+def leaks_text(found):
+    """Return what near-duplicates of training images do to the score, as a sentence."""
+    ends = pages.interval(*(pages.signed(end) for end in found.interval))
+    ends = f"{pages.signed(found.inflation)} (95%: {ends})"
+    return (
+        f"{found.counts['leaked']} of {found.counts['all']} images have a near-duplicate among the training "
+        f"images: F1 is {_score(found.values['all'])} with them, {_score(found.values['clean'])} without, "
+        f"{_score(found.values['leaked'])} on them alone\ninflated by {ends}"
+    )
 
 
 def _aligned(line, widths):
@@ -122,6 +162,7 @@ def page(found):
         "resamples": f"{report.RESAMPLES:,}",
         "figures": _figures(found),
         "paddings": _paddings_html(found),
+        "leaks": _leaks_html(found.leaks),
         "worst": _worst_html(found),
         "confused": _confused_html(found),
         "threshold": f"{found.threshold:.4f}",
@@ -224,6 +265,24 @@ def _paddings_html(found):
         f"threshold, with 95% intervals over the same {report.RESAMPLES:,} resamples of the images."
     )
     return pages.section("padding", "White and black padding", note, tables)
+
+
+def _leaks_html(found):
+    if found is None:
+        return ""
+    names = ("all images", "without near-duplicates of training images", "these alone")
+    cells = [
+        (name, found.counts[kind], (found.values[kind], pages.interval(*found.intervals[kind], "–")))
+        for name, kind in zip(names, leaks.KINDS, strict=True)
+    ]
+    ends = pages.interval(*(pages.signed(end) for end in found.interval))
+    note = (
+        f"F1 at the threshold of all tags is inflated by {pages.signed(found.inflation)} (95%: {ends}, "
+        f"over {report.RESAMPLES:,} resamples of the images) by images that resemble training images."
+    )
+    return pages.section(
+        "leaks", "Leaks", note, pages.table(("images scored", "images", "F1"), cells, "headline")
+    )
 
 
 def _worst_html(found):

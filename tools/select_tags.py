@@ -19,11 +19,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from Utils import booru, definitions, folders, selection, tag_rules, tags
+from Utils import booru, definitions, folders, grouping, selection, tag_rules, tags
 from Utils.booru import stream
 from Utils.commands import Parser, UserError, command, print_json, progress
 from Utils.definitions import SPLITS
-from Utils.files import git_commit, replacing_folder, require_absent, require_file, write_json
+from Utils.files import git_commit, replacing_folder, require_absent, write_json
 
 POSTS = pa.schema(
     [
@@ -69,7 +69,7 @@ def main(argv=None):
     options = parser().parse_args(argv)
     require_absent(options.output, options.overwrite)
     definition = definitions.read(options.definition)
-    groups = read_groups(options.groups) if options.groups else None
+    groups = grouping.read(options.groups) if options.groups else None
     rules = tag_rules.read(**{name: getattr(options, name) for name in EXPORTS})
     source, files = open_source(options)
     tidied = tag_rules.tidied(source, rules)
@@ -94,23 +94,6 @@ def open_source(options):
     named = options.source != "fire-eggs"  # their posts have an MD5, and files may be named by it
     files = folders.index(options.images, named)  # first: it is quick to say that there is no such folder
     return booru.SOURCES[options.source](options.origin), files
-
-
-def read_groups(path):
-    """Read groups.csv of tools/find_duplicates.py; needed are its columns group and post_id."""
-    path = require_file(path, "groups of near-duplicates (groups.csv)")
-    try:
-        frame = pd.read_csv(path)
-    except (ValueError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no CSV: {error}") from error
-    missing = [name for name in ("group", "post_id") if name not in frame.columns]
-    if missing:
-        raise UserError(
-            f"{path} lacks the column {' and '.join(missing)}; it has {','.join(map(str, frame.columns))}"
-        )
-    if not pd.api.types.is_integer_dtype(frame["post_id"]):
-        raise UserError(f"{path}: post_id must be whole numbers in every row")
-    return frame
 
 
 @dataclasses.dataclass(frozen=True)
