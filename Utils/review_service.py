@@ -14,7 +14,8 @@ import numpy as np
 from Utils import labelings, reviews, tags, web
 
 ASSETS = pathlib.Path(__file__).parent / "review_page"
-PAGES = {"/": "page.html", **{f"/{name}": name for name in ("page.css", "page.js", "views.js", "outbox.js")}}
+FILES = ("page.css", "page.js", "views.js", "deciding.js", "outbox.js")
+PAGES = {"/": "page.html", **{f"/{name}": name for name in FILES}}
 MIME = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 LIMITS = web.Limits(body=1 << 18, threads=8)
 MOST = 100  # questions, tags or answers in one message

@@ -37,7 +37,7 @@ def browser():
 def page(browser):
     """A page that fails the test where a script fails or something is asked of elsewhere."""
     with contextlib.closing(browser.new_context(viewport={"width": 1280, "height": 800})) as context:
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(60_000)
         made = context.new_page()
         made.wrong = []
         made.on("pageerror", lambda error: made.wrong.append(str(error)))

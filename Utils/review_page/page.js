@@ -1,80 +1,10 @@
 // The review page: one question at a time, a grid of one tag, all questions of an image, or the list of tags.
-import {Outbox} from "./outbox.js";
+import {ask, begin, byId, delivered, keyOf, portion, record, refresh, say, undo} from "./deciding.js";
 import * as parts from "./views.js";
 
 const {el} = parts;
-const PORTION = 24, FEW = 6, POSTS = 4, TAGS = 100, GLANCE = 150;  // GLANCE: ms before details are fetched
-const byId = id => document.getElementById(id);
-const keyOf = ({post_id, tag_id}) => `${post_id} ${tag_id}`;
-const made = [];  // what was decided in this tab since it was loaded, for undo: lists of answers
-const answered = new Set();  // decided since the last portion was asked for
-let state, outbox, view, busy = false, loading = Promise.resolve();
-
-async function ask(path) {
-  const reply = await fetch(`api/${path}`), content = await reply.json();
-  if (!reply.ok) throw new Error(content.error);
-  return content;
-}
-
-function say(text, isTrouble = false) {
-  byId("status").textContent = text;
-  byId("status").className = isTrouble ? "trouble" : "";
-}
-
-function showProgress() {
-  byId("count").textContent = parts.progressText(state.progress);
-  byId("reviewer").textContent = state.reviewer;
-  byId("bar").value = state.progress.decided / state.progress.questions;
-}
-
-// ---- deciding
-
-function record(questions, decide) {
-  const answers = questions.map(question => ({...question, decision: decide(question)}));
-  answers.forEach(answer => answered.add(keyOf(answer)));
-  made.push(answers);
-  say("");
-  outbox.add(answers);
-}
-
-async function undo() {
-  if (!made.length) await outbox.send();  // then the server knows the last one
-  const answers = made.pop() ?? state.last;
-  if (!answers.length) return say("There is nothing to undo.");
-  answers.forEach(answer => answered.delete(keyOf(answer)));
-  outbox.add(answers.map(answer => ({...answer, decision: "undo"})));
-  const back = answers.map(answer => ({...answer, stands: null, was: answer.decision ?? answer.stands}));
-  await view.takeBack(back);
-  say(back.length > 1 ? `Taken back: ${back.length} decisions.` : `Taken back: ${back[0].was}.`);
-}
-
-function onReply(answers, reply) {
-  if (reply.error) return say(`Not recorded: ${reply.error}`, true);
-  state = reply;
-  showProgress();
-  reply.answers.forEach(({recorded, stands}, at) => {
-    if (recorded || !stands || stands === answers[at].decision) return;
-    say(`It was decided before: ${stands}.`);  // in another tab: nothing of this one is there to undo
-    const place = made.findIndex(some => some.some(answer => keyOf(answer) === keyOf(answers[at])));
-    if (place >= 0) made[place] = made[place].filter(answer => keyOf(answer) !== keyOf(answers[at]));
-    if (place >= 0 && !made[place].length) made.splice(place, 1);
-  });
-}
-
-// Ask for open questions of a tag, or of the next one that has any; one request after the other.
-function portion(tagId) {
-  loading = loading.catch(() => {}).then(async () => {
-    for (;;) {
-      await outbox.send();
-      answered.clear();
-      const found = await ask(`questions?limit=${PORTION}${tagId === null ? "" : `&tag=${tagId}`}`);
-      found.questions = found.questions.filter(question => !answered.has(keyOf(question)));
-      if (found.questions.length || found.next === null) return found;
-      tagId = found.next;
-    }
-  });
-  return loading;
-}
+const FEW = 6, POSTS = 4, TAGS = 100, GLANCE = 150;  // GLANCE: ms before details are fetched
+let view, busy = false;
 
 // ---- views: open(id), decide(decision), takeBack(questions), next(step), keys
 
@@ -209,7 +139,7 @@ const grid = {
 const image = {
   name: "image", posts: [], focus: 0, skipped: 0,
   async open() {
-    await outbox.send();
+    await delivered();
     this.posts = (await ask(`posts?limit=${POSTS}&offset=${this.skipped}`)).posts;
     if (!this.posts.length && this.skipped) {
       this.skipped = 0;
@@ -257,7 +187,7 @@ const image = {
     else await this.open();
   },
   async takeBack(questions) {
-    await outbox.send();
+    await delivered();
     const ids = [...new Set(questions.map(question => question.post_id))];
     const post = await ask(`post/${ids[0]}`);
     this.posts = [post, ...this.posts.filter(other => other.post_id !== post.post_id)];
@@ -276,7 +206,7 @@ const tags = {
   name: "tags", rows: [], total: 0, find: "", order: "audit", agreed: [],
   async open() {
     place(this.name);
-    await outbox.send();
+    await delivered();
     const find = el("input", {type: "search", placeholder: "Find a tag", ariaLabel: "Find a tag", value: this.find,
       oninput: event => { this.find = event.target.value; this.load(); }});
     const order = el("select", {ariaLabel: "Order", onchange: event => { this.order = event.target.value; this.load(); }},
@@ -341,7 +271,8 @@ const answerButtons = () => [
   parts.button("Yes", "Y", "yes", () => act(() => view.decide("yes"))),
   undoButton(),
 ];
-const undoButton = () => parts.button("Undo", "Z", "plain", () => act(undo));
+const undoLast = () => undo(questions => view.takeBack(questions));
+const undoButton = () => parts.button("Undo", "Z", "plain", () => act(undoLast));
 const nextButton = text => parts.button(text, "T", "plain", () => act(() => view.next(1)));
 
 const KEYS = [
@@ -368,7 +299,7 @@ const ACTIONS = {
   y: () => view.decide("yes"), ArrowRight: () => view.decide("yes"),
   n: () => view.decide("no"), ArrowLeft: () => view.decide("no"),
   u: () => view.decide("unsure"), ArrowDown: () => view.decide("unsure"),
-  z: undo, Backspace: undo, t: () => view.next(1), T: () => view.next(-1),
+  z: undoLast, Backspace: undoLast, t: () => view.next(1), T: () => view.next(-1),
   1: () => go("one"), 2: () => go("grid"), 3: () => go("image"), 4: () => go("tags"),
   "?": () => byId("keys").showModal(),
 };
@@ -422,17 +353,10 @@ function goToAddress() {
 async function start() {
   byId("keylist").replaceChildren(...KEYS.flatMap(([key, what]) => [el("dt", {}, key), el("dd", {}, what)]));
   byId("nav").append(el("button", {type: "button", ariaLabel: "Keys", onclick: () => byId("keys").showModal()}, "?"));
-  state = await ask("state");
-  outbox = new Outbox(state.review, onReply, text => say(text, true));
-  await outbox.send();
-  showProgress();
+  await begin();
   await goToAddress().catch(error => go("one").then(() => say(error.message, true)));
 }
 
 addEventListener("hashchange", () => act(goToAddress));
-document.addEventListener("visibilitychange", async () => {
-  if (document.hidden || !state) return;
-  state = await ask("state").catch(() => state);
-  showProgress();
-});
+document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
 act(start);
