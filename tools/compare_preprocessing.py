@@ -146,11 +146,12 @@ def _chart(case, rows):
         charts.Series("", [(one.difference_low, at), (one.difference_high, at)])
         for one, at in zip(rows, heights, strict=True)
     ]
+    tips = charts.Series("", [point for bar in bars for point in bar.points], lines=False)
     dots = [(one.difference, at) for one, at in zip(rows, heights, strict=True)]
     names = [one.client for one in rows]
     marks = charts.Series("", dots, lines=False, large=True, labels=names, texts=names)
     zero = charts.Series("", [(0.0, 0), (0.0, len(rows) + 1)], 5, dashed=True)
-    return charts.chart(x, y, [zero, *bars, marks], f"F1 of clients' preprocessing, pictures {case}")
+    return charts.chart(x, y, [zero, *bars, tips, marks], f"F1 of clients' preprocessing, pictures {case}")
 
 
 def text(found, about):

@@ -66,16 +66,17 @@ def _given(options, dataset):
     import Models
     from Utils.verification.release import Given
 
-    own = _own(options.release, Models.load)
+    own, broken = _own(options.release, Models.load)
     if options.run is not None:
         tagger = Models.load(options.run, which=options.which)
     elif own is not None:
         tagger = own
     else:
-        return Given()
+        return Given(broken=broken)
     if tagger.tags is None:
         raise UserError(f"{options.run} has no selected_tags.csv beside it, so its outputs have no names")
-    given = Given(tagger.model, tagger.tags, other=own.model if own and own is not tagger else None)
+    other = own.model if own and own is not tagger else None
+    given = Given(tagger.model, tagger.tags, other=other, broken=broken)
     if dataset is not None:
         pictures, labels = _labeled(dataset, options, tagger)
         return dataclasses.replace(given, pictures=pictures, labels=labels)
@@ -85,12 +86,13 @@ def _given(options, dataset):
 
 
 def _own(release, load):
-    """Return the tagger of the release, None where it has none that can be loaded."""
+    """Return the tagger of the release and why it cannot be loaded: one of them, none where it has none."""
+    if not (release / "extra" / "keras" / "model.keras").is_file():
+        return None, ""
     try:
-        return load(release)
+        return load(release), ""
     except UserError as error:
-        print(f"no Keras model in {release}: {error}", file=sys.stderr)
-        return None
+        return None, str(error)
 
 
 def _pictures(options, image_size):

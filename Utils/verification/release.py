@@ -23,6 +23,7 @@ class Given:
         pictures: (N, S, S, 3) uint8 BGR, prepared; None to draw some.
         labels: (N, L) of the columns of ``tags``, None where nobody labeled the pictures.
         other: the Keras model of the release where another one is right, else None.
+        broken: why the Keras model of the release cannot be loaded; empty where it can, or is not there.
     """
 
     model: object = None
@@ -30,6 +31,7 @@ class Given:
     pictures: np.ndarray | None = None
     labels: np.ndarray | None = None
     other: object = None
+    broken: str = ""
 
 
 class Verification:
@@ -43,10 +45,9 @@ class Verification:
         self._digest = said.get("tags_digest")
 
     def _said(self):
+        path = self.release / "release.json"
         try:
-            said = (
-                read_json(self.release / "release.json") if (self.release / "release.json").is_file() else {}
-            )
+            said = read_json(path) if path.is_file() else {}
         except commands.UserError as error:
             self.findings.fail("R8", "release.json cannot be read", "JSON", error)
             return {}
@@ -63,6 +64,8 @@ class Verification:
         folder.check_descriptions(self.release, frame, graph and graph.image_size, self.findings)
         folder.check_thresholds(self.release, frame, self.findings)
         has_timm = folder.check_timm_files(self.release, self.findings)
+        if self.given.broken:
+            self.findings.fail("parity", "extra/keras does not load", "a Keras model", self.given.broken)
         if graph is not None and self.given.model is None:
             self.findings.warn("parity", "nothing to compare with", "extra/keras/, or --run", "neither")
         elif graph is not None:

@@ -59,8 +59,9 @@ def find(output, logits, truth, images):
         error = _square(observed - state.logits[:, order])
         if error <= least:
             break
-        step = min(state.steps(), key=lambda step: _square(observed - state.after(step)[:, order]))
-        if not _square(observed - state.after(step)[:, order]) <= EXPLAINED * error:
+        left = {step: _square(observed - state.after(step)[:, order]) for step in state.steps()}
+        step = min(left, key=left.get, default=None)
+        if step is None or not left[step] <= EXPLAINED * error < np.inf:
             break
         state.take(step)
         found.append(_suspect(step, truth))
