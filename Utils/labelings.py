@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet
 
 from Utils import datasets, dumps, tags
-from Utils.commands import UserError
+from Utils.commands import UserError, progress
 from Utils.files import require_file
 
 POOL = 256  # posts kept of those that carry a tag
@@ -32,7 +32,8 @@ class OfDump:
         self._sorted = ids[self._order]
         self._pools = _Pools(self._dump.tags, tag_ids)
         if self._dump.labels is not None:
-            for first in range(0, len(ids), _ROWS):
+            blocks = range(0, len(ids), _ROWS)
+            for first in progress(blocks, label="reading labels", unit="blocks"):
                 rows, columns = np.nonzero(self._dump.labels[first : first + _ROWS])
                 self._pools.add(ids[first + rows], columns)
 
