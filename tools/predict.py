@@ -4,7 +4,6 @@ Images are decoded, padded and resized as in serving. A dump of a dataset holds 
 the dataset share (matched by id, else by name), in the model's order.
 """
 
-import concurrent.futures
 import contextlib
 import csv
 import pathlib
@@ -12,7 +11,7 @@ import sys
 
 import numpy as np
 
-from Utils import datasets, dumps, folders, folds, images, startup, tags
+from Utils import datasets, dumps, folders, folds, reading, startup, tags
 from Utils.commands import Parser, UserError, WorkError, command, progress
 from Utils.files import provenance, read_json, require_absent, to_path
 
@@ -215,7 +214,19 @@ def _predict_folder(folder, paths, model, tag_list, info, options):
     with dumps.writing(
         options.output, tag_list, dtype=options.dtype, labels=False, info=info, overwrite=options.overwrite
     ) as writer:
-        for names, batch in _decoded(folder, paths, info["image_size"], options, rejected):
+        found = reading.batches(
+            paths,
+            info["image_size"],
+            options.batch_size,
+            path_of=lambda name: folder / name,
+            padding=PADDING[options.padding],
+            readers=READERS,
+        )
+        steps = -(-len(paths) // options.batch_size)
+        for names, batch, bad in progress(found, total=steps, label="predict", unit="batches"):
+            rejected += [(folders.post_id(name), name, reason) for name, reason in bad]
+            if not names:
+                continue
             ids = [folders.post_id(name) for name in names]
             whole = np.zeros((options.batch_size, *batch.shape[1:]), np.uint8)  # one shape: compiled once
             whole[: len(batch)] = batch
@@ -230,31 +241,6 @@ def _predict_folder(folder, paths, model, tag_list, info, options):
     for _, name, reason in rejected:
         print(f"left out: {name}: {reason}", file=sys.stderr)
     return 0
-
-
-def _decoded(folder, paths, image_size, options, rejected):
-    """Yield ``(paths, images (B, S, S, 3) uint8 BGR)``; what cannot be decoded is added to ``rejected``."""
-
-    def read(name):
-        try:
-            return images.prepare((folder / name).read_bytes(), image_size, PADDING[options.padding])
-        except (images.ImageError, OSError) as error:
-            return error
-
-    step = options.batch_size
-    parts = [paths[at : at + step] for at in range(0, len(paths), step)]
-    with concurrent.futures.ThreadPoolExecutor(READERS) as pool:
-        coming = [pool.submit(read, name) for name in parts[0]]
-        for number, part in enumerate(progress(parts, label="predict", unit="batches"), 1):
-            ready = coming
-            coming = [pool.submit(read, name) for name in (parts[number] if number < len(parts) else [])]
-            found = [(name, future.result()) for name, future in zip(part, ready, strict=True)]
-            rejected += [
-                (folders.post_id(name), name, str(got)) for name, got in found if isinstance(got, Exception)
-            ]
-            good = [(name, got) for name, got in found if not isinstance(got, Exception)]
-            if good:
-                yield [name for name, _ in good], np.stack([got for _, got in good])
 
 
 def _write(path, head, rows):
