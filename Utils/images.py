@@ -158,6 +158,8 @@ class _JpegHeader:
 
     _FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
     _REMARKS = {*range(0xE1, 0xEE), 0xEF, 0xFE}  # decoders pass over applications' data and comments
+    _TELLING = {*_FRAMES, 0xDA, 0xE1}
+    _ALONE = {0x00, 0xFF, *range(0xD0, 0xD9)}  # fill bytes, and markers without a length
 
     def __init__(self, data):
         self.width = self.height = self.components = self.bits = self.frame = self.scanned = 0
@@ -169,23 +171,24 @@ class _JpegHeader:
             raise ImageError("truncated JPEG")
 
     def _read(self, data):
-        at = 2
-        while 0 <= at < len(data) - 4:
+        at, last, tables = 2, len(data) - 4, []
+        while 0 <= at < last:
             marker = data[at + 1]
             if data[at] != 0xFF:  # stray bytes between segments: decoders skip them
                 at = data.find(b"\xff", at)
                 self.is_odd = True
-            elif marker in (0x00, 0xFF) or 0xD0 <= marker <= 0xD8:  # fill bytes, and markers without a length
+            elif marker in self._ALONE:
                 at += 1 if marker == 0xFF else 2
                 self.is_odd = True
             else:
-                end = at + 2 + int.from_bytes(data[at + 2 : at + 4])
-                self._segment(marker, data[at + 4 : at + 12])
+                end = at + 2 + (data[at + 2] << 8 | data[at + 3])
+                if marker in self._TELLING:
+                    self._segment(marker, data[at + 4 : at + 12])
                 if marker not in self._REMARKS:
-                    self.tables += data[at:end]
+                    tables.append(data[at:end])
                 at = end
                 if marker == 0xDA:  # start of scan
-                    self.scan = at
+                    self.scan, self.tables = at, b"".join(tables)
                     return
         raise ImageError("truncated JPEG")
 

@@ -73,9 +73,16 @@ def stored(folder, path, size, quality):
 
 
 def content(place):
-    """Return the bytes of a file; a Path and its buffer would take longer than the reading."""
-    with open(place, "rb", buffering=0) as file:  # noqa: PTH123
-        return file.read()
+    """Return the bytes of a file; a file object around it would take half as long as the reading."""
+    file = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        size = os.fstat(file).st_size
+        data = os.read(file, size)
+        while len(data) < size and (part := os.read(file, size - len(data))):
+            data += part
+    finally:
+        os.close(file)
+    return data
 
 
 class _Reader:

@@ -4,6 +4,7 @@ Where the file system can, pieces go from memory to the disk past the page cache
 time, little left for fsync to wait for, and the images that are read meanwhile stay in the cache.
 """
 
+import collections
 import concurrent.futures
 import errno
 import fcntl
@@ -13,7 +14,8 @@ import os
 
 from Utils.commands import WorkError
 
-PIECE = 4 * 2**20  # bytes at a time; two pieces a file are in memory
+PIECE = 4 * 2**20  # bytes at a time
+AHEAD = 3  # pieces on their way to the disk while the next one is filled
 BLOCK = 4096  # past the cache, whole blocks are written from memory that begins at a multiple of it
 
 _free = []  # pieces of former files: fresh memory costs more than what is done in it
@@ -22,16 +24,16 @@ _free = []  # pieces of former files: fresh memory costs more than what is done 
 class Sink:
     """A file to be written from its beginning to its end; a context manager.
 
-    While one piece is written, the next one is filled. ``size`` and ``sha256`` are those of the
-    whole file once the context has ended; one that ends with an error leaves a part of it.
+    While pieces are written, the next one is filled. ``size`` and ``sha256`` are those of the whole file once
+    the context has ended; one that ends with an error leaves a part of it.
     """
 
     def __init__(self, path):
         self.path, self.size, self._digest = path, 0, hashlib.sha256()
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
         self._direct = _past_cache(self._file, True)
-        self._thread, self._sent = concurrent.futures.ThreadPoolExecutor(1), None
-        self._piece, self._other, self._filled = _memory(), _memory(), 0
+        self._threads, self._sent = concurrent.futures.ThreadPoolExecutor(AHEAD), collections.deque()
+        self._piece, self._filled = _memory(), 0
 
     def __enter__(self):
         return self
@@ -40,12 +42,12 @@ class Sink:
         try:
             if kind is None:
                 self._send()
-                self._wait()
+                while self._sent:
+                    self._sent.popleft().result()
                 os.ftruncate(self._file, self.size)  # the last block was filled up
         finally:
-            self._thread.shutdown()
+            self._threads.shutdown()
             os.close(self._file)
-            _free.extend((self._piece, self._other))
 
     @property
     def sha256(self):
@@ -63,29 +65,28 @@ class Sink:
         self._filled = end
 
     def _send(self):
-        """Have the thread write the piece; the other one, written by now, is filled next."""
+        """Have a thread write the piece; begin another one."""
         self._digest.update(memoryview(self._piece)[: self._filled])
+        self._sent.append(self._threads.submit(self._take, self._piece, self._filled, self.size))
         self.size += self._filled
-        self._wait()
-        self._sent = self._thread.submit(self._take, self._piece, self._filled)
-        self._piece, self._other, self._filled = self._other, self._piece, 0
+        self._piece, self._filled = None, 0
+        if len(self._sent) > AHEAD:
+            self._sent.popleft().result()
+        self._piece = _memory()
 
-    def _wait(self):
-        if self._sent is not None:
-            self._sent.result()
-
-    def _take(self, piece, filled):
-        """Write a piece, in whole blocks."""
-        whole = -(-filled // BLOCK) * BLOCK
+    def _take(self, piece, filled, start):
+        """Write a piece to its place, in whole blocks; its memory is free then."""
+        data = memoryview(piece)[: -(-filled // BLOCK) * BLOCK]
         try:
-            written = os.write(self._file, memoryview(piece)[:whole])
+            written = os.pwrite(self._file, data, start)
         except OSError as error:
             if not self._direct or error.errno != errno.EINVAL:
                 raise
-            self._direct = _past_cache(self._file, False)  # such a file system says so late
-            written = os.write(self._file, memoryview(piece)[:whole])
-        if written != whole:
+            _past_cache(self._file, False)  # such a file system says so late
+            written = os.pwrite(self._file, data, start)
+        if written != len(data):
             raise WorkError(f"{self.path}: the disk took a part of a record only; is it full?")
+        _free.append(piece)
 
 
 def _memory():

@@ -1,8 +1,8 @@
 """posts/s from a booru to shards: of selecting and packing, of copying the files, and of a query an image.
 
 Copying, read and write alone, is the limit. The peer goes over the images one by one, as the original did: in
-tf.py_function one SQLite connection and query, then a record. All take the same drawn 512 px JPEGs of about
-90 kB.
+tf.py_function one SQLite connection and query, then a record; it packs a part of them, since every post takes
+it as long. All take the same drawn 512 px JPEGs of about 90 kB.
 """
 
 import concurrent.futures
@@ -34,7 +34,8 @@ min_tags_per_image = 1
 
 def add_arguments(made):
     """Declare the options."""
-    made.add_argument("--images", type=int, default=12_000, help="posts, their images drawn (12000)")
+    made.add_argument("--images", type=int, default=24_000, help="posts, their images drawn (24000)")
+    made.add_argument("--peer-images", type=int, default=6000, help="how many of them the peer packs (6000)")
     made.add_argument("--rounds", type=int, default=3, help="rounds, each side once in each (3)")
     made.add_argument("--shard-size", type=int, default=1024, help="posts a shard (1024)")
     made.add_argument("--plot", type=pathlib.Path, metavar="FILE.svg", help="draw where the time goes")
@@ -42,7 +43,7 @@ def add_arguments(made):
 
 def measure(options):
     """Measure selecting and packing, the limit and the peer, in turns."""
-    for name in ("images", "rounds", "shard_size"):
+    for name in ("images", "peer_images", "rounds", "shard_size"):
         if getattr(options, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} must be at least 1; got {getattr(options, name)}")
     startup.tensorflow()
@@ -50,21 +51,23 @@ def measure(options):
         folder = pathlib.Path(folder)
         size = _draw(folder, options.images)
         # The peer's tensorflow is kept out of this process.
-        with measuring.Apart(measuring.cores(), _peer_in, folder) as peer:
+        with measuring.Apart(measuring.cores(), _peer_in, folder, options.peer_images) as peer:
             sides = {
                 "selecting and packing": lambda: _seconds(_ours, folder, options),
                 "limit: copying the files": lambda: _seconds(_copy, folder),
                 "peer: a query an image": lambda: peer.seconds(1)[0],
             }
+            posts = dict.fromkeys(sides, options.images)
+            posts["peer: a query an image"] = min(options.images, options.peer_images)
             _ours(folder, options)  # imports, the page cache
             took = {name: [] for name in sides}
             for number in range(options.rounds):
                 for name in list(sides)[:: -1 if number % 2 else 1]:
                     shutil.rmtree(folder / "dataset", ignore_errors=True)  # of the last round
                     took[name].append(sides[name]())
+        figures = {name: posts[name] / float(np.median(found)) for name, found in took.items()}
         if options.plot:
-            _plot(folder, options, float(np.median(took["peer: a query an image"])))
-    figures = {name: options.images / float(np.median(found)) for name, found in took.items()}
+            _plot(folder, options, figures["peer: a query an image"])
     ours, limit, peer = figures.values()
     return {
         "part": "records",
@@ -137,18 +140,19 @@ def _copy(folder):
         list(pool.map(copy, parts))
 
 
-def _peer_in(folder):
+def _peer_in(folder, count):
     """Return what a process of its own is to do."""
-    return (lambda: _peer(folder),)
+    _peer(folder, 64)  # imports, the page cache
+    return (lambda: _peer(folder, count),)
 
 
-def _peer(folder):
+def _peer(folder, count):
     """Write one record after another, with a query for every image inside tf.py_function."""
     import tensorflow as tf
 
     from Generators import records
 
-    paths = sorted(map(str, (folder / "images").rglob("*.jpg")))
+    paths = sorted(map(str, (folder / "images").rglob("*.jpg")))[:count]
     labels = _first_tags(folder)
 
     def labels_of(path):
@@ -178,8 +182,8 @@ def _query(folder, number):
         return [tag for (tag,) in database.execute(query, (number,))]
 
 
-def _plot(folder, options, seconds):
-    """Draw ms an image by stage, of ours on one core and of the peer, whose ``seconds`` are known."""
+def _plot(folder, options, speed):
+    """Draw ms an image by stage, of ours on one core and of the peer, whose ``speed`` in posts/s is known."""
     paths = sorted((folder / "images").rglob("*.jpg"))[:200]
     data = [path.read_bytes() for path in paths]
     labels, queried = list(range(0, 2380, 80)), [int(path.stem) for path in paths]
@@ -196,7 +200,7 @@ def _plot(folder, options, seconds):
     query = _ms(lambda number: _query(folder, number), queried)
     ours = {"select": select, "read": read, "check": check, "encode": encode, "write, hash, sync": write}
     peer = {"query": query, "read": read, "encode": encode}
-    peer["tf.py_function and the rest"] = max(seconds * 1000 / options.images - sum(peer.values()), 0.0)
+    peer["tf.py_function and the rest"] = max(1000 / speed - sum(peer.values()), 0.0)
     bars = {"selecting and packing, on one core": ours, "peer: a query an image": peer}
     with replacing(options.plot) as beside:
         picture = stages.picture("From a booru to shards: milliseconds a post", "ms", bars)
