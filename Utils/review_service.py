@@ -84,7 +84,8 @@ class Service:
         asked = set(self._questions.posts[self._questions.rows_of(number)].tolist())
         carriers = next((found for source in self.sources if (found := source.carriers(tag_id))), [])
         sure = [other for other in carriers if other not in asked]
-        sure = [other for other in [*self.review.confirmed(number).tolist(), *sure] if other != post]
+        confirmed = self.review.confirmed(number)[: labelings.POOL].tolist()
+        sure = [other for other in [*confirmed, *sure] if other != post]
         nearest = next((source for source in self.sources if hasattr(source, "nearest")), None)
         ordered = nearest.nearest(post, sure) if nearest is not None and sure else None
         chosen = []
