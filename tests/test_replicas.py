@@ -24,7 +24,7 @@ def test_one_step_and_one_validation(backend):
         env={**os.environ, **TWO_CPUS, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=500,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])
