@@ -96,13 +96,7 @@ def train_dataset(
         on_device=augment_on == "device",
     )
     dataset = stream(
-        paths,
-        lanes,
-        rows,
-        seed=seed,
-        start_step=start_step,
-        shuffle_buffer=shuffle_buffer,
-        keep=keep,
+        paths, lanes, rows, seed=seed, start_step=start_step, shuffle_buffer=shuffle_buffer, keep=keep
     )
     dataset = dataset.batch(make.given.stop - make.given.start, drop_remainder=True)
     dataset = dataset.enumerate(start_step)
