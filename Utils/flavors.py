@@ -38,7 +38,7 @@ class Flavor:
     labels: bool = False  # judged on labeled images only
 
 
-SAME = Bound(1e-4, 1e-4, 1e-3)
+SAME = Bound(1e-4, 1e-4, 0.01)  # where probabilities lie this near, F1 hangs on ties
 FLAVORS = {
     "onnx": Flavor("model.onnx", SAME),
     "saved_model": Flavor("extra/saved_model", SAME),

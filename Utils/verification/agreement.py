@@ -22,19 +22,16 @@ class Agreement:
     f1_difference: float | None  # the format's F1 less the Keras model's
 
 
-def gap(probabilities, share=0.5, room=0.2):
-    """Return the middle of the widest gap between the probabilities around a quantile.
+def gap(probabilities):
+    """Return a threshold that rounding cannot reach: in the middle of a wide gap with many on both sides.
 
-    Args:
-        probabilities: of any shape.
-        share: which quantile.
-        room: how far from it the gap may be, as a share of all values.
+    The gap whose width times the smaller number beside it is largest; ``probabilities`` of any shape.
     """
     values = np.sort(np.asarray(probabilities, "float64").ravel())
-    low, high = (round((len(values) - 1) * min(max(at, 0), 1)) for at in (share - room, share + room))
-    if high <= low:
-        return float(values[low])
-    place = low + int(np.argmax(np.diff(values[low : high + 1])))
+    if len(values) < 2:
+        return 0.5
+    below = np.arange(1, len(values))
+    place = int(np.argmax(np.diff(values) * np.minimum(below, len(values) - below)))
     return float(values[place] + values[place + 1]) / 2
 
 
@@ -57,6 +54,12 @@ def compare(name, expected, found, labels=None):
 
 
 def _scores(pair, labels):
-    """Return the F1 of two models at the threshold where the first one's precision equals its recall."""
+    """Return the F1 of two models at the threshold where the first one's precision equals its recall.
+
+    The threshold lies in the middle between two of the first one's probabilities: at one of them the last bit
+    of the second's would decide.
+    """
     cut = thresholds.p_equals_r(pair[0], int(scores.positives(labels).sum())).threshold
+    above = pair[0][pair[0] > cut]
+    cut = (float(cut) + float(above.min())) / 2 if above.size else cut
     return [float(scores.f_beta(scores.count(values, labels, cut).total())) for values in pair]
