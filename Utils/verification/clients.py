@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from Utils import clients
+from Utils import clients, tags
 from Utils.clients import reading, spelling
 from Utils.verification import agreement, folder
 
@@ -22,7 +22,7 @@ def check(release, wanted, layout, images, truth, run, findings):
         run: ``{client's name: (N, L) probabilities}`` as the client computes them; "" for all others.
     """
     _, rows = folder.rows(release)
-    threshold = agreement.gap(_tags_only(truth, wanted))
+    threshold = agreement.gap(truth[:, _told(wanted)])
     seen = []
     for client in clients.CLIENTS:
         if client.wd_order and layout != "wd":
@@ -35,8 +35,9 @@ def check(release, wanted, layout, images, truth, run, findings):
     findings.note("R10", f"{', '.join(seen)}: {len(images)} images at {threshold:.4f}")
 
 
-def _tags_only(truth, wanted):
-    return truth[:, (wanted["category"] != 9).to_numpy()] if (wanted["category"] != 9).any() else truth
+def _told(wanted):
+    """Return which rows are tags that clients tell: general and character ones, (L,)."""
+    return wanted["category"].isin([tags.CATEGORIES["general"], tags.CATEGORIES["character"]]).to_numpy()
 
 
 def _check_pixels(client, images, findings):
@@ -66,10 +67,10 @@ def _check_client(client, rows, wanted, truth, probabilities, threshold, finding
 
 
 def _right(wanted, probabilities, threshold):
-    """Return the names above a threshold, without ratings, and the most probable rating, or None."""
-    ratings = (wanted["category"] == 9).to_numpy()
+    """Return the names above a threshold that clients tell, and the most probable rating, or None."""
+    ratings = (wanted["category"] == tags.CATEGORIES["rating"]).to_numpy()
     names = wanted["name"].to_numpy()
-    above = set(names[(probabilities > threshold) & ~ratings].tolist())
+    above = set(names[(probabilities > threshold) & _told(wanted)].tolist())
     rating = names[ratings][np.argmax(probabilities[ratings])] if ratings.any() else None
     return above, rating
 

@@ -13,6 +13,7 @@ HEADER = list(tags.COLUMNS)
 TABLE, MODEL = "selected_tags.csv", "model.onnx"
 NEEDED = (MODEL, TABLE)
 TOLD = ("README.md", "release.json")  # for people
+FOR_IMGUTILS = ("test", "val")  # the same again, in the words of imgutils
 TOP = {*NEEDED, *TOLD, "preprocess.json", "categories.json", "config.json", "model.safetensors", "extra"}
 
 
@@ -141,7 +142,8 @@ def check_descriptions(release, frame, image_size, findings):
     if said is not None and not isinstance(said, dict):
         findings.fail("R7", "preprocess.json", "a JSON object", type(said).__name__)
     elif said is not None:
-        wanted = releases.preprocessing(image_size or said.get("image_size"))
+        all_of_it = releases.preprocessing(image_size or said.get("image_size"))
+        wanted = {key: value for key, value in all_of_it.items() if key not in FOR_IMGUTILS}
         for key, value in wanted.items():
             if said.get(key) != value:
                 rgb = key == "channels" and str(said.get(key)).upper() == "RGB"

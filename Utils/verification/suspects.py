@@ -13,6 +13,7 @@ from Utils.verification import findings, reference
 ROUNDING = 5e-8  # of the size of logits; differences of less (root mean square) are not looked at
 ROUNDED = 5e-7  # the same of probabilities, at most
 EXPLAINED = 0.5  # share of the squares that a suspect must leave at most
+REST = 1e-5  # of a difference: when no more is left, nothing else is looked for
 MOST_STEPS = 3
 EDGE = 1e-7  # probabilities nearer to 0 and 1 have no logit in float32
 TWICE = "a sigmoid applied twice"
@@ -59,6 +60,7 @@ def find(output, logits, truth, images):
         error = _square(observed - state.logits[:, order])
         if error <= least:
             break
+        least = max(least, REST**2 * error)
         left = {step: _square(observed - state.after(step)[:, order]) for step in state.steps()}
         step = min(left, key=left.get, default=None)
         if step is None or not left[step] <= EXPLAINED * error < np.inf:
