@@ -103,7 +103,7 @@ def test_pieces_are_what_lies_between_two_places_of_the_circle():
 
 @pytest.mark.parametrize("place", ["host", "device"])
 def test_any_number_of_hosts_makes_the_same_batches(local, place):
-    """Also where hosts share a lane, and with labels that are not known."""
+    """Also where they share lanes, here three hosts four of them, and with labels that are not known."""
     options = {
         "count": 3,
         "augment_on": place,
@@ -114,9 +114,7 @@ def test_any_number_of_hosts_makes_the_same_batches(local, place):
     }
     whole = train(local, **options)
     assert any((labels < 0).any() for *_, labels in whole)
-    for count in (3, 4) if place == "host" else (6,):
-        hosts = [train(local, host=(index, count), **options) for index in range(count)]
-        assert_same(joined(hosts), whole)
+    assert_same(joined([train(local, host=(index, 3), **options) for index in range(3)]), whole)
 
 
 def test_a_small_set_is_the_same_on_any_number_of_hosts_too(local):
@@ -199,9 +197,9 @@ def test_lanes_are_of_the_records_that_are_kept(local):
     assert np.array_equal(np.hstack(halves), rows)
 
 
-@pytest.mark.parametrize("count", [2, 6])
-def test_hosts_evaluate_every_record_once(remote, count, monkeypatch):
-    """In as many batches, reading their own records only; of 6 the last has nothing but padding."""
+def test_hosts_evaluate_every_record_once(remote, monkeypatch):
+    """In as many batches, reading their own records only; the last of 6 has nothing but padding."""
+    count = 6
     sizes = {**SIZES, "with_ids": True, "pad_batches": True}
     del sizes["shuffle_buffer"]
     ids, weights, pixels = [], [], {}
