@@ -63,7 +63,8 @@ class Review:
                 if row not in seen and (row in self._mine if kind == "undo" else self.open[row]):
                     seen.add(row)
                     new.append(self._decision(row, kind, time))
-            self._journal.append(*new)
+            if new:
+                self._journal.append(*new)
             for decision in new:
                 self._take(decision)
             return [(row in seen, self.stands(row)) for row in rows]

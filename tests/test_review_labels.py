@@ -110,8 +110,9 @@ def test_what_is_no_audit_is_told(content, says, tmp_path):
 # ---- decisions
 
 
-def test_any_sequence_of_answers_equals_what_the_file_says(asked, tmp_path):
+def test_any_sequence_of_answers_equals_what_the_file_says(asked, tmp_path, monkeypatch):
     """Two reviewers answer, repeat and undo at random, and the review is restarted in between."""
+    monkeypatch.setattr(decisions.os, "fsync", lambda _: None)  # hundreds of them take their time
     random, path = np.random.default_rng(0), tmp_path / "decisions.jsonl"
     model = {}  # (post, tag id) -> reviewer -> decision
     for turn, second in itertools.product(range(6), (False, True)):
