@@ -54,8 +54,10 @@ class Findings:
         self.failures.append(Finding(rule, wrong, str(allowed), str(came), fault))
 
     def warn(self, rule, wrong, allowed, came):
-        """Add a warning, which leaves the rule passed."""
-        self.warnings.append(Finding(rule, wrong, str(allowed), str(came)))
+        """Add a warning, which leaves the rule passed; said once."""
+        one = Finding(rule, wrong, str(allowed), str(came))
+        if one not in self.warnings:
+            self.warnings.append(one)
 
     def note(self, rule, text, looked=True):
         """Say what was looked at; ``looked`` is False where nothing could be."""
