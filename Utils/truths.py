@@ -43,31 +43,31 @@ def labeled(aligned, truth):
 
 
 def missing(dump, columns, truth):
-    """Return ``(known rows (N,) bool, {(post id, tag name), ...})``: what the labels lack of the truth."""
+    """Return ``(posts that the truth names, {(post id, tag name), ...})``: what the labels lack of the truth.
+
+    Raises UserError where truth and dump share no post, or nothing lacks.
+    """
     names = dump.tags["name"].to_numpy()
     places = {names[column]: column for column in columns}
-    known = np.array([int(post) in truth for post in dump.image_ids], bool)
-    lacking = set()
-    for row in np.flatnonzero(known):
-        post = int(dump.image_ids[row])
-        true = [name for name in truth[post] if name in places]
-        labels = np.asarray(dump.labels[row])
-        lacking |= {(post, name) for name in true if not labels[places[name]]}
-    return known, lacking
-
-
-def judge(frame, dump, columns, truth):
-    """Judge the missing labels that an audit found: recall, precision, and the curve of both.
-
-    frame: rows of an audit's CSV. Returns a dict; ``curve`` is a list of (recall, precision), one point a
-    finding, the most doubtful first. Raises UserError where truth and dump share no post, or nothing lacks.
-    """
-    known, lacking = missing(dump, columns, truth)
-    if not known.any():
-        raise UserError(f"the truth names none of the {len(known)} posts of {dump.folder}")
+    posts, lacking = set(), set()
+    for row, post in enumerate(dump.image_ids.tolist()):
+        if post in truth:
+            posts.add(post)
+            labels = np.asarray(dump.labels[row])
+            lacking |= {(post, name) for name in truth[post] if name in places and not labels[places[name]]}
+    if not posts:
+        raise UserError(f"the truth names none of the {len(dump.image_ids)} posts of {dump.folder}")
     if not lacking:
         raise UserError(f"no label of {dump.folder} is missing by this truth: there is nothing to judge")
-    posts = set(dump.image_ids[known].tolist())
+    return posts, lacking
+
+
+def judge(frame, posts, lacking):
+    """Judge the missing labels that an audit found: recall, precision, and the curve of both.
+
+    frame: rows of an audit's CSV; posts, lacking: from `missing`. Returns a dict; ``curve`` is a list of
+    (recall, precision), one point a finding, the most doubtful first.
+    """
     found = frame[(frame["label"] == 0) & frame["post_id"].isin(posts)].sort_values("score", kind="stable")
     right = [pair in lacking for pair in zip(found["post_id"], found["tag"], strict=True)]
     hits = np.cumsum(right, dtype=np.int64)

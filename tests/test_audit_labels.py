@@ -70,7 +70,8 @@ def test_operating_points_find_more_at_equal_precision(dump, tmp_path, capsys):
         assert (tmp_path / f"{name}_truth.svg").read_text().startswith("<svg")
     assert found[1]["recall"] > found[0]["recall"]
     frame, loaded = pd.read_csv(tmp_path / "points.csv"), dumps.load(dump)
-    curve = truths.judge(frame, loaded, range(5), truths.read(tmp_path / "truth.csv"))["curve"]
+    lacking = truths.missing(loaded, range(5), truths.read(tmp_path / "truth.csv"))
+    curve = truths.judge(frame, *lacking)["curve"]
     as_precise = [recall for recall, precision in curve if precision >= found[0]["precision"]]
     assert max(as_precise) >= found[0]["recall"]
     assert found[1]["at_half"] == found[0] | {"recall_at_its_precision": max(as_precise)}
@@ -86,9 +87,20 @@ def test_judging_counts_what_the_truth_says(dump, tmp_path):
     post, other = 1000 + int(np.argmin(loaded.labels[:, 0])), 1000 + int(np.argmax(loaded.labels[:, 0]))
     truth = {post: {"solo"}, other: {"solo", "unknown tag"}}
     frame = pd.DataFrame({"tag": ["solo", "smile"], "post_id": [post, post], "label": 0, "score": [0.2, 0.1]})
-    judged = truths.judge(frame, loaded, [0, 1], truth)
+    judged = truths.judge(frame, *truths.missing(loaded, [0, 1], truth))
     assert (judged["missing"], judged["found"], judged["recall"], judged["precision"]) == (1, 1, 1.0, 0.5)
     assert judged["curve"] == [(0.0, 0.0), (1.0, 0.5)]
+
+
+def test_a_truth_that_judges_nothing_is_told_before_the_work(dump, tmp_path, capsys):
+    loaded = dumps.load(dump)
+    known = [f"{1000 + row},{'solo' * bool(loaded.labels[row, 0])}" for row in range(200)]
+    words = [str(dump), "-o", str(tmp_path / "audit.json"), "--truth", str(tmp_path / "truth.csv")]
+    for lines, says in ((["1,solo"], "names none of the 200 posts"), (known, "nothing to judge")):
+        (tmp_path / "truth.csv").write_text("\n".join(["image_id,tags", *lines]) + "\n")
+        assert audit_labels.main(words) == 2
+        assert says in capsys.readouterr().err
+        assert not list(tmp_path.glob("*audit*"))
 
 
 def test_an_interrupted_audit_goes_on(dump, tmp_path, monkeypatch, capsys):

@@ -51,17 +51,17 @@ def main(argv=None):
     dump = _load(options)
     columns = _columns(dump, options)
     thresholds = _thresholds(dump, options)
-    truth = truths.read(options.truth) if options.truth else None
+    lacking = truths.missing(dump, columns, truths.read(options.truth)) if options.truth else None
     engine = ENGINES[options.engine]()
     require_absent(options.output, options.overwrite)
     frame = _audit(dump, columns, thresholds, engine, options)
     _write(frame, dump, columns, options)
     said = _summary(frame, columns, options)
-    if truth is not None:
+    if lacking is not None:
         frames = {"at 0.5" if thresholds is None else "operating point": frame}
         if thresholds is not None:
             frames["at 0.5"] = _findings(dump, columns, None, engine, options)
-        judged = {name: truths.judge(found, dump, columns, truth) for name, found in frames.items()}
+        judged = {name: truths.judge(found, *lacking) for name, found in frames.items()}
         _plot(judged, options.output.with_name(f"{options.output.stem}_truth.svg"))
         said["truth"] = truths.compared(*judged.values())
     if options.json:
