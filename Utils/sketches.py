@@ -7,6 +7,8 @@ both color differences; one is of the whole square, one of its content. The smal
 Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, 2010 (of lightness alone).
 """
 
+import pathlib
+
 import cv2
 import numpy as np
 
@@ -37,6 +39,19 @@ _LOWEST = 8
 _NOISE = 4.0  # coefficients up to this are 0: that of a flat picture has no sign
 # Neighbors in frequency flip together; an index that looks at runs of bits finds more where these are apart.
 _ORDER = 37 * np.arange(BITS) % BITS
+
+
+def of_files(job):
+    """Return ``(number, sketches)`` of a job ``(folder, paths in it, number)``; in any process."""
+    root, paths, number = job
+    cv2.setNumThreads(1)  # the processes are the parallelism
+    found = np.zeros(len(paths), FIELDS)
+    for row, path in enumerate(paths):
+        try:
+            found[row] = sketch(pathlib.Path(root, path).read_bytes())
+        except OSError as error:
+            found[row] = broken(f"cannot be read: {error.strerror}")
+    return number, found
 
 
 def sketch(data):

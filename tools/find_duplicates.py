@@ -19,7 +19,6 @@ import os
 import pathlib
 import sys
 
-import cv2
 import numpy as np
 
 from Utils import folders, grouping, images, ledgers, matching, neighbors, sketches, sources, startup
@@ -121,26 +120,13 @@ def sketched(ledger, options, paths, keys):
     """Return the row of every image in the ledger, having added those that were missing."""
     new = np.flatnonzero(ledger.find(keys) < 0)
     jobs = ((options.images, [paths[at] for at in new[i : i + _JOB]], i) for i in range(0, len(new), _JOB))
-    done = run(_sketch, jobs, workers=min(options.workers, max(1, len(new) // _JOB)))
+    done = run(sketches.of_files, jobs, workers=min(options.workers, max(1, len(new) // _JOB)))
     for start, found in progress(done, total=-(-len(new) // _JOB), label="sketches", unit=f"{_JOB} images"):
         facts = np.empty(len(found), _without("picture"))
         for name in facts.dtype.names:
             facts[name] = found[name]
         ledger.append(keys[new[start : start + _JOB]], facts=facts, pictures=found["picture"])
     return ledger.find(keys)
-
-
-def _sketch(job):
-    """In a worker: return the job's number and the sketches of its images."""
-    cv2.setNumThreads(1)  # the processes are the parallelism
-    root, paths, number = job
-    found = np.zeros(len(paths), sketches.FIELDS)
-    for row, path in enumerate(paths):
-        try:
-            found[row] = sketches.sketch(pathlib.Path(root, path).read_bytes())
-        except OSError as error:
-            found[row] = sketches.broken(f"cannot be read: {error.strerror}")
-    return number, found
 
 
 class Pictures:
