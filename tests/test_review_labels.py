@@ -2,9 +2,12 @@
 
 import contextlib
 import dataclasses
+import datetime
 import itertools
 import json
+import shutil
 import sqlite3
+import types
 
 import cv2
 import numpy as np
@@ -83,6 +86,9 @@ def test_wrongly_carried_tags_are_asked_beside_missing_ones_each_once(tmp_path):
     assert found.carried.tolist() == [False, False, False, True]
     assert np.isnan(found.probabilities).all()  # no scores beside it
     (tmp_path / "audit.csv").write_text("tag,tag_id,post_id,probability,label,score\nsolo,11,8,0.25,1,0.25\n")
+    shutil.copy(both[1], tmp_path / "mine.json")
+    shutil.copy(tmp_path / "audit.csv", tmp_path / "mine.csv")
+    assert questions.read([tmp_path / "mine.json"], TAGS).carried.tolist() == [True, False]  # by the scores
     found = questions.read(both[1:], TAGS)
     assert (found.posts.tolist(), found.probabilities.tolist()[0]) == ([8, 7], 0.25)
     assert found.carried.tolist() == [True, True]
@@ -164,6 +170,19 @@ def test_what_was_decided_at_once_is_undone_at_once_also_after_a_restart(asked, 
             review.decide([(1000, 13, "no")])
         assert review.stands(0) == "yes"
     assert [one.decision for one in decisions.read(path)] == ["yes", "no", "yes", "undo", "undo"]
+
+
+def test_decisions_have_times_of_their_own_although_the_clock_stands(asked, tmp_path, monkeypatch):
+    noon = datetime.datetime(2026, 1, 1, 12, tzinfo=datetime.UTC)
+    stopped = types.SimpleNamespace(now=lambda _: noon)
+    clock = types.SimpleNamespace(datetime=stopped, UTC=datetime.UTC, timedelta=datetime.timedelta)
+    monkeypatch.setattr(reviews, "datetime", clock)
+    with review_of(asked, tmp_path / "decisions.jsonl") as review:
+        for post in (1000, 1001, 1002):
+            review.decide([(post, 11, "yes")])
+        assert review.last() == [2]  # the last one alone is undone
+    times = [one.time for one in decisions.read(tmp_path / "decisions.jsonl")]
+    assert times == [f"2026-01-01T12:00:00.00000{number}Z" for number in range(3)]
 
 
 def test_the_journal_repairs_its_end_and_has_one_writer(tmp_path):
@@ -380,6 +399,22 @@ def test_examples_are_posts_with_the_tag_nearest_first(client, audit):
     assert 1059 not in near  # itself
     sure = sorted([*carriers, 1059], key=lambda post: far[post - POSTS[0]])[: review_service.EXAMPLES]
     assert client.get("/api/examples/11?post=1000").json["posts"] == sure
+
+
+def test_an_example_may_be_seen_once_it_was_shown_and_is_not_in_doubt(audit, tmp_path, monkeypatch):
+    monkeypatch.setattr(review_service, "EXAMPLES", 99)
+    (tmp_path / "audit.json").write_text('{"<b>&": [1000, 1003]}')  # 1003 carries it, 1006 and 1009 do too
+    asked = questions.read([tmp_path / "audit.json"], TAGS)
+    source = labelings.OfDump(audit / "dump", [14])
+    with review_of(asked, tmp_path / "decisions.jsonl") as review:
+        found = pictures.Pictures(audit / "images", [1000, 1003])
+        client = review_service.application(review_service.Service(review, found, [source])).test_client()
+        (first, *_) = posts = source.nearest(1000, [post for post in source.carriers(14) if post != 1003])
+        assert client.get(f"/images/{first}").status_code == 404
+        assert client.get("/api/examples/14?post=1000").json["posts"] == posts
+        assert client.get(f"/images/{first}").status_code == 200
+    assert 1003 in source.carriers(14)
+    assert source.carriers(11) == []  # nobody asks about it
 
 
 def test_an_image_is_found_anywhere_but_not_outside(tmp_path):
