@@ -15,6 +15,7 @@ from Utils.commands import UserError, suggest
 
 THRESHOLD, CHARACTER_THRESHOLD = 0.35, 0.85  # of most clients of WD's taggers
 MCUT_FLOOR = 0.15  # characters are not chosen below, wherever the gap is
+SHOWN = 5  # of the names that a model does not know
 RATING, CHARACTER = tags.CATEGORIES["rating"], tags.CATEGORIES["character"]
 
 
@@ -77,7 +78,7 @@ def add_arguments(parser, mcut=True):
 def of_options(options, tagger, warn):
     """Return ``(Chooser, where its thresholds come from)`` for options of `add_arguments` and a tagger.
 
-    ``warn`` is called with a sentence for every name that the tagger does not know. Raises UserError.
+    ``warn`` is called with a sentence on names that the tagger does not know. Raises UserError.
     """
     if options.mcut and (options.threshold, options.character_threshold, options.thresholds) != (None,) * 3:
         raise UserError("--mcut cuts without thresholds; leave it or the thresholds out")
@@ -153,12 +154,14 @@ def _allowed(tag_list, options, warn):
 def _named(tag_list, words, flag, warn):
     """Return the rows that words name, underscores or spaces, commas between, @FILE for a list: bool (L,)."""
     known = {name: row for row, name in enumerate(tag_list["name"])}
+    names = list(_names(words, known, flag))
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
+        hint = suggest(unknown[0], known) if len(unknown) == 1 else ""  # slow among very many tags
+        warn(f"{flag}: the model has no tag {', '.join(unknown[:SHOWN])}{more}{hint}")
     found = np.zeros(len(tag_list), bool)
-    for name in _names(words, known, flag):
-        if name in known:
-            found[known[name]] = True
-        else:
-            warn(f"{flag}: the model has no tag {name}{suggest(name, known)}")
+    found[[known[name] for name in names if name in known]] = True
     return found
 
 

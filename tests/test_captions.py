@@ -115,6 +115,9 @@ def test_only_exclude_and_categories(tmp_path):
         chooser, _ = of_words(words, Opened(tmp_path), warnings.append)
         assert names(chooser.choose(PROBABILITIES)) == expected
     assert warnings == ["--exclude: the model has no tag Long_hair; did you mean long_hair?"]
+    many = [f"unknown_{number}" for number in range(7)]
+    of_words(["--exclude", *many], Opened(tmp_path), warnings.append)
+    assert warnings[-1] == f"--exclude: the model has no tag {', '.join(many[:5])} and 2 more"
 
 
 @pytest.mark.parametrize(

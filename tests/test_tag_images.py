@@ -98,7 +98,9 @@ def test_what_is_there_is_kept_replaced_or_added_to(release, pictures, capsys):
     assert first["1.png.txt"] == "blue_sky\n"
     assert "deep/3.txt" not in first
     capsys.readouterr()
-    assert tag(release, pictures / "1.png", pictures / "2.bmp") == 0
+    listed = pictures.parent / "rejected.csv"
+    assert tag(release, pictures / "1.png", pictures / "2.bmp", "--rejected", listed) == 0
+    assert listed.read_text() == "path,reason\n"
     assert "all 2 pictures have their sidecar" in capsys.readouterr().err
     assert tag(release, pictures, "--append", "--prefix", "new") == 0
     added = sidecars(pictures)

@@ -74,6 +74,7 @@ def main(argv=None):
     del places  # many names
     if not jobs and not rejected:
         _say(f"all {kept} pictures have their sidecar; --overwrite or --append would tag them again")
+        _list(rejected, options.rejected)
         return 0
     tagger = taggers.load(options.model, _load_keras)
     chooser, source = choices.of_options(options, tagger, lambda text: _say(f"warning: {text}"))
