@@ -7,7 +7,7 @@ import pytest
 
 import Models
 from tools import bench
-from Utils import peers
+from Utils import measuring, peers
 
 
 def test_input_measures_ours_the_limit_and_the_peer(capsys, tmp_path):
@@ -62,7 +62,15 @@ def test_train_measures_a_step_in_rounds(capsys):
     assert result["setup"]["threads"] == 1
 
 
+class Here:
+    """Instead of a process apart: whatever it makes is made here."""
+
+    def __init__(self, threads, make, *arguments):
+        make(*arguments)
+
+
 def test_train_names_what_is_wrong(capsys, monkeypatch):
+    monkeypatch.setattr(measuring, "Apart", Here)
     assert bench.main(["train", "--model", "ResNet/test", "--set", "depth=3", *TINY]) == 2
     assert "ResNet/test has no field 'depth'" in capsys.readouterr().err
     assert bench.main(["train", "--peer", "keras"]) == 2

@@ -24,7 +24,7 @@ def built(policy, **options):
     keras.backend.clear_session()
     keras.utils.set_random_seed(1)
     keras.config.set_dtype_policy(policy)
-    sizes = {"image_size": 16, "num_labels": 5, "depths": (1, 1, 1, 1)}
+    sizes = {"image_size": 16, "num_labels": 5, "depths": (1, 1), "widths": (16, 16)}
     model = Models.build(NAME, classifier_activation=None, stochastic_depth=0.0, dropout=0.0, **sizes)
     chosen = {"agc": 0.02, "ema": 0.5, "no_clip": Models.family(NAME).NO_CLIP, **options}
     model.compile(optimizers.build("sgd", 0.05, **chosen), losses.build("bce"), run_eagerly=True)

@@ -36,7 +36,7 @@ def run(tmp_path_factory):
     folder.mkdir()
     for seed, name in enumerate(("best", "model")):
         keras.utils.set_random_seed(seed)
-        model = Models.build("ConvNext/test", image_size=S, num_labels=L)
+        model = Models.build("ConvNext/test", image_size=S, num_labels=L, depths=(1, 1), widths=(8, 16))
         model.save(folder / f"{name}.keras")
     tags.write(TAGS, folder / "selected_tags.csv")
     (folder / "recipe.json").write_text('{"recipe": "demo", "model": "ConvNext/test"}')

@@ -16,7 +16,8 @@ from tools import predict
 from Utils import checkpoints, datasets, files, training
 from Utils.commands import UserError
 
-TINY = """convnext_t --model ConvNext/test --image-size 32 --batch-size-per-device 4 --tracker tensorboard
+TINY = """convnext_t --model ConvNext/test --model-options depths=1,1 widths=8,16 --image-size 32
+--batch-size-per-device 4 --tracker tensorboard
 --learning-rate 0.01 --learning-rate-batch-size 0 --epochs 2 --checkpoint-every 2steps"""
 
 

@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 FLAGS = """resnet50 --model ResNet/basic-test --image-size 32 --batch-size-per-device 4 --tracker none
 --stochastic-depth 0.3 --dropout 0.2 --ema 0.9 --epochs 3 --steps-per-epoch 12 --checkpoint-every 3steps
 --learning-rate 0.01 --learning-rate-batch-size 0 --optimizer sgd
---model-options depths=1,1,1"""
+--model-options depths=1,1 widths=4,8"""
 
 
 @pytest.fixture(scope="module")
