@@ -6,7 +6,8 @@
 Near-duplicates are one picture rescaled, recompressed, cropped by up to 4% on each side, or padded in another
 color; variants that differ in a detail are not. Hashes propose pairs, and the pictures decide, laid over one
 another. With --source the parent ids of the posts are joined in: parents and children are in one group. With
---run the features of a model propose pairs too, and what it sees as alike may be cropped by up to 12%.
+--run the features of a model propose pairs too, and what it sees as alike may be cropped further, by up to
+12%; about half of such crops are found.
 
 OUTPUT has the rows group,post_id,path,distance,parent_id: the distance is from the first of its group whose
 distance is 0, at most 1 but for members of the second degree, empty for those who are related by parent id
