@@ -360,7 +360,7 @@ RULES = [
 
 
 @pytest.mark.parametrize(
-    ("plant", "rules"), RULES, ids=[f"{i}-{'-'.join(r)}" for i, (_, r) in enumerate(RULES)]
+    ("plant", "rules"), RULES, ids=[f"{i}-{'-'.join(sorted(r))}" for i, (_, r) in enumerate(RULES)]
 )
 def test_every_rule_can_fail(plant, rules, copy):
     plant(without_timm(copy))
