@@ -96,6 +96,20 @@ def join(folder, name):
     return f"{folder}/{name}" if folder else name
 
 
+def image_paths(root):
+    """Return the paths of all images below a folder, relative to it, in the order of `walk`.
+
+    Raises UserError, with what the folder holds, where there is none.
+    """
+    census, paths = Census(), []
+    for top, names in walk(root):
+        census.note(top, names)
+        paths += [join(top, name) for name in names if is_image(name)]
+    if not paths:
+        raise UserError(f"no image found (suffixes {' '.join(SUFFIXES)}); {census.describe(root)}")
+    return paths
+
+
 @dataclasses.dataclass(frozen=True)
 class ImageFolder:
     """The images of a folder by post id, in about 20 bytes a file; made by `index`."""

@@ -46,7 +46,7 @@ def main(argv=None):
         raise UserError(f"--workers must be at least 1, not {options.workers}")
     require_absent(options.output, options.overwrite)
     output, root = pathlib.Path(options.output), pathlib.Path(options.images)
-    paths = find(root)
+    paths = folders.image_paths(root)
     notes = notes_of(output, root, paths)
     found = []
     for rejected in progress(checked(root, paths, notes, options.workers), total=-(-len(paths) // CHUNK),
@@ -57,17 +57,6 @@ def main(argv=None):
         note.unlink()
     report(options, len(paths), found)
     return 0
-
-
-def find(root):
-    """Return the paths of all images below a folder, relative to it; UserError where there is none."""
-    census, paths = folders.Census(), []
-    for top, names in folders.walk(root):
-        census.note(top, names)
-        paths += [folders.join(top, name) for name in names if folders.is_image(name)]
-    if not paths:
-        raise UserError(f"no image found (suffixes {' '.join(images.SUFFIXES)}); {census.describe(root)}")
-    return paths
 
 
 def notes_of(output, root, paths):

@@ -22,7 +22,7 @@ import sys
 
 import numpy as np
 
-from Utils import folders, grouping, images, ledgers, matching, neighbors, sketches, sources, startup
+from Utils import folders, grouping, ledgers, matching, neighbors, sketches, sources, startup
 from Utils.booru.parents import KINDS, parents
 from Utils.commands import Parser, UserError, command, print_json, progress
 from Utils.engines import run
@@ -61,7 +61,7 @@ def main(argv=None):
     """Run the command; returns the exit code."""
     options = parser().parse_args(argv)
     _check(options)
-    paths = find(options.images)
+    paths = folders.image_paths(options.images)
     families = parents(options.source, options.origin) if options.source else {}
     output = pathlib.Path(options.output)
     columns = {"facts": _without("picture"), "pictures": sketches.FIELDS["picture"]}
@@ -88,17 +88,6 @@ def _check(options):
     if (options.source is None) != (options.origin is None):
         raise UserError("--source KIND and --from PATH belong together: the one says what the other is")
     require_absent(options.output, options.overwrite)
-
-
-def find(root):
-    """Return the paths of all images below a folder, relative to it; UserError where there is none."""
-    census, paths = folders.Census(), []
-    for top, names in folders.walk(root):
-        census.note(top, names)
-        paths += [folders.join(top, name) for name in names if folders.is_image(name)]
-    if not paths:
-        raise UserError(f"no image found (suffixes {' '.join(images.SUFFIXES)}); {census.describe(root)}")
-    return sorted(paths)
 
 
 def keys_of(root, paths):

@@ -97,8 +97,7 @@ def _own(release, load):
 
 def _pictures(options, image_size):
     """Return (N, S, S, 3) uint8 of a folder's pictures, prepared as here."""
-    names = [folders.join(top, name) for top, found in folders.walk(options.images) for name in found
-             if folders.is_image(name)]  # fmt: skip
+    names = folders.image_paths(options.images)
     good = []
     for name in progress(names[: options.most], label="read", unit="images"):
         try:
