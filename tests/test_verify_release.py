@@ -290,13 +290,20 @@ def test_pictures_and_labels(given, exported, copy, tmp_path, capsys):
     [
         (["nowhere"], "a release folder was expected at nowhere; found nothing"),
         (["RELEASE", "--most", "1"], "--most must be 2 or more; got 1"),
-        (["RELEASE", "--images", "RELEASE/extra/keras"], "two pictures or more are needed"),
+        (["RELEASE", "--images", "RELEASE/extra/keras"], "no image found"),
         (["RELEASE", "--dataset", "nowhere"], "a dataset folder was expected"),
     ],
 )
 def test_wrong_use(words, told, exported, capsys):
     assert verify_release.main([word.replace("RELEASE", str(exported / "release")) for word in words]) == 2
     assert told in capsys.readouterr().err
+
+
+def test_one_good_picture_is_too_few(exported, tmp_path, capsys):
+    (tmp_path / "good.jpg").write_bytes(images.encode_jpeg(np.zeros((40, 40, 3), np.uint8)))
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    assert verify_release.main([str(exported / "release"), "--images", str(tmp_path)]) == 2
+    assert f"two pictures or more are needed; {tmp_path} has 1" in capsys.readouterr().err
 
 
 def broken(name, text=None):
