@@ -116,9 +116,11 @@ def test_loopback_unless_told():
     ]  # fmt: skip
 
 
+# Where the tests run in the background SIGINT is ignored, which processes inherit.
 SERVER = """
-import flask, sys
+import flask, signal
 from Utils import web
+signal.signal(signal.SIGINT, signal.default_int_handler)
 app = flask.Flask("x")
 app.add_url_rule("/", "read", lambda: "read")
 server = web.listen(web.guard(app), port=0)
@@ -133,8 +135,12 @@ def test_a_signal_ends_it_in_order(end):
     process = subprocess.Popen(
         [sys.executable, "-c", SERVER], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    address = process.stdout.readline().strip()
-    assert urllib.request.urlopen(address).read() == b"read"
-    os.kill(process.pid, end)
-    out, err = process.communicate(timeout=20)
+    try:
+        address = process.stdout.readline().strip()
+        with urllib.request.urlopen(address) as answer:
+            assert answer.read() == b"read"
+        os.kill(process.pid, end)
+        out, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
     assert (process.returncode, out, err) == (0, "ended\n", "")
