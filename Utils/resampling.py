@@ -3,13 +3,21 @@
 A model that has met several resamplers does not depend on one. Pixels are uint8 (H, W, C).
 """
 
+import functools
 import math
 
 import cv2
 import numpy as np
 from PIL import Image
+from scipy import sparse
+
+from Utils.scratch import Scratch
 
 METHODS = ("area", "bilinear", "bicubic")
+
+_SPARSE = 2**20  # pixels up to which areas are averaged by sparse products; beyond, decoding is what costs
+
+_scratch = Scratch()
 
 # Not INTER_LINEAR, which is 0.12 gray levels too dark on average: it cuts where this one rounds.
 _PLAIN = {"bilinear": cv2.INTER_LINEAR_EXACT, "bicubic": cv2.INTER_CUBIC}
@@ -38,10 +46,39 @@ def resize(image, size, method="area", out=None):
 
 def average(image, shape, out=None):
     """Average pixel areas; ``shape`` is (height, width)."""
-    if image.shape[0] == 2 * shape[0] and image.shape[1] == 2 * shape[1]:
+    height, width = image.shape[:2]
+    if (height, width) == (2 * shape[0], 2 * shape[1]):
         # Every fourth sum of four ends in a half, which integers would all round up.
         return _rounded(cv2.resize(np.float32(image), shape[::-1], interpolation=cv2.INTER_AREA))
-    return cv2.resize(image, shape[::-1], dst=out, interpolation=cv2.INTER_AREA)
+    if height * width > _SPARSE or not (height % shape[0] or width % shape[1]):  # whole factors are fast
+        return cv2.resize(image, shape[::-1], dst=out, interpolation=cv2.INTER_AREA)
+    return _averaged(image, shape, out)
+
+
+def _averaged(image, shape, out):
+    """Average areas axis by axis: OpenCV's pixels, in half of its time."""
+    (height, width, channels), (rows, columns) = image.shape, shape
+    pixels = _scratch.array("pixels", image.shape, np.float32)
+    np.copyto(pixels, image)
+    lines = _shares(height, rows) @ pixels.reshape(height, -1)
+    turned = _scratch.array("turned", (width, rows, channels), np.float32)
+    cv2.transpose(lines.reshape(rows, width, channels), dst=turned)
+    averages = _shares(width, columns) @ turned.reshape(width, -1)
+    rounded = cv2.convertScaleAbs(averages, dst=_scratch.array("rounded", averages.shape))
+    return cv2.transpose(rounded.reshape(columns, rows, channels), dst=out)
+
+
+@functools.lru_cache(maxsize=256)
+def _shares(old, new):
+    """Return the sparse (new, old) float32 matrix of the shares of an axis' pixels in their averages."""
+    begins = np.arange(new) * old  # in parts of a pixel, ``new`` of which are one
+    first = begins // new
+    counts = -(-(begins + old) // new) - first
+    starts = np.append(0, np.cumsum(counts))
+    rows = np.repeat(np.arange(new), counts)
+    columns = np.arange(len(rows)) + np.repeat(first - starts[:-1], counts)
+    parts = np.minimum(begins[rows] + old, (columns + 1) * new) - np.maximum(begins[rows], columns * new)
+    return sparse.csr_array((np.float32(parts / old), columns, starts), shape=(new, old))
 
 
 def _halved(image, size):

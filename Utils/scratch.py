@@ -13,11 +13,11 @@ _ALIGNMENT = 64
 class Scratch(threading.local):
     """Arrays by name, each thread its own; what one holds is lost when its name is asked for again."""
 
-    def array(self, name, shape):
-        """Return the uint8 array of a name, with any content, made anew where its shape was another."""
+    def array(self, name, shape, dtype=np.uint8):
+        """Return the array of a name, with any content, made anew where its shape was another."""
         kept = self.__dict__.get(name)
         if kept is None or kept.shape != shape:
-            kept = self.__dict__[name] = np.empty(shape, np.uint8)
+            kept = self.__dict__[name] = np.empty(shape, dtype)
         return kept
 
 

@@ -1,5 +1,6 @@
 """Utils/images.py: odd and broken files, and every resampler against its own float64 reference."""
 
+import concurrent.futures
 import contextlib
 import io
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from Utils import images
+from Utils import images, resampling
 
 
 def smooth(height, width, channels=3, seed=0):
@@ -278,6 +279,26 @@ def test_resize_equals_its_float64_reference(method, size, target, picture):
     tolerance = 1.2 if method == "bilinear" else 0.52  # its weights are rounded too
     assert difference(resized, expected) <= tolerance
     assert abs(resized.mean() - expected.mean()) < 0.05  # no rounding bias
+
+
+@pytest.mark.parametrize("sides", [((100, 64), (61, 37)), ((7, 300), (3, 299)), ((640, 90), (639, 90))])
+@pytest.mark.parametrize("sparse", [True, False])
+def test_areas_of_any_shape_are_averaged(sides, sparse, monkeypatch):
+    (height, width), (rows, columns) = sides
+    monkeypatch.setattr(resampling, "_SPARSE", 2**20 if sparse else 0)
+    image = noise(height, width)
+    averages = np.einsum("ij,jkc,lk->ilc", area(height, rows), np.float64(image), area(width, columns))
+    # OpenCV rounds twice where a factor is near 1
+    assert difference(resampling.average(image, (rows, columns)), averages) <= (0.501 if sparse else 0.76)
+
+
+def test_threads_average_areas_apart():
+    pictures = [noise(side, side, seed=side) for side in (90, 100, 110, 90, 100, 110)]
+    expected = [resampling.average(picture, (64, 64)) for picture in pictures]
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        for _ in range(20):
+            found = pool.map(lambda picture: resampling.average(picture, (64, 64)), pictures)
+            assert all(np.array_equal(*pair) for pair in zip(found, expected, strict=True))
 
 
 @pytest.mark.parametrize("method", images.METHODS)
