@@ -8,8 +8,8 @@ import dataclasses
 import numpy as np
 import pandas as pd
 
+from Utils import tables
 from Utils.commands import UserError
-from Utils.files import require_file
 
 LIMIT = 1.0  # distance up to which two pictures are near-duplicates
 LOOSE = 1.5  # distance from the leader up to which a group takes in what is near one of its members
@@ -91,16 +91,7 @@ def components(count, edges):
 
 def read(path):
     """Read groups.csv of tools/find_duplicates.py; needed are its columns group and post_id."""
-    path = require_file(path, "groups of near-duplicates (groups.csv)")
-    try:
-        frame = pd.read_csv(path)
-    except (ValueError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no CSV: {error}") from error
-    missing = [name for name in ("group", "post_id") if name not in frame.columns]
-    if missing:
-        raise UserError(
-            f"{path} lacks the column {' and '.join(missing)}; it has {','.join(map(str, frame.columns))}"
-        )
+    frame = tables.read(path, "groups of near-duplicates (groups.csv)", ("group", "post_id"))
     if len(frame) and not pd.api.types.is_integer_dtype(frame["post_id"]):
         raise UserError(f"{path}: post_id must be whole numbers in every row")
     return frame.astype({"post_id": np.int64})

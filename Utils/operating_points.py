@@ -1,14 +1,13 @@
 """Thresholds as a table: thresholds.csv, one row a scope, and what it means for every output of a model."""
 
 import math
-import pathlib
 
 import numpy as np
 import pandas as pd
 
-from Utils import scores
+from Utils import scores, tables
 from Utils.commands import UserError
-from Utils.files import replacing, require_file
+from Utils.files import replacing
 
 COLUMNS = (
     "scope", "category", "tag_id", "name", "threshold", "rule", "precision", "recall", "f1", "positives",
@@ -36,13 +35,9 @@ def read(path):
 
     Raises UserError on another header, an unknown scope or a threshold that is no number.
     """
-    path = require_file(pathlib.Path(path), "thresholds (.csv, from find_thresholds.py)")
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    missing = [name for name in ("scope", "category", "tag_id", "name", "threshold") if name not in frame]
-    if missing:
-        raise UserError(
-            f"{path} lacks the column {' and '.join(missing)}; thresholds have {','.join(COLUMNS)}"
-        )
+    needed = ("scope", "category", "tag_id", "name", "threshold")
+    what = "thresholds (.csv, from find_thresholds.py)"
+    frame = tables.read(path, what, needed, dtype=str, keep_default_na=False)
     wrong = sorted(set(frame["scope"]) - set(SCOPES))
     if wrong:
         raise UserError(f"{path}: a scope is {', '.join(SCOPES)}; got {', '.join(map(repr, wrong))}")

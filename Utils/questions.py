@@ -9,11 +9,12 @@ import pathlib
 import numpy as np
 import pandas as pd
 
-from Utils import tags
+from Utils import tables, tags
 from Utils.commands import UserError, suggest
 from Utils.files import read_json, require_file
 
 _WRONG = "_wrong"
+_SCORES = {"tag": str, "post_id": np.int64, "probability": np.float32, "label": np.float32}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,9 +77,7 @@ def _frame(path):
     if not isinstance(found, dict):
         raise UserError(f"{path} must map tags to lists of post ids; got {type(found).__name__}")
     for tag, posts in found.items():
-        if not isinstance(posts, list) or any(
-            type(post) is not int or not 0 <= post < 2**63 for post in posts
-        ):
+        if not isinstance(posts, list) or not all(map(_is_id, posts)):
             raise UserError(f"{path}: {tag!r} must have a list of post ids; got {str(posts)[:60]}")
     sizes = [len(posts) for posts in found.values()]
     posts = [post for posts in found.values() for post in posts]
@@ -101,13 +100,10 @@ def _with_scores(frame, path):
     beside = path.with_name(f"{path.stem.removesuffix(_WRONG)}.csv")
     if not beside.is_file():
         return frame.assign(probability=np.float32(np.nan))
-    scores = pd.read_csv(beside, dtype={"tag": str}, keep_default_na=False)
-    missing = {"tag", "post_id", "probability", "label"} - set(scores)
-    if missing:
-        raise UserError(f"{beside} lacks the column {' and '.join(sorted(missing))}; is it the audit's?")
-    scores = scores[["tag", "post_id", "probability", "label"]].drop_duplicates(["tag", "post_id"])
+    what = "the scores of an audit (.csv, from audit_labels.py)"
+    scores = tables.read(beside, what, list(_SCORES), dtype=_SCORES, keep_default_na=False)
+    scores = scores[list(_SCORES)].drop_duplicates(["tag", "post_id"])
     joined = frame.merge(scores, "left", ["tag", "post_id"])
     known = joined["label"].notna()
     joined.loc[known, "carried"] = joined.loc[known, "label"] != 0
-    joined["probability"] = joined["probability"].astype(np.float32)
     return joined.drop(columns="label")

@@ -6,8 +6,9 @@ import pathlib
 import numpy as np
 import pandas as pd
 
+from Utils import tables
 from Utils.commands import UserError
-from Utils.files import replacing, require_file
+from Utils.files import replacing
 
 COLUMNS = (
     "run_name", "definition_name", "params", "image_size", "dataset", "split", "category", "from_rank",
@@ -42,8 +43,7 @@ def read(path):
 
     Raises UserError on another header, and on a row whose scores cannot belong together (`check`).
     """
-    path = require_file(path, "a results table (.csv)")
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    frame = tables.read(path, "a results table (.csv)", (), dtype=str, keep_default_na=False)
     if tuple(frame.columns) != COLUMNS:
         raise UserError(f"{path} must have the columns {','.join(COLUMNS)}; got {','.join(frame.columns)}")
     for column in NUMBERS:

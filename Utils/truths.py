@@ -7,22 +7,21 @@ labels is judged against it, and so are models; posts that the truth does not na
 import dataclasses
 
 import numpy as np
-import pandas as pd
 
+from Utils import tables
 from Utils.alignment import View
 from Utils.commands import UserError
-from Utils.files import require_file
 
 
 def read(path):
     """Return ``post id -> set of tag names``; UserError where a column lacks or an id is no number."""
-    path = require_file(path, "a truth (.csv with image_id,tags)")
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    if not {"image_id", "tags"} <= set(frame):
-        raise UserError(f"{path} must have the columns image_id,tags; got {','.join(frame)}")
-    ids = pd.to_numeric(frame["image_id"], errors="coerce")
-    if ids.isna().any():
-        raise UserError(f"{path}: {frame['image_id'][ids.isna()].iloc[0]!r} is no post id")
+    frame = tables.read(
+        path, "a truth (image_id,tags)", ("image_id", "tags"), dtype=str, keep_default_na=False
+    )
+    ids = frame["image_id"]
+    wrong = ids[~ids.str.fullmatch(r"\s*[0-9]{1,19}\s*")]
+    if len(wrong):
+        raise UserError(f"{path}: {wrong.iloc[0]!r} is no post id")
     return {int(post): set(names.split()) for post, names in zip(ids, frame["tags"], strict=True)}
 
 

@@ -2,6 +2,8 @@
 
 import os
 
+import pytest
+
 from Utils import startup
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -9,3 +11,23 @@ os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 startup.tensorflow()
+
+
+@pytest.fixture(scope="session")
+def audit(tmp_path_factory):
+    """A folder with a small audit, its images and its dump; see reviewed.py."""
+    from reviewed import make
+
+    folder = tmp_path_factory.mktemp("audit")
+    make(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def asked(audit):
+    """The questions of that audit."""
+    from reviewed import TAGS
+
+    from Utils import questions
+
+    return questions.read([audit / "audit.json"], TAGS)

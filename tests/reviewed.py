@@ -1,5 +1,6 @@
 """A small audit to review: two tags with many questions, one with few, images, scores, a dump."""
 
+import contextlib
 import json
 import pathlib
 
@@ -7,7 +8,8 @@ import numpy as np
 import pandas as pd
 from helpers import jpeg
 
-from Utils import dumps
+from Utils import dumps, reviews
+from Utils.decisions import Journal
 
 TAGS = pd.DataFrame(
     {
@@ -50,3 +52,17 @@ def make(folder, side=24):
         str(folder / "audit.json"), "--images", str(folder / "images"),
         "--tags", str(folder / "dump" / "selected_tags.csv"), "-o", str(folder / "decisions.jsonl"),
     ]  # fmt: skip
+
+
+@contextlib.contextmanager
+def review_of(asked, path, reviewer="ann", second_opinion=False):
+    """Yield the review of some questions, whose decisions lie at ``path``."""
+    with Journal(path) as journal:
+        yield reviews.Review(asked, journal, reviewer, second_opinion)
+
+
+def answer(client, *answers):
+    """Send ``(post id, tag id, decision)`` as the page does; return the reply."""
+    names = ("post_id", "tag_id", "decision")
+    sent = [dict(zip(names, one, strict=True)) for one in answers]
+    return client.post("/api/decisions", json={"answers": sent})

@@ -127,3 +127,19 @@ def test_what_an_audit_finds_ends_in_the_shards(tmp_path):
     new = tmp_path / "new"
     assert records_of(new, "train") == {post: truth[post] for post in shown["train"]} != shown["train"]
     assert records_of(new, "validation") == shown["validation"]
+
+
+@pytest.mark.parametrize(
+    ("truth", "says"),
+    [
+        (b"", "no CSV"),
+        (b"post,tags\n10,solo\n", "lacks the column image_id"),
+        (b"image_id,tags\n1.5,solo\n", "'1.5' is no post id"),
+        (b"image_id,tags\n10,\xff\n", "can't decode"),
+    ],
+)
+def test_what_is_no_truth_is_told(files, truth, says, capsys):
+    (files / "truth.csv").write_bytes(truth)
+    assert answer(files) == 2
+    assert says in capsys.readouterr().err
+    assert not (files / "decisions.jsonl").exists()

@@ -125,10 +125,12 @@ def test_an_interrupted_audit_goes_on(dump, tmp_path, monkeypatch, capsys):
     assert [path.name for path in tmp_path.glob(".*")] == []
 
 
-def test_parts_of_another_audit_are_not_taken_over(dump, tmp_path, monkeypatch):
+@pytest.mark.parametrize("settings", ["{}", None])  # None: killed before they were written
+def test_parts_of_another_audit_are_not_taken_over(settings, dump, tmp_path):
     parts = tmp_path / ".audit.json.parts"
     parts.mkdir()
-    (parts / "settings.json").write_text("{}")
+    if settings is not None:
+        (parts / "settings.json").write_text(settings)
     (parts / "00000.csv").write_text("tag,tag_id,post_id,probability,label,score\nlie,1,2,0.5,0,0.5\n")
     assert audit_labels.main([str(dump), "-o", str(tmp_path / "audit.json")]) == 0
     assert "lie" not in (tmp_path / "audit.csv").read_text()

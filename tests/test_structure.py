@@ -26,6 +26,7 @@ PLAIN = {
     "confident", "truths", "decisions", "web",
     "quantization", "model_card",
     "sketches", "matching", "neighbors", "grouping", "ledgers", "leaks",
+    "tables", "questions", "reviews", "labelings", "pictures", "review_service",
 }  # fmt: skip
 SOURCES = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py")) + [ROOT / "train.py"]
 TOOLS = sorted(path.stem for path in (ROOT / "tools").glob("*.py") if path.stem != "__init__")

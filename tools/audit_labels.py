@@ -115,10 +115,11 @@ def _audit(dump, columns, thresholds, engine, options):
     """Return the findings of all columns as one table; parts that an earlier run left are taken over."""
     parts = options.output.with_name(f".{options.output.name}.parts")
     settings = _settings(dump, columns, thresholds, options)
-    if parts.is_dir() and (options.overwrite or read_json(parts / "settings.json") != settings):
+    described = parts / "settings.json"  # absent where the earlier run was killed before it did anything
+    if parts.is_dir() and (options.overwrite or not described.is_file() or read_json(described) != settings):
         shutil.rmtree(parts)
     parts.mkdir(parents=True, exist_ok=True)
-    write_json(parts / "settings.json", settings)
+    write_json(described, settings)
     blocks = [columns[at : at + TAGS_AT_A_TIME] for at in range(0, len(columns), TAGS_AT_A_TIME)]
     paths = [parts / f"{number:05d}.csv" for number in range(len(blocks))]
     left = [pair for pair in zip(blocks, paths, strict=True) if not pair[1].exists()]
