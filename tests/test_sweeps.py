@@ -179,6 +179,26 @@ def test_a_sweep_goes_on_where_it_was(grid, stub, tmp_path, capsys):
     assert len(calls(tmp_path)) == 9, "a run that was stopped goes on"
 
 
+def test_what_train_refuses_has_not_failed(grid, stub, tmp_path, capsys):
+    """Such as a folder in which the training of a sweep that was killed goes on."""
+    (tmp_path / "stub.py").write_text("import sys\nprint('error: not now,', sys.argv[-2])\nsys.exit(2)")
+    assert go(grid, tmp_path, "--dataset", "memory://bucket/x") == 2
+    assert "not now, --dataset=memory://bucket/x" in capsys.readouterr().err
+    (tmp_path / "stub.py").write_text(STUB)
+    go(grid, tmp_path, "--runs", "1", "--", "--epochs=4")
+    assert [row["state"] for row in results(tmp_path)] == ["done"]
+
+
+def test_a_killed_training_is_told_from_its_last_error(grid, stub, tmp_path):
+    for ending, error in (
+        ("sys.exit('error: diverged')", "diverged"),
+        ("os.kill(os.getpid(), 9)", "killed by SIGKILL"),
+    ):
+        (tmp_path / "stub.py").write_text(f"import os, sys\n{ending}")
+        assert go(grid, tmp_path, "--runs", "1", "--retry") == 1
+        assert results(tmp_path)[0]["error"] == error
+
+
 def test_sigterm_reaches_the_training_and_ends_the_sweep(grid, tmp_path, monkeypatch, capsys):
     (tmp_path / "stub.py").write_text(WAITING)
     monkeypatch.setattr(tool, "TRAIN", tmp_path / "stub.py")
@@ -207,4 +227,6 @@ def test_mistakes_train_nothing(grid, stub, tmp_path, capsys):
     assert go(grid, tmp_path, "--recipe", "demo", "--list") == 0
     assert len(capsys.readouterr().out.splitlines()) == 6
     assert go(grid, tmp_path, "--runs", "0") == 2
+    assert go(grid, tmp_path, "-o", "memory://bucket/sweep") == 2
+    assert "a folder of this machine" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -32,9 +32,9 @@ def parser():
     """Return the argument parser."""
     made = Parser(prog="sweep.py", description=__doc__)
     made.add_argument("sweep", metavar="SWEEP.yaml", type=pathlib.Path)
-    made.add_argument("--dataset", required=True, type=pathlib.Path, help="dataset folder of every run")
+    made.add_argument("--dataset", required=True, help="dataset folder of every run")
     made.add_argument(
-        "-o", "--output", required=True, type=pathlib.Path, metavar="OUT", help="folder of the runs"
+        "-o", "--output", required=True, type=files.to_path, metavar="OUT", help="folder of the runs"
     )
     made.add_argument("--recipe", help="recipe of every run (the one that the file's command names)")
     made.add_argument("--runs", type=int, metavar="N", help="only the first N runs; a random search needs it")
@@ -52,6 +52,8 @@ def main(argv=None):
     options, extra = parser().parse_args(words[:at]), words[at + 1 :]
     if options.runs is not None and options.runs < 1:
         raise UserError(f"--runs must be 1 or more; got {options.runs}")
+    if files.is_remote(options.output):
+        raise UserError(f"-o is a folder of this machine, where all runs are trained; got {options.output}")
     sweep = sweeps.read(options.sweep)
     chosen = sweeps.runs(sweep, options.runs, options.seed)
     trials = [Trial(sweep, one, options, extra) for one in chosen]
@@ -128,9 +130,9 @@ def _run(trials, sweep, options):
                 continue
             print(f"{number} of {len(trials)}: {trial.name}", file=sys.stderr, flush=True)
             code, trial.error = child.train(trial.words, options.output / "logs" / f"{trial.name}.txt")
-            _write(results, trials, sweep)
-            if code == 2:
+            if code == 2:  # a mistake, or a folder in which an orphan of this sweep still trains
                 raise UserError(f"train.py refused {trial.name}: {trial.error}")
+            _write(results, trials, sweep)
             if child.asked:
                 print("stopped; the same command continues", file=sys.stderr)
                 return 0 if child.asked == signal.SIGTERM else 128 + child.asked
@@ -162,6 +164,7 @@ class Child:
         """Run train.py with its output in ``log``; return its exit code and its error, if it failed."""
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a", encoding="utf-8") as file:
+            before = file.tell()
             self.process = subprocess.Popen(
                 [sys.executable, str(TRAIN), *words],
                 stdout=file, stderr=subprocess.STDOUT, start_new_session=True,
@@ -169,9 +172,10 @@ class Child:
             code = self.process.wait()
         if code == 0 or self.asked:
             return 0, None
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = log.read_bytes()[before:].decode("utf-8", "replace").splitlines()
         said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-        return code, (said or lines or ["no output"])[-1]
+        killed = [f"killed by {signal.Signals(-code).name}"] if code < 0 else []
+        return code, (said or killed or lines or ["no output"])[-1]
 
 
 class _Handlers:
