@@ -3,11 +3,15 @@
 import argparse
 import ast
 import difflib
+import errno
 import functools
 import json
 import math
 import sys
 import time
+
+# What no command can help: no room, no permission, a disk that fails. Other errors are told with their place.
+OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
 
 class UserError(Exception):
@@ -40,6 +44,10 @@ def command(main):
         except BrokenPipeError:
             sys.stdout = None  # nothing is left to flush to
             return 0
+        except OSError as error:
+            if error.errno not in OF_THE_MACHINE:
+                raise
+            return _say(f"{error.strerror}{f': {error.filename}' if error.filename else ''}", 1)
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             return 130

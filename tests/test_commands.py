@@ -1,6 +1,7 @@
 """Exit codes, error paragraphs, progress lines and strict JSON."""
 
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -19,6 +20,16 @@ def test_expected_failures_become_exit_codes(error, code, capsys):
 
     assert main([]) == code
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_full_disk_is_one_paragraph(capsys):
+    def main(argv):
+        pathlib.Path("/dev/full").write_text("x")
+
+    assert commands.command(main)([]) == 1
+    assert capsys.readouterr().err == "error: No space left on device\n"
+    with pytest.raises(FileNotFoundError):
+        commands.command(lambda argv: pathlib.Path("/nowhere/at/all").read_text())([])
 
 
 def test_an_unexpected_failure_keeps_its_traceback():
