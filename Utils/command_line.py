@@ -80,6 +80,8 @@ def _parse_fields(name, words):
         missing = "--run-dir RUN (or --dry-run)" if found.dataset else "--dataset DATASET"
         raise UserError(f"{missing} is missing ({see})")
     recipe, run_dir = _resolved(name, found.recipe, source), os.path.expandvars(found.run_dir)
+    if unset := re.search(r"\$\w+|\$\{\w+\}", run_dir):
+        raise UserError(f"--run-dir {found.run_dir}: the environment variable {unset[0]} is not set")
     return dataclasses.replace(found, recipe=recipe, run_dir=run_dir)
 
 
@@ -94,9 +96,13 @@ def _source(words):
 
 def _value(words, flag):
     """Return the last word given to a flag, None where there is none."""
-    given = [word.partition("=")[2] for word in words if word.startswith(f"{flag}=")]
-    given += [value for word, value in itertools.pairwise(words) if word == flag]
-    return given[-1] if given else None
+    given = None
+    for word, following in itertools.pairwise([*words, ""]):
+        if word == flag:
+            given = following
+        elif word.startswith(f"{flag}="):
+            given = word.partition("=")[2]
+    return given
 
 
 def _resolved(name, recipe, source):

@@ -224,9 +224,10 @@ RULES = {
     ),
     "at least 0": (
         "learning_rate_batch_size", "rotation", "mixup_alpha", "focal_gamma", "asl_gamma_neg",
-        "asl_gamma_pos", "weight_decay", "agc", "seed",
+        "asl_gamma_pos", "weight_decay", "agc",
     ),
     "above 0": ("learning_rate", "epsilon"),
+    "from 0 to 4294967295": ("seed",),
     "at least 0 and below 1": (
         "stochastic_depth", "dropout", "momentum", "ema", "label_smoothing", "asl_clip",
     ),
@@ -236,6 +237,7 @@ TESTS = {
     "at least 1": lambda value: value >= 1,
     "at least 0": lambda value: value >= 0,
     "above 0": lambda value: value > 0,
+    "from 0 to 4294967295": lambda value: 0 <= value < 2**32,
     "at least 0 and below 1": lambda value: 0 <= value < 1,
     "between 0 and 1": lambda value: 0 <= value <= 1,
 }

@@ -31,7 +31,7 @@ def parse(text):
     if not text:
         return None
     index, _, count = str(text).partition("/")
-    if not (index.isdigit() and count.isdigit() and int(index) < int(count) and int(count) > 1):
+    if not (index.isdecimal() and count.isdecimal() and int(index) < int(count) and int(count) > 1):
         raise UserError(f"--fold takes I/K, fold I of K, with I from 0 to K - 1, such as 0/5; got {text!r}")
     return Fold(int(index), int(count))
 

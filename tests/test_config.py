@@ -55,6 +55,9 @@ def test_an_agent_names_the_folder_by_its_environment(monkeypatch):
     """W&B fills macros in before it sets the run's id, so train.py does it itself."""
     monkeypatch.setenv("WANDB_RUN_ID", "abc")
     assert parsed("--run-dir=sweeps/x/$WANDB_RUN_ID").run_dir == "sweeps/x/abc"
+    monkeypatch.delenv("WANDB_RUN_ID")
+    with pytest.raises(UserError, match=r"the environment variable \$WANDB_RUN_ID is not set"):
+        parsed("--run-dir=sweeps/x/$WANDB_RUN_ID")
 
 
 def test_sweeps_may_spell_flags_with_underscores_and_equals():
@@ -81,6 +84,8 @@ def test_sweeps_may_spell_flags_with_underscores_and_equals():
         ("demo --dataset x --dry-run --crop 0.9 0.5", "0.9 0.5"),
         ("demo --dataset x --dry-run --mixup-alpha -1", "--mixup-alpha must be at least 0; got -1"),
         ("demo --dataset x --dry-run --epochs 0", "--epochs must be at least 1"),
+        ("demo --dataset x --dry-run --seed 4294967296", "--seed must be from 0 to 4294967295"),
+        ("demo --dataset x --dry-run --fold ²/5", "--fold takes I/K"),
         ("demo --dataset x --dry-run --learning-rate nan", "--learning-rate must be above 0; got nan"),
         ("demo --dataset x --dry-run --warmup 5m", "not in time"),
         ("demo --dataset x --dry-run --checkpoint-every soon", "'soon'"),
