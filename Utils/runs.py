@@ -32,7 +32,8 @@ class Run:
         name: the recipe's name.
         recipe: the Recipe.
         dataset: the Dataset (``.tags``, ``.manifest``).
-        facts: what was derived: ``batch_size``, ``steps_per_epoch``, ``records`` and more (JSON values).
+        facts: what was derived: ``batch_size``, ``steps_per_epoch``, ``records`` and more (JSON values);
+            ``contents`` are digests by flag, of what the recipe names only.
         first: False on a host that only reads what the first one has made.
 
     Raises:
@@ -73,6 +74,7 @@ class Run:
 
     def _require_same(self, recipe, dataset, facts):
         _, old = config.read(self.folder / "recipe.json")
+        old = {**config.Recipe().to_dict(), **old}  # fields that came after the run was begun
         new = recipe.to_dict()
         fields = [field for field in {**old, **new} if field not in FREE + DERIVED]
         before = files.read_json(self.folder / "environment.json")
@@ -80,6 +82,13 @@ class Run:
         for fact in ("batch_size", "steps_per_epoch", "records"):
             lines.append(_difference(fact.replace("_", " "), before[fact], facts[fact]))
         lines = list(filter(None, lines))
+        for flag, digest in facts.get("contents", {}).items():
+            if before.get("contents", {}).get(flag, digest) != digest:
+                lines.append(f"what {flag} names has changed")
+        manifest = files.read_json(self.folder / "dataset.json")
+        for split in ("train", "validation"):
+            if _shards(manifest, split) != _shards(dataset.manifest, split):
+                lines.append(f"the dataset has other {split} records")
         if tags.digest(tags.read(self.folder / "selected_tags.csv")) != tags.digest(dataset.tags):
             lines.append("the dataset has another tag list")
         if lines:
@@ -131,6 +140,12 @@ def _lock(path):
         file.close()
         raise UserError(f"another process trains in {path.parent}; wait, or give another --run-dir") from None
     return file
+
+
+def _shards(manifest, split):
+    """Return how many records every shard of a split has, and its SHA-256 where that is known."""
+    shards = (manifest.get("records") or {}).get(split, {}).get("shards", [])
+    return [(shard.get("records"), shard.get("sha256")) for shard in shards]
 
 
 def _difference(what, before, now):

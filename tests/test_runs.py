@@ -74,6 +74,32 @@ def test_another_tag_list_is_refused(tmp_path, dataset):
         opened(tmp_path / "run", other)
 
 
+def test_other_records_are_refused(tmp_path, dataset):
+    opened(tmp_path / "run", dataset).__exit__()
+    manifest = {**dataset.manifest, "records": {"train": {"shards": [{"records": 4, "sha256": "0"}]}}}
+    with pytest.raises(UserError, match="the dataset has other train records"):
+        opened(tmp_path / "run", dataclasses.replace(dataset, manifest=manifest))
+
+
+def test_what_a_flag_names_is_compared_by_its_content(tmp_path, dataset):
+    opened(tmp_path / "run", dataset, contents={"--unknown-labels": "a"}).__exit__()
+    opened(tmp_path / "run", dataset, contents={"--unknown-labels": "a"}).__exit__()
+    with pytest.raises(UserError, match="what --unknown-labels names has changed"):
+        opened(tmp_path / "run", dataset, contents={"--unknown-labels": "b"})
+
+
+def test_a_run_from_before_a_field_was_there_continues(tmp_path, dataset):
+    opened(tmp_path / "run", dataset).__exit__()
+    place = tmp_path / "run" / "recipe.json"
+    fields = json.loads(place.read_text())
+    del fields["augment_on"]
+    place.write_text(json.dumps(fields))
+    with pytest.raises(UserError, match="--augment-on was host, is device"):
+        opened(tmp_path / "run", dataset, Recipe(augment_on="device"))
+    with opened(tmp_path / "run", dataset) as run:
+        assert run.continued
+
+
 def test_more_devices_with_smaller_shares_may_continue(tmp_path, dataset):
     opened(tmp_path / "run", dataset, Recipe(batch_size_per_device=8)).__exit__()
     opened(tmp_path / "run", dataset, Recipe(batch_size_per_device=4)).__exit__()
