@@ -10,6 +10,7 @@ import inspect
 import re
 
 import keras
+import numpy as np
 from keras import ops
 
 from Utils import clipping, devices
@@ -60,6 +61,12 @@ class Declared:
         """Return the weight decay of one variable, 0 where it is exempt."""
         return self._decays[self._get_variable_index(variable)]
 
+    def averages(self):
+        """Return what is evaluated and saved in the place of the weights, arrays in their order, or None."""
+        if not self.use_ema:
+            return None
+        return [_array(average) for average in self._model_variables_moving_average]
+
     def update_step(self, gradient, variable, learning_rate):
         """Clip, decay and update one variable, then its moving average."""
         index = self._get_variable_index(variable)
@@ -99,6 +106,11 @@ class Declared:
 def _copying(variable):
     """Return an initializer that copies a variable: an assignment in ``build`` is lost where it is traced."""
     return lambda shape, dtype=None: ops.copy(variable)
+
+
+def _array(variable):
+    """Copy a variable: jax gives up buffers it has used."""
+    return np.array(ops.convert_to_numpy(variable))
 
 
 def _found(patterns, path):
@@ -167,7 +179,7 @@ def _trust_ratio(weight, update):
 
 @keras.saving.register_keras_serializable("Utils")
 class ScheduleFreeAdamW(Declared, keras.optimizers.ScheduleFreeAdamW):
-    """AdamW that needs no schedule, arXiv:2405.15682; the model holds y, between iterate z and average x.
+    """AdamW that needs no schedule, arXiv:2405.15682; the model trains at y, between iterate z and average x.
 
     ``z -= rate * (g / (sqrt(v) + epsilon) + decay * y)``, ``x += (z - x) / t``, ``y = (1 - b1) z + b1 x``, v
     the unbiased mean of squared gradients. keras.optimizers.ScheduleFreeAdamW (3.15) with its formula mended:
@@ -193,6 +205,13 @@ class ScheduleFreeAdamW(Declared, keras.optimizers.ScheduleFreeAdamW):
         average = average + (iterate - average) / count
         self.assign(self._momentums[index], iterate)
         self.assign(variable, (1.0 - self.beta_1) * iterate + self.beta_1 * average)
+
+    def averages(self):
+        """Return x, the averages that the paper evaluates; the moving averages where these are kept, too."""
+        if self.use_ema:
+            return super().averages()
+        pairs = zip(self._trainable_variables, self._momentums, strict=True)
+        return [(_array(y) - (1.0 - self.beta_1) * _array(z)) / self.beta_1 for y, z in pairs]
 
 
 @keras.saving.register_keras_serializable("Utils")
@@ -289,6 +308,7 @@ def build(
         if option not in known:
             near = suggest(option, known)
             raise UserError(f"optimizer {name} has no option {option!r}{near}; it has {', '.join(known)}")
+        _check_option(name, option, options[option], known[option])
     _check(weight_decay=weight_decay, agc=agc, ema=ema, accumulate=accumulate)
     _compile([*no_decay, *no_clip, *(pattern for pattern, _ in rates)])
     optimizer, defaults = OPTIMIZERS[name]
@@ -307,6 +327,21 @@ def build(
     )
     scaled = keras.config.dtype_policy().name == "mixed_float16"
     return LossScale(made, name="loss_scale_optimizer") if scaled else made
+
+
+def _check_option(name, option, value, default):
+    """Raise UserError unless an option's value, None for the default, is of the default's kind and range."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if isinstance(default, bool):
+        fits, allowed = isinstance(value, bool), "true or false"
+    elif option.endswith("steps"):
+        fits, allowed = number and value >= 0 and value == int(value), "a whole number"
+    elif re.search("beta|momentum|rho", option):
+        fits, allowed = number and 0 <= value < 1, "a number from 0 to below 1"
+    else:
+        fits, allowed = number or default is None, "a number"
+    if value is not None and not fits:
+        raise UserError(f"{option} of optimizer {name} must be {allowed}; got {value!r}")
 
 
 def _check(*, weight_decay, agc, ema, accumulate):

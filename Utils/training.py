@@ -86,30 +86,36 @@ def fit(model, run, plan):
             )
             step = last * plan.steps_per_epoch
             plan.devices.meet(f"step {step}")  # the first host has written it
-            watch.pending = checkpoints.load(run.checkpoints)
+            watch.pending = _state_after(step, run.checkpoints)
+
+
+def _state_after(step, folder):
+    """Return ``(step, arrays)`` of the checkpoint that was written a moment ago."""
+    found, arrays = checkpoints.load(folder)
+    if found != step:
+        raise WorkError(
+            f"the checkpoint of step {step} is damaged; the same command goes on from the one before"
+        )
+    return found, arrays
 
 
 @contextlib.contextmanager
 def averaged(model):
-    """Put the moving average of the weights, where the optimizer keeps one, into the model for a while."""
+    """Put the averages of the weights, where the optimizer keeps some, into the model for a while."""
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # of a loss-scaling one
-    if not optimizer.use_ema:
+    averages = optimizer.averages()
+    if averages is None:
         yield
         return
-    averages = optimizer._model_variables_moving_average  # Keras has no public name for them
     weights = model.trainable_variables
-    own = [_copy(weight) for weight in weights]
+    own = [np.array(ops.convert_to_numpy(weight)) for weight in weights]
     try:
         for weight, average in zip(weights, averages, strict=True):
-            weight.assign(_copy(average))  # not the average itself: jax gives up buffers it has used
+            weight.assign(average)
         yield
     finally:
         for weight, value in zip(weights, own, strict=True):
             weight.assign(value)
-
-
-def _copy(variable):
-    return np.array(ops.convert_to_numpy(variable))
 
 
 class Watch(keras.callbacks.Callback):

@@ -98,6 +98,7 @@ def test_schedule_free_equals_its_paper():
         y = 0.1 * z + 0.9 * x
         got = step(optimizer, weights, w=slope)["w"]
         np.testing.assert_allclose(got, y, rtol=2e-5)
+        np.testing.assert_allclose(optimizer.averages()[0], x, rtol=2e-5)
 
 
 def clipped_by_hand(gradient, weight, factor):
@@ -268,5 +269,14 @@ def test_wrong_use_says_what_exists():
     for options in ({"weight_decay": -1}, {"agc": 0}, {"ema": 1.0}, {"accumulate": 0}, {"accumulate": 1.5}):
         with pytest.raises(UserError, match=next(iter(options))):
             optimizers.build("sgd", 0.1, **options)
+    for name, options, allowed in (
+        ("lamb", {"beta_1": "x"}, "beta_1 .* from 0 to below 1; got 'x'"),
+        ("adamw", {"beta_2": 1.0}, "beta_2 .* from 0 to below 1; got 1.0"),
+        ("adamw", {"epsilon": True}, "epsilon .* a number; got True"),
+        ("sgd", {"nesterov": 1}, "nesterov .* true or false; got 1"),
+        ("muon", {"ns_steps": 2.5}, "ns_steps .* a whole number; got 2.5"),
+    ):
+        with pytest.raises(UserError, match=allowed):
+            optimizers.build(name, 0.1, **options)
     with pytest.raises(UserError, match="no regular expression"):
         optimizers.build("sgd", 0.1, no_decay=["("])
