@@ -2,7 +2,8 @@
 
     python train.py nfnet_l2 --dataset DATASET --run-dir runs/nfnet_l2
 
-Cost: 100 epochs of 2.8 million images at 320 px; 2.2 times the weights of NFNet L0; not run here.
+Cost: 100 epochs of 2.8 million images at 320 px; 2.2 times the weights of NFNet L0; 232 hours
+of processor time on TPUs, says the original. Not run here.
 Expected: no score of it was published with the README. The original overfitted from epoch 70 of 100 on.
 """
 

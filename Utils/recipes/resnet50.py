@@ -4,7 +4,7 @@
 
 Cost: 100 epochs of 2.8 million images at 320 px; not run here.
 Expected: no score of it was published with the README.
-Batch norm sees the images of one device: keep --batch-size-per-device at 16 or more.
+Batch norm takes its statistics over the global batch, which should hold 16 images or more.
 """
 
 from Utils.config import Recipe
