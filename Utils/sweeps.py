@@ -46,17 +46,24 @@ def read(path):
         raise UserError(f"{path} is no YAML: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("parameters"), dict):
         raise UserError(f"{path} is no sweep file: it needs method and parameters")
+    metric, words, cap = (content.get(key) for key in ("metric", "command", "run_cap"))
+    metric = {"name": "val_f1", "goal": "maximize"} if metric is None else metric
+    if not (isinstance(metric, dict) and isinstance(metric.get("name"), str)):
+        raise UserError(f"{path}: metric must be {{name: COLUMN, goal: maximize|minimize}}; got {metric!r}")
+    if not isinstance(words, (list, type(None))):
+        raise UserError(f"{path}: command must be a list of words; got {words!r}")
+    if cap is not None and not (isinstance(cap, int) and cap >= 1):
+        raise UserError(f"{path}: run_cap must be a whole number from 1 on; got {cap!r}")
     method = content.get("method")
     if method not in METHODS:
         raise UserError(f"{path}: method must be {' or '.join(METHODS)} here; got {method!r}")
     for name, described in content["parameters"].items():
         _check(path, method, name, described)
-    metric = content.get("metric", {"name": "val_f1", "goal": "maximize"})
-    words = [str(word) for word in content.get("command", [])]
+    words = [str(word) for word in words or ()]
     after = words[words.index("${program}") + 1 :] if "${program}" in words else []
     fixed = tuple(word for word in after if not word.startswith("${args"))
     maximize = metric.get("goal", "minimize") == "maximize"
-    return Sweep(method, content["parameters"], fixed, metric["name"], maximize, content.get("run_cap"))
+    return Sweep(method, content["parameters"], fixed, metric["name"], maximize, cap)
 
 
 def _check(path, method, name, described):
@@ -66,10 +73,41 @@ def _check(path, method, name, described):
             raise UserError(
                 f"{path}: parameter {name} has {key!r}{suggest(key, known)}; known are {', '.join(known)}"
             )
-    if method == "grid" and not {"value", "values"} & set(described):
-        raise UserError(f"{path}: a grid needs value or values for {name}; it has {', '.join(described)}")
-    if method == "random" and not {"value", "values"} & set(described) and _drawer(described) is None:
-        raise UserError(f"{path}: {name} must have values, min and max, or a distribution; got {described}")
+    if needed := _lacks(method, described):
+        raise UserError(f"{path}: {name} must have {needed}; got {described}")
+
+
+def _lacks(method, described):
+    """Return what a parameter must have that it has not, None where it has all."""
+    if "value" in described:
+        return None
+    if "values" in described:
+        return _lacks_values(described["values"], described.get("probabilities"))
+    if method == "grid":
+        return "value or values in a grid"
+    if _drawer(described) is None:
+        return "values, min and max, or a distribution"
+    step = described.get("q", 1)
+    if not _are_numbers([step, described.get("mu", 0), described.get("sigma", 0)]) or step <= 0:
+        return "numbers as mu, sigma and q, q above 0"
+    low, high, kind = described.get("min", 1), described.get("max", 1), described.get("distribution", "")
+    if low > high or ("log" in kind and low <= 0):
+        return "a min up to its max, above 0 for a logarithm"
+    whole = kind != "int_uniform" or all(isinstance(bound, int) for bound in (low, high))
+    return None if whole else "whole numbers as min and max"
+
+
+def _lacks_values(values, weights):
+    if not (isinstance(values, list) and values):
+        return "a list of values, one at least"
+    if weights is None:
+        return None
+    fits = _are_numbers(weights) and len(weights) == len(values) and min(weights) >= 0
+    return None if fits and abs(sum(weights) - 1) < 1e-3 else "as many probabilities as values, 1 in all"
+
+
+def _are_numbers(values):
+    return isinstance(values, list) and all(isinstance(value, (int, float)) for value in values)
 
 
 def runs(sweep, count=None, seed=0):
