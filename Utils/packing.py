@@ -1,15 +1,18 @@
 """Packs posts into shards: one job writes one shard, the same bytes on whichever machine it runs."""
 
 import dataclasses
+import errno
 import os
 import pathlib
 
 import cv2
 import numpy as np
 
-from Utils import images, tfrecords
+from Utils import images, reading, tfrecords
 from Utils.commands import UserError, WorkError
 from Utils.files import replacing, write_json
+
+_NO_FILES = {errno.ELOOP, errno.ENXIO, errno.ENAMETOOLONG}  # links in a circle, sockets, names of no file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,27 +65,15 @@ def stored(folder, path, size, quality):
         raise images.ImageError("path leads out of the image folder")
     place = f"{folder}/{path}"
     try:
-        data = content(place)
-    except FileNotFoundError as error:
+        data = reading.content(place)
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise images.ImageError("file missing") from error
-    except IsADirectoryError as error:
-        raise images.ImageError("a folder") from error
-    except OSError as error:  # a dead disk is no reason to reject what lies on it
+    except OSError as error:
+        if error.errno in _NO_FILES:
+            raise images.ImageError(f"cannot be read: {error.strerror}") from error
+        # A dead disk is no reason to reject what lies on it.
         raise WorkError(f"{place} cannot be read: {error}; mend that and run the command again") from error
     return images.to_store(data, os.path.splitext(place)[1], size, quality)  # noqa: PTH122
-
-
-def content(place):
-    """Return the bytes of a file; a file object around it would take half as long as the reading."""
-    file = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        size = os.fstat(file).st_size
-        data = os.read(file, size)
-        while len(data) < size and (part := os.read(file, size - len(data))):
-            data += part
-    finally:
-        os.close(file)
-    return data
 
 
 class _Reader:

@@ -9,7 +9,6 @@ import math
 import cv2
 import numpy as np
 from PIL import Image
-from scipy import sparse
 
 from Utils.scratch import Scratch
 
@@ -71,6 +70,8 @@ def _averaged(image, shape, out):
 @functools.lru_cache(maxsize=256)
 def _shares(old, new):
     """Return the sparse (new, old) float32 matrix of the shares of an axis' pixels in their averages."""
+    from scipy import sparse  # a sixth of a second, which every command would begin with
+
     begins = np.arange(new) * old  # in parts of a pixel, ``new`` of which are one
     first = begins // new
     counts = -(-(begins + old) // new) - first
@@ -78,7 +79,7 @@ def _shares(old, new):
     rows = np.repeat(np.arange(new), counts)
     columns = np.arange(len(rows)) + np.repeat(first - starts[:-1], counts)
     parts = np.minimum(begins[rows] + old, (columns + 1) * new) - np.maximum(begins[rows], columns * new)
-    return sparse.csr_array((np.float32(parts / old), columns, starts), shape=(new, old))
+    return sparse.csr_array((np.float32(parts / old), np.int32(columns), np.int32(starts)), shape=(new, old))
 
 
 def _halved(image, size):

@@ -12,7 +12,7 @@ import pathlib
 import cv2
 import numpy as np
 
-from Utils import images
+from Utils import images, reading
 
 SIDE = 48  # of the small picture
 BITS = 192
@@ -48,7 +48,9 @@ def of_files(job):
     found = np.zeros(len(paths), FIELDS)
     for row, path in enumerate(paths):
         try:
-            found[row] = sketch(pathlib.Path(root, path).read_bytes())
+            found[row] = sketch(reading.content(pathlib.Path(root, path)))
+        except images.ImageError as error:
+            found[row] = broken(str(error))
         except OSError as error:
             found[row] = broken(f"cannot be read: {error.strerror}")
     return number, found

@@ -21,7 +21,7 @@ from helpers import jpeg, small_booru
 from PIL import Image
 
 from tools import check_images, select_tags, write_records
-from Utils import datasets, images, tags
+from Utils import datasets, images, reading, tags
 from Utils.booru import databases
 
 SIZE = 32
@@ -114,6 +114,7 @@ def pictures(tmp_path_factory):
     (folder / "p" / "loop").symlink_to(folder / "p", target_is_directory=True)
     (folder / "p" / "nothing.jpg").symlink_to(folder / "gone.jpg")
     os.mkfifo(folder / "p" / "pipe.fifo")
+    odd_files(folder / "p")
     define(folder, splits={"train": [0, 999]}, ratings=["g"])
     words = [str(folder / "definition.toml"), "--source", "sidecars", "--from", str(folder / "p")]
     assert select_tags.main([*words, "-o", str(folder / "d")]) == 0
@@ -124,6 +125,25 @@ def pictures(tmp_path_factory):
         reasons_in(folder / "d" / "rejected.csv"),
         packed(folder / "d"),
     )
+
+
+NO_FILES = {
+    "pipe.jpg": "not a file",
+    "zero.jpg": "not a file",
+    "circle.jpg": "cannot be read: Too many levels of symbolic links",
+    "endless.jpg": f"too large a file: {reading.MOST_BYTES + 1} bytes",
+}
+
+
+def odd_files(folder):
+    """Make what has a picture's name and a sidecar, but is no file that can be read to its end."""
+    os.mkfifo(folder / "pipe.jpg")
+    (folder / "zero.jpg").symlink_to("/dev/zero")
+    (folder / "circle.jpg").symlink_to("circle.jpg")
+    with (folder / "endless.jpg").open("wb") as file:
+        file.truncate(reading.MOST_BYTES + 1)
+    for name in NO_FILES:
+        (folder / name).with_suffix(".txt").write_text("solo")
 
 
 def reasons_in(path):
@@ -161,7 +181,9 @@ def test_links_and_pipes_are_no_pictures(pictures):
     checked, rejected, _ = pictures
     assert checked["nothing.jpg"].startswith("cannot be read")
     assert rejected["nothing.jpg"] == "no sidecar"
-    assert not [path for path in checked if "loop" in path or "pipe" in path]
+    assert not [path for path in checked if "loop" in path or path.endswith(".fifo")]
+    assert NO_FILES.items() <= checked.items()
+    assert NO_FILES.items() <= rejected.items()
 
 
 def define(folder, **values):
@@ -341,16 +363,21 @@ def test_sidecars(tmp_path, name):
         assert frame is None or set(frame["name"][rows[7]]) == expected
 
 
-def test_file_names_that_are_no_utf8(tmp_path):
+def test_file_names_that_are_no_utf8_and_a_sidecar_that_is_a_pipe(tmp_path):
     odd = os.fsdecode(b"caf\xe9.jpg")
     (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "9.jpg").write_bytes(GOOD)
+    os.mkfifo(tmp_path / "p" / "9.txt")
     for name in (odd, "new\nline.jpg", "7.jpg"):
         (tmp_path / "p" / name).write_bytes(GOOD)
         (tmp_path / "p" / name).with_suffix(".txt").write_text("solo")
     define(tmp_path, splits={"train": [0, 999]})
     words = [str(tmp_path / "definition.toml"), "--source", "sidecars", "--from", str(tmp_path / "p")]
     assert select_tags.main([*words, "-o", str(tmp_path / "d")]) == 0
-    assert reasons_in(tmp_path / "d" / "rejected.csv") == {"caf\ufffd.jpg": "file name is no UTF-8"}
+    assert reasons_in(tmp_path / "d" / "rejected.csv") == {
+        "caf\ufffd.jpg": "file name is no UTF-8",
+        "9.jpg": "sidecar unreadable: not a file",
+    }
     assert sorted(pq.read_table(tmp_path / "d" / "posts.parquet")["path"].to_pylist()) == [
         "7.jpg",
         "new\nline.jpg",

@@ -23,7 +23,7 @@ from PIL import Image
 
 from Generators import records
 from tools import select_tags, write_records
-from Utils import datasets, engines, folders, images, packing, tags
+from Utils import datasets, engines, folders, images, packing, reading, tags
 from Utils.commands import WorkError
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -300,7 +300,7 @@ def test_nothing_but_broken_images_is_a_failure(tmp_path, capsys):
 
 def test_a_disk_that_fails_stops_the_work_instead_of_rejecting(tmp_path, capsys, monkeypatch):
     dataset = small_dataset(tmp_path, records=False)
-    real, calls = packing.content, []
+    real, calls = reading.content, []
 
     def content(place):
         calls.append(place)
@@ -308,7 +308,7 @@ def test_a_disk_that_fails_stops_the_work_instead_of_rejecting(tmp_path, capsys,
             raise OSError(5, "Input/output error")
         return real(place)
 
-    monkeypatch.setattr(packing, "content", content)
+    monkeypatch.setattr(reading, "content", content)
     assert write(dataset, "--shard-size", "8") == 1
     assert "Input/output error" in capsys.readouterr().err
     monkeypatch.undo()

@@ -18,7 +18,7 @@ import sys
 
 import cv2
 
-from Utils import folders, images
+from Utils import folders, images, reading
 from Utils.commands import Parser, UserError, command, print_json, progress
 from Utils.files import read_json, replacing, require_absent, write_json
 
@@ -91,7 +91,7 @@ def reason(root, path):
         return "file name is no UTF-8"
     place = root / path
     try:
-        images.check(place.read_bytes(), place.suffix)
+        images.check(reading.content(place), place.suffix)
     except images.ImageError as error:
         return str(error)
     except OSError as error:

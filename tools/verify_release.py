@@ -16,7 +16,7 @@ import sys
 
 import numpy as np
 
-from Utils import datasets, folders, images, startup
+from Utils import datasets, folders, images, reading, startup
 from Utils.commands import Parser, UserError, command, print_json, progress
 from Utils.files import to_path
 
@@ -101,7 +101,7 @@ def _pictures(options, image_size):
     good = []
     for name in progress(names[: options.most], label="read", unit="images"):
         try:
-            good.append(images.prepare((options.images / name).read_bytes(), image_size))
+            good.append(reading.picture(options.images / name, image_size))
         except images.ImageError as error:
             print(f"left out: {name}: {error}", file=sys.stderr)
     if len(good) < 2:

@@ -101,6 +101,8 @@ def _names_beside(path):
 def _post(path, number):
     """Return the Post that a sidecar describes; FieldError where it cannot be read."""
     try:
+        if not path.is_file():  # a pipe would wait for its writer
+            raise FieldError("not a file")
         if path.stat().st_size > _LARGEST:
             raise FieldError(f"larger than {_LARGEST} bytes")
         content = path.read_text(encoding="utf-8-sig")
