@@ -3,8 +3,10 @@
 The composition root: recipe -> devices, data, model, loss, optimizer -> fit. Libraries are imported late.
 """
 
+import contextlib
 import dataclasses
 import functools
+import hashlib
 import signal
 import sys
 from collections.abc import Callable
@@ -47,6 +49,26 @@ class Built:
 @command
 def main(argv=None):
     """Train as the command line says; return the exit code."""
+    with _leaving():
+        return _main(argv)
+
+
+@contextlib.contextmanager
+def _leaving():
+    """Within, SIGTERM is an end without an error: but in ``training.fit``, which saves, nothing is lost."""
+
+    def leave(number, frame):
+        say("stopped by SIGTERM, nothing is lost; the same command continues")
+        raise SystemExit(0)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None: it was none of Python's
+
+
+def _main(argv):
     name, arguments = command_line.parse(argv)
     recipe, dataset = arguments.recipe, datasets.load(arguments.dataset)
     source = recipe.init_from and sources.of(recipe.init_from, recipe.which, arguments.run_dir)
@@ -73,16 +95,28 @@ def _job(recipe, dataset, found, source):
     if not records:
         left = f", fold {fold} left out," if fold else ""
         raise UserError(f"the training split of {dataset.folder}{left} is empty; it needs a record at least")
+    unknown_labels = recipe.unknown_labels and unknown.read(recipe.unknown_labels, dataset.tags).mask
     batch_size = recipe.batch_size_per_device * found.replicas
     facts = {
         "devices": found.text,
         "batch_size": batch_size,
         "records": records,
         "steps_per_epoch": recipe.steps(records, batch_size),
+        "contents": _contents(recipe, dataset),
     }
-    unknown_labels = recipe.unknown_labels and unknown.read(recipe.unknown_labels, dataset.tags).mask
     read = lanes.Lanes(counts, records, batch_size)
     return Job(recipe, dataset, read, found, source, facts, fold and fold.leaves, unknown_labels or None)
+
+
+def _contents(recipe, dataset):
+    """Return digests, by flag, of what the recipe only names: it may have changed when a run is continued."""
+    found = {}
+    if recipe.unknown_labels:
+        found["--unknown-labels"] = files.sha256_of(recipe.unknown_labels)
+    if recipe.tag_weights:
+        factors = tags.factors(dataset.tags, recipe.tag_weights)
+        found["--tag-weights"] = hashlib.sha256(factors.tobytes()).hexdigest()
+    return found
 
 
 def _build(job):
@@ -254,7 +288,7 @@ def _train(run, name, job, built):
     plan = training.Plan(recipe, facts, schedule, phases, batches, evaluate, export, tracker.log, found)
     if built.match and evaluate:
         say(training.scores_text("before the first step", evaluate()))
-    if not run.continued:
+    if found.first and not (run.folder / "batch.png").exists():
         images, labels = next(iter(batches(0)))
         images = images if built.trained is model else Models.augmented(*images)
         plots.batch(images, labels, dataset.tags["name"], run.folder / "batch.png")
@@ -266,7 +300,8 @@ def _train(run, name, job, built):
     finally:
         tracker.close()
         if found.first:
-            plots.curves(run.history.rows, run.folder / "curves.png")
+            with contextlib.suppress(OSError):  # a full disk: what it ended is what has to be told
+                plots.curves(run.history.rows, run.folder / "curves.png")
     return 0
 
 

@@ -151,8 +151,10 @@ def test_a_finished_run_has_nothing_to_do_and_may_go_on(dataset, tmp_path, capsy
     words = command(dataset, tmp_path / "run", "--steps-per-epoch", "2")
     assert train.main([*words, "--epochs", "1"]) == 0
     before = state(tmp_path / "run")
+    (tmp_path / "run" / "batch.png").unlink()  # a run that was killed before it was drawn
     assert train.main([*words, "--epochs", "1"]) == 0
     assert "all 1 epochs are done" in capsys.readouterr().err
+    assert (tmp_path / "run" / "batch.png").stat().st_size > 5000
     assert all(np.array_equal(before[name], value) for name, value in state(tmp_path / "run").items())
     assert train.main([*words, "--epochs", "2"]) == 0
     assert [row["epoch"] for row in history(tmp_path / "run")] == ["1", "2"]
@@ -175,6 +177,28 @@ def test_averaged_weights_are_evaluated_and_saved(dataset, tmp_path):
         assert np.array_equal(np.array(keras.ops.convert_to_numpy(variable)), mean)
         assert own.shape == mean.shape
     assert not all(np.array_equal(own, mean) for own, mean in zip(weights, average, strict=True))
+
+
+def test_schedule_free_saves_what_its_paper_evaluates(dataset, tmp_path):
+    words = command(dataset, tmp_path / "run", "--steps-per-epoch", "3", "--epochs", "1")
+    assert train.main([*words, "--optimizer", "schedule_free_adamw", "--schedule", "constant"]) == 0
+    saved = keras.saving.load_model(tmp_path / "run" / "best.keras").trainable_variables
+    kept = state(tmp_path / "run")
+    iterates = [value for name, value in kept.items() if "momentum" in name]
+    for variable, z in zip(saved, iterates, strict=True):
+        x, y = np.array(keras.ops.convert_to_numpy(variable)), kept[f"model/{variable.path}"]
+        np.testing.assert_allclose(0.1 * z + 0.9 * x, y, atol=1e-6)
+    assert any(np.abs(z - kept[f"model/{v.path}"]).max() > 1e-4 for v, z in zip(saved, iterates, strict=True))
+
+
+def test_sigterm_before_there_is_anything_to_save(dataset, tmp_path, monkeypatch, capsys):
+    """What a machine in preemption gets while the model is built."""
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(train, "_build", lambda job: os.kill(os.getpid(), signal.SIGTERM))
+    assert train.main(command(dataset, tmp_path / "run")) == 0
+    assert "nothing is lost; the same command continues" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_loss_that_is_no_number_ends_the_run(dataset, tmp_path, capsys):
