@@ -255,6 +255,17 @@ def test_a_wrong_word_is_one_paragraph(dataset, tmp_path, capsys, words, said):
     assert "Traceback" not in shown
 
 
+def test_a_backend_that_is_none_is_one_paragraph(dataset, tmp_path, monkeypatch, capsys):
+    for backend, said in (
+        ("tensorfow", "did you mean tensorflow?"),
+        ("torch", "torch, which is not installed"),
+    ):
+        monkeypatch.setenv("KERAS_BACKEND", backend)
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+        assert train.main(command(dataset, tmp_path / "run", "--dry-run")) == 2
+        assert said in capsys.readouterr().err
+
+
 def test_shards_of_the_original_at_their_size(tmp_path):
     """320 px and 2,380 labels, one image of them without tags; the real head on a tiny body."""
     dataset = helpers.dotted_shards(tmp_path / "data", size=512, train=4, validation=2)
