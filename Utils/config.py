@@ -56,8 +56,8 @@ class Recipe:
     epochs: int = 100
     """Passes over the training split, or as many times --steps-per-epoch."""
     steps_per_epoch: int | None = None
-    """Steps in an epoch; None derives records // global batch from the dataset. With fewer the next epoch goes
-    on in the pass, and all lengths in epochs count these: for huge sets."""
+    """Steps in an epoch; None derives records // global batch from the dataset. With fewer, the next epoch
+    goes on in the pass, and all lengths in epochs count these: for huge sets."""
     fold: str = ""
     """I/K leaves fold I of K (by post id) out of the training split, for predictions of it by predict.py."""
     unknown_labels: str = ""
