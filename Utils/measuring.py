@@ -1,6 +1,7 @@
 """What benchmarks share: cores, turns, processes apart, peak memory, drawn images."""
 
 import concurrent.futures
+import itertools
 import multiprocessing
 import os
 import pathlib
@@ -37,6 +38,23 @@ def in_turns(runs, seconds, turns=5, warm_up=6):
                 done += next(counts)
             found[name].append(done / (time.perf_counter() - started))
     return {name: float(np.median(speeds)) for name, speeds in found.items()}
+
+
+def in_threads(work, count, calls=32, images=1):
+    """Yield how many images were done by ``work(row)``, row 0 to count - 1 in turns, in a thread a core.
+
+    A thread does so many ``calls`` one after another; a call does so many ``images``.
+    """
+    cv2.setNumThreads(1)
+    with concurrent.futures.ThreadPoolExecutor(cores()) as pool:
+
+        def some(start):
+            for row in range(start, start + calls):
+                work(row % count)
+
+        for start in itertools.count(0, calls * cores()):
+            list(pool.map(some, range(start, start + calls * cores(), calls)))
+            yield calls * cores() * images
 
 
 def draw_jpeg(random, side):

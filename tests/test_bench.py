@@ -3,10 +3,12 @@
 import json
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 import Models
 from tools import bench
+from tools.bench_parts import augment
 from Utils import measuring, peers
 
 
@@ -35,6 +37,44 @@ def test_input_measures_ours_the_limit_and_the_peer(capsys, tmp_path):
     assert result["ratios"]["of the peer"] == ours / peer
     assert 60_000 < result["setup"]["bytes_per_image"] < 120_000
     assert result["unit"] == "images/s"
+
+
+def test_augment_measures_every_way_of_every_pair(capsys):
+    words = [
+        "augment",
+        "--batch-size",
+        "2",
+        "--image-size",
+        "16",
+        "--seconds",
+        "0.01",
+        "--turns",
+        "1",
+        "--json",
+    ]
+    assert bench.main(words) == 0
+    result = json.loads(capsys.readouterr().out)
+    pairs = augment.PAIRS
+    assert set(result["figures"]) == {*pairs, *pairs.values()}
+    assert min(result["figures"].values()) > 0
+    for other, ours in pairs.items():
+        assert result["ratios"][f"to {other}"] == result["figures"][ours] / result["figures"][other]
+    assert bench.main(["augment", "--image-size", "500"]) == 2
+    assert "--image-size must be at most 476; got 500" in capsys.readouterr().err
+
+
+def test_the_ways_of_a_pair_make_the_same_image():
+    encoded = [measuring.draw_jpeg(np.random.default_rng(0), 512)]
+    made = augment._resamplings(encoded, 320) | augment._turnings(encoded, 320)
+    for other, ours, most in (
+        ("area by OpenCV", "area by sparse products", 0.01),
+        ("bicubic, plain, 3 channels", "bicubic, plain, 4 channels", 0.01),
+        ("flip, then rotation, 3 channels", "flip, rotation in one warp, 4 channels", 1.5),
+        ("bilinear by Pillow, antialiased", "bilinear, plain", 8),
+        ("crop to rotation in one warp (another result)", "bilinear, then flip, rotation", 8),
+    ):
+        one, two = (np.int64(made[name](0)[..., :3]) for name in (other, ours))
+        assert np.abs(one - two).mean() < most, (other, np.abs(one - two).mean())
 
 
 def test_metrics_finds_the_peers_threshold_in_less_memory(capsys):

@@ -93,24 +93,12 @@ def _steps(encoded, options):
         RESIZING: lambda row: augment.resized(decoded[row], size, draws[row]),
         TURNING: lambda row: augment.turn(resized[row], draws[row].flip, draws[row].degrees),
     }
-    runs = {name: functools.partial(_in_threads, work, len(encoded)) for name, work in works.items()}
-    mix = functools.partial(augment.mix_images, batch, shares, partners)
-    return runs | {MIXING: lambda: (count * len(batch) for count in _in_threads(lambda row: mix(), 4))}
+    runs = {name: functools.partial(measuring.in_threads, work, len(encoded)) for name, work in works.items()}
 
+    def mix(_):
+        return augment.mix_images(batch, shares, partners)
 
-def _in_threads(work, count, rows=32):
-    """Do ``work(row)`` for some of ``count`` rows at a time, in a thread a core, for ever."""
-    cv2.setNumThreads(1)
-    cores = measuring.cores()
-    with concurrent.futures.ThreadPoolExecutor(cores) as pool:
-
-        def some(start):
-            for row in range(start, start + rows):
-                work(row % count)
-
-        for start in itertools.count(0, rows * cores):
-            list(pool.map(some, range(start, start + rows * cores, rows)))
-            yield rows * cores
+    return runs | {MIXING: functools.partial(measuring.in_threads, mix, 1, 4, len(batch))}
 
 
 def picture(figures):
