@@ -144,9 +144,9 @@ def _turnings(encoded, size):
     three = [np.ascontiguousarray(image[..., :3]) for image in resized]
     middle = (size - 1) / 2
     matrix = cv2.getRotationMatrix2D((middle, middle), DEGREES, 1.0)
-    center = (INSIDE - 1) / 2
-    whole = cv2.getRotationMatrix2D((center, center), DEGREES, size / INSIDE)
-    whole[:, 2] += middle - center
+    scale = size / INSIDE
+    begin = (scale - 1) / 2
+    whole = matrix @ [[-scale, 0, size - 1 - begin], [0, scale, begin], [0, 0, 1]]
 
     def warp(image, matrix):
         white = (255,) * 4
