@@ -243,7 +243,7 @@ def _train(run, name, job, built):
     """Train until the last epoch, or until a signal asks to stop."""
     import Generators
     import Models
-    from Utils import plots, tracking, training
+    from Utils import plots, training
 
     recipe, dataset, found, facts, model = job.recipe, job.dataset, job.found, job.facts, built.model
     if built.match and found.first:
@@ -282,10 +282,14 @@ def _train(run, name, job, built):
         with found.scope():
             evaluate = training.evaluator(model, held_out, dataset.num_labels, built.trained)
     say(training.opening(found.text, facts, evaluate))
-    kind = recipe.tracker if found.first else "none"
-    tracker = tracking.build(kind, run.folder, name, recipe.to_dict(), recipe.project)
+    trackers = _trackers(run, name, recipe) if found.first else []
+
+    def log(row):
+        for tracker in trackers:
+            tracker.log(row)
+
     phases, schedule = built.phases, built.schedule
-    plan = training.Plan(recipe, facts, schedule, phases, batches, evaluate, export, tracker.log, found)
+    plan = training.Plan(recipe, facts, schedule, phases, batches, evaluate, export, log, found)
     if built.match and evaluate:
         say(training.scores_text("before the first step", evaluate()))
     if found.first and not (run.folder / "batch.png").exists():
@@ -298,11 +302,17 @@ def _train(run, name, job, built):
         say(f"{stopped}; the same command continues")
         return 0 if stopped.signal == signal.SIGTERM else 128 + stopped.signal
     finally:
-        tracker.close()
-        if found.first:
-            with contextlib.suppress(OSError):  # a full disk: what it ended is what has to be told
-                plots.curves(run.history.rows, run.folder / "curves.png")
+        for tracker in trackers:
+            tracker.close()
     return 0
+
+
+def _trackers(run, name, recipe):
+    """Return what is told of every epoch."""
+    from Utils import tracking
+
+    chosen = tracking.build(recipe.tracker, run.folder, name, recipe.to_dict(), recipe.project)
+    return [chosen, tracking.Curves(run.history, run.folder / "curves.png")]
 
 
 def _begin(run, job, built):

@@ -1,4 +1,4 @@
-"""Sends the rows of the history to W&B or TensorBoard; whatever fails there, training goes on.
+"""Tells W&B or TensorBoard the rows of the history, and draws them; whatever fails there, training goes on.
 
 W&B stays offline unless ``WANDB_API_KEY`` or ``WANDB_MODE`` is set, and never asks anything; its files lie in
 the run folder, or in ``wandb/`` here where that is on another file system. TensorBoard's event files are
@@ -14,6 +14,7 @@ from Utils.commands import UserError, suggest
 from Utils.files import is_remote
 from Utils.runs import say
 
+CURVES_EVERY = 60.0  # seconds between drawings of the curves, half a second each
 # The user wants W&B, by a key, a mode, or an agent that runs a sweep.
 CONFIGURED = ("WANDB_API_KEY", "WANDB_MODE", "WANDB_SWEEP_ID")
 
@@ -110,6 +111,24 @@ class TensorBoard(Tracker):
             event = _double(1, time.time()) + _key(2, 0) + _varint(row["step"]) + _text(5, _text(1, scalar))
             self._data += _record(event)
         self._path.write_bytes(self._data)  # whole: other file systems cannot append
+
+
+class Curves(Tracker):
+    """``curves.png`` of the rows of a History, drawn again now and then and at last."""
+
+    def __init__(self, history, path):
+        super().__init__()
+        self._history, self._path, self._drawn = history, path, time.monotonic()
+
+    def _log(self, row):
+        if time.monotonic() - self._drawn >= CURVES_EVERY:
+            self._close()
+
+    def _close(self):
+        from Utils import plots  # here: matplotlib takes its time
+
+        plots.curves(self._history.rows, self._path)
+        self._drawn = time.monotonic()
 
 
 # The wire format of protocol buffers and of TFRecord files, as far as scalars need it

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from Utils import checkpoints, config, datasets, runs
+from Utils import checkpoints, config, datasets, runs, training
 from Utils.commands import UserError, WorkError
 from Utils.config import Recipe
 
@@ -184,9 +184,12 @@ def test_the_last_ones_are_kept_and_the_newest_whole_one_is_used(tmp_path, capsy
     assert sorted(path.name for path in tmp_path.iterdir()) == names
     step, state = checkpoints.load(tmp_path)
     assert (step, state["model/a"].tolist()) == (6, [6, 6, 6])
+    assert training._state_after(6, tmp_path)[0] == 6
     newest = checkpoints.newest(tmp_path)
     newest.write_bytes(newest.read_bytes()[:-1])
     assert checkpoints.load(tmp_path)[0] == 4
+    with pytest.raises(WorkError, match="step 6 is damaged"):  # the stream of data is already after it
+        training._state_after(6, tmp_path)
     assert "damaged" in capsys.readouterr().err
     (tmp_path / names[1]).unlink()
     with pytest.raises(WorkError, match="no checkpoint"):

@@ -33,6 +33,22 @@ def test_tensorboard_reads_what_is_written(tmp_path):
     assert found == wanted
 
 
+def test_curves_are_drawn_now_and_then_and_at_last(tmp_path, monkeypatch, capsys):
+    history = types.SimpleNamespace(rows=[{**row, "learning_rate": 0.1} for row in ROWS])
+    path, moment = tmp_path / "curves.png", [0.0]
+    monkeypatch.setattr(tracking.time, "monotonic", lambda: moment[0])
+    curves = tracking.Curves(history, path)
+    for moment[0], drawn in ((59.0, False), (61.0, True), (100.0, False)):
+        curves.log(ROWS[0])
+        assert path.exists() == drawn
+        path.unlink(missing_ok=True)
+    curves.close()
+    assert path.stat().st_size > 5000
+    broken = tracking.Curves(history, tmp_path)  # a folder
+    broken.close()
+    assert "Curves failed, training goes on" in capsys.readouterr().err
+
+
 @pytest.fixture
 def wandb(monkeypatch):
     """A stand-in for the package that notes what it is told."""
