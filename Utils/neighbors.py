@@ -57,9 +57,7 @@ def _near(hashes, rows, radius, most, label):
     starts = range(0, len(hashes), _BLOCK)
     for at in progress(starts, label=label, unit=f"{_BLOCK} hashes"):
         distances, found = index.search(hashes[at : at + _BLOCK], min(most + 1, len(hashes)))
-        places = np.arange(at, at + len(found))[:, None]
-        near = (found >= 0) & (distances <= radius) & (found != places)
-        query, rank = np.nonzero(near)
+        query, rank = np.nonzero((found >= 0) & (distances <= radius))  # itself too, which `distinct` drops
         yield np.stack([rows[query + at], rows[found[query, rank]]], axis=1)
 
 

@@ -1,17 +1,16 @@
 """tools/find_duplicates.py: planted copies found and nothing else, groups that do not straddle splits."""
 
 import csv
-import itertools
 import json
 import os
 
-import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from sketched import drawing
 
 from tools import bench, find_duplicates, make_demo_booru, select_tags
-from Utils import grouping, images, ledgers, matching, neighbors, selection, sketches
+from Utils import grouping, images, neighbors, selection, sketches
 from Utils.booru.parents import parents
 
 DEFINITION = """name = "small"
@@ -73,6 +72,10 @@ def test_copies_of_every_kind_are_found_and_nothing_else(booru, tmp_path, capsys
     assert set(broken.values()) == {"truncated JPEG", "empty file"}
     assert shown["images"] == len(list((booru / "512px").glob("*/*.jpg")))
     assert all(0 <= float(row["distance"]) <= 1 for row in rows(tmp_path / "groups.csv"))
+    assert shown["images_in_groups"] == len(rows(tmp_path / "groups.csv"))
+    assert (shown["groups"], shown["largest_group"]) == (len(planted(booru)), 2)
+    assert find(booru / "512px", tmp_path / "groups.csv", "--limit", "0.0001", "--overwrite") == 0
+    assert json.loads(capsys.readouterr().out)["groups"] == 0
 
 
 def test_parents_are_joined_in(booru, found):
@@ -127,82 +130,6 @@ def test_splits_never_share_a_group(seed):
         assert left == ({min(split_of[number] for number in there)} if there else set())
 
 
-# Hashes and pictures
-
-
-def drawing(seed, height=512, width=512):
-    """Shapes on a ground: (H, W, 3)."""
-    random = np.random.default_rng(seed)
-    image = np.full((height, width, 3), random.integers(60, 200, 3), np.uint8)
-    image[:, : width // 3] = random.integers(0, 255, 3)
-    for _ in range(25):
-        middle = tuple(int(x) for x in random.integers(0, (width, height)))
-        color = tuple(int(x) for x in random.integers(0, 256, 3))
-        cv2.ellipse(image, middle, tuple(int(x) for x in random.integers(15, 120, 2)), 30, 0, 360, color, -1)
-    return image
-
-
-def sketch(image, quality=95):
-    return sketches.sketch(images.encode_jpeg(image, quality))
-
-
-def differing(first, second):
-    return [
-        int(np.bitwise_count(a ^ b).sum()) for a, b in zip(first["hashes"], second["hashes"], strict=True)
-    ]
-
-
-def distance(first, second, **shifts):
-    return float(matching.distances(first[None], second[None], **shifts)[0])
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_recompression_rescaling_and_padding_change_little(seed):
-    wide = drawing(seed, 320, 512)
-    source = sketch(wide)
-    changed = {
-        "recompressed": sketch(wide, 35),
-        "smaller": sketch(images.resize(cv2.copyMakeBorder(wide, 96, 96, 0, 0, 0, value=(255,) * 3), 301)),
-        "black": sketch(images.pad_square(wide, 0)),
-        "pink": sketch(cv2.copyMakeBorder(wide, 96, 96, 0, 0, cv2.BORDER_CONSTANT, value=(190, 180, 250))),
-    }
-    for kind, other in changed.items():
-        whole, content = differing(source, other)
-        assert content <= 8, kind
-        assert distance(source, other) < 0.5, kind
-        if kind in ("recompressed", "smaller"):
-            assert whole <= 8
-    assert np.abs(source["box"].astype(int) - changed["black"]["box"]).max() <= 3
-    stranger = sketch(drawing(seed + 100, 320, 512))
-    assert min(differing(source, stranger)) > neighbors.RADIUS
-    assert distance(source, stranger) > 1
-
-
-def test_crops_are_near_and_large_ones_only_where_they_may_be():
-    image = drawing(7)
-    image[:3] = image[-3:] = drawing(8)[:3]  # no border of one color
-    source = sketch(image)
-    cropped = sketch(images.resize(np.ascontiguousarray(image[15:500, 4:505]), 512))
-    assert distance(source, cropped) <= 1
-    assert min(differing(source, cropped)) <= neighbors.RADIUS
-    large = sketch(images.resize(np.ascontiguousarray(image[30:480, 35:490]), 512))
-    assert distance(source, large) == np.inf
-    assert distance(source, large, shift=0.12) <= 1
-
-
-def test_a_changed_detail_or_another_place_is_another_picture():
-    image = drawing(3)
-    detail = image.copy()
-    cv2.circle(detail, (256, 256), 40, (255, 255, 255), -1)
-    cv2.circle(detail, (256, 256), 20, (0, 0, 0), -1)
-    assert distance(sketch(image), sketch(detail)) > 1
-    figure = np.full((512, 512, 3), 255, np.uint8)
-    figure[100:300, 100:300] = drawing(4, 200, 200)
-    moved = np.roll(figure, (60, 90), (0, 1))
-    assert differing(sketch(figure), sketch(moved))[1] <= 8  # the contents are the same
-    assert distance(sketch(figure), sketch(moved)) == np.inf
-
-
 def test_images_of_one_color_are_left_alone(tmp_path, capsys):
     for number in range(6):
         (tmp_path / f"{number}.jpg").write_bytes(images.encode_jpeg(np.full((64, 64, 3), 40 * (number // 2))))
@@ -211,91 +138,6 @@ def test_images_of_one_color_are_left_alone(tmp_path, capsys):
     assert (shown["groups"], len(shown["blank"])) == (0, 6)
     assert (tmp_path / "out" / "groups.csv").read_text() == "group,post_id,path,distance,parent_id\n"
     assert len(grouping.read(tmp_path / "out" / "groups.csv")) == 0
-
-
-# Neighbors
-
-
-def flipped(hashes, bits, random):
-    copies = np.unpackbits(hashes, axis=1)
-    for row in copies:
-        row[random.choice(copies.shape[1], bits, replace=False)] ^= 1
-    return np.packbits(copies, axis=1)
-
-
-@pytest.mark.parametrize("exact", [10_000, 1])
-def test_neighbors_are_those_of_comparing_all_with_all(monkeypatch, exact):
-    monkeypatch.setattr(neighbors, "EXACT", exact)
-    random = np.random.default_rng(0)
-    hashes = random.integers(0, 256, (200, 24), np.uint8)
-    hashes = np.concatenate([hashes, flipped(hashes[:80], 12, random), hashes[:30]])
-    pairs = neighbors.pairs(hashes)
-    every = np.bitwise_count(hashes[:, None] ^ hashes[None]).sum(axis=2)
-    near = set(map(tuple, np.argwhere(np.triu(every <= neighbors.RADIUS, 1)).tolist()))
-    got = set(map(tuple, pairs.tolist()))
-    assert got <= near
-    # A copy of an equal hash is reached through that hash.
-    direct = {(low, high) for low, high in near if high < 280 or low + 280 == high}
-    assert len(direct - got) <= (0 if exact > 1 else 0.03 * len(direct))
-    assert (pairs[:, 0] < pairs[:, 1]).all()
-
-
-def test_a_thousand_equal_hashes_do_not_make_a_million_pairs():
-    pairs = neighbors.pairs(np.ones((1000, 24), np.uint8))
-    assert len(pairs) < 10_000
-    assert set(grouping.components(1000, pairs).tolist()) == {0}
-    assert neighbors.pairs(np.zeros((0, 24), np.uint8)).shape == (0, 2)
-
-
-# Groups
-
-
-@pytest.mark.parametrize("seed", range(10))
-def test_every_member_is_near_its_leader_in_any_order(seed):
-    random = np.random.default_rng(seed)
-    places = random.random(60) * 20
-
-    def compare(first, second):
-        return np.abs(places[first] - places[second]).astype(np.float32)
-
-    pairs = np.array(list(itertools.combinations(range(60), 2)))
-    groups = grouping.by_pairs(60, pairs, compare(*pairs.T), compare)
-    assert np.allclose(groups.distances, compare(np.arange(60), groups.leaders))
-    assert (groups.distances <= grouping.LOOSE).all()
-    assert (groups.leaders[groups.leaders] == groups.leaders).all()
-    order = random.permutation(len(pairs))
-    again = grouping.by_pairs(60, pairs[order], compare(*pairs[order].T), compare)
-    assert np.array_equal(groups.leaders, again.leaders)
-
-
-def test_a_chain_does_not_glue_its_ends_together():
-    def compare(first, second):
-        return np.abs(first - second).astype(np.float32) * 0.9
-
-    chain = np.array([(at, at + 1) for at in range(99)])
-    groups = grouping.by_pairs(100, chain, compare(*chain.T), compare)
-    assert np.bincount(groups.leaders).max() <= 3
-    assert groups.refused > 30
-
-
-def test_components_are_those_of_a_walk():
-    random = np.random.default_rng(0)
-    edges = random.integers(0, 300, (170, 2))
-    found = grouping.components(300, edges)
-    for start in range(300):
-        seen, todo = {start}, [start]
-        while todo:
-            at = todo.pop()
-            more = {*edges[edges[:, 0] == at, 1].tolist(), *edges[edges[:, 1] == at, 0].tolist()} - seen
-            seen, todo = seen | more, todo + sorted(more)
-        assert found[start] == min(seen)
-
-
-def test_families_join_groups_through_posts_that_are_not_there():
-    groups = grouping.Groups(np.array([0, 0, 2, 3, 4]), np.zeros(5, np.float32), 0)
-    joined = grouping.with_families(groups, np.array([10, 11, 12, 13, 13]), {12: 99, 11: 99, 77: 13})
-    assert joined.leaders.tolist() == [0, 0, 0, 3, 3]
-    assert np.isnan(joined.distances).tolist() == [False, False, True, False, True]
 
 
 def test_parents_of_other_sources(tmp_path):
@@ -307,9 +149,6 @@ def test_parents_of_other_sources(tmp_path):
     frame = pd.DataFrame({"id": [1, 2, 3], "parent_id": [None, 1, 1]})
     frame.to_parquet(tmp_path / "posts.parquet")
     assert parents("parquet", tmp_path / "posts.parquet") == {2: 1, 3: 1}
-
-
-# What is kept, what is said
 
 
 def test_a_run_that_was_stopped_goes_on_and_files_that_changed_are_read_again(booru, tmp_path, monkeypatch):
@@ -339,20 +178,13 @@ def test_a_run_that_was_stopped_goes_on_and_files_that_changed_are_read_again(bo
     assert find(folder, tmp_path / "groups.csv", "--overwrite") == 0
     assert len(seen) == 9
     assert (tmp_path / "groups.csv").read_bytes() == first
-
-
-def test_a_ledger_is_one_process_and_one_format(tmp_path):
-    with ledgers.Ledger(tmp_path / "kept", {"facts": "u1"}, 1) as ledger:
-        ledger.append([7, 9], facts=[1, 2])
-        assert ledger.find([9, 8, 7]).tolist() == [1, -1, 0]
-        with pytest.raises(ValueError, match="facts has 1 bytes for 2 rows"):
-            ledger.append([1, 2], facts=[1])
-        with pytest.raises(find_duplicates.UserError, match="in use by another process"):
-            ledgers.Ledger(tmp_path / "kept", {"facts": "u1"}, 1)
-    with ledgers.Ledger(tmp_path / "kept", {"facts": "u1"}, 1) as ledger:
-        assert ledger.read("facts", ledger.find([9, 7])).tolist() == [2, 1]
-    with ledgers.Ledger(tmp_path / "kept", {"facts": "u1"}, 2) as ledger:
-        assert ledger.rows == 0
+    assert find(folder, tmp_path / "anew.csv") == 0
+    assert (tmp_path / "anew.csv").read_bytes() == first
+    (folder / "3.jpg").write_bytes((folder / "4.jpg").read_bytes())
+    os.utime(folder / "3.jpg", (1, 1))  # another file of the same time
+    seen.clear()
+    assert find(folder, tmp_path / "groups.csv", "--overwrite") == 0
+    assert len(seen) == 1
 
 
 def test_a_model_proposes_pairs_too(booru, tmp_path, monkeypatch, capsys):
@@ -408,3 +240,56 @@ def test_the_benchmark_finds_its_copies(capsys):
     assert result["ratios"]["of the peer"] == ours / peer
     assert result["setup"]["copies found"] > 0.95
     assert bench.main(["duplicates", "--hashes", "3"]) == 2
+
+
+def write(folder, **pictures):
+    """Write pictures as FOLDER/NAME.jpg."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, picture in pictures.items():
+        (folder / f"{name.strip('_')}.jpg").write_bytes(images.encode_jpeg(picture))
+
+
+def test_families_are_groups_and_members_stand_by_their_ids(tmp_path):
+    """10 and 9 are one picture; 8 is the parent of 10 and looks like nothing else."""
+    write(tmp_path / "images", _10=drawing(1), _9=drawing(1), _8=drawing(2), _7=drawing(3))
+    (tmp_path / "posts.jsonl").write_text(
+        "".join(json.dumps({"id": post, "tag_string": "a", "parent_id": 8 if post == 10 else None}) + "\n"
+                for post in (7, 8, 9, 10))
+    )  # fmt: skip
+    words = ("--source", "jsonl", "--from", tmp_path / "posts.jsonl")
+    assert find(tmp_path / "images", tmp_path / "groups.csv", *words) == 0
+    found = [(row["post_id"], row["distance"], row["parent_id"]) for row in rows(tmp_path / "groups.csv")]
+    assert [one[0] for one in found] == ["8", "9", "10"]
+    assert found[0] == ("8", "", "")
+    assert found[2][2] == "8"
+
+
+def test_each_hash_finds_what_the_other_does_not(tmp_path):
+    """Padding in another color changes the hash of the whole, a speck far out that of the content."""
+    wide, plain = drawing(1, 320, 512), np.full((512, 512, 3), 255, np.uint8)
+    plain[90:, 90:] = drawing(5, 422, 422)
+    speck = plain.copy()
+    speck[:20, :20] = 200
+    write(tmp_path / "images", _1=wide, _2=images.pad_square(wide, 0), _3=plain, _4=speck)
+    assert find(tmp_path / "images", tmp_path / "groups.csv") == 0
+    assert groups_of(tmp_path / "groups.csv") == {frozenset((1, 2)), frozenset((3, 4))}
+
+
+def test_members_of_the_second_degree_are_compared_with_more_room(tmp_path):
+    """Each window lies 3% from the next: the last one is 9% from the first."""
+    image = drawing(3, 700, 700)
+    windows = {f"_{at}": np.ascontiguousarray(image[16 * at : 16 * at + 512, 40:552]) for at in range(4)}
+    write(tmp_path / "images", **windows)
+    assert find(tmp_path / "images", tmp_path / "groups.csv") == 0
+    (members,) = groups_of(tmp_path / "groups.csv")
+    assert len(members) > 2
+
+
+def test_a_file_that_went_away_is_said(tmp_path, monkeypatch, capsys):
+    write(tmp_path / "images", _1=drawing(1), _2=drawing(1))
+    listed = find_duplicates.folders.image_paths
+    monkeypatch.setattr(find_duplicates.folders, "image_paths", lambda root: [*listed(root), "gone.jpg"])
+    assert find(tmp_path / "images", tmp_path / "groups.csv") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["groups"] == 1
+    assert said["broken"] == [{"path": "gone.jpg", "reason": "cannot be read: No such file or directory"}]

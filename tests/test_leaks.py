@@ -14,10 +14,10 @@ from Utils import datasets, dumps, leaks, scores
 
 def test_leaked_are_those_with_a_training_image_in_their_group():
     groups = pd.DataFrame({"group": [1, 1, 2, 2, 3, 3, 3], "post_id": [10, 900, 901, 951, 11, 902, 952]})
-    ids = np.array([900, 901, 902, 903, 951, 952, 10])
+    ids = np.array([900, 901, 902, 903, 951, 952, 10, 12])
     found = leaks.leaked(groups, ids, np.array([10, 11, 12]))
     assert dict(zip(ids.tolist(), found.tolist(), strict=True)) == {
-        900: True, 901: False, 902: True, 903: False, 951: False, 952: True, 10: True
+        900: True, 901: False, 902: True, 903: False, 951: False, 952: True, 10: True, 12: True
     }  # fmt: skip
 
 

@@ -149,8 +149,7 @@ def grouped(pictures, hashes, features, limit):
     found = {}
     for name, rows, shift in kinds:
         pairs = pictures.shown[neighbors.pairs(rows[pictures.shown], label=f"neighbors by {name}")]
-        for pair, distance in compared(pictures, pairs, shift, name):
-            found[pair] = min(distance, found.get(pair, np.inf))
+        found.update(compared(pictures, pairs, shift, name))
     pairs = np.array(sorted(found), np.int64).reshape(-1, 2)
     distances = np.array([found[pair] for pair in map(tuple, pairs.tolist())], np.float32)
     return grouping.by_pairs(
