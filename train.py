@@ -55,7 +55,7 @@ def main(argv=None):
 
 @contextlib.contextmanager
 def _leaving():
-    """Within, SIGTERM is an end without an error: but in ``training.fit``, which saves, nothing is lost."""
+    """Within, SIGTERM ends without an error: only ``training.fit`` has something to save, and does it."""
 
     def leave(number, frame):
         say("stopped by SIGTERM, nothing is lost; the same command continues")
