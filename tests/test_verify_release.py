@@ -149,6 +149,11 @@ def give_logits(folder, exported):
         before.output[:] = [model.graph.output[0].name]
 
 
+def give_softmax(folder, exported):
+    with editing(folder) as model:
+        next(node for node in model.graph.node if node.op_type == "Sigmoid").op_type = "Softmax"
+
+
 def fix_batch(folder, exported):
     with editing(folder) as model:
         for value in (model.graph.input[0], model.graph.output[0]):
@@ -207,6 +212,7 @@ PLANTED = [
     (fix_batch_inside, "R4", "fixed batch"),
     (put_weights_elsewhere, "R3", "external data"),
     (lose_weights, "R3", "external data"),
+    (give_softmax, "R2", "a softmax instead of a sigmoid"),
     (change_epsilon(1e-3), "parity", "a wrong epsilon"),
     (change_epsilon(1e-5), "parity", "a wrong epsilon"),
     (change_epsilon(1e-7), "parity", "a wrong epsilon"),
@@ -220,6 +226,27 @@ def test_a_planted_fault_is_named_and_no_other(plant, rule, fault, exported, giv
     plant(without_timm(copy), exported)
     found = release.Verification(copy, given).run()
     assert faults(found) == {(rule, fault)}
+
+
+def test_numbers_and_rows_that_differ_are_told_as_what_they_are(exported, given, copy):
+    table = without_timm(copy) / "selected_tags.csv"
+    table.write_text(table.read_text().replace("\n1,tag_0_(0),0,900\n", "\n77,tag_0_(0),0,901\n"))
+    with editing(copy) as model:
+        bias = next(one for one in model.graph.initializer if list(one.dims) == [18])
+        value = numpy_helper.to_array(bias).copy()
+        value[3] = np.nan
+        bias.CopyFrom(numpy_helper.from_array(value, bias.name))
+    found = release.Verification(copy, given).run().findings
+    told = {one.wrong: (one.rule, one.allowed, one.came, one.fault) for one in found.failures}
+    rows = told.pop("1 rows differ from the Keras model's list, the first is row 4")
+    assert rows == ("R1", "1,tag_0_(0),0", "77,tag_0_(0),0", "")
+    assert told.pop("the rows are not those of release.json")[0] == "R1"
+    assert told == {
+        "model.onnx gives no numbers": ("R2", "probabilities", "8 of 144 are NaN or infinite", "")
+    }
+    table.write_text(table.read_text().replace("\n77,", "\n1,"))
+    warned = [one for one in release.Verification(copy, given).run().findings.warnings if one.rule == "R1"]
+    assert [(one.allowed, one.came) for one in warned] == [("tag_0_(0) 900", "tag_0_(0) 901")]
 
 
 def test_two_faults_at_once(exported, given, copy):
@@ -351,7 +378,33 @@ def renamed_output(folder):
         model.graph.output[0].name = "tags"
 
 
+def folder_for_model(folder):
+    (folder / "model.onnx").unlink()
+    (folder / "model.onnx").mkdir()
+
+
+def table_with(old, new):
+    def change(folder):
+        text = (folder / "selected_tags.csv").read_bytes()
+        assert old in text
+        (folder / "selected_tags.csv").write_bytes(text.replace(old, new, 1))
+
+    return change
+
+
+def thresholds_of_words(folder):
+    path = folder / "selected_tags.csv"
+    head, *rows = path.read_text().splitlines()
+    path.write_text("\n".join([f"{head},best_threshold", *(f"{row},high" for row in rows)]) + "\n")
+
+
 RULES = [
+    (folder_for_model, {"R8"}),
+    (table_with(b"tag_id", b"\xef\xbb\xbftag_id"), {"R1"}),
+    (table_with(b"\n1,", b"\n\n1,"), {"R1"}),
+    (table_with(b",0,900\n", b",general,900\n"), {"R1"}),
+    (table_with(b",0,900\n", b",7,900\n"), {"R1"}),
+    (thresholds_of_words, {"R7"}),
     (broken("model.onnx"), {"R8"}),
     (broken("model.onnx", "no graph"), {"R2"}),
     (broken("selected_tags.csv", "tag_id,name\n1,x\n"), {"R1"}),

@@ -125,8 +125,8 @@ def _work(args, tagger, releases, inputs):
         raise UserError(f"{args.model} has no selected_tags.csv beside it; give its list with --tags")
     if len(frame) != tagger.model.output_shape[-1]:
         raise UserError(
-            f"{args.tags} has {len(frame)} tags, but the model gives {tagger.model.output_shape[-1]} "
-            "probabilities"
+            f"{args.tags or args.model} has {len(frame)} tags, but the model gives "
+            f"{tagger.model.output_shape[-1]} probabilities"
         )
     for dump in inputs["dumps"]:
         strange = dump.tags["name"][tags.matches(dump.tags, frame) < 0].tolist()

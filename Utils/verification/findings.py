@@ -19,6 +19,7 @@ RULES = {
 SHUFFLED = "shuffled CSV"
 RGB = "RGB instead of BGR"
 LOGITS = "logits instead of probabilities"
+SOFTMAX = "a softmax instead of a sigmoid"
 FIXED_BATCH = "fixed batch"
 EXTERNAL = "external data"
 EPSILON = "a wrong epsilon"

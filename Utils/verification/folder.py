@@ -3,6 +3,7 @@
 import csv
 
 import numpy as np
+import pandas as pd
 
 from Utils import releases, tags
 from Utils.commands import UserError
@@ -10,6 +11,7 @@ from Utils.files import read_json
 from Utils.verification.findings import RGB, SHUFFLED
 
 HEADER = list(tags.COLUMNS)
+MARK = "\ufeff"  # the byte order mark
 TABLE, MODEL = "selected_tags.csv", "model.onnx"
 NEEDED = (MODEL, TABLE)
 TOLD = ("README.md", "release.json")  # for people
@@ -21,8 +23,9 @@ def check_names(release, findings):
     """R8, and of R7 that one table and one ONNX file lie at the top."""
     present = {path.name for path in release.iterdir()}
     for name in NEEDED:
-        if name not in present:
-            findings.fail("R8", f"{name} is missing", name, _listed(present))
+        if not (release / name).is_file():
+            wrong = "is no file" if name in present else "is missing"
+            findings.fail("R8", f"{name} {wrong}", name, _listed(present))
     for name in TOLD:
         if name not in present:
             findings.warn("R8", f"{name} is missing", name, _listed(present))
@@ -41,7 +44,7 @@ def check_names(release, findings):
 def rows(release):
     """Return the header and the rows of selected_tags.csv as clients read them: lists of text."""
     with (release / TABLE).open(newline="", encoding="utf-8") as file:
-        lines = [line for line in csv.reader(file) if line]
+        lines = list(csv.reader(file))
     return (lines[0], lines[1:]) if lines else ([], [])
 
 
@@ -57,10 +60,12 @@ def check_table(release, layout, stated, findings):
         frame = tags.read(release / TABLE)
     except (UserError, UnicodeDecodeError, csv.Error) as error:
         findings.note("R1", "the table cannot be read", looked=False)
-        findings.fail("R1", "the table cannot be read", "a CSV in UTF-8", error)
+        findings.fail("R1", "the table cannot be read", f"{','.join(HEADER)} in UTF-8", error)
         return None
     findings.note("R1", f"{len(frame)} rows, layout {layout}")
-    if header[:4] != HEADER:
+    if header[:1] == [MARK + HEADER[0]]:
+        findings.fail("R1", "a byte order mark before the header", "UTF-8 without one", "EF BB BF")
+    elif header[:4] != HEADER:
         findings.fail("R1", "the header", ",".join(HEADER), ",".join(header[:4]))
     _check_cells(lines, frame, findings)
     if layout == "wd":
@@ -68,14 +73,17 @@ def check_table(release, layout, stated, findings):
     _check_order(frame, findings)
     if stated is not None and tags.digest(frame) != stated:
         same = tags.digest(tags.ordered(frame)) == stated
-        wrong = "the order of rows" if same else "the rows"
+        wrong = "the order of rows is not that" if same else "the rows are not those"
         allowed, came = (f"tags_digest {digest[:12]}" for digest in (str(stated), tags.digest(frame)))
-        findings.fail("R1", f"{wrong} is not that of release.json", allowed, came, SHUFFLED if same else "")
+        findings.fail("R1", f"{wrong} of release.json", allowed, came, SHUFFLED if same else "")
     return frame
 
 
 def _check_cells(lines, frame, findings):
-    for column, at in (("tag_id", 0), ("count", 3)):
+    blank = sum(not line for line in lines)
+    if blank:  # kohya and comfy look for the category of every row
+        findings.fail("R1", "blank lines", "a tag in every row", blank)
+    for column, at in (("tag_id", 0), ("category", 2), ("count", 3)):
         wrong = [line[at] for line in lines if len(line) > at and not line[at].isdigit()]
         if wrong:
             findings.fail(
@@ -121,19 +129,30 @@ def check_against(frame, wanted, findings):
     """R1: the rows are those of the model's own list, in the order of the layout; both are tag lists."""
     ours, theirs = _keys(frame), _keys(wanted)
     if ours == theirs:
+        _check_counts(frame, wanted, findings)
         return
+    if len(ours) != len(theirs):
+        findings.fail("R1", "rows that are not the Keras model's", f"{len(theirs)} rows", f"{len(ours)} rows")
     apart = [row for row, pair in enumerate(zip(ours, theirs, strict=False)) if pair[0] != pair[1]]
-    first = apart[0] if apart else min(len(ours), len(theirs))
-    allowed, came = (keys[first][1] if first < len(keys) else "no row" for keys in (theirs, ours))
-    where = f"{len(apart)} rows differ from the Keras model's list, the first is row {first}"
-    same = sorted(key[1] for key in ours) == sorted(key[1] for key in theirs)
-    findings.fail("R1", where, allowed, came, SHUFFLED if same else "")
+    if apart:
+        first = apart[0]
+        where = f"{len(apart)} rows differ from the Keras model's list, the first is row {first}"
+        allowed, came = (",".join(map(str, keys[first])) for keys in (theirs, ours))
+        same = sorted(ours) == sorted(theirs)
+        findings.fail("R1", where, allowed, came, SHUFFLED if same else "")
+
+
+def _check_counts(frame, wanted, findings):
+    """Warn of other counts: a list read from a newer database is the same list."""
+    apart = np.flatnonzero(frame["count"].to_numpy() != wanted["count"].to_numpy())
+    if len(apart):
+        name, *counts = frame["name"][apart[0]], wanted["count"][apart[0]], frame["count"][apart[0]]
+        where = f"{len(apart)} counts differ from the Keras model's list"
+        findings.warn("R1", where, *(f"{name} {count}" for count in counts))
 
 
 def _keys(frame):
-    return list(
-        zip(frame["tag_id"].tolist(), frame["name"].tolist(), frame["category"].tolist(), strict=True)
-    )
+    return list(zip(*(frame[column].tolist() for column in HEADER[:3]), strict=True))
 
 
 def check_descriptions(release, frame, image_size, findings):
@@ -169,11 +188,11 @@ def check_thresholds(release, frame, findings):
     """R7: thresholds of extra/thresholds.csv stand in the column best_threshold too, between 0 and 1."""
     has_column = frame is not None and "best_threshold" in frame
     if has_column:
-        values = np.asarray(frame["best_threshold"].tolist(), dtype=object)
-        numbers = np.array([value for value in values if value != ""], dtype="float64")
-        numbers = numbers[~np.isnan(numbers)]
-        if ((numbers < 0) | (numbers > 1)).any():
-            findings.fail("R7", "best_threshold", "0 to 1", f"{numbers.min():g} to {numbers.max():g}")
+        values = frame["best_threshold"]
+        good = pd.to_numeric(values, errors="coerce").between(0, 1)
+        wrong = values[~good & values.notna() & (values != "")]
+        if len(wrong):
+            findings.fail("R7", "best_threshold", "0 to 1", f"{len(wrong)} such as {wrong.iloc[0]}")
     elif (release / "extra" / "thresholds.csv").is_file():
         findings.warn("R7", "thresholds are not in the tag list", "a column best_threshold", "none")
 

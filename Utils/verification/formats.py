@@ -45,9 +45,18 @@ class Comparison:
             self.findings.fail("R4", f"{name} takes one image only", "any number", error, FIXED_BATCH)
             runner.batch = 1
             found = runner(self.samples)[0]
+        if not self._is_finite(name, found):
+            return None
         self._check_rows(name, alone, found[:FEW])
         traces = suspects.in_graph(graphs.marks(graph.model), self.truth)
         return found if self._judge(name, found, runner, traces=traces) else None
+
+    def _is_finite(self, name, found, rule="R2"):
+        wrong = int((~np.isfinite(found)).sum())
+        if wrong:
+            came = f"{wrong} of {found.size} are NaN or infinite"
+            self.findings.fail(rule, f"{name} gives no numbers", "probabilities", came)
+        return not wrong
 
     def _check_rows(self, name, alone, found):
         if alone.shape != found.shape:
@@ -86,7 +95,8 @@ class Comparison:
         except ValueError as error:
             self.findings.fail(rule, f"{name} does not run", "the Keras model's probabilities", error)
             return None
-        return found if self._judge(name, found, runner, rule) else None
+        good = self._is_finite(name, found, rule) and self._judge(name, found, runner, rule)
+        return found if good else None
 
     def _judge(self, name, found, runner, rule="parity", traces=()):
         """Compare a format and name what makes it differ; whether its outputs can be compared at all."""
@@ -109,7 +119,7 @@ class Comparison:
         except ValueError as error:
             self.findings.fail("parity", f"{name} does not run", "a graph for onnxruntime", error)
             return
-        if self._agreement(name, found) is None:
+        if not self._is_finite(name, found, "parity") or self._agreement(name, found) is None:
             return
         judged = flavors.judge(name, found, flavors.Truth(self.samples, self.right, self.labels))
         allowed = ", ".join(f"{key} {value:g}" for key, value in vars(flavors.FLAVORS[name].bound).items())

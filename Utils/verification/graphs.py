@@ -154,6 +154,8 @@ def _check_image(image, findings):
         findings.fail("R2", "shape of the image", "(None, S, S, 3) with a fixed S", _shown(image))
     elif side != CLIENTS_SIDE:
         findings.warn("R2", "kohya feeds images of 448 pixels only", CLIENTS_SIDE, side)
+    if image.name != releases.INPUT:
+        findings.warn("R2", "imgutils feeds an input of one name only", releases.INPUT, image.name)
 
 
 def _shown(value):

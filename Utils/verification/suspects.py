@@ -15,6 +15,7 @@ ROUNDED = 5e-7  # the same of probabilities, at most
 EXPLAINED = 0.5  # share of the squares that a suspect must leave at most
 REST = 1e-5  # of a difference: when no more is left, nothing else is looked for
 MOST_STEPS = 3
+SUM = 1e-5  # by which a row of a softmax misses 1 in float32
 EDGE = 1e-7  # probabilities nearer to 0 and 1 have no logit in float32
 TWICE = "a sigmoid applied twice"
 SCALES = {(255.0, 0.0): "0..1 instead of 0..255", (127.5, 127.5): "-1..1 instead of 0..255"}
@@ -55,6 +56,8 @@ def find(output, logits, truth, images):
     least = ROUNDING**2 * _square(state.logits)
     if _is_rounding(output, logits, state.logits, least):
         return []
+    if logits is None and _sums_to_one(output):
+        return [Suspect(findings.SOFTMAX, "R2", "probabilities, after one sigmoid", "rows that add up to 1")]
     observed, order, found = _read(output, logits, state)
     for _ in range(MOST_STEPS):
         error = _square(observed - state.logits[:, order])
@@ -75,6 +78,10 @@ def _is_rounding(output, logits, expected, least):
     if logits is None:
         return bool(np.abs(output - sigmoid(expected)).max() <= ROUNDED)
     return _square(logits - expected) <= least
+
+
+def _sums_to_one(output):
+    return bool((np.abs(output.sum(axis=1, dtype="float64") - 1) <= SUM).all())
 
 
 class _State:
