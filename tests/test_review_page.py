@@ -92,9 +92,15 @@ def process(tmp_path):
 @pytest.fixture
 def server(tmp_path):
     """The same in a thread of this process."""
+    with serving(tmp_path, make(tmp_path)) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def serving(folder, words):
     made = Reviewed()
-    made.folder = tmp_path
-    with review_labels.prepared(review_labels.parser().parse_args(make(tmp_path))) as app:
+    made.folder = folder
+    with review_labels.prepared(review_labels.parser().parse_args(words)) as app:
         listening = web.listen(app, port=0, limits=review_service.LIMITS)
         threading.Thread(target=listening.run, daemon=True).start()
         made.address = web.address(listening)
@@ -177,7 +183,11 @@ def test_a_hundred_decisions_survive_reloads_and_kills(page, process):
 def test_undo_goes_back_also_after_a_reload(page, server):
     page.goto(server.address)
     first = shown(page)
-    second = press(page, "y", first)
+    page.keyboard.press("Control+y")  # the browser's
+    page.keyboard.down("y")
+    page.keyboard.down("y")  # held down: it repeats
+    page.keyboard.up("y")
+    second = shown(page, first)
     third = press(page, "n", second)
     page.keyboard.press("z")
     assert shown(page, third) == second
@@ -190,6 +200,7 @@ def test_undo_goes_back_also_after_a_reload(page, server):
     assert shown(page, second) == first
     page.keyboard.press("z")
     page.get_by_text("There is nothing to undo").wait_for()
+    page.get_by_text("60 left of this tag").wait_for()
     settled(page, 0)
     kinds = [line["decision"] for line in server.lines()]
     assert kinds == ["yes", "no", "undo", "unsure", "undo", "undo"]
@@ -239,10 +250,30 @@ def test_a_grid_is_confirmed_and_taken_back_at_once(page, server):
         "unsure",
         "no",
     ]  # as left
+    columns = page.evaluate(COLUMNS)
+    for key in ("ArrowDown", "ArrowDown", "ArrowUp", "n"):
+        page.keyboard.press(key)
+    page.locator(f".tile:nth-child({columns + 1})[data-choice=no]").wait_for()
+    assert tiles.nth(2 * columns).get_attribute("data-choice") == "yes"
     page.keyboard.press("x")
     page.keyboard.press("Enter")
     settled(page, 24)
     assert set(server.standing().values()) == {"no"}
+
+
+COLUMNS = """() => [...document.querySelectorAll(".tile")]
+  .filter((tile, _, all) => tile.offsetTop === all[0].offsetTop).length"""
+
+
+def test_in_the_grid_a_tag_that_is_carried_wrongly_is_no(page, tmp_path):
+    words = make(tmp_path)
+    (tmp_path / "audit_wrong.json").write_text('{"smile": [1005, 1006]}')
+    with serving(tmp_path, [str(tmp_path / "audit_wrong.json"), *words]) as server:
+        page.goto(f"{server.address}#grid/13")
+        page.locator(".tile[data-choice=no]").nth(1).wait_for()
+        page.keyboard.press("Enter")
+        settled(page, 2)
+        assert server.standing() == {(1005, 13): "no", (1006, 13): "no"}
 
 
 def test_by_image_all_its_questions_follow_one_another(page, server):
@@ -255,8 +286,12 @@ def test_by_image_all_its_questions_follow_one_another(page, server):
     assert shown(page, asked[-1]) == (1001, 11)
     page.keyboard.press("t")
     assert shown(page, (1001, 11)) == (1002, 11)
-    settled(page, 2)
-    assert server.standing() == {(1000, 11): "yes", (1000, 14): "no"}
+    page.keyboard.press("T")
+    assert shown(page, (1002, 11)) == (1001, 11)
+    page.locator(".row").nth(1).click()
+    assert press(page, "y", shown(page, (1001, 11))) == (1001, 11)  # what is open stands before it
+    settled(page, 3)
+    assert server.standing() == {(1000, 11): "yes", (1000, 14): "no", (1001, 14): "yes"}
 
 
 def test_tags_and_where_to_go_on(page, server):
@@ -265,6 +300,8 @@ def test_tags_and_where_to_go_on(page, server):
     page.get_by_text("Similar posts with “solo”").wait_for()
     page.keyboard.press("t")
     assert shown(page, (1000, 11)) == (1079, 12)
+    page.reload()
+    assert shown(page) == (1079, 12)
     page.keyboard.press("T")
     assert shown(page, (1079, 12)) == (1000, 11)
     page.keyboard.press("4")

@@ -165,7 +165,8 @@ const image = {
     const details = el("div", {className: "details"}, ...(before?.childNodes ?? []));
     byId("main").replaceChildren(el("div", {className: "one"}, large(post.questions[this.focus]),
       el("aside", {}, parts.heading(post.questions[this.focus]), el("div", {className: "rows"}, ...rows), details)));
-    document.querySelector(".row.current")?.scrollIntoView({block: "nearest"});
+    const list = document.querySelector(".rows"), current = list.querySelector(".current");
+    list.scrollTop = current.offsetTop - list.offsetTop - (list.clientHeight - current.offsetHeight) / 2;
     this.posts.slice(1, 3).forEach(({post_id}) => { new Image().src = `images/${post_id}`; });
     showDetails(details, post.questions[this.focus], true);
   },
@@ -217,9 +218,9 @@ const tags = {
     await this.load();
   },
   async load(more = false) {
-    const find = this.find, offset = more ? this.rows.length : 0;
-    const found = await ask(`tags?limit=${TAGS}&offset=${offset}&order=${this.order}&find=${encodeURIComponent(find)}`);
-    if (find !== this.find || view !== this) return;
+    const {find, order} = this, offset = more ? this.rows.length : 0;
+    const found = await ask(`tags?limit=${TAGS}&offset=${offset}&order=${order}&find=${encodeURIComponent(find)}`);
+    if (find !== this.find || order !== this.order || view !== this) return;
     this.rows = more ? [...this.rows, ...found.tags] : found.tags;
     const rest = found.total - this.rows.length;
     byId("rows").replaceChildren(...[parts.agreement(found.agreement),

@@ -85,7 +85,7 @@ export function tagTable(rows, choose) {
       el("td", {className: "name"}, link, el("small", {}, row.category)), ...cells,
       el("td", {className: "share"}, ...share));
   });
-  return el("table", {}, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...body));
+  return el("table", {className: "counts"}, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...body));
 }
 
 export function agreement(rows) {
