@@ -7,6 +7,7 @@ requests here too, by a name that was made to lead here (DNS rebinding) or with 
 import contextlib
 import dataclasses
 import ipaddress
+import json
 import logging
 import signal
 import socket
@@ -16,6 +17,8 @@ from urllib.parse import urlsplit
 
 import waitress
 from flask import abort, jsonify, request
+from waitress.channel import HTTPChannel
+from waitress.task import ErrorTask
 from werkzeug.exceptions import HTTPException
 
 from Utils.commands import UserError
@@ -110,8 +113,8 @@ def _is_foreign(host):
     return request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none")
 
 
-def listen(app, host=LOOPBACK, port=8000, limits=LIMITS):
-    """Return waitress' server, which holds the port already and answers once it runs.
+def bind(host=LOOPBACK, port=8000):
+    """Return a socket that listens: whoever calls waits until a server takes it.
 
     Raises UserError where the port is taken or the address is not this machine's.
     """
@@ -119,11 +122,20 @@ def listen(app, host=LOOPBACK, port=8000, limits=LIMITS):
         raise UserError(f"a port is a number from 0 to 65535; got {port}")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listening = socket.create_server((host, port), family=family)
+        return socket.create_server((host, port), family=family)
     except OSError as error:
         raise UserError(f"cannot listen on {host}, port {port}: {error}; give another --port") from error
+
+
+def listen(app, host=LOOPBACK, port=8000, limits=LIMITS):
+    """Return the `server` of an app on a port that is bound now."""
+    return server(app, bind(host, port), limits)
+
+
+def server(app, listening, limits=LIMITS):
+    """Return waitress' server on a socket from `bind`; it answers once it runs."""
     logging.getLogger("waitress").setLevel(logging.ERROR)  # it warns of every request that waits
-    return waitress.create_server(
+    made = waitress.create_server(
         app,
         sockets=[listening],
         threads=limits.threads,
@@ -135,6 +147,25 @@ def listen(app, host=LOOPBACK, port=8000, limits=LIMITS):
         cleanup_interval=min(limits.idle, 30),
         ident="",
     )
+    made.channel_class = _Channel
+    return made
+
+
+class _Refusal(ErrorTask):
+    """What waitress itself refuses, such as a body that is too large, is told as the app tells errors."""
+
+    def execute(self):
+        error = self.request.error
+        body = json.dumps({"error": f"{error.reason}: {error.body}"}).encode()
+        self.status = f"{error.code} {error.reason}"
+        self.response_headers.extend([("Content-Type", "application/json"), *HEADERS.items()])
+        self.set_close_on_finish()
+        self.content_length = len(body)
+        self.write(body)
+
+
+class _Channel(HTTPChannel):
+    error_task_class = _Refusal
 
 
 def address(server):

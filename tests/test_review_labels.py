@@ -51,3 +51,11 @@ def test_wrong_use_is_told_before_any_work(words, says, tmp_path, monkeypatch, c
     assert review_labels.main([*make(tmp_path), *words]) == 2
     assert says in capsys.readouterr().err
     assert (tmp_path / "selected.txt").read_text() == "mine\n"
+
+
+def test_a_port_in_use_is_told_and_leaves_nothing_behind(tmp_path, capsys):
+    with web.bind(port=0) as taken:
+        port = str(taken.getsockname()[1])
+        assert review_labels.main([*make(tmp_path), "--port", port]) == 2
+    assert "give another --port" in capsys.readouterr().err
+    assert not (tmp_path / "decisions.jsonl").exists()

@@ -1,6 +1,7 @@
 """Utils/web.py: who is answered, how much is taken, where it listens, how it ends."""
 
 import contextlib
+import json
 import os
 import pathlib
 import signal
@@ -95,7 +96,10 @@ def test_bodies_are_bounded_in_the_app_and_on_the_wire(limits):
         ):
             with socket.create_connection((host, int(port)), timeout=10) as line:
                 line.sendall(f"POST / HTTP/1.1\r\nHost: {host}\r\n{head}\r\n\r\n".encode() + body)
-                assert line.recv(100).startswith(b"HTTP/1.1 413 ")
+                reply = line.makefile("rb").read()  # to its end: the line is closed
+                assert reply.startswith(b"HTTP/1.1 413 ")
+                assert "error" in json.loads(reply.partition(b"\r\n\r\n")[2])
+                assert all(f"{name}: {value}".encode() in reply for name, value in web.HEADERS.items())
 
 
 def test_a_taken_port_or_a_foreign_address_is_told():

@@ -43,8 +43,8 @@ def parser():
 def main(argv=None):
     """Run the command."""
     options = parser().parse_args(argv)
-    with prepared(options) as app:
-        server = web.listen(app, options.host, options.port, review_service.LIMITS)
+    with web.bind(options.host, options.port) as listening, prepared(options) as app:
+        server = web.server(app, listening, review_service.LIMITS)
         print(f"{web.address(server)} until Ctrl-C", flush=True)
         web.run(server)
     return 0
