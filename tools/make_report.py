@@ -125,7 +125,7 @@ def text_table(dump, rows):
 def leaks_text(found):
     """Return what near-duplicates of training images do to the score, as a sentence."""
     ends = pages.interval(*(pages.signed(end) for end in found.interval))
-    ends = f"{pages.signed(found.inflation)} (95%: {ends})"
+    ends = f"{pages.signed(found.inflation)} (95%: {ends}){_doubt(found)}"
     return (
         f"{found.counts['leaked']} of {found.counts['all']} images have a near-duplicate among the training "
         f"images: F1 is {_score(found.values['all'])} with them, {_score(found.values['clean'])} without, "
@@ -270,19 +270,25 @@ def _paddings_html(found):
 def _leaks_html(found):
     if found is None:
         return ""
-    names = ("all images", "without near-duplicates of training images", "these alone")
+    names = ("all images", "without near-duplicates of training images", "only those near-duplicates")
     cells = [
         (name, found.counts[kind], (found.values[kind], pages.interval(*found.intervals[kind], "–")))
         for name, kind in zip(names, leaks.KINDS, strict=True)
     ]
     ends = pages.interval(*(pages.signed(end) for end in found.interval))
     note = (
-        f"F1 at the threshold of all tags is inflated by {pages.signed(found.inflation)} (95%: {ends}, "
-        f"over {report.RESAMPLES:,} resamples of the images) by images that resemble training images."
+        "What images that resemble training images add to F1, at the one threshold of the headline: "
+        f"{pages.signed(found.inflation)} (95%: {ends}, over {report.RESAMPLES:,} resamples of the images)"
+        f"{_doubt(found)}."
     )
     return pages.section(
         "leaks", "Leaks", note, pages.table(("images scored", "images", "F1"), cells, "headline")
     )
+
+
+def _doubt(found):
+    low, high = found.interval
+    return ", not distinguishable from none" if low <= 0 <= high else ""
 
 
 def _worst_html(found):
