@@ -253,7 +253,7 @@ def test_mistakes(run, dataset, tmp_path, capsys):
     for words, said in (
         ((run, "--dataset", dataset, "--split", "test", *out), "has no split"),
         ((run, "--dataset", tmp_path, *out), "is no dataset"),
-        ((run, "--images", tmp_path / "none", *out), "holds no images"),
+        ((run, "--images", tmp_path / "none", *out), "no image found"),
         ((run, "--images", tmp_path / "bad", *out), "can be read"),
         ((run, "--images", tmp_path / "bad", "--split", "test", *out), "--split"),
         ((run, *out), "--dataset"),

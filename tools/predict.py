@@ -74,14 +74,7 @@ def _split(options):
 
 
 def _folder(folder):
-    paths = [
-        folders.join(top, name)
-        for top, names in folders.walk(folder)
-        for name in names
-        if folders.is_image(name)
-    ]
-    if not paths:
-        raise UserError(f"{folder} holds no images; they end in {', '.join(folders.SUFFIXES)}")
+    paths = folders.image_paths(folder)
     return lambda *given: _predict_folder(folder, paths, *given)
 
 
