@@ -1,6 +1,7 @@
 """Image folders: which files are there, and which post each of them is."""
 
 import collections
+import csv
 import dataclasses
 import hashlib
 import os
@@ -45,6 +46,17 @@ def is_text(path):
 def shown(path):
     """Return a path as text that every file can hold."""
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def write_rejected(path, rows):
+    """Write rejected.csv of ``(post id, path, reason)``, by id and path."""
+    rows = sorted(map(tuple, rows))
+    bare = any("\r" in cell for _, *texts in rows for cell in texts)  # csv would leave it out of quotes
+    with path.open("w", newline="", encoding="utf-8") as file:
+        quoting = csv.QUOTE_NONNUMERIC if bare else csv.QUOTE_MINIMAL
+        writer = csv.writer(file, lineterminator="\n", quoting=quoting)
+        writer.writerow(("post_id", "path", "reason"))
+        writer.writerows(rows)
 
 
 def _decimal(stem):

@@ -137,7 +137,14 @@ def write(frame, path):
     frame = frame[[*COLUMNS, *(name for name in frame.columns if name not in COLUMNS)]]
     whole = {name: np.int64 for name in COLUMNS if name != "name"}
     with replacing(path) as beside:
-        frame.astype(whole).to_csv(beside, index=False, lineterminator="\n", encoding="utf-8")
+        write_table(frame.astype(whole), beside)
+
+
+def write_table(frame, path):
+    """Write a table with a column name as CSV; a carriage return, which csv leaves bare, is put in quotes."""
+    bare = frame["name"].str.contains("\r", regex=False).any()
+    quoting = csv.QUOTE_NONNUMERIC if bare else csv.QUOTE_MINIMAL
+    frame.to_csv(path, index=False, lineterminator="\n", encoding="utf-8", quoting=quoting)
 
 
 def ordered(frame):

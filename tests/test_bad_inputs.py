@@ -204,6 +204,7 @@ INJECTION = "x'; DROP TABLE images; --"
 DATABASES = {
     "injection in a tag name": ([("UPDATE tags SET name = ? WHERE tag_id = 1", INJECTION)], 0, INJECTION),
     "comma, quote, line end": ([("UPDATE tags SET name = ? WHERE tag_id = 1", 'a,"b"\nc')], 0, 'a,"b"\nc'),
+    "carriage return": ([("UPDATE tags SET name = ? WHERE tag_id = 1", "a\rb")], 0, "a\rb"),
     "path as a tag name": ([("UPDATE tags SET name = '../../etc/passwd' WHERE tag_id = 1",)], 0, "../../etc/passwd"),
     "tag name is a number": ([("UPDATE tags SET name = 2024 WHERE tag_id = 1",)], 0, "2024"),
     "tag name null": ([("UPDATE tags SET name = 'null' WHERE tag_id = 1",)], 0, "null"),
@@ -303,6 +304,7 @@ EXPORTS = {
         [1, 1620],
     ),
     "NUL in a tag": (json.dumps({**POST, "tag_string": "a\0b"}) + "\n" + TWO, 0, [1, 1620]),
+    "tag id is infinite": ('{"id": 1, "tags": [{"name": "a", "id": Infinity}]}\n' + TWO, 0, [1620]),
     "half a surrogate": ('{"id": 1, "rating": "s", "tag_string": "a\\udc80"}\n' + TWO, 0, [1, 1620]),
     "no utf-8": (b'{"id": 1, "rating": "s", "tag_string": "a\xff"}\n' + TWO.encode(), 0, [1620]),
     "windows line ends": (TWO.replace("\n", "\r\n"), 0, [1620]),
@@ -378,6 +380,11 @@ def test_file_names_that_are_no_utf8_and_a_sidecar_that_is_a_pipe(tmp_path):
         "caf\ufffd.jpg": "file name is no UTF-8",
         "9.jpg": "sidecar unreadable: not a file",
     }
+    (tmp_path / "p" / "a\rb.jpg").write_bytes(b"")
+    assert select_tags.main([*words, "-o", str(tmp_path / "d"), "--overwrite"]) == 0
+    assert write_records.main([str(tmp_path / "d"), "--images", str(tmp_path / "p")]) == 0
+    assert reasons_in(tmp_path / "d" / "rejected.csv")["a\rb.jpg"] == "no sidecar"
+    (tmp_path / "p" / "a\rb.jpg").unlink()
     assert sorted(pq.read_table(tmp_path / "d" / "posts.parquet")["path"].to_pylist()) == [
         "7.jpg",
         "new\nline.jpg",

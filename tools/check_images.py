@@ -10,7 +10,6 @@ A run that was stopped goes on where it was.
 
 import collections
 import concurrent.futures
-import csv
 import hashlib
 import os
 import pathlib
@@ -52,7 +51,8 @@ def main(argv=None):
     for rejected in progress(checked(root, paths, notes, options.workers), total=-(-len(paths) // CHUNK),
                              label="checked", unit=f"{CHUNK} images"):  # fmt: skip
         found += rejected
-    write(output, found)
+    with replacing(output) as beside:
+        folders.write_rejected(beside, found)
     for note in notes.parent.glob(f"{notes.name}.*"):
         note.unlink()
     report(options, len(paths), found)
@@ -97,14 +97,6 @@ def reason(root, path):
     except OSError as error:
         return f"cannot be read: {error.strerror}"
     return None
-
-
-def write(path, rejected):
-    """Write post_id, path, reason by post id and path."""
-    with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("post_id", "path", "reason"))
-        writer.writerows(sorted(map(tuple, rejected)))
 
 
 def report(options, number, rejected):

@@ -9,7 +9,6 @@ tools/write_records.py adds the images.
 """
 
 import collections
-import csv
 import dataclasses
 import pathlib
 import sys
@@ -202,8 +201,8 @@ def write_dataset(folder, definition, source, files, chosen, options):
     tags.write(chosen.tags, folder / tags_file())
     write_rejected(folder / "rejected.csv", source, chosen.missing)
     splits, images = write_posts(folder / "posts.parquet", files, chosen)
-    write_table(folder / "tag_splits.csv", chosen.tags[list(tags.COLUMNS)].assign(**images))
-    write_table(folder / "dropped_tags.csv", chosen.dropped.astype({"images": "Int64"}))
+    tags.write_table(chosen.tags[list(tags.COLUMNS)].assign(**images), folder / "tag_splits.csv")
+    tags.write_table(chosen.dropped.astype({"images": "Int64"}), folder / "dropped_tags.csv")
     if options.write_lists:
         write_lists(folder)
     write_json(folder / "dataset.json", manifest(definition, source, chosen, splits, options))
@@ -215,18 +214,10 @@ def tags_file():
     return "selected_tags.csv"
 
 
-def write_table(path, frame):
-    """Write a frame as CSV."""
-    frame.to_csv(path, index=False, lineterminator="\n", encoding="utf-8")
-
-
 def write_rejected(path, source, missing):
     """Write rejected.csv (post_id, path, reason), by post id and path."""
     rows = [(number, folders.usual_path(number), "file missing") for number in missing.tolist()]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("post_id", "path", "reason"))
-        writer.writerows(sorted([*source.rejected, *rows]))
+    folders.write_rejected(path, [*source.rejected, *rows])
 
 
 def write_posts(path, files, chosen):

@@ -21,7 +21,7 @@ import sys
 import numpy as np
 import pyarrow.parquet as pq
 
-from Utils import datasets, engines, packing
+from Utils import datasets, engines, folders, packing
 from Utils.commands import Parser, UserError, WorkError, command, print_json, progress
 from Utils.definitions import SPLITS
 from Utils.files import git_commit, read_json, replacing, require_file, sha256_of, write_json
@@ -381,10 +381,8 @@ def merge_rejected(path, rejected):
     """Add rows to rejected.csv, ordered by post id and path; rows that are there already count once."""
     rows = read_rejected(path)
     rows.update({(number, name): reason for number, name, reason in rejected})
-    with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("post_id", "path", "reason"))
-        writer.writerows((*key, rows[key]) for key in sorted(rows))
+    with replacing(path) as beside:
+        folders.write_rejected(beside, [(*key, reason) for key, reason in rows.items()])
 
 
 def sweep(folder):

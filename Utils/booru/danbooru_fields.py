@@ -138,7 +138,7 @@ def _described(tags):
         try:
             name, category = tag["name"], code_of(tag.get("category", 0))
             tag_id = int(tag["id"]) if "id" in tag else None
-        except (TypeError, KeyError, ValueError, AttributeError) as error:
+        except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
             raise FieldError("a tag without name, or with an id that is no number") from error
         if not isinstance(name, str):
             raise FieldError("a tag whose name is no text")
