@@ -111,7 +111,7 @@ def _rows(path, needed):
             rows = [json.loads(line) for line in text.splitlines() if line.strip()]
         else:
             rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
-    except (OSError, EOFError, ValueError, csv.Error) as error:
+    except (OSError, EOFError, ValueError, RecursionError, csv.Error) as error:
         raise UserError(f"{path} is neither CSV nor JSON lines in UTF-8: {error}") from error
     for number, row in enumerate(rows, 1):
         missing = [name for name in needed if not isinstance(row, dict) or row.get(name) in (None, "")]

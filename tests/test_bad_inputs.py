@@ -262,9 +262,10 @@ def test_databases(tmp_path, capsys, name):
     assert said in tags.read(folder / "dataset" / "selected_tags.csv")["name"].tolist()
 
 
-def select(folder, source, origin):
+def select(folder, source, origin, *more):
     words = [str(folder / "definition.toml"), "--source", source, "--from", str(origin)]
-    return select_tags.main([*words, "--images", str(folder / "images"), "-o", str(folder / "dataset")])
+    words += ["--images", str(folder / "images"), "-o", str(folder / "dataset")]
+    return select_tags.main([*words, *more])
 
 
 def test_a_locked_database(tmp_path, capsys, monkeypatch):
@@ -327,6 +328,24 @@ def test_exports(tmp_path, capsys, name):
         return
     assert pq.read_table(folder / "dataset" / "posts.parquet")["post_id"].to_pylist() == expected
     tags.read(folder / "dataset" / "selected_tags.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            "name\n" + "".join(f"tag_{number}\n" for number in range(1, 13)),
+            "deprecated passes none of 12 tags",
+        ),
+        ('{"name": ' + "[" * 100_000, "neither CSV nor JSON lines"),
+    ],
+)
+def test_exports_of_tags(tmp_path, capsys, content, said):
+    folder = small_booru(tmp_path, num_posts=3)
+    define(folder)
+    (folder / "tags.csv").write_text(content)
+    assert select(folder, "fire-eggs", folder / "danbooru.db", "--deprecated", str(folder / "tags.csv")) == 2
+    assert said in capsys.readouterr().err
 
 
 # ---- sidecars

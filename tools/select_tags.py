@@ -192,8 +192,9 @@ def no_tags(definition, steps, frame, images):
         if len(frame)
         else ""
     )
-    value = getattr(definition, rule["rule"])
-    return f"no tag is left: {rule['rule']} = {value} passes none of {rule['before']} tags{best}"
+    value = getattr(definition, rule["rule"], None)  # aliases and deprecated tags are in no definition
+    name = rule["rule"] if value is None else f"{rule['rule']} = {value}"
+    return f"no tag is left: {name} passes none of {rule['before']} tags{best}"
 
 
 def write_dataset(folder, definition, source, files, chosen, options):
