@@ -75,7 +75,12 @@ def main(argv=None):
     if pending:
         if options.images:
             look(posts, pathlib.Path(options.images))
-        pack(pending, posts, folder, manifest, options, old)
+        try:
+            pack(pending, posts, folder, manifest, options, old)
+        except FileNotFoundError:  # another run of the same work was done first and swept up
+            if not open_dataset(folder)["records"]:
+                raise
+            return confirm(folder, open_dataset(folder), options)
     missing = sum(not shard.note(folder).is_file() for shard in shards)
     if missing:
         return tell_rest(options, missing, len(shards))
