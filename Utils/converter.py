@@ -1,42 +1,93 @@
-"""tf2onnx with the memory of one copy of a model, not of sixty: 20 GB less for a ViT/B16."""
+"""Keras models as ONNX graphs in the memory of a few copies of their weights.
 
-import contextlib
-import os
+TensorFlow and tf2onnx copy every constant of a graph at each of their dozen steps: 17 GB were not enough for
+a ViT/L16. So kernels, nearly all of the weights, are inputs of what they convert, and become constants again
+afterwards.
+"""
 
-COPIES = "TF2ONNX_CATCH_ERRORS"  # the variable of the environment that decides about copies
+import keras
+import numpy as np
 
 
-@contextlib.contextmanager
-def lean():
-    """Keep tf2onnx, while the block runs, from copying weights again and again.
+class _Fed(keras.Model):
+    """A model whose kernels are inputs: ``[images, *kernels]``."""
 
-    Each of its dozen passes over the graph, some rounds of them, copies the whole graph, in case it raises;
-    what raises now ends the export. Each then writes every constant into its message of protobuf anew, and
-    a message gives the memory of what it held before back only when it is gone itself.
+    def __init__(self, inner, kernels):
+        super().__init__(name="fed")
+        self.inner, self._kernels = inner, kernels
+
+    def call(self, inputs):
+        images, *values = inputs
+        with keras.StatelessScope(state_mapping=list(zip(self._kernels, values, strict=True))):
+            return self.inner(images, training=False)
+
+
+def _is_kernel(variable):
+    """Tell whether a weight has two sides or more, as matrices have; factors and offsets have one."""
+    return sum(side > 1 for side in variable.shape) >= 2
+
+
+def convert(model, path, opset):
+    """Write a built model as an ONNX file with one input, of any batch size; return it as a ModelProto.
+
+    The file at ``path`` lacks the kernels: what is returned is what counts.
     """
-    from tf2onnx.graph import Node
+    import onnx
 
-    given, update = os.environ.get(COPIES), Node.update_proto
-    os.environ[COPIES], Node.update_proto = "FALSE", _updated_once(update)
-    try:
-        yield
-    finally:
-        Node.update_proto = update
-        os.environ.pop(COPIES)
-        if given is not None:
-            os.environ[COPIES] = given
+    kernels = [variable for variable in model.weights if _is_kernel(variable)]
+    signature = [keras.InputSpec(shape=(None, *model.input_shape[1:]), dtype="float32", name="images")]
+    for place, variable in enumerate(kernels):
+        signature.append(keras.InputSpec(shape=variable.shape, dtype="float32", name=f"kernel_{place}"))
+    fed = _Fed(model, kernels)
+    fed.built = True
+    fed.export(str(path), format="onnx", verbose=False, input_signature=[signature], opset_version=opset)
+    made = onnx.load(str(path))
+    inputs = list(made.graph.input)
+    values = {
+        found.name: keras.ops.convert_to_numpy(variable)
+        for found, variable in zip(inputs[1:], kernels, strict=True)
+    }
+    del made.graph.input[1:]
+    _fold(made, values)
+    return made
 
 
-def _updated_once(update):
-    """Return ``Node.update_proto`` that leaves the value of a constant alone while it is the same object."""
+def _fold(made, values):
+    """Make ``values``, arrays by name, constants of a graph, and what follows from constants alone.
 
-    def update_proto(node, external_tensor_storage=None):
-        value = node.attr.get("value") if node.is_const() else None
-        if value is not None and getattr(node, "written", None) is value:
-            del node.op.output[:]
-            node.op.output.extend(node.output)
-            return
-        update(node, external_tensor_storage)
-        node.written = value
+    A kernel that is transposed, standardized or divided in parts is stored as the graph uses it.
+    """
+    from onnx import numpy_helper
 
-    return update_proto
+    graph = made.graph
+    small = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    left = []
+    for node in graph.node:
+        given = [name for name in node.input if name]
+        if any(name in values for name in given) and all(name in values or name in small for name in given):
+            values |= _computed(made, node, {name: values.get(name, small.get(name)) for name in given})
+        else:
+            left.append(node)
+    used = {name for node in left for name in node.input}
+    del graph.node[:]
+    graph.node.extend(left)
+    kept = [tensor for tensor in graph.initializer if tensor.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    for name in used & values.keys():
+        graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(values[name]), name))
+
+
+def _computed(made, node, given):
+    """Return what one operator makes of arrays, by name."""
+    from onnx import helper, reference
+
+    tensors = [
+        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
+        for name, value in given.items()
+    ]
+    outputs = [helper.make_empty_tensor_value_info(name) for name in node.output if name]
+    alone = helper.make_graph([node], "alone", tensors, outputs)
+    model = helper.make_model(alone, opset_imports=made.opset_import)
+    found = reference.ReferenceEvaluator(model).run(None, given)
+    return dict(zip([name for name in node.output if name], found, strict=True))

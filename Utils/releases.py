@@ -122,18 +122,11 @@ def require(formats):
 
 def write_onnx(model, path):
     """Write ``model.onnx``: one file, any batch size, the names that clients look for."""
-    import onnx
-
-    shape = (None, *model.input_shape[1:])
-    model(np.zeros((1, *shape[1:]), "float32"))  # Keras exports models that were called
-    signature = [keras.InputSpec(shape=shape, dtype="float32", name=INPUT)]
-    with converter.lean():
-        model.export(str(path), format="onnx", verbose=False, input_signature=signature, opset_version=OPSET)
-    graph = onnx.load(str(path))
-    names = {graph.graph.input[0].name: INPUT}
-    names |= dict(zip((found.name for found in graph.graph.output), (PROBABILITIES, EMBEDDING), strict=False))
-    _rename(graph.graph, names)
-    quantization.save(graph, path)
+    made = converter.convert(model, path, OPSET)
+    names = {made.graph.input[0].name: INPUT}
+    names |= dict(zip((found.name for found in made.graph.output), (PROBABILITIES, EMBEDDING), strict=False))
+    _rename(made.graph, names)
+    quantization.save(made, path)
 
 
 def _rename(graph, names):

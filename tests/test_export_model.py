@@ -18,7 +18,7 @@ from helpers import dotted_shards
 
 import Models
 from tools import export_model
-from Utils import flavors, quantization, releases, sources, tags
+from Utils import converter, flavors, quantization, releases, sources, tags
 from Utils.commands import UserError, WorkError
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -427,6 +427,17 @@ def _written(folder):
     return folder / "x.onnx"
 
 
+def test_kernels_pass_by_the_converter_and_are_stored_as_the_graph_uses_them(tmp_path):
+    image = keras.Input((16, 16, 3))
+    features = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(200, 5)(image))
+    model = keras.Model(image, keras.layers.Dense(500)(features))
+    made = converter.convert(model, tmp_path / "small.onnx", 17)
+    weights = {tensor.name for tensor in made.graph.initializer}
+    assert (tmp_path / "small.onnx").stat().st_size < 20_000 < 4 * model.count_params()
+    assert len(made.graph.input) == 1
+    assert [node.op_type for node in made.graph.node if set(node.input) <= weights] == []
+
+
 OPTIONS = {
     "ConvNext": {"attention": "se"},
     "NFNet": {"attention": "eca"},
@@ -442,5 +453,7 @@ def test_every_family_converts_and_agrees(family, tmp_path):
     releases.write_onnx(model, tmp_path / "model.onnx")
     wanted = model(images()).numpy()
     assert np.ptp(wanted, axis=0).max() > 1e-6  # the images matter
-    for rows in alone(tmp_path / "model.onnx", images(), tmp_path)["rows"].values():
+    found = alone(tmp_path / "model.onnx", images(), tmp_path)
+    assert [name for name, *_ in found["shapes"]] == ["input", "prediction"]
+    for rows in found["rows"].values():
         assert np.abs(np.array(rows[0]) - wanted).max() < 1e-4
