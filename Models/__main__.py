@@ -13,7 +13,7 @@ import Models
 from Models import summary
 from Utils.commands import Parser, UserError, assignment, command, print_json
 
-LINE = "  {:<16} {:>12} {:>8}  {}"
+LINE = "  {:<34} {:>12} {:>8}  {}"
 TABLE = "{:<24} {:<24} {:<18} {:>12} {:>10}"
 
 
@@ -33,7 +33,7 @@ def main(argv=None):
 def _parser():
     parser = Parser(prog="python -m Models", description=__doc__)
     parser.add_argument("model", nargs="?", help="Family/Variant for its table, Family for its variants")
-    parser.add_argument("--image-size", type=int, default=320, help="side of the image (320)")
+    parser.add_argument("--image-size", type=int, default=448, help="side of the image (448)")
     parser.add_argument("--num-labels", type=int, default=2380, help="outputs (2380)")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="replace a field")
     parser.add_argument("--layers", action="store_true", help="every layer in the table, not every block")

@@ -284,6 +284,14 @@ def test_the_command_lists_and_draws():
     assert sum(row["parameters"] for row in table["rows"]) == table["parameters"]
 
 
+def test_every_variant_takes_the_size_of_the_list():
+    words = [sys.executable, "-m", "Models", "EVA02", "--json"]  # the patches that divide fewest sizes
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    listed = [row["model"] for row in json.loads(done.stdout)["models"]]
+    assert listed == [f"EVA02/{name}" for name in Models.variants("EVA02") if not name.endswith("test")]
+
+
 def test_multiply_adds_of_every_kind_of_layer():
     model = small("NFNet/test", attention="se")
     rows = {row.name: row for row in summary.layers(model)}
