@@ -5,8 +5,13 @@ a ViT/L16. So kernels, nearly all of the weights, are inputs of what they conver
 afterwards.
 """
 
+import contextlib
+import os
+
 import keras
 import numpy as np
+
+COPIES = "TF2ONNX_CATCH_ERRORS"  # the variable of the environment that decides about copies
 
 
 class _Fed(keras.Model):
@@ -40,7 +45,8 @@ def convert(model, path, opset):
         signature.append(keras.InputSpec(shape=variable.shape, dtype="float32", name=f"kernel_{place}"))
     fed = _Fed(model, kernels)
     fed.built = True
-    fed.export(str(path), format="onnx", verbose=False, input_signature=[signature], opset_version=opset)
+    with _without_copies():
+        fed.export(str(path), format="onnx", verbose=False, input_signature=[signature], opset_version=opset)
     made = onnx.load(str(path))
     inputs = list(made.graph.input)
     values = {
@@ -49,7 +55,21 @@ def convert(model, path, opset):
     }
     del made.graph.input[1:]
     _fold(made, values)
+    _number(made.graph)
     return made
+
+
+@contextlib.contextmanager
+def _without_copies():
+    """Keep tf2onnx from copying the graph before each pass, in case it raises: a third of its time."""
+    given = os.environ.get(COPIES)
+    os.environ[COPIES] = "FALSE"
+    try:
+        yield
+    finally:
+        os.environ.pop(COPIES)
+        if given is not None:
+            os.environ[COPIES] = given
 
 
 def _fold(made, values):
@@ -74,8 +94,9 @@ def _fold(made, values):
     kept = [tensor for tensor in graph.initializer if tensor.name in used]
     del graph.initializer[:]
     graph.initializer.extend(kept)
-    for name in used & values.keys():
-        graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(values[name]), name))
+    for name, value in values.items():
+        if name in used:
+            graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
 
 
 def _computed(made, node, given):
@@ -91,3 +112,47 @@ def _computed(made, node, given):
     model = helper.make_model(alone, opset_imports=made.opset_import)
     found = reference.ReferenceEvaluator(model).run(None, given)
     return dict(zip([name for name in node.output if name], found, strict=True))
+
+
+def _number(graph):
+    """Order operators as the outputs need them, and name all by number: tf2onnx does both by hashes.
+
+    The same model gives the same bytes. Inputs and outputs of the graph keep their names.
+    """
+    nodes = _as_needed(graph)
+    kept = {value.name for value in [*graph.input, *graph.output]} | {""}
+    names = {name: name for name in kept}
+    for place, node in enumerate(nodes):
+        for name in node.input:
+            names.setdefault(name, f"constant_{len(names)}")  # what operators make was named before
+        for name in node.output:
+            names.setdefault(name, f"value_{len(names)}")
+        node.name = f"{node.op_type}_{place}"
+        node.input[:] = [names[name] for name in node.input]
+        node.output[:] = [names[name] for name in node.output]
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    ordered = [constants[name] for name in names if name in constants]
+    for tensor in ordered:
+        tensor.name = names[tensor.name]
+    graph.doc_string = ""  # which call it was
+    del graph.value_info[:]  # names and shapes in between, which nothing needs
+    for field, content in ((graph.node, nodes), (graph.initializer, ordered)):
+        del field[:]
+        field.extend(content)
+
+
+def _as_needed(graph):
+    """Return the operators that the outputs need, each after what it takes."""
+    nodes = list(graph.node)
+    makers = {name: place for place, node in enumerate(nodes) for name in node.output if name}
+    ordered = {}  # places, as a set that keeps its order
+    waiting = [makers[value.name] for value in reversed(graph.output)]
+    while waiting:
+        place = waiting[-1]
+        needed = [makers[name] for name in nodes[place].input if name in makers]
+        needed = [other for other in needed if other not in ordered]
+        if needed:
+            waiting.append(needed[0])
+        else:
+            ordered.setdefault(waiting.pop())
+    return [nodes[place] for place in ordered]
