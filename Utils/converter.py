@@ -134,6 +134,8 @@ def _number(graph):
     ordered = [constants[name] for name in names if name in constants]
     for tensor in ordered:
         tensor.name = names[tensor.name]
+    for value in (*graph.input, *graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
     graph.doc_string = ""  # which call it was
     del graph.value_info[:]  # names and shapes in between, which nothing needs
     for field, content in ((graph.node, nodes), (graph.initializer, ordered)):
