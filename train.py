@@ -11,9 +11,14 @@ import signal
 import sys
 from collections.abc import Callable
 
-from Utils import command_line, config, datasets, files, folds, sources, startup, tags, unknown
-from Utils.commands import UserError, command
-from Utils.runs import Run, say
+from Utils.command.backend import load_tensorflow
+from Utils.command.cli import UserError, command
+from Utils.data import dataset_folder, folds, unknown_labels
+from Utils.files import atomic
+from Utils.recipe import command_line, initial_weights
+from Utils.recipe.recipe import Recipe
+from Utils.tags import tag_list
+from Utils.training.run_folder import Run, say
 
 ARCHITECTURE = "architecture.json"  # of a run whose model is that of a file, not of the recipe
 
@@ -22,11 +27,11 @@ ARCHITECTURE = "architecture.json"  # of a run whose model is that of a file, no
 class Job:
     """What is to be trained on what, where, and what follows from these together."""
 
-    recipe: config.Recipe
-    dataset: datasets.Dataset
-    lanes: object  # Generators.lanes.Lanes: how the training records are read
-    found: object  # Utils.devices.Devices
-    source: sources.Source | None  # of the first weights
+    recipe: Recipe
+    dataset: dataset_folder.Dataset
+    lanes: object  # Generators.host_sharding.Lanes: how the training records are read
+    found: object  # Utils.training.devices.Devices
+    source: initial_weights.Source | None  # of the first weights
     facts: dict
     keep: Callable | None  # ids of the records that are trained on; None: all
     unknown: Callable | None  # ids -> labels that are not known
@@ -43,7 +48,7 @@ class Built:
     trained: object
     phases: object
     schedule: Callable
-    match: sources.Match | None
+    match: initial_weights.Match | None
 
 
 @command
@@ -70,10 +75,10 @@ def _leaving():
 
 def _main(argv):
     name, arguments = command_line.parse(argv)
-    recipe, dataset = arguments.recipe, datasets.load(arguments.dataset)
-    source = recipe.init_from and sources.of(recipe.init_from, recipe.which, arguments.run_dir)
-    startup.tensorflow()
-    from Utils import devices
+    recipe, dataset = arguments.recipe, dataset_folder.load(arguments.dataset)
+    source = recipe.init_from and initial_weights.of(recipe.init_from, recipe.which, arguments.run_dir)
+    load_tensorflow()
+    from Utils.training import devices
 
     job = _job(recipe, dataset, devices.find(), source)
     built = _build(job)  # before the run folder: what cannot be built leaves none
@@ -87,15 +92,15 @@ def _main(argv):
 
 def _job(recipe, dataset, found, source):
     """Return what follows from recipe, data and devices."""
-    from Generators import counting, lanes
+    from Generators import host_sharding, shard_stats
 
     fold = folds.parse(recipe.fold)
-    counts = counting.record_counts(dataset, "train", fold and fold.leaves)
+    counts = shard_stats.record_counts(dataset, "train", fold and fold.leaves)
     records = int(counts.sum())
     if not records:
         left = f", fold {fold} left out," if fold else ""
         raise UserError(f"the training split of {dataset.folder}{left} is empty; it needs a record at least")
-    unknown_labels = recipe.unknown_labels and unknown.read(recipe.unknown_labels, dataset.tags).mask
+    unknown_mask = recipe.unknown_labels and unknown_labels.read(recipe.unknown_labels, dataset.tags).mask
     batch_size = recipe.batch_size_per_device * found.replicas
     facts = {
         "devices": found.text,
@@ -104,17 +109,17 @@ def _job(recipe, dataset, found, source):
         "steps_per_epoch": recipe.steps(records, batch_size),
         "contents": _contents(recipe, dataset),
     }
-    read = lanes.Lanes(counts, records, batch_size)
-    return Job(recipe, dataset, read, found, source, facts, fold and fold.leaves, unknown_labels or None)
+    read = host_sharding.Lanes(counts, records, batch_size)
+    return Job(recipe, dataset, read, found, source, facts, fold and fold.leaves, unknown_mask or None)
 
 
 def _contents(recipe, dataset):
     """Return digests, by flag, of what the recipe only names: it may have changed when a run is continued."""
     found = {}
     if recipe.unknown_labels:
-        found["--unknown-labels"] = files.sha256_of(recipe.unknown_labels)
+        found["--unknown-labels"] = atomic.sha256_of(recipe.unknown_labels)
     if recipe.tag_weights:
-        factors = tags.factors(dataset.tags, recipe.tag_weights)
+        factors = tag_list.factors(dataset.tags, recipe.tag_weights)
         found["--tag-weights"] = hashlib.sha256(factors.tobytes()).hexdigest()
     return found
 
@@ -125,7 +130,7 @@ def _build(job):
 
     import Models
     from Models import transfer
-    from Utils import phases, training
+    from Utils.training import freezing, loop
 
     recipe, dataset, found, facts, source = job.recipe, job.dataset, job.found, job.facts, job.source
     found.accumulates(recipe.gradient_accumulation)
@@ -133,7 +138,7 @@ def _build(job):
     architecture = None if recipe.model else _architecture(recipe, source, sizes)
     keras.utils.set_random_seed(recipe.seed)
     keras.config.set_dtype_policy(recipe.dtype_policy)
-    schedule = training.schedule(recipe, facts["steps_per_epoch"], facts["batch_size"])
+    schedule = loop.schedule(recipe, facts["steps_per_epoch"], facts["batch_size"])
     with found.scope():
         if architecture:
             model = transfer.rebuild(architecture)
@@ -145,7 +150,7 @@ def _build(job):
     match = _transfer(model, dataset, source) if source and not source.begun else None
     family = Models.family(recipe.model or source.model)
     compile = functools.partial(_compile, model, trained, job, family, schedule)
-    turns = phases.Phases(recipe.freeze_body_epochs, facts["steps_per_epoch"], compile)
+    turns = freezing.Phases(recipe.freeze_body_epochs, facts["steps_per_epoch"], compile)
     turns.enter(0)
     return Built(model, trained, turns, schedule, match)
 
@@ -173,13 +178,13 @@ def _architecture(recipe, source, sizes):
 
 def _transfer(model, dataset, source):
     """Give the model the weights of the source, matched by tags; return the match, and say what differs."""
-    from Generators import counting
+    from Generators import shard_stats
     from Models import transfer
 
-    found = sources.match(source, dataset.tags)
+    found = initial_weights.match(source, dataset.tags)
     frequencies = dataset.frequencies("train")
     if frequencies is None:
-        frequencies = counting.frequencies(dataset.shards("train"), dataset.num_labels)
+        frequencies = shard_stats.frequencies(dataset.shards("train"), dataset.num_labels)
     for text in transfer.transfer(source.file, model, found.rows, frequencies):
         say(f"warning: the model differs from {source.file}: {text}")
     return found
@@ -189,11 +194,11 @@ def _compile(model, trained, job, family, schedule, *, frozen, start):
     """Compile for steps from ``start`` on, with the body frozen or not, and make the optimizer's state."""
     recipe, found = job.recipe, job.found
     from Models import transfer
-    from Utils import losses, optimizers, schedules
+    from Utils.training import losses, optimizers, schedules
 
     loss_options = recipe.loss_options()
     if recipe.tag_weights:
-        loss_options["tag_weights"] = tags.factors(job.dataset.tags, recipe.tag_weights)
+        loss_options["tag_weights"] = tag_list.factors(job.dataset.tags, recipe.tag_weights)
     with found.scope():
         transfer.freeze(model, frozen)
         optimizer = optimizers.build(
@@ -219,7 +224,7 @@ def _compile(model, trained, job, family, schedule, *, frozen, start):
 
 def _describe(job, built):
     """Print what a run would be."""
-    from Utils import memory
+    from Utils.training import memory_estimate
 
     recipe, facts, source, schedule = job.recipe, job.facts, job.source, built.schedule
     steps, images = facts["steps_per_epoch"], facts["batch_size"]
@@ -233,7 +238,9 @@ def _describe(job, built):
         "steps": f"{steps} an epoch ({facts['records']} records), {last + 1} in {recipe.epochs} epochs",
         "learning rate": f"{float(schedule(0)):.3g} at first, {schedule.peak:.3g} at the peak, "
         f"{float(schedule(last)):.3g} at last",
-        "memory": memory.describe(memory.estimate(built.model, recipe.batch_size_per_device)),
+        "memory": memory_estimate.describe(
+            memory_estimate.estimate(built.model, recipe.batch_size_per_device)
+        ),
     }.items():
         print(f"{what:<15}{text}")
     return 0
@@ -243,7 +250,8 @@ def _train(run, name, job, built):
     """Train until the last epoch, or until a signal asks to stop."""
     import Generators
     import Models
-    from Utils import plots, training
+    from Utils.report import run_plots
+    from Utils.training import loop
 
     recipe, dataset, found, facts, model = job.recipe, job.dataset, job.found, job.facts, built.model
     if built.match and found.first:
@@ -268,7 +276,7 @@ def _train(run, name, job, built):
         )
 
     def export(path):
-        with files.replacing(path) as beside:
+        with atomic.replacing(path) as beside:
             Models.with_probabilities(model).save(beside)
 
     evaluate = None
@@ -280,8 +288,8 @@ def _train(run, name, job, built):
             **form,
         )
         with found.scope():
-            evaluate = training.evaluator(model, held_out, dataset.num_labels, built.trained)
-    say(training.opening(found.text, facts, evaluate))
+            evaluate = loop.evaluator(model, held_out, dataset.num_labels, built.trained)
+    say(loop.opening(found.text, facts, evaluate))
     trackers = _trackers(run, name, recipe) if found.first else []
 
     def log(row):
@@ -289,16 +297,16 @@ def _train(run, name, job, built):
             tracker.log(row)
 
     phases, schedule = built.phases, built.schedule
-    plan = training.Plan(recipe, facts, schedule, phases, batches, evaluate, export, log, found)
+    plan = loop.Plan(recipe, facts, schedule, phases, batches, evaluate, export, log, found)
     if built.match and evaluate:
-        say(training.scores_text("before the first step", evaluate()))
+        say(loop.scores_text("before the first step", evaluate()))
     if found.first and not (run.folder / "batch.png").exists():
         images, labels = next(iter(batches(0)))
         images = images if built.trained is model else Models.augmented(*images)
-        plots.batch(images, labels, dataset.tags["name"], run.folder / "batch.png")
+        run_plots.batch(images, labels, dataset.tags["name"], run.folder / "batch.png")
     try:
-        training.fit(built.trained, run, plan)
-    except training.Stopped as stopped:
+        loop.fit(built.trained, run, plan)
+    except loop.Stopped as stopped:
         say(f"{stopped}; the same command continues")
         return 0 if stopped.signal == signal.SIGTERM else 128 + stopped.signal
     finally:
@@ -309,23 +317,23 @@ def _train(run, name, job, built):
 
 def _trackers(run, name, recipe):
     """Return what is told of every epoch."""
-    from Utils import tracking
+    from Utils.training import trackers
 
-    chosen = tracking.build(recipe.tracker, run.folder, name, recipe.to_dict(), recipe.project)
-    return [chosen, tracking.Curves(run.history, run.folder / "curves.png")]
+    chosen = trackers.build(recipe.tracker, run.folder, name, recipe.to_dict(), recipe.project)
+    return [chosen, trackers.Curves(run.history, run.folder / "curves.png")]
 
 
 def _begin(run, job, built):
     """Save the state before the first step and what it was made of: the source is not needed any more."""
     from Models import transfer
-    from Utils import checkpoints
+    from Utils.training import checkpoints
 
     say(f"weights of {job.source.file}: {built.match.text}")
     if not job.recipe.model:
-        with files.replacing(run.folder / ARCHITECTURE) as beside:
+        with atomic.replacing(run.folder / ARCHITECTURE) as beside:
             beside.write_text(transfer.describe(built.model), encoding="utf-8")
     checkpoints.save(run.checkpoints, 0, checkpoints.capture(built.trained))
-    sources.remember(run.folder, job.recipe.init_from, job.source, built.match)
+    initial_weights.remember(run.folder, job.recipe.init_from, job.source, built.match)
 
 
 if __name__ == "__main__":

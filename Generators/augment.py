@@ -18,9 +18,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from Utils import images
-from Utils.commands import UserError
-from Utils.scratch import Scratch, pooled
+from Utils.command.cli import UserError
+from Utils.images import codec
+from Utils.images.buffer_pool import Scratch, pooled
 
 CUTOUT_VALUE = 127
 SAMPLE, BATCH = 0, 1  # streams of random numbers
@@ -41,7 +41,7 @@ class Settings:
 
     flip: bool = True
     crop: tuple | None = (0.87, 0.998)
-    methods: tuple = images.METHODS
+    methods: tuple = codec.METHODS
     rotation: float = 45.0
     cutout: float = 0.0
     mixup_alpha: float = 0.2
@@ -49,9 +49,9 @@ class Settings:
     def __post_init__(self):
         if self.crop is not None and not (len(self.crop) == 2 and 0 < self.crop[0] <= self.crop[1] <= 1):
             raise UserError(f"crop must be (low, high) with 0 < low <= high <= 1, or None; got {self.crop!r}")
-        unknown = [method for method in self.methods if method not in images.METHODS]
+        unknown = [method for method in self.methods if method not in codec.METHODS]
         if unknown or not self.methods:
-            raise UserError(f"methods must be some of {images.METHODS}; got {self.methods!r}")
+            raise UserError(f"methods must be some of {codec.METHODS}; got {self.methods!r}")
         for name, most in (("rotation", 180.0), ("cutout", 1.0), ("mixup_alpha", math.inf)):
             if not 0 <= getattr(self, name) <= most:
                 raise UserError(f"{name} must be between 0 and {most}; got {getattr(self, name)!r}")
@@ -117,17 +117,17 @@ def decoded(data, draws, image_size=None, smallest_crop=None):
     """Decode an image into memory that the next one is written to; with a fourth channel where that helps."""
     channels = 3 if draws.method == "area" else 4  # OpenCV interpolates four channels faster than three
     min_side = math.ceil(REDUCED_MARGIN * image_size / smallest_crop) if smallest_crop else None
-    return images.decode(
+    return codec.decode(
         data, min_side, lambda shape: _scratch.array(f"decoded{channels}", (*shape, channels))
     )
 
 
 def resized(image, image_size, draws):
     """Pad, crop and resize to (image_size, image_size, C), in memory as ``decoded`` or in the image's."""
-    image = crop(images.pad_square(image), draws.crop_side, draws.crop_y, draws.crop_x)
+    image = crop(codec.pad_square(image), draws.crop_side, draws.crop_y, draws.crop_x)
     channels = image.shape[2]
     out = _scratch.array(f"resized{channels}", (image_size, image_size, channels))
-    return images.resize(image, image_size, draws.method, out)
+    return codec.resize(image, image_size, draws.method, out)
 
 
 def crop(image, side, y, x):
@@ -166,7 +166,7 @@ def turn(image, flip, degrees, out=None):
             (size, size),
             dst=_scratch.array("turned", (size, size, 4)),
             borderMode=cv2.BORDER_CONSTANT,
-            borderValue=(images.WHITE,) * 4,
+            borderValue=(codec.WHITE,) * 4,
         )
     elif flip:
         image = cv2.flip(image, 1)

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 
 from Generators import augment
-from Utils import images
-from Utils.commands import UserError
-from Utils.scratch import Scratch, pooled
+from Utils.command.cli import UserError
+from Utils.images import codec
+from Utils.images.buffer_pool import Scratch, pooled
 
 CHANNEL_ORDERS = ("bgr", "rgb")
 
@@ -53,7 +53,7 @@ class TrainBatch:
     """Make a host's rows of the augmented batch of a step: a function of (seed, step) and the records alone.
 
     Of the global batch of ``batch_size``, ``rows`` are made and ``given`` come in: the rows of the lanes that
-    ``rows`` belong to. MixUp partners are of the same lane (see ``Generators.lanes``).
+    ``rows`` belong to. MixUp partners are of the same lane (see ``Generators.host_sharding``).
     """
 
     form: Form
@@ -130,7 +130,7 @@ class EvalBatch:
     """Prepare a batch as serving does; fill it up to ``batch_size`` with black images of weight 0, id -1."""
 
     form: Form
-    padding: int = images.WHITE
+    padding: int = codec.WHITE
     batch_size: int | None = None
     unknown: Callable | None = None  # ids (B,) -> (B, L) bool
 
@@ -138,7 +138,7 @@ class EvalBatch:
         """Return images (B, S, S, 3) uint8, labels (B, L) and weights (B,) float32, ids (B,) int64."""
 
         def load(row, image):
-            image[:] = images.prepare(data[row], self.form.image_size, self.padding)
+            image[:] = codec.prepare(data[row], self.form.image_size, self.padding)
 
         batch = self.form.fill(pooled(self.form.shape(len(ids))), ids, load)
         hot = multi_hot(ids, labels, row_lengths, self.form.num_labels)
@@ -193,5 +193,5 @@ def _naming(image_id):
     """Add the record's id to an ImageError."""
     try:
         yield
-    except images.ImageError as error:
-        raise images.ImageError(f"record with image_id {image_id}: {error}") from error
+    except codec.ImageError as error:
+        raise codec.ImageError(f"record with image_id {image_id}: {error}") from error

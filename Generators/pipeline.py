@@ -3,7 +3,7 @@
 Training passes follow one another in one stream. Pass e reads the shards in an order drawn from (seed, e),
 interleaves them and shuffles encoded records in a buffer; batches are always whole and may straddle passes,
 so no record is dropped. What a batch holds is a function of (seed, step), not of parallelism, hosts or start:
-see ``Generators.lanes`` for how hosts share a stream.
+see ``Generators.host_sharding`` for how hosts share a stream.
 Decoding and augmentation run in numpy, a batch a call: OpenCV and Pillow let go of the interpreter lock and
 are several times faster than TensorFlow's image ops (`tools/bench.py input`).
 """
@@ -17,10 +17,12 @@ import tensorflow as tf
 
 from Generators import augment
 from Generators.batches import EvalBatch, Form, TrainBatch, check_positive
-from Generators.lanes import Lanes, pieces, stream
+from Generators.host_sharding import Lanes, pieces, stream
 from Generators.records import is_foreign, kept, parse_batch, reader, record_ids, stored
-from Utils import datasets, files, images
-from Utils.commands import UserError
+from Utils.command.cli import UserError
+from Utils.data import dataset_folder
+from Utils.files import atomic
+from Utils.images import codec
 
 PLACES = ("host", "device")
 
@@ -36,7 +38,7 @@ def train_dataset(
     mixup_alpha=0.2,
     flip=True,
     crop=(0.87, 0.998),
-    methods=images.METHODS,
+    methods=codec.METHODS,
     rotation=45.0,
     cutout=0.0,
     channel_order="bgr",
@@ -60,14 +62,16 @@ def train_dataset(
         channel_order: "bgr", as all models of the zoo have it, or "rgb".
         shuffle_buffer: records (encoded; at 512 px about 90 kB each) held for shuffling.
         num_records: how many there are (that ``keep`` keeps), in all or of every shard; None counts them
-            where that is needed. Of every shard: the stream has as many lanes as ``Generators.lanes`` says,
+            where that is needed. Of every shard: the stream has as many lanes as
+            ``Generators.host_sharding`` says,
             and MixUp partners are of one lane. Else it has one, and every host reads all shards.
         host: (index, count): give only this host's rows of every batch of ``batch_size``, which are the same
             for any number of hosts; it reads the lanes of these rows, and decodes them and their partners.
         workers: batches made at the same time; by default one a core.
         reduced_decoding: decode JPEGs much larger than needed at 1/2, 1/4 or 1/8 of their size.
         keep: ``keep(id) -> bool`` leaves out the other records, undecoded; None keeps all.
-        unknown: ``unknown(ids) -> (B, num_labels) bool`` of labels that become -1; see ``Utils.unknown``.
+        unknown: ``unknown(ids) -> (B, num_labels) bool`` of labels that become -1; see
+        ``Utils.data.unknown_labels``.
         augment_on: "host", or "device": flip, rotation and MixUp of the images are left to
             ``Models.augmenting``, and elements are ``((images, draws (B, 4) float32), labels)``.
 
@@ -114,7 +118,7 @@ def eval_dataset(
     with_ids=False,
     pad_batches=False,
     channel_order="bgr",
-    padding=images.WHITE,
+    padding=codec.WHITE,
     workers=None,
     keep=None,
     unknown=None,
@@ -165,7 +169,7 @@ def _eval_counts(paths, num_records, keep, host):
     """Return (records of every shard or None, records in all or None); several hosts need both."""
     enough = num_records is not None and (host[1] == 1 or np.ndim(num_records))
     if not enough and keep is None and not _remote(paths):
-        num_records = [datasets.count_records(path) for path in paths]
+        num_records = [dataset_folder.count_records(path) for path in paths]
     counts, total = (None, None) if num_records is None else _told(paths, num_records)
     if counts is None and host[1] > 1:
         raise UserError("hosts need num_records of every shard, unless the shards are local and all are kept")
@@ -273,7 +277,7 @@ def _told(paths, num_records):
 
 def _count(paths):
     """Return the number of records of local shards; None where some are elsewhere, since counting fetches."""
-    return None if _remote(paths) else sum(datasets.count_records(path) for path in paths)
+    return None if _remote(paths) else sum(dataset_folder.count_records(path) for path in paths)
 
 
 def _remote(paths):
@@ -284,7 +288,7 @@ def shard_paths(records):
     """Return the shards that a glob or a list of paths names; a UserError says what is there instead."""
     if isinstance(records, (str, os.PathLike)):
         pattern = os.fspath(records)
-        found = files.glob(pattern) if is_foreign(pattern) else sorted(tf.io.gfile.glob(pattern))
+        found = atomic.glob(pattern) if is_foreign(pattern) else sorted(tf.io.gfile.glob(pattern))
         if not found:
             raise UserError(f"no shard matches {pattern}; {_content(pattern.rpartition('/')[0])}")
         return found
@@ -300,7 +304,7 @@ def shard_paths(records):
 
 
 def _exists(path):
-    return files.to_path(path).exists() if is_foreign(path) else tf.io.gfile.exists(path)
+    return atomic.to_path(path).exists() if is_foreign(path) else tf.io.gfile.exists(path)
 
 
 def _content(folder):

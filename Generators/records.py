@@ -9,8 +9,8 @@ import os
 
 import tensorflow as tf
 
-from Utils import files, tfrecords
-from Utils.commands import UserError
+from Utils.command.cli import UserError
+from Utils.files import atomic, tfrecord
 
 NATIVE = frozenset(tf.io.gfile.get_registered_schemes())  # file systems that tensorflow reads by itself
 FEATURES = {
@@ -21,8 +21,8 @@ FEATURES = {
 
 
 def encode(image_id, image_bytes, label_indexes):
-    """Return one serialized record; arguments as in `Utils.tfrecords.example`."""
-    return b"".join(tfrecords.example(image_id, image_bytes, label_indexes))
+    """Return one serialized record; arguments as in `Utils.files.tfrecord.example`."""
+    return b"".join(tfrecord.example(image_id, image_bytes, label_indexes))
 
 
 def reader(shards, keep=None):
@@ -110,7 +110,7 @@ def _read(path, skip, take):
 
 def _opened(path):
     """Open a file to read it. Those of ``memory://`` are one object for all readers, position and all."""
-    file = files.to_path(path).open("rb")
+    file = atomic.to_path(path).open("rb")
     return io.BytesIO(file.getvalue()) if isinstance(file, io.BytesIO) else file
 
 

@@ -10,15 +10,15 @@ import dataclasses
 
 import keras
 
-from Models.layers import original_names, timm_names
 from Models.layers.activations import Activation, ActivationName
 from Models.layers.attention import ChannelAttentionName, channel_attention
 from Models.layers.convolution import depthwise_conv2d, patch_conv2d
-from Models.layers.head import classifier, image_input
+from Models.layers.model_ends import classifier, image_input
 from Models.layers.normalization import GlobalResponseNorm, NormName, normalization
 from Models.layers.randomness import Dropout, Rate
 from Models.layers.residual import LayerScale, StochasticDepth, linear_rates
 from Models.layers.scaling import ScalingName
+from Models.porting import original_rules, timm_rules
 
 PAPER = "arXiv:2201.03545, arXiv:2301.00808"
 
@@ -113,27 +113,27 @@ def build(spec, image_size, num_labels, classifier_activation=None, name=None):
     return keras.Model(image, outputs, name=name)
 
 
-# From the files of the original zoo; the form is told in Models/layers/original_names.py.
+# From the files of the original zoo; the form is told in Models/porting/original_rules.py.
 IMPORT_RULES = (
     (r"stem_conv", r"root_conv2d", {}),
     (r"stem_norm", r"root_norm", {}),
     (r"stage(\d+)_down_norm", r"block\1_down_norm", {}),
     (r"stage(\d+)_down_conv", r"block\1_down_conv2d", {}),
-    (r"stage(\d+)_block(\d+)_conv1", r"block\1_cell\2_conv2d_01", original_names.DEPTHWISE),
+    (r"stage(\d+)_block(\d+)_conv1", r"block\1_cell\2_conv2d_01", original_rules.DEPTHWISE),
     (r"stage(\d+)_block(\d+)_norm", r"block\1_cell\2_norm_01", {}),
     (r"stage(\d+)_block(\d+)_conv([23])", r"block\1_cell\2_conv2d_0\3", {}),
     (r"stage(\d+)_block(\d+)_grn", r"block\1_cell\2_grn", {}),
-    (r"stage\d+_block\d+_se", r"se_block{k}", original_names.SE),
-    (r"stage\d+_block\d+_eca", r"eca_block{k}", original_names.ECA),
-    (r"stage\d+_block\d+_scale", r"skip_init_channelwise{k}", original_names.SCALE),
+    (r"stage\d+_block\d+_se", r"se_block{k}", original_rules.SE),
+    (r"stage\d+_block\d+_eca", r"eca_block{k}", original_rules.ECA),
+    (r"stage\d+_block\d+_scale", r"skip_init_channelwise{k}", original_rules.SCALE),
     (r"head_norm", r"predictions_norm", {}),
     (r"head_logits", r"predictions_dense", {}),
 )
-# From and to timm's folders; the form is told in Models/layers/timm_names.py.
+# From and to timm's folders; the form is told in Models/porting/timm_rules.py.
 _TIMM_SIZES = {
     "tiny": "T", "small": "S", "base": "B", "large": "L", "atto": "A", "femto": "F", "pico": "P", "nano": "N",
 }  # fmt: skip
-TIMM = timm_names.Rules(
+TIMM = timm_rules.Rules(
     models={f"convnext_{size}": (letter, {}) for size, letter in _TIMM_SIZES.items()}
     | {f"convnextv2_{size}": (f"V2-{letter}", {}) for size, letter in _TIMM_SIZES.items()},
     arguments={
@@ -141,7 +141,7 @@ TIMM = timm_names.Rules(
         "dims": "widths",
         "use_grn": ("version", {False: 1, True: 2}),
         "ls_init_value": "layer_scale",
-        "act_layer": timm_names.ACTIVATION,
+        "act_layer": timm_rules.ACTIVATION,
         "norm_eps": "epsilon",
     },
     fixed={
@@ -160,7 +160,7 @@ TIMM = timm_names.Rules(
         (r"stage(\d+)_block(\d+)_conv2", r"stages.\1.blocks.\2.mlp.fc1", {}),
         (r"stage(\d+)_block(\d+)_conv3", r"stages.\1.blocks.\2.mlp.fc2", {}),
         (r"stage(\d+)_block(\d+)_grn", r"stages.\1.blocks.\2.mlp.grn", {}),
-        (r"stage(\d+)_block(\d+)_scale", r"stages.\1.blocks.\2", timm_names.LAYER_SCALE),
+        (r"stage(\d+)_block(\d+)_scale", r"stages.\1.blocks.\2", timm_rules.LAYER_SCALE),
         (r"head_norm", "head.norm", {}),
         (r"head_logits", "head.fc", {}),
     ),

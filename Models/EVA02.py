@@ -11,16 +11,16 @@ from typing import Literal
 
 import keras
 
-from Models.layers import timm_names
 from Models.layers.activations import Activation
 from Models.layers.convolution import patch_conv2d
-from Models.layers.head import classifier, image_input
+from Models.layers.model_ends import classifier, image_input
 from Models.layers.normalization import normalization
 from Models.layers.randomness import Dropout, Rate
 from Models.layers.residual import StochasticDepth, linear_rates
 from Models.layers.rotary import RotaryAttention
 from Models.layers.scaling import ScalingName
 from Models.layers.tokens import ClassToken, PositionEmbedding, TokenPooling
+from Models.porting import timm_rules
 
 PAPER = "arXiv:2303.11331"
 
@@ -126,8 +126,8 @@ def build(spec, image_size, num_labels, classifier_activation=None, name=None):
     return keras.Model(image, outputs, name=name)
 
 
-# From and to timm's folders; the form is told in Models/layers/timm_names.py.
-TIMM = timm_names.Rules(
+# From and to timm's folders; the form is told in Models/porting/timm_rules.py.
+TIMM = timm_rules.Rules(
     models={f"eva02_{variant}": (variant, {}) for variant in VARIANTS if not variant.endswith("test")},
     arguments={
         "patch_size": "patch",
@@ -137,7 +137,7 @@ TIMM = timm_names.Rules(
         "mlp_ratio": "mlp_ratio",
         "scale_mlp": "mlp_norm",
         "class_token": "class_token",
-        "global_pool": timm_names.POOL,
+        "global_pool": timm_rules.POOL,
         "ref_feat_shape": "reference_grid",
     },
     fixed={
@@ -150,14 +150,14 @@ TIMM = timm_names.Rules(
     written={"qkv_fused": False},
     layers=(
         (r"stem_patches", "patch_embed.proj", {}),
-        (r"stem_class", "cls_token", timm_names.CLASS_TOKEN),
-        (r"stem_positions", "pos_embed", timm_names.POSITIONS),
+        (r"stem_class", "cls_token", timm_rules.CLASS_TOKEN),
+        (r"stem_positions", "pos_embed", timm_rules.POSITIONS),
         (r"block(\d+)_norm(\d)", r"blocks.\1.norm\2", {}),
-        (r"block(\d+)_attention", r"blocks.\1.attn", timm_names.ROTARY_ATTENTION),
-        (r"block(\d+)_gate", r"blocks.\1.mlp", timm_names.GATE, {"mlp_norm": True}),
-        (r"block(\d+)_dense1", r"blocks.\1.mlp", timm_names.GATED, {"mlp_norm": True}),
-        (r"block(\d+)_gate", r"blocks.\1.mlp", timm_names.PACKED_GATE),
-        (r"block(\d+)_dense1", r"blocks.\1.mlp", timm_names.PACKED_GATED),
+        (r"block(\d+)_attention", r"blocks.\1.attn", timm_rules.ROTARY_ATTENTION),
+        (r"block(\d+)_gate", r"blocks.\1.mlp", timm_rules.GATE, {"mlp_norm": True}),
+        (r"block(\d+)_dense1", r"blocks.\1.mlp", timm_rules.GATED, {"mlp_norm": True}),
+        (r"block(\d+)_gate", r"blocks.\1.mlp", timm_rules.PACKED_GATE),
+        (r"block(\d+)_dense1", r"blocks.\1.mlp", timm_rules.PACKED_GATED),
         (r"block(\d+)_mlp_norm", r"blocks.\1.mlp.norm", {}),
         (r"block(\d+)_dense2", r"blocks.\1.mlp.fc2", {}),
         (r"head_norm", "norm", {}),

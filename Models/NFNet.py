@@ -11,15 +11,15 @@ from typing import Literal
 
 import keras
 
-from Models.layers import original_names, timm_names
 from Models.layers.activations import GAMMAS, ActivationName
 from Models.layers.attention import ChannelAttentionName
 from Models.layers.convolution import ScaledConv2D
-from Models.layers.head import classifier, image_input
+from Models.layers.model_ends import classifier, image_input
 from Models.layers.normalizer_free import activate, betas, merge, shortcut
 from Models.layers.randomness import Dropout, Rate
 from Models.layers.residual import linear_rates
 from Models.layers.scaling import ScalingName
+from Models.porting import original_rules, timm_rules
 
 PAPER = "arXiv:2102.06171"
 
@@ -133,22 +133,22 @@ def build(spec, image_size, num_labels, classifier_activation=None, name=None):
     return keras.Model(image, outputs, name=name)
 
 
-# From the files of the original zoo; the form is told in Models/layers/original_names.py.
+# From the files of the original zoo; the form is told in Models/porting/original_rules.py.
 IMPORT_RULES = (
     (r"stem_conv(\d)", r"root_conv2d_0\1", {}),
     (r"stage(\d+)_block(\d+)_conv(\d)", r"block\1_cell\2_conv2d_0\3", {}),
     (r"stage(\d+)_block(\d+)_shortcut", r"block\1_cell\2_conv2d_shortcut", {}),
-    (r"stage\d+_block\d+_se", r"se_block{k}", original_names.SE),
-    (r"stage\d+_block\d+_eca", r"eca_block{k}", original_names.ECA),
-    (r"stage\d+_block\d+_skip", r"skip_init{k}", original_names.SCALE),
+    (r"stage\d+_block\d+_se", r"se_block{k}", original_rules.SE),
+    (r"stage\d+_block\d+_eca", r"eca_block{k}", original_rules.ECA),
+    (r"stage\d+_block\d+_skip", r"skip_init{k}", original_rules.SCALE),
     (r"head_conv", r"predictions_conv2d", {}),
     (r"head_logits", r"predictions_dense", {}),
 )
-# From and to timm's folders; the form is told in Models/layers/timm_names.py.
+# From and to timm's folders; the form is told in Models/porting/timm_rules.py.
 _DEEPMIND = {"activation": "gelu", "padding": "same", "skip_init": True, "variance_in": "activation"}
 _LIGHT = {"attention": "se", "attention_ratio": 0.25, "activation": "silu"}
 _BLOCK, _THEIRS = r"stage(\d+)_block(\d+)", r"stages.\1.\2"
-TIMM = timm_names.Rules(
+TIMM = timm_rules.Rules(
     models={
         "dm_nfnet_f0": ("F0", _DEEPMIND),
         "nfnet_f0": ("F0", {}),
@@ -167,7 +167,7 @@ TIMM = timm_names.Rules(
         "group_size": "group_size",
         "bottle_ratio": "bottleneck",
         "num_features": ("head_factor", "over last width"),
-        "act_layer": timm_names.ACTIVATION,
+        "act_layer": timm_rules.ACTIVATION,
         "attn_layer": ("attention", {"": None}),
         "attn_kwargs": ("attention_ratio", "reduction"),
         "same_padding": ("padding", {True: "same", False: "symmetric"}),
@@ -180,15 +180,15 @@ TIMM = timm_names.Rules(
         "attn_gain": 2.0, "width_factor": 1.0, "ch_div": 8, "reg": False, "extra_conv": True,
     },
     layers=(
-        (r"stem_conv(\d)", r"stem.conv\1", timm_names.SCALED_CONVOLUTION),
-        (f"{_BLOCK}_conv3", f"{_THEIRS}.conv2b", timm_names.SCALED_CONVOLUTION),
-        (f"{_BLOCK}_conv4", f"{_THEIRS}.conv3", timm_names.SCALED_CONVOLUTION),
-        (f"{_BLOCK}_conv(\\d)", rf"{_THEIRS}.conv\3", timm_names.SCALED_CONVOLUTION),
-        (f"{_BLOCK}_shortcut", f"{_THEIRS}.downsample.conv", timm_names.SCALED_CONVOLUTION),
-        (f"{_BLOCK}_se", f"{_THEIRS}.attn_last", timm_names.SE),
-        (f"{_BLOCK}_eca", f"{_THEIRS}.attn_last", timm_names.ECA),
-        (f"{_BLOCK}_skip", f"{_THEIRS}.skipinit_gain", timm_names.SKIP),
-        (r"head_conv", "final_conv", timm_names.SCALED_CONVOLUTION),
+        (r"stem_conv(\d)", r"stem.conv\1", timm_rules.SCALED_CONVOLUTION),
+        (f"{_BLOCK}_conv3", f"{_THEIRS}.conv2b", timm_rules.SCALED_CONVOLUTION),
+        (f"{_BLOCK}_conv4", f"{_THEIRS}.conv3", timm_rules.SCALED_CONVOLUTION),
+        (f"{_BLOCK}_conv(\\d)", rf"{_THEIRS}.conv\3", timm_rules.SCALED_CONVOLUTION),
+        (f"{_BLOCK}_shortcut", f"{_THEIRS}.downsample.conv", timm_rules.SCALED_CONVOLUTION),
+        (f"{_BLOCK}_se", f"{_THEIRS}.attn_last", timm_rules.SE),
+        (f"{_BLOCK}_eca", f"{_THEIRS}.attn_last", timm_rules.ECA),
+        (f"{_BLOCK}_skip", f"{_THEIRS}.skipinit_gain", timm_rules.SKIP),
+        (r"head_conv", "final_conv", timm_rules.SCALED_CONVOLUTION),
         (r"head_logits", "head.fc", {}),
     ),
 )  # fmt: skip

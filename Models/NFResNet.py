@@ -10,15 +10,15 @@ import dataclasses
 
 import keras
 
-from Models.layers import original_names
 from Models.layers.activations import ActivationName
 from Models.layers.attention import ChannelAttentionName
 from Models.layers.convolution import ScaledConv2D, stem_max_pool
-from Models.layers.head import classifier, image_input
+from Models.layers.model_ends import classifier, image_input
 from Models.layers.normalizer_free import activate, betas, merge, shortcut
 from Models.layers.randomness import Dropout, Rate
 from Models.layers.residual import linear_rates
 from Models.layers.scaling import ScalingName
+from Models.porting import original_rules
 
 PAPER = "arXiv:2101.08692"
 
@@ -86,13 +86,13 @@ def build(spec, image_size, num_labels, classifier_activation=None, name=None):
     return keras.Model(image, outputs, name=name)
 
 
-# From the files of the original zoo; the form is told in Models/layers/original_names.py.
+# From the files of the original zoo; the form is told in Models/porting/original_rules.py.
 IMPORT_RULES = (
     (r"stem_conv", r"root_conv2d_01", {}),
     (r"stage(\d+)_block(\d+)_conv(\d)", r"block\1_cell\2_conv2d_0\3", {}),
     (r"stage(\d+)_block(\d+)_shortcut", r"block\1_cell\2_conv2d_shortcut", {}),
-    (r"stage\d+_block\d+_se", r"se_block{k}", original_names.SE),
-    (r"stage\d+_block\d+_eca", r"eca_block{k}", original_names.ECA),
-    (r"stage\d+_block\d+_skip", r"skip_init{k}", original_names.SCALE),
+    (r"stage\d+_block\d+_se", r"se_block{k}", original_rules.SE),
+    (r"stage\d+_block\d+_eca", r"eca_block{k}", original_rules.ECA),
+    (r"stage\d+_block\d+_skip", r"skip_init{k}", original_rules.SCALE),
     (r"head_logits", r"predictions_dense", {}),
 )

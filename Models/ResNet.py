@@ -13,15 +13,15 @@ from typing import Literal
 
 import keras
 
-from Models.layers import original_names, timm_names
 from Models.layers.activations import Activation, ActivationName
 from Models.layers.attention import ChannelAttentionName, channel_attention
 from Models.layers.convolution import Decimate, conv2d, stem_max_pool
-from Models.layers.head import average_pool, classifier, image_input
+from Models.layers.model_ends import average_pool, classifier, image_input
 from Models.layers.normalization import batch_norm
 from Models.layers.randomness import Dropout, Rate
 from Models.layers.residual import StochasticDepth, linear_rates
 from Models.layers.scaling import ScalingName
+from Models.porting import original_rules, timm_rules
 
 PAPER = "arXiv:1512.03385, arXiv:1812.01187"
 
@@ -157,21 +157,21 @@ def build(spec, image_size, num_labels, classifier_activation=None, name=None):
     return keras.Model(image, outputs, name=name)
 
 
-# From the files of the original zoo; the form is told in Models/layers/original_names.py.
+# From the files of the original zoo; the form is told in Models/porting/original_rules.py.
 IMPORT_RULES = (
     (r"stem_conv", r"root_conv2d_01", {}),
     (r"stem_norm", r"root_bn_01", {}),
     (r"stage(\d+)_block(\d+)_conv(\d)", r"block\1_cell\2_conv2d_0\3", {}),
     (r"stage(\d+)_block(\d+)_norm(\d)", r"block\1_cell\2_bn_0\3", {}),
     (r"stage(\d+)_block(\d+)_shortcut", r"block\1_cell\2_conv2d_shortcut", {}),
-    (r"stage\d+_block\d+_se", r"se_block{k}", original_names.SE),
-    (r"stage\d+_block\d+_eca", r"eca_block{k}", original_names.ECA),
+    (r"stage\d+_block\d+_se", r"se_block{k}", original_rules.SE),
+    (r"stage\d+_block\d+_eca", r"eca_block{k}", original_rules.ECA),
     (r"head_logits", r"predictions_dense", {}),
 )
-# From and to timm's folders; the form is told in Models/layers/timm_names.py.
+# From and to timm's folders; the form is told in Models/porting/timm_rules.py.
 _TIMM_SIZES = ("18", "34", "50", "101", "152")
 _BLOCK, _THEIRS = r"stage(\d+)_block(\d+)", r"layer{\1+1}.\2"
-TIMM = timm_names.Rules(
+TIMM = timm_rules.Rules(
     models={f"resnet{depth}": (depth, {}) for depth in _TIMM_SIZES}
     | {f"resnet{depth}d": (depth, {"stem": "deep", "shortcut": "average"}) for depth in _TIMM_SIZES},
     fields={"epsilon": 1e-5, "shortcut": "stride", "shortcut_norm": True},
@@ -189,11 +189,11 @@ TIMM = timm_names.Rules(
         (r"stem_norm2", "conv1.4", {}),
         (r"stem_conv3", "conv1.6", {}),
         (r"stem_norm3?", "bn1", {}),
-        (f"{_BLOCK}_conv([13])", rf"{_THEIRS}.conv\3", timm_names.POINTWISE, {"block": "bottleneck"}),
+        (f"{_BLOCK}_conv([13])", rf"{_THEIRS}.conv\3", timm_rules.POINTWISE, {"block": "bottleneck"}),
         (f"{_BLOCK}_conv(\\d)", rf"{_THEIRS}.conv\3", {}),
         (f"{_BLOCK}_norm(\\d)", rf"{_THEIRS}.bn\3", {}),
-        (f"{_BLOCK}_shortcut", f"{_THEIRS}.downsample.0", timm_names.POINTWISE, {"shortcut": "stride"}),
-        (f"{_BLOCK}_shortcut", f"{_THEIRS}.downsample.1", timm_names.POINTWISE),
+        (f"{_BLOCK}_shortcut", f"{_THEIRS}.downsample.0", timm_rules.POINTWISE, {"shortcut": "stride"}),
+        (f"{_BLOCK}_shortcut", f"{_THEIRS}.downsample.1", timm_rules.POINTWISE),
         (f"{_BLOCK}_shortcut_norm", f"{_THEIRS}.downsample.1", {}, {"shortcut": "stride"}),
         (f"{_BLOCK}_shortcut_norm", f"{_THEIRS}.downsample.2", {}),
         (r"head_logits", "fc", {}),

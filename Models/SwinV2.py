@@ -10,15 +10,15 @@ import dataclasses
 
 import keras
 
-from Models.layers import timm_names
 from Models.layers.activations import Activation, ActivationName
 from Models.layers.convolution import patch_conv2d
-from Models.layers.head import classifier, image_input
+from Models.layers.model_ends import classifier, image_input
 from Models.layers.normalization import normalization
 from Models.layers.randomness import Dropout, Rate
 from Models.layers.residual import StochasticDepth, linear_rates
 from Models.layers.scaling import ScalingName
 from Models.layers.windows import PatchMerging, WindowAttention
+from Models.porting import timm_rules
 
 PAPER = "arXiv:2111.09883"
 
@@ -129,8 +129,8 @@ def build(spec, image_size, num_labels, classifier_activation=None, name=None):
     return keras.Model(image, outputs, name=name)
 
 
-# From and to timm's folders; the form is told in Models/layers/timm_names.py.
-TIMM = timm_names.Rules(
+# From and to timm's folders; the form is told in Models/porting/timm_rules.py.
+TIMM = timm_rules.Rules(
     models={f"swinv2_{variant}": (variant, {}) for variant in VARIANTS if variant != "test"},
     arguments={
         "embed_dim": "width",
@@ -140,7 +140,7 @@ TIMM = timm_names.Rules(
         "pretrained_window_sizes": "pretrained_windows",
         "patch_size": "patch",
         "mlp_ratio": "mlp_ratio",
-        "act_layer": timm_names.ACTIVATION,
+        "act_layer": timm_rules.ACTIVATION,
     },
     sized=True,
     fixed={"global_pool": "avg", "qkv_bias": True, "always_partition": False},
@@ -150,7 +150,7 @@ TIMM = timm_names.Rules(
         (r"stage(\d+)_down_dense", r"layers.\1.downsample.reduction", {}),
         (r"stage(\d+)_down_norm", r"layers.\1.downsample.norm", {}),
         (r"stage(\d+)_block(\d+)_norm(\d)", r"layers.\1.blocks.\2.norm\3", {}),
-        (r"stage(\d+)_block(\d+)_attention", r"layers.\1.blocks.\2.attn", timm_names.WINDOW_ATTENTION),
+        (r"stage(\d+)_block(\d+)_attention", r"layers.\1.blocks.\2.attn", timm_rules.WINDOW_ATTENTION),
         (r"stage(\d+)_block(\d+)_dense(\d)", r"layers.\1.blocks.\2.mlp.fc\3", {}),
         (r"head_norm", "norm", {}),
         (r"head_logits", "head.fc", {}),

@@ -11,16 +11,16 @@ from typing import Literal
 
 import keras
 
-from Models.layers import original_names, timm_names
 from Models.layers.activations import Activation, ActivationName
 from Models.layers.attention import SelfAttention
 from Models.layers.convolution import patch_conv2d
-from Models.layers.head import classifier, image_input
+from Models.layers.model_ends import classifier, image_input
 from Models.layers.normalization import normalization
 from Models.layers.randomness import Dropout, Rate
 from Models.layers.residual import LayerScale, StochasticDepth
 from Models.layers.scaling import ScalingName
 from Models.layers.tokens import ClassToken, PositionEmbedding, TokenPooling
+from Models.porting import original_rules, timm_rules
 
 PAPER = "arXiv:2010.11929"
 
@@ -114,20 +114,20 @@ def build(spec, image_size, num_labels, classifier_activation=None, name=None):
     return keras.Model(image, outputs, name=name)
 
 
-# From the files of the original zoo; the form is told in Models/layers/original_names.py.
+# From the files of the original zoo; the form is told in Models/porting/original_rules.py.
 IMPORT_RULES = (
     (r"stem_patches", r"root_conv2d", {}),
-    (r"stem_positions", r"pos_embed", original_names.POSITIONS),
+    (r"stem_positions", r"pos_embed", original_rules.POSITIONS),
     (r"block(\d+)_norm(\d)", r"block\1_norm_0\2", {}),
-    (r"block\d+_attention", r"multi_head_attention{k}", original_names.SELF_ATTENTION),
+    (r"block\d+_attention", r"multi_head_attention{k}", original_rules.SELF_ATTENTION),
     (r"block(\d+)_dense(\d)", r"block\1_cm_dense_0\2", {}),
-    (r"block\d+_scale\d", r"skip_init_channelwise{k}", original_names.SCALE),
+    (r"block\d+_scale\d", r"skip_init_channelwise{k}", original_rules.SCALE),
     (r"head_norm", r"predictions_norm", {}),
     (r"head_logits", r"predictions_dense", {}),
 )
-# From and to timm's folders; the form is told in Models/layers/timm_names.py.
+# From and to timm's folders; the form is told in Models/porting/timm_rules.py.
 _TIMM_SIZES = {"Ti": "tiny", "S": "small", "B": "base", "L": "large"}
-TIMM = timm_names.Rules(
+TIMM = timm_rules.Rules(
     models={
         f"vit_{_TIMM_SIZES[variant[:-2]]}_patch{variant[-2:]}_{size}": (variant, {})
         for size in (224, 384)
@@ -142,10 +142,10 @@ TIMM = timm_names.Rules(
         "mlp_ratio": ("mlp_width", "times width"),
         "num_heads": "heads",
         "class_token": "class_token",
-        "global_pool": timm_names.POOL,
+        "global_pool": timm_rules.POOL,
         "fc_norm": "norm_after_pool",
         "init_values": "layer_scale",
-        "act_layer": timm_names.ACTIVATION,
+        "act_layer": timm_rules.ACTIVATION,
     },
     sized=True,
     fixed={
@@ -155,12 +155,12 @@ TIMM = timm_names.Rules(
     },
     layers=(
         (r"stem_patches", "patch_embed.proj", {}),
-        (r"stem_class", "cls_token", timm_names.CLASS_TOKEN),
-        (r"stem_positions", "pos_embed", timm_names.POSITIONS),
+        (r"stem_class", "cls_token", timm_rules.CLASS_TOKEN),
+        (r"stem_positions", "pos_embed", timm_rules.POSITIONS),
         (r"block(\d+)_norm(\d)", r"blocks.\1.norm\2", {}),
-        (r"block(\d+)_attention", r"blocks.\1.attn", timm_names.SELF_ATTENTION),
+        (r"block(\d+)_attention", r"blocks.\1.attn", timm_rules.SELF_ATTENTION),
         (r"block(\d+)_dense(\d)", r"blocks.\1.mlp.fc\2", {}),
-        (r"block(\d+)_scale(\d)", r"blocks.\1.ls\2", timm_names.LAYER_SCALE),
+        (r"block(\d+)_scale(\d)", r"blocks.\1.ls\2", timm_rules.LAYER_SCALE),
         (r"head_norm", "norm", {}),
         (r"head_pool_norm", "fc_norm", {}),
         (r"head_logits", "head", {}),

@@ -11,7 +11,7 @@ import keras
 
 import Models
 from Models import summary
-from Utils.commands import Parser, UserError, assignment, command, print_json
+from Utils.command.cli import Parser, UserError, assignment, command, print_json
 
 LINE = "  {:<34} {:>12} {:>8}  {}"
 TABLE = "{:<24} {:<24} {:<18} {:>12} {:>10}"

@@ -6,10 +6,11 @@ import keras
 import numpy as np
 import pandas as pd
 
-from Models.layers.head import with_probabilities
-from Utils import images, tags
-from Utils.commands import UserError
-from Utils.files import local, require_file, to_path
+from Models.layers.model_ends import with_probabilities
+from Utils.command.cli import UserError
+from Utils.files.atomic import local, require_file, to_path
+from Utils.images import codec
+from Utils.tags import tag_list
 
 FILES = {"best": "best.keras", "last": "model.keras"}
 
@@ -57,13 +58,13 @@ def _prepared(picture, image_size):
             raise UserError(
                 f"an image array is (H, W, 3) uint8 in BGR order; got {picture.shape} {picture.dtype}"
             )
-        return images.fit(picture, image_size)
+        return codec.fit(picture, image_size)
     data = picture
     if not isinstance(picture, (bytes, bytearray, memoryview)):
         data = require_file(picture, "an image").read_bytes()
     try:
-        return images.prepare(data, image_size)
-    except images.ImageError as error:
+        return codec.prepare(data, image_size)
+    except codec.ImageError as error:
         what = "the bytes given" if data is picture else picture
         raise UserError(f"{what} cannot be used as an image: {error}") from error
 
@@ -79,7 +80,7 @@ def load_tagger(path, which="best"):
     file = _model_file(to_path(path), which)
     model = with_probabilities(load_model(file))
     beside = file.parent / "selected_tags.csv"
-    frame = tags.read(beside) if beside.is_file() else None
+    frame = tag_list.read(beside) if beside.is_file() else None
     if frame is not None and len(frame) != model.output_shape[-1]:
         raise UserError(f"{beside} has {len(frame)} tags, but {file.name} gives {model.output_shape[-1]}")
     return Tagger(model, frame, model.input_shape[1])

@@ -3,7 +3,7 @@
 import keras
 
 from Models.layers.tokens import PositionEmbedding, resample_positions
-from Utils.commands import UserError
+from Utils.command.cli import UserError
 
 
 def at_size(model, image_size):

@@ -7,10 +7,10 @@ import re
 import keras
 import numpy as np
 
-from Models.layers.head import LOGITS, without_activation
+from Models.layers.model_ends import LOGITS, without_activation
 from Models.loading import load_model
 from Models.resizing import fitted
-from Utils.commands import UserError
+from Utils.command.cli import UserError
 
 BLOCK = re.compile(r"(?:stage\d+_)?block\d+")
 WITHOUT_EFFECT = ("name", "dtype", "trainable", "seed", "rate", "units")  # on what the trained model says

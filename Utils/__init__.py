@@ -1,6 +1,19 @@
-"""What training, models and tools share: one noun per module.
+"""What training, models and tools share, in wings. A wing imports only wings above it in this list.
 
-Plain half (numpy, pandas, cv2; never keras or tensorflow): commands, files, config, recipes, tags, images,
-definitions, booru, datasets, scores, dumps. Keras half: losses, metrics, schedules, optimizers, devices,
-runs, weights.
+command: errors with exit codes, argument types, progress, the backend's start
+files: complete-or-absent files, TFRecord framing, CSV, caches of rows, jobs on many cores
+images: decoding, padding, resizing; folders of images
+tags: tag lists, categories, the spelling of tags in caption files
+data: sources of posts, definition, selection, tag rules, shards, dataset folders, folds
+evaluation: predictions, thresholds, scores, intervals, calibration, ensembles, result tables
+report: the HTML report, charts, model cards, plots of a run
+duplicates: fingerprints, near-duplicate search, comparison of pixels
+recipe: the recipe, its command line, the named recipes, initial weights, sweeps
+training: the loop, losses, optimizers, schedules, devices, checkpoints, trackers (keras)
+serving: the ONNX tagger, the choice of tags, the HTTP service and its page
+labels: confident learning, questions, the review page, decisions
+clients: other programs that run taggers, re-created to judge releases
+demo_booru: the drawn booru of the demo
+bench: timing and the peer that models are timed against
+release: the release folder, its formats, conversion, quantization, verification (keras)
 """

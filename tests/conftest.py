@@ -4,19 +4,19 @@ import os
 
 import pytest
 
-from Utils import startup
+from Utils.command.backend import load_tensorflow
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-startup.tensorflow()
+load_tensorflow()
 
 
 @pytest.fixture(scope="session")
 def audit(tmp_path_factory):
     """A folder with a small audit, its images and its dump; see reviewed.py."""
-    from reviewed import make
+    from helpers.reviewed import make
 
     folder = tmp_path_factory.mktemp("audit")
     make(folder)
@@ -26,8 +26,8 @@ def audit(tmp_path_factory):
 @pytest.fixture(scope="session")
 def asked(audit):
     """The questions of that audit."""
-    from reviewed import TAGS
+    from helpers.reviewed import TAGS
 
-    from Utils import questions
+    from Utils.labels import questions
 
     return questions.read([audit / "audit.json"], TAGS)

@@ -12,10 +12,17 @@ import sys
 
 import numpy as np
 
-from Utils import dumps, ranking, results, scores, tagwise, thresholds
-from Utils.blocks import stored
-from Utils.commands import Parser, UserError, command, print_json
-from Utils.tags import category_code, category_name
+from Utils.command.cli import Parser, UserError, command, print_json
+from Utils.evaluation import (
+    average_precision,
+    per_tag_thresholds,
+    predictions,
+    results_table,
+    scores,
+    thresholds,
+)
+from Utils.evaluation.chunked_matrix import stored
+from Utils.tags.tag_list import category_code, category_name
 
 TABLES = ("seed",)
 NAMES = ("thres", "F1", "F2", "MCC", "A", "R", "P")
@@ -76,7 +83,7 @@ def main(argv=None):
         rows = [
             row(name, opened[name], found[name], options.category, options.start, words) for name in found
         ]
-        results.append(options.append, rows)
+        results_table.append(options.append, rows)
     if options.json:
         print_json(found)
         return 0
@@ -87,12 +94,12 @@ def main(argv=None):
 
 def _open(path, options):
     if path.suffix != ".npy":
-        return dumps.load(path).require_labels()
+        return predictions.load(path).require_labels()
     if options.labels is None or options.tags is None:
         raise UserError(
             f"-d {path} needs --labels labels.npy and --tags selected_tags.csv; or give a dump folder"
         )
-    return dumps.of_files(path, options.labels, options.tags)
+    return predictions.of_files(path, options.labels, options.tags)
 
 
 def _named(opened):
@@ -105,7 +112,7 @@ def _named(opened):
 
 def score(dump, options):
     """Score one dump on the selection of the options: thres, F1 ... P, counts, and how the threshold cuts."""
-    columns = dumps.select(dump.tags, options.category, options.start, options.end)
+    columns = predictions.select(dump.tags, options.category, options.start, options.end)
     if options.threshold is None:
         (found,) = thresholds.find(dump.probabilities, dump.labels, [thresholds.Ask(columns)])
         return full(found.counts, found.cut.threshold, found.cut.ties, dump, columns)
@@ -116,16 +123,16 @@ def score(dump, options):
 
 def macro(dump, values, options):
     """Return means over the tags that are true somewhere, and average precision, micro and macro."""
-    columns = dumps.select(dump.tags, options.category, options.start, options.end)
+    columns = predictions.select(dump.tags, options.category, options.start, options.end)
     per_tag = scores.count(dump.probabilities, dump.labels, values["thres"]).select(columns)
-    precisions = tagwise.average_precisions(dump.probabilities, dump.labels)[columns]
+    precisions = per_tag_thresholds.average_precisions(dump.probabilities, dump.labels)[columns]
     present = precisions[~np.isnan(precisions)]
     return {
         "macro_F1": scores.macro_f1(per_tag),
         "macro_F2": scores.macro(per_tag, lambda counts: scores.f_beta(counts, 2)),
         "macro_P": scores.macro(per_tag, scores.precision),
         "macro_R": scores.macro(per_tag, scores.recall),
-        "AP": ranking.average_precision(dump.probabilities, dump.labels, columns),
+        "AP": average_precision.average_precision(dump.probabilities, dump.labels, columns),
         "macro_AP": float(np.mean(present)) if len(present) else math.nan,
     }
 
@@ -185,7 +192,7 @@ def _tables(opened, options, words):
         raise UserError(
             "--table seed chooses tags and thresholds itself: leave -t, -c, -s, -e and --macro out"
         )
-    tables = results.tables_with_ranks(*options.ranks)
+    tables = results_table.tables_with_ranks(*options.ranks)
     found = {name: _seed_scores(dump, tables) for name, dump in opened.items()}
     rows = [
         row(name, opened[name], values, None if category == "all" else category, rank, words)
@@ -194,12 +201,12 @@ def _tables(opened, options, words):
         if values is not None
     ]
     if options.append:
-        results.append(options.append, rows)
+        results_table.append(options.append, rows)
     if options.json:
         keys = [f"{category} from {rank}" for _, category, rank in tables]
         print_json({name: dict(zip(keys, tagged, strict=True)) for name, tagged in found.items()})
         return 0
-    print(results.seed_tables(rows, max(len(dump.tags) for dump in opened.values()), tables))
+    print(results_table.seed_tables(rows, max(len(dump.tags) for dump in opened.values()), tables))
     for (_, category, rank), values in zip(tables, next(iter(found.values())), strict=True):
         if values is None:
             print(f"\nNo table of {category} tags from #{rank} down: there are none. See --ranks.")
@@ -227,7 +234,7 @@ def _seed_scores(dump, tables):
 
 def _slice(dump, kind, rank):
     try:
-        return dumps.select(dump.tags, None if kind == "all" else kind, rank)
+        return predictions.select(dump.tags, None if kind == "all" else kind, rank)
     except UserError:
         return None
 

@@ -10,9 +10,11 @@ import sys
 
 import numpy as np
 
-from Utils import decisions, questions, tags, truths
-from Utils.commands import Parser, command, print_json
-from Utils.files import replacing, require_absent
+from Utils.command.cli import Parser, command, print_json
+from Utils.evaluation import ground_truth
+from Utils.files.atomic import replacing, require_absent
+from Utils.labels import decisions, questions
+from Utils.tags import tag_list
 
 REVIEWER = "truth"
 TIME = "1970-01-01T00:00:00+00:00"  # not the clock's: the same audit gives the same bytes
@@ -35,8 +37,8 @@ def main(argv=None):
     """Run the command."""
     options = parser().parse_args(argv)
     require_absent(options.output, options.overwrite)
-    truth = truths.read(options.truth)
-    asked = questions.read(options.audits, tags.read(options.tags))
+    truth = ground_truth.read(options.truth)
+    asked = questions.read(options.audits, tag_list.read(options.tags))
     answers = answered(asked, truth)
     with replacing(options.output) as beside, beside.open("wb") as file:
         decisions.append(file, *answers)
@@ -56,7 +58,8 @@ def main(argv=None):
 
 
 def answered(asked, truth):
-    """Return a Decision for each of the `Utils.questions.Questions` about a post that the truth names."""
+    """Return a Decision for each of the `Utils.labels.questions.Questions` about a post that the truth
+    names."""
     rows = asked.tags.iloc[asked.tag_of(np.arange(len(asked)))]
     triples = zip(asked.posts.tolist(), rows["name"], rows["tag_id"].tolist(), strict=True)
     return [

@@ -13,9 +13,9 @@ import pathlib
 import sqlite3
 import sys
 
-from Utils import decisions
-from Utils.commands import Parser, UserError, command, print_json
-from Utils.files import replacing, require_absent, require_file
+from Utils.command.cli import Parser, UserError, command, print_json
+from Utils.files.atomic import replacing, require_absent, require_file
+from Utils.labels import decisions
 
 
 def parser():

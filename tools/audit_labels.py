@@ -19,9 +19,11 @@ import sys
 import numpy as np
 import pandas as pd
 
-from Utils import confident, dumps, operating_points, tags, truths
-from Utils.commands import Parser, UserError, command, print_json, progress
-from Utils.files import read_json, replacing, require_absent, write_json
+from Utils.command.cli import Parser, UserError, command, print_json, progress
+from Utils.evaluation import ground_truth, predictions, threshold_table
+from Utils.files.atomic import read_json, replacing, require_absent, write_json
+from Utils.labels import confident_learning
+from Utils.tags import tag_list
 
 TAGS_AT_A_TIME = 128
 COLUMNS = ("tag", "tag_id", "post_id", "probability", "label", "score")
@@ -51,7 +53,7 @@ def main(argv=None):
     dump = _load(options)
     columns = _columns(dump, options)
     thresholds = _thresholds(dump, options)
-    lacking = truths.missing(dump, columns, truths.read(options.truth)) if options.truth else None
+    lacking = ground_truth.missing(dump, columns, ground_truth.read(options.truth)) if options.truth else None
     engine = ENGINES[options.engine]()
     require_absent(options.output, options.overwrite)
     frame = _audit(dump, columns, thresholds, engine, options)
@@ -61,9 +63,9 @@ def main(argv=None):
         frames = {"at 0.5" if thresholds is None else "operating point": frame}
         if thresholds is not None:
             frames["at 0.5"] = _findings(dump, columns, None, engine, options)
-        judged = {name: truths.judge(found, *lacking) for name, found in frames.items()}
+        judged = {name: ground_truth.judge(found, *lacking) for name, found in frames.items()}
         _plot(judged, options.output.with_name(f"{options.output.stem}_truth.svg"))
-        said["truth"] = truths.compared(*judged.values())
+        said["truth"] = ground_truth.compared(*judged.values())
     if options.json:
         print_json(said)
     else:
@@ -78,9 +80,9 @@ def _load(options):
         raise UserError(
             f"--min-positives and --workers must be 1 or more; got {options.min_positives}, {options.workers}"
         )
-    dump = dumps.load(options.dump).require_labels()
+    dump = predictions.load(options.dump).require_labels()
     if dump.image_ids is None:
-        raise UserError(f"{options.dump} has no {dumps.IDS}, so no post can be named")
+        raise UserError(f"{options.dump} has no {predictions.IDS}, so no post can be named")
     return dump
 
 
@@ -88,7 +90,7 @@ def _columns(dump, options):
     """Return the columns to audit, those whose tag has enough posts."""
     chosen = np.arange(len(dump.tags))
     if options.category:
-        codes = [tags.category_code(name) for name in options.category]
+        codes = [tag_list.category_code(name) for name in options.category]
         chosen = np.flatnonzero(dump.tags["category"].isin(codes))
     positives = np.zeros(len(dump.tags), np.int64)
     for first in range(0, len(dump.labels), 1024):
@@ -103,7 +105,7 @@ def _columns(dump, options):
 def _thresholds(dump, options):
     if options.operating_point is None:
         return None
-    found = operating_points.per_tag(operating_points.read(options.operating_point), dump.tags)
+    found = threshold_table.per_tag(threshold_table.read(options.operating_point), dump.tags)
     # A tag without a row stays at 0.5, as do rules that cut nothing off, or all.
     return np.where((found > 0) & (found < 1), found, 0.5)
 
@@ -142,13 +144,13 @@ def _settings(dump, columns, thresholds, options):
     """Say what the parts depend on, so that parts of something else are not taken over."""
     digest = hashlib.sha256(columns.tobytes())
     digest.update(b"" if thresholds is None else thresholds.tobytes())
-    for name in (dumps.PROBABILITIES, dumps.LABELS, dumps.IDS):
+    for name in (predictions.PROBABILITIES, predictions.LABELS, predictions.IDS):
         facts = (dump.folder / name).stat()
         digest.update(f"{name} {facts.st_size} {facts.st_mtime_ns}".encode())
     return {
         "dump": str(dump.folder.resolve()),
         "digest": digest.hexdigest(),
-        "tags": tags.digest(dump.tags),
+        "tags": tag_list.digest(dump.tags),
         "engine": options.engine,
         "also_wrong": options.also_wrong,
     }
@@ -200,7 +202,7 @@ def _cleanlab():
         for at, column in enumerate(columns):
             p, how = probabilities[:, column].astype(np.float64), "prune_by_noise_rate"
             if thresholds is not None:
-                p, how = confident.at_operating_point(p, thresholds[at]), "predicted_neq_given"
+                p, how = confident_learning.at_operating_point(p, thresholds[at]), "predicted_neq_given"
             given = (np.asarray(labels[:, column]) != 0).astype(np.int64)
             rows = np.empty(0, np.int64)
             if 0 < given.sum() < len(given):  # of one class alone nothing can be learned
@@ -215,7 +217,7 @@ def _cleanlab():
     return engine
 
 
-ENGINES = {"fast": lambda: confident.findings, "cleanlab": _cleanlab}
+ENGINES = {"fast": lambda: confident_learning.findings, "cleanlab": _cleanlab}
 
 
 # ---- what is written and said
@@ -266,17 +268,21 @@ def _text(said, options):
 
 def _plot(judged, path):
     """Draw the curve of each audit, and where it ends: beyond that it lists nothing."""
-    from Utils import charts
+    from Utils.report import svg_charts
 
-    axes = (charts.Axis(text, 0, 1) for text in ("share of the missing labels that is found", "precision"))
-    series = [charts.Series(name, one["curve"], color) for color, (name, one) in enumerate(judged.items())]
+    axes = (
+        svg_charts.Axis(text, 0, 1) for text in ("share of the missing labels that is found", "precision")
+    )
+    series = [
+        svg_charts.Series(name, one["curve"], color) for color, (name, one) in enumerate(judged.items())
+    ]
     ends = [
-        charts.Series("", one["curve"][-1:], line.color, lines=False, large=True)
+        svg_charts.Series("", one["curve"][-1:], line.color, lines=False, large=True)
         for line, one in zip(series, judged.values(), strict=True)
     ]
-    svg = charts.chart(*axes, [*series, *ends], "precision of the audit against the share that it finds")
+    svg = svg_charts.chart(*axes, [*series, *ends], "precision of the audit against the share that it finds")
     with replacing(path) as beside:
-        beside.write_text(charts.alone(svg), encoding="utf-8")
+        beside.write_text(svg_charts.alone(svg), encoding="utf-8")
 
 
 if __name__ == "__main__":

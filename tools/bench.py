@@ -10,7 +10,7 @@ import pathlib
 import re
 import sys
 
-from Utils.commands import Parser, command, print_json
+from Utils.command.cli import Parser, command, print_json
 
 PARTS = "tools.bench_parts" if __package__ else "bench_parts"
 

@@ -17,9 +17,9 @@ import sys
 
 import cv2
 
-from Utils import folders, images, reading
-from Utils.commands import Parser, UserError, command, print_json, progress
-from Utils.files import read_json, replacing, require_absent, write_json
+from Utils.command.cli import Parser, UserError, command, print_json, progress
+from Utils.files.atomic import read_json, replacing, require_absent, write_json
+from Utils.images import codec, image_folder, image_reader
 
 CHUNK = 512  # images between two notes
 
@@ -45,14 +45,14 @@ def main(argv=None):
         raise UserError(f"--workers must be at least 1, not {options.workers}")
     require_absent(options.output, options.overwrite)
     output, root = pathlib.Path(options.output), pathlib.Path(options.images)
-    paths = folders.image_paths(root)
+    paths = image_folder.image_paths(root)
     notes = notes_of(output, root, paths)
     found = []
     for rejected in progress(checked(root, paths, notes, options.workers), total=-(-len(paths) // CHUNK),
                              label="checked", unit=f"{CHUNK} images"):  # fmt: skip
         found += rejected
     with replacing(output) as beside:
-        folders.write_rejected(beside, found)
+        image_folder.write_rejected(beside, found)
     for note in notes.parent.glob(f"{notes.name}.*"):
         note.unlink()
     report(options, len(paths), found)
@@ -77,7 +77,7 @@ def checked(root, paths, notes, workers):
             part = paths[at : at + CHUNK]
             reasons = pool.map(lambda path: reason(root, path), part)
             rejected = [
-                (folders.post_id(path), folders.shown(path), why)
+                (image_folder.post_id(path), image_folder.shown(path), why)
                 for path, why in zip(part, reasons, strict=True)
                 if why
             ]
@@ -87,12 +87,12 @@ def checked(root, paths, notes, workers):
 
 def reason(root, path):
     """Return why an image is unfit, None where it is not."""
-    if not folders.is_text(path):
+    if not image_folder.is_text(path):
         return "file name is no UTF-8"
     place = root / path
     try:
-        images.check(reading.content(place), place.suffix)
-    except images.ImageError as error:
+        codec.check(image_reader.content(place), place.suffix)
+    except codec.ImageError as error:
         return str(error)
     except OSError as error:
         return f"cannot be read: {error.strerror}"

@@ -11,8 +11,8 @@ import math
 import pathlib
 import sys
 
-from Utils import alignment, bootstrap, comparison, dumps, truths
-from Utils.commands import Parser, UserError, command, print_json
+from Utils.command.cli import Parser, UserError, command, print_json
+from Utils.evaluation import alignment, bootstrap, ground_truth, paired_bootstrap, predictions
 
 FEW = 100  # resamples below which an interval of 95% says nothing
 
@@ -38,8 +38,8 @@ def main(argv=None):
         raise UserError(f"--resamples must be {FEW} or more; got {options.resamples}")
     if options.seed < 0:
         raise UserError(f"--seed must be 0 or more; got {options.seed}")
-    truth = truths.read(options.truth) if options.truth else None
-    pair = [dumps.load_runs(path) for path in (options.first, options.second)]
+    truth = ground_truth.read(options.truth) if options.truth else None
+    pair = [predictions.load_runs(path) for path in (options.first, options.second)]
     names = _names(pair, (options.first, options.second))
     found = compare(pair, names, options.category, options.resamples, options.seed, truth)
     if options.json:
@@ -52,26 +52,27 @@ def main(argv=None):
 def compare(pair, names, category=None, resamples=1000, seed=0, truth=None):
     """Return scores of two sides on what all dumps have, and the intervals of their differences, as a dict.
 
-    pair: the dumps of each side, its runs; names: what to call the sides; truth: from `Utils.truths.read`.
+    pair: the dumps of each side, its runs; names: what to call the sides; truth: from
+    `Utils.evaluation.ground_truth.read`.
     """
     runs = [dump for side in pair for dump in side]
     aligned = alignment.align(runs)
     left_out = aligned.left_out
     if truth is not None:
         common = len(aligned.probabilities[0])
-        aligned = truths.labeled(aligned, truth)
+        aligned = ground_truth.labeled(aligned, truth)
     elif aligned.truth is None:
         runs[0].require_labels()
-    aligned = aligned.selected(dumps.select(aligned.tags, category))
+    aligned = aligned.selected(predictions.select(aligned.tags, category))
     drawn = bootstrap.weights(len(aligned.truth), resamples, seed)
-    scored = [comparison.side(view, aligned.truth, drawn) for view in aligned.probabilities]
+    scored = [paired_bootstrap.side(view, aligned.truth, drawn) for view in aligned.probabilities]
     entries = [
         {"name": dump.folder.name, "threshold": float(side.threshold), **_scores(side)}
         | {"tags_left_out": tags, "images_left_out": images}
         for dump, side, (tags, images) in zip(runs, scored, left_out, strict=True)
     ]
     cut = len(pair[0])
-    sides = [comparison.mean(part) for part in (scored[:cut], scored[cut:])]
+    sides = [paired_bootstrap.mean(part) for part in (scored[:cut], scored[cut:])]
     return {
         "images": len(aligned.truth),
         "tags": len(aligned.tags),
@@ -79,7 +80,7 @@ def compare(pair, names, category=None, resamples=1000, seed=0, truth=None):
         "labels_that_differ": sum(aligned.disagreements()),
         "images_without_truth": 0 if truth is None else common - len(aligned.truth),
         "dumps": [_entry(*each) for each in zip(names, sides, (entries[:cut], entries[cut:]), strict=True)],
-        "differences": {kind: _difference(*sides, kind) for kind in comparison.KINDS},
+        "differences": {kind: _difference(*sides, kind) for kind in paired_bootstrap.KINDS},
     }
 
 
@@ -101,13 +102,13 @@ def _entry(name, side, runs):
 
 def _scores(side):
     found = {}
-    for kind in comparison.KINDS:
+    for kind in paired_bootstrap.KINDS:
         found |= {kind: side.values[kind], f"{kind}_interval": list(side.interval(kind))}
     return found
 
 
 def _difference(first, second, kind):
-    lead = comparison.difference(first, second, kind)
+    lead = paired_bootstrap.difference(first, second, kind)
     interval = [lead.low, lead.high]
     return {"difference": lead.value, "interval": interval, "distinguishable": lead.distinguishable}
 
@@ -134,7 +135,7 @@ def text(found):
 
 def _cells(scored):
     cells = [f"{'' if scored['threshold'] is None else format(scored['threshold'], '.4f'):>9}"]
-    for kind in comparison.KINDS:
+    for kind in paired_bootstrap.KINDS:
         cells += [f"{_score(scored[kind]):>8}", f"{_range(scored[f'{kind}_interval']):>17}"]
     return cells
 

@@ -15,10 +15,15 @@ import sys
 import numpy as np
 import pyarrow.parquet
 
-from Utils import charts, datasets, folders, startup, taggers, tags
-from Utils.clients import cases, effects
-from Utils.commands import Parser, UserError, command, print_json
-from Utils.files import provenance, replacing_folder, require_absent, require_file, to_path, write_json
+from Utils.clients import hard_cases, score_effects
+from Utils.command.backend import load_tensorflow
+from Utils.command.cli import Parser, UserError, command, print_json
+from Utils.data import dataset_folder
+from Utils.files.atomic import provenance, replacing_folder, require_absent, require_file, to_path, write_json
+from Utils.images import image_folder
+from Utils.report import svg_charts
+from Utils.serving import onnx_tagger
+from Utils.tags import tag_list
 
 COLUMNS = ("case", "client", "images", "pixels", "f1", "low", "high", "difference", "difference_low",
            "difference_high")  # fmt: skip
@@ -31,7 +36,9 @@ def parser():
     words.add_argument("--dataset", required=True, type=to_path, help="whose posts.parquet has the labels")
     words.add_argument("--images", required=True, type=pathlib.Path, help="folder with the posts' pictures")
     words.add_argument("--split", nargs="+", default=["validation"], help="splits (validation)")
-    words.add_argument("--cases", nargs="+", choices=cases.CASES, default=list(cases.CASES), help="(all)")
+    words.add_argument(
+        "--cases", nargs="+", choices=hard_cases.CASES, default=list(hard_cases.CASES), help="(all)"
+    )
     words.add_argument("--most", type=int, default=1000, help="pictures at most (1000)")
     words.add_argument("--resamples", type=int, default=1000, help="resamples of the images (1000)")
     words.add_argument("-o", "--output", required=True, type=pathlib.Path, metavar="REPORT")
@@ -48,11 +55,11 @@ def main(argv=None):
         if getattr(options, flag) < least:
             raise UserError(f"--{flag} must be {least} or more; got {getattr(options, flag)}")
     require_absent(options.output, options.overwrite)
-    dataset = datasets.load(options.dataset)
+    dataset = dataset_folder.load(options.dataset)
     paths, labels = _labeled(dataset, options)
-    tagger = taggers.load(options.model, _keras)
+    tagger = onnx_tagger.load(options.model, _keras)
     columns, known = _common(tagger.tags, dataset)
-    found, threshold = effects.measure(
+    found, threshold = score_effects.measure(
         tagger, paths, labels[:, known], options.cases, columns, options.resamples
     )
     about = {
@@ -70,7 +77,7 @@ def main(argv=None):
 
 
 def _keras(path):
-    startup.tensorflow()
+    load_tensorflow()
     import Models
 
     return Models.load(path)
@@ -82,11 +89,11 @@ def _labeled(dataset, options):
     with file.open("rb") as opened:
         table = pyarrow.parquet.read_table(opened, columns=["post_id", "split", "label_indexes"])
     rows = [row for row in table.to_pylist() if row["split"] in options.split]
-    index = folders.index(options.images)
+    index = image_folder.index(options.images)
     places = index.find(np.array([row["post_id"] for row in rows], np.int64))
     there = np.flatnonzero(places >= 0)
     paths = [options.images / name for name in index.paths(places[there])] if len(there) else []
-    good, bad = effects.readable(paths[: options.most])
+    good, bad = score_effects.readable(paths[: options.most])
     if bad:
         print(f"{bad} pictures cannot be read and are left out", file=sys.stderr)
     if len(good) < 2:
@@ -101,9 +108,9 @@ def _labeled(dataset, options):
     return good, labels
 
 
-def _common(tag_list, dataset):
+def _common(tags, dataset):
     """Return the model's columns and the dataset's of the tags that both have."""
-    found = tags.matches(tag_list, dataset.tags)
+    found = tag_list.matches(tags, dataset.tags)
     columns = np.flatnonzero(found >= 0)
     if not len(columns):
         raise UserError(f"the model and {dataset.folder} have no tag in common")
@@ -117,7 +124,7 @@ def _write(folder, found, about):
         writer.writerow(COLUMNS)
         writer.writerows([getattr(one, column) for column in COLUMNS] for one in found)
     for case, rows in _by_case(found).items():
-        (folder / f"{case}.svg").write_text(charts.alone(_chart(case, rows)), encoding="utf-8")
+        (folder / f"{case}.svg").write_text(svg_charts.alone(_chart(case, rows)), encoding="utf-8")
     write_json(folder / "report.json", about | provenance())
 
 
@@ -126,7 +133,7 @@ def _by_case(found):
     return {case: [one for one in found if one.case == case] for case in cases_in_order}
 
 
-class _Rows(charts.Axis):
+class _Rows(svg_charts.Axis):
     """An axis of names, which stand beside the dots."""
 
     def ticks(self):
@@ -136,22 +143,26 @@ class _Rows(charts.Axis):
 
 def _chart(case, rows):
     """Draw by how much each client's F1 differs from ours, with its interval."""
-    rows = [one for one in rows if one.client != effects.OURS]
+    rows = [one for one in rows if one.client != score_effects.OURS]
     ends = [value for one in rows for value in (one.difference_low, one.difference_high, 0.0)]
     room = 0.05 * (max(ends) - min(ends)) or 0.01
-    x = charts.Axis(f"F1 less that of our preprocessing, pictures {case}", min(ends) - room, max(ends) + room)
+    x = svg_charts.Axis(
+        f"F1 less that of our preprocessing, pictures {case}", min(ends) - room, max(ends) + room
+    )
     y = _Rows("", 0, len(rows) + 1)
     heights = range(len(rows), 0, -1)
     bars = [
-        charts.Series("", [(one.difference_low, at), (one.difference_high, at)])
+        svg_charts.Series("", [(one.difference_low, at), (one.difference_high, at)])
         for one, at in zip(rows, heights, strict=True)
     ]
-    tips = charts.Series("", [point for bar in bars for point in bar.points], lines=False)
+    tips = svg_charts.Series("", [point for bar in bars for point in bar.points], lines=False)
     dots = [(one.difference, at) for one, at in zip(rows, heights, strict=True)]
     names = [one.client for one in rows]
-    marks = charts.Series("", dots, lines=False, large=True, labels=names, texts=names)
-    zero = charts.Series("", [(0.0, 0), (0.0, len(rows) + 1)], 5, dashed=True)
-    return charts.chart(x, y, [zero, *bars, tips, marks], f"F1 of clients' preprocessing, pictures {case}")
+    marks = svg_charts.Series("", dots, lines=False, large=True, labels=names, texts=names)
+    zero = svg_charts.Series("", [(0.0, 0), (0.0, len(rows) + 1)], 5, dashed=True)
+    return svg_charts.chart(
+        x, y, [zero, *bars, tips, marks], f"F1 of clients' preprocessing, pictures {case}"
+    )
 
 
 def text(found, about):
@@ -165,7 +176,7 @@ def text(found, about):
         for one in rows:
             spread = f"{one.low:.4f} to {one.high:.4f}"
             lead = f"{one.difference_low:+.4f} to {one.difference_high:+.4f}"
-            said = f"{one.difference:+9.4f}  {lead:>18}" if one.client != effects.OURS else ""
+            said = f"{one.difference:+9.4f}  {lead:>18}" if one.client != score_effects.OURS else ""
             lines.append(f"{one.client:<24}  {one.pixels:6.2f}  {one.f1:8.4f}  {spread:>16}  {said}".rstrip())
     return "\n".join(lines)
 

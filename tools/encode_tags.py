@@ -10,10 +10,12 @@ import types
 
 import numpy as np
 
-from Utils import booru, folders, selection, tags
-from Utils.commands import Parser, UserError, WorkError, command, progress
-from Utils.dumps import matrix
-from Utils.files import replacing, require_absent, require_file
+from Utils.command.cli import Parser, UserError, WorkError, command, progress
+from Utils.data import selection, sources
+from Utils.evaluation.predictions import matrix
+from Utils.files.atomic import replacing, require_absent, require_file
+from Utils.images import image_folder
+from Utils.tags import tag_list
 
 WRITTEN = 1024  # rows at a time
 
@@ -22,7 +24,7 @@ def parser():
     """Return the argument parser."""
     made = Parser(prog="encode_tags.py", description=__doc__)
     made.add_argument("ids", type=pathlib.Path, metavar="IDS.txt", help="one post a line, or an ids.npy")
-    made.add_argument("--source", required=True, choices=sorted(booru.SOURCES), help="what kind of booru")
+    made.add_argument("--source", required=True, choices=sorted(sources.SOURCES), help="what kind of booru")
     made.add_argument("--from", required=True, dest="origin", metavar="PATH", help="database, file or folder")
     made.add_argument("--images", metavar="DIR", help="image folder of sidecars (PATH unless given)")
     made.add_argument("--tags", required=True, type=pathlib.Path, help="selected_tags.csv: the columns")
@@ -46,10 +48,10 @@ def main(argv=None):
     options = parser().parse_args(argv)
     require_absent(options.output, options.overwrite)
     ids = read_ids(options.ids)
-    tag_list = tags.read(options.tags)
+    tags = tag_list.read(options.tags)
     source = _source(options)
-    labels = tag_labels(tag_list, source.tags)
-    ratings = rating_labels(tag_list, source, options.ratings_map)
+    labels = tag_labels(tags, source.tags)
+    ratings = rating_labels(tags, source, options.ratings_map)
     wanted, rows = np.unique(ids, return_inverse=True)
     found = collect(source, wanted, labels, ratings)
     missing = wanted[~found.seen]
@@ -59,8 +61,8 @@ def main(argv=None):
             f"{len(missing)} of {len(wanted)} posts are not in {options.origin}: {some}; "
             "--allow-missing gives them rows without labels"
         )
-    write(options.output, found, rows, len(tag_list))
-    _say(options, len(ids), tag_list, labels, ratings, len(missing))
+    write(options.output, found, rows, len(tags))
+    _say(options, len(ids), tags, labels, ratings, len(missing))
     return 0
 
 
@@ -80,45 +82,47 @@ def read_ids(path):
 
 def _lines(path):
     lines = require_file(path, "a list of post ids").read_text(encoding="utf-8-sig").splitlines()
-    return [folders.post_id(line.strip()) for line in lines if line.strip()]
+    return [image_folder.post_id(line.strip()) for line in lines if line.strip()]
 
 
 def _source(options):
     if options.images is None:
-        return booru.SOURCES[options.source](options.origin)
+        return sources.SOURCES[options.source](options.origin)
     if options.source != "sidecars":
         raise UserError(f"--images belongs to --source sidecars; got --source {options.source}")
-    return booru.sidecars(options.origin, options.images)
+    return sources.sidecars(options.origin, options.images)
 
 
-def tag_labels(tag_list, known):
+def tag_labels(tags, known):
     """Return ``(rising tag ids of the source, their labels)`` of the tags that are in both lists.
 
     Raises UserError where no tag is, but for ratings, which are no tags of a source.
     """
-    rows = tags.matches(tag_list, known)
-    named = tag_list["category"].to_numpy() != tags.CATEGORIES["rating"]
+    rows = tag_list.matches(tags, known)
+    named = tags["category"].to_numpy() != tag_list.CATEGORIES["rating"]
     labels = np.flatnonzero((rows >= 0) & named)
     if named.any() and not len(labels):
         raise UserError(
             f"none of the {int(named.sum())} tags is among the {len(known)} of the source; the list starts "
-            f"with {', '.join(tag_list['name'][named][:4])}, the source with {', '.join(known['name'][:4])}"
+            f"with {', '.join(tags['name'][named][:4])}, the source with {', '.join(known['name'][:4])}"
         )
     ids = known["tag_id"].to_numpy()[rows[labels]]
     order = np.argsort(ids)
     return ids[order], labels[order]
 
 
-def rating_labels(tag_list, source, mapped):
+def rating_labels(tags, source, mapped):
     """Return ``{code point of a rating's letter: label}`` for the ratings in the tag list."""
-    rated = tag_list[tag_list["category"] == tags.CATEGORIES["rating"]]
+    rated = tags[tags["category"] == tag_list.CATEGORIES["rating"]]
     places = {name: row for row, name in zip(rated.index, rated["name"], strict=True)}
     if not places:
         return {}
     given = dict(word.partition("=")[::2] for word in mapped) or None
-    unknown = [name for name in (given or {}).values() if name not in tags.RATINGS]
+    unknown = [name for name in (given or {}).values() if name not in tag_list.RATINGS]
     if unknown or any(len(letter) != 1 for letter in given or {}):
-        raise UserError(f"--ratings-map takes LETTER=RATING, one of {', '.join(tags.RATINGS)}; got {mapped}")
+        raise UserError(
+            f"--ratings-map takes LETTER=RATING, one of {', '.join(tag_list.RATINGS)}; got {mapped}"
+        )
     counts = source.rating_counts()
     _, names = selection.rating_rows(types.SimpleNamespace(ratings_map=given), counts)
     return {code: int(places[name]) for code, name in names.items() if name in places}
@@ -177,15 +181,15 @@ def write(path, found, rows, num_labels):
             file.write(block.data)
 
 
-def _say(options, num_rows, tag_list, labels, ratings, num_missing):
+def _say(options, num_rows, tags, labels, ratings, num_missing):
     known = len(labels[1]) + len(ratings)
-    if known < len(tag_list):
+    if known < len(tags):
         print(
-            f"{len(tag_list) - known} of {len(tag_list)} tags are unknown to the source: their columns are 0",
+            f"{len(tags) - known} of {len(tags)} tags are unknown to the source: their columns are 0",
             file=sys.stderr,
         )
     without = f", {num_missing} posts without labels" if num_missing else ""
-    print(f"{options.output}: {num_rows:,} posts, {len(tag_list):,} tags{without}")
+    print(f"{options.output}: {num_rows:,} posts, {len(tags):,} tags{without}")
 
 
 if __name__ == "__main__":

@@ -10,9 +10,9 @@ import sys
 
 import numpy as np
 
-from Utils import alignment, blocks, dumps, mixing
-from Utils.commands import Parser, UserError, command, progress
-from Utils.files import provenance, require_absent
+from Utils.command.cli import Parser, UserError, command, progress
+from Utils.evaluation import alignment, chunked_matrix, ensembling, predictions
+from Utils.files.atomic import provenance, require_absent
 
 
 def parser():
@@ -21,7 +21,7 @@ def parser():
     made.add_argument("dumps", nargs="+", metavar="DUMP", type=pathlib.Path, help="dump folders")
     made.add_argument("-o", "--output", required=True, type=pathlib.Path, metavar="DUMP", help="to write")
     made.add_argument(
-        "--mean", choices=mixing.MEANS, default="probabilities", help="what is averaged (probabilities)"
+        "--mean", choices=ensembling.MEANS, default="probabilities", help="what is averaged (probabilities)"
     )
     how = made.add_mutually_exclusive_group()
     how.add_argument("--weights", nargs="+", type=float, metavar="W", help="one a dump; their scale is free")
@@ -33,7 +33,7 @@ def parser():
         "--stack", action="store_true", help="join rows of different images, such as out-of-fold predictions"
     )
     made.add_argument("--name", help="run name of the result (the output folder's name)")
-    made.add_argument("--dtype", choices=dumps.DTYPES, help="how to store (the widest of the dumps')")
+    made.add_argument("--dtype", choices=predictions.DTYPES, help="how to store (the widest of the dumps')")
     made.add_argument("--overwrite", action="store_true", help="replace an existing dump")
     return made
 
@@ -43,10 +43,10 @@ def main(argv=None):
     """Run the command."""
     options = parser().parse_args(argv)
     require_absent(options.output, options.overwrite)
-    opened = [dumps.load(path) for path in options.dumps]
+    opened = [predictions.load(path) for path in options.dumps]
     if options.stack:
         return _stack(opened, options)
-    weights = mixing.normalized(options.weights, len(opened))
+    weights = ensembling.normalized(options.weights, len(opened))
     if options.fit_on:
         weights = _fitted(options.fit_on, len(opened), options.mean)
     return _average(opened, weights, options)
@@ -55,9 +55,9 @@ def main(argv=None):
 def _fitted(paths, models, kind):
     if len(paths) != models:
         raise UserError(f"--fit-on takes one dump for each of the {models} models; got {len(paths)}")
-    aligned = alignment.align([dumps.load(path).require_labels() for path in paths])
+    aligned = alignment.align([predictions.load(path).require_labels() for path in paths])
     _report(paths, aligned)
-    weights, score, equal = mixing.fit(aligned.probabilities, aligned.truth, kind)
+    weights, score, equal = ensembling.fit(aligned.probabilities, aligned.truth, kind)
     print(f"fitted weights {' '.join(f'{weight:.4g}' for weight in weights)}", end=": ")
     print(f"F1 {score:.4f} where P = R on the dumps they were fitted on, {equal:.4f} with equal weights")
     return weights
@@ -71,8 +71,8 @@ def _average(opened, weights, options):
 
     def rows():
         start = 0
-        for found in blocks.blocks(*parts):
-            mean = mixing.mean(found[: len(opened)], weights, options.mean)
+        for found in chunked_matrix.blocks(*parts):
+            mean = ensembling.mean(found[: len(opened)], weights, options.mean)
             labels = None if aligned.truth is None else found[-1] != 0
             yield mean, ids[start : start + len(mean)], labels
             start += len(mean)
@@ -147,7 +147,7 @@ def _write(opened, tag_list, rows, labels, info, options):
         "dtype": dtype,
         **provenance(),
     }
-    with dumps.writing(
+    with predictions.writing(
         options.output, tag_list, dtype=dtype, labels=labels, info=info, overwrite=options.overwrite
     ) as writer:
         for batch in progress(rows, label="ensemble", unit="blocks"):

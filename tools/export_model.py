@@ -17,9 +17,11 @@ import sys
 import numpy as np
 import pandas as pd
 
-from Utils import datasets, dumps, model_card, operating_points, sources, startup, tags
-from Utils.commands import Parser, UserError, WorkError, command
-from Utils.files import (
+from Utils.command.backend import load_tensorflow
+from Utils.command.cli import Parser, UserError, WorkError, command
+from Utils.data import dataset_folder
+from Utils.evaluation import predictions, threshold_table
+from Utils.files.atomic import (
     provenance,
     read_json,
     replacing_folder,
@@ -28,6 +30,9 @@ from Utils.files import (
     to_path,
     write_json,
 )
+from Utils.recipe import initial_weights
+from Utils.report import model_card
+from Utils.tags import tag_list
 
 FORMATS = ("onnx", "saved_model", "litert", "onnx_float16", "onnx_int8")
 JUDGED = ("onnx_float16", "onnx_int8")  # on labeled images
@@ -63,13 +68,13 @@ def main(argv=None):
     require_absent(args.output, args.overwrite)
     inputs = _inputs(args)
 
-    startup.tensorflow()
+    load_tensorflow()
     import Models
-    from Utils import releases
+    from Utils.release import release_folder
 
-    releases.require(args.formats)
+    release_folder.require(args.formats)
     tagger = Models.load(args.model, which=args.which)
-    work = _work(args, tagger, releases, inputs)
+    work = _work(args, tagger, release_folder, inputs)
     try:
         with replacing_folder(args.output, args.overwrite) as folder:
             facts = _write(folder, work)
@@ -88,16 +93,16 @@ def _inputs(args):
         )
     if args.license and not re.fullmatch(r"[\w.+-]+", args.license):
         raise UserError(f"--license is one word, such as apache-2.0, mit or other; got {args.license!r}")
-    dataset = None if args.dataset is None else datasets.load(args.dataset)
+    dataset = None if args.dataset is None else dataset_folder.load(args.dataset)
     if dataset is not None:
         dataset.shards("validation")
         if "onnx_int8" in args.formats:
             dataset.shards("train")
     return {
         "dataset": dataset,
-        "frame": None if args.tags is None else tags.read(require_file(args.tags, "a tag list")),
-        "thresholds": None if args.thresholds is None else operating_points.read(args.thresholds),
-        "dumps": [dumps.load(path).require_labels() for path in args.dump],
+        "frame": None if args.tags is None else tag_list.read(require_file(args.tags, "a tag list")),
+        "thresholds": None if args.thresholds is None else threshold_table.read(args.thresholds),
+        "dumps": [predictions.load(path).require_labels() for path in args.dump],
     }
 
 
@@ -107,7 +112,7 @@ class Work:
 
     args: object
     tagger: object
-    source: sources.Source
+    source: initial_weights.Source
     frame: pd.DataFrame  # a row an output of the model
     chosen: np.ndarray  # rows of the release, in its order
     inputs: dict
@@ -129,7 +134,7 @@ def _work(args, tagger, releases, inputs):
             f"{tagger.model.output_shape[-1]} probabilities"
         )
     for dump in inputs["dumps"]:
-        strange = dump.tags["name"][tags.matches(dump.tags, frame) < 0].tolist()
+        strange = dump.tags["name"][tag_list.matches(dump.tags, frame) < 0].tolist()
         if strange:
             raise UserError(f"{dump.folder} is no dump of this model, which lacks {', '.join(strange[:5])}")
     if 4 * tagger.model.count_params() > releases.MOST_BYTES:
@@ -139,12 +144,12 @@ def _work(args, tagger, releases, inputs):
     chosen = releases.columns(frame, args.layout)
     if inputs["thresholds"] is not None:
         frame = releases.with_thresholds(frame, inputs["thresholds"])
-    return Work(args, tagger, sources.find(args.model, args.which), frame, chosen, inputs)
+    return Work(args, tagger, initial_weights.find(args.model, args.which), frame, chosen, inputs)
 
 
 def _write(folder, work):
     """Write all files; return what release.json says."""
-    from Utils import releases
+    from Utils.release import release_folder
 
     args, tagger, chosen = work.args, work.tagger, work.chosen
     extra = folder / "extra"
@@ -153,17 +158,17 @@ def _write(folder, work):
     facts = {"onnx_difference": _write_onnx(folder, work, chosen)}
     if len(chosen) < len(work.frame):
         (extra / "full").mkdir()
-        _write_onnx(extra / "full", work, releases.columns(work.frame, "full"))
+        _write_onnx(extra / "full", work, release_folder.columns(work.frame, "full"))
     _write_keras(extra / "keras", work)
-    model = releases.released(tagger.model, chosen)
+    model = release_folder.released(tagger.model, chosen)
     facts["flavors"] = _write_flavors(folder, work, model, released)
     if args.thresholds is not None:
         (extra / "thresholds.csv").write_bytes(args.thresholds.read_bytes())
-    write_json(folder / "preprocess.json", releases.preprocessing(tagger.image_size))
-    write_json(folder / "categories.json", releases.categories(released))
+    write_json(folder / "preprocess.json", release_folder.preprocessing(tagger.image_size))
+    write_json(folder / "categories.json", release_folder.categories(released))
     architecture, facts["timm"] = _write_timm(folder, work)
     described = {"layout": args.layout, "image_size": tagger.image_size, "num_labels": len(chosen)}
-    described |= {"tags_digest": tags.digest(released), "parameters": model.count_params()}
+    described |= {"tags_digest": tag_list.digest(released), "parameters": model.count_params()}
     facts = {**described, **facts, "formats": args.formats, **provenance()}
     write_json(folder / "release.json", facts)
     (folder / "README.md").write_text(model_card.render(_card(work, facts, architecture)), encoding="utf-8")
@@ -172,12 +177,12 @@ def _write(folder, work):
 
 def _write_onnx(folder, work, chosen):
     """Write model.onnx and its tag list; return the largest difference from the Keras model."""
-    from Utils import releases
+    from Utils.release import release_folder
 
-    model = releases.released(work.tagger.model, chosen, work.args.embedding)
-    releases.write_onnx(model, folder / "model.onnx")
-    tags.write(work.frame.iloc[chosen].reset_index(drop=True), folder / "selected_tags.csv")
-    return releases.check_onnx(folder / "model.onnx", model, _noise(work.tagger.image_size))
+    model = release_folder.released(work.tagger.model, chosen, work.args.embedding)
+    release_folder.write_onnx(model, folder / "model.onnx")
+    tag_list.write(work.frame.iloc[chosen].reset_index(drop=True), folder / "selected_tags.csv")
+    return release_folder.check_onnx(folder / "model.onnx", model, _noise(work.tagger.image_size))
 
 
 def _noise(side, count=5):
@@ -188,7 +193,7 @@ def _write_keras(folder, work):
     """Write what --init-from and Models.load take: all outputs in the model's own order, and its history."""
     folder.mkdir()
     work.tagger.model.save(folder / "model.keras")
-    tags.write(work.frame, folder / "selected_tags.csv")
+    tag_list.write(work.frame, folder / "selected_tags.csv")
     if (work.beside / "recipe.json").is_file():
         write_json(folder / "recipe.json", read_json(work.beside / "recipe.json"))
     history = _history(work)
@@ -202,7 +207,7 @@ def _write_keras(folder, work):
 def _history(work):
     """Return history.csv of a run up to the epoch of the model, no rows where there is none."""
     path = work.beside / "history.csv"
-    which = "last" if work.source.file.name == sources.PREFERRED["last"] else "best"
+    which = "last" if work.source.file.name == initial_weights.PREFERRED["last"] else "best"
     return model_card.history(path, which)
 
 
@@ -217,31 +222,31 @@ def _manifest(work):
 
 def _write_flavors(folder, work, model, released):
     """Write every other format that passes its gate; return what release.json says of all."""
-    from Utils import flavors
+    from Utils.release import formats
 
     images, labels, calibration = _noise(work.tagger.image_size), None, None
     if work.inputs["dataset"] is not None:
         images, labels, calibration = _labeled(work, released)
-    right, found = flavors.truth(model, images, labels), {}
+    right, found = formats.truth(model, images, labels), {}
     for name in work.args.formats:
-        found[name] = flavors.write(name, folder, model, right, calibration)
+        found[name] = formats.write(name, folder, model, right, calibration)
         if name != "onnx" and found[name]["written"] and found[name]["path"].endswith(".onnx"):
-            tags.write(released, (folder / found[name]["path"]).with_name("selected_tags.csv"))
+            tag_list.write(released, (folder / found[name]["path"]).with_name("selected_tags.csv"))
     return found
 
 
 def _labeled(work, released):
     """Return images and labels of the validation split, -1 for tags it lacks, and training images."""
-    from Generators import samples
+    from Generators import labeled_sample
 
     dataset, side = work.inputs["dataset"], work.tagger.image_size
-    places = tags.matches(released, dataset.tags)
-    images, labels = samples.labeled(dataset, "validation", side, IMAGES)
+    places = tag_list.matches(released, dataset.tags)
+    images, labels = labeled_sample.labeled(dataset, "validation", side, IMAGES)
     known = np.where(places >= 0, labels[:, places].astype(np.int8), np.int8(-1))
     if not (known > 0).any():
         raise UserError(f"none of the released tags is true on the first {IMAGES} images of {dataset.folder}")
     int8 = "onnx_int8" in work.args.formats
-    return images, known, samples.labeled(dataset, "train", side, CALIBRATION)[0] if int8 else None
+    return images, known, labeled_sample.labeled(dataset, "train", side, CALIBRATION)[0] if int8 else None
 
 
 def _write_timm(folder, work):
@@ -249,10 +254,11 @@ def _write_timm(folder, work):
     if work.source.recipe is None:
         return "", "no timm files: only a run says which model it is"
     import Models
-    from Utils import releases, timm_export
+    from Models.porting import timm_export
+    from Utils.release import release_folder
 
     recipe = work.source.recipe
-    model = releases.with_columns(work.tagger.model, work.chosen)
+    model = release_folder.with_columns(work.tagger.model, work.chosen)
     beside = folder / "timm"
     try:
         spec = Models.spec(recipe.model, **recipe.model_overrides())

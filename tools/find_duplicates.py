@@ -22,16 +22,21 @@ import sys
 
 import numpy as np
 
-from Utils import folders, grouping, ledgers, matching, neighbors, sketches, sources, startup
-from Utils.booru.parents import KINDS, parents
-from Utils.commands import Parser, UserError, command, print_json, progress
-from Utils.engines import run
-from Utils.files import replacing, require_absent, sha256_of
+from Utils.command.backend import load_tensorflow
+from Utils.command.cli import Parser, UserError, command, print_json, progress
+from Utils.data.sources.parents import KINDS, parents
+from Utils.duplicates import fingerprints, hash_index, pixel_match
+from Utils.evaluation import duplicate_groups
+from Utils.files import row_cache
+from Utils.files.atomic import replacing, require_absent, sha256_of
+from Utils.files.job_engines import run
+from Utils.images import image_folder
+from Utils.recipe import initial_weights
 
 COLUMNS = ("group", "post_id", "path", "distance", "parent_id")
 VERSION = 1  # of sketches and features: others are computed anew
 CROPPED = 0.12  # how far the edges of images may lie apart that a model sees as alike
-HASH = np.dtype((np.uint8, sketches.BITS // 8))
+HASH = np.dtype((np.uint8, fingerprints.BITS // 8))
 _JOB = 64  # images a job
 _BATCH = 32  # images that a model sees at a time
 _SHOWN = 10  # broken images that are named on the terminal
@@ -46,7 +51,10 @@ def parser():
     words.add_argument("--from", dest="origin", metavar="PATH", help="its database or folder")
     words.add_argument("--run", metavar="RUN|FILE.keras", help="a model whose features propose pairs too")
     words.add_argument(
-        "--limit", type=float, default=grouping.LIMIT, help="distance up to which pictures are alike (1)"
+        "--limit",
+        type=float,
+        default=duplicate_groups.LIMIT,
+        help="distance up to which pictures are alike (1)",
     )
     words.add_argument(
         "--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes (default: cores)"
@@ -61,19 +69,19 @@ def main(argv=None):
     """Run the command; returns the exit code."""
     options = parser().parse_args(argv)
     _check(options)
-    paths = folders.image_paths(options.images)
+    paths = image_folder.image_paths(options.images)
     families = parents(options.source, options.origin) if options.source else {}
     output = pathlib.Path(options.output)
-    columns = {"facts": _without("picture"), "pictures": sketches.FIELDS["picture"]}
-    with ledgers.Ledger(output.with_suffix(".sketches"), columns, VERSION) as ledger:
+    columns = {"facts": _without("picture"), "pictures": fingerprints.FIELDS["picture"]}
+    with row_cache.Ledger(output.with_suffix(".sketches"), columns, VERSION) as ledger:
         keys = keys_of(options.images, paths)
         rows = sketched(ledger, options, paths, keys)
         facts = ledger.column("facts")[rows]
-        hashes = [facts["hashes"][:, kind] for kind in range(len(sketches.KINDS))]
+        hashes = [facts["hashes"][:, kind] for kind in range(len(fingerprints.KINDS))]
         features = model_hashes(options, paths, keys, facts) if options.run else None
         groups = grouped(Pictures(ledger, rows, facts), hashes, features, options.limit)
-    post_ids = np.array([folders.post_id(path) for path in paths], np.int64)
-    groups = grouping.with_families(groups, post_ids, families)
+    post_ids = np.array([image_folder.post_id(path) for path in paths], np.int64)
+    groups = duplicate_groups.with_families(groups, post_ids, families)
     table = table_of(groups, post_ids, paths, families)
     write(output, table)
     report(options, paths, facts, groups, table)
@@ -96,21 +104,23 @@ def keys_of(root, paths):
     for at, path in enumerate(paths):
         try:
             facts = pathlib.Path(root, path).stat()
-            keys[at] = ledgers.key(path, facts.st_size, facts.st_mtime_ns)
+            keys[at] = row_cache.key(path, facts.st_size, facts.st_mtime_ns)
         except OSError:  # it went away; its sketch will say so
-            keys[at] = ledgers.key(path)
+            keys[at] = row_cache.key(path)
     return keys
 
 
 def _without(name):
-    return np.dtype([(field, sketches.FIELDS[field]) for field in sketches.FIELDS.names if field != name])
+    return np.dtype(
+        [(field, fingerprints.FIELDS[field]) for field in fingerprints.FIELDS.names if field != name]
+    )
 
 
 def sketched(ledger, options, paths, keys):
     """Return the row of every image in the ledger, having added those that were missing."""
     new = np.flatnonzero(ledger.find(keys) < 0)
     jobs = ((options.images, [paths[at] for at in new[i : i + _JOB]], i) for i in range(0, len(new), _JOB))
-    done = run(sketches.of_files, jobs, workers=min(options.workers, max(1, len(new) // _JOB)))
+    done = run(fingerprints.of_files, jobs, workers=min(options.workers, max(1, len(new) // _JOB)))
     for start, found in progress(done, total=-(-len(new) // _JOB), label="sketches", unit=f"{_JOB} images"):
         facts = np.empty(len(found), _without("picture"))
         for name in facts.dtype.names:
@@ -124,37 +134,37 @@ class Pictures:
 
     def __init__(self, ledger, rows, facts):
         self._ledger, self._rows, self._facts = ledger, rows, facts
-        self.shown = np.flatnonzero(facts["state"] == sketches.FOUND)
+        self.shown = np.flatnonzero(facts["state"] == fingerprints.FOUND)
 
     def __len__(self):
         return len(self._facts)
 
     def of(self, places):
         """Return the sketches of some images."""
-        found = np.zeros(len(places), sketches.FIELDS)
+        found = np.zeros(len(places), fingerprints.FIELDS)
         found["box"] = self._facts["box"][places]
         found["picture"] = self._ledger.read("pictures", self._rows[places])
         return found
 
-    def distances(self, first, second, shift, plain=matching.SHIFT):
+    def distances(self, first, second, shift, plain=pixel_match.SHIFT):
         """Return the distances of images, place against place."""
-        return matching.distances(self.of(first), self.of(second), shift, plain)
+        return pixel_match.distances(self.of(first), self.of(second), shift, plain)
 
 
 def grouped(pictures, hashes, features, limit):
     """Return the `grouping.Groups` of images: hashes and features propose, pictures decide."""
-    kinds = [(name, rows, matching.SHIFT) for name, rows in zip(sketches.KINDS, hashes, strict=True)]
+    kinds = [(name, rows, pixel_match.SHIFT) for name, rows in zip(fingerprints.KINDS, hashes, strict=True)]
     if features is not None:
         kinds.append(("features", features, CROPPED))
     found = {}
     for name, rows, shift in kinds:
-        pairs = pictures.shown[neighbors.pairs(rows[pictures.shown], label=f"neighbors by {name}")]
+        pairs = pictures.shown[hash_index.pairs(rows[pictures.shown], label=f"neighbors by {name}")]
         found.update(compared(pictures, pairs, shift, name))
     pairs = np.array(sorted(found), np.int64).reshape(-1, 2)
     distances = np.array([found[pair] for pair in map(tuple, pairs.tolist())], np.float32)
-    return grouping.by_pairs(
+    return duplicate_groups.by_pairs(
         len(pictures), pairs, distances,
-        lambda *rows: pictures.distances(*rows, 2 * kinds[-1][2], 2 * matching.SHIFT), limit,
+        lambda *rows: pictures.distances(*rows, 2 * kinds[-1][2], 2 * pixel_match.SHIFT), limit,
     )  # fmt: skip
 
 
@@ -172,10 +182,10 @@ def model_hashes(options, paths, keys, facts):
     """Return hashes of what the last layer of a model sees: (N, BITS / 8) uint8, 0 for what is no image."""
     tagger, features = _model(options.run)
     folder = pathlib.Path(options.output).with_suffix(".features")
-    model_sha256 = sha256_of(sources.find(options.run).file)
-    with ledgers.Ledger(folder, {"hashes": HASH}, [VERSION, model_sha256]) as ledger:
+    model_sha256 = sha256_of(initial_weights.find(options.run).file)
+    with row_cache.Ledger(folder, {"hashes": HASH}, [VERSION, model_sha256]) as ledger:
         middle = folder / f"middle-{model_sha256[:16]}.npy"
-        missing = np.flatnonzero((ledger.find(keys) < 0) & (facts["state"] == sketches.FOUND))
+        missing = np.flatnonzero((ledger.find(keys) < 0) & (facts["state"] == fingerprints.FOUND))
         for at in progress(range(0, len(missing), _BATCH), label="features", unit=f"{_BATCH} images"):
             part = missing[at : at + _BATCH]
             seen = features(tagger.preprocess([pathlib.Path(options.images, paths[row]) for row in part]))
@@ -190,21 +200,21 @@ def model_hashes(options, paths, keys, facts):
 
 def _model(path):
     """Return the tagger, and the function of a batch of images that gives its features, (B, D) float32."""
-    startup.tensorflow()
+    load_tensorflow()
     import keras
 
     import Models
-    from Utils import releases
+    from Utils.release import release_folder
 
     tagger = Models.load(path)
-    model = releases.released(tagger.model, np.arange(tagger.model.output_shape[-1]), embedding=True)
-    model = keras.Model(model.input, model.get_layer(releases.EMBEDDING).output)
+    model = release_folder.released(tagger.model, np.arange(tagger.model.output_shape[-1]), embedding=True)
+    model = keras.Model(model.input, model.get_layer(release_folder.EMBEDDING).output)
     return tagger, model.predict_on_batch
 
 
 def _signs(features):
     """Return on which sides of BITS random planes features (B, D) lie; Charikar, STOC 2002."""
-    planes = np.random.RandomState(0).standard_normal((features.shape[1], sketches.BITS))
+    planes = np.random.RandomState(0).standard_normal((features.shape[1], fingerprints.BITS))
     return np.packbits(features @ planes > 0, axis=1)
 
 
@@ -218,7 +228,7 @@ def table_of(groups, post_ids, paths, families):
         group = numbers.setdefault(int(groups.leaders[row]), len(numbers) + 1)
         distance, post_id = float(groups.distances[row]), int(post_ids[row])
         shown = "" if np.isnan(distance) else f"{distance:.4f}"
-        table.append((group, post_id, folders.shown(paths[row]), shown, families.get(post_id, "")))
+        table.append((group, post_id, image_folder.shown(paths[row]), shown, families.get(post_id, "")))
     return sorted(table, key=lambda row: row[0])
 
 
@@ -233,8 +243,10 @@ def write(path, table):
 def report(options, paths, facts, groups, table):
     """Say how many groups there are, and which images could not be looked at."""
     sizes = np.bincount([row[0] for row in table] or [0])[1:]
-    shown = {state: np.flatnonzero(facts["state"] == state) for state in (sketches.BROKEN, sketches.BLANK)}
-    blank = [folders.shown(paths[at]) for at in shown[sketches.BLANK]]
+    shown = {
+        state: np.flatnonzero(facts["state"] == state) for state in (fingerprints.BROKEN, fingerprints.BLANK)
+    }
+    blank = [image_folder.shown(paths[at]) for at in shown[fingerprints.BLANK]]
     found = {
         "images": len(paths),
         "groups": len(sizes),
@@ -242,8 +254,8 @@ def report(options, paths, facts, groups, table):
         "largest_group": int(sizes.max(initial=0)),
         "pairs_refused": groups.refused,
         "broken": [
-            {"path": folders.shown(paths[at]), "reason": facts["reason"][at].decode()}
-            for at in shown[sketches.BROKEN]
+            {"path": image_folder.shown(paths[at]), "reason": facts["reason"][at].decode()}
+            for at in shown[fingerprints.BROKEN]
         ],
         "blank": blank,
     }

@@ -20,11 +20,19 @@ import tomllib
 
 import numpy as np
 
-from Utils import bootstrap, comparison, dumps, operating_points, scores, tagwise, thresholds
-from Utils.alignment import View
-from Utils.commands import Parser, UserError, command, print_json
-from Utils.files import require_absent, require_file
-from Utils.tags import category_name
+from Utils.command.cli import Parser, UserError, command, print_json
+from Utils.evaluation import (
+    bootstrap,
+    paired_bootstrap,
+    per_tag_thresholds,
+    predictions,
+    scores,
+    threshold_table,
+    thresholds,
+)
+from Utils.evaluation.alignment import View
+from Utils.files.atomic import require_absent, require_file
+from Utils.tags.tag_list import category_name
 
 PER = ("all", "category", "tag", "group")
 FEW = 100  # resamples below which an interval of 95% says nothing
@@ -56,13 +64,13 @@ def main(argv=None):
     by = thresholds.rule(options.rule)
     _check(options)
     require_absent(options.output, options.overwrite)
-    dump = dumps.load(options.dump).require_labels()
-    judge = None if options.judge is None else dumps.load(options.judge).require_labels()
+    dump = predictions.load(options.dump).require_labels()
+    judge = None if options.judge is None else predictions.load(options.judge).require_labels()
     rows, told = CHOOSERS[options.per](dump, by, options)
-    operating_points.write(options.output, rows)
+    threshold_table.write(options.output, rows)
     told |= {"rule": options.rule, "per": options.per, "thresholds": len(rows)}
     if judge is not None:
-        told["judged"] = judged(dump, judge, operating_points.read(options.output), options)
+        told["judged"] = judged(dump, judge, threshold_table.read(options.output), options)
     if options.json:
         print_json(told)
     else:
@@ -92,7 +100,7 @@ def _for_all(dump, by, options):
 
 
 def _row(scope, name, found, options, **cells):
-    return operating_points.row(scope, name, found.cut.threshold, options.rule, found.counts, **cells)
+    return threshold_table.row(scope, name, found.cut.threshold, options.rule, found.counts, **cells)
 
 
 def _per_category(dump, by, options):
@@ -114,11 +122,11 @@ def _per_tag(dump, by, options):
     codes, found = _categories(dump, by)
     table = {code: float(one.cut.threshold) for code, one in zip(codes, found, strict=True)}
     common = dump.tags["category"].map(table).to_numpy()
-    choice = tagwise.choose(dump.probabilities, dump.labels, by, common, options.enough)
+    choice = per_tag_thresholds.choose(dump.probabilities, dump.labels, by, common, options.enough)
     cuts = choice.thresholds(common, dump.probabilities.dtype)
     told = {"enough": choice.enough, "shrunk": int(np.count_nonzero(choice.positives < choice.enough))}
     if options.enough is None:
-        told["cross_validated"] = dict(zip(tagwise.ENOUGH, choice.judged.tolist(), strict=True))
+        told["cross_validated"] = dict(zip(per_tag_thresholds.ENOUGH, choice.judged.tolist(), strict=True))
     return _tag_rows("tag", dump, np.arange(len(dump.tags)), cuts, options), told
 
 
@@ -127,7 +135,7 @@ def _tag_rows(scope, dump, columns, cuts, options):
     counts = scores.count(dump.probabilities, dump.labels, cuts)
     tags = dump.tags.iloc[columns]
     return [
-        operating_points.row(
+        threshold_table.row(
             scope, name, cuts[column], options.rule, counts.select(column), category=code, tag_id=tag_id
         )
         for column, name, code, tag_id in zip(
@@ -202,7 +210,7 @@ def judged(dump, judge, points, options):
     Both are scored on the tags that have a threshold, with paired resamples of the images.
     """
     (plain,) = thresholds.find(dump.probabilities, dump.labels, [thresholds.Ask()])
-    cuts = operating_points.per_tag(points, judge.tags)
+    cuts = threshold_table.per_tag(points, judge.tags)
     columns = np.flatnonzero(~np.isnan(cuts))
     if not len(columns):
         raise UserError(f"{judge.folder} has none of the tags that thresholds were chosen for")
@@ -210,10 +218,10 @@ def judged(dump, judge, points, options):
     matrices = [View(matrix, rows, columns) for matrix in (judge.probabilities, judge.labels)]
     drawn = bootstrap.weights(len(rows), options.resamples, options.seed)
     sides = {
-        name: comparison.side_at(*matrices, drawn, own)
+        name: paired_bootstrap.side_at(*matrices, drawn, own)
         for name, own in (("one, P = R", plain.cut.threshold), ("chosen", cuts[columns]))
     }
-    gains = {kind: comparison.difference(*sides.values(), kind) for kind in comparison.KINDS}
+    gains = {kind: paired_bootstrap.difference(*sides.values(), kind) for kind in paired_bootstrap.KINDS}
     return {
         "images": len(rows),
         "images_that_chose": _shared(dump, judge),
@@ -232,7 +240,7 @@ def _shared(dump, judge):
 
 def _scores(side):
     total = side.counts.total()
-    intervals = {f"{kind}_interval": list(side.interval(kind)) for kind in comparison.KINDS}
+    intervals = {f"{kind}_interval": list(side.interval(kind)) for kind in paired_bootstrap.KINDS}
     rest = {"precision": float(scores.precision(total)), "recall": float(scores.recall(total))}
     return side.values | intervals | rest
 
@@ -256,7 +264,7 @@ def _judgment(found, where):
     if found["images_that_chose"]:
         lines.append(f"{found['images_that_chose']:,} of these images also chose: their scores are too good")
     for name, side in found["sides"].items():
-        cells = [f"{_name(kind)} {_with_interval(side, kind)}" for kind in comparison.KINDS]
+        cells = [f"{_name(kind)} {_with_interval(side, kind)}" for kind in paired_bootstrap.KINDS]
         cells += [f"P {side['precision']:.4f}", f"R {side['recall']:.4f}"]
         lines.append(f"{name:<12}{'  '.join(cells)}")
     for kind, gain in found["gains"].items():

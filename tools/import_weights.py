@@ -13,9 +13,9 @@ taggers. --source-order overrules.
 
 import sys
 
-from Utils import startup
-from Utils.commands import Parser, UserError, assignment, command
-from Utils.files import replacing, require_absent
+from Utils.command.backend import load_tensorflow
+from Utils.command.cli import Parser, UserError, assignment, command
+from Utils.files.atomic import replacing, require_absent
 
 ORIGINAL_EPSILON = 1e-3  # Keras 2's default, which the original never changed
 
@@ -47,11 +47,11 @@ def main(argv=None):
         raise UserError(f"the output must end in .keras; got {args.output}")
     require_absent(args.output, args.overwrite)
     settings = dict(assignment("--set", text) for text in args.settings)
-    startup.tensorflow()
+    load_tensorflow()
 
-    from Utils import timm
+    from Models.porting import timm_folder
 
-    read = _from_timm if timm.is_folder(args.source) else _from_original
+    read = _from_timm if timm_folder.is_folder(args.source) else _from_original
     model, name, count, source, remark = read(args, settings)
     with replacing(args.output) as beside:
         model.save(beside)
@@ -67,9 +67,9 @@ def _from_original(args, settings):
     wanted = {"--model": args.model, "--image-size": args.image_size, "--num-labels": args.num_labels}
     missing = [flag for flag, value in wanted.items() if value is None]
     import Models
-    from Utils import weights
+    from Models.porting import original_zoo
 
-    source = weights.read(args.source)
+    source = original_zoo.read(args.source)
     if missing:
         raise UserError(f"files of the original zoo do not say what they are: give {', '.join(missing)}")
     if args.source_order is not None:
@@ -80,16 +80,16 @@ def _from_original(args, settings):
     if "epsilon" in vars(Models.spec(args.model)):
         settings = {"epsilon": ORIGINAL_EPSILON, **settings}
     model = Models.build(args.model, image_size=args.image_size, num_labels=args.num_labels, **settings)
-    return model, args.model, weights.assign(model, rules, source), source, ""
+    return model, args.model, original_zoo.assign(model, rules, source), source, ""
 
 
 def _from_timm(args, settings):
     """The same for a folder of timm's; --set replaces what the folder says."""
     import Models
-    from Utils import timm
+    from Models.porting import timm_folder
 
-    source, families = timm.read(args.source), Models.timm_families()
-    found = timm.describe(source.config, families, Models.spec, args.source_order)
+    source, families = timm_folder.read(args.source), Models.timm_families()
+    found = timm_folder.describe(source.config, families, Models.spec, args.source_order)
     for flag, given, said in (
         ("--model", args.model, found.name),
         ("--image-size", args.image_size, found.image_size),
@@ -100,7 +100,7 @@ def _from_timm(args, settings):
     fields = {**found.fields, **settings}
     model = Models.build(found.name, image_size=found.image_size, num_labels=found.num_labels, **fields)
     spec = Models.spec(found.name, **fields)
-    count = timm.assign(model, spec, families[found.name.split("/")[0]], source, found.order)
+    count = timm_folder.assign(model, spec, families[found.name.split("/")[0]], source, found.order)
     remark = f"\nits channels are {found.order.upper()}, {found.order_from}; {args.output} takes BGR"
     return model, found.name, count, source, remark
 

@@ -16,10 +16,10 @@ import sys
 
 import cv2
 
-from Utils.cartoons import archive
-from Utils.cartoons.posts import plan
-from Utils.commands import Parser, UserError, command, print_json, progress
-from Utils.files import replacing_folder, require_absent
+from Utils.command.cli import Parser, UserError, command, print_json, progress
+from Utils.demo_booru import archive
+from Utils.demo_booru.posts import plan
+from Utils.files.atomic import replacing_folder, require_absent
 
 DEFINITION = """# The dataset of a drawn booru of {images} posts (tools/make_demo_booru.py).
 name = "demo"

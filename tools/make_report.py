@@ -17,9 +17,11 @@ import sys
 
 import numpy as np
 
-from Utils import datasets, dumps, figures, grouping, leaks, pages, report, results, scores, thumbnails
-from Utils.commands import Parser, UserError, command, print_json
-from Utils.files import replacing_folder, require_absent
+from Utils.command.cli import Parser, UserError, command, print_json
+from Utils.data import dataset_folder, post_images
+from Utils.evaluation import duplicate_groups, leakage, predictions, results_table, scores
+from Utils.files.atomic import replacing_folder, require_absent
+from Utils.report import figures, html_page, report
 
 
 def parser():
@@ -51,8 +53,8 @@ def main(argv=None):
     """Run the command."""
     options = parser().parse_args(argv)
     require_absent(options.output, options.overwrite)
-    dump = dumps.load(options.dump).require_labels()
-    black = options.black and dumps.load(options.black)
+    dump = predictions.load(options.dump).require_labels()
+    black = options.black and predictions.load(options.black)
     found = report.gather(dump, _pictures(options), black, _leaked(dump, options))
     with replacing_folder(options.output, options.overwrite) as beside:
         (beside / "report.html").write_text(page(found), encoding="utf-8")
@@ -62,7 +64,7 @@ def main(argv=None):
         if found.paddings is not None:
             _write_csv(beside / "padding.csv", report.PADDINGS, found.padding_rows())
         if found.leaks is not None:
-            _write_csv(beside / "leaks.csv", leaks.COLUMNS, found.leaks.rows())
+            _write_csv(beside / "leaks.csv", leakage.COLUMNS, found.leaks.rows())
     if options.json:
         leaking = {} if found.leaks is None else {"leaks": dataclasses.asdict(found.leaks)}
         print_json({"name": dump.name, "images": len(dump.labels), "rows": found.headline, **leaking})
@@ -77,8 +79,8 @@ def main(argv=None):
 def _pictures(options):
     """Return a function from ids to the bytes of their images."""
     if options.images is not None:
-        return thumbnails.of_folder(options.images)
-    return thumbnails.of_dataset(options.dataset) if options.dataset is not None else lambda ids: {}
+        return post_images.of_folder(options.images)
+    return post_images.of_dataset(options.dataset) if options.dataset is not None else lambda ids: {}
 
 
 def _leaked(dump, options):
@@ -89,8 +91,8 @@ def _leaked(dump, options):
         raise UserError(
             "--groups needs --dataset, which says what was trained on, and a dump with image_ids.npy"
         )
-    trained = datasets.load(options.dataset).post_ids("train")
-    is_leaked = leaks.leaked(grouping.read(options.groups), np.asarray(dump.image_ids), trained)
+    trained = dataset_folder.load(options.dataset).post_ids("train")
+    is_leaked = leakage.leaked(duplicate_groups.read(options.groups), np.asarray(dump.image_ids), trained)
     if is_leaked.all():
         raise UserError(f"every image of {dump.folder} is or resembles a training image; none is left")
     return is_leaked
@@ -124,8 +126,8 @@ def text_table(dump, rows):
 
 def leaks_text(found):
     """Return what near-duplicates of training images do to the score, as a sentence."""
-    ends = pages.interval(*(pages.signed(end) for end in found.interval))
-    ends = f"{pages.signed(found.inflation)} (95%: {ends}){_doubt(found)}"
+    ends = html_page.interval(*(html_page.signed(end) for end in found.interval))
+    ends = f"{html_page.signed(found.inflation)} (95%: {ends}){_doubt(found)}"
     return (
         f"{found.counts['leaked']} of {found.counts['all']} images have a near-duplicate among the training "
         f"images: F1 is {_score(found.values['all'])} with them, {_score(found.values['clean'])} without, "
@@ -153,7 +155,7 @@ def _interval(values):
 
 def page(found):
     """Return the report as one HTML document without outside parts."""
-    template = pathlib.Path(__file__).with_suffix(".html").read_text(encoding="utf-8")
+    template = pathlib.Path(report.__file__).with_suffix(".html").read_text(encoding="utf-8")
     rows = json.dumps([[_rounded(value) for value in row] for row in found.table], ensure_ascii=False)
     filled = {
         "title": html.escape(found.dump.name),
@@ -169,7 +171,7 @@ def page(found):
         "head": json.dumps(found.columns),
         "rows": rows.replace("<", "\\u003c"),
     }
-    filled["nav"] = pages.links(_substituted(template, filled | {"nav": ""}))
+    filled["nav"] = html_page.links(_substituted(template, filled | {"nav": ""}))
     return _substituted(template, filled)
 
 
@@ -184,13 +186,13 @@ def _rounded(value):
 def _facts(dump):
     info = dump.info
     named = {name.replace("_", " "): info.get(name) for name in ("image_size", "dataset", "split", "padding")}
-    return pages.facts(
+    return html_page.facts(
         {
             "images": f"{len(dump.labels):,}",
             "tags": f"{len(dump.tags):,}",
             "true labels an image": f"{scores.positives(dump.labels).sum() / max(1, len(dump.labels)):.1f}",
             "model": info.get("definition_name"),
-            "parameters": results.params_human(info["params"]) if info.get("params") else None,
+            "parameters": results_table.params_human(info["params"]) if info.get("params") else None,
             **named,
         }
     )
@@ -202,12 +204,12 @@ def _headline_html(rows):
     for row in rows:
         model = row["model"]
         both = (
-            (side["F1"], pages.interval(side["F1_low"], side["F1_high"], "–"))
+            (side["F1"], html_page.interval(side["F1_low"], side["F1_high"], "–"))
             for side in (model, row["frequencies"])
         )
         first = (row["category"], f"{row['tags']:,} tags")
         cells.append((first, *both, *(model[name] for name in ("P", "R", "macro_F1", "MCC", "thres"))))
-    return pages.table(head, cells, "headline")
+    return html_page.table(head, cells, "headline")
 
 
 def _figures(found):
@@ -235,7 +237,7 @@ def _figures(found):
             figures.about_calibration(*found.calibration),
         ),
     )
-    return "".join(pages.figure(*part) for part in parts)
+    return "".join(html_page.figure(*part) for part in parts)
 
 
 def _paddings_html(found):
@@ -246,25 +248,25 @@ def _paddings_html(found):
         better = "black is better" if lead.value > 0 else "white is better"
         verdict = better if lead.distinguishable else "not distinguishable"
         name, white, *white_ends, black, black_low, black_high, difference, low, high = row
-        ends = pages.interval(pages.signed(low), pages.signed(high))
+        ends = html_page.interval(html_page.signed(low), html_page.signed(high))
         cells.append(
             (
                 (name, verdict),
-                (white, pages.interval(*white_ends, "–")),
-                (black, pages.interval(black_low, black_high, "–")),
-                (pages.signed(difference), ends),
+                (white, html_page.interval(*white_ends, "–")),
+                (black, html_page.interval(black_low, black_high, "–")),
+                (html_page.signed(difference), ends),
             )
         )
-    tables = pages.table(("category", "white F1", "black F1", "black − white"), cells, "headline")
-    changed = [(*row, pages.signed(row[3] - row[2])) for row in found.changed_by_padding()]
+    tables = html_page.table(("category", "white F1", "black F1", "black − white"), cells, "headline")
+    changed = [(*row, html_page.signed(row[3] - row[2])) for row in found.changed_by_padding()]
     if changed:
         tables += "<h3>Tags that change most</h3>"
-        tables += pages.table(("tag", "positives", "white F1", "black F1", "black − white"), changed)
+        tables += html_page.table(("tag", "positives", "white F1", "black F1", "black − white"), changed)
     note = (
         "The same images, padded white and padded black where they are not square; each side at its own "
         f"threshold, with 95% intervals over the same {report.RESAMPLES:,} resamples of the images."
     )
-    return pages.section("padding", "White and black padding", note, tables)
+    return html_page.section("padding", "White and black padding", note, tables)
 
 
 def _leaks_html(found):
@@ -272,17 +274,18 @@ def _leaks_html(found):
         return ""
     names = ("all images", "without near-duplicates of training images", "only those near-duplicates")
     cells = [
-        (name, found.counts[kind], (found.values[kind], pages.interval(*found.intervals[kind], "–")))
-        for name, kind in zip(names, leaks.KINDS, strict=True)
+        (name, found.counts[kind], (found.values[kind], html_page.interval(*found.intervals[kind], "–")))
+        for name, kind in zip(names, leakage.KINDS, strict=True)
     ]
-    ends = pages.interval(*(pages.signed(end) for end in found.interval))
+    ends = html_page.interval(*(html_page.signed(end) for end in found.interval))
     note = (
         "What images that resemble training images add to F1, at the one threshold of the headline: "
-        f"{pages.signed(found.inflation)} (95%: {ends}, over {report.RESAMPLES:,} resamples of the images)"
+        f"{html_page.signed(found.inflation)} (95%: {ends}, over {report.RESAMPLES:,} resamples of "
+        f"the images)"
         f"{_doubt(found)}."
     )
-    return pages.section(
-        "leaks", "Leaks", note, pages.table(("images scored", "images", "F1"), cells, "headline")
+    return html_page.section(
+        "leaks", "Leaks", note, html_page.table(("images scored", "images", "F1"), cells, "headline")
     )
 
 
@@ -299,9 +302,9 @@ def _worst_html(found):
     cards = []
     for column, shots in found.worst:
         tag, _, _, positives, predicted, hits, *_, f1 = found.table[column][: len(report.COLUMNS)]
-        text = f"F1 {pages.shown(f1)} · true {positives:,} · predicted {predicted:,} · both {hits:,}"
-        cards.append(pages.card(tag, text, shots))
-    return pages.section("lowest", "Lowest F1", note, pages.cards(cards) if cards else "")
+        text = f"F1 {html_page.shown(f1)} · true {positives:,} · predicted {predicted:,} · both {hits:,}"
+        cards.append(html_page.card(tag, text, shots))
+    return html_page.section("lowest", "Lowest F1", note, html_page.cards(cards) if cards else "")
 
 
 def _confused_html(found):
@@ -311,10 +314,10 @@ def _confused_html(found):
     )
     note += _about_pictures("with the probabilities of the two", [row[-1] for row in found.confused])
     cards = [
-        pages.card(f"{first} for {second}", f"on {images:,} images; by chance {expected:.1f}", shots)
+        html_page.card(f"{first} for {second}", f"on {images:,} images; by chance {expected:.1f}", shots)
         for first, second, images, expected, shots in found.confused
     ]
-    return pages.section("confused", "Most confused tags", note, pages.cards(cards) if cards else "")
+    return html_page.section("confused", "Most confused tags", note, html_page.cards(cards) if cards else "")
 
 
 def _about_pictures(what, shots):

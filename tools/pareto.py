@@ -12,9 +12,11 @@ import sys
 
 import pandas as pd
 
-from Utils import charts, results, tags
-from Utils.commands import Parser, UserError, command, print_json
-from Utils.files import replacing, require_absent
+from Utils.command.cli import Parser, UserError, command, print_json
+from Utils.evaluation import results_table
+from Utils.files.atomic import replacing, require_absent
+from Utils.report import svg_charts
+from Utils.tags import tag_list
 
 LABELED = 12  # so many points all have labels; of more, those on the frontier
 
@@ -60,10 +62,10 @@ def main(argv=None):
     if options.output.suffix != ".svg":
         raise UserError(f"-o must end in .svg; got {options.output}")
     require_absent(options.output, options.overwrite)
-    rows = pd.concat([results.read(path) for path in options.tables], ignore_index=True)
+    rows = pd.concat([results_table.read(path) for path in options.tables], ignore_index=True)
     found = marked(points(rows, options))
     with replacing(options.output) as beside:
-        beside.write_text(charts.alone(drawn(found)), encoding="utf-8")
+        beside.write_text(svg_charts.alone(drawn(found)), encoding="utf-8")
     if options.json:
         print_json({"points": [dataclasses.asdict(point) for point in found]})
     else:
@@ -74,7 +76,7 @@ def main(argv=None):
 def points(rows, options):
     """Return the `Point` of every row that is asked for and has both scores and speed."""
     kind = options.category
-    kind = kind if kind == "all" else tags.category_name(tags.category_code(kind))
+    kind = kind if kind == "all" else tag_list.category_name(tag_list.category_code(kind))
     asked = rows[(rows["category"] == kind) & (rows["from_rank"] == options.from_rank) & rows["F1"].notna()]
     for column in ("dataset", "split"):
         if getattr(options, column) is not None:
@@ -146,18 +148,18 @@ def drawn(found):
     ends = [point.images_per_second for point in found]
     low, high = _around(min(ends), max(ends))
     series = [
-        charts.Series("frontier", [_at(point) for point in frontier], 0, dashed=True),
+        svg_charts.Series("frontier", [_at(point) for point in frontier], 0, dashed=True),
         _dots("", others, 5, len(found) <= LABELED),
         _dots("", frontier, 0, True),
     ]
-    across = charts.Axis("images/s", low, high, log=True)
-    return charts.chart(across, _up_axis(found), series, "F1 against images per second, one dot a model")
+    across = svg_charts.Axis("images/s", low, high, log=True)
+    return svg_charts.chart(across, _up_axis(found), series, "F1 against images per second, one dot a model")
 
 
 def _dots(name, some, color, labeled):
     texts = [f"{point.run_name}: {point.images_per_second:.4g} images/s, F1 {point.F1:.4f}" for point in some]
     labels = [point.label for point in some] if labeled else None
-    return charts.Series(
+    return svg_charts.Series(
         name, [_at(point) for point in some], color, lines=False, large=True, texts=texts, labels=labels
     )
 
@@ -168,7 +170,7 @@ def _at(point):
 
 def _around(low, high):
     """Return the nearest of 1, 2, 5, 10 ... below and above."""
-    numbers = charts.round_numbers(low / 10, high * 10)
+    numbers = svg_charts.round_numbers(low / 10, high * 10)
     return max(x for x in numbers if x <= low * 0.95), min(x for x in numbers if x >= high * 1.05)
 
 
@@ -176,7 +178,7 @@ def _up_axis(found):
     scores = [point.F1 for point in found]
     room = max(0.02, 0.15 * (max(scores) - min(scores)))
     low, high = min(scores) - room, max(scores) + room
-    return charts.Axis("F1", max(0.0, math.floor(low * 50) / 50), min(1.0, math.ceil(high * 50) / 50))
+    return svg_charts.Axis("F1", max(0.0, math.floor(low * 50) / 50), min(1.0, math.ceil(high * 50) / 50))
 
 
 def table(found):
@@ -186,7 +188,7 @@ def table(found):
         (
             point.run_name,
             point.definition_name or "-",
-            results.params_human(point.params),
+            results_table.params_human(point.params),
             "-" if math.isnan(point.image_size) else f"{point.image_size:.0f}",
             f"{point.images_per_second:.4g}",
             f"{point.F1:.4f}",
@@ -194,7 +196,7 @@ def table(found):
         )
         for point in found
     ]
-    return results.markdown(head, rows, left=3)
+    return results_table.markdown(head, rows, left=3)
 
 
 if __name__ == "__main__":

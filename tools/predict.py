@@ -11,9 +11,13 @@ import sys
 
 import numpy as np
 
-from Utils import datasets, dumps, folders, folds, reading, startup, tags
-from Utils.commands import Parser, UserError, WorkError, command, progress
-from Utils.files import provenance, read_json, require_absent, to_path
+from Utils.command.backend import load_tensorflow
+from Utils.command.cli import Parser, UserError, WorkError, command, progress
+from Utils.data import dataset_folder, folds
+from Utils.evaluation import predictions
+from Utils.files.atomic import provenance, read_json, require_absent, to_path
+from Utils.images import image_folder, image_reader
+from Utils.tags import tag_list
 
 PADDING = {"white": 255, "black": 0}
 READERS = 2  # threads that decode while the model works
@@ -35,7 +39,7 @@ def parser():
     made.add_argument(
         "-o", "--output", required=True, type=pathlib.Path, metavar="DUMP", help="dump folder to write"
     )
-    made.add_argument("--dtype", choices=dumps.DTYPES, default="float32", help="how to store (float32)")
+    made.add_argument("--dtype", choices=predictions.DTYPES, default="float32", help="how to store (float32)")
     made.add_argument(
         "--padding", choices=PADDING, default="white", help="around images that are not square (white)"
     )
@@ -60,40 +64,38 @@ def main(argv=None):
         )
     require_absent(options.output, options.overwrite)
     source = _split(options) if options.dataset is not None else _folder(options.images)
-    model, tag_list, info = _load(options)
+    model, tags, info = _load(options)
     with _expected_failures():
-        return source(model, tag_list, info, options)
+        return source(model, tags, info, options)
 
 
 def _split(options):
     """Check what can be checked before tensorflow is imported; return the function that predicts."""
-    dataset, fold = datasets.load(options.dataset), folds.parse(options.fold)
+    dataset, fold = dataset_folder.load(options.dataset), folds.parse(options.fold)
     split = options.split or ("train" if fold else "validation")
     dataset.shards(split)
     return lambda *given: _predict_split(dataset, split, fold, *given)
 
 
 def _folder(folder):
-    paths = folders.image_paths(folder)
+    paths = image_folder.image_paths(folder)
     return lambda *given: _predict_folder(folder, paths, *given)
 
 
 def _load(options):
     """Load the model, ready for `predict_on_batch`; return it with its tag list and what dump.json says."""
-    startup.tensorflow()
+    load_tensorflow()
     import Models
-    from Utils import devices
+    from Utils.training import devices
 
     compiled = devices.find().jit_compile
     tagger = Models.load(options.model, which=options.which)
-    tag_list = tagger.tags if options.tags is None else tags.read(options.tags)
+    tags = tagger.tags if options.tags is None else tag_list.read(options.tags)
     labels = tagger.model.output_shape[-1]
-    if tag_list is None:
+    if tags is None:
         raise UserError(f"{options.model} has no selected_tags.csv beside it; give its list with --tags")
-    if len(tag_list) != labels:
-        raise UserError(
-            f"{options.tags} has {len(tag_list)} tags, but the model gives {labels} probabilities"
-        )
+    if len(tags) != labels:
+        raise UserError(f"{options.tags} has {len(tags)} tags, but the model gives {labels} probabilities")
     tagger.model.compile(jit_compile=compiled)
     named, recipe = _run(options.model)
     if options.fold and recipe.get("fold") != options.fold:
@@ -108,7 +110,7 @@ def _load(options):
         "which": options.which,
         **provenance(),
     }
-    return tagger.model, tag_list, info
+    return tagger.model, tags, info
 
 
 def _run(path):
@@ -133,13 +135,13 @@ def _expected_failures():
         raise WorkError(f"prediction failed: {first}") from error
 
 
-def _predict_split(dataset, split, fold, model, tag_list, info, options):
-    from Generators import counting, eval_dataset
+def _predict_split(dataset, split, fold, model, tags, info, options):
+    from Generators import eval_dataset, shard_stats
 
-    columns, rows = _common(tag_list, dataset)
+    columns, rows = _common(tags, dataset)
     count = dataset.num_records(split)
     if fold:
-        count = int(fold.contains(counting.post_ids(dataset, split)).sum())
+        count = int(fold.contains(shard_stats.post_ids(dataset, split)).sum())
         if not count:
             raise UserError(f"fold {fold} of the training split of {dataset.folder} holds no record")
     batches = eval_dataset(
@@ -154,8 +156,8 @@ def _predict_split(dataset, split, fold, model, tag_list, info, options):
         padding=PADDING[options.padding],
     )
     info |= {"dataset": dataset.name, "split": split, **({"fold": str(fold)} if fold else {})}
-    with dumps.writing(
-        options.output, tag_list.iloc[columns], dtype=options.dtype, info=info, overwrite=options.overwrite
+    with predictions.writing(
+        options.output, tags.iloc[columns], dtype=options.dtype, info=info, overwrite=options.overwrite
     ) as writer:
         for batch, labels, weights, ids in progress(
             batches, total=len(batches), label="predict", unit="batches"
@@ -166,19 +168,19 @@ def _predict_split(dataset, split, fold, model, tag_list, info, options):
     return 0
 
 
-def _common(tag_list, dataset):
+def _common(tags, dataset):
     """Return the model's columns and the dataset's rows of the tags that both have."""
-    found = tags.matches(tag_list, dataset.tags)
+    found = tag_list.matches(tags, dataset.tags)
     columns = np.flatnonzero(found >= 0)
     if not len(columns):
         raise UserError(
-            f"the model and {dataset.folder} have no tag in common: the model's {len(tag_list)} start with "
-            f"{_names(tag_list)}, the dataset's {dataset.num_labels} with {_names(dataset.tags)}"
+            f"the model and {dataset.folder} have no tag in common: the model's {len(tags)} start with "
+            f"{_names(tags)}, the dataset's {dataset.num_labels} with {_names(dataset.tags)}"
         )
-    left = tag_list.iloc[np.flatnonzero(found < 0)]
+    left = tags.iloc[np.flatnonzero(found < 0)]
     if len(left):
         print(
-            f"{len(left)} of the model's {len(tag_list)} tags are not in the dataset and are left out: "
+            f"{len(left)} of the model's {len(tags)} tags are not in the dataset and are left out: "
             f"{_names(left)}",
             file=sys.stderr,
         )
@@ -188,8 +190,8 @@ def _common(tag_list, dataset):
     return columns, found[columns]
 
 
-def _names(tag_list, most=5):
-    names = tag_list["name"].to_list()
+def _names(tags, most=5):
+    names = tags["name"].to_list()
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
@@ -202,12 +204,12 @@ def _probabilities(model, batch, ids):
     return found
 
 
-def _predict_folder(folder, paths, model, tag_list, info, options):
+def _predict_folder(folder, paths, model, tags, info, options):
     rejected, rows = [], []
-    with dumps.writing(
-        options.output, tag_list, dtype=options.dtype, labels=False, info=info, overwrite=options.overwrite
+    with predictions.writing(
+        options.output, tags, dtype=options.dtype, labels=False, info=info, overwrite=options.overwrite
     ) as writer:
-        found = reading.batches(
+        found = image_reader.batches(
             paths,
             info["image_size"],
             options.batch_size,
@@ -217,10 +219,10 @@ def _predict_folder(folder, paths, model, tag_list, info, options):
         )
         steps = -(-len(paths) // options.batch_size)
         for names, batch, bad in progress(found, total=steps, label="predict", unit="batches"):
-            rejected += [(folders.post_id(name), name, reason) for name, reason in bad]
+            rejected += [(image_folder.post_id(name), name, reason) for name, reason in bad]
             if not names:
                 continue
-            ids = [folders.post_id(name) for name in names]
+            ids = [image_folder.post_id(name) for name in names]
             whole = np.zeros((options.batch_size, *batch.shape[1:]), np.uint8)  # one shape: compiled once
             whole[: len(batch)] = batch
             writer.add(_probabilities(model, whole, [*ids, *[0] * options.batch_size])[: len(batch)], ids)

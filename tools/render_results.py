@@ -4,12 +4,12 @@ import pathlib
 import re
 import sys
 
-from Utils import results
-from Utils.commands import Parser, UserError, command
-from Utils.files import ROOT, replacing
+from Utils.command.cli import Parser, UserError, command
+from Utils.evaluation import results_table
+from Utils.files.atomic import ROOT, replacing
 
 BLOCK = re.compile(
-    r"<!-- (?P<kind>tables|rows|grid) of (?P<name>\S+) -->\n.*?<!-- end of (?P=kind) -->", re.DOTALL
+    r"<!-- (?P<kind>tables|rows) of (?P<name>\S+) -->\n.*?<!-- end of (?P=kind) -->", re.DOTALL
 )
 PUBLISHED_TAGS = 5500
 
@@ -25,18 +25,17 @@ def rendered(text, folder):
     """Return the text with every block between markers made anew.
 
     ``<!-- tables of X.csv --> ... <!-- end of tables -->`` holds the original project's four tables,
-    ``<!-- rows of X.csv --> ... <!-- end of rows -->`` one table of all rows, ``<!-- grid of X.csv -->`` how
-    many seeds train at each learning rate.
+    ``<!-- rows of X.csv --> ... <!-- end of rows -->`` one table of all rows.
     """
 
-    def block(found):
-        kind, path = found["kind"], folder / found["name"]
-        if kind == "grid":
-            shown = results.grid_table(path)
-        else:
-            rows = results.read(path).to_dict("records")
-            shown = results.flat_table(rows) if kind == "rows" else results.seed_tables(rows, PUBLISHED_TAGS)
-        return f"<!-- {kind} of {found['name']} -->\n\n{shown}\n\n<!-- end of {kind} -->"
+    def block(match):
+        kind, rows = match["kind"], results_table.read(folder / match["name"]).to_dict("records")
+        table = (
+            results_table.flat_table(rows)
+            if kind == "rows"
+            else results_table.seed_tables(rows, PUBLISHED_TAGS)
+        )
+        return f"<!-- {kind} of {match['name']} -->\n\n{table}\n\n<!-- end of {kind} -->"
 
     return BLOCK.sub(block, text)
 

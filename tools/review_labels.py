@@ -16,9 +16,13 @@ import sys
 
 import numpy as np
 
-from Utils import labelings, pictures, questions, review_service, reviews, tags, web
-from Utils.commands import Parser, command
-from Utils.decisions import Journal
+from Utils.command.cli import Parser, command
+from Utils.data import post_images_server
+from Utils.labels import label_lookup, questions, review_service
+from Utils.labels.decisions import Journal
+from Utils.labels.review import Review, check_reviewer
+from Utils.serving import http_server
+from Utils.tags import tag_list
 
 
 def parser():
@@ -28,7 +32,7 @@ def parser():
     made.add_argument("--images", metavar="DIR", type=pathlib.Path, required=True, help="0NNN/ID.jpg, or any")
     made.add_argument("--tags", metavar="selected_tags.csv", type=pathlib.Path, required=True)
     made.add_argument("-o", "--output", metavar="DECISIONS.jsonl", type=pathlib.Path, required=True)
-    web.add_arguments(made)
+    http_server.add_arguments(made)
     made.add_argument("--reviewer", metavar="NAME", help="who decides (the user's name)")
     made.add_argument("--second-opinion", action="store_true", help="ask what others decided already, too")
     made.add_argument("--dump", metavar="DUMP", type=pathlib.Path, help="labels, and which posts are similar")
@@ -43,24 +47,24 @@ def parser():
 def main(argv=None):
     """Run the command."""
     options = parser().parse_args(argv)
-    with web.bind(options.host, options.port) as listening, prepared(options) as app:
-        server = web.server(app, listening, review_service.LIMITS)
-        print(f"{web.address(server)} until Ctrl-C", flush=True)
-        web.run(server)
+    with http_server.bind(options.host, options.port) as listening, prepared(options) as app:
+        server = http_server.server(app, listening, review_service.LIMITS)
+        print(f"{http_server.address(server)} until Ctrl-C", flush=True)
+        http_server.run(server)
     return 0
 
 
 @contextlib.contextmanager
 def prepared(options):
     """Yield the Flask application of a review; its decisions file is this process's until the block ends."""
-    reviewer = reviews.check_reviewer(options.reviewer or _user())
-    asked = questions.read(options.audit, tags.read(options.tags))
+    reviewer = check_reviewer(options.reviewer or _user())
+    asked = questions.read(options.audit, tag_list.read(options.tags))
     posts = np.unique(asked.posts)
     sources = _sources(options, asked, posts)
     paths = next((source.paths for source in sources if hasattr(source, "paths")), None)
-    found = pictures.Pictures(options.images, posts.tolist(), paths)
+    found = post_images_server.Pictures(options.images, posts.tolist(), paths)
     with Journal(options.output) as journal:
-        review = reviews.Review(asked, journal, reviewer, options.second_opinion)
+        review = Review(asked, journal, reviewer, options.second_opinion)
         _say(options, review, journal, found)
         service = review_service.Service(review, found, sources, options.output.resolve())
         yield review_service.application(service, options.allow_host)
@@ -76,15 +80,15 @@ def _sources(options, asked, posts):
     """Return what is known about labels, the best first."""
     dump, dataset = options.dump, options.dataset
     if not (dump or dataset):
-        dump, dataset = labelings.beside(options.tags)
+        dump, dataset = label_lookup.beside(options.tags)
     tag_ids = asked.tags["tag_id"].tolist()
     sources = []
     if options.db:
-        sources.append(labelings.OfDatabase(options.db))
+        sources.append(label_lookup.OfDatabase(options.db))
     if dump:
-        sources.append(labelings.OfDump(dump, tag_ids))
+        sources.append(label_lookup.OfDump(dump, tag_ids))
     if dataset:
-        sources.append(labelings.OfDataset(dataset, tag_ids, posts))
+        sources.append(label_lookup.OfDataset(dataset, tag_ids, posts))
     return sources
 
 
@@ -97,7 +101,7 @@ def _say(options, review, journal, found):
     if found.num_absent:
         looked = f"{found.num_absent:,} of {len(found.sample):,} posts looked for"
         print(f"{looked} have no image in {options.images}", file=sys.stderr)
-    if not web.is_local(options.host):
+    if not http_server.is_local(options.host):
         print(f"warning: whoever reaches {options.host} can see the images and decide", file=sys.stderr)
 
 

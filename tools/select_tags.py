@@ -18,11 +18,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from Utils import booru, definitions, folders, grouping, selection, tag_rules, tags
-from Utils.booru import stream
-from Utils.commands import Parser, UserError, command, print_json, progress
-from Utils.definitions import SPLITS
-from Utils.files import git_commit, replacing_folder, require_absent, write_json
+from Utils.command.cli import Parser, UserError, command, print_json, progress
+from Utils.data import selection, sources, tag_rules
+from Utils.data.definition import SPLITS, read_definition
+from Utils.data.sources import stream
+from Utils.evaluation import duplicate_groups
+from Utils.files.atomic import git_commit, replacing_folder, require_absent, write_json
+from Utils.images import image_folder
+from Utils.tags import tag_list
 
 POSTS = pa.schema(
     [
@@ -45,7 +48,7 @@ def parser():
     """Return the argument parser."""
     words = Parser(prog="tools/select_tags.py", description=__doc__)
     words.add_argument("definition", help="definition.toml, or a folder that holds one")
-    words.add_argument("--source", required=True, choices=sorted(booru.SOURCES), help="what kind of booru")
+    words.add_argument("--source", required=True, choices=sorted(sources.SOURCES), help="what kind of booru")
     words.add_argument("--from", required=True, dest="origin", metavar="PATH", help="its database or folder")
     words.add_argument("--images", metavar="DIR", help="image folder (sidecars: PATH unless given)")
     words.add_argument("-o", "--output", required=True, metavar="DATASET", help="dataset folder to make")
@@ -67,8 +70,8 @@ def main(argv=None):
     """Run the command; returns the exit code."""
     options = parser().parse_args(argv)
     require_absent(options.output, options.overwrite)
-    definition = definitions.read(options.definition)
-    groups = grouping.read(options.groups) if options.groups else None
+    definition = read_definition(options.definition)
+    groups = duplicate_groups.read(options.groups) if options.groups else None
     rules = tag_rules.read(**{name: getattr(options, name) for name in EXPORTS})
     source, files = open_source(options)
     tidied = tag_rules.tidied(source, rules)
@@ -85,14 +88,16 @@ def main(argv=None):
 def open_source(options):
     """Return the source, and the index of its image folder (None where the source found the files itself)."""
     if options.source == "sidecars":
-        return booru.sidecars(options.origin, options.images), None
+        return sources.sidecars(options.origin, options.images), None
     if not options.images:
         raise UserError(
             f"--images DIR is needed with --source {options.source}: posts without a file are left out"
         )
     named = options.source != "fire-eggs"  # their posts have an MD5, and files may be named by it
-    files = folders.index(options.images, named)  # first: it is quick to say that there is no such folder
-    return booru.SOURCES[options.source](options.origin), files
+    files = image_folder.index(
+        options.images, named
+    )  # first: it is quick to say that there is no such folder
+    return sources.SOURCES[options.source](options.origin), files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +144,8 @@ def choose(definition, source, tag_steps, dropped, files, groups=None):
         raise UserError(no_tags(definition, tag_steps + more, frame, images))
     final, labels = selection.tag_list(frame, alive, ratings)
     rows = {
-        name: row for row, name in enumerate(final["name"][final["category"] == tags.CATEGORIES["rating"]])
+        name: row
+        for row, name in enumerate(final["name"][final["category"] == tag_list.CATEGORIES["rating"]])
     }
     rating_labels = {code: rows[name] for code, name in codes.items()}
     missing = np.concatenate([*sieve.missing, np.empty(0, np.int64)])
@@ -173,7 +179,7 @@ def no_posts(steps, sieve, files):
     """Say why no post was kept: what was looked for, what is there."""
     looked = sum(len(ids) for ids in sieve.missing)
     if looked and not any(step["after"] for step in steps if step["rule"] == "file missing"):
-        example = folders.usual_path(int(np.concatenate(sieve.missing)[0]))
+        example = image_folder.usual_path(int(np.concatenate(sieve.missing)[0]))
         return (
             f"no image found: looked for {files.path / example} and the like (any folder, any image suffix, "
             f"the post id as name) for {looked} posts, found none; {files}"
@@ -199,11 +205,11 @@ def no_tags(definition, steps, frame, images):
 
 def write_dataset(folder, definition, source, files, chosen, options):
     """Write every file of the dataset folder; returns ``{split: posts}``."""
-    tags.write(chosen.tags, folder / tags_file())
+    tag_list.write(chosen.tags, folder / tags_file())
     write_rejected(folder / "rejected.csv", source, chosen.missing)
     splits, images = write_posts(folder / "posts.parquet", files, chosen)
-    tags.write_table(chosen.tags[list(tags.COLUMNS)].assign(**images), folder / "tag_splits.csv")
-    tags.write_table(chosen.dropped.astype({"images": "Int64"}), folder / "dropped_tags.csv")
+    tag_list.write_table(chosen.tags[list(tag_list.COLUMNS)].assign(**images), folder / "tag_splits.csv")
+    tag_list.write_table(chosen.dropped.astype({"images": "Int64"}), folder / "dropped_tags.csv")
     if options.write_lists:
         write_lists(folder)
     write_json(folder / "dataset.json", manifest(definition, source, chosen, splits, options))
@@ -217,8 +223,8 @@ def tags_file():
 
 def write_rejected(path, source, missing):
     """Write rejected.csv (post_id, path, reason), by post id and path."""
-    rows = [(number, folders.usual_path(number), "file missing") for number in missing.tolist()]
-    folders.write_rejected(path, [*source.rejected, *rows])
+    rows = [(number, image_folder.usual_path(number), "file missing") for number in missing.tolist()]
+    image_folder.write_rejected(path, [*source.rejected, *rows])
 
 
 def write_posts(path, files, chosen):
@@ -261,7 +267,7 @@ def manifest(definition, source, chosen, splits, options):
     }
     return {
         "name": definition.name,
-        "tags_sha256": tags.digest(chosen.tags),
+        "tags_sha256": tag_list.digest(chosen.tags),
         "num_labels": len(chosen.tags),
         "image_size": definition.image_size,
         "definition": dataclasses.asdict(definition),
@@ -281,7 +287,8 @@ def summary(output, chosen, splits):
     """Return what --json prints."""
     dropped = chosen.dropped["rule"].value_counts(sort=False).to_dict()
     kept = {
-        tags.category_name(code): n for code, n in chosen.tags["category"].value_counts(sort=False).items()
+        tag_list.category_name(code): n
+        for code, n in chosen.tags["category"].value_counts(sort=False).items()
     }
     return {
         "dataset": str(pathlib.Path(output)),
@@ -303,7 +310,7 @@ def report(output, chosen, splits):
     lines += [f"{'tags':<44}{chosen.tag_steps[0]['before']:>12,}"] + _lines(chosen.tag_steps)
     lines += [f"{'tags kept':<44}{len(chosen.tags):>12,}"]
     for code, number in chosen.tags["category"].value_counts(sort=False).items():
-        lines.append(f"  {tags.category_name(code):<42}{number:>12,}")
+        lines.append(f"  {tag_list.category_name(code):<42}{number:>12,}")
     return "\n".join([*lines, f"wrote {pathlib.Path(output)}"])
 
 

@@ -12,16 +12,17 @@ says whether it lives. Pictures of several clients are tagged together. Only thi
 import pathlib
 import sys
 
-from Utils import choices, startup, taggers, tagging_service, web
-from Utils.commands import Parser, UserError, command
+from Utils.command.backend import load_tensorflow
+from Utils.command.cli import Parser, UserError, command
+from Utils.serving import http_server, onnx_tagger, tag_selection, tagging_service
 
 
 def parser():
     """Return the argument parser."""
     made, bounds = Parser(prog="serve.py", description=__doc__), tagging_service.Bounds()
     made.add_argument("model", metavar="RELEASE|RUN|FILE.keras", type=pathlib.Path)
-    web.add_arguments(made)
-    choices.add_arguments(made, mcut=False)
+    http_server.add_arguments(made)
+    tag_selection.add_arguments(made, mcut=False)
     made.add_argument(
         "--batch-size", type=int, default=bounds.batch, help=f"pictures at a time ({bounds.batch})"
     )
@@ -51,23 +52,23 @@ def main(argv=None):
     """Run the command."""
     options = parser().parse_args(argv)
     bounds = _bounds(options)
-    tagger = taggers.load(options.model, _load_keras)
-    chooser, source = choices.of_options(
+    tagger = onnx_tagger.load(options.model, _load_keras)
+    chooser, source = tag_selection.of_options(
         options, tagger, lambda text: print(f"warning: {text}", file=sys.stderr)
     )
     with tagging_service.Service(tagger, chooser, bounds) as service:
         app = tagging_service.application(service, options.allow_host)
-        server = web.listen(app, options.host, options.port, bounds.limits)
-        if not web.is_local(options.host):
+        server = http_server.listen(app, options.host, options.port, bounds.limits)
+        if not http_server.is_local(options.host):
             print(f"warning: whoever reaches {options.host} can send pictures", file=sys.stderr)
         print(f"{tagger.name}: {len(tagger.tags)} tags; thresholds: {source}", file=sys.stderr)
-        print(f"{web.address(server)} until Ctrl-C", flush=True)
-        web.run(server)
+        print(f"{http_server.address(server)} until Ctrl-C", flush=True)
+        http_server.run(server)
     return 0
 
 
 def _load_keras(path):
-    startup.tensorflow()
+    load_tensorflow()
     import Models
 
     return Models.load(path)

@@ -16,10 +16,12 @@ import signal
 import subprocess
 import sys
 
-from Utils import command_line, config, files, sweeps
-from Utils.commands import Parser, UserError, command
+from Utils.command.cli import Parser, UserError, command
+from Utils.files import atomic
+from Utils.recipe import command_line, sweeps
+from Utils.recipe.recipe import RECIPE_FILE, recipe_names
 
-TRAIN = files.ROOT / "train.py"
+TRAIN = atomic.ROOT / "train.py"
 STATES = ("done", "failed", "stopped", "waiting")
 # Columns of the results that are a run's own: the history's "loss" is a number, the recipe's a name.
 SCORES = {
@@ -34,7 +36,7 @@ def parser():
     made.add_argument("sweep", metavar="SWEEP.yaml", type=pathlib.Path)
     made.add_argument("--dataset", required=True, help="dataset folder of every run")
     made.add_argument(
-        "-o", "--output", required=True, type=files.to_path, metavar="OUT", help="folder of the runs"
+        "-o", "--output", required=True, type=atomic.to_path, metavar="OUT", help="folder of the runs"
     )
     made.add_argument("--recipe", help="recipe of every run (the one that the file's command names)")
     made.add_argument("--runs", type=int, metavar="N", help="only the first N runs; a random search needs it")
@@ -52,7 +54,7 @@ def main(argv=None):
     options, extra = parser().parse_args(words[:at]), words[at + 1 :]
     if options.runs is not None and options.runs < 1:
         raise UserError(f"--runs must be 1 or more; got {options.runs}")
-    if files.is_remote(options.output):
+    if atomic.is_remote(options.output):
         raise UserError(f"-o is a folder of this machine, where all runs are trained; got {options.output}")
     sweep = sweeps.read(options.sweep)
     chosen = sweeps.runs(sweep, options.runs, options.seed)
@@ -95,7 +97,7 @@ class Trial:
             return "failed"
         if (self.folder / "model.keras").is_file() and len(self.rows) >= self.epochs:
             return "done"
-        return "stopped" if (self.folder / config.FILE).is_file() else "waiting"
+        return "stopped" if (self.folder / RECIPE_FILE).is_file() else "waiting"
 
     def best(self, metric, maximize):
         """Return the row with the best value of a metric, an empty one where there is none."""
@@ -108,7 +110,7 @@ def _recipe(sweep, recipe):
     words = [word for word in sweep.words if not word.startswith("--dataset")]
     named = bool(words) and not words[0].startswith("-")
     if not (recipe or named):
-        raise UserError(f"the sweep's command names no recipe; give --recipe {' | '.join(config.recipes())}")
+        raise UserError(f"the sweep's command names no recipe; give --recipe {' | '.join(recipe_names())}")
     return dataclasses.replace(sweep, words=(recipe or words[0], *words[named:]))
 
 
@@ -215,7 +217,7 @@ def _write(path, trials, sweep):
         epoch = {"best_epoch": int(best["epoch"])} if best else {}
         scores = {column: best[key] for column, key in SCORES.items() if key in best}
         writer.writerow({**scores, **trial.chosen, **about, **epoch})
-    with files.replacing(path) as beside:
+    with atomic.replacing(path) as beside:
         beside.write_text(text.getvalue(), encoding="utf-8")
 
 

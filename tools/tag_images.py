@@ -15,14 +15,17 @@ import os
 import pathlib
 import sys
 
-from Utils import captions, choices, folders, reading, startup, tag_tables, taggers, tags
-from Utils.commands import Parser, UserError, command, progress
-from Utils.files import replacing, require_absent
+from Utils.command.backend import load_tensorflow
+from Utils.command.cli import Parser, UserError, command, progress
+from Utils.files.atomic import replacing, require_absent
+from Utils.images import image_folder, image_reader
+from Utils.serving import onnx_tagger, tag_selection, tag_table
+from Utils.tags import sidecars, tag_list
 
-FORMATS = (*captions.KINDS, *tag_tables.FORMATS)
+FORMATS = (*sidecars.KINDS, *tag_table.FORMATS)
 SHOWN = 20  # of the pictures set aside, on the screen
 TEXT_OPTIONS = {"spaces": FORMATS[:2], "prefix": FORMATS[:2], "append": FORMATS[:2], "escape": ("txt",),
-                "rating": ("txt",), "output": tag_tables.FORMATS}  # fmt: skip
+                "rating": ("txt",), "output": tag_table.FORMATS}  # fmt: skip
 
 
 def parser():
@@ -38,7 +41,7 @@ def parser():
     kept = made.add_mutually_exclusive_group()
     kept.add_argument("--overwrite", action="store_true", help="replace what is there")
     kept.add_argument("--append", action="store_true", help="add to sidecars what they lack")
-    choices.add_arguments(made)
+    tag_selection.add_arguments(made)
     made.add_argument(
         "--spaces", action="store_true", help="for underscores; emoticons such as ^_^ keep theirs"
     )
@@ -66,7 +69,7 @@ def main(argv=None):
     options = parser().parse_args(argv)
     _check(options)
     places, rejected = _places(options.paths, options.recursive)
-    if options.format in captions.KINDS:
+    if options.format in sidecars.KINDS:
         write, (jobs, kept) = _write_sidecars, _sidecar_jobs(options, places)
     else:
         jobs = [(folder, name) for folder, (wanted, _) in places.items() for name in wanted]
@@ -76,8 +79,8 @@ def main(argv=None):
         _say(f"all {kept} pictures have their sidecar; --overwrite or --append would tag them again")
         _list(rejected, options.rejected)
         return 0
-    tagger = taggers.load(options.model, _load_keras)
-    chooser, source = choices.of_options(options, tagger, lambda text: _say(f"warning: {text}"))
+    tagger = onnx_tagger.load(options.model, _load_keras)
+    chooser, source = tag_selection.of_options(options, tagger, lambda text: _say(f"warning: {text}"))
     _say(f"{tagger.name}: {len(tagger.tags)} tags at {tagger.image_size} px; thresholds: {source}")
     tagged = write(options, jobs, tagger, chooser, rejected)
     _list(rejected, options.rejected)
@@ -90,7 +93,7 @@ def _say(text):
 
 
 def _load_keras(path):
-    startup.tensorflow()
+    load_tensorflow()
     import Models
 
     return Models.load(path)
@@ -116,19 +119,19 @@ def _places(paths, recursive):
     places, rejected, seen = {}, [], {}
     for path in paths:
         if path.is_dir():
-            for top, names in folders.walk(path):
-                _note(places, seen, path / top, names, filter(folders.is_image, names))
+            for top, names in image_folder.walk(path):
+                _note(places, seen, path / top, names, filter(image_folder.is_image, names))
                 if not recursive:
                     break
-        elif path.exists() and folders.is_image(path.name):
+        elif path.exists() and image_folder.is_image(path.name):
             _note(places, seen, path.parent, None, [path.name])
         elif path.exists():
-            rejected.append((path, f"not named as a picture, {' '.join(folders.SUFFIXES)}"))
+            rejected.append((path, f"not named as a picture, {' '.join(image_folder.SUFFIXES)}"))
         else:
             raise UserError(f"there is no picture and no folder {path}")
     if not any(wanted for wanted, _ in places.values()) and not rejected:
         raise UserError(
-            f"{', '.join(map(str, paths))}: no pictures there; they end in {' '.join(folders.SUFFIXES)}"
+            f"{', '.join(map(str, paths))}: no pictures there; they end in {' '.join(image_folder.SUFFIXES)}"
             f"{'' if recursive else ', and --no-recursive looks at no folder below'}"
         )
     return places, rejected
@@ -149,7 +152,7 @@ def _path(job):
 
 def _batches(jobs, tagger, options, rejected):
     """Yield ``(jobs, what each gets)`` with a progress bar."""
-    found = reading.batches(
+    found = image_reader.batches(
         jobs,
         tagger.image_size,
         options.batch_size,
@@ -167,14 +170,14 @@ def _batches(jobs, tagger, options, rejected):
 
 def _sidecar_jobs(options, places):
     """Return ``([(folder, picture, its sidecar)], how many have theirs)``."""
-    kind, jobs, kept = captions.KINDS[options.format], [], 0
+    kind, jobs, kept = sidecars.KINDS[options.format], [], 0
     for folder, (wanted, names) in places.items():
         if not os.access(folder, os.W_OK):
             raise UserError(f"{folder} cannot be written to; --format json or csv with -o writes elsewhere")
         taken = () if options.overwrite else names
-        sidecars = captions.sidecar_names(filter(folders.is_image, names), kind, taken)
-        for name, sidecar in sidecars.items():
-            done = sidecar in names and captions.is_written(folder / sidecar)
+        sidecar_of = sidecars.sidecar_names(filter(image_folder.is_image, names), kind, taken)
+        for name, sidecar in sidecar_of.items():
+            done = sidecar in names and sidecars.is_written(folder / sidecar)
             if name in wanted and done and not (options.overwrite or options.append):
                 kept += 1
             elif name in wanted:
@@ -184,14 +187,14 @@ def _sidecar_jobs(options, places):
 
 def _write_sidecars(options, jobs, tagger, chooser, rejected):
     """Write a sidecar for every job; return how many."""
-    kind, tagged = captions.KINDS[options.format], 0
-    style = captions.Style(options.spaces, options.escape, options.rating, options.prefix)
-    captions.require_tellable(tagger.tags["name"], kind)
+    kind, tagged = sidecars.KINDS[options.format], 0
+    style = sidecars.Style(options.spaces, options.escape, options.rating, options.prefix)
+    sidecars.require_tellable(tagger.tags["name"], kind)
     for good, probabilities in _batches(jobs, tagger, options, rejected):
         for job, row in zip(good, probabilities, strict=True):
             folder, _, sidecar = job
             try:
-                captions.write(folder / sidecar, kind.words(chooser.choose(row), style), kind, options.append)
+                sidecars.write(folder / sidecar, kind.words(chooser.choose(row), style), kind, options.append)
                 tagged += 1
             except (OSError, UserError) as error:
                 rejected.append((_path(job), f"the sidecar cannot be written: {error}"))
@@ -205,12 +208,12 @@ def _write_table(options, jobs, tagger, chooser, rejected):
     """Write the table of all jobs to the output or the screen; return how many are in it."""
     if options.output is None:
         found = [0]
-        tag_tables.write(
+        tag_table.write(
             _counted(_records(options, jobs, tagger, chooser, rejected), found), sys.stdout, options.format
         )
         return found[0]
-    with tag_tables.Journal(options.output, _settings(options, tagger, chooser)) as journal:
-        left = [job for job in jobs if folders.shown(_path(job)) not in journal.done]
+    with tag_table.Journal(options.output, _settings(options, tagger, chooser)) as journal:
+        left = [job for job in jobs if image_folder.shown(_path(job)) not in journal.done]
         for batch in _records(options, left, tagger, chooser, rejected):
             journal.add(batch)
         journal.finish(options.format)
@@ -226,7 +229,7 @@ def _counted(batches, count):
 def _records(options, jobs, tagger, chooser, rejected):
     for good, probabilities in _batches(jobs, tagger, options, rejected):
         found = zip(good, probabilities, strict=True)
-        yield [tag_tables.record(_path(job), chooser.choose(row)) for job, row in found]
+        yield [tag_table.record(_path(job), chooser.choose(row)) for job, row in found]
 
 
 def _settings(options, tagger, chooser):
@@ -234,7 +237,7 @@ def _settings(options, tagger, chooser):
     chosen = hashlib.sha256(chooser.thresholds.tobytes() + chooser.allowed.tobytes()).hexdigest()
     return {
         "model": str(options.model.resolve()),
-        "tags": tags.digest(tagger.tags),
+        "tags": tag_list.digest(tagger.tags),
         "chosen": chosen,
         "limits": [options.mcut, options.max_tags],
         "paths": [str(path) for path in options.paths],
@@ -243,7 +246,7 @@ def _settings(options, tagger, chooser):
 
 def _list(rejected, path):
     """Show what was set aside, and write it as CSV where that is asked for."""
-    rejected = [(folders.shown(str(picture)), reason) for picture, reason in rejected]
+    rejected = [(image_folder.shown(str(picture)), reason) for picture, reason in rejected]
     for picture, reason in rejected[:SHOWN]:
         _say(f"set aside: {picture}: {reason}")
     if len(rejected) > SHOWN:

@@ -16,9 +16,11 @@ import sys
 
 import numpy as np
 
-from Utils import datasets, folders, images, reading, startup
-from Utils.commands import Parser, UserError, command, print_json, progress
-from Utils.files import to_path
+from Utils.command.backend import load_tensorflow
+from Utils.command.cli import Parser, UserError, command, print_json, progress
+from Utils.data import dataset_folder
+from Utils.files.atomic import to_path
+from Utils.images import codec, image_folder, image_reader
 
 
 def parser():
@@ -45,13 +47,13 @@ def main(argv=None):
     if not options.release.is_dir():
         found = "a file" if options.release.exists() else "nothing"
         raise UserError(f"a release folder was expected at {options.release}; found {found}")
-    dataset = None if options.dataset is None else datasets.load(options.dataset)
+    dataset = None if options.dataset is None else dataset_folder.load(options.dataset)
 
-    startup.tensorflow()
+    load_tensorflow()
     missing = [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(f"{' and '.join(missing)} not installed: pip install -r requirements-export.txt")
-    from Utils.verification import release
+    from Utils.release.verification import release
 
     found = release.Verification(options.release, _given(options, dataset)).run()
     if options.json:
@@ -64,7 +66,7 @@ def main(argv=None):
 def _given(options, dataset):
     """Load the model that is right, and the pictures."""
     import Models
-    from Utils.verification.release import Given
+    from Utils.release.verification.release import Given
 
     own, broken = _own(options.release, Models.load)
     if options.run is not None:
@@ -97,12 +99,12 @@ def _own(release, load):
 
 def _pictures(options, image_size):
     """Return (N, S, S, 3) uint8 of a folder's pictures, prepared as here."""
-    names = folders.image_paths(options.images)
+    names = image_folder.image_paths(options.images)
     good = []
     for name in progress(names[: options.most], label="read", unit="images"):
         try:
-            good.append(reading.picture(options.images / name, image_size))
-        except images.ImageError as error:
+            good.append(image_reader.picture(options.images / name, image_size))
+        except codec.ImageError as error:
             print(f"left out: {name}: {error}", file=sys.stderr)
     if len(good) < 2:
         raise UserError(f"two pictures or more are needed; {options.images} has {len(good)} that can be read")
@@ -111,13 +113,13 @@ def _pictures(options, image_size):
 
 def _labeled(dataset, options, tagger):
     """Return pictures (N, S, S, 3) uint8 of a split and labels (N, L) int8, -1 for tags it does not know."""
-    from Generators import samples
-    from Utils import tags
+    from Generators import labeled_sample
+    from Utils.tags import tag_list
 
-    places = tags.matches(tagger.tags, dataset.tags)
+    places = tag_list.matches(tagger.tags, dataset.tags)
     if not (places >= 0).any():
         raise UserError(f"the model and {dataset.folder} have no tag in common")
-    pictures, labels = samples.labeled(dataset, options.split, tagger.image_size, options.most)
+    pictures, labels = labeled_sample.labeled(dataset, options.split, tagger.image_size, options.most)
     return pictures, np.where(places >= 0, labels[:, places].astype(np.int8), np.int8(-1))
 
 

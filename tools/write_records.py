@@ -21,10 +21,12 @@ import sys
 import numpy as np
 import pyarrow.parquet as pq
 
-from Utils import datasets, engines, folders, packing
-from Utils.commands import Parser, UserError, WorkError, command, print_json, progress
-from Utils.definitions import SPLITS
-from Utils.files import git_commit, read_json, replacing, require_file, sha256_of, write_json
+from Utils.command.cli import Parser, UserError, WorkError, command, print_json, progress
+from Utils.data import dataset_folder, shard_writer
+from Utils.data.definition import SPLITS
+from Utils.files import job_engines
+from Utils.files.atomic import git_commit, read_json, replacing, require_file, sha256_of, write_json
+from Utils.images import image_folder
 
 FEW = 1000  # posts for which no other process is started
 PROGRESS = ".progress"  # in the dataset folder while shards are missing: plan.json and one JSON a shard
@@ -48,7 +50,10 @@ def parser():
     )
     words.add_argument("--reuse", metavar="OLD_DATASET", help="a dataset folder with records of these posts")
     words.add_argument(
-        "--engine", choices=engines.ENGINES, default="local", help="threads here, or tasks of a Ray cluster"
+        "--engine",
+        choices=job_engines.ENGINES,
+        default="local",
+        help="threads here, or tasks of a Ray cluster",
     )
     words.add_argument("--json", action="store_true", help="print one JSON object")
     words.add_argument("--overwrite", action="store_true", help="start afresh where there are shards already")
@@ -129,7 +134,7 @@ def check(options):
         raise UserError("--labels-only and --reuse OLD_DATASET belong together; only one of them is given")
     if not (options.images or options.reuse):
         raise UserError("--images DIR is needed, the image folder given to tools/select_tags.py")
-    engines.check(options.engine)
+    job_engines.check(options.engine)
     if not options.part:
         return 0, 1
     if options.overwrite:
@@ -271,9 +276,9 @@ def look(posts, folder):
 
 def pack(pending, posts, folder, manifest, options, old):
     """Write the shards that are missing, each a job of its own."""
-    jobs = (job_of(packing.Job, shard, posts, folder, manifest, options, old) for shard in pending)
+    jobs = (job_of(shard_writer.Job, shard, posts, folder, manifest, options, old) for shard in pending)
     few = sum(len(shard.rows) for shard in pending) < FEW
-    done = engines.run(packing.write_shard, jobs, options.engine, 1 if few else options.workers)
+    done = job_engines.run(shard_writer.write_shard, jobs, options.engine, 1 if few else options.workers)
     for _ in progress(done, total=len(pending), label="records", unit="shard"):
         pass
 
@@ -302,7 +307,7 @@ def job_of(make, shard, posts, folder, manifest, options, old):
 class Old:
     """A dataset whose images are taken over."""
 
-    records: packing.OldRecords
+    records: shard_writer.OldRecords
     reasons: dict  # post id -> why it was rejected there
 
 
@@ -310,7 +315,7 @@ def open_old(options, folder, manifest):
     """Return the dataset of --reuse, None without; UserError where its images are of another kind."""
     if not options.labels_only:
         return None
-    old = datasets.load(options.reuse)
+    old = dataset_folder.load(options.reuse)
     if old.folder.resolve() == folder.resolve():
         raise UserError(f"--reuse {options.reuse} is the dataset to be written; give another one")
     if not old.splits:
@@ -326,7 +331,7 @@ def open_old(options, folder, manifest):
                 "--labels-only makes no image anew"
             )
     reasons = {number: reason for (number, _), reason in read_rejected(old.folder / "rejected.csv").items()}
-    return Old(packing.OldRecords(old), reasons)
+    return Old(shard_writer.OldRecords(old), reasons)
 
 
 def finish(folder, manifest, shards, options):
@@ -387,7 +392,7 @@ def merge_rejected(path, rejected):
     rows = read_rejected(path)
     rows.update({(number, name): reason for number, name, reason in rejected})
     with replacing(path) as beside:
-        folders.write_rejected(beside, [(*key, reason) for key, reason in rows.items()])
+        image_folder.write_rejected(beside, [(*key, reason) for key, reason in rows.items()])
 
 
 def sweep(folder):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from Models.layers.heads import _HeadProjections, softmax
+from Models.layers.head_projections import _HeadProjections, softmax
 from Models.layers.tokens import square_side
 
 BASE = 10000.0  # of the geometric row of frequencies

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from Models.layers.heads import _HeadProjections, softmax
+from Models.layers.head_projections import _HeadProjections, softmax
 
 HIDDEN = 512  # of the network that gives the position bias
 MOST = math.log(100.0)  # of the learned scale of the scores, as a logarithm

@@ -8,7 +8,7 @@ name the same tags; where pictures have to be resized they see different pixels 
 import dataclasses
 from collections.abc import Callable
 
-from Utils.clients import preparing, reading, spelling
+from Utils.clients import preprocessing, spelling, tag_reading
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,33 +36,46 @@ class Client:
 
 
 KOHYA = Client(
-    "kohya", preparing.kohya, reading.by_arithmetic, (0.35, 0.35), True, spelling.unchanged, True
+    "kohya", preprocessing.kohya, tag_reading.by_arithmetic, (0.35, 0.35), True, spelling.unchanged, True
 )  # fmt: skip
 STANDALONE = Client(
-    "standalone", preparing.standalone, reading.ratings_first, (0.35, 0.35), True, spelling.spaced_escaped,
+    "standalone", preprocessing.standalone, tag_reading.ratings_first, (0.35, 0.35), True,
+    spelling.spaced_escaped,
     True,
 )  # fmt: skip
 PICOBYTE = Client(
-    "picobyte", preparing.standalone, reading.ratings_first, (0.35, 0.35), False, spelling.kaomoji_kept, True
+    "picobyte",
+    preprocessing.standalone,
+    tag_reading.ratings_first,
+    (0.35, 0.35),
+    False,
+    spelling.kaomoji_kept,
+    True,
 )
 COMFY = Client(
-    "comfy", preparing.comfy, reading.by_slices, (0.35, 0.85), False, spelling.escaped, True
+    "comfy", preprocessing.comfy, tag_reading.by_slices, (0.35, 0.85), False, spelling.escaped, True
 )  # fmt: skip
 WDV3 = Client(
-    "wdv3", preparing.bicubic, reading.by_category, (0.35, 0.75), False, spelling.spaced_escaped, False
+    "wdv3",
+    preprocessing.bicubic,
+    tag_reading.by_category,
+    (0.35, 0.75),
+    False,
+    spelling.spaced_escaped,
+    False,
 )
 IMGUTILS = Client(
-    "imgutils", preparing.bicubic, reading.by_category, (0.35, 0.85), False, spelling.unchanged, False
+    "imgutils", preprocessing.bicubic, tag_reading.by_category, (0.35, 0.85), False, spelling.unchanged, False
 )
 CLIENTS = (KOHYA, STANDALONE, PICOBYTE, COMFY, WDV3, IMGUTILS)
 
 # Ways to prepare a picture, by the name that a report gives them; ours is what the others are compared with.
 PREPARATIONS = {
-    "ours": preparing.ours,
-    "kohya": preparing.kohya,
-    "standalone, picobyte": preparing.standalone,
-    "comfy": preparing.comfy,
-    "wdv3, imgutils": preparing.bicubic,
-    "original, single images": preparing.original_single,
-    "original, evaluation": preparing.original_batch,
+    "ours": preprocessing.ours,
+    "kohya": preprocessing.kohya,
+    "standalone, picobyte": preprocessing.standalone,
+    "comfy": preprocessing.comfy,
+    "wdv3, imgutils": preprocessing.bicubic,
+    "original, single images": preprocessing.original_single,
+    "original, evaluation": preprocessing.original_batch,
 }

@@ -2,7 +2,7 @@
 
 import re
 
-from Utils import captions
+from Utils.tags import sidecars
 
 
 def unchanged(name):
@@ -22,7 +22,7 @@ def spaced_escaped(name):
 
 def kaomoji_kept(name):
     """Write every underscore as a space but in faces (picobyte)."""
-    return captions.spaced(name)
+    return sidecars.spaced(name)
 
 
 def back(spell, names):

@@ -15,7 +15,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent.parent)]
 
 import golden_values as golden  # noqa: E402
 
-from Utils import peers  # noqa: E402
+from Utils.bench import timm_peer  # noqa: E402
 
 VIT = {"img_size": 32, "embed_dim": 32, "depth": 2, "num_heads": 2}
 EVA = {"img_size": 42, "embed_dim": 48, "depth": 2, "num_heads": 2}
@@ -90,7 +90,7 @@ def made(architecture, arguments, size, num_labels=7):
 
 
 if __name__ == "__main__":
-    peers.import_torch()
+    timm_peer.import_torch()
     cases = {name: made(*case) for name, case in CASES.items()}
     text = json.dumps(cases).replace('}, "', '},\n"').replace('}, {"name"', '},\n{"name"')
     (HERE / "timm_small.json").write_text(text + "\n")

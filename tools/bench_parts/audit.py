@@ -9,8 +9,8 @@ import warnings
 
 import numpy as np
 
-from Utils import confident
-from Utils.commands import UserError, WorkError
+from Utils.command.cli import UserError, WorkError
+from Utils.labels import confident_learning
 
 
 def add_arguments(made):
@@ -34,7 +34,7 @@ def measure(options):
         raise UserError("bench.py audit measures cleanlab too (pip install cleanlab)") from error
     p, labels = _draw(options.images, options.num_labels)
     started = time.perf_counter()
-    ours = confident.findings(p, labels)
+    ours = confident_learning.findings(p, labels)
     took = time.perf_counter() - started
     started = time.perf_counter()
     theirs = _cleanlab(p[:, :shared], labels[:, :shared])

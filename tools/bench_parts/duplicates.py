@@ -11,9 +11,11 @@ import time
 
 import numpy as np
 
-from Utils import grouping, measuring, neighbors
-from Utils.commands import UserError, WorkError
-from Utils.sketches import BITS
+from Utils.bench import timing
+from Utils.command.cli import UserError, WorkError
+from Utils.duplicates import hash_index
+from Utils.duplicates.fingerprints import BITS
+from Utils.evaluation import duplicate_groups
 
 FLIPPED = 20
 
@@ -70,15 +72,15 @@ def _group(count):
     hashes, copies, sources = _draw(count)
 
     def differing(first, second):
-        return np.bitwise_count(hashes[first] ^ hashes[second]).sum(axis=1) / np.float32(neighbors.RADIUS)
+        return np.bitwise_count(hashes[first] ^ hashes[second]).sum(axis=1) / np.float32(hash_index.RADIUS)
 
     started = time.perf_counter()
-    pairs = neighbors.pairs(hashes)
-    groups = grouping.by_pairs(count, pairs, differing(*pairs.T), differing)
+    pairs = hash_index.pairs(hashes)
+    groups = duplicate_groups.by_pairs(count, pairs, differing(*pairs.T), differing)
     seconds = time.perf_counter() - started
     found = groups.leaders[copies] == groups.leaders[sources]
     joined = int((groups.leaders != np.arange(count)).sum()) - int(found.sum())
-    return seconds, measuring.peak_megabytes(), float(found.mean()), joined
+    return seconds, timing.peak_megabytes(), float(found.mean()), joined
 
 
 def _brute_force(count, queries):
@@ -89,5 +91,5 @@ def _brute_force(count, queries):
     index = faiss.IndexBinaryFlat(BITS)
     index.add(hashes)
     started = time.perf_counter()
-    index.search(hashes[:queries], neighbors.MOST + 1)
+    index.search(hashes[:queries], hash_index.MOST + 1)
     return time.perf_counter() - started

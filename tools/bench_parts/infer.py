@@ -14,8 +14,11 @@ import tempfile
 
 import numpy as np
 
-from Utils import measuring, peers, results, startup, taggers
-from Utils.commands import UserError, assignment
+from Utils.bench import timing, timm_peer
+from Utils.command.backend import load_tensorflow
+from Utils.command.cli import UserError, assignment
+from Utils.evaluation import results_table
+from Utils.serving import onnx_tagger
 
 MATRIX = 2048  # side of the matrices of the limit
 LEAST = 3  # calls of a round
@@ -35,7 +38,7 @@ def add_arguments(made):
     made.add_argument("--rounds", type=int, default=4, help="rounds, each side once in each (4)")
     made.add_argument("--seconds", type=float, default=1.0, help="time of a figure in a round (1)")
     made.add_argument(
-        "--threads", type=int, default=measuring.cores(), help="cores that each side may use (all)"
+        "--threads", type=int, default=timing.cores(), help="cores that each side may use (all)"
     )
     made.add_argument(
         "--peer", metavar="timm|timm:NAME|onnxruntime",
@@ -60,22 +63,22 @@ def measure(options):
     released = options.peer == "onnxruntime"
     peer = None
     if options.peer is not None and not released:
-        peer = peers.name(_shape_name(options.model, saved), options.peer)
+        peer = timm_peer.name(_shape_name(options.model, saved), options.peer)
     with contextlib.ExitStack() as stack:
 
         def side(make, *arguments):
-            return stack.enter_context(measuring.Apart(options.threads, make, *arguments))
+            return stack.enter_context(timing.Apart(options.threads, make, *arguments))
 
         ours = side(_our_model, options.backend, *given, *shape, sizes[-1])
         facts = ours.about[0]
         sides = {facts["label"]: (ours, sizes)}
         if peer:
-            other = side(peers.inference, peer, facts["image_size"], facts["num_labels"], sizes[-1])
+            other = side(timm_peer.inference, peer, facts["image_size"], facts["num_labels"], sizes[-1])
             _require_same_shape(options.peer, facts, *other.about)
             sides[f"peer: {other.about[0]}"] = (other, sizes)
         if released:
             file = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()), "model.onnx")
-            with measuring.Apart(options.threads, _export, file, *given, *shape):
+            with timing.Apart(options.threads, _export, file, *given, *shape):
                 pass  # keras leaves with its process
             sides["peer: onnxruntime"] = (side(_onnx_model, file, facts["image_size"], sizes[-1]), sizes)
         sides[LIMIT] = (side(_matrix_products, options.backend), [1])
@@ -106,9 +109,9 @@ def _shape_name(model, saved):
     """Return the FAMILY/VARIANT of a model."""
     if not saved:
         return model
-    from Utils import sources
+    from Utils.recipe import initial_weights
 
-    return sources.find(model).model
+    return initial_weights.find(model).model
 
 
 def _require_same_shape(asked, facts, name, params):
@@ -171,7 +174,7 @@ def _append(options, saved, facts, speed):
         "status": "measured",
         "command": f"python tools/bench.py {shlex.join(sys.argv[1:])}",
     }
-    results.append(options.append, [row])
+    results_table.append(options.append, [row])
 
 
 def _run_name(path):
@@ -187,7 +190,7 @@ def _run_name(path):
 def _prepare_backend(backend):
     if backend:
         os.environ["KERAS_BACKEND"] = backend
-    startup.tensorflow()
+    load_tensorflow()
     import keras
 
     return keras
@@ -197,7 +200,7 @@ def _our_model(backend, model, saved, overrides, dtype, image_size, num_labels, 
     """Return a function ``batch size -> probabilities``, and what it is."""
     keras = _prepare_backend(backend)
     from Models import summary
-    from Utils import devices
+    from Utils.training import devices
 
     found = devices.find()
     made = _made(keras, model, saved, overrides, dtype, image_size, num_labels)
@@ -228,17 +231,17 @@ def _made(keras, model, saved, overrides, dtype, image_size, num_labels):
 def _export(file, model, saved, overrides, _, image_size, num_labels):
     """Write the same model, in float32, as it is released; return nothing to call."""
     keras = _prepare_backend("tensorflow")
-    from Utils import releases
+    from Utils.release import release_folder
 
-    releases.require(["onnx"])
+    release_folder.require(["onnx"])
     made = _made(keras, model, saved, overrides, None, image_size, num_labels)
-    releases.write_onnx(releases.released(made, np.arange(made.output_shape[-1])), file)
+    release_folder.write_onnx(release_folder.released(made, np.arange(made.output_shape[-1])), file)
     return (None,)
 
 
 def _onnx_model(file, image_size, batch_size):
     """Return a function ``batch size -> probabilities`` of onnxruntime."""
-    session = taggers.session_of(file)
+    session = onnx_tagger.session_of(file)
     shape = (batch_size, image_size, image_size, 3)
     images = np.random.default_rng(0).random(shape, np.float32) * 255
     name = session.get_inputs()[0].name

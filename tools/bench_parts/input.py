@@ -15,8 +15,11 @@ import tempfile
 import cv2
 import numpy as np
 
-from Utils import files, measuring, stages, startup
-from Utils.commands import UserError
+from Utils.bench import timing
+from Utils.command.backend import load_tensorflow
+from Utils.command.cli import UserError
+from Utils.files import atomic
+from Utils.report import stage_bars
 
 SIDE = 512  # of the stored JPEGs
 LABELS_PER_IMAGE = 30
@@ -50,7 +53,7 @@ def measure(options):
             raise UserError(f"--{name.replace('_', '-')} must be at least 1; got {getattr(options, name)}")
     if options.plot and options.plot.suffix != ".svg":
         raise UserError(f"--plot must end in .svg; got {options.plot}")
-    startup.tensorflow()
+    load_tensorflow()
     with tempfile.TemporaryDirectory() as folder:
         shards, encoded = _draw_shards(pathlib.Path(folder), options.images, options.num_labels)
         runs = {
@@ -62,13 +65,13 @@ def measure(options):
         }
         if options.plot:
             runs |= _steps(encoded, options)
-        figures = measuring.in_turns(runs, options.seconds, options.turns)
+        figures = timing.in_turns(runs, options.seconds, options.turns)
     setup = {name: getattr(options, name) for name in ("image_size", "batch_size", "num_labels")}
-    setup |= {"bytes_per_image": round(np.mean([len(data) for data in encoded])), "cores": measuring.cores()}
+    setup |= {"bytes_per_image": round(np.mean([len(data) for data in encoded])), "cores": timing.cores()}
     ratios = {"of the limit": figures[OURS] / figures[LIMIT], "of the peer": figures[OURS] / figures[PEER]}
     ratios["of the limit, augment_on device"] = figures[DEVICE] / figures[LIMIT]
     if options.plot:
-        with files.replacing(options.plot) as beside:
+        with atomic.replacing(options.plot) as beside:
             beside.write_text(picture(figures), encoding="utf-8")
     return {"part": "input", "unit": "images/s", "setup": setup, "figures": figures, "ratios": ratios}
 
@@ -93,17 +96,17 @@ def _steps(encoded, options):
         RESIZING: lambda row: augment.resized(decoded[row], size, draws[row]),
         TURNING: lambda row: augment.turn(resized[row], draws[row].flip, draws[row].degrees),
     }
-    runs = {name: functools.partial(measuring.in_threads, work, len(encoded)) for name, work in works.items()}
+    runs = {name: functools.partial(timing.in_threads, work, len(encoded)) for name, work in works.items()}
 
     def mix(_):
         return augment.mix_images(batch, shares, partners)
 
-    return runs | {MIXING: functools.partial(measuring.in_threads, mix, 1, 4, len(batch))}
+    return runs | {MIXING: functools.partial(timing.in_threads, mix, 1, 4, len(batch))}
 
 
 def picture(figures):
     """Return an SVG file: the milliseconds of a core that an image takes, step by step."""
-    cost = {name: 1000 * measuring.cores() / figure for name, figure in figures.items()}
+    cost = {name: 1000 * timing.cores() / figure for name, figure in figures.items()}
 
     def split(name, steps):
         known = {step.removeprefix("step: "): cost[step] for step in steps}
@@ -115,7 +118,7 @@ def picture(figures):
         DEVICE: split(DEVICE, STEPS[:2]),
         LIMIT: {"decoding": cost[LIMIT]},
     }
-    return stages.picture("Input pipeline: milliseconds of a core for an image", "ms", bars)
+    return stage_bars.picture("Input pipeline: milliseconds of a core for an image", "ms", bars)
 
 
 def _draw_shards(folder, count, num_labels):
@@ -125,7 +128,7 @@ def _draw_shards(folder, count, num_labels):
     from Generators import records
 
     random = np.random.default_rng(0)
-    encoded = [measuring.draw_jpeg(random, SIDE) for _ in range(count)]
+    encoded = [timing.draw_jpeg(random, SIDE) for _ in range(count)]
     paths = [str(folder / f"drawn-{index:05d}-of-00002.tfrecord") for index in range(2)]
     for index, path in enumerate(paths):
         with tf.io.TFRecordWriter(path) as shard:
@@ -166,7 +169,7 @@ def _decoding(encoded, batch_size):
     """Decode with OpenCV in one thread a core, a batch's worth at a time, for ever."""
     cv2.setNumThreads(1)
     arrays = [np.frombuffer(data, np.uint8) for data in encoded]
-    with concurrent.futures.ThreadPoolExecutor(measuring.cores()) as pool:
+    with concurrent.futures.ThreadPoolExecutor(timing.cores()) as pool:
         at = 0
         while True:
             rows = [arrays[(at + row) % len(arrays)] for row in range(batch_size)]
@@ -176,9 +179,9 @@ def _decoding(encoded, batch_size):
 
 
 def _naive_pipeline(shards, options):
-    from Generators import naive
+    from tools.bench_parts.peers import naive_pipeline
 
-    return naive.train_dataset(
+    return naive_pipeline.train_dataset(
         shards,
         num_labels=options.num_labels,
         image_size=options.image_size,

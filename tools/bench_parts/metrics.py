@@ -12,8 +12,9 @@ import time
 
 import numpy as np
 
-from Utils import measuring, scores, thresholds
-from Utils.commands import UserError
+from Utils.bench import timing
+from Utils.command.cli import UserError
+from Utils.evaluation import scores, thresholds
 
 
 def add_arguments(made):
@@ -70,7 +71,7 @@ def _streamed(folder):
         (found,) = thresholds.find(*dump, [thresholds.Ask()])
         scores.summary(found.counts, found.cut.threshold)
         best = min(best, time.perf_counter() - started)
-    return best, measuring.peak_megabytes(), float(found.cut.threshold)
+    return best, timing.peak_megabytes(), float(found.cut.threshold)
 
 
 def _bisection(folder):
@@ -87,4 +88,4 @@ def _bisection(folder):
         if np.isclose(recall, precision):
             break
         low, high = (threshold, high) if recall > precision else (low, threshold)
-    return time.perf_counter() - started, measuring.peak_megabytes(), threshold
+    return time.perf_counter() - started, timing.peak_megabytes(), threshold

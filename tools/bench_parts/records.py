@@ -16,9 +16,13 @@ import time
 
 import numpy as np
 
-from Utils import images, measuring, stages, startup, tfrecords
-from Utils.commands import UserError, WorkError
-from Utils.files import ROOT, replacing
+from Utils.bench import timing
+from Utils.command.backend import load_tensorflow
+from Utils.command.cli import UserError, WorkError
+from Utils.files import tfrecord
+from Utils.files.atomic import ROOT, replacing
+from Utils.images import codec
+from Utils.report import stage_bars
 
 SIDE = 512
 TAGS = 3000
@@ -46,12 +50,12 @@ def measure(options):
     for name in ("images", "peer_images", "rounds", "shard_size"):
         if getattr(options, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} must be at least 1; got {getattr(options, name)}")
-    startup.tensorflow()
+    load_tensorflow()
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         size = _draw(folder, options.images)
         # The peer's tensorflow is kept out of this process.
-        with measuring.Apart(measuring.cores(), _peer_in, folder, options.peer_images) as peer:
+        with timing.Apart(timing.cores(), _peer_in, folder, options.peer_images) as peer:
             sides = {
                 "selecting and packing": lambda: _seconds(_ours, folder, options),
                 "limit: copying the files": lambda: _seconds(_copy, folder),
@@ -72,7 +76,7 @@ def measure(options):
     return {
         "part": "records",
         "unit": "posts/s",
-        "setup": {"images": options.images, "bytes_per_image": size, "cores": measuring.cores()},
+        "setup": {"images": options.images, "bytes_per_image": size, "cores": timing.cores()},
         "figures": figures,
         "ratios": {"of the limit": ours / limit, "of the peer": ours / peer},
     }
@@ -87,7 +91,7 @@ def _seconds(work, *arguments):
 def _draw(folder, count):
     """Make a booru of drawn images with 30 tags each; returns the mean size of its JPEGs."""
     random = np.random.default_rng(0)
-    drawn = [measuring.draw_jpeg(random, SIDE) for _ in range(min(count, 64))]
+    drawn = [timing.draw_jpeg(random, SIDE) for _ in range(min(count, 64))]
     ids = 50 * np.arange(count) + 7  # 20 of the 1000 folders of a booru, so that they are as full
     for at, number in enumerate(ids.tolist()):
         path = folder / "images" / f"{number % 1000:04d}" / f"{number}.jpg"
@@ -129,7 +133,7 @@ def _run(tool, words):
 def _copy(folder):
     """Read every file and write it into one, on every core."""
     paths = sorted((folder / "images").rglob("*.jpg"))
-    parts = [paths[at :: measuring.cores()] for at in range(measuring.cores())]
+    parts = [paths[at :: timing.cores()] for at in range(timing.cores())]
 
     def copy(part):
         with tempfile.TemporaryFile(dir=folder) as file:
@@ -194,16 +198,16 @@ def _plot(folder, options, speed):
     select = (time.perf_counter() - started) * 1000 / options.images
     shutil.rmtree(folder / "again")
     read = _ms(lambda path: path.read_bytes(), paths)
-    check = _ms(lambda one: images.to_store(one, ".jpg", SIDE), data)
-    encode = _ms(lambda one: tfrecords.example(1, one, labels), data)
-    write = _written(folder, [tfrecords.example(1, one, labels) for one in data])
+    check = _ms(lambda one: codec.to_store(one, ".jpg", SIDE), data)
+    encode = _ms(lambda one: tfrecord.example(1, one, labels), data)
+    write = _written(folder, [tfrecord.example(1, one, labels) for one in data])
     query = _ms(lambda number: _query(folder, number), queried)
     ours = {"select": select, "read": read, "check": check, "encode": encode, "write, hash, sync": write}
     peer = {"query": query, "read": read, "encode": encode}
     peer["tf.py_function and the rest"] = max(1000 / speed - sum(peer.values()), 0.0)
     bars = {"selecting and packing, on one core": ours, "peer: a query an image": peer}
     with replacing(options.plot) as beside:
-        picture = stages.picture("From a booru to shards: milliseconds a post", "ms", bars)
+        picture = stage_bars.picture("From a booru to shards: milliseconds a post", "ms", bars)
         beside.write_text(picture, encoding="utf-8")
 
 
@@ -218,7 +222,7 @@ def _ms(function, items):
 def _written(folder, encoded):
     """Return the milliseconds to write a record, to hash it and to bring it to the disk."""
     started = time.perf_counter()
-    with replacing(folder / "written.tfrecord") as beside, tfrecords.Writer(beside) as writer:
+    with replacing(folder / "written.tfrecord") as beside, tfrecord.Writer(beside) as writer:
         for one in encoded:
             writer.write_record(one)
     return (time.perf_counter() - started) * 1000 / len(encoded)

@@ -14,8 +14,10 @@ import time
 
 import numpy as np
 
-from Utils import booru, definitions, measuring, selection
-from Utils.commands import UserError
+from Utils.bench import timing
+from Utils.command.cli import UserError
+from Utils.data import selection, sources
+from Utils.data.definition import Definition
 
 TAGS = 100_000
 
@@ -97,9 +99,9 @@ DRAWN = {"fire-eggs": _fire_eggs, "deepdanbooru": _deepdanbooru}
 def _select(kind, path, posts):
     """In a child: apply every rule as tools/select_tags.py does, every file there; returns seconds and MB."""
     started = time.perf_counter()
-    source = booru.SOURCES[kind](path)
+    source = sources.SOURCES[kind](path)
     least = max(1, posts // 5000)
-    definition = definitions.Definition(
+    definition = Definition(
         "bench", min_tag_count=least, min_tag_images=least, max_tags=6000, min_tags_per_image=5
     )
     frame, _, _ = selection.candidates(source.tags, definition)
@@ -112,7 +114,7 @@ def _select(kind, path, posts):
     total = sum(len(selection.label_lists(block, labels)[1]) for block in blocks)
     if not total:
         raise AssertionError("no labels were made")
-    return time.perf_counter() - started, measuring.peak_megabytes()
+    return time.perf_counter() - started, timing.peak_megabytes()
 
 
 def _every_file(ids, keys):

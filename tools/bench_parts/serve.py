@@ -16,8 +16,12 @@ import urllib.parse
 
 import numpy as np
 
-from Utils import choices, images, measuring, startup, taggers, tagging_service, tags, web
-from Utils.commands import UserError, WorkError
+from Utils.bench import timing
+from Utils.command.backend import load_tensorflow
+from Utils.command.cli import UserError, WorkError
+from Utils.images import codec
+from Utils.serving import http_server, onnx_tagger, tag_selection, tagging_service
+from Utils.tags import tag_list
 
 TAGS = 32  # of a picture at most: fresh weights would find a thousand
 LEAST = 3  # requests of a client in a round
@@ -33,7 +37,7 @@ def add_arguments(made):
     made.add_argument("--picture-size", type=int, default=512, help="side of the JPEGs that are sent (512)")
     made.add_argument("--rounds", type=int, default=3, help="rounds, each side once in each (3)")
     made.add_argument("--seconds", type=float, default=3.0, help="time of a figure in a round (3)")
-    made.add_argument("--threads", type=int, default=measuring.cores(), help="cores of the server (all)")
+    made.add_argument("--threads", type=int, default=timing.cores(), help="cores of the server (all)")
 
 
 def measure(options):
@@ -44,12 +48,12 @@ def measure(options):
             "clients, --batch-size, --rounds, --threads, --picture-size and --seconds are above 0"
         )
     random = np.random.default_rng(0)
-    pictures = [measuring.draw_jpeg(random, options.picture_size) for _ in range(8)]
+    pictures = [timing.draw_jpeg(random, options.picture_size) for _ in range(8)]
     with contextlib.ExitStack() as stack:
         release = _release(stack, options)
         waiting = 2 * max(options.clients)
         made = (release, options.batch_size, waiting, pictures)
-        server = stack.enter_context(measuring.Apart(options.threads, _server, *made))
+        server = stack.enter_context(timing.Apart(options.threads, _server, *made))
         facts = server.about[0]
         limits, served, waits = _rounds(server, facts["address"], pictures, options)
     return _result(facts, limits, served, waits, options)
@@ -63,7 +67,7 @@ def _release(stack, options):
         raise UserError(f"--model is a release folder or FAMILY/VARIANT; got {options.model!r}")
     folder = stack.enter_context(tempfile.TemporaryDirectory())
     made = (folder, options.model, options.image_size, options.num_labels)
-    with measuring.Apart(options.threads, _export, *made):
+    with timing.Apart(options.threads, _export, *made):
         return folder
 
 
@@ -148,29 +152,29 @@ def _percentiles(seconds):
 
 def _export(folder, model, image_size, num_labels):
     """Write a release of FAMILY/VARIANT with fresh weights; return nothing to call."""
-    startup.tensorflow()
+    load_tensorflow()
     import pandas as pd
 
     import Models
-    from Utils import releases
+    from Utils.release import release_folder
 
-    releases.require(["onnx"])
+    release_folder.require(["onnx"])
     made = Models.build(model, image_size=image_size, num_labels=num_labels)
-    releases.write_onnx(made, pathlib.Path(folder, taggers.MODEL))
+    release_folder.write_onnx(made, pathlib.Path(folder, onnx_tagger.MODEL))
     names = [f"tag_{row}" for row in range(num_labels)]
     frame = pd.DataFrame({"tag_id": range(num_labels), "name": names, "category": 0, "count": 0})
-    tags.write(frame, pathlib.Path(folder, taggers.TAGS))
+    tag_list.write(frame, pathlib.Path(folder, onnx_tagger.TAGS))
     return (None,)
 
 
 def _server(release, batch_size, waiting, encoded):
     """Serve a release from a thread; return a function that does one of its two works, and facts."""
-    tagger = taggers.open_release(release)
-    thresholds, _ = choices.of_release(tagger.folder, tagger.tags)
-    chooser = choices.Chooser(tagger.tags, thresholds, max_tags=TAGS)
+    tagger = onnx_tagger.open_release(release)
+    thresholds, _ = tag_selection.of_release(tagger.folder, tagger.tags)
+    chooser = tag_selection.Chooser(tagger.tags, thresholds, max_tags=TAGS)
     bounds = tagging_service.Bounds(batch=batch_size, waiting=waiting)
     app = tagging_service.application(tagging_service.Service(tagger, chooser, bounds))
-    server = web.listen(app, port=0, limits=bounds.limits)
+    server = http_server.listen(app, port=0, limits=bounds.limits)
     threading.Thread(target=server.run, daemon=True).start()
     shape = (batch_size, tagger.image_size, tagger.image_size, 3)
     pictures = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
@@ -178,13 +182,13 @@ def _server(release, batch_size, waiting, encoded):
         "model": tagger.name,
         "image_size": tagger.image_size,
         "num_labels": len(tagger.tags),
-        "address": web.address(server),
+        "address": http_server.address(server),
     }
-    pool = concurrent.futures.ThreadPoolExecutor(measuring.cores())
+    pool = concurrent.futures.ThreadPoolExecutor(timing.cores())
 
     def work(what, size):
         if what == "model":
             return tagger.probabilities(pictures[:size])
-        return list(pool.map(lambda data: images.prepare(data, tagger.image_size), encoded[:size]))
+        return list(pool.map(lambda data: codec.prepare(data, tagger.image_size), encoded[:size]))
 
     return work, facts

@@ -9,8 +9,9 @@ import os
 
 import numpy as np
 
-from Utils import measuring, peers, startup
-from Utils.commands import UserError, assignment
+from Utils.bench import timing, timm_peer
+from Utils.command.backend import load_tensorflow
+from Utils.command.cli import UserError, assignment
 
 LEARNING_RATE = 1e-5  # the batch is noise: the step is to be real, the weights are to stay finite
 
@@ -24,7 +25,7 @@ def add_arguments(made):
     made.add_argument("--rounds", type=int, default=5, help="rounds, each side once in each (5)")
     made.add_argument("--steps", type=int, default=2, help="steps of a round (2)")
     made.add_argument(
-        "--threads", type=int, default=measuring.cores(), help="cores that each side may use (all)"
+        "--threads", type=int, default=timing.cores(), help="cores that each side may use (all)"
     )
     made.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="of every model")
     made.add_argument("--peer", metavar="timm|timm:NAME", help="measure timm's model of the same shape too")
@@ -36,7 +37,7 @@ def measure(options):
         if getattr(options, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} must be at least 1; got {getattr(options, name)}")
     overrides = dict(assignment("--set", text) for text in options.set)
-    others = {model: peers.name(model, options.peer) for model in options.model} if options.peer else {}
+    others = {model: timm_peer.name(model, options.peer) for model in options.model} if options.peer else {}
     setup = {name: getattr(options, name) for name in ("image_size", "batch_size", "num_labels", "threads")}
     setup["load before"] = round(os.getloadavg()[0], 2)
     figures, ratios, rounds = {}, {}, {}
@@ -60,14 +61,14 @@ def _rounds(model, overrides, peer, options):
     with contextlib.ExitStack() as stack:
 
         def side(make, *arguments):
-            child = stack.enter_context(measuring.Apart(options.threads, make, *arguments))
+            child = stack.enter_context(timing.Apart(options.threads, make, *arguments))
             child.seconds(2)
             return child, *child.about
 
         child, label, rates = side(_our_step, model, overrides, sizes)
         sides = {label: child}
         if peer:
-            child, label = side(peers.training_step, peer, rates, _noise(**sizes), LEARNING_RATE)
+            child, label = side(timm_peer.training_step, peer, rates, _noise(**sizes), LEARNING_RATE)
             sides[label] = child
         found = {label: [] for label in sides}
         for number in range(options.rounds):
@@ -86,9 +87,9 @@ def _noise(image_size, batch_size, num_labels):
 
 def _our_step(model, overrides, sizes):
     """Return a training step as train.py takes it, what it is, and the rates of dropout in timm's words."""
-    startup.tensorflow()
+    load_tensorflow()
     import Models
-    from Utils import devices, losses, optimizers
+    from Utils.training import devices, losses, optimizers
 
     found = devices.find()
     spec = Models.spec(model, **overrides)

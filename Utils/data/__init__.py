@@ -1,0 +1,1 @@
+"""From posts to a dataset folder: sources, definition, selection, tag rules, shards, folds."""

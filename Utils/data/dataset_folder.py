@@ -1,0 +1,189 @@
+"""Dataset folders, here or elsewhere: from tools/write_records.py, or shards of the original as they are."""
+
+import dataclasses
+import functools
+import pathlib
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet
+
+from Utils.command.cli import UserError, suggest
+from Utils.data.definition import SPLITS
+from Utils.files.atomic import is_remote, read_json, to_path
+from Utils.images import codec
+from Utils.tags import tag_list
+
+MANIFEST = "dataset.json"
+TAGS = "selected_tags.csv"
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A dataset folder; made by `load`."""
+
+    folder: pathlib.Path
+    name: str
+    tags: pd.DataFrame  # selected_tags.csv: row i is label i
+    manifest: dict  # dataset.json; made up from the shards where there is none
+    image_size: int | None  # side of the stored JPEGs; None where an original folder has no square ones
+    splits: tuple  # those with shards, in the order train, validation, test
+
+    @property
+    def num_labels(self):
+        """Return the number of tags."""
+        return len(self.tags)
+
+    def shards(self, split):
+        """Return the paths of a split's TFRecord files in order; UserError names the splits there are."""
+        return [str(self.folder / shard["file"]) for shard in self._entry(split)["shards"]]
+
+    def num_records(self, split):
+        """Return the number of records of a split; of original shards it is counted, once."""
+        return sum(self.record_counts(split))
+
+    def record_counts(self, split):
+        """Return the number of records of every shard of a split, in the order of `shards`."""
+        counts = [shard.get("records") for shard in self._entry(split)["shards"]]
+        if None in counts:
+            counts = [count_records(path) for path in self.shards(split)]
+        return counts
+
+    def has_post_ids(self, split):
+        """Whether there is a list of a split's post ids; datasets of the original project have none."""
+        return (self.folder / split / "ids.npy").is_file()
+
+    def post_ids(self, split):
+        """Return the post ids of a split in record order: int64 (num_records,)."""
+        self._entry(split)
+        path = self.folder / split / "ids.npy"
+        if not self.has_post_ids(split):
+            raise UserError(
+                f"post ids of {split} expected at {path}; original shards carry them in the records only"
+            )
+        with path.open("rb") as file:
+            return np.load(file, allow_pickle=False)
+
+    def frequencies(self, split):
+        """Return the share of a split's posts that has each tag, (num_labels,), above 0 and below 1.
+
+        Half a post more has every tag, half a one less. None where there is no posts.parquet.
+        """
+        path = self.folder / "posts.parquet"
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            rows = pyarrow.parquet.read_table(
+                file, columns=["label_indexes"], filters=[("split", "==", split)]
+            )["label_indexes"]
+        labels = rows.combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        return (np.bincount(labels, minlength=self.num_labels) + 0.5) / (len(rows) + 1)
+
+    def _entry(self, split):
+        if split in self.splits:
+            return self.manifest["records"][split]
+        if not self.splits:
+            raise UserError(
+                f"{self.folder} has no records yet; run tools/write_records.py {self.folder} --images DIR"
+            )
+        raise UserError(
+            f"{self.folder} has no split {split!r}; it has {', '.join(self.splits)}"
+            f"{suggest(split, self.splits)}"
+        )
+
+
+def load(folder):
+    """Open a dataset folder, or a folder of original shards: selected_tags.csv, train/*.tfrecord, ...
+
+    Raises UserError that says what was looked for and what is there.
+    """
+    folder = to_path(folder)
+    if not folder.is_dir():
+        raise UserError(
+            f"a dataset folder was expected at {folder}; found {'a file' if folder.exists() else 'nothing'}"
+        )
+    shards = {} if (folder / MANIFEST).is_file() else _shards_by_split(folder)
+    if not (folder / TAGS).is_file() or not (shards or (folder / MANIFEST).is_file()):
+        raise UserError(
+            f"{folder} is no dataset: it needs {TAGS}, and {MANIFEST} or .tfrecord files in "
+            f"{', '.join(f'{split}/' for split in SPLITS)}; it holds {_listing(folder)}"
+        )
+    frame = tag_list.read(folder / TAGS)
+    manifest = _original_manifest(folder, shards, frame) if shards else read_json(folder / MANIFEST)
+    _check(folder, manifest, frame)
+    entries = manifest.get("records") or {}
+    splits = tuple(split for split in SPLITS if entries.get(split, {}).get("shards"))
+    return Dataset(folder, manifest["name"], frame, manifest, manifest["image_size"], splits)
+
+
+def _check(folder, manifest, frame):
+    missing = [key for key in ("name", "image_size") if key not in manifest]
+    if missing:
+        raise UserError(
+            f"{folder / MANIFEST} lacks {' and '.join(missing)}; was it written by tools/select_tags.py?"
+        )
+    if manifest.get("tags_sha256") not in (None, tag_list.digest(frame)):
+        raise UserError(
+            f"{folder / TAGS} is not the tag list the records were written with: {MANIFEST} has the hash of "
+            f"another one, of {manifest.get('num_labels')} tags; the file has {len(frame)}. Make it anew"
+        )
+
+
+def _listing(folder):
+    names = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
+    return ", ".join(names[:12] + ["..."] * (len(names) > 12)) or "nothing"
+
+
+def _shards_by_split(folder):
+    found = {split: sorted((folder / split).glob("[!.]*.tfrecord")) for split in SPLITS}
+    return {split: paths for split, paths in found.items() if paths}
+
+
+def _original_manifest(folder, shards, frame):
+    records = {
+        split: {"shards": [{"file": f"{split}/{path.name}"} for path in paths]}
+        for split, paths in shards.items()
+    }
+    first = next(iter(shards.values()))[0]
+    return {
+        "name": folder.resolve().name,
+        "tags_sha256": tag_list.digest(frame),
+        "num_labels": len(frame),
+        "image_size": _image_size(first),
+        "source": {"kind": "original shards"},
+        "records": records,
+    }
+
+
+def _image_size(shard):
+    """Return the side of the square JPEG in a shard's first record, or None."""
+    with shard.open("rb") as file:
+        length = int.from_bytes(file.read(12)[:8], "little")
+        data = file.read(min(length, 1 << 24))
+    start = data.find(b"\xff\xd8\xff")
+    try:
+        _, width, height = codec.probe(data[start:] if start >= 0 else b"")
+    except codec.ImageError:
+        return None
+    return width if width == height else None
+
+
+@functools.lru_cache(maxsize=65536)
+def count_records(path):
+    """Return the number of records of a TFRecord file, reading its framing only.
+
+    A record is: length (8 bytes, little-endian), its checksum (4), the data, its checksum (4).
+    Raises UserError where the last record is cut.
+    """
+    path = to_path(path)
+    size, at, count = path.stat().st_size, 0, 0
+    with path.open("rb", **({} if is_remote(path) else {"buffering": 0})) as file:
+        while at + 16 <= size:
+            file.seek(at)
+            at += 16 + int.from_bytes(file.read(8), "little")
+            count += 1
+    if at != size:
+        raise UserError(
+            f"{path} is no whole TFRecord file: record {count - (at > size)} is cut or has no framing"
+        )
+    return count

@@ -1,0 +1,50 @@
+"""Folds of a split by post id: ``1/5`` is fold 1 of 5. The same post is in the same fold of every dataset."""
+
+import dataclasses
+
+import numpy as np
+
+from Utils.command.cli import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Fold:
+    """Fold ``index`` (from 0) of ``count``."""
+
+    index: int
+    count: int
+
+    def contains(self, ids):
+        """Return whether each post id, int64 of any shape, is in this fold."""
+        return fold_of(ids, self.count) == self.index
+
+    def leaves(self, ids):
+        """Return whether each post id is in one of the other folds."""
+        return ~self.contains(ids)
+
+    def __str__(self):
+        return f"{self.index}/{self.count}"
+
+
+def parse(text):
+    """Return the Fold of ``I/K``, None of an empty text; UserError unless 0 <= I < K and K > 1."""
+    if not text:
+        return None
+    index, _, count = str(text).partition("/")
+    if not (index.isdecimal() and count.isdecimal() and int(index) < int(count) and int(count) > 1):
+        raise UserError(f"--fold takes I/K, fold I of K, with I from 0 to K - 1, such as 0/5; got {text!r}")
+    return Fold(int(index), int(count))
+
+
+def fold_of(ids, count):
+    """Return the fold, 0 to ``count`` - 1, of each post id: a hash (SplitMix64), so folds are about equal.
+
+    Not the id modulo ``count``: splits are residues of the id already.
+    """
+    x = np.asarray(ids, np.int64).astype(np.uint64)
+    with np.errstate(over="ignore"):  # modulo 2**64 is meant
+        x = x + np.uint64(0x9E3779B97F4A7C15)
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        x = x ^ (x >> np.uint64(31))
+    return (x % np.uint64(count)).astype(np.int64)

@@ -1,0 +1,159 @@
+"""The plan of a drawn booru: ids, what each picture shows, and the faults that real boorus have.
+
+Everything about post i is a function of the seed, i and the number of posts: workers draw in any order.
+"""
+
+import dataclasses
+import random
+
+from Utils.demo_booru import scenes, tagging
+
+FIRST_THOUSAND = 5400  # ids start about April 2022, when Danbooru's ratings became g s q e
+DUPLICATES = ("rescaled", "recompressed", "black_padding", "crop")
+BROKEN = ("truncated", "png_named_jpg", "empty", "missing")
+# (width, height) in units, transparent or not, of the originals that are kept beside their 512 px version.
+ORIGINALS = {"wide": ((768, 512), False), "tall": ((512, 768), False), "transparent": ((512, 512), True),
+             "transparent_tall": ((512, 704), True)}  # fmt: skip
+STATUS = {"deleted": 0.01, "banned": 0.003, "pending": 0.003, "flagged": 0.003, "hidden": 0.003}
+SHARE_OF_ORIGINALS, SHARE_OF_DUPLICATES, SHARE_OF_BROKEN, SHARE_OF_UNTAGGED = 0.03, 0.02, 0.004, 0.003
+NO_FILE, NEAR_DUPLICATE = 2, 8  # fire-eggs' bit flags; 1 is a user's choice
+
+
+@dataclasses.dataclass(frozen=True)
+class Post:
+    """One post: what its picture shows, how its file is, and what the booru says of it."""
+
+    index: int
+    post_id: int
+    scene: scenes.Scene
+    rating: str
+    truth: tuple  # tag names that are true
+    labels: tuple  # those that the booru knows
+    original: str = ""  # a key of ORIGINALS
+    scale: float = 1.0  # pixels of the original per unit
+    broken: str = ""  # one of BROKEN
+    status: str = ""  # a key of STATUS
+    hidden: int = 0
+    kind: str = ""  # one of DUPLICATES
+    source: "Post | None" = None
+    parent_id: int | None = None
+
+
+def lot(*key):
+    """Return a ``random.Random`` seeded by the words of ``key``; the same on every machine."""
+    return random.Random("/".join(map(str, key)))
+
+
+def post_ids(count, seed):
+    """Return ``count`` different rising ids whose residues modulo 1000 are spread as evenly as can be."""
+    rng, found = lot(seed, "ids"), []
+    for start in range(0, count, 1000):
+        size = min(1000, count - start)
+        residues = [int((at + rng.random()) * 1000 / size) for at in range(size)]
+        rng.shuffle(residues)
+        found += [(FIRST_THOUSAND + (start + at) // 2) * 1000 + r for at, r in enumerate(residues)]
+    return sorted(found)
+
+
+def plan(count, seed, missing):
+    """Return the ``count`` posts of a booru, which lacks each true tag with probability ``missing``."""
+    ids, roles = post_ids(count, seed), _roles(count, seed)
+    posts = []
+    for index in range(count):
+        role, what = roles.get(index, ("", ""))
+        if role == "duplicate":
+            posts.append(None)
+            continue
+        posts.append(_post(index, ids[index], seed, missing, role, what))
+    _add_duplicates(posts, ids, roles, seed, missing)
+    return posts
+
+
+def _roles(count, seed):
+    """Return {index: (role, what)} of all posts that are not ordinary; a small booru has one of each."""
+    rng = lot(seed, "roles")
+    wanted = []
+    for role, kinds, share in (
+        ("original", tuple(ORIGINALS), SHARE_OF_ORIGINALS),
+        ("duplicate", DUPLICATES, SHARE_OF_DUPLICATES),
+        ("broken", BROKEN, SHARE_OF_BROKEN),
+        ("untagged", ("",), SHARE_OF_UNTAGGED),
+    ):
+        number = max(len(kinds), round(share * count))
+        wanted += [(role, kinds[at % len(kinds)]) for at in range(number)]
+    for status, share in STATUS.items():
+        wanted += [("status", status)] * max(1, round(share * count))
+    order = list(range(count))
+    rng.shuffle(order)
+    return dict(zip(order[: count // 2], wanted[: count // 2], strict=False))
+
+
+def _post(index, post_id, seed, missing, role, what):
+    rng = lot(seed, index, "scene")
+    scene = scenes.compose(rng)
+    while role in ("broken", "untagged") and tagging.rating(scene) not in "gs":
+        scene = scenes.compose(rng)  # so that what the file lacks, not its rating, keeps it out
+    scale = 1.0
+    if role == "original":
+        size, transparent = ORIGINALS[what]
+        scene = dataclasses.replace(scene, size=size, transparent=transparent)
+        if transparent:
+            scene = dataclasses.replace(
+                scene, background="white", hour="day", weather="", border=False, sign=""
+            )
+        scale = rng.choice((1.0, 1.25, 1.5))
+    truth = _truth(scene, scale, rng)
+    return Post(
+        index=index,
+        post_id=post_id,
+        scene=scene,
+        rating=tagging.rating(scene),
+        truth=truth,
+        labels=() if role == "untagged" else _kept(truth, missing, lot(seed, index, "labels")),
+        original=what if role == "original" else "",
+        scale=scale,
+        broken=what if role == "broken" else "",
+        status=what if role == "status" else "",
+        hidden=int(what == "hidden") + NO_FILE * (what == "missing" and index % 2),
+    )
+
+
+def _truth(scene, scale, rng):
+    """Return the scene's tags and those about the file (of the category meta)."""
+    width, height = scene.size
+    about = {"wide_image"} if width > height else {"tall_image"} if height > width else set()
+    about |= {"highres"} if max(width, height) * scale >= 1000 else set()
+    about |= {"commentary"} if scenes.chance(rng, 0.05) else set()
+    return tuple(sorted({*tagging.tags(scene), *about}))
+
+
+def _kept(truth, missing, rng):
+    return tuple(name for name in truth if rng.random() >= missing)
+
+
+def _add_duplicates(posts, ids, roles, seed, missing):
+    """Fill the places of duplicates: each has its own source, an ordinary post or a padded original."""
+    rng = lot(seed, "sources")
+    plain = [p for p in posts if p and p.index not in roles]
+    padded = [p for p in posts if p and p.original in ("wide", "tall")]
+    rng.shuffle(plain)
+    rng.shuffle(padded)
+    for index in sorted(at for at, (role, _) in roles.items() if role == "duplicate"):
+        kind = roles[index][1]
+        if kind == "black_padding" and not padded:
+            kind = "crop"
+        source = (padded if kind == "black_padding" else plain).pop()
+        posts[index] = dataclasses.replace(
+            source,
+            index=index,
+            post_id=ids[index],
+            original="",
+            labels=_kept(source.truth, missing, lot(seed, index, "labels")),
+            hidden=NEAR_DUPLICATE if rng.random() < 0.1 else 0,
+            kind=kind,
+            source=source,
+            parent_id=None,
+        )
+    copies = [post for post in posts if post.source]
+    for post in rng.sample(copies, (len(copies) + 1) // 2):
+        posts[post.index] = dataclasses.replace(post, parent_id=post.source.post_id)

@@ -1,0 +1,1 @@
+"""Near-duplicate images: fingerprints, the search for close ones, the comparison of pixels."""

@@ -1,0 +1,1 @@
+"""From predictions to scores: thresholds, averages, intervals, calibration, ensembles, result tables."""

@@ -1,0 +1,255 @@
+"""Result tables: one CSV schema for every published and measured score, checked when read."""
+
+import math
+import pathlib
+
+import numpy as np
+import pandas as pd
+
+from Utils.command.cli import UserError
+from Utils.files import csv_tables
+from Utils.files.atomic import replacing
+
+COLUMNS = (
+    "run_name", "definition_name", "params", "image_size", "dataset", "split", "category", "from_rank",
+    "thres", "F1", "F2", "MCC", "A", "R", "P", "images_per_second", "status", "command",
+)  # fmt: skip
+NUMBERS = (
+    "params", "image_size", "from_rank", "thres", "F1", "F2", "MCC", "A", "R", "P", "images_per_second",
+)  # fmt: skip
+STATUSES = ("published", "measured")
+HALF = 5e-5  # published scores have four digits: what rounding hides
+EDGE = 0.01  # P and R nearer to 0 or 1 are too coarse to say what the MCC must be
+BOUNDS = {
+    **dict.fromkeys(("F1", "F2", "A", "R", "P"), (0, 1)),
+    "MCC": (-1, 1),
+    **dict.fromkeys(("params", "image_size", "from_rank", "images_per_second"), (0, math.inf)),
+}
+SEED_TABLES = (  # title, category, first rank: the tables that the original project published
+    ("All {tags} tags", "all", 0),
+    ("All tags, starting from #{rank} and below (sorted by most to least popular)", "all", 2380),
+    ("General tags (category 0), no character or series tags", "general", 0),
+    (
+        "General tags (category 0), no character or series tags, starting from #{rank} and below "
+        "(sorted by most to least popular)",
+        "general",
+        2000,
+    ),
+)
+
+
+def read(path):
+    """Read a results CSV; a score that was not published is NaN.
+
+    Raises UserError on another header, and on a row whose scores cannot belong together (`check`).
+    """
+    frame = csv_tables.read(path, "a results table (.csv)", (), dtype=str, keep_default_na=False)
+    if tuple(frame.columns) != COLUMNS:
+        raise UserError(f"{path} must have the columns {','.join(COLUMNS)}; got {','.join(frame.columns)}")
+    for column in NUMBERS:
+        numbers = pd.to_numeric(frame[column].where(frame[column] != ""), errors="coerce")
+        wrong = np.flatnonzero(numbers.isna() & (frame[column] != ""))
+        if len(wrong):
+            raise UserError(f"{path}, row {wrong[0] + 2}: {column} is {frame[column][wrong[0]]!r}, no number")
+        frame[column] = numbers.astype(np.float64)
+    for number, row in enumerate(frame.to_dict("records"), 2):
+        try:
+            check(row)
+        except UserError as error:
+            raise UserError(f"{path}, row {number}: {error}") from error
+    return frame
+
+
+def check(row):
+    """Raise UserError where a row of results cannot be true, within the rounding of four digits.
+
+    F1 and F2 follow from P and R: both are equal to them where P = R. Without P and R they still fix them,
+    1/R = (5/F2 - 2/F1) / 3 and 1/P = (8/F1 - 5/F2) / 3, which must lie between 0 and 1. The MCC follows from
+    P, R and A, and lies between -sqrt((1 - P)(1 - R)) and sqrt(P R) in any case.
+    """
+    if row["status"] not in STATUSES:
+        raise UserError(f"status is {' or '.join(STATUSES)}; got {row['status']!r}")
+    for name in NUMBERS:
+        low, high = BOUNDS.get(name, (-math.inf, math.inf))
+        if math.isinf(row[name]) or not (math.isnan(row[name]) or low <= row[name] <= high):
+            raise UserError(f"{name} is a number from {low} to {high}; got {row[name]}")
+    if row["F1"] > 0 and row["F2"] > 0:
+        _check_pair(row)
+    elif row["F2"] > 2.5 * row["F1"] + 4 * HALF or row["F1"] > 1.6 * row["F2"] + 4 * HALF:
+        raise UserError(f"F2 lies between 0.625 F1 and 2.5 F1; got F1 {row['F1']} and F2 {row['F2']}")
+    if not math.isnan(row["P"] + row["R"]):
+        _check_f(row, 1)
+        _check_f(row, 2)
+        _check_mcc(row)
+
+
+def _check_pair(row):
+    derived = precision_and_recall(row["F1"], row["F2"])
+    # What half a unit in the fourth digit of F1 and F2 can do to 1/P and 1/R, on the scale of P and R:
+    slack = HALF * (8 / row["F1"] ** 2 + 5 / row["F2"] ** 2) / 3
+    for name, value in zip(("P", "R"), derived, strict=True):
+        if not 1 / value >= 1 - slack:
+            raise UserError(f"F1 {row['F1']} and F2 {row['F2']} cannot both be: {name} would be {value:.4f}")
+
+
+def _check_f(row, beta):
+    """F rises with P and R: it lies between its values at the least and the greatest ones that round so."""
+    least, most = (
+        _f_beta(*(min(1.0, max(0.0, row[name] + side)) for name in "PR"), beta) for side in (-HALF, HALF)
+    )
+    given = row[f"F{beta}"]
+    if not math.isnan(given) and not least - HALF <= given <= most + HALF:
+        meant = _f_beta(row["P"], row["R"], beta)
+        raise UserError(f"P {row['P']} and R {row['R']} mean an F{beta} of {meant:.4f}; got {given}")
+
+
+def _f_beta(precision, recall, beta):
+    weight = beta * beta
+    return (1 + weight) * precision * recall / max(weight * precision + recall, 1e-300)
+
+
+def _check_mcc(row):
+    if math.isnan(row["MCC"]):
+        return
+    near = [[min(1.0, max(0.0, row[name] + side)) for side in (-HALF, HALF)] for name in "PR"]
+    most = math.sqrt(near[0][1] * near[1][1]) + HALF
+    least = -math.sqrt((1 - near[0][0]) * (1 - near[1][0])) - HALF
+    if row["A"] < 1 - 4 * HALF and all(EDGE < row[name] < 1 - EDGE for name in "PR"):
+        sides = (-HALF, 0.0, HALF)
+        possible = [
+            _mcc(row["P"] + p, row["R"] + r, row["A"] + a) for p in sides for r in sides for a in sides
+        ]
+        least, most = max(least, min(possible) - 2 * HALF), min(most, max(possible) + 2 * HALF)
+    if not least <= row["MCC"] <= most:
+        shown = f"P {row['P']}, R {row['R']} and A {row['A']}"
+        raise UserError(f"with {shown} the MCC lies between {least:.4f} and {most:.4f}; got {row['MCC']}")
+
+
+def _mcc(precision, recall, accuracy):
+    """MCC from precision, recall and accuracy: with the share s of true labels everything is known."""
+    extra = recall * (1 - precision) / precision  # false positives, per true label
+    s = min(1.0, (1 - accuracy) / (extra + 1 - recall))
+    tp, fp, fn = recall * s, extra * s, (1 - recall) * s
+    tn = max(0.0, 1 - tp - fp - fn)
+    scale = math.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
+    return (tp * tn - fp * fn) / scale if scale else 0.0
+
+
+def precision_and_recall(f1, f2):
+    """Return ``(P, R)`` of scores F1 and F2, which determine them; infinite or negative where none exist."""
+    with np.errstate(divide="ignore"):
+        return (
+            float(3 / np.float64(8 / f1 - 5 / f2)),
+            float(3 / np.float64(5 / f2 - 2 / f1)),
+        )
+
+
+def append(path, rows):
+    """Add rows (dicts of COLUMNS, missing ones empty) to a results CSV, made where there is none.
+
+    A row that stands there already, word for word, is not added again. Raises UserError on a false row.
+    """
+    path = pathlib.Path(path)
+    kept = read(path) if path.exists() else None  # a wrong file is refused before it is touched
+    lines = [] if kept is None else path.read_text(encoding="utf-8").splitlines()[1:]
+    for row in rows:
+        numbers = {name: math.nan if row.get(name) is None else row[name] for name in NUMBERS}
+        check({**numbers, "status": row.get("status")})
+    frame = pd.DataFrame([{name: _text(row.get(name)) for name in COLUMNS} for row in rows], columns=COLUMNS)
+    new = frame.to_csv(index=False, header=False, lineterminator="\n").splitlines()
+    lines += [line for line in dict.fromkeys(new) if line not in lines]
+    with replacing(path) as beside:
+        beside.write_text("\n".join([",".join(COLUMNS), *lines]) + "\n", encoding="utf-8")
+
+
+def _text(value):
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6g}" if not value.is_integer() else str(int(value))
+    return " ".join(str(value).split())  # one row is one line
+
+
+def params_human(params):
+    """Return a parameter count as people write it, ``93.2M``; ``-`` where it is unknown."""
+    if params is None or math.isnan(params):
+        return "-"
+    for unit, size in (("B", 1e9), ("M", 1e6), ("K", 1e3)):
+        if params >= size:
+            return f"{params / size:.1f}{unit}"
+    return str(int(params))
+
+
+def table(rows):
+    """Render rows (dicts) in Markdown with the columns of the original project's tables."""
+    head = ("run_name", "definition_name", "params_human", "image_size", "thres", "F1", "F2")
+    cells = [
+        (
+            _cell(row["run_name"]),
+            _cell(row["definition_name"]),
+            params_human(row["params"]),
+            "-" if math.isnan(row["image_size"]) else str(int(row["image_size"])),
+            *(f"{0.0 if math.isnan(row[name]) else row[name]:.4f}" for name in ("thres", "F1", "F2")),
+        )
+        for row in rows
+    ]
+    return markdown(head, cells, left=3)
+
+
+def flat_table(rows):
+    """Render rows (dicts) in Markdown as they stand: what was scored, how large the model is, its scores."""
+    text = ("run_name", "definition_name", "dataset", "split", "category")
+    scored = ("thres", "F1", "F2", "MCC", "P", "R")
+    head = (*text, "from_rank", "params_human", "image_size", *scored, "images/s")
+    cells = [
+        (
+            *(_cell(row[name]) for name in text),
+            _number(row["from_rank"], ".0f"),
+            params_human(row["params"]),
+            _number(row["image_size"], ".0f"),
+            *(_number(row[name], ".4f") for name in scored),
+            _number(row["images_per_second"], ".4g"),
+        )
+        for row in rows
+    ]
+    return markdown(head, cells, left=len(text))
+
+
+def _number(value, form):
+    return "-" if math.isnan(value) else format(value, form)
+
+
+def _cell(text):
+    return str(text).replace("|", "\\|") or "-"
+
+
+def markdown(head, rows, left=1):
+    """Render a Markdown table with padded columns, the first ``left`` of them flush left."""
+    widths = [max(3, *(len(line[i]) for line in (head, *rows))) for i in range(len(head))]
+    lines = [_line(head, widths, left)]
+    rule = [f":{'-' * (w + 1)}" if i < left else f"{'-' * (w + 1)}:" for i, w in enumerate(widths)]
+    return "\n".join([*lines, f"|{'|'.join(rule)}|", *(_line(row, widths, left) for row in rows)])
+
+
+def _line(cells, widths, left):
+    padded = (
+        cell.ljust(width) if i < left else cell.rjust(width)
+        for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    )
+    return f"| {' | '.join(padded)} |"
+
+
+def seed_tables(rows, num_tags, tables=SEED_TABLES):
+    """Render rows of a results table as the original project's four tables; one without rows is left out."""
+    parts = []
+    for title, category, rank in tables:
+        chosen = [row for row in rows if row["category"] == category and row["from_rank"] == rank]
+        if chosen:
+            parts.append(f"{title.format(tags=num_tags, rank=rank)}:\n\n{table(chosen)}")
+    return "\n\n".join(parts)
+
+
+def tables_with_ranks(rank_all, rank_general):
+    """Return SEED_TABLES with other first ranks for all tags and for the general ones."""
+    ranks = (0, rank_all, 0, rank_general)
+    return tuple((*kept[:2], rank) for kept, rank in zip(SEED_TABLES, ranks, strict=True))

@@ -1,0 +1,1 @@
+"""Better labels: confident learning, questions, the review page, decisions."""

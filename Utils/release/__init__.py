@@ -1,0 +1,1 @@
+"""The release folder: its formats, conversion to ONNX, quantization and verification."""

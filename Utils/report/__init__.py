@@ -1,0 +1,1 @@
+"""What people look at: the HTML report, charts, model cards, plots of a run."""

@@ -1,0 +1,367 @@
+"""The model card of a release: its README.md, made from the run, its dataset and its dumps.
+
+The same facts give the same text: there is no clock in it.
+"""
+
+import dataclasses
+
+import pandas as pd
+
+from Utils.report import report
+from Utils.tags import tag_list
+
+RARE = 100  # posts, below which a tag is called rare
+CLIENTS_SIDE = 448  # the only side that kohya's script feeds
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """Everything a card tells; what is None or empty is not known and said to be so."""
+
+    name: str  # of the release
+    layout: str
+    image_size: int
+    parameters: int
+    frame: pd.DataFrame  # tags of the release in order
+    others: pd.DataFrame  # tags that only the flavor with all tags has
+    model: str = ""  # Family/Variant
+    timm: str = ""  # name of timm's architecture, where its files are there
+    recipe: dict = dataclasses.field(default_factory=dict)
+    history: dict = dataclasses.field(default_factory=dict)  # the epoch's row of history.csv
+    manifest: dict = dataclasses.field(default_factory=dict)  # dataset.json
+    flavors: dict = dataclasses.field(default_factory=dict)  # as release.json has them
+    headlines: tuple = ()  # (split, images, rows of Utils.report.report.headline)
+    thresholds: pd.DataFrame | None = None  # thresholds.csv
+    license: str = ""
+
+
+def history(path, which):
+    """Return history.csv up to the epoch of the best or the last model; no rows where there is no file."""
+    if not path.is_file():
+        return pd.DataFrame()
+    with path.open(encoding="utf-8") as file:
+        rows = pd.read_csv(file)
+    if which == "best" and "val_f1" in rows and rows["val_f1"].notna().any():
+        return rows.loc[: rows["val_f1"].idxmax()]
+    return rows
+
+
+def render(facts):
+    """Return the card as Markdown with a front matter that model hubs read."""
+    parts = (_front, _title, _files, _data, _training, _scores, _thresholds, _preprocessing, _usage, _limits)
+    return "\n\n".join("\n".join(part(facts)) for part in parts) + "\n"
+
+
+def _front(facts):
+    lines = ["---", f"license: {facts.license}"] if facts.license else ["---"]
+    words = ["multi-label", "image-tagging", "booru", "onnx", "keras"]
+    lines += ["pipeline_tag: image-classification", f"library_name: {'timm' if facts.timm else 'onnx'}"]
+    return [*lines, "tags:", *(f"- {word}" for word in words), "---"]
+
+
+def _title(facts):
+    kind = f"{facts.model}, " if facts.model else ""
+    counts = _listed([f"{count:,} {name}" for name, count in _by_category(facts.frame).items()])
+    terms = f"License: {facts.license}." if facts.license else (
+        "No license is stated: ask who made the model before you use it or pass it on."
+    )  # fmt: skip
+    return [
+        f"# {facts.name}",
+        "",
+        f"Says which of {len(facts.frame):,} tags ({counts}) an illustration carries: {kind}"
+        f"{facts.parameters:,} parameters, {facts.image_size} x {facts.image_size} pixels. {terms}",
+    ]
+
+
+def _files(facts):
+    rows = [("model.onnx", "the model, float32, any batch size"),
+            ("selected_tags.csv", "row i is output i"),
+            ("preprocess.json, categories.json", "the same facts for programs")]  # fmt: skip
+    if facts.timm:
+        rows.append(("config.json, model.safetensors", f"timm's {facts.timm}"))
+    rows.append(("extra/keras/", "the Keras model with all outputs, to load and to train from"))
+    if len(facts.others):
+        rows.append(("extra/full/", f"the flavor with {len(facts.others):,} more tags"))
+    if facts.thresholds is not None:
+        rows.append(("extra/thresholds.csv", "thresholds, also in the column `best_threshold`"))
+    rows += [(found["path"], figures(found)) for name, found in facts.flavors.items()
+             if found["written"] and name != "onnx"]  # fmt: skip
+    lines = ["## Files", "", *_table(("file", "what"), rows)]
+    left = [(name, found["why"]) for name, found in facts.flavors.items() if not found["written"]]
+    for name, why in left:
+        lines += ["", f"{name} was asked for and left out: {why}."]
+    return lines
+
+
+def figures(found):
+    """Say what was measured of a flavor."""
+    if found.get("maximum") is None or found.get("p999") is None:
+        return "nothing was measured"
+    said = (
+        f"differs from Keras by {found['maximum']:.2g} at most, by less than {found['p999']:.2g} in 99.9% of "
+        "the values"
+    )
+    if found.get("f1_difference") is not None:
+        said += f", F1 by {found['f1_difference']:+.4f}"
+    if found.get("speed"):
+        said += f"; {found['speed']:.2f} times as fast as float32 on the CPU that made it"
+    return said
+
+
+def _data(facts):
+    manifest, lines = facts.manifest, ["## Data", ""]
+    if not manifest:
+        return [*lines, "Nothing is known of the data that the model was trained on."]
+    records = {split: entry for split, entry in (manifest.get("records") or {}).items() if entry}
+    counts = [(split, _count(entry.get("records"))) for split, entry in records.items()]
+    source = (manifest.get("source") or {}).get("kind", "unknown")
+    lines += [
+        f"Dataset `{manifest.get('name', '')}`, from {source}.",
+        "",
+        *_table(("split", "images"), counts),
+    ]
+    everything = pd.concat([facts.frame, facts.others])
+    rows = [(name, f"{len(part):,}", f"{part['count'].median():,.0f}", f"{part['count'].min():,}")
+            for name, part in _parts(everything)]  # fmt: skip
+    lines += ["", *_table(("category", "tags", "posts of the median tag", "of the rarest"), rows)]
+    return lines + _selection(manifest)
+
+
+def _selection(manifest):
+    chosen = manifest.get("definition") or {}
+    needed = ("splits", "ratings", "exclude_status", "min_tags_per_image", "min_tag_count", "min_tag_images")
+    if not set(needed) | {"max_tags"} <= set(chosen):
+        return []
+    splits = _listed([f"{name} {low} to {high}" for name, (low, high) in chosen["splits"].items()])
+    sentences = (
+        f"Images rated {_listed(chosen['ratings'], 'or')} with at least {chosen['min_tags_per_image']} tags; "
+        f"without posts that are {_listed(chosen['exclude_status'], 'or') or 'anything'}; "
+        f"splits by post id modulo 1000: {splits}.",
+        f"Tags with at least {chosen['min_tag_count']:,} posts and {chosen['min_tag_images']:,} images, "
+        f"{chosen['max_tags']:,} at most.",
+    )
+    return ["", " ".join(sentences)]
+
+
+def _training(facts):
+    recipe, history, lines = facts.recipe, facts.history, ["## Training", ""]
+    if not recipe:
+        return [*lines, "The release was made from a model file: how it was trained is not known."]
+    known = ("recipe", "model", "model_options", "init_from", "loss", "optimizer", "learning_rate",
+             "weight_decay", "schedule", "epochs", "mixup_alpha", "ema", "dtype_policy", "seed")  # fmt: skip
+    rows = [(f"`{name}`", _value(recipe[name])) for name in known if _value(recipe.get(name))]
+    if history.get("images"):
+        rows.append(("images seen", f"{int(history['images']):,}"))
+        rows.append(("epoch of this model", f"{int(history['epoch'])}"))
+    return [*lines, *_table(("field", "value"), rows), "",
+            "The whole recipe is `extra/keras/recipe.json`."]  # fmt: skip
+
+
+def _value(value):
+    if isinstance(value, (list, tuple)):
+        return " ".join(map(str, value))
+    return "" if value in (None, "", 0, 0.0, "default") else str(value)
+
+
+def _scores(facts):
+    lines = ["## Scores", ""]
+    if not facts.headlines:
+        if not {"val_f1", "val_threshold"} <= set(facts.history):
+            return [*lines, "None were measured."]
+        return [
+            *lines,
+            f"On the validation split: micro F1 {facts.history['val_f1']:.4f} at the threshold "
+            f"{facts.history['val_threshold']:.4f}, where precision equals recall (history.csv of the run; "
+            "intervals and scores by category need a dump: `export_model.py --dump`).",
+        ]
+    lines.append(
+        "Micro F1 where precision equals recall, with 95% intervals over images drawn anew "
+        f"{report.RESAMPLES:,} times; macro F1 is the mean over tags."
+    )
+    head = ("category", "tags", "F1", "95%", "macro F1", "MCC", "threshold")
+    for split, images, rows in facts.headlines:
+        cells = [(row["category"], f"{row['tags']:,}", *_scored(row["model"])) for row in rows]
+        lines += ["", f"{split}, {images:,} images:", "", *_table(head, cells)]
+    return lines
+
+
+def _scored(row):
+    interval = f"{_score(row['F1_low'])} to {_score(row['F1_high'])}"
+    return _score(row["F1"]), interval, _score(row["macro_F1"]), _score(row["MCC"]), _score(row["thres"])
+
+
+def _score(value):
+    return "" if value is None or value != value else f"{value:.4f}"
+
+
+def _thresholds(facts):
+    lines = ["## Thresholds", "", "A tag is predicted where its probability is greater than the threshold."]
+    if facts.headlines:
+        split, _, rows = facts.headlines[0]
+        said = _listed([f"{row['category']} {_score(row['model']['thres'])}" for row in rows])
+        lines.append(f"Precision equals recall on the split {split} at: {said}.")
+    elif "val_threshold" in facts.history:
+        lines.append(f"Precision equals recall over all tags at {facts.history['val_threshold']:.4f}.")
+    if facts.thresholds is not None:
+        lines.append(_about_table(facts.thresholds))
+    elif not facts.headlines and "val_threshold" not in facts.history:
+        lines.append("None was measured; the 0.35 that most programs begin with is a guess.")
+    return lines
+
+
+def _about_table(table):
+    rules = _listed(sorted(set(table["rule"]))) if "rule" in table else "given"
+    scopes = _listed([f"{count:,} of scope {scope}" for scope, count in
+                      table["scope"].value_counts(sort=False).items()])  # fmt: skip
+    return (f"`extra/thresholds.csv` has {scopes} (rule {rules}), from {table['threshold'].min():.4f} to "
+            f"{table['threshold'].max():.4f}; programs that read `best_threshold` use them.")  # fmt: skip
+
+
+def _preprocessing(facts):
+    side = facts.image_size
+    return [
+        "## Preprocessing",
+        "",
+        "1. Decode; composite transparency on white.",
+        "2. Pad to a square with white (255, 255, 255), the picture in the middle.",
+        f"3. Resize to {side} x {side} by pixel-area averaging.",
+        f"4. float32, NHWC `(batch, {side}, {side}, 3)`, values 0 to 255 as they are, channels **BGR**.",
+        "",
+        "The normalization is inside the model. The output `prediction` is `(batch, "
+        f"{len(facts.frame)})` probabilities, a sigmoid for each tag.",
+    ]
+
+
+def _usage(facts):
+    lines = [
+        "## How to use it",
+        "",
+        "With the tools of the repository that made it:",
+        "",
+        "```bash",
+        f"python tools/tag_images.py {facts.name} pictures --format txt",
+        f"python tools/tag_images.py {facts.name} pictures --format hydrus  # sidecars for Hydrus",
+        f"python tools/serve.py {facts.name}",
+        "```",
+        "",
+        "Anywhere:",
+        "",
+        *_python(facts),
+        "",
+    ]
+    if facts.layout != "wd":
+        return [
+            *lines,
+            "This is the layout `full`: programs for WD's taggers cut the tags by position and need the "
+            "layout `wd`, with the four ratings first.",
+        ]
+    rows = [(name, how) for name, how in _clients(facts) if how]
+    return [*lines, "In other programs, from this folder as it lies on disk:", "",
+            *_table(("program", "how"), rows)]  # fmt: skip
+
+
+def _python(facts):
+    return [
+        "```python",
+        "import cv2, numpy, onnxruntime, pandas",
+        "",
+        f'session = onnxruntime.InferenceSession("{facts.name}/model.onnx")',
+        f'tags = pandas.read_csv("{facts.name}/selected_tags.csv")',
+        'image = cv2.imread("picture.jpg")  # BGR; a transparent picture is to be put on white first',
+        "side = max(image.shape[:2])",
+        "top, left = (side - image.shape[0]) // 2, (side - image.shape[1]) // 2",
+        "square = numpy.full((side, side, 3), 255, numpy.uint8)",
+        "square[top : top + image.shape[0], left : left + image.shape[1]] = image",
+        f"batch = cv2.resize(square, ({facts.image_size}, {facts.image_size}), interpolation=cv2.INTER_AREA)",
+        'found = session.run(None, {"input": batch[None].astype("float32")})[0][0]',
+        'print(tags.assign(probability=found).sort_values("probability", ascending=False).head(20))',
+        "```",
+    ]
+
+
+def _clients(facts):
+    """Yield (program, how it takes the folder); an empty text where it does not."""
+    name = facts.name
+    if facts.image_size == CLIENTS_SIDE:
+        kohya = (f"copy the folder to `MODELS/{name}`, then `tag_images_by_wd14_tagger.py PICTURES --onnx "
+                 f"--model_dir MODELS --repo_id {name}`")  # fmt: skip
+    else:
+        kohya = f"does not take it: the script feeds {CLIENTS_SIDE} x {CLIENTS_SIDE} pixels only"
+    yield "kohya-ss sd-scripts", kohya
+    yield (
+        "wd14-tagger-standalone",
+        "downloads from a hub: upload the folder and add its name to `tagger/interrogators.py`, as one more "
+        "`WaifuDiffusionInterrogator`",
+    )
+    yield (
+        "stable-diffusion-webui-wd14-tagger",
+        (f"copy `model.onnx` and `selected_tags.csv`, nothing else, to `models/TaggerOnnx/{name}/`"),
+    )
+    yield (
+        "ComfyUI-WD14-Tagger",
+        (f"copy `model.onnx` to its folder `models` as `{name}.onnx`, `selected_tags.csv` as `{name}.csv`"),
+    )
+    yield "wdv3-timm", (
+        "upload the folder to a hub; the script makes the model by `timm.create_model(\"hf-hub:...\")` and "
+        "turns the channels to BGR, as this model wants them" if facts.timm else ""
+    )  # fmt: skip
+    yield (
+        "dghs-imgutils",
+        (
+            "as its WD taggers: pad on white, resize, BGR, float32, NHWC, ratings by category 9; the column "
+            "`best_threshold` is read. Its generic reader feeds NCHW, which this graph does not take"
+        ),
+    )
+    yield "Hydrus", "import the sidecars that `tag_images.py --format hydrus` writes (`picture.jpg.txt`)"
+
+
+def _limits(facts):
+    rare = int((facts.frame["count"] < RARE).sum())
+    lines = [
+        "## Limits",
+        "",
+        "- Labels of boorus are incomplete: people tag what strikes them. A prediction that counts as wrong "
+        "above may be right, and tags that people often forget come out with too low a probability.",
+        "- It knows pictures of the kind it was trained on. Photographs, other styles and other ratings are "
+        "outside of what was measured.",
+        "- Probabilities are of tags, one by one: nothing keeps two that exclude each other apart.",
+        "- A character that is not in the list is not recognized, at most taken for one that is.",
+    ]
+    if rare:
+        lines.append(f"- {rare:,} of the tags have fewer than {RARE} posts; expect little of them.")
+    if facts.image_size != CLIENTS_SIDE:
+        lines.append(f"- The side is {facts.image_size}, not {CLIENTS_SIDE}: programs that take "
+                     f"{CLIENTS_SIDE} for granted do not run it.")  # fmt: skip
+    return lines
+
+
+# Words and tables
+
+
+def _parts(frame):
+    """Return (name, rows) of every category in the order of the list."""
+    order = dict.fromkeys(frame["category"].tolist())
+    return [(tag_list.category_name(code), frame[frame["category"] == code]) for code in order]
+
+
+def _by_category(frame):
+    return {name: len(part) for name, part in _parts(frame)}
+
+
+def _count(value):
+    return "not counted" if value is None else f"{value:,}"
+
+
+def _listed(words, last="and"):
+    words = [str(word) for word in words]
+    return f" {last} ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _table(head, rows):
+    lines = [head, (":--",) * len(head), *rows]
+    return ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines]
+
+
+def headline(dump):
+    """Return ``(split, images, rows)`` of a dump with labels, as `Facts.headlines` has them."""
+    return dump.info.get("split") or dump.name, len(dump.labels), report.headline(dump)

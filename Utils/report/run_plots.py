@@ -1,0 +1,78 @@
+"""Pictures for a run folder: the curves of its history, and one batch as the model sees it."""
+
+import math
+
+import matplotlib.figure
+import matplotlib.ticker
+import numpy as np
+
+from Utils.files import atomic
+
+BLUE, ORANGE, GREEN, GRAY = "#2f6db3", "#d9822b", "#3b8f5a", "#8a8a8a"
+
+
+def curves(rows, path):
+    """Draw loss, validation F1 and learning rate against the epoch; ``rows`` are those of history.csv."""
+    figure = matplotlib.figure.Figure(figsize=(11, 3.4), layout="constrained")
+    loss, score, rate = figure.subplots(1, 3)
+    _line(loss, rows, "loss", BLUE, "training")
+    _line(loss, rows, "val_loss", ORANGE, "validation")
+    loss.set_title("Loss, summed over tags")
+    if loss.lines:
+        loss.legend(frameon=False)
+    best = _line(score, rows, "val_f1", GREEN, "F1")
+    score.set_title(f"Validation F1 at P = R, best {best:.4f}" if best is not None else "No validation split")
+    _line(rate, rows, "learning_rate", GRAY, "learning rate")
+    rate.set_title("Learning rate")
+    rate.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
+    for axes in (loss, score, rate):
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, min_n_ticks=1))
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    _write(figure, path)
+
+
+def _line(axes, rows, key, color, label):
+    """Draw one column where it has numbers; return its highest."""
+    points = [(row["epoch"], row[key]) for row in rows if isinstance(row.get(key), (int, float))]
+    if not points:
+        return None
+    style = "o-" if len(points) < 3 else "-"
+    axes.plot(*zip(*points, strict=True), style, color=color, label=label, markersize=4)
+    return max(value for _, value in points)
+
+
+def batch(images, labels, names, path, most=16):
+    """Draw images (B, S, S, 3), 0..255, BGR, with their tags under them, a mixed one's with its share."""
+    shown = min(most, len(images))
+    columns = min(4, shown)
+    rows = math.ceil(shown / columns)
+    figure = matplotlib.figure.Figure(figsize=(3.1 * columns, 3.9 * rows), layout="constrained")
+    for index, axes in enumerate(np.ravel(figure.subplots(rows, columns, squeeze=False))):
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_color("#cccccc")
+        axes.set_visible(index < shown)
+        if index < shown:
+            axes.imshow(np.asarray(images[index], np.uint8)[:, :, ::-1])
+            axes.set_title(_caption(np.asarray(labels[index]), names), fontsize=7, y=-0.04, va="top")
+    _write(figure, path)
+
+
+def _caption(labels, names, most=14):
+    """Name the tags of an image, the strongest first, wrapped."""
+    order = [index for index in np.argsort(-labels, kind="stable") if labels[index] > 0]
+    words = [names[i] + ("" if labels[i] == 1 else f" {labels[i]:.2f}".replace(" 0.", " .")) for i in order]
+    words = words[:most] + ([f"and {len(words) - most} more"] if len(words) > most else [])
+    lines, line = [], ""
+    for word in words:
+        if line and len(line) + len(word) > 42:
+            lines.append(line)
+            line = ""
+        line = f"{line}, {word}" if line else word
+    return "\n".join([*lines, line or "no tags"]).replace("$", r"\$")
+
+
+def _write(figure, path):
+    with atomic.replacing(path) as beside:
+        figure.savefig(beside, dpi=110)

@@ -1,0 +1,259 @@
+"""Multi-label losses on logits: summed over the tags of an image, averaged over the images of a batch.
+
+- binary cross-entropy
+- focal loss, arXiv:1708.02002
+- asymmetric loss (ASL), arXiv:2009.14119, official code github.com/Alibaba-MIIL/ASL
+
+Each is a pure function ``(labels, logits, ...) -> (B,)`` and a thin ``keras.losses.Loss``. They work in
+float32 whatever the model's compute dtype, on logits, so that value and gradient stay finite where a
+probability has rounded to 0 or 1. Labels may be soft (MixUp) between 0 and 1; below 0 they are unknown and
+count nothing (set them after MixUp, mixing would hide them). A sum over tags, not a mean, is part of the
+recipes: with SGD a mean would divide the effective learning rate by the number of tags.
+"""
+
+import keras
+from keras import ops
+
+from Utils.command.cli import UserError, suggest
+
+# Focusing weights are powers of a number that may round to 0, where the gradient of a power below 1 is
+# infinite; below this floor the weight is constant. The cross-entropy it multiplies is about as small there.
+FLOOR = 1e-12
+
+
+def bce(labels, logits, *, label_smoothing=0.0, tag_weights=None):
+    """Return the binary cross-entropy of each image, summed over its tags.
+
+    ``-(y log p + (1 - y) log(1 - p))`` with ``p = sigmoid(logit)``.
+
+    Args:
+        labels: (B, num_labels), 0 to 1; below 0 unknown.
+        logits: (B, num_labels).
+        label_smoothing: s from 0 to 1; labels become ``y (1 - s) + s / 2``.
+        tag_weights: (num_labels,) factors of the tags' terms, or None.
+
+    Returns:
+        (B,) float32.
+    """
+    labels, logits, weights = _prepared(labels, logits, label_smoothing, tag_weights)
+    return ops.sum(weights * _cross_entropy(labels, logits), axis=-1)
+
+
+def focal(labels, logits, *, alpha=0.25, gamma=2.0, label_smoothing=0.0, tag_weights=None):
+    """Return the focal loss of each image, summed over its tags (arXiv:1708.02002).
+
+    ``bce(y, p) * (y alpha + (1 - y)(1 - alpha)) * (1 - p_t)^gamma``, ``p_t = y p + (1 - y)(1 - p)``. With
+    gamma 0 and alpha 0.5 it is half of ``bce``.
+
+    Args:
+        labels: (B, num_labels), 0 to 1; below 0 unknown.
+        logits: (B, num_labels).
+        alpha: 0 to 1, the share of positives; negatives get ``1 - alpha``.
+        gamma: >= 0, how strongly easy terms are played down.
+        label_smoothing: as in ``bce``.
+        tag_weights: as in ``bce``.
+
+    Returns:
+        (B,) float32.
+    """
+    labels, logits, weights = _prepared(labels, logits, label_smoothing, tag_weights)
+    balance = (1.0 - alpha) + labels * (2.0 * alpha - 1.0)  # this form is exactly 0.5 for alpha 0.5
+    terms = balance * _cross_entropy(labels, logits)
+    if gamma:
+        # 1 - p_t without a subtraction that cancels
+        missed = labels * ops.sigmoid(-logits) + (1.0 - labels) * ops.sigmoid(logits)
+        terms = terms * ops.power(ops.maximum(missed, FLOOR), gamma)
+    return ops.sum(weights * terms, axis=-1)
+
+
+def asl(
+    labels,
+    logits,
+    *,
+    gamma_neg=0.0,
+    gamma_pos=0.0,
+    clip=0.0,
+    stop_focus_gradient=True,
+    label_smoothing=0.0,
+    tag_weights=None,
+):
+    """Return the asymmetric loss of each image, summed over its tags (arXiv:2009.14119).
+
+    With ``q = min(1 - p + clip, 1)``:
+    ``-(y log p + (1 - y) log q) * (1 - (p y + q (1 - y)))^(gamma_pos y + gamma_neg (1 - y))``. With both
+    gammas and clip 0, the zoo's choice, it is exactly ``bce``. The official code's defaults are gamma_neg 4,
+    gamma_pos 1, clip 0.05.
+
+    Args:
+        labels: (B, num_labels), 0 to 1; below 0 unknown.
+        logits: (B, num_labels).
+        gamma_neg: >= 0, the focusing exponent of negatives.
+        gamma_pos: >= 0, the focusing exponent of positives.
+        clip: >= 0, negatives with a probability below it count nothing.
+        stop_focus_gradient: take the focusing weight as a constant, as the official code does.
+        label_smoothing: as in ``bce``.
+        tag_weights: as in ``bce``.
+
+    Returns:
+        (B,) float32.
+    """
+    labels, logits, weights = _prepared(labels, logits, label_smoothing, tag_weights)
+    terms = _cross_entropy(labels, logits, clip)
+    if gamma_neg or gamma_pos:
+        missed_negative = ops.maximum(ops.sigmoid(logits) - clip, 0.0)  # 1 - q
+        missed = labels * ops.sigmoid(-logits) + (1.0 - labels) * missed_negative
+        exponent = gamma_pos * labels + gamma_neg * (1.0 - labels)
+        focus = ops.power(ops.maximum(missed, FLOOR), exponent)
+        terms = terms * (ops.stop_gradient(focus) if stop_focus_gradient else focus)
+    return ops.sum(weights * terms, axis=-1)
+
+
+def _prepared(labels, logits, label_smoothing, tag_weights):
+    """Return labels 0 to 1, logits, and the weight of every term, all float32 and (B, num_labels)."""
+    logits = ops.cast(logits, "float32")
+    labels = ops.cast(labels, "float32")
+    weights = ops.cast(labels >= 0.0, "float32")
+    labels = ops.maximum(labels, 0.0)
+    if label_smoothing:
+        labels = labels * (1.0 - label_smoothing) + 0.5 * label_smoothing
+    if tag_weights is not None:
+        weights = weights * ops.convert_to_tensor(tag_weights, "float32")
+    return labels, logits, weights
+
+
+def _cross_entropy(labels, logits, clip=0.0):
+    """Return ``-(y log p + (1 - y) log min(1 - p + clip, 1))``, elementwise and exact in both tails."""
+    negative = ops.log_sigmoid(-logits)
+    if clip:
+        negative = ops.log(ops.minimum(ops.sigmoid(-logits) + clip, 1.0))
+    return -(labels * ops.log_sigmoid(logits) + (1.0 - labels) * negative)
+
+
+class _TagLoss(keras.losses.Loss):
+    """What the three losses share: options kept for ``get_config``, float32, the mean over the images.
+
+    Args:
+        label_smoothing: 0 to 1.
+        tag_weights: one factor >= 0 for each tag, or None.
+        reduction: Keras' reduction over the images; "sum_over_batch_size" divides by all of them.
+        name: the name of the loss.
+        options: what ``function`` takes besides.
+
+    Raises:
+        UserError: an option is out of its range.
+    """
+
+    function = None
+
+    def __init__(self, *, label_smoothing, tag_weights, reduction, name, **options):
+        super().__init__(name=name, reduction=reduction, dtype="float32")
+        _check("label_smoothing", label_smoothing, 1.0)
+        if tag_weights is not None:
+            tag_weights = [float(weight) for weight in tag_weights]
+            _check("tag_weights", min(tag_weights, default=0.0))
+        self.options = {"label_smoothing": label_smoothing, "tag_weights": tag_weights, **options}
+
+    def call(self, labels, logits):
+        """Return the loss of each image: (B, num_labels) twice -> (B,)."""
+        return type(self).function(labels, logits, **self.options)
+
+    def get_config(self):
+        """Return what ``__init__`` takes."""
+        return {**super().get_config(), **self.options}
+
+
+def _check(name, value, highest=None):
+    if value < 0 or (highest is not None and value > highest):
+        allowed = ">= 0" if highest is None else f"from 0 to {highest:g}"
+        raise UserError(f"loss option {name} is out of range; it must be {allowed}; got {value}")
+
+
+@keras.saving.register_keras_serializable("Utils")
+class SummedBCE(_TagLoss):
+    """Binary cross-entropy summed over tags: ``bce`` has the formula and the options."""
+
+    function = staticmethod(bce)
+
+    def __init__(self, label_smoothing=0.0, tag_weights=None, reduction="sum_over_batch_size", name="bce"):
+        super().__init__(
+            label_smoothing=label_smoothing, tag_weights=tag_weights, reduction=reduction, name=name
+        )
+
+
+@keras.saving.register_keras_serializable("Utils")
+class Focal(_TagLoss):
+    """Focal loss summed over tags: ``focal`` has the formula and the options."""
+
+    function = staticmethod(focal)
+
+    def __init__(
+        self,
+        alpha=0.25,
+        gamma=2.0,
+        label_smoothing=0.0,
+        tag_weights=None,
+        reduction="sum_over_batch_size",
+        name="focal",
+    ):
+        _check("alpha", alpha, 1.0)
+        _check("gamma", gamma)
+        super().__init__(
+            label_smoothing=label_smoothing,
+            tag_weights=tag_weights,
+            reduction=reduction,
+            name=name,
+            alpha=alpha,
+            gamma=gamma,
+        )
+
+
+@keras.saving.register_keras_serializable("Utils")
+class ASL(_TagLoss):
+    """Asymmetric loss summed over tags: ``asl`` has the formula and the options."""
+
+    function = staticmethod(asl)
+
+    def __init__(
+        self,
+        gamma_neg=0.0,
+        gamma_pos=0.0,
+        clip=0.0,
+        stop_focus_gradient=True,
+        label_smoothing=0.0,
+        tag_weights=None,
+        reduction="sum_over_batch_size",
+        name="asl",
+    ):
+        _check("gamma_neg", gamma_neg)
+        _check("gamma_pos", gamma_pos)
+        _check("clip", clip, 1.0)
+        super().__init__(
+            label_smoothing=label_smoothing,
+            tag_weights=tag_weights,
+            reduction=reduction,
+            name=name,
+            gamma_neg=gamma_neg,
+            gamma_pos=gamma_pos,
+            clip=clip,
+            stop_focus_gradient=stop_focus_gradient,
+        )
+
+
+LOSSES = {"bce": SummedBCE, "focal": Focal, "asl": ASL}
+
+
+def build(name, **options):
+    """Return the loss called ``name`` ("bce", "focal" or "asl") with its options.
+
+    Raises:
+        UserError: no such loss, or one of its options does not exist or is out of range.
+    """
+    if name not in LOSSES:
+        raise UserError(f"no loss is called {name!r}{suggest(name, LOSSES)}; there are {', '.join(LOSSES)}")
+    known = LOSSES[name]().get_config()
+    for option in options:
+        if option not in known:
+            raise UserError(
+                f"loss {name} has no option {option!r}{suggest(option, known)}; it has {', '.join(known)}"
+            )
+    return LOSSES[name](**options)

@@ -1,0 +1,154 @@
+"""Learning rates as functions of the step.
+
+A step is one batch given to the optimizer (with gradient accumulation: one micro-batch), counted from 0.
+"""
+
+import math
+
+import keras
+from keras import ops
+
+from Utils.command.cli import UserError, suggest
+
+
+@keras.saving.register_keras_serializable("Utils")
+class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warm-up, then a half cosine down to a floor which the last step has.
+
+    With W = warmup_steps and T = total_steps: ``peak * (w + (1 - w) s / W)`` for s < W, then
+    ``peak * (f + (1 - f)(1 + cos(pi (s - W) / (T - 1 - W))) / 2)``; ``peak * f`` after the end.
+
+    The original zoo held the rate constant within an epoch, by the same formula with epochs for steps. So a
+    schedule of one step an epoch is the original's. With more steps, every epoch of the warm-up starts with
+    the original's rate for it, and every later epoch passes through it: the first cosine epoch starts with
+    it (the peak), the last one ends with it (the floor).
+
+    Args:
+        peak: the highest learning rate, reached at step ``warmup_steps``.
+        warmup_steps: W >= 0, steps before the peak.
+        total_steps: T, steps of the whole training.
+        warmup_start: w, share of the peak at step 0 when there is a warm-up.
+        floor: f, share of the peak at the last step.
+
+    Raises:
+        UserError: the warm-up does not end before the training does.
+    """
+
+    def __init__(self, peak, warmup_steps, total_steps, warmup_start=0.1, floor=0.01):
+        super().__init__()
+        if not 0 <= warmup_steps < total_steps:
+            raise UserError(
+                "a warm-up must end before the training does: 0 <= warmup_steps < total_steps; "
+                f"got {warmup_steps} of {total_steps}"
+            )
+        self.peak = float(peak)
+        self.warmup_steps = int(warmup_steps)
+        self.total_steps = int(total_steps)
+        self.warmup_start = float(warmup_start)
+        self.floor = float(floor)
+
+    def __call__(self, step):
+        """Return the learning rate of ``step``, a float32 scalar."""
+        step = ops.cast(step, "float32")
+        done = (step - self.warmup_steps) / max(self.total_steps - 1 - self.warmup_steps, 1)
+        cosine = 0.5 * (1.0 + ops.cos(math.pi * ops.clip(done, 0.0, 1.0)))
+        share = self.floor + (1.0 - self.floor) * cosine
+        rising = self.warmup_start + (1.0 - self.warmup_start) * step / max(self.warmup_steps, 1)
+        return self.peak * ops.where(step < self.warmup_steps, rising, share)
+
+    def get_config(self):
+        """Return what ``__init__`` takes."""
+        return {
+            "peak": self.peak,
+            "warmup_steps": self.warmup_steps,
+            "total_steps": self.total_steps,
+            "warmup_start": self.warmup_start,
+            "floor": self.floor,
+        }
+
+
+@keras.saving.register_keras_serializable("Utils")
+class WarmupConstant(keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warm-up, then the peak for ever (schedule-free optimizers, short experiments).
+
+    Args:
+        peak: the learning rate from step ``warmup_steps`` on.
+        warmup_steps: steps before, >= 0.
+        total_steps: taken so that schedules are interchangeable, and not used.
+        warmup_start: share of the peak at step 0 when there is a warm-up.
+
+    Raises:
+        UserError: ``warmup_steps`` is negative.
+    """
+
+    def __init__(self, peak, warmup_steps=0, total_steps=None, warmup_start=0.1):
+        super().__init__()
+        if warmup_steps < 0:
+            raise UserError(f"warmup_steps must be >= 0; got {warmup_steps}")
+        self.peak = float(peak)
+        self.warmup_steps = int(warmup_steps)
+        self.total_steps = total_steps
+        self.warmup_start = float(warmup_start)
+
+    def __call__(self, step):
+        """Return the learning rate of ``step``, a float32 scalar."""
+        done = ops.minimum(ops.cast(step, "float32") / max(self.warmup_steps, 1), 1.0)
+        rising = self.warmup_start + (1.0 - self.warmup_start) * done
+        return self.peak * (rising if self.warmup_steps else ops.ones_like(rising))
+
+    def get_config(self):
+        """Return what ``__init__`` takes."""
+        return {
+            "peak": self.peak,
+            "warmup_steps": self.warmup_steps,
+            "total_steps": self.total_steps,
+            "warmup_start": self.warmup_start,
+        }
+
+
+@keras.saving.register_keras_serializable("Utils")
+class Later(keras.optimizers.schedules.LearningRateSchedule):
+    """Another schedule from its step ``start`` on, for an optimizer that takes over there and counts from 0.
+
+    Args:
+        schedule: a LearningRateSchedule.
+        start: the step of ``schedule`` that is step 0 here.
+    """
+
+    def __init__(self, schedule, start):
+        super().__init__()
+        self.schedule = schedule
+        self.start = int(start)
+
+    def __call__(self, step):
+        """Return the learning rate of ``step``, a float32 scalar."""
+        return self.schedule(ops.cast(step, "float32") + self.start)
+
+    def get_config(self):
+        """Return what ``__init__`` takes."""
+        return {"schedule": keras.saving.serialize_keras_object(self.schedule), "start": self.start}
+
+    @classmethod
+    def from_config(cls, config):
+        """Return the schedule that ``get_config`` describes."""
+        return cls(**{**config, "schedule": keras.saving.deserialize_keras_object(config["schedule"])})
+
+
+SCHEDULES = {"cosine": WarmupCosine, "constant": WarmupConstant}
+
+
+def build(name, peak, *, warmup_steps=0, total_steps, **options):
+    """Return the schedule called ``name`` ("cosine" or "constant").
+
+    Raises:
+        UserError: there is no such schedule, it lacks an option, or a value is out of range.
+    """
+    if name not in SCHEDULES:
+        raise UserError(
+            f"no schedule is called {name!r}{suggest(name, SCHEDULES)}; there are {', '.join(SCHEDULES)}"
+        )
+    known = SCHEDULES[name](peak, 0, 2).get_config()
+    for option in options:
+        if option not in known:
+            raise UserError(f"schedule {name} has no option {option!r}; it has {', '.join(known)}")
+    return SCHEDULES[name](peak, warmup_steps, total_steps, **options)

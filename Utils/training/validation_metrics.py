@@ -1,0 +1,169 @@
+"""Scores of a pass over data, kept on the device: F1 where precision meets recall, and the mean loss.
+
+Precision equals recall exactly where the number predicted is the number true, so the threshold is a rank, not
+a search. Histograms of the logits give it without keeping the logits. Give these to ``compile`` as
+``weighted_metrics``: rows of sample weight 0 (padding) then count nothing.
+"""
+
+import keras
+from keras import ops
+
+from Utils.command.cli import UserError
+
+# (bins, limit) of a histogram over logits from -limit to limit; the outermost bins take what lies beyond.
+POOLED = (65536, 16.0)  # 0.0005 of a logit each, 512 KiB: its cut is within a few ranks of the exact one
+BY_TAG = (128, 8.0)  # 0.125 of a logit each, 1 KiB a tag: 10 MB for 10,000 tags
+
+
+@keras.saving.register_keras_serializable("Utils")
+class EqualPR(keras.metrics.Metric):
+    """Micro and macro F1, precision and recall at the threshold where precision and recall meet.
+
+    The threshold is that of all tags together: as many predicted as true. Within a bin the logits are taken
+    as evenly spread, for the threshold and for the counts. ``result`` is a dict, which ``fit`` and
+    ``evaluate`` log under its keys (``val_f1``, ``val_threshold``, ...): f1, threshold (a probability),
+    precision, recall, macro_f1, macro_precision, macro_recall. Macro means are over the tags that are true
+    somewhere; a tag that is never predicted has precision 0.
+
+    Labels above 0.5 are positive (MixUp makes them soft), below 0 unknown and not counted.
+
+    Args:
+        num_labels: number of tags.
+        name: of the metric; the keys of the result do not contain it.
+
+    Raises:
+        UserError: ``num_labels`` is below 1.
+    """
+
+    def __init__(self, num_labels, name="equal_pr", dtype="float32"):
+        super().__init__(name=name, dtype="float32")
+        if num_labels < 1:
+            raise UserError(f"num_labels must be >= 1; got {num_labels}")
+        self.num_labels = num_labels
+        # Counts of negatives and positives. float32 is exact to 2^24 a bin; only bins far below any threshold
+        # get fuller.
+        self.pooled = self.add_variable((2, POOLED[0]), "zeros", name="pooled")
+        self.by_tag = self.add_variable((2, num_labels, BY_TAG[0]), "zeros", name="by_tag")
+
+    def update_state(self, labels, logits, sample_weight=None):
+        """Count a batch: labels and logits (B, num_labels), sample_weight (B,) or None."""
+        logits, labels = ops.cast(logits, "float32"), ops.cast(labels, "float32")
+        weights = ops.cast(labels >= 0.0, "float32")
+        if sample_weight is not None:
+            weights = weights * ops.reshape(ops.cast(sample_weight, "float32"), (-1, 1))
+        positive = ops.cast(labels > 0.5, "int32")
+        tags = ops.expand_dims(ops.arange(self.num_labels, dtype="int32"), 0)
+        rows = positive * self.num_labels + tags
+        pooled = _histogram(positive, logits, weights, 2, POOLED)
+        by_tag = _histogram(rows, logits, weights, 2 * self.num_labels, BY_TAG)
+        self.pooled.assign_add(ops.reshape(pooled, self.pooled.shape))
+        self.by_tag.assign_add(ops.reshape(by_tag, self.by_tag.shape))
+
+    def result(self):
+        """Return the scores as a dict of float32 scalars; 0 where a denominator is."""
+        wanted = ops.sum(self.pooled[1])
+        cut = _cut(ops.sum(self.pooled, axis=0), wanted)
+        scores = _scores(*ops.unstack(_above(self.pooled, cut, POOLED)), wanted)
+        true = ops.sum(self.by_tag[1], axis=-1)
+        of_tags = _scores(*ops.unstack(_above(self.by_tag, cut, BY_TAG)), true)
+        present = ops.cast(true > 0.0, "float32")
+        macro = {
+            f"macro_{key}": ops.divide_no_nan(ops.sum(value * present), ops.sum(present))
+            for key, value in of_tags.items()
+        }
+        return {"f1": scores["f1"], "threshold": ops.sigmoid(cut), **scores, **macro}
+
+    def get_config(self):
+        """Return what ``__init__`` takes."""
+        return {"name": self.name, "dtype": self.dtype, "num_labels": self.num_labels}
+
+
+def _histogram(rows, logits, weights, num_rows, binning):
+    """Return the weights summed by row and bin of the logit, flat, (num_rows * bins,)."""
+    bins, limit = binning
+    place = ops.clip((logits + limit) * (bins / (2.0 * limit)), 0.0, bins - 1.0)
+    flat = rows * bins + ops.cast(place, "int32")
+    return ops.segment_sum(ops.reshape(weights, (-1,)), ops.reshape(flat, (-1,)), num_rows * bins)
+
+
+def _cut(counts, wanted):
+    """Return the logit above which ``wanted`` lie, the logits of a bin taken as evenly spread."""
+    bins, limit = POOLED
+    above = ops.flip(ops.cumsum(ops.flip(counts, 0)), 0)  # in bin k or higher
+    last = ops.sum(ops.cast(above >= wanted, "int32")) - 1  # the highest bin with enough in it and above
+    enough, in_bin = ops.take(above, last), ops.take(counts, last)
+    share = ops.clip(ops.divide_no_nan(wanted - (enough - in_bin), in_bin), 0.0, 1.0)
+    return (ops.cast(last, "float32") + 1.0 - share) * (2.0 * limit / bins) - limit
+
+
+def _above(histogram, cut, binning):
+    """Return how many of each row of ``histogram`` (..., bins) lie above the logit ``cut``."""
+    bins, limit = binning
+    place = (cut + limit) * (bins / (2.0 * limit))
+    shares = ops.clip(ops.arange(1, bins + 1, dtype="float32") - place, 0.0, 1.0)
+    return ops.sum(histogram * shares, axis=-1)
+
+
+def _scores(false_positives, true_positives, true):
+    """Return precision, recall and F1 of counts of any shape, 0 where a denominator is 0."""
+    predicted = true_positives + false_positives
+    return {
+        "precision": ops.divide_no_nan(true_positives, predicted),
+        "recall": ops.divide_no_nan(true_positives, true),
+        "f1": ops.divide_no_nan(2.0 * true_positives, predicted + true),
+    }
+
+
+@keras.saving.register_keras_serializable("Utils")
+class MeanLoss(keras.metrics.Metric):
+    """The loss averaged over the images that count: ``sum(weight * loss) / sum(weight)`` of the whole pass.
+
+    Keras averages the batches' losses by their lengths, padding included. Under its default name this metric
+    takes the place of that number in the logs (``loss`` and ``val_loss``).
+
+    Args:
+        loss: a ``keras.losses.Loss`` whose ``call`` gives (B,).
+        name: the key in the logs.
+    """
+
+    def __init__(self, loss, name="loss", dtype="float32"):
+        super().__init__(name=name, dtype="float32")
+        self.loss = loss
+        self.total = self.add_variable((), "zeros", name="total")
+        self.count = self.add_variable((), "zeros", name="count")
+
+    def update_state(self, labels, logits, sample_weight=None):
+        """Add a batch: labels and logits (B, num_labels), sample_weight (B,) or None."""
+        values = ops.cast(self.loss.call(labels, logits), "float32")
+        weights = ops.ones_like(values)
+        if sample_weight is not None:
+            weights = ops.reshape(ops.cast(sample_weight, "float32"), (-1,))
+        self.total.assign_add(ops.sum(values * weights))
+        self.count.assign_add(ops.sum(weights))
+
+    def result(self):
+        """Return the mean, 0 before the first image."""
+        return ops.divide_no_nan(self.total, self.count)
+
+    def get_config(self):
+        """Return what ``__init__`` takes."""
+        return {
+            "name": self.name,
+            "dtype": self.dtype,
+            "loss": keras.saving.serialize_keras_object(self.loss),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """Return the metric that ``get_config`` describes."""
+        return cls(**{**config, "loss": keras.saving.deserialize_keras_object(config["loss"])})
+
+
+def micro_f1(labels, scores, threshold):
+    """Return F1 over all tags of all images, predicted where ``score > threshold``; 0 for 0 / 0.
+
+    labels: (B, num_labels) 0 or 1. scores: (B, num_labels), logits or probabilities as the threshold is.
+    """
+    labels = ops.cast(labels, "float32")
+    predicted = ops.cast(ops.cast(scores, "float32") > threshold, "float32")
+    return ops.divide_no_nan(2.0 * ops.sum(labels * predicted), ops.sum(labels) + ops.sum(predicted))

@@ -1,0 +1,289 @@
+"""Every source of posts gives the same stream: one small booru, written in each format there is."""
+
+import gzip
+import json
+import sqlite3
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from Utils.command.cli import UserError, WorkError
+from Utils.data import sources
+from Utils.data.sources import danbooru_post, stream
+from Utils.data.sources.danbooru_post import FieldError
+from Utils.images import image_folder
+from Utils.tags.tag_list import name_id
+
+NAMES = {0: ["1girl", "blue_eyes", "o_o"], 1: ["someone"], 3: ["fate"], 4: ["saber_(fate)"], 5: ["highres"]}
+WORDS = {0: "general", 1: "artist", 3: "copyright", 4: "character", 5: "meta"}
+CODES = {name: code for code, names in NAMES.items() for name in names}
+IDS = {name: 10 + at for at, name in enumerate(CODES)}
+
+
+def drawn(count=60, seed=0):
+    """Posts in no order: ``[(id, rating, deleted, md5, {names})]``."""
+    random = np.random.default_rng(seed)
+    ids = random.permutation(5 * np.arange(count) + 3).tolist()
+    has = random.random((count, len(CODES))) < 0.4
+    return [
+        (
+            n,
+            "gsqe"[n % 4],
+            n % 7 == 0,
+            f"{n:032x}",
+            {name for name, one in zip(CODES, row, strict=True) if one},
+        )
+        for n, row in zip(ids, has, strict=True)
+    ]
+
+
+def by_category(names):
+    return {
+        f"tag_string_{word}": " ".join(sorted(n for n in names if CODES[n] == code))
+        for code, word in WORDS.items()
+    }
+
+
+def current(post):
+    number, rating, deleted, md5, names = post
+    fields = {"id": number, "rating": rating, "is_deleted": deleted, "md5": md5, "score": 3}
+    return fields | {"tag_string": " ".join(sorted(names))} | by_category(names)
+
+
+def gwern(post):
+    number, rating, deleted, md5, names = post
+    tags = [{"id": str(IDS[n]), "name": n, "category": str(CODES[n])} for n in sorted(names)]
+    return {"id": str(number), "rating": rating, "is_deleted": deleted, "md5": md5, "tags": tags}
+
+
+def lines(records):
+    return "".join(json.dumps(record) + "\n" for record in records)
+
+
+def write_fire_eggs(folder, posts):
+    connection = sqlite3.connect(folder / "posts.db")
+    connection.execute("CREATE TABLE images(image_id INT PRIMARY KEY, rating TEXT, is_deleted INT)")
+    connection.execute("CREATE TABLE tags(tag_id INT PRIMARY KEY, name TEXT, category INT, count INT)")
+    connection.execute("CREATE TABLE imageTags(image_id INT, tag_id INT, PRIMARY KEY(image_id, tag_id))")
+    connection.executemany("INSERT INTO images VALUES (?, ?, ?)", [post[:3] for post in posts])
+    counts = {name: sum(name in post[4] for post in posts) for name in CODES}
+    rows = [(IDS[name], name, CODES[name], count) for name, count in counts.items()]
+    connection.executemany("INSERT INTO tags VALUES (?, ?, ?, ?)", rows)
+    connection.executemany(
+        "INSERT INTO imageTags VALUES (?, ?)", [(p[0], IDS[n]) for p in posts for n in p[4]]
+    )
+    connection.commit()
+    connection.close()
+    return sources.fire_eggs(folder / "posts.db")
+
+
+def write_deepdanbooru(folder, posts):
+    records = [current(post) for post in posts]
+    connection = sqlite3.connect(folder / "posts.sqlite")
+    connection.execute(f"CREATE TABLE posts({', '.join(records[0])})")
+    marks = ", ".join("?" * len(records[0]))
+    connection.executemany(f"INSERT INTO posts VALUES ({marks})", [tuple(r.values()) for r in records])
+    connection.commit()
+    connection.close()
+    return sources.deepdanbooru(folder / "posts.sqlite")
+
+
+def write_gwern(folder, posts):
+    (folder / "metadata").mkdir()
+    (folder / "metadata" / "2021000000000000").write_text(lines(map(gwern, posts[:40])))
+    with gzip.open(folder / "metadata" / "2021000000000001.json.gz", "wt") as file:
+        file.write(lines(map(gwern, posts[40:])))
+    (folder / "metadata" / "tags.json").write_text(lines([{"id": 1, "name": "1girl", "post_count": 7}]))
+    (folder / "metadata" / "README.md").write_text("no post")
+    return sources.jsonl(folder / "metadata")
+
+
+def write_current(folder, posts):
+    (folder / "posts.jsonl").write_text("\ufeff" + lines(map(current, posts)))
+    return sources.jsonl(folder / "posts.jsonl")
+
+
+def write_array(folder, posts):
+    (folder / "posts.json").write_text(json.dumps([current(post) for post in posts]))
+    return sources.jsonl(folder / "posts.json")
+
+
+def write_parquet(folder, posts):
+    (folder / "p").mkdir()
+    for at, part in enumerate((posts[:25], posts[25:])):
+        table = pa.Table.from_pylist([current(post) for post in part])
+        pq.write_table(table, folder / "p" / f"{at}.parquet", row_group_size=9)
+    return sources.parquet(folder / "p")
+
+
+def write_parquet_of_lists(folder, posts):
+    table = pa.Table.from_pylist([gwern(post) for post in posts])
+    pq.write_table(table, folder / "lists.parquet")
+    return sources.parquet(folder / "lists.parquet")
+
+
+def write_sidecars(folder, posts):
+    """kohya, Hydrus and gallery-dl in turns; none of the three knows a status."""
+    for at, post in enumerate(posts):
+        number, rating, _, _, names = post
+        (folder / f"{number}.jpg").touch()
+        spaced = [f"{WORDS[CODES[n]]}:{n.replace('_', ' ')}" for n in sorted(names)]
+        if at % 3 == 2:
+            (folder / f"{number}.jpg.json").write_text(json.dumps(current(post)))
+        elif at % 3:
+            (folder / f"{number}.jpg.txt").write_text("\n".join([f"rating:{rating}", "", *spaced]))
+        else:
+            text = ", ".join([f"rating:{rating}", *spaced]).replace("(", "\\(").replace(")", "\\)")
+            (folder / f"{number}.txt").write_text(text + "\n")
+    return sources.sidecars(folder)
+
+
+WRITERS = [
+    write_fire_eggs, write_deepdanbooru, write_gwern, write_current, write_array, write_parquet,
+    write_parquet_of_lists, write_sidecars,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("write", WRITERS, ids=lambda write: write.__name__)
+@pytest.mark.parametrize("block", [1, 7, 8192])
+def test_every_source_gives_the_same_stream(tmp_path, monkeypatch, write, block):
+    monkeypatch.setattr(stream, "BLOCK", block)
+    posts = drawn()
+    source = write(tmp_path, posts)
+    names = dict(zip(source.tags["tag_id"], source.tags["name"], strict=True))
+    found = {}
+    for part in source.blocks():
+        assert len(part.ids) <= block
+        assert (np.diff([*found, *part.ids])[-len(part.ids) :] > 0).all() if found else True
+        for i, number in enumerate(part.ids.tolist()):
+            tags = part.tag_ids[part.offsets[i] : part.offsets[i + 1]]
+            assert (np.diff(tags) > 0).all()
+            status = int(part.status[i]) if "sidecars" not in source.kind else None
+            found[number] = (chr(part.ratings[i]), status, {names[tag] for tag in tags.tolist()})
+    has_status = "sidecars" not in source.kind
+    assert found == {n: (r, int(d) if has_status else None, tags) for n, r, d, _, tags in posts}
+    assert source.num_posts == len(posts)
+    assert source.rating_counts() == dict.fromkeys("gsqe", 15)
+    counts = {name: sum(name in post[4] for post in posts) for name in CODES}
+    assert dict(zip(source.tags["name"], source.tags["count"], strict=True)) == counts
+    assert dict(zip(source.tags["name"], source.tags["category"], strict=True)) == CODES
+    given = "fire" in source.kind or write in (write_gwern, write_parquet_of_lists)
+    assert {name: tag_id for tag_id, name in names.items()} == (
+        IDS if given else {n: name_id(n) for n in CODES}
+    )
+    assert source.rejected == ()
+    assert source.keep_unrated == (source.kind == "sidecars")
+
+
+def test_a_file_may_be_named_by_the_md5_as_deepdanbooru_does(tmp_path):
+    """And by anything else that the md5 column holds; a name goes before an id."""
+    stems = {5: f"{5:032x}", 6: "my own name", 7: "6", 8: f"{8:032X}", 9: "gone", 10: None}
+    records = [{"id": number, "md5": stem, "tag_string": "1girl"} for number, stem in stems.items()]
+    (tmp_path / "p.jsonl").write_text(lines(records))
+    for name in (f"00/{5:032x}.jpg", "my/my own name.png", "my/my own name.jpg", "6.jpg", f"00/{8:032x}.webp",
+                 "0010/10.jpg"):  # fmt: skip
+        (tmp_path / "i" / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / "i" / name).touch()
+    source, files = sources.jsonl(tmp_path / "p.jsonl"), image_folder.index(tmp_path / "i", named=True)
+    (block,) = source.blocks()
+    found = files.find(block.ids, block.keys)
+    assert (found >= 0).tolist() == [True, True, True, True, False, True]
+    names = [f"00/{5:032x}.jpg", "my/my own name.jpg", "6.jpg", f"00/{8:032x}.webp", "0010/10.jpg"]
+    assert files.paths(found[found >= 0]) == names
+    assert files.paths(found[:2]) == names[:2]
+    assert files.paths(found[5:]) == names[4:]
+    assert source.keep_unrated  # no post has a rating
+
+
+@pytest.mark.parametrize(
+    ("record", "tags"),
+    [
+        ({"tags": "1girl solo"}, [(["1girl", "solo"], 0, None)]),
+        ({"tags": "1girl, long  hair, "}, [(["1girl", "long_hair"], 0, None)]),
+        ({"tags": ["a", "b"]}, [(["a", "b"], 0, None)]),
+        ({"tags": {"character": ["a"], "species": ["cat"]}}, [(["a"], 4, None), (["cat"], 0, None)]),
+        ({"tags_artist": ["x"], "tags_general": "a b"}, [(["a", "b"], 0, None), (["x"], 1, None)]),
+        ({"tag_string": "", "tags": None}, [([], 0, None)]),
+        ({"tags": []}, [([], 0, None)]),
+        ({"tags": [{"name": "a", "category": "character"}, {"id": 4, "name": "b"}]},
+         [(["a"], 4, [None]), (["b"], 0, [4])]),
+    ],
+)  # fmt: skip
+def test_tags_in_every_form(record, tags):
+    assert danbooru_post.tags_of(record) == tags
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        ({"id": "x", "tags": ""}, "post id is no whole number"),
+        ({"id": 1.5, "tags": ""}, "post id is no whole number"),
+        ({"id": True, "tags": ""}, "post id is no whole number"),
+        ({"id": -5, "tags": ""}, "post id is not from 0"),
+        ({"id": 2**63, "tags": ""}, "post id is not from 0"),
+        ({"id": float("inf"), "tags": ""}, "post id is no whole number"),
+        ({"id": 1}, "no tags"),
+        ({"id": 1, "tags": 5}, "neither a text nor a list"),
+        ({"id": 1, "tags": ["a", 5]}, "neither a text nor a list"),
+        ({"id": 1, "tags": [{"id": 1}]}, "without name"),
+        ({"id": 1, "tags": [{"name": 3}]}, "whose name is no text"),
+        ([1, 2], "no JSON object"),
+        (None, "no JSON object"),
+    ],
+)
+def test_what_is_no_post_says_why(record, reason):
+    with pytest.raises(FieldError, match=reason):
+        danbooru_post.post_of(record)
+
+
+def test_truths_and_ratings_in_every_spelling():
+    bits = {"is_deleted": "t", "is_banned": False, "is_pending": "false", "is_flagged": 1, "hidden": 0}
+    assert danbooru_post.status_of(bits) == 0b01001
+    assert danbooru_post.status_of({"status": "banned"}) == 0b00010
+    words = {"safe": "s", "General": "g", "q": "q", " Explicit ": "e", "unknown": "", None: "", 5: ""}
+    assert {word: danbooru_post.rating_of(word) for word in words} == words
+
+
+def test_broken_lines_are_listed_and_the_first_of_two_posts_counts(tmp_path):
+    good = [{"id": n, "rating": "g", "tag_string": "a b"} for n in (3, 1, 2)]
+    again = {"id": 1, "rating": "e", "tag_string": "c c"}
+    text = lines([*good, again]) + '{"id": 9, "tag_st\n' + "\n[1]\n" + '{"id": 4, "tag_string": "cut'
+    (tmp_path / "x.json").write_bytes(
+        text.encode() + b'"}\n\xff\xfe{}\n' + b'{"id": 5, "tag_string": "a \\ud800"}'
+    )
+    source = sources.jsonl(tmp_path / "x.json")
+    assert [block.ids.tolist() for block in source.blocks()] == [[1, 2, 3, 4, 5]]
+    counts = dict(zip(source.tags["name"], source.tags["count"], strict=True))
+    assert counts == {"a": 4, "b": 3, "c": 0, "cut": 1, "\ufffd": 1}
+    assert sorted(source.rejected) == [
+        (-1, "x.json, line 5", "no JSON object"), (-1, "x.json, line 7", "no JSON object"),
+        (-1, "x.json, line 9", "no JSON object"), (1, "post 1 again", "post id given twice"),
+    ]  # fmt: skip
+
+
+def test_files_that_end_too_early_or_hold_no_post(tmp_path):
+    whole = gzip.compress(lines([current(post) for post in drawn()]).encode())
+    (tmp_path / "cut.gz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(WorkError, match=r"cut.gz cannot be read to its end"):
+        sources.jsonl(tmp_path / "cut.gz")
+    (tmp_path / "text.json").write_text("hello\n" * 500)
+    with pytest.raises(UserError, match="holds no posts: text.json, line 101"):
+        sources.jsonl(tmp_path / "text.json")
+    (tmp_path / "tags.json").write_text('{"id": 1, "name": "a"}\n')
+    with pytest.raises(UserError, match="no post in 1 files"):
+        sources.jsonl(tmp_path / "tags.json")
+    (tmp_path / "p.parquet").write_bytes(b"PAR1 nothing")
+    with pytest.raises(WorkError, match="p.parquet cannot be read"):
+        sources.parquet(tmp_path / "p.parquet")
+    pq.write_table(pa.table({"id": [1], "name": ["x"]}), tmp_path / "q.parquet")
+    with pytest.raises(UserError, match="needs a column id and one of tag_string.* it has id, name"):
+        sources.parquet(tmp_path / "q.parquet")
+
+
+def test_a_tag_id_that_two_names_have_is_the_first_ones(tmp_path):
+    tags = [{"id": 7, "name": "a", "category": 0}, {"id": 7, "name": "b", "category": 4}]
+    (tmp_path / "x.json").write_text(lines([{"id": 1, "tags": tags}]))
+    frame = sources.jsonl(tmp_path / "x.json").tags
+    assert dict(zip(frame["name"], frame["tag_id"], strict=True)) == {"a": 7, "b": name_id("b")}

@@ -1,0 +1,66 @@
+import dataclasses
+import json
+import pathlib
+
+import pytest
+
+from Utils.command.cli import UserError
+from Utils.data.definition import Definition, definition_from_dict, read_definition
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def test_the_definition_in_the_repository_is_the_defaults():
+    """Its README and the comments in the dataclass promise so."""
+    read = read_definition(ROOT / "2021_0000_0899")
+    assert read == Definition(name="2021_0000_0899")
+    assert read == read_definition(ROOT / "2021_0000_0899" / "definition.toml")
+
+
+def test_a_definition_survives_json():
+    one = definition_from_dict({"name": "x", "splits": {"train": [0, 9]}, "categories": ["general", 4]})
+    assert definition_from_dict(json.loads(json.dumps(dataclasses.asdict(one)))) == one
+    assert one.categories == (0, 4)
+
+
+def test_splits_are_inclusive_ranges_of_the_residue():
+    one = Definition(name="x")
+    ids = (5000, 899, 900, 1949, 950, 999, 7999)
+    assert [one.split_of(i) for i in ids] == ["train", "train", "test", "test"] + ["validation"] * 3
+    assert definition_from_dict({"name": "x", "splits": {"train": [0, 9]}}).split_of(10) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('name = "x"\nmax_tag = 5', "unknown key 'max_tag'; did you mean max_tags"),
+        ("max_tags = 5", "has no name"),
+        ('name = "x"\nmax_tags = "many"', "max_tags must be a whole number"),
+        ('name = "x"\nmax_tags = true', "max_tags must be a whole number"),
+        ('name = "x"\nmax_tags = 0', "from 1 to"),
+        ('name = "a/b"', "part of file names"),
+        ('name = "x"\nmin_tag_share = 1.5', "from 0 to 1"),
+        ('name = "x"\nratings = ["general"]', "may hold g, s, q, e"),
+        ('name = "x"\nratings = []', "no post would be kept"),
+        ('name = "x"\nratings_as_labels = 1', "true or false"),
+        ('name = "x"\nratings_map = {s = "safe"}', "maps one of g s q e"),
+        ('name = "x"\nexclude_status = ["delete"]', "did you mean deleted"),
+        ('name = "x"\ncategories = ["caracter"]', "did you mean character"),
+        ('name = "x"\nsplits = {train = [0, 899], validation = [899, 999]}', "train ends at 899"),
+        ('name = "x"\nsplits = {train = [0, 1000]}', "from 0 to 999"),
+        ('name = "x"\nsplits = {train = [9, 0]}', "backwards"),
+        ('name = "x"\nsplits = {train = 9}', "two ends"),
+        ('name = "x"\nsplits = {valid = [0, 9]}', "did you mean validation"),
+        ("name = x", "is no TOML"),
+    ],
+)
+def test_mistakes_are_named(tmp_path, text, said):
+    (tmp_path / "definition.toml").write_text(text)
+    with pytest.raises(UserError, match="definition.toml") as error:
+        read_definition(tmp_path)
+    assert said in str(error.value)
+
+
+def test_a_folder_without_definition(tmp_path):
+    with pytest.raises(UserError, match="found nothing"):
+        read_definition(tmp_path)

@@ -1,0 +1,170 @@
+import gzip
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers import small_booru
+
+from tools import select_tags
+from Utils.command.cli import UserError
+from Utils.data import tag_rules
+from Utils.data.sources.stream import Block, Source
+from Utils.data.tag_rules import TagRules
+from Utils.tags import tag_list
+from Utils.tags.tag_list import name_id
+
+NAMES = ["dress", "frock", "red_dress", "clothes", "old", "saber", "miku"]
+POSTS = {1: ["frock"], 2: ["dress", "frock", "old"], 3: ["red_dress"], 4: [], 5: ["miku", "old"], 6: NAMES}
+
+
+def source(names=NAMES, posts=POSTS):
+    ids = {name: 10 * at + 10 for at, name in enumerate(names)}
+    lists = [sorted(ids[name] for name in found) for found in posts.values()]
+    counts = [sum(name in found for found in posts.values()) for name in names]
+    frame = pd.DataFrame({"tag_id": ids.values(), "name": names, "category": 0, "count": counts})
+
+    def blocks():
+        for start in (0, 2):  # two blocks of other sizes
+            part = lists[start : 2 if start == 0 else None]
+            numbers = list(posts)[start : 2 if start == 0 else None]
+            zeros = np.zeros(len(part), np.int64)
+            offsets = np.concatenate([[0], np.cumsum([len(found) for found in part])])
+            yield Block(np.array(numbers), zeros, zeros, offsets, np.array(sum(part, []), np.int64))
+
+    return Source("test", "here", frame.astype({"name": "str"}), len(posts), blocks, dict)
+
+
+def named(changed):
+    names = dict(zip(changed.tags["tag_id"], changed.tags["name"], strict=True))
+    return {
+        int(block.ids[i]): [names[tag] for tag in block.tag_ids[block.offsets[i] : block.offsets[i + 1]]]
+        for block in changed.blocks()
+        for i in range(len(block.ids))
+    }
+
+
+def test_rules_against_sets_of_names():
+    rules = TagRules(
+        aliases={"frock": "gown", "gown": "dress", "nothing": "dress", "miku": "hatsune_miku"},
+        implications={
+            "red_dress": ["dress", "red"],
+            "gown": ["unreached"],
+            "dress": ["clothes"],
+            "red": ["color"],
+        },
+        deprecated=frozenset({"old", "color"}),
+        known={"saber": (77, 4), "red": (78, 0), "hatsune_miku": (79, 4)},
+    )
+    changed, steps, dropped = tag_rules.tidied(source(), rules)
+    expected = {
+        1: {"dress", "clothes"}, 2: {"dress", "clothes"}, 3: {"red_dress", "dress", "red", "clothes"},
+        4: set(), 5: {"hatsune_miku"}, 6: {"dress", "red_dress", "clothes", "red", "saber", "hatsune_miku"},
+    }  # fmt: skip
+    found = named(changed)
+    assert {number: set(names) for number, names in found.items()} == expected
+    assert all(len(set(names)) == len(names) for names in found.values())
+    for block in changed.blocks():
+        assert all((np.diff(part) > 0).all() for part in np.split(block.tag_ids, block.offsets[1:-1]))
+    table = changed.tags.set_index("name")
+    assert table["tag_id"].to_dict() == {
+        "dress": 10, "red_dress": 30, "clothes": 40, "saber": 60, "hatsune_miku": 70, "red": 78
+    }  # fmt: skip
+    assert table["count"].to_dict() == {
+        "dress": 5, "red_dress": 2, "clothes": 1, "saber": 1, "hatsune_miku": 2, "red": 0
+    }  # fmt: skip
+    assert table["category"][["saber", "hatsune_miku", "red"]].tolist() == [4, 4, 0]
+    assert [(step["rule"], step["before"], step["after"]) for step in steps] == [
+        ("aliases", 7, 5), ("implications", 5, 8), ("deprecated", 8, 6)
+    ]  # fmt: skip
+    assert dict(zip(dropped["name"], dropped["rule"], strict=True)) == {
+        "frock": "aliases", "miku": "aliases", "old": "deprecated", "color": "deprecated"
+    }  # fmt: skip
+
+
+def test_without_rules_nothing_changes():
+    before = source()
+    after, steps, dropped = tag_rules.tidied(before, tag_rules.read())
+    assert after is before
+    assert (steps, len(dropped)) == ([], 0)
+
+
+def test_ids_made_from_names_give_way_to_those_of_an_export():
+    one = source(["a", "b"], {1: ["a", "b"]})
+    frame = one.tags.assign(tag_id=[name_id("a"), 20]).sort_values("tag_id", ignore_index=True)
+    rules = TagRules(known={"a": (5, 3), "b": (6, 4)})
+    changed, _, _ = tag_rules.tidied(type(one)(**{**vars(one), "tags": frame}), rules)
+    assert changed.tags.set_index("name")["tag_id"].to_dict() == {"a": 5, "b": 20}
+    assert changed.tags.set_index("name")["category"].to_dict() == {"a": 3, "b": 4}
+
+
+def test_implications_in_a_circle_end_and_aliases_in_a_circle_are_named():
+    rules = TagRules(implications={"dress": ["clothes"], "clothes": ["dress"]})
+    changed, _, _ = tag_rules.tidied(source(), rules)
+    assert set(named(changed)[2]) == {"dress", "clothes", "frock", "old"}
+    with pytest.raises(UserError, match="in a circle: dress -> frock -> dress"):
+        tag_rules.tidied(source(), TagRules(aliases={"dress": "frock", "frock": "dress"}))
+
+
+def test_exports_are_read_as_csv_and_as_json_lines(tmp_path):
+    pairs = [("a", "b", "active"), ("c", "d", "deleted"), ("null", "e,f", "active"), ("g", "g", "active")]
+    text = "id,antecedent_name,consequent_name,status\n"
+    text += "".join(f'{at},{one},"{other}",{status}\n' for at, (one, other, status) in enumerate(pairs))
+    (tmp_path / "a.csv").write_text("\ufeff" + text)
+    lines = [{"antecedent_name": one, "consequent_name": to, "status": how} for one, to, how in pairs]
+    (tmp_path / "a.gz").write_bytes(gzip.compress("\n".join(map(json.dumps, lines)).encode()))
+    for name in ("a.csv", "a.gz"):
+        rules = tag_rules.read(aliases=tmp_path / name, implications=tmp_path / name)
+        assert rules.aliases == {"a": "b", "null": "e,f"}
+        assert rules.implications == {"a": ["b"], "null": ["e,f"]}
+    (tmp_path / "t.csv").write_text("id,name,category,is_deprecated\n1,a,4,f\n,b,copyright,t\n")
+    (tmp_path / "d.csv").write_text("name\nc\n")
+    rules = tag_rules.read(tags=tmp_path / "t.csv", deprecated=tmp_path / "d.csv")
+    assert rules.known == {"a": (1, 4), "b": (None, 3)}
+    assert rules.deprecated == {"b", "c"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name\na\n", "row 1 has no antecedent_name and consequent_name"),
+        ('{"antecedent_name": "a"}\n', "row 1 has no consequent_name"),
+        ('{"antecedent_name": \n', "neither CSV nor JSON lines"),
+        ("antecedent_name,consequent_name\na\n", "row 1 has no consequent_name"),
+        (b"\xff\xfe", "neither CSV nor JSON lines"),
+        (b"\x1f\x8bno gzip", "neither CSV nor JSON lines"),
+    ],
+)
+def test_exports_that_are_none(tmp_path, text, said):
+    (tmp_path / "x").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(UserError, match=said):
+        tag_rules.read(aliases=tmp_path / "x")
+
+
+def test_rules_and_reports_through_the_tool(tmp_path, capsys):
+    folder = small_booru(tmp_path)
+    (folder / "aliases.csv").write_text("antecedent_name,consequent_name\ntag_2,tag_1\n")
+    (folder / "deprecated.csv").write_text("name\ntag_4\n")
+    words = [str(folder / "definition.toml"), "--source", "fire-eggs", "--from", str(folder / "danbooru.db")]
+    words += ["--images", str(folder / "images"), "-o", str(folder / "dataset"), "--json"]
+    words += ["--aliases", str(folder / "aliases.csv"), "--deprecated", str(folder / "deprecated.csv")]
+    assert select_tags.main(words) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["tags"][:2] == [
+        {"rule": "aliases", "before": 12, "after": 11}, {"rule": "deprecated", "before": 11, "after": 10}
+    ]  # fmt: skip
+    frame = tag_list.read(folder / "dataset" / "selected_tags.csv")
+    assert said["num_labels"] == len(frame)
+    assert not {"tag_2", "tag_4"} & set(frame["name"])
+    splits = pd.read_csv(folder / "dataset" / "tag_splits.csv")
+    rows = pd.read_parquet(folder / "dataset" / "posts.parquet")
+    for split in ("train", "validation", "test"):
+        labels = np.concatenate([*rows["label_indexes"][rows["split"] == split], np.zeros(0, int)]).astype(
+            int
+        )
+        assert splits[split].tolist() == np.bincount(labels, minlength=len(frame)).tolist()
+    dropped = pd.read_csv(folder / "dataset" / "dropped_tags.csv")
+    assert said["dropped"] == dropped["rule"].value_counts().to_dict()
+    assert set(dropped["name"]) == {f"tag_{t}" for t in range(1, 13)} - set(frame["name"])
+    manifest = json.loads((folder / "dataset" / "dataset.json").read_text())
+    assert manifest["made"]["select_tags"]["aliases"] == str(folder / "aliases.csv")

@@ -1,0 +1,101 @@
+"""Utils/duplicates/pixel_match.py: pictures that are one and pictures that only look alike."""
+
+import cv2
+import numpy as np
+import pytest
+from helpers.sketched import differing, distance, drawing, sketch
+
+from Utils.duplicates import fingerprints, hash_index, pixel_match
+from Utils.images import codec
+
+
+def test_crops_are_near_and_large_ones_only_where_they_may_be():
+    image = drawing(7)
+    image[:3] = image[-3:] = drawing(8)[:3]  # no border of one color
+    source = sketch(image)
+    cropped = sketch(codec.resize(np.ascontiguousarray(image[15:500, 4:505]), 512))
+    assert distance(source, cropped) <= 1
+    assert min(differing(source, cropped)) <= hash_index.RADIUS
+    large = sketch(codec.resize(np.ascontiguousarray(image[30:480, 35:490]), 512))
+    assert distance(source, large) == np.inf
+    assert distance(source, large, shift=0.12) <= 1
+
+
+def test_a_changed_detail_or_another_place_is_another_picture():
+    image = drawing(3)
+    detail = image.copy()
+    cv2.circle(detail, (256, 256), 40, (255, 255, 255), -1)
+    cv2.circle(detail, (256, 256), 20, (0, 0, 0), -1)
+    assert distance(sketch(image), sketch(detail)) > 1
+    figure = np.full((512, 512, 3), 255, np.uint8)
+    figure[100:300, 100:300] = drawing(4, 200, 200)
+    moved = np.roll(figure, (60, 90), (0, 1))
+    assert differing(sketch(figure), sketch(moved))[1] <= 8  # the contents are the same
+    assert distance(sketch(figure), sketch(moved)) == np.inf
+
+
+def test_a_crop_of_one_side_is_as_large_as_that_side():
+    image = drawing(9)
+    corner = sketch(codec.resize(np.ascontiguousarray(image[:465, :465]), 512))
+    assert distance(sketch(image), corner) == np.inf
+    assert distance(corner, sketch(image)) == np.inf
+    assert distance(sketch(image), corner, shift=0.12) <= 1
+
+
+def test_what_is_cropped_further_counts_more(monkeypatch):
+    image = drawing(7)
+    image[:3] = image[-3:] = drawing(8)[:3]
+    pair = sketch(image), sketch(codec.resize(np.ascontiguousarray(image[30:480, 35:490]), 512))
+    far = distance(*pair, shift=0.12)
+    monkeypatch.setattr(pixel_match, "_FAR", 1)
+    assert far == pytest.approx(1.25 * distance(*pair, shift=0.12))
+
+
+def test_content_on_a_plain_ground_must_lie_where_it_lay():
+    figure = np.full((512, 512, 3), 255, np.uint8)
+    figure[100:300, 100:300] = drawing(4, 200, 200)
+    still, moved = sketch(figure), sketch(np.roll(figure, (60, 90), (0, 1)))
+    assert distance(still, moved, shift=0.3) == np.inf
+    assert distance(still, moved, plain=0.3) <= 1  # found from where the contents lie on one another
+    alone = sketch(np.ascontiguousarray(figure[100:300, 100:300]))
+    assert distance(still, alone, shift=0.9) == np.inf
+    assert distance(alone, still, shift=0.9) == np.inf
+
+
+def test_content_that_a_speck_enlarges_is_found_from_where_the_images_lie():
+    plain = np.full((512, 512, 3), 255, np.uint8)
+    plain[90:, 90:] = drawing(5, 422, 422)
+    speck = plain.copy()
+    speck[:40, :40] = 200
+    assert np.abs(sketch(plain)["box"].astype(int) - sketch(speck)["box"]).max() > 40
+    assert distance(sketch(plain), sketch(speck)) < np.inf
+
+
+def of_halves(left, right):
+    """A sketch that fills its image: two halves of gray."""
+    made = np.zeros((), fingerprints.FIELDS)
+    made["box"] = 0, fingerprints.FRAME, 0, fingerprints.FRAME
+    made["picture"][:, : fingerprints.SIDE // 2], made["picture"][:, fingerprints.SIDE // 2 :] = left, right
+    return made
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ((80, 160), (84, 164), 4 / 40 / pixel_match.MEAN),  # everywhere a little: by the contrast of both
+        ((120, 121), (121, 122), 1 / pixel_match._FLAT / pixel_match.MEAN),  # hardly any contrast
+        ((0, 255), (0, 255), 0),
+    ],
+)
+def test_differences_that_are_known(first, second, expected):
+    pictures = (of_halves(*pair)["picture"][None].astype(np.float32) for pair in (first, second))
+    (found,) = pixel_match._difference(*pictures, np.array([[[1, 0], [1, 0]]], np.float32))
+    assert found == pytest.approx(expected, rel=0.05, abs=1e-6)
+
+
+def test_pairs_are_compared_each_for_itself():
+    made = np.array([of_halves(*pair) for pair in ((80, 160), (84, 164), (0, 255))])
+    rows, other = np.divmod(np.arange(3 * 100) % 9, 3)
+    found = pixel_match.distances(made[rows], made[other])
+    alone = [distance(made[row], made[column]) for row, column in zip(rows[:9], other[:9], strict=True)]
+    np.testing.assert_allclose(found, np.resize(alone, 300), rtol=1e-4, atol=1e-5)

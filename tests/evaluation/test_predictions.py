@@ -1,0 +1,161 @@
+"""Utils.evaluation.predictions: what is written is what is read, streamed, checked; selections by category
+and rank."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from Utils.command.cli import UserError
+from Utils.evaluation import predictions
+
+RNG = np.random.default_rng(0)
+TAGS = pd.DataFrame(
+    {
+        "tag_id": [7, 1, 2, 3, 9, 8],
+        "name": ["general", "hat", "smile", "tree", "series_x", "alice"],
+        "category": [9, 0, 0, 0, 3, 4],
+        "count": [900, 50, 80, 50, 30, 20],
+    }
+)
+
+
+def written(folder, rows=10, batch=4, **options):
+    p, y = RNG.random((rows, 6)).astype(np.float32), RNG.random((rows, 6)) < 0.3
+    with predictions.writing(folder, TAGS, **options) as writer:
+        for at in range(0, rows, batch):
+            part = slice(at, min(at + batch, rows))
+            writer.add(
+                p[part], np.arange(rows)[part] + 2**40, y[part] if options.get("labels", True) else None
+            )
+    return p, y
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("rows", [0, 1, 10])
+def test_what_is_written_is_read(tmp_path, dtype, rows):
+    p, y = written(tmp_path / "dump", rows, dtype=dtype, info={"run_name": "a run"})
+    dump = predictions.load(tmp_path / "dump")
+    assert dump.name == "a run"
+    assert dump.probabilities.dtype == dtype
+    assert np.array_equal(dump.probabilities, p.astype(dtype))
+    assert dump.labels.dtype == np.uint8
+    assert np.array_equal(dump.labels, y)
+    assert dump.image_ids.tolist() == [2**40 + i for i in range(rows)]
+    assert dump.tags.equals(TAGS)
+    assert np.array_equal(np.load(tmp_path / "dump" / "probabilities.npy"), p.astype(dtype))
+
+
+def test_a_header_has_room_for_any_number_of_rows(tmp_path):
+    """The header is written twice, with other row counts, in the same bytes."""
+    rows = predictions._Rows(tmp_path / "x.npy", np.dtype(np.float16), (6,))
+    start = rows.file.tell()
+    rows.rows = 10**12
+    rows.file.seek(0)
+    assert rows._header() == start
+    rows.file.close()
+
+
+def test_the_same_predictions_give_the_same_bytes(tmp_path):
+    for name, batch in (("a", 3), ("b", 10)):
+        global RNG
+        RNG = np.random.default_rng(5)
+        written(tmp_path / name, batch=batch)
+    for file in ("probabilities.npy", "labels.npy", "image_ids.npy", "selected_tags.csv", "dump.json"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
+
+
+def test_a_dump_is_complete_or_absent_and_is_kept(tmp_path):
+    with pytest.raises(RuntimeError), predictions.writing(tmp_path / "dump", TAGS) as writer:
+        writer.add(np.zeros((1, 6)), [1], np.zeros((1, 6)))
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+    written(tmp_path / "dump")
+    with pytest.raises(UserError, match="--overwrite"):
+        written(tmp_path / "dump")
+    written(tmp_path / "dump", 3, overwrite=True)
+    assert len(predictions.load(tmp_path / "dump").probabilities) == 3
+
+
+def test_no_tool_needs_dump_json_or_labels(tmp_path):
+    written(tmp_path / "dump", labels=False)
+    (tmp_path / "dump" / "dump.json").unlink()
+    dump = predictions.load(tmp_path / "dump")
+    assert dump.name == "dump"
+    assert dump.info == {}
+    with pytest.raises(UserError, match="nothing to score against"):
+        dump.require_labels()
+
+
+def test_batches_must_fit(tmp_path):
+    with pytest.raises(ValueError), predictions.writing(tmp_path / "a", TAGS) as writer:
+        writer.add(np.zeros((2, 6)), [1], np.zeros((2, 6)))
+    with pytest.raises(ValueError), predictions.writing(tmp_path / "a", TAGS) as writer:
+        writer.add(np.zeros((2, 5)), [1, 2], np.zeros((2, 6)))
+    with pytest.raises(UserError, match="float16"), predictions.writing(tmp_path / "a", TAGS, dtype="int8"):
+        pass
+
+
+BROKEN = {
+    "labels.npy": lambda path: np.save(path, np.zeros((10, 5), np.uint8)),
+    "image_ids.npy": lambda path: np.save(path, np.arange(9)),
+    "probabilities.npy": lambda path: np.save(path, np.zeros((10, 6), np.uint8)),
+    "selected_tags.csv": lambda path: path.write_text("tag_id,name,category,count\n1,a,0,1\n"),
+    "dump.json": lambda path: path.write_text("{"),
+}
+
+
+@pytest.mark.parametrize("file", BROKEN)
+def test_a_broken_dump_is_an_error_that_names_it(tmp_path, file):
+    written(tmp_path / "dump")
+    BROKEN[file](tmp_path / "dump" / file)
+    with pytest.raises(UserError, match="dump"):
+        predictions.load(tmp_path / "dump")
+
+
+def test_files_that_are_no_arrays_are_errors(tmp_path):
+    written(tmp_path / "dump")
+    path = tmp_path / "dump" / "labels.npy"
+    np.save(path, np.array([[{}]], object), allow_pickle=True)
+    for content in (path.read_bytes(), b"", b"\x93NUMPY", np.zeros(3).tobytes()):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=r"labels\.npy"):
+            predictions.load(tmp_path / "dump")
+    written(tmp_path / "cut")
+    whole = (tmp_path / "cut" / "probabilities.npy").read_bytes()
+    (tmp_path / "cut" / "probabilities.npy").write_bytes(whole[:-4])
+    with pytest.raises(UserError, match=r"probabilities\.npy"):
+        predictions.load(tmp_path / "cut")
+    for missing in (tmp_path / "nothing", path):
+        with pytest.raises(UserError, match="dump folder"):
+            predictions.load(missing)
+
+
+def test_files_from_anywhere(tmp_path):
+    p, y = written(tmp_path / "dump")
+    np.save(tmp_path / "y.npy", y)
+    folder = tmp_path / "dump"
+    dump = predictions.of_files(
+        folder / "probabilities.npy", tmp_path / "y.npy", folder / "selected_tags.csv"
+    )
+    assert dump.name == "probabilities"
+    assert np.array_equal(dump.labels, y)
+    assert np.array_equal(dump.probabilities, p)
+
+
+def test_selections_are_ranks_by_count_within_a_category():
+    assert predictions.select(TAGS).tolist() == [0, 1, 2, 3, 4, 5]
+    assert predictions.select(TAGS, "general").tolist() == [1, 2, 3]
+    assert predictions.select(TAGS, "general", 0, 1).tolist() == [2]
+    assert predictions.select(TAGS, 0, 1).tolist() == [1, 3]
+    assert predictions.select(TAGS, "0", 2, 99).tolist() == [
+        3
+    ]  # of equal counts the first row is the more popular
+    assert predictions.select(TAGS, None, 1, 3).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "wrong", [("artist",), (None, 6), (None, -1), (None, 0, -2), (None, 3, 3), ("hats",)]
+)
+def test_an_empty_selection_is_an_error(wrong):
+    with pytest.raises(UserError):
+        predictions.select(TAGS, *wrong)

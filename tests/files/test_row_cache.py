@@ -1,0 +1,45 @@
+"""Utils/files/row_cache.py: rows that outlive the process that made them."""
+
+import numpy as np
+import pytest
+
+from Utils.command.cli import UserError
+from Utils.files import row_cache
+
+
+def test_a_ledger_is_one_process_and_one_format(tmp_path):
+    with row_cache.Ledger(tmp_path / "kept", {"facts": "u1"}, 1) as ledger:
+        ledger.append([7, 9], facts=[1, 2])
+        assert ledger.find([9, 8, 7]).tolist() == [1, -1, 0]
+        with pytest.raises(ValueError, match="facts has 1 bytes for 2 rows"):
+            ledger.append([1, 2], facts=[1])
+        with pytest.raises(UserError, match="in use by another process"):
+            row_cache.Ledger(tmp_path / "kept", {"facts": "u1"}, 1)
+    with row_cache.Ledger(tmp_path / "kept", {"facts": "u1"}, 1) as ledger:
+        assert ledger.read("facts", ledger.find([9, 7])).tolist() == [2, 1]
+    with row_cache.Ledger(tmp_path / "kept", {"facts": "u1"}, 2) as ledger:
+        assert ledger.rows == 0
+
+
+@pytest.mark.parametrize("cut", ["facts.bin", "pictures.bin", row_cache.KEYS])
+def test_a_row_that_was_not_finished_is_cut_off(tmp_path, cut):
+    columns = {"facts": "<u2", "pictures": np.dtype((np.uint8, (3,)))}
+    with row_cache.Ledger(tmp_path / "kept", columns, 1) as ledger:
+        ledger.append([7, 9], facts=[1, 2], pictures=np.arange(6))
+    with (tmp_path / "kept" / cut).open("ab") as file:
+        file.write(b"+" * 9)
+    with row_cache.Ledger(tmp_path / "kept", columns, 1) as ledger:
+        assert ledger.rows == 2
+        ledger.append([5], facts=[3], pictures=[6, 7, 8])
+        assert ledger.find([5, 7, 9, 0]).tolist() == [2, 0, 1, -1]
+        assert ledger.read("pictures", [2, 0]).tolist() == [[6, 7, 8], [0, 1, 2]]  # before it is closed
+        assert ledger.column("facts").tolist() == [1, 2, 3]
+    with row_cache.Ledger(tmp_path / "kept", columns, 1) as ledger:
+        assert ledger.find([5, 7, 9]).tolist() == [2, 0, 1]
+        assert ledger.column("pictures").ravel().tolist() == list(range(9))
+
+
+def test_keys_tell_words_apart():
+    assert len({row_cache.key("path", number) for number in range(10_000)}) == 10_000
+    assert row_cache.key("a", "bc") != row_cache.key("ab", "c")
+    assert 0 <= row_cache.key("a\udcff") < 2**64  # a name that is no UTF-8

@@ -1,0 +1,72 @@
+import hashlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from Utils.command.cli import UserError
+from Utils.files import tfrecord
+
+RECORDS = [(7, b"\xff\xd8image", [0, 5]), (2**63 - 1, b"", []), (0, bytes(100_000), range(300))]
+
+
+def written(path):
+    with tfrecord.Writer(path) as writer:
+        for record in RECORDS:
+            writer.write_record(tfrecord.example(*record))
+    return writer
+
+
+def test_tensorflow_writes_the_same_file(tmp_path):
+    writer = written(tmp_path / "ours")
+    with tf.io.TFRecordWriter(str(tmp_path / "theirs")) as other:
+        for record in RECORDS:
+            other.write(b"".join(tfrecord.example(*record)))
+    data = (tmp_path / "ours").read_bytes()
+    assert data == (tmp_path / "theirs").read_bytes()
+    assert (writer.size, writer.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+
+
+def test_tensorflow_reads_it_and_checks_the_checksums(tmp_path):
+    written(tmp_path / "x")
+    assert len(list(tf.data.TFRecordDataset(str(tmp_path / "x")))) == 3
+    data = bytearray((tmp_path / "x").read_bytes())
+    data[40] ^= 1
+    (tmp_path / "x").write_bytes(data)
+    with pytest.raises(tf.errors.DataLossError):
+        list(tf.data.TFRecordDataset(str(tmp_path / "x")))
+
+
+def test_what_is_framed_is_found_and_read(tmp_path):
+    written(tmp_path / "x")
+    data = (tmp_path / "x").read_bytes()
+    found = [
+        tfrecord.read_example(data[at : at + size]) for at, size in tfrecord.framing(tmp_path / "x").tolist()
+    ]
+    assert found == [(number, image) for number, image, _ in RECORDS]
+    for cut in (1, 5, 20):
+        (tmp_path / "x").write_bytes(data[:-cut])
+        with pytest.raises(UserError, match="no whole TFRecord"):
+            tfrecord.framing(tmp_path / "x")
+    (tmp_path / "x").write_bytes(b"")
+    assert tfrecord.framing(tmp_path / "x").shape == (0, 2)
+
+
+def test_examples_of_other_writers_are_read():
+    """Keys in any order, numbers unpacked, more features than needed."""
+    example = tf.train.Example()
+    example.features.feature["zzz"].float_list.value.extend([1.5, 2.5])
+    example.features.feature["image_id"].int64_list.value.append(300)
+    example.features.feature["image_bytes"].bytes_list.value.append(b"x" * 500)
+    assert tfrecord.read_example(example.SerializeToString()) == (300, b"x" * 500)
+    unpacked = b"\x0a\x1a\x0a\x0d\x0a\x08image_id\x12\x01\x1a"  # cut short on purpose
+    with pytest.raises(ValueError, match=r"ends after the data|without end|no image"):
+        tfrecord.read_example(unpacked)
+
+
+def test_bytes_that_are_no_example():
+    random = np.random.default_rng(0)
+    whole = b"".join(tfrecord.example(5, b"abc", [1, 2]))
+    for data in (b"", b"\x0a", whole[:-9], b"\xff" * 20, *(random.bytes(30) for _ in range(300))):
+        with pytest.raises(ValueError):  # noqa: PT011  whatever is wrong with it
+            tfrecord.read_example(data)

@@ -1,0 +1,112 @@
+"""Run by test_resume.py in a process of its own: a run that dies again and again, and one that lives.
+
+``killed_runs.py DATASET FOLDER SEED FLAG...`` leaves FOLDER/whole and FOLDER/killed and prints what happened
+as a JSON list. Every attempt is a process, forked after the imports, that ends by SIGKILL at a moment drawn
+from SEED: somewhere in a step, or with a file half written.
+"""
+
+import json
+import os
+import pathlib
+import random
+import signal
+import sys
+import threading
+
+import keras  # noqa: F401  imported once, used by every attempt
+import tensorflow as tf  # noqa: F401
+
+import Generators  # noqa: F401
+import Models  # noqa: F401
+import train
+from Utils.files import atomic
+from Utils.report import run_plots  # noqa: F401
+from Utils.training import checkpoints, loop, trackers  # noqa: F401
+
+KILLS = 7
+
+
+def attempt(words, arrange=lambda: None):
+    """Train in a process of its own; return 0 where it ended by itself, -9 where SIGKILL ended it."""
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        arrange()
+        os._exit(train.main(words))
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def die():
+    """End this process at once."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def in_a_step(steps, seconds):
+    """Die some seconds after the beginning of a step."""
+    begin = loop.Watch.on_train_batch_begin
+    started = []
+
+    def counted(watch, batch, logs=None):
+        started.append(batch)
+        if len(started) == steps:
+            threading.Timer(seconds, die).start()
+        return begin(watch, batch, logs)
+
+    loop.Watch.on_train_batch_begin = counted
+
+
+def in_a_file(number, share):
+    """Die when a share of the number-th file is on the disk, before it takes its name."""
+    flush, written = atomic._flush, []
+
+    def cut(path):
+        written.append(path)
+        if len(written) == number:
+            os.truncate(path, int(share * path.stat().st_size))
+            print(f"half written: {path}", file=sys.stderr)
+            die()
+        flush(path)
+
+    atomic._flush = cut
+
+
+def in_a_checkpoint(number, share):
+    """Die in the number-th checkpoint: a part of it written, or (share >= 1) a part of the new pointer."""
+    save, saved = checkpoints.save, []
+
+    def cut(*arguments):
+        saved.append(arguments)
+        if len(saved) == number:
+            in_a_file(1 if share < 1 else 2, share % 1)
+        return save(*arguments)
+
+    checkpoints.save = cut
+
+
+def moments(draw):
+    """Return KILLS moments, as (function, arguments)."""
+    kinds = [in_a_checkpoint, in_a_step, in_a_checkpoint, in_a_step, in_a_file, in_a_step, in_a_file]
+    draw.shuffle(kinds)
+    for kind in kinds:
+        if kind is in_a_step:
+            yield kind, (draw.randint(4, 9), draw.uniform(0, 0.05))
+        else:
+            yield kind, (draw.randint(1, 4), draw.uniform(0, 2 if kind is in_a_checkpoint else 1))
+
+
+def main(dataset, folder, seed, *flags):
+    """Run, kill, continue, and print how."""
+    folder = pathlib.Path(folder)
+    words = [*flags, "--dataset", dataset, "--run-dir"]
+    done = [["whole", 0, attempt([*words, str(folder / "whole")])]]
+    for kind, arguments in moments(random.Random(int(seed))):
+        ended = attempt([*words, str(folder / "killed")], lambda: kind(*arguments))  # noqa: B023  called here
+        pointer = folder / "killed" / "checkpoints" / "newest.json"
+        step = json.loads(pointer.read_text())[0]["step"] if pointer.exists() else 0
+        done.append([kind.__name__, step, ended])
+    done.append(["rest", None, attempt([*words, str(folder / "killed")])])
+    print(json.dumps(done))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,376 @@
+"""Utils/images/codec.py: odd and broken files, and every resampler against its own float64 reference."""
+
+import concurrent.futures
+import contextlib
+import io
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from Utils.images import codec, resize
+
+
+def smooth(height, width, channels=3, seed=0):
+    """A picture with soft structure: what JPEG keeps well."""
+    grid = np.random.default_rng(seed).integers(0, 256, (height // 8 + 2, width // 8 + 2, channels), np.uint8)
+    return cv2.resize(grid, (width, height), interpolation=cv2.INTER_LINEAR).reshape(height, width, channels)
+
+
+def noise(height, width, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def saved(array, image_format, mode=None, **options):
+    """Encode an RGB(A), gray or palette array by Pillow."""
+    picture = Image.fromarray(array.squeeze())
+    data = io.BytesIO()
+    (picture.convert(mode) if mode else picture).save(data, image_format, **options)
+    return data.getvalue()
+
+
+def difference(a, b):
+    return np.abs(np.asarray(a, np.float64) - np.asarray(b, np.float64)).max()
+
+
+# ---- decoding
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(image_format, orientation):
+    upright = smooth(24, 40)
+    turned = {
+        1: lambda a: a,
+        2: np.fliplr,
+        3: lambda a: np.rot90(a, 2),
+        4: np.flipud,
+        5: lambda a: a.transpose(1, 0, 2),
+        6: lambda a: np.rot90(a, 1),
+        7: lambda a: np.rot90(a, 2).transpose(1, 0, 2),
+        8: lambda a: np.rot90(a, 3),
+    }[orientation](upright)  # what the camera stored
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"lossless": True} if image_format == "WEBP" else {"quality": 100, "subsampling": 0}
+    decoded = codec.decode(saved(np.ascontiguousarray(turned), image_format, exif=exif, **options))
+    assert difference(decoded[..., ::-1], upright) <= (12 if image_format == "JPEG" else 0)
+
+
+def test_soft_alpha_is_composited_on_white():
+    color = smooth(16, 16)
+    alpha = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
+    share = alpha / 255
+    expected = color * share + 255 * (1 - share)
+    decoded = codec.decode(saved(np.concatenate([color, alpha], -1), "PNG"))
+    assert difference(decoded[..., ::-1], expected) <= 0.5
+
+
+def test_palette_with_a_transparent_color_is_composited():
+    picture = Image.new("P", (4, 4), 1)
+    picture.putpalette([0, 0, 0, 10, 20, 30])
+    picture.putpixel((0, 0), 0)
+    data = io.BytesIO()
+    picture.save(data, "PNG", transparency=0)
+    decoded = codec.decode(data.getvalue())
+    assert decoded[0, 0].tolist() == [255, 255, 255]
+    assert decoded[1, 1].tolist() == [30, 20, 10]
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "TIFF"])
+def test_16_bit_gray_spans_all_of_8_bits(image_format):
+    gray = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
+    decoded = codec.decode(saved(gray, image_format))
+    assert decoded.shape == (16, 16, 3)
+    assert difference(decoded[..., 0], gray / 257) <= 0.5
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "1", "P", "RGB", "RGBA"])
+def test_every_png_mode_gives_three_channels(mode):
+    decoded = codec.decode(saved(smooth(20, 30), "PNG", mode))
+    assert decoded.shape == (20, 30, 3)
+    assert decoded.dtype == np.uint8
+    assert decoded.flags.c_contiguous
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
+def test_every_format_decodes_to_the_same_picture(image_format):
+    picture = smooth(48, 64)
+    decoded = codec.decode(saved(picture, image_format))
+    assert np.abs(decoded[..., ::-1].astype(float) - picture).mean() < (12 if image_format == "GIF" else 6)
+
+
+def test_cmyk_and_gray_jpegs_decode():
+    picture = smooth(48, 64)
+    cmyk = codec.decode(saved(picture, "JPEG", "CMYK", quality=100))
+    assert np.abs(cmyk[..., ::-1].astype(float) - picture).mean() < 4
+    gray = codec.decode(saved(picture, "JPEG", "L"))
+    assert difference(gray[..., 0], gray[..., 2]) == 0
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"quality": 30}])
+def test_fast_jpeg_path_equals_pillow(options):
+    data = saved(smooth(50, 70), "JPEG", **options)
+    expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    assert difference(codec.decode(data)[..., ::-1], expected) <= 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"progressive": True}, {"subsampling": 0}, {"subsampling": 1}, {"quality": 30}, {"mode": "L"}],
+)
+@pytest.mark.parametrize("channels", [3, 4])
+def test_decoding_into_a_buffer_gives_the_same_pixels(options, channels):
+    """Training reads JPEGs by another library than evaluation: to the bit."""
+    data = saved(smooth(51, 70), "JPEG", **options)
+    array = np.zeros((51, 70, channels), np.uint8)
+    decoded = codec.decode(data, None, lambda shape: array[: shape[0], : shape[1]])
+    assert np.shares_memory(decoded, array)
+    assert np.array_equal(decoded[..., :3], codec.decode(data))
+    odd = data[:-40] + b"\xff\xd9"  # the library refuses what OpenCV makes the best of
+    assert np.array_equal(codec.decode(odd, None, lambda shape: array)[..., :3], codec.decode(odd))
+
+
+def test_reduced_decoding_stays_large_enough_and_near_the_area_average():
+    picture = smooth(256, 256)
+    data = saved(picture, "JPEG", quality=95)
+    assert codec.decode(data, 257).shape == (256, 256, 3)
+    assert codec.decode(data, 128).shape == (128, 128, 3)
+    assert codec.decode(data, 65).shape == (128, 128, 3)
+    reduced = codec.decode(data, 64)
+    assert reduced.shape == (64, 64, 3)
+    assert np.abs(reduced.astype(float) - codec.resize(codec.decode(data), 64)).mean() < 2.5
+
+
+# ---- refusing
+
+
+def animation(image_format):
+    frames = [Image.fromarray(smooth(16, 16, seed=seed)) for seed in range(3)]
+    data = io.BytesIO()
+    frames[0].save(data, image_format, save_all=True, append_images=frames[1:])
+    return data.getvalue()
+
+
+JPEG, PNG, WEBP = (saved(smooth(64, 64), image_format) for image_format in ("JPEG", "PNG", "WEBP"))
+
+
+@pytest.mark.parametrize(
+    ("data", "suffix", "reason"),
+    [
+        (b"", ".jpg", "empty file"),
+        (b"<html><body>404</body></html>", ".jpg", "not an image"),
+        (b"\x00" * 1000, ".jpg", "not an image"),
+        (JPEG[:2], ".jpg", "not an image"),
+        (JPEG[:20], ".jpg", "truncated JPEG"),
+        (JPEG[:-2], ".jpg", "truncated JPEG"),
+        (JPEG[: len(JPEG) // 2], ".jpg", "truncated JPEG"),
+        (JPEG[:-500] + b"\x00" * 500, ".jpg", "truncated JPEG"),
+        (PNG[: len(PNG) // 2], ".png", "truncated PNG"),
+        (PNG[:-12], ".png", "truncated PNG"),
+        (PNG[:20], ".png", "not an image"),
+        (WEBP[: len(WEBP) // 2], ".webp", "truncated WEBP"),
+        (PNG, ".jpg", "PNG data in a .jpg file"),
+        (JPEG, ".PNG", "JPEG data in a .PNG file"),
+        (WEBP, ".txt", "WEBP data in a .txt file"),
+        (animation("GIF"), ".gif", "animated GIF (3 frames)"),
+        (animation("PNG"), ".png", "animated PNG (3 frames)"),
+        (animation("WEBP"), ".webp", "animated WEBP (3 frames)"),
+        (PNG[:16] + (60000).to_bytes(4) * 2 + PNG[24:], ".png", "too large: 60000 x 60000"),
+        (PNG[:16] + (0).to_bytes(4) * 2 + PNG[24:], ".png", "no pixels: 0 x 0"),
+    ],
+)
+def test_bad_files_are_refused_with_their_reason(data, suffix, reason):
+    with pytest.raises(codec.ImageError) as caught:
+        codec.check(data, suffix)
+    assert str(caught.value) == reason
+
+
+def test_a_thumbnail_inside_does_not_hide_a_truncation():
+    exif = b"Exif\x00\x00" + JPEG[: len(JPEG)]  # an end marker inside an APP1 segment
+    segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2) + exif
+    whole = JPEG[:2] + segment + JPEG[2:]
+    assert difference(codec.decode(whole), codec.decode(JPEG)) == 0
+    with pytest.raises(codec.ImageError, match="truncated JPEG"):
+        codec.decode(whole[:-100])
+
+
+def test_good_files_pass_whatever_the_case_of_the_suffix():
+    assert codec.check(JPEG, ".JPEG").shape == (64, 64, 3)
+    assert codec.check(PNG, ".png").shape == (64, 64, 3)
+    assert codec.check(JPEG + b"trailing bytes", ".jpg").shape == (64, 64, 3)
+    assert codec.check(saved(smooth(8, 8), "GIF"), ".gif").shape == (8, 8, 3)
+
+
+def test_probe_reads_the_header_only():
+    assert codec.probe(saved(smooth(20, 31), "JPEG")) == ("JPEG", 31, 20)
+    assert codec.probe(PNG[:40]) == ("PNG", 64, 64)
+    assert codec.probe(saved(smooth(20, 31), "WEBP")) == ("WEBP", 31, 20)
+
+
+def test_any_bytes_give_an_image_or_an_image_error():
+    rng = np.random.default_rng(1)
+    for data in (JPEG, PNG, WEBP, saved(smooth(32, 32), "GIF"), saved(smooth(32, 32), "TIFF")):
+        for _ in range(30):
+            hurt = bytearray(data)
+            for at in rng.integers(0, len(hurt), 8):
+                hurt[at] = rng.integers(256)
+            with contextlib.suppress(codec.ImageError):
+                assert codec.decode(bytes(hurt)).ndim == 3
+
+
+# ---- resizing
+
+
+def kernel_weights(size, target, kernel, support):
+    """Rows of a plain resampling matrix (target, size) in float64; past the border the last pixel goes on."""
+    matrix = np.zeros((target, size))
+    for row, center in enumerate((np.arange(target) + 0.5) * size / target - 0.5):
+        for pixel in range(int(np.floor(center)) - support + 1, int(np.floor(center)) + support + 1):
+            matrix[row, np.clip(pixel, 0, size - 1)] += kernel(abs(pixel - center))
+    return matrix
+
+
+def triangle(x):
+    return max(1 - x, 0)
+
+
+def keys_cubic(x, a):
+    if x < 1:
+        return ((a + 2) * x - (a + 3)) * x * x + 1
+    return (((x - 5) * x + 8) * x - 4) * a if x < 2 else 0
+
+
+def area(size, target):
+    """Share of every input pixel in every output pixel's area."""
+    edges = np.arange(target + 1) * size / target
+    low, high = edges[:-1, None], edges[1:, None]
+    pixels = np.arange(size)
+    overlap = np.clip(np.minimum(high, pixels + 1) - np.maximum(low, pixels), 0, None)
+    return overlap / overlap.sum(axis=1, keepdims=True)
+
+
+def reference(image, target, method):
+    size = image.shape[0]
+    if method != "area" and size >= 2 * target:
+        half = size >> (size // target).bit_length() - 1
+        return reference(np.rint(reference(image, half, "area")), target, method)
+    matrix = {
+        "area": lambda: area(size, target),
+        "bilinear": lambda: kernel_weights(size, target, triangle, 1),
+        "bicubic": lambda: kernel_weights(size, target, lambda x: keys_cubic(x, -0.75), 2),
+        "enlarging": lambda: kernel_weights(size, target, lambda x: keys_cubic(x, -0.5), 2),
+    }[method]()
+    return np.clip(np.einsum("ij,jkc,lk->ilc", matrix, image, matrix, optimize=True), 0, 255)
+
+
+SIZES = [(100, 64), (96, 48), (96, 32), (96, 64), (127, 40), (90, 85), (40, 60), (40, 80)]
+CASES = [(way, *sides) for way in codec.METHODS for sides in SIZES if way != "area" or sides[0] > sides[1]]
+
+
+@pytest.mark.parametrize(("method", "size", "target"), CASES)
+@pytest.mark.parametrize("picture", [noise, smooth])
+def test_resize_equals_its_float64_reference(method, size, target, picture):
+    image = picture(size, size, seed=target)
+    expected = reference(image.astype(np.float64), target, method)
+    resized = codec.resize(image, target, method)
+    assert resized.shape == (target, target, 3)
+    tolerance = 1.2 if method == "bilinear" else 0.52  # its weights are rounded too
+    assert difference(resized, expected) <= tolerance
+    assert abs(resized.mean() - expected.mean()) < 0.05  # no rounding bias
+
+
+@pytest.mark.parametrize("sides", [((100, 64), (61, 37)), ((7, 300), (3, 299)), ((640, 90), (639, 90))])
+@pytest.mark.parametrize("sparse", [True, False])
+def test_areas_of_any_shape_are_averaged(sides, sparse, monkeypatch):
+    (height, width), (rows, columns) = sides
+    monkeypatch.setattr(resize, "_SPARSE", 2**20 if sparse else 0)
+    image = noise(height, width)
+    shares = area(height, rows), area(width, columns)
+    averages = np.einsum("ij,jkc,lk->ilc", shares[0], np.float64(image), shares[1], optimize=True)
+    # OpenCV rounds twice where a factor is near 1
+    assert difference(resize.average(image, (rows, columns)), averages) <= (0.501 if sparse else 0.76)
+
+
+def test_threads_average_areas_apart():
+    pictures = [noise(side, side, seed=side) for side in (90, 100, 110, 90, 100, 110)]
+    expected = [resize.average(picture, (64, 64)) for picture in pictures]
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        for _ in range(20):
+            found = pool.map(lambda picture: resize.average(picture, (64, 64)), pictures)
+            assert all(np.array_equal(*pair) for pair in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("method", codec.METHODS)
+def test_resize_treats_every_channel_alike_and_may_be_told_where_to_write(method):
+    image = noise(100, 100)
+    expected = codec.resize(image, 64, method)
+    four = codec.resize(np.dstack([image, image[..., :1]]), 64, method, np.zeros((64, 64, 4), np.uint8))
+    assert np.array_equal(four[..., :3], expected)
+    view = np.zeros((120, 120, 3), np.uint8)
+    view[10:110, 5:105] = image
+    assert np.array_equal(codec.resize(view[10:110, 5:105], 64, method), expected)  # no pixel from outside
+
+
+@pytest.mark.parametrize(("size", "target"), [(40, 60), (33, 50), (32, 64)])
+def test_area_enlarges_by_pillows_bicubic(size, target):
+    image = smooth(size, size)
+    resized = codec.resize(image, target, "area")
+    inner = slice(4, -4)  # at the border Pillow leaves weights out where others repeat pixels
+    expected = reference(image.astype(np.float64), target, "enlarging")
+    assert difference(resized[inner, inner], expected[inner, inner]) <= 1.6
+    assert abs(resized.mean() - expected.mean()) < 0.1
+
+
+def test_resize_to_the_same_size_keeps_every_pixel():
+    image = noise(33, 33)
+    for method in codec.METHODS:
+        assert difference(codec.resize(image, 33, method), image) == 0
+
+
+def test_unknown_method_is_named():
+    with pytest.raises(ValueError, match=r"'lanczos'.*area, bilinear, bicubic"):
+        codec.resize(noise(8, 8), 4, "lanczos")
+
+
+@pytest.mark.parametrize(("height", "width"), [(300, 512), (512, 300), (5, 8), (8, 5), (1, 9)])
+def test_pad_square_centers_and_never_stretches(height, width):
+    image = noise(height, width)
+    padded = codec.pad_square(image)
+    side = max(height, width)
+    assert padded.shape == (side, side, 3)
+    top, left = (side - height) // 2, (side - width) // 2
+    assert difference(padded[top : top + height, left : left + width], image) == 0
+    assert padded.astype(int).sum() == image.astype(int).sum() + 3 * 255 * (side * side - height * width)
+    assert codec.pad_square(image, 0).astype(int).sum() == image.astype(int).sum()
+
+
+def test_prepare_is_decode_pad_resize():
+    data = saved(smooth(60, 100), "PNG")
+    expected = codec.resize(codec.pad_square(codec.decode(data)), 32, "area")
+    assert difference(codec.prepare(data, 32), expected) == 0
+    assert codec.prepare(data, 32)[0].min() == 255
+    assert codec.prepare(data, 32, padding=0)[0].max() == 0
+    assert codec.prepare(saved(smooth(10, 7), "PNG"), 32).shape == (32, 32, 3)  # enlarged, not padded
+
+
+def test_extreme_aspects_stay_in_bounds(monkeypatch):
+    tall = smooth(600, 90)
+    whole = codec.fit(tall, 40)
+    monkeypatch.setattr(codec, "_PADDED_AT_ONCE", 100)
+    assert difference(codec.fit(tall, 40), whole) <= 1
+    wide = np.ascontiguousarray(tall.transpose(1, 0, 2))
+    assert difference(codec.fit(wide, 40), whole.transpose(1, 0, 2)) <= 1
+    monkeypatch.undo()
+    strip = codec.prepare(saved(np.zeros((1, 60000, 3), np.uint8), "PNG"), 64)
+    assert strip.shape == (64, 64, 3)
+    assert strip.min() >= 253
+
+
+def test_encode_jpeg_round_trip_and_same_bytes():
+    image = smooth(64, 64)
+    data = codec.encode_jpeg(image)
+    assert data == codec.encode_jpeg(image)
+    assert codec.probe(data) == ("JPEG", 64, 64)
+    assert np.abs(codec.decode(data).astype(float) - image).mean() < 5

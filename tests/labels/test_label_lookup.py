@@ -1,0 +1,63 @@
+"""Utils/labels/label_lookup.py: labels of posts and posts of labels, the same from every source."""
+
+import contextlib
+import sqlite3
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers import small_dataset
+
+from Utils.command.cli import UserError
+from Utils.data import dataset_folder
+from Utils.evaluation import predictions
+from Utils.labels import label_lookup
+
+
+def test_labels_and_carriers_by_dataset_dump_and_database_agree(tmp_path, monkeypatch):
+    monkeypatch.setattr(label_lookup, "POOL", 5)
+    monkeypatch.setattr(label_lookup, "_ROWS", 7)
+    folder = small_dataset(tmp_path, records=False)
+    dataset, table = dataset_folder.load(folder), pd.read_parquet(folder / "posts.parquet")
+    labels = np.zeros((len(table), dataset.num_labels), np.uint8)
+    for row, columns in enumerate(table["label_indexes"]):
+        labels[row, columns] = 1
+    with predictions.writing(tmp_path / "dump", dataset.tags) as writer:
+        writer.add(labels.astype(np.float32), table["post_id"].to_numpy(), labels)
+    tag_ids, posts = dataset.tags["tag_id"].tolist(), table["post_id"].to_numpy()
+    sources = [
+        label_lookup.OfDataset(folder, tag_ids, posts[:9]),
+        label_lookup.OfDump(tmp_path / "dump", tag_ids),
+        label_lookup.OfDatabase(tmp_path / "danbooru.db"),
+    ]
+    names = dataset.tags["name"].to_numpy()
+    for row, post in enumerate(posts[:9].tolist()):
+        expected = {names[column] for column in np.flatnonzero(labels[row])}
+        for source in sources:
+            found = dict(source.tags_of(post) or [])
+            assert set(found) & set(names) == expected
+            assert all(
+                found[name] == int(dataset.tags.set_index("name")["category"][name]) for name in expected
+            )
+    for column, tag_id in enumerate(tag_ids):
+        carriers = set(posts[labels[:, column] != 0].tolist())
+        for source in sources:
+            found = source.carriers(tag_id)
+            assert len(found) == len(set(found)) == min(5, len(carriers))
+            assert set(found) <= carriers
+            assert source.carriers(999_999) == []
+    for source in sources:
+        assert source.tags_of(999_999) is None
+    assert sources[0].paths[int(posts[0])] == table["path"][0]
+    assert label_lookup.beside(folder / "selected_tags.csv") == (None, folder)
+    assert label_lookup.beside(tmp_path / "dump" / "selected_tags.csv") == (tmp_path / "dump", None)
+    assert label_lookup.beside(tmp_path / "x.csv") == (None, None)
+    with pytest.raises(UserError, match="no fire-eggs database"):
+        label_lookup.OfDatabase(folder / "posts.parquet")
+
+
+def test_a_broken_database_is_told(tmp_path):
+    with contextlib.closing(sqlite3.connect(tmp_path / "x.db")) as made, made:
+        made.execute("CREATE TABLE tags (tag_id INT)")
+    with pytest.raises(UserError, match="imageTags"):
+        label_lookup.OfDatabase(tmp_path / "x.db")

@@ -1,0 +1,155 @@
+"""Weights of the original zoo give its outputs; what does not fit is listed and nothing is changed."""
+
+import re
+
+import keras
+import numpy as np
+import pytest
+from golden import golden_values as golden
+
+import Models
+from Models.porting import original_zoo
+from tools import import_weights
+from Utils.command.cli import UserError
+
+CASES = {
+    "convnext_t.json": ("ConvNext/T", []),
+    "nfnet_l0_eca_silu.json": ("NFNet/L0", ["attention=eca", "compensate_avgpool_var=true"]),
+    "resnet50.json": ("ResNet/50", []),
+}
+
+
+def imported(source, spec, name, settings, out):
+    """Run the command and load what it wrote."""
+    size, labels = str(spec["image_size"]), str(spec["num_labels"])
+    words = [str(source), "-o", str(out), "--model", name, "--image-size", size, "--num-labels", labels]
+    assert import_weights.main([*words, *[word for item in settings for word in ("--set", item)]]) == 0
+    return keras.saving.load_model(out)
+
+
+@pytest.mark.parametrize("file", CASES)
+def test_outputs_are_the_originals(file, tmp_path):
+    spec = golden.load(file)
+    name, settings = CASES[file]
+    golden.write_keras2_h5(spec, tmp_path / "weights.h5")
+    golden.write_tf_checkpoint(spec, tmp_path / "saved/variables/variables")
+    images, expected = golden.golden_input(spec), np.array(spec["outputs"])
+    for source in ("weights.h5", "saved", "saved/variables/variables"):
+        model = imported(tmp_path / source, spec, name, settings, tmp_path / f"{len(source)}.keras")
+        assert model.count_params() == spec["params"]
+        assert np.abs(model(images).numpy() - expected).max() < 1e-4, source
+
+
+# An original of the "test" variants is written by the rules themselves, so that names, counting and shapes of
+# every option are covered; that the rules are right is what the golden files above show.
+OPTIONS = [
+    ("ConvNext/test", {"attention": "se"}),
+    ("ConvNext/V2-test", {"attention": "eca", "norm": "affine"}),
+    ("NFNet/test", {"attention": "se"}),
+    ("NFResNet/test", {"attention": "eca"}),
+    ("ResNet/test", {"attention": "se"}),
+    ("ViT/test", {}),
+]
+
+
+def build(name, options):
+    model = Models.build(name, image_size=32, num_labels=7, **options)
+    rng = np.random.default_rng(5)
+    for variable in model.weights:
+        if variable.dtype == "float32":
+            variable.assign(rng.uniform(0.5, 1.0, variable.shape))
+    return model
+
+
+def file_of(model, rules, file_format, path, shift=0):
+    """What the original would have written for a model of ours."""
+    wanted = {
+        key: variable.numpy() for key, variable in original_zoo._wanted(model, rules, file_format).items()
+    }
+    if file_format == "h5":
+        write_h5({(_later(layer, shift), name): value for (layer, name), value in wanted.items()}, path)
+    else:
+        write_checkpoint(wanted, path)
+
+
+def _later(layer, shift):
+    """Count an unnamed layer up, as when the model was not the first of its session."""
+    match = re.fullmatch(
+        r"(se_block|eca_block|skip_init|skip_init_channelwise|multi_head_attention)(?:_(\d+))?", layer
+    )
+    return layer if match is None or not shift else f"{match[1]}_{int(match[2] or 0) + shift}"
+
+
+def write_h5(wanted, path):
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        top = file.create_group("model_weights")
+        file.create_group("optimizer_weights")
+        layers = list(dict.fromkeys(layer for layer, _ in wanted))
+        top.attrs["layer_names"] = [layer.encode() for layer in layers]
+        for layer in layers:
+            names = {f"{layer}/{name}:0": value for (owner, name), value in wanted.items() if owner == layer}
+            group = top.create_group(layer)
+            group.attrs["weight_names"] = [name.encode() for name in names]
+            for name, value in names.items():
+                group.create_dataset(name, data=value)
+
+
+def write_checkpoint(wanted, path):
+    import tensorflow as tf
+
+    entries = {
+        f"layer_with_weights-{n}/{name}/.ATTRIBUTES/VARIABLE_VALUE": v for (n, name), v in wanted.items()
+    }
+    first = next(iter(entries))
+    entries["save_counter/.ATTRIBUTES/VARIABLE_VALUE"] = np.int64(3)
+    entries[first.replace("/.ATTR", "/.OPTIMIZER_SLOT/optimizer/m/.ATTR")] = entries[first]
+    tf.raw_ops.SaveV2(
+        prefix=str(path),
+        tensor_names=list(entries),
+        shape_and_slices=[""] * len(entries),
+        tensors=[tf.constant(value) for value in entries.values()],
+    )
+
+
+@pytest.mark.parametrize(("name", "options"), OPTIONS, ids=str)
+@pytest.mark.parametrize("file_format", ["h5", "checkpoint"])
+def test_every_option_makes_the_way_back(name, options, file_format, tmp_path):
+    source, rules = build(name, options), Models.family(name).IMPORT_RULES
+    path = tmp_path / ("original.h5" if file_format == "h5" else "original")
+    file_of(source, rules, file_format, path, shift=3)
+    model = Models.build(name, image_size=32, num_labels=7, **options)
+    read = original_zoo.read(path)
+    assert original_zoo.assign(model, rules, read) == len(read.arrays)
+    images = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
+    np.testing.assert_array_equal(model(images), source(images))
+    assert len(read.skipped) == (1 if file_format == "h5" else 2)
+
+
+def test_leftovers_on_both_sides_are_listed_and_nothing_is_assigned(tmp_path):
+    rules = Models.family("ConvNext").IMPORT_RULES
+    file_of(build("ConvNext/test", {"attention": "eca"}), rules, "h5", tmp_path / "a.h5")
+    model = build("ConvNext/test", {"attention": "se"})
+    before = [variable.numpy() for variable in model.weights]
+    with pytest.raises(UserError, match=r"Missing.*se_block.*Left over.*eca_block"):
+        original_zoo.assign(model, rules, original_zoo.read(tmp_path / "a.h5"))
+    wrong_labels = Models.build("ConvNext/test", image_size=32, num_labels=8, attention="eca")
+    with pytest.raises(UserError, match="predictions_dense.*needs"):
+        original_zoo.assign(wrong_labels, rules, original_zoo.read(tmp_path / "a.h5"))
+    for variable, value in zip(model.weights, before, strict=True):
+        np.testing.assert_array_equal(variable, value)
+
+
+def test_what_is_no_weight_file_is_told(tmp_path, capsys):
+    (tmp_path / "text.h5").write_text("no")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "broken.index").write_text("no")
+    for name, message in [("text.h5", "no HDF5"), ("folder", "variables.index"), ("absent", "no weights"),
+                          ("broken", "cannot be read")]:  # fmt: skip
+        with pytest.raises(UserError, match=message):
+            original_zoo.read(tmp_path / name)
+    words = [str(tmp_path / "absent"), "-o", str(tmp_path / "o.keras"), "--model", "ConvNext/test"]
+    assert import_weights.main([*words, "--image-size", "32", "--num-labels", "7"]) == 2
+    assert "no weights at" in capsys.readouterr().err
+    assert not (tmp_path / "o.keras").exists()

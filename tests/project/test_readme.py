@@ -1,0 +1,85 @@
+"""The front door is true: every command exists, every flag is known, every file it names is there."""
+
+import importlib
+import io
+import pathlib
+import re
+import shlex
+import subprocess
+from contextlib import redirect_stdout
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def commands():
+    """The lines of the README's bash blocks, continuations joined, comments dropped."""
+    for block in re.findall(r"```bash\n(.*?)```", README, flags=re.S):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            if words:
+                yield words
+
+
+def python_commands():
+    return [words for words in commands() if words[0] == "python" and words[1].endswith(".py")]
+
+
+def help_of(script, first):
+    """The help of a command, and of the part that its first word names."""
+    text = io.StringIO()
+    module = importlib.import_module(script.removesuffix(".py").replace("/", "."))
+    with redirect_stdout(text):
+        for words in (["--help"], [first, "--help"]):
+            module.main(words)
+    return text.getvalue()
+
+
+def test_there_is_something_to_check():
+    assert len(python_commands()) >= 6
+
+
+def unknown_flags(words):
+    """The flags of a command, as words from `python` on, that its help does not have."""
+    text = help_of(*words[1:3])
+    flags = [word.split("=")[0] for word in words[2:] if word.startswith("-")]
+    return [flag for flag in flags if not re.search(rf"(?<![\w-]){re.escape(flag)}(?![\w-])", text)]
+
+
+@pytest.mark.parametrize("words", python_commands(), ids=" ".join)
+def test_every_flag_of_every_command_is_known(words):
+    assert unknown_flags(words) == []
+
+
+def test_every_make_target_exists():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.M))
+    named = {words[1] for words in commands() if words[0] == "make"}
+    assert {"demo", "demo-labels", "test"} <= named <= targets
+
+
+def test_every_flag_in_the_makefile_is_known():
+    """What `make demo` and `make demo-labels` would run; a flag that a tool lost would be seen too late."""
+    words = ["make", "-n", "-o", ".venv/.installed", "DEMO=nowhere", "demo", "demo-labels"]
+    shown = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    lines = [shlex.split(line) for line in shown.replace("\\\n", " ").splitlines() if "bin/python " in line]
+    seen = {(*line[:3], *sorted(word for word in line if word.startswith("-"))): line for line in lines}
+    assert len(lines) >= 40
+    assert {line[1]: unknown_flags(line) for line in seen.values()} == {line[1]: [] for line in lines}
+
+
+def test_the_makefile_trains_with_the_same_seeds_before_and_after():
+    """Every run of demo-labels: which seed and fold, on which dataset."""
+    words = ["make", "-n", "-o", ".venv/.installed", "DEMO=nowhere", "demo-labels"]
+    shown = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    runs = re.findall(r"train.py demo (?:--seed (\d) )?--dataset (\S+)(?: --fold (\S+))?", shown)
+    old, new = "nowhere/dataset", "nowhere/labels/dataset"
+    before, after = [("", old, ""), ("1", old, ""), ("2", old, "")], [(seed, new, "") for seed in "012"]
+    assert sorted(runs) == sorted([*before, *after, *(("", old, f"{fold}/3") for fold in range(3))])
+
+
+def test_every_linked_file_exists():
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)\)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []

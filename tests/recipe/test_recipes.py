@@ -1,0 +1,95 @@
+"""Utils/recipes: each one builds, and takes two real steps at a tiny size."""
+
+import csv
+import dataclasses
+
+import helpers
+import pytest
+
+import Models
+import train
+from Utils.recipe import command_line
+from Utils.recipe.recipe import load_recipe, recipe_docstring, recipe_names
+
+# The smallest thing that is still the recipe: a tiny variant of the family, everything else as it stands.
+TINY = (
+    "--image-size 32 --batch-size-per-device 4 --epochs 1 --steps-per-epoch 2 --warmup 1steps --tracker none"
+)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return helpers.dotted_shards(tmp_path_factory.mktemp("data"), train=8)
+
+
+def tiny(name):
+    """The recipe on the tiny variant of its family; widths and depths it gives are its own variant's."""
+    recipe = load_recipe(name)
+    family = recipe.model.split("/")[0] or "ResNet"  # finetune takes any
+    return recipe if recipe.model_options else dataclasses.replace(recipe, model=f"{family}/test")
+
+
+# Recipes that differ in the variant alone are the same at this size: one of them stands for all.
+DISTINCT = list({tiny(name): name for name in reversed(recipe_names())}.values())
+
+
+@pytest.mark.parametrize("name", DISTINCT)
+def test_two_real_steps(name, dataset, tmp_path):
+    words = [name, "--dataset", str(dataset), "--run-dir", str(tmp_path / "run"), *TINY.split()]
+    assert train.main([*words, "--model", tiny(name).model]) == 0
+    with (tmp_path / "run" / "history.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert row["step"] == "2"
+    assert 0 < float(row["loss"]) < 1e4
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_the_model_and_its_options_exist(name):
+    recipe = load_recipe(name)
+    if not recipe.model:
+        assert name == "finetune"
+        return
+    chosen = Models.spec(recipe.model, **recipe.model_overrides())
+    for field, value in recipe.model_overrides().items():
+        assert getattr(chosen, field) == value
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_the_docstring_gives_command_cost_and_score(name):
+    text = recipe_docstring(name)
+    assert f"python train.py {name} " in text
+    assert "Cost: " in text
+    assert "Expected: " in text
+
+
+def test_the_table_of_the_original():
+    """Optimizer, peak learning rate at a global batch of 256, decay, MixUp of each family."""
+    expected = {
+        "nfnet_l0": ("sgd", 0.1, 0.0, 0.2),
+        "nfresnet50": ("sgd", 0.1, 0.0, 0.2),
+        "convnext_t": ("lamb", 5e-4, 0.005, 0.8),
+        "convnext_b": ("lamb", 5e-4, 0.005, 0.8),
+        "vit_b16": ("lamb", 1e-3, 0.05, 0.8),
+        "resnet50": ("lamb", 5e-4, 0.05, 0.8),
+    }
+    for name, row in expected.items():
+        found = load_recipe(name)
+        assert (found.optimizer, found.learning_rate, found.weight_decay, found.mixup_alpha) == row
+        assert found.learning_rate_batch_size == 256
+    assert load_recipe("nfnet_l0").agc == 0.01
+
+
+def test_finetune_goes_on_as_its_source_was_trained():
+    """From the peak, without a warm-up, over a short cosine; larger images are in test_init_from."""
+    before = dataclasses.replace(load_recipe("nfnet_l0"), learning_rate=0.3, seed=5, fold="1/3")
+    found = load_recipe("finetune", before)
+    assert (found.epochs, found.warmup, found.schedule, found.image_size) == (10, "0 epochs", "cosine", None)
+    assert (found.model, found.attention, found.loss, found.agc) == ("NFNet/L0", "eca", "focal", 0.01)
+    assert (found.learning_rate, found.seed, found.fold) == (0.3, 5, "")
+    assert load_recipe("convnext_t", before) == load_recipe("convnext_t")
+    sides = {side: command_line.larger(side) for side in (320, 384, 448, 64, 32)}
+    assert sides == {320: 384, 384: 480, 448: 544, 64: 96, 32: 64}
+
+
+def test_the_demo_sends_nothing_away():
+    assert load_recipe("demo").tracker == "none"

@@ -1,0 +1,156 @@
+"""Utils/serving/http_server.py: who is answered, how much is taken, where it listens, how it ends."""
+
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.request
+
+import flask
+import pytest
+
+from Utils.command.cli import Parser, UserError
+from Utils.serving import http_server
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def small_app(limits=http_server.LIMITS, names=()):
+    app = flask.Flask(__name__)
+    app.add_url_rule("/", "read", lambda: "read")
+    app.add_url_rule("/", "write", lambda: f"{len(flask.request.get_data())}", methods=["POST"])
+    return http_server.guard(app, limits, names)
+
+
+@contextlib.contextmanager
+def served(app, limits=http_server.LIMITS):
+    """Yield the address of an app that is answered from a thread."""
+    server = http_server.listen(app, port=0, limits=limits)
+    threading.Thread(target=server.run, daemon=True).start()
+    yield http_server.address(server)
+    server.close()
+    server.task_dispatcher.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("host", "code"),
+    [
+        ("localhost", 200), ("localhost:8000", 200), ("127.0.0.1:8000", 200), ("[::1]:9", 200),
+        ("192.168.1.7:8000", 200), ("BOX.lan:8000", 200),
+        ("evil.example", 403), ("localhost.evil.example", 403), ("127.0.0.1.evil.example:80", 403),
+        ("[nonsense", 403), ("", 200),
+    ],
+)  # fmt: skip
+def test_only_addresses_and_known_names_are_answered(host, code):
+    reply = small_app(names=["box.lan"]).test_client().get("/", headers={"Host": host})
+    assert reply.status_code == code
+    assert code == 200 or "--allow-host" in reply.json["error"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({}, 200),  # a program
+        ({"Origin": "http://localhost:8000"}, 200),
+        ({"Origin": "https://localhost:8000"}, 200),  # behind a proxy that speaks TLS
+        ({"Origin": "http://localhost"}, 403),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+    ],
+)
+def test_pages_of_another_origin_cannot_write(headers, code):
+    client, headers = small_app().test_client(), {"Host": "localhost:8000", **headers}
+    assert client.post("/", data=b"x", headers=headers).status_code == code
+    assert client.get("/", headers=headers).status_code == 200
+
+
+def test_every_answer_is_shut_to_other_pages():
+    client = small_app().test_client()
+    for reply in (client.get("/"), client.get("/nowhere"), client.get("/", headers={"Host": "evil.example"})):
+        assert {name: reply.headers[name] for name in http_server.HEADERS} == http_server.HEADERS
+    assert client.get("/nowhere").json["error"]
+
+
+@pytest.mark.parametrize("limits", [http_server.Limits(body=100)])
+def test_bodies_are_bounded_in_the_app_and_on_the_wire(limits):
+    app = small_app(limits)
+    client = app.test_client()
+    assert client.post("/", data=b"x" * 100).text == "100"
+    assert client.post("/", data=b"x" * 101).status_code == 413
+    with served(app, limits) as address:
+        reply = urllib.request.urlopen(urllib.request.Request(address, data=b"x" * 100))
+        assert reply.read() == b"100"
+        assert reply.headers["Server"] in (None, "")
+        host, port = address.removeprefix("http://").strip("/").split(":")
+        for head, body in (
+            ("Content-Length: 101", b""),  # refused before it is sent
+            ("Transfer-Encoding: chunked", b"ff\r\n" + b"x" * 255 + b"\r\n"),
+        ):
+            with socket.create_connection((host, int(port)), timeout=10) as line:
+                line.sendall(f"POST / HTTP/1.1\r\nHost: {host}\r\n{head}\r\n\r\n".encode() + body)
+                reply = line.makefile("rb").read()  # to its end: the line is closed
+                assert reply.startswith(b"HTTP/1.1 413 ")
+                assert "error" in json.loads(reply.partition(b"\r\n\r\n")[2])
+                assert all(
+                    f"{name}: {value}".encode() in reply for name, value in http_server.HEADERS.items()
+                )
+
+
+def test_a_taken_port_or_a_foreign_address_is_told():
+    with socket.create_server((http_server.LOOPBACK, 0)) as taken:
+        for host, port in (
+            (http_server.LOOPBACK, taken.getsockname()[1]),
+            ("203.0.113.1", 0),
+            (http_server.LOOPBACK, 70000),
+        ):
+            with pytest.raises(UserError, match="port"):
+                http_server.listen(small_app(), host, port)
+
+
+def test_loopback_unless_told():
+    parser = Parser(prog="x")
+    http_server.add_arguments(parser)
+    options = parser.parse_args([])
+    assert http_server.is_local(options.host)
+    assert options.port == 8000
+    assert [http_server.is_local(host) for host in ("localhost", "::1", "0.0.0.0", "10.0.0.1", "box")] == [
+        True, True, False, False, False,
+    ]  # fmt: skip
+
+
+# Where the tests run in the background SIGINT is ignored, which processes inherit.
+SERVER = """
+import flask, signal
+from Utils.serving import http_server
+signal.signal(signal.SIGINT, signal.default_int_handler)
+app = flask.Flask("x")
+app.add_url_rule("/", "read", lambda: "read")
+server = http_server.listen(http_server.guard(app), port=0)
+print(http_server.address(server), flush=True)
+http_server.run(server)
+print("ended")
+"""
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_in_order(end):
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVER], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        address = process.stdout.readline().strip()
+        with urllib.request.urlopen(address) as answer:
+            assert answer.read() == b"read"
+        os.kill(process.pid, end)
+        out, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert (process.returncode, out, err) == (0, "ended\n", "")

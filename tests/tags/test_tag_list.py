@@ -1,0 +1,99 @@
+import hashlib
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from Utils.command.cli import UserError
+from Utils.tags import tag_list
+
+FRAME = pd.DataFrame(
+    {
+        "tag_id": [7, 9999998, 3, 9999999, 5, 4, 8],
+        "name": ["b", "sensitive", "saber", "general", "fate", "a", "1girl"],
+        "category": [0, 9, 4, 9, 3, 0, 0],
+        "count": [50, 10, 900, 3, 40, 50, 60],
+    }
+)
+
+
+def test_order_is_ratings_general_copyright_character_by_count_then_id():
+    expected = ["general", "sensitive", "1girl", "a", "b", "fate", "saber"]
+    assert tag_list.ordered(FRAME)["name"].tolist() == expected
+    assert tag_list.ordered(FRAME.sample(frac=1, random_state=1))["name"].tolist() == expected
+
+
+def test_what_is_written_is_read_back_and_has_whole_numbers(tmp_path):
+    frame = tag_list.ordered(FRAME).assign(best_threshold=0.25)
+    tag_list.write(frame.astype({"tag_id": float, "count": float}), tmp_path / "t.csv")
+    text = (tmp_path / "t.csv").read_text("utf-8")
+    assert text.startswith("tag_id,name,category,count,best_threshold\n9999999,general,9,3,0.25\n")
+    assert "\r" not in text
+    pd.testing.assert_frame_equal(tag_list.read(tmp_path / "t.csv"), frame)
+
+
+def test_reading_is_tolerant(tmp_path):
+    """Floats, a byte order mark, names that look like missing values, categories as names, empty cells."""
+    path = tmp_path / "t.csv"
+    text = """tag_id,name,category,count,note\r
+9999999.0,null,rating,12.0,x\r\n5e2,"a,b",0.0,,\r\n\r\n,"q\"\"",4,1,y\r\n"""
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    frame = tag_list.read(path)
+    assert frame["tag_id"].tolist() == [9999999, 500, tag_list.name_id('q"')]
+    assert frame["name"].tolist() == ["null", "a,b", 'q"']
+    assert frame["category"].tolist() == [9, 0, 4]
+    assert frame["count"].tolist() == [12, 0, 1]
+    assert frame["note"].tolist() == ["x", "", "y"]
+    assert frame[["tag_id", "category", "count"]].dtypes.eq(np.int64).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "is empty"),
+        ("tag_id,name,count\n1,a,2\n", "lacks the column category"),
+        ("tag_id,name,category,count\n1,a,0,2\n1.5,b,0,2\n", "line 3: tag_id is '1.5'"),
+        ("tag_id,name,category,count\n1,a,0,many\n", "line 2: count is 'many'"),
+        ("tag_id,name,category,count\n1,,0,2\n", "line 2: the tag has no name"),
+        ("tag_id,name,category,count\n1,a,7,2\n", "line 2: unknown category '7'"),
+        ("tag_id,name,category,count\n1,a,caracter,2\n", "did you mean character"),
+        ("tag_id,name,category,count\n1,a,0,2,3,4,5\n1,a\n", "line 2 has 7 cells; the first line names 4"),
+    ],
+)
+def test_errors_name_file_line_and_column(tmp_path, text, said):
+    path = tmp_path / "list.csv"
+    path.write_text(text)
+    with pytest.raises(UserError, match="list.csv") as error:
+        tag_list.read(path)
+    assert said in str(error.value)
+
+
+def test_a_missing_or_binary_file_is_an_error(tmp_path):
+    with pytest.raises(UserError, match="found nothing"):
+        tag_list.read(tmp_path / "no.csv")
+    (tmp_path / "b.csv").write_bytes(b"tag_id,name\xff\xfe,category\n")
+    with pytest.raises(UserError, match="UTF-8"):
+        tag_list.read(tmp_path / "b.csv")
+
+
+def test_the_digest_is_of_the_meaning_of_outputs():
+    assert tag_list.digest(FRAME) == tag_list.digest(FRAME.assign(count=1))
+    assert tag_list.digest(FRAME) != tag_list.digest(FRAME.iloc[::-1])
+    assert tag_list.digest(FRAME) != tag_list.digest(FRAME.assign(category=0))
+    assert tag_list.digest(FRAME[:1]) == hashlib.sha256(b"7\tb\t0\n").hexdigest()
+
+
+def test_popularity_counts_down_and_ties_go_to_the_first_row():
+    assert tag_list.popularity_ranks(FRAME).tolist() == [2, 5, 0, 6, 4, 3, 1]
+
+
+def test_categories_by_name_code_and_text():
+    assert [tag_list.category_code(x) for x in ("character", 4, "4", "4.0", "Rating")] == [4, 4, 4, 4, 9]
+    assert [tag_list.category_name(code) for code in (0, 1, 3, 4, 5, 9, 77)] == [*tag_list.CATEGORIES, "77"]
+    with pytest.raises(UserError, match="character \\(4\\)"):
+        tag_list.category_code("hair")
+
+
+def test_name_ids_are_known_and_survive_floats():
+    assert tag_list.name_id("1girl") == int.from_bytes(hashlib.sha256(b"1girl").digest(), "big") >> 204
+    assert all(int(float(tag_list.name_id(str(i)))) == tag_list.name_id(str(i)) for i in range(100))

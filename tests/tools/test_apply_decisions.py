@@ -1,0 +1,135 @@
+"""tools/apply_decisions.py and Utils/labels/decisions.py: what people decided, in a copy of the database."""
+
+import contextlib
+import dataclasses
+import json
+import sqlite3
+
+import pytest
+
+from tools import apply_decisions
+from Utils.command.cli import UserError
+from Utils.labels import decisions
+from Utils.labels.decisions import Decision
+
+
+def decided(post, tag, decision, reviewer="ann", name=None):
+    return Decision(post, name or {1: "solo", 2: "hat"}[tag], tag, decision, "2026-01-01T00:00:00Z", reviewer)
+
+
+def write(path, lines):
+    with path.open("ab") as file:
+        for line in lines:
+            decisions.append(file, line)
+    return path
+
+
+@pytest.fixture
+def database(tmp_path):
+    """Posts 10 and 11; 10 has solo, 11 has solo and hat."""
+    path = tmp_path / "x.db"
+    with contextlib.closing(sqlite3.connect(path)) as made, made:
+        made.executescript("""
+            CREATE TABLE images (image_id INT PRIMARY KEY, rating TEXT);
+            CREATE TABLE tags (tag_id INT PRIMARY KEY, name TEXT, category INT, count INT);
+            CREATE TABLE imageTags (image_id INT, tag_id INT, PRIMARY KEY (image_id, tag_id));
+            INSERT INTO images VALUES (10, 's'), (11, 's');
+            INSERT INTO tags VALUES (1, 'solo', 0, 7), (2, 'hat', 0, 5);
+            INSERT INTO imageTags VALUES (10, 1), (11, 1), (11, 2);
+        """)
+    return path
+
+
+def content(path):
+    with contextlib.closing(sqlite3.connect(path)) as opened:
+        pairs = opened.execute("SELECT image_id, tag_id FROM imageTags ORDER BY 1, 2").fetchall()
+        return pairs, dict(opened.execute("SELECT name, count FROM tags"))
+
+
+def run(lines, database, tmp_path, *words):
+    path = write(tmp_path / "decisions.jsonl", lines)
+    return apply_decisions.main([str(path), "--db", str(database), "-o", str(tmp_path / "y.db"), *words])
+
+
+def test_yes_adds_and_no_removes_in_a_copy(database, tmp_path):
+    before = database.read_bytes()
+    lines = [decided(10, 2, "yes"), decided(11, 1, "no"), decided(10, 1, "yes"), decided(11, 2, "unsure")]
+    assert run(lines, database, tmp_path) == 0
+    assert content(tmp_path / "y.db") == ([(10, 1), (10, 2), (11, 2)], {"solo": 6, "hat": 6})
+    assert database.read_bytes() == before
+    patch = [json.loads(line) for line in (tmp_path / "y.patch.jsonl").read_text().splitlines()]
+    assert patch == [
+        {"post_id": 10, "add": ["hat"], "remove": []},
+        {"post_id": 11, "add": [], "remove": ["solo"]},
+    ]
+
+
+def test_applied_again_nothing_changes(database, tmp_path):
+    lines = [decided(10, 2, "yes"), decided(11, 1, "no")]
+    assert run(lines, database, tmp_path) == 0
+    words = [str(tmp_path / "decisions.jsonl"), "--db", str(tmp_path / "y.db"), "-o", str(tmp_path / "z.db")]
+    assert apply_decisions.main(words) == 0
+    assert content(tmp_path / "z.db") == content(tmp_path / "y.db")
+    assert (tmp_path / "z.patch.jsonl").read_text() == ""
+
+
+def test_undo_takes_back_and_reviewers_vote(database, tmp_path, capsys):
+    lines = [
+        decided(10, 2, "yes"), decided(10, 2, "undo"),  # nothing stands
+        decided(10, 1, "no"), decided(10, 1, "no", "bob"), decided(10, 1, "yes", "cid"),  # 2 to 1: no
+        decided(11, 2, "no"), decided(11, 2, "yes", "bob"),  # disputed
+        decided(11, 1, "undo"),  # of nothing
+        decided(77, 1, "yes"),  # of a post that is not there
+    ]  # fmt: skip
+    assert run(lines, database, tmp_path, "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["added"], said["removed"], said["disputed"], said["unknown_posts"]) == (0, 1, 1, [77])
+    assert content(tmp_path / "y.db")[0] == [(11, 1), (11, 2)]
+
+
+def test_an_undo_uncovers_the_decision_before_it():
+    lines = [decided(1, 1, "no"), decided(1, 1, "yes"), decided(1, 1, "undo")]
+    assert decisions.verdicts(lines) == ({(1, 1): ("solo", False)}, [])
+
+
+def test_a_line_that_a_crash_cut_off_is_left_out(tmp_path):
+    path = write(tmp_path / "decisions.jsonl", [decided(1, 1, "yes"), decided(2, 1, "no")])
+    path.write_bytes(path.read_bytes()[:-9])
+    assert decisions.read(path) == [decided(1, 1, "yes")]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("{", "is no JSON"),
+        ("[1]", "a JSON object"),
+        (
+            json.dumps(dataclasses.asdict(decided(1, 1, "yes")) | {"decision": "maybe"}),
+            "yes, no, unsure, undo",
+        ),
+        (json.dumps(dataclasses.asdict(decided(1, 1, "yes")) | {"post_id": "1"}), "post_id must be int"),
+        (json.dumps(dataclasses.asdict(decided(1, 1, "yes")) | {"tag_id": True}), "tag_id must be int"),
+    ],
+)
+def test_a_broken_line_is_told_with_its_number(line, says, tmp_path):
+    path = write(tmp_path / "decisions.jsonl", [decided(1, 1, "yes")])
+    path.write_bytes(path.read_bytes() + f"{line}\n".encode() + path.read_bytes())
+    with pytest.raises(UserError, match=f"line 2.*{says}"):
+        decisions.read(path)
+
+
+def test_wrong_use_makes_nothing(database, tmp_path, capsys):
+    lines = [decided(10, 1, "yes", name="sole")]
+    assert run(lines, database, tmp_path) == 2
+    assert "tag 1 is 'solo' there, 'sole' in the decisions" in capsys.readouterr().err
+    path = write(tmp_path / "good.jsonl", [decided(10, 1, "no")])
+    assert apply_decisions.main([str(path), "--db", str(database), "-o", str(database)]) == 2
+    broken = tmp_path / "broken.db"
+    broken.write_bytes(b"no database at all, but long enough to be looked at" * 9)
+    assert apply_decisions.main([str(path), "--db", str(broken), "-o", str(tmp_path / "y.db")]) == 2
+    with contextlib.closing(sqlite3.connect(tmp_path / "empty.db")) as made, made:
+        made.execute("CREATE TABLE images (image_id INT)")
+    words = [str(path), "--db", str(tmp_path / "empty.db"), "-o", str(tmp_path / "y.db")]
+    assert apply_decisions.main(words) == 2
+    assert "lacks the table tags and imageTags" in capsys.readouterr().err
+    assert sorted(item.name for item in tmp_path.glob("*.db")) == ["broken.db", "empty.db", "x.db"]

@@ -1,0 +1,178 @@
+"""tools/audit_labels.py: from a dump to the posts that lack a tag, and how good that is by a truth."""
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tools import audit_labels, bench
+from Utils.evaluation import ground_truth, predictions
+from Utils.labels import confident_learning
+
+NAMES = ("solo", "smile", "hat", "nobody has it", "artist_name")
+
+
+@pytest.fixture
+def dump(tmp_path):
+    """200 posts, five tags, labels that lack a fifth of the truth; the truth beside it."""
+    random = np.random.default_rng(0)
+    true = random.random((200, len(NAMES))) < [0.6, 0.3, 0.1, 0.0, 0.2]
+    p = 1 / (1 + np.exp(-random.normal(size=true.shape) - np.where(true, 2, -2)))
+    frame = pd.DataFrame({"tag_id": range(10, 15), "name": NAMES, "category": [0, 0, 0, 0, 1], "count": 9})
+    folder = tmp_path / "dump"
+    with predictions.writing(folder, frame) as writer:
+        writer.add(p, np.arange(1000, 1200), true & (random.random(true.shape) > 0.2))
+    names = [" ".join(np.array(NAMES)[row]).replace("nobody has it", "") for row in true]
+    truth = pd.DataFrame({"image_id": np.arange(1000, 1200), "tags": names})
+    truth.to_csv(tmp_path / "truth.csv", index=False)
+    return folder
+
+
+def test_json_and_csv_hold_the_findings(dump, tmp_path, capsys):
+    output = tmp_path / "audit.json"
+    assert audit_labels.main([str(dump), "-o", str(output), "--also-wrong", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    loaded = predictions.load(dump)
+    missing, wrong = confident_learning.findings(loaded.probabilities, loaded.labels)
+    for rows, path in ((missing, output), (wrong, tmp_path / "audit_wrong.json")):
+        found = {name: (1000 + of_tag).tolist() for name, of_tag in zip(NAMES, rows, strict=True)}
+        expected = {name: posts for name, posts in found.items() if posts}
+        assert json.loads(path.read_text()) == expected
+    assert said["missing"] == sum(map(len, missing)) > 20
+    frame = pd.read_csv(tmp_path / "audit.csv")
+    assert list(frame.columns) == ["tag", "tag_id", "post_id", "probability", "label", "score"]
+    assert len(frame) == said["missing"] + said["wrong"]
+    row = frame.iloc[0]
+    at = loaded.probabilities[row["post_id"] - 1000, NAMES.index(row["tag"])]
+    assert row["probability"] == pytest.approx(float(at))
+    lacking = frame[frame["label"] == 0]
+    np.testing.assert_allclose(lacking["score"], 1 - lacking["probability"])
+
+
+def test_engines_agree_to_the_byte(dump, tmp_path):
+    pytest.importorskip("cleanlab")
+    for engine in ("fast", "cleanlab"):
+        words = [str(dump), "-o", str(tmp_path / f"{engine}.json"), "--engine", engine, "--also-wrong"]
+        assert audit_labels.main([*words, "-c", "general"]) == 0
+    for end in (".json", ".csv", "_wrong.json"):
+        assert (tmp_path / f"fast{end}").read_bytes() == (tmp_path / f"cleanlab{end}").read_bytes()
+
+
+def test_operating_points_find_more_at_equal_precision(dump, tmp_path, capsys):
+    points = tmp_path / "thresholds.csv"
+    points.write_text("scope,category,tag_id,name,threshold\nall,,,all,0.25\n")
+    truth = ["--truth", str(tmp_path / "truth.csv"), "--json"]
+    found = []
+    for name, words in (("half", []), ("points", ["--operating-point", str(points)])):
+        assert audit_labels.main([str(dump), "-o", str(tmp_path / f"{name}.json"), *words, *truth]) == 0
+        found.append(json.loads(capsys.readouterr().out)["truth"])
+        assert (tmp_path / f"{name}_truth.svg").read_text().startswith("<svg")
+    assert found[1]["recall"] > found[0]["recall"]
+    frame, loaded = pd.read_csv(tmp_path / "points.csv"), predictions.load(dump)
+    lacking = ground_truth.missing(loaded, range(5), ground_truth.read(tmp_path / "truth.csv"))
+    curve = ground_truth.judge(frame, *lacking)["curve"]
+    as_precise = [recall for recall, precision in curve if precision >= found[0]["precision"]]
+    assert max(as_precise) >= found[0]["recall"]
+    assert found[1]["at_half"] == found[0] | {"recall_at_its_precision": max(as_precise)}
+    picture = (tmp_path / "points_truth.svg").read_text()
+    assert {"operating point", "at 0.5"} <= set(re.findall(r">([^<>]+)</text>", picture))
+    assert audit_labels.main([str(dump), "-o", str(tmp_path / "again.json"), *words, *truth[:2]]) == 0
+    said = capsys.readouterr().out
+    assert f"{found[0]['recall']:.1%} and {found[0]['precision']:.1%}" in said
+
+
+def test_judging_counts_what_the_truth_says(dump, tmp_path):
+    loaded = predictions.load(dump)
+    post, other = 1000 + int(np.argmin(loaded.labels[:, 0])), 1000 + int(np.argmax(loaded.labels[:, 0]))
+    truth = {post: {"solo"}, other: {"solo", "unknown tag"}}
+    frame = pd.DataFrame({"tag": ["solo", "smile"], "post_id": [post, post], "label": 0, "score": [0.2, 0.1]})
+    judged = ground_truth.judge(frame, *ground_truth.missing(loaded, [0, 1], truth))
+    assert (judged["missing"], judged["found"], judged["recall"], judged["precision"]) == (1, 1, 1.0, 0.5)
+    assert judged["curve"] == [(0.0, 0.0), (1.0, 0.5)]
+
+
+def test_a_truth_that_judges_nothing_is_told_before_the_work(dump, tmp_path, capsys):
+    loaded = predictions.load(dump)
+    known = [f"{1000 + row},{'solo' * bool(loaded.labels[row, 0])}" for row in range(200)]
+    words = [str(dump), "-o", str(tmp_path / "audit.json"), "--truth", str(tmp_path / "truth.csv")]
+    for lines, says in ((["1,solo"], "names none of the 200 posts"), (known, "nothing to judge")):
+        (tmp_path / "truth.csv").write_text("\n".join(["image_id,tags", *lines]) + "\n")
+        assert audit_labels.main(words) == 2
+        assert says in capsys.readouterr().err
+        assert not list(tmp_path.glob("*audit*"))
+
+
+def test_an_interrupted_audit_goes_on(dump, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(audit_labels, "TAGS_AT_A_TIME", 1)
+    whole, output = tmp_path / "whole.json", tmp_path / "audit.json"
+    assert audit_labels.main([str(dump), "-o", str(whole), "--workers", "1"]) == 0
+    looked_at, engine = [], confident_learning.findings
+
+    def breaks(probabilities, labels, columns, thresholds):
+        looked_at.extend(columns)
+        if len(looked_at) == 3:
+            raise KeyboardInterrupt
+        return engine(probabilities, labels, columns, thresholds)
+
+    monkeypatch.setitem(audit_labels.ENGINES, "fast", lambda: breaks)
+    assert audit_labels.main([str(dump), "-o", str(output), "--workers", "1"]) == 130
+    assert not output.exists()
+    assert audit_labels.main([str(dump), "-o", str(output), "--workers", "1"]) == 0
+    assert re.search("[23] of 4 parts were there already", capsys.readouterr().err)
+    assert sorted(looked_at) == [0, 1, 2, 2, 4]  # one begun twice, none done twice
+    assert output.read_bytes() == whole.read_bytes()
+    assert [path.name for path in tmp_path.glob(".*")] == []
+
+
+@pytest.mark.parametrize("settings", ["{}", None])  # None: killed before they were written
+def test_parts_of_another_audit_are_not_taken_over(settings, dump, tmp_path):
+    parts = tmp_path / ".audit.json.parts"
+    parts.mkdir()
+    if settings is not None:
+        (parts / "settings.json").write_text(settings)
+    (parts / "00000.csv").write_text("tag,tag_id,post_id,probability,label,score\nlie,1,2,0.5,0,0.5\n")
+    assert audit_labels.main([str(dump), "-o", str(tmp_path / "audit.json")]) == 0
+    assert "lie" not in (tmp_path / "audit.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--min-positives", "0"], "1 or more"),
+        (["--min-positives", "999"], "no tag"),
+        (["-c", "meta"], "no tag of category meta"),
+        (["-c", "colour"], "colour"),
+        (["-o", "audit.csv"], "json"),
+        (["--operating-point", "nowhere.csv"], "nowhere.csv"),
+        (["--truth", "nowhere.csv"], "nowhere.csv"),
+    ],
+)
+def test_wrong_use_is_told(words, says, dump, tmp_path, capsys):
+    output = [] if "-o" in words else ["-o", str(tmp_path / "audit.json")]
+    assert audit_labels.main([str(dump), *output, *words]) == 2
+    assert says in capsys.readouterr().err
+    assert not (tmp_path / "audit.json").exists()
+
+
+def test_an_audit_that_is_there_is_kept(dump, tmp_path, capsys):
+    (tmp_path / "audit.json").write_text("mine")
+    assert audit_labels.main([str(dump), "-o", str(tmp_path / "audit.json")]) == 2
+    assert (tmp_path / "audit.json").read_text() == "mine"
+    assert audit_labels.main([str(dump), "-o", str(tmp_path / "audit.json"), "--overwrite"]) == 0
+
+
+def test_a_dump_without_ids_names_no_post(dump, tmp_path, capsys):
+    (dump / "image_ids.npy").unlink()
+    assert audit_labels.main([str(dump), "-o", str(tmp_path / "audit.json")]) == 2
+    assert "image_ids.npy" in capsys.readouterr().err
+
+
+def test_bench_measures_both_engines(capsys):
+    pytest.importorskip("cleanlab")
+    words = ["audit", "--images", "300", "--num-labels", "6", "--peer-labels", "3", "--json"]
+    assert bench.main(words) == 0
+    result = json.loads(capsys.readouterr().out)
+    ours, peer = result["figures"].values()
+    assert result["ratios"]["peer's time to ours"] == peer / ours > 0

@@ -1,0 +1,474 @@
+# ruff: noqa: E501  the tables are easier to read with long rows
+"""Broken, odd and hostile files and databases, each with what is to become of it.
+
+Pictures go through check_images and write_records, databases and exports through select_tags: none may end in
+a traceback, none may spoil the posts beside it.
+"""
+
+import csv
+import gzip
+import io
+import json
+import os
+import sqlite3
+import zlib
+
+import cv2
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from helpers import jpeg, small_booru
+from PIL import Image
+
+from tools import check_images, select_tags, write_records
+from Utils.data import dataset_folder
+from Utils.data.sources import sqlite
+from Utils.images import codec, image_reader
+from Utils.tags import tag_list
+
+SIZE = 32
+GOOD = jpeg(1, SIZE)
+
+
+def saved(picture, image_format, **options):
+    data = io.BytesIO()
+    picture.save(data, image_format, **options)
+    return data.getvalue()
+
+
+def gradient(mode="RGB", size=(SIZE, SIZE)):
+    return Image.linear_gradient("L").resize(size).convert(mode)
+
+
+def animated(image_format):
+    frames = [Image.new("RGB", (SIZE, SIZE), color) for color in ("red", "blue", "green")]
+    return saved(frames[0], image_format, save_all=True, append_images=frames[1:])
+
+
+def turned():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return saved(gradient(), "JPEG", exif=exif)
+
+
+def huge_png():
+    """A zip bomb: the header promises 60000 x 60000 pixels, the data are a kilobyte."""
+    head = b"IHDR" + (60000).to_bytes(4) * 2 + bytes([8, 2, 0, 0, 0])
+    body = b"IDAT" + zlib.compress(b"\0" * 100_000)
+    chunks = [
+        len(part[4:]).to_bytes(4) + part + zlib.crc32(part).to_bytes(4) for part in (head, body, b"IEND")
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def without_tables():
+    """A JPEG whose quantization tables are gone: header and end are in order, no decoder can read it."""
+    start = end = GOOD.index(b"\xff\xdb")
+    while GOOD[end : end + 2] == b"\xff\xdb":
+        end += 2 + int.from_bytes(GOOD[end + 2 : end + 4])
+    return GOOD[:start] + GOOD[end:]
+
+
+PICTURES = {  # suffix and content, then the reason for its rejection, or None where it is packed
+    "empty": (".jpg", b"", "empty file"),
+    "one byte": (".jpg", b"\xff", "not an image"),
+    "zeros": (".jpg", bytes(5000), "not an image"),
+    "error page": (".jpg", b"<html>404</html>", "not an image"),
+    "truncated jpeg": (".jpg", GOOD[: len(GOOD) // 2], "truncated JPEG"),
+    "jpeg without its end": (".jpg", GOOD[:-2], "truncated JPEG"),
+    "jpeg that ends in zeros": (".jpg", GOOD[:-200] + bytes(200), "truncated JPEG"),
+    "jpeg header alone": (".jpg", GOOD[:20], "truncated JPEG"),
+    "jpeg without tables": (".jpg", without_tables(), "damaged JPEG"),
+    "png named jpg": (".jpg", saved(gradient(), "PNG"), "PNG data in a .jpg file"),
+    "jpg named png": (".png", GOOD, "JPEG data in a .png file"),
+    "webp named jpg": (".jpg", saved(gradient(), "WEBP"), "WEBP data in a .jpg file"),
+    "truncated png": (".png", saved(gradient(), "PNG")[:-30], "truncated PNG"),
+    "truncated webp": (".webp", saved(gradient(), "WEBP")[:-9], "truncated WEBP"),
+    "animated gif": (".gif", animated("GIF"), "animated GIF (3 frames)"),
+    "animated webp": (".webp", animated("WEBP"), "animated WEBP (3 frames)"),
+    "animated png": (".png", animated("PNG"), "animated PNG (3 frames)"),
+    "zip bomb": (".png", huge_png(), "too large: 60000 x 60000"),
+    "gzip": (".jpg", gzip.compress(GOOD), "not an image"),
+    "jpeg with trailing bytes": (".jpg", GOOD + b"trailing", None),
+    "cmyk": (".jpg", saved(gradient("CMYK"), "JPEG"), None),
+    "gray": (".jpg", saved(gradient("L"), "JPEG"), None),
+    "16 bits": (".png", saved(Image.fromarray(np.full((9, 9), 40000, np.uint16)), "PNG"), None),
+    "alpha": (".png", saved(Image.new("RGBA", (SIZE, SIZE), (0, 0, 0, 0)), "PNG"), None),
+    "palette with a transparent color": (".gif", saved(gradient("P"), "GIF", transparency=0), None),
+    "rotated by exif": (".jpg", turned(), None),
+    "broken exif": (".jpg", GOOD[:2] + b"\xff\xe1\x00\x0cExif\x00\x00MM\x00\x01" + GOOD[2:], None),
+    "progressive": (".jpg", saved(gradient(), "JPEG", progressive=True), None),
+    "extreme aspect": (".png", saved(Image.new("RGB", (3000, 1), "black"), "PNG"), None),
+    "one pixel": (".bmp", saved(Image.new("RGB", (1, 1), "red"), "BMP"), None),
+    "other size": (".jpeg", jpeg(2, (40, 70)), None),
+    "capital suffix": (".JPG", GOOD, None),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """A folder of every picture with a sidecar, checked and packed once: ``(rejected by each, records)``."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for number, (suffix, data, _) in enumerate(PICTURES.values()):
+        (folder / "p" / f"{number}{suffix}").parent.mkdir(exist_ok=True)
+        (folder / "p" / f"{number}{suffix}").write_bytes(data)
+        (folder / "p" / f"{number}.txt").write_text("solo")
+    (folder / "p" / "loop").symlink_to(folder / "p", target_is_directory=True)
+    (folder / "p" / "nothing.jpg").symlink_to(folder / "gone.jpg")
+    os.mkfifo(folder / "p" / "pipe.fifo")
+    odd_files(folder / "p")
+    define(folder, splits={"train": [0, 999]}, ratings=["g"])
+    words = [str(folder / "definition.toml"), "--source", "sidecars", "--from", str(folder / "p")]
+    assert select_tags.main([*words, "-o", str(folder / "d")]) == 0
+    assert write_records.main([str(folder / "d"), "--images", str(folder / "p"), "--shard-size", "7"]) == 0
+    assert check_images.main(["--images", str(folder / "p"), "-o", str(folder / "rejected.csv")]) == 0
+    return (
+        reasons_in(folder / "rejected.csv"),
+        reasons_in(folder / "d" / "rejected.csv"),
+        packed(folder / "d"),
+    )
+
+
+NO_FILES = {
+    "pipe.jpg": "not a file",
+    "zero.jpg": "not a file",
+    "circle.jpg": "cannot be read: Too many levels of symbolic links",
+    "endless.jpg": f"too large a file: {image_reader.MOST_BYTES + 1} bytes",
+}
+
+
+def odd_files(folder):
+    """Make what has a picture's name and a sidecar, but is no file that can be read to its end."""
+    os.mkfifo(folder / "pipe.jpg")
+    (folder / "zero.jpg").symlink_to("/dev/zero")
+    (folder / "circle.jpg").symlink_to("circle.jpg")
+    with (folder / "endless.jpg").open("wb") as file:
+        file.truncate(image_reader.MOST_BYTES + 1)
+    for name in NO_FILES:
+        (folder / name).with_suffix(".txt").write_text("solo")
+
+
+def reasons_in(path):
+    with path.open(newline="") as file:
+        return {row["path"]: row["reason"] for row in csv.DictReader(file)}
+
+
+def packed(dataset):
+    import tensorflow as tf
+
+    from Generators import records
+
+    parsed = map(records.parse, tf.data.TFRecordDataset(dataset_folder.load(dataset).shards("train")))
+    return {int(record["image_id"]): record["image_bytes"].numpy() for record in parsed}
+
+
+@pytest.mark.parametrize("number", range(len(PICTURES)), ids=list(PICTURES))
+def test_pictures(pictures, number):
+    checked, rejected, records = pictures
+    suffix, data, reason = list(PICTURES.values())[number]
+    name = f"{number}{suffix}"
+    assert checked.get(name) == rejected.get(name) == reason
+    assert (number in records) == (reason is None)
+    if reason is None:
+        kept = codec.probe(records[number])
+        assert kept == ("JPEG", SIZE, SIZE)
+        is_stored = suffix.lower() == ".jpg" and codec.probe(data) == kept
+        with Image.open(io.BytesIO(data)) as picture:
+            is_stored = is_stored and picture.mode == "RGB" and picture.getexif().get(0x0112, 1) == 1
+        expected = data if is_stored else codec.encode_jpeg(codec.prepare(data, SIZE), 95)
+        assert records[number] == expected
+
+
+def test_links_and_pipes_are_no_pictures(pictures):
+    checked, rejected, _ = pictures
+    assert checked["nothing.jpg"].startswith("cannot be read")
+    assert rejected["nothing.jpg"] == "no sidecar"
+    assert not [path for path in checked if "loop" in path or path.endswith(".fifo")]
+    assert NO_FILES.items() <= checked.items()
+    assert NO_FILES.items() <= rejected.items()
+
+
+def define(folder, **values):
+    values = {
+        "name": "bad", "image_size": SIZE, "ratings": ["g", "s"], "min_tag_count": 0, "min_tag_images": 0,
+        "min_tag_share": 0, "min_tags_per_image": 0,
+    } | values  # fmt: skip
+    lines = [f"{key} = {json.dumps(value)}" for key, value in values.items() if not isinstance(value, dict)]
+    for key, table in values.items():
+        if isinstance(table, dict):
+            lines += [f"[{key}]", *(f"{name} = {json.dumps(value)}" for name, value in table.items())]
+    (folder / "definition.toml").write_text("\n".join(lines))
+
+
+# ---- databases: what is done to a good one, the exit code, what is said or which tag name comes out
+
+INJECTION = "x'; DROP TABLE images; --"
+DATABASES = {
+    "injection in a tag name": ([("UPDATE tags SET name = ? WHERE tag_id = 1", INJECTION)], 0, INJECTION),
+    "comma, quote, line end": ([("UPDATE tags SET name = ? WHERE tag_id = 1", 'a,"b"\nc')], 0, 'a,"b"\nc'),
+    "carriage return": ([("UPDATE tags SET name = ? WHERE tag_id = 1", "a\rb")], 0, "a\rb"),
+    "path as a tag name": ([("UPDATE tags SET name = '../../etc/passwd' WHERE tag_id = 1",)], 0, "../../etc/passwd"),
+    "tag name is a number": ([("UPDATE tags SET name = 2024 WHERE tag_id = 1",)], 0, "2024"),
+    "tag name null": ([("UPDATE tags SET name = 'null' WHERE tag_id = 1",)], 0, "null"),
+    "no utf-8": ([("UPDATE tags SET name = CAST(x'61ff62' AS TEXT) WHERE tag_id = 1",)], 0, "a\ufffdb"),
+    "empty tag name": ([("UPDATE tags SET name = '' WHERE tag_id = 1",)], 0, "tag_2"),
+    "count with a thousands separator": ([("UPDATE tags SET count = '1,234' WHERE tag_id = 1",)], 2, "'1,234'"),
+    "count as a float": ([("UPDATE tags SET count = '12.0' WHERE tag_id = 1",)], 0, "tag_1"),
+    "count is infinite": ([("UPDATE tags SET count = 9e999 WHERE tag_id = 1",)], 2, "count of 'tag_1' is inf"),
+    "count is no number": ([("UPDATE tags SET count = 'many' WHERE tag_id = 1",)], 2, "a whole number is needed"),
+    "category unknown": ([("UPDATE tags SET category = 77 WHERE tag_id = 1",)], 0, "tag_2"),
+    "category empty": ([("UPDATE tags SET category = NULL WHERE tag_id = 1",)], 0, "tag_1"),
+    "post id is text": ([("INSERT INTO images(image_id, rating) VALUES ('abc', 's')",)], 0, "tag_1"),
+    "post id is negative": ([("INSERT INTO images(image_id, rating) VALUES (-5, 's')",)], 0, "tag_1"),
+    "post id is a float": ([("INSERT INTO images(image_id, rating) VALUES (1.5, 's')",)], 0, "tag_1"),
+    "post id is huge": ([("INSERT INTO images(image_id, rating) VALUES (9223372036854775807, 's')",)], 0, "tag_1"),
+    "tag id of a post is text": ([("INSERT INTO imageTags VALUES (1, 'abc')",)], 0, "tag_1"),
+    "rating is a number": ([("UPDATE images SET rating = 5 WHERE image_id = 1",)], 0, "tag_1"),
+    "rating is a blob": ([("UPDATE images SET rating = x'00ff' WHERE image_id = 1",)], 0, "tag_1"),
+    "hidden is text": ([("UPDATE images SET hidden = 'yes' WHERE image_id = 1",)], 0, "tag_1"),
+    "no table of tags": ([("DROP TABLE tags",)], 2, "has no table tags"),
+    "no column of ratings": ([("ALTER TABLE images DROP COLUMN rating",)], 2, "no column rating"),
+    "no post": ([("DELETE FROM images",)], 2, "no post is left"),
+    "no tag": ([("DELETE FROM tags",)], 2, "no tag is left"),
+    "no tag of any post": ([("DELETE FROM imageTags",)], 0, "tag_1"),
+    "a tag id twice": ([
+        ("DROP TABLE tags",), ("CREATE TABLE tags(tag_id INT, name TEXT, category INT, count INT)",),
+        ("INSERT INTO tags VALUES (1, 'a', 0, 3), (1, 'b', 0, 3)",)], 2, "tag_id 1 in more than one row"),
+    "a post id twice": ([
+        ("CREATE TABLE copies AS SELECT * FROM images",), ("DROP TABLE images",),
+        ("ALTER TABLE copies RENAME TO images",), ("INSERT INTO images SELECT * FROM images",)], 0, "tag_1"),
+    "a view for a table": ([
+        ("ALTER TABLE images RENAME TO posts",), ("CREATE VIEW images AS SELECT * FROM posts",)], 0, "tag_1"),
+    "a quote in a table's name": ([('CREATE TABLE "a""b; --"(x)',)], 0, "tag_1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DATABASES)
+def test_databases(tmp_path, capsys, name):
+    statements, code, said = DATABASES[name]
+    folder = small_booru(tmp_path, num_posts=20)
+    define(folder)
+    database = sqlite3.connect(folder / "danbooru.db")
+    for statement in statements:
+        database.execute(statement[0], statement[1:])
+    database.commit()
+    database.close()
+    assert select(folder, "fire-eggs", folder / "danbooru.db") == code
+    if code:
+        assert said in capsys.readouterr().err
+        assert not (folder / "dataset").exists()
+        return
+    table = pq.read_table(folder / "dataset" / "posts.parquet")
+    assert table["post_id"].to_pylist() == sorted(set(table["post_id"].to_pylist()))
+    assert len(table) in (19, 20)
+    assert said in tag_list.read(folder / "dataset" / "selected_tags.csv")["name"].tolist()
+
+
+def select(folder, source, origin, *more):
+    words = [str(folder / "definition.toml"), "--source", source, "--from", str(origin)]
+    words += ["--images", str(folder / "images"), "-o", str(folder / "dataset")]
+    return select_tags.main([*words, *more])
+
+
+def test_a_locked_database(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sqlite, "WAIT", 0.1)
+    folder = small_booru(tmp_path, num_posts=5)
+    writer = sqlite3.connect(folder / "danbooru.db", isolation_level=None)
+    writer.execute("BEGIN EXCLUSIVE")
+    assert select(folder, "fire-eggs", folder / "danbooru.db") == 2
+    assert "database is locked" in capsys.readouterr().err
+    writer.execute("ROLLBACK")
+    writer.close()
+    assert select(folder, "fire-eggs", folder / "danbooru.db") == 0
+
+
+def test_a_database_that_is_cut_off(tmp_path, capsys):
+    folder = small_booru(tmp_path, num_posts=300)
+    path = folder / "danbooru.db"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
+    assert select(folder, "fire-eggs", path) in (1, 2)
+    assert capsys.readouterr().err.startswith("error: ")
+    assert not (folder / "dataset").exists()
+
+
+# ---- exports: the content of a file of JSON lines, the exit code, what is said or the ids that are kept
+
+POST = {"id": 1, "rating": "s", "tag_string": "solo hat"}
+TWO = json.dumps({**POST, "id": 1620}) + "\n"
+EXPORTS = {
+    "nested without end": ("[" * 100_000 + "\n" + TWO, 0, [1620]),
+    "id is a path": (json.dumps({**POST, "id": "../../1"}) + "\n" + TWO, 0, [1620]),
+    "id is negative": (json.dumps({**POST, "id": -1}) + "\n" + TWO, 0, [1620]),
+    "id is huge": (json.dumps({**POST, "id": 10**30}) + "\n" + TWO, 0, [1620]),
+    "id is missing": (json.dumps({**POST, "id": None}) + "\n" + TWO, 0, [1620]),
+    "ids twice": (
+        json.dumps(POST) + "\n" + TWO + json.dumps({**POST, "tag_string": "x"}) + "\n",
+        0,
+        [1, 1620],
+    ),
+    "NUL in a tag": (json.dumps({**POST, "tag_string": "a\0b"}) + "\n" + TWO, 0, [1, 1620]),
+    "tag id is infinite": ('{"id": 1, "tags": [{"name": "a", "id": Infinity}]}\n' + TWO, 0, [1620]),
+    "half a surrogate": ('{"id": 1, "rating": "s", "tag_string": "a\\udc80"}\n' + TWO, 0, [1, 1620]),
+    "no utf-8": (b'{"id": 1, "rating": "s", "tag_string": "a\xff"}\n' + TWO.encode(), 0, [1620]),
+    "windows line ends": (TWO.replace("\n", "\r\n"), 0, [1620]),
+    "cut off": (TWO + json.dumps(POST)[:-9], 0, [1620]),
+    "csv": ("id,tags\n1,solo\n" * 200, 2, "holds no posts"),
+    "nothing": ("", 2, "no post in 1 files"),
+    "gzip that is cut off": (gzip.compress(TWO.encode() * 99)[:-20], 1, "cannot be read to its end"),
+}
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_exports(tmp_path, capsys, name):
+    content, code, expected = EXPORTS[name]
+    folder = small_booru(tmp_path, num_posts=3)  # the images 1, 1620, 3239
+    define(folder)
+    (folder / "x.json").write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert select(folder, "jsonl", folder / "x.json") == code
+    if code:
+        assert expected in capsys.readouterr().err
+        return
+    assert pq.read_table(folder / "dataset" / "posts.parquet")["post_id"].to_pylist() == expected
+    tag_list.read(folder / "dataset" / "selected_tags.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            "name\n" + "".join(f"tag_{number}\n" for number in range(1, 13)),
+            "deprecated passes none of 12 tags",
+        ),
+        ('{"name": ' + "[" * 100_000, "neither CSV nor JSON lines"),
+    ],
+)
+def test_exports_of_tags(tmp_path, capsys, content, said):
+    folder = small_booru(tmp_path, num_posts=3)
+    define(folder)
+    (folder / "tags.csv").write_text(content)
+    assert select(folder, "fire-eggs", folder / "danbooru.db", "--deprecated", str(folder / "tags.csv")) == 2
+    assert said in capsys.readouterr().err
+
+
+# ---- sidecars
+
+SIDECARS = {
+    "no utf-8": (b"solo \xff", "sidecar unreadable: UnicodeDecodeError"),
+    "NUL": (b"so\0lo, hat", {"solo", "hat"}),
+    "byte order mark": (b"\xef\xbb\xbfsolo", {"solo"}),
+    "empty": (b"", set()),
+    "commas alone": (b",, ,", set()),
+    "Hydrus with a comma in a tag": (b"series:ready, set, go\nsolo\n", {"ready,_set,_go", "solo"}),
+    "old Macintosh line ends": (b"solo\rhat", {"solo", "hat"}),
+    "injection": (INJECTION.encode(), {INJECTION.replace(" ", "_")}),
+    "one tag of a megabyte": (b"x" * 2**20, {"x" * 2**20}),
+}
+
+
+@pytest.mark.parametrize("name", SIDECARS)
+def test_sidecars(tmp_path, name):
+    content, expected = SIDECARS[name]
+    (tmp_path / "p").mkdir()
+    for stem in ("7", "8"):
+        (tmp_path / "p" / f"{stem}.jpg").write_bytes(GOOD)
+    (tmp_path / "p" / "7.txt").write_bytes(content)
+    (tmp_path / "p" / "8.txt").write_text("other")
+    define(tmp_path, splits={"train": [0, 999]})
+    words = [str(tmp_path / "definition.toml"), "--source", "sidecars", "--from", str(tmp_path / "p")]
+    assert select_tags.main([*words, "-o", str(tmp_path / "d")]) == 0
+    frame = tag_list.read(tmp_path / "d" / "selected_tags.csv") if len(content) < 10**5 else None
+    rows = pq.read_table(tmp_path / "d" / "posts.parquet").to_pandas().set_index("post_id")["label_indexes"]
+    if isinstance(expected, str):
+        assert rows.index.tolist() == [8]
+        assert reasons_in(tmp_path / "d" / "rejected.csv") == {"7.jpg": expected}
+    else:
+        assert len(rows[7]) == len(expected)
+        assert frame is None or set(frame["name"][rows[7]]) == expected
+
+
+def test_file_names_that_are_no_utf8_and_a_sidecar_that_is_a_pipe(tmp_path):
+    odd = os.fsdecode(b"caf\xe9.jpg")
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "9.jpg").write_bytes(GOOD)
+    os.mkfifo(tmp_path / "p" / "9.txt")
+    for name in (odd, "new\nline.jpg", "7.jpg"):
+        (tmp_path / "p" / name).write_bytes(GOOD)
+        (tmp_path / "p" / name).with_suffix(".txt").write_text("solo")
+    define(tmp_path, splits={"train": [0, 999]})
+    words = [str(tmp_path / "definition.toml"), "--source", "sidecars", "--from", str(tmp_path / "p")]
+    assert select_tags.main([*words, "-o", str(tmp_path / "d")]) == 0
+    assert reasons_in(tmp_path / "d" / "rejected.csv") == {
+        "caf\ufffd.jpg": "file name is no UTF-8",
+        "9.jpg": "sidecar unreadable: not a file",
+    }
+    (tmp_path / "p" / "a\rb.jpg").write_bytes(b"")
+    assert select_tags.main([*words, "-o", str(tmp_path / "d"), "--overwrite"]) == 0
+    assert write_records.main([str(tmp_path / "d"), "--images", str(tmp_path / "p")]) == 0
+    assert reasons_in(tmp_path / "d" / "rejected.csv")["a\rb.jpg"] == "no sidecar"
+    (tmp_path / "p" / "a\rb.jpg").unlink()
+    assert sorted(pq.read_table(tmp_path / "d" / "posts.parquet")["path"].to_pylist()) == [
+        "7.jpg",
+        "new\nline.jpg",
+    ]
+    assert check_images.main(["--images", str(tmp_path / "p"), "-o", str(tmp_path / "r.csv")]) == 0
+    assert list(reasons_in(tmp_path / "r.csv").values()) == ["file name is no UTF-8"]
+
+
+# ---- check_images as a tool
+
+
+def test_check_images_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
+    (tmp_path / "i").mkdir()
+    for number in range(9):
+        (tmp_path / "i" / f"{number}.jpg").write_bytes(GOOD if number % 3 else b"")
+    words = ["--images", str(tmp_path / "i"), "-o", str(tmp_path / "r.csv"), "--workers", "2", "--json"]
+    monkeypatch.setattr(check_images, "CHUNK", 2)
+    real, looked = check_images.reason, []
+
+    def reason(root, path):
+        looked.append(path)
+        if len(looked) == 5:
+            raise KeyboardInterrupt
+        return real(root, path)
+
+    monkeypatch.setattr(check_images, "reason", reason)
+    assert check_images.main(words) == 130
+    assert not (tmp_path / "r.csv").exists()
+    looked = [None] * 9
+    assert check_images.main(words) == 0
+    assert len(looked) < 9 + 9 - 2
+    said = json.loads(capsys.readouterr().out)
+    assert said == {"images": 9, "rejected": 3, "reasons": {"empty file": 3}}
+    assert (tmp_path / "r.csv").read_text() == "post_id,path,reason\n" + "".join(
+        f"{number},{number}.jpg,empty file\n" for number in (0, 3, 6)
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["i", "r.csv"]
+    assert check_images.main(words) == 2
+    assert "--overwrite" in capsys.readouterr().err
+
+
+def test_check_images_of_nothing(tmp_path, capsys):
+    (tmp_path / "notes.txt").touch()
+    for folder, said in ((tmp_path, "1 .txt files"), (tmp_path / "no", "found nothing")):
+        assert check_images.main(["--images", str(folder), "-o", str(tmp_path / "r.csv")]) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_a_jpeg_passes_without_decoding_only_where_it_can_be_decoded():
+    """Thousands of headers with a few bytes changed: what is stored as it is, a decoder can read."""
+    random, stored = np.random.default_rng(0), 0
+    whole = [GOOD, saved(gradient(), "JPEG", progressive=True), saved(gradient(), "JPEG", optimize=True)]
+    for number in range(3000):
+        data = bytearray(whole[number % 3])
+        for at in random.integers(2, 640, random.integers(1, 4)):
+            data[min(at, len(data) - 3)] = random.integers(256)
+        try:
+            kept = codec.to_store(bytes(data), ".jpg", SIZE) == data
+        except codec.ImageError:
+            continue
+        stored += kept
+        if kept:
+            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+            assert pixels is not None
+            assert pixels.shape == (SIZE, SIZE, 3)
+    assert stored > 300

@@ -1,0 +1,300 @@
+"""tools/find_duplicates.py: planted copies found and nothing else, groups that do not straddle splits."""
+
+import csv
+import json
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers.sketched import drawing
+
+from tools import bench, find_duplicates, make_demo_booru, select_tags
+from Utils.data import selection
+from Utils.data.sources.parents import parents
+from Utils.duplicates import fingerprints, hash_index
+from Utils.evaluation import duplicate_groups
+from Utils.images import codec
+
+DEFINITION = """name = "small"
+image_size = 512
+min_tag_count = 1
+min_tag_images = 1
+min_tag_share = 0.0
+min_tags_per_image = 0
+exclude_status = []
+"""
+
+
+def rows(path):
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def find(images, output, *words):
+    return find_duplicates.main(
+        ["--images", str(images), "-o", str(output), "--workers", "1", "--json", *map(str, words)]
+    )
+
+
+@pytest.fixture(scope="module")
+def booru(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("drawn") / "booru"
+    assert make_demo_booru.main([str(folder), "--images", "64", "--workers", "1"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(booru, tmp_path_factory):
+    """groups.csv of the booru with its parent ids."""
+    path = tmp_path_factory.mktemp("found") / "groups.csv"
+    assert find(booru / "512px", path, "--source", "fire-eggs", "--from", booru / "danbooru.db") == 0
+    return path
+
+
+def planted(booru):
+    """The pairs of copies and sources, as sets of post ids."""
+    return {
+        frozenset((int(row["image_id"]), int(row["source_id"]))) for row in rows(booru / "duplicates.csv")
+    }
+
+
+def groups_of(path):
+    groups = {}
+    for row in rows(path):
+        groups.setdefault(row["group"], set()).add(int(row["post_id"]))
+    return {frozenset(members) for members in groups.values()}
+
+
+def test_copies_of_every_kind_are_found_and_nothing_else(booru, tmp_path, capsys):
+    assert {row["kind"] for row in rows(booru / "duplicates.csv")} >= {"rescaled", "recompressed", "crop"}
+    assert find(booru / "512px", tmp_path / "groups.csv") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert groups_of(tmp_path / "groups.csv") == planted(booru)
+    broken = {one["path"]: one["reason"] for one in shown["broken"]}
+    assert set(broken.values()) == {"truncated JPEG", "empty file"}
+    assert shown["images"] == len(list((booru / "512px").glob("*/*.jpg")))
+    assert all(0 <= float(row["distance"]) <= 1 for row in rows(tmp_path / "groups.csv"))
+    assert shown["images_in_groups"] == len(rows(tmp_path / "groups.csv"))
+    assert (shown["groups"], shown["largest_group"]) == (len(planted(booru)), 2)
+    assert find(booru / "512px", tmp_path / "groups.csv", "--limit", "0.0001", "--overwrite") == 0
+    assert json.loads(capsys.readouterr().out)["groups"] == 0
+
+
+def test_parents_are_joined_in(booru, found):
+    known = {}
+    for row in rows(found):
+        known[int(row["post_id"])] = row["parent_id"]
+    relations = parents("fire-eggs", booru / "danbooru.db")
+    assert relations
+    assert {child: int(parent) for child, parent in known.items() if parent} == relations
+    members = rows(found)
+    assert list(members[0]) == ["group", "post_id", "path", "distance", "parent_id"]
+    assert [int(row["group"]) for row in members] == sorted(int(row["group"]) for row in members)
+
+
+def test_no_group_is_in_two_splits_of_a_dataset(booru, tmp_path):
+    """Copies of one picture in all splits: the training post stays, the test set is clean of it."""
+    folder, sources = tmp_path / "images", sorted((booru / "512px").glob("*/*.jpg"))
+    database = pd.DataFrame({"id": [1, 901, 951, 902, 952, 2, 953], "rating": "s"})
+    database["tag_string"] = "a b"
+    database.to_json(tmp_path / "posts.jsonl", orient="records", lines=True)
+    usable = [
+        path for path in sources if fingerprints.sketch(path.read_bytes())["state"] == fingerprints.FOUND
+    ]
+    for number, source in zip(database["id"], (0, 0, 0, 8, 8, 16, 24), strict=True):
+        path = folder / f"{number % 1000:04d}" / f"{number}.jpg"
+        path.parent.mkdir(parents=True)
+        picture = codec.decode(usable[source].read_bytes())
+        path.write_bytes(codec.encode_jpeg(picture, 95 - number // 50))
+    groups = tmp_path / "groups.csv"
+    assert find(folder, groups) == 0
+    (tmp_path / "definition.toml").write_text(DEFINITION + 'ratings = ["s"]\n')
+    words = [tmp_path / "definition.toml", "--source", "jsonl", "--from", tmp_path / "posts.jsonl"]
+    words += ["--images", folder, "-o", tmp_path / "dataset", "--groups", groups]
+    assert select_tags.main([str(word) for word in words]) == 0
+    kept = pd.read_parquet(tmp_path / "dataset" / "posts.parquet")
+    assert kept["post_id"].tolist() == [1, 2, 952, 953]
+    steps = json.loads((tmp_path / "dataset" / "dataset.json").read_text())["selection"]["posts"]
+    assert steps[-1] == {"rule": "near-duplicate in an earlier split", "before": 7, "after": 4}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_splits_never_share_a_group(seed):
+    random = np.random.default_rng(seed)
+    ids = random.choice(10_000, 300, replace=False)
+    splits = random.integers(0, 3, 300).astype(np.int8)
+    others = np.arange(10_000, 10_050)  # posts that no split took
+    members = np.concatenate([random.choice(ids, 200, replace=False), others])
+    groups = pd.DataFrame({"group": random.integers(0, 60, 250), "post_id": members})
+    leavers = selection.group_leavers(groups, ids, splits)
+    split_of = dict(zip(ids.tolist(), splits.tolist(), strict=True))
+    for _, members in groups.groupby("group")["post_id"]:
+        there = [number for number in members if number in split_of]
+        left = {split_of[number] for number in there if number not in leavers}
+        assert left == ({min(split_of[number] for number in there)} if there else set())
+
+
+def test_images_of_one_color_are_left_alone(tmp_path, capsys):
+    for number in range(6):
+        (tmp_path / f"{number}.jpg").write_bytes(codec.encode_jpeg(np.full((64, 64, 3), 40 * (number // 2))))
+    assert find(tmp_path, tmp_path / "out" / "groups.csv") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["groups"], len(shown["blank"])) == (0, 6)
+    assert (tmp_path / "out" / "groups.csv").read_text() == "group,post_id,path,distance,parent_id\n"
+    assert len(duplicate_groups.read(tmp_path / "out" / "groups.csv")) == 0
+
+
+def test_parents_of_other_sources(tmp_path):
+    lines = [{"id": 1, "parent_id": None}, {"id": "2", "parent_id": "1"}, {"id": 3, "parent_id": 3}, [4]]
+    for line in lines[:3]:
+        line["tag_string"] = "a"
+    (tmp_path / "posts.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    assert parents("jsonl", tmp_path / "posts.jsonl") == {2: 1}
+    frame = pd.DataFrame({"id": [1, 2, 3], "parent_id": [None, 1, 1]})
+    frame.to_parquet(tmp_path / "posts.parquet")
+    assert parents("parquet", tmp_path / "posts.parquet") == {2: 1, 3: 1}
+
+
+def test_a_run_that_was_stopped_goes_on_and_files_that_changed_are_read_again(booru, tmp_path, monkeypatch):
+    folder, seen, real = tmp_path / "images", [], fingerprints.sketch
+    folder.mkdir()
+    for at, path in enumerate(sorted((booru / "512px").glob("*/*.jpg"))[:12]):
+        (folder / f"{at}.jpg").write_bytes(path.read_bytes())
+    monkeypatch.setattr(find_duplicates, "_JOB", 4)
+
+    def counted(data):
+        if len(seen) == 6:
+            raise KeyboardInterrupt
+        seen.append(data)
+        return real(data)
+
+    monkeypatch.setattr(fingerprints, "sketch", counted)
+    assert find(folder, tmp_path / "groups.csv") == 130
+    assert not (tmp_path / "groups.csv").exists()
+    with (tmp_path / "groups.sketches" / "pictures.bin").open("ab") as file:
+        file.write(b"a row that was not finished")
+    seen.clear()
+    monkeypatch.setattr(fingerprints, "sketch", lambda data: seen.append(data) or real(data))
+    assert find(folder, tmp_path / "groups.csv") == 0
+    assert len(seen) == 8
+    first = (tmp_path / "groups.csv").read_bytes()
+    os.utime(folder / "3.jpg", (1, 1))
+    assert find(folder, tmp_path / "groups.csv", "--overwrite") == 0
+    assert len(seen) == 9
+    assert (tmp_path / "groups.csv").read_bytes() == first
+    assert find(folder, tmp_path / "anew.csv") == 0
+    assert (tmp_path / "anew.csv").read_bytes() == first
+    (folder / "3.jpg").write_bytes((folder / "4.jpg").read_bytes())
+    os.utime(folder / "3.jpg", (1, 1))  # another file of the same time
+    seen.clear()
+    assert find(folder, tmp_path / "groups.csv", "--overwrite") == 0
+    assert len(seen) == 1
+
+
+def test_a_model_proposes_pairs_too(booru, tmp_path, monkeypatch, capsys):
+    import Models
+
+    model = Models.build("ResNet/test", image_size=32, num_labels=5)
+    model.save(tmp_path / "model.keras")
+    folder = tmp_path / "images"
+    folder.mkdir()
+    image = drawing(7)
+    image[:3] = image[-3:] = drawing(8)[:3]
+    large = codec.resize(np.ascontiguousarray(image[30:480, 35:490]), 512)
+    for number, picture in enumerate([image, drawing(1), large, drawing(2), drawing(5)]):
+        (folder / f"{number}.jpg").write_bytes(codec.encode_jpeg(picture))
+    monkeypatch.setattr(hash_index, "RADIUS", 192)  # an untrained model sees little
+    assert find(folder, tmp_path / "plain.csv") == 0
+    assert groups_of(tmp_path / "plain.csv") == set()
+    monkeypatch.setattr(hash_index.pairs, "__defaults__", (192, 16, "neighbors"))
+    assert find(folder, tmp_path / "groups.csv", "--run", tmp_path / "model.keras") == 0
+    assert groups_of(tmp_path / "groups.csv") == {frozenset((0, 2))}
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--workers", "0"], "--workers"), (["--limit", "nan"], "--limit"),
+        (["--source", "fire-eggs"], "--from"), (["--from", "x"], "--source"),
+        (["--source", "fire-eggs", "--from", "none.db"], "none.db"),
+    ],
+)  # fmt: skip
+def test_wrong_use_is_one_paragraph(booru, tmp_path, capsys, words, said):
+    assert find(booru / "512px", tmp_path / "groups.csv", *words) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert said in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_there_is_kept_and_an_empty_folder_is_said(tmp_path, capsys, found):
+    before = found.read_bytes()
+    assert find(tmp_path, found) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert found.read_bytes() == before
+    assert find(tmp_path, tmp_path / "groups.csv") == 2
+    assert "no image found" in capsys.readouterr().err
+
+
+def test_the_benchmark_finds_its_copies(capsys):
+    assert bench.main(["duplicates", "--hashes", "2000", "--peer-queries", "20", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    ours, peer = result["figures"].values()
+    assert result["ratios"]["of the peer"] == ours / peer
+    assert result["setup"]["copies found"] > 0.95
+    assert bench.main(["duplicates", "--hashes", "3"]) == 2
+
+
+def write(folder, **pictures):
+    """Write pictures as FOLDER/NAME.jpg."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, picture in pictures.items():
+        (folder / f"{name.strip('_')}.jpg").write_bytes(codec.encode_jpeg(picture))
+
+
+def test_families_are_groups_and_members_stand_by_their_ids(tmp_path):
+    """10 and 9 are one picture; 8 is the parent of 10 and looks like nothing else."""
+    write(tmp_path / "images", _10=drawing(1), _9=drawing(1), _8=drawing(2), _7=drawing(3))
+    (tmp_path / "posts.jsonl").write_text(
+        "".join(json.dumps({"id": post, "tag_string": "a", "parent_id": 8 if post == 10 else None}) + "\n"
+                for post in (7, 8, 9, 10))
+    )  # fmt: skip
+    words = ("--source", "jsonl", "--from", tmp_path / "posts.jsonl")
+    assert find(tmp_path / "images", tmp_path / "groups.csv", *words) == 0
+    found = [(row["post_id"], row["distance"], row["parent_id"]) for row in rows(tmp_path / "groups.csv")]
+    assert [one[0] for one in found] == ["8", "9", "10"]
+    assert found[0] == ("8", "", "")
+    assert found[2][2] == "8"
+
+
+def test_a_speck_far_out_hides_no_copy(tmp_path):
+    """It changes the hash of the content, not that of the whole."""
+    plain = np.full((512, 512, 3), 255, np.uint8)
+    plain[90:, 90:] = drawing(5, 422, 422)
+    speck = plain.copy()
+    speck[:20, :20] = 200
+    write(tmp_path / "images", _1=drawing(1), _3=plain, _4=speck)
+    assert find(tmp_path / "images", tmp_path / "groups.csv") == 0
+    assert groups_of(tmp_path / "groups.csv") == {frozenset((3, 4))}
+
+
+def test_members_of_the_second_degree_are_compared_with_more_room(tmp_path):
+    """Each window lies 3% from the next: the last one is 9% from the first."""
+    image = drawing(3, 700, 700)
+    windows = {f"_{at}": np.ascontiguousarray(image[16 * at : 16 * at + 512, 40:552]) for at in range(4)}
+    write(tmp_path / "images", **windows)
+    assert find(tmp_path / "images", tmp_path / "groups.csv") == 0
+    (members,) = groups_of(tmp_path / "groups.csv")
+    assert len(members) > 2
+
+
+def test_a_file_that_went_away_is_said(tmp_path, monkeypatch, capsys):
+    write(tmp_path / "images", _1=drawing(1), _2=drawing(1))
+    listed = find_duplicates.image_folder.image_paths
+    monkeypatch.setattr(find_duplicates.image_folder, "image_paths", lambda root: [*listed(root), "gone.jpg"])
+    assert find(tmp_path / "images", tmp_path / "groups.csv") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["groups"] == 1
+    assert said["broken"] == [{"path": "gone.jpg", "reason": "cannot be read: No such file or directory"}]

@@ -1,0 +1,223 @@
+"""The drawn booru: schema, faults and their records, bytes that depend on the arguments alone."""
+
+import collections
+import csv
+import sqlite3
+
+import cv2
+import numpy as np
+import pytest
+
+from tools import make_demo_booru
+from Utils.data.definition import read_definition
+from Utils.demo_booru import posts, vocabulary
+from Utils.files.atomic import sha256_of
+from Utils.images import codec
+
+
+def bytes_of(folder):
+    return {str(p.relative_to(folder)): sha256_of(p) for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def rows(folder, name):
+    with (folder / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def query(folder, text):
+    with sqlite3.connect(folder / "danbooru.db") as database:
+        found = database.execute(text).fetchall()
+    database.close()
+    return found
+
+
+def picture(folder, post_id):
+    return folder / "512px" / f"{int(post_id) % 1000:04d}" / f"{post_id}.jpg"
+
+
+@pytest.fixture(scope="module")
+def booru(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("made") / "booru"
+    assert make_demo_booru.main([str(folder), "--images", "64", "--workers", "1"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def large():
+    return posts.plan(3000, 0, 0.1)
+
+
+def test_what_is_there(booru):
+    assert {path.name for path in booru.iterdir()} == {
+        "danbooru.db", "512px", "original", "definition.toml", "truth.csv", "duplicates.csv"
+    }  # fmt: skip
+    assert list(booru.parent.iterdir()) == [booru]
+
+
+def test_pictures_are_512_px_jpegs_in_the_folder_of_their_residue(booru):
+    ids = [post_id for (post_id,) in query(booru, "SELECT image_id FROM images")]
+    assert len(set(ids)) == 64
+    kinds = collections.Counter()
+    for post_id in ids:
+        path = picture(booru, post_id)
+        if not path.exists():
+            kinds["missing"] += 1
+            continue
+        data = path.read_bytes()
+        try:
+            codec.check(data, ".jpg")
+        except codec.ImageError:
+            kinds["empty" if not data else "png" if data.startswith(b"\x89PNG") else "truncated"] += 1
+            continue
+        assert codec.decode(data).shape == (512, 512, 3)
+    assert kinds == {"missing": 1, "empty": 1, "png": 1, "truncated": 1}
+
+
+def test_the_schema_and_its_index(booru):
+    columns = [name for _, name, *_ in query(booru, "PRAGMA table_info(images)")]
+    assert len(columns) == 28
+    assert {"image_id", "uploaded_id", "md5", "parent_id", "has_children", "hidden"} <= set(columns)
+    indexed = query(booru, "SELECT sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL")
+    assert any("imageTags(tag_id)" in text for (text,) in indexed)
+    counts = query(
+        booru, "SELECT t.count, (SELECT count(*) FROM imageTags i WHERE i.tag_id = t.tag_id) FROM tags t"
+    )
+    assert counts
+    assert all(said == found > 0 for said, found in counts)
+
+
+def test_truth_holds_every_label(booru):
+    truth = {int(row["image_id"]): set(row["tags"].split()) for row in rows(booru, "truth.csv")}
+    assert len(truth) == 64
+    labels = collections.defaultdict(set)
+    for post_id, name in query(booru, "SELECT image_id, name FROM imageTags JOIN tags USING (tag_id)"):
+        labels[post_id].add(name)
+    assert all(labels[post_id] <= names for post_id, names in truth.items())
+    assert sum(len(labels[post_id]) == 0 for post_id in truth) >= 1
+    assert all(truth.values())
+
+
+def test_duplicates_look_like_their_sources(booru):
+    found = rows(booru, "duplicates.csv")
+    assert {row["kind"] for row in found} == set(posts.DUPLICATES)
+    truth = {row["image_id"]: row["tags"] for row in rows(booru, "truth.csv")}
+    parents = dict(query(booru, "SELECT image_id, parent_id FROM images WHERE parent_id IS NOT NULL"))
+    assert len(parents) == len(found) / 2
+    for row in found:
+        assert truth[row["image_id"]] == truth[row["source_id"]]
+        assert parents.get(int(row["image_id"]), int(row["source_id"])) == int(row["source_id"])
+        copy, source = (
+            cv2.imread(str(picture(booru, row[key]))).astype(int) for key in ("image_id", "source_id")
+        )
+        assert (copy != source).any()
+        if row["kind"] == "black_padding":
+            assert copy[:20, :20].max() < 20
+            assert source[:20, :20].min() > 235
+        else:
+            assert np.abs(copy - source).mean() < (30 if row["kind"] == "crop" else 8)
+
+
+def test_originals_give_their_512_px_version(booru):
+    shapes = set()
+    for path in sorted((booru / "original").rglob("*.*")):
+        made = codec.prepare(path.read_bytes(), 512)
+        kept = cv2.imread(str(picture(booru, path.stem)))
+        assert np.abs(made.astype(int) - kept).mean() < 3
+        raw = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        shapes.add((path.suffix, raw.shape[2], int(np.sign(raw.shape[1] - raw.shape[0]))))
+        width, height, extension = query(
+            booru, f"SELECT image_width, image_height, file_ext FROM images WHERE image_id = {path.stem}"
+        )[0]
+        assert (height, width, f".{extension}") == (*raw.shape[:2], path.suffix)
+    assert shapes == {(".jpg", 3, 1), (".jpg", 3, -1), (".png", 4, 0), (".png", 4, -1)}
+
+
+def test_the_definition_is_one(booru):
+    definition = read_definition(booru)
+    assert definition.name == "demo"
+    assert definition.ratings == ("g", "s")
+
+
+def test_the_same_arguments_give_the_same_bytes_with_any_number_of_workers(booru, tmp_path):
+    assert make_demo_booru.main([str(tmp_path / "again"), "--images", "64", "--workers", "2"]) == 0
+    assert bytes_of(tmp_path / "again") == bytes_of(booru)
+
+
+def test_another_seed_another_booru_of_the_same_words(booru, tmp_path):
+    assert (
+        make_demo_booru.main([str(tmp_path / "other"), "--images", "12", "--seed", "1", "--missing", "0"])
+        == 0
+    )
+    assert bytes_of(tmp_path / "other").keys() != bytes_of(booru).keys()
+    known = dict(query(booru, "SELECT name, tag_id FROM tags"))
+    for name, tag_id in query(tmp_path / "other", "SELECT name, tag_id FROM tags"):
+        assert known.get(name, tag_id) == tag_id
+
+
+def test_every_residue_of_every_split_has_its_share(large):
+    residues = np.array([post.post_id % 1000 for post in large])
+    assert ((residues >= 900) & (residues < 950)).sum() == 150
+    assert (residues >= 950).sum() == 150
+    assert len({post.post_id for post in large}) == 3000
+    assert len(set(residues)) == 1000
+    assert (np.diff([post.post_id for post in large]) > 0).all()
+
+
+def test_a_tenth_of_the_tags_is_missing(large):
+    tagged = [post for post in large if post.labels]
+    true, known = (sum(len(getattr(post, name)) for post in tagged) for name in ("truth", "labels"))
+    assert known / true == pytest.approx(0.9, abs=0.005)
+    assert all(post.labels in (post.truth, ()) for post in posts.plan(300, 0, 0.0))
+
+
+def test_counts_have_a_long_tail_and_frequencies_alone_say_little(large):
+    counts = collections.Counter(name for post in large for name in post.labels)
+    assert counts.most_common()[0][1] >= 100 * counts.most_common()[-1][1]
+    assert min(counts[person.name] for person in vocabulary.CHARACTERS) >= 40
+    names = [name for name, count in counts.items() if count >= 60 and vocabulary.category(name) in (0, 3, 4)]
+    labels = np.array([[name in post.labels for name in names] for post in large])
+    score = np.broadcast_to(labels.mean(0), labels.shape).ravel()
+    first = np.argsort(-score, kind="stable")[: labels.sum()]
+    assert 0.3 < labels.ravel()[first].mean() < 0.45
+
+
+def test_every_fault_has_its_posts(large):
+    assert {post.broken for post in large} == {"", *posts.BROKEN}
+    assert {post.status for post in large} == {"", *posts.STATUS}
+    assert {post.rating for post in large} == set("gsqe")
+    kinds = collections.Counter(post.kind for post in large if post.kind)
+    assert sum(kinds.values()) == 60
+    assert min(kinds.values()) == 15
+    assert sum(post.parent_id is not None for post in large) == 30
+    assert all(post.rating in "gs" for post in large if post.broken)
+    assert all(not post.source.broken and not post.source.status for post in large if post.source)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 20, 1001])
+def test_any_number_of_posts_can_be_planned(count):
+    planned = posts.plan(count, 5, 0.1)
+    assert len({post.post_id for post in planned}) == count
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--images", "0"], "--images"), (["--missing", "2"], "--missing"),
+        (["--missing", "nan"], "--missing"),
+        (["--seed", "-1"], "--seed"), (["--workers", "0"], "--workers"),
+        (["--image", "3"], "did you mean --images"),
+    ],
+)  # fmt: skip
+def test_wrong_use_is_one_paragraph(tmp_path, capsys, flags, said):
+    assert make_demo_booru.main([str(tmp_path / "out"), *flags]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert said in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_existing_output_is_kept(booru, capsys):
+    before = bytes_of(booru)
+    assert make_demo_booru.main([str(booru), "--images", "3"]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert bytes_of(booru) == before

@@ -1,0 +1,385 @@
+"""tools/make_report.py: numbers of analyze_metrics and of brute force; one file whatever tags are named."""
+
+import csv
+import html
+import html.parser
+import json
+import re
+
+import helpers
+import numpy as np
+import pandas as pd
+import pytest
+
+from tools import analyze_metrics
+from tools.make_report import main
+from Utils.data import post_images
+from Utils.evaluation import calibration, confusion, predictions, scores, thresholds
+from Utils.images import image_folder
+from Utils.report import svg_charts
+from Utils.tags import tag_list
+
+NAMES = [
+    "safe",
+    "sensitive",
+    "hat",
+    "<b>smile</script><!--",
+    'tree & "leaf" {{rows}}',
+    "長い髪",
+    "series_x",
+    "alice",
+    "bob",
+]
+TAGS = pd.DataFrame(
+    {
+        "tag_id": np.arange(9) + 1,
+        "name": NAMES,
+        "category": [9, 9, 0, 0, 0, 0, 3, 4, 4],
+        "count": [900, 100, 500, 300, 300, 20, 80, 60, 0],
+    }
+)
+
+
+def make(folder, rows=60, p=None, y=None, tags=TAGS, dtype="float32"):
+    rng = np.random.default_rng(0)
+    columns = len(tags)
+    y = rng.random((rows, columns)) < tags["count"].to_numpy() / 1200 if y is None else y
+    p = np.clip(y * 0.3 + rng.random((rows, columns)) * 0.7, 0, 1) if p is None else p
+    with predictions.writing(
+        folder, tags, dtype=dtype, info={"run_name": "a <run>", "params": 93.2e6}
+    ) as writer:
+        writer.add(p, np.arange(rows), y)
+    return folder
+
+
+@pytest.fixture
+def dump(tmp_path):
+    return make(tmp_path / "dump")
+
+
+def report(dump, capsys, *words):
+    code = main([str(dump), "-o", str(dump.parent / "report"), "--overwrite", *words])
+    shown = capsys.readouterr()
+    assert code == 0, shown.err
+    return shown.out
+
+
+def test_the_model_is_scored_as_analyze_metrics_does(dump, capsys):
+    rows = json.loads(report(dump, capsys, "--json"))["rows"]
+    assert [row["category"] for row in rows] == ["all", "general", "character", "copyright", "rating"]
+    for row in rows:
+        words = ["-d", str(dump), "--json", *([] if row["category"] == "all" else ["-c", row["category"]])]
+        assert analyze_metrics.main(words) == 0
+        expected = json.loads(capsys.readouterr().out)["a <run>"]
+        assert {name: row["model"][name] for name in ("thres", "F1", "TP", "FN", "ties")} == {
+            name: expected[name] for name in ("thres", "F1", "TP", "FN", "ties")
+        }
+        assert row["model"]["F1_low"] <= row["model"]["F1"] <= row["model"]["F1_high"]
+        assert row["tags"] == expected["tags"]
+
+
+def test_frequencies_give_every_image_the_most_frequent_tags(dump, capsys):
+    opened = predictions.load(dump)
+    y = np.asarray(opened.labels).astype(bool)
+    known = json.loads(report(dump, capsys, "--json"))["rows"][0]["frequencies"]
+    counts = TAGS["count"].to_numpy()
+    best = min((-1, *np.unique(counts)), key=lambda t: (abs(60 * (counts > t).sum() - y.sum()), -t))
+    chosen = counts > best
+    hit = y[:, chosen].sum()
+    assert known["TP"] == hit
+    assert known["TP"] + known["FP"] == 60 * chosen.sum()
+    assert known["F1"] == pytest.approx(2 * hit / (60 * chosen.sum() + y.sum()))
+
+
+def test_the_csv_has_every_tag_and_the_counts_of_brute_force(dump, capsys):
+    threshold = json.loads(report(dump, capsys, "--json"))["rows"][0]["model"]["thres"]
+    opened = predictions.load(dump)
+    above, y = np.asarray(opened.probabilities) > np.float32(threshold), np.asarray(opened.labels) > 0
+    with (dump.parent / "report" / "report.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["tag"] for row in rows] == NAMES
+    assert [int(row["tag_id"]) for row in rows] == TAGS["tag_id"].tolist()
+    for column, row in enumerate(rows):
+        hit = (above & y)[:, column].sum()
+        assert int(row["TP"]) == hit
+        assert int(row["predicted"]) == above[:, column].sum()
+        assert int(row["positives"]) == y[:, column].sum()
+        if y[:, column].any():
+            assert float(row["R"]) == hit / y[:, column].sum()
+        else:
+            assert row["R"] == ""
+
+
+class Page(html.parser.HTMLParser):
+    """Collects tags, and the text of cells."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.seen, self.cells, self.open = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+        if tag == "td":
+            self.cells.append("")
+
+    def handle_data(self, data):
+        if self.cells:
+            self.cells[-1] += data
+
+
+def test_the_page_is_one_file_and_shows_the_numbers(dump, capsys):
+    rows = json.loads(report(dump, capsys, "--json"))["rows"]
+    text = (dump.parent / "report" / "report.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert not re.search(r"https?:|src=(?!\"data:)|@import|url\(", text), "nothing is fetched"
+    assert ("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}) in page.seen
+    assert sum(tag == "svg" for tag, _ in page.seen) == 4
+    assert text.count("<script") == text.count("</script") == 1
+    assert not any(tag == "b" for tag, _ in page.seen[page.seen.index(("script", {})) :])
+    cells = [cell for cell in page.cells if cell]
+    for row in rows:
+        assert any(cell.startswith(f"{row['model']['F1']:.4f}") for cell in cells)
+        assert any(cell.startswith(f"{row['frequencies']['F1']:.4f}") for cell in cells)
+    assert "<title>a &lt;run&gt;</title>" in text
+    assert sorted(name for name in NAMES if name in cells) == sorted(set(NAMES) & set(cells))
+    data = re.search(r"ROWS = (\[.*\]), PAGE", text)[1]
+    assert [row[0] for row in json.loads(data)] == NAMES
+
+
+def read_csv(dump, name):
+    with (dump.parent / "report" / name).open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_number_of_the_page_is_one_of_the_tables(dump, capsys):
+    report(dump, capsys)
+    text = (dump.parent / "report" / "report.html").read_text(encoding="utf-8")
+    page = Page(text)
+    columns = json.loads(re.search(r"HEAD = (\[.*?\]), ROWS", text)[1])
+    rows = json.loads(re.search(r"ROWS = (\[.*\]), PAGE", text)[1])
+    for row, line in zip(rows, read_csv(dump, "report.csv"), strict=True):
+        for name, value in zip(columns, row, strict=True):
+            if isinstance(value, float):
+                assert value == round(float(line[name]), 4)
+            else:
+                assert ("" if value is None else str(value)) == line[name]
+    shown = [cell for cell in page.cells if cell]
+    for line in read_csv(dump, "headline.csv"):
+        ends = "–".join(f"{float(line[name]):.4f}" if line[name] else "–" for name in ("F1_low", "F1_high"))
+        assert f"{float(line['F1']):.4f}{ends}" in shown
+    for line in read_csv(dump, "confused.csv"):
+        assert f"<h3>{html.escape(line['predicted'])} for {html.escape(line['true'])}</h3>" in text
+        assert f"on {line['images']} images; by chance {float(line['expected']):.1f}" in text
+
+
+def test_confused_tags_are_those_of_brute_force(dump, capsys):
+    """Predicted wrongly where the other is true and missed; here two tags are swapped on purpose."""
+    opened = predictions.load(dump)
+    y = np.asarray(opened.labels) > 0
+    p = np.where(y, 0.9, 0.1).astype(np.float32)
+    p[:, [2, 3]] = p[:, [3, 2]]
+    threshold, counts = 0.5, scores.count(p, y, 0.5)
+    both = {(2, 3): int((y[:, 3] & ~y[:, 2]).sum()), (3, 2): int((y[:, 2] & ~y[:, 3]).sum())}
+    found = confusion.pairs(p, y, threshold, counts)
+    assert {(pair.predicted, pair.true): pair.images for pair in found} == both
+    for pair in found:
+        assert pair.expected == pytest.approx(counts.fp[pair.predicted] * counts.fn[pair.true] / 60)
+    rows = confusion.pair_rows(p[:, [2, 3]], y[:, [2, 3]], threshold)
+    assert len(rows) == 3
+    assert all(y[rows, 3] & ~y[rows, 2])
+    assert (
+        confusion.pairs(y.astype(np.float32), y, threshold, scores.count(y.astype(np.float32), y, 0.5)) == []
+    )
+
+
+def test_pairs_are_counted_as_brute_force_counts_them_and_ranked_by_their_lead_over_chance():
+    rng = np.random.default_rng(2)
+    y = rng.random((300, 6)) < 0.4
+    p = np.where(rng.random(y.shape) < 0.3, ~y, y).astype(np.float32)
+    swapped = rng.random((300, 1)) < 0.5
+    p[:, [1, 4]] = np.where(swapped, y[:, [4, 1]], p[:, [1, 4]])
+    above, counts = p > 0.5, scores.count(p, y, 0.5)
+    lead = {}
+    for i, j in np.ndindex(6, 6):
+        together = int((above[:, i] & ~y[:, i] & y[:, j] & ~above[:, j]).sum())
+        expected = counts.fp[i] * counts.fn[j] / 300
+        lead[i, j] = (together - expected) / np.sqrt(expected + 1), together, expected
+    ranked = sorted((key for key in lead if lead[key][0] > 2), key=lambda key: -lead[key][0])
+    found = confusion.pairs(p, y, 0.5, counts)
+    assert ranked
+    assert [(pair.predicted, pair.true) for pair in found] == ranked
+    for pair in found:
+        assert (pair.images, pair.expected) == pytest.approx(lead[pair.predicted, pair.true][1:])
+
+
+def test_worst_rows_are_the_gravest_mistakes():
+    p, y = np.float32([0.9, 0.1, 0.3, 0.8, 0.6, 0.5]), np.array([0, 1, 1, 1, 0, 0]) > 0
+    assert confusion.worst_rows(p, y, 0.5) == ([1, 2], [0, 4])
+
+
+def brute_reliability(p, y):
+    error = 0
+    for low in range(20):
+        inside = np.minimum((p * 20).astype(int), 19) == low
+        error += abs(y[inside].sum() - p[inside].sum())
+    return error / p.size
+
+
+def test_calibration_agrees_with_brute_force_and_finds_a_known_temperature():
+    rng = np.random.default_rng(0)
+    z = rng.normal(-1, 1.5, (400, 50))
+    y = rng.random(z.shape) < 1 / (1 + np.exp(-z))
+    for temperature in (0.5, 1, 2):
+        p = (1 / (1 + np.exp(-z * temperature))).astype(np.float32)
+        found, fitted = calibration.measure(p, y)
+        assert found.error() == pytest.approx(brute_reliability(p, y), rel=1e-4)
+        assert found.count.sum() == p.size
+        assert fitted.value == pytest.approx(temperature, rel=0.04)
+        best = -np.mean(np.log(np.where(y, p, 1 - p)))
+        assert fitted.loss_before == pytest.approx(best, abs=1e-3)
+        assert fitted.loss_after <= fitted.loss_before + 1e-9
+    assert np.isnan(calibration.measure(p, p > 0.5)[1].value), "never wrong: the colder the better"
+    ends, _ = calibration.measure(np.float16([[0, 1, 1]]), np.array([[0, 1, 0]]))
+    assert ends.error() == pytest.approx(1 / 3)
+
+
+def framed(data):
+    """A record of a TFRecord file; checksums are not looked at, and what is around the JPEG is skipped."""
+    data = b"\x0a\x10before" + data + b"after"
+    return len(data).to_bytes(8, "little") + bytes(4) + data + bytes(4)
+
+
+def small_dataset(folder, ids, shard_size):
+    """A dataset folder as write_records leaves it, of JPEGs of flat color; made without tensorflow."""
+    (folder / "validation").mkdir(parents=True)
+    shards = []
+    for number, start in enumerate(range(0, len(ids), shard_size)):
+        part = ids[start : start + shard_size]
+        name = f"validation/small-{number}.tfrecord"
+        (folder / name).write_bytes(b"".join(framed(helpers.jpeg(int(one), 24)) for one in part))
+        shards.append({"file": name, "records": len(part)})
+    np.save(folder / "validation" / "ids.npy", ids)
+    records = {"validation": {"shards": shards}}
+    (folder / "dataset.json").write_text(json.dumps({"name": "small", "image_size": 24, "records": records}))
+    tag_list.write(TAGS, folder / "selected_tags.csv")
+    return folder
+
+
+def test_sample_images_come_from_a_folder_or_a_dataset(tmp_path, capsys):
+    ids = np.random.default_rng(1).permutation(5000)[:40]
+    dataset = small_dataset(tmp_path / "dataset", ids, shard_size=7)
+    asked = ids[[0, 6, 7, 39, 20]].tolist()
+    found = post_images.of_dataset(dataset)([*asked, 999_999])
+    assert set(found) == set(asked)
+    for number, data in found.items():
+        assert data.startswith(helpers.jpeg(number, 24))
+        assert post_images.data_uri(data) == post_images.data_uri(helpers.jpeg(number, 24))
+    odd = tmp_path / "odd" / "a b" / "drawing.png"
+    odd.parent.mkdir(parents=True)
+    odd.write_bytes(helpers.jpeg(3, (20, 40)))
+    number = image_folder.post_id("a b/drawing.png")
+    assert post_images.of_folder(tmp_path / "odd")([number, 5]) == {number: odd.read_bytes()}
+    assert post_images.data_uri(b"no image") is None
+
+    rng = np.random.default_rng(0)
+    with predictions.writing(tmp_path / "dump", TAGS) as writer:
+        writer.add(rng.random((40, 9)), ids, rng.random((40, 9)) < 0.5)
+    report(tmp_path / "dump", capsys, "--dataset", str(dataset))
+    text = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert text.count("<img ") > 8
+    assert text.count('src="data:image/jpeg;base64,/9j/') == text.count("<img ")
+    report(tmp_path / "dump", capsys, "--images", str(tmp_path / "odd"))
+    assert "<img" not in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+
+
+def test_white_and_black_are_compared_on_the_same_images(dump, capsys):
+    opened = predictions.load(dump)
+    p, y = np.array(opened.probabilities), np.array(opened.labels)
+    p[:, 2] = 1 - p[:, 2]
+    rows = np.random.default_rng(0).permutation(60)[:50]
+    black = make(dump.parent / "black", p=p[rows], y=y[rows], rows=50)
+    np.save(black / "image_ids.npy", rows)
+    report(dump, capsys, "--black", str(black))
+    lines, known = read_csv(dump, "report.csv"), {}
+    for name, values in (("white", np.asarray(opened.probabilities)[rows]), ("black", p[rows])):
+        cut = thresholds.p_equals_r(values, int(y[rows].sum())).threshold
+        counts = scores.count(values, y[rows], cut)
+        known[name] = float(scores.f_beta(counts.total()))
+        f1 = [float(line[f"F1_{name}"]) if line[f"F1_{name}"] else np.nan for line in lines]
+        assert f1 == pytest.approx(scores.f_beta(counts).tolist(), nan_ok=True)
+    cells = [cell for cell in Page((dump.parent / "report" / "report.html").read_text()).cells if cell]
+    verdict = "black is better" if known["black"] > known["white"] else "white is better"
+    at = cells.index(f"all{verdict}")
+    lead = f"{known['black'] - known['white']:+.4f}"
+    shown = zip(cells[at + 1 : at + 4], (f"{known['white']:.4f}", f"{known['black']:.4f}", lead), strict=True)
+    assert all(cell.startswith(value) for cell, value in shown)
+    line = read_csv(dump, "padding.csv")[0]
+    stored = [float(line[name]) for name in ("F1_white", "F1_black", "difference")]
+    assert stored == pytest.approx([known["white"], known["black"], known["black"] - known["white"]])
+    assert f"{float(line['difference_low']):+.4f} to {float(line['difference_high']):+.4f}" in cells[at + 3]
+
+
+def test_the_table_on_the_terminal_is_aligned(dump, capsys):
+    out = report(dump, capsys)
+    lines = out.splitlines()
+    assert lines[0] == "a <run>: 60 images, micro F1 where precision = recall"
+    table = lines[3 : 3 + 6]
+    assert len({len(line) for line in table}) == 1
+    assert table[1].split()[:2] == ["all", "9"]
+    assert lines[2].index("frequencies only") < lines[2].index("model")
+
+
+def test_odd_dumps_are_reported_too(tmp_path, capsys):
+    rng = np.random.default_rng(1)
+    one = TAGS.iloc[[2]]
+    p = rng.random((8, 9))
+    cases = {
+        "nothing true": {"rows": 8, "p": p, "y": np.zeros((8, 9))},
+        "all true": {"rows": 8, "p": p, "y": np.ones((8, 9))},
+        "one value": {"rows": 8, "p": np.full((8, 9), 0.5)},
+        "zeros": {"rows": 8, "p": np.zeros((8, 9)), "dtype": "float16"},
+        "ones": {"rows": 8, "p": np.ones((8, 9))},
+        "one image": {"rows": 1},
+        "one tag": {"rows": 8, "tag_list": one.reset_index(drop=True)},
+    }
+    for name, options in cases.items():
+        dump = make(tmp_path / name / "dump", **options)
+        assert "micro F1" in report(dump, capsys), name
+
+
+def test_mistakes(dump, tmp_path, capsys):
+    for words in (["--images", "nowhere"], ["--dataset", "nowhere"], ["--black", "nowhere"]):
+        assert main([str(dump), "-o", str(tmp_path / "r"), *words]) == 2
+        assert "nowhere; found nothing" in capsys.readouterr().err
+    (dump / "labels.npy").unlink()
+    assert main([str(dump), "-o", str(tmp_path / "r")]) == 2
+    assert "nothing to score against" in capsys.readouterr().err
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").write_text("mine")
+    assert main([str(dump), "-o", str(tmp_path / "full")]) == 2
+    assert (tmp_path / "full" / "x").read_text() == "mine"
+    assert not (tmp_path / "r").exists()
+
+
+def test_axes_have_round_ticks():
+    assert [text for _, text in svg_charts.Axis("", 0, 1).ticks()] == ["0", "0.2", "0.4", "0.6", "0.8", "1"]
+    assert [text for _, text in svg_charts.Axis("", 1, 3000, log=True).ticks()] == ["1", "10", "100", "1,000"]
+    assert svg_charts.Axis("", 1, 100, log=True).share(10) == pytest.approx(0.5)
+    assert svg_charts.Axis("", 0, 2).share(7) == 1
+
+
+def test_a_chart_places_points_and_escapes_text():
+    series = [
+        svg_charts.Series("a<b", [(0, 0), (1, 1)]),
+        svg_charts.Series("", [(0.5, 0.5)], lines=False, texts=['"x"']),
+    ]
+    svg = svg_charts.chart(svg_charts.Axis("x", 0, 1), svg_charts.Axis("y", 0, 1), series, "a & b")
+    middle = (
+        (svg_charts.LEFT + svg_charts.WIDTH - svg_charts.RIGHT) / 2,
+        (svg_charts.TOP + svg_charts.HEIGHT - svg_charts.BOTTOM) / 2,
+    )
+    assert f'cx="{middle[0]:.1f}" cy="{middle[1]:.1f}"' in svg
+    assert "a&lt;b" in svg
+    assert 'aria-label="a &amp; b"' in svg
+    assert svg.count("<circle") == 1

@@ -1,0 +1,61 @@
+"""tools/review_labels.py without a browser: what it is started with, who is asked what."""
+
+import pytest
+from helpers.reviewed import answer, make
+
+from tools import review_labels
+from Utils.serving import http_server
+
+
+def test_four_arguments_are_enough_and_second_opinions_are_asked(tmp_path, capsys):
+    words = make(tmp_path)
+    plain = tmp_path / "tags.csv"  # away from the dump: nothing is known but the audit
+    plain.write_text((tmp_path / "dump" / "selected_tags.csv").read_text())
+    words[words.index("--tags") + 1] = str(plain)
+    for extra, decided, size in (([], 0, 0), (["--reviewer", "bob"], 1, 1), (["--second-opinion"], 1, 1)):
+        options = review_labels.parser().parse_args([*words, *extra])
+        assert http_server.is_local(options.host)
+        with review_labels.prepared(options) as app:
+            client = app.test_client()
+            assert client.get("/api/state").json["progress"]["decided"] == decided
+            assert client.get("/api/post/1000").json["labels"] is None
+            assert len(client.get("/api/examples/11?post=1001").json["posts"]) == size
+            answer(client, (1000, 11, "yes"))
+    capsys.readouterr()
+    options = review_labels.parser().parse_args([*words, "--reviewer", "cid", "--second-opinion"])
+    with review_labels.prepared(options) as app:
+        client = app.test_client()
+        assert client.get("/api/questions").json["questions"][0]["post_id"] == 1000  # cid has not seen it
+        answer(client, (1000, 11, "yes"))
+        (row,) = client.get("/api/tags").json["agreement"]
+        assert (row["both"], row["same"], row["kappa"]) == (1, 1, None)
+        assert "cid reviews" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--images", "nowhere"], "an image folder"),
+        (["--tags", "nowhere.csv"], "a tag list"),
+        (["--port", "99999"], "0 to 65535"),
+        (["--reviewer", "a\nb"], "1 to 100 letters"),
+        (["--dump", "nowhere"], "a dump folder"),
+        (["--dataset", "nowhere"], "a dataset folder"),
+        (["--db", "nowhere.db"], "a database"),
+        (["-o", "selected.txt"], "line 1"),
+    ],
+)
+def test_wrong_use_is_told_before_any_work(words, says, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "selected.txt").write_text("mine\n")
+    assert review_labels.main([*make(tmp_path), *words]) == 2
+    assert says in capsys.readouterr().err
+    assert (tmp_path / "selected.txt").read_text() == "mine\n"
+
+
+def test_a_port_in_use_is_told_and_leaves_nothing_behind(tmp_path, capsys):
+    with http_server.bind(port=0) as taken:
+        port = str(taken.getsockname()[1])
+        assert review_labels.main([*make(tmp_path), "--port", port]) == 2
+    assert "give another --port" in capsys.readouterr().err
+    assert not (tmp_path / "decisions.jsonl").exists()

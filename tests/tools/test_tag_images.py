@@ -1,0 +1,459 @@
+"""tools/tag_images.py and what it opens: any release, any pictures; what is kept, set aside, gone on with."""
+
+import csv
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+from helpers import small_releases
+from helpers.broken_images import spoil
+from PIL import Image
+
+from tools import tag_images
+from Utils.command.cli import UserError, WorkError
+from Utils.images import codec, image_folder, image_reader
+from Utils.serving import onnx_tagger, tag_table
+from Utils.tags import sidecars
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BLUE, GREEN, RED = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+# What the release of small_releases says of flat squares, at 0.35, characters 0.85:
+EXPECTED = {
+    BLUE: "blue_sky, rei_(eva), ^_^\n",
+    GREEN: "green_grass, ^_^\n",
+    RED: "red_(color)\n",
+}
+
+
+@pytest.fixture(scope="session")
+def release(tmp_path_factory):
+    return small_releases.make(tmp_path_factory.mktemp("releases") / "tiny")
+
+
+def paint(path, color, size=12):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.full((size, size, 3), color, np.uint8))
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "pictures"
+    for name, color in {"1.png": BLUE, "1.jpg": GREEN, "2.bmp": RED, "deep/3.webp": BLUE}.items():
+        paint(folder / name, color)
+    (folder / "notes.md").write_text("not a picture by its name")
+    return folder
+
+
+def tag(*words):
+    return tag_images.main([str(word) for word in words])
+
+
+def sidecars_in(folder):
+    found = {
+        path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8")
+        for path in folder.rglob("*.txt")
+    }
+    assert not list(folder.rglob("*.part*"))
+    return found
+
+
+# Sidecars
+
+
+def test_captions_lie_beside_the_pictures(release, pictures, capsys):
+    assert tag(release, pictures) == 0
+    assert sidecars_in(pictures) == {
+        "1.txt": EXPECTED[GREEN],
+        "1.png.txt": EXPECTED[BLUE],
+        "2.txt": EXPECTED[RED],
+        "deep/3.txt": EXPECTED[BLUE],
+    }
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "9 tags at 8 px; thresholds: 0.35, characters 0.85" in shown.err
+    assert "4 pictures tagged, 0 left as they were, 0 set aside" in shown.err
+
+
+def test_sidecars_of_hydrus_have_namespaces(release, pictures):
+    assert tag(release, pictures / "1.png", "--format", "hydrus", "--spaces", "--prefix", "seen by tiny") == 0
+    lines = "seen by tiny\nrating:general\nblue sky\ncharacter:rei (eva)\n^_^\n"
+    assert sidecars_in(pictures) == {"1.png.txt": lines}
+
+
+def test_a_caption_as_prompts_want_it(release, pictures):
+    words = ["--spaces", "--escape", "--rating", "--prefix", "style", "--threshold", "0.3", "--max-tags", "2"]
+    assert tag(release, pictures / "1.png", *words) == 0
+    assert sidecars_in(pictures)["1.png.txt"] == "style, rating:general, blue sky, rei \\(eva\\)\n"
+
+
+def test_what_is_there_is_kept_replaced_or_added_to(release, pictures, capsys):
+    (pictures / "2.txt").write_text("by hand, red (color)\n")
+    assert tag(release, pictures, "--no-recursive", "--threshold", "0.95") == 0
+    first = sidecars_in(pictures)
+    assert first["2.txt"] == "by hand, red (color)\n"
+    assert first["1.png.txt"] == "blue_sky\n"
+    assert "deep/3.txt" not in first
+    capsys.readouterr()
+    listed = pictures.parent / "rejected.csv"
+    assert tag(release, pictures / "1.png", pictures / "2.bmp", "--rejected", listed) == 0
+    assert listed.read_text() == "path,reason\n"
+    assert "all 2 pictures have their sidecar" in capsys.readouterr().err
+    assert tag(release, pictures, "--append", "--prefix", "new") == 0
+    added = sidecars_in(pictures)
+    assert added["2.txt"] == "by hand, red (color), new\n"
+    assert added["1.png.txt"] == "blue_sky, new, rei_(eva), ^_^\n"
+    assert tag(release, pictures, "--append", "--prefix", "new") == 0
+    assert sidecars_in(pictures) == added
+    assert tag(release, pictures, "--overwrite") == 0
+    assert sidecars_in(pictures)["2.txt"] == EXPECTED[RED]
+
+
+def test_a_second_picture_of_a_stem_does_not_hide_behind_the_first_ones_caption(release, tmp_path):
+    paint(tmp_path / "1.png", BLUE)
+    assert tag(release, tmp_path) == 0
+    paint(tmp_path / "1.jpg", GREEN)
+    assert tag(release, tmp_path) == 0
+    found = sidecars_in(tmp_path)
+    assert found == {"1.txt": EXPECTED[BLUE], "1.png.txt": EXPECTED[BLUE], "1.jpg.txt": EXPECTED[GREEN]}
+    assert tag(release, tmp_path) == 0
+    assert sidecars_in(tmp_path) == found
+
+
+def test_a_file_is_tagged_once_however_it_is_named(release, pictures, capsys):
+    link = pictures.parent / "link"
+    link.symlink_to(pictures)
+    assert tag(release, pictures, link, pictures / "1.png", pictures / "." / "deep", "--format", "csv") == 0
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    ratings = [row["path"] for row in rows if row["category"] == "rating"]
+    assert len(ratings) == len(set(ratings)) == 4
+
+
+def test_work_that_was_killed_goes_on(release, tmp_path, monkeypatch):
+    for number in range(10):
+        paint(tmp_path / f"{number}.png", BLUE if number % 2 else RED)
+    real, written = sidecars.write, []
+
+    def dying(path, *words):
+        if len(written) == 5:
+            raise KeyboardInterrupt
+        written.append(path)
+        real(path, *words)
+
+    monkeypatch.setattr(sidecars, "write", dying)
+    assert tag(release, tmp_path, "--batch-size", "2") == 130
+    assert len(sidecars_in(tmp_path)) == 5
+    monkeypatch.setattr(sidecars, "write", real)
+    (tmp_path / "0.txt").write_bytes(b"")  # as a machine without power leaves it
+    assert tag(release, tmp_path, "--batch-size", "3") == 0
+    assert sidecars_in(tmp_path) == {f"{n}.txt": EXPECTED[BLUE if n % 2 else RED] for n in range(10)}
+
+
+# Bad pictures
+
+
+def test_what_cannot_be_read_is_set_aside_and_listed(release, pictures, capsys):
+    reasons = spoil(pictures / "bad")
+    listed = pictures.parent / "rejected.csv"
+    assert tag(release, pictures, "--rejected", listed) == 0
+    assert len(sidecars_in(pictures)) == 4
+    with listed.open(encoding="utf-8") as file:
+        rows = {pathlib.Path(row["path"]).name: row["reason"] for row in csv.DictReader(file)}
+    assert set(rows) == set(reasons)
+    for name, reason in reasons.items():
+        assert rows[name].startswith(reason), name
+    assert f"{len(reasons)} set aside" in capsys.readouterr().err
+    assert tag(release, pictures) == 0  # the good ones are done already
+    assert tag(release, pictures / "bad") == 1
+    assert tag(release, pictures / "notes.md", pictures / "2.bmp") == 0
+    assert "not named as a picture" in capsys.readouterr().err
+    assert tag(release, pictures / "notes.md") == 1
+
+
+def test_a_sidecar_that_cannot_be_written_stops_nothing(release, tmp_path, capsys):
+    paint(tmp_path / "a.png", BLUE)
+    paint(tmp_path / f"{'b' * 245}.png", GREEN)  # its sidecar's temporary name is too long
+    (tmp_path / "c.txt").mkdir()
+    paint(tmp_path / "c.png", RED)
+    assert tag(release, tmp_path) == 0
+    assert (tmp_path / "a.txt").read_text() == EXPECTED[BLUE]
+    assert capsys.readouterr().err.count("the sidecar cannot be written") == 2
+
+
+# Tables
+
+
+def test_json_and_csv_hold_probabilities(release, pictures, capsys):
+    assert tag(release, pictures, "--format", "json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [path.removeprefix(f"{pictures}/") for path in found] == ["1.jpg", "1.png", "2.bmp", "deep/3.webp"]
+    assert found[f"{pictures}/1.png"] == {
+        "rating": "general",
+        "ratings": {"general": 0.6, "sensitive": 0, "questionable": 0.1, "explicit": 0},
+        "tags": {"general": {"blue_sky": 1, "^_^": 0.5}, "character": {"rei_(eva)": 0.9}},
+    }
+    output = pictures.parent / "tags.csv"
+    assert tag(release, pictures, "--format", "csv", "-o", output) == 0
+    assert capsys.readouterr().out == ""
+    with output.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.reader(file) if row[0] in ("path", f"{pictures}/1.png")]
+    first = f"{pictures}/1.png"
+    assert rows == [
+        list(tag_table.CSV_COLUMNS),
+        [first, "rating", "general", "0.6"],
+        [first, "general", "blue_sky", "1.0"],
+        [first, "general", "^_^", "0.5"],
+        [first, "character", "rei_(eva)", "0.9"],
+    ]
+    assert sidecars_in(pictures) == {}
+    assert tag(release, pictures, "--format", "csv", "-o", output) == 2
+    assert "--overwrite" in capsys.readouterr().err
+
+
+def test_nothing_tagged_is_still_json(release, tmp_path, capsys):
+    spoil(tmp_path)
+    assert tag(release, tmp_path, "--format", "json") == 1
+    assert json.loads(capsys.readouterr().out) == {}
+
+
+def test_a_table_goes_on_where_it_was_stopped(release, pictures, monkeypatch, capsys):
+    whole, output = pictures.parent / "whole.json", pictures.parent / "new" / "tags.json"
+    words = [release, pictures, "--format", "json", "--batch-size", "1", "-o"]
+    assert tag(*words, whole) == 0
+    real, seen = onnx_tagger.Tagger.probabilities, []
+
+    def dying(self, batch):
+        if len(seen) == 3:  # the first call is the trial of an opened release
+            raise KeyboardInterrupt
+        seen.append(len(batch))
+        return real(self, batch)
+
+    monkeypatch.setattr(onnx_tagger.Tagger, "probabilities", dying)
+    assert tag(*words, output) == 130
+    assert not output.exists()
+    (journal,) = output.parent.iterdir()
+    with journal.open("a") as file:
+        file.write('{"path": "cut sho')
+    monkeypatch.setattr(onnx_tagger.Tagger, "probabilities", real)
+    assert tag(*words, output, "--threshold", "0.9") == 2
+    assert f"remove {journal}" in capsys.readouterr().err
+    with tag_table.Journal(pictures.parent / "both.json", {}):
+        assert tag(*words, pictures.parent / "both.json") == 2
+        assert "another process writes" in capsys.readouterr().err
+    (pictures.parent / ".both.json.journal").unlink()
+    read = []
+    monkeypatch.setattr(
+        image_reader,
+        "picture",
+        lambda path, *rest, real=image_reader.picture: read.append(path) or real(path, *rest),
+    )
+    assert tag(*words, output) == 0
+    assert len(read) == 2
+    assert output.read_bytes() == whole.read_bytes()
+    assert list(output.parent.iterdir()) == [output]
+
+
+def test_file_names_of_any_bytes(release, tmp_path, capsys):
+    name = os.fsdecode(b"\xff\xfe.png")
+    paint(tmp_path / "a.png", BLUE)
+    shutil.copy(tmp_path / "a.png", tmp_path / name)
+    assert tag(release, tmp_path) == 0
+    assert (tmp_path / os.fsdecode(b"\xff\xfe.txt")).read_text() == EXPECTED[BLUE]
+    assert tag(release, tmp_path, "--format", "json", "-o", tmp_path / "tags.json") == 0
+    assert len(json.loads((tmp_path / "tags.json").read_text(encoding="utf-8"))) == 2
+
+
+# Reading
+
+
+def test_batches_come_in_order_and_no_faster_than_they_are_taken(tmp_path, monkeypatch):
+    for number in range(7):
+        paint(tmp_path / f"{number}.png", (number, 0, 0))
+    (tmp_path / "3.png").write_bytes(b"")
+    asked = []
+
+    def paths():
+        for number in range(7):
+            asked.append(number)
+            yield tmp_path / f"{number}.png"
+
+    found = image_reader.batches(paths(), 8, 2, readers=3)
+    first = next(found)
+    assert max(asked) == 3  # this batch and the next
+    parts = [first, *found]
+    assert [[path.stem for path in good] for good, _, _ in parts] == [["0", "1"], ["2"], ["4", "5"], ["6"]]
+    assert [bad for _, _, bad in parts] == [[], [(tmp_path / "3.png", "empty file")], [], []]
+    for good, pixels, _ in parts:
+        for path, picture in zip(good, pixels, strict=True):
+            assert np.array_equal(picture, codec.prepare(path.read_bytes(), 8))
+
+
+def test_a_file_may_not_fill_the_memory(tmp_path, monkeypatch):
+    with (tmp_path / "sparse.png").open("wb") as file:
+        file.truncate(image_reader.MOST_BYTES + 1)
+    with pytest.raises(codec.ImageError, match="too large a file"):
+        image_reader.picture(tmp_path / "sparse.png", 8)
+
+
+def test_transparent_and_turned_pictures_are_prepared_as_for_evaluation(release, tmp_path, capsys):
+    """Transparent is white, and an orientation of EXIF is undone before padding."""
+    Image.new("RGBA", (9, 9), (255, 0, 0, 0)).save(tmp_path / "clear.png")
+    wide = Image.new("RGB", (20, 10), (0, 0, 255))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    wide.save(tmp_path / "turned.jpg", exif=exif, quality=95)
+    assert tag(release, tmp_path, "--format", "json", "--threshold", "0") == 0
+    found = json.loads(capsys.readouterr().out)
+    clear = found[f"{tmp_path}/clear.png"]["tags"]["general"]
+    assert clear == {"blue_sky": 1, "green_grass": 1, "^_^": 1, "red_(color)": 1}
+    tagger = onnx_tagger.open_release(release)
+    data = (tmp_path / "turned.jpg").read_bytes()
+    expected = tagger.probabilities(codec.prepare(data, 8)[None])[0]
+    turned = found[f"{tmp_path}/turned.jpg"]["tags"]["general"]
+    assert turned["blue_sky"] == pytest.approx(expected[4], abs=1e-6)
+
+
+# Releases
+
+
+def test_a_fixed_batch_gives_the_same(tmp_path, release):
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
+    free = onnx_tagger.open_release(release)
+    expected = free.probabilities(pixels)
+    colors = pixels.mean(axis=(1, 2)) / 255
+    weights = np.array(small_releases.WEIGHTS)
+    assert np.abs(expected - (colors @ weights[:, :3].T + weights[:, 3])).max() < 1e-6
+    for batch in (1, 2, 8):
+        fixed = onnx_tagger.open_release(small_releases.make(tmp_path / f"{batch}", batch=batch))
+        assert np.abs(fixed.probabilities(pixels) - expected).max() < 1e-6
+    assert free.probabilities(pixels[:0]).shape == (0, 9)
+
+
+def test_rgb_is_honored_and_flavors_borrow_the_tag_list(tmp_path, release):
+    pixels = np.full((1, 8, 8, 3), BLUE, np.uint8)
+    rgb = shutil.copytree(release, tmp_path / "rgb")
+    (rgb / "preprocess.json").write_text('{"channels": "RGB"}')
+    assert onnx_tagger.open_release(rgb).probabilities(pixels)[0, 7] == 1  # red
+    flavor = tmp_path / "rgb" / "extra" / "onnx_int8"
+    flavor.mkdir(parents=True)
+    shutil.copy(release / "model.onnx", flavor)
+    for path in (flavor, flavor / "model.onnx"):
+        assert onnx_tagger.load(path, pytest.fail).probabilities(pixels)[0, 4] == 1
+
+
+def wrong_releases(folder):
+    """Make a folder for every way to be no release; yields (path, what is said)."""
+    tags_of = small_releases.TAGS
+    make = small_releases.make
+    yield folder / "nowhere", "found nothing"
+    (folder / "empty").mkdir()
+    yield folder / "empty", "an empty folder"
+    (folder / "other").mkdir()
+    (folder / "other" / "readme.txt").write_text("x")
+    yield folder / "other", "found readme.txt"
+    yield folder / "other" / "readme.txt", "found a file"
+    made = make(folder / "untagged")
+    (made / "selected_tags.csv").unlink()
+    yield made, "a tag list"
+    yield make(folder / "rows", tags=tags_of + "6,more,0,1\n"), "10 rows, but model.onnx gives 9"
+    made = make(folder / "broken")
+    (made / "model.onnx").write_bytes((made / "model.onnx").read_bytes()[:100])
+    yield made, "cannot be loaded as an ONNX model"
+    yield make(folder / "first", channels_first=True), "channels come first"
+    yield make(folder / "any", size="side"), "with a known S"
+    weights = [[0, 0, 0, -3.0], *small_releases.WEIGHTS[1:]]
+    yield make(folder / "logits", weights=weights), "Were logits exported"
+    made = make(folder / "two")
+    model = onnx.load(str(made / "model.onnx"))
+    model.graph.input.append(onnx.helper.make_tensor_value_info("mask", onnx.TensorProto.FLOAT, [1]))
+    onnx.save(model, str(made / "model.onnx"))
+    yield made, "one input, the picture; it has input, mask"
+
+
+def test_what_is_no_release_is_named(tmp_path, pictures, capsys):
+    for path, said in wrong_releases(tmp_path):
+        assert tag(path, pictures) == 2, path
+        shown = capsys.readouterr().err
+        assert shown.startswith("error: ")
+        assert said in shown
+
+
+def test_a_model_that_fails_is_no_traceback(release, pictures, monkeypatch, capsys):
+    opened = onnx_tagger.open_release(release)
+    opened._run = lambda pixels: np.full((len(pixels), 9), np.nan)
+    with pytest.raises(WorkError, match="must be probabilities"):
+        opened.probabilities(np.zeros((1, 8, 8, 3), np.uint8))
+    monkeypatch.setattr(onnx_tagger, "open_release", lambda *_: opened)
+    assert tag(release, pictures) == 1
+    assert capsys.readouterr().err.count("error: ") == 1
+
+
+def test_a_keras_file_is_taken_as_well(tmp_path):
+    class Loaded:  # what Models.load returns
+        tags, image_size = (
+            onnx_tagger.tag_list.read(small_releases.make(tmp_path / "r") / "selected_tags.csv"),
+            8,
+        )
+
+        class model:  # noqa: N801
+            predict_on_batch = staticmethod(lambda batch: np.full((len(batch), 9), batch.mean() / 255))
+
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "best.keras").write_bytes(b"")
+    tagger = onnx_tagger.load(tmp_path / "run", lambda path: Loaded)
+    assert tagger.name == "run"
+    assert tagger.probabilities(np.full((2, 8, 8, 3), 51, np.uint8)) == pytest.approx(0.2)
+    Loaded.tags = None
+    with pytest.raises(UserError, match="no names"):
+        onnx_tagger.load(tmp_path / "run", lambda path: Loaded)
+
+
+# Wrong use
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nowhere.png"], "no picture and no folder nowhere.png"),
+        ([".", "--format", "json", "--spaces"], "--spaces belongs to --format txt or hydrus"),
+        ([".", "--format", "hydrus", "--escape"], "--escape belongs to --format txt"),
+        ([".", "-o", "x.csv"], "--output belongs to --format json or csv"),
+        ([".", "--batch-size", "0"], "--batch-size must be 1 or more"),
+        ([".", "--format", "xml"], "invalid choice"),
+        ([".", "--append", "--overwrite"], "not allowed with"),
+        (["tests", "--no-recursive"], "no pictures there"),
+    ],
+)
+def test_wrong_use_is_one_paragraph(release, words, said, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert tag(release, *words) == 2
+    shown = capsys.readouterr().err
+    assert said in shown
+    assert shown.count("\n") == 1
+
+
+def test_commas_in_names_need_another_format(tmp_path, pictures, capsys):
+    strange = small_releases.make(tmp_path / "r", tags=small_releases.TAGS.replace("blue_sky", '"blue,sky"'))
+    assert tag(strange, pictures) == 2
+    assert "json or csv" in capsys.readouterr().err
+    assert tag(strange, pictures, "--format", "hydrus") == 0
+
+
+def test_tensorflow_stays_out(release, pictures):
+    """A release is opened, tagged with and listed without importing keras."""
+    code = (
+        "import sys; from tools import tag_images; code = tag_images.main(sys.argv[1:]);"
+        "assert not {'tensorflow', 'keras', 'jax', 'torch'} & set(sys.modules); sys.exit(code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(release), str(pictures)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(sidecars_in(pictures)) == 4
+    assert image_folder.is_image("1.png")

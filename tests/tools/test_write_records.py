@@ -1,0 +1,479 @@
+import csv
+import hashlib
+import io
+import itertools
+import json
+import math
+import os
+import pathlib
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import tensorflow as tf
+from helpers import jpeg, only_lives_in, small_booru, small_dataset
+from PIL import Image
+
+from Generators import records
+from tools import select_tags, write_records
+from Utils.command.cli import WorkError
+from Utils.data import dataset_folder, shard_writer
+from Utils.files import job_engines
+from Utils.images import codec, image_folder, image_reader
+from Utils.tags import tag_list
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def same_commit(monkeypatch):
+    """The commit is part of the manifest; others may commit while the tests run."""
+    for tool in (select_tags, write_records):
+        monkeypatch.setattr(tool, "git_commit", lambda: "0" * 40)
+
+
+def write(dataset, *words):
+    return write_records.main(
+        [str(dataset), "--images", str(dataset.parent / "images"), "--workers", "2", *words]
+    )
+
+
+def stored(dataset, split):
+    """``[(post id, JPEG bytes, labels)]`` of a split in record order."""
+    parsed = [
+        records.parse(raw) for raw in tf.data.TFRecordDataset(dataset_folder.load(dataset).shards(split))
+    ]
+    return [
+        (int(p["image_id"]), p["image_bytes"].numpy(), p["label_indexes"].numpy().tolist()) for p in parsed
+    ]
+
+
+def everything(folder):
+    """``{relative path: bytes}`` of all files."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def rejections(dataset):
+    with (dataset / "rejected.csv").open(newline="") as file:
+        return {row["path"]: row["reason"] for row in csv.DictReader(file)}
+
+
+def test_every_post_is_one_record_and_jpegs_at_size_pass_through(tmp_path):
+    dataset = small_dataset(tmp_path)
+    table = pq.read_table(dataset / "posts.parquet").to_pandas()
+    loaded = dataset_folder.load(dataset)
+    for split in loaded.splits:
+        rows = table[table["split"] == split].set_index("post_id")
+        found = stored(dataset, split)
+        assert sorted(number for number, _, _ in found) == sorted(rows.index)
+        assert loaded.post_ids(split).tolist() == [number for number, _, _ in found]
+        for number, data, labels in found:
+            assert data == (tmp_path / "images" / rows["path"][number]).read_bytes()
+            assert labels == rows["label_indexes"][number].tolist()
+
+
+def test_the_manifest_is_true(tmp_path):
+    dataset = small_dataset(tmp_path)
+    manifest = json.loads((dataset / "dataset.json").read_text())
+    for split, entry in manifest["records"].items():
+        assert entry["records"] == len(np.load(dataset / split / "ids.npy"))
+        assert entry["records"] == sum(shard["records"] for shard in entry["shards"])
+        assert [len(np.load(dataset / split / "ids.npy"))] == [entry["records"]]
+        for index, shard in enumerate(entry["shards"]):
+            assert shard["file"] == f"{split}/small-{index:05d}-of-{len(entry['shards']):05d}.tfrecord"
+            data = (dataset / shard["file"]).read_bytes()
+            assert (shard["bytes"], shard["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
+            assert dataset_folder.count_records(dataset / shard["file"]) == shard["records"]
+    assert np.load(dataset / "train" / "ids.npy").dtype == np.int64
+    assert sorted(path.name for path in dataset.iterdir()) == [
+        "dataset.json", "dropped_tags.csv", "posts.parquet", "rejected.csv", "selected_tags.csv",
+        "tag_splits.csv", "test", "train", "validation",
+    ]  # fmt: skip
+
+
+def test_train_is_shuffled_by_the_seed_and_the_rest_is_in_order(tmp_path):
+    dataset = small_dataset(tmp_path)
+    one = dataset_folder.load(dataset)
+    ids = one.post_ids("train")
+    assert (np.diff(one.post_ids("validation")) > 0).all()
+    assert (np.diff(ids) > 0).any()
+    assert (np.diff(ids) < 0).any()
+    assert write(dataset, "--shard-size", "16", "--seed", "1", "--overwrite") == 0
+    other = dataset_folder.load(dataset).post_ids("train")
+    assert sorted(other) == sorted(ids)
+    assert other.tolist() != ids.tolist()
+
+
+def test_scrambling_is_splitmix64():
+    """First outputs of the published generator for state 0: a fixed order on every machine and NumPy."""
+    assert int(write_records.scrambled(np.array([0]), 0)[0]) == 0xE220A8397B1DCDAF
+    ids = np.arange(10000)
+    keys = write_records.scrambled(ids, 7)
+    assert len(np.unique(keys)) == 10000
+    assert abs(np.corrcoef(ids, np.argsort(keys))[0, 1]) < 0.05
+
+
+def odd_booru(folder):
+    """A booru of 32 px whose first posts are broken or odd; returns ``(dataset, paths by what they are)``."""
+    booru = small_booru(folder, num_posts=40)
+    paths = sorted((booru / "images").rglob("*.jpg"), key=lambda path: int(path.stem))
+    kinds = ("truncated", "empty", "png", "text", "wide", "large", "gray", "turned", "gone")
+    odd = dict(zip(kinds, paths, strict=False))
+    odd["truncated"].write_bytes(odd["truncated"].read_bytes()[:-40])
+    odd["empty"].write_bytes(b"")
+    odd["png"].write_bytes(cv2.imencode(".png", np.zeros((32, 32, 3), np.uint8))[1].tobytes())
+    odd["text"].write_text("no image")
+    odd["wide"].write_bytes(jpeg(1, (20, 40)))
+    odd["large"].write_bytes(jpeg(2, 64))
+    odd["gray"].write_bytes(cv2.imencode(".jpg", np.full((32, 32), 90, np.uint8))[1].tobytes())
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    buffer = io.BytesIO()
+    Image.open(odd["turned"]).save(buffer, "JPEG", quality=95, exif=exif)
+    odd["turned"].write_bytes(buffer.getvalue())
+    words = [str(booru / "definition.toml"), "--source", "fire-eggs", "--from", str(booru / "danbooru.db")]
+    assert select_tags.main([*words, "--images", str(booru / "images"), "-o", str(booru / "dataset")]) == 0
+    odd["gone"].unlink()
+    return booru / "dataset", {kind: str(path.relative_to(booru / "images")) for kind, path in odd.items()}
+
+
+def test_broken_files_are_rejected_and_odd_ones_made_square(tmp_path, capsys):
+    dataset, odd = odd_booru(tmp_path)
+    assert write(dataset, "--shard-size", "8") == 0
+    shown = capsys.readouterr().out
+    assert "rejected" in shown
+    reasons = rejections(dataset)
+    assert set(reasons) == {odd[kind] for kind in ("truncated", "empty", "png", "text", "gone")}
+    assert reasons[odd["gone"]] == "file missing"
+    assert "PNG" in reasons[odd["png"]]
+    found = {}
+    for split in dataset_folder.load(dataset).splits:
+        found |= {number: data for number, data, _ in stored(dataset, split)}
+    assert len(found) == 35
+    for kind in ("wide", "large", "gray", "turned"):
+        data = found[image_folder.post_id(odd[kind])]
+        source = (tmp_path / "images" / odd[kind]).read_bytes()
+        assert data == codec.encode_jpeg(codec.prepare(source, 32), 95)
+        assert codec.probe(data) == ("JPEG", 32, 32)
+    table = pq.read_table(dataset / "posts.parquet").to_pandas()
+    assert set(table["post_id"]) == set(found) | {image_folder.post_id(path) for path in reasons}
+
+
+def test_a_killed_run_continues_to_the_same_bytes(tmp_path, monkeypatch):
+    """Stopped before and after every rename there is; the next run ends as if nothing had happened."""
+    dataset, _ = odd_booru(tmp_path)
+    shutil.copytree(dataset, tmp_path / "start")
+    assert write(dataset, "--shard-size", "16") == 0
+    expected, rename, stops = everything(dataset), pathlib.Path.replace, 0
+    for stop in range(1000):
+        shutil.rmtree(dataset)
+        shutil.copytree(tmp_path / "start", dataset)
+        calls = []
+
+        def replace(self, target, calls=calls, stop=stop):
+            calls.append(target)
+            if len(calls) == stop // 2 + 1:
+                if stop % 2:
+                    rename(self, target)
+                raise KeyboardInterrupt
+            return rename(self, target)
+
+        monkeypatch.setattr(pathlib.Path, "replace", replace)
+        code = write(dataset, "--shard-size", "16", "--workers", "1")
+        monkeypatch.setattr(pathlib.Path, "replace", rename)
+        if code == 0:
+            break
+        stops += 1
+        assert code == 130
+        (dataset / "train").mkdir(exist_ok=True)
+        (dataset / "train" / ".small-00000-of-00003.tfrecord.1.part.tfrecord").write_bytes(b"half")
+        assert write(dataset, "--shard-size", "16", "--workers", "1") == 0
+        assert everything(dataset) == expected
+    assert stops == 2 * (
+        1 + 2 * 5 + 1 + 1 + 3
+    )  # plan, five shards and notes, rejected.csv, dataset.json, three ids
+
+
+def test_a_run_killed_by_the_system_continues(tmp_path):
+    """SIGKILL in another process, with images slow enough that it comes in the middle."""
+    dataset = small_dataset(tmp_path, records=False, num_posts=300)
+    shutil.copytree(dataset, tmp_path / "whole")
+    code = (
+        "import sys, time; from tools import write_records as w; w.git_commit = lambda: '0' * 40\n"
+        "from Utils.data import shard_writer; real = shard_writer.stored\n"
+        "shard_writer.stored = lambda *a: (time.sleep(0.01), real(*a))[1]; sys.exit(w.main())"
+    )
+    words = ["--images", str(tmp_path / "images"), "--shard-size", "8", "--workers", "1"]
+    killed = subprocess.Popen([sys.executable, "-c", code, str(dataset), *words], cwd=ROOT)
+    until = time.monotonic() + 120
+    while len(list(dataset.glob("train/*.tfrecord"))) < 3 and time.monotonic() < until:
+        time.sleep(0.02)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert 3 <= len(list(dataset.glob("train/*.tfrecord"))) < 30
+    assert json.loads((dataset / "dataset.json").read_text())["records"] is None
+    for folder in (dataset, tmp_path / "whole"):
+        assert write_records.main([str(folder), *words]) == 0
+    assert everything(dataset) == everything(tmp_path / "whole")
+
+
+def test_parts_together_give_the_same_bytes(tmp_path, capsys):
+    dataset = small_dataset(tmp_path, records=False)
+    shutil.copytree(dataset, tmp_path / "whole")
+    words = ["--images", str(tmp_path / "images"), "--shard-size", "8"]
+    assert write_records.main([str(tmp_path / "whole"), *words, "--workers", "1"]) == 0
+    for index in (2, 0, 1):
+        assert json.loads((dataset / "dataset.json").read_text())["records"] is None
+        capsys.readouterr()
+        assert write(dataset, "--shard-size", "8", "--part", f"{index}/3") == 0
+        assert ("left to other parts" in capsys.readouterr().out) == (index != 1)
+    assert everything(dataset) == everything(tmp_path / "whole")
+    assert write(dataset, "--shard-size", "8", "--part", "0/3") == 0
+    assert "is complete" in capsys.readouterr().out
+
+
+def test_a_second_run_says_so_and_checks_sizes(tmp_path, capsys):
+    dataset = small_dataset(tmp_path)
+    before = everything(dataset)
+    capsys.readouterr()
+    assert write(dataset, "--shard-size", "16") == 0
+    assert "is complete: 60 records in 6 shards; nothing to do" in capsys.readouterr().out
+    assert everything(dataset) == before
+    assert write(dataset, "--shard-size", "8") == 2
+    assert "begun with shard_size = 16, now it is 8" in capsys.readouterr().err
+    shard = next(dataset.glob("train/*.tfrecord"))
+    shard.write_bytes(shard.read_bytes()[:-1])
+    assert write(dataset, "--shard-size", "16") == 1
+    assert shard.name in capsys.readouterr().err
+    assert write(dataset, "--shard-size", "16", "--overwrite") == 0
+    assert everything(dataset) == before
+
+
+def test_continuing_with_other_arguments_is_an_error(tmp_path, capsys):
+    dataset = small_dataset(tmp_path, records=False)
+    assert write(dataset, "--shard-size", "8", "--part", "0/2") == 0
+    assert write(dataset, "--shard-size", "16") == 2
+    assert "begun with shard_size = 8, now it is 16" in capsys.readouterr().err
+    assert write(dataset, "--shard-size", "8", "--seed", "3") == 2
+    assert write(dataset, "--shard-size", "16", "--overwrite") == 0
+    assert len(list(dataset.glob("train/*.tfrecord"))) == len(dataset_folder.load(dataset).shards("train"))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--part", "3/3"], "I from 0 to N - 1"),
+        (["--part", "x"], "I from 0 to N - 1"),
+        (["--part", "0/2", "--overwrite"], "other parts"),
+        (["--shard-size", "0"], "--shard-size must be at least 1"),
+        (["--workers", "0"], "--workers must be at least 1"),
+        (["--images", "nowhere"], "none of 60 images is there"),
+        (["--labels-only"], "belong together"),
+        (["--reuse", "somewhere"], "belong together"),
+        (["--labels-only", "--reuse", "nowhere"], "a dataset folder was expected at nowhere"),
+    ],
+)
+def test_wrong_use(tmp_path, capsys, words, said):
+    dataset = small_dataset(tmp_path, records=False)
+    assert write(dataset, *words) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_folder_that_select_tags_did_not_make(tmp_path, capsys):
+    assert write_records.main([str(tmp_path), "--images", str(tmp_path)]) == 2
+    assert "select_tags" in capsys.readouterr().err
+
+
+def test_nothing_but_broken_images_is_a_failure(tmp_path, capsys):
+    dataset = small_dataset(tmp_path, records=False, num_posts=12)
+    for path in (tmp_path / "images").rglob("*.jpg"):
+        path.write_bytes(b"")
+    assert write(dataset) == 1
+    assert "no image could be packed: 12 empty file" in capsys.readouterr().err
+
+
+def test_a_disk_that_fails_stops_the_work_instead_of_rejecting(tmp_path, capsys, monkeypatch):
+    dataset = small_dataset(tmp_path, records=False)
+    real, calls = image_reader.content, []
+
+    def content(place):
+        calls.append(place)
+        if len(calls) > 30:
+            raise OSError(5, "Input/output error")
+        return real(place)
+
+    monkeypatch.setattr(image_reader, "content", content)
+    assert write(dataset, "--shard-size", "8") == 1
+    assert "Input/output error" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert write(dataset, "--shard-size", "8") == 0
+    assert dataset_folder.load(dataset).num_records("train") == 53
+
+
+# ---- labels anew, images as they are
+
+
+def select(tmp_path, output):
+    words = [
+        str(tmp_path / "definition.toml"),
+        "--source",
+        "fire-eggs",
+        "--from",
+        str(tmp_path / "danbooru.db"),
+    ]
+    words += ["--images", str(tmp_path / "images"), "-o", str(tmp_path / output)]
+    assert select_tags.main(words) == 0
+    return tmp_path / output
+
+
+def relabel(dataset, old, *words):
+    words = ("--labels-only", "--reuse", str(old), "--shard-size", "16", "--workers", "2", *words)
+    return write_records.main([str(dataset), *words])
+
+
+def test_labels_only_gives_what_a_whole_run_gives(tmp_path, capsys):
+    """A corrected database and a shorter tag list; the images may be gone by then."""
+    old, _ = odd_booru(tmp_path)
+    assert write(old, "--shard-size", "8") == 0
+    database = sqlite3.connect(tmp_path / "danbooru.db")
+    database.execute("DELETE FROM imageTags WHERE tag_id = 2 AND image_id % 2")
+    database.execute("INSERT OR IGNORE INTO imageTags SELECT image_id, 5 FROM images")
+    database.commit()
+    database.close()
+    definition = tmp_path / "definition.toml"
+    definition.write_text(definition.read_text().replace("max_tags = 50", "max_tags = 6"))
+    whole = select(tmp_path, "whole")
+    assert write(whole, "--shard-size", "16") == 0
+    fresh = select(tmp_path, "fresh")
+    (tmp_path / "images").rename(tmp_path / "elsewhere")
+    capsys.readouterr()
+    assert relabel(fresh, old, "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["complete"]
+    assert sum(said["records"].values()) == datasets_size(old)
+    assert said["rejected"] == {
+        "empty file": 1, "truncated JPEG": 1, "not an image": 1, "PNG data in a .jpg file": 1
+    }  # fmt: skip
+    expected, found = everything(whole), everything(fresh)
+    made = json.loads(found.pop("dataset.json")), json.loads(expected.pop("dataset.json"))
+    assert made[0]["records"] == made[1]["records"]
+    assert made[0]["made"]["write_records"]["reuse"] == str(old)
+    assert found == expected
+    assert len(tag_list.read(fresh / "selected_tags.csv")) == 6
+    assert dataset_folder.load(fresh).tags["name"].tolist() != dataset_folder.load(old).tags["name"].tolist()
+
+
+def datasets_size(folder):
+    loaded = dataset_folder.load(folder)
+    return sum(loaded.num_records(split) for split in loaded.splits)
+
+
+def test_labels_only_from_original_shards_and_for_posts_that_are_not_there(tmp_path):
+    old = small_dataset(tmp_path / "a", num_posts=40)
+    new = small_dataset(tmp_path / "b", records=False, num_posts=60)
+    shutil.rmtree(tmp_path / "b" / "images")
+    (old / "dataset.json").unlink()
+    for path in old.rglob("ids.npy"):
+        path.unlink()
+    assert relabel(new, old) == 0
+    assert datasets_size(new) == 40
+    assert list(rejections(new).values()) == ["not in the old dataset"] * 20
+    pictures = {n: data for split in dataset_folder.load(old).splits for n, data, _ in stored(old, split)}
+    found = {n: data for split in dataset_folder.load(new).splits for n, data, _ in stored(new, split)}
+    assert found == pictures
+
+
+def test_labels_only_takes_images_of_its_kind_from_another_folder(tmp_path, capsys):
+    old = small_dataset(tmp_path / "a")
+    assert relabel(old, old, "--overwrite") == 2
+    assert "give another one" in capsys.readouterr().err
+    larger = small_dataset(tmp_path / "b", records=False, size=48)
+    assert relabel(larger, old) == 2
+    assert "has image_size = 32" in capsys.readouterr().err
+    shard = next(old.glob("train/*.tfrecord"))
+    shard.write_bytes(shard.read_bytes()[:-3])
+    new = small_dataset(tmp_path / "c", records=False)
+    assert relabel(new, old) == 2
+    assert "no whole TFRecord file" in capsys.readouterr().err
+
+
+def test_names_that_are_no_numbers_go_through_the_whole_chain(tmp_path):
+    (tmp_path / "p" / "sub").mkdir(parents=True)
+    names = ["a cat.jpg", "sub/a cat.jpg", "äöü 猫.png", "12.jpg", "x.y.jpg"]
+    for number, name in enumerate(names):
+        data = jpeg(number, 32)
+        if name.endswith(".png"):
+            data = cv2.imencode(".png", np.full((20, 30, 3), 99, np.uint8))[1].tobytes()
+        (tmp_path / "p" / name).write_bytes(data)
+        (tmp_path / "p" / name).with_suffix(".txt").write_text(f"solo, hat {number}")
+    text = 'name = "own"\nimage_size = 32\nmin_tag_count = 0\nmin_tag_images = 0\nmin_tags_per_image = 0\n'
+    (tmp_path / "d.toml").write_text(text + "splits = {train = [0, 999]}")
+    words = [str(tmp_path / "d.toml"), "--source", "sidecars", "--from", str(tmp_path / "p")]
+    assert select_tags.main([*words, "-o", str(tmp_path / "dataset")]) == 0
+    assert write_records.main([str(tmp_path / "dataset"), "--images", str(tmp_path / "p")]) == 0
+    loaded = dataset_folder.load(tmp_path / "dataset")
+    found = {n: set(loaded.tags["name"][labels]) for n, _, labels in stored(tmp_path / "dataset", "train")}
+    digests = {name: int(hashlib.sha256(name.encode()).hexdigest()[:16], 16) >> 1 for name in names}
+    digests["12.jpg"] = 12
+    assert found == {digests[name]: {"solo", f"hat_{number}"} for number, name in enumerate(names)}
+    assert sorted(loaded.post_ids("train")) == sorted(digests.values())
+
+
+@pytest.mark.parametrize("path", ["../secret.jpg", "/etc/x.jpg", "a/../../b.jpg", "", "a\0.jpg"])
+def test_a_path_out_of_the_image_folder_is_refused(tmp_path, path):
+    (tmp_path / "secret.jpg").write_bytes(jpeg(1, 32))
+    (tmp_path / "images" / "a").mkdir(parents=True)
+    with pytest.raises(codec.ImageError, match="out of the image folder"):
+        shard_writer.stored(str(tmp_path / "images"), path, 32, 95)
+
+
+# ---- engines
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_engine_does_every_job_once(workers):
+    given = list(job_engines.run(math.factorial, range(50), "local", workers))
+    assert sorted(given) == [math.factorial(i) for i in range(50)]
+
+
+def test_jobs_are_taken_as_they_are_done():
+    results = job_engines.run(math.factorial, itertools.count(1), "local", 2)
+    assert len(set(itertools.islice(results, 5))) == 5
+    results.close()
+
+
+def test_a_worker_that_dies_ends_the_work():
+    with pytest.raises(WorkError, match="enough memory"):
+        list(job_engines.run(only_lives_in, itertools.repeat(os.getpid()), "local", 2))
+
+
+def test_an_error_of_a_job_ends_the_work():
+    with pytest.raises(ValueError, match="math domain error"):
+        list(job_engines.run(math.sqrt, [3, 2, -1, 1], "local", 2))
+
+
+def test_ray_gives_the_same_bytes(tmp_path):
+    pytest.importorskip("ray")
+    dataset = small_dataset(tmp_path, records=False)
+    shutil.copytree(dataset, tmp_path / "whole")
+    words = ["--images", str(tmp_path / "images"), "--shard-size", "8", "--workers", "2"]
+    assert write_records.main([str(tmp_path / "whole"), *words]) == 0
+    assert write_records.main([str(dataset), *words, "--engine", "ray"]) == 0
+    assert everything(dataset) == everything(tmp_path / "whole")
+
+
+def test_without_ray_its_engine_says_how_to_get_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(job_engines.importlib.util, "find_spec", lambda name: None)
+    assert write_records.main([str(tmp_path), "--images", str(tmp_path), "--engine", "ray"]) == 2
+    assert "requirements-ray.txt" in capsys.readouterr().err

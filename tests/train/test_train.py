@@ -1,0 +1,289 @@
+"""train.py as a user runs it: what lands in the folder, stopping, dying, continuing, and what goes wrong."""
+
+import csv
+import json
+import os
+import signal
+
+import helpers
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+import Models
+import train
+from tools import analyze_metrics, predict
+from Utils.tags import tag_list
+from Utils.training import loop
+
+# Stochastic depth and MixUp are on, as in every run of convnext_t. Two stages: most of the time is tracing.
+TINY = """convnext_t --model ConvNext/test --model-options depths=1,1 widths=8,16 --image-size 32
+--batch-size-per-device 4 --tracker none
+--learning-rate 0.01 --learning-rate-batch-size 0 --stochastic-depth 0.3"""
+LONG = ["--epochs", "3", "--steps-per-epoch", "40", "--checkpoint-every", "3 steps"]
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return helpers.dotted_shards(tmp_path_factory.mktemp("data"), train=20, validation=6)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, dataset):
+    """A run that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    assert train.main(command(dataset, folder, *LONG)) == 0
+    return folder
+
+
+def command(dataset, folder, *more):
+    return [*TINY.split(), "--dataset", str(dataset), "--run-dir", str(folder), *more]
+
+
+def history(folder):
+    with (folder / "history.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def state(folder):
+    newest = json.loads((folder / "checkpoints" / "newest.json").read_text())[0]
+    with np.load(folder / "checkpoints" / newest["file"]) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def steps(folder):
+    pointer = folder / "checkpoints" / "newest.json"
+    return json.loads(pointer.read_text())[0]["step"] if pointer.exists() else 0
+
+
+def assert_same_run(one, other):
+    ours, theirs = state(one), state(other)
+    assert set(ours) == set(theirs)
+    assert [name for name in ours if ours[name].tobytes() != theirs[name].tobytes()] == []
+    clock = ("images_per_second", "seconds")
+    rows = [[set(row.items()) - {(k, row[k]) for k in clock} for row in history(run)] for run in (one, other)]
+    assert rows[0] == rows[1]
+    for name in ("model.keras", "best.keras"):
+        weights = [keras.saving.load_model(run / name).get_weights() for run in (one, other)]
+        assert all(np.array_equal(*pair) for pair in zip(*weights, strict=True))
+
+
+def test_what_a_run_leaves(whole):
+    names = {path.name for path in whole.iterdir() if not path.name.startswith(".")}
+    assert names == {
+        "recipe.json", "selected_tags.csv", "dataset.json", "environment.json", "history.csv", "checkpoints",
+        "model.keras", "best.keras", "curves.png", "batch.png",
+    }  # fmt: skip
+    rows = history(whole)
+    first = "epoch,step,images,learning_rate,loss,val_loss,val_f1,val_threshold"
+    assert ",".join(rows[0]).startswith(first)
+    assert list(rows[0])[-2:] == ["images_per_second", "seconds"]
+    assert [(row["epoch"], row["step"], row["images"]) for row in rows] == [
+        ("1", "40", "160"), ("2", "80", "320"), ("3", "120", "480"),
+    ]  # fmt: skip
+    assert float(rows[-1]["learning_rate"]) == pytest.approx(1e-4)
+    assert all(np.isfinite(float(value)) for row in rows for value in row.values())
+
+
+def test_the_files_hold_probabilities(whole):
+    tagger = Models.load(whole)
+    values = tagger.model(np.zeros((1, 32, 32, 3), "float32"))
+    assert tagger.tags["name"].tolist()[0] == "blue"
+    assert ((np.array(values) > 0) & (np.array(values) < 1)).all()
+    assert not keras.saving.load_model(whole / "model.keras").compiled
+
+
+def test_the_scores_of_the_history_are_those_of_a_dump(dataset, whole, tmp_path, capsys):
+    """Of the same weights, through predict and analyze_metrics."""
+    words = [str(whole), "--which", "last", "--dataset", str(dataset), "-o", str(tmp_path / "dump")]
+    assert predict.main(words) == 0
+    capsys.readouterr()
+    assert analyze_metrics.main(["-d", str(tmp_path / "dump"), "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out).values()
+    row = {name: float(value) for name, value in history(whole)[-1].items()}
+    for name, theirs in (("f1", "F1"), ("precision", "P"), ("recall", "R")):
+        assert row[f"val_{name}"] == pytest.approx(found[theirs], abs=1e-4)
+    assert row["val_threshold"] == pytest.approx(found["thres"], abs=1e-3)
+
+
+def test_stopped_by_a_signal_in_the_middle_and_continued(dataset, whole, tmp_path, monkeypatch, capsys):
+    """Here: SIGTERM in the second epoch, then Ctrl-C in a validation, then the rest."""
+    interrupt_at(monkeypatch, "on_train_batch_begin", lambda watch: watch.step == 57, signal.SIGTERM)
+    assert train.main(command(dataset, tmp_path / "run", *LONG)) == 0
+    assert steps(tmp_path / "run") == 58
+    assert "after step 58; the same command continues" in capsys.readouterr().err
+    interrupt_at(monkeypatch, "_finish", lambda watch: watch.step == 80, signal.SIGINT)
+    assert train.main(command(dataset, tmp_path / "run", *LONG)) == 130
+    assert (steps(tmp_path / "run"), len(history(tmp_path / "run"))) == (80, 1)
+    monkeypatch.undo()
+    assert train.main(command(dataset, tmp_path / "run", *LONG)) == 0
+    assert_same_run(tmp_path / "run", whole)
+
+
+def test_augmenting_on_the_device_continues_with_the_same_bits(dataset, tmp_path, monkeypatch, capsys):
+    words = ["--augment-on", "device", "--epochs", "2", "--steps-per-epoch", "3"]
+    assert train.main(command(dataset, tmp_path / "whole", *words)) == 0
+    interrupt_at(monkeypatch, "on_train_batch_begin", lambda watch: watch.step == 4, signal.SIGTERM)
+    assert train.main(command(dataset, tmp_path / "cut", *words)) == 0
+    monkeypatch.undo()
+    assert steps(tmp_path / "cut") == 5
+    assert train.main(command(dataset, tmp_path / "cut", *words)) == 0
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+    assert (tmp_path / "whole" / "batch.png").stat().st_size > 5000
+    model = keras.saving.load_model(tmp_path / "whole" / "model.keras")
+    assert model.input_shape == (None, 32, 32, 3)  # released without what only training needs
+
+
+def interrupt_at(monkeypatch, method, when, number):
+    """Send this process a signal at the beginning of a method of the Watch."""
+    monkeypatch.undo()
+    original = getattr(loop.Watch, method)
+
+    def signaled(self, *arguments, **named):
+        if when(self):
+            os.kill(os.getpid(), number)
+        return original(self, *arguments, **named)
+
+    monkeypatch.setattr(loop.Watch, method, signaled)
+
+
+def test_a_finished_run_has_nothing_to_do_and_may_go_on(dataset, tmp_path, capsys):
+    words = command(dataset, tmp_path / "run", "--steps-per-epoch", "2")
+    assert train.main([*words, "--epochs", "1"]) == 0
+    before = state(tmp_path / "run")
+    (tmp_path / "run" / "batch.png").unlink()  # a run that was killed before it was drawn
+    assert train.main([*words, "--epochs", "1"]) == 0
+    assert "all 1 epochs are done" in capsys.readouterr().err
+    assert (tmp_path / "run" / "batch.png").stat().st_size > 5000
+    assert all(np.array_equal(before[name], value) for name, value in state(tmp_path / "run").items())
+    assert train.main([*words, "--epochs", "2"]) == 0
+    assert [row["epoch"] for row in history(tmp_path / "run")] == ["1", "2"]
+    assert train.main([*words, "--epochs", "2", "--learning-rate", "0.5"]) == 2
+    assert "--learning-rate was 0.01, is 0.5" in capsys.readouterr().err
+
+
+def test_averaged_weights_are_evaluated_and_saved(dataset, tmp_path):
+    """With two steps an execution, at whose ends alone checkpoints are written."""
+    words = command(dataset, tmp_path / "run", "--steps-per-epoch", "4", "--ema", "0.9")
+    several = ["--steps-per-execution", "2", "--checkpoint-every", "1 step", "--keep-checkpoints", "9"]
+    assert train.main([*words, *several, "--epochs", "2"]) == 0
+    kept = sorted(path.name for path in (tmp_path / "run" / "checkpoints").glob("*.npz"))
+    assert kept == [f"step-{step:09d}.npz" for step in (2, 4, 6, 8)]
+    saved = keras.saving.load_model(tmp_path / "run" / "model.keras")
+    kept = state(tmp_path / "run")
+    average = [value for name, value in kept.items() if "average" in name]
+    weights = [kept[f"model/{variable.path}"] for variable in saved.trainable_variables]
+    for variable, own, mean in zip(saved.trainable_variables, weights, average, strict=True):
+        assert np.array_equal(np.array(keras.ops.convert_to_numpy(variable)), mean)
+        assert own.shape == mean.shape
+    assert not all(np.array_equal(own, mean) for own, mean in zip(weights, average, strict=True))
+
+
+def test_sigterm_before_there_is_anything_to_save(dataset, tmp_path, monkeypatch, capsys):
+    """What a machine in preemption gets while the model is built."""
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(train, "_build", lambda job: os.kill(os.getpid(), signal.SIGTERM))
+    assert train.main(command(dataset, tmp_path / "run")) == 0
+    assert "nothing is lost; the same command continues" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_loss_that_is_no_number_ends_the_run(dataset, tmp_path, capsys):
+    words = command(dataset, tmp_path / "run", "--optimizer", "sgd", "--steps-per-epoch", "5")
+    assert train.main([*words, "--learning-rate", "1e30", "--epochs", "2"]) == 1
+    shown = capsys.readouterr().err
+    assert "error: diverged at step" in shown
+    assert "no good state" in shown
+    assert not (tmp_path / "run" / "model.keras").exists()
+
+
+def test_without_a_validation_split(tmp_path, capsys):
+    """And schedule-free, whose paper trains at y = 0.1 z + 0.9 x and evaluates x."""
+    dataset = helpers.dotted_shards(tmp_path / "data", train=4)
+    words = command(dataset, tmp_path / "run", "--epochs", "1", "--batch-size-per-device", "6")
+    words += ["--optimizer", "schedule_free_adamw", "--schedule", "constant", "--steps-per-epoch", "3"]
+    assert train.main(words) == 0
+    shown = capsys.readouterr().err
+    assert "no validation split" in shown
+    assert "do not fill a batch" in shown
+    (row,) = history(tmp_path / "run")
+    assert "val_f1" not in row
+    best, last = (keras.saving.load_model(tmp_path / "run" / f"{name}.keras") for name in ("best", "model"))
+    assert all(np.array_equal(*pair) for pair in zip(best.get_weights(), last.get_weights(), strict=True))
+    kept = state(tmp_path / "run")
+    iterates = [value for name, value in kept.items() if "momentum" in name]
+    changes = []
+    for variable, z in zip(best.trainable_variables, iterates, strict=True):
+        x, y = np.array(keras.ops.convert_to_numpy(variable)), kept[f"model/{variable.path}"]
+        np.testing.assert_allclose(0.1 * z + 0.9 * x, y, atol=1e-6)
+        changes.append(np.abs(x - y).max())
+    assert max(changes) > 1e-4
+
+
+def test_dry_run_tells_and_leaves_nothing(dataset, tmp_path, capsys):
+    assert train.main(command(dataset, tmp_path / "run", "--dry-run")) == 0
+    shown = capsys.readouterr().out
+    for word in ("1 CPU", "global batch   4 ", "5 an epoch (20 records)", "5,038", "0.01 at the peak"):
+        assert word in shown
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--dataset /nowhere/at/all", "/nowhere/at/all"),
+        ("--model ConvNxt/T", "did you mean ConvNext"),
+        ("--model ConvNext/X", "ConvNext has the variants"),
+        ("--attention ecca", "'ecca'"),
+        ("--model-options dephts=1,1", "depths"),
+        ("--loss bee", "did you mean bce"),
+        ("--optimizer lam", "lamb"),
+        ("--momentum 0.5", "momentum"),
+        ("--schedule cosin", "cosine"),
+        ("--warmup 5epochs --epochs 5", "--warmup must end before"),
+        ("--steps-per-epoch 3 --steps-per-execution 2", "multiple of --steps-per-execution"),
+    ],
+)
+def test_a_wrong_word_is_one_paragraph(dataset, tmp_path, capsys, words, said):
+    assert train.main([*command(dataset, tmp_path / "run", "--dry-run"), *words.split()]) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: ")
+    assert said in shown
+    assert "Traceback" not in shown
+
+
+def test_a_backend_that_is_none_is_one_paragraph(dataset, tmp_path, monkeypatch, capsys):
+    for backend, said in (
+        ("tensorfow", "did you mean tensorflow?"),
+        ("torch", "torch, which is not installed"),
+    ):
+        monkeypatch.setenv("KERAS_BACKEND", backend)
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+        assert train.main(command(dataset, tmp_path / "run", "--dry-run")) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_shards_of_the_original_at_their_size(tmp_path):
+    """320 px and 2,380 labels, one image of them without tags; the real head on a tiny body."""
+    dataset = helpers.dotted_shards(tmp_path / "data", size=512, train=4, validation=2)
+    frame = tag_list.read(dataset / "selected_tags.csv")
+    more = frame.loc[[5] * 2374].assign(tag_id=range(7, 2381), name=[f"tag_{i}" for i in range(7, 2381)])
+    tag_list.write(pd.concat([frame, more]), dataset / "selected_tags.csv")
+    words = command(dataset, tmp_path / "run", "--image-size", "320", "--batch-size-per-device", "2")
+    assert train.main([*words, "--epochs", "1", "--steps-per-epoch", "2", "--no-flip"]) == 0
+    (row,) = history(tmp_path / "run")
+    assert np.isfinite([float(row["loss"]), float(row["val_loss"])]).all()
+    assert Models.load(tmp_path / "run").model.output_shape == (None, 2380)
+
+
+def test_what_cannot_be_built_leaves_no_folder(dataset, tmp_path, capsys):
+    for words in (
+        ["--attention", "ecca"],
+        ["--tag-weights", "none"],
+        ["--unknown-labels", str(tmp_path / "x")],
+    ):
+        assert train.main([*command(dataset, tmp_path / "run"), *words]) == 2
+        assert capsys.readouterr().err.startswith("error: ")
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,160 @@
+"""Losses against numpy in float64, identities between them, finiteness in the tails."""
+
+import json
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+from helpers import gradient
+
+from Utils.command.cli import UserError
+from Utils.training import losses
+
+GOLDEN = json.loads((pathlib.Path(__file__).parents[1] / "golden" / "tensorflow_addons.json").read_text())
+random = np.random.default_rng(0)
+LOGITS = random.normal(-1, 3, (5, 9)).astype("float32")
+HARD = (random.random((5, 9)) < 0.3).astype("float32")
+SOFT = random.random((5, 9)).astype("float32")
+
+
+def oracle(labels, logits, alpha=None, gamma=0.0, gamma_neg=0.0, gamma_pos=0.0, clip=0.0):
+    """The formulas of the papers for soft labels, on probabilities, in float64."""
+    y, p = labels.astype("float64"), 1 / (1 + np.exp(-logits.astype("float64")))
+    q = np.minimum(1 - p + clip, 1)
+    cross_entropy = -(y * np.log(p) + (1 - y) * np.log(q))
+    if alpha is not None:
+        p_t = y * p + (1 - y) * (1 - p)
+        return (cross_entropy * (y * alpha + (1 - y) * (1 - alpha)) * (1 - p_t) ** gamma).sum(-1)
+    missed = 1 - (p * y + q * (1 - y))
+    return (cross_entropy * np.maximum(missed, 0) ** (gamma_pos * y + gamma_neg * (1 - y))).sum(-1)
+
+
+def values(loss, labels, logits, **options):
+    return np.asarray(keras.ops.convert_to_numpy(loss(labels, logits, **options)))
+
+
+@pytest.mark.parametrize("labels", [HARD, SOFT], ids=["hard", "soft"])
+@pytest.mark.every_backend
+def test_losses_equal_the_papers_formulas(labels):
+    np.testing.assert_allclose(values(losses.bce, labels, LOGITS), oracle(labels, LOGITS), rtol=2e-6)
+    for alpha, gamma in ((0.25, 2.0), (0.9, 0.5), (0.6, 0.0)):
+        wanted = oracle(labels, LOGITS, alpha=alpha, gamma=gamma)
+        got = values(losses.focal, labels, LOGITS, alpha=alpha, gamma=gamma)
+        np.testing.assert_allclose(got, wanted, rtol=3e-6)
+    for gamma_neg, gamma_pos, clip in ((4, 1, 0.05), (2, 0, 0.0), (0.5, 0.5, 0.2), (0, 0, 0.1)):
+        options = {"gamma_neg": gamma_neg, "gamma_pos": gamma_pos, "clip": clip}
+        got = values(losses.asl, labels, LOGITS, **options)
+        np.testing.assert_allclose(got, oracle(labels, LOGITS, **options), rtol=3e-6)
+
+
+@pytest.mark.every_backend
+def test_identities_hold_bit_for_bit():
+    for labels in (HARD, SOFT):
+        plain = values(losses.bce, labels, LOGITS)
+        assert np.array_equal(values(losses.asl, labels, LOGITS), plain)
+        assert np.array_equal(values(losses.focal, labels, LOGITS, gamma=0.0, alpha=0.5), 0.5 * plain)
+    keras_mean = keras.ops.convert_to_numpy(keras.losses.binary_crossentropy(SOFT, LOGITS, from_logits=True))
+    np.testing.assert_allclose(values(losses.bce, SOFT, LOGITS), keras_mean * 9, rtol=2e-6)
+
+
+@pytest.mark.every_backend
+def test_focal_equals_tensorflow_addons():
+    labels, logits = np.float32(GOLDEN["labels"]), np.float32(GOLDEN["logits"])
+    for case in GOLDEN["focal"]:
+        got = values(losses.focal, labels, logits, alpha=case["alpha"], gamma=case["gamma"])
+        np.testing.assert_allclose(got, case["loss"], rtol=2e-6)
+
+
+EXTREMES = np.float32([[-1e4, -100, -17, 0, 17, 100, 1e4]])
+VARIANTS = [
+    (losses.bce, {}),
+    (losses.focal, {}),
+    (losses.focal, {"gamma": 0.5}),
+    (losses.asl, {"gamma_neg": 4.0, "gamma_pos": 1.0, "clip": 0.05}),
+    (losses.asl, {"gamma_neg": 0.5, "gamma_pos": 0.5, "stop_focus_gradient": False}),
+    (losses.asl, {"gamma_neg": 0.5, "clip": 0.05, "stop_focus_gradient": False}),
+]
+
+
+@pytest.mark.parametrize(("loss", "options"), VARIANTS)
+@pytest.mark.parametrize("label", [0.0, 1.0, 0.3])
+@pytest.mark.every_backend
+def test_tails_are_finite_and_still_pull(loss, options, label):
+    labels = np.full_like(EXTREMES, label)
+    slope = gradient(lambda logits: keras.ops.sum(loss(labels, logits, **options)), EXTREMES)
+    assert np.all(np.isfinite(values(loss, labels, EXTREMES, **options)))
+    assert np.all(np.isfinite(slope))
+    if label == 1.0:  # a missed positive is pulled up however sure the model is (a clipped log gives 0 here)
+        assert slope[0, 1] < -0.1
+
+
+def test_the_focusing_weight_is_a_constant_unless_asked_otherwise():
+    labels, logits = np.float32([[0.0]]), np.float32([[0.7]])
+
+    def slope(**options):
+        def total(x):
+            return keras.ops.sum(losses.asl(labels, x, gamma_neg=2.0, **options))
+
+        return gradient(total, logits)[0, 0]
+
+    p = 1 / (1 + np.exp(-0.7))
+    np.testing.assert_allclose(slope(), p**2 * p, rtol=1e-5)
+    through = p**3 + -np.log(1 - p) * 2 * p * p * (1 - p)
+    np.testing.assert_allclose(slope(stop_focus_gradient=False), through, rtol=1e-5)
+
+
+def test_unknown_labels_count_nothing():
+    known = HARD.copy()
+    known[:, 3] = -1
+    for loss in (losses.bce, losses.focal, losses.asl):
+        wanted = values(loss, np.delete(HARD, 3, 1), np.delete(LOGITS, 3, 1))
+        np.testing.assert_allclose(values(loss, known, LOGITS), wanted, rtol=1e-6)
+        smoothed = values(loss, known, LOGITS, label_smoothing=0.1)
+        np.testing.assert_allclose(
+            smoothed,
+            values(loss, np.delete(HARD, 3, 1), np.delete(LOGITS, 3, 1), label_smoothing=0.1),
+            rtol=1e-6,
+        )
+        slope = gradient(lambda logits, loss=loss: keras.ops.sum(loss(known, logits)), LOGITS)
+        assert np.all(slope[:, 3] == 0)
+        assert np.all(slope[:, 2] != 0)
+
+
+def test_tag_weights_and_smoothing():
+    weights = np.arange(9, dtype="float32")
+    parts = np.stack([values(losses.bce, HARD[:, [i]], LOGITS[:, [i]]) for i in range(9)], 1)
+    np.testing.assert_allclose(
+        values(losses.bce, HARD, LOGITS, tag_weights=weights), parts @ weights, rtol=1e-6
+    )
+    wanted = values(losses.bce, HARD * 0.8 + 0.1, LOGITS)
+    np.testing.assert_allclose(values(losses.bce, HARD, LOGITS, label_smoothing=0.2), wanted, rtol=1e-6)
+
+
+def test_the_classes_average_images_in_float32():
+    for name in losses.LOSSES:
+        loss = losses.build(name)
+        wanted = values(getattr(losses, name), SOFT, LOGITS).mean()
+        np.testing.assert_allclose(float(loss(SOFT, LOGITS)), wanted, rtol=1e-6)
+        assert (
+            keras.backend.standardize_dtype(loss(SOFT, keras.ops.cast(LOGITS, "bfloat16")).dtype) == "float32"
+        )
+    weighted = losses.build("bce")(SOFT, LOGITS, sample_weight=np.float32([1, 1, 0, 0, 0]))
+    np.testing.assert_allclose(float(weighted), values(losses.bce, SOFT, LOGITS)[:2].sum() / 5, rtol=1e-6)
+
+
+def test_wrong_use_says_what_exists():
+    with pytest.raises(UserError, match="'focall'; did you mean focal.*bce, focal, asl"):
+        losses.build("focall")
+    with pytest.raises(UserError, match="no option 'gama'; did you mean gamma"):
+        losses.build("focal", gama=1)
+    for name, options in (
+        ("focal", {"alpha": 1.5}),
+        ("focal", {"gamma": -1}),
+        ("asl", {"gamma_neg": -1}),
+        ("asl", {"clip": 2}),
+        ("bce", {"label_smoothing": 1.1}),
+        ("bce", {"tag_weights": [1.0, -1.0]}),
+    ):
+        with pytest.raises(UserError, match=next(iter(options))):
+            losses.build(name, **options)

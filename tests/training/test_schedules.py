@@ -1,0 +1,66 @@
+"""Learning rates by step: the original's formula, end points, errors."""
+
+import math
+
+import pytest
+
+from Utils.command.cli import UserError
+from Utils.training import schedules
+
+
+def original(epoch, warmup, epochs, peak=0.1):
+    """The original zoo's rate, constant within an epoch."""
+    if epoch < warmup:
+        return peak * (0.1 + 0.9 * epoch / warmup)
+    return peak * (0.01 + 0.99 * (1 + math.cos(math.pi * (epoch - warmup) / (epochs - 1 - warmup))) / 2)
+
+
+@pytest.mark.parametrize("warmup", [0, 5])
+@pytest.mark.every_backend
+def test_one_step_an_epoch_is_the_original(warmup):
+    schedule = schedules.build("cosine", 0.1, warmup_steps=warmup, total_steps=100)
+    for epoch in range(100):
+        assert float(schedule(epoch)) == pytest.approx(original(epoch, warmup, 100), rel=2e-5)
+
+
+@pytest.mark.every_backend
+def test_every_epoch_passes_through_the_originals_rate():
+    steps, warmup, epochs = 7, 3, 20
+    schedule = schedules.WarmupCosine(0.1, warmup * steps, epochs * steps)
+    rates = [float(schedule(step)) for step in range(epochs * steps)]
+    for epoch in range(epochs):
+        mine = rates[epoch * steps : (epoch + 1) * steps]
+        wanted = original(epoch, warmup, epochs)
+        if epoch < warmup:
+            assert mine[0] == pytest.approx(wanted, rel=1e-5)
+        assert min(mine) - 1e-7 <= wanted <= max(mine) + 1e-7
+    assert max(rates) == rates[warmup * steps] == pytest.approx(0.1)
+    assert rates[-1] == pytest.approx(0.001, rel=1e-4)
+    assert rates[warmup * steps :] == sorted(rates[warmup * steps :], reverse=True)
+
+
+def test_after_the_end_stays_the_floor():
+    schedule = schedules.WarmupCosine(1.0, 0, 10, floor=0.25)
+    assert float(schedule(9)) == float(schedule(10)) == float(schedule(10**6)) == pytest.approx(0.25)
+    assert float(schedules.WarmupCosine(1.0, 0, 1)(0)) == 1.0
+
+
+def test_constant_rises_and_stays():
+    schedule = schedules.build("constant", 0.5, warmup_steps=10, total_steps=100)
+    assert [round(float(schedule(step)), 4) for step in (0, 5, 10, 1000)] == [0.05, 0.275, 0.5, 0.5]
+    assert float(schedules.WarmupConstant(0.5)(0)) == 0.5
+
+
+def test_a_later_start_is_the_rest_of_the_schedule():
+    whole = schedules.WarmupCosine(0.1, 3, 20)
+    rest = schedules.Later(whole, 5)
+    assert [float(rest(step)) for step in range(15)] == [float(whole(step)) for step in range(5, 20)]
+
+
+def test_wrong_use_says_what_exists():
+    with pytest.raises(UserError, match="'cosin'; did you mean cosine"):
+        schedules.build("cosin", 0.1, total_steps=10)
+    with pytest.raises(UserError, match="warm-up must end before the training.*10 of 10"):
+        schedules.build("cosine", 0.1, warmup_steps=10, total_steps=10)
+    with pytest.raises(UserError, match="no option 'power'"):
+        schedules.build("cosine", 0.1, total_steps=10, power=2)

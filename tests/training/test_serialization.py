@@ -1,0 +1,88 @@
+"""Every loss, metric, schedule and optimizer of Utils comes back from its own configuration, by discovery."""
+
+import inspect
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from Utils.training import losses, optimizers, schedules, validation_metrics
+
+KINDS = (
+    keras.losses.Loss,
+    keras.metrics.Metric,
+    keras.optimizers.schedules.LearningRateSchedule,
+    keras.optimizers.Optimizer,
+)
+# Arguments that are not the defaults, by class.
+ARGUMENTS = {
+    "SummedBCE": {"label_smoothing": 0.1, "tag_weights": [1.0, 2.0], "reduction": "sum"},
+    "Focal": {"alpha": 0.4, "gamma": 1.0, "label_smoothing": 0.1, "tag_weights": [1.0, 2.0]},
+    "ASL": {"gamma_neg": 4.0, "gamma_pos": 1.0, "clip": 0.05, "stop_focus_gradient": False},
+    "EqualPR": {"num_labels": 7, "name": "scores"},
+    "MeanLoss": {"loss": losses.Focal(gamma=3.0), "name": "mean"},
+    "WarmupCosine": {"peak": 0.2, "warmup_steps": 3, "total_steps": 9, "warmup_start": 0.3, "floor": 0.2},
+    "WarmupConstant": {"peak": 0.2, "warmup_steps": 3, "total_steps": 9, "warmup_start": 0.3},
+    "LossScale": {"inner_optimizer": optimizers.SGD(0.1, agc=0.01), "initial_scale": 8.0},
+    "Later": {"schedule": schedules.WarmupCosine(0.2, 3, 9), "start": 4},
+}
+OPTIMIZER = {
+    "learning_rate": schedules.WarmupCosine(0.1, 2, 10),
+    "weight_decay": 0.3,
+    "agc": 0.02,
+    "no_clip": ["head"],
+    "no_decay": ["bias", "gamma"],
+    "rates": [("stem", 0.1)],
+    "use_ema": True,
+    "ema_momentum": 0.9,
+    "gradient_accumulation_steps": 2,
+}
+
+
+def discovered():
+    for module in (losses, validation_metrics, schedules, optimizers):
+        for name, item in vars(module).items():
+            if inspect.isclass(item) and issubclass(item, KINDS) and not name.startswith("_"):
+                yield item
+
+
+@pytest.mark.parametrize("kind", list(discovered()), ids=lambda kind: kind.__name__)
+def test_comes_back_from_its_configuration(kind):
+    arguments = ARGUMENTS.get(kind.__name__, OPTIMIZER)
+    made = kind(**arguments)
+    text = json.dumps(keras.saving.serialize_keras_object(made))
+    back = keras.saving.deserialize_keras_object(json.loads(text))
+    assert type(back) is kind
+    assert json.dumps(keras.saving.serialize_keras_object(back)) == text
+    config = back.get_config()
+    for name, value in arguments.items():
+        if isinstance(value, (int, float, str)):
+            assert config[name] == value, name
+
+
+def test_the_tables_hold_everything_discovered():
+    tables = {*losses.LOSSES.values(), *schedules.SCHEDULES.values(), schedules.Later, optimizers.LossScale}
+    tables |= {row[0] for row in optimizers.OPTIMIZERS.values()}
+    assert tables == {kind for kind in discovered() if not issubclass(kind, keras.metrics.Metric)}
+
+
+def test_a_compiled_model_comes_back_from_its_file(tmp_path):
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, keras.layers.Dense(3)(inputs))
+    loss = losses.build("asl", gamma_neg=2.0)
+    scores = [validation_metrics.MeanLoss(loss), validation_metrics.EqualPR(3)]
+    optimizer = optimizers.build("lamb", schedules.WarmupCosine(0.1, 2, 10), weight_decay=0.1, ema=0.9)
+    model.compile(optimizer, loss, weighted_metrics=scores, jit_compile=False)
+    images, labels = np.ones((8, 4), "float32"), np.ones((8, 3), "float32")
+    model.fit(images, labels, batch_size=4, verbose=0)
+    model.save(tmp_path / "model.keras")
+    back = keras.saving.load_model(tmp_path / "model.keras")
+    assert back.optimizer.get_config() == model.optimizer.get_config()
+    for mine, theirs in zip(model.optimizer.variables, back.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(
+            keras.ops.convert_to_numpy(mine), keras.ops.convert_to_numpy(theirs), err_msg=mine.path
+        )
+    assert back.evaluate(images, labels, verbose=0, return_dict=True) == model.evaluate(
+        images, labels, verbose=0, return_dict=True
+    )

@@ -1,0 +1,147 @@
+"""Scores from histograms against exact ones; padding, replicas and logs are as promised."""
+
+import json
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+
+from Utils.command.cli import UserError
+from Utils.evaluation import scores, thresholds
+from Utils.training import losses, validation_metrics
+
+GOLDEN = json.loads((pathlib.Path(__file__).parents[1] / "golden" / "tensorflow_addons.json").read_text())
+
+
+def drawn(num_images, num_tags, seed=0):
+    """Long-tailed labels and logits that know them to a degree."""
+    random = np.random.default_rng(seed)
+    prior = np.log(0.3 / np.arange(1, num_tags + 1) ** 0.8)
+    truth = prior + random.normal(0, 2, (num_images, num_tags))
+    labels = (random.random(truth.shape) < 1 / (1 + np.exp(-truth))).astype("float32")
+    return labels, (truth + random.normal(0, 1, truth.shape)).astype("float32")
+
+
+def streamed(labels, logits, batch=100, weights=None):
+    metric = validation_metrics.EqualPR(labels.shape[1])
+    for start in range(0, len(labels), batch):
+        part = slice(start, start + batch)
+        metric.update_state(labels[part], logits[part], None if weights is None else weights[part])
+    return {key: float(value) for key, value in metric.result().items()}
+
+
+def exact(labels, logits):
+    """The same scores by the code that scores dumps."""
+    probabilities = (1 / (1 + np.exp(-logits.astype("float64")))).astype("float32")
+    cut = thresholds.p_equals_r(probabilities, int(labels.sum()))
+    predicted = probabilities > cut.threshold
+    true = labels > 0.5
+    counts = scores.Counts(
+        tp=(predicted & true).sum(0),
+        fp=(predicted & ~true).sum(0),
+        fn=(~predicted & true).sum(0),
+        tn=(~predicted & ~true).sum(0),
+    )
+    return float(scores.f_beta(counts.total())), float(cut.threshold), scores.macro_f1(counts)
+
+
+@pytest.mark.parametrize(("num_images", "num_tags"), [(300, 86), (2000, 86), (1000, 500)])
+@pytest.mark.every_backend
+def test_scores_equal_those_of_the_dump(num_images, num_tags):
+    labels, logits = drawn(num_images, num_tags)
+    got = streamed(labels, logits)
+    micro, threshold, macro = exact(labels, logits)
+    assert got["f1"] == pytest.approx(micro, abs=1e-4)
+    assert got["precision"] == pytest.approx(got["recall"], abs=1e-5)
+    assert got["threshold"] == pytest.approx(threshold, abs=1e-3)
+    assert got["macro_f1"] == pytest.approx(macro, abs=2e-3)
+
+
+def test_macro_leaves_out_tags_that_are_never_true():
+    labels, logits = drawn(400, 20)
+    empty = np.zeros((400, 5), "float32")
+    got = streamed(np.hstack([labels, empty]), np.hstack([logits, empty - 7]))
+    assert got["macro_f1"] == pytest.approx(streamed(labels, logits)["macro_f1"], abs=1e-6)
+
+
+def test_perfect_hopeless_and_empty():
+    labels, _ = drawn(50, 10)
+    assert streamed(labels, labels * 8 - 4)["f1"] == pytest.approx(1)
+    assert streamed(labels, 4 - labels * 8)["f1"] < 0.5
+    nothing = {key: float(value) for key, value in validation_metrics.EqualPR(3).result().items()}
+    assert nothing.pop("threshold") == pytest.approx(1, abs=1e-6)
+    assert set(nothing.values()) == {0.0}
+    unlabeled = streamed(np.zeros((4, 3), "float32"), np.full((4, 3), -3.0, "float32"))
+    assert unlabeled["f1"] == unlabeled["macro_f1"] == 0
+    assert np.isfinite(streamed(labels, np.where(labels, 1e9, -1e9).astype("float32"))["f1"])
+
+
+@pytest.mark.every_backend
+def test_padding_soft_and_unknown_labels():
+    labels, logits = drawn(60, 10)
+    plain = streamed(labels, logits)
+    padded = np.vstack([labels, np.ones((4, 10), "float32")]), np.vstack([logits, np.full((4, 10), 9.0)])
+    weights = np.r_[np.ones(60), np.zeros(4)].astype("float32")
+    assert streamed(*padded, weights=weights) == plain
+    assert streamed(labels * 0.4 + 0.3, logits) == plain
+    unknown = labels.copy()
+    unknown[:, 4] = -1
+    rest = [column for column in range(10) if column != 4]
+    got, wanted = streamed(unknown, logits), streamed(labels[:, rest], logits[:, rest])
+    assert got == pytest.approx(wanted, abs=1e-6)
+
+
+def test_reset_forgets():
+    metric = validation_metrics.EqualPR(10)
+    labels, logits = drawn(20, 10)
+    metric.update_state(labels, logits)
+    metric.reset_state()
+    assert float(metric.result()["f1"]) == 0
+
+
+def compiled():
+    inputs = keras.Input((6,))
+    model = keras.Model(inputs, keras.layers.Dense(10, kernel_initializer=keras.initializers.Ones())(inputs))
+    loss = losses.build("bce")
+    model.compile(
+        "sgd",
+        loss,
+        weighted_metrics=[validation_metrics.MeanLoss(loss), validation_metrics.EqualPR(10)],
+        jit_compile=False,
+    )
+    return model
+
+
+def test_fit_logs_the_scores_and_the_exact_loss_under_padding():
+    random = np.random.default_rng(1)
+    images = random.normal(size=(24, 6)).astype("float32")
+    labels = (random.random((24, 10)) < 0.4).astype("float32")
+    weights = np.r_[np.ones(19), np.zeros(5)].astype("float32")
+    model = compiled()
+    model.optimizer.learning_rate = 0.0
+    history = model.fit(
+        images, labels, validation_data=(images, labels, weights), batch_size=8, epochs=2, verbose=0
+    ).history
+    logits = keras.ops.convert_to_numpy(model(images))
+    wanted = keras.ops.convert_to_numpy(losses.bce(labels, logits))
+    np.testing.assert_allclose(history["loss"][0], wanted.mean(), rtol=1e-6)
+    np.testing.assert_allclose(history["val_loss"], [wanted[:19].mean()] * 2, rtol=1e-6)
+    kept = streamed(labels[:19], logits[:19])
+    for key in ("f1", "threshold", "precision", "recall", "macro_f1", "macro_precision", "macro_recall"):
+        np.testing.assert_allclose(history[f"val_{key}"], [kept[key]] * 2, rtol=1e-5)
+
+
+@pytest.mark.every_backend
+def test_micro_f1_equals_tensorflow_addons():
+    labels, logits = np.float32(GOLDEN["labels"]), np.float32(GOLDEN["logits"])
+    golden = GOLDEN["micro_f1"]
+    got = validation_metrics.micro_f1(labels, keras.ops.sigmoid(logits), golden["threshold"])
+    assert float(got) == pytest.approx(golden["f1"], rel=1e-6)
+    nothing = np.zeros((2, 3), "float32")
+    assert float(validation_metrics.micro_f1(nothing, nothing, 0.5)) == 0
+
+
+def test_no_tags_is_an_error():
+    with pytest.raises(UserError, match="num_labels must be >= 1; got 0"):
+        validation_metrics.EqualPR(0)
