@@ -341,7 +341,7 @@ def test_odd_dumps_are_reported_too(tmp_path, capsys):
         "zeros": {"rows": 8, "p": np.zeros((8, 9)), "dtype": "float16"},
         "ones": {"rows": 8, "p": np.ones((8, 9))},
         "one image": {"rows": 1},
-        "one tag": {"rows": 8, "tag_list": one.reset_index(drop=True)},
+        "one tag": {"rows": 8, "tags": one.reset_index(drop=True)},
     }
     for name, options in cases.items():
         dump = make(tmp_path / name / "dump", **options)
