@@ -230,10 +230,15 @@ def test_nothing_names_this_machine():
 
 
 def test_one_reason_for_every_requirement():
-    for file in ("requirements.txt", "requirements-dev.txt"):
-        for line in (ROOT / file).read_text().splitlines():
-            if line and not line.startswith(("#", "-")):
-                assert re.search(r"\s#\s\S", line), f"{file}: {line} gives no reason"
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    lists = re.findall(r"^\w+ = \[\n((?:    \".*\n)+)\]", text[: text.index("[tool.")], flags=re.MULTILINE)
+    lines = [line for part in lists for line in part.splitlines()]
+    assert len(lines) >= 30
+    assert [line for line in lines if not re.search(r"\",\s+# \S", line)] == []
+    for path in ROOT.glob("requirements*.txt"):
+        entries = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
+        assert len(entries) == 1, f"{path.name} repeats pyproject.toml: {entries}"
+        assert re.fullmatch(r"-e \.(\[\w+\])?", entries[0]), path.name
 
 
 if __name__ == "__main__" and "--graph" in sys.argv:
