@@ -91,7 +91,7 @@ def at_size(model, image_size):
 
 
 def load(path, which="best"):
-    """Load a run folder or a ``.keras`` file as a ``Tagger``: model, tags and preprocessing in one.
+    """Load a run folder or a ``.keras`` file as a ``KerasTagger``: model, tags and preprocessing in one.
 
     ``which``: ``"best"`` or ``"last"`` model of a run. Raises UserError that says what was looked for.
     """

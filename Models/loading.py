@@ -16,7 +16,7 @@ FILES = {"best": "best.keras", "last": "model.keras"}
 
 
 @dataclasses.dataclass(frozen=True)
-class Tagger:
+class KerasTagger:
     """A model that gives probabilities, the tag of each of its outputs, and how it wants its images."""
 
     model: keras.Model
@@ -70,7 +70,7 @@ def _prepared(picture, image_size):
 
 
 def load_tagger(path, which="best"):
-    """Return the Tagger of a run folder (its best or last model), a ``.keras`` file or a release.
+    """Return the KerasTagger of a run folder (its best or last model), a ``.keras`` file or a release.
 
     The tags are those of ``selected_tags.csv`` beside the model. Raises UserError for what is missing
     and for a tag list that does not fit the model.
@@ -83,7 +83,7 @@ def load_tagger(path, which="best"):
     frame = tag_list.read(beside) if beside.is_file() else None
     if frame is not None and len(frame) != model.output_shape[-1]:
         raise UserError(f"{beside} has {len(frame)} tags, but {file.name} gives {model.output_shape[-1]}")
-    return Tagger(model, frame, model.input_shape[1])
+    return KerasTagger(model, frame, model.input_shape[1])
 
 
 def _model_file(path, which):

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow.parquet
 
 from Utils.clients import hard_cases, score_effects
-from Utils.command.backend import load_tensorflow
+from Utils.command.backend import deferred
 from Utils.command.cli import Parser, UserError, command, print_json
 from Utils.data import dataset_folder
 from Utils.files.atomic import provenance, replacing_folder, require_absent, require_file, to_path, write_json
@@ -57,7 +57,7 @@ def main(argv=None):
     require_absent(options.output, options.overwrite)
     dataset = dataset_folder.load(options.dataset)
     paths, labels = _labeled(dataset, options)
-    tagger = onnx_tagger.load(options.model, _keras)
+    tagger = onnx_tagger.load(options.model, deferred("Models.load"))
     columns, known = _common(tagger.tags, dataset)
     found, threshold = score_effects.measure(
         tagger, paths, labels[:, known], options.cases, columns, options.resamples
@@ -74,13 +74,6 @@ def main(argv=None):
         print_json(about | {"effects": [dataclasses.asdict(one) for one in found]})
     else:
         print(text(found, about))
-
-
-def _keras(path):
-    load_tensorflow()
-    import Models
-
-    return Models.load(path)
 
 
 def _labeled(dataset, options):

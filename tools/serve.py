@@ -12,7 +12,7 @@ says whether it lives. Pictures of several clients are tagged together. Only thi
 import pathlib
 import sys
 
-from Utils.command.backend import load_tensorflow
+from Utils.command.backend import deferred
 from Utils.command.cli import Parser, UserError, command
 from Utils.serving import http_server, onnx_tagger, tag_selection, tagging_service
 
@@ -52,7 +52,7 @@ def main(argv=None):
     """Run the command."""
     options = parser().parse_args(argv)
     bounds = _bounds(options)
-    tagger = onnx_tagger.load(options.model, _load_keras)
+    tagger = onnx_tagger.load(options.model, deferred("Models.load"))
     chooser, source = tag_selection.of_options(
         options, tagger, lambda text: print(f"warning: {text}", file=sys.stderr)
     )
@@ -65,13 +65,6 @@ def main(argv=None):
         print(f"{http_server.address(server)} until Ctrl-C", flush=True)
         http_server.run(server)
     return 0
-
-
-def _load_keras(path):
-    load_tensorflow()
-    import Models
-
-    return Models.load(path)
 
 
 def _bounds(options):

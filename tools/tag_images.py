@@ -15,7 +15,7 @@ import os
 import pathlib
 import sys
 
-from Utils.command.backend import load_tensorflow
+from Utils.command.backend import deferred
 from Utils.command.cli import Parser, UserError, command, progress
 from Utils.files.atomic import replacing, require_absent
 from Utils.images import image_folder, image_reader
@@ -79,7 +79,7 @@ def main(argv=None):
         _say(f"all {kept} pictures have their sidecar; --overwrite or --append would tag them again")
         _list(rejected, options.rejected)
         return 0
-    tagger = onnx_tagger.load(options.model, _load_keras)
+    tagger = onnx_tagger.load(options.model, deferred("Models.load"))
     chooser, source = tag_selection.of_options(options, tagger, lambda text: _say(f"warning: {text}"))
     _say(f"{tagger.name}: {len(tagger.tags)} tags at {tagger.image_size} px; thresholds: {source}")
     tagged = write(options, jobs, tagger, chooser, rejected)
@@ -90,13 +90,6 @@ def main(argv=None):
 
 def _say(text):
     print(text, file=sys.stderr)
-
-
-def _load_keras(path):
-    load_tensorflow()
-    import Models
-
-    return Models.load(path)
 
 
 def _check(options):

@@ -1,7 +1,10 @@
 """What tensorflow and keras read once, when imported: a command calls this before anything that does."""
 
+import importlib
 import importlib.util
 import os
+from collections.abc import Callable
+from typing import Any
 
 from Utils.command.cli import UserError, suggest
 
@@ -25,3 +28,17 @@ def load_tensorflow():
         raise UserError(f"KERAS_BACKEND is {backend}, which is not installed; pip install {backend}")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+
+def deferred(function: str) -> Callable[..., Any]:
+    """Return a stand-in for ``"module.function"``: its first call sets up TensorFlow and imports the module.
+
+    For commands that need a Keras model only for some inputs: importing Keras takes seconds.
+    """
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        load_tensorflow()
+        module, _, name = function.rpartition(".")
+        return getattr(importlib.import_module(module), name)(*args, **kwargs)
+
+    return call
