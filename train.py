@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Callable
 
-from Utils.command.backend import load_tensorflow
+from Utils.command.backend import prepare_backend
 from Utils.command.cli import UserError, command
 from Utils.data import dataset_folder, folds, unknown_labels
 from Utils.files import atomic
@@ -77,7 +77,7 @@ def _main(argv):
     name, arguments = command_line.parse(argv)
     recipe, dataset = arguments.recipe, dataset_folder.load(arguments.dataset)
     source = recipe.init_from and initial_weights.of(recipe.init_from, recipe.which, arguments.run_dir)
-    load_tensorflow()
+    prepare_backend()
     from Utils.training import devices
 
     job = _job(recipe, dataset, devices.find(), source)

@@ -4,13 +4,13 @@ import os
 
 import pytest
 
-from Utils.command.backend import load_tensorflow
+from Utils.command.backend import prepare_backend
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-load_tensorflow()
+prepare_backend()
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ import sys
 import numpy as np
 import pandas as pd
 
-from Utils.command.backend import load_tensorflow
+from Utils.command.backend import prepare_backend
 from Utils.command.cli import Parser, UserError, WorkError, command
 from Utils.data import dataset_folder
 from Utils.evaluation import predictions, threshold_table
@@ -68,7 +68,7 @@ def main(argv=None):
     require_absent(args.output, args.overwrite)
     inputs = _inputs(args)
 
-    load_tensorflow()
+    prepare_backend()
     import Models
     from Utils.release import release_folder
 

@@ -22,7 +22,7 @@ import sys
 
 import numpy as np
 
-from Utils.command.backend import load_tensorflow
+from Utils.command.backend import prepare_backend
 from Utils.command.cli import Parser, UserError, command, print_json, progress
 from Utils.data.sources.parents import KINDS, parents
 from Utils.duplicates import fingerprints, hash_index, pixel_match
@@ -200,7 +200,7 @@ def model_hashes(options, paths, keys, facts):
 
 def _model(path):
     """Return the tagger, and the function of a batch of images that gives its features, (B, D) float32."""
-    load_tensorflow()
+    prepare_backend()
     import keras
 
     import Models

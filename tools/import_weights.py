@@ -13,7 +13,7 @@ taggers. --source-order overrules.
 
 import sys
 
-from Utils.command.backend import load_tensorflow
+from Utils.command.backend import prepare_backend
 from Utils.command.cli import Parser, UserError, assignment, command
 from Utils.files.atomic import replacing, require_absent
 
@@ -47,7 +47,7 @@ def main(argv=None):
         raise UserError(f"the output must end in .keras; got {args.output}")
     require_absent(args.output, args.overwrite)
     settings = dict(assignment("--set", text) for text in args.settings)
-    load_tensorflow()
+    prepare_backend()
 
     from Models.porting import timm_folder
 

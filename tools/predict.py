@@ -11,7 +11,7 @@ import sys
 
 import numpy as np
 
-from Utils.command.backend import load_tensorflow
+from Utils.command.backend import prepare_backend
 from Utils.command.cli import Parser, UserError, WorkError, command, progress
 from Utils.data import dataset_folder, folds
 from Utils.evaluation import predictions
@@ -84,7 +84,7 @@ def _folder(folder):
 
 def _load(options):
     """Load the model, ready for `predict_on_batch`; return it with its tag list and what dump.json says."""
-    load_tensorflow()
+    prepare_backend()
     import Models
     from Utils.training import devices
 

@@ -16,7 +16,7 @@ import sys
 
 import numpy as np
 
-from Utils.command.backend import load_tensorflow
+from Utils.command.backend import prepare_backend
 from Utils.command.cli import Parser, UserError, command, print_json, progress
 from Utils.data import dataset_folder
 from Utils.files.atomic import to_path
@@ -49,7 +49,7 @@ def main(argv=None):
         raise UserError(f"a release folder was expected at {options.release}; found {found}")
     dataset = None if options.dataset is None else dataset_folder.load(options.dataset)
 
-    load_tensorflow()
+    prepare_backend()
     missing = [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(f"{' and '.join(missing)} not installed: pip install -r requirements-export.txt")

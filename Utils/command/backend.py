@@ -1,4 +1,4 @@
-"""What tensorflow and keras read once, when imported: a command calls this before anything that does."""
+"""Environment variables that tensorflow and keras read when they are imported; commands set them first."""
 
 import importlib
 import importlib.util
@@ -11,19 +11,20 @@ from Utils.command.cli import UserError, suggest
 BACKENDS = ("tensorflow", "jax", "torch")
 
 
-def load_tensorflow():
-    """Set tensorflow's environment where the user has not: fewer messages, and oneDNN on every x86 CPU.
+def prepare_backend() -> None:
+    """Check KERAS_BACKEND and set tensorflow's variables that the user left unset: few messages, oneDNN on.
 
-    oneDNN's convolutions and matrix products are tensorflow's own choice on the newest CPUs only. Elsewhere,
-    with AVX2, they bring a training step of ConvNext T from 0.95 to 1.10 of timm's speed, that of ResNet 50,
-    together with the written-out gradient of its batch norm, from 0.83 to 1.03 (tools/bench.py train).
+    Must run before anything imports keras or tensorflow. By default tensorflow uses oneDNN's convolutions and
+    matrix products on the newest x86 CPUs only. On older ones with AVX2 they raise the speed of a training
+    step from 0.95 to 1.10 of timm's for ConvNext T and, together with the explicit gradient of batch norm,
+    from 0.83 to 1.03 for ResNet 50 (tools/bench.py train).
 
-    Raises UserError where KERAS_BACKEND names what keras could not import.
+    Raises UserError where KERAS_BACKEND is unknown or not installed.
     """
     backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
     if backend not in BACKENDS:
-        near = suggest(backend, BACKENDS)
-        raise UserError(f"KERAS_BACKEND is {backend!r}{near}; it may be {', '.join(BACKENDS)}")
+        similar = suggest(backend, BACKENDS)
+        raise UserError(f"KERAS_BACKEND is {backend!r}{similar}; it may be {', '.join(BACKENDS)}")
     if importlib.util.find_spec(backend) is None:
         raise UserError(f"KERAS_BACKEND is {backend}, which is not installed; pip install {backend}")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -37,7 +38,7 @@ def deferred(function: str) -> Callable[..., Any]:
     """
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        load_tensorflow()
+        prepare_backend()
         module, _, name = function.rpartition(".")
         return getattr(importlib.import_module(module), name)(*args, **kwargs)
 

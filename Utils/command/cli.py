@@ -1,53 +1,65 @@
-"""What every command shares: errors with an exit code, an argument parser, progress, JSON on stdout."""
+"""The frame of every command: errors with an exit code, an argument parser, progress, JSON on stdout."""
 
 import argparse
 import ast
+import collections.abc
 import difflib
 import errno
 import functools
 import json
 import math
+import operator
 import sys
 import time
+import typing
 
-# What no command can help: no room, no permission, a disk that fails. Other errors are told with their place.
-OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+# No command can do anything about these: no room, no permission, a failing disk. One line tells them. Any
+# other OSError is a mistake of ours and keeps its traceback.
+_ENVIRONMENT_ERRNOS = (
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO
+)  # fmt: skip
+
+Item = typing.TypeVar("Item")
+Number = typing.TypeVar("Number", int, float)
 
 
 class UserError(Exception):
-    """A wrong use of a command or function; the message says what was wrong, what is allowed, what came.
+    """Wrong use of a command or function: the message says what was wrong, what is allowed and what came.
 
-    Commands turn it into one ``error:`` paragraph and exit code 2.
+    `command` prints it as one ``error:`` paragraph and returns exit code 2.
     """
 
 
 class WorkError(Exception):
-    """Work that could not be done although the command was used rightly; exit code 1."""
+    """Work that failed although the command was used correctly; `command` returns exit code 1."""
 
 
-def command(main):
-    """Wrap ``main(argv) -> int | None`` so that expected failures become one paragraph and an exit code.
+def command(main: collections.abc.Callable[..., int | None]) -> collections.abc.Callable[..., int]:
+    """Decorate ``main(argv)``: an expected failure becomes one ``error:`` paragraph and an exit code.
 
-    Returns 0 done, 1 the work failed, 2 wrong use, 130 interrupted, 0 where the reader of a pipe left.
+    Exit codes: 0 done, 1 the work failed (`WorkError`, full disk), 2 wrong use (`UserError`, wrong flags),
+    130 interrupted. A reader that closes the pipe early, as ``| head`` does, counts as done. All other
+    exceptions pass through with their traceback.
     """
 
     @functools.wraps(main)
-    def wrapped(argv=None):
+    def wrapped(argv: collections.abc.Sequence[str] | None = None) -> int:
         try:
             return main(argv) or 0
         except SystemExit as stop:  # argparse: --help (0) and wrong flags (2)
             return _exit_code(stop)
         except UserError as error:
-            return _say(error, 2)
+            return _print_error(error, 2)
         except WorkError as error:
-            return _say(error, 1)
+            return _print_error(error, 1)
         except BrokenPipeError:
-            sys.stdout = None  # nothing is left to flush to
+            # At exit Python flushes stdout again and would print a second BrokenPipeError.
+            sys.stdout = None  # pyright: ignore[reportAttributeAccessIssue]  Python allows it
             return 0
         except OSError as error:
-            if error.errno not in OF_THE_MACHINE:
+            if error.errno not in _ENVIRONMENT_ERRNOS:
                 raise
-            return _say(f"{error.strerror}{f': {error.filename}' if error.filename else ''}", 1)
+            return _print_error(f"{error.strerror}{f': {error.filename}' if error.filename else ''}", 1)
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             return 130
@@ -55,51 +67,94 @@ def command(main):
     return wrapped
 
 
-def _exit_code(stop):
+def _exit_code(stop: SystemExit) -> int:
     return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
 
 
-def _say(error, code):
+def _print_error(error: Exception | str, code: int) -> int:
     print(f"error: {error}", file=sys.stderr)
     return code
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser without abbreviations, whose errors are one ``error:`` paragraph with near names."""
+    """An argument parser without abbreviations; its errors are UserErrors that suggest similar flags.
 
-    def __init__(self, *args, **kwargs):
+    Abbreviations are off because a new flag would change what an old command line means.
+    """
+
+    def __init__(self, *args: typing.Any, **kwargs: typing.Any) -> None:
         kwargs.setdefault("allow_abbrev", False)
         kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(*args, **kwargs)
 
-    def error(self, message):
-        """Raise a UserError that carries argparse's message, a hint and where help is."""
-        raise UserError(f"{message}{self._hint(message)} (see {self.prog} --help)")
+    def error(self, message: str) -> typing.NoReturn:
+        """Raise a UserError with argparse's message, similar flags, and how to get help."""
+        raise UserError(f"{message}{self._similar_flags(message)} (see {self.prog} --help)")
 
-    def _hint(self, message):
-        known = [flag for action in self._actions for flag in action.option_strings]
-        unknown = [word.split("=")[0] for word in message.split() if word.startswith("--")]
+    def _similar_flags(self, message: str) -> str:
         if "unrecognized" not in message:
             return ""
-        return "".join(suggest(word, known) for word in unknown)
+        flags = [flag for action in self._actions for flag in action.option_strings]
+        unknown = [word.split("=")[0] for word in message.split() if word.startswith("--")]
+        return "".join(suggest(word, flags) for word in unknown)
 
 
-def suggest(name, allowed):
-    """Return ``"; did you mean ...?"`` for the nearest allowed names, or an empty string."""
-    near = difflib.get_close_matches(str(name), [str(item) for item in allowed], n=3, cutoff=0.5)
-    return f"; did you mean {' or '.join(near)}?" if near else ""
+def number(
+    kind: type[Number] = int,
+    *,
+    least: Number | None = None,
+    above: Number | None = None,
+    most: Number | None = None,
+    below: Number | None = None,
+) -> collections.abc.Callable[[str], Number]:
+    """Return a ``type=`` for argparse: an int or float between bounds, the default an int.
+
+    Args:
+        kind: int or float.
+        least, most: bounds that are allowed themselves.
+        above, below: bounds that are not.
+    """
+    bounds = (
+        (least, operator.ge, "of at least {}"),
+        (above, operator.gt, "above {}"),
+        (most, operator.le, "of at most {}"),
+        (below, operator.lt, "below {}"),
+    )
+    rules = [(is_met, bound, words.format(bound)) for bound, is_met, words in bounds if bound is not None]
+    noun = "a whole number" if kind is int else "a number"
+    allowed = " ".join([noun, " and ".join(words for *_, words in rules)]).strip()
+
+    def parse(text: str) -> Number:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or math.isnan(value) or not all(is_met(value, bound) for is_met, bound, _ in rules):
+            raise argparse.ArgumentTypeError(f"must be {allowed}; got {text!r}")
+        return value
+
+    return parse
 
 
-def assignment(flag, text):
-    """Return ``(name, value)`` of the ``name=value`` given to ``flag``; UserError where it is none."""
+def suggest(name: object, allowed: collections.abc.Iterable[object]) -> str:
+    """Return ``"; did you mean a or b?"`` with the most similar allowed names, or an empty string."""
+    similar = difflib.get_close_matches(str(name), [str(item) for item in allowed], n=3, cutoff=0.5)
+    return f"; did you mean {' or '.join(similar)}?" if similar else ""
+
+
+def assignment(flag: str, text: str) -> tuple[str, typing.Any]:
+    """Split ``name=value``, the text that ``flag`` got, into name and Python value (`value_of`).
+
+    Raises UserError where the text has another form.
+    """
     name, equals, value = text.partition("=")
     if not equals or not name.isidentifier():
-        raise UserError(f"{flag} takes NAME=VALUE, such as depths=2,2,4,2 or attention=eca; got {text!r}")
+        raise UserError(f"{flag} takes NAME=VALUE, for example depths=2,2,4,2 or attention=eca; got {text!r}")
     return name, value_of(value)
 
 
-def value_of(text):
-    """Return what a word means: a number or tuple as Python writes it, none, true, false, else the text."""
+def value_of(text: str) -> typing.Any:
+    """Return the value that a word stands for: a Python literal, none, true, false, else the text itself."""
     words = {"none": None, "true": True, "false": False}
     if text.lower() in words:
         return words[text.lower()]
@@ -109,35 +164,51 @@ def value_of(text):
         return text
 
 
-def progress(iterable, *, total=None, label="", unit="it", every=10.0):
-    """Iterate with a progress bar on a terminal, elsewhere with a line every ``every`` seconds, on stderr."""
-    if total is None and hasattr(iterable, "__len__"):
+def progress(
+    iterable: collections.abc.Iterable[Item],
+    *,
+    total: int | None = None,
+    label: str = "",
+    unit: str = "it",
+    every: float = 10.0,
+) -> collections.abc.Iterator[Item]:
+    """Yield the items and show the progress on stderr: a bar on a terminal, elsewhere a line now and then.
+
+    Args:
+        iterable: what to go through.
+        total: number of items, where ``len(iterable)`` does not tell.
+        label: name of the work, in front.
+        unit: what an item is, in the plural.
+        every: seconds between two lines.
+    """
+    if total is None and isinstance(iterable, collections.abc.Sized):
         total = len(iterable)
     if sys.stderr.isatty():
-        from tqdm import tqdm  # 0.07 s that every command and worker would begin with
+        from tqdm import tqdm  # importing it takes 0.07 s, which no command that shows no bar should pay
 
         yield from tqdm(iterable, total=total, desc=label, unit=unit, smoothing=0.05, leave=True)
         return
-    started = said = time.monotonic()
-    for done, item in enumerate(iterable, 1):
+    started = last_line = time.monotonic()
+    for count, item in enumerate(iterable, 1):
         yield item
         now = time.monotonic()
-        if now - said >= every:
-            said = now
-            of = f"/{total}" if total else ""
-            print(f"{label}: {done}{of} {unit}, {done / (now - started):.0f}/s", file=sys.stderr, flush=True)
+        if now - last_line >= every:
+            last_line = now
+            of_total = f"/{total}" if total else ""
+            rate = count / (now - started)
+            print(f"{label}: {count}{of_total} {unit}, {rate:.0f}/s", file=sys.stderr, flush=True)
 
 
-def print_json(value):
-    """Print one JSON object on stdout; numbers that JSON lacks (NaN, infinities) become null."""
-    print(json.dumps(_strict(value), indent=1, ensure_ascii=False))
+def print_json(value: typing.Any) -> None:
+    """Print a value as one JSON object on stdout; NaN and infinities, which JSON lacks, become null."""
+    print(json.dumps(_strict_json(value), indent=1, ensure_ascii=False))
 
 
-def _strict(value):
+def _strict_json(value: typing.Any) -> typing.Any:
     if isinstance(value, dict):
-        return {str(key): _strict(item) for key, item in value.items()}
+        return {str(key): _strict_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_strict(item) for item in value]
+        return [_strict_json(item) for item in value]
     if hasattr(value, "tolist"):  # numpy scalars and arrays
-        return _strict(value.tolist())
+        return _strict_json(value.tolist())
     return None if isinstance(value, float) and not math.isfinite(value) else value

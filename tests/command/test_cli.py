@@ -56,6 +56,23 @@ def test_a_mistyped_flag_is_answered_with_the_near_one(capsys):
     assert main(["--image-siz", "3"]) == 2, "abbreviations are not flags"
 
 
+@pytest.mark.parametrize(
+    ("rule", "good", "bad", "allowed"),
+    [
+        (cli.number(least=1), "1", ("0", "1.5", "x", ""), "a whole number of at least 1"),
+        (cli.number(float, above=0, below=10), "0.5", ("0", "10", "nan"), "a number above 0 and below 10"),
+        (cli.number(float, most=1), "1", ("1.01",), "a number of at most 1"),
+    ],
+)
+def test_a_number_out_of_bounds_names_what_is_allowed(rule, good, bad, allowed):
+    parser = cli.Parser(prog="tool")
+    parser.add_argument("--size", type=rule)
+    assert parser.parse_args([f"--size={good}"]).size == float(good)
+    for text in bad:
+        with pytest.raises(UserError, match=f"argument --size: must be {allowed}; got '{text}' "):
+            parser.parse_args([f"--size={text}"])
+
+
 def test_assignments_are_read_as_python_writes_them():
     texts = {
         "a=1e-3": 1e-3,

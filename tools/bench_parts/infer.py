@@ -15,7 +15,7 @@ import tempfile
 import numpy as np
 
 from Utils.bench import timing, timm_peer
-from Utils.command.backend import load_tensorflow
+from Utils.command.backend import prepare_backend
 from Utils.command.cli import UserError, assignment
 from Utils.evaluation import results_table
 from Utils.serving import onnx_tagger
@@ -190,7 +190,7 @@ def _run_name(path):
 def _prepare_backend(backend):
     if backend:
         os.environ["KERAS_BACKEND"] = backend
-    load_tensorflow()
+    prepare_backend()
     import keras
 
     return keras

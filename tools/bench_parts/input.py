@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from Utils.bench import timing
-from Utils.command.backend import load_tensorflow
+from Utils.command.backend import prepare_backend
 from Utils.command.cli import UserError
 from Utils.files import atomic
 from Utils.report import stage_bars
@@ -53,7 +53,7 @@ def measure(options):
             raise UserError(f"--{name.replace('_', '-')} must be at least 1; got {getattr(options, name)}")
     if options.plot and options.plot.suffix != ".svg":
         raise UserError(f"--plot must end in .svg; got {options.plot}")
-    load_tensorflow()
+    prepare_backend()
     with tempfile.TemporaryDirectory() as folder:
         shards, encoded = _draw_shards(pathlib.Path(folder), options.images, options.num_labels)
         runs = {

@@ -17,7 +17,7 @@ import time
 import numpy as np
 
 from Utils.bench import timing
-from Utils.command.backend import load_tensorflow
+from Utils.command.backend import prepare_backend
 from Utils.command.cli import UserError, WorkError
 from Utils.files import tfrecord
 from Utils.files.atomic import ROOT, replacing
@@ -50,7 +50,7 @@ def measure(options):
     for name in ("images", "peer_images", "rounds", "shard_size"):
         if getattr(options, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} must be at least 1; got {getattr(options, name)}")
-    load_tensorflow()
+    prepare_backend()
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         size = _draw(folder, options.images)

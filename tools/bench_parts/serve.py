@@ -17,7 +17,7 @@ import urllib.parse
 import numpy as np
 
 from Utils.bench import timing
-from Utils.command.backend import load_tensorflow
+from Utils.command.backend import prepare_backend
 from Utils.command.cli import UserError, WorkError
 from Utils.images import codec
 from Utils.serving import http_server, onnx_tagger, tag_selection, tagging_service
@@ -152,7 +152,7 @@ def _percentiles(seconds):
 
 def _export(folder, model, image_size, num_labels):
     """Write a release of FAMILY/VARIANT with fresh weights; return nothing to call."""
-    load_tensorflow()
+    prepare_backend()
     import pandas as pd
 
     import Models

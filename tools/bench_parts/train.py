@@ -10,7 +10,7 @@ import os
 import numpy as np
 
 from Utils.bench import timing, timm_peer
-from Utils.command.backend import load_tensorflow
+from Utils.command.backend import prepare_backend
 from Utils.command.cli import UserError, assignment
 
 LEARNING_RATE = 1e-5  # the batch is noise: the step is to be real, the weights are to stay finite
@@ -87,7 +87,7 @@ def _noise(image_size, batch_size, num_labels):
 
 def _our_step(model, overrides, sizes):
     """Return a training step as train.py takes it, what it is, and the rates of dropout in timm's words."""
-    load_tensorflow()
+    prepare_backend()
     import Models
     from Utils.training import devices, losses, optimizers
 
