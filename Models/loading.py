@@ -9,10 +9,9 @@ import pandas as pd
 from Models.layers.model_ends import with_probabilities
 from Utils.command.cli import UserError
 from Utils.files.atomic import local, require_file, to_path
+from Utils.files.model_files import RELEASED_MODEL, RUN_MODELS
 from Utils.images import codec
 from Utils.tags import tag_list
-
-FILES = {"best": "best.keras", "last": "model.keras"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,8 +74,8 @@ def load_tagger(path, which="best"):
     The tags are those of ``selected_tags.csv`` beside the model. Raises UserError for what is missing
     and for a tag list that does not fit the model.
     """
-    if which not in FILES:
-        raise UserError(f"which must be {' or '.join(FILES)}; got {which!r}")
+    if which not in RUN_MODELS:
+        raise UserError(f"which must be {' or '.join(RUN_MODELS)}; got {which!r}")
     file = _model_file(to_path(path), which)
     model = with_probabilities(load_model(file))
     beside = file.parent / "selected_tags.csv"
@@ -89,13 +88,13 @@ def load_tagger(path, which="best"):
 def _model_file(path, which):
     if not path.is_dir():
         return require_file(path, "a run folder, a .keras file or a release")
-    file = path / FILES[which]
-    released = path / "extra" / "keras" / FILES["last"]
+    file = path / RUN_MODELS[which]
+    released = path / RELEASED_MODEL
     if not file.is_file() and released.is_file():
         return released
     if not file.is_file():
         found = ", ".join(sorted(item.name for item in path.iterdir())) or "nothing"
-        raise UserError(f"no {FILES[which]} in {path}; a run folder has one, this folder has {found}")
+        raise UserError(f"no {RUN_MODELS[which]} in {path}; a run folder has one, this folder has {found}")
     return file
 
 

@@ -30,6 +30,7 @@ from Utils.files.atomic import (
     to_path,
     write_json,
 )
+from Utils.files.model_files import RELEASED_MODEL, RUN_MODELS
 from Utils.recipe import initial_weights
 from Utils.report import model_card
 from Utils.tags import tag_list
@@ -192,7 +193,7 @@ def _noise(side, count=5):
 def _write_keras(folder, work):
     """Write what --init-from and Models.load take: all outputs in the model's own order, and its history."""
     folder.mkdir()
-    work.tagger.model.save(folder / "model.keras")
+    work.tagger.model.save(folder / RELEASED_MODEL.name)
     tag_list.write(work.frame, folder / "selected_tags.csv")
     if (work.beside / "recipe.json").is_file():
         write_json(folder / "recipe.json", read_json(work.beside / "recipe.json"))
@@ -207,7 +208,7 @@ def _write_keras(folder, work):
 def _history(work):
     """Return history.csv of a run up to the epoch of the model, no rows where there is none."""
     path = work.beside / "history.csv"
-    which = "last" if work.source.file.name == initial_weights.PREFERRED["last"] else "best"
+    which = "last" if work.source.file.name == RUN_MODELS["last"] else "best"
     return model_card.history(path, which)
 
 

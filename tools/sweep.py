@@ -18,6 +18,7 @@ import sys
 
 from Utils.command.cli import Parser, UserError, command
 from Utils.files import atomic
+from Utils.files.model_files import RUN_MODELS
 from Utils.recipe import command_line, sweeps
 from Utils.recipe.recipe import RECIPE_FILE, recipe_names
 
@@ -95,7 +96,7 @@ class Trial:
         """One of STATES."""
         if self.error:
             return "failed"
-        if (self.folder / "model.keras").is_file() and len(self.rows) >= self.epochs:
+        if (self.folder / RUN_MODELS["last"]).is_file() and len(self.rows) >= self.epochs:
             return "done"
         return "stopped" if (self.folder / RECIPE_FILE).is_file() else "waiting"
 

@@ -20,6 +20,7 @@ from Utils.command.backend import prepare_backend
 from Utils.command.cli import Parser, UserError, command, print_json, progress
 from Utils.data import dataset_folder
 from Utils.files.atomic import to_path
+from Utils.files.model_files import RELEASED_MODEL
 from Utils.images import codec, image_folder, image_reader
 
 
@@ -89,7 +90,7 @@ def _given(options, dataset):
 
 def _own(release, load):
     """Return the tagger of the release and why it cannot be loaded: one of them, none where it has none."""
-    if not (release / "extra" / "keras" / "model.keras").is_file():
+    if not (release / RELEASED_MODEL).is_file():
         return None, ""
     try:
         return load(release), ""

@@ -10,10 +10,10 @@ import pandas as pd
 
 from Utils.command.cli import UserError
 from Utils.files import atomic
+from Utils.files.model_files import RUN_MODELS
 from Utils.recipe.recipe import Recipe, read_recipe, recipe_from_dict
 from Utils.tags import tag_list
 
-PREFERRED = {"best": "best.keras", "last": "model.keras"}
 MEMORY = "initialization.json"  # in the folder of a run that began with weights
 
 
@@ -81,14 +81,14 @@ def _file(path, which):
         raise UserError(
             f"--init-from takes a run folder, a .keras file or a release folder; at {path} is {found}"
         )
-    if (path / PREFERRED[which]).is_file():
-        return path / PREFERRED[which]
+    if (path / RUN_MODELS[which]).is_file():
+        return path / RUN_MODELS[which]
     models = sorted(path.glob("*.keras")) or sorted(path.glob("extra/keras/*.keras"))
     if which == "best" and len(models) == 1 and not (path / "recipe.json").is_file():
         return models[0]
     names = ", ".join(sorted(item.name for item in path.iterdir())[:10]) or "nothing"
     raise UserError(
-        f"{path} has no {PREFERRED[which]}, nor is it a folder with one .keras file; it holds {names}"
+        f"{path} has no {RUN_MODELS[which]}, nor is it a folder with one .keras file; it holds {names}"
     )
 
 

@@ -14,6 +14,7 @@ import sys
 
 from Utils.command.cli import UserError
 from Utils.files import atomic
+from Utils.files.model_files import RUN_MODELS
 from Utils.recipe.recipe import Recipe, read_recipe, write_recipe
 from Utils.tags import tag_list
 
@@ -71,8 +72,8 @@ class Run:
             self._lock.close()
 
     checkpoints = property(lambda self: self.folder / "checkpoints", doc="Folder of the checkpoints.")
-    last = property(lambda self: self.folder / "model.keras", doc="The last state's model.")
-    best = property(lambda self: self.folder / "best.keras", doc="The model of the best validation F1.")
+    last = property(lambda self: self.folder / RUN_MODELS["last"], doc="The last state's model.")
+    best = property(lambda self: self.folder / RUN_MODELS["best"], doc="The model of the best validation F1.")
 
     def _require_same(self, recipe, dataset, facts):
         _, old = read_recipe(self.folder / "recipe.json")
