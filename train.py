@@ -303,7 +303,7 @@ def _train(run, name, job, built):
     if found.first and not (run.folder / "batch.png").exists():
         images, labels = next(iter(batches(0)))
         images = images if built.trained is model else Models.augmented(*images)
-        run_plots.batch(images, labels, dataset.tags["name"], run.folder / "batch.png")
+        run_plots.plot_batch(images, labels, dataset.tags["name"], run.folder / "batch.png")
     try:
         loop.fit(built.trained, run, plan)
     except loop.Stopped as stopped:

@@ -202,7 +202,7 @@ def _cleanlab():
         for at, column in enumerate(columns):
             p, how = probabilities[:, column].astype(np.float64), "prune_by_noise_rate"
             if thresholds is not None:
-                p, how = confident_learning.at_operating_point(p, thresholds[at]), "predicted_neq_given"
+                p, how = confident_learning.shift_thresholds_to_half(p, thresholds[at]), "predicted_neq_given"
             given = (np.asarray(labels[:, column]) != 0).astype(np.int64)
             rows = np.empty(0, np.int64)
             if 0 < given.sum() < len(given):  # of one class alone nothing can be learned
@@ -217,7 +217,7 @@ def _cleanlab():
     return engine
 
 
-ENGINES = {"fast": lambda: confident_learning.findings, "cleanlab": _cleanlab}
+ENGINES = {"fast": lambda: confident_learning.find_label_issues, "cleanlab": _cleanlab}
 
 
 # ---- what is written and said

@@ -209,7 +209,7 @@ def _history(work):
     """Return history.csv of a run up to the epoch of the model, no rows where there is none."""
     path = work.beside / "history.csv"
     which = "last" if work.source.file.name == RUN_MODELS["last"] else "best"
-    return model_card.history(path, which)
+    return model_card.history_until(path, which)
 
 
 def _manifest(work):
@@ -279,15 +279,15 @@ def _card(work, facts, architecture):
         layout=work.args.layout,
         image_size=work.tagger.image_size,
         parameters=facts["parameters"],
-        frame=work.frame.iloc[work.chosen],
-        others=work.frame.drop(index=work.frame.index[work.chosen]),
+        tags=work.frame.iloc[work.chosen],
+        other_tags=work.frame.drop(index=work.frame.index[work.chosen]),
         model=work.source.recipe.model if work.source.recipe else "",
         timm=architecture,
         recipe=work.source.recipe.to_dict() if work.source.recipe else {},
         history={} if history.empty else history.iloc[-1].dropna().to_dict(),
         manifest=_manifest(work),
-        flavors=facts["flavors"],
-        headlines=tuple(model_card.headline(dump) for dump in work.inputs["dumps"]),
+        formats=facts["flavors"],
+        headlines=tuple(model_card.headline_of(dump) for dump in work.inputs["dumps"]),
         thresholds=work.inputs["thresholds"],
         license=work.args.license,
     )
@@ -300,7 +300,7 @@ def _summary(args, facts):
         f"model.onnx differs from the Keras model by {facts['onnx_difference']:.1e} at most; {facts['timm']}",
     ]
     for name, found in facts["flavors"].items():
-        said = model_card.figures(found)
+        said = model_card.measured_text(found)
         if not found["written"]:
             lines.append(f"{name} is not written: {found['why']} ({said})")
         elif name != "onnx":

@@ -80,15 +80,15 @@ def _sources(options, asked, posts):
     """Return what is known about labels, the best first."""
     dump, dataset = options.dump, options.dataset
     if not (dump or dataset):
-        dump, dataset = label_lookup.beside(options.tags)
+        dump, dataset = label_lookup.folders_of(options.tags)
     tag_ids = asked.tags["tag_id"].tolist()
     sources = []
     if options.db:
-        sources.append(label_lookup.OfDatabase(options.db))
+        sources.append(label_lookup.DatabaseLabels(options.db))
     if dump:
-        sources.append(label_lookup.OfDump(dump, tag_ids))
+        sources.append(label_lookup.DumpLabels(dump, tag_ids))
     if dataset:
-        sources.append(label_lookup.OfDataset(dataset, tag_ids, posts))
+        sources.append(label_lookup.DatasetLabels(dataset, tag_ids, posts))
     return sources
 
 

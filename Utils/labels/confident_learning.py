@@ -23,7 +23,7 @@ NO_SUCH_CLASS = 2.0  # a threshold that no probability reaches
 BLOCK = 1 << 20  # values of a matrix that are looked at together
 
 
-def at_operating_point(probabilities, thresholds):
+def shift_thresholds_to_half(probabilities, thresholds):
     """Shift probabilities on the logit scale so that each tag's threshold becomes 0.5.
 
     probabilities (N, T) float64, thresholds (T,) within (0, 1); returns (N, T) float64. 0 and 1 stay.
@@ -33,7 +33,7 @@ def at_operating_point(probabilities, thresholds):
     return present / (present + (1 - probabilities) * thresholds)
 
 
-def findings(probabilities, labels, columns=None, thresholds=None):
+def find_label_issues(probabilities, labels, columns=None, thresholds=None):
     """Return ``(missing, wrong)``: for each column the rows that lack the tag, and that have it, wrongly.
 
     probabilities (N, L) and labels (N, L), anything but 0 is true, may be mapped files: they are read in
@@ -74,7 +74,7 @@ class _Columns:
         for first in range(0, len(self.probabilities), rows):
             p = self.probabilities[first : first + rows, chosen].astype(np.float64)
             if thresholds is not None:
-                p = at_operating_point(p, thresholds)
+                p = shift_thresholds_to_half(p, thresholds)
             yield first, p, self.labels[first : first + rows, chosen] != 0
 
 

@@ -126,7 +126,7 @@ def _lock(file, path):
         raise UserError(f"another review writes {path} now; stop it, or give another file") from None
 
 
-class Ledger:
+class DecisionLog:
     """What stands after every undo, as decisions come in."""
 
     def __init__(self, decisions=()):
@@ -170,7 +170,7 @@ def verdicts(decisions):
     A pair with as many yes as no is disputed and has no verdict.
     """
     found, disputed = {}, []
-    for pair, by_reviewer in Ledger(decisions).standing().items():
+    for pair, by_reviewer in DecisionLog(decisions).standing().items():
         verdict = majority(by_reviewer)
         if verdict is not None:
             found[pair] = (next(iter(by_reviewer.values())).tag, verdict == "yes")
@@ -183,7 +183,7 @@ def agreement(standing):
     """Return ``[(reviewer, reviewer, pairs both decided, same answers, Cohen's kappa)]``, unsure left out.
 
     kappa = (same - chance) / (1 - chance), chance being how often two who answer yes as often as these would
-    agree without looking; None where chance is 1. standing: as of `Ledger.standing`.
+    agree without looking; None where chance is 1. standing: as of `DecisionLog.standing`.
     """
     tables = collections.defaultdict(collections.Counter)
     for by_reviewer in standing.values():

@@ -1,7 +1,7 @@
-"""What posts are labeled with, and posts that carry a tag: from a dump, a dataset or a fire-eggs database.
+"""Labels of posts, and posts that carry a tag, looked up in a dump, a dataset or a fire-eggs database.
 
-Each source has ``tags_of(post) -> [(name, category code)] or None`` and ``carriers(tag id) -> post ids``, of
-which a bounded number is kept; a dump also knows which posts are near one another.
+Every source has ``tags_of(post) -> [(name, category code)] or None`` and ``posts_with(tag_id) -> post ids``,
+a bounded number of them; a dump also knows which posts are near one another.
 """
 
 import contextlib
@@ -18,11 +18,11 @@ from Utils.evaluation import predictions
 from Utils.files.atomic import require_file
 from Utils.tags import tag_list
 
-POOL = 256  # posts kept of those that carry a tag
+MAX_POSTS = 256  # posts kept of those that carry a tag
 _ROWS = 256  # of a dump, at a time
 
 
-class OfDump:
+class DumpLabels:
     """Labels and nearness by a dump folder; without labels there are none."""
 
     def __init__(self, folder, tag_ids):
@@ -32,12 +32,12 @@ class OfDump:
         ids = np.asarray(self._dump.image_ids)
         self._order = np.argsort(ids, kind="stable")
         self._sorted = ids[self._order]
-        self._pools = _Pools(self._dump.tags, tag_ids)
+        self._posts_by_tag = _PostsByTag(self._dump.tags, tag_ids)
         if self._dump.labels is not None:
             blocks = range(0, len(ids), _ROWS)
             for first in progress(blocks, label="reading labels", unit="blocks"):
                 rows, columns = np.nonzero(self._dump.labels[first : first + _ROWS])
-                self._pools.add(ids[first + rows], columns)
+                self._posts_by_tag.add(ids[first + rows], columns)
 
     def tags_of(self, post):
         """Return the labels of a post, None where it is not in the dump or the dump has no labels."""
@@ -46,9 +46,9 @@ class OfDump:
             return None
         return _named(self._dump.tags, np.flatnonzero(self._dump.labels[row]))
 
-    def carriers(self, tag_id):
+    def posts_with(self, tag_id):
         """Return posts that carry a tag."""
-        return self._pools.of(tag_id)
+        return self._posts_by_tag.of(tag_id)
 
     def nearest(self, post, others):
         """Return the posts among ``others`` that the dump knows, by the distance of their probabilities.
@@ -70,13 +70,13 @@ class OfDump:
         return int(self._order[place]) if found else None
 
 
-class OfDataset:
+class DatasetLabels:
     """Labels and image paths by the posts.parquet of a dataset folder; kept are those of the asked posts."""
 
     def __init__(self, folder, tag_ids, posts):
         self._tags = dataset_folder.load(folder).tags
         table = require_file(pathlib.Path(folder, "posts.parquet"), "the posts of a dataset (posts.parquet)")
-        self._pools, self._labels, self.paths = _Pools(self._tags, tag_ids), {}, {}
+        self._posts_by_tag, self._labels, self.paths = _PostsByTag(self._tags, tag_ids), {}, {}
         columns = ["post_id", "path", "label_indexes"]
         for batch in pyarrow.parquet.ParquetFile(table).iter_batches(16384, columns=columns):
             self._add(batch, posts)
@@ -84,7 +84,7 @@ class OfDataset:
     def _add(self, batch, posts):
         ids, lists = batch["post_id"].to_numpy(), batch["label_indexes"]
         flat, sizes = lists.flatten().to_numpy(), lists.value_lengths().to_numpy(zero_copy_only=False)
-        taken = self._pools.add(np.repeat(ids, sizes), flat)
+        taken = self._posts_by_tag.add(np.repeat(ids, sizes), flat)
         starts = np.concatenate([[0], np.cumsum(sizes)])
         asked = np.isin(ids, posts)
         for place in np.flatnonzero(asked):
@@ -97,12 +97,12 @@ class OfDataset:
         columns = self._labels.get(post)
         return None if columns is None else _named(self._tags, columns)
 
-    def carriers(self, tag_id):
+    def posts_with(self, tag_id):
         """Return posts that carry a tag."""
-        return self._pools.of(tag_id)
+        return self._posts_by_tag.of(tag_id)
 
 
-class OfDatabase:
+class DatabaseLabels:
     """Labels by a fire-eggs SQLite database, asked when needed."""
 
     def __init__(self, path):
@@ -123,18 +123,18 @@ class OfDatabase:
         found = self._ask(f"{query} ORDER BY category, name", post)
         return [(str(name), int(category or 0)) for name, category in found] or None
 
-    def carriers(self, tag_id):
+    def posts_with(self, tag_id):
         """Return posts that carry a tag."""
         query = "SELECT image_id FROM imageTags WHERE tag_id = ? LIMIT ?"
-        return [post for (post,) in self._ask(query, tag_id, POOL) if isinstance(post, int)]
+        return [post for (post,) in self._ask(query, tag_id, MAX_POSTS) if isinstance(post, int)]
 
     def _ask(self, query, *values):
         with self._lock, contextlib.closing(self._database.execute(query, values)) as found:
             return found.fetchall()
 
 
-class _Pools:
-    """The first POOL posts, or a few more, that carry each of some tags."""
+class _PostsByTag:
+    """The first MAX_POSTS posts, or a few more, that carry each of some tags."""
 
     def __init__(self, frame, tag_ids):
         self._columns = {int(tag_id): column for column, tag_id in enumerate(frame["tag_id"])}
@@ -145,7 +145,7 @@ class _Pools:
 
     def add(self, posts, columns):
         """Take in pairs of a post and a column that it has; return the posts that were needed."""
-        needed = (self._wanted & (self._counts < POOL))[columns]
+        needed = (self._wanted & (self._counts < MAX_POSTS))[columns]
         posts, columns = posts[needed], columns[needed]
         self._counts += np.bincount(columns, minlength=len(self._counts))
         self._parts.append((columns, posts))
@@ -163,7 +163,7 @@ class _Pools:
         if column is None:
             return []
         first, end = np.searchsorted(columns, [column, column + 1])
-        return posts[first : min(end, first + POOL)].tolist()
+        return posts[first : min(end, first + MAX_POSTS)].tolist()
 
     def _split(self):
         return ([part[side] for part in self._parts] for side in (0, 1))
@@ -174,7 +174,7 @@ def _named(frame, columns):
     return [(name, int(code)) for name, code in zip(rows["name"], rows["category"], strict=True)]
 
 
-def beside(tags):
+def folders_of(tags):
     """Return ``(dump folder or None, dataset folder or None)``: what a tag list is part of."""
     folder = pathlib.Path(tags).resolve().parent
     is_dump = all((folder / name).is_file() for name in (predictions.PROBABILITIES, predictions.IDS))

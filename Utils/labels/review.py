@@ -7,7 +7,7 @@ import numpy as np
 
 from Utils.command.cli import UserError
 from Utils.labels import decisions
-from Utils.labels.decisions import Decision, Ledger
+from Utils.labels.decisions import Decision, DecisionLog
 
 DECISIONS = decisions.KINDS
 VERDICTS = ("open", "yes", "no", "unsure")  # unsure also where the reviewers disagree
@@ -34,7 +34,7 @@ class Review:
         self.counts = np.zeros((len(questions.tags), len(VERDICTS)), np.int64)
         self.counts[:, 0] = np.diff(questions.starts)
         self.open_counts = self.counts[:, 0].copy()
-        self._journal, self._ledger, self._lock = journal, Ledger(), threading.RLock()
+        self._journal, self._log, self._lock = journal, DecisionLog(), threading.RLock()
         self._numbers = {int(tag_id): number for number, tag_id in enumerate(questions.tags["tag_id"])}
         self._mine = {}  # row -> this reviewer's Decision, the latest last
         self._last = ""
@@ -108,12 +108,12 @@ class Review:
 
     def _take(self, decision):
         """Take in one line of the file; those about other questions only count for agreement."""
-        self._ledger.add(decision)
+        self._log.add(decision)
         number = self._numbers.get(decision.tag_id)
         row = None if number is None else self.questions.find(decision.post_id, number)
         if row is None:
             return
-        standing = self._ledger.of((decision.post_id, decision.tag_id))
+        standing = self._log.of((decision.post_id, decision.tag_id))
         if decision.reviewer == self.reviewer:
             self._mine.pop(row, None)
             if self.reviewer in standing:
@@ -169,7 +169,7 @@ class Review:
     def agreement(self):
         """Return what `Utils.labels.decisions.agreement` says about the decisions of the file."""
         with self._lock:
-            return decisions.agreement(self._ledger.standing())
+            return decisions.agreement(self._log.standing())
 
     def confirmed(self, number):
         """Return the posts on which the reviewers say that they show a tag."""

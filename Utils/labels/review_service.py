@@ -17,9 +17,6 @@ from Utils.serving import http_server
 from Utils.tags import tag_list
 
 ASSETS = pathlib.Path(__file__).parent / "review_page"
-FILES = ("page.css", "page.js", "views.js", "deciding.js", "outbox.js")
-PAGES = {"/": "page.html", **{f"/{name}": name for name in FILES}}
-MIME = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 LIMITS = http_server.Limits(body=1 << 18, threads=8)
 MOST = 100  # questions, tags or answers in one message
 EXAMPLES = 6
@@ -85,9 +82,9 @@ class Service:
         """Return posts that carry a tag, not in doubt themselves, those most like ``post`` first."""
         number = self.review.number_of(tag_id)
         asked = set(self._questions.posts[self._questions.rows_of(number)].tolist())
-        carriers = next((found for source in self.sources if (found := source.carriers(tag_id))), [])
+        carriers = next((found for source in self.sources if (found := source.posts_with(tag_id))), [])
         sure = [other for other in carriers if other not in asked]
-        confirmed = self.review.confirmed(number)[: label_lookup.POOL].tolist()
+        confirmed = self.review.confirmed(number)[: label_lookup.MAX_POSTS].tolist()
         sure = [other for other in [*confirmed, *sure] if other != post]
         nearest = next((source for source in self.sources if hasattr(source, "nearest")), None)
         ordered = nearest.nearest(post, sure) if nearest is not None and sure else None
@@ -158,9 +155,7 @@ def application(service, names=()):
     """Return the Flask application of a Service. By ``names`` browsers may call this machine."""
     app = flask.Flask(__name__, static_folder=None)
     app.json.sort_keys = False
-    for route, file in PAGES.items():
-        kind = f"{MIME[pathlib.Path(file).suffix]}; charset=utf-8"
-        app.add_url_rule(route, f"page {file}", _constant((ASSETS / file).read_bytes(), kind))
+    http_server.serve_page(app, ASSETS)
     app.add_url_rule("/api/state", "state", service.state)
     app.add_url_rule("/api/tags", "tags", lambda: _overview(service))
     app.add_url_rule("/api/questions", "questions", lambda: _questions(service))
@@ -172,10 +167,6 @@ def application(service, names=()):
     app.add_url_rule("/images/<int:post>/small", "small", lambda post: _image(service, post, True))
     app.register_error_handler(NotAskedError, lambda error: (flask.jsonify(error=str(error)), 404))
     return http_server.guard(app, LIMITS, names)
-
-
-def _constant(content, kind):
-    return lambda: flask.Response(content, content_type=kind, headers={"Cache-Control": "no-cache"})
 
 
 def _number(name, usual, most):

@@ -22,20 +22,20 @@ class Facts:
     layout: str
     image_size: int
     parameters: int
-    frame: pd.DataFrame  # tags of the release in order
-    others: pd.DataFrame  # tags that only the flavor with all tags has
+    tags: pd.DataFrame  # tags of the release in order
+    other_tags: pd.DataFrame  # tags that only the flavor with all tags has
     model: str = ""  # Family/Variant
     timm: str = ""  # name of timm's architecture, where its files are there
     recipe: dict = dataclasses.field(default_factory=dict)
     history: dict = dataclasses.field(default_factory=dict)  # the epoch's row of history.csv
     manifest: dict = dataclasses.field(default_factory=dict)  # dataset.json
-    flavors: dict = dataclasses.field(default_factory=dict)  # as release.json has them
+    formats: dict = dataclasses.field(default_factory=dict)  # as release.json has them
     headlines: tuple = ()  # (split, images, rows of Utils.report.report.headline)
     thresholds: pd.DataFrame | None = None  # thresholds.csv
     license: str = ""
 
 
-def history(path, which):
+def history_until(path, which):
     """Return history.csv up to the epoch of the best or the last model; no rows where there is no file."""
     if not path.is_file():
         return pd.DataFrame()
@@ -61,14 +61,14 @@ def _front(facts):
 
 def _title(facts):
     kind = f"{facts.model}, " if facts.model else ""
-    counts = _listed([f"{count:,} {name}" for name, count in _by_category(facts.frame).items()])
+    counts = _listed([f"{count:,} {name}" for name, count in _by_category(facts.tags).items()])
     terms = f"License: {facts.license}." if facts.license else (
         "No license is stated: ask who made the model before you use it or pass it on."
     )  # fmt: skip
     return [
         f"# {facts.name}",
         "",
-        f"Says which of {len(facts.frame):,} tags ({counts}) an illustration carries: {kind}"
+        f"Says which of {len(facts.tags):,} tags ({counts}) an illustration carries: {kind}"
         f"{facts.parameters:,} parameters, {facts.image_size} x {facts.image_size} pixels. {terms}",
     ]
 
@@ -80,20 +80,20 @@ def _files(facts):
     if facts.timm:
         rows.append(("config.json, model.safetensors", f"timm's {facts.timm}"))
     rows.append(("extra/keras/", "the Keras model with all outputs, to load and to train from"))
-    if len(facts.others):
-        rows.append(("extra/full/", f"the flavor with {len(facts.others):,} more tags"))
+    if len(facts.other_tags):
+        rows.append(("extra/full/", f"the flavor with {len(facts.other_tags):,} more tags"))
     if facts.thresholds is not None:
         rows.append(("extra/thresholds.csv", "thresholds, also in the column `best_threshold`"))
-    rows += [(found["path"], figures(found)) for name, found in facts.flavors.items()
+    rows += [(found["path"], measured_text(found)) for name, found in facts.formats.items()
              if found["written"] and name != "onnx"]  # fmt: skip
     lines = ["## Files", "", *_table(("file", "what"), rows)]
-    left = [(name, found["why"]) for name, found in facts.flavors.items() if not found["written"]]
+    left = [(name, found["why"]) for name, found in facts.formats.items() if not found["written"]]
     for name, why in left:
         lines += ["", f"{name} was asked for and left out: {why}."]
     return lines
 
 
-def figures(found):
+def measured_text(found):
     """Say what was measured of a flavor."""
     if found.get("maximum") is None or found.get("p999") is None:
         return "nothing was measured"
@@ -120,7 +120,7 @@ def _data(facts):
         "",
         *_table(("split", "images"), counts),
     ]
-    everything = pd.concat([facts.frame, facts.others])
+    everything = pd.concat([facts.tags, facts.other_tags])
     rows = [(name, f"{len(part):,}", f"{part['count'].median():,.0f}", f"{part['count'].min():,}")
             for name, part in _parts(everything)]  # fmt: skip
     lines += ["", *_table(("category", "tags", "posts of the median tag", "of the rarest"), rows)]
@@ -228,7 +228,7 @@ def _preprocessing(facts):
         f"4. float32, NHWC `(batch, {side}, {side}, 3)`, values 0 to 255 as they are, channels **BGR**.",
         "",
         "The normalization is inside the model. The output `prediction` is `(batch, "
-        f"{len(facts.frame)})` probabilities, a sigmoid for each tag.",
+        f"{len(facts.tags)})` probabilities, a sigmoid for each tag.",
     ]
 
 
@@ -316,7 +316,7 @@ def _clients(facts):
 
 
 def _limits(facts):
-    rare = int((facts.frame["count"] < RARE).sum())
+    rare = int((facts.tags["count"] < RARE).sum())
     lines = [
         "## Limits",
         "",
@@ -362,6 +362,6 @@ def _table(head, rows):
     return ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines]
 
 
-def headline(dump):
+def headline_of(dump):
     """Return ``(split, images, rows)`` of a dump with labels, as `Facts.headlines` has them."""
     return dump.info.get("split") or dump.name, len(dump.labels), report.headline(dump)

@@ -11,7 +11,7 @@ from Utils.files import atomic
 BLUE, ORANGE, GREEN, GRAY = "#2f6db3", "#d9822b", "#3b8f5a", "#8a8a8a"
 
 
-def curves(rows, path):
+def plot_history(rows, path):
     """Draw loss, validation F1 and learning rate against the epoch; ``rows`` are those of history.csv."""
     figure = matplotlib.figure.Figure(figsize=(11, 3.4), layout="constrained")
     loss, score, rate = figure.subplots(1, 3)
@@ -43,7 +43,7 @@ def _line(axes, rows, key, color, label):
     return max(value for _, value in points)
 
 
-def batch(images, labels, names, path, most=16):
+def plot_batch(images, labels, names, path, most=16):
     """Draw images (B, S, S, 3), 0..255, BGR, with their tags under them, a mixed one's with its share."""
     shown = min(most, len(images))
     columns = min(4, shown)

@@ -9,14 +9,16 @@ import dataclasses
 import ipaddress
 import json
 import logging
+import pathlib
 import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import waitress
-from flask import abort, jsonify, request
+from flask import Flask, Response, abort, jsonify, request
 from waitress.channel import HTTPChannel
 from waitress.task import ErrorTask
 from werkzeug.exceptions import HTTPException
@@ -32,6 +34,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+MIME_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 _HARMLESS = ("GET", "HEAD", "OPTIONS")
 
 
@@ -60,6 +63,20 @@ def add_arguments(parser, port=8000):
         "--allow-host", metavar="NAME", action="append", default=[],
         help="a name by which browsers may call this machine, besides localhost and addresses; repeat it",
     )  # fmt: skip
+
+
+def serve_page(app: Flask, folder: pathlib.Path) -> None:
+    """Serve a folder's page.html at ``/`` and its scripts and styles at their names, all read now."""
+    for path in sorted(folder.iterdir()):
+        if path.suffix in MIME_TYPES:
+            route = "/" if path.name == "page.html" else f"/{path.name}"
+            app.add_url_rule(route, f"page {path.name}", _file_view(path))
+
+
+def _file_view(path: pathlib.Path) -> Callable[[], Response]:
+    content, mime_type = path.read_bytes(), f"{MIME_TYPES[path.suffix]}; charset=utf-8"
+    # Browsers ask again every time: a page of an older version must not meet a newer script.
+    return lambda: Response(content, content_type=mime_type, headers={"Cache-Control": "no-cache"})
 
 
 def guard(app, limits=LIMITS, names=()):

@@ -23,7 +23,6 @@ from Utils.serving.micro_batching import Batcher
 from Utils.tags import sidecars, tag_list
 
 ASSETS = pathlib.Path(__file__).parent / "tagging_page"
-PAGES = {"/": "page.html", "/page.js": "page.js", "/page.css": "page.css"}
 RAW = ("image/", "application/octet-stream", "application/x-www-form-urlencoded")  # curl sends the last
 SPARE_THREADS = 8  # that answer while every seat is taken
 
@@ -155,11 +154,7 @@ class Service:
 def application(service, names=()):
     """Return the Flask application of a Service. ``names`` may browsers call this machine."""
     app = _App(__name__, static_folder=None)
-    for route, file in PAGES.items():
-        content = (ASSETS / file).read_bytes()
-        kind = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}[pathlib.Path(file).suffix]
-        answer = _constant(content, f"{kind}; charset=utf-8")
-        app.add_url_rule(route, f"page {file}", answer)
+    http_server.serve_page(app, ASSETS)
     app.add_url_rule("/health", "health", lambda: flask.jsonify(service.health()))
     app.add_url_rule("/tags", "tags", lambda: flask.jsonify(described_tags(service)))
     app.add_url_rule("/tag", "tag", lambda: _tag(service), methods=["POST"])
@@ -167,10 +162,6 @@ def application(service, names=()):
     app.register_error_handler(WorkError, lambda error: (flask.jsonify(error=str(error)), 500))
     app.json.sort_keys = False
     return http_server.guard(app, service.bounds.limits, names)
-
-
-def _constant(content, kind):
-    return lambda: flask.Response(content, content_type=kind)
 
 
 def _refused(error):

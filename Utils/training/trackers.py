@@ -127,7 +127,7 @@ class Curves(Tracker):
     def _close(self):
         from Utils.report import run_plots  # here: matplotlib takes its time
 
-        run_plots.curves(self._history.rows, self._path)
+        run_plots.plot_history(self._history.rows, self._path)
         self._drawn = time.monotonic()
 
 

@@ -45,7 +45,7 @@ def test_findings_are_cleanlabs_tag_for_tag(rounding, block, monkeypatch):
     for seed in range(12):
         p, labels = drawn(seed, posts=12 + 34 * seed)
         p = ROUNDINGS[rounding](p)
-        for wrong, found in enumerate(confident_learning.findings(p, labels)):
+        for wrong, found in enumerate(confident_learning.find_label_issues(p, labels)):
             for tag, rows in enumerate(found):
                 expected = by_cleanlab(p[:, tag].astype(np.float64), labels[:, tag], wrong)
                 assert sorted(rows.tolist()) == expected, (seed, tag, wrong)
@@ -58,8 +58,8 @@ def test_findings_at_operating_points_are_cleanlabs_of_shifted_probabilities(see
     p, labels = drawn(seed)
     assert labels.any(axis=0).all() == (seed > 0)
     thresholds = np.linspace(0.05, 0.9, p.shape[1])
-    shifted = confident_learning.at_operating_point(p, thresholds)
-    for wrong, found in enumerate(confident_learning.findings(p, labels, thresholds=thresholds)):
+    shifted = confident_learning.shift_thresholds_to_half(p, thresholds)
+    for wrong, found in enumerate(confident_learning.find_label_issues(p, labels, thresholds=thresholds)):
         for tag, rows in enumerate(found):
             expected = by_cleanlab(shifted[:, tag], labels[:, tag], wrong, "predicted_neq_given")
             assert sorted(rows.tolist()) == expected
@@ -67,18 +67,18 @@ def test_findings_at_operating_points_are_cleanlabs_of_shifted_probabilities(see
 
 def test_a_shift_moves_the_threshold_to_a_half_and_keeps_order_and_ends():
     p = np.array([[0.0, 0.1, 0.3, 0.31, 1.0]]).T
-    shifted = confident_learning.at_operating_point(p, np.array([0.3]))
+    shifted = confident_learning.shift_thresholds_to_half(p, np.array([0.3]))
     assert shifted[2, 0] == pytest.approx(0.5)
     assert (np.diff(shifted[:, 0]) > 0).all()
     assert shifted[[0, -1], 0].tolist() == [0, 1]
-    np.testing.assert_allclose(confident_learning.at_operating_point(p, np.array([0.5])), p)
+    np.testing.assert_allclose(confident_learning.shift_thresholds_to_half(p, np.array([0.5])), p)
 
 
 def test_the_likeliest_come_first_and_columns_are_chosen():
     p, labels = drawn(2)
-    missing, wrong = confident_learning.findings(p, labels)
+    missing, wrong = confident_learning.find_label_issues(p, labels)
     for tag, (lacks, has) in enumerate(zip(missing, wrong, strict=True)):
         assert (np.diff(p[lacks, tag]) <= 0).all()
         assert (np.diff(p[has, tag]) >= 0).all()
-    chosen, _ = confident_learning.findings(p, labels, columns=[5, 2])
+    chosen, _ = confident_learning.find_label_issues(p, labels, columns=[5, 2])
     assert [rows.tolist() for rows in chosen] == [missing[5].tolist(), missing[2].tolist()]

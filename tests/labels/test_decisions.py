@@ -6,7 +6,7 @@ import pytest
 
 from Utils.command.cli import UserError
 from Utils.labels import decisions
-from Utils.labels.decisions import Decision, Journal, Ledger
+from Utils.labels.decisions import Decision, DecisionLog, Journal
 
 
 def test_the_journal_repairs_its_end_and_has_one_writer(tmp_path):
@@ -48,6 +48,6 @@ def test_agreement_is_cohens_kappa():
         for who, kinds in (("bob", bob), ("ann", ann))
         for post, kind in enumerate(kinds)
     ]
-    assert decisions.agreement(Ledger(made).standing()) == [("ann", "bob", 50, 35, pytest.approx(0.4))]
+    assert decisions.agreement(DecisionLog(made).standing()) == [("ann", "bob", 50, 35, pytest.approx(0.4))]
     alike = [dataclasses.replace(one, decision="yes") for one in made]
-    assert decisions.agreement(Ledger(alike).standing()) == [("ann", "bob", 52, 52, None)]
+    assert decisions.agreement(DecisionLog(alike).standing()) == [("ann", "bob", 52, 52, None)]

@@ -15,7 +15,7 @@ from Utils.labels import label_lookup
 
 
 def test_labels_and_carriers_by_dataset_dump_and_database_agree(tmp_path, monkeypatch):
-    monkeypatch.setattr(label_lookup, "POOL", 5)
+    monkeypatch.setattr(label_lookup, "MAX_POSTS", 5)
     monkeypatch.setattr(label_lookup, "_ROWS", 7)
     folder = small_dataset(tmp_path, records=False)
     dataset, table = dataset_folder.load(folder), pd.read_parquet(folder / "posts.parquet")
@@ -26,9 +26,9 @@ def test_labels_and_carriers_by_dataset_dump_and_database_agree(tmp_path, monkey
         writer.add(labels.astype(np.float32), table["post_id"].to_numpy(), labels)
     tag_ids, posts = dataset.tags["tag_id"].tolist(), table["post_id"].to_numpy()
     sources = [
-        label_lookup.OfDataset(folder, tag_ids, posts[:9]),
-        label_lookup.OfDump(tmp_path / "dump", tag_ids),
-        label_lookup.OfDatabase(tmp_path / "danbooru.db"),
+        label_lookup.DatasetLabels(folder, tag_ids, posts[:9]),
+        label_lookup.DumpLabels(tmp_path / "dump", tag_ids),
+        label_lookup.DatabaseLabels(tmp_path / "danbooru.db"),
     ]
     names = dataset.tags["name"].to_numpy()
     for row, post in enumerate(posts[:9].tolist()):
@@ -42,22 +42,22 @@ def test_labels_and_carriers_by_dataset_dump_and_database_agree(tmp_path, monkey
     for column, tag_id in enumerate(tag_ids):
         carriers = set(posts[labels[:, column] != 0].tolist())
         for source in sources:
-            found = source.carriers(tag_id)
+            found = source.posts_with(tag_id)
             assert len(found) == len(set(found)) == min(5, len(carriers))
             assert set(found) <= carriers
-            assert source.carriers(999_999) == []
+            assert source.posts_with(999_999) == []
     for source in sources:
         assert source.tags_of(999_999) is None
     assert sources[0].paths[int(posts[0])] == table["path"][0]
-    assert label_lookup.beside(folder / "selected_tags.csv") == (None, folder)
-    assert label_lookup.beside(tmp_path / "dump" / "selected_tags.csv") == (tmp_path / "dump", None)
-    assert label_lookup.beside(tmp_path / "x.csv") == (None, None)
+    assert label_lookup.folders_of(folder / "selected_tags.csv") == (None, folder)
+    assert label_lookup.folders_of(tmp_path / "dump" / "selected_tags.csv") == (tmp_path / "dump", None)
+    assert label_lookup.folders_of(tmp_path / "x.csv") == (None, None)
     with pytest.raises(UserError, match="no fire-eggs database"):
-        label_lookup.OfDatabase(folder / "posts.parquet")
+        label_lookup.DatabaseLabels(folder / "posts.parquet")
 
 
 def test_a_broken_database_is_told(tmp_path):
     with contextlib.closing(sqlite3.connect(tmp_path / "x.db")) as made, made:
         made.execute("CREATE TABLE tags (tag_id INT)")
     with pytest.raises(UserError, match="imageTags"):
-        label_lookup.OfDatabase(tmp_path / "x.db")
+        label_lookup.DatabaseLabels(tmp_path / "x.db")

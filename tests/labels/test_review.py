@@ -9,7 +9,7 @@ import pytest
 from helpers.reviewed import review_of
 
 from Utils.labels import decisions
-from Utils.labels.decisions import Ledger
+from Utils.labels.decisions import DecisionLog
 from Utils.labels.review import NotAskedError
 
 
@@ -32,7 +32,7 @@ def test_any_sequence_of_answers_equals_what_the_file_says(asked, tmp_path, monk
                     by[who] = kind
                 assert [recorded for recorded, _ in review.decide([(post, tag_id, kind)])] == [due]
                 assert review.decide([(post, tag_id, kind)])[0][0] is False  # sent twice
-            standing = Ledger(decisions.read(path)).standing()
+            standing = DecisionLog(decisions.read(path)).standing()
             found = {pair: {who: one.decision for who, one in by.items()} for pair, by in standing.items()}
             assert found == {pair: by for pair, by in model.items() if by}
             verdicts, _ = decisions.verdicts(decisions.read(path))

@@ -59,7 +59,7 @@ class Reviewed:
         return [json.loads(line) for line in path.read_bytes().splitlines()]
 
     def standing(self):
-        found = decisions.Ledger(decisions.read(self.folder / "decisions.jsonl")).standing()
+        found = decisions.DecisionLog(decisions.read(self.folder / "decisions.jsonl")).standing()
         return {pair: next(iter(by.values())).decision for pair, by in found.items()}
 
 

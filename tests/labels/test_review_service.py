@@ -17,7 +17,7 @@ from Utils.labels import decisions, label_lookup, questions, review_service
 @pytest.fixture
 def client(audit, asked, tmp_path):
     """A client of the service, with a dump beside the tags."""
-    source = label_lookup.OfDump(audit / "dump", TAGS["tag_id"].tolist())
+    source = label_lookup.DumpLabels(audit / "dump", TAGS["tag_id"].tolist())
     found = post_images_server.Pictures(audit / "images", np.unique(asked.posts).tolist())
     with review_of(asked, tmp_path / "decisions.jsonl") as review:
         service = review_service.Service(review, found, [source], "here")
@@ -27,8 +27,10 @@ def client(audit, asked, tmp_path):
 
 
 def test_the_page_brings_everything_with_it(client):
-    for path in review_service.PAGES:
-        reply = client.get(path)
+    names = [path.name for path in review_service.ASSETS.iterdir()]
+    assert len(names) == 6
+    for name in ("", *(name for name in names if name != "page.html")):
+        reply = client.get(f"/{name}")
         assert reply.status_code == 200
         assert "default-src 'none'" in reply.headers["Content-Security-Policy"]
         assert "//" not in reply.text.replace("// ", "").replace("http://www.w3.org", "")
@@ -178,13 +180,13 @@ def test_an_example_may_be_seen_once_it_was_shown_and_is_not_in_doubt(audit, tmp
     monkeypatch.setattr(review_service, "EXAMPLES", 99)
     (tmp_path / "audit.json").write_text('{"<b>&": [1000, 1003]}')  # 1003 carries it, 1006 and 1009 do too
     asked = questions.read([tmp_path / "audit.json"], TAGS)
-    source = label_lookup.OfDump(audit / "dump", [14])
+    source = label_lookup.DumpLabels(audit / "dump", [14])
     with review_of(asked, tmp_path / "decisions.jsonl") as review:
         found = post_images_server.Pictures(audit / "images", [1000, 1003])
         client = review_service.application(review_service.Service(review, found, [source])).test_client()
-        (first, *_) = posts = source.nearest(1000, [post for post in source.carriers(14) if post != 1003])
+        (first, *_) = posts = source.nearest(1000, [post for post in source.posts_with(14) if post != 1003])
         assert client.get(f"/images/{first}").status_code == 404
         assert client.get("/api/examples/14?post=1000").json["posts"] == posts
         assert client.get(f"/images/{first}").status_code == 200
-    assert 1003 in source.carriers(14)
-    assert source.carriers(11) == []  # nobody asks about it
+    assert 1003 in source.posts_with(14)
+    assert source.posts_with(11) == []  # nobody asks about it

@@ -39,14 +39,14 @@ def facts():
         layout="wd",
         image_size=448,
         parameters=1234567,
-        frame=frame(*rows),
-        others=frame((5, "touhou", 3, 90)),
+        tags=frame(*rows),
+        other_tags=frame((5, "touhou", 3, 90)),
         model="ViT/B16",
         timm="vit_base_patch16_224",
         recipe={"model": "ViT/B16", "loss": "bce", "epochs": 3, "ema": 0.0, "model_options": ["depth=1"]},
         history={"epoch": 2, "images": 4000, "val_f1": 0.54321, "val_threshold": 0.3456},
         manifest=MANIFEST,
-        flavors={
+        formats={
             "onnx": {"path": "model.onnx", "written": True, "maximum": 1e-6, "p999": 1e-7},
             "onnx_float16": {"path": "extra/onnx_float16/model.onnx", "written": True, "maximum": 2e-3,
                              "p999": 1e-3, "f1_difference": -0.0004},
@@ -115,9 +115,9 @@ def test_with_dumps_every_category_has_an_interval(facts):
     labels = (random.random((40, 4)) < 0.4).astype(np.uint8)
     noisy = np.clip(labels + random.normal(0, 0.4, labels.shape), 0, 1).astype(np.float32)
     dump = types.SimpleNamespace(
-        info={"split": "validation"}, name="x", labels=labels, probabilities=noisy, tags=facts.frame
+        info={"split": "validation"}, name="x", labels=labels, probabilities=noisy, tags=facts.tags
     )
-    split, images, rows = model_card.headline(dump)
+    split, images, rows = model_card.headline_of(dump)
     assert (split, images) == ("validation", 40)
     card = model_card.render(dataclasses.replace(facts, headlines=((split, images, rows),)))
     scores = section(card, "Scores")
@@ -155,7 +155,7 @@ def test_every_client_is_told_how(facts):
 
 def test_history_ends_at_the_epoch_of_the_model(tmp_path):
     path = tmp_path / "history.csv"
-    assert model_card.history(path, "best").empty
+    assert model_card.history_until(path, "best").empty
     path.write_text("epoch,val_f1\n1,0.2\n2,0.5\n3,0.4\n")
-    assert model_card.history(path, "best")["epoch"].tolist() == [1, 2]
-    assert model_card.history(path, "last")["epoch"].tolist() == [1, 2, 3]
+    assert model_card.history_until(path, "best")["epoch"].tolist() == [1, 2]
+    assert model_card.history_until(path, "last")["epoch"].tolist() == [1, 2, 3]

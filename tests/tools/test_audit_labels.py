@@ -35,7 +35,7 @@ def test_json_and_csv_hold_the_findings(dump, tmp_path, capsys):
     assert audit_labels.main([str(dump), "-o", str(output), "--also-wrong", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     loaded = predictions.load(dump)
-    missing, wrong = confident_learning.findings(loaded.probabilities, loaded.labels)
+    missing, wrong = confident_learning.find_label_issues(loaded.probabilities, loaded.labels)
     for rows, path in ((missing, output), (wrong, tmp_path / "audit_wrong.json")):
         found = {name: (1000 + of_tag).tolist() for name, of_tag in zip(NAMES, rows, strict=True)}
         expected = {name: posts for name, posts in found.items() if posts}
@@ -108,7 +108,7 @@ def test_an_interrupted_audit_goes_on(dump, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(audit_labels, "TAGS_AT_A_TIME", 1)
     whole, output = tmp_path / "whole.json", tmp_path / "audit.json"
     assert audit_labels.main([str(dump), "-o", str(whole), "--workers", "1"]) == 0
-    looked_at, engine = [], confident_learning.findings
+    looked_at, engine = [], confident_learning.find_label_issues
 
     def breaks(probabilities, labels, columns, thresholds):
         looked_at.extend(columns)

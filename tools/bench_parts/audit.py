@@ -34,7 +34,7 @@ def measure(options):
         raise UserError("bench.py audit measures cleanlab too (pip install cleanlab)") from error
     p, labels = _draw(options.images, options.num_labels)
     started = time.perf_counter()
-    ours = confident_learning.findings(p, labels)
+    ours = confident_learning.find_label_issues(p, labels)
     took = time.perf_counter() - started
     started = time.perf_counter()
     theirs = _cleanlab(p[:, :shared], labels[:, :shared])
