@@ -1,0 +1,52 @@
+"""Pages for people are true: links lead somewhere, files they name exist, the wings are those of the tests."""
+
+import pathlib
+import re
+
+import yaml
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("results/*.md")])
+GONE = {"tools/agc_grid.py"}  # named as what is no longer here
+NAMED = re.compile(r"`((?:Models|Generators|Utils|tools|tests|docs|results)/[\w./-]*)")
+
+
+def test_every_link_leads_to_a_file():
+    broken = [
+        f"{page.relative_to(ROOT)}: {link}"
+        for page in PAGES
+        for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8"))
+        if not (page.parent / link).exists()
+    ]
+    assert not broken, "\n".join(broken)
+
+
+def test_every_file_that_is_named_exists():
+    missing = [
+        f"{page.relative_to(ROOT)}: {name}"
+        for page in PAGES
+        for name in NAMED.findall(page.read_text(encoding="utf-8"))
+        if not (ROOT / name).exists() and name not in GONE and not re.search("FAMILY|NAME|MODEL", name)
+    ]
+    assert not missing, "\n".join(missing)
+
+
+def test_the_table_of_wings_is_that_of_the_import_rule():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = text[text.index("| wing |") :]
+    wings = re.findall(
+        r"^(\w+): ", (ROOT / "Utils" / "__init__.py").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert re.findall(r"^\| `(\w+)`", table[: table.index("\n\n")], re.MULTILINE) == wings
+
+
+def test_every_decision_is_listed():
+    folder = ROOT / "docs" / "decisions"
+    listed = re.findall(r"\]\(([\w-]+\.md)\)", (folder / "README.md").read_text(encoding="utf-8"))
+    assert listed == sorted(path.name for path in folder.glob("[0-9]*.md"))
+
+
+def test_the_workflow_runs_what_ci_runs():
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())["jobs"]
+    commands = [step.get("run") for job in jobs.values() for step in job["steps"]]
+    assert "bash .ci/run" in commands
