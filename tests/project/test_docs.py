@@ -1,4 +1,4 @@
-"""Pages for people are true: links lead somewhere, files they name exist, the wings are those of the tests."""
+"""Pages for people are true: links lead to files, files they name exist, wings are those of the tests."""
 
 import pathlib
 import re
