@@ -1,6 +1,6 @@
 """Write the pages of docs/ that are made from the code: reliability.md, the faults that tests provoke.
 
-Its rows are the ``reliability(fault, outcome)`` markers of the tests, so it lists nothing that no test proves.
+Its rows are the ``reliability(fault, outcome)`` markers of the tests, so it lists what tests prove.
 """
 
 import ast
@@ -13,8 +13,8 @@ from Utils.files.atomic import ROOT, replacing
 
 RELIABILITY = """# Reliability
 
-What goes wrong on real machines, and what comes of it. Each row is a test that provokes the fault (`make test`, or
-`make test-slow` where the row says slow). `python tools/render_docs.py` makes the table from the tests.
+What goes wrong on real machines, and what comes of it. Each row is a test that provokes the fault (`make test`,
+or `make test-slow` where the row says slow). `python tools/render_docs.py` makes the table from the tests.
 
 | area | fault | outcome | test |
 |:--|:--|:--|:--|
