@@ -13,8 +13,8 @@ from Utils.files.atomic import ROOT, replacing
 
 RELIABILITY = """# Reliability
 
-What goes wrong on real machines, and what comes of it. Each row is a test that provokes the fault; slow ones run
-by `make test-slow`. `python tools/render_docs.py` makes the table from the tests.
+What goes wrong on real machines, and what comes of it. Each row is a test that provokes the fault; slow ones
+run by `make test-slow`. `python tools/render_docs.py` makes the table from the tests.
 
 | area | fault | outcome | test |
 |:--|:--|:--|:--|
