@@ -20,8 +20,7 @@ from Generators.batches import EvalBatch, Form, TrainBatch, check_positive
 from Generators.host_sharding import Lanes, pieces, stream
 from Generators.records import is_foreign, kept, parse_batch, reader, record_ids, stored
 from Utils.command.cli import UserError
-from Utils.data import dataset_folder
-from Utils.files import atomic
+from Utils.files import atomic, tfrecord
 from Utils.images import codec
 
 PLACES = ("host", "device")
@@ -169,7 +168,7 @@ def _eval_counts(paths, num_records, keep, host):
     """Return (records of every shard or None, records in all or None); several hosts need both."""
     enough = num_records is not None and (host[1] == 1 or np.ndim(num_records))
     if not enough and keep is None and not _remote(paths):
-        num_records = [dataset_folder.count_records(path) for path in paths]
+        num_records = [tfrecord.count_records(path) for path in paths]
     counts, total = (None, None) if num_records is None else _told(paths, num_records)
     if counts is None and host[1] > 1:
         raise UserError("hosts need num_records of every shard, unless the shards are local and all are kept")
@@ -277,7 +276,7 @@ def _told(paths, num_records):
 
 def _count(paths):
     """Return the number of records of local shards; None where some are elsewhere, since counting fetches."""
-    return None if _remote(paths) else sum(dataset_folder.count_records(path) for path in paths)
+    return None if _remote(paths) else sum(tfrecord.count_records(path) for path in paths)
 
 
 def _remote(paths):

@@ -4,13 +4,9 @@
 of selected_tags.csv. Shards of the original project have the same fields and are read as they are.
 """
 
-import io
-import os
-
 import tensorflow as tf
 
-from Utils.command.cli import UserError
-from Utils.files import atomic, tfrecord
+from Utils.files import tfrecord
 
 NATIVE = frozenset(tf.io.gfile.get_registered_schemes())  # file systems that tensorflow reads by itself
 FEATURES = {
@@ -21,8 +17,8 @@ FEATURES = {
 
 
 def encode(image_id, image_bytes, label_indexes):
-    """Return one serialized record; arguments as in `Utils.files.tfrecord.example`."""
-    return b"".join(tfrecord.example(image_id, image_bytes, label_indexes))
+    """Return one serialized record; arguments as in `Utils.files.tfrecord.encode_example`."""
+    return b"".join(tfrecord.encode_example(image_id, image_bytes, label_indexes))
 
 
 def reader(shards, keep=None):
@@ -88,30 +84,8 @@ def _foreign(path, skip=0, take=-1):
 
 
 def _read(path, skip, take):
-    """Yield the records of a TFRecord file: length (8 bytes), its checksum (4), the data, its checksum (4).
-
-    The first ``skip`` are not read, and not more than ``take``, -1 for all. The checksums are those of
-    transport, which the file system has its own for.
-    """
-    path = path.decode()
-    with _opened(path) as file:
-        while take != 0 and (head := file.read(12)):
-            length = int.from_bytes(head[:8], "little")
-            if skip > 0:
-                file.seek(length + 4, os.SEEK_CUR)
-                skip -= 1
-                continue
-            data = file.read(length)
-            if len(head) < 12 or len(data) < length or len(file.read(4)) < 4:
-                raise UserError(f"{path} is no whole TFRecord file: its last record is cut")
-            take -= 1
-            yield data
-
-
-def _opened(path):
-    """Open a file to read it. Those of ``memory://`` are one object for all readers, position and all."""
-    file = atomic.to_path(path).open("rb")
-    return io.BytesIO(file.getvalue()) if isinstance(file, io.BytesIO) else file
+    """Yield the records of a shard, as `Utils.files.tfrecord.read_records`; a ``take`` of -1 means all."""
+    return tfrecord.read_records(path.decode(), skip, None if take < 0 else take)
 
 
 def parse(serialized):

@@ -1,7 +1,6 @@
 """Dataset folders, here or elsewhere: from tools/write_records.py, or shards of the original as they are."""
 
 import dataclasses
-import functools
 import pathlib
 
 import numpy as np
@@ -10,7 +9,8 @@ import pyarrow.parquet
 
 from Utils.command.cli import UserError, suggest
 from Utils.data.definition import SPLITS
-from Utils.files.atomic import is_remote, read_json, to_path
+from Utils.files import tfrecord
+from Utils.files.atomic import read_json, to_path
 from Utils.images import codec
 from Utils.tags import tag_list
 
@@ -46,7 +46,7 @@ class Dataset:
         """Return the number of records of every shard of a split, in the order of `shards`."""
         counts = [shard.get("records") for shard in self._entry(split)["shards"]]
         if None in counts:
-            counts = [count_records(path) for path in self.shards(split)]
+            counts = [tfrecord.count_records(path) for path in self.shards(split)]
         return counts
 
     def has_post_ids(self, split):
@@ -157,33 +157,9 @@ def _original_manifest(folder, shards, frame):
 
 def _image_size(shard):
     """Return the side of the square JPEG in a shard's first record, or None."""
-    with shard.open("rb") as file:
-        length = int.from_bytes(file.read(12)[:8], "little")
-        data = file.read(min(length, 1 << 24))
-    start = data.find(b"\xff\xd8\xff")
+    data = next(tfrecord.read_records(shard, take=1), b"")
     try:
-        _, width, height = codec.probe(data[start:] if start >= 0 else b"")
-    except codec.ImageError:
+        _, width, height = codec.probe(tfrecord.decode_example(data)[1])
+    except ValueError:  # no Example, or no image in it (ImageError)
         return None
     return width if width == height else None
-
-
-@functools.lru_cache(maxsize=65536)
-def count_records(path):
-    """Return the number of records of a TFRecord file, reading its framing only.
-
-    A record is: length (8 bytes, little-endian), its checksum (4), the data, its checksum (4).
-    Raises UserError where the last record is cut.
-    """
-    path = to_path(path)
-    size, at, count = path.stat().st_size, 0, 0
-    with path.open("rb", **({} if is_remote(path) else {"buffering": 0})) as file:
-        while at + 16 <= size:
-            file.seek(at)
-            at += 16 + int.from_bytes(file.read(8), "little")
-            count += 1
-    if at != size:
-        raise UserError(
-            f"{path} is no whole TFRecord file: record {count - (at > size)} is cut or has no framing"
-        )
-    return count

@@ -1,17 +1,18 @@
 """Small pictures of posts for a page: found in an image folder or in a dataset's shards, embedded as text."""
 
 import base64
+import contextlib
 
 import numpy as np
 
 from Utils.command.cli import UserError
 from Utils.data import dataset_folder
+from Utils.files import tfrecord
 from Utils.files.atomic import to_path
 from Utils.images import codec, image_folder
 
 SIDE = 144
 QUALITY = 78
-_JPEG = b"\xff\xd8\xff"
 
 
 def of_folder(folder):
@@ -75,17 +76,15 @@ def _of_split(dataset, split, ids):
     return found
 
 
-def _records(shard, wanted):
-    """Yield ``(place, JPEG)`` of records of a TFRecord file; those between are passed over unread."""
+def _records(shard, places):
+    """Yield ``(place, JPEG)`` of some records of a shard, those that are damaged left out."""
+    index = tfrecord.read_index(shard)
     with to_path(shard).open("rb") as file:
-        for place in range(max(wanted) + 1):
-            length = int.from_bytes(file.read(12)[:8], "little")
-            if place in wanted:
-                data = file.read(length)
-                start = data.find(_JPEG)
-                if start >= 0:
-                    yield place, data[start:]  # what follows the JPEG does not matter to a decoder
-            file.seek(4 + (0 if place in wanted else length), 1)
+        for place in sorted(places):
+            offset, length = index[place].tolist()
+            file.seek(offset)
+            with contextlib.suppress(ValueError):
+                yield place, tfrecord.decode_example(file.read(length))[1]
 
 
 def data_uri(data, side=SIDE, padding=codec.WHITE):

@@ -42,7 +42,7 @@ def write_shard(job):
             except codec.ImageError as error:
                 rejected.append((number, path, str(error)))
                 continue
-            writer.write_record(tfrecord.example(number, data, labels))
+            writer.write_record(tfrecord.encode_example(number, data, labels))
             ids.append(number)
     entry = {"file": job.file, "records": len(ids), "bytes": writer.size, "sha256": writer.sha256}
     note = {**entry, "split": job.split, "ids": ids, "rejected": rejected}
@@ -101,7 +101,7 @@ class _Reader:
 def _read(data, shard):
     """Return id and image of a record; WorkError where it is none."""
     try:
-        return tfrecord.read_example(data)
+        return tfrecord.decode_example(data)
     except ValueError as error:
         raise WorkError(f"{shard} has a damaged record: {error}") from error
 
@@ -111,7 +111,7 @@ class OldRecords:
 
     def __init__(self, dataset):
         self._shards = [shard for split in dataset.splits for shard in dataset.shards(split)]
-        parts = [tfrecord.framing(shard) for shard in self._shards]
+        parts = [tfrecord.read_index(shard) for shard in self._shards]
         shard = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
         places = np.concatenate([*parts, np.zeros((0, 2), np.int64)])
         ids = np.concatenate([self._ids(dataset, split) for split in dataset.splits])
@@ -126,7 +126,7 @@ class OldRecords:
         if (dataset.folder / split / "ids.npy").is_file():
             return dataset.post_ids(split)
         shards = dataset.shards(split)
-        found = [_id_at(shard, *place) for shard in shards for place in tfrecord.framing(shard).tolist()]
+        found = [_id_at(shard, *place) for shard in shards for place in tfrecord.read_index(shard).tolist()]
         return np.array(found, np.int64)
 
     def find(self, ids):

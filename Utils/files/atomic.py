@@ -13,27 +13,30 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import typing
 
 from Utils.command.cli import UserError
 
+AnyPath = str | os.PathLike[str]  # also a UPath, of another file system
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
-def to_path(path):
-    """Return ``path`` as a pathlib.Path, or as a UPath, with the same methods, where it names a file system.
+def to_path(path: AnyPath) -> pathlib.Path:
+    """Return ``path`` as a pathlib.Path, or as a UPath where it names another file system (``gs://...``).
 
-    Raises UserError where that file system is unknown or its package is missing.
+    The annotation says Path for both: a UPath has the same methods, and ``fs`` besides. Raises UserError
+    where the file system is unknown or its package is missing.
     """
     if "://" not in str(path):
         return pathlib.Path(path)
     import upath
 
     try:
-        path = upath.UPath(path)
-        path.fs  # noqa: B018  looks the file system's package up
+        remote: typing.Any = upath.UPath(path)
+        remote.fs  # noqa: B018  looks the file system's package up
     except (ImportError, ValueError) as error:
         raise UserError(f"{path} cannot be opened: {error}") from error
-    return path
+    return remote
 
 
 def glob(pattern):

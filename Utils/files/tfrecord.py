@@ -1,115 +1,227 @@
-"""TFRecord files and the Examples in them, written and read without tensorflow; one copy of every image less.
+"""TFRecord files and the Examples in them, written and read without TensorFlow.
 
-A file is a row of records: length (8 bytes, little-endian), its checksum (4), the data, their checksum (4),
-with masked CRC-32C checksums. The data are a ``tf.train.Example``: ``image_id`` int64 (the post id),
-``image_bytes`` (a JPEG), ``label_indexes`` int64 list, possibly empty.
+Importing TensorFlow takes seconds in every process that packs, and its writer copies every image once more.
+
+A file is a row of records: length of the data (8 bytes, little-endian), checksum of the length (4), the
+data, checksum of the data (4); checksums are masked CRC-32C. The data of a shard are a ``tf.train.Example``
+with ``image_id`` (int64, the post id), ``image_bytes`` (a JPEG) and ``label_indexes`` (int64 list, possibly
+empty).
+Format: https://www.tensorflow.org/tutorials/load_data/tfrecord, https://protobuf.dev/programming-guides/encoding
 """
 
-import pathlib
+import functools
+import io
+import itertools
+import os
+from collections.abc import Iterable, Iterator
+from typing import IO
 
 import google_crc32c
 import numpy as np
 
 from Utils.command.cli import UserError
+from Utils.files import atomic
 from Utils.files.hashing_writer import Sink
 
+_HEADER, _FOOTER = 12, 4  # bytes of a record before and after its data
 
-def example(image_id, image_bytes, label_indexes):
-    """Return the parts of a serialized Example; joined they are what tensorflow writes, keys in order.
+# Wire types of protocol buffers.
+_VARINT, _LENGTH_DELIMITED = 0, 2
+_FIXED_SIZES = {1: 8, 5: 4}  # wire type: bytes
+
+
+class Writer(Sink):
+    """A TFRecord file in the making; a context manager.
+
+    ``size`` (bytes) and ``sha256`` (hexadecimal) are those of the file once the context has ended.
+    """
+
+    def write_record(self, parts: Iterable[bytes]) -> None:
+        """Append one record, given as the parts of its data."""
+        for part in framed(parts):
+            self.write(part)
+
+
+def framed(parts: Iterable[bytes]) -> list[bytes]:
+    """Return the parts of a record as a file holds it: length, its checksum, the data, their checksum."""
+    parts = list(parts)
+    length = sum(map(len, parts)).to_bytes(8, "little")
+    checksum = functools.reduce(google_crc32c.extend, parts, 0)
+    return [length, _masked(google_crc32c.value(length)), *parts, _masked(checksum)]
+
+
+def _masked(checksum: int) -> bytes:
+    """Return a CRC-32C as the format stores it: rotated right by 15 bits, plus a constant.
+
+    The CRC of data that hold their own CRC is a constant; masked ones do not have that weakness.
+    """
+    rotated = (checksum >> 15 | checksum << 17) & 0xFFFFFFFF
+    return ((rotated + 0xA282EAD8) & 0xFFFFFFFF).to_bytes(4, "little")
+
+
+def read_index(path: atomic.AnyPath) -> np.ndarray:
+    """Return offset and length of the data of every record, int64 (N, 2), reading the lengths only.
+
+    Raises UserError where a record is cut.
+    """
+    with _opened(path) as file:
+        return np.array(list(_places(file, path)), np.int64).reshape(-1, 2)
+
+
+@functools.lru_cache(maxsize=65536)
+def count_records(path: atomic.AnyPath) -> int:
+    """Return the number of records of a file, as `read_index` finds them; the answer is remembered."""
+    return len(read_index(path))
+
+
+def read_records(path: atomic.AnyPath, skip: int = 0, take: int | None = None) -> Iterator[bytes]:
+    """Yield the data of the records after the first ``skip``, at most ``take`` of them (None: all).
+
+    Other file systems are read too (`Utils.files.atomic.to_path`). Checksums are not compared: disks and
+    transports have their own, and a damaged JPEG is noticed when it is decoded. Raises UserError where a
+    record is cut.
+    """
+    end = None if take is None else skip + take
+    with _opened(path) as file:
+        for offset, length in itertools.islice(_places(file, path), skip, end):
+            file.seek(offset)
+            yield file.read(length)
+
+
+def _places(file: IO[bytes], path: atomic.AnyPath) -> Iterator[tuple[int, int]]:
+    """Yield offset and length of the data of every record; the caller may move in the file meanwhile."""
+    size, start = file.seek(0, os.SEEK_END), 0
+    for number in itertools.count():
+        if start == size:
+            return
+        file.seek(start)
+        length = int.from_bytes(file.read(8), "little")
+        end = start + _HEADER + length + _FOOTER
+        if end > size:
+            raise UserError(f"{path} is no whole TFRecord file: record {number} is cut or has no framing")
+        yield start + _HEADER, length
+        start = end
+
+
+def _opened(path: atomic.AnyPath) -> IO[bytes]:
+    path = atomic.to_path(path)
+    if not atomic.is_remote(path):
+        return path.open("rb", buffering=0)  # a buffer would read 8 KB to get each length of 8 bytes
+    file = path.open("rb")
+    # A file of memory:// is one object for all its readers, who would move each other's position.
+    return io.BytesIO(file.getvalue()) if isinstance(file, io.BytesIO) else file
+
+
+def encode_example(
+    image_id: int, image_bytes: bytes, label_indexes: Iterable[int] | np.ndarray
+) -> list[bytes]:
+    """Return the parts of a serialized Example; joined they are what TensorFlow writes, keys in order.
+
+    Parts, because joining would copy the image.
 
     Args:
         image_id: post id, 0 to 2**63 - 1.
-        image_bytes: the JPEG file as it will be decoded.
-        label_indexes: iterable of rows of the tag list, possibly empty.
+        image_bytes: a JPEG file.
+        label_indexes: rows of the tag list, possibly none.
     """
-    image, size = b"", len(image_bytes)
-    for before in (b"\x0a", b"\x0a", _framed(b"\x0a", b"image_bytes") + b"\x12", b"\x0a"):  # from the inside
-        image = before + _varint(size) + image
-        size = len(image) + len(image_bytes)
+    # Every message around the image states its length first, so they are built from the inside out.
+    before_image, size = b"", len(image_bytes)
+    entry_start = _message(1, b"image_bytes") + b"\x12"
+    for before_length in (b"\x0a", b"\x0a", entry_start, b"\x0a"):  # bytes, BytesList, Feature, map entry
+        before_image = before_length + _varint(size) + before_image
+        size = len(before_image) + len(image_bytes)
     labels = label_indexes.tolist() if isinstance(label_indexes, np.ndarray) else label_indexes
-    others = _numbers(b"image_id", [image_id]) + _numbers(b"label_indexes", labels)
-    return [b"\x0a" + _varint(size + len(others)) + image, image_bytes, others]
+    numbers = _int64_entry(b"image_id", [image_id]) + _int64_entry(b"label_indexes", labels)
+    return [b"\x0a" + _varint(size + len(numbers)) + before_image, image_bytes, numbers]
 
 
-def _numbers(name, numbers):
+def _int64_entry(name: bytes, numbers: Iterable[int]) -> bytes:
     """Return the entry of the map of features that holds a list of int64."""
     varints = b"".join(map(_varint, numbers))
-    values = _framed(b"\x0a", varints) if varints else b""
-    return _framed(b"\x0a", _framed(b"\x0a", name) + _framed(b"\x12", _framed(b"\x1a", values)))
+    int64_list = _message(1, varints) if varints else b""
+    return _message(1, _message(1, name) + _message(2, _message(3, int64_list)))
 
 
-def _framed(tag, data):
-    """Return a protobuf field that says its length; ``tag`` is its number times 8, plus 2."""
-    return tag + _varint(len(data)) + data
+def _message(number: int, data: bytes) -> bytes:
+    """Return field ``number`` of a message, with content that states its length: bytes or a message."""
+    return bytes((number << 3 | _LENGTH_DELIMITED,)) + _varint(len(data)) + data
 
 
-def _varint(number):
+def _varint(number: int) -> bytes:
     """Return a whole number as protobuf writes it: 7 bits a byte, the lowest first."""
-    if 0 <= number < len(VARINTS):
-        return VARINTS[number]
+    if 0 <= number < len(_SHORT_VARINTS):
+        return _SHORT_VARINTS[number]
     number = int(number) & 0xFFFFFFFFFFFFFFFF
-    found = bytearray()
+    groups = bytearray()
     while number >= 0x80:
-        found.append(number & 0x7F | 0x80)
+        groups.append(number & 0x7F | 0x80)
         number >>= 7
-    found.append(number)
-    return bytes(found)
+    groups.append(number)
+    return bytes(groups)
 
 
-# Those of one byte and of two: lengths and rows of a tag list come by the million.
-VARINTS = [bytes((n,)) if n < 0x80 else bytes((n & 0x7F | 0x80, n >> 7)) for n in range(1 << 14)]
+# Varints of one and two bytes, ready made: lengths and rows of a tag list come by the million.
+_SHORT_VARINTS = [bytes((n,)) if n < 0x80 else bytes((n & 0x7F | 0x80, n >> 7)) for n in range(1 << 14)]
 
 
-def read_example(data):
-    """Return ``(image id, image bytes)`` of a serialized Example; id -1 where it has none.
+def decode_example(data: bytes) -> tuple[int, bytes]:
+    """Return ``(image id, image bytes)`` of a serialized Example; the id is -1 where it has none.
 
-    Raises ValueError where it is no Example with one image.
+    Raises ValueError where the data are no Example with one image.
     """
     image, image_id = None, -1
-    for features in _values(data, 1):
-        for entry in _values(features, 1):
-            name, value = b"".join(_values(entry, 1)), b"".join(_values(entry, 2))
+    for features in _messages(data, 1):
+        for entry in _messages(features, 1):
+            name, feature = b"".join(_messages(entry, 1)), b"".join(_messages(entry, 2))
             if name == b"image_bytes":
-                (image,) = [one for found in _values(value, 1) for one in _values(found, 1)]
+                (bytes_list,) = _messages(feature, 1)
+                (image,) = _messages(bytes_list, 1)
             elif name == b"image_id":
-                image_id = _first_number(value)
+                image_id = _first_int64(feature)
     if image is None:
         raise ValueError("no image_bytes")
     return image_id, bytes(image)
 
 
-def _first_number(feature):
-    for values in _values(feature, 3):
-        for wire, value in _fields(values, 1):
-            return value if wire == 0 else _read_varint(value, 0)[0]
+def _first_int64(feature: bytes) -> int:
+    for int64_list in _messages(feature, 3):
+        for value in _fields(int64_list, 1):
+            # Writers may pack the numbers of a list into one field, or give each a field of its own.
+            return value if isinstance(value, int) else _read_varint(value, 0)[0]
     return -1
 
 
-def _values(data, number):
-    """Return the values of the fields with a number that say their length."""
-    return [value for wire, value in _fields(data, number) if wire == 2]
+def _messages(data: bytes | memoryview, number: int) -> list[memoryview]:
+    """Return the contents of all fields ``number`` that state their length."""
+    return [value for value in _fields(data, number) if isinstance(value, memoryview)]
 
 
-def _fields(data, number):
-    """Yield ``(wire type, value)`` of the fields with a number: whole numbers, or what says its length."""
+def _fields(data: bytes | memoryview, number: int) -> Iterator[int | memoryview]:
+    """Yield the values of all fields ``number`` of a message: a varint as an int, or bytes.
+
+    Fields of 4 and 8 bytes are passed over: no feature that is read here has them.
+    """
     data, at = memoryview(data), 0
     while at < len(data):
         key, at = _read_varint(data, at)
-        wire = key & 7
-        if wire == 0:
+        wire_type, value = key & 7, None
+        if wire_type == _VARINT:
             value, at = _read_varint(data, at)
-        elif wire in (1, 2, 5):
-            length, at = _read_varint(data, at) if wire == 2 else (8 if wire == 1 else 4, at)
+        elif wire_type == _LENGTH_DELIMITED:
+            length, at = _read_varint(data, at)
             value, at = data[at : at + length], at + length
+        elif wire_type in _FIXED_SIZES:
+            at += _FIXED_SIZES[wire_type]
         else:
-            raise ValueError(f"unknown wire type {wire}")
+            raise ValueError(f"unknown wire type {wire_type}")
         if at > len(data):
             raise ValueError("a field ends after the data")
-        if key >> 3 == number:
-            yield wire, value
+        if key >> 3 == number and value is not None:
+            yield value
 
 
-def _read_varint(data, at):
+def _read_varint(data: memoryview, at: int) -> tuple[int, int]:
+    """Return the varint that begins at a position, and the position after it."""
     value = 0
     for shift in range(0, 70, 7):
         if at >= len(data):
@@ -119,37 +231,3 @@ def _read_varint(data, at):
         if data[at - 1] < 0x80:
             return value, at
     raise ValueError("a number without end")
-
-
-class Writer(Sink):
-    """Writes a TFRecord file; its ``size`` and ``sha256`` are known once the context has ended."""
-
-    def write_record(self, parts):
-        """Append one record, given as the parts of its data."""
-        length = sum(map(len, parts)).to_bytes(8, "little")
-        checksum = 0
-        for part in parts:
-            checksum = google_crc32c.extend(checksum, part)
-        for part in (length + _masked(google_crc32c.value(length)), *parts, _masked(checksum)):
-            self.write(part)
-
-
-def _masked(checksum):
-    """Return a checksum as the format stores it: turned by 15 bits, shifted by a constant."""
-    turned = (checksum >> 15 | checksum << 17) & 0xFFFFFFFF
-    return ((turned + 0xA282EAD8) & 0xFFFFFFFF).to_bytes(4, "little")
-
-
-def framing(path):
-    """Return offset and length of every record's data: int64 (N, 2); UserError where the last one is cut."""
-    path, found = pathlib.Path(path), []
-    size, at = path.stat().st_size, 0
-    with path.open("rb", buffering=0) as file:
-        while at < size:
-            file.seek(at)
-            length = int.from_bytes(file.read(8), "little")
-            if at + 16 + length > size:
-                raise UserError(f"{path} is no whole TFRecord file: a record is cut or has no framing")
-            found.append((at + 12, length))
-            at += 16 + length
-    return np.array(found, np.int64).reshape(-1, 2)

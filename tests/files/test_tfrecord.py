@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from Utils.command.cli import UserError
-from Utils.files import tfrecord
+from Utils.files import atomic, tfrecord
 
 RECORDS = [(7, b"\xff\xd8image", [0, 5]), (2**63 - 1, b"", []), (0, bytes(100_000), range(300))]
 
@@ -13,7 +13,7 @@ RECORDS = [(7, b"\xff\xd8image", [0, 5]), (2**63 - 1, b"", []), (0, bytes(100_00
 def written(path):
     with tfrecord.Writer(path) as writer:
         for record in RECORDS:
-            writer.write_record(tfrecord.example(*record))
+            writer.write_record(tfrecord.encode_example(*record))
     return writer
 
 
@@ -21,7 +21,7 @@ def test_tensorflow_writes_the_same_file(tmp_path):
     writer = written(tmp_path / "ours")
     with tf.io.TFRecordWriter(str(tmp_path / "theirs")) as other:
         for record in RECORDS:
-            other.write(b"".join(tfrecord.example(*record)))
+            other.write(b"".join(tfrecord.encode_example(*record)))
     data = (tmp_path / "ours").read_bytes()
     assert data == (tmp_path / "theirs").read_bytes()
     assert (writer.size, writer.sha256) == (len(data), hashlib.sha256(data).hexdigest())
@@ -37,19 +37,41 @@ def test_tensorflow_reads_it_and_checks_the_checksums(tmp_path):
         list(tf.data.TFRecordDataset(str(tmp_path / "x")))
 
 
-def test_what_is_framed_is_found_and_read(tmp_path):
+def test_records_are_read_back_through_the_index_and_one_by_one(tmp_path):
     written(tmp_path / "x")
     data = (tmp_path / "x").read_bytes()
-    found = [
-        tfrecord.read_example(data[at : at + size]) for at, size in tfrecord.framing(tmp_path / "x").tolist()
-    ]
-    assert found == [(number, image) for number, image, _ in RECORDS]
-    for cut in (1, 5, 20):
-        (tmp_path / "x").write_bytes(data[:-cut])
-        with pytest.raises(UserError, match="no whole TFRecord"):
-            tfrecord.framing(tmp_path / "x")
+    expected = [b"".join(tfrecord.encode_example(*record)) for record in RECORDS]
+    assert [data[at : at + size] for at, size in tfrecord.read_index(tmp_path / "x").tolist()] == expected
+    assert list(tfrecord.read_records(tmp_path / "x")) == expected
+    for skip, take in ((0, 0), (1, 1), (2, None), (1, 9), (5, 1)):
+        end = None if take is None else skip + take
+        assert list(tfrecord.read_records(tmp_path / "x", skip, take)) == expected[skip:end]
+    assert tfrecord.count_records(tmp_path / "x") == 3
+
+
+def test_readers_of_one_file_in_memory_do_not_disturb_each_other(tmp_path):
+    written(tmp_path / "x")
+    remote = atomic.to_path("memory://tfrecord/x")
+    remote.parent.mkdir(exist_ok=True)
+    remote.write_bytes((tmp_path / "x").read_bytes())
+    pairs = zip(tfrecord.read_records(str(remote)), tfrecord.read_records(remote), strict=True)
+    assert [a == b for a, b in pairs] == [True] * 3
+
+
+@pytest.mark.parametrize("cut", [1, 5, 20, 100_100])
+def test_a_cut_record_is_an_error_that_names_it(tmp_path, cut):
+    written(tmp_path / "x")
+    data = (tmp_path / "x").read_bytes()
+    (tmp_path / "x").write_bytes(data[:-cut])
+    for read in (tfrecord.read_index, lambda path: list(tfrecord.read_records(path))):
+        with pytest.raises(UserError, match=r"x is no whole TFRecord file: record 2 is cut"):
+            read(tmp_path / "x")
+
+
+def test_an_empty_file_holds_no_record(tmp_path):
     (tmp_path / "x").write_bytes(b"")
-    assert tfrecord.framing(tmp_path / "x").shape == (0, 2)
+    assert tfrecord.read_index(tmp_path / "x").shape == (0, 2)
+    assert list(tfrecord.read_records(tmp_path / "x")) == []
 
 
 def test_examples_of_other_writers_are_read():
@@ -58,15 +80,15 @@ def test_examples_of_other_writers_are_read():
     example.features.feature["zzz"].float_list.value.extend([1.5, 2.5])
     example.features.feature["image_id"].int64_list.value.append(300)
     example.features.feature["image_bytes"].bytes_list.value.append(b"x" * 500)
-    assert tfrecord.read_example(example.SerializeToString()) == (300, b"x" * 500)
+    assert tfrecord.decode_example(example.SerializeToString()) == (300, b"x" * 500)
     unpacked = b"\x0a\x1a\x0a\x0d\x0a\x08image_id\x12\x01\x1a"  # cut short on purpose
     with pytest.raises(ValueError, match=r"ends after the data|without end|no image"):
-        tfrecord.read_example(unpacked)
+        tfrecord.decode_example(unpacked)
 
 
 def test_bytes_that_are_no_example():
     random = np.random.default_rng(0)
-    whole = b"".join(tfrecord.example(5, b"abc", [1, 2]))
+    whole = b"".join(tfrecord.encode_example(5, b"abc", [1, 2]))
     for data in (b"", b"\x0a", whole[:-9], b"\xff" * 20, *(random.bytes(30) for _ in range(300))):
         with pytest.raises(ValueError):  # noqa: PT011  whatever is wrong with it
-            tfrecord.read_example(data)
+            tfrecord.decode_example(data)

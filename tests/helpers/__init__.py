@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from Utils.files import tfrecord
+
 IMAGES = """CREATE TABLE images(image_id INT PRIMARY KEY, created_at TEXT, score INT, rating TEXT,
  parent_id INT, is_pending INT, is_flagged INT, is_deleted INT, is_banned INT, hidden INT DEFAULT 0)"""
 DEFINITION = """name = "small"
@@ -124,11 +126,9 @@ def dotted_shards(folder, size=32, **splits):
 
 def write_tfrecord(path, examples):
     """Write serialized examples as one shard."""
-    import tensorflow as tf
-
-    with tf.io.TFRecordWriter(str(path)) as writer:
+    with tfrecord.Writer(path) as writer:
         for example in examples:
-            writer.write(example)
+            writer.write_record([example])
 
 
 def only_lives_in(process):

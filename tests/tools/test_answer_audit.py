@@ -82,9 +82,8 @@ def records_of(dataset, split):
     names = dataset_folder.load(dataset).tags["name"].to_numpy()
     found = {}
     for shard in sorted((dataset / split).glob("*.tfrecord")):
-        data = shard.read_bytes()
-        for at, size in tfrecord.framing(shard).tolist():
-            parsed = records.parse(data[at : at + size])
+        for serialized in tfrecord.read_records(shard):
+            parsed = records.parse(serialized)
             found[int(parsed["image_id"])] = set(names[parsed["label_indexes"].numpy()])
     return found
 

@@ -15,6 +15,7 @@ from tools import analyze_metrics
 from tools.make_report import main
 from Utils.data import post_images
 from Utils.evaluation import calibration, confusion, predictions, scores, thresholds
+from Utils.files import tfrecord
 from Utils.images import image_folder
 from Utils.report import svg_charts
 from Utils.tags import tag_list
@@ -244,12 +245,6 @@ def test_calibration_agrees_with_brute_force_and_finds_a_known_temperature():
     assert ends.error() == pytest.approx(1 / 3)
 
 
-def framed(data):
-    """A record of a TFRecord file; checksums are not looked at, and what is around the JPEG is skipped."""
-    data = b"\x0a\x10before" + data + b"after"
-    return len(data).to_bytes(8, "little") + bytes(4) + data + bytes(4)
-
-
 def small_dataset(folder, ids, shard_size):
     """A dataset folder as write_records leaves it, of JPEGs of flat color; made without tensorflow."""
     (folder / "validation").mkdir(parents=True)
@@ -257,7 +252,9 @@ def small_dataset(folder, ids, shard_size):
     for number, start in enumerate(range(0, len(ids), shard_size)):
         part = ids[start : start + shard_size]
         name = f"validation/small-{number}.tfrecord"
-        (folder / name).write_bytes(b"".join(framed(helpers.jpeg(int(one), 24)) for one in part))
+        with tfrecord.Writer(folder / name) as writer:
+            for post_id in part.tolist():
+                writer.write_record(tfrecord.encode_example(post_id, helpers.jpeg(post_id, 24), []))
         shards.append({"file": name, "records": len(part)})
     np.save(folder / "validation" / "ids.npy", ids)
     records = {"validation": {"shards": shards}}

@@ -25,7 +25,7 @@ from Generators import records
 from tools import select_tags, write_records
 from Utils.command.cli import WorkError
 from Utils.data import dataset_folder, shard_writer
-from Utils.files import job_engines
+from Utils.files import job_engines, tfrecord
 from Utils.images import codec, image_folder, image_reader
 from Utils.tags import tag_list
 
@@ -94,7 +94,7 @@ def test_the_manifest_is_true(tmp_path):
             assert shard["file"] == f"{split}/small-{index:05d}-of-{len(entry['shards']):05d}.tfrecord"
             data = (dataset / shard["file"]).read_bytes()
             assert (shard["bytes"], shard["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
-            assert dataset_folder.count_records(dataset / shard["file"]) == shard["records"]
+            assert tfrecord.count_records(dataset / shard["file"]) == shard["records"]
     assert np.load(dataset / "train" / "ids.npy").dtype == np.int64
     assert sorted(path.name for path in dataset.iterdir()) == [
         "dataset.json", "dropped_tags.csv", "posts.parquet", "rejected.csv", "selected_tags.csv",

@@ -199,8 +199,8 @@ def _plot(folder, options, speed):
     shutil.rmtree(folder / "again")
     read = _ms(lambda path: path.read_bytes(), paths)
     check = _ms(lambda one: codec.to_store(one, ".jpg", SIDE), data)
-    encode = _ms(lambda one: tfrecord.example(1, one, labels), data)
-    write = _written(folder, [tfrecord.example(1, one, labels) for one in data])
+    encode = _ms(lambda one: tfrecord.encode_example(1, one, labels), data)
+    write = _written(folder, [tfrecord.encode_example(1, one, labels) for one in data])
     query = _ms(lambda number: _query(folder, number), queried)
     ours = {"select": select, "read": read, "check": check, "encode": encode, "write, hash, sync": write}
     peer = {"query": query, "read": read, "encode": encode}
