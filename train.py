@@ -146,7 +146,7 @@ def _build(job):
             overrides = recipe.model_overrides()
             model = Models.build(recipe.model, classifier_activation=None, **sizes, **overrides)
         on_device = recipe.augment_on == "device"
-        trained = Models.augmenting(model, _group(job)) if on_device else model
+        trained = Models.with_augmentation(model, _group(job)) if on_device else model
     match = _transfer(model, dataset, source) if source and not source.begun else None
     family = Models.family(recipe.model or source.model)
     compile = functools.partial(_compile, model, trained, job, family, schedule)
@@ -302,7 +302,7 @@ def _train(run, name, job, built):
         say(loop.scores_text("before the first step", evaluate()))
     if found.first and not (run.folder / "batch.png").exists():
         images, labels = next(iter(batches(0)))
-        images = images if built.trained is model else Models.augmented(*images)
+        images = images if built.trained is model else Models.augment_batch(*images)
         run_plots.plot_batch(images, labels, dataset.tags["name"], run.folder / "batch.png")
     try:
         loop.fit(built.trained, run, plan)

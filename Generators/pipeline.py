@@ -72,7 +72,7 @@ def train_dataset(
         unknown: ``unknown(ids) -> (B, num_labels) bool`` of labels that become -1; see
         ``Utils.data.unknown_labels``.
         augment_on: "host", or "device": flip, rotation and MixUp of the images are left to
-            ``Models.augmenting``, and elements are ``((images, draws (B, 4) float32), labels)``.
+            ``Models.with_augmentation``, and elements are ``((images, draws (B, 4) float32), labels)``.
 
     Raises UserError where no shard is found or a value is out of range. While iterating, broken image bytes
     and labels outside ``num_labels`` raise a tf.errors.OpError that names the record's image_id.

@@ -15,7 +15,7 @@ from Models.layers.activations import GAMMAS, ActivationName
 from Models.layers.attention import ChannelAttentionName
 from Models.layers.convolution import ScaledConv2D
 from Models.layers.model_ends import classifier, image_input
-from Models.layers.normalizer_free import activate, betas, merge, shortcut
+from Models.layers.normalizer_free import activate, expected_betas, merge, shortcut
 from Models.layers.randomness import Dropout, Rate
 from Models.layers.residual import linear_rates
 from Models.layers.scaling import ScalingName
@@ -117,11 +117,11 @@ def build(spec, image_size, num_labels, classifier_activation=None, name=None):
     # (B, S/4, S/4, 128)
     # stages
     rates = iter(linear_rates(spec.stochastic_depth, sum(spec.depths)))
-    scales = iter(betas(spec.depths))
+    betas = iter(expected_betas(spec.depths))
     for stage, (depth, width) in enumerate(zip(spec.depths, spec.widths, strict=True)):
         for block in range(depth):
             strides = 2 if stage > 0 and block == 0 else 1
-            x = _block(x, spec, width, strides, next(scales), next(rates), f"stage{stage}_block{block}")
+            x = _block(x, spec, width, strides, next(betas), next(rates), f"stage{stage}_block{block}")
     # head
     x = ScaledConv2D(int(spec.widths[-1] * spec.head_factor), 1, name="head_conv", **_convolutions(spec))(x)
     x = _activate(x, spec, "head_act")

@@ -14,7 +14,7 @@ from Models.layers.activations import ActivationName
 from Models.layers.attention import ChannelAttentionName
 from Models.layers.convolution import ScaledConv2D, stem_max_pool
 from Models.layers.model_ends import classifier, image_input
-from Models.layers.normalizer_free import activate, betas, merge, shortcut
+from Models.layers.normalizer_free import activate, expected_betas, merge, shortcut
 from Models.layers.randomness import Dropout, Rate
 from Models.layers.residual import linear_rates
 from Models.layers.scaling import ScalingName
@@ -71,11 +71,11 @@ def build(spec, image_size, num_labels, classifier_activation=None, name=None):
     x = stem_max_pool(x, "stem_pool")  # (B, S/4, S/4, C)
     # stages
     rates = iter(linear_rates(spec.stochastic_depth, sum(spec.depths)))
-    scales = iter(betas(spec.depths))
+    betas = iter(expected_betas(spec.depths))
     for stage, (depth, width) in enumerate(zip(spec.depths, spec.widths, strict=True)):
         for block in range(depth):
             strides = 2 if stage > 0 and block == 0 else 1
-            x = _block(x, spec, width, strides, next(scales), next(rates), f"stage{stage}_block{block}")
+            x = _block(x, spec, width, strides, next(betas), next(rates), f"stage{stage}_block{block}")
     # head
     x = activate(x, spec.activation, "head_act")
     x = keras.layers.GlobalAveragePooling2D(name="head_pool")(x)  # (B, C)

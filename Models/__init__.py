@@ -10,7 +10,7 @@ import pathlib
 
 import Models.layers  # noqa: F401  registers every custom layer
 from Models import specs
-from Models.layers.augmentation import augmented, augmenting  # noqa: F401  part of the interface
+from Models.layers.augmentation import augment_batch, with_augmentation  # noqa: F401  part of the interface
 from Models.layers.model_ends import with_probabilities, without_activation  # noqa: F401  part of the interface
 from Utils.command.cli import UserError, suggest
 

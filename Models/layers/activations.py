@@ -1,32 +1,35 @@
-"""Activations by name, optionally scaled so that they keep the variance of a standard normal input."""
+"""Activation functions by name; a constant factor keeps the variance of a standard normal input at 1."""
 
 import math
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import keras
-from keras import ops
+
+from Models.layers.tensors import Shape, Tensor, ops
 
 ActivationName = Literal["relu", "relu6", "silu", "hswish", "sigmoid", "gelu", "gelu_tanh"]
 
 
-def hswish(x):
+def hswish(x: Tensor) -> Tensor:
     """Hard swish, ``x * relu6(x + 3) / 6`` (arXiv:1905.02244)."""
     return x * ops.relu6(x + 3.0) * (1.0 / 6.0)
 
 
-def silu(x, factor=1.0):
+def silu(x: Tensor, factor: float = 1.0) -> Tensor:
     """SiLU times a constant, ``factor * x * sigmoid(x)`` (arXiv:1702.03118).
 
-    With its derivative, ``y + sigmoid(x) * (factor - y)``: from the forward pass' sigmoid, and with the
-    factor in it, that is four elementwise passes instead of seven, which CPUs feel.
+    The derivative is written out, ``y + sigmoid(x) * (factor - y)``: it reuses the sigmoid of the forward
+    pass and includes the factor, so that a CPU makes four elementwise passes instead of seven.
     """
 
     @ops.custom_gradient
-    def scaled(x):
+    def scaled(x: Tensor) -> Any:
         gate = ops.sigmoid(x)
         y = x * (gate if factor == 1.0 else gate * factor)
 
-        def gradient(*args, upstream=None):  # two calling conventions: of tensorflow and jax, and of torch
+        # tensorflow and jax pass the upstream gradient by position, torch by keyword.
+        def gradient(*args: Tensor, upstream: Tensor = None) -> Tensor:
             upstream = args[-1] if upstream is None else upstream
             return upstream * (y + gate * (factor - y))
 
@@ -36,16 +39,17 @@ def silu(x, factor=1.0):
 
 
 @ops.custom_gradient
-def gelu(x):
+def gelu(x: Tensor) -> Any:
     """Exact GELU, ``x * cdf(x)`` with ``cdf(x) = (1 + erf(x / sqrt 2)) / 2`` (arXiv:1606.08415).
 
-    Written out because the ONNX converter knows erf but not the erfc of the stock function, as a half of x
-    times ``1 + erf``, which the LiteRT converter takes for its own GELU; with its derivative,
-    ``cdf(x) + x * pdf(x)``, because differentiating the formula term by term is slower on CPU.
+    The formula is written out because the ONNX converter knows erf but not the erfc of the stock function;
+    in this order, half of x times ``1 + erf``, the LiteRT converter recognizes its own GELU. The derivative,
+    ``cdf(x) + x * pdf(x)``, is written out because the automatic one is slower on CPU.
     """
     twice = 1.0 + ops.erf(x * math.sqrt(0.5))  # 2 cdf(x)
 
-    def gradient(*args, upstream=None):  # two calling conventions: of tensorflow and jax, and of torch
+    # tensorflow and jax pass the upstream gradient by position, torch by keyword.
+    def gradient(*args: Tensor, upstream: Tensor = None) -> Tensor:
         upstream = args[-1] if upstream is None else upstream
         pdf = ops.exp(-0.5 * ops.square(x)) * (1.0 / math.sqrt(2.0 * math.pi))
         return upstream * (0.5 * twice + x * pdf)
@@ -53,12 +57,12 @@ def gelu(x):
     return (0.5 * x) * twice, gradient
 
 
-def gelu_tanh(x):
+def gelu_tanh(x: Tensor) -> Tensor:
     """GELU with the tanh approximation of its authors."""
     return ops.gelu(x, approximate=True)
 
 
-FUNCTIONS = {
+FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": ops.relu,
     "relu6": ops.relu6,
     "silu": silu,
@@ -68,8 +72,8 @@ FUNCTIONS = {
     "gelu_tanh": gelu_tanh,
 }
 
-# 1 / (standard deviation of f(x), x standard normal), arXiv:2101.08692. The first five as the original
-# zoo had them, that of GELU as timm has it.
+# 1 / (standard deviation of f(x)) for standard normal x (arXiv:2101.08692). The first five digit for digit
+# from the original zoo, those of GELU from timm: imported weights were trained with these values.
 GAMMAS = {
     "relu": 1.7139588594436646,
     "relu6": 1.7131484746932983,
@@ -89,7 +93,9 @@ class Activation(keras.layers.Layer):
     ``scale``, a further constant factor. Raises ValueError where the name is unknown.
     """
 
-    def __init__(self, activation, preserve_variance=False, scale=1.0, **kwargs):
+    def __init__(
+        self, activation: str, preserve_variance: bool = False, scale: float = 1.0, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         if activation not in FUNCTIONS:
             raise ValueError(f"activation must be one of {', '.join(FUNCTIONS)}; got {activation!r}")
@@ -99,22 +105,22 @@ class Activation(keras.layers.Layer):
         self.factor = scale * (GAMMAS[activation] if preserve_variance else 1.0)
         self.supports_masking = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         """Nothing to build."""
         self.built = True
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         """Apply f and the constant factor."""
         if self.activation == "silu":
             return silu(x, self.factor)
         x = FUNCTIONS[self.activation](x)
         return x if self.factor == 1.0 else x * self.factor
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the input's shape."""
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
         config = {
             "activation": self.activation,

@@ -1,10 +1,11 @@
-"""Attention: squeeze-excite and ECA over the channels of a map, self-attention over tokens."""
+"""Channel attention (squeeze-excite, ECA) over feature maps, and self-attention over tokens."""
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import keras
-from keras import ops
+
+from Models.layers.tensors import Shape, Tensor, ops
 
 ChannelAttentionName = Literal["se", "eca"]
 
@@ -18,12 +19,12 @@ class SqueezeExcite(keras.layers.Layer):
     (2 in NF networks). (B, H, W, C) in, the same shape out.
     """
 
-    def __init__(self, ratio=0.5, factor=1.0, **kwargs):
+    def __init__(self, ratio: float = 0.5, factor: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.ratio = ratio
         self.factor = factor
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         """Create the two dense layers ``squeeze`` and ``excite``."""
         channels = input_shape[-1]
         hidden = max(1, int(self.ratio * channels))
@@ -34,20 +35,20 @@ class SqueezeExcite(keras.layers.Layer):
         self.excite.build((None, hidden))
         self.built = True
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         """Multiply by the gates, (B, 1, 1, C)."""
         gates = self.excite(self.squeeze(ops.mean(x, axis=(1, 2), keepdims=True)))
         return x * (gates * self.factor)
 
-    def macs(self, input_shape):
+    def macs(self, input_shape: Shape) -> int:
         """Return multiply-adds for one image of (B, H, W, C)."""
         return 2 * input_shape[-1] * self.squeeze.units
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the input's shape."""
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
         return {**super().get_config(), "ratio": self.ratio, "factor": self.factor}
 
@@ -57,15 +58,15 @@ class EfficientChannelAttention(keras.layers.Layer):
     """Gate channels by a short convolution along the channel axis of their means (arXiv:1910.03151).
 
     ``x * factor * sigmoid(conv1d(mean(x)))``; the kernel has ``t = int(abs((log2 C + 1) / 2))`` taps, one
-    more where t is even, zeros outside. Argument: ``factor``, a constant on the gate (2 in NF networks).
+    more where t is even, and zero padding. Argument: ``factor``, a constant on the gate (2 in NF networks).
     (B, H, W, C) in, the same shape out.
     """
 
-    def __init__(self, factor=1.0, **kwargs):
+    def __init__(self, factor: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.factor = factor
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         """Create ``kernel`` of shape (t, 1, 1)."""
         taps = int(abs((math.log2(input_shape[-1]) + 1) / 2))
         self.taps = taps if taps % 2 else taps + 1
@@ -73,31 +74,33 @@ class EfficientChannelAttention(keras.layers.Layer):
         self.kernel = self.add_weight(shape=shape, initializer="glorot_normal", name="kernel")
         self.built = True
 
-    def call(self, x):
-        """Multiply by the gates, (B, 1, 1, C)."""
+    def call(self, x: Tensor) -> Tensor:
+        """Multiply each channel by its gate."""
         channels = x.shape[-1]
         means = ops.mean(x, axis=(1, 2))  # (B, C)
         means = ops.pad(means, ((0, 0), (self.taps // 2, self.taps // 2)))
         kernel = ops.cast(self.kernel, x.dtype)
-        # A sum of shifted rows: the same on every backend, and no convolution with one channel.
+        # A sum of shifted means instead of a convolution with one channel: the same on every backend.
         mixed = sum(means[:, i : i + channels] * kernel[i, 0, 0] for i in range(self.taps))
-        gates = ops.sigmoid(mixed) * self.factor
+        gates = ops.sigmoid(mixed) * self.factor  # (B, C)
         return x * gates[:, None, None, :]
 
-    def macs(self, input_shape):
+    def macs(self, input_shape: Shape) -> int:
         """Return multiply-adds for one image of (B, H, W, C)."""
         return self.taps * input_shape[-1]
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the input's shape."""
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
         return {**super().get_config(), "factor": self.factor}
 
 
-def channel_attention(kind, name, factor=1.0, ratio=0.5):
+def channel_attention(
+    kind: str | None, name: str, factor: float = 1.0, ratio: float = 0.5
+) -> keras.layers.Layer | None:
     """Return the layer for ``"se"`` or ``"eca"``, named ``name_se`` or ``name_eca``; None for None.
 
     ``ratio``: width of the hidden layer of "se" as a share of the channels.
@@ -120,11 +123,11 @@ class SelfAttention(keras.layers.Layer):
     Argument: ``heads``, which must divide D. (B, N, D) in, the same shape out. Raises ValueError otherwise.
     """
 
-    def __init__(self, heads, **kwargs):
+    def __init__(self, heads: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.heads = heads
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         """Create the dense layers ``query``, ``key``, ``value`` and ``output``."""
         width = input_shape[-1]
         if width % self.heads:
@@ -136,30 +139,30 @@ class SelfAttention(keras.layers.Layer):
             layer.build((*input_shape[:-1], width))
         self.built = True
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         """Attend; the softmax is taken in float32."""
         tokens, width = x.shape[1], x.shape[2]
         depth = width // self.heads
-        query = self._heads(self.query_dense(x) * (depth**-0.5), tokens, depth)  # (B, heads, N, d)
-        key = self._heads(self.key_dense(x), tokens, depth)
-        value = self._heads(self.value_dense(x), tokens, depth)
+        query = self._split_heads(self.query_dense(x) * (depth**-0.5), tokens, depth)  # (B, heads, N, d)
+        key = self._split_heads(self.key_dense(x), tokens, depth)
+        value = self._split_heads(self.value_dense(x), tokens, depth)
         scores = ops.matmul(query, ops.swapaxes(key, -1, -2))  # (B, heads, N, N)
         weights = ops.cast(ops.softmax(ops.cast(scores, "float32")), x.dtype)
         mixed = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))  # (B, N, heads, d)
         return self.output_dense(ops.reshape(mixed, (-1, tokens, width)))
 
-    def _heads(self, x, tokens, depth):
+    def _split_heads(self, x: Tensor, tokens: int, depth: int) -> Tensor:
         return ops.transpose(ops.reshape(x, (-1, tokens, self.heads, depth)), (0, 2, 1, 3))
 
-    def macs(self, input_shape):
+    def macs(self, input_shape: Shape) -> int:
         """Return multiply-adds for one image of (B, N, D)."""
         tokens, width = input_shape[1:]
         return 4 * tokens * width**2 + 2 * tokens**2 * width
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the input's shape."""
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
         return {**super().get_config(), "heads": self.heads}

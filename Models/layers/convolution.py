@@ -1,14 +1,19 @@
-"""Convolutions padded as the original's, grouped in the form that is fast, weight-standardized.
+"""Convolutions of the families: symmetric padding, fast grouped ones, weight-standardized ones.
 
-Padding is ``kernel // 2`` zeros on each side, then none. At stride 1 that is what Keras calls "same"; at
-stride 2 "same" would put its zeros at the bottom and right only.
+Padding is ``kernel // 2`` zeros on every side, as in PyTorch and the original zoo. At stride 1 that is what
+Keras calls "same"; at stride 2 "same" puts its zeros at the bottom and right only.
 """
 
+from typing import Any
+
 import keras
-from keras import ops
+
+from Models.layers.tensors import Shape, Tensor, ops
 
 
-def conv2d(x, filters, kernel_size, *, strides=1, use_bias=False, name):
+def conv2d(
+    x: Tensor, filters: int, kernel_size: int, *, strides: int = 1, use_bias: bool = False, name: str
+) -> Tensor:
     """Convolve (B, H, W, I) with k x k kernels after ``k // 2`` zeros on each side."""
     if strides > 1:
         x = keras.layers.ZeroPadding2D(kernel_size // 2, name=f"{name}_pad")(x)
@@ -18,7 +23,7 @@ def conv2d(x, filters, kernel_size, *, strides=1, use_bias=False, name):
     )(x)
 
 
-def patch_conv2d(x, filters, size, *, name):
+def patch_conv2d(x: Tensor, filters: int, size: int, *, name: str) -> Tensor:
     """Cut (B, H, W, I) into ``size`` x ``size`` patches and project each to ``filters``, with bias.
 
     Where the size does not divide, zeros are added at the bottom and right.
@@ -26,7 +31,7 @@ def patch_conv2d(x, filters, size, *, name):
     return keras.layers.Conv2D(filters, size, strides=size, padding="same", name=name)(x)
 
 
-def depthwise_conv2d(x, kernel_size, *, name):
+def depthwise_conv2d(x: Tensor, kernel_size: int, *, name: str) -> Tensor:
     """Convolve every channel of (B, H, W, C) with a k x k kernel of its own, with bias, at stride 1."""
     return keras.layers.DepthwiseConv2D(kernel_size, padding="same", name=name)(x)
 
@@ -38,41 +43,43 @@ class Decimate(keras.layers.Layer):
     Argument: ``strides``, n.
     """
 
-    def __init__(self, strides=2, **kwargs):
+    def __init__(self, strides: int = 2, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.strides = strides
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         """Nothing to build."""
         self.built = True
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         """Keep rows and columns 0, n, 2n and so on."""
         return x[:, :: self.strides, :: self.strides]
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return (B, H/n, W/n, C)."""
         height, width = (None if side is None else -(-side // self.strides) for side in input_shape[1:3])
         return (input_shape[0], height, width, input_shape[3])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
         return {**super().get_config(), "strides": self.strides}
 
 
-def stem_max_pool(x, name):
+def stem_max_pool(x: Tensor, name: str) -> Tensor:
     """Take the maximum of 3 x 3 at stride 2 after one zero on each side; (B, H, W, C) to about H/2, W/2.
 
-    The zeros take part: where all neighbors are negative a border pixel becomes 0, as in the original zoo.
+    The zeros take part: a border pixel whose neighbors are all negative becomes 0, as in the original zoo.
     """
     x = keras.layers.ZeroPadding2D(1, name=f"{name}_pad")(x)
     return keras.layers.MaxPooling2D(3, strides=2, name=name)(x)
 
 
-def grouped_conv2d(x, kernel, groups, *, strides, padding, split):
+def grouped_conv2d(
+    x: Tensor, kernel: Tensor, groups: int, *, strides: int, padding: str, split: bool
+) -> Tensor:
     """Convolve ``groups`` slices of the channels of x, each with its own slice of an HWIO kernel.
 
-    ``split`` chooses the form, not the result: one convolution for each group instead of a grouped one.
+    ``split`` changes the speed, not the result: one convolution per group instead of a grouped one.
     """
     if groups == 1 or not split:
         return ops.conv(x, kernel, strides=strides, padding=padding)
@@ -81,10 +88,10 @@ def grouped_conv2d(x, kernel, groups, *, strides, padding, split):
     return ops.concatenate(parts, axis=-1)
 
 
-def prefers_split():
-    """Tell whether a grouped convolution is slow here: on CPUs both TensorFlow and JAX lack a fast one.
+def prefers_split() -> bool:
+    """Tell whether one convolution per group is faster: TensorFlow and JAX lack a fast grouped one on CPUs.
 
-    TensorFlow's runs in a nested XLA function there, 20 times slower than a convolution for each group.
+    TensorFlow runs it in a nested XLA function there, 20 times slower than one convolution per group.
     """
     if keras.backend.backend() not in ("tensorflow", "jax"):  # torch has a fast one
         return False
@@ -98,16 +105,17 @@ class ScaledConv2D(keras.layers.Layer):
     ``w' = (w - mean) * rsqrt(max(var * fan_in, 1e-4)) * gain``, mean and variance over H, W, I of a filter;
     fan_in = k * k * I / groups. Padded with ``k // 2`` zeros on each side.
     Arguments: ``filters``, ``kernel_size``, ``strides``, ``groups``, ``use_bias``; ``padding``, "symmetric"
-    as said, or Keras' "same"; ``epsilon``, None as said, or the root is of ``fan_in * (var + epsilon)``;
+    as above, or Keras' "same"; ``epsilon``, None as above, or a number: ``rsqrt(fan_in * (var + epsilon))``;
     ``scale``, a constant factor on the gain; ``initial_gain``.
     (B, H, W, I) in, (B, H/strides rounded up, W/strides rounded up, filters) out for odd kernels.
     Raises ValueError where the groups do not divide the channels.
     """
 
     def __init__(
-        self, filters, kernel_size, strides=1, groups=1, use_bias=True, padding="symmetric", epsilon=None,
-        scale=1.0, initial_gain=1.0, **kwargs,
-    ):  # fmt: skip
+        self, filters: int, kernel_size: int, strides: int = 1, groups: int = 1, use_bias: bool = True,
+        padding: str = "symmetric", epsilon: float | None = None, scale: float = 1.0,
+        initial_gain: float = 1.0, **kwargs: Any,
+    ) -> None:  # fmt: skip
         super().__init__(**kwargs)
         if padding not in ("symmetric", "same"):
             raise ValueError(f"padding must be 'symmetric' or 'same'; got {padding!r}")
@@ -121,12 +129,12 @@ class ScaledConv2D(keras.layers.Layer):
         self.scale = scale
         self.initial_gain = initial_gain
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         """Create ``kernel`` (k, k, I / groups, filters), ``bias`` and ``gain`` (filters,)."""
         channels, k = input_shape[-1], self.kernel_size
         if channels % self.groups or self.filters % self.groups:
             raise ValueError(f"{self.groups} groups must divide {channels} and {self.filters} channels")
-        # Not autocast: a kernel is standardized in float32.
+        # No autocast: mean and variance of a kernel need float32, also under mixed precision.
         self.kernel = self.add_weight(
             shape=(k, k, channels // self.groups, self.filters),
             initializer=keras.initializers.VarianceScaling(1.0, "fan_in", "truncated_normal"),
@@ -140,20 +148,20 @@ class ScaledConv2D(keras.layers.Layer):
         self.gain = self.add_weight(shape=(self.filters,), initializer=start, autocast=False, name="gain")
         self.built = True
 
-    def standardized_kernel(self):
-        """Return the kernel that is convolved with, in float32."""
+    def standardized_kernel(self) -> Tensor:
+        """Return the kernel (k, k, I / groups, filters) after standardization, float32."""
         kernel = ops.convert_to_tensor(self.kernel)
         fan_in = kernel.shape[0] * kernel.shape[1] * kernel.shape[2]
         centered = kernel - ops.mean(kernel, axis=(0, 1, 2), keepdims=True)
         variance = ops.mean(ops.square(centered), axis=(0, 1, 2), keepdims=True)
         if self.epsilon is None:
-            spread = ops.maximum(variance * fan_in, 1e-4)
+            scaled_variance = ops.maximum(variance * fan_in, 1e-4)
         else:
-            spread = (variance + self.epsilon) * fan_in
+            scaled_variance = (variance + self.epsilon) * fan_in
         gain = self.gain if self.scale == 1.0 else self.gain * self.scale
-        return centered * (ops.rsqrt(spread) * gain)
+        return centered * (ops.rsqrt(scaled_variance) * gain)
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         """Standardize the kernel, then convolve."""
         kernel = ops.cast(self.standardized_kernel(), x.dtype)
         if self.kernel_size == 1 and self.strides == 1 and self.groups == 1:
@@ -162,7 +170,7 @@ class ScaledConv2D(keras.layers.Layer):
             x = self._convolve(x, kernel)
         return x if self.bias is None else x + ops.cast(self.bias, x.dtype)
 
-    def _convolve(self, x, kernel):
+    def _convolve(self, x: Tensor, kernel: Tensor) -> Tensor:
         padding, margin = "same", self.kernel_size // 2
         if self.strides > 1 and self.padding == "symmetric":
             x = ops.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
@@ -171,7 +179,7 @@ class ScaledConv2D(keras.layers.Layer):
             x, kernel, self.groups, strides=self.strides, padding=padding, split=prefers_split()
         )
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return (B, H', W', filters)."""
         shrink = self.kernel_size - 2 * (self.kernel_size // 2) if self.padding == "symmetric" else 1
         height, width = (
@@ -179,7 +187,7 @@ class ScaledConv2D(keras.layers.Layer):
         )
         return (input_shape[0], height, width, self.filters)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
         names = ("filters", "kernel_size", "strides", "groups", "use_bias")
         names += ("padding", "epsilon", "scale", "initial_gain")

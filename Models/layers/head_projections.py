@@ -1,22 +1,25 @@
-"""What the kinds of attention over tokens share: projections to queries, keys and values, and their heads."""
+"""Projections to queries, keys and values, split into heads: shared by the attention of EVA02 and SwinV2."""
+
+from typing import Any
 
 import keras
-from keras import ops
+
+from Models.layers.tensors import Shape, Tensor, ops
 
 
 class _HeadProjections(keras.layers.Layer):
     """Dense layers ``query``, ``key`` (without bias), ``value`` and ``output``, split into heads.
 
-    A bias of the keys moves all scores of a query alike, which softmax does not see (arXiv:2106.08254).
-    Argument: ``heads``, which must divide the channels; ValueError otherwise.
+    A bias of the keys would shift all scores of a query alike, which softmax cancels (arXiv:2106.08254).
+    Argument: ``heads``. Raises ValueError if they do not divide the channels.
     """
 
-    def __init__(self, heads, **kwargs):
+    def __init__(self, heads: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.heads = heads
 
-    def build_projections(self, width):
-        """Create the dense layers for ``width`` channels, truncated normal of 0.02."""
+    def build_projections(self, width: int) -> None:
+        """Create the dense layers for ``width`` channels, kernels truncated normal with deviation 0.02."""
         if width % self.heads:
             raise ValueError(f"heads must divide the width {width}; got {self.heads}")
         self.width = width
@@ -25,37 +28,37 @@ class _HeadProjections(keras.layers.Layer):
         self.value_dense = self._dense("value")
         self.output_dense = self._dense("output")
 
-    def _dense(self, name, use_bias=True):
-        start = keras.initializers.TruncatedNormal(stddev=0.02)
+    def _dense(self, name: str, use_bias: bool = True) -> keras.layers.Dense:
+        initializer: Any = keras.initializers.TruncatedNormal(stddev=0.02)
         layer = keras.layers.Dense(
-            self.width, use_bias=use_bias, kernel_initializer=start, dtype=self.dtype_policy, name=name
+            self.width, use_bias=use_bias, kernel_initializer=initializer, dtype=self.dtype_policy, name=name
         )
         layer.build((None, self.width))
         return layer
 
-    def project(self, x, tokens):
-        """Return queries, keys and values, each (B, heads, tokens, d), of (B, tokens, C)."""
+    def project(self, x: Tensor, tokens: int) -> list[Tensor]:
+        """Return queries, keys and values of (B, tokens, C), each (B, heads, tokens, d)."""
         return [
             self._split(layer(x), tokens) for layer in (self.query_dense, self.key_dense, self.value_dense)
         ]
 
-    def _split(self, x, tokens):
+    def _split(self, x: Tensor, tokens: int) -> Tensor:
         x = ops.reshape(x, (-1, tokens, self.heads, self.width // self.heads))
         return ops.transpose(x, (0, 2, 1, 3))
 
-    def join(self, x, tokens):
-        """Return the output (B, tokens, C) of heads (B, heads, tokens, d)."""
+    def join(self, x: Tensor, tokens: int) -> Tensor:
+        """Join heads (B, heads, tokens, d) and project them to the output (B, tokens, C)."""
         return self.output_dense(ops.reshape(ops.transpose(x, (0, 2, 1, 3)), (-1, tokens, self.width)))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the input's shape."""
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
         return {**super().get_config(), "heads": self.heads}
 
 
-def softmax(scores, dtype):
+def softmax(scores: Tensor, dtype: str) -> Tensor:
     """Return the softmax over the last axis, taken in float32, as ``dtype``."""
     return ops.cast(ops.softmax(ops.cast(scores, "float32")), dtype)

@@ -1,11 +1,11 @@
-"""Normalizations over channels, chosen by name, and the response normalization of ConvNeXt V2."""
+"""Normalization layers by name, and the global response normalization of ConvNeXt V2."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import keras
-from keras import ops
 
-from Models.layers.replicas import replicas
+from Models.layers.replicas import num_replicas
+from Models.layers.tensors import Shape, Tensor, ops
 
 NormName = Literal["layernorm", "batchnorm", "affine"]
 
@@ -17,18 +17,18 @@ class Affine(keras.layers.Layer):
     (..., C) in, the same shape out; alpha starts at 1, beta at 0.
     """
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         """Create ``alpha`` and ``beta`` of shape (C,)."""
         shape = (input_shape[-1],)
         self.alpha = self.add_weight(shape=shape, initializer="ones", name="alpha")
         self.beta = self.add_weight(shape=shape, initializer="zeros", name="beta")
         self.built = True
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         """Scale and shift."""
         return x * ops.cast(self.alpha, x.dtype) + ops.cast(self.beta, x.dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the input's shape."""
         return input_shape
 
@@ -43,40 +43,45 @@ class GlobalResponseNorm(keras.layers.Layer):
 
     EPSILON = 1e-6
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         """Create ``gamma`` and ``beta`` of shape (C,)."""
         shape = (input_shape[-1],)
         self.gamma = self.add_weight(shape=shape, initializer="zeros", name="gamma")
         self.beta = self.add_weight(shape=shape, initializer="zeros", name="beta")
         self.built = True
 
-    def call(self, x):
-        """Normalize; the sums over a whole map are taken in float32."""
+    def call(self, x: Tensor) -> Tensor:
+        """Normalize; sums over a whole map are taken in float32."""
         squares = ops.sum(ops.square(ops.cast(x, "float32")), axis=(1, 2), keepdims=True)  # (B, 1, 1, C)
-        # The root has no derivative at 0; where a channel is silent everywhere its gradient is to be 0.
+        # The square root has no derivative at 0; a channel that is 0 everywhere shall get a gradient of 0.
         norm = ops.sqrt(ops.maximum(squares, 1e-24))
         share = norm / (ops.mean(norm, axis=-1, keepdims=True) + self.EPSILON)
         factor = ops.cast(self.gamma, "float32") * share + 1.0
         return x * ops.cast(factor, x.dtype) + ops.cast(self.beta, x.dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the input's shape."""
         return input_shape
 
 
 @keras.saving.register_keras_serializable(package="Models")
 class BatchNorm(keras.layers.BatchNormalization):
-    """Batch normalization over the last axis (arXiv:1502.03167) whose gradient in training is written out.
+    """Batch normalization over the last axis (arXiv:1502.03167) with a written-out gradient in training.
 
-    Arguments, weights and inference are those of the Keras layer; so is training on torch and on several
-    replicas, whose statistics are those of the global batch. Differentiated term by term the mean alone costs
-    a tile and a product of the map's size; in closed form forward and backward take half the time on CPU, and
-    keep one map instead of two.
+    Arguments, weights and inference are those of the Keras layer. So is training on torch and on several
+    replicas, which use the statistics of the global batch. Elsewhere training takes the gradient in closed
+    form: forward and backward need half the time on CPU and keep one map instead of two. The automatic
+    gradient of the mean alone costs a tile and a product of the map's size.
     """
 
-    def call(self, inputs, training=None, mask=None):
-        """Normalize (..., C); in training by the batch's own mean and variance, in float32."""
-        if replicas() > 1:
+    gamma: Any
+    beta: Any
+    moving_mean: Any
+    moving_variance: Any
+
+    def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor = None) -> Tensor:
+        """Normalize (..., C); in training by mean and variance of the batch, in float32."""
+        if num_replicas() > 1:
             return self._on_replicas(inputs, training, mask)
         plain = self.synchronized or mask is not None or keras.backend.backend() == "torch"
         if plain or not (training and self.trainable):
@@ -84,12 +89,15 @@ class BatchNorm(keras.layers.BatchNormalization):
         outputs, mean, variance = _batch_normalize(self.epsilon)(
             ops.cast(inputs, "float32"), 1.0 * self.gamma, 1.0 * self.beta
         )
-        for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            moving.assign(moving * self.momentum + now * (1.0 - self.momentum))
+        for moving, current in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving * self.momentum + current * (1.0 - self.momentum))
         return ops.cast(outputs, self.compute_dtype)
 
-    def _on_replicas(self, inputs, training, mask):
-        """Normalize as Keras when ``synchronized``, which is not kept: no other backend would load it."""
+    def _on_replicas(self, inputs: Tensor, training: bool | None, mask: Tensor) -> Tensor:
+        """Normalize as Keras does when ``synchronized``.
+
+        The attribute is reset because it would be saved, and no other backend loads a synchronized layer.
+        """
         self.synchronized = True
         try:
             return super().call(inputs, training=training, mask=mask)
@@ -97,11 +105,11 @@ class BatchNorm(keras.layers.BatchNormalization):
             self.synchronized = False
 
 
-def _batch_normalize(epsilon):
-    """Return ``(x, gamma, beta) -> (y, mean, variance)``; the statistics (C,) carry no gradient."""
+def _batch_normalize(epsilon: float) -> Any:
+    """Return a function ``(x, gamma, beta) -> (y, mean, variance)``; mean and variance have no gradient."""
 
     @ops.custom_gradient
-    def normalize(x, gamma, beta):
+    def normalize(x: Tensor, gamma: Tensor, beta: Tensor) -> Any:
         rows = ops.reshape(x, (-1, x.shape[-1]))  # (N, C)
         mean = ops.mean(rows, axis=0)
         centered = rows - mean
@@ -109,7 +117,8 @@ def _batch_normalize(epsilon):
         inverse = ops.rsqrt(variance + epsilon)
         scale = gamma * inverse
 
-        def gradient(*upstream):  # of (y, mean, variance); jax gives them as one tuple
+        def gradient(*upstream: Any) -> tuple[Tensor, Tensor, Tensor]:
+            # One for each of y, mean, variance; jax passes them as one tuple.
             dy = upstream[0][0] if isinstance(upstream[0], (tuple, list)) else upstream[0]
             dy = ops.reshape(dy, ops.shape(rows))
             d_beta = ops.sum(dy, axis=0)
@@ -123,15 +132,15 @@ def _batch_normalize(epsilon):
     return normalize
 
 
-def batch_norm(epsilon, name, gamma="ones"):
-    """Return a batch normalization over channels, with momentum 0.99."""
+def batch_norm(epsilon: float, name: str, gamma: str = "ones") -> BatchNorm:
+    """Return a batch normalization over channels with momentum 0.99; ``gamma`` names its initializer."""
     return BatchNorm(momentum=0.99, epsilon=epsilon, gamma_initializer=gamma, name=name)
 
 
-def normalization(kind, epsilon, name):
-    """Return the named normalization over channels: ``layernorm``, ``batchnorm`` or ``affine``.
+def normalization(kind: str, epsilon: float, name: str) -> keras.layers.Layer:
+    """Return the normalization over channels of a kind: ``layernorm``, ``batchnorm`` or ``affine``.
 
-    Raises ValueError for another name.
+    Raises ValueError for another kind.
     """
     if kind == "layernorm":
         return keras.layers.LayerNormalization(epsilon=epsilon, name=name)

@@ -1,10 +1,12 @@
-"""What the residual blocks of networks without normalization share (arXiv:2101.08692, arXiv:2102.06171).
+"""Parts of the residual blocks of networks without normalization (arXiv:2101.08692, arXiv:2102.06171).
 
-``result = branch(h) * alpha + shortcut`` with ``h = act(x) * beta``: beta undoes the growth of the
-variance from block to block, alpha sets it.
+A block is ``branch(h) * alpha + shortcut`` with ``h = act(x) * beta``. Each block adds the variance
+``alpha^2`` of its branch; beta divides by the standard deviation that has accumulated so far.
 """
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -12,33 +14,46 @@ from Models.layers.activations import Activation
 from Models.layers.attention import channel_attention
 from Models.layers.convolution import ScaledConv2D
 from Models.layers.residual import SkipInit, StochasticDepth
+from Models.layers.tensors import Tensor
 
-ALPHA = 0.2
+ALPHA = 0.2  # as both papers train
 
 
-def betas(depths):
-    """Return, for every block, 1 over the standard deviation its input is expected to have."""
-    found, std = [], 1.0
+def expected_betas(depths: Sequence[int]) -> list[float]:
+    """Return beta of every block: 1 over the standard deviation that its input is expected to have.
+
+    ``depths`` are the numbers of blocks of the stages. The shortcut of a stage's first block is a convolution
+    of the normalized input, so that the variance starts again from 1 there.
+    """
+    betas, std = [], 1.0
     for depth in depths:
         for block in range(depth):
-            found.append(1.0 / std)
-            before = (
-                1.0 if block == 0 else std
-            )  # the shortcut of a first block is a convolution of unit variance
-            std = math.sqrt(before**2 + ALPHA**2)
-    return found
+            betas.append(1.0 / std)
+            shortcut_std = 1.0 if block == 0 else std
+            std = math.sqrt(shortcut_std**2 + ALPHA**2)
+    return betas
 
 
-def activate(x, activation, name, scale=1.0, preserve_variance=True):
+def activate(
+    x: Tensor, activation: str, name: str, scale: float = 1.0, preserve_variance: bool = True
+) -> Tensor:
     """Apply a variance-preserving activation, times ``scale``."""
     return Activation(activation, preserve_variance=preserve_variance, scale=scale, name=name)(x)
 
 
-def shortcut(x, h, filters, strides, compensate_avgpool_var, name, **convolution):
-    """Return x itself where shapes allow, else a 1x1 convolution of h, averaged before where strides > 1.
+def shortcut(
+    x: Tensor,
+    h: Tensor,
+    filters: int,
+    strides: int,
+    compensate_avgpool_var: bool,
+    name: str,
+    **convolution: Any,
+) -> Tensor:
+    """Return x itself if its shape fits, else a 1x1 convolution of h, average-pooled first for strides > 1.
 
     The average of 2 x 2 independent values has half their standard deviation; ``compensate_avgpool_var``
-    multiplies it by 2.
+    multiplies by 2. ``convolution``: further arguments of ``ScaledConv2D``.
     """
     if strides == 1 and x.shape[-1] == filters:
         return x
@@ -49,10 +64,19 @@ def shortcut(x, h, filters, strides, compensate_avgpool_var, name, **convolution
     return ScaledConv2D(filters, 1, name=f"{name}_shortcut", **convolution)(h)
 
 
-def merge(branch, way_around, attention, rate, name, attention_ratio=0.5, skip_init=True):
+def merge(
+    branch: Tensor,
+    around: Tensor,
+    attention: str | None,
+    rate: float,
+    name: str,
+    attention_ratio: float = 0.5,
+    skip_init: bool = True,
+) -> Tensor:
     """Finish a block: attention times 2, stochastic depth without rescaling, SkipInit times alpha, sum.
 
-    Without ``skip_init`` alpha alone; the gain of the last convolution is then to start at 0.
+    Without ``skip_init`` the branch is multiplied by alpha only; the gain of its last convolution should then
+    start at 0. ``around`` is the shortcut, ``rate`` that of stochastic depth.
     """
     gate = channel_attention(attention, name, factor=2.0, ratio=attention_ratio)
     if gate is not None:
@@ -63,4 +87,4 @@ def merge(branch, way_around, attention, rate, name, attention_ratio=0.5, skip_i
         branch = SkipInit(ALPHA, name=f"{name}_skip")(branch)
     else:
         branch = keras.layers.Rescaling(ALPHA, name=f"{name}_alpha")(branch)
-    return keras.layers.Add(name=f"{name}_add")([branch, way_around])
+    return keras.layers.Add(name=f"{name}_add")([branch, around])

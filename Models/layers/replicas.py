@@ -1,29 +1,35 @@
-"""The replicas of a tensorflow strategy, which share a global batch and see a part of it each.
+"""The replicas of a tensorflow strategy: how many run, which one this is, and the rows of all of them.
 
-On JAX a step is of the global batch, whatever the number of devices, and nothing needs to be done. This is
-the one file of ``Models`` that asks tensorflow for a replica, because ``keras.ops`` has no name for it.
+Under ``tf.distribute`` every replica computes on its part of the global batch. On JAX a layer sees the global
+batch on any number of devices, so the functions answer as for one replica. ``keras.ops`` has no name for
+replicas, therefore this file asks tensorflow.
 """
+
+from typing import Any
 
 import keras
 
+from Models.layers.tensors import Tensor
 
-def replicas():
-    """Return how many replicas of a tensorflow strategy run this together; 1 on other backends."""
+
+def num_replicas() -> int:
+    """Return how many replicas of a tensorflow strategy run together; 1 on other backends."""
     context = _context()
     return 1 if context is None else context.num_replicas_in_sync
 
 
-def replica():
-    """Return the number of this replica (an int or a scalar tensor), 0 where there is but one."""
-    return 0 if replicas() == 1 else _context().replica_id_in_sync_group
+def replica_id() -> Tensor:
+    """Return the number of this replica, an int or a scalar tensor; 0 if it is the only one."""
+    return 0 if num_replicas() == 1 else _context().replica_id_in_sync_group
 
 
-def gathered(x):
-    """Return the rows of ``x`` (B, ...) on all replicas, which are those of the global batch, in order."""
-    return x if replicas() == 1 else _context().all_gather(x, axis=0)
+def all_gather(x: Tensor) -> Tensor:
+    """Return the rows of ``x`` (B, ...) on all replicas, in the order of the global batch."""
+    return x if num_replicas() == 1 else _context().all_gather(x, axis=0)
 
 
-def _context():
+def _context() -> Any:
+    """Return the replica context of tensorflow, None on other backends."""
     if keras.backend.backend() != "tensorflow":
         return None
     import tensorflow as tf

@@ -1,31 +1,33 @@
-"""Tokens: a class token, the position embedding of a grid and its resampling, the pooling for a head."""
+"""Tokens of transformers: class token, position embedding and its resampling, pooling for the head."""
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
+
+from Models.layers.tensors import Shape, Tensor, ops
 
 
 @keras.saving.register_keras_serializable(package="Models")
 class ClassToken(keras.layers.Layer):
-    """Put a learned token before the others (arXiv:2010.11929).
+    """Prepend a learned class token (arXiv:2010.11929).
 
-    (B, N, D) in, (B, N + 1, D) out; ``token`` is (D,) and starts normal of 1e-6.
+    (B, N, D) in, (B, N + 1, D) out; ``token`` is (D,), initialized from a normal with deviation 1e-6.
     """
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         """Create ``token`` of shape (D,)."""
-        start = keras.initializers.RandomNormal(stddev=1e-6)
-        self.token = self.add_weight(shape=(input_shape[-1],), initializer=start, name="token")
+        initializer = keras.initializers.RandomNormal(stddev=1e-6)
+        self.token = self.add_weight(shape=(input_shape[-1],), initializer=initializer, name="token")
         self.built = True
 
-    def call(self, x):
-        """Repeat the token for every image."""
+    def call(self, x: Tensor) -> Tensor:
+        """Prepend the token to every image."""
         token = ops.broadcast_to(ops.cast(self.token, x.dtype), (ops.shape(x)[0], 1, x.shape[-1]))
         return ops.concatenate([token, x], axis=1)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return (B, N + 1, D)."""
         return (input_shape[0], input_shape[1] + 1, input_shape[2])
 
@@ -34,42 +36,43 @@ class ClassToken(keras.layers.Layer):
 class PositionEmbedding(keras.layers.Layer):
     """Add a learned vector to every token, ``x + table`` (arXiv:2010.11929).
 
-    Argument: ``prefix``, leading tokens that lie on no grid, such as a class token. (B, N, D) in, the same
-    shape out; ``table`` is (N, D) and starts truncated normal of 0.02.
+    Argument: ``prefix``, the number of leading tokens outside of the grid, 1 with a class token; resizing
+    keeps their rows. (B, N, D) in, the same shape out; ``table`` is (N, D), initialized truncated normal with
+    deviation 0.02.
     """
 
-    def __init__(self, prefix=0, **kwargs):
+    def __init__(self, prefix: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.prefix = prefix
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         """Create ``table`` of shape (N, D)."""
-        start = keras.initializers.TruncatedNormal(stddev=0.02)
-        self.table = self.add_weight(shape=tuple(input_shape[1:]), initializer=start, name="table")
+        initializer = keras.initializers.TruncatedNormal(stddev=0.02)
+        self.table = self.add_weight(shape=tuple(input_shape[1:]), initializer=initializer, name="table")
         self.built = True
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         """Add the table."""
         return x + ops.cast(self.table, x.dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the input's shape."""
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
         return {**super().get_config(), "prefix": self.prefix}
 
 
 @keras.saving.register_keras_serializable(package="Models")
 class TokenPooling(keras.layers.Layer):
-    """Make one vector of all tokens: the mean of those on the grid, or the first of them.
+    """Pool tokens to one vector: the mean over the grid, or the class token.
 
-    Arguments: ``pool``, "average" or "token"; ``prefix``, leading tokens that lie on no grid. (B, N, D) in,
-    (B, D) out. Raises ValueError for another name, or where the token to take lies on the grid.
+    Arguments: ``pool``, "average" or "token"; ``prefix``, the number of leading tokens outside of the grid.
+    (B, N, D) in, (B, D) out. Raises ValueError for another name, and for "token" without a class token.
     """
 
-    def __init__(self, pool="average", prefix=0, **kwargs):
+    def __init__(self, pool: str = "average", prefix: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if pool not in ("average", "token"):
             raise ValueError(f"pool must be 'average' or 'token'; got {pool!r}")
@@ -78,29 +81,28 @@ class TokenPooling(keras.layers.Layer):
         self.pool = pool
         self.prefix = prefix
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         """Nothing to build."""
         self.built = True
 
-    def call(self, x):
-        """Take the first, or the mean after the prefix."""
+    def call(self, x: Tensor) -> Tensor:
+        """Take the first token, or the mean of those after the prefix."""
         return x[:, 0] if self.pool == "token" else ops.mean(x[:, self.prefix :], axis=1)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return (B, D)."""
         return (input_shape[0], input_shape[2])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
         return {**super().get_config(), "pool": self.pool, "prefix": self.prefix}
 
 
-def resample_positions(table, num_tokens, prefix=0):
-    """Resample an (N, D) table of a square grid to another square grid, ``num_tokens`` in all.
+def resample_positions(table: Any, num_tokens: int, prefix: int = 0) -> np.ndarray:
+    """Resample an (N, D) table of a square grid to a grid of another size, (num_tokens, D) float32.
 
-    Bicubic and antialiased, each output a weighted mean of the inputs around it; the same grid gives the
-    same values. The first ``prefix`` rows lie on no grid and stay as they are. Raises ValueError where
-    either count is no square.
+    Bicubic and antialiased; the same grid gives the same values. The first ``prefix`` rows lie outside of the
+    grid and are copied. Raises ValueError if N or ``num_tokens`` without the prefix is no square.
     """
     table = np.asarray(table, "float32")
     old, new = (square_side(count - prefix) for count in (len(table), num_tokens))
@@ -112,17 +114,17 @@ def resample_positions(table, num_tokens, prefix=0):
     return np.concatenate([table[:prefix], grid.reshape(new * new, -1).astype("float32")])
 
 
-def square_side(count):
-    """Return the side of a square grid of ``count`` tokens; ValueError where it is no square."""
+def square_side(count: int) -> int:
+    """Return the side of a square grid of ``count`` tokens; ValueError if that is no square number."""
     side = math.isqrt(count)
     if side * side != count:
         raise ValueError(f"a square grid has a square number of positions; got {count}")
     return side
 
 
-def _bicubic(old, new):
-    """Return the (new, old) matrix of antialiased bicubic resampling along one axis (Keys, a = -0.5)."""
-    scale = max(old / new, 1.0)  # a wider kernel where the grid shrinks
+def _bicubic(old: int, new: int) -> np.ndarray:
+    """Return the matrix (new, old) of antialiased bicubic resampling along one axis (Keys, a = -0.5)."""
+    scale = max(old / new, 1.0)  # a shrinking grid needs a wider kernel, or it aliases
     centers = (np.arange(new) + 0.5) * old / new - 0.5
     x = np.abs(centers[:, None] - np.arange(old)[None, :]) / scale
     near = 1.5 * x**3 - 2.5 * x**2 + 1.0

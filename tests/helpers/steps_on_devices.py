@@ -50,7 +50,7 @@ def built(name, options, found, policy="float32", ema=0.9):
         model = Models.build(
             name, image_size=SIZE, num_labels=LABELS, classifier_activation=None, **rates, **options
         )
-        model = Models.augmenting(model) if options is AUGMENTS else model
+        model = Models.with_augmentation(model) if options is AUGMENTS else model
         optimizer = optimizers.build("sgd", 0.05, agc=0.05, ema=ema, no_clip=Models.family(name).NO_CLIP)
         # One step: to trace it takes longer than to run it. One model is traced all the same.
         eager = keras.backend.backend() == "tensorflow" and not name.startswith("ResNet")

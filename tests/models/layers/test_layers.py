@@ -296,7 +296,7 @@ def test_scales():
 
 def test_betas_undo_the_growth_of_variance():
     expected = [1, 1.04**-0.5, 1.04**-0.5, 1.08**-0.5, 1.12**-0.5]
-    np.testing.assert_allclose(normalizer_free.betas((1, 3, 1)), expected)
+    np.testing.assert_allclose(normalizer_free.expected_betas((1, 3, 1)), expected)
 
 
 # input
@@ -442,7 +442,7 @@ def test_partners_of_a_group_are_found_within_it():
 
 def test_rotation_fills_white():
     black = np.zeros((1, 32, 32, 3), np.uint8)
-    turned = np.array(augmentation.augmented(black, np.array([[0, 45, 1, 0]], "float32")))[0]
+    turned = np.array(augmentation.augment_batch(black, np.array([[0, 45, 1, 0]], "float32")))[0]
     assert (turned[[0, 0, -1, -1], [0, -1, 0, -1]] == 255).all()
     octagon = 2 * (np.sqrt(2) - 1)  # share of a square that its copy turned by 45 degrees covers
     assert (turned == 0).mean() == pytest.approx(octagon, abs=0.06)
@@ -450,11 +450,11 @@ def test_rotation_fills_white():
 
 def test_an_augmenting_model_shares_the_weights():
     inner = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
-    model = augmentation.augmenting(inner)
+    model = augmentation.with_augmentation(inner)
     images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8)
     draws = np.array([[1, 30, 0.5, 1], [0, -20, 0.5, 0]], "float32")
     np.testing.assert_allclose(model([images, draws]), inner(images.astype("float32")), rtol=1e-5)
-    seen = augmentation.augmented(images, draws)
+    seen = augmentation.augment_batch(images, draws)
     np.testing.assert_allclose(model([images, draws], training=True), inner(seen), rtol=1e-4)
     assert all(one is other for one, other in zip(model.weights, inner.weights, strict=True))
 

@@ -1,0 +1,11 @@
+"""Types that the layers' signatures share, and ``keras.ops`` without the annotations of every backend."""
+
+from typing import Any
+
+import keras
+
+Tensor = Any  # of the backend, symbolic or eager
+Shape = tuple[Any, ...]  # (B, ...); None for a side that is not known yet
+
+# A type checker infers for keras.ops the union of what six backends return, None among it; that says nothing.
+ops: Any = keras.ops
