@@ -176,7 +176,7 @@ def _scores(facts):
         ]
     lines.append(
         "Micro F1 where precision equals recall, with 95% intervals over images drawn anew "
-        f"{report.RESAMPLES:,} times; macro F1 is the mean over tags."
+        f"{report.NUM_RESAMPLES:,} times; macro F1 is the mean over tags."
     )
     head = ("category", "tags", "F1", "95%", "macro F1", "MCC", "threshold")
     for split, images, rows in facts.headlines:

@@ -1,7 +1,9 @@
-"""Everything a report on a dump shows: scores by category, a row a tag, calibration, confused tags."""
+"""The numbers of a report on a dump: scores by category and by tag, calibration, worst and confused tags."""
 
 import dataclasses
 import math
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,9 +22,9 @@ from Utils.evaluation import (
 from Utils.report import figures
 from Utils.tags.tag_list import category_name
 
-RESAMPLES = 1000
-FEWEST = 5  # positives a tag needs to be listed among the worst
-WORST = CONFUSED = 12  # listed, with pictures
+NUM_RESAMPLES = 1000
+MIN_POSITIVES = 5  # positives a tag needs to be listed among the worst
+NUM_WORST = NUM_CONFUSED = 12  # tags and pairs listed, with pictures
 COLUMNS = ("tag", "category", "count", "positives", "predicted", "TP", "FP", "FN", "P", "R", "F1")
 PADDED = ("F1_white", "F1_black")  # further columns where there are predictions of images padded black
 HEADLINE = ("category", "tags", "F1", "F1_low", "F1_high", "P", "R", "macro_F1", "MCC", "thres")
@@ -32,130 +34,212 @@ PADDINGS = (
 )  # fmt: skip
 CONFUSIONS = ("predicted", "true", "images", "expected")
 
+FindPictures = Callable[[Collection[int]], dict[int, bytes]]  # post ids -> {post id: encoded image}
+
+
+class TagRow(NamedTuple):
+    """What the table says of one tag, as COLUMNS names it; a score without a denominator is None."""
+
+    tag: str
+    category: str
+    count: int
+    positives: int
+    predicted: int
+    true_positives: int
+    false_positives: int
+    false_negatives: int
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+
+class Shot(NamedTuple):
+    """A picture on which a mistake was made: its ``data:`` address, None where no image was found."""
+
+    address: str | None
+    caption: str
+
+
+class WorstTag(NamedTuple):
+    """A tag of low F1, by its column."""
+
+    column: int
+    shots: list[Shot]
+
+
+class ConfusedTags(NamedTuple):
+    """A pair of tags taken for one another, as CONFUSIONS names it, with pictures."""
+
+    predicted: str
+    true: str
+    images: int
+    expected: float
+    shots: list[Shot]
+
+
+class PaddingScores(NamedTuple):
+    """Scores of one category with both paddings; the difference is black - white in micro F1."""
+
+    category: str
+    white: paired_bootstrap.Side
+    black: paired_bootstrap.Side
+    difference: paired_bootstrap.Difference
+
 
 @dataclasses.dataclass(frozen=True)
 class Report:
     """Everything the page and the tables show."""
 
     dump: predictions.Dump
-    headline: list  # a dict a category, all tags first
-    columns: tuple  # of the tags' rows
-    table: list  # a tuple a tag
-    histograms: dict  # of the probabilities, by category
-    calibration: tuple  # Reliability, Temperature
-    worst: list  # (row of the table, pictures)
-    confused: list  # CONFUSIONS and pictures
-    paddings: list | None  # (category, white, black, difference) with --black
+    headline: list[dict[str, Any]]  # a dict a category, all tags first: see `headline`
+    table: list[TagRow]
+    histograms: dict[str, np.ndarray]  # of the probabilities, by category
+    calibration: tuple[calibration.Reliability, calibration.Temperature]
+    worst: list[WorstTag]
+    confused: list[ConfusedTags]
+    paddings: list[PaddingScores] | None  # with --black
+    padded_f1: list[tuple[float | None, float | None]] | None  # white and black of every tag, with --black
     leaks: leakage.Leaks | None  # with --groups
 
     @property
-    def threshold(self):
+    def threshold(self) -> float:
         """Where precision equals recall over all tags."""
         return self.headline[0]["model"]["thres"]
 
     @property
-    def fewest(self):
+    def min_positives(self) -> int:
         """How many positives a tag needs to be among the worst."""
-        return _fewest(self.table)
+        return _min_positives(self.table)
 
-    def rows_with_ids(self):
-        """Return the tags' rows with the tag id first."""
-        return [(tag_id, *row) for tag_id, row in zip(self.dump.tags["tag_id"], self.table, strict=True)]
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns of `rows`."""
+        return COLUMNS if self.padded_f1 is None else COLUMNS + PADDED
 
-    def headline_rows(self):
+    def rows(self) -> list[tuple]:
+        """Return one row a tag, with the F1 of both paddings where they are compared."""
+        if self.padded_f1 is None:
+            return list(self.table)
+        return [(*row, *f1) for row, f1 in zip(self.table, self.padded_f1, strict=True)]
+
+    def rows_with_ids(self) -> list[tuple]:
+        """Return the `rows` with the tag id first."""
+        return [(tag_id, *row) for tag_id, row in zip(self.dump.tags["tag_id"], self.rows(), strict=True)]
+
+    def headline_rows(self) -> list[tuple]:
         """Return the headline as rows (predictor, *HEADLINE); a score without a denominator is None."""
         return [
-            (side, row["category"], row["tags"], *(_filled(row[side][name]) for name in HEADLINE[2:]))
+            (side, row["category"], row["tags"], *(_none_if_nan(row[side][name]) for name in HEADLINE[2:]))
             for row in self.headline
             for side in ("model", "frequencies")
         ]
 
-    def padding_rows(self):
-        """Return the scores of both paddings as rows of PADDINGS."""
+    def padding_rows(self) -> list[tuple]:
+        """Return the scores of both paddings as rows of PADDINGS; no rows without --black."""
         return [
             (
-                name,
-                *(x for side in sides for x in (side.values["micro_F1"], *side.interval("micro_F1"))),
-                *dataclasses.astuple(lead),
+                row.category,
+                *(
+                    value
+                    for side in (row.white, row.black)
+                    for value in (side.values["micro_F1"], *side.interval("micro_F1"))
+                ),
+                *dataclasses.astuple(row.difference),
             )
-            for name, *sides, lead in self.paddings
+            for row in self.paddings or ()
         ]
 
-    def changed_by_padding(self, most=10):
+    def changed_by_padding(self, most: int = 10) -> list[tuple[str, int, float, float]]:
         """Return (tag, positives, F1 white, F1 black) of the tags that padding changes most."""
-        seen = [row for row in self.table if row[3] >= FEWEST and None not in row[-2:]]
-        changed = sorted(seen, key=lambda row: -abs(row[-1] - row[-2]))[:most]
-        return [(row[0], row[3], *row[-2:]) for row in changed if row[-1] != row[-2]]
+        changes = [
+            (row.tag, row.positives, white, black)
+            for row, (white, black) in zip(self.table, self.padded_f1 or [], strict=True)
+            if row.positives >= MIN_POSITIVES and white is not None and black is not None
+        ]
+        changes = sorted(changes, key=lambda change: -abs(change[3] - change[2]))[:most]
+        return [change for change in changes if change[3] != change[2]]
 
 
-def gather(dump, pictures, black=None, is_leaked=None):
-    """Compute the `Report` of a dump.
+def compute(
+    dump: predictions.Dump,
+    find_pictures: FindPictures,
+    black: predictions.Dump | None = None,
+    is_leaked: np.ndarray | None = None,
+) -> Report:
+    """Compute the `Report` of a dump with labels.
 
-    pictures: ``ids -> {id: bytes}``; black: the dump of the same images padded black; is_leaked: bool (N,),
-    the images with a near-duplicate among the training images.
+    Args:
+        find_pictures: ``post ids -> {post id: encoded image}``; posts without an image are left out.
+        black: the dump of the same images padded black.
+        is_leaked: bool (N,), the images with a near-duplicate among the training images.
     """
-    rows = headline(dump)
-    threshold = rows[0]["model"]["thres"]
+    by_category = headline(dump)
+    threshold = by_category[0]["model"]["thres"]
     counts = scores.count(dump.probabilities, dump.labels, threshold)
-    table, columns = tag_table(dump, counts), COLUMNS
-    padded = None
-    if black is not None:
-        padded, per_tag = paddings(dump, black)
-        table = [(*row, *more) for row, more in zip(table, per_tag, strict=True)]
-        columns += PADDED
-    pairs = confusion.pairs(dump.probabilities, dump.labels, threshold, counts, CONFUSED)
-    worst, confused = with_pictures(dump, threshold, worst_tags(table), pairs, pictures)
+    table = tag_table(dump, counts)
+    paddings, padded_f1 = (None, None) if black is None else compare_paddings(dump, black)
+    pairs = confusion.pairs(dump.probabilities, dump.labels, threshold, counts, NUM_CONFUSED)
+    worst, confused = with_pictures(dump, threshold, worst_tags(table), pairs, find_pictures)
     return Report(
         dump,
-        rows,
-        columns,
+        by_category,
         table,
         {
-            name: scores.histograms(dump.probabilities, dump.labels, part)
-            for name, part in kinds(dump).items()
+            name: scores.histograms(dump.probabilities, dump.labels, columns)
+            for name, columns in columns_by_category(dump).items()
         },
         calibration.measure(dump.probabilities, dump.labels),
         worst,
         confused,
-        padded,
-        None if is_leaked is None else leakage.measure(dump, threshold, is_leaked, RESAMPLES),
+        paddings,
+        padded_f1,
+        None if is_leaked is None else leakage.measure(dump, threshold, is_leaked, NUM_RESAMPLES),
     )
 
 
-def kinds(dump):
+def columns_by_category(dump: predictions.Dump | alignment.Aligned) -> dict[str, np.ndarray]:
     """Return the columns of every category as ``{name: columns}``, all tags first."""
-    found = {"all": np.arange(len(dump.tags))}
+    columns = {"all": np.arange(len(dump.tags))}
     codes = dump.tags["category"].to_numpy()
-    order = figures.ORDER
+    order = figures.CATEGORY_ORDER
     for code in [*(code for code in order if code in codes), *sorted(set(codes) - set(order))]:
-        found[category_name(code)] = np.flatnonzero(codes == code)
-    if len(found) == 2:
-        found.popitem()  # the only category is all of it
-    return found
+        columns[category_name(code)] = np.flatnonzero(codes == code)
+    if len(columns) == 2:
+        columns.popitem()  # the only category is all of it
+    return columns
 
 
-def headline(dump):
-    """Score model and frequencies per category: a list of dicts, all tags first."""
-    wanted = scores.positives(dump.labels)
+def headline(dump: predictions.Dump) -> list[dict[str, Any]]:
+    """Score the model, and a predictor that knows only tag frequencies, for every category.
+
+    Returns:
+        ``[{"category", "tags", "model": scores, "frequencies": scores}]``, all tags first; the scores have
+        the keys of `Utils.evaluation.scores.summary`, macro_F1, TP, FP, FN, TN, ties, F1_low and F1_high.
+    """
+    positives = scores.positives(dump.labels)
     frequencies = np.broadcast_to(dump.tags["count"].to_numpy(np.float64), dump.probabilities.shape)
-    parts = kinds(dump)
-    columns = list(parts.values())
-    model, known = (_scored(p, dump.labels, wanted, columns) for p in (dump.probabilities, frequencies))
+    columns = columns_by_category(dump)
+    model, baseline = (
+        _score(p, dump.labels, positives, list(columns.values())) for p in (dump.probabilities, frequencies)
+    )
     return [
-        {"category": name, "tags": len(part), "frequencies": known[i], "model": model[i]}
-        for i, (name, part) in enumerate(parts.items())
+        {"category": name, "tags": len(part), "frequencies": baseline[i], "model": model[i]}
+        for i, (name, part) in enumerate(columns.items())
     ]
 
 
-def _scored(probabilities, labels, wanted, selections):
-    """Score every selection of columns at its own P = R threshold, with intervals."""
-    asked = [(int(wanted[columns].sum()), columns) for columns in selections]
-    cuts = thresholds.p_equals_r_of(probabilities, asked)
-    found, images = [], []
+def _score(
+    probabilities: np.ndarray, labels: np.ndarray, positives: np.ndarray, selections: list[np.ndarray]
+) -> list[dict[str, Any]]:
+    """Score every selection of columns at its own P = R threshold, with intervals over images."""
+    cuts = thresholds.p_equals_r_of(
+        probabilities, [(int(positives[columns].sum()), columns) for columns in selections]
+    )
+    scored, per_image = [], []
     for cut, columns in zip(cuts, selections, strict=True):
         counts = scores.count(probabilities, labels, cut.threshold).select(columns)
         total = counts.total()
-        found.append(
+        scored.append(
             {
                 **scores.summary(total, cut.threshold),
                 "macro_F1": scores.macro_f1(counts),
@@ -163,95 +247,111 @@ def _scored(probabilities, labels, wanted, selections):
                 "ties": cut.ties,
             }
         )
-        images.append(scores.count_per_image(probabilities, labels, cut.threshold, columns))
-    low, high = scores.bootstrap_f1(np.stack(images, axis=1), RESAMPLES)
+        per_image.append(scores.count_per_image(probabilities, labels, cut.threshold, columns))
+    # Together, so that every category is scored on the same resamples of the images.
+    lows, highs = scores.bootstrap_f1(np.stack(per_image, axis=1), NUM_RESAMPLES)
     return [
-        {**one, "F1_low": float(a), "F1_high": float(b)} for one, a, b in zip(found, low, high, strict=True)
+        {**row, "F1_low": float(low), "F1_high": float(high)}
+        for row, low, high in zip(scored, lows, highs, strict=True)
     ]
 
 
-def _filled(value):
+def _none_if_nan(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def tag_table(dump, counts):
-    """Return one tuple a tag, as COLUMNS names them; a score without a denominator is None."""
-    scored = (scores.precision(counts), scores.recall(counts), scores.f_beta(counts))
+def tag_table(dump: predictions.Dump, counts: scores.Counts) -> list[TagRow]:
+    """Return one row a tag; counts: those of every tag at the threshold."""
+    by_tag = (scores.precision(counts), scores.recall(counts), scores.f_beta(counts))
     columns = (
         dump.tags["name"].to_list(),
         [category_name(code) for code in dump.tags["category"]],
         dump.tags["count"].to_list(),
         *(part.tolist() for part in (counts.positives, counts.predicted, counts.tp, counts.fp, counts.fn)),
-        *([_filled(x) for x in part.tolist()] for part in scored),
+        *([_none_if_nan(value) for value in part.tolist()] for part in by_tag),
     )
-    return list(zip(*columns, strict=True))
+    return [TagRow(*row) for row in zip(*columns, strict=True)]
 
 
-def paddings(dump, black):
+def compare_paddings(
+    dump: predictions.Dump, black: predictions.Dump
+) -> tuple[list[PaddingScores], list[tuple[float | None, float | None]]]:
     """Score both dumps on the images and tags both have.
 
-    Returns ``(category, white, black, difference in micro F1)`` for every category, and for every tag of the
-    first dump its two F1, each at its dump's threshold of all tags; None where the second has no such tag.
+    Returns the `PaddingScores` of every category, and for every tag of the first dump its F1 white and
+    black, each at its dump's threshold of all tags; None where the second dump has no such tag.
     """
     aligned = alignment.align([dump, black])
-    drawn = bootstrap.weights(len(aligned.truth), RESAMPLES)
-    found = []
-    for name, columns in kinds(aligned).items():
+    drawn = bootstrap.weights(len(aligned.truth), NUM_RESAMPLES)
+    by_category = []
+    for name, columns in columns_by_category(aligned).items():
         part = aligned.selected(columns)
-        white, other = (paired_bootstrap.side(view, part.truth, drawn) for view in part.probabilities)
-        found.append((name, white, other, paired_bootstrap.difference(white, other, "micro_F1")))
-    both = [[_filled(x) for x in scores.f_beta(side.counts).tolist()] for side in found[0][1:3]]
-    place = {name: pair for name, *pair in zip(aligned.tags["name"], *both, strict=True)}
-    return found, [place.get(name, (None, None)) for name in dump.tags["name"]]
+        first, second = (paired_bootstrap.side(view, part.truth, drawn) for view in part.probabilities)
+        difference = paired_bootstrap.difference(first, second, "micro_F1")
+        by_category.append(PaddingScores(name, first, second, difference))
+    all_tags = by_category[0]
+    white_f1, black_f1 = (
+        [_none_if_nan(value) for value in scores.f_beta(side.counts).tolist()]
+        for side in (all_tags.white, all_tags.black)
+    )
+    f1_of = dict(zip(aligned.tags["name"], zip(white_f1, black_f1, strict=True), strict=True))
+    return by_category, [f1_of.get(name, (None, None)) for name in dump.tags["name"]]
 
 
-def worst_tags(table):
+def worst_tags(table: Sequence[TagRow]) -> list[int]:
     """Return the columns of the tags of lowest F1 among those that are true often enough to say so."""
-    fewest = _fewest(table)
-    seen = [column for column, row in enumerate(table) if row[3] >= fewest]
-    return sorted(seen, key=lambda column: (table[column][10], -table[column][3]))[:WORST]
+    fewest = _min_positives(table)
+    frequent = [column for column, row in enumerate(table) if row.positives >= fewest]
+    return sorted(frequent, key=lambda column: (table[column].f1, -table[column].positives))[:NUM_WORST]
 
 
-def _fewest(table):
-    """The least of FEWEST and of what the most frequent tag has, but 1."""
-    return max(1, min(FEWEST, max((row[3] for row in table), default=0)))
+def _min_positives(table: Sequence[TagRow]) -> int:
+    """Return MIN_POSITIVES, or what the most frequent tag of a small dump has; 1 or more."""
+    return max(1, min(MIN_POSITIVES, max((row.positives for row in table), default=0)))
 
 
-def with_pictures(dump, threshold, worst, pairs, pictures):
-    """Return ``(column, shots)`` of the worst tags and ``(*CONFUSIONS, shots)`` of the pairs.
-
-    Shots are ``(address or None, caption)``: images on which the mistake was made, the gravest first.
-    """
-    chosen = np.unique([*worst, *(column for pair in pairs for column in (pair.predicted, pair.true))])
-    if not len(chosen):
+def with_pictures(
+    dump: predictions.Dump,
+    threshold: float,
+    worst: Sequence[int],
+    pairs: Sequence[confusion.Pair],
+    find_pictures: FindPictures,
+) -> tuple[list[WorstTag], list[ConfusedTags]]:
+    """Add images on which the mistakes were made, the gravest first, to the worst tags and to the pairs."""
+    columns = np.unique([*worst, *(column for pair in pairs for column in (pair.predicted, pair.true))])
+    if not len(columns):
         return [], []
-    p, y = confusion.columns(dump.probabilities, dump.labels, chosen.astype(np.intp))
-    at = {int(column): place for place, column in enumerate(chosen)}
-    shots = []
+    p, y = confusion.columns(dump.probabilities, dump.labels, columns.astype(np.intp))
+    place_of = {int(column): place for place, column in enumerate(columns)}
+    captions = []  # a list of (row of the dump, caption) for every tag and pair
     for column in worst:
-        place = at[column]
+        place = place_of[column]
         missed, wrong = confusion.worst_rows(p[:, place], y[:, place], threshold)
-        marked = [(row, "missed") for row in missed] + [(row, "wrong") for row in wrong]
-        shots.append([(row, f"{word}, {p[row, place]:.2f}") for row, word in marked])
+        mistakes = [(row, "missed") for row in missed] + [(row, "wrong") for row in wrong]
+        captions.append([(row, f"{word}, {p[row, place]:.2f}") for row, word in mistakes])
     for pair in pairs:
-        places = [at[pair.predicted], at[pair.true]]
+        places = [place_of[pair.predicted], place_of[pair.true]]
         rows = confusion.pair_rows(p[:, places], y[:, places], threshold)
-        shots.append([(row, " / ".join(f"{p[row, place]:.2f}" for place in places)) for row in rows])
-    shots = _shown(dump, shots, pictures)
-    names = dump.tags["name"]
-    listed = [(names[pair.predicted], names[pair.true], pair.images, pair.expected) for pair in pairs]
+        captions.append([(row, " / ".join(f"{p[row, place]:.2f}" for place in places)) for row in rows])
+    shots = _shots(dump, captions, find_pictures)
+    names = dump.tags["name"].tolist()
     return (
-        list(zip(worst, shots, strict=False)),
-        [(*row, images) for row, images in zip(listed, shots[len(worst) :], strict=True)],
+        [WorstTag(*tag) for tag in zip(worst, shots[: len(worst)], strict=True)],
+        [
+            ConfusedTags(names[pair.predicted], names[pair.true], pair.images, pair.expected, of_pair)
+            for pair, of_pair in zip(pairs, shots[len(worst) :], strict=True)
+        ],
     )
 
 
-def _shown(dump, shots, pictures):
-    """Replace rows by the addresses of small pictures."""
-    rows = sorted({row for some in shots for row, _ in some})
+def _shots(
+    dump: predictions.Dump, captions: Iterable[list[tuple[int, str]]], find_pictures: FindPictures
+) -> list[list[Shot]]:
+    """Replace rows of the dump by the addresses of small pictures; no pictures without image ids."""
+    captions = list(captions)
     if dump.image_ids is None:
-        return [[] for _ in shots]
-    ids = {row: int(dump.image_ids[row]) for row in rows}
-    found = pictures(sorted(set(ids.values()))) if rows else {}
-    addresses = {number: post_images.data_uri(data) for number, data in found.items()}
-    return [[(addresses.get(ids[row]), caption) for row, caption in some] for some in shots]
+        return [[] for _ in captions]
+    id_of = {row: int(dump.image_ids[row]) for part in captions for row, _ in part}
+    pictures = find_pictures(sorted(set(id_of.values()))) if id_of else {}
+    addresses = {post: post_images.data_uri(data) for post, data in pictures.items()}
+    return [[Shot(addresses.get(id_of[row]), caption) for row, caption in part] for part in captions]

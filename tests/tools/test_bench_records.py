@@ -6,7 +6,6 @@ import xml.etree.ElementTree as ET
 from tools import bench
 from tools.bench_parts import selection
 from Utils.data import sources
-from Utils.report import stage_bars
 
 
 def test_records_measures_ours_the_limit_and_the_peer(tmp_path, capsys):
@@ -42,15 +41,3 @@ def test_all_sources_of_the_benchmark_hold_the_same_posts(tmp_path):
         assert seconds > 0
         assert megabytes > 20
     assert found[0] == found[1]
-
-
-def test_bars_are_as_long_as_their_stages():
-    bars = {"a & b": {"read": 1.0, "write": 3.0}, "c": {"write": 2.0}, "nothing": {}}
-    tree = ET.fromstring(stage_bars.picture("<title>", "ms", bars))
-    space = "{http://www.w3.org/2000/svg}"
-    found = [rect for rect in tree.iter(f"{space}rect") if rect.find(f"{space}title") is not None]
-    widths = {rect.find(f"{space}title").text: float(rect.get("width")) for rect in found}
-    assert list(widths) == ["read: 1 ms", "write: 3 ms", "write: 2 ms"]
-    assert abs(widths["write: 3 ms"] - 3 * widths["read: 1 ms"]) < 0.2
-    assert len({rect.get("fill") for rect in found}) == 2
-    assert tree.get("aria-label") == "<title>"

@@ -15,11 +15,10 @@ import tempfile
 import cv2
 import numpy as np
 
-from Utils.bench import timing
+from Utils.bench import stage_bars, timing
 from Utils.command.backend import prepare_backend
 from Utils.command.cli import UserError
 from Utils.files import atomic
-from Utils.report import stage_bars
 
 SIDE = 512  # of the stored JPEGs
 LABELS_PER_IMAGE = 30

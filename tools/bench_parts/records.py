@@ -16,13 +16,12 @@ import time
 
 import numpy as np
 
-from Utils.bench import timing
+from Utils.bench import stage_bars, timing
 from Utils.command.backend import prepare_backend
 from Utils.command.cli import UserError, WorkError
 from Utils.files import tfrecord
 from Utils.files.atomic import ROOT, replacing
 from Utils.images import codec
-from Utils.report import stage_bars
 
 SIDE = 512
 TAGS = 3000

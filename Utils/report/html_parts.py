@@ -1,0 +1,86 @@
+"""Parts of an HTML page: tables, facts, cards with pictures. Text from outside is escaped."""
+
+import html
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+
+def fact_items(facts: Mapping[str, Any]) -> str:
+    """Return a list item for every fact ``{name: value}``; those of None are left out."""
+    present = ((name, value) for name, value in facts.items() if value is not None)
+    return "".join(
+        f"<li>{html.escape(name)} <b>{html.escape(str(value))}</b></li>" for name, value in present
+    )
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[Any]], css_class: str = "") -> str:
+    """Return a table; a cell is text, a number, None (a dash), or ``(cell, small text under it)``."""
+    top = "".join(f"<th>{html.escape(name)}</th>" for name in head)
+    body = "".join(
+        f"<tr>{''.join(_cell(value, is_first=i == 0) for i, value in enumerate(row))}</tr>" for row in rows
+    )
+    attribute = f' class="{css_class}"' if css_class else ""
+    return (
+        f'<div class="wide"><table{attribute}><thead><tr>{top}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _cell(value: Any, is_first: bool) -> str:
+    value, small = value if isinstance(value, tuple) else (value, None)
+    under = f"<small>{html.escape(small)}</small>" if small else ""
+    return f"<td{' class=name' if is_first else ''}>{html.escape(format_value(value))}{under}</td>"
+
+
+def format_value(value: Any) -> str:
+    """Return a value as the page shows it: scores with four digits, counts whole, None and NaN as a dash."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def format_signed(value: float) -> str:
+    """Return a difference with its sign; NaN as a dash."""
+    return "–" if math.isnan(value) else f"{value:+.4f}"
+
+
+def format_interval(low: Any, high: Any, between: str = " to ") -> str:
+    """Return both ends of an interval as text."""
+    return f"{format_value(low)}{between}{format_value(high)}"
+
+
+def figure(title: str, svg: str, note: str) -> str:
+    """Return a titled chart with a note under it."""
+    return f"<figure><h3>{html.escape(title)}</h3>{svg}<figcaption>{html.escape(note)}</figcaption></figure>"
+
+
+def card(title: str, note: str, pictures: Iterable[tuple[str | None, str]]) -> str:
+    """Return a card with pictures ``(data address, caption)``; one without an address is left out."""
+    shots = "".join(
+        f'<figure><img alt="" loading="lazy" src="{address}">'
+        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+        for address, caption in pictures
+        if address is not None
+    )
+    shots = f'<div class="shots">{shots}</div>' if shots else ""
+    about = f'<h3>{html.escape(title)}</h3><p class="soft">{html.escape(note)}</p>'
+    return f'<div class="card">{about}{shots}</div>'
+
+
+def cards(parts: Iterable[str]) -> str:
+    """Return cards side by side."""
+    return f'<div class="cards">{"".join(parts)}</div>'
+
+
+def section(anchor: str, title: str, note: str, body: str) -> str:
+    """Return a section with a title and an anchor; without a body an empty string."""
+    top = f'<h2 id="{anchor}">{html.escape(title)}</h2><p class="soft">{html.escape(note)}</p>'
+    return f"{top}{body}" if body else ""
+
+
+def section_links(page: str) -> str:
+    """Return a link to every section with a title in a page or template, in order."""
+    titles = re.findall(r'<h2 id="([\w-]+)">([^<]*)</h2>', page)
+    return "".join(f'<a href="#{anchor}">{title}</a>' for anchor, title in titles)

@@ -1,0 +1,219 @@
+"""The page of a report: report.html with the numbers, charts and pictures of a `Utils.report.report.Report`.
+
+It is one file without outside parts, so that it opens anywhere and can be sent to others.
+"""
+
+import html
+import json
+import pathlib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from Utils.evaluation import leakage, predictions, results_table, scores
+from Utils.report import figures, html_parts
+from Utils.report import report as reporting
+
+TEMPLATE = pathlib.Path(__file__).with_name("report.html")
+
+
+def render(report: reporting.Report) -> str:
+    """Return the report as one HTML document."""
+    template = TEMPLATE.read_text(encoding="utf-8")
+    rows = json.dumps([[_rounded(value) for value in row] for row in report.rows()], ensure_ascii=False)
+    values = {
+        "title": html.escape(report.dump.name),
+        "facts": _facts(report.dump),
+        "headline": _headline(report.headline),
+        "resamples": f"{reporting.NUM_RESAMPLES:,}",
+        "figures": _figures(report),
+        "paddings": _paddings(report),
+        "leaks": _leaks(report.leaks),
+        "worst": _worst(report),
+        "confused": _confused(report),
+        "threshold": f"{report.threshold:.4f}",
+        "head": json.dumps(report.columns),
+        # Inside a script nothing is escaped: a tag named </script> must not end it.
+        "rows": rows.replace("<", "\\u003c"),
+    }
+    # Which sections there are is known once the others are filled in.
+    values["nav"] = html_parts.section_links(_filled(template, values | {"nav": ""}))
+    return _filled(template, values)
+
+
+def _filled(template: str, values: Mapping[str, str]) -> str:
+    """Replace every ``{{name}}``; what stands in a value is left as it is, since a tag may be so named."""
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template)
+
+
+def _rounded(value: Any) -> Any:
+    return round(value, 4) if isinstance(value, float) else value
+
+
+def _facts(dump: predictions.Dump) -> str:
+    info = dump.info
+    labels_per_image = scores.positives(dump.labels).sum() / max(1, len(dump.probabilities))
+    more = {name.replace("_", " "): info.get(name) for name in ("image_size", "dataset", "split", "padding")}
+    return html_parts.fact_items(
+        {
+            "images": f"{len(dump.probabilities):,}",
+            "tags": f"{len(dump.tags):,}",
+            "true labels an image": f"{labels_per_image:.1f}",
+            "model": info.get("definition_name"),
+            "parameters": results_table.params_human(info["params"]) if info.get("params") else None,
+            **more,
+        }
+    )
+
+
+def _headline(rows: Iterable[Mapping[str, Any]]) -> str:
+    head = ("category", "model F1", "frequencies only F1", "P", "R", "macro F1", "MCC", "threshold")
+    cells = []
+    for row in rows:
+        model = row["model"]
+        f1 = (
+            (side["F1"], html_parts.format_interval(side["F1_low"], side["F1_high"], "–"))
+            for side in (model, row["frequencies"])
+        )
+        category = (row["category"], f"{row['tags']:,} tags")
+        cells.append((category, *f1, *(model[name] for name in ("P", "R", "macro_F1", "MCC", "thres"))))
+    return html_parts.table(head, cells, "headline")
+
+
+def _figures(report: reporting.Report) -> str:
+    """Return the four charts with their titles and notes."""
+    edges = scores.bucket_values(report.dump.probabilities.dtype)
+    parts = (
+        (
+            "Precision and recall",
+            figures.precision_recall_curves(report.histograms),
+            "Every threshold, from strict (left) to generous (right). Dots: where both are equal.",
+        ),
+        (
+            "The threshold",
+            figures.scores_by_threshold(report.histograms["all"], edges, report.threshold),
+            "Scores of all tags at other thresholds. The dot is the threshold where precision equals recall.",
+        ),
+        (
+            "F1 and how often a tag is true",
+            figures.f1_by_frequency(
+                [(row.tag, row.category, row.positives, row.f1) for row in report.table if row.f1 is not None]
+            ),
+            "One dot a tag, at the threshold of all tags. Dots at the bottom are tags that are never right.",
+        ),
+        (
+            "Calibration",
+            figures.reliability_diagram(report.calibration[0]),
+            figures.calibration_text(*report.calibration),
+        ),
+    )
+    return "".join(html_parts.figure(*part) for part in parts)
+
+
+def _paddings(report: reporting.Report) -> str:
+    if report.paddings is None:
+        return ""
+    cells = [
+        _padding_cells(scored, row)
+        for scored, row in zip(report.paddings, report.padding_rows(), strict=True)
+    ]
+    tables = html_parts.table(("category", "white F1", "black F1", "black − white"), cells, "headline")
+    changes = [(*row, html_parts.format_signed(row[3] - row[2])) for row in report.changed_by_padding()]
+    if changes:
+        tables += "<h3>Tags that change most</h3>"
+        tables += html_parts.table(("tag", "positives", "white F1", "black F1", "black − white"), changes)
+    note = (
+        "The same images, padded white and padded black where they are not square; each side at its own "
+        f"threshold, with 95% intervals over the same {reporting.NUM_RESAMPLES:,} resamples of the images."
+    )
+    return html_parts.section("padding", "White and black padding", note, tables)
+
+
+def _padding_cells(scored: reporting.PaddingScores, row: tuple) -> tuple:
+    better = "black is better" if scored.difference.value > 0 else "white is better"
+    verdict = better if scored.difference.distinguishable else "not distinguishable"
+    name, white, *white_ends, black, black_low, black_high, difference, low, high = row
+    ends = html_parts.format_interval(html_parts.format_signed(low), html_parts.format_signed(high))
+    return (
+        (name, verdict),
+        (white, html_parts.format_interval(*white_ends, between="–")),
+        (black, html_parts.format_interval(black_low, black_high, "–")),
+        (html_parts.format_signed(difference), ends),
+    )
+
+
+def _leaks(leaks: leakage.Leaks | None) -> str:
+    if leaks is None:
+        return ""
+    names = ("all images", "without near-duplicates of training images", "only those near-duplicates")
+    cells = [
+        (
+            name,
+            leaks.counts[kind],
+            (leaks.values[kind], html_parts.format_interval(*leaks.intervals[kind], between="–")),
+        )
+        for name, kind in zip(names, leakage.KINDS, strict=True)
+    ]
+    note = (
+        "What images that resemble training images add to F1, at the one threshold of the headline: "
+        f"{inflation_text(leaks, f', over {reporting.NUM_RESAMPLES:,} resamples of the images')}."
+    )
+    return html_parts.section(
+        "leaks", "Leaks", note, html_parts.table(("images scored", "images", "F1"), cells, "headline")
+    )
+
+
+def inflation_text(leaks: leakage.Leaks, about_interval: str = "") -> str:
+    """Return by how much leaks inflate the score, with its interval and whether that may be nothing."""
+    low, high = leaks.interval
+    ends = html_parts.format_interval(html_parts.format_signed(low), html_parts.format_signed(high))
+    doubt = ", not distinguishable from none" if low <= 0 <= high else ""
+    return f"{html_parts.format_signed(leaks.inflation)} (95%: {ends}{about_interval}){doubt}"
+
+
+def _worst(report: reporting.Report) -> str:
+    num_rare = sum(row.positives < report.min_positives for row in report.table)
+    note = (
+        f"Among tags that are true on {report.min_positives} images or more; "
+        f"{num_rare} tags are rarer than that. "
+    )
+    note += _about_pictures(
+        "missed or wrong, with the probability of the tag", [tag.shots for tag in report.worst]
+    )
+    cards = []
+    for column, shots in report.worst:
+        row = report.table[column]
+        text = (
+            f"F1 {html_parts.format_value(row.f1)} · true {row.positives:,} · predicted {row.predicted:,}"
+            f" · both {row.true_positives:,}"
+        )
+        cards.append(html_parts.card(row.tag, text, shots))
+    return html_parts.section("lowest", "Lowest F1", note, html_parts.cards(cards) if cards else "")
+
+
+def _confused(report: reporting.Report) -> str:
+    note = (
+        "The first tag predicted, wrongly, where the second is true, and missed; ranked by how much oftener "
+        "than if the two mistakes had nothing to do with one another. "
+    )
+    note += _about_pictures("with the probabilities of the two", [pair.shots for pair in report.confused])
+    cards = [
+        html_parts.card(
+            f"{pair.predicted} for {pair.true}",
+            f"on {pair.images:,} images; by chance {pair.expected:.1f}",
+            pair.shots,
+        )
+        for pair in report.confused
+    ]
+    return html_parts.section(
+        "confused", "Most confused tags", note, html_parts.cards(cards) if cards else ""
+    )
+
+
+def _about_pictures(what: str, shots: Iterable[list[reporting.Shot]]) -> str:
+    """Return a sentence on the pictures of a section; an empty string where none was found."""
+    addresses = [shot.address for part in shots for shot in part]
+    num_missing = sum(address is None for address in addresses)
+    if not addresses or num_missing == len(addresses):
+        return ""
+    return f"Images: {what}." + (f" {num_missing} images were not found." if num_missing else "")
