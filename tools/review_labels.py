@@ -48,8 +48,8 @@ def main(argv=None):
     """Run the command."""
     options = parser().parse_args(argv)
     with http_server.bind(options.host, options.port) as listening, prepared(options) as app:
-        server = http_server.server(app, listening, review_service.LIMITS)
-        print(f"{http_server.address(server)} until Ctrl-C", flush=True)
+        server = http_server.make_server(app, listening, review_service.LIMITS)
+        print(f"{http_server.url_of(server)} until Ctrl-C", flush=True)
         http_server.run(server)
     return 0
 

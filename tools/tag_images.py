@@ -1,233 +1,257 @@
-"""Tag pictures with a release: captions for trainers, sidecars for Hydrus, or one JSON or CSV of all.
+"""Tag images with a release: captions for trainers, sidecars for Hydrus, or one JSON or CSV file of all.
 
-txt writes x.txt beside every picture, tags between commas, the likeliest first; hydrus writes x.jpg.txt,
-a tag a line, with the namespaces character: series: creator: meta: rating:. Of pictures that share a stem,
-as 1.jpg and 1.png do, the first by name has 1.txt and every other its whole name, 1.png.txt. json and csv
-hold probabilities and go to -o, or to the screen. Names stay as in selected_tags.csv unless --spaces.
+txt writes x.txt beside every image, tags between commas, the most probable first; hydrus writes x.jpg.txt,
+one tag a line, with the namespaces character: series: creator: meta: rating:. Of images that share a stem,
+like 1.jpg and 1.png, the first by name has 1.txt and every other its full name, 1.png.txt. json and csv hold
+probabilities and go to -o, or to the screen. Names stay as in selected_tags.csv unless --spaces.
 
-Pictures that have their sidecar are left alone, so the same command goes on where it was stopped. What cannot
-be read is set aside and listed; the exit code is 1 only where nothing could be tagged.
+Images that have their sidecar are skipped, so the same command continues an interrupted run. Files that
+cannot be read are set aside and listed; the exit code is 1 only where nothing could be tagged.
 """
 
+import argparse
 import csv
 import hashlib
 import os
 import pathlib
 import sys
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from Utils.command.backend import deferred
-from Utils.command.cli import Parser, UserError, command, progress
+from Utils.command.cli import Parser, UserError, command, number, progress
 from Utils.files.atomic import replacing, require_absent
 from Utils.images import image_folder, image_reader
 from Utils.serving import onnx_tagger, tag_selection, tag_table
 from Utils.tags import sidecars, tag_list
 
 FORMATS = (*sidecars.KINDS, *tag_table.FORMATS)
-SHOWN = 20  # of the pictures set aside, on the screen
-TEXT_OPTIONS = {"spaces": FORMATS[:2], "prefix": FORMATS[:2], "append": FORMATS[:2], "escape": ("txt",),
-                "rating": ("txt",), "output": tag_table.FORMATS}  # fmt: skip
+SHOWN = 20  # of the images set aside, on the screen
+# Options that only some formats have.
+FORMATS_OF = {"spaces": ("txt", "hydrus"), "prefix": ("txt", "hydrus"), "append": ("txt", "hydrus"),
+              "escape": ("txt",), "rating": ("txt",), "output": tag_table.FORMATS}  # fmt: skip
 
 
-def parser():
-    """Return the argument parser."""
-    made = Parser(prog="tag_images.py", description=__doc__)
-    made.add_argument("model", metavar="RELEASE|RUN|FILE.keras", type=pathlib.Path)
-    made.add_argument("paths", metavar="PATH", nargs="+", type=pathlib.Path, help="pictures and folders")
-    made.add_argument("--format", choices=FORMATS, default="txt", help="what to write (txt)")
-    made.add_argument("-o", "--output", type=pathlib.Path, metavar="FILE", help="file of json or csv")
-    made.add_argument(
-        "--rejected", type=pathlib.Path, metavar="CSV", help="list what was set aside: path,reason"
-    )
-    kept = made.add_mutually_exclusive_group()
-    kept.add_argument("--overwrite", action="store_true", help="replace what is there")
-    kept.add_argument("--append", action="store_true", help="add to sidecars what they lack")
-    tag_selection.add_arguments(made)
-    made.add_argument(
-        "--spaces", action="store_true", help="for underscores; emoticons such as ^_^ keep theirs"
-    )
-    made.add_argument(
-        "--escape", action="store_true", help="a backslash before parentheses, for prompts (txt)"
-    )
-    made.add_argument("--rating", action="store_true", help="the rating as first tag, rating:general (txt)")
-    made.add_argument(
-        "--prefix", default="", metavar="TEXT", help="put before the tags, such as a trigger word"
-    )
-    made.add_argument(
-        "--recursive", action="store_true", default=True, help="folders with all below (default)"
-    )
-    made.add_argument(
-        "--no-recursive", action="store_false", dest="recursive", help="only their own pictures"
-    )
-    made.add_argument("--batch-size", type=int, default=8, help="pictures at a time (8)")
-    made.add_argument("--workers", type=int, default=0, help="threads that decode (one a core)")
-    return made
+class Job(NamedTuple):
+    """An image to tag; a tuple, because there may be millions."""
+
+    folder: pathlib.Path
+    name: str
+    sidecar: str = ""  # file name, for sidecars only
+
+    @property
+    def path(self) -> str:
+        """The image's path."""
+        return f"{self.folder}/{self.name}"
+
+
+class Folder(NamedTuple):
+    """A folder with images to tag."""
+
+    images: dict[str, None]  # names to tag, as a set that keeps its order
+    names: set[str]  # of all files in it
+
+
+Rejected = list[tuple[Any, str]]  # (path, reason)
+
+
+def parser() -> Parser:
+    """Return the command's parser."""
+    command_line = Parser(prog="tag_images.py", description=__doc__)
+    add = command_line.add_argument
+    add("model", metavar="RELEASE|RUN|FILE.keras", type=pathlib.Path)
+    add("paths", metavar="PATH", nargs="+", type=pathlib.Path, help="images and folders")
+    add("--format", choices=FORMATS, default="txt", help="what to write (txt)")
+    add("-o", "--output", type=pathlib.Path, metavar="FILE", help="file of json or csv")
+    add("--rejected", type=pathlib.Path, metavar="CSV", help="list what was set aside: path,reason")
+    existing = command_line.add_mutually_exclusive_group()
+    existing.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    existing.add_argument("--append", action="store_true", help="add the missing tags to sidecars that exist")
+    tag_selection.add_arguments(command_line)
+    add("--spaces", action="store_true", help="instead of underscores; emoticons like ^_^ keep theirs")
+    add("--escape", action="store_true", help="a backslash before parentheses, for prompts (txt)")
+    add("--rating", action="store_true", help="the rating as first tag, rating:general (txt)")
+    add("--prefix", default="", metavar="TEXT", help="text before the tags, for example a trigger word")
+    add("--recursive", action="store_true", default=True, help="folders with all below them (default)")
+    add("--no-recursive", action="store_false", dest="recursive", help="folders without those below them")
+    add("--batch-size", type=number(least=1), default=8, help="images at a time (8)")
+    add("--workers", type=number(least=0), default=0, help="threads that decode (one for each core)")
+    return command_line
 
 
 @command
-def main(argv=None):
+def main(argv: list[str] | None = None) -> int:
     """Run the command."""
     options = parser().parse_args(argv)
     _check(options)
-    places, rejected = _places(options.paths, options.recursive)
+    folders, rejected = _find_images(options.paths, options.recursive)
     if options.format in sidecars.KINDS:
-        write, (jobs, kept) = _write_sidecars, _sidecar_jobs(options, places)
+        write = _write_sidecars
+        jobs, num_done = _sidecar_jobs(options, folders)
     else:
-        jobs = [(folder, name) for folder, (wanted, _) in places.items() for name in wanted]
-        write, kept = _write_table, 0
-    del places  # many names
+        write = _write_table
+        jobs = [Job(path, name) for path, folder in folders.items() for name in folder.images]
+        num_done = 0
+    del folders  # its sets of names take much memory
     if not jobs and not rejected:
-        _say(f"all {kept} pictures have their sidecar; --overwrite or --append would tag them again")
-        _list(rejected, options.rejected)
+        _say(f"all {num_done} pictures have their sidecar; --overwrite or --append would tag them again")
+        _report(rejected, options.rejected)
         return 0
     tagger = onnx_tagger.load(options.model, deferred("Models.load"))
-    chooser, source = tag_selection.of_options(options, tagger, lambda text: _say(f"warning: {text}"))
+    selector, source = tag_selection.selector_from_options(
+        options, tagger, lambda text: _say(f"warning: {text}")
+    )
     _say(f"{tagger.name}: {len(tagger.tags)} tags at {tagger.image_size} px; thresholds: {source}")
-    tagged = write(options, jobs, tagger, chooser, rejected)
-    _list(rejected, options.rejected)
-    _say(f"{tagged} pictures tagged, {kept} left as they were, {len(rejected)} set aside")
-    return 1 if rejected and not tagged and not kept else 0
+    num_tagged = write(options, jobs, tagger, selector, rejected)
+    _report(rejected, options.rejected)
+    _say(f"{num_tagged} pictures tagged, {num_done} left as they were, {len(rejected)} set aside")
+    return 1 if rejected and not num_tagged and not num_done else 0
 
 
-def _say(text):
+def _say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def _check(options):
-    for name, formats in TEXT_OPTIONS.items():
+def _check(options: argparse.Namespace) -> None:
+    for name, formats in FORMATS_OF.items():
         if getattr(options, name) and options.format not in formats:
             raise UserError(f"--{name} belongs to --format {' or '.join(formats)}; got {options.format}")
-    for name, least in (("batch_size", 1), ("workers", 0)):
-        if getattr(options, name) < least:
-            flag = name.replace("_", "-")
-            raise UserError(f"--{flag} must be {least} or more; got {getattr(options, name)}")
     if options.output is not None:
         require_absent(options.output, options.overwrite)
 
 
-# Which pictures
+# Which images
 
 
-def _places(paths, recursive):
-    """Return ``({folder: (its pictures to tag, all its file names)}, [(path, reason)])``."""
-    places, rejected, seen = {}, [], {}
+def _find_images(paths: list[pathlib.Path], recursive: bool) -> tuple[dict[pathlib.Path, Folder], Rejected]:
+    """Return ``({path: its Folder}, [(path, reason)])``; UserError where nothing is there to tag."""
+    folders: dict[pathlib.Path, Folder] = {}
+    path_of: dict[str, pathlib.Path] = {}  # real path -> the path that named it first
+    rejected: Rejected = []
+
+    def add(path: pathlib.Path, names: list[str] | None, images: Iterable[str]) -> None:
+        """Add images of a folder, each once whatever path or link leads to it."""
+        path = path_of.setdefault(os.path.realpath(path), path)
+        if path not in folders:
+            folders[path] = Folder({}, set(os.listdir(path) if names is None else names))  # noqa: PTH208
+        folders[path].images.update(dict.fromkeys(images))
+
     for path in paths:
         if path.is_dir():
             for top, names in image_folder.walk(path):
-                _note(places, seen, path / top, names, filter(image_folder.is_image, names))
+                add(path / top, names, filter(image_folder.is_image, names))
                 if not recursive:
                     break
         elif path.exists() and image_folder.is_image(path.name):
-            _note(places, seen, path.parent, None, [path.name])
+            add(path.parent, None, [path.name])
         elif path.exists():
             rejected.append((path, f"not named as a picture, {' '.join(image_folder.SUFFIXES)}"))
         else:
             raise UserError(f"there is no picture and no folder {path}")
-    if not any(wanted for wanted, _ in places.values()) and not rejected:
+    if not any(folder.images for folder in folders.values()) and not rejected:
         raise UserError(
             f"{', '.join(map(str, paths))}: no pictures there; they end in {' '.join(image_folder.SUFFIXES)}"
             f"{'' if recursive else ', and --no-recursive looks at no folder below'}"
         )
-    return places, rejected
+    return folders, rejected
 
 
-def _note(places, seen, folder, names, wanted):
-    """Add pictures of a folder, each once however the folder is reached."""
-    folder = seen.setdefault(os.path.realpath(folder), folder)
-    if folder not in places:
-        places[folder] = ({}, set(os.listdir(folder) if names is None else names))  # noqa: PTH208
-    places[folder][0].update(dict.fromkeys(wanted))
-
-
-def _path(job):
-    """Return the path of a job's picture; a job begins with its folder and its name."""
-    return f"{job[0]}/{job[1]}"
-
-
-def _batches(jobs, tagger, options, rejected):
-    """Yield ``(jobs, what each gets)`` with a progress bar."""
-    found = image_reader.batches(
+def _tagged_batches(
+    jobs: list[Job], tagger: onnx_tagger.ServingTagger, options: argparse.Namespace, rejected: Rejected
+) -> Iterator[tuple[list[Job], np.ndarray]]:
+    """Yield ``(jobs, probabilities (B, L))`` with a progress bar; add to ``rejected`` what cannot be read."""
+    batches = image_reader.batches(
         jobs,
         tagger.image_size,
         options.batch_size,
-        path_of=_path,
+        path_of=lambda job: job.path,
         readers=options.workers or len(os.sched_getaffinity(0)),
     )
-    total = -(-len(jobs) // options.batch_size)
-    for good, pictures, bad in progress(found, total=total, label="tag", unit="batches"):
-        rejected += [(_path(job), reason) for job, reason in bad]
-        yield good, tagger.probabilities(pictures)
+    num_batches = -(-len(jobs) // options.batch_size)
+    for readable, images, unreadable in progress(batches, total=num_batches, label="tag", unit="batches"):
+        rejected += [(job.path, reason) for job, reason in unreadable]
+        yield readable, tagger.probabilities(images)
 
 
 # Sidecars
 
 
-def _sidecar_jobs(options, places):
-    """Return ``([(folder, picture, its sidecar)], how many have theirs)``."""
-    kind, jobs, kept = sidecars.KINDS[options.format], [], 0
-    for folder, (wanted, names) in places.items():
-        if not os.access(folder, os.W_OK):
-            raise UserError(f"{folder} cannot be written to; --format json or csv with -o writes elsewhere")
-        taken = () if options.overwrite else names
-        sidecar_of = sidecars.sidecar_names(filter(image_folder.is_image, names), kind, taken)
-        for name, sidecar in sidecar_of.items():
-            done = sidecar in names and sidecars.is_written(folder / sidecar)
-            if name in wanted and done and not (options.overwrite or options.append):
-                kept += 1
-            elif name in wanted:
-                jobs.append((folder, name, sidecar))
-    return jobs, kept
+def _sidecar_jobs(options: argparse.Namespace, folders: dict[pathlib.Path, Folder]) -> tuple[list[Job], int]:
+    """Return the jobs, and how many images have their sidecar already."""
+    kind, jobs, num_done = sidecars.KINDS[options.format], [], 0
+    for path, folder in folders.items():
+        if not os.access(path, os.W_OK):
+            raise UserError(f"{path} cannot be written to; --format json or csv with -o writes elsewhere")
+        taken = () if options.overwrite else folder.names
+        images = filter(image_folder.is_image, folder.names)
+        for name, sidecar in sidecars.sidecar_names(images, kind, taken).items():
+            exists = sidecar in folder.names and sidecars.is_written(path / sidecar)
+            if name in folder.images and exists and not (options.overwrite or options.append):
+                num_done += 1
+            elif name in folder.images:
+                jobs.append(Job(path, name, sidecar))
+    return jobs, num_done
 
 
-def _write_sidecars(options, jobs, tagger, chooser, rejected):
+def _write_sidecars(
+    options: argparse.Namespace,
+    jobs: list[Job],
+    tagger: onnx_tagger.ServingTagger,
+    selector: tag_selection.TagSelector,
+    rejected: Rejected,
+) -> int:
     """Write a sidecar for every job; return how many."""
-    kind, tagged = sidecars.KINDS[options.format], 0
+    kind, num_tagged = sidecars.KINDS[options.format], 0
     style = sidecars.Style(options.spaces, options.escape, options.rating, options.prefix)
     sidecars.require_tellable(tagger.tags["name"], kind)
-    for good, probabilities in _batches(jobs, tagger, options, rejected):
-        for job, row in zip(good, probabilities, strict=True):
-            folder, _, sidecar = job
+    for batch, probabilities in _tagged_batches(jobs, tagger, options, rejected):
+        for job, row in zip(batch, probabilities, strict=True):
             try:
-                sidecars.write(folder / sidecar, kind.words(chooser.choose(row), style), kind, options.append)
-                tagged += 1
-            except (OSError, UserError) as error:
-                rejected.append((_path(job), f"the sidecar cannot be written: {error}"))
-    return tagged
+                words = kind.words(selector.select(row), style)
+                sidecars.write(job.folder / job.sidecar, words, kind, options.append)
+                num_tagged += 1
+            except (OSError, UserError) as error:  # one bad place must not stop a long run
+                rejected.append((job.path, f"the sidecar cannot be written: {error}"))
+    return num_tagged
 
 
 # Tables
 
 
-def _write_table(options, jobs, tagger, chooser, rejected):
+def _write_table(
+    options: argparse.Namespace,
+    jobs: list[Job],
+    tagger: onnx_tagger.ServingTagger,
+    selector: tag_selection.TagSelector,
+    rejected: Rejected,
+) -> int:
     """Write the table of all jobs to the output or the screen; return how many are in it."""
+
+    def record_batches(jobs: list[Job]) -> Iterator[list[tag_table.Record]]:
+        for batch, probabilities in _tagged_batches(jobs, tagger, options, rejected):
+            rows = zip(batch, probabilities, strict=True)
+            yield [tag_table.record(job.path, selector.select(row)) for job, row in rows]
+
     if options.output is None:
-        found = [0]
-        tag_table.write(
-            _counted(_records(options, jobs, tagger, chooser, rejected), found), sys.stdout, options.format
-        )
-        return found[0]
-    with tag_table.Journal(options.output, _settings(options, tagger, chooser)) as journal:
-        left = [job for job in jobs if image_folder.shown(_path(job)) not in journal.done]
-        for batch in _records(options, left, tagger, chooser, rejected):
-            journal.add(batch)
+        before = len(rejected)
+        records = (record for batch in record_batches(jobs) for record in batch)
+        tag_table.write_records(records, sys.stdout, options.format)
+        return len(jobs) - (len(rejected) - before)
+    with tag_table.Journal(options.output, _settings(options, tagger, selector)) as journal:
+        missing = [job for job in jobs if image_folder.shown(job.path) not in journal.done]
+        for records in record_batches(missing):
+            journal.add(records)
         journal.finish(options.format)
     return len(journal.done)
 
 
-def _counted(batches, count):
-    for batch in batches:
-        count[0] += len(batch)
-        yield from batch
-
-
-def _records(options, jobs, tagger, chooser, rejected):
-    for good, probabilities in _batches(jobs, tagger, options, rejected):
-        found = zip(good, probabilities, strict=True)
-        yield [tag_table.record(_path(job), chooser.choose(row)) for job, row in found]
-
-
-def _settings(options, tagger, chooser):
-    """Return what the records of a table depend on."""
-    chosen = hashlib.sha256(chooser.thresholds.tobytes() + chooser.allowed.tobytes()).hexdigest()
+def _settings(
+    options: argparse.Namespace, tagger: onnx_tagger.ServingTagger, selector: tag_selection.TagSelector
+) -> dict[str, Any]:
+    """Return what the records of a table depend on: a run continues only under the same."""
+    chosen = hashlib.sha256(selector.thresholds.tobytes() + selector.allowed.tobytes()).hexdigest()
     return {
         "model": str(options.model.resolve()),
         "tags": tag_list.digest(tagger.tags),
@@ -237,18 +261,18 @@ def _settings(options, tagger, chooser):
     }
 
 
-def _list(rejected, path):
-    """Show what was set aside, and write it as CSV where that is asked for."""
-    rejected = [(image_folder.shown(str(picture)), reason) for picture, reason in rejected]
-    for picture, reason in rejected[:SHOWN]:
-        _say(f"set aside: {picture}: {reason}")
-    if len(rejected) > SHOWN:
-        _say(f"and {len(rejected) - SHOWN} more{'' if path else '; --rejected FILE.csv lists all'}")
+def _report(rejected: Rejected, path: pathlib.Path | None) -> None:
+    """Show what was set aside, and write it as CSV to ``path`` where one is given."""
+    rows = [(image_folder.shown(str(image)), reason) for image, reason in rejected]
+    for image, reason in rows[:SHOWN]:
+        _say(f"set aside: {image}: {reason}")
+    if len(rows) > SHOWN:
+        _say(f"and {len(rows) - SHOWN} more{'' if path else '; --rejected FILE.csv lists all'}")
     if path is not None:
         with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(("path", "reason"))
-            writer.writerows(rejected)
+            writer.writerows(rows)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from Utils.serving import http_server
 from Utils.tags import tag_list
 
 ASSETS = pathlib.Path(__file__).parent / "review_page"
-LIMITS = http_server.Limits(body=1 << 18, threads=8)
+LIMITS = http_server.ServerLimits(max_bytes=1 << 18, threads=8)
 MOST = 100  # questions, tags or answers in one message
 EXAMPLES = 6
 ORDERS = ("audit", "open", "name")
@@ -166,7 +166,7 @@ def application(service, names=()):
     app.add_url_rule("/images/<int:post>", "image", lambda post: _image(service, post, False))
     app.add_url_rule("/images/<int:post>/small", "small", lambda post: _image(service, post, True))
     app.register_error_handler(NotAskedError, lambda error: (flask.jsonify(error=str(error)), 404))
-    return http_server.guard(app, LIMITS, names)
+    return http_server.protect(app, LIMITS, names)
 
 
 def _number(name, usual, most):

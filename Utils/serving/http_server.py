@@ -1,9 +1,11 @@
-"""Web pages and services of this machine: Flask applications behind waitress, with limits and a door.
+"""Flask apps behind waitress: size and time limits, checks of host and origin, an orderly end.
 
-By default only this machine is answered. A page of elsewhere that is open in the same browser can send
-requests here too, by a name that was made to lead here (DNS rebinding) or with a form; both are refused.
+A server answers its own machine only, unless told otherwise. That alone does not keep out a web page that is
+open in a browser on this machine. Such a page can send requests here by DNS rebinding (its host name resolves
+to 127.0.0.1) or with a cross-site form. `protect` refuses both.
 """
 
+import argparse
 import contextlib
 import dataclasses
 import ipaddress
@@ -14,12 +16,14 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from typing import Any
 from urllib.parse import urlsplit
 
-import waitress
-from flask import Flask, Response, abort, jsonify, request
+import flask
+from flask import abort, jsonify, request
 from waitress.channel import HTTPChannel
+from waitress.server import create_server
 from waitress.task import ErrorTask
 from werkzeug.exceptions import HTTPException
 
@@ -35,37 +39,37 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 MIME_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
-_HARMLESS = ("GET", "HEAD", "OPTIONS")
+_READING_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 @dataclasses.dataclass(frozen=True)
-class Limits:
-    """What a server takes on."""
+class ServerLimits:
+    """How much a server takes on at a time."""
 
-    body: int = 1 << 20  # bytes of a request
-    threads: int = 4  # requests answered at a time; others wait
-    connections: int = 64  # open ones; others wait
-    idle: int = 30  # seconds after which a silent connection is closed
-    in_memory: int = 1 << 19  # bytes of a body that stay in memory; a longer one goes through a file
-
-
-LIMITS = Limits()
+    max_bytes: int = 1 << 20  # of a request's body
+    threads: int = 4  # requests that are answered at a time; further ones wait
+    max_connections: int = 64  # that are open at a time; further ones wait
+    idle_seconds: int = 30  # after which a silent connection is closed
+    buffer_bytes: int = 1 << 19  # of a body that stay in memory; a longer body goes through a temporary file
 
 
-def add_arguments(parser, port=8000):
+DEFAULT_LIMITS = ServerLimits()
+
+
+def add_arguments(parser: argparse.ArgumentParser, port: int = 8000) -> None:
     """Add --port, --host and --allow-host to a command's parser."""
-    parser.add_argument("--port", type=int, default=port, help=f"port to listen on, 0: any ({port})")
+    parser.add_argument("--port", type=int, default=port, help=f"port to listen on, 0: any free one ({port})")
     parser.add_argument(
         "--host", default=LOOPBACK,
-        help=f"address to listen on ({LOOPBACK}: this machine only; 0.0.0.0: whoever reaches it)",
+        help=f"address to listen on ({LOOPBACK}: this machine only; 0.0.0.0: every network it is in)",
     )  # fmt: skip
     parser.add_argument(
         "--allow-host", metavar="NAME", action="append", default=[],
-        help="a name by which browsers may call this machine, besides localhost and addresses; repeat it",
+        help="host name that browsers may use for this machine, besides localhost and addresses (repeat it)",
     )  # fmt: skip
 
 
-def serve_page(app: Flask, folder: pathlib.Path) -> None:
+def serve_page(app: flask.Flask, folder: pathlib.Path) -> None:
     """Serve a folder's page.html at ``/`` and its scripts and styles at their names, all read now."""
     for path in sorted(folder.iterdir()):
         if path.suffix in MIME_TYPES:
@@ -73,48 +77,52 @@ def serve_page(app: Flask, folder: pathlib.Path) -> None:
             app.add_url_rule(route, f"page {path.name}", _file_view(path))
 
 
-def _file_view(path: pathlib.Path) -> Callable[[], Response]:
+def _file_view(path: pathlib.Path) -> Callable[[], flask.Response]:
     content, mime_type = path.read_bytes(), f"{MIME_TYPES[path.suffix]}; charset=utf-8"
     # Browsers ask again every time: a page of an older version must not meet a newer script.
-    return lambda: Response(content, content_type=mime_type, headers={"Cache-Control": "no-cache"})
+    return lambda: flask.Response(content, content_type=mime_type, headers={"Cache-Control": "no-cache"})
 
 
-def guard(app, limits=LIMITS, names=()):
-    """Make a Flask application refuse what its own pages and programs do not send; return it.
+def protect(
+    app: flask.Flask, limits: ServerLimits = DEFAULT_LIMITS, host_names: Collection[str] = ()
+) -> flask.Flask:
+    """Make a Flask app refuse requests that neither its own pages nor programs send; return the app.
 
-    Refused with 403 are a Host that is neither an address nor localhost nor one of ``names`` and, unless they
-    only read, requests from pages of another origin; with 413 a body above the limit. Errors are JSON,
-    ``{"error": text}``. Every answer has HEADERS, unless it sets its own.
+    - 403: the Host header is neither an IP address nor localhost nor one of ``host_names``.
+    - 403: a page of another origin sent a request that may change something (no GET, HEAD or OPTIONS).
+    - 413: the body is larger than ``limits.max_bytes``.
+
+    Errors are JSON, ``{"error": text}``. Every reply has HEADERS, except those that the app sets itself.
     """
-    app.config["MAX_CONTENT_LENGTH"] = limits.body
-    known = {"localhost", *(name.lower() for name in names)}
+    app.config["MAX_CONTENT_LENGTH"] = limits.max_bytes
+    allowed = {"localhost", *(name.lower() for name in host_names)}
 
     @app.before_request
-    def _door():
+    def _refuse_foreign_requests() -> None:
         host = request.headers.get("Host")
-        if host and not _may_be_called(host, known):
+        if host and not _is_allowed_host(host, allowed):
             abort(403, f"this server is not called {host!r}; --allow-host NAME allows a name")
-        if request.method not in _HARMLESS and _is_foreign(host):
+        if request.method not in _READING_METHODS and _is_cross_origin(host):
             abort(403, "a page of another origin sent this")
 
     @app.after_request
-    def _headers(response):
+    def _add_headers(response: flask.Response) -> flask.Response:
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
         return response
 
     @app.errorhandler(HTTPException)
-    def _error(error):
-        return jsonify(error=error.description), error.code
+    def _error_as_json(error: HTTPException) -> tuple[flask.Response, int]:
+        return jsonify(error=error.description), error.code or 500
 
     return app
 
 
-def _may_be_called(host, known):
-    """Whether a Host header is an address, which nobody can make lead elsewhere, or a known name."""
+def _is_allowed_host(host: str, allowed: Collection[str]) -> bool:
+    """Whether a Host header names an allowed host or an address: no DNS entry can redirect an address."""
     try:
         name = urlsplit(f"//{host}").hostname or ""
-        if name in known:
+        if name in allowed:
             return True
         ipaddress.ip_address(name)
     except ValueError:
@@ -122,18 +130,21 @@ def _may_be_called(host, known):
     return True
 
 
-def _is_foreign(host):
-    """Whether the browser says that a page of another origin sent the request; programs say nothing."""
+def _is_cross_origin(host: str | None) -> bool:
+    """Whether the browser says that a page of another origin sent the request.
+
+    Programs send neither header, and nobody can make a browser leave both out.
+    """
     origin = request.headers.get("Origin")
     if origin is not None:
         return urlsplit(origin).netloc.lower() != (host or "").lower()
     return request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none")
 
 
-def bind(host=LOOPBACK, port=8000):
-    """Return a socket that listens: whoever calls waits until a server takes it.
+def bind(host: str = LOOPBACK, port: int = 8000) -> socket.socket:
+    """Return a listening socket; clients that connect wait until a server takes it over.
 
-    Raises UserError where the port is taken or the address is not this machine's.
+    Raises UserError for a port that is taken or no port, and for an address that this machine lacks.
     """
     if not 0 <= port < 1 << 16:
         raise UserError(f"a port is a number from 0 to 65535; got {port}")
@@ -144,63 +155,65 @@ def bind(host=LOOPBACK, port=8000):
         raise UserError(f"cannot listen on {host}, port {port}: {error}; give another --port") from error
 
 
-def listen(app, host=LOOPBACK, port=8000, limits=LIMITS):
-    """Return the `server` of an app on a port that is bound now."""
-    return server(app, bind(host, port), limits)
+def listen(
+    app: flask.Flask, host: str = LOOPBACK, port: int = 8000, limits: ServerLimits = DEFAULT_LIMITS
+) -> Any:
+    """Return `make_server` of an app on a port that is bound at once. Raises UserError like `bind`."""
+    return make_server(app, bind(host, port), limits)
 
 
-def server(app, listening, limits=LIMITS):
-    """Return waitress' server on a socket from `bind`; it answers once it runs."""
+def make_server(app: flask.Flask, bound: socket.socket, limits: ServerLimits = DEFAULT_LIMITS) -> Any:
+    """Return waitress' server of an app on a socket of `bind`; it answers once it runs."""
     logging.getLogger("waitress").setLevel(logging.ERROR)  # it warns of every request that waits
-    made = waitress.create_server(
+    server = create_server(
         app,
-        sockets=[listening],
+        sockets=[bound],
         threads=limits.threads,
-        connection_limit=limits.connections,
-        max_request_body_size=limits.body + 1,  # waitress refuses what is as large as this
-        inbuf_overflow=limits.in_memory,
+        connection_limit=limits.max_connections,
+        max_request_body_size=limits.max_bytes + 1,  # waitress refuses a body of exactly its limit
+        inbuf_overflow=limits.buffer_bytes,
         max_request_header_size=1 << 16,
-        channel_timeout=limits.idle,
-        cleanup_interval=min(limits.idle, 30),
+        channel_timeout=limits.idle_seconds,
+        cleanup_interval=min(limits.idle_seconds, 30),
         ident="",
     )
-    made.channel_class = _Channel
-    return made
+    server.channel_class = _Channel
+    return server
 
 
-class _Refusal(ErrorTask):
-    """What waitress itself refuses, such as a body that is too large, is told as the app tells errors."""
+class _JsonErrorTask(ErrorTask):
+    """Sends errors of waitress itself, for example a body that is too large, in the app's JSON form."""
 
-    def execute(self):
-        error = self.request.error
+    def execute(self) -> None:
+        error: Any = self.request.error  # pyright: ignore[reportAttributeAccessIssue]  set by its parser
         body = json.dumps({"error": f"{error.reason}: {error.body}"}).encode()
         self.status = f"{error.code} {error.reason}"
-        self.response_headers.extend([("Content-Type", "application/json"), *HEADERS.items()])
+        self.response_headers = [("Content-Type", "application/json"), *HEADERS.items()]
         self.set_close_on_finish()
         self.content_length = len(body)
         self.write(body)
 
 
 class _Channel(HTTPChannel):
-    error_task_class = _Refusal
+    error_task_class = _JsonErrorTask
 
 
-def address(server):
-    """Return the address to open in a browser, such as ``http://127.0.0.1:8000/``."""
+def url_of(server: Any) -> str:
+    """Return the URL to open in a browser, for example ``http://127.0.0.1:8000/``."""
     host, port = server.effective_host, server.effective_port
-    host = {"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host)
+    host = str({"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host))  # "every network" is no address to open
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
-def is_local(host):
-    """Whether what listens on an address can be reached from this machine only."""
+def is_local(host: str) -> bool:
+    """Whether an address to listen on is reachable from this machine only."""
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
     return host == "localhost"
 
 
-def run(server):
-    """Answer until Ctrl-C or SIGTERM; requests that are being answered are finished."""
+def run(server: Any) -> None:
+    """Answer until Ctrl-C or SIGTERM; requests that are in progress are finished."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     server.run()  # returns on Ctrl-C and on SystemExit

@@ -1,73 +1,89 @@
-"""Micro-batching: what many threads ask for one by one, answered by a function that takes several at once."""
+"""Micro-batching: items that many threads bring one by one, for a function that takes several at once."""
 
 import collections
 import concurrent.futures
 import threading
+from collections.abc import Callable, Iterable
+from typing import Any
 
 
-class Batcher:
-    """Gathers items of many threads into batches; a context manager that ends its thread.
+class MicroBatcher:
+    """Gathers the items of many threads into batches; a context manager that ends its worker thread.
 
-    While a batch is worked on the next one gathers, so that nobody waits for company when there is plenty.
+    While one batch is computed the next one gathers, so under load no item waits for others.
 
     Args:
-        run: function of a list of items that returns a result for each.
-        most: items of a batch.
-        wait: seconds for which the first of a batch waits for others.
-        coming: function -> how many items have come or are on their way; nobody waits for more than these.
+        function: takes a list of items and returns one result for each, in order.
+        max_batch_size: the most items of a batch.
+        max_wait: seconds that the first item of a batch waits for others.
+        expected: returns how many items have arrived or will soon; a batch of so many does not wait longer.
     """
 
-    def __init__(self, run, most, wait, coming=None):
-        self._run, self._most, self._wait = run, most, wait
-        self._coming = coming or (lambda: most)
-        self._waiting, self._changed, self._closed = collections.deque(), threading.Condition(), False
+    def __init__(
+        self,
+        function: Callable[[list], Iterable],
+        max_batch_size: int,
+        max_wait: float,
+        expected: Callable[[], int] | None = None,
+    ) -> None:
+        self._function, self._max_batch_size, self._max_wait = function, max_batch_size, max_wait
+        self._expected = expected or (lambda: max_batch_size)
+        self._queue: collections.deque[tuple[Any, concurrent.futures.Future]] = collections.deque()
+        self._changed, self._closed = threading.Condition(), False
         self._thread = threading.Thread(target=self._work, name="batches", daemon=True)
         self._thread.start()
 
-    def __enter__(self):
+    def __enter__(self) -> "MicroBatcher":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Compute the items that wait, then end the thread."""
         with self._changed:
             self._closed = True
             self._changed.notify()
         self._thread.join()
 
-    def ask(self, item, timeout):
-        """Return the result for an item; TimeoutError after ``timeout`` seconds, or what ``run`` raised."""
+    def result(self, item: Any, timeout: float) -> Any:
+        """Return the result for an item, or raise what the function raised.
+
+        Raises TimeoutError after ``timeout`` seconds; RuntimeError where the batcher is closed.
+        """
         future = concurrent.futures.Future()
         with self._changed:
             if self._closed:
                 raise RuntimeError("the batcher is closed")
-            self._waiting.append((item, future))
+            self._queue.append((item, future))
             self._changed.notify()
         try:
             return future.result(timeout)
         finally:
-            future.cancel()  # nobody waits for it any more
+            future.cancel()  # after a timeout: the worker skips an item that nobody waits for
 
-    def _work(self):
-        while batch := self._next():
+    def _work(self) -> None:
+        while batch := self._next_batch():
             wanted = [(item, future) for item, future in batch if future.set_running_or_notify_cancel()]
             if wanted:
-                self._answer(*zip(*wanted, strict=True))
+                self._compute([item for item, _ in wanted], [future for _, future in wanted])
 
-    def _next(self):
-        """Return the next batch, ``[(item, future)]``; empty when closed and done."""
+    def _next_batch(self) -> list[tuple[Any, concurrent.futures.Future]]:
+        """Wait for the next batch, ``[(item, future)]``; empty once closed and drained."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
-            self._changed.wait_for(self._is_full, self._wait)
-            return [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+            self._changed.wait_for(lambda: self._queue or self._closed)
+            self._changed.wait_for(self._is_full, self._max_wait)
+            return [self._queue.popleft() for _ in range(min(self._max_batch_size, len(self._queue)))]
 
-    def _is_full(self):
-        return self._closed or len(self._waiting) >= min(self._most, self._coming())
+    def _is_full(self) -> bool:
+        return self._closed or len(self._queue) >= min(self._max_batch_size, self._expected())
 
-    def _answer(self, items, futures):
+    def _compute(self, items: list, futures: list[concurrent.futures.Future]) -> None:
         try:
-            results = list(self._run(list(items)))
+            results = list(self._function(items))
             if len(results) != len(items):
                 raise RuntimeError(f"{len(results)} results came for {len(items)} items")
-        except Exception as error:
+        except Exception as error:  # each thread that waits must get it, and the worker must live on
             for future in futures:
                 future.set_exception(error)
             return

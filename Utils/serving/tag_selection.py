@@ -1,28 +1,32 @@
-"""Which tags a picture gets: a threshold for every tag, the likeliest rating, limits that users set.
+"""Which tags an image gets: a threshold for every tag, the most probable rating, limits that users set.
 
-A tag is chosen where its probability is greater than its threshold, compared in the dtype of the probability,
-as everywhere in this repository.
+A tag is selected where its probability is greater than its threshold, compared in the dtype of the
+probability, as everywhere in this repository.
 """
 
+import argparse
 import dataclasses
+import os
 import pathlib
+from collections.abc import Callable, Container, Iterable, Iterator
 
 import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError, suggest
 from Utils.evaluation import threshold_table
+from Utils.serving.onnx_tagger import ServingTagger
 from Utils.tags import tag_list
 
-THRESHOLD, CHARACTER_THRESHOLD = 0.35, 0.85  # of most clients of WD's taggers
-MCUT_FLOOR = 0.15  # characters are not chosen below, wherever the gap is
-SHOWN = 5  # of the names that a model does not know
+THRESHOLD, CHARACTER_THRESHOLD = 0.35, 0.85  # of most clients of WD taggers
+MCUT_CHARACTER_FLOOR = 0.15  # no character below it, wherever the gap is: most images show none that is known
+SHOWN_NAMES = 5  # of the names that a model does not know
 RATING, CHARACTER = tag_list.CATEGORIES["rating"], tag_list.CATEGORIES["character"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Tag:
-    """A tag of a picture."""
+class ScoredTag:
+    """A tag of an image with its probability."""
 
     tag_id: int
     name: str
@@ -31,20 +35,20 @@ class Tag:
 
 
 @dataclasses.dataclass(frozen=True)
-class Chosen:
-    """What a picture got: the ratings in the order of the list, and tags, the likeliest first."""
+class Selection:
+    """What an image gets: all ratings in the order of the tag list, and tags, the most probable first."""
 
-    ratings: tuple
-    tags: tuple
+    ratings: tuple[ScoredTag, ...]
+    tags: tuple[ScoredTag, ...]
 
     @property
-    def rating(self):
-        """The likeliest rating, a Tag; None where the model has no ratings."""
+    def rating(self) -> ScoredTag | None:
+        """The most probable rating; None where the model has no ratings."""
         return max(self.ratings, key=lambda tag: tag.probability, default=None)
 
 
-def add_arguments(parser, mcut=True):
-    """Add the options that `of_options` reads to a command's parser; --mcut where it is offered."""
+def add_arguments(parser: argparse.ArgumentParser, mcut: bool = True) -> None:
+    """Add the options that `selector_from_options` reads to a command's parser; --mcut where offered."""
     parser.set_defaults(mcut=False)
     parser.add_argument(
         "--threshold", type=float, metavar="X",
@@ -58,15 +62,15 @@ def add_arguments(parser, mcut=True):
         "--thresholds",
         type=pathlib.Path,
         metavar="CSV",
-        help="a threshold for each tag, of find_thresholds.py",
+        help="a threshold for each tag, from find_thresholds.py",
     )
     if mcut:
         parser.add_argument(
             "--mcut", action="store_true", help="no thresholds: cut at the largest gap between probabilities"
         )
-    parser.add_argument("--max-tags", type=int, metavar="N", help="the N likeliest tags at most")
+    parser.add_argument("--max-tags", type=int, metavar="N", help="at most the N most probable tags")
     parser.add_argument(
-        "--only", nargs="+", default=[], metavar="TAG", help="these tags only; @FILE has one a line"
+        "--only", nargs="+", default=[], metavar="TAG", help="only these tags; @FILE has one a line"
     )
     parser.add_argument(
         "--exclude", nargs="+", default=[], metavar="TAG", help="never these tags; @FILE has one a line"
@@ -76,74 +80,80 @@ def add_arguments(parser, mcut=True):
     )
 
 
-def of_options(options, tagger, warn):
-    """Return ``(Chooser, where its thresholds come from)`` for options of `add_arguments` and a tagger.
+def selector_from_options(
+    options: argparse.Namespace, tagger: ServingTagger, warn: Callable[[str], object]
+) -> tuple["TagSelector", str]:
+    """Return ``(selector, where its thresholds come from)`` for options of `add_arguments` and a tagger.
 
-    ``warn`` is called with a sentence on names that the tagger does not know. Raises UserError.
+    ``warn`` is called with a sentence on names that the tagger does not know. Raises UserError for options
+    that exclude one another, thresholds outside 0 to 1, and files that cannot be read.
     """
     if options.mcut and (options.threshold, options.character_threshold, options.thresholds) != (None,) * 3:
         raise UserError("--mcut cuts without thresholds; leave it or the thresholds out")
-    thresholds, source = of_release(tagger.folder, tagger.tags)
+    thresholds, source = release_thresholds(tagger.folder, tagger.tags)
     if options.thresholds is not None:
-        thresholds, source = _of_table(options.thresholds, tagger.tags), str(options.thresholds)
-    given = {"--threshold": options.threshold, "--character-threshold": options.character_threshold}
-    for flag, value in given.items():
-        if value is not None:
-            thresholds = with_threshold(thresholds, tagger.tags, value, flag == "--character-threshold")
-            source = f"{source}, {flag} {value:g}" if flag != "--threshold" else f"{flag} {value:g}"
-    chooser = Chooser(
-        tagger.tags,
-        thresholds,
-        allowed=_allowed(tagger.tags, options, warn),
-        max_tags=options.max_tags,
-        mcut=options.mcut,
-    )
-    return chooser, "the largest gap" if options.mcut else source
+        thresholds, source = _table_thresholds(options.thresholds, tagger.tags), str(options.thresholds)
+    if options.threshold is not None:
+        thresholds = override_threshold(thresholds, tagger.tags, options.threshold)
+        source = f"--threshold {options.threshold:g}"
+    if options.character_threshold is not None:
+        thresholds = override_threshold(thresholds, tagger.tags, options.character_threshold, True)
+        source = f"{source}, --character-threshold {options.character_threshold:g}"
+    allowed = _allowed_tags(tagger.tags, options, warn)
+    selector = TagSelector(tagger.tags, thresholds, allowed, options.max_tags, options.mcut)
+    return selector, "the largest gap" if options.mcut else source
 
 
-def defaults(tags):
+def default_thresholds(tags: pd.DataFrame) -> np.ndarray:
     """Return the thresholds that most clients begin with: float64 (L,)."""
-    characters = tags["category"].to_numpy() == CHARACTER
-    return np.where(characters, CHARACTER_THRESHOLD, THRESHOLD)
+    return np.where(tags["category"].to_numpy() == CHARACTER, CHARACTER_THRESHOLD, THRESHOLD)
 
 
-def of_release(folder, tags):
-    """Return ``(thresholds (L,), their source)``: extra/thresholds.csv, best_threshold, or defaults."""
+def release_thresholds(folder: str | os.PathLike[str], tags: pd.DataFrame) -> tuple[np.ndarray, str]:
+    """Return ``(thresholds float64 (L,), their source)`` of a release.
+
+    extra/thresholds.csv comes first, then the column best_threshold of the tag list, then the defaults; the
+    defaults also fill in for tags without a number.
+    """
     table = pathlib.Path(folder) / "extra" / "thresholds.csv"
     if table.is_file():
-        return _of_table(table, tags), str(table)
+        return _table_thresholds(table, tags), str(table)
     if "best_threshold" in tags:
-        numbers = pd.to_numeric(tags["best_threshold"], errors="coerce").to_numpy(np.float64)
+        numbers = np.asarray(pd.to_numeric(tags["best_threshold"], errors="coerce"), np.float64)
         return _filled(numbers, tags), "the column best_threshold"
-    return defaults(tags), f"{THRESHOLD:g}, characters {CHARACTER_THRESHOLD:g}"
+    return default_thresholds(tags), f"{THRESHOLD:g}, characters {CHARACTER_THRESHOLD:g}"
 
 
-def _of_table(path, tags):
-    found = threshold_table.per_tag(threshold_table.read(path), tags)
-    if not np.isfinite(found).any():
+def _table_thresholds(path: pathlib.Path, tags: pd.DataFrame) -> np.ndarray:
+    thresholds = threshold_table.per_tag(threshold_table.read(path), tags)
+    if not np.isfinite(thresholds).any():
         raise UserError(f"{path} has no threshold for any of the {len(tags)} tags")
-    return _filled(found, tags)
+    return _filled(thresholds, tags)
 
 
-def _filled(numbers, tags):
-    return np.where(np.isfinite(numbers), numbers, defaults(tags))
+def _filled(thresholds: np.ndarray, tags: pd.DataFrame) -> np.ndarray:
+    return np.where(np.isfinite(thresholds), thresholds, default_thresholds(tags))
 
 
-def with_threshold(thresholds, tags, value, characters_only=False):
+def override_threshold(
+    thresholds: np.ndarray, tags: pd.DataFrame, value: float, characters_only: bool = False
+) -> np.ndarray:
     """Return thresholds (L,) with ``value`` for all tags or for characters only; UserError outside 0 to 1."""
     if not 0 <= value <= 1:
         raise UserError(f"a threshold lies between 0 and 1; got {value:g}")
-    chosen = tags["category"].to_numpy() == CHARACTER if characters_only else True
-    return np.where(chosen, value, thresholds)
+    rows = tags["category"].to_numpy() == CHARACTER if characters_only else True
+    return np.where(rows, value, thresholds)
 
 
-def _allowed(tags, options, warn):
-    """Return which tags may be chosen, bool (L,)."""
+def _allowed_tags(
+    tags: pd.DataFrame, options: argparse.Namespace, warn: Callable[[str], object]
+) -> np.ndarray:
+    """Return which tags may be selected, bool (L,)."""
     allowed = np.ones(len(tags), bool)
     if options.only:
-        allowed &= _named(tags, options.only, "--only", warn)
+        allowed &= _named_tags(tags, options.only, "--only", warn)
     if options.exclude:
-        allowed &= ~_named(tags, options.exclude, "--exclude", warn)
+        allowed &= ~_named_tags(tags, options.exclude, "--exclude", warn)
     if options.categories:
         codes = [tag_list.category_code(name) for name in options.categories]
         allowed &= tags["category"].isin(codes).to_numpy()
@@ -152,54 +162,66 @@ def _allowed(tags, options, warn):
     return allowed
 
 
-def _named(tags, words, flag, warn):
-    """Return the rows that words name, underscores or spaces, commas between, @FILE for a list: bool (L,)."""
-    known = {name: row for row, name in enumerate(tags["name"])}
-    names = list(_names(words, known, flag))
-    unknown = [name for name in names if name not in known]
+def _named_tags(
+    tags: pd.DataFrame, words: Iterable[str], flag: str, warn: Callable[[str], object]
+) -> np.ndarray:
+    """Return the rows that words name, bool (L,).
+
+    A word is a name, with spaces or underscores, several with commas between, or @FILE for a list of them.
+    """
+    row_of = {name: row for row, name in enumerate(tags["name"])}
+    names = list(_names(words, row_of, flag))
+    unknown = [name for name in names if name not in row_of]
     if unknown:
-        more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
-        hint = suggest(unknown[0], known) if len(unknown) == 1 else ""  # slow among very many tags
-        warn(f"{flag}: the model has no tag {', '.join(unknown[:SHOWN])}{more}{hint}")
-    found = np.zeros(len(tags), bool)
-    found[[known[name] for name in names if name in known]] = True
-    return found
+        more = f" and {len(unknown) - SHOWN_NAMES} more" if len(unknown) > SHOWN_NAMES else ""
+        hint = suggest(unknown[0], row_of) if len(unknown) == 1 else ""  # slow for many names and tags
+        warn(f"{flag}: the model has no tag {', '.join(unknown[:SHOWN_NAMES])}{more}{hint}")
+    mask = np.zeros(len(tags), bool)
+    mask[[row_of[name] for name in names if name in row_of]] = True
+    return mask
 
 
-def _names(words, known, flag):
+def _names(words: Iterable[str], known: Container[str], flag: str) -> Iterator[str]:
     for word in words:
-        if word.startswith("@") and word not in known:
-            yield from (name for line in _lines(word[1:], flag) for name in _spelled(line, known))
+        if word.startswith("@") and word not in known:  # a tag may begin with @, too
+            yield from (name for line in _lines(word[1:], flag) for name in _split_names(line, known))
         else:
-            yield from _spelled(word, known)
+            yield from _split_names(word, known)
 
 
-def _lines(path, flag):
+def _lines(path: str, flag: str) -> list[str]:
     try:
         return pathlib.Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{flag} @{path}: no list of tags can be read there: {error}") from error
 
 
-def _spelled(text, known):
-    for part in [text] if text in known else text.split(","):
+def _split_names(text: str, known: Container[str]) -> Iterator[str]:
+    for part in [text] if text in known else text.split(","):  # a tag may hold a comma, too
         name = "_".join(part.split())
         if name:
             yield name
 
 
-class Chooser:
-    """Chooses the tags of a picture.
+class TagSelector:
+    """Selects the tags of an image.
 
     Args:
-        tag_list: DataFrame, row i is output i.
+        tags: DataFrame of a tag list; row i is output i, L rows.
         thresholds: float64 (L,).
-        allowed: bool (L,), the tags that may be chosen; None for all.
-        max_tags: the most that a picture gets, None for any number.
-        mcut: cut at the largest gap between the sorted probabilities of a category instead.
+        allowed: bool (L,), the tags that may be selected; None for all.
+        max_tags: the most that an image gets; None for any number.
+        mcut: instead of the thresholds, cut at the largest gap between the probabilities of a category.
     """
 
-    def __init__(self, tags, thresholds, allowed=None, max_tags=None, mcut=False):
+    def __init__(
+        self,
+        tags: pd.DataFrame,
+        thresholds: np.ndarray,
+        allowed: np.ndarray | None = None,
+        max_tags: int | None = None,
+        mcut: bool = False,
+    ) -> None:
         if max_tags is not None and max_tags < 1:
             raise UserError(f"the most tags of a picture are 1 or more; got {max_tags}")
         self.tags, self.thresholds, self.max_tags, self.mcut = tags, thresholds, max_tags, mcut
@@ -207,39 +229,45 @@ class Chooser:
         self._codes = tags["category"].to_numpy()
         self._ratings = np.flatnonzero(self._codes == RATING)
         self.allowed = np.ones(len(tags), bool) if allowed is None else allowed
-        self._groups = [
+        self._rows_by_category = [
             np.flatnonzero(self.allowed & (self._codes == code))
             for code in np.unique(self._codes)
             if code != RATING
         ]
 
-    def choose(self, probabilities, thresholds=None):
-        """Return what a picture gets, `Chosen`, by its probabilities (L,), and other thresholds if given."""
+    def select(self, probabilities: np.ndarray, thresholds: np.ndarray | None = None) -> Selection:
+        """Return what an image gets by its probabilities (L,); ``thresholds`` (L,) replace the selector's."""
+        # The dtype matters: a float32 probability of 0.1 is greater than the float64 number 0.1.
         limits = (self.thresholds if thresholds is None else thresholds).astype(probabilities.dtype)
-        rows = [
-            group[probabilities[group] > self._limit(probabilities, group, limits)] for group in self._groups
+        selected = [
+            rows[probabilities[rows] > self._limit(probabilities, rows, limits)]
+            for rows in self._rows_by_category
         ]
-        rows = np.concatenate([*rows, np.zeros(0, np.int64)])
-        rows = rows[np.lexsort((rows, -probabilities[rows]))][: self.max_tags]
-        return Chosen(self._tags(probabilities, self._ratings), self._tags(probabilities, rows))
+        rows = np.concatenate([*selected, np.zeros(0, np.int64)])
+        rows = rows[np.lexsort((rows, -probabilities[rows]))][: self.max_tags]  # ties in the list's order
+        return Selection(self._scored(probabilities, self._ratings), self._scored(probabilities, rows))
 
-    def _limit(self, probabilities, group, limits):
+    def _limit(self, probabilities: np.ndarray, rows: np.ndarray, limits: np.ndarray) -> np.ndarray | float:
         if not self.mcut:
-            return limits[group]
-        floor = MCUT_FLOOR if len(group) and self._codes[group[0]] == CHARACTER else 0
-        return max(largest_gap(probabilities[group]), floor)
+            return limits[rows]
+        floor = MCUT_CHARACTER_FLOOR if len(rows) and self._codes[rows[0]] == CHARACTER else 0
+        return max(mcut_threshold(probabilities[rows]), floor)
 
-    def _tags(self, probabilities, rows):
+    def _scored(self, probabilities: np.ndarray, rows: np.ndarray) -> tuple[ScoredTag, ...]:
         return tuple(
-            Tag(self._ids[row], self._names[row], int(self._codes[row]), float(probabilities[row]))
+            ScoredTag(self._ids[row], self._names[row], int(self._codes[row]), float(probabilities[row]))
             for row in rows.tolist()
         )
 
 
-def largest_gap(values):
-    """Return the middle of the largest gap between sorted values, the cut of MCut; 1 for less than two."""
+def mcut_threshold(values: np.ndarray) -> float:
+    """Return the middle of the largest gap between sorted values; 1 for fewer than two values.
+
+    MCut (Maximum Cut Thresholding): Largeron, Moulin, Géry, "MCut: A Thresholding Strategy for Multi-label
+    Classification", IDA 2012.
+    """
     if len(values) < 2:
         return 1.0
     falling = np.sort(values.astype(np.float64))[::-1]
-    at = int(np.argmax(falling[:-1] - falling[1:]))
-    return (falling[at] + falling[at + 1]) / 2
+    place = int(np.argmax(falling[:-1] - falling[1:]))
+    return (falling[place] + falling[place + 1]) / 2

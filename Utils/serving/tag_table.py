@@ -1,7 +1,7 @@
-"""Tags of many pictures in one file: JSON or CSV, made of a journal that work cut short goes on with.
+"""Tags of many images in one file, JSON or CSV, with a journal from which an interrupted run continues.
 
 A record is ``{"path", "rating", "ratings": {name: probability}, "tags": {category: {name: probability}}}``;
-rating is null where the model has none. The journal holds one record a line and lies beside the file until
+its rating is null where the model has none. The journal has one record a line and lies beside the file until
 that is complete.
 """
 
@@ -9,74 +9,82 @@ import csv
 import fcntl
 import io
 import json
+import os
 import pathlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, BinaryIO, TextIO
 
 from Utils.command.cli import UserError
 from Utils.files.atomic import replacing
 from Utils.images import image_folder
+from Utils.serving.tag_selection import Selection
 from Utils.tags import tag_list
 
 CSV_COLUMNS = ("path", "category", "name", "probability")
 FORMATS = ("json", "csv")
 
+Record = dict[str, Any]
 
-def record(path, chosen):
-    """Return the record of a picture, ready for JSON."""
-    by_category = {}
-    for tag in chosen.tags:
-        by_category.setdefault(tag_list.category_name(tag.category), {})[tag.name] = _rounded(tag.probability)
+
+def record(path: str | os.PathLike[str], selection: Selection) -> Record:
+    """Return the record of an image, ready for JSON."""
+    by_category: dict[str, dict[str, float]] = {}
+    for tag in selection.tags:
+        category = tag_list.category_name(tag.category)
+        by_category.setdefault(category, {})[tag.name] = _rounded(tag.probability)
     return {
         "path": image_folder.shown(str(path)),
-        "rating": chosen.rating.name if chosen.rating else None,
-        "ratings": {tag.name: _rounded(tag.probability) for tag in chosen.ratings},
+        "rating": selection.rating.name if selection.rating else None,
+        "ratings": {tag.name: _rounded(tag.probability) for tag in selection.ratings},
         "tags": by_category,
     }
 
 
-def _rounded(probability):
-    return round(probability, 6)  # float32 has no more
+def _rounded(probability: float) -> float:
+    return round(probability, 6)  # float32 has no more digits that mean anything
 
 
-def write(records, file, kind):
-    """Write records to a text file as they come: one JSON object by path, or CSV with a row a tag.
+def write_records(records: Iterable[Record], file: TextIO, format_name: str) -> None:
+    """Write records to a text file as they come.
 
-    The rating is a row of the category rating in CSV.
+    "json" is one object with a key for every path, "csv" a row for every tag; there the rating is a row of
+    the category rating.
     """
-    (_write_json if kind == "json" else _write_csv)(records, file)
+    (_write_json if format_name == "json" else _write_csv)(records, file)
 
 
-def _write_json(records, file):
-    mark = "{"
-    for one in records:
-        content = {name: value for name, value in one.items() if name != "path"}
+def _write_json(records: Iterable[Record], file: TextIO) -> None:
+    opening = "{"
+    for item in records:
+        content = {name: value for name, value in item.items() if name != "path"}
         text = json.dumps(content, ensure_ascii=False)
-        file.write(f"{mark}\n{json.dumps(one['path'], ensure_ascii=False)}: {text}")
-        mark = ","
-    file.write("{}\n" if mark == "{" else "\n}\n")
+        file.write(f"{opening}\n{json.dumps(item['path'], ensure_ascii=False)}: {text}")
+        opening = ","
+    file.write("{}\n" if opening == "{" else "\n}\n")
 
 
-def _write_csv(records, file):
+def _write_csv(records: Iterable[Record], file: TextIO) -> None:
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
-    for one in records:
-        path, rating = one["path"], one["rating"]
+    for item in records:
+        path, rating = item["path"], item["rating"]
         if rating is not None:
-            writer.writerow([path, "rating", rating, one["ratings"][rating]])
-        for category, found in one["tags"].items():
-            writer.writerows([path, category, name, value] for name, value in found.items())
+            writer.writerow([path, "rating", rating, item["ratings"][rating]])
+        for category, tags in item["tags"].items():
+            writer.writerows([path, category, name, probability] for name, probability in tags.items())
 
 
 class Journal:
-    """The records of a file in the making, on disk after every batch; a context manager.
+    """The records of an unfinished file, on disk after every batch; a context manager.
 
     Args:
         output: the file that is made in the end.
-        settings: JSON value; work that was cut short goes on only under the same.
+        settings: JSON value; an interrupted run continues only under the same.
 
-    Raises UserError where what was cut short had other settings, or another process writes the same file.
+    Raises UserError where the interrupted run had other settings, or another process writes the same file.
     """
 
-    def __init__(self, output, settings):
+    def __init__(self, output: str | os.PathLike[str], settings: Any) -> None:
         self.output = pathlib.Path(output)
         self.output.parent.mkdir(parents=True, exist_ok=True)
         self.path = self.output.with_name(f".{self.output.name}.journal")
@@ -87,24 +95,24 @@ class Journal:
         except BaseException:
             self._file.close()
             raise
-        self.done = {one["path"] for one in self.records()}
+        self.done = {item["path"] for item in self.records()}
 
-    def __enter__(self):
+    def __enter__(self) -> "Journal":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def _lock(self):
+    def _lock(self) -> None:
         """Hold the journal until it is closed or this process ends, however it ends."""
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(f"another process writes {self.output} now; wait, or give another -o") from None
 
-    def _begin(self, settings):
-        """Cut off a last line that was cut short; write the first line, or compare it."""
-        self._file.truncate(_whole_lines(self._file))
+    def _begin(self, settings: str) -> None:
+        """Cut off an incomplete last line; write the first line, or compare it with ``settings``."""
+        self._file.truncate(_size_of_complete_lines(self._file))
         self._file.seek(0)
         first = self._file.readline().decode("utf-8")
         if not first:
@@ -115,36 +123,36 @@ class Journal:
                 "begin anew, or run the same command as then"
             )
 
-    def _write(self, text):
+    def _write(self, text: str) -> None:
         self._file.write(text.encode("utf-8"))
         self._file.flush()
 
-    def records(self):
+    def records(self) -> Iterator[Record]:
         """Yield every record that was written."""
         with self.path.open(encoding="utf-8") as file:
-            next(file)
+            next(file)  # the settings
             yield from map(json.loads, file)
 
-    def add(self, records):
-        """Append records, a list."""
-        self._write("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in records))
-        self.done.update(one["path"] for one in records)
+    def add(self, records: Sequence[Record]) -> None:
+        """Append records."""
+        self._write("".join(json.dumps(item, ensure_ascii=False) + "\n" for item in records))
+        self.done.update(item["path"] for item in records)
 
-    def finish(self, kind):
-        """Write the output of all records and remove the journal."""
+    def finish(self, format_name: str) -> None:
+        """Write the output from all records and remove the journal."""
         with replacing(self.output) as beside, beside.open("w", encoding="utf-8", newline="") as file:
-            write(self.records(), file, kind)
+            write_records(self.records(), file, format_name)
         self.path.unlink()
 
 
-def _whole_lines(file):
-    """Return how many bytes of a file its complete lines take."""
+def _size_of_complete_lines(file: BinaryIO) -> int:
+    """Return the bytes up to the last line break; read from the end, because a journal may be large."""
     end = file.seek(0, io.SEEK_END)
     while end > 0:
         start = max(0, end - (1 << 16))
         file.seek(start)
-        at = file.read(end - start).rfind(b"\n")
-        if at >= 0:
-            return start + at + 1
+        place = file.read(end - start).rfind(b"\n")
+        if place >= 0:
+            return start + place + 1
         end = start
     return 0

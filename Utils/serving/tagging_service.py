@@ -1,7 +1,8 @@
-"""A tagger over HTTP: a page to drop a picture on, and an interface for programs; nothing goes to disk.
+"""A tagger over HTTP: a page to drop an image on, and an interface for programs; uploads stay in memory.
 
-POST /tag with a picture, as the body or as a form's file, gives ``{"rating", "ratings", "tags", "text"}``;
-GET /tags the tag list with its thresholds, GET /health a sign of life. Errors are ``{"error": text}``.
+POST /tag with an image, as the body or as a form's file, returns ``{"rating", "ratings", "tags", "text"}``;
+GET /tags the tag list with its thresholds; GET /health whether the service is up. Errors are
+``{"error": text}``.
 """
 
 import contextlib
@@ -12,6 +13,8 @@ import os
 import pathlib
 import threading
 import time
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 import flask
 import numpy as np
@@ -19,123 +22,133 @@ import numpy as np
 from Utils.command.cli import UserError, WorkError
 from Utils.images import codec
 from Utils.serving import http_server, tag_selection, tag_table
-from Utils.serving.micro_batching import Batcher
+from Utils.serving.micro_batching import MicroBatcher
+from Utils.serving.onnx_tagger import ServingTagger
 from Utils.tags import sidecars, tag_list
 
 ASSETS = pathlib.Path(__file__).parent / "tagging_page"
-RAW = ("image/", "application/octet-stream", "application/x-www-form-urlencoded")  # curl sends the last
-SPARE_THREADS = 8  # that answer while every seat is taken
+# Bodies that are taken as an image; curl --data-binary sends the last type unless told otherwise.
+BODY_TYPES = ("image/", "application/octet-stream", "application/x-www-form-urlencoded")
+SPARE_THREADS = 8  # that still answer (503, /health) while every place for an image is taken
 
 
 @dataclasses.dataclass(frozen=True)
-class Bounds:
-    """What one client may ask, and how much at a time."""
+class ServiceLimits:
+    """What one client may send, and how much is worked on at a time."""
 
-    body: int = 20 << 20  # bytes of an upload
-    pixels: int = 50_000_000  # of a picture
-    waiting: int = 64  # pictures that are decoded, wait or are tagged; more are sent away
-    seconds: float = 30.0  # from the whole upload to the answer
-    batch: int = 8  # pictures that the model sees at a time
-    gather: float = 0.005  # seconds for which the first of them waits for others that are on their way
+    max_bytes: int = 20 << 20  # of an upload
+    max_pixels: int = 50_000_000  # of an image
+    max_images: int = 64  # that are decoded, wait or are tagged at a time; further ones are refused
+    timeout: float = 30.0  # seconds from the end of the upload to the reply
+    batch_size: int = 8  # images that the model gets at a time
+    batch_wait: float = 0.005  # seconds that the first of them waits for others that are on their way
 
     @property
-    def limits(self):
-        """The limits of the web server, which keeps uploads in memory."""
-        threads = self.waiting + SPARE_THREADS
-        return http_server.Limits(
-            body=self.body, threads=threads, connections=2 * threads, in_memory=self.body
+    def server_limits(self) -> http_server.ServerLimits:
+        """The limits of the web server, which has a thread for every image and keeps uploads in memory."""
+        threads = self.max_images + SPARE_THREADS
+        return http_server.ServerLimits(
+            max_bytes=self.max_bytes,
+            threads=threads,
+            max_connections=2 * threads,
+            buffer_bytes=self.max_bytes,
         )
 
 
 class RefusedError(Exception):
-    """A request that is not answered with tags: status, text, headers."""
+    """A request that gets no tags: HTTP status, text, further headers."""
 
-    def __init__(self, status, text, **headers):
+    def __init__(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(text)
-        self.status, self.headers = status, headers
+        self.status, self.headers = status, dict(headers or {})
 
 
-class _Request(flask.Request):
+class _InMemoryRequest(flask.Request):
     """A request whose files stay in memory; flask writes larger ones to disk."""
 
-    def _get_file_stream(self, *_, **__):
+    def _get_file_stream(self, *_: Any, **__: Any) -> io.BytesIO:  # pyright: ignore[reportIncompatibleMethodOverride]
         return io.BytesIO()
 
 
 class _App(flask.Flask):
-    request_class = _Request
+    request_class = _InMemoryRequest
 
 
-class Service:
-    """Tags pictures for many clients at once; a context manager.
+class TaggingService:
+    """Tags images for many clients at once; a context manager."""
 
-    Args:
-        tagger: `Utils.serving.onnx_tagger.Tagger`.
-        chooser: `Utils.serving.tag_selection.Chooser`.
-        bounds: `Bounds`.
-    """
+    def __init__(
+        self, tagger: ServingTagger, selector: tag_selection.TagSelector, limits: ServiceLimits
+    ) -> None:
+        self.tagger, self.selector, self.limits = tagger, selector, limits
+        self._decoders = threading.Semaphore(len(os.sched_getaffinity(0)))  # more would only slow each other
+        self._lock = threading.Lock()
+        self._present, self._tagged = 0, 0  # images inside now; images tagged so far
+        self._seconds_per_image = 0.0  # of the model, a moving average
+        self._batcher = MicroBatcher(self._run, limits.batch_size, limits.batch_wait, lambda: self._present)
 
-    def __init__(self, tagger, chooser, bounds):
-        self.tagger, self.chooser, self.bounds = tagger, chooser, bounds
-        self._decoders = threading.Semaphore(len(os.sched_getaffinity(0)))
-        self._seated, self._count, self._seconds, self._lock = 0, 0, 0.0, threading.Lock()
-        self._batcher = Batcher(self._run, bounds.batch, bounds.gather, lambda: self._seated)
-
-    def __enter__(self):
+    def __enter__(self) -> "TaggingService":
         return self
 
-    def __exit__(self, *_):
-        self._batcher.__exit__()
+    def __exit__(self, *_: object) -> None:
+        self._batcher.close()
 
-    def _run(self, pictures):
+    def _run(self, images: list[np.ndarray]) -> np.ndarray:
         started = time.monotonic()
-        found = self.tagger.probabilities(np.stack(pictures))
+        probabilities = self.tagger.probabilities(np.stack(images))
+        seconds = (time.monotonic() - started) / len(images)
         with self._lock:
-            self._count += len(pictures)
-            self._seconds = 0.9 * self._seconds + 0.1 * (time.monotonic() - started) / len(pictures)
-        return found
+            self._tagged += len(images)
+            self._seconds_per_image = 0.9 * self._seconds_per_image + 0.1 * seconds
+        return probabilities
 
-    def health(self):
-        """Return what /health says."""
+    def health(self) -> dict[str, Any]:
+        """Return the content of /health."""
         return {
             "status": "ok",
             "model": self.tagger.name,
             "image_size": self.tagger.image_size,
             "num_tags": len(self.tagger.tags),
-            "pictures": self._count,
+            "pictures": self._tagged,
         }
 
-    def probabilities(self, data):
-        """Return the probabilities (L,) of an encoded picture. Raises RefusedError."""
-        deadline = time.monotonic() + self.bounds.seconds
-        with self._seat():
+    def probabilities(self, data: bytes) -> np.ndarray:
+        """Return the probabilities (L,) of an encoded image.
+
+        Raises RefusedError where it is no image or too large, where too many wait, and after the timeout;
+        WorkError where the model fails.
+        """
+        deadline = time.monotonic() + self.limits.timeout
+        with self._place():
             try:
-                picture = self._decoded(data, deadline)
-                return self._batcher.ask(picture, max(0.0, deadline - time.monotonic()))
+                image = self._decoded(data, deadline)
+                return self._batcher.result(image, max(0.0, deadline - time.monotonic()))
             except TimeoutError:
-                raise self._busy(f"no answer within {self.bounds.seconds:g} s; come again") from None
+                raise self._busy(f"no answer within {self.limits.timeout:g} s; come again") from None
 
     @contextlib.contextmanager
-    def _seat(self):
-        """Count a picture as present while the block runs. Raises RefusedError where all seats are taken."""
+    def _place(self) -> Iterator[None]:
+        """Count an image as present while the block runs. Raises RefusedError where all places are taken."""
         with self._lock:
-            if self._seated >= self.bounds.waiting:
-                raise self._busy(f"{self.bounds.waiting} pictures are waiting already; come again")
-            self._seated += 1
+            if self._present >= self.limits.max_images:
+                raise self._busy(f"{self.limits.max_images} pictures are waiting already; come again")
+            self._present += 1
         try:
             yield
         finally:
             with self._lock:
-                self._seated -= 1
+                self._present -= 1
 
-    def _decoded(self, data, deadline):
+    def _decoded(self, data: bytes, deadline: float) -> np.ndarray:
+        """Return the prepared image. Its size is read first, so that no bomb is decoded."""
         try:
             _, width, height = codec.probe(data)
         except codec.ImageError as error:
             raise RefusedError(400, f"this cannot be used as a picture: {error}") from error
-        if width * height > self.bounds.pixels:
+        if width * height > self.limits.max_pixels:
+            allowed = self.limits.max_pixels
             raise RefusedError(
-                413, f"{width} x {height} pixels; {self.bounds.pixels} are allowed: send a smaller picture"
+                413, f"{width} x {height} pixels; {allowed} are allowed: send a smaller picture"
             )
         if not self._decoders.acquire(timeout=max(0.0, deadline - time.monotonic())):
             raise TimeoutError
@@ -146,115 +159,117 @@ class Service:
         finally:
             self._decoders.release()
 
-    def _busy(self, text):
-        seconds = max(1, math.ceil(self._seconds * self.bounds.waiting))
-        return RefusedError(503, text, **{"Retry-After": str(seconds)})
+    def _busy(self, text: str) -> RefusedError:
+        """Return a 503 that says when all who wait now will have been answered."""
+        seconds = max(1, math.ceil(self._seconds_per_image * self.limits.max_images))
+        return RefusedError(503, text, {"Retry-After": str(seconds)})
 
 
-def application(service, names=()):
-    """Return the Flask application of a Service. ``names`` may browsers call this machine."""
+def make_app(service: TaggingService, host_names: Collection[str] = ()) -> flask.Flask:
+    """Return the Flask app of a service; ``host_names`` are those that browsers may call it by."""
     app = _App(__name__, static_folder=None)
     http_server.serve_page(app, ASSETS)
     app.add_url_rule("/health", "health", lambda: flask.jsonify(service.health()))
-    app.add_url_rule("/tags", "tags", lambda: flask.jsonify(described_tags(service)))
+    app.add_url_rule("/tags", "tags", lambda: flask.jsonify(tag_descriptions(service)))
     app.add_url_rule("/tag", "tag", lambda: _tag(service), methods=["POST"])
     app.register_error_handler(RefusedError, _refused)
     app.register_error_handler(WorkError, lambda error: (flask.jsonify(error=str(error)), 500))
-    app.json.sort_keys = False
-    return http_server.guard(app, service.bounds.limits, names)
+    app.json.sort_keys = False  # pyright: ignore[reportAttributeAccessIssue]  of flask's default provider
+    return http_server.protect(app, service.limits.server_limits, host_names)
 
 
-def _refused(error):
+def _refused(error: RefusedError) -> tuple[flask.Response, int, dict[str, str]]:
     return flask.jsonify(error=str(error)), error.status, error.headers
 
 
-def described_tags(service):
-    """Return what /tags says: every output of the model with its threshold, in order."""
-    frame = service.tagger.tags
-    columns = (frame[name].tolist() for name in tag_list.COLUMNS)
+def tag_descriptions(service: TaggingService) -> list[dict[str, Any]]:
+    """Return the content of /tags: every output of the model with its threshold, in order."""
+    columns = (service.tagger.tags[name].tolist() for name in tag_list.COLUMNS)
     return [
         {
-            "tag_id": number,
+            "tag_id": tag_id,
             "name": name,
             "spaced": sidecars.spaced(name),
             "category": tag_list.category_name(code),
             "count": count,
-            "threshold": None if code == tag_selection.RATING else round(float(limit), 6),
+            "threshold": None if code == tag_selection.RATING else round(float(threshold), 6),
         }
-        for number, name, code, count, limit in zip(*columns, service.chooser.thresholds, strict=True)
+        for tag_id, name, code, count, threshold in zip(*columns, service.selector.thresholds, strict=True)
     ]
 
 
-def _tag(service):
-    asked = _asked(service, flask.request.args)
-    probabilities = service.probabilities(_picture(flask.request))
-    chosen = service.chooser.choose(probabilities, asked.thresholds)
-    chosen = dataclasses.replace(chosen, tags=chosen.tags[: asked.max_tags])
-    content = tag_table.record("", chosen)
+def _tag(service: TaggingService) -> flask.Response:
+    query = _parse_query(service, flask.request.args)
+    probabilities = service.probabilities(_image_bytes(flask.request))
+    selection = service.selector.select(probabilities, query.thresholds)
+    selection = dataclasses.replace(selection, tags=selection.tags[: query.max_tags])
+    content = tag_table.record("", selection)
     del content["path"]
-    style = sidecars.Style(spaces=asked.spaces, escape=asked.escape)
-    return flask.jsonify(content | {"text": ", ".join(sidecars.caption_words(chosen, style))})
+    style = sidecars.Style(spaces=query.spaces, escape=query.escape)
+    return flask.jsonify(content | {"text": ", ".join(sidecars.caption_words(selection, style))})
 
 
 @dataclasses.dataclass(frozen=True)
-class _Asked:
-    """What the words after the question mark ask for."""
+class _Query:
+    """The options after the question mark of /tag."""
 
-    thresholds: np.ndarray
+    thresholds: np.ndarray  # float64 (L,)
     max_tags: int | None
     spaces: bool
     escape: bool
 
 
-_WORDS = ("threshold", "character_threshold", "max_tags", "spaces", "escape")
+_THRESHOLDS, _FLAGS = ("threshold", "character_threshold"), ("spaces", "escape")
+_QUERY_NAMES = (*_THRESHOLDS, "max_tags", *_FLAGS)
 
 
-def _asked(service, words):
-    unknown = sorted(set(words) - set(_WORDS))
+def _parse_query(service: TaggingService, arguments: Mapping[str, str]) -> _Query:
+    unknown = sorted(set(arguments) - set(_QUERY_NAMES))
     if unknown:
-        raise RefusedError(400, f"/tag takes {', '.join(_WORDS)}; got {', '.join(unknown)}")
-    thresholds, most = service.chooser.thresholds, _number(words, "max_tags", int)
-    if most is not None and most < 1:
-        raise RefusedError(400, f"max_tags must be 1 or more; got {most}")
-    for name in _WORDS[:2]:
-        value = _number(words, name, float)
+        raise RefusedError(400, f"/tag takes {', '.join(_QUERY_NAMES)}; got {', '.join(unknown)}")
+    max_tags = _number(arguments, "max_tags", int)
+    if max_tags is not None and max_tags < 1:
+        raise RefusedError(400, f"max_tags must be 1 or more; got {max_tags}")
+    flags = {name: arguments.get(name, "0") not in ("", "0", "false") for name in _FLAGS}
+    return _Query(_thresholds(service, arguments), max_tags, **flags)
+
+
+def _thresholds(service: TaggingService, arguments: Mapping[str, str]) -> np.ndarray:
+    thresholds = service.selector.thresholds
+    for name in _THRESHOLDS:
+        value = _number(arguments, name, float)
         if value is not None:
-            with _told():
-                frame = service.tagger.tags
-                thresholds = tag_selection.with_threshold(
-                    thresholds, frame, value, name == "character_threshold"
+            characters_only = name == "character_threshold"
+            try:
+                thresholds = tag_selection.override_threshold(
+                    thresholds, service.tagger.tags, value, characters_only
                 )
-    flags = {name: words.get(name, "0") not in ("", "0", "false") for name in _WORDS[3:]}
-    return _Asked(thresholds, most, **flags)
+            except UserError as error:
+                raise RefusedError(400, str(error)) from error
+    return thresholds
 
 
-@contextlib.contextmanager
-def _told():
+def _number(arguments: Mapping[str, str], name: str, kind: type[int] | type[float]) -> Any:
     try:
-        yield
-    except UserError as error:
-        raise RefusedError(400, str(error)) from error
-
-
-def _number(words, name, kind):
-    try:
-        return kind(words[name]) if name in words else None
+        return kind(arguments[name]) if name in arguments else None
     except ValueError:
-        raise RefusedError(400, f"{name} must be a number; got {words[name]!r}") from None
+        raise RefusedError(400, f"{name} must be a number; got {arguments[name]!r}") from None
 
 
-def _picture(request):
-    """Return the bytes of the picture that a request brings. Raises RefusedError."""
-    kind = request.mimetype or RAW[1]
-    if kind == "multipart/form-data":
+def _image_bytes(request: flask.Request) -> bytes:
+    """Return the bytes of the image that a request brings. Raises RefusedError."""
+    content_type = request.mimetype or "application/octet-stream"
+    if content_type == "multipart/form-data":
         files = [file for _, file in request.files.items(multi=True)]
         if len(files) != 1:
             raise RefusedError(400, f"a form with one file is needed; {len(files)} came")
         data = files[0].read()
-    elif kind.startswith(RAW):
+    elif content_type.startswith(BODY_TYPES):
         data = request.get_data(cache=False)
     else:
-        raise RefusedError(415, f"a picture is needed, as the body (image/*) or as a form's file; got {kind}")
+        raise RefusedError(
+            415, f"a picture is needed, as the body (image/*) or as a form's file; got {content_type}"
+        )
     if not data:
         raise RefusedError(400, "a picture is needed; nothing came")
     return data

@@ -104,7 +104,7 @@ def serving(folder, words):
     with review_labels.prepared(review_labels.parser().parse_args(words)) as app:
         listening = http_server.listen(app, port=0, limits=review_service.LIMITS)
         threading.Thread(target=listening.run, daemon=True).start()
-        made.address = http_server.address(listening)
+        made.address = http_server.url_of(listening)
         yield made
         listening.close()
 

@@ -20,19 +20,19 @@ from Utils.serving import http_server
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
-def small_app(limits=http_server.LIMITS, names=()):
+def small_app(limits=http_server.DEFAULT_LIMITS, host_names=()):
     app = flask.Flask(__name__)
     app.add_url_rule("/", "read", lambda: "read")
     app.add_url_rule("/", "write", lambda: f"{len(flask.request.get_data())}", methods=["POST"])
-    return http_server.guard(app, limits, names)
+    return http_server.protect(app, limits, host_names)
 
 
 @contextlib.contextmanager
-def served(app, limits=http_server.LIMITS):
+def served(app, limits=http_server.DEFAULT_LIMITS):
     """Yield the address of an app that is answered from a thread."""
     server = http_server.listen(app, port=0, limits=limits)
     threading.Thread(target=server.run, daemon=True).start()
-    yield http_server.address(server)
+    yield http_server.url_of(server)
     server.close()
     server.task_dispatcher.shutdown()
 
@@ -47,7 +47,7 @@ def served(app, limits=http_server.LIMITS):
     ],
 )  # fmt: skip
 def test_only_addresses_and_known_names_are_answered(host, code):
-    reply = small_app(names=["box.lan"]).test_client().get("/", headers={"Host": host})
+    reply = small_app(host_names=["box.lan"]).test_client().get("/", headers={"Host": host})
     assert reply.status_code == code
     assert code == 200 or "--allow-host" in reply.json["error"]
 
@@ -72,14 +72,14 @@ def test_pages_of_another_origin_cannot_write(headers, code):
     assert client.get("/", headers=headers).status_code == 200
 
 
-def test_every_answer_is_shut_to_other_pages():
+def test_every_reply_has_the_headers_that_shut_out_other_pages():
     client = small_app().test_client()
     for reply in (client.get("/"), client.get("/nowhere"), client.get("/", headers={"Host": "evil.example"})):
         assert {name: reply.headers[name] for name in http_server.HEADERS} == http_server.HEADERS
     assert client.get("/nowhere").json["error"]
 
 
-@pytest.mark.parametrize("limits", [http_server.Limits(body=100)])
+@pytest.mark.parametrize("limits", [http_server.ServerLimits(max_bytes=100)])
 def test_bodies_are_bounded_in_the_app_and_on_the_wire(limits):
     app = small_app(limits)
     client = app.test_client()
@@ -104,7 +104,7 @@ def test_bodies_are_bounded_in_the_app_and_on_the_wire(limits):
                 )
 
 
-def test_a_taken_port_or_a_foreign_address_is_told():
+def test_a_taken_port_or_a_foreign_address_is_refused():
     with socket.create_server((http_server.LOOPBACK, 0)) as taken:
         for host, port in (
             (http_server.LOOPBACK, taken.getsockname()[1]),
@@ -115,7 +115,7 @@ def test_a_taken_port_or_a_foreign_address_is_told():
                 http_server.listen(small_app(), host, port)
 
 
-def test_loopback_unless_told():
+def test_the_default_is_this_machine_only():
     parser = Parser(prog="x")
     http_server.add_arguments(parser)
     options = parser.parse_args([])
@@ -133,15 +133,15 @@ from Utils.serving import http_server
 signal.signal(signal.SIGINT, signal.default_int_handler)
 app = flask.Flask("x")
 app.add_url_rule("/", "read", lambda: "read")
-server = http_server.listen(http_server.guard(app), port=0)
-print(http_server.address(server), flush=True)
+server = http_server.listen(http_server.protect(app), port=0)
+print(http_server.url_of(server), flush=True)
 http_server.run(server)
 print("ended")
 """
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_in_order(end):
+def test_a_signal_ends_the_server_in_order(end):
     process = subprocess.Popen(
         [sys.executable, "-c", SERVER], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -1,296 +1,28 @@
-"""tools/serve.py: what programs and the page get, together and one by one; bad input, limits, the end."""
+"""tools/serve.py: the command answers, refuses wrong options, and finishes its replies when it is ended."""
 
 import concurrent.futures
-import contextlib
-import io
 import json
 import pathlib
 import signal
 import subprocess
 import sys
-import threading
-import time
 import urllib.request
 
 import cv2
 import numpy as np
 import pytest
-import werkzeug.formparser
 from helpers import small_releases
-from helpers.broken_images import spoil
 
 from tools import serve
-from Utils.images import codec
-from Utils.serving import onnx_tagger, tag_selection, tagging_service
-from Utils.serving.micro_batching import Batcher
-from Utils.tags import tag_list
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-HOST = {"Host": "127.0.0.1:8000"}
-
-
-def encoded(color, size=12):
-    return cv2.imencode(".png", np.full((size, size, 3), color, np.uint8))[1].tobytes()
-
-
-BLUE = encoded((255, 0, 0))
+BLUE = cv2.imencode(".png", np.full((12, 12, 3), (255, 0, 0), np.uint8))[1].tobytes()
 
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory):
     return small_releases.make(tmp_path_factory.mktemp("releases") / "tiny")
 
-
-@contextlib.contextmanager
-def started(release, run=None, **bounds):
-    """Yield a service of the release, of which ``run`` may take the model's place, and its client."""
-    tagger = onnx_tagger.open_release(release)
-    if run is not None:
-        tagger._run = run
-    chooser = tag_selection.Chooser(tagger.tags, tag_selection.defaults(tagger.tags))
-    with tagging_service.Service(tagger, chooser, tagging_service.Bounds(**bounds)) as service:
-        yield service, tagging_service.application(service).test_client()
-
-
-@pytest.fixture
-def client(release):
-    with started(release) as (_, client):
-        yield client
-
-
-# What comes back
-
-
-def test_a_picture_as_body_or_as_a_forms_file(client):
-    expected = {
-        "rating": "general",
-        "ratings": {"general": 0.6, "sensitive": 0.0, "questionable": 0.1, "explicit": 0.0},
-        "tags": {"general": {"blue_sky": 1.0, "^_^": 0.5}, "character": {"rei_(eva)": 0.9}},
-        "text": "blue_sky, rei_(eva), ^_^",
-    }
-    for kind in ("image/png", "application/octet-stream", "application/x-www-form-urlencoded", None):
-        reply = client.post("/tag", data=BLUE, content_type=kind, headers=HOST)
-        assert (reply.status_code, reply.json) == (200, expected), kind
-    assert list(reply.json["tags"]["general"]) == ["blue_sky", "^_^"]  # the likeliest first
-    form = {"any": (io.BytesIO(BLUE), "x.png")}
-    assert client.post("/tag", data=form, headers=HOST).json == expected
-
-
-def test_what_the_address_asks_for(client):
-    def text(words):
-        return client.post(f"/tag?{words}", data=BLUE, headers=HOST).json["text"]
-
-    assert text("threshold=0.95") == "blue_sky"
-    assert text("threshold=0.4&character_threshold=0.95") == "blue_sky, ^_^"
-    assert text("max_tags=2&spaces=1&escape=1") == "blue sky, rei \\(eva\\)"
-    assert text("spaces=0&max_tags=1") == "blue_sky"
-    for words, said in {
-        "threshold=2": "between 0 and 1",
-        "threshold=nan": "between 0 and 1",
-        "threshold=x": "threshold must be a number",
-        "max_tags=0": "1 or more",
-        "max_tags=1.5": "must be a number",
-        "treshold=0.5": "takes threshold, character_threshold",
-    }.items():
-        reply = client.post(f"/tag?{words}", data=BLUE, headers=HOST)
-        assert reply.status_code == 400
-        assert said in reply.json["error"]
-
-
-def test_tags_and_health(client, release):
-    found = client.get("/tags").json
-    frame = tag_list.read(release / "selected_tags.csv")
-    assert [one["name"] for one in found] == frame["name"].tolist()
-    assert found[8] == {
-        "tag_id": 5, "name": "rei_(eva)", "spaced": "rei (eva)", "category": "character", "count": 500,
-        "threshold": 0.85,
-    }  # fmt: skip
-    assert found[0]["threshold"] is None
-    client.post("/tag", data=BLUE, headers=HOST)
-    assert client.get("/health").json == {
-        "status": "ok", "model": "tiny", "image_size": 8, "num_tags": 9, "pictures": 1,
-    }  # fmt: skip
-
-
-def test_the_page_brings_all_it_needs(client):
-    page = client.get("/")
-    assert page.content_type == "text/html; charset=utf-8"
-    for name in ("page.js", "page.css"):
-        assert f'"{name}"' in page.text
-        assert client.get(f"/{name}").status_code == 200
-    script = client.get("/page.js").text
-    for name in {part.split('"')[0] for part in script.split('at("')[1:]}:
-        assert f'id="{name}"' in page.text, name
-    assert "http" not in page.text.replace("http-equiv", "")
-
-
-# Bad input
-
-
-def test_every_mistake_is_told_in_json(client, tmp_path):
-    reasons = spoil(tmp_path)
-    for name in ("cut.jpg", "cut.png", "text.jpg", "huge.bmp"):
-        reply = client.post("/tag", data=(tmp_path / name).read_bytes(), headers=HOST)
-        assert reply.status_code == 400, name
-        assert reply.json["error"].startswith(f"this cannot be used as a picture: {reasons[name]}")
-    form = {"a": (io.BytesIO(BLUE), "a.png"), "b": (io.BytesIO(BLUE), "b.png")}
-    for code, said, words in (
-        (400, "nothing came", {"data": b""}),
-        (400, "one file is needed; 2 came", {"data": form}),
-        (400, "one file is needed; 0 came", {"data": {"a": "text"}, "content_type": "multipart/form-data"}),
-        (415, "got application/json", {"json": {"image": "x"}}),
-        (415, "got text/html", {"data": "x", "content_type": "text/html"}),
-    ):
-        reply = client.post("/tag", headers=HOST, **words)
-        assert reply.status_code == code
-        assert said in reply.json["error"]
-    for method, path, code in (("get", "/nowhere", 404), ("get", "/tag", 405), ("post", "/tags", 405)):
-        reply = getattr(client, method)(path, headers=HOST)
-        assert reply.status_code == code
-        assert reply.json["error"]
-    assert client.get("/health", headers={"Host": "evil.example"}).status_code == 403
-
-
-def test_uploads_and_pixels_are_bounded(release):
-    with started(release, body=2000, pixels=200) as (_, client):
-        assert client.post("/tag", data=BLUE, headers=HOST).status_code == 200
-        reply = client.post("/tag", data=encoded(0, 15), headers=HOST)
-        assert reply.status_code == 413
-        assert "15 x 15 pixels; 200 are allowed" in reply.json["error"]
-        for data in (bytes(2001), {"file": (io.BytesIO(bytes(2000)), "x.png")}):
-            assert client.post("/tag", data=data, headers=HOST).status_code == 413
-
-
-def test_a_bomb_is_refused_by_its_header(release, monkeypatch):
-    """A PNG of a few bytes that says it has 50,000 x 50,000 pixels is not decoded."""
-    data = bytearray(encoded(0))
-    data[16:24] = (50_000).to_bytes(4) * 2
-    monkeypatch.setattr(codec, "prepare", lambda *_: pytest.fail("decoded"))
-    with started(release) as (_, client):
-        assert client.post("/tag", data=bytes(data), headers=HOST).status_code == 400
-
-
-def test_a_model_that_fails_answers_500(release):
-    with started(release, run=lambda pixels: np.full((len(pixels), 9), np.nan)) as (_, client):
-        for _ in range(2):  # and lives on
-            reply = client.post("/tag", data=BLUE, headers=HOST)
-            assert reply.status_code == 500
-            assert "must be probabilities" in reply.json["error"]
-
-
-def test_uploads_stay_in_memory(release, monkeypatch):
-    """Flask would write a form's file of more than half a megabyte to disk, and waitress a body."""
-    for name in ("SpooledTemporaryFile", "TemporaryFile"):
-        monkeypatch.setattr(werkzeug.formparser, name, lambda *_, **__: pytest.fail("a file"), raising=False)
-    noise = np.random.default_rng(0).integers(0, 256, (700, 700, 3), dtype=np.uint8)
-    data = cv2.imencode(".png", noise)[1].tobytes()
-    assert len(data) > 1 << 20
-    head = b'--x\r\nContent-Disposition: form-data; name="a"; filename="a.png"\r\n\r\n'
-    with started(release) as (service, client):
-        words = {"content_type": "multipart/form-data; boundary=x", "headers": HOST}
-        reply = client.post("/tag", data=head + data + b"\r\n--x--\r\n", **words)
-        assert reply.status_code == 200
-        assert service.bounds.limits.in_memory >= service.bounds.body
-
-
-# Many at once
-
-
-def seated(service, number):
-    """Wait until so many pictures are present."""
-    until = time.monotonic() + 20
-    while service._seated < number:
-        assert time.monotonic() < until
-        time.sleep(0.01)
-
-
-class Gate:
-    """A model that waits until it is let go, and remembers the sizes of its batches."""
-
-    def __init__(self, width=9):
-        self.go, self.sizes, self.width = threading.Event(), [], width
-
-    def __call__(self, pixels):
-        self.sizes.append(len(pixels))
-        assert self.go.wait(20)
-        return np.repeat(pixels[:, :1, 0, 2] / 255, self.width, axis=1)
-
-
-def test_requests_that_come_together_are_tagged_together_and_not_mixed_up(release):
-    gate = Gate()
-    with started(release, gate, batch=4) as (service, client):
-        values = [10 * number for number in range(12)]
-        with concurrent.futures.ThreadPoolExecutor(12) as pool:
-            clients = [client.application.test_client() for _ in values]
-            ask = [
-                pool.submit(one.post, "/tag?threshold=0", data=encoded((0, 0, value)), headers=HOST)
-                for one, value in zip(clients, values, strict=True)
-            ]
-            seated(service, 12)
-            time.sleep(0.1)  # decoding
-            gate.go.set()
-            replies = [future.result() for future in ask]
-    for value, reply in zip(values, replies, strict=True):
-        assert reply.json["ratings"]["general"] == pytest.approx(value / 255, abs=1e-6)
-    assert sum(gate.sizes) == 12
-    assert max(gate.sizes) == 4
-    assert len(gate.sizes) < 8
-
-
-def test_more_than_the_queue_takes_come_again_later(release):
-    gate = Gate()
-    with started(release, gate, waiting=3) as (service, client):
-        with concurrent.futures.ThreadPoolExecutor(3) as pool:
-            ask = [pool.submit(service.probabilities, BLUE) for _ in range(3)]
-            seated(service, 3)
-            reply = client.post("/tag", data=BLUE, headers=HOST)
-            assert reply.status_code == 503
-            assert int(reply.headers["Retry-After"]) >= 1
-            assert "come again" in reply.json["error"]
-            assert client.get("/health").status_code == 200
-            gate.go.set()
-            assert all(len(future.result()) == 9 for future in ask)
-        assert client.post("/tag", data=BLUE, headers=HOST).status_code == 200
-
-
-def test_nobody_waits_for_ever(release):
-    gate = Gate()
-    with started(release, gate, seconds=0.2, batch=1) as (_, client):
-        began = time.monotonic()
-        reply = client.post("/tag", data=BLUE, headers=HOST)
-        assert reply.status_code == 503
-        assert "no answer within 0.2 s" in reply.json["error"]
-        assert client.post("/tag", data=BLUE, headers=HOST).status_code == 503
-        assert time.monotonic() - began < 10
-        gate.go.set()
-    assert sum(gate.sizes) <= 1  # what nobody waits for any more is not tagged
-
-
-def test_a_batch_waits_for_company_but_not_long():
-    sizes = []
-
-    def run(items):
-        sizes.append(len(items))
-        return items
-
-    coming = [4]
-    began = time.monotonic()
-    with (
-        Batcher(run, most=8, wait=20, coming=lambda: coming[0]) as batcher,
-        concurrent.futures.ThreadPoolExecutor(4) as pool,
-    ):
-        assert sorted(pool.map(lambda item: batcher.ask(item, 30), range(4))) == [0, 1, 2, 3]
-        coming[0] = 1
-        assert batcher.ask(7, 30) == 7
-        assert time.monotonic() - began < 15
-    assert sizes == [4, 1]
-    with Batcher(run, most=8, wait=0.05) as batcher:
-        assert batcher.ask(8, 30) == 8  # nobody else came
-    with pytest.raises(RuntimeError, match="closed"):
-        batcher.ask(1, 1)
-
-
-# The command
 
 SLOW = """
 import sys, time
@@ -330,10 +62,10 @@ def test_sigterm_finishes_what_is_being_answered(release):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--queue", "0"], "--queue must be above 0"),
-        (["--max-pixels", "-1"], "--max-pixels must be above 0"),
-        (["--timeout", "nan"], "--timeout must be above 0"),
-        (["--wait", "-1"], "--wait is 0 to 1000"),
+        (["--queue", "0"], "--queue: must be a whole number above 0"),
+        (["--max-pixels", "-1"], "--max-pixels: must be a whole number above 0"),
+        (["--timeout", "nan"], "--timeout: must be a number above 0"),
+        (["--wait", "-1"], "--wait: must be a number of at least 0 and of at most 1000"),
         (["--port", "70000"], "port"),
         (["--host", "203.0.113.1"], "cannot listen"),
         (["--threshold", "7"], "between 0 and 1"),

@@ -241,7 +241,7 @@ def _export(file, model, saved, overrides, _, image_size, num_labels):
 
 def _onnx_model(file, image_size, batch_size):
     """Return a function ``batch size -> probabilities`` of onnxruntime."""
-    session = onnx_tagger.session_of(file)
+    session = onnx_tagger.open_session(file)
     shape = (batch_size, image_size, image_size, 3)
     images = np.random.default_rng(0).random(shape, np.float32) * 255
     name = session.get_inputs()[0].name

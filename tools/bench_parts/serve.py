@@ -160,21 +160,21 @@ def _export(folder, model, image_size, num_labels):
 
     release_folder.require(["onnx"])
     made = Models.build(model, image_size=image_size, num_labels=num_labels)
-    release_folder.write_onnx(made, pathlib.Path(folder, onnx_tagger.MODEL))
+    release_folder.write_onnx(made, pathlib.Path(folder, onnx_tagger.MODEL_FILE))
     names = [f"tag_{row}" for row in range(num_labels)]
     frame = pd.DataFrame({"tag_id": range(num_labels), "name": names, "category": 0, "count": 0})
-    tag_list.write(frame, pathlib.Path(folder, onnx_tagger.TAGS))
+    tag_list.write(frame, pathlib.Path(folder, onnx_tagger.TAGS_FILE))
     return (None,)
 
 
 def _server(release, batch_size, waiting, encoded):
     """Serve a release from a thread; return a function that does one of its two works, and facts."""
     tagger = onnx_tagger.open_release(release)
-    thresholds, _ = tag_selection.of_release(tagger.folder, tagger.tags)
-    chooser = tag_selection.Chooser(tagger.tags, thresholds, max_tags=TAGS)
-    bounds = tagging_service.Bounds(batch=batch_size, waiting=waiting)
-    app = tagging_service.application(tagging_service.Service(tagger, chooser, bounds))
-    server = http_server.listen(app, port=0, limits=bounds.limits)
+    thresholds, _ = tag_selection.release_thresholds(tagger.folder, tagger.tags)
+    selector = tag_selection.TagSelector(tagger.tags, thresholds, max_tags=TAGS)
+    limits = tagging_service.ServiceLimits(batch_size=batch_size, max_images=waiting)
+    app = tagging_service.make_app(tagging_service.TaggingService(tagger, selector, limits))
+    server = http_server.listen(app, port=0, limits=limits.server_limits)
     threading.Thread(target=server.run, daemon=True).start()
     shape = (batch_size, tagger.image_size, tagger.image_size, 3)
     pictures = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
@@ -182,7 +182,7 @@ def _server(release, batch_size, waiting, encoded):
         "model": tagger.name,
         "image_size": tagger.image_size,
         "num_labels": len(tagger.tags),
-        "address": http_server.address(server),
+        "address": http_server.url_of(server),
     }
     pool = concurrent.futures.ThreadPoolExecutor(timing.cores())
 

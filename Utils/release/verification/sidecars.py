@@ -33,10 +33,10 @@ def check(frame, probabilities, threshold, findings):
 
 def _chosen(frame, probabilities, threshold):
     columns = (frame[name].tolist() for name in ("tag_id", "name", "category"))
-    given = [tag_selection.Tag(*row) for row in zip(*columns, probabilities.tolist(), strict=True)]
+    given = [tag_selection.ScoredTag(*row) for row in zip(*columns, probabilities.tolist(), strict=True)]
     rating = tag_selection.RATING
     chosen = [tag for tag in given if tag.category != rating and tag.probability > threshold]
-    return tag_selection.Chosen(tuple(tag for tag in given if tag.category == rating), tuple(chosen))
+    return tag_selection.Selection(tuple(tag for tag in given if tag.category == rating), tuple(chosen))
 
 
 def _check_kind(kind, read, found, findings):

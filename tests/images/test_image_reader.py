@@ -1,0 +1,36 @@
+"""Image files are read in batches: in order, no faster than they are taken, bad ones set aside."""
+
+import cv2
+import numpy as np
+import pytest
+
+from Utils.images import codec, image_reader
+
+
+def test_batches_come_in_order_and_no_faster_than_they_are_taken(tmp_path):
+    for number in range(7):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((12, 12, 3), number, np.uint8))
+    (tmp_path / "3.png").write_bytes(b"")
+    asked = []
+
+    def paths():
+        for number in range(7):
+            asked.append(number)
+            yield tmp_path / f"{number}.png"
+
+    batches = image_reader.batches(paths(), 8, 2, readers=3)
+    first = next(batches)
+    assert max(asked) == 3  # this batch and the next
+    parts = [first, *batches]
+    assert [[path.stem for path in good] for good, _, _ in parts] == [["0", "1"], ["2"], ["4", "5"], ["6"]]
+    assert [bad for _, _, bad in parts] == [[], [(tmp_path / "3.png", "empty file")], [], []]
+    for good, pixels, _ in parts:
+        for path, picture in zip(good, pixels, strict=True):
+            assert np.array_equal(picture, codec.prepare(path.read_bytes(), 8))
+
+
+def test_a_file_may_not_fill_the_memory(tmp_path):
+    with (tmp_path / "sparse.png").open("wb") as file:
+        file.truncate(image_reader.MOST_BYTES + 1)
+    with pytest.raises(codec.ImageError, match="too large a file"):
+        image_reader.picture(tmp_path / "sparse.png", 8)
