@@ -177,7 +177,7 @@ def make_server(app: flask.Flask, bound: socket.socket, limits: ServerLimits = D
         cleanup_interval=min(limits.idle_seconds, 30),
         ident="",
     )
-    server.channel_class = _Channel
+    server.channel_class = _Channel  # pyright: ignore[reportAttributeAccessIssue]
     return server
 
 
