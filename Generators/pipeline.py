@@ -20,6 +20,7 @@ from Generators.batches import EvalBatch, Form, TrainBatch, check_positive
 from Generators.host_sharding import Lanes, pieces, stream
 from Generators.records import is_foreign, kept, parse_batch, reader, record_ids, stored
 from Utils.command.cli import UserError
+from Utils.command.text import join_names
 from Utils.files import atomic, tfrecord
 from Utils.images import codec
 
@@ -313,6 +314,4 @@ def _content(folder):
         return f"look at {folder}"
     if not tf.io.gfile.isdir(folder):
         return f"there is no folder {folder}"
-    names = sorted(tf.io.gfile.listdir(folder))
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return f"{folder} holds {', '.join(names[:5]) + more if names else 'nothing'}"
+    return f"{folder} holds {join_names(sorted(tf.io.gfile.listdir(folder)))}"

@@ -11,6 +11,7 @@ import types
 import numpy as np
 
 from Utils.command.cli import Parser, UserError, WorkError, command, progress
+from Utils.command.text import join_names
 from Utils.data import selection, sources
 from Utils.evaluation.predictions import matrix
 from Utils.files.atomic import replacing, require_absent, require_file
@@ -56,10 +57,9 @@ def main(argv=None):
     found = collect(source, wanted, labels, ratings)
     missing = wanted[~found.seen]
     if len(missing) and not options.allow_missing:
-        some = ", ".join(map(str, missing[:5].tolist())) + (", ..." if len(missing) > 5 else "")
         raise WorkError(
-            f"{len(missing)} of {len(wanted)} posts are not in {options.origin}: {some}; "
-            "--allow-missing gives them rows without labels"
+            f"{len(missing)} of {len(wanted)} posts are not in {options.origin}: "
+            f"{join_names(missing.tolist())}; --allow-missing gives them rows without labels"
         )
     write(options.output, found, rows, len(tags))
     _say(options, len(ids), tags, labels, ratings, len(missing))

@@ -13,6 +13,7 @@ import sys
 import pandas as pd
 
 from Utils.command.cli import Parser, UserError, command, print_json
+from Utils.command.text import markdown_table
 from Utils.evaluation import results_table
 from Utils.files.atomic import replacing, require_absent
 from Utils.report import svg_charts
@@ -196,7 +197,7 @@ def table(found):
         )
         for point in found
     ]
-    return results_table.markdown(head, rows, left=3)
+    return markdown_table(head, rows, left=3)
 
 
 if __name__ == "__main__":

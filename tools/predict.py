@@ -13,6 +13,7 @@ import numpy as np
 
 from Utils.command.backend import prepare_backend
 from Utils.command.cli import Parser, UserError, WorkError, command, progress
+from Utils.command.text import join_names
 from Utils.data import dataset_folder, folds
 from Utils.evaluation import predictions
 from Utils.files.atomic import provenance, read_json, require_absent, to_path
@@ -175,24 +176,20 @@ def _common(tags, dataset):
     if not len(columns):
         raise UserError(
             f"the model and {dataset.folder} have no tag in common: the model's {len(tags)} start with "
-            f"{_names(tags)}, the dataset's {dataset.num_labels} with {_names(dataset.tags)}"
+            f"{join_names(tags['name'])}, the dataset's {dataset.num_labels} with "
+            f"{join_names(dataset.tags['name'])}"
         )
     left = tags.iloc[np.flatnonzero(found < 0)]
     if len(left):
         print(
             f"{len(left)} of the model's {len(tags)} tags are not in the dataset and are left out: "
-            f"{_names(left)}",
+            f"{join_names(left['name'])}",
             file=sys.stderr,
         )
     extra = dataset.num_labels - len(columns)
     if extra:
         print(f"{extra} of the dataset's {dataset.num_labels} tags are unknown to the model", file=sys.stderr)
     return columns, found[columns]
-
-
-def _names(tags, most=5):
-    names = tags["name"].to_list()
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
 def _probabilities(model, batch, ids):

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from Utils.command.cli import Parser, command
+from Utils.command.text import markdown_row
 from Utils.files.atomic import ROOT, replacing
 
 RELIABILITY = """# Reliability
@@ -49,7 +50,7 @@ def reliability(tests: pathlib.Path) -> str:
         area, file = path.relative_to(tests).parent.as_posix(), path.relative_to(tests.parent).as_posix()
         for test, fault, outcome, slow in marked(path):
             cells = (area, fault, outcome, f"`{file}::{test}`{' (slow)' if slow else ''}")
-            lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n")
+            lines.append(f"{markdown_row(cells)}\n")
     return RELIABILITY + "".join(lines)
 
 

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 
 from Utils.command.cli import UserError
+from Utils.command.text import join_names
 
 CHECKPOINT_KEY = re.compile(r"(?:^|/)layer_with_weights-(\d+)/(.+)/\.ATTRIBUTES/VARIABLE_VALUE$")
 
@@ -112,8 +113,9 @@ def assign(model, rules, source):
     left = [_label(key) for key in found if key not in wanted]
     if missing or left:
         raise UserError(
-            f"{source.path} does not fit {model.name}. {_listed('Missing from the file', missing)} "
-            f"{_listed('Left over in the file', left)} Check the model, its options and the number of labels."
+            f"{source.path} does not fit {model.name}. Missing from the file: {join_names(missing, 6)}. "
+            f"Left over in the file: {join_names(left, 6)}. Check the model, its options and the number of "
+            "labels."
         )
     values = {key: _shaped(found[key], variable, _label(key)) for key, variable in wanted.items()}
     for key, variable in wanted.items():
@@ -124,11 +126,6 @@ def assign(model, rules, source):
 def _label(key):
     layer, weight = key
     return f"layer_with_weights-{layer}/{weight}" if isinstance(layer, int) else f"{layer}/{weight}"
-
-
-def _listed(what, items):
-    shown = ", ".join(items[:6]) + (f" and {len(items) - 6} more" if len(items) > 6 else "")
-    return f"{what}: {shown or 'nothing'}."
 
 
 def _shaped(value, variable, label):

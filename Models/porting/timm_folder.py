@@ -16,6 +16,7 @@ import typing
 import numpy as np
 
 from Utils.command.cli import UserError, suggest
+from Utils.command.text import join_names
 from Utils.files.atomic import read_json
 
 ORDERS = ("bgr", "rgb")
@@ -238,8 +239,8 @@ def assign(model, spec, rules, source, order="bgr"):
     left = [key for key in source.tensors if key not in used]
     if missing or left or wrong:
         raise UserError(
-            f"{source.path} does not fit {model.name}. {_listed('Missing from the file', missing)} "
-            f"{_listed('Left over in the file', left)} {_listed('Of another shape', wrong)}"
+            f"{source.path} does not fit {model.name}. Missing from the file: {join_names(missing, 12)}. "
+            f"Left over in the file: {join_names(left, 12)}. Of another shape: {join_names(wrong, 12)}."
         )
     for _, variable in weights(model):
         value = values[variable.path]
@@ -261,11 +262,6 @@ def names(rules, layer, variable, spec):
         return rules.names(layer.name, variable.path.split(f"{layer.name}/", 1)[1], spec)
     except LookupError as error:
         raise UserError(str(error)) from error
-
-
-def _listed(what, items):
-    shown = ", ".join(items[:12]) + (f" and {len(items) - 12} more" if len(items) > 12 else "")
-    return f"{what}: {shown or 'nothing'}."
 
 
 def is_kernel(variable):

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError
+from Utils.command.text import join_names
 from Utils.tags.tag_list import COLUMNS
 
 
@@ -130,13 +131,9 @@ def common_columns(dumps):
         places.append({name: column for column, name in enumerate(names)})
     common = [name for name in lists[0] if all(name in place for place in places)]
     if not common:
-        firsts = "; ".join(f"{dump.folder} has {_some(dump.tags['name'])}" for dump in dumps)
+        firsts = "; ".join(f"{dump.folder} has {join_names(dump.tags['name'])}" for dump in dumps)
         raise UserError(f"the dumps have no tag in common: {firsts}")
     return [np.array([place[name] for name in common], np.int64) for place in places]
-
-
-def _some(names, most=4):
-    return ", ".join(map(str, names[:most])) + (", ..." if len(names) > most else "")
 
 
 def _common_rows(dumps):

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError
+from Utils.command.text import markdown_table
 from Utils.files import csv_tables
 from Utils.files.atomic import replacing
 
@@ -193,7 +194,7 @@ def table(rows):
         )
         for row in rows
     ]
-    return markdown(head, cells, left=3)
+    return markdown_table(head, cells, left=3)
 
 
 def flat_table(rows):
@@ -212,7 +213,7 @@ def flat_table(rows):
         )
         for row in rows
     ]
-    return markdown(head, cells, left=len(text))
+    return markdown_table(head, cells, left=len(text))
 
 
 def _number(value, form):
@@ -220,23 +221,7 @@ def _number(value, form):
 
 
 def _cell(text):
-    return str(text).replace("|", "\\|") or "-"
-
-
-def markdown(head, rows, left=1):
-    """Render a Markdown table with padded columns, the first ``left`` of them flush left."""
-    widths = [max(3, *(len(line[i]) for line in (head, *rows))) for i in range(len(head))]
-    lines = [_line(head, widths, left)]
-    rule = [f":{'-' * (w + 1)}" if i < left else f"{'-' * (w + 1)}:" for i, w in enumerate(widths)]
-    return "\n".join([*lines, f"|{'|'.join(rule)}|", *(_line(row, widths, left) for row in rows)])
-
-
-def _line(cells, widths, left):
-    padded = (
-        cell.ljust(width) if i < left else cell.rjust(width)
-        for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    )
-    return f"| {' | '.join(padded)} |"
+    return str(text) or "-"
 
 
 def seed_tables(rows, num_tags, tables=SEED_TABLES):

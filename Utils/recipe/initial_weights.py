@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError
+from Utils.command.text import join_names
 from Utils.files import atomic
 from Utils.files.model_files import RUN_MODELS
 from Utils.recipe.recipe import Recipe, read_recipe, recipe_from_dict
@@ -125,9 +126,8 @@ class Match:
         )
 
 
-def _listed(names, most=5):
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f" ({', '.join(names[:most])}{more})" if names else ""
+def _listed(names):
+    return f" ({join_names(names)})" if names else ""
 
 
 def match(source, wanted):

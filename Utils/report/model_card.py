@@ -7,6 +7,7 @@ import dataclasses
 
 import pandas as pd
 
+from Utils.command.text import markdown_row
 from Utils.report import report
 from Utils.tags import tag_list
 
@@ -359,7 +360,7 @@ def _listed(words, last="and"):
 
 def _table(head, rows):
     lines = [head, (":--",) * len(head), *rows]
-    return ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines]
+    return [markdown_row(map(str, line)) for line in lines]
 
 
 def headline_of(dump):

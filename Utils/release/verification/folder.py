@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError
+from Utils.command.text import join_names
 from Utils.files.atomic import read_json
 from Utils.release import release_folder
 from Utils.release.verification.findings import RGB, SHUFFLED
@@ -26,10 +27,10 @@ def check_names(release, findings):
     for name in NEEDED:
         if not (release / name).is_file():
             wrong = "is no file" if name in present else "is missing"
-            findings.fail("R8", f"{name} {wrong}", name, _listed(present))
+            findings.fail("R8", f"{name} {wrong}", name, join_names(sorted(present), most=None))
     for name in TOLD:
         if name not in present:
-            findings.warn("R8", f"{name} is missing", name, _listed(present))
+            findings.warn("R8", f"{name} is missing", name, join_names(sorted(present), most=None))
     for kind in (".onnx", ".csv"):
         found = sorted(name for name in present if name.endswith(kind))
         if len(found) > 1:
@@ -218,7 +219,3 @@ def check_timm_files(release, findings):
         findings.fail("R6", "config.json does not state the channels", "input_order: bgr or rgb", order)
     findings.note("R6", f"input_order {order}")
     return True
-
-
-def _listed(names):
-    return ", ".join(sorted(names)) or "nothing"
