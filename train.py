@@ -141,7 +141,7 @@ def _build(job):
     schedule = loop.schedule(recipe, facts["steps_per_epoch"], facts["batch_size"])
     with found.scope():
         if architecture:
-            model = transfer.rebuild(architecture)
+            model = transfer.from_json(architecture)
         else:
             overrides = recipe.model_overrides()
             model = Models.build(recipe.model, classifier_activation=None, **sizes, **overrides)
@@ -170,7 +170,7 @@ def _architecture(recipe, source, sizes):
     if source.begun:
         return (source.file / ARCHITECTURE).read_text(encoding="utf-8")
     distribution = keras.distribution.distribution()
-    described = transfer.like(source.file, **sizes, dtype_policy=recipe.dtype_policy)
+    described = transfer.adapted_json(source.file, **sizes, dtype_policy=recipe.dtype_policy)
     keras.backend.clear_session()  # names of variables must not depend on what was loaded
     keras.distribution.set_distribution(distribution)  # it was cleared, too
     return described
@@ -185,7 +185,7 @@ def _transfer(model, dataset, source):
     frequencies = dataset.frequencies("train")
     if frequencies is None:
         frequencies = shard_stats.frequencies(dataset.shards("train"), dataset.num_labels)
-    for text in transfer.transfer(source.file, model, found.rows, frequencies):
+    for text in transfer.copy_weights(source.file, model, found.rows, frequencies):
         say(f"warning: the model differs from {source.file}: {text}")
     return found
 
@@ -208,7 +208,7 @@ def _compile(model, trained, job, family, schedule, *, frozen, start):
             agc=recipe.agc or None,
             no_decay=family.NO_DECAY,
             no_clip=family.NO_CLIP,
-            rates=transfer.layer_rates(model, recipe.layer_decay),
+            rates=transfer.layer_decay_factors(model, recipe.layer_decay),
             ema=recipe.ema or None,
             accumulate=recipe.gradient_accumulation,
             **recipe.optimizer_overrides(),
@@ -331,7 +331,7 @@ def _begin(run, job, built):
     say(f"weights of {job.source.file}: {built.match.text}")
     if not job.recipe.model:
         with atomic.replacing(run.folder / ARCHITECTURE) as beside:
-            beside.write_text(transfer.describe(built.model), encoding="utf-8")
+            beside.write_text(transfer.to_json(built.model), encoding="utf-8")
     checkpoints.save(run.checkpoints, 0, checkpoints.capture(built.trained))
     initial_weights.remember(run.folder, job.recipe.init_from, job.source, built.match)
 

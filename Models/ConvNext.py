@@ -1,9 +1,9 @@
-"""ConvNeXt: a convolutional network in the shape of a transformer, version 1 and version 2.
+"""ConvNeXt, version 1 and 2: a convolutional network with the blocks of a transformer.
 
 Papers: "A ConvNet for the 2020s" (arXiv:2201.03545), "ConvNeXt V2" (arXiv:2301.00808).
 Official code: https://github.com/facebookresearch/ConvNeXt and ConvNeXt-V2.
-Deviations: channel attention (SE, ECA) and the kind of normalization are options; the rates of stochastic
-depth grow as ``rate * i / blocks``, so that the last block stays under the maximum, as in the original zoo.
+Deviations: channel attention (SE, ECA) and the kind of normalization are options; stochastic depth grows as
+``rate * i / blocks``, so that the last block stays below the maximum, as in the original zoo.
 """
 
 import dataclasses
@@ -18,6 +18,7 @@ from Models.layers.normalization import GlobalResponseNorm, NormName, normalizat
 from Models.layers.randomness import Dropout, Rate
 from Models.layers.residual import LayerScale, StochasticDepth, linear_rates
 from Models.layers.scaling import ScalingName
+from Models.layers.tensors import Tensor
 from Models.porting import original_rules, timm_rules
 
 PAPER = "arXiv:2201.03545, arXiv:2301.00808"
@@ -37,11 +38,11 @@ class Spec:
     epsilon: float = 1e-6  # the original zoo: 1e-3
     stochastic_depth: Rate = 0.0
     dropout: Rate = 0.0
-    layer_scale: float | None = 1e-6  # where it starts; None: without
+    layer_scale: float | None = 1e-6  # initial value; None: no LayerScale
     input_scaling: ScalingName | None = "inception"
 
 
-def _widths(first):
+def _widths(first: int) -> tuple[int, ...]:
     return (first, 2 * first, 4 * first, 8 * first)
 
 
@@ -56,21 +57,21 @@ _V1 = {
     "N": Spec((2, 2, 8, 2), _widths(80), "arXiv:2301.00808, appendix (nano)"),
     "test": Spec((1, 2, 1, 1), (8, 8, 16, 16), "for tests", layer_scale=0.1, stochastic_depth=0.1),
 }
-# The same shapes with the blocks of version 2; its paper has no S.
+# The same shapes with blocks of version 2; its paper has no S.
 _V2 = {"version": 2, "layer_scale": None}
 VARIANTS = _V1 | {f"V2-{name}": dataclasses.replace(spec, **_V2) for name, spec in _V1.items()}
 
-# Weight decay is for kernels; searched in variable.path.
+# No weight decay for weights whose path matches one of these: all but kernels.
 NO_DECAY = (
     r"/(bias|alpha|gamma|beta|scale)$",
     r"_eca/kernel$",
 )
-# What adaptive gradient clipping leaves alone (arXiv:2102.06171): the classifier.
+# No adaptive gradient clipping for the classifier (arXiv:2102.06171).
 NO_CLIP = (r"^head_logits/",)
 
 
-def _block(x, spec, rate, name):
-    """Depthwise 7x7, norm, a wide pointwise pair, and the way around them; (B, H, W, C) both ways."""
+def _block(x: Tensor, spec: Spec, rate: float, name: str) -> Tensor:
+    """Depthwise 7x7, norm, two pointwise convolutions, and the shortcut; (B, H, W, C) to the same."""
     channels = x.shape[-1]
     attention = channel_attention(spec.attention, name)
     y = depthwise_conv2d(x, 7, name=f"{name}_conv1")
@@ -89,7 +90,13 @@ def _block(x, spec, rate, name):
     return keras.layers.Add(name=f"{name}_add")([x, y])
 
 
-def build(spec, image_size, num_labels, classifier_activation=None, name=None):
+def build(
+    spec: Spec,
+    image_size: int,
+    num_labels: int,
+    classifier_activation: str | None = None,
+    name: str | None = None,
+) -> keras.Model:
     """Return the model for one ``Spec``: ``image`` (B, S, S, 3), 0..255, to (B, num_labels)."""
     # stem
     image, x = image_input(image_size, spec.input_scaling)
@@ -113,7 +120,7 @@ def build(spec, image_size, num_labels, classifier_activation=None, name=None):
     return keras.Model(image, outputs, name=name)
 
 
-# From the files of the original zoo; the form is told in Models/porting/original_rules.py.
+# Weights from files of the original zoo; Models/porting/original_rules.py explains the columns.
 IMPORT_RULES = (
     (r"stem_conv", r"root_conv2d", {}),
     (r"stem_norm", r"root_norm", {}),
@@ -129,7 +136,7 @@ IMPORT_RULES = (
     (r"head_norm", r"predictions_norm", {}),
     (r"head_logits", r"predictions_dense", {}),
 )
-# From and to timm's folders; the form is told in Models/porting/timm_rules.py.
+# Weights from and to folders of timm; Models/porting/timm_rules.py explains the fields.
 _TIMM_SIZES = {
     "tiny": "T", "small": "S", "base": "B", "large": "L", "atto": "A", "femto": "F", "pico": "P", "nano": "N",
 }  # fmt: skip

@@ -2,8 +2,8 @@
 
 Paper: "EVA-02: A Visual Representation for Neon Genesis" (arXiv:2303.11331).
 Official code: https://github.com/baaivision/EVA/tree/master/EVA-02.
-Deviations: none in what is computed. Variants are named as timm's are; those of one size differ in
-the image size they were published for only. Stochastic depth grows as ``rate * i / blocks``.
+Deviations: none in what is computed. Variants are named as timm's are; those of one size differ only
+in the image size that they were published for. Stochastic depth grows as ``rate * i / blocks``.
 """
 
 import dataclasses
@@ -19,6 +19,7 @@ from Models.layers.randomness import Dropout, Rate
 from Models.layers.residual import StochasticDepth, linear_rates
 from Models.layers.rotary import RotaryAttention
 from Models.layers.scaling import ScalingName
+from Models.layers.tensors import Tensor
 from Models.layers.tokens import ClassToken, PositionEmbedding, TokenPooling
 from Models.porting import timm_rules
 
@@ -34,11 +35,11 @@ class Spec:
     width: int
     heads: int
     source: str
-    mlp_ratio: float = 4 * 2 / 3  # two of the three matrices of a gated MLP replace one
-    mlp_norm: bool = True  # normalize within the MLP: base and large
+    mlp_ratio: float = 4 * 2 / 3  # a gated MLP has three matrices for two: 2/3 of the width, as many weights
+    mlp_norm: bool = True  # normalization within the MLP, in base and large
     class_token: bool = True
     pool: Literal["average", "token"] = "average"
-    reference_grid: int = 16  # side of the grid that rotations are counted on
+    reference_grid: int = 16  # side of the grid whose rows and columns the rotations count
     epsilon: float = 1e-6
     stochastic_depth: Rate = 0.1
     dropout: Rate = 0.0
@@ -64,14 +65,14 @@ VARIANTS = {
     "token-test": Spec(8, 2, 16, 2, "for tests", mlp_norm=False, pool="token"),
 }
 
-# Weight decay is for kernels; searched in variable.path.
+# No weight decay for weights whose path matches one of these: all but kernels.
 NO_DECAY = (r"/(bias|gamma|beta|token)$", r"^stem_positions/")
-# What adaptive gradient clipping leaves alone (arXiv:2102.06171): the classifier.
+# No adaptive gradient clipping for the classifier (arXiv:2102.06171).
 NO_CLIP = (r"^head_logits/",)
 
 
-def _block(x, spec, rate, name):
-    """Attention, then a gated MLP on every token; (B, N, D) both ways."""
+def _block(x: Tensor, spec: Spec, rate: float, name: str) -> Tensor:
+    """Attention, then a gated MLP on every token; (B, N, D) to the same."""
     y = normalization("layernorm", spec.epsilon, f"{name}_norm1")(x)
     prefix = int(spec.class_token)
     y = RotaryAttention(spec.heads, prefix, spec.reference_grid, name=f"{name}_attention")(y)
@@ -88,17 +89,23 @@ def _block(x, spec, rate, name):
     return _add(x, y, rate, name, 2)
 
 
-def _add(x, y, rate, name, index):
-    """Drop and add a branch."""
+def _add(x: Tensor, y: Tensor, rate: float, name: str, index: int) -> Tensor:
+    """Add a branch after stochastic depth."""
     if rate > 0:
         y = StochasticDepth(rate, name=f"{name}_drop{index}")(y)
     return keras.layers.Add(name=f"{name}_add{index}")([x, y])
 
 
-def build(spec, image_size, num_labels, classifier_activation=None, name=None):
+def build(
+    spec: Spec,
+    image_size: int,
+    num_labels: int,
+    classifier_activation: str | None = None,
+    name: str | None = None,
+) -> keras.Model:
     """Return the model for one ``Spec``: ``image`` (B, S, S, 3), 0..255, to (B, num_labels).
 
-    Raises ValueError where the patch does not divide the image, or the token to pool is missing.
+    Raises ValueError if the patch does not divide the image, or for pool="token" without a class token.
     """
     if image_size % spec.patch:
         raise ValueError(f"the image size must be a multiple of the patch, {spec.patch}; got {image_size}")
@@ -126,7 +133,7 @@ def build(spec, image_size, num_labels, classifier_activation=None, name=None):
     return keras.Model(image, outputs, name=name)
 
 
-# From and to timm's folders; the form is told in Models/porting/timm_rules.py.
+# Weights from and to folders of timm; Models/porting/timm_rules.py explains the fields.
 TIMM = timm_rules.Rules(
     models={f"eva02_{variant}": (variant, {}) for variant in VARIANTS if not variant.endswith("test")},
     arguments={

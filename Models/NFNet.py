@@ -1,4 +1,4 @@
-"""NFNet: a residual network without normalization, its light variants (L) after timm's.
+"""NFNet: a residual network without normalization, and its light variants (L) of timm.
 
 Paper: "High-Performance Large-Scale Image Recognition Without Normalization" (arXiv:2102.06171).
 Official code: https://github.com/google-deepmind/deepmind-research/tree/master/nfnets.
@@ -7,7 +7,7 @@ shortcuts average with "same" padding; stochastic depth grows as ``rate * i / bl
 """
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 import keras
 
@@ -19,6 +19,7 @@ from Models.layers.normalizer_free import activate, expected_betas, merge, short
 from Models.layers.randomness import Dropout, Rate
 from Models.layers.residual import linear_rates
 from Models.layers.scaling import ScalingName
+from Models.layers.tensors import Tensor
 from Models.porting import original_rules, timm_rules
 
 PAPER = "arXiv:2102.06171"
@@ -33,17 +34,18 @@ class Spec:
     widths: tuple[int, ...] = (256, 512, 1536, 1536)
     group_size: int = 64
     bottleneck: float = 0.25
-    head_factor: float = 1.5  # channels of the last convolution over those of the last stage
+    head_factor: float = 1.5  # channels of the last convolution / channels of the last stage
     activation: ActivationName = "silu"
     attention: ChannelAttentionName | None = None
-    attention_ratio: float = 0.5  # hidden width of "se" over the channels
+    attention_ratio: float = 0.5  # hidden width of "se" / channels
     stochastic_depth: Rate = 0.1
     dropout: Rate = 0.2
-    compensate_avgpool_var: bool = False  # the original zoo's released weights: True
-    padding: Literal["symmetric", "same"] = "symmetric"  # "same" as DeepMind's and Keras'
+    compensate_avgpool_var: bool = False  # True for the released weights of the original zoo
+    padding: Literal["symmetric", "same"] = "symmetric"  # "same": as DeepMind and Keras pad
     skip_init: bool = True
-    variance_in: Literal["activation", "kernel"] = "activation"  # where the activation's gamma is
-    kernel_epsilon: float | None = None  # added to the variance; None: fan_in * variance >= 1e-4
+    # Which of the two includes the gamma of the activation.
+    variance_in: Literal["activation", "kernel"] = "activation"
+    kernel_epsilon: float | None = None  # added to the variance; None: fan_in * variance is at least 1e-4
     input_scaling: ScalingName | None = "inception"
 
 
@@ -73,47 +75,53 @@ VARIANTS = {
     ),
 }
 
-# Weight decay is for kernels; searched in variable.path.
+# No weight decay for weights whose path matches one of these: all but kernels.
 NO_DECAY = (r"/(bias|gain|scale)$", r"_eca/kernel$")
-# The paper leaves the classifier unclipped; the last convolution is clipped.
+# The paper does not clip the classifier; it clips the last convolution.
 NO_CLIP = (r"^head_logits/",)
 
 
-def _block(x, spec, width, strides, beta, rate, name):
+def _block(x: Tensor, spec: Spec, width: int, strides: int, beta: float, rate: float, name: str) -> Tensor:
     """Bottleneck with two grouped 3x3; (B, H, W, C) to (B, H/strides, W/strides, width)."""
     inner = int(width * spec.bottleneck / spec.group_size) * spec.group_size
     groups = inner // spec.group_size
-    how = _convolutions(spec)
+    options = _conv_options(spec)
     h = _activate(x, spec, f"{name}_act0", beta)
-    y = ScaledConv2D(inner, 1, name=f"{name}_conv1", **how)(h)
+    y = ScaledConv2D(inner, 1, name=f"{name}_conv1", **options)(h)
     y = _activate(y, spec, f"{name}_act1")
-    y = ScaledConv2D(inner, 3, strides=strides, groups=groups, name=f"{name}_conv2", **how)(y)
+    y = ScaledConv2D(inner, 3, strides=strides, groups=groups, name=f"{name}_conv2", **options)(y)
     y = _activate(y, spec, f"{name}_act2")
-    y = ScaledConv2D(inner, 3, groups=groups, name=f"{name}_conv3", **how)(y)
+    y = ScaledConv2D(inner, 3, groups=groups, name=f"{name}_conv3", **options)(y)
     y = _activate(y, spec, f"{name}_act3")
-    y = ScaledConv2D(width, 1, initial_gain=float(spec.skip_init), name=f"{name}_conv4", **how)(y)
-    around = shortcut(x, h, width, strides, spec.compensate_avgpool_var, name, **how)
+    y = ScaledConv2D(width, 1, initial_gain=float(spec.skip_init), name=f"{name}_conv4", **options)(y)
+    around = shortcut(x, h, width, strides, spec.compensate_avgpool_var, name, **options)
     return merge(y, around, spec.attention, rate, name, spec.attention_ratio, spec.skip_init)
 
 
-def _activate(x, spec, name, scale=1.0):
+def _activate(x: Tensor, spec: Spec, name: str, scale: float = 1.0) -> Tensor:
     return activate(x, spec.activation, name, scale, spec.variance_in == "activation")
 
 
-def _convolutions(spec):
-    """Return what all convolutions of a model have in common."""
+def _conv_options(spec: Spec) -> dict[str, Any]:
+    """Return the arguments that all convolutions of a model share."""
     scale = GAMMAS[spec.activation] if spec.variance_in == "kernel" else 1.0
     return {"padding": spec.padding, "epsilon": spec.kernel_epsilon, "scale": scale}
 
 
-def build(spec, image_size, num_labels, classifier_activation=None, name=None):
+def build(
+    spec: Spec,
+    image_size: int,
+    num_labels: int,
+    classifier_activation: str | None = None,
+    name: str | None = None,
+) -> keras.Model:
     """Return the model for one ``Spec``: ``image`` (B, S, S, 3), 0..255, to (B, num_labels)."""
     # stem
     image, x = image_input(image_size, spec.input_scaling)
     for index, (width, strides) in enumerate(((16, 2), (32, 1), (64, 1), (128, 2)), 1):
         if index > 1:
             x = _activate(x, spec, f"stem_act{index - 1}")
-        x = ScaledConv2D(width, 3, strides=strides, name=f"stem_conv{index}", **_convolutions(spec))(x)
+        x = ScaledConv2D(width, 3, strides=strides, name=f"stem_conv{index}", **_conv_options(spec))(x)
     # (B, S/4, S/4, 128)
     # stages
     rates = iter(linear_rates(spec.stochastic_depth, sum(spec.depths)))
@@ -123,7 +131,7 @@ def build(spec, image_size, num_labels, classifier_activation=None, name=None):
             strides = 2 if stage > 0 and block == 0 else 1
             x = _block(x, spec, width, strides, next(betas), next(rates), f"stage{stage}_block{block}")
     # head
-    x = ScaledConv2D(int(spec.widths[-1] * spec.head_factor), 1, name="head_conv", **_convolutions(spec))(x)
+    x = ScaledConv2D(int(spec.widths[-1] * spec.head_factor), 1, name="head_conv", **_conv_options(spec))(x)
     x = _activate(x, spec, "head_act")
     x = keras.layers.GlobalAveragePooling2D(name="head_pool")(x)  # (B, C)
     if spec.dropout > 0:
@@ -133,7 +141,7 @@ def build(spec, image_size, num_labels, classifier_activation=None, name=None):
     return keras.Model(image, outputs, name=name)
 
 
-# From the files of the original zoo; the form is told in Models/porting/original_rules.py.
+# Weights from files of the original zoo; Models/porting/original_rules.py explains the columns.
 IMPORT_RULES = (
     (r"stem_conv(\d)", r"root_conv2d_0\1", {}),
     (r"stage(\d+)_block(\d+)_conv(\d)", r"block\1_cell\2_conv2d_0\3", {}),
@@ -144,10 +152,10 @@ IMPORT_RULES = (
     (r"head_conv", r"predictions_conv2d", {}),
     (r"head_logits", r"predictions_dense", {}),
 )
-# From and to timm's folders; the form is told in Models/porting/timm_rules.py.
+# Weights from and to folders of timm; Models/porting/timm_rules.py explains the fields.
 _DEEPMIND = {"activation": "gelu", "padding": "same", "skip_init": True, "variance_in": "activation"}
 _LIGHT = {"attention": "se", "attention_ratio": 0.25, "activation": "silu"}
-_BLOCK, _THEIRS = r"stage(\d+)_block(\d+)", r"stages.\1.\2"
+_BLOCK, _TIMM_BLOCK = r"stage(\d+)_block(\d+)", r"stages.\1.\2"
 TIMM = timm_rules.Rules(
     models={
         "dm_nfnet_f0": ("F0", _DEEPMIND),
@@ -181,13 +189,13 @@ TIMM = timm_rules.Rules(
     },
     layers=(
         (r"stem_conv(\d)", r"stem.conv\1", timm_rules.SCALED_CONVOLUTION),
-        (f"{_BLOCK}_conv3", f"{_THEIRS}.conv2b", timm_rules.SCALED_CONVOLUTION),
-        (f"{_BLOCK}_conv4", f"{_THEIRS}.conv3", timm_rules.SCALED_CONVOLUTION),
-        (f"{_BLOCK}_conv(\\d)", rf"{_THEIRS}.conv\3", timm_rules.SCALED_CONVOLUTION),
-        (f"{_BLOCK}_shortcut", f"{_THEIRS}.downsample.conv", timm_rules.SCALED_CONVOLUTION),
-        (f"{_BLOCK}_se", f"{_THEIRS}.attn_last", timm_rules.SE),
-        (f"{_BLOCK}_eca", f"{_THEIRS}.attn_last", timm_rules.ECA),
-        (f"{_BLOCK}_skip", f"{_THEIRS}.skipinit_gain", timm_rules.SKIP),
+        (f"{_BLOCK}_conv3", f"{_TIMM_BLOCK}.conv2b", timm_rules.SCALED_CONVOLUTION),
+        (f"{_BLOCK}_conv4", f"{_TIMM_BLOCK}.conv3", timm_rules.SCALED_CONVOLUTION),
+        (f"{_BLOCK}_conv(\\d)", rf"{_TIMM_BLOCK}.conv\3", timm_rules.SCALED_CONVOLUTION),
+        (f"{_BLOCK}_shortcut", f"{_TIMM_BLOCK}.downsample.conv", timm_rules.SCALED_CONVOLUTION),
+        (f"{_BLOCK}_se", f"{_TIMM_BLOCK}.attn_last", timm_rules.SE),
+        (f"{_BLOCK}_eca", f"{_TIMM_BLOCK}.attn_last", timm_rules.ECA),
+        (f"{_BLOCK}_skip", f"{_TIMM_BLOCK}.skipinit_gain", timm_rules.SKIP),
         (r"head_conv", "final_conv", timm_rules.SCALED_CONVOLUTION),
         (r"head_logits", "head.fc", {}),
     ),

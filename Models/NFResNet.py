@@ -18,6 +18,7 @@ from Models.layers.normalizer_free import activate, expected_betas, merge, short
 from Models.layers.randomness import Dropout, Rate
 from Models.layers.residual import linear_rates
 from Models.layers.scaling import ScalingName
+from Models.layers.tensors import Tensor
 from Models.porting import original_rules
 
 PAPER = "arXiv:2101.08692"
@@ -45,13 +46,13 @@ VARIANTS = {
     "test": Spec((1, 2, 1, 1), "for tests", widths=(4, 4, 8, 8)),
 }
 
-# Weight decay is for kernels; searched in variable.path.
+# No weight decay for weights whose path matches one of these: all but kernels.
 NO_DECAY = (r"/(bias|gain|scale)$", r"_eca/kernel$")
-# What adaptive gradient clipping leaves alone (arXiv:2102.06171): the classifier.
+# No adaptive gradient clipping for the classifier (arXiv:2102.06171).
 NO_CLIP = (r"^head_logits/",)
 
 
-def _block(x, spec, width, strides, beta, rate, name):
+def _block(x: Tensor, spec: Spec, width: int, strides: int, beta: float, rate: float, name: str) -> Tensor:
     """Bottleneck; (B, H, W, C) to (B, H/strides, W/strides, 4 * width)."""
     h = activate(x, spec.activation, f"{name}_act0", beta)
     y = ScaledConv2D(width, 1, name=f"{name}_conv1")(h)
@@ -63,7 +64,13 @@ def _block(x, spec, width, strides, beta, rate, name):
     return merge(y, around, spec.attention, rate, name)
 
 
-def build(spec, image_size, num_labels, classifier_activation=None, name=None):
+def build(
+    spec: Spec,
+    image_size: int,
+    num_labels: int,
+    classifier_activation: str | None = None,
+    name: str | None = None,
+) -> keras.Model:
     """Return the model for one ``Spec``: ``image`` (B, S, S, 3), 0..255, to (B, num_labels)."""
     # stem
     image, x = image_input(image_size, spec.input_scaling)
@@ -86,7 +93,7 @@ def build(spec, image_size, num_labels, classifier_activation=None, name=None):
     return keras.Model(image, outputs, name=name)
 
 
-# From the files of the original zoo; the form is told in Models/porting/original_rules.py.
+# Weights from files of the original zoo; Models/porting/original_rules.py explains the columns.
 IMPORT_RULES = (
     (r"stem_conv", r"root_conv2d_01", {}),
     (r"stage(\d+)_block(\d+)_conv(\d)", r"block\1_cell\2_conv2d_0\3", {}),

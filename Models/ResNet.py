@@ -1,8 +1,8 @@
-"""ResNet with the tweaks of "Bag of Tricks", but the plain 7x7 stem.
+"""ResNet with the tweaks of "Bag of Tricks" but the plain 7x7 stem.
 
 Papers: "Deep Residual Learning for Image Recognition" (arXiv:1512.03385), "Bag of Tricks for Image
 Classification with Convolutional Neural Networks" (arXiv:1812.01187). Official code: GluonCV.
-Deviations: shortcuts are a 1x1 convolution with bias and without batch norm unless asked for otherwise;
+Deviations: shortcuts are a 1x1 convolution with bias and by default without batch norm;
 stochastic depth grows as ``rate * i / blocks``; options are channel attention, the paper's deep stem and a
 stem of two 3x3 convolutions of stride 2 (after arXiv:2106.14881), which keeps more of small images than the
 7x7 and its pooling do.
@@ -21,6 +21,7 @@ from Models.layers.normalization import batch_norm
 from Models.layers.randomness import Dropout, Rate
 from Models.layers.residual import StochasticDepth, linear_rates
 from Models.layers.scaling import ScalingName
+from Models.layers.tensors import Tensor
 from Models.porting import original_rules, timm_rules
 
 PAPER = "arXiv:1512.03385, arXiv:1812.01187"
@@ -35,9 +36,9 @@ class Spec:
     widths: tuple[int, ...] = (64, 128, 256, 512)
     block: Literal["basic", "bottleneck"] = "bottleneck"
     stem: Literal["plain", "convolutions", "deep"] = "plain"
-    shortcut: Literal["average", "stride"] = "average"  # how it halves the map
-    shortcut_norm: bool = False  # batch norm in place of a bias
-    pool_cells: int = 1  # 2: the head sees the mean of each quarter of the image, not of the whole
+    shortcut: Literal["average", "stride"] = "average"  # how shortcuts halve the map
+    shortcut_norm: bool = False  # batch norm instead of a bias
+    pool_cells: int = 1  # 2: the head gets the means of the four quarters of the image
     activation: ActivationName = "relu"
     attention: ChannelAttentionName | None = None
     epsilon: float = 1e-6  # the original zoo: 1e-3
@@ -57,14 +58,14 @@ VARIANTS = {
     "basic-test": Spec((1, 2, 1), "for tests", widths=(4, 8, 8), block="basic", stem="convolutions"),
 }
 
-# Weight decay is for kernels; searched in variable.path.
+# No weight decay for weights whose path matches one of these: all but kernels.
 NO_DECAY = (r"/(bias|gamma|beta)$", r"_eca/kernel$")
-# What adaptive gradient clipping leaves alone (arXiv:2102.06171): the classifier.
+# No adaptive gradient clipping for the classifier (arXiv:2102.06171).
 NO_CLIP = (r"^head_logits/",)
 
 
-def _shortcut(x, spec, width, strides, name):
-    """Return x itself where shapes allow, else halve the map where strides > 1 and project."""
+def _shortcut(x: Tensor, spec: Spec, width: int, strides: int, name: str) -> Tensor:
+    """Return x itself if its shape fits, else project it, after halving the map for strides > 1."""
     if strides == 1 and x.shape[-1] == width:
         return x
     if strides > 1 and spec.shortcut == "stride":
@@ -75,7 +76,7 @@ def _shortcut(x, spec, width, strides, name):
     return batch_norm(spec.epsilon, f"{name}_shortcut_norm")(x) if spec.shortcut_norm else x
 
 
-def _bottleneck(x, spec, width, strides, name):
+def _bottleneck(x: Tensor, spec: Spec, width: int, strides: int, name: str) -> Tensor:
     """1x1, 3x3 with the stride, 1x1; (B, H, W, C) to (B, H/strides, W/strides, 4 * width)."""
     y = keras.layers.Dense(width, use_bias=False, name=f"{name}_conv1")(x)
     y = _norm_act(y, spec, name, 1)
@@ -85,7 +86,7 @@ def _bottleneck(x, spec, width, strides, name):
     return batch_norm(spec.epsilon, f"{name}_norm3", gamma="zeros")(y)  # the block starts as its shortcut
 
 
-def _basic(x, spec, width, strides, name):
+def _basic(x: Tensor, spec: Spec, width: int, strides: int, name: str) -> Tensor:
     """3x3 with the stride, 3x3; (B, H, W, C) to (B, H/strides, W/strides, width)."""
     y = conv2d(x, width, 3, strides=strides, name=f"{name}_conv1")
     y = _norm_act(y, spec, name, 1)
@@ -93,13 +94,13 @@ def _basic(x, spec, width, strides, name):
     return batch_norm(spec.epsilon, f"{name}_norm2", gamma="zeros")(y)  # the block starts as its shortcut
 
 
-def _norm_act(x, spec, name, number=""):
+def _norm_act(x: Tensor, spec: Spec, name: str, number: int | str = "") -> Tensor:
     x = batch_norm(spec.epsilon, f"{name}_norm{number}")(x)
     return Activation(spec.activation, name=f"{name}_act{number}")(x)
 
 
-def _block(x, spec, width, strides, rate, name):
-    """A residual branch, attention, and the way around them."""
+def _block(x: Tensor, spec: Spec, width: int, strides: int, rate: float, name: str) -> Tensor:
+    """A residual branch with attention, and the shortcut; (B, H, W, C) to (B, H/strides, W/strides, C')."""
     y = BRANCHES[spec.block](x, spec, width, strides, name)
     attention = channel_attention(spec.attention, name)
     if attention is not None:
@@ -110,13 +111,13 @@ def _block(x, spec, width, strides, rate, name):
     return Activation(spec.activation, name=f"{name}_act")(y)
 
 
-def _plain_stem(x, spec):
+def _plain_stem(x: Tensor, spec: Spec) -> Tensor:
     """7x7 and pooling; (B, S, S, 3) to (B, S/4, S/4, C)."""
     x = conv2d(x, spec.widths[0], 7, strides=2, name="stem_conv")
     return stem_max_pool(_norm_act(x, spec, "stem"), "stem_pool")
 
 
-def _convolutional_stem(x, spec):
+def _convolutional_stem(x: Tensor, spec: Spec) -> Tensor:
     """Two 3x3 of stride 2; (B, S, S, 3) to (B, S/4, S/4, C)."""
     for number, width in enumerate((spec.widths[0] // 2, spec.widths[0]), 1):
         x = conv2d(x, width, 3, strides=2, name=f"stem_conv{number}")
@@ -124,7 +125,7 @@ def _convolutional_stem(x, spec):
     return x
 
 
-def _deep_stem(x, spec):
+def _deep_stem(x: Tensor, spec: Spec) -> Tensor:
     """Three 3x3, the first of stride 2, and pooling (arXiv:1812.01187); (B, S, S, 3) to (B, S/4, S/4, C)."""
     half = spec.widths[0] // 2
     for number, (width, strides) in enumerate(((half, 2), (half, 1), (spec.widths[0], 1)), 1):
@@ -137,7 +138,13 @@ BRANCHES = {"basic": _basic, "bottleneck": _bottleneck}
 STEMS = {"plain": _plain_stem, "convolutions": _convolutional_stem, "deep": _deep_stem}
 
 
-def build(spec, image_size, num_labels, classifier_activation=None, name=None):
+def build(
+    spec: Spec,
+    image_size: int,
+    num_labels: int,
+    classifier_activation: str | None = None,
+    name: str | None = None,
+) -> keras.Model:
     """Return the model for one ``Spec``: ``image`` (B, S, S, 3), 0..255, to (B, num_labels)."""
     # stem
     image, x = image_input(image_size, spec.input_scaling)
@@ -157,7 +164,7 @@ def build(spec, image_size, num_labels, classifier_activation=None, name=None):
     return keras.Model(image, outputs, name=name)
 
 
-# From the files of the original zoo; the form is told in Models/porting/original_rules.py.
+# Weights from files of the original zoo; Models/porting/original_rules.py explains the columns.
 IMPORT_RULES = (
     (r"stem_conv", r"root_conv2d_01", {}),
     (r"stem_norm", r"root_bn_01", {}),
@@ -168,9 +175,9 @@ IMPORT_RULES = (
     (r"stage\d+_block\d+_eca", r"eca_block{k}", original_rules.ECA),
     (r"head_logits", r"predictions_dense", {}),
 )
-# From and to timm's folders; the form is told in Models/porting/timm_rules.py.
+# Weights from and to folders of timm; Models/porting/timm_rules.py explains the fields.
 _TIMM_SIZES = ("18", "34", "50", "101", "152")
-_BLOCK, _THEIRS = r"stage(\d+)_block(\d+)", r"layer{\1+1}.\2"
+_BLOCK, _TIMM_BLOCK = r"stage(\d+)_block(\d+)", r"layer{\1+1}.\2"
 TIMM = timm_rules.Rules(
     models={f"resnet{depth}": (depth, {}) for depth in _TIMM_SIZES}
     | {f"resnet{depth}d": (depth, {"stem": "deep", "shortcut": "average"}) for depth in _TIMM_SIZES},
@@ -189,13 +196,13 @@ TIMM = timm_rules.Rules(
         (r"stem_norm2", "conv1.4", {}),
         (r"stem_conv3", "conv1.6", {}),
         (r"stem_norm3?", "bn1", {}),
-        (f"{_BLOCK}_conv([13])", rf"{_THEIRS}.conv\3", timm_rules.POINTWISE, {"block": "bottleneck"}),
-        (f"{_BLOCK}_conv(\\d)", rf"{_THEIRS}.conv\3", {}),
-        (f"{_BLOCK}_norm(\\d)", rf"{_THEIRS}.bn\3", {}),
-        (f"{_BLOCK}_shortcut", f"{_THEIRS}.downsample.0", timm_rules.POINTWISE, {"shortcut": "stride"}),
-        (f"{_BLOCK}_shortcut", f"{_THEIRS}.downsample.1", timm_rules.POINTWISE),
-        (f"{_BLOCK}_shortcut_norm", f"{_THEIRS}.downsample.1", {}, {"shortcut": "stride"}),
-        (f"{_BLOCK}_shortcut_norm", f"{_THEIRS}.downsample.2", {}),
+        (f"{_BLOCK}_conv([13])", rf"{_TIMM_BLOCK}.conv\3", timm_rules.POINTWISE, {"block": "bottleneck"}),
+        (f"{_BLOCK}_conv(\\d)", rf"{_TIMM_BLOCK}.conv\3", {}),
+        (f"{_BLOCK}_norm(\\d)", rf"{_TIMM_BLOCK}.bn\3", {}),
+        (f"{_BLOCK}_shortcut", f"{_TIMM_BLOCK}.downsample.0", timm_rules.POINTWISE, {"shortcut": "stride"}),
+        (f"{_BLOCK}_shortcut", f"{_TIMM_BLOCK}.downsample.1", timm_rules.POINTWISE),
+        (f"{_BLOCK}_shortcut_norm", f"{_TIMM_BLOCK}.downsample.1", {}, {"shortcut": "stride"}),
+        (f"{_BLOCK}_shortcut_norm", f"{_TIMM_BLOCK}.downsample.2", {}),
         (r"head_logits", "fc", {}),
     ),
 )  # fmt: skip

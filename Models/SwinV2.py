@@ -1,4 +1,4 @@
-"""SwinV2: a transformer whose attention stays within windows that shift from block to block.
+"""SwinV2: a transformer with attention within windows that shift from block to block.
 
 Paper: "Swin Transformer V2: Scaling Up Capacity and Resolution" (arXiv:2111.09883).
 Official code: https://github.com/microsoft/Swin-Transformer.
@@ -7,6 +7,7 @@ with windows of 12 on 192 px, then with 16 on 256 px. Stochastic depth grows as 
 """
 
 import dataclasses
+from typing import Any
 
 import keras
 
@@ -17,6 +18,7 @@ from Models.layers.normalization import normalization
 from Models.layers.randomness import Dropout, Rate
 from Models.layers.residual import StochasticDepth, linear_rates
 from Models.layers.scaling import ScalingName
+from Models.layers.tensors import Tensor
 from Models.layers.windows import PatchMerging, WindowAttention
 from Models.porting import timm_rules
 
@@ -30,9 +32,9 @@ class Spec:
     depths: tuple[int, ...]
     width: int  # of the first stage; doubles from stage to stage
     heads: tuple[int, ...]
-    window: int  # side in tokens; where the map is smaller, that of the map
+    window: int  # side in tokens; on a smaller map the side of the map
     source: str
-    pretrained_windows: tuple[int, ...] = (0, 0, 0, 0)  # that position offsets are measured in; 0: as window
+    pretrained_windows: tuple[int, ...] = (0, 0, 0, 0)  # the unit of position offsets; 0: window itself
     patch: int = 4
     mlp_ratio: float = 4.0
     activation: ActivationName = "gelu"
@@ -42,7 +44,7 @@ class Spec:
     input_scaling: ScalingName | None = "inception"
 
 
-def _row(size, window, **options):
+def _row(size: str, window: int, **options: Any) -> Spec:
     depths, width, heads = _SIZES[size]
     return Spec(depths, width, heads, window, "arXiv:2111.09883, section 4.1; the same in timm", **options)
 
@@ -72,12 +74,12 @@ VARIANTS = {
 
 # Weight decay is for kernels, but not for those of the position bias; searched in variable.path.
 NO_DECAY = (r"/(bias|gamma|beta|logit_scale)$", r"/positions_\w+/")
-# What adaptive gradient clipping leaves alone (arXiv:2102.06171): the classifier.
+# No adaptive gradient clipping for the classifier (arXiv:2102.06171).
 NO_CLIP = (r"^head_logits/",)
 
 
-def _add(x, y, spec, rate, name, index):
-    """Normalize, drop and add a branch; the norm starts at zero, so that the block starts as its input."""
+def _add(x: Tensor, y: Tensor, spec: Spec, rate: float, name: str, index: int) -> Tensor:
+    """Add a branch after its norm, whose gamma starts at 0, and stochastic depth."""
     norm = keras.layers.LayerNormalization(
         epsilon=spec.epsilon, gamma_initializer="zeros", name=f"{name}_norm{index}"
     )
@@ -87,8 +89,8 @@ def _add(x, y, spec, rate, name, index):
     return keras.layers.Add(name=f"{name}_add{index}")([x, y])
 
 
-def _block(x, spec, stage, shifted, rate, name):
-    """Attention within windows, then an MLP on every token, both normalized after; (B, H, W, C) both ways."""
+def _block(x: Tensor, spec: Spec, stage: int, shifted: bool, rate: float, name: str) -> Tensor:
+    """Attention within windows, then an MLP on every token, each before a norm; (B, H, W, C) to the same."""
     width = x.shape[-1]
     attention = WindowAttention(
         spec.heads[stage], spec.window, shifted, spec.pretrained_windows[stage], name=f"{name}_attention"
@@ -100,10 +102,16 @@ def _block(x, spec, stage, shifted, rate, name):
     return _add(x, y, spec, rate, name, 2)
 
 
-def build(spec, image_size, num_labels, classifier_activation=None, name=None):
+def build(
+    spec: Spec,
+    image_size: int,
+    num_labels: int,
+    classifier_activation: str | None = None,
+    name: str | None = None,
+) -> keras.Model:
     """Return the model for one ``Spec``: ``image`` (B, S, S, 3), 0..255, to (B, num_labels).
 
-    Raises ValueError where the patch does not divide the image.
+    Raises ValueError if the patch does not divide the image.
     """
     if image_size % spec.patch:
         raise ValueError(f"the image size must be a multiple of the patch, {spec.patch}; got {image_size}")
@@ -129,7 +137,7 @@ def build(spec, image_size, num_labels, classifier_activation=None, name=None):
     return keras.Model(image, outputs, name=name)
 
 
-# From and to timm's folders; the form is told in Models/porting/timm_rules.py.
+# Weights from and to folders of timm; Models/porting/timm_rules.py explains the fields.
 TIMM = timm_rules.Rules(
     models={f"swinv2_{variant}": (variant, {}) for variant in VARIANTS if variant != "test"},
     arguments={

@@ -2,8 +2,8 @@
 
 Paper: "An Image is Worth 16x16 Words" (arXiv:2010.11929). Official code:
 https://github.com/google-research/vision_transformer. LayerScale from arXiv:2103.17239.
-Deviations: no class token, but tokens averaged for the head, and LayerScale on both branches, unless asked
-for otherwise; the rate of stochastic depth is the same for every block.
+Deviations: by default there is no class token (the head averages all tokens) and both branches have
+LayerScale, as in the original zoo; every block has the same rate of stochastic depth.
 """
 
 import dataclasses
@@ -19,6 +19,7 @@ from Models.layers.normalization import normalization
 from Models.layers.randomness import Dropout, Rate
 from Models.layers.residual import LayerScale, StochasticDepth
 from Models.layers.scaling import ScalingName
+from Models.layers.tensors import Tensor
 from Models.layers.tokens import ClassToken, PositionEmbedding, TokenPooling
 from Models.porting import original_rules, timm_rules
 
@@ -37,12 +38,13 @@ class Spec:
     source: str
     class_token: bool = False
     pool: Literal["average", "token"] = "average"
-    norm_after_pool: bool | None = False  # None: where tokens are averaged
+    norm_after_pool: bool | None = False  # None: if tokens are averaged
     activation: ActivationName = "gelu"
     epsilon: float = 1e-6  # the original zoo: 1e-3
     stochastic_depth: Rate = 0.0
     dropout: Rate = 0.0
-    layer_scale: float | None = 0.1  # where it starts (arXiv:2103.17239, table 1, by depth); None: without
+    # Initial value, by depth in arXiv:2103.17239, table 1; None: no LayerScale.
+    layer_scale: float | None = 0.1
     input_scaling: ScalingName | None = "inception"
 
 
@@ -57,14 +59,14 @@ VARIANTS = {
     "class-test": Spec(8, 1, 16, 32, 2, "for tests", class_token=True, norm_after_pool=True),
 }
 
-# Weight decay is for kernels; searched in variable.path.
+# No weight decay for weights whose path matches one of these: all but kernels.
 NO_DECAY = (r"/(bias|gamma|beta|scale|token)$", r"^stem_positions/")
-# What adaptive gradient clipping leaves alone (arXiv:2102.06171): the classifier.
+# No adaptive gradient clipping for the classifier (arXiv:2102.06171).
 NO_CLIP = (r"^head_logits/",)
 
 
-def _add(x, y, spec, name, index):
-    """Scale, drop and add a branch."""
+def _add(x: Tensor, y: Tensor, spec: Spec, name: str, index: int) -> Tensor:
+    """Add a branch after LayerScale and stochastic depth."""
     if spec.layer_scale is not None:
         y = LayerScale(spec.layer_scale, name=f"{name}_scale{index}")(y)
     if spec.stochastic_depth > 0:
@@ -72,8 +74,8 @@ def _add(x, y, spec, name, index):
     return keras.layers.Add(name=f"{name}_add{index}")([x, y])
 
 
-def _block(x, spec, name):
-    """Attention, then an MLP on every token; (B, N, D) both ways."""
+def _block(x: Tensor, spec: Spec, name: str) -> Tensor:
+    """Attention, then an MLP on every token; (B, N, D) to the same."""
     y = normalization("layernorm", spec.epsilon, f"{name}_norm1")(x)
     y = SelfAttention(spec.heads, name=f"{name}_attention")(y)
     x = _add(x, y, spec, name, 1)
@@ -84,10 +86,16 @@ def _block(x, spec, name):
     return _add(x, y, spec, name, 2)
 
 
-def build(spec, image_size, num_labels, classifier_activation=None, name=None):
+def build(
+    spec: Spec,
+    image_size: int,
+    num_labels: int,
+    classifier_activation: str | None = None,
+    name: str | None = None,
+) -> keras.Model:
     """Return the model for one ``Spec``: ``image`` (B, S, S, 3), 0..255, to (B, num_labels).
 
-    Raises ValueError where the patch does not divide the image, or the token to pool is missing.
+    Raises ValueError if the patch does not divide the image, or for pool="token" without a class token.
     """
     if image_size % spec.patch:
         raise ValueError(f"the image size must be a multiple of the patch, {spec.patch}; got {image_size}")
@@ -102,11 +110,11 @@ def build(spec, image_size, num_labels, classifier_activation=None, name=None):
     for block in range(spec.depth):
         x = _block(x, spec, f"block{block}")
     # head
-    after = spec.pool == "average" if spec.norm_after_pool is None else spec.norm_after_pool
-    if not after:
+    norm_after_pool = spec.pool == "average" if spec.norm_after_pool is None else spec.norm_after_pool
+    if not norm_after_pool:
         x = normalization("layernorm", spec.epsilon, "head_norm")(x)
     x = TokenPooling(spec.pool, int(spec.class_token), name="head_pool")(x)  # (B, D)
-    if after:
+    if norm_after_pool:
         x = normalization("layernorm", spec.epsilon, "head_pool_norm")(x)
     if spec.dropout > 0:
         x = Dropout(spec.dropout, name="head_dropout")(x)
@@ -114,7 +122,7 @@ def build(spec, image_size, num_labels, classifier_activation=None, name=None):
     return keras.Model(image, outputs, name=name)
 
 
-# From the files of the original zoo; the form is told in Models/porting/original_rules.py.
+# Weights from files of the original zoo; Models/porting/original_rules.py explains the columns.
 IMPORT_RULES = (
     (r"stem_patches", r"root_conv2d", {}),
     (r"stem_positions", r"pos_embed", original_rules.POSITIONS),
@@ -125,7 +133,7 @@ IMPORT_RULES = (
     (r"head_norm", r"predictions_norm", {}),
     (r"head_logits", r"predictions_dense", {}),
 )
-# From and to timm's folders; the form is told in Models/porting/timm_rules.py.
+# Weights from and to folders of timm; Models/porting/timm_rules.py explains the fields.
 _TIMM_SIZES = {"Ti": "tiny", "S": "small", "B": "base", "L": "large"}
 TIMM = timm_rules.Rules(
     models={

@@ -1,11 +1,13 @@
-"""List the zoo, or draw the table of one model: ``python -m Models``, ``python -m Models ConvNext/T``.
+"""List the zoo, or print the table of one model: ``python -m Models``, ``python -m Models ConvNext/T``.
 
-Nothing is allocated: models are built without values. GFLOPs are 1e9 multiply-adds for one image, as papers
-count them; for the figures in papers take --image-size 224 --num-labels 1000.
+Models are built without weights, which takes no memory. GFLOPs are 1e9 multiply-adds for one image, as papers
+count them; --image-size 224 --num-labels 1000 gives the figures of papers.
 """
 
+import argparse
 import dataclasses
 import sys
+from typing import Any
 
 import keras
 
@@ -18,19 +20,19 @@ TABLE = "{:<24} {:<24} {:<18} {:>12} {:>10}"
 
 
 @command
-def main(argv=None):
-    """Run the command; returns the exit code."""
+def main(argv: list[str] | None = None) -> None:
+    """Run the command."""
     args = _parser().parse_args(argv)
     overrides = dict(assignment("--set", text) for text in args.set)
     if args.model is None and overrides:
-        raise UserError("--set needs a model, such as ConvNext/T")
+        raise UserError("--set needs a model, for example ConvNext/T")
     if args.model and "/" in args.model:
         _show_model(args, overrides)
     else:
         _show_zoo(args, [args.model] if args.model else Models.available())
 
 
-def _parser():
+def _parser() -> Parser:
     parser = Parser(prog="python -m Models", description=__doc__)
     parser.add_argument("model", nargs="?", help="Family/Variant for its table, Family for its variants")
     parser.add_argument("--image-size", type=int, default=448, help="side of the image (448)")
@@ -41,13 +43,16 @@ def _parser():
     return parser
 
 
-def outline(name, image_size, num_labels, **overrides):
-    """Return the model without values of its weights: nothing is allocated or drawn, nothing can be run."""
+def outline(name: str, image_size: int, num_labels: int, **overrides: Any) -> keras.Model:
+    """Return a model whose weights have shapes but no values: it costs no memory and cannot run.
+
+    Keras leaves such variables registered in the process, so that no other model should be used in it.
+    """
     with keras.StatelessScope(initialize_variables=False):
         return Models.build(name, image_size=image_size, num_labels=num_labels, **overrides)
 
 
-def _show_zoo(args, families):
+def _show_zoo(args: argparse.Namespace, families: list[str]) -> None:
     rows = []
     _say(args, f"at {args.image_size} px, {args.num_labels} labels")
     _say(args, LINE.format("model", "parameters", "GFLOPs", "source of the variant"))
@@ -58,22 +63,22 @@ def _show_zoo(args, families):
                 continue
             try:
                 row = _figures(f"{family}/{variant}", spec, args)
-            except UserError as error:  # a size that this one cannot take
+            except UserError as error:  # the variant cannot take this size
                 _say(args, LINE.format(f"{family}/{variant}", "-", "-", error))
                 continue
-            count, work = f"{row['parameters']:,}", f"{row['gflops']:.2f}"
-            _say(args, LINE.format(row["model"], count, work, row["source"]))
+            parameters, gflops = f"{row['parameters']:,}", f"{row['gflops']:.2f}"
+            _say(args, LINE.format(row["model"], parameters, gflops, row["source"]))
             rows.append(row)
     if args.json:
         print_json({"image_size": args.image_size, "num_labels": args.num_labels, "models": rows})
 
 
-def _say(args, line):
+def _say(args: argparse.Namespace, line: str) -> None:
     if not args.json:
         print(line, flush=True)
 
 
-def _figures(name, spec, args):
+def _figures(name: str, spec: Any, args: argparse.Namespace) -> dict[str, Any]:
     model = outline(name, args.image_size, args.num_labels)
     return {
         "model": name,
@@ -84,14 +89,14 @@ def _figures(name, spec, args):
     }
 
 
-def _show_model(args, overrides):
+def _show_model(args: argparse.Namespace, overrides: dict[str, Any]) -> None:
     spec = dataclasses.asdict(Models.spec(args.model, **overrides))
     model = outline(args.model, args.image_size, args.num_labels, **overrides)
     rows = summary.layers(model) if args.layers else summary.blocks(model)
-    count, work = model.count_params(), summary.total_macs(model)
+    parameters, macs = model.count_params(), summary.total_macs(model)
     if args.json:
         table = [dataclasses.asdict(row) for row in rows]
-        print_json({"model": args.model, "parameters": count, "macs": work, "spec": spec, "rows": table})
+        print_json({"model": args.model, "parameters": parameters, "macs": macs, "spec": spec, "rows": table})
         return
     paper = Models.family(args.model).PAPER
     print(f"{args.model} at {args.image_size} px, {args.num_labels} labels ({paper})")
@@ -100,7 +105,7 @@ def _show_model(args, overrides):
     for row in rows:
         shape = " x ".join(map(str, row.shape))
         print(TABLE.format(row.name, row.kind, shape, f"{row.parameters:,}", f"{row.macs / 1e9:.3f}"))
-    print(TABLE.format("total", "", "", f"{count:,}", f"{work / 1e9:.3f}"))
+    print(TABLE.format("total", "", "", f"{parameters:,}", f"{macs / 1e9:.3f}"))
 
 
 if __name__ == "__main__":

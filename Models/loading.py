@@ -1,6 +1,8 @@
-"""From a run folder or a .keras file to a tagger: model, tags and preprocessing in one object."""
+"""Opens a run folder, a .keras file or a release as a tagger: model, tags and preprocessing in one object."""
 
 import dataclasses
+import pathlib
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -16,42 +18,43 @@ from Utils.tags import tag_list
 
 @dataclasses.dataclass(frozen=True)
 class KerasTagger:
-    """A model that gives probabilities, the tag of each of its outputs, and how it wants its images."""
+    """A Keras model that gives probabilities, with its tag list and image size."""
 
     model: keras.Model
-    tags: pd.DataFrame | None  # tag_id, name, category, count; row i is output i
+    tags: pd.DataFrame | None  # tag_id, name, category, count; row i is output i. None: no list beside it
     image_size: int
 
-    def preprocess(self, pictures):
-        """Return (B, S, S, 3) float32, 0..255 BGR: one picture or a list or batch of them, padded white.
+    def preprocess(self, pictures: Any) -> np.ndarray:
+        """Return (B, S, S, 3) float32, 0..255 BGR, of one picture, a list or a batch; padded white.
 
         A picture is a path, the bytes of a file, or an (H, W, 3) uint8 BGR array. Raises UserError that
-        names what could not be read.
+        names what cannot be read.
         """
-        many = isinstance(pictures, (list, tuple)) or getattr(pictures, "ndim", 3) == 4
-        batch = [_prepared(picture, self.image_size) for picture in (pictures if many else [pictures])]
+        is_batch = isinstance(pictures, (list, tuple)) or getattr(pictures, "ndim", 3) == 4
+        batch = [_prepare(picture, self.image_size) for picture in (pictures if is_batch else [pictures])]
         if not batch:
             return np.zeros((0, self.image_size, self.image_size, 3), "float32")
         return np.stack(batch).astype("float32")
 
-    def probabilities(self, pictures):
+    def probabilities(self, pictures: Any) -> np.ndarray:
         """Return (B, num_labels) float32 probabilities; takes what ``preprocess`` takes."""
-        return keras.ops.convert_to_numpy(self.model(self.preprocess(pictures), training=False))
+        return np.asarray(keras.ops.convert_to_numpy(self.model(self.preprocess(pictures), training=False)))
 
-    def tag(self, picture, threshold=0.35):
-        """Return ``{tag name: probability}`` above the threshold of one picture, most probable first.
+    def tag(self, picture: Any, threshold: float = 0.35) -> dict[str, float]:
+        """Return ``{tag: probability}`` of one picture for tags above the threshold, most probable first.
 
-        Raises UserError where the model came without a tag list.
+        Raises UserError if the model came without a tag list.
         """
         if self.tags is None:
             raise UserError("this model has no tag list: put its selected_tags.csv beside the .keras file")
-        found = self.probabilities(picture)[0]
-        order = np.argsort(-found, kind="stable")
+        probabilities = self.probabilities(picture)[0]
         names = self.tags["name"].to_list()
-        return {names[i]: float(found[i]) for i in order if found[i] > threshold}
+        order = np.argsort(-probabilities, kind="stable")
+        return {names[i]: float(probabilities[i]) for i in order if probabilities[i] > threshold}
 
 
-def _prepared(picture, image_size):
+def _prepare(picture: Any, image_size: int) -> np.ndarray:
+    """Return one picture as (S, S, 3) uint8 BGR."""
     if isinstance(picture, np.ndarray):
         if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
             raise UserError(
@@ -64,46 +67,46 @@ def _prepared(picture, image_size):
     try:
         return codec.prepare(data, image_size)
     except codec.ImageError as error:
-        what = "the bytes given" if data is picture else picture
-        raise UserError(f"{what} cannot be used as an image: {error}") from error
+        source = "the bytes given" if data is picture else picture
+        raise UserError(f"{source} cannot be used as an image: {error}") from error
 
 
-def load_tagger(path, which="best"):
+def load_tagger(path: Any, which: str = "best") -> KerasTagger:
     """Return the KerasTagger of a run folder (its best or last model), a ``.keras`` file or a release.
 
-    The tags are those of ``selected_tags.csv`` beside the model. Raises UserError for what is missing
-    and for a tag list that does not fit the model.
+    Its tags come from ``selected_tags.csv`` beside the model. Raises UserError for a missing file and for a
+    tag list that does not fit the model.
     """
     if which not in RUN_MODELS:
         raise UserError(f"which must be {' or '.join(RUN_MODELS)}; got {which!r}")
     file = _model_file(to_path(path), which)
     model = with_probabilities(load_model(file))
-    beside = file.parent / "selected_tags.csv"
-    frame = tag_list.read(beside) if beside.is_file() else None
+    tags_file = file.parent / "selected_tags.csv"
+    frame = tag_list.read(tags_file) if tags_file.is_file() else None
     if frame is not None and len(frame) != model.output_shape[-1]:
-        raise UserError(f"{beside} has {len(frame)} tags, but {file.name} gives {model.output_shape[-1]}")
+        raise UserError(f"{tags_file} has {len(frame)} tags, but {file.name} gives {model.output_shape[-1]}")
     return KerasTagger(model, frame, model.input_shape[1])
 
 
-def _model_file(path, which):
+def _model_file(path: pathlib.Path, which: str) -> pathlib.Path:
     if not path.is_dir():
         return require_file(path, "a run folder, a .keras file or a release")
     file = path / RUN_MODELS[which]
     released = path / RELEASED_MODEL
-    if not file.is_file() and released.is_file():
+    if file.is_file():
+        return file
+    if released.is_file():  # a release keeps one model
         return released
-    if not file.is_file():
-        found = ", ".join(sorted(item.name for item in path.iterdir())) or "nothing"
-        raise UserError(f"no {RUN_MODELS[which]} in {path}; a run folder has one, this folder has {found}")
-    return file
+    content = ", ".join(sorted(item.name for item in path.iterdir())) or "nothing"
+    raise UserError(f"no {RUN_MODELS[which]} in {path}; a run folder has one, this folder has {content}")
 
 
-def load_model(file):
-    """Return the model of a ``.keras`` file, not compiled; UserError where it cannot be loaded."""
+def load_model(file: pathlib.Path) -> keras.Model:
+    """Return the model of a ``.keras`` file, not compiled; UserError if it cannot be loaded."""
     if file.suffix != ".keras":
         raise UserError(f"a model is a .keras file or a run folder; got {file}")
     try:
         with local(file) as copy:
-            return keras.saving.load_model(copy, compile=False)
+            return cast(keras.Model, keras.saving.load_model(copy, compile=False))
     except (ValueError, OSError, KeyError, TypeError) as error:
         raise UserError(f"{file} cannot be loaded as a Keras model: {error}") from error

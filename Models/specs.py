@@ -1,29 +1,33 @@
-"""What a Spec field may hold, read from its annotation: types, Literal choices, rates."""
+"""Checks of a family's ``Spec``: what a field may hold is read from its annotation.
+
+Annotations are types, unions, tuples of one type, ``Literal`` choices and ``Rate``, a number in [0, 1).
+"""
 
 import dataclasses
 import types
 import typing
+from typing import Any
 
 
-def fields(spec):
+def fields(spec: Any) -> dict[str, Any]:
     """Return ``{field: annotation}`` of a Spec."""
     return typing.get_type_hints(type(spec), include_extras=True)
 
 
-def replace(spec, overrides):
-    """Return ``spec`` with fields replaced, lists as tuples, so that it stays hashable."""
+def replace(spec: Any, overrides: dict[str, Any]) -> Any:
+    """Return ``spec`` with fields replaced; lists become tuples, so that it stays hashable."""
     frozen = {name: tuple(value) if isinstance(value, list) else value for name, value in overrides.items()}
     return dataclasses.replace(spec, **frozen)
 
 
-def fits(value, hint):
-    """Tell whether a value is what an annotation allows."""
+def fits(value: Any, hint: Any) -> bool:
+    """Tell whether an annotation allows a value; a bool is no number, a whole number is a float."""
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return any(fits(value, part) for part in parts)
     if origin is typing.Literal:
         return any(value == part and type(value) is type(part) for part in parts)
-    if origin is typing.Annotated:  # a rate
+    if origin is typing.Annotated:  # Rate is the only one
         return fits(value, parts[0]) and 0 <= value < 1
     if origin is tuple:
         return isinstance(value, (tuple, list)) and all(fits(item, parts[0]) for item in value)
@@ -33,7 +37,7 @@ def fits(value, hint):
     return isinstance(value, hint)
 
 
-def describe(hint):
+def describe(hint: Any) -> str:
     """Return in words what an annotation allows."""
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):

@@ -1,142 +1,165 @@
-"""Weights of a saved model into another: the same body, images of another size, other tags."""
+"""Weights of a saved model for a new run: the same architecture, another image size, other tags.
+
+An architecture travels as JSON text, because a run keeps it beside its checkpoints to continue later.
+"""
 
 import functools
 import json
+import pathlib
 import re
+from collections.abc import Iterator
 
 import keras
 import numpy as np
 
 from Models.layers.model_ends import LOGITS, without_activation
 from Models.loading import load_model
-from Models.resizing import fitted
+from Models.resizing import resized_weights
 from Utils.command.cli import UserError
 
+Layers = dict[str, keras.layers.Layer]
+
 BLOCK = re.compile(r"(?:stage\d+_)?block\d+")
-WITHOUT_EFFECT = ("name", "dtype", "trainable", "seed", "rate", "units")  # on what the trained model says
-IGNORED = ("initializer", "regularizer", "constraint", "quantization")
+# Settings that may differ: they do not change what a trained model computes.
+WITHOUT_EFFECT = ("name", "dtype", "trainable", "seed", "rate", "units")
+WITHOUT_EFFECT_SUFFIXES = ("initializer", "regularizer", "constraint", "quantization")
 
 
-def like(file, image_size, num_labels, dtype_policy="float32"):
-    """Return the JSON from which ``rebuild`` makes a model built as the one in a ``.keras`` file is.
+def adapted_json(file: pathlib.Path, image_size: int, num_labels: int, dtype_policy: str = "float32") -> str:
+    """Return the architecture of a ``.keras`` file for another size and number of tags, for ``from_json``.
 
-    It gives logits of ``num_labels`` tags and computes in ``dtype_policy``. Raises UserError where the
-    architecture cannot take that size.
+    The model gives logits of ``num_labels`` tags and computes in ``dtype_policy``. Raises UserError if the
+    architecture cannot take images of that size.
     """
     model = without_activation(load_model(file))
     image = keras.Input((image_size, image_size, 3), name="image")
-    fresh = functools.partial(_fresh, num_labels=num_labels, dtype_policy=dtype_policy)
+    adapt = functools.partial(_adapted, num_labels=num_labels, dtype_policy=dtype_policy)
     try:
-        copy = keras.models.clone_model(model, input_tensors=image, clone_function=fresh)
+        copy = keras.models.clone_model(model, input_tensors=image, clone_function=adapt)
     except ValueError as error:
         raise UserError(f"{model.name} cannot take images of {image_size} px: {error}") from error
-    return describe(copy)
+    return to_json(copy)
 
 
-def describe(model):
-    """Return the JSON from which ``rebuild`` makes the same model; how it is trained is another matter."""
-    described = json.loads(model.to_json())
-    described.pop("compile_config", None)
-    return json.dumps(described)
+def to_json(model: keras.Model) -> str:
+    """Return the architecture of a model for ``from_json``, without optimizer and loss."""
+    config = json.loads(model.to_json())
+    config.pop("compile_config", None)
+    return json.dumps(config)
 
 
-def _fresh(layer, num_labels, dtype_policy):
+def _adapted(layer: keras.layers.Layer, num_labels: int, dtype_policy: str) -> keras.layers.Layer:
+    """Return a copy of a layer for ``adapted_json``, with fresh weights."""
     config = layer.get_config()
     if layer.name == LOGITS:
-        config["units"] = num_labels  # stays float32
+        config["units"] = num_labels  # the classifier stays float32
     else:
         config["dtype"] = dtype_policy
     return type(layer).from_config(config)
 
 
-def rebuild(described):
-    """Return the model of the JSON that ``like`` or ``describe`` gave, with fresh weights."""
-    return keras.models.model_from_json(described)
+def from_json(architecture: str) -> keras.Model:
+    """Return the model of an architecture from ``adapted_json`` or ``to_json``, with fresh weights."""
+    return keras.models.model_from_json(architecture)
 
 
-def transfer(file, model, rows, frequencies):
-    """Copy the weights of a ``.keras`` file into ``model``; return in words where the two differ.
+def copy_weights(
+    file: pathlib.Path, model: keras.Model, rows: np.ndarray, frequencies: np.ndarray
+) -> list[str]:
+    """Copy the weights of a ``.keras`` file into ``model``; return in words which settings differ.
 
     Args:
-        file: a model of the zoo; position embeddings are resampled where its images have another size.
-        model: the model that receives, without a sigmoid.
-        rows: (num_labels,) for each tag its output in the file, -1 for a new one. Its column of the kernel
-            and its bias are copied as they are.
-        frequencies: (num_labels,) between 0 and 1. A new tag begins with a kernel of 0 and a bias at which
-            the probability is its frequency.
+        file: a model of the zoo. Position embeddings are resampled if its image size differs.
+        model: the model that gets the weights; it gives logits.
+        rows: (num_labels,) the output of the file for each tag, -1 for a new tag. Column of the kernel and
+            bias are copied as they are.
+        frequencies: (num_labels,) between 0 and 1, of the tags. A new tag starts with a kernel of 0 and the
+            bias at which its probability is its frequency.
 
-    Returns a list of settings without weights that differ, such as the epsilon of a norm. Raises UserError
-    where a layer is missing, left over or has other shapes; nothing is copied then.
+    Returns the settings that differ and have no weights, the epsilon of a norm for example. Raises UserError
+    if layers are missing, left over or have other shapes; then nothing is copied.
     """
     source = without_activation(load_model(file))
     old, new = ({layer.name: layer for layer in each.layers} for each in (source, model))
-    both = [name for name in old if name in new]
+    common = [name for name in old if name in new]
     try:
-        values = {name: fitted(old[name], new[name]) for name in both if old[name].get_weights()}
+        values = {name: resized_weights(old[name], new[name]) for name in common if old[name].get_weights()}
     except ValueError as error:
         raise UserError(f"{file} does not fit images of {model.input_shape[1]} px: {error}") from error
     _check(file, model, old, new, values)
     for name in values.keys() - {LOGITS}:
         new[name].set_weights(values[name])
-    classifier = _classifier(old[LOGITS].get_weights(), rows, frequencies)
-    new[LOGITS].set_weights(classifier)
-    return sorted({text for name in both for text in _differences(old[name], new[name])})
+    new[LOGITS].set_weights(_classifier(old[LOGITS].get_weights(), rows, frequencies))
+    return sorted({text for name in common for text in _differences(old[name], new[name])})
 
 
-def _check(file, model, old, new, values):
-    """Raise UserError where weights are missing, left over or of other shapes."""
+def _check(
+    file: pathlib.Path, model: keras.Model, old: Layers, new: Layers, values: dict[str, list[np.ndarray]]
+) -> None:
+    """Raise UserError if weights are missing, left over or of other shapes."""
     ours, theirs = ({name for name, layer in each.items() if layer.get_weights()} for each in (new, old))
-    values = {**values, LOGITS: [values[LOGITS][0][:, :0], values[LOGITS][1][:0]]}  # tags may differ
-    wanted = {name: [tuple(weight.shape) for weight in new[name].weights] for name in ours & theirs}
-    features = wanted[LOGITS][0][0]
-    wanted[LOGITS] = [(features, 0), (0,)]
-    shapes = [name for name, shape in wanted.items() if [value.shape for value in values[name]] != shape]
-    told = [("missing from it", ours - theirs), ("left over in it", theirs - ours), ("other shapes", shapes)]
-    lines = [f"{what}: {', '.join(sorted(names)[:4])} ({len(names)})" for what, names in told if names]
-    if lines:
+    wrong_shape = [name for name in ours & theirs if not _same_shapes(name, values[name], new[name])]
+    faults = {"missing from it": ours - theirs, "left over in it": theirs - ours, "other shapes": wrong_shape}
+    listed = [
+        f"{what}: {', '.join(sorted(names)[:4])} ({len(names)})" for what, names in faults.items() if names
+    ]
+    if listed:
         raise UserError(
-            f"{file} is another {model.name} than the recipe's; layers {'; '.join(lines)}. "
+            f"{file} is another {model.name} than the recipe's; layers {'; '.join(listed)}. "
             "Give the options it was built with, or use the recipe finetune, which takes the model as it is"
         )
 
 
-def _classifier(weights, rows, frequencies):
+def _same_shapes(name: str, values: list[np.ndarray], layer: keras.layers.Layer) -> bool:
+    """Tell whether values fit a layer; the number of tags of the classifier may differ."""
+    shapes = [value.shape for value in values], [tuple(weight.shape) for weight in layer.weights]
+    if name == LOGITS:
+        shapes = [[shape[:-1] for shape in side] for side in shapes]
+    return shapes[0] == shapes[1]
+
+
+def _classifier(weights: list[np.ndarray], rows: np.ndarray, frequencies: np.ndarray) -> list[np.ndarray]:
     """Return kernel (C, num_labels) and bias (num_labels,) for the new list of tags."""
     kernel, bias = weights
-    priors = np.log(frequencies) - np.log1p(-np.asarray(frequencies))
+    prior_logits = np.log(frequencies) - np.log1p(-np.asarray(frequencies))
     new = rows < 0
     columns = np.where(new, 0, rows)
-    return [np.where(new, 0.0, kernel[:, columns]), np.where(new, priors.astype(bias.dtype), bias[columns])]
+    return [
+        np.where(new, 0.0, kernel[:, columns]),
+        np.where(new, prior_logits.astype(bias.dtype), bias[columns]),
+    ]
 
 
-def _differences(old, new):
-    """Return in words the settings of two layers that differ and change what they compute."""
+def _differences(old: keras.layers.Layer, new: keras.layers.Layer) -> Iterator[str]:
+    """Yield in words the settings of two layers that differ and change what they compute."""
     if not isinstance(new, type(old)):
         yield f"a {type(old).__name__} is a {type(new).__name__} now"
         return
     before, now = old.get_config(), new.get_config()
     for key in now:
-        if key in WITHOUT_EFFECT or key.endswith(IGNORED) or before.get(key) == now[key]:
+        if key in WITHOUT_EFFECT or key.endswith(WITHOUT_EFFECT_SUFFIXES) or before.get(key) == now[key]:
             continue
         if isinstance(now[key], (int, float, str, type(None))):
             yield f"{key} was {before.get(key)}, is {now[key]}"
 
 
-def freeze(model, frozen):
-    """Let the classifier alone learn, or everything again."""
+def freeze(model: keras.Model, frozen: bool) -> None:
+    """Make the classifier alone trainable, or everything again."""
     for layer in model.layers:
         layer.trainable = layer.name == LOGITS or not frozen
 
 
-def layer_rates(model, decay):
-    """Return (pattern, factor) pairs: the head learns at 1, every block below at ``decay`` of the one above.
+def layer_decay_factors(model: keras.Model, decay: float) -> list[tuple[str, float]]:
+    """Return (regex of layer paths, factor on the learning rate) pairs of layer-wise decay.
 
-    Blocks are told by their names, ``stage0_block1_...`` or ``block1_...``; the stem is one step below the
-    first one, what stands between two belongs to the later one (arXiv:2106.08254, section 3.1).
+    The head has factor 1, every block ``decay`` times the factor of the next one, the stem one step less than
+    the first block (arXiv:2106.08254, section 3.1). Blocks are recognized by their names,
+    ``stage0_block1_...`` or ``block1_...``; a layer between two blocks belongs to the later one.
     """
     if decay == 1:
         return []
-    depths, blocks = {}, []  # {depth: names of layers}
+    depths: dict[int, list[str]] = {}  # layers by depth, 0 is the stem
+    blocks: list[str] = []
     for name in (layer.name for layer in model.layers if layer.weights):
         block = BLOCK.match(name)
         if block and block[0] not in blocks:
