@@ -5,9 +5,12 @@ import re
 
 import yaml
 
+import train
+from Utils.recipe.recipe import recipe_names
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("results/*.md")])
-GONE = {"tools/agc_grid.py"}  # named as what is no longer here
+GONE = {"tools/agc_grid.py", "Models/layers/Base.py"}  # named as what is no longer here
 NAMED = re.compile(r"`((?:Models|Generators|Utils|tools|tests|docs|results)/[\w./-]*)")
 
 
@@ -50,3 +53,19 @@ def test_the_workflow_runs_what_ci_runs():
     jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())["jobs"]
     commands = [step.get("run") for job in jobs.values() for step in job["steps"]]
     assert "bash .ci/run" in commands
+
+
+def test_every_flag_for_those_who_come_from_the_original_exists(capsys):
+    """The tables name flags of train.py and recipes as they are today."""
+    text = (ROOT / "docs" / "coming-from-the-original.md").read_text(encoding="utf-8")
+    settings = text[text.index("## What was set inside") : text.index("## What differs")]
+    assert train.main(["convnext_t", "--help"]) == 0
+    known = set(re.findall(r"--[a-z][a-z-]*", capsys.readouterr().out))
+    flags = set(re.findall(r"`(--[a-z-]+)`", settings))
+    assert len(flags) >= 20
+    assert flags - known == set()
+    scripts = text[: text.index("## Modules")]
+    cells = re.findall(r"`train.py (?!.*--).*", scripts)
+    recipes = {name for cell in cells for name in re.findall(r"(?:`|train.py )(\w+)`", cell)}
+    assert len(recipes) >= 9
+    assert recipes - set(recipe_names()) == set()
