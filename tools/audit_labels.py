@@ -21,6 +21,7 @@ import pandas as pd
 
 from Utils.command.cli import Parser, UserError, command, print_json, progress
 from Utils.evaluation import ground_truth, predictions, threshold_table
+from Utils.files import csv_tables
 from Utils.files.atomic import read_json, replacing, require_absent, write_json
 from Utils.labels import confident_learning
 from Utils.tags import tag_list
@@ -160,8 +161,7 @@ def _part(dump, columns, path, thresholds, engine, options):
     """Audit some columns and write what is found."""
     own = None if thresholds is None else thresholds[columns]
     found = _findings(dump, columns, own, engine, options)
-    with replacing(path) as beside:
-        found.to_csv(beside, index=False, lineterminator="\n", encoding="utf-8")
+    csv_tables.write_frame(path, found)
 
 
 def _findings(dump, columns, thresholds, engine, options):
@@ -229,8 +229,7 @@ def _write(frame, dump, columns, options):
     kinds = [(0, options.output)]
     if options.also_wrong:
         kinds.append((1, options.output.with_name(f"{options.output.stem}_wrong.json")))
-    with replacing(options.output.with_suffix(".csv")) as beside:
-        frame.to_csv(beside, index=False, lineterminator="\n", encoding="utf-8")
+    csv_tables.write_frame(options.output.with_suffix(".csv"), frame)
     for label, path in reversed(kinds):  # AUDIT.json last: where it is, all is
         found = frame[frame["label"] == label].groupby("tag", sort=False)["post_id"].agg(list).to_dict()
         lines = (

@@ -18,7 +18,7 @@ import sys
 import cv2
 
 from Utils.command.cli import Parser, UserError, command, print_json, progress
-from Utils.files.atomic import read_json, replacing, require_absent, write_json
+from Utils.files.atomic import read_json, require_absent, write_json
 from Utils.images import codec, image_folder, image_reader
 
 CHUNK = 512  # images between two notes
@@ -51,8 +51,7 @@ def main(argv=None):
     for rejected in progress(checked(root, paths, notes, options.workers), total=-(-len(paths) // CHUNK),
                              label="checked", unit=f"{CHUNK} images"):  # fmt: skip
         found += rejected
-    with replacing(output) as beside:
-        image_folder.write_rejected(beside, found)
+    image_folder.write_rejected(output, found)
     for note in notes.parent.glob(f"{notes.name}.*"):
         note.unlink()
     report(options, len(paths), found)

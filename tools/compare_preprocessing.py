@@ -7,7 +7,6 @@ serves all: where precision equals recall as prepared here. Intervals (95%) are 
 same for all.
 """
 
-import csv
 import dataclasses
 import pathlib
 import sys
@@ -19,6 +18,7 @@ from Utils.clients import hard_cases, score_effects
 from Utils.command.backend import deferred
 from Utils.command.cli import Parser, UserError, command, print_json
 from Utils.data import dataset_folder
+from Utils.files import csv_tables
 from Utils.files.atomic import provenance, replacing_folder, require_absent, require_file, to_path, write_json
 from Utils.images import image_folder
 from Utils.report import svg_charts
@@ -112,10 +112,8 @@ def _common(tags, dataset):
 
 def _write(folder, found, about):
     """Write the numbers as a table and a chart of each case."""
-    with (folder / "report.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows([getattr(one, column) for column in COLUMNS] for one in found)
+    rows = ([getattr(one, column) for column in COLUMNS] for one in found)
+    csv_tables.write_rows(folder / "report.csv", COLUMNS, rows)
     for case, rows in _by_case(found).items():
         (folder / f"{case}.svg").write_text(svg_charts.alone(_chart(case, rows)), encoding="utf-8")
     write_json(folder / "report.json", about | provenance())

@@ -21,6 +21,7 @@ from Utils.command.backend import prepare_backend
 from Utils.command.cli import Parser, UserError, WorkError, command
 from Utils.data import dataset_folder
 from Utils.evaluation import predictions, threshold_table
+from Utils.files import csv_tables
 from Utils.files.atomic import (
     provenance,
     read_json,
@@ -199,7 +200,7 @@ def _write_keras(folder, work):
         write_json(folder / "recipe.json", read_json(work.beside / "recipe.json"))
     history = _history(work)
     if len(history):
-        history.to_csv(folder / "history.csv", index=False, lineterminator="\n")
+        csv_tables.write_frame(folder / "history.csv", history)
     manifest = _manifest(work)
     if manifest:
         write_json(folder / "dataset.json", manifest)

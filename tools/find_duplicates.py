@@ -15,7 +15,6 @@ only. What was computed of the images is kept beside it (groups.sketches): a run
 where it was, and the next one reads new and changed files only.
 """
 
-import csv
 import os
 import pathlib
 import sys
@@ -27,7 +26,7 @@ from Utils.command.cli import Parser, UserError, command, print_json, progress
 from Utils.data.sources.parents import KINDS, parents
 from Utils.duplicates import fingerprints, hash_index, pixel_match
 from Utils.evaluation import duplicate_groups
-from Utils.files import row_cache
+from Utils.files import csv_tables, row_cache
 from Utils.files.atomic import replacing, require_absent, sha256_of
 from Utils.files.job_engines import run
 from Utils.images import image_folder
@@ -234,10 +233,7 @@ def table_of(groups, post_ids, paths, families):
 
 def write(path, table):
     """Write groups.csv."""
-    with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(table)
+    csv_tables.write_rows(path, COLUMNS, table)
 
 
 def report(options, paths, facts, groups, table):

@@ -7,7 +7,6 @@ transparent), definition.toml, truth.csv (every true tag) and duplicates.csv. Th
 bytes, whatever the number of workers. Ratings only say how spooky a picture is: nothing in them is unsafe.
 """
 
-import csv
 import functools
 import multiprocessing
 import os
@@ -19,6 +18,7 @@ import cv2
 from Utils.command.cli import Parser, UserError, command, print_json, progress
 from Utils.demo_booru import archive
 from Utils.demo_booru.posts import plan
+from Utils.files import csv_tables
 from Utils.files.atomic import replacing_folder, require_absent
 
 DEFINITION = """# The dataset of a drawn booru of {images} posts (tools/make_demo_booru.py).
@@ -118,10 +118,7 @@ def write_tables(folder, posts):
         ("truth.csv", ("image_id", "tags"), truth),
         ("duplicates.csv", ("image_id", "source_id", "kind"), copies),
     ):
-        with (folder / name).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(head)
-            writer.writerows(rows)
+        csv_tables.write_rows(folder / name, head, rows)
 
 
 def report(output, posts, as_json):

@@ -7,7 +7,6 @@ confused tags. --groups says by how much near-duplicates of training images infl
 """
 
 import argparse
-import csv
 import dataclasses
 import math
 import pathlib
@@ -20,6 +19,7 @@ import numpy as np
 from Utils.command.cli import Parser, UserError, command, print_json
 from Utils.data import dataset_folder, post_images
 from Utils.evaluation import duplicate_groups, leakage, predictions
+from Utils.files import csv_tables
 from Utils.files.atomic import replacing_folder, require_absent
 from Utils.report import report as reporting
 from Utils.report import report_page
@@ -96,20 +96,15 @@ def _is_leaked(dump: predictions.Dump, options: argparse.Namespace) -> np.ndarra
 
 def _write(report: reporting.Report, folder: pathlib.Path) -> None:
     (folder / "report.html").write_text(report_page.render(report), encoding="utf-8")
-    _write_csv(folder / "report.csv", ("tag_id", *report.columns), report.rows_with_ids())
-    _write_csv(folder / "headline.csv", ("predictor", *reporting.HEADLINE), report.headline_rows())
-    _write_csv(folder / "confused.csv", reporting.CONFUSIONS, [pair[:-1] for pair in report.confused])
+    csv_tables.write_rows(folder / "report.csv", ("tag_id", *report.columns), report.rows_with_ids())
+    csv_tables.write_rows(folder / "headline.csv", ("predictor", *reporting.HEADLINE), report.headline_rows())
+    csv_tables.write_rows(
+        folder / "confused.csv", reporting.CONFUSIONS, [pair[:-1] for pair in report.confused]
+    )
     if report.paddings is not None:
-        _write_csv(folder / "padding.csv", reporting.PADDINGS, report.padding_rows())
+        csv_tables.write_rows(folder / "padding.csv", reporting.PADDINGS, report.padding_rows())
     if report.leaks is not None:
-        _write_csv(folder / "leaks.csv", leakage.COLUMNS, report.leaks.rows())
-
-
-def _write_csv(path: pathlib.Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(head)
-        writer.writerows(rows)
+        csv_tables.write_rows(folder / "leaks.csv", leakage.COLUMNS, report.leaks.rows())
 
 
 # The table on the terminal

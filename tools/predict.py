@@ -5,7 +5,6 @@ the dataset share (matched by id, else by name), in the model's order.
 """
 
 import contextlib
-import csv
 import pathlib
 import sys
 
@@ -16,6 +15,7 @@ from Utils.command.cli import Parser, UserError, WorkError, command, progress
 from Utils.command.text import join_names
 from Utils.data import dataset_folder, folds
 from Utils.evaluation import predictions
+from Utils.files import csv_tables
 from Utils.files.atomic import provenance, read_json, require_absent, to_path
 from Utils.images import image_folder, image_reader
 from Utils.tags import tag_list
@@ -228,18 +228,11 @@ def _predict_folder(folder, paths, model, tags, info, options):
             raise UserError(
                 f"none of the {len(paths)} images in {folder} can be read; the first: {rejected[0][1:]}"
             )
-        _write(writer.folder / "images.csv", ("post_id", "path"), rows)
-        _write(writer.folder / "rejected.csv", ("post_id", "path", "reason"), rejected)
+        csv_tables.write_rows(writer.folder / "images.csv", ("post_id", "path"), rows)
+        csv_tables.write_rows(writer.folder / "rejected.csv", ("post_id", "path", "reason"), rejected)
     for _, name, reason in rejected:
         print(f"left out: {name}: {reason}", file=sys.stderr)
     return 0
-
-
-def _write(path, head, rows):
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(head)
-        writer.writerows(rows)
 
 
 if __name__ == "__main__":

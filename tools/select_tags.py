@@ -23,6 +23,7 @@ from Utils.data import selection, sources, tag_rules
 from Utils.data.definition import SPLITS, read_definition
 from Utils.data.sources import stream
 from Utils.evaluation import duplicate_groups
+from Utils.files import csv_tables
 from Utils.files.atomic import git_commit, replacing_folder, require_absent, write_json
 from Utils.images import image_folder
 from Utils.tags import tag_list
@@ -208,8 +209,8 @@ def write_dataset(folder, definition, source, files, chosen, options):
     tag_list.write(chosen.tags, folder / tags_file())
     write_rejected(folder / "rejected.csv", source, chosen.missing)
     splits, images = write_posts(folder / "posts.parquet", files, chosen)
-    tag_list.write_table(chosen.tags[list(tag_list.COLUMNS)].assign(**images), folder / "tag_splits.csv")
-    tag_list.write_table(chosen.dropped.astype({"images": "Int64"}), folder / "dropped_tags.csv")
+    csv_tables.write_frame(folder / "tag_splits.csv", chosen.tags[list(tag_list.COLUMNS)].assign(**images))
+    csv_tables.write_frame(folder / "dropped_tags.csv", chosen.dropped.astype({"images": "Int64"}))
     if options.write_lists:
         write_lists(folder)
     write_json(folder / "dataset.json", manifest(definition, source, chosen, splits, options))

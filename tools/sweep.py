@@ -9,7 +9,6 @@ its best epoch. The same command continues: finished runs are kept, a stopped on
 
 import csv
 import dataclasses
-import io
 import math
 import pathlib
 import signal
@@ -17,7 +16,7 @@ import subprocess
 import sys
 
 from Utils.command.cli import Parser, UserError, command
-from Utils.files import atomic
+from Utils.files import atomic, csv_tables
 from Utils.files.model_files import RUN_MODELS
 from Utils.recipe import command_line, sweeps
 from Utils.recipe.recipe import RECIPE_FILE, recipe_names
@@ -207,19 +206,17 @@ def _failures(results):
 
 def _write(path, trials, sweep):
     """Write a row for each run: what it sets, how far it is, the scores of its best epoch."""
-    text = io.StringIO()
     fields = list(sweep.parameters)
     names = ["run", *fields, "state", "epochs", "best_epoch", *SCORES, "error"]
-    writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
-    writer.writeheader()
+    rows = []
     for trial in trials:
         best = trial.best(sweep.metric, sweep.maximize)
         about = {"run": trial.name, "state": trial.state, "epochs": len(trial.rows), "error": trial.error}
         epoch = {"best_epoch": int(best["epoch"])} if best else {}
         scores = {column: best[key] for column, key in SCORES.items() if key in best}
-        writer.writerow({**scores, **trial.chosen, **about, **epoch})
-    with atomic.replacing(path) as beside:
-        beside.write_text(text.getvalue(), encoding="utf-8")
+        values = {**scores, **trial.chosen, **about, **epoch}
+        rows.append([values.get(name, "") for name in names])
+    csv_tables.write_rows(path, names, rows)
 
 
 def _summary(trials, sweep, results):

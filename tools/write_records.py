@@ -391,8 +391,7 @@ def merge_rejected(path, rejected):
     """Add rows to rejected.csv, ordered by post id and path; rows that are there already count once."""
     rows = read_rejected(path)
     rows.update({(number, name): reason for number, name, reason in rejected})
-    with replacing(path) as beside:
-        image_folder.write_rejected(beside, [(*key, reason) for key, reason in rows.items()])
+    image_folder.write_rejected(path, [(*key, reason) for key, reason in rows.items()])
 
 
 def sweep(folder):

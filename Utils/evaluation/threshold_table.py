@@ -8,7 +8,6 @@ import pandas as pd
 from Utils.command.cli import UserError
 from Utils.evaluation import scores
 from Utils.files import csv_tables
-from Utils.files.atomic import replacing
 
 COLUMNS = (
     "scope", "category", "tag_id", "name", "threshold", "rule", "precision", "recall", "f1", "positives",
@@ -26,9 +25,7 @@ def row(scope, name, threshold, rule, counts, *, category="", tag_id=""):
 
 def write(path, rows):
     """Write rows as thresholds.csv; numbers in full precision."""
-    frame = pd.DataFrame(rows, columns=COLUMNS, dtype=object)
-    with replacing(path) as beside:
-        frame.to_csv(beside, index=False, lineterminator="\n", encoding="utf-8")
+    csv_tables.write_frame(path, pd.DataFrame(rows, columns=COLUMNS, dtype=object))
 
 
 def read(path):

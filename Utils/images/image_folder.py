@@ -1,7 +1,6 @@
 """Image folders: which files are there, and which post each of them is."""
 
 import collections
-import csv
 import dataclasses
 import hashlib
 import os
@@ -11,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from Utils.command.cli import UserError
+from Utils.files import csv_tables
 from Utils.images.codec import SUFFIXES
 
 _LARGEST_ID = 2**63 - 1
@@ -49,14 +49,8 @@ def shown(path):
 
 
 def write_rejected(path, rows):
-    """Write rejected.csv of ``(post id, path, reason)``, by id and path."""
-    rows = sorted(map(tuple, rows))
-    bare = any("\r" in cell for _, *texts in rows for cell in texts)  # csv would leave it out of quotes
-    with path.open("w", newline="", encoding="utf-8") as file:
-        quoting = csv.QUOTE_NONNUMERIC if bare else csv.QUOTE_MINIMAL
-        writer = csv.writer(file, lineterminator="\n", quoting=quoting)
-        writer.writerow(("post_id", "path", "reason"))
-        writer.writerows(rows)
+    """Write rejected.csv of ``(post id, path, reason)``, ordered by id and path."""
+    csv_tables.write_rows(path, ("post_id", "path", "reason"), sorted(map(tuple, rows)))
 
 
 def _decimal(stem):

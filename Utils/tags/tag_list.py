@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError, suggest
-from Utils.files.atomic import replacing, require_file
+from Utils.files import csv_tables
+from Utils.files.atomic import require_file
 
 CATEGORIES = {"general": 0, "artist": 1, "copyright": 3, "character": 4, "meta": 5, "rating": 9}
 COLUMNS = ("tag_id", "name", "category", "count")
@@ -136,15 +137,7 @@ def write(frame, path):
     """Write a tag list: whole numbers, UTF-8, the four columns first, further ones in their order."""
     frame = frame[[*COLUMNS, *(name for name in frame.columns if name not in COLUMNS)]]
     whole = {name: np.int64 for name in COLUMNS if name != "name"}
-    with replacing(path) as beside:
-        write_table(frame.astype(whole), beside)
-
-
-def write_table(frame, path):
-    """Write a table with a column name as CSV; a carriage return, which csv leaves bare, is put in quotes."""
-    bare = frame["name"].str.contains("\r", regex=False).any()
-    quoting = csv.QUOTE_NONNUMERIC if bare else csv.QUOTE_MINIMAL
-    frame.to_csv(path, index=False, lineterminator="\n", encoding="utf-8", quoting=quoting)
+    csv_tables.write_frame(path, frame.astype(whole))
 
 
 def ordered(frame):

@@ -13,7 +13,7 @@ import platform
 import sys
 
 from Utils.command.cli import UserError
-from Utils.files import atomic
+from Utils.files import atomic, csv_tables
 from Utils.files.model_files import RUN_MODELS
 from Utils.recipe.recipe import Recipe, read_recipe, write_recipe
 from Utils.tags import tag_list
@@ -198,13 +198,10 @@ class History:
     def _write(self):
         if not self.writes:
             return
-        text = io.StringIO()
         names = list(dict.fromkeys(name for row in self.rows for name in row))
-        writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({name: _text(value) for name, value in row.items()} for row in self.rows)
-        with atomic.replacing(self.path) as beside:
-            beside.write_text(text.getvalue(), encoding="utf-8")
+        csv_tables.write_rows(
+            self.path, names, ([_text(row.get(name, "")) for name in names] for row in self.rows)
+        )
 
 
 def written(value):

@@ -1,0 +1,61 @@
+"""CSV files: what is written is read back, and a wrong file is named with its fault."""
+
+import csv
+
+import pandas as pd
+import pytest
+
+from Utils.command.cli import UserError
+from Utils.files import csv_tables
+
+ODD = ["plain", "a,b", 'say "x"', "two\nlines", "carriage\rreturn", "", "長い髪"]
+
+
+@pytest.mark.parametrize("cells", [ODD, ODD[:4]], ids=["with a carriage return", "without"])
+def test_any_text_is_read_back(tmp_path, cells):
+    csv_tables.write_rows(tmp_path / "rows.csv", ("name", "count"), [(cell, 1) for cell in cells])
+    csv_tables.write_frame(tmp_path / "frame.csv", pd.DataFrame({"name": cells, "count": 1}))
+    for name in ("rows.csv", "frame.csv"):
+        with (tmp_path / name).open(newline="", encoding="utf-8") as file:
+            assert list(csv.reader(file)) == [["name", "count"], *([cell, "1"] for cell in cells)]
+
+
+def test_plain_text_is_not_quoted(tmp_path):
+    csv_tables.write_rows(tmp_path / "x.csv", ("a", "b"), [(1, None), (0.5, "x y")])
+    assert (tmp_path / "x.csv").read_bytes() == b"a,b\n1,\n0.5,x y\n"
+
+
+def test_a_failing_row_leaves_the_file_as_it_was(tmp_path):
+    (tmp_path / "x.csv").write_text("before")
+    with pytest.raises(ZeroDivisionError):
+        csv_tables.write_rows(tmp_path / "x.csv", ("a",), ([1 / n] for n in (1, 0)))
+    assert (tmp_path / "x.csv").read_text() == "before"
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path):
+    (tmp_path / "x.csv").write_bytes(b"\xef\xbb\xbfa,b\n1,2\n")
+    assert csv_tables.read(tmp_path / "x.csv", "numbers", ("a",), dtype=str).to_dict("list") == {
+        "a": ["1"],
+        "b": ["2"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"a,c\n1,2\n", "lacks the column b and d; it has a,c"),
+        (b"", "is no CSV that holds numbers"),
+        (b"a,b,d\n\xff\xfe,1,2\n", "is no CSV that holds numbers"),
+        (b'a,b,d\n"1,2,3\n', "is no CSV that holds numbers"),
+    ],
+    ids=["columns", "empty", "bytes", "quotes"],
+)
+def test_a_wrong_file_is_named_with_its_fault(tmp_path, content, fault):
+    (tmp_path / "x.csv").write_bytes(content)
+    with pytest.raises(UserError, match=f"x.csv {fault}"):
+        csv_tables.read(tmp_path / "x.csv", "numbers", ("a", "b", "d"))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(UserError, match="numbers expected at .*x.csv; found nothing"):
+        csv_tables.read(tmp_path / "x.csv", "numbers", ())
