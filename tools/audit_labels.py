@@ -281,7 +281,7 @@ def _plot(judged, path):
     ]
     svg = svg_charts.chart(*axes, [*series, *ends], "precision of the audit against the share that it finds")
     with replacing(path) as beside:
-        beside.write_text(svg_charts.alone(svg), encoding="utf-8")
+        beside.write_text(svg_charts.standalone(svg), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -115,7 +115,7 @@ def _write(folder, found, about):
     rows = ([getattr(one, column) for column in COLUMNS] for one in found)
     csv_tables.write_rows(folder / "report.csv", COLUMNS, rows)
     for case, rows in _by_case(found).items():
-        (folder / f"{case}.svg").write_text(svg_charts.alone(_chart(case, rows)), encoding="utf-8")
+        (folder / f"{case}.svg").write_text(svg_charts.standalone(_chart(case, rows)), encoding="utf-8")
     write_json(folder / "report.json", about | provenance())
 
 

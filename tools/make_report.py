@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from Utils.command import text
 from Utils.command.cli import Parser, UserError, command, print_json
 from Utils.data import dataset_folder, post_images
 from Utils.evaluation import duplicate_groups, leakage, predictions
@@ -118,12 +119,12 @@ def text_table(dump: predictions.Dump, rows: Iterable[Mapping[str, Any]]) -> str
         f1 = (_score(baseline["F1"]), _interval(baseline), _score(model["F1"]), _interval(model))
         others = (_score(model["macro_F1"]), _score(model["MCC"]), f"{model['thres']:.4f}")
         lines.append((row["category"], str(row["tags"]), *f1, *others))
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    aligned = ["  ".join(_aligned(line, widths)) for line in lines]
+    aligned = text.pad_columns(lines)
+    widths = [len(cell) for cell in aligned[0]]
     predictors = " " * (sum(widths[:2]) + 4)
     predictors += f"{'frequencies only':<{sum(widths[2:4]) + 4}}model"
     title = f"{dump.name}: {len(dump.probabilities)} images, micro F1 where precision = recall"
-    return "\n".join([title, "", predictors, *aligned])
+    return "\n".join([title, "", predictors, *("  ".join(line) for line in aligned)])
 
 
 def leaks_text(leaks: leakage.Leaks) -> str:
@@ -134,13 +135,6 @@ def leaks_text(leaks: leakage.Leaks) -> str:
         f"{_score(leaks.values['leaked'])} on them alone\n"
         f"inflated by {report_page.inflation_text(leaks)}"
     )
-
-
-def _aligned(line: Sequence[str], widths: Sequence[int]) -> list[str]:
-    return [
-        cell.ljust(width) if i == 0 else cell.rjust(width)
-        for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-    ]
 
 
 def _score(value: float) -> str:

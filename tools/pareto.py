@@ -66,7 +66,7 @@ def main(argv=None):
     rows = pd.concat([results_table.read(path) for path in options.tables], ignore_index=True)
     found = marked(points(rows, options))
     with replacing(options.output) as beside:
-        beside.write_text(svg_charts.alone(drawn(found)), encoding="utf-8")
+        beside.write_text(svg_charts.standalone(drawn(found)), encoding="utf-8")
     if options.json:
         print_json({"points": [dataclasses.asdict(point) for point in found]})
     else:

@@ -1,80 +1,94 @@
 """The model card of a release: its README.md, made from the run, its dataset and its dumps.
 
-The same facts give the same text: there is no clock in it.
+The same facts give the same text: there is no date in it.
 """
 
 import dataclasses
+import math
+import pathlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from Utils.command.text import markdown_row
+from Utils.evaluation import predictions
 from Utils.report import report
 from Utils.tags import tag_list
 
-RARE = 100  # posts, below which a tag is called rare
-CLIENTS_SIDE = 448  # the only side that kohya's script feeds
+RARE = 100  # posts; a tag with fewer is called rare
+CLIENTS_SIDE = 448  # pixels; kohya's script feeds no other side
+
+
+Headline = tuple[str, int, list[dict[str, Any]]]  # split, images, rows of `Utils.report.report.headline`
 
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """Everything a card tells; what is None or empty is not known and said to be so."""
+    """Everything a card tells; where a field is None or empty, the card says that it is not known."""
 
     name: str  # of the release
-    layout: str
-    image_size: int
+    layout: str  # wd or full
+    image_size: int  # pixels
     parameters: int
     tags: pd.DataFrame  # tags of the release in order
     other_tags: pd.DataFrame  # tags that only the flavor with all tags has
     model: str = ""  # Family/Variant
-    timm: str = ""  # name of timm's architecture, where its files are there
-    recipe: dict = dataclasses.field(default_factory=dict)
-    history: dict = dataclasses.field(default_factory=dict)  # the epoch's row of history.csv
-    manifest: dict = dataclasses.field(default_factory=dict)  # dataset.json
-    formats: dict = dataclasses.field(default_factory=dict)  # as release.json has them
-    headlines: tuple = ()  # (split, images, rows of Utils.report.report.headline)
+    timm: str = ""  # name of timm's architecture, if its files are written
+    recipe: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    history: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # the epoch's row of history.csv
+    manifest: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # dataset.json
+    formats: Mapping[str, dict[str, Any]] = dataclasses.field(default_factory=dict)  # as in release.json
+    headlines: Sequence[Headline] = ()
     thresholds: pd.DataFrame | None = None  # thresholds.csv
     license: str = ""
 
 
-def history_until(path, which):
-    """Return history.csv up to the epoch of the best or the last model; no rows where there is no file."""
+def history_until(path: pathlib.Path, which: str) -> pd.DataFrame:
+    """Return history.csv up to the epoch of the ``best`` or ``last`` model; no rows without a file."""
     if not path.is_file():
         return pd.DataFrame()
     with path.open(encoding="utf-8") as file:
         rows = pd.read_csv(file)
-    if which == "best" and "val_f1" in rows and rows["val_f1"].notna().any():
+    if which == "best" and "val_f1" in rows and len(rows["val_f1"].dropna()):
         return rows.loc[: rows["val_f1"].idxmax()]
     return rows
 
 
-def render(facts):
+def headline_of(dump: predictions.Dump) -> Headline:
+    """Return split, images and scores of a dump with labels, as `Facts.headlines` has them."""
+    return dump.info.get("split") or dump.name, len(dump.probabilities), report.headline(dump)
+
+
+def render(facts: Facts) -> str:
     """Return the card as Markdown with a front matter that model hubs read."""
     parts = (_front, _title, _files, _data, _training, _scores, _thresholds, _preprocessing, _usage, _limits)
     return "\n\n".join("\n".join(part(facts)) for part in parts) + "\n"
 
 
-def _front(facts):
+def _front(facts: Facts) -> list[str]:
     lines = ["---", f"license: {facts.license}"] if facts.license else ["---"]
     words = ["multi-label", "image-tagging", "booru", "onnx", "keras"]
     lines += ["pipeline_tag: image-classification", f"library_name: {'timm' if facts.timm else 'onnx'}"]
     return [*lines, "tags:", *(f"- {word}" for word in words), "---"]
 
 
-def _title(facts):
-    kind = f"{facts.model}, " if facts.model else ""
-    counts = _listed([f"{count:,} {name}" for name, count in _by_category(facts.tags).items()])
+def _title(facts: Facts) -> list[str]:
+    model = f"{facts.model}, " if facts.model else ""
+    counts = _joined([f"{len(part):,} {name}" for name, part in _by_category(facts.tags)])
     terms = f"License: {facts.license}." if facts.license else (
         "No license is stated: ask who made the model before you use it or pass it on."
     )  # fmt: skip
     return [
         f"# {facts.name}",
         "",
-        f"Says which of {len(facts.tags):,} tags ({counts}) an illustration carries: {kind}"
+        f"Says which of {len(facts.tags):,} tags ({counts}) an illustration carries: {model}"
         f"{facts.parameters:,} parameters, {facts.image_size} x {facts.image_size} pixels. {terms}",
     ]
 
 
-def _files(facts):
+def _files(facts: Facts) -> list[str]:
     rows = [("model.onnx", "the model, float32, any batch size"),
             ("selected_tags.csv", "row i is output i"),
             ("preprocess.json, categories.json", "the same facts for programs")]  # fmt: skip
@@ -85,31 +99,31 @@ def _files(facts):
         rows.append(("extra/full/", f"the flavor with {len(facts.other_tags):,} more tags"))
     if facts.thresholds is not None:
         rows.append(("extra/thresholds.csv", "thresholds, also in the column `best_threshold`"))
-    rows += [(found["path"], measured_text(found)) for name, found in facts.formats.items()
-             if found["written"] and name != "onnx"]  # fmt: skip
+    rows += [(entry["path"], measured_text(entry)) for name, entry in facts.formats.items()
+             if entry["written"] and name != "onnx"]  # fmt: skip
     lines = ["## Files", "", *_table(("file", "what"), rows)]
-    left = [(name, found["why"]) for name, found in facts.formats.items() if not found["written"]]
-    for name, why in left:
-        lines += ["", f"{name} was asked for and left out: {why}."]
+    for name, entry in facts.formats.items():
+        if not entry["written"]:
+            lines += ["", f"{name} was asked for and left out: {entry['why']}."]
     return lines
 
 
-def measured_text(found):
-    """Say what was measured of a flavor."""
-    if found.get("maximum") is None or found.get("p999") is None:
+def measured_text(entry: Mapping[str, Any]) -> str:
+    """Return what was measured of a format, an entry of release.json, in words."""
+    if entry.get("maximum") is None or entry.get("p999") is None:
         return "nothing was measured"
-    said = (
-        f"differs from Keras by {found['maximum']:.2g} at most, by less than {found['p999']:.2g} in 99.9% of "
+    words = (
+        f"differs from Keras by {entry['maximum']:.2g} at most, by less than {entry['p999']:.2g} in 99.9% of "
         "the values"
     )
-    if found.get("f1_difference") is not None:
-        said += f", F1 by {found['f1_difference']:+.4f}"
-    if found.get("speed"):
-        said += f"; {found['speed']:.2f} times as fast as float32 on the CPU that made it"
-    return said
+    if entry.get("f1_difference") is not None:
+        words += f", F1 by {entry['f1_difference']:+.4f}"
+    if entry.get("speed"):
+        words += f"; {entry['speed']:.2f} times as fast as float32 on the CPU that made it"
+    return words
 
 
-def _data(facts):
+def _data(facts: Facts) -> list[str]:
     manifest, lines = facts.manifest, ["## Data", ""]
     if not manifest:
         return [*lines, "Nothing is known of the data that the model was trained on."]
@@ -121,36 +135,37 @@ def _data(facts):
         "",
         *_table(("split", "images"), counts),
     ]
-    everything = pd.concat([facts.tags, facts.other_tags])
+    all_tags = pd.concat([facts.tags, facts.other_tags])
     rows = [(name, f"{len(part):,}", f"{part['count'].median():,.0f}", f"{part['count'].min():,}")
-            for name, part in _parts(everything)]  # fmt: skip
+            for name, part in _by_category(all_tags)]  # fmt: skip
     lines += ["", *_table(("category", "tags", "posts of the median tag", "of the rarest"), rows)]
     return lines + _selection(manifest)
 
 
-def _selection(manifest):
-    chosen = manifest.get("definition") or {}
+def _selection(manifest: Mapping[str, Any]) -> list[str]:
+    """Return what the definition of the dataset selects; other datasets have no such keys."""
+    rules = manifest.get("definition") or {}
     needed = ("splits", "ratings", "exclude_status", "min_tags_per_image", "min_tag_count", "min_tag_images")
-    if not set(needed) | {"max_tags"} <= set(chosen):
+    if not set(needed) | {"max_tags"} <= set(rules):
         return []
-    splits = _listed([f"{name} {low} to {high}" for name, (low, high) in chosen["splits"].items()])
+    splits = _joined([f"{name} {low} to {high}" for name, (low, high) in rules["splits"].items()])
     sentences = (
-        f"Images rated {_listed(chosen['ratings'], 'or')} with at least {chosen['min_tags_per_image']} tags; "
-        f"without posts that are {_listed(chosen['exclude_status'], 'or') or 'anything'}; "
+        f"Images rated {_joined(rules['ratings'], 'or')} with at least {rules['min_tags_per_image']} tags; "
+        f"without posts that are {_joined(rules['exclude_status'], 'or') or 'anything'}; "
         f"splits by post id modulo 1000: {splits}.",
-        f"Tags with at least {chosen['min_tag_count']:,} posts and {chosen['min_tag_images']:,} images, "
-        f"{chosen['max_tags']:,} at most.",
+        f"Tags with at least {rules['min_tag_count']:,} posts and {rules['min_tag_images']:,} images, "
+        f"{rules['max_tags']:,} at most.",
     )
     return ["", " ".join(sentences)]
 
 
-def _training(facts):
+def _training(facts: Facts) -> list[str]:
     recipe, history, lines = facts.recipe, facts.history, ["## Training", ""]
     if not recipe:
         return [*lines, "The release was made from a model file: how it was trained is not known."]
-    known = ("recipe", "model", "model_options", "init_from", "loss", "optimizer", "learning_rate",
+    named = ("recipe", "model", "model_options", "init_from", "loss", "optimizer", "learning_rate",
              "weight_decay", "schedule", "epochs", "mixup_alpha", "ema", "dtype_policy", "seed")  # fmt: skip
-    rows = [(f"`{name}`", _value(recipe[name])) for name in known if _value(recipe.get(name))]
+    rows = [(f"`{name}`", _setting(recipe[name])) for name in named if _setting(recipe.get(name))]
     if history.get("images"):
         rows.append(("images seen", f"{int(history['images']):,}"))
         rows.append(("epoch of this model", f"{int(history['epoch'])}"))
@@ -158,13 +173,14 @@ def _training(facts):
             "The whole recipe is `extra/keras/recipe.json`."]  # fmt: skip
 
 
-def _value(value):
+def _setting(value: Any) -> str:
+    """Return a setting as text, an empty one where it is off or the default."""
     if isinstance(value, (list, tuple)):
         return " ".join(map(str, value))
     return "" if value in (None, "", 0, 0.0, "default") else str(value)
 
 
-def _scores(facts):
+def _scores(facts: Facts) -> list[str]:
     lines = ["## Scores", ""]
     if not facts.headlines:
         if not {"val_f1", "val_threshold"} <= set(facts.history):
@@ -186,39 +202,39 @@ def _scores(facts):
     return lines
 
 
-def _scored(row):
+def _scored(row: Mapping[str, float]) -> tuple[str, ...]:
     interval = f"{_score(row['F1_low'])} to {_score(row['F1_high'])}"
     return _score(row["F1"]), interval, _score(row["macro_F1"]), _score(row["MCC"]), _score(row["thres"])
 
 
-def _score(value):
-    return "" if value is None or value != value else f"{value:.4f}"
+def _score(value: float | None) -> str:
+    return "" if value is None or math.isnan(value) else f"{value:.4f}"
 
 
-def _thresholds(facts):
+def _thresholds(facts: Facts) -> list[str]:
     lines = ["## Thresholds", "", "A tag is predicted where its probability is greater than the threshold."]
     if facts.headlines:
         split, _, rows = facts.headlines[0]
-        said = _listed([f"{row['category']} {_score(row['model']['thres'])}" for row in rows])
-        lines.append(f"Precision equals recall on the split {split} at: {said}.")
+        by_category = _joined([f"{row['category']} {_score(row['model']['thres'])}" for row in rows])
+        lines.append(f"Precision equals recall on the split {split} at: {by_category}.")
     elif "val_threshold" in facts.history:
         lines.append(f"Precision equals recall over all tags at {facts.history['val_threshold']:.4f}.")
     if facts.thresholds is not None:
-        lines.append(_about_table(facts.thresholds))
+        lines.append(_about_thresholds(facts.thresholds))
     elif not facts.headlines and "val_threshold" not in facts.history:
         lines.append("None was measured; the 0.35 that most programs begin with is a guess.")
     return lines
 
 
-def _about_table(table):
-    rules = _listed(sorted(set(table["rule"]))) if "rule" in table else "given"
-    scopes = _listed([f"{count:,} of scope {scope}" for scope, count in
+def _about_thresholds(table: pd.DataFrame) -> str:
+    rules = _joined(sorted(set(table["rule"]))) if "rule" in table else "given"
+    scopes = _joined([f"{count:,} of scope {scope}" for scope, count in
                       table["scope"].value_counts(sort=False).items()])  # fmt: skip
     return (f"`extra/thresholds.csv` has {scopes} (rule {rules}), from {table['threshold'].min():.4f} to "
             f"{table['threshold'].max():.4f}; programs that read `best_threshold` use them.")  # fmt: skip
 
 
-def _preprocessing(facts):
+def _preprocessing(facts: Facts) -> list[str]:
     side = facts.image_size
     return [
         "## Preprocessing",
@@ -233,7 +249,7 @@ def _preprocessing(facts):
     ]
 
 
-def _usage(facts):
+def _usage(facts: Facts) -> list[str]:
     lines = [
         "## How to use it",
         "",
@@ -261,7 +277,7 @@ def _usage(facts):
             *_table(("program", "how"), rows)]  # fmt: skip
 
 
-def _python(facts):
+def _python(facts: Facts) -> list[str]:
     return [
         "```python",
         "import cv2, numpy, onnxruntime, pandas",
@@ -280,8 +296,8 @@ def _python(facts):
     ]
 
 
-def _clients(facts):
-    """Yield (program, how it takes the folder); an empty text where it does not."""
+def _clients(facts: Facts) -> Iterator[tuple[str, str]]:
+    """Yield (program, how it takes the folder); an empty text leaves a program out."""
     name = facts.name
     if facts.image_size == CLIENTS_SIDE:
         kohya = (f"copy the folder to `MODELS/{name}`, then `tag_images_by_wd14_tagger.py PICTURES --onnx "
@@ -316,8 +332,8 @@ def _clients(facts):
     yield "Hydrus", "import the sidecars that `tag_images.py --format hydrus` writes (`picture.jpg.txt`)"
 
 
-def _limits(facts):
-    rare = int((facts.tags["count"] < RARE).sum())
+def _limits(facts: Facts) -> list[str]:
+    rare = np.count_nonzero(facts.tags["count"] < RARE)
     lines = [
         "## Limits",
         "",
@@ -339,30 +355,21 @@ def _limits(facts):
 # Words and tables
 
 
-def _parts(frame):
+def _by_category(tags: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """Return (name, rows) of every category in the order of the list."""
-    order = dict.fromkeys(frame["category"].tolist())
-    return [(tag_list.category_name(code), frame[frame["category"] == code]) for code in order]
+    order = dict.fromkeys(tags["category"].tolist())
+    return [(tag_list.category_name(code), tags.loc[tags["category"] == code]) for code in order]
 
 
-def _by_category(frame):
-    return {name: len(part) for name, part in _parts(frame)}
-
-
-def _count(value):
+def _count(value: int | None) -> str:
     return "not counted" if value is None else f"{value:,}"
 
 
-def _listed(words, last="and"):
+def _joined(words: Iterable[object], last: str = "and") -> str:
+    """Return ``"a, b and c"``."""
     words = [str(word) for word in words]
     return f" {last} ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
-def _table(head, rows):
-    lines = [head, (":--",) * len(head), *rows]
-    return [markdown_row(map(str, line)) for line in lines]
-
-
-def headline_of(dump):
-    """Return ``(split, images, rows)`` of a dump with labels, as `Facts.headlines` has them."""
-    return dump.info.get("split") or dump.name, len(dump.labels), report.headline(dump)
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    return [markdown_row(line) for line in (head, (":--",) * len(head), *rows)]

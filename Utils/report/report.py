@@ -282,7 +282,7 @@ def compare_paddings(
     black, each at its dump's threshold of all tags; None where the second dump has no such tag.
     """
     aligned = alignment.align([dump, black])
-    drawn = bootstrap.weights(len(aligned.truth), NUM_RESAMPLES)
+    drawn = bootstrap.weights(len(aligned.probabilities[0]), NUM_RESAMPLES)
     by_category = []
     for name, columns in columns_by_category(aligned).items():
         part = aligned.selected(columns)

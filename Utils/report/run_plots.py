@@ -1,7 +1,11 @@
-"""Pictures for a run folder: the curves of its history, and one batch as the model sees it."""
+"""Pictures for a run folder: the curves of its history, and a batch as the model sees it."""
 
 import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import matplotlib.axes
 import matplotlib.figure
 import matplotlib.ticker
 import numpy as np
@@ -11,7 +15,7 @@ from Utils.files import atomic
 BLUE, ORANGE, GREEN, GRAY = "#2f6db3", "#d9822b", "#3b8f5a", "#8a8a8a"
 
 
-def plot_history(rows, path):
+def plot_history(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike) -> None:
     """Draw loss, validation F1 and learning rate against the epoch; ``rows`` are those of history.csv."""
     figure = matplotlib.figure.Figure(figsize=(11, 3.4), layout="constrained")
     loss, score, rate = figure.subplots(1, 3)
@@ -33,36 +37,49 @@ def plot_history(rows, path):
     _write(figure, path)
 
 
-def _line(axes, rows, key, color, label):
-    """Draw one column where it has numbers; return its highest."""
+def _line(
+    axes: matplotlib.axes.Axes, rows: Sequence[Mapping[str, Any]], key: str, color: str, label: str
+) -> float | None:
+    """Draw the rows that have a number in a column; return the highest, None without any."""
     points = [(row["epoch"], row[key]) for row in rows if isinstance(row.get(key), (int, float))]
     if not points:
         return None
-    style = "o-" if len(points) < 3 else "-"
+    style = "o-" if len(points) < 3 else "-"  # a line of one point cannot be seen
     axes.plot(*zip(*points, strict=True), style, color=color, label=label, markersize=4)
     return max(value for _, value in points)
 
 
-def plot_batch(images, labels, names, path, most=16):
-    """Draw images (B, S, S, 3), 0..255, BGR, with their tags under them, a mixed one's with its share."""
-    shown = min(most, len(images))
-    columns = min(4, shown)
-    rows = math.ceil(shown / columns)
+def plot_batch(
+    images: np.ndarray, labels: np.ndarray, names: Sequence[str], path: str | os.PathLike, most: int = 16
+) -> None:
+    """Draw the first images of a batch with their tags under them.
+
+    Args:
+        images: (B, S, S, 3), 0 to 255, BGR.
+        labels: (B, L), 0 to 1; a label between them, as MixUp makes it, is written after its tag.
+        names: (L,) of the tags.
+    """
+    num_images = min(most, len(images))
+    columns = min(4, num_images)
+    rows = math.ceil(num_images / columns)
     figure = matplotlib.figure.Figure(figsize=(3.1 * columns, 3.9 * rows), layout="constrained")
     for index, axes in enumerate(np.ravel(figure.subplots(rows, columns, squeeze=False))):
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_color("#cccccc")
-        axes.set_visible(index < shown)
-        if index < shown:
+        axes.set_visible(index < num_images)
+        if index < num_images:
             axes.imshow(np.asarray(images[index], np.uint8)[:, :, ::-1])
             axes.set_title(_caption(np.asarray(labels[index]), names), fontsize=7, y=-0.04, va="top")
     _write(figure, path)
 
 
-def _caption(labels, names, most=14):
-    """Name the tags of an image, the strongest first, wrapped."""
+def _caption(labels: np.ndarray, names: Sequence[str], most: int = 14) -> str:
+    """Return the tags of an image, the strongest first, in lines of up to 42 letters."""
     order = [index for index in np.argsort(-labels, kind="stable") if labels[index] > 0]
-    words = [names[i] + ("" if labels[i] == 1 else f" {labels[i]:.2f}".replace(" 0.", " .")) for i in order]
+    words = [
+        str(names[int(i)]) + ("" if labels[i] == 1 else f" {labels[i]:.2f}".replace(" 0.", " ."))
+        for i in order
+    ]
     words = words[:most] + ([f"and {len(words) - most} more"] if len(words) > most else [])
     lines, line = [], ""
     for word in words:
@@ -70,9 +87,10 @@ def _caption(labels, names, most=14):
             lines.append(line)
             line = ""
         line = f"{line}, {word}" if line else word
+    # Between two dollars matplotlib would set mathematics.
     return "\n".join([*lines, line or "no tags"]).replace("$", r"\$")
 
 
-def _write(figure, path):
+def _write(figure: matplotlib.figure.Figure, path: str | os.PathLike) -> None:
     with atomic.replacing(path) as beside:
         figure.savefig(beside, dpi=110)

@@ -1,19 +1,20 @@
 """Charts as inline SVG: lines and points on two axes, readable without scripts, fonts or a network.
 
-Colors are CSS variables (``--s0`` to ``--s5``), so that a page decides about light and dark; `alone` makes
-a file of its own of a chart.
+Colors are CSS variables (``--s0`` to ``--s5``), so that a page decides about light and dark; `standalone`
+makes a chart a file of its own. Not by matplotlib, whose SVG has neither texts on hovering nor dark mode.
 """
 
 import dataclasses
 import html
 import math
+from collections.abc import Iterable, Iterator, Sequence
 
 WIDTH, HEIGHT = 420, 300
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 40
-MOST_POINTS = 240  # of a line; more cannot be seen
-LETTER, LINE = 7.2, 13  # the room that a letter and a line of text take at most, 12 px high
+MAX_POINTS = 240  # of a line; more cannot be seen
+LETTER, LINE = 7.2, 13  # width of a letter and height of a line of 12 px text, at most
 NAMESPACE = 'xmlns="http://www.w3.org/2000/svg"'
-ALONE = """<style>
+STYLE = """<style>
 svg { color-scheme: light dark; background: var(--card); width: 100%; max-width: 680px; height: auto;
   --soft: #4b5566; --card: #fff; --grid: #d9dde4;
   --s0: #1f5fd0; --s1: #d9541e; --s2: #13805c; --s3: #a02c8f; --s4: #8a6d00; --s5: #6a7281; }
@@ -37,14 +38,14 @@ class Axis:
     high: float
     log: bool = False
 
-    def share(self, value):
+    def share(self, value: float) -> float:
         """Return where a value lies, 0 at the low end, 1 at the high end; beyond the ends it is clipped."""
         low, high, value = (
             math.log10(max(x, 1e-300)) if self.log else x for x in (self.low, self.high, value)
         )
         return min(max((value - low) / (high - low), 0.0), 1.0) if high > low else 0.5
 
-    def ticks(self):
+    def ticks(self) -> list[tuple[float, str]]:
         """Return ``(value, text)`` at round values within the axis."""
         if self.log:
             powers = range(
@@ -59,14 +60,15 @@ class Axis:
         return [((first + i) * step, f"{(first + i) * step:g}") for i in range(count)]
 
 
-def round_numbers(low, high):
+def round_numbers(low: float, high: float) -> list[float]:
     """Return the numbers 1, 2, 5, 10, 20 ... (and 0.5, 0.2 ...) from ``low`` to ``high``, both above 0."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    found = [times * 10.0**power for power in range(first, last + 1) for times in (1, 2, 5)]
-    return [value for value in found if low * (1 - 1e-9) <= value <= high * (1 + 1e-9)]
+    values = [times * 10.0**power for power in range(first, last + 1) for times in (1, 2, 5)]
+    return [value for value in values if low * (1 - 1e-9) <= value <= high * (1 + 1e-9)]
 
 
-def _round_step(step):
+def _round_step(step: float) -> float:
+    """Return 1, 2, 2.5 or 5 times a power of ten: the next that is not below ``step``."""
     size = 10 ** math.floor(math.log10(step))
     return next(times * size for times in (1, 2, 2.5, 5, 10) if times * size >= step * 0.999)
 
@@ -75,33 +77,40 @@ def _round_step(step):
 class Series:
     """Points ``(x, y)`` as a line or as dots; a name puts them into the legend.
 
-    ``dashed`` is for a mere reference, ``large`` for dots that mark places, ``texts`` show on hovering,
-    ``labels`` stand beside the dots, as far as there is room.
+    ``dashed`` is for a reference line, ``large`` for dots that mark a place of a line, ``texts`` show on
+    hovering, ``labels`` stand beside the dots where there is room.
     """
 
     name: str
-    points: list
-    color: int = 0
+    points: Sequence[tuple[float, float]]
+    color: int = 0  # 0 to 5
     lines: bool = True
     dashed: bool = False
     large: bool = False
-    texts: list | None = None
-    labels: list | None = None
+    texts: Sequence[str] | None = None  # one a point
+    labels: Sequence[str] | None = None  # one a point
 
 
-def alone(svg):
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+
+
+def standalone(svg: str) -> str:
     """Return a chart as an SVG file of its own, with the colors that a page would give it."""
     head, rest = svg.split(">", 1)
-    return f"{head} {NAMESPACE}>{ALONE}{rest}\n"
+    return f"{head} {NAMESPACE}>{STYLE}{rest}\n"
 
 
-def chart(x, y, series, label):
-    """Return an SVG element: series on two axes, a legend; ``label`` tells screen readers what it is."""
-    shown = [one for one in series if one.points]
-    lines = [_lines(x, y, one) for one in shown if one.lines]
-    dots = [_dots(x, y, one) for one in shown if not one.lines]
-    body = [_grid(x, y), *lines, *dots, _labels(x, y, shown)]
-    named = [one for one in shown if one.name]
+def chart(x: Axis, y: Axis, series: Iterable[Series], label: str) -> str:
+    """Return an SVG element with series on two axes and a legend.
+
+    Args:
+        label: what the chart shows, for screen readers.
+    """
+    filled = [part for part in series if part.points]
+    lines = [_lines(x, y, part) for part in filled if part.lines]
+    dots = [_dots(x, y, part) for part in filled if not part.lines]
+    body = [_grid(x, y), *lines, *dots, _labels(x, y, filled)]
+    named = [part for part in filled if part.name]
     rows = math.ceil(len(named) / 3)
     return (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT + 18 * rows}" role="img" aria-label="{html.escape(label)}">'
@@ -109,13 +118,13 @@ def chart(x, y, series, label):
     )
 
 
-def _place(x, y, point):
+def _place(x: Axis, y: Axis, point: tuple[float, float]) -> tuple[str, str]:
     across = LEFT + x.share(point[0]) * (WIDTH - LEFT - RIGHT)
     down = HEIGHT - BOTTOM - y.share(point[1]) * (HEIGHT - TOP - BOTTOM)
     return f"{across:.1f}", f"{down:.1f}"
 
 
-def _grid(x, y):
+def _grid(x: Axis, y: Axis) -> str:
     parts = []
     for value, text in x.ticks():
         at, _ = _place(x, y, (value, y.low))
@@ -131,17 +140,17 @@ def _grid(x, y):
     return "".join([*parts, f'<text {turned} text-anchor="middle">{html.escape(y.label)}</text>'])
 
 
-def _lines(x, y, series):
-    step = max(1, math.ceil(len(series.points) / MOST_POINTS))
-    kept = series.points[::step]
-    if kept[-1] != series.points[-1]:
-        kept = [*kept, series.points[-1]]
-    path = "L".join(" ".join(_place(x, y, point)) for point in kept)
+def _lines(x: Axis, y: Axis, series: Series) -> str:
+    step = max(1, math.ceil(len(series.points) / MAX_POINTS))
+    points = series.points[::step]
+    if points[-1] != series.points[-1]:
+        points = [*points, series.points[-1]]
+    path = "L".join(" ".join(_place(x, y, point)) for point in points)
     dash = ' stroke-dasharray="5 4"' if series.dashed else ""
     return f'<path class="line" style="stroke:var(--s{series.color})"{dash} d="M{path}"/>'
 
 
-def _dots(x, y, series):
+def _dots(x: Axis, y: Axis, series: Series) -> str:
     texts = series.texts or [""] * len(series.points)
     dots = []
     for point, text in zip(series.points, texts, strict=True):
@@ -152,25 +161,26 @@ def _dots(x, y, series):
     return f'<g class="{kind}" style="fill:var(--s{series.color})">{"".join(dots)}</g>'
 
 
-def _labels(x, y, shown):
-    """Write labels beside their dots, where they meet neither dots nor one another, else not at all."""
-    dots = [tuple(map(float, _place(x, y, point))) for one in shown if not one.lines for point in one.points]
+def _labels(x: Axis, y: Axis, series: Sequence[Series]) -> str:
+    """Write labels beside their dots; one that has no place free of dots and other labels is left out."""
+    places = [_place(x, y, point) for part in series if not part.lines for point in part.points]
+    dots = [(float(across), float(down)) for across, down in places]
     taken = [(across - 5, down - 5, across + 5, down + 5) for across, down in dots]
     parts = []
-    for one in (one for one in shown if one.labels):
-        for point, text in zip(one.points, one.labels, strict=True):
+    for part in series:
+        for point, text in zip(part.points, part.labels, strict=True) if part.labels else ():
             across, down = map(float, _place(x, y, point))
             width = LETTER * len(text)
-            for left, top in _beside(across, down, width):
+            for left, top in _places_beside(across, down, width):
                 box = left, top, left + width, top + LINE
-                if _inside(box) and not any(_meet(box, other) for other in taken):
+                if _is_inside(box) and not any(_overlap(box, other) for other in taken):
                     taken.append(box)
                     parts.append(_label(box, across, text))
                     break
     return "".join(parts)
 
 
-def _label(box, across, text):
+def _label(box: Box, across: float, text: str) -> str:
     """Write a label in its box, at the side next to its dot."""
     anchor = "start" if box[0] > across else "end" if box[2] < across else "middle"
     at = {"start": box[0], "end": box[2], "middle": (box[0] + box[2]) / 2}[anchor]
@@ -178,8 +188,8 @@ def _label(box, across, text):
     return f'<text class="label" {place}>{html.escape(text)}</text>'
 
 
-def _beside(across, down, width):
-    """Yield the places tried for a label, left and top: right, left, above, below, and further away."""
+def _places_beside(across: float, down: float, width: float) -> Iterator[tuple[float, float]]:
+    """Yield left and top of the places tried for a label: right, left, above, below, then further away."""
     for away in (0, 1, 2):
         for rise in (0, -away, away) if away else (0,):
             yield across + 8, down - LINE / 2 + rise * LINE
@@ -188,24 +198,24 @@ def _beside(across, down, width):
         yield across - width / 2, down + 8 + LINE * away
 
 
-def _inside(box):
+def _is_inside(box: Box) -> bool:
     return box[0] >= LEFT and box[2] <= WIDTH and box[1] >= TOP - 6 and box[3] <= HEIGHT - BOTTOM
 
 
-def _meet(a, b):
+def _overlap(a: Box, b: Box) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
-def _legend(shown):
+def _legend(series: Sequence[Series]) -> str:
     parts = []
-    for number, one in enumerate(shown):
+    for number, part in enumerate(series):
         left = LEFT + (number % 3) * (WIDTH - LEFT) / 3
         top = HEIGHT + 12 + 18 * (number // 3)
-        dash = ' stroke-dasharray="5 4"' if one.dashed else ""
+        dash = ' stroke-dasharray="5 4"' if part.dashed else ""
         mark = (
-            f'<path class="line" style="stroke:var(--s{one.color})"{dash} d="M{left:.0f} {top - 4}h18"/>'
-            if one.lines
-            else f'<circle style="fill:var(--s{one.color})" cx="{left + 9:.0f}" cy="{top - 4}" r="4"/>'
+            f'<path class="line" style="stroke:var(--s{part.color})"{dash} d="M{left:.0f} {top - 4}h18"/>'
+            if part.lines
+            else f'<circle style="fill:var(--s{part.color})" cx="{left + 9:.0f}" cy="{top - 4}" r="4"/>'
         )
-        parts.append(f'{mark}<text x="{left + 23:.0f}" y="{top}">{html.escape(one.name)}</text>')
+        parts.append(f'{mark}<text x="{left + 23:.0f}" y="{top}">{html.escape(part.name)}</text>')
     return "".join(parts)

@@ -111,8 +111,8 @@ def test_labels_meet_neither_dots_nor_one_another():
     ]
     dots = [(float(x), float(y)) for x, y in re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)"', svg)]
     for i, box in enumerate(boxes):
-        assert not any(svg_charts._meet(box, other) for other in boxes[:i])
-        assert not any(svg_charts._meet(box, (x - 4, y - 4, x + 4, y + 4)) for x, y in dots)
+        assert not any(svg_charts._overlap(box, other) for other in boxes[:i])
+        assert not any(svg_charts._overlap(box, (x - 4, y - 4, x + 4, y + 4)) for x, y in dots)
         assert svg_charts.LEFT <= box[0] <= box[2] <= svg_charts.WIDTH
 
 
