@@ -1,77 +1,106 @@
-"""Programs that tag pictures with WD's taggers, made anew from how they are described, not from their code.
+"""Programs that tag images with WD taggers, written anew from descriptions of their behavior.
 
-A client prepares a picture in its own way, cuts the rows of ``selected_tags.csv`` in its own way, compares
-probabilities with its own thresholds and spells tags in its own way. A release is right where all of them
-name the same tags; where pictures have to be resized they see different pixels (`preparing`).
+Each client prepares an image in its own way, reads the rows of ``selected_tags.csv`` in its own way, compares
+probabilities by its own rule and spells tags in its own way. A release is right where all of them
+name the same tags for images of the model's size. For other sizes each client sees different pixels, because
+each resizes differently (`preprocessing`).
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from PIL import Image
 
 from Utils.clients import preprocessing, spelling, tag_reading
 
 
 @dataclasses.dataclass(frozen=True)
 class Client:
-    """One program: how it prepares, reads, compares and spells, with its own settings untouched."""
+    """One program: how it prepares, reads, compares and spells."""
 
     name: str
-    prepare: Callable  # (PIL image, size) -> (size, size, 3) uint8 BGR
-    read: Callable  # (rows of the CSV, probabilities) -> Reading
-    thresholds: tuple  # of general and of character tags
-    at_threshold: bool  # whether a probability equal to the threshold counts
-    spell: Callable  # name of a tag -> the text that is written
-    wd_order: bool  # whether it cuts the rows by position, so that the layout wd is needed
+    prepare: Callable[[Image.Image, int], np.ndarray]  # (image, side S) -> (S, S, 3) uint8 BGR
+    read: Callable[[tag_reading.Rows, Sequence[float]], tag_reading.Reading]
+    includes_threshold: bool  # whether a probability equal to the threshold counts
+    spell: Callable[[str], str]  # name of a tag -> the text that is written
+    needs_wd_layout: bool  # whether it cuts the rows by position
 
-    def found(self, rows, probabilities, general, character):
-        """Return the names of the tags found, a set, and the most probable rating, None where it has none."""
-        read = self.read(rows, probabilities)
-        pairs = [(read.general, general), (read.character, character)]
-        above = {name for part, at in pairs for name, value in part if self._counts(value, at)}
-        rating = max(read.ratings, key=lambda pair: pair[1])[0] if read.ratings else None
-        return above, rating
+    def tag(
+        self, rows: tag_reading.Rows, probabilities: Sequence[float], general: float, character: float
+    ) -> tuple[set[str], str | None]:
+        """Return the names of the tags above the two thresholds, and the most probable rating if it has one.
 
-    def _counts(self, value, threshold):
-        return value >= threshold if self.at_threshold else value > threshold
+        Raises `tag_reading.UnreadableError` where the client fails on the rows.
+        """
+        reading = self.read(rows, probabilities)
+        names = {
+            name
+            for pairs, threshold in ((reading.general, general), (reading.character, character))
+            for name, probability in pairs
+            if self._counts(probability, threshold)
+        }
+        rating = max(reading.ratings, key=lambda pair: pair[1])[0] if reading.ratings else None
+        return names, rating
+
+    def _counts(self, probability: float, threshold: float) -> bool:
+        return probability >= threshold if self.includes_threshold else probability > threshold
 
 
 KOHYA = Client(
-    "kohya", preprocessing.kohya, tag_reading.by_arithmetic, (0.35, 0.35), True, spelling.unchanged, True
-)  # fmt: skip
+    name="kohya",
+    prepare=preprocessing.kohya,
+    read=tag_reading.by_arithmetic,
+    includes_threshold=True,
+    spell=spelling.unchanged,
+    needs_wd_layout=True,
+)
 STANDALONE = Client(
-    "standalone", preprocessing.standalone, tag_reading.ratings_first, (0.35, 0.35), True,
-    spelling.spaced_escaped,
-    True,
-)  # fmt: skip
+    name="standalone",
+    prepare=preprocessing.standalone,
+    read=tag_reading.ratings_first,
+    includes_threshold=True,
+    spell=spelling.spaced_escaped,
+    needs_wd_layout=True,
+)
 PICOBYTE = Client(
-    "picobyte",
-    preprocessing.standalone,
-    tag_reading.ratings_first,
-    (0.35, 0.35),
-    False,
-    spelling.kaomoji_kept,
-    True,
+    name="picobyte",
+    prepare=preprocessing.standalone,
+    read=tag_reading.ratings_first,
+    includes_threshold=False,
+    spell=spelling.emoticons_kept,
+    needs_wd_layout=True,
 )
 COMFY = Client(
-    "comfy", preprocessing.comfy, tag_reading.by_slices, (0.35, 0.85), False, spelling.escaped, True
-)  # fmt: skip
+    name="comfy",
+    prepare=preprocessing.comfy,
+    read=tag_reading.by_slices,
+    includes_threshold=False,
+    spell=spelling.escaped,
+    needs_wd_layout=True,
+)
 WDV3 = Client(
-    "wdv3",
-    preprocessing.bicubic,
-    tag_reading.by_category,
-    (0.35, 0.75),
-    False,
-    spelling.spaced_escaped,
-    False,
+    name="wdv3",
+    prepare=preprocessing.bicubic,
+    read=tag_reading.by_category,
+    includes_threshold=False,
+    spell=spelling.spaced_escaped,
+    needs_wd_layout=False,
 )
 IMGUTILS = Client(
-    "imgutils", preprocessing.bicubic, tag_reading.by_category, (0.35, 0.85), False, spelling.unchanged, False
+    name="imgutils",
+    prepare=preprocessing.bicubic,
+    read=tag_reading.by_category,
+    includes_threshold=False,
+    spell=spelling.unchanged,
+    needs_wd_layout=False,
 )
 CLIENTS = (KOHYA, STANDALONE, PICOBYTE, COMFY, WDV3, IMGUTILS)
 
-# Ways to prepare a picture, by the name that a report gives them; ours is what the others are compared with.
-PREPARATIONS = {
-    "ours": preprocessing.ours,
+OURS = "ours"
+# Every way to prepare an image, by the name that a report gives it; the others are compared with ours.
+PREPROCESSING: dict[str, Callable[[Image.Image, int], np.ndarray]] = {
+    OURS: preprocessing.ours,
     "kohya": preprocessing.kohya,
     "standalone, picobyte": preprocessing.standalone,
     "comfy": preprocessing.comfy,

@@ -1,44 +1,54 @@
-"""Pictures that clients treat differently, made of ordinary ones: small, not square, transparent."""
+"""Images that clients treat differently, made of ordinary ones: small, not square, transparent.
+
+Each function takes a Pillow image and the side of the model's input in pixels, and returns a Pillow image.
+"""
+
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
 
-SMALL = 0.6  # of the model's side
-BAND = 0.5  # of a picture's height
+SMALL_SIDE = 0.6  # longer side of a small image, as a share of the model's
+BAND_HEIGHT = 0.5  # of a wide image, as a share of the height it is cut from
 WHITE = 255.0
-SOFTNESS = 4  # what is farther from white than a quarter of the range is opaque
+OPACITY_SLOPE = 4  # a pixel that is a quarter of the range away from white is opaque
 
 
-def stored(picture, size):
-    """Return the picture as it is."""
-    return picture
+def stored(image: Image.Image, size: int) -> Image.Image:
+    """Return the image as it is."""
+    return image
 
 
-def small(picture, size):
-    """Return it so small that it must be enlarged: its longer side is 0.6 of the model's."""
-    shrunk = max(1, round(SMALL * size)) / max(picture.size)
-    shape = [max(1, round(side * shrunk)) for side in picture.size]
-    return picture.convert(_mode(picture)).resize(shape, Image.Resampling.BOX)
+def small(image: Image.Image, size: int) -> Image.Image:
+    """Shrink so far that clients must enlarge: the longer side is 0.6 of the model's."""
+    scale = max(1, round(SMALL_SIDE * size)) / max(image.size)
+    shape = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    mode = "RGBA" if image.has_transparency_data else "RGB"
+    return image.convert(mode).resize(shape, Image.Resampling.BOX)
 
 
-def wide(picture, size):
-    """Return the middle half of its height."""
-    width, height = picture.size
-    cut = round(height * (1 - BAND) / 2)
-    return picture.crop((0, cut, width, height - cut))
+def wide(image: Image.Image, size: int) -> Image.Image:
+    """Cut out the middle half of the height."""
+    margin = round(image.height * (1 - BAND_HEIGHT) / 2)
+    return image.crop((0, margin, image.width, image.height - margin))
 
 
-def transparent(picture, size):
-    """Return it with its near white turned into transparency over black: on white it looks as before."""
-    rgb = np.asarray(picture.convert("RGB"), np.float32)
-    alpha = np.minimum(SOFTNESS * (WHITE - rgb.min(axis=2, keepdims=True)), WHITE)
+def transparent(image: Image.Image, size: int) -> Image.Image:
+    """Turn what is near white into transparency over black; on a white page it looks as before.
+
+    alpha is 4 times the distance from white, and the color solves
+    ``alpha * color + (1 - alpha) * white = original``.
+    """
+    rgb = np.asarray(image.convert("RGB"), np.float32)
+    alpha = np.minimum(OPACITY_SLOPE * (WHITE - rgb.min(axis=2, keepdims=True)), WHITE)
     color = WHITE - (WHITE - rgb) * WHITE / np.maximum(alpha, 1)
     rgba = np.concatenate([np.where(alpha > 0, np.clip(color, 0, WHITE), 0), alpha], axis=2)
     return Image.fromarray(np.rint(rgba).astype(np.uint8))
 
 
-def _mode(picture):
-    return "RGBA" if picture.has_transparency_data else "RGB"
-
-
-CASES = {"stored": stored, "small": small, "wide": wide, "transparent": transparent}
+CASES: dict[str, Callable[[Image.Image, int], Image.Image]] = {
+    "stored": stored,
+    "small": small,
+    "wide": wide,
+    "transparent": transparent,
+}

@@ -1,22 +1,25 @@
-"""What each client's preprocessing does to a model's scores, on the same pictures, tags and threshold."""
+"""What each client's preprocessing does to a model's scores, on the same images, tags and threshold."""
 
 import dataclasses
+import pathlib
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from PIL import Image
 
-from Utils.clients import PREPARATIONS, hard_cases
+from Utils.clients import OURS, PREPROCESSING, hard_cases
 from Utils.command.cli import progress
 from Utils.evaluation import bootstrap, paired_bootstrap, scores, thresholds
 from Utils.images import codec
+from Utils.serving.onnx_tagger import ServingTagger
 
-OURS = "ours"
-BATCH = 32
+BATCH_SIZE = 32
+SCORE = "micro_F1"
 
 
 @dataclasses.dataclass(frozen=True)
-class Effect:
-    """One way to prepare pictures of one kind."""
+class ScoreEffect:
+    """The score of one preprocessing on images of one kind; intervals are 95%, of the images."""
 
     case: str
     client: str
@@ -25,77 +28,86 @@ class Effect:
     f1: float
     low: float
     high: float
-    difference: float  # from ours, of the same pictures
+    difference: float  # of F1 from ours, on the same images
     difference_low: float
     difference_high: float
 
-    @property
-    def distinguishable(self):
-        """Whether the interval of the difference leaves 0 out."""
-        return self.difference_low > 0 or self.difference_high < 0
 
-
-def measure(tagger, paths, labels, wanted, columns, resamples=1000, seed=0):
-    """Return the `Effect`s, a list, and the threshold: where precision equals recall as prepared here.
+def measure_effects(
+    tagger: ServingTagger,
+    paths: Sequence[pathlib.Path],
+    labels: np.ndarray,
+    cases: Collection[str],
+    columns: np.ndarray,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> tuple[list[ScoreEffect], float]:
+    """Return the effects, case by case, and the threshold: where precision equals recall as prepared here.
 
     Args:
-        tagger: of `Utils.serving.onnx_tagger`.
-        paths: of N pictures.
-        labels: (N, C) of the tags ``columns`` of the tagger.
-        wanted: names of `Utils.clients.hard_cases.CASES`.
+        tagger: the model.
+        paths: of N images.
+        labels: (N, C), 0 or 1, of the tags in ``columns``.
+        cases: names in `Utils.clients.hard_cases.CASES`.
+        columns: (C,) outputs of the tagger.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
     """
     drawn = bootstrap.weights(len(paths), resamples, seed)
-    kinds = ["stored", *(case for case in wanted if case != "stored")]
-    found, threshold = [], None
-    for case in kinds:
-        given, apart = _inputs(case, paths, tagger.image_size)
+    effects, threshold = [], np.nan
+    # "stored" comes first, asked for or not, and of it ours: the threshold for all is taken there.
+    for case in ["stored", *(case for case in cases if case != "stored")]:
+        inputs, pixels = _prepared(case, paths, tagger.image_size)
         sides = {}
-        for client, pictures in given.items():
-            probabilities = _probabilities(tagger, pictures)[:, columns]
-            if threshold is None:
-                cut = thresholds.p_equals_r(probabilities, int(scores.positives(labels).sum()))
-                threshold = cut.threshold
+        for client, images in inputs.items():
+            probabilities = _probabilities(tagger, images)[:, columns]
+            if (case, client) == ("stored", OURS):
+                num_positives = int(scores.positives(labels).sum())
+                threshold = thresholds.p_equals_r(probabilities, num_positives).threshold
             sides[client] = paired_bootstrap.side_at(probabilities, labels, drawn, threshold)
-        if case in wanted:
-            found += [_effect(case, client, sides, apart[client], len(paths)) for client in sides]
-    return found, float(threshold)
+        if case in cases:
+            effects += [_effect(case, client, sides, pixels[client], len(paths)) for client in sides]
+    return effects, float(threshold)
 
 
-def _inputs(case, paths, size):
+def _prepared(
+    case: str, paths: Sequence[pathlib.Path], size: int
+) -> tuple[dict[str, np.ndarray], dict[str, float]]:
     """Return ``{client: (N, S, S, 3) uint8}`` and ``{client: mean difference of pixels from ours}``."""
-    shape = (len(paths), size, size, 3)
-    given = {client: np.empty(shape, np.uint8) for client in PREPARATIONS}
+    inputs = {client: np.empty((len(paths), size, size, 3), np.uint8) for client in PREPROCESSING}
     for row, path in enumerate(progress(paths, label=f"prepare {case}", unit="images")):
         with Image.open(path) as opened:
             opened.load()
-            picture = hard_cases.CASES[case](opened, size)
-        for client, prepare in PREPARATIONS.items():
-            given[client][row] = prepare(picture, size)
-    ours = given[OURS].astype(np.float32)
-    return given, {client: float(np.abs(found - ours).mean()) for client, found in given.items()}
+            image = hard_cases.CASES[case](opened, size)
+        for client, prepare in PREPROCESSING.items():
+            inputs[client][row] = prepare(image, size)
+    ours = inputs[OURS].astype(np.float32)
+    return inputs, {client: float(np.abs(images - ours).mean()) for client, images in inputs.items()}
 
 
-def _probabilities(tagger, pictures):
-    parts = [tagger.probabilities(pictures[at : at + BATCH]) for at in range(0, len(pictures), BATCH)]
-    return np.concatenate(parts)
+def _probabilities(tagger: ServingTagger, images: np.ndarray) -> np.ndarray:
+    starts = range(0, len(images), BATCH_SIZE)
+    return np.concatenate([tagger.probabilities(images[start : start + BATCH_SIZE]) for start in starts])
 
 
-def _effect(case, client, sides, pixels, count):
-    side, ours = sides[client], sides[OURS]
-    lead = paired_bootstrap.difference(ours, side, "micro_F1")
-    spread = side.interval("micro_F1")
-    return Effect(
-        case, client, count, pixels, side.values["micro_F1"], *spread, lead.value, lead.low, lead.high
+def _effect(
+    case: str, client: str, sides: dict[str, paired_bootstrap.Side], pixels: float, num_images: int
+) -> ScoreEffect:
+    side = sides[client]
+    low, high = side.interval(SCORE)
+    lead = paired_bootstrap.difference(sides[OURS], side, SCORE)
+    return ScoreEffect(
+        case, client, num_images, pixels, side.values[SCORE], low, high, lead.value, lead.low, lead.high
     )
 
 
-def readable(paths):
-    """Return those of the paths that can be decoded, and how many cannot."""
+def readable(paths: Sequence[pathlib.Path]) -> tuple[list[pathlib.Path], int]:
+    """Return the paths whose images can be decoded, and how many cannot."""
     good = []
     for path in paths:
         try:
             codec.decode(path.read_bytes())
-            good.append(path)
         except (codec.ImageError, OSError):
             continue
+        good.append(path)
     return good, len(paths) - len(good)

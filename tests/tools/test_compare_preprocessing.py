@@ -61,8 +61,8 @@ def test_every_client_on_every_case(booru, tmp_path, capsys):
     ("words", "told"),
     [
         (["--split", "tset"], "two pictures of tset or more are needed, of 0 posts"),
-        (["--most", "1"], "--most must be 2 or more; got 1"),
-        (["--resamples", "5"], "--resamples must be 100 or more; got 5"),
+        (["--most", "1"], "--most: must be a whole number of at least 2; got '1'"),
+        (["--resamples", "5"], "--resamples: must be a whole number of at least 100; got '5'"),
     ],
 )
 def test_wrong_use(booru, words, told, tmp_path, capsys):

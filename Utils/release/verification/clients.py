@@ -26,7 +26,7 @@ def check(release, wanted, layout, images, truth, run, findings):
     threshold = agreement.gap(truth[:, _told(wanted)])
     seen = []
     for client in clients.CLIENTS:
-        if client.wd_order and layout != "wd":
+        if client.needs_wd_layout and layout != "wd":
             findings.warn("R10", f"{client.name} cuts rows by position", "the layout wd", f"layout {layout}")
             continue
         _check_pixels(client, images, findings)
@@ -56,7 +56,7 @@ def _check_client(client, rows, wanted, truth, probabilities, threshold, finding
     for number, (right, given) in enumerate(zip(truth, probabilities, strict=True)):
         expected, rating = _right(wanted, right, threshold)
         try:
-            found, rated = client.found(rows, given.tolist(), threshold, threshold)
+            found, rated = client.tag(rows, given.tolist(), threshold, threshold)
         except tag_reading.UnreadableError as error:
             findings.fail("R10", f"{client.name} cannot read the release", "a name for every output", error)
             return
@@ -86,6 +86,6 @@ def _only(first, second):
 
 def _check_spelling(client, names, findings):
     """Warn of tags that a client writes alike: what it writes cannot be read back."""
-    _, lost = spelling.back(client.spell, names)
+    _, lost = spelling.names_by_spelling(client.spell, names)
     if lost:
         findings.warn("R10", f"{client.name} spells tags alike", "texts that differ", ", ".join(lost[:SHOWN]))
