@@ -15,6 +15,7 @@ from Utils.command.backend import prepare_backend
 from Utils.command.cli import UserError, command
 from Utils.data import dataset_folder, folds, unknown_labels
 from Utils.files import atomic
+from Utils.images.augmentation import Augmentation
 from Utils.recipe import command_line, initial_weights
 from Utils.recipe.recipe import Recipe
 from Utils.tags import tag_list
@@ -272,7 +273,7 @@ def _train(run, name, job, built):
             num_records=job.lanes.counts,
             keep=job.keep,
             **form,
-            **recipe.augmentation(),
+            augmentation=recipe.group(Augmentation),
         )
 
     def export(path):

@@ -11,15 +11,14 @@ squashed or refused, crops reach the last row and column, resizing and MixUp rou
 are drawn instead of read from the batch backward.
 """
 
-import dataclasses
 import math
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from Utils.command.cli import UserError
 from Utils.images import codec
+from Utils.images.augmentation import Augmentation
 from Utils.images.buffer_pool import Scratch, pooled
 
 CUTOUT_VALUE = 127
@@ -29,32 +28,6 @@ NEGLIGIBLE = 1 / 512  # a share of 255 that rounds to nothing
 # A crop is decoded at a fraction of its size where it stays this much larger than the target. The mean
 # difference in drawings, at most 1.2 gray levels, is then half of what area and bicubic differ by.
 REDUCED_MARGIN = 1.5
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What is drawn for every sample; ``Settings(False, None, ("area",), 0, 0, 0)`` only resizes.
-
-    crop: (low, high) shares of the height, or None. rotation: degrees to either side. cutout: largest share
-    of the image's area. mixup_alpha: of Beta(alpha, alpha), 0 for no MixUp.
-    """
-
-    flip: bool = True
-    crop: tuple | None = (0.87, 0.998)
-    methods: tuple = codec.METHODS
-    rotation: float = 45.0
-    cutout: float = 0.0
-    mixup_alpha: float = 0.2
-
-    def __post_init__(self):
-        if self.crop is not None and not (len(self.crop) == 2 and 0 < self.crop[0] <= self.crop[1] <= 1):
-            raise UserError(f"crop must be (low, high) with 0 < low <= high <= 1, or None; got {self.crop!r}")
-        unknown = [method for method in self.methods if method not in codec.METHODS]
-        if unknown or not self.methods:
-            raise UserError(f"methods must be some of {codec.METHODS}; got {self.methods!r}")
-        for name, most in (("rotation", 180.0), ("cutout", 1.0), ("mixup_alpha", math.inf)):
-            if not 0 <= getattr(self, name) <= most:
-                raise UserError(f"{name} must be between 0 and {most}; got {getattr(self, name)!r}")
 
 
 _scratch = Scratch()
@@ -82,10 +55,10 @@ def generator(seed, stream, step):
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
-def draw(settings, numbers):
+def draw(settings: Augmentation, numbers: np.ndarray) -> Draws:
     """Make (NUMBERS,) uniform numbers a sample's draws; one setting does not move the others."""
     u = numbers.tolist()
-    low, high = settings.crop or (1.0, 1.0)
+    low, high = settings.crop
     return Draws(
         flip=settings.flip and u[0] < 0.5,
         crop_side=low + (high - low) * u[1],

@@ -10,6 +10,7 @@ import numpy as np
 from Generators import augment
 from Utils.command.cli import UserError
 from Utils.images import codec
+from Utils.images.augmentation import Augmentation
 from Utils.images.buffer_pool import Scratch, pooled
 
 CHANNEL_ORDERS = ("bgr", "rgb")
@@ -57,7 +58,7 @@ class TrainBatch:
     """
 
     form: Form
-    settings: augment.Settings
+    settings: Augmentation
     seed: int
     batch_size: int
     rows: slice
@@ -65,7 +66,11 @@ class TrainBatch:
     lanes: int = 1
     reduced_decoding: bool = True
     unknown: Callable | None = None  # ids (B,) -> (B, L) bool
-    on_device: bool = False  # leave flip, rotation and MixUp of the images to the device
+
+    @property
+    def on_device(self) -> bool:
+        """Whether flip, rotation and MixUp of the images are left to the device."""
+        return self.settings.augment_on == "device"
 
     def __call__(self, step, ids, data, labels, row_lengths):
         """Return images (B, S, S, 3) uint8, labels (B, L) float32, and draws (B, 4) float32 for the device.
@@ -115,7 +120,7 @@ class TrainBatch:
 
     def _images(self, out, rows, ids, data, draws):
         """Fill ``out`` with the images of ``rows``: decoded and, unless the device does that, turned."""
-        smallest = (self.settings.crop or (1.0,))[0] if self.reduced_decoding else None
+        smallest = self.settings.crop[0] if self.reduced_decoding else None
 
         def load(place, image):
             row = rows[place]

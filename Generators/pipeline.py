@@ -9,13 +9,13 @@ are several times faster than TensorFlow's image ops (`tools/bench.py input`).
 """
 
 import collections.abc
+import dataclasses
 import os
 
 import cv2
 import numpy as np
 import tensorflow as tf
 
-from Generators import augment
 from Generators.batches import EvalBatch, Form, TrainBatch, check_positive
 from Generators.host_sharding import Lanes, pieces, stream
 from Generators.records import is_foreign, kept, parse_batch, reader, record_ids, stored
@@ -23,8 +23,7 @@ from Utils.command.cli import UserError
 from Utils.command.text import join_names
 from Utils.files import atomic, tfrecord
 from Utils.images import codec
-
-PLACES = ("host", "device")
+from Utils.images.augmentation import Augmentation
 
 
 def train_dataset(
@@ -35,12 +34,7 @@ def train_dataset(
     batch_size,
     seed=0,
     start_step=0,
-    mixup_alpha=0.2,
-    flip=True,
-    crop=(0.87, 0.998),
-    methods=codec.METHODS,
-    rotation=45.0,
-    cutout=0.0,
+    augmentation=None,
     channel_order="bgr",
     shuffle_buffer=4096,
     num_records=None,
@@ -49,7 +43,7 @@ def train_dataset(
     reduced_decoding=True,
     keep=None,
     unknown=None,
-    augment_on="host",
+    **changes,
 ):
     """Return an endless dataset of ``(images (B, S, S, 3) uint8, labels (B, num_labels) float32)``.
 
@@ -58,7 +52,7 @@ def train_dataset(
         seed: the same seed gives the same batches on any machine and at any parallelism.
         start_step: the batch to begin with, as if that many had been taken; they are not decoded, and whole
             passes among them not read.
-        mixup_alpha, flip, crop, methods, rotation, cutout: see ``augment.Settings``.
+        augmentation: an ``Utils.images.augmentation.Augmentation``; None has the original zoo's settings.
         channel_order: "bgr", as all models of the zoo have it, or "rgb".
         shuffle_buffer: records (encoded; at 512 px about 90 kB each) held for shuffling.
         num_records: how many there are (that ``keep`` keeps), in all or of every shard; None counts them
@@ -72,7 +66,8 @@ def train_dataset(
         keep: ``keep(id) -> bool`` leaves out the other records, undecoded; None keeps all.
         unknown: ``unknown(ids) -> (B, num_labels) bool`` of labels that become -1; see
         ``Utils.data.unknown_labels``.
-        augment_on: "host", or "device": flip, rotation and MixUp of the images are left to
+        changes: single fields of the augmentation, for example ``mixup_alpha=0`` or ``crop=None`` (no crop).
+            With ``augment_on="device"`` flip, rotation and MixUp of the images are left to
             ``Models.with_augmentation``, and elements are ``((images, draws (B, 4) float32), labels)``.
 
     Raises UserError where no shard is found or a value is out of range. While iterating, broken image bytes
@@ -83,13 +78,14 @@ def train_dataset(
     if start_step < 0:
         raise UserError(f"start_step must not be negative; got {start_step}")
     rows = _host_rows(host, batch_size)
-    if augment_on not in PLACES:
-        raise UserError(f"augment_on must be one of {PLACES}; got {augment_on!r}")
+    if changes.get("crop", ()) is None:
+        changes["crop"] = (1.0, 1.0)
+    augmentation = dataclasses.replace(augmentation or Augmentation(), **changes)
     paths = shard_paths(records)
     lanes = _lanes(paths, num_records, keep, batch_size, start_step)
     make = TrainBatch(
         form=Form(image_size, num_labels, channel_order),
-        settings=augment.Settings(flip, crop and tuple(crop), tuple(methods), rotation, cutout, mixup_alpha),
+        settings=augmentation,
         seed=seed,
         batch_size=batch_size,
         rows=rows,
@@ -97,7 +93,6 @@ def train_dataset(
         lanes=lanes.number,
         reduced_decoding=reduced_decoding,
         unknown=unknown,
-        on_device=augment_on == "device",
     )
     dataset = stream(
         paths, lanes, rows, seed=seed, start_step=start_step, shuffle_buffer=shuffle_buffer, keep=keep

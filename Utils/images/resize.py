@@ -5,6 +5,7 @@ A model that has met several resamplers does not depend on one. Pixels are uint8
 
 import functools
 import math
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
@@ -12,7 +13,8 @@ from PIL import Image
 
 from Utils.images.buffer_pool import Scratch
 
-METHODS = ("area", "bilinear", "bicubic")
+Method = Literal["area", "bilinear", "bicubic"]
+METHODS: tuple[Method, ...] = get_args(Method)
 
 _SPARSE = 2**20  # pixels up to which areas are averaged by sparse products; beyond, decoding is what costs
 

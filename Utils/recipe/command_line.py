@@ -28,6 +28,7 @@ class Arguments:
     """Print devices, batch, steps, parameters and memory, then stop."""
 
 
+RULE = re.compile("-+|╰?─+╯?")  # what ends a message of tyro
 USAGE = """usage: train.py RECIPE --dataset DATASET --run-dir RUN [--any-recipe-field value] [--dry-run]
 
 Train a model on a dataset folder. The same --run-dir continues where it stopped.
@@ -172,6 +173,8 @@ def _one_paragraph(see):
     except SystemExit as stop:
         if not stop.code:
             raise
-        lines = [line.strip("│ ") for line in shown.getvalue().splitlines() if line.startswith("│")]
-        rule = next((index for index, line in enumerate(lines) if line.startswith("──")), len(lines))
-        raise UserError(f"{' '.join(lines[:rule]).rstrip('.')} ({see})") from None
+        # A title, the message, a rule. Where stdout is not UTF-8, tyro draws a rule below the title, no box.
+        _, *lines = [line.strip("│ ") for line in shown.getvalue().strip().splitlines()]
+        begin = 1 if RULE.fullmatch(lines[0]) else 0
+        message = itertools.takewhile(lambda line: not RULE.fullmatch(line), lines[begin:])
+        raise UserError(f"{' '.join(message).rstrip('.')} ({see})") from None

@@ -375,7 +375,7 @@ def schedule(recipe, steps_per_epoch, batch_size):
         options["floor"] = recipe.floor
     return schedules.build(
         recipe.schedule,
-        recipe.peak(batch_size * recipe.gradient_accumulation),
+        recipe.peak_learning_rate(batch_size * recipe.gradient_accumulation),
         warmup_steps=warmup,
         total_steps=recipe.epochs * steps_per_epoch,
         **options,

@@ -5,6 +5,7 @@ import pytest
 
 from Generators import augment
 from Utils.images import codec
+from Utils.images.augmentation import Augmentation
 
 
 def noise(size, seed=0):
@@ -19,7 +20,7 @@ def disk(size):
 
 
 def drawn(count, **settings):
-    settings = augment.Settings(**settings)
+    settings = Augmentation(**settings)
     numbers = augment.generator(7, augment.SAMPLE, 0).random((count, augment.NUMBERS))
     return [augment.draw(settings, row) for row in numbers]
 
@@ -61,12 +62,12 @@ def test_draws_have_the_distribution_of_the_original():
 
 
 def test_one_setting_does_not_move_the_other_draws():
-    for one, other in zip(drawn(50), drawn(50, cutout=0.5, flip=False, crop=None), strict=True):
+    for one, other in zip(drawn(50), drawn(50, cutout=0.5, flip=False, crop=(1.0, 1.0)), strict=True):
         assert (one.crop_y, one.method, one.degrees) == (other.crop_y, other.method, other.degrees)
 
 
 def test_everything_off_is_a_plain_resize():
-    for draws in drawn(20, flip=False, crop=None, methods=("area",), rotation=0, cutout=0):
+    for draws in drawn(20, flip=False, crop=(1.0, 1.0), methods=("area",), rotation=0, cutout=0):
         data = codec.encode_jpeg(noise(64))
         assert np.array_equal(augment.sample(data, 32, draws), codec.prepare(data, 32))
 

@@ -125,9 +125,9 @@ def test_a_loss_gets_its_own_options():
 
 def test_the_learning_rate_scales_with_the_batch():
     recipe = Recipe(learning_rate=0.1, learning_rate_batch_size=256)
-    assert recipe.peak(256) == 0.1
-    assert recipe.peak(64) == pytest.approx(0.025)
-    assert Recipe(learning_rate=0.1, learning_rate_batch_size=0).peak(64) == 0.1
+    assert recipe.peak_learning_rate(256) == 0.1
+    assert recipe.peak_learning_rate(64) == pytest.approx(0.025)
+    assert Recipe(learning_rate=0.1, learning_rate_batch_size=0).peak_learning_rate(64) == 0.1
 
 
 def test_steps_are_derived_from_the_records():

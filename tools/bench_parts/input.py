@@ -19,6 +19,7 @@ from Utils.bench import stage_bars, timing
 from Utils.command.backend import prepare_backend
 from Utils.command.cli import UserError
 from Utils.files import atomic
+from Utils.images.augmentation import Augmentation
 
 SIDE = 512  # of the stored JPEGs
 LABELS_PER_IMAGE = 30
@@ -79,7 +80,7 @@ def _steps(encoded, options):
     """Return runs of the pipeline's single steps, each on what the step before leaves, in a thread a core."""
     from Generators import augment
 
-    settings, size = augment.Settings(), options.image_size
+    settings, size = Augmentation(), options.image_size
     encoded = encoded[:STEP_IMAGES]
     numbers = augment.generator(0, augment.SAMPLE, 0).random((len(encoded), augment.NUMBERS))
     methods = itertools.cycle(settings.methods)

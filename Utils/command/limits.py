@@ -1,0 +1,84 @@
+"""Limits of settings: each field of a dataclass says in its annotation what it allows, and all are checked.
+
+    @dataclasses.dataclass(frozen=True)
+    class Settings(Checked):
+        rotation: Annotated[float, Limit("from 0 to 180", lambda value: 0 <= value <= 180)] = 45.0
+        place: Literal["host", "device"] = "host"
+
+A limit stands beside the type and the default, so that no second list of field names can disagree with it.
+"""
+
+import dataclasses
+import functools
+import math
+import typing
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from Utils.command.cli import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Limit:
+    """What a value must be: in words, for the error, and as a test."""
+
+    text: str
+    allows: Callable[[Any], bool]
+
+
+AT_LEAST_1 = Limit("at least 1", lambda value: value >= 1)
+AT_LEAST_0 = Limit("at least 0", lambda value: value >= 0)
+ABOVE_0 = Limit("above 0", lambda value: value > 0)
+FROM_0_TO_1 = Limit("between 0 and 1", lambda value: 0 <= value <= 1)
+FROM_0_BELOW_1 = Limit("at least 0 and below 1", lambda value: 0 <= value < 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Checked:
+    """Base of a frozen dataclass whose fields are checked when it is made."""
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+def check(settings: Any, spelled: Callable[[str], str] = str) -> None:
+    """Raise UserError for the first field of a dataclass whose value its annotation does not allow.
+
+    NaN and infinities pass no limit; None passes where the type has it. ``spelled`` turns the field's name
+    into what the user typed, for example a flag.
+    """
+    for name, (optional, limits) in _limits(type(settings)).items():
+        value = getattr(settings, name)
+        for limit in limits:
+            if not (optional and value is None) and not _is_allowed(limit, value):
+                raise UserError(f"{spelled(name)} must be {limit.text}; got {_shown(value)}")
+
+
+@functools.cache
+def _limits(settings: type) -> dict[str, tuple[bool, list[Limit]]]:
+    """Return, by field, whether it may be None and its limits; the choices of a Literal are a limit, too."""
+    limits = {}
+    for name, annotation in typing.get_type_hints(settings, include_extras=True).items():
+        annotated = typing.get_origin(annotation) is Annotated
+        kind, *metadata = typing.get_args(annotation) if annotated else (annotation,)
+        found = [item for item in metadata if isinstance(item, Limit)]
+        if typing.get_origin(kind) is typing.Literal:
+            choices = typing.get_args(kind)
+            found.append(Limit(f"one of {', '.join(choices)}", choices.__contains__))
+        limits[name] = (type(None) in typing.get_args(kind), found)
+    return limits
+
+
+def _is_allowed(limit: Limit, value: Any) -> bool:
+    if isinstance(value, float) and not math.isfinite(value):
+        return False
+    try:
+        return bool(limit.allows(value))
+    except TypeError:  # a value of another type, from Python or from a recipe.json edited by hand
+        return False
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, (tuple, list)):
+        return " ".join(map(str, value)) or "none"
+    return f"{value:g}" if isinstance(value, (int, float)) else repr(value)

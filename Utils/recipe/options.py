@@ -1,0 +1,206 @@
+"""The groups of settings that a Recipe joins: each field has its type, limit, default and help in one place.
+
+A function that needs a few settings takes the group they are in (``Utils.images.augmentation`` has another
+one), and code above reads names, defaults and limits from here: ``LossOptions.focal_gamma`` is the default.
+"""
+
+import dataclasses
+from typing import Annotated, Any, Literal
+
+from Utils.command.cli import UserError, assignment, suggest, value_of
+from Utils.command.limits import (
+    ABOVE_0,
+    AT_LEAST_0,
+    AT_LEAST_1,
+    FROM_0_BELOW_1,
+    FROM_0_TO_1,
+    Checked,
+    Limit,
+)
+
+VARIANT_DEFAULT = "default"  # a model option left as the model's variant has it
+
+
+@dataclasses.dataclass(frozen=True)
+class StartOptions(Checked):
+    """Which model is trained, and from which weights on."""
+
+    model: str = "ConvNext/T"
+    """Family/Variant; `python -m Models` lists them. Empty: the very model of --init-from, options too."""
+    image_size: Annotated[int | None, AT_LEAST_1] = 320
+    """Side of the square the model sees, in pixels; None: 1.2 times that of --init-from, by whole 32."""
+    init_from: str = ""
+    """Weights to begin with: a run folder, a .keras file or a release; another image size or tag list too."""
+    which: Literal["best", "last"] = "best"
+    """Which model of the run that --init-from names."""
+    freeze_body_epochs: Annotated[int, AT_LEAST_0] = 0
+    """Epochs at first in which the classifier alone learns; then a new optimizer takes all weights."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelOverrides(Checked):
+    """What differs from the model's variant; the fields but the last are named as those of its Spec."""
+
+    attention: str = VARIANT_DEFAULT
+    """Attention of the blocks: eca, se or none; `default` keeps the variant's, here and below."""
+    activation: str = VARIANT_DEFAULT
+    """Activation: relu, relu6, silu, hswish, gelu."""
+    norm: str = VARIANT_DEFAULT
+    """Normalization: layernorm, batchnorm, affine."""
+    epsilon: Annotated[float | None, ABOVE_0] = None
+    """Epsilon of the normalizations; None keeps the variant's, here and below."""
+    stochastic_depth: Annotated[float | None, FROM_0_BELOW_1] = None
+    """Rate at which the last block is dropped in training."""
+    dropout: Annotated[float | None, FROM_0_BELOW_1] = None
+    """Dropout rate in front of the head."""
+    compensate_avgpool_var: bool | None = None
+    """Double the pooled shortcuts of normalizer-free nets, which restores their variance."""
+    input_scaling: str = VARIANT_DEFAULT
+    """Scaling of 0..255 inside the model: inception, simple or none."""
+    model_options: tuple[str, ...] = ()
+    """Any other field of the model's Spec, each as name=value, for example `depths=2,2,4,2`."""
+
+    def model_overrides(self) -> dict[str, Any]:
+        """Return the fields of the model's Spec that differ from its variant, ``{name: value}``."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(ModelOverrides)}
+        options = dict(assignment("--model-options", text) for text in fields.pop("model_options"))
+        overrides = {
+            name: value_of(value) if isinstance(value, str) else value
+            for name, value in fields.items()
+            if value not in (None, VARIANT_DEFAULT)
+        }
+        return overrides | options
+
+
+@dataclasses.dataclass(frozen=True)
+class DataOptions(Checked):
+    """Batches, epochs, and which records and labels of the dataset are trained on."""
+
+    batch_size_per_device: Annotated[int, AT_LEAST_1] = 32
+    """Images on each device in a step; the global batch is this times the devices."""
+    epochs: Annotated[int, AT_LEAST_1] = 100
+    """Passes over the training split, or as many times --steps-per-epoch."""
+    steps_per_epoch: Annotated[int | None, AT_LEAST_1] = None
+    """Steps in an epoch; None derives records // global batch from the dataset. With fewer, the next epoch
+    goes on in the pass, and all lengths in epochs count these: for huge sets."""
+    fold: str = ""
+    """I/K leaves fold I of K (by post id) out of the training split, for predictions of it by predict.py."""
+    unknown_labels: str = ""
+    """CSV of post_id and tag_id (or tag): labels that are not known and count nothing."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LossOptions(Checked):
+    """The loss and the options of every loss, each with the loss's name in front: focal_gamma, asl_clip."""
+
+    loss: str = "bce"
+    """Loss on logits, summed over the tags and averaged over the images: bce, focal or asl."""
+    focal_alpha: Annotated[float, FROM_0_TO_1] = 0.25
+    """Focal loss: weight of the positive labels."""
+    focal_gamma: Annotated[float, AT_LEAST_0] = 2.0
+    """Focal loss: exponent of the focusing factor."""
+    asl_gamma_neg: Annotated[float, AT_LEAST_0] = 0.0
+    """Asymmetric loss: focusing exponent of the negative labels."""
+    asl_gamma_pos: Annotated[float, AT_LEAST_0] = 0.0
+    """Asymmetric loss: focusing exponent of the positive labels."""
+    asl_clip: Annotated[float, FROM_0_BELOW_1] = 0.0
+    """Asymmetric loss: probability under which a negative label costs nothing."""
+    label_smoothing: Annotated[float, FROM_0_BELOW_1] = 0.0
+    """Labels are moved from 0 and 1 towards one half by this share."""
+    tag_weights: str = ""
+    """Column of the dataset's selected_tags.csv with a factor, 0 or more, for each tag's part of the loss."""
+
+    def loss_options(self) -> dict[str, float]:
+        """Return the options of the chosen loss by their short names, and label_smoothing.
+
+        ``LossOptions(loss="focal").loss_options()`` are the defaults of the focal loss.
+        """
+        prefix = f"{self.loss}_"
+        names = [field.name for field in dataclasses.fields(LossOptions) if field.name.startswith(prefix)]
+        options = {name.removeprefix(prefix): getattr(self, name) for name in names}
+        return {**options, "label_smoothing": self.label_smoothing}
+
+    @classmethod
+    def of(cls, loss: str, *, label_smoothing: float = label_smoothing, **options: float) -> "LossOptions":
+        """Return the group of one loss from short names, ``of("focal", gamma=1.0)``; the others are default.
+
+        Raises UserError for an option that the loss does not have and for a value outside its limits.
+        """
+        names = LossOptions(loss).loss_options()
+        for name in options:
+            if name not in names:
+                raise UserError(
+                    f"loss {loss} has no option {name!r}{suggest(name, names)}; it has {', '.join(names)}"
+                )
+        prefixed: dict[str, Any] = {f"{loss}_{name}": value for name, value in options.items()}
+        return cls(loss=loss, label_smoothing=label_smoothing, **prefixed)
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerOptions(Checked):
+    """The optimizer, its learning rate over time, and what is done to gradients and weights in a step."""
+
+    optimizer: str = "lamb"
+    """Optimizer: sgd, lamb, adamw and others of Utils/training/optimizers.py."""
+    learning_rate: Annotated[float, ABOVE_0] = 5e-4
+    """Peak learning rate at a global batch of `learning_rate_batch_size`."""
+    learning_rate_batch_size: Annotated[int, AT_LEAST_0] = 256
+    """Global batch the learning rate is meant for; other batches scale it linearly; 0 never scales."""
+    schedule: str = "cosine"
+    """Course of the learning rate after the warm-up: cosine or constant."""
+    warmup: str = "0 epochs"
+    """Length of the linear warm-up, in epochs, steps or images."""
+    warmup_start: Annotated[float, FROM_0_TO_1] = 0.1
+    """Where the warm-up starts, as a share of the peak."""
+    floor: Annotated[float, FROM_0_TO_1] = 0.01
+    """Where the cosine ends, as a share of the peak."""
+    momentum: float | None = None
+    """Momentum of SGD (Nesterov's, 0.9 unless set) and others that have one."""
+    optimizer_options: tuple[str, ...] = ()
+    """Other options of the optimizer, each as name=value, for example `beta_1=0.95`."""
+    weight_decay: Annotated[float, AT_LEAST_0] = 0.0
+    """Weight decay; what a model lists as NO_DECAY is left out."""
+    layer_decay: Annotated[float, Limit("above 0 and at most 1", lambda value: 0 < value <= 1)] = 1.0
+    """Factor of the learning rate from each block to the one below it; 1 is off."""
+    agc: Annotated[float, AT_LEAST_0] = 0.0
+    """Adaptive gradient clipping of the global batch's gradient; 0 is off. The original clipped each of 8
+    replicas' share at 0.01 before adding them up, so up to 0.08 in these terms."""
+    gradient_accumulation: Annotated[int, AT_LEAST_1] = 1
+    """Steps whose gradients are averaged into one update; 1 is off."""
+    ema: Annotated[float, FROM_0_BELOW_1] = 0.0
+    """Momentum of the averaged weights that are evaluated and saved, for example 0.9999; 0 is off."""
+
+    def optimizer_overrides(self) -> dict[str, Any]:
+        """Return the options of the optimizer that differ from its defaults, ``{name: value}``.
+
+        Which there are and what they allow is known to ``Utils.training.optimizers`` alone, momentum too.
+        """
+        momentum = {} if self.momentum is None else {"momentum": self.momentum}
+        return momentum | dict(assignment("--optimizer-options", text) for text in self.optimizer_options)
+
+    def peak_learning_rate(self, batch_size: int) -> float:
+        """Return the peak learning rate at ``batch_size`` images an update."""
+        scale = batch_size / self.learning_rate_batch_size if self.learning_rate_batch_size else 1.0
+        return self.learning_rate * scale
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions(Checked):
+    """How the machine computes, and what a run keeps and reports."""
+
+    seed: Annotated[int, Limit("from 0 to 4294967295", lambda value: 0 <= value < 2**32)] = 0
+    """Seed of the weights, the masks, the order of the data and its augmentation."""
+    dtype_policy: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    """What is computed in which precision; weights are float32 always."""
+    jit_compile: Literal["auto", "on", "off"] = "auto"
+    """XLA: auto compiles on accelerators only, since it is slower on CPU."""
+    steps_per_execution: Annotated[int, AT_LEAST_1] = 1
+    """Steps that run in one call on the device; must divide the steps of an epoch."""
+    checkpoint_every: str = "10m"
+    """Length between checkpoints within an epoch, in steps, images or time; each epoch ends with one."""
+    keep_checkpoints: Annotated[int, AT_LEAST_1] = 2
+    """Checkpoints kept, the newest ones."""
+    tracker: Literal["wandb", "tensorboard", "none"] = "wandb"
+    """Where curves go besides history.csv; W&B stays offline unless WANDB_API_KEY or WANDB_MODE is set."""
+    project: str = "sw-cv-modelzoo"
+    """Project name for the tracker."""

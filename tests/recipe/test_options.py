@@ -1,0 +1,68 @@
+"""Utils/recipe/options.py: the groups that a recipe joins and what they say to models, losses, optimizers."""
+
+import dataclasses
+
+import pytest
+
+from Utils.command.cli import UserError
+from Utils.images.augmentation import Augmentation
+from Utils.recipe.options import (
+    DataOptions,
+    LossOptions,
+    ModelOverrides,
+    OptimizerOptions,
+    RunOptions,
+    StartOptions,
+)
+from Utils.recipe.recipe import Recipe
+
+GROUPS = (StartOptions, ModelOverrides, DataOptions, Augmentation, LossOptions, OptimizerOptions, RunOptions)
+
+
+def test_a_recipe_is_its_groups_in_this_order():
+    names = [field.name for group in GROUPS for field in dataclasses.fields(group)]
+    assert [field.name for field in dataclasses.fields(Recipe)] == names
+    for group in GROUPS:
+        assert Recipe().group(group) == group()
+
+
+def test_a_group_has_the_values_of_its_recipe():
+    group = Recipe(loss="asl", asl_clip=0.05, epochs=3).group(LossOptions)
+    assert group == LossOptions(loss="asl", asl_clip=0.05)
+
+
+def test_model_options_that_differ_from_the_variant():
+    assert Recipe().model_overrides() == {}
+    assert Recipe(attention="none").model_overrides() == {"attention": None}
+    assert Recipe(compensate_avgpool_var=False).model_overrides() == {"compensate_avgpool_var": False}
+    assert Recipe(stochastic_depth=0.0).model_overrides() == {"stochastic_depth": 0.0}
+    options = Recipe(norm="layernorm", model_options=("depths=1,1", "pool_cells=2")).model_overrides()
+    assert options == {"norm": "layernorm", "depths": (1, 1), "pool_cells": 2}
+
+
+def test_a_loss_gets_the_options_with_its_name_in_front():
+    recipe = Recipe(loss="asl", asl_gamma_neg=4.0, asl_clip=0.05, focal_gamma=1.0)
+    assert recipe.loss_options() == {"gamma_neg": 4.0, "gamma_pos": 0.0, "clip": 0.05, "label_smoothing": 0.0}
+    assert Recipe(loss="bce", label_smoothing=0.1).loss_options() == {"label_smoothing": 0.1}
+
+
+def test_a_loss_by_short_names():
+    assert LossOptions.of("focal", gamma=1.0) == LossOptions(loss="focal", focal_gamma=1.0)
+    assert LossOptions.of("bce", label_smoothing=0.1) == LossOptions(label_smoothing=0.1)
+    with pytest.raises(UserError, match="loss focal has no option 'gama'; did you mean gamma"):
+        LossOptions.of("focal", gama=1.0)
+    with pytest.raises(UserError, match="focal_alpha must be between 0 and 1; got 2"):
+        LossOptions.of("focal", alpha=2.0)
+
+
+def test_options_of_the_optimizer():
+    recipe = Recipe(momentum=0.8, optimizer_options=("beta_1=0.95", "nesterov=false"))
+    assert recipe.optimizer_overrides() == {"momentum": 0.8, "beta_1": 0.95, "nesterov": False}
+    assert Recipe().optimizer_overrides() == {}
+
+
+def test_the_learning_rate_scales_with_the_batch():
+    recipe = Recipe(learning_rate=0.1, learning_rate_batch_size=256)
+    assert recipe.peak_learning_rate(256) == 0.1
+    assert recipe.peak_learning_rate(64) == pytest.approx(0.025)
+    assert Recipe(learning_rate=0.1, learning_rate_batch_size=0).peak_learning_rate(64) == 0.1
