@@ -1,17 +1,19 @@
-"""Turn weights of the original zoo, or of timm, into a .keras file of this one.
+"""Convert weights of the original zoo or of timm to a .keras file of this zoo.
 
 SOURCE is a Keras 2 .h5 file, a TensorFlow checkpoint prefix, a folder with variables/variables.index, or a
-timm folder (config.json and model.safetensors), which says by itself what it is.
+timm folder (config.json and model.safetensors), which states its model itself.
 
-The original's norms get its epsilon, 1e-3; other options of the model are given with --set, for example
+Norms of the original zoo get its epsilon, 1e-3; --set gives other options of the model, for example
   python tools/import_weights.py NFNetL0 -o nfnet.keras --model NFNet/L0 --image-size 320 --num-labels 2380 \\
     --set attention=eca --set compensate_avgpool_var=true
-The model takes BGR. Of a timm model that takes RGB the first kernel is turned around. Which it takes is said
-by input_order in its config or by means that differ between the channels (RGB); else it is BGR, as WD's
-taggers. --source-order overrules.
+The written model takes BGR. For a timm model that takes RGB the channels of the first kernel are reversed.
+A timm model takes RGB if its config says so in input_order or has a different mean for each channel, else
+BGR, as the WD taggers. --source-order overrules that.
 """
 
+import argparse
 import sys
+from typing import Any
 
 from Utils.command.backend import prepare_backend
 from Utils.command.cli import Parser, UserError, assignment, command
@@ -20,28 +22,27 @@ from Utils.files.atomic import replacing, require_absent
 ORIGINAL_EPSILON = 1e-3  # Keras 2's default, which the original never changed
 
 
-def parser():
-    """Return the command line's parser."""
-    words = Parser(prog="tools/import_weights.py", description=__doc__)
-    words.add_argument("source", metavar="SOURCE")
-    words.add_argument("-o", "--output", required=True, metavar="OUT.keras")
-    words.add_argument(
-        "--model", metavar="FAMILY/VARIANT", help="python -m Models lists them; timm folders say it"
-    )
-    words.add_argument("--image-size", type=int, metavar="S")
-    words.add_argument("--num-labels", type=int, metavar="N")
-    words.add_argument(
+def parser() -> Parser:
+    """Return the parser of the command line."""
+    command_line = Parser(prog="tools/import_weights.py", description=__doc__)
+    add = command_line.add_argument
+    add("source", metavar="SOURCE")
+    add("-o", "--output", required=True, metavar="OUT.keras")
+    add("--model", metavar="FAMILY/VARIANT", help="python -m Models lists them; timm folders state it")
+    add("--image-size", type=int, metavar="S")
+    add("--num-labels", type=int, metavar="N")
+    add(
         "--set", action="append", default=[], dest="settings", metavar="FIELD=VALUE",
-        help="an option of the model, as often as needed: attention=eca, activation=silu, norm=batchnorm",
+        help="an option of the model, any number of times: attention=eca, activation=silu, norm=batchnorm",
     )  # fmt: skip
-    words.add_argument("--source-order", choices=("bgr", "rgb"), help="channels a timm model takes")
-    words.add_argument("--overwrite", action="store_true", help="replace OUT.keras where it exists")
-    return words
+    add("--source-order", choices=("bgr", "rgb"), help="the channels that the timm model takes")
+    add("--overwrite", action="store_true", help="replace an existing OUT.keras")
+    return command_line
 
 
 @command
-def main(argv=None):
-    """Read, assign, save; the report says what was assigned and what was skipped."""
+def main(argv: list[str] | None = None) -> None:
+    """Read, assign and save weights; report what was assigned and what was skipped."""
     args = parser().parse_args(argv)
     if not args.output.endswith(".keras"):
         raise UserError(f"the output must end in .keras; got {args.output}")
@@ -51,8 +52,8 @@ def main(argv=None):
 
     from Models.porting import timm_folder
 
-    read = _from_timm if timm_folder.is_folder(args.source) else _from_original
-    model, name, count, source, remark = read(args, settings)
+    convert = _from_timm if timm_folder.is_folder(args.source) else _from_original
+    model, name, count, source, remark = convert(args, settings)
     with replacing(args.output) as beside:
         model.save(beside)
     size = f"{model.count_params():,} parameters, {count} arrays"
@@ -62,10 +63,10 @@ def main(argv=None):
         print("\n".join(f"  {name}" for name in source.skipped))
 
 
-def _from_original(args, settings):
-    """Return the model with the original's weights, its name, how many arrays, the source and a remark."""
-    wanted = {"--model": args.model, "--image-size": args.image_size, "--num-labels": args.num_labels}
-    missing = [flag for flag, value in wanted.items() if value is None]
+def _from_original(args: argparse.Namespace, settings: dict[str, Any]) -> tuple[Any, str, int, Any, str]:
+    """Return the model, its name, the number of arrays assigned, the source and a remark."""
+    required = {"--model": args.model, "--image-size": args.image_size, "--num-labels": args.num_labels}
+    missing = [flag for flag, value in required.items() if value is None]
     import Models
     from Models.porting import original_zoo
 
@@ -83,26 +84,28 @@ def _from_original(args, settings):
     return model, args.model, original_zoo.assign(model, rules, source), source, ""
 
 
-def _from_timm(args, settings):
-    """The same for a folder of timm's; --set replaces what the folder says."""
+def _from_timm(args: argparse.Namespace, settings: dict[str, Any]) -> tuple[Any, str, int, Any, str]:
+    """Return the same of a folder of timm; --set replaces options that the folder states."""
     import Models
     from Models.porting import timm_folder
 
     source, families = timm_folder.read(args.source), Models.timm_families()
-    found = timm_folder.describe(source.config, families, Models.spec, args.source_order)
-    for flag, given, said in (
-        ("--model", args.model, found.name),
-        ("--image-size", args.image_size, found.image_size),
-        ("--num-labels", args.num_labels, found.num_labels),
+    described = timm_folder.describe(source.config, families, Models.spec, args.source_order)
+    for flag, option, stated in (
+        ("--model", args.model, described.name),
+        ("--image-size", args.image_size, described.image_size),
+        ("--num-labels", args.num_labels, described.num_labels),
     ):
-        if given not in (None, said):
-            raise UserError(f"{args.source} says by itself that it is {said}; got {flag} {given}")
-    fields = {**found.fields, **settings}
-    model = Models.build(found.name, image_size=found.image_size, num_labels=found.num_labels, **fields)
-    spec = Models.spec(found.name, **fields)
-    count = timm_folder.assign(model, spec, families[found.name.split("/")[0]], source, found.order)
-    remark = f"\nits channels are {found.order.upper()}, {found.order_from}; {args.output} takes BGR"
-    return model, found.name, count, source, remark
+        if option not in (None, stated):
+            raise UserError(f"{args.source} says by itself that it is {stated}; got {flag} {option}")
+    fields = {**described.fields, **settings}
+    model = Models.build(
+        described.name, image_size=described.image_size, num_labels=described.num_labels, **fields
+    )
+    spec = Models.spec(described.name, **fields)
+    count = timm_folder.assign(model, spec, families[described.name.split("/")[0]], source, described.order)
+    remark = f"\nits channels are {described.order.upper()}, {described.order_from}; {args.output} takes BGR"
+    return model, described.name, count, source, remark
 
 
 if __name__ == "__main__":

@@ -1,15 +1,18 @@
-"""Weights of the original zoo into a model of this one, by the rules that each family keeps as data.
+"""Imports weights of the original zoo into a model of this one, by the ``IMPORT_RULES`` of its family.
 
-Formats: Keras 2 ``.h5`` (weights alone, or a whole model), a TensorFlow checkpoint prefix, and a SavedModel
-folder, of which only ``variables/`` is read: no code of the file is run. The form of the rules is told in
-``Models/porting/original_rules.py``. An import assigns everything or nothing.
+Formats: Keras 2 ``.h5`` (weights, or a model with weights), a TensorFlow checkpoint prefix, and a SavedModel
+folder. Of the latter only ``variables/`` is read, so that no code of the file runs.
+``Models/porting/original_rules.py`` explains the rules. An import assigns everything or nothing.
 """
 
 import dataclasses
 import pathlib
 import re
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import h5py
+import keras
 import numpy as np
 
 from Utils.command.cli import UserError
@@ -18,20 +21,24 @@ from Utils.command.text import join_names
 CHECKPOINT_KEY = re.compile(r"(?:^|/)layer_with_weights-(\d+)/(.+)/\.ATTRIBUTES/VARIABLE_VALUE$")
 
 
+Key = tuple[str | int, str]  # of a weight in a file: (layer, name below the layer)
+Rules = Sequence[tuple[str, str, dict[str, tuple[str, str]]]]
+
+
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """What a weight file holds: arrays by (layer, weight), and the entries that are no model's weights.
+    """Content of a weight file: arrays by (layer, weight), and names of entries that are no weights.
 
-    In an ``.h5`` file the layer is a name; in a checkpoint it is the number of a layer with weights.
+    The layer is a name in an ``.h5`` file, the number of a layer with weights in a checkpoint.
     """
 
     path: str
     format: str  # "h5" or "checkpoint"
-    arrays: dict[tuple[str | int, str], np.ndarray]
+    arrays: dict[Key, np.ndarray]
     skipped: tuple[str, ...]
 
 
-def read(path):
+def read(path: str | pathlib.Path) -> Source:
     """Read an ``.h5`` file, a checkpoint prefix or a SavedModel folder as a ``Source``.
 
     Raises UserError that says what was looked for and what is there.
@@ -42,11 +49,11 @@ def read(path):
     return _read_checkpoint(_prefix(path))
 
 
-def _read_h5(path):
+def _read_h5(path: pathlib.Path) -> Source:
     if not h5py.is_hdf5(path):
         raise UserError(f"{path} is no HDF5 file")
     with h5py.File(path, "r") as file:
-        top = file.get("model_weights", file)
+        top: Any = file.get("model_weights", file)
         if "layer_names" not in top.attrs:
             raise UserError(f"{path} is no Keras 2 weight file: its top level has no layer_names")
         arrays = {}
@@ -54,35 +61,36 @@ def _read_h5(path):
             for name in _texts(top[layer].attrs["weight_names"]):
                 weight = name.removeprefix(f"{layer}/").removesuffix(":0")
                 arrays[layer, weight] = np.asarray(top[layer][name])
-        skipped = tuple(key for key in file if key != "model_weights") if top is not file else ()
+        skipped = tuple(str(key) for key in file if key != "model_weights") if top is not file else ()
     return Source(str(path), "h5", arrays, skipped)
 
 
-def _texts(values):
+def _texts(values: Iterable[Any]) -> list[str]:
     return [value.decode() if isinstance(value, bytes) else str(value) for value in values]
 
 
-def _prefix(path):
-    """Return the checkpoint prefix that a path means: itself, or the variables of a folder."""
+def _prefix(path: pathlib.Path) -> pathlib.Path:
+    """Return the checkpoint prefix for a path: itself, or the variables of a folder."""
     for prefix in (path, path / "variables" / "variables", path / "variables"):
         if prefix.with_name(f"{prefix.name}.index").is_file():
             return prefix
     if path.is_dir():
-        found = ", ".join(sorted(item.name for item in path.iterdir())[:8]) or "nothing"
-        raise UserError(f"no variables/variables.index in the folder {path}; it holds {found}")
+        content = ", ".join(sorted(item.name for item in path.iterdir())[:8]) or "nothing"
+        raise UserError(f"no variables/variables.index in the folder {path}; it holds {content}")
     raise UserError(
         f"no weights at {path}: an .h5 file, a TensorFlow checkpoint prefix (PREFIX.index beside it) "
         f"or a folder with variables/variables.index is expected"
     )
 
 
-def _read_checkpoint(prefix):
+def _read_checkpoint(prefix: pathlib.Path) -> Source:
     import tensorflow as tf
 
     try:
         reader = tf.train.load_checkpoint(str(prefix))
         keys = sorted(reader.get_variable_to_shape_map())
-        arrays, skipped = {}, []
+        arrays: dict[Key, np.ndarray] = {}
+        skipped = []
         for key in keys:
             match = CHECKPOINT_KEY.search(key)
             if match is None or ".OPTIMIZER_SLOT" in key or "keras_api/" in key:
@@ -94,42 +102,40 @@ def _read_checkpoint(prefix):
     return Source(str(prefix), "checkpoint", arrays, tuple(skipped))
 
 
-def assign(model, rules, source):
+def assign(model: keras.Model, rules: Rules, source: Source) -> int:
     """Give every weight of ``model`` its value from ``source``; return the number of weights assigned.
 
     Args:
-        model: a Keras model built by the family whose rules are given.
-        rules: the family's ``IMPORT_RULES``.
+        model: a model of the family.
+        rules: the ``IMPORT_RULES`` of the family.
         source: what ``read`` returned.
 
-    Raises UserError, before anything is assigned, that lists the weights missing from the file, those left
-    over in it, and those of another shape.
+    Raises UserError, before anything is assigned, that lists weights missing from the file, weights left over
+    in it, and weights of another shape.
     """
-    wanted = _wanted(model, rules, source.format)
-    found = source.arrays if source.format == "checkpoint" else _recounted(source.arrays, rules)
-    missing = [
-        f"{variable.path} (from {_label(key)})" for key, variable in wanted.items() if key not in found
-    ]
-    left = [_label(key) for key in found if key not in wanted]
-    if missing or left:
+    variables = weight_keys(model, rules, source.format)
+    arrays = source.arrays if source.format == "checkpoint" else _renumbered(source.arrays, rules)
+    missing = [f"{variables[key].path} (from {_label(key)})" for key in variables if key not in arrays]
+    unused = [_label(key) for key in arrays if key not in variables]
+    if missing or unused:
         raise UserError(
             f"{source.path} does not fit {model.name}. Missing from the file: {join_names(missing, 6)}. "
-            f"Left over in the file: {join_names(left, 6)}. Check the model, its options and the number of "
+            f"Left over in the file: {join_names(unused, 6)}. Check the model, its options and the number of "
             "labels."
         )
-    values = {key: _shaped(found[key], variable, _label(key)) for key, variable in wanted.items()}
-    for key, variable in wanted.items():
+    values = {key: _reshaped(arrays[key], variable, _label(key)) for key, variable in variables.items()}
+    for key, variable in variables.items():
         variable.assign(values[key])
-    return len(wanted)
+    return len(variables)
 
 
-def _label(key):
+def _label(key: Key) -> str:
     layer, weight = key
     return f"layer_with_weights-{layer}/{weight}" if isinstance(layer, int) else f"{layer}/{weight}"
 
 
-def _shaped(value, variable, label):
-    """Reshape where only axes of length 1 or the split of a width into heads differ, else raise UserError."""
+def _reshaped(value: np.ndarray, variable: keras.Variable, label: str) -> np.ndarray:
+    """Return a value in the shape of a variable; UserError if their sizes differ."""
     if value.size != int(np.prod(variable.shape)):
         raise UserError(
             f"{label} has the shape {value.shape}, but {variable.path} needs {tuple(variable.shape)}"
@@ -137,23 +143,22 @@ def _shaped(value, variable, label):
     return value.reshape(tuple(variable.shape))
 
 
-def _wanted(model, rules, file_format):
-    """Return ``{key in the file: our variable}`` for all weights of a model that are not random states."""
-    counts, wanted = {}, {}
+def weight_keys(model: keras.Model, rules: Rules, file_format: str) -> dict[Key, keras.Variable]:
+    """Return ``{key in a file of that format: our variable}`` for all weights of a model."""
+    counts: dict[int, int] = {}
+    variables: dict[Key, keras.Variable] = {}
     for number, layer in enumerate(_in_forward_order(model)):
-        rule, name, k = _matched(layer.name, rules, counts)
+        renamed, name, k = _match(layer.name, rules, counts)
         for variable in layer.weights:
             ours = variable.path.split(f"{layer.name}/", 1)[1]
-            theirs = rule[2].get(ours, (ours, ours))
-            if file_format == "h5":
-                wanted[name, _counted(theirs[0], k)] = variable
-            else:
-                wanted[number, theirs[1]] = variable
-    return wanted
+            in_h5, in_checkpoint = renamed.get(ours, (ours, ours))
+            key = (name, _numbered(in_h5, k)) if file_format == "h5" else (number, in_checkpoint)
+            variables[key] = variable
+    return variables
 
 
-def _in_forward_order(model):
-    """Layers with weights as the original counted them: a block's shortcut is the last of its block."""
+def _in_forward_order(model: keras.Model) -> list[keras.layers.Layer]:
+    """Return the layers with weights as the original counted them: a shortcut is the last of its block."""
     layers = [layer for layer in model.layers if any(_is_weight(variable) for variable in layer.weights)]
     ordered, shortcut = [], None
     for layer in layers:
@@ -167,52 +172,54 @@ def _in_forward_order(model):
     return ordered if shortcut is None else [*ordered, shortcut]
 
 
-def _is_weight(variable):
-    return "seed_generator" not in variable.path
+def _is_weight(variable: keras.Variable) -> bool:
+    return "seed_generator" not in variable.path  # the state of a random layer
 
 
-def _block(layer):
-    return re.match(r"(stage\d+_block\d+|)", layer.name)[0]
+def _block(layer: keras.layers.Layer) -> str:
+    block = re.match(r"stage\d+_block\d+", layer.name)
+    return block[0] if block else ""
 
 
-def _matched(name, rules, counts):
-    """Return (rule, the original's layer name, k) for one of our layers."""
-    for index, rule in enumerate(rules):
-        match = re.fullmatch(rule[0], name)
+def _match(name: str, rules: Rules, counts: dict[int, int]) -> tuple[dict[str, tuple[str, str]], str, int]:
+    """Return (renamed weights, the original's layer name, k) for one of our layers; count k up."""
+    for index, (pattern, original, renamed) in enumerate(rules):
+        match = re.fullmatch(pattern, name)
         if match:
             k = counts[index] = counts.get(index, -1) + 1
-            return rule, _counted(match.expand(rule[1]), k), k
+            return renamed, _numbered(match.expand(original), k), k
     raise UserError(f"no import rule of the family covers the layer {name}")
 
 
-def _counted(text, k):
+def _numbered(text: str, k: int) -> str:
+    """Replace ``{k}``, ``{2k}`` and ``{2k+1}`` by "_number", by "" for 0."""
     for mark, number in (("{k}", k), ("{2k}", 2 * k), ("{2k+1}", 2 * k + 1)):
         text = text.replace(mark, f"_{number}" if number else "")
     return text
 
 
-def _recounted(arrays, rules):
-    """Let counted names begin at 0: the original counted through a session, a file may begin later."""
+def _renumbered(arrays: dict[Key, np.ndarray], rules: Rules) -> dict[Key, np.ndarray]:
+    """Let numbered names begin at 0: Keras 2 numbered through a session, so that a file may begin later."""
     layers = [re.sub(r"\{.*", "", rule[1]) for rule in rules if "{" in rule[1]]
     inner = [name.split("{")[0] for rule in rules for name, _ in rule[2].values() if "{" in name]
-    layer_numbers = _ranks((layer for layer, _ in arrays), set(layers))
-    inner_numbers = _ranks((weight.split("/")[0] for _, weight in arrays), set(inner))
+    layer_names = _ranks((str(layer) for layer, _ in arrays), set(layers))
+    inner_names = _ranks((weight.split("/")[0] for _, weight in arrays), set(inner))
     return {
-        (layer_numbers.get(layer, layer), "/".join([inner_numbers.get(first, first), *rest])): value
+        (layer_names.get(str(layer), layer), "/".join([inner_names.get(first, first), *rest])): value
         for (layer, weight), value in arrays.items()
         for first, *rest in [weight.split("/")]
     }
 
 
-def _ranks(names, bases):
+def _ranks(names: Iterable[str], bases: set[str]) -> dict[str, str]:
     """Return ``{name: base_rank}`` for names that are a base with a number, ranked by the number."""
-    numbered = {}
+    numbered: dict[str, list[tuple[int, str]]] = {}
     for name in dict.fromkeys(names):
         match = re.fullmatch(r"(.+?)(?:_(\d+))?", name)
-        if match[1] in bases:
+        if match and match[1] in bases:
             numbered.setdefault(match[1], []).append((int(match[2] or 0), name))
     return {
-        name: _counted(f"{base}{{k}}", rank)
-        for base, found in numbered.items()
-        for rank, (_, name) in enumerate(sorted(found))
+        name: _numbered(f"{base}{{k}}", rank)
+        for base, pairs in numbered.items()
+        for rank, (_, name) in enumerate(sorted(pairs))
     }

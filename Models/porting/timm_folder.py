@@ -1,27 +1,33 @@
-"""Folders of timm, ``config.json`` and ``model.safetensors``: which model of ours one is, and its weights.
+"""Imports folders of timm, ``config.json`` and ``model.safetensors``: the matching model and its weights.
 
-What corresponds is data at the end of each family's file, in the form of ``Models/porting/timm_rules.py``. An
+The correspondence is data at the end of each family's file, explained in ``Models/porting/timm_rules.py``. An
 import assigns everything or nothing. timm itself is not needed.
 
-The order of the channels: our models take BGR. The taggers of WD do so too, timm's own models take RGB, and
-no field of timm's config says which it is. The weights of a source that takes BGR stay as they are; of one
-that takes RGB the first kernel is turned around, which changes nothing else.
+Order of the channels: our models take BGR, as the WD taggers do. timm's own models take RGB, and no field of
+timm's config states the order. Weights from a BGR source stay as they are; of an RGB source the channels of
+the first kernel are reversed, which makes the same model for BGR images.
 """
 
 import dataclasses
 import pathlib
 import re
 import typing
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
+import keras
 import numpy as np
 
+from Models.porting.timm_rules import Rules, TimmName
 from Utils.command.cli import UserError, suggest
 from Utils.command.text import join_names
 from Utils.files.atomic import read_json
 
+SpecOf = Callable[..., Any]  # Models.spec; importing Models here would be a cycle
+
 ORDERS = ("bgr", "rgb")
-ORDER_KEY = "input_order"  # ours, at the top of config.json, where timm does not look
-# Arguments that change the training only, and entries of files that are derived from other things.
+ORDER_KEY = "input_order"  # our own key at the top of config.json, where timm does not look
+# Arguments that matter in training only, and file entries that follow from others.
 TRAINING = (
     "drop_rate", "drop_path_rate", "proj_drop_rate", "attn_drop_rate", "pos_drop_rate", "patch_drop_rate",
     "drop_block_rate", "weight_init", "fix_init", "head_init_scale", "zero_init_last", "zero_init_fc",
@@ -35,32 +41,32 @@ DERIVED = (
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A folder of timm's: its config, its weights by name, and the entries that are derived from others."""
+    """A folder of timm: its config, its weights by name, and the names of derived entries."""
 
     path: str
-    config: dict
+    config: dict[str, Any]
     tensors: dict[str, np.ndarray]
     skipped: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)
-class Described:
-    """The model of ours that a folder of timm's describes: what ``Models.build`` wants, and the channels."""
+class Description:
+    """Our model for a folder of timm: the arguments of ``Models.build``, and the order of the channels."""
 
     name: str
     image_size: int
     num_labels: int
-    fields: dict
+    fields: dict[str, Any]
     order: str  # of the source: "bgr" or "rgb"
-    order_from: str  # what says so
+    order_from: str  # how that is known, for the report
 
 
-def is_folder(path):
-    """Tell whether a path is a folder of timm's."""
+def is_folder(path: str | pathlib.Path) -> bool:
+    """Tell whether a path is a folder of timm."""
     return (pathlib.Path(path) / "config.json").is_file()
 
 
-def read(folder):
+def read(folder: str | pathlib.Path) -> Source:
     """Read a folder as a ``Source``; UserError for what is missing or broken."""
     folder = pathlib.Path(folder)
     config, file = read_json(folder / "config.json"), folder / "model.safetensors"
@@ -71,11 +77,11 @@ def read(folder):
     tensors = _tensors(file)
     derived = {key for key in tensors if any(re.search(pattern, key) for pattern in DERIVED)}
     derived |= {key for key in tensors if key.endswith(".k_bias") and not tensors[key].any()}
-    kept = {key: value for key, value in tensors.items() if key not in derived}
-    return Source(str(folder), config, kept, tuple(sorted(derived)))
+    weights = {key: value for key, value in tensors.items() if key not in derived}
+    return Source(str(folder), config, weights, tuple(sorted(derived)))
 
 
-def _tensors(file):
+def _tensors(file: pathlib.Path) -> dict[str, np.ndarray]:
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -85,18 +91,20 @@ def _tensors(file):
         raise UserError(f"{file} cannot be read as safetensors: {error}") from error
 
 
-def describe(config, families, spec_of, order=None):
-    """Return what a config of timm's describes, as ``Described``.
+def describe(
+    config: dict[str, Any], families: dict[str, Rules], spec_of: SpecOf, order: str | None = None
+) -> Description:
+    """Return the model of ours that a config of timm describes.
 
     Args:
         config: the content of ``config.json``.
         families: ``{family: its TIMM rules}``.
         spec_of: ``Models.spec``.
-        order: "bgr" or "rgb" where the user says which channels the source takes.
+        order: the channels that the source takes, "bgr" or "rgb", if the user knows.
 
-    Raises UserError for an architecture or arguments that no family of ours has.
+    Raises UserError for an architecture or arguments that no family supports.
     """
-    architecture = str(config["architecture"]).split(".")[0]  # what follows names the training
+    architecture = str(config["architecture"]).split(".")[0]  # after the point follows a name of the training
     family = _family(architecture, families)
     rules = families[family]
     published = config.get("pretrained_cfg", config)
@@ -106,29 +114,30 @@ def describe(config, families, spec_of, order=None):
     fields = {**rules.fields, **differing, "input_scaling": None}
     fields |= _translated(name, arguments, rules, fields, spec_of)
     mean, deviation = (tuple(published.get(key) or (0.5,) * 3) for key in ("mean", "std"))
-    found, why = _order(config, mean, order)
+    order, order_from = _order(config, mean, order)
     fields["input_scaling"] = _scaling(mean, deviation)
     labels = arguments.get("num_classes") or config.get("num_classes") or published.get("num_classes")
     if not isinstance(labels, int):
         raise UserError(f"the config must say num_classes, a whole number above 0; got {labels!r}")
     size = arguments.get("img_size") or (published.get("input_size") or [3, 224, 224])[1:]
-    return Described(name, _single(size), labels, fields, found, why)
+    return Description(name, _single(size), labels, fields, order, order_from)
 
 
-def _family(architecture, families):
+def _family(architecture: str, families: dict[str, Rules]) -> str:
     for family, rules in families.items():
         if architecture in rules.models:
             return family
-    known = [name for rules in families.values() for name in rules.models]
+    architectures = [name for rules in families.values() for name in rules.models]
     raise UserError(
-        f"no model here corresponds to timm's {architecture}; those that do are {', '.join(known)}"
-        f"{suggest(architecture, known)}"
+        f"no model here corresponds to timm's {architecture}; those that do are {', '.join(architectures)}"
+        f"{suggest(architecture, architectures)}"
     )
 
 
-def _order(config, mean, given):
-    if given is not None:
-        return given, "as given"
+def _order(config: dict[str, Any], mean: tuple[float, ...], order: str | None) -> tuple[str, str]:
+    """Return the order of the channels and how it is known."""
+    if order is not None:
+        return order, "as given"
     if config.get(ORDER_KEY) in ORDERS:
         return config[ORDER_KEY], f"as {ORDER_KEY} of its config says"
     if len(set(mean)) > 1:
@@ -136,30 +145,30 @@ def _order(config, mean, given):
     return "bgr", "as taggers do; its config does not say"
 
 
-def _scaling(mean, deviation):
-    """Return our input_scaling, which is of BGR, for means and deviations in the order RGB."""
+def _scaling(mean: tuple[float, ...], deviation: tuple[float, ...]) -> str | tuple[float, ...]:
+    """Return our input_scaling, for BGR, of means and deviations in the order RGB."""
     for name, values in (("inception", (0.5, 0.5)), ("simple", (0.0, 1.0))):
         if (set(mean), set(deviation)) == ({values[0]}, {values[1]}):
             return name
     return (*map(float, mean[::-1]), *map(float, deviation[::-1]))
 
 
-def _single(value):
-    """Return the number of a square size, given as one number or as two equal ones."""
+def _single(value: Any) -> int:
+    """Return the side of a square, of one number or two equal ones; UserError if they differ."""
     values = set(value) if isinstance(value, (list, tuple)) else {value}
     if len(values) != 1:
         raise UserError(f"sizes must be square; got {value}")
     return int(values.pop())
 
 
-def _ratio(number, base):
-    """Return the ratio of two whole numbers, such that ``int(base * ratio)`` gives the first again."""
+def _ratio(number: int, base: int) -> float:
+    """Return ``number / base``, one ulp more if ``int(base * ratio)`` would round down to another number."""
     ratio = number / base
     return ratio if int(base * ratio) == number else float(np.nextafter(ratio, np.inf))
 
 
-# {name: (ours from theirs, theirs from ours)}, each a function of the value and the Spec
-CONVERSIONS = {
+# {name: (our value of timm's, timm's value of ours)}, functions of the value and the Spec.
+CONVERSIONS: dict[str, tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]] = {
     "times width": (
         lambda value, spec: int(spec.width * value),
         lambda value, spec: _ratio(value, spec.width),
@@ -175,29 +184,33 @@ CONVERSIONS = {
 }
 
 
-def _translated(name, arguments, rules, fields, spec_of):
-    """Return the fields of our Spec that timm's arguments mean; like timm, ignore those that are None."""
+def _translated(
+    name: str, arguments: dict[str, Any], rules: Rules, fields: dict[str, Any], spec_of: SpecOf
+) -> dict[str, Any]:
+    """Return the fields of our Spec for arguments of timm; like timm, ignore those that are None."""
     arguments = {argument: value for argument, value in arguments.items() if value is not None}
-    unknown = [argument for argument in arguments if not _is_known(argument, arguments[argument], rules)]
-    if unknown:
-        listed = ", ".join(f"{argument}={arguments[argument]!r}" for argument in unknown)
+    unsupported = [key for key, value in arguments.items() if not _is_supported(key, value, rules)]
+    if unsupported:
+        listed = ", ".join(f"{argument}={arguments[argument]!r}" for argument in unsupported)
         raise UserError(f"{name} cannot be what timm's model_args say: {listed}")
-    plain = spec_of(name, **fields)
-    hints, found, converted = typing.get_type_hints(type(plain)), {}, {}
+    default = spec_of(name, **fields)
+    annotations, translated, dependent = typing.get_type_hints(type(default)), {}, {}
     for argument in rules.arguments:
         field, conversion = target(rules, argument)
-        if isinstance(conversion, str):  # what it means depends on other fields: also where it is not stated
-            theirs = CONVERSIONS[conversion][1](getattr(plain, field), plain)
-            converted[field] = (conversion, arguments.get(argument, theirs))
+        if isinstance(conversion, str):  # depends on other fields, which may differ from the default's
+            theirs = CONVERSIONS[conversion][1](getattr(default, field), default)
+            dependent[field] = (conversion, arguments.get(argument, theirs))
         elif argument in arguments:
             value = arguments[argument]
             value = value if isinstance(value, list) else conversion.get(value, value)
-            found[field] = _single(value) if hints[field] is int else value
-    spec = spec_of(name, **{**fields, **found})
-    return found | {field: CONVERSIONS[how][0](value, spec) for field, (how, value) in converted.items()}
+            translated[field] = _single(value) if annotations[field] is int else value
+    spec = spec_of(name, **{**fields, **translated})
+    return translated | {
+        field: CONVERSIONS[conversion][0](value, spec) for field, (conversion, value) in dependent.items()
+    }
 
 
-def _is_known(argument, value, rules):
+def _is_supported(argument: str, value: Any, rules: Rules) -> bool:
     if argument in rules.fixed:
         allowed = rules.fixed[argument]
         value = tuple(value) if isinstance(value, list) else value
@@ -205,13 +218,13 @@ def _is_known(argument, value, rules):
     return argument in rules.arguments or argument in TRAINING or (argument, value) == ("in_chans", 3)
 
 
-def target(rules, argument):
-    """Return (field, conversion) of an argument of timm's."""
-    target = rules.arguments[argument]
-    return (target, {}) if isinstance(target, str) else target
+def target(rules: Rules, argument: str) -> tuple[str, Any]:
+    """Return (field of our Spec, conversion) of an argument of timm; the conversion may be empty."""
+    entry = rules.arguments[argument]
+    return (entry, {}) if isinstance(entry, str) else entry
 
 
-def assign(model, spec, rules, source, order="bgr"):
+def assign(model: keras.Model, spec: Any, rules: Rules, source: Source, order: str = "bgr") -> int:
     """Give every weight of ``model`` its value from ``source``; return the number of weights assigned.
 
     Args:
@@ -219,28 +232,29 @@ def assign(model, spec, rules, source, order="bgr"):
         spec: its Spec.
         rules: the TIMM rules of its family.
         source: what ``read`` returned.
-        order: which channels the source takes, "bgr" or "rgb".
+        order: the channels that the source takes, "bgr" or "rgb".
 
-    Raises UserError, before anything is assigned, that lists the weights missing from the file, those left
-    over in it, and those of another shape.
+    Raises UserError, before anything is assigned, that lists weights missing from the file, weights left over
+    in it, and weights of another shape.
     """
-    values, used, missing, wrong = {}, set(), [], []
+    values, used, missing, wrong_shape = {}, set(), [], []
     for layer, variable in weights(model):
-        choice = names(rules, layer, variable, spec)
-        name = next((name for name in choice if name.text in source.tensors), None)
+        alternatives = timm_names(rules, layer, variable, spec)
+        name = next((name for name in alternatives if name.text in source.tensors), None)
         if name is None:
-            missing.append(f"{variable.path} (from {choice[0].text})")
+            missing.append(f"{variable.path} (from {alternatives[0].text})")
             continue
         used.add(name.text)
-        value = values[variable.path] = _ours(source.tensors[name.text], name, variable)
+        value = values[variable.path] = _from_timm(source.tensors[name.text], name, variable)
         if value is None:
             theirs, ours = source.tensors[name.text].shape, tuple(variable.shape)
-            wrong.append(f"{name.text} {tuple(theirs)} for {variable.path} {ours}")
-    left = [key for key in source.tensors if key not in used]
-    if missing or left or wrong:
+            wrong_shape.append(f"{name.text} {tuple(theirs)} for {variable.path} {ours}")
+    unused = [key for key in source.tensors if key not in used]
+    if missing or unused or wrong_shape:
         raise UserError(
             f"{source.path} does not fit {model.name}. Missing from the file: {join_names(missing, 12)}. "
-            f"Left over in the file: {join_names(left, 12)}. Of another shape: {join_names(wrong, 12)}."
+            f"Left over in the file: {join_names(unused, 12)}. "
+            f"Of another shape: {join_names(wrong_shape, 12)}."
         )
     for _, variable in weights(model):
         value = values[variable.path]
@@ -248,34 +262,36 @@ def assign(model, spec, rules, source, order="bgr"):
     return len(values)
 
 
-def weights(model):
-    """Yield (layer, variable) for all weights that are not random states."""
+def weights(model: keras.Model) -> Iterator[tuple[keras.layers.Layer, keras.Variable]]:
+    """Yield (layer, variable) for all weights; states of random generators are none."""
     for layer in model.layers:
         for variable in layer.weights:
             if "seed_generator" not in variable.path:
                 yield layer, variable
 
 
-def names(rules, layer, variable, spec):
-    """Return the names that a weight has in timm, best first; UserError where no rule says."""
+def timm_names(
+    rules: Rules, layer: keras.layers.Layer, variable: keras.Variable, spec: Any
+) -> tuple[TimmName, ...]:
+    """Return the names of a weight in timm, best first; UserError if no rule covers it."""
     try:
         return rules.names(layer.name, variable.path.split(f"{layer.name}/", 1)[1], spec)
     except LookupError as error:
         raise UserError(str(error)) from error
 
 
-def is_kernel(variable):
-    """Tell whether a weight is one that timm keeps transposed."""
+def is_kernel(variable: keras.Variable) -> bool:
+    """Tell whether timm keeps a weight transposed."""
     return variable.path.endswith("kernel")
 
 
-def sees_colors(variable):
-    """Tell whether a weight is the kernel that meets the three channels of the image."""
+def sees_colors(variable: keras.Variable) -> bool:
+    """Tell whether a weight is the kernel of the three color channels."""
     return is_kernel(variable) and len(variable.shape) == 4 and variable.shape[2] == 3
 
 
-def _ours(value, name, variable):
-    """Return a weight of timm's in the form of ours; None where the shapes differ in more than ones."""
+def _from_timm(value: np.ndarray, name: TimmName, variable: keras.Variable) -> np.ndarray | None:
+    """Return a weight of timm in our layout; None if the shapes differ in more than axes of length 1."""
     if len(value) % name.parts if value.ndim else name.parts > 1:
         return None
     value = np.asarray(value, "float32")
@@ -288,5 +304,5 @@ def _ours(value, name, variable):
     return value.reshape(tuple(variable.shape))
 
 
-def _sides(shape):
+def _sides(shape: Iterable[int]) -> list[int]:
     return [side for side in shape if side != 1]

@@ -64,7 +64,7 @@ def build(name, options):
 def file_of(model, rules, file_format, path, shift=0):
     """What the original would have written for a model of ours."""
     wanted = {
-        key: variable.numpy() for key, variable in original_zoo._wanted(model, rules, file_format).items()
+        key: variable.numpy() for key, variable in original_zoo.weight_keys(model, rules, file_format).items()
     }
     if file_format == "h5":
         write_h5({(_later(layer, shift), name): value for (layer, name), value in wanted.items()}, path)
