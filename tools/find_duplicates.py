@@ -72,13 +72,13 @@ def main(argv=None):
     families = parents(options.source, options.origin) if options.source else {}
     output = pathlib.Path(options.output)
     columns = {"facts": _without("picture"), "pictures": fingerprints.FIELDS["picture"]}
-    with row_cache.Ledger(output.with_suffix(".sketches"), columns, VERSION) as ledger:
+    with row_cache.RowCache(output.with_suffix(".sketches"), columns, VERSION) as cache:
         keys = keys_of(options.images, paths)
-        rows = sketched(ledger, options, paths, keys)
-        facts = ledger.column("facts")[rows]
+        rows = sketched(cache, options, paths, keys)
+        facts = cache.column("facts")[rows]
         hashes = [facts["hashes"][:, kind] for kind in range(len(fingerprints.KINDS))]
         features = model_hashes(options, paths, keys, facts) if options.run else None
-        groups = grouped(Pictures(ledger, rows, facts), hashes, features, options.limit)
+        groups = grouped(Pictures(cache, rows, facts), hashes, features, options.limit)
     post_ids = np.array([image_folder.post_id(path) for path in paths], np.int64)
     groups = duplicate_groups.with_families(groups, post_ids, families)
     table = table_of(groups, post_ids, paths, families)
@@ -115,24 +115,24 @@ def _without(name):
     )
 
 
-def sketched(ledger, options, paths, keys):
-    """Return the row of every image in the ledger, having added those that were missing."""
-    new = np.flatnonzero(ledger.find(keys) < 0)
+def sketched(cache, options, paths, keys):
+    """Return the row of every image in the cache, having added those that were missing."""
+    new = np.flatnonzero(cache.find(keys) < 0)
     jobs = ((options.images, [paths[at] for at in new[i : i + _JOB]], i) for i in range(0, len(new), _JOB))
     done = run(fingerprints.of_files, jobs, workers=min(options.workers, max(1, len(new) // _JOB)))
     for start, found in progress(done, total=-(-len(new) // _JOB), label="sketches", unit=f"{_JOB} images"):
         facts = np.empty(len(found), _without("picture"))
         for name in facts.dtype.names:
             facts[name] = found[name]
-        ledger.append(keys[new[start : start + _JOB]], facts=facts, pictures=found["picture"])
-    return ledger.find(keys)
+        cache.append(keys[new[start : start + _JOB]], facts=facts, pictures=found["picture"])
+    return cache.find(keys)
 
 
 class Pictures:
-    """The sketches of all images, read from the ledger when they are compared."""
+    """The sketches of all images, read from the cache when they are compared."""
 
-    def __init__(self, ledger, rows, facts):
-        self._ledger, self._rows, self._facts = ledger, rows, facts
+    def __init__(self, cache, rows, facts):
+        self._cache, self._rows, self._facts = cache, rows, facts
         self.shown = np.flatnonzero(facts["state"] == fingerprints.FOUND)
 
     def __len__(self):
@@ -142,7 +142,7 @@ class Pictures:
         """Return the sketches of some images."""
         found = np.zeros(len(places), fingerprints.FIELDS)
         found["box"] = self._facts["box"][places]
-        found["picture"] = self._ledger.read("pictures", self._rows[places])
+        found["picture"] = self._cache.read("pictures", self._rows[places])
         return found
 
     def distances(self, first, second, shift, plain=pixel_match.SHIFT):
@@ -182,18 +182,18 @@ def model_hashes(options, paths, keys, facts):
     tagger, features = _model(options.run)
     folder = pathlib.Path(options.output).with_suffix(".features")
     model_sha256 = sha256_of(initial_weights.find(options.run).file)
-    with row_cache.Ledger(folder, {"hashes": HASH}, [VERSION, model_sha256]) as ledger:
+    with row_cache.RowCache(folder, {"hashes": HASH}, [VERSION, model_sha256]) as cache:
         middle = folder / f"middle-{model_sha256[:16]}.npy"
-        missing = np.flatnonzero((ledger.find(keys) < 0) & (facts["state"] == fingerprints.FOUND))
+        missing = np.flatnonzero((cache.find(keys) < 0) & (facts["state"] == fingerprints.FOUND))
         for at in progress(range(0, len(missing), _BATCH), label="features", unit=f"{_BATCH} images"):
             part = missing[at : at + _BATCH]
             seen = features(tagger.preprocess([pathlib.Path(options.images, paths[row]) for row in part]))
             if not middle.is_file():  # of the first batch: what all images share says nothing
                 with replacing(middle) as beside:
                     np.save(beside, seen.mean(axis=0))
-            ledger.append(keys[part], hashes=_signs(seen - np.load(middle, allow_pickle=False)))
-        rows, hashes = ledger.find(keys), np.zeros((len(paths), *HASH.shape), np.uint8)
-        hashes[rows >= 0] = ledger.column("hashes")[rows[rows >= 0]]
+            cache.append(keys[part], hashes=_signs(seen - np.load(middle, allow_pickle=False)))
+        rows, hashes = cache.find(keys), np.zeros((len(paths), *HASH.shape), np.uint8)
+        hashes[rows >= 0] = cache.column("hashes")[rows[rows >= 0]]
     return hashes
 
 

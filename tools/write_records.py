@@ -134,7 +134,7 @@ def check(options):
         raise UserError("--labels-only and --reuse OLD_DATASET belong together; only one of them is given")
     if not (options.images or options.reuse):
         raise UserError("--images DIR is needed, the image folder given to tools/select_tags.py")
-    job_engines.check(options.engine)
+    job_engines.require_engine(options.engine)
     if not options.part:
         return 0, 1
     if options.overwrite:

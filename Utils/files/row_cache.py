@@ -1,14 +1,19 @@
-"""Rows that were costly to make, kept in a folder by a key: work that was stopped goes on where it was.
+"""A cache on disk of rows that are costly to compute, found by key: stopped work continues where it was.
 
-One file a column, rows of one size, appended; the keys are written last, so that what a stopped process left
-unfinished is cut off by the next. Rows are read through the files: a mapping would count as memory.
+One file a column, rows of one size, appended. Keys are written last, so a stopped process leaves at most
+columns that are longer than the keys; the next one cuts them off. Rows are read with pread, not through a
+memory mapping, whose pages would count as memory of the process.
 """
 
 import fcntl
 import hashlib
 import os
+import pathlib
+import typing
+from collections.abc import Iterable, Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from Utils.command.cli import UserError
 from Utils.files.atomic import read_json, write_json
@@ -17,38 +22,42 @@ KEYS = "keys.bin"
 FORMAT = "format.json"
 
 
-def key(*words):
+def key(*words: object) -> int:
     """Return the 64-bit key of some words: the start of their SHA-256."""
     text = "\0".join(map(str, words)).encode("utf-8", "surrogateescape")
     return int.from_bytes(hashlib.sha256(text).digest()[:8], "little")
 
 
-class Ledger:
+class RowCache:
     """A folder of rows by key; a context manager.
 
     Args:
-        folder: made where it is absent; rows of another format there are thrown away.
-        columns: ``{name: numpy dtype}``.
-        made_by: what else decides on the rows, such as a version; other rows are of another format.
+        folder: made where it is absent; rows of another format in it are thrown away.
+        columns: ``{name: numpy dtype of a row}``.
+        made_by: JSON value of what else the rows depend on, for example a version of the algorithm; rows
+            that were made by something else are of another format.
 
-    Raises UserError where another process has the folder.
+    Raises UserError where another process uses the folder.
     """
 
-    def __init__(self, folder, columns, made_by):
+    def __init__(
+        self, folder: pathlib.Path, columns: Mapping[str, npt.DTypeLike], made_by: typing.Any
+    ) -> None:
         self.folder = folder
+        self.rows = 0
         self._dtypes = {name: np.dtype(dtype) for name, dtype in columns.items()} | {
             KEYS: np.dtype(np.uint64)
         }
-        described = {"made_by": made_by, "columns": {name: str(dtype) for name, dtype in columns.items()}}
+        row_format = {"made_by": made_by, "columns": {name: str(dtype) for name, dtype in columns.items()}}
         folder.mkdir(parents=True, exist_ok=True)
-        self._files = {}
+        self._files: dict[str, typing.BinaryIO] = {}
         try:
-            self._open(described)
+            self._open(row_format)
         except BaseException:
             self.close()
             raise
 
-    def _open(self, described):
+    def _open(self, row_format: dict[str, typing.Any]) -> None:
         names = {name: name if name == KEYS else f"{name}.bin" for name in self._dtypes}
         for name, file in names.items():
             self._files[name] = (self.folder / file).open("a+b")  # noqa: SIM115  closed by close
@@ -56,45 +65,49 @@ class Ledger:
             fcntl.flock(self._files[KEYS], fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UserError(f"{self.folder} is in use by another process; wait for it to end") from error
-        place = self.folder / FORMAT
-        known = place.is_file() and read_json(place) == described
-        sizes = [os.fstat(file.fileno()).st_size for file in self._files.values()]
-        whole = min(size // dtype.itemsize for size, dtype in zip(sizes, self._dtypes.values(), strict=True))
-        self.rows = whole if known else 0
+        format_file = self.folder / FORMAT
+        is_same = format_file.is_file() and read_json(format_file) == row_format
+        self.rows = self._complete_rows() if is_same else 0
         for name, file in self._files.items():
             file.truncate(self.rows * self._dtypes[name].itemsize)
-        if not known:
-            write_json(place, described)
+        if not is_same:
+            write_json(format_file, row_format)
         keys = self.column(KEYS)
         self._order = np.argsort(keys, kind="stable")
-        self._rising = keys[self._order]
-        self._fresh = {}
+        self._sorted_keys = keys[self._order]
+        self._appended: dict[int, int] = {}  # key: row, since the folder was opened
 
-    def __enter__(self):
+    def _complete_rows(self) -> int:
+        return min(
+            os.fstat(file.fileno()).st_size // self._dtypes[name].itemsize
+            for name, file in self._files.items()
+        )
+
+    def __enter__(self) -> typing.Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()
 
-    def close(self):
-        """Close the files."""
+    def close(self) -> None:
+        """Close the files, which also unlocks the folder."""
         for file in self._files.values():
             file.close()
 
-    def find(self, keys):
-        """Return the row of every key, -1 where there is none: int64 (N,)."""
+    def find(self, keys: npt.ArrayLike) -> np.ndarray:
+        """Return the row of every key, int64 (N,); -1 for keys that have no row."""
         keys = np.asarray(keys, np.uint64)
-        if not len(self._rising):
-            found = np.full(len(keys), -1, np.int64)
+        if not len(self._sorted_keys):
+            rows = np.full(len(keys), -1, np.int64)
         else:
-            place = np.minimum(np.searchsorted(self._rising, keys), len(self._rising) - 1)
-            found = np.where(self._rising[place] == keys, self._order[place], -1)
-        for at in np.flatnonzero(found < 0) if self._fresh else ():
-            found[at] = self._fresh.get(int(keys[at]), -1)
-        return found
+            places = np.minimum(np.searchsorted(self._sorted_keys, keys), len(self._sorted_keys) - 1)
+            rows = np.where(self._sorted_keys[places] == keys, self._order[places], -1)
+        for i in np.flatnonzero(rows < 0) if self._appended else ():
+            rows[i] = self._appended.get(int(keys[i]), -1)
+        return rows
 
-    def append(self, keys, **columns):
-        """Add rows; they are in the files when this returns."""
+    def append(self, keys: npt.ArrayLike, **columns: npt.ArrayLike) -> None:
+        """Add rows, given as keys and every column; they are in the files when this returns."""
         keys = np.asarray(keys, np.uint64)
         for name, values in [*columns.items(), (KEYS, keys)]:
             data = np.asarray(values, self._dtypes[name].base).tobytes()
@@ -102,17 +115,17 @@ class Ledger:
                 raise ValueError(f"{name} has {len(data)} bytes for {len(keys)} rows of {self._dtypes[name]}")
             self._files[name].write(data)
             self._files[name].flush()
-        for at, number in enumerate(keys.tolist()):
-            self._fresh[number] = self.rows + at
+        for row, number in enumerate(keys.tolist(), self.rows):
+            self._appended[number] = row
         self.rows += len(keys)
 
-    def column(self, name):
-        """Return a whole column."""
+    def column(self, name: str) -> np.ndarray:
+        """Return all rows of a column."""
         file = self._files[name]
         file.seek(0)
         return np.fromfile(file, self._dtypes[name], self.rows)
 
-    def read(self, name, rows):
+    def read(self, name: str, rows: Iterable[int]) -> np.ndarray:
         """Return some rows of a column."""
         dtype, descriptor = self._dtypes[name], self._files[name].fileno()
         parts = (os.pread(descriptor, dtype.itemsize, int(row) * dtype.itemsize) for row in rows)

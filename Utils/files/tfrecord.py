@@ -21,7 +21,7 @@ import numpy as np
 
 from Utils.command.cli import UserError
 from Utils.files import atomic
-from Utils.files.hashing_writer import Sink
+from Utils.files.hashing_writer import HashingWriter
 
 _HEADER, _FOOTER = 12, 4  # bytes of a record before and after its data
 
@@ -30,7 +30,7 @@ _VARINT, _LENGTH_DELIMITED = 0, 2
 _FIXED_SIZES = {1: 8, 5: 4}  # wire type: bytes
 
 
-class Writer(Sink):
+class Writer(HashingWriter):
     """A TFRecord file in the making; a context manager.
 
     ``size`` (bytes) and ``sha256`` (hexadecimal) are those of the file once the context has ended.

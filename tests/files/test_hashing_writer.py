@@ -17,7 +17,7 @@ PIECE = 3 * hashing_writer.BLOCK  # of the tests
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch):
     monkeypatch.setattr(hashing_writer, "PIECE", PIECE)
-    monkeypatch.setattr(hashing_writer, "_free", [])
+    monkeypatch.setattr(hashing_writer, "_free_pieces", [])
 
 
 def parts_of(sizes):
@@ -26,10 +26,10 @@ def parts_of(sizes):
 
 
 def written(path, parts):
-    with hashing_writer.Sink(path) as sink:
+    with hashing_writer.HashingWriter(path) as writer:
         for part in parts:
-            sink.write(part)
-    return sink
+            writer.write(part)
+    return writer
 
 
 SIZES = {
@@ -43,28 +43,28 @@ SIZES = {
 
 
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
-def test_what_is_written_is_there(tmp_path, sizes):
+def test_file_size_and_digest_are_those_of_the_data(tmp_path, sizes):
     parts = parts_of(sizes)
-    sink = written(tmp_path / "x", parts)
+    writer = written(tmp_path / "x", parts)
     data = b"".join(parts)
     assert (tmp_path / "x").read_bytes() == data
-    assert (sink.size, sink.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+    assert (writer.size, writer.sha256) == (len(data), hashlib.sha256(data).hexdigest())
 
 
 def never(file, *_):
     raise OSError(errno.EINVAL, "no such mode here")
 
 
-def test_a_file_system_that_knows_only_its_cache(tmp_path, monkeypatch):
+def test_a_file_system_without_direct_writes_gets_buffered_ones(tmp_path, monkeypatch):
     monkeypatch.setattr(hashing_writer.fcntl, "fcntl", never)
     (part,) = parts_of([2 * PIECE + 9])
     assert written(tmp_path / "x", [part]).size == len(part)
     assert (tmp_path / "x").read_bytes() == part
 
 
-def test_a_file_system_that_says_so_when_written_to(tmp_path, monkeypatch):
+def test_a_file_system_that_refuses_a_direct_write_gets_it_buffered(tmp_path, monkeypatch):
     turns, write = itertools.count(), os.pwrite
-    monkeypatch.setattr(hashing_writer, "_past_cache", lambda file, wanted: wanted)
+    monkeypatch.setattr(hashing_writer, "_set_direct", lambda descriptor, direct: direct)
     monkeypatch.setattr(
         hashing_writer.os, "pwrite", lambda *words: write(*words) if next(turns) else never(*words)
     )
@@ -74,7 +74,7 @@ def test_a_file_system_that_says_so_when_written_to(tmp_path, monkeypatch):
     assert next(turns) == 4  # the first piece twice
 
 
-def test_a_full_disk_is_said(tmp_path, monkeypatch):
+def test_a_full_disk_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(hashing_writer.os, "pwrite", lambda file, data, start: 3)
     with pytest.raises(WorkError, match="is it full"):
         written(tmp_path / "x", [b"abc"])
@@ -83,14 +83,14 @@ def test_a_full_disk_is_said(tmp_path, monkeypatch):
 
 
 def test_after_an_error_the_next_file_is_right(tmp_path):
-    with pytest.raises(KeyError), hashing_writer.Sink(tmp_path / "x") as sink:
-        sink.write(bytes(PIECE + 1))
+    with pytest.raises(KeyError), hashing_writer.HashingWriter(tmp_path / "x") as writer:
+        writer.write(bytes(PIECE + 1))
         raise KeyError
     written(tmp_path / "x", [b"b"])
     assert (tmp_path / "x").read_bytes() == b"b"
 
 
-def test_memory_serves_again(tmp_path):
+def test_memory_is_reused_by_later_files(tmp_path):
     for _ in range(3):
         written(tmp_path / "x", parts_of([9 * PIECE]))
-    assert len(hashing_writer._free) <= hashing_writer.AHEAD + 1
+    assert len(hashing_writer._free_pieces) <= hashing_writer.AHEAD + 1

@@ -7,36 +7,36 @@ from Utils.command.cli import UserError
 from Utils.files import row_cache
 
 
-def test_a_ledger_is_one_process_and_one_format(tmp_path):
-    with row_cache.Ledger(tmp_path / "kept", {"facts": "u1"}, 1) as ledger:
-        ledger.append([7, 9], facts=[1, 2])
-        assert ledger.find([9, 8, 7]).tolist() == [1, -1, 0]
+def test_a_cache_belongs_to_one_process_and_one_format(tmp_path):
+    with row_cache.RowCache(tmp_path / "kept", {"facts": "u1"}, 1) as cache:
+        cache.append([7, 9], facts=[1, 2])
+        assert cache.find([9, 8, 7]).tolist() == [1, -1, 0]
         with pytest.raises(ValueError, match="facts has 1 bytes for 2 rows"):
-            ledger.append([1, 2], facts=[1])
+            cache.append([1, 2], facts=[1])
         with pytest.raises(UserError, match="in use by another process"):
-            row_cache.Ledger(tmp_path / "kept", {"facts": "u1"}, 1)
-    with row_cache.Ledger(tmp_path / "kept", {"facts": "u1"}, 1) as ledger:
-        assert ledger.read("facts", ledger.find([9, 7])).tolist() == [2, 1]
-    with row_cache.Ledger(tmp_path / "kept", {"facts": "u1"}, 2) as ledger:
-        assert ledger.rows == 0
+            row_cache.RowCache(tmp_path / "kept", {"facts": "u1"}, 1)
+    with row_cache.RowCache(tmp_path / "kept", {"facts": "u1"}, 1) as cache:
+        assert cache.read("facts", cache.find([9, 7])).tolist() == [2, 1]
+    with row_cache.RowCache(tmp_path / "kept", {"facts": "u1"}, 2) as cache:
+        assert cache.rows == 0
 
 
 @pytest.mark.parametrize("cut", ["facts.bin", "pictures.bin", row_cache.KEYS])
 def test_a_row_that_was_not_finished_is_cut_off(tmp_path, cut):
     columns = {"facts": "<u2", "pictures": np.dtype((np.uint8, (3,)))}
-    with row_cache.Ledger(tmp_path / "kept", columns, 1) as ledger:
-        ledger.append([7, 9], facts=[1, 2], pictures=np.arange(6))
+    with row_cache.RowCache(tmp_path / "kept", columns, 1) as cache:
+        cache.append([7, 9], facts=[1, 2], pictures=np.arange(6))
     with (tmp_path / "kept" / cut).open("ab") as file:
         file.write(b"+" * 9)
-    with row_cache.Ledger(tmp_path / "kept", columns, 1) as ledger:
-        assert ledger.rows == 2
-        ledger.append([5], facts=[3], pictures=[6, 7, 8])
-        assert ledger.find([5, 7, 9, 0]).tolist() == [2, 0, 1, -1]
-        assert ledger.read("pictures", [2, 0]).tolist() == [[6, 7, 8], [0, 1, 2]]  # before it is closed
-        assert ledger.column("facts").tolist() == [1, 2, 3]
-    with row_cache.Ledger(tmp_path / "kept", columns, 1) as ledger:
-        assert ledger.find([5, 7, 9]).tolist() == [2, 0, 1]
-        assert ledger.column("pictures").ravel().tolist() == list(range(9))
+    with row_cache.RowCache(tmp_path / "kept", columns, 1) as cache:
+        assert cache.rows == 2
+        cache.append([5], facts=[3], pictures=[6, 7, 8])
+        assert cache.find([5, 7, 9, 0]).tolist() == [2, 0, 1, -1]
+        assert cache.read("pictures", [2, 0]).tolist() == [[6, 7, 8], [0, 1, 2]]  # before it is closed
+        assert cache.column("facts").tolist() == [1, 2, 3]
+    with row_cache.RowCache(tmp_path / "kept", columns, 1) as cache:
+        assert cache.find([5, 7, 9]).tolist() == [2, 0, 1]
+        assert cache.column("pictures").ravel().tolist() == list(range(9))
 
 
 def test_keys_tell_words_apart():

@@ -1,9 +1,7 @@
 import csv
 import hashlib
 import io
-import itertools
 import json
-import math
 import os
 import pathlib
 import shutil
@@ -18,12 +16,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
-from helpers import jpeg, only_lives_in, small_booru, small_dataset
+from helpers import jpeg, small_booru, small_dataset
 from PIL import Image
 
 from Generators import records
 from tools import select_tags, write_records
-from Utils.command.cli import WorkError
 from Utils.data import dataset_folder, shard_writer
 from Utils.files import job_engines, tfrecord
 from Utils.images import codec, image_folder, image_reader
@@ -436,31 +433,6 @@ def test_a_path_out_of_the_image_folder_is_refused(tmp_path, path):
     (tmp_path / "images" / "a").mkdir(parents=True)
     with pytest.raises(codec.ImageError, match="out of the image folder"):
         shard_writer.stored(str(tmp_path / "images"), path, 32, 95)
-
-
-# ---- engines
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_an_engine_does_every_job_once(workers):
-    given = list(job_engines.run(math.factorial, range(50), "local", workers))
-    assert sorted(given) == [math.factorial(i) for i in range(50)]
-
-
-def test_jobs_are_taken_as_they_are_done():
-    results = job_engines.run(math.factorial, itertools.count(1), "local", 2)
-    assert len(set(itertools.islice(results, 5))) == 5
-    results.close()
-
-
-def test_a_worker_that_dies_ends_the_work():
-    with pytest.raises(WorkError, match="enough memory"):
-        list(job_engines.run(only_lives_in, itertools.repeat(os.getpid()), "local", 2))
-
-
-def test_an_error_of_a_job_ends_the_work():
-    with pytest.raises(ValueError, match="math domain error"):
-        list(job_engines.run(math.sqrt, [3, 2, -1, 1], "local", 2))
 
 
 def test_ray_gives_the_same_bytes(tmp_path):
