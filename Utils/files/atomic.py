@@ -1,7 +1,8 @@
-"""Files that are complete or absent, here and on other file systems.
+"""Files and folders that are complete or absent, on this machine and on other file systems.
 
-Written beside their place, then renamed into it; on other file systems (``gs://``, ``s3://``, ``memory://``,
-what fsspec opens) written here, then sent whole: an object appears there when its last byte has arrived.
+Here they are written beside their place and renamed into it. On other file systems (``gs://``, ``s3://``,
+``memory://``, whatever fsspec opens) they are written here and sent whole: an object appears there when its
+last byte has arrived.
 """
 
 import contextlib
@@ -14,168 +15,177 @@ import subprocess
 import sys
 import tempfile
 import typing
+from collections.abc import Iterator
 
 from Utils.command.cli import UserError
 
-AnyPath = str | os.PathLike[str]  # also a UPath, of another file system
+AnyPath = str | os.PathLike[str]
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def to_path(path: AnyPath) -> pathlib.Path:
     """Return ``path`` as a pathlib.Path, or as a UPath where it names another file system (``gs://...``).
 
-    The annotation says Path for both: a UPath has the same methods, and ``fs`` besides. Raises UserError
-    where the file system is unknown or its package is missing.
+    The annotation says Path for both: a UPath has the same methods. Raises UserError where the file system
+    is unknown or its package is missing.
     """
     if "://" not in str(path):
         return pathlib.Path(path)
-    import upath
+    import upath  # here: fsspec takes its time, and few commands need it
 
     try:
         remote: typing.Any = upath.UPath(path)
-        remote.fs  # noqa: B018  looks the file system's package up
+        remote.fs  # noqa: B018  the property looks up the package of the file system
     except (ImportError, ValueError) as error:
         raise UserError(f"{path} cannot be opened: {error}") from error
     return remote
 
 
-def glob(pattern):
-    """Return the sorted paths, as text, of another file system that match ``scheme://folder/*.ending``."""
+def glob(pattern: AnyPath) -> list[str]:
+    """Return the sorted paths of another file system that match ``scheme://folder/*.ending``."""
     folder, _, names = str(pattern).rpartition("/")
     return sorted(str(path) for path in to_path(folder).glob(names))
 
 
-def is_remote(path):
-    """Whether ``to_path`` gave a path of another file system."""
+def is_remote(path: object) -> bool:
+    """Whether a path that `to_path` returned is on another file system."""
     return not isinstance(path, pathlib.PurePath)
 
 
 @contextlib.contextmanager
-def local(path):
-    """Yield a local path with the content of the file ``path``: itself, or a copy while the block runs."""
+def local(path: AnyPath) -> Iterator[pathlib.Path]:
+    """Yield a local path with the content of a file: its own path, or a copy that lasts for the block."""
     path = to_path(path)
     if not is_remote(path):
         yield path
         return
+    remote: typing.Any = path
     with tempfile.TemporaryDirectory() as folder:
         copy = pathlib.Path(folder, path.name)
-        path.fs.get_file(path.path, str(copy))
+        remote.fs.get_file(remote.path, str(copy))
         yield copy
 
 
 @contextlib.contextmanager
-def replacing(path, flush=True):
-    """Yield a temporary local path; what is there takes the place of ``path`` when the block ends well.
+def replacing(path: AnyPath, flush: bool = True) -> Iterator[pathlib.Path]:
+    """Yield a temporary local path to write to; it replaces ``path`` when the block ends without an error.
 
-    Without ``flush`` a machine that loses power may leave it empty: for very many small files.
+    Without ``flush`` a machine that loses power may leave the file empty. That is faster where very many
+    small files are written.
     """
     path = to_path(path)
     if is_remote(path):
+        remote: typing.Any = path
         with tempfile.TemporaryDirectory() as folder:
-            beside = pathlib.Path(folder, path.name)
-            yield beside
+            temporary = pathlib.Path(folder, path.name)
+            yield temporary
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.fs.put_file(str(beside), path.path)
+            remote.fs.put_file(str(temporary), remote.path)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part{path.suffix}")  # the suffix: writers look at it
+    # The suffix stays the last part of the name: numpy, Keras and others choose or append one by it.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part{path.suffix}")
     try:
-        yield beside
+        yield temporary
         if flush:
-            _flush(beside)
-        beside.replace(path)
+            _flush(temporary)
+        temporary.replace(path)
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def replacing_folder(path, overwrite=False):
-    """Yield a temporary folder beside ``path``; rename it into place when the block ends without an error.
+def replacing_folder(path: AnyPath, overwrite: bool = False) -> Iterator[pathlib.Path]:
+    """Yield a temporary folder beside ``path``, renamed to ``path`` when the block ends without an error.
 
     Raises UserError before any work where ``path`` exists and ``overwrite`` is false.
     """
     path = pathlib.Path(path)
     require_absent(path, overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    beside.mkdir()
+    _remove_stale(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary.mkdir()
     try:
-        yield beside
+        yield temporary
         if path.exists():
             shutil.rmtree(path)
-        beside.rename(path)
+        temporary.rename(path)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _sweep(path):
-    """Remove what killed processes left beside ``path``; the folder of a living process stays."""
-    for left in path.parent.glob(f".{path.name}.*.part"):
-        pid = left.name.split(".")[-2]
-        if pid.isdigit() and (int(pid) == os.getpid() or not _alive(int(pid))):
-            shutil.rmtree(left, ignore_errors=True)
+def _remove_stale(path: pathlib.Path) -> None:
+    """Remove temporary folders that killed processes left beside ``path``; those of living ones stay."""
+    for folder in path.parent.glob(f".{path.name}.*.part"):
+        pid = folder.name.split(".")[-2]
+        if pid.isdigit() and (int(pid) == os.getpid() or not _is_alive(int(pid))):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def _alive(pid):
+def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:
+    except PermissionError:  # it lives and belongs to another user
         return True
     return True
 
 
-def _flush(path):
-    with pathlib.Path(path).open("rb") as file:
+def _flush(path: pathlib.Path) -> None:
+    """Bring a file to the disk: a rename may get there before the data it names."""
+    with path.open("rb") as file:
         os.fsync(file.fileno())
 
 
-def require_absent(path, overwrite=False):
-    """Raise UserError where ``path`` is a file or a folder with something in it, unless ``overwrite``."""
+def require_absent(path: AnyPath, overwrite: bool = False) -> None:
+    """Raise UserError where ``path`` is a file or a folder that is not empty, unless ``overwrite``."""
     path = pathlib.Path(path)
     if overwrite or not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
     raise UserError(f"{path} exists already and is kept; give another place or --overwrite")
 
 
-def require_file(path, what):
-    """Return ``path`` as a Path, or raise UserError that says ``what`` was looked for."""
+def require_file(path: AnyPath, what: str) -> pathlib.Path:
+    """Return ``path`` as `to_path` does; UserError, with ``what`` was expected, where it is no file."""
     path = to_path(path)
     if not path.is_file():
-        found = "a folder" if path.is_dir() else "nothing"
-        raise UserError(f"{what} expected at {path}; found {found}")
+        present = "a folder" if path.is_dir() else "nothing"
+        raise UserError(f"{what} expected at {path}; found {present}")
     return path
 
 
-def read_json(path):
-    """Read one JSON file; a UserError names the file and the place where it is no JSON."""
+def read_json(path: AnyPath) -> typing.Any:
+    """Return the value of a JSON file; a UserError names the file and the place that is no JSON."""
     try:
         return json.loads(to_path(path).read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is no JSON: {error}") from error
 
 
-def write_json(path, value):
+def write_json(path: AnyPath, value: typing.Any) -> None:
     """Write ``value`` as JSON, complete or not at all; the same value gives the same bytes."""
-    with replacing(path) as beside:
-        beside.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def sha256_of(path):
+def sha256_of(path: AnyPath) -> str:
     """Return the SHA-256 of a file as 64 hexadecimal digits."""
     with to_path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def provenance():
-    """Say how something is being made: ``{"git": commit or None, "command": words}``, without a clock."""
+def provenance() -> dict[str, typing.Any]:
+    """Return how a file is being made, ``{"git": commit or None, "command": words}``.
+
+    It holds no time, so that the same command gives the same bytes.
+    """
     words = [pathlib.Path(sys.argv[0]).name, *sys.argv[1:]] if sys.argv else []
     return {"git": git_commit(), "command": words}
 
 
-def git_commit():
+def git_commit() -> str | None:
     """Return the commit of the repository, with ``+`` where files differ from it; None outside a checkout."""
     commit = _git("rev-parse", "HEAD")
     if commit is None:
@@ -183,11 +193,11 @@ def git_commit():
     return commit + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
 
 
-def _git(*words):
+def _git(*words: str) -> str | None:
     try:
-        done = subprocess.run(
+        result = subprocess.run(
             ["git", "-C", ROOT, *words], capture_output=True, text=True, timeout=20, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return result.stdout.strip() if result.returncode == 0 else None

@@ -21,9 +21,8 @@ PIECE = 4 * 2**20  # bytes of one write
 AHEAD = 3  # pieces that threads write while the next one is filled
 BLOCK = 4096  # O_DIRECT takes whole blocks, from memory that begins at a multiple of it
 
-_free_pieces: list[
-    mmap.mmap
-] = []  # reused by later files: the page faults of fresh memory cost more than writing
+# Memory of pieces that are written, for later ones: the page faults of fresh memory cost more than the write.
+_free_pieces: list[mmap.mmap] = []
 
 
 class HashingWriter:

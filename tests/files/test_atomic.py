@@ -1,4 +1,4 @@
-"""Files and folders are whole or absent."""
+"""Files and folders are complete or absent."""
 
 import pytest
 
@@ -6,28 +6,28 @@ from Utils.command.cli import UserError
 from Utils.files import atomic
 
 
-def test_a_file_replaces_the_old_one_only_when_whole(tmp_path):
+def test_a_file_replaces_the_old_one_only_when_complete(tmp_path):
     path = tmp_path / "deep" / "a.txt"
-    with atomic.replacing(path) as beside:
-        beside.write_text("old")
-    with pytest.raises(RuntimeError), atomic.replacing(path) as beside:
-        beside.write_text("half")
+    with atomic.replacing(path) as temporary:
+        temporary.write_text("old")
+    with pytest.raises(RuntimeError), atomic.replacing(path) as temporary:
+        temporary.write_text("half")
         raise RuntimeError
     assert path.read_text() == "old"
     assert [item.name for item in path.parent.iterdir()] == ["a.txt"]
 
 
-def test_a_folder_replaces_the_old_one_only_when_whole(tmp_path):
+def test_a_folder_replaces_the_old_one_only_when_complete(tmp_path):
     path = tmp_path / "out"
-    with atomic.replacing_folder(path) as beside:
-        (beside / "a").write_text("old")
+    with atomic.replacing_folder(path) as temporary:
+        (temporary / "a").write_text("old")
     with pytest.raises(UserError, match="overwrite"), atomic.replacing_folder(path):
         pytest.fail("the body must not run")
-    with pytest.raises(RuntimeError), atomic.replacing_folder(path, overwrite=True) as beside:
+    with pytest.raises(RuntimeError), atomic.replacing_folder(path, overwrite=True) as temporary:
         raise RuntimeError
     assert (path / "a").read_text() == "old"
-    with atomic.replacing_folder(path, overwrite=True) as beside:
-        (beside / "b").write_text("new")
+    with atomic.replacing_folder(path, overwrite=True) as temporary:
+        (temporary / "b").write_text("new")
     assert [item.name for item in path.iterdir()] == ["b"]
     assert [item.name for item in tmp_path.iterdir()] == ["out"]
 
@@ -41,18 +41,17 @@ def test_json_has_the_same_bytes_for_the_same_value(tmp_path):
     assert atomic.sha256_of(tmp_path / "x") == atomic.sha256_of(tmp_path / "y")
 
 
-def test_what_is_no_json_is_named(tmp_path):
+def test_a_file_that_is_no_json_is_named(tmp_path):
     (tmp_path / "x.json").write_text("{")
     with pytest.raises(UserError, match="x.json is no JSON"):
         atomic.read_json(tmp_path / "x.json")
 
 
 def test_provenance_names_the_commit_and_no_time():
-    made = atomic.provenance()
-    assert set(made) == {"git", "command"}
+    assert set(atomic.provenance()) == {"git", "command"}
 
 
-def test_what_a_killed_process_left_is_swept(tmp_path):
+def test_the_folder_of_a_killed_process_is_removed(tmp_path):
     dead = tmp_path / ".out.999999999.part"
     alive = tmp_path / ".out.1.part"
     dead.mkdir()
@@ -60,3 +59,44 @@ def test_what_a_killed_process_left_is_swept(tmp_path):
     with atomic.replacing_folder(tmp_path / "out"):
         assert alive.exists()
         assert not dead.exists()
+
+
+def test_a_remote_file_appears_when_it_is_complete(tmp_path):
+    place = atomic.to_path("memory://atomic/deep/a.txt")
+    with pytest.raises(RuntimeError), atomic.replacing(place) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert not place.exists()
+    with atomic.replacing(place) as temporary:
+        temporary.write_text("whole")
+        assert not place.exists()
+    with atomic.local(place) as copy:
+        assert copy.read_text() == "whole"
+    assert not copy.exists()
+    assert atomic.glob("memory://atomic/deep/*.txt") == [str(place)]
+
+
+def test_a_local_file_is_its_own_copy(tmp_path):
+    with atomic.local(tmp_path / "x") as copy:
+        assert copy == tmp_path / "x"
+
+
+def test_an_unknown_file_system_is_refused():
+    with pytest.raises(UserError, match="nowhere://x cannot be opened"):
+        atomic.to_path("nowhere://x")
+
+
+def test_a_file_that_is_required_is_named_with_what_is_there(tmp_path):
+    with pytest.raises(UserError, match="a list expected at .*; found a folder"):
+        atomic.require_file(tmp_path, "a list")
+    with pytest.raises(UserError, match="a list expected at .*x; found nothing"):
+        atomic.require_file(tmp_path / "x", "a list")
+
+
+def test_only_an_empty_folder_counts_as_absent(tmp_path):
+    (tmp_path / "empty").mkdir()
+    atomic.require_absent(tmp_path / "empty")
+    (tmp_path / "empty" / "x").touch()
+    with pytest.raises(UserError, match="exists already and is kept"):
+        atomic.require_absent(tmp_path / "empty")
+    atomic.require_absent(tmp_path / "empty", overwrite=True)
