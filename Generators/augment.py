@@ -19,7 +19,7 @@ import numpy as np
 
 from Utils.images import codec
 from Utils.images.augmentation import Augmentation
-from Utils.images.buffer_pool import Scratch, pooled
+from Utils.images.buffer_pool import ThreadBuffers, pooled_array
 
 CUTOUT_VALUE = 127
 SAMPLE, BATCH = 0, 1  # streams of random numbers
@@ -30,7 +30,7 @@ NEGLIGIBLE = 1 / 512  # a share of 255 that rounds to nothing
 REDUCED_MARGIN = 1.5
 
 
-_scratch = Scratch()
+_scratch = ThreadBuffers()
 
 
 class Draws(NamedTuple):
@@ -175,7 +175,7 @@ def mix_images(batch, shares, partners, rows=None):
     ``share * own + (1 - share) * partner's``; ``rows`` are those to mix, by default all.
     """
     rows = np.arange(len(batch)) if rows is None else rows
-    mixed = pooled((len(rows), *batch.shape[1:]))
+    mixed = pooled_array((len(rows), *batch.shape[1:]))
     drawn = zip(mixed, rows.tolist(), shares.tolist(), partners.tolist(), strict=True)
     for image, row, share, partner in drawn:
         if min(share, 1 - share) < NEGLIGIBLE:

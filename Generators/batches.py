@@ -11,11 +11,11 @@ from Generators import augment
 from Utils.command.cli import UserError
 from Utils.images import codec
 from Utils.images.augmentation import Augmentation
-from Utils.images.buffer_pool import Scratch, pooled
+from Utils.images.buffer_pool import ThreadBuffers, pooled_array
 
 CHANNEL_ORDERS = ("bgr", "rgb")
 
-_scratch = Scratch()
+_scratch = ThreadBuffers()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +90,7 @@ class TrainBatch:
         told = [(draws[row].flip, draws[row].degrees) for row in own]
         told = np.column_stack([told, shares, used[partners]]).astype(np.float32)
         if self.on_device or not mixes:
-            batch = self._images(pooled(self.form.shape(len(own))), own, ids, data, draws)
+            batch = self._images(pooled_array(self.form.shape(len(own))), own, ids, data, draws)
         else:
             room = _scratch.array("batch", self.form.shape(len(row_lengths)))[: len(used)]
             batch = self._images(room, np.arange(len(used)), ids, data, draws)
@@ -145,7 +145,7 @@ class EvalBatch:
         def load(row, image):
             image[:] = codec.prepare(data[row], self.form.image_size, self.padding)
 
-        batch = self.form.fill(pooled(self.form.shape(len(ids))), ids, load)
+        batch = self.form.fill(pooled_array(self.form.shape(len(ids))), ids, load)
         hot = multi_hot(ids, labels, row_lengths, self.form.num_labels)
         hot = _marked(hot, self.unknown(ids) if self.unknown else None)
         missing = (self.batch_size or len(ids)) - len(ids)

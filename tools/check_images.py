@@ -76,7 +76,7 @@ def checked(root, paths, notes, workers):
             part = paths[at : at + CHUNK]
             reasons = pool.map(lambda path: reason(root, path), part)
             rejected = [
-                (image_folder.post_id(path), image_folder.shown(path), why)
+                (image_folder.post_id(path), image_folder.printable(path), why)
                 for path, why in zip(part, reasons, strict=True)
                 if why
             ]
@@ -86,11 +86,11 @@ def checked(root, paths, notes, workers):
 
 def reason(root, path):
     """Return why an image is unfit, None where it is not."""
-    if not image_folder.is_text(path):
+    if not image_folder.is_unicode(path):
         return "file name is no UTF-8"
     place = root / path
     try:
-        codec.check(image_reader.content(place), place.suffix)
+        codec.check(image_reader.read_bytes(place), place.suffix)
     except codec.ImageError as error:
         return str(error)
     except OSError as error:

@@ -227,7 +227,7 @@ def table_of(groups, post_ids, paths, families):
         group = numbers.setdefault(int(groups.leaders[row]), len(numbers) + 1)
         distance, post_id = float(groups.distances[row]), int(post_ids[row])
         shown = "" if np.isnan(distance) else f"{distance:.4f}"
-        table.append((group, post_id, image_folder.shown(paths[row]), shown, families.get(post_id, "")))
+        table.append((group, post_id, image_folder.printable(paths[row]), shown, families.get(post_id, "")))
     return sorted(table, key=lambda row: row[0])
 
 
@@ -242,7 +242,7 @@ def report(options, paths, facts, groups, table):
     shown = {
         state: np.flatnonzero(facts["state"] == state) for state in (fingerprints.BROKEN, fingerprints.BLANK)
     }
-    blank = [image_folder.shown(paths[at]) for at in shown[fingerprints.BLANK]]
+    blank = [image_folder.printable(paths[at]) for at in shown[fingerprints.BLANK]]
     found = {
         "images": len(paths),
         "groups": len(sizes),
@@ -250,7 +250,7 @@ def report(options, paths, facts, groups, table):
         "largest_group": int(sizes.max(initial=0)),
         "pairs_refused": groups.refused,
         "broken": [
-            {"path": image_folder.shown(paths[at]), "reason": facts["reason"][at].decode()}
+            {"path": image_folder.printable(paths[at]), "reason": facts["reason"][at].decode()}
             for at in shown[fingerprints.BROKEN]
         ],
         "blank": blank,

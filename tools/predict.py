@@ -206,7 +206,7 @@ def _predict_folder(folder, paths, model, tags, info, options):
     with predictions.writing(
         options.output, tags, dtype=options.dtype, labels=False, info=info, overwrite=options.overwrite
     ) as writer:
-        found = image_reader.batches(
+        found = image_reader.read_batches(
             paths,
             info["image_size"],
             options.batch_size,

@@ -180,7 +180,7 @@ def no_posts(steps, sieve, files):
     """Say why no post was kept: what was looked for, what is there."""
     looked = sum(len(ids) for ids in sieve.missing)
     if looked and not any(step["after"] for step in steps if step["rule"] == "file missing"):
-        example = image_folder.usual_path(int(np.concatenate(sieve.missing)[0]))
+        example = image_folder.bucket_path(int(np.concatenate(sieve.missing)[0]))
         return (
             f"no image found: looked for {files.path / example} and the like (any folder, any image suffix, "
             f"the post id as name) for {looked} posts, found none; {files}"
@@ -224,7 +224,7 @@ def tags_file():
 
 def write_rejected(path, source, missing):
     """Write rejected.csv (post_id, path, reason), by post id and path."""
-    rows = [(number, image_folder.usual_path(number), "file missing") for number in missing.tolist()]
+    rows = [(number, image_folder.bucket_path(number), "file missing") for number in missing.tolist()]
     image_folder.write_rejected(path, [*source.rejected, *rows])
 
 

@@ -162,7 +162,7 @@ def _tagged_batches(
     jobs: list[Job], tagger: onnx_tagger.ServingTagger, options: argparse.Namespace, rejected: Rejected
 ) -> Iterator[tuple[list[Job], np.ndarray]]:
     """Yield ``(jobs, probabilities (B, L))`` with a progress bar; add to ``rejected`` what cannot be read."""
-    batches = image_reader.batches(
+    batches = image_reader.read_batches(
         jobs,
         tagger.image_size,
         options.batch_size,
@@ -240,7 +240,7 @@ def _write_table(
         tag_table.write_records(records, sys.stdout, options.format)
         return len(jobs) - (len(rejected) - before)
     with tag_table.Journal(options.output, _settings(options, tagger, selector)) as journal:
-        missing = [job for job in jobs if image_folder.shown(job.path) not in journal.done]
+        missing = [job for job in jobs if image_folder.printable(job.path) not in journal.done]
         for records in record_batches(missing):
             journal.add(records)
         journal.finish(options.format)
@@ -263,7 +263,7 @@ def _settings(
 
 def _report(rejected: Rejected, path: pathlib.Path | None) -> None:
     """Show what was set aside, and write it as CSV to ``path`` where one is given."""
-    rows = [(image_folder.shown(str(image)), reason) for image, reason in rejected]
+    rows = [(image_folder.printable(str(image)), reason) for image, reason in rejected]
     for image, reason in rows[:SHOWN]:
         _say(f"set aside: {image}: {reason}")
     if len(rows) > SHOWN:

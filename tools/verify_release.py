@@ -104,7 +104,7 @@ def _pictures(options, image_size):
     good = []
     for name in progress(names[: options.most], label="read", unit="images"):
         try:
-            good.append(image_reader.picture(options.images / name, image_size))
+            good.append(image_reader.read_image(options.images / name, image_size))
         except codec.ImageError as error:
             print(f"left out: {name}: {error}", file=sys.stderr)
     if len(good) < 2:

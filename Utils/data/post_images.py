@@ -26,7 +26,7 @@ def of_folder(folder):
         raise UserError(f"an image folder was expected at {root}; found {found}")
 
     def read(ids):
-        paths = {number: root / image_folder.usual_path(number) for number in ids}
+        paths = {number: root / image_folder.bucket_path(number) for number in ids}
         found = {number: path for number, path in paths.items() if path.is_file()}
         missing = set(ids) - set(found)
         if missing:

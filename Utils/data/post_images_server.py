@@ -41,7 +41,7 @@ class Pictures:
         if self.num_absent == len(self.sample):
             raise UserError(
                 f"none of {len(self.sample)} posts looked for has an image in {folder}; the first would be "
-                f"{image_folder.usual_path(int(posts[0]))}"
+                f"{image_folder.bucket_path(int(posts[0]))}"
             )
         self.small = functools.lru_cache(1024)(self._small)
 
@@ -50,7 +50,7 @@ class Pictures:
 
     def find(self, post):
         """Return the path of a post's image, None where there is none."""
-        usual = self._root / image_folder.usual_path(post)
+        usual = self._root / image_folder.bucket_path(post)
         near = (usual.with_suffix(suffix) for suffix in codec.SUFFIXES)
         for path in (self._paths.get(post), usual, *near):
             if path is not None and path.is_file() and path.resolve().is_relative_to(self._root):

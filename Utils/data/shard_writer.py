@@ -66,7 +66,7 @@ def stored(folder, path, size, quality):
         raise codec.ImageError("path leads out of the image folder")
     place = f"{folder}/{path}"
     try:
-        data = image_reader.content(place)
+        data = image_reader.read_bytes(place)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise codec.ImageError("file missing") from error
     except OSError as error:
@@ -74,7 +74,7 @@ def stored(folder, path, size, quality):
             raise codec.ImageError(f"cannot be read: {error.strerror}") from error
         # A dead disk is no reason to reject what lies on it.
         raise WorkError(f"{place} cannot be read: {error}; mend that and run the command again") from error
-    return codec.to_store(data, os.path.splitext(place)[1], size, quality)  # noqa: PTH122
+    return codec.to_stored_jpeg(data, os.path.splitext(place)[1], size, quality)  # noqa: PTH122
 
 
 class _Reader:

@@ -48,7 +48,7 @@ def of_files(job):
     found = np.zeros(len(paths), FIELDS)
     for row, path in enumerate(paths):
         try:
-            found[row] = sketch(image_reader.content(pathlib.Path(root, path)))
+            found[row] = sketch(image_reader.read_bytes(pathlib.Path(root, path)))
         except codec.ImageError as error:
             found[row] = broken(str(error))
         except OSError as error:

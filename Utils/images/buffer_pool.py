@@ -10,7 +10,7 @@ import numpy as np
 _ALIGNMENT = 64
 
 
-class Scratch(threading.local):
+class ThreadBuffers(threading.local):
     """Arrays by name, each thread its own; what one holds is lost when its name is asked for again."""
 
     def array(self, name, shape, dtype=np.uint8):
@@ -24,7 +24,7 @@ class Scratch(threading.local):
 _free = collections.defaultdict(list)  # by length
 
 
-def pooled(shape):
+def pooled_array(shape):
     """Return a uint8 array with any content, in memory of former ones of as many bytes that are gone.
 
     It is nobody else's until it and all its views are gone. It begins at a multiple of 64 bytes, so that

@@ -118,7 +118,7 @@ def _reduction(side, min_side):
     return max(times for times in _REDUCED if times == 1 or side // times >= min_side)
 
 
-def to_store(data, suffix, size, quality=95):
+def to_stored_jpeg(data, suffix, size, quality=95):
     """Return the JPEG that a dataset stores for a file's content; ImageError where it is unfit (`check`).
 
     A whole JPEG of (size, size) in three colors that is shown as it is stored comes back byte for byte; where

@@ -38,12 +38,12 @@ def stem_key(stem):
     return _number_of(stem.lower()) | 1  # never 0
 
 
-def is_text(path):
+def is_unicode(path):
     """Whether a path is Unicode; file systems allow any bytes."""
     return path.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in path)
 
 
-def shown(path):
+def printable(path):
     """Return a path as text that every file can hold."""
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
@@ -66,7 +66,7 @@ def is_image(name):
     return pathlib.PurePath(name).suffix.lower() in SUFFIXES
 
 
-def usual_path(identifier):
+def bucket_path(identifier):
     """Return where a booru's image folder keeps a post: ``0NNN/ID.jpg``, NNN = id modulo 1000."""
     return f"{identifier % 1000:04d}/{identifier}.jpg"
 
@@ -223,7 +223,7 @@ def index(folder, named=False):
     """
     census, folders, names, found, others = Census(), [], {}, [], []
     for relative, files in walk(folder):
-        if not is_text(relative):
+        if not is_unicode(relative):
             continue
         stems, kinds = census.note(relative, files)
         numbers = [_decimal(stem) for stem in stems]
@@ -242,7 +242,7 @@ def index(folder, named=False):
 
 def _named(folder, files):
     """Return ``(keys, ranks of the suffixes, paths)`` of the images of one folder."""
-    images = [name for name in files if is_image(name) and is_text(name)]
+    images = [name for name in files if is_image(name) and is_unicode(name)]
     stems = [name.rpartition(".") for name in images]
     keys = np.array([stem_key(stem) for stem, _, _ in stems], np.int64)
     ranks = np.array([SUFFIXES.index(f".{end.lower()}") for _, _, end in stems], np.int64)

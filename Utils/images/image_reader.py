@@ -13,7 +13,7 @@ from Utils.images import codec
 MOST_BYTES = 1 << 29  # of a file; what holds Utils.images.codec.MAX_PIXELS raw pixels still fits
 
 
-def content(path):
+def read_bytes(path):
     """Return the bytes of an image file; a file object around it would take half as long as the reading.
 
     Raises ImageError where it is no file that can hold an image, OSError where it cannot be read.
@@ -33,16 +33,16 @@ def content(path):
     return data
 
 
-def picture(path, image_size, padding=codec.WHITE):
+def read_image(path, image_size, padding=codec.WHITE):
     """Return the model's input (image_size, image_size, 3) uint8 BGR of a file; ImageError says why not."""
     try:
-        data = content(path)
+        data = read_bytes(path)
     except OSError as error:
         raise codec.ImageError(error.strerror or type(error).__name__) from error
     return codec.prepare(data, image_size, padding)
 
 
-def batches(items, image_size, batch_size, *, path_of=None, padding=codec.WHITE, readers=2):
+def read_batches(items, image_size, batch_size, *, path_of=None, padding=codec.WHITE, readers=2):
     """Yield ``(good items, pictures (B, S, S, 3) uint8 BGR, [(item, reason)])`` in order.
 
     Args:
@@ -56,7 +56,7 @@ def batches(items, image_size, batch_size, *, path_of=None, padding=codec.WHITE,
 
     def read(item):
         try:
-            return picture(item if path_of is None else path_of(item), image_size, padding)
+            return read_image(item if path_of is None else path_of(item), image_size, padding)
         except codec.ImageError as error:
             return str(error)
 

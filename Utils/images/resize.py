@@ -11,14 +11,14 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from Utils.images.buffer_pool import Scratch
+from Utils.images.buffer_pool import ThreadBuffers
 
 Method = Literal["area", "bilinear", "bicubic"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
 _SPARSE = 2**20  # pixels up to which areas are averaged by sparse products; beyond, decoding is what costs
 
-_scratch = Scratch()
+_scratch = ThreadBuffers()
 
 # Not INTER_LINEAR, which is 0.12 gray levels too dark on average: it cuts where this one rounds.
 _PLAIN = {"bilinear": cv2.INTER_LINEAR_EXACT, "bicubic": cv2.INTER_CUBIC}

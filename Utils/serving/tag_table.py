@@ -33,7 +33,7 @@ def record(path: str | os.PathLike[str], selection: Selection) -> Record:
         category = tag_list.category_name(tag.category)
         by_category.setdefault(category, {})[tag.name] = _rounded(tag.probability)
     return {
-        "path": image_folder.shown(str(path)),
+        "path": image_folder.printable(str(path)),
         "rating": selection.rating.name if selection.rating else None,
         "ratings": {tag.name: _rounded(tag.probability) for tag in selection.ratings},
         "tags": by_category,

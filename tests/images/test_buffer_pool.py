@@ -5,11 +5,11 @@ import threading
 
 import numpy as np
 
-from Utils.images.buffer_pool import Scratch, pooled
+from Utils.images.buffer_pool import ThreadBuffers, pooled_array
 
 
 def test_a_name_is_one_array_of_each_thread():
-    scratch = Scratch()
+    scratch = ThreadBuffers()
     first = scratch.array("a", (2, 3))
     assert scratch.array("a", (2, 3)) is first
     assert scratch.array("b", (2, 3)) is not first
@@ -22,7 +22,7 @@ def test_a_name_is_one_array_of_each_thread():
 
 
 def test_pooled_arrays_begin_at_multiples_of_64_bytes_and_are_apart():
-    arrays = [pooled((count % 7 + 1, 3, 3)) for count in range(40)]
+    arrays = [pooled_array((count % 7 + 1, 3, 3)) for count in range(40)]
     assert {array.ctypes.data % 64 for array in arrays} == {0}
     assert all(array.flags.c_contiguous and array.flags.writeable for array in arrays)
     for number, array in enumerate(arrays):
@@ -32,20 +32,20 @@ def test_pooled_arrays_begin_at_multiples_of_64_bytes_and_are_apart():
 
 def test_pooled_memory_is_used_again_when_the_last_view_is_gone():
     shape = (5, 1234)
-    first = pooled(shape)
+    first = pooled_array(shape)
     address = first.ctypes.data
     row, part = first[3], first.reshape(-1)[10:20][::2]
     row[:], part[:] = 7, 9
     del first
-    second = pooled(shape)  # the rows are still seen
+    second = pooled_array(shape)  # the rows are still seen
     assert second.ctypes.data != address
     second[:] = 1
     assert (row == 7).all()
     del row
-    assert pooled(shape).ctypes.data not in (address, second.ctypes.data)
+    assert pooled_array(shape).ctypes.data not in (address, second.ctypes.data)
     assert (part == 9).all()
     del part
-    kept = [pooled(shape), pooled(shape)]
+    kept = [pooled_array(shape), pooled_array(shape)]
     assert address in [array.ctypes.data for array in kept]
 
 
@@ -53,7 +53,7 @@ def test_what_tensorflow_holds_is_not_used_again():
     import tensorflow as tf
 
     def make(number):
-        array = pooled((1, 4096))
+        array = pooled_array((1, 4096))
         array[:] = number
         return array
 

@@ -18,7 +18,7 @@ def test_batches_come_in_order_and_no_faster_than_they_are_taken(tmp_path):
             asked.append(number)
             yield tmp_path / f"{number}.png"
 
-    batches = image_reader.batches(paths(), 8, 2, readers=3)
+    batches = image_reader.read_batches(paths(), 8, 2, readers=3)
     first = next(batches)
     assert max(asked) == 3  # this batch and the next
     parts = [first, *batches]
@@ -33,4 +33,4 @@ def test_a_file_may_not_fill_the_memory(tmp_path):
     with (tmp_path / "sparse.png").open("wb") as file:
         file.truncate(image_reader.MOST_BYTES + 1)
     with pytest.raises(codec.ImageError, match="too large a file"):
-        image_reader.picture(tmp_path / "sparse.png", 8)
+        image_reader.read_image(tmp_path / "sparse.png", 8)

@@ -463,7 +463,7 @@ def test_a_jpeg_passes_without_decoding_only_where_it_can_be_decoded():
         for at in random.integers(2, 640, random.integers(1, 4)):
             data[min(at, len(data) - 3)] = random.integers(256)
         try:
-            kept = codec.to_store(bytes(data), ".jpg", SIZE) == data
+            kept = codec.to_stored_jpeg(bytes(data), ".jpg", SIZE) == data
         except codec.ImageError:
             continue
         stored += kept

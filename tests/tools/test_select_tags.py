@@ -115,7 +115,7 @@ def test_every_reason_leaves_out_its_posts_and_is_counted(tmp_path, capsys):
         f"DELETE FROM imageTags WHERE image_id = {ids[5]}",
     )
     define(folder, min_tags_per_image=1, splits={"train": [0, 899], "validation": [900, 998]})
-    folders_of = {number: folder / "images" / image_folder.usual_path(number) for number in ids}
+    folders_of = {number: folder / "images" / image_folder.bucket_path(number) for number in ids}
     folders_of[ids[6]].unlink()
     assert select_tags.main(words(folder)) == 0
     steps = json.loads((folder / "dataset" / "dataset.json").read_text())["selection"]["posts"]
@@ -131,7 +131,7 @@ def test_every_reason_leaves_out_its_posts_and_is_counted(tmp_path, capsys):
     assert steps[0]["before"] == 50
     assert steps[-1]["after"] == len(posts(folder / "dataset"))
     assert not set(posts(folder / "dataset")["post_id"]) & set(ids[:7])
-    assert rejected(folder / "dataset") == {(ids[6], image_folder.usual_path(ids[6])): "file missing"}
+    assert rejected(folder / "dataset") == {(ids[6], image_folder.bucket_path(ids[6])): "file missing"}
     assert "file missing                                        -1" in capsys.readouterr().out
 
 

@@ -249,7 +249,7 @@ def test_a_table_goes_on_where_it_was_stopped(release, pictures, monkeypatch, ca
     monkeypatch.setattr(
         image_reader,
         "picture",
-        lambda path, *rest, real=image_reader.picture: read.append(path) or real(path, *rest),
+        lambda path, *rest, real=image_reader.read_image: read.append(path) or real(path, *rest),
     )
     assert tag(*words, output) == 0
     assert len(read) == 2

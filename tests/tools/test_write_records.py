@@ -302,7 +302,7 @@ def test_nothing_but_broken_images_is_a_failure(tmp_path, capsys):
 
 def test_a_disk_that_fails_stops_the_work_instead_of_rejecting(tmp_path, capsys, monkeypatch):
     dataset = small_dataset(tmp_path, records=False)
-    real, calls = image_reader.content, []
+    real, calls = image_reader.read_bytes, []
 
     def content(place):
         calls.append(place)

@@ -197,7 +197,7 @@ def _plot(folder, options, speed):
     select = (time.perf_counter() - started) * 1000 / options.images
     shutil.rmtree(folder / "again")
     read = _ms(lambda path: path.read_bytes(), paths)
-    check = _ms(lambda one: codec.to_store(one, ".jpg", SIDE), data)
+    check = _ms(lambda one: codec.to_stored_jpeg(one, ".jpg", SIDE), data)
     encode = _ms(lambda one: tfrecord.encode_example(1, one, labels), data)
     write = _written(folder, [tfrecord.encode_example(1, one, labels) for one in data])
     query = _ms(lambda number: _query(folder, number), queried)

@@ -64,7 +64,7 @@ def _pairs(root, images):
         image_folder.join(top, name)
         for top, names in image_folder.walk(root)
         for name in names
-        if name.endswith(KINDS) and image_folder.is_text(name)
+        if name.endswith(KINDS) and image_folder.is_unicode(name)
     }
     found, rejected, used, census = {}, [], set(), image_folder.Census()
     for top, names in image_folder.walk(images):
@@ -74,8 +74,8 @@ def _pairs(root, images):
             number = image_folder.post_id(path)
             text = next((text for text in _names_beside(path) if text in texts), None)
             used.add(text)
-            if not image_folder.is_text(path):
-                rejected.append((number, image_folder.shown(path), "file name is no UTF-8"))
+            if not image_folder.is_unicode(path):
+                rejected.append((number, image_folder.printable(path), "file name is no UTF-8"))
             elif text is None:
                 rejected.append((number, path, "no sidecar"))
             elif number in found:
