@@ -1,6 +1,7 @@
 """Train a model: ``python train.py RECIPE --dataset DATASET --run-dir RUN [--any-field value] [--dry-run]``.
 
-The composition root: recipe -> devices, data, model, loss, optimizer -> fit. Libraries are imported late.
+The composition root: recipe -> devices, data, model, loss, optimizer -> fit. It names no architecture, loss
+or backend. Keras and tensorflow are imported inside the functions: ``--help`` and mistakes need neither.
 """
 
 import contextlib
@@ -9,7 +10,11 @@ import functools
 import hashlib
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from Utils.command.backend import prepare_backend
 from Utils.command.cli import UserError, command
@@ -19,151 +24,184 @@ from Utils.images.augmentation import Augmentation
 from Utils.recipe import command_line, initial_weights
 from Utils.recipe.recipe import Recipe
 from Utils.tags import tag_list
-from Utils.training.run_folder import Run, say
+from Utils.training import console
+from Utils.training.run_folder import Run
 
-ARCHITECTURE = "architecture.json"  # of a run whose model is that of a file, not of the recipe
+if TYPE_CHECKING:
+    import keras
+
+    from Generators.host_sharding import Lanes
+    from Utils.training.devices import Devices
+    from Utils.training.freezing import Freezing
+
+ARCHITECTURE = "architecture.json"  # of a run that takes its model from --init-from, not from the recipe
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
-    """What is to be trained on what, where, and what follows from these together."""
+class Experiment:
+    """A recipe on a dataset and devices: the data it reads and the model it trains."""
 
     recipe: Recipe
     dataset: dataset_folder.Dataset
-    lanes: object  # Generators.host_sharding.Lanes: how the training records are read
-    found: object  # Utils.training.devices.Devices
-    source: initial_weights.Source | None  # of the first weights
-    facts: dict
-    keep: Callable | None  # ids of the records that are trained on; None: all
-    unknown: Callable | None  # ids -> labels that are not known
-
-
-@dataclasses.dataclass(frozen=True)
-class Built:
-    """The model with its first weights, what compiles it, its learning rate, what became of the tags.
-
-    ``trained`` is the model, or one that augments and calls it.
-    """
-
-    model: object
-    trained: object
-    phases: object
-    schedule: Callable
-    match: initial_weights.Match | None
+    devices: "Devices"
+    facts: dict[str, Any]  # what the run folder records: batch_size, steps_per_epoch, records ...
+    lanes: "Lanes"  # how the training records are read
+    keep: Callable[[np.ndarray], np.ndarray] | None  # post ids -> whether to train on them; None: on all
+    unknown: Callable[[np.ndarray], np.ndarray] | None  # post ids -> which labels are not known
+    source: initial_weights.Source | None  # of the first weights; None: fresh ones
+    match: initial_weights.Match | None  # of its tags with the dataset's; None: nothing had to be copied
+    model: "keras.Model"
+    trained_model: "keras.Model"  # the model itself, or one that augments images on the device and calls it
+    schedule: Callable[[int], Any]  # the learning rate by step
 
 
 @command
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Train as the command line says; return the exit code."""
-    with _leaving():
+    with _exit_on_sigterm():
         return _main(argv)
 
 
 @contextlib.contextmanager
-def _leaving():
-    """Within, SIGTERM ends without an error: only ``training.fit`` has something to save, and does it."""
+def _exit_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the command without an error; the training loop alone has a state to save."""
 
-    def leave(number, frame):
-        say("stopped by SIGTERM, nothing is lost; the same command continues")
+    def leave(number: int, frame: FrameType | None) -> None:
+        console.say("stopped by SIGTERM, nothing is lost; the same command continues")
         raise SystemExit(0)
 
-    before = signal.signal(signal.SIGTERM, leave)
+    previous = signal.signal(signal.SIGTERM, leave)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None: it was none of Python's
+        signal.signal(signal.SIGTERM, previous or signal.SIG_DFL)  # None: it was not set from Python
 
 
-def _main(argv):
+def _main(argv: Sequence[str] | None) -> int:
     name, arguments = command_line.parse(argv)
     recipe, dataset = arguments.recipe, dataset_folder.load(arguments.dataset)
-    source = recipe.init_from and initial_weights.of(recipe.init_from, recipe.which, arguments.run_dir)
+    source = None
+    if recipe.init_from:
+        source = initial_weights.of(recipe.init_from, recipe.which, arguments.run_dir)
     prepare_backend()
-    from Utils.training import devices
+    from Utils.training import devices, freezing
 
-    job = _job(recipe, dataset, devices.find(), source)
-    built = _build(job)  # before the run folder: what cannot be built leaves none
+    # All is built and compiled before the run folder: a recipe that cannot be built leaves none.
+    experiment = _set_up(recipe, dataset, devices.find(), source)
+    compile_model = functools.partial(_compile, experiment)
+    body = freezing.Freezing(recipe.freeze_body_epochs, experiment.facts["steps_per_epoch"], compile_model)
+    body.compile_for(0)
     if arguments.dry_run:
-        return _describe(job, built)
-    with job.found.in_turn("run folder"):
-        run = Run(arguments.run_dir, name, recipe, dataset, job.facts, job.found.first)
+        return _describe(experiment)
+    with experiment.devices.first_host_first("run folder"):
+        is_first_host = experiment.devices.is_first_host
+        run = Run(arguments.run_dir, name, recipe, dataset, experiment.facts, is_first_host)
     with run:
-        return _train(run, name, job, built)
+        return _train(experiment, body, run, name)
 
 
-def _job(recipe, dataset, found, source):
-    """Return what follows from recipe, data and devices."""
+def _set_up(
+    recipe: Recipe, dataset: dataset_folder.Dataset, devices: "Devices", source: initial_weights.Source | None
+) -> Experiment:
+    """Return the experiment, its model built and with its first weights."""
     from Generators import host_sharding, shard_stats
+    from Utils.training import schedules
 
     fold = folds.parse(recipe.fold)
-    counts = shard_stats.record_counts(dataset, "train", fold and fold.leaves)
-    records = int(counts.sum())
+    keep = fold.leaves if fold else None
+    counts = shard_stats.record_counts(dataset, "train", keep)
+    unknown = None
+    if recipe.unknown_labels:
+        unknown = unknown_labels.read(recipe.unknown_labels, dataset.tags).mask
+    facts = _facts(recipe, dataset, devices, int(counts.sum()))
+    lanes = host_sharding.Lanes(counts, facts["records"], facts["batch_size"])
+    schedule = schedules.build(recipe, facts["steps_per_epoch"], facts["batch_size"])
+    devices.require_accumulation(recipe.gradient_accumulation)
+    model, trained_model = _models(recipe, dataset, devices, source, lanes.rows)
+    match = _copy_weights(model, dataset, source) if source and not source.begun else None
+    return Experiment(
+        recipe=recipe,
+        dataset=dataset,
+        devices=devices,
+        facts=facts,
+        lanes=lanes,
+        keep=keep,
+        unknown=unknown,
+        source=source,
+        match=match,
+        model=model,
+        trained_model=trained_model,
+        schedule=schedule,
+    )
+
+
+def _facts(
+    recipe: Recipe, dataset: dataset_folder.Dataset, devices: "Devices", records: int
+) -> dict[str, Any]:
+    """Return what follows from recipe, dataset and devices, as the run folder records it."""
     if not records:
-        left = f", fold {fold} left out," if fold else ""
-        raise UserError(f"the training split of {dataset.folder}{left} is empty; it needs a record at least")
-    unknown_mask = recipe.unknown_labels and unknown_labels.read(recipe.unknown_labels, dataset.tags).mask
-    batch_size = recipe.batch_size_per_device * found.replicas
-    facts = {
-        "devices": found.text,
+        left_out = f", fold {recipe.fold} left out," if recipe.fold else ""
+        raise UserError(
+            f"the training split of {dataset.folder}{left_out} is empty; it needs a record at least"
+        )
+    batch_size = recipe.batch_size_per_device * devices.replicas
+    return {
+        "devices": devices.text,
         "batch_size": batch_size,
         "records": records,
         "steps_per_epoch": recipe.steps(records, batch_size),
         "contents": _contents(recipe, dataset),
     }
-    read = host_sharding.Lanes(counts, records, batch_size)
-    return Job(recipe, dataset, read, found, source, facts, fold and fold.leaves, unknown_mask or None)
 
 
-def _contents(recipe, dataset):
+def _contents(recipe: Recipe, dataset: dataset_folder.Dataset) -> dict[str, str]:
     """Return digests, by flag, of what the recipe only names: it may have changed when a run is continued."""
-    found = {}
+    digests = {}
     if recipe.unknown_labels:
-        found["--unknown-labels"] = atomic.sha256_of(recipe.unknown_labels)
+        digests["--unknown-labels"] = atomic.sha256_of(recipe.unknown_labels)
     if recipe.tag_weights:
         factors = tag_list.factors(dataset.tags, recipe.tag_weights)
-        found["--tag-weights"] = hashlib.sha256(factors.tobytes()).hexdigest()
-    return found
+        digests["--tag-weights"] = hashlib.sha256(factors.tobytes()).hexdigest()
+    return digests
 
 
-def _build(job):
-    """Return the Built of a Job, compiled for its first step."""
+def _models(
+    recipe: Recipe,
+    dataset: dataset_folder.Dataset,
+    devices: "Devices",
+    source: initial_weights.Source | None,
+    mixup_group: int,
+) -> "tuple[keras.Model, keras.Model]":
+    """Return the model and the one that is trained, with fresh weights.
+
+    ``mixup_group``: so many neighboring rows of a batch have their MixUp partners among themselves.
+    """
     import keras
 
     import Models
     from Models import transfer
-    from Utils.training import freezing, loop
 
-    recipe, dataset, found, facts, source = job.recipe, job.dataset, job.found, job.facts, job.source
-    found.accumulates(recipe.gradient_accumulation)
     sizes = {"image_size": recipe.image_size, "num_labels": dataset.num_labels}
-    architecture = None if recipe.model else _architecture(recipe, source, sizes)
+    architecture = None
+    if source and not recipe.model:
+        architecture = _architecture(recipe, source, sizes)
     keras.utils.set_random_seed(recipe.seed)
     keras.config.set_dtype_policy(recipe.dtype_policy)
-    schedule = loop.schedule(recipe, facts["steps_per_epoch"], facts["batch_size"])
-    with found.scope():
+    with devices.scope():
         if architecture:
             model = transfer.from_json(architecture)
         else:
             overrides = recipe.model_overrides()
             model = Models.build(recipe.model, classifier_activation=None, **sizes, **overrides)
-        on_device = recipe.augment_on == "device"
-        trained = Models.with_augmentation(model, _group(job)) if on_device else model
-    match = _transfer(model, dataset, source) if source and not source.begun else None
-    family = Models.family(recipe.model or source.model)
-    compile = functools.partial(_compile, model, trained, job, family, schedule)
-    turns = freezing.Phases(recipe.freeze_body_epochs, facts["steps_per_epoch"], compile)
-    turns.enter(0)
-    return Built(model, trained, turns, schedule, match)
+        if recipe.augment_on == "host":
+            return model, model
+        # None: partners from anywhere in the batch, since a device has no whole groups
+        group = None if recipe.batch_size_per_device % mixup_group else mixup_group
+        return model, Models.with_augmentation(model, group)
 
 
-def _group(job):
-    """Return how many neighboring rows MixUp partners are of, None where a device has no whole groups."""
-    rows = job.lanes.rows
-    return None if job.recipe.batch_size_per_device % rows else rows
-
-
-def _architecture(recipe, source, sizes):
-    """Return the JSON of a model like the source's own: what the run has written down, or of the file."""
+def _architecture(recipe: Recipe, source: initial_weights.Source, sizes: dict[str, Any]) -> str:
+    """Return the JSON of a model like the source's: as the run has recorded it, or of the source's file."""
     import keras
 
     from Models import transfer
@@ -171,40 +209,45 @@ def _architecture(recipe, source, sizes):
     if source.begun:
         return (source.file / ARCHITECTURE).read_text(encoding="utf-8")
     distribution = keras.distribution.distribution()
-    described = transfer.adapted_json(source.file, **sizes, dtype_policy=recipe.dtype_policy)
+    architecture = transfer.adapted_json(source.file, **sizes, dtype_policy=recipe.dtype_policy)
     keras.backend.clear_session()  # names of variables must not depend on what was loaded
     keras.distribution.set_distribution(distribution)  # it was cleared, too
-    return described
+    return architecture
 
 
-def _transfer(model, dataset, source):
-    """Give the model the weights of the source, matched by tags; return the match, and say what differs."""
+def _copy_weights(
+    model: "keras.Model", dataset: dataset_folder.Dataset, source: initial_weights.Source
+) -> initial_weights.Match:
+    """Copy the weights of the source into the model, outputs matched by tags; report what differs."""
     from Generators import shard_stats
     from Models import transfer
 
-    found = initial_weights.match(source, dataset.tags)
+    match = initial_weights.match(source, dataset.tags)
     frequencies = dataset.frequencies("train")
     if frequencies is None:
         frequencies = shard_stats.frequencies(dataset.shards("train"), dataset.num_labels)
-    for text in transfer.copy_weights(source.file, model, found.rows, frequencies):
-        say(f"warning: the model differs from {source.file}: {text}")
-    return found
+    for difference in transfer.copy_weights(source.file, model, match.rows, frequencies):
+        console.say(f"warning: the model differs from {source.file}: {difference}")
+    return match
 
 
-def _compile(model, trained, job, family, schedule, *, frozen, start):
-    """Compile for steps from ``start`` on, with the body frozen or not, and make the optimizer's state."""
-    recipe, found = job.recipe, job.found
+def _compile(experiment: Experiment, *, frozen: bool, start_step: int) -> None:
+    """Compile the model for steps from ``start_step`` on, the body frozen or not, with a new optimizer."""
+    import Models
     from Models import transfer
     from Utils.training import losses, optimizers, schedules
 
+    recipe, devices, model = experiment.recipe, experiment.devices, experiment.model
+    source, trained_model = experiment.source, experiment.trained_model
+    family = Models.family(recipe.model or (source.model if source else ""))
     loss_options = recipe.loss_options()
     if recipe.tag_weights:
-        loss_options["tag_weights"] = tag_list.factors(job.dataset.tags, recipe.tag_weights)
-    with found.scope():
+        loss_options["tag_weights"] = tag_list.factors(experiment.dataset.tags, recipe.tag_weights)
+    with devices.scope():
         transfer.freeze(model, frozen)
         optimizer = optimizers.build(
             recipe.optimizer,
-            schedules.Later(schedule, start) if start else schedule,
+            schedules.Shifted(experiment.schedule, start_step) if start_step else experiment.schedule,
             weight_decay=recipe.weight_decay,
             agc=recipe.agc or None,
             no_decay=family.NO_DECAY,
@@ -214,127 +257,154 @@ def _compile(model, trained, job, family, schedule, *, frozen, start):
             accumulate=recipe.gradient_accumulation,
             **recipe.optimizer_overrides(),
         )
-        trained.compile(
+        trained_model.compile(
             optimizer,
             losses.build(recipe.loss, **loss_options),
-            jit_compile=found.compiles(recipe.jit_compile),
+            jit_compile=devices.compiles(recipe.jit_compile),
             steps_per_execution=recipe.steps_per_execution,
         )
-        trained.optimizer.build(trained.trainable_variables)
+        # Its state is made here, within the scope and before a checkpoint is restored.
+        trained_model.optimizer.build(trained_model.trainable_variables)
 
 
-def _describe(job, built):
+def _describe(experiment: Experiment) -> int:
     """Print what a run would be."""
     from Utils.training import memory_estimate
 
-    recipe, facts, source, schedule = job.recipe, job.facts, job.source, built.schedule
-    steps, images = facts["steps_per_epoch"], facts["batch_size"]
-    last = recipe.epochs * steps - 1
-    for what, text in {
+    recipe, facts, source = experiment.recipe, experiment.facts, experiment.source
+    steps, last_step = facts["steps_per_epoch"], recipe.epochs * facts["steps_per_epoch"] - 1
+    name = recipe.model or (source.model if source else "")
+    weights = "fresh"
+    if source:
+        weights = f"{source.file}: {experiment.match.text if experiment.match else 'begun'}"
+    rates = [float(experiment.schedule(step)) for step in (0, last_step)]
+    for label, text in {
         "devices": facts["devices"],
-        "model": f"{recipe.model or source.model}, {recipe.image_size} px, {job.dataset.num_labels} labels",
-        "weights": f"{source.file}: {built.match.text if built.match else 'begun'}" if source else "fresh",
-        "parameters": f"{built.model.count_params():,}",
-        "global batch": f"{images} ({recipe.batch_size_per_device} on each device)",
-        "steps": f"{steps} an epoch ({facts['records']} records), {last + 1} in {recipe.epochs} epochs",
-        "learning rate": f"{float(schedule(0)):.3g} at first, {schedule.peak:.3g} at the peak, "
-        f"{float(schedule(last)):.3g} at last",
+        "model": f"{name}, {recipe.image_size} px, {experiment.dataset.num_labels} labels",
+        "weights": weights,
+        "parameters": f"{experiment.model.count_params():,}",
+        "global batch": f"{facts['batch_size']} ({recipe.batch_size_per_device} on each device)",
+        "steps": f"{steps} an epoch ({facts['records']} records), {last_step + 1} in {recipe.epochs} epochs",
+        "learning rate": f"{rates[0]:.3g} at first, {experiment.schedule.peak:.3g} at the peak, "
+        f"{rates[1]:.3g} at last",
         "memory": memory_estimate.describe(
-            memory_estimate.estimate(built.model, recipe.batch_size_per_device)
+            memory_estimate.estimate(experiment.model, recipe.batch_size_per_device)
         ),
     }.items():
-        print(f"{what:<15}{text}")
+        print(f"{label:<15}{text}")
     return 0
 
 
-def _train(run, name, job, built):
+def _train(experiment: Experiment, body: "Freezing", run: Run, name: str) -> int:
     """Train until the last epoch, or until a signal asks to stop."""
-    import Generators
     import Models
-    from Utils.report import run_plots
-    from Utils.training import loop
+    from Utils.training import loop, trackers
 
-    recipe, dataset, found, facts, model = job.recipe, job.dataset, job.found, job.facts, built.model
-    if built.match and found.first:
-        _begin(run, job, built)
-    form = {
-        "num_labels": dataset.num_labels,
-        "image_size": recipe.image_size,
-        "batch_size": facts["batch_size"],
-        "host": found.host,
-        "unknown": job.unknown,
-    }
+    recipe, is_first_host = experiment.recipe, experiment.devices.is_first_host
+    if experiment.match and is_first_host:
+        _save_first_state(experiment, experiment.match, run)
+    evaluate = _evaluator(experiment)
+    console.say(console.opening_line(experiment.facts, evaluate is not None))
 
-    def batches(step):
-        return Generators.train_dataset(
-            dataset.shards("train"),
-            seed=recipe.seed,
-            start_step=step,
-            num_records=job.lanes.counts,
-            keep=job.keep,
-            **form,
-            augmentation=recipe.group(Augmentation),
-        )
-
-    def export(path):
+    def export(path: atomic.AnyPath) -> None:
         with atomic.replacing(path) as beside:
-            Models.with_probabilities(model).save(beside)
+            Models.with_probabilities(experiment.model).save(beside)
 
-    evaluate = None
-    if "validation" in dataset.splits:
-        held_out = Generators.eval_dataset(
-            dataset.shards("validation"),
-            pad_batches=True,
-            num_records=dataset.record_counts("validation"),
-            **form,
+    opened = trackers.opened(run, name, recipe) if is_first_host else contextlib.nullcontext([])
+    with opened as opened_trackers:
+        training = loop.TrainingLoop(
+            experiment.trained_model,
+            run,
+            recipe,
+            experiment.facts,
+            experiment.devices,
+            schedule=experiment.schedule,
+            freezing=body,
+            batches=functools.partial(_batches, experiment),
+            evaluate=evaluate,
+            export=export,
+            trackers=opened_trackers,
         )
-        with found.scope():
-            evaluate = loop.evaluator(model, held_out, dataset.num_labels, built.trained)
-    say(loop.opening(found.text, facts, evaluate))
-    trackers = _trackers(run, name, recipe) if found.first else []
-
-    def log(row):
-        for tracker in trackers:
-            tracker.log(row)
-
-    phases, schedule = built.phases, built.schedule
-    plan = loop.Plan(recipe, facts, schedule, phases, batches, evaluate, export, log, found)
-    if built.match and evaluate:
-        say(loop.scores_text("before the first step", evaluate()))
-    if found.first and not (run.folder / "batch.png").exists():
-        images, labels = next(iter(batches(0)))
-        images = images if built.trained is model else Models.augment_batch(*images)
-        run_plots.plot_batch(images, labels, dataset.tags["name"], run.folder / "batch.png")
-    try:
-        loop.fit(built.trained, run, plan)
-    except loop.Stopped as stopped:
-        say(f"{stopped}; the same command continues")
-        return 0 if stopped.signal == signal.SIGTERM else 128 + stopped.signal
-    finally:
-        for tracker in trackers:
-            tracker.close()
+        if experiment.match and evaluate:
+            console.say(console.scores_line("before the first step", evaluate()))
+        if is_first_host and not (run.folder / "batch.png").exists():
+            _draw_batch(experiment, run)
+        try:
+            training.fit()
+        except loop.Stopped as stopped:
+            console.say(f"{stopped}; the same command continues")
+            return 0 if stopped.signal == signal.SIGTERM else 128 + stopped.signal
     return 0
 
 
-def _trackers(run, name, recipe):
-    """Return what is told of every epoch."""
-    from Utils.training import trackers
-
-    chosen = trackers.build(recipe.tracker, run.folder, name, recipe.to_dict(), recipe.project)
-    return [chosen, trackers.Curves(run.history, run.folder / "curves.png")]
-
-
-def _begin(run, job, built):
-    """Save the state before the first step and what it was made of: the source is not needed any more."""
+def _save_first_state(experiment: Experiment, match: initial_weights.Match, run: Run) -> None:
+    """Save the state before the first step and where it is from: the source is not needed any more."""
     from Models import transfer
     from Utils.training import checkpoints
 
-    say(f"weights of {job.source.file}: {built.match.text}")
-    if not job.recipe.model:
+    recipe, source = experiment.recipe, experiment.source
+    console.say(f"weights of {source.file}: {match.text}")
+    if not recipe.model:
         with atomic.replacing(run.folder / ARCHITECTURE) as beside:
-            beside.write_text(transfer.to_json(built.model), encoding="utf-8")
-    checkpoints.save(run.checkpoints, 0, checkpoints.capture(built.trained))
-    initial_weights.remember(run.folder, job.recipe.init_from, job.source, built.match)
+            beside.write_text(transfer.to_json(experiment.model), encoding="utf-8")
+    checkpoints.save(run.checkpoints, 0, checkpoints.capture(experiment.trained_model))
+    initial_weights.remember(run.folder, recipe.init_from, source, match)
+
+
+def _batches(experiment: Experiment, start_step: int) -> Any:
+    """Return the endless training data from a step on."""
+    import Generators
+
+    return Generators.train_dataset(
+        experiment.dataset.shards("train"),
+        seed=experiment.recipe.seed,
+        start_step=start_step,
+        num_records=experiment.lanes.counts,
+        keep=experiment.keep,
+        **_reader_options(experiment),
+        augmentation=experiment.recipe.group(Augmentation),
+    )
+
+
+def _evaluator(experiment: Experiment) -> Callable[..., dict[str, float]] | None:
+    """Return what computes the scores of the validation split, None without one."""
+    import Generators
+    from Utils.training import validation_metrics
+
+    dataset = experiment.dataset
+    if "validation" not in dataset.splits:
+        return None
+    data = Generators.eval_dataset(
+        dataset.shards("validation"),
+        pad_batches=True,
+        num_records=dataset.record_counts("validation"),
+        **_reader_options(experiment),
+    )
+    with experiment.devices.scope():
+        return validation_metrics.evaluator(
+            experiment.model, data, dataset.num_labels, experiment.trained_model
+        )
+
+
+def _reader_options(experiment: Experiment) -> dict[str, Any]:
+    return {
+        "num_labels": experiment.dataset.num_labels,
+        "image_size": experiment.recipe.image_size,
+        "batch_size": experiment.facts["batch_size"],
+        "host": experiment.devices.host,
+        "unknown": experiment.unknown,
+    }
+
+
+def _draw_batch(experiment: Experiment, run: Run) -> None:
+    """Draw the first batch as the model will see it: ``batch.png`` of the run folder."""
+    import Models
+    from Utils.report import run_plots
+
+    images, labels = next(iter(_batches(experiment, 0)))
+    if experiment.trained_model is not experiment.model:
+        images = Models.augment_batch(*images)
+    run_plots.plot_batch(images, labels, experiment.dataset.tags["name"], run.folder / "batch.png")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,18 @@
-"""The whole state of a training run in one file: weights, optimizer, random state, running metrics.
+"""Checkpoints: the whole state of a training run in one file, and which of them is current.
 
-Keras' own formats leave out the states of ``SeedGenerator`` and of metrics, and hold no position in the data.
-A checkpoint is an ``.npz`` with one array for each variable, named by its path, written beside and renamed
-(to another file system: sent whole); then comes ``newest.json``, which lists the kept ones with their
-SHA-256, newest first. So the newest whole checkpoint can be told at any moment, whatever was being written
-when the process died.
+The state is weights, optimizer, random state and running metrics. Keras' own formats leave out the states of
+``SeedGenerator`` and of metrics. The position in the data is no part of it: it follows from the step.
+
+A checkpoint is an ``.npz`` with one array for each variable, named by its path. It is written beside its
+place and renamed (on another file system: sent whole). Then ``newest.json`` is replaced, which lists the kept
+checkpoints with their SHA-256, newest first; by that a checkpoint becomes current. A process may die at any
+moment: before the rename there is a temporary file, before the new pointer an unlisted checkpoint, and in
+both cases the old pointer names whole files still, since those it no longer lists are deleted after it.
 """
 
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,92 +22,98 @@ from Utils.command.cli import WorkError
 from Utils.files import atomic
 
 POINTER = "newest.json"
+State = dict[str, np.ndarray]
 
 
-def variables(model):
+def variables(model: keras.Model) -> dict[str, Any]:
     """Return ``{name: variable}`` of all that training changes; names start with what they belong to."""
     groups = {
         "model": model.variables,  # weights and the states of seed generators
         "optimizer": model.optimizer.variables,
         "metrics": model.metrics_variables,
     }
-    named = {f"{group}/{item.path}": item for group, items in groups.items() for item in items}
+    named = {f"{group}/{variable.path}": variable for group in groups for variable in groups[group]}
     if len(named) != sum(map(len, groups.values())):
         raise WorkError("two variables of the model or optimizer have one path: layers need their own names")
     return named
 
 
-def capture(model):
+def capture(model: keras.Model) -> State:
     """Return ``{name: array}``, a copy of the state of the model, its optimizer and its metrics."""
     synchronize(model)
-    return {name: np.array(ops.convert_to_numpy(item)) for name, item in variables(model).items()}
+    return {name: np.array(ops.convert_to_numpy(variable)) for name, variable in variables(model).items()}
 
 
-def synchronize(model):
-    """Bring the variables up to date: on jax the training loop keeps the state outside of them."""
+def synchronize(model: keras.Model) -> None:
+    """Bring the variables up to date: on jax ``fit`` keeps the state in arrays of its own between steps."""
     if keras.backend.backend() == "jax":
         model.jax_state_sync()
 
 
-def restore(model, arrays, *, metrics=True):
+def restore(model: keras.Model, arrays: Mapping[str, np.ndarray], *, metrics: bool = True) -> None:
     """Write a captured state into the model; without ``metrics`` the running ones stay as they are.
 
     Raises WorkError where names or shapes differ: the state is of another model or optimizer.
     """
     named = variables(model)
-    missing, left = sorted(set(named) - set(arrays)), sorted(set(arrays) - set(named))
-    if missing or left:
+    missing, surplus = sorted(set(named) - set(arrays)), sorted(set(arrays) - set(named))
+    if missing or surplus:
         raise WorkError(
             f"the checkpoint is of another model: it lacks {len(missing)} variables "
-            f"({', '.join(missing[:3])}) and has {len(left)} that are not the model's ({', '.join(left[:3])})"
+            f"({', '.join(missing[:3])}) and has {len(surplus)} that are not the model's "
+            f"({', '.join(surplus[:3])})"
         )
-    for name, item in named.items():
-        if tuple(item.shape) != arrays[name].shape:
-            stored, needed = arrays[name].shape, tuple(item.shape)
+    for name, variable in named.items():
+        stored, needed = arrays[name].shape, tuple(variable.shape)
+        if stored != needed:
             raise WorkError(f"the checkpoint holds {name} with shape {stored}; the model needs {needed}")
         if metrics or not name.startswith("metrics/"):
-            item.assign(arrays[name])
+            variable.assign(arrays[name])
 
 
-def is_finite(arrays):
+def is_finite(arrays: Mapping[str, np.ndarray]) -> bool:
     """Whether every number of a captured state is finite."""
     return all(np.isfinite(array).all() for array in arrays.values() if array.dtype.kind == "f")
 
 
-def save(folder, step, arrays, keep=2):
-    """Write the state after ``step`` steps into ``folder``, make it the newest, keep the last ``keep``."""
+def save(folder: Any, step: int, arrays: Mapping[str, np.ndarray], keep: int = 2) -> Any:
+    """Write the state after ``step`` steps into ``folder``, make it current, and keep the last ``keep``.
+
+    Returns the path of the file.
+    """
     folder = atomic.to_path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{step:09d}.npz"
     with atomic.replacing(path) as beside:
-        np.savez(beside, **arrays)
+        np.savez(beside, **arrays)  # pyright: ignore[reportArgumentType]  its stub takes "allow_pickle" only
         digest = atomic.sha256_of(beside)
+    # A later step may be listed: one that was damaged, so that the run went on from before it.
     older = [entry for entry in _entries(folder) if entry["step"] < step]
-    kept = [{"file": path.name, "step": step, "sha256": digest}, *older][:keep]
-    atomic.write_json(folder / POINTER, kept)
-    names = {POINTER, *(entry["file"] for entry in kept)}
-    for stale in folder.iterdir():  # those that fell out, and what a killed process left half-written
-        if stale.name not in names:
-            stale.unlink()
+    entries = [{"file": path.name, "step": step, "sha256": digest}, *older][:keep]
+    atomic.write_json(folder / POINTER, entries)
+    listed = {POINTER, *(entry["file"] for entry in entries)}
+    for file in folder.iterdir():  # those that fell out, and what a killed process left half-written
+        if file.name not in listed:
+            file.unlink()
     return path
 
 
-def newest(folder):
-    """Return the path of the newest checkpoint that the pointer names, or None."""
+def newest(folder: Any) -> Any:
+    """Return the path of the newest checkpoint that the pointer names, None without one."""
     entries = _entries(atomic.to_path(folder))
     return atomic.to_path(folder) / entries[0]["file"] if entries else None
 
 
-def load(folder):
-    """Return ``(step, arrays)`` of the newest whole checkpoint, ``(0, None)`` where none was ever written.
+def load(folder: Any) -> tuple[int, State | None]:
+    """Return ``(step, arrays)`` of the newest undamaged checkpoint, ``(0, None)`` if none was ever written.
 
-    A damaged one is told on stderr and passed over. Raises WorkError where all are damaged.
+    A damaged one is reported on stderr and passed over. Raises WorkError if all are damaged.
     """
     folder = atomic.to_path(folder)
     entries = _entries(folder)
     for entry in entries:
         path = folder / entry["file"]
-        arrays = _whole(path, entry["sha256"])
+        arrays = _read(path, entry["sha256"])
         if arrays is not None:
             return entry["step"], arrays
         print(f"{path} is missing or damaged; the one before it is tried", file=sys.stderr)
@@ -111,7 +122,7 @@ def load(folder):
     return 0, None
 
 
-def _whole(path, digest):
+def _read(path: Any, digest: str) -> State | None:
     """Return the arrays of a checkpoint, None where it is missing or not what was written."""
     if not path.is_file():
         return None
@@ -122,5 +133,5 @@ def _whole(path, digest):
             return {name: stored[name] for name in stored.files}
 
 
-def _entries(folder):
+def _entries(folder: Any) -> list[dict[str, Any]]:
     return atomic.read_json(folder / POINTER) if (folder / POINTER).is_file() else []

@@ -1,83 +1,91 @@
-"""Finds the devices and says in words what it found and what is done with them.
+"""The devices that training runs on: found, described in words, and set up for the Keras backend.
 
-- tensorflow: a TPU where the environment names one (TPUStrategy), several GPUs (MirroredStrategy), one device
-- jax: all devices of all hosts, data-parallel through ``keras.distribution``; many hosts are many processes
-  of the same command, which find one another as the environment says (see ``SEVERAL_HOSTS``)
+- tensorflow: a TPU if the environment names one (TPUStrategy), several GPUs (MirroredStrategy), one device
+- jax: all devices of all hosts, data-parallel through ``keras.distribution``; several hosts are several
+  processes of the same command, which find one another through the environment (see ``HOST_VARIABLES``)
 
 XLA compiles on accelerators only: on CPU it has no fast depthwise convolution and is 4 to 5 times slower
-(measured on ConvNext T, TF 2.21). This is the one module of Utils that looks at a backend's own functions.
+(measured on ConvNext T, TF 2.21). This is the one module of Utils that calls a backend's own functions.
 """
 
 import contextlib
 import dataclasses
 import os
 import pathlib
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 
 from Utils.command.cli import UserError, WorkError
 
-# What says that other hosts take part: Keras' names (also ..._PROCESS_ID) or JAX's (also JAX_NUM_PROCESSES
-# and JAX_PROCESS_ID). On a TPU pod the list of its hosts or the machine's metadata, and JAX knows the rest.
-SEVERAL_HOSTS = (
+# Variables that announce other hosts: Keras' (with ..._PROCESS_ID) or JAX's (with JAX_NUM_PROCESSES and
+# JAX_PROCESS_ID). On a TPU pod it is the list of its hosts or the machine's metadata; JAX knows the rest.
+HOST_VARIABLES = (
     "KERAS_DISTRIBUTION_JOB_ADDRESSES", "KERAS_DISTRIBUTION_NUM_PROCESSES", "JAX_COORDINATOR_ADDRESS",
 )  # fmt: skip
-POD = "TPU_WORKER_HOSTNAMES"
+POD_HOSTS = "TPU_WORKER_HOSTNAMES"
 
 
 @dataclasses.dataclass(frozen=True)
 class Devices:
     """What training runs on.
 
-    ``text`` says it in words, ``kind`` is CPU, GPU or TPU, ``replicas`` share a global batch, ``jit_compile``
-    is what "auto" means here, ``scope()`` the context in which models, optimizers and metrics are made.
-    ``host`` is (index, count) of this process among those that train together; the first writes and talks.
+    Attributes:
+        text: the devices in words.
+        kind: CPU, GPU or TPU.
+        replicas: how many devices share a global batch.
+        jit_compile: what ``--jit-compile auto`` means here.
+        strategy: tensorflow's strategy, None for one device and on jax.
+        host: (index, count) of this process among those that train together.
     """
 
     text: str
     kind: str
     replicas: int
     jit_compile: bool
-    strategy: object = None
-    host: tuple = (0, 1)
+    strategy: Any = None
+    host: tuple[int, int] = (0, 1)
 
-    first = property(lambda self: self.host[0] == 0, doc="Whether this host writes and talks.")
+    is_first_host = property(lambda self: self.host[0] == 0, doc="Whether this host writes and talks.")
 
-    def scope(self):
-        """Return the context in which everything with variables is made."""
+    def scope(self) -> contextlib.AbstractContextManager[Any]:
+        """Return the context in which models, optimizers and metrics are made."""
         return self.strategy.scope() if self.strategy is not None else contextlib.nullcontext()
 
-    def compiles(self, jit_compile):
-        """Return whether XLA is used for "auto", "on" or "off"; UserError where that cannot be."""
-        wanted = self.jit_compile if jit_compile == "auto" else jit_compile == "on"
-        if keras.backend.backend() == "jax" and not wanted:
+    def compiles(self, jit_compile: str) -> bool:
+        """Return whether XLA is used for "auto", "on" or "off"; UserError if that is impossible."""
+        compiles = self.jit_compile if jit_compile == "auto" else jit_compile == "on"
+        if keras.backend.backend() == "jax" and not compiles:
             raise UserError(
                 "--jit-compile off cannot be had on the jax backend, which always compiles; use auto"
             )
-        return wanted
+        return compiles
 
-    def meet(self, place):
-        """Wait until all hosts are at ``place`` (a name)."""
+    def barrier(self, name: str) -> None:
+        """Wait until all hosts have come to the barrier of that name."""
         if self.host[1] > 1:
             from jax.experimental import multihost_utils
 
-            multihost_utils.sync_global_devices(place)
+            multihost_utils.sync_global_devices(name)
 
     @contextlib.contextmanager
-    def in_turn(self, place):
-        """Let the first host run the block before the others do."""
-        if not self.first:
-            self.meet(place)
+    def first_host_first(self, name: str) -> Iterator[None]:
+        """Let the first host finish the block before the others begin it; ``name`` is that of the barrier."""
+        if not self.is_first_host:
+            self.barrier(name)
         try:
             yield
         finally:
-            if self.first:
-                self.meet(place)
+            if self.is_first_host:
+                self.barrier(name)
 
-    def stops(self, step):
-        """Whether a host got SIGTERM and ``step`` is the one at which all hosts agreed to stop.
+    def should_stop(self, step: int) -> bool:
+        """Whether a host got SIGTERM and all hosts agreed to stop after ``step``.
 
-        All hosts ask at every step. One host alone catches its signals itself.
+        Call it at every step on all hosts: JAX lets them agree on a step that none of them has passed, since
+        a host that stopped alone would leave the others waiting for its gradients. False on a single host,
+        whose signals the training loop catches.
         """
         if self.host[1] == 1:
             return False
@@ -85,8 +93,8 @@ class Devices:
 
         return multihost_utils.reached_preemption_sync_point(step)
 
-    def accumulates(self, steps):
-        """Raise UserError where gradients of ``steps`` batches cannot be accumulated on these devices."""
+    def require_accumulation(self, steps: int) -> None:
+        """Raise UserError if gradients of ``steps`` batches cannot be accumulated on these devices."""
         if steps > 1 and self.replicas > 1 and keras.backend.backend() == "tensorflow":
             raise UserError(
                 f"--gradient-accumulation {steps} does not work on tensorflow with {self.replicas} devices; "
@@ -94,24 +102,24 @@ class Devices:
             )
 
 
-def on_every_replica(true):
-    """Return whether ``true``, a boolean tensor, is true on every replica of a tensorflow strategy."""
-    if keras.backend.backend() != "tensorflow":
-        return true
+def all_replicas(flag: Any) -> Any:
+    """Return whether ``flag``, a boolean tensor, is true on every replica of a tensorflow strategy."""
+    if keras.backend.backend() != "tensorflow":  # jax sees the global batch: there is one flag
+        return flag
     import tensorflow as tf
 
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
-        return true
-    false = tf.cast(tf.logical_not(true), tf.float32)
-    return context.all_reduce(tf.distribute.ReduceOp.SUM, false) == 0.0
+        return flag
+    is_false = tf.cast(tf.logical_not(flag), tf.float32)
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, is_false) == 0.0
 
 
-def find():
-    """Return the Devices of this process; call it before anything else touches tensorflow or jax.
+def find() -> Devices:
+    """Return the devices of this process; call it before anything else touches tensorflow or jax.
 
-    Begins a Keras session of its own: names of variables then do not depend on what the process did before.
-    To clear the session later would also clear the distribution over devices that is set here.
+    Clears the Keras session first, so that names of variables do not depend on what the process did before.
+    Clearing it later would clear the distribution over devices that is set here, too.
     """
     keras.backend.clear_session()
     backend = keras.backend.backend()
@@ -122,79 +130,80 @@ def find():
     raise UserError(f"training runs on KERAS_BACKEND=tensorflow or jax; got {backend}")
 
 
-def _tensorflow():
+def _tensorflow() -> Devices:
     import tensorflow as tf
 
-    if _tpu_named():
+    if _has_tpu():
         return _tpu(tf)
     for gpu in tf.config.list_physical_devices("GPU"):
         with contextlib.suppress(RuntimeError):  # the runtime has started already: growth stays as it is
             tf.config.experimental.set_memory_growth(gpu, True)
     kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
-    found = [device.name for device in tf.config.list_logical_devices(kind)]
-    if len(found) == 1:
+    names = [device.name for device in tf.config.list_logical_devices(kind)]
+    if len(names) == 1:
         compiled = kind == "GPU"
         text = f"1 {kind} on tensorflow, {'compiled by XLA' if compiled else 'without XLA (slower on CPU)'}"
         return Devices(text, kind, 1, compiled)
-    text = f"{len(found)} {kind}s on tensorflow, mirrored (MirroredStrategy), without XLA"
-    return Devices(text, kind, len(found), False, tf.distribute.MirroredStrategy(found))
+    text = f"{len(names)} {kind}s on tensorflow, mirrored (MirroredStrategy), without XLA"
+    return Devices(text, kind, len(names), False, tf.distribute.MirroredStrategy(names))
 
 
-def _tpu_named():
-    """Whether the environment speaks of a TPU: a name or address, or what a TPU VM has."""
+def _has_tpu() -> bool:
+    """Whether the environment names a TPU, or this is a TPU VM."""
     named = os.environ.get("TPU_NAME") or os.environ.get("TPU_ACCELERATOR_TYPE")
     return bool(named) or pathlib.Path("/dev/accel0").exists()
 
 
-def _tpu(tf):
+def _tpu(tf: Any) -> Devices:
+    name = os.environ.get("TPU_NAME", "local")
     try:
-        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=os.environ.get("TPU_NAME", "local"))
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=name)
         tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
         strategy = tf.distribute.TPUStrategy(resolver)
     except (ValueError, RuntimeError, tf.errors.OpError) as error:
-        name = os.environ.get("TPU_NAME", "local")
         raise WorkError(f"a TPU ({name}) is named by the environment but does not answer: {error}") from error
     count = strategy.num_replicas_in_sync
     # Not jit_compile: a TPUStrategy compiles by itself.
     return Devices(f"{count} TPU cores on tensorflow (TPUStrategy)", "TPU", count, False, strategy)
 
 
-def _jax():
+def _jax() -> Devices:
     import tensorflow as tf
 
-    for kind in ("GPU", "TPU"):  # tensorflow only feeds: the accelerators are jax's
+    for kind in ("GPU", "TPU"):  # tensorflow only reads the data: the accelerators are for jax
         with contextlib.suppress(RuntimeError):
             tf.config.set_visible_devices([], kind)
     host = _join_hosts()
-    found = keras.distribution.list_devices()
-    kind = found[0].split(":")[0].upper() if found else "CPU"
+    names = keras.distribution.list_devices()
+    kind = names[0].split(":")[0].upper() if names else "CPU"
     kind = {"CUDA": "GPU", "ROCM": "GPU"}.get(kind, kind)
-    if len(found) == 1:
+    if len(names) == 1:
         return Devices(f"1 {kind} on jax", kind, 1, True)
+    # Keras must not shard the dataset: every host reads its own rows of a batch (Generators.host_sharding).
     keras.distribution.set_distribution(
-        keras.distribution.DataParallel(devices=found, auto_shard_dataset=False)
+        keras.distribution.DataParallel(devices=names, auto_shard_dataset=False)
     )
-    where = f" of {host[1]} hosts" if host[1] > 1 else ""
-    text = f"{len(found)} {kind}s{where} on jax, data-parallel (keras.distribution)"
-    return Devices(text, kind, len(found), True, host=host)
+    of_hosts = f" of {host[1]} hosts" if host[1] > 1 else ""
+    text = f"{len(names)} {kind}s{of_hosts} on jax, data-parallel (keras.distribution)"
+    return Devices(text, kind, len(names), True, host=host)
 
 
-def _join_hosts():
-    """Join the other hosts where there are any; return (index, count) of this one.
+def _join_hosts() -> tuple[int, int]:
+    """Connect to the other hosts, if there are any; return (index, count) of this one.
 
     The environment names them, or, on a TPU VM, the machine's metadata do, which JAX asks.
     """
-    named = any(os.environ.get(name) for name in SEVERAL_HOSTS) or "," in os.environ.get(POD, "")
-    if not named and not _tpu_named():
+    named = any(os.environ.get(name) for name in HOST_VARIABLES) or "," in os.environ.get(POD_HOSTS, "")
+    if not named and not _has_tpu():
         return 0, 1
     import jax
 
     try:
         keras.distribution.initialize()
     except (ValueError, RuntimeError) as error:
-        if not named:
+        if not named:  # a TPU VM that is no part of a pod
             return 0, 1
-        given = {name: os.environ[name] for name in (*SEVERAL_HOSTS, POD) if name in os.environ}
-        raise WorkError(f"the environment speaks of several hosts ({given}), but: {error}") from error
+        values = {name: os.environ[name] for name in (*HOST_VARIABLES, POD_HOSTS) if name in os.environ}
+        raise WorkError(f"the environment speaks of several hosts ({values}), but: {error}") from error
     return jax.process_index(), jax.process_count()

@@ -1,393 +1,345 @@
-"""Runs the steps of a run from wherever it stands: epochs, validation, checkpoints, stopping, continuing.
+"""The training loop: Keras' ``fit``, with validation, checkpoints, stopping and continuing around it.
 
-The state after every step is a function of the recipe and the data alone, so a run that was killed and
-continued ends with the same bits as one that was not.
+The state after step n is a function of the recipe, the data and n alone: batches, augmentation, masks and the
+learning rate are all computed from the seed and the step, and everything else that a step reads is in the
+checkpoint. So a run that was killed and continued ends with the same bits as one that was not, and to
+continue means no more than to restore a state and to ask the data for the batches from its step on.
 """
 
 import contextlib
-import dataclasses
 import math
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
+from typing import Any
 
 import keras
-import numpy as np
-from keras import ops
 
-from Utils.command.cli import UserError, WorkError
+from Utils.command.cli import WorkError
 from Utils.recipe import durations
 from Utils.recipe.recipe import Recipe
-from Utils.training import checkpoints, schedules, validation_metrics
+from Utils.training import checkpoints, console, optimizers
 from Utils.training.devices import Devices
-from Utils.training.freezing import Phases
-from Utils.training.run_folder import say, show, written
+from Utils.training.freezing import Freezing
+from Utils.training.run_folder import Run
+from Utils.training.trackers import Tracker
 
-LINE_EVERY = 30.0  # seconds between lines within an epoch where there is no terminal
-LOOK_EVERY = 5.0  # seconds between looks at the loss: on an accelerator each look waits for the device
+LINE_EVERY = 30.0  # seconds between lines within an epoch where stderr is no terminal
+CHECK_EVERY = 5.0  # seconds between checks of the loss: each one makes an accelerator wait for the host
+FIRST_SCORES = ("loss", "f1", "threshold", "precision", "recall")  # of a row, as a person looks for them
 
 
 class Stopped(Exception):  # noqa: N818  nothing went wrong
-    """Training was asked to stop by a signal; its state is saved."""
+    """A signal asked to stop training; the state is saved."""
 
-    def __init__(self, number, step):
+    def __init__(self, number: int, step: int) -> None:
         super().__init__(f"stopped by {signal.Signals(number).name} after step {step}")
         self.signal = number
 
 
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What a training run needs besides the model and the folder.
+class TrainingLoop(keras.callbacks.Callback):
+    """Runs ``fit`` from where the run folder stands, and acts as its callback between the steps.
 
-    ``schedule(step)`` is the learning rate, ``phases`` compile the model, ``batches(step)`` is the endless
-    training data from that step on, ``evaluate(callbacks)`` the scores of the validation split (None: there
-    is none), ``export(path)`` writes the model for use, ``log(row)`` tells a tracker. ``devices`` run it.
+    It looks after a step when the next one begins: a callback with a method for the end of a batch makes
+    Keras wait for the device at every step, to hand over the logs.
+
+    Args:
+        model: the compiled model that is trained.
+        run: the run folder.
+        recipe: the recipe.
+        facts: ``steps_per_epoch`` and ``batch_size``, the global one.
+        devices: what the model runs on.
+        schedule: ``schedule(step)`` is the learning rate.
+        freezing: compiles the model.
+        batches: ``batches(step)`` is the endless training data from that step on.
+        evaluate: ``evaluate(callbacks)`` gives the scores of the validation split; None without one.
+        export: ``export(path)`` writes the model for use.
+        trackers: what gets the row of every epoch, beside ``history.csv``.
     """
 
-    recipe: Recipe
-    facts: dict  # steps_per_epoch, batch_size (global)
-    schedule: Callable
-    phases: Phases
-    batches: Callable
-    evaluate: Callable | None
-    export: Callable
-    log: Callable
-    devices: Devices
-
-    epochs = property(lambda self: self.recipe.epochs, doc="Epochs in all.")
-    steps_per_epoch = property(lambda self: self.facts["steps_per_epoch"], doc="Steps of an epoch.")
-    batch_size = property(lambda self: self.facts["batch_size"], doc="Images of a step, on all devices.")
-
-
-def fit(model, run, plan):
-    """Train the compiled model until the plan's last epoch, beginning where the run folder stands.
-
-    Raises Stopped after SIGTERM or SIGINT, with the state saved, and WorkError where the loss is no number.
-    """
-    watch = Watch(run, plan)
-    watch.set_model(model)
-    with watch.signals():
-        step = watch.catch_up()
-        if step >= plan.epochs * plan.steps_per_epoch:
-            say(f"all {plan.epochs} epochs are done; a higher --epochs goes on from here")
-        while step < plan.epochs * plan.steps_per_epoch:
-            watch.turn(step)
-            epoch, done = divmod(step, plan.steps_per_epoch)
-            # the rest of a cut epoch has a fit of its own
-            last = epoch + 1 if done else plan.phases.last_epoch(epoch, plan.epochs)
-            model.fit(
-                plan.batches(step),
-                initial_epoch=epoch,
-                epochs=last,
-                steps_per_epoch=plan.steps_per_epoch - done,
-                callbacks=[watch],  # Keras' own bar would wait for the device at every step
-                shuffle=False,  # the stream is shuffled already
-                verbose=0,
-            )
-            step = last * plan.steps_per_epoch
-            plan.devices.meet(f"step {step}")  # the first host has written it
-            watch.pending = _state_after(step, run.checkpoints)
-
-
-def _state_after(step, folder):
-    """Return ``(step, arrays)`` of the checkpoint that was written a moment ago."""
-    found, arrays = checkpoints.load(folder)
-    if found != step:
-        raise WorkError(
-            f"the checkpoint of step {step} is damaged; the same command goes on from the one before"
-        )
-    return found, arrays
-
-
-@contextlib.contextmanager
-def averaged(model):
-    """Put the averages of the weights, where the optimizer keeps some, into the model for a while."""
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # of a loss-scaling one
-    averages = optimizer.averages()
-    if averages is None:
-        yield
-        return
-    weights = model.trainable_variables
-    own = [np.array(ops.convert_to_numpy(weight)) for weight in weights]
-    try:
-        for weight, average in zip(weights, averages, strict=True):
-            weight.assign(average)
-        yield
-    finally:
-        for weight, value in zip(weights, own, strict=True):
-            weight.assign(value)
-
-
-class Watch(keras.callbacks.Callback):
-    """Between the steps of ``fit``: restore, save, stop, look at the loss; after an epoch: validate and tell.
-
-    It acts when a batch begins, that is after the step before: callbacks that want the end of a batch make
-    Keras wait for the device at every step.
-    """
-
-    def __init__(self, run, plan):
+    def __init__(
+        self,
+        model: keras.Model,
+        run: Run,
+        recipe: Recipe,
+        facts: dict[str, Any],
+        devices: Devices,
+        *,
+        schedule: Callable[[int], Any],
+        freezing: Freezing,
+        batches: Callable[[int], Any],
+        evaluate: Callable[..., dict[str, float]] | None,
+        export: Callable[[Any], None],
+        trackers: Sequence[Tracker] = (),
+    ) -> None:
         super().__init__()
-        self.run, self.plan = run, plan
-        self.pending = None  # (step, arrays) to write into the model when fit begins
-        self.asked = None  # the number of the signal that asked to stop
-        self.step = self.begin = self.saved = 0
-        every = durations.parse(plan.recipe.checkpoint_every, time=True)
-        self.every_seconds = every.amount if every.unit == "s" else math.inf
-        self.every_steps = math.inf
-        if every.unit != "s":
-            self.every_steps = max(1, every.steps(plan.steps_per_epoch, plan.batch_size))
-        self.seconds = 0.0
+        self.set_model(model)
+        self.trained_model, self.run, self.recipe, self.devices = model, run, recipe, devices
+        self.schedule, self.freezing, self.batches = schedule, freezing, batches
+        self.evaluate, self.export, self.trackers = evaluate, export, trackers
+        self.epochs = recipe.epochs
+        self.steps_per_epoch: int = facts["steps_per_epoch"]
+        self.batch_size: int = facts["batch_size"]
+        self.total_steps = self.epochs * self.steps_per_epoch
+        self.checkpoint_seconds, self.checkpoint_steps = self._checkpoint_intervals()
+
+        self.pending_state: checkpoints.State | None = None  # to write into the model when fit begins
+        self.stop_signal: int | None = None  # the signal that asked to stop
+        self.step = 0  # steps that are done
+        self.fit_start = 0  # the step at which the present call of fit began
+        self.saved_step = 0
+        self.saved_at = time.monotonic()
+        self.fit_started_at = self.checked_at = self.reported_at = 0.0
+        self.fit_seconds = 0.0  # what the steps of the last call of fit took, without validation
+
+    def _checkpoint_intervals(self) -> tuple[float, float]:
+        """Return (seconds, steps) between checkpoints within an epoch; one of them is infinite."""
+        interval = durations.parse(self.recipe.checkpoint_every, time=True)
+        if interval.unit == "s":
+            return interval.amount, math.inf
+        return math.inf, max(1, interval.steps(self.steps_per_epoch, self.batch_size))
+
+    def fit(self) -> None:
+        """Train until the recipe's last epoch.
+
+        Raises Stopped after SIGTERM or SIGINT, with the state saved, and WorkError if the loss diverges.
+        """
+        with self._signals_as_requests():
+            step = self._resume()
+            if step >= self.total_steps:
+                console.say(f"all {self.epochs} epochs are done; a higher --epochs goes on from here")
+            while step < self.total_steps:
+                step = self._fit_from(step)
+
+    def _fit_from(self, step: int) -> int:
+        """Train to the end of a cut epoch, or of all epochs that are compiled alike; return the step."""
+        if self.freezing.unfreezes_at(step):
+            if self.pending_state is not None:  # of the old compilation, whose weights go on
+                checkpoints.restore(self.trained_model, self.pending_state)
+                self.pending_state = None
+            self.freezing.compile_for(step)
+        epoch, steps_done = divmod(step, self.steps_per_epoch)
+        # Keras takes one length for all epochs of a call: the rest of a cut epoch has a call of its own.
+        last_epoch = epoch + 1 if steps_done else self.freezing.part_end(epoch, self.epochs)
+        self.trained_model.fit(
+            self.batches(step),
+            initial_epoch=epoch,
+            epochs=last_epoch,
+            steps_per_epoch=self.steps_per_epoch - steps_done,
+            callbacks=[self],  # Keras' own progress bar would wait for the device at every step
+            shuffle=False,  # the stream is shuffled already
+            verbose=0,  # pyright: ignore[reportArgumentType]  Keras' annotation knows "auto" only
+        )
+        step = last_epoch * self.steps_per_epoch
+        self.devices.barrier(f"step {step}")  # other hosts read the checkpoint that the first one has written
+        # At its end fit() writes the averages of the weights into the model; the next call starts without.
+        self.pending_state = _read_state(step, self.run.checkpoints)
+        return step
 
     # Stopping and continuing
 
     @contextlib.contextmanager
-    def signals(self):
-        """Within, SIGTERM and the first Ctrl-C ask to stop after the step that runs.
+    def _signals_as_requests(self) -> Iterator[None]:
+        """Let SIGTERM (a preempted machine) and the first Ctrl-C ask to stop after the present step.
 
-        Of several hosts all have to stop after the same step: see ``Devices.stops``.
+        A handler may run in the middle of a step, when there is no state to save. So it only notes the
+        request, and ``on_train_batch_begin`` saves and stops. Of several hosts all have to stop after the
+        same step, or the others would wait for gradients forever: see ``Devices.should_stop``.
         """
-        if self.plan.devices.host[1] > 1:
+        if self.devices.host[1] > 1:
             yield
             return
-        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
-        def ask(number, frame):
-            self.asked = number
-            say(f"{signal.Signals(number).name}: stopping after this step")
-            signal.signal(signal.SIGINT, before[signal.SIGINT])  # a second Ctrl-C ends at once
+        def request_stop(number: int, frame: FrameType | None) -> None:
+            self.stop_signal = number
+            console.say(f"{signal.Signals(number).name}: stopping after this step")
+            signal.signal(signal.SIGINT, handlers[signal.SIGINT])  # a second Ctrl-C ends at once
 
         try:
-            for number in before:
-                signal.signal(number, ask)
+            for number in handlers:
+                signal.signal(number, request_stop)
             yield
         finally:
-            for number, handler in before.items():
+            for number, handler in handlers.items():
                 signal.signal(number, handler)
 
-    def catch_up(self):
-        """Take the newest whole checkpoint up; return the step it stands at, 0 for a new run."""
+    def _resume(self) -> int:
+        """Read the newest valid checkpoint; return the step it was written after, 0 for a new run."""
         step, arrays = checkpoints.load(self.run.checkpoints)
-        self.plan.phases.enter(max(step - 1, 0))  # the state is of the phase that ended with it
-        full = step // self.plan.steps_per_epoch
-        self.run.history.keep(full)
+        # The optimizer in the checkpoint is that of the last step done, not of the next one.
+        self.freezing.compile_for(max(step - 1, 0))
+        epochs_done = step // self.steps_per_epoch
+        # An older checkpoint than the newest row, if the newest was damaged: its epochs are trained again.
+        self.run.history.truncate(epochs_done)
         if arrays is None:
             return 0
-        self.pending, self.step, self.begin, self.saved = (step, arrays), step, step, step
+        self.pending_state = arrays
+        self.step = self.fit_start = self.saved_step = step
         if step == 0:
             return 0
-        say(f"continues after step {step}, epoch {full} of {self.plan.epochs}")
-        missing_row = step % self.plan.steps_per_epoch == 0 and len(self.run.history.rows) < full
-        if missing_row or (full >= self.plan.epochs and not self.run.last.exists()):
-            checkpoints.restore(self.model, arrays)  # the epoch's steps are done, its validation is not
-            loss = float(self.model.get_metrics_result()["loss"])
-            self.run.history.keep(full - 1)
-            self.clock = time.monotonic()
-            self._finish(full - 1, loss)
+        console.say(f"continues after step {step}, epoch {epochs_done} of {self.epochs}")
+        # An epoch writes its checkpoint, validates, exports, then writes its row. Without the row (or the
+        # last model) it was killed in between: what follows the checkpoint is done again.
+        row_missing = step % self.steps_per_epoch == 0 and len(self.run.history.rows) < epochs_done
+        if row_missing or (epochs_done >= self.epochs and not self.run.last.exists()):
+            checkpoints.restore(self.trained_model, arrays)
+            loss = float(self.trained_model.get_metrics_result()["loss"])
+            self.run.history.truncate(epochs_done - 1)
+            self.fit_started_at = time.monotonic()
+            self._finish_epoch(epochs_done - 1, loss)
         return step
 
-    def turn(self, step):
-        """Where a new phase begins, let the model go over to it with the state it has."""
-        if self.plan.phases.turns(step):
-            if self.pending is not None:
-                checkpoints.restore(self.model, self.pending[1])
-                self.pending = None
-            self.plan.phases.enter(step)
-
-    def _save(self, loss):
-        arrays = checkpoints.capture(self.model)
+    def _save(self, loss: float) -> None:
+        arrays = checkpoints.capture(self.trained_model)
+        # The loss was finite before this step's update; the weights after it may not be.
         if not math.isfinite(loss) or not checkpoints.is_finite(arrays):
             raise self._diverged(loss)
-        if self.plan.devices.first:
-            checkpoints.save(self.run.checkpoints, self.step, arrays, self.plan.recipe.keep_checkpoints)
-        self.saved, self.saved_at = self.step, time.monotonic()
+        if self.devices.is_first_host:
+            checkpoints.save(self.run.checkpoints, self.step, arrays, self.recipe.keep_checkpoints)
+        self.saved_step, self.saved_at = self.step, time.monotonic()
 
-    def _diverged(self, loss):
-        good = checkpoints.newest(self.run.checkpoints)
-        where = f"the last good state is {good}" if good else "there was no good state to keep yet"
+    def _diverged(self, loss: float) -> WorkError:
+        newest = checkpoints.newest(self.run.checkpoints)
+        rest = f"the last good state is {newest}" if newest else "there was no good state to keep yet"
         return WorkError(
-            f"diverged at step {self.step}: the loss is {loss:g}, or a weight is not finite; {where}. "
+            f"diverged at step {self.step}: the loss is {loss:g}, or a weight is not finite; {rest}. "
             "A lower --learning-rate, a longer --warmup or --agc 0.01 may help, in another --run-dir"
         )
 
+    def _stop_if_requested(self) -> None:
+        if self.stop_signal:
+            raise Stopped(self.stop_signal, self.step)
+
     # Within an epoch
 
-    def on_epoch_begin(self, epoch, logs=None):
-        """Write a pending state into the model, after Keras has reset the metrics."""
-        self.begin = epoch * self.plan.steps_per_epoch
-        if self.pending is not None:
-            step, arrays = self.pending
-            self.begin, self.pending = step, None
-            checkpoints.restore(self.model, arrays, metrics=step % self.plan.steps_per_epoch > 0)
-        self.step = self.begin
-        self.clock = self.said_at = self.looked_at = time.monotonic()
-        self.saved_at = getattr(self, "saved_at", self.clock)
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Write the pending state into the model: not before ``fit``, which resets the metrics first."""
+        self.fit_start = epoch * self.steps_per_epoch
+        if self.pending_state is not None:
+            # After whole epochs the metrics begin anew; within one they go on.
+            self.fit_start = self.step
+            checkpoints.restore(
+                self.trained_model, self.pending_state, metrics=self.step % self.steps_per_epoch > 0
+            )
+            self.pending_state = None
+        self.step = self.fit_start
+        self.fit_started_at = self.reported_at = self.checked_at = time.monotonic()
 
-    def on_train_batch_begin(self, batch, logs=None):
-        """Look after the step before, at the boundaries of ``steps_per_execution``."""
-        self.step = self.begin + batch
-        if self.plan.devices.stops(self.step):
-            self.asked = signal.SIGTERM
-        if batch == 0:
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Look after the step before: save, stop, check the loss; only between the calls of the device."""
+        self.step = self.fit_start + batch  # batch counts by steps_per_execution
+        if self.devices.should_stop(self.step):
+            self.stop_signal = signal.SIGTERM
+        if batch == 0:  # no step to look after; a request to stop waits for the next one
             return
         now = time.monotonic()
-        due = self.step - self.saved >= self.every_steps or now - self.saved_at >= self.every_seconds
-        if due or self.asked or now - self.looked_at >= LOOK_EVERY:
-            self._look(due)
-        if self.asked:
-            raise Stopped(self.asked, self.step)
+        is_due = (
+            self.step - self.saved_step >= self.checkpoint_steps
+            or now - self.saved_at >= self.checkpoint_seconds
+        )
+        if is_due or self.stop_signal or now - self.checked_at >= CHECK_EVERY:
+            self._check(is_due)
+        self._stop_if_requested()
 
-    def _look(self, due):
-        checkpoints.synchronize(self.model)
-        loss = float(self.model.get_metrics_result()["loss"])
+    def _check(self, is_due: bool) -> None:
+        checkpoints.synchronize(self.trained_model)
+        loss = float(self.trained_model.get_metrics_result()["loss"])
         if not math.isfinite(loss):
             raise self._diverged(loss)
-        if due or self.asked:
+        if is_due or self.stop_signal:
             self._save(loss)
-        self.looked_at = now = time.monotonic()
-        if sys.stderr.isatty() or now - self.said_at >= LINE_EVERY:
-            self.said_at = now
-            show(self._step_line(loss))
+        self.checked_at = now = time.monotonic()
+        if sys.stderr.isatty() or now - self.reported_at >= LINE_EVERY:
+            self.reported_at = now
+            console.show_status(self._step_line(loss))
+
+    def _step_line(self, loss: float) -> str:
+        epoch, steps_done = divmod(self.step, self.steps_per_epoch)
+        seconds = max(time.monotonic() - self.fit_started_at, 1e-9)
+        steps_per_second = (self.step - self.fit_start) / seconds
+        rows = self.run.history.rows
+        return console.step_line(
+            f"epoch {epoch + 1}/{self.epochs}  step {steps_done}/{self.steps_per_epoch}",
+            loss,
+            rows[-1] if rows else None,
+            learning_rate=float(self.schedule(self.step - 1)),
+            images_per_second=steps_per_second * self.batch_size,
+            seconds_left=(self.total_steps - self.step) / max(steps_per_second, 1e-9),
+        )
 
     # After an epoch
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Save the state, then validate: whatever happens from here on, no step is lost."""
-        self.step = (epoch + 1) * self.plan.steps_per_epoch
-        self.seconds = time.monotonic() - self.clock
-        self._save(logs["loss"])
-        self._stop_if_asked()
-        self._finish(epoch, logs["loss"])
+        loss = float((logs or {})["loss"])
+        self.step = (epoch + 1) * self.steps_per_epoch
+        self.fit_seconds = time.monotonic() - self.fit_started_at
+        self._save(loss)
+        self._stop_if_requested()
+        self._finish_epoch(epoch, loss)
 
-    def _stop_if_asked(self):
-        if self.asked:
-            raise Stopped(self.asked, self.step)
-
-    def _finish(self, epoch, loss):
-        """Validate, keep the models, then write the row: a row promises that all before it is done."""
+    def _finish_epoch(self, epoch: int, loss: float) -> None:
+        """Validate, export the models, then write the row: a row says that all before it is done."""
         row = self._row(epoch, loss)
-        last = epoch + 1 == self.plan.epochs
-        with averaged(self.model):
-            if self.plan.evaluate is not None:
-                scores = self.plan.evaluate([_BetweenBatches(self._stop_if_asked)])
-                row.update({f"val_{name}": scores[name] for name in sorted(scores, key=_place)})
-            if self.plan.devices.first:
-                self._export(row, last)
-        rate = (self.step - self.begin) * self.plan.batch_size / max(self.seconds, 1e-9)
-        row.update(images_per_second=round(rate, 2), seconds=round(time.monotonic() - self.clock, 2))
+        is_last = epoch + 1 == self.epochs
+        with optimizers.averaged_weights(self.trained_model):
+            if self.evaluate is not None:
+                scores = self.evaluate([_BetweenBatches(self._stop_if_requested)])
+                row.update({f"val_{name}": scores[name] for name in sorted(scores, key=_position)})
+            if self.devices.is_first_host:
+                self._export(row, is_last)
+        images = (self.step - self.fit_start) * self.batch_size
+        row["images_per_second"] = round(images / max(self.fit_seconds, 1e-9), 2)
+        row["seconds"] = round(time.monotonic() - self.fit_started_at, 2)
         self.run.history.append(row)
-        self.plan.log(row)
-        say(self._line(row))
+        for tracker in self.trackers:
+            tracker.log(row)
+        console.say(console.epoch_line(row, self.epochs))
 
-    def _export(self, row, last):
-        only = last and self.plan.evaluate is None
-        if written(row.get("val_f1", -math.inf)) > self.run.history.best("val_f1") or only:
-            self.plan.export(self.run.best)
-        if last:
-            self.plan.export(self.run.last)
+    def _row(self, epoch: int, loss: float) -> dict[str, Any]:
+        step = (epoch + 1) * self.steps_per_epoch
+        return {
+            "epoch": epoch + 1,
+            "step": step,
+            "images": step * self.batch_size,
+            "learning_rate": float(self.schedule(step - 1)),
+            "loss": loss,
+        }
 
-    def _row(self, epoch, loss):
-        step = (epoch + 1) * self.plan.steps_per_epoch
-        rate = float(self.plan.schedule(step - 1))
-        images = step * self.plan.batch_size
-        return {"epoch": epoch + 1, "step": step, "images": images, "learning_rate": rate, "loss": loss}
-
-    # What a person reads
-
-    def _line(self, row):
-        shown = [f"epoch {row['epoch']}/{self.plan.epochs}", f"loss {row['loss']:.4g}"]
-        shown += [f"{name} {row[name]:.4f}" for name in ("val_loss", "val_f1", "val_macro_f1") if name in row]
-        left = row["seconds"] * (self.plan.epochs - row["epoch"])
-        shown += self._rates(row["learning_rate"], row["images_per_second"], left)
-        return "  ".join([*shown, f"{row['seconds']:.1f} s"])
-
-    def _step_line(self, loss):
-        epoch, done = divmod(self.step, self.plan.steps_per_epoch)
-        shown = [f"epoch {epoch + 1}/{self.plan.epochs}  step {done}/{self.plan.steps_per_epoch}"]
-        shown += [f"loss {loss:.4g}"]
-        before = self.run.history.rows[-1:]
-        shown += [f"val_f1 {row['val_f1']:.4f} last" for row in before if "val_f1" in row]
-        per_second = (self.step - self.begin) / max(time.monotonic() - self.clock, 1e-9)
-        left = (self.plan.epochs * self.plan.steps_per_epoch - self.step) / max(per_second, 1e-9)
-        rate = float(self.plan.schedule(self.step - 1))
-        return "  ".join([*shown, *self._rates(rate, per_second * self.plan.batch_size, left)])
-
-    @staticmethod
-    def _rates(rate, images_per_second, left):
-        return f"lr {rate:.3g}", f"{images_per_second:.0f} images/s", f"{_clock(left)} left"
+    def _export(self, row: dict[str, Any], is_last: bool) -> None:
+        unscored = is_last and self.evaluate is None  # without scores the last state is the best there is
+        if unscored or self.run.history.is_best("val_f1", row.get("val_f1", -math.inf)):
+            self.export(self.run.best)
+        if is_last:
+            self.export(self.run.last)
 
 
 class _BetweenBatches(keras.callbacks.Callback):
-    """Calls a function between the batches of a validation; its Watch belongs to another model."""
+    """Calls a function between the batches of a validation, which the training loop is no callback of."""
 
-    def __init__(self, function):
+    def __init__(self, function: Callable[[], None]) -> None:
         super().__init__()
         self.function = function
 
-    def on_test_batch_begin(self, batch, logs=None):
+    def on_test_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Call it."""
         self.function()
 
 
-def evaluator(model, data, num_labels, trained=None):
-    """Return ``evaluate(callbacks) -> {score: number}`` over ``data``, whose batches carry sample weights.
-
-    A model of its own, sharing the layers of ``model``, so that training does not pay for the scores; its
-    loss and compilation are those of ``trained``, the model that is trained where it is another.
-    """
-    trained = trained or model
-    twin = keras.Model(model.inputs, model.outputs, name="evaluator")
-    scores = [validation_metrics.MeanLoss(trained.loss), validation_metrics.EqualPR(num_labels)]
-    twin.compile(loss=trained.loss, weighted_metrics=scores, jit_compile=trained.jit_compile)
-
-    def evaluate(callbacks=()):
-        return twin.evaluate(data, verbose=0, callbacks=list(callbacks), return_dict=True)
-
-    return evaluate
-
-
-def opening(devices, facts, evaluate):
-    """Return the line that a run begins with."""
-    text = f"{devices}; global batch {facts['batch_size']}, {facts['steps_per_epoch']} steps an epoch"
-    if facts["records"] < facts["batch_size"]:
-        text += f"; the {facts['records']} training images do not fill a batch, which repeats some"
-    return (
-        text if evaluate else f"{text}; no validation split, so no scores: best.keras will be the last state"
-    )
-
-
-def scores_text(when, scores):
-    """Return the line that tells the scores of a validation pass."""
-    shown = [f"{name} {scores[key]:.4f}" for name, key in (("val_loss", "loss"), ("val_f1", "f1"))]
-    return f"{when}: {'  '.join(shown)}"
-
-
-def schedule(recipe, steps_per_epoch, batch_size):
-    """Return the learning rate of the recipe as a function of the step; ``batch_size`` is the global one."""
-    warmup = durations.parse(recipe.warmup).steps(steps_per_epoch, batch_size)
-    if warmup >= recipe.epochs * steps_per_epoch:
-        raise UserError(
-            f"--warmup must end before the training does; got {recipe.warmup} ({warmup} steps) and --epochs "
-            f"{recipe.epochs} ({recipe.epochs * steps_per_epoch} steps)"
+def _read_state(step: int, folder: Any) -> checkpoints.State:
+    """Return the state that was saved after ``step`` steps a moment ago."""
+    found_step, arrays = checkpoints.load(folder)
+    # An older state would not do: the next batches are those after ``step``.
+    if found_step != step or arrays is None:
+        raise WorkError(
+            f"the checkpoint of step {step} is damaged; the same command goes on from the one before"
         )
-    options = {"warmup_start": recipe.warmup_start}
-    if recipe.schedule == "cosine":
-        options["floor"] = recipe.floor
-    return schedules.build(
-        recipe.schedule,
-        recipe.peak_learning_rate(batch_size * recipe.gradient_accumulation),
-        warmup_steps=warmup,
-        total_steps=recipe.epochs * steps_per_epoch,
-        **options,
-    )
+    return arrays
 
 
-def _place(name):
-    """Order the scores of a row: the ones a person looks for come first."""
-    first = ("loss", "f1", "threshold", "precision", "recall")
-    return (first.index(name) if name in first else len(first), name)
-
-
-def _clock(seconds):
-    hours, rest = divmod(int(seconds), 3600)
-    return f"{hours}h{rest // 60:02d}m" if hours else f"{rest // 60}m{rest % 60:02d}s"
+def _position(score: str) -> tuple[int, str]:
+    """Return what orders the scores in a row: the ones a person looks for first, then by name."""
+    return (FIRST_SCORES.index(score) if score in FIRST_SCORES else len(FIRST_SCORES), score)

@@ -6,8 +6,11 @@ accumulated batches. (``apply`` and the clipping Keras brings see one replica's 
 many end with the same weights. Patterns are regular expressions searched in ``variable.path``.
 """
 
+import contextlib
 import inspect
 import re
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,7 +20,7 @@ from Utils.command.cli import UserError, suggest
 from Utils.training import adaptive_gradient_clipping, devices
 
 
-class Declared:
+class PerVariableOptimizer:
     """Mixin before a Keras optimizer: weight decay, clipping, layer-wise rates and EMA, variable by variable.
 
     Args:
@@ -105,6 +108,29 @@ class Declared:
         }
 
 
+@contextlib.contextmanager
+def averaged_weights(model: keras.Model) -> Iterator[None]:
+    """Put the averages of the weights, if the optimizer keeps some, into the model while the block runs."""
+    averages = _unscaled(model.optimizer).averages()
+    if averages is None:
+        yield
+        return
+    weights = model.trainable_variables
+    values = [_array(weight) for weight in weights]
+    try:
+        for weight, average in zip(weights, averages, strict=True):
+            weight.assign(average)
+        yield
+    finally:
+        for weight, value in zip(weights, values, strict=True):
+            weight.assign(value)
+
+
+def _unscaled(optimizer: Any) -> Any:
+    """Return the optimizer that a LossScale wraps, else itself."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
 def _copying(variable):
     """Return an initializer that copies a variable: an assignment in ``build`` is lost where it is traced."""
     return lambda shape, dtype=None: ops.copy(variable)
@@ -120,7 +146,7 @@ def _found(patterns, path):
 
 
 @keras.saving.register_keras_serializable("Utils")
-class LAMB(Declared, keras.optimizers.Optimizer):
+class LAMB(PerVariableOptimizer, keras.optimizers.Optimizer):
     """LAMB, arXiv:1904.00962, with the decay inside the trust ratio, as tensorflow-addons had it.
 
     ``m = b1 m + (1 - b1) g``, ``v = b2 v + (1 - b2) g^2``, both divided by ``1 - b^t``, then
@@ -132,7 +158,7 @@ class LAMB(Declared, keras.optimizers.Optimizer):
         beta_1: decay of the mean of gradients.
         beta_2: decay of the mean of squared gradients.
         epsilon: added to the root of the second moment.
-        options: what ``Declared`` and every Keras optimizer take.
+        options: what ``PerVariableOptimizer`` and every Keras optimizer take.
     """
 
     decays_in_step = True
@@ -180,7 +206,7 @@ def _trust_ratio(weight, update):
 
 
 @keras.saving.register_keras_serializable("Utils")
-class ScheduleFreeAdamW(Declared, keras.optimizers.ScheduleFreeAdamW):
+class ScheduleFreeAdamW(PerVariableOptimizer, keras.optimizers.ScheduleFreeAdamW):
     """AdamW that needs no schedule, arXiv:2405.15682; the model trains at y, between iterate z and average x.
 
     ``z -= rate * (g / (sqrt(v) + epsilon) + decay * y)``, ``x += (z - x) / t``, ``y = (1 - b1) z + b1 x``, v
@@ -225,22 +251,26 @@ class LossScale(keras.optimizers.LossScaleOptimizer):
 
     def check_finite(self, grads):
         """Return whether all gradients are finite, on all replicas."""
-        return devices.on_every_replica(super().check_finite(grads))
+        return devices.all_replicas(super().check_finite(grads))
 
 
-def _declared(base):
-    """Return a Keras optimizer class with ``Declared`` before it, registered for saving."""
-    made = type(base.__name__, (Declared, base), {"__doc__": f"keras.optimizers.{base.__name__}, declared."})
+def _per_variable(base):
+    """Return a Keras optimizer class with ``PerVariableOptimizer`` before it, registered for saving."""
+    made = type(
+        base.__name__,
+        (PerVariableOptimizer, base),
+        {"__doc__": f"keras.optimizers.{base.__name__}, declared."},
+    )
     return keras.saving.register_keras_serializable("Utils")(made)
 
 
-SGD = _declared(keras.optimizers.SGD)
-Adam = _declared(keras.optimizers.Adam)
-AdamW = _declared(keras.optimizers.AdamW)
-Lion = _declared(keras.optimizers.Lion)
-Muon = _declared(keras.optimizers.Muon)
-NAdam = _declared(keras.optimizers.Nadam)
-RMSprop = _declared(keras.optimizers.RMSprop)
+SGD = _per_variable(keras.optimizers.SGD)
+Adam = _per_variable(keras.optimizers.Adam)
+AdamW = _per_variable(keras.optimizers.AdamW)
+Lion = _per_variable(keras.optimizers.Lion)
+Muon = _per_variable(keras.optimizers.Muon)
+NAdam = _per_variable(keras.optimizers.Nadam)
+RMSprop = _per_variable(keras.optimizers.RMSprop)
 
 # name: class, defaults that are the zoo's rather than Keras'
 OPTIMIZERS = {
@@ -266,7 +296,7 @@ def options_of(name):
         near = suggest(name, OPTIMIZERS)
         raise UserError(f"no optimizer is called {name!r}{near}; there are {', '.join(OPTIMIZERS)}")
     optimizer, defaults = OPTIMIZERS[name]
-    base = optimizer if optimizer is LAMB else optimizer.__mro__[2]  # after Declared
+    base = optimizer if optimizer is LAMB else optimizer.__mro__[2]  # after PerVariableOptimizer
     classes = (keras.optimizers.SGD, keras.optimizers.Adam)
     shared = set.intersection(*(set(inspect.signature(one).parameters) for one in classes)) | {"options"}
     parameters = inspect.signature(base).parameters.values()

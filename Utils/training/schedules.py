@@ -9,6 +9,8 @@ import keras
 from keras import ops
 
 from Utils.command.cli import UserError, suggest
+from Utils.recipe import durations
+from Utils.recipe.recipe import Recipe
 
 
 @keras.saving.register_keras_serializable("Utils")
@@ -107,8 +109,8 @@ class WarmupConstant(keras.optimizers.schedules.LearningRateSchedule):
 
 
 @keras.saving.register_keras_serializable("Utils")
-class Later(keras.optimizers.schedules.LearningRateSchedule):
-    """Another schedule from its step ``start`` on, for an optimizer that takes over there and counts from 0.
+class Shifted(keras.optimizers.schedules.LearningRateSchedule):
+    """Another schedule from its step ``start`` on, for an optimizer that begins there and counts from 0.
 
     Args:
         schedule: a LearningRateSchedule.
@@ -137,18 +139,29 @@ class Later(keras.optimizers.schedules.LearningRateSchedule):
 SCHEDULES = {"cosine": WarmupCosine, "constant": WarmupConstant}
 
 
-def build(name, peak, *, warmup_steps=0, total_steps, **options):
-    """Return the schedule called ``name`` ("cosine" or "constant").
+def build(
+    recipe: Recipe, steps_per_epoch: int, batch_size: int
+) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Return the recipe's learning rate as a function of the step; ``batch_size`` is the global one.
 
     Raises:
-        UserError: there is no such schedule, it lacks an option, or a value is out of range.
+        UserError: there is no such schedule, or the warm-up does not end before the training does.
     """
-    if name not in SCHEDULES:
+    if recipe.schedule not in SCHEDULES:
         raise UserError(
-            f"no schedule is called {name!r}{suggest(name, SCHEDULES)}; there are {', '.join(SCHEDULES)}"
+            f"no schedule is called {recipe.schedule!r}{suggest(recipe.schedule, SCHEDULES)}; "
+            f"there are {', '.join(SCHEDULES)}"
         )
-    known = SCHEDULES[name](peak, 0, 2).get_config()
-    for option in options:
-        if option not in known:
-            raise UserError(f"schedule {name} has no option {option!r}; it has {', '.join(known)}")
-    return SCHEDULES[name](peak, warmup_steps, total_steps, **options)
+    warmup_steps = durations.parse(recipe.warmup).steps(steps_per_epoch, batch_size)
+    total_steps = recipe.epochs * steps_per_epoch
+    if warmup_steps >= total_steps:
+        raise UserError(
+            f"--warmup must end before the training does; got {recipe.warmup} ({warmup_steps} steps) and "
+            f"--epochs {recipe.epochs} ({total_steps} steps)"
+        )
+    # An update sees the images of all accumulated batches.
+    peak = recipe.peak_learning_rate(batch_size * recipe.gradient_accumulation)
+    options = {"floor": recipe.floor} if recipe.schedule == "cosine" else {}
+    return SCHEDULES[recipe.schedule](
+        peak, warmup_steps, total_steps, warmup_start=recipe.warmup_start, **options
+    )

@@ -1,80 +1,87 @@
-"""Tells W&B or TensorBoard the rows of the history, and draws them; whatever fails there, training goes on.
+"""Experiment trackers: W&B or TensorBoard, and ``curves.png``; if one fails, training goes on without it.
 
 W&B stays offline unless ``WANDB_API_KEY`` or ``WANDB_MODE`` is set, and never asks anything; its files lie in
-the run folder, or in ``wandb/`` here where that is on another file system. TensorBoard's event files are
-written here, by hand: to write them no package is needed.
+the run folder, or in ``wandb/`` of the working folder if the run is on another file system.
 """
 
+import contextlib
 import os
-import struct
 import time
 import uuid
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from Utils.command.cli import UserError, suggest
+from Utils.files import tfrecord
 from Utils.files.atomic import is_remote
-from Utils.training.run_folder import say
+from Utils.recipe.recipe import Recipe
+from Utils.training.console import say
+from Utils.training.history import History
+from Utils.training.run_folder import Run
 
 CURVES_EVERY = 60.0  # seconds between drawings of the curves, half a second each
-# The user wants W&B, by a key, a mode, or an agent that runs a sweep.
-CONFIGURED = ("WANDB_API_KEY", "WANDB_MODE", "WANDB_SWEEP_ID")
+# Variables by which a user asks for W&B: a key, a mode, or those of an agent that runs a sweep.
+WANDB_VARIABLES = ("WANDB_API_KEY", "WANDB_MODE", "WANDB_SWEEP_ID")
 
 
 class Tracker:
-    """Keeps nothing; the base of the others.
+    """A tracker that keeps nothing, and the base of the others.
 
-    ``log(row)`` takes a row of the history, ``close()`` ends. Trackers say once what failed, then keep still.
+    A subclass implements ``_log`` and ``_close``. What they raise is reported once, then the tracker does
+    nothing more.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.failed = False
 
-    def log(self, row):
-        """Send the numbers of an epoch."""
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Send the row of an epoch: numbers by name, among them ``step``."""
         if not self.failed:
             self._guard(self._log, row)
 
-    def close(self):
+    def close(self) -> None:
         """Send what is left."""
         if not self.failed:
             self._guard(self._close)
 
-    def _guard(self, function, *arguments):
+    def _guard(self, function: Callable[..., None], *arguments: Any) -> None:
         try:
-            return function(*arguments)
+            function(*arguments)
         except Exception as error:  # noqa: BLE001  a tracker must not end a month of training
             self.failed = True
             say(f"warning: {type(self).__name__} failed, training goes on without it: {error}")
 
-    def _log(self, row):
+    def _log(self, row: Mapping[str, Any]) -> None:
         pass
 
-    def _close(self):
+    def _close(self) -> None:
         pass
 
 
 class WeightsAndBiases(Tracker):
     """W&B: the recipe as the run's configuration, the rows as its history, under one id for a folder."""
 
-    def __init__(self, folder, name, config, project):
+    def __init__(self, folder: Any, name: str, config: Mapping[str, Any], project: str) -> None:
         super().__init__()
-        self._run = None
+        self._run: Any = None
         self._guard(self._start, folder, name, config, project)
 
-    def _start(self, folder, name, config, project):
+    def _start(self, folder: Any, name: str, config: Mapping[str, Any], project: str) -> None:
         os.environ.setdefault("WANDB_SILENT", "true")
         import wandb
 
-        configured = any(os.environ.get(name) for name in CONFIGURED)
+        configured = any(os.environ.get(variable) for variable in WANDB_VARIABLES)
+        # Kept in a file, so that a run that is continued goes on as the same run there.
         identity = folder / "wandb" / "id.txt"
         if not identity.exists():
             identity.parent.mkdir(exist_ok=True)
             identity.write_text(os.environ.get("WANDB_RUN_ID") or uuid.uuid4().hex[:12])
-        here = None if is_remote(folder) else str(folder)
+        local_folder = None if is_remote(folder) else str(folder)
         self._run = wandb.init(
             project=project,
             name=folder.name,
             group=name,
-            dir=here,
+            dir=local_folder,
             config=config,
             id=identity.read_text().strip(),
             resume="allow",
@@ -82,99 +89,91 @@ class WeightsAndBiases(Tracker):
             settings=wandb.Settings(silent=True, console="off"),
         )
         if not configured:
-            say(f"W&B is offline; wandb sync {here or '.'}/wandb/offline-run-* sends the curves")
+            say(f"W&B is offline; wandb sync {local_folder or '.'}/wandb/offline-run-* sends the curves")
 
-    def _log(self, row):
+    def _log(self, row: Mapping[str, Any]) -> None:
         self._run.log(row, step=row["step"])
 
-    def _close(self):
+    def _close(self) -> None:
         self._run.finish()
 
 
 class TensorBoard(Tracker):
     """TensorBoard: the rows as scalars in ``tensorboard/`` of the run folder."""
 
-    def __init__(self, folder, name, config, project):
+    def __init__(self, folder: Any, name: str, config: Mapping[str, Any], project: str) -> None:
         super().__init__()
-        self._path, self._data = None, b""
+        self._data = b""
         self._guard(self._start, folder)
 
-    def _start(self, folder):
+    def _start(self, folder: Any) -> None:
+        # Here: it takes a second. The messages are those of tensorflow, which reads the data on any backend.
+        from tensorflow.core.framework import summary_pb2
+        from tensorflow.core.util import event_pb2
+
+        self._messages = event_pb2, summary_pb2
         (folder / "tensorboard").mkdir(exist_ok=True)
         now = time.time()
         self._path = folder / "tensorboard" / f"events.out.tfevents.{now:.0f}.{os.getpid()}"
-        self._data = _record(_double(1, now) + _text(3, b"brain.Event:2"))
+        self._add(wall_time=now, file_version="brain.Event:2")
 
-    def _log(self, row):
+    def _add(self, **fields: Any) -> None:
+        event = self._messages[0].Event(**fields)
+        self._data += b"".join(tfrecord.framed([event.SerializeToString()]))
+
+    def _log(self, row: Mapping[str, Any]) -> None:
+        summary = self._messages[1].Summary
         for name, value in row.items():
-            scalar = _text(1, name.encode()) + _key(2, 5) + struct.pack("<f", value)
-            event = _double(1, time.time()) + _key(2, 0) + _varint(row["step"]) + _text(5, _text(1, scalar))
-            self._data += _record(event)
-        self._path.write_bytes(self._data)  # whole: other file systems cannot append
+            scalar = summary(value=[summary.Value(tag=name, simple_value=value)])
+            self._add(wall_time=time.time(), step=row["step"], summary=scalar)
+        # The whole file each time: other file systems cannot append. In place: TensorBoard holds it open.
+        self._path.write_bytes(self._data)
 
 
 class Curves(Tracker):
-    """``curves.png`` of the rows of a History, drawn again now and then and at last."""
+    """``curves.png`` of the rows of a history, drawn again now and then and at the end."""
 
-    def __init__(self, history, path):
+    def __init__(self, history: History, path: Any) -> None:
         super().__init__()
-        self._history, self._path, self._drawn = history, path, time.monotonic()
+        self._history, self._path, self._drawn_at = history, path, time.monotonic()
 
-    def _log(self, row):
-        if time.monotonic() - self._drawn >= CURVES_EVERY:
+    def _log(self, row: Mapping[str, Any]) -> None:
+        if time.monotonic() - self._drawn_at >= CURVES_EVERY:
             self._close()
 
-    def _close(self):
-        from Utils.report import run_plots  # here: matplotlib takes its time
+    def _close(self) -> None:
+        from Utils.report import run_plots  # here: importing matplotlib takes a second
 
         run_plots.plot_history(self._history.rows, self._path)
-        self._drawn = time.monotonic()
+        self._drawn_at = time.monotonic()
 
 
-# The wire format of protocol buffers and of TFRecord files, as far as scalars need it
+TRACKERS: dict[str, Callable[[Any, str, Mapping[str, Any], str], Tracker]] = {
+    "wandb": WeightsAndBiases,
+    "tensorboard": TensorBoard,
+    "none": lambda folder, name, config, project: Tracker(),
+}
 
 
-def _key(field, kind):
-    return _varint(field << 3 | kind)
+def build(tracker: str, folder: Any, name: str, config: Mapping[str, Any], project: str) -> Tracker:
+    """Return the tracker called ``wandb``, ``tensorboard`` or ``none`` for a run folder.
 
-
-def _varint(number):
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*out, number])
-
-
-def _double(field, value):
-    return _key(field, 1) + struct.pack("<d", value)
-
-
-def _text(field, data):
-    return _key(field, 2) + _varint(len(data)) + data
-
-
-def _record(data):
-    length = struct.pack("<Q", len(data))
-    return length + _checksum(length) + data + _checksum(data)
-
-
-def _checksum(data):
-    """Return the masked CRC-32C (Castagnoli) that TFRecord files carry."""
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
-    crc ^= 0xFFFFFFFF
-    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
-
-
-TRACKERS = {"wandb": WeightsAndBiases, "tensorboard": TensorBoard, "none": lambda *ignored: Tracker()}
-
-
-def build(tracker, folder, name, config, project):
-    """Return the tracker called ``wandb``, ``tensorboard`` or ``none`` for a run folder."""
+    ``name`` is the recipe's, ``config`` its fields, ``project`` the project for W&B.
+    """
     if tracker not in TRACKERS:
         raise UserError(f"--tracker is {', '.join(TRACKERS)}; got {tracker!r}{suggest(tracker, TRACKERS)}")
     return TRACKERS[tracker](folder, name, config, project)
+
+
+@contextlib.contextmanager
+def opened(run: Run, name: str, recipe: Recipe) -> Iterator[list[Tracker]]:
+    """Yield what gets every epoch's row: the recipe's tracker and the curves; close them at the end."""
+    trackers = [
+        build(recipe.tracker, run.folder, name, recipe.to_dict(), recipe.project),
+        Curves(run.history, run.folder / "curves.png"),
+    ]
+    try:
+        yield trackers
+    finally:
+        for tracker in trackers:
+            tracker.close()

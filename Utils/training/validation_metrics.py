@@ -5,6 +5,9 @@ a search. Histograms of the logits give it without keeping the logits. Give thes
 ``weighted_metrics``: rows of sample weight 0 (padding) then count nothing.
 """
 
+from collections.abc import Callable, Iterable
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -159,11 +162,21 @@ class MeanLoss(keras.metrics.Metric):
         return cls(**{**config, "loss": keras.saving.deserialize_keras_object(config["loss"])})
 
 
-def micro_f1(labels, scores, threshold):
-    """Return F1 over all tags of all images, predicted where ``score > threshold``; 0 for 0 / 0.
+def evaluator(
+    model: keras.Model, data: Any, num_labels: int, trained_model: keras.Model | None = None
+) -> Callable[..., dict[str, float]]:
+    """Return ``evaluate(callbacks) -> {score: number}`` over ``data``, whose batches carry sample weights.
 
-    labels: (B, num_labels) 0 or 1. scores: (B, num_labels), logits or probabilities as the threshold is.
+    It evaluates a second model that shares the layers of ``model``: metrics of the trained model would be
+    computed in training, too. Loss and compilation are those of ``trained_model``, the model that is trained
+    if it is not ``model`` itself.
     """
-    labels = ops.cast(labels, "float32")
-    predicted = ops.cast(ops.cast(scores, "float32") > threshold, "float32")
-    return ops.divide_no_nan(2.0 * ops.sum(labels * predicted), ops.sum(labels) + ops.sum(predicted))
+    trained_model = trained_model or model
+    evaluated = keras.Model(model.inputs, model.outputs, name="evaluator")
+    scores = [MeanLoss(trained_model.loss), EqualPR(num_labels)]
+    evaluated.compile(loss=trained_model.loss, weighted_metrics=scores, jit_compile=trained_model.jit_compile)
+
+    def evaluate(callbacks: Iterable[keras.callbacks.Callback] = ()) -> dict[str, float]:
+        return evaluated.evaluate(data, verbose=0, callbacks=list(callbacks), return_dict=True)
+
+    return evaluate

@@ -43,16 +43,16 @@ def die():
 
 def in_a_step(steps, seconds):
     """Die some seconds after the beginning of a step."""
-    begin = loop.Watch.on_train_batch_begin
+    begin = loop.TrainingLoop.on_train_batch_begin
     started = []
 
-    def counted(watch, batch, logs=None):
+    def counted(training, batch, logs=None):
         started.append(batch)
         if len(started) == steps:
             threading.Timer(seconds, die).start()
-        return begin(watch, batch, logs)
+        return begin(training, batch, logs)
 
-    loop.Watch.on_train_batch_begin = counted
+    loop.TrainingLoop.on_train_batch_begin = counted
 
 
 def in_a_file(number, share):

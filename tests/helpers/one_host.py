@@ -24,7 +24,7 @@ def main(stop, *flags):
     host_sharding.LEAST_RECORDS, host_sharding.LEAST_ROWS = 10, 4  # two lanes of a tiny data set
     capture, begin, make, read = (
         checkpoints.capture,
-        loop.Watch.on_train_batch_begin,
+        loop.TrainingLoop.on_train_batch_begin,
         batches.multi_hot,
         [],
     )
@@ -35,18 +35,18 @@ def main(stop, *flags):
         print(json.dumps({"step": int(arrays["optimizer/sgd/iteration"]), "state": digests}), flush=True)
         return arrays
 
-    def stopped(watch, batch, logs=None):
-        if watch.begin + batch == int(stop) > 0:
+    def stopped(training, batch, logs=None):
+        if training.fit_start + batch == int(stop) > 0:
             os.kill(os.getpid(), signal.SIGTERM)
         if int(stop):
             time.sleep(0.1)
-        return begin(watch, batch, logs)
+        return begin(training, batch, logs)
 
     def reading(ids, *others):
         read.extend(np.asarray(ids).tolist())
         return make(ids, *others)
 
-    checkpoints.capture, loop.Watch.on_train_batch_begin, batches.multi_hot = seen, stopped, reading
+    checkpoints.capture, loop.TrainingLoop.on_train_batch_begin, batches.multi_hot = seen, stopped, reading
     code = train.main(list(flags))
     print(json.dumps({"read": read}), flush=True)
     return code

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 import Models
-from Utils.training import checkpoints, devices, loop, losses, optimizers
+from Utils.training import checkpoints, devices, losses, optimizers, validation_metrics
 
 SIZE, LABELS, BATCH = 32, 5, 8
 AUGMENTS = {"activation": "relu"}  # marks the model that augments
@@ -115,7 +115,7 @@ def scores(found):
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     with found.scope():
-        evaluate = loop.evaluator(model, data.with_options(options), LABELS)
+        evaluate = validation_metrics.evaluator(model, data.with_options(options), LABELS)
     logits = model.predict(images, batch_size=13, verbose=0) if found is ONE else None
     return evaluate(), None if logits is None else float(np.mean(model.loss.call(labels, logits)))
 

@@ -30,6 +30,7 @@ CHOOSE_BACKEND = {
     "Models.layers.replicas": {"tensorflow", "jax"},
     "Models.porting.original_zoo": {"tensorflow"},
     "Utils.training.devices": {"tensorflow", "jax"},
+    "Utils.training.trackers": {"tensorflow"},  # its event messages, when TensorBoard is asked for
     "Utils.bench.timm_peer": {"torch"},
 }
 SOURCES = sorted(

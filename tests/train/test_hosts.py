@@ -12,7 +12,8 @@ import helpers
 import numpy as np
 import pytest
 
-from Utils.training import checkpoints, run_folder
+from Utils.training import checkpoints
+from Utils.training.history import History
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HELPER = ROOT / "tests" / "helpers" / "one_host.py"
@@ -89,8 +90,8 @@ def test_two_hosts_agree_stop_together_and_continue_as_one_device_does(dataset, 
     assert silent == []
     numbers = len(ours), len(theirs)  # a host may have read ahead a few batches more
     assert max(numbers) < 0.6 * sum(numbers), "each host reads half"
-    history = run_folder.History(tmp_path / "run" / "history.csv")
-    assert [row["epoch"] for row in history.rows] == [1, 2]
+    together = History(tmp_path / "run" / "history.csv")
+    assert [row["epoch"] for row in together.rows] == [1, 2]
     held = [{number for number in read if number >= 20} for read in (ours, theirs)]
     assert held[0] | held[1] == set(range(20, 26))
     assert not held[0] & held[1], "each host reads its own images"
@@ -100,8 +101,8 @@ def test_two_hosts_agree_stop_together_and_continue_as_one_device_does(dataset, 
     assert states[0][0] == states[1][0] == 30
     for name, array in states[0][1].items():
         np.testing.assert_allclose(states[1][1][name], array, rtol=1e-4, atol=1e-5, err_msg=name)
-    alone = run_folder.History(tmp_path / "one" / "history.csv")
-    for ours, theirs in zip(history.rows, alone.rows, strict=True):
+    alone = History(tmp_path / "one" / "history.csv")
+    for ours, theirs in zip(together.rows, alone.rows, strict=True):
         assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-5), "MixUp's partners are the same"
         assert ours["val_f1"] == pytest.approx(theirs["val_f1"], abs=0.02)
         assert ours["val_loss"] == pytest.approx(theirs["val_loss"], rel=1e-4)

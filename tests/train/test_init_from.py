@@ -149,7 +149,7 @@ def test_a_frozen_body_and_a_fold_survive_any_stop(run, other, tmp_path, monkeyp
     )
     assert go(words, other, tmp_path / "whole") == 0
     assert seen == set(np.flatnonzero(folds.Fold(1, 3).leaves(np.arange(20))).tolist())
-    for method, step in (("on_train_batch_begin", 1), ("_finish", 3)):
+    for method, step in (("on_train_batch_begin", 1), ("_finish_epoch", 3)):
         signaled(monkeypatch, method, step)
         assert go(words, other, tmp_path / "cut") == 0
         assert "the same command continues" in capsys.readouterr().err
@@ -173,15 +173,16 @@ def release(run, folder):
 
 
 def signaled(monkeypatch, method, step):
-    """Have SIGTERM arrive when a method of the Watch is called after ``step`` steps."""
-    original = getattr(loop.Watch, method)
+    """Have SIGTERM arrive when a method of the loop is called after ``step`` steps."""
+    original = getattr(loop.TrainingLoop, method)
 
     def asking(self, number, *more, **named):
-        if self.begin + number * (method != "_finish") == step or (method == "_finish" and self.step == step):
+        step_now = self.step if method == "_finish_epoch" else self.fit_start + number
+        if step_now == step:
             os.kill(os.getpid(), signal.SIGTERM)
         return original(self, number, *more, **named)
 
-    monkeypatch.setattr(loop.Watch, method, asking)
+    monkeypatch.setattr(loop.TrainingLoop, method, asking)
 
 
 def test_positions_and_rates_of_a_vit(tmp_path):

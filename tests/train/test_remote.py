@@ -48,14 +48,14 @@ def test_a_run_there_stopped_and_continued_is_the_run_here(here, there, tmp_path
     command = [*words, str(lists[0]), "--dataset", str(here), "--run-dir", str(tmp_path / "run")]
     assert train.main(command) == 0
     words += [lists[1], "--dataset", there, "--run-dir", run]
-    begin = loop.Watch.on_train_batch_begin
+    begin = loop.TrainingLoop.on_train_batch_begin
 
-    def stopped(watch, batch, logs=None):
-        if watch.begin + batch == 3:
+    def stopped(training, batch, logs=None):
+        if training.fit_start + batch == 3:
             os.kill(os.getpid(), signal.SIGTERM)
-        return begin(watch, batch, logs)
+        return begin(training, batch, logs)
 
-    monkeypatch.setattr(loop.Watch, "on_train_batch_begin", stopped)
+    monkeypatch.setattr(loop.TrainingLoop, "on_train_batch_begin", stopped)
     assert train.main(words) == 0
     monkeypatch.undo()
     assert "the same command continues" in capsys.readouterr().err

@@ -109,11 +109,11 @@ def test_the_scores_of_the_history_are_those_of_a_dump(dataset, whole, tmp_path,
 
 def test_stopped_by_a_signal_in_the_middle_and_continued(dataset, whole, tmp_path, monkeypatch, capsys):
     """Here: SIGTERM in the second epoch, then Ctrl-C in a validation, then the rest."""
-    interrupt_at(monkeypatch, "on_train_batch_begin", lambda watch: watch.step == 57, signal.SIGTERM)
+    interrupt_at(monkeypatch, "on_train_batch_begin", lambda training: training.step == 57, signal.SIGTERM)
     assert train.main(command(dataset, tmp_path / "run", *LONG)) == 0
     assert steps(tmp_path / "run") == 58
     assert "after step 58; the same command continues" in capsys.readouterr().err
-    interrupt_at(monkeypatch, "_finish", lambda watch: watch.step == 80, signal.SIGINT)
+    interrupt_at(monkeypatch, "_finish_epoch", lambda training: training.step == 80, signal.SIGINT)
     assert train.main(command(dataset, tmp_path / "run", *LONG)) == 130
     assert (steps(tmp_path / "run"), len(history(tmp_path / "run"))) == (80, 1)
     monkeypatch.undo()
@@ -124,7 +124,7 @@ def test_stopped_by_a_signal_in_the_middle_and_continued(dataset, whole, tmp_pat
 def test_augmenting_on_the_device_continues_with_the_same_bits(dataset, tmp_path, monkeypatch, capsys):
     words = ["--augment-on", "device", "--epochs", "2", "--steps-per-epoch", "3"]
     assert train.main(command(dataset, tmp_path / "whole", *words)) == 0
-    interrupt_at(monkeypatch, "on_train_batch_begin", lambda watch: watch.step == 4, signal.SIGTERM)
+    interrupt_at(monkeypatch, "on_train_batch_begin", lambda training: training.step == 4, signal.SIGTERM)
     assert train.main(command(dataset, tmp_path / "cut", *words)) == 0
     monkeypatch.undo()
     assert steps(tmp_path / "cut") == 5
@@ -136,16 +136,16 @@ def test_augmenting_on_the_device_continues_with_the_same_bits(dataset, tmp_path
 
 
 def interrupt_at(monkeypatch, method, when, number):
-    """Send this process a signal at the beginning of a method of the Watch."""
+    """Send this process a signal at the beginning of a method of the training loop."""
     monkeypatch.undo()
-    original = getattr(loop.Watch, method)
+    original = getattr(loop.TrainingLoop, method)
 
     def signaled(self, *arguments, **named):
         if when(self):
             os.kill(os.getpid(), number)
         return original(self, *arguments, **named)
 
-    monkeypatch.setattr(loop.Watch, method, signaled)
+    monkeypatch.setattr(loop.TrainingLoop, method, signaled)
 
 
 def test_a_finished_run_has_nothing_to_do_and_may_go_on(dataset, tmp_path, capsys):
@@ -183,7 +183,7 @@ def test_averaged_weights_are_evaluated_and_saved(dataset, tmp_path):
 def test_sigterm_before_there_is_anything_to_save(dataset, tmp_path, monkeypatch, capsys):
     """What a machine in preemption gets while the model is built."""
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(train, "_build", lambda job: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(train, "_set_up", lambda *given: os.kill(os.getpid(), signal.SIGTERM))
     assert train.main(command(dataset, tmp_path / "run")) == 0
     assert "nothing is lost; the same command continues" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) == before

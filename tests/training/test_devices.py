@@ -58,9 +58,9 @@ def test_all_local_devices_on_jax():
 
 def test_accumulation_is_refused_where_keras_cannot():
     one = devices.Devices("", "GPU", 1, True)
-    one.accumulates(4)
+    one.require_accumulation(4)
     with pytest.raises(UserError, match="KERAS_BACKEND=jax"):
-        devices.Devices("", "GPU", 2, True).accumulates(4)
+        devices.Devices("", "GPU", 2, True).require_accumulation(4)
 
 
 class Pod:
@@ -111,7 +111,7 @@ def test_a_tpu_of_the_environment(monkeypatch, variable, value, name):
     with found.scope():
         assert pod.calls[-1] == "scope"
     with pytest.raises(UserError, match="KERAS_BACKEND=jax"):
-        found.accumulates(2)
+        found.require_accumulation(2)
 
 
 def test_a_tpu_that_is_named_and_missing_is_an_error(monkeypatch):
@@ -132,7 +132,7 @@ def test_several_hosts_without_their_number_is_an_error():
 
 def test_a_tpu_vm_asks_jax_for_other_hosts(monkeypatch):
     """Of a pod whose hosts are in the machine's metadata only; a VM alone is none."""
-    for name in (*devices.SEVERAL_HOSTS, devices.POD, "TPU_NAME", "TPU_ACCELERATOR_TYPE"):
+    for name in (*devices.HOST_VARIABLES, devices.POD_HOSTS, "TPU_NAME", "TPU_ACCELERATOR_TYPE"):
         monkeypatch.delenv(name, raising=False)
     asked = []
     monkeypatch.setattr(keras.distribution, "initialize", lambda: asked.append(1))

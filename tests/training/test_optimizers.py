@@ -181,7 +181,7 @@ def test_accumulation_equals_a_larger_batch(name):
 @pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
 def test_every_optimizer_learns(name):
     """Least squares, with everything on."""
-    schedule = schedules.build("cosine", 0.1, warmup_steps=2, total_steps=40)
+    schedule = schedules.WarmupCosine(0.1, 2, 40)
     optimizer = optimizers.build(name, schedule, weight_decay=1e-4, agc=1.0, ema=0.5)
     random = np.random.default_rng(2)
     inputs, truth = random.normal(size=(32, 4)), random.normal(size=(4, 3))

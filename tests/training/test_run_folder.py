@@ -1,19 +1,16 @@
-"""Utils/training/run_folder.py and checkpoints.py: what a folder promises, what may continue, what
-survives damage."""
+"""The run folder: what it holds, which commands may continue it, and what is left alone."""
 
-import csv
 import dataclasses
 import json
 
 import helpers
 import keras
-import numpy as np
 import pytest
 
-from Utils.command.cli import UserError, WorkError
+from Utils.command.cli import UserError
 from Utils.data import dataset_folder
 from Utils.recipe.recipe import Recipe, read_recipe
-from Utils.training import checkpoints, loop, run_folder
+from Utils.training import console, run_folder
 
 FACTS = {"batch_size": 8, "steps_per_epoch": 4, "records": 32}
 
@@ -129,82 +126,14 @@ def test_two_cannot_train_in_one_folder(tmp_path, dataset):
     opened(tmp_path / "run", dataset).__exit__()
 
 
-def test_history_has_one_row_an_epoch(tmp_path):
-    history = run_folder.History(tmp_path / "history.csv")
-    history.append({"epoch": 1, "loss": 0.5, "val_f1": 0.25})
-    history.append({"epoch": 2, "loss": 0.25, "val_f1": float("nan")})
-    history.append({"epoch": 3, "loss": 0.125, "val_f1": 0.75})
-    again = run_folder.History(tmp_path / "history.csv")
-    assert again.best("val_f1") == 0.75
-    assert again.best("val_recall") == -np.inf
-    again.keep(2)
-    again.append({"epoch": 3, "loss": 0.0625, "val_f1": 0.5})
-    with (tmp_path / "history.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
-    assert rows[2]["loss"] == "0.0625"
-
-
-def model():
-    keras.backend.clear_session()
-    made = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4), keras.layers.Dropout(0.5, seed=1)])
-    made.compile(keras.optimizers.Adam(0.1, use_ema=True), "mse")
-    made.optimizer.build(made.trainable_variables)
-    return made
-
-
-def test_the_state_is_everything_that_training_changes():
-    trained, x = model(), np.random.default_rng(0).random((8, 3)).astype("float32")
-    before = checkpoints.capture(trained)
-    trained.fit(x, x @ np.ones((3, 4), "float32"), epochs=2, verbose=0)
-    after = checkpoints.capture(trained)
-    same = [name for name in before if np.array_equal(before[name], after[name])]
-    assert all("learning_rate" in name for name in same), same
-    assert any("seed_generator" in name for name in after)
-    assert any("average" in name for name in after)
-    fresh = model()
-    checkpoints.restore(fresh, after)
-    restored = checkpoints.capture(fresh)
-    assert all(np.array_equal(restored[name], after[name]) for name in after)
-
-
-def test_a_state_of_another_model_is_refused():
-    state = checkpoints.capture(model())
-    name = next(name for name in state if name.startswith("model/") and name.endswith("kernel"))
-    with pytest.raises(WorkError, match="shape"):
-        checkpoints.restore(model(), {**state, name: np.zeros((3, 5), "float32")})
-    with pytest.raises(WorkError, match="lacks 1 variables"):
-        checkpoints.restore(model(), {key: value for key, value in state.items() if key != name})
-    with pytest.raises(WorkError, match="has 1 that are not"):
-        checkpoints.restore(model(), {**state, "model/other": np.zeros(1)})
-
-
-def test_the_last_ones_are_kept_and_the_newest_whole_one_is_used(tmp_path, capsys):
-    for step in (2, 4, 6):
-        checkpoints.save(tmp_path, step, {"model/a": np.full(3, step)}, keep=2)
-    names = ["newest.json", "step-000000004.npz", "step-000000006.npz"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == names
-    step, state = checkpoints.load(tmp_path)
-    assert (step, state["model/a"].tolist()) == (6, [6, 6, 6])
-    assert loop._state_after(6, tmp_path)[0] == 6
-    newest = checkpoints.newest(tmp_path)
-    newest.write_bytes(newest.read_bytes()[:-1])
-    assert checkpoints.load(tmp_path)[0] == 4
-    with pytest.raises(WorkError, match="step 6 is damaged"):  # the stream of data is already after it
-        loop._state_after(6, tmp_path)
-    assert "damaged" in capsys.readouterr().err
-    (tmp_path / names[1]).unlink()
-    with pytest.raises(WorkError, match="no checkpoint"):
-        checkpoints.load(tmp_path)
-
-
-def test_half_written_checkpoints_are_swept_away(tmp_path):
-    assert checkpoints.load(tmp_path) == (0, None)
-    (tmp_path / ".step-000000009.npz.123.part.npz").write_bytes(b"half")
-    checkpoints.save(tmp_path, 10, {"model/a": np.zeros(1)})
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["newest.json", "step-000000010.npz"]
-
-
-def test_a_state_with_a_nan_is_told():
-    assert checkpoints.is_finite({"a": np.zeros(2), "b": np.arange(3)})
-    assert not checkpoints.is_finite({"a": np.array([0.0, np.nan])})
+def test_a_host_that_is_not_the_first_only_reads(tmp_path, dataset, monkeypatch):
+    monkeypatch.setattr(console, "_silent", False)
+    with pytest.raises(UserError, match="all hosts need the same --run-dir"):
+        run_folder.Run(tmp_path / "run", "demo", Recipe(), dataset, FACTS, is_first_host=False)
+    with opened(tmp_path / "run", dataset):
+        before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+        with run_folder.Run(tmp_path / "run", "demo", Recipe(), dataset, FACTS, is_first_host=False) as run:
+            run.history.append({"epoch": 1, "loss": 0.5})
+            assert run.continued
+        assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+    assert console._silent

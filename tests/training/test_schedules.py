@@ -1,10 +1,12 @@
 """Learning rates by step: the original's formula, end points, errors."""
 
+import dataclasses
 import math
 
 import pytest
 
 from Utils.command.cli import UserError
+from Utils.recipe.recipe import Recipe
 from Utils.training import schedules
 
 
@@ -18,7 +20,7 @@ def original(epoch, warmup, epochs, peak=0.1):
 @pytest.mark.parametrize("warmup", [0, 5])
 @pytest.mark.every_backend
 def test_one_step_an_epoch_is_the_original(warmup):
-    schedule = schedules.build("cosine", 0.1, warmup_steps=warmup, total_steps=100)
+    schedule = schedules.WarmupCosine(0.1, warmup, 100)
     for epoch in range(100):
         assert float(schedule(epoch)) == pytest.approx(original(epoch, warmup, 100), rel=2e-5)
 
@@ -46,21 +48,35 @@ def test_after_the_end_stays_the_floor():
 
 
 def test_constant_rises_and_stays():
-    schedule = schedules.build("constant", 0.5, warmup_steps=10, total_steps=100)
+    schedule = schedules.WarmupConstant(0.5, 10)
     assert [round(float(schedule(step)), 4) for step in (0, 5, 10, 1000)] == [0.05, 0.275, 0.5, 0.5]
     assert float(schedules.WarmupConstant(0.5)(0)) == 0.5
 
 
 def test_a_later_start_is_the_rest_of_the_schedule():
     whole = schedules.WarmupCosine(0.1, 3, 20)
-    rest = schedules.Later(whole, 5)
+    rest = schedules.Shifted(whole, 5)
     assert [float(rest(step)) for step in range(15)] == [float(whole(step)) for step in range(5, 20)]
+
+
+def test_build_takes_all_from_the_recipe():
+    """The peak is that of the images of an update; the warm-up counts epochs of the data."""
+    fields = {"learning_rate": 1e-3, "learning_rate_batch_size": 256, "gradient_accumulation": 2}
+    recipe = Recipe(epochs=10, warmup="2 epochs", warmup_start=0.5, floor=0.25, **fields)
+    schedule = schedules.build(recipe, steps_per_epoch=7, batch_size=64)
+    wanted = {"peak": 5e-4, "warmup_steps": 14, "total_steps": 70, "warmup_start": 0.5, "floor": 0.25}
+    assert schedule.get_config() == wanted
+    constant = schedules.build(dataclasses.replace(recipe, schedule="constant"), 7, 64)
+    assert isinstance(constant, schedules.WarmupConstant)
+    assert (constant.peak, constant.warmup_steps) == (5e-4, 14)
 
 
 def test_wrong_use_says_what_exists():
     with pytest.raises(UserError, match="'cosin'; did you mean cosine"):
-        schedules.build("cosin", 0.1, total_steps=10)
+        schedules.build(Recipe(schedule="cosin"), 5, 32)
+    with pytest.raises(UserError, match=r"--warmup must end.*got 3 epochs \(15 steps\) and --epochs 2"):
+        schedules.build(Recipe(warmup="3 epochs", epochs=2), 5, 32)
     with pytest.raises(UserError, match="warm-up must end before the training.*10 of 10"):
-        schedules.build("cosine", 0.1, warmup_steps=10, total_steps=10)
-    with pytest.raises(UserError, match="no option 'power'"):
-        schedules.build("cosine", 0.1, total_steps=10, power=2)
+        schedules.WarmupCosine(0.1, 10, 10)
+    with pytest.raises(UserError, match="warmup_steps must be >= 0; got -1"):
+        schedules.WarmupConstant(0.1, -1)

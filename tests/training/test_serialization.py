@@ -25,7 +25,7 @@ ARGUMENTS = {
     "WarmupCosine": {"peak": 0.2, "warmup_steps": 3, "total_steps": 9, "warmup_start": 0.3, "floor": 0.2},
     "WarmupConstant": {"peak": 0.2, "warmup_steps": 3, "total_steps": 9, "warmup_start": 0.3},
     "LossScale": {"inner_optimizer": optimizers.SGD(0.1, agc=0.01), "initial_scale": 8.0},
-    "Later": {"schedule": schedules.WarmupCosine(0.2, 3, 9), "start": 4},
+    "Shifted": {"schedule": schedules.WarmupCosine(0.2, 3, 9), "start": 4},
 }
 OPTIMIZER = {
     "learning_rate": schedules.WarmupCosine(0.1, 2, 10),
@@ -62,7 +62,7 @@ def test_comes_back_from_its_configuration(kind):
 
 
 def test_the_tables_hold_everything_discovered():
-    tables = {*losses.LOSSES.values(), *schedules.SCHEDULES.values(), schedules.Later, optimizers.LossScale}
+    tables = {*losses.LOSSES.values(), *schedules.SCHEDULES.values(), schedules.Shifted, optimizers.LossScale}
     tables |= {row[0] for row in optimizers.OPTIMIZERS.values()}
     assert tables == {kind for kind in discovered() if not issubclass(kind, keras.metrics.Metric)}
 

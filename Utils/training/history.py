@@ -1,0 +1,69 @@
+"""``history.csv`` of a run folder: one row of numbers for each epoch."""
+
+import csv
+import io
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from Utils.files import atomic, csv_tables
+
+
+class History:
+    """The rows of the finished epochs, as the file holds them; the file is complete at any moment.
+
+    Args:
+        path: the CSV file, read if it exists.
+        writable: False keeps new rows in memory only, on hosts that are not the first.
+    """
+
+    def __init__(self, path: atomic.AnyPath, writable: bool = True) -> None:
+        self.path, self.writable = atomic.to_path(path), writable
+        self.rows: list[dict[str, Any]] = []
+        if self.path.is_file():
+            rows = csv.DictReader(io.StringIO(self.path.read_text(encoding="utf-8")))
+            self.rows = [{name: _number(text) for name, text in row.items()} for row in rows]
+
+    def truncate(self, epochs: int) -> None:
+        """Drop the rows after this many epochs: those that the newest valid checkpoint does not include."""
+        if len(self.rows) > epochs:
+            self.rows = self.rows[:epochs]
+            self._write()
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Add the row of an epoch and write the file."""
+        self.rows.append(dict(row))
+        self._write()
+
+    def is_best(self, column: str, value: float) -> bool:
+        """Whether a value is above all of a column so far; NaN never is.
+
+        Values are compared as the file rounds them. A run that was continued reads rounded ones, and must
+        find the same ties as a run that was not.
+        """
+        values = [_rounded(row[column]) for row in self.rows if isinstance(row.get(column), (int, float))]
+        return _rounded(value) > max((old for old in values if not math.isnan(old)), default=-math.inf)
+
+    def _write(self) -> None:
+        if not self.writable:
+            return
+        names = list(dict.fromkeys(name for row in self.rows for name in row))
+        rows = ([_text(row.get(name, "")) for name in names] for row in self.rows)
+        csv_tables.write_rows(self.path, names, rows)
+
+
+def _rounded(value: float) -> float:
+    return float(_text(float(value)))
+
+
+def _text(value: Any) -> Any:
+    return f"{value:.7g}" if isinstance(value, float) else value
+
+
+def _number(text: str) -> int | float | str:
+    for number_type in (int, float):
+        try:
+            return number_type(text)
+        except ValueError:
+            continue
+    return text

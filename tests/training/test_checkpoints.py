@@ -1,0 +1,70 @@
+"""Checkpoints: the state is everything that training changes, and a damaged file is passed over."""
+
+import keras
+import numpy as np
+import pytest
+
+from Utils.command.cli import WorkError
+from Utils.training import checkpoints
+
+
+def dense_model():
+    keras.backend.clear_session()
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4), keras.layers.Dropout(0.5, seed=1)])
+    model.compile(keras.optimizers.Adam(0.1, use_ema=True), "mse")
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def test_the_state_is_everything_that_training_changes():
+    trained, x = dense_model(), np.random.default_rng(0).random((8, 3)).astype("float32")
+    before = checkpoints.capture(trained)
+    trained.fit(x, x @ np.ones((3, 4), "float32"), epochs=2, verbose=0)
+    after = checkpoints.capture(trained)
+    same = [name for name in before if np.array_equal(before[name], after[name])]
+    assert all("learning_rate" in name for name in same), same
+    assert any("seed_generator" in name for name in after)
+    assert any("average" in name for name in after)
+    fresh = dense_model()
+    checkpoints.restore(fresh, after)
+    restored = checkpoints.capture(fresh)
+    assert all(np.array_equal(restored[name], after[name]) for name in after)
+
+
+def test_a_state_of_another_model_is_refused():
+    state = checkpoints.capture(dense_model())
+    name = next(name for name in state if name.startswith("model/") and name.endswith("kernel"))
+    with pytest.raises(WorkError, match="shape"):
+        checkpoints.restore(dense_model(), {**state, name: np.zeros((3, 5), "float32")})
+    with pytest.raises(WorkError, match="lacks 1 variables"):
+        checkpoints.restore(dense_model(), {key: value for key, value in state.items() if key != name})
+    with pytest.raises(WorkError, match="has 1 that are not"):
+        checkpoints.restore(dense_model(), {**state, "model/other": np.zeros(1)})
+
+
+def test_the_last_ones_are_kept_and_the_newest_whole_one_is_used(tmp_path, capsys):
+    for step in (2, 4, 6):
+        checkpoints.save(tmp_path, step, {"model/a": np.full(3, step)}, keep=2)
+    names = ["newest.json", "step-000000004.npz", "step-000000006.npz"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    step, state = checkpoints.load(tmp_path)
+    assert (step, state["model/a"].tolist()) == (6, [6, 6, 6])
+    newest = checkpoints.newest(tmp_path)
+    newest.write_bytes(newest.read_bytes()[:-1])
+    assert checkpoints.load(tmp_path)[0] == 4
+    assert "damaged" in capsys.readouterr().err
+    (tmp_path / names[1]).unlink()
+    with pytest.raises(WorkError, match="no checkpoint"):
+        checkpoints.load(tmp_path)
+
+
+def test_half_written_checkpoints_are_swept_away(tmp_path):
+    assert checkpoints.load(tmp_path) == (0, None)
+    (tmp_path / ".step-000000009.npz.123.part.npz").write_bytes(b"half")
+    checkpoints.save(tmp_path, 10, {"model/a": np.zeros(1)})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["newest.json", "step-000000010.npz"]
+
+
+def test_a_state_with_a_nan_is_told():
+    assert checkpoints.is_finite({"a": np.zeros(2), "b": np.arange(3)})
+    assert not checkpoints.is_finite({"a": np.array([0.0, np.nan])})

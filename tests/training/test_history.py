@@ -1,0 +1,55 @@
+"""history.csv: one row for each epoch, and the best one so far."""
+
+import csv
+
+import pytest
+
+from Utils.training.history import History
+
+
+@pytest.fixture
+def path(tmp_path):
+    history = History(tmp_path / "history.csv")
+    history.append({"epoch": 1, "loss": 0.5, "val_f1": 0.25})
+    history.append({"epoch": 2, "loss": 0.25, "val_f1": float("nan")})
+    history.append({"epoch": 3, "loss": 0.125, "val_f1": 0.75})
+    return history.path
+
+
+def test_a_row_that_is_written_again_is_there_once(path):
+    history = History(path)
+    history.truncate(2)
+    history.append({"epoch": 3, "loss": 0.0625, "val_f1": 0.5})
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert rows[2]["loss"] == "0.0625"
+
+
+def test_numbers_come_back_as_numbers(path):
+    row = History(path).rows[0]
+    assert row == {"epoch": 1, "loss": 0.5, "val_f1": 0.25}
+    assert [type(value) for value in row.values()] == [int, float, float]
+
+
+def test_the_best_is_above_all_before_as_the_file_rounds_them(path):
+    history = History(path)
+    assert history.is_best("val_f1", 0.76)
+    assert not history.is_best("val_f1", 0.75)
+    assert not history.is_best("val_f1", 0.75 + 1e-9), "a continued run reads 0.75 and finds a tie"
+    assert not history.is_best("val_f1", float("nan"))
+    assert history.is_best("val_recall", 0.0), "no row has the column"
+
+
+def test_a_host_that_does_not_write_has_the_rows_in_memory(tmp_path):
+    history = History(tmp_path / "history.csv", writable=False)
+    history.append({"epoch": 1, "loss": 0.5})
+    assert history.rows == [{"epoch": 1, "loss": 0.5}]
+    assert not history.path.exists()
+
+
+def test_later_columns_are_empty_in_earlier_rows(tmp_path):
+    history = History(tmp_path / "history.csv")
+    history.append({"epoch": 1})
+    history.append({"epoch": 2, "loss": 0.5})
+    assert history.path.read_text() == "epoch,loss\n1,\n2,0.5\n"
