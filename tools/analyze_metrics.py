@@ -4,11 +4,14 @@ A tag is predicted where its probability is greater than the threshold, compared
 threshold is where precision equals recall: as many tags are predicted as are true.
 """
 
+import argparse
 import dataclasses
 import math
 import pathlib
 import shlex
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -21,44 +24,48 @@ from Utils.evaluation import (
     scores,
     thresholds,
 )
-from Utils.evaluation.chunked_matrix import stored
+from Utils.evaluation.chunked_matrix import as_stored
 from Utils.tags.tag_list import category_code, category_name
 
 TABLES = ("seed",)
-NAMES = ("thres", "F1", "F2", "MCC", "A", "R", "P")
-MACRO = ("macro_F1", "macro_F2", "macro_P", "macro_R", "AP", "macro_AP")
+SCORES = ("thres", "F1", "F2", "MCC", "A", "R", "P")
+MACRO_SCORES = ("macro_F1", "macro_F2", "macro_P", "macro_R", "AP", "macro_AP")
 
 
-def parser():
+def parser() -> Parser:
     """Return the argument parser."""
-    made = Parser(prog="analyze_metrics.py", description=__doc__)
-    made.add_argument(
+    arguments = Parser(prog="analyze_metrics.py", description=__doc__)
+    arguments.add_argument(
         "-d", "--dump", action="append", required=True, type=pathlib.Path, metavar="DUMP",
         help="a dump folder, or a .npy of probabilities with --labels and --tags; may be given several times",
     )  # fmt: skip
-    made.add_argument("--labels", type=pathlib.Path, help="labels (.npy) for -d FILE.npy")
-    made.add_argument("--tags", type=pathlib.Path, help="selected_tags.csv for -d FILE.npy")
-    how = made.add_mutually_exclusive_group()
+    arguments.add_argument("--labels", type=pathlib.Path, help="labels (.npy) for -d FILE.npy")
+    arguments.add_argument("--tags", type=pathlib.Path, help="selected_tags.csv for -d FILE.npy")
+    how = arguments.add_mutually_exclusive_group()
     how.add_argument("-a", "--auto", action="store_true", help="threshold where P = R (the default)")
-    how.add_argument("-t", "--threshold", type=number, help="this threshold")
-    made.add_argument("-c", "--category", help="only this category, by name or code")
-    made.add_argument("-s", "--start", type=int, default=0, help="first rank by count within the selection")
-    made.add_argument("-e", "--end", type=int, default=-1, help="rank to stop before; -1: all")
-    made.add_argument("--table", choices=TABLES, help="the four tables of the original project")
-    made.add_argument(
+    how.add_argument("-t", "--threshold", type=threshold, help="this threshold")
+    arguments.add_argument("-c", "--category", help="only this category, by name or code")
+    arguments.add_argument(
+        "-s", "--start", type=int, default=0, help="first rank by count within the selection"
+    )
+    arguments.add_argument("-e", "--end", type=int, default=-1, help="rank to stop before; -1: all")
+    arguments.add_argument("--table", choices=TABLES, help="the four tables of the original project")
+    arguments.add_argument(
         "--ranks", type=int, nargs=2, default=(2380, 2000), metavar=("ALL", "GENERAL"),
         help="--table seed: first ranks of the rarer tags, of all and of the general ones (2380 2000)",
     )  # fmt: skip
-    made.add_argument(
+    arguments.add_argument(
         "--macro", action="store_true",
         help="also means over the tags and average precision, over all thresholds; takes longer",
     )  # fmt: skip
-    made.add_argument("--append", type=pathlib.Path, metavar="CSV", help="add the rows to a results table")
-    made.add_argument("--json", action="store_true", help="full precision, with counts and ties")
-    return made
+    arguments.add_argument(
+        "--append", type=pathlib.Path, metavar="CSV", help="add the rows to a results table"
+    )
+    arguments.add_argument("--json", action="store_true", help="full precision, with counts and ties")
+    return arguments
 
 
-def number(text):
+def threshold(text: str) -> float:
     """Read a threshold; NaN is no number."""
     value = float(text)
     if math.isnan(value):
@@ -67,32 +74,33 @@ def number(text):
 
 
 @command
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
     options = parser().parse_args(argv)
-    opened = _named([_open(path, options) for path in options.dump])
+    dumps = _by_name([_open(path, options) for path in options.dump])
     words = shlex.join(sys.argv[1:] if argv is None else [str(word) for word in argv])
     if options.table:
-        return _tables(opened, options, words)
+        return _tables(dumps, options, words)
     if options.append and options.end != -1:
         raise UserError("a results table has no column for the last rank: --append cannot go with -e")
-    found = {name: score(dump, options) for name, dump in opened.items()}
+    scored = {name: score(dump, options) for name, dump in dumps.items()}
     if options.macro:
-        found = {name: {**values, **macro(opened[name], values, options)} for name, values in found.items()}
+        scored = {name: {**values, **macro(dumps[name], values, options)} for name, values in scored.items()}
     if options.append:
         rows = [
-            row(name, opened[name], found[name], options.category, options.start, words) for name in found
+            row(name, dumps[name], values, options.category, options.start, words)
+            for name, values in scored.items()
         ]
         results_table.append(options.append, rows)
     if options.json:
-        print_json(found)
+        print_json(scored)
         return 0
-    for name, values in found.items():
-        print(f"{name}: {shown(values)}")
+    for name, values in scored.items():
+        print(f"{name}: {terminal_text(values)}")
     return 0
 
 
-def _open(path, options):
+def _open(path: pathlib.Path, options: argparse.Namespace) -> predictions.Dump:
     if path.suffix != ".npy":
         return predictions.load(path).require_labels()
     if options.labels is None or options.tags is None:
@@ -102,42 +110,45 @@ def _open(path, options):
     return predictions.of_files(path, options.labels, options.tags)
 
 
-def _named(opened):
-    names = [dump.name for dump in opened]
+def _by_name(dumps: list[predictions.Dump]) -> dict[str, predictions.Dump]:
+    """Return dumps by their names; of equal ones the folder is added."""
+    names = [dump.name for dump in dumps]
     return {
         (name if names.count(name) == 1 else f"{name} ({dump.folder})"): dump
-        for name, dump in zip(names, opened, strict=True)
+        for name, dump in zip(names, dumps, strict=True)
     }
 
 
-def score(dump, options):
+def score(dump: predictions.Dump, options: argparse.Namespace) -> dict[str, Any]:
     """Score one dump on the selection of the options: thres, F1 ... P, counts, and how the threshold cuts."""
     columns = predictions.select(dump.tags, options.category, options.start, options.end)
     if options.threshold is None:
-        (found,) = thresholds.find(dump.probabilities, dump.labels, [thresholds.Ask(columns)])
-        return full(found.counts, found.cut.threshold, found.cut.ties, dump, columns)
-    threshold = stored(options.threshold, dump.probabilities.dtype)
-    per_tag = scores.count(dump.probabilities, dump.labels, threshold)
-    return full(per_tag.select(columns).total(), threshold, None, dump, columns)
+        (point,) = thresholds.find(dump.probabilities, dump.labels, [thresholds.Query(columns)])
+        return full(point.counts, point.threshold, point.ties, dump, columns)
+    stored = as_stored(options.threshold, dump.probabilities.dtype)
+    per_tag = scores.count(dump.probabilities, dump.labels, stored)
+    return full(per_tag.select(columns).total(), stored, None, dump, columns)
 
 
-def macro(dump, values, options):
+def macro(dump: predictions.Dump, values: dict[str, Any], options: argparse.Namespace) -> dict[str, float]:
     """Return means over the tags that are true somewhere, and average precision, micro and macro."""
     columns = predictions.select(dump.tags, options.category, options.start, options.end)
     per_tag = scores.count(dump.probabilities, dump.labels, values["thres"]).select(columns)
     precisions = per_tag_thresholds.average_precisions(dump.probabilities, dump.labels)[columns]
-    present = precisions[~np.isnan(precisions)]
+    defined = precisions[~np.isnan(precisions)]  # of tags that are true somewhere
     return {
         "macro_F1": scores.macro_f1(per_tag),
         "macro_F2": scores.macro(per_tag, lambda counts: scores.f_beta(counts, 2)),
         "macro_P": scores.macro(per_tag, scores.precision),
         "macro_R": scores.macro(per_tag, scores.recall),
         "AP": average_precision.average_precision(dump.probabilities, dump.labels, columns),
-        "macro_AP": float(np.mean(present)) if len(present) else math.nan,
+        "macro_AP": float(np.mean(defined)) if len(defined) else math.nan,
     }
 
 
-def full(total, threshold, ties, dump, columns):
+def full(
+    total: scores.Counts, threshold: Any, ties: int | None, dump: predictions.Dump, columns: np.ndarray
+) -> dict[str, Any]:
     """Return scores and counts of one selection as --json prints them."""
     counts = {name.upper(): value for name, value in dataclasses.asdict(total).items()}
     return {
@@ -151,38 +162,40 @@ def full(total, threshold, ties, dump, columns):
     }
 
 
-def shown(values):
-    """Return what a terminal shows: seven scores to four digits, 0 where a score has no denominator."""
-    names = [name for name in (*NAMES, *MACRO) if name in values]
+def terminal_text(values: dict[str, Any]) -> str:
+    """Return what a terminal shows: scores to four digits, 0 for a score without a denominator."""
+    names = [name for name in (*SCORES, *MACRO_SCORES) if name in values]
     rounded = {name: 0.0 if math.isnan(values[name]) else round(values[name], 4) + 0.0 for name in names}
     return str(rounded)
 
 
-def row(name, dump, values, category, start, words):
-    """Return one row of a results table."""
+def row(
+    name: str, dump: predictions.Dump, values: dict[str, Any], category: str | None, start: int, words: str
+) -> dict[str, Any]:
+    """Return one row of a results table; words: of the command line."""
     info = dump.info
-    kind = "all" if category is None else category_name(category_code(category))
     return {
         "run_name": name,
         "definition_name": str(info.get("definition_name") or "-"),
-        "params": _known(info.get("params")),
-        "image_size": _known(info.get("image_size")),
+        "params": _number_or_nan(info.get("params")),
+        "image_size": _number_or_nan(info.get("image_size")),
         "dataset": str(info.get("dataset") or ""),
         "split": str(info.get("split") or ""),
-        "category": kind,
+        "category": "all" if category is None else category_name(category_code(category)),
         "from_rank": start,
-        **{key: values[key] for key in NAMES},
+        **{key: values[key] for key in SCORES},
         "images_per_second": math.nan,
         "status": "measured",
         "command": f"python tools/analyze_metrics.py {words}",
     }
 
 
-def _known(value):
+def _number_or_nan(value: Any) -> float:
     return float(value) if isinstance(value, (int, float)) else math.nan
 
 
-def _tables(opened, options, words):
+def _tables(dumps: dict[str, predictions.Dump], options: argparse.Namespace, words: str) -> int:
+    """Score and print the four tables of the original project."""
     if (
         options.threshold is not None
         or options.category is not None
@@ -193,48 +206,49 @@ def _tables(opened, options, words):
             "--table seed chooses tags and thresholds itself: leave -t, -c, -s, -e and --macro out"
         )
     tables = results_table.tables_with_ranks(*options.ranks)
-    found = {name: _seed_scores(dump, tables) for name, dump in opened.items()}
+    scored = {name: _seed_scores(dump, tables) for name, dump in dumps.items()}
     rows = [
-        row(name, opened[name], values, None if category == "all" else category, rank, words)
-        for name, tagged in found.items()
-        for (_, category, rank), values in zip(tables, tagged, strict=True)
+        row(name, dumps[name], values, None if category == "all" else category, rank, words)
+        for name, slices in scored.items()
+        for (_, category, rank), values in zip(tables, slices, strict=True)
         if values is not None
     ]
     if options.append:
         results_table.append(options.append, rows)
     if options.json:
         keys = [f"{category} from {rank}" for _, category, rank in tables]
-        print_json({name: dict(zip(keys, tagged, strict=True)) for name, tagged in found.items()})
+        print_json({name: dict(zip(keys, slices, strict=True)) for name, slices in scored.items()})
         return 0
-    print(results_table.seed_tables(rows, max(len(dump.tags) for dump in opened.values()), tables))
-    for (_, category, rank), values in zip(tables, next(iter(found.values())), strict=True):
+    print(results_table.seed_tables(rows, max(len(dump.tags) for dump in dumps.values()), tables))
+    for (_, category, rank), values in zip(tables, next(iter(scored.values())), strict=True):
         if values is None:
             print(f"\nNo table of {category} tags from #{rank} down: there are none. See --ranks.")
     return 0
 
 
-def _seed_scores(dump, tables):
-    """Score the four slices, each at the P = R threshold of the whole slice it belongs to; None if empty."""
-    slices = {(kind, rank): _slice(dump, kind, rank) for _, kind, rank in tables}
+def _seed_scores(
+    dump: predictions.Dump, tables: Sequence[tuple[str, str, int]]
+) -> list[dict[str, Any] | None]:
+    """Score the four slices, each at the P = R threshold of its whole category; None for an empty one."""
+    slices = {(category, rank): _slice(dump, category, rank) for _, category, rank in tables}
     filled = {key: columns for key, columns in slices.items() if columns is not None}
-    parts = {kind: [key for key in filled if key[0] == kind] for kind, _ in filled}
-    asks = [
-        thresholds.Ask(_slice(dump, kind, 0), parts=tuple(filled[key] for key in keys))
-        for kind, keys in parts.items()
+    keys_of = {category: [key for key in filled if key[0] == category] for category, _ in filled}
+    queries = [
+        thresholds.Query(_slice(dump, category, 0), parts=tuple(filled[key] for key in keys))
+        for category, keys in keys_of.items()
     ]
     scored = {}
-    for keys, found in zip(
-        parts.values(), thresholds.find(dump.probabilities, dump.labels, asks), strict=True
-    ):
-        for key, counts in zip(keys, found.parts, strict=True):
-            ties = found.cut.ties if key[1] == 0 else None
-            scored[key] = full(counts, found.cut.threshold, ties, dump, filled[key])
-    return [scored.get((kind, rank)) for _, kind, rank in tables]
+    points = thresholds.find(dump.probabilities, dump.labels, queries)
+    for keys, point in zip(keys_of.values(), points, strict=True):
+        for key, counts in zip(keys, point.parts, strict=True):
+            ties = point.ties if key[1] == 0 else None
+            scored[key] = full(counts, point.threshold, ties, dump, filled[key])
+    return [scored.get((category, rank)) for _, category, rank in tables]
 
 
-def _slice(dump, kind, rank):
+def _slice(dump: predictions.Dump, category: str, rank: int) -> np.ndarray | None:
     try:
-        return predictions.select(dump.tags, None if kind == "all" else kind, rank)
+        return predictions.select(dump.tags, None if category == "all" else category, rank)
     except UserError:
         return None
 

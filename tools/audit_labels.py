@@ -54,7 +54,11 @@ def main(argv=None):
     dump = _load(options)
     columns = _columns(dump, options)
     thresholds = _thresholds(dump, options)
-    lacking = ground_truth.missing(dump, columns, ground_truth.read(options.truth)) if options.truth else None
+    lacking = (
+        ground_truth.missing_labels(dump, columns, ground_truth.read(options.truth))
+        if options.truth
+        else None
+    )
     engine = ENGINES[options.engine]()
     require_absent(options.output, options.overwrite)
     frame = _audit(dump, columns, thresholds, engine, options)
@@ -64,9 +68,9 @@ def main(argv=None):
         frames = {"at 0.5" if thresholds is None else "operating point": frame}
         if thresholds is not None:
             frames["at 0.5"] = _findings(dump, columns, None, engine, options)
-        judged = {name: ground_truth.judge(found, *lacking) for name, found in frames.items()}
+        judged = {name: ground_truth.score_audit(found, *lacking) for name, found in frames.items()}
         _plot(judged, options.output.with_name(f"{options.output.stem}_truth.svg"))
-        said["truth"] = ground_truth.compared(*judged.values())
+        said["truth"] = ground_truth.compare_audits(*judged.values())
     if options.json:
         print_json(said)
     else:

@@ -1,128 +1,147 @@
 """Compare two dumps on the images and tags that both have, each at its own P = R threshold.
 
 Both are scored on the same resamples of the images (paired bootstrap): what is hard in a resample is hard for
-both. Where the 95% interval of the difference holds 0 they are not distinguishable, and this says so.
+both. If the 95% interval of the difference holds 0 they are not distinguishable, and the output says so.
 
-A and B may be folders of dumps, such as those of one recipe trained from several seeds: means of their scores
-are compared then, every run at its own threshold. --truth scores by labels that the dumps do not have.
+A and B may be folders of dumps, for example of one recipe trained from several seeds: then the means of their
+scores are compared, every run at its own threshold. --truth scores by labels that the dumps do not have.
 """
 
 import math
 import pathlib
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 from Utils.command.cli import Parser, UserError, command, print_json
 from Utils.evaluation import alignment, bootstrap, ground_truth, paired_bootstrap, predictions
+from Utils.evaluation.predictions import Dump
 
-FEW = 100  # resamples below which an interval of 95% says nothing
+MIN_RESAMPLES = 100  # an interval of 95% of fewer says nothing
 
 
-def parser():
+def parser() -> Parser:
     """Return the argument parser."""
-    made = Parser(prog="compare_dumps.py", description=__doc__)
-    made.add_argument("first", metavar="A", type=pathlib.Path, help="dump folder, or a folder of them")
-    made.add_argument("second", metavar="B", type=pathlib.Path, help="dump folder, or a folder of them")
-    made.add_argument("-c", "--category", help="only this category, by name or code")
-    made.add_argument("--truth", metavar="TRUTH.csv", type=pathlib.Path, help="labels: image_id,tags")
-    made.add_argument("--resamples", type=int, default=1000, help="resamples of the images (1000)")
-    made.add_argument("--seed", type=int, default=0, help="of the resamples (0)")
-    made.add_argument("--json", action="store_true", help="print one JSON object, in full precision")
-    return made
+    arguments = Parser(prog="compare_dumps.py", description=__doc__)
+    arguments.add_argument("first", metavar="A", type=pathlib.Path, help="dump folder, or a folder of them")
+    arguments.add_argument("second", metavar="B", type=pathlib.Path, help="dump folder, or a folder of them")
+    arguments.add_argument("-c", "--category", help="only this category, by name or code")
+    arguments.add_argument("--truth", metavar="TRUTH.csv", type=pathlib.Path, help="labels: image_id,tags")
+    arguments.add_argument("--resamples", type=int, default=1000, help="resamples of the images (1000)")
+    arguments.add_argument("--seed", type=int, default=0, help="of the resamples (0)")
+    arguments.add_argument("--json", action="store_true", help="print one JSON object, in full precision")
+    return arguments
 
 
 @command
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
     options = parser().parse_args(argv)
-    if options.resamples < FEW:
-        raise UserError(f"--resamples must be {FEW} or more; got {options.resamples}")
+    if options.resamples < MIN_RESAMPLES:
+        raise UserError(f"--resamples must be {MIN_RESAMPLES} or more; got {options.resamples}")
     if options.seed < 0:
         raise UserError(f"--seed must be 0 or more; got {options.seed}")
     truth = ground_truth.read(options.truth) if options.truth else None
     pair = [predictions.load_runs(path) for path in (options.first, options.second)]
     names = _names(pair, (options.first, options.second))
-    found = compare(pair, names, options.category, options.resamples, options.seed, truth)
+    comparison = compare(pair, names, options.category, options.resamples, options.seed, truth)
     if options.json:
-        print_json(found)
+        print_json(comparison)
     else:
-        print(text(found))
+        print(text(comparison))
     return 0
 
 
-def compare(pair, names, category=None, resamples=1000, seed=0, truth=None):
+def compare(
+    pair: Sequence[list[Dump]],
+    names: Sequence[str],
+    category: str | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+    truth: ground_truth.Truth | None = None,
+) -> dict[str, Any]:
     """Return scores of two sides on what all dumps have, and the intervals of their differences, as a dict.
 
-    pair: the dumps of each side, its runs; names: what to call the sides; truth: from
-    `Utils.evaluation.ground_truth.read`.
+    Args:
+        pair: the runs of either side.
+        names: of the sides.
+        category: of the tags that are scored; None for all.
+        resamples: of the images.
+        seed: of the resamples.
+        truth: from `Utils.evaluation.ground_truth.read`; None for the labels of the dumps.
     """
     runs = [dump for side in pair for dump in side]
     aligned = alignment.align(runs)
-    left_out = aligned.left_out
+    common_images = len(aligned.probabilities[0])
     if truth is not None:
-        common = len(aligned.probabilities[0])
-        aligned = ground_truth.labeled(aligned, truth)
+        aligned = ground_truth.with_true_labels(aligned, truth)
     elif aligned.truth is None:
-        runs[0].require_labels()
-    aligned = aligned.selected(predictions.select(aligned.tags, category))
-    drawn = bootstrap.weights(len(aligned.truth), resamples, seed)
-    scored = [paired_bootstrap.side(view, aligned.truth, drawn) for view in aligned.probabilities]
+        runs[0].require_labels()  # raises the error that says which file is missing
+    aligned = aligned.select_columns(predictions.select(aligned.tags, category))
+    labels = aligned.require_truth()
+    counts = bootstrap.resample_counts(len(labels), resamples, seed)
+    scored = [paired_bootstrap.score(view, labels, counts) for view in aligned.probabilities]
     entries = [
-        {"name": dump.folder.name, "threshold": float(side.threshold), **_scores(side)}
+        {"name": dump.folder.name, "threshold": float(model.threshold), **_score_cells(model)}
         | {"tags_left_out": tags, "images_left_out": images}
-        for dump, side, (tags, images) in zip(runs, scored, left_out, strict=True)
+        for dump, model, (tags, images) in zip(runs, scored, aligned.dropped, strict=True)
     ]
-    cut = len(pair[0])
-    sides = [paired_bootstrap.mean(part) for part in (scored[:cut], scored[cut:])]
+    runs_of_a = len(pair[0])
+    a, b = (paired_bootstrap.mean(part) for part in (scored[:runs_of_a], scored[runs_of_a:]))
     return {
-        "images": len(aligned.truth),
+        "images": len(labels),
         "tags": len(aligned.tags),
         "resamples": resamples,
-        "labels_that_differ": sum(aligned.disagreements()),
-        "images_without_truth": 0 if truth is None else common - len(aligned.truth),
-        "dumps": [_entry(*each) for each in zip(names, sides, (entries[:cut], entries[cut:]), strict=True)],
-        "differences": {kind: _difference(*sides, kind) for kind in paired_bootstrap.KINDS},
+        "labels_that_differ": sum(aligned.label_disagreements()),
+        "images_without_truth": 0 if truth is None else common_images - len(labels),
+        "dumps": [_entry(names[0], a, entries[:runs_of_a]), _entry(names[1], b, entries[runs_of_a:])],
+        "differences": {metric: _difference(a, b, metric) for metric in paired_bootstrap.METRICS},
     }
 
 
-def _names(pair, folders):
-    """Return the names of runs or of folders of runs; the paths as given where those are equal."""
+def _names(pair: Sequence[list[Dump]], folders: Sequence[pathlib.Path]) -> list[str]:
+    """Return the names of runs or of folders of runs; the paths as typed if those are equal."""
     names = [
-        side[0].name if len(side) == 1 else folder.resolve().name
-        for side, folder in zip(pair, folders, strict=True)
+        runs[0].name if len(runs) == 1 else folder.resolve().name
+        for runs, folder in zip(pair, folders, strict=True)
     ]
     return names if names[0] != names[1] else list(map(str, folders))
 
 
-def _entry(name, side, runs):
-    """Return one side: the very run where there is one, else the means and its runs."""
+def _entry(name: str, mean: paired_bootstrap.ResampledScores, runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return one side: its run if there is only one, else the mean of its runs and these."""
     if len(runs) == 1:
         return runs[0] | {"name": name}
-    return {"name": name, "threshold": None, **_scores(side), "runs": runs}
+    return {"name": name, "threshold": None, **_score_cells(mean), "runs": runs}
 
 
-def _scores(side):
-    found = {}
-    for kind in paired_bootstrap.KINDS:
-        found |= {kind: side.values[kind], f"{kind}_interval": list(side.interval(kind))}
-    return found
+def _score_cells(model: paired_bootstrap.ResampledScores) -> dict[str, Any]:
+    cells = {}
+    for metric in paired_bootstrap.METRICS:
+        cells |= {metric: model.values[metric], f"{metric}_interval": list(model.interval(metric))}
+    return cells
 
 
-def _difference(first, second, kind):
-    lead = paired_bootstrap.difference(first, second, kind)
-    interval = [lead.low, lead.high]
-    return {"difference": lead.value, "interval": interval, "distinguishable": lead.distinguishable}
+def _difference(
+    first: paired_bootstrap.ResampledScores, second: paired_bootstrap.ResampledScores, metric: str
+) -> dict[str, Any]:
+    gain = paired_bootstrap.difference(first, second, metric)
+    interval = [gain.low, gain.high]
+    return {"difference": gain.value, "interval": interval, "distinguishable": gain.distinguishable}
 
 
-def text(found):
+def text(comparison: dict[str, Any]) -> str:
     """Return the comparison as lines of text."""
-    head = f"{found['images']:,} images and {found['tags']:,} tags that all have"
-    lines = [f"{head}; each dump at its own P = R threshold; {found['resamples']:,} resamples of the images"]
-    if found["labels_that_differ"]:
-        lines.append(f"{found['labels_that_differ']:,} labels differ between the dumps; those of A are used")
-    if found["images_without_truth"]:
-        lines.append(f"{found['images_without_truth']:,} images that the truth does not name are left out")
+    keys = ("images", "tags", "resamples", "labels_that_differ", "images_without_truth")
+    images, tags, resamples, differing, unnamed = (comparison[key] for key in keys)
+    head = f"{images:,} images and {tags:,} tags that all have; each dump at its own P = R threshold"
+    lines = [f"{head}; {resamples:,} resamples of the images"]
+    if differing:
+        lines.append(f"{differing:,} labels differ between the dumps; those of A are used")
+    if unnamed:
+        lines.append(f"{unnamed:,} images that the truth does not name are left out")
     rows = []
-    for letter, side in zip("AB", found["dumps"], strict=True):
+    for letter, side in zip("AB", comparison["dumps"], strict=True):
         runs = side.get("runs", [])
         mean = f", mean of {len(runs)}" if runs else ""
         rows += [(f"{letter}  {side['name']}{mean}", side), *((f"   {run['name']}", run) for run in runs)]
@@ -130,30 +149,30 @@ def text(found):
     lines += ["", f"{'':<{width}}  threshold  micro F1                95%  macro F1                95%"]
     lines += ["  ".join([name.ljust(width), *_cells(scored)]).rstrip() for name, scored in rows]
     lines.append("")
-    return "\n".join([*lines, *(_verdict(kind, one) for kind, one in found["differences"].items())])
+    return "\n".join([*lines, *(_verdict(*item) for item in comparison["differences"].items())])
 
 
-def _cells(scored):
+def _cells(scored: dict[str, Any]) -> list[str]:
     cells = [f"{'' if scored['threshold'] is None else format(scored['threshold'], '.4f'):>9}"]
-    for kind in paired_bootstrap.KINDS:
-        cells += [f"{_score(scored[kind]):>8}", f"{_range(scored[f'{kind}_interval']):>17}"]
+    for metric in paired_bootstrap.METRICS:
+        cells += [f"{_score(scored[metric]):>8}", f"{_range(scored[f'{metric}_interval']):>17}"]
     return cells
 
 
-def _verdict(kind, one):
-    if one["distinguishable"]:
-        said = "B is better" if one["difference"] > 0 else "A is better"
-    else:
-        said = "not distinguishable"
-    low, high = (f"{value:+.4f}" for value in one["interval"])
-    return f"{kind.replace('_', ' ')}: B - A = {one['difference']:+.4f} ({low} to {high}): {said}"
+def _verdict(metric: str, difference: dict[str, Any]) -> str:
+    gain = difference["difference"]
+    verdict = "not distinguishable"
+    if difference["distinguishable"]:
+        verdict = "B is better" if gain > 0 else "A is better"
+    low, high = (f"{value:+.4f}" for value in difference["interval"])
+    return f"{metric.replace('_', ' ')}: B - A = {gain:+.4f} ({low} to {high}): {verdict}"
 
 
-def _range(pair):
-    return f"{_score(pair[0])} to {_score(pair[1])}"
+def _range(interval: Sequence[float]) -> str:
+    return f"{_score(interval[0])} to {_score(interval[1])}"
 
 
-def _score(value):
+def _score(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.4f}"
 
 

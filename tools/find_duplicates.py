@@ -161,7 +161,7 @@ def grouped(pictures, hashes, features, limit):
         found.update(compared(pictures, pairs, shift, name))
     pairs = np.array(sorted(found), np.int64).reshape(-1, 2)
     distances = np.array([found[pair] for pair in map(tuple, pairs.tolist())], np.float32)
-    return duplicate_groups.by_pairs(
+    return duplicate_groups.from_pairs(
         len(pictures), pairs, distances,
         lambda *rows: pictures.distances(*rows, 2 * kinds[-1][2], 2 * pixel_match.SHIFT), limit,
     )  # fmt: skip

@@ -89,7 +89,9 @@ def _is_leaked(dump: predictions.Dump, options: argparse.Namespace) -> np.ndarra
             "--groups needs --dataset, which says what was trained on, and a dump with image_ids.npy"
         )
     trained = dataset_folder.load(options.dataset).post_ids("train")
-    is_leaked = leakage.leaked(duplicate_groups.read(options.groups), np.asarray(dump.image_ids), trained)
+    is_leaked = leakage.find_leaked(
+        duplicate_groups.read(options.groups), np.asarray(dump.image_ids), trained
+    )
     if is_leaked.all():
         raise UserError(f"every image of {dump.folder} is or resembles a training image; none is left")
     return is_leaked
@@ -127,7 +129,7 @@ def text_table(dump: predictions.Dump, rows: Iterable[Mapping[str, Any]]) -> str
     return "\n".join([title, "", predictors, *("  ".join(line) for line in aligned)])
 
 
-def leaks_text(leaks: leakage.Leaks) -> str:
+def leaks_text(leaks: leakage.Leakage) -> str:
     """Return what near-duplicates of training images do to the score, as a sentence."""
     return (
         f"{leaks.counts['leaked']} of {leaks.counts['all']} images have a near-duplicate among the training "

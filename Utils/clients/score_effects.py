@@ -53,7 +53,7 @@ def measure_effects(
         resamples: of the bootstrap.
         seed: of the bootstrap.
     """
-    drawn = bootstrap.weights(len(paths), resamples, seed)
+    drawn = bootstrap.resample_counts(len(paths), resamples, seed)
     effects, threshold = [], np.nan
     # "stored" comes first, asked for or not, and of it ours: the threshold for all is taken there.
     for case in ["stored", *(case for case in cases if case != "stored")]:
@@ -64,7 +64,7 @@ def measure_effects(
             if (case, client) == ("stored", OURS):
                 num_positives = int(scores.positives(labels).sum())
                 threshold = thresholds.p_equals_r(probabilities, num_positives).threshold
-            sides[client] = paired_bootstrap.side_at(probabilities, labels, drawn, threshold)
+            sides[client] = paired_bootstrap.score_at(probabilities, labels, drawn, threshold)
         if case in cases:
             effects += [_effect(case, client, sides, pixels[client], len(paths)) for client in sides]
     return effects, float(threshold)
@@ -91,7 +91,7 @@ def _probabilities(tagger: ServingTagger, images: np.ndarray) -> np.ndarray:
 
 
 def _effect(
-    case: str, client: str, sides: dict[str, paired_bootstrap.Side], pixels: float, num_images: int
+    case: str, client: str, sides: dict[str, paired_bootstrap.ModelScores], pixels: float, num_images: int
 ) -> ScoreEffect:
     side = sides[client]
     low, high = side.interval(SCORE)

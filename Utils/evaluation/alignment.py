@@ -1,170 +1,161 @@
-"""Several dumps of the same images and tags side by side: columns matched by tag name, rows by image id."""
+"""Several models' predictions side by side: columns matched by tag name, rows by image id."""
 
 import collections
 import dataclasses
-import os
-import pathlib
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError
 from Utils.command.text import join_names
+from Utils.evaluation import chunked_matrix
+from Utils.evaluation.chunked_matrix import Matrix
+from Utils.evaluation.predictions import Dump
 from Utils.tags.tag_list import COLUMNS
 
 
-class View:
-    """Rows and columns of a matrix (N, L), in any order, without a copy: to be read in slices of rows.
+class MatrixView:
+    """Rows and columns of a matrix (N, L), in any order, without a copy: to be read in slices of rows."""
 
-    A mapped matrix is read through its file: pages of a mapping would count as resident memory.
-    """
-
-    def __init__(self, matrix, rows, columns):
+    def __init__(self, matrix: Matrix, rows: Any, columns: Any):
         self.matrix, self.dtype, self.ndim = matrix, matrix.dtype, 2
         self.rows, self.columns = np.asarray(rows, np.int64), np.asarray(columns, np.int64)
         self.shape = len(self.rows), len(self.columns)
-        self._whole = np.array_equal(self.columns, np.arange(matrix.shape[1]))
+        self._has_all_columns = np.array_equal(self.columns, np.arange(matrix.shape[1]))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, part):
+    def __getitem__(self, part: slice) -> np.ndarray:
         """Return the rows of a slice of the view."""
-        return self.take(self.rows[part])
+        block = chunked_matrix.read_rows(self.matrix, self.rows[part])
+        return block if self._has_all_columns else block[:, self.columns]
 
-    def take(self, rows):
-        """Return these rows of the matrix, in the view's columns."""
-        block = _read_rows(self.matrix, rows)
-        return block if self._whole else block[:, self.columns]
-
-    def narrowed(self, columns):
+    def select_columns(self, columns: np.ndarray) -> "MatrixView":
         """Return a view of these columns of the view."""
-        return View(self.matrix, self.rows, self.columns[columns])
+        return MatrixView(self.matrix, self.rows, self.columns[columns])
 
-
-def _read_rows(matrix, rows):
-    if not isinstance(matrix, np.memmap) or not matrix.flags.c_contiguous:
-        return np.asarray(matrix[rows])
-    found = np.empty((len(rows), matrix.shape[1]), matrix.dtype)
-    starts = np.flatnonzero(np.diff(rows, prepend=-2) != 1)  # of runs of successive rows
-    with pathlib.Path(matrix.filename).open("rb", buffering=0) as file:
-        for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(rows)], strict=True):
-            part = found[start:stop]
-            if part.size:
-                _fill(file, memoryview(part).cast("B"), matrix.offset + int(rows[start]) * matrix.strides[0])
-    return found
-
-
-def _fill(file, view, place):
-    while view:
-        got = os.preadv(file.fileno(), [view], place)
-        if not got:
-            raise UserError(f"{file.name} is shorter than its header says")
-        view, place = view[got:], place + got
+    def select_rows(self, rows: np.ndarray) -> "MatrixView":
+        """Return a view of these rows of the view."""
+        return MatrixView(self.matrix, self.rows[rows], self.columns)
 
 
 @dataclasses.dataclass(frozen=True)
-class Aligned:
+class AlignedDumps:
     """What dumps have in common; row i is one image in all of them, column j one tag."""
 
-    tags: pd.DataFrame  # of the first dump, without what belongs to its model alone
+    tags: pd.DataFrame  # of the first dump, without the columns that only its model has
     image_ids: np.ndarray | None  # rising; None where no dump has ids and rows go by position
-    probabilities: list  # a View of every dump
-    labels: list  # a View of every dump, None where it has none
-    left_out: list  # (tags, images) of every dump that the others lack
+    probabilities: list[MatrixView]
+    labels: list[MatrixView | None]  # None for a dump without labels
+    dropped: list[tuple[int, int]]  # (tags, images) of every dump that the others lack
 
     @property
-    def truth(self):
-        """The labels of the first dump that has any; None where none has."""
+    def truth(self) -> MatrixView | None:
+        """The labels of the first dump that has any; None where no dump has."""
         return next((view for view in self.labels if view is not None), None)
 
-    def selected(self, columns):
+    def require_truth(self) -> MatrixView:
+        """Return `truth`; raise UserError if no dump has labels."""
+        if self.truth is None:
+            raise UserError("none of the dumps has labels, so there is nothing to score against")
+        return self.truth
+
+    def select_columns(self, columns: np.ndarray) -> "AlignedDumps":
         """Return the same with these columns only."""
-        views, labels = (
-            [view if view is None else view.narrowed(columns) for view in part]
-            for part in (self.probabilities, self.labels)
+        return dataclasses.replace(
+            self,
+            tags=self.tags.iloc[columns].reset_index(drop=True),
+            probabilities=[view.select_columns(columns) for view in self.probabilities],
+            labels=[None if view is None else view.select_columns(columns) for view in self.labels],
         )
-        tags = self.tags.iloc[columns].reset_index(drop=True)
-        return dataclasses.replace(self, tags=tags, probabilities=views, labels=labels)
 
-    def disagreements(self):
-        """Count the labels in which the dumps differ from `truth`, each dump's for itself."""
-        return [0 if view is None else _differing(self.truth, view) for view in self.labels]
+    def label_disagreements(self) -> list[int]:
+        """Count for every dump the labels in which it differs from `truth`."""
+        truth = self.truth
+        return [0 if view is None or truth is None else _count_differing(truth, view) for view in self.labels]
 
 
-def align(dumps):
-    """Return the `Aligned` part of dumps: common tags in the order of the first, common images by rising id.
+def align(dumps: Sequence[Dump]) -> AlignedDumps:
+    """Return the `AlignedDumps`: common tags in the order of the first dump, common images by rising id.
 
-    Dumps without image ids are taken row by row where none has ids and all have as many rows. Raises
-    UserError where nothing is common, or where an id or a tag stands twice in one dump.
+    Dumps without image ids are matched row by row if no dump has ids and all have as many rows. Raises
+    UserError if nothing is common, or if an id or a tag stands twice in one dump.
     """
     columns = common_columns(dumps)
     rows, ids = _common_rows(dumps)
-    places = list(zip(dumps, rows, columns, strict=True))
-    views = [View(dump.probabilities, *place) for dump, *place in places]
-    labels = [None if dump.labels is None else View(dump.labels, *place) for dump, *place in places]
-    left_out = [
+    matched = list(zip(dumps, rows, columns, strict=True))
+    views = [MatrixView(dump.probabilities, *place) for dump, *place in matched]
+    labels = [None if dump.labels is None else MatrixView(dump.labels, *place) for dump, *place in matched]
+    dropped = [
         (dump.probabilities.shape[1] - view.shape[1], len(dump.probabilities) - len(view))
         for dump, view in zip(dumps, views, strict=True)
     ]
-    kept = dumps[0].tags.iloc[columns[0]].reset_index(drop=True)[list(COLUMNS)]
-    return Aligned(kept, ids, views, labels, left_out)
+    tags = dumps[0].tags.iloc[columns[0]].reset_index(drop=True)[list(COLUMNS)]
+    return AlignedDumps(tags, ids, views, labels, dropped)
 
 
-def _differing(labels, other, step=256):
-    return sum(
-        int(np.count_nonzero((labels[at : at + step] != 0) != (other[at : at + step] != 0)))
-        for at in range(0, len(labels), step)
-    )
+def _count_differing(first: MatrixView, second: MatrixView) -> int:
+    blocks = chunked_matrix.row_blocks(first, second)
+    return sum(int(np.count_nonzero((one != 0) != (two != 0))) for one, two in blocks)
 
 
-def common_columns(dumps):
+def common_columns(dumps: Sequence[Dump]) -> list[np.ndarray]:
     """Return for every dump its columns of the tags that all have, in the order of the first dump's."""
-    lists = [dump.tags["name"].to_list() for dump in dumps]
-    if all(names == lists[0] for names in lists):
-        return [np.arange(len(names)) for names in lists]
-    places = []
-    for dump, names in zip(dumps, lists, strict=True):
+    names_of = [dump.tags["name"].to_list() for dump in dumps]
+    if all(names == names_of[0] for names in names_of):
+        return [np.arange(len(names)) for names in names_of]
+    column_of = []
+    for dump, names in zip(dumps, names_of, strict=True):
         twice = [name for name, times in collections.Counter(names).items() if times > 1]
         if twice:
             raise UserError(f"{dump.folder}: tags are matched by name, but {twice[0]!r} stands there twice")
-        places.append({name: column for column, name in enumerate(names)})
-    common = [name for name in lists[0] if all(name in place for place in places)]
+        column_of.append({name: column for column, name in enumerate(names)})
+    common = [name for name in names_of[0] if all(name in columns for columns in column_of)]
     if not common:
         firsts = "; ".join(f"{dump.folder} has {join_names(dump.tags['name'])}" for dump in dumps)
         raise UserError(f"the dumps have no tag in common: {firsts}")
-    return [np.array([place[name] for name in common], np.int64) for place in places]
+    return [np.array([columns[name] for name in common], np.int64) for columns in column_of]
 
 
-def _common_rows(dumps):
-    """Return the rows of every dump and their ids."""
+def _common_rows(dumps: Sequence[Dump]) -> tuple[list[np.ndarray], np.ndarray | None]:
+    """Return the rows of every dump and their image ids."""
     if all(dump.image_ids is None for dump in dumps):
         counts = [len(dump.probabilities) for dump in dumps]
         if len(set(counts)) > 1:
             raise UserError(f"dumps without image ids must have the same rows; got {counts} rows")
         return [np.arange(counts[0])] * len(dumps), None
-    ids = [unique_ids(dump) for dump in dumps]
-    common = ids[0]
-    for more in ids[1:]:
-        common = np.intersect1d(common, more, assume_unique=True)
+    ids_of = [unique_ids(dump) for dump in dumps]
+    common = ids_of[0]
+    for ids in ids_of[1:]:
+        common = np.intersect1d(common, ids, assume_unique=True)
     if not len(common):
         raise UserError(f"no image is in all of {', '.join(str(dump.folder) for dump in dumps)}")
     common = np.sort(common)
-    return [rows_of(mine, common) for mine in ids], common
+    return [_rows_of(ids, common) for ids in ids_of], common
 
 
-def rows_of(ids, wanted):
-    """Return where the ``wanted`` ids, all there, stand among ``ids``."""
+def _rows_of(ids: np.ndarray, subset: np.ndarray) -> np.ndarray:
+    """Return where the ids of a subset stand among ``ids``."""
     order = np.argsort(ids, kind="stable")
-    return order[np.searchsorted(ids, wanted, sorter=order)]
+    return order[np.searchsorted(ids, subset, sorter=order)]
 
 
-def unique_ids(dump):
-    """Return a dump's image ids; UserError where it has none or one stands there twice."""
+def unique_ids(dump: Dump) -> np.ndarray:
+    """Return a dump's image ids; UserError if it has none or one stands there twice."""
     if dump.image_ids is None:
         raise UserError(f"{dump.folder} has no image_ids.npy, by which rows are matched")
     ids = np.asarray(dump.image_ids)
-    values, times = np.unique(ids, return_counts=True)
-    if (times > 1).any():
-        raise UserError(f"{dump.folder} has image {values[times > 1][0]} more than once")
+    duplicate = first_duplicate(ids)
+    if duplicate is not None:
+        raise UserError(f"{dump.folder} has image {duplicate[0]} more than once")
     return ids
+
+
+def first_duplicate(ids: Iterable[int]) -> tuple[int, int] | None:
+    """Return ``(least id that stands there more than once, how many ids do)``; None if all are different."""
+    values, times = np.unique(np.asarray(ids), return_counts=True)
+    duplicates = values[times > 1]
+    return (int(duplicates[0]), len(duplicates)) if len(duplicates) else None

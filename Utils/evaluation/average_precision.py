@@ -1,57 +1,67 @@
 """Average precision: how well predictions are ranked, over all thresholds; exact, streamed.
 
 AP = sum over thresholds of (R of this - R of the one before) P of this, equal values at one threshold: the
-area under the steps of precision over recall, as scikit-learn has it.
+area under the steps of precision over recall, as in scikit-learn's ``average_precision_score``.
 `Utils.evaluation.per_tag_thresholds` has it for every tag.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 
 from Utils.evaluation import chunked_matrix
+from Utils.evaluation.chunked_matrix import Matrix
 
 SORTED = 1 << 23  # values sorted at a time
 
 
-def area(hits, at_least):
+def from_keys(positive_keys: np.ndarray, count_at_least: Callable[[np.ndarray], np.ndarray]) -> float:
     """Return the average precision of the rising keys of what is true; NaN where nothing is.
 
-    at_least: says of distinct rising keys how many of all values are as great or greater.
+    Recall only changes at true values, so precision is needed at these alone.
+
+    Args:
+        positive_keys: (P,) from `Utils.evaluation.chunked_matrix.float_keys`, rising.
+        count_at_least: says of distinct rising keys how many of all values are as great or greater.
     """
-    if not len(hits):
+    if not len(positive_keys):
         return float("nan")
-    first = np.flatnonzero(np.r_[True, hits[1:] != hits[:-1]])
-    tp = len(hits) - first
+    first = np.flatnonzero(np.r_[True, positive_keys[1:] != positive_keys[:-1]])
+    tp = len(positive_keys) - first
     gained = tp - np.r_[tp[1:], 0]
-    return float(np.sum(gained * (tp / at_least(hits[first]))) / len(hits))
+    return float(np.sum(gained * (tp / count_at_least(positive_keys[first]))) / len(positive_keys))
 
 
-def average_precision(probabilities, labels, columns=None):
+def average_precision(probabilities: Matrix, labels: Matrix, columns: np.ndarray | None = None) -> float:
     """Return the average precision of all pairs of image and tag together (micro), in two passes.
 
-    columns: of the selection, None for all. Memory holds the true values. Raises UserError on NaN.
+    Memory holds the values of what is true. Raises UserError on NaN.
+
+    Args:
+        probabilities: (N, L).
+        labels: (N, L).
+        columns: of the selection, None for all.
     """
-    found = [np.zeros(0, f"u{probabilities.dtype.itemsize}")]
-    for block, label in chunked_matrix.blocks(probabilities, labels):
-        found.append(
-            chunked_matrix.keys(chunked_matrix.take(block, columns)[chunked_matrix.take(label, columns) != 0])
-        )
-    return area(
-        chunked_matrix.rising(np.concatenate(found)), lambda keys: _at_least(keys, probabilities, columns)
-    )
+    parts = [np.zeros(0, chunked_matrix.key_dtype(probabilities.dtype))]
+    for block, label in chunked_matrix.row_blocks(probabilities, labels):
+        true = chunked_matrix.select_columns(label, columns) != 0
+        parts.append(chunked_matrix.float_keys(chunked_matrix.select_columns(block, columns)[true]))
+    positive_keys = chunked_matrix.sort_keys(np.concatenate(parts))
+    return from_keys(positive_keys, lambda keys: _count_at_least(keys, probabilities, columns))
 
 
-def _at_least(keys, probabilities, columns):
+def _count_at_least(keys: np.ndarray, probabilities: Matrix, columns: np.ndarray | None) -> np.ndarray:
     """Count the values as great as each key or greater; keys are distinct and rise."""
     total, waiting = np.zeros(len(keys), np.int64), []
-    for (block,) in chunked_matrix.blocks(probabilities):
-        part = chunked_matrix.keys(chunked_matrix.take(block, columns)).ravel()
-        waiting.append(part[part >= keys[0]])
+    for (block,) in chunked_matrix.row_blocks(probabilities):
+        values = chunked_matrix.float_keys(chunked_matrix.select_columns(block, columns)).ravel()
+        waiting.append(values[values >= keys[0]])
         if sum(map(len, waiting)) >= SORTED:
-            total += _count(keys, waiting)
+            total += _count_sorted(keys, waiting)
             waiting = []
-    return total + _count(keys, waiting) if waiting else total
+    return total + _count_sorted(keys, waiting) if waiting else total
 
 
-def _count(keys, parts):
-    values = chunked_matrix.rising(np.concatenate(parts))
+def _count_sorted(keys: np.ndarray, parts: list[np.ndarray]) -> np.ndarray:
+    values = chunked_matrix.sort_keys(np.concatenate(parts))
     return len(values) - np.searchsorted(values, keys, "left")

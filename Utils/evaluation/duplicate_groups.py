@@ -1,9 +1,11 @@
 """Groups of near-duplicates: every member is like the leader of its group, not only like some other member.
 
-Without that a chain of small steps would glue pictures together that have nothing to do with one another.
+Otherwise a chain of small steps would join pictures that have nothing to do with one another.
 """
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,7 @@ from Utils.command.cli import UserError
 from Utils.files import csv_tables
 
 LIMIT = 1.0  # distance up to which two pictures are near-duplicates
-LOOSE = 1.5  # distance from the leader up to which a group takes in what is near one of its members
+LOOSE = 1.5  # limits from the leader within which a group takes in what is near one of its members
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,47 +26,63 @@ class Groups:
     refused: int  # pairs that were near, but whose groups were not
 
 
-def by_pairs(count, pairs, distances, compare, limit=LIMIT):
-    """Join ``count`` rows by pairs (P, 2) of distances (P,), the nearest first.
+def from_pairs(
+    count: int,
+    pairs: np.ndarray,
+    distances: np.ndarray,
+    compare: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    limit: float = LIMIT,
+) -> Groups:
+    """Join rows by pairs of near ones, the nearest first.
 
-    Two groups become one where every member of the one is near the leader of the other, which is the row
-    with more near ones. The same pairs give the same groups, in any order.
+    Two groups become one if every member of the one is near the leader of the other, which is the row of more
+    pairs. The same pairs give the same groups, in any order.
 
     Args:
+        count: of rows.
+        pairs: (P, 2) rows.
+        distances: (P,) of the pairs.
         compare: ``(rows, rows) -> distances`` of pairs that are not among the given ones.
+        limit: distance up to which a pair is near.
     """
     near = distances <= limit
     pairs, distances = pairs[near], distances[near]
     degrees = np.bincount(pairs.ravel(), minlength=count)
     leaders, from_leader = np.arange(count), np.zeros(count, np.float32)
     members, refused = {}, 0
-    for at in np.lexsort((pairs[:, 1], pairs[:, 0], distances)):
-        sides = {int(row) for row in leaders[pairs[at]]}
-        if len(sides) == 1:
+    for place in np.lexsort((pairs[:, 1], pairs[:, 0], distances)):  # ties by row: independent of their order
+        pair = pairs[place]
+        pair_leaders = {int(row) for row in leaders[pair]}
+        if len(pair_leaders) == 1:
             continue
-        leader, other = sorted(sides, key=lambda row: (-degrees[row], row))
-        joining = np.array(members.get(other, [other]))
-        is_the_pair = len(joining) == 1 and leader in pairs[at]
-        found = distances[at : at + 1] if is_the_pair else compare(np.full(len(joining), leader), joining)
-        if (found > LOOSE * limit).any():
+        leader, joining_leader = sorted(pair_leaders, key=lambda row: (-degrees[row], row))
+        joining = np.array(members.get(joining_leader, [joining_leader]))
+        if len(joining) == 1 and leader in pair:  # the pair itself, whose distance is known
+            to_leader = distances[place : place + 1]
+        else:
+            to_leader = compare(np.full(len(joining), leader), joining)
+        if (to_leader > LOOSE * limit).any():
             refused += 1
             continue
-        members[leader] = members.get(leader, [leader]) + members.pop(other, [other])
-        leaders[joining], from_leader[joining] = leader, found
+        members[leader] = members.get(leader, [leader]) + members.pop(joining_leader, [joining_leader])
+        leaders[joining], from_leader[joining] = leader, to_leader
     return Groups(leaders, from_leader, refused)
 
 
-def with_families(groups, post_ids, parents):
+def with_families(groups: Groups, post_ids: np.ndarray, parents: dict[int, int]) -> Groups:
     """Join the groups of parents and children, of children of one parent, and of several files of one post.
 
-    Args:
-        post_ids: (N,) int64; parents: ``{post id: parent id}``.
-
     Rows that join another group lose their distance (NaN), since it is from another leader.
+
+    Args:
+        groups: of N rows.
+        post_ids: (N,) int64.
+        parents: ``{post id: parent id}``.
     """
     family = np.array([*parents.items()], np.int64).reshape(-1, 2)
     ids, place = np.unique(np.concatenate([post_ids, family.ravel()]), return_inverse=True)
-    rows, place = np.arange(len(post_ids)), place + len(post_ids)  # posts are numbered after the rows
+    # One graph of the rows and, after them, the posts: a parent that is no row still joins its children.
+    rows, place = np.arange(len(post_ids)), place + len(post_ids)
     edges = [
         np.stack([rows, groups.leaders], axis=1),
         np.stack([rows, place[: len(rows)]], axis=1),
@@ -77,20 +95,20 @@ def with_families(groups, post_ids, parents):
     return Groups(leaders, distances, groups.refused)
 
 
-def components(count, edges):
-    """Return the smallest node of the component of each of ``count`` nodes; edges: (E, 2)."""
-    above = np.arange(count)
-    while True:
-        low, high = np.sort(above[edges], axis=1).T
+def components(count: int, edges: np.ndarray) -> np.ndarray:
+    """Return the smallest node of the connected component of each of ``count`` nodes; edges: (E, 2)."""
+    smallest = np.arange(count)
+    while True:  # both ends of every edge take the smaller of their nodes, until all edges agree
+        low, high = np.sort(smallest[edges], axis=1).T
         if (low == high).all():
-            return above
-        np.minimum.at(above, high, low)
-        while (above[above] != above).any():
-            above = above[above]
+            return smallest
+        np.minimum.at(smallest, high, low)
+        while (smallest[smallest] != smallest).any():
+            smallest = smallest[smallest]
 
 
-def read(path):
-    """Read groups.csv of tools/find_duplicates.py; needed are its columns group and post_id."""
+def read(path: Any) -> pd.DataFrame:
+    """Read groups.csv of tools/find_duplicates.py, which must have the columns group and post_id."""
     frame = csv_tables.read(path, "groups of near-duplicates (groups.csv)", ("group", "post_id"))
     if len(frame) and not pd.api.types.is_integer_dtype(frame["post_id"]):
         raise UserError(f"{path}: post_id must be whole numbers in every row")

@@ -1,8 +1,12 @@
 """Several models' probabilities as one: means of probabilities or logits, and the weights of the models."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from Utils.command.cli import UserError
+from Utils.evaluation.alignment import MatrixView
+from Utils.evaluation.chunked_matrix import refuse_nan
 
 MEANS = ("probabilities", "logits")
 SMALLEST = 1e-7  # probabilities are kept this far from 0 and 1, where logits are infinite
@@ -11,78 +15,90 @@ STEPS = 20  # shares of a model that are tried: 0, 1/20 ... 1
 ROUNDS = 4
 
 
-def mean(parts, weights, kind):
-    """Return the weighted mean of probabilities, float64 of the parts' shape; weights sum to 1.
+def mean(models: Sequence[np.ndarray], weights: Sequence[float] | np.ndarray, kind: str) -> np.ndarray:
+    """Return the weighted mean of the models' probabilities, float64 of their shape.
 
-    kind: "probabilities", or "logits": sigmoid of the mean of log(p / (1 - p)).
+    Args:
+        models: arrays of one shape.
+        weights: of the models; they sum to 1.
+        kind: "probabilities", or "logits": sigmoid of the mean of log(p / (1 - p)).
     """
-    total = np.zeros(parts[0].shape)
-    for part, weight in zip(parts, weights, strict=True):
+    total = np.zeros(models[0].shape)
+    for probabilities, weight in zip(models, weights, strict=True):
         if weight:
-            total += weight * terms(part, kind)
+            total += weight * terms(probabilities, kind)
     return total if kind == "probabilities" else 1 / (1 + np.exp(-total))
 
 
-def terms(part, kind):
+def terms(probabilities: np.ndarray, kind: str) -> np.ndarray:
     """Return what is averaged: the probabilities in float64, or their logits."""
-    part = np.asarray(part, np.float64)
-    if np.isnan(part).any():
-        raise UserError("the probabilities hold NaN; every one must be a number")
+    probabilities = np.asarray(probabilities, np.float64)
+    refuse_nan(probabilities)
     if kind == "probabilities":
-        return part
-    part = np.clip(part, SMALLEST, 1 - SMALLEST)
-    return np.log(part) - np.log1p(-part)
+        return probabilities
+    probabilities = np.clip(probabilities, SMALLEST, 1 - SMALLEST)
+    return np.log(probabilities) - np.log1p(-probabilities)
 
 
-def normalized(weights, models):
-    """Return weights that sum to 1; equal ones for None. UserError where they cannot be weights."""
-    weights = np.ones(models) if weights is None else np.asarray(weights, np.float64)
-    if len(weights) != models:
-        raise UserError(f"as many weights as dumps are needed, {models}; got {len(weights)}")
-    if not np.isfinite(weights).all() or (weights < 0).any() or not weights.sum() > 0:
-        raise UserError(f"weights are 0 or more, not all 0; got {' '.join(f'{w:g}' for w in weights)}")
-    return weights / weights.sum()
+def normalize(weights: Sequence[float] | None, models: int) -> np.ndarray:
+    """Return weights that sum to 1; equal ones for None. Raises UserError if they cannot be weights."""
+    array = np.ones(models) if weights is None else np.asarray(weights, np.float64)
+    if len(array) != models:
+        raise UserError(f"as many weights as dumps are needed, {models}; got {len(array)}")
+    if not np.isfinite(array).all() or (array < 0).any() or not array.sum() > 0:
+        raise UserError(f"weights are 0 or more, not all 0; got {' '.join(f'{w:g}' for w in array)}")
+    return array / array.sum()
 
 
-def fit(views, labels, kind):
+def fit(
+    models: Sequence[np.ndarray | MatrixView], labels: np.ndarray | MatrixView, kind: str
+) -> tuple[np.ndarray, float, float]:
     """Return ``(weights, F1 with them, F1 with equal ones)`` that make micro F1 at P = R highest.
 
     One model's share at a time is tried from 0 to 1 while the others keep their proportions, until no share
     is better: it ends, and never below equal weights. On evenly spaced images, FITTED_VALUES a model.
 
     Args:
-        views: matrices (N, L) of probabilities, one a model; labels (N, L).
+        models: matrices (N, L) of probabilities.
+        labels: (N, L).
+        kind: of the mean.
     """
     step = max(1, -(-labels.shape[0] * labels.shape[1] // FITTED_VALUES))
-    parts = [terms(view[::step], kind).astype(np.float32) for view in views]
+    parts = [terms(probabilities[::step], kind).astype(np.float32) for probabilities in models]
     true = labels[::step] != 0
-    best = normalized(None, len(parts))
+    best = normalize(None, len(parts))
     equal = score = _f1(parts, best, true)
     for _ in range(ROUNDS):
-        before = score
+        score_before = score
         for model in range(len(parts)):
             for share in np.arange(STEPS + 1) / STEPS:
-                tried = _with_share(best, model, share)
-                found = _f1(parts, tried, true)
-                if found > score:
-                    best, score = tried, found
-        if score == before:
+                candidate = _with_share(best, model, share)
+                candidate_score = _f1(parts, candidate, true)
+                if candidate_score > score:
+                    best, score = candidate, candidate_score
+        if score == score_before:
             break
     return best, score, equal
 
 
-def _with_share(weights, model, share):
+def _with_share(weights: np.ndarray, model: int, share: float) -> np.ndarray:
     """Return weights in which one model has this share and the others their proportions."""
     others = np.delete(weights, model)
     others = others / others.sum() if others.sum() else np.full(len(others), 1 / max(1, len(others)))
     return np.insert(others * (1 - share), model, share) if len(others) else np.ones(1)
 
 
-def _f1(parts, weights, true):
-    """Micro F1 of the ``true.sum()`` highest means: precision equals recall, and both equal F1."""
-    wanted = int(np.count_nonzero(true))
-    if not 0 < wanted < true.size:
-        return float(wanted > 0)
-    total = sum(np.float32(weight) * part for part, weight in zip(parts, weights, strict=True) if weight)
-    highest = np.argpartition(total.ravel(), true.size - wanted)[true.size - wanted :]
-    return float(np.count_nonzero(true.ravel()[highest]) / wanted)
+def _f1(parts: Sequence[np.ndarray], weights: np.ndarray, true: np.ndarray) -> float:
+    """Micro F1 of the ``true.sum()`` highest means: precision equals recall, and both equal F1.
+
+    Means of logits are not made probabilities: their order is the same.
+    """
+    positives = int(np.count_nonzero(true))
+    if not 0 < positives < true.size:
+        return float(positives > 0)
+    total = np.zeros((), np.float32)
+    for part, weight in zip(parts, weights, strict=True):
+        if weight:
+            total = total + np.float32(weight) * part
+    highest = np.argpartition(total.ravel(), true.size - positives)[true.size - positives :]
+    return float(np.count_nonzero(true.ravel()[highest]) / positives)

@@ -1,20 +1,26 @@
-"""What posts truly show, where somebody knows it: ``image_id,tags``, tag names separated by spaces.
+"""What posts truly show, as far as somebody knows it: ``image_id,tags``, tag names separated by spaces.
 
 A drawn booru comes with it (truth.csv), and a checked part of a real one can be written so. An audit of
-labels is judged against it, and so are models; posts that the truth does not name are left out.
+labels is scored against it, and so are models; posts that the truth does not name are left out.
 """
 
 import dataclasses
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from Utils.command.cli import UserError
-from Utils.evaluation.alignment import View
+from Utils.evaluation.alignment import AlignedDumps, MatrixView
+from Utils.evaluation.predictions import Dump
 from Utils.files import csv_tables
 
+Truth = Mapping[int, Collection[str]]  # post id -> names of its tags
 
-def read(path):
-    """Return ``post id -> set of tag names``; UserError where a column lacks or an id is no number."""
+
+def read(path: Any) -> dict[int, set[str]]:
+    """Return ``post id -> set of tag names``; UserError if a column is missing or an id is no number."""
     frame = csv_tables.read(
         path, "a truth (image_id,tags)", ("image_id", "tags"), dtype=str, keep_default_na=False
     )
@@ -25,11 +31,10 @@ def read(path):
     return {int(post): set(names.split()) for post, names in zip(ids, frame["tags"], strict=True)}
 
 
-def labeled(aligned, truth):
-    """Return `Utils.evaluation.alignment.Aligned` dumps with true labels, without the images that the
-    truth lacks.
+def with_true_labels(aligned: AlignedDumps, truth: Truth) -> AlignedDumps:
+    """Return predictions with the truth for labels, without the images that it does not name.
 
-    Raises UserError where it names none of them.
+    Raises UserError if it names none of them.
     """
     ids = np.empty(0, np.int64) if aligned.image_ids is None else aligned.image_ids
     rows = np.flatnonzero([post in truth for post in ids.tolist()])
@@ -37,59 +42,75 @@ def labeled(aligned, truth):
         raise UserError(f"the truth names none of the {len(ids)} image ids that the dumps have in common")
     names = aligned.tags["name"].to_list()
     labels = np.array([[name in truth[post] for name in names] for post in ids[rows].tolist()])
-    views = [View(view.matrix, view.rows[rows], view.columns) for view in aligned.probabilities]
-    true = View(labels, np.arange(len(rows)), np.arange(len(names)))
-    return dataclasses.replace(aligned, image_ids=ids[rows], probabilities=views, labels=[true] * len(views))
+    views: list[MatrixView | None] = [MatrixView(labels, np.arange(len(rows)), np.arange(len(names)))]
+    return dataclasses.replace(
+        aligned,
+        image_ids=ids[rows],
+        probabilities=[view.select_rows(rows) for view in aligned.probabilities],
+        labels=views * len(aligned.probabilities),
+    )
 
 
-def missing(dump, columns, truth):
-    """Return ``(posts that the truth names, {(post id, tag name), ...})``: what the labels lack of the truth.
+def missing_labels(dump: Dump, columns: np.ndarray, truth: Truth) -> tuple[set[int], set[tuple[int, str]]]:
+    """Return ``(posts that the truth names, {(post id, tag name), ...})``: true tags that are not labeled.
 
-    Raises UserError where truth and dump share no post, or nothing lacks.
+    Raises UserError if truth and dump share no post, or no label is missing.
+
+    Args:
+        dump: with labels and image ids.
+        columns: of the tags that are looked at.
+        truth: from `read`.
     """
     names = dump.tags["name"].to_numpy()
-    places = {names[column]: column for column in columns}
-    posts, lacking = set(), set()
+    column_of = {names[column]: column for column in columns}
+    posts, missing = set(), set()
     for row, post in enumerate(dump.image_ids.tolist()):
         if post in truth:
             posts.add(post)
             labels = np.asarray(dump.labels[row])
-            lacking |= {(post, name) for name in truth[post] if name in places and not labels[places[name]]}
+            missing |= {
+                (post, name) for name in truth[post] if name in column_of and not labels[column_of[name]]
+            }
     if not posts:
         raise UserError(f"the truth names none of the {len(dump.image_ids)} posts of {dump.folder}")
-    if not lacking:
+    if not missing:
         raise UserError(f"no label of {dump.folder} is missing by this truth: there is nothing to judge")
-    return posts, lacking
+    return posts, missing
 
 
-def judge(frame, posts, lacking):
-    """Judge the missing labels that an audit found: recall, precision, and the curve of both.
+def score_audit(findings: pd.DataFrame, posts: set[int], missing: set[tuple[int, str]]) -> dict[str, Any]:
+    """Score the missing labels that an audit found: recall, precision, and the curve of both.
 
-    frame: rows of an audit's CSV; posts, lacking: from `missing`. Returns a dict; ``curve`` is a list of
-    (recall, precision), one point a finding, the most doubtful first.
+    Returns a dict; ``curve`` is a list of (recall, precision), one point a finding, the most doubtful first.
+
+    Args:
+        findings: rows of an audit's CSV.
+        posts: that the truth names, from `missing_labels`.
+        missing: from `missing_labels`.
     """
-    found = frame[(frame["label"] == 0) & frame["post_id"].isin(posts)].sort_values("score", kind="stable")
-    right = [pair in lacking for pair in zip(found["post_id"], found["tag"], strict=True)]
-    hits = np.cumsum(right, dtype=np.int64)
-    numbers = np.arange(1, len(found) + 1)
-    last = int(hits[-1]) if len(found) else 0
+    claims = findings[(findings["label"] == 0) & findings["post_id"].isin(posts)]
+    claims = claims.sort_values("score", kind="stable")
+    correct = [pair in missing for pair in zip(claims["post_id"], claims["tag"], strict=True)]
+    tp = np.cumsum(correct, dtype=np.int64)
+    predicted = np.arange(1, len(claims) + 1)
+    total = int(tp[-1]) if len(claims) else 0
     return {
-        "missing": len(lacking),
-        "findings": len(found),
-        "found": last,
-        "recall": last / len(lacking),
-        "precision": last / len(found) if len(found) else float("nan"),
-        "curve": list(zip((hits / len(lacking)).tolist(), (hits / numbers).tolist(), strict=True)),
+        "missing": len(missing),
+        "findings": len(claims),
+        "found": total,
+        "recall": total / len(missing),
+        "precision": total / len(claims) if len(claims) else float("nan"),
+        "curve": list(zip((tp / len(missing)).tolist(), (tp / predicted).tolist(), strict=True)),
     }
 
 
-def compared(judged, half=None):
-    """Return what `judge` says of an audit without its curve; with that of 0.5, how it fares beside it.
+def compare_audits(audit: dict[str, Any], half: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return the scores of an audit without its curve, beside those of the audit at a threshold of 0.5.
 
     ``recall_at_its_precision`` is what the audit finds down to the last place where it is as precise as 0.5.
     """
-    said = {name: value for name, value in judged.items() if name != "curve"}
+    summary = {name: value for name, value in audit.items() if name != "curve"}
     if half is not None:
-        reached = [recall for recall, precision in judged["curve"] if precision >= half["precision"]]
-        said["at_half"] = compared(half) | {"recall_at_its_precision": max(reached, default=0.0)}
-    return said
+        recalls = [recall for recall, precision in audit["curve"] if precision >= half["precision"]]
+        summary["at_half"] = compare_audits(half) | {"recall_at_its_precision": max(recalls, default=0.0)}
+    return summary

@@ -1,63 +1,73 @@
-"""By how much a score is inflated by images whose near-duplicates were trained on: with, without them."""
+"""How much images whose near-duplicates were trained on inflate a score: the score with and without them."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from Utils.evaluation import bootstrap, scores
+from Utils.evaluation.predictions import Dump
 
-KINDS = ("all", "clean", "leaked")  # images scored
+SUBSETS = ("all", "clean", "leaked")  # of the images
 COLUMNS = ("images", "count", "F1", "low", "high", "inflation", "inflation_low", "inflation_high")
 
 
 @dataclasses.dataclass(frozen=True)
-class Leaks:
-    """Micro F1 of a dump at one threshold, of all images and of two parts of them, with 95% intervals."""
+class Leakage:
+    """Micro F1 of predictions at one threshold, of all images and of two subsets, with 95% intervals.
 
-    counts: dict  # by KINDS: images
-    values: dict  # by KINDS: F1, NaN where there is none
-    intervals: dict  # by KINDS: (low, high)
+    The field names are those of the report's JSON.
+    """
+
+    counts: dict[str, int]  # by SUBSETS: images
+    values: dict[str, float]  # by SUBSETS: F1, NaN if there is none
+    intervals: dict[str, tuple[float, float]]  # by SUBSETS: (low, high)
     inflation: float  # F1 of all images less F1 of the clean ones
-    interval: tuple  # of that, both on the same resamples of the images
+    interval: tuple[float, float]  # of that, both on the same resamples of the images
 
-    def rows(self):
-        """Return a row of COLUMNS for every kind; the inflation stands with all images."""
+    def rows(self) -> list[tuple]:
+        """Return a row of COLUMNS for every subset; the inflation stands with all images."""
         nothing = (None,) * 3
         return [
-            (kind, self.counts[kind], self.values[kind], *self.intervals[kind],
-             *((self.inflation, *self.interval) if kind == "all" else nothing))
-            for kind in KINDS
+            (name, self.counts[name], self.values[name], *self.intervals[name],
+             *((self.inflation, *self.interval) if name == "all" else nothing))
+            for name in SUBSETS
         ]  # fmt: skip
 
 
-def leaked(groups, image_ids, trained):
+def find_leaked(groups: pd.DataFrame, image_ids: np.ndarray, trained: Any) -> np.ndarray:
     """Return which images are in a group with one that was trained on, or were themselves: bool (N,).
 
     Args:
-        groups: DataFrame with columns group and post_id.
-        image_ids: (N,) the images of a dump; trained: ids of the training images.
+        groups: with columns group and post_id.
+        image_ids: (N,) of the images that are scored.
+        trained: ids of the training images.
     """
-    touched = groups.loc[groups["post_id"].isin(trained), "group"]
-    members = groups.loc[groups["group"].isin(touched), "post_id"]
+    trained_groups = groups.loc[groups["post_id"].isin(trained), "group"]
+    members = groups.loc[groups["group"].isin(trained_groups), "post_id"]
     return np.isin(image_ids, members) | np.isin(image_ids, trained)
 
 
-def measure(dump, threshold, is_leaked, resamples=1000):
-    """Return the `Leaks` of a dump; is_leaked: bool (N,)."""
-    per_image = scores.count_per_image(dump.probabilities, dump.labels, threshold)
-    drawn = bootstrap.weights(len(per_image), resamples)
-    masks = dict(zip(KINDS, (np.ones_like(is_leaked), ~is_leaked, is_leaked), strict=True))
-    values = {kind: float(_f1(per_image[mask].sum(axis=0))) for kind, mask in masks.items()}
-    many = {kind: _f1(drawn[mask].T.astype(np.float64) @ per_image[mask]) for kind, mask in masks.items()}
-    return Leaks(
-        {kind: int(mask.sum()) for kind, mask in masks.items()},
+def score(dump: Dump, threshold: Any, leaked: np.ndarray, resamples: int = 1000) -> Leakage:
+    """Return the `Leakage` of predictions at a threshold; leaked: bool (N,), from `find_leaked`."""
+    per_image = scores.count_per_image(dump.probabilities, dump.require_labels().labels, threshold)
+    counts = bootstrap.resample_counts(len(per_image), resamples)
+    masks = dict(zip(SUBSETS, (np.ones_like(leaked), ~leaked, leaked), strict=True))
+    values = {name: float(_f1(per_image[mask].sum(axis=0))) for name, mask in masks.items()}
+    resampled = {
+        name: _f1(counts[mask].T.astype(np.float64) @ per_image[mask]) for name, mask in masks.items()
+    }
+    return Leakage(
+        {name: int(mask.sum()) for name, mask in masks.items()},
         values,
-        {kind: bootstrap.interval(found) for kind, found in many.items()},
+        {name: bootstrap.interval(f1) for name, f1 in resampled.items()},
         values["all"] - values["clean"],
-        bootstrap.interval(many["all"] - many["clean"]),
+        bootstrap.interval(resampled["all"] - resampled["clean"]),
     )
 
 
-def _f1(counts):
+def _f1(counts: np.ndarray) -> np.ndarray:
     """Return F1 of (..., 3) TP, FP, FN."""
-    return scores.f_beta(scores.Counts(*np.moveaxis(np.asarray(counts), -1, 0), 0))
+    tp, fp, fn = np.moveaxis(np.asarray(counts), -1, 0)
+    return scores.f_beta(scores.Counts(tp, fp, fn, 0))

@@ -1,63 +1,67 @@
-"""Predictions of the same images side by side: each at its own P = R threshold, on the same resamples.
+"""Models compared on the same images: each at its own P = R threshold, all on the same resamples.
 
-Several runs of one model, trained from several seeds, are one side: the mean of their scores. Its interval
+Several runs of one model, trained from several seeds, are compared by the mean of their scores. Its interval
 says how sure that is for these runs on other images; how much seeds differ, the runs' own scores show.
 """
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from Utils.evaluation import bootstrap, scores, thresholds
+from Utils.evaluation.chunked_matrix import Matrix
 
-KINDS = ("micro_F1", "macro_F1")
+METRICS = ("micro_F1", "macro_F1")
 
 
 @dataclasses.dataclass(frozen=True)
-class Scored:
+class ResampledScores:
     """Scores of one model, or the means of several."""
 
-    values: dict  # by KINDS
-    resampled: dict  # by KINDS: (resamples,)
+    values: dict[str, float]  # by METRICS
+    resampled: dict[str, np.ndarray]  # by METRICS: (resamples,)
 
-    def interval(self, kind):
+    def interval(self, metric: str) -> tuple[float, float]:
         """Return the 95% interval of a score."""
-        return bootstrap.interval(self.resampled[kind])
+        return bootstrap.interval(self.resampled[metric])
 
 
 @dataclasses.dataclass(frozen=True)
-class Side(Scored):
+class ModelScores(ResampledScores):
     """One model's scores at a threshold."""
 
-    threshold: np.ndarray  # one, or one a tag
+    threshold: Any  # one, or one a tag
     counts: scores.Counts  # of every tag
 
 
-def mean(sides):
-    """Return the mean of several sides on the same resamples, as `Scored`."""
-    values, resampled = (
-        {kind: np.mean([getattr(side, name)[kind] for side in sides], axis=0) for kind in KINDS}
-        for name in ("values", "resampled")
+def mean(models: Sequence[ResampledScores]) -> ResampledScores:
+    """Return the mean of several models' scores on the same resamples."""
+    return ResampledScores(
+        {metric: float(np.mean([model.values[metric] for model in models])) for metric in METRICS},
+        {metric: np.mean([model.resampled[metric] for model in models], axis=0) for metric in METRICS},
     )
-    return Scored({kind: float(value) for kind, value in values.items()}, resampled)
 
 
-def side(probabilities, labels, drawn):
-    """Return the `Side` of probabilities (N, L); drawn: `Utils.evaluation.bootstrap.weights` of the N
-    images."""
-    cut = thresholds.p_equals_r(probabilities, int(scores.positives(labels).sum()))
-    return side_at(probabilities, labels, drawn, cut.threshold)
+def score(probabilities: Matrix, labels: Matrix, resamples: np.ndarray) -> ModelScores:
+    """Return the scores of probabilities (N, L) at their own P = R threshold.
+
+    resamples: (N, R) from `Utils.evaluation.bootstrap.resample_counts`.
+    """
+    point = thresholds.p_equals_r(probabilities, int(scores.positives(labels).sum()))
+    return score_at(probabilities, labels, resamples, point.threshold)
 
 
-def side_at(probabilities, labels, drawn, threshold):
-    """Return the `Side` at a threshold, one or one a tag."""
+def score_at(probabilities: Matrix, labels: Matrix, resamples: np.ndarray, threshold: Any) -> ModelScores:
+    """Return the scores at a threshold, one or one a tag; see `score`."""
     counts = scores.count(probabilities, labels, threshold)
-    marks = bootstrap.confusion_marks(probabilities, labels, threshold)
+    confusion = bootstrap.confusion_columns(probabilities, labels, threshold)
     values = float(scores.f_beta(counts.total())), scores.macro_f1(counts)
-    resampled = bootstrap.resampled_f1(marks, drawn)
-    return Side(
-        dict(zip(KINDS, values, strict=True)),
-        dict(zip(KINDS, resampled, strict=True)),
+    resampled = bootstrap.resampled_f1(confusion, resamples)
+    return ModelScores(
+        dict(zip(METRICS, values, strict=True)),
+        dict(zip(METRICS, resampled, strict=True)),
         threshold,
         counts,
     )
@@ -72,12 +76,12 @@ class Difference:
     high: float
 
     @property
-    def distinguishable(self):
+    def distinguishable(self) -> bool:
         """Whether the interval leaves 0 out."""
         return bool(self.low > 0 or self.high < 0)
 
 
-def difference(first, second, kind):
-    """Return the `Difference` second - first of a score of two sides on the same resamples."""
-    many = second.resampled[kind] - first.resampled[kind]
-    return Difference(second.values[kind] - first.values[kind], *bootstrap.interval(many))
+def difference(first: ResampledScores, second: ResampledScores, metric: str) -> Difference:
+    """Return the `Difference` second - first of a score of two models on the same resamples."""
+    resampled = second.resampled[metric] - first.resampled[metric]
+    return Difference(second.values[metric] - first.values[metric], *bootstrap.interval(resampled))

@@ -6,160 +6,189 @@ category, on the scale of logits and by how few true images there are:
     w = min(1, positives / enough),   logit(t) = w logit(t of the tag) + (1 - w) logit(t of the category)
 
 so a tag with ``enough`` positives keeps its own threshold to the last bit and one without any has its
-category's. ``enough`` is found by two-fold cross-validation (`best_enough`): thresholds chosen on every other
-image are judged on the images between them.
+category's. ``enough`` is found by two-fold cross-validation (ENOUGH are its candidates): thresholds chosen on
+every other image are scored on the images between them.
 """
 
 import dataclasses
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from Utils.evaluation import average_precision, chunked_matrix, thresholds
-from Utils.evaluation.precision_recall_curve import Levels
+from Utils.evaluation.chunked_matrix import Matrix
+from Utils.evaluation.precision_recall_curve import PrecisionRecallCurve
+from Utils.evaluation.thresholds import OperatingPoint, Rule
 
 CHUNK_BYTES = 128 << 20  # of keys and labels at a time
 ENOUGH = (0, 2, 3, 5, 8, 12, 20, 40, 80, 160, 320, 640, 1280)  # that cross-validation tries
-EDGE = 1e-7  # logits of thresholds at or beyond 0 and 1
+EDGE = 1e-7  # thresholds are kept this far from 0 and 1, where logits are infinite
 
 
 @dataclasses.dataclass(frozen=True)
-class Column:
+class TagPredictions:
     """The predictions of one tag: sorted keys of all images and of those where it is true."""
 
     keys: np.ndarray  # (N,) rising
-    hits: np.ndarray  # (P,) rising
+    positive_keys: np.ndarray  # (P,) rising
     dtype: np.dtype
 
     @classmethod
-    def of(cls, keys, true, dtype):
-        """Make a column of unsorted keys (N,) and labels (N,)."""
-        return cls(chunked_matrix.rising(keys), chunked_matrix.rising(keys[true]), np.dtype(dtype))
+    def of(cls, keys: np.ndarray, labels: np.ndarray, dtype: Any) -> "TagPredictions":
+        """Make them of unsorted keys (N,) and boolean labels (N,)."""
+        return cls(chunked_matrix.sort_keys(keys), chunked_matrix.sort_keys(keys[labels]), np.dtype(dtype))
 
-    def levels(self, depth):
-        """Return the `Levels` of the greatest ``depth`` values and those equal to the last of them."""
+    def curve(self, depth: int) -> PrecisionRecallCurve:
+        """Return the curve over the greatest ``depth`` values and those equal to the last of them."""
         size = len(self.keys)
         if depth < size:
             depth = size - int(np.searchsorted(self.keys, self.keys[size - depth], "left"))
         top = self.keys[max(0, size - depth) :]
         starts = np.flatnonzero(np.r_[True, top[1:] != top[:-1]][: len(top)])[::-1]
         distinct = top[starts]
-        tp = len(self.hits) - np.searchsorted(self.hits, distinct, "left")
-        values = chunked_matrix.from_keys(distinct.astype(np.uint64), self.dtype)
-        return Levels(values, tp, len(top) - starts, len(self.hits), size, len(top) == size)
+        tp = len(self.positive_keys) - np.searchsorted(self.positive_keys, distinct, "left")
+        values = chunked_matrix.keys_to_floats(distinct.astype(np.uint64), self.dtype)
+        complete = len(top) == size
+        return PrecisionRecallCurve(values, tp, len(top) - starts, len(self.positive_keys), size, complete)
 
-    def choose(self, by):
-        """Return the Cut of a rule."""
-        cut = thresholds.choose(self.levels(8 * len(self.hits) + 64), by)
-        return cut if cut is not None else thresholds.choose(self.levels(len(self.keys)), by)
+    def select_point(self, rule: Rule) -> OperatingPoint:
+        """Return the OperatingPoint of a rule."""
+        point = thresholds.select_point(self.curve(8 * len(self.positive_keys) + 64), rule)
+        point = point or thresholds.select_point(self.curve(len(self.keys)), rule)
+        if point is None:
+            raise ValueError("a tag without images has no threshold")
+        return point
 
-    def count(self, cuts):
+    def tp_and_predicted(self, cutoffs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return TP and the number predicted at thresholds: two int64 arrays of their shape."""
-        cuts = np.atleast_1d(chunked_matrix.stored(cuts, self.dtype))
-        keys = chunked_matrix.keys(cuts)
-        return tuple(len(part) - np.searchsorted(part, keys, "right") for part in (self.hits, self.keys))
+        cutoffs = np.atleast_1d(chunked_matrix.as_stored(cutoffs, self.dtype))
+        keys = chunked_matrix.float_keys(cutoffs)
+        tp = len(self.positive_keys) - np.searchsorted(self.positive_keys, keys, "right")
+        return tp, len(self.keys) - np.searchsorted(self.keys, keys, "right")
 
-    def average_precision(self):
+    def average_precision(self) -> float:
         """Return the tag's average precision, NaN where nothing is true."""
-        return average_precision.area(
-            self.hits, lambda keys: len(self.keys) - np.searchsorted(self.keys, keys, "left")
+        return average_precision.from_keys(
+            self.positive_keys, lambda keys: len(self.keys) - np.searchsorted(self.keys, keys, "left")
         )
 
 
-def columns(probabilities, labels):
+def iterate_tags(probabilities: Matrix, labels: Matrix) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Yield ``(tag, keys (N,), labels (N,) bool)`` for every tag; valid until the next one is asked for.
 
-    Chunks of columns are read together and transposed. Raises UserError on NaN.
+    A file has rows of images, so that one column alone would read all of it. Chunks of columns are read
+    together and transposed. Raises UserError on NaN.
     """
     total, width = probabilities.shape
-    dtype = np.dtype(f"u{probabilities.dtype.itemsize}")
+    dtype = chunked_matrix.key_dtype(probabilities.dtype)
     step = max(1, min(width, CHUNK_BYTES // max(1, total * (dtype.itemsize + 1))))
     keys, true = np.empty((step, total), dtype), np.empty((step, total), bool)
     for start in range(0, width, step):
-        part, at = slice(start, min(start + step, width)), 0
-        for block, label in chunked_matrix.blocks(probabilities, labels):
-            rows = slice(at, at + len(block))
-            keys[: part.stop - start, rows] = chunked_matrix.keys(block[:, part]).T
-            true[: part.stop - start, rows] = (label[:, part] != 0).T
-            at = rows.stop
-        for place in range(part.stop - start):
+        columns, row = slice(start, min(start + step, width)), 0
+        count = columns.stop - start
+        for block, label in chunked_matrix.row_blocks(probabilities, labels):
+            rows = slice(row, row + len(block))
+            keys[:count, rows] = chunked_matrix.float_keys(block[:, columns]).T
+            true[:count, rows] = (label[:, columns] != 0).T
+            row = rows.stop
+        for place in range(count):
             yield start + place, keys[place], true[place]
 
 
-def average_precisions(probabilities, labels):
+def average_precisions(probabilities: Matrix, labels: Matrix) -> np.ndarray:
     """Return the average precision of every tag: float64 (L,), NaN where nothing is true."""
-    found = np.empty(probabilities.shape[1])
-    for tag, keys, true in columns(probabilities, labels):
-        found[tag] = Column.of(keys, true, probabilities.dtype).average_precision()
-    return found
+    precisions = np.empty(probabilities.shape[1])
+    for tag, keys, true in iterate_tags(probabilities, labels):
+        precisions[tag] = TagPredictions.of(keys, true, probabilities.dtype).average_precision()
+    return precisions
 
 
 # Shrinking
 
 
-def shrunk(own, common, positives, enough):
+def shrink(tag_threshold: Any, category_threshold: Any, positives: Any, enough: Any) -> np.ndarray:
     """Return thresholds between a tag's own and its category's (see the module): all broadcast together."""
-    own, common = np.asarray(own, np.float64), np.asarray(common, np.float64)
+    of_tag = np.asarray(tag_threshold, np.float64)
+    of_category = np.asarray(category_threshold, np.float64)
     weight = np.minimum(1.0, np.asarray(positives) / np.maximum(enough, EDGE))
-    logits = weight * _logit(own) + (1 - weight) * _logit(common)
-    return np.where(weight == 1, own, np.where(weight == 0, common, 1 / (1 + np.exp(-logits))))
+    logits = weight * _logit(of_tag) + (1 - weight) * _logit(of_category)
+    # Both ends are taken as they are: through the logit and back they would lose their last bit.
+    return np.where(weight == 1, of_tag, np.where(weight == 0, of_category, 1 / (1 + np.exp(-logits))))
 
 
-def _logit(share):
-    share = np.clip(share, EDGE, 1 - EDGE)
-    return np.log(share / (1 - share))
+def _logit(probability: np.ndarray) -> np.ndarray:
+    probability = np.clip(probability, EDGE, 1 - EDGE)
+    return np.log(probability / (1 - probability))
 
 
 @dataclasses.dataclass(frozen=True)
-class Choice:
-    """Thresholds of every tag by itself, and what cross-validation said of each of ENOUGH."""
+class TagThresholds:
+    """Thresholds of every tag by itself, and the cross-validation that says how far to shrink them."""
 
-    own: np.ndarray  # (L,) float64
+    unshrunk: np.ndarray  # (L,) float64
     ties: np.ndarray  # (L,) int64
     positives: np.ndarray  # (L,) int64
-    judged: np.ndarray  # (len(ENOUGH),) mean F over the tags, on images that chose nothing
+    held_out_scores: np.ndarray  # (len(ENOUGH),) mean over the tags, on the images that chose nothing
     enough: float
 
-    def thresholds(self, common, dtype):
-        """Return the shrunk thresholds as stored; common: (L,) those of the tags' categories."""
-        return chunked_matrix.stored(shrunk(self.own, common, self.positives, self.enough), dtype)
+    def shrunk(self, category_thresholds: np.ndarray, dtype: Any) -> np.ndarray:
+        """Return the shrunk thresholds in the dtype of the probabilities; category_thresholds: (L,)."""
+        shrunk = shrink(self.unshrunk, category_thresholds, self.positives, self.enough)
+        return chunked_matrix.as_stored(shrunk, dtype)
 
 
-def choose(probabilities, labels, by, common, enough=None):
-    """Choose a threshold for every tag by itself, and how far to shrink: a `Choice`.
+def choose(
+    probabilities: Matrix,
+    labels: Matrix,
+    rule: Rule,
+    category_thresholds: np.ndarray,
+    enough: float | None = None,
+) -> TagThresholds:
+    """Choose a threshold for every tag by itself, and how far to shrink it.
 
-    by: the Rule; common: (L,) thresholds of the tags' categories; enough: given, or None for
-    cross-validation, which takes twice the time.
+    Args:
+        probabilities: (N, L).
+        labels: (N, L).
+        rule: what the thresholds maximize or equalize.
+        category_thresholds: (L,) of the tags' categories.
+        enough: None finds it by cross-validation, which takes twice the time.
     """
     width = probabilities.shape[1]
-    own, ties, positives = np.empty(width), np.empty(width, np.int64), np.empty(width, np.int64)
-    sums, judges = np.zeros(len(ENOUGH)), 0
-    for tag, keys, true in columns(probabilities, labels):
-        cut = Column.of(keys, true, probabilities.dtype).choose(by)
-        own[tag], ties[tag], positives[tag] = cut.threshold, cut.ties, np.count_nonzero(true)
+    unshrunk, ties, positives = np.empty(width), np.empty(width, np.int64), np.empty(width, np.int64)
+    fold_scores = []
+    for tag, keys, true in iterate_tags(probabilities, labels):
+        point = TagPredictions.of(keys, true, probabilities.dtype).select_point(rule)
+        unshrunk[tag], ties[tag], positives[tag] = point.threshold, point.ties, np.count_nonzero(true)
         if enough is None:
-            for judged in _cross_validated(keys, true, probabilities.dtype, by, common[tag]):
-                sums += judged
-                judges += 1
-    judged = sums / judges if judges else np.full(len(ENOUGH), np.nan)
+            fold_scores += _cross_validate(keys, true, probabilities.dtype, rule, category_thresholds[tag])
+    mean = (
+        sum(fold_scores, np.zeros(len(ENOUGH))) / len(fold_scores)
+        if fold_scores
+        else np.full(len(ENOUGH), np.nan)
+    )
     if enough is None:  # of equally good ones the one that shrinks most
-        enough = ENOUGH[-1 - int(np.argmax(judged[::-1]))] if judges else ENOUGH[-1]
-    return Choice(own, ties, positives, judged, enough)
+        enough = ENOUGH[-1 - int(np.argmax(mean[::-1]))] if fold_scores else ENOUGH[-1]
+    return TagThresholds(unshrunk, ties, positives, mean, enough)
 
 
-def _cross_validated(keys, true, dtype, by, common):
-    """Yield for either half of the images, where something is true, how well each of ENOUGH does there."""
-    halves = [Column.of(keys[side::2], true[side::2], dtype) for side in (0, 1)]
-    for chosen, judge in (halves, halves[::-1]):
-        if len(judge.hits):
-            found = len(chosen.hits)
-            own = chosen.choose(by).threshold if found else common
-            yield _judged(judge, shrunk(own, common, found, np.array(ENOUGH)), by)
+def _cross_validate(
+    keys: np.ndarray, true: np.ndarray, dtype: Any, rule: Rule, category_threshold: float
+) -> Iterator[np.ndarray]:
+    """Yield the scores (len(ENOUGH),) of either half of the images, where it has anything true."""
+    halves = [TagPredictions.of(keys[first::2], true[first::2], dtype) for first in (0, 1)]
+    for chooser, held_out in (halves, halves[::-1]):
+        if len(held_out.positive_keys):
+            positives = len(chooser.positive_keys)
+            unshrunk = chooser.select_point(rule).threshold if positives else category_threshold
+            cutoffs = shrink(unshrunk, category_threshold, positives, np.array(ENOUGH))
+            yield _held_out_score(held_out, cutoffs, rule)
 
 
-def _judged(column, cuts, by):
+def _held_out_score(held_out: TagPredictions, cutoffs: np.ndarray, rule: Rule) -> np.ndarray:
     """Return how well thresholds keep what a rule promises: F, or minus the error of the precision."""
-    tp, predicted = column.count(cuts)
-    if by.kind == "precision":
-        return -np.abs(np.where(predicted > 0, tp / np.maximum(1, predicted), 1.0) - by.value)
-    weight = by.value**2 if by.kind == "max-f" else 1.0
-    return (1 + weight) * tp / (weight * len(column.hits) + predicted)
+    tp, predicted = held_out.tp_and_predicted(cutoffs)
+    if rule.kind == "precision":
+        return -np.abs(np.where(predicted > 0, tp / np.maximum(1, predicted), 1.0) - rule.floor)
+    weight = rule.beta**2
+    return (1 + weight) * tp / (weight * len(held_out.positive_keys) + predicted)

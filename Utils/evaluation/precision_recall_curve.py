@@ -1,214 +1,226 @@
-"""Levels: the stored values of a selection of tags from the top down, and how many are true or not at each.
+"""Precision-recall curves: the highest stored values of a selection of tags, with TP and predicted at each.
 
-Every threshold and score that depends on a threshold is a formula over levels. They are collected in one pass
-over matrices far larger than memory: of the values, few (those in a range of keys) are kept, and those above
-the range are only counted. Equal values are one level, however many there are.
+Every threshold, and every score that depends on one, is a formula over such a curve. `collect` makes the
+curves of many selections in one pass over matrices far larger than memory, and keeps only what it is asked
+for: the ``depth`` highest values of each. Equal values are one point, however many there are.
 """
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from Utils.evaluation import chunked_matrix
+from Utils.evaluation.chunked_matrix import Matrix
 from Utils.evaluation.scores import Counts
 
-FLUSH = 1 << 22  # values kept before equal ones are merged
+MERGE_AT = 1 << 22  # values that wait before equal ones are merged and those too low are dropped
 
 
 @dataclasses.dataclass(frozen=True)
-class Levels:
-    """Distinct stored values, falling, with what is predicted when all down to each of them are.
+class PrecisionRecallCurve:
+    """Distinct stored values, falling; point i predicts every value from ``values[i]`` up.
 
-    Where ``whole`` is false smaller values exist that were not kept; ``tp`` and ``predicted`` count greater
-    ones that were not kept in any case, ``skipped`` and ``skipped_tp`` are those counts alone.
+    Where ``complete`` is false there are smaller values that were not kept. Greater ones are all here.
     """
 
     values: np.ndarray  # (K,) in the stored dtype
-    tp: np.ndarray  # (K,) int64: true among all values from this one up
-    predicted: np.ndarray  # (K,) int64: all values from this one up
-    positives: int
-    size: int
-    whole: bool
-    skipped: int = 0
-    skipped_tp: int = 0
+    tp: np.ndarray  # (K,) int64
+    predicted: np.ndarray  # (K,) int64: TP + FP
+    positives: int  # support: how many are true in the whole selection
+    size: int  # values of the whole selection
+    complete: bool
 
-    def threshold(self, index):
-        """Return the t that cuts below level ``index``: the next smaller stored value; None if unknown.
+    def threshold(self, index: int) -> np.floating | None:
+        """Return the t with which ``p > t`` predicts point ``index``: the next smaller stored value.
 
-        Below the last of all values it is the next float, so that ``p > t`` holds for it too.
+        Below the least of all values it is the next smaller float. None where the next value was not kept.
         """
         if index + 1 < len(self.values):
             return self.values[index + 1]
-        if not self.whole or index < 0:
+        if not self.complete or index < 0:
             return None
         return np.nextafter(self.values[index], self.values.dtype.type(-np.inf))
 
-    def counts(self, threshold):
-        """Return the Counts at ``threshold``, which must lie in the range that was kept."""
-        above = int(np.searchsorted(-self.values, -threshold, "left"))  # levels greater than it
-        tp = int(self.tp[above - 1]) if above else self.skipped_tp
-        predicted = int(self.predicted[above - 1]) if above else self.skipped
-        return self.counts_of(tp, predicted)
+    def counts_at(self, threshold: np.floating) -> Counts:
+        """Return the Counts of ``p > threshold``, which must not lie below the values that were kept."""
+        index = int(np.searchsorted(-self.values, -threshold, "left")) - 1
+        return self.counts(index)
 
-    def counts_of(self, tp, predicted):
-        """Return the Counts where so many are predicted and so many of them true."""
+    def counts(self, index: int) -> Counts:
+        """Return the Counts of point ``index``; -1 predicts nothing."""
+        tp, predicted = (0, 0) if index < 0 else (int(self.tp[index]), int(self.predicted[index]))
         missed = self.positives - tp
         return Counts(tp, predicted - tp, missed, self.size - predicted - missed)
 
 
-@dataclasses.dataclass(frozen=True)
-class Range:
-    """Keys that are kept, both ends included."""
+def collect(
+    probabilities: Matrix,
+    labels: Matrix | None,
+    support: np.ndarray,
+    selections: Sequence[np.ndarray],
+    depths: Sequence[int | None],
+    floors: Sequence[int] | None = None,
+) -> list[PrecisionRecallCurve]:
+    """Return the curve of every selection of columns, all in one pass.
 
-    low: int
-    high: int
+    A curve holds the ``depth`` highest values, those equal to the last of them, and one value below. Memory
+    holds as many, merged where equal. Raises UserError on NaN.
 
-
-def everything(dtype):
-    """Return the range of all keys."""
-    return Range(0, (1 << chunked_matrix.bits(dtype)) - 1)
-
-
-def collect(probabilities, labels, selections, ranges, limit=None):
-    """Return Levels of every selection of columns, kept in its range of keys, all in one pass.
-
-    probabilities: (N, L); labels: (N, L), or None where nothing is true; selections: boolean arrays (L,);
-    ranges: a `Range` each. Returns None where more than ``limit`` distinct values would have to be kept.
-    Raises UserError on NaN.
+    Args:
+        probabilities: (N, L).
+        labels: (N, L); None where nothing is true.
+        support: (L,) how often each tag is true.
+        selections: boolean arrays (L,).
+        depths: of every selection; None for a part of another selection, which reaches as deep as that.
+        floors: keys below which values are not kept at all, one for each selection. A curve that is shorter
+            than its depth and not complete says that its floor was too high.
     """
-    dtype = probabilities.dtype
-    members = np.stack(selections)
-    kinds, atom_of = np.unique(members, axis=1, return_inverse=True)  # columns of the same selections
-    atom_of = atom_of.reshape(-1)
-    lows, highs = _ranges_of_atoms(kinds, ranges, dtype)
-    store = _Store(2 * kinds.shape[1], dtype)
-    true = np.zeros(members.shape[1], np.int64)
-    for block, label in _pairs(probabilities, labels):
-        if label is not None:
-            label = label != 0
-            true += chunked_matrix.column_sums(label)
-        keys, places = _kept(block, lows if len(lows) == 1 else lows[atom_of])
-        hit = np.zeros(len(places), bool) if label is None else label.ravel()[places]
-        store.add(keys, _groups(hit, places, atom_of, len(lows)), highs)
-        if limit is not None and store.distinct > limit:
-            return None
-    store.flush()
-    if limit is not None and store.distinct > limit:
-        return None
+    rows = len(probabilities)
+    store = _TopValues(np.stack(selections), depths, floors or [0] * len(depths), probabilities.dtype)
+    for block, label in _blocks(probabilities, labels):
+        keys, places = _from_floors_up(block, store.column_floors())
+        true = np.zeros(len(places), bool) if label is None else label.ravel()[places] != 0
+        store.add(keys, true, places)
+    store.merge()
     return [
-        _levels(store, np.flatnonzero(kinds[i]), true[member], kept, len(probabilities), dtype)
-        for i, (member, kept) in enumerate(zip(members, ranges, strict=True))
+        store.curve(number, int(support[mask].sum()), rows * int(mask.sum()))
+        for number, mask in enumerate(selections)
     ]
 
 
-def _groups(hit, places, atom_of, atoms):
-    """Number every value by its atom and whether it is true: twice the atom, plus one where true."""
-    if atoms == 1:
-        return hit.view(np.uint8)
-    return (2 * atom_of[places % len(atom_of)] + hit).astype(np.uint16)
-
-
-def _pairs(probabilities, labels):
+def _blocks(probabilities: Matrix, labels: Matrix | None) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     if labels is None:
-        return ((block, None) for (block,) in chunked_matrix.blocks(probabilities))
-    return chunked_matrix.blocks(probabilities, labels)
+        return ((block, None) for (block,) in chunked_matrix.row_blocks(probabilities))
+    return ((block, label) for block, label in chunked_matrix.row_blocks(probabilities, labels))
 
 
-def _ranges_of_atoms(kinds, ranges, dtype):
-    """Return the lowest low and the highest high among the selections of each atom, as keys."""
-    width = np.dtype(f"u{np.dtype(dtype).itemsize}")
-    nothing = (
-        int(chunked_matrix.keys(np.array([np.inf], dtype))[0]) + 1
-    )  # only NaN, to be refused, lies there
-    lows = [
-        min((r.low for r, has in zip(ranges, kind, strict=True) if has), default=nothing) for kind in kinds.T
-    ]
-    highs = [max((r.high for r, has in zip(ranges, kind, strict=True) if has), default=0) for kind in kinds.T]
-    return np.array(lows, width), np.array(highs, width)
-
-
-def _kept(block, lows):
-    """Return the keys from ``lows`` (one, or one a column) up, and their places in the flat block."""
-    raw = chunked_matrix.raw(block)
-    sign = raw.dtype.type(1 << (8 * raw.itemsize - 1))
-    # Negative numbers and NaN, seldom seen, are greater as unsigned integers and come along. With a negative
-    # floor everything may lie above it.
-    places = np.arange(raw.size) if lows.min() < sign else np.flatnonzero(raw >= lows - sign)
-    keys = chunked_matrix.keys(raw.ravel()[places].view(block.dtype))
-    if len(keys) and keys.min() < max(lows.max(), sign):
-        inside = keys >= (lows[0] if len(lows) == 1 else lows[places % len(lows)])
+def _from_floors_up(block: np.ndarray, floors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the keys from ``floors`` (one, or one a column) up, and their places in the flat block."""
+    raw = chunked_matrix.raw_bits(block)
+    sign = raw.dtype.type(1 << (chunked_matrix.bit_width(raw.dtype) - 1))
+    # One comparison of raw bits refuses most values. Negative numbers and NaN, seldom seen, are greater as
+    # unsigned integers and come along. Above a negative floor everything may lie.
+    places = np.arange(raw.size) if floors.min() < sign else np.flatnonzero(raw >= floors - sign)
+    keys = chunked_matrix.float_keys(raw.ravel()[places].view(block.dtype))
+    if len(keys) and keys.min() < max(floors.max(), sign):
+        inside = keys >= (floors[0] if len(floors) == 1 else floors[places % len(floors)])
         keys, places = keys[inside], places[inside]
     return keys, places
 
 
-class _Store:
-    """Distinct keys and their numbers, for every group (twice the atom, plus one where true)."""
+class _TopValues:
+    """The highest values of every selection, merged where equal.
 
-    def __init__(self, groups, dtype):
-        self.width = np.dtype(f"u{np.dtype(dtype).itemsize}")
-        self.keys = [np.zeros(0, self.width) for _ in range(groups)]
-        self.numbers = [np.zeros(0, np.int64) for _ in range(groups)]
-        self.above = np.zeros(groups, np.int64)  # only counted
-        self.pending, self.waiting = [], 0
+    Columns that belong to the same selections form one group, so that a value of several selections is kept
+    once. A group keeps what the deepest of its selections needs.
+    """
 
-    @property
-    def distinct(self):
-        return sum(len(keys) for keys in self.keys)
+    def __init__(
+        self, selections: np.ndarray, depths: Sequence[int | None], floors: Sequence[int], dtype: np.dtype
+    ):
+        members, group_of = np.unique(selections, axis=1, return_inverse=True)
+        self.members = members  # (selections, groups)
+        self.group_of = group_of.reshape(-1)  # (L,)
+        self.depths, self.floors, self.dtype = depths, list(floors), dtype
+        self.width = chunked_matrix.key_dtype(dtype)
+        # What belongs to no selection has a floor above infinity: only NaN comes along, to be refused.
+        self.nothing = int(chunked_matrix.float_keys(np.array([np.inf], dtype))[0]) + 1
+        self.keys = [np.zeros(0, self.width) for _ in members.T]  # rising and distinct
+        self.predicted = [np.zeros(0, np.int64) for _ in members.T]  # equal values a key
+        self.tp = [np.zeros(0, np.int64) for _ in members.T]
+        self.waiting, self.waiting_values = [], 0
+        self._set_group_floors()
 
-    def add(self, keys, group, highs):
-        over = keys > (highs[0] if len(highs) == 1 else highs[group >> 1])
-        self.above += np.bincount(group[over], minlength=len(self.above))
-        np.logical_not(over, out=over)
-        self.pending.append((keys[over], group[over]))
-        self.waiting += len(self.pending[-1][0])
-        if self.waiting > FLUSH:
-            self.flush()
+    def _set_group_floors(self) -> None:
+        floors = [
+            min((floor for floor, depth, has in zip(self.floors, self.depths, member, strict=True)
+                 if has and depth is not None), default=self.nothing)
+            for member in self.members.T
+        ]  # fmt: skip
+        self.group_floors = np.array(floors, self.width)
 
-    def flush(self):
-        if not self.pending:
+    def column_floors(self) -> np.ndarray:
+        """Return the least key that is kept: (1,) where all columns have one, else (L,)."""
+        return self.group_floors if len(self.group_floors) == 1 else self.group_floors[self.group_of]
+
+    def add(self, keys: np.ndarray, true: np.ndarray, places: np.ndarray) -> None:
+        """Add keys, whether they are true, and their places in a flat block of rows."""
+        one_group = len(self.keys) == 1
+        group = [] if one_group else self.group_of[places % len(self.group_of)]
+        self.waiting.append((keys, true, group))
+        self.waiting_values += len(keys)
+        if self.waiting_values > MERGE_AT:
+            self.merge()
+
+    def merge(self) -> None:
+        """Merge equal values, and drop those that the depths no longer need."""
+        if not self.waiting:
             return
-        keys = np.concatenate([keys for keys, _ in self.pending])
-        group = np.concatenate([group for _, group in self.pending])
-        for g in np.flatnonzero(np.bincount(group, minlength=len(self.keys))):
-            new = chunked_matrix.rising(keys[group == g])
-            ends = _ends(new)
-            number = np.diff(ends, prepend=0)
-            self.keys[g], self.numbers[g] = _merged([self.keys[g], new[ends - 1]], [self.numbers[g], number])
-        self.pending, self.waiting = [], 0
+        keys, true, group = map(np.concatenate, zip(*self.waiting, strict=True))
+        self.waiting, self.waiting_values = [], 0
+        for g in range(len(self.keys)):
+            mine = slice(None) if len(self.keys) == 1 else group == g
+            self._merge_group(g, chunked_matrix.sort_keys(keys[mine]), keys[mine][true[mine]])
+        self._raise_floors()
+
+    def _merge_group(self, group: int, rising: np.ndarray, hits: np.ndarray) -> None:
+        ends = _run_ends(rising)
+        distinct = rising[ends - 1]
+        hits_until = np.searchsorted(chunked_matrix.sort_keys(hits), distinct, "right")
+        self.keys[group], self.predicted[group], self.tp[group] = _merged(
+            [self.keys[group], distinct],
+            [self.predicted[group], np.diff(ends, prepend=0)],
+            [self.tp[group], np.diff(hits_until, prepend=0)],
+        )
+
+    def _raise_floors(self) -> None:
+        """Drop what lies below the depths: as the highest values so far only rise, it can never be needed."""
+        for number, depth in enumerate(self.depths):
+            if depth is not None:
+                keys, predicted, _ = self._joined(number)
+                enough = int(np.searchsorted(np.cumsum(predicted[::-1]), depth))  # points above the last
+                if enough + 2 <= len(keys):
+                    self.floors[number] = max(self.floors[number], int(keys[-enough - 2]))
+        self._set_group_floors()
+        for group, floor in enumerate(self.group_floors):
+            first = int(np.searchsorted(self.keys[group], floor))
+            for arrays in (self.keys, self.predicted, self.tp):
+                arrays[group] = arrays[group][first:]
+
+    def _joined(self, number: int) -> tuple[np.ndarray, ...]:
+        groups = np.flatnonzero(self.members[number])
+        none = np.zeros(0, np.int64)
+        return _merged(
+            [none.astype(self.width), *(self.keys[group] for group in groups)],
+            [none, *(self.predicted[group] for group in groups)],
+            [none, *(self.tp[group] for group in groups)],
+        )
+
+    def curve(self, number: int, positives: int, size: int) -> PrecisionRecallCurve:
+        """Return the curve of a selection, down to where all of its groups were kept."""
+        keys, predicted, tp = self._joined(number)
+        floors = self.group_floors[self.members[number]]
+        first = int(np.searchsorted(keys, floors.max(initial=0)))
+        predicted, tp = (np.cumsum(part[first:][::-1]) for part in (predicted, tp))
+        values = chunked_matrix.keys_to_floats(keys[first:][::-1].astype(np.uint64), self.dtype)
+        total = int(predicted[-1]) if len(predicted) else 0
+        return PrecisionRecallCurve(values, tp, predicted, positives, size, total == size)
 
 
-def _ends(rising):
+def _run_ends(rising: np.ndarray) -> np.ndarray:
     """Return where runs of equal values end, exclusive."""
-    return (
-        np.r_[np.flatnonzero(rising[1:] != rising[:-1]) + 1, len(rising)] if len(rising) else np.zeros(0, int)
-    )
+    if not len(rising):
+        return np.zeros(0, np.int64)
+    return np.append(np.flatnonzero(rising[1:] != rising[:-1]) + 1, len(rising))
 
 
-def _merged(keys, *numbers):
-    """Merge rising distinct keys of several lists; numbers (one list of arrays each) are summed."""
+def _merged(keys: list[np.ndarray], *numbers: list[np.ndarray]) -> tuple[np.ndarray, ...]:
+    """Merge rising distinct keys of several lists; numbers (a list of arrays each) are summed."""
     if sum(len(part) > 0 for part in keys) <= 1:
         return (np.concatenate(keys), *(np.concatenate(part) for part in numbers))
     joined = np.concatenate(keys)
     order = np.argsort(joined, kind="stable")
     joined = joined[order]
-    starts = np.r_[0, _ends(joined)[:-1]]
+    starts = np.append(0, _run_ends(joined)[:-1])
     return (joined[starts], *(np.add.reduceat(np.concatenate(part)[order], starts) for part in numbers))
-
-
-def _levels(store, atoms, true, kept, rows, dtype):
-    groups = [2 * atom + is_true for atom in atoms for is_true in (0, 1)]
-    keys = [store.keys[g] for g in groups]
-    every = [store.numbers[g] for g in groups]
-    hits = [number if g % 2 else np.zeros_like(number) for g, number in zip(groups, every, strict=True)]
-    none = np.zeros(0, np.int64)
-    keys, every, hits = _merged([none.astype(store.width), *keys], [none, *every], [none, *hits])
-    low, high = (store.width.type(end) for end in (kept.low, kept.high))  # else compared as floats
-    first, last = np.searchsorted(keys, low, "left"), np.searchsorted(keys, high, "right")
-    skipped = int(every[last:].sum()) + int(store.above[groups].sum())
-    skipped_tp = int(hits[last:].sum()) + int(store.above[[g for g in groups if g % 2]].sum())
-    predicted = skipped + np.cumsum(every[first:last][::-1])
-    tp = skipped_tp + np.cumsum(hits[first:last][::-1])
-    size = rows * len(true)
-    seen = int(predicted[-1]) if len(predicted) else skipped
-    values = chunked_matrix.from_keys(keys[first:last][::-1].astype(np.uint64), dtype)
-    return Levels(values, tp, predicted, int(true.sum()), size, seen == size, skipped, skipped_tp)

@@ -1,7 +1,10 @@
 """Result tables: one CSV schema for every published and measured score, checked when read."""
 
 import math
+import os
 import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +22,7 @@ NUMBERS = (
     "params", "image_size", "from_rank", "thres", "F1", "F2", "MCC", "A", "R", "P", "images_per_second",
 )  # fmt: skip
 STATUSES = ("published", "measured")
-HALF = 5e-5  # published scores have four digits: what rounding hides
+HALF_DIGIT = 5e-5  # published scores have four digits: what rounding hides
 EDGE = 0.01  # P and R nearer to 0 or 1 are too coarse to say what the MCC must be
 BOUNDS = {
     **dict.fromkeys(("F1", "F2", "A", "R", "P"), (0, 1)),
@@ -39,7 +42,7 @@ SEED_TABLES = (  # title, category, first rank: the tables that the original pro
 )
 
 
-def read(path):
+def read(path: Any) -> pd.DataFrame:
     """Read a results CSV; a score that was not published is NaN.
 
     Raises UserError on another header, and on a row whose scores cannot belong together (`check`).
@@ -61,8 +64,8 @@ def read(path):
     return frame
 
 
-def check(row):
-    """Raise UserError where a row of results cannot be true, within the rounding of four digits.
+def check(row: Mapping[str, Any]) -> None:
+    """Raise UserError if the scores of a row cannot belong together, within the rounding of four digits.
 
     F1 and F2 follow from P and R: both are equal to them where P = R. Without P and R they still fix them,
     1/R = (5/F2 - 2/F1) / 3 and 1/P = (8/F1 - 5/F2) / 3, which must lie between 0 and 1. The MCC follows from
@@ -75,8 +78,8 @@ def check(row):
         if math.isinf(row[name]) or not (math.isnan(row[name]) or low <= row[name] <= high):
             raise UserError(f"{name} is a number from {low} to {high}; got {row[name]}")
     if row["F1"] > 0 and row["F2"] > 0:
-        _check_pair(row)
-    elif row["F2"] > 2.5 * row["F1"] + 4 * HALF or row["F1"] > 1.6 * row["F2"] + 4 * HALF:
+        _check_f1_with_f2(row)
+    elif row["F2"] > 2.5 * row["F1"] + 4 * HALF_DIGIT or row["F1"] > 1.6 * row["F2"] + 4 * HALF_DIGIT:
         raise UserError(f"F2 lies between 0.625 F1 and 2.5 F1; got F1 {row['F1']} and F2 {row['F2']}")
     if not math.isnan(row["P"] + row["R"]):
         _check_f(row, 1)
@@ -84,60 +87,65 @@ def check(row):
         _check_mcc(row)
 
 
-def _check_pair(row):
+def _check_f1_with_f2(row: Mapping[str, Any]) -> None:
     derived = precision_and_recall(row["F1"], row["F2"])
     # What half a unit in the fourth digit of F1 and F2 can do to 1/P and 1/R, on the scale of P and R:
-    slack = HALF * (8 / row["F1"] ** 2 + 5 / row["F2"] ** 2) / 3
+    slack = HALF_DIGIT * (8 / row["F1"] ** 2 + 5 / row["F2"] ** 2) / 3
     for name, value in zip(("P", "R"), derived, strict=True):
         if not 1 / value >= 1 - slack:
             raise UserError(f"F1 {row['F1']} and F2 {row['F2']} cannot both be: {name} would be {value:.4f}")
 
 
-def _check_f(row, beta):
+def _check_f(row: Mapping[str, Any], beta: int) -> None:
     """F rises with P and R: it lies between its values at the least and the greatest ones that round so."""
-    least, most = (
-        _f_beta(*(min(1.0, max(0.0, row[name] + side)) for name in "PR"), beta) for side in (-HALF, HALF)
-    )
-    given = row[f"F{beta}"]
-    if not math.isnan(given) and not least - HALF <= given <= most + HALF:
-        meant = _f_beta(row["P"], row["R"], beta)
-        raise UserError(f"P {row['P']} and R {row['R']} mean an F{beta} of {meant:.4f}; got {given}")
+    (p_least, p_most), (r_least, r_most) = _rounding_range(row["P"]), _rounding_range(row["R"])
+    least, most = _f_beta(p_least, r_least, beta), _f_beta(p_most, r_most, beta)
+    score = row[f"F{beta}"]
+    if not math.isnan(score) and not least - HALF_DIGIT <= score <= most + HALF_DIGIT:
+        expected = _f_beta(row["P"], row["R"], beta)
+        raise UserError(f"P {row['P']} and R {row['R']} mean an F{beta} of {expected:.4f}; got {score}")
 
 
-def _f_beta(precision, recall, beta):
+def _rounding_range(score: float) -> tuple[float, float]:
+    """Return the least and the greatest score that round to this one."""
+    return max(0.0, score - HALF_DIGIT), min(1.0, score + HALF_DIGIT)
+
+
+def _f_beta(precision: float, recall: float, beta: float) -> float:
     weight = beta * beta
     return (1 + weight) * precision * recall / max(weight * precision + recall, 1e-300)
 
 
-def _check_mcc(row):
+def _check_mcc(row: Mapping[str, Any]) -> None:
     if math.isnan(row["MCC"]):
         return
-    near = [[min(1.0, max(0.0, row[name] + side)) for side in (-HALF, HALF)] for name in "PR"]
-    most = math.sqrt(near[0][1] * near[1][1]) + HALF
-    least = -math.sqrt((1 - near[0][0]) * (1 - near[1][0])) - HALF
-    if row["A"] < 1 - 4 * HALF and all(EDGE < row[name] < 1 - EDGE for name in "PR"):
-        sides = (-HALF, 0.0, HALF)
+    (p_least, p_most), (r_least, r_most) = _rounding_range(row["P"]), _rounding_range(row["R"])
+    most = math.sqrt(p_most * r_most) + HALF_DIGIT
+    least = -math.sqrt((1 - p_least) * (1 - r_least)) - HALF_DIGIT
+    if row["A"] < 1 - 4 * HALF_DIGIT and all(EDGE < row[name] < 1 - EDGE for name in "PR"):
+        shifts = (-HALF_DIGIT, 0.0, HALF_DIGIT)
         possible = [
-            _mcc(row["P"] + p, row["R"] + r, row["A"] + a) for p in sides for r in sides for a in sides
+            _mcc(row["P"] + p, row["R"] + r, row["A"] + a) for p in shifts for r in shifts for a in shifts
         ]
-        least, most = max(least, min(possible) - 2 * HALF), min(most, max(possible) + 2 * HALF)
+        least = max(least, min(possible) - 2 * HALF_DIGIT)
+        most = min(most, max(possible) + 2 * HALF_DIGIT)
     if not least <= row["MCC"] <= most:
-        shown = f"P {row['P']}, R {row['R']} and A {row['A']}"
-        raise UserError(f"with {shown} the MCC lies between {least:.4f} and {most:.4f}; got {row['MCC']}")
+        scores = f"P {row['P']}, R {row['R']} and A {row['A']}"
+        raise UserError(f"with {scores} the MCC lies between {least:.4f} and {most:.4f}; got {row['MCC']}")
 
 
-def _mcc(precision, recall, accuracy):
-    """MCC from precision, recall and accuracy: with the share s of true labels everything is known."""
-    extra = recall * (1 - precision) / precision  # false positives, per true label
-    s = min(1.0, (1 - accuracy) / (extra + 1 - recall))
-    tp, fp, fn = recall * s, extra * s, (1 - recall) * s
+def _mcc(precision: float, recall: float, accuracy: float) -> float:
+    """MCC from precision, recall and accuracy, which fix the share of true labels and so all four counts."""
+    fp_per_label = recall * (1 - precision) / precision
+    share = min(1.0, (1 - accuracy) / (fp_per_label + 1 - recall))  # of true labels
+    tp, fp, fn = recall * share, fp_per_label * share, (1 - recall) * share
     tn = max(0.0, 1 - tp - fp - fn)
     scale = math.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
     return (tp * tn - fp * fn) / scale if scale else 0.0
 
 
-def precision_and_recall(f1, f2):
-    """Return ``(P, R)`` of scores F1 and F2, which determine them; infinite or negative where none exist."""
+def precision_and_recall(f1: float, f2: float) -> tuple[float, float]:
+    """Return ``(P, R)`` of scores F1 and F2, which fix them; infinite or negative if there are none."""
     with np.errstate(divide="ignore"):
         return (
             float(3 / np.float64(8 / f1 - 5 / f2)),
@@ -145,25 +153,29 @@ def precision_and_recall(f1, f2):
         )
 
 
-def append(path, rows):
-    """Add rows (dicts of COLUMNS, missing ones empty) to a results CSV, made where there is none.
+def append(path: str | os.PathLike, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add rows (dicts of COLUMNS, missing ones empty) to a results CSV, which is made if it does not exist.
 
     A row that stands there already, word for word, is not added again. Raises UserError on a false row.
     """
     path = pathlib.Path(path)
-    kept = read(path) if path.exists() else None  # a wrong file is refused before it is touched
-    lines = [] if kept is None else path.read_text(encoding="utf-8").splitlines()[1:]
+    lines = []
+    if path.exists():
+        read(path)  # a wrong file is refused before it is touched
+        lines = path.read_text(encoding="utf-8").splitlines()[1:]
     for row in rows:
         numbers = {name: math.nan if row.get(name) is None else row[name] for name in NUMBERS}
         check({**numbers, "status": row.get("status")})
-    frame = pd.DataFrame([{name: _text(row.get(name)) for name in COLUMNS} for row in rows], columns=COLUMNS)
+    frame = pd.DataFrame(
+        [{name: _text(row.get(name)) for name in COLUMNS} for row in rows], columns=list(COLUMNS)
+    )
     new = frame.to_csv(index=False, header=False, lineterminator="\n").splitlines()
     lines += [line for line in dict.fromkeys(new) if line not in lines]
     with replacing(path) as beside:
         beside.write_text("\n".join([",".join(COLUMNS), *lines]) + "\n", encoding="utf-8")
 
 
-def _text(value):
+def _text(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, float):
@@ -171,8 +183,8 @@ def _text(value):
     return " ".join(str(value).split())  # one row is one line
 
 
-def params_human(params):
-    """Return a parameter count as people write it, ``93.2M``; ``-`` where it is unknown."""
+def params_human(params: float | None) -> str:
+    """Return a parameter count as people write it, ``93.2M``; ``-`` if it is unknown."""
     if params is None or math.isnan(params):
         return "-"
     for unit, size in (("B", 1e9), ("M", 1e6), ("K", 1e3)):
@@ -181,7 +193,7 @@ def params_human(params):
     return str(int(params))
 
 
-def table(rows):
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Render rows (dicts) in Markdown with the columns of the original project's tables."""
     head = ("run_name", "definition_name", "params_human", "image_size", "thres", "F1", "F2")
     cells = [
@@ -197,8 +209,8 @@ def table(rows):
     return markdown_table(head, cells, left=3)
 
 
-def flat_table(rows):
-    """Render rows (dicts) in Markdown as they stand: what was scored, how large the model is, its scores."""
+def flat_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Render rows (dicts) in one Markdown table: what was scored, how large the model is, its scores."""
     text = ("run_name", "definition_name", "dataset", "split", "category")
     scored = ("thres", "F1", "F2", "MCC", "P", "R")
     head = (*text, "from_rank", "params_human", "image_size", *scored, "images/s")
@@ -216,25 +228,29 @@ def flat_table(rows):
     return markdown_table(head, cells, left=len(text))
 
 
-def _number(value, form):
-    return "-" if math.isnan(value) else format(value, form)
+def _number(value: float, spec: str) -> str:
+    return "-" if math.isnan(value) else format(value, spec)
 
 
-def _cell(text):
+def _cell(text: Any) -> str:
     return str(text) or "-"
 
 
-def seed_tables(rows, num_tags, tables=SEED_TABLES):
+def seed_tables(
+    rows: Sequence[Mapping[str, Any]], num_tags: int, tables: Sequence[tuple[str, str, int]] = SEED_TABLES
+) -> str:
     """Render rows of a results table as the original project's four tables; one without rows is left out."""
     parts = []
     for title, category, rank in tables:
-        chosen = [row for row in rows if row["category"] == category and row["from_rank"] == rank]
-        if chosen:
-            parts.append(f"{title.format(tags=num_tags, rank=rank)}:\n\n{table(chosen)}")
+        matching = [row for row in rows if row["category"] == category and row["from_rank"] == rank]
+        if matching:
+            parts.append(f"{title.format(tags=num_tags, rank=rank)}:\n\n{table(matching)}")
     return "\n\n".join(parts)
 
 
-def tables_with_ranks(rank_all, rank_general):
+def tables_with_ranks(rank_all: int, rank_general: int) -> tuple[tuple[str, str, int], ...]:
     """Return SEED_TABLES with other first ranks for all tags and for the general ones."""
     ranks = (0, rank_all, 0, rank_general)
-    return tuple((*kept[:2], rank) for kept, rank in zip(SEED_TABLES, ranks, strict=True))
+    return tuple(
+        (title, category, rank) for (title, category, _), rank in zip(SEED_TABLES, ranks, strict=True)
+    )

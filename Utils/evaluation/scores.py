@@ -1,16 +1,19 @@
-"""Scores of multi-label predictions: counts first, every score and threshold is a formula over them.
+"""Scores of multi-label predictions: confusion counts, and precision, recall, F, MCC, accuracy from them.
 
 A tag is predicted where ``p > t``, strictly, compared in the dtype in which p is stored. Matrices are
 ``(N, L)``: N images, L tags; probabilities float16, float32 or float64, labels bool or 0/1. They may be far
 larger than memory: every pass reads blocks of rows and forgets them. A score with an empty denominator is NaN
-here; who prints decides what to show.
+here; who prints it decides what to show.
 """
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from Utils.evaluation import chunked_matrix
+from Utils.evaluation.chunked_matrix import Matrix
 
 # Counts and the formulas over them
 
@@ -19,74 +22,74 @@ from Utils.evaluation import chunked_matrix
 class Counts:
     """Confusion counts: integers, or int64 arrays ``(L,)`` with one entry a tag."""
 
-    tp: np.ndarray
-    fp: np.ndarray
-    fn: np.ndarray
-    tn: np.ndarray
+    tp: Any
+    fp: Any
+    fn: Any
+    tn: Any
 
-    def select(self, columns):
+    def select(self, columns: Any) -> "Counts":
         """Return the counts of these tags only."""
         return Counts(*(np.asarray(part)[columns] for part in dataclasses.astuple(self)))
 
-    def total(self):
+    def total(self) -> "Counts":
         """Sum over tags (micro averaging): Python integers, which do not overflow."""
         return Counts(*(int(np.sum(part)) for part in dataclasses.astuple(self)))
 
     @property
-    def positives(self):
-        """How many are true: TP + FN."""
+    def positives(self) -> Any:
+        """How many are true (the support): TP + FN."""
         return self.tp + self.fn
 
     @property
-    def predicted(self):
+    def predicted(self) -> Any:
         """How many are predicted: TP + FP."""
         return self.tp + self.fp
 
 
-def _ratio(numerator, denominator):
+def _ratio(numerator: Any, denominator: Any) -> Any:
     numerator, denominator = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
     empty = np.full(np.broadcast(numerator, denominator).shape, np.nan)
     return np.divide(numerator, denominator, out=empty, where=denominator != 0)[()]
 
 
-def precision(counts):
+def precision(counts: Counts) -> Any:
     """P = TP / (TP + FP); NaN where nothing is predicted."""
     return _ratio(counts.tp, counts.predicted)
 
 
-def recall(counts):
+def recall(counts: Counts) -> Any:
     """R = TP / (TP + FN); NaN where nothing is true."""
     return _ratio(counts.tp, counts.positives)
 
 
-def f_beta(counts, beta=1.0):
+def f_beta(counts: Counts, beta: float = 1.0) -> Any:
     """F = (1 + b²) TP / ((1 + b²) TP + b² FN + FP): recall weighs b times as much as precision.
 
     NaN where nothing is true and nothing predicted. Van Rijsbergen, Information Retrieval, 1979.
     """
     weight = beta * beta
-    hit = (1 + weight) * counts.tp
-    return _ratio(hit, hit + weight * counts.fn + counts.fp)
+    numerator = (1 + weight) * counts.tp
+    return _ratio(numerator, numerator + weight * counts.fn + counts.fp)
 
 
-def mcc(counts):
+def mcc(counts: Counts) -> Any:
     """Matthews correlation (TP TN - FP FN) / sqrt((TP+FP)(TP+FN)(TN+FP)(TN+FN)), -1 to 1.
 
     NaN where a factor is 0. doi:10.1016/0005-2795(75)90109-9
     """
-    wrong, absent = counts.tn + counts.fn, counts.tn + counts.fp
-    roots = (np.sqrt(np.asarray(part, np.float64)) for part in (counts.predicted, counts.positives, wrong))
-    scale = np.prod([*roots, np.sqrt(np.asarray(absent, np.float64))], axis=0)
+    factors = counts.predicted, counts.positives, counts.tn + counts.fn, counts.tn + counts.fp
+    # The product of the four may exceed an int64, that of their roots stays in range.
+    scale = np.prod([np.sqrt(np.asarray(factor, np.float64)) for factor in factors], axis=0)
     return _ratio(counts.tp * counts.tn - counts.fp * counts.fn, scale)
 
 
-def accuracy(counts):
+def accuracy(counts: Counts) -> Any:
     """A = (TP + TN) / all."""
-    right = counts.tp + counts.tn
-    return _ratio(right, right + counts.fp + counts.fn)
+    correct = counts.tp + counts.tn
+    return _ratio(correct, correct + counts.fp + counts.fn)
 
 
-def summary(counts, threshold):
+def summary(counts: Counts, threshold: Any) -> dict[str, float]:
     """Return the scores that tables show, under their usual short names; micro counts give floats."""
     return {
         "thres": float(threshold),
@@ -99,7 +102,7 @@ def summary(counts, threshold):
     }
 
 
-def macro(counts, score):
+def macro(counts: Counts, score: Callable[[Counts], Any]) -> float:
     """Mean of a score over the tags that are true somewhere.
 
     An absent tag has no score and is left out, not 0 or 1; one that is never predicted has a precision of 0.
@@ -108,35 +111,34 @@ def macro(counts, score):
     return float(np.mean(np.nan_to_num(score(present)))) if np.size(present.tp) else float("nan")
 
 
-def macro_f1(counts):
+def macro_f1(counts: Counts) -> float:
     """Mean F1 over the tags that are true somewhere."""
     return macro(counts, f_beta)
 
 
+# One pass each
+
 BUCKETS = 1 << 16  # of `histograms`
 
 
-# One pass each
-
-
-def positives(labels):
+def positives(labels: Matrix) -> np.ndarray:
     """Count the true labels of every tag: int64 ``(L,)``."""
     total = np.zeros(labels.shape[1], np.int64)
-    for (block,) in chunked_matrix.blocks(labels):
+    for (block,) in chunked_matrix.row_blocks(labels):
         total += chunked_matrix.column_sums(block != 0)
     return total
 
 
-def count(probabilities, labels, threshold):
+def count(probabilities: Matrix, labels: Matrix, threshold: Any) -> Counts:
     """Count per tag at ``threshold`` (one, or one a tag); returns Counts of int64 ``(L,)``.
 
     Raises UserError where a probability is NaN or the shapes differ.
     """
-    threshold = chunked_matrix.stored(threshold, probabilities.dtype)
+    threshold = chunked_matrix.as_stored(threshold, probabilities.dtype)
     rows, columns = probabilities.shape
     tp, predicted, true = (np.zeros(columns, np.int64) for _ in range(3))
-    for block, label_block in chunked_matrix.blocks(probabilities, labels):
-        chunked_matrix.require_numbers(block)
+    for block, label_block in chunked_matrix.row_blocks(probabilities, labels):
+        chunked_matrix.refuse_nan(block)
         above, label = chunked_matrix.is_above(block, threshold), label_block != 0
         predicted += chunked_matrix.column_sums(above)
         true += chunked_matrix.column_sums(label)
@@ -144,44 +146,47 @@ def count(probabilities, labels, threshold):
     return Counts(tp, predicted - tp, true - tp, rows - predicted - true + tp)
 
 
-def count_per_image(probabilities, labels, threshold, columns=None):
-    """Count per image over the tags ``columns``: int64 ``(N, 3)`` with TP, FP, FN."""
-    threshold = chunked_matrix.stored(threshold, probabilities.dtype)
+def count_per_image(
+    probabilities: Matrix, labels: Matrix, threshold: Any, columns: np.ndarray | None = None
+) -> np.ndarray:
+    """Count per image over the tags ``columns`` (None: all): int64 ``(N, 3)`` with TP, FP, FN."""
+    threshold = chunked_matrix.as_stored(threshold, probabilities.dtype)
     rows = []
-    for block, label_block in chunked_matrix.blocks(probabilities, labels):
-        above = chunked_matrix.is_above(chunked_matrix.take(block, columns), threshold)
-        label = chunked_matrix.take(label_block, columns) != 0
+    for block, label_block in chunked_matrix.row_blocks(probabilities, labels):
+        above = chunked_matrix.is_above(chunked_matrix.select_columns(block, columns), threshold)
+        label = chunked_matrix.select_columns(label_block, columns) != 0
         predicted, true = np.count_nonzero(above, axis=1), np.count_nonzero(label, axis=1)
-        hit = np.count_nonzero(above & label, axis=1)
-        rows.append(np.stack([hit, predicted - hit, true - hit], axis=1))
+        tp = np.count_nonzero(above & label, axis=1)
+        rows.append(np.stack([tp, predicted - tp, true - tp], axis=1))
     return np.concatenate(rows) if rows else np.zeros((0, 3), np.int64)
 
 
-def histograms(probabilities, labels, columns=None):
+def histograms(probabilities: Matrix, labels: Matrix, columns: np.ndarray | None = None) -> np.ndarray:
     """Histogram values by their upper 16 bits, false and true labels apart: int64 ``(2, 65536)``.
 
-    Without labels (None) nothing is true.
-
     The buckets are ordered like the values; `bucket_values` gives their lower edges. Between 0.25 and 0.5 a
-    bucket is 0.002 wide: enough for curves (a threshold needs `Utils.evaluation.thresholds`, which is exact).
+    bucket is 0.002 wide: enough for curves (`Utils.evaluation.thresholds` selects exactly).
+
+    Args:
+        probabilities: (N, L).
+        labels: (N, L).
+        columns: None for all.
     """
     table = np.zeros((2, BUCKETS), np.int64)
-    matrices = (probabilities,) if labels is None else (probabilities, labels)
-    for block, *label_block in chunked_matrix.blocks(*matrices):
-        keys = chunked_matrix.keys(chunked_matrix.take(block, columns)) >> (
-            chunked_matrix.bits(block.dtype) - 16
-        )
-        keys = keys.astype(np.intp)
-        for label in label_block:
-            keys += (chunked_matrix.take(label, columns) != 0) * BUCKETS
-        table += np.bincount(keys.ravel(), minlength=2 * BUCKETS).reshape(2, BUCKETS)
+    shift = chunked_matrix.bit_width(probabilities.dtype) - 16
+    for block, label in chunked_matrix.row_blocks(probabilities, labels):
+        buckets = chunked_matrix.float_keys(chunked_matrix.select_columns(block, columns)) >> shift
+        buckets = buckets.astype(np.intp) + (chunked_matrix.select_columns(label, columns) != 0) * BUCKETS
+        table += np.bincount(buckets.ravel(), minlength=2 * BUCKETS).reshape(2, BUCKETS)
     return table
 
 
-def bucket_values(dtype):
-    """Return the lower edge of every bucket of `histograms`: ``(65536,)``; past the numbers infinite."""
-    shift = chunked_matrix.bits(dtype) - 16
-    edges = chunked_matrix.from_keys(np.arange(BUCKETS, dtype=np.uint64) << np.uint64(shift), np.dtype(dtype))
+def bucket_values(dtype: Any) -> np.ndarray:
+    """Return the lower edge of every bucket of `histograms`: ``(65536,)``; infinite where only NaN lies."""
+    shift = chunked_matrix.bit_width(dtype) - 16
+    edges = chunked_matrix.keys_to_floats(
+        np.arange(BUCKETS, dtype=np.uint64) << np.uint64(shift), np.dtype(dtype)
+    )
     beyond = np.where(np.arange(BUCKETS) < BUCKETS // 2, -np.inf, np.inf)
     return np.where(np.isnan(edges), beyond, np.nan_to_num(edges, nan=0.0, posinf=np.inf, neginf=-np.inf))
 
@@ -189,13 +194,21 @@ def bucket_values(dtype):
 # Uncertainty
 
 
-def bootstrap_f1(per_image, resamples=1000, seed=0, level=0.95):
+def bootstrap_f1(
+    per_image: np.ndarray, resamples: int = 1000, seed: int = 0, confidence: float = 0.95
+) -> tuple[Any, Any]:
     """Return the ``(low, high)`` percentile interval of micro F1 when images are drawn anew.
 
     Images are resampled with replacement; tags of one image stay together, as they are not independent. The
-    threshold stays where the whole set put it. per_image: (N, ..., 3) TP, FP, FN from `count_per_image`; axes
-    between give arrays of intervals, from the same resamples. NaN where no resample has an F1.
-    Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
+    threshold stays where the whole set put it. NaN if no resample has an F1. Efron and Tibshirani, An
+    Introduction to the Bootstrap, 1993, chapter 13.
+
+    Args:
+        per_image: (N, ..., 3) TP, FP, FN from `count_per_image`; axes between give arrays of intervals, all
+            from the same resamples.
+        resamples: how many.
+        seed: of the resamples.
+        confidence: share of the resamples that lie in the interval.
     """
     per_image = np.asarray(per_image)
     total, shape = len(per_image), per_image.shape[1:]
@@ -205,11 +218,11 @@ def bootstrap_f1(per_image, resamples=1000, seed=0, level=0.95):
     rng = np.random.default_rng(seed)
     draws = (np.bincount(rng.integers(0, total, total), minlength=total) for _ in range(resamples))
     sums = np.stack([weights @ flat for weights in draws]).reshape(resamples, *shape)
-    found = f_beta(Counts(sums[..., 0], sums[..., 1], sums[..., 2], 0))
-    return tuple(_quantile(found, (1 + side * level) / 2) for side in (-1, 1))
+    f1 = f_beta(Counts(sums[..., 0], sums[..., 1], sums[..., 2], 0))
+    return _quantile(f1, (1 - confidence) / 2), _quantile(f1, (1 + confidence) / 2)
 
 
-def _quantile(values, share):
-    """Quantile over the first axis without NaN; NaN where nothing is left (and no warning about it)."""
+def _quantile(values: np.ndarray, share: float) -> Any:
+    """Quantile over the first axis without NaN; NaN, and no warning, where there is nothing else."""
     empty = np.isnan(values).all(axis=0)
     return np.where(empty, np.nan, np.nanquantile(np.where(empty, 0.0, values), share, axis=0))[()]

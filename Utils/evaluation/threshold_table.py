@@ -1,6 +1,8 @@
-"""Thresholds as a table: thresholds.csv, one row a scope, and what it means for every output of a model."""
+"""thresholds.csv: thresholds for all tags, a category, a group or a tag, and which one holds for a tag."""
 
 import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,27 +17,36 @@ COLUMNS = (
 SCOPES = ("all", "category", "group", "tag")  # the later one decides where several hold a tag
 
 
-def row(scope, name, threshold, rule, counts, *, category="", tag_id=""):
-    """Return one row: a threshold and the scores that Counts say it has; a score without meaning is empty."""
+def row(
+    scope: str,
+    name: str,
+    threshold: Any,
+    rule: str,
+    counts: scores.Counts,
+    *,
+    category: Any = "",
+    tag_id: Any = "",
+) -> dict[str, Any]:
+    """Return one row: a threshold and its scores; a score without a denominator is an empty cell."""
     values = (scores.precision(counts), scores.recall(counts), scores.f_beta(counts))
-    shown = ["" if math.isnan(value) else float(value) for value in values]
-    cells = (scope, category, tag_id, name, float(threshold), rule, *shown, int(counts.positives))
+    score_cells = ["" if math.isnan(value) else float(value) for value in values]
+    cells = (scope, category, tag_id, name, float(threshold), rule, *score_cells, int(counts.positives))
     return dict(zip(COLUMNS, cells, strict=True))
 
 
-def write(path, rows):
+def write(path: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows as thresholds.csv; numbers in full precision."""
-    csv_tables.write_frame(path, pd.DataFrame(rows, columns=COLUMNS, dtype=object))
+    csv_tables.write_frame(path, pd.DataFrame(rows, columns=list(COLUMNS), dtype=object))
 
 
-def read(path):
+def read(path: Any) -> pd.DataFrame:
     """Read thresholds.csv: a DataFrame of COLUMNS, thresholds float64, the other cells text.
 
     Raises UserError on another header, an unknown scope or a threshold that is no number.
     """
-    needed = ("scope", "category", "tag_id", "name", "threshold")
+    required = ("scope", "category", "tag_id", "name", "threshold")
     what = "thresholds (.csv, from find_thresholds.py)"
-    frame = csv_tables.read(path, what, needed, dtype=str, keep_default_na=False)
+    frame = csv_tables.read(path, what, required, dtype=str, keep_default_na=False)
     wrong = sorted(set(frame["scope"]) - set(SCOPES))
     if wrong:
         raise UserError(f"{path}: a scope is {', '.join(SCOPES)}; got {', '.join(map(repr, wrong))}")
@@ -49,28 +60,30 @@ def read(path):
     return frame
 
 
-def per_tag(frame, tag_list):
-    """Return the threshold of every tag of a list: float64 (L,), NaN where the table has none for it.
+def per_tag(frame: pd.DataFrame, tags: pd.DataFrame) -> np.ndarray:
+    """Return the threshold of every tag of a list: float64 (L,), NaN for a tag that has none.
 
     A tag's own row decides, else its group's, its category's, the one for all. Rows of tags are matched by
     id, else by name.
     """
-    found = np.full(len(tag_list), np.nan)
-    codes = tag_list["category"].astype(str).to_numpy()
-    ids, names = tag_list["tag_id"].astype(str).to_numpy(), tag_list["name"].to_numpy()
+    cutoffs = np.full(len(tags), np.nan)
+    codes = tags["category"].astype(str)
+    ids, names = tags["tag_id"].astype(str), tags["name"]
     for scope in SCOPES:
         rows = frame[frame["scope"] == scope]
         if scope == "all" and len(rows):
-            found[:] = rows["threshold"].iloc[-1]
+            cutoffs[:] = rows["threshold"].iloc[-1]
         elif scope == "category":
-            _assign(found, codes, dict(zip(rows["category"].astype(str), rows["threshold"], strict=True)))
+            _assign(cutoffs, codes, rows["category"].astype(str), rows["threshold"])
         elif scope in ("group", "tag"):
-            rows = rows[rows["tag_id"].astype(str) != ""]
-            _assign(found, names, dict(zip(rows["name"], rows["threshold"], strict=True)))
-            _assign(found, ids, dict(zip(rows["tag_id"].astype(str), rows["threshold"], strict=True)))
-    return found
+            rows = rows[rows["tag_id"].astype(str) != ""]  # a row for a group as a whole has no tag
+            _assign(cutoffs, names, rows["name"], rows["threshold"])
+            _assign(cutoffs, ids, rows["tag_id"].astype(str), rows["threshold"])
+    return cutoffs
 
 
-def _assign(found, keys, table):
+def _assign(cutoffs: np.ndarray, keys: Iterable, row_keys: Iterable, thresholds: Iterable[float]) -> None:
+    """Set the thresholds, in place, of the keys that rows have; of equal rows the last one counts."""
+    threshold_of = dict(zip(row_keys, thresholds, strict=True))
     for place, key in enumerate(keys):
-        found[place] = table.get(key, found[place])
+        cutoffs[place] = threshold_of.get(key, cutoffs[place])

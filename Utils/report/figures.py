@@ -134,11 +134,11 @@ def reliability_diagram(reliability: calibration.Reliability) -> str:
 
 def calibration_text(reliability: calibration.Reliability, temperature: calibration.Temperature) -> str:
     """Return the note under the reliability diagram: errors, and what a temperature would change."""
-    error_above_first = reliability.error(first=1)
+    error_above_first = reliability.expected_calibration_error(first_bin=1)
     share_of_first = reliability.count[0] / max(1, reliability.count.sum())
     words = (
         f"Bins {1 / calibration.BINS:g} wide; under the diagonal the model is too sure. Expected calibration "
-        f"error {reliability.error():.4f} over all pairs of image and tag"
+        f"error {reliability.expected_calibration_error():.4f} over all pairs of image and tag"
     )
     # Nearly all pairs are sure negatives; they hide how well the others are calibrated.
     if not math.isnan(error_above_first):

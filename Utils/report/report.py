@@ -81,8 +81,8 @@ class PaddingScores(NamedTuple):
     """Scores of one category with both paddings; the difference is black - white in micro F1."""
 
     category: str
-    white: paired_bootstrap.Side
-    black: paired_bootstrap.Side
+    white: paired_bootstrap.ModelScores
+    black: paired_bootstrap.ModelScores
     difference: paired_bootstrap.Difference
 
 
@@ -99,7 +99,7 @@ class Report:
     confused: list[ConfusedTags]
     paddings: list[PaddingScores] | None  # with --black
     padded_f1: list[tuple[float | None, float | None]] | None  # white and black of every tag, with --black
-    leaks: leakage.Leaks | None  # with --groups
+    leaks: leakage.Leakage | None  # with --groups
 
     @property
     def threshold(self) -> float:
@@ -188,16 +188,16 @@ def compute(
             name: scores.histograms(dump.probabilities, dump.labels, columns)
             for name, columns in columns_by_category(dump).items()
         },
-        calibration.measure(dump.probabilities, dump.labels),
+        calibration.calibrate(dump.probabilities, dump.labels),
         worst,
         confused,
         paddings,
         padded_f1,
-        None if is_leaked is None else leakage.measure(dump, threshold, is_leaked, NUM_RESAMPLES),
+        None if is_leaked is None else leakage.score(dump, threshold, is_leaked, NUM_RESAMPLES),
     )
 
 
-def columns_by_category(dump: predictions.Dump | alignment.Aligned) -> dict[str, np.ndarray]:
+def columns_by_category(dump: predictions.Dump | alignment.AlignedDumps) -> dict[str, np.ndarray]:
     """Return the columns of every category as ``{name: columns}``, all tags first."""
     columns = {"all": np.arange(len(dump.tags))}
     codes = dump.tags["category"].to_numpy()
@@ -282,11 +282,12 @@ def compare_paddings(
     black, each at its dump's threshold of all tags; None where the second dump has no such tag.
     """
     aligned = alignment.align([dump, black])
-    drawn = bootstrap.weights(len(aligned.probabilities[0]), NUM_RESAMPLES)
+    drawn = bootstrap.resample_counts(len(aligned.probabilities[0]), NUM_RESAMPLES)
     by_category = []
     for name, columns in columns_by_category(aligned).items():
-        part = aligned.selected(columns)
-        first, second = (paired_bootstrap.side(view, part.truth, drawn) for view in part.probabilities)
+        part = aligned.select_columns(columns)
+        labels = part.require_truth()
+        first, second = (paired_bootstrap.score(view, labels, drawn) for view in part.probabilities)
         difference = paired_bootstrap.difference(first, second, "micro_F1")
         by_category.append(PaddingScores(name, first, second, difference))
     all_tags = by_category[0]
@@ -321,7 +322,7 @@ def with_pictures(
     columns = np.unique([*worst, *(column for pair in pairs for column in (pair.predicted, pair.true))])
     if not len(columns):
         return [], []
-    p, y = confusion.columns(dump.probabilities, dump.labels, columns.astype(np.intp))
+    p, y = confusion.read_columns(dump.probabilities, dump.labels, columns.astype(np.intp))
     place_of = {int(column): place for place, column in enumerate(columns)}
     captions = []  # a list of (row of the dump, caption) for every tag and pair
     for column in worst:

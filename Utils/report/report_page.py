@@ -142,7 +142,7 @@ def _padding_cells(scored: reporting.PaddingScores, row: tuple) -> tuple:
     )
 
 
-def _leaks(leaks: leakage.Leaks | None) -> str:
+def _leaks(leaks: leakage.Leakage | None) -> str:
     if leaks is None:
         return ""
     names = ("all images", "without near-duplicates of training images", "only those near-duplicates")
@@ -152,7 +152,7 @@ def _leaks(leaks: leakage.Leaks | None) -> str:
             leaks.counts[kind],
             (leaks.values[kind], html_parts.format_interval(*leaks.intervals[kind], between="–")),
         )
-        for name, kind in zip(names, leakage.KINDS, strict=True)
+        for name, kind in zip(names, leakage.SUBSETS, strict=True)
     ]
     note = (
         "What images that resemble training images add to F1, at the one threshold of the headline: "
@@ -163,7 +163,7 @@ def _leaks(leaks: leakage.Leaks | None) -> str:
     )
 
 
-def inflation_text(leaks: leakage.Leaks, about_interval: str = "") -> str:
+def inflation_text(leaks: leakage.Leakage, about_interval: str = "") -> str:
     """Return by how much leaks inflate the score, with its interval and whether that may be nothing."""
     low, high = leaks.interval
     ends = html_parts.format_interval(html_parts.format_signed(low), html_parts.format_signed(high))

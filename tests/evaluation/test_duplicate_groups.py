@@ -18,12 +18,12 @@ def test_every_member_is_near_its_leader_in_any_order(seed):
         return np.abs(places[first] - places[second]).astype(np.float32)
 
     pairs = np.array(list(itertools.combinations(range(60), 2)))
-    groups = duplicate_groups.by_pairs(60, pairs, compare(*pairs.T), compare)
+    groups = duplicate_groups.from_pairs(60, pairs, compare(*pairs.T), compare)
     assert np.allclose(groups.distances, compare(np.arange(60), groups.leaders))
     assert (groups.distances <= duplicate_groups.LOOSE).all()
     assert (groups.leaders[groups.leaders] == groups.leaders).all()
     order = random.permutation(len(pairs))
-    again = duplicate_groups.by_pairs(60, pairs[order], compare(*pairs[order].T), compare)
+    again = duplicate_groups.from_pairs(60, pairs[order], compare(*pairs[order].T), compare)
     assert np.array_equal(groups.leaders, again.leaders)
 
 
@@ -32,7 +32,7 @@ def test_a_chain_does_not_glue_its_ends_together():
         return np.abs(first - second).astype(np.float32) * 0.9
 
     chain = np.array([(at, at + 1) for at in range(99)])
-    groups = duplicate_groups.by_pairs(100, chain, compare(*chain.T), compare)
+    groups = duplicate_groups.from_pairs(100, chain, compare(*chain.T), compare)
     assert np.bincount(groups.leaders).max() <= 3
     assert groups.refused > 30
 
@@ -68,14 +68,14 @@ def test_a_member_may_be_farther_from_its_leader_than_from_another_member(limit,
         return np.abs(places[first] - places[second]).astype(np.float32)
 
     pairs = np.array([(2, 3), (1, 3), (0, 1), (4, 5)])
-    groups = duplicate_groups.by_pairs(6, pairs, compare(*pairs.T), compare, limit)
+    groups = duplicate_groups.from_pairs(6, pairs, compare(*pairs.T), compare, limit)
     assert groups.leaders.tolist() == [*leaders, 4, 5]  # the last two are farther apart than the limit
     assert groups.refused == (leaders[2] == 3)
 
 
 def test_the_leader_is_the_row_with_most_near_ones():
     pairs = np.array([(0, 3), (1, 3), (2, 3)])
-    groups = duplicate_groups.by_pairs(
+    groups = duplicate_groups.from_pairs(
         4, pairs, np.full(3, 0.9), lambda first, second: np.full(len(first), 1.8)
     )
     assert groups.leaders.tolist() == [3, 3, 3, 3]

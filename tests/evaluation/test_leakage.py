@@ -16,7 +16,7 @@ from Utils.evaluation import leakage, predictions, scores
 def test_leaked_are_those_with_a_training_image_in_their_group():
     groups = pd.DataFrame({"group": [1, 1, 2, 2, 3, 3, 3], "post_id": [10, 900, 901, 951, 11, 902, 952]})
     ids = np.array([900, 901, 902, 903, 951, 952, 10, 12])
-    found = leakage.leaked(groups, ids, np.array([10, 11, 12]))
+    found = leakage.find_leaked(groups, ids, np.array([10, 11, 12]))
     assert dict(zip(ids.tolist(), found.tolist(), strict=True)) == {
         900: True, 901: False, 902: True, 903: False, 951: False, 952: True, 10: True, 12: True
     }  # fmt: skip
@@ -28,7 +28,7 @@ def test_scores_are_those_of_the_parts_and_leaks_that_are_known_by_heart_inflate
     is_leaked = np.arange(200) < 40
     p = np.where(is_leaked[:, None], labels, labels * 0.3 + random.random((200, 30)) * 0.7).astype(np.float32)
     dump = predictions.Dump(None, p, labels, np.arange(200), pd.DataFrame(), {})
-    found = leakage.measure(dump, 0.5, is_leaked)
+    found = leakage.score(dump, 0.5, is_leaked)
     for kind, rows in (("all", slice(None)), ("clean", ~is_leaked), ("leaked", is_leaked)):
         assert found.values[kind] == scores.f_beta(scores.count(p[rows], labels[rows], 0.5).total())
         low, high = found.intervals[kind]
@@ -36,7 +36,7 @@ def test_scores_are_those_of_the_parts_and_leaks_that_are_known_by_heart_inflate
     assert found.values["leaked"] == 1
     assert found.inflation == found.values["all"] - found.values["clean"]
     assert 0 < found.interval[0] < found.inflation < found.interval[1]
-    nothing = leakage.measure(dump, 0.5, np.zeros(200, bool))
+    nothing = leakage.score(dump, 0.5, np.zeros(200, bool))
     assert (nothing.inflation, nothing.interval) == (0, (0, 0))
     assert np.isnan(nothing.values["leaked"])
 

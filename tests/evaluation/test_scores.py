@@ -28,8 +28,8 @@ def test_p_equals_r_is_the_nearest_of_all_stored_values(p, y):
     cut = thresholds.p_equals_r(p, int((y != 0).sum()))
     assert cut.threshold == nearest_by_brute_force(p, int((y != 0).sum()))
     assert cut.threshold.dtype == p.dtype
-    assert cut.predicted == (p > cut.threshold).sum()
-    assert (cut.ties == 0) == (cut.predicted == cut.wanted)
+    assert cut.counts.predicted == (p > cut.threshold).sum()
+    assert (cut.ties == 0) == (cut.counts.predicted == cut.target)
 
 
 @EVERY
@@ -42,11 +42,11 @@ def test_every_number_can_be_asked_for_in_any_blocks(p, y, monkeypatch):
 def test_ties_go_to_the_nearer_side():
     p = np.array([[0.9, 0.5, 0.5, 0.5, 0.2]], np.float32)
     few, many, even = (thresholds.p_equals_r(p, wanted) for wanted in (2, 3, 4))
-    assert (few.threshold, few.predicted, few.ties) == (np.float32(0.5), 1, 3)
-    assert (many.threshold, many.predicted, many.ties) == (np.float32(0.2), 4, 3)
-    assert (even.threshold, even.predicted, even.ties) == (np.float32(0.2), 4, 0)
+    assert (few.threshold, few.counts.predicted, few.ties) == (np.float32(0.5), 1, 3)
+    assert (many.threshold, many.counts.predicted, many.ties) == (np.float32(0.2), 4, 3)
+    assert (even.threshold, even.counts.predicted, even.ties) == (np.float32(0.2), 4, 0)
     both = thresholds.p_equals_r(np.array([[0.9, 0.5, 0.5, 0.2]], np.float32), 2)
-    assert (both.threshold, both.predicted, both.ties) == (np.float32(0.5), 1, 2)
+    assert (both.threshold, both.counts.predicted, both.ties) == (np.float32(0.5), 1, 2)
 
 
 def test_selections_of_columns_are_searched_together_and_alone_alike(monkeypatch):
@@ -56,7 +56,7 @@ def test_selections_of_columns_are_searched_together_and_alone_alike(monkeypatch
     cuts = thresholds.p_equals_r_of(p, [(y[:, c].sum() if c is not None else y.sum(), c) for c in chosen])
     for cut, columns in zip(cuts, chosen, strict=True):
         part = p if columns is None else p[:, columns]
-        assert cut.threshold == nearest_by_brute_force(part, cut.wanted)
+        assert cut.threshold == nearest_by_brute_force(part, cut.target)
 
 
 def test_what_cannot_be_selected_is_refused():
@@ -196,7 +196,7 @@ def test_a_mapped_file_is_read_without_becoming_resident(tmp_path):
     cut = thresholds.p_equals_r(p, 1_000_000)
     counts = scores.count(p, np.broadcast_to(np.uint8(1), p.shape), cut.threshold)
     assert resident() - before < 30 * 2**20  # of 80 MB
-    assert counts.total().tp == cut.predicted == pytest.approx(1_000_000, abs=20)
+    assert counts.total().tp == cut.counts.predicted == pytest.approx(1_000_000, abs=20)
 
 
 def resident():
@@ -215,13 +215,13 @@ def test_a_view_of_a_mapped_file_is_read_at_its_own_place(tmp_path):
         (mapped[:, 2:], whole[:, 2:]),
         (fortran, whole),
     ):
-        got = np.concatenate([block.copy() for (block,) in chunked_matrix.blocks(view)])
+        got = np.concatenate([block.copy() for (block,) in chunked_matrix.row_blocks(view)])
         assert np.array_equal(got, expected)
 
 
 def test_keys_sort_like_the_values():
     for dtype in (np.float16, np.float32, np.float64):
         values = np.array([-np.inf, -2, -1e-7, 0.0, 1e-7, 0.5, 1, np.inf], dtype)
-        keys = chunked_matrix.keys(values)
+        keys = chunked_matrix.float_keys(values)
         assert np.all(np.diff(keys.astype(object)) > 0)
-        assert np.array_equal(chunked_matrix.from_keys(keys.astype(np.uint64), np.dtype(dtype)), values)
+        assert np.array_equal(chunked_matrix.keys_to_floats(keys.astype(np.uint64), np.dtype(dtype)), values)

@@ -41,27 +41,18 @@ def by_brute_force(p, y, by):
 
 
 def same(found, expected):
-    assert (found.cut.threshold, found.cut.tp, found.cut.predicted) == expected
-    assert (found.counts.tp, found.counts.predicted) == expected[1:]
+    assert (found.threshold, found.counts.tp, found.counts.predicted) == expected
 
 
 @EVERY
 @pytest.mark.parametrize("name", RULES)
 def test_a_rule_finds_what_brute_force_finds(p, y, name):
-    by, y = thresholds.rule(name), y != 0
-    (found,) = thresholds.find(p, y, [thresholds.Ask(rule=by)])
+    by, y = thresholds.parse_rule(name), y != 0
+    (found,) = thresholds.find(p, y, [thresholds.Query(rule=by)])
     same(found, by_brute_force(p, y, by))
     assert dataclasses.astuple(found.counts) == dataclasses.astuple(
-        scores.count(p, y, found.cut.threshold).total()
+        scores.count(p, y, found.threshold).total()
     )
-
-
-@EVERY
-@pytest.mark.parametrize("name", RULES)
-def test_what_a_sample_cannot_settle_is_settled_by_a_histogram(p, y, name):
-    by, y = thresholds.rule(name), y != 0
-    found = thresholds._found_by_histogram(p, y, thresholds.Ask(rule=by), np.ones(p.shape[1], bool))
-    same(found, by_brute_force(p, y, by))
 
 
 def tall(dtype, seed=0, quantized=None):
@@ -82,66 +73,58 @@ TALL = {
 @pytest.mark.parametrize("name", RULES)
 def test_a_sample_saves_a_pass_and_changes_nothing(kind, name, monkeypatch):
     p, y = tall(*TALL[kind][:1], quantized=TALL[kind][1])
-    monkeypatch.setattr(thresholds, "SAMPLE", 1 << 11)
+    monkeypatch.setattr(thresholds, "SAMPLE_VALUES", 1 << 11)
     monkeypatch.setattr(chunked_matrix, "BLOCK_VALUES", 1 << 10)
-    monkeypatch.setattr(precision_recall_curve, "FLUSH", 100)
-    by = thresholds.rule(name)
+    monkeypatch.setattr(precision_recall_curve, "MERGE_AT", 100)
+    by = thresholds.parse_rule(name)
     asks = [
-        thresholds.Ask(None, by, (np.arange(3, 8),)),
-        thresholds.Ask(np.arange(2), by),
-        thresholds.Ask(np.array([1, 3, 5]), by, (np.array([5]), np.array([1]))),
-        thresholds.Ask(np.array([7]), by),
+        thresholds.Query(None, by, (np.arange(3, 8),)),
+        thresholds.Query(np.arange(2), by),
+        thresholds.Query(np.array([1, 3, 5]), by, (np.array([5]), np.array([1]))),
+        thresholds.Query(np.array([7]), by),
     ]
-    passes = []
-    monkeypatch.setattr(scores, "histograms", lambda *words: passes.append(1) or HISTOGRAMS(*words))
+    passes, collect = [], precision_recall_curve.collect
+    monkeypatch.setattr(
+        precision_recall_curve, "collect", lambda *given: passes.append(given[3]) or collect(*given)
+    )
     for ask, found in zip(asks, thresholds.find(p, y, asks), strict=True):
         columns = np.arange(8) if ask.columns is None else ask.columns
         same(found, by_brute_force(p[:, columns], y[:, columns], by))
-        counts = scores.count(p, y, found.cut.threshold)
+        counts = scores.count(p, y, found.threshold)
         for part, got in zip(ask.parts, found.parts, strict=True):
             assert dataclasses.astuple(got) == dataclasses.astuple(counts.select(part).total())
     if kind == "float32" and name in ("p-equals-r", "max-f1", "precision=0.75"):
-        assert len(passes) <= 2, "only small selections may need the histogram"
-
-
-HISTOGRAMS = scores.histograms
+        assert len(passes) == 1, "no second pass was needed"
 
 
 @pytest.mark.parametrize("name", RULES)
 def test_a_sample_that_misleads_is_found_out(name, monkeypatch):
     """In the sample's images what is true lies far above the rest, and the rest above all other images."""
-    monkeypatch.setattr(thresholds, "SAMPLE", 1 << 11)
+    monkeypatch.setattr(thresholds, "SAMPLE_VALUES", 1 << 11)
     random, places = np.random.default_rng(0), np.linspace(0, 3999, 256).astype(int)
     noise, y = random.random((4000, 8)), random.random((4000, 8)) < 0.3
     p = np.where(y, 0.5 + 0.2 * noise, 0.4 * noise)
     y[places] = noise[places] > 0.95
     p[places] = np.where(y[places], 0.9, 0.75) + 0.1 * noise[places]
     p = p.astype(np.float32)
-    (found,) = thresholds.find(p, y, [thresholds.Ask(rule=thresholds.rule(name))])
-    same(found, by_brute_force(p, y, thresholds.rule(name)))
-
-
-def test_too_many_distinct_values_are_left_to_the_histogram(monkeypatch):
-    monkeypatch.setattr(thresholds, "LIMIT", 50)
-    p, y = tall("float32")
-    (found,) = thresholds.find(p, y, [thresholds.Ask()])
-    same(found, by_brute_force(p, y, thresholds.P_EQUALS_R))
+    (found,) = thresholds.find(p, y, [thresholds.Query(rule=thresholds.parse_rule(name))])
+    same(found, by_brute_force(p, y, thresholds.parse_rule(name)))
 
 
 def test_a_part_without_tags_counts_nothing():
     p, y = tall("float32")
-    (found,) = thresholds.find(p, y, [thresholds.Ask(parts=(np.array([], int),))])
+    (found,) = thresholds.find(p, y, [thresholds.Query(parts=(np.array([], int),))])
     assert dataclasses.astuple(found.parts[0]) == (0, 0, 0, 0)
 
 
 def test_ties_are_counted():
     p = np.array([[0.9, 0.5, 0.5, 0.5, 0.2]], np.float32)
     y = np.array([[1, 0, 1, 0, 0]], bool)
-    (found,) = thresholds.find(p, y, [thresholds.Ask()])
-    assert (found.cut.ties, found.cut.predicted, found.cut.wanted) == (3, 1, 2)
+    (found,) = thresholds.find(p, y, [thresholds.Query()])
+    assert (found.ties, found.counts.predicted, found.target) == (3, 1, 2)
     p, y = np.array([[0.9, 0.6, 0.5, 0.4]]), np.array([[1, 0, 0, 1]], bool)
-    (found,) = thresholds.find(p, y, [thresholds.Ask(rule=thresholds.rule("max-f1"))])
-    assert (found.cut.predicted, found.cut.ties) == (1, 1)  # 2 / 3 with one predicted and with four
+    (found,) = thresholds.find(p, y, [thresholds.Query(rule=thresholds.parse_rule("max-f1"))])
+    assert (found.counts.predicted, found.ties) == (1, 1)  # 2 / 3 with one predicted and with four
 
 
 @pytest.mark.parametrize(
@@ -149,16 +132,16 @@ def test_ties_are_counted():
 )
 def test_other_rules_are_refused(name):
     with pytest.raises(UserError, match="p-equals-r, max-f1"):
-        thresholds.rule(name)
+        thresholds.parse_rule(name)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_nan_is_refused_wherever_it_is(dtype, monkeypatch):
-    monkeypatch.setattr(thresholds, "SAMPLE", 1 << 7)
+    monkeypatch.setattr(thresholds, "SAMPLE_VALUES", 1 << 7)
     for sign in (1, -1):
         p, y = tall(dtype)
         p[1234, 5] = np.copysign(np.nan, sign)
-        for ask in (thresholds.Ask(), thresholds.Ask(np.array([0]))):
+        for ask in (thresholds.Query(), thresholds.Query(np.array([0]))):
             with pytest.raises(UserError, match="NaN"):
                 thresholds.find(p, y, [ask])
         with pytest.raises(UserError, match="NaN"):
@@ -173,22 +156,22 @@ def test_nan_is_refused_wherever_it_is(dtype, monkeypatch):
 def test_a_tag_by_itself_is_a_selection_of_one_column(kind, name, monkeypatch):
     p, y = tall(*TALL[kind][:1], quantized=TALL[kind][1])
     monkeypatch.setattr(per_tag_thresholds, "CHUNK_BYTES", 20_000)
-    by = thresholds.rule(name)
+    by = thresholds.parse_rule(name)
     choice = per_tag_thresholds.choose(p, y, by, np.full(8, 0.3), 0)
     expected = [by_brute_force(p[:, [j]], y[:, [j]], by)[0] for j in range(8)]
-    assert choice.own.tolist() == [float(t) for t in expected]
+    assert choice.unshrunk.tolist() == [float(t) for t in expected]
     assert choice.positives.tolist() == y.sum(axis=0).tolist()
-    alone = thresholds.find(p, y, [thresholds.Ask(np.array([j]), by) for j in range(8)])
-    assert choice.ties.tolist() == [found.cut.ties for found in alone]
+    alone = thresholds.find(p, y, [thresholds.Query(np.array([j]), by) for j in range(8)])
+    assert choice.ties.tolist() == [found.ties for found in alone]
 
 
 def test_a_tag_whose_values_are_all_equal():
     p, y = np.full((1500, 1), 0.5, np.float32), np.arange(1500)[:, None] < 2
     for name in RULES:
-        by = thresholds.rule(name)
-        (found,) = thresholds.find(p, y, [thresholds.Ask(rule=by)])
+        by = thresholds.parse_rule(name)
+        (found,) = thresholds.find(p, y, [thresholds.Query(rule=by)])
         choice = per_tag_thresholds.choose(p, y, by, np.array([0.3]), 0)
-        assert (choice.own[0], choice.ties[0]) == (found.cut.threshold, found.cut.ties)
+        assert (choice.unshrunk[0], choice.ties[0]) == (found.threshold, found.ties)
 
 
 @pytest.mark.parametrize(
@@ -212,13 +195,13 @@ def test_average_precision_is_that_of_scikit_learn(name, monkeypatch):
 
 
 def test_shrinking_goes_from_the_category_to_the_tag():
-    found = per_tag_thresholds.shrunk([0.9, 0.9, 0.9, 0.9], 0.5, [0, 5, 10, 99], 10)
+    found = per_tag_thresholds.shrink([0.9, 0.9, 0.9, 0.9], 0.5, [0, 5, 10, 99], 10)
     assert found[[0, 2, 3]].tolist() == [0.5, 0.9, 0.9]
     assert found[1] == pytest.approx(0.75)  # logit(0.75) is half of logit(0.9)
-    assert per_tag_thresholds.shrunk([-1e-45, 2.0], 0.5, [3, 3], 10).tolist() == pytest.approx(
+    assert per_tag_thresholds.shrink([-1e-45, 2.0], 0.5, [3, 3], 10).tolist() == pytest.approx(
         [0.0079, 0.9921], abs=1e-4
     )
-    assert per_tag_thresholds.shrunk(0.9, 0.5, [0, 1], 0).tolist() == [0.5, 0.9]
+    assert per_tag_thresholds.shrink(0.9, 0.5, [0, 1], 0).tolist() == [0.5, 0.9]
 
 
 def long_tail(images, tags, seed):
@@ -234,15 +217,15 @@ def long_tail(images, tags, seed):
 
 def held_out(name, seed):
     """The mean F of the tags on other images at their own thresholds, at one for all, at the shrunk ones."""
-    by = thresholds.rule(name)
+    by = thresholds.parse_rule(name)
     (p, y), (p_test, y_test) = long_tail(1500, 300, seed)
-    (found,) = thresholds.find(p, y, [thresholds.Ask(rule=by)])
-    common = np.full(300, float(found.cut.threshold))
+    (found,) = thresholds.find(p, y, [thresholds.Query(rule=by)])
+    common = np.full(300, float(found.threshold))
     choice = per_tag_thresholds.choose(p, y, by, common)
     cuts = (
-        per_tag_thresholds.shrunk(choice.own, common, choice.positives, 0),
+        per_tag_thresholds.shrink(choice.unshrunk, common, choice.positives, 0),
         common,
-        choice.thresholds(common, p.dtype),
+        choice.shrunk(common, p.dtype),
     )
     counts = [scores.count(p_test, y_test, some) for some in cuts]
     return [np.nanmean(scores.f_beta(some, by.value or 1)[some.positives > 0]) for some in counts]

@@ -71,8 +71,8 @@ def test_operating_points_find_more_at_equal_precision(dump, tmp_path, capsys):
         assert (tmp_path / f"{name}_truth.svg").read_text().startswith("<svg")
     assert found[1]["recall"] > found[0]["recall"]
     frame, loaded = pd.read_csv(tmp_path / "points.csv"), predictions.load(dump)
-    lacking = ground_truth.missing(loaded, range(5), ground_truth.read(tmp_path / "truth.csv"))
-    curve = ground_truth.judge(frame, *lacking)["curve"]
+    lacking = ground_truth.missing_labels(loaded, range(5), ground_truth.read(tmp_path / "truth.csv"))
+    curve = ground_truth.score_audit(frame, *lacking)["curve"]
     as_precise = [recall for recall, precision in curve if precision >= found[0]["precision"]]
     assert max(as_precise) >= found[0]["recall"]
     assert found[1]["at_half"] == found[0] | {"recall_at_its_precision": max(as_precise)}
@@ -88,7 +88,7 @@ def test_judging_counts_what_the_truth_says(dump, tmp_path):
     post, other = 1000 + int(np.argmin(loaded.labels[:, 0])), 1000 + int(np.argmax(loaded.labels[:, 0]))
     truth = {post: {"solo"}, other: {"solo", "unknown tag"}}
     frame = pd.DataFrame({"tag": ["solo", "smile"], "post_id": [post, post], "label": 0, "score": [0.2, 0.1]})
-    judged = ground_truth.judge(frame, *ground_truth.missing(loaded, [0, 1], truth))
+    judged = ground_truth.score_audit(frame, *ground_truth.missing_labels(loaded, [0, 1], truth))
     assert (judged["missing"], judged["found"], judged["recall"], judged["precision"]) == (1, 1, 1.0, 0.5)
     assert judged["curve"] == [(0.0, 0.0), (1.0, 0.5)]
 

@@ -56,9 +56,9 @@ def test_align_matches_tags_by_name_and_rows_by_id(pair):
     assert np.array_equal(found.probabilities[0][:], p)
     assert np.array_equal(found.probabilities[1][:], noisy)
     assert np.array_equal(found.truth[:], y)
-    assert found.left_out == [(11 - p.shape[1], 75 - p.shape[0]), (10 - p.shape[1], 70 - p.shape[0])]
-    assert found.disagreements() == [0, 0]
-    narrow = found.selected([3, 1])
+    assert found.dropped == [(11 - p.shape[1], 75 - p.shape[0]), (10 - p.shape[1], 70 - p.shape[0])]
+    assert found.label_disagreements() == [0, 0]
+    narrow = found.select_columns(np.array([3, 1]))
     assert np.array_equal(narrow.probabilities[1][5:9], noisy[5:9, [3, 1]])
     assert narrow.tags["name"].to_list() == [found.tags["name"][3], found.tags["name"][1]]
 
@@ -114,18 +114,18 @@ def test_the_verdict_is_plain_and_swaps_with_the_order(pair, capsys):
 
 def test_a_resample_is_what_the_interval_of_one_score_uses_too(pair):
     p, y = pair[2], pair[4]
-    marks = bootstrap.confusion_marks(p, y, 0.5)
-    micro, _ = bootstrap.resampled_f1(marks, bootstrap.weights(len(y), 200, seed=5))
+    marks = bootstrap.confusion_columns(p, y, 0.5)
+    micro, _ = bootstrap.resampled_f1(marks, bootstrap.resample_counts(len(y), 200, seed=5))
     images = scores.count_per_image(p, y, 0.5)
     assert bootstrap.interval(micro) == pytest.approx(scores.bootstrap_f1(images, 200, seed=5))
 
 
 def test_many_draws_of_one_image_do_not_overflow():
     y = np.ones((1, 3), bool)
-    marks = bootstrap.confusion_marks(np.ones((1, 3), np.float32), y, 0.5)
+    marks = bootstrap.confusion_columns(np.ones((1, 3), np.float32), y, 0.5)
     assert np.all(bootstrap.resampled_f1(marks, np.full((1, 4), 255, np.uint8)) == 1)
     rows = np.arange(1000, dtype=np.int32)
-    assert np.all(bootstrap._drawn(rows, np.full((1000, 2), 255, np.uint8)) == 255_000)
+    assert np.all(bootstrap._sum_of_rows(rows, np.full((1000, 2), 255, np.uint8)) == 255_000)
 
 
 def test_odd_dumps(tmp_path, capsys):

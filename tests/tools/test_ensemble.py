@@ -138,4 +138,4 @@ def test_mistakes(drawn, tmp_path, capsys):
     assert "NaN" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
     with pytest.raises(UserError, match="weights are"):
-        ensembling.normalized([1, np.inf], 2)
+        ensembling.normalize([1, np.inf], 2)

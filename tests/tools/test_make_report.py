@@ -233,16 +233,16 @@ def test_calibration_agrees_with_brute_force_and_finds_a_known_temperature():
     y = rng.random(z.shape) < 1 / (1 + np.exp(-z))
     for temperature in (0.5, 1, 2):
         p = (1 / (1 + np.exp(-z * temperature))).astype(np.float32)
-        found, fitted = calibration.measure(p, y)
-        assert found.error() == pytest.approx(brute_reliability(p, y), rel=1e-4)
+        found, fitted = calibration.calibrate(p, y)
+        assert found.expected_calibration_error() == pytest.approx(brute_reliability(p, y), rel=1e-4)
         assert found.count.sum() == p.size
         assert fitted.value == pytest.approx(temperature, rel=0.04)
         best = -np.mean(np.log(np.where(y, p, 1 - p)))
         assert fitted.loss_before == pytest.approx(best, abs=1e-3)
         assert fitted.loss_after <= fitted.loss_before + 1e-9
-    assert np.isnan(calibration.measure(p, p > 0.5)[1].value), "never wrong: the colder the better"
-    ends, _ = calibration.measure(np.float16([[0, 1, 1]]), np.array([[0, 1, 0]]))
-    assert ends.error() == pytest.approx(1 / 3)
+    assert np.isnan(calibration.calibrate(p, p > 0.5)[1].value), "never wrong: the colder the better"
+    ends, _ = calibration.calibrate(np.float16([[0, 1, 1]]), np.array([[0, 1, 0]]))
+    assert ends.expected_calibration_error() == pytest.approx(1 / 3)
 
 
 def small_dataset(folder, ids, shard_size):

@@ -76,7 +76,7 @@ def _group(count):
 
     started = time.perf_counter()
     pairs = hash_index.pairs(hashes)
-    groups = duplicate_groups.by_pairs(count, pairs, differing(*pairs.T), differing)
+    groups = duplicate_groups.from_pairs(count, pairs, differing(*pairs.T), differing)
     seconds = time.perf_counter() - started
     found = groups.leaders[copies] == groups.leaders[sources]
     joined = int((groups.leaders != np.arange(count)).sum()) - int(found.sum())

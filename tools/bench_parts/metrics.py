@@ -68,10 +68,10 @@ def _streamed(folder):
     for _ in range(3):
         started = time.perf_counter()
         dump = [np.load(f"{folder}/{name}.npy", mmap_mode="r") for name in ("probabilities", "labels")]
-        (found,) = thresholds.find(*dump, [thresholds.Ask()])
-        scores.summary(found.counts, found.cut.threshold)
+        (found,) = thresholds.find(*dump, [thresholds.Query()])
+        scores.summary(found.counts, found.threshold)
         best = min(best, time.perf_counter() - started)
-    return best, timing.peak_megabytes(), float(found.cut.threshold)
+    return best, timing.peak_megabytes(), float(found.threshold)
 
 
 def _bisection(folder):
