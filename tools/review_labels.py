@@ -96,8 +96,8 @@ def _say(options, review, journal, found):
     done = review.progress()
     text = f"{done['questions']:,} questions about {done['tags']:,} tags, {done['decided']:,} decided"
     print(f"{text}; {review.reviewer} reviews, decisions go to {options.output}", file=sys.stderr)
-    if journal.cut:
-        print(f"a last line of {journal.cut} bytes, cut off by a crash, was removed", file=sys.stderr)
+    if journal.num_cut:
+        print(f"a last line of {journal.num_cut} bytes, cut off by a crash, was removed", file=sys.stderr)
     if found.num_absent:
         looked = f"{found.num_absent:,} of {len(found.sample):,} posts looked for"
         print(f"{looked} have no image in {options.images}", file=sys.stderr)

@@ -1,7 +1,7 @@
 """Decisions of people about labels: decisions.jsonl, one JSON object a line, only ever appended to.
 
-A line is ``{"post_id", "tag", "tag_id", "decision", "time", "reviewer"}``; the decision is yes (the post
-shows the tag), no, unsure, or undo, which takes the same reviewer's last one on the same post and tag back.
+A line is ``{"post_id", "tag", "tag_id", "decision", "time", "reviewer"}``. The decision is yes (the post
+shows the tag), no, unsure, or undo, which takes back the same reviewer's last one on the same post and tag.
 """
 
 import collections
@@ -11,51 +11,58 @@ import itertools
 import json
 import os
 import pathlib
+from collections.abc import Iterable, Mapping
+from typing import IO
 
 from Utils.command.cli import UserError
 from Utils.files.atomic import require_file
 
 KINDS = ("yes", "no", "unsure", "undo")
 FIELDS = {"post_id": int, "tag": str, "tag_id": int, "decision": str, "time": str, "reviewer": str}
-_BEGIN = b'{"'
+_LINE_START = b'{"'
+
+Pair = tuple[int, int]  # post id, tag id
 
 
 @dataclasses.dataclass(frozen=True)
 class Decision:
-    """One line of the file; ``time`` in ISO 8601."""
+    """One line of the file."""
 
     post_id: int
     tag: str
     tag_id: int
-    decision: str
-    time: str
+    decision: str  # of KINDS
+    time: str  # ISO 8601
     reviewer: str
 
 
-def append(file, *decisions):
-    """Write lines to a file that is open for appending, and see them on the disk before returning."""
+Standing = Mapping[Pair, Mapping[str, Decision]]  # by pair and reviewer
+
+
+def append(file: IO[bytes], *decisions: Decision) -> None:
+    """Write lines to a file that is open for appending; they are on the disk on return."""
     lines = [json.dumps(dataclasses.asdict(decision), ensure_ascii=False) for decision in decisions]
     file.write("".join(f"{line}\n" for line in lines).encode())
     file.flush()
     os.fsync(file.fileno())
 
 
-def read(path):
+def read(path: str | os.PathLike) -> list[Decision]:
     """Return the decisions of a file in their order; a last line that a crash cut off is left out.
 
     Raises UserError, with the line's number, on anything else that is no decision.
     """
     data = require_file(path, "decisions (.jsonl, from review_labels.py)").read_bytes()
-    lines = data[: _whole(data)].split(b"\n")
+    lines = data[: _complete_size(data)].split(b"\n")
     return [_parse(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
 
 
-def _whole(data):
-    """Return how many bytes are whole lines; the last may lack its end, but not a part of its object."""
+def _complete_size(data: bytes) -> int:
+    """Return how many bytes are complete lines; the last may lack its line end, but no part of its object."""
     end = data.rfind(b"\n") + 1
-    tail = data[end:].rstrip(b"\0")  # what some file systems leave of a block that was never written
-    if not _BEGIN.startswith(tail[: len(_BEGIN)]):
-        return len(data)  # no line of ours was cut off here: whoever parses it says so
+    tail = data[end:].rstrip(b"\0")  # some file systems leave zeros for a block that was never written
+    if not _LINE_START.startswith(tail[: len(_LINE_START)]):
+        return len(data)  # this is no line of ours that was cut off: the parser says what it is
     try:
         json.loads(tail)
     except ValueError:
@@ -63,47 +70,53 @@ def _whole(data):
     return len(data)
 
 
-def _parse(line, where):
+def _parse(line: bytes, where: str) -> Decision:
     try:
-        found = json.loads(line)
+        entry = json.loads(line)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{where} is no JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise UserError(f"{where}: a decision is a JSON object; got {type(found).__name__}")
+    if not isinstance(entry, dict):
+        raise UserError(f"{where}: a decision is a JSON object; got {type(entry).__name__}")
     for name, kind in FIELDS.items():
-        if type(found.get(name)) is not kind:
-            raise UserError(f"{where}: {name} must be {kind.__name__}; got {found.get(name)!r}")
-    if found["decision"] not in KINDS:
-        raise UserError(f"{where}: a decision is {', '.join(KINDS)}; got {found['decision']!r}")
-    return Decision(**{name: found[name] for name in FIELDS})
+        if type(entry.get(name)) is not kind:  # not isinstance: true is no id, although bool is an int
+            raise UserError(f"{where}: {name} must be {kind.__name__}; got {entry.get(name)!r}")
+    if entry["decision"] not in KINDS:
+        raise UserError(f"{where}: a decision is {', '.join(KINDS)}; got {entry['decision']!r}")
+    return Decision(**{name: entry[name] for name in FIELDS})
 
 
 class Journal:
     """A file of decisions that one process appends to; a context manager.
 
-    A last line that a crash cut off goes when the file is opened; ``cut`` says how many bytes that were. A
-    line that cannot be written whole (a full disk) is taken back. Raises UserError where another writes.
+    Opening it removes a last line that a crash cut off; ``num_cut`` says how many bytes that were. A line
+    that cannot be written completely (a full disk) is taken back.
+
+    Attributes:
+        decisions: what the file held when it was opened, in its order.
+        num_cut: bytes of an incomplete last line, 0 if there was none.
+
+    Raises UserError if another process writes the file, or if it holds something else.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike) -> None:
         path = pathlib.Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("ab", buffering=0)
         try:
             _lock(self._file, path)
             data = path.read_bytes()
-            whole = _whole(data)
-            self.cut = len(data) - whole
-            self.decisions = read(path)
-            self._file.truncate(whole)
-            if data[:whole] and not data[:whole].endswith(b"\n"):
+            size = _complete_size(data)
+            self.num_cut = len(data) - size
+            self.decisions = read(path)  # before anything is changed: it refuses a file of something else
+            self._file.truncate(size)
+            if data[:size] and not data[:size].endswith(b"\n"):
                 self._file.write(b"\n")
         except BaseException:
             self._file.close()
             raise
 
-    def append(self, *decisions):
-        """Write decisions; they are on the disk on return, none of them is after an OSError."""
+    def append(self, *decisions: Decision) -> None:
+        """Write decisions; they are on the disk on return, and none of them is after an OSError."""
         size = os.fstat(self._file.fileno()).st_size
         try:
             append(self._file, *decisions)
@@ -111,15 +124,15 @@ class Journal:
             self._file.truncate(size)
             raise
 
-    def __enter__(self):
+    def __enter__(self) -> "Journal":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
 
-def _lock(file, path):
-    """Hold the file until it is closed or this process ends, however it ends."""
+def _lock(file: IO[bytes], path: pathlib.Path) -> None:
+    """Lock the file until it is closed or this process ends, even if it is killed."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -127,14 +140,15 @@ def _lock(file, path):
 
 
 class DecisionLog:
-    """What stands after every undo, as decisions come in."""
+    """The decisions that stand after every undo, updated as decisions come in."""
 
-    def __init__(self, decisions=()):
+    def __init__(self, decisions: Iterable[Decision] = ()) -> None:
+        # By pair and reviewer all decisions, not the last alone: an undo uncovers the one before.
         self._histories = collections.defaultdict(lambda: collections.defaultdict(list))
         for decision in decisions:
             self.add(decision)
 
-    def add(self, decision):
+    def add(self, decision: Decision) -> None:
         """Take in one decision, in the order of the file."""
         history = self._histories[decision.post_id, decision.tag_id][decision.reviewer]
         if decision.decision != "undo":
@@ -142,60 +156,62 @@ class DecisionLog:
         elif history:
             history.pop()
 
-    def of(self, pair):
-        """Return ``{reviewer: Decision}``: what stands on a (post id, tag id)."""
+    def of(self, pair: Pair) -> dict[str, Decision]:
+        """Return the decisions that stand on a (post id, tag id), by reviewer."""
         histories = self._histories.get(pair, {})
         return {reviewer: history[-1] for reviewer, history in histories.items() if history}
 
-    def standing(self):
-        """Return ``{(post id, tag id): {reviewer: Decision}}`` of the pairs on which something stands."""
-        found = {pair: self.of(pair) for pair in self._histories}
-        return {pair: by_reviewer for pair, by_reviewer in found.items() if by_reviewer}
+    def standing(self) -> dict[Pair, dict[str, Decision]]:
+        """Return ``{(post id, tag id): {reviewer: Decision}}`` of the pairs on which a decision stands."""
+        return {pair: by_reviewer for pair in self._histories if (by_reviewer := self.of(pair))}
 
 
-def majority(by_reviewer):
-    """Return the reviewers' verdict on one pair: "yes" or "no", None where as many say one as the other.
-
-    unsure counts for neither side.
-    """
+def majority(by_reviewer: Mapping[str, Decision]) -> str | None:
+    """Return the reviewers' verdict on one pair: "yes" or "no", None at a tie; unsure is no vote."""
     votes = collections.Counter(decision.decision for decision in by_reviewer.values())
     if votes["yes"] == votes["no"]:
         return None
     return "yes" if votes["yes"] > votes["no"] else "no"
 
 
-def verdicts(decisions):
+def verdicts(decisions: Iterable[Decision]) -> tuple[dict[Pair, tuple[str, bool]], list[Pair]]:
     """Return ``({(post id, tag id): (tag name, has it)}, disputed pairs)`` by the majority of the reviewers.
 
     A pair with as many yes as no is disputed and has no verdict.
     """
-    found, disputed = {}, []
+    by_pair, disputed = {}, []
     for pair, by_reviewer in DecisionLog(decisions).standing().items():
         verdict = majority(by_reviewer)
         if verdict is not None:
-            found[pair] = (next(iter(by_reviewer.values())).tag, verdict == "yes")
+            by_pair[pair] = (next(iter(by_reviewer.values())).tag, verdict == "yes")
         elif any(decision.decision == "yes" for decision in by_reviewer.values()):
             disputed.append(pair)
-    return found, disputed
+    return by_pair, disputed
 
 
-def agreement(standing):
+def agreement(standing: Standing) -> list[tuple[str, str, int, int, float | None]]:
     """Return ``[(reviewer, reviewer, pairs both decided, same answers, Cohen's kappa)]``, unsure left out.
 
-    kappa = (same - chance) / (1 - chance), chance being how often two who answer yes as often as these would
-    agree without looking; None where chance is 1. standing: as of `DecisionLog.standing`.
+    kappa = (same - chance) / (1 - chance), where chance is how often two who answer yes as often as these
+    would agree without looking (Cohen 1960, doi:10.1177/001316446002000104); None if chance is 1.
+
+    Args:
+        standing: as `DecisionLog.standing` returns it.
     """
     tables = collections.defaultdict(collections.Counter)
     for by_reviewer in standing.values():
         answers = {who: decision.decision for who, decision in by_reviewer.items()}
         clear = sorted(who for who, answer in answers.items() if answer in ("yes", "no"))
-        for pair in itertools.combinations(clear, 2):
-            tables[pair][tuple(answers[who] for who in pair)] += 1
-    return [(*pair, *_kappa(table)) for pair, table in sorted(tables.items())]
+        for first, second in itertools.combinations(clear, 2):
+            tables[first, second][answers[first], answers[second]] += 1
+    return [(*reviewers, *_kappa(table)) for reviewers, table in sorted(tables.items())]
 
 
-def _kappa(table):
+def _kappa(table: collections.Counter) -> tuple[int, int, float | None]:
+    """Return (pairs both decided, same answers, kappa) of counts by the two answers."""
     both, same = table.total(), table["yes", "yes"] + table["no", "no"]
-    first, second = (sum(table[pair] for pair in table if pair[side] == "yes") / both for side in (0, 1))
-    chance = first * second + (1 - first) * (1 - second)
+    first_yes, second_yes = (
+        sum(table[answers] for answers in table if answers[side] == "yes") / both for side in (0, 1)
+    )
+    chance = first_yes * second_yes + (1 - first_yes) * (1 - second_yes)
     return both, same, None if chance == 1 else (same / both - chance) / (1 - chance)

@@ -5,11 +5,16 @@ a bounded number of them; a dump also knows which posts are near one another.
 """
 
 import contextlib
+import os
 import pathlib
 import sqlite3
 import threading
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyarrow
 import pyarrow.parquet
 
 from Utils.command.cli import UserError, progress
@@ -18,14 +23,20 @@ from Utils.evaluation import predictions
 from Utils.files.atomic import require_file
 from Utils.tags import tag_list
 
-MAX_POSTS = 256  # posts kept of those that carry a tag
+MAX_POSTS = 256  # posts remembered for each tag
 _ROWS = 256  # of a dump, at a time
+
+Label = tuple[str, int]  # name and category code of a tag
 
 
 class DumpLabels:
-    """Labels and nearness by a dump folder; without labels there are none."""
+    """Labels and nearness of posts by a dump folder; a dump without labels knows only the nearness.
 
-    def __init__(self, folder, tag_ids):
+    Args:
+        tag_ids: the tags whose posts are remembered.
+    """
+
+    def __init__(self, folder: str | os.PathLike, tag_ids: Iterable[int]) -> None:
         self._dump = predictions.load(folder)
         if self._dump.image_ids is None:
             raise UserError(f"{folder} has no {predictions.IDS}, so nothing is known about a post")
@@ -39,75 +50,88 @@ class DumpLabels:
                 rows, columns = np.nonzero(self._dump.labels[first : first + _ROWS])
                 self._posts_by_tag.add(ids[first + rows], columns)
 
-    def tags_of(self, post):
-        """Return the labels of a post, None where it is not in the dump or the dump has no labels."""
+    def tags_of(self, post: int) -> list[Label] | None:
+        """Return the labels of a post, None if it is not in the dump or the dump has no labels."""
         row = self._row(post)
         if row is None or self._dump.labels is None:
             return None
-        return _named(self._dump.tags, np.flatnonzero(self._dump.labels[row]))
+        return _labels(self._dump.tags, np.flatnonzero(self._dump.labels[row]))
 
-    def posts_with(self, tag_id):
+    def posts_with(self, tag_id: int) -> list[int]:
         """Return posts that carry a tag."""
         return self._posts_by_tag.of(tag_id)
 
-    def nearest(self, post, others):
-        """Return the posts among ``others`` that the dump knows, by the distance of their probabilities.
+    def nearest(self, post: int, candidates: Iterable[int]) -> list[int] | None:
+        """Return those of the candidates that are in the dump, by the distance of their probabilities.
 
-        None where the dump does not know ``post``.
+        None if ``post`` itself is not in the dump.
         """
         row = self._row(post)
         if row is None:
             return None
-        known = [(other, self._row(other)) for other in others]
-        known = [(other, place) for other, place in known if place is not None]
-        rows = [place for _, place in known]
-        near = self._dump.probabilities[rows].astype(np.float32) - self._dump.probabilities[row]
-        return [known[place][0] for place in np.argsort((near**2).sum(axis=1), kind="stable")]
+        rows = {candidate: self._row(candidate) for candidate in candidates}
+        rows = {candidate: place for candidate, place in rows.items() if place is not None}
+        posts, places = list(rows), list(rows.values())
+        difference = self._dump.probabilities[places].astype(np.float32) - self._dump.probabilities[row]
+        order = np.argsort((difference**2).sum(axis=1), kind="stable")
+        return [posts[place] for place in order]
 
-    def _row(self, post):
+    def _row(self, post: int) -> int | None:
         place = np.searchsorted(self._sorted, post)
-        found = place < len(self._sorted) and self._sorted[place] == post
-        return int(self._order[place]) if found else None
+        is_there = place < len(self._sorted) and self._sorted[place] == post
+        return int(self._order[place]) if is_there else None
 
 
 class DatasetLabels:
-    """Labels and image paths by the posts.parquet of a dataset folder; kept are those of the asked posts."""
+    """Labels and image paths by the posts.parquet of a dataset folder.
 
-    def __init__(self, folder, tag_ids, posts):
+    Args:
+        tag_ids: the tags whose posts are remembered.
+        posts: ids of the posts whose labels are remembered.
+
+    Attributes:
+        paths: ``{post id: path}`` of the remembered posts, as the dataset has them.
+    """
+
+    def __init__(
+        self, folder: str | os.PathLike, tag_ids: Iterable[int], posts: Sequence[int] | np.ndarray
+    ) -> None:
         self._tags = dataset_folder.load(folder).tags
         table = require_file(pathlib.Path(folder, "posts.parquet"), "the posts of a dataset (posts.parquet)")
-        self._posts_by_tag, self._labels, self.paths = _PostsByTag(self._tags, tag_ids), {}, {}
+        self._posts_by_tag = _PostsByTag(self._tags, tag_ids)
+        self._labels: dict[int, np.ndarray] = {}
+        self.paths: dict[int, str] = {}
         columns = ["post_id", "path", "label_indexes"]
         for batch in pyarrow.parquet.ParquetFile(table).iter_batches(16384, columns=columns):
             self._add(batch, posts)
 
-    def _add(self, batch, posts):
+    def _add(self, batch: pyarrow.RecordBatch, posts: Sequence[int] | np.ndarray) -> None:
         ids, lists = batch["post_id"].to_numpy(), batch["label_indexes"]
-        flat, sizes = lists.flatten().to_numpy(), lists.value_lengths().to_numpy(zero_copy_only=False)
-        taken = self._posts_by_tag.add(np.repeat(ids, sizes), flat)
+        columns, sizes = lists.flatten().to_numpy(), lists.value_lengths().to_numpy(zero_copy_only=False)
+        remembered = self._posts_by_tag.add(np.repeat(ids, sizes), columns)
         starts = np.concatenate([[0], np.cumsum(sizes)])
-        asked = np.isin(ids, posts)
-        for place in np.flatnonzero(asked):
-            self._labels[int(ids[place])] = flat[starts[place] : starts[place + 1]]
-        for place in np.flatnonzero(asked | np.isin(ids, taken)):
+        is_asked = np.isin(ids, posts)
+        for place in np.flatnonzero(is_asked):
+            self._labels[int(ids[place])] = columns[starts[place] : starts[place + 1]]
+        for place in np.flatnonzero(is_asked | np.isin(ids, remembered)):
             self.paths[int(ids[place])] = batch["path"][int(place)].as_py()
 
-    def tags_of(self, post):
-        """Return the labels of a post, None where it is not asked about or not in the dataset."""
+    def tags_of(self, post: int) -> list[Label] | None:
+        """Return the labels of a post, None if it is not remembered or not in the dataset."""
         columns = self._labels.get(post)
-        return None if columns is None else _named(self._tags, columns)
+        return None if columns is None else _labels(self._tags, columns)
 
-    def posts_with(self, tag_id):
+    def posts_with(self, tag_id: int) -> list[int]:
         """Return posts that carry a tag."""
         return self._posts_by_tag.of(tag_id)
 
 
 class DatabaseLabels:
-    """Labels by a fire-eggs SQLite database, asked when needed."""
+    """Labels by a fire-eggs SQLite database, which is queried for every post and tag."""
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike) -> None:
         path = require_file(path, "a database (.db)")
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # the review page asks from several threads
         self._database = sqlite3.connect(
             f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False
         )
@@ -117,45 +141,53 @@ class DatabaseLabels:
         except sqlite3.Error as error:
             raise UserError(f"{path} is no fire-eggs database: {error}") from error
 
-    def tags_of(self, post):
-        """Return the labels of a post, None where it has none."""
+    def tags_of(self, post: int) -> list[Label] | None:
+        """Return the labels of a post, None if it has none."""
         query = "SELECT name, category FROM imageTags JOIN tags USING (tag_id) WHERE image_id = ?"
-        found = self._ask(f"{query} ORDER BY category, name", post)
-        return [(str(name), int(category or 0)) for name, category in found] or None
+        rows = self._fetch(f"{query} ORDER BY category, name", post)
+        return [(str(name), int(category or 0)) for name, category in rows] or None
 
-    def posts_with(self, tag_id):
+    def posts_with(self, tag_id: int) -> list[int]:
         """Return posts that carry a tag."""
         query = "SELECT image_id FROM imageTags WHERE tag_id = ? LIMIT ?"
-        return [post for (post,) in self._ask(query, tag_id, MAX_POSTS) if isinstance(post, int)]
+        return [post for (post,) in self._fetch(query, tag_id, MAX_POSTS) if isinstance(post, int)]
 
-    def _ask(self, query, *values):
-        with self._lock, contextlib.closing(self._database.execute(query, values)) as found:
-            return found.fetchall()
+    def _fetch(self, query: str, *values: int) -> list[tuple]:
+        with self._lock, contextlib.closing(self._database.execute(query, values)) as cursor:
+            return cursor.fetchall()
+
+
+Source = DumpLabels | DatasetLabels | DatabaseLabels
 
 
 class _PostsByTag:
     """The first MAX_POSTS posts, or a few more, that carry each of some tags."""
 
-    def __init__(self, frame, tag_ids):
-        self._columns = {int(tag_id): column for column, tag_id in enumerate(frame["tag_id"])}
-        self._wanted = np.zeros(len(frame), bool)
-        self._wanted[[self._columns[tag_id] for tag_id in tag_ids if tag_id in self._columns]] = True
-        self._counts = np.zeros(len(frame), np.int64)
-        self._parts, self._sorted = [], None
+    def __init__(self, tags: pd.DataFrame, tag_ids: Iterable[int]) -> None:
+        self._columns = {int(tag_id): column for column, tag_id in enumerate(tags["tag_id"])}
+        self._is_remembered = np.zeros(len(tags), bool)
+        self._is_remembered[[self._columns[tag_id] for tag_id in tag_ids if tag_id in self._columns]] = True
+        self._counts = np.zeros(len(tags), np.int64)
+        self._parts: list[tuple[np.ndarray, np.ndarray]] = []  # columns and posts
+        self._sorted: tuple[np.ndarray, np.ndarray] | None = None
 
-    def add(self, posts, columns):
-        """Take in pairs of a post and a column that it has; return the posts that were needed."""
-        needed = (self._wanted & (self._counts < MAX_POSTS))[columns]
-        posts, columns = posts[needed], columns[needed]
+    def add(self, posts: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Take in pairs of a post and a column that it has, (K,) each; return the posts that were needed."""
+        is_needed = (self._is_remembered & (self._counts < MAX_POSTS))[columns]
+        posts, columns = posts[is_needed], columns[is_needed]
         self._counts += np.bincount(columns, minlength=len(self._counts))
         self._parts.append((columns, posts))
         self._sorted = None
         return posts
 
-    def of(self, tag_id):
-        """Return the posts of a tag, [] where it is unknown."""
+    def of(self, tag_id: int) -> list[int]:
+        """Return the posts of a tag, none if it is unknown."""
         if self._sorted is None:
-            columns, posts = (np.concatenate([[], *part]).astype(np.int64) for part in self._split())
+            nothing = np.empty(0, np.int64)
+            columns, posts = (
+                np.concatenate([nothing, *(part[side] for part in self._parts)]).astype(np.int64)
+                for side in (0, 1)
+            )
             order = np.argsort(columns, kind="stable")
             self._sorted = columns[order], posts[order]
         columns, posts = self._sorted
@@ -165,23 +197,20 @@ class _PostsByTag:
         first, end = np.searchsorted(columns, [column, column + 1])
         return posts[first : min(end, first + MAX_POSTS)].tolist()
 
-    def _split(self):
-        return ([part[side] for part in self._parts] for side in (0, 1))
 
-
-def _named(frame, columns):
-    rows = frame.iloc[columns]
+def _labels(tags: pd.DataFrame, columns: np.ndarray) -> list[Label]:
+    rows = tags.iloc[columns]
     return [(name, int(code)) for name, code in zip(rows["name"], rows["category"], strict=True)]
 
 
-def folders_of(tags):
-    """Return ``(dump folder or None, dataset folder or None)``: what a tag list is part of."""
+def folders_of(tags: str | os.PathLike) -> tuple[pathlib.Path | None, pathlib.Path | None]:
+    """Return ``(dump folder or None, dataset folder or None)``: the folder that a tag list is part of."""
     folder = pathlib.Path(tags).resolve().parent
     is_dump = all((folder / name).is_file() for name in (predictions.PROBABILITIES, predictions.IDS))
     is_dataset = all((folder / name).is_file() for name in ("posts.parquet", dataset_folder.MANIFEST))
     return folder if is_dump else None, folder if is_dataset else None
 
 
-def categories(pairs):
-    """Return labels ``(name, code)`` as dicts with the category's name."""
-    return [{"name": name, "category": tag_list.category_name(code)} for name, code in pairs]
+def to_json(labels: Iterable[Label]) -> list[dict[str, Any]]:
+    """Return labels as dicts with the name of the tag and of its category."""
+    return [{"name": name, "category": tag_list.category_name(code)} for name, code in labels]

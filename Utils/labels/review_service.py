@@ -1,46 +1,58 @@
-"""The review page's server: questions in small portions, images of their posts, decisions in.
+"""The web service of a review: it gives questions in small portions and images, and takes decisions.
 
-GET /api/state, /api/tags, /api/questions?tag=ID, /api/posts, /api/post/ID, /api/examples/TAG?post=ID say what
-the page shows; POST /api/decisions takes {"answers": [{"post_id", "tag_id", "decision"}]}. Errors are
-{"error": text}.
+GET /api/state, /api/tags, /api/questions?tag=ID, /api/posts, /api/post/ID and /api/examples/TAG?post=ID
+return what the page shows; POST /api/decisions takes {"answers": [{"post_id", "tag_id", "decision"}]}.
+Errors are {"error": text}.
 """
 
 import hashlib
 import pathlib
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 import flask
 import numpy as np
 
-from Utils.labels import label_lookup
-from Utils.labels.review import DECISIONS, VERDICTS, NotAskedError, agreement_rows
+from Utils.data import post_images_server
+from Utils.labels import decisions, label_lookup
+from Utils.labels.review import VERDICTS, NotAskedError, Review, agreement_rows
 from Utils.serving import http_server
 from Utils.tags import tag_list
 
 ASSETS = pathlib.Path(__file__).parent / "review_page"
 LIMITS = http_server.ServerLimits(max_bytes=1 << 18, threads=8)
-MOST = 100  # questions, tags or answers in one message
-EXAMPLES = 6
+MAX_ITEMS = 100  # questions, tags or answers in one message
+NUM_EXAMPLES = 6
 ORDERS = ("audit", "open", "name")
+STEPS = {"next": 1, "previous": -1}
+
+Json = dict[str, Any]
 
 
 class Service:
-    """What the page asks for.
+    """Answers what the page asks.
 
     Args:
-        review: `Utils.labels.review.Review`.
-        pictures: `Utils.data.post_images_server.Pictures`.
-        sources: what is known about labels, the best first: see `Utils.labels.label_lookup`.
-        name: what tells this review from others that a browser saw at the same address.
+        review: questions and decisions.
+        pictures: images of the posts.
+        sources: where labels are looked up, the best first.
+        name: distinguishes this review from others that a browser has seen at the same address.
     """
 
-    def __init__(self, review, pictures, sources=(), name=""):
+    def __init__(
+        self,
+        review: Review,
+        pictures: post_images_server.Pictures,
+        sources: Iterable[label_lookup.Source] = (),
+        name: str = "",
+    ) -> None:
         self.review, self.pictures, self.sources = review, pictures, list(sources)
         self.name = hashlib.sha256(f"{name}\0{review.reviewer}".encode()).hexdigest()[:16]
         self._questions = review.questions
-        self._shown = set(self._questions.posts.tolist())  # whose images may be seen
+        self._visible = set(self._questions.posts.tolist())  # posts whose images may be seen
 
-    def state(self):
-        """Return who reviews, how far it is, what an undo would take back."""
+    def state(self) -> Json:
+        """Return who reviews, how far the review is, what an undo would take back."""
         return {
             "review": self.name,
             "reviewer": self.review.reviewer,
@@ -48,76 +60,78 @@ class Service:
             "last": [self._question(row) for row in self.review.last()],
         }
 
-    def overview(self, find, order, offset, limit):
-        """Return a portion of the tags whose name has ``find`` in it, and how reviewers agree."""
+    def overview(self, find: str, order: str, offset: int, limit: int) -> Json:
+        """Return a portion of the tags whose name contains ``find``, and how far reviewers agree."""
         names = self._questions.tags["name"].str.lower()
-        found = np.flatnonzero(names.str.contains(find.lower(), regex=False))
+        matches = np.flatnonzero(names.str.contains(find.lower(), regex=False))
         if order == "open":
-            found = found[np.argsort(-self.review.open_counts[found], kind="stable")]
+            matches = matches[np.argsort(-self.review.open_counts[matches], kind="stable")]
         elif order == "name":
-            found = found[np.argsort(names.to_numpy()[found], kind="stable")]
-        rows = [self._tag(int(number)) for number in found[offset : offset + limit]]
+            matches = matches[np.argsort(names.to_numpy()[matches], kind="stable")]
+        rows = [self._tag(int(number)) for number in matches[offset : offset + limit]]
         agreement = agreement_rows(self.review.agreement())
-        return {"total": len(found), "tags": rows, "agreement": agreement}
+        return {"total": len(matches), "tags": rows, "agreement": agreement}
 
-    def questions(self, tag_id, limit):
-        """Return the first open questions of a tag, of the first tag with some where it is None."""
+    def questions(self, tag_id: int | None, limit: int) -> Json:
+        """Return the first open questions of a tag; None takes the first tag that has any."""
         number = self.review.next_tag(-1) if tag_id is None else self.review.number_of(tag_id)
         if number is None:
             return {"tag": None, "next": None, "previous": None, "questions": []}
-        near = {name: self._id(self.review.next_tag(number, step)) for name, step in STEPS.items()}
+        neighbors = {name: self._id(self.review.next_tag(number, step)) for name, step in STEPS.items()}
         rows = self.review.open_of(number, limit)
-        return {"tag": self._tag(number), **near, "questions": [self._question(row) for row in rows]}
+        return {"tag": self._tag(number), **neighbors, "questions": [self._question(row) for row in rows]}
 
-    def posts(self, offset, limit):
+    def posts(self, offset: int, limit: int) -> Json:
         """Return some of the posts with open questions, each with all its questions."""
         return {"posts": [self._post(post) for post in self.review.open_posts(offset, limit)]}
 
-    def post(self, post):
+    def post(self, post: int) -> Json:
         """Return the questions and the labels of a post."""
-        found = next((found for source in self.sources if (found := source.tags_of(post)) is not None), None)
-        return self._post(post) | {"labels": None if found is None else label_lookup.categories(found)}
+        of_sources = (source.tags_of(post) for source in self.sources)
+        labels = next((labels for labels in of_sources if labels is not None), None)
+        return self._post(post) | {"labels": None if labels is None else label_lookup.to_json(labels)}
 
-    def examples(self, tag_id, post):
-        """Return posts that carry a tag, not in doubt themselves, those most like ``post`` first."""
+    def examples(self, tag_id: int, post: int) -> Json:
+        """Return posts that carry a tag and are not in doubt, those most like ``post`` first."""
         number = self.review.number_of(tag_id)
-        asked = set(self._questions.posts[self._questions.rows_of(number)].tolist())
-        carriers = next((found for source in self.sources if (found := source.posts_with(tag_id))), [])
-        sure = [other for other in carriers if other not in asked]
+        in_doubt = set(self._questions.posts[self._questions.rows_of(number)].tolist())
+        carriers = next((posts for source in self.sources if (posts := source.posts_with(tag_id))), [])
         confirmed = self.review.confirmed(number)[: label_lookup.MAX_POSTS].tolist()
-        sure = [other for other in [*confirmed, *sure] if other != post]
-        nearest = next((source for source in self.sources if hasattr(source, "nearest")), None)
-        ordered = nearest.nearest(post, sure) if nearest is not None and sure else None
-        chosen = []
-        for other in sure if ordered is None else ordered:
-            if len(chosen) < EXAMPLES and self.pictures.find(other) is not None:
-                chosen.append(other)
-        self._shown.update(chosen)
-        return {"posts": chosen, "nearest": ordered is not None}
+        sure = [*confirmed, *(carrier for carrier in carriers if carrier not in in_doubt)]
+        candidates = [candidate for candidate in sure if candidate != post]
+        dump = next((source for source in self.sources if isinstance(source, label_lookup.DumpLabels)), None)
+        nearest = dump.nearest(post, candidates) if dump is not None and candidates else None
+        examples = []
+        for candidate in candidates if nearest is None else nearest:
+            if len(examples) < NUM_EXAMPLES and self.pictures.find(candidate) is not None:
+                examples.append(candidate)
+        self._visible.update(examples)
+        return {"posts": examples, "nearest": nearest is not None}
 
-    def decide(self, answers):
+    def decide(self, answers: Sequence[tuple[int, int, str]]) -> Json:
         """Record answers; return what stands on each, and the state."""
-        found = self.review.decide(answers)
-        stand = [{"recorded": recorded, "stands": stands} for recorded, stands in found]
-        return {"answers": stand, **self.state()}
+        standing = [
+            {"recorded": recorded, "stands": stands} for recorded, stands in self.review.decide(answers)
+        ]
+        return {"answers": standing, **self.state()}
 
-    def image(self, post, small):
+    def image(self, post: int, small: bool) -> tuple[bytes, str] | None:
         """Return ``(bytes, MIME type)`` of an image that may be seen, else None."""
-        if post not in self._shown:
+        if post not in self._visible:
             return None
         if small:
             data = self.pictures.small(post)
-            return data and (data, "image/jpeg")
+            return (data, "image/jpeg") if data else None
         return self.pictures.large(post)
 
-    def is_asked(self, post):
-        """Whether a question is about a post."""
+    def is_asked(self, post: int) -> bool:
+        """Return whether a question is about a post."""
         return bool((self._questions.posts == post).any())
 
-    def _id(self, number):
+    def _id(self, number: int | None) -> int | None:
         return None if number is None else int(self._questions.tags["tag_id"].iloc[number])
 
-    def _tag(self, number):
+    def _tag(self, number: int) -> Json:
         row, counts = self._questions.tags.iloc[number], self.review.counts[number].tolist()
         return {
             "tag_id": int(row["tag_id"]),
@@ -128,14 +142,14 @@ class Service:
             **dict(zip(VERDICTS[1:], counts[1:], strict=True)),
         }
 
-    def _post(self, post):
+    def _post(self, post: int) -> Json:
         rows = self.review.rows_of_post(post)
-        if len(rows) > MOST:
-            rows = sorted(rows, key=lambda row: not self.review.open[row])[:MOST]
+        if len(rows) > MAX_ITEMS:  # the open ones first
+            rows = sorted(rows, key=lambda row: not self.review.open[row])[:MAX_ITEMS]
         return {"post_id": post, "questions": [self._question(row) for row in rows]}
 
-    def _question(self, row):
-        tag = self._questions.tags.iloc[int(self._questions.tag_of(row))]
+    def _question(self, row: int) -> Json:
+        tag = self._questions.tags.iloc[self._questions.tag_of(row)]
         p = float(self._questions.probabilities[row])
         return {
             "post_id": int(self._questions.posts[row]),
@@ -148,19 +162,20 @@ class Service:
         }
 
 
-STEPS = {"next": 1, "previous": -1}
+def application(service: Service, names: Collection[str] = ()) -> flask.Flask:
+    """Return the Flask application of a Service.
 
-
-def application(service, names=()):
-    """Return the Flask application of a Service. By ``names`` browsers may call this machine."""
+    Args:
+        names: by which browsers may call this machine, besides localhost and addresses.
+    """
     app = flask.Flask(__name__, static_folder=None)
-    app.json.sort_keys = False
+    app.json.sort_keys = False  # pyright: ignore[reportAttributeAccessIssue]  # the default provider has it
     http_server.serve_page(app, ASSETS)
     app.add_url_rule("/api/state", "state", service.state)
     app.add_url_rule("/api/tags", "tags", lambda: _overview(service))
     app.add_url_rule("/api/questions", "questions", lambda: _questions(service))
     app.add_url_rule("/api/posts", "posts", lambda: _posts(service))
-    app.add_url_rule("/api/post/<int:post>", "post", lambda post: service.post(_known(service, post)))
+    app.add_url_rule("/api/post/<int:post>", "post", lambda post: _post(service, post))
     app.add_url_rule("/api/examples/<int:tag_id>", "examples", lambda tag_id: _examples(service, tag_id))
     app.add_url_rule("/api/decisions", "decisions", lambda: _decide(service), methods=["POST"])
     app.add_url_rule("/images/<int:post>", "image", lambda post: _image(service, post, False))
@@ -169,63 +184,69 @@ def application(service, names=()):
     return http_server.protect(app, LIMITS, names)
 
 
-def _number(name, usual, most):
+def _number(name: str, default: int, most: int) -> int:
     """Return a whole number of the address, from 0 to ``most``."""
-    text = flask.request.args.get(name, str(usual))
+    text = flask.request.args.get(name, str(default))
     if not (text.isascii() and text.isdecimal() and len(text) < 20):
         flask.abort(400, f"{name} must be a whole number; got {text!r}")
     return min(int(text), most)
 
 
-def _overview(service):
+def _overview(service: Service) -> Json:
     order = flask.request.args.get("order", ORDERS[0])
     if order not in ORDERS:
         flask.abort(400, f"order is {', '.join(ORDERS)}; got {order!r}")
     find = flask.request.args.get("find", "")[:200]
-    return service.overview(find, order, _number("offset", 0, 1 << 40), _number("limit", MOST, MOST))
+    return service.overview(
+        find, order, _number("offset", 0, 1 << 40), _number("limit", MAX_ITEMS, MAX_ITEMS)
+    )
 
 
-def _questions(service):
+def _questions(service: Service) -> Json:
     tag_id = _number("tag", 0, 1 << 62) if "tag" in flask.request.args else None
-    return service.questions(tag_id, _number("limit", 24, MOST))
+    return service.questions(tag_id, _number("limit", 24, MAX_ITEMS))
 
 
-def _posts(service):
+def _posts(service: Service) -> Json:
     return service.posts(_number("offset", 0, 1 << 40), _number("limit", 4, 20))
 
 
-def _known(service, post):
-    return post if service.is_asked(post) else flask.abort(404, f"nothing is asked about post {post}")
+def _post(service: Service, post: int) -> Json:
+    if not service.is_asked(post):
+        flask.abort(404, f"nothing is asked about post {post}")
+    return service.post(post)
 
 
-def _examples(service, tag_id):
+def _examples(service: Service, tag_id: int) -> Json:
     return service.examples(tag_id, _number("post", 0, 1 << 62))
 
 
-def _decide(service):
-    sent = flask.request.get_json()
-    answers = sent.get("answers") if isinstance(sent, dict) else None
-    if not isinstance(answers, list) or not 0 < len(answers) <= MOST:
-        flask.abort(400, f'{{"answers": [...]}} with 1 to {MOST} of them is needed')
-    asked = [_answer(answer) for answer in answers]
+def _decide(service: Service) -> Json | tuple[flask.Response, int]:
+    message = flask.request.get_json()
+    answers = message.get("answers") if isinstance(message, dict) else None
+    if not isinstance(answers, list) or not 0 < len(answers) <= MAX_ITEMS:
+        flask.abort(400, f'{{"answers": [...]}} with 1 to {MAX_ITEMS} of them is needed')
+    checked = [_answer(answer) for answer in answers]
     try:
-        return service.decide(asked)
+        return service.decide(checked)
     except OSError as error:  # a full disk
         return flask.jsonify(error=f"the decision could not be written: {error}"), 507
 
 
-def _answer(answer):
-    found = answer if isinstance(answer, dict) else {}
-    post, tag_id, decision = (found.get(name) for name in ("post_id", "tag_id", "decision"))
-    if type(post) is not int or type(tag_id) is not int or decision not in DECISIONS:
+def _answer(answer: object) -> tuple[int, int, str]:
+    """Return post id, tag id and decision of one answer, checked."""
+    fields = answer if isinstance(answer, dict) else {}
+    post, tag_id, decision = (fields.get(name) for name in ("post_id", "tag_id", "decision"))
+    if type(post) is not int or type(tag_id) is not int or decision not in decisions.KINDS:
         flask.abort(
             400, f"an answer has post_id, tag_id and decision (yes, no, unsure, undo); got {answer!r}"
         )
     return post, tag_id, decision
 
 
-def _image(service, post, small):
-    found = service.image(post, small)
-    if not found:
+def _image(service: Service, post: int, small: bool) -> flask.Response:
+    image = service.image(post, small)
+    if image is None:
         flask.abort(404, f"there is no image of post {post} here")
-    return flask.Response(found[0], content_type=found[1], headers={"Cache-Control": "private, max-age=3600"})
+    data, mime_type = image
+    return flask.Response(data, content_type=mime_type, headers={"Cache-Control": "private, max-age=3600"})

@@ -22,7 +22,7 @@ def test_the_journal_repairs_its_end_and_has_one_writer(tmp_path):
         with Journal(path) as journal:
             kept = 2 if cut == 1 else 1  # without its line end alone a line is whole
             assert journal.decisions == lines[:kept]
-            assert journal.cut == (0 if cut == 1 else len(whole) // 2 - cut)
+            assert journal.num_cut == (0 if cut == 1 else len(whole) // 2 - cut)
             journal.append(lines[2])
         assert decisions.read(path) == [*lines[:kept], lines[2]]
     path.write_bytes(whole + b"\0" * 20)  # a block that was never written

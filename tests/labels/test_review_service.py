@@ -65,7 +65,7 @@ def test_portions_are_bounded_and_follow_the_audit(client, asked):
 
 
 def test_of_a_post_with_many_questions_the_open_ones_come(client, monkeypatch):
-    monkeypatch.setattr(review_service, "MOST", 1)
+    monkeypatch.setattr(review_service, "MAX_ITEMS", 1)
     for tag_id, following in ((11, 14), (14, 11)):
         (question,) = client.get("/api/post/1000").json["questions"]
         assert question["tag_id"] == tag_id
@@ -166,18 +166,18 @@ def test_examples_are_posts_with_the_tag_nearest_first(client, audit):
     carriers = [post for post in POSTS if dump.labels[post - POSTS[0], 0]]
     assert set(carriers).isdisjoint(range(1000, 1060))
     far = np.linalg.norm(dump.probabilities - dump.probabilities[0], axis=1)
-    nearest = sorted(carriers, key=lambda post: far[post - POSTS[0]])[: review_service.EXAMPLES]
+    nearest = sorted(carriers, key=lambda post: far[post - POSTS[0]])[: review_service.NUM_EXAMPLES]
     assert found == {"posts": nearest, "nearest": True}
     answer(client, (1059, 11, "yes"), (1058, 11, "no"))
     near = client.get("/api/examples/11?post=1059").json["posts"]
     assert 1058 not in near
     assert 1059 not in near  # itself
-    sure = sorted([*carriers, 1059], key=lambda post: far[post - POSTS[0]])[: review_service.EXAMPLES]
+    sure = sorted([*carriers, 1059], key=lambda post: far[post - POSTS[0]])[: review_service.NUM_EXAMPLES]
     assert client.get("/api/examples/11?post=1000").json["posts"] == sure
 
 
 def test_an_example_may_be_seen_once_it_was_shown_and_is_not_in_doubt(audit, tmp_path, monkeypatch):
-    monkeypatch.setattr(review_service, "EXAMPLES", 99)
+    monkeypatch.setattr(review_service, "NUM_EXAMPLES", 99)
     (tmp_path / "audit.json").write_text('{"<b>&": [1000, 1003]}')  # 1003 carries it, 1006 and 1009 do too
     asked = questions.read([tmp_path / "audit.json"], TAGS)
     source = label_lookup.DumpLabels(audit / "dump", [14])
