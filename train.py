@@ -108,7 +108,7 @@ def _set_up(
     from Utils.training import schedules
 
     fold = folds.parse(recipe.fold)
-    keep = fold.leaves if fold else None
+    keep = fold.excludes if fold else None
     counts = shard_stats.record_counts(dataset, "train", keep)
     unknown = None
     if recipe.unknown_labels:

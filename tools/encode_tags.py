@@ -1,195 +1,227 @@
 """Encode the tags of posts as labels.npy: row i is line i of IDS.txt, column j is row j of the tag list.
 
-IDS.txt has one post a line, as an id or as the path of its image relative to the image folder; an ids.npy of
-a dataset will do too. The source is read once, in bulk. Tags are matched by id, else by name.
+IDS.txt has one post a line, as an id or as the path of its image relative to the image folder; the ids.npy of
+a dataset is accepted too. The source is read once, in bulk. Tags are matched by id, else by name.
 """
 
+import argparse
 import pathlib
 import sys
-import types
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 
 from Utils.command.cli import Parser, UserError, WorkError, command, progress
 from Utils.command.text import join_names
 from Utils.data import selection, sources
+from Utils.data.definition import check_ratings_map
+from Utils.data.sources.stream import PostBlock, Source
 from Utils.evaluation.predictions import matrix
 from Utils.files.atomic import replacing, require_absent, require_file
 from Utils.images import image_folder
 from Utils.tags import tag_list
 
-WRITTEN = 1024  # rows at a time
+ROWS_AT_A_TIME = 1024  # rows of labels.npy in memory
 
 
-def parser():
+def parser() -> Parser:
     """Return the argument parser."""
-    made = Parser(prog="encode_tags.py", description=__doc__)
-    made.add_argument("ids", type=pathlib.Path, metavar="IDS.txt", help="one post a line, or an ids.npy")
-    made.add_argument("--source", required=True, choices=sorted(sources.SOURCES), help="what kind of booru")
-    made.add_argument("--from", required=True, dest="origin", metavar="PATH", help="database, file or folder")
-    made.add_argument("--images", metavar="DIR", help="image folder of sidecars (PATH unless given)")
-    made.add_argument("--tags", required=True, type=pathlib.Path, help="selected_tags.csv: the columns")
-    made.add_argument("-o", "--output", required=True, type=pathlib.Path, metavar="labels.npy")
-    made.add_argument(
-        "--ratings-map", nargs="+", default=[], metavar="LETTER=RATING",
-        help="what the letters of a source of before April 2022 mean: s=general q=questionable e=explicit",
-    )  # fmt: skip
-    made.add_argument(
-        "--allow-missing",
-        action="store_true",
-        help="posts that the source lacks get no labels",
+    parser = Parser(prog="encode_tags.py", description=__doc__)
+    parser.add_argument("ids", type=pathlib.Path, metavar="IDS.txt", help="one post a line, or an ids.npy")
+    parser.add_argument("--source", required=True, choices=sorted(sources.SOURCES), help="kind of booru")
+    parser.add_argument(
+        "--from", required=True, dest="origin", metavar="PATH", help="database, file or folder"
     )
-    made.add_argument("--overwrite", action="store_true", help="replace an existing file")
-    return made
+    parser.add_argument("--images", metavar="DIR", help="image folder of sidecars (default: PATH)")
+    parser.add_argument("--tags", required=True, type=pathlib.Path, help="selected_tags.csv: the columns")
+    parser.add_argument("-o", "--output", required=True, type=pathlib.Path, metavar="labels.npy")
+    parser.add_argument(
+        "--ratings-map", nargs="+", default=[], metavar="LETTER=RATING",
+        help="meaning of the letters in a source of before April 2022: s=general q=questionable e=explicit",
+    )  # fmt: skip
+    parser.add_argument(
+        "--allow-missing", action="store_true", help="give posts that the source lacks a row without labels"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    return parser
 
 
 @command
-def main(argv=None):
-    """Run the command."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
     options = parser().parse_args(argv)
     require_absent(options.output, options.overwrite)
     ids = read_ids(options.ids)
     tags = tag_list.read(options.tags)
-    source = _source(options)
-    labels = tag_labels(tags, source.tags)
-    ratings = rating_labels(tags, source, options.ratings_map)
-    wanted, rows = np.unique(ids, return_inverse=True)
-    found = collect(source, wanted, labels, ratings)
-    missing = wanted[~found.seen]
+    source = open_source(options)
+    tag_ids, columns = match_tags(tags, source.tags)
+    ratings = rating_columns(tags, source, options.ratings_map)
+    posts, rows = np.unique(ids, return_inverse=True)  # a post may be asked for more than once
+    labels = collect(source, posts, tag_ids, columns, ratings)
+    missing = posts[~labels.seen]
     if len(missing) and not options.allow_missing:
         raise WorkError(
-            f"{len(missing)} of {len(wanted)} posts are not in {options.origin}: "
+            f"{len(missing)} of {len(posts)} posts are not in {options.origin}: "
             f"{join_names(missing.tolist())}; --allow-missing gives them rows without labels"
         )
-    write(options.output, found, rows, len(tags))
-    _say(options, len(ids), tags, labels, ratings, len(missing))
+    write(options.output, labels, rows, len(tags))
+    _report(options.output, len(ids), len(tags), len(columns) + len(ratings), len(missing))
     return 0
 
 
-def read_ids(path):
-    """Return the post ids of a file, (N,) int64, in its order."""
+def read_ids(path: pathlib.Path) -> np.ndarray:
+    """Return the post ids of a file, int64 (N,), in its order; UserError where it names none."""
     if path.suffix == ".npy":
         ids = matrix(path, 1)
         if ids.dtype.kind not in "iu":
             raise UserError(f"{path} must hold whole numbers; got {ids.dtype}")
         ids = ids.tolist()
     else:
-        ids = _lines(path)
+        lines = require_file(path, "a list of post ids").read_text(encoding="utf-8-sig").splitlines()
+        ids = [image_folder.post_id(line.strip()) for line in lines if line.strip()]
     if not ids:
         raise UserError(f"{path} names no post; one id or path a line is expected")
     return np.array(ids, np.int64)
 
 
-def _lines(path):
-    lines = require_file(path, "a list of post ids").read_text(encoding="utf-8-sig").splitlines()
-    return [image_folder.post_id(line.strip()) for line in lines if line.strip()]
-
-
-def _source(options):
+def open_source(options: argparse.Namespace) -> Source:
+    """Return the source that the flags name."""
     if options.images is None:
         return sources.SOURCES[options.source](options.origin)
     if options.source != "sidecars":
         raise UserError(f"--images belongs to --source sidecars; got --source {options.source}")
-    return sources.sidecars(options.origin, options.images)
+    return sources.read_sidecars(options.origin, options.images)
 
 
-def tag_labels(tags, known):
-    """Return ``(rising tag ids of the source, their labels)`` of the tags that are in both lists.
+def match_tags(tags: pd.DataFrame, source_tags: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return ``(rising tag ids of the source, their columns)`` of the tags that are in both lists.
 
-    Raises UserError where no tag is, but for ratings, which are no tags of a source.
+    Raises UserError where no tag is. Ratings do not count: they are no tags of a source.
     """
-    rows = tag_list.matches(tags, known)
-    named = tags["category"].to_numpy() != tag_list.CATEGORIES["rating"]
-    labels = np.flatnonzero((rows >= 0) & named)
-    if named.any() and not len(labels):
+    source_rows = tag_list.matches(tags, source_tags)
+    is_tag = tags["category"].to_numpy() != tag_list.CATEGORIES["rating"]
+    columns = np.flatnonzero((source_rows >= 0) & is_tag)
+    if is_tag.any() and not len(columns):
+        first, source_first = (", ".join(names[:4]) for names in (tags["name"][is_tag], source_tags["name"]))
         raise UserError(
-            f"none of the {int(named.sum())} tags is among the {len(known)} of the source; the list starts "
-            f"with {', '.join(tags['name'][named][:4])}, the source with {', '.join(known['name'][:4])}"
+            f"none of the {int(is_tag.sum())} tags is among the {len(source_tags)} of the source; "
+            f"the list starts with {first}, the source with {source_first}"
         )
-    ids = known["tag_id"].to_numpy()[rows[labels]]
+    ids = source_tags["tag_id"].to_numpy()[source_rows[columns]]
     order = np.argsort(ids)
-    return ids[order], labels[order]
+    return ids[order], columns[order]
 
 
-def rating_labels(tags, source, mapped):
-    """Return ``{code point of a rating's letter: label}`` for the ratings in the tag list."""
-    rated = tags[tags["category"] == tag_list.CATEGORIES["rating"]]
-    places = {name: row for row, name in zip(rated.index, rated["name"], strict=True)}
-    if not places:
+def rating_columns(tags: pd.DataFrame, source: Source, assignments: Sequence[str]) -> dict[int, int]:
+    """Return ``{code point of a rating's letter: column}`` for the ratings in the tag list.
+
+    Args:
+        assignments: words ``LETTER=RATING`` of --ratings-map.
+    """
+    is_rating = tags["category"].to_numpy() == tag_list.CATEGORIES["rating"]
+    columns = {name: row for row, name in enumerate(tags["name"]) if is_rating[row]}
+    if not columns:
         return {}
-    given = dict(word.partition("=")[::2] for word in mapped) or None
-    unknown = [name for name in (given or {}).values() if name not in tag_list.RATINGS]
-    if unknown or any(len(letter) != 1 for letter in given or {}):
-        raise UserError(
-            f"--ratings-map takes LETTER=RATING, one of {', '.join(tag_list.RATINGS)}; got {mapped}"
-        )
-    counts = source.rating_counts()
-    _, names = selection.rating_rows(types.SimpleNamespace(ratings_map=given), counts)
-    return {code: int(places[name]) for code, name in names.items() if name in places}
+    try:
+        letters = {letter: rating for letter, _, rating in (word.partition("=") for word in assignments)}
+        ratings_map = check_ratings_map(letters or None)
+    except UserError as error:
+        raise UserError(f"--ratings-map takes LETTER=RATING and {error}; got {assignments}") from error
+    _, names = selection.rating_tags(source.rating_counts(), ratings_map)
+    return {code: columns[name] for code, name in names.items() if name in columns}
 
 
-class Found:
-    """The labels of posts, post after post: those of row i are labels[starts[i]:starts[i + 1]]."""
+class PostLabels:
+    """The labels of posts, post after post: those of row i are labels[starts[i]:starts[i + 1]].
 
-    def __init__(self, num_posts, num_labels):
-        self.seen, self.sizes = np.zeros(num_posts, bool), np.zeros(num_posts, np.int64)
-        self.parts, self.dtype = [], np.min_scalar_type(max(1, num_labels))
+    Args:
+        num_posts: rows.
+        num_labels: labels are below it; decides the dtype.
+    """
 
-    def add(self, rows, sizes, labels):
-        """Note the labels of posts, whose rows must rise from call to call."""
+    def __init__(self, num_posts: int, num_labels: int) -> None:
+        self.seen = np.zeros(num_posts, bool)  # whether the source has the post
+        self._sizes = np.zeros(num_posts, np.int64)
+        self._parts = [np.empty(0, np.min_scalar_type(max(1, num_labels)))]
+
+    def add(self, rows: np.ndarray, sizes: np.ndarray, labels: np.ndarray) -> None:
+        """Add the labels of posts, whose rows must rise from call to call."""
         self.seen[rows] = True
-        self.sizes[rows] = sizes
-        self.parts.append(labels.astype(self.dtype))
+        self._sizes[rows] = sizes
+        self._parts.append(labels.astype(self._parts[0].dtype))
 
-    def close(self):
-        """Make the lists of all posts one."""
-        self.starts = np.concatenate([[0], np.cumsum(self.sizes)])
-        self.labels = np.concatenate([np.empty(0, self.dtype), *self.parts])
-        self.parts = []
+    def close(self) -> "PostLabels":
+        """Join the parts; ``starts`` and ``labels`` are there afterwards."""
+        self.starts = np.concatenate([[0], np.cumsum(self._sizes)])
+        self.labels = np.concatenate(self._parts)
+        self._parts = []
         return self
 
 
-def collect(source, wanted, labels, ratings):
-    """Return what the source has of the posts ``wanted``, rising ids, as `Found`."""
-    tag_ids, columns = labels
-    found = Found(len(wanted), int(max([*columns.tolist(), *ratings.values()], default=0)) + 1)
+def collect(
+    source: Source, posts: np.ndarray, tag_ids: np.ndarray, columns: np.ndarray, ratings: Mapping[int, int]
+) -> PostLabels:
+    """Return the labels that a source has for some posts, given by rising ids.
+
+    Args:
+        tag_ids, columns: as `match_tags` returns them.
+        ratings: as `rating_columns` returns them.
+    """
+    num_labels = int(max([*columns.tolist(), *ratings.values()], default=0)) + 1
+    labels = PostLabels(len(posts), num_labels)
     for block in progress(source.blocks(), label="read", unit="blocks"):
-        place = np.minimum(np.searchsorted(wanted, block.ids), len(wanted) - 1)
-        kept = wanted[place] == block.ids
-        post = np.repeat(np.arange(len(block.ids)), np.diff(block.offsets))
-        at = np.minimum(np.searchsorted(tag_ids, block.tag_ids), max(0, len(tag_ids) - 1))
-        known = kept[post] & (tag_ids[at] == block.tag_ids if len(tag_ids) else False)
-        pairs = [(post[known], columns[at[known]] if len(tag_ids) else at[known])]
-        for code, label in ratings.items():
-            rated = np.flatnonzero(kept & (block.ratings == code))
-            pairs.append((rated, np.full(len(rated), label)))
-        post, values = (np.concatenate(part) for part in zip(*pairs, strict=True))
-        sizes = np.bincount(post, minlength=len(block.ids))
-        found.add(place[kept], sizes[kept], values[np.argsort(post, kind="stable")])
-    return found.close()
+        rows = np.minimum(np.searchsorted(posts, block.ids), len(posts) - 1)
+        is_asked = posts[rows] == block.ids
+        places, values = _block_labels(block, is_asked, tag_ids, columns, ratings)
+        sizes = np.bincount(places, minlength=len(block.ids))
+        labels.add(rows[is_asked], sizes[is_asked], values[np.argsort(places, kind="stable")])
+    return labels.close()
 
 
-def write(path, found, rows, num_labels):
+def _block_labels(
+    block: PostBlock,
+    is_asked: np.ndarray,
+    tag_ids: np.ndarray,
+    columns: np.ndarray,
+    ratings: Mapping[int, int],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return ``(place in the block, label)`` pairs of the posts that were asked for, unordered."""
+    pairs = []
+    if len(tag_ids):
+        places = np.repeat(np.arange(len(block.ids)), np.diff(block.offsets))
+        tags = np.minimum(np.searchsorted(tag_ids, block.tag_ids), len(tag_ids) - 1)
+        is_label = is_asked[places] & (tag_ids[tags] == block.tag_ids)
+        pairs.append((places[is_label], columns[tags[is_label]]))
+    for code, label in ratings.items():
+        rated = np.flatnonzero(is_asked & (block.ratings == code))
+        pairs.append((rated, np.full(len(rated), label)))
+    places, values = zip(*pairs, strict=True) if pairs else ((), ())
+    return np.concatenate([np.empty(0, np.int64), *places]), np.concatenate([np.empty(0, np.int64), *values])
+
+
+def write(path: pathlib.Path, labels: PostLabels, rows: np.ndarray, num_labels: int) -> None:
     """Write labels.npy, uint8 (len(rows), num_labels): row i has the labels of post ``rows[i]``."""
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), num_labels)}
-    with replacing(path) as beside, beside.open("wb") as file:
+    with replacing(path) as part, part.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
-        for at in range(0, len(rows), WRITTEN):
-            block = np.zeros((len(rows[at : at + WRITTEN]), num_labels), np.uint8)
-            for line, row in zip(block, rows[at : at + WRITTEN].tolist(), strict=True):
-                line[found.labels[found.starts[row] : found.starts[row + 1]]] = 1
+        # Block by block: the dense matrix of millions of posts would not fit in memory.
+        for start in range(0, len(rows), ROWS_AT_A_TIME):
+            block_rows = rows[start : start + ROWS_AT_A_TIME].tolist()
+            block = np.zeros((len(block_rows), num_labels), np.uint8)
+            for line, row in zip(block, block_rows, strict=True):
+                line[labels.labels[labels.starts[row] : labels.starts[row + 1]]] = 1
             file.write(block.data)
 
 
-def _say(options, num_rows, tags, labels, ratings, num_missing):
-    known = len(labels[1]) + len(ratings)
-    if known < len(tags):
+def _report(path: pathlib.Path, num_rows: int, num_tags: int, num_matched: int, num_missing: int) -> None:
+    if num_matched < num_tags:
         print(
-            f"{len(tags) - known} of {len(tags)} tags are unknown to the source: their columns are 0",
+            f"{num_tags - num_matched} of {num_tags} tags are unknown to the source: their columns are 0",
             file=sys.stderr,
         )
     without = f", {num_missing} posts without labels" if num_missing else ""
-    print(f"{options.output}: {num_rows:,} posts, {len(tags):,} tags{without}")
+    print(f"{path}: {num_rows:,} posts, {num_tags:,} tags{without}")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ import numpy as np
 
 from Utils.command.backend import prepare_backend
 from Utils.command.cli import Parser, UserError, command, print_json, progress
-from Utils.data.sources.parents import KINDS, parents
+from Utils.data.sources.parents import PARENT_READERS, read_parents
 from Utils.duplicates import fingerprints, hash_index, pixel_match
 from Utils.evaluation import duplicate_groups
 from Utils.files import csv_tables, row_cache
@@ -46,7 +46,9 @@ def parser():
     words = Parser(prog="tools/find_duplicates.py", description=__doc__)
     words.add_argument("--images", required=True, metavar="DIR", help="the image folder, with all below it")
     words.add_argument("-o", "--output", required=True, metavar="CSV", help="groups.csv to write")
-    words.add_argument("--source", choices=sorted(KINDS), help="kind of booru that has the parent ids")
+    words.add_argument(
+        "--source", choices=sorted(PARENT_READERS), help="kind of booru that has the parent ids"
+    )
     words.add_argument("--from", dest="origin", metavar="PATH", help="its database or folder")
     words.add_argument("--run", metavar="RUN|FILE.keras", help="a model whose features propose pairs too")
     words.add_argument(
@@ -69,7 +71,7 @@ def main(argv=None):
     options = parser().parse_args(argv)
     _check(options)
     paths = image_folder.image_paths(options.images)
-    families = parents(options.source, options.origin) if options.source else {}
+    families = read_parents(options.source, options.origin) if options.source else {}
     output = pathlib.Path(options.output)
     columns = {"facts": _without("picture"), "pictures": fingerprints.FIELDS["picture"]}
     with row_cache.RowCache(output.with_suffix(".sketches"), columns, VERSION) as cache:

@@ -76,8 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _find_pictures(options: argparse.Namespace) -> reporting.FindPictures:
     """Return a function from post ids to the bytes of their images."""
     if options.images is not None:
-        return post_images.of_folder(options.images)
-    return post_images.of_dataset(options.dataset) if options.dataset is not None else lambda ids: {}
+        return post_images.folder_reader(options.images)
+    return post_images.dataset_reader(options.dataset) if options.dataset is not None else lambda ids: {}
 
 
 def _is_leaked(dump: predictions.Dump, options: argparse.Namespace) -> np.ndarray | None:

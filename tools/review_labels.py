@@ -62,7 +62,7 @@ def prepared(options):
     posts = np.unique(asked.posts)
     sources = _sources(options, asked, posts)
     paths = next((source.paths for source in sources if hasattr(source, "paths")), None)
-    found = post_images_server.Pictures(options.images, posts.tolist(), paths)
+    found = post_images_server.PostImages(options.images, posts.tolist(), paths)
     with Journal(options.output) as journal:
         review = Review(asked, journal, reviewer, options.second_opinion)
         _say(options, review, journal, found)

@@ -276,7 +276,7 @@ def look(posts, folder):
 
 def pack(pending, posts, folder, manifest, options, old):
     """Write the shards that are missing, each a job of its own."""
-    jobs = (job_of(shard_writer.Job, shard, posts, folder, manifest, options, old) for shard in pending)
+    jobs = (job_of(shard_writer.ShardJob, shard, posts, folder, manifest, options, old) for shard in pending)
     few = sum(len(shard.rows) for shard in pending) < FEW
     done = job_engines.run(shard_writer.write_shard, jobs, options.engine, 1 if few else options.workers)
     for _ in progress(done, total=len(pending), label="records", unit="shard"):
@@ -285,11 +285,13 @@ def pack(pending, posts, folder, manifest, options, old):
 
 def job_of(make, shard, posts, folder, manifest, options, old):
     """Return the job that writes a shard."""
-    taken, kept = list(posts.take(shard.rows)), None
+    taken, reused = list(posts.take(shard.rows)), None
     if old is not None:
         places = old.records.find([number for number, _, _ in taken])
         pairs = zip(taken, places, strict=True)
-        kept = [place or old.reasons.get(number, "not in the old dataset") for (number, _, _), place in pairs]
+        reused = [
+            place or old.reasons.get(number, "not in the old dataset") for (number, _, _), place in pairs
+        ]
     return make(
         path=str((folder / shard.file).resolve()),
         file=shard.file,
@@ -299,7 +301,7 @@ def job_of(make, shard, posts, folder, manifest, options, old):
         image_size=manifest["image_size"],
         quality=manifest["definition"]["jpeg_quality"],
         posts=taken,
-        kept=kept,
+        reused=reused,
     )
 
 
@@ -307,7 +309,7 @@ def job_of(make, shard, posts, folder, manifest, options, old):
 class Old:
     """A dataset whose images are taken over."""
 
-    records: shard_writer.OldRecords
+    records: shard_writer.RecordIndex
     reasons: dict  # post id -> why it was rejected there
 
 
@@ -331,7 +333,7 @@ def open_old(options, folder, manifest):
                 "--labels-only makes no image anew"
             )
     reasons = {number: reason for (number, _), reason in read_rejected(old.folder / "rejected.csv").items()}
-    return Old(shard_writer.OldRecords(old), reasons)
+    return Old(shard_writer.RecordIndex(old), reasons)
 
 
 def finish(folder, manifest, shards, options):

@@ -1,16 +1,18 @@
-"""Dataset folders, here or elsewhere: from tools/write_records.py, or shards of the original as they are."""
+"""Dataset folders, local or remote: those of tools/write_records.py, and shards of the original project."""
 
 import dataclasses
 import pathlib
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet
 
 from Utils.command.cli import UserError, suggest
+from Utils.command.text import join_names
 from Utils.data.definition import SPLITS
 from Utils.files import tfrecord
-from Utils.files.atomic import read_json, to_path
+from Utils.files.atomic import AnyPath, read_json, to_path
 from Utils.images import codec
 from Utils.tags import tag_list
 
@@ -25,36 +27,36 @@ class Dataset:
     folder: pathlib.Path
     name: str
     tags: pd.DataFrame  # selected_tags.csv: row i is label i
-    manifest: dict  # dataset.json; made up from the shards where there is none
-    image_size: int | None  # side of the stored JPEGs; None where an original folder has no square ones
-    splits: tuple  # those with shards, in the order train, validation, test
+    manifest: dict[str, Any]  # dataset.json; for original shards its like, made from what is in the folder
+    image_size: int | None  # side of the stored JPEGs; None where original shards have no square ones
+    splits: tuple[str, ...]  # those with shards, in the order train, validation, test
 
     @property
-    def num_labels(self):
+    def num_labels(self) -> int:
         """Return the number of tags."""
         return len(self.tags)
 
-    def shards(self, split):
+    def shards(self, split: str) -> list[str]:
         """Return the paths of a split's TFRecord files in order; UserError names the splits there are."""
         return [str(self.folder / shard["file"]) for shard in self._entry(split)["shards"]]
 
-    def num_records(self, split):
-        """Return the number of records of a split; of original shards it is counted, once."""
+    def num_records(self, split: str) -> int:
+        """Return the number of records of a split; those of original shards are counted, once."""
         return sum(self.record_counts(split))
 
-    def record_counts(self, split):
+    def record_counts(self, split: str) -> list[int]:
         """Return the number of records of every shard of a split, in the order of `shards`."""
         counts = [shard.get("records") for shard in self._entry(split)["shards"]]
         if None in counts:
             counts = [tfrecord.count_records(path) for path in self.shards(split)]
         return counts
 
-    def has_post_ids(self, split):
-        """Whether there is a list of a split's post ids; datasets of the original project have none."""
+    def has_post_ids(self, split: str) -> bool:
+        """Return whether a split has a list of its post ids; datasets of the original project have none."""
         return (self.folder / split / "ids.npy").is_file()
 
-    def post_ids(self, split):
-        """Return the post ids of a split in record order: int64 (num_records,)."""
+    def post_ids(self, split: str) -> np.ndarray:
+        """Return the post ids of a split in record order, int64 (num_records,); UserError without a list."""
         self._entry(split)
         path = self.folder / split / "ids.npy"
         if not self.has_post_ids(split):
@@ -64,10 +66,11 @@ class Dataset:
         with path.open("rb") as file:
             return np.load(file, allow_pickle=False)
 
-    def frequencies(self, split):
-        """Return the share of a split's posts that has each tag, (num_labels,), above 0 and below 1.
+    def frequencies(self, split: str) -> np.ndarray | None:
+        """Return the share of a split's posts that has each tag, (num_labels,); None without posts.parquet.
 
-        Half a post more has every tag, half a one less. None where there is no posts.parquet.
+        One post more is counted, half of which has every tag: shares are above 0 and below 1, so that their
+        logits are finite.
         """
         path = self.folder / "posts.parquet"
         if not path.is_file():
@@ -79,7 +82,7 @@ class Dataset:
         labels = rows.combine_chunks().flatten().to_numpy(zero_copy_only=False)
         return (np.bincount(labels, minlength=self.num_labels) + 0.5) / (len(rows) + 1)
 
-    def _entry(self, split):
+    def _entry(self, split: str) -> dict[str, Any]:
         if split in self.splits:
             return self.manifest["records"][split]
         if not self.splits:
@@ -92,8 +95,8 @@ class Dataset:
         )
 
 
-def load(folder):
-    """Open a dataset folder, or a folder of original shards: selected_tags.csv, train/*.tfrecord, ...
+def load(folder: AnyPath) -> Dataset:
+    """Open a dataset folder, or a folder of original shards: selected_tags.csv, train/*.tfrecord and so on.
 
     Raises UserError that says what was looked for and what is there.
     """
@@ -102,11 +105,13 @@ def load(folder):
         raise UserError(
             f"a dataset folder was expected at {folder}; found {'a file' if folder.exists() else 'nothing'}"
         )
-    shards = {} if (folder / MANIFEST).is_file() else _shards_by_split(folder)
-    if not (folder / TAGS).is_file() or not (shards or (folder / MANIFEST).is_file()):
+    has_manifest = (folder / MANIFEST).is_file()
+    shards = {} if has_manifest else _original_shards(folder)
+    if not (folder / TAGS).is_file() or not (shards or has_manifest):
+        content = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
         raise UserError(
             f"{folder} is no dataset: it needs {TAGS}, and {MANIFEST} or .tfrecord files in "
-            f"{', '.join(f'{split}/' for split in SPLITS)}; it holds {_listing(folder)}"
+            f"{', '.join(f'{split}/' for split in SPLITS)}; it holds {join_names(content, 12)}"
         )
     frame = tag_list.read(folder / TAGS)
     manifest = _original_manifest(folder, shards, frame) if shards else read_json(folder / MANIFEST)
@@ -116,7 +121,7 @@ def load(folder):
     return Dataset(folder, manifest["name"], frame, manifest, manifest["image_size"], splits)
 
 
-def _check(folder, manifest, frame):
+def _check(folder: pathlib.Path, manifest: dict[str, Any], frame: pd.DataFrame) -> None:
     missing = [key for key in ("name", "image_size") if key not in manifest]
     if missing:
         raise UserError(
@@ -124,38 +129,37 @@ def _check(folder, manifest, frame):
         )
     if manifest.get("tags_sha256") not in (None, tag_list.digest(frame)):
         raise UserError(
-            f"{folder / TAGS} is not the tag list the records were written with: {MANIFEST} has the hash of "
-            f"another one, of {manifest.get('num_labels')} tags; the file has {len(frame)}. Make it anew"
+            f"{folder / TAGS} is not the tag list that the records were written with: {MANIFEST} has the "
+            f"hash of another list, of {manifest.get('num_labels')} tags; the file has {len(frame)}. "
+            "Restore that list or write the records again"
         )
 
 
-def _listing(folder):
-    names = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
-    return ", ".join(names[:12] + ["..."] * (len(names) > 12)) or "nothing"
+def _original_shards(folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
+    shards = {split: sorted((folder / split).glob("[!.]*.tfrecord")) for split in SPLITS}
+    return {split: paths for split, paths in shards.items() if paths}
 
 
-def _shards_by_split(folder):
-    found = {split: sorted((folder / split).glob("[!.]*.tfrecord")) for split in SPLITS}
-    return {split: paths for split, paths in found.items() if paths}
-
-
-def _original_manifest(folder, shards, frame):
+def _original_manifest(
+    folder: pathlib.Path, shards: dict[str, list[pathlib.Path]], frame: pd.DataFrame
+) -> dict[str, Any]:
+    """Return what dataset.json would say about a folder of original shards."""
     records = {
         split: {"shards": [{"file": f"{split}/{path.name}"} for path in paths]}
         for split, paths in shards.items()
     }
-    first = next(iter(shards.values()))[0]
+    first_shard = next(iter(shards.values()))[0]
     return {
         "name": folder.resolve().name,
         "tags_sha256": tag_list.digest(frame),
         "num_labels": len(frame),
-        "image_size": _image_size(first),
+        "image_size": _image_size(first_shard),
         "source": {"kind": "original shards"},
         "records": records,
     }
 
 
-def _image_size(shard):
+def _image_size(shard: pathlib.Path) -> int | None:
     """Return the side of the square JPEG in a shard's first record, or None."""
     data = next(tfrecord.read_records(shard, take=1), b"")
     try:

@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from Utils.command.cli import UserError
 
@@ -14,20 +15,20 @@ class Fold:
     index: int
     count: int
 
-    def contains(self, ids):
+    def contains(self, ids: ArrayLike) -> np.ndarray:
         """Return whether each post id, int64 of any shape, is in this fold."""
         return fold_of(ids, self.count) == self.index
 
-    def leaves(self, ids):
+    def excludes(self, ids: ArrayLike) -> np.ndarray:
         """Return whether each post id is in one of the other folds."""
         return ~self.contains(ids)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.index}/{self.count}"
 
 
-def parse(text):
-    """Return the Fold of ``I/K``, None of an empty text; UserError unless 0 <= I < K and K > 1."""
+def parse(text: str) -> Fold | None:
+    """Return the Fold of ``I/K``, None for an empty text; UserError unless 0 <= I < K and K > 1."""
     if not text:
         return None
     index, _, count = str(text).partition("/")
@@ -36,13 +37,14 @@ def parse(text):
     return Fold(int(index), int(count))
 
 
-def fold_of(ids, count):
-    """Return the fold, 0 to ``count`` - 1, of each post id: a hash (SplitMix64), so folds are about equal.
+def fold_of(ids: ArrayLike, count: int) -> np.ndarray:
+    """Return the fold, 0 to ``count`` - 1, of each post id, from a hash of it, so that folds are about equal.
 
-    Not the id modulo ``count``: splits are residues of the id already.
+    Not the id modulo ``count``: splits are ranges of the id modulo 1000, so a split would not have all folds
+    alike. The hash is SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
     """
     x = np.asarray(ids, np.int64).astype(np.uint64)
-    with np.errstate(over="ignore"):  # modulo 2**64 is meant
+    with np.errstate(over="ignore"):  # arithmetic modulo 2**64 is intended
         x = x + np.uint64(0x9E3779B97F4A7C15)
         x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

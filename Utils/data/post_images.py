@@ -1,83 +1,90 @@
-"""Small pictures of posts for a page: found in an image folder or in a dataset's shards, embedded as text."""
+"""Small pictures of posts for a page: read from an image folder or a dataset's shards, embedded as text."""
 
 import base64
 import contextlib
+import pathlib
+from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
 
 from Utils.command.cli import UserError
 from Utils.data import dataset_folder
 from Utils.files import tfrecord
-from Utils.files.atomic import to_path
+from Utils.files.atomic import AnyPath, to_path
 from Utils.images import codec, image_folder
 
-SIDE = 144
-QUALITY = 78
+SIDE = 144  # of a picture, in pixels
+_QUALITY = 78
+
+ReadImages = Callable[[Collection[int]], dict[int, bytes]]  # post ids -> {post id: encoded image}
 
 
-def of_folder(folder):
+def folder_reader(folder: AnyPath) -> ReadImages:
     """Return a function ``ids -> {id: bytes of the image file}``; ids without a file are left out.
 
     Raises UserError where ``folder`` is no folder.
     """
     root = to_path(folder)
     if not root.is_dir():
-        found = "a file" if root.exists() else "nothing"
-        raise UserError(f"an image folder was expected at {root}; found {found}")
+        actual = "a file" if root.exists() else "nothing"
+        raise UserError(f"an image folder was expected at {root}; found {actual}")
 
-    def read(ids):
-        paths = {number: root / image_folder.bucket_path(number) for number in ids}
-        found = {number: path for number, path in paths.items() if path.is_file()}
-        missing = set(ids) - set(found)
+    def read(ids: Collection[int]) -> dict[int, bytes]:
+        usual = {post: root / image_folder.bucket_path(post) for post in ids}
+        paths = {post: path for post, path in usual.items() if path.is_file()}
+        missing = set(ids) - set(paths)
         if missing:
-            found |= searched(root, missing)
-        return {number: path.read_bytes() for number, path in found.items()}
+            paths |= search_folder(root, missing)
+        return {post: path.read_bytes() for post, path in paths.items()}
 
     return read
 
 
-def searched(root, wanted):
-    """List a whole folder once: ``{id: path}``; of several files of a post the first by path is taken."""
-    found = {}
-    for top, names in image_folder.walk(root):
+def search_folder(root: pathlib.Path, posts: Collection[int]) -> dict[int, pathlib.Path]:
+    """Return ``{post id: path}`` of posts, wherever below ``root``: of several files the first by path.
+
+    Lists the whole folder, which takes minutes for millions of images.
+    """
+    paths = {}
+    for folder, names in image_folder.walk(root):
         for name in filter(image_folder.is_image, names):
-            path = image_folder.join(top, name)
-            number = image_folder.post_id(path)
-            if number in wanted:
-                found.setdefault(number, root / path)
-    return found
+            path = image_folder.join(folder, name)
+            post = image_folder.post_id(path)
+            if post in posts:
+                paths.setdefault(post, root / path)
+    return paths
 
 
-def of_dataset(folder):
+def dataset_reader(folder: AnyPath) -> ReadImages:
     """Return a function ``ids -> {id: JPEG bytes}`` that reads the records of a dataset folder."""
     dataset = dataset_folder.load(folder)
 
-    def read(ids):
-        found = {}
+    def read(ids: Collection[int]) -> dict[int, bytes]:
+        images: dict[int, bytes] = {}
         for split in dataset.splits:
             if dataset.has_post_ids(split):
-                found |= _of_split(dataset, split, np.array(sorted(set(ids) - set(found)), np.int64))
-        return found
+                images |= _read_split(dataset, split, np.array(sorted(set(ids) - set(images)), np.int64))
+        return images
 
     return read
 
 
-def _of_split(dataset, split, ids):
+def _read_split(dataset: dataset_folder.Dataset, split: str, ids: np.ndarray) -> dict[int, bytes]:
     stored = dataset.post_ids(split)
-    places = dict(
-        zip(stored[np.isin(stored, ids)].tolist(), np.flatnonzero(np.isin(stored, ids)), strict=True)
-    )
-    found, first = {}, 0
+    places = np.flatnonzero(np.isin(stored, ids))
+    post_at = dict(zip(places.tolist(), stored[places].tolist(), strict=True))
+    images, start = {}, 0
     for shard, count in zip(dataset.shards(split), dataset.record_counts(split), strict=True):
-        mine = {place - first: number for number, place in places.items() if first <= place < first + count}
-        if mine:
-            found |= {mine[at]: data for at, data in _records(shard, set(mine))}
-        first += count
-    return found
+        posts = {place - start: post for place, post in post_at.items() if start <= place < start + count}
+        images |= {posts[place]: data for place, data in _read_records(shard, posts)}
+        start += count
+    return images
 
 
-def _records(shard, places):
-    """Yield ``(place, JPEG)`` of some records of a shard, those that are damaged left out."""
+def _read_records(shard: str, places: Collection[int]) -> Iterator[tuple[int, bytes]]:
+    """Yield ``(place, JPEG)`` of some records of a shard; damaged ones are left out."""
+    if not places:
+        return
     index = tfrecord.read_index(shard)
     with to_path(shard).open("rb") as file:
         for place in sorted(places):
@@ -87,11 +94,11 @@ def _records(shard, places):
                 yield place, tfrecord.decode_example(file.read(length))[1]
 
 
-def data_uri(data, side=SIDE, padding=codec.WHITE):
-    """Return an encoded image as a small square JPEG in a ``data:`` address; None where it is no image."""
+def data_uri(data: bytes, side: int = SIDE, padding: int = codec.WHITE) -> str | None:
+    """Return an encoded image as a square JPEG of ``side`` pixels in a ``data:`` URI; None for no image."""
     try:
         picture = codec.fit(codec.decode(data), side, padding)
     except codec.ImageError:
         return None
-    encoded = base64.b64encode(codec.encode_jpeg(picture, QUALITY)).decode("ascii")
+    encoded = base64.b64encode(codec.encode_jpeg(picture, _QUALITY)).decode("ascii")
     return f"data:image/jpeg;base64,{encoded}"

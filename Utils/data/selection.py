@@ -1,228 +1,271 @@
-"""The rules that make a dataset of a booru: pure functions on blocks of posts and on the tag list.
+"""The rules that select the posts and tags of a dataset: pure functions on blocks of posts and tag lists.
 
 Order, one pass each: categories and min_tag_count; ratings, status, split, file present; min_tags_per_image;
-groups of duplicates; min_tag_images and min_tag_share; max_tags.
+groups of duplicates; min_tag_images and min_tag_share; max_tags. A tag that passed the first two rules is a
+candidate; the others can only be applied once all posts have been seen.
 """
 
 import collections
 import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError
-from Utils.data.definition import LETTERS, MODULUS, SPLITS, STATUSES
-from Utils.data.sources import rising
+from Utils.data.danbooru_fields import RATING_NAMES, STATUSES
+from Utils.data.definition import SPLIT_MODULUS, SPLITS, Definition
+from Utils.data.sources.stream import PostBlock, sort_each_row
 from Utils.tags.tag_list import CATEGORIES, RATINGS, ordered
 
 FIRST_RATING_ID = 9999999  # general; the other three count down, as in released tag lists
 
+FindFiles = Callable[[np.ndarray, np.ndarray | None], np.ndarray]  # (ids, keys) -> file numbers, -1 for none
+Step = dict[str, Any]  # {"rule": name, "before": number, "after": number}
+
 
 @dataclasses.dataclass(frozen=True)
-class Kept:
+class SelectedPosts:
     """Posts of one block that passed; P posts with T candidate tags together."""
 
     ids: np.ndarray  # (P,) int64
     splits: np.ndarray  # (P,) int8, rows of SPLITS
     ratings: np.ndarray  # (P,) uint8, code point of the letter, 0 for none
-    places: np.ndarray  # (P,) int64, file numbers of the image folder or rows of paths
+    files: np.ndarray  # (P,) int64, file numbers of the image folder or rows of paths
     sizes: np.ndarray  # (P,) int32, candidate tags of each post
-    rows: np.ndarray  # (T,) rows of the candidate list
-    paths: list | None = None
+    tag_rows: np.ndarray  # (T,) rows of the candidate list, post after post
+    paths: list[str] | None = None
 
-    def where(self, mask):
-        """Return the posts at which ``mask`` (P,) holds."""
-        names = ("ids", "splits", "ratings", "places", "sizes")
+    def where(self, mask: np.ndarray) -> "SelectedPosts":
+        """Return the posts at which ``mask`` (P,) is true."""
+        names = ("ids", "splits", "ratings", "files", "sizes")
         changes = {name: getattr(self, name)[mask] for name in names}
-        return dataclasses.replace(self, rows=self.rows[np.repeat(mask, self.sizes)], **changes)
+        return dataclasses.replace(self, tag_rows=self.tag_rows[np.repeat(mask, self.sizes)], **changes)
 
 
-def candidates(tags, definition):
-    """Return ``(tags that pass categories and min_tag_count, by id; [counts of the two rules]; dropped)``.
+def candidate_tags(
+    tags: pd.DataFrame, definition: Definition
+) -> tuple[pd.DataFrame, list[Step], pd.DataFrame]:
+    """Apply categories and min_tag_count to the tags of a source.
 
-    ``dropped`` are the tags that min_tag_count leaves out, with a column rule.
+    Returns ``(tags that pass both, by id; a step for each rule; tags that min_tag_count drops)``, the last
+    with a column rule. Tags of other categories are not listed: they are no tags of such a dataset.
     """
-    frame, steps, dropped = tags, [], None
-    named = frame["category"].isin(definition.categories)
-    rules = (("categories", named), ("min_tag_count", frame["count"] >= definition.min_tag_count))
-    for rule, passes in rules:
-        kept = frame[passes.loc[frame.index]]
-        steps.append({"rule": rule, "before": len(frame), "after": len(kept)})
-        dropped = frame[~passes.loc[frame.index]].assign(rule=rule)
-        frame = kept
+    by_category = tags.loc[tags["category"].isin(list(definition.categories))]
+    is_frequent = by_category["count"] >= definition.min_tag_count
+    frame = by_category.loc[is_frequent]
+    dropped = by_category.loc[~is_frequent].assign(rule="min_tag_count")
+    steps = [
+        {"rule": "categories", "before": len(tags), "after": len(by_category)},
+        {"rule": "min_tag_count", "before": len(by_category), "after": len(frame)},
+    ]
     return frame.sort_values("tag_id", ignore_index=True), steps, dropped
 
 
-def splits_of(ids, definition):
-    """Return the row of SPLITS for every post id, -1 where no split takes it: int8 (P,)."""
-    table = np.full(MODULUS, -1, np.int8)
+def split_rows(ids: np.ndarray, definition: Definition) -> np.ndarray:
+    """Return the row of SPLITS for every post id, -1 for a post in no split: int8 (P,)."""
+    table = np.full(SPLIT_MODULUS, -1, np.int8)
     for name, (low, high) in definition.splits.items():
         table[low : high + 1] = SPLITS.index(name)
-    return table[ids % MODULUS]
+    return table[ids % SPLIT_MODULUS]
 
 
-def post_rules(block, definition, keep_unrated):
-    """Yield ``(reason, mask of the posts that pass)`` in order, for what needs neither files nor tags."""
+def _post_rules(
+    block: PostBlock, definition: Definition, keep_unrated: bool
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield ``(reason, mask of the posts that pass)`` in order, of the rules without files and tags."""
     letters = [ord(letter) for letter in definition.ratings] + [0] * keep_unrated
     yield f"rating not {' '.join(definition.ratings)}", np.isin(block.ratings, letters)
     for name in definition.exclude_status:
         yield f"status {name}", (block.status >> STATUSES.index(name)) & 1 == 0
-    yield "id in no split", splits_of(block.ids, definition) >= 0
+    yield "id in no split", split_rows(block.ids, definition) >= 0
 
 
-class Sieve:
-    """Applies the rules for posts, block by block, and counts what every one of them leaves out.
+class PostFilter:
+    """Applies the rules for posts, block by block, and counts the posts that each of them excludes.
 
     Args:
         tag_ids: (C,) rising ids of the candidate tags.
-        find: ``(ids, keys) -> file numbers`` (-1 missing), or None where blocks bring their paths.
+        find: the lookup of image files; None where the blocks have paths.
+        keep_unrated: whether posts without a rating pass the rating rule.
+
+    Attributes:
+        excluded: ``{reason: posts}`` in the order of the rules.
+        missing: arrays of the ids of posts whose file is missing.
+        num_posts: posts seen so far.
     """
 
-    def __init__(self, definition, tag_ids, find=None, keep_unrated=False):
-        self.definition, self.tag_ids, self.find, self.keep_unrated = definition, tag_ids, find, keep_unrated
-        self.left_out = collections.Counter()  # reason -> posts, in the order of the rules
-        self.missing = []  # arrays of the ids whose file is missing
-        self.posts = 0
-        self._small = np.min_scalar_type(max(len(tag_ids), 1))
+    def __init__(
+        self,
+        definition: Definition,
+        tag_ids: np.ndarray,
+        find: FindFiles | None = None,
+        keep_unrated: bool = False,
+    ) -> None:
+        self._definition, self._tag_ids, self._find = definition, tag_ids, find
+        self._keep_unrated = keep_unrated
+        self._row_dtype = np.min_scalar_type(max(len(tag_ids), 1))
+        self.excluded: collections.Counter[str] = collections.Counter()
+        self.missing: list[np.ndarray] = []
+        self.num_posts = 0
 
-    def keep(self, block):
-        """Return the `Kept` posts of one block."""
-        alive = np.ones(len(block.ids), bool)
-        self.posts += len(alive)
-        for reason, passes in post_rules(block, self.definition, self.keep_unrated):
-            self._count(reason, alive, passes)
-        places = np.arange(len(alive)) if self.find is None else np.full(len(alive), -1)
-        if self.find is not None:
-            keys = None if block.keys is None else block.keys[alive]
-            places[alive] = self.find(block.ids[alive], keys)
-            self.missing.append(block.ids[alive & (places < 0)])
-            self._count("file missing", alive, places >= 0)
-        sizes, rows = self._candidates(block)
-        least = self.definition.min_tags_per_image
-        self._count(f"fewer than {least} tags", alive, sizes >= least)
-        splits = splits_of(block.ids, self.definition)
+    def select(self, block: PostBlock) -> SelectedPosts:
+        """Return the posts of one block that pass."""
+        passed = np.ones(len(block.ids), bool)
+        self.num_posts += len(passed)
+        for reason, mask in _post_rules(block, self._definition, self._keep_unrated):
+            self._apply(reason, passed, mask)
+        files = np.arange(len(passed)) if self._find is None else np.full(len(passed), -1)
+        if self._find is not None:
+            # Only for posts that are left: a lookup of a file costs more than all rules before it.
+            files[passed] = self._find(block.ids[passed], None if block.keys is None else block.keys[passed])
+            self.missing.append(block.ids[passed & (files < 0)])
+            self._apply("file missing", passed, files >= 0)
+        sizes, tag_rows = self._candidates(block)
+        least = self._definition.min_tags_per_image
+        self._apply(f"fewer than {least} tags", passed, sizes >= least)
+        splits = split_rows(block.ids, self._definition)
         ratings = block.ratings.clip(0, 255).astype(np.uint8)
-        return Kept(block.ids, splits, ratings, places, sizes, rows, block.paths).where(alive)
+        return SelectedPosts(block.ids, splits, ratings, files, sizes, tag_rows, block.paths).where(passed)
 
-    def _count(self, reason, alive, passes):
-        self.left_out[reason] += int((alive & ~passes).sum())
-        alive &= passes
+    def _apply(self, reason: str, passed: np.ndarray, mask: np.ndarray) -> None:
+        """Narrow ``passed`` in place; a post counts for the first rule that excludes it."""
+        self.excluded[reason] += int((passed & ~mask).sum())
+        passed &= mask
 
-    def _candidates(self, block):
+    def _candidates(self, block: PostBlock) -> tuple[np.ndarray, np.ndarray]:
         """Return the number of candidate tags of each post (P,) and their rows, post after post."""
-        if not len(self.tag_ids):
-            return np.zeros(len(block.ids), np.int32), np.empty(0, self._small)
-        place = np.minimum(np.searchsorted(self.tag_ids, block.tag_ids), len(self.tag_ids) - 1)
-        known = self.tag_ids[place] == block.tag_ids
-        before = np.concatenate([[0], np.cumsum(known)])
-        return np.diff(before[block.offsets]).astype(np.int32), place[known].astype(self._small)
+        if not len(self._tag_ids):
+            return np.zeros(len(block.ids), np.int32), np.empty(0, self._row_dtype)
+        rows = np.minimum(np.searchsorted(self._tag_ids, block.tag_ids), len(self._tag_ids) - 1)
+        is_candidate = self._tag_ids[rows] == block.tag_ids
+        before = np.concatenate([[0], np.cumsum(is_candidate)])
+        # The smallest dtype: these rows stay in memory for all posts until the tags are selected.
+        return np.diff(before[block.offsets]).astype(np.int32), rows[is_candidate].astype(self._row_dtype)
 
 
-def group_leavers(groups, ids, splits):
-    """Return the ids that are left out because a near-duplicate of theirs is in an earlier split.
+def duplicates_of_earlier_splits(groups: pd.DataFrame, ids: np.ndarray, splits: np.ndarray) -> np.ndarray:
+    """Return the ids to exclude, int64 and rising: posts with a near-duplicate in an earlier split.
 
     Args:
         groups: DataFrame with columns group and post_id.
-        ids, splits: (N,) the posts kept so far and their rows of SPLITS.
+        ids, splits: (N,) the selected posts and their rows of SPLITS.
 
-    Only posts that are kept count: a group's first split is the first of train, validation, test with one.
+    Only selected posts count: a group's first split is the first of train, validation, test with one of them.
     """
-    kept = pd.DataFrame({"post_id": ids, "split": splits})
-    members = groups[["group", "post_id"]].drop_duplicates().merge(kept, on="post_id")
-    first = members.groupby("group")["split"].transform("min")
-    return np.unique(members.loc[members["split"] > first, "post_id"].to_numpy(np.int64))
+    selected = pd.DataFrame({"post_id": ids, "split": splits})
+    members = groups[["group", "post_id"]].drop_duplicates().merge(selected, on="post_id")
+    first_split = members.groupby("group")["split"].transform("min")
+    return np.unique(members.loc[members["split"] > first_split, "post_id"].to_numpy(np.int64))
 
 
-def tag_images(blocks, num_candidates):
-    """Count the kept posts of every candidate tag, over all splits as the original did: (C,) int64."""
+def count_images(blocks: Iterable[SelectedPosts], num_candidates: int) -> np.ndarray:
+    """Count the selected posts of every candidate tag, over all splits as the original did: (C,) int64."""
     counts = np.zeros(num_candidates, np.int64)
     for block in blocks:
-        counts += np.bincount(block.rows, minlength=num_candidates)
+        counts += np.bincount(block.tag_rows, minlength=num_candidates)
     return counts
 
 
-def choose_tags(frame, images, num_kept, num_posts, definition):
+def select_tags(
+    frame: pd.DataFrame, images: np.ndarray, num_selected: int, num_posts: int, definition: Definition
+) -> tuple[np.ndarray, list[Step], pd.DataFrame]:
     """Apply min_tag_images, min_tag_share and max_tags.
 
     Args:
-        frame: the candidate tags (C rows); ``images``: (C,) kept posts with each.
-        num_kept, num_posts: posts kept and posts in the source.
+        frame: the candidate tags (C rows).
+        images: (C,) selected posts with each tag.
+        num_selected, num_posts: selected posts and posts in the source.
 
-    Returns ``(mask (C,), [counts of the rules], tags left out)``, these with columns images and rule. A share
-    below min_tag_share means that ``images < min_tag_share * count * num_kept / num_posts``. The most
-    frequent are those on most kept posts, then those with the larger count, then the smaller id.
+    Returns ``(mask (C,), a step for each rule, dropped tags)``, the last with columns images and rule. A tag
+    is below min_tag_share where ``images < min_tag_share * count * num_selected / num_posts``. The most
+    frequent tags are those on most selected posts, then those with the larger count, then the smaller id.
     """
-    expected = frame["count"].to_numpy() * (num_kept / max(num_posts, 1))
+    expected = frame["count"].to_numpy() * (num_selected / max(num_posts, 1))
     order = np.lexsort((frame["tag_id"], -frame["count"].to_numpy(), -images))
-    alive, steps, rules = np.ones(len(frame), bool), [], np.full(len(frame), "", object)
-    for rule in ("min_tag_images", "min_tag_share", "max_tags"):
-        if rule == "min_tag_images":
-            passes = images >= definition.min_tag_images
-        elif rule == "min_tag_share":
-            passes = images >= definition.min_tag_share * expected
-        else:
-            passes = np.zeros(len(frame), bool)
-            passes[order[alive[order]][: definition.max_tags]] = True
-        rules[alive & ~passes] = rule
-        steps.append({"rule": rule, "before": int(alive.sum()), "after": int((alive & passes).sum())})
-        alive &= passes
-    return alive, steps, frame.assign(images=images, rule=rules)[~alive]
+
+    def most_frequent(passed: np.ndarray) -> np.ndarray:
+        mask = np.zeros(len(frame), bool)
+        mask[order[passed[order]][: definition.max_tags]] = True
+        return mask
+
+    rules: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        "min_tag_images": lambda passed: images >= definition.min_tag_images,
+        "min_tag_share": lambda passed: images >= definition.min_tag_share * expected,
+        "max_tags": most_frequent,
+    }
+    passed, steps, dropped_by = np.ones(len(frame), bool), [], np.full(len(frame), "", object)
+    for rule, mask_of in rules.items():
+        mask = mask_of(passed)
+        dropped_by[passed & ~mask] = rule
+        steps.append({"rule": rule, "before": int(passed.sum()), "after": int((passed & mask).sum())})
+        passed = passed & mask
+    return passed, steps, frame.assign(images=images, rule=dropped_by).loc[~passed]
 
 
-def rating_rows(definition, counts):
-    """Return the four ratings as rows of a tag list, and ``{code point: rating name}``.
+def rating_tags(
+    rating_counts: Mapping[str, int], ratings_map: Mapping[str, str] | None = None
+) -> tuple[pd.DataFrame, dict[int, str]]:
+    """Return the four ratings as rows of a tag list, and ``{code point of a letter: rating}``.
 
     Args:
-        counts: ``{letter: posts}`` of the source.
+        rating_counts: ``{letter: posts}`` of the source.
+        ratings_map: as in a `Definition`.
 
-    Raises UserError where the source's letters are those before April 2022 (s q e, s meaning safe) and
-    ``ratings_map`` does not say which is which, or where it has no ratings at all.
+    Raises UserError where the source has no ratings, or the letters of before April 2022 (s q e, s meaning
+    safe) and ``ratings_map`` does not say which is which.
     """
-    if not counts:
+    if not rating_counts:
         raise UserError("ratings_as_labels is true, but no post of the source has a rating")
-    if definition.ratings_map is None and "g" not in counts:
+    if ratings_map is None and "g" not in rating_counts:
+        letters = " ".join(sorted(rating_counts))
         raise UserError(
-            f"ratings_as_labels needs the four letters g s q e; the source has {' '.join(sorted(counts))}, "
+            f"ratings_as_labels needs the four letters g s q e; the source has {letters}, "
             "as boorus had before April 2022, when s meant safe. Say which is which, for instance "
             'ratings_map = {s = "general", q = "questionable", e = "explicit"}, or leave it out'
         )
-    mapped = definition.ratings_map or LETTERS
-    posts = {
-        name: sum(counts.get(letter, 0) for letter, to in mapped.items() if to == name) for name in RATINGS
-    }
+    names = ratings_map or RATING_NAMES
+    posts = collections.Counter()
+    for letter, name in names.items():
+        posts[name] += rating_counts.get(letter, 0)
     rows = [(FIRST_RATING_ID - i, name, CATEGORIES["rating"], posts[name]) for i, name in enumerate(RATINGS)]
-    return pd.DataFrame(rows, columns=["tag_id", "name", "category", "count"]), {
-        ord(letter): name for letter, name in mapped.items()
-    }
+    frame = pd.DataFrame(rows, columns=["tag_id", "name", "category", "count"])
+    return frame, {ord(letter): name for letter, name in names.items()}
 
 
-def tag_list(frame, alive, ratings=None):
-    """Return the ordered tag list of the tags that live, with the rating rows, and each candidate's label.
+def final_tag_list(
+    frame: pd.DataFrame, passed: np.ndarray, ratings: pd.DataFrame | None = None
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return the ordered tag list of the candidates that passed and the ratings, and each candidate's label.
 
-    Returns ``(list, labels (C,) int64)`` where the label of a tag that was left out is -1.
+    Returns ``(list, labels (C,) int64)``; the label of a dropped tag is -1.
     """
-    parts = [frame[alive]] if ratings is None else [ratings, frame[alive]]
-    final = ordered(pd.concat(parts, ignore_index=True))
-    if final["tag_id"].duplicated().any():
+    parts = [frame[passed]] if ratings is None else [ratings, frame[passed]]
+    tags = ordered(pd.concat(parts, ignore_index=True))
+    if tags["tag_id"].duplicated().any():
         raise UserError("the source has tags of category other than rating with the ids of the four ratings")
     labels = np.full(len(frame), -1, np.int64)
-    positions = pd.Series(np.arange(len(final)), index=final["tag_id"])
-    labels[np.flatnonzero(alive)] = positions.loc[frame["tag_id"][alive]].to_numpy()
-    return final, labels
+    label_of_id = pd.Series(np.arange(len(tags)), index=tags["tag_id"])
+    labels[np.flatnonzero(passed)] = label_of_id.loc[frame["tag_id"][passed]].to_numpy()
+    return tags, labels
 
 
-def label_lists(block, labels, rating_labels=None):
-    """Return ``(offsets (P + 1,), label indexes (T,) rising within a post)`` of a block of kept posts.
+def label_indexes(
+    block: SelectedPosts, labels: np.ndarray, rating_labels: Mapping[int, int] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return ``(offsets (P + 1,), label indexes (T,) rising within a post)`` of a block of selected posts.
 
     Args:
         labels: (C,) label of each candidate, -1 for none.
-        rating_labels: ``{code point: label}`` where ratings are labels.
+        rating_labels: ``{code point: label}`` if ratings are labels.
     """
-    post = np.repeat(np.arange(len(block.ids)), block.sizes)
-    values = labels[block.rows]
-    post, values = post[values >= 0], values[values >= 0]
+    posts = np.repeat(np.arange(len(block.ids)), block.sizes)
+    values = labels[block.tag_rows]
+    posts, values = posts[values >= 0], values[values >= 0]
     for code, label in (rating_labels or {}).items():
         rated = np.flatnonzero(block.ratings == code)
-        post, values = np.concatenate([post, rated]), np.concatenate([values, np.full(len(rated), label)])
-    order = np.argsort(post, kind="stable")
-    return rising(np.bincount(post, minlength=len(block.ids)), values[order])
+        posts = np.concatenate([posts, rated])
+        values = np.concatenate([values, np.full(len(rated), label)])
+    order = np.argsort(posts, kind="stable")
+    return sort_each_row(np.bincount(posts, minlength=len(block.ids)), values[order])

@@ -4,64 +4,80 @@ import dataclasses
 import errno
 import os
 import pathlib
+from collections.abc import Sequence
+from typing import IO, Any
 
 import cv2
 import numpy as np
 
 from Utils.command.cli import UserError, WorkError
+from Utils.data.dataset_folder import Dataset
 from Utils.files import tfrecord
 from Utils.files.atomic import replacing, write_json
 from Utils.images import codec, image_reader
 
-_NO_FILES = {errno.ELOOP, errno.ENXIO, errno.ENAMETOOLONG}  # links in a circle, sockets, names of no file
+Place = tuple[str, int, int]  # of a record: shard, offset and length of its data
+
+# Errors of single paths, which reject the post: links in a circle, sockets, names that no file can have.
+_PATH_ERRNOS = {errno.ELOOP, errno.ENXIO, errno.ENAMETOOLONG}
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
+class ShardJob:
     """One shard to write. Paths are absolute: jobs travel to other machines, which see the same folders."""
 
     path: str  # of the shard
     file: str  # the same, relative to the dataset folder
     split: str
-    note: str  # JSON that says that the shard is written and what is in it
+    note: str  # path of the JSON that says that the shard is written and what is in it
     folder: str | None  # of images
     image_size: int
     quality: int
-    posts: list  # of (post id, path of the image, label indexes)
-    kept: list | None = None  # for every post (shard, offset, length) of its old record, or why there is none
+    posts: list[tuple[int, str, np.ndarray]]  # (post id, path of the image, label indexes)
+    # Post by post the place of an old record whose image is copied, or the reason why there is none.
+    reused: list[Place | str] | None = None
 
 
-def write_shard(job):
-    """Write one shard, then its note; a broken image leaves its place empty. Returns the note."""
+def write_shard(job: ShardJob) -> dict[str, Any]:
+    """Write one shard, then its note; a post with a broken image is left out. Returns the note."""
     cv2.setNumThreads(1)  # jobs run side by side
     ids, rejected = [], []
-    with replacing(job.path) as beside, tfrecord.Writer(beside) as writer, _Reader() as old:
-        for row, (number, path, labels) in enumerate(job.posts):
+    with replacing(job.path) as part, tfrecord.Writer(part) as writer, _RecordReader() as old_records:
+        for row, (post_id, path, labels) in enumerate(job.posts):
             try:
-                data = _image(job, row, path, old)
+                data = _image(job, row, path, old_records)
             except codec.ImageError as error:
-                rejected.append((number, path, str(error)))
+                rejected.append((post_id, path, str(error)))
                 continue
-            writer.write_record(tfrecord.encode_example(number, data, labels))
-            ids.append(number)
+            writer.write_record(tfrecord.encode_example(post_id, data, labels))
+            ids.append(post_id)
     entry = {"file": job.file, "records": len(ids), "bytes": writer.size, "sha256": writer.sha256}
     note = {**entry, "split": job.split, "ids": ids, "rejected": rejected}
     write_json(job.note, note)
     return note
 
 
-def _image(job, row, path, old):
-    """Return the JPEG to store; ImageError with the reason where there is none."""
-    kept = job.kept[row] if job.kept else None
-    if isinstance(kept, tuple):
-        return old.image(*kept)
+def _image(job: ShardJob, row: int, path: str, old_records: "_RecordReader") -> bytes:
+    """Return the JPEG to store for a post; ImageError with the reason where there is none."""
+    reused = job.reused[row] if job.reused else None
+    if isinstance(reused, tuple):
+        return old_records.image(*reused)
     if job.folder is None:
-        raise codec.ImageError(kept)
-    return stored(job.folder, path, job.image_size, job.quality)
+        raise codec.ImageError(reused)
+    return stored_image(job.folder, path, job.image_size, job.quality)
 
 
-def stored(folder, path, size, quality):
-    """Return the JPEG to store for an image file; ImageError with the reason where it is unfit."""
+def stored_image(folder: str, path: str, size: int, quality: int) -> bytes:
+    """Return the JPEG that a dataset stores for an image file.
+
+    Args:
+        folder: the image folder.
+        path: of the file, relative to the folder; untrusted.
+        size: side of the stored image in pixels.
+        quality: of the JPEG, 1 to 100.
+
+    Raises ImageError with the reason where the file is unfit, WorkError where the disk cannot be read.
+    """
     if path in ("", ".") or path[0] == "/" or ".." in path.split("/") or "\0" in path:
         raise codec.ImageError("path leads out of the image folder")
     place = f"{folder}/{path}"
@@ -70,76 +86,75 @@ def stored(folder, path, size, quality):
     except (FileNotFoundError, NotADirectoryError) as error:
         raise codec.ImageError("file missing") from error
     except OSError as error:
-        if error.errno in _NO_FILES:
+        if error.errno in _PATH_ERRNOS:
             raise codec.ImageError(f"cannot be read: {error.strerror}") from error
-        # A dead disk is no reason to reject what lies on it.
+        # A failing disk says nothing about the image: rejecting it would make a dataset without it.
         raise WorkError(f"{place} cannot be read: {error}; mend that and run the command again") from error
     return codec.to_stored_jpeg(data, os.path.splitext(place)[1], size, quality)  # noqa: PTH122
 
 
-class _Reader:
-    """Reads single records of shards that are there already."""
+class _RecordReader:
+    """Reads single records of existing shards; keeps the files open, since a job reads many of one shard."""
 
-    def __init__(self):
-        self._files = {}
+    def __init__(self) -> None:
+        self._files: dict[str, IO[bytes]] = {}
 
-    def __enter__(self):
+    def __enter__(self) -> "_RecordReader":
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         for file in self._files.values():
             file.close()
 
-    def image(self, shard, offset, length):
+    def image(self, shard: str, offset: int, length: int) -> bytes:
         """Return the image bytes of the record whose data begin at ``offset``."""
         if shard not in self._files:
             self._files[shard] = pathlib.Path(shard).open("rb")  # noqa: SIM115  closed by __exit__
         self._files[shard].seek(offset)
-        return _read(self._files[shard].read(length), shard)[1]
+        return _decode(self._files[shard].read(length), shard)[1]
 
 
-def _read(data, shard):
-    """Return id and image of a record; WorkError where it is none."""
+def _decode(data: bytes, shard: str) -> tuple[int, bytes]:
+    """Return id and image of a record; WorkError where it is damaged."""
     try:
         return tfrecord.decode_example(data)
     except ValueError as error:
         raise WorkError(f"{shard} has a damaged record: {error}") from error
 
 
-class OldRecords:
-    """Where the records of a `Utils.data.dataset_folder.Dataset` lie, by post id, in 24 bytes a record."""
+class RecordIndex:
+    """The places of all records of a dataset by post id, in 24 bytes a record.
 
-    def __init__(self, dataset):
+    Raises UserError where ids.npy and the shards do not agree.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
         self._shards = [shard for split in dataset.splits for shard in dataset.shards(split)]
-        parts = [tfrecord.read_index(shard) for shard in self._shards]
-        shard = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-        places = np.concatenate([*parts, np.zeros((0, 2), np.int64)])
-        ids = np.concatenate([self._ids(dataset, split) for split in dataset.splits])
+        indexes = [tfrecord.read_index(shard) for shard in self._shards]
+        shard_rows = np.repeat(np.arange(len(indexes)), [len(index) for index in indexes])
+        places = np.concatenate([*indexes, np.zeros((0, 2), np.int64)])
+        ids = np.concatenate([self._read_ids(dataset, split) for split in dataset.splits])
         if len(ids) != len(places):
             raise UserError(
                 f"{dataset.folder}: ids.npy name {len(ids)} posts, the shards hold {len(places)} records"
             )
         order = np.argsort(ids, kind="stable")
-        self.ids, self._shard, self._places = ids[order], shard[order], places[order]
+        self.ids, self._shard_rows, self._places = ids[order], shard_rows[order], places[order]
 
-    def _ids(self, dataset, split):
-        if (dataset.folder / split / "ids.npy").is_file():
+    def _read_ids(self, dataset: Dataset, split: str) -> np.ndarray:
+        if dataset.has_post_ids(split):
             return dataset.post_ids(split)
+        # Shards of the original project: every record carries its id.
         shards = dataset.shards(split)
-        found = [_id_at(shard, *place) for shard in shards for place in tfrecord.read_index(shard).tolist()]
-        return np.array(found, np.int64)
+        ids = [_decode(data, shard)[0] for shard in shards for data in tfrecord.read_records(shard)]
+        return np.array(ids, np.int64)
 
-    def find(self, ids):
-        """Return ``(shard, offset, length)`` of every post's record, None where there is none."""
-        place = np.minimum(np.searchsorted(self.ids, ids), max(len(self.ids) - 1, 0))
+    def find(self, ids: Sequence[int]) -> list[Place | None]:
+        """Return ``(shard, offset, length)`` of every post's record, None for a post without one."""
+        rows = np.minimum(np.searchsorted(self.ids, ids), max(len(self.ids) - 1, 0))
         return [
-            (self._shards[self._shard[row]], *self._places[row].tolist()) if self.ids[row] == number else None
-            for row, number in zip(place.tolist(), ids, strict=True)
+            (self._shards[self._shard_rows[row]], *self._places[row].tolist())
+            if self.ids[row] == post_id
+            else None
+            for row, post_id in zip(rows.tolist(), ids, strict=True)
         ]
-
-
-def _id_at(shard, offset, length):
-    """Return the post id that a record of the original project carries."""
-    with pathlib.Path(shard).open("rb", buffering=0) as file:
-        file.seek(offset)
-        return _read(file.read(length), shard)[0]

@@ -1,6 +1,6 @@
-"""Aliases, implications and deprecated tags of a booru: a source of posts becomes one with tidy tags.
+"""Aliases, implications and deprecated tags of a booru, applied to a source of posts.
 
-Read from Danbooru's own exports, CSV or JSON lines, plain or gzipped. Applied before every rule of a
+Read from Danbooru's own exports, CSV or JSON lines, plain or gzipped. They apply before every rule of a
 definition, in this order: aliases, implications, deprecated tags.
 """
 
@@ -9,100 +9,105 @@ import dataclasses
 import gzip
 import io
 import json
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError
-from Utils.data.sources.danbooru_post import FieldError, whole_id
-from Utils.data.sources.stream import rising
-from Utils.data.sources.vocabulary import code_of
-from Utils.files.atomic import require_file
+from Utils.data.danbooru_fields import FieldError, is_true, parse_category, parse_post_id
+from Utils.data.sources.stream import PostBlock, Source, sort_each_row
+from Utils.files.atomic import AnyPath, require_file
 from Utils.tags.tag_list import name_id
-
-_FALSE = {"", "0", "f", "false", "none", "null"}
 
 
 @dataclasses.dataclass(frozen=True)
 class TagRules:
-    """What exports say of tags, by name."""
+    """What exports say about tags, by name."""
 
-    aliases: dict = dataclasses.field(default_factory=dict)  # antecedent -> consequent
-    implications: dict = dataclasses.field(default_factory=dict)  # antecedent -> [consequents]
-    deprecated: frozenset = frozenset()
-    known: dict = dataclasses.field(default_factory=dict)  # name -> (id or None, category)
+    aliases: dict[str, str] = dataclasses.field(default_factory=dict)  # antecedent -> consequent
+    implications: dict[str, list[str]] = dataclasses.field(default_factory=dict)  # antecedent -> consequents
+    deprecated: frozenset[str] = frozenset()
+    tags: dict[str, tuple[int | None, int]] = dataclasses.field(
+        default_factory=dict
+    )  # name -> (id, category)
 
-    def resolve(self, name):
+    def resolve(self, name: str) -> str:
         """Follow aliases to their end; UserError where they run in a circle."""
-        seen = [name]
+        path = [name]
         while name in self.aliases:
             name = self.aliases[name]
-            if name in seen:
-                raise UserError(f"aliases run in a circle: {' -> '.join([*seen, name])}")
-            seen.append(name)
+            if name in path:
+                raise UserError(f"aliases run in a circle: {' -> '.join([*path, name])}")
+            path.append(name)
         return name
 
-    def implied(self, name):
+    def expand(self, name: str) -> list[str]:
         """Return the name itself and all that it implies, over any number of steps, aliases resolved."""
-        found, ahead = [name], [name]
-        while ahead:
-            for consequent in self.implications.get(ahead.pop(), ()):
+        names, unvisited = [name], [name]
+        while unvisited:
+            for consequent in self.implications.get(unvisited.pop(), ()):
                 consequent = self.resolve(consequent)
-                if consequent not in found:
-                    found.append(consequent)
-                    ahead.append(consequent)
-        return found
+                if consequent not in names:
+                    names.append(consequent)
+                    unvisited.append(consequent)
+        return names
 
 
-def read(aliases=None, implications=None, deprecated=None, tags=None):
-    """Return the `TagRules` of export files, each a path or None.
+def read(
+    aliases: AnyPath | None = None,
+    implications: AnyPath | None = None,
+    deprecated: AnyPath | None = None,
+    tags: AnyPath | None = None,
+) -> TagRules:
+    """Return the `TagRules` of export files.
 
     Args:
-        aliases, implications: columns antecedent_name, consequent_name; where there is a status only rows
-            that are active count.
-        deprecated: column name; where there is is_deprecated only rows in which it is true count.
-        tags: columns name, category and, where there are, id and is_deprecated.
+        aliases, implications: columns antecedent_name and consequent_name; with a column status only active
+            rows count.
+        deprecated: column name; with a column is_deprecated only rows where it is true count.
+        tags: columns name, category and optionally id and is_deprecated.
+
+    Raises UserError that names the file and the row.
     """
-    known, old = {}, set()
+    described, deprecated_names = {}, set()
     if tags:
-        for place, row in _rows(tags, ("name", "category")):
-            known[row["name"]] = (_id(place, row), code_of(row["category"]))
-            old.update([row["name"]] if "is_deprecated" in row and _is_true(row["is_deprecated"]) else [])
+        for place, row in _read_rows(tags, ("name", "category")):
+            described[row["name"]] = (_parse_id(place, row), parse_category(row["category"]))
+            if is_true(row.get("is_deprecated")):
+                deprecated_names.add(row["name"])
     if deprecated:
-        rows = _rows(deprecated, ("name",))
-        old.update(row["name"] for _, row in rows if _is_true(row.get("is_deprecated", True)))
-    implied = {}
-    for antecedent, consequent in _pairs(implications):
+        rows = _read_rows(deprecated, ("name",))
+        deprecated_names.update(row["name"] for _, row in rows if is_true(row.get("is_deprecated", True)))
+    implied: dict[str, list[str]] = {}
+    for antecedent, consequent in _read_pairs(implications):
         implied.setdefault(antecedent, []).append(consequent)
-    return TagRules(dict(_pairs(aliases)), implied, frozenset(old), known)
+    return TagRules(dict(_read_pairs(aliases)), implied, frozenset(deprecated_names), described)
 
 
-def _pairs(path):
-    """Return ``[(antecedent, consequent)]`` of the active rows of an export; none without a path."""
-    rows = _rows(path, ("antecedent_name", "consequent_name")) if path else []
+def _read_pairs(path: AnyPath | None) -> list[tuple[str, str]]:
+    """Return ``[(antecedent, consequent)]`` of the active rows of an export; nothing without a path."""
+    rows = _read_rows(path, ("antecedent_name", "consequent_name")) if path else []
     pairs = [
         (row["antecedent_name"], row["consequent_name"])
         for _, row in rows
         if str(row.get("status", "active")).strip().lower() in ("active", "")
     ]
-    return [(one, other) for one, other in pairs if one != other]
+    return [(antecedent, consequent) for antecedent, consequent in pairs if antecedent != consequent]
 
 
-def _id(place, row):
+def _parse_id(place: str, row: dict[str, Any]) -> int | None:
     if str(row.get("id") or "") == "":
         return None
     try:
-        return whole_id(row["id"])
+        return parse_post_id(row["id"])  # ids of tags have the range of post ids
     except FieldError as error:
         raise UserError(f"{place}: {str(error).replace('post id', 'id')}") from error
 
 
-def _is_true(value):
-    return str(value).strip().lower() not in _FALSE
-
-
-def _rows(path, needed):
-    """Return ``[(place, row)]`` of a CSV or of JSON lines; UserError where a column is missing."""
+def _read_rows(path: AnyPath, needed: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
+    """Return ``[(place, row)]`` of a CSV or of JSON lines; UserError where a row lacks a needed column."""
     path = require_file(path, "an export of tags")
     try:
         data = path.read_bytes()
@@ -110,6 +115,7 @@ def _rows(path, needed):
         if text.lstrip()[:1] == "{":
             rows = [json.loads(line) for line in text.splitlines() if line.strip()]
         else:
+            # Not pandas: a tag may be called "null" or "NA".
             rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
     except (OSError, EOFError, ValueError, RecursionError, csv.Error) as error:
         raise UserError(f"{path} is neither CSV nor JSON lines in UTF-8: {error}") from error
@@ -122,84 +128,93 @@ def _rows(path, needed):
     return [(f"{path.name}, row {number}", row) for number, row in enumerate(rows, 1)]
 
 
-def tidied(source, rules):
+def apply(source: Source, rules: TagRules) -> tuple[Source, list[dict[str, Any]], pd.DataFrame]:
     """Return ``(the source under the rules, [steps], dropped tags)``.
 
-    An alias gives its posts and its count to its consequent, which has the alias's id where the source does
-    not know the consequent. A post with a tag has all that the tag implies. Deprecated tags go. The counts of
+    An alias gives its posts and its count to its consequent, which gets the alias's id if the source does not
+    have the consequent. A post with a tag has all that the tag implies. Deprecated tags go. The counts of
     implied tags stay the source's own.
 
-    ``dropped`` is a frame like ``Source.tags`` with the rule that took each tag.
+    A step is ``{"rule", "before", "after"}``, with numbers of tags, for rules that changed something. The
+    dropped tags are a frame like ``Source.tags`` with the rule that dropped each.
     """
     frame = source.tags
     if rules == TagRules():
         return source, [], frame[:0].assign(rule="")
     names = frame["name"].tolist()
-    final = [rules.resolve(name) for name in names]
-    targets = [rules.implied(name) for name in final]
-    table = _table(frame, final, targets, rules)
-    kept = table[~table["name"].isin(rules.deprecated)].sort_values("tag_id", ignore_index=True)
-    ids = dict(zip(kept["name"], kept["tag_id"], strict=True))
-    lists = [[ids[name] for name in found if name in ids] for found in targets]
-    aliased = np.array([one != other for one, other in zip(names, final, strict=True)], bool)
-    old = table["name"].isin(rules.deprecated)
-    dropped = pd.concat([frame[aliased].assign(rule="aliases"), table[old].assign(rule="deprecated")])
+    resolved = [rules.resolve(name) for name in names]
+    expanded = [rules.expand(name) for name in resolved]
+    table = _tags_after(frame, resolved, expanded, rules)
+    is_deprecated = table["name"].isin(list(rules.deprecated))
+    remaining = table.loc[~is_deprecated].sort_values("tag_id", ignore_index=True)
+    ids = dict(zip(remaining["name"], remaining["tag_id"], strict=True))
+    replacements = [[ids[name] for name in implied if name in ids] for implied in expanded]
+    is_alias = np.array([name != target for name, target in zip(names, resolved, strict=True)], bool)
+    dropped = pd.concat(
+        [frame[is_alias].assign(rule="aliases"), table[is_deprecated].assign(rule="deprecated")]
+    )
+    without_aliases = len(frame) - int(is_alias.sum())
     steps = [
-        {"rule": "aliases", "before": len(frame), "after": len(frame) - int(aliased.sum())},
-        {"rule": "implications", "before": len(frame) - int(aliased.sum()), "after": len(table)},
-        {"rule": "deprecated", "before": len(table), "after": len(kept)},
+        {"rule": "aliases", "before": len(frame), "after": without_aliases},
+        {"rule": "implications", "before": without_aliases, "after": len(table)},
+        {"rule": "deprecated", "before": len(table), "after": len(remaining)},
     ]
-    rewrite = _Rewrite(frame["tag_id"].to_numpy(), lists)
-    changed = dataclasses.replace(source, tags=kept, blocks=lambda: map(rewrite, source.blocks()))
+    replace = _TagReplacer(frame["tag_id"].to_numpy(), replacements)
+    changed = dataclasses.replace(source, tags=remaining, blocks=lambda: map(replace, source.blocks()))
     return changed, [step for step in steps if step["before"] != step["after"]], dropped
 
 
-def _table(frame, final, targets, rules):
+def _tags_after(
+    frame: pd.DataFrame, resolved: list[str], expanded: list[list[str]], rules: TagRules
+) -> pd.DataFrame:
     """Return the tags that there are after aliases and implications, each once."""
-    rows = {}
-    for tag in sorted(
-        zip(final, frame["name"], frame["tag_id"], frame["category"], frame["count"], strict=True),
+    rows: dict[str, list[int]] = {}  # name -> [id, category, count]
+    # A tag comes before its aliases, so that id and category are its own, if the source has it.
+    for name, _, tag_id, category, count in sorted(
+        zip(resolved, frame["name"], frame["tag_id"], frame["category"], frame["count"], strict=True),
         key=lambda tag: tag[0] != tag[1],
-    ):  # a tag before its aliases
-        row = rows.setdefault(tag[0], [int(tag[2]), int(tag[3]), 0])
-        row[2] += int(tag[4])
-    for found in targets:
-        for name in found:
-            rows.setdefault(name, [name_id(name), rows[found[0]][1], 0])
+    ):
+        row = rows.setdefault(name, [int(tag_id), int(category), 0])
+        row[2] += int(count)
+    for names in expanded:
+        for name in names:
+            rows.setdefault(name, [name_id(name), rows[names[0]][1], 0])
     taken = {row[0] for row in rows.values()}
     for name, row in rows.items():
-        known_id, row[1] = rules.known.get(name, (None, row[1]))
-        if known_id is not None and row[0] == name_id(name) and known_id not in taken:
-            row[0] = known_id
-            taken.add(known_id)
-    columns = {"tag_id": 0, "category": 1, "count": 2}
-    found = pd.DataFrame({"name": list(rows)}).astype({"name": "str"})
-    for column, at in columns.items():
-        found[column] = np.array([row[at] for row in rows.values()], np.int64)
-    return found[["tag_id", "name", "category", "count"]]
+        exported_id, row[1] = rules.tags.get(name, (None, row[1]))
+        is_made_up = row[0] == name_id(name)  # an id of the source itself stays
+        if exported_id is not None and is_made_up and exported_id not in taken:
+            row[0] = exported_id
+            taken.add(exported_id)
+    table = pd.DataFrame({"name": list(rows)}).astype({"name": "str"})
+    for place, column in enumerate(("tag_id", "category", "count")):
+        table[column] = np.array([row[place] for row in rows.values()], np.int64)
+    return table.loc[:, ["tag_id", "name", "category", "count"]]
 
 
-class _Rewrite:
-    """Replaces every tag id of a block by those that it stands for.
+class _TagReplacer:
+    """Replaces every tag id of a block by the ids that it stands for.
 
     Args:
-        ids: (N,) rising; ``lists``: what each of them becomes, [] for nothing.
+        ids: (N,) rising.
+        replacements: N lists of ids, one for each; [] drops the tag.
     """
 
-    def __init__(self, ids, lists):
+    def __init__(self, ids: np.ndarray, replacements: list[list[int]]) -> None:
         self._ids = ids
-        self._sizes = np.array([len(found) for found in lists], np.int64)
+        self._sizes = np.array([len(targets) for targets in replacements], np.int64)
         self._starts = np.concatenate([[0], np.cumsum(self._sizes)])
-        self._targets = np.array([tag_id for found in lists for tag_id in found], np.int64)
+        self._targets = np.array([tag_id for targets in replacements for tag_id in targets], np.int64)
 
-    def __call__(self, block):
+    def __call__(self, block: PostBlock) -> PostBlock:
         if not len(self._ids):
             return block
         place = np.minimum(np.searchsorted(self._ids, block.tag_ids), len(self._ids) - 1)
         sizes = np.where(self._ids[place] == block.tag_ids, self._sizes[place], 0)
+        # Targets of tag t are self._targets[starts[t]:starts[t] + sizes[t]]; all such ranges in one array.
         ends = np.cumsum(sizes)
         within = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - sizes, sizes)
         values = self._targets[np.repeat(self._starts[place], sizes) + within]
         before = np.concatenate([[0], ends])
-        offsets, values = rising(np.diff(before[block.offsets]), values)
+        offsets, values = sort_each_row(np.diff(before[block.offsets]), values)
         return dataclasses.replace(block, offsets=offsets, tag_ids=values)

@@ -13,7 +13,7 @@ from Utils.command.cli import UserError
 from Utils.files import csv_tables
 from Utils.images.codec import SUFFIXES
 
-_LARGEST_ID = 2**63 - 1
+LARGEST_POST_ID = 2**63 - 1  # post ids are stored as int64
 
 
 def post_id(path):
@@ -58,7 +58,7 @@ def _decimal(stem):
     if not (stem.isdecimal() and stem.isascii()) or len(stem) > 100:
         return -1
     number = int(stem)
-    return number if number <= _LARGEST_ID else -1
+    return number if number <= LARGEST_POST_ID else -1
 
 
 def is_image(name):

@@ -42,7 +42,7 @@ class Service:
     def __init__(
         self,
         review: Review,
-        pictures: post_images_server.Pictures,
+        pictures: post_images_server.PostImages,
         sources: Iterable[label_lookup.Source] = (),
         name: str = "",
     ) -> None:

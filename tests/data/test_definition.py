@@ -23,13 +23,6 @@ def test_a_definition_survives_json():
     assert one.categories == (0, 4)
 
 
-def test_splits_are_inclusive_ranges_of_the_residue():
-    one = Definition(name="x")
-    ids = (5000, 899, 900, 1949, 950, 999, 7999)
-    assert [one.split_of(i) for i in ids] == ["train", "train", "test", "test"] + ["validation"] * 3
-    assert definition_from_dict({"name": "x", "splits": {"train": [0, 9]}}).split_of(10) is None
-
-
 @pytest.mark.parametrize(
     ("text", "said"),
     [

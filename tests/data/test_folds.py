@@ -14,7 +14,7 @@ def test_folds_make_up_the_whole_and_are_about_equal():
     assert max(abs(size - 20_000) for size in sizes) < 4 * (100_000 * 0.2 * 0.8) ** 0.5
     for residue in range(10):  # a split is residues modulo 1000: each must have all folds
         assert np.bincount(folds.fold_of(ids[ids % 10 == residue], 5)).min() > 1900
-    assert np.array_equal(folds.Fold(2, 5).leaves(ids), ~folds.Fold(2, 5).contains(ids))
+    assert np.array_equal(folds.Fold(2, 5).excludes(ids), ~folds.Fold(2, 5).contains(ids))
 
 
 def test_the_fold_of_a_post_is_the_same_for_ever():

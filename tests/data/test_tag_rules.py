@@ -9,7 +9,7 @@ from helpers import small_booru
 from tools import select_tags
 from Utils.command.cli import UserError
 from Utils.data import tag_rules
-from Utils.data.sources.stream import Block, Source
+from Utils.data.sources.stream import PostBlock, Source
 from Utils.data.tag_rules import TagRules
 from Utils.tags import tag_list
 from Utils.tags.tag_list import name_id
@@ -30,7 +30,7 @@ def source(names=NAMES, posts=POSTS):
             numbers = list(posts)[start : 2 if start == 0 else None]
             zeros = np.zeros(len(part), np.int64)
             offsets = np.concatenate([[0], np.cumsum([len(found) for found in part])])
-            yield Block(np.array(numbers), zeros, zeros, offsets, np.array(sum(part, []), np.int64))
+            yield PostBlock(np.array(numbers), zeros, zeros, offsets, np.array(sum(part, []), np.int64))
 
     return Source("test", "here", frame.astype({"name": "str"}), len(posts), blocks, dict)
 
@@ -54,9 +54,9 @@ def test_rules_against_sets_of_names():
             "red": ["color"],
         },
         deprecated=frozenset({"old", "color"}),
-        known={"saber": (77, 4), "red": (78, 0), "hatsune_miku": (79, 4)},
+        tags={"saber": (77, 4), "red": (78, 0), "hatsune_miku": (79, 4)},
     )
-    changed, steps, dropped = tag_rules.tidied(source(), rules)
+    changed, steps, dropped = tag_rules.apply(source(), rules)
     expected = {
         1: {"dress", "clothes"}, 2: {"dress", "clothes"}, 3: {"red_dress", "dress", "red", "clothes"},
         4: set(), 5: {"hatsune_miku"}, 6: {"dress", "red_dress", "clothes", "red", "saber", "hatsune_miku"},
@@ -84,7 +84,7 @@ def test_rules_against_sets_of_names():
 
 def test_without_rules_nothing_changes():
     before = source()
-    after, steps, dropped = tag_rules.tidied(before, tag_rules.read())
+    after, steps, dropped = tag_rules.apply(before, tag_rules.read())
     assert after is before
     assert (steps, len(dropped)) == ([], 0)
 
@@ -92,18 +92,18 @@ def test_without_rules_nothing_changes():
 def test_ids_made_from_names_give_way_to_those_of_an_export():
     one = source(["a", "b"], {1: ["a", "b"]})
     frame = one.tags.assign(tag_id=[name_id("a"), 20]).sort_values("tag_id", ignore_index=True)
-    rules = TagRules(known={"a": (5, 3), "b": (6, 4)})
-    changed, _, _ = tag_rules.tidied(type(one)(**{**vars(one), "tags": frame}), rules)
+    rules = TagRules(tags={"a": (5, 3), "b": (6, 4)})
+    changed, _, _ = tag_rules.apply(type(one)(**{**vars(one), "tags": frame}), rules)
     assert changed.tags.set_index("name")["tag_id"].to_dict() == {"a": 5, "b": 20}
     assert changed.tags.set_index("name")["category"].to_dict() == {"a": 3, "b": 4}
 
 
 def test_implications_in_a_circle_end_and_aliases_in_a_circle_are_named():
     rules = TagRules(implications={"dress": ["clothes"], "clothes": ["dress"]})
-    changed, _, _ = tag_rules.tidied(source(), rules)
+    changed, _, _ = tag_rules.apply(source(), rules)
     assert set(named(changed)[2]) == {"dress", "clothes", "frock", "old"}
     with pytest.raises(UserError, match="in a circle: dress -> frock -> dress"):
-        tag_rules.tidied(source(), TagRules(aliases={"dress": "frock", "frock": "dress"}))
+        tag_rules.apply(source(), TagRules(aliases={"dress": "frock", "frock": "dress"}))
 
 
 def test_exports_are_read_as_csv_and_as_json_lines(tmp_path):
@@ -120,7 +120,7 @@ def test_exports_are_read_as_csv_and_as_json_lines(tmp_path):
     (tmp_path / "t.csv").write_text("id,name,category,is_deprecated\n1,a,4,f\n,b,copyright,t\n")
     (tmp_path / "d.csv").write_text("name\nc\n")
     rules = tag_rules.read(tags=tmp_path / "t.csv", deprecated=tmp_path / "d.csv")
-    assert rules.known == {"a": (1, 4), "b": (None, 3)}
+    assert rules.tags == {"a": (1, 4), "b": (None, 3)}
     assert rules.deprecated == {"b", "c"}
 
 

@@ -18,7 +18,7 @@ from Utils.labels import decisions, label_lookup, questions, review_service
 def client(audit, asked, tmp_path):
     """A client of the service, with a dump beside the tags."""
     source = label_lookup.DumpLabels(audit / "dump", TAGS["tag_id"].tolist())
-    found = post_images_server.Pictures(audit / "images", np.unique(asked.posts).tolist())
+    found = post_images_server.PostImages(audit / "images", np.unique(asked.posts).tolist())
     with review_of(asked, tmp_path / "decisions.jsonl") as review:
         service = review_service.Service(review, found, [source], "here")
         made = review_service.application(service).test_client()
@@ -182,7 +182,7 @@ def test_an_example_may_be_seen_once_it_was_shown_and_is_not_in_doubt(audit, tmp
     asked = questions.read([tmp_path / "audit.json"], TAGS)
     source = label_lookup.DumpLabels(audit / "dump", [14])
     with review_of(asked, tmp_path / "decisions.jsonl") as review:
-        found = post_images_server.Pictures(audit / "images", [1000, 1003])
+        found = post_images_server.PostImages(audit / "images", [1000, 1003])
         client = review_service.application(review_service.Service(review, found, [source])).test_client()
         (first, *_) = posts = source.nearest(1000, [post for post in source.posts_with(14) if post != 1003])
         assert client.get(f"/images/{first}").status_code == 404

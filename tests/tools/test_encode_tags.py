@@ -37,8 +37,8 @@ def encode(booru, folder, lines, listed, *words):
 
 def test_rows_and_columns_are_those_asked_for(booru, tmp_path, capsys, monkeypatch):
     folder, ids, pairs, _ = booru
-    monkeypatch.setattr(stream, "BLOCK", 7)
-    monkeypatch.setattr(encode_tags, "WRITTEN", 4)
+    monkeypatch.setattr(stream, "BLOCK_SIZE", 7)
+    monkeypatch.setattr(encode_tags, "ROWS_AT_A_TIME", 4)
     rng = np.random.default_rng(0)
     asked = rng.permutation(ids)[:20].tolist() + [ids[3], ids[3]]
     wanted = [9, 2, 5, 999, 1]

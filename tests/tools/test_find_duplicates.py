@@ -11,7 +11,7 @@ from helpers.sketched import drawing
 
 from tools import bench, find_duplicates, make_demo_booru, select_tags
 from Utils.data import selection
-from Utils.data.sources.parents import parents
+from Utils.data.sources.parents import read_parents
 from Utils.duplicates import fingerprints, hash_index
 from Utils.evaluation import duplicate_groups
 from Utils.images import codec
@@ -85,7 +85,7 @@ def test_parents_are_joined_in(booru, found):
     known = {}
     for row in rows(found):
         known[int(row["post_id"])] = row["parent_id"]
-    relations = parents("fire-eggs", booru / "danbooru.db")
+    relations = read_parents("fire-eggs", booru / "danbooru.db")
     assert relations
     assert {child: int(parent) for child, parent in known.items() if parent} == relations
     members = rows(found)
@@ -127,11 +127,11 @@ def test_splits_never_share_a_group(seed):
     others = np.arange(10_000, 10_050)  # posts that no split took
     members = np.concatenate([random.choice(ids, 200, replace=False), others])
     groups = pd.DataFrame({"group": random.integers(0, 60, 250), "post_id": members})
-    leavers = selection.group_leavers(groups, ids, splits)
+    duplicates = selection.duplicates_of_earlier_splits(groups, ids, splits)
     split_of = dict(zip(ids.tolist(), splits.tolist(), strict=True))
     for _, members in groups.groupby("group")["post_id"]:
         there = [number for number in members if number in split_of]
-        left = {split_of[number] for number in there if number not in leavers}
+        left = {split_of[number] for number in there if number not in duplicates}
         assert left == ({min(split_of[number] for number in there)} if there else set())
 
 
@@ -150,10 +150,10 @@ def test_parents_of_other_sources(tmp_path):
     for line in lines[:3]:
         line["tag_string"] = "a"
     (tmp_path / "posts.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    assert parents("jsonl", tmp_path / "posts.jsonl") == {2: 1}
+    assert read_parents("jsonl", tmp_path / "posts.jsonl") == {2: 1}
     frame = pd.DataFrame({"id": [1, 2, 3], "parent_id": [None, 1, 1]})
     frame.to_parquet(tmp_path / "posts.parquet")
-    assert parents("parquet", tmp_path / "posts.parquet") == {2: 1, 3: 1}
+    assert read_parents("parquet", tmp_path / "posts.parquet") == {2: 1, 3: 1}
 
 
 def test_a_run_that_was_stopped_goes_on_and_files_that_changed_are_read_again(booru, tmp_path, monkeypatch):

@@ -267,7 +267,7 @@ def test_sample_images_come_from_a_folder_or_a_dataset(tmp_path, capsys):
     ids = np.random.default_rng(1).permutation(5000)[:40]
     dataset = small_dataset(tmp_path / "dataset", ids, shard_size=7)
     asked = ids[[0, 6, 7, 39, 20]].tolist()
-    found = post_images.of_dataset(dataset)([*asked, 999_999])
+    found = post_images.dataset_reader(dataset)([*asked, 999_999])
     assert set(found) == set(asked)
     for number, data in found.items():
         assert data.startswith(helpers.jpeg(number, 24))
@@ -276,7 +276,7 @@ def test_sample_images_come_from_a_folder_or_a_dataset(tmp_path, capsys):
     odd.parent.mkdir(parents=True)
     odd.write_bytes(helpers.jpeg(3, (20, 40)))
     number = image_folder.post_id("a b/drawing.png")
-    assert post_images.of_folder(tmp_path / "odd")([number, 5]) == {number: odd.read_bytes()}
+    assert post_images.folder_reader(tmp_path / "odd")([number, 5]) == {number: odd.read_bytes()}
     assert post_images.data_uri(b"no image") is None
 
     rng = np.random.default_rng(0)

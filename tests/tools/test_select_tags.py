@@ -11,7 +11,7 @@ from helpers import jpeg, small_booru
 from tools import select_tags
 from Utils.command.cli import UserError
 from Utils.data import selection
-from Utils.data.definition import Definition
+from Utils.data.definition import SPLITS, Definition
 from Utils.data.sources import stream
 from Utils.images import image_folder
 from Utils.tags import tag_list
@@ -80,8 +80,8 @@ def test_labels_are_the_tags_of_the_posts(tmp_path, capsys):
     assert dataset["post_id"].is_monotonic_increasing
     assert all((folder / "images" / path).is_file() for path in dataset["path"])
     assert all((np.diff(labels) > 0).all() for labels in dataset["label_indexes"])
-    expected = [Definition(name="x").split_of(number) for number in dataset["post_id"]]
-    assert dataset["split"].tolist() == expected
+    rows = selection.split_rows(dataset["post_id"].to_numpy(), Definition(name="x"))
+    assert dataset["split"].tolist() == [SPLITS[row] for row in rows]
     for split, part in dataset.groupby("split"):
         assert (folder / "dataset" / f"{split}.txt").read_text().splitlines() == part["path"].tolist()
     assert "posts kept" in capsys.readouterr().out
@@ -231,9 +231,11 @@ def test_groups_stay_in_their_first_split(tmp_path):
 
 def test_only_kept_posts_decide_on_a_groups_first_split():
     groups = pd.DataFrame({"group": [1, 1, 1, 2], "post_id": [10, 20, 30, 20]})
-    everything = selection.group_leavers(groups, np.array([10, 20, 30]), np.array([0, 1, 2]))
+    everything = selection.duplicates_of_earlier_splits(groups, np.array([10, 20, 30]), np.array([0, 1, 2]))
     assert everything.tolist() == [20, 30]
-    assert selection.group_leavers(groups, np.array([20, 30]), np.array([1, 2])).tolist() == [30]
+    assert selection.duplicates_of_earlier_splits(groups, np.array([20, 30]), np.array([1, 2])).tolist() == [
+        30
+    ]
 
 
 def test_no_image_says_what_was_looked_for_and_what_is_there(tmp_path, capsys):
@@ -309,7 +311,7 @@ def test_sidecars_through_the_tool(tmp_path):
 def test_blocks_do_not_change_the_result(tmp_path, monkeypatch):
     folder = small_booru(tmp_path, num_posts=50)
     assert select_tags.main(words(folder)) == 0
-    monkeypatch.setattr(stream, "BLOCK", 7)
+    monkeypatch.setattr(stream, "BLOCK_SIZE", 7)
     assert select_tags.main(words(folder, "again")) == 0
     pd.testing.assert_frame_equal(posts(folder / "dataset"), posts(folder / "again"))
     for name in ("selected_tags.csv", "dataset.json", "rejected.csv"):
@@ -329,4 +331,4 @@ def test_images_are_needed_for_a_database_and_groups_need_their_columns(tmp_path
 
 def test_rating_rows_of_a_source_without_ratings():
     with pytest.raises(UserError, match="no post of the source has a rating"):
-        selection.rating_rows(Definition(name="x"), {})
+        selection.rating_tags({})

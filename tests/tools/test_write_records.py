@@ -208,8 +208,8 @@ def test_a_run_killed_by_the_system_continues(tmp_path):
     shutil.copytree(dataset, tmp_path / "whole")
     code = (
         "import sys, time; from tools import write_records as w; w.git_commit = lambda: '0' * 40\n"
-        "from Utils.data import shard_writer; real = shard_writer.stored\n"
-        "shard_writer.stored = lambda *a: (time.sleep(0.01), real(*a))[1]; sys.exit(w.main())"
+        "from Utils.data import shard_writer; real = shard_writer.stored_image\n"
+        "shard_writer.stored_image = lambda *a: (time.sleep(0.01), real(*a))[1]; sys.exit(w.main())"
     )
     words = ["--images", str(tmp_path / "images"), "--shard-size", "8", "--workers", "1"]
     killed = subprocess.Popen([sys.executable, "-c", code, str(dataset), *words], cwd=ROOT)
@@ -432,7 +432,7 @@ def test_a_path_out_of_the_image_folder_is_refused(tmp_path, path):
     (tmp_path / "secret.jpg").write_bytes(jpeg(1, 32))
     (tmp_path / "images" / "a").mkdir(parents=True)
     with pytest.raises(codec.ImageError, match="out of the image folder"):
-        shard_writer.stored(str(tmp_path / "images"), path, 32, 95)
+        shard_writer.stored_image(str(tmp_path / "images"), path, 32, 95)
 
 
 def test_ray_gives_the_same_bytes(tmp_path):

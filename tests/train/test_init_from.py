@@ -148,7 +148,7 @@ def test_a_frozen_body_and_a_fold_survive_any_stop(run, other, tmp_path, monkeyp
         lambda self, step, ids, *more: seen.update(ids) or make(self, step, ids, *more),
     )
     assert go(words, other, tmp_path / "whole") == 0
-    assert seen == set(np.flatnonzero(folds.Fold(1, 3).leaves(np.arange(20))).tolist())
+    assert seen == set(np.flatnonzero(folds.Fold(1, 3).excludes(np.arange(20))).tolist())
     for method, step in (("on_train_batch_begin", 1), ("_finish_epoch", 3)):
         signaled(monkeypatch, method, step)
         assert go(words, other, tmp_path / "cut") == 0

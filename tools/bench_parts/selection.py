@@ -104,14 +104,14 @@ def _select(kind, path, posts):
     definition = Definition(
         "bench", min_tag_count=least, min_tag_images=least, max_tags=6000, min_tags_per_image=5
     )
-    frame, _, _ = selection.candidates(source.tags, definition)
-    sieve = selection.Sieve(definition, frame["tag_id"].to_numpy(), _every_file)
-    blocks = [sieve.keep(block) for block in source.blocks()]
-    images = selection.tag_images(blocks, len(frame))
+    frame, _, _ = selection.candidate_tags(source.tags, definition)
+    post_filter = selection.PostFilter(definition, frame["tag_id"].to_numpy(), _every_file)
+    blocks = [post_filter.select(block) for block in source.blocks()]
+    images = selection.count_images(blocks, len(frame))
     kept = sum(len(block.ids) for block in blocks)
-    alive, _, _ = selection.choose_tags(frame, images, kept, source.num_posts, definition)
-    _, labels = selection.tag_list(frame, alive)
-    total = sum(len(selection.label_lists(block, labels)[1]) for block in blocks)
+    alive, _, _ = selection.select_tags(frame, images, kept, source.num_posts, definition)
+    _, labels = selection.final_tag_list(frame, alive)
+    total = sum(len(selection.label_indexes(block, labels)[1]) for block in blocks)
     if not total:
         raise AssertionError("no labels were made")
     return time.perf_counter() - started, timing.peak_megabytes()

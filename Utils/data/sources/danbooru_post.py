@@ -1,127 +1,104 @@
-"""One post as Danbooru writes it, whatever file it comes in: a dict of fields becomes a Post.
+"""Posts as records of Danbooru's fields, whatever file they come in: a dict becomes a `Post`.
 
-Tags are in ``tag_string_general`` and its fellows, in ``tag_string`` (categories unknown), or in ``tags``:
-a list of ``{id, name, category}`` as in gwern's releases, a list of names, ``{category: names}``, or a text;
-``tags_general`` and so on are what gallery-dl writes. Numbers may be texts, truths ``"t"`` or ``"true"``.
+Tags are in ``tag_string_general`` and its like, in ``tag_string`` (categories unknown), or in ``tags``: a
+list of ``{id, name, category}`` as in gwern's releases, a list of names, ``{category: names}``, or a text;
+``tags_general`` and its like are what gallery-dl writes.
 """
 
 import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from Utils.data.definition import LETTERS, STATUSES
-from Utils.data.sources.stream import LARGEST_ID
-from Utils.data.sources.vocabulary import code_of
+from Utils.command.cli import UserError
+from Utils.data import danbooru_fields
+from Utils.data.danbooru_fields import STATUS_FIELDS, FieldError
 from Utils.images import image_folder
 from Utils.tags.tag_list import CATEGORIES
 
-BY_CATEGORY = [
+TagGroup = tuple[list[str], int, list[int | None] | None]  # names, their category code, their ids if known
+
+CATEGORY_FIELDS = [
     (f"{prefix}_{name}", code)
     for prefix in ("tag_string", "tags")
     for name, code in CATEGORIES.items()
     if name != "rating"
 ]
-FIELDS = ("id", "rating", "md5", "tag_string", "tags", "status", *(name for name, _ in BY_CATEGORY))
-TRUTHS = {**{name: f"is_{name}" for name in STATUSES}, "hidden": "hidden"}
-_FALSE = {"", "0", "f", "false", "none", "null", "0.0"}
-_OLD_RATINGS = {"safe": "s"}
-
-
-class FieldError(ValueError):
-    """A record that is no post; ``str`` is the reason, ``post_id`` its id where it has one, else -1."""
-
-    def __init__(self, reason, post_id=-1):
-        super().__init__(reason)
-        self.post_id = post_id
+TAG_FIELDS = ("tag_string", "tags", *(field for field, _ in CATEGORY_FIELDS))
+FIELDS = ("id", "rating", "md5", *TAG_FIELDS, "status", *STATUS_FIELDS.values())
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Post:
-    """What a source without a schema of ids says of a post."""
+    """One post of a source whose tags are names."""
 
     post_id: int
     rating: str  # g s q e or ""
     status: int  # bits of STATUSES
-    tags: list  # of (names, category code, ids or None)
-    key: int = 0  # folders.stem_key of its file's other name
+    tags: list[TagGroup]
+    key: int = 0  # image_folder.stem_key of its file's MD5 or other name; 0 without one
 
 
-def is_post(record):
-    """Whether a record has what makes a post: an id and tags."""
-    return isinstance(record, dict) and "id" in record and any(name in record for name in _TAGS)
+def is_post(record: Any) -> bool:
+    """Return whether a record has what makes a post: an id and tags."""
+    return isinstance(record, dict) and "id" in record and any(name in record for name in TAG_FIELDS)
 
 
-_TAGS = ("tag_string", "tags", *(name for name, _ in BY_CATEGORY))
+def select_fields(available: Iterable[str], table: str) -> list[str]:
+    """Return those columns of a table that `parse_post` reads, the id first; UserError without id or tags."""
+    available = list(available)
+    fields = [name for name in FIELDS if name in available]
+    if "id" not in fields or not set(TAG_FIELDS) & set(fields):
+        raise UserError(
+            f"{table} needs a column id and one of tag_string, tag_string_general, tags; "
+            f"it has {', '.join(available)}"
+        )
+    return fields
 
 
-def post_of(record, post_id=None):
+def parse_post(record: Any, post_id: int | None = None) -> Post:
     """Return the `Post` of a record; FieldError with the reason where it is none.
 
     Args:
-        post_id: taken instead of the record's, where the file's name says which post it is.
+        post_id: used instead of the record's, where the name of its file says which post it is.
     """
     if not isinstance(record, dict):
         raise FieldError("no JSON object")
-    number = whole_id(record.get("id")) if post_id is None else post_id
+    number = danbooru_fields.parse_post_id(record.get("id")) if post_id is None else post_id
     md5 = record.get("md5")
     key = image_folder.stem_key(md5) if isinstance(md5, str) and md5 else 0
+    rating, status = danbooru_fields.parse_rating(record.get("rating")), danbooru_fields.parse_status(record)
     try:
-        return Post(number, rating_of(record.get("rating")), status_of(record), tags_of(record), key)
+        return Post(number, rating, status, parse_tags(record), key)
     except FieldError as error:
         raise FieldError(str(error), number) from error
 
 
-def whole_id(value):
-    """Return a post id given as number or text; FieldError for anything that is none."""
-    try:
-        number = int(value)
-        if isinstance(value, bool) or (isinstance(value, float) and value != number):
-            raise ValueError
-    except (TypeError, ValueError, OverflowError) as error:
-        raise FieldError("post id is no whole number") from error
-    if not 0 <= number <= LARGEST_ID:
-        raise FieldError("post id is not from 0 to 2**63 - 1")
-    return number
-
-
-def rating_of(value):
-    """Return the letter of a rating given as letter or word, "" for anything else."""
-    text = value.strip().lower() if isinstance(value, str) else ""
-    letter = _OLD_RATINGS.get(text, text[:1])
-    return letter if letter in LETTERS else ""
-
-
-def status_of(record):
-    """Return the status bits: ``is_deleted`` and so on, or ``status`` as one word."""
-    word, bits = record.get("status"), 0
-    for bit, (name, field) in enumerate(TRUTHS.items()):
-        value = record.get(field)
-        if word == name or (value is not None and value is not False and str(value).lower() not in _FALSE):
-            bits |= 1 << bit
-    return bits
-
-
-def tags_of(record):
-    """Return the tags as ``[(names, category code, ids or None)]``."""
-    found = []
-    for field, category in BY_CATEGORY:
-        value = record.get(field)
-        if value is not None:
-            found.append((_names(field, value), category, None))
-    if found:
-        return found
+def parse_tags(record: Mapping[str, Any]) -> list[TagGroup]:
+    """Return the tags of a record, from the most detailed fields that it has; FieldError without any."""
+    by_category: list[TagGroup] = [
+        (_parse_names(field, record[field]), category, None)
+        for field, category in CATEGORY_FIELDS
+        if record.get(field) is not None
+    ]
+    if by_category:
+        return by_category
     if record.get("tag_string") is not None:
-        return [(_names("tag_string", record["tag_string"]), 0, None)]
+        return [(_parse_names("tag_string", record["tag_string"]), 0, None)]
     tags = record.get("tags")
     if isinstance(tags, dict):
-        return [(_names(f"tags.{name}", value), code_of(name), None) for name, value in tags.items()]
+        return [
+            (_parse_names(f"tags.{name}", names), danbooru_fields.parse_category(name), None)
+            for name, names in tags.items()
+        ]
     if isinstance(tags, (list, tuple)) and tags and isinstance(tags[0], dict):
-        return _described(tags)
+        return _parse_tag_objects(tags)
     if tags is None:
         raise FieldError("no tags")
-    return [(_names("tags", tags), 0, None)]
+    return [(_parse_names("tags", tags), 0, None)]
 
 
-def _names(field, value):
-    """Return the tag names of a field: a list, words, or, where ``tags`` has commas, kohya's captions."""
+def _parse_names(field: str, value: Any) -> list[str]:
+    """Return the tag names of a field: a list, words, or, if ``tags`` has commas, kohya's captions."""
     if isinstance(value, str):
         if field == "tags" and "," in value:
             return ["_".join(part.split()) for part in value.split(",") if part.strip()]
@@ -131,19 +108,19 @@ def _names(field, value):
     raise FieldError(f"{field} is neither a text nor a list of texts")
 
 
-def _described(tags):
-    """Return gwern's tags: every one with its id and category."""
-    parts = {}
+def _parse_tag_objects(tags: Iterable[Any]) -> list[TagGroup]:
+    """Return the tags of gwern's releases, ``{id, name, category}`` each."""
+    by_category: dict[int, tuple[list[str], list[int | None]]] = {}
     for tag in tags:
         try:
-            name, category = tag["name"], code_of(tag.get("category", 0))
+            name, category = tag["name"], danbooru_fields.parse_category(tag.get("category", 0))
             tag_id = int(tag["id"]) if "id" in tag else None
         except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
             raise FieldError("a tag without name, or with an id that is no number") from error
         if not isinstance(name, str):
             raise FieldError("a tag whose name is no text")
-        if name and (tag_id is None or 0 <= tag_id <= LARGEST_ID):
-            names, ids = parts.setdefault(category, ([], []))
+        if name and (tag_id is None or 0 <= tag_id <= image_folder.LARGEST_POST_ID):
+            names, ids = by_category.setdefault(category, ([], []))
             names.append(name)
             ids.append(tag_id)
-    return [(names, category, ids) for category, (names, ids) in parts.items()]
+    return [(names, category, ids) for category, (names, ids) in by_category.items()]

@@ -2,34 +2,31 @@
 
 import pathlib
 
-from Utils.command.cli import UserError, progress
+from Utils.command.cli import progress
 from Utils.data.sources import danbooru_post, sqlite, stream
-from Utils.data.sources.danbooru_post import BY_CATEGORY, FIELDS, TRUTHS, FieldError
-from Utils.data.sources.disk_sorter import Spool
+from Utils.data.sources.disk_sorter import DiskSorter
+from Utils.data.sources.stream import Source
+from Utils.files.atomic import AnyPath
 
 
-def deepdanbooru(path):
-    """Open an SQLite database with a table ``posts``, read-only, in one pass.
+def read_deepdanbooru(path: AnyPath) -> Source:
+    """Read an SQLite database with a table ``posts``, read-only, in one pass.
 
-    Needed are id and tag_string (or ``tag_string_general`` and its fellows, which also tell categories); read
-    where they are there: md5 (the name of the file, be it an MD5 or not), rating, is_deleted and its fellows.
-    Without a rating column posts pass the rating rule. Tag ids are made from names, counts are of posts.
+    Needed are id and tag_string (or ``tag_string_general`` and its like, which tell categories too). Optional
+    are md5 (the name of the image file, an MD5 or not), rating, is_deleted and its like. Tag ids are made
+    from names, counts are numbers of posts.
+
+    Raises UserError where this is no such database.
     """
     path = pathlib.Path(path)
-    columns = sqlite.columns_of(path)
-    sqlite.require(path, columns, {"posts": ("id",)})
-    there = columns["posts"]
-    names = [name for name in (*FIELDS, *TRUTHS.values()) if name in there]
-    if not {"tag_string", "tags", *(name for name, _ in BY_CATEGORY)} & set(names):
-        raise UserError(f"{path}: table posts has no column tag_string; it has {', '.join(there)}")
-    spool = Spool()
-    with sqlite.opened(path) as database:
+    tables = sqlite.read_schema(path)
+    sqlite.require_columns(path, tables, {"posts": ("id",)})
+    fields = danbooru_post.select_fields(tables["posts"], f"{path}: table posts")
+    sorter = DiskSorter()
+    with sqlite.connect(path) as database:
         total = database.execute("SELECT count(*) FROM posts").fetchone()[0]
-        cursor = database.execute(f"SELECT {', '.join(names)} FROM posts ORDER BY id")
-        cursor.arraysize = stream.BLOCK
-        for row in progress(cursor, total=total, label="reading", unit="post"):
-            try:
-                spool.add(danbooru_post.post_of(dict(zip(names, row, strict=True))))
-            except FieldError as error:
-                spool.reject(error.post_id, f"row {str(row[0])[:40]}", str(error))
-    return spool.finish("deepdanbooru", path, keep_unrated="rating" not in there)
+        cursor = database.execute(f"SELECT {', '.join(fields)} FROM posts ORDER BY id")
+        cursor.arraysize = stream.BLOCK_SIZE
+        for row in progress(cursor, total=total, label="reading", unit="posts"):
+            sorter.add_record(dict(zip(fields, row, strict=True)), f"row {str(row[0])[:40]}")
+    return sorter.finish("deepdanbooru", path)

@@ -1,119 +1,146 @@
-"""Posts that come in any order with names for tags: kept on disk, given back by id in bounded memory."""
+"""Posts that come in any order, with names for tags: kept on disk, given back by id in bounded memory."""
 
 import array
 import collections
 import itertools
 import tempfile
 import weakref
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
-from Utils.data.definition import LETTERS
-from Utils.data.sources import stream
-from Utils.data.sources.stream import Block, Source, rising
+from Utils.data.danbooru_fields import RATING_NAMES, FieldError
+from Utils.data.sources import danbooru_post, stream
+from Utils.data.sources.danbooru_post import Post
+from Utils.data.sources.stream import PostBlock, Source, sort_each_row
 from Utils.data.sources.vocabulary import Vocabulary
+from Utils.files.atomic import AnyPath
 
-_MOST_LISTED = 10_000  # rejected lines that are named one by one
+_MAX_LISTED = 10_000  # rejected records that are named one by one
+_ROW_BYTES = 4  # a tag row is an int32 in the file
 
 
-class Spool:
-    """Collects posts; their tag rows (4 bytes each) go to a temporary file, about 22 bytes a post stay.
+class DiskSorter:
+    """Collects posts in any order and gives them back as a `Source`, by id.
 
-    Of several posts with one id the first counts, the others are rejected.
+    The tag rows go to a temporary file; about 22 bytes a post stay in memory. Of several posts with one id
+    the first counts, the others are rejected.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.vocabulary = Vocabulary()
-        self.rejected, self.num_rejected = [], 0
+        self.rejected: list[tuple[int, str, str]] = []  # (post id, where it was, reason), the first 10,000
+        self.num_rejected = 0
+        self._has_ratings = False
         self._file = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the source
         weakref.finalize(self, self._file.close)
         self._ids, self._sizes, self._keys = array.array("q"), array.array("i"), array.array("q")
         self._ratings, self._status = bytearray(), bytearray()
-        self._waiting = []  # tag rows of the posts since the last write
+        self._unwritten: list[list[int]] = []  # tag rows of the posts since the last write
 
-    def add(self, post):
-        """Take one `Utils.data.sources.danbooru_post.Post`."""
+    def add_record(self, record: Any, place: str) -> str | None:
+        """Add the post of a record of Danbooru's fields, or note the record as rejected.
+
+        Args:
+            record: as `danbooru_post.parse_post` reads it.
+            place: where the record was, for rejected.csv.
+
+        Returns the reason why it was rejected, None where it is a post.
+        """
+        try:
+            self.add(danbooru_post.parse_post(record))
+        except FieldError as error:
+            self.reject(error.post_id, place, str(error))
+            return str(error)
+        self._has_ratings = self._has_ratings or "rating" in record
+        return None
+
+    def add(self, post: Post) -> None:
+        """Add one post."""
         rows = []
         for names, category, ids in post.tags:
-            rows += self.vocabulary.rows(names, category, ids)
+            rows += self.vocabulary.rows_of(names, category, ids)
         self._ids.append(post.post_id)
         self._sizes.append(len(rows))
         self._keys.append(post.key)
         self._ratings.append(ord(post.rating) if post.rating else 0)
         self._status.append(post.status)
-        self._waiting.append(rows)
-        if len(self._waiting) >= stream.BLOCK:
+        self._unwritten.append(rows)
+        if len(self._unwritten) >= stream.BLOCK_SIZE:
             self._write()
 
-    def reject(self, post_id, path, reason):
-        """Note what never became a post."""
+    def reject(self, post_id: int, place: str, reason: str) -> None:
+        """Note a record that became no post; ``post_id`` is -1 where it has none."""
         self.num_rejected += 1
-        if len(self.rejected) < _MOST_LISTED:
-            self.rejected.append((post_id, path, reason))
+        if len(self.rejected) < _MAX_LISTED:
+            self.rejected.append((post_id, place, reason))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._ids)
 
-    def _write(self):
-        """Sort and count the waiting rows; a repeated tag counts once."""
-        count = len(self._waiting)
+    def _write(self) -> None:
+        """Sort the waiting tag rows, count them and write them; a repeated tag of a post counts once."""
+        count = len(self._unwritten)
         sizes = np.array(self._sizes[-count:], np.int64) if count else np.zeros(0, np.int64)
-        flat = np.fromiter(itertools.chain.from_iterable(self._waiting), np.int64, int(sizes.sum()))
-        offsets, flat = rising(sizes, flat)
+        rows = np.fromiter(itertools.chain.from_iterable(self._unwritten), np.int64, int(sizes.sum()))
+        offsets, rows = sort_each_row(sizes, rows)
         self._sizes[len(self._sizes) - count :] = array.array("i", np.diff(offsets).tolist())
-        self.vocabulary.count(flat)
-        self._file.write(flat.astype(np.int32).tobytes())
-        self._waiting.clear()
+        self.vocabulary.add_counts(rows)
+        self._file.write(rows.astype(np.int32).tobytes())
+        self._unwritten.clear()
 
-    def finish(self, kind, path, keep_unrated=False):
-        """Return the posts as a `Source`."""
+    def finish(self, kind: str, path: AnyPath) -> Source:
+        """Return the posts as a `Source`, which keeps unrated posts where no record had a rating."""
         self._write()
         self._file.flush()
         ids = np.frombuffer(self._ids, np.int64) if len(self._ids) else np.zeros(0, np.int64)
         order = np.argsort(ids, kind="stable")
-        fresh = np.diff(ids[order], prepend=-1) != 0
-        for post_id in ids[order[~fresh]].tolist():
+        is_first = np.diff(ids[order], prepend=-1) != 0
+        for post_id in ids[order[~is_first]].tolist():
             self.reject(post_id, f"post {post_id} again", "post id given twice")
         starts = np.concatenate([[0], np.cumsum(np.array(self._sizes, np.int64))])
-        if not fresh.all():
-            order = order[fresh]
-            self.vocabulary.forget_counts()
-            for at in range(0, len(order), stream.BLOCK):
-                self.vocabulary.count(self._read(starts, order[at : at + stream.BLOCK])[1])
+        if not is_first.all():
+            order = order[is_first]
+            # The rejected posts were counted when they came.
+            self.vocabulary.reset_counts()
+            for start in range(0, len(order), stream.BLOCK_SIZE):
+                self.vocabulary.add_counts(self._read(starts, order[start : start + stream.BLOCK_SIZE])[1])
         tags, tag_ids = self.vocabulary.finish()
-        letters = collections.Counter(np.frombuffer(self._ratings, np.uint8)[order].tolist())
-        counts = {chr(code): posts for code, posts in letters.items() if chr(code) in LETTERS}
+        codes = collections.Counter(np.frombuffer(self._ratings, np.uint8)[order].tolist())
+        rating_counts = {chr(code): posts for code, posts in codes.items() if chr(code) in RATING_NAMES}
         return Source(
             kind=kind,
             path=str(path),
             tags=tags,
             num_posts=len(order),
             blocks=lambda: self._blocks(order, starts, tag_ids),
-            rating_counts=lambda: dict(counts),
-            keep_unrated=keep_unrated,
+            rating_counts=lambda: dict(rating_counts),
+            keep_unrated=not self._has_ratings,
             rejected=tuple(self.rejected),
         )
 
-    def _read(self, starts, posts):
+    def _read(self, starts: np.ndarray, posts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return ``(sizes, tag rows)`` of some posts, given by their place in the order they came."""
         sizes = starts[posts + 1] - starts[posts]
-        if (np.diff(posts) == 1).all():  # as exports are: one stretch of the file
-            return sizes, self._stretch(starts[posts[0]], starts[posts[-1] + 1])
-        parts = [self._stretch(starts[post], starts[post + 1]) for post in posts.tolist()]
+        if (np.diff(posts) == 1).all():  # exports are sorted by id: one read for the whole block
+            return sizes, self._read_rows(int(starts[posts[0]]), int(starts[posts[-1] + 1]))
+        ends = zip(starts[posts].tolist(), starts[posts + 1].tolist(), strict=True)
+        parts = [self._read_rows(start, stop) for start, stop in ends]
         return sizes, np.concatenate(parts)
 
-    def _stretch(self, start, stop):
-        self._file.seek(int(start) * 4)
-        return np.frombuffer(self._file.read(int(stop - start) * 4), np.int32)
+    def _read_rows(self, start: int, stop: int) -> np.ndarray:
+        self._file.seek(start * _ROW_BYTES)
+        return np.frombuffer(self._file.read((stop - start) * _ROW_BYTES), np.int32)
 
-    def _blocks(self, order, starts, tag_ids):
+    def _blocks(self, order: np.ndarray, starts: np.ndarray, tag_ids: np.ndarray) -> Iterator[PostBlock]:
         ids, keys = np.frombuffer(self._ids, np.int64), np.frombuffer(self._keys, np.int64)
         ratings, status = np.frombuffer(self._ratings, np.uint8), np.frombuffer(self._status, np.uint8)
-        for at in range(0, len(order), stream.BLOCK):
-            posts = order[at : at + stream.BLOCK]
+        for start in range(0, len(order), stream.BLOCK_SIZE):
+            posts = order[start : start + stream.BLOCK_SIZE]
             sizes, rows = self._read(starts, posts)
-            offsets, values = rising(sizes, tag_ids[rows])
-            yield Block(
+            offsets, values = sort_each_row(sizes, tag_ids[rows])
+            yield PostBlock(
                 ids[posts],
                 ratings[posts].astype(np.int64),
                 status[posts].astype(np.int64),

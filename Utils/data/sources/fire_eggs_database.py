@@ -1,6 +1,8 @@
 """The SQLite schema of fire-eggs' tools for Danbooru20xx: images, tags, imageTags."""
 
 import pathlib
+import sqlite3
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import pandas as pd
@@ -8,48 +10,48 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from Utils.command.cli import UserError
-from Utils.data.definition import LETTERS, STATUSES
+from Utils.data.danbooru_fields import FALSE_WORDS, RATING_NAMES, STATUS_FIELDS
 from Utils.data.sources import sqlite, stream
-from Utils.data.sources.stream import Block, Source, rising
+from Utils.data.sources.stream import PostBlock, Source, sort_each_row
+from Utils.files.atomic import AnyPath
 
 _NEEDED = {"images": ("image_id", "rating"), "tags": ("tag_id", "name"), "imageTags": ("image_id", "tag_id")}
-_MOST_LISTED = 1000  # rows without a usable id that are named one by one
+_MAX_LISTED = 1000  # rows without a usable id that are named one by one
+_POSTS = "FROM images WHERE typeof(image_id) = 'integer'"
 
 
-def fire_eggs(path):
-    """Open an SQLite database of the fire-eggs schema, read-only.
+def read_fire_eggs(path: AnyPath) -> Source:
+    """Read an SQLite database of the fire-eggs schema, read-only.
 
-    Needed are images(image_id, rating), tags(tag_id, name) and imageTags(image_id, tag_id); status columns
-    that are absent count as empty, an absent category as general, an absent count as the number of posts.
-    Posts whose rating is none of g s q e have none, and then pass no rating rule. Rows whose ids are no whole
-    numbers are passed over; those of images are listed as rejected.
+    Needed are images(image_id, rating), tags(tag_id, name) and imageTags(image_id, tag_id). An absent status
+    column counts as false, an absent category as general, an absent count as the number of posts. Posts whose
+    rating is none of g s q e pass no rating rule. Rows whose ids are no whole numbers are skipped; those of
+    images are listed as rejected.
+
     Raises UserError where this is no such database.
     """
     path = pathlib.Path(path)
-    columns = sqlite.columns_of(path)
-    sqlite.require(path, columns, _NEEDED)
-    with sqlite.opened(path) as database:
+    schema = sqlite.read_schema(path)
+    sqlite.require_columns(path, schema, _NEEDED)
+    with sqlite.connect(path) as database:
         (num_posts,) = database.execute(f"SELECT count(DISTINCT image_id) {_POSTS}").fetchone()
-        tags = _tags(path, database, columns["tags"])
-        strange = database.execute(
+        tags = _read_tags(path, database, schema["tags"])
+        without_id = database.execute(
             "SELECT CAST(image_id AS TEXT) FROM images"
-            f" WHERE typeof(image_id) != 'integer' LIMIT {_MOST_LISTED}"
+            f" WHERE typeof(image_id) != 'integer' LIMIT {_MAX_LISTED}"
         ).fetchall()
     return Source(
         kind="fire-eggs",
         path=str(path),
         tags=tags,
         num_posts=num_posts,
-        blocks=lambda: _blocks(path, columns["images"]),
+        blocks=lambda: _blocks(path, schema["images"]),
         rating_counts=lambda: _rating_counts(path),
-        rejected=tuple((-1, f"image_id {text}", "post id is no whole number") for (text,) in strange),
+        rejected=tuple((-1, f"image_id {text}", "post id is no whole number") for (text,) in without_id),
     )
 
 
-_POSTS = "FROM images WHERE typeof(image_id) = 'integer'"
-
-
-def _tags(path, database, columns):
+def _read_tags(path: pathlib.Path, database: sqlite3.Connection, columns: Collection[str]) -> pd.DataFrame:
     category = "coalesce(category, 0)" if "category" in columns else "0"
     query = (
         f"SELECT tag_id, CAST(name AS TEXT), {category}, {{}} FROM tags {{}}"
@@ -63,21 +65,23 @@ def _tags(path, database, columns):
     rows = database.execute(query).fetchall()
     frame = pd.DataFrame(rows, columns=["tag_id", "name", "category", "count"])
     for column in ("category", "count"):
-        frame[column] = _whole(path, frame, column)
-    twice = frame["tag_id"][frame["tag_id"].duplicated()]
-    if len(twice):
-        raise UserError(f"{path}: table tags has the tag_id {twice.iloc[0]} in more than one row")
+        frame[column] = _to_integers(path, frame, column)
+    tag_ids = pd.Series(frame["tag_id"])
+    if not tag_ids.is_unique:
+        repeated = tag_ids.to_numpy()[tag_ids.duplicated()][0]
+        raise UserError(f"{path}: table tags has the tag_id {repeated} in more than one row")
     return frame.astype({"tag_id": np.int64, "name": "str"})
 
 
-def _whole(path, frame, column):
-    """Return a column as int64; databases hold numbers as texts and floats too."""
+def _to_integers(path: pathlib.Path, frame: pd.DataFrame, column: str) -> np.ndarray:
+    """Return a column as int64; SQLite's columns hold numbers as texts and floats too."""
     values = []
     for name, value in zip(frame["name"], frame[column], strict=True):
         try:
             number = float(value) if isinstance(value, str) else value
             if number != int(number):
                 raise ValueError
+            # Not through float where it can be avoided: beyond 2**53 it would lose digits.
             values.append(int(value) if isinstance(value, str) and value.strip().isdecimal() else int(number))
         except (ValueError, OverflowError, TypeError) as error:
             raise UserError(
@@ -86,76 +90,81 @@ def _whole(path, frame, column):
     return np.array(values, np.int64)
 
 
-def _rating_counts(path):
+def _rating_counts(path: pathlib.Path) -> dict[str, int]:
     query = f"SELECT lower(substr(rating, 1, 1)), count(*) {_POSTS} GROUP BY 1"
-    with sqlite.opened(path) as database:
-        return {letter: count for letter, count in database.execute(query) if letter in LETTERS}
+    with sqlite.connect(path) as database:
+        return {letter: count for letter, count in database.execute(query) if letter in RATING_NAMES}
 
 
-def _blocks(path, columns):
+def _blocks(path: pathlib.Path, columns: Collection[str]) -> Iterator[PostBlock]:
     """Merge images and imageTags, both read once in the order of the post id."""
-    bits = [f"(({_truth(name, columns)}) << {bit})" for bit, name in enumerate(STATUSES)]
+    bits = [f"(({_status_sql(field, columns)}) << {bit})" for bit, field in enumerate(STATUS_FIELDS.values())]
     posts_query = (
         f"SELECT image_id, coalesce(unicode(lower(CAST(rating AS TEXT))), 0), {' | '.join(bits)}"
         f" {_POSTS} ORDER BY image_id"
     )
-    tags_query = (  # one text a post: sqlite3 hands out 4 million tags a second so, 1.5 million as rows
+    # One text a post, not one row a tag: sqlite3 hands out 4 million tags a second so, 1.5 million as rows.
+    tags_query = (
         "SELECT image_id, group_concat(tag_id) FROM imageTags"
         " WHERE typeof(image_id) = 'integer' AND typeof(tag_id) = 'integer'"
         " GROUP BY image_id ORDER BY image_id"
     )
-    with sqlite.opened(path) as database:
-        texts = _Texts(database.execute(tags_query))
-        posts, last = database.execute(posts_query), None
-        while rows := posts.fetchmany(stream.BLOCK):
+    with sqlite.connect(path) as database:
+        tag_texts = _TagTexts(database.execute(tags_query))
+        posts, last_id = database.execute(posts_query), None
+        while rows := posts.fetchmany(stream.BLOCK_SIZE):
             ids, ratings, status = np.array(rows, np.int64).T.copy()
-            fresh = np.diff(ids, prepend=ids[0] - 1 if last is None else last) != 0  # where ids are no key
-            last = ids[-1]
-            ids, ratings, status = ids[fresh], ratings[fresh], status[fresh]
+            # Without a primary key an id may come twice, also across two blocks; the first row counts.
+            is_new = np.diff(ids, prepend=ids[0] - 1 if last_id is None else last_id) != 0
+            last_id = ids[-1]
+            ids, ratings, status = ids[is_new], ratings[is_new], status[is_new]
             if len(ids):
-                offsets, tag_ids = _lists(texts.of(ids), len(ids))
-                yield Block(ids, ratings, status, offsets, tag_ids)
+                offsets, tag_ids = _parse_texts(*tag_texts.of(ids), len(ids))
+                yield PostBlock(ids, ratings, status, offsets, tag_ids)
 
 
-def _truth(status, columns):
-    """SQL for whether a post has a status; databases write 1, '1', 'true' or 't'."""
-    column = "hidden" if status == "hidden" else f"is_{status}"
-    if column not in columns:
+def _status_sql(field: str, columns: Collection[str]) -> str:
+    """Return SQL for whether a status field is true; databases write 1, '1', 'true' or 't'."""
+    if field not in columns:
         return "0"
-    return f"{column} IS NOT NULL AND lower({column}) NOT IN ('0', '', 'f', 'false')"
+    words = ", ".join(f"'{word}'" for word in FALSE_WORDS)
+    return f"{field} IS NOT NULL AND lower({field}) NOT IN ({words})"
 
 
-class _Texts:
-    """Reads (post id, text) rows in step with blocks of posts."""
+class _TagTexts:
+    """Reads ``(post id, comma-separated tag ids)`` rows in step with blocks of posts."""
 
-    def __init__(self, cursor):
-        self._cursor, self._ids, self._texts = cursor, np.empty(0, np.int64), []
+    def __init__(self, cursor: sqlite3.Cursor) -> None:
+        self._cursor = cursor
+        self._ids, self._texts = np.empty(0, np.int64), []  # fetched, but not used yet
 
-    def of(self, ids):
-        """Return ``(rows of ids, their texts)``; tags of posts that are not there are passed over."""
+    def of(self, ids: np.ndarray) -> tuple[np.ndarray, list[str]]:
+        """Return ``(rows of ids that have tags, their texts)``; tags of absent posts are skipped."""
         rows, texts = [], []
         while True:
-            upto = int(np.searchsorted(self._ids, ids[-1], side="right"))
-            place = np.searchsorted(ids, self._ids[:upto])
-            known = np.flatnonzero(ids[np.minimum(place, len(ids) - 1)] == self._ids[:upto])
-            rows.append(place[known])
-            texts += [self._texts[i] for i in known.tolist()]
-            if upto < len(self._ids) or not self._more():
-                self._ids, self._texts = self._ids[upto:], self._texts[upto:]
+            end = int(np.searchsorted(self._ids, ids[-1], side="right"))
+            place = np.searchsorted(ids, self._ids[:end])
+            matches = np.flatnonzero(ids[np.minimum(place, len(ids) - 1)] == self._ids[:end])
+            rows.append(place[matches])
+            texts += [self._texts[i] for i in matches.tolist()]
+            if end < len(self._ids) or not self._fetch():
+                self._ids, self._texts = self._ids[end:], self._texts[end:]
                 return np.concatenate(rows), texts
 
-    def _more(self):
-        fresh = self._cursor.fetchmany(stream.BLOCK)
-        if fresh:
-            ids, self._texts = zip(*fresh, strict=True)
-            self._ids = np.array(ids, np.int64)
-        return bool(fresh)
+    def _fetch(self) -> bool:
+        rows = self._cursor.fetchmany(stream.BLOCK_SIZE)
+        if rows:
+            self._ids = np.array([post_id for post_id, _ in rows], np.int64)
+            self._texts = [text for _, text in rows]
+        return bool(rows)
 
 
-def _lists(found, num_posts):
-    """Turn texts of comma-separated ids into offsets (P + 1,) and rising, distinct ids (T,)."""
-    rows, texts = found
-    lists = pc.split_pattern(pa.array(texts, pa.large_string()), ",")
+def _parse_texts(rows: np.ndarray, texts: list[str], num_posts: int) -> tuple[np.ndarray, np.ndarray]:
+    """Turn comma-separated ids into offsets (P + 1,) and rising, distinct ids (T,)."""
+    # Arrow splits and casts all texts of a block in one call each; a loop in Python would be the bottleneck.
+    lists = pc.call_function(
+        "split_pattern", [pa.array(texts, pa.large_string())], pc.SplitPatternOptions(",")
+    )
     sizes = np.zeros(num_posts, np.int64)
     sizes[rows] = np.diff(lists.offsets.to_numpy())
-    return rising(sizes, lists.values.cast(pa.int64()).to_numpy())
+    return sort_each_row(sizes, lists.values.cast(pa.int64()).to_numpy())

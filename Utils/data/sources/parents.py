@@ -1,46 +1,50 @@
-"""Which posts are children of which: the parent ids that a booru's data has."""
+"""Which posts are children of which: the parent ids in a booru's data."""
 
 import pathlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from Utils.command.cli import UserError, WorkError
+from Utils.data.danbooru_fields import FieldError, parse_post_id
 from Utils.data.sources import json_lines, parquet_files, sqlite
+from Utils.files.atomic import AnyPath
 
-_INTEGER = "typeof(image_id) = 'integer' AND typeof(parent_id) = 'integer'"
+_HAS_PARENT = "typeof(image_id) = 'integer' AND typeof(parent_id) = 'integer'"
 
 
-def parents(kind, path):
+def read_parents(kind: str, path: AnyPath) -> dict[int, int]:
     """Return ``{post id: parent id}`` of the posts that have a parent.
 
     Args:
-        kind: one of KINDS.
+        kind: one of PARENT_READERS, the sources with parent ids.
 
-    Raises UserError where there are no parent ids.
+    Raises UserError where the data have no parent ids.
     """
-    found = KINDS[kind](pathlib.Path(path))
-    return {child: parent for child, parent in found if child != parent and parent > 0}
+    pairs = PARENT_READERS[kind](pathlib.Path(path))
+    # 0 stands for no parent in some exports; a post that is its own parent is a mistake of the booru.
+    return {child: parent for child, parent in pairs if child != parent and parent > 0}
 
 
-def _fire_eggs(path):
-    columns = sqlite.columns_of(path)
-    sqlite.require(path, columns, {"images": ("image_id", "parent_id")})
-    with sqlite.opened(path) as database:
-        rows = database.execute(f"SELECT image_id, parent_id FROM images WHERE {_INTEGER} ORDER BY 1")
-        return rows.fetchall()
+def _of_fire_eggs(path: pathlib.Path) -> Iterable[tuple[int, int]]:
+    sqlite.require_columns(path, sqlite.read_schema(path), {"images": ("image_id", "parent_id")})
+    with sqlite.connect(path) as database:
+        query = f"SELECT image_id, parent_id FROM images WHERE {_HAS_PARENT} ORDER BY 1"
+        return database.execute(query).fetchall()
 
 
-def _jsonl(path):
-    for file in json_lines.files_of(path):
-        for _, post in json_lines.records(file):
-            if isinstance(post, dict):
-                yield from _numbers([(post.get("id"), post.get("parent_id"))])
+def _of_json_lines(path: pathlib.Path) -> Iterable[tuple[int, int]]:
+    for file in json_lines.find_files(path):
+        records = (record for _, record in json_lines.read_records(file))
+        yield from _parse(
+            (record.get("id"), record.get("parent_id")) for record in records if isinstance(record, dict)
+        )
 
 
-def _parquet(path):
-    for file in parquet_files.files_of(path):
+def _of_parquet(path: pathlib.Path) -> Iterable[tuple[int, int]]:
+    for file in parquet_files.find_files(path):
         try:
             names = pq.read_schema(file).names
             if not {"id", "parent_id"} <= set(names):
@@ -48,18 +52,20 @@ def _parquet(path):
             table = pq.read_table(file, columns=["id", "parent_id"])
         except (pa.ArrowException, OSError) as error:
             raise WorkError(f"{file} cannot be read: {error}") from error
-        yield from _numbers(zip(*(column.to_pylist() for column in table.columns), strict=True))
+        yield from _parse(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
 
-def _numbers(rows):
-    """Yield those rows that are two whole numbers, however they are written."""
-    for row in rows:
+def _parse(rows: Iterable[tuple[Any, Any]]) -> Iterator[tuple[int, int]]:
+    """Yield the rows that are two post ids, numbers or texts; most posts have no parent."""
+    for child, parent in rows:
         try:
-            child, parent = (int(value) for value in row)
-        except (TypeError, ValueError):
+            yield parse_post_id(child), parse_post_id(parent)
+        except FieldError:
             continue
-        if max(child, parent) <= np.iinfo(np.int64).max:
-            yield child, parent
 
 
-KINDS = {"fire-eggs": _fire_eggs, "jsonl": _jsonl, "parquet": _parquet}
+PARENT_READERS: dict[str, Callable[[pathlib.Path], Iterable[tuple[int, int]]]] = {
+    "fire-eggs": _of_fire_eggs,
+    "jsonl": _of_json_lines,
+    "parquet": _of_parquet,
+}

@@ -5,59 +5,43 @@ import pathlib
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from Utils.command.cli import UserError, WorkError, progress
-from Utils.data.sources import danbooru_post, stream
-from Utils.data.sources.danbooru_post import BY_CATEGORY, FIELDS, TRUTHS, FieldError
-from Utils.data.sources.disk_sorter import Spool
+from Utils.command.cli import WorkError, progress
+from Utils.data.sources import danbooru_post, source_files, stream
+from Utils.data.sources.disk_sorter import DiskSorter
+from Utils.data.sources.stream import Source
+from Utils.files.atomic import AnyPath
 
 
-def parquet(path):
-    """Read a Parquet file, or all of a folder, batch by batch.
+def read_parquet(path: AnyPath) -> Source:
+    """Read a Parquet file, or all below a folder, batch by batch.
 
-    Columns as in `danbooru_fields`: id, tags in any of their forms (texts or lists), rating, md5, is_deleted
-    and its fellows; others are not read. Without a rating column posts pass the rating rule.
+    Columns as in `danbooru_post`: id, tags in any of their forms (texts or lists), rating, md5, is_deleted
+    and its like; others are not read.
+
+    Raises UserError where files or columns are missing, WorkError where a file cannot be read.
     """
-    path, spool, rated = pathlib.Path(path), Spool(), False
-    for file in files_of(path):
+    path, sorter = pathlib.Path(path), DiskSorter()
+    for file in find_files(path):
         try:
             with pq.ParquetFile(file) as opened:
-                names = _columns(file, opened.schema_arrow.names)
-                rated = rated or "rating" in names
-                _add(spool, file, opened, names)
+                _add_posts(sorter, file, opened)
         except (pa.ArrowException, OSError) as error:
             raise WorkError(f"{file} cannot be read: {error}") from error
-    return spool.finish("parquet", path, keep_unrated=not rated)
+    return sorter.finish("parquet", path)
 
 
-def files_of(path):
-    """Return the Parquet files: the path itself, or those of a folder, below it too, by name."""
-    if path.is_file():
-        return [path]
-    found = sorted(file for file in path.rglob("*.parquet") if file.is_file()) if path.is_dir() else []
-    if not found:
-        there = "a folder without any" if path.is_dir() else "nothing"
-        raise UserError(f"a Parquet file or a folder of .parquet files was expected at {path}; found {there}")
-    return found
+def find_files(path: pathlib.Path) -> list[pathlib.Path]:
+    """Return the Parquet files at or below a path; UserError without any."""
+    return source_files.find_files(path, (".parquet",), "a Parquet file")
 
 
-def _columns(file, there):
-    names = [name for name in (*FIELDS, *TRUTHS.values()) if name in there]
-    if "id" not in names or not {"tag_string", "tags", *(name for name, _ in BY_CATEGORY)} & set(names):
-        raise UserError(
-            f"{file} needs a column id and one of tag_string, tag_string_general, tags; "
-            f"it has {', '.join(there)}"
-        )
-    return names
-
-
-def _add(spool, file, opened, names):
-    batches = opened.iter_batches(batch_size=stream.BLOCK, columns=names)
-    total = -(-opened.metadata.num_rows // stream.BLOCK)
+def _add_posts(sorter: DiskSorter, file: pathlib.Path, opened: pq.ParquetFile) -> None:
+    fields = danbooru_post.select_fields(opened.schema_arrow.names, str(file))
+    batches = opened.iter_batches(batch_size=stream.BLOCK_SIZE, columns=fields)
+    total = -(-opened.metadata.num_rows // stream.BLOCK_SIZE)
     row = 0
-    for batch in progress(batches, total=total, label=file.name, unit="block"):
+    for batch in progress(batches, total=total, label=file.name, unit="blocks"):
+        # All cells of a batch at once: batch.to_pylist() would look every column up again for every row.
         for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            try:
-                spool.add(danbooru_post.post_of(dict(zip(batch.schema.names, values, strict=True))))
-            except FieldError as error:
-                spool.reject(error.post_id, f"{file.name}, row {row}", str(error))
+            sorter.add_record(dict(zip(batch.schema.names, values, strict=True)), f"{file.name}, row {row}")
             row += 1

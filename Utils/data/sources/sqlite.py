@@ -1,18 +1,25 @@
-"""SQLite databases, opened read-only and never trusted: what cannot be read is said in one sentence."""
+"""SQLite databases of other programs, opened read-only; an unreadable one is one sentence, no traceback."""
 
 import contextlib
 import pathlib
 import sqlite3
 import urllib.parse
+from collections.abc import Collection, Iterator, Mapping
 
 from Utils.command.cli import UserError, WorkError
+from Utils.files.atomic import AnyPath
 
-WAIT = 5.0  # seconds for another program's lock
+WAIT = 5.0  # seconds to wait for another program's lock
+
+Schema = Mapping[str, Collection[str]]  # table -> columns
 
 
 @contextlib.contextmanager
-def opened(path):
-    """Yield a read-only connection; text that is no UTF-8 comes with replacement characters."""
+def connect(path: AnyPath) -> Iterator[sqlite3.Connection]:
+    """Yield a read-only connection; text that is no UTF-8 comes with replacement characters.
+
+    Raises WorkError where the database cannot be read, then or later.
+    """
     address = f"file:{urllib.parse.quote(str(pathlib.Path(path).resolve()))}?mode=ro"
     try:
         with contextlib.closing(sqlite3.connect(address, uri=True, timeout=WAIT)) as database:
@@ -22,34 +29,34 @@ def opened(path):
         raise WorkError(f"{path} cannot be read: {error}") from error
 
 
-def columns_of(path):
-    """Return ``{table: [columns]}``, names as the database spells them; UserError where it is none."""
+def read_schema(path: pathlib.Path) -> dict[str, list[str]]:
+    """Return ``{table: [columns]}``, names as the database spells them; UserError where it is no database."""
     if not path.is_file():
-        found = "a folder" if path.is_dir() else "nothing"
-        raise UserError(f"an SQLite database was expected at {path}; found {found}")
+        actual = "a folder" if path.is_dir() else "nothing"
+        raise UserError(f"an SQLite database was expected at {path}; found {actual}")
     try:
-        with opened(path) as database:
+        with connect(path) as database:
             names = database.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")
             return {name: _columns(database, name) for (name,) in names.fetchall()}
     except WorkError as error:
         raise UserError(f"{path} is no SQLite database that can be opened: {error.__cause__}") from error
 
 
-def _columns(database, table):
+def _columns(database: sqlite3.Connection, table: str) -> list[str]:
     return [name for (name,) in database.execute("SELECT name FROM pragma_table_info(?)", (table,))]
 
 
-def require(path, columns, needed):
-    """Raise UserError where a table or column of ``needed``, ``{table: [columns]}``, is not there."""
+def require_columns(path: AnyPath, schema: Schema, needed: Schema) -> None:
+    """Raise UserError where a table or a column of ``needed`` is missing in ``schema``."""
     for table, names in needed.items():
-        if table not in columns:
-            there = ", ".join(columns) or "no tables at all"
+        if table not in schema:
+            tables = ", ".join(schema) or "no tables at all"
             raise UserError(
-                f"{path} has no table {table}; needed are {', '.join(needed)}; there are: {there}"
+                f"{path} has no table {table}; needed are {', '.join(needed)}; there are: {tables}"
             )
-        missing = [name for name in names if name not in columns[table]]
+        missing = [name for name in names if name not in schema[table]]
         if missing:
             raise UserError(
                 f"{path}: table {table} has no column {' and '.join(missing)}; "
-                f"it has {', '.join(columns[table])}"
+                f"it has {', '.join(schema[table])}"
             )

@@ -1,56 +1,61 @@
 """The stream of posts that every source gives: blocks in the order of the post ids, in bounded memory."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
 
-BLOCK = 8192  # posts; 30 tags each are 2 MB
-LARGEST_ID = 2**63 - 1
+BLOCK_SIZE = 8192  # posts; with 30 tags each the tag ids of a block are 2 MB
 
 
 @dataclasses.dataclass(frozen=True)
-class Block:
-    """Some posts in the order of their ids; P posts with T tags together."""
+class PostBlock:
+    """Some posts in the order of their ids: P posts that have T tags together."""
 
     ids: np.ndarray  # (P,) int64, rising
-    ratings: np.ndarray  # (P,) the code point of g, s, q, e; 0 where there is no rating
-    status: np.ndarray  # (P,) bit i: the post has STATUSES[i]
+    ratings: np.ndarray  # (P,) the code point of g, s, q or e; 0 for a post without a rating
+    status: np.ndarray  # (P,) bit i is set where the post has STATUSES[i]
     offsets: np.ndarray  # (P + 1,) post i has tag_ids[offsets[i]:offsets[i + 1]], rising
     tag_ids: np.ndarray  # (T,) int64
-    paths: list | None = None  # relative to the image folder, where the source itself found the files
-    keys: np.ndarray | None = None  # (P,) folders.stem_key of the file's other name (its MD5), 0 for none
+    paths: list[str] | None = (
+        None  # relative to the image folder, from sources that find the files themselves
+    )
+    keys: np.ndarray | None = (
+        None  # (P,) image_folder.stem_key of the file's MD5 or other name, 0 without one
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Posts and tags of a booru, a folder, an export."""
+    """Posts and tags of a booru, a folder or an export."""
 
     kind: str
     path: str
     tags: pd.DataFrame  # tag_id, name, category, count; every id once
     num_posts: int
-    blocks: Callable  # () -> iterator of Block, rising ids over all blocks
-    rating_counts: Callable  # () -> {letter: posts}
+    blocks: Callable[[], Iterator[PostBlock]]  # ids rise over all blocks; every call begins a new pass
+    rating_counts: Callable[[], dict[str, int]]  # letter -> posts
     keep_unrated: bool = False  # whether a post without a rating passes the rating rule
-    rejected: tuple = ()  # (post id, path, reason) of what never became a post
+    rejected: tuple[tuple[int, str, str], ...] = ()  # (post id, path, reason) of records that became no post
 
 
-def rising(sizes, values):
-    """Sort the values of every post and drop repeated ones, where that is not so already.
+def sort_each_row(sizes: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sort the values of every row and drop repeated ones.
 
     Args:
-        sizes: (P,) number of values of each post; ``values``: (T,) post after post.
+        sizes: (R,) number of values of each row.
+        values: (V,) integers, row after row.
 
-    Returns ``(offsets (P + 1,), values)``.
+    Returns ``(offsets (R + 1,), values)``. Nothing is copied where the values are sorted already, as
+    databases mostly give them.
     """
-    post = np.repeat(np.arange(len(sizes)), sizes)
-    inside = post[1:] == post[:-1]
-    if (inside & (values[1:] <= values[:-1])).any():
-        order = np.lexsort((values, post))
-        values, post = values[order], post[order]
-        fresh = np.concatenate([[True], (post[1:] != post[:-1]) | (values[1:] != values[:-1])])
-        values, post = values[fresh], post[fresh]
-        sizes = np.bincount(post, minlength=len(sizes))
+    rows = np.repeat(np.arange(len(sizes)), sizes)
+    is_same_row = rows[1:] == rows[:-1]
+    if (is_same_row & (values[1:] <= values[:-1])).any():
+        order = np.lexsort((values, rows))
+        values, rows = values[order], rows[order]
+        is_new = np.concatenate([[True], (rows[1:] != rows[:-1]) | (values[1:] != values[:-1])])
+        values, rows = values[is_new], rows[is_new]
+        sizes = np.bincount(rows, minlength=len(sizes))
     return np.concatenate([[0], np.cumsum(sizes)]), values

@@ -1,42 +1,49 @@
-"""Tags of sources that name them in every post: rows, ids, categories and counts, found on the way."""
+"""Tags of sources that name them in every post: rows, ids, categories and counts, collected while reading."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from Utils.command.cli import WorkError
-from Utils.tags.tag_list import CATEGORIES, name_id
+from Utils.tags.tag_list import name_id
 
 
 class Vocabulary:
-    """Gives every tag name a row and remembers its category, its id and on how many posts it is."""
+    """Gives every tag name a row and remembers its category, its id and the number of its posts."""
 
-    def __init__(self):
-        self.names = []
-        self._rows = {}  # name -> row
-        self._seen = {}  # category -> {spelling: row}, what needs no second look
-        self._categories, self._ids = [], {}  # by row; row -> id where the source has one
+    def __init__(self) -> None:
+        self._names: list[str] = []  # by row
+        self._rows: dict[str, int] = {}  # name -> row
+        # category -> {spelling: row}: the fast path, for names that were seen in this category before
+        self._seen: dict[int, dict[str, int]] = {}
+        self._categories: list[int] = []  # by row
+        self._ids: dict[int, int] = {}  # row -> id, for sources that have ids
         self._counts = np.zeros(0, np.int64)
 
-    def rows(self, names, category, ids=None):
-        """Return the rows of some tag names of one category code.
+    def rows_of(
+        self, names: Sequence[str], category: int, ids: Sequence[int | None] | None = None
+    ) -> list[int]:
+        """Return the rows of some tag names of one category, new rows for new names.
 
-        A name that is general here and a character there is a character. ``ids``: the source's own ids.
+        A name that is general in one post and, say, a character in another is a character.
+
+        Args:
+            ids: the source's own tag ids, name by name.
         """
         seen = self._seen.setdefault(category, {})
-        rows = list(map(seen.get, names))
-        if None in rows:
-            for at, row in enumerate(rows):
-                if row is None:
-                    rows[at] = self._note(seen, names[at], ids and ids[at], category)
-        return rows
+        return [
+            self._add(seen, name, ids[place] if ids else None, category) if row is None else row
+            for place, (name, row) in enumerate(zip(names, map(seen.get, names), strict=True))
+        ]
 
-    def _note(self, seen, spelling, tag_id, category):
-        if spelling in seen:
+    def _add(self, seen: dict[str, int], spelling: str, tag_id: int | None, category: int) -> int:
+        if spelling in seen:  # the same new name twice in one post
             return seen[spelling]
         name = clean(spelling)
-        row = self._rows.setdefault(name, len(self.names))
-        if row == len(self.names):
-            self.names.append(name)
+        row = self._rows.setdefault(name, len(self._names))
+        if row == len(self._names):
+            self._names.append(name)
             self._categories.append(category)
         self._categories[row] = self._categories[row] or category
         if tag_id is not None:
@@ -44,44 +51,36 @@ class Vocabulary:
         seen[spelling] = row
         return row
 
-    def count(self, rows):
-        """Count one post for every row given."""
-        fresh = np.bincount(rows, minlength=max(len(self.names), len(self._counts)))
-        fresh[: len(self._counts)] += self._counts
-        self._counts = fresh
+    def add_counts(self, rows: np.ndarray) -> None:
+        """Count one post more for every row in ``rows``."""
+        counts = np.bincount(rows, minlength=max(len(self._names), len(self._counts)))
+        counts[: len(self._counts)] += self._counts
+        self._counts = counts
 
-    def forget_counts(self):
-        """Begin to count anew."""
+    def reset_counts(self) -> None:
+        """Set all counts to 0."""
         self._counts = np.zeros(0, np.int64)
 
-    def finish(self):
+    def finish(self) -> tuple[pd.DataFrame, np.ndarray]:
         """Return ``(tags by id as Source.tags, tag id of every row (rows,))``.
 
-        A tag without an id of its own, or with one that another tag has already, gets that of its name.
+        A tag without an id, or with one that an earlier tag has, gets an id made from its name.
         """
-        taken, ids = set(), np.zeros(len(self.names), np.int64)
-        for row, name in enumerate(self.names):
+        taken, ids = set(), np.zeros(len(self._names), np.int64)
+        for row, name in enumerate(self._names):
             tag_id = self._ids.get(row)
             ids[row] = name_id(name) if tag_id is None or tag_id in taken else tag_id
             taken.add(tag_id)
         if len(np.unique(ids)) < len(ids):
             raise WorkError("two tag names have the same 52 bits of SHA-256; rename one of them")
-        counts = np.zeros(len(self.names), np.int64)
+        counts = np.zeros(len(self._names), np.int64)
         counts[: len(self._counts)] = self._counts
         frame = pd.DataFrame(
-            {"tag_id": ids, "name": self.names, "category": self._categories, "count": counts}
+            {"tag_id": ids, "name": self._names, "category": self._categories, "count": counts}
         ).astype({"name": "str", "category": np.int64})
         return frame.sort_values("tag_id", ignore_index=True), ids
 
 
-def clean(name):
-    """Return a name that every file can hold: no lone surrogates."""
+def clean(name: str) -> str:
+    """Return a name that every file can hold: lone surrogates, which UTF-8 cannot, are replaced."""
     return name.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def code_of(category):
-    """Return the code of a category as exports write it: 4, "4", "character"; general for anything else."""
-    text = str(category).strip().lower()
-    if text in CATEGORIES:
-        return CATEGORIES[text]
-    return int(text) if text.isdecimal() and int(text) in CATEGORIES.values() else 0

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from Utils.command.cli import UserError, WorkError
-from Utils.data import sources
+from Utils.data import danbooru_fields, sources
+from Utils.data.danbooru_fields import FieldError
 from Utils.data.sources import danbooru_post, stream
-from Utils.data.sources.danbooru_post import FieldError
 from Utils.images import image_folder
 from Utils.tags.tag_list import name_id
 
@@ -76,7 +76,7 @@ def write_fire_eggs(folder, posts):
     )
     connection.commit()
     connection.close()
-    return sources.fire_eggs(folder / "posts.db")
+    return sources.read_fire_eggs(folder / "posts.db")
 
 
 def write_deepdanbooru(folder, posts):
@@ -87,7 +87,7 @@ def write_deepdanbooru(folder, posts):
     connection.executemany(f"INSERT INTO posts VALUES ({marks})", [tuple(r.values()) for r in records])
     connection.commit()
     connection.close()
-    return sources.deepdanbooru(folder / "posts.sqlite")
+    return sources.read_deepdanbooru(folder / "posts.sqlite")
 
 
 def write_gwern(folder, posts):
@@ -97,17 +97,17 @@ def write_gwern(folder, posts):
         file.write(lines(map(gwern, posts[40:])))
     (folder / "metadata" / "tags.json").write_text(lines([{"id": 1, "name": "1girl", "post_count": 7}]))
     (folder / "metadata" / "README.md").write_text("no post")
-    return sources.jsonl(folder / "metadata")
+    return sources.read_json_lines(folder / "metadata")
 
 
 def write_current(folder, posts):
     (folder / "posts.jsonl").write_text("\ufeff" + lines(map(current, posts)))
-    return sources.jsonl(folder / "posts.jsonl")
+    return sources.read_json_lines(folder / "posts.jsonl")
 
 
 def write_array(folder, posts):
     (folder / "posts.json").write_text(json.dumps([current(post) for post in posts]))
-    return sources.jsonl(folder / "posts.json")
+    return sources.read_json_lines(folder / "posts.json")
 
 
 def write_parquet(folder, posts):
@@ -115,13 +115,13 @@ def write_parquet(folder, posts):
     for at, part in enumerate((posts[:25], posts[25:])):
         table = pa.Table.from_pylist([current(post) for post in part])
         pq.write_table(table, folder / "p" / f"{at}.parquet", row_group_size=9)
-    return sources.parquet(folder / "p")
+    return sources.read_parquet(folder / "p")
 
 
 def write_parquet_of_lists(folder, posts):
     table = pa.Table.from_pylist([gwern(post) for post in posts])
     pq.write_table(table, folder / "lists.parquet")
-    return sources.parquet(folder / "lists.parquet")
+    return sources.read_parquet(folder / "lists.parquet")
 
 
 def write_sidecars(folder, posts):
@@ -137,7 +137,7 @@ def write_sidecars(folder, posts):
         else:
             text = ", ".join([f"rating:{rating}", *spaced]).replace("(", "\\(").replace(")", "\\)")
             (folder / f"{number}.txt").write_text(text + "\n")
-    return sources.sidecars(folder)
+    return sources.read_sidecars(folder)
 
 
 WRITERS = [
@@ -149,7 +149,7 @@ WRITERS = [
 @pytest.mark.parametrize("write", WRITERS, ids=lambda write: write.__name__)
 @pytest.mark.parametrize("block", [1, 7, 8192])
 def test_every_source_gives_the_same_stream(tmp_path, monkeypatch, write, block):
-    monkeypatch.setattr(stream, "BLOCK", block)
+    monkeypatch.setattr(stream, "BLOCK_SIZE", block)
     posts = drawn()
     source = write(tmp_path, posts)
     names = dict(zip(source.tags["tag_id"], source.tags["name"], strict=True))
@@ -186,7 +186,10 @@ def test_a_file_may_be_named_by_the_md5_as_deepdanbooru_does(tmp_path):
                  "0010/10.jpg"):  # fmt: skip
         (tmp_path / "i" / name).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / "i" / name).touch()
-    source, files = sources.jsonl(tmp_path / "p.jsonl"), image_folder.index(tmp_path / "i", named=True)
+    source, files = (
+        sources.read_json_lines(tmp_path / "p.jsonl"),
+        image_folder.index(tmp_path / "i", named=True),
+    )
     (block,) = source.blocks()
     found = files.find(block.ids, block.keys)
     assert (found >= 0).tolist() == [True, True, True, True, False, True]
@@ -212,7 +215,7 @@ def test_a_file_may_be_named_by_the_md5_as_deepdanbooru_does(tmp_path):
     ],
 )  # fmt: skip
 def test_tags_in_every_form(record, tags):
-    assert danbooru_post.tags_of(record) == tags
+    assert danbooru_post.parse_tags(record) == tags
 
 
 @pytest.mark.parametrize(
@@ -235,15 +238,15 @@ def test_tags_in_every_form(record, tags):
 )
 def test_what_is_no_post_says_why(record, reason):
     with pytest.raises(FieldError, match=reason):
-        danbooru_post.post_of(record)
+        danbooru_post.parse_post(record)
 
 
 def test_truths_and_ratings_in_every_spelling():
     bits = {"is_deleted": "t", "is_banned": False, "is_pending": "false", "is_flagged": 1, "hidden": 0}
-    assert danbooru_post.status_of(bits) == 0b01001
-    assert danbooru_post.status_of({"status": "banned"}) == 0b00010
+    assert danbooru_fields.parse_status(bits) == 0b01001
+    assert danbooru_fields.parse_status({"status": "banned"}) == 0b00010
     words = {"safe": "s", "General": "g", "q": "q", " Explicit ": "e", "unknown": "", None: "", 5: ""}
-    assert {word: danbooru_post.rating_of(word) for word in words} == words
+    assert {word: danbooru_fields.parse_rating(word) for word in words} == words
 
 
 def test_broken_lines_are_listed_and_the_first_of_two_posts_counts(tmp_path):
@@ -253,7 +256,7 @@ def test_broken_lines_are_listed_and_the_first_of_two_posts_counts(tmp_path):
     (tmp_path / "x.json").write_bytes(
         text.encode() + b'"}\n\xff\xfe{}\n' + b'{"id": 5, "tag_string": "a \\ud800"}'
     )
-    source = sources.jsonl(tmp_path / "x.json")
+    source = sources.read_json_lines(tmp_path / "x.json")
     assert [block.ids.tolist() for block in source.blocks()] == [[1, 2, 3, 4, 5]]
     counts = dict(zip(source.tags["name"], source.tags["count"], strict=True))
     assert counts == {"a": 4, "b": 3, "c": 0, "cut": 1, "\ufffd": 1}
@@ -267,23 +270,23 @@ def test_files_that_end_too_early_or_hold_no_post(tmp_path):
     whole = gzip.compress(lines([current(post) for post in drawn()]).encode())
     (tmp_path / "cut.gz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(WorkError, match=r"cut.gz cannot be read to its end"):
-        sources.jsonl(tmp_path / "cut.gz")
+        sources.read_json_lines(tmp_path / "cut.gz")
     (tmp_path / "text.json").write_text("hello\n" * 500)
     with pytest.raises(UserError, match="holds no posts: text.json, line 101"):
-        sources.jsonl(tmp_path / "text.json")
+        sources.read_json_lines(tmp_path / "text.json")
     (tmp_path / "tags.json").write_text('{"id": 1, "name": "a"}\n')
     with pytest.raises(UserError, match="no post in 1 files"):
-        sources.jsonl(tmp_path / "tags.json")
+        sources.read_json_lines(tmp_path / "tags.json")
     (tmp_path / "p.parquet").write_bytes(b"PAR1 nothing")
     with pytest.raises(WorkError, match="p.parquet cannot be read"):
-        sources.parquet(tmp_path / "p.parquet")
+        sources.read_parquet(tmp_path / "p.parquet")
     pq.write_table(pa.table({"id": [1], "name": ["x"]}), tmp_path / "q.parquet")
     with pytest.raises(UserError, match="needs a column id and one of tag_string.* it has id, name"):
-        sources.parquet(tmp_path / "q.parquet")
+        sources.read_parquet(tmp_path / "q.parquet")
 
 
 def test_a_tag_id_that_two_names_have_is_the_first_ones(tmp_path):
     tags = [{"id": 7, "name": "a", "category": 0}, {"id": 7, "name": "b", "category": 4}]
     (tmp_path / "x.json").write_text(lines([{"id": 1, "tags": tags}]))
-    frame = sources.jsonl(tmp_path / "x.json").tags
+    frame = sources.read_json_lines(tmp_path / "x.json").tags
     assert dict(zip(frame["name"], frame["tag_id"], strict=True)) == {"a": 7, "b": name_id("b")}

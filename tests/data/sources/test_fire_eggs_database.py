@@ -9,8 +9,8 @@ from helpers import jpeg, small_booru
 
 from Utils.command.cli import UserError
 from Utils.data import sources
-from Utils.data.definition import STATUSES
-from Utils.data.sources import stream
+from Utils.data.danbooru_fields import STATUSES
+from Utils.data.sources import sidecar_folders, stream
 from Utils.images import image_folder
 from Utils.tags.tag_list import name_id
 
@@ -43,11 +43,11 @@ MINIMAL = (
 
 @pytest.mark.parametrize("block", [1, 7, 8192])
 def test_a_bulk_pass_gives_what_one_query_per_post_gives(tmp_path, monkeypatch, block):
-    monkeypatch.setattr(stream, "BLOCK", block)
+    monkeypatch.setattr(stream, "BLOCK_SIZE", block)
     path = small_booru(tmp_path, num_posts=40) / "danbooru.db"
     strays = "INSERT INTO imageTags VALUES (2, 1), (99999999, 3)"  # of posts that are not there
     database(path, "DELETE FROM imageTags WHERE image_id = 1", strays)
-    source = sources.fire_eggs(path)
+    source = sources.read_fire_eggs(path)
     connection = sqlite3.connect(path)
     rows = connection.execute("SELECT image_id, rating FROM images ORDER BY image_id").fetchall()
     expected = [
@@ -69,7 +69,7 @@ def test_status_bits_in_every_spelling(tmp_path):
         "INSERT INTO images VALUES (1, 's', 'false', 0, NULL, 0, 0), (2, 's', 'true', 1, '0', 0, 0),"
         " (3, 'Questionable', 1, 'f', 't', 1, 0), (4, NULL, '', '1', '', NULL, 8)"
     )
-    source = sources.fire_eggs(database(tmp_path / "x.db", images, *MINIMAL[1:], rows))
+    source = sources.read_fire_eggs(database(tmp_path / "x.db", images, *MINIMAL[1:], rows))
     names = [
         (letter, [name for bit, name in enumerate(STATUSES) if status >> bit & 1])
         for _, letter, status, _ in posts(source)
@@ -93,7 +93,7 @@ def test_only_the_needed_columns_are_needed(tmp_path):
         "INSERT INTO tags VALUES (1, 'a'), (2, 'b'), (3, NULL)",
         "INSERT INTO imageTags VALUES (20, 2), (20, 1), (10, 2), (20, 2), (NULL, 1), (10, NULL)",
     )
-    source = sources.fire_eggs(path)
+    source = sources.read_fire_eggs(path)
     assert list(posts(source)) == [(10, "s", 0, [2]), (20, "e", 0, [1, 2])]
     assert source.tags[["tag_id", "name", "category", "count"]].to_numpy().tolist() == [
         [1, "a", 0, 1],
@@ -117,14 +117,14 @@ def test_what_is_no_such_database_is_named(tmp_path):
         ("cut.db", "table images has no column rating; it has image_id, score"),
     ):
         with pytest.raises(UserError, match=said):
-            sources.fire_eggs(tmp_path / name)
+            sources.read_fire_eggs(tmp_path / name)
 
 
 def test_a_database_is_only_read(tmp_path):
     path = database(tmp_path / "x.db", *MINIMAL)
     path.chmod(0o444)
     before = path.read_bytes()
-    assert list(sources.fire_eggs(path).blocks()) == []
+    assert list(sources.read_fire_eggs(path).blocks()) == []
     assert path.read_bytes() == before
     assert sorted(tmp_path.iterdir()) == [path]
 
@@ -143,7 +143,7 @@ def test_a_database_is_only_read(tmp_path):
     ],
 )  # fmt: skip
 def test_sidecar_texts(text, rating, tags):
-    assert sources.parse_sidecar(text) == (rating, tags)
+    assert sidecar_folders.parse_sidecar(text) == (rating, tags)
 
 
 def sidecar_folder(folder, texts):
@@ -163,7 +163,7 @@ def test_sidecars_become_posts(tmp_path):
             "b/007.txt": "solo", "none.jpg": None, "none.txt": "",
         },
     )  # fmt: skip
-    source = sources.sidecars(folder)
+    source = sources.read_sidecars(folder)
     (block,) = source.blocks()
     found = dict(zip(block.paths, [(post[0], post[1], post[3]) for post in posts(source)], strict=True))
     hat, solo = name_id("hat"), name_id("solo")
@@ -184,22 +184,22 @@ def test_sidecars_become_posts(tmp_path):
 def test_sidecars_beside_nothing_say_what_is_there(tmp_path):
     sidecar_folder(tmp_path, {"a.txt": "x", "b/c.jpeg": None})
     with pytest.raises(UserError, match=r"of 1 text files .* holds 1 folders and 1 .txt files such as a.txt"):
-        sources.sidecars(tmp_path)
+        sources.read_sidecars(tmp_path)
     with pytest.raises(UserError, match="found nothing"):
-        sources.sidecars(tmp_path / "no")
+        sources.read_sidecars(tmp_path / "no")
 
 
 def test_texts_and_images_may_lie_in_two_folders_of_one_structure(tmp_path):
     sidecar_folder(tmp_path / "t", {"x/1.txt": "solo"})
     sidecar_folder(tmp_path / "i", {"x/1.jpg": None})
-    source = sources.sidecars(tmp_path / "t", tmp_path / "i")
+    source = sources.read_sidecars(tmp_path / "t", tmp_path / "i")
     assert next(source.blocks()).paths == ["x/1.jpg"]
 
 
 def test_an_unreadable_text_rejects_one_post(tmp_path):
     sidecar_folder(tmp_path, {"1.jpg": None, "2.jpg": None, "2.txt": "solo"})
     (tmp_path / "1.txt").write_bytes(b"\xff\xfe\xfa")
-    source = sources.sidecars(tmp_path)
+    source = sources.read_sidecars(tmp_path)
     assert [number for number, *_ in posts(source)] == [2]
     assert source.rejected[0][:2] == (1, "1.jpg")
 

@@ -1,0 +1,78 @@
+"""What single fields of Danbooru's posts and tags mean, in every spelling that databases and exports use.
+
+Ids come as numbers or texts, truth values as 1, ``"t"`` or ``"true"``, ratings as letters or words,
+categories as codes or names. Each rule stands here once; sources of posts, tag rules and the dataset
+definition share it.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from Utils.images.image_folder import LARGEST_POST_ID
+from Utils.tags.tag_list import CATEGORIES
+
+STATUSES = ("deleted", "banned", "pending", "flagged", "hidden")  # bit i of a post's status is STATUSES[i]
+STATUS_FIELDS = {name: "hidden" if name == "hidden" else f"is_{name}" for name in STATUSES}
+RATING_NAMES = {"g": "general", "s": "sensitive", "q": "questionable", "e": "explicit"}
+FALSE_WORDS = ("", "0", "0.0", "f", "false", "none", "null")  # every other text is true
+
+_OLD_RATINGS = {"safe": "s"}  # the word for the letter s before April 2022
+
+
+class FieldError(ValueError):
+    """A record that is no post.
+
+    Args:
+        reason: what is wrong with it, as rejected.csv says it.
+        post_id: the record's id where it has one.
+    """
+
+    def __init__(self, reason: str, post_id: int = -1) -> None:
+        super().__init__(reason)
+        self.post_id = post_id
+
+
+def parse_post_id(value: Any) -> int:
+    """Return a post id that came as a number or a text; FieldError for anything but 0 to 2**63 - 1."""
+    try:
+        number = int(value)
+        if isinstance(value, bool) or (isinstance(value, float) and value != number):
+            raise ValueError
+    except (TypeError, ValueError, OverflowError) as error:
+        raise FieldError("post id is no whole number") from error
+    if not 0 <= number <= LARGEST_POST_ID:
+        raise FieldError("post id is not from 0 to 2**63 - 1")
+    return number
+
+
+def is_true(value: Any) -> bool:
+    """Return whether a truth value is true; a missing one (None) is false."""
+    return bool(value) and str(value).strip().lower() not in FALSE_WORDS
+
+
+def parse_rating(value: Any) -> str:
+    """Return the letter g, s, q or e of a rating given as a letter or a word, "" for anything else."""
+    text = value.strip().lower() if isinstance(value, str) else ""
+    letter = _OLD_RATINGS.get(text, text[:1])
+    return letter if letter in RATING_NAMES else ""
+
+
+def parse_status(record: Mapping[str, Any]) -> int:
+    """Return the status bits of a post, from ``is_deleted`` and so on or from one word in ``status``."""
+    bits = 0
+    for bit, (name, field) in enumerate(STATUS_FIELDS.items()):
+        if record.get("status") == name or is_true(record.get(field)):
+            bits |= 1 << bit
+    return bits
+
+
+def parse_category(category: Any) -> int:
+    """Return the code of a tag category written as 4, "4" or "character"; general (0) for anything else.
+
+    Unlike `Utils.tags.tag_list.category_code` it accepts unknown ones: other boorus have categories of their
+    own.
+    """
+    text = str(category).strip().lower()
+    if text in CATEGORIES:
+        return CATEGORIES[text]
+    return int(text) if text.isdecimal() and int(text) in CATEGORIES.values() else 0

@@ -1,0 +1,28 @@
+"""The files of a source that may be one file or a folder of files."""
+
+import pathlib
+from collections.abc import Collection
+
+from Utils.command.cli import UserError
+from Utils.command.text import join_names
+
+
+def find_files(path: pathlib.Path, suffixes: Collection[str], what: str) -> list[pathlib.Path]:
+    """Return the path itself if it is a file, else the files below that folder with some suffixes, by path.
+
+    Args:
+        suffixes: in lower case, with their dot; "" is a name without a suffix.
+        what: what is expected, for errors.
+
+    Raises UserError where there is no such file.
+    """
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise UserError(f"{what} or a folder of such files was expected at {path}; found nothing")
+    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in suffixes and file.is_file())
+    if not files:
+        endings = " ".join(suffix or "(no suffix)" for suffix in suffixes)
+        names = join_names(sorted(item.name for item in path.iterdir()))
+        raise UserError(f"{path} has no file that ends in {endings}; it holds {names}")
+    return files
