@@ -20,6 +20,7 @@ import numpy as np
 from Utils.images import codec
 from Utils.images.augmentation import Augmentation
 from Utils.images.buffer_pool import ThreadBuffers, pooled_array
+from Utils.images.resize import resize
 
 CUTOUT_VALUE = 127
 SAMPLE, BATCH = 0, 1  # streams of random numbers
@@ -100,7 +101,7 @@ def resized(image, image_size, draws):
     image = crop(codec.pad_square(image), draws.crop_side, draws.crop_y, draws.crop_x)
     channels = image.shape[2]
     out = _scratch.array(f"resized{channels}", (image_size, image_size, channels))
-    return codec.resize(image, image_size, draws.method, out)
+    return resize(image, image_size, draws.method, out)
 
 
 def crop(image, side, y, x):

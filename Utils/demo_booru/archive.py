@@ -11,6 +11,7 @@ import numpy as np
 from Utils.demo_booru import pictures, tagging, vocabulary
 from Utils.demo_booru.posts import lot
 from Utils.images import codec
+from Utils.images.resize import resize
 
 SIDE = 512
 QUALITY = 95
@@ -80,14 +81,14 @@ def _copy(post, seed, original, square):
     square = codec.decode(codec.encode_jpeg(square, QUALITY))
     quality = QUALITY
     if post.kind == "rescaled":
-        square = codec.resize(codec.resize(square, rng.randrange(300, 440)), SIDE)
+        square = resize(resize(square, rng.randrange(300, 440)), SIDE)
     elif post.kind == "recompressed":
         quality = rng.randrange(35, 60)
     elif post.kind == "black_padding":
         square = codec.fit(original, SIDE, padding=0)
     else:
         left, top, right, low = (rng.randrange(3, 16) for _ in range(4))  # at most 15 of 512: 3%
-        square = codec.resize(np.ascontiguousarray(square[top : SIDE - low, left : SIDE - right]), SIDE)
+        square = resize(np.ascontiguousarray(square[top : SIDE - low, left : SIDE - right]), SIDE)
     return codec.encode_jpeg(square, quality)
 
 

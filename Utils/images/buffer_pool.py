@@ -1,4 +1,4 @@
-"""Memory for pixels that is used again: fresh memory costs page faults, a fifth of the time of a batch."""
+"""Reused memory for pixels: page faults of fresh memory cost a fifth of the time of a batch."""
 
 import collections
 import math
@@ -6,38 +6,39 @@ import threading
 import weakref
 
 import numpy as np
+import numpy.typing as npt
 
-_ALIGNMENT = 64
+_ALIGNMENT = 64  # bytes; TensorFlow takes an array that begins at a multiple of it without a copy
 
 
 class ThreadBuffers(threading.local):
-    """Arrays by name, each thread its own; what one holds is lost when its name is asked for again."""
+    """Scratch arrays by name, separate for every thread; asking for a name again overwrites its array."""
 
-    def array(self, name, shape, dtype=np.uint8):
-        """Return the array of a name, with any content, made anew where its shape was another."""
-        kept = self.__dict__.get(name)
-        if kept is None or kept.shape != shape:
-            kept = self.__dict__[name] = np.empty(shape, dtype)
-        return kept
-
-
-_free = collections.defaultdict(list)  # by length
+    def array(self, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike = np.uint8) -> np.ndarray:
+        """Return the array of a name, with any content; a new one where its shape was another."""
+        buffer = self.__dict__.get(name)
+        if buffer is None or buffer.shape != shape:
+            buffer = self.__dict__[name] = np.empty(shape, dtype)
+        return buffer
 
 
-def pooled_array(shape):
-    """Return a uint8 array with any content, in memory of former ones of as many bytes that are gone.
+_free: dict[int, list[bytearray]] = collections.defaultdict(list)  # by number of bytes
 
-    It is nobody else's until it and all its views are gone. It begins at a multiple of 64 bytes, so that
-    TensorFlow takes it as it is; other arrays are copied.
+
+def pooled_array(shape: tuple[int, ...]) -> np.ndarray:
+    """Return a uint8 array with any content, in the memory of an earlier one of the same size that is gone.
+
+    The memory is used again only when the array and all its views are gone.
     """
-    count = math.prod(shape)
-    free = _free[count]
+    size = math.prod(shape)
+    free = _free[size]
     try:
-        room = free.pop()
-    except IndexError:  # not asked before: another thread may take the last one meanwhile
-        room = bytearray(count + _ALIGNMENT)
-    start = -np.frombuffer(room, np.uint8).ctypes.data % _ALIGNMENT
-    # Views of views refer to the first array, whose memory is none of numpy's: this one outlives them all.
-    array = np.frombuffer(room, np.uint8, count, start)
-    weakref.finalize(array, free.append, room).atexit = False
+        memory = free.pop()
+    except IndexError:  # no check before: another thread could take the last one in between
+        memory = bytearray(size + _ALIGNMENT)
+    start = -np.frombuffer(memory, np.uint8).ctypes.data % _ALIGNMENT
+    # The base of every view, even of a view of a view, is this array, since numpy does not own its memory.
+    # So it lives as long as any of them.
+    array = np.frombuffer(memory, np.uint8, size, start)
+    weakref.finalize(array, free.append, memory).atexit = False
     return array.reshape(shape)

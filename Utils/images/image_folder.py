@@ -1,116 +1,118 @@
-"""Image folders: which files are there, and which post each of them is."""
+"""Image folders: which files are there, and which post each of them shows."""
 
 import collections
 import dataclasses
 import hashlib
 import os
 import pathlib
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from Utils.command.cli import UserError
 from Utils.files import csv_tables
+from Utils.files.atomic import AnyPath
 from Utils.images.codec import SUFFIXES
 
 LARGEST_POST_ID = 2**63 - 1  # post ids are stored as int64
 
 
-def post_id(path):
+def post_id(path: AnyPath) -> int:
     """Return the post id of an image, given its path relative to the image folder.
 
-    The file's stem where that is a decimal number, else the first 63 bits of the path's SHA-256.
+    It is the file's stem where that is a decimal number, else the first 63 bits of the path's SHA-256.
     """
     path = pathlib.PurePath(path)
     number = _decimal(path.stem)
-    if number >= 0:
-        return number
-    return _number_of(path.as_posix())
+    return number if number >= 0 else _hash63(path.as_posix())
 
 
-def _number_of(text):
+def _hash63(text: str) -> int:
     """Return the first 63 bits of a text's SHA-256."""
     return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()[:8], "big") >> 1
 
 
-def stem_key(stem):
-    """Return what an `ImageFolder` finds a file by that is named otherwise than by its post id: its MD5."""
-    return _number_of(stem.lower()) | 1  # never 0
+def stem_key(stem: str) -> int:
+    """Return the number by which `ImageFolder.find` knows a file that is named by another stem: an MD5."""
+    return _hash63(stem.lower()) | 1  # never 0, which means a post without another name
 
 
-def is_unicode(path):
-    """Whether a path is Unicode; file systems allow any bytes."""
+def is_unicode(path: str) -> bool:
+    """Whether a path is Unicode text; file systems allow any bytes."""
     return path.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in path)
 
 
-def printable(path):
-    """Return a path as text that every file can hold."""
+def printable(path: str) -> str:
+    """Return a path as text that can be written to any file; bytes that are no UTF-8 become U+FFFD."""
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def write_rejected(path, rows):
+def write_rejected(path: AnyPath, rows: Iterable[Iterable[object]]) -> None:
     """Write rejected.csv of ``(post id, path, reason)``, ordered by id and path."""
     csv_tables.write_rows(path, ("post_id", "path", "reason"), sorted(map(tuple, rows)))
 
 
-def _decimal(stem):
-    """Return the number a stem stands for, -1 where it is none that fits 63 bits."""
-    if not (stem.isdecimal() and stem.isascii()) or len(stem) > 100:
+def _decimal(stem: str) -> int:
+    """Return the decimal number that a stem is, -1 where it is none or needs more than 63 bits."""
+    if not (stem.isdecimal() and stem.isascii()) or len(stem) > 100:  # int() refuses 4,300 digits
         return -1
     number = int(stem)
     return number if number <= LARGEST_POST_ID else -1
 
 
-def is_image(name):
+def is_image(name: str) -> bool:
     """Whether a file name ends like an image, in capitals or not."""
     return pathlib.PurePath(name).suffix.lower() in SUFFIXES
 
 
-def bucket_path(identifier):
+def bucket_path(identifier: int) -> str:
     """Return where a booru's image folder keeps a post: ``0NNN/ID.jpg``, NNN = id modulo 1000."""
     return f"{identifier % 1000:04d}/{identifier}.jpg"
 
 
-def walk(folder):
-    """Yield ``(relative folder, file names)`` in sorted order; links to folders are followed, each once.
+def walk(folder: AnyPath) -> Iterator[tuple[str, list[str]]]:
+    """Yield ``(relative folder, file names)`` in sorted order, without touching any file.
 
-    Every folder is listed once, no file is touched. Raises UserError where ``folder`` is no folder.
+    Links to folders are followed, and every folder is listed once. Raises UserError where ``folder`` is no
+    folder.
     """
     root = pathlib.Path(folder)
     if not root.is_dir():
         raise UserError(
             f"an image folder was expected at {root}; found {'a file' if root.exists() else 'nothing'}"
         )
-    seen = {os.path.realpath(root)}
+    visited = {os.path.realpath(root)}
     for top, folders, names in os.walk(root, followlinks=True):
-        folders[:] = sorted(name for name in folders if _is_new(f"{top}/{name}", seen))
+        folders[:] = sorted(name for name in folders if _is_new(f"{top}/{name}", visited))
         relative = os.path.relpath(top, root).replace(os.sep, "/")
         yield ("" if relative == "." else relative), sorted(names)
 
 
-def _is_new(path, seen):
+def _is_new(path: str, visited: set[str]) -> bool:
+    """Whether a folder is none that a link led to before; only links cost a look at the file system."""
     if not pathlib.Path(path).is_symlink():
         return True
-    real = os.path.realpath(path)
-    new = real not in seen
-    seen.add(real)
-    return new
+    target = os.path.realpath(path)
+    is_new = target not in visited
+    visited.add(target)
+    return is_new
 
 
-def join(folder, name):
+def join(folder: str, name: str) -> str:
     """Return ``folder/name`` with forward slashes, or the name alone for the top folder."""
     return f"{folder}/{name}" if folder else name
 
 
-def image_paths(root):
+def image_paths(root: AnyPath) -> list[str]:
     """Return the paths of all images below a folder, relative to it, in the order of `walk`.
 
-    Raises UserError, with what the folder holds, where there is none.
+    Raises UserError, which says what the folder holds, where there is no image.
     """
     census, paths = Census(), []
-    for top, names in walk(root):
-        census.note(top, names)
-        paths += [join(top, name) for name in names if is_image(name)]
+    for folder, names in walk(root):
+        census.count(folder, names)
+        paths += [join(folder, name) for name in names if is_image(name)]
     if not paths:
         raise UserError(f"no image found (suffixes {' '.join(SUFFIXES)}); {census.describe(root)}")
     return paths
@@ -121,126 +123,127 @@ class ImageFolder:
     """The images of a folder by post id, in about 20 bytes a file; made by `index`."""
 
     path: pathlib.Path
-    ids: np.ndarray  # (N,) int64, rising
+    ids: np.ndarray  # (N,) int64, ascending
     census: "Census"  # what the folder holds, for messages
-    _places: np.ndarray  # (N,) rows of _folders
-    _kinds: np.ndarray  # (N,) rows of the census' suffixes
-    _folders: list
-    _names: dict  # (id, folder row, kind) -> file name, where that is not the plain number (leading zeros)
-    _keys: np.ndarray  # (M,) int64, rising: stem_key of the files that can be found by another name
-    _named: pa.StringArray  # (M,) their paths
+    _folder_rows: np.ndarray  # (N,) rows of _folders
+    _suffix_rows: np.ndarray  # (N,) rows of the census' suffixes
+    _folders: list[str]
+    # (id, folder row, suffix row) -> file name, where that is not the plain number (leading zeros)
+    _names: dict[tuple[int, int, int], str]
+    _keys: np.ndarray  # (M,) int64, ascending: stem_key of the files that can be found by another name
+    _keyed_paths: pa.StringArray  # (M,)
 
-    def find(self, ids, keys=None):
-        """Return for every post the number of its file, -1 where there is none: (P,) int64.
+    def find(self, ids: np.ndarray, keys: np.ndarray | None = None) -> np.ndarray:
+        """Return the number of every post's file, -1 for posts without one: (P,) int64.
 
         Args:
             ids: (P,) post ids.
-            keys: (P,) `stem_key` of another name that the file may have, looked for first.
+            keys: (P,) `stem_key` of another name that the file may have, which is looked for first.
         """
-        found = _find(self.ids, ids)
+        files = _find(self.ids, ids)
         if keys is None:
-            return found
-        named = _find(self._keys, keys)
-        return np.where(named >= 0, named + len(self.ids), found)
+            return files
+        keyed = _find(self._keys, keys)
+        return np.where(keyed >= 0, keyed + len(self.ids), files)
 
-    def paths(self, files):
-        """Return the paths, relative to the folder, of files given by number."""
-        numbered = np.minimum(files, max(len(self.ids) - 1, 0))
-        named = files >= len(self.ids)
-        if named.all():
-            return self._named.take(files - len(self.ids)).to_pylist()
-        keys = zip(
-            self.ids[numbered].tolist(),
-            self._places[numbered].tolist(),
-            self._kinds[numbered].tolist(),
-            strict=True,
-        )
-        paths = [self._path(*key) for key in keys]
-        for row in np.flatnonzero(named):
-            paths[row] = self._named[int(files[row]) - len(self.ids)].as_py()
+    def paths(self, files: np.ndarray) -> list[str]:
+        """Return the paths, relative to the folder, of files given by the numbers that `find` returns."""
+        is_keyed = files >= len(self.ids)
+        if is_keyed.all():
+            return self._keyed_paths.take(files - len(self.ids)).to_pylist()
+        rows = np.minimum(files, max(len(self.ids) - 1, 0))
+        columns = (self.ids, self._folder_rows, self._suffix_rows)
+        paths = [self._path(*key) for key in zip(*(column[rows].tolist() for column in columns), strict=True)]
+        for row in np.flatnonzero(is_keyed):
+            paths[row] = self._keyed_paths[int(files[row]) - len(self.ids)].as_py()
         return paths
 
-    def _path(self, number, place, kind):
-        name = self._names.get((number, place, kind)) if self._names else None
-        return join(self._folders[place], name or f"{number}{self.census.suffixes[kind]}")
+    def _path(self, number: int, folder_row: int, suffix_row: int) -> str:
+        name = self._names.get((number, folder_row, suffix_row)) if self._names else None
+        return join(self._folders[folder_row], name or f"{number}{self.census.suffixes[suffix_row]}")
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.census.describe(self.path)
 
 
-def _find(rising, wanted):
-    """Return the place of every wanted number among rising ones, -1 where it is not there."""
-    if not len(rising):
-        return np.full(len(wanted), -1, np.int64)
-    place = np.minimum(np.searchsorted(rising, wanted), len(rising) - 1)
-    return np.where(rising[place] == wanted, place, -1)
+def _find(ascending: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Return the position of every number among ascending ones, -1 for those that are not there."""
+    if not len(ascending):
+        return np.full(len(numbers), -1, np.int64)
+    positions = np.minimum(np.searchsorted(ascending, numbers), len(ascending) - 1)
+    return np.where(ascending[positions] == numbers, positions, -1)
 
 
 class Census:
-    """What a folder holds, in files by suffix: for messages when nothing was found."""
+    """Files of a folder by suffix, with an example of each: for messages when nothing was found."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.folders = -1  # the top one does not count
-        self.kinds = {}  # suffix -> kind
-        self.examples, self.counts = [], []  # by kind
+        self._rows: dict[str, int] = {}  # suffix -> row of what follows
+        self._examples: list[str] = []
+        self._counts: list[int] = []
 
     @property
-    def suffixes(self):
-        """Return the suffixes by kind, as they are spelled."""
-        return list(self.kinds)
+    def suffixes(self) -> list[str]:
+        """Return the suffixes by row, as they are spelled."""
+        return list(self._rows)
 
-    def note(self, folder, names):
-        """Count the files of one folder; return their stems and kinds."""
+    def count(self, folder: str, names: Sequence[str]) -> tuple[list[str], list[int]]:
+        """Count the files of one folder; return their stems and the rows of their suffixes."""
         self.folders += 1
-        stems, kinds = [], []
+        stems, rows = [], []
         for name in names:
             stem, dot, end = name.rpartition(".")
-            kind = self.kinds.get(dot + end) if dot else self.kinds.get("")
-            if kind is None:
-                kind = self.kinds.setdefault(dot + end if dot else "", len(self.kinds))
-                self.examples.append(join(folder, name))
-                self.counts.append(0)
+            row = self._rows.get(dot + end) if dot else self._rows.get("")
+            if row is None:
+                row = self._rows.setdefault(dot + end if dot else "", len(self._rows))
+                self._examples.append(join(folder, name))
+                self._counts.append(0)
             stems.append(stem if dot else end)
-            kinds.append(kind)
-        for kind, number in collections.Counter(kinds).items():
-            self.counts[kind] += number
-        return stems, kinds
+            rows.append(row)
+        for row, number in collections.Counter(rows).items():
+            self._counts[row] += number
+        return stems, rows
 
-    def describe(self, path):
-        """Say what the folder ``path`` holds: how many folders, and files by suffix with an example."""
-        kinds = sorted(zip(self.counts, self.suffixes, self.examples, strict=True), reverse=True)[:6]
+    def describe(self, path: AnyPath) -> str:
+        """Say how many folders and files by suffix the folder ``path`` holds."""
+        kinds = sorted(zip(self._counts, self.suffixes, self._examples, strict=True), reverse=True)[:6]
         files = [f"{count} {suffix or 'other'} files such as {example}" for count, suffix, example in kinds]
         return f"{path} holds {self.folders} folders and {', '.join(files) or 'no files'}"
 
 
-def index(folder, named=False):
+def index(folder: AnyPath, named: bool = False) -> ImageFolder:
     """List a folder once and return its images whose stem is a decimal number as an `ImageFolder`.
 
     Of several files of one post the one at ``0NNN/ID`` wins, then the order of SUFFIXES, then that of paths.
 
     Args:
-        named: whether files are to be found by any other stem too (`stem_key`), for another 60 bytes a file.
+        folder: of images, with all below it.
+        named: whether files can be found by any other stem too (`stem_key`), for 60 more bytes a file.
     """
-    census, folders, names, found, others = Census(), [], {}, [], []
+    census, folders, names, numbered, keyed = Census(), [], {}, [], []
     for relative, files in walk(folder):
         if not is_unicode(relative):
             continue
-        stems, kinds = census.note(relative, files)
+        stems, suffix_rows = census.count(relative, files)
         numbers = [_decimal(stem) for stem in stems]
-        for number, stem, kind, name in zip(numbers, stems, kinds, files, strict=True):
+        for number, stem, row, name in zip(numbers, stems, suffix_rows, files, strict=True):
             if number >= 0 and stem[0] == "0" and stem != "0":
-                names.setdefault((number, len(folders), kind), name)
-        found.append(_rows(numbers, kinds, len(folders), relative))
+                names.setdefault((number, len(folders), row), name)
+        numbered.append(_numbered_files(numbers, suffix_rows, len(folders), relative))
         folders.append(relative)
         if named:
-            others.append(_named(relative, files))
-    ranks = [SUFFIXES.index(suffix.lower()) if suffix.lower() in SUFFIXES else -1 for suffix in census.kinds]
-    ids, places, kinds = _first_of_each(np.concatenate(found), np.array(ranks, np.int64))
-    keys, paths = _first_named(others)
-    return ImageFolder(pathlib.Path(folder), ids, census, places, kinds, folders, names, keys, paths)
+            keyed.append(_keyed_files(relative, files))
+    lowered = [suffix.lower() for suffix in census.suffixes]
+    ranks = [SUFFIXES.index(suffix) if suffix in SUFFIXES else -1 for suffix in lowered]
+    ids, folder_rows, suffix_rows = _first_of_each(np.concatenate(numbered), np.array(ranks, np.int64))
+    keys, paths = _first_of_each_key(keyed)
+    return ImageFolder(
+        pathlib.Path(folder), ids, census, folder_rows, suffix_rows, folders, names, keys, paths
+    )
 
 
-def _named(folder, files):
+def _keyed_files(folder: str, files: Sequence[str]) -> tuple[np.ndarray, np.ndarray, pa.StringArray]:
     """Return ``(keys, ranks of the suffixes, paths)`` of the images of one folder."""
     images = [name for name in files if is_image(name) and is_unicode(name)]
     stems = [name.rpartition(".") for name in images]
@@ -249,8 +252,10 @@ def _named(folder, files):
     return keys, ranks, pa.array([join(folder, name) for name in images], pa.string())
 
 
-def _first_named(parts):
-    """Return rising keys and the path of the best file of each."""
+def _first_of_each_key(
+    parts: Sequence[tuple[np.ndarray, np.ndarray, pa.StringArray]],
+) -> tuple[np.ndarray, pa.StringArray]:
+    """Return ascending keys and the path of the best file of each."""
     if not parts:
         return np.zeros(0, np.int64), pa.array([], pa.string())
     keys, ranks = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
@@ -259,17 +264,24 @@ def _first_named(parts):
     return keys[order], pa.concat_arrays([part[2] for part in parts]).take(order)
 
 
-def _rows(numbers, kinds, place, folder):
-    """Return (id, kind, place, 0 where the folder is the usual one else 1) of the numbered files: (n, 4)."""
-    ids, kinds = np.array(numbers, np.int64), np.array(kinds, np.int64)
-    last = folder.rpartition("/")[2]
-    usual = int(last) if len(last) == 4 and last.isdecimal() else -1
-    rows = np.stack([ids, kinds, np.full(len(ids), place), (ids % 1000 != usual)], axis=1)
+def _numbered_files(
+    numbers: Sequence[int], suffix_rows: Sequence[int], folder_row: int, folder: str
+) -> np.ndarray:
+    """Return rows (id, suffix row, folder row, 0 in the post's bucket else 1) of the numbered files."""
+    ids, suffixes = np.array(numbers, np.int64), np.array(suffix_rows, np.int64)
+    name = folder.rpartition("/")[2]
+    bucket = int(name) if len(name) == 4 and name.isdecimal() else -1
+    rows = np.stack([ids, suffixes, np.full(len(ids), folder_row), (ids % 1000 != bucket)], axis=1)
     return rows[ids >= 0]
 
 
-def _first_of_each(rows, ranks):
-    """Return ids, places and kinds of the best file of each id, ids rising."""
+def _first_of_each(rows: np.ndarray, ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return ids, folder rows and suffix rows of the best file of each id, ids ascending.
+
+    Args:
+        rows: (N, 4) as `_numbered_files` returns them.
+        ranks: of the suffixes, -1 for those of no image.
+    """
     rows = rows[ranks[rows[:, 1]] >= 0] if len(ranks) else rows
     rows = rows[np.lexsort((rows[:, 2], ranks[rows[:, 1]], rows[:, 3], rows[:, 0]))]
     rows = rows[np.diff(rows[:, 0], prepend=-1) != 0]

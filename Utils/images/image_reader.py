@@ -1,40 +1,48 @@
-"""Pictures read from files, one or many in parallel, in order, in bounded memory; others are set aside."""
+"""Image files read and prepared for a model: many in parallel, in order, in bounded memory."""
 
 import collections
 import concurrent.futures
 import itertools
 import os
 import stat
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
 from Utils.images import codec
 
-MOST_BYTES = 1 << 29  # of a file; what holds Utils.images.codec.MAX_PIXELS raw pixels still fits
+MOST_BYTES = 1 << 29  # of a file; codec.MAX_PIXELS pixels fit in it even uncompressed
+
+Item = TypeVar("Item")
 
 
-def read_bytes(path):
-    """Return the bytes of an image file; a file object around it would take half as long as the reading.
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """Return the content of an image file; without a file object, which adds half of the reading time.
 
     Raises ImageError where it is no file that can hold an image, OSError where it cannot be read.
     """
-    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe would wait for its writer
+    # Without O_NONBLOCK opening a pipe would wait for its writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
-        found = os.fstat(file)
-        if not stat.S_ISREG(found.st_mode):
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode):
             raise codec.ImageError("not a file")
-        if found.st_size > MOST_BYTES:
-            raise codec.ImageError(f"too large a file: {found.st_size} bytes")
-        data = os.read(file, found.st_size)
-        while len(data) < found.st_size and (part := os.read(file, found.st_size - len(data))):
+        if facts.st_size > MOST_BYTES:
+            raise codec.ImageError(f"too large a file: {facts.st_size} bytes")
+        data = os.read(descriptor, facts.st_size)
+        while len(data) < facts.st_size and (part := os.read(descriptor, facts.st_size - len(data))):
             data += part
     finally:
-        os.close(file)
+        os.close(descriptor)
     return data
 
 
-def read_image(path, image_size, padding=codec.WHITE):
-    """Return the model's input (image_size, image_size, 3) uint8 BGR of a file; ImageError says why not."""
+def read_image(path: str | os.PathLike[str], image_size: int, padding: int = codec.WHITE) -> np.ndarray:
+    """Return the model's input (image_size, image_size, 3) uint8 BGR of a file, as `codec.prepare` makes it.
+
+    Raises ImageError, also for a file that cannot be read.
+    """
     try:
         data = read_bytes(path)
     except OSError as error:
@@ -42,46 +50,59 @@ def read_image(path, image_size, padding=codec.WHITE):
     return codec.prepare(data, image_size, padding)
 
 
-def read_batches(items, image_size, batch_size, *, path_of=None, padding=codec.WHITE, readers=2):
-    """Yield ``(good items, pictures (B, S, S, 3) uint8 BGR, [(item, reason)])`` in order.
+def read_batches(
+    items: Iterable[Item],
+    image_size: int,
+    batch_size: int,
+    *,
+    path_of: Callable[[Item], Any] | None = None,
+    padding: int = codec.WHITE,
+    readers: int = 2,
+) -> Iterator[tuple[list[Item], np.ndarray, list[tuple[Item, str]]]]:
+    """Yield ``(readable items, images (B, S, S, 3) uint8 BGR, [(unreadable item, reason)])`` in order.
 
     Args:
-        items: any number of paths, taken as they are needed.
-        image_size, padding: as `Utils.images.codec.prepare` has them.
-        batch_size: items at a time; B is less where some cannot be read, and in the last batch.
+        items: any number of paths, taken when they are needed.
+        image_size, padding: as in `codec.prepare`.
+        batch_size: items at a time; B is less where some are unreadable, and in the last batch.
         path_of: function item -> path, where items are no paths.
-        readers: threads, which prepare the next batch while the caller works.
+        readers: threads, which prepare the next batch while the caller works on this one.
     """
     items = iter(items)
 
-    def read(item):
+    def read(item: Item) -> np.ndarray | str:
+        path: Any = item if path_of is None else path_of(item)
         try:
-            return read_image(item if path_of is None else path_of(item), image_size, padding)
+            return read_image(path, image_size, padding)
         except codec.ImageError as error:
             return str(error)
 
     with concurrent.futures.ThreadPoolExecutor(readers) as pool:
-        coming = collections.deque()
+        submitted = collections.deque()
 
-        def begin():
-            part = list(itertools.islice(items, batch_size))
-            if part:
-                coming.append((part, [pool.submit(read, item) for item in part]))
+        def submit_batch() -> None:
+            batch = list(itertools.islice(items, batch_size))
+            if batch:
+                submitted.append((batch, [pool.submit(read, item) for item in batch]))
 
-        begin()
+        submit_batch()
         try:
-            while coming:
-                begin()
-                part, futures = coming.popleft()
-                yield _collected(part, [future.result() for future in futures], image_size)
+            while submitted:
+                submit_batch()
+                batch, futures = submitted.popleft()
+                yield _split(batch, [future.result() for future in futures], image_size)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _collected(part, found, image_size):
-    good = [(item, got) for item, got in zip(part, found, strict=True) if not isinstance(got, str)]
-    bad = [(item, got) for item, got in zip(part, found, strict=True) if isinstance(got, str)]
-    pictures = np.zeros((len(good), image_size, image_size, 3), np.uint8)
-    for row, (_, got) in enumerate(good):
-        pictures[row] = got
-    return [item for item, _ in good], pictures, bad
+def _split(
+    items: Sequence[Item], results: Sequence[np.ndarray | str], image_size: int
+) -> tuple[list[Item], np.ndarray, list[tuple[Item, str]]]:
+    """Separate images from reasons why there is none."""
+    pairs = list(zip(items, results, strict=True))
+    readable = [(item, image) for item, image in pairs if not isinstance(image, str)]
+    images = np.zeros((len(readable), image_size, image_size, 3), np.uint8)
+    for row, (_, image) in enumerate(readable):
+        images[row] = image
+    unreadable = [(item, reason) for item, reason in pairs if isinstance(reason, str)]
+    return [item for item, _ in readable], images, unreadable

@@ -7,6 +7,7 @@ from helpers.sketched import differing, distance, drawing, sketch
 
 from Utils.duplicates import fingerprints, hash_index
 from Utils.images import codec
+from Utils.images.resize import resize
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -15,7 +16,7 @@ def test_recompression_rescaling_and_padding_change_little(seed):
     source = sketch(wide)
     changed = {
         "recompressed": sketch(wide, 35),
-        "smaller": sketch(codec.resize(cv2.copyMakeBorder(wide, 96, 96, 0, 0, 0, value=(255,) * 3), 301)),
+        "smaller": sketch(resize(cv2.copyMakeBorder(wide, 96, 96, 0, 0, 0, value=(255,) * 3), 301)),
         "black": sketch(codec.pad_square(wide, 0)),
         "pink": sketch(cv2.copyMakeBorder(wide, 96, 96, 0, 0, cv2.BORDER_CONSTANT, value=(190, 180, 250))),
     }

@@ -6,17 +6,17 @@ import pytest
 from helpers.sketched import differing, distance, drawing, sketch
 
 from Utils.duplicates import fingerprints, hash_index, pixel_match
-from Utils.images import codec
+from Utils.images.resize import resize
 
 
 def test_crops_are_near_and_large_ones_only_where_they_may_be():
     image = drawing(7)
     image[:3] = image[-3:] = drawing(8)[:3]  # no border of one color
     source = sketch(image)
-    cropped = sketch(codec.resize(np.ascontiguousarray(image[15:500, 4:505]), 512))
+    cropped = sketch(resize(np.ascontiguousarray(image[15:500, 4:505]), 512))
     assert distance(source, cropped) <= 1
     assert min(differing(source, cropped)) <= hash_index.RADIUS
-    large = sketch(codec.resize(np.ascontiguousarray(image[30:480, 35:490]), 512))
+    large = sketch(resize(np.ascontiguousarray(image[30:480, 35:490]), 512))
     assert distance(source, large) == np.inf
     assert distance(source, large, shift=0.12) <= 1
 
@@ -36,7 +36,7 @@ def test_a_changed_detail_or_another_place_is_another_picture():
 
 def test_a_crop_of_one_side_is_as_large_as_that_side():
     image = drawing(9)
-    corner = sketch(codec.resize(np.ascontiguousarray(image[:465, :465]), 512))
+    corner = sketch(resize(np.ascontiguousarray(image[:465, :465]), 512))
     assert distance(sketch(image), corner) == np.inf
     assert distance(corner, sketch(image)) == np.inf
     assert distance(sketch(image), corner, shift=0.12) <= 1
@@ -45,7 +45,7 @@ def test_a_crop_of_one_side_is_as_large_as_that_side():
 def test_what_is_cropped_further_counts_more(monkeypatch):
     image = drawing(7)
     image[:3] = image[-3:] = drawing(8)[:3]
-    pair = sketch(image), sketch(codec.resize(np.ascontiguousarray(image[30:480, 35:490]), 512))
+    pair = sketch(image), sketch(resize(np.ascontiguousarray(image[30:480, 35:490]), 512))
     far = distance(*pair, shift=0.12)
     monkeypatch.setattr(pixel_match, "_FAR", 1)
     assert far == pytest.approx(1.25 * distance(*pair, shift=0.12))

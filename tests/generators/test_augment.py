@@ -6,6 +6,7 @@ import pytest
 from Generators import augment
 from Utils.images import codec
 from Utils.images.augmentation import Augmentation
+from Utils.images.resize import METHODS, resize
 
 
 def noise(size, seed=0):
@@ -44,7 +45,7 @@ def test_numbers_are_a_function_of_seed_stream_and_step():
 def test_draws_have_the_distribution_of_the_original():
     draws = drawn(20000, cutout=0.25)
     assert np.mean([d.flip for d in draws]) == pytest.approx(0.5, abs=0.02)
-    for method in codec.METHODS:
+    for method in METHODS:
         assert np.mean([d.method == method for d in draws]) == pytest.approx(1 / 3, abs=0.02)
     for name, low, high in (
         ("crop_side", 0.87, 0.998),
@@ -86,7 +87,7 @@ def test_a_sample_is_its_steps_whatever_memory_is_used_again():
         image = augment.crop(
             codec.pad_square(codec.decode(data)), draws.crop_side, draws.crop_y, draws.crop_x
         )
-        image = codec.resize(image, size, draws.method)
+        image = resize(image, size, draws.method)
         image = augment.cutout(image, draws.cutout_area, draws.cutout_y, draws.cutout_x)
         expected = augment.turn(image, draws.flip, draws.degrees)
         assert np.array_equal(augment.sample(data, size, draws), expected)
@@ -235,7 +236,7 @@ def test_mixup_mixes_images_and_labels_alike_without_rounding_bias():
 
 def test_reduced_decoding_changes_little():
     grid = np.random.default_rng(0).integers(0, 256, (9, 9, 3), np.uint8)
-    data = codec.encode_jpeg(codec.resize(grid, 512, "bicubic"))
+    data = codec.encode_jpeg(resize(grid, 512, "bicubic"))
     draws = augment.Draws(True, 1.0, 0, 0, "bilinear", 0, 0, 0, 12.0)
     whole, reduced = augment.sample(data, 64, draws), augment.sample(data, 64, draws, 0.87)
     assert not np.array_equal(whole, reduced)

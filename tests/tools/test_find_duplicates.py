@@ -15,6 +15,7 @@ from Utils.data.sources.parents import read_parents
 from Utils.duplicates import fingerprints, hash_index
 from Utils.evaluation import duplicate_groups
 from Utils.images import codec
+from Utils.images.resize import resize
 
 DEFINITION = """name = "small"
 image_size = 512
@@ -201,7 +202,7 @@ def test_a_model_proposes_pairs_too(booru, tmp_path, monkeypatch, capsys):
     folder.mkdir()
     image = drawing(7)
     image[:3] = image[-3:] = drawing(8)[:3]
-    large = codec.resize(np.ascontiguousarray(image[30:480, 35:490]), 512)
+    large = resize(np.ascontiguousarray(image[30:480, 35:490]), 512)
     for number, picture in enumerate([image, drawing(1), large, drawing(2), drawing(5)]):
         (folder / f"{number}.jpg").write_bytes(codec.encode_jpeg(picture))
     monkeypatch.setattr(hash_index, "RADIUS", 192)  # an untrained model sees little

@@ -310,7 +310,7 @@ def test_a_disk_that_fails_stops_the_work_instead_of_rejecting(tmp_path, capsys,
             raise OSError(5, "Input/output error")
         return real(place)
 
-    monkeypatch.setattr(image_reader, "content", content)
+    monkeypatch.setattr(image_reader, "read_bytes", content)
     assert write(dataset, "--shard-size", "8") == 1
     assert "Input/output error" in capsys.readouterr().err
     monkeypatch.undo()

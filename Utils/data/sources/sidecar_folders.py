@@ -77,7 +77,7 @@ def _pair(root: pathlib.Path, images: pathlib.Path) -> tuple[list[tuple[int, str
     pairs: dict[int, tuple[str, str]] = {}
     rejected, used, census = [], set(), image_folder.Census()
     for folder, names in image_folder.walk(images):
-        census.note(folder, names)
+        census.count(folder, names)
         for name in filter(image_folder.is_image, names):
             path = image_folder.join(folder, name)
             post_id = image_folder.post_id(path)

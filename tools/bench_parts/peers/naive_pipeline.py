@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from Generators import records
-from Utils.images import codec
+from Utils.images.resize import METHODS
 
 
 def train_dataset(shards, *, num_labels, image_size, batch_size, stored_size):
@@ -31,7 +31,7 @@ def train_dataset(shards, *, num_labels, image_size, batch_size, stored_size):
         def by(method):
             return lambda: tf.cast(tf.image.resize(image, sides, method, antialias=True), tf.uint8)
 
-        image = tf.switch_case(tf.random.uniform([], 0, 3, tf.int32), [by(name) for name in codec.METHODS])
+        image = tf.switch_case(tf.random.uniform([], 0, 3, tf.int32), [by(name) for name in METHODS])
         return tf.ensure_shape(image, (image_size, image_size, 3)), labels
 
     dataset = tf.data.TFRecordDataset(shards).repeat().shuffle(2 * batch_size)
