@@ -30,7 +30,7 @@ from Utils.training.run_folder import Run
 if TYPE_CHECKING:
     import keras
 
-    from Generators.host_sharding import Lanes
+    from Generators.host_sharding import RecordStreams
     from Utils.training.devices import Devices
     from Utils.training.freezing import Freezing
 
@@ -45,7 +45,7 @@ class Experiment:
     dataset: dataset_folder.Dataset
     devices: "Devices"
     facts: dict[str, Any]  # what the run folder records: batch_size, steps_per_epoch, records ...
-    lanes: "Lanes"  # how the training records are read
+    streams: "RecordStreams"  # how the training records are read
     keep: Callable[[np.ndarray], np.ndarray] | None  # post ids -> whether to train on them; None: on all
     unknown: Callable[[np.ndarray], np.ndarray] | None  # post ids -> which labels are not known
     source: initial_weights.Source | None  # of the first weights; None: fresh ones
@@ -114,17 +114,17 @@ def _set_up(
     if recipe.unknown_labels:
         unknown = unknown_labels.read(recipe.unknown_labels, dataset.tags).mask
     facts = _facts(recipe, dataset, devices, int(counts.sum()))
-    lanes = host_sharding.Lanes(counts, facts["records"], facts["batch_size"])
+    streams = host_sharding.RecordStreams(counts, facts["records"], facts["batch_size"])
     schedule = schedules.build(recipe, facts["steps_per_epoch"], facts["batch_size"])
     devices.require_accumulation(recipe.gradient_accumulation)
-    model, trained_model = _models(recipe, dataset, devices, source, lanes.rows)
+    model, trained_model = _models(recipe, dataset, devices, source, streams.rows_each)
     match = _copy_weights(model, dataset, source) if source and not source.begun else None
     return Experiment(
         recipe=recipe,
         dataset=dataset,
         devices=devices,
         facts=facts,
-        lanes=lanes,
+        streams=streams,
         keep=keep,
         unknown=unknown,
         source=source,
@@ -225,7 +225,7 @@ def _copy_weights(
     match = initial_weights.match(source, dataset.tags)
     frequencies = dataset.frequencies("train")
     if frequencies is None:
-        frequencies = shard_stats.frequencies(dataset.shards("train"), dataset.num_labels)
+        frequencies = shard_stats.label_frequencies(dataset.shards("train"), dataset.num_labels)
     for difference in transfer.copy_weights(source.file, model, match.rows, frequencies):
         console.say(f"warning: the model differs from {source.file}: {difference}")
     return match
@@ -359,7 +359,7 @@ def _batches(experiment: Experiment, start_step: int) -> Any:
         experiment.dataset.shards("train"),
         seed=experiment.recipe.seed,
         start_step=start_step,
-        num_records=experiment.lanes.counts,
+        num_records=experiment.streams.counts,
         keep=experiment.keep,
         **_reader_options(experiment),
         augmentation=experiment.recipe.group(Augmentation),

@@ -1,11 +1,14 @@
-"""Augmentation: pure functions of (sample, random numbers), as the original zoo drew and ordered them.
+"""Augmentation of one image and one batch: pure functions of pixels and random numbers.
 
-flip 1/2 · square crop, side U(0.87, 0.998) of the height, anywhere · resize by a method drawn from
-``images.METHODS`` · cutout where asked · rotation U(-45, 45) degrees, bilinear, white outside · MixUp.
+As in the original zoo, in this order: flip 1/2 · square crop, side U(0.87, 0.998) of the height, anywhere ·
+resize by a drawn method · cutout where asked · rotation U(-45, 45) degrees, bilinear, white outside · MixUp.
 
-The numbers of a batch come from a counter-based generator keyed by (seed, step): no state, so any worker may
-make any batch at any time. Flip and rotation are one affine warp (a mirrored crop has the distribution of a
-crop of the mirror image). Where OpenCV is faster with four channels than with three, images have four.
+The numbers of a batch come from a counter-based generator keyed by (seed, step): there is no state to save,
+so any worker may make any batch at any time, and a run that continues needs only its step.
+
+Flip and rotation are one affine warp (a mirrored crop has the distribution of a crop of the mirror image).
+Where OpenCV is faster with four channels than with three, images have four.
+
 Differences from the original, each a defect there: images that are not square are padded white instead of
 squashed or refused, crops reach the last row and column, resizing and MixUp round to nearest, MixUp partners
 are drawn instead of read from the batch backward.
@@ -23,19 +26,18 @@ from Utils.images.buffer_pool import ThreadBuffers, pooled_array
 from Utils.images.resize import resize
 
 CUTOUT_VALUE = 127
-SAMPLE, BATCH = 0, 1  # streams of random numbers
-NUMBERS = 9  # uniform numbers of a sample
+SAMPLE, BATCH = 0, 1  # what numbers are for: those of an image and those of MixUp are independent
+NUMBERS = 9  # uniform numbers of an image
 NEGLIGIBLE = 1 / 512  # a share of 255 that rounds to nothing
 # A crop is decoded at a fraction of its size where it stays this much larger than the target. The mean
 # difference in drawings, at most 1.2 gray levels, is then half of what area and bicubic differ by.
 REDUCED_MARGIN = 1.5
 
-
 _scratch = ThreadBuffers()
 
 
 class Draws(NamedTuple):
-    """The random numbers of one sample; positions are shares 0..1 of the room there is."""
+    """What was drawn for one image; positions are shares 0..1 of the room there is."""
 
     flip: bool
     crop_side: float  # of the height
@@ -48,16 +50,23 @@ class Draws(NamedTuple):
     degrees: float
 
 
-def generator(seed, stream, step):
-    """Return the generator of a stream (SAMPLE, BATCH) at a step: Philox, keyed and counted, no state."""
+def generator(seed: int, purpose: int, step: int) -> np.random.Generator:
+    """Return the random generator of a step: Philox, a function of its arguments without any state.
+
+    ``purpose`` is SAMPLE or BATCH.
+    """
     # Arrays of uint64: numpy sends larger integers of a list through float64.
-    key = np.array([seed % 2**64, stream], np.uint64)
+    key = np.array([seed % 2**64, purpose], np.uint64)
     counter = np.array([0, step, 0, 0], np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
 def draw(settings: Augmentation, numbers: np.ndarray) -> Draws:
-    """Make (NUMBERS,) uniform numbers a sample's draws; one setting does not move the others."""
+    """Turn (NUMBERS,) uniform numbers into an image's draws.
+
+    Every number has its fixed use, also where the setting is off: one setting does not change what is drawn
+    for the others, so that runs which differ in one setting can be compared.
+    """
     u = numbers.tolist()
     low, high = settings.crop
     return Draws(
@@ -73,47 +82,66 @@ def draw(settings: Augmentation, numbers: np.ndarray) -> Draws:
     )
 
 
-def sample(data, image_size, draws, smallest_crop=None, out=None):
+def augment_image(
+    data: bytes,
+    image_size: int,
+    draws: Draws,
+    smallest_crop: float | None = None,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
     """Decode and augment one image: everything but MixUp. Returns (image_size, image_size, 3) uint8 BGR.
 
-    ``smallest_crop`` (the low end of the crop's side) allows JPEGs to be decoded at a fraction of their size.
-    ``out`` may be the array to write to. Raises images.ImageError.
+    Args:
+        data: an encoded image.
+        image_size: side of the result, in pixels.
+        draws: what was drawn for it.
+        smallest_crop: low end of the crop's side; allows JPEGs to be decoded at a fraction of their size.
+        out: the array to write to.
+
+    Raises codec.ImageError.
     """
-    image = decoded(data, draws, image_size, smallest_crop)
-    image = resized(image, image_size, draws)
+    image = decode(data, draws, image_size, smallest_crop)
+    image = crop_and_resize(image, image_size, draws)
     image = cutout(image, draws.cutout_area, draws.cutout_y, draws.cutout_x)
     if out is None:
         out = np.empty((image_size, image_size, 3), np.uint8)
-    return turn(image, draws.flip, draws.degrees, out)
+    return flip_and_rotate(image, draws.flip, draws.degrees, out)
 
 
-def decoded(data, draws, image_size=None, smallest_crop=None):
-    """Decode an image into memory that the next one is written to; with a fourth channel where that helps."""
+def decode(
+    data: bytes, draws: Draws, image_size: int | None = None, smallest_crop: float | None = None
+) -> np.ndarray:
+    """Decode an image into scratch memory, which the thread's next image overwrites.
+
+    It has a fourth channel where that helps.
+    """
     channels = 3 if draws.method == "area" else 4  # OpenCV interpolates four channels faster than three
-    min_side = math.ceil(REDUCED_MARGIN * image_size / smallest_crop) if smallest_crop else None
+    min_side = (
+        math.ceil(REDUCED_MARGIN * image_size / smallest_crop) if image_size and smallest_crop else None
+    )
     return codec.decode(
         data, min_side, lambda shape: _scratch.array(f"decoded{channels}", (*shape, channels))
     )
 
 
-def resized(image, image_size, draws):
-    """Pad, crop and resize to (image_size, image_size, C), in memory as ``decoded`` or in the image's."""
+def crop_and_resize(image: np.ndarray, image_size: int, draws: Draws) -> np.ndarray:
+    """Pad, crop and resize to (image_size, image_size, C), in scratch memory or in that of ``image``."""
     image = crop(codec.pad_square(image), draws.crop_side, draws.crop_y, draws.crop_x)
     channels = image.shape[2]
     out = _scratch.array(f"resized{channels}", (image_size, image_size, channels))
     return resize(image, image_size, draws.method, out)
 
 
-def crop(image, side, y, x):
+def crop(image: np.ndarray, side: float, y: float, x: float) -> np.ndarray:
     """Cut ``side`` (share of the height) square out of a square image; y, x in [0, 1) from first to last."""
     height = image.shape[0]
     pixels = max(1, round(side * height))
-    room = height - pixels + 1
-    top, left = int(y * room), int(x * room)
+    positions = height - pixels + 1
+    top, left = int(y * positions), int(x * positions)
     return image[top : top + pixels, left : left + pixels]
 
 
-def cutout(image, area, y, x):
+def cutout(image: np.ndarray, area: float, y: float, x: float) -> np.ndarray:
     """Cover a square of ``area`` (share of the image's) around (y, x) with 127, clipped at the border."""
     size = image.shape[0]
     side = round(size * math.sqrt(area))
@@ -125,10 +153,12 @@ def cutout(image, area, y, x):
     return covered
 
 
-def turn(image, flip, degrees, out=None):
+def flip_and_rotate(
+    image: np.ndarray, flip: bool, degrees: float, out: np.ndarray | None = None
+) -> np.ndarray:
     """Mirror left to right, then rotate counterclockwise about the center: bilinear, white outside.
 
-    Takes (S, S, 3 or 4); returns (S, S, 3), in ``out`` where it is given.
+    Takes (S, S, 3 or 4); returns (S, S, 3), in ``out`` if it is given.
     """
     size = image.shape[0]
     if degrees:
@@ -136,7 +166,7 @@ def turn(image, flip, degrees, out=None):
             image = cv2.cvtColor(image, cv2.COLOR_BGR2BGRA, dst=_scratch.array("turning", (size, size, 4)))
         image = cv2.warpAffine(
             image,
-            _turning(size, flip, degrees),
+            _affine_matrix(size, flip, degrees),
             (size, size),
             dst=_scratch.array("turned", (size, size, 4)),
             borderMode=cv2.BORDER_CONSTANT,
@@ -151,43 +181,51 @@ def turn(image, flip, degrees, out=None):
     return out
 
 
-def _turning(size, flip, degrees):
+def _affine_matrix(size: int, flip: bool, degrees: float) -> np.ndarray:
     """Return the (2, 3) matrix from a pixel's place to its new one."""
-    middle = (size - 1) / 2
-    matrix = cv2.getRotationMatrix2D((middle, middle), degrees, 1.0)
-    return matrix @ np.array([[-1, 0, size - 1], [0, 1, 0], [0, 0, 1]]) if flip else matrix
+    center = (size - 1) / 2
+    rotation = cv2.getRotationMatrix2D((center, center), degrees, 1.0)
+    return rotation @ np.array([[-1, 0, size - 1], [0, 1, 0], [0, 0, 1]]) if flip else rotation
 
 
-def draw_mixup(alpha, batch_size, rng, groups=1):
-    """Return (B,) shares from Beta(alpha, alpha) and (B,) partners: one random cycle, so no fixed point.
+def draw_mixup(
+    alpha: float, batch_size: int, rng: np.random.Generator, groups: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (B,) shares from Beta(alpha, alpha) and the rows (B,) of partners: no image is its own partner.
 
-    With ``groups`` of neighboring rows each has a cycle of its own.
+    Partners follow one another in one random cycle; with ``groups`` of neighboring rows, in one each.
     """
-    order = np.argsort(rng.random((groups, batch_size // groups)), axis=1, kind="stable")
-    order += np.arange(0, batch_size, batch_size // groups)[:, None]
+    rows = batch_size // groups
+    order = np.argsort(rng.random((groups, rows)), axis=1, kind="stable")
+    order += np.arange(0, batch_size, rows)[:, None]
     partners = np.empty(batch_size, np.int64)
     partners[order] = np.roll(order, -1, axis=1)
     return rng.beta(alpha, alpha, batch_size), partners
 
 
-def mix_images(batch, shares, partners, rows=None):
-    """Mix images of (B, S, S, 3) uint8 with their partners (arXiv:1710.09412), rounded to nearest.
+def mix_images(
+    images: np.ndarray, shares: np.ndarray, partners: np.ndarray, rows: np.ndarray | None = None
+) -> np.ndarray:
+    """Mix images (B, S, S, 3) uint8 with their partners (arXiv:1710.09412), rounded to nearest.
 
-    ``share * own + (1 - share) * partner's``; ``rows`` are those to mix, by default all.
+    ``share * own + (1 - share) * partner's``. ``rows`` (N,) are those to mix, by default all; ``shares`` and
+    ``partners`` (N,) are theirs. Returns (N, S, S, 3) in memory of its own.
     """
-    rows = np.arange(len(batch)) if rows is None else rows
-    mixed = pooled_array((len(rows), *batch.shape[1:]))
-    drawn = zip(mixed, rows.tolist(), shares.tolist(), partners.tolist(), strict=True)
-    for image, row, share, partner in drawn:
-        if min(share, 1 - share) < NEGLIGIBLE:
-            image[:] = batch[row if share > 0.5 else partner]
+    rows = np.arange(len(images)) if rows is None else rows
+    mixed = pooled_array((len(rows), *images.shape[1:]))
+    pairs = zip(mixed, rows.tolist(), shares.tolist(), partners.tolist(), strict=True)
+    for out, row, share, partner in pairs:
+        if min(share, 1 - share) < NEGLIGIBLE:  # most shares, where alpha is small: a copy is faster
+            out[:] = images[row if share > 0.5 else partner]
         else:
-            cv2.addWeighted(batch[row], share, batch[partner], 1.0 - share, 0.0, dst=image)
+            cv2.addWeighted(images[row], share, images[partner], 1.0 - share, 0.0, dst=out)
     return mixed
 
 
-def mix_labels(labels, shares, partners, rows=None):
-    """Mix (B, L) float32 labels as the images."""
-    own = labels if rows is None else labels[rows]
+def mix_labels(
+    labels: np.ndarray, shares: np.ndarray, partners: np.ndarray, rows: np.ndarray | None = None
+) -> np.ndarray:
+    """Mix labels (B, L) float32 as ``mix_images`` does images."""
+    own_labels = labels if rows is None else labels[rows]
     shares = shares.astype(np.float32)[:, None]
-    return shares * own + (1 - shares) * labels[partners]
+    return shares * own_labels + (1 - shares) * labels[partners]

@@ -1,200 +1,242 @@
-"""Batches in numpy: what tf.data calls once a batch, with encoded images and label indexes in, arrays out."""
+"""The numpy half of the pipeline: encoded images and label indexes of a batch in, arrays out.
+
+tf.data calls a ``TrainBatcher`` or an ``EvalBatcher`` once a batch. Both are functions of their arguments
+alone: any number of batches may be made side by side, and a run that continues at step s makes the same
+batch s again.
+"""
 
 import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, Literal
 
 import cv2
 import numpy as np
 
 from Generators import augment
 from Utils.command.cli import UserError
+from Utils.command.limits import Checked, Limit
 from Utils.images import codec
 from Utils.images.augmentation import Augmentation
 from Utils.images.buffer_pool import ThreadBuffers, pooled_array
 
-CHANNEL_ORDERS = ("bgr", "rgb")
+POSITIVE_INTEGER = Limit(
+    "an integer of at least 1", lambda value: isinstance(value, (int, np.integer)) and bool(value >= 1)
+)
+UnknownMask = Callable[[np.ndarray], np.ndarray]  # post ids (B,) -> (B, num_labels) bool, true: not known
 
 _scratch = ThreadBuffers()
 
 
 @dataclasses.dataclass(frozen=True)
-class Form:
-    """The form of a batch: sides, labels, channel order. Raises UserError for what cannot be."""
+class BatchSpec(Checked):
+    """The sizes of a batch and the order of its channels. Raises UserError for a value that is not allowed.
 
-    image_size: int
-    num_labels: int
-    channel_order: str = "bgr"
+    ``batch_size`` is that of the global batch: of the rows of all hosts.
+    """
 
-    def __post_init__(self):
-        for name in ("image_size", "num_labels"):
-            check_positive(name, getattr(self, name))
-        if self.channel_order not in CHANNEL_ORDERS:
-            raise UserError(f"channel_order must be one of {CHANNEL_ORDERS}; got {self.channel_order!r}")
+    image_size: Annotated[int, POSITIVE_INTEGER]
+    num_labels: Annotated[int, POSITIVE_INTEGER]
+    batch_size: Annotated[int, POSITIVE_INTEGER]
+    channel_order: Literal["bgr", "rgb"] = "bgr"
 
-    def shape(self, count):
+    def images_shape(self, count: int) -> tuple[int, int, int, int]:
         """Return the shape of ``count`` images."""
         return count, self.image_size, self.image_size, 3
 
-    def fill(self, batch, ids, load):
-        """Let ``load(row, image)`` fill every image of a batch with BGR; errors name the record's id.
+    def fill(
+        self, images: np.ndarray, ids: np.ndarray, load: Callable[[int, np.ndarray], None]
+    ) -> np.ndarray:
+        """Let ``load(row, image)`` write every image as BGR, turn it to the channel order; return ``images``.
 
-        The images end in the channel order asked for.
+        An ImageError of ``load`` names the record's id.
         """
-        for row, (image_id, image) in enumerate(zip(ids, batch, strict=True)):
+        for row, (image_id, image) in enumerate(zip(ids, images, strict=True)):
             with _naming(image_id):
                 load(row, image)
             if self.channel_order == "rgb":
                 cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
-        return batch
+        return images
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainBatch:
-    """Make a host's rows of the augmented batch of a step: a function of (seed, step) and the records alone.
+class TrainBatcher:
+    """Makes a host's rows of the augmented global batch of a step from (seed, step) and the records.
 
-    Of the global batch of ``batch_size``, ``rows`` are made and ``given`` come in: the rows of the lanes that
-    ``rows`` belong to. MixUp partners are of the same lane (see ``Generators.host_sharding``).
+    Args:
+        spec: of the global batch.
+        augmentation: what is drawn for every image.
+        seed: of the draws.
+        rows: the host's rows of the global batch, which are made.
+        rows_read: the rows whose records come in: all of the streams that ``rows`` belong to.
+        streams: number of streams of the global batch. MixUp draws partners within a stream, since a host
+            does not read the others (see ``Generators.host_sharding``).
+        reduced_decoding: decode JPEGs much larger than needed at a fraction of their size.
+        unknown: which labels of the posts are not known.
     """
 
-    form: Form
-    settings: Augmentation
+    spec: BatchSpec
+    augmentation: Augmentation
     seed: int
-    batch_size: int
     rows: slice
-    given: slice
-    lanes: int = 1
+    rows_read: slice
+    streams: int = 1
     reduced_decoding: bool = True
-    unknown: Callable | None = None  # ids (B,) -> (B, L) bool
+    unknown: UnknownMask | None = None
 
     @property
     def on_device(self) -> bool:
         """Whether flip, rotation and MixUp of the images are left to the device."""
-        return self.settings.augment_on == "device"
+        return self.augmentation.augment_on == "device"
 
-    def __call__(self, step, ids, data, labels, row_lengths):
-        """Return images (B, S, S, 3) uint8, labels (B, L) float32, and draws (B, 4) float32 for the device.
+    def __call__(
+        self, step: int, ids: np.ndarray, data: np.ndarray, labels: np.ndarray, row_lengths: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return images (B, S, S, 3) uint8, labels (B, L) float32, and device draws (B, 4) float32.
 
-        Images and labels are mixed where MixUp is on. Unknown labels are -1; those of a mixed image are
-        unknown where either image's are. The draws of an image are whether it is mirrored, its degrees, its
-        share and its partner's row in the global batch; with ``on_device`` they are still to be applied.
+        Images and labels are mixed where MixUp is on. Unknown labels are -1; a label of a mixed image is
+        unknown where either image's is. The device draws of an image are: mirrored or not, degrees, its share
+        in the mixture, its partner's row in the global batch. With ``on_device`` they are still to be applied
+        to the images; labels are mixed here in any case.
         """
-        step, mixes = int(step), self.settings.mixup_alpha > 0
-        own, shares, partners = self._mixture(step)
-        used = np.union1d(own, partners)  # rows of the global batch
-        hot = multi_hot(ids, labels, row_lengths, self.form.num_labels)[used - self.given.start]
-        ids, data = ids[used - self.given.start], data[used - self.given.start]
+        step, mixes = int(step), self.augmentation.mixup_alpha > 0
+        rows, shares, partners = self._mixup(step)
+        # Only the host's rows and their partners are decoded. Below, positions count within `used`.
+        used = np.union1d(rows, partners)  # rows of the global batch, in order
+        labels = multi_hot(ids, labels, row_lengths, self.spec.num_labels)[used - self.rows_read.start]
+        ids, data = ids[used - self.rows_read.start], data[used - self.rows_read.start]
         unknown = self.unknown(ids) if self.unknown else None
         draws = self._draws(step, used)
-        own, partners = np.searchsorted(used, own), np.searchsorted(used, partners)
-        told = [(draws[row].flip, draws[row].degrees) for row in own]
-        told = np.column_stack([told, shares, used[partners]]).astype(np.float32)
+        places, partner_places = np.searchsorted(used, rows), np.searchsorted(used, partners)
         if self.on_device or not mixes:
-            batch = self._images(pooled_array(self.form.shape(len(own))), own, ids, data, draws)
+            images = pooled_array(self.spec.images_shape(len(rows)))
+            images = self._augment(images, places, ids, data, draws)
         else:
-            room = _scratch.array("batch", self.form.shape(len(row_lengths)))[: len(used)]
-            batch = self._images(room, np.arange(len(used)), ids, data, draws)
-            batch = augment.mix_images(batch, shares, partners, own)
+            scratch = _scratch.array("batch", self.spec.images_shape(len(row_lengths)))[: len(used)]
+            images = self._augment(scratch, np.arange(len(used)), ids, data, draws)
+            images = augment.mix_images(images, shares, partner_places, places)
         if mixes:
-            hot = augment.mix_labels(hot, shares, partners, own)
-            unknown = unknown[own] | unknown[partners] if self.unknown else None
-        return batch, _marked(hot, unknown), told
+            labels = augment.mix_labels(labels, shares, partner_places, places)
+            unknown = None if unknown is None else unknown[places] | unknown[partner_places]
+        turns = [(draws[place].flip, draws[place].degrees) for place in places]
+        device_draws = np.column_stack([turns, shares, partners]).astype(np.float32)
+        return images, _mark_unknown(labels, unknown), device_draws
 
-    def _mixture(self, step):
-        """Return the rows made, their shares, and their partners' rows: (B,) each.
+    def _mixup(self, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the host's rows, their shares in the mixtures, and their partners' rows: (B,) each.
 
-        Without MixUp the shares are 1 and everybody is his own partner.
+        Without MixUp each image is paired with itself, with share 1.
         """
-        own = np.arange(self.rows.start, self.rows.stop)
-        if not self.settings.mixup_alpha:
-            return own, np.ones(len(own)), own
+        rows = np.arange(self.rows.start, self.rows.stop)
+        if not self.augmentation.mixup_alpha:
+            return rows, np.ones(len(rows)), rows
+        # Drawn for the whole global batch, then cut: so the number of hosts changes nothing.
         rng = augment.generator(self.seed, augment.BATCH, step)
-        shares, partners = augment.draw_mixup(self.settings.mixup_alpha, self.batch_size, rng, self.lanes)
-        return own, shares[own], partners[own]
+        shares, partners = augment.draw_mixup(
+            self.augmentation.mixup_alpha, self.spec.batch_size, rng, self.streams
+        )
+        return rows, shares[rows], partners[rows]
 
-    def _draws(self, step, rows):
-        """Return the augment.Draws of some rows of the global batch."""
-        numbers = augment.generator(self.seed, augment.SAMPLE, step)
-        numbers = numbers.random((self.batch_size, augment.NUMBERS))[rows]
-        return [augment.draw(self.settings, row) for row in numbers]
+    def _draws(self, step: int, rows: np.ndarray) -> list[augment.Draws]:
+        """Return the draws of some rows of the global batch."""
+        rng = augment.generator(self.seed, augment.SAMPLE, step)
+        numbers = rng.random((self.spec.batch_size, augment.NUMBERS))[rows]
+        return [augment.draw(self.augmentation, row) for row in numbers]
 
-    def _images(self, out, rows, ids, data, draws):
-        """Fill ``out`` with the images of ``rows``: decoded and, unless the device does that, turned."""
-        smallest = self.settings.crop[0] if self.reduced_decoding else None
+    def _augment(
+        self,
+        out: np.ndarray,
+        places: np.ndarray,
+        ids: np.ndarray,
+        data: np.ndarray,
+        draws: list[augment.Draws],
+    ) -> np.ndarray:
+        """Fill ``out`` with the images at some places, unturned where the device turns them."""
+        smallest_crop = self.augmentation.crop[0] if self.reduced_decoding else None
 
-        def load(place, image):
-            row = rows[place]
-            drawn = draws[row]._replace(flip=False, degrees=0.0) if self.on_device else draws[row]
-            augment.sample(data[row], self.form.image_size, drawn, smallest, image)
+        def load(row: int, image: np.ndarray) -> None:
+            place = int(places[row])
+            drawn = draws[place]._replace(flip=False, degrees=0.0) if self.on_device else draws[place]
+            augment.augment_image(data[place], self.spec.image_size, drawn, smallest_crop, image)
 
-        return self.form.fill(out, ids[rows], load)
+        return self.spec.fill(out, ids[places], load)
 
 
 @dataclasses.dataclass(frozen=True)
-class EvalBatch:
-    """Prepare a batch as serving does; fill it up to ``batch_size`` with black images of weight 0, id -1."""
+class EvalBatcher:
+    """Prepares a batch as serving does, and fills it up with black images of weight 0, id -1.
 
-    form: Form
+    Args:
+        spec: of the global batch.
+        padding: gray level around images that are not square.
+        rows: rows to fill up to; None keeps what comes.
+        unknown: which labels of the posts are not known: they become -1.
+    """
+
+    spec: BatchSpec
     padding: int = codec.WHITE
-    batch_size: int | None = None
-    unknown: Callable | None = None  # ids (B,) -> (B, L) bool
+    rows: int | None = None
+    unknown: UnknownMask | None = None
 
-    def __call__(self, ids, data, labels, row_lengths):
+    def __call__(
+        self, ids: np.ndarray, data: np.ndarray, labels: np.ndarray, row_lengths: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return images (B, S, S, 3) uint8, labels (B, L) and weights (B,) float32, ids (B,) int64."""
 
-        def load(row, image):
-            image[:] = codec.prepare(data[row], self.form.image_size, self.padding)
+        def load(row: int, image: np.ndarray) -> None:
+            image[:] = codec.prepare(data[row], self.spec.image_size, self.padding)
 
-        batch = self.form.fill(pooled_array(self.form.shape(len(ids))), ids, load)
-        hot = multi_hot(ids, labels, row_lengths, self.form.num_labels)
-        hot = _marked(hot, self.unknown(ids) if self.unknown else None)
-        missing = (self.batch_size or len(ids)) - len(ids)
+        images = self.spec.fill(pooled_array(self.spec.images_shape(len(ids))), ids, load)
+        labels = multi_hot(ids, labels, row_lengths, self.spec.num_labels)
+        labels = _mark_unknown(labels, self.unknown(ids) if self.unknown else None)
+        missing = (self.rows or len(ids)) - len(ids)
         return (
-            _filled(batch, missing, 0),
-            _filled(hot, missing, 0),
-            _filled(np.ones(len(ids), np.float32), missing, 0),
-            _filled(ids, missing, -1),
+            _filled_up(images, missing, 0),
+            _filled_up(labels, missing, 0),
+            _filled_up(np.ones(len(ids), np.float32), missing, 0),
+            _filled_up(ids, missing, -1),
         )
 
 
-def multi_hot(ids, labels, row_lengths, num_labels):
+def multi_hot(ids: np.ndarray, labels: np.ndarray, row_lengths: np.ndarray, num_labels: int) -> np.ndarray:
     """Return (B, num_labels) float32 of zeros and ones; a record without labels is all zeros.
 
-    ``labels`` (N,) are all rows' label indexes one after another, ``row_lengths`` (B,) how many each row has.
+    Args:
+        ids: (B,) post ids, for errors.
+        labels: (N,) the label indexes of all rows, one row after another.
+        row_lengths: (B,) how many of them each row has.
+        num_labels: labels of the dataset.
+
     Raises UserError that names the record where an index is outside ``num_labels``.
     """
     rows = np.repeat(np.arange(len(ids)), row_lengths)
-    outside = (labels < 0) | (labels >= num_labels)
-    if outside.any():
-        at = int(outside.argmax())
+    is_outside = (labels < 0) | (labels >= num_labels)
+    if is_outside.any():
+        first = int(is_outside.argmax())
         raise UserError(
-            f"record with image_id {ids[rows[at]]} has label index {labels[at]}; num_labels is {num_labels}, "
-            f"so 0 to {num_labels - 1} are allowed. Do the shards and selected_tags.csv belong together?"
+            f"record with image_id {ids[rows[first]]} has label index {labels[first]}; num_labels is "
+            f"{num_labels}, so 0 to {num_labels - 1} are allowed. Do the shards and selected_tags.csv belong "
+            "together?"
         )
     hot = np.zeros((len(ids), num_labels), np.float32)
     hot[rows, labels] = 1
     return hot
 
 
-def _marked(hot, unknown):
-    """Make the labels -1 that are unknown (B, L); None: all are known."""
-    return hot if unknown is None else np.where(unknown, np.float32(-1), hot)
+def _mark_unknown(labels: np.ndarray, unknown: np.ndarray | None) -> np.ndarray:
+    """Return labels (B, L) with -1 where they are not known; None: all are known."""
+    return labels if unknown is None else np.where(unknown, np.float32(-1), labels)
 
 
-def check_positive(name, value):
-    """Raise UserError unless ``value`` is an integer of at least 1."""
-    if not isinstance(value, (int, np.integer)) or value < 1:
-        raise UserError(f"{name} must be an integer of at least 1; got {value!r}")
-
-
-def _filled(array, missing, value):
+def _filled_up(array: np.ndarray, missing: int, value: float) -> np.ndarray:
+    """Append ``missing`` rows of one value."""
     if not missing:
         return array
     return np.concatenate([array, np.full((missing, *array.shape[1:]), value, array.dtype)])
 
 
 @contextlib.contextmanager
-def _naming(image_id):
+def _naming(image_id: Any) -> Iterator[None]:
     """Add the record's id to an ImageError."""
     try:
         yield

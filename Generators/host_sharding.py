@@ -1,38 +1,49 @@
-"""Lanes: which records come into which rows of the global batches, so that a host reads its own part only.
+"""Host sharding: which records fill which rows of the global batches, so that a host reads its part only.
 
-The records of a pass lie on a circle, shard after shard in the order drawn for that pass. It is cut, from a
-drawn place on, into as many equal arcs as there are lanes. Every lane is a stream of its own, pass after
-pass, shuffled by itself, and fills the same rows of every batch. A host reads the lanes of its rows; hosts
-that share a lane all read it. How many lanes there are follows from the records and the global batch, never
-from the hosts: any number of them makes the same batches. A small data set has one lane.
+Usually host i of n reads every n-th shard. Then other n make other batches, and a run cannot continue on
+another number of hosts. Here the records are split into *streams* whose number follows from the dataset and
+the global batch alone (MosaicML's StreamingDataset calls them canonical nodes; as there, any number of hosts
+makes the same batches). Stream k fills the k-th block of rows of every batch, and a host reads the streams of
+its rows; two hosts that share a stream both read it. A small dataset has one stream.
 
-Every lane reads each record of its arc once, then goes on with its next pass. Arcs differ by one record at
-most, so a lane may be ahead of another by one record a pass.
+In a pass the shards lie on a circle, in an order drawn for that pass. The circle is cut, from a drawn record
+on, into as many equal arcs as there are streams. A stream gives each record of its arc once, shuffled in a
+buffer of its own, then goes on with its next pass. Arcs differ by at most one record, so that one stream may
+be one record a pass ahead of another; nobody waits, no record is dropped, and no batch is short.
+
+Everything drawn here is a function of (seed, pass, stream). Where a run stopped at step s, it continues by
+arithmetic: step s is in a known pass of each stream, and whole passes before it are never read.
 """
 
 import dataclasses
 import functools
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from Generators.records import kept, reader
+from Generators.records import filter_by_id, shard_reader
 from Utils.command.cli import UserError
 
-MOST = 64
-LEAST_RECORDS = 2048  # of a lane: two shards of the usual size
-LEAST_ROWS = 32  # of a lane in a batch: the partners of MixUp are of one lane
-INTERLEAVED = 16  # shards read side by side, in all lanes
-PARALLEL = 2  # of them at the same time
-ALL = -1  # records, however many a shard has
+MAX_STREAMS = 64
+MIN_RECORDS = 2048  # of a stream: two shards of the usual size, for records of neighboring arcs to mix
+MIN_ROWS = 32  # of a stream in a batch: MixUp draws partners within a stream
+OPEN_SHARDS = 16  # shards that are read in turns, by all streams together
+PARALLEL_READS = 2  # shards read at the same time: more gain nothing, decoding is the limit
+ALL_RECORDS = -1  # what tf.data's `take` calls "to the end"
+
+Keep = Callable[[np.ndarray], Any]  # post ids -> bool of the same shape: which records are used
 
 
 @dataclasses.dataclass(frozen=True)
-class Lanes:
-    """The lanes of an endless stream of batches.
+class RecordStreams:
+    """The streams that an endless sequence of batches is read from.
 
-    counts: (S,) records of every shard, None where they are not known: then there is one lane. total: records
-    of a pass; None where it is not known.
+    Args:
+        counts: (S,) records of every shard; None where they are not known, then there is one stream.
+        total: records of a pass; None where it is not known.
+        batch_size: rows of the global batch.
     """
 
     counts: np.ndarray | None
@@ -40,111 +51,156 @@ class Lanes:
     batch_size: int
 
     @property
-    def number(self):
-        """How many lanes."""
-        return 1 if self.counts is None else number_of_lanes(self.total, self.batch_size)
+    def number(self) -> int:
+        """How many streams there are."""
+        if self.counts is None or self.total is None:
+            return 1
+        return number_of_streams(self.total, self.batch_size)
 
     @property
-    def rows(self):
-        """How many rows of a batch a lane fills."""
+    def rows_each(self) -> int:
+        """How many rows of a batch a stream fills."""
         return self.batch_size // self.number
 
-    @property
-    def cuts(self):
-        """The places on the circle at which the lanes begin, and where the last one ends: (number + 1,)."""
-        return np.arange(self.number + 1) * self.total // self.number
+    def filling(self, rows: slice) -> slice:
+        """Return which streams fill some rows of the batch."""
+        return slice(rows.start // self.rows_each, -(-rows.stop // self.rows_each))
 
-    def of(self, rows):
-        """Return the slice of the lanes that fill a slice of the batch."""
-        return slice(rows.start // self.rows, -(-rows.stop // self.rows))
+    def rows_read(self, rows: slice) -> slice:
+        """Return the rows that a host with ``rows`` reads: all that the streams of its rows fill."""
+        streams = self.filling(rows)
+        return slice(streams.start * self.rows_each, streams.stop * self.rows_each)
 
-    def around(self, rows):
-        """Return the slice of the batch that the lanes of ``rows`` fill."""
-        lanes = self.of(rows)
-        return slice(lanes.start * self.rows, lanes.stop * self.rows)
+    def position(self, step: int) -> np.ndarray:
+        """Return (whole passes, records of the next one) that every stream gave before ``step``: (2, number).
 
-    def start(self, step):
-        """Return (passes, records of the next one) that every lane gave before ``step``, (number,) each."""
+        Raises UserError where the records of a pass are not known.
+        """
         if step == 0:
             return np.zeros((2, self.number), np.int64)
+        return np.stack(np.divmod(np.int64(step) * self.rows_each, np.diff(self._arc_ends())))
+
+    def arc(
+        self, order: np.ndarray, first_cut: int, stream: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return where the records of a stream lie in one pass, as ``shard_ranges`` does.
+
+        ``order`` (S,) is that of the shards; ``first_cut`` any number, taken modulo the records.
+        """
+        if self.counts is None or self.total is None or self.number == 1:
+            return order, np.zeros_like(order), np.full_like(order, ALL_RECORDS)
+        ends = first_cut % self.total + self._arc_ends()
+        return shard_ranges(self.counts[order], order, ends[stream], ends[stream + 1])
+
+    def _arc_ends(self) -> np.ndarray:
+        """Return where the arcs begin, from the first cut on, and where the last one ends: (number + 1,)."""
         if self.total is None:
             raise UserError("start_step needs num_records where the shards are not local files")
-        return np.stack(np.divmod(np.int64(step) * self.rows, np.diff(self.cuts)))
-
-    def arc(self, order, turn, lane):
-        """Return the ``pieces`` of a lane in a pass whose order and first cut, any number, are drawn."""
-        if self.number == 1:
-            return order, np.zeros_like(order), np.full_like(order, ALL)
-        first = turn % self.total
-        return pieces(self.counts[order], order, first + self.cuts[lane], first + self.cuts[lane + 1])
+        return np.arange(self.number + 1) * self.total // self.number
 
 
-def number_of_lanes(records, batch_size):
-    """Return the largest power of two that divides the batch and leaves a lane enough records and rows."""
-    lanes = MOST
-    while lanes > 1 and (
-        batch_size % lanes or batch_size // lanes < LEAST_ROWS or records // lanes < LEAST_RECORDS
+def number_of_streams(records: int, batch_size: int) -> int:
+    """Return the largest power of two that divides the batch and leaves a stream enough records and rows.
+
+    A power of two, because numbers of hosts mostly are: then no two hosts share a stream.
+    """
+    number = MAX_STREAMS
+    while number > 1 and (
+        batch_size % number or batch_size // number < MIN_ROWS or records // number < MIN_RECORDS
     ):
-        lanes //= 2
-    return lanes
+        number //= 2
+    return number
 
 
-def pieces(counts, shards, begin, end):
-    """Return (shards, skips, takes), each int64 (n,): where the records from ``begin`` to ``end`` are.
+def shard_ranges(
+    counts: np.ndarray, shards: np.ndarray, begin: int, end: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (shards, skips, takes), int64 (n,) each: where the records from ``begin`` to ``end`` lie.
 
     Args:
         counts: (S,) records of ``shards`` (S,), which lie one after another on a circle.
         begin, end: positions from the first record on; ``end`` may be up to a round after the last one.
     """
-    counts, shards = np.tile(counts, 2), np.tile(shards, 2)
-    ends = np.cumsum(counts)
-    starts = ends - counts
-    first, last = np.maximum(starts, begin), np.minimum(ends, end)
-    read = last > first
-    return shards[read], (first - starts)[read], (last - first)[read]
+    counts, shards = np.tile(counts, 2), np.tile(shards, 2)  # twice around: an arc may cross the start
+    shard_ends = np.cumsum(counts)
+    shard_begins = shard_ends - counts
+    first, last = np.maximum(shard_begins, begin), np.minimum(shard_ends, end)
+    overlaps = last > first
+    return shards[overlaps], (first - shard_begins)[overlaps], (last - first)[overlaps]
 
 
-def stream(paths, lanes, rows, *, seed, start_step, shuffle_buffer, keep):
-    """Return an endless dataset of the serialized records, one by one, of ``lanes.around(rows)`` of batches.
+def record_dataset(
+    paths: Sequence[str],
+    streams: RecordStreams,
+    rows: slice,
+    *,
+    seed: int,
+    start_step: int,
+    shuffle_buffer: int,
+    keep: Keep | None,
+) -> tf.data.Dataset:
+    """Return an endless dataset of serialized records: those of ``streams.rows_read(rows)``, batch by batch.
 
-    ``keep(id) -> bool`` leaves out the other records, None keeps all; all lanes share ``shuffle_buffer``.
+    Args:
+        paths: the shards.
+        rows: the host's rows of the global batch.
+        seed: of the order.
+        start_step: the batch to begin with.
+        shuffle_buffer: records held for shuffling, by all streams of the global batch together.
+        keep: ``keep(id) -> bool`` leaves out the other records; None keeps all.
     """
-    passes, skips = (tf.constant(part, tf.int64) for part in lanes.start(start_step))
+    passes, skips = (tf.constant(part, tf.int64) for part in streams.position(start_step))
 
-    def lane_stream(lane):
-        dataset = tf.data.Dataset.range(passes[lane], tf.int64.max)
-        make = functools.partial(_one_pass, paths, lanes, lane, seed=seed, buffer=shuffle_buffer, keep=keep)
-        return dataset.flat_map(make).skip(skips[lane])
+    def endless(stream: Any) -> tf.data.Dataset:
+        one_pass = functools.partial(
+            _one_pass, paths, streams, stream, seed=seed, buffer=shuffle_buffer, keep=keep
+        )
+        return tf.data.Dataset.range(passes[stream], tf.int64.max).flat_map(one_pass).skip(skips[stream])
 
-    mine = lanes.of(rows)
-    if lanes.number == 1:
-        return lane_stream(0)
-    side_by_side = mine.stop - mine.start
-    return tf.data.Dataset.range(mine.start, mine.stop).interleave(
-        lane_stream, side_by_side, lanes.rows, min(PARALLEL, side_by_side), deterministic=True
+    if streams.number == 1:
+        return endless(0)
+    numbers = streams.filling(rows)
+    side_by_side = numbers.stop - numbers.start
+    # A block of rows from each stream in turn, which makes a batch; deterministic, whoever is faster.
+    return tf.data.Dataset.range(numbers.start, numbers.stop).interleave(
+        endless, side_by_side, streams.rows_each, min(PARALLEL_READS, side_by_side), deterministic=True
     )
 
 
-def _one_pass(paths, lanes, lane, number, *, seed, buffer, keep):
-    """Return the kept records of a lane (a tensor) in pass ``number`` (a tensor) once, serialized.
+def _one_pass(
+    paths: Sequence[str],
+    streams: RecordStreams,
+    stream: Any,
+    pass_number: Any,
+    *,
+    seed: int,
+    buffer: int,
+    keep: Keep | None,
+) -> tf.data.Dataset:
+    """Return the kept records of a stream in one pass, serialized, in an order of (seed, pass, stream).
 
-    Their order is drawn from (seed, number, lane).
+    ``stream`` and ``pass_number`` are scalar tensors: this is traced once, inside tf.data.
     """
     # This graph's seed, not the process's: else tf.random.set_seed would decide the order. Not 0, because
     # TensorFlow asks whether both seeds are 0, which it cannot of a tensor.
     tf.compat.v1.set_random_seed(1)
-    words = [tf.constant(seed, tf.int64), number]
-    order = tf.random.experimental.stateless_shuffle(tf.range(len(paths), dtype=tf.int64), words)
-    numbers = tf.random.stateless_uniform([lanes.number + 1], words, None, None, tf.int64)
-    shards, skips, takes = tf.numpy_function(
-        lanes.arc, [order, numbers[-1], lane], [tf.int64] * 3, stateful=False
-    )
-    shards, skips, takes = (tf.ensure_shape(part, [None]) for part in (shards, skips, takes))
+    random: Any = tf.random  # whose stubs lack `experimental` and integers without bounds
+    words = [tf.constant(seed, tf.int64), pass_number]
+    order = random.experimental.stateless_shuffle(tf.range(len(paths), dtype=tf.int64), words)
+    # A seed for the buffer of each stream, and the first cut of the circle; all streams draw the same.
+    numbers = random.stateless_uniform([streams.number + 1], words, None, None, tf.int64)
+    ranges = tf.numpy_function(streams.arc, [order, numbers[-1], stream], [tf.int64] * 3, stateful=False)
+    shards, skips, takes = (tf.ensure_shape(part, [None]) for part in ranges)
     dataset = tf.data.Dataset.from_tensor_slices((tf.gather(tf.constant(paths), shards), skips, takes))
-    one = lanes.number == 1
-    together = min(max(2, INTERLEAVED // lanes.number), len(paths))
-    read = reader(paths, None if one else keep)  # arcs are of kept records
-    parallel = {"num_parallel_calls": min(PARALLEL, together), "deterministic": True}
-    dataset = dataset.interleave(read, together, **(parallel if one else {}))  # else lanes are parallel
-    dataset = kept(dataset, keep if one else None)
-    return dataset.shuffle(max(1, buffer // lanes.number), numbers[lane], reshuffle_each_iteration=False)
+    is_single = streams.number == 1
+    open_shards = min(max(2, OPEN_SHARDS // streams.number), len(paths))
+    # Counts of several streams are of kept records, so the reader has to skip and take among these. Those of
+    # one stream are not needed, and there the filter runs behind all readers.
+    read = shard_reader(paths, None if is_single else keep)
+    parallel: dict[str, Any] = {
+        "num_parallel_calls": min(PARALLEL_READS, open_shards), "deterministic": True
+    }  # fmt: skip
+    # Several streams are read in parallel to each other, and then each reads its shards in one thread.
+    dataset = dataset.interleave(read, open_shards, **(parallel if is_single else {}))
+    dataset = filter_by_id(dataset, keep if is_single else None)
+    return dataset.shuffle(max(1, buffer // streams.number), numbers[stream], reshuffle_each_iteration=False)

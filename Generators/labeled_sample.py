@@ -1,31 +1,31 @@
-"""Some labeled pictures of a dataset as arrays: what formats of a model are compared and calibrated on."""
+"""A sample of a split as arrays, for comparing and calibrating the formats of a model."""
 
 import numpy as np
 import tensorflow as tf
 
 from Generators.pipeline import eval_dataset
 from Utils.command.cli import WorkError
+from Utils.data.dataset_folder import Dataset
 
-BATCH = 32
+BATCH_SIZE = 32
 
 
-def labeled(dataset, split, image_size, most):
-    """Return the first ``most`` pictures of a split: (N, S, S, 3) uint8 BGR, and labels (N, L) uint8.
+def read_sample(
+    dataset: Dataset, split: str, image_size: int, max_images: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first images of a split and their labels: (N, S, S, 3) uint8 BGR, (N, num_labels) uint8.
 
-    dataset: of `Utils.data.dataset_folder`; its L tags are the columns. Raises WorkError where a record
-    cannot be read.
+    Raises WorkError where a record cannot be read.
     """
+    batch_size = min(BATCH_SIZE, max_images)
     batches = eval_dataset(
-        dataset.shards(split),
-        num_labels=dataset.num_labels,
-        image_size=image_size,
-        batch_size=min(BATCH, most),
+        dataset.shards(split), num_labels=dataset.num_labels, image_size=image_size, batch_size=batch_size
     )
-    pictures, labels = [], []
+    images, labels = [], []
     try:
-        for batch, truth in batches.take(-(-most // min(BATCH, most))):
-            pictures.append(batch.numpy())
-            labels.append(truth.numpy() > 0)
+        for image_batch, label_batch in batches.take(-(-max_images // batch_size)):
+            images.append(image_batch.numpy())
+            labels.append(label_batch.numpy() > 0)
     except tf.errors.OpError as error:
         raise WorkError(f"{split} of {dataset.folder}: {str(error.message).splitlines()[0]}") from error
-    return np.concatenate(pictures)[:most], np.concatenate(labels)[:most].astype(np.uint8)
+    return np.concatenate(images)[:max_images], np.concatenate(labels)[:max_images].astype(np.uint8)

@@ -1,54 +1,63 @@
 """From shards to batches: an endless training stream, and an evaluation of exactly one pass.
 
 Training passes follow one another in one stream. Pass e reads the shards in an order drawn from (seed, e),
-interleaves them and shuffles encoded records in a buffer; batches are always whole and may straddle passes,
-so no record is dropped. What a batch holds is a function of (seed, step), not of parallelism, hosts or start:
-see ``Generators.host_sharding`` for how hosts share a stream.
-Decoding and augmentation run in numpy, a batch a call: OpenCV and Pillow let go of the interpreter lock and
-are several times faster than TensorFlow's image ops (`tools/bench.py input`).
+interleaves them and shuffles encoded records in a buffer: 4096 JPEGs take a few hundred MB, as pixels they
+would take several GB. Batches are always whole and may straddle passes, so no record is dropped. What a batch
+holds is a function of (seed, step), whatever the parallelism, the number of hosts or the step a run began
+with: see ``Generators.host_sharding``.
+
+Decoding and augmentation run in numpy, one call a batch (``Generators.batches``): OpenCV and Pillow release
+the interpreter lock and are several times faster than TensorFlow's image ops (`tools/bench.py input`).
 """
 
 import collections.abc
 import dataclasses
 import os
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 import tensorflow as tf
 
-from Generators.batches import EvalBatch, Form, TrainBatch, check_positive
-from Generators.host_sharding import Lanes, pieces, stream
-from Generators.records import is_foreign, kept, parse_batch, reader, record_ids, stored
+from Generators.batches import BatchSpec, EvalBatcher, TrainBatcher, UnknownMask
+from Generators.host_sharding import Keep, RecordStreams, record_dataset, shard_ranges
+from Generators.records import filter_by_id, needs_fsspec, parse_batch, read_shards, record_ids, shard_reader
 from Utils.command.cli import UserError
 from Utils.command.text import join_names
 from Utils.files import atomic, tfrecord
 from Utils.images import codec
 from Utils.images.augmentation import Augmentation
 
+Records = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]  # a glob, or a list of shards
+
 
 def train_dataset(
-    records,
+    records: Records,
     *,
-    num_labels,
-    image_size,
-    batch_size,
-    seed=0,
-    start_step=0,
-    augmentation=None,
-    channel_order="bgr",
-    shuffle_buffer=4096,
-    num_records=None,
-    host=(0, 1),
-    workers=None,
-    reduced_decoding=True,
-    keep=None,
-    unknown=None,
-    **changes,
-):
+    num_labels: int,
+    image_size: int,
+    batch_size: int,
+    seed: int = 0,
+    start_step: int = 0,
+    augmentation: Augmentation | None = None,
+    channel_order: Literal["bgr", "rgb"] = "bgr",
+    shuffle_buffer: int = 4096,
+    num_records: int | Sequence[int] | np.ndarray | None = None,
+    host: tuple[int, int] = (0, 1),
+    workers: int | None = None,
+    reduced_decoding: bool = True,
+    keep: Keep | None = None,
+    unknown: UnknownMask | None = None,
+    **changes: Any,
+) -> tf.data.Dataset:
     """Return an endless dataset of ``(images (B, S, S, 3) uint8, labels (B, num_labels) float32)``.
 
     Args:
         records: a glob or a list of shards.
+        num_labels: labels of the dataset: rows of selected_tags.csv.
+        image_size: side of the square images, in pixels.
+        batch_size: images in a global batch, on all hosts.
         seed: the same seed gives the same batches on any machine and at any parallelism.
         start_step: the batch to begin with, as if that many had been taken; they are not decoded, and whole
             passes among them not read.
@@ -56,16 +65,15 @@ def train_dataset(
         channel_order: "bgr", as all models of the zoo have it, or "rgb".
         shuffle_buffer: records (encoded; at 512 px about 90 kB each) held for shuffling.
         num_records: how many there are (that ``keep`` keeps), in all or of every shard; None counts them
-            where that is needed. Of every shard: the stream has as many lanes as
-            ``Generators.host_sharding`` says,
-            and MixUp partners are of one lane. Else it has one, and every host reads all shards.
+            where that is needed. Of every shard: there are as many streams as ``Generators.host_sharding``
+            says, and MixUp partners are of one stream. Else there is one, and every host reads all shards.
         host: (index, count): give only this host's rows of every batch of ``batch_size``, which are the same
-            for any number of hosts; it reads the lanes of these rows, and decodes them and their partners.
+            for any number of hosts; it reads the streams of these rows, and decodes them and their partners.
         workers: batches made at the same time; by default one a core.
         reduced_decoding: decode JPEGs much larger than needed at 1/2, 1/4 or 1/8 of their size.
         keep: ``keep(id) -> bool`` leaves out the other records, undecoded; None keeps all.
         unknown: ``unknown(ids) -> (B, num_labels) bool`` of labels that become -1; see
-        ``Utils.data.unknown_labels``.
+            ``Utils.data.unknown_labels``.
         changes: single fields of the augmentation, for example ``mixup_alpha=0`` or ``crop=None`` (no crop).
             With ``augment_on="device"`` flip, rotation and MixUp of the images are left to
             ``Models.with_augmentation``, and elements are ``((images, draws (B, 4) float32), labels)``.
@@ -73,7 +81,7 @@ def train_dataset(
     Raises UserError where no shard is found or a value is out of range. While iterating, broken image bytes
     and labels outside ``num_labels`` raise a tf.errors.OpError that names the record's image_id.
     """
-    check_positive("batch_size", batch_size)
+    spec = BatchSpec(image_size, num_labels, batch_size, channel_order)
     _check_seed(seed)
     if start_step < 0:
         raise UserError(f"start_step must not be negative; got {start_step}")
@@ -82,160 +90,138 @@ def train_dataset(
         changes["crop"] = (1.0, 1.0)
     augmentation = dataclasses.replace(augmentation or Augmentation(), **changes)
     paths = shard_paths(records)
-    lanes = _lanes(paths, num_records, keep, batch_size, start_step)
-    make = TrainBatch(
-        form=Form(image_size, num_labels, channel_order),
-        settings=augmentation,
+    streams = _streams(paths, num_records, keep, batch_size, start_step)
+    batcher = TrainBatcher(
+        spec=spec,
+        augmentation=augmentation,
         seed=seed,
-        batch_size=batch_size,
         rows=rows,
-        given=lanes.around(rows),
-        lanes=lanes.number,
+        rows_read=streams.rows_read(rows),
+        streams=streams.number,
         reduced_decoding=reduced_decoding,
         unknown=unknown,
     )
-    dataset = stream(
-        paths, lanes, rows, seed=seed, start_step=start_step, shuffle_buffer=shuffle_buffer, keep=keep
+    dataset = record_dataset(
+        paths, streams, rows, seed=seed, start_step=start_step, shuffle_buffer=shuffle_buffer, keep=keep
     )
-    dataset = dataset.batch(make.given.stop - make.given.start, drop_remainder=True)
-    dataset = dataset.enumerate(start_step)
-    dataset = dataset.map(lambda step, batch: _train_element(make, step, batch), workers or _cores())
+    dataset = dataset.batch(batcher.rows_read.stop - batcher.rows_read.start, drop_remainder=True)
+    dataset = dataset.enumerate(start_step)  # the step, from which all draws of the batch follow
+    dataset = dataset.map(lambda step, batch: _train_element(batcher, step, batch), workers or _cores())
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
-    return _finished(dataset)
+    return _with_options(dataset)
 
 
 def eval_dataset(
-    records,
+    records: Records,
     *,
-    num_labels,
-    image_size,
-    batch_size,
-    with_ids=False,
-    pad_batches=False,
-    channel_order="bgr",
-    padding=codec.WHITE,
-    workers=None,
-    keep=None,
-    unknown=None,
-    num_records=None,
-    host=(0, 1),
-):
-    """Return a dataset of exactly one pass in stored order, each image as ``images.prepare`` gives it.
+    num_labels: int,
+    image_size: int,
+    batch_size: int,
+    with_ids: bool = False,
+    pad_batches: bool = False,
+    channel_order: Literal["bgr", "rgb"] = "bgr",
+    padding: int = codec.WHITE,
+    workers: int | None = None,
+    keep: Keep | None = None,
+    unknown: UnknownMask | None = None,
+    num_records: int | Sequence[int] | np.ndarray | None = None,
+    host: tuple[int, int] = (0, 1),
+) -> tf.data.Dataset:
+    """Return a dataset of exactly one pass in stored order, each image as ``codec.prepare`` gives it.
 
     Elements are ``(images (B, S, S, 3) uint8, labels (B, num_labels) float32)``, then with ``pad_batches``
     ``sample_weight (B,)`` float32, then with ``with_ids`` ``ids (B,)`` int64. The last batch is smaller,
     unless ``pad_batches`` fills it with black images without labels, of weight 0 and id -1. ``padding`` is
-    the gray around images that are not square; ``keep``, ``unknown`` and ``num_records`` are as in
-    ``train_dataset``. The cardinality is exact where ``num_records`` is told, or the shards are local and
-    ``keep`` is None. With several hosts each reads a part of its own, the records one after another, and
-    fills its rows of as many batches with them; ``pad_batches`` is needed. Raises as ``train_dataset``.
+    the gray level around images that are not square; the other arguments are as in ``train_dataset``. The
+    cardinality is exact where ``num_records`` is given, or the shards are local and ``keep`` is None.
+
+    With several hosts, host i reads the i-th part of the records, one after another, and fills its rows of as
+    many batches as the others; that takes ``pad_batches``. Raises as ``train_dataset``.
     """
-    check_positive("batch_size", batch_size)
-    form = Form(image_size, num_labels, channel_order)
+    spec = BatchSpec(image_size, num_labels, batch_size, channel_order)
     rows = _host_rows(host, batch_size)
-    share = rows.stop - rows.start
+    num_rows = rows.stop - rows.start
     if host[1] > 1 and not pad_batches:
         raise UserError(f"hosts need pad_batches, so that all have as many batches; got host {host}")
-    make = EvalBatch(form, padding, share if pad_batches else None, unknown)
+    batcher = EvalBatcher(spec, padding, num_rows if pad_batches else None, unknown)
     paths = shard_paths(records)
     counts, total = _eval_counts(paths, num_records, keep, host)
-    batches = None if total is None else -(-total // batch_size)
+    num_batches = None if total is None else -(-total // batch_size)
     if host[1] == 1:
-        dataset = kept(stored(paths), keep).batch(batch_size)
+        dataset = filter_by_id(read_shards(paths), keep).batch(batch_size)
     else:
-        dataset = _part(paths, counts, keep, host[0] * batches * share, batches * share)
-        nothing = tf.data.Dataset.from_tensors(tf.constant([], tf.string)).repeat()
-        dataset = dataset.batch(share).concatenate(nothing).take(batches)
-    dataset = dataset.map(lambda batch: _eval_element(make, batch), workers or _cores())
+        assert counts is not None and num_batches is not None  # _eval_counts has seen to it
+        dataset = _record_range(paths, counts, keep, host[0] * num_batches * num_rows, num_batches * num_rows)
+        # All hosts must take part in every batch, a host whose records have ended with padding alone.
+        empty_batches = tf.data.Dataset.from_tensors(tf.constant([], tf.string)).repeat()
+        dataset = dataset.batch(num_rows).concatenate(empty_batches).take(num_batches)
+    dataset = dataset.map(lambda batch: _eval_element(batcher, batch), workers or _cores())
     dataset = dataset.map(
-        lambda image, label, weight, number: (
+        lambda image, label, weight, image_id: (
             image,
             label,
             *([weight] if pad_batches else []),
-            *([number] if with_ids else []),
+            *([image_id] if with_ids else []),
         )
     )
-    if batches is not None:
-        dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches))
-    return _finished(dataset)
+    if num_batches is not None:
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(num_batches))
+    return _with_options(dataset)
 
 
-def _eval_counts(paths, num_records, keep, host):
-    """Return (records of every shard or None, records in all or None); several hosts need both."""
-    enough = num_records is not None and (host[1] == 1 or np.ndim(num_records))
-    if not enough and keep is None and not _remote(paths):
-        num_records = [tfrecord.count_records(path) for path in paths]
-    counts, total = (None, None) if num_records is None else _told(paths, num_records)
-    if counts is None and host[1] > 1:
-        raise UserError("hosts need num_records of every shard, unless the shards are local and all are kept")
-    return counts, total
-
-
-def _part(paths, counts, keep, begin, length):
-    """Return ``length`` serialized records from position ``begin`` on, or as many as there are."""
-    total = counts.sum()
-    shards, skips, takes = pieces(
-        counts, np.arange(len(paths)), min(begin, total), min(begin + length, total)
+def _train_element(batcher: TrainBatcher, step: Any, serialized: Any) -> tuple[Any, Any]:
+    """Parse the records of a batch and have numpy make it; runs inside tf.data."""
+    count = batcher.rows.stop - batcher.rows.start
+    images, labels, draws = tf.numpy_function(
+        batcher, (step, *_parse(serialized)), (tf.uint8, tf.float32, tf.float32), stateful=False
     )
-    chosen = np.array(paths)[shards].tolist()
-    dataset = tf.data.Dataset.from_tensor_slices((tf.constant(chosen, tf.string), skips, takes))
-    return dataset.flat_map(reader(paths, keep))
+    # What numpy returns has no static shape, and Keras builds its step from the static one.
+    images = tf.ensure_shape(images, batcher.spec.images_shape(count))
+    labels = tf.ensure_shape(labels, (count, batcher.spec.num_labels))
+    return ((images, tf.ensure_shape(draws, (count, 4))), labels) if batcher.on_device else (images, labels)
 
 
-def _train_element(make, step, serialized):
-    """Parse the records of a batch and have numpy make it."""
-    count = make.rows.stop - make.rows.start
-    batch, labels, draws = tf.numpy_function(
-        make, (step, *_parsed(serialized)), (tf.uint8, tf.float32, tf.float32), stateful=False
-    )
-    batch = _shaped(make.form, count, batch)
-    labels = tf.ensure_shape(labels, (count, make.form.num_labels))
-    return ((batch, tf.ensure_shape(draws, (count, 4))), labels) if make.on_device else (batch, labels)
-
-
-def _eval_element(make, serialized):
+def _eval_element(batcher: EvalBatcher, serialized: Any) -> tuple[Any, ...]:
     types = (tf.uint8, tf.float32, tf.float32, tf.int64)
-    batch, labels, weights, ids = tf.numpy_function(make, _parsed(serialized), types, stateful=False)
-    count = make.batch_size
-    labels = tf.ensure_shape(labels, (count, make.form.num_labels))
+    images, labels, weights, ids = tf.numpy_function(batcher, _parse(serialized), types, stateful=False)
+    count = batcher.rows  # None: the last batch is smaller
+    size = batcher.spec.image_size
     return (
-        _shaped(make.form, count, batch),
-        labels,
+        tf.ensure_shape(images, (count, size, size, 3)),
+        tf.ensure_shape(labels, (count, batcher.spec.num_labels)),
         tf.ensure_shape(weights, (count,)),
         tf.ensure_shape(ids, (count,)),
     )
 
 
-def _parsed(serialized):
+def _parse(serialized: Any) -> tuple[Any, Any, Any, Any]:
+    """Return ids, image bytes, label indexes and how many each row has, as a batcher takes them."""
     record = parse_batch(serialized)
     labels = record["label_indexes"]
     return record["image_id"], record["image_bytes"], labels.values, labels.row_lengths()
 
 
-def _shaped(form, count, batch):
-    return tf.ensure_shape(batch, (count, form.image_size, form.image_size, 3))
-
-
-def _finished(dataset):
-    """Read ahead, keep order, and leave OpenCV one thread: batches are made side by side."""
+def _with_options(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Read ahead, keep the order, and leave OpenCV one thread: batches are made side by side."""
     cv2.setNumThreads(1)
     options = tf.data.Options()
     options.deterministic = True
-    # Hosts pick their rows themselves (``host``).
+    # A strategy would shard the dataset again; hosts pick their rows themselves (``host``).
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return dataset.prefetch(2).with_options(options)
 
 
-def _cores():
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+def _cores() -> int:
+    # The cores that a container or a scheduler leaves to this process, where the system can tell.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _check_seed(seed):
+def _check_seed(seed: int) -> None:
     if not isinstance(seed, int) or not -(2**63) <= seed < 2**63:
         raise UserError(f"seed must be an integer of 64 bits; got {seed!r}")
 
 
-def _host_rows(host, batch_size):
+def _host_rows(host: tuple[int, int], batch_size: int) -> slice:
     """Return the rows of a global batch that belong to ``host`` = (index, count)."""
     index, count = host
     if not 0 <= index < count or batch_size % count:
@@ -247,46 +233,84 @@ def _host_rows(host, batch_size):
     return slice(index * share, (index + 1) * share)
 
 
-def _lanes(paths, num_records, keep, batch_size, start_step):
-    """Return the Lanes of a stream; told is nothing, the number of records, or that of every shard."""
+def _streams(
+    paths: list[str],
+    num_records: int | Sequence[int] | np.ndarray | None,
+    keep: Keep | None,
+    batch_size: int,
+    start_step: int,
+) -> RecordStreams:
+    """Return the streams of a training dataset; without records of every shard there is one."""
     if num_records is None and keep is not None:
         num_records = sum(int(keep(ids).sum()) for ids in record_ids(paths))
     if num_records is None:
-        if next(iter(stored(paths).take(1)), None) is None:
+        # An endless dataset of nothing would search for ever.
+        if next(iter(read_shards(paths).take(1)), None) is None:
             raise UserError(f"the {len(paths)} shards hold no record; the first is {paths[0]}")
-        return Lanes(None, _count(paths) if start_step else None, batch_size)
-    counts, total = _told(paths, num_records)
-    check_positive("num_records", total)
-    return Lanes(counts, total, batch_size)
+        # To count remote shards is to fetch them, which a stream from its beginning can do without.
+        total = sum(map(tfrecord.count_records, paths)) if start_step and not _are_remote(paths) else None
+        return RecordStreams(None, total, batch_size)
+    counts, total = _counts_and_total(paths, num_records)
+    if total < 1:
+        raise UserError(f"num_records must be an integer of at least 1; got {total}")
+    return RecordStreams(counts, total, batch_size)
 
 
-def _told(paths, num_records):
-    """Return (records of every shard (S,) or None, records in all) of what is told."""
-    if np.ndim(num_records) == 0:
-        return None, num_records
+def _eval_counts(
+    paths: list[str],
+    num_records: int | Sequence[int] | np.ndarray | None,
+    keep: Keep | None,
+    host: tuple[int, int],
+) -> tuple[np.ndarray | None, int | None]:
+    """Return (records of every shard or None, records in all or None); several hosts need both."""
+    suffices = num_records is not None and (host[1] == 1 or np.ndim(num_records))
+    if not suffices and keep is None and not _are_remote(paths):
+        num_records = [tfrecord.count_records(path) for path in paths]
+    counts, total = (None, None) if num_records is None else _counts_and_total(paths, num_records)
+    if counts is None and host[1] > 1:
+        raise UserError("hosts need num_records of every shard, unless the shards are local and all are kept")
+    return counts, total
+
+
+def _counts_and_total(
+    paths: list[str], num_records: int | Sequence[int] | np.ndarray
+) -> tuple[np.ndarray | None, int]:
+    """Return (records of every shard (S,), None where only their number is given; records in all)."""
+    if isinstance(num_records, (int, np.integer)):
+        return None, int(num_records)
     counts = np.asarray(num_records, np.int64)
     if counts.shape != (len(paths),):
         raise UserError(f"num_records must have a number for each of {len(paths)} shards; got {counts.size}")
     return counts, int(counts.sum())
 
 
-def _count(paths):
-    """Return the number of records of local shards; None where some are elsewhere, since counting fetches."""
-    return None if _remote(paths) else sum(tfrecord.count_records(path) for path in paths)
+def _record_range(
+    paths: list[str], counts: np.ndarray, keep: Keep | None, begin: int, length: int
+) -> tf.data.Dataset:
+    """Return ``length`` serialized records from position ``begin`` on, or as many as there are."""
+    total = counts.sum()
+    shards, skips, takes = shard_ranges(
+        counts, np.arange(len(paths)), min(begin, total), min(begin + length, total)
+    )
+    names = tf.constant(np.array(paths)[shards].tolist(), tf.string)
+    return tf.data.Dataset.from_tensor_slices((names, skips, takes)).flat_map(shard_reader(paths, keep))
 
 
-def _remote(paths):
+def _are_remote(paths: list[str]) -> bool:
     return any("://" in path for path in paths)
 
 
-def shard_paths(records):
-    """Return the shards that a glob or a list of paths names; a UserError says what is there instead."""
+def shard_paths(records: Records) -> list[str]:
+    """Return the shards that a glob or a list of paths names.
+
+    Raises UserError where there is none or one is missing; it says what the folder holds instead.
+    """
     if isinstance(records, (str, os.PathLike)):
         pattern = os.fspath(records)
-        found = atomic.glob(pattern) if is_foreign(pattern) else sorted(tf.io.gfile.glob(pattern))
-        if not found:
+        matches = atomic.glob(pattern) if needs_fsspec(pattern) else sorted(tf.io.gfile.glob(pattern))
+        if not matches:
             raise UserError(f"no shard matches {pattern}; {_content(pattern.rpartition('/')[0])}")
-        return found
+        return matches
     if not isinstance(records, collections.abc.Iterable):
         raise UserError(f"records must be a glob or a list of paths; got {records!r}")
     paths = [os.fspath(path) for path in records]
@@ -298,14 +322,14 @@ def shard_paths(records):
     return paths
 
 
-def _exists(path):
-    return atomic.to_path(path).exists() if is_foreign(path) else tf.io.gfile.exists(path)
+def _exists(path: str) -> bool:
+    return atomic.to_path(path).exists() if needs_fsspec(path) else tf.io.gfile.exists(path)
 
 
-def _content(folder):
-    """Say what a folder holds, in words."""
+def _content(folder: str) -> str:
+    """Say in words what a folder holds."""
     folder = folder or "."
-    if is_foreign(folder):
+    if needs_fsspec(folder):
         return f"look at {folder}"
     if not tf.io.gfile.isdir(folder):
         return f"there is no folder {folder}"

@@ -243,12 +243,12 @@ def _labeled(work, released):
 
     dataset, side = work.inputs["dataset"], work.tagger.image_size
     places = tag_list.matches(released, dataset.tags)
-    images, labels = labeled_sample.labeled(dataset, "validation", side, IMAGES)
+    images, labels = labeled_sample.read_sample(dataset, "validation", side, IMAGES)
     known = np.where(places >= 0, labels[:, places].astype(np.int8), np.int8(-1))
     if not (known > 0).any():
         raise UserError(f"none of the released tags is true on the first {IMAGES} images of {dataset.folder}")
     int8 = "onnx_int8" in work.args.formats
-    return images, known, labeled_sample.labeled(dataset, "train", side, CALIBRATION)[0] if int8 else None
+    return images, known, labeled_sample.read_sample(dataset, "train", side, CALIBRATION)[0] if int8 else None
 
 
 def _write_timm(folder, work):

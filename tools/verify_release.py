@@ -120,7 +120,7 @@ def _labeled(dataset, options, tagger):
     places = tag_list.matches(tagger.tags, dataset.tags)
     if not (places >= 0).any():
         raise UserError(f"the model and {dataset.folder} have no tag in common")
-    pictures, labels = labeled_sample.labeled(dataset, options.split, tagger.image_size, options.most)
+    pictures, labels = labeled_sample.read_sample(dataset, options.split, tagger.image_size, options.most)
     return pictures, np.where(places >= 0, labels[:, places].astype(np.int8), np.int8(-1))
 
 

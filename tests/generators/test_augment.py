@@ -70,7 +70,7 @@ def test_one_setting_does_not_move_the_other_draws():
 def test_everything_off_is_a_plain_resize():
     for draws in drawn(20, flip=False, crop=(1.0, 1.0), methods=("area",), rotation=0, cutout=0):
         data = codec.encode_jpeg(noise(64))
-        assert np.array_equal(augment.sample(data, 32, draws), codec.prepare(data, 32))
+        assert np.array_equal(augment.augment_image(data, 32, draws), codec.prepare(data, 32))
 
 
 # ---- steps
@@ -89,8 +89,8 @@ def test_a_sample_is_its_steps_whatever_memory_is_used_again():
         )
         image = resize(image, size, draws.method)
         image = augment.cutout(image, draws.cutout_area, draws.cutout_y, draws.cutout_x)
-        expected = augment.turn(image, draws.flip, draws.degrees)
-        assert np.array_equal(augment.sample(data, size, draws), expected)
+        expected = augment.flip_and_rotate(image, draws.flip, draws.degrees)
+        assert np.array_equal(augment.augment_image(data, size, draws), expected)
 
 
 def test_crop_reaches_every_border_and_no_further():
@@ -128,33 +128,35 @@ def test_cutout_covers_its_area_and_is_clipped():
 
 def test_turn_without_an_angle_is_a_flip_or_nothing():
     image = noise(9)
-    assert np.array_equal(augment.turn(image, True, 0), image[:, ::-1])
-    assert np.array_equal(augment.turn(image, False, 0), image)
+    assert np.array_equal(augment.flip_and_rotate(image, True, 0), image[:, ::-1])
+    assert np.array_equal(augment.flip_and_rotate(image, False, 0), image)
     with_fourth = np.dstack([image, image[..., :1]])
     for flip, degrees in ((True, 0), (False, 0), (True, 20.0)):
-        turned = augment.turn(with_fourth, flip, degrees)
-        assert np.array_equal(turned, augment.turn(image, flip, degrees))
+        turned = augment.flip_and_rotate(with_fourth, flip, degrees)
+        assert np.array_equal(turned, augment.flip_and_rotate(image, flip, degrees))
 
 
 @pytest.mark.parametrize("size", [32, 33])
 def test_flip_is_fused_into_the_rotation(size):
     image = noise(size)
-    together = augment.turn(image, True, 33.0)
-    assert np.abs(together.astype(int) - augment.turn(image[:, ::-1].copy(), False, 33.0)).max() <= 1
-    quarter = augment.turn(image, False, 90.0)
+    together = augment.flip_and_rotate(image, True, 33.0)
+    assert (
+        np.abs(together.astype(int) - augment.flip_and_rotate(image[:, ::-1].copy(), False, 33.0)).max() <= 1
+    )
+    quarter = augment.flip_and_rotate(image, False, 90.0)
     assert np.abs(quarter.astype(int) - np.rot90(image)).max() <= 1  # counterclockwise, about the very center
 
 
 def test_rotation_fills_white_and_keeps_the_center():
     black = np.zeros((64, 64, 3), np.uint8)
-    turned = augment.turn(black, False, 45.0)
+    turned = augment.flip_and_rotate(black, False, 45.0)
     assert turned[0, 0].tolist() == turned[-1, -1].tolist() == turned[0, -1].tolist() == [255] * 3
     assert turned[32, 32].max() == 0
     octagon = 2 * (np.sqrt(2) - 1)  # share of a square that its copy turned by 45 degrees covers
     assert (turned == 0).mean() == pytest.approx(octagon, abs=0.03)
     image = disk(64)
     for degrees in (-45, -10, 5, 45):
-        assert np.abs(augment.turn(image, False, degrees).astype(int) - image).mean() < 3
+        assert np.abs(augment.flip_and_rotate(image, False, degrees).astype(int) - image).mean() < 3
 
 
 def test_rotation_equals_its_float64_reference():
@@ -172,7 +174,7 @@ def test_rotation_equals_its_float64_reference():
     upper = padded[top, left] * (1 - right) + padded[top, left + 1] * right
     lower = padded[top + 1, left] * (1 - right) + padded[top + 1, left + 1] * right
     expected = upper * (1 - down) + lower * down
-    turned = augment.turn(image, False, degrees)
+    turned = augment.flip_and_rotate(image, False, degrees)
     assert np.abs(turned - expected).max() < 0.52  # rounded to nearest
     assert abs(turned.mean() - expected.mean()) < 0.05
 
@@ -238,6 +240,6 @@ def test_reduced_decoding_changes_little():
     grid = np.random.default_rng(0).integers(0, 256, (9, 9, 3), np.uint8)
     data = codec.encode_jpeg(resize(grid, 512, "bicubic"))
     draws = augment.Draws(True, 1.0, 0, 0, "bilinear", 0, 0, 0, 12.0)
-    whole, reduced = augment.sample(data, 64, draws), augment.sample(data, 64, draws, 0.87)
+    whole, reduced = augment.augment_image(data, 64, draws), augment.augment_image(data, 64, draws, 0.87)
     assert not np.array_equal(whole, reduced)
     assert np.abs(whole.astype(int) - reduced).mean() < 1.2

@@ -12,7 +12,7 @@ from Utils.command.cli import UserError
 from Utils.images import codec
 
 COUNTS = (40, 1, 60, 33, 0, 26, 40)
-TOTAL = sum(COUNTS)  # 200: lanes of 50
+TOTAL = sum(COUNTS)  # 200: 4 streams of 50
 SIZES = {"num_labels": 5, "image_size": 12, "batch_size": 48, "num_records": COUNTS, "shuffle_buffer": 24}
 PLAIN = {"mixup_alpha": 0, "flip": False, "crop": None, "methods": ("area",), "rotation": 0}
 
@@ -20,7 +20,7 @@ PLAIN = {"mixup_alpha": 0, "flip": False, "crop": None, "methods": ("area",), "r
 @pytest.fixture(scope="module")
 def local(tmp_path_factory):
     """Shards whose post ids are 0, 1, 2, ...; noise, so that no two mixtures are alike."""
-    folder, made = tmp_path_factory.mktemp("lanes"), []
+    folder, made = tmp_path_factory.mktemp("streams"), []
     for shard, (count, end) in enumerate(zip(COUNTS, np.cumsum(COUNTS).tolist(), strict=True)):
         numbers = range(end - count, end)
         noise = [np.random.default_rng(number).integers(0, 256, (16, 16, 3), np.uint8) for number in numbers]
@@ -35,17 +35,17 @@ def local(tmp_path_factory):
 def remote(local):
     """The same in the memory of this process, whose reader is ours."""
     system = fsspec.filesystem("memory")
-    made = [f"memory://lanes/{shard}.tfrecord" for shard in range(len(local))]
+    made = [f"memory://streams/{shard}.tfrecord" for shard in range(len(local))]
     for path, place in zip(local, made, strict=True):
         system.put_file(path, place)
     yield made
-    system.rm("/lanes", recursive=True)
+    system.rm("/streams", recursive=True)
 
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
-    monkeypatch.setattr(host_sharding, "LEAST_RECORDS", 50)
-    monkeypatch.setattr(host_sharding, "LEAST_ROWS", 12)
+    monkeypatch.setattr(host_sharding, "MIN_RECORDS", 50)
+    monkeypatch.setattr(host_sharding, "MIN_ROWS", 12)
 
 
 def train(paths, count=5, **options):
@@ -82,13 +82,13 @@ def unknown(ids):
     [(2699, 32, 1), (4095, 64, 1), (4096, 64, 2), (10**7, 96, 2), (10**7, 32, 1), (10**7, 512, 16)]
     + [(10**7, 4096, 64), (10**5, 4096, 32), (10**7, 1536, 32), (10**7, 99, 1), (10**7, 384, 8)],
 )
-def test_lanes_follow_from_records_and_batch(records, batch, count, monkeypatch):
+def test_the_number_of_streams_follows_from_records_and_batch(records, batch, count, monkeypatch):
     monkeypatch.undo()
-    assert host_sharding.number_of_lanes(records, batch) == count
-    assert host_sharding.Lanes(None, records, batch).number == 1
+    assert host_sharding.number_of_streams(records, batch) == count
+    assert host_sharding.RecordStreams(None, records, batch).number == 1
 
 
-def test_pieces_are_what_lies_between_two_places_of_the_circle():
+def test_shard_ranges_are_the_records_between_two_positions_of_the_circle():
     random = np.random.default_rng(0)
     for _ in range(200):
         counts = random.integers(0, 6, random.integers(1, 8))
@@ -97,14 +97,14 @@ def test_pieces_are_what_lies_between_two_places_of_the_circle():
         circle = [(shard, place) for shard in shards for place in range(counts[shard])]
         begin = int(random.integers(0, len(circle)))
         end = begin + int(random.integers(0, len(circle) + 1))
-        found = zip(*host_sharding.pieces(counts[shards], shards, begin, end), strict=True)
+        found = zip(*host_sharding.shard_ranges(counts[shards], shards, begin, end), strict=True)
         found = [(shard, skip + place) for shard, skip, take in found for place in range(take)]
         assert found == (2 * circle)[begin:end]
 
 
 @pytest.mark.parametrize("place", ["host", "device"])
 def test_any_number_of_hosts_makes_the_same_batches(local, place):
-    """Also where they share lanes, here three hosts four of them, and with labels that are not known."""
+    """Also where they share streams, here three hosts four of them, and with labels that are not known."""
     options = {
         "count": 3,
         "augment_on": place,
@@ -121,7 +121,7 @@ def test_any_number_of_hosts_makes_the_same_batches(local, place):
 def test_a_small_set_is_the_same_on_any_number_of_hosts_too(local):
     whole = train(local, 2, num_records=TOTAL)
     assert_same(joined([train(local, 2, host=(index, 2), num_records=TOTAL) for index in range(2)]), whole)
-    assert not np.array_equal(whole[0][1], train(local, 1)[0][1]), "which has lanes"
+    assert not np.array_equal(whole[0][1], train(local, 1)[0][1]), "which has several streams"
 
 
 def read(monkeypatch, paths, give):
@@ -166,22 +166,22 @@ def order(paths, count, **options):
     return np.array([numbers(labels) for _, labels in train(paths, count, **options)])
 
 
-def test_every_pass_of_the_lanes_has_every_record_once(local):
-    """4 lanes of 50 records, 12 rows each: 5 passes in 21 batches."""
+def test_every_pass_of_the_streams_has_every_record_once(local):
+    """4 streams of 50 records, 12 rows each: 5 passes in 21 batches."""
     rows = order(local, 21, seed=4)
-    passes = [rows[:, 12 * lane :][:, :12].ravel()[:250].reshape(5, 50) for lane in range(4)]
+    passes = [rows[:, 12 * stream :][:, :12].ravel()[:250].reshape(5, 50) for stream in range(4)]
     for number in range(5):
-        assert sorted(np.concatenate([lane[number] for lane in passes])) == list(range(TOTAL))
-    members = [{tuple(sorted(lane[number])) for lane in passes} for number in range(5)]
+        assert sorted(np.concatenate([stream[number] for stream in passes])) == list(range(TOTAL))
+    members = [{tuple(sorted(stream[number])) for stream in passes} for number in range(5)]
     assert len(set.union(*members)) > 15, "cut anew in every pass"
-    spans = [np.abs(np.diff(lane[0])) for lane in passes]
+    spans = [np.abs(np.diff(stream[0])) for stream in passes]
     assert min(np.median(span) for span in spans) > 3, "shuffled"
     for step in (1, 4, 5, 17):
         assert np.array_equal(order(local, 2, seed=4, start_step=step), rows[step : step + 2])
 
 
-def test_lanes_are_of_the_records_that_are_kept(local):
-    """133 records in 2 lanes of 66 and 67: the shorter one begins its pass earlier."""
+def test_streams_share_out_the_records_that_are_kept(local):
+    """133 records in 2 streams of 66 and 67: the shorter one begins its pass earlier."""
 
     def keep(ids):
         return np.asarray(ids) % 3 != 0

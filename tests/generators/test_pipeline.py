@@ -116,8 +116,8 @@ def test_a_later_start_continues_exactly(shards, start):
 
 def test_skipped_records_are_not_decoded(shards, monkeypatch):
     decoded = []
-    sample = batches.augment.sample
-    monkeypatch.setattr(batches.augment, "sample", lambda *a: decoded.append(1) or sample(*a))
+    sample = batches.augment.augment_image
+    monkeypatch.setattr(batches.augment, "augment_image", lambda *a: decoded.append(1) or sample(*a))
     dataset = train(shards, start_step=1000, workers=1)
     taken(dataset.take(1), 1)
     assert len(decoded) <= 5 * 4  # the batch itself and what is made ahead
@@ -374,9 +374,9 @@ def test_wrong_values_are_refused(shards, options, message):
 def test_left_out_records_are_never_decoded(shards, monkeypatch):
     """Both kinds of dataset give the kept records alone, and continue in the middle of them."""
     seen = []
-    prepare, sample = codec.prepare, batches.augment.sample
+    prepare, sample = codec.prepare, batches.augment.augment_image
     monkeypatch.setattr(codec, "prepare", lambda *given: seen.append(1) or prepare(*given))
-    monkeypatch.setattr(batches.augment, "sample", lambda *given: seen.append(1) or sample(*given))
+    monkeypatch.setattr(batches.augment, "augment_image", lambda *given: seen.append(1) or sample(*given))
 
     def keep(ids):
         return np.asarray(ids) % 3 != 0  # 14 of 22

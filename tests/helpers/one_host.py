@@ -21,7 +21,7 @@ def main(stop, *flags):
     from Generators import batches, host_sharding
     from Utils.training import checkpoints, loop
 
-    host_sharding.LEAST_RECORDS, host_sharding.LEAST_ROWS = 10, 4  # two lanes of a tiny data set
+    host_sharding.MIN_RECORDS, host_sharding.MIN_ROWS = 10, 4  # two streams of a tiny dataset
     capture, begin, make, read = (
         checkpoints.capture,
         loop.TrainingLoop.on_train_batch_begin,

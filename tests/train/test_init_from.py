@@ -141,9 +141,9 @@ def test_a_frozen_body_and_a_fold_survive_any_stop(run, other, tmp_path, monkeyp
     --gradient-accumulation 2 --layer-decay 0.5"""
     release(run, tmp_path)
     seen = set()
-    make = batches.TrainBatch.__call__
+    make = batches.TrainBatcher.__call__
     monkeypatch.setattr(
-        batches.TrainBatch,
+        batches.TrainBatcher,
         "__call__",
         lambda self, step, ids, *more: seen.update(ids) or make(self, step, ids, *more),
     )

@@ -85,16 +85,17 @@ def _steps(encoded, options):
     numbers = augment.generator(0, augment.SAMPLE, 0).random((len(encoded), augment.NUMBERS))
     methods = itertools.cycle(settings.methods)
     draws = [augment.draw(settings, row)._replace(method=next(methods)) for row in numbers]
-    decoded = [np.array(augment.decoded(data, drawn)) for data, drawn in zip(encoded, draws, strict=True)]
+    decoded = [np.array(augment.decode(data, drawn)) for data, drawn in zip(encoded, draws, strict=True)]
     resized = [
-        np.array(augment.resized(image, size, drawn)) for image, drawn in zip(decoded, draws, strict=True)
+        np.array(augment.crop_and_resize(image, size, drawn))
+        for image, drawn in zip(decoded, draws, strict=True)
     ]
     batch = np.stack([resized[row % len(resized)][..., :3] for row in range(options.batch_size)])
     shares, partners = augment.draw_mixup(settings.mixup_alpha, len(batch), augment.generator(0, 1, 0))
     works = {
-        DECODING: lambda row: augment.decoded(encoded[row], draws[row]),
-        RESIZING: lambda row: augment.resized(decoded[row], size, draws[row]),
-        TURNING: lambda row: augment.turn(resized[row], draws[row].flip, draws[row].degrees),
+        DECODING: lambda row: augment.decode(encoded[row], draws[row]),
+        RESIZING: lambda row: augment.crop_and_resize(decoded[row], size, draws[row]),
+        TURNING: lambda row: augment.flip_and_rotate(resized[row], draws[row].flip, draws[row].degrees),
     }
     runs = {name: functools.partial(timing.in_threads, work, len(encoded)) for name, work in works.items()}
 
