@@ -136,7 +136,7 @@ def _category_points(dump: Dump, rule: Rule) -> dict[int, OperatingPoint]:
 
 def _per_tag(dump: Dump, rule: Rule, options: argparse.Namespace) -> Chosen:
     threshold_of = {code: float(point.threshold) for code, point in _category_points(dump, rule).items()}
-    of_category = dump.tags["category"].map(threshold_of).to_numpy()
+    of_category = np.array([threshold_of[code] for code in dump.tags["category"]])
     choice = per_tag_thresholds.choose(dump.probabilities, dump.labels, rule, of_category, options.enough)
     shrunk = choice.shrunk(of_category, dump.probabilities.dtype)
     facts = {"enough": choice.enough, "shrunk": int(np.count_nonzero(choice.positives < choice.enough))}

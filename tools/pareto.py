@@ -1,14 +1,17 @@
 """Draw images/s against F1 of the models in results tables, the frontier marked; print the same as a table.
 
-A model is on the frontier where no other is both as fast and as good. A scored row takes its images/s from
-itself, else from a row of the same run, else from one of the same definition and image size, as
-tools/bench.py infer --append writes them.
+A model is on the frontier if no other is both as fast and as good. A scored row takes its images/s from
+itself, else from a row of the same run, else from one of the same definition and image size, which
+tools/bench.py infer --append writes.
 """
 
+import argparse
 import dataclasses
 import math
 import pathlib
 import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -19,7 +22,7 @@ from Utils.files.atomic import replacing, require_absent
 from Utils.report import svg_charts
 from Utils.tags import tag_list
 
-LABELED = 12  # so many points all have labels; of more, those on the frontier
+MAX_LABELED = 12  # up to so many points all have labels; of more, only those on the frontier
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,90 +38,96 @@ class Point:
     frontier: bool = False
 
     @property
-    def label(self):
-        """A short name: definition and image size, or the run's name where it has no definition."""
+    def label(self) -> str:
+        """A short name: definition and image size, or the run's name if it has no definition."""
         if self.definition_name in ("", "-"):
             return self.run_name
         return self.definition_name + ("" if math.isnan(self.image_size) else f" {self.image_size:.0f}")
 
 
-def parser():
+def parser() -> Parser:
     """Return the argument parser."""
-    made = Parser(prog="pareto.py", description=__doc__)
-    made.add_argument("tables", nargs="+", type=pathlib.Path, metavar="results.csv", help="results tables")
-    made.add_argument("-o", "--output", required=True, type=pathlib.Path, metavar="pareto.svg")
-    made.add_argument("-c", "--category", default="all", help="rows of this category (all)")
-    made.add_argument("--from-rank", type=int, default=0, help="rows of the tags from this rank down (0)")
-    made.add_argument("--dataset", help="rows of this dataset, where the tables have several")
-    made.add_argument("--split", help="rows of this split, where the tables have several")
-    made.add_argument("--overwrite", action="store_true", help="replace an existing file")
-    made.add_argument("--json", action="store_true", help="print the points as one JSON object")
-    return made
+    arguments = Parser(prog="pareto.py", description=__doc__)
+    arguments.add_argument(
+        "tables", nargs="+", type=pathlib.Path, metavar="results.csv", help="results tables"
+    )
+    arguments.add_argument("-o", "--output", required=True, type=pathlib.Path, metavar="pareto.svg")
+    arguments.add_argument("-c", "--category", default="all", help="rows of this category (all)")
+    arguments.add_argument(
+        "--from-rank", type=int, default=0, help="rows of the tags from this rank down (0)"
+    )
+    arguments.add_argument("--dataset", help="rows of this dataset, if the tables have several")
+    arguments.add_argument("--split", help="rows of this split, if the tables have several")
+    arguments.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    arguments.add_argument("--json", action="store_true", help="print the points as one JSON object")
+    return arguments
 
 
 @command
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
     options = parser().parse_args(argv)
     if options.output.suffix != ".svg":
         raise UserError(f"-o must end in .svg; got {options.output}")
     require_absent(options.output, options.overwrite)
     rows = pd.concat([results_table.read(path) for path in options.tables], ignore_index=True)
-    found = marked(points(rows, options))
+    models = mark_frontier(points(rows, options))
     with replacing(options.output) as beside:
-        beside.write_text(svg_charts.standalone(drawn(found)), encoding="utf-8")
+        beside.write_text(svg_charts.standalone(chart(models)), encoding="utf-8")
     if options.json:
-        print_json({"points": [dataclasses.asdict(point) for point in found]})
+        print_json({"points": [dataclasses.asdict(point) for point in models]})
     else:
-        print(table(found))
+        print(table(models))
     return 0
 
 
-def points(rows, options):
+def points(rows: pd.DataFrame, options: argparse.Namespace) -> list[Point]:
     """Return the `Point` of every row that is asked for and has both scores and speed."""
-    kind = options.category
-    kind = kind if kind == "all" else tag_list.category_name(tag_list.category_code(kind))
-    asked = rows[(rows["category"] == kind) & (rows["from_rank"] == options.from_rank) & rows["F1"].notna()]
+    category = options.category
+    if category != "all":
+        category = tag_list.category_name(tag_list.category_code(category))
+    scored = rows.loc[
+        (rows["category"] == category) & (rows["from_rank"] == options.from_rank) & rows["F1"].notna()
+    ]
     for column in ("dataset", "split"):
         if getattr(options, column) is not None:
-            asked = asked[asked[column] == getattr(options, column)]
+            scored = scored.loc[scored[column] == getattr(options, column)]
     speeds = _Speeds(rows)
-    speed = [speeds.of(row) for row in asked.to_dict("records")]
-    known = asked.assign(images_per_second=speed).dropna(subset="images_per_second")
-    if len(known) < len(asked):
-        names = ", ".join(dict.fromkeys(asked["run_name"][~asked.index.isin(known.index)]))
-        print(
-            f"{len(asked) - len(known)} scored rows have no images/s and are left out: {names}",
-            file=sys.stderr,
-        )
-    if not len(known):
+    speed = [speeds.of(row) for row in scored.to_dict("records")]
+    complete = scored.assign(images_per_second=speed).dropna(subset="images_per_second")
+    if len(complete) < len(scored):
+        names = ", ".join(dict.fromkeys(scored["run_name"].drop(complete.index)))
+        count = len(scored) - len(complete)
+        print(f"{count} scored rows have no images/s and are left out: {names}", file=sys.stderr)
+    if not len(complete):
         raise UserError(
-            f"of {len(rows)} rows, {len(asked)} are of category {kind} from rank {options.from_rank} with an "
-            "F1, and none of these has images per second, which tools/bench.py infer MODEL --append CSV adds"
+            f"of {len(rows)} rows, {len(scored)} are of category {category} from rank {options.from_rank} "
+            "with an F1, and none of these has images per second, which tools/bench.py infer MODEL --append "
+            "CSV adds"
         )
-    _require_one_scale(known)
+    _require_same_images(complete)
     names = [field.name for field in dataclasses.fields(Point)][:-1]
-    return [Point(**{name: row[name] for name in names}) for row in known.to_dict("records")]
+    return [Point(**{name: row[name] for name in names}) for row in complete.to_dict("records")]
 
 
 class _Speeds:
     """Looks up images/s of a row: its own, its run's, its definition's at its image size; the highest."""
 
-    def __init__(self, rows):
-        measured = rows[rows["images_per_second"].notna()]
+    def __init__(self, rows: pd.DataFrame):
+        measured = rows.loc[rows["images_per_second"].notna()]
         self.by_run = measured.groupby("run_name")["images_per_second"].max()
-        named = measured[~measured["definition_name"].isin(("", "-"))]
+        named = measured.loc[~measured["definition_name"].isin(["", "-"])]
         self.by_shape = named.groupby(["definition_name", "image_size"])["images_per_second"].max()
 
-    def of(self, row):
+    def of(self, row: Mapping[Any, Any]) -> float:
         if not math.isnan(row["images_per_second"]):
             return row["images_per_second"]
         by_shape = self.by_shape.get((row["definition_name"], row["image_size"]), math.nan)
         return self.by_run.get(row["run_name"], by_shape)
 
 
-def _require_one_scale(rows):
-    """Scores of different images cannot be compared."""
+def _require_same_images(rows: pd.DataFrame) -> None:
+    """Raise UserError if rows are of several datasets or splits, whose scores cannot be compared."""
     scales = sorted(set(zip(rows["dataset"], rows["split"], strict=True)))
     if len(scales) > 1:
         listed = ", ".join(f"{dataset or '(none)'} {split or '(none)'}" for dataset, split in scales)
@@ -127,64 +136,68 @@ def _require_one_scale(rows):
         )
 
 
-def marked(found):
+def mark_frontier(models: Sequence[Point]) -> list[Point]:
     """Return the points by falling speed, with those on the frontier marked."""
 
-    def beaten(point):
+    def is_beaten(point: Point) -> bool:
         return any(
             other.images_per_second >= point.images_per_second
             and other.F1 >= point.F1
             and (other.images_per_second, other.F1) != (point.images_per_second, point.F1)
-            for other in found
+            for other in models
         )
 
-    order = sorted(found, key=lambda point: (-point.images_per_second, -point.F1, point.run_name))
-    return [dataclasses.replace(point, frontier=not beaten(point)) for point in order]
+    order = sorted(models, key=lambda point: (-point.images_per_second, -point.F1, point.run_name))
+    return [dataclasses.replace(point, frontier=not is_beaten(point)) for point in order]
 
 
-def drawn(found):
+def chart(models: Sequence[Point]) -> str:
     """Return the chart as an SVG element."""
-    frontier = [point for point in found if point.frontier]
-    others = [point for point in found if not point.frontier]
-    ends = [point.images_per_second for point in found]
-    low, high = _around(min(ends), max(ends))
+    frontier = [point for point in models if point.frontier]
+    others = [point for point in models if not point.frontier]
+    speeds = [point.images_per_second for point in models]
+    low, high = _round_limits(min(speeds), max(speeds))
     series = [
-        svg_charts.Series("frontier", [_at(point) for point in frontier], 0, dashed=True),
-        _dots("", others, 5, len(found) <= LABELED),
+        svg_charts.Series("frontier", [_position(point) for point in frontier], 0, dashed=True),
+        _dots("", others, 5, len(models) <= MAX_LABELED),
         _dots("", frontier, 0, True),
     ]
-    across = svg_charts.Axis("images/s", low, high, log=True)
-    return svg_charts.chart(across, _up_axis(found), series, "F1 against images per second, one dot a model")
-
-
-def _dots(name, some, color, labeled):
-    texts = [f"{point.run_name}: {point.images_per_second:.4g} images/s, F1 {point.F1:.4f}" for point in some]
-    labels = [point.label for point in some] if labeled else None
-    return svg_charts.Series(
-        name, [_at(point) for point in some], color, lines=False, large=True, texts=texts, labels=labels
+    speed_axis = svg_charts.Axis("images/s", low, high, log=True)
+    return svg_charts.chart(
+        speed_axis, _f1_axis(models), series, "F1 against images per second, one dot a model"
     )
 
 
-def _at(point):
+def _dots(name: str, models: Sequence[Point], color: int, labeled: bool) -> svg_charts.Series:
+    texts = [
+        f"{point.run_name}: {point.images_per_second:.4g} images/s, F1 {point.F1:.4f}" for point in models
+    ]
+    labels = [point.label for point in models] if labeled else None
+    positions = [_position(point) for point in models]
+    return svg_charts.Series(name, positions, color, lines=False, large=True, texts=texts, labels=labels)
+
+
+def _position(point: Point) -> tuple[float, float]:
     return point.images_per_second, point.F1
 
 
-def _around(low, high):
+def _round_limits(low: float, high: float) -> tuple[float, float]:
     """Return the nearest of 1, 2, 5, 10 ... below and above."""
     numbers = svg_charts.round_numbers(low / 10, high * 10)
     return max(x for x in numbers if x <= low * 0.95), min(x for x in numbers if x >= high * 1.05)
 
 
-def _up_axis(found):
-    scores = [point.F1 for point in found]
-    room = max(0.02, 0.15 * (max(scores) - min(scores)))
-    low, high = min(scores) - room, max(scores) + room
+def _f1_axis(models: Sequence[Point]) -> svg_charts.Axis:
+    scores = [point.F1 for point in models]
+    margin = max(0.02, 0.15 * (max(scores) - min(scores)))
+    low, high = min(scores) - margin, max(scores) + margin
+    # Both ends are multiples of 0.02, outside of the margins.
     return svg_charts.Axis("F1", max(0.0, math.floor(low * 50) / 50), min(1.0, math.ceil(high * 50) / 50))
 
 
-def table(found):
+def table(models: Sequence[Point]) -> str:
     """Return the points as a Markdown table."""
-    head = ("run_name", "definition_name", "params_human", "image_size", "images/s", "F1", "frontier")
+    header = ("run_name", "definition_name", "params_human", "image_size", "images/s", "F1", "frontier")
     rows = [
         (
             point.run_name,
@@ -195,9 +208,9 @@ def table(found):
             f"{point.F1:.4f}",
             "yes" if point.frontier else "",
         )
-        for point in found
+        for point in models
     ]
-    return markdown_table(head, rows, left=3)
+    return markdown_table(header, rows, left=3)
 
 
 if __name__ == "__main__":

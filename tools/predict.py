@@ -4,11 +4,16 @@ Images are decoded, padded and resized as in serving. A dump of a dataset holds 
 the dataset share (matched by id, else by name), in the model's order.
 """
 
+import argparse
 import contextlib
+import functools
 import pathlib
 import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from Utils.command.backend import prepare_backend
 from Utils.command.cli import Parser, UserError, WorkError, command, progress
@@ -24,35 +29,37 @@ PADDING = {"white": 255, "black": 0}
 READERS = 2  # threads that decode while the model works
 
 
-def parser():
+def parser() -> Parser:
     """Return the argument parser."""
-    made = Parser(prog="predict.py", description=__doc__)
-    made.add_argument("model", metavar="RUN|FILE.keras|RELEASE", type=to_path)
-    what = made.add_mutually_exclusive_group(required=True)
+    arguments = Parser(prog="predict.py", description=__doc__)
+    arguments.add_argument("model", metavar="RUN|FILE.keras|RELEASE", type=to_path)
+    what = arguments.add_mutually_exclusive_group(required=True)
     what.add_argument("--dataset", type=to_path, help="dataset folder, with --split")
     what.add_argument(
         "--images", type=pathlib.Path, help="folder of images of any kind; there are no labels then"
     )
-    made.add_argument("--split", help="split of the dataset (validation; train with --fold)")
-    made.add_argument(
+    arguments.add_argument("--split", help="split of the dataset (validation; train with --fold)")
+    arguments.add_argument(
         "--fold", metavar="I/K", help="of the training split only fold I of K, which train.py --fold left out"
     )
-    made.add_argument(
+    arguments.add_argument(
         "-o", "--output", required=True, type=pathlib.Path, metavar="DUMP", help="dump folder to write"
     )
-    made.add_argument("--dtype", choices=predictions.DTYPES, default="float32", help="how to store (float32)")
-    made.add_argument(
+    arguments.add_argument(
+        "--dtype", choices=predictions.DTYPES, default="float32", help="how to store (float32)"
+    )
+    arguments.add_argument(
         "--padding", choices=PADDING, default="white", help="around images that are not square (white)"
     )
-    made.add_argument("--which", choices=("best", "last"), default="best", help="model of a run (best)")
-    made.add_argument("--tags", type=pathlib.Path, help="tag list of a model that has none beside it")
-    made.add_argument("--batch-size", type=int, default=32, help="images at a time (32)")
-    made.add_argument("--overwrite", action="store_true", help="replace an existing dump")
-    return made
+    arguments.add_argument("--which", choices=("best", "last"), default="best", help="model of a run (best)")
+    arguments.add_argument("--tags", type=pathlib.Path, help="tag list of a model that has none beside it")
+    arguments.add_argument("--batch-size", type=int, default=32, help="images at a time (32)")
+    arguments.add_argument("--overwrite", action="store_true", help="replace an existing dump")
+    return arguments
 
 
 @command
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
     options = parser().parse_args(argv)
     if options.batch_size < 1:
@@ -64,46 +71,51 @@ def main(argv=None):
             "--fold belongs to --dataset and its training split, from which train.py leaves it out"
         )
     require_absent(options.output, options.overwrite)
-    source = _split(options) if options.dataset is not None else _folder(options.images)
+    predict = _folder(options.images) if options.images is not None else _split(options)
     model, tags, info = _load(options)
     with _expected_failures():
-        return source(model, tags, info, options)
+        predict(model, tags, info, options)
+    return 0
 
 
-def _split(options):
-    """Check what can be checked before tensorflow is imported; return the function that predicts."""
+# Takes a model, its tag list, entries for dump.json and the options; writes the dump.
+Predict = Callable[[Any, pd.DataFrame, dict[str, Any], argparse.Namespace], None]
+
+
+def _split(options: argparse.Namespace) -> Predict:
+    """Check what can be checked before tensorflow is imported, which takes seconds; return the next step."""
     dataset, fold = dataset_folder.load(options.dataset), folds.parse(options.fold)
     split = options.split or ("train" if fold else "validation")
     dataset.shards(split)
-    return lambda *given: _predict_split(dataset, split, fold, *given)
+    return functools.partial(_predict_split, dataset, split, fold)
 
 
-def _folder(folder):
+def _folder(folder: pathlib.Path) -> Predict:
     paths = image_folder.image_paths(folder)
-    return lambda *given: _predict_folder(folder, paths, *given)
+    return functools.partial(_predict_folder, folder, paths)
 
 
-def _load(options):
-    """Load the model, ready for `predict_on_batch`; return it with its tag list and what dump.json says."""
+def _load(options: argparse.Namespace) -> tuple[Any, pd.DataFrame, dict[str, Any]]:
+    """Return the model, ready for `predict_on_batch`, its tag list, and entries for dump.json."""
     prepare_backend()
     import Models
     from Utils.training import devices
 
-    compiled = devices.find().jit_compile
+    jit_compile = devices.find().jit_compile
     tagger = Models.load(options.model, which=options.which)
     tags = tagger.tags if options.tags is None else tag_list.read(options.tags)
-    labels = tagger.model.output_shape[-1]
+    outputs = tagger.model.output_shape[-1]
     if tags is None:
         raise UserError(f"{options.model} has no selected_tags.csv beside it; give its list with --tags")
-    if len(tags) != labels:
-        raise UserError(f"{options.tags} has {len(tags)} tags, but the model gives {labels} probabilities")
-    tagger.model.compile(jit_compile=compiled)
-    named, recipe = _run(options.model)
+    if len(tags) != outputs:
+        raise UserError(f"{options.tags} has {len(tags)} tags, but the model gives {outputs} probabilities")
+    tagger.model.compile(jit_compile=jit_compile)
+    names, recipe = _run(options.model)
     if options.fold and recipe.get("fold") != options.fold:
         print(f"warning: nothing says that {options.model} was trained without fold {options.fold}; it may "
               "have seen these images", file=sys.stderr)  # fmt: skip
     info = {
-        **named,
+        **names,
         "params": tagger.model.count_params(),
         "image_size": tagger.image_size,
         "padding": options.padding,
@@ -114,8 +126,11 @@ def _load(options):
     return tagger.model, tags, info
 
 
-def _run(path):
-    """Name the run, by its folder or a file that is not one of a run's, and its variant; and its recipe."""
+def _run(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the names of the run and of its model for dump.json, and its recipe.
+
+    A run is named by its folder; a file that a run did not write, by its own name.
+    """
     folder = path if path.is_dir() else path.parent
     recipe = read_json(folder / "recipe.json") if (folder / "recipe.json").is_file() else {}
     name = path.resolve().name if path.is_dir() else path.stem
@@ -125,8 +140,8 @@ def _run(path):
 
 
 @contextlib.contextmanager
-def _expected_failures():
-    """Turn what tensorflow says of broken records into one paragraph."""
+def _expected_failures() -> Iterator[None]:
+    """Turn tensorflow's error about broken records into one paragraph."""
     import tensorflow as tf
 
     try:
@@ -136,10 +151,18 @@ def _expected_failures():
         raise WorkError(f"prediction failed: {first}") from error
 
 
-def _predict_split(dataset, split, fold, model, tags, info, options):
+def _predict_split(
+    dataset: dataset_folder.Dataset,
+    split: str,
+    fold: folds.Fold | None,
+    model: Any,
+    tags: pd.DataFrame,
+    info: dict[str, Any],
+    options: argparse.Namespace,
+) -> None:
     from Generators import eval_dataset, shard_stats
 
-    columns, rows = _common(tags, dataset)
+    model_columns, dataset_columns = _common_columns(tags, dataset)
     count = dataset.num_records(split)
     if fold:
         count = int(fold.contains(shard_stats.post_ids(dataset, split)).sum())
@@ -158,55 +181,64 @@ def _predict_split(dataset, split, fold, model, tags, info, options):
     )
     info |= {"dataset": dataset.name, "split": split, **({"fold": str(fold)} if fold else {})}
     with predictions.writing(
-        options.output, tags.iloc[columns], dtype=options.dtype, info=info, overwrite=options.overwrite
+        options.output, tags.iloc[model_columns], dtype=options.dtype, info=info, overwrite=options.overwrite
     ) as writer:
-        for batch, labels, weights, ids in progress(
+        for images, labels, weights, ids in progress(
             batches, total=len(batches), label="predict", unit="batches"
         ):
-            real = weights.numpy() > 0  # the last batch is filled up
-            found = _probabilities(model, batch.numpy(), ids.numpy())[real]
-            writer.add(found[:, columns], ids.numpy()[real], labels.numpy()[real][:, rows])
-    return 0
+            is_real = weights.numpy() > 0  # the last batch is filled up: one shape is compiled once
+            probabilities = _probabilities(model, images.numpy(), ids.numpy())[is_real]
+            true = labels.numpy()[is_real]
+            writer.add(probabilities[:, model_columns], ids.numpy()[is_real], true[:, dataset_columns])
 
 
-def _common(tags, dataset):
-    """Return the model's columns and the dataset's rows of the tags that both have."""
-    found = tag_list.matches(tags, dataset.tags)
-    columns = np.flatnonzero(found >= 0)
+def _common_columns(tags: pd.DataFrame, dataset: dataset_folder.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Return the columns, in the model and in the dataset, of the tags that both have."""
+    matches = tag_list.matches(tags, dataset.tags)
+    columns = np.flatnonzero(matches >= 0)
     if not len(columns):
         raise UserError(
             f"the model and {dataset.folder} have no tag in common: the model's {len(tags)} start with "
             f"{join_names(tags['name'])}, the dataset's {dataset.num_labels} with "
             f"{join_names(dataset.tags['name'])}"
         )
-    left = tags.iloc[np.flatnonzero(found < 0)]
-    if len(left):
+    unmatched = tags.iloc[np.flatnonzero(matches < 0)]
+    if len(unmatched):
         print(
-            f"{len(left)} of the model's {len(tags)} tags are not in the dataset and are left out: "
-            f"{join_names(left['name'])}",
+            f"{len(unmatched)} of the model's {len(tags)} tags are not in the dataset and are left out: "
+            f"{join_names(unmatched['name'])}",
             file=sys.stderr,
         )
-    extra = dataset.num_labels - len(columns)
-    if extra:
-        print(f"{extra} of the dataset's {dataset.num_labels} tags are unknown to the model", file=sys.stderr)
-    return columns, found[columns]
+    unknown = dataset.num_labels - len(columns)
+    if unknown:
+        print(
+            f"{unknown} of the dataset's {dataset.num_labels} tags are unknown to the model", file=sys.stderr
+        )
+    return columns, matches[columns]
 
 
-def _probabilities(model, batch, ids):
-    """Return (B, L) float32 of a whole batch."""
-    found = np.asarray(model.predict_on_batch(batch))
-    broken = np.flatnonzero(~np.isfinite(found).all(axis=1))
+def _probabilities(model: Any, images: np.ndarray, ids: Any) -> np.ndarray:
+    """Return (B, L) float32 of a full batch; WorkError if one is no number."""
+    probabilities = np.asarray(model.predict_on_batch(images))
+    broken = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
     if len(broken):
         raise WorkError(f"the model gives no number for image {ids[broken[0]]}: its weights are broken")
-    return found
+    return probabilities
 
 
-def _predict_folder(folder, paths, model, tags, info, options):
+def _predict_folder(
+    folder: pathlib.Path,
+    paths: list[str],
+    model: Any,
+    tags: pd.DataFrame,
+    info: dict[str, Any],
+    options: argparse.Namespace,
+) -> None:
     rejected, rows = [], []
     with predictions.writing(
         options.output, tags, dtype=options.dtype, labels=False, info=info, overwrite=options.overwrite
     ) as writer:
-        found = image_reader.read_batches(
+        batches = image_reader.read_batches(
             paths,
             info["image_size"],
             options.batch_size,
@@ -215,14 +247,15 @@ def _predict_folder(folder, paths, model, tags, info, options):
             readers=READERS,
         )
         steps = -(-len(paths) // options.batch_size)
-        for names, batch, bad in progress(found, total=steps, label="predict", unit="batches"):
-            rejected += [(image_folder.post_id(name), name, reason) for name, reason in bad]
+        for names, images, unreadable in progress(batches, total=steps, label="predict", unit="batches"):
+            rejected += [(image_folder.post_id(name), name, reason) for name, reason in unreadable]
             if not names:
                 continue
             ids = [image_folder.post_id(name) for name in names]
-            whole = np.zeros((options.batch_size, *batch.shape[1:]), np.uint8)  # one shape: compiled once
-            whole[: len(batch)] = batch
-            writer.add(_probabilities(model, whole, [*ids, *[0] * options.batch_size])[: len(batch)], ids)
+            filled = np.zeros((options.batch_size, *images.shape[1:]), np.uint8)  # one shape: compiled once
+            filled[: len(images)] = images
+            probabilities = _probabilities(model, filled, [*ids, *[0] * options.batch_size])
+            writer.add(probabilities[: len(images)], ids)
             rows += zip(ids, names, strict=True)
         if not rows:
             raise UserError(
@@ -232,7 +265,6 @@ def _predict_folder(folder, paths, model, tags, info, options):
         csv_tables.write_rows(writer.folder / "rejected.csv", ("post_id", "path", "reason"), rejected)
     for _, name, reason in rejected:
         print(f"left out: {name}: {reason}", file=sys.stderr)
-    return 0
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""Write the tables of results/README.md anew from the CSV files beside it."""
+"""Render the tables of results/README.md from the CSV files beside it."""
 
 import pathlib
 import re
 import sys
+from collections.abc import Sequence
 
 from Utils.command.cli import Parser, UserError, command
 from Utils.evaluation import results_table
@@ -14,39 +15,38 @@ BLOCK = re.compile(
 PUBLISHED_TAGS = 5500
 
 
-def parser():
+def parser() -> Parser:
     """Return the argument parser."""
-    made = Parser(prog="render_results.py", description=__doc__)
-    made.add_argument("readme", nargs="?", default=ROOT / "results" / "README.md", type=pathlib.Path)
-    return made
+    arguments = Parser(prog="render_results.py", description=__doc__)
+    arguments.add_argument("readme", nargs="?", default=ROOT / "results" / "README.md", type=pathlib.Path)
+    return arguments
 
 
-def rendered(text, folder):
-    """Return the text with every block between markers made anew.
+def render(text: str, folder: pathlib.Path) -> str:
+    """Return the text with every block between markers rendered anew from a CSV of the folder.
 
     ``<!-- tables of X.csv --> ... <!-- end of tables -->`` holds the original project's four tables,
     ``<!-- rows of X.csv --> ... <!-- end of rows -->`` one table of all rows.
     """
 
-    def block(match):
+    def block(match: re.Match) -> str:
         kind, rows = match["kind"], results_table.read(folder / match["name"]).to_dict("records")
-        table = (
-            results_table.flat_table(rows)
-            if kind == "rows"
-            else results_table.seed_tables(rows, PUBLISHED_TAGS)
-        )
+        if kind == "rows":
+            table = results_table.flat_table(rows)
+        else:
+            table = results_table.seed_tables(rows, PUBLISHED_TAGS)
         return f"<!-- {kind} of {match['name']} -->\n\n{table}\n\n<!-- end of {kind} -->"
 
     return BLOCK.sub(block, text)
 
 
 @command
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
     path = parser().parse_args(argv).readme
     if not path.is_file():
         raise UserError(f"a README with table markers was expected at {path}; found nothing")
-    text = rendered(path.read_text(encoding="utf-8"), path.parent)
+    text = render(path.read_text(encoding="utf-8"), path.parent)
     with replacing(path) as beside:
         beside.write_text(text, encoding="utf-8")
     return 0

@@ -96,8 +96,7 @@ def _is_mapped(matrix: Matrix) -> bool:
 
     A view ``mapped[5:]`` still has the file's offset, so its rows would be looked for in the wrong place.
     """
-    begins_there = isinstance(matrix, np.memmap) and isinstance(matrix.base, mmap.mmap)
-    return begins_there and matrix.flags.c_contiguous
+    return isinstance(matrix, np.memmap) and isinstance(matrix.base, mmap.mmap) and matrix.flags.c_contiguous
 
 
 def _open(matrix: Any) -> Any:
@@ -107,7 +106,7 @@ def _open(matrix: Any) -> Any:
 def _read_into(rows: np.ndarray, descriptor: int, matrix: Any, start: int) -> None:
     """Fill the array ``rows`` with those of the mapped matrix from row ``start`` on."""
     place = matrix.offset + start * matrix.strides[0]
-    view = memoryview(rows).cast("B") if rows.size else memoryview(b"")
+    view = rows.data.cast("B") if rows.size else memoryview(b"")
     while view:
         count = os.preadv(descriptor, [view], place)
         if not count:

@@ -25,7 +25,7 @@ def read(path: Any) -> dict[int, set[str]]:
         path, "a truth (image_id,tags)", ("image_id", "tags"), dtype=str, keep_default_na=False
     )
     ids = frame["image_id"]
-    wrong = ids[~ids.str.fullmatch(r"\s*[0-9]{1,19}\s*")]
+    wrong = ids.loc[~ids.str.fullmatch(r"\s*[0-9]{1,19}\s*")]
     if len(wrong):
         raise UserError(f"{path}: {wrong.iloc[0]!r} is no post id")
     return {int(post): set(names.split()) for post, names in zip(ids, frame["tags"], strict=True)}
@@ -88,7 +88,7 @@ def score_audit(findings: pd.DataFrame, posts: set[int], missing: set[tuple[int,
         posts: that the truth names, from `missing_labels`.
         missing: from `missing_labels`.
     """
-    claims = findings[(findings["label"] == 0) & findings["post_id"].isin(posts)]
+    claims = findings.loc[(findings["label"] == 0) & findings["post_id"].isin(list(posts))]
     claims = claims.sort_values("score", kind="stable")
     correct = [pair in missing for pair in zip(claims["post_id"], claims["tag"], strict=True)]
     tp = np.cumsum(correct, dtype=np.int64)

@@ -51,7 +51,7 @@ def read(path: Any) -> pd.DataFrame:
     if tuple(frame.columns) != COLUMNS:
         raise UserError(f"{path} must have the columns {','.join(COLUMNS)}; got {','.join(frame.columns)}")
     for column in NUMBERS:
-        numbers = pd.to_numeric(frame[column].where(frame[column] != ""), errors="coerce")
+        numbers: Any = pd.to_numeric(frame[column].where(frame[column] != ""), errors="coerce")
         wrong = np.flatnonzero(numbers.isna() & (frame[column] != ""))
         if len(wrong):
             raise UserError(f"{path}, row {wrong[0] + 2}: {column} is {frame[column][wrong[0]]!r}, no number")

@@ -50,7 +50,7 @@ def read(path: Any) -> pd.DataFrame:
     wrong = sorted(set(frame["scope"]) - set(SCOPES))
     if wrong:
         raise UserError(f"{path}: a scope is {', '.join(SCOPES)}; got {', '.join(map(repr, wrong))}")
-    numbers = pd.to_numeric(frame["threshold"], errors="coerce")
+    numbers: Any = pd.to_numeric(frame["threshold"], errors="coerce")
     if numbers.isna().any():
         line = int(np.flatnonzero(numbers.isna())[0])
         raise UserError(f"{path}, line {line + 2}: the threshold {frame['threshold'][line]!r} is no number")
@@ -70,7 +70,7 @@ def per_tag(frame: pd.DataFrame, tags: pd.DataFrame) -> np.ndarray:
     codes = tags["category"].astype(str)
     ids, names = tags["tag_id"].astype(str), tags["name"]
     for scope in SCOPES:
-        rows = frame[frame["scope"] == scope]
+        rows = frame.loc[frame["scope"] == scope]
         if scope == "all" and len(rows):
             cutoffs[:] = rows["threshold"].iloc[-1]
         elif scope == "category":

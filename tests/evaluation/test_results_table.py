@@ -43,7 +43,7 @@ def test_the_published_numbers_agree_with_one_another():
 
 def test_the_readme_shows_the_csv():
     text = (FOLDER / "README.md").read_text(encoding="utf-8")
-    assert render_results.rendered(text, FOLDER) == text
+    assert render_results.render(text, FOLDER) == text
     assert (
         "| ensenble_october                 | -               | -            |        448 | 0.3611 |" in text
     )

@@ -7,7 +7,7 @@ import xml.etree.ElementTree
 import numpy as np
 import pytest
 
-from tools.pareto import Point, main, marked
+from tools.pareto import Point, main, mark_frontier
 from Utils.evaluation import results_table
 from Utils.report import svg_charts
 
@@ -34,7 +34,9 @@ def test_the_frontier_is_that_of_brute_force():
     rng = np.random.default_rng(0)
     for count in (1, 2, 40):
         speed, f1 = rng.integers(1, 12, count), rng.integers(1, 12, count) / 20
-        found = marked([Point(str(i), "-", 1.0, 1.0, float(speed[i]), float(f1[i])) for i in range(count)])
+        found = mark_frontier(
+            [Point(str(i), "-", 1.0, 1.0, float(speed[i]), float(f1[i])) for i in range(count)]
+        )
         for point in found:
             i = int(point.run_name)
             better = (speed >= speed[i]) & (f1 >= f1[i]) & ((speed > speed[i]) | (f1 > f1[i]))
