@@ -1,23 +1,26 @@
-"""Find groups of near-duplicates in an image folder, so that none of them is in two splits of a dataset.
+"""Find groups of near-duplicates in an image folder, so that no group is in two splits of a dataset.
 
     python tools/find_duplicates.py --images 512px -o groups.csv
     python tools/find_duplicates.py --images 512px --source fire-eggs --from danbooru.db -o groups.csv
 
 Near-duplicates are one picture rescaled, recompressed, cropped by up to 4% on each side, or padded in another
-color; variants that differ in a detail are not. Hashes propose pairs, and the pictures decide, laid over one
-another. With --source the parent ids of the posts are joined in: parents and children are in one group. With
---run the features of a model propose pairs too, and what it sees as alike may be cropped further, by up to
-12%; about half of such crops are found.
+color; variants that differ in a detail are not. Hashes propose pairs, then the pictures are laid over one
+another and compared. With --source the parent ids of the posts are joined in: parents and children are in one
+group. With --run the features of a model propose pairs too, which may be cropped further, by up to 12%; about
+half of such crops are found.
 
-OUTPUT has the rows group,post_id,path,distance,parent_id: the distance is from the first of its group whose
-distance is 0, at most 1 but for members of the second degree, empty for those who are related by parent id
-only. What was computed of the images is kept beside it (groups.sketches): a run that was stopped goes on
-where it was, and the next one reads new and changed files only.
+OUTPUT has the rows group,post_id,path,distance,parent_id. The distance is from the leader of the group, whose
+own distance is 0; it is at most 1, up to 1.5 for images that are near another member, and empty for posts
+that are related by parent id only. Fingerprints are kept beside OUTPUT (groups.sketches): a run that was
+stopped continues, and the next run reads new and changed files only.
 """
 
+import argparse
 import os
 import pathlib
 import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +29,7 @@ from Utils.command.cli import Parser, UserError, command, print_json, progress
 from Utils.data.sources.parents import PARENT_READERS, read_parents
 from Utils.duplicates import fingerprints, hash_index, pixel_match
 from Utils.evaluation import duplicate_groups
+from Utils.evaluation.duplicate_groups import Groups
 from Utils.files import csv_tables, row_cache
 from Utils.files.atomic import replacing, require_absent, sha256_of
 from Utils.files.job_engines import run
@@ -33,63 +37,70 @@ from Utils.images import image_folder
 from Utils.recipe import initial_weights
 
 COLUMNS = ("group", "post_id", "path", "distance", "parent_id")
-VERSION = 1  # of sketches and features: others are computed anew
-CROPPED = 0.12  # how far the edges of images may lie apart that a model sees as alike
+VERSION = 1  # of fingerprints and features; those of another version are computed again
+MODEL_MAX_SHIFT = 0.12  # how far the edges may lie apart of images that a model finds alike
 HASH = np.dtype((np.uint8, fingerprints.BITS // 8))
-_JOB = 64  # images a job
+
+_IMAGES_PER_JOB = 64
 _BATCH = 32  # images that a model sees at a time
-_SHOWN = 10  # broken images that are named on the terminal
+_PAIRS = 4096  # that are compared at a time
+_MAX_SHOWN = 10  # unreadable images that are named on the terminal
+
+TableRow = tuple[int, int, str, str, int | str]  # as COLUMNS
 
 
-def parser():
+def parser() -> Parser:
     """Return the argument parser."""
-    words = Parser(prog="tools/find_duplicates.py", description=__doc__)
-    words.add_argument("--images", required=True, metavar="DIR", help="the image folder, with all below it")
-    words.add_argument("-o", "--output", required=True, metavar="CSV", help="groups.csv to write")
-    words.add_argument(
+    parser = Parser(prog="tools/find_duplicates.py", description=__doc__)
+    parser.add_argument("--images", required=True, metavar="DIR", help="the image folder, with all below it")
+    parser.add_argument("-o", "--output", required=True, metavar="CSV", help="groups.csv to write")
+    parser.add_argument(
         "--source", choices=sorted(PARENT_READERS), help="kind of booru that has the parent ids"
     )
-    words.add_argument("--from", dest="origin", metavar="PATH", help="its database or folder")
-    words.add_argument("--run", metavar="RUN|FILE.keras", help="a model whose features propose pairs too")
-    words.add_argument(
+    parser.add_argument("--from", dest="origin", metavar="PATH", help="its database or folder")
+    parser.add_argument("--run", metavar="RUN|FILE.keras", help="a model whose features propose pairs too")
+    parser.add_argument(
         "--limit",
         type=float,
         default=duplicate_groups.LIMIT,
-        help="distance up to which pictures are alike (1)",
+        help="distance up to which pictures are near-duplicates (default: 1)",
     )
-    words.add_argument(
+    parser.add_argument(
         "--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes (default: cores)"
     )
-    words.add_argument("--json", action="store_true", help="print one JSON object")
-    words.add_argument("--overwrite", action="store_true", help="replace CSV where it exists")
-    return words
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--overwrite", action="store_true", help="replace CSV where it exists")
+    return parser
 
 
 @command
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     options = parser().parse_args(argv)
     _check(options)
     paths = image_folder.image_paths(options.images)
-    families = read_parents(options.source, options.origin) if options.source else {}
+    parent_ids = read_parents(options.source, options.origin) if options.source else {}
+    columns = {"facts": _without("picture"), "pictures": fingerprints.FINGERPRINT["picture"]}
     output = pathlib.Path(options.output)
-    columns = {"facts": _without("picture"), "pictures": fingerprints.FIELDS["picture"]}
     with row_cache.RowCache(output.with_suffix(".sketches"), columns, VERSION) as cache:
-        keys = keys_of(options.images, paths)
-        rows = sketched(cache, options, paths, keys)
+        keys = file_keys(options.images, paths)
+        rows = add_fingerprints(cache, options, paths, keys)
         facts = cache.column("facts")[rows]
-        hashes = [facts["hashes"][:, kind] for kind in range(len(fingerprints.KINDS))]
-        features = model_hashes(options, paths, keys, facts) if options.run else None
-        groups = grouped(Pictures(cache, rows, facts), hashes, features, options.limit)
+        hashes: dict[str, np.ndarray] = {
+            part: facts["hashes"][:, row] for row, part in enumerate(fingerprints.HASHED_PARTS)
+        }
+        if options.run:
+            hashes["features"] = feature_hashes(options, paths, keys, facts)
+        groups = group(Pictures(cache, rows, facts), hashes, options.limit)
     post_ids = np.array([image_folder.post_id(path) for path in paths], np.int64)
-    groups = duplicate_groups.with_families(groups, post_ids, families)
-    table = table_of(groups, post_ids, paths, families)
-    write(output, table)
+    groups = duplicate_groups.with_families(groups, post_ids, parent_ids)
+    table = table_of(groups, post_ids, paths, parent_ids)
+    csv_tables.write_rows(options.output, COLUMNS, table)
     report(options, paths, facts, groups, table)
     return 0
 
 
-def _check(options):
+def _check(options: argparse.Namespace) -> None:
     if options.workers < 1:
         raise UserError(f"--workers must be at least 1, not {options.workers}")
     if not 0 < options.limit < 10:
@@ -99,107 +110,141 @@ def _check(options):
     require_absent(options.output, options.overwrite)
 
 
-def keys_of(root, paths):
-    """Return what a file's sketch is known by: its path, size and time of change, (N,) uint64."""
+def file_keys(folder: str, paths: list[str]) -> np.ndarray:
+    """Return the keys of files in the cache, uint64 (N,), made from path, size and time of change."""
     keys = np.zeros(len(paths), np.uint64)
-    for at, path in enumerate(paths):
+    for place, path in enumerate(paths):
         try:
-            facts = pathlib.Path(root, path).stat()
-            keys[at] = row_cache.key(path, facts.st_size, facts.st_mtime_ns)
-        except OSError:  # it went away; its sketch will say so
-            keys[at] = row_cache.key(path)
+            status = pathlib.Path(folder, path).stat()
+            keys[place] = row_cache.key(path, status.st_size, status.st_mtime_ns)
+        except OSError:  # it has gone since the folder was listed; its fingerprint will say so
+            keys[place] = row_cache.key(path)
     return keys
 
 
-def _without(name):
-    return np.dtype(
-        [(field, fingerprints.FIELDS[field]) for field in fingerprints.FIELDS.names if field != name]
-    )
+def _without(name: str) -> np.dtype:
+    """Return the dtype of a fingerprint without one field."""
+    fields = fingerprints.FINGERPRINT
+    return np.dtype([(field, fields[field]) for field in fields.names or () if field != name])
 
 
-def sketched(cache, options, paths, keys):
-    """Return the row of every image in the cache, having added those that were missing."""
+def add_fingerprints(
+    cache: row_cache.RowCache, options: argparse.Namespace, paths: list[str], keys: np.ndarray
+) -> np.ndarray:
+    """Return the row of every image in the cache, int64 (N,), having added those that were missing."""
     new = np.flatnonzero(cache.find(keys) < 0)
-    jobs = ((options.images, [paths[at] for at in new[i : i + _JOB]], i) for i in range(0, len(new), _JOB))
-    done = run(fingerprints.of_files, jobs, workers=min(options.workers, max(1, len(new) // _JOB)))
-    for start, found in progress(done, total=-(-len(new) // _JOB), label="sketches", unit=f"{_JOB} images"):
-        facts = np.empty(len(found), _without("picture"))
-        for name in facts.dtype.names:
-            facts[name] = found[name]
-        cache.append(keys[new[start : start + _JOB]], facts=facts, pictures=found["picture"])
+    starts = range(0, len(new), _IMAGES_PER_JOB)
+    jobs = (
+        (options.images, [paths[place] for place in new[start : start + _IMAGES_PER_JOB]], start)
+        for start in starts
+    )
+    workers = min(options.workers, max(1, len(new) // _IMAGES_PER_JOB))
+    results = run(fingerprints.fingerprint_files, jobs, workers=workers)
+    unit = f"x {_IMAGES_PER_JOB} images"
+    for start, rows in progress(results, total=len(starts), label="fingerprints", unit=unit):
+        # The pictures, nine tenths of the bytes, in a column of their own: they are read only to be compared.
+        facts = np.empty(len(rows), _without("picture"))
+        for name in facts.dtype.names or ():
+            facts[name] = rows[name]
+        cache.append(keys[new[start : start + _IMAGES_PER_JOB]], facts=facts, pictures=rows["picture"])
     return cache.find(keys)
 
 
 class Pictures:
-    """The sketches of all images, read from the cache when they are compared."""
+    """The small pictures of all images, read from the cache when they are compared.
 
-    def __init__(self, cache, rows, facts):
+    Args:
+        cache: with a column of pictures.
+        rows: (N,) the images' rows in the cache.
+        facts: (N,) their fingerprints without pictures.
+    """
+
+    def __init__(self, cache: row_cache.RowCache, rows: np.ndarray, facts: np.ndarray) -> None:
         self._cache, self._rows, self._facts = cache, rows, facts
-        self.shown = np.flatnonzero(facts["state"] == fingerprints.FOUND)
+        self.usable = np.flatnonzero(facts["state"] == fingerprints.OK)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._facts)
 
-    def of(self, places):
-        """Return the sketches of some images."""
-        found = np.zeros(len(places), fingerprints.FIELDS)
-        found["box"] = self._facts["box"][places]
-        found["picture"] = self._cache.read("pictures", self._rows[places])
-        return found
+    def _fingerprints(self, places: np.ndarray) -> np.ndarray:
+        result = np.zeros(len(places), fingerprints.FINGERPRINT)
+        result["box"] = self._facts["box"][places]
+        result["picture"] = self._cache.read("pictures", self._rows[places])
+        return result
 
-    def distances(self, first, second, shift, plain=pixel_match.SHIFT):
-        """Return the distances of images, place against place."""
-        return pixel_match.distances(self.of(first), self.of(second), shift, plain)
-
-
-def grouped(pictures, hashes, features, limit):
-    """Return the `grouping.Groups` of images: hashes and features propose, pictures decide."""
-    kinds = [(name, rows, pixel_match.SHIFT) for name, rows in zip(fingerprints.KINDS, hashes, strict=True)]
-    if features is not None:
-        kinds.append(("features", features, CROPPED))
-    found = {}
-    for name, rows, shift in kinds:
-        pairs = pictures.shown[hash_index.pairs(rows[pictures.shown], label=f"neighbors by {name}")]
-        found.update(compared(pictures, pairs, shift, name))
-    pairs = np.array(sorted(found), np.int64).reshape(-1, 2)
-    distances = np.array([found[pair] for pair in map(tuple, pairs.tolist())], np.float32)
-    return duplicate_groups.from_pairs(
-        len(pictures), pairs, distances,
-        lambda *rows: pictures.distances(*rows, 2 * kinds[-1][2], 2 * pixel_match.SHIFT), limit,
-    )  # fmt: skip
+    def distances(
+        self,
+        first: np.ndarray,
+        second: np.ndarray,
+        max_shift: float,
+        plain_max_shift: float = pixel_match.MAX_SHIFT,
+    ) -> np.ndarray:
+        """Return the distances of images, place against place, as `pixel_match.distances` does."""
+        pairs = self._fingerprints(first), self._fingerprints(second)
+        return pixel_match.distances(*pairs, max_shift, plain_max_shift)
 
 
-def compared(pictures, pairs, shift, name, size=4096):
-    """Yield ``((first, second), distance)`` of the pairs whose pictures are not too different to compare."""
-    starts = range(0, len(pairs), size)
-    for at in progress(starts, label=f"compared by {name}", unit=f"{size} pairs"):
-        part = pairs[at : at + size]
-        distances = pictures.distances(*part.T, shift)
+def group(pictures: Pictures, hashes: dict[str, np.ndarray], limit: float) -> Groups:
+    """Return the groups of images: near hashes propose pairs, the pictures decide.
+
+    Args:
+        hashes: (N, B) uint8 of each kind; of the kind "features" the pictures may be cropped further.
+    """
+    max_shift, distance_of = pixel_match.MAX_SHIFT, {}
+    for kind, rows in hashes.items():
+        max_shift = MODEL_MAX_SHIFT if kind == "features" else pixel_match.MAX_SHIFT
+        near = hash_index.near_pairs(rows[pictures.usable], label=f"neighbors by {kind}")
+        distance_of.update(compare(pictures, pictures.usable[near], max_shift, kind))
+    pairs = np.array(sorted(distance_of), np.int64).reshape(-1, 2)
+    distances = np.array([distance_of[pair] for pair in map(tuple, pairs.tolist())], np.float32)
+
+    def distances_in_group(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        # Two members may each be shifted from the leader, in opposite directions.
+        return pictures.distances(first, second, 2 * max_shift, 2 * pixel_match.MAX_SHIFT)
+
+    return duplicate_groups.from_pairs(len(pictures), pairs, distances, distances_in_group, limit)
+
+
+def compare(
+    pictures: Pictures, pairs: np.ndarray, max_shift: float, kind: str
+) -> Iterator[tuple[tuple[int, int], float]]:
+    """Yield ``((first, second), distance)`` of the pairs (P, 2) whose distance is finite."""
+    starts = range(0, len(pairs), _PAIRS)
+    for start in progress(starts, label=f"compared by {kind}", unit=f"x {_PAIRS} pairs"):
+        part = pairs[start : start + _PAIRS]
+        distances = pictures.distances(part[:, 0], part[:, 1], max_shift)
         for row in np.flatnonzero(distances < np.inf):
-            yield tuple(part[row].tolist()), float(distances[row])
+            first, second = part[row].tolist()
+            yield (first, second), float(distances[row])
 
 
-def model_hashes(options, paths, keys, facts):
-    """Return hashes of what the last layer of a model sees: (N, BITS / 8) uint8, 0 for what is no image."""
-    tagger, features = _model(options.run)
+def feature_hashes(
+    options: argparse.Namespace, paths: list[str], keys: np.ndarray, facts: np.ndarray
+) -> np.ndarray:
+    """Return hashes of what a model's last layer sees: (N, BITS / 8) uint8, 0 for unusable images."""
+    tagger, features_of = _load_model(options.run)
     folder = pathlib.Path(options.output).with_suffix(".features")
     model_sha256 = sha256_of(initial_weights.find(options.run).file)
     with row_cache.RowCache(folder, {"hashes": HASH}, [VERSION, model_sha256]) as cache:
-        middle = folder / f"middle-{model_sha256[:16]}.npy"
-        missing = np.flatnonzero((cache.find(keys) < 0) & (facts["state"] == fingerprints.FOUND))
-        for at in progress(range(0, len(missing), _BATCH), label="features", unit=f"{_BATCH} images"):
-            part = missing[at : at + _BATCH]
-            seen = features(tagger.preprocess([pathlib.Path(options.images, paths[row]) for row in part]))
-            if not middle.is_file():  # of the first batch: what all images share says nothing
-                with replacing(middle) as beside:
-                    np.save(beside, seen.mean(axis=0))
-            cache.append(keys[part], hashes=_signs(seen - np.load(middle, allow_pickle=False)))
+        mean_file = folder / f"middle-{model_sha256[:16]}.npy"
+        missing = np.flatnonzero((cache.find(keys) < 0) & (facts["state"] == fingerprints.OK))
+        for start in progress(range(0, len(missing), _BATCH), label="features", unit=f"x {_BATCH} images"):
+            part = missing[start : start + _BATCH]
+            features = features_of(
+                tagger.preprocess([pathlib.Path(options.images, paths[place]) for place in part])
+            )
+            # What all images have in common says nothing about two of them. The mean of the first batch is
+            # kept, because hashes around another mean could not be compared with those in the cache.
+            if not mean_file.is_file():
+                with replacing(mean_file) as part_file:
+                    np.save(part_file, features.mean(axis=0))
+            cache.append(keys[part], hashes=_sign_hash(features - np.load(mean_file, allow_pickle=False)))
         rows, hashes = cache.find(keys), np.zeros((len(paths), *HASH.shape), np.uint8)
         hashes[rows >= 0] = cache.column("hashes")[rows[rows >= 0]]
     return hashes
 
 
-def _model(path):
+def _load_model(path: str) -> tuple[Any, Callable[[np.ndarray], np.ndarray]]:
     """Return the tagger, and the function of a batch of images that gives its features, (B, D) float32."""
     prepare_backend()
     import keras
@@ -213,67 +258,69 @@ def _model(path):
     return tagger, model.predict_on_batch
 
 
-def _signs(features):
-    """Return on which sides of BITS random planes features (B, D) lie; Charikar, STOC 2002."""
+def _sign_hash(features: np.ndarray) -> np.ndarray:
+    """Return on which sides of BITS random planes features (B, D) lie: (B, BITS / 8); Charikar, STOC 2002."""
     planes = np.random.RandomState(0).standard_normal((features.shape[1], fingerprints.BITS))
     return np.packbits(features @ planes > 0, axis=1)
 
 
-def table_of(groups, post_ids, paths, families):
+def table_of(
+    groups: Groups, post_ids: np.ndarray, paths: list[str], parent_ids: dict[int, int]
+) -> list[TableRow]:
     """Return the rows of groups.csv: groups by their smallest post id, members by post id and path."""
     sizes = np.bincount(groups.leaders, minlength=len(paths))
     members = np.flatnonzero(sizes[groups.leaders] > 1)
     order = sorted(members.tolist(), key=lambda row: (int(post_ids[row]), paths[row]))
-    numbers, table = {}, []
+    number_of, table = {}, []
     for row in order:
-        group = numbers.setdefault(int(groups.leaders[row]), len(numbers) + 1)
+        number = number_of.setdefault(int(groups.leaders[row]), len(number_of) + 1)
         distance, post_id = float(groups.distances[row]), int(post_ids[row])
-        shown = "" if np.isnan(distance) else f"{distance:.4f}"
-        table.append((group, post_id, image_folder.printable(paths[row]), shown, families.get(post_id, "")))
+        cell = "" if np.isnan(distance) else f"{distance:.4f}"
+        path = image_folder.printable(paths[row])
+        table.append((number, post_id, path, cell, parent_ids.get(post_id, "")))
     return sorted(table, key=lambda row: row[0])
 
 
-def write(path, table):
-    """Write groups.csv."""
-    csv_tables.write_rows(path, COLUMNS, table)
-
-
-def report(options, paths, facts, groups, table):
-    """Say how many groups there are, and which images could not be looked at."""
+def report(
+    options: argparse.Namespace, paths: list[str], facts: np.ndarray, groups: Groups, table: list[TableRow]
+) -> None:
+    """Print how many groups there are, and which images could not be compared."""
     sizes = np.bincount([row[0] for row in table] or [0])[1:]
-    shown = {
-        state: np.flatnonzero(facts["state"] == state) for state in (fingerprints.BROKEN, fingerprints.BLANK)
-    }
-    blank = [image_folder.printable(paths[at]) for at in shown[fingerprints.BLANK]]
-    found = {
+    broken, blank = (
+        np.flatnonzero(facts["state"] == state) for state in (fingerprints.BROKEN, fingerprints.BLANK)
+    )
+    result = {
         "images": len(paths),
         "groups": len(sizes),
         "images_in_groups": int(sizes.sum()),
         "largest_group": int(sizes.max(initial=0)),
         "pairs_refused": groups.refused,
         "broken": [
-            {"path": image_folder.printable(paths[at]), "reason": facts["reason"][at].decode()}
-            for at in shown[fingerprints.BROKEN]
+            {"path": image_folder.printable(paths[place]), "reason": facts["reason"][place].decode()}
+            for place in broken
         ],
-        "blank": blank,
+        "blank": [image_folder.printable(paths[place]) for place in blank],
     }
     if options.json:
-        return print_json(found)
-    for title, lines in (
-        ("cannot be read", [f"{one['path']}: {one['reason']}" for one in found["broken"]]),
-        ("of one color, nothing to compare", blank),
-    ):
-        if lines:
-            print(f"{len(lines):,} {title}:")
-            print("\n".join(f"  {line}" for line in lines[:_SHOWN]))
-            print(f"  and {len(lines) - _SHOWN:,} more (--json lists all)\n" * (len(lines) > _SHOWN), end="")
+        print_json(result)
+        return
+    _print_some("cannot be read", [f"{image['path']}: {image['reason']}" for image in result["broken"]])
+    _print_some("of one color, nothing to compare", result["blank"])
     if groups.refused:
         print(f"{groups.refused:,} pairs were alike, but not the groups that they would have joined")
     print(
-        f"{len(paths):,} images, {found['images_in_groups']:,} of them in {len(sizes):,} groups, the largest "
-        f"of {found['largest_group']}: {options.output}"
+        f"{len(paths):,} images, {result['images_in_groups']:,} of them in {len(sizes):,} groups, the "
+        f"largest of {result['largest_group']}: {options.output}"
     )
-    return None
+
+
+def _print_some(title: str, lines: list[str]) -> None:
+    if not lines:
+        return
+    print(f"{len(lines):,} {title}:")
+    print("\n".join(f"  {line}" for line in lines[:_MAX_SHOWN]))
+    if len(lines) > _MAX_SHOWN:
+        print(f"  and {len(lines) - _MAX_SHOWN:,} more (--json lists all)")
 
 
 if __name__ == "__main__":

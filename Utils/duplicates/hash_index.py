@@ -1,74 +1,90 @@
-"""Which hashes are near one another, of millions: an index of faiss, so that no two by two are compared.
+"""Pairs of near hashes among millions, by an index of faiss instead of comparing all with all.
 
-Up to EXACT hashes are searched through. More go into tables by runs of 20 bits: hashes that agree in one run,
-but for one bit, are compared (Norouzi, Punjani and Fleet, Fast Exact Search in Hamming Space with Multi-Index
-Hashing, 2014). Where 19 of 192 bits differ at random, 97 of 100 hashes have one such run of seven.
+Up to MAX_EXACT hashes are compared exhaustively. More go into hash tables by runs of 20 bits: hashes that
+agree in one run, or in all but one bit of it, are compared (Norouzi, Punjani and Fleet, Fast Exact Search in
+Hamming Space with Multi-Index Hashing, 2014). If 19 of 192 bits differ at random, 97 of 100 hashes have such
+a run among seven.
 """
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from Utils.command.cli import progress
 
+if TYPE_CHECKING:
+    import faiss
+
 RADIUS = 28  # bits of 192 that may differ
-MOST = 16  # neighbors of each hash
-EXACT = 30_000
-_RUN, _RUNS = 20, 7
-_WINDOW = 8  # of images with one hash, each is paired with so many before it
-_BLOCK = 1 << 16
+MAX_NEIGHBORS = 16  # of each hash
+MAX_EXACT = 30_000
+
+_RUN_BITS, _NUM_RUNS = 20, 7
+_WINDOW = 8  # equal hashes: each is paired with this many before it
+_QUERIES = 1 << 16  # at a time
 
 
-def pairs(hashes, radius=RADIUS, most=MOST, label="neighbors"):
+def near_pairs(
+    hashes: np.ndarray, radius: int = RADIUS, max_neighbors: int = MAX_NEIGHBORS, label: str = "neighbors"
+) -> np.ndarray:
     """Return pairs of rows whose hashes differ in up to ``radius`` bits: rising int64 (P, 2), first < second.
 
     Args:
         hashes: (N, B) uint8.
-        most: the nearest so many different hashes of each are looked at, so that what is alike in a thousand
-            images does not make a million pairs.
+        radius: in bits.
+        max_neighbors: of each hash, the nearest different hashes, so that what is alike in a thousand images
+            does not make a million pairs.
+        label: for the progress bar.
     """
     if not len(hashes):
         return np.zeros((0, 2), np.int64)
     hashes = np.ascontiguousarray(hashes)
-    words = hashes.view(np.dtype((np.void, hashes.shape[1]))).ravel()
-    _, first, same = np.unique(words, return_index=True, return_inverse=True)
-    found = [_equal(same), *_near(hashes[first], first, radius, most, label)]
-    return distinct(np.concatenate(found))
+    words = hashes.view(np.dtype((np.void, hashes.shape[1]))).ravel()  # one item a hash, for np.unique
+    _, first_rows, unique_rows = np.unique(words, return_index=True, return_inverse=True)
+    different = _near_pairs(hashes[first_rows], first_rows, radius, max_neighbors, label)
+    return _unique_pairs(np.concatenate([_equal_pairs(unique_rows), *different]))
 
 
-def distinct(pairs):
-    """Return pairs (P, 2) once each, the smaller row first, rising."""
+def _unique_pairs(pairs: np.ndarray) -> np.ndarray:
+    """Return pairs (P, 2) once each, the smaller row first, rising; a row paired with itself is dropped."""
     low, high = pairs.min(axis=1, initial=2**62), pairs.max(axis=1, initial=-1)
     keys = np.unique(low[low != high] << 32 | high[low != high])
     return np.stack([keys >> 32, keys & 0xFFFFFFFF], axis=1)
 
 
-def _equal(same):
+def _equal_pairs(unique_rows: np.ndarray) -> np.ndarray:
     """Return pairs of rows with one hash, each with some before it."""
-    order = np.argsort(same, kind="stable")
-    found = [np.zeros((0, 2), np.int64)]
-    for back in range(1, _WINDOW + 1):
-        alike = same[order[back:]] == same[order[:-back]]
-        found.append(np.stack([order[:-back][alike], order[back:][alike]], axis=1))
-    return np.concatenate(found)
+    order = np.argsort(unique_rows, kind="stable")
+    pairs = [np.zeros((0, 2), np.int64)]
+    for distance in range(1, _WINDOW + 1):
+        is_equal = unique_rows[order[distance:]] == unique_rows[order[:-distance]]
+        pairs.append(np.stack([order[:-distance][is_equal], order[distance:][is_equal]], axis=1))
+    return np.concatenate(pairs)
 
 
-def _near(hashes, rows, radius, most, label):
-    """Yield pairs of rows of different hashes (M, B), whose rows are given."""
-    index = _index(hashes)
-    starts = range(0, len(hashes), _BLOCK)
-    for at in progress(starts, label=label, unit=f"{_BLOCK} hashes"):
-        distances, found = index.search(hashes[at : at + _BLOCK], min(most + 1, len(hashes)))
-        query, rank = np.nonzero((found >= 0) & (distances <= radius))  # itself too, which `distinct` drops
-        yield np.stack([rows[query + at], rows[found[query, rank]]], axis=1)
+def _near_pairs(
+    hashes: np.ndarray, rows: np.ndarray, radius: int, max_neighbors: int, label: str
+) -> Iterator[np.ndarray]:
+    """Yield pairs of near hashes among different ones (M, B), as pairs of their ``rows``."""
+    index = _build_index(hashes)
+    starts = range(0, len(hashes), _QUERIES)
+    for start in progress(starts, label=label, unit=f"x {_QUERIES} hashes"):
+        queries = hashes[start : start + _QUERIES]
+        # One neighbor more: the nearest is mostly the hash itself.
+        distances, neighbors = index.search(queries, min(max_neighbors + 1, len(hashes)))  # pyright: ignore[reportCallIssue]  faiss' Python layer has other arguments
+        query, rank = np.nonzero((neighbors >= 0) & (distances <= radius))
+        yield np.stack([rows[query + start], rows[neighbors[query, rank]]], axis=1)
 
 
-def _index(hashes):
-    import faiss
+def _build_index(hashes: np.ndarray) -> "faiss.IndexBinary":
+    import faiss  # 0.3 s that no other command should pay
 
     bits = 8 * hashes.shape[1]
-    if len(hashes) <= EXACT:
+    if len(hashes) <= MAX_EXACT:
         index = faiss.IndexBinaryFlat(bits)
     else:
-        index = faiss.IndexBinaryMultiHash(bits, min(_RUNS, bits // _RUN), _RUN)
+        index = faiss.IndexBinaryMultiHash(bits, min(_NUM_RUNS, bits // _RUN_BITS), _RUN_BITS)
         index.nflip = 1
-    index.add(hashes)
+    index.add(hashes)  # pyright: ignore[reportCallIssue]
     return index

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from helpers.sketched import differing, distance, drawing, sketch
+from helpers.drawn_images import differing, distance, drawing, sketch
 
 from Utils.duplicates import fingerprints, hash_index
 from Utils.images import codec
@@ -38,7 +38,7 @@ def test_hashes_are_of_the_square_and_of_its_content():
     found = sketch(padded)
     frame = codec.fit(codec.decode(codec.encode_jpeg(padded, 95)), fingerprints.FRAME)
     top, end, left, right = found["box"]
-    signs = [fingerprints.signs(part) for part in (frame, frame[top:end, left:right])]
+    signs = [fingerprints.dct_hash(part) for part in (frame, frame[top:end, left:right])]
     assert np.bitwise_count(found["hashes"] ^ signs).sum(axis=1).max() <= 4
     assert max(differing(found, sketch(wide))) <= 4  # it is padded white anyway
     assert np.bitwise_count(found["hashes"][0] ^ found["hashes"][1]).sum() > hash_index.RADIUS
@@ -48,8 +48,8 @@ def test_a_frame_within_a_frame_is_no_content():
     image = np.full((256, 256, 3), 255, np.uint8)
     image[20:236, 20:236] = 0
     image[40:216, 50:206] = cv2.resize(drawing(1), (156, 176))
-    edge = fingerprints._EDGE  # of what resizing mixes
-    top, end, left, right = fingerprints.content(image)
+    edge = fingerprints._MIXED_LINES  # of what resizing mixes
+    top, end, left, right = fingerprints.content_box(image)
     assert (top, end) == (40 + edge, 216 - edge)
     assert abs(left - 52) <= 2 * edge
     assert abs(right - 204) <= 2 * edge
@@ -60,17 +60,17 @@ def test_a_few_points_of_another_color_leave_a_border_a_border(stray, border):
     image = np.full((256, 256, 3), 255, np.uint8)
     image[20:] = np.random.default_rng(0).integers(0, 200, (236, 256, 3))
     image[8, :stray] = 0
-    assert fingerprints._border(image) == border
+    assert fingerprints._count_border_lines(image) == border
 
 
 def test_pictures_without_color_have_stable_hashes_and_light_ones_others_than_dark_ones():
     gray = np.repeat(drawing(2)[..., 1:2], 3, axis=2)
     assert max(differing(sketch(gray, 95), sketch(gray, 60))) <= 2
-    dark, light = (fingerprints.signs(np.full((64, 64, 3), level, np.uint8)) for level in (60, 200))
+    dark, light = (fingerprints.dct_hash(np.full((64, 64, 3), level, np.uint8)) for level in (60, 200))
     assert np.bitwise_count(dark ^ light).sum() == 1
 
 
 def test_neighbors_in_frequency_are_in_different_runs_of_a_hash():
-    place = np.argsort(fingerprints._ORDER)
+    place = np.argsort(fingerprints._BIT_ORDER)
     assert sorted(place) == list(range(fingerprints.BITS))
     assert np.abs(np.diff(place)).min() >= 20

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from helpers.sketched import differing, distance, drawing, sketch
+from helpers.drawn_images import differing, distance, drawing, sketch
 
 from Utils.duplicates import fingerprints, hash_index, pixel_match
 from Utils.images.resize import resize
@@ -18,7 +18,7 @@ def test_crops_are_near_and_large_ones_only_where_they_may_be():
     assert min(differing(source, cropped)) <= hash_index.RADIUS
     large = sketch(resize(np.ascontiguousarray(image[30:480, 35:490]), 512))
     assert distance(source, large) == np.inf
-    assert distance(source, large, shift=0.12) <= 1
+    assert distance(source, large, max_shift=0.12) <= 1
 
 
 def test_a_changed_detail_or_another_place_is_another_picture():
@@ -39,27 +39,27 @@ def test_a_crop_of_one_side_is_as_large_as_that_side():
     corner = sketch(resize(np.ascontiguousarray(image[:465, :465]), 512))
     assert distance(sketch(image), corner) == np.inf
     assert distance(corner, sketch(image)) == np.inf
-    assert distance(sketch(image), corner, shift=0.12) <= 1
+    assert distance(sketch(image), corner, max_shift=0.12) <= 1
 
 
 def test_what_is_cropped_further_counts_more(monkeypatch):
     image = drawing(7)
     image[:3] = image[-3:] = drawing(8)[:3]
     pair = sketch(image), sketch(resize(np.ascontiguousarray(image[30:480, 35:490]), 512))
-    far = distance(*pair, shift=0.12)
-    monkeypatch.setattr(pixel_match, "_FAR", 1)
-    assert far == pytest.approx(1.25 * distance(*pair, shift=0.12))
+    far = distance(*pair, max_shift=0.12)
+    monkeypatch.setattr(pixel_match, "_FAR_FACTOR", 1)
+    assert far == pytest.approx(1.25 * distance(*pair, max_shift=0.12))
 
 
 def test_content_on_a_plain_ground_must_lie_where_it_lay():
     figure = np.full((512, 512, 3), 255, np.uint8)
     figure[100:300, 100:300] = drawing(4, 200, 200)
     still, moved = sketch(figure), sketch(np.roll(figure, (60, 90), (0, 1)))
-    assert distance(still, moved, shift=0.3) == np.inf
-    assert distance(still, moved, plain=0.3) <= 1  # found from where the contents lie on one another
+    assert distance(still, moved, max_shift=0.3) == np.inf
+    assert distance(still, moved, plain_max_shift=0.3) <= 1  # as the contents lie
     alone = sketch(np.ascontiguousarray(figure[100:300, 100:300]))
-    assert distance(still, alone, shift=0.9) == np.inf
-    assert distance(alone, still, shift=0.9) == np.inf
+    assert distance(still, alone, max_shift=0.9) == np.inf
+    assert distance(alone, still, max_shift=0.9) == np.inf
 
 
 def test_content_that_a_speck_enlarges_is_found_from_where_the_images_lie():
@@ -73,7 +73,7 @@ def test_content_that_a_speck_enlarges_is_found_from_where_the_images_lie():
 
 def of_halves(left, right):
     """A sketch that fills its image: two halves of gray."""
-    made = np.zeros((), fingerprints.FIELDS)
+    made = np.zeros((), fingerprints.FINGERPRINT)
     made["box"] = 0, fingerprints.FRAME, 0, fingerprints.FRAME
     made["picture"][:, : fingerprints.SIDE // 2], made["picture"][:, fingerprints.SIDE // 2 :] = left, right
     return made
@@ -82,14 +82,22 @@ def of_halves(left, right):
 @pytest.mark.parametrize(
     ("first", "second", "expected"),
     [
-        ((80, 160), (84, 164), 4 / 40 / pixel_match.MEAN),  # everywhere a little: by the contrast of both
-        ((120, 121), (121, 122), 1 / pixel_match._FLAT / pixel_match.MEAN),  # hardly any contrast
+        (
+            (80, 160),
+            (84, 164),
+            4 / 40 / pixel_match._MEAN_LIMIT,
+        ),
+        (
+            (120, 121),
+            (121, 122),
+            1 / pixel_match._MIN_CONTRAST / pixel_match._MEAN_LIMIT,
+        ),
         ((0, 255), (0, 255), 0),
     ],
 )
 def test_differences_that_are_known(first, second, expected):
     pictures = (of_halves(*pair)["picture"][None].astype(np.float32) for pair in (first, second))
-    (found,) = pixel_match._difference(*pictures, np.array([[[1, 0], [1, 0]]], np.float32))
+    (found,) = pixel_match._color_distance(*pictures, np.array([[[1, 0], [1, 0]]], np.float32))
     assert found == pytest.approx(expected, rel=0.05, abs=1e-6)
 
 

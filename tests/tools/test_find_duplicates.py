@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.sketched import drawing
+from helpers.drawn_images import drawing
 
 from tools import bench, find_duplicates, make_demo_booru, select_tags
 from Utils.data import selection
@@ -101,7 +101,7 @@ def test_no_group_is_in_two_splits_of_a_dataset(booru, tmp_path):
     database["tag_string"] = "a b"
     database.to_json(tmp_path / "posts.jsonl", orient="records", lines=True)
     usable = [
-        path for path in sources if fingerprints.sketch(path.read_bytes())["state"] == fingerprints.FOUND
+        path for path in sources if fingerprints.fingerprint(path.read_bytes())["state"] == fingerprints.OK
     ]
     for number, source in zip(database["id"], (0, 0, 0, 8, 8, 16, 24), strict=True):
         path = folder / f"{number % 1000:04d}" / f"{number}.jpg"
@@ -158,11 +158,11 @@ def test_parents_of_other_sources(tmp_path):
 
 
 def test_a_run_that_was_stopped_goes_on_and_files_that_changed_are_read_again(booru, tmp_path, monkeypatch):
-    folder, seen, real = tmp_path / "images", [], fingerprints.sketch
+    folder, seen, real = tmp_path / "images", [], fingerprints.fingerprint
     folder.mkdir()
     for at, path in enumerate(sorted((booru / "512px").glob("*/*.jpg"))[:12]):
         (folder / f"{at}.jpg").write_bytes(path.read_bytes())
-    monkeypatch.setattr(find_duplicates, "_JOB", 4)
+    monkeypatch.setattr(find_duplicates, "_IMAGES_PER_JOB", 4)
 
     def counted(data):
         if len(seen) == 6:
@@ -170,13 +170,13 @@ def test_a_run_that_was_stopped_goes_on_and_files_that_changed_are_read_again(bo
         seen.append(data)
         return real(data)
 
-    monkeypatch.setattr(fingerprints, "sketch", counted)
+    monkeypatch.setattr(fingerprints, "fingerprint", counted)
     assert find(folder, tmp_path / "groups.csv") == 130
     assert not (tmp_path / "groups.csv").exists()
     with (tmp_path / "groups.sketches" / "pictures.bin").open("ab") as file:
         file.write(b"a row that was not finished")
     seen.clear()
-    monkeypatch.setattr(fingerprints, "sketch", lambda data: seen.append(data) or real(data))
+    monkeypatch.setattr(fingerprints, "fingerprint", lambda data: seen.append(data) or real(data))
     assert find(folder, tmp_path / "groups.csv") == 0
     assert len(seen) == 8
     first = (tmp_path / "groups.csv").read_bytes()
@@ -208,7 +208,7 @@ def test_a_model_proposes_pairs_too(booru, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(hash_index, "RADIUS", 192)  # an untrained model sees little
     assert find(folder, tmp_path / "plain.csv") == 0
     assert groups_of(tmp_path / "plain.csv") == set()
-    monkeypatch.setattr(hash_index.pairs, "__defaults__", (192, 16, "neighbors"))
+    monkeypatch.setattr(hash_index.near_pairs, "__defaults__", (192, 16, "neighbors"))
     assert find(folder, tmp_path / "groups.csv", "--run", tmp_path / "model.keras") == 0
     assert groups_of(tmp_path / "groups.csv") == {frozenset((0, 2))}
     capsys.readouterr()

@@ -75,7 +75,7 @@ def _group(count):
         return np.bitwise_count(hashes[first] ^ hashes[second]).sum(axis=1) / np.float32(hash_index.RADIUS)
 
     started = time.perf_counter()
-    pairs = hash_index.pairs(hashes)
+    pairs = hash_index.near_pairs(hashes)
     groups = duplicate_groups.from_pairs(count, pairs, differing(*pairs.T), differing)
     seconds = time.perf_counter() - started
     found = groups.leaders[copies] == groups.leaders[sources]
@@ -91,5 +91,5 @@ def _brute_force(count, queries):
     index = faiss.IndexBinaryFlat(BITS)
     index.add(hashes)
     started = time.perf_counter()
-    index.search(hashes[:queries], hash_index.MOST + 1)
+    index.search(hashes[:queries], hash_index.MAX_NEIGHBORS + 1)
     return time.perf_counter() - started

@@ -20,7 +20,7 @@ def drawing(seed, height=512, width=512):
 
 
 def sketch(image, quality=95):
-    return fingerprints.sketch(codec.encode_jpeg(image, quality))
+    return fingerprints.fingerprint(codec.encode_jpeg(image, quality))
 
 
 def differing(first, second):
