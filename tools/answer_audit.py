@@ -1,12 +1,13 @@
-"""Answer every finding of an audit by a truth, as a reviewer who knows everything would.
+"""Answer every finding of an audit by a truth, as a reviewer who makes no mistakes would.
 
-For boorus whose true tags are known, such as the drawn one: it shows what a review can gain, before people
+It needs a booru whose true tags are known, like the drawn one, and shows what a review can gain before people
 spend their time on one. DECISIONS.jsonl is as review_labels.py writes it, and apply_decisions.py takes it.
 Findings about posts that the truth does not name stay unanswered.
 """
 
 import pathlib
 import sys
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -17,49 +18,56 @@ from Utils.labels import decisions, questions
 from Utils.tags import tag_list
 
 REVIEWER = "truth"
-TIME = "1970-01-01T00:00:00+00:00"  # not the clock's: the same audit gives the same bytes
+TIME = "1970-01-01T00:00:00+00:00"  # fixed, so that the same audit gives the same bytes
 
 
-def parser():
+def parser() -> Parser:
     """Return the argument parser."""
-    made = Parser(prog="answer_audit.py", description=__doc__)
-    made.add_argument("audits", metavar="AUDIT.json", type=pathlib.Path, nargs="+")
-    made.add_argument("--truth", metavar="TRUTH.csv", type=pathlib.Path, required=True, help="image_id,tags")
-    made.add_argument("--tags", metavar="CSV", type=pathlib.Path, required=True, help="selected_tags.csv")
-    made.add_argument("-o", "--output", metavar="DECISIONS.jsonl", type=pathlib.Path, required=True)
-    made.add_argument("--overwrite", action="store_true", help="replace decisions that are there")
-    made.add_argument("--json", action="store_true", help="print one JSON object")
-    return made
+    arguments = Parser(prog="answer_audit.py", description=__doc__)
+    arguments.add_argument("audits", metavar="AUDIT.json", type=pathlib.Path, nargs="+")
+    arguments.add_argument(
+        "--truth", metavar="TRUTH.csv", type=pathlib.Path, required=True, help="image_id,tags"
+    )
+    arguments.add_argument(
+        "--tags", metavar="CSV", type=pathlib.Path, required=True, help="selected_tags.csv"
+    )
+    arguments.add_argument("-o", "--output", metavar="DECISIONS.jsonl", type=pathlib.Path, required=True)
+    arguments.add_argument("--overwrite", action="store_true", help="replace decisions that are there")
+    arguments.add_argument("--json", action="store_true", help="print one JSON object")
+    return arguments
 
 
 @command
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
     options = parser().parse_args(argv)
     require_absent(options.output, options.overwrite)
     truth = ground_truth.read(options.truth)
     asked = questions.read(options.audits, tag_list.read(options.tags))
-    answers = answered(asked, truth)
-    with replacing(options.output) as beside, beside.open("wb") as file:
+    answers = answer(asked, truth)
+    with replacing(options.output) as temporary, temporary.open("wb") as file:
         decisions.append(file, *answers)
-    said = {
+    summary = {
         "decisions": len(answers),
-        "yes": sum(answer.decision == "yes" for answer in answers),
+        "yes": sum(decision.decision == "yes" for decision in answers),
         "unanswered": len(asked) - len(answers),
         "output": str(options.output),
     }
     if options.json:
-        print_json(said)
+        print_json(summary)
     else:
-        print("{decisions:,} decisions, {yes:,} of them yes: {output}".format(**said))
-        if said["unanswered"]:
-            print(f"{said['unanswered']:,} findings are about posts that the truth does not name")
+        print("{decisions:,} decisions, {yes:,} of them yes: {output}".format(**summary))
+        if summary["unanswered"]:
+            print(f"{summary['unanswered']:,} findings are about posts that the truth does not name")
     return 0
 
 
-def answered(asked, truth):
-    """Return a Decision for each of the `Utils.labels.questions.Questions` about a post that the truth
-    names."""
+def answer(asked: questions.Questions, truth: Mapping[int, Collection[str]]) -> list[decisions.Decision]:
+    """Return a decision on each question about a post that the truth names.
+
+    Args:
+        truth: ``{post id: names of its tags}``.
+    """
     rows = asked.tags.iloc[asked.tag_of(np.arange(len(asked)))]
     triples = zip(asked.posts.tolist(), rows["name"], rows["tag_id"].tolist(), strict=True)
     return [

@@ -1,9 +1,9 @@
 """Correct a booru database by what people decided: a copy with labels added and removed, and a patch file.
 
-The database is a fire-eggs SQLite file and stays as it is; the copy Y.db gets a tag where the decision is yes
-and loses it where it is no, and counts of tags follow. Y.patch.jsonl says what changed, a line a post:
-{"post_id", "add": [names], "remove": [names]}. Applied once more, nothing changes. Then select_tags.py and
-write_records.py --labels-only --reuse bring the corrections into the shards.
+The database is a fire-eggs SQLite file and stays as it is. In the copy Y.db a post gets a tag if the decision
+is yes and loses it if it is no, and the counts of the tags follow. Y.patch.jsonl lists what changed, a line a
+post: {"post_id", "add": [names], "remove": [names]}. Applied once more, nothing changes. Then select_tags.py
+and write_records.py --labels-only --reuse bring the corrections into the shards.
 """
 
 import collections
@@ -12,66 +12,76 @@ import json
 import pathlib
 import sqlite3
 import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from Utils.command.cli import Parser, UserError, command, print_json
 from Utils.files.atomic import replacing, require_absent, require_file
 from Utils.labels import decisions
 
+Verdicts = Mapping[decisions.Pair, tuple[str, bool]]  # by post id and tag id: tag name, whether it has it
+Patch = list[tuple[int, dict[str, list[str]]]]  # post id, {"add": names, "remove": names}
 
-def parser():
+
+def parser() -> Parser:
     """Return the argument parser."""
-    made = Parser(prog="apply_decisions.py", description=__doc__)
-    made.add_argument("decisions", metavar="DECISIONS.jsonl", type=pathlib.Path)
-    made.add_argument("--db", metavar="X.db", type=pathlib.Path, required=True, help="fire-eggs database")
-    made.add_argument("-o", "--output", metavar="Y.db", type=pathlib.Path, required=True)
-    made.add_argument("--overwrite", action="store_true", help="replace a database that is there")
-    made.add_argument("--json", action="store_true", help="print one JSON object")
-    return made
+    arguments = Parser(prog="apply_decisions.py", description=__doc__)
+    arguments.add_argument("decisions", metavar="DECISIONS.jsonl", type=pathlib.Path)
+    arguments.add_argument(
+        "--db", metavar="X.db", type=pathlib.Path, required=True, help="fire-eggs database"
+    )
+    arguments.add_argument("-o", "--output", metavar="Y.db", type=pathlib.Path, required=True)
+    arguments.add_argument("--overwrite", action="store_true", help="replace a database that is there")
+    arguments.add_argument("--json", action="store_true", help="print one JSON object")
+    return arguments
 
 
 @command
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
     options = parser().parse_args(argv)
     require_file(options.db, "a database (.db)")
     if options.output.resolve() == options.db.resolve():
-        raise UserError(f"the corrected copy must be another file than {options.db}, which is kept")
+        raise UserError(
+            f"-o must be another file than --db: the corrected copy does not replace {options.db}"
+        )
     require_absent(options.output, options.overwrite)
     verdicts, disputed = decisions.verdicts(decisions.read(options.decisions))
-    with replacing(options.output) as beside:
-        with contextlib.closing(_copy(options.db, beside)) as database, database:
+    with replacing(options.output) as temporary:
+        with contextlib.closing(_copy(options.db, temporary)) as database, database:
             _check(database, options.db, verdicts)
-            posts = _known(database, {post for post, _ in verdicts})
+            posts = _posts_in(database, {post for post, _ in verdicts})
             patch = _apply(
                 database, {pair: verdict for pair, verdict in verdicts.items() if pair[0] in posts}
             )
         with replacing(options.output.with_suffix(".patch.jsonl")) as patch_file:
             lines = [json.dumps({"post_id": post, **changes}, ensure_ascii=False) for post, changes in patch]
             patch_file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    unknown = sorted({post for post, _ in verdicts} - posts)
-    said = {
+    summary = {
         "verdicts": len(verdicts),
         "added": sum(len(changes["add"]) for _, changes in patch),
         "removed": sum(len(changes["remove"]) for _, changes in patch),
         "posts_changed": len(patch),
         "disputed": len(disputed),
-        "unknown_posts": unknown,
+        "unknown_posts": sorted({post for post, _ in verdicts} - posts),
         "output": str(options.output),
     }
     if options.json:
-        print_json(said)
+        print_json(summary)
     else:
-        print(_text(said))
+        print(_text(summary))
     return 0
 
 
-def _copy(source, target):
-    """Copy a database with SQLite's own backup, which is right even while others write; return it open."""
+def _copy(source: pathlib.Path, target: pathlib.Path) -> sqlite3.Connection:
+    """Copy a database and return the copy open.
+
+    By SQLite's own backup, not as a file: it is consistent even while another process writes.
+    """
     copy = sqlite3.connect(target)
     try:
-        with contextlib.closing(
-            sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True)
-        ) as original:
+        uri = f"{source.resolve().as_uri()}?mode=ro"
+        with contextlib.closing(sqlite3.connect(uri, uri=True)) as original:
             original.backup(copy)
         copy.execute("PRAGMA journal_mode = DELETE")  # one file, whatever the source uses
     except sqlite3.Error as error:
@@ -80,8 +90,8 @@ def _copy(source, target):
     return copy
 
 
-def _check(database, path, verdicts):
-    """Raise UserError where tables lack, or a decision's tag is not the database's."""
+def _check(database: sqlite3.Connection, path: pathlib.Path, verdicts: Verdicts) -> None:
+    """Raise UserError if tables are missing, or a decided tag has another name in the database."""
     tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     missing = [name for name in ("images", "tags", "imageTags") if name not in tables]
     if missing:
@@ -96,41 +106,43 @@ def _check(database, path, verdicts):
         )
 
 
-def _known(database, posts):
-    """Return those of some post ids that the database has."""
-    found = set()
+def _posts_in(database: sqlite3.Connection, posts: set[int]) -> set[int]:
+    """Return those of some post ids that are in the database."""
+    present = set()
     ordered = sorted(posts)
-    for at in range(0, len(ordered), 500):
-        some = ordered[at : at + 500]
-        words = f"SELECT image_id FROM images WHERE image_id IN ({','.join('?' * len(some))})"
-        found.update(post for (post,) in database.execute(words, some))
-    return found
+    for first in range(0, len(ordered), 500):  # old versions of SQLite take 999 parameters at most
+        batch = ordered[first : first + 500]
+        query = f"SELECT image_id FROM images WHERE image_id IN ({','.join('?' * len(batch))})"
+        present.update(post for (post,) in database.execute(query, batch))
+    return present
 
 
-def _apply(database, verdicts):
-    """Change the labels; return ``[(post id, {"add": names, "remove": names})]`` of what changed."""
+def _apply(database: sqlite3.Connection, verdicts: Verdicts) -> Patch:
+    """Change the labels; return what changed, by post id."""
     changes = collections.defaultdict(lambda: {"add": [], "remove": []})
-    for (post, tag), (name, has) in sorted(verdicts.items()):
-        if has:
-            words = "INSERT OR IGNORE INTO imageTags (image_id, tag_id) VALUES (?, ?)"
+    for (post, tag), (name, has_tag) in sorted(verdicts.items()):
+        if has_tag:
+            statement = "INSERT OR IGNORE INTO imageTags (image_id, tag_id) VALUES (?, ?)"
         else:
-            words = "DELETE FROM imageTags WHERE image_id = ? AND tag_id = ?"
-        if database.execute(words, (post, tag)).rowcount > 0:
-            database.execute("UPDATE tags SET count = count + ? WHERE tag_id = ?", (1 if has else -1, tag))
-            changes[post]["add" if has else "remove"].append(name)
+            statement = "DELETE FROM imageTags WHERE image_id = ? AND tag_id = ?"
+        if database.execute(statement, (post, tag)).rowcount > 0:  # 0: it was so already
+            change = 1 if has_tag else -1
+            database.execute("UPDATE tags SET count = count + ? WHERE tag_id = ?", (change, tag))
+            changes[post]["add" if has_tag else "remove"].append(name)
     return sorted(changes.items())
 
 
-def _text(said):
+def _text(summary: Mapping[str, Any]) -> str:
     lines = [
-        f"{said['added']:,} labels added and {said['removed']:,} removed, in "
-        f"{said['posts_changed']:,} posts: {said['output']}"
+        "{added:,} labels added and {removed:,} removed, in {posts_changed:,} posts: {output}".format(
+            **summary
+        )
     ]
-    if said["disputed"]:
-        lines.append(f"{said['disputed']:,} pairs of post and tag are disputed and stay as they were")
-    if said["unknown_posts"]:
-        some = ", ".join(map(str, said["unknown_posts"][:5]))
-        lines.append(f"{len(said['unknown_posts']):,} posts are not in the database: {some}")
+    if summary["disputed"]:
+        lines.append(f"{summary['disputed']:,} pairs of post and tag are disputed and stay as they were")
+    if summary["unknown_posts"]:
+        first = ", ".join(map(str, summary["unknown_posts"][:5]))
+        lines.append(f"{len(summary['unknown_posts']):,} posts are not in the database: {first}")
     return "\n".join(lines)
 
 

@@ -19,8 +19,8 @@ def load() -> Callable[..., np.ndarray]:
         from cleanlab.filter import find_label_issues
     except ImportError as error:
         raise UserError(
-            "cleanlab is not installed, and is needed here alone: pip install cleanlab. "
-            "The fast engine of audit_labels.py finds the same without it"
+            "the engine cleanlab needs the package cleanlab, which is not installed: "
+            "pip install -r requirements-audit.txt; the engine fast finds the same without it"
         ) from error
     return find_label_issues
 

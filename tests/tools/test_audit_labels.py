@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 
 import numpy as np
 import pandas as pd
@@ -60,6 +61,20 @@ def test_engines_agree_to_the_byte(dump, tmp_path):
         assert (tmp_path / f"fast{end}").read_bytes() == (tmp_path / f"cleanlab{end}").read_bytes()
 
 
+def test_without_cleanlab_its_engine_names_what_to_install_and_the_fast_one_works(
+    dump, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setitem(sys.modules, "cleanlab", None)
+    monkeypatch.setitem(sys.modules, "cleanlab.filter", None)
+    words = [str(dump), "-o", str(tmp_path / "audit.json"), "--engine"]
+    assert audit_labels.main([*words, "cleanlab"]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("error: ")
+    assert "pip install -r requirements-audit.txt" in message
+    assert not list(tmp_path.glob("*audit*"))
+    assert audit_labels.main([*words, "fast"]) == 0
+
+
 def test_operating_points_find_more_at_equal_precision(dump, tmp_path, capsys):
     points = tmp_path / "thresholds.csv"
     points.write_text("scope,category,tag_id,name,threshold\nall,,,all,0.25\n")
@@ -116,7 +131,7 @@ def test_an_interrupted_audit_goes_on(dump, tmp_path, monkeypatch, capsys):
             raise KeyboardInterrupt
         return engine(probabilities, labels, columns, thresholds)
 
-    monkeypatch.setitem(audit_labels.ENGINES, "fast", lambda: breaks)
+    monkeypatch.setitem(audit_labels.ENGINES, "fast", breaks)
     assert audit_labels.main([str(dump), "-o", str(output), "--workers", "1"]) == 130
     assert not output.exists()
     assert audit_labels.main([str(dump), "-o", str(output), "--workers", "1"]) == 0
@@ -140,7 +155,8 @@ def test_parts_of_another_audit_are_not_taken_over(settings, dump, tmp_path):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--min-positives", "0"], "1 or more"),
+        (["--min-positives", "0"], "at least 1"),
+        (["--workers", "0"], "at least 1"),
         (["--min-positives", "999"], "no tag"),
         (["-c", "meta"], "no tag of category meta"),
         (["-c", "colour"], "colour"),
