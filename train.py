@@ -49,7 +49,7 @@ class Experiment:
     keep: Callable[[np.ndarray], np.ndarray] | None  # post ids -> whether to train on them; None: on all
     unknown: Callable[[np.ndarray], np.ndarray] | None  # post ids -> which labels are not known
     source: initial_weights.Source | None  # of the first weights; None: fresh ones
-    match: initial_weights.Match | None  # of its tags with the dataset's; None: nothing had to be copied
+    match: initial_weights.TagMatch | None  # of its tags with the dataset's; None: nothing had to be copied
     model: "keras.Model"
     trained_model: "keras.Model"  # the model itself, or one that augments images on the device and calls it
     schedule: Callable[[int], Any]  # the learning rate by step
@@ -82,7 +82,7 @@ def _main(argv: Sequence[str] | None) -> int:
     recipe, dataset = arguments.recipe, dataset_folder.load(arguments.dataset)
     source = None
     if recipe.init_from:
-        source = initial_weights.of(recipe.init_from, recipe.which, arguments.run_dir)
+        source = initial_weights.resolve(recipe.init_from, recipe.which, arguments.run_dir)
     prepare_backend()
     from Utils.training import devices, freezing
 
@@ -118,7 +118,7 @@ def _set_up(
     schedule = schedules.build(recipe, facts["steps_per_epoch"], facts["batch_size"])
     devices.require_accumulation(recipe.gradient_accumulation)
     model, trained_model = _models(recipe, dataset, devices, source, streams.rows_each)
-    match = _copy_weights(model, dataset, source) if source and not source.begun else None
+    match = _copy_weights(model, dataset, source) if source and not source.is_taken_over else None
     return Experiment(
         recipe=recipe,
         dataset=dataset,
@@ -206,7 +206,7 @@ def _architecture(recipe: Recipe, source: initial_weights.Source, sizes: dict[st
 
     from Models import transfer
 
-    if source.begun:
+    if source.is_taken_over:
         return (source.file / ARCHITECTURE).read_text(encoding="utf-8")
     distribution = keras.distribution.distribution()
     architecture = transfer.adapted_json(source.file, **sizes, dtype_policy=recipe.dtype_policy)
@@ -217,12 +217,12 @@ def _architecture(recipe: Recipe, source: initial_weights.Source, sizes: dict[st
 
 def _copy_weights(
     model: "keras.Model", dataset: dataset_folder.Dataset, source: initial_weights.Source
-) -> initial_weights.Match:
+) -> initial_weights.TagMatch:
     """Copy the weights of the source into the model, outputs matched by tags; report what differs."""
     from Generators import shard_stats
     from Models import transfer
 
-    match = initial_weights.match(source, dataset.tags)
+    match = initial_weights.match_tags(source, dataset.tags)
     frequencies = dataset.frequencies("train")
     if frequencies is None:
         frequencies = shard_stats.label_frequencies(dataset.shards("train"), dataset.num_labels)
@@ -337,7 +337,7 @@ def _train(experiment: Experiment, body: "Freezing", run: Run, name: str) -> int
     return 0
 
 
-def _save_first_state(experiment: Experiment, match: initial_weights.Match, run: Run) -> None:
+def _save_first_state(experiment: Experiment, match: initial_weights.TagMatch, run: Run) -> None:
     """Save the state before the first step and where it is from: the source is not needed any more."""
     from Models import transfer
     from Utils.training import checkpoints
@@ -348,7 +348,7 @@ def _save_first_state(experiment: Experiment, match: initial_weights.Match, run:
         with atomic.replacing(run.folder / ARCHITECTURE) as beside:
             beside.write_text(transfer.to_json(experiment.model), encoding="utf-8")
     checkpoints.save(run.checkpoints, 0, checkpoints.capture(experiment.trained_model))
-    initial_weights.remember(run.folder, recipe.init_from, source, match)
+    initial_weights.write_origin(run.folder, recipe.init_from, source, match)
 
 
 def _batches(experiment: Experiment, start_step: int) -> Any:

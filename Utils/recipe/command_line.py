@@ -9,10 +9,11 @@ import math
 import os
 import re
 import sys
+from collections.abc import Iterator, Sequence
 
 from Utils.command.cli import UserError, suggest, value_of
 from Utils.recipe import initial_weights
-from Utils.recipe.recipe import Recipe, load_recipe, recipe_docstring, recipe_names
+from Utils.recipe.recipe import Recipe, flag, load_recipe, recipe_docstring, recipe_names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,48 +29,51 @@ class Arguments:
     """Print devices, batch, steps, parameters and memory, then stop."""
 
 
-RULE = re.compile("-+|╰?─+╯?")  # what ends a message of tyro
-USAGE = """usage: train.py RECIPE --dataset DATASET --run-dir RUN [--any-recipe-field value] [--dry-run]
+_USAGE = """usage: train.py RECIPE --dataset DATASET --run-dir RUN [--any-recipe-field value] [--dry-run]
 
 Train a model on a dataset folder. The same --run-dir continues where it stopped.
 
 recipes (train.py RECIPE --help shows what each does, and all its fields):
 """
+_BOX_RULE = re.compile("-+|╰?─+╯?")  # the line that ends a message of tyro
 
 
-def parse(argv=None):
-    """Return ``(name, Arguments)`` of a command line; help is printed and leaves with SystemExit(0).
+def parse(argv: Sequence[str] | None = None) -> tuple[str, Arguments]:
+    """Return the recipe's name and the Arguments of a command line.
 
-    Raises UserError for an unknown recipe, an unknown or malformed flag, a missing one.
+    Prints help and raises SystemExit(0) for --help. Raises UserError for an unknown recipe, an unknown,
+    malformed or missing flag, and values that a recipe does not allow.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] in (["-h"], ["--help"]):
-        print(USAGE + "".join(f"  {name:<14}{_summary(name)}\n" for name in recipe_names()), end="")
+        print(_USAGE + "".join(f"  {name:<14}{_headline(name)}\n" for name in recipe_names()), end="")
         raise SystemExit(0)
     if not words or words[0].startswith("-"):
-        came = repr(words[0]) if words else "nothing"
+        received = repr(words[0]) if words else "nothing"
         raise UserError(
-            f"the first word names a recipe ({', '.join(recipe_names())}); got {came} (see train.py --help)"
+            f"the first word names a recipe ({', '.join(recipe_names())}); got {received} "
+            "(see train.py --help)"
         )
-    return words[0], _parse_fields(words[0], words[1:])
+    return words[0], _parse_flags(words[0], words[1:])
 
 
-def _summary(name):
+def _headline(name: str) -> str:
     return recipe_docstring(name).strip().split("\n")[0]
 
 
-def _parse_fields(name, words):
-    import tyro  # here: who reads a recipe needs no parser
+def _parse_flags(name: str, words: list[str]) -> Arguments:
+    import tyro  # here: tools that only read recipes need no parser
 
-    words, see = _spelled(words), f"see train.py {name} --help"
+    words, hint = _normalized(words), f"see train.py {name} --help"
     unknown = [word for word in words if word.startswith("--") and word.split("=")[0] not in _flags()]
     if unknown:
-        flag = unknown[0].split("=")[0]
-        raise UserError(f"no option is named {flag}{suggest(flag, _flags())} ({see}, which lists all)")
+        first = unknown[0].split("=")[0]
+        raise UserError(f"no option is named {first}{suggest(first, _flags())} ({hint}, which lists all)")
+    # Before tyro: its defaults are those of the recipe, which may depend on the weights to begin with.
     source = _source(words)
-    default = Arguments(load_recipe(name, source and source.recipe))
-    with _one_paragraph(see):
-        found = tyro.cli(
+    default = Arguments(load_recipe(name, source.recipe if source else None))
+    with _one_paragraph(hint):
+        arguments = tyro.cli(
             Arguments,
             args=words,
             default=default,
@@ -77,37 +81,37 @@ def _parse_fields(name, words):
             description=recipe_docstring(name),
             config=(tyro.conf.OmitArgPrefixes,),
         )
-    if not found.dataset or not (found.run_dir or found.dry_run):
-        missing = "--run-dir RUN (or --dry-run)" if found.dataset else "--dataset DATASET"
-        raise UserError(f"{missing} is missing ({see})")
-    recipe, run_dir = _resolved(name, found.recipe, source), os.path.expandvars(found.run_dir)
+    if not arguments.dataset or not (arguments.run_dir or arguments.dry_run):
+        missing = "--run-dir RUN (or --dry-run)" if arguments.dataset else "--dataset DATASET"
+        raise UserError(f"{missing} is missing ({hint})")
+    run_dir = os.path.expandvars(arguments.run_dir)
     if unset := re.search(r"\$\w+|\$\{\w+\}", run_dir):
-        raise UserError(f"--run-dir {found.run_dir}: the environment variable {unset[0]} is not set")
-    return dataclasses.replace(found, recipe=recipe, run_dir=run_dir)
+        raise UserError(f"--run-dir {arguments.run_dir}: the environment variable {unset[0]} is not set")
+    return dataclasses.replace(arguments, recipe=_completed(name, arguments.recipe, source), run_dir=run_dir)
 
 
-def _source(words):
-    """Return the Source that the words name, None where they name none."""
-    path, which = (_value(words, flag) for flag in ("--init-from", "--which"))
+def _source(words: list[str]) -> initial_weights.Source | None:
+    """Return the source of the first weights that the words name, None without --init-from."""
+    path, which = (_last_value(words, name) for name in ("--init-from", "--which"))
     if not path:
         return None
-    run_dir = os.path.expandvars(_value(words, "--run-dir") or "")
-    return initial_weights.of(path, "last" if which == "last" else "best", run_dir)
+    run_dir = os.path.expandvars(_last_value(words, "--run-dir") or "")
+    return initial_weights.resolve(path, "last" if which == "last" else "best", run_dir)
 
 
-def _value(words, flag):
-    """Return the last word given to a flag, None where there is none."""
-    given = None
+def _last_value(words: list[str], name: str) -> str | None:
+    """Return the last value given to a flag, None without the flag."""
+    value = None
     for word, following in itertools.pairwise([*words, ""]):
-        if word == flag:
-            given = following
-        elif word.startswith(f"{flag}="):
-            given = word.partition("=")[2]
-    return given
+        if word == name:
+            value = following
+        elif word.startswith(f"{name}="):
+            value = word.partition("=")[2]
+    return value
 
 
-def _resolved(name, recipe, source):
-    """Return the recipe with what it leaves to the source of its weights."""
+def _completed(name: str, recipe: Recipe, source: initial_weights.Source | None) -> Recipe:
+    """Return the recipe with what it leaves to the source of its first weights filled in."""
     if source is None:
         if recipe.model and recipe.image_size:
             return recipe
@@ -119,62 +123,69 @@ def _resolved(name, recipe, source):
             f"give --model {source.model}, or use the recipe finetune, which takes the model as it is"
         )
     if not recipe.model and recipe.model_overrides():
-        given = ", ".join(f"--{name.replace('_', '-')}" for name in recipe.model_overrides())
+        flags = ", ".join(map(flag, recipe.model_overrides()))
         raise UserError(
-            f"the model of {recipe.init_from} is taken as it is, so {given} cannot be set; give --model "
+            f"the model of {recipe.init_from} is taken as it is, so {flags} cannot be set; give --model "
             f"{source.model} and all options it was built with to build it anew"
         )
-    return dataclasses.replace(recipe, image_size=recipe.image_size or larger(source.image_size))
+    return dataclasses.replace(recipe, image_size=recipe.image_size or larger_size(source.image_size))
 
 
-def larger(side):
-    """Return 1.2 times a side in pixels, by whole 32: what 320 to 384 was."""
-    return math.ceil(1.2 * side / 32 - 1e-9) * 32
-
-
-@functools.cache
-def _flags():
-    """Every flag: one for each field, and the negative of each switch."""
-    fields = [*dataclasses.fields(Recipe), *dataclasses.fields(Arguments)]
-    names = [f"--{field.name.replace('_', '-')}" for field in fields if field.name != "recipe"]
-    return [*names, *(f"--no-{name[2:]}" for name in names if name in _switches()), "--help"]
+def larger_size(image_size: int) -> int:
+    """Return 1.2 times an image size, rounded up to a multiple of 32: the original went from 320 to 384."""
+    return math.ceil(1.2 * image_size / 32 - 1e-9) * 32
 
 
 @functools.cache
-def _switches():
-    fields = [*dataclasses.fields(Recipe), *dataclasses.fields(Arguments)]
-    return {f"--{field.name.replace('_', '-')}" for field in fields if field.type is bool}
+def _flags() -> list[str]:
+    """Return every flag: one for each field, and the negative of each switch."""
+    flags = [flag(field.name) for field in _fields()]
+    return [*flags, *(f"--no-{name[2:]}" for name in flags if name in _switches()), "--help"]
 
 
-def _spelled(words):
-    """Spell flags with hyphens, and values as sweeps write them: ``--flip=False``, ``--crop=[0.9, 1.0]``."""
-    words = [re.sub(r"^--[^=]*", lambda flag: flag[0].replace("_", "-"), word) for word in words]
-    spelled = []
+@functools.cache
+def _switches() -> set[str]:
+    """Return the flags that take no value."""
+    return {flag(field.name) for field in _fields() if field.type is bool}
+
+
+def _fields() -> list[dataclasses.Field]:
+    arguments = [field for field in dataclasses.fields(Arguments) if field.name != "recipe"]
+    return [*dataclasses.fields(Recipe), *arguments]
+
+
+def _normalized(words: list[str]) -> list[str]:
+    """Return the words as tyro wants them.
+
+    W&B's agents write ``--learning_rate=0.1``, ``--flip=False`` and ``--crop=[0.9, 1.0]``.
+    """
+    words = [re.sub(r"^--[^=]*", lambda match: match[0].replace("_", "-"), word) for word in words]
+    normalized: list[str] = []
     for word in words:
-        flag, equals, value = word.partition("=")
-        if spelled and spelled[-1] in _switches() and word.lower() in ("true", "false"):
-            flag, equals, value = spelled.pop(), "=", word
-        if equals and flag in _switches() and value.lower() in ("true", "false"):
-            spelled.append(flag if value.lower() == "true" else f"--no-{flag[2:]}")
+        name, equals, value = word.partition("=")
+        if normalized and normalized[-1] in _switches() and word.lower() in ("true", "false"):
+            name, equals, value = normalized.pop(), "=", word
+        if equals and name in _switches() and value.lower() in ("true", "false"):
+            normalized.append(name if value.lower() == "true" else f"--no-{name[2:]}")
         elif equals and isinstance(value_of(value), (list, tuple)) and value[0] in "[(":
-            spelled += [flag, *map(str, value_of(value))]
+            normalized += [name, *map(str, value_of(value))]
         else:
-            spelled.append(word)
-    return spelled
+            normalized.append(word)
+    return normalized
 
 
 @contextlib.contextmanager
-def _one_paragraph(see):
-    """Turn the boxes in which tyro reports a mistake into one UserError."""
-    shown = io.StringIO()
+def _one_paragraph(hint: str) -> Iterator[None]:
+    """Turn the box in which tyro reports a mistake into a UserError of one paragraph."""
+    stderr = io.StringIO()
     try:
-        with contextlib.redirect_stderr(shown):
+        with contextlib.redirect_stderr(stderr):
             yield
     except SystemExit as stop:
         if not stop.code:
             raise
         # A title, the message, a rule. Where stdout is not UTF-8, tyro draws a rule below the title, no box.
-        _, *lines = [line.strip("│ ") for line in shown.getvalue().strip().splitlines()]
-        begin = 1 if RULE.fullmatch(lines[0]) else 0
-        message = itertools.takewhile(lambda line: not RULE.fullmatch(line), lines[begin:])
-        raise UserError(f"{' '.join(message).rstrip('.')} ({see})") from None
+        _, *lines = [line.strip("│ ") for line in stderr.getvalue().strip().splitlines()]
+        begin = 1 if _BOX_RULE.fullmatch(lines[0]) else 0
+        message = itertools.takewhile(lambda line: not _BOX_RULE.fullmatch(line), lines[begin:])
+        raise UserError(f"{' '.join(message).rstrip('.')} ({hint})") from None

@@ -1,0 +1,131 @@
+"""Utils/recipe/initial_weights.py: where a model is found, what its file says, which tags keep weights."""
+
+import json
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from Utils.command.cli import UserError
+from Utils.recipe import initial_weights
+from Utils.recipe.recipe import Recipe, write_recipe
+from Utils.tags import tag_list
+
+
+def layer(kind, **config):
+    return {"class_name": kind, "config": config}
+
+
+def write_model(path, num_labels=3, image_size=64, name="ConvNext-test"):
+    """The JSON of a .keras file, without weights."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    layers = [layer("InputLayer", batch_shape=[None, image_size, image_size, 3]), layer("Dense", units=8)]
+    config = {"name": name, "layers": [*layers, layer("Dense", units=num_labels)]}
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", json.dumps({"config": config}))
+    return path
+
+
+def tags(*names, first_id=1):
+    ids = range(first_id, first_id + len(names))
+    return pd.DataFrame({"tag_id": ids, "name": names, "category": 0, "count": 9})
+
+
+def write_tags(folder, *names):
+    tag_list.write(tags(*names), folder / "selected_tags.csv")
+
+
+def test_a_file_says_what_model_it_is(tmp_path):
+    source = initial_weights.find(write_model(tmp_path / "x.keras", 5, 96, "ViT-B16"))
+    assert (source.model, source.image_size, source.num_labels) == ("ViT/B16", 96, 5)
+    assert (source.tags, source.recipe, source.is_taken_over) == (None, None, False)
+
+
+def test_a_run_has_a_best_and_a_last_model_its_tags_and_its_recipe(tmp_path):
+    write_model(tmp_path / "best.keras")
+    write_model(tmp_path / "model.keras")
+    write_tags(tmp_path, "a", "b", "c")
+    write_recipe(tmp_path / "recipe.json", "demo", Recipe(epochs=7))
+    source = initial_weights.find(tmp_path)
+    assert source.file.name == "best.keras"
+    assert source.tags["name"].tolist() == ["a", "b", "c"]
+    assert source.recipe == Recipe(epochs=7)
+    assert initial_weights.find(tmp_path, "last").file.name == "model.keras"
+
+
+def test_a_folder_with_one_model_is_that_model_whatever_its_name(tmp_path):
+    released = write_model(tmp_path / "extra" / "keras" / "model.keras")
+    assert initial_weights.find(tmp_path).file == released
+    beside = write_model(tmp_path / "ConvNextT_released.keras")
+    assert initial_weights.find(tmp_path).file == beside
+
+
+def test_what_is_no_source(tmp_path):
+    with pytest.raises(UserError, match="is nothing"):
+        initial_weights.find(tmp_path / "none")
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(UserError, match=r"a file that does not end in \.keras"):
+        initial_weights.find(tmp_path / "notes.txt")
+    with pytest.raises(UserError, match=r"has no best\.keras.*it holds notes\.txt"):
+        initial_weights.find(tmp_path)
+    (tmp_path / "x.keras").write_text("text")
+    with pytest.raises(UserError, match="no model of this zoo"):
+        initial_weights.find(tmp_path / "x.keras")
+    write_model(tmp_path / "x.keras", 3)
+    write_tags(tmp_path, "a", "b")
+    with pytest.raises(UserError, match=r"has 2 tags, but x\.keras gives 3 outputs"):
+        initial_weights.find(tmp_path)
+
+
+def test_the_other_model_of_a_run_is_not_taken_for_the_best(tmp_path):
+    write_model(tmp_path / "model.keras")
+    write_recipe(tmp_path / "recipe.json", "demo", Recipe())
+    with pytest.raises(UserError, match=r"has no best\.keras"):
+        initial_weights.find(tmp_path)
+
+
+def source_of(*names):
+    return initial_weights.Source(None, "ViT/test", 32, len(names), tags(*names), None)
+
+
+def test_tags_are_matched_by_id_then_by_name():
+    frame = pd.DataFrame(
+        {"tag_id": [3, 9, 50, 1], "name": ["c2", "new", "b", "a"], "category": 0, "count": 1}
+    )
+    match = initial_weights.match_tags(source_of("a", "b", "c", "d"), frame)
+    assert match.rows.tolist() == [2, -1, 1, 0]
+    assert (match.renamed, match.new, match.dropped) == ((("c", "c2"),), ("new",), ("d",))
+    assert match.text == "3 tags kept, 1 of them renamed (c is c2); 1 new (new); 1 dropped (d)"
+    with pytest.raises(UserError, match="no tag in common"):
+        initial_weights.match_tags(source_of("x"), tags("y", first_id=7))
+
+
+def test_outputs_without_a_list_are_taken_in_order(tmp_path):
+    source = initial_weights.find(write_model(tmp_path / "x.keras"))
+    assert initial_weights.match_tags(source, tags("a", "b", "c")).rows.tolist() == [0, 1, 2]
+    with pytest.raises(UserError, match=r"has no selected_tags\.csv beside it"):
+        initial_weights.match_tags(source, tags("a", "b"))
+
+
+def test_a_run_continues_when_the_model_it_began_with_is_gone(tmp_path):
+    folder, run_dir = tmp_path / "source", tmp_path / "run"
+    write_model(folder / "best.keras")
+    write_recipe(folder / "recipe.json", "demo", Recipe(epochs=7))
+    source = initial_weights.resolve(folder, "best", run_dir)
+    assert not source.is_taken_over
+    match = initial_weights.TagMatch(np.array([0, 2, -1]), (("c", "c2"),), ("n",), ("b",))
+    run_dir.mkdir()
+    initial_weights.write_origin(run_dir, folder, source, match)
+    written = json.loads((run_dir / "initialization.json").read_text())
+    assert list(written) == [
+        "init_from", "file", "sha256", "model", "image_size", "num_labels", "kept", "renamed", "new",
+        "dropped", "rows", "recipe",
+    ]  # fmt: skip
+    assert (written["kept"], written["rows"], written["renamed"]) == (2, [0, 2, -1], [["c", "c2"]])
+    (folder / "best.keras").unlink()
+    again = initial_weights.resolve(folder, "best", run_dir)
+    assert again.is_taken_over and again.file == run_dir
+    assert (again.model, again.image_size, again.recipe) == ("ConvNext/test", 64, Recipe(epochs=7))
+    with pytest.raises(UserError, match="is nothing"):
+        initial_weights.resolve(tmp_path / "another", "best", run_dir)
