@@ -1,40 +1,39 @@
-"""Measure one part of the system beside its limit or a peer, in the same run: figures, and their ratios.
+"""Measure one part of the system beside its limit or a peer in the same run: figures, and their ratios.
 
-Every file of bench_parts is a part: its docstring's first line says what it measures,
-``add_arguments(parser)`` declares its options, ``measure(options)`` gives a dictionary of ``part unit setup
-figures ratios``.
+Every file of bench_parts is a part. Its docstring starts with what it measures, ``add_arguments(parser)``
+declares its options, ``run_benchmark(options)`` returns a dictionary of ``part unit setup figures ratios``.
 """
 
 import importlib
 import pathlib
 import re
 import sys
+from typing import Any
 
 from Utils.command.cli import Parser, command, print_json
 
 PARTS = "tools.bench_parts" if __package__ else "bench_parts"
 
 
-def parser():
-    """Return the argument parser: one subcommand a part."""
-    made = Parser(prog="bench.py", description=__doc__)
-    parts = made.add_subparsers(dest="part", required=True, metavar="PART", parser_class=Parser)
+def parser() -> Parser:
+    """Return the parser of the command line: a subcommand for each part."""
+    command_line = Parser(prog="bench.py", description=__doc__)
+    parts = command_line.add_subparsers(dest="part", required=True, metavar="PART", parser_class=Parser)
     for path in sorted((pathlib.Path(__file__).parent / "bench_parts").glob("[a-z]*.py")):
         module = importlib.import_module(f"{PARTS}.{path.stem}")
-        part = parts.add_parser(
-            path.stem, help=re.split("[:.]", module.__doc__)[0], description=module.__doc__
-        )
+        docstring = str(module.__doc__)
+        part = parts.add_parser(path.stem, help=re.split("[:.]", docstring)[0], description=docstring)
         part.add_argument("--json", action="store_true", help="print one JSON object")
-        part.set_defaults(measure=module.measure)
+        part.set_defaults(run_benchmark=module.run_benchmark)
         module.add_arguments(part)
-    return made
+    return command_line
 
 
 @command
-def main(argv=None):
+def main(argv: list[str] | None = None) -> int:
     """Run the command."""
     options = parser().parse_args(argv)
-    result = options.measure(options)
+    result = options.run_benchmark(options)
     if options.json:
         print_json(result)
     else:
@@ -42,7 +41,7 @@ def main(argv=None):
     return 0
 
 
-def _print_table(result):
+def _print_table(result: dict[str, Any]) -> None:
     """Print a part's figures and ratios."""
     print(f"{result['part']}: {', '.join(f'{key} {value}' for key, value in result['setup'].items())}")
     for name, figure in result["figures"].items():

@@ -1,4 +1,4 @@
-"""What benchmarks share: cores, turns, processes apart, peak memory, drawn images."""
+"""Tools of the benchmarks: cores, turns, processes of their own, peak memory, drawn images."""
 
 import concurrent.futures
 import itertools
@@ -6,6 +6,8 @@ import multiprocessing
 import os
 import pathlib
 import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Self, TypeVar
 
 import cv2
 import numpy as np
@@ -13,51 +15,67 @@ import numpy as np
 from Utils.command.cli import WorkError
 from Utils.images import codec
 
-_made = None  # in a process apart: what it measures
+Side = TypeVar("Side")
+Runs = dict[str, Callable[[], Iterator[int]]]  # functions that return an endless iterator of image counts
+
+_function: Callable[..., Any]  # in the process of a TimedProcess: what it times
 
 
-def cores():
+def num_cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0))
 
 
-def in_turns(runs, seconds, turns=5, warm_up=6):
-    """Return images/s of each run, the median of its turns: drift meets all alike, a disturbance one turn.
+def alternate(sides: Iterable[Side], rounds: int) -> Iterator[Side]:
+    """Yield all sides once in each round, every second round backwards.
 
-    A run is a function that gives an endless iterator of image counts; its first steps are not timed. All
-    turns of a run together take ``seconds``.
+    When sides take turns, now one ahead and now the other, a drift of the machine meets all of them.
     """
-    found = {name: [] for name in runs}
+    order = list(sides)
+    for number in range(rounds):
+        yield from order[:: -1 if number % 2 else 1]
+
+
+def rates_in_turns(runs: Runs, seconds: float, turns: int = 5, warm_up: int = 6) -> dict[str, float]:
+    """Return images/s of each run: the median of its turns, so that a disturbance spoils one turn only.
+
+    Args:
+        runs: what to time, by name.
+        seconds: time of all turns of a run together.
+        turns: of each run, one after another.
+        warm_up: steps at the start of a turn that are not timed.
+    """
+    rates: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(turns):
         for name, start in runs.items():
-            counts, done = start(), 0
+            counts, images = start(), 0
             for _ in range(warm_up):
                 next(counts)
             started = time.perf_counter()
             while time.perf_counter() - started < seconds / turns:
-                done += next(counts)
-            found[name].append(done / (time.perf_counter() - started))
-    return {name: float(np.median(speeds)) for name, speeds in found.items()}
+                images += next(counts)
+            rates[name].append(images / (time.perf_counter() - started))
+    return {name: float(np.median(values)) for name, values in rates.items()}
 
 
-def in_threads(work, count, calls=32, images=1):
-    """Yield how many images were done by ``work(row)``, row 0 to count - 1 in turns, in a thread a core.
+def run_in_threads(work: Callable[[int], Any], count: int, calls: int = 32, images: int = 1) -> Iterator[int]:
+    """Call ``work(row)`` forever, rows 0 to count - 1 in turn, in one thread per core; yield image counts.
 
-    A thread does so many ``calls`` one after another; a call does so many ``images``.
+    A thread makes ``calls`` calls one after another, each of which processes ``images`` images.
     """
     cv2.setNumThreads(1)
-    with concurrent.futures.ThreadPoolExecutor(cores()) as pool:
+    with concurrent.futures.ThreadPoolExecutor(num_cores()) as pool:
 
-        def some(start):
+        def call_some(start: int) -> None:
             for row in range(start, start + calls):
                 work(row % count)
 
-        for start in itertools.count(0, calls * cores()):
-            list(pool.map(some, range(start, start + calls * cores(), calls)))
-            yield calls * cores() * images
+        for start in itertools.count(0, calls * num_cores()):
+            list(pool.map(call_some, range(start, start + calls * num_cores(), calls)))
+            yield calls * num_cores() * images
 
 
-def draw_jpeg(random, side):
+def draw_jpeg(random: np.random.Generator, side: int) -> bytes:
     """Draw soft shapes with grain: about 90 kB at 512 px, as the illustrations of the 512 px set."""
     coarse = random.integers(0, 256, (33, 33, 3), np.uint8)
     image = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC).astype(np.float32)
@@ -65,58 +83,69 @@ def draw_jpeg(random, side):
     return codec.encode_jpeg(np.clip(image, 0, 255).astype(np.uint8), quality=88)
 
 
-def peak_megabytes():
-    """Return the largest resident size that this process has had, pages of mapped files included."""
+def peak_megabytes() -> float:
+    """Return the largest resident size of this process so far, pages of mapped files included."""
     lines = pathlib.Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
 
 
-class Apart:
-    """A process of its own, confined to some cores, with a function that it made; a context manager.
+def call_in_new_process(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what a module's function returns in a process of its own, whose peak memory is only its own."""
+    with _new_process() as pool:
+        return pool.submit(function, *arguments).result()
 
-    Two libraries in one process share its memory allocator and see each other's idle threads.
+
+def _new_process() -> concurrent.futures.ProcessPoolExecutor:
+    return concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+
+
+class TimedProcess:
+    """A process of its own on some cores, which times calls of a function; a context manager.
+
+    Two libraries in one process would share its memory allocator and see each other's idle threads.
 
     Args:
-        threads: how many cores.
-        make: a module's function that returns what is measured, and any facts (``about``).
+        threads: number of cores.
+        make: a module's function that returns the function to time, followed by facts about it, which
+            become ``facts``.
     """
 
-    def __init__(self, threads, make, *arguments):
-        self._pool = concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+    def __init__(self, threads: int, make: Callable[..., tuple[Any, ...]], *arguments: Any) -> None:
+        self._pool = _new_process()
         try:
-            self.about = self._ask(_prepare, threads, make, arguments)
+            self.facts: list[Any] = self._submit(_prepare, threads, make, arguments)
         except BaseException:
             self._pool.shutdown()
             raise
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self._pool.shutdown()
 
-    def seconds(self, calls, *arguments):
-        """Return the seconds that each of some calls took, a list."""
-        return self._ask(_timed, calls, arguments)
+    def seconds(self, calls: int, *arguments: Any) -> list[float]:
+        """Return the seconds of each of ``calls`` calls."""
+        return self._submit(_time_calls, calls, arguments)
 
-    def _ask(self, *words):
+    def _submit(self, function: Callable[..., Any], *arguments: Any) -> Any:
         try:
-            return self._pool.submit(*words).result()
+            return self._pool.submit(function, *arguments).result()
         except concurrent.futures.process.BrokenProcessPool as error:
             raise WorkError("a process that measures died; is there enough memory?") from error
 
 
-def _prepare(threads, make, arguments):
-    global _made
+def _prepare(threads: int, make: Callable[..., tuple[Any, ...]], arguments: tuple[Any, ...]) -> list[Any]:
+    global _function
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])  # before a library counts them
-    _made, *about = make(*arguments)
-    return about
+    _function, *facts = make(*arguments)
+    return facts
 
 
-def _timed(calls, arguments):
-    found = []
+def _time_calls(calls: int, arguments: tuple[Any, ...]) -> list[float]:
+    seconds = []
     for _ in range(calls):
         started = time.perf_counter()
-        _made(*arguments)
-        found.append(time.perf_counter() - started)
-    return found
+        _function(*arguments)
+        seconds.append(time.perf_counter() - started)
+    return seconds

@@ -1,13 +1,19 @@
-"""The peer that tools/bench.py measures models beside: timm's on torch, where installed."""
+"""timm's models on torch, the peer of our models in tools/bench.py; torch and timm need not be installed."""
 
+import copy
+import importlib
 import importlib.util
 import os
 import timeit
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
 
 from Utils.command.cli import UserError
 
-# Our models and timm's of the same shape: its NFNet L0 has ECA (--set attention=eca), its F0 squeeze-excite.
-TIMM = {
+# Models of timm of the same shape as ours. Its NFNet L0 has ECA (--set attention=eca), its F0 squeeze-excite.
+TIMM_NAMES = {
     "ConvNext/A": "convnext_atto",
     "ConvNext/F": "convnext_femto",
     "ConvNext/P": "convnext_pico",
@@ -36,12 +42,14 @@ TIMM = {
 }
 
 
-def name(model, peer):
-    """Return the name of the peer's model; UserError where it, timm or torch is not there.
+def model_name(model: str, peer: str) -> str:
+    """Return the name of timm's model; UserError if it, timm or torch is missing.
 
-    ``peer`` is "timm" for the model of the same shape as ours, called ``model``, or "timm:NAME".
+    Args:
+        model: ``"Family/Variant"`` of ours.
+        peer: "timm" for the model of the same shape, or "timm:NAME".
     """
-    library, _, wanted = peer.partition(":")
+    library, _, name = peer.partition(":")
     if library != "timm":
         raise UserError(f"--peer is timm or timm:NAME, of infer also onnxruntime; got {peer!r}")
     missing = [package for package in ("torch", "timm") if importlib.util.find_spec(package) is None]
@@ -50,12 +58,16 @@ def name(model, peer):
             f"--peer timm needs torch and timm; not installed: {', '.join(missing)}. Install them with "
             "pip install torch timm, or leave --peer out"
         )
-    if not wanted and model not in TIMM:
-        raise UserError(f"no model of timm is known for {model}, only for {', '.join(TIMM)}; use timm:NAME")
-    return wanted or TIMM[model]
+    if not name and model not in TIMM_NAMES:
+        raise UserError(
+            f"no model of timm is known for {model}, only for {', '.join(TIMM_NAMES)}; use timm:NAME"
+        )
+    return name or TIMM_NAMES[model]
 
 
-def training_step(name, rates, batch, learning_rate):
+def training_step(
+    name: str, rates: dict[str, float], batch: tuple[np.ndarray, np.ndarray], learning_rate: float
+) -> tuple[Callable[[], float], str]:
     """Return a training step in the faster of torch's two memory formats, and what it is.
 
     Args:
@@ -64,62 +76,75 @@ def training_step(name, rates, batch, learning_rate):
         batch: images (B, S, S, 3), 0..255, and labels (B, num_labels), float32.
         learning_rate: of SGD with Nesterov momentum 0.9.
     """
-    torch = import_torch()
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-    steps, took = {}, {}
-    for form in ("contiguous_format", "channels_last"):
-        steps[form] = _step_in(form, torch, name, rates, batch, learning_rate)
-        steps[form]()
-        took[form] = min(timeit.repeat(steps[form], number=1, repeat=2))
-    best = min(took, key=took.get)
-    return steps[best], f"peer: timm {name} ({best})"
+
+    def make(torch: Any, memory_format: Any) -> Callable[[], float]:
+        return _training_step(torch, memory_format, name, rates, batch, learning_rate)
+
+    step, memory_format = _faster(make)
+    return step, f"peer: timm {name} ({memory_format})"
 
 
-def inference(name, image_size, num_labels, batch_size):
+def inference(
+    name: str, image_size: int, num_labels: int, batch_size: int
+) -> tuple[Callable[[int], np.ndarray], str, int]:
     """Return a function ``batch_size -> probabilities`` of timm's model, what it is, and its parameters.
 
-    In the memory format of torch that is faster at ``batch_size``. Images (B, S, S, 3), 0..255, float32, come
-    from and probabilities go to NumPy, as with our models.
+    It runs in the memory format of torch that is faster at ``batch_size``. Images (B, S, S, 3), 0..255,
+    float32, come from NumPy and probabilities go there, as with our models.
     """
+    import_torch()
+    import timm  # pyright: ignore[reportMissingImports]  # optional
+
+    model = timm.create_model(name, num_classes=num_labels, **_size_argument(name, image_size)).eval()
+
+    def make(torch: Any, memory_format: Any) -> Callable[[int], np.ndarray]:
+        return _inference(torch, memory_format, model, image_size, batch_size)
+
+    step, memory_format = _faster(make, batch_size)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return step, f"timm {name} ({memory_format})", parameters
+
+
+def _faster(make: Callable[..., Callable[..., Any]], *arguments: Any) -> tuple[Callable[..., Any], str]:
+    """Return the faster of the functions ``make(torch, memory_format)`` for both formats, and its format."""
     torch = import_torch()
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    steps, took = {}, {}
-    for form in ("contiguous_format", "channels_last"):
-        steps[form], params = _inference_in(form, torch, name, image_size, num_labels, batch_size)
-        steps[form](batch_size)
-        took[form] = min(timeit.repeat(lambda form=form: steps[form](batch_size), number=1, repeat=2))
-    best = min(took, key=took.get)
-    return steps[best], f"timm {name} ({best})", params
+    steps, seconds = {}, {}
+    for memory_format in ("contiguous_format", "channels_last"):
+        step = steps[memory_format] = make(torch, getattr(torch, memory_format))
+        step(*arguments)  # warm-up
+        seconds[memory_format] = min(timeit.repeat(lambda step=step: step(*arguments), number=1, repeat=2))
+    best = min(seconds, key=lambda memory_format: seconds[memory_format])
+    return steps[best], best
 
 
-def _inference_in(form, torch, name, image_size, num_labels, batch_size):
-    import timm
-
-    device, form = "cuda" if torch.cuda.is_available() else "cpu", getattr(torch, form)
-    model = timm.create_model(name, num_classes=num_labels, **_size_argument(name, image_size)).eval()
-    model = model.to(device, memory_format=form)
+def _inference(
+    torch: Any, memory_format: Any, model: Any, image_size: int, batch_size: int
+) -> Callable[[int], np.ndarray]:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = copy.deepcopy(model).to(device, memory_format=memory_format)
     images = torch.rand((batch_size, image_size, image_size, 3)).numpy() * 255
 
-    def step(count):
+    def step(count: int) -> np.ndarray:
         with torch.inference_mode():
             batch = torch.from_numpy(images[:count]).to(device) / 127.5 - 1.0
-            batch = batch.permute(0, 3, 1, 2).contiguous(memory_format=form)
+            batch = batch.permute(0, 3, 1, 2).contiguous(memory_format=memory_format)  # (B, 3, S, S)
             return model(batch).sigmoid().cpu().numpy()
 
-    return step, sum(parameter.numel() for parameter in model.parameters())
+    return step
 
 
-def _size_argument(name, image_size):
+def _size_argument(name: str, image_size: int) -> dict[str, int]:
     return {"img_size": image_size} if name.startswith("vit") else {}
 
 
-def import_torch():
+def import_torch() -> Any:
     """Return torch, after timm could be imported.
 
-    A torchvision built for another torch fails at its import, because nobody declared its operators; timm
-    uses none of them, so that declarations are enough.
+    A torchvision that was built for another version of torch fails at its import, because its operators are
+    not declared. timm uses none of them, so that empty declarations are enough.
     """
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]  # optional
 
     try:
         importlib.import_module("timm")
@@ -128,24 +153,31 @@ def import_torch():
         for name in ("nms", "qnms", "roi_align", "ps_roi_align", "roi_pool", "ps_roi_pool", "deform_conv2d"):
             for operator in (name, f"_{name}_backward"):
                 library.define(f"{operator}(Tensor x) -> Tensor")
-        torch.operators_of_torchvision = library  # declared as long as it lives
+        torch.operators_of_torchvision = library  # operators stay declared as long as it lives
         importlib.import_module("timm")
     return torch
 
 
-def _step_in(form, torch, name, rates, batch, learning_rate):
-    import timm
+def _training_step(
+    torch: Any,
+    memory_format: Any,
+    name: str,
+    rates: dict[str, float],
+    batch: tuple[np.ndarray, np.ndarray],
+    learning_rate: float,
+) -> Callable[[], float]:
+    import timm  # pyright: ignore[reportMissingImports]  # optional
 
     images, labels = (torch.from_numpy(array) for array in batch)
-    device, form = "cuda" if torch.cuda.is_available() else "cpu", getattr(torch, form)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     size = _size_argument(name, images.shape[1])
     model = timm.create_model(name, num_classes=labels.shape[1], **rates, **size).train()
-    model = model.to(device, memory_format=form)
+    model = model.to(device, memory_format=memory_format)
     optimizer = torch.optim.SGD(model.parameters(), learning_rate, momentum=0.9, nesterov=True)
-    images = (images / 127.5 - 1.0).permute(0, 3, 1, 2).to(device).contiguous(memory_format=form)
+    images = (images / 127.5 - 1.0).permute(0, 3, 1, 2).to(device).contiguous(memory_format=memory_format)
     labels = labels.to(device)
 
-    def step():
+    def step() -> float:
         optimizer.zero_grad()
         logits = model(images)
         loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, labels, reduction="sum")

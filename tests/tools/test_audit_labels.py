@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tools import audit_labels, bench
+from tools import audit_labels
 from Utils.evaluation import ground_truth, predictions
 from Utils.labels import confident_learning
 
@@ -183,12 +183,3 @@ def test_a_dump_without_ids_names_no_post(dump, tmp_path, capsys):
     (dump / "image_ids.npy").unlink()
     assert audit_labels.main([str(dump), "-o", str(tmp_path / "audit.json")]) == 2
     assert "image_ids.npy" in capsys.readouterr().err
-
-
-def test_bench_measures_both_engines(capsys):
-    pytest.importorskip("cleanlab")
-    words = ["audit", "--images", "300", "--num-labels", "6", "--peer-labels", "3", "--json"]
-    assert bench.main(words) == 0
-    result = json.loads(capsys.readouterr().out)
-    ours, peer = result["figures"].values()
-    assert result["ratios"]["peer's time to ours"] == peer / ours > 0

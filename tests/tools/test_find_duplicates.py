@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from helpers.drawn_images import drawing
 
-from tools import bench, find_duplicates, make_demo_booru, select_tags
+from tools import find_duplicates, make_demo_booru, select_tags
 from Utils.data import selection
 from Utils.data.sources.parents import read_parents
 from Utils.duplicates import fingerprints, hash_index
@@ -237,15 +237,6 @@ def test_what_is_there_is_kept_and_an_empty_folder_is_said(tmp_path, capsys, fou
     assert found.read_bytes() == before
     assert find(tmp_path, tmp_path / "groups.csv") == 2
     assert "no image found" in capsys.readouterr().err
-
-
-def test_the_benchmark_finds_its_copies(capsys):
-    assert bench.main(["duplicates", "--hashes", "2000", "--peer-queries", "20", "--json"]) == 0
-    result = json.loads(capsys.readouterr().out)
-    ours, peer = result["figures"].values()
-    assert result["ratios"]["of the peer"] == ours / peer
-    assert result["setup"]["copies found"] > 0.95
-    assert bench.main(["duplicates", "--hashes", "3"]) == 2
 
 
 def write(folder, **pictures):

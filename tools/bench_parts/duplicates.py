@@ -1,47 +1,42 @@
-"""hashes/s of finding near ones among many and grouping them, beside faiss comparing all with all, the peer.
+"""hashes/s of grouping near duplicates, beside faiss comparing all with all, the peer.
 
-Hashes are drawn, a tenth of them as copies of others of which up to 20 of 192 bits are flipped; the peer is
-given a sample of the queries. Both run in a process of their own, whose peak memory is measured.
+A tenth of the drawn hashes are copies of others with up to 20 of 192 bits flipped. The peer searches a sample
+of the hashes. Each runs in a process of its own, so that its peak memory is known.
 """
 
-import concurrent.futures
-import multiprocessing
-import os
+import argparse
 import time
+from typing import Any
 
 import numpy as np
 
 from Utils.bench import timing
-from Utils.command.cli import UserError, WorkError
+from Utils.command.cli import Parser, UserError, WorkError, number
 from Utils.duplicates import hash_index
 from Utils.duplicates.fingerprints import BITS
 from Utils.evaluation import duplicate_groups
 
-FLIPPED = 20
+MOST_FLIPPED_BITS = 20
 
 
-def add_arguments(made):
+def add_arguments(parser: Parser) -> None:
     """Declare the options."""
-    made.add_argument("--hashes", type=int, default=1_000_000, help="hashes drawn (1000000)")
-    made.add_argument("--peer-queries", type=int, default=2000, help="of them the peer looks for (2000)")
+    add = parser.add_argument
+    add("--hashes", type=number(least=20), default=1_000_000, help="hashes drawn (1000000)")
+    add("--peer-queries", type=number(above=0), default=2000, help="hashes that the peer looks up (2000)")
 
 
-def measure(options):
-    """Measure grouping and the peer; WorkError where fewer than 95 of 100 copies are found."""
-    if options.hashes < 20 or not 0 < options.peer_queries <= options.hashes:
-        raise UserError(
-            "--hashes must be at least 20, --peer-queries from 1 to as many; "
-            f"got {options.hashes}, {options.peer_queries}"
-        )
-    with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        seconds, megabytes, recall, glued = pool.submit(_group, options.hashes).result()
-    with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        peer = pool.submit(_brute_force, options.hashes, options.peer_queries).result()
+def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure grouping and the peer; WorkError if fewer than 95% of the copies are found."""
+    if options.peer_queries > options.hashes:
+        raise UserError(f"--peer-queries may be up to --hashes, {options.hashes}; got {options.peer_queries}")
+    seconds, megabytes, recall, wrong = timing.call_in_new_process(_group, options.hashes)
+    peer_seconds = timing.call_in_new_process(_brute_force, options.hashes, options.peer_queries)
     if recall < 0.95:
-        raise WorkError(f"only {recall:.4f} of the copies are in the group of what they were made of")
-    setup = {"hashes": options.hashes, "cores": len(os.sched_getaffinity(0)), "seconds": round(seconds, 1)}
-    setup |= {"peak MB": round(megabytes), "copies found": round(recall, 4), "others joined": glued}
-    ours, theirs = options.hashes / seconds, options.peer_queries / peer
+        raise WorkError(f"only {recall:.4f} of the copies are in the group of their originals")
+    setup = {"hashes": options.hashes, "cores": timing.num_cores(), "seconds": round(seconds, 1)}
+    setup |= {"peak MB": round(megabytes), "copies found": round(recall, 4), "others joined": wrong}
+    ours, theirs = options.hashes / seconds, options.peer_queries / peer_seconds
     return {
         "part": "duplicates",
         "unit": "hashes/s",
@@ -55,36 +50,37 @@ def measure(options):
     }
 
 
-def _draw(count):
-    """Return hashes (N, BITS / 8), and for the copies the row of each and of what it was made of."""
+def _draw(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return hashes (N, BITS / 8) uint8, the rows of the copies and the rows of their originals."""
     random = np.random.default_rng(0)
     hashes = random.integers(0, 256, (count, BITS // 8), np.uint8)
     rows = random.permutation(count)[: 2 * (count // 20)]
-    sources, copies = rows.reshape(2, -1)
-    flipped = random.integers(0, FLIPPED + 1, len(copies))
-    which = np.argsort(np.argsort(random.random((len(copies), BITS), np.float32))) < flipped[:, None]
-    hashes[copies] = hashes[sources] ^ np.packbits(which, axis=1)
-    return hashes, copies, sources
+    originals, copies = rows.reshape(2, -1)
+    num_flipped = random.integers(0, MOST_FLIPPED_BITS + 1, len(copies))
+    # The rank of random numbers: each row has a random order of the bits, the first of which flip.
+    bits = np.argsort(np.argsort(random.random((len(copies), BITS), np.float32))) < num_flipped[:, None]
+    hashes[copies] = hashes[originals] ^ np.packbits(bits, axis=1)
+    return hashes, copies, originals
 
 
-def _group(count):
-    """In a child: return seconds, peak memory, the share of copies found, and pairs that are no copies."""
-    hashes, copies, sources = _draw(count)
+def _group(count: int) -> tuple[float, float, float, int]:
+    """Return, in a new process, seconds, peak MB, the share of copies found, and how many others joined."""
+    hashes, copies, originals = _draw(count)
 
-    def differing(first, second):
+    def distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
         return np.bitwise_count(hashes[first] ^ hashes[second]).sum(axis=1) / np.float32(hash_index.RADIUS)
 
     started = time.perf_counter()
     pairs = hash_index.near_pairs(hashes)
-    groups = duplicate_groups.from_pairs(count, pairs, differing(*pairs.T), differing)
+    groups = duplicate_groups.from_pairs(count, pairs, distances(*pairs.T), distances)
     seconds = time.perf_counter() - started
-    found = groups.leaders[copies] == groups.leaders[sources]
-    joined = int((groups.leaders != np.arange(count)).sum()) - int(found.sum())
-    return seconds, timing.peak_megabytes(), float(found.mean()), joined
+    is_found = groups.leaders[copies] == groups.leaders[originals]
+    joined = int((groups.leaders != np.arange(count)).sum()) - int(is_found.sum())
+    return seconds, timing.peak_megabytes(), float(is_found.mean()), joined
 
 
-def _brute_force(count, queries):
-    """In a child: return the seconds that comparing some hashes with all takes."""
+def _brute_force(count: int, queries: int) -> float:
+    """Return, in a new process, the seconds of comparing ``queries`` hashes with all."""
     import faiss
 
     hashes, _, _ = _draw(count)

@@ -1,87 +1,88 @@
 """images/s and latency of a model: a run, a file or FAMILY/VARIANT, beside timm's or its own ONNX export.
 
-Images come from NumPy and probabilities go back there, as in tools/predict.py; both sides take turns on the
-same cores, each in a process of its own. The limit is what the model would do if all its multiply-adds ran at
-the rate at which the backend multiplies large matrices. Latency is that of one image.
+Images come from NumPy and probabilities go there, as in tools/predict.py. Both sides take turns on the same
+cores, each in a process of its own. The limit is the speed of the model if all its multiply-adds ran as fast
+as large matrix products of the backend. Latency is that of a batch of one image.
 """
 
+import argparse
 import contextlib
 import os
 import pathlib
 import shlex
 import sys
 import tempfile
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from Utils.bench import timing, timm_peer
 from Utils.command.backend import prepare_backend
-from Utils.command.cli import UserError, assignment
+from Utils.command.cli import Parser, UserError, assignment, number
 from Utils.evaluation import results_table
 from Utils.serving import onnx_tagger
 
 MATRIX = 2048  # side of the matrices of the limit
-LEAST = 3  # calls of a round
-ALIKE = 0.05  # the parameters of models of one shape differ by this share at most
+MIN_CALLS = 3  # per round
+MAX_DIFFERENCE = 0.05  # of the parameters of two models of one shape, as a share
 LIMIT = "limit: large matrix products"
 
+Sides = dict[str, tuple[timing.TimedProcess, list[int]]]  # {name: (process, its batch sizes)}
+Seconds = dict[tuple[str, int], list[list[float]]]  # {(name, batch size): calls of each round}
 
-def add_arguments(made):
+
+def add_arguments(parser: Parser) -> None:
     """Declare the options."""
-    made.add_argument("--model", default="ConvNext/T", metavar="RUN|FILE.keras|FAMILY/VARIANT")
-    made.add_argument("--image-size", type=int, help="of FAMILY/VARIANT (224); a saved model has its own")
-    made.add_argument("--num-labels", type=int, help="of FAMILY/VARIANT (2380)")
-    made.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="of FAMILY/VARIANT")
-    made.add_argument("--dtype", help="dtype policy of FAMILY/VARIANT, such as mixed_bfloat16 (float32)")
-    made.add_argument("--backend", choices=("tensorflow", "jax", "torch"), help="of Keras (KERAS_BACKEND)")
-    made.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 8, 32], help="(1 8 32)")
-    made.add_argument("--rounds", type=int, default=4, help="rounds, each side once in each (4)")
-    made.add_argument("--seconds", type=float, default=1.0, help="time of a figure in a round (1)")
-    made.add_argument(
-        "--threads", type=int, default=timing.cores(), help="cores that each side may use (all)"
-    )
-    made.add_argument(
+    add = parser.add_argument
+    add("--model", default="ConvNext/T", metavar="RUN|FILE.keras|FAMILY/VARIANT")
+    add("--image-size", type=number(above=0), help="of FAMILY/VARIANT (224); a saved model has its own")
+    add("--num-labels", type=number(above=0), help="of FAMILY/VARIANT (2380)")
+    add("--set", action="append", default=[], metavar="FIELD=VALUE", help="of FAMILY/VARIANT")
+    add("--dtype", help="dtype policy of FAMILY/VARIANT, mixed_bfloat16 for example (float32)")
+    add("--backend", choices=("tensorflow", "jax", "torch"), help="of Keras (KERAS_BACKEND)")
+    add("--batch-sizes", type=number(above=0), nargs="+", default=[1, 8, 32], help="(1 8 32)")
+    add("--rounds", type=number(above=0), default=4, help="rounds, in each of which every side runs once (4)")
+    add("--seconds", type=number(float, above=0), default=1.0, help="seconds per figure and round (1)")
+    add("--threads", type=number(above=0), default=timing.num_cores(), help="cores of each side (all)")
+    add(
         "--peer", metavar="timm|timm:NAME|onnxruntime",
-        help="measure timm's model of the same shape on torch too, or the same model as it is released",
+        help="also measure timm's model of the same shape on torch, or the ONNX export of this model",
     )  # fmt: skip
-    made.add_argument(
-        "--append", type=pathlib.Path, metavar="CSV", help="add the highest images/s to a results table"
-    )
+    add("--append", type=pathlib.Path, metavar="CSV", help="add the highest images/s to a results table")
 
 
-def measure(options):
+def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:
     """Measure a model's throughput at several batch sizes and its latency."""
-    for name in ("rounds", "threads"):
-        if getattr(options, name) < 1:
-            raise UserError(f"--{name} must be at least 1; got {getattr(options, name)}")
-    if min(options.batch_sizes) < 1 or not options.seconds > 0:
-        raise UserError(f"batch sizes and seconds are above 0; got {options.batch_sizes}, {options.seconds}")
-    saved = _saved(options)
+    saved = _is_saved(options)
     sizes = sorted({1, *options.batch_sizes})
-    given = (options.model, saved, dict(assignment("--set", text) for text in options.set), options.dtype)
+    overrides = dict(assignment("--set", text) for text in options.set)
     shape = options.image_size or 224, options.num_labels or 2380
-    released = options.peer == "onnxruntime"
-    peer = None
-    if options.peer is not None and not released:
-        peer = timm_peer.name(_shape_name(options.model, saved), options.peer)
+    definition = (options.model, saved, overrides, options.dtype, *shape)
+    timm_name = None
+    if options.peer not in (None, "onnxruntime"):
+        timm_name = timm_peer.model_name(_variant(options.model, saved), options.peer)
     with contextlib.ExitStack() as stack:
 
-        def side(make, *arguments):
-            return stack.enter_context(timing.Apart(options.threads, make, *arguments))
+        def start(make: Callable[..., Any], *arguments: Any) -> timing.TimedProcess:
+            return stack.enter_context(timing.TimedProcess(options.threads, make, *arguments))
 
-        ours = side(_our_model, options.backend, *given, *shape, sizes[-1])
-        facts = ours.about[0]
-        sides = {facts["label"]: (ours, sizes)}
-        if peer:
-            other = side(timm_peer.inference, peer, facts["image_size"], facts["num_labels"], sizes[-1])
-            _require_same_shape(options.peer, facts, *other.about)
-            sides[f"peer: {other.about[0]}"] = (other, sizes)
-        if released:
+        ours = start(_our_model, options.backend, *definition, sizes[-1])
+        facts = ours.facts[0]
+        sides: Sides = {facts["label"]: (ours, sizes)}
+        if timm_name:
+            theirs = start(
+                timm_peer.inference, timm_name, facts["image_size"], facts["num_labels"], sizes[-1]
+            )
+            _require_same_shape(options.peer, facts, *theirs.facts)
+            sides[f"peer: {theirs.facts[0]}"] = (theirs, sizes)
+        if options.peer == "onnxruntime":
             file = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()), "model.onnx")
-            with timing.Apart(options.threads, _export, file, *given, *shape):
-                pass  # keras leaves with its process
-            sides["peer: onnxruntime"] = (side(_onnx_model, file, facts["image_size"], sizes[-1]), sizes)
-        sides[LIMIT] = (side(_matrix_products, options.backend), [1])
+            # In a process of its own, which frees the memory of keras.
+            with timing.TimedProcess(options.threads, _export, file, *definition):
+                pass
+            sides["peer: onnxruntime"] = (start(_onnx_model, file, facts["image_size"], sizes[-1]), sizes)
+        sides[LIMIT] = (start(_matrix_products, options.backend), [1])
         seconds = _rounds(sides, options)
     result = _result(facts, seconds, sizes, options)
     if options.append:
@@ -89,8 +90,8 @@ def measure(options):
     return result
 
 
-def _saved(options):
-    """Return whether the model is a saved one; UserError where it is neither that nor of the zoo."""
+def _is_saved(options: argparse.Namespace) -> bool:
+    """Tell whether the model is a saved one; UserError if it is neither that nor of the zoo."""
     path = pathlib.Path(options.model)
     if not path.exists():
         if path.suffix == ".keras" or "/" not in options.model.strip("/"):
@@ -105,7 +106,7 @@ def _saved(options):
     return True
 
 
-def _shape_name(model, saved):
+def _variant(model: str, saved: bool) -> str:
     """Return the FAMILY/VARIANT of a model."""
     if not saved:
         return model
@@ -114,34 +115,35 @@ def _shape_name(model, saved):
     return initial_weights.find(model).model
 
 
-def _require_same_shape(asked, facts, name, params):
-    """Raise UserError where the peer that was looked up has not about as many parameters as our model."""
-    if ":" not in asked and abs(params / facts["params"] - 1) > ALIKE:
+def _require_same_shape(peer: str | None, facts: dict[str, Any], name: str, params: int) -> None:
+    """Raise UserError if a peer from our table has not about as many parameters as our model."""
+    if peer == "timm" and abs(params / facts["params"] - 1) > MAX_DIFFERENCE:
         raise UserError(
             f"{name} has {params:,} parameters, {facts['label']} {facts['params']:,}: they are not of one "
             "shape; name another with --peer timm:NAME, or leave --peer out"
         )
 
 
-def _rounds(sides, options):
-    """Return the seconds of every call: ``{(side, batch size): [[...] a round]}``."""
-    found = {(name, size): [] for name, (_, sizes) in sides.items() for size in sizes}
+def _rounds(sides: Sides, options: argparse.Namespace) -> Seconds:
+    """Return the seconds of every call."""
+    seconds: Seconds = {(name, size): [] for name, (_, sizes) in sides.items() for size in sizes}
     calls = {}
-    for name, size in found:
+    for name, size in seconds:
         sides[name][0].seconds(2, size)  # compiles
-        once = min(sides[name][0].seconds(2, size))
-        calls[name, size] = max(LEAST, round(options.seconds / once))
-    for number in range(options.rounds):
-        for name, size in list(found)[:: -1 if number % 2 else 1]:
-            found[name, size].append(sides[name][0].seconds(calls[name, size], size))
-    return found
+        fastest = min(sides[name][0].seconds(2, size))
+        calls[name, size] = max(MIN_CALLS, round(options.seconds / fastest))
+    for name, size in timing.alternate(seconds, options.rounds):
+        seconds[name, size].append(sides[name][0].seconds(calls[name, size], size))
+    return seconds
 
 
-def _result(facts, seconds, sizes, options):
-    """Return the part's result of the seconds of every call, the facts of our model with it."""
-    products = np.min(np.concatenate(seconds.pop((LIMIT, 1))))  # a limit is the best ever seen
-    speeds = {key: [key[1] * len(part) / sum(part) for part in parts] for key, parts in seconds.items()}
-    figures = {f"{name}, batch {size}": float(np.median(found)) for (name, size), found in speeds.items()}
+def _result(
+    facts: dict[str, Any], seconds: Seconds, sizes: list[int], options: argparse.Namespace
+) -> dict[str, Any]:
+    """Return the result of the part from the seconds of every call and the facts about our model."""
+    products = np.min(np.concatenate(seconds.pop((LIMIT, 1))))  # a limit is the best call, not the median
+    speeds = {key: [key[1] * len(calls) / sum(calls) for calls in rounds] for key, rounds in seconds.items()}
+    figures = {f"{name}, batch {size}": float(np.median(rounds)) for (name, size), rounds in speeds.items()}
     limit = float(MATRIX**3 / products / max(1, facts["macs"]))
     ours = {size: figures[f"{facts['label']}, batch {size}"] for size in sizes}
     ratios = {f"of the limit, batch {size}": speed / limit for size, speed in ours.items()}
@@ -149,25 +151,27 @@ def _result(facts, seconds, sizes, options):
         if name != facts["label"]:
             pairs = np.divide(speeds[facts["label"], size], theirs)
             ratios[f"to {name.removeprefix('peer: ')}, batch {size}"] = float(np.median(pairs))
-    latency = {name: _latency(parts) for (name, size), parts in seconds.items() if size == 1}
+    latency = {name: _latency(rounds) for (name, size), rounds in seconds.items() if size == 1}
     setup = {name: facts[name] for name in ("image_size", "num_labels", "params", "device")}
     setup |= {"GFLOPs": round(facts["macs"] / 1e9, 3), "threads": options.threads}
-    setup |= {f"ms of {name}": f"{one['median']:.2f} (p95 {one['p95']:.2f})" for name, one in latency.items()}
+    for name, milliseconds in latency.items():
+        setup[f"ms of {name}"] = "{median:.2f} (p95 {p95:.2f})".format(**milliseconds)
     figures[LIMIT] = limit
     result = {"part": "infer", "unit": "images/s", "setup": setup, "figures": figures, "ratios": ratios}
     return result | {"latency_ms": latency, "images_per_second": max(ours.values())}
 
 
-def _latency(rounds):
+def _latency(rounds: list[list[float]]) -> dict[str, float]:
     """Return median and 95th percentile of all calls, in milliseconds."""
-    calls = np.concatenate(rounds) * 1000
-    return {"median": float(np.median(calls)), "p95": float(np.quantile(calls, 0.95))}
+    milliseconds = np.concatenate(rounds) * 1000
+    return {"median": float(np.median(milliseconds)), "p95": float(np.quantile(milliseconds, 0.95))}
 
 
-def _append(options, saved, facts, speed):
+def _append(options: argparse.Namespace, saved: bool, facts: dict[str, Any], speed: float) -> None:
+    """Add a row to the results table that --append names."""
     row = {
         "run_name": _run_name(pathlib.Path(options.model)) if saved else options.model,
-        "definition_name": _shape_name(options.model, saved),
+        "definition_name": _variant(options.model, saved),
         "params": float(facts["params"]),
         "image_size": float(facts["image_size"]),
         "images_per_second": speed,
@@ -177,17 +181,17 @@ def _append(options, saved, facts, speed):
     results_table.append(options.append, [row])
 
 
-def _run_name(path):
+def _run_name(path: pathlib.Path) -> str:
     """Return the name that tools/predict.py gives the run."""
     if path.is_file() and path.stem not in ("best", "model"):
         return path.stem
     return (path if path.is_dir() else path.parent).resolve().name
 
 
-# In the processes apart
+# In processes of their own
 
 
-def _prepare_backend(backend):
+def _import_keras(backend: str | None) -> Any:
     if backend:
         os.environ["KERAS_BACKEND"] = backend
     prepare_backend()
@@ -196,50 +200,76 @@ def _prepare_backend(backend):
     return keras
 
 
-def _our_model(backend, model, saved, overrides, dtype, image_size, num_labels, batch_size):
-    """Return a function ``batch size -> probabilities``, and what it is."""
-    keras = _prepare_backend(backend)
+def _our_model(
+    backend: str | None,
+    name: str,
+    saved: bool,
+    overrides: dict[str, Any],
+    dtype: str | None,
+    image_size: int,
+    num_labels: int,
+    batch_size: int,
+) -> tuple[Callable[[int], np.ndarray], dict[str, Any]]:
+    """Return a function ``batch size -> probabilities``, and facts about the model."""
+    keras = _import_keras(backend)
     from Models import summary
     from Utils.training import devices
 
-    found = devices.find()
-    made = _made(keras, model, saved, overrides, dtype, image_size, num_labels)
-    made.compile(jit_compile=found.jit_compile)
-    images = np.random.default_rng(0).random((batch_size, *made.input_shape[1:]), np.float32) * 255
-    device = f"{keras.backend.backend()} {found.text.partition(',')[0]}"
+    strategy = devices.find()
+    model = _build(keras, name, saved, overrides, dtype, image_size, num_labels)
+    model.compile(jit_compile=strategy.jit_compile)
+    images = np.random.default_rng(0).random((batch_size, *model.input_shape[1:]), np.float32) * 255
+    device = f"{keras.backend.backend()} {strategy.text.partition(',')[0]}"
     facts = {
-        "label": pathlib.Path(model).name if saved else model,
+        "label": pathlib.Path(name).name if saved else name,
         "device": device,
-        "image_size": made.input_shape[1],
-        "num_labels": made.output_shape[-1],
-        "params": made.count_params(),
-        "macs": summary.total_macs(made),
+        "image_size": model.input_shape[1],
+        "num_labels": model.output_shape[-1],
+        "params": model.count_params(),
+        "macs": summary.total_macs(model),
     }
-    return lambda size: made.predict_on_batch(images[:size]), facts
+    return lambda size: model.predict_on_batch(images[:size]), facts
 
 
-def _made(keras, model, saved, overrides, dtype, image_size, num_labels):
+def _build(
+    keras: Any,
+    name: str,
+    saved: bool,
+    overrides: dict[str, Any],
+    dtype: str | None,
+    image_size: int,
+    num_labels: int,
+) -> Any:
+    """Return the model, which gives probabilities."""
     import Models
 
     if saved:
-        return Models.load(model).model
+        return Models.load(name).model
     if dtype:
         keras.config.set_dtype_policy(dtype)
-    return Models.build(model, image_size=image_size, num_labels=num_labels, **overrides)
+    return Models.build(name, image_size=image_size, num_labels=num_labels, **overrides)
 
 
-def _export(file, model, saved, overrides, _, image_size, num_labels):
-    """Write the same model, in float32, as it is released; return nothing to call."""
-    keras = _prepare_backend("tensorflow")
+def _export(
+    file: pathlib.Path,
+    name: str,
+    saved: bool,
+    overrides: dict[str, Any],
+    _dtype: str | None,
+    image_size: int,
+    num_labels: int,
+) -> tuple[None]:
+    """Write the same model in float32 as releases have it; there is nothing to time."""
+    keras = _import_keras("tensorflow")
     from Utils.release import release_folder
 
     release_folder.require(["onnx"])
-    made = _made(keras, model, saved, overrides, None, image_size, num_labels)
-    release_folder.write_onnx(release_folder.released(made, np.arange(made.output_shape[-1])), file)
+    model = _build(keras, name, saved, overrides, None, image_size, num_labels)
+    release_folder.write_onnx(release_folder.released(model, np.arange(model.output_shape[-1])), file)
     return (None,)
 
 
-def _onnx_model(file, image_size, batch_size):
+def _onnx_model(file: pathlib.Path, image_size: int, batch_size: int) -> tuple[Callable[[int], np.ndarray]]:
     """Return a function ``batch size -> probabilities`` of onnxruntime."""
     session = onnx_tagger.open_session(file)
     shape = (batch_size, image_size, image_size, 3)
@@ -248,8 +278,9 @@ def _onnx_model(file, image_size, batch_size):
     return (lambda size: session.run(None, {name: images[:size]})[0],)
 
 
-def _matrix_products(backend):
-    """Return a function that multiplies two matrices of MATRIX rows and columns, float32."""
-    keras = _prepare_backend(backend)
+def _matrix_products(backend: str | None) -> tuple[Callable[[int], float]]:
+    """Return a function that multiplies two MATRIX x MATRIX matrices, float32."""
+    keras = _import_keras(backend)
     matrix = keras.ops.convert_to_tensor(np.ones((MATRIX, MATRIX), np.float32))
+    # A value comes back to NumPy, because backends may compute later than they return.
     return (lambda _: float(keras.ops.convert_to_numpy(keras.ops.matmul(matrix, matrix)[0, 0])),)

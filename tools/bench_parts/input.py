@@ -1,23 +1,26 @@
 """images/s from shards to batches: of the training pipeline, of decoding alone, and of the naive order.
 
-Decoding alone, by OpenCV in a thread a core, is the limit. The naive order, in TensorFlow operations, is the
-peer: decode whole, swap channels, flip, crop, antialiased resize by one of three methods, batch, rotate,
-MixUp through float32. All read the same drawn 512 px JPEGs of about 90 kB, in turns. With --plot the steps of
-the pipeline are measured one by one too, and a picture shows where the time goes.
+The limit is decoding alone, by OpenCV in one thread per core. The peer is the naive order in TensorFlow
+operations: decode fully, swap channels, flip, crop, antialiased resize by one of three methods, batch,
+rotate, MixUp through float32. All read the same drawn 512 px JPEGs of about 90 kB, in turns. --plot also
+measures the steps of the pipeline one by one and draws where the time goes.
 """
 
+import argparse
 import concurrent.futures
 import functools
 import itertools
 import pathlib
 import tempfile
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
 
 from Utils.bench import stage_bars, timing
 from Utils.command.backend import prepare_backend
-from Utils.command.cli import UserError
+from Utils.command.cli import Parser, UserError, number
 from Utils.files import atomic
 from Utils.images.augmentation import Augmentation
 
@@ -25,38 +28,35 @@ SIDE = 512  # of the stored JPEGs
 LABELS_PER_IMAGE = 30
 OURS, PEER, LIMIT = "training pipeline", "peer: the naive order in TensorFlow", "limit: decoding only"
 DEVICE, EVALUATION = "training pipeline, augment_on device", "evaluation pipeline"
-DECODING, RESIZING, TURNING, MIXING = (
+DECODING, RESIZING, ROTATION, MIXUP = STEPS = (
     "step: decoding",
     "step: resizing",
     "step: flip, rotation",
     "step: MixUp",
 )
-STEP_IMAGES = 12  # their pixels stay in the cache, as those of a step do in the pipeline
-STEPS = (DECODING, RESIZING, TURNING, MIXING)
+STEP_IMAGES = 12  # so few that their pixels stay in the cache, as between the steps of the pipeline
 
 
-def add_arguments(made):
+def add_arguments(parser: Parser) -> None:
     """Declare the options."""
-    made.add_argument("--image-size", type=int, default=320, help="side of the batch's images (320)")
-    made.add_argument("--batch-size", type=int, default=32, help="images in a batch (32)")
-    made.add_argument("--num-labels", type=int, default=2380, help="labels (2380)")
-    made.add_argument("--images", type=int, default=256, help="images drawn (256)")
-    made.add_argument("--seconds", type=float, default=10.0, help="time for each figure (10)")
-    made.add_argument("--turns", type=int, default=5, help="in so many turns, of which the median counts (5)")
-    made.add_argument("--plot", type=pathlib.Path, metavar="FILE.svg", help="draw where the time goes")
+    add = parser.add_argument
+    add("--image-size", type=number(above=0), default=320, help="side of the images of a batch (320)")
+    add("--batch-size", type=number(above=0), default=32, help="images in a batch (32)")
+    add("--num-labels", type=number(above=0), default=2380, help="labels (2380)")
+    add("--images", type=number(above=0), default=256, help="images drawn (256)")
+    add("--seconds", type=number(float, above=0), default=10.0, help="seconds per figure (10)")
+    add("--turns", type=number(above=0), default=5, help="number of turns, whose median counts (5)")
+    add("--plot", type=pathlib.Path, metavar="FILE.svg", help="draw where the time goes")
 
 
-def measure(options):
+def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:
     """Measure the input pipeline, its limit and its peer."""
-    for name in ("image_size", "batch_size", "num_labels", "images", "turns"):
-        if getattr(options, name) < 1:
-            raise UserError(f"--{name.replace('_', '-')} must be at least 1; got {getattr(options, name)}")
     if options.plot and options.plot.suffix != ".svg":
         raise UserError(f"--plot must end in .svg; got {options.plot}")
     prepare_backend()
     with tempfile.TemporaryDirectory() as folder:
         shards, encoded = _draw_shards(pathlib.Path(folder), options.images, options.num_labels)
-        runs = {
+        runs: timing.Runs = {
             OURS: lambda: _batches(_our_pipeline(shards, options)),
             LIMIT: lambda: _decoding(encoded, options.batch_size),
             PEER: lambda: _batches(_naive_pipeline(shards, options)),
@@ -65,9 +65,9 @@ def measure(options):
         }
         if options.plot:
             runs |= _steps(encoded, options)
-        figures = timing.in_turns(runs, options.seconds, options.turns)
+        figures = timing.rates_in_turns(runs, options.seconds, options.turns)
     setup = {name: getattr(options, name) for name in ("image_size", "batch_size", "num_labels")}
-    setup |= {"bytes_per_image": round(np.mean([len(data) for data in encoded])), "cores": timing.cores()}
+    setup |= {"bytes_per_image": round(np.mean([len(data) for data in encoded])), "cores": timing.num_cores()}
     ratios = {"of the limit": figures[OURS] / figures[LIMIT], "of the peer": figures[OURS] / figures[PEER]}
     ratios["of the limit, augment_on device"] = figures[DEVICE] / figures[LIMIT]
     if options.plot:
@@ -76,8 +76,8 @@ def measure(options):
     return {"part": "input", "unit": "images/s", "setup": setup, "figures": figures, "ratios": ratios}
 
 
-def _steps(encoded, options):
-    """Return runs of the pipeline's single steps, each on what the step before leaves, in a thread a core."""
+def _steps(encoded: list[bytes], options: argparse.Namespace) -> timing.Runs:
+    """Return runs of the single steps, each on the output of the step before, in one thread per core."""
     from Generators import augment
 
     settings, size = Augmentation(), options.image_size
@@ -95,23 +95,25 @@ def _steps(encoded, options):
     works = {
         DECODING: lambda row: augment.decode(encoded[row], draws[row]),
         RESIZING: lambda row: augment.crop_and_resize(decoded[row], size, draws[row]),
-        TURNING: lambda row: augment.flip_and_rotate(resized[row], draws[row].flip, draws[row].degrees),
+        ROTATION: lambda row: augment.flip_and_rotate(resized[row], draws[row].flip, draws[row].degrees),
     }
-    runs = {name: functools.partial(timing.in_threads, work, len(encoded)) for name, work in works.items()}
+    runs: timing.Runs = {
+        name: functools.partial(timing.run_in_threads, work, len(encoded)) for name, work in works.items()
+    }
 
-    def mix(_):
+    def mix(_: int) -> Any:
         return augment.mix_images(batch, shares, partners)
 
-    return runs | {MIXING: functools.partial(timing.in_threads, mix, 1, 4, len(batch))}
+    return runs | {MIXUP: functools.partial(timing.run_in_threads, mix, 1, 4, len(batch))}
 
 
-def picture(figures):
-    """Return an SVG file: the milliseconds of a core that an image takes, step by step."""
-    cost = {name: 1000 * timing.cores() / figure for name, figure in figures.items()}
+def picture(figures: dict[str, float]) -> str:
+    """Return an SVG document: the milliseconds of a core per image, step by step."""
+    cost = {name: 1000 * timing.num_cores() / figure for name, figure in figures.items()}
 
-    def split(name, steps):
-        known = {step.removeprefix("step: "): cost[step] for step in steps}
-        return known | {"reading, labels, the rest": max(cost[name] - sum(known.values()), 0.0)}
+    def split(name: str, steps: Sequence[str]) -> dict[str, float]:
+        measured = {step.removeprefix("step: "): cost[step] for step in steps}
+        return measured | {"reading, labels, the rest": max(cost[name] - sum(measured.values()), 0.0)}
 
     bars = {
         PEER: {"all of it": cost[PEER]},
@@ -122,8 +124,8 @@ def picture(figures):
     return stage_bars.picture("Input pipeline: milliseconds of a core for an image", "ms", bars)
 
 
-def _draw_shards(folder, count, num_labels):
-    """Write ``count`` drawn JPEGs to two shards; returns their paths and the JPEGs."""
+def _draw_shards(folder: pathlib.Path, count: int, num_labels: int) -> tuple[list[str], list[bytes]]:
+    """Write ``count`` drawn JPEGs to two shards; return the paths of the shards and the JPEGs."""
     import tensorflow as tf
 
     from Generators import records
@@ -139,7 +141,7 @@ def _draw_shards(folder, count, num_labels):
     return [path for path in paths if pathlib.Path(path).stat().st_size], encoded
 
 
-def _our_pipeline(shards, options, **more):
+def _our_pipeline(shards: list[str], options: argparse.Namespace, **more: Any) -> Any:
     import Generators
 
     return Generators.train_dataset(
@@ -151,7 +153,7 @@ def _our_pipeline(shards, options, **more):
     )
 
 
-def _our_evaluation(shards, options):
+def _our_evaluation(shards: list[str], options: argparse.Namespace) -> Any:
     import Generators
 
     dataset = Generators.eval_dataset(
@@ -160,26 +162,26 @@ def _our_evaluation(shards, options):
     return dataset.repeat()
 
 
-def _batches(dataset):
+def _batches(dataset: Any) -> Iterator[int]:
     """Yield the number of images of every batch."""
     for _, labels, *_ in dataset:
         yield int(labels.shape[0])
 
 
-def _decoding(encoded, batch_size):
-    """Decode with OpenCV in one thread a core, a batch's worth at a time, for ever."""
+def _decoding(encoded: list[bytes], batch_size: int) -> Iterator[int]:
+    """Decode with OpenCV in one thread per core, endlessly; yield ``batch_size`` after so many images."""
     cv2.setNumThreads(1)
     arrays = [np.frombuffer(data, np.uint8) for data in encoded]
-    with concurrent.futures.ThreadPoolExecutor(timing.cores()) as pool:
-        at = 0
+    with concurrent.futures.ThreadPoolExecutor(timing.num_cores()) as pool:
+        start = 0
         while True:
-            rows = [arrays[(at + row) % len(arrays)] for row in range(batch_size)]
+            rows = [arrays[(start + row) % len(arrays)] for row in range(batch_size)]
             list(pool.map(cv2.imdecode, rows, [cv2.IMREAD_COLOR] * batch_size))
-            at += batch_size
+            start += batch_size
             yield batch_size
 
 
-def _naive_pipeline(shards, options):
+def _naive_pipeline(shards: list[str], options: argparse.Namespace) -> Any:
     from tools.bench_parts.peers import naive_pipeline
 
     return naive_pipeline.train_dataset(

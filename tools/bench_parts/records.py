@@ -1,10 +1,11 @@
-"""posts/s from a booru to shards: of selecting and packing, of copying the files, and of a query an image.
+"""posts/s from a booru to shards: of selecting and packing, of copying the files, and of a query per image.
 
-Copying, read and write alone, is the limit. The peer goes over the images one by one, as the original did: in
-tf.py_function one SQLite connection and query, then a record; it packs a part of them, since every post takes
-it as long. All take the same drawn 512 px JPEGs of about 90 kB.
+The limit is copying: read and write alone. The peer works image by image, as the original did: one SQLite
+connection and query in tf.py_function, then a record. It packs a part of the images, because every post takes
+it equally long. All get the same drawn 512 px JPEGs of about 90 kB.
 """
 
+import argparse
 import concurrent.futures
 import contextlib
 import io
@@ -13,18 +14,21 @@ import shutil
 import sqlite3
 import tempfile
 import time
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from Utils.bench import stage_bars, timing
 from Utils.command.backend import prepare_backend
-from Utils.command.cli import UserError, WorkError
+from Utils.command.cli import Parser, WorkError, number
 from Utils.files import tfrecord
 from Utils.files.atomic import ROOT, replacing
 from Utils.images import codec
 
 SIDE = 512
 TAGS = 3000
+OURS, LIMIT, PEER = "selecting and packing", "limit: copying the files", "peer: a query an image"
 DEFINITION = """name = "bench"
 ratings = ["s"]
 min_tag_count = 0
@@ -35,82 +39,82 @@ min_tags_per_image = 1
 """
 
 
-def add_arguments(made):
+def add_arguments(parser: Parser) -> None:
     """Declare the options."""
-    made.add_argument("--images", type=int, default=24_000, help="posts, their images drawn (24000)")
-    made.add_argument("--peer-images", type=int, default=6000, help="how many of them the peer packs (6000)")
-    made.add_argument("--rounds", type=int, default=3, help="rounds, each side once in each (3)")
-    made.add_argument("--shard-size", type=int, default=1024, help="posts a shard (1024)")
-    made.add_argument("--plot", type=pathlib.Path, metavar="FILE.svg", help="draw where the time goes")
+    add = parser.add_argument
+    add("--images", type=number(above=0), default=24_000, help="posts, their images drawn (24000)")
+    add("--peer-images", type=number(above=0), default=6000, help="images that the peer packs (6000)")
+    add("--rounds", type=number(above=0), default=3, help="rounds, in each of which every side runs once (3)")
+    add("--shard-size", type=number(above=0), default=1024, help="posts per shard (1024)")
+    add("--plot", type=pathlib.Path, metavar="FILE.svg", help="draw where the time goes")
 
 
-def measure(options):
+def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:
     """Measure selecting and packing, the limit and the peer, in turns."""
-    for name in ("images", "peer_images", "rounds", "shard_size"):
-        if getattr(options, name) < 1:
-            raise UserError(f"--{name.replace('_', '-')} must be at least 1; got {getattr(options, name)}")
     prepare_backend()
-    with tempfile.TemporaryDirectory() as folder:
-        folder = pathlib.Path(folder)
-        size = _draw(folder, options.images)
-        # The peer's tensorflow is kept out of this process.
-        with timing.Apart(timing.cores(), _peer_in, folder, options.peer_images) as peer:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(temporary)
+        jpeg_size = _draw(folder, options.images)
+        # The tensorflow of the peer stays out of this process.
+        with timing.TimedProcess(timing.num_cores(), _make_peer, folder, options.peer_images) as peer_process:
             sides = {
-                "selecting and packing": lambda: _seconds(_ours, folder, options),
-                "limit: copying the files": lambda: _seconds(_copy, folder),
-                "peer: a query an image": lambda: peer.seconds(1)[0],
+                OURS: lambda: _seconds(_ours, folder, options),
+                LIMIT: lambda: _seconds(_copy, folder),
+                PEER: lambda: peer_process.seconds(1)[0],
             }
-            posts = dict.fromkeys(sides, options.images)
-            posts["peer: a query an image"] = min(options.images, options.peer_images)
+            peer_images = min(options.images, options.peer_images)
+            posts = {OURS: options.images, LIMIT: options.images, PEER: peer_images}
             _ours(folder, options)  # imports, the page cache
-            took = {name: [] for name in sides}
-            for number in range(options.rounds):
-                for name in list(sides)[:: -1 if number % 2 else 1]:
-                    shutil.rmtree(folder / "dataset", ignore_errors=True)  # of the last round
-                    took[name].append(sides[name]())
-        figures = {name: posts[name] / float(np.median(found)) for name, found in took.items()}
+            seconds: dict[str, list[float]] = {name: [] for name in sides}
+            for name in timing.alternate(sides, options.rounds):
+                shutil.rmtree(folder / "dataset", ignore_errors=True)  # of the last round
+                seconds[name].append(sides[name]())
+        figures = {name: posts[name] / float(np.median(rounds)) for name, rounds in seconds.items()}
         if options.plot:
-            _plot(folder, options, figures["peer: a query an image"])
-    ours, limit, peer = figures.values()
+            _plot(folder, options, figures[PEER])
+    ours, limit, theirs = figures.values()
     return {
         "part": "records",
         "unit": "posts/s",
-        "setup": {"images": options.images, "bytes_per_image": size, "cores": timing.cores()},
+        "setup": {"images": options.images, "bytes_per_image": jpeg_size, "cores": timing.num_cores()},
         "figures": figures,
-        "ratios": {"of the limit": ours / limit, "of the peer": ours / peer},
+        "ratios": {"of the limit": ours / limit, "of the peer": ours / theirs},
     }
 
 
-def _seconds(work, *arguments):
+def _seconds(work: Callable[..., Any], *arguments: Any) -> float:
     started = time.perf_counter()
     work(*arguments)
     return time.perf_counter() - started
 
 
-def _draw(folder, count):
-    """Make a booru of drawn images with 30 tags each; returns the mean size of its JPEGs."""
+def _draw(folder: pathlib.Path, count: int) -> int:
+    """Make a booru of drawn images with 30 tags each; return the mean size of its JPEGs in bytes."""
     random = np.random.default_rng(0)
     drawn = [timing.draw_jpeg(random, SIDE) for _ in range(min(count, 64))]
-    ids = 50 * np.arange(count) + 7  # 20 of the 1000 folders of a booru, so that they are as full
-    for at, number in enumerate(ids.tolist()):
-        path = folder / "images" / f"{number % 1000:04d}" / f"{number}.jpg"
+    # Only 20 of the 1000 folders of a booru: they are as full as in a large one.
+    ids = (50 * np.arange(count) + 7).tolist()
+    for row, image_id in enumerate(ids):
+        path = folder / "images" / f"{image_id % 1000:04d}" / f"{image_id}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(drawn[at % len(drawn)])
+        path.write_bytes(drawn[row % len(drawn)])
     with contextlib.closing(sqlite3.connect(folder / "danbooru.db")) as database:
         database.execute("CREATE TABLE images(image_id INT PRIMARY KEY, rating TEXT)")
         database.execute("CREATE TABLE tags(tag_id INT PRIMARY KEY, name TEXT, category INT, count INT)")
         database.execute("CREATE TABLE imageTags(image_id INT, tag_id INT, PRIMARY KEY(image_id, tag_id))")
-        database.executemany("INSERT INTO images VALUES (?, 's')", [(number,) for number in ids.tolist()])
-        rows = [(number, f"tag_{number}", 0, 30 * count // TAGS) for number in range(1, TAGS + 1)]
+        database.executemany("INSERT INTO images VALUES (?, 's')", [(image_id,) for image_id in ids])
+        rows = [(tag, f"tag_{tag}", 0, 30 * count // TAGS) for tag in range(1, TAGS + 1)]
         database.executemany("INSERT INTO tags VALUES (?, ?, ?, ?)", rows)
-        pairs = [(n, t) for n in ids.tolist() for t in np.unique(random.integers(1, TAGS + 1, 31)).tolist()]
+        pairs = [
+            (image, tag) for image in ids for tag in np.unique(random.integers(1, TAGS + 1, 31)).tolist()
+        ]
         database.executemany("INSERT INTO imageTags VALUES (?, ?)", pairs)
         database.commit()
     (folder / "definition.toml").write_text(DEFINITION, encoding="utf-8")
-    return round(np.mean([len(data) for data in drawn]))
+    return round(float(np.mean([len(data) for data in drawn])))
 
 
-def _ours(folder, options):
+def _ours(folder: pathlib.Path, options: argparse.Namespace) -> None:
     """Select and pack as the two commands do."""
     pictures, dataset = str(folder / "images"), str(folder / "dataset")
     words = [str(folder / "definition.toml"), "--source", "fire-eggs", "--from", str(folder / "danbooru.db")]
@@ -118,8 +122,8 @@ def _ours(folder, options):
     _run("write_records", [dataset, "--images", pictures, "--shard-size", str(options.shard_size)])
 
 
-def _run(tool, words):
-    """Run a tool of this repository in this process, without what it prints."""
+def _run(tool: str, words: list[str]) -> None:
+    """Run a tool of this repository in this process, without its output."""
     import runpy
 
     main = runpy.run_path(str(ROOT / "tools" / f"{tool}.py"))["main"]
@@ -129,12 +133,12 @@ def _run(tool, words):
         raise WorkError(f"tools/{tool}.py ended with {code}")
 
 
-def _copy(folder):
-    """Read every file and write it into one, on every core."""
+def _copy(folder: pathlib.Path) -> None:
+    """Read every file and write it to one file per core, on every core."""
     paths = sorted((folder / "images").rglob("*.jpg"))
-    parts = [paths[at :: timing.cores()] for at in range(timing.cores())]
+    parts = [paths[core :: timing.num_cores()] for core in range(timing.num_cores())]
 
-    def copy(part):
+    def copy(part: list[pathlib.Path]) -> None:
         with tempfile.TemporaryFile(dir=folder) as file:
             for path in part:
                 file.write(path.read_bytes())
@@ -143,85 +147,85 @@ def _copy(folder):
         list(pool.map(copy, parts))
 
 
-def _peer_in(folder, count):
-    """Return what a process of its own is to do."""
+def _make_peer(folder: pathlib.Path, count: int) -> tuple[Callable[[], None]]:
+    """Return the work of the peer, for a process of its own."""
     _peer(folder, 64)  # imports, the page cache
     return (lambda: _peer(folder, count),)
 
 
-def _peer(folder, count):
+def _peer(folder: pathlib.Path, count: int) -> None:
     """Write one record after another, with a query for every image inside tf.py_function."""
     import tensorflow as tf
 
     from Generators import records
 
     paths = sorted(map(str, (folder / "images").rglob("*.jpg")))[:count]
-    labels = _first_tags(folder)
+    label_of_tag = _most_frequent_tags(folder)
 
-    def labels_of(path):
-        number = int(pathlib.PurePath(path.numpy().decode()).stem)
-        found = _query(folder, number)
-        return number, sorted(labels[tag] for tag in found if tag in labels)
+    def find_labels(path: Any) -> tuple[int, list[int]]:
+        image_id = int(pathlib.PurePath(path.numpy().decode()).stem)
+        return image_id, sorted(label_of_tag[tag] for tag in _query(folder, image_id) if tag in label_of_tag)
 
-    def load(path):
-        number, found = tf.py_function(labels_of, [path], [tf.int64, tf.int64])
-        return number, tf.io.read_file(path), found
+    def load(path: Any) -> tuple[Any, Any, Any]:
+        image_id, labels = tf.py_function(find_labels, [path], [tf.int64, tf.int64])
+        return image_id, tf.io.read_file(path), labels
 
     with tf.io.TFRecordWriter(str(folder / "peer.tfrecord")) as writer:
-        for number, data, found in tf.data.Dataset.from_tensor_slices(paths).map(load):
-            writer.write(records.encode(number.numpy(), data.numpy(), found.numpy()))
+        for image_id, data, labels in tf.data.Dataset.from_tensor_slices(paths).map(load):
+            writer.write(records.encode(image_id.numpy(), data.numpy(), labels.numpy()))
 
 
-def _first_tags(folder):
+def _most_frequent_tags(folder: pathlib.Path) -> dict[int, int]:
     """Return ``{tag id: label}`` of the 2380 most frequent tags."""
     with contextlib.closing(sqlite3.connect(folder / "danbooru.db")) as database:
         query = "SELECT tag_id FROM imageTags GROUP BY tag_id ORDER BY count(*) DESC, tag_id LIMIT 2380"
         return {tag: label for label, (tag,) in enumerate(database.execute(query))}
 
 
-def _query(folder, number):
+def _query(folder: pathlib.Path, image_id: int) -> list[int]:
+    """Return the tags of an image, by a connection of its own as the original made them."""
     with contextlib.closing(sqlite3.connect(folder / "danbooru.db")) as database:
         query = "SELECT tag_id FROM imageTags WHERE image_id = ?"
-        return [tag for (tag,) in database.execute(query, (number,))]
+        return [tag for (tag,) in database.execute(query, (image_id,))]
 
 
-def _plot(folder, options, speed):
-    """Draw ms an image by stage, of ours on one core and of the peer, whose ``speed`` in posts/s is known."""
+def _plot(folder: pathlib.Path, options: argparse.Namespace, peer_speed: float) -> None:
+    """Draw milliseconds per post by stage, of ours on one core and of the peer at ``peer_speed`` posts/s."""
     paths = sorted((folder / "images").rglob("*.jpg"))[:200]
     data = [path.read_bytes() for path in paths]
-    labels, queried = list(range(0, 2380, 80)), [int(path.stem) for path in paths]
+    labels, image_ids = list(range(0, 2380, 80)), [int(path.stem) for path in paths]
     words = [str(folder / "definition.toml"), "--source", "fire-eggs", "--from", str(folder / "danbooru.db")]
     words += ["--images", str(folder / "images"), "-o", str(folder / "again")]
     started = time.perf_counter()
     _run("select_tags", words)
     select = (time.perf_counter() - started) * 1000 / options.images
     shutil.rmtree(folder / "again")
-    read = _ms(lambda path: path.read_bytes(), paths)
-    check = _ms(lambda one: codec.to_stored_jpeg(one, ".jpg", SIDE), data)
-    encode = _ms(lambda one: tfrecord.encode_example(1, one, labels), data)
-    write = _written(folder, [tfrecord.encode_example(1, one, labels) for one in data])
-    query = _ms(lambda number: _query(folder, number), queried)
+    read = _milliseconds(lambda path: path.read_bytes(), paths)
+    check = _milliseconds(lambda jpeg: codec.to_stored_jpeg(jpeg, ".jpg", SIDE), data)
+    encode = _milliseconds(lambda jpeg: tfrecord.encode_example(1, jpeg, labels), data)
+    write = _write_milliseconds(folder, [tfrecord.encode_example(1, jpeg, labels) for jpeg in data])
+    query = _milliseconds(lambda image_id: _query(folder, image_id), image_ids)
     ours = {"select": select, "read": read, "check": check, "encode": encode, "write, hash, sync": write}
     peer = {"query": query, "read": read, "encode": encode}
-    peer["tf.py_function and the rest"] = max(1000 / speed - sum(peer.values()), 0.0)
-    bars = {"selecting and packing, on one core": ours, "peer: a query an image": peer}
+    peer["tf.py_function and the rest"] = max(1000 / peer_speed - sum(peer.values()), 0.0)
+    bars = {"selecting and packing, on one core": ours, PEER: peer}
     with replacing(options.plot) as beside:
         picture = stage_bars.picture("From a booru to shards: milliseconds a post", "ms", bars)
         beside.write_text(picture, encoding="utf-8")
 
 
-def _ms(function, items):
-    """Return the milliseconds that a function takes for one item."""
+def _milliseconds(function: Callable[[Any], Any], items: Sequence[Any]) -> float:
+    """Return the milliseconds of a function per item."""
     started = time.perf_counter()
     for item in items:
         function(item)
     return (time.perf_counter() - started) * 1000 / len(items)
 
 
-def _written(folder, encoded):
-    """Return the milliseconds to write a record, to hash it and to bring it to the disk."""
+def _write_milliseconds(folder: pathlib.Path, encoded: list[list[bytes]]) -> float:
+    """Return the milliseconds per record to write, hash and sync."""
     started = time.perf_counter()
     with replacing(folder / "written.tfrecord") as beside, tfrecord.Writer(beside) as writer:
-        for one in encoded:
-            writer.write_record(one)
+        for example in encoded:
+            writer.write_record(example)
     return (time.perf_counter() - started) * 1000 / len(encoded)

@@ -1,60 +1,58 @@
-"""posts/s and peak memory of choosing tags and posts, from a source of 30 tags a post, without images.
+"""posts/s and peak memory of selecting tags and posts, from a source with 30 tags per post, without images.
 
-Measured at a quarter of the posts and at all of them, each in a process of its own; the slope between the two
-says what five million posts take.
+Two measurements, of a quarter of the posts and of all, each in a process of its own. The slope between them
+estimates the memory for five million posts.
 """
 
-import concurrent.futures
+import argparse
 import contextlib
-import multiprocessing
 import pathlib
 import sqlite3
 import tempfile
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from Utils.bench import timing
-from Utils.command.cli import UserError
+from Utils.command.cli import Parser, WorkError, number
 from Utils.data import selection, sources
 from Utils.data.definition import Definition
 
 TAGS = 100_000
 
 
-def add_arguments(made):
+def add_arguments(parser: Parser) -> None:
     """Declare the options."""
-    made.add_argument("--posts", type=int, default=100_000, help="posts drawn (100000)")
-    made.add_argument("--source", choices=sorted(DRAWN), default="fire-eggs", help="what kind (fire-eggs)")
+    add = parser.add_argument
+    add("--posts", type=number(least=100), default=100_000, help="posts drawn (100000)")
+    add("--source", choices=sorted(DRAWN), default="fire-eggs", help="kind of source (fire-eggs)")
 
 
-def measure(options):
+def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:
     """Measure selecting at two sizes."""
-    if options.posts < 100:
-        raise UserError(f"--posts must be at least 100; got {options.posts}")
     figures, peaks = {}, {}
     with tempfile.TemporaryDirectory() as folder:
         for posts in (options.posts // 4, options.posts):
             path = pathlib.Path(folder, f"{posts}.db")
             DRAWN[options.source](path, posts)
-            spawned = multiprocessing.get_context("spawn")
-            with concurrent.futures.ProcessPoolExecutor(1, spawned) as pool:
-                seconds, peaks[posts] = pool.submit(_select, options.source, path, posts).result()
+            seconds, peaks[posts] = timing.call_in_new_process(_select, options.source, path, posts)
             figures[f"selecting from {posts:,} posts"] = posts / seconds
             path.unlink()
     (few, low), (many, high) = peaks.items()
-    slope = (high - low) / (many - few)  # MB a post
-    setup = {"source": options.source, "tags": TAGS, "tags_per_post": 30} | {
-        f"MB at {posts:,}": round(peak) for posts, peak in peaks.items()
-    }
-    setup["MB at 5,000,000 by the slope"] = round(high + slope * (5_000_000 - many))
+    slope = (high - low) / (many - few)  # MB per post
+    estimate = round(high + slope * (5_000_000 - many))
+    setup = {"source": options.source, "tags": TAGS, "tags_per_post": 30}
+    setup |= {f"MB at {posts:,}": round(peak) for posts, peak in peaks.items()}
+    setup["MB at 5,000,000 by the slope"] = estimate
     rates = list(figures.values())
-    ratios = {"of 2 GB at 5,000,000 posts": setup["MB at 5,000,000 by the slope"] / 2000}
+    ratios = {"of 2 GB at 5,000,000 posts": estimate / 2000}
     ratios["posts/s at all to a quarter"] = rates[1] / rates[0]
     return {"part": "selection", "unit": "posts/s", "setup": setup, "figures": figures, "ratios": ratios}
 
 
-def _fire_eggs(path, count):
+def _draw_fire_eggs(path: pathlib.Path, count: int) -> None:
     """Write a database of the fire-eggs schema with ``count`` posts."""
     with contextlib.closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA journal_mode = OFF")
@@ -72,7 +70,7 @@ def _fire_eggs(path, count):
         database.commit()
 
 
-def _deepdanbooru(path, count):
+def _draw_deepdanbooru(path: pathlib.Path, count: int) -> None:
     """Write a database with DeepDanbooru's table posts."""
     with contextlib.closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA journal_mode = OFF")
@@ -84,8 +82,8 @@ def _deepdanbooru(path, count):
         database.commit()
 
 
-def _posts(count):
-    """Yield some post ids and the tags of each, as unequally frequent as a booru's."""
+def _posts(count: int) -> Iterator[tuple[range, list[list[int]]]]:
+    """Yield post ids and the tags of each, in chunks; frequencies of tags differ as in a booru."""
     random = np.random.default_rng(0)
     for start in range(0, count, 20_000):
         ids = range(start, min(start + 20_000, count))
@@ -93,11 +91,11 @@ def _posts(count):
         yield ids, [np.unique(row).tolist() for row in tags]
 
 
-DRAWN = {"fire-eggs": _fire_eggs, "deepdanbooru": _deepdanbooru}
+DRAWN = {"fire-eggs": _draw_fire_eggs, "deepdanbooru": _draw_deepdanbooru}
 
 
-def _select(kind, path, posts):
-    """In a child: apply every rule as tools/select_tags.py does, every file there; returns seconds and MB."""
+def _select(kind: str, path: pathlib.Path, posts: int) -> tuple[float, float]:
+    """Return, in a new process, seconds and peak MB of all rules of tools/select_tags.py; all files exist."""
     started = time.perf_counter()
     source = sources.SOURCES[kind](path)
     least = max(1, posts // 5000)
@@ -113,9 +111,10 @@ def _select(kind, path, posts):
     _, labels = selection.final_tag_list(frame, alive)
     total = sum(len(selection.label_indexes(block, labels)[1]) for block in blocks)
     if not total:
-        raise AssertionError("no labels were made")
+        raise WorkError("the selection left no labels")
     return time.perf_counter() - started, timing.peak_megabytes()
 
 
-def _every_file(ids, keys):
+def _every_file(ids: np.ndarray, keys: Any) -> np.ndarray:
+    """Return the place of each image: they all exist."""
     return np.zeros(len(ids), np.int64)

@@ -1,10 +1,11 @@
 """images/s and latency of tools/serve.py for concurrent clients, beside the model alone: pictures over HTTP.
 
-The server runs in a process of its own; every client sends a JPEG, waits for the tags, and sends the next.
-The limits are what the same process' onnxruntime session does with pictures that are prepared already, and
-what its threads prepare where no model works, measured in turns with the clients. Latency is a client's.
+The server runs in a process of its own. Every client sends a JPEG, waits for the tags and sends the next.
+There are two limits, measured in turns with the clients in the same process: the onnxruntime session with
+prepared pictures, and the preparation of pictures without a model. Latency is that of a client.
 """
 
+import argparse
 import concurrent.futures
 import contextlib
 import http.client
@@ -13,145 +14,161 @@ import tempfile
 import threading
 import time
 import urllib.parse
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from Utils.bench import timing
 from Utils.command.backend import prepare_backend
-from Utils.command.cli import UserError, WorkError
+from Utils.command.cli import Parser, UserError, WorkError, number
 from Utils.images import codec
 from Utils.serving import http_server, onnx_tagger, tag_selection, tagging_service
 from Utils.tags import tag_list
 
-TAGS = 32  # of a picture at most: fresh weights would find a thousand
-LEAST = 3  # requests of a client in a round
+MAX_TAGS = 32  # per picture; fresh weights would find a thousand
+MIN_REQUESTS = 3  # of a client in a round, and calls of a limit
+
+Limits = dict[tuple[str, int], list[float]]  # {(work, images per call): images/s of each round}
 
 
-def add_arguments(made):
+def add_arguments(parser: Parser) -> None:
     """Declare the options."""
-    made.add_argument("--model", default="ResNet/18", metavar="RELEASE|FAMILY/VARIANT", help="(ResNet/18)")
-    made.add_argument("--image-size", type=int, default=224, help="of FAMILY/VARIANT (224)")
-    made.add_argument("--num-labels", type=int, default=2380, help="of FAMILY/VARIANT (2380)")
-    made.add_argument("--clients", type=int, nargs="+", default=[1, 8], help="at a time (1 8)")
-    made.add_argument("--batch-size", type=int, default=8, help="of the server and the limit (8)")
-    made.add_argument("--picture-size", type=int, default=512, help="side of the JPEGs that are sent (512)")
-    made.add_argument("--rounds", type=int, default=3, help="rounds, each side once in each (3)")
-    made.add_argument("--seconds", type=float, default=3.0, help="time of a figure in a round (3)")
-    made.add_argument("--threads", type=int, default=timing.cores(), help="cores of the server (all)")
+    add = parser.add_argument
+    add("--model", default="ResNet/18", metavar="RELEASE|FAMILY/VARIANT", help="(ResNet/18)")
+    add("--image-size", type=number(above=0), default=224, help="of FAMILY/VARIANT (224)")
+    add("--num-labels", type=number(above=0), default=2380, help="of FAMILY/VARIANT (2380)")
+    add(
+        "--clients",
+        type=number(above=0),
+        nargs="+",
+        default=[1, 8],
+        help="numbers of concurrent clients (1 8)",
+    )
+    add("--batch-size", type=number(above=0), default=8, help="of the server and the model's limit (8)")
+    add("--picture-size", type=number(above=0), default=512, help="side of the JPEGs that are sent (512)")
+    add("--rounds", type=number(above=0), default=3, help="rounds, in each of which every side runs once (3)")
+    add("--seconds", type=number(float, above=0), default=3.0, help="seconds per figure and round (3)")
+    add("--threads", type=number(above=0), default=timing.num_cores(), help="cores of the server (all)")
 
 
-def measure(options):
-    """Measure what clients get in a second, and how long each waits."""
-    sizes = [*options.clients, options.batch_size, options.rounds, options.threads, options.picture_size]
-    if min(sizes) < 1 or not options.seconds > 0:
-        raise UserError(
-            "clients, --batch-size, --rounds, --threads, --picture-size and --seconds are above 0"
-        )
+def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure the images/s of clients together, and the latency of each."""
     random = np.random.default_rng(0)
     pictures = [timing.draw_jpeg(random, options.picture_size) for _ in range(8)]
     with contextlib.ExitStack() as stack:
         release = _release(stack, options)
-        waiting = 2 * max(options.clients)
-        made = (release, options.batch_size, waiting, pictures)
-        server = stack.enter_context(timing.Apart(options.threads, _server, *made))
-        facts = server.about[0]
-        limits, served, waits = _rounds(server, facts["address"], pictures, options)
-    return _result(facts, limits, served, waits, options)
+        queue = 2 * max(options.clients)
+        server = stack.enter_context(
+            timing.TimedProcess(options.threads, _server, release, options.batch_size, queue, pictures)
+        )
+        facts = server.facts[0]
+        speeds = _rounds(server, facts["address"], pictures, options)
+    return _result(facts, *speeds, options)
 
 
-def _release(stack, options):
-    """Return a release folder: the one given, or FAMILY/VARIANT exported for the time of the measurement."""
+def _release(stack: contextlib.ExitStack, options: argparse.Namespace) -> str:
+    """Return a release folder: that of --model, or FAMILY/VARIANT exported to a temporary one."""
     if pathlib.Path(options.model).exists():
         return options.model
     if "/" not in options.model.strip("/"):
         raise UserError(f"--model is a release folder or FAMILY/VARIANT; got {options.model!r}")
     folder = stack.enter_context(tempfile.TemporaryDirectory())
-    made = (folder, options.model, options.image_size, options.num_labels)
-    with timing.Apart(options.threads, _export, *made):
+    export = (folder, options.model, options.image_size, options.num_labels)
+    # In a process of its own, which frees the memory of keras.
+    with timing.TimedProcess(options.threads, _export, *export):
         return folder
 
 
-def _rounds(server, address, pictures, options):
-    """Return images/s a round of the limits, and by number of clients, and the seconds of every request."""
-    limits = {("model", 1): [], ("model", options.batch_size): [], ("prepare", len(pictures)): []}
-    served, waits = ({count: [] for count in options.clients} for _ in range(2))
-    for what in limits:
-        server.seconds(2, *what)
+def _rounds(
+    server: timing.TimedProcess, address: str, pictures: list[bytes], options: argparse.Namespace
+) -> tuple[Limits, dict[int, list[float]], dict[int, list[float]]]:
+    """Return images/s of every round, for limits and numbers of clients, and seconds of every request."""
+    limits: Limits = {("model", 1): [], ("model", options.batch_size): [], ("prepare", len(pictures)): []}
+    served: dict[int, list[float]] = {count: [] for count in options.clients}
+    latencies: dict[int, list[float]] = {count: [] for count in options.clients}
+    for work in limits:
+        server.seconds(2, *work)  # warm-up
     _serve(address, pictures, 2, 0.2)
     for _ in range(options.rounds):
-        for what, speeds in limits.items():
-            once = min(server.seconds(1, *what))
-            calls = max(LEAST, round(options.seconds / once))
-            speeds.append(what[1] * calls / sum(server.seconds(calls, *what)))
+        for (work, size), speeds in limits.items():
+            fastest = min(server.seconds(1, work, size))
+            calls = max(MIN_REQUESTS, round(options.seconds / fastest))
+            speeds.append(size * calls / sum(server.seconds(calls, work, size)))
         for count in options.clients:
-            speed, took = _serve(address, pictures, count, options.seconds)
+            speed, seconds = _serve(address, pictures, count, options.seconds)
             served[count].append(speed)
-            waits[count] += took
-    return limits, served, waits
+            latencies[count] += seconds
+    return limits, served, latencies
 
 
-def _serve(address, pictures, count, seconds):
+def _serve(address: str, pictures: list[bytes], count: int, seconds: float) -> tuple[float, list[float]]:
     """Let ``count`` clients send pictures for some seconds; return images/s and the seconds of requests."""
-    began = time.perf_counter()
+    started = time.perf_counter()
     with concurrent.futures.ThreadPoolExecutor(count) as pool:
-        asked = [pool.submit(_client, address, pictures, number, began + seconds) for number in range(count)]
-        took = [one for future in asked for one in future.result()]
-    return len(took) / (time.perf_counter() - began), took
+        clients = [
+            pool.submit(_client, address, pictures, first, started + seconds) for first in range(count)
+        ]
+        latencies = [latency for client in clients for latency in client.result()]
+    return len(latencies) / (time.perf_counter() - started), latencies
 
 
-def _client(address, pictures, number, until):
-    line = http.client.HTTPConnection(urllib.parse.urlsplit(address).netloc, timeout=60)
-    took = []
-    with contextlib.closing(line):
-        while time.perf_counter() < until or len(took) < LEAST:
+def _client(address: str, pictures: list[bytes], first: int, until: float) -> list[float]:
+    """Send pictures in turn, from number ``first`` on, until a time; return the seconds of each request."""
+    connection = http.client.HTTPConnection(urllib.parse.urlsplit(address).netloc, timeout=60)
+    latencies: list[float] = []
+    with contextlib.closing(connection):
+        while time.perf_counter() < until or len(latencies) < MIN_REQUESTS:
             started = time.perf_counter()
-            line.request("POST", "/tag", pictures[(number + len(took)) % len(pictures)])
-            reply = line.getresponse()
-            content = reply.read()
-            if reply.status != 200:
+            connection.request("POST", "/tag", pictures[(first + len(latencies)) % len(pictures)])
+            response = connection.getresponse()
+            content = response.read()
+            if response.status != 200:
                 raise WorkError(
-                    f"the server answered {reply.status}: {content[:200].decode(errors='replace')}"
+                    f"the server answered {response.status}: {content[:200].decode(errors='replace')}"
                 )
-            took.append(time.perf_counter() - started)
-    return took
+            latencies.append(time.perf_counter() - started)
+    return latencies
 
 
-def _result(facts, limits, served, waits, options):
-    limit = {what: float(np.median(speeds)) for what, speeds in limits.items()}
+def _result(
+    facts: dict[str, Any],
+    limits: Limits,
+    served: dict[int, list[float]],
+    latencies: dict[int, list[float]],
+    options: argparse.Namespace,
+) -> dict[str, Any]:
+    limit = {work: float(np.median(speeds)) for work, speeds in limits.items()}
     speed = {count: float(np.median(speeds)) for count, speeds in served.items()}
-    latency = {_clients(count): _percentiles(took) for count, took in waits.items()}
+    latency = {_clients(count): _percentiles(seconds) for count, seconds in latencies.items()}
     setup = {name: facts[name] for name in ("model", "image_size", "num_labels")}
-    setup |= {
-        "batch_size": options.batch_size,
-        "picture_size": options.picture_size,
-        "threads": options.threads,
-    }
-    for name, found in latency.items():
-        setup[f"ms, {name}"] = "{median:.1f} (p95 {p95:.1f}, p99 {p99:.1f})".format(**found)
+    setup |= {name: getattr(options, name) for name in ("batch_size", "picture_size", "threads")}
+    for clients, milliseconds in latency.items():
+        setup[f"ms, {clients}"] = "{median:.1f} (p95 {p95:.1f}, p99 {p99:.1f})".format(**milliseconds)
     figures = {f"served, {_clients(count)}": value for count, value in speed.items()}
     names = {"model": "limit: the model alone, batch {}", "prepare": "limit: decoding and resizing alone"}
-    figures |= {names[what].format(size): value for (what, size), value in limit.items()}
-    best = max(value for (what, _), value in limit.items() if what == "model")
+    figures |= {names[work].format(size): value for (work, size), value in limit.items()}
+    best = max(value for (work, _), value in limit.items() if work == "model")
     ratios = {f"of the limit, {_clients(count)}": value / best for count, value in speed.items()}
     result = {"part": "serve", "unit": "images/s", "setup": setup, "figures": figures, "ratios": ratios}
     return result | {"latency_ms": latency}
 
 
-def _clients(count):
+def _clients(count: int) -> str:
     return f"{count} client{'s' if count > 1 else ''}"
 
 
-def _percentiles(seconds):
+def _percentiles(seconds: list[float]) -> dict[str, float]:
     times = np.array(seconds) * 1000
     return {"median": float(np.median(times)), "p95": float(np.quantile(times, 0.95)),
             "p99": float(np.quantile(times, 0.99))}  # fmt: skip
 
 
-# In the processes apart
+# In processes of their own
 
 
-def _export(folder, model, image_size, num_labels):
-    """Write a release of FAMILY/VARIANT with fresh weights; return nothing to call."""
+def _export(folder: str, name: str, image_size: int, num_labels: int) -> tuple[None]:
+    """Write a release of FAMILY/VARIANT with fresh weights; there is nothing to time."""
     prepare_backend()
     import pandas as pd
 
@@ -159,20 +176,22 @@ def _export(folder, model, image_size, num_labels):
     from Utils.release import release_folder
 
     release_folder.require(["onnx"])
-    made = Models.build(model, image_size=image_size, num_labels=num_labels)
-    release_folder.write_onnx(made, pathlib.Path(folder, onnx_tagger.MODEL_FILE))
-    names = [f"tag_{row}" for row in range(num_labels)]
-    frame = pd.DataFrame({"tag_id": range(num_labels), "name": names, "category": 0, "count": 0})
+    model = Models.build(name, image_size=image_size, num_labels=num_labels)
+    release_folder.write_onnx(model, pathlib.Path(folder, onnx_tagger.MODEL_FILE))
+    tags = [f"tag_{row}" for row in range(num_labels)]
+    frame = pd.DataFrame({"tag_id": range(num_labels), "name": tags, "category": 0, "count": 0})
     tag_list.write(frame, pathlib.Path(folder, onnx_tagger.TAGS_FILE))
     return (None,)
 
 
-def _server(release, batch_size, waiting, encoded):
-    """Serve a release from a thread; return a function that does one of its two works, and facts."""
+def _server(
+    release: str, batch_size: int, queue: int, encoded: list[bytes]
+) -> tuple[Callable[[str, int], Any], dict[str, Any]]:
+    """Serve a release from a thread; return a function that does the work of a limit, and facts."""
     tagger = onnx_tagger.open_release(release)
     thresholds, _ = tag_selection.release_thresholds(tagger.folder, tagger.tags)
-    selector = tag_selection.TagSelector(tagger.tags, thresholds, max_tags=TAGS)
-    limits = tagging_service.ServiceLimits(batch_size=batch_size, max_images=waiting)
+    selector = tag_selection.TagSelector(tagger.tags, thresholds, max_tags=MAX_TAGS)
+    limits = tagging_service.ServiceLimits(batch_size=batch_size, max_images=queue)
     app = tagging_service.make_app(tagging_service.TaggingService(tagger, selector, limits))
     server = http_server.listen(app, port=0, limits=limits.server_limits)
     threading.Thread(target=server.run, daemon=True).start()
@@ -184,11 +203,11 @@ def _server(release, batch_size, waiting, encoded):
         "num_labels": len(tagger.tags),
         "address": http_server.url_of(server),
     }
-    pool = concurrent.futures.ThreadPoolExecutor(timing.cores())
+    pool = concurrent.futures.ThreadPoolExecutor(timing.num_cores())
 
-    def work(what, size):
-        if what == "model":
+    def do_work(work: str, size: int) -> Any:
+        if work == "model":
             return tagger.probabilities(pictures[:size])
         return list(pool.map(lambda data: codec.prepare(data, tagger.image_size), encoded[:size]))
 
-    return work, facts
+    return do_work, facts

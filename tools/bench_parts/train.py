@@ -1,100 +1,102 @@
-"""images/s of a training step: ours, and of timm's model of the same shape on torch, in turns.
+"""images/s of a training step: of our models, and of timm's of the same shape on torch, the peer.
 
-A step is forward, backward, SGD with momentum, binary cross entropy; both sides have the same
-cores; the ratio is the median over rounds.
+A step is forward, backward, SGD with momentum and binary cross entropy. Both sides take turns on the same
+cores; ratios are the median over rounds.
 """
 
+import argparse
 import contextlib
 import os
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from Utils.bench import timing, timm_peer
 from Utils.command.backend import prepare_backend
-from Utils.command.cli import UserError, assignment
+from Utils.command.cli import Parser, assignment, number
 
-LEARNING_RATE = 1e-5  # the batch is noise: the step is to be real, the weights are to stay finite
+LEARNING_RATE = 1e-5  # the batch is noise: weights shall move and stay finite
 
 
-def add_arguments(made):
+def add_arguments(parser: Parser) -> None:
     """Declare the options."""
-    made.add_argument("--model", nargs="+", default=["ConvNext/T"], metavar="FAMILY/VARIANT")
-    made.add_argument("--image-size", type=int, default=224, help="side of the images (224)")
-    made.add_argument("--batch-size", type=int, default=8, help="images in a batch (8)")
-    made.add_argument("--num-labels", type=int, default=2380, help="labels (2380)")
-    made.add_argument("--rounds", type=int, default=5, help="rounds, each side once in each (5)")
-    made.add_argument("--steps", type=int, default=2, help="steps of a round (2)")
-    made.add_argument(
-        "--threads", type=int, default=timing.cores(), help="cores that each side may use (all)"
-    )
-    made.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="of every model")
-    made.add_argument("--peer", metavar="timm|timm:NAME", help="measure timm's model of the same shape too")
+    add = parser.add_argument
+    add("--model", nargs="+", default=["ConvNext/T"], metavar="FAMILY/VARIANT")
+    add("--image-size", type=number(above=0), default=224, help="side of the images (224)")
+    add("--batch-size", type=number(above=0), default=8, help="images in a batch (8)")
+    add("--num-labels", type=number(above=0), default=2380, help="labels (2380)")
+    add("--rounds", type=number(above=0), default=5, help="rounds, in each of which every side runs once (5)")
+    add("--steps", type=number(above=0), default=2, help="steps per round (2)")
+    add("--threads", type=number(above=0), default=timing.num_cores(), help="cores of each side (all)")
+    add("--set", action="append", default=[], metavar="FIELD=VALUE", help="a field of every model")
+    add("--peer", metavar="timm|timm:NAME", help="measure timm's model of the same shape too")
 
 
-def measure(options):
+def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:
     """Measure training steps, ours and the peer's in turns, each in a process of its own."""
-    for name in ("image_size", "batch_size", "num_labels", "rounds", "steps", "threads"):
-        if getattr(options, name) < 1:
-            raise UserError(f"--{name.replace('_', '-')} must be at least 1; got {getattr(options, name)}")
     overrides = dict(assignment("--set", text) for text in options.set)
-    others = {model: timm_peer.name(model, options.peer) for model in options.model} if options.peer else {}
+    peers = {}
+    if options.peer:
+        peers = {model: timm_peer.model_name(model, options.peer) for model in options.model}
     setup = {name: getattr(options, name) for name in ("image_size", "batch_size", "num_labels", "threads")}
     setup["load before"] = round(os.getloadavg()[0], 2)
     figures, ratios, rounds = {}, {}, {}
     for model in options.model:
-        found = _rounds(model, overrides, others.get(model), options)
-        rounds |= found
-        figures |= {side: float(np.median(speeds)) for side, speeds in found.items()}
-        if others:
-            ours, theirs = found.values()
-            ratios[f"{model} to {others[model]}"] = float(np.median(np.divide(ours, theirs)))
+        speeds = _rounds(model, overrides, peers.get(model), options)
+        rounds |= speeds
+        figures |= {side: float(np.median(values)) for side, values in speeds.items()}
+        if peers:
+            ours, theirs = speeds.values()
+            ratios[f"{model} to {peers[model]}"] = float(np.median(np.divide(ours, theirs)))
     result = {"part": "train", "unit": "images/s", "setup": setup, "figures": figures, "ratios": ratios}
     return result | {"rounds": rounds}
 
 
-def _rounds(model, overrides, peer, options):
-    """Return images/s of every round for each side, as ``{what was measured: [...]}``.
-
-    The sides take turns, and the one to begin changes: drift of the machine meets both.
-    """
+def _rounds(
+    model: str, overrides: dict[str, Any], peer: str | None, options: argparse.Namespace
+) -> dict[str, list[float]]:
+    """Return ``{side: images/s of every round}``."""
     sizes = {name: getattr(options, name) for name in ("image_size", "batch_size", "num_labels")}
     with contextlib.ExitStack() as stack:
 
-        def side(make, *arguments):
-            child = stack.enter_context(timing.Apart(options.threads, make, *arguments))
-            child.seconds(2)
-            return child, *child.about
+        def start(make: Callable[..., Any], *arguments: Any) -> timing.TimedProcess:
+            process = stack.enter_context(timing.TimedProcess(options.threads, make, *arguments))
+            process.seconds(2)  # compiles
+            return process
 
-        child, label, rates = side(_our_step, model, overrides, sizes)
-        sides = {label: child}
+        ours = start(_our_step, model, overrides, sizes)
+        label, rates = ours.facts
+        sides = {label: ours}
         if peer:
-            child, label = side(timm_peer.training_step, peer, rates, _noise(**sizes), LEARNING_RATE)
-            sides[label] = child
-        found = {label: [] for label in sides}
-        for number in range(options.rounds):
-            for label in list(sides)[:: -1 if number % 2 else 1]:
-                seconds = sum(sides[label].seconds(options.steps))
-                found[label].append(options.steps * options.batch_size / seconds)
-    return found
+            theirs = start(timm_peer.training_step, peer, rates, _noise(**sizes), LEARNING_RATE)
+            sides[theirs.facts[0]] = theirs
+        speeds: dict[str, list[float]] = {label: [] for label in sides}
+        for label in timing.alternate(sides, options.rounds):
+            seconds = sum(sides[label].seconds(options.steps))
+            speeds[label].append(options.steps * options.batch_size / seconds)
+    return speeds
 
 
-def _noise(image_size, batch_size, num_labels):
-    """Return images (B, S, S, 3), 0..255, and labels of which 1% are true, both float32."""
+def _noise(image_size: int, batch_size: int, num_labels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return images (B, S, S, 3), 0..255, and labels (B, num_labels), 1% of them true, both float32."""
     random = np.random.default_rng(0)
-    images_ = random.random((batch_size, image_size, image_size, 3), np.float32) * 255
-    return images_, (random.random((batch_size, num_labels)) < 0.01).astype(np.float32)
+    images = random.random((batch_size, image_size, image_size, 3), np.float32) * 255
+    return images, (random.random((batch_size, num_labels)) < 0.01).astype(np.float32)
 
 
-def _our_step(model, overrides, sizes):
+def _our_step(
+    model: str, overrides: dict[str, Any], sizes: dict[str, int]
+) -> tuple[Callable[[], Any], str, dict[str, float]]:
     """Return a training step as train.py takes it, what it is, and the rates of dropout in timm's words."""
     prepare_backend()
     import Models
     from Utils.training import devices, losses, optimizers
 
-    found = devices.find()
+    strategy = devices.find()
     spec = Models.spec(model, **overrides)
-    with found.scope():
-        made = Models.build(
+    with strategy.scope():
+        net = Models.build(
             model,
             image_size=sizes["image_size"],
             num_labels=sizes["num_labels"],
@@ -102,7 +104,8 @@ def _our_step(model, overrides, sizes):
             **overrides,
         )
         optimizer = optimizers.build("sgd", LEARNING_RATE)
-        made.compile(optimizer, losses.build("bce"), jit_compile=found.jit_compile)
-    images_, labels = _noise(**sizes)
+        jit_compile: Any = strategy.jit_compile  # Keras annotates nothing; "auto" would be inferred
+        net.compile(optimizer, losses.build("bce"), jit_compile=jit_compile)
+    images, labels = _noise(**sizes)
     rates = {"drop_rate": spec.dropout, "drop_path_rate": spec.stochastic_depth}
-    return lambda: made.train_on_batch(images_, labels), f"{model} ({found.text.partition(',')[0]})", rates
+    return lambda: net.train_on_batch(images, labels), f"{model} ({strategy.text.partition(',')[0]})", rates

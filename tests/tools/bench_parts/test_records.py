@@ -1,0 +1,23 @@
+"""tools/bench_parts/records.py: from a booru to shards, beside copying and a query per image."""
+
+import json
+from xml.etree import ElementTree
+
+from helpers.in_process import InProcess
+
+from tools import bench
+from Utils.bench import timing
+
+
+def test_it_measures_ours_the_limit_and_the_peer(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(timing, "TimedProcess", InProcess)
+    words = ["records", "--images", "12", "--rounds", "1", "--shard-size", "5", "--json"]
+    assert bench.main([*words, "--plot", str(tmp_path / "p.svg")]) == 0
+    result = json.loads(capsys.readouterr().out)
+    ours, limit, peer = result["figures"].values()
+    assert min(ours, limit, peer) > 0
+    assert result["ratios"] == {"of the limit": ours / limit, "of the peer": ours / peer}
+    text = "".join(ElementTree.parse(tmp_path / "p.svg").getroot().itertext())
+    assert "select" in text
+    assert "tf.py_function and the rest" in text
+    assert bench.main(["records", "--images", "0"]) == 2
