@@ -174,7 +174,7 @@ def relative_speeds(source, others, images):
     if not others:
         return {}
     runs = {name: _counts(path, images) for name, path in {"": source, **others}.items()}
-    speeds = timing.in_turns(runs, SECONDS, TURNS, warm_up=1)
+    speeds = timing.rates_in_turns(runs, SECONDS, TURNS, warm_up=1)
     return {name: speeds[name] / speeds[""] for name in others}
 
 
