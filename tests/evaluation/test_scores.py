@@ -1,9 +1,6 @@
-"""Utils.evaluation.scores, Utils.evaluation.thresholds, Utils.evaluation.chunked_matrix: equal to brute
-force and to scikit-learn."""
+"""Counts and scores, equal to brute force and to scikit-learn."""
 
 import dataclasses
-import pathlib
-import resource
 
 import numpy as np
 import pytest
@@ -13,62 +10,6 @@ from sklearn import metrics as oracle
 from Utils.command.cli import UserError
 from Utils.evaluation import chunked_matrix, scores, thresholds
 
-RNG = np.random.default_rng(0)
-
-
-def nearest_by_brute_force(p, wanted):
-    """Try every stored value and one below all: the nearest number predicted, of two the smaller one."""
-    least = np.nextafter(p.min(), p.dtype.type(-np.inf))
-    options = [(abs(int((p > t).sum()) - wanted), -float(t), t) for t in (least, *np.unique(p))]
-    return min(options)[2]
-
-
-@EVERY
-def test_p_equals_r_is_the_nearest_of_all_stored_values(p, y):
-    cut = thresholds.p_equals_r(p, int((y != 0).sum()))
-    assert cut.threshold == nearest_by_brute_force(p, int((y != 0).sum()))
-    assert cut.threshold.dtype == p.dtype
-    assert cut.counts.predicted == (p > cut.threshold).sum()
-    assert (cut.ties == 0) == (cut.counts.predicted == cut.target)
-
-
-@EVERY
-def test_every_number_can_be_asked_for_in_any_blocks(p, y, monkeypatch):
-    monkeypatch.setattr(chunked_matrix, "BLOCK_VALUES", 64)  # the search narrows from block to block
-    for wanted in {0, 1, p.size // 3, p.size - 1, p.size}:
-        assert thresholds.p_equals_r(p, wanted).threshold == nearest_by_brute_force(p, wanted), wanted
-
-
-def test_ties_go_to_the_nearer_side():
-    p = np.array([[0.9, 0.5, 0.5, 0.5, 0.2]], np.float32)
-    few, many, even = (thresholds.p_equals_r(p, wanted) for wanted in (2, 3, 4))
-    assert (few.threshold, few.counts.predicted, few.ties) == (np.float32(0.5), 1, 3)
-    assert (many.threshold, many.counts.predicted, many.ties) == (np.float32(0.2), 4, 3)
-    assert (even.threshold, even.counts.predicted, even.ties) == (np.float32(0.2), 4, 0)
-    both = thresholds.p_equals_r(np.array([[0.9, 0.5, 0.5, 0.2]], np.float32), 2)
-    assert (both.threshold, both.counts.predicted, both.ties) == (np.float32(0.5), 1, 2)
-
-
-def test_selections_of_columns_are_searched_together_and_alone_alike(monkeypatch):
-    monkeypatch.setattr(chunked_matrix, "BLOCK_VALUES", 90)
-    p, y = CASES[0][1:]
-    chosen = [None, np.arange(5, 11), np.array([0, 7, 29]), np.arange(30) % 2 == 0]
-    cuts = thresholds.p_equals_r_of(p, [(y[:, c].sum() if c is not None else y.sum(), c) for c in chosen])
-    for cut, columns in zip(cuts, chosen, strict=True):
-        part = p if columns is None else p[:, columns]
-        assert cut.threshold == nearest_by_brute_force(part, cut.target)
-
-
-def test_what_cannot_be_selected_is_refused():
-    p = np.zeros((2, 3), np.float32)
-    for columns, wanted in (([], 0), (None, 7), (None, -1)):
-        with pytest.raises(UserError):
-            thresholds.p_equals_r(p, wanted, columns)
-    with pytest.raises(UserError, match="float16"):
-        thresholds.p_equals_r(p.astype(np.uint8), 1)
-    with pytest.raises(UserError, match="shape"):
-        scores.count(p, np.zeros((2, 4)), 0.5)
-
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("sign", [1, -1])
@@ -76,9 +17,14 @@ def test_nan_is_refused(dtype, sign):
     p = np.full((3, 4), 0.5, dtype)
     p[1, 2] = np.copysign(np.nan, sign)
     with pytest.raises(UserError, match="NaN"):
-        thresholds.p_equals_r(p, 3)
-    with pytest.raises(UserError, match="NaN"):
         scores.count(p, p > 1, 0.5)
+    with pytest.raises(UserError, match="NaN"):
+        scores.histograms(p, p > 1)
+
+
+def test_matrices_of_other_shapes_are_refused():
+    with pytest.raises(UserError, match="shape"):
+        scores.count(np.zeros((2, 3), np.float32), np.zeros((2, 4)), 0.5)
 
 
 @EVERY
@@ -182,46 +128,3 @@ def test_the_interval_of_a_binomial_is_the_known_one():
     low, high = scores.bootstrap_f1(images, resamples=2000)
     deviation = np.sqrt(0.75 * 0.25 / 400) * 2 / (1 + 0.75) ** 2  # F1 = 2 R / (1 + R)
     assert high - low == pytest.approx(2 * 1.96 * deviation, rel=0.1)
-
-
-def test_a_mapped_file_is_read_without_becoming_resident(tmp_path):
-    path = tmp_path / "p.npy"
-    mapped = np.lib.format.open_memmap(path, "w+", np.float32, (40_000, 500))
-    for start in range(0, 40_000, 1000):
-        mapped[start : start + 1000] = RNG.random((1000, 500), dtype=np.float32)
-    mapped.flush()
-    del mapped
-    p = np.load(path, mmap_mode="r")
-    before = resident()
-    cut = thresholds.p_equals_r(p, 1_000_000)
-    counts = scores.count(p, np.broadcast_to(np.uint8(1), p.shape), cut.threshold)
-    assert resident() - before < 30 * 2**20  # of 80 MB
-    assert counts.total().tp == cut.counts.predicted == pytest.approx(1_000_000, abs=20)
-
-
-def resident():
-    return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-
-
-def test_a_view_of_a_mapped_file_is_read_at_its_own_place(tmp_path):
-    whole = RNG.random((20, 6), dtype=np.float32)
-    np.save(tmp_path / "p.npy", whole)
-    mapped = np.load(tmp_path / "p.npy", mmap_mode="r")
-    np.save(tmp_path / "f.npy", np.asfortranarray(whole))
-    fortran = np.load(tmp_path / "f.npy", mmap_mode="r")
-    for view, expected in (
-        (mapped, whole),
-        (mapped[5:], whole[5:]),
-        (mapped[:, 2:], whole[:, 2:]),
-        (fortran, whole),
-    ):
-        got = np.concatenate([block.copy() for (block,) in chunked_matrix.row_blocks(view)])
-        assert np.array_equal(got, expected)
-
-
-def test_keys_sort_like_the_values():
-    for dtype in (np.float16, np.float32, np.float64):
-        values = np.array([-np.inf, -2, -1e-7, 0.0, 1e-7, 0.5, 1, np.inf], dtype)
-        keys = chunked_matrix.float_keys(values)
-        assert np.all(np.diff(keys.astype(object)) > 0)
-        assert np.array_equal(chunked_matrix.keys_to_floats(keys.astype(np.uint64), np.dtype(dtype)), values)

@@ -1,22 +1,17 @@
-"""tools/ensemble.py and Utils/evaluation/ensembling.py: means, alignment, fitted weights, stacking."""
+"""tools/ensemble.py: means of aligned dumps, fitted weights, stacked rows."""
 
 import numpy as np
-import pandas as pd
 import pytest
+from helpers.small_dumps import write_dump
 
 from tools.ensemble import main
-from Utils.command.cli import UserError
-from Utils.evaluation import chunked_matrix, ensembling, predictions, scores, thresholds
+from Utils.evaluation import chunked_matrix, predictions, scores, thresholds
 
 NAMES = ["a", "b", "c", "d"]
 
 
-def write(folder, p, y, ids, names=NAMES, dtype="float32", **info):
-    numbers = range(1, len(names) + 1)
-    frame = pd.DataFrame({"tag_id": numbers, "name": names, "category": 0, "count": numbers})
-    with predictions.writing(folder, frame, dtype=dtype, labels=y is not None, info=info) as writer:
-        writer.add(p, ids, y)
-    return str(folder)
+def write(folder, p, y, ids, names=NAMES, **options):
+    return str(write_dump(folder, p, y, ids, names, **options))
 
 
 @pytest.fixture
@@ -43,14 +38,14 @@ def test_the_mean_is_aligned_by_name_and_id(drawn, tmp_path):
     odds = (one / (1 - one)) ** 0.75 * (two / (1 - two)) ** 0.25
     expected = {"probabilities": 0.75 * one + 0.25 * two, "logits": odds / (1 + odds)}
     for kind, mean in expected.items():
-        found = run(a, b, "--weights", 3, 1, "--mean", kind, "-o", tmp_path / kind)
-        assert found.tags["name"].to_list() == ["a", "c", "d"]
-        assert found.image_ids.tolist() == sorted(ids[rows])
-        assert np.array_equal(found.labels, y[common][:, [0, 2, 3]])
-        assert np.asarray(found.probabilities) == pytest.approx(mean[:, [0, 2, 3]], abs=1e-6)
-        assert found.info["weights"] == [0.75, 0.25]
-        assert (found.info.get("dataset"), found.info.get("split")) == ("d", None)
-    assert found.name == "logits"
+        ensemble = run(a, b, "--weights", 3, 1, "--mean", kind, "-o", tmp_path / kind)
+        assert ensemble.tags["name"].to_list() == ["a", "c", "d"]
+        assert ensemble.image_ids.tolist() == sorted(ids[rows])
+        assert np.array_equal(ensemble.labels, y[common][:, [0, 2, 3]])
+        assert np.asarray(ensemble.probabilities) == pytest.approx(mean[:, [0, 2, 3]], abs=1e-6)
+        assert ensemble.info["weights"] == [0.75, 0.25]
+        assert (ensemble.info.get("dataset"), ensemble.info.get("split")) == ("d", None)
+    assert ensemble.name == "logits"
 
 
 def test_a_dump_with_itself_is_itself_in_any_number_of_blocks(drawn, tmp_path, monkeypatch):
@@ -58,21 +53,15 @@ def test_a_dump_with_itself_is_itself_in_any_number_of_blocks(drawn, tmp_path, m
     monkeypatch.setattr(chunked_matrix, "BLOCK_VALUES", 28)
     for dtype in predictions.DTYPES:
         a = write(tmp_path / dtype, p, y, np.sort(ids), dtype=dtype)
-        found = run(a, a, a, "-o", tmp_path / f"mean {dtype}")
-        assert np.array_equal(found.probabilities, p.astype(dtype))
-        assert found.probabilities.dtype == dtype
+        ensemble = run(a, a, a, "-o", tmp_path / f"mean {dtype}")
+        assert np.array_equal(ensemble.probabilities, p.astype(dtype))
+        assert ensemble.probabilities.dtype == dtype
     assert run(a, a, "--dtype", "float32", "-o", tmp_path / "wide").probabilities.dtype == np.float32
 
 
-def test_certain_probabilities_have_a_mean_of_logits():
-    parts = [np.array([[0.0, 1.0, 1.0]]), np.array([[0.0, 1.0, 0.0]])]
-    found = ensembling.mean(parts, [0.5, 0.5], "logits")
-    assert found == pytest.approx(np.array([[0, 1, 0.5]]), abs=1e-6)
-
-
 def f1(p, y):
-    cut = thresholds.p_equals_r(p, int(y.sum()))
-    return float(scores.f_beta(scores.count(p, y, cut.threshold).total()))
+    point = thresholds.p_equals_r(p, int(y.sum()))
+    return float(scores.f_beta(scores.count(p, y, point.threshold).total()))
 
 
 def test_fitted_weights_leave_noise_out_and_are_never_below_equal_ones(drawn, tmp_path, capsys):
@@ -80,16 +69,13 @@ def test_fitted_weights_leave_noise_out_and_are_never_below_equal_ones(drawn, tm
     q = np.clip(0.3 * y + 0.7 * rng.random((50, 4)), 0, 1).astype(np.float32)
     noise = rng.random((50, 4)).astype(np.float32)
     folders = [write(tmp_path / str(i), x, y, ids) for i, x in enumerate((p, noise, q))]
-    found = run(*folders, "--fit-on", *folders, "-o", tmp_path / "fitted")
-    weights = found.info["weights"]
+    ensemble = run(*folders, "--fit-on", *folders, "-o", tmp_path / "fitted")
+    weights = ensemble.info["weights"]
     assert sum(weights) == pytest.approx(1)
     assert weights[1] < 0.2 < min(weights[0], weights[2])
     equal = run(*folders, "-o", tmp_path / "equal")
-    assert f1(found.probabilities, found.labels) > f1(equal.probabilities, equal.labels)
-    assert f"F1 {f1(found.probabilities, found.labels):.4f} where P = R" in capsys.readouterr().out
-    for nothing in (np.zeros((5, 4)), np.ones((5, 4))):
-        assert ensembling.fit([p[:5], q[:5]], nothing, "logits")[0].tolist() == [0.5, 0.5]
-    assert ensembling.fit([p], y, "logits")[0].tolist() == [1]
+    assert f1(ensemble.probabilities, ensemble.labels) > f1(equal.probabilities, equal.labels)
+    assert f"F1 {f1(ensemble.probabilities, ensemble.labels):.4f} where P = R" in capsys.readouterr().out
 
 
 def test_stacking_joins_the_rows_in_the_order_of_their_ids(drawn, tmp_path):
@@ -103,13 +89,23 @@ def test_stacking_joins_the_rows_in_the_order_of_their_ids(drawn, tmp_path):
         ids[~where],
         ["d", "b", "a", "c"],
     )
-    found = run(a, b, "--stack", "-o", tmp_path / "all")
+    ensemble = run(a, b, "--stack", "-o", tmp_path / "all")
     order = np.argsort(ids)
     stored = np.where(where[:, None], p.astype(np.float16), p)
-    assert found.image_ids.tolist() == ids[order].tolist()
-    assert np.array_equal(found.probabilities, stored[order])
-    assert np.array_equal(found.labels, y[order])
-    assert found.tags["name"].to_list() == NAMES
+    assert ensemble.image_ids.tolist() == ids[order].tolist()
+    assert np.array_equal(ensemble.probabilities, stored[order])
+    assert np.array_equal(ensemble.labels, y[order])
+    assert ensemble.tags["name"].to_list() == NAMES
+
+
+def test_dumps_whose_ids_do_not_interleave_are_stacked_too(tmp_path):
+    """A block of 256 rows then holds rows of one dump alone."""
+    p = np.random.default_rng(0).random((600, 4)).astype(np.float32)
+    a = write(tmp_path / "a", p[:290], p[:290] > 0.5, np.arange(290))
+    b = write(tmp_path / "b", p[290:], p[290:] > 0.5, np.arange(290, 600))
+    ensemble = run(b, a, "--stack", "-o", tmp_path / "all")
+    assert np.array_equal(ensemble.probabilities, p)
+    assert np.array_equal(ensemble.labels, p > 0.5)
 
 
 def test_mistakes(drawn, tmp_path, capsys):
@@ -137,5 +133,3 @@ def test_mistakes(drawn, tmp_path, capsys):
     assert main([a, broken, "-o", str(tmp_path / "out")]) == 2
     assert "NaN" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
-    with pytest.raises(UserError, match="weights are"):
-        ensembling.normalize([1, np.inf], 2)

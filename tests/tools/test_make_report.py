@@ -14,7 +14,7 @@ import pytest
 from tools import analyze_metrics
 from tools.make_report import main
 from Utils.data import post_images
-from Utils.evaluation import calibration, confusion, predictions, scores, thresholds
+from Utils.evaluation import predictions, scores, thresholds
 from Utils.files import tfrecord
 from Utils.images import image_folder
 from Utils.report import svg_charts
@@ -172,77 +172,6 @@ def test_every_number_of_the_page_is_one_of_the_tables(dump, capsys):
     for line in read_csv(dump, "confused.csv"):
         assert f"<h3>{html.escape(line['predicted'])} for {html.escape(line['true'])}</h3>" in text
         assert f"on {line['images']} images; by chance {float(line['expected']):.1f}" in text
-
-
-def test_confused_tags_are_those_of_brute_force(dump, capsys):
-    """Predicted wrongly where the other is true and missed; here two tags are swapped on purpose."""
-    opened = predictions.load(dump)
-    y = np.asarray(opened.labels) > 0
-    p = np.where(y, 0.9, 0.1).astype(np.float32)
-    p[:, [2, 3]] = p[:, [3, 2]]
-    threshold, counts = 0.5, scores.count(p, y, 0.5)
-    both = {(2, 3): int((y[:, 3] & ~y[:, 2]).sum()), (3, 2): int((y[:, 2] & ~y[:, 3]).sum())}
-    found = confusion.pairs(p, y, threshold, counts)
-    assert {(pair.predicted, pair.true): pair.images for pair in found} == both
-    for pair in found:
-        assert pair.expected == pytest.approx(counts.fp[pair.predicted] * counts.fn[pair.true] / 60)
-    rows = confusion.pair_rows(p[:, [2, 3]], y[:, [2, 3]], threshold)
-    assert len(rows) == 3
-    assert all(y[rows, 3] & ~y[rows, 2])
-    assert (
-        confusion.pairs(y.astype(np.float32), y, threshold, scores.count(y.astype(np.float32), y, 0.5)) == []
-    )
-
-
-def test_pairs_are_counted_as_brute_force_counts_them_and_ranked_by_their_lead_over_chance():
-    rng = np.random.default_rng(2)
-    y = rng.random((300, 6)) < 0.4
-    p = np.where(rng.random(y.shape) < 0.3, ~y, y).astype(np.float32)
-    swapped = rng.random((300, 1)) < 0.5
-    p[:, [1, 4]] = np.where(swapped, y[:, [4, 1]], p[:, [1, 4]])
-    above, counts = p > 0.5, scores.count(p, y, 0.5)
-    lead = {}
-    for i, j in np.ndindex(6, 6):
-        together = int((above[:, i] & ~y[:, i] & y[:, j] & ~above[:, j]).sum())
-        expected = counts.fp[i] * counts.fn[j] / 300
-        lead[i, j] = (together - expected) / np.sqrt(expected + 1), together, expected
-    ranked = sorted((key for key in lead if lead[key][0] > 2), key=lambda key: -lead[key][0])
-    found = confusion.pairs(p, y, 0.5, counts)
-    assert ranked
-    assert [(pair.predicted, pair.true) for pair in found] == ranked
-    for pair in found:
-        assert (pair.images, pair.expected) == pytest.approx(lead[pair.predicted, pair.true][1:])
-
-
-def test_worst_rows_are_the_gravest_mistakes():
-    p, y = np.float32([0.9, 0.1, 0.3, 0.8, 0.6, 0.5]), np.array([0, 1, 1, 1, 0, 0]) > 0
-    assert confusion.worst_rows(p, y, 0.5) == ([1, 2], [0, 4])
-
-
-def brute_reliability(p, y):
-    error = 0
-    for low in range(20):
-        inside = np.minimum((p * 20).astype(int), 19) == low
-        error += abs(y[inside].sum() - p[inside].sum())
-    return error / p.size
-
-
-def test_calibration_agrees_with_brute_force_and_finds_a_known_temperature():
-    rng = np.random.default_rng(0)
-    z = rng.normal(-1, 1.5, (400, 50))
-    y = rng.random(z.shape) < 1 / (1 + np.exp(-z))
-    for temperature in (0.5, 1, 2):
-        p = (1 / (1 + np.exp(-z * temperature))).astype(np.float32)
-        found, fitted = calibration.calibrate(p, y)
-        assert found.expected_calibration_error() == pytest.approx(brute_reliability(p, y), rel=1e-4)
-        assert found.count.sum() == p.size
-        assert fitted.value == pytest.approx(temperature, rel=0.04)
-        best = -np.mean(np.log(np.where(y, p, 1 - p)))
-        assert fitted.loss_before == pytest.approx(best, abs=1e-3)
-        assert fitted.loss_after <= fitted.loss_before + 1e-9
-    assert np.isnan(calibration.calibrate(p, p > 0.5)[1].value), "never wrong: the colder the better"
-    ends, _ = calibration.calibrate(np.float16([[0, 1, 1]]), np.array([[0, 1, 0]]))
-    assert ends.expected_calibration_error() == pytest.approx(1 / 3)
 
 
 def small_dataset(folder, ids, shard_size):

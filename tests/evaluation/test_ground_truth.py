@@ -1,0 +1,83 @@
+"""The truth about posts: as labels of dumps, and as what an audit of labels should find."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers.small_dumps import write_dump
+
+from Utils.command.cli import UserError
+from Utils.evaluation import alignment, ground_truth, predictions
+
+
+@pytest.fixture
+def dump(tmp_path):
+    """Three posts; of `hat` the label of post 11 is missing."""
+    p = np.float32([[0.9, 0.2], [0.8, 0.1], [0.3, 0.7]])
+    return predictions.load(
+        write_dump(tmp_path / "dump", p, [[1, 0], [0, 0], [0, 1]], [10, 11, 12], ["hat", "tree"])
+    )
+
+
+def test_a_truth_is_read_post_by_post(tmp_path):
+    path = tmp_path / "truth.csv"
+    path.write_text("image_id,tags,note\n 7 ,hat tree,x\n8,,y\n")
+    assert ground_truth.read(path) == {7: {"hat", "tree"}, 8: set()}
+    path.write_text("image_id,tags\nseven,hat\n")
+    with pytest.raises(UserError, match="'seven' is no post id"):
+        ground_truth.read(path)
+    path.write_text("post,tags\n7,hat\n")
+    with pytest.raises(UserError, match="lacks the column image_id"):
+        ground_truth.read(path)
+
+
+def test_the_truth_takes_the_place_of_labels_and_posts_that_it_lacks_go(dump):
+    truth = {10: {"hat"}, 12: {"hat", "tree", "a tag that no model knows"}, 99: {"tree"}}
+    aligned = ground_truth.with_true_labels(alignment.align([dump, dump]), truth)
+    assert aligned.image_ids.tolist() == [10, 12]
+    for labels, probabilities in zip(aligned.labels, aligned.probabilities, strict=True):
+        assert labels[:].tolist() == [[True, False], [True, True]]
+        assert np.array_equal(probabilities[:], dump.probabilities[[0, 2]])
+    with pytest.raises(UserError, match="names none of the 3 image ids"):
+        ground_truth.with_true_labels(alignment.align([dump]), {99: {"hat"}})
+
+
+def test_missing_labels_are_true_tags_that_nobody_labeled(dump):
+    truth = {10: {"hat"}, 11: {"hat", "tree", "unknown"}, 99: {"hat"}}
+    assert ground_truth.missing_labels(dump, np.array([0, 1]), truth) == (
+        {10, 11}, {(11, "hat"), (11, "tree")}
+    )  # fmt: skip
+    assert ground_truth.missing_labels(dump, np.array([1]), truth)[1] == {(11, "tree")}
+    for other, message in (({99: {"hat"}}, "names none of the 3 posts"), ({10: {"hat"}}, "nothing to judge")):
+        with pytest.raises(UserError, match=message):
+            ground_truth.missing_labels(dump, np.array([0, 1]), other)
+
+
+FINDINGS = pd.DataFrame(
+    {
+        "tag": ["hat", "tree", "hat", "hat", "tree"],
+        "post_id": [11, 10, 12, 11, 99],
+        "label": [0, 0, 0, 1, 0],
+        "score": [0.3, 0.2, 0.1, 0.0, 0.0],  # the lowest is the most doubtful
+    }
+)
+
+
+def test_an_audit_is_scored_on_the_posts_that_the_truth_names():
+    audit = ground_truth.score_audit(FINDINGS, {10, 11, 12}, {(11, "hat"), (12, "hat"), (12, "tree")})
+    curve = audit.pop("curve")
+    assert audit == {"missing": 3, "findings": 3, "found": 2, "recall": 2 / 3, "precision": 2 / 3}
+    assert curve == [(1 / 3, 1), (1 / 3, 1 / 2), (2 / 3, 2 / 3)]
+
+
+def test_an_audit_without_findings_has_no_precision():
+    audit = ground_truth.score_audit(FINDINGS[:0], {10}, {(10, "hat")})
+    assert (audit["recall"], audit["curve"]) == (0, [])
+    assert np.isnan(audit["precision"])
+
+
+def test_audits_are_compared_where_they_are_equally_precise():
+    audit = ground_truth.score_audit(FINDINGS, {10, 11, 12}, {(11, "hat"), (12, "hat"), (12, "tree")})
+    half = ground_truth.score_audit(FINDINGS[2:3], {12}, {(12, "hat"), (12, "tree")})
+    compared = ground_truth.compare_audits(audit, half)
+    assert "curve" not in compared
+    assert compared["at_half"] == ground_truth.compare_audits(half) | {"recall_at_its_precision": 1 / 3}

@@ -1,0 +1,68 @@
+"""thresholds.csv: the nearest scope decides, spreadsheets may have saved it, wrong tables are refused."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from Utils.command.cli import UserError
+from Utils.evaluation import scores, threshold_table
+
+HEADER = ",".join(threshold_table.COLUMNS)
+TAGS = pd.DataFrame(
+    {
+        "tag_id": range(11, 17),
+        "name": ["blonde_hair", "black_hair", "smile", "blush", "from_side", "alice"],
+        "category": [0, 0, 0, 0, 0, 4],
+    }
+)
+
+
+def test_the_nearest_scope_decides(tmp_path):
+    rows = [
+        threshold_table.row("tag", "black_hair", 0.5, "r", scores.Counts(1, 1, 1, 1), category=0, tag_id=12),
+        threshold_table.row("category", "general", 0.3, "r", scores.Counts(0, 0, 0, 4), category=0),
+        threshold_table.row("all", "all", 0.2, "r", scores.Counts(1, 1, 1, 1)),
+        threshold_table.row("tag", "smile", 0.6, "r", scores.Counts(1, 1, 1, 1), category=0, tag_id=999),
+    ]
+    threshold_table.write(tmp_path / "t.csv", rows)
+    frame = threshold_table.read(tmp_path / "t.csv")
+    assert threshold_table.per_tag(frame, TAGS).tolist() == [0.3, 0.5, 0.6, 0.3, 0.3, 0.2]
+    assert frame["precision"].tolist() == ["0.5", "", "0.5", "0.5"]
+    assert threshold_table.per_tag(frame[:1], TAGS)[[1]].tolist() == [0.5]
+    assert np.isnan(threshold_table.per_tag(frame[:1], TAGS)[0])
+
+
+def test_numbers_may_have_passed_through_a_spreadsheet(tmp_path):
+    (tmp_path / "t.csv").write_bytes(
+        b"\xef\xbb\xbfscope,category,tag_id,name,threshold\ncategory,4.0,,,0.4\ntag,0.0,12.0,renamed,0.5\n"
+    )
+    cutoffs = threshold_table.per_tag(threshold_table.read(tmp_path / "t.csv"), TAGS)
+    assert cutoffs[[1, 5]].tolist() == [0.5, 0.4]
+    assert np.isnan(cutoffs[[0, 2, 3, 4]]).all()
+
+
+BAD_TABLES = {
+    "lacks the column threshold": "scope,category,tag_id,name\nall,,,all\n",
+    "a scope is": HEADER + "\nimage,,,all,0.3,r,,,,1\n",
+    "line 3": HEADER + "\nall,,,all,0.3,r,,,,1\nall,,,all,high,r,,,,1\n",
+}
+
+
+@pytest.mark.parametrize("said", BAD_TABLES)
+def test_wrong_tables_are_refused(tmp_path, said):
+    (tmp_path / "t.csv").write_text(BAD_TABLES[said])
+    with pytest.raises(UserError, match=said):
+        threshold_table.read(tmp_path / "t.csv")
+
+
+def test_a_group_holds_for_its_tags_and_numbers_survive_the_file(tmp_path):
+    counts, threshold = scores.Counts(1, 2, 3, 4), np.float32(0.1)
+    rows = [
+        threshold_table.row("group", "hair", threshold, "r", counts),
+        threshold_table.row("group", "black_hair", threshold, "r", counts, category=0, tag_id=12),
+    ]
+    threshold_table.write(tmp_path / "t.csv", rows)
+    assert (tmp_path / "t.csv").read_text().splitlines()[0] == HEADER
+    cutoffs = threshold_table.per_tag(threshold_table.read(tmp_path / "t.csv"), TAGS)
+    assert np.flatnonzero(~np.isnan(cutoffs)).tolist() == [1]
+    assert cutoffs[1].astype(np.float32) == threshold
