@@ -160,7 +160,7 @@ def _contents(recipe: Recipe, dataset: dataset_folder.Dataset) -> dict[str, str]
     if recipe.unknown_labels:
         digests["--unknown-labels"] = atomic.sha256_of(recipe.unknown_labels)
     if recipe.tag_weights:
-        factors = tag_list.factors(dataset.tags, recipe.tag_weights)
+        factors = tag_list.weights(dataset.tags, recipe.tag_weights)
         digests["--tag-weights"] = hashlib.sha256(factors.tobytes()).hexdigest()
     return digests
 
@@ -242,7 +242,7 @@ def _compile(experiment: Experiment, *, frozen: bool, start_step: int) -> None:
     family = Models.family(recipe.model or (source.model if source else ""))
     loss_options = recipe.loss_options()
     if recipe.tag_weights:
-        loss_options["tag_weights"] = tag_list.factors(experiment.dataset.tags, recipe.tag_weights)
+        loss_options["tag_weights"] = tag_list.weights(experiment.dataset.tags, recipe.tag_weights)
     with devices.scope():
         transfer.freeze(model, frozen)
         optimizer = optimizers.build(

@@ -101,7 +101,7 @@ def _labeled_images(
 
 def _common_tags(tagger: onnx_tagger.ServingTagger, dataset: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return the model's columns and the dataset's columns of the tags that both have."""
-    dataset_column = tag_list.matches(tagger.tags, dataset.tags)
+    dataset_column = tag_list.matching_rows(tagger.tags, dataset.tags)
     columns = np.flatnonzero(dataset_column >= 0)
     if not len(columns):
         raise UserError(f"the model and {dataset.folder} have no tag in common")

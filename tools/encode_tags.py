@@ -99,7 +99,7 @@ def match_tags(tags: pd.DataFrame, source_tags: pd.DataFrame) -> tuple[np.ndarra
 
     Raises UserError where no tag is. Ratings do not count: they are no tags of a source.
     """
-    source_rows = tag_list.matches(tags, source_tags)
+    source_rows = tag_list.matching_rows(tags, source_tags)
     is_tag = tags["category"].to_numpy() != tag_list.CATEGORIES["rating"]
     columns = np.flatnonzero((source_rows >= 0) & is_tag)
     if is_tag.any() and not len(columns):

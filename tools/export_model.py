@@ -136,7 +136,7 @@ def _work(args, tagger, releases, inputs):
             f"{tagger.model.output_shape[-1]} probabilities"
         )
     for dump in inputs["dumps"]:
-        strange = dump.tags["name"][tag_list.matches(dump.tags, frame) < 0].tolist()
+        strange = dump.tags["name"][tag_list.matching_rows(dump.tags, frame) < 0].tolist()
         if strange:
             raise UserError(f"{dump.folder} is no dump of this model, which lacks {', '.join(strange[:5])}")
     if 4 * tagger.model.count_params() > releases.MOST_BYTES:
@@ -242,7 +242,7 @@ def _labeled(work, released):
     from Generators import labeled_sample
 
     dataset, side = work.inputs["dataset"], work.tagger.image_size
-    places = tag_list.matches(released, dataset.tags)
+    places = tag_list.matching_rows(released, dataset.tags)
     images, labels = labeled_sample.read_sample(dataset, "validation", side, IMAGES)
     known = np.where(places >= 0, labels[:, places].astype(np.int8), np.int8(-1))
     if not (known > 0).any():

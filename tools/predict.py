@@ -194,7 +194,7 @@ def _predict_split(
 
 def _common_columns(tags: pd.DataFrame, dataset: dataset_folder.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Return the columns, in the model and in the dataset, of the tags that both have."""
-    matches = tag_list.matches(tags, dataset.tags)
+    matches = tag_list.matching_rows(tags, dataset.tags)
     columns = np.flatnonzero(matches >= 0)
     if not len(columns):
         raise UserError(

@@ -205,7 +205,7 @@ def _write_sidecars(
     """Write a sidecar for every job; return how many."""
     kind, num_tagged = sidecars.KINDS[options.format], 0
     style = sidecars.Style(options.spaces, options.escape, options.rating, options.prefix)
-    sidecars.require_tellable(tagger.tags["name"], kind)
+    sidecars.require_separable(tagger.tags["name"], kind)
     for batch, probabilities in _tagged_batches(jobs, tagger, options, rejected):
         for job, row in zip(batch, probabilities, strict=True):
             try:

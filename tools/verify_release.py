@@ -117,7 +117,7 @@ def _labeled(dataset, options, tagger):
     from Generators import labeled_sample
     from Utils.tags import tag_list
 
-    places = tag_list.matches(tagger.tags, dataset.tags)
+    places = tag_list.matching_rows(tagger.tags, dataset.tags)
     if not (places >= 0).any():
         raise UserError(f"the model and {dataset.folder} have no tag in common")
     pictures, labels = labeled_sample.read_sample(dataset, options.split, tagger.image_size, options.most)

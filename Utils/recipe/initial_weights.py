@@ -168,7 +168,7 @@ def match_tags(source: Source, tags: pd.DataFrame) -> TagMatch:
                 f"outputs are; the dataset has {len(tags)} tags. Put its list into the same folder"
             )
         return TagMatch(np.arange(len(tags)), (), (), ())
-    rows = tag_list.matches(tags, source.tags)
+    rows = tag_list.matching_rows(tags, source.tags)
     if not (rows >= 0).any():
         raise UserError(f"the dataset and {source.file} have no tag in common, neither by id nor by name")
     names, old_names = tags["name"].to_list(), source.tags["name"].to_list()

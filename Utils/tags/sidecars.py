@@ -1,14 +1,16 @@
-"""Captions: tags of a picture as text beside it, for trainers (``x.txt``) and for Hydrus (``x.jpg.txt``).
+"""Sidecars: an image's tags in a text file beside it, for trainers (``x.txt``) or Hydrus (``x.jpg.txt``).
 
-Names stay as the tag list has them unless spaces are asked for. Files of the same stem never share a sidecar.
+Names stay as the tag list has them unless spaces are asked for. Images of one stem never share a sidecar.
 """
 
 import dataclasses
 import pathlib
 import re
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
 
 from Utils.command.cli import UserError
-from Utils.files.atomic import replacing
+from Utils.files.atomic import AnyPath, replacing
 from Utils.tags import tag_list
 
 NAMESPACES = {
@@ -25,10 +27,10 @@ class Style:
     """How tags are spelled.
 
     Args:
-        spaces: instead of underscores, but in emoticons.
-        escape: a backslash before parentheses and backslashes, which weigh words in prompts.
-        rating: the rating as first tag of a caption, ``rating:general``; Hydrus always gets it.
-        prefix: put before the tags, such as a trigger word; empty for none.
+        spaces: spaces instead of underscores, except in emoticons.
+        escape: a backslash before parentheses and backslashes, which change weights of words in prompts.
+        rating: the rating as the first tag of a caption, ``rating:general``; Hydrus always gets it.
+        prefix: a word before the tags, for example the trigger of a LoRA; empty for none.
     """
 
     spaces: bool = False
@@ -37,127 +39,135 @@ class Style:
     prefix: str = ""
 
 
-def is_emoticon(name):
+def is_emoticon(name: str) -> bool:
     """Whether underscores of a name are part of a face: ``^_^``, ``(o)_(o)``, ``||_||``, ``3_3``.
 
-    What stands between them holds one letter or digit at most, where a word would hold more.
+    Each part between underscores of a face has one letter or digit at most; words have more.
     """
-    return all(sum(sign.isalnum() for sign in part) <= 1 for part in name.split("_"))
+    return all(sum(character.isalnum() for character in part) <= 1 for part in name.split("_"))
 
 
-def spaced(name):
+def spaced(name: str) -> str:
     """Return a name with spaces for underscores, emoticons as they are."""
     return name if is_emoticon(name) else name.replace("_", " ")
 
 
-def escaped(text):
-    """Return a text in which prompts see no weights: a backslash before parentheses and backslashes."""
+def escaped(text: str) -> str:
+    """Return a text with a backslash before parentheses and backslashes; prompts then take them literally."""
     return re.sub(r"([\\()])", r"\\\1", text)
 
 
-def spelled(name, style):
-    """Return a tag's name in a Style."""
+def spelled(name: str, style: Style) -> str:
+    """Return a tag's name as a Style spells it."""
     name = spaced(name) if style.spaces else name
     return escaped(name) if style.escape else name
 
 
-def caption_words(chosen, style):
-    """Return the words of a caption: prefix, rating if wanted, tags as they were chosen."""
-    rating = [f"rating:{chosen.rating.name}"] if style.rating and chosen.rating else []
-    return [*filter(None, [style.prefix]), *rating, *(spelled(tag.name, style) for tag in chosen.tags)]
+def caption_words(image: Any, style: Style) -> list[str]:
+    """Return the words of a caption: the prefix, the rating if the style has it, the tags in their order.
+
+    ``image`` is a `Utils.serving.tag_selection.Selection`, or has ``tags`` and a ``rating`` (or None) as it
+    has: objects with a name and a category.
+    """
+    rating = [f"rating:{image.rating.name}"] if style.rating and image.rating else []
+    return [*filter(None, [style.prefix]), *rating, *(spelled(tag.name, style) for tag in image.tags)]
 
 
-def hydrus_words(chosen, style):
-    """Return the lines of a Hydrus sidecar: prefix, rating, tags, with namespaces (``series:``, ...)."""
-    found = (*filter(None, [chosen.rating]), *chosen.tags)
-    spaces = [NAMESPACES.get(tag.category, "") for tag in found]
-    names = [spelled(tag.name, style) for tag in found]
-    lines = [f"{space}:{name}" if space else name for space, name in zip(spaces, names, strict=True)]
+def hydrus_words(image: Any, style: Style) -> list[str]:
+    """Return the lines of a Hydrus sidecar: prefix, rating, tags, with namespaces (``series:``, ...).
+
+    ``image`` is as in `caption_words`.
+    """
+    tags = image.tags if image.rating is None else (image.rating, *image.tags)
+    namespaces = [NAMESPACES.get(tag.category) for tag in tags]
+    names = [spelled(tag.name, style) for tag in tags]
+    lines = [f"{space}:{name}" if space else name for space, name in zip(namespaces, names, strict=True)]
     return [*filter(None, [style.prefix]), *lines]
 
 
 @dataclasses.dataclass(frozen=True)
-class Sidecars:
-    """A kind of text file beside pictures."""
+class SidecarFormat:
+    """A kind of text file beside images."""
 
-    words: object  # (Chosen, Style) -> words
+    words: Callable[[Any, Style], list[str]]
     separator: str
     by_stem: bool  # x.txt, else x.jpg.txt
 
-    def text(self, words):
+    def text(self, words: Iterable[str]) -> str:
         """Return the content of a file."""
         return self.separator.join(words) + "\n"
 
-    def parse(self, text):
+    def parse(self, text: str) -> list[str]:
         """Return the words of a file that this or another program wrote."""
         parts = text.removeprefix("\ufeff").replace("\n", self.separator).split(self.separator)
         return [part.strip() for part in parts if part.strip()]
 
 
 KINDS = {
-    "txt": Sidecars(caption_words, ", ", by_stem=True),
-    "hydrus": Sidecars(hydrus_words, "\n", by_stem=False),
+    "txt": SidecarFormat(caption_words, ", ", by_stem=True),
+    "hydrus": SidecarFormat(hydrus_words, "\n", by_stem=False),
 }
 
 
-def require_tellable(names, kind):
-    """Raise UserError where a tag's name would fall apart in a sidecar: it holds what stands between tags."""
+def require_separable(names: Iterable[str], kind: SidecarFormat) -> None:
+    """Raise UserError where a tag's name holds the separator of a sidecar: it would become two tags."""
     for name in names:
         if kind.separator.strip(" ") in name or "\n" in name:
             raise UserError(
-                f"the tag {name!r} cannot be told apart in text; write --format json or csv instead"
+                f"the tag {name!r} holds the separator of this format; write --format json or csv instead"
             )
 
 
-def sidecar_names(names, kind, taken=()):
+def sidecar_names(names: Iterable[str], kind: SidecarFormat, taken: Iterable[str] = ()) -> dict[str, str]:
     """Return ``{image: its sidecar}`` for the image names of one folder, no two the same.
 
-    Of captions the first image of a stem, by name, gets ``stem.txt``, every other ``name.ext.txt``: of 1.jpg
-    and 1.png, 1.png gets ``1.png.txt``. Those come first in the result, so that work cut short never leaves
-    ``stem.txt`` alone. Where it lies there alone, among the names ``taken``, it may be that of any of them
-    (the others came later): then the first gets ``name.ext.txt`` too. Names that differ in capitals count as
-    the same, because some file systems think so.
+    The first image of a stem, by name, gets the caption ``stem.txt``, every other one ``name.ext.txt``: of
+    1.jpg and 1.png, 1.png gets ``1.png.txt``. The others come first in the result, so that work cut short
+    never leaves ``stem.txt`` alone. Where ``stem.txt`` is there without them, among the names ``taken``, it
+    may belong to any of the images (the others may have come later): then the first gets ``name.ext.txt``,
+    too. Names that differ in capitals only count as the same, as some file systems have it.
     """
     ordered = sorted(names)
     if not kind.by_stem:
         return {name: f"{name}.txt" for name in ordered}
-    full, taken = {name.casefold() for name in ordered}, {name.casefold() for name in taken}
-    groups = {}
+    images = {name.casefold() for name in ordered}  # an image without suffix is called like its stem
+    taken = {name.casefold() for name in taken}
+    groups: dict[str, list[str]] = {}
     for name in ordered:
         groups.setdefault(_stem(name).casefold(), []).append(name)
-    found = {}
+    sidecar_of = {}
     for stem, (first, *others) in groups.items():
-        found |= {name: f"{name}.txt" for name in others}
-        own = stem in full or (others and _is_anyones(stem, first, others, taken))
-        found[first] = f"{first if own else _stem(first)}.txt"
-    return found
+        sidecar_of |= {name: f"{name}.txt" for name in others}
+        needs_suffix = stem in images or (others and _is_ambiguous(stem, first, others, taken))
+        sidecar_of[first] = f"{first if needs_suffix else _stem(first)}.txt"
+    return sidecar_of
 
 
-def _stem(name):
+def _stem(name: str) -> str:
     return name.rpartition(".")[0] or name
 
 
-def _is_anyones(stem, first, others, taken):
-    """Whether nothing says that ``stem.txt`` belongs to the first image of its group."""
-    alone = not all(f"{name}.txt".casefold() in taken for name in others)
-    return f"{first}.txt".casefold() in taken or (f"{stem}.txt" in taken and alone)
+def _is_ambiguous(stem: str, first: str, others: Sequence[str], taken: Collection[str]) -> bool:
+    """Whether ``stem.txt`` may belong to another image of its group than the first."""
+    is_alone = not all(f"{name}.txt".casefold() in taken for name in others)
+    return f"{first}.txt".casefold() in taken or (f"{stem}.txt" in taken and is_alone)
 
 
-def merged(old, new):
+def merged(old: Iterable[str], new: Iterable[str]) -> list[str]:
     """Return the words of two lists, the old ones first, each once however it is spelled."""
-    seen, found = set(), []
+    seen, words = set(), []
     for word in (*old, *new):
         key = re.sub(r"\\([\\()])", r"\1", word).replace(" ", "_").casefold()
         if key not in seen:
             seen.add(key)
-            found.append(word)
-    return found
+            words.append(word)
+    return words
 
 
-def write(path, words, kind, append=False):
-    """Write a sidecar, complete or not at all; ``append`` keeps the words that it has, and adds new ones.
+def write(path: AnyPath, words: Iterable[str], kind: SidecarFormat, append: bool = False) -> None:
+    """Write a sidecar, complete or not at all; ``append`` adds the words to those that it has.
 
-    Raises UserError where one that is to be kept cannot be read.
+    Raises UserError where the sidecar to add to cannot be read.
     """
     path = pathlib.Path(path)
     if append and path.is_file():
@@ -165,11 +175,11 @@ def write(path, words, kind, append=False):
             words = merged(kind.parse(path.read_text(encoding="utf-8")), words)
         except UnicodeDecodeError as error:
             raise UserError(f"{path} is no text in UTF-8, so nothing can be added to it: {error}") from error
-    with replacing(path, flush=False) as beside:  # an empty one counts as missing
-        beside.write_bytes(kind.text(words).encode("utf-8"))
+    with replacing(path, flush=False) as temporary:  # unflushed it may be left empty: see is_written
+        temporary.write_bytes(kind.text(words).encode("utf-8"))
 
 
-def is_written(path):
-    """Whether a sidecar is there: what a machine that lost power may have left empty is not."""
+def is_written(path: AnyPath) -> bool:
+    """Whether a sidecar is there with its content: after a loss of power it may be empty."""
     path = pathlib.Path(path)
     return path.is_file() and path.stat().st_size > 0

@@ -2,54 +2,55 @@
 
 import csv
 import hashlib
+import pathlib
 
 import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError, suggest
 from Utils.files import csv_tables
-from Utils.files.atomic import require_file
+from Utils.files.atomic import AnyPath, require_file
 
 CATEGORIES = {"general": 0, "artist": 1, "copyright": 3, "character": 4, "meta": 5, "rating": 9}
 COLUMNS = ("tag_id", "name", "category", "count")
-RATINGS = ("general", "sensitive", "questionable", "explicit")  # the order clients count on
-_BLOCKS = (9, 0, 3, 4)  # the order of categories in a list; any other follows by its code
+RATINGS = ("general", "sensitive", "questionable", "explicit")  # rows 0 to 3 in every client of WD taggers
+_CATEGORY_ORDER = (9, 0, 3, 4)  # of a list; other categories follow by code
 _ID_BITS = 52  # below 2**53, so that an id survives tools that write numbers as floats
 
 
-def category_code(category):
-    """Return the code of a category given as name, code or text of a code, such as ``4`` for "character".
+def category_code(category: str | int) -> int:
+    """Return the code of a category, given as its name, its code, or the code as text.
 
-    Raises UserError for anything that is neither in CATEGORIES nor one of its values.
+    Raises UserError for anything else than the names and codes of CATEGORIES.
     """
     text = str(category).strip().lower()
     if text in CATEGORIES:
         return CATEGORIES[text]
-    code = _whole(text)
-    if code in CATEGORIES.values():
+    code = _integer(text)
+    if code is not None and code in CATEGORIES.values():
         return code
-    known = ", ".join(f"{name} ({code})" for name, code in CATEGORIES.items())
-    raise UserError(f"unknown category {category!r}; known are {known}{suggest(text, CATEGORIES)}")
+    allowed = ", ".join(f"{name} ({code})" for name, code in CATEGORIES.items())
+    raise UserError(f"unknown category {category!r}; known are {allowed}{suggest(text, CATEGORIES)}")
 
 
-def category_name(code):
-    """Return the name of a category code, or the code as text where Danbooru has no name for it."""
-    return next((name for name, known in CATEGORIES.items() if known == int(code)), str(int(code)))
+def category_name(code: int) -> str:
+    """Return the name of a category code, or the code as text where CATEGORIES lacks it."""
+    return next((name for name, value in CATEGORIES.items() if value == int(code)), str(int(code)))
 
 
-def name_id(name):
+def name_id(name: str) -> int:
     """Return a tag id for a tag that has only a name: the first 52 bits of its SHA-256."""
     return int.from_bytes(hashlib.sha256(name.encode("utf-8")).digest()[:8], "big") >> (64 - _ID_BITS)
 
 
-def read(path):
-    """Read selected_tags.csv: columns tag_id, name, category, count (int64 but name) and any further ones.
+def read(path: AnyPath) -> pd.DataFrame:
+    """Return selected_tags.csv: columns name (str), tag_id, category, count (int64), and any further ones.
 
-    Tolerant of a byte order mark, of ids and counts written as floats, of categories written as names,
-    of an empty count (0) and of an empty id (`name_id`). Raises UserError that names file, line and column.
+    Accepted are a byte order mark, ids and counts written as floats, categories written as names, an empty
+    count (0) and an empty id (`name_id`). Raises UserError that names file, line and column.
     """
     path = require_file(path, "a tag list (selected_tags.csv)")
-    raw = _raw(path)
+    raw = _read_texts(path)
     missing = [name for name in COLUMNS if name not in raw.columns]
     if missing:
         raise UserError(
@@ -57,22 +58,22 @@ def read(path):
             f"its first line has {','.join(map(str, raw.columns))}"
         )
     if (raw["name"] == "").any():
-        raise UserError(f"{path}, line {_line(raw['name'] == '')}: the tag has no name")
+        raise UserError(f"{path}, line {_first_line(raw['name'] == '')}: the tag has no name")
     frame = pd.DataFrame({"tag_id": _ids(path, raw), "name": raw["name"].to_numpy()})
     frame = frame.astype({"name": "str"})
     frame["category"] = _categories(path, raw["category"])
-    frame["count"] = _integers(path, raw["count"], "count", np.zeros(len(raw), np.int64))
-    for column in raw.columns.difference(COLUMNS, sort=False):
+    frame["count"] = _integers(path, raw["count"], np.zeros(len(raw), np.int64))
+    for column in raw.columns.difference([*COLUMNS], sort=False):
         frame[column] = _optional(raw[column].reset_index(drop=True))
     return frame
 
 
-def _raw(path):
-    """Return every cell as text; the index is the line in the file."""
+def _read_texts(path: pathlib.Path) -> pd.DataFrame:
+    """Return every cell as text; the index is the line in the file, which pandas' reader does not give."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file)
-            lines = dict((reader.line_num, row) for row in reader if row)  # noqa: C402
+            lines = {reader.line_num: row for row in reader if row}  # noqa: B035  it changes with every row
     except (csv.Error, UnicodeDecodeError) as error:
         raise UserError(f"{path} is no CSV in UTF-8: {error}") from error
     if not lines:
@@ -84,39 +85,42 @@ def _raw(path):
     return pd.DataFrame.from_dict(lines, orient="index", columns=header, dtype="str")
 
 
-def _line(mask):
+def _first_line(mask: pd.Series) -> int:
+    """Return the index of the first True."""
     return mask.index[mask.to_numpy()][0]
 
 
-def _ids(path, raw):
-    spare = np.zeros(len(raw), np.int64)
+def _ids(path: pathlib.Path, raw: pd.DataFrame) -> np.ndarray:
+    defaults = np.zeros(len(raw), np.int64)
     for row in np.flatnonzero(raw["tag_id"].str.strip() == ""):
-        spare[row] = name_id(raw["name"].iloc[row])
-    return _integers(path, raw["tag_id"], "tag_id", spare)
+        defaults[row] = name_id(raw["name"].iloc[row])
+    return _integers(path, raw["tag_id"], defaults)
 
 
-def _categories(path, texts):
+def _categories(path: pathlib.Path, texts: pd.Series) -> np.ndarray:
     codes = {}
     for text in texts.unique():
         try:
             codes[text] = category_code(text)
         except UserError as error:
-            raise UserError(f"{path}, line {_line(texts == text)}: {error}") from error
+            raise UserError(f"{path}, line {_first_line(texts == text)}: {error}") from error
     return texts.map(codes).astype(np.int64).to_numpy()
 
 
-def _integers(path, texts, column, spare):
-    values = [_whole(text) if text.strip() else int(spare[row]) for row, text in enumerate(texts)]
+def _integers(path: pathlib.Path, texts: pd.Series, defaults: np.ndarray) -> np.ndarray:
+    """Return the integers that a column's texts stand for; an empty text stands for its default."""
+    values = [_integer(text) if text.strip() else int(defaults[row]) for row, text in enumerate(texts)]
     for row, value in enumerate(values):
         if value is None:
             raise UserError(
-                f"{path}, line {texts.index[row]}: {column} is {texts.iloc[row]!r}; a whole number is needed"
+                f"{path}, line {texts.index[row]}: {texts.name} is {texts.iloc[row]!r}; a whole number is "
+                "needed"
             )
     return np.array(values, np.int64)
 
 
-def _whole(text):
-    """Return the whole number a text stands for, "7" or "7.0" or "7e3", or None."""
+def _integer(text: str) -> int | None:
+    """Return the integer that "7", "7.0" or "7e3" stand for; None for any other text."""
     try:
         return int(text)
     except ValueError:
@@ -128,50 +132,53 @@ def _whole(text):
     return int(value) if value.is_integer() else None
 
 
-def _optional(texts):
+def _optional(texts: pd.Series) -> pd.Series:
+    """Return a further column as numbers where every text that is not empty is a number, else as text."""
     numbers = pd.to_numeric(texts.where(texts != ""), errors="coerce")
     return numbers if (numbers.notna() == (texts != "")).all() else texts
 
 
-def write(frame, path):
-    """Write a tag list: whole numbers, UTF-8, the four columns first, further ones in their order."""
+def write(frame: pd.DataFrame, path: AnyPath) -> None:
+    """Write a tag list: the four columns first, ids, categories and counts as integers."""
     frame = frame[[*COLUMNS, *(name for name in frame.columns if name not in COLUMNS)]]
-    whole = {name: np.int64 for name in COLUMNS if name != "name"}
-    csv_tables.write_frame(path, frame.astype(whole))
+    csv_tables.write_frame(path, frame.astype({name: np.int64 for name in COLUMNS if name != "name"}))
 
 
-def ordered(frame):
+def ordered(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the rows as models order them: ratings, general, copyright, character, then other categories.
 
-    Within a category by falling count, then by id; ratings always general, sensitive, questionable, explicit,
-    because clients of released taggers count on rows 0 to 3.
+    Within a category by descending count, then by id. Ratings are general, sensitive, questionable, explicit
+    whatever their counts, because clients of released taggers expect them in rows 0 to 3.
     """
     category = frame["category"].to_numpy()
-    block = np.array([_BLOCKS.index(code) if code in _BLOCKS else 10 + code for code in category], np.int64)
-    rating = [
+    ranks = [_CATEGORY_ORDER.index(code) if code in _CATEGORY_ORDER else 10 + code for code in category]
+    rating_ranks = [
         RATINGS.index(name) if code == CATEGORIES["rating"] and name in RATINGS else len(RATINGS)
         for name, code in zip(frame["name"], category, strict=True)
     ]
-    order = np.lexsort((frame["tag_id"], -frame["count"].to_numpy(), np.array(rating, np.int64), block))
+    order = np.lexsort((frame["tag_id"].to_numpy(), -frame["count"].to_numpy(), rating_ranks, ranks))
     return frame.iloc[order].reset_index(drop=True)
 
 
-def factors(frame, column):
-    """Return a further column of a list, float64 (num_labels,), or raise UserError unless all are >= 0."""
+def weights(frame: pd.DataFrame, column: str) -> np.ndarray:
+    """Return a further column of a list that holds a weight of every tag: float64 (num_labels,).
+
+    Raises UserError where the column is missing or a value is no finite number of 0 or more.
+    """
     if column not in frame.columns:
-        others = ", ".join(frame.columns.difference(COLUMNS, sort=False)) or "none"
+        others = ", ".join(frame.columns.difference([*COLUMNS], sort=False)) or "none"
         raise UserError(
             f"the tag list has no column {column!r}; besides {', '.join(COLUMNS)} it has {others}"
         )
     values = pd.to_numeric(frame[column], errors="coerce").to_numpy(np.float64)
-    wrong = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
-    if len(wrong):
-        name, value = (frame[key].iloc[wrong[0]] for key in ("name", column))
-        raise UserError(f"{column} of the tag {name} is {value!r}; a number of 0 or more is needed")
+    invalid = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
+    if len(invalid):
+        name, value = (frame[key].iloc[invalid[0]] for key in ("name", column))
+        raise UserError(f"{column} of the tag {name} is {value}; a number of 0 or more is needed")
     return values
 
 
-def digest(frame):
+def digest(frame: pd.DataFrame) -> str:
     """Return the SHA-256 (hexadecimal) of what a model's outputs mean: id, name and category of every row.
 
     Counts are left out: the same list read from a newer database is the same list.
@@ -181,23 +188,23 @@ def digest(frame):
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
-def popularity_ranks(frame):
-    """Return the rank of every row by falling count, then by row: int64 (num_labels,), 0 the most popular."""
+def popularity_ranks(frame: pd.DataFrame) -> np.ndarray:
+    """Return the rank of every row by descending count, 0 for the highest: int64 (num_labels,)."""
     ranks = np.empty(len(frame), np.int64)
     ranks[np.argsort(-frame["count"].to_numpy(), kind="stable")] = np.arange(len(frame))
     return ranks
 
 
-def matches(wanted, given):
-    """Return for every row of ``wanted`` its row in ``given``, by id, else by name; -1 where there is none.
+def matching_rows(tags: pd.DataFrame, other: pd.DataFrame) -> np.ndarray:
+    """Return the row in ``other`` of every tag, by id, else by name, -1 for tags that it lacks.
 
-    Both are tag lists; returns int64 (len(wanted),). A renamed tag keeps its id, a tag from another source
+    Both are tag lists; returns int64 (len(tags),). A renamed tag keeps its id, a tag from another source
     only its name.
     """
-    by_id = {tag_id: row for row, tag_id in reversed(list(enumerate(given["tag_id"])))}
-    found = np.array([by_id.get(tag_id, -1) for tag_id in wanted["tag_id"]], np.int64)
-    taken = set(found.tolist())
-    by_name = {name: row for row, name in enumerate(given["name"]) if row not in taken}
-    for row in np.flatnonzero(found < 0):
-        found[row] = by_name.get(wanted["name"].iloc[row], -1)
-    return found
+    by_id = {tag_id: row for row, tag_id in reversed(list(enumerate(other["tag_id"])))}
+    rows = np.array([by_id.get(tag_id, -1) for tag_id in tags["tag_id"]], np.int64)
+    matched = set(rows.tolist())
+    by_name = {name: row for row, name in enumerate(other["name"]) if row not in matched}
+    for i in np.flatnonzero(rows < 0):
+        rows[i] = by_name.get(tags["name"].iloc[i], -1)
+    return rows

@@ -59,10 +59,10 @@ def test_our_own_reader_reads_them_back(kind):
 
 
 def test_names_that_text_cannot_tell_apart_are_refused():
-    sidecars.require_tellable(["a,b"], HYDRUS)
+    sidecars.require_separable(["a,b"], HYDRUS)
     for names_, kind in ((["x", "a,b"], TXT), (["a\nb"], HYDRUS), (["a\nb"], TXT)):
         with pytest.raises(UserError, match="json or csv"):
-            sidecars.require_tellable(names_, kind)
+            sidecars.require_separable(names_, kind)
 
 
 # Files

@@ -1,3 +1,5 @@
+"""Tag lists: their order, their files and how two of them match."""
+
 import hashlib
 
 import numpy as np
@@ -23,7 +25,7 @@ def test_order_is_ratings_general_copyright_character_by_count_then_id():
     assert tag_list.ordered(FRAME.sample(frac=1, random_state=1))["name"].tolist() == expected
 
 
-def test_what_is_written_is_read_back_and_has_whole_numbers(tmp_path):
+def test_a_written_list_is_read_back_and_has_integers(tmp_path):
     frame = tag_list.ordered(FRAME).assign(best_threshold=0.25)
     tag_list.write(frame.astype({"tag_id": float, "count": float}), tmp_path / "t.csv")
     text = (tmp_path / "t.csv").read_text("utf-8")
@@ -32,7 +34,7 @@ def test_what_is_written_is_read_back_and_has_whole_numbers(tmp_path):
     pd.testing.assert_frame_equal(tag_list.read(tmp_path / "t.csv"), frame)
 
 
-def test_reading_is_tolerant(tmp_path):
+def test_odd_but_clear_cells_are_read(tmp_path):
     """Floats, a byte order mark, names that look like missing values, categories as names, empty cells."""
     path = tmp_path / "t.csv"
     text = """tag_id,name,category,count,note\r
@@ -48,7 +50,7 @@ def test_reading_is_tolerant(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "fault"),
     [
         ("", "is empty"),
         ("tag_id,name,count\n1,a,2\n", "lacks the column category"),
@@ -60,12 +62,12 @@ def test_reading_is_tolerant(tmp_path):
         ("tag_id,name,category,count\n1,a,0,2,3,4,5\n1,a\n", "line 2 has 7 cells; the first line names 4"),
     ],
 )
-def test_errors_name_file_line_and_column(tmp_path, text, said):
+def test_errors_name_file_line_and_column(tmp_path, text, fault):
     path = tmp_path / "list.csv"
     path.write_text(text)
     with pytest.raises(UserError, match="list.csv") as error:
         tag_list.read(path)
-    assert said in str(error.value)
+    assert fault in str(error.value)
 
 
 def test_a_missing_or_binary_file_is_an_error(tmp_path):
@@ -97,3 +99,25 @@ def test_categories_by_name_code_and_text():
 def test_name_ids_are_known_and_survive_floats():
     assert tag_list.name_id("1girl") == int.from_bytes(hashlib.sha256(b"1girl").digest(), "big") >> 204
     assert all(int(float(tag_list.name_id(str(i)))) == tag_list.name_id(str(i)) for i in range(100))
+
+
+def test_tags_match_by_id_then_by_name():
+    reversed_rows = FRAME.iloc[::-1].reset_index(drop=True)
+    expected = [6, 5, 4, 3, 2, 1, 0]
+    assert tag_list.matching_rows(FRAME, reversed_rows).tolist() == expected
+    renamed = reversed_rows.assign(name=reversed_rows["name"].iloc[::-1].to_numpy())
+    assert tag_list.matching_rows(FRAME, renamed).tolist() == expected, "a renamed tag keeps its id"
+    other_ids = reversed_rows.assign(tag_id=reversed_rows["tag_id"] + 10**8)
+    assert tag_list.matching_rows(FRAME, other_ids).tolist() == expected
+    assert tag_list.matching_rows(FRAME.iloc[:2], reversed_rows.iloc[:2]).tolist() == [-1, -1]
+
+
+def test_weights_are_numbers_of_0_or_more():
+    frame = FRAME.assign(weight=[0, 1, 2, 3, 4, 5, 0.5], text="x", negative=[1, 1, 1, -1, 1, 1, 1])
+    assert tag_list.weights(frame, "weight").tolist() == [0, 1, 2, 3, 4, 5, 0.5]
+    with pytest.raises(UserError, match="no column 'gone'; besides .* it has weight, text, negative"):
+        tag_list.weights(frame, "gone")
+    with pytest.raises(UserError, match="text of the tag b is x"):
+        tag_list.weights(frame, "text")
+    with pytest.raises(UserError, match="negative of the tag general is -1"):
+        tag_list.weights(frame, "negative")

@@ -155,16 +155,6 @@ def test_no_common_tag_is_an_error(run, tmp_path, capsys):
     assert not (tmp_path / "dump").exists()
 
 
-def test_matches_by_id_then_by_name():
-    given = TAGS.iloc[::-1].reset_index(drop=True)
-    assert tag_list.matches(TAGS, given).tolist() == [5, 4, 3, 2, 1, 0]
-    swapped = given.assign(name=given["name"].iloc[::-1].to_numpy())
-    assert tag_list.matches(TAGS, swapped).tolist() == [5, 4, 3, 2, 1, 0], "a renamed tag keeps its id"
-    other = given.assign(tag_id=given["tag_id"] + 100)
-    assert tag_list.matches(TAGS, other).tolist() == [5, 4, 3, 2, 1, 0]
-    assert tag_list.matches(TAGS.iloc[:2], given.iloc[:2]).tolist() == [-1, -1]
-
-
 def test_a_folder_of_images(run, tmp_path, capsys):
     folder = tmp_path / "in"
     (folder / "sub").mkdir(parents=True)

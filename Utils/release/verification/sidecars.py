@@ -23,7 +23,7 @@ def check(frame, probabilities, threshold, findings):
     }
     for kind, read in (("txt", _words), ("hydrus", _lines)):
         try:
-            sidecars.require_tellable(frame["name"], sidecars.KINDS[kind])
+            sidecars.require_separable(frame["name"], sidecars.KINDS[kind])
         except UserError as error:
             findings.warn("R9", f"{kind} cannot hold a tag", "no comma and no line break in a name", error)
             continue
