@@ -222,7 +222,7 @@ def _examples(service: Service, tag_id: int) -> Json:
 
 
 def _decide(service: Service) -> Json | tuple[flask.Response, int]:
-    message = flask.request.get_json()
+    message = http_server.json_body()
     answers = message.get("answers") if isinstance(message, dict) else None
     if not isinstance(answers, list) or not 0 < len(answers) <= MAX_ITEMS:
         flask.abort(400, f'{{"answers": [...]}} with 1 to {MAX_ITEMS} of them is needed')

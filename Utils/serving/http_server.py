@@ -22,12 +22,11 @@ from urllib.parse import urlsplit
 
 import flask
 from flask import abort, jsonify, request
-from waitress.channel import HTTPChannel
-from waitress.server import create_server
-from waitress.task import ErrorTask
+from waitress.adjustments import Adjustments
 from werkzeug.exceptions import HTTPException
 
 from Utils.command.cli import UserError
+from Utils.serving.client_deadlines import DeadlineServer
 
 LOOPBACK = "127.0.0.1"
 HEADERS = {
@@ -50,6 +49,7 @@ class ServerLimits:
     threads: int = 4  # requests that are answered at a time; further ones wait
     max_connections: int = 64  # that are open at a time; further ones wait
     idle_seconds: int = 30  # after which a silent connection is closed
+    request_seconds: float = 60.0  # from the last reply to the end of the next request, whatever trickles in
     buffer_bytes: int = 1 << 19  # of a body that stay in memory; a longer body goes through a temporary file
 
 
@@ -118,6 +118,25 @@ def protect(
     return app
 
 
+def json_body() -> Any:
+    """Return the JSON value of the present request's body.
+
+    Aborts with 415 where the request does not say that it is JSON, which a form of another page cannot; with
+    400 where it is none, is nested too deep for Python, or holds NaN or an infinity.
+    """
+    if not request.is_json:
+        abort(415, f"JSON is needed (Content-Type: application/json); got {request.mimetype or 'no type'}")
+    try:
+        return json.loads(request.get_data(), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deep" if isinstance(error, RecursionError) else error
+        abort(400, f"the body cannot be read as JSON: {reason}")
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
 def _is_allowed_host(host: str, allowed: Collection[str]) -> bool:
     """Whether a Host header names an allowed host or an address: no DNS entry can redirect an address."""
     try:
@@ -157,16 +176,18 @@ def bind(host: str = LOOPBACK, port: int = 8000) -> socket.socket:
 
 def listen(
     app: flask.Flask, host: str = LOOPBACK, port: int = 8000, limits: ServerLimits = DEFAULT_LIMITS
-) -> Any:
+) -> DeadlineServer:
     """Return `make_server` of an app on a port that is bound at once. Raises UserError like `bind`."""
     return make_server(app, bind(host, port), limits)
 
 
-def make_server(app: flask.Flask, bound: socket.socket, limits: ServerLimits = DEFAULT_LIMITS) -> Any:
+def make_server(
+    app: flask.Flask, bound: socket.socket, limits: ServerLimits = DEFAULT_LIMITS
+) -> DeadlineServer:
     """Return waitress' server of an app on a socket of `bind`; it answers once it runs."""
     logging.getLogger("waitress").setLevel(logging.ERROR)  # it warns of every request that waits
-    server = create_server(
-        app,
+    info = (bound.family, bound.type, bound.proto, bound.getsockname())
+    adjustments = Adjustments(
         sockets=[bound],
         threads=limits.threads,
         connection_limit=limits.max_connections,
@@ -174,28 +195,12 @@ def make_server(app: flask.Flask, bound: socket.socket, limits: ServerLimits = D
         inbuf_overflow=limits.buffer_bytes,
         max_request_header_size=1 << 16,
         channel_timeout=limits.idle_seconds,
-        cleanup_interval=min(limits.idle_seconds, 30),
+        cleanup_interval=1,
         ident="",
     )
-    server.channel_class = _Channel  # pyright: ignore[reportAttributeAccessIssue]
+    server = DeadlineServer(app, map={}, _sock=bound, adj=adjustments, bind_socket=False, sockinfo=info)
+    server.request_seconds, server.error_headers = limits.request_seconds, HEADERS
     return server
-
-
-class _JsonErrorTask(ErrorTask):
-    """Sends errors of waitress itself, for example a body that is too large, in the app's JSON form."""
-
-    def execute(self) -> None:
-        error: Any = self.request.error  # pyright: ignore[reportAttributeAccessIssue]  set by its parser
-        body = json.dumps({"error": f"{error.reason}: {error.body}"}).encode()
-        self.status = f"{error.code} {error.reason}"
-        self.response_headers = [("Content-Type", "application/json"), *HEADERS.items()]
-        self.set_close_on_finish()
-        self.content_length = len(body)
-        self.write(body)
-
-
-class _Channel(HTTPChannel):
-    error_task_class = _JsonErrorTask
 
 
 def url_of(server: Any) -> str:

@@ -1,0 +1,136 @@
+"""Waitress with deadlines for clients, so that slow ones do not lock others out.
+
+Waitress closes a connection that is silent for some time. A client that sends one byte now and then is never
+silent, and as many of them as there are places keep everybody else out for as long as they like (the
+"slowloris" attack, and phones on a bad network). Here the server's patience is counted from the moment at
+which it begins to wait for a client, whatever trickles in, and when all places are taken the client that it
+has waited for longest loses its place.
+"""
+
+import json
+import socket
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from waitress.channel import HTTPChannel
+from waitress.server import TcpWSGIServer
+from waitress.task import ErrorTask
+
+GRACE_SECONDS = 1.0  # that every client has, even while others wait for a place
+LINGER_BYTES = 1 << 28  # of a refused body that are read and thrown away, so that the client gets to read why
+
+
+class DeadlineServer(TcpWSGIServer):
+    """A server that gives up clients whose request is not whole after ``request_seconds``.
+
+    Set ``request_seconds`` and ``error_headers`` on the class or the instance before it runs.
+    """
+
+    request_seconds = 60.0
+    error_headers: Mapping[str, str] = {}
+    active_channels: dict[int, Any]  # DeadlineChannels by file number; waitress keeps it
+    _map: dict[int, Any]  # all sockets of the loop: the channels, the listener and a trigger
+
+    def readable(self) -> bool:
+        """Make room, then say whether another connection can be accepted."""
+        excess = len(self._map) + 1 - self.adj.connection_limit
+        if self.accepting and excess > 0:
+            self._drop_slowest(excess)
+        return super().readable()
+
+    def maintenance(self, now: Any) -> None:
+        """Close silent connections, as waitress does, and those whose request takes too long."""
+        super().maintenance(now)
+        for channel in self.active_channels.values():
+            if not channel.requests and channel.waiting_since < now - self.request_seconds:
+                channel.give_up()
+
+    def _drop_slowest(self, count: int) -> None:
+        """Give up the ``count`` clients that it has waited for longest; some may be closing already."""
+        closing = sum(channel.will_close for channel in self.active_channels.values())
+        latest = time.time() - GRACE_SECONDS
+        idle = [
+            channel
+            for channel in self.active_channels.values()
+            if not channel.requests and not channel.will_close and channel.waiting_since < latest
+        ]
+        idle.sort(key=lambda channel: channel.waiting_since)
+        for channel in idle[: max(0, count - closing)]:
+            channel.give_up()
+
+
+class JsonErrorTask(ErrorTask):
+    """Sends errors of waitress itself, for example a body that is too large, as ``{"error": text}``."""
+
+    def execute(self) -> None:
+        """Write the reply; the connection ends after it."""
+        error: Any = self.request.error  # pyright: ignore[reportAttributeAccessIssue]  set by its parser
+        body = json.dumps({"error": f"{error.reason}: {error.body}"}).encode()
+        self.status = f"{error.code} {error.reason}"
+        channel: Any = self.channel  # a DeadlineChannel; waitress declares its base class
+        self.response_headers = [("Content-Type", "application/json"), *channel.server.error_headers.items()]
+        self.set_close_on_finish()
+        self.content_length = len(body)
+        channel.lingers = True
+        self.write(body)
+
+
+class DeadlineChannel(HTTPChannel):
+    """A connection that knows since when the server waits for its client."""
+
+    error_task_class = JsonErrorTask
+    lingers = False  # whether to read on after an error, so that the reply is not lost in a reset
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.waiting_since = time.time()
+        self._discarded: int | None = None  # bytes thrown away so far, once the reply of an error is out
+
+    def give_up(self) -> None:
+        """Close the connection in the next round of the server's loop."""
+        self.lingers, self.will_close = False, True
+
+    def service(self) -> None:
+        """Answer the requests that are whole; from then on the server waits for the client again."""
+        super().service()
+        self.waiting_since = time.time()
+
+    def readable(self) -> bool:
+        """Whether bytes of the client are wanted."""
+        if self._discarded is not None:
+            return not self.will_close
+        return super().readable()
+
+    def handle_read(self) -> None:
+        """Take what the client sent; throw it away after an error."""
+        if self._discarded is None:
+            return super().handle_read()
+        try:
+            data = self.recv(self.adj.recv_bytes)
+        except OSError:
+            data = b""
+        self._discarded += len(data)
+        if not data or self._discarded > LINGER_BYTES:
+            self.give_up()
+        return None
+
+    def handle_close(self) -> None:
+        """Close; after an error only the sending half at first.
+
+        A socket that is closed while bytes of the client are still coming is reset by the kernel, and a reset
+        can overtake the reply. So the client is told that nothing more comes, and what it still sends is
+        read.
+        """
+        if self.lingers and self.connected:
+            self.lingers, self.will_close, self._discarded = False, False, 0
+            try:
+                if self.socket is not None:
+                    self.socket.shutdown(socket.SHUT_WR)
+                return
+            except OSError:  # the client is gone
+                self.will_close = True
+        super().handle_close()
+
+
+DeadlineServer.channel_class = DeadlineChannel  # pyright: ignore[reportAttributeAccessIssue]

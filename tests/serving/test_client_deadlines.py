@@ -1,0 +1,120 @@
+"""Utils/serving/client_deadlines.py: slow clients lose their places, others are answered."""
+
+import contextlib
+import dataclasses
+import http.client
+import json
+import socket
+import threading
+import time
+import urllib.parse
+
+import flask
+import pytest
+from waitress import wasyncore
+
+from Utils.serving import client_deadlines, http_server
+
+LIMITS = http_server.ServerLimits(max_bytes=1000, max_connections=12)
+REQUEST = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+
+
+@contextlib.contextmanager
+def served(**limits):
+    """Yield (host, port) of a small app that is answered from a thread."""
+    app, limits = flask.Flask(__name__), dataclasses.replace(LIMITS, **limits)
+    app.add_url_rule("/", "read", lambda: "read")
+    app.add_url_rule("/", "write", lambda: str(len(flask.request.get_data())), methods=["POST"])
+    app.add_url_rule("/json", "json", lambda: str(type(http_server.json_body())), methods=["POST"])
+    server = http_server.listen(http_server.protect(app, limits), port=0, limits=limits)
+    threading.Thread(target=server.run, daemon=True).start()
+    address = urllib.parse.urlsplit(http_server.url_of(server))
+    try:
+        yield address.hostname, address.port
+    finally:
+        server.task_dispatcher.shutdown()
+        wasyncore.close_all(server._map, ignore_all=True)
+
+
+def connect(address):
+    return socket.create_connection(address, timeout=10)
+
+
+def reply_of(line):
+    """All that the server sends until it closes."""
+    return b"".join(iter(lambda: line.recv(1 << 16), b""))
+
+
+@pytest.mark.reliability(
+    "More clients than there are places never end their requests",
+    "the slowest lose their places, others are answered",
+)
+@pytest.mark.parametrize(
+    "start", [b"GET / HTTP/1.1\r\nX-a: ", b"POST / HTTP/1.1\r\nContent-Length: 900\r\n\r\n", b""]
+)
+def test_slow_clients_do_not_lock_others_out(monkeypatch, start):
+    monkeypatch.setattr(client_deadlines, "GRACE_SECONDS", 0.1)
+    with served() as address, contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(connect(address)) for _ in range(3 * LIMITS.max_connections)]
+        until = time.monotonic() + 0.3
+        while time.monotonic() < until:  # they are never silent
+            for line in slow:
+                with contextlib.suppress(OSError):
+                    line.sendall(start or b"\r\n")
+            start = b"b" if start else b""
+            time.sleep(0.05)
+        started = time.monotonic()
+        with connect(address) as line:
+            line.sendall(REQUEST)
+            assert reply_of(line).endswith(b"read")
+        assert time.monotonic() - started < 5
+
+
+@pytest.mark.reliability(
+    "A client sends a byte now and then", "its connection ends at a deadline for the whole request"
+)
+def test_a_request_has_a_deadline_whatever_trickles_in():
+    with served(request_seconds=0.3) as address, connect(address) as line:
+        line.sendall(b"POST / HTTP/1.1\r\nContent-Length: 900\r\n\r\n")
+        until = time.monotonic() + 8
+        with pytest.raises(OSError):  # noqa: PT011  a reset or a broken pipe, as the system has it
+            while time.monotonic() < until:
+                line.sendall(b"b")
+                time.sleep(0.05)
+
+
+def test_a_connection_that_is_used_has_no_deadline():
+    with served(request_seconds=1.2) as address:
+        line = http.client.HTTPConnection(*address, timeout=10)
+        for _ in range(4):  # 2 s in all
+            line.request("POST", "/", b"x" * 100)
+            assert line.getresponse().read() == b"100"
+            time.sleep(0.5)
+        line.close()
+
+
+@pytest.mark.reliability("A body that is too large", "a readable 413, although the client is still sending")
+@pytest.mark.parametrize("chunked", [False, True])
+def test_the_413_is_read_by_a_client_that_sends_on(chunked):
+    body = b"x" * (8 << 20)  # more than fits into the buffers of both sides
+    with served() as address:
+        line = http.client.HTTPConnection(*address, timeout=10)
+        line.request("POST", "/", iter([body]) if chunked else body, encode_chunked=chunked,
+                     headers={"Transfer-Encoding": "chunked"} if chunked else {})  # fmt: skip
+        reply = line.getresponse()
+        assert reply.status == 413
+        assert "error" in json.loads(reply.read())
+        line.close()
+
+
+@pytest.mark.reliability("JSON nested a hundred thousand deep, or not JSON", "400 with the reason")
+@pytest.mark.parametrize("body", [b"[" * 900, b'{"a":' * 180, b"[1", b"\xff", b"", b"NaN"])
+def test_json_that_cannot_be_read_is_a_400(body):
+    with served(max_bytes=1 << 20) as address:
+        for content in (body, body * 1000):
+            line = http.client.HTTPConnection(*address, timeout=10)
+            line.request("POST", "/json", content, {"Content-Type": "application/json"})
+            reply = line.getresponse()
+            assert reply.status == 400, content[:20]
+            assert "JSON" in json.loads(reply.read())["error"]
+            line.close()
