@@ -5,6 +5,7 @@ GET /tags the tag list with its thresholds; GET /health whether the service is u
 ``{"error": text}``.
 """
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import io
@@ -29,6 +30,8 @@ from Utils.tags import sidecars, tag_list
 ASSETS = pathlib.Path(__file__).parent / "tagging_page"
 # Bodies that are taken as an image; curl --data-binary sends the last type unless told otherwise.
 BODY_TYPES = ("image/", "application/octet-stream", "application/x-www-form-urlencoded")
+JPEG_SCAN = b"\xff\xda"  # marker of a scan; coded data cannot hold it, since 0xff is followed by 0 there
+MAX_SCANS = 100  # of a JPEG, each of which costs a pass over all pixels; usual progressive ones have 10
 SPARE_THREADS = 8  # that still answer (503, /health) while every place for an image is taken
 
 
@@ -81,7 +84,9 @@ class TaggingService:
         self, tagger: ServingTagger, selector: tag_selection.TagSelector, limits: ServiceLimits
     ) -> None:
         self.tagger, self.selector, self.limits = tagger, selector, limits
-        self._decoders = threading.Semaphore(len(os.sched_getaffinity(0)))  # more would only slow each other
+        # A decoder cannot be interrupted; in a thread of its own it keeps nobody waiting beyond the deadline.
+        cores = len(os.sched_getaffinity(0))  # more decoders would only slow each other
+        self._decoders = concurrent.futures.ThreadPoolExecutor(cores, thread_name_prefix="decoder")
         self._lock = threading.Lock()
         self._present, self._tagged = 0, 0  # images inside now; images tagged so far
         self._seconds_per_image = 0.0  # of the model, a moving average
@@ -91,6 +96,7 @@ class TaggingService:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._decoders.shutdown(wait=False, cancel_futures=True)
         self._batcher.close()
 
     def _run(self, images: list[np.ndarray]) -> np.ndarray:
@@ -150,14 +156,15 @@ class TaggingService:
             raise RefusedError(
                 413, f"{width} x {height} pixels; {allowed} are allowed: send a smaller picture"
             )
-        if not self._decoders.acquire(timeout=max(0.0, deadline - time.monotonic())):
-            raise TimeoutError
+        if data.count(JPEG_SCAN) > MAX_SCANS:
+            raise RefusedError(413, f"a JPEG of more than {MAX_SCANS} scans would take too long to decode")
+        decoding = self._decoders.submit(codec.prepare, data, self.tagger.image_size)
         try:
-            return codec.prepare(data, self.tagger.image_size)
+            return decoding.result(max(0.0, deadline - time.monotonic()))
         except codec.ImageError as error:
             raise RefusedError(400, f"this cannot be used as a picture: {error}") from error
         finally:
-            self._decoders.release()
+            decoding.cancel()  # after a timeout: nobody waits for it any more
 
     def _busy(self, text: str) -> RefusedError:
         """Return a 503 that says when all who wait now will have been answered."""

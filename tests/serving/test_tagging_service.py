@@ -244,6 +244,31 @@ def test_more_than_the_queue_takes_come_again_later(release):
         assert client.post("/tag", data=BLUE, headers=HOST).status_code == 200
 
 
+@pytest.mark.reliability("A picture that takes long to decode", "503 at the deadline, free for others")
+def test_decoding_has_a_deadline(release, monkeypatch):
+    prepare = codec.prepare
+    slow = encoded((0, 0, 255), size=13)
+    monkeypatch.setattr(
+        codec, "prepare", lambda data, *options: (data == slow and time.sleep(1), prepare(data, *options))[1]
+    )
+    with started(release, timeout=0.2) as (_, client):
+        began = time.monotonic()
+        assert client.post("/tag", data=slow, headers=HOST).status_code == 503
+        assert time.monotonic() - began < 0.9
+
+
+@pytest.mark.reliability("A JPEG of thousands of scans", "413 before it is decoded")
+def test_a_jpeg_of_many_scans_is_refused(client):
+    image = cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[
+        1
+    ].tobytes()
+    assert client.post("/tag", data=image, headers=HOST).status_code == 200
+    scan = image[image.index(tagging_service.JPEG_SCAN) : -2]
+    reply = client.post("/tag", data=image[:-2] + 200 * scan + image[-2:], headers=HOST)
+    assert reply.status_code == 413
+    assert "scans" in reply.json["error"]
+
+
 def test_nobody_waits_for_ever(release):
     gate = Gate()
     with started(release, gate, timeout=0.2, batch_size=1) as (_, client):
