@@ -19,10 +19,10 @@ import keras
 
 from Utils.command.cli import WorkError
 from Utils.recipe import durations
-from Utils.recipe.recipe import Recipe
-from Utils.training import checkpoints, console, optimizers
-from Utils.training.devices import Devices
+from Utils.training import checkpoints, console
+from Utils.training.experiment import Experiment
 from Utils.training.freezing import Freezing
+from Utils.training.per_variable_optimizer import averaged_weights
 from Utils.training.run_folder import Run
 from Utils.training.trackers import Tracker
 
@@ -46,14 +46,9 @@ class TrainingLoop(keras.callbacks.Callback):
     Keras wait for the device at every step, to hand over the logs.
 
     Args:
-        model: the compiled model that is trained.
+        experiment: what is trained; its model is compiled.
         run: the run folder.
-        recipe: the recipe.
-        facts: ``steps_per_epoch`` and ``batch_size``, the global one.
-        devices: what the model runs on.
-        schedule: ``schedule(step)`` is the learning rate.
-        freezing: compiles the model.
-        batches: ``batches(step)`` is the endless training data from that step on.
+        freezing: compiles the model for the steps that come.
         evaluate: ``evaluate(callbacks)`` gives the scores of the validation split; None without one.
         export: ``export(path)`` writes the model for use.
         trackers: what gets the row of every epoch, beside ``history.csv``.
@@ -61,27 +56,26 @@ class TrainingLoop(keras.callbacks.Callback):
 
     def __init__(
         self,
-        model: keras.Model,
+        experiment: Experiment,
         run: Run,
-        recipe: Recipe,
-        facts: dict[str, Any],
-        devices: Devices,
-        *,
-        schedule: Callable[[int], Any],
         freezing: Freezing,
-        batches: Callable[[int], Any],
         evaluate: Callable[..., dict[str, float]] | None,
         export: Callable[[Any], None],
         trackers: Sequence[Tracker] = (),
     ) -> None:
         super().__init__()
-        self.set_model(model)
-        self.trained_model, self.run, self.recipe, self.devices = model, run, recipe, devices
-        self.schedule, self.freezing, self.batches = schedule, freezing, batches
-        self.evaluate, self.export, self.trackers = evaluate, export, trackers
-        self.epochs = recipe.epochs
-        self.steps_per_epoch: int = facts["steps_per_epoch"]
-        self.batch_size: int = facts["batch_size"]
+        self.set_model(experiment.trained_model)
+        self.trained_model, self.recipe = experiment.trained_model, experiment.recipe
+        self.devices, self.schedule, self.batches = (
+            experiment.devices,
+            experiment.schedule,
+            experiment.batches,
+        )
+        self.run, self.freezing, self.evaluate = run, freezing, evaluate
+        self.export, self.trackers = export, trackers
+        self.epochs = self.recipe.epochs
+        self.steps_per_epoch: int = experiment.facts["steps_per_epoch"]
+        self.batch_size: int = experiment.facts["batch_size"]
         self.total_steps = self.epochs * self.steps_per_epoch
         self.checkpoint_seconds, self.checkpoint_steps = self._checkpoint_intervals()
 
@@ -285,7 +279,7 @@ class TrainingLoop(keras.callbacks.Callback):
         """Validate, export the models, then write the row: a row says that all before it is done."""
         row = self._row(epoch, loss)
         is_last = epoch + 1 == self.epochs
-        with optimizers.averaged_weights(self.trained_model):
+        with averaged_weights(self.trained_model):
             if self.evaluate is not None:
                 scores = self.evaluate([_BetweenBatches(self._stop_if_requested)])
                 row.update({f"val_{name}": scores[name] for name in sorted(scores, key=_position)})

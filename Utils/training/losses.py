@@ -4,24 +4,35 @@
 - focal loss, arXiv:1708.02002
 - asymmetric loss (ASL), arXiv:2009.14119, official code github.com/Alibaba-MIIL/ASL
 
-Each is a pure function ``(labels, logits, ...) -> (B,)`` and a thin ``keras.losses.Loss``. They work in
-float32 whatever the model's compute dtype, on logits, so that value and gradient stay finite where a
-probability has rounded to 0 or 1. Labels may be soft (MixUp) between 0 and 1; below 0 they are unknown and
-count nothing (set them after MixUp, mixing would hide them). A sum over tags, not a mean, is part of the
-recipes: with SGD a mean would divide the effective learning rate by the number of tags.
+Each is a pure function ``(labels, logits, ...) -> (B,)`` and a thin ``keras.losses.Loss``. Names, limits and
+defaults of the options are those of ``Utils.recipe.options.LossOptions``. The losses work in float32 whatever
+the model's compute dtype, on logits, so that value and gradient stay finite where a probability has rounded
+to 0 or 1. Labels may be soft (MixUp) between 0 and 1; below 0 they are unknown and count nothing (set them
+after MixUp, mixing would hide them). A sum over tags, not a mean, is part of the recipes: with SGD a mean
+would divide the effective learning rate by the number of tags.
 """
 
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
 import keras
-from keras import ops
 
 from Utils.command.cli import UserError, suggest
+from Utils.recipe.options import LossOptions
+from Utils.training.tensors import Tensor, ops
 
 # Focusing weights are powers of a number that may round to 0, where the gradient of a power below 1 is
 # infinite; below this floor the weight is constant. The cross-entropy it multiplies is about as small there.
 FLOOR = 1e-12
 
 
-def bce(labels, logits, *, label_smoothing=0.0, tag_weights=None):
+def bce(
+    labels: Tensor,
+    logits: Tensor,
+    *,
+    label_smoothing: float = LossOptions.label_smoothing,
+    tag_weights: Tensor | None = None,
+) -> Tensor:
     """Return the binary cross-entropy of each image, summed over its tags.
 
     ``-(y log p + (1 - y) log(1 - p))`` with ``p = sigmoid(logit)``.
@@ -39,7 +50,15 @@ def bce(labels, logits, *, label_smoothing=0.0, tag_weights=None):
     return ops.sum(weights * _cross_entropy(labels, logits), axis=-1)
 
 
-def focal(labels, logits, *, alpha=0.25, gamma=2.0, label_smoothing=0.0, tag_weights=None):
+def focal(
+    labels: Tensor,
+    logits: Tensor,
+    *,
+    alpha: float = LossOptions.focal_alpha,
+    gamma: float = LossOptions.focal_gamma,
+    label_smoothing: float = LossOptions.label_smoothing,
+    tag_weights: Tensor | None = None,
+) -> Tensor:
     """Return the focal loss of each image, summed over its tags (arXiv:1708.02002).
 
     ``bce(y, p) * (y alpha + (1 - y)(1 - alpha)) * (1 - p_t)^gamma``, ``p_t = y p + (1 - y)(1 - p)``. With
@@ -57,7 +76,7 @@ def focal(labels, logits, *, alpha=0.25, gamma=2.0, label_smoothing=0.0, tag_wei
         (B,) float32.
     """
     labels, logits, weights = _prepared(labels, logits, label_smoothing, tag_weights)
-    balance = (1.0 - alpha) + labels * (2.0 * alpha - 1.0)  # this form is exactly 0.5 for alpha 0.5
+    balance = (1.0 - alpha) + labels * (2.0 * alpha - 1.0)  # written so, it is exactly 0.5 for alpha 0.5
     terms = balance * _cross_entropy(labels, logits)
     if gamma:
         # 1 - p_t without a subtraction that cancels
@@ -67,16 +86,16 @@ def focal(labels, logits, *, alpha=0.25, gamma=2.0, label_smoothing=0.0, tag_wei
 
 
 def asl(
-    labels,
-    logits,
+    labels: Tensor,
+    logits: Tensor,
     *,
-    gamma_neg=0.0,
-    gamma_pos=0.0,
-    clip=0.0,
-    stop_focus_gradient=True,
-    label_smoothing=0.0,
-    tag_weights=None,
-):
+    gamma_neg: float = LossOptions.asl_gamma_neg,
+    gamma_pos: float = LossOptions.asl_gamma_pos,
+    clip: float = LossOptions.asl_clip,
+    stop_focus_gradient: bool = True,
+    label_smoothing: float = LossOptions.label_smoothing,
+    tag_weights: Tensor | None = None,
+) -> Tensor:
     """Return the asymmetric loss of each image, summed over its tags (arXiv:2009.14119).
 
     With ``q = min(1 - p + clip, 1)``:
@@ -108,7 +127,9 @@ def asl(
     return ops.sum(weights * terms, axis=-1)
 
 
-def _prepared(labels, logits, label_smoothing, tag_weights):
+def _prepared(
+    labels: Tensor, logits: Tensor, label_smoothing: float, tag_weights: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return labels 0 to 1, logits, and the weight of every term, all float32 and (B, num_labels)."""
     logits = ops.cast(logits, "float32")
     labels = ops.cast(labels, "float32")
@@ -121,7 +142,7 @@ def _prepared(labels, logits, label_smoothing, tag_weights):
     return labels, logits, weights
 
 
-def _cross_entropy(labels, logits, clip=0.0):
+def _cross_entropy(labels: Tensor, logits: Tensor, clip: float = 0.0) -> Tensor:
     """Return ``-(y log p + (1 - y) log min(1 - p + clip, 1))``, elementwise and exact in both tails."""
     negative = ops.log_sigmoid(-logits)
     if clip:
@@ -130,130 +151,88 @@ def _cross_entropy(labels, logits, clip=0.0):
 
 
 class _TagLoss(keras.losses.Loss):
-    """What the three losses share: options kept for ``get_config``, float32, the mean over the images.
+    """What the three losses share: checked options, float32, the mean over the images.
 
     Args:
-        label_smoothing: 0 to 1.
         tag_weights: one factor >= 0 for each tag, or None.
         reduction: Keras' reduction over the images; "sum_over_batch_size" divides by all of them.
-        name: the name of the loss.
-        options: what ``function`` takes besides.
+        name: the name of the loss, as Keras reports it.
+        options: those of the loss's function that are in ``LossOptions``.
 
     Raises:
-        UserError: an option is out of its range.
+        UserError: there is no such option, or it is out of its limits.
     """
 
-    function = None
+    loss: ClassVar[str]  # its name in LossOptions
+    function: ClassVar[Callable[..., Tensor]]
 
-    def __init__(self, *, label_smoothing, tag_weights, reduction, name, **options):
-        super().__init__(name=name, reduction=reduction, dtype="float32")
-        _check("label_smoothing", label_smoothing, 1.0)
+    def __init__(
+        self,
+        *,
+        tag_weights: Iterable[float] | None = None,
+        reduction: str = "sum_over_batch_size",
+        name: str | None = None,
+        **options: float,
+    ) -> None:
+        super().__init__(name=name or self.loss, reduction=reduction, dtype="float32")
         if tag_weights is not None:
             tag_weights = [float(weight) for weight in tag_weights]
-            _check("tag_weights", min(tag_weights, default=0.0))
-        self.options = {"label_smoothing": label_smoothing, "tag_weights": tag_weights, **options}
+            if min(tag_weights, default=0.0) < 0:
+                raise UserError(f"tag_weights must be at least 0; got {min(tag_weights):g}")
+        self.options: dict[str, Any] = LossOptions.of(self.loss, **options).loss_options()
+        self.options["tag_weights"] = tag_weights
 
-    def call(self, labels, logits):
-        """Return the loss of each image: (B, num_labels) twice -> (B,)."""
-        return type(self).function(labels, logits, **self.options)
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Return the loss of each image: labels and logits (B, num_labels) -> (B,)."""
+        return type(self).function(y_true, y_pred, **self.options)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return what ``__init__`` takes."""
         return {**super().get_config(), **self.options}
-
-
-def _check(name, value, highest=None):
-    if value < 0 or (highest is not None and value > highest):
-        allowed = ">= 0" if highest is None else f"from 0 to {highest:g}"
-        raise UserError(f"loss option {name} is out of range; it must be {allowed}; got {value}")
 
 
 @keras.saving.register_keras_serializable("Utils")
 class SummedBCE(_TagLoss):
     """Binary cross-entropy summed over tags: ``bce`` has the formula and the options."""
 
+    loss = "bce"
     function = staticmethod(bce)
-
-    def __init__(self, label_smoothing=0.0, tag_weights=None, reduction="sum_over_batch_size", name="bce"):
-        super().__init__(
-            label_smoothing=label_smoothing, tag_weights=tag_weights, reduction=reduction, name=name
-        )
 
 
 @keras.saving.register_keras_serializable("Utils")
 class Focal(_TagLoss):
     """Focal loss summed over tags: ``focal`` has the formula and the options."""
 
+    loss = "focal"
     function = staticmethod(focal)
-
-    def __init__(
-        self,
-        alpha=0.25,
-        gamma=2.0,
-        label_smoothing=0.0,
-        tag_weights=None,
-        reduction="sum_over_batch_size",
-        name="focal",
-    ):
-        _check("alpha", alpha, 1.0)
-        _check("gamma", gamma)
-        super().__init__(
-            label_smoothing=label_smoothing,
-            tag_weights=tag_weights,
-            reduction=reduction,
-            name=name,
-            alpha=alpha,
-            gamma=gamma,
-        )
 
 
 @keras.saving.register_keras_serializable("Utils")
 class ASL(_TagLoss):
     """Asymmetric loss summed over tags: ``asl`` has the formula and the options."""
 
+    loss = "asl"
     function = staticmethod(asl)
 
-    def __init__(
-        self,
-        gamma_neg=0.0,
-        gamma_pos=0.0,
-        clip=0.0,
-        stop_focus_gradient=True,
-        label_smoothing=0.0,
-        tag_weights=None,
-        reduction="sum_over_batch_size",
-        name="asl",
-    ):
-        _check("gamma_neg", gamma_neg)
-        _check("gamma_pos", gamma_pos)
-        _check("clip", clip, 1.0)
-        super().__init__(
-            label_smoothing=label_smoothing,
-            tag_weights=tag_weights,
-            reduction=reduction,
-            name=name,
-            gamma_neg=gamma_neg,
-            gamma_pos=gamma_pos,
-            clip=clip,
-            stop_focus_gradient=stop_focus_gradient,
-        )
+    def __init__(self, *, stop_focus_gradient: bool = True, **options: Any) -> None:
+        super().__init__(**options)
+        self.options["stop_focus_gradient"] = stop_focus_gradient
 
 
-LOSSES = {"bce": SummedBCE, "focal": Focal, "asl": ASL}
+LOSSES: dict[str, type[_TagLoss]] = {loss.loss: loss for loss in (SummedBCE, Focal, ASL)}
 
 
-def build(name, **options):
-    """Return the loss called ``name`` ("bce", "focal" or "asl") with its options.
+def build(options: LossOptions, tag_weights: Iterable[float] | None = None) -> keras.losses.Loss:
+    """Return the loss that the options name ("bce", "focal" or "asl").
+
+    Args:
+        options: a recipe, or its group of loss options.
+        tag_weights: one factor for each tag, those of the column that ``options.tag_weights`` names.
 
     Raises:
-        UserError: no such loss, or one of its options does not exist or is out of range.
+        UserError: there is no such loss.
     """
+    name, chosen = options.loss, options.loss_options()
     if name not in LOSSES:
         raise UserError(f"no loss is called {name!r}{suggest(name, LOSSES)}; there are {', '.join(LOSSES)}")
-    known = LOSSES[name]().get_config()
-    for option in options:
-        if option not in known:
-            raise UserError(
-                f"loss {name} has no option {option!r}{suggest(option, known)}; it has {', '.join(known)}"
-            )
-    return LOSSES[name](**options)
+    return LOSSES[name](tag_weights=tag_weights, **chosen)  # pyright: ignore[reportArgumentType]  all floats

@@ -1,17 +1,19 @@
 """Estimates what training a model takes on each device, before anything is allocated there."""
 
 import math
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import keras
 
 
-def estimate(model, batch_size):
+def estimate(model: keras.Model, batch_size: int) -> dict[str, int]:
     """Return bytes by what they are for, with ``batch_size`` images on a device.
 
     weights: all variables of the model. gradients: one value for each trainable one. optimizer: its slots
     (call ``optimizer.build`` before). activations: the output of every layer, kept for the backward pass, in
-    the layer's compute dtype. What a backend fuses, recomputes or needs as scratch space is not in it: take
-    it as good within a factor of two.
+    the layer's compute dtype. What a backend fuses, recomputes or needs as scratch space is not included:
+    the estimate is good within a factor of two.
     """
     return {
         "weights": _bytes(model.variables),
@@ -21,29 +23,29 @@ def estimate(model, batch_size):
     }
 
 
-def describe(need):
+def describe(need: Mapping[str, int]) -> str:
     """Say an estimate in words, the sum and its parts."""
     parts = ", ".join(f"{name} {readable(size)}" for name, size in need.items())
     return f"about {readable(sum(need.values()))} on each device ({parts})"
 
 
-def _bytes(variables):
-    return sum(math.prod(item.shape) * _width(item.dtype) for item in variables)
+def _bytes(variables: Iterable[Any]) -> int:
+    return sum(math.prod(variable.shape) * _width(variable.dtype) for variable in variables)
 
 
-def _width(dtype):
+def _width(dtype: Any) -> int:
     return {"float64": 8, "int64": 8, "float16": 2, "bfloat16": 2, "bool": 1, "uint8": 1}.get(str(dtype), 4)
 
 
-def _output_bytes(layer):
+def _output_bytes(layer: Any) -> int:
     outputs = keras.tree.flatten(layer.output)
-    return sum(math.prod(item.shape[1:]) * _width(layer.compute_dtype) for item in outputs)
+    return sum(math.prod(output.shape[1:]) * _width(layer.compute_dtype) for output in outputs)
 
 
-def readable(size):
+def readable(size: float) -> str:
     """Return a number of bytes as people read it: ``1.2 GB``."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000 or unit == "GB":
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
             return f"{size:.3g} {unit}"
         size /= 1000
-    return None
+    return f"{size:.3g} GB"

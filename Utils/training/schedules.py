@@ -4,13 +4,15 @@ A step is one batch given to the optimizer (with gradient accumulation: one micr
 """
 
 import math
+from typing import Any
 
 import keras
-from keras import ops
 
 from Utils.command.cli import UserError, suggest
 from Utils.recipe import durations
+from Utils.recipe.options import OptimizerOptions
 from Utils.recipe.recipe import Recipe
+from Utils.training.tensors import Tensor, ops
 
 
 @keras.saving.register_keras_serializable("Utils")
@@ -36,7 +38,14 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         UserError: the warm-up does not end before the training does.
     """
 
-    def __init__(self, peak, warmup_steps, total_steps, warmup_start=0.1, floor=0.01):
+    def __init__(
+        self,
+        peak: float,
+        warmup_steps: int,
+        total_steps: int,
+        warmup_start: float = OptimizerOptions.warmup_start,
+        floor: float = OptimizerOptions.floor,
+    ) -> None:
         super().__init__()
         if not 0 <= warmup_steps < total_steps:
             raise UserError(
@@ -49,7 +58,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         self.warmup_start = float(warmup_start)
         self.floor = float(floor)
 
-    def __call__(self, step):
+    def __call__(self, step: Any) -> Tensor:
         """Return the learning rate of ``step``, a float32 scalar."""
         step = ops.cast(step, "float32")
         done = (step - self.warmup_steps) / max(self.total_steps - 1 - self.warmup_steps, 1)
@@ -58,7 +67,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         rising = self.warmup_start + (1.0 - self.warmup_start) * step / max(self.warmup_steps, 1)
         return self.peak * ops.where(step < self.warmup_steps, rising, share)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return what ``__init__`` takes."""
         return {
             "peak": self.peak,
@@ -83,7 +92,13 @@ class WarmupConstant(keras.optimizers.schedules.LearningRateSchedule):
         UserError: ``warmup_steps`` is negative.
     """
 
-    def __init__(self, peak, warmup_steps=0, total_steps=None, warmup_start=0.1):
+    def __init__(
+        self,
+        peak: float,
+        warmup_steps: int = 0,
+        total_steps: int | None = None,
+        warmup_start: float = OptimizerOptions.warmup_start,
+    ) -> None:
         super().__init__()
         if warmup_steps < 0:
             raise UserError(f"warmup_steps must be >= 0; got {warmup_steps}")
@@ -92,13 +107,13 @@ class WarmupConstant(keras.optimizers.schedules.LearningRateSchedule):
         self.total_steps = total_steps
         self.warmup_start = float(warmup_start)
 
-    def __call__(self, step):
+    def __call__(self, step: Any) -> Tensor:
         """Return the learning rate of ``step``, a float32 scalar."""
         done = ops.minimum(ops.cast(step, "float32") / max(self.warmup_steps, 1), 1.0)
         rising = self.warmup_start + (1.0 - self.warmup_start) * done
         return self.peak * (rising if self.warmup_steps else ops.ones_like(rising))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return what ``__init__`` takes."""
         return {
             "peak": self.peak,
@@ -117,21 +132,21 @@ class Shifted(keras.optimizers.schedules.LearningRateSchedule):
         start: the step of ``schedule`` that is step 0 here.
     """
 
-    def __init__(self, schedule, start):
+    def __init__(self, schedule: keras.optimizers.schedules.LearningRateSchedule, start: int) -> None:
         super().__init__()
         self.schedule = schedule
         self.start = int(start)
 
-    def __call__(self, step):
+    def __call__(self, step: Any) -> Tensor:
         """Return the learning rate of ``step``, a float32 scalar."""
         return self.schedule(ops.cast(step, "float32") + self.start)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return what ``__init__`` takes."""
         return {"schedule": keras.saving.serialize_keras_object(self.schedule), "start": self.start}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "Shifted":
         """Return the schedule that ``get_config`` describes."""
         return cls(**{**config, "schedule": keras.saving.deserialize_keras_object(config["schedule"])})
 

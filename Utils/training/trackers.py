@@ -61,12 +61,12 @@ class Tracker:
 class WeightsAndBiases(Tracker):
     """W&B: the recipe as the run's configuration, the rows as its history, under one id for a folder."""
 
-    def __init__(self, folder: Any, name: str, config: Mapping[str, Any], project: str) -> None:
+    def __init__(self, folder: Any, name: str, config: dict[str, Any], project: str) -> None:
         super().__init__()
         self._run: Any = None
         self._guard(self._start, folder, name, config, project)
 
-    def _start(self, folder: Any, name: str, config: Mapping[str, Any], project: str) -> None:
+    def _start(self, folder: Any, name: str, config: dict[str, Any], project: str) -> None:
         os.environ.setdefault("WANDB_SILENT", "true")
         import wandb
 
@@ -101,7 +101,7 @@ class WeightsAndBiases(Tracker):
 class TensorBoard(Tracker):
     """TensorBoard: the rows as scalars in ``tensorboard/`` of the run folder."""
 
-    def __init__(self, folder: Any, name: str, config: Mapping[str, Any], project: str) -> None:
+    def __init__(self, folder: Any, name: str, config: dict[str, Any], project: str) -> None:
         super().__init__()
         self._data = b""
         self._guard(self._start, folder)
@@ -148,14 +148,14 @@ class Curves(Tracker):
         self._drawn_at = time.monotonic()
 
 
-TRACKERS: dict[str, Callable[[Any, str, Mapping[str, Any], str], Tracker]] = {
+TRACKERS: dict[str, Callable[[Any, str, dict[str, Any], str], Tracker]] = {
     "wandb": WeightsAndBiases,
     "tensorboard": TensorBoard,
     "none": lambda folder, name, config, project: Tracker(),
 }
 
 
-def build(tracker: str, folder: Any, name: str, config: Mapping[str, Any], project: str) -> Tracker:
+def build(tracker: str, folder: Any, name: str, config: dict[str, Any], project: str) -> Tracker:
     """Return the tracker called ``wandb``, ``tensorboard`` or ``none`` for a run folder.
 
     ``name`` is the recipe's, ``config`` its fields, ``project`` the project for W&B.

@@ -1,7 +1,7 @@
-"""Scores of a pass over data, kept on the device: F1 where precision meets recall, and the mean loss.
+"""Scores of a validation, computed on the device: F1 where precision equals recall, and the mean loss.
 
 Precision equals recall exactly where the number predicted is the number true, so the threshold is a rank, not
-a search. Histograms of the logits give it without keeping the logits. Give these to ``compile`` as
+a search. Histograms of the logits give it without keeping the logits. Give these metrics to ``compile`` as
 ``weighted_metrics``: rows of sample weight 0 (padding) then count nothing.
 """
 
@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
-from keras import ops
 
 from Utils.command.cli import UserError
+from Utils.training.tensors import Tensor, ops
 
 # (bins, limit) of a histogram over logits from -limit to limit; the outermost bins take what lies beyond.
 POOLED = (65536, 16.0)  # 0.0005 of a logit each, 512 KiB: its cut is within a few ranks of the exact one
@@ -38,7 +38,7 @@ class EqualPR(keras.metrics.Metric):
         UserError: ``num_labels`` is below 1.
     """
 
-    def __init__(self, num_labels, name="equal_pr", dtype="float32"):
+    def __init__(self, num_labels: int, name: str = "equal_pr", dtype: Any = "float32") -> None:
         super().__init__(name=name, dtype="float32")
         if num_labels < 1:
             raise UserError(f"num_labels must be >= 1; got {num_labels}")
@@ -48,7 +48,7 @@ class EqualPR(keras.metrics.Metric):
         self.pooled = self.add_variable((2, POOLED[0]), "zeros", name="pooled")
         self.by_tag = self.add_variable((2, num_labels, BY_TAG[0]), "zeros", name="by_tag")
 
-    def update_state(self, labels, logits, sample_weight=None):
+    def update_state(self, labels: Tensor, logits: Tensor, sample_weight: Tensor | None = None) -> None:
         """Count a batch: labels and logits (B, num_labels), sample_weight (B,) or None."""
         logits, labels = ops.cast(logits, "float32"), ops.cast(labels, "float32")
         weights = ops.cast(labels >= 0.0, "float32")
@@ -62,58 +62,62 @@ class EqualPR(keras.metrics.Metric):
         self.pooled.assign_add(ops.reshape(pooled, self.pooled.shape))
         self.by_tag.assign_add(ops.reshape(by_tag, self.by_tag.shape))
 
-    def result(self):
-        """Return the scores as a dict of float32 scalars; 0 where a denominator is."""
-        wanted = ops.sum(self.pooled[1])
-        cut = _cut(ops.sum(self.pooled, axis=0), wanted)
-        scores = _scores(*ops.unstack(_above(self.pooled, cut, POOLED)), wanted)
-        true = ops.sum(self.by_tag[1], axis=-1)
-        of_tags = _scores(*ops.unstack(_above(self.by_tag, cut, BY_TAG)), true)
-        present = ops.cast(true > 0.0, "float32")
+    def result(self) -> dict[str, Tensor]:
+        """Return the scores as a dict of float32 scalars; 0 where the denominator is 0."""
+        positives = ops.sum(self.pooled[1])
+        cut = _cut(ops.sum(self.pooled, axis=0), positives)
+        false_positives, true_positives = ops.unstack(_above(self.pooled, cut, POOLED))
+        scores = _scores(false_positives, true_positives, positives)
+        tag_positives = ops.sum(self.by_tag[1], axis=-1)  # (num_labels,)
+        false_positives, true_positives = ops.unstack(_above(self.by_tag, cut, BY_TAG))
+        tag_scores = _scores(false_positives, true_positives, tag_positives)
+        present = ops.cast(tag_positives > 0.0, "float32")
         macro = {
-            f"macro_{key}": ops.divide_no_nan(ops.sum(value * present), ops.sum(present))
-            for key, value in of_tags.items()
+            f"macro_{key}": ops.divide_no_nan(ops.sum(values * present), ops.sum(present))
+            for key, values in tag_scores.items()
         }
         return {"f1": scores["f1"], "threshold": ops.sigmoid(cut), **scores, **macro}
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return what ``__init__`` takes."""
         return {"name": self.name, "dtype": self.dtype, "num_labels": self.num_labels}
 
 
-def _histogram(rows, logits, weights, num_rows, binning):
+def _histogram(
+    rows: Tensor, logits: Tensor, weights: Tensor, num_rows: int, binning: tuple[int, float]
+) -> Tensor:
     """Return the weights summed by row and bin of the logit, flat, (num_rows * bins,)."""
     bins, limit = binning
-    place = ops.clip((logits + limit) * (bins / (2.0 * limit)), 0.0, bins - 1.0)
-    flat = rows * bins + ops.cast(place, "int32")
-    return ops.segment_sum(ops.reshape(weights, (-1,)), ops.reshape(flat, (-1,)), num_rows * bins)
+    position = ops.clip((logits + limit) * (bins / (2.0 * limit)), 0.0, bins - 1.0)
+    flat_bins = rows * bins + ops.cast(position, "int32")
+    return ops.segment_sum(ops.reshape(weights, (-1,)), ops.reshape(flat_bins, (-1,)), num_rows * bins)
 
 
-def _cut(counts, wanted):
-    """Return the logit above which ``wanted`` lie, the logits of a bin taken as evenly spread."""
+def _cut(counts: Tensor, number: Tensor) -> Tensor:
+    """Return the logit above which ``number`` of all lie, the logits of a bin taken as evenly spread."""
     bins, limit = POOLED
     above = ops.flip(ops.cumsum(ops.flip(counts, 0)), 0)  # in bin k or higher
-    last = ops.sum(ops.cast(above >= wanted, "int32")) - 1  # the highest bin with enough in it and above
-    enough, in_bin = ops.take(above, last), ops.take(counts, last)
-    share = ops.clip(ops.divide_no_nan(wanted - (enough - in_bin), in_bin), 0.0, 1.0)
-    return (ops.cast(last, "float32") + 1.0 - share) * (2.0 * limit / bins) - limit
+    cut_bin = ops.sum(ops.cast(above >= number, "int32")) - 1  # the highest with enough in it and above
+    above_or_in, in_bin = ops.take(above, cut_bin), ops.take(counts, cut_bin)
+    share = ops.clip(ops.divide_no_nan(number - (above_or_in - in_bin), in_bin), 0.0, 1.0)
+    return (ops.cast(cut_bin, "float32") + 1.0 - share) * (2.0 * limit / bins) - limit
 
 
-def _above(histogram, cut, binning):
+def _above(histogram: Tensor, cut: Tensor, binning: tuple[int, float]) -> Tensor:
     """Return how many of each row of ``histogram`` (..., bins) lie above the logit ``cut``."""
     bins, limit = binning
-    place = (cut + limit) * (bins / (2.0 * limit))
-    shares = ops.clip(ops.arange(1, bins + 1, dtype="float32") - place, 0.0, 1.0)
+    position = (cut + limit) * (bins / (2.0 * limit))
+    shares = ops.clip(ops.arange(1, bins + 1, dtype="float32") - position, 0.0, 1.0)
     return ops.sum(histogram * shares, axis=-1)
 
 
-def _scores(false_positives, true_positives, true):
+def _scores(false_positives: Tensor, true_positives: Tensor, positives: Tensor) -> dict[str, Tensor]:
     """Return precision, recall and F1 of counts of any shape, 0 where a denominator is 0."""
     predicted = true_positives + false_positives
     return {
         "precision": ops.divide_no_nan(true_positives, predicted),
-        "recall": ops.divide_no_nan(true_positives, true),
-        "f1": ops.divide_no_nan(2.0 * true_positives, predicted + true),
+        "recall": ops.divide_no_nan(true_positives, positives),
+        "f1": ops.divide_no_nan(2.0 * true_positives, predicted + positives),
     }
 
 
@@ -129,13 +133,13 @@ class MeanLoss(keras.metrics.Metric):
         name: the key in the logs.
     """
 
-    def __init__(self, loss, name="loss", dtype="float32"):
+    def __init__(self, loss: keras.losses.Loss, name: str = "loss", dtype: Any = "float32") -> None:
         super().__init__(name=name, dtype="float32")
         self.loss = loss
         self.total = self.add_variable((), "zeros", name="total")
         self.count = self.add_variable((), "zeros", name="count")
 
-    def update_state(self, labels, logits, sample_weight=None):
+    def update_state(self, labels: Tensor, logits: Tensor, sample_weight: Tensor | None = None) -> None:
         """Add a batch: labels and logits (B, num_labels), sample_weight (B,) or None."""
         values = ops.cast(self.loss.call(labels, logits), "float32")
         weights = ops.ones_like(values)
@@ -144,11 +148,11 @@ class MeanLoss(keras.metrics.Metric):
         self.total.assign_add(ops.sum(values * weights))
         self.count.assign_add(ops.sum(weights))
 
-    def result(self):
+    def result(self) -> Tensor:
         """Return the mean, 0 before the first image."""
         return ops.divide_no_nan(self.total, self.count)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return what ``__init__`` takes."""
         return {
             "name": self.name,
@@ -157,7 +161,7 @@ class MeanLoss(keras.metrics.Metric):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "MeanLoss":
         """Return the metric that ``get_config`` describes."""
         return cls(**{**config, "loss": keras.saving.deserialize_keras_object(config["loss"])})
 
@@ -174,9 +178,11 @@ def evaluator(
     trained_model = trained_model or model
     evaluated = keras.Model(model.inputs, model.outputs, name="evaluator")
     scores = [MeanLoss(trained_model.loss), EqualPR(num_labels)]
-    evaluated.compile(loss=trained_model.loss, weighted_metrics=scores, jit_compile=trained_model.jit_compile)
+    jit_compile: Any = trained_model.jit_compile  # Keras' annotations know "auto" only, here and below
+    silent: Any = 0
+    evaluated.compile(loss=trained_model.loss, weighted_metrics=scores, jit_compile=jit_compile)
 
     def evaluate(callbacks: Iterable[keras.callbacks.Callback] = ()) -> dict[str, float]:
-        return evaluated.evaluate(data, verbose=0, callbacks=list(callbacks), return_dict=True)
+        return evaluated.evaluate(data, verbose=silent, callbacks=list(callbacks), return_dict=True)
 
     return evaluate

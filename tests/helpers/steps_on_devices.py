@@ -10,7 +10,8 @@ import keras
 import numpy as np
 
 import Models
-from Utils.training import checkpoints, devices, losses, optimizers, validation_metrics
+from helpers.optimized import build
+from Utils.training import checkpoints, devices, losses, validation_metrics
 
 SIZE, LABELS, BATCH = 32, 5, 8
 AUGMENTS = {"activation": "relu"}  # marks the model that augments
@@ -51,11 +52,11 @@ def built(name, options, found, policy="float32", ema=0.9):
             name, image_size=SIZE, num_labels=LABELS, classifier_activation=None, **rates, **options
         )
         model = Models.with_augmentation(model) if options is AUGMENTS else model
-        optimizer = optimizers.build("sgd", 0.05, agc=0.05, ema=ema, no_clip=Models.family(name).NO_CLIP)
+        optimizer = build("sgd", 0.05, agc=0.05, ema=ema, no_clip=Models.family(name).NO_CLIP)
         # One step: to trace it takes longer than to run it. One model is traced all the same.
         eager = keras.backend.backend() == "tensorflow" and not name.startswith("ResNet")
         compiles = {"jit_compile": found.jit_compile, "run_eagerly": eager}
-        model.compile(optimizer, losses.build("bce"), **compiles)
+        model.compile(optimizer, losses.SummedBCE(), **compiles)
         model.optimizer.build(model.trainable_variables)
     random = np.random.default_rng(0)
     for variable in model.trainable_variables:
@@ -123,7 +124,7 @@ def scores(found):
 def overflow(found):
     """Say what a step in float16 does whose gradient overflows on the second device alone."""
     # Without averages: at its end fit() puts them in the place of the weights.
-    model = built("NFNet/test", {}, found, "mixed_float16", ema=None)
+    model = built("NFNet/test", {}, found, "mixed_float16", ema=0.0)
     before = checkpoints.capture(model)
     images, labels = batch(BATCH)
     weights = np.where(np.arange(BATCH) < BATCH // 2, 1.0, 1e30).astype("float32")

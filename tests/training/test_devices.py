@@ -1,4 +1,4 @@
-"""Utils/training/devices.py: what is found is said in words, what cannot be is refused."""
+"""The devices of a process: found, described, and refused where something is impossible on them."""
 
 import contextlib
 import functools
@@ -15,26 +15,19 @@ import tensorflow as tf
 from Utils.command.cli import UserError, WorkError
 from Utils.training import devices
 
-FIND = """
-import json
+# Without their number, then without any: errors leave the process as it was.
+ON_JAX = """
+import json, os
+from Utils.command.cli import WorkError
 from Utils.training import devices
+try:
+    devices.find()
+except WorkError as error:
+    message = str(error)
+del os.environ["JAX_COORDINATOR_ADDRESS"]
 found = devices.find()
-compiles, mirrored = found.compiles("auto"), found.strategy is not None
-print(json.dumps([found.text, found.kind, found.replicas, compiles, mirrored]))
+print(json.dumps([message, found.text, found.kind, found.replicas, found.compiles("auto")]))
 """
-TWO_CPUS = """
-import tensorflow as tf
-two = [tf.config.LogicalDeviceConfiguration()] * 2
-tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], two)
-"""
-
-
-def found(code, **environment):
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **environment}
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def test_one_cpu_does_not_compile():
@@ -43,15 +36,24 @@ def test_one_cpu_does_not_compile():
     assert "CPU" in here.text
 
 
-def test_several_devices_on_tensorflow_are_mirrored():
-    text, kind, replicas, compiles, strategy = found(TWO_CPUS + FIND)
-    assert (kind, replicas, compiles, strategy) == ("CPU", 2, False, True)
-    assert "MirroredStrategy" in text
+def test_several_devices_on_tensorflow_are_mirrored(two_devices):
+    assert (two_devices["kind"], two_devices["replicas"], two_devices["jit_compile"]) == ("CPU", 2, False)
+    assert two_devices["has_strategy"]
+    assert "MirroredStrategy" in two_devices["text"]
 
 
-def test_all_local_devices_on_jax():
-    flags = "--xla_force_host_platform_device_count=2"
-    text, kind, replicas, compiles, _ = found(FIND, KERAS_BACKEND="jax", XLA_FLAGS=flags)
+def test_on_jax_hosts_without_their_number_are_an_error_and_local_devices_share_batches():
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": "jax",
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+        "JAX_COORDINATOR_ADDRESS": "127.0.0.1:1",
+        "JAX_NUM_PROCESSES": "2",
+    }
+    done = subprocess.run([sys.executable, "-c", ON_JAX], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    message, text, kind, replicas, compiles = json.loads(done.stdout.splitlines()[-1])
+    assert "the environment speaks of several hosts" in message
     assert (kind, replicas, compiles) == ("CPU", 2, True)
     assert "2 CPUs on jax" in text
 
@@ -119,15 +121,6 @@ def test_a_tpu_that_is_named_and_missing_is_an_error(monkeypatch):
     Pod(monkeypatch, answers=False)
     with pytest.raises(WorkError, match="my-tpu.*no answer"):
         devices.find()
-
-
-def test_several_hosts_without_their_number_is_an_error():
-    code = (
-        "from Utils.training import devices; from Utils.command.cli import WorkError\ntry: devices.find()\n"
-    )
-    code += "except WorkError as error: import json; print(json.dumps(str(error)))"
-    told = found(code, KERAS_BACKEND="jax", JAX_COORDINATOR_ADDRESS="127.0.0.1:1", JAX_NUM_PROCESSES="2")
-    assert "the environment speaks of several hosts" in told
 
 
 def test_a_tpu_vm_asks_jax_for_other_hosts(monkeypatch):

@@ -4,6 +4,7 @@ import helpers
 import keras
 import numpy as np
 import pytest
+from helpers.optimized import build
 
 import Models
 import train
@@ -27,7 +28,7 @@ def built(policy, **options):
     sizes = {"image_size": 16, "num_labels": 5, "depths": (1, 1), "widths": (16, 16)}
     model = Models.build(NAME, classifier_activation=None, stochastic_depth=0.0, dropout=0.0, **sizes)
     chosen = {"agc": 0.02, "ema": 0.5, "no_clip": Models.family(NAME).NO_CLIP, **options}
-    model.compile(optimizers.build("sgd", 0.05, **chosen), losses.build("bce"), run_eagerly=True)
+    model.compile(build("sgd", 0.05, **chosen), losses.SummedBCE(), run_eagerly=True)
     model.optimizer.build(model.trainable_variables)
     return model
 
@@ -73,9 +74,9 @@ def test_it_follows_float32_and_skips_an_overflow():
 
 
 def test_gradients_are_accumulated_unscaled():
-    exact = built("float32", accumulate=2)
+    exact = built("float32", gradient_accumulation=2)
     steps(exact, 2)
-    model = built("mixed_float16", accumulate=2)
+    model = built("mixed_float16", gradient_accumulation=2)
     start = checkpoints.capture(model)
     steps(model, 1)
     weights = [variable.path for variable in model.trainable_variables]

@@ -9,6 +9,7 @@ import pytest
 from helpers import gradient
 
 from Utils.command.cli import UserError
+from Utils.recipe.options import LossOptions
 from Utils.training import losses
 
 GOLDEN = json.loads((pathlib.Path(__file__).parents[1] / "golden" / "tensorflow_addons.json").read_text())
@@ -133,28 +134,37 @@ def test_tag_weights_and_smoothing():
 
 def test_the_classes_average_images_in_float32():
     for name in losses.LOSSES:
-        loss = losses.build(name)
+        loss = losses.build(LossOptions(loss=name))
         wanted = values(getattr(losses, name), SOFT, LOGITS).mean()
         np.testing.assert_allclose(float(loss(SOFT, LOGITS)), wanted, rtol=1e-6)
         assert (
             keras.backend.standardize_dtype(loss(SOFT, keras.ops.cast(LOGITS, "bfloat16")).dtype) == "float32"
         )
-    weighted = losses.build("bce")(SOFT, LOGITS, sample_weight=np.float32([1, 1, 0, 0, 0]))
+    weighted = losses.SummedBCE()(SOFT, LOGITS, sample_weight=np.float32([1, 1, 0, 0, 0]))
     np.testing.assert_allclose(float(weighted), values(losses.bce, SOFT, LOGITS)[:2].sum() / 5, rtol=1e-6)
+
+
+def test_build_takes_the_options_from_the_recipe():
+    options = LossOptions(loss="focal", focal_gamma=3.0, label_smoothing=0.1)
+    loss = losses.build(options, tag_weights=np.float32([1, 0.5]))
+    assert isinstance(loss, losses.Focal)
+    config = loss.get_config()
+    assert (config["alpha"], config["gamma"], config["label_smoothing"]) == (0.25, 3.0, 0.1)
+    assert config["tag_weights"] == [1.0, 0.5]
 
 
 def test_wrong_use_says_what_exists():
     with pytest.raises(UserError, match="'focall'; did you mean focal.*bce, focal, asl"):
-        losses.build("focall")
+        losses.build(LossOptions(loss="focall"))
     with pytest.raises(UserError, match="no option 'gama'; did you mean gamma"):
-        losses.build("focal", gama=1)
-    for name, options in (
-        ("focal", {"alpha": 1.5}),
-        ("focal", {"gamma": -1}),
-        ("asl", {"gamma_neg": -1}),
-        ("asl", {"clip": 2}),
-        ("bce", {"label_smoothing": 1.1}),
-        ("bce", {"tag_weights": [1.0, -1.0]}),
+        losses.Focal(gama=1)
+    for loss, options in (
+        (losses.Focal, {"alpha": 1.5}),
+        (losses.Focal, {"gamma": -1}),
+        (losses.ASL, {"gamma_neg": -1}),
+        (losses.ASL, {"clip": 2}),
+        (losses.SummedBCE, {"label_smoothing": 1.1}),
+        (losses.SummedBCE, {"tag_weights": [1.0, -1.0]}),
     ):
         with pytest.raises(UserError, match=next(iter(options))):
-            losses.build(name, **options)
+            loss(**options)

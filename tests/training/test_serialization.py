@@ -6,6 +6,7 @@ import json
 import keras
 import numpy as np
 import pytest
+from helpers.optimized import build
 
 from Utils.training import losses, optimizers, schedules, validation_metrics
 
@@ -24,7 +25,7 @@ ARGUMENTS = {
     "MeanLoss": {"loss": losses.Focal(gamma=3.0), "name": "mean"},
     "WarmupCosine": {"peak": 0.2, "warmup_steps": 3, "total_steps": 9, "warmup_start": 0.3, "floor": 0.2},
     "WarmupConstant": {"peak": 0.2, "warmup_steps": 3, "total_steps": 9, "warmup_start": 0.3},
-    "LossScale": {"inner_optimizer": optimizers.SGD(0.1, agc=0.01), "initial_scale": 8.0},
+    "LossScale": {"inner_optimizer": optimizers.OPTIMIZERS["sgd"](0.1, agc=0.01), "initial_scale": 8.0},
     "Shifted": {"schedule": schedules.WarmupCosine(0.2, 3, 9), "start": 4},
 }
 OPTIMIZER = {
@@ -33,7 +34,7 @@ OPTIMIZER = {
     "agc": 0.02,
     "no_clip": ["head"],
     "no_decay": ["bias", "gamma"],
-    "rates": [("stem", 0.1)],
+    "rate_factors": [("stem", 0.1)],
     "use_ema": True,
     "ema_momentum": 0.9,
     "gradient_accumulation_steps": 2,
@@ -41,9 +42,11 @@ OPTIMIZER = {
 
 
 def discovered():
+    yield from optimizers.OPTIMIZERS.values()
     for module in (losses, validation_metrics, schedules, optimizers):
         for name, item in vars(module).items():
-            if inspect.isclass(item) and issubclass(item, KINDS) and not name.startswith("_"):
+            is_public = inspect.isclass(item) and issubclass(item, KINDS) and not name.startswith("_")
+            if is_public and item not in optimizers.OPTIMIZERS.values():
                 yield item
 
 
@@ -63,16 +66,16 @@ def test_comes_back_from_its_configuration(kind):
 
 def test_the_tables_hold_everything_discovered():
     tables = {*losses.LOSSES.values(), *schedules.SCHEDULES.values(), schedules.Shifted, optimizers.LossScale}
-    tables |= {row[0] for row in optimizers.OPTIMIZERS.values()}
+    tables |= {*optimizers.OPTIMIZERS.values()}
     assert tables == {kind for kind in discovered() if not issubclass(kind, keras.metrics.Metric)}
 
 
 def test_a_compiled_model_comes_back_from_its_file(tmp_path):
     inputs = keras.Input((4,))
     model = keras.Model(inputs, keras.layers.Dense(3)(inputs))
-    loss = losses.build("asl", gamma_neg=2.0)
+    loss = losses.ASL(gamma_neg=2.0)
     scores = [validation_metrics.MeanLoss(loss), validation_metrics.EqualPR(3)]
-    optimizer = optimizers.build("lamb", schedules.WarmupCosine(0.1, 2, 10), weight_decay=0.1, ema=0.9)
+    optimizer = build("lamb", schedules.WarmupCosine(0.1, 2, 10), weight_decay=0.1, ema=0.9)
     model.compile(optimizer, loss, weighted_metrics=scores, jit_compile=False)
     images, labels = np.ones((8, 4), "float32"), np.ones((8, 3), "float32")
     model.fit(images, labels, batch_size=4, verbose=0)

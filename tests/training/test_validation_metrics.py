@@ -103,7 +103,7 @@ def test_reset_forgets():
 def compiled():
     inputs = keras.Input((6,))
     model = keras.Model(inputs, keras.layers.Dense(10, kernel_initializer=keras.initializers.Ones())(inputs))
-    loss = losses.build("bce")
+    loss = losses.SummedBCE()
     model.compile(
         "sgd",
         loss,

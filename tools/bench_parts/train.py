@@ -91,6 +91,7 @@ def _our_step(
     """Return a training step as train.py takes it, what it is, and the rates of dropout in timm's words."""
     prepare_backend()
     import Models
+    from Utils.recipe.options import OptimizerOptions
     from Utils.training import devices, losses, optimizers
 
     strategy = devices.find()
@@ -103,9 +104,9 @@ def _our_step(
             classifier_activation=None,
             **overrides,
         )
-        optimizer = optimizers.build("sgd", LEARNING_RATE)
+        optimizer = optimizers.build(OptimizerOptions(optimizer="sgd"), LEARNING_RATE)
         jit_compile: Any = strategy.jit_compile  # Keras annotates nothing; "auto" would be inferred
-        net.compile(optimizer, losses.build("bce"), jit_compile=jit_compile)
+        net.compile(optimizer, losses.SummedBCE(), jit_compile=jit_compile)
     images, labels = _noise(**sizes)
     rates = {"drop_rate": spec.dropout, "drop_path_rate": spec.stochastic_depth}
     return lambda: net.train_on_batch(images, labels), f"{model} ({strategy.text.partition(',')[0]})", rates

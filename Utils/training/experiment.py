@@ -1,0 +1,101 @@
+"""An experiment: one recipe on one dataset and some devices, with the model that is trained."""
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from Utils.command.cli import UserError
+from Utils.data.dataset_folder import Dataset
+from Utils.files import atomic
+from Utils.recipe import initial_weights
+from Utils.recipe.recipe import Recipe
+from Utils.tags import tag_list
+from Utils.training import memory_estimate
+from Utils.training.devices import Devices
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """What train.py puts together and the training loop runs.
+
+    Attributes:
+        recipe: the recipe.
+        dataset: the dataset.
+        devices: what the model runs on.
+        facts: what follows from these three, see ``derive_facts``.
+        batches: ``batches(step)`` is the endless training data from that step on.
+        validation: ``validation()`` is the validation data, each image once; None without such a split.
+        model: images to logits; this one is evaluated and saved.
+        trained_model: ``model``, or a model that augments images on the device and calls it.
+        schedule: the learning rate by step.
+        source: where the first weights are from; None: they are fresh.
+        match: of the source's tags with the dataset's; None if nothing was copied: a run that was continued.
+    """
+
+    recipe: Recipe
+    dataset: Dataset
+    devices: Devices
+    facts: dict[str, Any]
+    batches: Callable[[int], Any]
+    validation: Callable[[], Any] | None
+    model: keras.Model
+    trained_model: keras.Model
+    schedule: Any
+    source: initial_weights.Source | None = None
+    match: initial_weights.TagMatch | None = None
+
+    @property
+    def model_name(self) -> str:
+        """``Family/Variant``, of the recipe or of the source."""
+        return self.recipe.model or (self.source.model if self.source else "")
+
+    def summary(self) -> dict[str, str]:
+        """Return what the run would be, line by line: ``{label: text}``."""
+        recipe, facts = self.recipe, self.facts
+        steps = recipe.epochs * facts["steps_per_epoch"]
+        memory = memory_estimate.estimate(self.model, recipe.batch_size_per_device)
+        weights = "fresh"
+        if self.source:
+            weights = f"{self.source.file}: {self.match.text if self.match else 'begun'}"
+        return {
+            "devices": facts["devices"],
+            "model": f"{self.model_name}, {recipe.image_size} px, {self.dataset.num_labels} labels",
+            "weights": weights,
+            "parameters": f"{self.model.count_params():,}",
+            "global batch": f"{facts['batch_size']} ({recipe.batch_size_per_device} on each device)",
+            "steps": f"{facts['steps_per_epoch']} an epoch ({facts['records']} records), "
+            f"{steps} in {recipe.epochs} epochs",
+            "learning rate": f"{float(self.schedule(0)):.3g} at first, {self.schedule.peak:.3g} at the peak, "
+            f"{float(self.schedule(steps - 1)):.3g} at last",
+            "memory": memory_estimate.describe(memory),
+        }
+
+
+def derive_facts(recipe: Recipe, dataset: Dataset, devices: Devices, records: int) -> dict[str, Any]:
+    """Return what follows from recipe, dataset and devices, as ``environment.json`` of a run records it.
+
+    ``records`` is the number of training records that the recipe keeps. ``contents`` are digests, by flag, of
+    what the recipe only names: that may have changed when a run is continued.
+
+    Raises UserError if there is no record, or the steps of an epoch are no multiple of an execution's.
+    """
+    if not records:
+        fold = f", fold {recipe.fold} left out," if recipe.fold else ""
+        raise UserError(f"the training split of {dataset.folder}{fold} is empty; it needs a record at least")
+    batch_size = recipe.batch_size_per_device * devices.replicas
+    contents = {}
+    if recipe.unknown_labels:
+        contents["--unknown-labels"] = atomic.sha256_of(recipe.unknown_labels)
+    if recipe.tag_weights:
+        weights = tag_list.weights(dataset.tags, recipe.tag_weights)
+        contents["--tag-weights"] = hashlib.sha256(weights.tobytes()).hexdigest()
+    return {
+        "devices": devices.text,
+        "batch_size": batch_size,
+        "records": records,
+        "steps_per_epoch": recipe.steps(records, batch_size),
+        "contents": contents,
+    }

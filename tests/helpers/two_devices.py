@@ -1,0 +1,32 @@
+"""Run in a process of its own: what two CPU devices are found to be, and the weights they train.
+
+``two_devices.py FILE.npz`` writes the weights and prints the facts as JSON. The environment names the backend
+and gives jax its second device.
+"""
+
+import json
+import sys
+
+import keras
+import numpy as np
+
+from helpers.optimized import weights_by_optimizer
+from Utils.training import devices
+
+
+def main(file):
+    """Find the devices, train, print."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        pair = [tf.config.LogicalDeviceConfiguration()] * 2
+        tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], pair)
+    found = devices.find()
+    with found.scope():
+        np.savez(file, **weights_by_optimizer())
+    facts = {name: getattr(found, name) for name in ("text", "kind", "replicas", "jit_compile")}
+    print(json.dumps({**facts, "has_strategy": found.strategy is not None}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,30 @@
+"""A process with two devices, which takes seconds to start, once for all tests that look at it."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def two_devices(tmp_path_factory):
+    """What two_devices.py prints on this backend, and ``weights``, the file it wrote."""
+    weights = tmp_path_factory.mktemp("two_devices") / "weights.npz"
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": keras.backend.backend(),
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
+    }
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tests" / "helpers" / "two_devices.py"), str(weights)],
+        env=environment, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    return {**json.loads(done.stdout.splitlines()[-1]), "weights": weights}
