@@ -1,5 +1,4 @@
-"""Utils.evaluation.results_table and results/: published tables as arithmetic, rows that cannot be, README
-equal to CSV."""
+"""Result tables and results/: published tables as arithmetic, rows that cannot be."""
 
 import math
 import pathlib
@@ -7,7 +6,6 @@ import pathlib
 import numpy as np
 import pytest
 
-from tools import render_results
 from Utils.command.cli import UserError
 from Utils.evaluation import results_table, scores
 
@@ -41,14 +39,6 @@ def test_the_published_numbers_agree_with_one_another():
         assert rank in (0, 2380, 2000)
 
 
-def test_the_readme_shows_the_csv():
-    text = (FOLDER / "README.md").read_text(encoding="utf-8")
-    assert render_results.render(text, FOLDER) == text
-    assert (
-        "| ensenble_october                 | -               | -            |        448 | 0.3611 |" in text
-    )
-
-
 def test_measured_rows_are_measured():
     rows = results_table.read(FOLDER / "measured.csv").to_dict("records")
     assert {row["status"] for row in rows} == {"measured"}
@@ -56,15 +46,6 @@ def test_measured_rows_are_measured():
     text = results_table.flat_table(rows)
     assert text.count("\n") == len(rows) + 1
     assert f"{rows[0]['F1']:.4f}" in text
-
-
-def test_render_results_is_a_command(tmp_path, capsys):
-    (tmp_path / "published.csv").write_bytes((FOLDER / "published.csv").read_bytes())
-    (tmp_path / "README.md").write_text("<!-- tables of published.csv -->\n<!-- end of tables -->\n")
-    assert render_results.main([str(tmp_path / "README.md")]) == 0
-    assert (tmp_path / "README.md").read_text().count("| ViTB16_09_25_2022_04h53m38s ") == 4
-    assert render_results.main([str(tmp_path / "none.md")]) == 2
-    assert "error: " in capsys.readouterr().err
 
 
 def row(**values):

@@ -98,16 +98,6 @@ def test_operating_points_find_more_at_equal_precision(dump, tmp_path, capsys):
     assert f"{found[0]['recall']:.1%} and {found[0]['precision']:.1%}" in said
 
 
-def test_judging_counts_what_the_truth_says(dump, tmp_path):
-    loaded = predictions.load(dump)
-    post, other = 1000 + int(np.argmin(loaded.labels[:, 0])), 1000 + int(np.argmax(loaded.labels[:, 0]))
-    truth = {post: {"solo"}, other: {"solo", "unknown tag"}}
-    frame = pd.DataFrame({"tag": ["solo", "smile"], "post_id": [post, post], "label": 0, "score": [0.2, 0.1]})
-    judged = ground_truth.score_audit(frame, *ground_truth.missing_labels(loaded, [0, 1], truth))
-    assert (judged["missing"], judged["found"], judged["recall"], judged["precision"]) == (1, 1, 1.0, 0.5)
-    assert judged["curve"] == [(0.0, 0.0), (1.0, 0.5)]
-
-
 def test_a_truth_that_judges_nothing_is_told_before_the_work(dump, tmp_path, capsys):
     loaded = predictions.load(dump)
     known = [f"{1000 + row},{'solo' * bool(loaded.labels[row, 0])}" for row in range(200)]

@@ -13,7 +13,7 @@ import pytest
 
 from tools import analyze_metrics
 from tools.make_report import main
-from Utils.data import post_images
+from Utils.data import dataset_folder, post_images
 from Utils.evaluation import predictions, scores, thresholds
 from Utils.files import tfrecord
 from Utils.images import image_folder
@@ -309,3 +309,42 @@ def test_a_chart_places_points_and_escapes_text():
     assert "a&lt;b" in svg
     assert 'aria-label="a &amp; b"' in svg
     assert svg.count("<circle") == 1
+
+
+@pytest.fixture(scope="module")
+def leaky(tmp_path_factory):
+    """A dataset, and a dump of its validation split."""
+    folder = tmp_path_factory.mktemp("leaks")
+    dataset = dataset_folder.load(helpers.small_dataset(folder, num_posts=60, size=16))
+    ids, random = dataset.post_ids("validation"), np.random.default_rng(0)
+    labels = random.random((len(ids), dataset.num_labels)) < 0.5
+    with predictions.writing(folder / "dump", dataset.tags) as writer:
+        writer.add(random.random(labels.shape), ids, labels)
+    groups = {"group": [1, 1], "post_id": [int(dataset.post_ids("train")[0]), int(ids[0])]}
+    pd.DataFrame(groups).to_csv(folder / "groups.csv", index=False)
+    return folder
+
+
+def test_the_report_says_by_how_much_near_duplicates_inflate_the_score(leaky, capsys):
+    words = [
+        str(leaky / "dump"),
+        "--dataset",
+        str(leaky / "dataset"),
+        "--groups",
+        str(leaky / "groups.csv"),
+    ]
+    assert main([*words, "-o", str(leaky / "report"), "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)["leaks"]
+    assert shown["counts"]["leaked"] == 1
+    with (leaky / "report" / "leaks.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["images"] for row in rows] == ["all", "clean", "leaked"]
+    assert float(rows[0]["inflation"]) == shown["inflation"]
+    assert '<h2 id="leaks">Leaks</h2>' in (leaky / "report" / "report.html").read_text()
+
+
+def test_without_a_dataset_nothing_is_known_to_leak(leaky, capsys):
+    words = [str(leaky / "dump"), "--groups", str(leaky / "groups.csv"), "-o", str(leaky / "other")]
+    assert main(words) == 2
+    assert "--groups needs --dataset" in capsys.readouterr().err
+    assert not (leaky / "other").exists()

@@ -77,23 +77,32 @@ def dataset(tmp_path_factory):
     return shards(tmp_path_factory.mktemp("data") / "set")
 
 
-@pytest.mark.parametrize("batch_size", [2, 7, 32])
-def test_a_dump_of_a_split(run, dataset, tmp_path, capsys, batch_size):
+@pytest.fixture(scope="module")
+def dump(run, dataset, tmp_path_factory):
+    """The dump of the split as it is written without options."""
+    folder = tmp_path_factory.mktemp("dumps") / "dump"
+    assert main([str(run), "--dataset", str(dataset), "-o", str(folder)]) == 0
+    return predictions.load(folder)
+
+
+@pytest.mark.parametrize("batch_size", [2, 7])
+def test_a_dump_of_a_split(run, dataset, dump, tmp_path, capsys, batch_size):
     code, shown = predict(
         capsys, run, "--dataset", dataset, "-o", tmp_path / "dump", "--batch-size", batch_size
     )
     assert code == 0, shown.err
-    dump = predictions.load(tmp_path / "dump")
-    assert dump.image_ids.tolist() == [100 + number for number in ORDER]
-    assert dump.tags.equals(TAGS)
+    written = predictions.load(tmp_path / "dump")
+    assert written.image_ids.tolist() == [100 + number for number in ORDER]
+    assert written.tags.equals(TAGS)
     expected = np.zeros((7, L), np.uint8)
     for row, number in enumerate(ORDER):
         expected[row, LABELS[number]] = 1
-    assert np.array_equal(dump.labels, expected)
+    assert np.array_equal(written.labels, expected)
     tagger = Models.load(run)
     alone = np.stack([tagger.probabilities([picture(number)])[0] for number in ORDER])
-    np.testing.assert_allclose(dump.probabilities, alone, atol=1e-5)
-    assert len(np.unique(dump.probabilities[:, 0])) == 7
+    np.testing.assert_allclose(written.probabilities, alone, atol=1e-5)
+    np.testing.assert_allclose(dump.probabilities, alone, atol=1e-5)  # all in one batch
+    assert len(np.unique(written.probabilities[:, 0])) == 7
     info = json.loads((tmp_path / "dump" / "dump.json").read_text())
     assert info["run_name"] == "my_run"
     assert info["definition_name"] == "ConvNext/test"
@@ -101,28 +110,26 @@ def test_a_dump_of_a_split(run, dataset, tmp_path, capsys, batch_size):
     assert info["params"] == tagger.model.count_params()
 
 
-def test_best_last_and_a_file(run, dataset, tmp_path, capsys):
-    places = {}
+def test_best_last_and_a_file(run, dataset, dump, tmp_path, capsys):
+    dumps = {}
     for name, words in {
-        "best": (run,),
         "last": (run, "--which", "last"),
         "file": (run / "model.keras",),
     }.items():
         words = (*words, "--dataset", dataset, "--split", "validation", "-o", tmp_path / name)
         assert predict(capsys, *words)[0] == 0
-        places[name] = predictions.load(tmp_path / name)
-    assert not np.allclose(places["best"].probabilities, places["last"].probabilities)
-    assert np.array_equal(places["file"].probabilities, places["last"].probabilities)
-    assert places["file"].name == "my_run"
+        dumps[name] = predictions.load(tmp_path / name)
+    assert not np.allclose(dump.probabilities, dumps["last"].probabilities)
+    assert np.array_equal(dumps["file"].probabilities, dumps["last"].probabilities)
+    assert dumps["file"].name == "my_run"
 
 
-def test_float16_is_the_rounded_float32(run, dataset, tmp_path, capsys):
-    for dtype in ("float16", "float32"):
-        words = (run, "--dataset", dataset, "-o", tmp_path / dtype, "--dtype", dtype)
-        assert predict(capsys, *words)[0] == 0
-    half, single = (predictions.load(tmp_path / dtype).probabilities for dtype in ("float16", "float32"))
+def test_float16_is_the_rounded_float32(run, dataset, dump, tmp_path, capsys):
+    words = (run, "--dataset", dataset, "-o", tmp_path / "half", "--dtype", "float16")
+    assert predict(capsys, *words)[0] == 0
+    half = predictions.load(tmp_path / "half").probabilities
     assert half.dtype == np.float16
-    assert np.array_equal(half, single.astype(np.float16))
+    assert np.array_equal(half, dump.probabilities.astype(np.float16))
 
 
 def test_other_tag_lists_are_matched(run, tmp_path, capsys):
@@ -185,21 +192,23 @@ def test_a_folder_of_images(run, tmp_path, capsys):
     assert "left out: cut.jpg: truncated JPEG" in shown.err
 
 
-@pytest.mark.parametrize("source", ["--images", "--dataset"])
-def test_padding_changes_what_is_not_square(run, dataset, tmp_path, capsys, source):
-    folder = dataset
-    if source == "--images":
-        folder = tmp_path / "in"
-        folder.mkdir()
-        (folder / "1.jpg").write_bytes(jpeg(1, (20, 60)))
-        (folder / "2.jpg").write_bytes(jpeg(1, 40))
-    found = []
+def test_padding_changes_images_that_are_not_square(run, tmp_path, capsys):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "1.jpg").write_bytes(jpeg(1, (20, 60)))
+    (folder / "2.jpg").write_bytes(jpeg(1, 40))
+    pair = []
     for padding in ("white", "black"):
-        words = (run, source, folder, "-o", tmp_path / padding, "--padding", padding)
+        words = (run, "--images", folder, "-o", tmp_path / padding, "--padding", padding)
         assert predict(capsys, *words)[0] == 0
-        found.append(predictions.load(tmp_path / padding).probabilities)
-    same = np.isclose(*found).all(axis=1).tolist()
-    assert same == ([False, True] if source == "--images" else [True] + [False] * 6)
+        pair.append(predictions.load(tmp_path / padding).probabilities)
+    assert np.isclose(*pair).all(axis=1).tolist() == [False, True]
+
+
+def test_padding_changes_records_that_are_not_square(run, dataset, dump, tmp_path, capsys):
+    assert predict(capsys, run, "--dataset", dataset, "-o", tmp_path / "black", "--padding", "black")[0] == 0
+    black = predictions.load(tmp_path / "black").probabilities
+    assert np.isclose(dump.probabilities, black).all(axis=1).tolist() == [True] + [False] * 6
 
 
 def test_a_broken_record_is_named_and_leaves_nothing(run, tmp_path, capsys):
