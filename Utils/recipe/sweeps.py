@@ -1,10 +1,11 @@
-"""W&B sweep files: what each run of a grid or random search sets, without W&B.
+"""W&B sweep files without W&B: the settings of each run of a grid or random search.
 
 Read are ``method`` (grid, random), ``parameters`` (value, values, min and max, distribution), ``metric``,
 ``run_cap`` and ``command``; see https://docs.wandb.ai/guides/sweeps. Random run i is a function of
-(seed, i), so a search that was stopped goes on with the same runs.
+(seed, i), so a search that was stopped continues with the same runs.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import itertools
@@ -12,31 +13,135 @@ import json
 import math
 import os
 import re
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 import numpy as np
 
 from Utils.command.cli import UserError, suggest
-from Utils.files.atomic import require_file
+from Utils.command.limits import ABOVE_0, Checked, Limit
+from Utils.files.atomic import AnyPath, require_file
+from Utils.recipe.recipe import recipe_names
 
-METHODS = ("grid", "random")
-MACRO = re.compile(r"\$\{envvar:([A-Z0-9_]*)\}")
-LONGEST_NAME = 100
+MAX_NAME_LENGTH = 100
+
+Run = dict[str, Any]  # field: value
+
+_UNSET = object()  # a value may be null
+_DISTRIBUTIONS = (
+    "constant", "categorical", "categorical_w_probabilities", "uniform", "q_uniform", "int_uniform",
+    "log_uniform_values", "q_log_uniform_values", "normal", "q_normal",
+)  # fmt: skip
+_DISTRIBUTION = Limit(f"one of {', '.join(_DISTRIBUTIONS)}", _DISTRIBUTIONS.__contains__)
+_NUMBER = Limit("a number", lambda value: isinstance(value, (int, float)))
+_FILLED_LIST = Limit("a list of values, one at least", lambda value: isinstance(value, list) and bool(value))
+_PROBABILITIES = Limit(
+    "a list of probabilities, 1 in all", lambda value: min(value) >= 0 and abs(sum(value) - 1) < 1e-3
+)
+_METHOD = Limit("grid or random", ("grid", "random").__contains__)
+_METRIC = Limit(
+    "{name: COLUMN, goal: maximize|minimize}",
+    lambda value: isinstance(value, dict) and isinstance(value.get("name"), str),
+)
+_WORDS = Limit("a list of words", lambda value: isinstance(value, list))
+_COUNT = Limit("a whole number from 1 on", lambda value: isinstance(value, int) and value >= 1)
 
 
 @dataclasses.dataclass(frozen=True)
-class Sweep:
-    """A sweep file: what varies and what is fixed."""
+class Parameter(Checked):
+    """What a sweep file says about a field, with W&B's names."""
 
-    method: str
-    parameters: dict  # {field: its description}
-    words: tuple  # of the command, after the program: a recipe's name and flags
-    metric: str
-    maximize: bool
-    run_cap: int | None
+    value: Any = _UNSET
+    values: Annotated[list | None, _FILLED_LIST] = None
+    probabilities: Annotated[list | None, _PROBABILITIES] = None
+    min: Annotated[float | None, _NUMBER] = None
+    max: Annotated[float | None, _NUMBER] = None
+    distribution: Annotated[str | None, _DISTRIBUTION] = None
+    mu: Annotated[float, _NUMBER] = 0.0
+    sigma: Annotated[float, _NUMBER] = 1.0
+    q: Annotated[float, ABOVE_0] = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        kind, low, high = self.kind, self.min, self.max
+        if self.choices is not None:
+            if self.probabilities and len(self.probabilities) != len(self.choices):
+                raise UserError(f"there must be as many probabilities as values; got {self.probabilities}")
+        elif kind == "constant" or kind.startswith("categorical"):
+            raise UserError(f"distribution {kind} must have value or values")
+        elif kind.endswith("normal"):
+            return
+        elif low is None or high is None or low > high or ("log" in kind and low <= 0):
+            raise UserError(
+                "there must be value, values, or a min up to its max, above 0 for a logarithm; "
+                f"got min {low}, max {high}"
+            )
+        elif kind == "int_uniform" and not (isinstance(low, int) and isinstance(high, int)):
+            raise UserError(f"int_uniform must have whole numbers as min and max; got {low}, {high}")
+
+    @property
+    def choices(self) -> list | None:
+        """The values to choose from, None for a distribution over numbers."""
+        return self.values if self.value is _UNSET else [self.value]
+
+    @property
+    def kind(self) -> str:
+        """The distribution, or what W&B takes where the file gives bounds only."""
+        is_whole = isinstance(self.min, int) and isinstance(self.max, int)
+        return self.distribution or ("int_uniform" if is_whole else "uniform")
+
+    def draw(self, rng: np.random.Generator) -> Any:
+        """Draw one value."""
+        # As many random numbers for any parameter, so that a change of one does not change the others.
+        uniform, normal = rng.random(), rng.standard_normal()
+        if self.choices is not None:
+            weights = self.probabilities or np.full(len(self.choices), 1 / len(self.choices))
+            place = int(np.searchsorted(np.cumsum(weights), uniform, "right"))
+            return self.choices[min(place, len(self.choices) - 1)]
+        low, high, is_log = self.min or 0.0, self.max or 0.0, "log" in self.kind
+        if self.kind == "int_uniform":
+            return min(int(low) + int(uniform * (high - low + 1)), int(high))
+        if is_log:
+            low, high = math.log(low), math.log(high)
+        value = (
+            self.mu + self.sigma * normal if self.kind.endswith("normal") else low + uniform * (high - low)
+        )
+        value = math.exp(value) if is_log else value
+        return round(round(value / self.q) * self.q, 12) if self.kind.startswith("q_") else value
 
 
-def read(path):
-    """Read a sweep file; UserError says what it lacks or what cannot be done with it here."""
+@dataclasses.dataclass(frozen=True)
+class Sweep(Checked):
+    """A sweep file, with W&B's names: what varies and what is fixed."""
+
+    parameters: dict[str, Parameter]  # by field
+    method: Annotated[str, _METHOD] = ""
+    metric: Annotated[dict[str, str], _METRIC] = dataclasses.field(
+        default_factory=lambda: {"name": "val_f1", "goal": "maximize"}
+    )
+    command: Annotated[list, _WORDS] = dataclasses.field(default_factory=list)
+    run_cap: Annotated[int | None, _COUNT] = None
+
+    @property
+    def metric_name(self) -> str:
+        """The column of a run's history that the runs are ranked by."""
+        return self.metric["name"]
+
+    @property
+    def maximizes(self) -> bool:
+        """Whether the metric's largest value is the best; W&B's default is the smallest."""
+        return self.metric.get("goal") == "maximize"
+
+    @property
+    def words(self) -> list[str]:
+        """The words of the command after the program: a recipe's name and flags."""
+        words = [str(word) for word in self.command]
+        words = words[words.index("${program}") + 1 :] if "${program}" in words else []
+        return [word for word in words if not word.startswith("${args")]
+
+
+def read(path: AnyPath) -> Sweep:
+    """Read a sweep file. Raises UserError that says what it lacks or what is not supported here."""
     import yaml
 
     path = require_file(path, "a W&B sweep file (YAML)")
@@ -46,166 +151,81 @@ def read(path):
         raise UserError(f"{path} is no YAML: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("parameters"), dict):
         raise UserError(f"{path} is no sweep file: it needs method and parameters")
-    metric, words, cap = (content.get(key) for key in ("metric", "command", "run_cap"))
-    metric = {"name": "val_f1", "goal": "maximize"} if metric is None else metric
-    if not (isinstance(metric, dict) and isinstance(metric.get("name"), str)):
-        raise UserError(f"{path}: metric must be {{name: COLUMN, goal: maximize|minimize}}; got {metric!r}")
-    if not isinstance(words, (list, type(None))):
-        raise UserError(f"{path}: command must be a list of words; got {words!r}")
-    if cap is not None and not (isinstance(cap, int) and cap >= 1):
-        raise UserError(f"{path}: run_cap must be a whole number from 1 on; got {cap!r}")
-    method = content.get("method")
-    if method not in METHODS:
-        raise UserError(f"{path}: method must be {' or '.join(METHODS)} here; got {method!r}")
-    for name, described in content["parameters"].items():
-        _check(path, method, name, described)
-    words = [str(word) for word in words or ()]
-    after = words[words.index("${program}") + 1 :] if "${program}" in words else []
-    fixed = tuple(word for word in after if not word.startswith("${args"))
-    maximize = metric.get("goal", "minimize") == "maximize"
-    return Sweep(method, content["parameters"], fixed, metric["name"], maximize, cap)
+    parameters = {}
+    for name, description in content["parameters"].items():
+        with _naming(f"{path}: parameter {name}"):
+            parameters[name] = _parameter(description)
+            if content.get("method") == "grid" and parameters[name].choices is None:
+                raise UserError(f"a grid must have value or values; got {description}")
+    names = ("method", "metric", "command", "run_cap")
+    settings: dict[str, Any] = {name: content[name] for name in names if content.get(name) is not None}
+    with _naming(path):
+        return Sweep(parameters, **settings)
 
 
-def _check(path, method, name, described):
-    known = ("value", "values", "probabilities", "min", "max", "distribution", "mu", "sigma", "q")
-    for key in described if isinstance(described, dict) else [described]:
-        if not isinstance(described, dict) or key not in known:
-            raise UserError(
-                f"{path}: parameter {name} has {key!r}{suggest(key, known)}; known are {', '.join(known)}"
-            )
-    if needed := _lacks(method, described):
-        raise UserError(f"{path}: {name} must have {needed}; got {described}")
+def _parameter(description: Any) -> Parameter:
+    names = [field.name for field in dataclasses.fields(Parameter)]
+    if not isinstance(description, dict):
+        raise UserError(f"it must have some of {', '.join(names)}; got {description!r}")
+    for key in description:
+        if key not in names:
+            raise UserError(f"it has {key!r}{suggest(key, names)}; known are {', '.join(names)}")
+    return Parameter(**description)
 
 
-def _lacks(method, described):
-    """Return what a parameter must have that it has not, None where it has all."""
-    if "value" in described:
-        return None
-    if "values" in described:
-        return _lacks_values(described["values"], described.get("probabilities"))
-    if method == "grid":
-        return "value or values in a grid"
-    if _drawer(described) is None:
-        return "values, min and max, or a distribution"
-    step = described.get("q", 1)
-    if not _are_numbers([step, described.get("mu", 0), described.get("sigma", 0)]) or step <= 0:
-        return "numbers as mu, sigma and q, q above 0"
-    low, high, kind = described.get("min", 1), described.get("max", 1), described.get("distribution", "")
-    if low > high or ("log" in kind and low <= 0):
-        return "a min up to its max, above 0 for a logarithm"
-    whole = kind != "int_uniform" or all(isinstance(bound, int) for bound in (low, high))
-    return None if whole else "whole numbers as min and max"
+@contextlib.contextmanager
+def _naming(place: object) -> Iterator[None]:
+    """Put the place in front of a UserError."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{place}: {error}") from error
 
 
-def _lacks_values(values, weights):
-    if not (isinstance(values, list) and values):
-        return "a list of values, one at least"
-    if weights is None:
-        return None
-    fits = _are_numbers(weights) and len(weights) == len(values) and min(weights) >= 0
-    return None if fits and abs(sum(weights) - 1) < 1e-3 else "as many probabilities as values, 1 in all"
+def runs(sweep: Sweep, count: int | None = None, seed: int = 0) -> list[Run]:
+    """Return what every run sets: the whole grid in order, or random runs; at most ``count``.
 
-
-def _are_numbers(values):
-    return isinstance(values, list) and all(isinstance(value, (int, float)) for value in values)
-
-
-def runs(sweep, count=None, seed=0):
-    """Return what every run sets, ``[{field: value}]``: the whole grid, or ``count`` random runs.
-
-    Raises UserError where a random search has no end.
+    Raises UserError for a random search without an end.
     """
+    count = count or sweep.run_cap
+    names, parameters = list(sweep.parameters), sweep.parameters.values()
     if sweep.method == "grid":
-        choices = [
-            described.get("values", [described.get("value")]) for described in sweep.parameters.values()
-        ]
-        every = [dict(zip(sweep.parameters, chosen, strict=True)) for chosen in itertools.product(*choices)]
-        return every[: count or sweep.run_cap]
-    if count is None and sweep.run_cap is None:
+        combinations = itertools.product(*(parameter.choices or [] for parameter in parameters))
+        return [dict(zip(names, values, strict=True)) for values in combinations][:count]
+    if count is None:
         raise UserError("a random search needs --runs N, or run_cap in its file")
-    return [_drawn(sweep.parameters, seed, index) for index in range(count or sweep.run_cap)]
-
-
-def _drawn(parameters, seed, index):
-    rng = np.random.Generator(np.random.Philox(key=[seed, index]))
-    return {name: _draw(described, rng) for name, described in parameters.items()}
-
-
-def _draw(described, rng):
-    """Draw one value; as many random numbers whatever the description, so that fields do not move others."""
-    uniform, normal = rng.random(), rng.standard_normal()
-    if "value" in described:
-        return described["value"]
-    if "values" in described:
-        values, weights = described["values"], described.get("probabilities")
-        edges = np.cumsum(weights if weights else np.full(len(values), 1 / len(values)))
-        return values[min(int(np.searchsorted(edges, uniform, "right")), len(values) - 1)]
-    return _drawer(described)(described, uniform, normal)
-
-
-def _drawer(described):
-    """Return ``(described, uniform, normal) -> value`` of a distribution over numbers, None for another."""
-    low, high = described.get("min"), described.get("max")
-    plain = "int_uniform" if isinstance(low, int) and isinstance(high, int) else "uniform"
-    name = described.get("distribution", plain if None not in (low, high) else "")
-    bounds = None if name.endswith("normal") else (low, high)
-    fits = all(isinstance(bound, (int, float)) for bound in bounds or ())
-    return DRAWERS.get(name) if fits else None
-
-
-def _quantized(value, described):
-    step = described.get("q", 1)
-    return round(round(value / step) * step, 12)
-
-
-def _uniform(described, u, n):
-    return described["min"] + u * (described["max"] - described["min"])
-
-
-def _log_uniform(described, u, n):
-    low, high = math.log(described["min"]), math.log(described["max"])
-    return math.exp(low + u * (high - low))
-
-
-def _normal(described, u, n):
-    return described.get("mu", 0.0) + described.get("sigma", 1.0) * n
-
-
-DRAWERS = {
-    "uniform": _uniform,
-    "q_uniform": lambda described, u, n: _quantized(_uniform(described, u, n), described),
-    "int_uniform": lambda described, u, n: min(
-        described["min"] + int(u * (described["max"] - described["min"] + 1)), described["max"]
-    ),
-    "log_uniform_values": _log_uniform,
-    "q_log_uniform_values": lambda described, u, n: _quantized(_log_uniform(described, u, n), described),
-    "normal": _normal,
-    "q_normal": lambda described, u, n: _quantized(_normal(described, u, n), described),
-}
-
-
-def name_of(chosen):
-    """Return a folder name for a run that tells what it sets; the same settings have the same name."""
-    text = ",".join(f"{field}={value}" for field, value in chosen.items())
-    safe = re.sub(r"[^\w.,=+-]+", "-", text)
-    if safe == text and len(text) <= LONGEST_NAME:
-        return text
-    digest = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:8]
-    return f"{safe[: LONGEST_NAME - 9]}-{digest}"
-
-
-def words_of(sweep, chosen):
-    """Return the words of a run for train.py: the command's own, then a flag for each field.
-
-    ``--run-dir`` is left out, ``${envvar:NAME}`` is filled in. Raises UserError where that is not set.
-    """
-    kept = [word for word in sweep.words if not re.match(r"--run[-_]dir(=|$)", word)]
-    return [MACRO.sub(_environment, word) for word in kept] + [
-        f"--{field}={value}" for field, value in chosen.items()
+    generators = (np.random.Generator(np.random.Philox(key=[seed, index])) for index in range(count))
+    return [
+        dict(zip(names, [parameter.draw(rng) for parameter in parameters], strict=True)) for rng in generators
     ]
 
 
-def _environment(found):
-    if found[1] not in os.environ:
-        raise UserError(f"the sweep's command needs the environment variable {found[1]}, which is not set")
-    return os.environ[found[1]]
+def folder_name(run: Run) -> str:
+    """Return a folder name that tells what a run sets; the same settings have the same name."""
+    text = ",".join(f"{field}={value}" for field, value in run.items())
+    safe = re.sub(r"[^\w.,=+-]+", "-", text)
+    if safe == text and len(text) <= MAX_NAME_LENGTH:
+        return text
+    digest = hashlib.sha256(json.dumps(run, sort_keys=True).encode()).hexdigest()[:8]
+    return f"{safe[: MAX_NAME_LENGTH - 9]}-{digest}"
+
+
+def train_words(sweep: Sweep, run: Run, recipe: str | None = None) -> list[str]:
+    """Return the words of a run for train.py: the command's, then a flag for each field.
+
+    ``recipe`` replaces the one that the command names; ``--dataset`` and ``--run-dir`` are left out, and
+    ``${envvar:NAME}`` is filled in. Raises UserError where NAME is not set or no recipe is named.
+    """
+    words = [word for word in sweep.words if not re.match(r"--(dataset|run[-_]dir)(=|$)", word)]
+    named = [word for word in words[:1] if not word.startswith("-")]
+    if not (recipe or named):
+        raise UserError(f"the sweep's command names no recipe; give --recipe {' | '.join(recipe_names())}")
+    words = [recipe or named[0], *words[len(named) :]]
+    words = [re.sub(r"\$\{envvar:([A-Z0-9_]*)\}", _environment_value, word) for word in words]
+    return words + [f"--{field}={value}" for field, value in run.items()]
+
+
+def _environment_value(match: re.Match) -> str:
+    if match[1] not in os.environ:
+        raise UserError(f"the sweep's command needs the environment variable {match[1]}, which is not set")
+    return os.environ[match[1]]

@@ -1,0 +1,147 @@
+"""tools/sweep.py: what is trained again, what the results say, how a sweep stops."""
+
+import csv
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from tools import sweep as tool
+
+GRID = """method: grid
+metric: {name: val_f1, goal: maximize}
+parameters:
+  learning_rate: {values: [0.1, 0.2, 0.3]}
+  flip: {values: [true, false]}
+  loss: {value: focal}
+command: ["${env}", python, "${program}", demo, "--dataset=${envvar:NOT_SET}", --run-dir=x, "${args}"]
+"""
+# A train.py that writes a history whose F1 is the learning rate, and fails where that is 0.2.
+STUB = """import pathlib, sys
+flags = dict(word[2:].split("=", 1) for word in sys.argv[2:])
+run, rate = pathlib.Path(flags["run-dir"]), float(flags["learning_rate"])
+with open(run.parent / "calls.txt", "a") as file:
+    file.write(run.name + "\\n")
+if rate == 0.2:
+    sys.exit("error: diverged at step 7")
+run.mkdir(exist_ok=True)
+(run / "recipe.json").write_text("{}")
+rows = [f"{epoch},{5 - epoch},{rate * (1 if epoch == 3 else 0.5)}" for epoch in range(1, 5)]
+(run / "history.csv").write_text("epoch,loss,val_f1\\n" + "\\n".join(rows) + "\\n")
+(run / "model.keras").write_text("")
+"""
+
+# One that saves and exits when it is asked to stop.
+WAITING = """import pathlib, signal, sys, time
+run = pathlib.Path(dict(word[2:].split("=", 1) for word in sys.argv[2:])["run-dir"])
+def stop(number, frame):
+    (run / "saved").write_text("")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, stop)
+run.mkdir()
+(run / "recipe.json").write_text("{}")
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def grid(tmp_path):
+    (tmp_path / "grid.yaml").write_text(GRID)
+    return tmp_path / "grid.yaml"
+
+
+def go(grid, tmp_path, *more):
+    words = [str(grid), "--dataset", str(tmp_path / "data"), "-o", str(tmp_path / "out"), *more]
+    return tool.main(words)
+
+
+def results(tmp_path):
+    with (tmp_path / "out" / "results.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def calls(tmp_path):
+    return (tmp_path / "out" / "calls.txt").read_text().split()
+
+
+@pytest.fixture
+def stub(tmp_path, monkeypatch):
+    (tmp_path / "stub.py").write_text(STUB)
+    monkeypatch.setattr(tool, "TRAIN", tmp_path / "stub.py")
+
+
+def test_a_sweep_goes_on_where_it_was(grid, stub, tmp_path, capsys):
+    words = ("--", "--epochs=4", "--seed=5")
+    assert go(grid, tmp_path, "--runs", "1", *words) == 0
+    assert go(grid, tmp_path, *words) == 1, "two of six diverge"
+    shown = capsys.readouterr()
+    assert len(calls(tmp_path)) == 6, "the first one is not trained again"
+    assert shown.out.splitlines()[-5].startswith("0.3000  learning_rate=0.3,flip=True")
+    assert "2 failed" in shown.err and "diverged at step 7" in shown.err
+    rows = results(tmp_path)
+    assert [row["state"] for row in rows] == ["done", "done", "failed", "failed", "done", "done"]
+    assert (rows[0]["best_epoch"], rows[0]["val_f1"], rows[0]["train_loss"]) == ("3", "0.1", "2.0")
+    assert (rows[0]["loss"], rows[0]["error"]) == ("focal", "")
+    assert rows[2]["error"] == "diverged at step 7"
+    assert go(grid, tmp_path, *words) == 1
+    assert len(calls(tmp_path)) == 6, "what diverged stays so"
+    assert go(grid, tmp_path, "--retry", *words) == 1
+    assert len(calls(tmp_path)) == 8
+    (tmp_path / "out" / rows[0]["run"] / "model.keras").unlink()
+    assert go(grid, tmp_path, "--runs", "1", *words) == 0
+    assert len(calls(tmp_path)) == 9, "a run that was stopped goes on"
+
+
+def test_what_train_refuses_has_not_failed(grid, stub, tmp_path, capsys):
+    """Such as a folder in which the training of a sweep that was killed goes on."""
+    (tmp_path / "stub.py").write_text("import sys\nprint('error: not now,', sys.argv[-2])\nsys.exit(2)")
+    assert go(grid, tmp_path, "--dataset", "memory://bucket/x") == 2
+    assert "not now, --dataset=memory://bucket/x" in capsys.readouterr().err
+    (tmp_path / "stub.py").write_text(STUB)
+    go(grid, tmp_path, "--runs", "1", "--", "--epochs=4")
+    assert [row["state"] for row in results(tmp_path)] == ["done"]
+
+
+def test_a_killed_training_is_told_from_its_last_error(grid, stub, tmp_path):
+    for ending, error in (
+        ("sys.exit('error: diverged')", "diverged"),
+        ("os.kill(os.getpid(), 9)", "killed by SIGKILL"),
+    ):
+        (tmp_path / "stub.py").write_text(f"import os, sys\n{ending}")
+        assert go(grid, tmp_path, "--runs", "1", "--retry") == 1
+        assert results(tmp_path)[0]["error"] == error
+
+
+def test_sigterm_reaches_the_training_and_ends_the_sweep(grid, tmp_path, monkeypatch, capsys):
+    (tmp_path / "stub.py").write_text(WAITING)
+    monkeypatch.setattr(tool, "TRAIN", tmp_path / "stub.py")
+
+    def ask():
+        while not list((tmp_path / "out").glob("*/recipe.json")):
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)  # Ray leaves one of its own
+    threading.Thread(target=ask, daemon=True).start()
+    assert go(grid, tmp_path) == 0
+    assert "the same command continues" in capsys.readouterr().err
+    assert [row["state"] for row in results(tmp_path)] == ["stopped", *["waiting"] * 5]
+    assert len(list((tmp_path / "out").glob("*/saved"))) == 1
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_mistakes_train_nothing(grid, stub, tmp_path, capsys):
+    grid.write_text(GRID.replace("learning_rate:", "learning_rat:"))
+    assert go(grid, tmp_path) == 2
+    assert "did you mean --learning-rate" in capsys.readouterr().err
+    grid.write_text(GRID.replace(" demo,", ""))
+    assert go(grid, tmp_path) == 2
+    assert "names no recipe" in capsys.readouterr().err
+    assert go(grid, tmp_path, "--recipe", "demo", "--list") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 6
+    assert go(grid, tmp_path, "--runs", "0") == 2
+    assert go(grid, tmp_path, "-o", "memory://bucket/sweep") == 2
+    assert "a folder of this machine" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
