@@ -24,6 +24,7 @@ from Generators.batches import BatchSpec, EvalBatcher, TrainBatcher, UnknownMask
 from Generators.host_sharding import Keep, RecordStreams, record_dataset, shard_ranges
 from Generators.records import filter_by_id, needs_fsspec, parse_batch, read_shards, record_ids, shard_reader
 from Utils.command.cli import UserError
+from Utils.command.machine import num_cores
 from Utils.command.text import join_names
 from Utils.files import atomic, tfrecord
 from Utils.images import codec
@@ -106,7 +107,7 @@ def train_dataset(
     )
     dataset = dataset.batch(batcher.rows_read.stop - batcher.rows_read.start, drop_remainder=True)
     dataset = dataset.enumerate(start_step)  # the step, from which all draws of the batch follow
-    dataset = dataset.map(lambda step, batch: _train_element(batcher, step, batch), workers or _cores())
+    dataset = dataset.map(lambda step, batch: _train_element(batcher, step, batch), workers or num_cores())
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
     return _with_options(dataset)
 
@@ -155,7 +156,7 @@ def eval_dataset(
         # All hosts must take part in every batch, a host whose records have ended with padding alone.
         empty_batches = tf.data.Dataset.from_tensors(tf.constant([], tf.string)).repeat()
         dataset = dataset.batch(num_rows).concatenate(empty_batches).take(num_batches)
-    dataset = dataset.map(lambda batch: _eval_element(batcher, batch), workers or _cores())
+    dataset = dataset.map(lambda batch: _eval_element(batcher, batch), workers or num_cores())
     dataset = dataset.map(
         lambda image, label, weight, image_id: (
             image,
@@ -209,11 +210,6 @@ def _with_options(dataset: tf.data.Dataset) -> tf.data.Dataset:
     # A strategy would shard the dataset again; hosts pick their rows themselves (``host``).
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return dataset.prefetch(2).with_options(options)
-
-
-def _cores() -> int:
-    # The cores that a container or a scheduler leaves to this process, where the system can tell.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _check_seed(seed: int) -> None:

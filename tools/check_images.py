@@ -11,13 +11,13 @@ A run that was stopped goes on where it was.
 import collections
 import concurrent.futures
 import hashlib
-import os
 import pathlib
 import sys
 
 import cv2
 
 from Utils.command.cli import Parser, UserError, command, print_json, progress
+from Utils.command.machine import num_cores
 from Utils.files.atomic import read_json, require_absent, write_json
 from Utils.images import codec, image_folder, image_reader
 
@@ -29,9 +29,7 @@ def parser():
     words = Parser(prog="tools/check_images.py", description=__doc__)
     words.add_argument("--images", required=True, metavar="DIR", help="the image folder, with all below it")
     words.add_argument("-o", "--output", required=True, metavar="CSV", help="post_id,path,reason")
-    words.add_argument(
-        "--workers", type=int, default=len(os.sched_getaffinity(0)), help="threads (default: cores)"
-    )
+    words.add_argument("--workers", type=int, default=num_cores(), help="threads (default: cores)")
     words.add_argument("--json", action="store_true", help="print one JSON object")
     words.add_argument("--overwrite", action="store_true", help="replace CSV where it exists")
     return words

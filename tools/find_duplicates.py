@@ -16,7 +16,6 @@ stopped continues, and the next run reads new and changed files only.
 """
 
 import argparse
-import os
 import pathlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +25,7 @@ import numpy as np
 
 from Utils.command.backend import prepare_backend
 from Utils.command.cli import Parser, UserError, command, print_json, progress
+from Utils.command.machine import num_cores
 from Utils.data.sources.parents import PARENT_READERS, read_parents
 from Utils.duplicates import fingerprints, hash_index, pixel_match
 from Utils.evaluation import duplicate_groups
@@ -65,9 +65,7 @@ def parser() -> Parser:
         default=duplicate_groups.LIMIT,
         help="distance up to which pictures are near-duplicates (default: 1)",
     )
-    parser.add_argument(
-        "--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes (default: cores)"
-    )
+    parser.add_argument("--workers", type=int, default=num_cores(), help="processes (default: cores)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--overwrite", action="store_true", help="replace CSV where it exists")
     return parser

@@ -9,13 +9,13 @@ bytes, whatever the number of workers. Ratings only say how spooky a picture is:
 
 import functools
 import multiprocessing
-import os
 import pathlib
 import sys
 
 import cv2
 
 from Utils.command.cli import Parser, UserError, command, print_json, progress
+from Utils.command.machine import num_cores
 from Utils.demo_booru import archive
 from Utils.demo_booru.posts import plan
 from Utils.files import csv_tables
@@ -92,7 +92,7 @@ def draw(folder, posts, seed, workers=None):
     for post in posts:
         if post.original:
             (folder / "original" / archive.folder_of(post.post_id)).mkdir(exist_ok=True)
-    workers = workers or min(8, len(os.sched_getaffinity(0)), 1 + len(posts) // 200)
+    workers = workers or min(8, num_cores(), 1 + len(posts) // 200)
     task = functools.partial(draw_one, folder=folder, seed=seed)
     bar = functools.partial(progress, total=len(posts), label="drawing", unit="images")
     if workers == 1:

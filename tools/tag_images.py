@@ -22,6 +22,7 @@ import numpy as np
 
 from Utils.command.backend import deferred
 from Utils.command.cli import Parser, UserError, command, number, progress
+from Utils.command.machine import num_cores
 from Utils.files.atomic import replacing, require_absent
 from Utils.images import image_folder, image_reader
 from Utils.serving import onnx_tagger, tag_selection, tag_table
@@ -167,7 +168,7 @@ def _tagged_batches(
         tagger.image_size,
         options.batch_size,
         path_of=lambda job: job.path,
-        readers=options.workers or len(os.sched_getaffinity(0)),
+        readers=options.workers or num_cores(),
     )
     num_batches = -(-len(jobs) // options.batch_size)
     for readable, images, unreadable in progress(batches, total=num_batches, label="tag", unit="batches"):

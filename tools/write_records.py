@@ -13,7 +13,6 @@ ends up either in a shard (and in ids.npy) or in rejected.csv.
 import collections
 import csv
 import dataclasses
-import os
 import pathlib
 import shutil
 import sys
@@ -22,6 +21,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from Utils.command.cli import Parser, UserError, WorkError, command, print_json, progress
+from Utils.command.machine import num_cores
 from Utils.data import dataset_folder, shard_writer
 from Utils.data.definition import SPLITS
 from Utils.files import job_engines
@@ -37,9 +37,7 @@ def parser():
     words = Parser(prog="tools/write_records.py", description=__doc__)
     words.add_argument("dataset", help="dataset folder made by tools/select_tags.py")
     words.add_argument("--images", metavar="DIR", help="the image folder given to select_tags")
-    words.add_argument(
-        "--workers", type=int, default=len(os.sched_getaffinity(0)), help="shards at a time (default: cores)"
-    )
+    words.add_argument("--workers", type=int, default=num_cores(), help="shards at a time (default: cores)")
     words.add_argument("--shard-size", type=int, default=1024, help="posts a shard (default: 1024)")
     words.add_argument("--seed", type=int, default=0, help="of the order of the training posts (default: 0)")
     words.add_argument(

@@ -13,17 +13,13 @@ import cv2
 import numpy as np
 
 from Utils.command.cli import WorkError
+from Utils.command.machine import num_cores
 from Utils.images import codec
 
 Side = TypeVar("Side")
 Runs = dict[str, Callable[[], Iterator[int]]]  # functions that return an endless iterator of image counts
 
 _function: Callable[..., Any]  # in the process of a TimedProcess: what it times
-
-
-def num_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def alternate(sides: Iterable[Side], rounds: int) -> Iterator[Side]:

@@ -3,7 +3,6 @@
 import copy
 import importlib
 import importlib.util
-import os
 import timeit
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from Utils.command.cli import UserError
+from Utils.command.machine import num_cores
 
 # Models of timm of the same shape as ours. Its NFNet L0 has ECA (--set attention=eca), its F0 squeeze-excite.
 TIMM_NAMES = {
@@ -108,7 +108,7 @@ def inference(
 def _faster(make: Callable[..., Callable[..., Any]], *arguments: Any) -> tuple[Callable[..., Any], str]:
     """Return the faster of the functions ``make(torch, memory_format)`` for both formats, and its format."""
     torch = import_torch()
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.set_num_threads(num_cores())
     steps, seconds = {}, {}
     for memory_format in ("contiguous_format", "channels_last"):
         step = steps[memory_format] = make(torch, getattr(torch, memory_format))

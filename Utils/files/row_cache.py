@@ -5,7 +5,6 @@ columns that are longer than the keys; the next one cuts them off. Rows are read
 memory mapping, whose pages would count as memory of the process.
 """
 
-import fcntl
 import hashlib
 import os
 import pathlib
@@ -17,6 +16,7 @@ import numpy.typing as npt
 
 from Utils.command.cli import UserError
 from Utils.files.atomic import read_json, write_json
+from Utils.files.locking import try_lock
 
 KEYS = "keys.bin"
 FORMAT = "format.json"
@@ -61,10 +61,8 @@ class RowCache:
         names = {name: name if name == KEYS else f"{name}.bin" for name in self._dtypes}
         for name, file in names.items():
             self._files[name] = (self.folder / file).open("a+b")  # noqa: SIM115  closed by close
-        try:
-            fcntl.flock(self._files[KEYS], fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(f"{self.folder} is in use by another process; wait for it to end") from error
+        if not try_lock(self._files[KEYS]):
+            raise UserError(f"{self.folder} is in use by another process; wait for it to end")
         format_file = self.folder / FORMAT
         is_same = format_file.is_file() and read_json(format_file) == row_format
         self.rows = self._complete_rows() if is_same else 0

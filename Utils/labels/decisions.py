@@ -6,7 +6,6 @@ shows the tag), no, unsure, or undo, which takes back the same reviewer's last o
 
 import collections
 import dataclasses
-import fcntl
 import itertools
 import json
 import os
@@ -16,6 +15,7 @@ from typing import IO
 
 from Utils.command.cli import UserError
 from Utils.files.atomic import require_file
+from Utils.files.locking import try_lock
 
 KINDS = ("yes", "no", "unsure", "undo")
 FIELDS = {"post_id": int, "tag": str, "tag_id": int, "decision": str, "time": str, "reviewer": str}
@@ -133,10 +133,8 @@ class Journal:
 
 def _lock(file: IO[bytes], path: pathlib.Path) -> None:
     """Lock the file until it is closed or this process ends, even if it is killed."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UserError(f"another review writes {path} now; stop it, or give another file") from None
+    if not try_lock(file):
+        raise UserError(f"another review writes {path} now; stop it, or give another file")
 
 
 class DecisionLog:

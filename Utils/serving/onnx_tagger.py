@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError, WorkError
+from Utils.command.machine import num_cores
 from Utils.files.atomic import read_json
 from Utils.tags import tag_list
 
@@ -179,7 +180,7 @@ def open_session(file: str | os.PathLike[str], threads: int | None = None) -> An
     onnxruntime.set_default_logger_severity(4)  # what goes wrong is raised; the log only repeats it
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+    options.intra_op_num_threads = threads or num_cores()
     providers = [name for name in PROVIDERS if name in onnxruntime.get_available_providers()]
     try:
         return onnxruntime.InferenceSession(str(file), options, providers=providers)

@@ -6,7 +6,6 @@ that is complete.
 """
 
 import csv
-import fcntl
 import io
 import json
 import os
@@ -16,6 +15,7 @@ from typing import Any, BinaryIO, TextIO
 
 from Utils.command.cli import UserError
 from Utils.files.atomic import replacing
+from Utils.files.locking import try_lock
 from Utils.images import image_folder
 from Utils.serving.tag_selection import Selection
 from Utils.tags import tag_list
@@ -105,10 +105,8 @@ class Journal:
 
     def _lock(self) -> None:
         """Hold the journal until it is closed or this process ends, however it ends."""
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"another process writes {self.output} now; wait, or give another -o") from None
+        if not try_lock(self._file):
+            raise UserError(f"another process writes {self.output} now; wait, or give another -o")
 
     def _begin(self, settings: str) -> None:
         """Cut off an incomplete last line; write the first line, or compare it with ``settings``."""

@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import io
 import math
-import os
 import pathlib
 import threading
 import time
@@ -21,6 +20,7 @@ import flask
 import numpy as np
 
 from Utils.command.cli import UserError, WorkError
+from Utils.command.machine import num_cores
 from Utils.images import codec
 from Utils.serving import http_server, tag_selection, tag_table
 from Utils.serving.micro_batching import MicroBatcher
@@ -85,8 +85,8 @@ class TaggingService:
     ) -> None:
         self.tagger, self.selector, self.limits = tagger, selector, limits
         # A decoder cannot be interrupted; in a thread of its own it keeps nobody waiting beyond the deadline.
-        cores = len(os.sched_getaffinity(0))  # more decoders would only slow each other
-        self._decoders = concurrent.futures.ThreadPoolExecutor(cores, thread_name_prefix="decoder")
+        max_decoders = num_cores()  # more decoders would only slow each other
+        self._decoders = concurrent.futures.ThreadPoolExecutor(max_decoders, thread_name_prefix="decoder")
         self._lock = threading.Lock()
         self._present, self._tagged = 0, 0  # images inside now; images tagged so far
         self._seconds_per_image = 0.0  # of the model, a moving average

@@ -4,7 +4,6 @@
 best.keras``
 """
 
-import fcntl
 import importlib.metadata
 import pathlib
 import platform
@@ -14,6 +13,7 @@ from typing import IO, Any
 from Utils.command.cli import UserError
 from Utils.data.dataset_folder import Dataset
 from Utils.files import atomic
+from Utils.files.locking import try_lock
 from Utils.files.model_files import RUN_MODELS
 from Utils.recipe.recipe import Recipe, read_recipe, write_recipe
 from Utils.tags import tag_list
@@ -147,11 +147,9 @@ def _is_run(folder: Any) -> bool:
 def _lock(path: pathlib.Path) -> IO[str]:
     """Lock the folder until the file is closed, which the system does however this process ends."""
     file = path.open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not try_lock(file):
         file.close()
-        raise UserError(f"another process trains in {path.parent}; wait, or give another --run-dir") from None
+        raise UserError(f"another process trains in {path.parent}; wait, or give another --run-dir")
     return file
 
 

@@ -1,0 +1,27 @@
+"""Utils/command/machine.py: cores that this process may use, whatever the system tells."""
+
+import os
+
+import pytest
+
+from Utils.command.machine import num_cores
+
+
+def test_a_process_kept_to_one_core_has_one():
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert num_cores() == 1
+    finally:
+        os.sched_setaffinity(0, before)
+    assert num_cores() == len(before)
+
+
+@pytest.mark.reliability(
+    "No sched_getaffinity, as on macOS and Windows", "the machine's number of cores is taken"
+)
+def test_a_system_that_tells_less(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert num_cores() == os.cpu_count()
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert num_cores() == 1

@@ -1,0 +1,54 @@
+"""Utils/files/locking.py: one process at a time, on systems of either kind."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from Utils.files import locking
+
+
+def test_a_second_open_of_a_locked_file_is_refused_until_it_is_closed(tmp_path):
+    with (tmp_path / "lock").open("w") as first, (tmp_path / "lock").open("w") as second:
+        assert locking.try_lock(first)
+        assert not locking.try_lock(second)
+        first.close()
+        assert locking.try_lock(second)
+
+
+def test_a_killed_process_leaves_no_lock(tmp_path):
+    code = (
+        "import os, sys; from Utils.files.locking import try_lock; file = open(sys.argv[1], 'w')\n"
+        "assert try_lock(file); os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "lock")], check=False)
+    with (tmp_path / "lock").open("w") as file:
+        assert locking.try_lock(file)
+
+
+class Windows:
+    """The locks of Windows: of bytes at the file's position, by file number."""
+
+    LK_NBLCK = 1
+
+    def __init__(self):
+        self.taken = set()
+
+    def locking(self, number, mode, count):
+        key = os.fstat(number).st_ino, os.lseek(number, 0, os.SEEK_CUR)
+        if key in self.taken:
+            raise PermissionError(13, "Permission denied")
+        self.taken.add(key)
+
+
+@pytest.mark.reliability("No fcntl, as on Windows", "files are locked by the system's own means")
+def test_windows_locks_a_byte_that_no_file_reaches(tmp_path, monkeypatch):
+    monkeypatch.setattr(locking, "_posix", None)
+    monkeypatch.setattr(locking, "_windows", Windows())
+    with (tmp_path / "lock").open("ab") as first, (tmp_path / "lock").open("ab") as second:
+        first.write(b"some bytes")
+        assert locking.try_lock(first)
+        assert first.tell() == 10
+        assert not locking.try_lock(second)
+        assert {place for _, place in locking._windows.taken} == {locking.LOCKED_BYTE}
