@@ -1,6 +1,9 @@
+"""Utils/data/dataset_folder.py: folders of this project and of the original one."""
+
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 from helpers import jpeg, small_dataset
@@ -104,3 +107,13 @@ def test_a_foreign_manifest_is_refused(tmp_path):
     (folder / "dataset.json").write_text(json.dumps({"title": "x"}))
     with pytest.raises(UserError, match="lacks name and image_size"):
         dataset_folder.load(folder)
+
+
+def test_frequencies_are_shares_of_a_split_and_never_0_or_1(tmp_path):
+    dataset = dataset_folder.load(small_dataset(tmp_path, records=False))
+    posts = pd.read_parquet(tmp_path / "dataset" / "posts.parquet")
+    labels = posts["label_indexes"][posts["split"] == "train"]
+    counts = np.array([sum(label in row for row in labels) for label in range(dataset.num_labels)])
+    np.testing.assert_allclose(dataset.frequencies("train"), (counts + 0.5) / (len(labels) + 1))
+    (tmp_path / "dataset" / "posts.parquet").unlink()
+    assert dataset.frequencies("train") is None

@@ -1,3 +1,5 @@
+"""Utils/data/definition.py: definition.toml, its defaults and the mistakes in it."""
+
 import dataclasses
 import json
 import pathlib

@@ -1,17 +1,16 @@
+"""Utils/data/tag_rules.py: aliases, implications and deprecated tags against sets of names."""
+
 import gzip
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import small_booru
 
-from tools import select_tags
 from Utils.command.cli import UserError
 from Utils.data import tag_rules
 from Utils.data.sources.stream import PostBlock, Source
 from Utils.data.tag_rules import TagRules
-from Utils.tags import tag_list
 from Utils.tags.tag_list import name_id
 
 NAMES = ["dress", "frock", "red_dress", "clothes", "old", "saber", "miku"]
@@ -139,32 +138,3 @@ def test_exports_that_are_none(tmp_path, text, said):
     (tmp_path / "x").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(UserError, match=said):
         tag_rules.read(aliases=tmp_path / "x")
-
-
-def test_rules_and_reports_through_the_tool(tmp_path, capsys):
-    folder = small_booru(tmp_path)
-    (folder / "aliases.csv").write_text("antecedent_name,consequent_name\ntag_2,tag_1\n")
-    (folder / "deprecated.csv").write_text("name\ntag_4\n")
-    words = [str(folder / "definition.toml"), "--source", "fire-eggs", "--from", str(folder / "danbooru.db")]
-    words += ["--images", str(folder / "images"), "-o", str(folder / "dataset"), "--json"]
-    words += ["--aliases", str(folder / "aliases.csv"), "--deprecated", str(folder / "deprecated.csv")]
-    assert select_tags.main(words) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert said["tags"][:2] == [
-        {"rule": "aliases", "before": 12, "after": 11}, {"rule": "deprecated", "before": 11, "after": 10}
-    ]  # fmt: skip
-    frame = tag_list.read(folder / "dataset" / "selected_tags.csv")
-    assert said["num_labels"] == len(frame)
-    assert not {"tag_2", "tag_4"} & set(frame["name"])
-    splits = pd.read_csv(folder / "dataset" / "tag_splits.csv")
-    rows = pd.read_parquet(folder / "dataset" / "posts.parquet")
-    for split in ("train", "validation", "test"):
-        labels = np.concatenate([*rows["label_indexes"][rows["split"] == split], np.zeros(0, int)]).astype(
-            int
-        )
-        assert splits[split].tolist() == np.bincount(labels, minlength=len(frame)).tolist()
-    dropped = pd.read_csv(folder / "dataset" / "dropped_tags.csv")
-    assert said["dropped"] == dropped["rule"].value_counts().to_dict()
-    assert set(dropped["name"]) == {f"tag_{t}" for t in range(1, 13)} - set(frame["name"])
-    manifest = json.loads((folder / "dataset" / "dataset.json").read_text())
-    assert manifest["made"]["select_tags"]["aliases"] == str(folder / "aliases.csv")

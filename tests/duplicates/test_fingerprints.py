@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from helpers.drawn_images import differing, distance, drawing, sketch
+from helpers.drawn_images import differing, distance, drawing, fingerprint_of
 
 from Utils.duplicates import fingerprints, hash_index
 from Utils.images import codec
@@ -13,12 +13,14 @@ from Utils.images.resize import resize
 @pytest.mark.parametrize("seed", range(4))
 def test_recompression_rescaling_and_padding_change_little(seed):
     wide = drawing(seed, 320, 512)
-    source = sketch(wide)
+    source = fingerprint_of(wide)
     changed = {
-        "recompressed": sketch(wide, 35),
-        "smaller": sketch(resize(cv2.copyMakeBorder(wide, 96, 96, 0, 0, 0, value=(255,) * 3), 301)),
-        "black": sketch(codec.pad_square(wide, 0)),
-        "pink": sketch(cv2.copyMakeBorder(wide, 96, 96, 0, 0, cv2.BORDER_CONSTANT, value=(190, 180, 250))),
+        "recompressed": fingerprint_of(wide, 35),
+        "smaller": fingerprint_of(resize(cv2.copyMakeBorder(wide, 96, 96, 0, 0, 0, value=(255,) * 3), 301)),
+        "black": fingerprint_of(codec.pad_square(wide, 0)),
+        "pink": fingerprint_of(
+            cv2.copyMakeBorder(wide, 96, 96, 0, 0, cv2.BORDER_CONSTANT, value=(190, 180, 250))
+        ),
     }
     for kind, other in changed.items():
         whole, content = differing(source, other)
@@ -27,7 +29,7 @@ def test_recompression_rescaling_and_padding_change_little(seed):
         if kind in ("recompressed", "smaller"):
             assert whole <= 8
     assert np.abs(source["box"].astype(int) - changed["black"]["box"]).max() <= 3
-    stranger = sketch(drawing(seed + 100, 320, 512))
+    stranger = fingerprint_of(drawing(seed + 100, 320, 512))
     assert min(differing(source, stranger)) > hash_index.RADIUS
     assert distance(source, stranger) > 1
 
@@ -35,12 +37,12 @@ def test_recompression_rescaling_and_padding_change_little(seed):
 def test_hashes_are_of_the_square_and_of_its_content():
     padded = np.full((512, 512, 3), 255, np.uint8)
     padded[96:416] = wide = drawing(0, 320, 512)
-    found = sketch(padded)
+    found = fingerprint_of(padded)
     frame = codec.fit(codec.decode(codec.encode_jpeg(padded, 95)), fingerprints.FRAME)
     top, end, left, right = found["box"]
     signs = [fingerprints.dct_hash(part) for part in (frame, frame[top:end, left:right])]
     assert np.bitwise_count(found["hashes"] ^ signs).sum(axis=1).max() <= 4
-    assert max(differing(found, sketch(wide))) <= 4  # it is padded white anyway
+    assert max(differing(found, fingerprint_of(wide))) <= 4  # it is padded white anyway
     assert np.bitwise_count(found["hashes"][0] ^ found["hashes"][1]).sum() > hash_index.RADIUS
 
 
@@ -65,7 +67,7 @@ def test_a_few_points_of_another_color_leave_a_border_a_border(stray, border):
 
 def test_pictures_without_color_have_stable_hashes_and_light_ones_others_than_dark_ones():
     gray = np.repeat(drawing(2)[..., 1:2], 3, axis=2)
-    assert max(differing(sketch(gray, 95), sketch(gray, 60))) <= 2
+    assert max(differing(fingerprint_of(gray, 95), fingerprint_of(gray, 60))) <= 2
     dark, light = (fingerprints.dct_hash(np.full((64, 64, 3), level, np.uint8)) for level in (60, 200))
     assert np.bitwise_count(dark ^ light).sum() == 1
 

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from helpers.drawn_images import differing, distance, drawing, sketch
+from helpers.drawn_images import differing, distance, drawing, fingerprint_of
 
 from Utils.duplicates import fingerprints, hash_index, pixel_match
 from Utils.images.resize import resize
@@ -12,11 +12,11 @@ from Utils.images.resize import resize
 def test_crops_are_near_and_large_ones_only_where_they_may_be():
     image = drawing(7)
     image[:3] = image[-3:] = drawing(8)[:3]  # no border of one color
-    source = sketch(image)
-    cropped = sketch(resize(np.ascontiguousarray(image[15:500, 4:505]), 512))
+    source = fingerprint_of(image)
+    cropped = fingerprint_of(resize(np.ascontiguousarray(image[15:500, 4:505]), 512))
     assert distance(source, cropped) <= 1
     assert min(differing(source, cropped)) <= hash_index.RADIUS
-    large = sketch(resize(np.ascontiguousarray(image[30:480, 35:490]), 512))
+    large = fingerprint_of(resize(np.ascontiguousarray(image[30:480, 35:490]), 512))
     assert distance(source, large) == np.inf
     assert distance(source, large, max_shift=0.12) <= 1
 
@@ -26,26 +26,26 @@ def test_a_changed_detail_or_another_place_is_another_picture():
     detail = image.copy()
     cv2.circle(detail, (256, 256), 40, (255, 255, 255), -1)
     cv2.circle(detail, (256, 256), 20, (0, 0, 0), -1)
-    assert distance(sketch(image), sketch(detail)) > 1
+    assert distance(fingerprint_of(image), fingerprint_of(detail)) > 1
     figure = np.full((512, 512, 3), 255, np.uint8)
     figure[100:300, 100:300] = drawing(4, 200, 200)
     moved = np.roll(figure, (60, 90), (0, 1))
-    assert differing(sketch(figure), sketch(moved))[1] <= 8  # the contents are the same
-    assert distance(sketch(figure), sketch(moved)) == np.inf
+    assert differing(fingerprint_of(figure), fingerprint_of(moved))[1] <= 8  # the contents are the same
+    assert distance(fingerprint_of(figure), fingerprint_of(moved)) == np.inf
 
 
 def test_a_crop_of_one_side_is_as_large_as_that_side():
     image = drawing(9)
-    corner = sketch(resize(np.ascontiguousarray(image[:465, :465]), 512))
-    assert distance(sketch(image), corner) == np.inf
-    assert distance(corner, sketch(image)) == np.inf
-    assert distance(sketch(image), corner, max_shift=0.12) <= 1
+    corner = fingerprint_of(resize(np.ascontiguousarray(image[:465, :465]), 512))
+    assert distance(fingerprint_of(image), corner) == np.inf
+    assert distance(corner, fingerprint_of(image)) == np.inf
+    assert distance(fingerprint_of(image), corner, max_shift=0.12) <= 1
 
 
 def test_what_is_cropped_further_counts_more(monkeypatch):
     image = drawing(7)
     image[:3] = image[-3:] = drawing(8)[:3]
-    pair = sketch(image), sketch(resize(np.ascontiguousarray(image[30:480, 35:490]), 512))
+    pair = fingerprint_of(image), fingerprint_of(resize(np.ascontiguousarray(image[30:480, 35:490]), 512))
     far = distance(*pair, max_shift=0.12)
     monkeypatch.setattr(pixel_match, "_FAR_FACTOR", 1)
     assert far == pytest.approx(1.25 * distance(*pair, max_shift=0.12))
@@ -54,10 +54,10 @@ def test_what_is_cropped_further_counts_more(monkeypatch):
 def test_content_on_a_plain_ground_must_lie_where_it_lay():
     figure = np.full((512, 512, 3), 255, np.uint8)
     figure[100:300, 100:300] = drawing(4, 200, 200)
-    still, moved = sketch(figure), sketch(np.roll(figure, (60, 90), (0, 1)))
+    still, moved = fingerprint_of(figure), fingerprint_of(np.roll(figure, (60, 90), (0, 1)))
     assert distance(still, moved, max_shift=0.3) == np.inf
     assert distance(still, moved, plain_max_shift=0.3) <= 1  # as the contents lie
-    alone = sketch(np.ascontiguousarray(figure[100:300, 100:300]))
+    alone = fingerprint_of(np.ascontiguousarray(figure[100:300, 100:300]))
     assert distance(still, alone, max_shift=0.9) == np.inf
     assert distance(alone, still, max_shift=0.9) == np.inf
 
@@ -67,12 +67,12 @@ def test_content_that_a_speck_enlarges_is_found_from_where_the_images_lie():
     plain[90:, 90:] = drawing(5, 422, 422)
     speck = plain.copy()
     speck[:40, :40] = 200
-    assert np.abs(sketch(plain)["box"].astype(int) - sketch(speck)["box"]).max() > 40
-    assert distance(sketch(plain), sketch(speck)) < np.inf
+    assert np.abs(fingerprint_of(plain)["box"].astype(int) - fingerprint_of(speck)["box"]).max() > 40
+    assert distance(fingerprint_of(plain), fingerprint_of(speck)) < np.inf
 
 
 def of_halves(left, right):
-    """A sketch that fills its image: two halves of gray."""
+    """A fingerprint whose content fills its image: two halves of gray."""
     made = np.zeros((), fingerprints.FINGERPRINT)
     made["box"] = 0, fingerprints.FRAME, 0, fingerprints.FRAME
     made["picture"][:, : fingerprints.SIDE // 2], made["picture"][:, fingerprints.SIDE // 2 :] = left, right

@@ -1,4 +1,4 @@
-"""Drawn pictures, their sketches, and how far these are apart."""
+"""Drawn pictures, their fingerprints, and how far these are apart."""
 
 import cv2
 import numpy as np
@@ -19,7 +19,7 @@ def drawing(seed, height=512, width=512):
     return image
 
 
-def sketch(image, quality=95):
+def fingerprint_of(image, quality=95):
     return fingerprints.fingerprint(codec.encode_jpeg(image, quality))
 
 

@@ -10,7 +10,6 @@ import pytest
 from helpers.drawn_images import drawing
 
 from tools import find_duplicates, make_demo_booru, select_tags
-from Utils.data import selection
 from Utils.data.sources.parents import read_parents
 from Utils.duplicates import fingerprints, hash_index
 from Utils.evaluation import duplicate_groups
@@ -120,22 +119,6 @@ def test_no_group_is_in_two_splits_of_a_dataset(booru, tmp_path):
     assert steps[-1] == {"rule": "near-duplicate in an earlier split", "before": 7, "after": 4}
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_splits_never_share_a_group(seed):
-    random = np.random.default_rng(seed)
-    ids = random.choice(10_000, 300, replace=False)
-    splits = random.integers(0, 3, 300).astype(np.int8)
-    others = np.arange(10_000, 10_050)  # posts that no split took
-    members = np.concatenate([random.choice(ids, 200, replace=False), others])
-    groups = pd.DataFrame({"group": random.integers(0, 60, 250), "post_id": members})
-    duplicates = selection.duplicates_of_earlier_splits(groups, ids, splits)
-    split_of = dict(zip(ids.tolist(), splits.tolist(), strict=True))
-    for _, members in groups.groupby("group")["post_id"]:
-        there = [number for number in members if number in split_of]
-        left = {split_of[number] for number in there if number not in duplicates}
-        assert left == ({min(split_of[number] for number in there)} if there else set())
-
-
 def test_images_of_one_color_are_left_alone(tmp_path, capsys):
     for number in range(6):
         (tmp_path / f"{number}.jpg").write_bytes(codec.encode_jpeg(np.full((64, 64, 3), 40 * (number // 2))))
@@ -144,17 +127,6 @@ def test_images_of_one_color_are_left_alone(tmp_path, capsys):
     assert (shown["groups"], len(shown["blank"])) == (0, 6)
     assert (tmp_path / "out" / "groups.csv").read_text() == "group,post_id,path,distance,parent_id\n"
     assert len(duplicate_groups.read(tmp_path / "out" / "groups.csv")) == 0
-
-
-def test_parents_of_other_sources(tmp_path):
-    lines = [{"id": 1, "parent_id": None}, {"id": "2", "parent_id": "1"}, {"id": 3, "parent_id": 3}, [4]]
-    for line in lines[:3]:
-        line["tag_string"] = "a"
-    (tmp_path / "posts.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    assert read_parents("jsonl", tmp_path / "posts.jsonl") == {2: 1}
-    frame = pd.DataFrame({"id": [1, 2, 3], "parent_id": [None, 1, 1]})
-    frame.to_parquet(tmp_path / "posts.parquet")
-    assert read_parents("parquet", tmp_path / "posts.parquet") == {2: 1, 3: 1}
 
 
 def test_a_run_that_was_stopped_goes_on_and_files_that_changed_are_read_again(booru, tmp_path, monkeypatch):

@@ -13,10 +13,9 @@ import pytest
 
 from tools import analyze_metrics
 from tools.make_report import main
-from Utils.data import dataset_folder, post_images
+from Utils.data import dataset_folder
 from Utils.evaluation import predictions, scores, thresholds
 from Utils.files import tfrecord
-from Utils.images import image_folder
 from Utils.report import svg_charts
 from Utils.tags import tag_list
 
@@ -195,19 +194,7 @@ def small_dataset(folder, ids, shard_size):
 def test_sample_images_come_from_a_folder_or_a_dataset(tmp_path, capsys):
     ids = np.random.default_rng(1).permutation(5000)[:40]
     dataset = small_dataset(tmp_path / "dataset", ids, shard_size=7)
-    asked = ids[[0, 6, 7, 39, 20]].tolist()
-    found = post_images.dataset_reader(dataset)([*asked, 999_999])
-    assert set(found) == set(asked)
-    for number, data in found.items():
-        assert data.startswith(helpers.jpeg(number, 24))
-        assert post_images.data_uri(data) == post_images.data_uri(helpers.jpeg(number, 24))
-    odd = tmp_path / "odd" / "a b" / "drawing.png"
-    odd.parent.mkdir(parents=True)
-    odd.write_bytes(helpers.jpeg(3, (20, 40)))
-    number = image_folder.post_id("a b/drawing.png")
-    assert post_images.folder_reader(tmp_path / "odd")([number, 5]) == {number: odd.read_bytes()}
-    assert post_images.data_uri(b"no image") is None
-
+    (tmp_path / "empty").mkdir()
     rng = np.random.default_rng(0)
     with predictions.writing(tmp_path / "dump", TAGS) as writer:
         writer.add(rng.random((40, 9)), ids, rng.random((40, 9)) < 0.5)
@@ -215,7 +202,7 @@ def test_sample_images_come_from_a_folder_or_a_dataset(tmp_path, capsys):
     text = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
     assert text.count("<img ") > 8
     assert text.count('src="data:image/jpeg;base64,/9j/') == text.count("<img ")
-    report(tmp_path / "dump", capsys, "--images", str(tmp_path / "odd"))
+    report(tmp_path / "dump", capsys, "--images", str(tmp_path / "empty"))
     assert "<img" not in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
 
 

@@ -1,3 +1,5 @@
+"""tools/select_tags.py: a booru becomes a dataset folder, held against plain queries and counts."""
+
 import csv
 import json
 import sqlite3
@@ -9,7 +11,6 @@ import pytest
 from helpers import jpeg, small_booru
 
 from tools import select_tags
-from Utils.command.cli import UserError
 from Utils.data import selection
 from Utils.data.definition import SPLITS, Definition
 from Utils.data.sources import stream
@@ -229,15 +230,6 @@ def test_groups_stay_in_their_first_split(tmp_path):
     assert steps[-1] == {"rule": "near-duplicate in an earlier split", "before": 8, "after": 6}
 
 
-def test_only_kept_posts_decide_on_a_groups_first_split():
-    groups = pd.DataFrame({"group": [1, 1, 1, 2], "post_id": [10, 20, 30, 20]})
-    everything = selection.duplicates_of_earlier_splits(groups, np.array([10, 20, 30]), np.array([0, 1, 2]))
-    assert everything.tolist() == [20, 30]
-    assert selection.duplicates_of_earlier_splits(groups, np.array([20, 30]), np.array([1, 2])).tolist() == [
-        30
-    ]
-
-
 def test_no_image_says_what_was_looked_for_and_what_is_there(tmp_path, capsys):
     folder = small_booru(tmp_path, num_posts=9)
     other = tmp_path / "other" / "a"
@@ -329,6 +321,36 @@ def test_images_are_needed_for_a_database_and_groups_need_their_columns(tmp_path
     assert "lacks the column group and post_id" in capsys.readouterr().err
 
 
-def test_rating_rows_of_a_source_without_ratings():
-    with pytest.raises(UserError, match="no post of the source has a rating"):
-        selection.rating_tags({})
+def test_tag_rules_and_reports(tmp_path, capsys):
+    folder = small_booru(tmp_path)
+    (folder / "aliases.csv").write_text("antecedent_name,consequent_name\ntag_2,tag_1\n")
+    (folder / "deprecated.csv").write_text("name\ntag_4\n")
+    arguments = [
+        str(folder / "definition.toml"),
+        "--source",
+        "fire-eggs",
+        "--from",
+        str(folder / "danbooru.db"),
+    ]
+    arguments += ["--images", str(folder / "images"), "-o", str(folder / "dataset"), "--json"]
+    arguments += ["--aliases", str(folder / "aliases.csv"), "--deprecated", str(folder / "deprecated.csv")]
+    assert select_tags.main(arguments) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["tags"][:2] == [
+        {"rule": "aliases", "before": 12, "after": 11}, {"rule": "deprecated", "before": 11, "after": 10}
+    ]  # fmt: skip
+    frame = tag_list.read(folder / "dataset" / "selected_tags.csv")
+    assert said["num_labels"] == len(frame)
+    assert not {"tag_2", "tag_4"} & set(frame["name"])
+    splits = pd.read_csv(folder / "dataset" / "tag_splits.csv")
+    rows = pd.read_parquet(folder / "dataset" / "posts.parquet")
+    for split in ("train", "validation", "test"):
+        labels = np.concatenate([*rows["label_indexes"][rows["split"] == split], np.zeros(0, int)]).astype(
+            int
+        )
+        assert splits[split].tolist() == np.bincount(labels, minlength=len(frame)).tolist()
+    dropped = pd.read_csv(folder / "dataset" / "dropped_tags.csv")
+    assert said["dropped"] == dropped["rule"].value_counts().to_dict()
+    assert set(dropped["name"]) == {f"tag_{t}" for t in range(1, 13)} - set(frame["name"])
+    manifest = json.loads((folder / "dataset" / "dataset.json").read_text())
+    assert manifest["made"]["select_tags"]["aliases"] == str(folder / "aliases.csv")

@@ -9,10 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from Utils.command.cli import UserError, WorkError
-from Utils.data import danbooru_fields, sources
-from Utils.data.danbooru_fields import FieldError
-from Utils.data.sources import danbooru_post, stream
+from Utils.data import sources
+from Utils.data.sources import stream
 from Utils.images import image_folder
 from Utils.tags.tag_list import name_id
 
@@ -198,95 +196,3 @@ def test_a_file_may_be_named_by_the_md5_as_deepdanbooru_does(tmp_path):
     assert files.paths(found[:2]) == names[:2]
     assert files.paths(found[5:]) == names[4:]
     assert source.keep_unrated  # no post has a rating
-
-
-@pytest.mark.parametrize(
-    ("record", "tags"),
-    [
-        ({"tags": "1girl solo"}, [(["1girl", "solo"], 0, None)]),
-        ({"tags": "1girl, long  hair, "}, [(["1girl", "long_hair"], 0, None)]),
-        ({"tags": ["a", "b"]}, [(["a", "b"], 0, None)]),
-        ({"tags": {"character": ["a"], "species": ["cat"]}}, [(["a"], 4, None), (["cat"], 0, None)]),
-        ({"tags_artist": ["x"], "tags_general": "a b"}, [(["a", "b"], 0, None), (["x"], 1, None)]),
-        ({"tag_string": "", "tags": None}, [([], 0, None)]),
-        ({"tags": []}, [([], 0, None)]),
-        ({"tags": [{"name": "a", "category": "character"}, {"id": 4, "name": "b"}]},
-         [(["a"], 4, [None]), (["b"], 0, [4])]),
-    ],
-)  # fmt: skip
-def test_tags_in_every_form(record, tags):
-    assert danbooru_post.parse_tags(record) == tags
-
-
-@pytest.mark.parametrize(
-    ("record", "reason"),
-    [
-        ({"id": "x", "tags": ""}, "post id is no whole number"),
-        ({"id": 1.5, "tags": ""}, "post id is no whole number"),
-        ({"id": True, "tags": ""}, "post id is no whole number"),
-        ({"id": -5, "tags": ""}, "post id is not from 0"),
-        ({"id": 2**63, "tags": ""}, "post id is not from 0"),
-        ({"id": float("inf"), "tags": ""}, "post id is no whole number"),
-        ({"id": 1}, "no tags"),
-        ({"id": 1, "tags": 5}, "neither a text nor a list"),
-        ({"id": 1, "tags": ["a", 5]}, "neither a text nor a list"),
-        ({"id": 1, "tags": [{"id": 1}]}, "without name"),
-        ({"id": 1, "tags": [{"name": 3}]}, "whose name is no text"),
-        ([1, 2], "no JSON object"),
-        (None, "no JSON object"),
-    ],
-)
-def test_what_is_no_post_says_why(record, reason):
-    with pytest.raises(FieldError, match=reason):
-        danbooru_post.parse_post(record)
-
-
-def test_truths_and_ratings_in_every_spelling():
-    bits = {"is_deleted": "t", "is_banned": False, "is_pending": "false", "is_flagged": 1, "hidden": 0}
-    assert danbooru_fields.parse_status(bits) == 0b01001
-    assert danbooru_fields.parse_status({"status": "banned"}) == 0b00010
-    words = {"safe": "s", "General": "g", "q": "q", " Explicit ": "e", "unknown": "", None: "", 5: ""}
-    assert {word: danbooru_fields.parse_rating(word) for word in words} == words
-
-
-def test_broken_lines_are_listed_and_the_first_of_two_posts_counts(tmp_path):
-    good = [{"id": n, "rating": "g", "tag_string": "a b"} for n in (3, 1, 2)]
-    again = {"id": 1, "rating": "e", "tag_string": "c c"}
-    text = lines([*good, again]) + '{"id": 9, "tag_st\n' + "\n[1]\n" + '{"id": 4, "tag_string": "cut'
-    (tmp_path / "x.json").write_bytes(
-        text.encode() + b'"}\n\xff\xfe{}\n' + b'{"id": 5, "tag_string": "a \\ud800"}'
-    )
-    source = sources.read_json_lines(tmp_path / "x.json")
-    assert [block.ids.tolist() for block in source.blocks()] == [[1, 2, 3, 4, 5]]
-    counts = dict(zip(source.tags["name"], source.tags["count"], strict=True))
-    assert counts == {"a": 4, "b": 3, "c": 0, "cut": 1, "\ufffd": 1}
-    assert sorted(source.rejected) == [
-        (-1, "x.json, line 5", "no JSON object"), (-1, "x.json, line 7", "no JSON object"),
-        (-1, "x.json, line 9", "no JSON object"), (1, "post 1 again", "post id given twice"),
-    ]  # fmt: skip
-
-
-def test_files_that_end_too_early_or_hold_no_post(tmp_path):
-    whole = gzip.compress(lines([current(post) for post in drawn()]).encode())
-    (tmp_path / "cut.gz").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(WorkError, match=r"cut.gz cannot be read to its end"):
-        sources.read_json_lines(tmp_path / "cut.gz")
-    (tmp_path / "text.json").write_text("hello\n" * 500)
-    with pytest.raises(UserError, match="holds no posts: text.json, line 101"):
-        sources.read_json_lines(tmp_path / "text.json")
-    (tmp_path / "tags.json").write_text('{"id": 1, "name": "a"}\n')
-    with pytest.raises(UserError, match="no post in 1 files"):
-        sources.read_json_lines(tmp_path / "tags.json")
-    (tmp_path / "p.parquet").write_bytes(b"PAR1 nothing")
-    with pytest.raises(WorkError, match="p.parquet cannot be read"):
-        sources.read_parquet(tmp_path / "p.parquet")
-    pq.write_table(pa.table({"id": [1], "name": ["x"]}), tmp_path / "q.parquet")
-    with pytest.raises(UserError, match="needs a column id and one of tag_string.* it has id, name"):
-        sources.read_parquet(tmp_path / "q.parquet")
-
-
-def test_a_tag_id_that_two_names_have_is_the_first_ones(tmp_path):
-    tags = [{"id": 7, "name": "a", "category": 0}, {"id": 7, "name": "b", "category": 4}]
-    (tmp_path / "x.json").write_text(lines([{"id": 1, "tags": tags}]))
-    frame = sources.read_json_lines(tmp_path / "x.json").tags
-    assert dict(zip(frame["name"], frame["tag_id"], strict=True)) == {"a": 7, "b": name_id("b")}

@@ -1,0 +1,74 @@
+"""Utils/data/sources/danbooru_post.py: records of Danbooru's fields become posts, or say why not."""
+
+import pytest
+
+from Utils.command.cli import UserError
+from Utils.data.danbooru_fields import FieldError
+from Utils.data.sources import danbooru_post
+from Utils.images import image_folder
+
+
+@pytest.mark.parametrize(
+    ("record", "tags"),
+    [
+        ({"tags": "1girl solo"}, [(["1girl", "solo"], 0, None)]),
+        ({"tags": "1girl, long  hair, "}, [(["1girl", "long_hair"], 0, None)]),
+        ({"tags": ["a", "b"]}, [(["a", "b"], 0, None)]),
+        ({"tags": {"character": ["a"], "species": ["cat"]}}, [(["a"], 4, None), (["cat"], 0, None)]),
+        ({"tags_artist": ["x"], "tags_general": "a b"}, [(["a", "b"], 0, None), (["x"], 1, None)]),
+        ({"tag_string": "", "tags": None}, [([], 0, None)]),
+        ({"tags": []}, [([], 0, None)]),
+        ({"tags": [{"name": "a", "category": "character"}, {"id": 4, "name": "b"}]},
+         [(["a"], 4, [None]), (["b"], 0, [4])]),
+    ],
+)  # fmt: skip
+def test_tags_are_read_in_every_form(record, tags):
+    assert danbooru_post.parse_tags(record) == tags
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        ({"id": "x", "tags": ""}, "post id is no whole number"),
+        ({"id": 1.5, "tags": ""}, "post id is no whole number"),
+        ({"id": True, "tags": ""}, "post id is no whole number"),
+        ({"id": -5, "tags": ""}, "post id is not from 0"),
+        ({"id": 2**63, "tags": ""}, "post id is not from 0"),
+        ({"id": float("inf"), "tags": ""}, "post id is no whole number"),
+        ({"id": 1}, "no tags"),
+        ({"id": 1, "tags": 5}, "neither a text nor a list"),
+        ({"id": 1, "tags": ["a", 5]}, "neither a text nor a list"),
+        ({"id": 1, "tags": [{"id": 1}]}, "without name"),
+        ({"id": 1, "tags": [{"name": 3}]}, "whose name is no text"),
+        ([1, 2], "no JSON object"),
+        (None, "no JSON object"),
+    ],
+)
+def test_a_record_that_is_no_post_says_why(record, reason):
+    with pytest.raises(FieldError, match=reason):
+        danbooru_post.parse_post(record)
+
+
+def test_the_id_of_a_rejected_record_is_known_once_it_was_read():
+    with pytest.raises(FieldError) as error:
+        danbooru_post.parse_post({"id": "7"})
+    assert error.value.post_id == 7
+    with pytest.raises(FieldError) as error:
+        danbooru_post.parse_post({"id": "seven"})
+    assert error.value.post_id == -1
+
+
+def test_a_post_has_the_key_of_its_md5_and_may_be_named_by_its_file():
+    post = danbooru_post.parse_post(
+        {"id": 3, "md5": "AB", "rating": "e", "is_banned": 1, "tags": "a"}, post_id=9
+    )
+    assert (post.post_id, post.rating, post.status) == (9, "e", 0b10)
+    assert post.key == image_folder.stem_key("ab")
+    assert danbooru_post.parse_post({"id": 3, "tags": "a"}).key == 0
+
+
+def test_of_a_table_the_columns_that_matter_are_selected_the_id_first():
+    assert danbooru_post.select_fields(["score", "tags", "rating", "id"], "t") == ["id", "rating", "tags"]
+    for columns in (["id", "name"], ["tags"]):
+        with pytest.raises(UserError, match=rf"^t needs a column id .* it has {', '.join(columns)}$"):
+            danbooru_post.select_fields(columns, "t")

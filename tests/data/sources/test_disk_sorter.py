@@ -1,0 +1,65 @@
+"""Utils/data/sources/disk_sorter.py: posts in any order come back by id, the first of each id."""
+
+import numpy as np
+import pytest
+
+from Utils.data.sources import disk_sorter, stream
+from Utils.data.sources.danbooru_post import Post
+from Utils.data.sources.disk_sorter import DiskSorter
+
+
+def posts_of(source):
+    """``{post id: (rating, status, key, tag names)}`` in the order of the source."""
+    names = dict(zip(source.tags["tag_id"], source.tags["name"], strict=True))
+    found = {}
+    for block in source.blocks():
+        lists = np.split(block.tag_ids, block.offsets[1:-1])
+        for row, post_id in enumerate(block.ids.tolist()):
+            values = chr(block.ratings[row]), int(block.status[row]), int(block.keys[row])
+            found[post_id] = (*values, {names[tag] for tag in lists[row].tolist()})
+    return found
+
+
+@pytest.mark.parametrize("block_size", [1, 4, 1000])
+def test_posts_come_back_sorted_whatever_the_blocks(monkeypatch, block_size):
+    monkeypatch.setattr(stream, "BLOCK_SIZE", block_size)
+    random, sorter, expected = np.random.default_rng(0), DiskSorter(), {}
+    for post_id in random.permutation(50).tolist():
+        names = [f"tag_{tag}" for tag in random.integers(0, 9, random.integers(0, 6))]
+        expected[post_id] = ("gsqe"[post_id % 4], post_id % 32, post_id * 11, set(names))
+        sorter.add(Post(post_id, "gsqe"[post_id % 4], post_id % 32, [(names, 0, None)], post_id * 11))
+    source = sorter.finish("test", "here")
+    found = posts_of(source)
+    assert list(found) == sorted(expected)
+    assert found == expected
+    assert posts_of(source) == expected  # a second pass
+    counts = {name: sum(name in post[3] for post in expected.values()) for name in source.tags["name"]}
+    assert dict(zip(source.tags["name"], source.tags["count"], strict=True)) == counts
+    assert source.rating_counts() == {
+        letter: sum(p[0] == letter for p in expected.values()) for letter in "gsqe"
+    }
+
+
+def test_of_two_posts_with_one_id_the_first_counts():
+    sorter = DiskSorter()
+    for name in ("a", "b"):
+        sorter.add(Post(5, "s", 0, [([name], 0, None)]))
+    source = sorter.finish("test", "here")
+    assert posts_of(source) == {5: ("s", 0, 0, {"a"})}
+    assert source.tags.set_index("name")["count"].to_dict() == {"a": 1, "b": 0}
+    assert source.rejected == ((5, "post 5 again", "post id given twice"),)
+
+
+def test_rejected_records_are_counted_and_the_first_are_named(monkeypatch):
+    monkeypatch.setattr(disk_sorter, "_MAX_LISTED", 2)
+    sorter = DiskSorter()
+    assert sorter.add_record({"id": 1, "tags": "a"}, "line 1") is None
+    reasons = [sorter.add_record({"id": post_id}, f"line {post_id}") for post_id in (2, 3, 4)]
+    assert reasons == ["no tags"] * 3
+    assert (len(sorter), sorter.num_rejected) == (1, 3)
+    assert sorter.finish("test", "here").rejected == ((2, "line 2", "no tags"), (3, "line 3", "no tags"))
+
+
+def test_a_source_without_posts():
+    source = DiskSorter().finish("test", "here")
+    assert (list(source.blocks()), source.num_posts, len(source.tags)) == ([], 0, 0)

@@ -1,0 +1,67 @@
+"""Utils/data/sources/json_lines.py: files of posts, one JSON object a line, and files that are none."""
+
+import gzip
+import json
+
+import pytest
+
+from Utils.command.cli import UserError, WorkError
+from Utils.data.sources import json_lines
+from Utils.data.sources.json_lines import read_json_lines
+
+POST = {"id": 1, "tag_string": "a"}
+
+
+def lines(records):
+    return "".join(json.dumps(record) + "\n" for record in records)
+
+
+def test_broken_lines_are_listed_and_the_first_of_two_posts_counts(tmp_path):
+    good = [{"id": n, "rating": "g", "tag_string": "a b"} for n in (3, 1, 2)]
+    again = {"id": 1, "rating": "e", "tag_string": "c c"}
+    text = lines([*good, again]) + '{"id": 9, "tag_st\n' + "\n[1]\n" + '{"id": 4, "tag_string": "cut'
+    (tmp_path / "x.json").write_bytes(
+        text.encode() + b'"}\n\xff\xfe{}\n' + b'{"id": 5, "tag_string": "a \\ud800"}'
+    )
+    source = read_json_lines(tmp_path / "x.json")
+    assert [block.ids.tolist() for block in source.blocks()] == [[1, 2, 3, 4, 5]]
+    counts = dict(zip(source.tags["name"], source.tags["count"], strict=True))
+    assert counts == {"a": 4, "b": 3, "c": 0, "cut": 1, "\ufffd": 1}
+    assert sorted(source.rejected) == [
+        (-1, "x.json, line 5", "no JSON object"), (-1, "x.json, line 7", "no JSON object"),
+        (-1, "x.json, line 9", "no JSON object"), (1, "post 1 again", "post id given twice"),
+    ]  # fmt: skip
+
+
+def test_a_file_that_ends_too_early_or_holds_no_post_is_an_error(tmp_path):
+    packed = gzip.compress(
+        lines({"id": n, "tag_string": f"tag_{n * 7919 % 1000}"} for n in range(500)).encode()
+    )
+    (tmp_path / "cut.gz").write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(WorkError, match=r"cut.gz cannot be read to its end"):
+        read_json_lines(tmp_path / "cut.gz")
+    (tmp_path / "text.json").write_text("hello\n" * 500)
+    with pytest.raises(UserError, match="holds no posts: text.json, line 101"):
+        read_json_lines(tmp_path / "text.json")
+    (tmp_path / "tags.json").write_text('{"id": 1, "name": "a"}\n')
+    with pytest.raises(UserError, match="no post in 1 files"):
+        read_json_lines(tmp_path / "tags.json")
+
+
+def test_a_line_that_is_too_long_is_rejected_but_an_array_may_be_long(tmp_path, monkeypatch):
+    monkeypatch.setattr(json_lines, "_MAX_LINE", 100)
+    long = {"id": 2, "tag_string": "b" * 500}
+    (tmp_path / "x.json").write_text(lines([POST, long, {**POST, "id": 3}]))
+    places = {
+        place: record and record["id"] for place, record in json_lines.read_records(tmp_path / "x.json")
+    }
+    assert places == {"x.json, line 1": 1, "x.json, line 2": None, "x.json, line 3": 3}
+    (tmp_path / "y.json").write_text(json.dumps([POST, long]))
+    assert [record["id"] for _, record in json_lines.read_records(tmp_path / "y.json")] == [1, 2]
+
+
+def test_posts_without_any_rating_are_kept(tmp_path):
+    (tmp_path / "x.json").write_text(lines([POST]))
+    assert read_json_lines(tmp_path / "x.json").keep_unrated
+    (tmp_path / "x.json").write_text(lines([POST, {**POST, "id": 2, "rating": "g"}]))
+    assert not read_json_lines(tmp_path / "x.json").keep_unrated

@@ -1,0 +1,44 @@
+"""Utils/data/sources/parents.py: parent ids from every source that has them."""
+
+import json
+import sqlite3
+
+import pandas as pd
+import pytest
+
+from Utils.command.cli import UserError, WorkError
+from Utils.data.sources.parents import read_parents
+
+
+def test_parents_of_exports_are_post_ids_in_any_spelling(tmp_path):
+    lines = [{"id": 1, "parent_id": None}, {"id": "2", "parent_id": "1"}, {"id": 3, "parent_id": 3}, [4]]
+    for line in lines[:3]:
+        line["tag_string"] = "a"
+    (tmp_path / "posts.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    assert read_parents("jsonl", tmp_path / "posts.jsonl") == {2: 1}
+    frame = pd.DataFrame({"id": [1, 2, 3], "parent_id": [None, 1, 1]})
+    frame.to_parquet(tmp_path / "posts.parquet")
+    assert read_parents("parquet", tmp_path / "posts.parquet") == {2: 1, 3: 1}
+
+
+def test_parents_of_a_database(tmp_path):
+    connection = sqlite3.connect(tmp_path / "x.db")
+    connection.execute("CREATE TABLE images(image_id INT, parent_id INT)")
+    connection.execute("INSERT INTO images VALUES (1, NULL), (2, 1), (3, 3), (4, 0), (5, 'x'), (6, 2)")
+    connection.commit()
+    connection.close()
+    assert read_parents("fire-eggs", tmp_path / "x.db") == {2: 1, 6: 2}
+
+
+def test_data_without_parent_ids_are_an_error(tmp_path):
+    pd.DataFrame({"id": [1]}).to_parquet(tmp_path / "posts.parquet")
+    with pytest.raises(UserError, match="needs the columns id and parent_id; it has id"):
+        read_parents("parquet", tmp_path / "posts.parquet")
+    (tmp_path / "posts.parquet").write_bytes(b"PAR1")
+    with pytest.raises(WorkError, match="cannot be read"):
+        read_parents("parquet", tmp_path / "posts.parquet")
+    connection = sqlite3.connect(tmp_path / "x.db")
+    connection.execute("CREATE TABLE images(image_id INT)")
+    connection.close()
+    with pytest.raises(UserError, match="table images has no column parent_id"):
+        read_parents("fire-eggs", tmp_path / "x.db")

@@ -1,0 +1,38 @@
+"""Utils/data/danbooru_fields.py: what single fields mean, in every spelling."""
+
+import pytest
+
+from Utils.data import danbooru_fields
+from Utils.data.danbooru_fields import FieldError
+
+
+def test_statuses_and_ratings_are_read_in_every_spelling():
+    bits = {"is_deleted": "t", "is_banned": False, "is_pending": "false", "is_flagged": 1, "hidden": 0}
+    assert danbooru_fields.parse_status(bits) == 0b01001
+    assert danbooru_fields.parse_status({"status": "banned"}) == 0b00010
+    words = {"safe": "s", "General": "g", "q": "q", " Explicit ": "e", "unknown": "", None: "", 5: ""}
+    assert {word: danbooru_fields.parse_rating(word) for word in words} == words
+
+
+def test_truth_values_of_databases_and_exports():
+    assert not any(
+        map(danbooru_fields.is_true, (None, False, 0, 0.0, "", "0", "0.0", " False ", "f", "NULL", "none"))
+    )
+    assert all(map(danbooru_fields.is_true, (True, 1, 2.0, "1", "t", "true", "yes")))
+
+
+def test_post_ids_are_whole_numbers_of_int64():
+    assert [danbooru_fields.parse_post_id(value) for value in (7, "7", 7.0, 2**63 - 1)] == [
+        7,
+        7,
+        7,
+        2**63 - 1,
+    ]
+    for value in (-1, 2**63, 1.5, True, None, "x", float("nan"), float("inf")):
+        with pytest.raises(FieldError, match="post id is"):
+            danbooru_fields.parse_post_id(value)
+
+
+def test_a_category_is_a_code_or_a_name_and_an_unknown_one_is_general():
+    codes = {4: 4, "4": 4, " Character": 4, "species": 0, 2: 0, "": 0, None: 0}
+    assert {category: danbooru_fields.parse_category(category) for category in codes} == codes

@@ -1,0 +1,41 @@
+"""Utils/images/image_folder.py: the post of every file, and the best file of every post."""
+
+import hashlib
+import pathlib
+
+import numpy as np
+
+from Utils.images import image_folder
+
+
+def test_post_ids_of_files():
+    digest = hashlib.sha256(b"a/cat.png").hexdigest()
+    assert image_folder.post_id("0123/5123.jpg") == image_folder.post_id("x/005123.png") == 5123
+    assert image_folder.post_id("a/cat.png") == int(digest, 16) >> 193
+    assert image_folder.post_id(pathlib.PureWindowsPath("a\\cat.png")) == image_folder.post_id("a/cat.png")
+    assert 0 <= image_folder.post_id("9" * 30 + ".jpg") < 2**63
+    assert image_folder.post_id("٣.jpg") > 2**32  # a digit, not a decimal number in ASCII
+
+
+def test_an_image_folder_prefers_the_usual_place_then_the_usual_suffix(tmp_path):
+    names = [
+        "0005/1005.png",
+        "x/1005.jpg",
+        "2.webp",
+        "3.png",
+        "3.jpg",
+        "y/004.JPG",
+        "z/notes.txt",
+        "0006/1005.jpg",
+    ]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "loop").symlink_to(tmp_path, target_is_directory=True)
+    index = image_folder.index(tmp_path)
+    assert index.ids.tolist() == [2, 3, 4, 1005]
+    found = index.find(np.array([1, 2, 3, 4, 1005, 2000]))
+    assert (found < 0).tolist() == [True, False, False, False, False, True]
+    assert index.paths(found[1:5]) == ["2.webp", "3.jpg", "y/004.JPG", "0005/1005.png"]
+    assert "5 folders" in str(index)
+    assert image_folder.index(tmp_path / "x").find(np.array([7])).tolist() == [-1]
