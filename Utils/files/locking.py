@@ -9,7 +9,7 @@ _posix: Any = importlib.import_module("fcntl") if importlib.util.find_spec("fcnt
 _windows: Any = importlib.import_module("msvcrt") if importlib.util.find_spec("msvcrt") else None
 
 # Windows locks bytes, not files, and nobody else can read them; this one lies beyond the end of every file.
-LOCKED_BYTE = 1 << 62
+LOCKED_BYTE = 1 << 40
 
 
 def try_lock(file: IO[Any]) -> bool:

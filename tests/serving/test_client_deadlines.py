@@ -27,13 +27,16 @@ def served(**limits):
     app.add_url_rule("/", "write", lambda: str(len(flask.request.get_data())), methods=["POST"])
     app.add_url_rule("/json", "json", lambda: str(type(http_server.json_body())), methods=["POST"])
     server = http_server.listen(http_server.protect(app, limits), port=0, limits=limits)
-    threading.Thread(target=server.run, daemon=True).start()
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
     address = urllib.parse.urlsplit(http_server.url_of(server))
     try:
         yield address.hostname, address.port
     finally:
+        # In the thread of the loop, which would else wait for sockets that are closed.
+        server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map, ignore_all=True))
+        thread.join(10)
         server.task_dispatcher.shutdown()
-        wasyncore.close_all(server._map, ignore_all=True)
 
 
 def connect(address):
