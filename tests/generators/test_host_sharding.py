@@ -1,5 +1,4 @@
-"""Generators/host_sharding.py: hosts read their own parts; any number of them makes the same global
-batches."""
+"""Generators/host_sharding.py: a host reads its part only; any number of hosts makes the same batches."""
 
 import fsspec
 import helpers
@@ -20,25 +19,27 @@ PLAIN = {"mixup_alpha": 0, "flip": False, "crop": None, "methods": ("area",), "r
 @pytest.fixture(scope="module")
 def local(tmp_path_factory):
     """Shards whose post ids are 0, 1, 2, ...; noise, so that no two mixtures are alike."""
-    folder, made = tmp_path_factory.mktemp("streams"), []
+    folder, paths = tmp_path_factory.mktemp("streams"), []
     for shard, (count, end) in enumerate(zip(COUNTS, np.cumsum(COUNTS).tolist(), strict=True)):
         numbers = range(end - count, end)
         noise = [np.random.default_rng(number).integers(0, 256, (16, 16, 3), np.uint8) for number in numbers]
         jpegs = [codec.encode_jpeg(image) for image in noise]
-        made.append(str(folder / f"{shard}.tfrecord"))
-        examples = [records.encode(*one, [one[0] % 5]) for one in zip(numbers, jpegs, strict=True)]
-        helpers.write_tfrecord(made[-1], examples)
-    return made
+        paths.append(str(folder / f"{shard}.tfrecord"))
+        examples = [
+            records.encode(number, data, [number % 5]) for number, data in zip(numbers, jpegs, strict=True)
+        ]
+        helpers.write_tfrecord(paths[-1], examples)
+    return paths
 
 
 @pytest.fixture(scope="module")
 def remote(local):
     """The same in the memory of this process, whose reader is ours."""
     system = fsspec.filesystem("memory")
-    made = [f"memory://streams/{shard}.tfrecord" for shard in range(len(local))]
-    for path, place in zip(local, made, strict=True):
-        system.put_file(path, place)
-    yield made
+    paths = [f"memory://streams/{shard}.tfrecord" for shard in range(len(local))]
+    for path, remote_path in zip(local, paths, strict=True):
+        system.put_file(path, remote_path)
+    yield paths
     system.rm("/streams", recursive=True)
 
 
@@ -97,9 +98,9 @@ def test_shard_ranges_are_the_records_between_two_positions_of_the_circle():
         circle = [(shard, place) for shard in shards for place in range(counts[shard])]
         begin = int(random.integers(0, len(circle)))
         end = begin + int(random.integers(0, len(circle) + 1))
-        found = zip(*host_sharding.shard_ranges(counts[shards], shards, begin, end), strict=True)
-        found = [(shard, skip + place) for shard, skip, take in found for place in range(take)]
-        assert found == (2 * circle)[begin:end]
+        ranges = zip(*host_sharding.shard_ranges(counts[shards], shards, begin, end), strict=True)
+        places = [(shard, skip + place) for shard, skip, take in ranges for place in range(take)]
+        assert places == (2 * circle)[begin:end]
 
 
 @pytest.mark.parametrize("place", ["host", "device"])
@@ -126,16 +127,16 @@ def test_a_small_set_is_the_same_on_any_number_of_hosts_too(local):
 
 def read(monkeypatch, paths, give):
     """What ``give()`` returns, and {path: records read}."""
-    found, original = {}, records._read
+    counts, original = {}, records._read
 
-    def counted(path, skip, take):
+    def counting(path, skip, take):
         for data in original(path, skip, take):
-            found[path.decode()] = found.get(path.decode(), 0) + 1
+            counts[path.decode()] = counts.get(path.decode(), 0) + 1
             yield data
 
     with monkeypatch.context() as patched:
-        patched.setattr(records, "_read", counted)
-        return give(), found
+        patched.setattr(records, "_read", counting)
+        return give(), counts
 
 
 def test_a_host_reads_its_own_part(remote, local, monkeypatch):
@@ -144,10 +145,10 @@ def test_a_host_reads_its_own_part(remote, local, monkeypatch):
     assert_same(whole, train(local, 4))
     hosts = []
     for index in range(4):
-        part, found = read(monkeypatch, remote, lambda: train(remote, 4, host=(index, 4)))  # noqa: B023
+        part, counts = read(monkeypatch, remote, lambda: train(remote, 4, host=(index, 4)))  # noqa: B023
         hosts.append(part)
-        assert len(found) < len(all_read)
-        assert sum(found.values()) < 0.4 * sum(all_read.values())
+        assert len(counts) < len(all_read)
+        assert sum(counts.values()) < 0.4 * sum(all_read.values())
     assert_same(joined(hosts), whole)
 
 
@@ -206,9 +207,9 @@ def test_hosts_evaluate_every_record_once(remote, monkeypatch):
     ids, weights, pixels = [], [], {}
     for index in range(count):
         give = lambda: list(Generators.eval_dataset(remote, host=(index, count), **sizes))  # noqa: B023, E731
-        batches, found = read(monkeypatch, remote, give)
+        batches, counts = read(monkeypatch, remote, give)
         assert len(batches) == 5
-        assert sum(found.values()) == min(5 * 48 // count, max(0, TOTAL - index * 5 * 48 // count))
+        assert sum(counts.values()) == min(5 * 48 // count, max(0, TOTAL - index * 5 * 48 // count))
         for batch, _, weight, number in batches:
             assert batch.shape[0] == 48 // count
             ids += number.numpy().tolist()
@@ -223,7 +224,7 @@ def test_hosts_evaluate_every_record_once(remote, monkeypatch):
         assert [pixels[one] for one in number.numpy()[rows]] == sums[rows].tolist()
 
 
-def test_what_hosts_cannot_do(local, remote):
+def test_wrong_numbers_of_records_are_refused(local, remote):
     sizes = {"num_labels": 5, "image_size": 12, "batch_size": 48}
     with pytest.raises(UserError, match="a number for each of 7 shards; got 2"):
         Generators.train_dataset(local, num_records=[1, 2], **sizes)
@@ -231,6 +232,8 @@ def test_what_hosts_cannot_do(local, remote):
         Generators.train_dataset(local, num_records=[0] * 7, **sizes)
     with pytest.raises(UserError, match="hosts need num_records of every shard"):
         Generators.eval_dataset(remote, host=(0, 2), pad_batches=True, **sizes)
-    for told in (None, TOTAL):
-        counted = Generators.eval_dataset(local, host=(0, 2), pad_batches=True, num_records=told, **sizes)
+    for num_records in (None, TOTAL):
+        counted = Generators.eval_dataset(
+            local, host=(0, 2), pad_batches=True, num_records=num_records, **sizes
+        )
         assert len(counted) == 5

@@ -1,3 +1,5 @@
+"""Generators/records.py: what is encoded is parsed, as TensorFlow would write it."""
+
 import numpy as np
 import pytest
 import tensorflow as tf
