@@ -16,6 +16,7 @@ from Utils.files import tfrecord
 from Utils.files.atomic import replacing, write_json
 from Utils.images import codec, image_reader
 
+Post = tuple[int, str, list[int]]  # id, path of the image, label indexes
 Place = tuple[str, int, int]  # of a record: shard, offset and length of its data
 
 # Errors of single paths, which reject the post: links in a circle, sockets, names that no file can have.
@@ -33,7 +34,7 @@ class ShardJob:
     folder: str | None  # of images
     image_size: int
     quality: int
-    posts: list[tuple[int, str, np.ndarray]]  # (post id, path of the image, label indexes)
+    posts: list[Post]
     # Post by post the place of an old record whose image is copied, or the reason why there is none.
     reused: list[Place | str] | None = None
 

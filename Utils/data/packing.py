@@ -1,0 +1,258 @@
+"""Packing of a dataset folder: which post goes into which shard, what is written, the manifest at the end.
+
+While shards are missing, the folder ``.progress`` of the dataset holds plan.json, which says how the posts
+are divided, and one note (JSON) a written shard. Several processes and machines may pack one folder: each
+only looks for notes, and whichever finds them all writes the manifest, which is the same from all of them.
+"""
+
+import collections
+import csv
+import dataclasses
+import pathlib
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from Utils.command.cli import UserError, WorkError
+from Utils.data import dataset_folder, shard_writer
+from Utils.data.definition import SPLITS
+from Utils.files.atomic import AnyPath, read_json, replacing, require_file, sha256_of, write_json
+from Utils.images import image_folder
+
+PROGRESS = ".progress"
+
+
+def open_manifest(folder: pathlib.Path) -> dict[str, Any]:
+    """Return dataset.json; UserError where select_tags made no such folder."""
+    require_file(folder / "dataset.json", "dataset.json of a folder made by tools/select_tags.py")
+    require_file(folder / "posts.parquet", "the posts of the dataset (posts.parquet)")
+    return read_json(folder / "dataset.json")
+
+
+def clear(folder: pathlib.Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Remove all shards and return the manifest without them.
+
+    The manifest is written first, so that it never names shards that are gone.
+    """
+    made = {name: value for name, value in manifest["made"].items() if name != "write_records"}
+    manifest = {**manifest, "made": made, "records": None}
+    write_json(folder / "dataset.json", manifest)
+    shutil.rmtree(folder / PROGRESS, ignore_errors=True)
+    for split in SPLITS:
+        shutil.rmtree(folder / split, ignore_errors=True)
+    return manifest
+
+
+class Posts:
+    """posts.parquet in memory, in its own order (by post id)."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.path = folder / "posts.parquet"
+        table = pq.read_table(self.path).combine_chunks()
+        self.ids = table["post_id"].to_numpy()
+        self._splits, self._paths, self._labels = table["split"], table["path"], table["label_indexes"]
+
+    def rows(self, split: str, seed: int) -> np.ndarray:
+        """Return the rows of a split in record order: train shuffled by the seed, others by post id."""
+        rows = np.flatnonzero(self._splits.to_numpy(zero_copy_only=False) == split)
+        keys = shuffling_keys(self.ids[rows], seed) if split == "train" else self.ids[rows]
+        return rows[np.argsort(keys, kind="stable")]
+
+    def at(self, rows: np.ndarray) -> Iterator[shard_writer.Post]:
+        """Yield the posts of some rows."""
+        paths, labels = self._paths.take(rows).to_pylist(), self._labels.take(rows).to_pylist()
+        yield from zip(self.ids[rows].tolist(), paths, labels, strict=True)
+
+    def require_images(self, folder: pathlib.Path) -> None:
+        """Raise UserError where none of 100 images is in the folder: a wrong one would reject every post."""
+        rows = np.unique(np.linspace(0, len(self.ids) - 1, 100).astype(np.int64))
+        paths = [path for _, path, _ in self.at(rows)]
+        if not any((folder / path).exists() for path in paths):
+            names = sorted(path.name for path in folder.iterdir())[:5] if folder.is_dir() else []
+            raise UserError(
+                f"--images {folder}: none of {len(paths)} images is there, as {folder / paths[0]}; "
+                f"the folder {'holds ' + ', '.join(names) + ' ...' if names else 'is empty or missing'}"
+            )
+
+
+def shuffling_keys(ids: np.ndarray, seed: int) -> np.ndarray:
+    """Return a pseudo-random key for every post id: uint64 (N,), the splitmix64 of id and seed.
+
+    Sorting by it shuffles, and two posts keep their order whatever other posts there are.
+    Source: Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators (OOPSLA 2014).
+    """
+    value = ids.astype(np.uint64) + np.uint64((seed * 0x9E3779B97F4A7C15 + 0x9E3779B97F4A7C15) % 2**64)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        value = (value ^ (value >> np.uint64(shift))) * np.uint64(factor)
+    return value ^ (value >> np.uint64(31))
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """One shard to be written: which posts, in which order."""
+
+    number: int  # over all splits
+    split: str
+    file: str  # relative to the dataset folder
+    rows: np.ndarray  # of Posts
+
+    def note(self, folder: pathlib.Path) -> pathlib.Path:
+        """Return the path of the JSON that says that this shard is written and what is in it."""
+        return folder / PROGRESS / f"{self.number:06d}.json"
+
+
+def divide(folder: pathlib.Path, name: str, posts: Posts, settings: Mapping[str, int]) -> list[Shard]:
+    """Divide the posts into shards; write the plan, or compare it with the one that is there.
+
+    Args:
+        folder: the dataset folder.
+        name: of the dataset, in the file names.
+        posts: all of them.
+        settings: ``shard_size`` (posts) and ``seed``.
+
+    Raises UserError where the work was begun with other posts or settings.
+    """
+    shards = []
+    for split in SPLITS:
+        rows = posts.rows(split, settings["seed"])
+        parts = [rows[at : at + settings["shard_size"]] for at in range(0, len(rows), settings["shard_size"])]
+        for index, part in enumerate(parts):
+            file = f"{split}/{name}-{index:05d}-of-{len(parts):05d}.tfrecord"
+            shards.append(Shard(len(shards), split, file, part))
+    path = folder / PROGRESS / "plan.json"
+    plan = {**settings, "posts.parquet": sha256_of(posts.path), "shards": len(shards)}
+    if path.is_file():
+        require_same(folder, read_json(path), plan)
+    else:
+        write_json(path, plan)
+    return shards
+
+
+def require_same(folder: pathlib.Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raise UserError where work would continue with other settings than it was begun with."""
+    for name, value in now.items():
+        if before.get(name) != value:
+            raise UserError(
+                f"{folder} was begun with {name} = {before.get(name)}, now it is {value}; give the same, "
+                "or --overwrite to start afresh"
+            )
+
+
+class ReusedDataset:
+    """A dataset whose images are copied instead of being made again.
+
+    Raises UserError where its images are of another size or quality than ``manifest`` asks for.
+    """
+
+    def __init__(self, path: AnyPath, folder: pathlib.Path, manifest: Mapping[str, Any]) -> None:
+        dataset = dataset_folder.load(path)
+        if dataset.folder.resolve() == folder.resolve():
+            raise UserError(f"--reuse {path} is the dataset to be written; give another one")
+        if not dataset.splits:
+            raise UserError(f"--reuse {path} has no records")
+        definition = dataset.manifest.get("definition", {})  # shards of the original project have none
+        present = {**definition, "image_size": dataset.image_size}
+        quality = manifest["definition"]["jpeg_quality"]
+        for name, value in (("image_size", manifest["image_size"]), ("jpeg_quality", quality)):
+            if present.get(name, value) != value:
+                raise UserError(
+                    f"--reuse {path} has {name} = {present[name]}, {folder} wants {value}; "
+                    "--labels-only makes no image anew"
+                )
+        rejected = _read_rejected(dataset.folder / "rejected.csv")
+        self._reasons = {post_id: reason for (post_id, _), reason in rejected.items()}
+        self._records = shard_writer.RecordIndex(dataset)
+
+    def find(self, ids: Sequence[int]) -> list[shard_writer.Place | str]:
+        """Return the place of every post's record, or the reason why it has none."""
+        places = zip(ids, self._records.find(ids), strict=True)
+        return [place or self._reasons.get(post_id, "not in the old dataset") for post_id, place in places]
+
+
+def job(
+    shard: Shard,
+    posts: Posts,
+    folder: pathlib.Path,
+    manifest: Mapping[str, Any],
+    images: str | None,
+    reused: ReusedDataset | None,
+) -> shard_writer.ShardJob:
+    """Return the job that writes a shard of the dataset folder from an image folder or a dataset."""
+    members = list(posts.at(shard.rows))
+    return shard_writer.ShardJob(
+        path=str((folder / shard.file).resolve()),
+        file=shard.file,
+        split=shard.split,
+        note=str(shard.note(folder).resolve()),
+        folder=str(pathlib.Path(images).resolve()) if images else None,
+        image_size=manifest["image_size"],
+        quality=manifest["definition"]["jpeg_quality"],
+        posts=members,
+        reused=None if reused is None else reused.find([post_id for post_id, _, _ in members]),
+    )
+
+
+def finish(
+    folder: pathlib.Path, manifest: Mapping[str, Any], shards: Sequence[Shard], made: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Put ids, rejections and the manifest together, when all shards are written; returns the manifest.
+
+    Args:
+        folder: the dataset folder.
+        manifest: before, without records.
+        shards: all of them.
+        made: how they were made, for the manifest.
+
+    Raises FileNotFoundError where another process did it meanwhile, WorkError where no image is left.
+    """
+    notes = [read_json(shard.note(folder)) for shard in shards]
+    rejected = [tuple(row) for note in notes for row in note["rejected"]]
+    if not any(note["records"] for note in notes):
+        reasons = collections.Counter(reason for *_, reason in rejected)
+        raise WorkError(
+            f"no image could be packed: {', '.join(f'{n} {reason}' for reason, n in reasons.items())}"
+        )
+    _merge_rejected(folder / "rejected.csv", rejected)
+    of_split = {split: [note for note in notes if note["split"] == split] for split in SPLITS}
+    records = {split: _entry(notes) for split, notes in of_split.items() if notes}
+    manifest = {**manifest, "made": {**manifest["made"], "write_records": made}, "records": records}
+    write_json(folder / "dataset.json", manifest)
+    for split in records:
+        ids = [post_id for note in of_split[split] for post_id in note["ids"]]
+        with replacing(folder / split / "ids.npy") as temporary:
+            np.save(temporary, np.array(ids, np.int64))
+    _remove_progress(folder)
+    return manifest
+
+
+def _entry(notes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the manifest's entry of a split from the notes of its shards."""
+    shards = [{name: note[name] for name in ("file", "records", "bytes", "sha256")} for note in notes]
+    reasons = collections.Counter(reason for note in notes for *_, reason in note["rejected"])
+    counts = {"records": sum(note["records"] for note in notes), "rejected": sum(reasons.values())}
+    return {**counts, "reasons": dict(sorted(reasons.items())), "shards": shards}
+
+
+def _read_rejected(path: pathlib.Path) -> dict[tuple[int, str], str]:
+    """Return ``{(post id, path): reason}`` of rejected.csv, empty where there is no such file."""
+    if not path.is_file():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        return {(int(row["post_id"]), row["path"]): row["reason"] for row in csv.DictReader(file)}
+
+
+def _merge_rejected(path: pathlib.Path, rejected: Iterable[tuple[int, str, str]]) -> None:
+    """Add rows to rejected.csv; of those that are in it already one is kept."""
+    rows = _read_rejected(path) | {(post_id, name): reason for post_id, name, reason in rejected}
+    image_folder.write_rejected(path, [(*key, reason) for key, reason in rows.items()])
+
+
+def _remove_progress(folder: pathlib.Path) -> None:
+    """Remove the notes, and unfinished files that a killed run left beside its shards."""
+    for place in (folder, *(folder / split for split in SPLITS)):
+        for path in place.glob(".*.part*"):
+            path.unlink(missing_ok=True)
+    shutil.rmtree(folder / PROGRESS, ignore_errors=True)
