@@ -4,13 +4,13 @@ import os
 
 import pytest
 
-from Utils.command.backend import prepare_backend
+from Utils.command.backend import configure_backend
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-prepare_backend()
+configure_backend()
 
 
 @pytest.fixture(scope="session")

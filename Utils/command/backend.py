@@ -1,9 +1,13 @@
-"""Environment variables that tensorflow and keras read when they are imported; commands set them first."""
+"""The start of Keras and its backend: the variables that they read, and an import without their chatter."""
 
+import contextlib
 import importlib
 import importlib.util
 import os
-from collections.abc import Callable
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from Utils.command.cli import UserError, suggest
@@ -11,8 +15,15 @@ from Utils.command.cli import UserError, suggest
 BACKENDS = ("tensorflow", "jax", "torch")
 
 
-def prepare_backend() -> None:
-    """Check KERAS_BACKEND and set tensorflow's variables that the user left unset: few messages, oneDNN on.
+# What the C++ parts of TensorFlow and its libraries write when they are loaded, before any log level counts.
+_CHATTER = re.compile(
+    r"(WARNING: All log messages before absl::InitializeLog|[IWE]\d{4} [\d:.]+ |"
+    r"To enable the following instructions|\d{4}-\d\d-\d\d [\d:.]+: [IWE] )"
+)
+
+
+def configure_backend() -> None:
+    """Check KERAS_BACKEND and set tensorflow's variables that the user left unset: no messages, oneDNN on.
 
     Must run before anything imports keras or tensorflow. By default tensorflow uses oneDNN's convolutions and
     matrix products on the newest x86 CPUs only. On older ones with AVX2 they raise the speed of a training
@@ -27,8 +38,45 @@ def prepare_backend() -> None:
         raise UserError(f"KERAS_BACKEND is {backend!r}{similar}; it may be {', '.join(BACKENDS)}")
     if importlib.util.find_spec(backend) is None:
         raise UserError(f"KERAS_BACKEND is {backend}, which is not installed; pip install {backend}")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # 2 would leave errors, and "no GPU" is one of them; what ends a command is a Python exception.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+
+def prepare_backend() -> None:
+    """Configure the backend (`configure_backend`), then import Keras without the chatter of its libraries.
+
+    TF_CPP_MIN_LOG_LEVEL below 3 in the environment shows it. Raises UserError as `configure_backend`.
+    """
+    configure_backend()
+    quiet = os.environ["TF_CPP_MIN_LOG_LEVEL"] >= "3"
+    with _without_chatter() if quiet else contextlib.nullcontext():
+        for library in ("keras", "tensorflow"):  # the second is tf.data for every backend
+            importlib.import_module(library)
+
+
+@contextlib.contextmanager
+def _without_chatter() -> Iterator[None]:
+    """Hold back what is written to file descriptor 2 meanwhile, then write it without the chatter."""
+    try:
+        stderr = os.dup(2)
+    except OSError:  # it is closed
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            if sys.stderr is not None:
+                sys.stderr.flush()
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            held.seek(0)
+            lines = held.read().decode(errors="backslashreplace").splitlines(keepends=True)
+            for line in lines:
+                if sys.stderr is not None and not _CHATTER.match(line):
+                    sys.stderr.write(line)
 
 
 def deferred(function: str) -> Callable[..., Any]:

@@ -6,6 +6,7 @@ import collections.abc
 import difflib
 import errno
 import functools
+import io
 import json
 import math
 import operator
@@ -13,10 +14,11 @@ import sys
 import time
 import typing
 
-# No command can do anything about these: no room, no permission, a failing disk. One line tells them. Any
-# other OSError is a mistake of ours and keeps its traceback.
+# No command and no user can do anything about these with another command line: no room, no permission, a
+# failing disk, a machine at its limits.
 _ENVIRONMENT_ERRNOS = (
-    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE,
+    errno.ENFILE, errno.ENOMEM,
 )  # fmt: skip
 
 Item = typing.TypeVar("Item")
@@ -37,15 +39,24 @@ class WorkError(Exception):
 def command(main: collections.abc.Callable[..., int | None]) -> collections.abc.Callable[..., int]:
     """Decorate ``main(argv)``: an expected failure becomes one ``error:`` paragraph and an exit code.
 
-    Exit codes: 0 done, 1 the work failed (`WorkError`, full disk), 2 wrong use (`UserError`, wrong flags),
-    130 interrupted. A reader that closes the pipe early, as ``| head`` does, counts as done. All other
-    exceptions pass through with their traceback.
+    Exit codes: 0 done, 1 the work failed (`WorkError`, full disk, nothing can be printed), 2 wrong use
+    (`UserError`, wrong flags, a place that the system refuses), 130 interrupted. A reader that closes the
+    pipe early, as ``| head`` does, counts as done. All other exceptions pass through with their traceback.
+
+    What the terminal's encoding cannot show is printed as an escape: no name of a file or tag ends a command.
     """
 
     @functools.wraps(main)
     def wrapped(argv: collections.abc.Sequence[str] | None = None) -> int:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        if sys.stdout is None:  # closed by the shell, ``>&-``; Python would drop all output without a word
+            return _print_error("stdout is closed, so that nothing can be printed", 1)
         try:
-            return main(argv) or 0
+            code = main(argv) or 0
+            sys.stdout.flush()  # here an error is told; at exit Python would only print its traceback
+            return code
         except SystemExit as stop:  # argparse: --help (0) and wrong flags (2)
             return _exit_code(stop)
         except UserError as error:
@@ -57,9 +68,10 @@ def command(main: collections.abc.Callable[..., int | None]) -> collections.abc.
             sys.stdout = None  # pyright: ignore[reportAttributeAccessIssue]  Python allows it
             return 0
         except OSError as error:
-            if error.errno not in _ENVIRONMENT_ERRNOS:
+            if error.errno is None:  # a library's own error, in the clothes of the system's
                 raise
-            return _print_error(f"{error.strerror}{f': {error.filename}' if error.filename else ''}", 1)
+            code = 1 if error.errno in _ENVIRONMENT_ERRNOS else 2
+            return _print_error(f"{error.strerror}{f': {error.filename}' if error.filename else ''}", code)
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             return 130

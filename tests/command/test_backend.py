@@ -1,29 +1,73 @@
-"""The environment that a command sets up before keras and tensorflow are imported."""
+"""The environment that a command sets up before keras and tensorflow are imported, and a quiet import."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
-from Utils.command.backend import prepare_backend
+from Utils.command.backend import configure_backend
 from Utils.command.cli import UserError
 
 
 def test_an_unknown_backend_is_refused_with_the_similar_one(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "tensorflwo")
     with pytest.raises(UserError, match="did you mean tensorflow.*it may be tensorflow, jax, torch"):
-        prepare_backend()
+        configure_backend()
 
 
 def test_a_missing_backend_is_refused_with_its_installation(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match="not installed; pip install torch"):
-        prepare_backend()
+        configure_backend()
 
 
 def test_variables_that_the_user_set_stay(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "")
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
-    prepare_backend()
+    configure_backend()
     assert (os.environ["TF_CPP_MIN_LOG_LEVEL"], os.environ["TF_ENABLE_ONEDNN_OPTS"]) == ("0", "1")
+
+
+USE = """
+import os, sys
+from Utils.command.backend import prepare_backend
+prepare_backend()
+import Generators, Models
+Models.build("ViT/test", image_size=32, num_labels=2)
+os.write(2, b"own words\\n")
+"""
+
+
+@pytest.mark.reliability(
+    "TensorFlow, oneDNN, CUDA and absl print lines when they start", "nothing of it is seen"
+)
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_nothing_but_our_own_words_is_printed(backend):
+    hidden = {"TF_CPP_MIN_LOG_LEVEL", "CUDA_VISIBLE_DEVICES"}
+    environment = {name: value for name, value in os.environ.items() if name not in hidden}
+    done = subprocess.run(
+        [sys.executable, "-c", USE],
+        env=environment | {"KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (done.stdout, done.stderr) == ("", "own words\n")
+
+
+HELD = """
+import os, sys
+from Utils.command.backend import _without_chatter
+with _without_chatter():
+    os.write(2, b"I0000 00:00:1.2 3 port.cc:153] oneDNN\\nUserWarning: look\\n")
+    print("a", file=sys.stderr)
+print("b", file=sys.stderr)
+"""
+
+
+def test_what_is_no_chatter_is_held_back_only():
+    done = subprocess.run([sys.executable, "-c", HELD], capture_output=True, text=True)
+    assert done.stderr == "UserWarning: look\na\nb\n"

@@ -1,7 +1,10 @@
 """Exit codes, error paragraphs, progress lines and strict JSON."""
 
 import json
+import os
 import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -28,8 +31,58 @@ def test_a_full_disk_is_one_paragraph(capsys):
 
     assert cli.command(main)([]) == 1
     assert capsys.readouterr().err == "error: No space left on device\n"
-    with pytest.raises(FileNotFoundError):
-        cli.command(lambda argv: pathlib.Path("/nowhere/at/all").read_text())([])
+
+
+@pytest.mark.reliability(
+    "A path below a file, or a name that is too long", "one paragraph with path and reason, exit 2"
+)
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("/etc/passwd/x", "Not a directory"), ("x" * 300, "File name too long"),
+        ("/nowhere/at/all", "No such file or directory"), ("/etc", "Is a directory"),
+    ],
+)  # fmt: skip
+def test_places_that_the_system_refuses_are_one_paragraph(path, reason, capsys):
+    assert cli.command(lambda argv: pathlib.Path(path).read_text() and 0)([]) == 2
+    assert capsys.readouterr().err == f"error: {reason}: {path}\n"
+
+
+def test_an_error_of_a_library_in_the_systems_clothes_keeps_its_traceback():
+    def main(argv):
+        raise OSError("an image of no known kind")
+
+    with pytest.raises(OSError, match="no known kind"):
+        cli.command(main)([])
+
+
+PRINT = """
+import sys
+from Utils.command.cli import command
+sys.exit(command(lambda argv: print("初音 \\udcff"))([]))
+"""
+
+
+@pytest.mark.reliability("A terminal that cannot show a letter", "an escape is printed in its place")
+@pytest.mark.parametrize(
+    ("encoding", "printed"), [("latin-1", b"\\u521d\\u97f3 \\udcff\n"), ("utf-8", "初音 \\udcff\n".encode())]
+)
+def test_letters_that_the_terminal_lacks_are_escaped(encoding, printed):
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run([sys.executable, "-c", PRINT], env=environment, capture_output=True)
+    assert (done.returncode, done.stdout) == (0, printed)
+
+
+@pytest.mark.reliability("stdout is closed or full", "an error and exit 1: lost output is no success")
+@pytest.mark.parametrize(("where", "reason"), [(">&-", "stdout is closed"), ("> /dev/full", "No space left")])
+def test_output_that_is_lost_is_no_success(where, reason):
+    done = subprocess.run(
+        ["sh", "-c", f'"$0" -c "$1" {where}', sys.executable, PRINT], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert reason in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_an_unexpected_failure_keeps_its_traceback():
