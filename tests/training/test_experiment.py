@@ -1,0 +1,67 @@
+"""What follows from recipe, dataset and devices, and how a run is described before it begins."""
+
+import dataclasses
+import pathlib
+
+import keras
+import pandas as pd
+import pytest
+
+from Utils.command.cli import UserError
+from Utils.data.dataset_folder import Dataset
+from Utils.recipe.recipe import Recipe
+from Utils.training import experiment, schedules
+from Utils.training.devices import Devices
+
+TWO = Devices("2 GPUs", "GPU", 2, True)
+
+
+@pytest.fixture
+def dataset():
+    tags = pd.DataFrame({"tag_id": [1, 2], "name": ["red", "blue"], "weight": [1.0, 0.5]})
+    return Dataset(pathlib.Path("data"), "data", tags, {}, 64, ("train",))
+
+
+def test_facts_follow_from_the_devices(dataset):
+    recipe = Recipe(batch_size_per_device=8)
+    facts = experiment.derive_facts(recipe, dataset, TWO, records=100)
+    assert facts == {
+        "devices": "2 GPUs", "batch_size": 16, "records": 100, "steps_per_epoch": 6, "contents": {},
+    }  # fmt: skip
+
+
+def test_what_the_recipe_names_is_digested(dataset, tmp_path):
+    labels = tmp_path / "unknown.csv"
+    labels.write_text("post_id,tag\n1,red\n")
+    recipe = Recipe(unknown_labels=str(labels), tag_weights="weight")
+    contents = experiment.derive_facts(recipe, dataset, TWO, records=100)["contents"]
+    assert set(contents) == {"--unknown-labels", "--tag-weights"}
+    other = dataclasses.replace(dataset, tags=dataset.tags.assign(weight=[1.0, 0.25]))
+    changed = experiment.derive_facts(recipe, other, TWO, records=100)["contents"]
+    assert changed["--tag-weights"] != contents["--tag-weights"]
+    assert changed["--unknown-labels"] == contents["--unknown-labels"]
+
+
+def test_no_record_is_an_error_that_names_the_fold(dataset):
+    with pytest.raises(UserError, match="the training split of data is empty"):
+        experiment.derive_facts(Recipe(), dataset, TWO, records=0)
+    with pytest.raises(UserError, match="data, fold 0/2 left out, is empty"):
+        experiment.derive_facts(Recipe(fold="0/2"), dataset, TWO, records=0)
+
+
+def test_the_summary_says_what_a_run_would_be(dataset):
+    recipe = Recipe(batch_size_per_device=8, epochs=10, learning_rate=1e-3, learning_rate_batch_size=16)
+    facts = experiment.derive_facts(recipe, dataset, TWO, records=100)
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+    model.compile("sgd", "mse")
+    schedule = schedules.build(recipe, 6, 16)
+    made = experiment.Experiment(
+        recipe, dataset, TWO, facts, iter, None, model=model, trained_model=model, schedule=schedule
+    )
+    summary = made.summary()
+    assert summary["model"] == "ConvNext/T, 320 px, 2 labels"
+    assert (summary["weights"], summary["parameters"]) == ("fresh", "10")
+    assert summary["global batch"] == "16 (8 on each device)"
+    assert summary["steps"] == "6 an epoch (100 records), 60 in 10 epochs"
+    assert summary["learning rate"] == "0.001 at first, 0.001 at the peak, 1e-05 at last"
