@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from Utils.command.backend import prepare_backend
-from Utils.command.cli import Parser, UserError, command, print_json, progress
+from Utils.command.cli import Parser, UserError, command, number, print_json, progress
 from Utils.command.machine import num_cores
 from Utils.data.sources.parents import PARENT_READERS, read_parents
 from Utils.duplicates import fingerprints, hash_index, pixel_match
@@ -61,11 +61,13 @@ def parser() -> Parser:
     parser.add_argument("--run", metavar="RUN|FILE.keras", help="a model whose features propose pairs too")
     parser.add_argument(
         "--limit",
-        type=float,
+        type=number(float, above=0.0, below=10.0),
         default=duplicate_groups.LIMIT,
         help="distance up to which pictures are near-duplicates (default: 1)",
     )
-    parser.add_argument("--workers", type=int, default=num_cores(), help="processes (default: cores)")
+    parser.add_argument(
+        "--workers", type=number(least=1), default=num_cores(), help="processes (default: cores)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--overwrite", action="store_true", help="replace CSV where it exists")
     return parser
@@ -99,10 +101,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _check(options: argparse.Namespace) -> None:
-    if options.workers < 1:
-        raise UserError(f"--workers must be at least 1, not {options.workers}")
-    if not 0 < options.limit < 10:
-        raise UserError(f"--limit must be above 0 and below 10; got {options.limit}")
     if (options.source is None) != (options.origin is None):
         raise UserError("--source KIND and --from PATH belong together: the one says what the other is")
     require_absent(options.output, options.overwrite)
@@ -271,11 +269,11 @@ def table_of(
     order = sorted(members.tolist(), key=lambda row: (int(post_ids[row]), paths[row]))
     number_of, table = {}, []
     for row in order:
-        number = number_of.setdefault(int(groups.leaders[row]), len(number_of) + 1)
+        group_number = number_of.setdefault(int(groups.leaders[row]), len(number_of) + 1)
         distance, post_id = float(groups.distances[row]), int(post_ids[row])
         cell = "" if np.isnan(distance) else f"{distance:.4f}"
         path = image_folder.printable(paths[row])
-        table.append((number, post_id, path, cell, parent_ids.get(post_id, "")))
+        table.append((group_number, post_id, path, cell, parent_ids.get(post_id, "")))
     return sorted(table, key=lambda row: row[0])
 
 

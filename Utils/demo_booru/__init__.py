@@ -1,5 +1,9 @@
-"""Cartoons drawn from attributes: a picture's content is decided first, so its tags are true by construction.
+"""A booru of drawn cartoons: the content of a picture is decided first, so its tags are true by construction.
 
-``vocabulary`` holds colors, characters and series; ``scenes`` composes a picture's content and names its
-tags; ``pictures`` draws it; ``posts`` makes a booru's posts of it, with the faults that real boorus have.
+``vocabulary`` has colors, characters and series; ``scenes`` draws lots for the content of a picture,
+``tagging`` names its tags, ``pictures`` draws it with the parts (``hair``, ``clothes`` ...) on a ``canvas``;
+``posts`` plans a booru with the faults that real boorus have, and ``archive`` gives the bytes of its files.
+
+Every draw of a random number and every coordinate is part of the booru's bytes, which tests hold: the same
+seed must give the same booru for ever, or measurements on it could not be compared.
 """

@@ -1,17 +1,23 @@
-"""What a drawn booru has on disk: the bytes of every picture, and an SQLite database of fire-eggs' schema."""
+"""The files of a drawn booru: the bytes of every picture, and an SQLite database of fire-eggs' schema."""
 
 import contextlib
 import datetime
 import hashlib
 import sqlite3
+from collections.abc import Mapping
+from typing import Any
 
 import cv2
 import numpy as np
 
 from Utils.demo_booru import pictures, tagging, vocabulary
-from Utils.demo_booru.posts import lot
+from Utils.demo_booru.posts import Post, seeded_random
+from Utils.files.atomic import AnyPath
 from Utils.images import codec
+from Utils.images.image_folder import bucket_path
 from Utils.images.resize import resize
+
+Facts = dict[str, Any]  # columns of a post's row that describe its file: md5, file_size, image_width ...
 
 SIDE = 512
 QUALITY = 95
@@ -31,35 +37,30 @@ CREATE TABLE imageTags(image_id INT, tag_id INT, PRIMARY KEY(image_id, tag_id));
 """
 
 
-def folder_of(post_id):
-    """Return the folder of a post's file: ``0NNN``, its id modulo 1000."""
-    return f"{post_id % 1000:04d}"
-
-
-def picture_files(post, seed):
-    """Return ``({path: bytes}, facts)`` of a post; facts are its row's md5, file_size, image_width ..."""
+def picture_files(post: Post, seed: int) -> tuple[dict[str, bytes], Facts]:
+    """Return ``({path: bytes}, facts)`` of a post, a path with its place in the booru's folder."""
     original, square = _drawn(post, seed)
     data = codec.encode_jpeg(square, QUALITY)
     if post.source:
         data = _copy(post, seed, *_drawn(post.source, seed))
-    place = f"{folder_of(post.post_id)}/{post.post_id}"
+    place = bucket_path(post.post_id).removesuffix(".jpg")
     files = {f"512px/{place}.jpg": data}
     facts = _facts(data, SIDE, SIDE, "jpg")
     if post.original:
         extension = "png" if post.scene.transparent else "jpg"
-        bytes_ = _encoded(original, extension)
-        files[f"original/{place}.{extension}"] = bytes_
-        facts = _facts(bytes_, original.shape[1], original.shape[0], extension)
+        encoded = _encoded(original, extension)
+        files[f"original/{place}.{extension}"] = encoded
+        facts = _facts(encoded, original.shape[1], original.shape[0], extension)
     return _break(files, post, square), facts
 
 
-def _facts(data, width, height, extension):
+def _facts(data: bytes, width: int, height: int, extension: str) -> Facts:
     digest = hashlib.md5(data, usedforsecurity=False).hexdigest()
     shape = {"image_width": width, "image_height": height, "file_ext": extension}
     return {"md5": digest, "file_size": len(data), **shape}
 
 
-def _drawn(post, seed):
+def _drawn(post: Post, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the original picture and its square version on white, in pixels."""
     key = f"{seed}/{(post.source or post).index}/picture"
     original = pictures.render(post.scene, key, post.scale)
@@ -69,15 +70,15 @@ def _drawn(post, seed):
     return original, codec.prepare(_encoded(original, extension), SIDE)
 
 
-def _encoded(image, extension):
+def _encoded(image: np.ndarray, extension: str) -> bytes:
     if extension == "jpg":
         return codec.encode_jpeg(image, QUALITY)
     return cv2.imencode(".png", image)[1].tobytes()
 
 
-def _copy(post, seed, original, square):
+def _copy(post: Post, seed: int, original: np.ndarray, square: np.ndarray) -> bytes:
     """Return the JPEG of a near-duplicate, made from its source's picture."""
-    rng = lot(seed, post.index, "copy")
+    rng = seeded_random(seed, post.index, "copy")
     square = codec.decode(codec.encode_jpeg(square, QUALITY))
     quality = QUALITY
     if post.kind == "rescaled":
@@ -92,8 +93,8 @@ def _copy(post, seed, original, square):
     return codec.encode_jpeg(square, quality)
 
 
-def _break(files, post, square):
-    """Return the files as a broken post has them: cut off, of another format, empty, or not there."""
+def _break(files: dict[str, bytes], post: Post, square: np.ndarray) -> dict[str, bytes]:
+    """Return the files as a broken post has them: cut off, of another format, empty or missing."""
     if not post.broken:
         return files
     if post.broken == "missing":
@@ -103,8 +104,8 @@ def _break(files, post, square):
     return {path: broken[post.broken]}
 
 
-def write_database(path, posts, facts, seed):
-    """Write danbooru.db: rows in the order of ids, counts of tags as they are in imageTags."""
+def write_database(path: AnyPath, posts: list[Post], facts: Mapping[int, Facts], seed: int) -> None:
+    """Write danbooru.db: rows in the order of ids, tags that no post has left out."""
     names = tagging.all_names()
     tag_ids = {name: 1000 + 7 * at for at, name in enumerate(names)}
     counts = dict.fromkeys(names, 0)
@@ -118,8 +119,8 @@ def write_database(path, posts, facts, seed):
         marks = ", ".join("?" * len(rows[0]))
         insert = f"INSERT INTO images({', '.join(rows[0])}) VALUES ({marks})"
         database.executemany(insert, [tuple(row.values()) for row in rows])
-        found = [name for name in names if counts[name]]
-        tags = [(tag_ids[name], name, vocabulary.category(name), counts[name]) for name in found]
+        used = [name for name in names if counts[name]]
+        tags = [(tag_ids[name], name, vocabulary.category(name), counts[name]) for name in used]
         database.executemany("INSERT INTO tags VALUES (?, ?, ?, ?)", tags)
         pairs = [(post.post_id, tag_ids[name]) for post in posts for name in post.labels]
         database.executemany("INSERT INTO imageTags VALUES (?, ?)", pairs)
@@ -127,15 +128,15 @@ def write_database(path, posts, facts, seed):
         database.commit()
 
 
-def _row(post, facts, has_children, seed):
-    rng = lot(seed, post.index, "row")
-    made = _EPOCH + datetime.timedelta(seconds=50 * (post.post_id - 5_400_000))
+def _row(post: Post, facts: Facts, has_children: bool, seed: int) -> dict[str, Any]:
+    rng = seeded_random(seed, post.index, "row")
+    created = _EPOCH + datetime.timedelta(seconds=50 * (post.post_id - 5_400_000))
     up, down = int(rng.expovariate(0.08)), int(rng.expovariate(0.7))
     pixiv = rng.randrange(60_000_000, 110_000_000) if rng.random() < 0.6 else None
     return {
         "image_id": post.post_id,
-        "created_at": f"{made:%Y-%m-%d %H:%M:%S} UTC",
-        "updated_at": f"{made + datetime.timedelta(hours=rng.randrange(1, 900)):%Y-%m-%d %H:%M:%S} UTC",
+        "created_at": f"{created:%Y-%m-%d %H:%M:%S} UTC",
+        "updated_at": f"{created + datetime.timedelta(hours=rng.randrange(1, 900)):%Y-%m-%d %H:%M:%S} UTC",
         "uploaded_id": rng.randrange(1, 400),
         "source": f"https://example.org/art/{post.post_id}",
         "rating": post.rating,

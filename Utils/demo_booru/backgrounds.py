@@ -1,11 +1,14 @@
-"""Backgrounds, drawn in pixels of a picture whose short side is 512 units."""
+"""Backgrounds, weather and speech bubbles, in units of which the short side of a picture has 512."""
 
 import math
+import random
+from collections.abc import Iterator
 
 import numpy as np
 
-from Utils.demo_booru.canvas import shade
-from Utils.demo_booru.vocabulary import BACKGROUND, GOLD, WHITE
+from Utils.demo_booru.canvas import Pen, Point, shade
+from Utils.demo_booru.scenes import Scene
+from Utils.demo_booru.vocabulary import BACKGROUND, GOLD, WHITE, Color
 
 _SKY = (250, 208, 150)
 _NIGHT = (96, 48, 34)
@@ -17,40 +20,41 @@ _LEAVES = (70, 135, 70)
 _WALL = (205, 226, 240)
 
 
-def draw_background(pen, scene, rng, width, height):
+def draw_background(pen: Pen, scene: Scene, rng: random.Random, width: float, height: float) -> None:
     """Draw the scene's background over the whole picture, ``width`` x ``height`` units."""
     _DRAWERS[scene.background](pen, scene, rng, width, height)
 
 
-def _flat(pen, scene, rng, width, height):
+def _flat(pen: Pen, scene: Scene, rng: random.Random, width: float, height: float) -> None:
     pen.image[:] = pen.color(BACKGROUND[scene.backdrop])
 
 
-def _white(pen, scene, rng, width, height):
+def _white(pen: Pen, scene: Scene, rng: random.Random, width: float, height: float) -> None:
     pen.image[:] = 255
 
 
-def _gradient(pen, scene, rng, width, height):
+def _gradient(pen: Pen, scene: Scene, rng: random.Random, width: float, height: float) -> None:
     _blend(pen, shade(BACKGROUND[scene.backdrop], 0.85), shade(BACKGROUND[scene.backdrop], 1.75))
 
 
-def _blend(pen, top, bottom, share=1.0):
+def _blend(pen: Pen, top: Color, bottom: Color, share: float = 1.0) -> None:
     """Fill the image from ``top`` to ``bottom`` color, down to a share of its height."""
     rows = pen.image.shape[0]
     down = np.linspace(0, 1, max(int(rows * share), 1))[:, None]
-    colors = np.float32(pen.color(top)) * (1 - down) + np.float32(pen.color(bottom)) * down
+    colors = np.array(pen.color(top), np.float32) * (1 - down)
+    colors = colors + np.array(pen.color(bottom), np.float32) * down
     pen.image[: len(down)] = np.round(colors)[:, None, :].astype(np.uint8)
     pen.image[len(down) :] = pen.color(bottom)
 
 
-def _hearts(pen, scene, rng, width, height):
+def _hearts(pen: Pen, scene: Scene, rng: random.Random, width: float, height: float) -> None:
     _flat(pen, scene, rng, width, height)
     tint = shade(BACKGROUND[scene.backdrop], 1.5)
     for x, y in _scattered(rng, width, height, 95):
         pen.at(x, y, turn=rng.uniform(-20, 20)).heart(0, 0, 24, tint)
 
 
-def _dots(pen, scene, rng, width, height):
+def _dots(pen: Pen, scene: Scene, rng: random.Random, width: float, height: float) -> None:
     _flat(pen, scene, rng, width, height)
     tint = shade(BACKGROUND[scene.backdrop], 1.6)
     for row, y in enumerate(range(20, int(height) + 40, 56)):
@@ -58,13 +62,13 @@ def _dots(pen, scene, rng, width, height):
             pen.ellipse(x, y, 15, 15, tint, 0)
 
 
-def _scattered(rng, width, height, step):
+def _scattered(rng: random.Random, width: float, height: float, step: int) -> Iterator[Point]:
     for y in range(int(step / 2), int(height), step):
         for x in range(int(step / 2), int(width), step):
             yield x + rng.uniform(-0.3, 0.3) * step, y + rng.uniform(-0.3, 0.3) * step
 
 
-def _sky(pen, scene, rng, width, height, horizon):
+def _sky(pen: Pen, scene: Scene, rng: random.Random, width: float, height: float, horizon: float) -> None:
     if scene.hour == "night":
         _blend(pen, shade(_NIGHT, 0.55), shade(_NIGHT, 1.25), horizon)
     elif scene.hour == "sunset":
@@ -84,12 +88,12 @@ def _sky(pen, scene, rng, width, height, horizon):
         _clouds(pen, scene, rng, width, height * horizon)
 
 
-def _stars(pen, rng, width, height):
+def _stars(pen: Pen, rng: random.Random, width: float, height: float) -> None:
     for x, y in _scattered(rng, width, max(height, 150), 62):
         pen.star(x, y, rng.uniform(3, 8), (200, 245, 255), points=4, inner=0.35)
 
 
-def _clouds(pen, scene, rng, width, height):
+def _clouds(pen: Pen, scene: Scene, rng: random.Random, width: float, height: float) -> None:
     color = {"day": WHITE, "sunset": (205, 205, 255), "night": (130, 90, 80)}[scene.hour]
     for _ in range(3):
         x, y, size = rng.uniform(0, 1) * width, rng.uniform(0.08, 0.5) * height, rng.uniform(24, 40)
@@ -97,11 +101,11 @@ def _clouds(pen, scene, rng, width, height):
             pen.ellipse(x + dx * size, y + dy * size, r * size * 1.1, r * size * 0.75, color, 0)
 
 
-def _open_sky(pen, scene, rng, width, height):
+def _open_sky(pen: Pen, scene: Scene, rng: random.Random, width: float, height: float) -> None:
     _sky(pen, scene, rng, width, height, 1.0)
 
 
-def _beach(pen, scene, rng, width, height):
+def _beach(pen: Pen, scene: Scene, rng: random.Random, width: float, height: float) -> None:
     horizon = rng.uniform(0.42, 0.52)
     _sky(pen, scene, rng, width, height, horizon)
     dim = 0.45 if scene.hour == "night" else 1.0
@@ -116,7 +120,7 @@ def _beach(pen, scene, rng, width, height):
     pen.limb(wave, shade(WHITE, dim), 7, edge=0)
 
 
-def _forest(pen, scene, rng, width, height):
+def _forest(pen: Pen, scene: Scene, rng: random.Random, width: float, height: float) -> None:
     horizon = rng.uniform(0.6, 0.7)
     _sky(pen, scene, rng, width, height, horizon)
     dim = 0.5 if scene.hour == "night" else 1.0
@@ -139,7 +143,7 @@ def _forest(pen, scene, rng, width, height):
             tree.ellipse(0, -118, 42, 40, green, 0)
 
 
-def _field(pen, scene, rng, width, height):
+def _field(pen: Pen, scene: Scene, rng: random.Random, width: float, height: float) -> None:
     horizon = rng.uniform(0.48, 0.58)
     _sky(pen, scene, rng, width, height, horizon)
     dim = 0.5 if scene.hour == "night" else 1.0
@@ -152,7 +156,7 @@ def _field(pen, scene, rng, width, height):
         flower.ellipse(0, 0, 5, 5, GOLD, 0)
 
 
-def _city(pen, scene, rng, width, height):
+def _city(pen: Pen, scene: Scene, rng: random.Random, width: float, height: float) -> None:
     _sky(pen, scene, rng, width, height, 0.85)
     dim = 0.4 if scene.hour == "night" else 1.0
     x = -20.0
@@ -175,7 +179,7 @@ def _city(pen, scene, rng, width, height):
     pen.fill([(0, base), (width, base), (width, height), (0, height)], shade((150, 145, 140), dim), 0)
 
 
-def _snow_land(pen, scene, rng, width, height):
+def _snow_land(pen: Pen, scene: Scene, rng: random.Random, width: float, height: float) -> None:
     horizon = rng.uniform(0.55, 0.65)
     _sky(pen, scene, rng, width, height, horizon)
     dim = 0.75 if scene.hour == "night" else 1.0
@@ -188,7 +192,7 @@ def _snow_land(pen, scene, rng, width, height):
     pen.fill([*hill, (width, height), (0, height)], shade((255, 250, 244), dim), 0.4)
 
 
-def _room(pen, scene, rng, width, height):
+def _room(pen: Pen, scene: Scene, rng: random.Random, width: float, height: float) -> None:
     _blend(pen, _WALL, shade(_WALL, 0.95))
     floor = height * 0.8
     pen.fill([(0, floor), (width, floor), (width, height), (0, height)], (120, 165, 205), 0.6)
@@ -217,7 +221,7 @@ def _room(pen, scene, rng, width, height):
             x += wide + 2
 
 
-def _classroom(pen, scene, rng, width, height):
+def _classroom(pen: Pen, scene: Scene, rng: random.Random, width: float, height: float) -> None:
     _blend(pen, (190, 225, 238), (180, 214, 230))
     floor = height * 0.8
     pen.fill([(0, floor), (width, floor), (width, height), (0, height)], (130, 170, 200), 0.6)
@@ -240,7 +244,7 @@ _DRAWERS = {"white": _white, "flat": _flat, "gradient": _gradient, "hearts": _he
             "classroom": _classroom}  # fmt: skip
 
 
-def draw_weather(pen, scene, rng, width, height):
+def draw_weather(pen: Pen, scene: Scene, rng: random.Random, width: float, height: float) -> None:
     """Draw rain, snow, petals or sparkles over everything."""
     if scene.weather == "rain":
         for x, y in _scattered(rng, width, height, 58):
@@ -256,7 +260,7 @@ def draw_weather(pen, scene, rng, width, height):
             pen.star(x, y, rng.uniform(13, 24), (140, 240, 255), points=4, inner=0.25, edge=0.4)
 
 
-def draw_bubble(pen, sign, x, y):
+def draw_bubble(pen: Pen, sign: str, x: float, y: float) -> None:
     """Draw a speech bubble with a heart, an exclamation mark or unreadable writing."""
     pen.fill([(x - 10, y + 30), (x - 34, y + 66), (x + 18, y + 38)], WHITE)
     pen.ellipse(x, y, 70, 44, WHITE)

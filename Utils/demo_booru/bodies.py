@@ -1,7 +1,8 @@
 """Bodies: neck, torso, arms in a pose and legs. The head is 1 unit in radius around (0, 0), feet at 4.6."""
 
-from Utils.demo_booru.canvas import shade
-from Utils.demo_booru.vocabulary import CLOTH, SKIN, WHITE
+from Utils.demo_booru.canvas import Pen, Point, shade
+from Utils.demo_booru.scenes import Figure
+from Utils.demo_booru.vocabulary import CLOTH, SKIN, WHITE, Color
 
 FEET = 4.65
 # Right arm (x > 0) from shoulder to hand; the left one is its mirror image.
@@ -28,12 +29,12 @@ SHOES = (60, 50, 80)
 _BOOT = (52, 66, 104)
 
 
-def hand(figure):
+def hand(figure: Figure) -> Point:
     """Return the place of the hand that holds things."""
     return POSES["holding"][0][-1] if figure.pose == "holding" else POSES[figure.pose][0][-1]
 
 
-def draw_legs(pen, figure):
+def draw_legs(pen: Pen, figure: Figure) -> None:
     """Draw legs with what is worn on them, and shoes."""
     skin = SKIN[figure.skin]
     for side in (-1, 1):
@@ -54,7 +55,7 @@ def draw_legs(pen, figure):
             pen.ellipse(x * 1.06 + toe, 4.55, 0.31, 0.16, SHOES)
 
 
-def torso(figure, grow=0.0):
+def torso(figure: Figure, grow: float = 0.0) -> list[Point]:
     """Return the outline of the trunk from the collar to the hips, ``grow`` wider."""
     wide, waist = (0.95, 0.72) if figure.boy else (0.8, 0.56)
     if figure.view == "side":
@@ -66,12 +67,12 @@ def torso(figure, grow=0.0):
             (0.36, 1.12)]  # fmt: skip
 
 
-def draw_neck(pen, figure):
+def draw_neck(pen: Pen, figure: Figure) -> None:
     """Draw the neck."""
     pen.limb([(0, 0.8), (0, 1.3)], shade(SKIN[figure.skin], 0.94), 0.42, curved=False)
 
 
-def draw_arms(pen, figure, before):
+def draw_arms(pen: Pen, figure: Figure, before: bool) -> None:
     """Draw the arms that are before the trunk (``before``), or those that are behind it."""
     for side, arm in zip((1, -1), POSES[figure.pose], strict=True):
         if (arm is not _BACK) != before:
@@ -83,7 +84,7 @@ def draw_arms(pen, figure, before):
         _arm(pen.at(mirror=side < 0), figure, arm)
 
 
-def _arm(pen, figure, arm):
+def _arm(pen: Pen, figure: Figure, arm: list[Point]) -> None:
     skin = SKIN[figure.skin]
     if figure.boy and figure.view != "side":
         arm = [(arm[0][0] + 0.1, arm[0][1]), *arm[1:]]
@@ -104,11 +105,11 @@ def _arm(pen, figure, arm):
         pen.limb([_between(arm[1], arm[2], 0.72), arm[2]], palm, width + 0.06, curved=False)
 
 
-def _between(a, b, share):
-    return tuple(p + (q - p) * share for p, q in zip(a, b, strict=True))
+def _between(a: Point, b: Point, share: float) -> Point:
+    return a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share
 
 
-def _sleeve_color(figure):
+def _sleeve_color(figure: Figure) -> Color:
     if figure.top == "overalls" or figure.top == "vest":
         return WHITE
     return CLOTH[figure.color]

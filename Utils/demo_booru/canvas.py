@@ -2,9 +2,15 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
+
+from Utils.demo_booru.vocabulary import Color
+
+Point = tuple[float, float]
+Points = Sequence[Point] | np.ndarray  # (N, 2)
 
 SHIFT = 4  # fractional bits of pixel coordinates: 1/16 pixel
 ONE = 1 << SHIFT
@@ -14,18 +20,17 @@ _CIRCLE = np.stack([np.cos(_ROUND), np.sin(_ROUND)], axis=1)
 
 @dataclasses.dataclass(frozen=True)
 class Look:
-    """How lines and surfaces are drawn: the ink's BGR, the line's width (pixels at 512), outlines or none,
-    and whether surfaces keep their color (a sketch leaves them as paper)."""
+    """How lines and surfaces are drawn."""
 
-    ink: tuple = (58, 47, 59)
-    stroke: float = 3.0
+    ink: Color = (58, 47, 59)
+    stroke: float = 3.0  # width of a line, in pixels of a picture of 512
     outlines: bool = True
-    sketch: bool = False
-    saturation: float = 1.0
+    sketch: bool = False  # surfaces stay as white as paper
+    saturation: float = 1.0  # of surfaces
 
 
-def smooth(points, closed=True, steps=6):
-    """Return a Catmull-Rom curve through ``points`` (n, 2) as a polygon of ``steps`` points each."""
+def smooth(points: Points, closed: bool = True, steps: int = 6) -> np.ndarray:
+    """Return a Catmull-Rom curve through ``points`` (N, 2) as a polygon with ``steps`` points for each."""
     points = np.asarray(points, np.float64)
     if closed:
         a, b, c, d = (np.roll(points, shift, axis=0) for shift in (1, 0, -1, -2))
@@ -39,22 +44,32 @@ def smooth(points, closed=True, steps=6):
     return curve if closed else np.concatenate([curve, points[-1:]])
 
 
-def shade(color, factor):
+def shade(color: Color, factor: float) -> Color:
     """Return a BGR color made darker (factor below 1) or lighter (above 1, towards white)."""
     if factor <= 1:
-        return tuple(int(round(part * factor)) for part in color)
-    return tuple(int(round(255 - (255 - part) * (2 - factor))) for part in color)
+        blue, green, red = (int(round(part * factor)) for part in color)
+    else:
+        blue, green, red = (int(round(255 - (255 - part) * (2 - factor))) for part in color)
+    return blue, green, red
 
 
 class Pen:
-    """Draws in its own coordinates on a shared image; ``at`` gives a pen in a moved frame."""
+    """Draws in its own coordinates on a shared image; `at` returns a pen with others."""
 
-    def __init__(self, image, look, matrix=None):
+    def __init__(self, image: np.ndarray, look: Look, matrix: np.ndarray | None = None) -> None:
         self.image = image
         self.look = look
         self.matrix = np.eye(3) if matrix is None else matrix
 
-    def at(self, x=0.0, y=0.0, scale=1.0, turn=0.0, mirror=False, stretch=1.0):
+    def at(
+        self,
+        x: float = 0.0,
+        y: float = 0.0,
+        scale: float = 1.0,
+        turn: float = 0.0,
+        mirror: bool = False,
+        stretch: float = 1.0,
+    ) -> "Pen":
         """Return a pen whose origin is (x, y), scaled, turned by ``turn`` degrees, mirrored in x."""
         cos, sin = math.cos(math.radians(turn)), math.sin(math.radians(turn))
         flip = -scale if mirror else scale
@@ -63,51 +78,60 @@ class Pen:
         return Pen(self.image, self.look, self.matrix @ frame)
 
     @property
-    def unit(self):
+    def unit(self) -> float:
         """Length of one unit, in pixels."""
         return math.sqrt(abs(np.linalg.det(self.matrix[:2, :2])))
 
-    def _pixels(self, points):
+    def _pixels(self, points: Points) -> np.ndarray:
         placed = np.asarray(points, np.float64) @ self.matrix[:2, :2].T + self.matrix[:2, 2]
         return np.round(placed * ONE).astype(np.int32)
 
-    def color(self, color):
+    def color(self, color: Color) -> Color:
         """Return the color that this look paints for ``color``."""
         if self.look.sketch:
-            return tuple(int(round(222 + part * 0.12)) for part in color)
+            blue, green, red = (int(round(222 + part * 0.12)) for part in color)
+            return blue, green, red
         if self.look.saturation == 1.0:
             return color
         gray = 0.114 * color[0] + 0.587 * color[1] + 0.299 * color[2]
-        return tuple(min(255, max(0, round(gray + (c - gray) * self.look.saturation))) for c in color)
+        saturated = (round(gray + (part - gray) * self.look.saturation) for part in color)
+        blue, green, red = (min(255, max(0, part)) for part in saturated)
+        return blue, green, red
 
-    def _stroke(self, width):
+    def _stroke(self, width: float) -> int:
         return max(1, round(self.look.stroke * width * min(1.0, 0.45 + self.unit / 160)))
 
-    def fill(self, points, color, edge=1.0):
+    def fill(self, points: Points, color: Color, edge: float = 1.0) -> None:
         """Fill a polygon (n, 2) and draw its outline, ``edge`` times the look's width (0: none)."""
         pixels = self._pixels(points)
         cv2.fillPoly(self.image, [pixels], self.color(color), cv2.LINE_AA, SHIFT)
         if edge and self.look.outlines:
             cv2.polylines(self.image, [pixels], True, self.look.ink, self._stroke(edge), cv2.LINE_AA, SHIFT)
 
-    def shape(self, points, color, edge=1.0):
+    def shape(self, points: Points, color: Color, edge: float = 1.0) -> None:
         """Fill the smooth closed curve through ``points``."""
         self.fill(smooth(points), color, edge)
 
-    def ellipse(self, x, y, rx, ry, color, edge=1.0, turn=0.0):
+    def ellipse(
+        self, x: float, y: float, rx: float, ry: float, color: Color, edge: float = 1.0, turn: float = 0.0
+    ) -> None:
         """Fill an ellipse around (x, y), turned by ``turn`` degrees."""
         cos, sin = math.cos(math.radians(turn)), math.sin(math.radians(turn))
         around = _CIRCLE * (rx, ry) @ np.array([[cos, sin], [-sin, cos]])
         self.fill(around + (x, y), color, edge)
 
-    def line(self, points, color=None, width=1.0, curved=True):
+    def line(
+        self, points: Points, color: Color | None = None, width: float = 1.0, curved: bool = True
+    ) -> None:
         """Draw a line of the look's ink (or ``color``), ``width`` times the look's width."""
         points = smooth(points, closed=False) if curved and len(points) > 2 else points
         color = self.look.ink if color is None else self.color(color)
         pixels = [self._pixels(points)]
         cv2.polylines(self.image, pixels, False, color, self._stroke(width), cv2.LINE_AA, SHIFT)
 
-    def limb(self, points, color, width, edge=1.0, curved=True):
+    def limb(
+        self, points: Points, color: Color, width: float, edge: float = 1.0, curved: bool = True
+    ) -> None:
         """Draw a round-ended band, ``width`` units thick, with an outline."""
         points = smooth(points, closed=False) if curved and len(points) > 2 else points
         pixels = [self._pixels(points)]
@@ -117,13 +141,23 @@ class Pen:
             cv2.polylines(self.image, pixels, False, self.look.ink, rim, cv2.LINE_AA, SHIFT)
         cv2.polylines(self.image, pixels, False, self.color(color), thick, cv2.LINE_AA, SHIFT)
 
-    def star(self, x, y, radius, color, points=5, inner=0.45, edge=0.0, turn=-90.0):
+    def star(
+        self,
+        x: float,
+        y: float,
+        radius: float,
+        color: Color,
+        points: int = 5,
+        inner: float = 0.45,
+        edge: float = 0.0,
+        turn: float = -90.0,
+    ) -> None:
         """Fill a star with ``points`` tips."""
         angles = np.radians(turn) + np.arange(2 * points) * math.pi / points
         radii = np.where(np.arange(2 * points) % 2, radius * inner, radius)
         self.fill(np.stack([x + radii * np.cos(angles), y + radii * np.sin(angles)], 1), color, edge)
 
-    def heart(self, x, y, size, color, edge=0.0):
+    def heart(self, x: float, y: float, size: float, color: Color, edge: float = 0.0) -> None:
         """Fill a heart, ``size`` half wide."""
         shape = [
             (0, -0.35),

@@ -1,11 +1,12 @@
 """Clothes on the trunk and below it, drawn in a body's units (see ``bodies``)."""
 
 from Utils.demo_booru.bodies import torso
-from Utils.demo_booru.canvas import shade
-from Utils.demo_booru.vocabulary import CLOTH, GOLD, NAVY, SCARLET, SKIN, STEEL, WHITE
+from Utils.demo_booru.canvas import Pen, shade
+from Utils.demo_booru.scenes import Figure
+from Utils.demo_booru.vocabulary import CLOTH, GOLD, NAVY, SCARLET, SKIN, STEEL, WHITE, Color
 
 
-def draw_clothes(pen, figure):
+def draw_clothes(pen: Pen, figure: Figure) -> None:
     """Draw what is worn below the waist, then what is worn above it."""
     if figure.bottom == "skirt":
         _skirt(pen, CLOTH[figure.second], 3.2)
@@ -14,30 +15,30 @@ def draw_clothes(pen, figure):
     _TOPS[figure.top](pen, figure, CLOTH[figure.color], CLOTH[figure.second])
 
 
-def _skirt(pen, color, hem, flare=1.15, top=2.25):
+def _skirt(pen: Pen, color: Color, hem: float, flare: float = 1.15, top: float = 2.25) -> None:
     pen.fill([(-0.58, top), (-flare, hem), (-flare * 0.66, hem + 0.07), (-flare * 0.33, hem), (0, hem + 0.08),
               (flare * 0.33, hem), (flare * 0.66, hem + 0.07), (flare, hem), (0.58, top)], color)  # fmt: skip
     for x in (-0.55, -0.2, 0.2, 0.55):
         pen.line([(x * 0.7, top + 0.15), (x * flare * 1.1, hem)], width=0.6)
 
 
-def _shorts(pen, color):
+def _shorts(pen: Pen, color: Color) -> None:
     pen.fill(
         [(-0.66, 2.3), (-0.72, 3.05), (-0.06, 3.05), (0, 2.8), (0.06, 3.05), (0.72, 3.05), (0.66, 2.3)], color
     )
 
 
-def _collar(pen, color=WHITE):
+def _collar(pen: Pen, color: Color = WHITE) -> None:
     for side in (-1, 1):
         pen.fill([(0, 1.42), (0.3 * side, 1.08), (0.5 * side, 1.3), (0.2 * side, 1.58)], color, 0.8)
 
 
-def _neckline(pen, figure):
+def _neckline(pen: Pen, figure: Figure) -> None:
     if figure.view != "behind":
         pen.fill([(-0.24, 1.1), (0, 1.42), (0.24, 1.1)], shade(SKIN[figure.skin], 0.96), 0.7)
 
 
-def _shirt(pen, figure, color, second):
+def _shirt(pen: Pen, figure: Figure, color: Color, second: Color) -> None:
     body = torso(figure)
     pen.fill(body, color)
     if figure.striped:
@@ -51,7 +52,7 @@ def _shirt(pen, figure, color, second):
             pen.line([(0, 1.55), (0, 2.6)], width=0.7)
 
 
-def _sailor(pen, figure, color, second):
+def _sailor(pen: Pen, figure: Figure, color: Color, second: Color) -> None:
     pen.fill(torso(figure), color)
     if figure.view == "behind":
         pen.fill([(-0.75, 1.15), (0.75, 1.15), (0.7, 1.85), (-0.7, 1.85)], second)
@@ -65,7 +66,7 @@ def _sailor(pen, figure, color, second):
     pen.ellipse(0, 1.78, 0.14, 0.12, SCARLET)
 
 
-def _dress(pen, figure, color, second):
+def _dress(pen: Pen, figure: Figure, color: Color, second: Color) -> None:
     pen.fill(torso(figure), color)
     _skirt(pen, color, 3.5, flare=1.35, top=2.2)
     pen.limb([(-0.52, 2.24), (0.52, 2.24)], shade(color, 0.7), 0.18, edge=0.6, curved=False)
@@ -78,7 +79,7 @@ def _dress(pen, figure, color, second):
         _neckline(pen, figure)
 
 
-def _maid(pen, figure, color, second):
+def _maid(pen: Pen, figure: Figure, color: Color, second: Color) -> None:
     pen.fill(torso(figure), color)
     _skirt(pen, color, 3.35, flare=1.3, top=2.2)
     if figure.view == "behind":
@@ -93,7 +94,7 @@ def _maid(pen, figure, color, second):
     _collar(pen)
 
 
-def _sweater(pen, figure, color, second):
+def _sweater(pen: Pen, figure: Figure, color: Color, second: Color) -> None:
     pen.shape(torso(figure, 0.08), color)
     pen.limb([(-0.28, 1.12), (0.28, 1.12)], shade(color, 0.9), 0.34, curved=False)
     pen.limb([(-0.6, 2.66), (0.6, 2.66)], shade(color, 0.86), 0.16, edge=0.6, curved=False)
@@ -101,7 +102,7 @@ def _sweater(pen, figure, color, second):
         pen.line([(x, 1.5), (x, 2.5)], shade(color, 0.8), 1.2)
 
 
-def _hoodie(pen, figure, color, second):
+def _hoodie(pen: Pen, figure: Figure, color: Color, second: Color) -> None:
     pen.shape(
         [(-0.95, 1.05), (-0.5, 0.9), (0.5, 0.9), (0.95, 1.05), (0.6, 1.5), (-0.6, 1.5)], shade(color, 0.85)
     )
@@ -115,7 +116,7 @@ def _hoodie(pen, figure, color, second):
     pen.fill([(-0.4, 2.15), (0.4, 2.15), (0.52, 2.55), (-0.52, 2.55)], shade(color, 0.86))
 
 
-def _jacket(pen, figure, color, second):
+def _jacket(pen: Pen, figure: Figure, color: Color, second: Color) -> None:
     pen.fill(torso(figure), WHITE)
     if figure.view == "behind":
         pen.fill(torso(figure, 0.12), color)
@@ -129,7 +130,7 @@ def _jacket(pen, figure, color, second):
         pen.fill([(0.3 * side, 1.12), (0.52 * side, 1.5), (0.27 * side, 1.85)], shade(color, 1.25), 0.8)
 
 
-def _kimono(pen, figure, color, second):
+def _kimono(pen: Pen, figure: Figure, color: Color, second: Color) -> None:
     pen.fill([*torso(figure)[:5], (-0.85, 4.1), (0.85, 4.1), *torso(figure)[7:]], color)
     if figure.view != "behind":
         pen.fill([(-0.4, 1.1), (0.1, 1.95), (0.26, 1.85), (-0.1, 1.15)], WHITE, 0.8)
@@ -140,7 +141,7 @@ def _kimono(pen, figure, color, second):
         pen.star(x, y, 0.17, WHITE, inner=0.6)
 
 
-def _robe(pen, figure, color, second):
+def _robe(pen: Pen, figure: Figure, color: Color, second: Color) -> None:
     pen.fill([*torso(figure)[:5], (-0.95, 4.2), (0.95, 4.2), *torso(figure)[7:]], color)
     pen.limb([(0, 1.3), (0, 4.15)], shade(color, 0.75), 0.14, edge=0, curved=False)
     pen.limb([(-0.66, 2.35), (0.66, 2.35)], GOLD, 0.16, edge=0.6, curved=False)
@@ -148,7 +149,7 @@ def _robe(pen, figure, color, second):
     pen.star(0.5, 3.0, 0.18, GOLD)
 
 
-def _armor(pen, figure, color, second):
+def _armor(pen: Pen, figure: Figure, color: Color, second: Color) -> None:
     pen.fill(torso(figure), STEEL)
     pen.shape(
         [(-0.62, 1.35), (0, 1.2), (0.62, 1.35), (0.55, 2.05), (0, 2.3), (-0.55, 2.05)], shade(STEEL, 1.4)
@@ -160,7 +161,7 @@ def _armor(pen, figure, color, second):
     pen.limb([(-0.55, 2.4), (0.55, 2.4)], GOLD, 0.16, edge=0.7, curved=False)
 
 
-def _vest(pen, figure, color, second):
+def _vest(pen: Pen, figure: Figure, color: Color, second: Color) -> None:
     pen.fill(torso(figure), WHITE)
     if figure.view == "behind":
         pen.fill(torso(figure, -0.08), color)
@@ -174,7 +175,7 @@ def _vest(pen, figure, color, second):
         pen.ellipse(0.1, y, 0.05, 0.05, GOLD, 0.4)
 
 
-def _overalls(pen, figure, color, second):
+def _overalls(pen: Pen, figure: Figure, color: Color, second: Color) -> None:
     pen.fill(torso(figure), WHITE)
     pen.fill([(-0.62, 2.2), (0.62, 2.2), (0.7, 2.9), (-0.7, 2.9)], color)
     pen.fill([(-0.42, 1.62), (0.42, 1.62), (0.46, 2.3), (-0.46, 2.3)], color)

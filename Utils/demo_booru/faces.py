@@ -1,6 +1,9 @@
 """Heads without hair: the skull, ears, eyes, brows, mouth and blush. A head is 1 unit in radius."""
 
-from Utils.demo_booru.canvas import shade
+from collections.abc import Sequence
+
+from Utils.demo_booru.canvas import Pen, shade
+from Utils.demo_booru.scenes import Figure
 from Utils.demo_booru.vocabulary import EYES, SKIN, WHITE
 
 _MOUTH = (60, 40, 140)
@@ -13,8 +16,8 @@ _SIDE = [(-0.9, -0.1), (-0.97, 0.2), (-1.06, 0.36), (-0.92, 0.45), (-0.9, 0.7), 
          (0.3, 0.6), (0.85, 0.25), (0.93, -0.2), (0.6, -0.8), (0, -0.98), (-0.65, -0.75)]  # fmt: skip
 
 
-def draw_head(pen, figure):
-    """Draw skull and ears; a face looking out of the picture, to the left, or away."""
+def draw_head(pen: Pen, figure: Figure) -> None:
+    """Draw skull and ears of a head that is seen from the front, from the side or from behind."""
     skin = SKIN[figure.skin]
     if figure.view == "side":
         pen.shape(_SIDE, skin)
@@ -25,8 +28,8 @@ def draw_head(pen, figure):
     pen.shape(_FRONT, skin)
 
 
-def draw_face(pen, figure, gaze):
-    """Draw eyes, brows, mouth and blush; ``gaze`` moves them sideways, as a head that is turned a little."""
+def draw_face(pen: Pen, figure: Figure, gaze: float) -> None:
+    """Draw eyes, brows, mouth and blush; ``gaze`` in -1..1 moves them sideways, as a turned head does."""
     if figure.view == "behind":
         return
     if figure.view == "side":
@@ -43,7 +46,7 @@ def draw_face(pen, figure, gaze):
     _mouth(pen.at(shift, 0.64), figure)
 
 
-def _eye(pen, figure, x, narrow, opened, side=-1):
+def _eye(pen: Pen, figure: Figure, x: float, narrow: float, opened: bool, side: int = -1) -> None:
     rx, ry = 0.255 * narrow, 0.34
     brow = -0.32 if figure.mouth != "frown" else -0.26
     tilt = {"frown": 0.1, "cry": -0.1}.get(figure.mouth, 0.0)
@@ -70,7 +73,7 @@ def _eye(pen, figure, x, narrow, opened, side=-1):
         pen.line([(x + side * rx, -0.0), (x + side * rx * 1.45, -0.1)], width=2.0)
 
 
-def _mouth(pen, figure):
+def _mouth(pen: Pen, figure: Figure) -> None:
     kind = figure.mouth
     if kind == "open":
         pen.shape([(-0.38, -0.1), (0, -0.05), (0.38, -0.1), (0.28, 0.2), (0, 0.3), (-0.28, 0.2)], _MOUTH, 0.8)
@@ -87,7 +90,7 @@ def _mouth(pen, figure):
         pen.line([(-0.09, 0.04), (0.09, 0.04)], width=1.2)
 
 
-def _cheek(pen, figure, places):
+def _cheek(pen: Pen, figure: Figure, places: Sequence[float]) -> None:
     for x in places:
         if figure.blush:
             pen.ellipse(x, 0.54, 0.28, 0.17, _BLUSH, edge=0)

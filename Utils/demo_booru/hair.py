@@ -1,17 +1,21 @@
-"""Hair: what hangs behind the body, what lies on the head, and the fringe over the face."""
+"""Hair: the part behind the body, the part on the head, and the fringe over the face."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
-from Utils.demo_booru.canvas import shade, smooth
-from Utils.demo_booru.vocabulary import HAIR, SCARLET
+from Utils.demo_booru.canvas import Pen, shade, smooth
+from Utils.demo_booru.scenes import Figure
+from Utils.demo_booru.vocabulary import HAIR, SCARLET, Color
+
+Drawer = Callable[[Pen, Color, float], None]
 
 LONG = ("long", "very_long", "twintails", "ponytail", "side_ponytail", "braid")
 SHORT = ("short", "bob", "spiky", "curly")
 
 
-def draw_back_hair(pen, figure, sway):
+def draw_back_hair(pen: Pen, figure: Figure, sway: float) -> None:
     """Draw the hair behind head and body; ``sway`` in -1..1 bends what hangs freely."""
     color = shade(HAIR[figure.hair], 0.86)
     drawer = _BACK.get(figure.style)
@@ -22,17 +26,17 @@ def draw_back_hair(pen, figure, sway):
                    (-0.8, -0.85)], color)  # fmt: skip
 
 
-def _short(pen, color, sway):
+def _short(pen: Pen, color: Color, sway: float) -> None:
     pen.shape([(-1.08, -0.2), (-1.1, 0.5), (-0.85, 0.95), (0, 0.9), (0.85, 0.95), (1.1, 0.5), (1.08, -0.2),
                (0, -1.1)], color)  # fmt: skip
 
 
-def _bob(pen, color, sway):
+def _bob(pen: Pen, color: Color, sway: float) -> None:
     pen.shape([(-1.05, -0.5), (-1.28, 0.3), (-1.3, 0.95), (-0.9, 1.12), (0, 1.1), (0.9, 1.12), (1.3, 0.95),
                (1.28, 0.3), (1.05, -0.5), (0, -1.15)], color)  # fmt: skip
 
 
-def _curly(pen, color, sway):
+def _curly(pen: Pen, color: Color, sway: float) -> None:
     for x, y in ((-0.95, 0.75), (0.95, 0.75), (-1.15, 0.3), (1.15, 0.3), (-1.18, -0.2), (1.18, -0.2),
                  (-0.95, -0.65),
                  (0.95, -0.65), (-0.5, -1.02), (0.5, -1.02), (0, -1.15)):  # fmt: skip
@@ -40,8 +44,8 @@ def _curly(pen, color, sway):
     pen.ellipse(0, -0.1, 1.08, 1.0, color, edge=0)
 
 
-def _hanging(length, width):
-    def draw(pen, color, sway):
+def _hanging(length: float, width: float) -> Drawer:
+    def draw(pen: Pen, color: Color, sway: float) -> None:
         low = length + 0.12
         bend = sway * 0.25
         pen.shape([(-1.0, -0.5), (-1.16, 0.4), (-width, length * 0.6), (-width + bend, length),
@@ -57,7 +61,7 @@ def _hanging(length, width):
     return draw
 
 
-def _twintails(pen, color, sway):
+def _twintails(pen: Pen, color: Color, sway: float) -> None:
     for side in (-1, 1):
         tail = pen.at(0.9 * side, -0.45, mirror=side < 0)
         lean = sway * 0.25 * side
@@ -68,7 +72,7 @@ def _twintails(pen, color, sway):
         tail.ellipse(0.12, -0.02, 0.17, 0.24, SCARLET)
 
 
-def _ponytail(pen, color, sway):
+def _ponytail(pen: Pen, color: Color, sway: float) -> None:
     tail = pen.at(0.35, -0.95)
     tail.shape([(-0.1, -0.05), (0.35, -0.5), (1.1, -0.3), (1.45, 0.6), (1.35, 1.8), (0.95 + sway * 0.2, 2.7),
                 (0.85, 1.9), (0.75, 1.0), (0.4, 0.4)], color)  # fmt: skip
@@ -76,20 +80,20 @@ def _ponytail(pen, color, sway):
     tail.ellipse(0.12, -0.02, 0.2, 0.2, SCARLET)
 
 
-def _side_ponytail(pen, color, sway):
+def _side_ponytail(pen: Pen, color: Color, sway: float) -> None:
     tail = pen.at(0.95, -0.35)
     tail.shape([(-0.1, -0.1), (0.45, -0.25), (0.75, 0.5), (0.8, 1.6), (0.5 + sway * 0.2, 2.7), (0.25, 1.9),
                 (0.05, 0.9)], color)  # fmt: skip
     tail.ellipse(0.12, -0.02, 0.2, 0.24, SCARLET)
 
 
-def _double_bun(pen, color, sway):
+def _double_bun(pen: Pen, color: Color, sway: float) -> None:
     for side in (-1, 1):
         pen.ellipse(0.78 * side, -0.98, 0.42, 0.42, color)
         pen.line([(0.6 * side, -1.1), (0.85 * side, -0.95), (0.75 * side, -0.8)], width=0.6)
 
 
-def _bun(pen, color, sway):
+def _bun(pen: Pen, color: Color, sway: float) -> None:
     pen.ellipse(0, -1.3, 0.48, 0.42, color)
     pen.line([(-0.2, -1.4), (0.1, -1.3), (-0.05, -1.15)], width=0.6)
 
@@ -123,13 +127,12 @@ _SPIKES = [(-1.05, -0.2), (-1.42, -0.55), (-1.02, -0.72), (-1.15, -1.25), (-0.6,
            (0.42, -1.6), (0.6, -1.05), (1.15, -1.25), (1.02, -0.72), (1.42, -0.55), (1.05, -0.2)]  # fmt: skip
 
 
-def draw_front_hair(pen, figure, sway):
+def draw_front_hair(pen: Pen, figure: Figure, sway: float) -> None:
     """Draw the hair on the head and before the face."""
     color = HAIR[figure.hair]
-    if figure.view == "behind":
-        return _from_behind(pen, figure, color)
-    if figure.view == "side":
-        return _from_side(pen, figure, color)
+    if figure.view != "front":
+        (_from_behind if figure.view == "behind" else _from_side)(pen, figure, color)
+        return
     top = _SPIKES if figure.style == "spiky" else _CROWN
     if figure.style not in ("spiky", "bun") and not (figure.boy and figure.style == "short"):
         _locks(pen, figure, color)
@@ -143,11 +146,10 @@ def draw_front_hair(pen, figure, sway):
         _braid(pen, color, sway)
     if figure.ahoge:
         pen.shape([(-0.1, -1.1), (0.02, -1.55), (0.45, -1.75), (0.3, -1.5), (0.12, -1.1)], color)
-    return None
 
 
-def _locks(pen, figure, color):
-    """The strands in front of the ears."""
+def _locks(pen: Pen, figure: Figure, color: Color) -> None:
+    """Draw the strands in front of the ears."""
     low = 1.35 if figure.style in LONG else 0.85
     for side in (-1, 1):
         lock = pen.at(0.93 * side, 0, mirror=side < 0)
@@ -156,7 +158,7 @@ def _locks(pen, figure, color):
                     (-0.1, 0.2)], color, 0.8)  # fmt: skip
 
 
-def _braid(pen, color, sway):
+def _braid(pen: Pen, color: Color, sway: float) -> None:
     for step in range(7):
         x = 0.98 + 0.06 * step * (1 if sway >= 0 else 0.6)
         pen.ellipse(x - (0.05 if step % 2 else 0), 0.55 + 0.3 * step, 0.24 - 0.012 * step, 0.2, color)
@@ -164,7 +166,7 @@ def _braid(pen, color, sway):
     pen.shape([(x - 0.12, 2.6), (x + 0.12, 2.6), (x + 0.15, 2.95), (x, 3.05), (x - 0.12, 2.95)], color)
 
 
-def _from_behind(pen, figure, color):
+def _from_behind(pen: Pen, figure: Figure, color: Color) -> None:
     low = {"short": 0.8, "spiky": 0.75, "bob": 1.05, "curly": 0.8}.get(figure.style, 0.85)
     if figure.style in ("long", "very_long"):
         _BACK[figure.style](pen, color, 0.0)
@@ -180,8 +182,8 @@ def _from_behind(pen, figure, color):
     pen.line([(-0.6, -0.7), (-0.2, -0.88), (0.3, -0.88)], shade(color, 1.5), width=1.8)
 
 
-def _from_side(pen, figure, color):
-    """The face looks left: hair covers the back of the skull, and a fringe hangs over the brow."""
+def _from_side(pen: Pen, figure: Figure, color: Color) -> None:
+    """Draw the hair of a head that looks left: over the back of the skull, with a fringe over the brow."""
     low = 0.75 if figure.style in ("spiky", "short", "double_bun", "bun") else 1.05
     top = _SPIKES[2:] if figure.style == "spiky" else _CROWN
     pen.fill([(-1.0, -0.1), *top, (1.12, 0.1), (0.98, low), (0.5, low - 0.05), (0.42, 0.3), (0.3, -0.1),

@@ -1,4 +1,4 @@
-"""Scenes become pixels: background, figures from back to front, animals, weather, and the style over all."""
+"""Pictures of scenes: background, figures from back to front, animals, weather, the style of the whole."""
 
 import random
 
@@ -7,18 +7,24 @@ import numpy as np
 
 from Utils.demo_booru import accessories, backgrounds, bodies, clothes, faces, hair, things
 from Utils.demo_booru.canvas import Look, Pen
+from Utils.demo_booru.scenes import Figure, Scene
 from Utils.demo_booru.vocabulary import ARTISTS, INK
 
-# Pixels of one unit (a head's radius) at 512, and the height of the body (in units) that the lower edge cuts.
+# By frame: the range of pixels of one unit (a head's radius) in a picture of 512, and where its lower edge
+# cuts the body, in units from the middle of the head.
 _ZOOM = {"full_body": (67, 76), "cowboy_shot": (90, 102), "upper_body": (116, 134), "portrait": (165, 192)}
 _CUT = {"full_body": 4.85, "cowboy_shot": 3.62, "upper_body": 2.62, "portrait": 1.42}
 _TALL_THINGS = ("witch_hat", "rabbit_ears", "halo", "cat_ears", "fox_ears", "horns", "crown")
 
 
-def render(scene, key, scale=1.0):
+def render(scene: Scene, key: str, scale: float = 1.0) -> np.ndarray:
     """Return the picture of a scene as BGR uint8, or BGRA where the scene is transparent.
 
-    ``key`` (a string) seeds what is not in the scene: places, sizes, sway. ``scale`` pixels are one unit.
+    Args:
+        key: seeds what the scene does not say: places, sizes, sway.
+        scale: pixels of one unit.
+
+    Transparency is found by painting on white and on black paper: where the two differ, the paper shows.
     """
     if not scene.transparent:
         return _paint(scene, key, scale, 255)
@@ -28,7 +34,7 @@ def render(scene, key, scale=1.0):
     return np.dstack([color, alpha]).astype(np.uint8)
 
 
-def _paint(scene, key, scale, paper):
+def _paint(scene: Scene, key: str, scale: float, paper: int) -> np.ndarray:
     rng = random.Random(key)
     width, height = scene.size
     image = np.full((round(height * scale), round(width * scale), 3), paper, np.uint8)
@@ -45,7 +51,7 @@ def _paint(scene, key, scale, paper):
     return _styled(image, scene, rng, scale)
 
 
-def _look(scene, rng, scale):
+def _look(scene: Scene, rng: random.Random, scale: float) -> Look:
     weight, ink, saturation, _ = ARTISTS.get(scene.artist, (rng.uniform(0.85, 1.15), INK, 1.0, 1.0))
     if scene.thick:
         weight, ink = 2.6, (20, 16, 20)
@@ -55,7 +61,7 @@ def _look(scene, rng, scale):
                 sketch=scene.style == "sketch", saturation=saturation)  # fmt: skip
 
 
-def _figures(pen, scene, rng, width, height):
+def _figures(pen: Pen, scene: Scene, rng: random.Random, width: float, height: float) -> None:
     count = len(scene.figures)
     low, high = _ZOOM[scene.frame]
     if scene.chibi:
@@ -77,7 +83,7 @@ def _figures(pen, scene, rng, width, height):
         _figure(frame, figure, scene, gaze=rng.uniform(-1, 1), sway=rng.uniform(-1, 1))
 
 
-def _figure(head, figure, scene, gaze, sway):
+def _figure(head: Pen, figure: Figure, scene: Scene, gaze: float, sway: float) -> None:
     body = head.at(y=0.34, scale=0.84, stretch=0.72) if scene.chibi else head
     mane = head.at(stretch=0.78) if scene.chibi else head
     from_behind = figure.view == "behind"
@@ -102,7 +108,7 @@ def _figure(head, figure, scene, gaze, sway):
     accessories.draw_on_head(head, figure, gaze)
 
 
-def _animals(pen, scene, rng, width, height):
+def _animals(pen: Pen, scene: Scene, rng: random.Random, width: float, height: float) -> None:
     count = len(scene.animals)
     for at, (kind, coat) in enumerate(scene.animals):
         size = rng.uniform(125, 165) if count == 1 else rng.uniform(95, 115)
@@ -114,7 +120,7 @@ def _animals(pen, scene, rng, width, height):
         things.draw_animal(pen.at(x, y, size, mirror=rng.random() < 0.5), kind, coat)
 
 
-def _styled(image, scene, rng, scale):
+def _styled(image: np.ndarray, scene: Scene, rng: random.Random, scale: float) -> np.ndarray:
     if scene.border:
         edge = round(22 * scale)
         color = ((255, 255, 255), (40, 36, 40))[scene.background == "white"]

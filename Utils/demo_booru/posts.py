@@ -1,10 +1,11 @@
-"""The plan of a drawn booru: ids, what each picture shows, and the faults that real boorus have.
+"""The posts of a drawn booru: ids, the scene of each picture, and the faults that real boorus have.
 
 Everything about post i is a function of the seed, i and the number of posts: workers draw in any order.
 """
 
 import dataclasses
 import random
+from typing import Any
 
 from Utils.demo_booru import scenes, tagging
 
@@ -21,14 +22,14 @@ NO_FILE, NEAR_DUPLICATE = 2, 8  # fire-eggs' bit flags; 1 is a user's choice
 
 @dataclasses.dataclass(frozen=True)
 class Post:
-    """One post: what its picture shows, how its file is, and what the booru says of it."""
+    """One post: the scene of its picture, the state of its file, and what the booru says about it."""
 
     index: int
     post_id: int
     scene: scenes.Scene
     rating: str
-    truth: tuple  # tag names that are true
-    labels: tuple  # those that the booru knows
+    truth: tuple[str, ...]  # tag names that are true
+    labels: tuple[str, ...]  # those of them that the booru has
     original: str = ""  # a key of ORIGINALS
     scale: float = 1.0  # pixels of the original per unit
     broken: str = ""  # one of BROKEN
@@ -39,26 +40,26 @@ class Post:
     parent_id: int | None = None
 
 
-def lot(*key):
+def seeded_random(*key: object) -> random.Random:
     """Return a ``random.Random`` seeded by the words of ``key``; the same on every machine."""
     return random.Random("/".join(map(str, key)))
 
 
-def post_ids(count, seed):
+def post_ids(count: int, seed: int) -> list[int]:
     """Return ``count`` different rising ids whose residues modulo 1000 are spread as evenly as can be."""
-    rng, found = lot(seed, "ids"), []
+    rng, ids = seeded_random(seed, "ids"), []
     for start in range(0, count, 1000):
         size = min(1000, count - start)
         residues = [int((at + rng.random()) * 1000 / size) for at in range(size)]
         rng.shuffle(residues)
-        found += [(FIRST_THOUSAND + (start + at) // 2) * 1000 + r for at, r in enumerate(residues)]
-    return sorted(found)
+        ids += [(FIRST_THOUSAND + (start + at) // 2) * 1000 + r for at, r in enumerate(residues)]
+    return sorted(ids)
 
 
-def plan(count, seed, missing):
+def plan_posts(count: int, seed: int, missing: float) -> list[Post]:
     """Return the ``count`` posts of a booru, which lacks each true tag with probability ``missing``."""
     ids, roles = post_ids(count, seed), _roles(count, seed)
-    posts = []
+    posts: list[Any] = []  # None for a duplicate, until its source is known
     for index in range(count):
         role, what = roles.get(index, ("", ""))
         if role == "duplicate":
@@ -69,10 +70,10 @@ def plan(count, seed, missing):
     return posts
 
 
-def _roles(count, seed):
-    """Return {index: (role, what)} of all posts that are not ordinary; a small booru has one of each."""
-    rng = lot(seed, "roles")
-    wanted = []
+def _roles(count: int, seed: int) -> dict[int, tuple[str, str]]:
+    """Return {index: (role, kind)} of all posts that are not ordinary; a small booru has one of each."""
+    rng = seeded_random(seed, "roles")
+    roles = []
     for role, kinds, share in (
         ("original", tuple(ORIGINALS), SHARE_OF_ORIGINALS),
         ("duplicate", DUPLICATES, SHARE_OF_DUPLICATES),
@@ -80,19 +81,19 @@ def _roles(count, seed):
         ("untagged", ("",), SHARE_OF_UNTAGGED),
     ):
         number = max(len(kinds), round(share * count))
-        wanted += [(role, kinds[at % len(kinds)]) for at in range(number)]
+        roles += [(role, kinds[at % len(kinds)]) for at in range(number)]
     for status, share in STATUS.items():
-        wanted += [("status", status)] * max(1, round(share * count))
+        roles += [("status", status)] * max(1, round(share * count))
     order = list(range(count))
     rng.shuffle(order)
-    return dict(zip(order[: count // 2], wanted[: count // 2], strict=False))
+    return dict(zip(order[: count // 2], roles[: count // 2], strict=False))
 
 
-def _post(index, post_id, seed, missing, role, what):
-    rng = lot(seed, index, "scene")
+def _post(index: int, post_id: int, seed: int, missing: float, role: str, what: str) -> Post:
+    rng = seeded_random(seed, index, "scene")
     scene = scenes.compose(rng)
     while role in ("broken", "untagged") and tagging.rating(scene) not in "gs":
-        scene = scenes.compose(rng)  # so that what the file lacks, not its rating, keeps it out
+        scene = scenes.compose(rng)  # so that its fault, not its rating, excludes it from a dataset
     scale = 1.0
     if role == "original":
         size, transparent = ORIGINALS[what]
@@ -102,14 +103,14 @@ def _post(index, post_id, seed, missing, role, what):
                 scene, background="white", hour="day", weather="", border=False, sign=""
             )
         scale = rng.choice((1.0, 1.25, 1.5))
-    truth = _truth(scene, scale, rng)
+    truth = _true_tags(scene, scale, rng)
     return Post(
         index=index,
         post_id=post_id,
         scene=scene,
         rating=tagging.rating(scene),
         truth=truth,
-        labels=() if role == "untagged" else _kept(truth, missing, lot(seed, index, "labels")),
+        labels=() if role == "untagged" else _drop_some(truth, missing, seeded_random(seed, index, "labels")),
         original=what if role == "original" else "",
         scale=scale,
         broken=what if role == "broken" else "",
@@ -118,8 +119,8 @@ def _post(index, post_id, seed, missing, role, what):
     )
 
 
-def _truth(scene, scale, rng):
-    """Return the scene's tags and those about the file (of the category meta)."""
+def _true_tags(scene: scenes.Scene, scale: float, rng: random.Random) -> tuple[str, ...]:
+    """Return the scene's tags and those about the file (of the category meta), sorted."""
     width, height = scene.size
     about = {"wide_image"} if width > height else {"tall_image"} if height > width else set()
     about |= {"highres"} if max(width, height) * scale >= 1000 else set()
@@ -127,13 +128,15 @@ def _truth(scene, scale, rng):
     return tuple(sorted({*tagging.tags(scene), *about}))
 
 
-def _kept(truth, missing, rng):
+def _drop_some(truth: tuple[str, ...], missing: float, rng: random.Random) -> tuple[str, ...]:
     return tuple(name for name in truth if rng.random() >= missing)
 
 
-def _add_duplicates(posts, ids, roles, seed, missing):
+def _add_duplicates(
+    posts: list[Any], ids: list[int], roles: dict[int, tuple[str, str]], seed: int, missing: float
+) -> None:
     """Fill the places of duplicates: each has its own source, an ordinary post or a padded original."""
-    rng = lot(seed, "sources")
+    rng = seeded_random(seed, "sources")
     plain = [p for p in posts if p and p.index not in roles]
     padded = [p for p in posts if p and p.original in ("wide", "tall")]
     rng.shuffle(plain)
@@ -148,7 +151,7 @@ def _add_duplicates(posts, ids, roles, seed, missing):
             index=index,
             post_id=ids[index],
             original="",
-            labels=_kept(source.truth, missing, lot(seed, index, "labels")),
+            labels=_drop_some(source.truth, missing, seeded_random(seed, index, "labels")),
             hidden=NEAR_DUPLICATE if rng.random() < 0.1 else 0,
             kind=kind,
             source=source,

@@ -1,10 +1,16 @@
-"""What is in a picture: figures with attributes, a frame, a background, a style; drawn by weighted lot."""
+"""Scenes: the figures, frame, background and style of a picture, chosen at random by weights."""
 
 import dataclasses
+import random
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from Utils.demo_booru import vocabulary as words
 from Utils.demo_booru.things import LOW
 
+Key = TypeVar("Key")
+
+# The tables have weights, not shares: they need not add up to 100.
 FRAMES = {"upper_body": 56, "full_body": 17, "cowboy_shot": 15, "portrait": 12}
 CAST = {"girl": 62, "boy": 19, "girl girl": 7, "girl boy": 4, "": 5, "boy boy": 1, "girl girl girl": 1}
 GIRL_HAIR = {
@@ -73,12 +79,15 @@ ANIMALS = {
 }  # fmt: skip
 STYLES = {"plain": 90, "monochrome": 6, "sketch": 1.5, "flat": 1.5, "pixel": 1}
 SIGNS = {"": 97.5, "heart": 1, "exclamation": 0.8, "words": 0.7}
-SHARE_OF_CHARACTERS = {"girl": 0.55, "boy": 0.68}  # boys are fewer, yet all are to be met often enough
+SHARE_OF_CHARACTERS = {
+    "girl": 0.55,
+    "boy": 0.68,
+}  # boys are fewer: each must still be frequent enough
 
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """One person: every attribute that is drawn."""
+    """One person: every attribute that can be seen; "" or False for what is absent."""
 
     character: str
     boy: bool
@@ -102,19 +111,19 @@ class Figure:
     holds: str
     view: str
     skin: str
-    wears: tuple
+    wears: tuple[tuple[str, str], ...]  # (slot of SLOTS, thing)
 
-    def worn(self, slot):
+    def worn(self, slot: str) -> str:
         """Return what is worn at a slot, or an empty string."""
         return dict(self.wears).get(slot, "")
 
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """One picture: its figures and animals, and all around them. ``size`` is (width, height) in units."""
+    """One picture: its figures and animals, and everything around them."""
 
-    figures: tuple
-    animals: tuple
+    figures: tuple[Figure, ...]
+    animals: tuple[tuple[str, float], ...]  # (kind, coat from 0 to 1)
     frame: str
     background: str
     backdrop: str
@@ -129,22 +138,22 @@ class Scene:
     thick: bool
     border: bool
     artist: str
-    size: tuple = (512, 512)
+    size: tuple[int, int] = (512, 512)  # width and height, in units
     transparent: bool = False
 
 
-def pick(rng, table):
-    """Return a key of ``table``, drawn in proportion to its value."""
+def pick(rng: random.Random, table: Mapping[Key, float]) -> Key:
+    """Return a key of ``table``, with a probability proportional to its value."""
     return rng.choices(list(table), list(table.values()))[0]
 
 
-def chance(rng, share):
-    """Return True in ``share`` of all cases."""
+def chance(rng: random.Random, share: float) -> bool:
+    """Return True with the probability ``share``."""
     return rng.random() < share
 
 
-def compose(rng):
-    """Return a Scene drawn by lot from ``rng`` (a ``random.Random``)."""
+def compose(rng: random.Random) -> Scene:
+    """Return a random Scene. The order of the draws is part of the booru's bytes."""
     cast = pick(rng, CAST).split()
     style = pick(rng, STYLES) if cast else "plain"
     chibi = chance(rng, 0.02)
@@ -175,7 +184,7 @@ def compose(rng):
     )
 
 
-def _place(rng, style):
+def _place(rng: random.Random, style: str) -> tuple[str, str]:
     if style == "sketch":
         return "white", "day"
     if style == "monochrome":
@@ -187,26 +196,26 @@ def _place(rng, style):
     return place, "day" if place in ("room", "snow") and hour == "sunset" else hour
 
 
-def _animals(rng, people, frame):
+def _animals(rng: random.Random, people: bool, frame: str) -> tuple[tuple[str, float], ...]:
     if people and (frame == "portrait" or not chance(rng, 0.08)):
         return ()
     count = 1 if people or chance(rng, 0.7) else 2
     return tuple((pick(rng, ANIMALS), rng.random()) for _ in range(count))
 
 
-def _figures(rng, cast, frame):
+def _figures(rng: random.Random, cast: list[str], frame: str) -> tuple[Figure, ...]:
     figures, taken = [], set()
     for sex in cast:
         boy = sex == "boy"
-        known = _character(rng, boy, taken) if chance(rng, SHARE_OF_CHARACTERS[sex]) else None
-        if known:
-            taken.add(known.name)
-        figures.append(_figure(rng, boy, known, frame, alone=len(cast) == 1))
+        character = _character(rng, boy, taken) if chance(rng, SHARE_OF_CHARACTERS[sex]) else None
+        if character:
+            taken.add(character.name)
+        figures.append(_figure(rng, boy, character, frame, alone=len(cast) == 1))
     return tuple(figures)
 
 
-def _character(rng, boy, taken):
-    """Draw a character of the wanted sex by fame, rank r with weight 1 / (r + 14)."""
+def _character(rng: random.Random, boy: bool, taken: set[str]) -> words.Character:
+    """Return a random character that is not taken; the one of rank r in FAME has the weight 1 / (r + 14)."""
     table = {
         words.CHARACTERS[at]: 1 / (rank + 14)
         for rank, at in enumerate(words.FAME)
@@ -215,22 +224,24 @@ def _character(rng, boy, taken):
     return pick(rng, table)
 
 
-def _figure(rng, boy, known, frame, alone):
-    view = pick(rng, VIEWS) if alone and not known else "front"
+def _figure(
+    rng: random.Random, boy: bool, character: words.Character | None, frame: str, alone: bool
+) -> Figure:
+    view = pick(rng, VIEWS) if alone and not character else "front"
     eyes = {"eye_color": pick(rng, EYES), "eyes": pick(rng, LIDS), "mouth": pick(rng, MOUTHS)}
-    hair = _hair(rng, boy, known)
+    hair = _hair(rng, boy, character)
     if hair["bangs"] == "over_eye" and eyes["eyes"] == "wink":
         eyes["eyes"] = "open"  # which of the two is closed could not be seen
-    dressed = _clothes(rng, boy, known)
-    wears = _wears(rng, boy, known, hair["style"], dressed["top"], view, frame)
+    dressed = _clothes(rng, boy, character)
+    wears = _wears(rng, boy, character, hair["style"], dressed["top"], view, frame)
     covered = any(slot in ("top", "over") for slot, _ in wears)
     pose, holds = _pose(rng, view, frame)
     return Figure(
-        character=known.name if known else "",
+        character=character.name if character else "",
         boy=boy,
-        **{**eyes, **({"eye_color": known.eyes} if known else {})},
+        **{**eyes, **({"eye_color": character.eyes} if character else {})},
         other_eye="red"
-        if not known and eyes["eye_color"] in ("blue", "green") and chance(rng, 0.015)
+        if not character and eyes["eye_color"] in ("blue", "green") and chance(rng, 0.015)
         else "",
         **hair,
         ahoge=not covered
@@ -243,14 +254,14 @@ def _figure(rng, boy, known, frame, alone):
         pose=pose,
         holds=holds,
         view=view,
-        skin=known.skin if known else pick(rng, {"light": 88, "tan": 10, "dark": 2}),
+        skin=character.skin if character else pick(rng, {"light": 88, "tan": 10, "dark": 2}),
         wears=wears,
     )
 
 
-def _hair(rng, boy, known):
-    if known:
-        return {"hair": known.hair, "style": known.style, "bangs": known.bangs}
+def _hair(rng: random.Random, boy: bool, character: words.Character | None) -> dict[str, str]:
+    if character:
+        return {"hair": character.hair, "style": character.style, "bangs": character.bangs}
     return {
         "hair": pick(rng, HAIR),
         "style": pick(rng, BOY_HAIR if boy else GIRL_HAIR),
@@ -258,19 +269,19 @@ def _hair(rng, boy, known):
     }
 
 
-def _clothes(rng, boy, known):
-    top = known.outfit if known else pick(rng, BOY_TOPS if boy else GIRL_TOPS)
-    color = known.color if known else pick(rng, CLOTH)
-    second = known.second if known else pick(rng, CLOTH)
+def _clothes(rng: random.Random, boy: bool, character: words.Character | None) -> dict[str, Any]:
+    top = character.outfit if character else pick(rng, BOY_TOPS if boy else GIRL_TOPS)
+    color = character.color if character else pick(rng, CLOTH)
+    second = character.second if character else pick(rng, CLOTH)
     bottom = pick(rng, {"pants": 70, "shorts": 30} if boy else {"skirt": 74, "shorts": 14, "pants": 12})
     if top == "serafuku":
         bottom = "pants" if boy else "skirt"
-        color, second = (color, second) if known else ("white", "black" if chance(rng, 0.3) else "blue")
+        color, second = (color, second) if character else ("white", "black" if chance(rng, 0.3) else "blue")
     if top in ("dress", "maid", "kimono", "robe"):
         bottom = ""
     if top == "overalls":
         bottom, second, color = "pants", "blue", "blue"
-    if second == color and not known:
+    if second == color and not character:
         second = "black" if color != "black" else "blue"
     legwear = "" if bottom == "pants" or top in ("kimono", "robe") else pick(rng, LEGWEAR)
     return {
@@ -283,7 +294,15 @@ def _clothes(rng, boy, known):
     }
 
 
-def _wears(rng, boy, known, style, top, view, frame):
+def _wears(
+    rng: random.Random,
+    boy: bool,
+    character: words.Character | None,
+    style: str,
+    top: str,
+    view: str,
+    frame: str,
+) -> tuple[tuple[str, str], ...]:
     wears = {slot: pick(rng, table) for slot, table in SLOTS.items()}
     if wears["top"] in ("cat_ears", "fox_ears"):
         wears["tail"] = wears["top"].replace("ears", "tail")
@@ -293,9 +312,9 @@ def _wears(rng, boy, known, style, top, view, frame):
         wears.update(top="", tail="")
     if style in ("bun", "double_bun"):
         wears.update(top="", over="", tail="")
-    if known:
+    if character:
         wears.update(top="", tail="", face="", ear="", over="", back="")
-        wears.update(known.wears)
+        wears.update(character.wears)
     if wears["top"].endswith(("hat", "beret", "cap", "crown")):
         wears.update(hair="", over="")
     if wears["ear"] == "headphones":
@@ -307,7 +326,7 @@ def _wears(rng, boy, known, style, top, view, frame):
     return tuple((slot, thing) for slot, thing in wears.items() if thing and slot not in hidden)
 
 
-def _pose(rng, view, frame):
+def _pose(rng: random.Random, view: str, frame: str) -> tuple[str, str]:
     if frame == "portrait" or view == "behind":
         return "down", ""
     pose = pick(rng, POSES)

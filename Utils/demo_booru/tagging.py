@@ -1,9 +1,10 @@
-"""The tags of a scene: everything that can be seen in its picture, in Danbooru's words, and its rating."""
+"""The tags of a scene, in Danbooru's words: exactly what can be seen in its picture; and its rating."""
 
 from Utils.demo_booru import scenes
 from Utils.demo_booru import vocabulary as words
 from Utils.demo_booru.bodies import LONG_SLEEVES
 from Utils.demo_booru.hair import LONG, SHORT
+from Utils.demo_booru.scenes import Figure, Scene
 
 _IMPLIED = {
     "cat_ears": ("animal_ears",), "fox_ears": ("animal_ears",), "rabbit_ears": ("animal_ears",),
@@ -57,132 +58,132 @@ _OTHERS = (
 )  # fmt: skip
 
 
-def tags(scene):
+def tags(scene: Scene) -> tuple[str, ...]:
     """Return the true tag names of a scene, sorted."""
-    found = {*_ART.get(scene.style, ()), *_around(scene), *_people(scene)}
+    names = {*_ART.get(scene.style, ()), *_around(scene), *_people(scene)}
     for figure in scene.figures:
-        found |= _person(figure, scene)
+        names |= _person(figure, scene)
     for kind, _ in scene.animals:
-        found |= {kind} if kind in ("ghost", "jack-o'-lantern") else {kind, "animal"}
-    found |= {name for name, is_so in (("chibi", scene.chibi and scene.figures), ("border", scene.border),
+        names |= {kind} if kind in ("ghost", "jack-o'-lantern") else {kind, "animal"}
+    names |= {name for name, is_so in (("chibi", scene.chibi and scene.figures), ("border", scene.border),
                                        ("outline", scene.thick),
                                        ("transparent_background", scene.transparent))
               if is_so}  # fmt: skip
-    return tuple(sorted(found | ({scene.artist} if scene.artist else set())))
+    return tuple(sorted(names | ({scene.artist} if scene.artist else set())))
 
 
-def rating(scene):
-    """Return the letter g, s, q or e; it only says how spooky a picture is: all of them are safe."""
-    found = set(tags(scene))
-    spooky = 2 * ("ghost" in found) + ("jack-o'-lantern" in found) + len(found & {"sword", "eyepatch"})
-    spooky += bool(found & {"horns", "bat_wings", "witch_hat"}) + ("night" in found)
+def rating(scene: Scene) -> str:
+    """Return the letter g, s, q or e, for how spooky a picture is: all of them are safe."""
+    names = set(tags(scene))
+    spooky = 2 * ("ghost" in names) + ("jack-o'-lantern" in names) + len(names & {"sword", "eyepatch"})
+    spooky += bool(names & {"horns", "bat_wings", "witch_hat"}) + ("night" in names)
     return "gsqe"[min(spooky, 3)]
 
 
-def has_color(scene):
-    """Return whether colors can be told from one another in a scene's picture."""
+def has_color(scene: Scene) -> bool:
+    """Return whether a scene's picture has colors; tags of colors would not be true otherwise."""
     return scene.style not in ("monochrome", "sketch")
 
 
-def _people(scene):
+def _people(scene: Scene) -> set[str]:
     girls = sum(not figure.boy for figure in scene.figures)
     boys = len(scene.figures) - girls
     if not scene.figures:
         return {"no_humans"}
-    found = {f"{count}{sex}" + "s" * (count > 1) for count, sex in ((girls, "girl"), (boys, "boy")) if count}
-    found |= {"solo"} if girls + boys == 1 else set()
-    found |= {"multiple_girls"} if girls > 1 else set()
-    found |= {"multiple_boys"} if boys > 1 else set()
-    return found | {scene.frame}
+    names = {f"{count}{sex}" + "s" * (count > 1) for count, sex in ((girls, "girl"), (boys, "boy")) if count}
+    names |= {"solo"} if girls + boys == 1 else set()
+    names |= {"multiple_girls"} if girls > 1 else set()
+    names |= {"multiple_boys"} if boys > 1 else set()
+    return names | {scene.frame}
 
 
-def _around(scene):
-    found = set(_PLACES[scene.background])
+def _around(scene: Scene) -> set[str]:
+    names = set(_PLACES[scene.background])
     if scene.background in _COLORED_PLACES and has_color(scene):
-        found.add(f"{scene.backdrop}_background")
+        names.add(f"{scene.backdrop}_background")
     elif scene.background == "flat":
-        found.add("grey_background")
-    if "sky" in found:
-        found |= {
+        names.add("grey_background")
+    if "sky" in names:
+        names |= {
             "day": {"day", "blue_sky"},
             "sunset": {"sunset"},
             "night": {"night", "night_sky"},
         }[scene.hour]
-        found |= {"cloud"} if scene.clouds else set()
-        found |= {"moon"} if scene.moon and scene.hour == "night" else set()
+        names |= {"cloud"} if scene.clouds else set()
+        names |= {"moon"} if scene.moon and scene.hour == "night" else set()
     elif scene.hour == "night":
-        found.add("night")
-    found |= {_WEATHER[scene.weather]} if scene.weather else set()
-    found |= {"heart": {"speech_bubble", "heart"}, "": set()}.get(scene.sign, {"speech_bubble"})
-    return found
+        names.add("night")
+    names |= {_WEATHER[scene.weather]} if scene.weather else set()
+    names |= {"heart": {"speech_bubble", "heart"}, "": set()}.get(scene.sign, {"speech_bubble"})
+    return names
 
 
-def _person(figure, scene):
+def _person(figure: Figure, scene: Scene) -> set[str]:
     color = has_color(scene)
-    found = _hair(figure, scene, color) | _face(figure, color) | _clothes(figure, scene, color)
+    names = _hair(figure, scene, color) | _face(figure, color) | _clothes(figure, scene, color)
     for _, thing in figure.wears:
-        found |= {thing, *_IMPLIED.get(thing, ())}
-    found |= {"side": {"from_side"}, "behind": {"from_behind"}}.get(figure.view, set())
-    found |= {"dark_skin"} if figure.skin == "dark" and color else set()
+        names |= {thing, *_IMPLIED.get(thing, ())}
+    names |= {"side": {"from_side"}, "behind": {"from_behind"}}.get(figure.view, set())
+    names |= {"dark_skin"} if figure.skin == "dark" and color else set()
     if figure.pose not in ("down", "holding"):
-        found.add(figure.pose)
+        names.add(figure.pose)
     if figure.holds:
-        found |= {"holding", figure.holds}
+        names |= {"holding", figure.holds}
     if figure.character:
-        found |= {figure.character, *(c.series for c in words.CHARACTERS if c.name == figure.character)}
-    return found
+        names |= {figure.character, *(c.series for c in words.CHARACTERS if c.name == figure.character)}
+    return names
 
 
-def _hair(figure, scene, color):
-    found = {f"{figure.hair}_hair"} if color else set()
-    found |= {"long_hair"} if figure.style in LONG or figure.style == "very_long" else set()
-    found |= {"short_hair"} if figure.style in SHORT else set()
-    found |= {"very_long_hair"} if figure.style == "very_long" and scene.frame != "portrait" else set()
-    found |= {_STYLES[figure.style]} if figure.style in _STYLES else set()
+def _hair(figure: Figure, scene: Scene, color: bool) -> set[str]:
+    names = {f"{figure.hair}_hair"} if color else set()
+    names |= {"long_hair"} if figure.style in LONG or figure.style == "very_long" else set()
+    names |= {"short_hair"} if figure.style in SHORT else set()
+    names |= {"very_long_hair"} if figure.style == "very_long" and scene.frame != "portrait" else set()
+    names |= {_STYLES[figure.style]} if figure.style in _STYLES else set()
     if figure.view == "front" and figure.style != "curly":
-        found |= {_BANGS[figure.bangs]} if figure.bangs in _BANGS else set()
-    return found | ({"ahoge"} if figure.ahoge else set())
+        names |= {_BANGS[figure.bangs]} if figure.bangs in _BANGS else set()
+    return names | ({"ahoge"} if figure.ahoge else set())
 
 
-def _face(figure, color):
+def _face(figure: Figure, color: bool) -> set[str]:
     if figure.view == "behind":
         return set()
-    found = {*_MOUTHS[figure.mouth]} | ({"blush"} if figure.blush and color else set())
+    names = {*_MOUTHS[figure.mouth]} | ({"blush"} if figure.blush and color else set())
     if figure.worn("face") == "sunglasses":
-        return found
-    found |= {"closed": {"closed_eyes"}, "wink": {"one_eye_closed"}}.get(figure.eyes, set())
+        return names
+    names |= {"closed": {"closed_eyes"}, "wink": {"one_eye_closed"}}.get(figure.eyes, set())
     if figure.eyes != "closed" and color:
-        found.add(f"{figure.eye_color}_eyes")
+        names.add(f"{figure.eye_color}_eyes")
     if figure.other_eye and figure.eyes == "open" and figure.view == "front" and color:
-        found |= {"heterochromia", f"{figure.other_eye}_eyes"}
-    return found
+        names |= {"heterochromia", f"{figure.other_eye}_eyes"}
+    return names
 
 
-def _clothes(figure, scene, color):
+def _clothes(figure: Figure, scene: Scene, color: bool) -> set[str]:
     if scene.frame == "portrait":
         return set()
-    found = set(_TOPS.get(figure.top, (figure.top,)))
+    names = set(_TOPS.get(figure.top, (figure.top,)))
     if color:
-        found |= {f"{figure.color}_{figure.top}"} if figure.top in _COLORED_TOPS else set()
-        found |= {"white_shirt"} if figure.top in ("jacket", "vest", "overalls") else set()
-    found |= {"striped_shirt"} if figure.striped else set()
-    found |= {"neckerchief"} if figure.top == "serafuku" and figure.view != "behind" else set()
+        names |= {f"{figure.color}_{figure.top}"} if figure.top in _COLORED_TOPS else set()
+        names |= {"white_shirt"} if figure.top in ("jacket", "vest", "overalls") else set()
+    names |= {"striped_shirt"} if figure.striped else set()
+    names |= {"neckerchief"} if figure.top == "serafuku" and figure.view != "behind" else set()
     sleeves = "sleeveless" if figure.top == "dress" else "short_sleeves"
-    found.add("long_sleeves" if figure.top in LONG_SLEEVES else sleeves)
-    found |= {"gloves"} if figure.gloves else set()
-    return found if scene.frame == "upper_body" else found | _below(figure, scene, color)
+    names.add("long_sleeves" if figure.top in LONG_SLEEVES else sleeves)
+    names |= {"gloves"} if figure.gloves else set()
+    return names if scene.frame == "upper_body" else names | _below(figure, scene, color)
 
 
-def _below(figure, scene, color):
-    found = {figure.bottom} if figure.bottom and figure.top != "overalls" else set()
+def _below(figure: Figure, scene: Scene, color: bool) -> set[str]:
+    names = {figure.bottom} if figure.bottom and figure.top != "overalls" else set()
     if figure.bottom == "skirt" and figure.top != "overalls" and color:
-        found.add(f"{figure.second}_{figure.bottom}")
+        names.add(f"{figure.second}_{figure.bottom}")
     if figure.legwear == "pantyhose" or (figure.legwear and scene.frame == "full_body"):
-        found.add(figure.legwear)
-    return found
+        names.add(figure.legwear)
+    return names
 
 
-def all_names():
+def all_names() -> tuple[str, ...]:
     """Return every tag name that a drawn booru can have, sorted."""
     names = {person.name for person in words.CHARACTERS} | {*words.SERIES, *words.ARTISTS, *words.META}
     names |= {*_IMPLIED}

@@ -1,11 +1,15 @@
 """The words of the drawn booru: colors, characters and their series, and the category of every tag name."""
 
 import dataclasses
+from typing import Any
+
+Color = tuple[int, int, int]  # blue, green, red, as OpenCV has them
 
 
-def _bgr(text):
+def _bgr(text: str) -> Color:
     """Return the (blue, green, red) of ``"#rrggbb"``."""
-    return tuple(int(text[at : at + 2], 16) for at in (5, 3, 1))
+    blue, green, red = (int(text[start : start + 2], 16) for start in (5, 3, 1))
+    return blue, green, red
 
 
 HAIR = {
@@ -58,7 +62,7 @@ WHITE = (255, 255, 255)
 
 @dataclasses.dataclass(frozen=True)
 class Character:
-    """What is always the same about a character; all else is drawn anew in every picture."""
+    """What is always the same about a character; everything else differs from picture to picture."""
 
     name: str
     series: str
@@ -70,15 +74,15 @@ class Character:
     outfit: str
     color: str
     second: str
-    wears: tuple = ()  # ((slot, thing), ...)
+    wears: tuple[tuple[str, str], ...] = ()  # (slot, thing) pairs
     skin: str = "light"
 
 
-def _cast(series, *rows):
+def _cast(series: str, *rows: Any) -> list[Character]:
     return [Character(row[0] + f"_({series})", series, *row[1:]) for row in rows]
 
 
-# The first of the list is drawn most often. A series shares a motif of dress, so that it is visible too.
+# A series shares a motif of dress, so that its tag can be seen in the picture too.
 CHARACTERS = tuple(
     _cast(
         "starlit_academy",
@@ -128,11 +132,11 @@ CHARACTERS = tuple(
          (("ear", "headphones"),), "tan"),
     )
 )  # fmt: skip
-# The order of fame: alternating series, so that each has a well-known and a rare character.
+# Rows of CHARACTERS, the best known first: alternating series, so that each has a well-known and a rare one.
 FAME = (0, 10, 4, 7, 14, 5, 1, 2, 8, 13, 3, 11, 12, 9, 6, 15)
 SERIES = tuple(dict.fromkeys(person.series for person in CHARACTERS))
 
-# An artist is a way to draw: (weight of the line, ink, saturation of colors, width of the eyes).
+# An artist is a way to draw: (weight of the line, ink, saturation of colors, width of the eyes: not used).
 ARTISTS = {
     "ink_otter": (1.7, _bgr("#1c1820"), 1.0, 1.0),
     "soft_pebble": (0.7, _bgr("#8d6b62"), 0.8, 1.1),
@@ -143,7 +147,7 @@ META = ("highres", "commentary", "absurdres", "tagme", "wide_image", "tall_image
 GENERAL, ARTIST, COPYRIGHT, CHARACTER_CATEGORY, META_CATEGORY = 0, 1, 3, 4, 5
 
 
-def category(name):
+def category(name: str) -> int:
     """Return Danbooru's category code of a tag name."""
     if name in SERIES or name == "original":
         return COPYRIGHT

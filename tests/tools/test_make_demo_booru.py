@@ -10,7 +10,7 @@ import pytest
 
 from tools import make_demo_booru
 from Utils.data.definition import read_definition
-from Utils.demo_booru import posts, vocabulary
+from Utils.demo_booru import posts
 from Utils.files.atomic import sha256_of
 from Utils.images import codec
 
@@ -40,11 +40,6 @@ def booru(tmp_path_factory):
     folder = tmp_path_factory.mktemp("made") / "booru"
     assert make_demo_booru.main([str(folder), "--images", "64", "--workers", "1"]) == 0
     return folder
-
-
-@pytest.fixture(scope="module")
-def large():
-    return posts.plan(3000, 0, 0.1)
 
 
 def test_what_is_there(booru):
@@ -152,51 +147,6 @@ def test_another_seed_another_booru_of_the_same_words(booru, tmp_path):
     known = dict(query(booru, "SELECT name, tag_id FROM tags"))
     for name, tag_id in query(tmp_path / "other", "SELECT name, tag_id FROM tags"):
         assert known.get(name, tag_id) == tag_id
-
-
-def test_every_residue_of_every_split_has_its_share(large):
-    residues = np.array([post.post_id % 1000 for post in large])
-    assert ((residues >= 900) & (residues < 950)).sum() == 150
-    assert (residues >= 950).sum() == 150
-    assert len({post.post_id for post in large}) == 3000
-    assert len(set(residues)) == 1000
-    assert (np.diff([post.post_id for post in large]) > 0).all()
-
-
-def test_a_tenth_of_the_tags_is_missing(large):
-    tagged = [post for post in large if post.labels]
-    true, known = (sum(len(getattr(post, name)) for post in tagged) for name in ("truth", "labels"))
-    assert known / true == pytest.approx(0.9, abs=0.005)
-    assert all(post.labels in (post.truth, ()) for post in posts.plan(300, 0, 0.0))
-
-
-def test_counts_have_a_long_tail_and_frequencies_alone_say_little(large):
-    counts = collections.Counter(name for post in large for name in post.labels)
-    assert counts.most_common()[0][1] >= 100 * counts.most_common()[-1][1]
-    assert min(counts[person.name] for person in vocabulary.CHARACTERS) >= 40
-    names = [name for name, count in counts.items() if count >= 60 and vocabulary.category(name) in (0, 3, 4)]
-    labels = np.array([[name in post.labels for name in names] for post in large])
-    score = np.broadcast_to(labels.mean(0), labels.shape).ravel()
-    first = np.argsort(-score, kind="stable")[: labels.sum()]
-    assert 0.3 < labels.ravel()[first].mean() < 0.45
-
-
-def test_every_fault_has_its_posts(large):
-    assert {post.broken for post in large} == {"", *posts.BROKEN}
-    assert {post.status for post in large} == {"", *posts.STATUS}
-    assert {post.rating for post in large} == set("gsqe")
-    kinds = collections.Counter(post.kind for post in large if post.kind)
-    assert sum(kinds.values()) == 60
-    assert min(kinds.values()) == 15
-    assert sum(post.parent_id is not None for post in large) == 30
-    assert all(post.rating in "gs" for post in large if post.broken)
-    assert all(not post.source.broken and not post.source.status for post in large if post.source)
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 7, 20, 1001])
-def test_any_number_of_posts_can_be_planned(count):
-    planned = posts.plan(count, 5, 0.1)
-    assert len({post.post_id for post in planned}) == count
 
 
 @pytest.mark.parametrize(
