@@ -151,9 +151,11 @@ class Report:
 
     def changed_by_padding(self, most: int = 10) -> list[tuple[str, int, float, float]]:
         """Return (tag, positives, F1 white, F1 black) of the tags that padding changes most."""
+        if self.padded_f1 is None:
+            return []
         changes = [
             (row.tag, row.positives, white, black)
-            for row, (white, black) in zip(self.table, self.padded_f1 or [], strict=True)
+            for row, (white, black) in zip(self.table, self.padded_f1, strict=True)
             if row.positives >= MIN_POSITIVES and white is not None and black is not None
         ]
         changes = sorted(changes, key=lambda change: -abs(change[3] - change[2]))[:most]

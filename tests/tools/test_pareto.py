@@ -5,11 +5,9 @@ import re
 import xml.etree.ElementTree
 
 import numpy as np
-import pytest
 
 from tools.pareto import Point, main, mark_frontier
 from Utils.evaluation import results_table
-from Utils.report import svg_charts
 
 
 def row(name, f1=None, speed=None, definition="-", size=320, **more):
@@ -97,30 +95,6 @@ def test_the_picture_has_every_point_and_its_label(tmp_path, capsys):
     assert not re.search(r"(href|src|url\()", text), "nothing is fetched"
     assert run(tmp_path, capsys, table)[0] == 0
     assert (tmp_path / "pareto.svg").read_text(encoding="utf-8") == text
-
-
-def test_labels_meet_neither_dots_nor_one_another():
-    rng = np.random.default_rng(0)
-    places = [(float(x), float(y)) for x, y in rng.random((10, 2)) * 0.4 + 0.3]
-    series = svg_charts.Series("", places, lines=False, labels=["ConvNext/T 320"] * 10)
-    svg = svg_charts.chart(svg_charts.Axis("", 0, 1), svg_charts.Axis("", 0, 1), [series], "")
-    at = re.findall(r'<text class="label" x="([\d.]+)" y="([\d.]+)" text-anchor="(\w+)">ConvNext', svg)
-    assert len(at) >= 6
-    width, shift = svg_charts.LETTER * 14, {"start": 0, "middle": 0.5, "end": 1}
-    lefts = [float(x) - shift[anchor] * width for x, _, anchor in at]
-    boxes = [
-        (left, float(y) - 10, left + width, float(y) + 3) for left, (_, y, _) in zip(lefts, at, strict=True)
-    ]
-    dots = [(float(x), float(y)) for x, y in re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)"', svg)]
-    for i, box in enumerate(boxes):
-        assert not any(svg_charts._overlap(box, other) for other in boxes[:i])
-        assert not any(svg_charts._overlap(box, (x - 4, y - 4, x + 4, y + 4)) for x, y in dots)
-        assert svg_charts.LEFT <= box[0] <= box[2] <= svg_charts.WIDTH
-
-
-def test_round_numbers_and_ticks_of_short_log_axes():
-    assert svg_charts.round_numbers(0.2, 30) == pytest.approx([0.2, 0.5, 1, 2, 5, 10, 20])
-    assert [text for _, text in svg_charts.Axis("", 20, 100, log=True).ticks()] == ["20", "50", "100"]
 
 
 def test_mistakes(tmp_path, capsys):
