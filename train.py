@@ -4,6 +4,8 @@ The composition root: recipe -> devices, data, model, loss, optimizer -> fit. It
 or backend. Keras and tensorflow are imported inside the functions: ``--help`` and mistakes need neither.
 """
 
+import Utils.command.interrupt  # noqa: F401  first: imports take long
+
 import contextlib
 import functools
 import signal

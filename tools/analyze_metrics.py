@@ -4,6 +4,8 @@ A tag is predicted where its probability is greater than the threshold, compared
 threshold is where precision equals recall: as many tags are predicted as are true.
 """
 
+import Utils.command.interrupt  # noqa: F401  first: imports take long
+
 import argparse
 import dataclasses
 import math

@@ -5,6 +5,8 @@ spend their time on one. DECISIONS.jsonl is as review_labels.py writes it, and a
 Findings about posts that the truth does not name stay unanswered.
 """
 
+import Utils.command.interrupt  # noqa: F401  first: imports take long
+
 import pathlib
 import sys
 from collections.abc import Collection, Mapping, Sequence

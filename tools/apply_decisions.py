@@ -6,6 +6,8 @@ post: {"post_id", "add": [names], "remove": [names]}. Applied once more, nothing
 and write_records.py --labels-only --reuse bring the corrections into the shards.
 """
 
+import Utils.command.interrupt  # noqa: F401  first: imports take long
+
 import collections
 import contextlib
 import json

@@ -9,6 +9,8 @@ A tagger trained on incomplete labels is less sure: --operating-point lists ever
 threshold that lacks the tag. An audit that was interrupted goes on where it stopped.
 """
 
+import Utils.command.interrupt  # noqa: F401  first: imports take long
+
 import argparse
 import concurrent.futures
 import hashlib

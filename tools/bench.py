@@ -4,6 +4,8 @@ Every file of bench_parts is a part. Its docstring starts with what it measures,
 declares its options, ``run_benchmark(options)`` returns a dictionary of ``part unit setup figures ratios``.
 """
 
+import Utils.command.interrupt  # noqa: F401  first: imports take long
+
 import importlib
 import pathlib
 import re

@@ -8,6 +8,8 @@ large. What is merely odd is not listed, since it is handled: CMYK, gray, palett
 A run that was stopped goes on where it was.
 """
 
+import Utils.command.interrupt  # noqa: F401  first: imports take long
+
 import collections
 import concurrent.futures
 import hashlib

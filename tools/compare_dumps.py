@@ -7,6 +7,8 @@ A and B may be folders of dumps, for example of one recipe trained from several 
 scores are compared, every run at its own threshold. --truth scores by labels that the dumps do not have.
 """
 
+import Utils.command.interrupt  # noqa: F401  first: imports take long
+
 import math
 import pathlib
 import sys

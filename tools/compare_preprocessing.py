@@ -7,6 +7,8 @@ threshold serves all: where precision equals recall as prepared here. The 95% in
 in the same way for all clients.
 """
 
+import Utils.command.interrupt  # noqa: F401  first: imports take long
+
 import dataclasses
 import pathlib
 import sys

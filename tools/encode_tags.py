@@ -4,6 +4,8 @@ IDS.txt has one post a line, as an id or as the path of its image relative to th
 a dataset is accepted too. The source is read once, in bulk. Tags are matched by id, else by name.
 """
 
+import Utils.command.interrupt  # noqa: F401  first: imports take long
+
 import argparse
 import pathlib
 import sys

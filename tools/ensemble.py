@@ -5,6 +5,8 @@ images that only some of the dumps have are left out and counted. Weights are ty
 fitted (--fit-on VALIDATION_DUMP ..., one of each model in the same order): those of highest F1 where P = R.
 """
 
+import Utils.command.interrupt  # noqa: F401  first: imports take long
+
 import argparse
 import pathlib
 import sys

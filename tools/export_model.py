@@ -9,6 +9,8 @@ Every format is compared with the Keras model. onnx_float16 and onnx_int8 are ju
 --dataset and left out, with the figures, where they lose too much, or where int8 is not faster on this CPU.
 """
 
+import Utils.command.interrupt  # noqa: F401  first: imports take long
+
 import dataclasses
 import pathlib
 import re

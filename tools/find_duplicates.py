@@ -15,6 +15,8 @@ that are related by parent id only. Fingerprints are kept beside OUTPUT (groups.
 stopped continues, and the next run reads new and changed files only.
 """
 
+import Utils.command.interrupt  # noqa: F401  first: imports take long
+
 import argparse
 import pathlib
 import sys

@@ -12,6 +12,8 @@ hair = ["blonde_hair", "*_braid"]; thresholds.csv has a row for a group, without
 of its tags.
 """
 
+import Utils.command.interrupt  # noqa: F401  first: imports take long
+
 import argparse
 import dataclasses
 import fnmatch

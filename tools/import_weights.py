@@ -11,6 +11,8 @@ A timm model takes RGB if its config says so in input_order or has a different m
 BGR, as the WD taggers. --source-order overrules that.
 """
 
+import Utils.command.interrupt  # noqa: F401  first: imports take long
+
 import argparse
 import sys
 from typing import Any

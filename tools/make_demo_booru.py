@@ -7,6 +7,8 @@ transparent), definition.toml, truth.csv (every true tag) and duplicates.csv. Th
 bytes, whatever the number of workers. Ratings only say how spooky a picture is: all pictures are safe.
 """
 
+import Utils.command.interrupt  # noqa: F401  first: imports take long
+
 import functools
 import multiprocessing
 import pathlib

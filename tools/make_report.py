@@ -6,6 +6,8 @@ hold the other tables of the page. --images or --dataset put sample images besid
 confused tags. --groups says by how much near-duplicates of training images inflate the score (leaks.csv).
 """
 
+import Utils.command.interrupt  # noqa: F401  first: imports take long
+
 import argparse
 import dataclasses
 import math

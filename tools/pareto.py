@@ -5,6 +5,8 @@ itself, else from a row of the same run, else from one of the same definition an
 tools/bench.py infer --append writes.
 """
 
+import Utils.command.interrupt  # noqa: F401  first: imports take long
+
 import argparse
 import dataclasses
 import math

@@ -4,6 +4,8 @@ Images are decoded, padded and resized as in serving. A dump of a dataset holds 
 the dataset share (matched by id, else by name), in the model's order.
 """
 
+import Utils.command.interrupt  # noqa: F401  first: imports take long
+
 import argparse
 import contextlib
 import functools

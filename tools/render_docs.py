@@ -3,6 +3,8 @@
 Its rows are the ``reliability(fault, outcome)`` markers of the tests, so it lists what tests prove.
 """
 
+import Utils.command.interrupt  # noqa: F401  first: imports take long
+
 import ast
 import pathlib
 import sys

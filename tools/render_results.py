@@ -1,5 +1,7 @@
 """Render the tables of results/README.md from the CSV files beside it."""
 
+import Utils.command.interrupt  # noqa: F401  first: imports take long
+
 import pathlib
 import re
 import sys

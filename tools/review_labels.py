@@ -9,6 +9,8 @@ database; it takes the dump or dataset that the file of --tags belongs to. Score
 .csv. Only this machine is answered unless --host says otherwise.
 """
 
+import Utils.command.interrupt  # noqa: F401  first: imports take long
+
 import argparse
 import contextlib
 import getpass

@@ -8,6 +8,8 @@ every split) and dropped_tags.csv (the rule that dropped each tag, without tags 
 tools/write_records.py adds the images.
 """
 
+import Utils.command.interrupt  # noqa: F401  first: imports take long
+
 import argparse
 import collections
 import dataclasses

@@ -9,6 +9,8 @@ tells whether the service is up. Images of several clients are tagged together. 
 unless --host names a wider address; nothing is written to disk.
 """
 
+import Utils.command.interrupt  # noqa: F401  first: imports take long
+
 import pathlib
 import sys
 

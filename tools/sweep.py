@@ -7,6 +7,8 @@ Each run has a folder of its own under OUT, named after what it sets; OUT/result
 its best epoch. The same command continues: finished runs are kept, a stopped one goes on where it was.
 """
 
+import Utils.command.interrupt  # noqa: F401  first: imports take long
+
 import argparse
 import contextlib
 import csv

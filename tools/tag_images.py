@@ -9,6 +9,8 @@ Images that have their sidecar are skipped, so the same command continues an int
 cannot be read are set aside and listed; the exit code is 1 only where nothing could be tagged.
 """
 
+import Utils.command.interrupt  # noqa: F401  first: imports take long
+
 import argparse
 import csv
 import hashlib

@@ -9,6 +9,8 @@ The Keras model is that of the release (extra/keras), or of the run it was made 
 drawn, unless some are given; with a dataset the tags are scored against its labels.
 """
 
+import Utils.command.interrupt  # noqa: F401  first: imports take long
+
 import dataclasses
 import importlib.util
 import pathlib

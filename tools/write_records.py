@@ -10,6 +10,8 @@ and the seed alone: train in one fixed random order, the other splits by post id
 ends up either in a shard (and in ids.npy) or in rejected.csv.
 """
 
+import Utils.command.interrupt  # noqa: F401  first: imports take long
+
 import argparse
 import collections
 import pathlib

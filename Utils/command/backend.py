@@ -1,5 +1,7 @@
 """The start of Keras and its backend: the variables that they read, and an import without their chatter."""
 
+from Utils.command.interrupt import leaving_at_once
+
 import contextlib
 import importlib
 import importlib.util
@@ -50,23 +52,26 @@ def prepare_backend() -> None:
     """
     configure_backend()
     quiet = os.environ["TF_CPP_MIN_LOG_LEVEL"] >= "3"
-    with _without_chatter() if quiet else contextlib.nullcontext():
+    with _without_chatter() if quiet else contextlib.nullcontext(2) as stderr, leaving_at_once(stderr):
         for library in ("keras", "tensorflow"):  # the second is tf.data for every backend
             importlib.import_module(library)
 
 
 @contextlib.contextmanager
-def _without_chatter() -> Iterator[None]:
-    """Hold back what is written to file descriptor 2 meanwhile, then write it without the chatter."""
+def _without_chatter() -> Iterator[int]:
+    """Hold back what is written to file descriptor 2 meanwhile, then write it without the chatter.
+
+    Yields the file descriptor that writes to stderr at once.
+    """
     try:
         stderr = os.dup(2)
     except OSError:  # it is closed
-        yield
+        yield 2
         return
     with tempfile.TemporaryFile() as held:
         os.dup2(held.fileno(), 2)
         try:
-            yield
+            yield stderr
         finally:
             if sys.stderr is not None:
                 sys.stderr.flush()

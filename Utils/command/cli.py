@@ -14,6 +14,8 @@ import sys
 import time
 import typing
 
+from Utils.command import interrupt
+
 # No command and no user can do anything about these with another command line: no room, no permission, a
 # failing disk, a machine at its limits.
 _ENVIRONMENT_ERRNOS = (
@@ -48,6 +50,7 @@ def command(main: collections.abc.Callable[..., int | None]) -> collections.abc.
 
     @functools.wraps(main)
     def wrapped(argv: collections.abc.Sequence[str] | None = None) -> int:
+        interrupt.take_over()
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
@@ -74,7 +77,7 @@ def command(main: collections.abc.Callable[..., int | None]) -> collections.abc.
             return _print_error(f"{error.strerror}{f': {error.filename}' if error.filename else ''}", code)
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
-            return 130
+            return interrupt.EXIT_CODE
 
     return wrapped
 

@@ -5,6 +5,8 @@ WD taggers read: NHWC input, 0..255 BGR, probabilities in the first output. A re
 tensorflow; a run folder or ``.keras`` file, which is taken too, does.
 """
 
+from Utils.command.interrupt import leaving_at_once
+
 import importlib.util
 import os
 import pathlib
@@ -175,7 +177,8 @@ def open_session(file: str | os.PathLike[str], threads: int | None = None) -> An
         raise UserError(
             "onnxruntime is needed for a release and not installed: pip install -r requirements.txt"
         )
-    import onnxruntime
+    with leaving_at_once():
+        import onnxruntime
 
     onnxruntime.set_default_logger_severity(4)  # what goes wrong is raised; the log only repeats it
     options = onnxruntime.SessionOptions()

@@ -1,0 +1,71 @@
+"""Ctrl-C while a command is still importing: every script imports this module first.
+
+Imports take seconds and hold nothing that needs cleaning up, but an interrupt in the middle of one ends in
+a traceback of numpy or pandas, or is swallowed by a library written in C++. So until `command` takes over,
+Ctrl-C ends the process at once. Processes that a command starts end without a word: their parent has the
+last one.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import pathlib
+import signal
+import sys
+from collections.abc import Iterator
+from types import FrameType
+
+EXIT_CODE = 130  # what shells report of a process that Ctrl-C ended
+
+_stderr = 2  # the file number that shows text on stderr, while 2 itself is held back
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    if multiprocessing.parent_process() is None:
+        with contextlib.suppress(OSError):
+            os.write(_stderr, b"interrupted\n")
+    os._exit(EXIT_CODE)
+
+
+def _is_script() -> bool:
+    """Whether this is a script of this project, or a process that one started: no test, no notebook."""
+    if multiprocessing.parent_process() is not None:
+        return True
+    file = getattr(sys.modules["__main__"], "__file__", None)
+    root = pathlib.Path(__file__).resolve().parents[2]
+    return file is not None and pathlib.Path(file).resolve().parent in (root, root / "tools")
+
+
+def take_over() -> None:
+    """Let Ctrl-C be a KeyboardInterrupt from now on, which a command can clean up after."""
+    if multiprocessing.parent_process() is None and signal.getsignal(signal.SIGINT) is _leave:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextlib.contextmanager
+def leaving_at_once(stderr: int = 2) -> Iterator[None]:
+    """Within, for a late import, Ctrl-C ends the process at once, unless others ignore or handle it.
+
+    Args:
+        stderr: number of the open file that stands for stderr meanwhile.
+    """
+    global _stderr
+    try:
+        guards = signal.getsignal(signal.SIGINT) is signal.default_int_handler and _is_script()
+        if guards:
+            signal.signal(signal.SIGINT, _leave)
+    except ValueError:  # only the main thread may do this
+        guards = False
+    _stderr = stderr
+    try:
+        yield
+    finally:
+        _stderr = 2
+        if guards:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# A shell's background jobs ignore SIGINT, and so they should go on doing.
+if _is_script() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    with contextlib.suppress(ValueError):
+        signal.signal(signal.SIGINT, _leave)
