@@ -1,8 +1,8 @@
 # ruff: noqa: E501  the tables are easier to read with long rows
-"""Broken, odd and hostile files and databases, each with what is to become of it.
+"""Broken, odd and hostile files and databases, each with its expected end.
 
 Pictures go through check_images and write_records, databases and exports through select_tags: none may end in
-a traceback, none may spoil the posts beside it.
+a traceback, none may spoil other posts.
 """
 
 import csv
@@ -13,7 +13,6 @@ import os
 import sqlite3
 import zlib
 
-import cv2
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -163,16 +162,16 @@ def packed(dataset):
 
 
 @pytest.mark.parametrize("number", range(len(PICTURES)), ids=list(PICTURES))
-def test_pictures(pictures, number):
+def test_each_picture_is_packed_or_rejected_with_its_reason(pictures, number):
     checked, rejected, records = pictures
     suffix, data, reason = list(PICTURES.values())[number]
     name = f"{number}{suffix}"
     assert checked.get(name) == rejected.get(name) == reason
     assert (number in records) == (reason is None)
     if reason is None:
-        kept = codec.probe(records[number])
-        assert kept == ("JPEG", SIZE, SIZE)
-        is_stored = suffix.lower() == ".jpg" and codec.probe(data) == kept
+        stored = codec.probe(records[number])
+        assert stored == ("JPEG", SIZE, SIZE)
+        is_stored = suffix.lower() == ".jpg" and codec.probe(data) == stored
         with Image.open(io.BytesIO(data)) as picture:
             is_stored = is_stored and picture.mode == "RGB" and picture.getexif().get(0x0112, 1) == 1
         expected = data if is_stored else codec.encode_jpeg(codec.prepare(data, SIZE), 95)
@@ -200,7 +199,7 @@ def define(folder, **values):
     (folder / "definition.toml").write_text("\n".join(lines))
 
 
-# ---- databases: what is done to a good one, the exit code, what is said or which tag name comes out
+# ---- databases: a change of a good one, the exit code, then a part of the error or a tag that is read
 
 INJECTION = "x'; DROP TABLE images; --"
 DATABASES = {
@@ -244,8 +243,8 @@ DATABASES = {
 
 
 @pytest.mark.parametrize("name", DATABASES)
-def test_databases(tmp_path, capsys, name):
-    statements, code, said = DATABASES[name]
+def test_each_database_is_read_or_refused_with_its_reason(tmp_path, capsys, name):
+    statements, code, expected = DATABASES[name]
     folder = small_booru(tmp_path, num_posts=20)
     define(folder)
     database = sqlite3.connect(folder / "danbooru.db")
@@ -255,13 +254,13 @@ def test_databases(tmp_path, capsys, name):
     database.close()
     assert select(folder, "fire-eggs", folder / "danbooru.db") == code
     if code:
-        assert said in capsys.readouterr().err
+        assert expected in capsys.readouterr().err
         assert not (folder / "dataset").exists()
         return
     table = pq.read_table(folder / "dataset" / "posts.parquet")
     assert table["post_id"].to_pylist() == sorted(set(table["post_id"].to_pylist()))
     assert len(table) in (19, 20)
-    assert said in tag_list.read(folder / "dataset" / "selected_tags.csv")["name"].tolist()
+    assert expected in tag_list.read(folder / "dataset" / "selected_tags.csv")["name"].tolist()
 
 
 def select(folder, source, origin, *more):
@@ -270,7 +269,7 @@ def select(folder, source, origin, *more):
     return select_tags.main([*words, *more])
 
 
-def test_a_locked_database(tmp_path, capsys, monkeypatch):
+def test_a_locked_database_is_waited_for_and_then_refused(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(sqlite, "WAIT", 0.1)
     folder = small_booru(tmp_path, num_posts=5)
     writer = sqlite3.connect(folder / "danbooru.db", isolation_level=None)
@@ -282,7 +281,7 @@ def test_a_locked_database(tmp_path, capsys, monkeypatch):
     assert select(folder, "fire-eggs", folder / "danbooru.db") == 0
 
 
-def test_a_database_that_is_cut_off(tmp_path, capsys):
+def test_a_database_that_is_cut_off_leaves_no_dataset(tmp_path, capsys):
     folder = small_booru(tmp_path, num_posts=300)
     path = folder / "danbooru.db"
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
@@ -291,7 +290,7 @@ def test_a_database_that_is_cut_off(tmp_path, capsys):
     assert not (folder / "dataset").exists()
 
 
-# ---- exports: the content of a file of JSON lines, the exit code, what is said or the ids that are kept
+# ---- exports: the content of a JSON lines file, the exit code, then a part of the error or the ids read
 
 POST = {"id": 1, "rating": "s", "tag_string": "solo hat"}
 TWO = json.dumps({**POST, "id": 1620}) + "\n"
@@ -319,7 +318,7 @@ EXPORTS = {
 
 
 @pytest.mark.parametrize("name", EXPORTS)
-def test_exports(tmp_path, capsys, name):
+def test_each_export_is_read_or_refused_with_its_reason(tmp_path, capsys, name):
     content, code, expected = EXPORTS[name]
     folder = small_booru(tmp_path, num_posts=3)  # the images 1, 1620, 3239
     define(folder)
@@ -333,7 +332,7 @@ def test_exports(tmp_path, capsys, name):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "fault"),
     [
         (
             "name\n" + "".join(f"tag_{number}\n" for number in range(1, 13)),
@@ -342,12 +341,12 @@ def test_exports(tmp_path, capsys, name):
         ('{"name": ' + "[" * 100_000, "neither CSV nor JSON lines"),
     ],
 )
-def test_exports_of_tags(tmp_path, capsys, content, said):
+def test_a_wrong_export_of_tags_is_refused(tmp_path, capsys, content, fault):
     folder = small_booru(tmp_path, num_posts=3)
     define(folder)
     (folder / "tags.csv").write_text(content)
     assert select(folder, "fire-eggs", folder / "danbooru.db", "--deprecated", str(folder / "tags.csv")) == 2
-    assert said in capsys.readouterr().err
+    assert fault in capsys.readouterr().err
 
 
 # ---- sidecars
@@ -366,7 +365,7 @@ SIDECARS = {
 
 
 @pytest.mark.parametrize("name", SIDECARS)
-def test_sidecars(tmp_path, name):
+def test_each_sidecar_gives_its_tags_or_is_rejected(tmp_path, name):
     content, expected = SIDECARS[name]
     (tmp_path / "p").mkdir()
     for stem in ("7", "8"):
@@ -386,7 +385,7 @@ def test_sidecars(tmp_path, name):
         assert frame is None or set(frame["name"][rows[7]]) == expected
 
 
-def test_file_names_that_are_no_utf8_and_a_sidecar_that_is_a_pipe(tmp_path):
+def test_odd_file_names_and_a_sidecar_that_is_a_pipe_reject_their_posts_only(tmp_path):
     odd = os.fsdecode(b"caf\xe9.jpg")
     (tmp_path / "p").mkdir()
     (tmp_path / "p" / "9.jpg").write_bytes(GOOD)
@@ -412,63 +411,3 @@ def test_file_names_that_are_no_utf8_and_a_sidecar_that_is_a_pipe(tmp_path):
     ]
     assert check_images.main(["--images", str(tmp_path / "p"), "-o", str(tmp_path / "r.csv")]) == 0
     assert list(reasons_in(tmp_path / "r.csv").values()) == ["file name is no UTF-8"]
-
-
-# ---- check_images as a tool
-
-
-def test_check_images_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
-    (tmp_path / "i").mkdir()
-    for number in range(9):
-        (tmp_path / "i" / f"{number}.jpg").write_bytes(GOOD if number % 3 else b"")
-    words = ["--images", str(tmp_path / "i"), "-o", str(tmp_path / "r.csv"), "--workers", "2", "--json"]
-    monkeypatch.setattr(check_images, "CHUNK", 2)
-    real, looked = check_images.reason, []
-
-    def reason(root, path):
-        looked.append(path)
-        if len(looked) == 5:
-            raise KeyboardInterrupt
-        return real(root, path)
-
-    monkeypatch.setattr(check_images, "reason", reason)
-    assert check_images.main(words) == 130
-    assert not (tmp_path / "r.csv").exists()
-    looked = [None] * 9
-    assert check_images.main(words) == 0
-    assert len(looked) < 9 + 9 - 2
-    said = json.loads(capsys.readouterr().out)
-    assert said == {"images": 9, "rejected": 3, "reasons": {"empty file": 3}}
-    assert (tmp_path / "r.csv").read_text() == "post_id,path,reason\n" + "".join(
-        f"{number},{number}.jpg,empty file\n" for number in (0, 3, 6)
-    )
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["i", "r.csv"]
-    assert check_images.main(words) == 2
-    assert "--overwrite" in capsys.readouterr().err
-
-
-def test_check_images_of_nothing(tmp_path, capsys):
-    (tmp_path / "notes.txt").touch()
-    for folder, said in ((tmp_path, "1 .txt files"), (tmp_path / "no", "found nothing")):
-        assert check_images.main(["--images", str(folder), "-o", str(tmp_path / "r.csv")]) == 2
-        assert said in capsys.readouterr().err
-
-
-def test_a_jpeg_passes_without_decoding_only_where_it_can_be_decoded():
-    """Thousands of headers with a few bytes changed: what is stored as it is, a decoder can read."""
-    random, stored = np.random.default_rng(0), 0
-    whole = [GOOD, saved(gradient(), "JPEG", progressive=True), saved(gradient(), "JPEG", optimize=True)]
-    for number in range(3000):
-        data = bytearray(whole[number % 3])
-        for at in random.integers(2, 640, random.integers(1, 4)):
-            data[min(at, len(data) - 3)] = random.integers(256)
-        try:
-            kept = codec.to_stored_jpeg(bytes(data), ".jpg", SIZE) == data
-        except codec.ImageError:
-            continue
-        stored += kept
-        if kept:
-            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-            assert pixels is not None
-            assert pixels.shape == (SIZE, SIZE, 3)
-    assert stored > 300
