@@ -31,3 +31,13 @@ def asked(audit):
     from Utils.labels import questions
 
     return questions.read([audit / "audit.json"], TAGS)
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory):
+    """A folder with a run and its release; see exported_release.py."""
+    from helpers.exported_release import make
+
+    folder = tmp_path_factory.mktemp("exported")
+    make(folder)
+    return folder

@@ -112,7 +112,7 @@ def _common_tags(tagger: onnx_tagger.ServingTagger, dataset: Any) -> tuple[np.nd
 
 def _write(folder: pathlib.Path, effects: list[ScoreEffect], facts: dict[str, Any]) -> None:
     """Write the numbers as a table, and a chart for each case."""
-    csv_tables.write_rows(folder / "report.csv", COLUMNS, map(dataclasses.astuple, effects))
+    csv_tables.write_rows(folder / "report.csv", COLUMNS, [dataclasses.astuple(effect) for effect in effects])
     for case, rows in _by_case(effects).items():
         (folder / f"{case}.svg").write_text(svg_charts.standalone(_chart(case, rows)), encoding="utf-8")
     write_json(folder / "report.json", facts | provenance())

@@ -1,20 +1,23 @@
-"""Write a release folder that the clients of WD's taggers load unchanged.
+"""Write a release folder that the clients of WD taggers load unchanged.
 
 RELEASE holds model.onnx (NHWC, float32, 0..255 BGR; probabilities first), selected_tags.csv in the order that
 clients cut by position, preprocess.json, categories.json, release.json, README.md (the model card), and
 config.json with model.safetensors where timm can express the model of a run. Under extra/ lie the Keras
-model, other formats and, where the layout wd leaves tags out, the flavor with all of them.
+model, other formats and, where the layout wd leaves tags out, the model with all of them.
 
 Every format is compared with the Keras model. onnx_float16 and onnx_int8 are judged on the labeled images of
---dataset and left out, with the figures, where they lose too much, or where int8 is not faster on this CPU.
+--dataset; they are left out, and their figures reported, where they lose too much or where int8 is not faster
+on this CPU.
 """
 
 import Utils.command.interrupt  # noqa: F401  first: imports take long
 
+import argparse
 import dataclasses
 import pathlib
 import re
 import sys
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,279 +38,316 @@ from Utils.files.atomic import (
 )
 from Utils.files.model_files import RELEASED_MODEL, RUN_MODELS
 from Utils.recipe import initial_weights
+from Utils.release.format_table import FORMATS
 from Utils.report import model_card
 from Utils.tags import tag_list
 
-FORMATS = ("onnx", "saved_model", "litert", "onnx_float16", "onnx_int8")
-JUDGED = ("onnx_float16", "onnx_int8")  # on labeled images
 LAYOUTS = ("wd", "full")
-IMAGES, CALIBRATION = 256, 64  # of the validation split, of the training split
+NUM_IMAGES, NUM_CALIBRATION = 256, 64  # of the validation split; of the training split
 
 
-def parser():
-    """Return the command line's parser."""
-    words = Parser(prog="tools/export_model.py", description=__doc__)
-    words.add_argument("model", metavar="RUN|FILE.keras|RELEASE", type=to_path)
-    words.add_argument("-o", "--output", required=True, metavar="RELEASE", type=pathlib.Path)
-    words.add_argument("--tags", type=pathlib.Path, help="tag list of a model that has none beside it")
-    words.add_argument("--thresholds", type=pathlib.Path, help="thresholds.csv of find_thresholds.py")
-    words.add_argument("--formats", nargs="+", choices=FORMATS, default=["onnx"], help="what to write (onnx)")
-    words.add_argument(
-        "--dataset", type=to_path, help="labeled images to judge formats on (validation, train)"
-    )
-    words.add_argument("--dump", nargs="+", type=pathlib.Path, default=[], help="scores of the model card")
-    words.add_argument("--license", default="", help="what the model card states, such as apache-2.0")
-    words.add_argument("--layout", choices=LAYOUTS, default="wd", help="which tags, in which order (wd)")
-    words.add_argument("--embedding", action="store_true", help="a second output: what the last layer sees")
-    words.add_argument("--which", choices=("best", "last"), default="best", help="model of a run (best)")
-    words.add_argument("--overwrite", action="store_true", help="replace an existing release")
-    return words
+def parser() -> Parser:
+    """Return the command's parser."""
+    command_line = Parser(prog="tools/export_model.py", description=__doc__)
+    add = command_line.add_argument
+    add("model", metavar="RUN|FILE.keras|RELEASE", type=to_path)
+    add("-o", "--output", required=True, metavar="RELEASE", type=pathlib.Path)
+    add("--tags", type=pathlib.Path, help="tag list of a model that has none beside it")
+    add("--thresholds", type=pathlib.Path, help="thresholds.csv from find_thresholds.py")
+    add("--formats", nargs="+", choices=FORMATS, default=["onnx"], help="what to write (onnx)")
+    add("--dataset", type=to_path, help="labeled images to judge formats on (validation, train)")
+    add("--dump", nargs="+", type=pathlib.Path, default=[], help="predictions to score for the model card")
+    add("--license", default="", help="license that the model card states, for example apache-2.0")
+    add("--layout", choices=LAYOUTS, default="wd", help="which tags, in which order (wd)")
+    add("--embedding", action="store_true", help="a second output: the features that the last layer gets")
+    add("--which", choices=tuple(RUN_MODELS), default="best", help="model of a run (best)")
+    add("--overwrite", action="store_true", help="replace an existing release")
+    return command_line
 
 
 @command
-def main(argv=None):
+def main(argv: list[str] | None = None) -> None:
     """Check everything, then write everything."""
-    args = parser().parse_args(argv)
-    args.formats = [name for name in FORMATS if name == "onnx" or name in args.formats]
-    require_absent(args.output, args.overwrite)
-    inputs = _inputs(args)
+    options = parser().parse_args(argv)
+    options.formats = [name for name in FORMATS if name == "onnx" or name in options.formats]
+    require_absent(options.output, options.overwrite)
+    inputs = _read_inputs(options)
 
     prepare_backend()
     import Models
     from Utils.release import release_folder
 
-    release_folder.require(args.formats)
-    tagger = Models.load(args.model, which=args.which)
-    work = _work(args, tagger, release_folder, inputs)
+    release_folder.require(options.formats)
+    job = _checked_job(options, Models.load(options.model, which=options.which), inputs)
     try:
-        with replacing_folder(args.output, args.overwrite) as folder:
-            facts = _write(folder, work)
+        with replacing_folder(options.output, options.overwrite) as folder:
+            facts = _write(folder, job)
     except OSError as error:
-        raise WorkError(f"{args.output} cannot be written: {error}") from error
-    print(_summary(args, facts))
-
-
-def _inputs(args):
-    """Read what can be read, and refuse what can be refused, before tensorflow is imported."""
-    judged = [name for name in args.formats if name in JUDGED]
-    if judged and args.dataset is None:
-        raise UserError(
-            f"{' and '.join(judged)} is written only where it is measured to be good enough: give labeled "
-            "images with --dataset DATASET"
-        )
-    if args.license and not re.fullmatch(r"[\w.+-]+", args.license):
-        raise UserError(f"--license is one word, such as apache-2.0, mit or other; got {args.license!r}")
-    dataset = None if args.dataset is None else dataset_folder.load(args.dataset)
-    if dataset is not None:
-        dataset.shards("validation")
-        if "onnx_int8" in args.formats:
-            dataset.shards("train")
-    return {
-        "dataset": dataset,
-        "frame": None if args.tags is None else tag_list.read(require_file(args.tags, "a tag list")),
-        "thresholds": None if args.thresholds is None else threshold_table.read(args.thresholds),
-        "dumps": [predictions.load(path).require_labels() for path in args.dump],
-    }
+        raise WorkError(f"{options.output} cannot be written: {error}") from error
+    print(_summary(options, facts))
 
 
 @dataclasses.dataclass(frozen=True)
-class Work:
+class Inputs:
+    """What the options name beside the model."""
+
+    dataset: dataset_folder.Dataset | None
+    tags: pd.DataFrame | None
+    thresholds: pd.DataFrame | None
+    dumps: list[predictions.Dump]
+
+
+def _read_inputs(options: argparse.Namespace) -> Inputs:
+    """Read what can be read, and refuse what can be refused, before tensorflow is imported."""
+    rounded = [name for name in options.formats if FORMATS[name].needs_labels]
+    if rounded and options.dataset is None:
+        raise UserError(
+            f"{' and '.join(rounded)} is written only where it is measured to be good enough: give labeled "
+            "images with --dataset DATASET"
+        )
+    if options.license and not re.fullmatch(r"[\w.+-]+", options.license):
+        raise UserError(f"--license is one word, such as apache-2.0, mit or other; got {options.license!r}")
+    dataset = None if options.dataset is None else dataset_folder.load(options.dataset)
+    if dataset is not None:
+        dataset.shards("validation")
+        if "onnx_int8" in options.formats:
+            dataset.shards("train")
+    return Inputs(
+        dataset=dataset,
+        tags=None if options.tags is None else tag_list.read(require_file(options.tags, "a tag list")),
+        thresholds=None if options.thresholds is None else threshold_table.read(options.thresholds),
+        dumps=[predictions.load(path).require_labels() for path in options.dump],
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
     """Everything that is needed to write a release."""
 
-    args: object
-    tagger: object
+    options: argparse.Namespace
+    tagger: Any  # `Models.KerasTagger`
     source: initial_weights.Source
-    frame: pd.DataFrame  # a row an output of the model
-    chosen: np.ndarray  # rows of the release, in its order
-    inputs: dict
+    tags: pd.DataFrame  # of the model; row i is output i
+    columns: np.ndarray  # outputs that the release has, in its order
+    inputs: Inputs
 
     @property
-    def beside(self):
-        """Return the folder of the model file: that of a run has its history."""
+    def model_folder(self) -> pathlib.Path:
+        """The folder of the model file; that of a run has its history."""
         return self.source.file.parent
 
-
-def _work(args, tagger, releases, inputs):
-    """Check that all inputs fit one another; return the `Work`."""
-    frame = tagger.tags if inputs["frame"] is None else inputs["frame"]
-    if frame is None:
-        raise UserError(f"{args.model} has no selected_tags.csv beside it; give its list with --tags")
-    if len(frame) != tagger.model.output_shape[-1]:
-        raise UserError(
-            f"{args.tags or args.model} has {len(frame)} tags, but the model gives "
-            f"{tagger.model.output_shape[-1]} probabilities"
-        )
-    for dump in inputs["dumps"]:
-        strange = dump.tags["name"][tag_list.matching_rows(dump.tags, frame) < 0].tolist()
-        if strange:
-            raise UserError(f"{dump.folder} is no dump of this model, which lacks {', '.join(strange[:5])}")
-    if 4 * tagger.model.count_params() > releases.MOST_BYTES:
-        raise UserError(
-            f"{args.model} has {tagger.model.count_params():,} parameters; one ONNX file holds less than 2 GB"
-        )
-    chosen = releases.columns(frame, args.layout)
-    if inputs["thresholds"] is not None:
-        frame = releases.with_thresholds(frame, inputs["thresholds"])
-    return Work(args, tagger, initial_weights.find(args.model, args.which), frame, chosen, inputs)
+    @property
+    def released_tags(self) -> pd.DataFrame:
+        """The tag list of the release."""
+        return self.tags.iloc[self.columns].reset_index(drop=True)
 
 
-def _write(folder, work):
-    """Write all files; return what release.json says."""
+def _checked_job(options: argparse.Namespace, tagger: Any, inputs: Inputs) -> Job:
+    """Return the job; UserError where the inputs do not fit one another."""
     from Utils.release import release_folder
 
-    args, tagger, chosen = work.args, work.tagger, work.chosen
-    extra = folder / "extra"
+    frame = tagger.tags if inputs.tags is None else inputs.tags
+    if frame is None:
+        raise UserError(f"{options.model} has no selected_tags.csv beside it; give its list with --tags")
+    if len(frame) != tagger.model.output_shape[-1]:
+        raise UserError(
+            f"{options.tags or options.model} has {len(frame)} tags, but the model gives "
+            f"{tagger.model.output_shape[-1]} probabilities"
+        )
+    for dump in inputs.dumps:
+        unknown = dump.tags["name"][tag_list.matching_rows(dump.tags, frame) < 0].tolist()
+        if unknown:
+            raise UserError(f"{dump.folder} is no dump of this model, which lacks {', '.join(unknown[:5])}")
+    if 4 * tagger.model.count_params() > release_folder.MAX_BYTES:
+        raise UserError(
+            f"{options.model} has {tagger.model.count_params():,} parameters; one ONNX file holds less than "
+            "2 GB"
+        )
+    columns = release_folder.columns(frame, options.layout)
+    if inputs.thresholds is not None:
+        frame = release_folder.with_thresholds(frame, inputs.thresholds)
+    return Job(options, tagger, initial_weights.find(options.model, options.which), frame, columns, inputs)
+
+
+def _write(folder: pathlib.Path, job: Job) -> dict[str, Any]:
+    """Write all files; return the content of release.json."""
+    from Utils.release import release_folder
+
+    extra, released_tags = folder / "extra", job.released_tags
     extra.mkdir()
-    released = work.frame.iloc[chosen].reset_index(drop=True)
-    facts = {"onnx_difference": _write_onnx(folder, work, chosen)}
-    if len(chosen) < len(work.frame):
+    onnx_difference = _write_onnx(folder, job, job.columns)
+    if len(job.columns) < len(job.tags):
         (extra / "full").mkdir()
-        _write_onnx(extra / "full", work, release_folder.columns(work.frame, "full"))
-    _write_keras(extra / "keras", work)
-    model = release_folder.released(tagger.model, chosen)
-    facts["flavors"] = _write_flavors(folder, work, model, released)
-    if args.thresholds is not None:
-        (extra / "thresholds.csv").write_bytes(args.thresholds.read_bytes())
-    write_json(folder / "preprocess.json", release_folder.preprocessing(tagger.image_size))
-    write_json(folder / "categories.json", release_folder.categories(released))
-    architecture, facts["timm"] = _write_timm(folder, work)
-    described = {"layout": args.layout, "image_size": tagger.image_size, "num_labels": len(chosen)}
-    described |= {"tags_digest": tag_list.digest(released), "parameters": model.count_params()}
-    facts = {**described, **facts, "formats": args.formats, **provenance()}
+        _write_onnx(extra / "full", job, release_folder.columns(job.tags, "full"))
+    _write_keras(extra / "keras", job)
+    model = release_folder.released(job.tagger.model, job.columns)
+    results = _write_formats(folder, job, model)
+    if job.options.thresholds is not None:
+        (extra / "thresholds.csv").write_bytes(job.options.thresholds.read_bytes())
+    write_json(folder / "preprocess.json", release_folder.preprocessing(job.tagger.image_size))
+    write_json(folder / "categories.json", release_folder.categories(released_tags))
+    architecture, timm_text = _write_timm(folder, job)
+    facts = {
+        "layout": job.options.layout,
+        "image_size": job.tagger.image_size,
+        "num_labels": len(released_tags),
+        "tags_digest": tag_list.digest(released_tags),
+        "parameters": model.count_params(),
+        "onnx_difference": onnx_difference,
+        "flavors": results,
+        "timm": timm_text,
+        "formats": job.options.formats,
+        **provenance(),
+    }
     write_json(folder / "release.json", facts)
-    (folder / "README.md").write_text(model_card.render(_card(work, facts, architecture)), encoding="utf-8")
+    (folder / "README.md").write_text(model_card.render(_card(job, facts, architecture)), encoding="utf-8")
     return facts
 
 
-def _write_onnx(folder, work, chosen):
+def _write_onnx(folder: pathlib.Path, job: Job, columns: np.ndarray) -> float:
     """Write model.onnx and its tag list; return the largest difference from the Keras model."""
     from Utils.release import release_folder
 
-    model = release_folder.released(work.tagger.model, chosen, work.args.embedding)
+    model = release_folder.released(job.tagger.model, columns, job.options.embedding)
     release_folder.write_onnx(model, folder / "model.onnx")
-    tag_list.write(work.frame.iloc[chosen].reset_index(drop=True), folder / "selected_tags.csv")
-    return release_folder.check_onnx(folder / "model.onnx", model, _noise(work.tagger.image_size))
+    tag_list.write(job.tags.iloc[columns].reset_index(drop=True), folder / "selected_tags.csv")
+    return release_folder.check_onnx(folder / "model.onnx", model, _noise(job.tagger.image_size))
 
 
-def _noise(side, count=5):
+def _noise(side: int, count: int = 5) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, side, side, 3)).astype("float32")
 
 
-def _write_keras(folder, work):
-    """Write what --init-from and Models.load take: all outputs in the model's own order, and its history."""
+def _write_keras(folder: pathlib.Path, job: Job) -> None:
+    """Write what --init-from and Models.load read: all outputs in the model's own order, and its history."""
     folder.mkdir()
-    work.tagger.model.save(folder / RELEASED_MODEL.name)
-    tag_list.write(work.frame, folder / "selected_tags.csv")
-    if (work.beside / "recipe.json").is_file():
-        write_json(folder / "recipe.json", read_json(work.beside / "recipe.json"))
-    history = _history(work)
+    job.tagger.model.save(folder / RELEASED_MODEL.name)
+    tag_list.write(job.tags, folder / "selected_tags.csv")
+    if (job.model_folder / "recipe.json").is_file():
+        write_json(folder / "recipe.json", read_json(job.model_folder / "recipe.json"))
+    history = _history(job)
     if len(history):
         csv_tables.write_frame(folder / "history.csv", history)
-    manifest = _manifest(work)
+    manifest = _manifest(job)
     if manifest:
         write_json(folder / "dataset.json", manifest)
 
 
-def _history(work):
-    """Return history.csv of a run up to the epoch of the model, no rows where there is none."""
-    path = work.beside / "history.csv"
-    which = "last" if work.source.file.name == RUN_MODELS["last"] else "best"
+def _history(job: Job) -> pd.DataFrame:
+    """Return history.csv of a run up to the epoch of the model; empty where there is no such file."""
+    path = job.model_folder / "history.csv"
+    which = "last" if job.source.file.name == RUN_MODELS["last"] else "best"
     return model_card.history_until(path, which)
 
 
-def _manifest(work):
-    """Return dataset.json of a run without the paths of the machine that made it, {} where there is none."""
-    path = work.beside / "dataset.json"
+def _manifest(job: Job) -> dict[str, Any]:
+    """Return dataset.json of a run without the paths of the machine that made it; {} without such a file."""
+    path = job.model_folder / "dataset.json"
     manifest = read_json(path) if path.is_file() else {}
     source = {key: value for key, value in (manifest.get("source") or {}).items() if key != "path"}
-    kept = {key: value for key, value in manifest.items() if key != "made"}
-    return {**kept, "source": source} if manifest else {}
+    published = {key: value for key, value in manifest.items() if key != "made"}
+    return {**published, "source": source} if manifest else {}
 
 
-def _write_flavors(folder, work, model, released):
-    """Write every other format that passes its gate; return what release.json says of all."""
+def _write_formats(folder: pathlib.Path, job: Job, model: Any) -> dict[str, Any]:
+    """Write every format that is near enough to the model; return what release.json says of each."""
     from Utils.release import formats
 
-    images, labels, calibration = _noise(work.tagger.image_size), None, None
-    if work.inputs["dataset"] is not None:
-        images, labels, calibration = _labeled(work, released)
-    right, found = formats.truth(model, images, labels), {}
-    for name in work.args.formats:
-        found[name] = formats.write(name, folder, model, right, calibration)
-        if name != "onnx" and found[name]["written"] and found[name]["path"].endswith(".onnx"):
-            tag_list.write(released, (folder / found[name]["path"]).with_name("selected_tags.csv"))
-    return found
+    images, labels, calibration = _noise(job.tagger.image_size), None, None
+    if job.inputs.dataset is not None:
+        images, labels, calibration = _labeled_images(job, job.inputs.dataset)
+    reference = formats.reference_outputs(model, images, labels)
+    results = {}
+    for name in job.options.formats:
+        result = formats.write_format(name, folder, model, reference, calibration)
+        if name != "onnx" and result["written"] and result["path"].endswith(".onnx"):
+            tag_list.write(job.released_tags, (folder / result["path"]).with_name("selected_tags.csv"))
+        results[name] = result
+    return results
 
 
-def _labeled(work, released):
-    """Return images and labels of the validation split, -1 for tags it lacks, and training images."""
+def _labeled_images(
+    job: Job, dataset: dataset_folder.Dataset
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return images and labels of the validation split, and training images for calibration.
+
+    Labels are -1 in the columns of tags that the dataset lacks.
+    """
     from Generators import labeled_sample
 
-    dataset, side = work.inputs["dataset"], work.tagger.image_size
-    places = tag_list.matching_rows(released, dataset.tags)
-    images, labels = labeled_sample.read_sample(dataset, "validation", side, IMAGES)
-    known = np.where(places >= 0, labels[:, places].astype(np.int8), np.int8(-1))
-    if not (known > 0).any():
-        raise UserError(f"none of the released tags is true on the first {IMAGES} images of {dataset.folder}")
-    int8 = "onnx_int8" in work.args.formats
-    return images, known, labeled_sample.read_sample(dataset, "train", side, CALIBRATION)[0] if int8 else None
+    side = job.tagger.image_size
+    places = tag_list.matching_rows(job.released_tags, dataset.tags)
+    images, labels = labeled_sample.read_sample(dataset, "validation", side, NUM_IMAGES)
+    labels = np.where(places >= 0, labels[:, places].astype(np.int8), np.int8(-1))
+    if not (labels > 0).any():
+        raise UserError(
+            f"none of the released tags is true on the first {NUM_IMAGES} images of {dataset.folder}"
+        )
+    if "onnx_int8" not in job.options.formats:
+        return images, labels, None
+    return images, labels, labeled_sample.read_sample(dataset, "train", side, NUM_CALIBRATION)[0]
 
 
-def _write_timm(folder, work):
-    """Write config.json and model.safetensors where timm can; return its name for it and a sentence on it."""
-    if work.source.recipe is None:
+def _write_timm(folder: pathlib.Path, job: Job) -> tuple[str, str]:
+    """Write config.json and model.safetensors where timm can express the model.
+
+    Returns timm's name of the architecture, empty where there is none, and a sentence for people.
+    """
+    if job.source.recipe is None:
         return "", "no timm files: only a run says which model it is"
     import Models
     from Models.porting import timm_export
     from Utils.release import release_folder
 
-    recipe = work.source.recipe
-    model = release_folder.with_columns(work.tagger.model, work.chosen)
-    beside = folder / "timm"
+    recipe = job.source.recipe
+    model = release_folder.with_columns(job.tagger.model, job.columns)
+    temporary = folder / "timm"
     try:
         spec = Models.spec(recipe.model, **recipe.model_overrides())
-        name = timm_export.export(model, beside, recipe.model, spec, Models.timm_families(), Models.spec)
+        name = timm_export.export(model, temporary, recipe.model, spec, Models.timm_families(), Models.spec)
     except UserError as error:
         return "", f"no timm files: {error}"
-    for file in beside.iterdir():
+    for file in temporary.iterdir():
         file.rename(folder / file.name)
-    beside.rmdir()
+    temporary.rmdir()
     return name, f"config.json and model.safetensors are timm's {name}"
 
 
-def _card(work, facts, architecture):
-    history = _history(work)
+def _card(job: Job, facts: dict[str, Any], architecture: str) -> model_card.Facts:
+    history = _history(job)
     return model_card.Facts(
-        name=work.args.output.resolve().name,
-        layout=work.args.layout,
-        image_size=work.tagger.image_size,
+        name=job.options.output.resolve().name,
+        layout=job.options.layout,
+        image_size=job.tagger.image_size,
         parameters=facts["parameters"],
-        tags=work.frame.iloc[work.chosen],
-        other_tags=work.frame.drop(index=work.frame.index[work.chosen]),
-        model=work.source.recipe.model if work.source.recipe else "",
+        tags=job.tags.iloc[job.columns],
+        other_tags=job.tags.drop(index=job.tags.index[job.columns]),
+        model=job.source.recipe.model if job.source.recipe else "",
         timm=architecture,
-        recipe=work.source.recipe.to_dict() if work.source.recipe else {},
-        history={} if history.empty else history.iloc[-1].dropna().to_dict(),
-        manifest=_manifest(work),
+        recipe=job.source.recipe.to_dict() if job.source.recipe else {},
+        history={}
+        if history.empty
+        else {str(name): value for name, value in history.iloc[-1].dropna().to_dict().items()},
+        manifest=_manifest(job),
         formats=facts["flavors"],
-        headlines=tuple(model_card.headline_of(dump) for dump in work.inputs["dumps"]),
-        thresholds=work.inputs["thresholds"],
-        license=work.args.license,
+        headlines=tuple(model_card.headline_of(dump) for dump in job.inputs.dumps),
+        thresholds=job.inputs.thresholds,
+        license=job.options.license,
     )
 
 
-def _summary(args, facts):
-    """Return what is printed at the end."""
+def _summary(options: argparse.Namespace, facts: dict[str, Any]) -> str:
+    """Return the lines that are printed at the end."""
     lines = [
-        f"{args.output}: {facts['num_labels']} tags at {facts['image_size']} px, layout {facts['layout']}",
+        f"{options.output}: {facts['num_labels']} tags at {facts['image_size']} px, layout {facts['layout']}",
         f"model.onnx differs from the Keras model by {facts['onnx_difference']:.1e} at most; {facts['timm']}",
     ]
-    for name, found in facts["flavors"].items():
-        said = model_card.measured_text(found)
-        if not found["written"]:
-            lines.append(f"{name} is not written: {found['why']} ({said})")
+    for name, result in facts["flavors"].items():
+        figures = model_card.measured_text(result)
+        if not result["written"]:
+            lines.append(f"{name} is not written: {result['why']} ({figures})")
         elif name != "onnx":
-            lines.append(f"{found['path']} {said}")
+            lines.append(f"{result['path']} {figures}")
     return "\n".join(lines)
 
 

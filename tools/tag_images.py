@@ -12,7 +12,6 @@ cannot be read are set aside and listed; the exit code is 1 only where nothing c
 import Utils.command.interrupt  # noqa: F401  first: imports take long
 
 import argparse
-import csv
 import hashlib
 import os
 import pathlib
@@ -25,7 +24,8 @@ import numpy as np
 from Utils.command.backend import deferred
 from Utils.command.cli import Parser, UserError, command, number, progress
 from Utils.command.machine import num_cores
-from Utils.files.atomic import replacing, require_absent
+from Utils.files import csv_tables
+from Utils.files.atomic import require_absent
 from Utils.images import image_folder, image_reader
 from Utils.serving import onnx_tagger, tag_selection, tag_table
 from Utils.tags import sidecars, tag_list
@@ -272,10 +272,7 @@ def _report(rejected: Rejected, path: pathlib.Path | None) -> None:
     if len(rows) > SHOWN:
         _say(f"and {len(rows) - SHOWN} more{'' if path else '; --rejected FILE.csv lists all'}")
     if path is not None:
-        with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("path", "reason"))
-            writer.writerows(rows)
+        csv_tables.write_rows(path, ("path", "reason"), rows)
 
 
 if __name__ == "__main__":

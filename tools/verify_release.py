@@ -1,97 +1,109 @@
-"""Verify a release: every rule that clients of WD's taggers count on, every format against the Keras model.
+"""Verify a release: every rule that clients of WD taggers count on, every format against the Keras model.
 
-Readers of kohya, standalone, picobyte, comfy, wdv3 and imgutils, made anew from how they are described, and
-sidecars for trainers and Hydrus, must name the same tags of the same pictures. What differs from the Keras
-model is named where it is known: shuffled CSV, RGB instead of BGR, logits instead of probabilities, fixed
-batch, external data, a wrong epsilon, a tanh GELU for an exact one. Exit code 1 where a rule is broken.
+kohya, standalone, picobyte, comfy, wdv3 and imgutils, written anew from descriptions of their behavior, and
+sidecars for trainers and Hydrus must name the same tags for the same images. Where a model differs from the
+Keras model, the report says by how much and where most. Faults that users hit are named: shuffled CSV,
+outputs in another order, RGB instead of BGR, logits instead of probabilities, fixed batch, external data. The
+exit code is 1 where a rule is broken.
 
-The Keras model is that of the release (extra/keras), or of the run it was made from (--run). Pictures are
-drawn, unless some are given; with a dataset the tags are scored against its labels.
+The Keras model is that of the release (extra/keras), or of the run that it was made from (--run). Images are
+drawn unless some are given; with a dataset the tags are scored against its labels.
 """
 
 import Utils.command.interrupt  # noqa: F401  first: imports take long
 
+import argparse
 import dataclasses
 import importlib.util
 import pathlib
 import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from Utils.command.backend import prepare_backend
-from Utils.command.cli import Parser, UserError, command, print_json, progress
+from Utils.command.cli import Parser, UserError, command, number, print_json, progress
+from Utils.command.text import pad_columns
 from Utils.data import dataset_folder
 from Utils.files.atomic import to_path
-from Utils.files.model_files import RELEASED_MODEL
+from Utils.files.model_files import RELEASED_MODEL, RUN_MODELS
 from Utils.images import codec, image_folder, image_reader
 
+if TYPE_CHECKING:
+    from Utils.release.verification.agreement import Agreement
+    from Utils.release.verification.findings import Finding
+    from Utils.release.verification.release import ReferenceModel, Verification
 
-def parser():
-    """Return the command line's parser."""
-    words = Parser(prog="tools/verify_release.py", description=__doc__)
-    words.add_argument("release", metavar="RELEASE", type=pathlib.Path)
-    words.add_argument("--run", type=pathlib.Path, metavar="RUN|FILE.keras", help="the model that is right")
-    words.add_argument("--which", choices=("best", "last"), default="best", help="model of a run (best)")
-    what = words.add_mutually_exclusive_group()
-    what.add_argument("--images", type=pathlib.Path, metavar="DIR", help="pictures instead of drawn ones")
-    what.add_argument("--dataset", type=to_path, help="pictures and their labels instead of drawn ones")
-    words.add_argument("--split", default="validation", help="split of the dataset (validation)")
-    words.add_argument("--most", type=int, default=128, help="pictures at most (128)")
-    words.add_argument("--json", action="store_true", help="print one JSON object")
-    return words
+
+def parser() -> Parser:
+    """Return the command's parser."""
+    command_line = Parser(prog="tools/verify_release.py", description=__doc__)
+    add = command_line.add_argument
+    add("release", metavar="RELEASE", type=pathlib.Path)
+    add("--run", type=pathlib.Path, metavar="RUN|FILE.keras", help="the Keras model that is right")
+    add("--which", choices=tuple(RUN_MODELS), default="best", help="model of a run (best)")
+    images = command_line.add_mutually_exclusive_group()
+    images.add_argument("--images", type=pathlib.Path, metavar="DIR", help="images instead of drawn ones")
+    images.add_argument("--dataset", type=to_path, help="labeled images instead of drawn ones")
+    add("--split", default="validation", help="split of the dataset (validation)")
+    add("--most", type=number(least=2), default=128, help="images at most (128)")
+    add("--json", action="store_true", help="print one JSON object")
+    return command_line
 
 
 @command
-def main(argv=None):
-    """Verify and say what is wrong; 1 where something is."""
+def main(argv: list[str] | None = None) -> int:
+    """Verify and report; return 1 where a rule is broken."""
     options = parser().parse_args(argv)
-    if options.most < 2:
-        raise UserError(f"--most must be 2 or more; got {options.most}")
     if not options.release.is_dir():
-        found = "a file" if options.release.exists() else "nothing"
-        raise UserError(f"a release folder was expected at {options.release}; found {found}")
+        present = "a file" if options.release.exists() else "nothing"
+        raise UserError(f"a release folder was expected at {options.release}; found {present}")
     dataset = None if options.dataset is None else dataset_folder.load(options.dataset)
 
     prepare_backend()
     missing = [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(f"{' and '.join(missing)} not installed: pip install -r requirements-export.txt")
-    from Utils.release.verification import release
+    from Utils.release.verification.release import Verification
 
-    found = release.Verification(options.release, _given(options, dataset)).run()
+    verification = Verification(options.release, _reference_model(options, dataset)).run()
     if options.json:
-        print_json(_as_dict(options.release, found))
+        print_json(_as_dict(verification))
     else:
-        print(text(options.release, found))
-    return 1 if found.findings.failures else 0
+        print(text(verification))
+    return 1 if verification.findings.failures else 0
 
 
-def _given(options, dataset):
-    """Load the model that is right, and the pictures."""
+def _reference_model(options: argparse.Namespace, dataset: dataset_folder.Dataset | None) -> "ReferenceModel":
+    """Load the Keras model that is right, and the images."""
     import Models
-    from Utils.release.verification.release import Given
+    from Utils.release.verification.release import ReferenceModel
 
-    own, broken = _own(options.release, Models.load)
+    released, load_error = _released_tagger(options.release, Models.load)
     if options.run is not None:
         tagger = Models.load(options.run, which=options.which)
-    elif own is not None:
-        tagger = own
+    elif released is not None:
+        tagger = released
     else:
-        return Given(broken=broken)
+        return ReferenceModel(load_error=load_error)
     if tagger.tags is None:
         raise UserError(f"{options.run} has no selected_tags.csv beside it, so its outputs have no names")
-    other = own.model if own and own is not tagger else None
-    given = Given(tagger.model, tagger.tags, other=other, broken=broken)
+    released_model = released.model if released and released is not tagger else None
+    reference = ReferenceModel(
+        tagger.model, tagger.tags, released_model=released_model, load_error=load_error
+    )
     if dataset is not None:
-        pictures, labels = _labeled(dataset, options, tagger)
-        return dataclasses.replace(given, pictures=pictures, labels=labels)
+        images, labels = _labeled_images(dataset, options, tagger)
+        return dataclasses.replace(reference, images=images, labels=labels)
     if options.images is not None:
-        return dataclasses.replace(given, pictures=_pictures(options, tagger.image_size))
-    return given
+        images = _read_images(options.images, options.most, tagger.image_size)
+        return dataclasses.replace(reference, images=images)
+    return reference
 
 
-def _own(release, load):
-    """Return the tagger of the release and why it cannot be loaded: one of them, none where it has none."""
+def _released_tagger(release: pathlib.Path, load: Callable[[Any], Any]) -> tuple[Any, str]:
+    """Return the Keras tagger of the release, or None and why it cannot be loaded (empty: it has none)."""
     if not (release / RELEASED_MODEL).is_file():
         return None, ""
     try:
@@ -100,83 +112,89 @@ def _own(release, load):
         return None, str(error)
 
 
-def _pictures(options, image_size):
-    """Return (N, S, S, 3) uint8 of a folder's pictures, prepared as here."""
-    names = image_folder.image_paths(options.images)
-    good = []
-    for name in progress(names[: options.most], label="read", unit="images"):
+def _read_images(folder: pathlib.Path, most: int, image_size: int) -> np.ndarray:
+    """Return (N, S, S, 3) uint8 BGR of a folder's images, prepared as here."""
+    images = []
+    for name in progress(image_folder.image_paths(folder)[:most], label="read", unit="images"):
         try:
-            good.append(image_reader.read_image(options.images / name, image_size))
+            images.append(image_reader.read_image(folder / name, image_size))
         except codec.ImageError as error:
             print(f"left out: {name}: {error}", file=sys.stderr)
-    if len(good) < 2:
-        raise UserError(f"two pictures or more are needed; {options.images} has {len(good)} that can be read")
-    return np.stack(good)
+    if len(images) < 2:
+        raise UserError(f"two pictures or more are needed; {folder} has {len(images)} that can be read")
+    return np.stack(images)
 
 
-def _labeled(dataset, options, tagger):
-    """Return pictures (N, S, S, 3) uint8 of a split and labels (N, L) int8, -1 for tags it does not know."""
+def _labeled_images(
+    dataset: dataset_folder.Dataset, options: argparse.Namespace, tagger: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return images (N, S, S, 3) uint8 of a split and labels (N, L) int8, -1 for tags that it lacks."""
     from Generators import labeled_sample
     from Utils.tags import tag_list
 
     places = tag_list.matching_rows(tagger.tags, dataset.tags)
     if not (places >= 0).any():
         raise UserError(f"the model and {dataset.folder} have no tag in common")
-    pictures, labels = labeled_sample.read_sample(dataset, options.split, tagger.image_size, options.most)
-    return pictures, np.where(places >= 0, labels[:, places].astype(np.int8), np.int8(-1))
+    images, labels = labeled_sample.read_sample(dataset, options.split, tagger.image_size, options.most)
+    return images, np.where(places >= 0, labels[:, places].astype(np.int8), np.int8(-1))
 
 
-def _as_dict(release, found):
-    done = found.findings.to_dict()
-    formats = [dataclasses.asdict(one) for one in found.agreements]
-    return {"release": str(release), "passed": not done["failures"], "layout": found.layout, **done,
-            "parity": formats}  # fmt: skip
+def _as_dict(verification: "Verification") -> dict[str, Any]:
+    findings = verification.findings.to_dict()
+    return {
+        "release": str(verification.release),
+        "passed": not findings["failures"],
+        "layout": verification.layout,
+        **findings,
+        "parity": [dataclasses.asdict(agreement) for agreement in verification.agreements],
+    }
 
 
-def text(release, found):
-    """Return what was found as lines: rules, formats, warnings, and a table of what is wrong."""
-    lines = []
-    for rule, about in found.findings.to_dict()["rules"].items():
-        seen = f" ({about['seen']})" if about["seen"] else ""
-        lines.append(f"{rule:<7} {about['state']:<8} {about['about']}{seen}")
-    if found.agreements:
-        lines += ["", *_formats(found.agreements)]
-    if found.findings.warnings:
-        lines += ["", "warnings", *_table(found.findings.warnings)]
-    failed = found.findings.failures
-    if not failed:
-        return "\n".join([*lines, "", f"{release} passes"])
-    return "\n".join([*lines, "", f"{release} fails", *_table(failed)])
+def text(verification: "Verification") -> str:
+    """Return the results as lines: rules, formats, warnings, and a table of the failures."""
+    findings, lines = verification.findings, []
+    for rule, entry in findings.to_dict()["rules"].items():
+        seen = f" ({entry['seen']})" if entry["seen"] else ""
+        lines.append(f"{rule:<7} {entry['state']:<8} {entry['about']}{seen}")
+    if verification.agreements:
+        lines += ["", *_agreement_lines(verification.agreements)]
+    if findings.warnings:
+        lines += ["", "warnings", *_finding_lines(findings.warnings)]
+    verdict = "fails" if findings.failures else "passes"
+    lines += ["", f"{verification.release} {verdict}"]
+    return "\n".join(lines + (_finding_lines(findings.failures) if findings.failures else []))
 
 
-def _formats(agreements):
-    head = ("format", "maximum", "99.9%", "same tags", "F1", "difference")
+def _agreement_lines(agreements: "Sequence[Agreement]") -> list[str]:
+    header = ("format", "maximum", "99.9%", "same tags", "F1", "difference")
     rows = [
-        (one.name, f"{one.maximum:.1e}", f"{one.p999:.1e}", f"{one.same_tags:.4f}", _number(one.f1, ".4f"),
-         _number(one.f1_difference, "+.4f"))
-        for one in agreements
-    ]  # fmt: skip
-    return _columns(head, rows)
+        (
+            agreement.name,
+            f"{agreement.maximum:.1e}",
+            f"{agreement.p999:.1e}",
+            f"{agreement.same_tags:.4f}",
+            "-" if agreement.f1 is None else f"{agreement.f1:.4f}",
+            "-" if agreement.f1_difference is None else f"{agreement.f1_difference:+.4f}",
+        )
+        for agreement in agreements
+    ]
+    return _lines([header, *rows])
 
 
-def _number(value, form):
-    return "-" if value is None else format(value, form)
-
-
-def _table(findings):
-    head = ("rule", "what was wrong", "what is allowed", "what came")
+def _finding_lines(findings: "Sequence[Finding]") -> list[str]:
+    header = ("rule", "what was wrong", "what is allowed", "what came")
     rows = []
-    for one in findings:
-        wrong = one.wrong if not one.fault or one.fault in one.wrong else f"{one.fault}: {one.wrong}"
-        rows.append((one.rule, wrong, one.allowed, one.came))
-    return _columns(head, rows)
+    for finding in findings:
+        wrong = finding.wrong
+        if finding.fault and finding.fault not in wrong:
+            wrong = f"{finding.fault}: {wrong}"
+        rows.append((finding.rule, wrong, finding.allowed, finding.came))
+    return _lines([header, *rows])
 
 
-def _columns(head, rows):
-    """Return lines with columns as wide as what they hold; the last is not filled up."""
-    widths = [max(len(row[at]) for row in (head, *rows)) for at in range(len(head) - 1)]
-    return ["  ".join([*(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=True)), row[-1]])
-            for row in (head, *rows)]  # fmt: skip
+def _lines(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows as lines with aligned columns, all flush left."""
+    return ["  ".join(cells).rstrip() for cells in pad_columns(rows, left=len(rows[0]))]
 
 
 if __name__ == "__main__":

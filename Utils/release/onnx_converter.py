@@ -1,41 +1,49 @@
-"""Keras models as ONNX graphs in the memory of a few copies of their weights.
+"""Conversion of Keras models to ONNX graphs in the memory of a few copies of their weights.
 
 TensorFlow and tf2onnx copy every constant of a graph at each of their dozen steps: 17 GB were not enough for
-a ViT/L16. So kernels, nearly all of the weights, are inputs of what they convert, and become constants again
-afterwards.
+a ViT/L16. So kernels, nearly all of the weights, are inputs of the graph that they convert, and become
+constants again afterwards.
 """
 
+import collections
 import contextlib
 import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
-COPIES = "TF2ONNX_CATCH_ERRORS"  # the variable of the environment that decides about copies
+from Utils.files.atomic import AnyPath
+
+if TYPE_CHECKING:
+    import onnx
+
+CATCH_ERRORS = "TF2ONNX_CATCH_ERRORS"  # environment variable of tf2onnx
 
 
-class _Fed(keras.Model):
+class _WithKernelInputs(keras.Model):
     """A model whose kernels are inputs: ``[images, *kernels]``."""
 
-    def __init__(self, inner, kernels):
+    def __init__(self, inner: keras.Model, kernels: list[keras.Variable]) -> None:
         super().__init__(name="fed")
         self.inner, self._kernels = inner, kernels
 
-    def call(self, inputs):
+    def call(self, inputs: list) -> Any:
         images, *values = inputs
         with keras.StatelessScope(state_mapping=list(zip(self._kernels, values, strict=True))):
             return self.inner(images, training=False)
 
 
-def _is_kernel(variable):
-    """Tell whether a weight has two sides or more, as matrices have; factors and offsets have one."""
+def _is_kernel(variable: keras.Variable) -> bool:
+    """Whether a weight has two or more sides, as matrices have; factors and offsets have one."""
     return sum(side > 1 for side in variable.shape) >= 2
 
 
-def convert(model, path, opset):
-    """Write a built model as an ONNX file with one input, of any batch size; return it as a ModelProto.
+def convert(model: keras.Model, path: AnyPath, opset: int) -> "onnx.ModelProto":
+    """Return a built model as an ONNX model with one input, of any batch size.
 
-    The file at ``path`` lacks the kernels: what is returned is what counts.
+    ``path`` is only for tf2onnx' own file, which lacks the kernels: save the returned model there.
     """
     import onnx
 
@@ -43,88 +51,93 @@ def convert(model, path, opset):
     signature = [keras.InputSpec(shape=(None, *model.input_shape[1:]), dtype="float32", name="images")]
     for place, variable in enumerate(kernels):
         signature.append(keras.InputSpec(shape=variable.shape, dtype="float32", name=f"kernel_{place}"))
-    fed = _Fed(model, kernels)
-    fed.built = True
+    wrapped = _WithKernelInputs(model, kernels)
+    wrapped.built = True
     with _without_copies():
-        fed.export(str(path), format="onnx", verbose=False, input_signature=[signature], opset_version=opset)
-    made = onnx.load(str(path))
-    inputs = list(made.graph.input)
+        wrapped.export(
+            str(path), format="onnx", verbose=False, input_signature=[signature], opset_version=opset
+        )
+    converted = onnx.load(str(path))
+    inputs = list(converted.graph.input)
     values = {
-        found.name: keras.ops.convert_to_numpy(variable)
-        for found, variable in zip(inputs[1:], kernels, strict=True)
+        node.name: np.asarray(keras.ops.convert_to_numpy(variable))
+        for node, variable in zip(inputs[1:], kernels, strict=True)
     }
-    del made.graph.input[1:]
-    _fold(made, values)
-    _number(made.graph)
-    return made
+    del converted.graph.input[1:]
+    _fold_constants(converted, values)
+    _make_deterministic(converted.graph)
+    return converted
 
 
 @contextlib.contextmanager
-def _without_copies():
-    """Keep tf2onnx from copying the graph before each pass, in case it raises: a third of its time."""
-    given = os.environ.get(COPIES)
-    os.environ[COPIES] = "FALSE"
+def _without_copies() -> Iterator[None]:
+    """Keep tf2onnx from copying the graph before each pass, in case that raises: a third of its time."""
+    before = os.environ.get(CATCH_ERRORS)
+    os.environ[CATCH_ERRORS] = "FALSE"
     try:
         yield
     finally:
-        os.environ.pop(COPIES)
-        if given is not None:
-            os.environ[COPIES] = given
+        os.environ.pop(CATCH_ERRORS)
+        if before is not None:
+            os.environ[CATCH_ERRORS] = before
 
 
-def _fold(made, values):
-    """Make ``values``, arrays by name, constants of a graph, and what follows from constants alone.
+def _fold_constants(model: "onnx.ModelProto", values: dict[str, np.ndarray]) -> None:
+    """Make ``values``, arrays by name, constants of a graph, and compute what follows from constants alone.
 
-    A kernel that is transposed, standardized or divided in parts is stored as the graph uses it.
+    So a kernel that is transposed, standardized or split is stored as the graph uses it.
     """
     from onnx import numpy_helper
 
-    graph = made.graph
+    graph = model.graph
     small = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    left = []
+    constants = collections.ChainMap(values, small)
+    remaining = []
     for node in graph.node:
-        given = [name for name in node.input if name]
-        if any(name in values for name in given) and all(name in values or name in small for name in given):
-            values |= _computed(made, node, {name: values.get(name, small.get(name)) for name in given})
+        inputs = [name for name in node.input if name]  # an optional input that is not given has no name
+        if any(name in values for name in inputs) and all(name in constants for name in inputs):
+            values |= _outputs_of(model, node, {name: constants[name] for name in inputs})
         else:
-            left.append(node)
-    used = {name for node in left for name in node.input}
+            remaining.append(node)
+    used = {name for node in remaining for name in node.input}
     del graph.node[:]
-    graph.node.extend(left)
-    kept = [tensor for tensor in graph.initializer if tensor.name in used]
+    graph.node.extend(remaining)
+    used_tensors = [tensor for tensor in graph.initializer if tensor.name in used]
     del graph.initializer[:]
-    graph.initializer.extend(kept)
+    graph.initializer.extend(used_tensors)
     for name, value in values.items():
         if name in used:
             graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
 
 
-def _computed(made, node, given):
-    """Return what one operator makes of arrays, by name."""
+def _outputs_of(
+    model: "onnx.ModelProto", node: "onnx.NodeProto", inputs: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Return the outputs of one operator for arrays, by name."""
     from onnx import helper, reference
 
     tensors = [
         helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
-        for name, value in given.items()
+        for name, value in inputs.items()
     ]
-    outputs = [helper.make_empty_tensor_value_info(name) for name in node.output if name]
-    alone = helper.make_graph([node], "alone", tensors, outputs)
-    model = helper.make_model(alone, opset_imports=made.opset_import)
-    found = reference.ReferenceEvaluator(model).run(None, given)
-    return dict(zip([name for name in node.output if name], found, strict=True))
+    names = [name for name in node.output if name]
+    outputs = [helper.make_empty_tensor_value_info(name) for name in names]
+    graph = helper.make_graph([node], "one_operator", tensors, outputs)
+    single: Any = helper.make_model(graph, opset_imports=model.opset_import)
+    values: Any = reference.ReferenceEvaluator(single).run(None, inputs)
+    return dict(zip(names, values, strict=True))
 
 
-def _number(graph):
-    """Order operators as the outputs need them, and name all by number: tf2onnx does both by hashes.
+def _make_deterministic(graph: "onnx.GraphProto") -> None:
+    """Order operators as the outputs need them, and name all by number, so that a model gives the same bytes.
 
-    The same model gives the same bytes. Inputs and outputs of the graph keep their names.
+    tf2onnx orders and names by hashes. Inputs and outputs of the graph keep their names.
     """
-    nodes = _as_needed(graph)
-    kept = {value.name for value in [*graph.input, *graph.output]} | {""}
-    names = {name: name for name in kept}
+    nodes = _in_needed_order(graph)
+    names = {value.name: value.name for value in [*graph.input, *graph.output]} | {"": ""}
     for place, node in enumerate(nodes):
         for name in node.input:
-            names.setdefault(name, f"constant_{len(names)}")  # what operators make was named before
+            names.setdefault(name, f"constant_{len(names)}")  # outputs of operators have their names by now
         for name in node.output:
             names.setdefault(name, f"value_{len(names)}")
         node.name = f"{node.op_type}_{place}"
@@ -136,25 +149,24 @@ def _number(graph):
         tensor.name = names[tensor.name]
     for value in (*graph.input, *graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
-    graph.doc_string = ""  # which call it was
-    del graph.value_info[:]  # names and shapes in between, which nothing needs
-    for field, content in ((graph.node, nodes), (graph.initializer, ordered)):
-        del field[:]
-        field.extend(content)
+    graph.doc_string = ""  # it numbers the conversions of a process
+    del graph.value_info[:]  # shapes of intermediate values, under their old names
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(ordered)
 
 
-def _as_needed(graph):
-    """Return the operators that the outputs need, each after what it takes."""
+def _in_needed_order(graph: "onnx.GraphProto") -> "list[onnx.NodeProto]":
+    """Return the operators that the outputs need, each after those whose outputs it takes."""
     nodes = list(graph.node)
-    makers = {name: place for place, node in enumerate(nodes) for name in node.output if name}
-    ordered = {}  # places, as a set that keeps its order
-    waiting = [makers[value.name] for value in reversed(graph.output)]
-    while waiting:
-        place = waiting[-1]
-        needed = [makers[name] for name in nodes[place].input if name in makers]
-        needed = [other for other in needed if other not in ordered]
-        if needed:
-            waiting.append(needed[0])
+    maker_of = {name: place for place, node in enumerate(nodes) for name in node.output if name}
+    ordered: dict[int, None] = {}  # places, as a set that keeps its order
+    stack = [maker_of[value.name] for value in reversed(graph.output)]  # depth first, without recursion
+    while stack:
+        makers = (maker_of[name] for name in nodes[stack[-1]].input if name in maker_of)
+        missing = next((place for place in makers if place not in ordered), None)
+        if missing is None:
+            ordered.setdefault(stack.pop())
         else:
-            ordered.setdefault(waiting.pop())
+            stack.append(missing)
     return [nodes[place] for place in ordered]

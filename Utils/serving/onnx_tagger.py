@@ -8,7 +8,6 @@ tensorflow; a run folder or ``.keras`` file, which is taken too, does.
 from Utils.command.interrupt import leaving_at_once
 
 import importlib.util
-import os
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +17,7 @@ import pandas as pd
 
 from Utils.command.cli import UserError, WorkError
 from Utils.command.machine import num_cores
-from Utils.files.atomic import read_json
+from Utils.files.atomic import AnyPath, read_json
 from Utils.tags import tag_list
 
 MODEL_FILE, TAGS_FILE = "model.onnx", "selected_tags.csv"
@@ -40,7 +39,7 @@ class ServingTagger:
 
     def __init__(
         self,
-        folder: str | os.PathLike[str],
+        folder: AnyPath,
         tags: pd.DataFrame,
         image_size: int,
         run: Callable[[np.ndarray], Any],
@@ -79,15 +78,13 @@ class ServingTagger:
         return outputs[: size - missing]
 
 
-def is_release(path: str | os.PathLike[str]) -> bool:
+def is_release(path: AnyPath) -> bool:
     """Whether a path is a release: a folder with model.onnx, or that file."""
     path = pathlib.Path(path)
     return path.name == MODEL_FILE or (path / MODEL_FILE).is_file()
 
 
-def load(
-    path: str | os.PathLike[str], load_keras: Callable[[Any], Any], threads: int | None = None
-) -> ServingTagger:
+def load(path: AnyPath, load_keras: Callable[[Any], Any], threads: int | None = None) -> ServingTagger:
     """Return the tagger at ``path``: a release, a run folder or a .keras file.
 
     Args:
@@ -126,7 +123,7 @@ def _of_keras(path: pathlib.Path, keras_tagger: Any) -> ServingTagger:
     )
 
 
-def open_release(path: str | os.PathLike[str], threads: int | None = None) -> ServingTagger:
+def open_release(path: AnyPath, threads: int | None = None) -> ServingTagger:
     """Return the tagger of a release folder (or of its model.onnx), after a trial with one white image.
 
     Raises UserError for what is missing, for a model that cannot be loaded, whose input is not (B, S, S, 3),
@@ -168,7 +165,7 @@ def _tags_beside(folder: pathlib.Path) -> pathlib.Path:
     return folder / TAGS_FILE
 
 
-def open_session(file: str | os.PathLike[str], threads: int | None = None) -> Any:
+def open_session(file: AnyPath, threads: int | None = None) -> Any:
     """Return an onnxruntime session of a file, on the accelerator that onnxruntime was built for, if any.
 
     Raises UserError where onnxruntime is not installed or does not load the file.

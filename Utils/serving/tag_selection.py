@@ -6,7 +6,6 @@ probability, as everywhere in this repository.
 
 import argparse
 import dataclasses
-import os
 import pathlib
 from collections.abc import Callable, Container, Iterable, Iterator
 
@@ -15,6 +14,7 @@ import pandas as pd
 
 from Utils.command.cli import UserError, suggest
 from Utils.evaluation import threshold_table
+from Utils.files.atomic import AnyPath
 from Utils.serving.onnx_tagger import ServingTagger
 from Utils.tags import tag_list
 
@@ -109,7 +109,7 @@ def default_thresholds(tags: pd.DataFrame) -> np.ndarray:
     return np.where(tags["category"].to_numpy() == CHARACTER, CHARACTER_THRESHOLD, THRESHOLD)
 
 
-def release_thresholds(folder: str | os.PathLike[str], tags: pd.DataFrame) -> tuple[np.ndarray, str]:
+def release_thresholds(folder: AnyPath, tags: pd.DataFrame) -> tuple[np.ndarray, str]:
     """Return ``(thresholds float64 (L,), their source)`` of a release.
 
     extra/thresholds.csv comes first, then the column best_threshold of the tag list, then the defaults; the

@@ -8,13 +8,12 @@ that is complete.
 import csv
 import io
 import json
-import os
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, BinaryIO, TextIO
 
 from Utils.command.cli import UserError
-from Utils.files.atomic import replacing
+from Utils.files.atomic import AnyPath, replacing
 from Utils.files.locking import try_lock
 from Utils.images import image_folder
 from Utils.serving.tag_selection import Selection
@@ -26,7 +25,7 @@ FORMATS = ("json", "csv")
 Record = dict[str, Any]
 
 
-def record(path: str | os.PathLike[str], selection: Selection) -> Record:
+def record(path: AnyPath, selection: Selection) -> Record:
     """Return the record of an image, ready for JSON."""
     by_category: dict[str, dict[str, float]] = {}
     for tag in selection.tags:
@@ -84,7 +83,7 @@ class Journal:
     Raises UserError where the interrupted run had other settings, or another process writes the same file.
     """
 
-    def __init__(self, output: str | os.PathLike[str], settings: Any) -> None:
+    def __init__(self, output: AnyPath, settings: Any) -> None:
         self.output = pathlib.Path(output)
         self.output.parent.mkdir(parents=True, exist_ok=True)
         self.path = self.output.with_name(f".{self.output.name}.journal")

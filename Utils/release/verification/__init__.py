@@ -1,6 +1,7 @@
-"""Checks of a release: the rules that clients count on, readers made anew, every format against Keras.
+"""Checks of a release: the rules that clients count on, clients written anew, every format against Keras.
 
-``findings`` holds what is found; ``folder`` looks at files and tables, ``graphs`` at an ONNX file as it is
-written, ``reference`` computes what is right, ``suspects`` names what differs, ``agreement`` compares formats
-and ``clients`` what programs make of it all.
+``release`` runs everything. ``folder`` checks files and tables, ``graphs`` an ONNX file as it is written,
+``clients`` and ``sidecars`` what programs make of a release. ``format_checks`` compares formats with the
+Keras model (``reference``, ``runners``, ``agreement``) and asks ``diagnosis`` for the name of a fault.
+``findings`` collects the results.
 """

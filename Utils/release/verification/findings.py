@@ -1,6 +1,7 @@
-"""What was found wrong with a release, rule by rule."""
+"""Findings of a verification: a rule, what was wrong, what is allowed, what came."""
 
 import dataclasses
+from typing import Any
 
 RULES = {
     "R1": "selected_tags.csv: header, ids, order",
@@ -15,16 +16,13 @@ RULES = {
     "R10": "every client names the same tags",
     "parity": "every format gives the probabilities of the Keras model",
 }
-# What is named where it is recognized.
+# Faults with a name of their own, because users hit them.
 SHUFFLED = "shuffled CSV"
+ORDER = "outputs in another order"
 RGB = "RGB instead of BGR"
 LOGITS = "logits instead of probabilities"
-SOFTMAX = "a softmax instead of a sigmoid"
 FIXED_BATCH = "fixed batch"
 EXTERNAL = "external data"
-EPSILON = "a wrong epsilon"
-TANH = "a tanh GELU for an exact one"
-EXACT = "an exact GELU for a tanh one"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,47 +37,49 @@ class Finding:
 
 
 class Findings:
-    """Collects failures and warnings; a rule that was looked at and has no failure has passed."""
+    """Collects failures and warnings; a rule that was checked and has no failure has passed."""
 
-    def __init__(self):
-        self.failures, self.warnings = [], []
-        self.notes = {}  # of rules that were looked at: what was seen, or why nothing could be
+    def __init__(self) -> None:
+        self.failures: list[Finding] = []
+        self.warnings: list[Finding] = []
+        self._notes: dict[str, tuple[bool, str]] = {}  # rule -> whether it was checked; what was seen
 
-    def fail(self, rule, wrong, allowed, came, fault=""):
-        """Add a failure; what is said twice of one thing is joined."""
-        for place, one in enumerate(self.failures):
-            if (one.rule, one.wrong, one.fault) == (rule, wrong, fault):
-                said = f"{one.came}; {came}" if str(came) not in one.came else one.came
-                self.failures[place] = dataclasses.replace(one, came=said)
+    def fail(self, rule: str, wrong: str, allowed: object, came: object, fault: str = "") -> None:
+        """Add a failure; a further value for the same one is joined to it."""
+        for place, failure in enumerate(self.failures):
+            if (failure.rule, failure.wrong, failure.fault) == (rule, wrong, fault):
+                both = f"{failure.came}; {came}" if str(came) not in failure.came else failure.came
+                self.failures[place] = dataclasses.replace(failure, came=both)
                 return
         self.failures.append(Finding(rule, wrong, str(allowed), str(came), fault))
 
-    def warn(self, rule, wrong, allowed, came):
-        """Add a warning, which leaves the rule passed; said once."""
-        one = Finding(rule, wrong, str(allowed), str(came))
-        if one not in self.warnings:
-            self.warnings.append(one)
+    def warn(self, rule: str, wrong: str, allowed: object, came: object) -> None:
+        """Add a warning, which does not fail the rule; the same one is added once."""
+        warning = Finding(rule, wrong, str(allowed), str(came))
+        if warning not in self.warnings:
+            self.warnings.append(warning)
 
-    def note(self, rule, text, looked=True):
-        """Say what was looked at; ``looked`` is False where nothing could be."""
-        before = self.notes.get(rule, (False, ""))
-        if before[0] and looked and text != before[1]:
-            text = f"{before[1]}; {text}"
-        self.notes[rule] = (looked, text)
+    def note(self, rule: str, text: str, checked: bool = True) -> None:
+        """Note what was seen of a rule; ``checked`` is False where nothing could be."""
+        was_checked, before = self._notes.get(rule, (False, ""))
+        if was_checked and checked and text != before:
+            text = f"{before}; {text}"
+        self._notes[rule] = (checked, text)
 
-    def state(self, rule):
+    def state(self, rule: str) -> str:
         """Return "failed", "passed" or "skipped"."""
-        if any(one.rule == rule for one in self.failures):
+        if any(failure.rule == rule for failure in self.failures):
             return "failed"
-        return "passed" if self.notes.get(rule, (False, ""))[0] else "skipped"
+        return "passed" if self._notes.get(rule, (False, ""))[0] else "skipped"
 
-    def to_dict(self):
-        """Return everything as plain values."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values: rules, failures, warnings."""
         rules = {
-            rule: {"state": self.state(rule), "about": about, "seen": self.notes.get(rule, (False, ""))[1]}
+            rule: {"state": self.state(rule), "about": about, "seen": self._notes.get(rule, (False, ""))[1]}
             for rule, about in RULES.items()
         }
-        parts = {"failures": self.failures, "warnings": self.warnings}
-        return {"rules": rules} | {
-            name: [dataclasses.asdict(one) for one in found] for name, found in parts.items()
+        return {
+            "rules": rules,
+            "failures": [dataclasses.asdict(failure) for failure in self.failures],
+            "warnings": [dataclasses.asdict(warning) for warning in self.warnings],
         }

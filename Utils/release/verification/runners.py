@@ -1,59 +1,66 @@
-"""Runs every format of a release on images: each runner gives (probabilities, logits or None)."""
+"""Runners of the formats other than ONNX: each takes images (N, S, S, 3) 0..255 BGR, returns (N, L)."""
 
 import importlib.util
+import pathlib
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from Utils.files.atomic import read_json
+from Utils.files.atomic import AnyPath, read_json
+
+Runner = Callable[[np.ndarray], np.ndarray]
+BATCH_SIZE = 4
 
 
-def saved_model(path):
+def saved_model(path: AnyPath) -> Runner:
     """Return a runner of a TensorFlow SavedModel folder."""
     import keras
 
     layer = keras.layers.TFSMLayer(str(path), call_endpoint="serve")
 
-    def run(images, batch_size=4):
-        parts = [
-            layer(images[at : at + batch_size].astype("float32")) for at in range(0, len(images), batch_size)
-        ]
-        return np.concatenate([np.asarray(_first(part)) for part in parts]), None
+    def run(images: np.ndarray) -> np.ndarray:
+        outputs = [layer(batch.astype("float32")) for batch in _batches(images)]
+        return np.concatenate([np.asarray(_first(output)) for output in outputs])
 
     return run
 
 
-def _first(outputs):
+def _batches(images: np.ndarray) -> list[np.ndarray]:
+    return [images[start : start + BATCH_SIZE] for start in range(0, len(images), BATCH_SIZE)]
+
+
+def _first(outputs: Any) -> Any:
     return outputs[0] if isinstance(outputs, (list, tuple)) else outputs
 
 
-def litert(path):
+def litert(path: AnyPath) -> Runner:
     """Return a runner of a LiteRT file, image by image."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=str(path))
-    place = interpreter.get_input_details()[0]["index"]
-    size = interpreter.get_input_details()[0]["shape"][1:]
-    interpreter.resize_tensor_input(place, [1, *size])
+    source = interpreter.get_input_details()[0]
+    interpreter.resize_tensor_input(source["index"], [1, *source["shape"][1:]])
     interpreter.allocate_tensors()
-    result = interpreter.get_output_details()[0]["index"]
+    output = interpreter.get_output_details()[0]["index"]
 
-    def run(images, batch_size=4):
-        found = []
+    def run(images: np.ndarray) -> np.ndarray:
+        rows = []
         for image in images:
-            interpreter.set_tensor(place, image[None].astype("float32"))
+            interpreter.set_tensor(source["index"], image[None].astype("float32"))
             interpreter.invoke()
-            found.append(interpreter.get_tensor(result)[0].copy())
-        return np.stack(found), None
+            rows.append(interpreter.get_tensor(output)[0].copy())
+        return np.stack(rows)
 
     return run
 
 
-def timm_is_there():
-    """Whether timm and torch are installed."""
+def timm_is_installed() -> bool:
+    """Whether timm and what it needs are installed."""
     return all(importlib.util.find_spec(name) for name in ("torch", "timm", "safetensors"))
 
 
-def timm(folder):
+def timm(folder: AnyPath) -> Runner:
     """Return a runner of ``config.json`` and ``model.safetensors``, as wdv3 loads and feeds them.
 
     Raises ValueError where timm does not load them.
@@ -63,29 +70,29 @@ def timm(folder):
     from Utils.bench import timm_peer
 
     torch = timm_peer.import_torch()
-    import timm
+    import timm  # pyright: ignore[reportMissingImports]  optional
 
+    folder = pathlib.Path(folder)
     config = read_json(folder / "config.json")
     try:
         arguments = {"num_classes": config["num_classes"], **(config.get("model_args") or {})}
         model = timm.create_model(config["architecture"], **arguments)
         model.load_state_dict(load_file(str(folder / "model.safetensors")))
-        published = config.get("pretrained_cfg", config)
-        mean, deviation = (np.array(published[key], "float32") for key in ("mean", "std"))
-    except Exception as error:  # torch, timm and safetensors raise kinds of their own
+        pretrained = config.get("pretrained_cfg", config)
+        mean, deviation = (np.array(pretrained[key], "float32") for key in ("mean", "std"))
+    except Exception as error:  # torch, timm and safetensors raise classes of their own
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"timm does not load it: {reason}") from error
     model.eval()
-    turned = slice(None, None, -1) if config.get("input_order", "bgr") == "bgr" else slice(None)
+    channels = slice(None, None, -1) if config.get("input_order", "bgr") == "bgr" else slice(None)
 
-    def run(images, batch_size=4):
-        found = []
-        for at in range(0, len(images), batch_size):
-            rgb = images[at : at + batch_size, ..., ::-1].astype("float32")
-            pixels = ((rgb / 255 - mean) / deviation)[..., turned].transpose(0, 3, 1, 2)
+    def run(images: np.ndarray) -> np.ndarray:
+        logits = []
+        for batch in _batches(images):
+            rgb = batch[..., ::-1].astype("float32")
+            pixels = ((rgb / 255 - mean) / deviation)[..., channels].transpose(0, 3, 1, 2)
             with torch.no_grad():
-                found.append(model(torch.from_numpy(np.ascontiguousarray(pixels))).numpy())
-        logits = np.concatenate(found)
-        return 1 / (1 + np.exp(-logits.astype("float64"))), logits
+                logits.append(model(torch.from_numpy(np.ascontiguousarray(pixels))).numpy())
+        return 1 / (1 + np.exp(-np.concatenate(logits).astype("float64")))
 
     return run

@@ -1,74 +1,83 @@
-"""R9: sidecars of pictures with the same stem lose nothing, in both formats, and read back as written."""
+"""R9: sidecars of images with the same stem lose nothing, in both formats, and read back as written."""
 
 import pathlib
 import tempfile
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
 
 from Utils.command.cli import UserError
-from Utils.serving import tag_selection
+from Utils.release.verification.findings import Findings
+from Utils.serving.tag_selection import RATING, ScoredTag, Selection
 from Utils.tags import sidecars
 
-PICTURES = ("1.png", "1.jpg")
+IMAGES = ("1.png", "1.jpg")
 
 
-def check(frame, probabilities, threshold, findings):
-    """R9: the writers of this project on two pictures of one stem, read back as their formats are described.
+def check(tags: pd.DataFrame, probabilities: np.ndarray, threshold: float, findings: Findings) -> None:
+    """R9: what this project writes for two images of one stem, read back as the formats are described.
 
     Args:
-        frame: the tag list.
-        probabilities: (2, L) of two pictures.
-        threshold: of all tags but ratings.
+        tags: the tag list, L rows.
+        probabilities: (2, L) of two images.
+        threshold: of all tags except ratings.
+        findings: where failures go.
     """
-    found = {
-        name: _chosen(frame, values, threshold) for name, values in zip(PICTURES, probabilities, strict=True)
+    selections = {
+        name: _selection(tags, row, threshold) for name, row in zip(IMAGES, probabilities, strict=True)
     }
-    for kind, read in (("txt", _words), ("hydrus", _lines)):
+    for kind, read in (("txt", _read_caption), ("hydrus", _read_hydrus)):
         try:
-            sidecars.require_separable(frame["name"], sidecars.KINDS[kind])
+            sidecars.require_separable(tags["name"], sidecars.KINDS[kind])
         except UserError as error:
             findings.warn("R9", f"{kind} cannot hold a tag", "no comma and no line break in a name", error)
             continue
-        _check_kind(kind, read, found, findings)
-    findings.note("R9", f"txt and hydrus for {' and '.join(PICTURES)}")
+        _check_kind(kind, read, selections, findings)
+    findings.note("R9", f"txt and hydrus for {' and '.join(IMAGES)}")
 
 
-def _chosen(frame, probabilities, threshold):
-    columns = (frame[name].tolist() for name in ("tag_id", "name", "category"))
-    given = [tag_selection.ScoredTag(*row) for row in zip(*columns, probabilities.tolist(), strict=True)]
-    rating = tag_selection.RATING
-    chosen = [tag for tag in given if tag.category != rating and tag.probability > threshold]
-    return tag_selection.Selection(tuple(tag for tag in given if tag.category == rating), tuple(chosen))
+def _selection(tags: pd.DataFrame, probabilities: np.ndarray, threshold: float) -> Selection:
+    columns = (tags[name].tolist() for name in ("tag_id", "name", "category"))
+    scored = [ScoredTag(*row) for row in zip(*columns, probabilities.tolist(), strict=True)]
+    selected = [tag for tag in scored if tag.category != RATING and tag.probability > threshold]
+    return Selection(tuple(tag for tag in scored if tag.category == RATING), tuple(selected))
 
 
-def _check_kind(kind, read, found, findings):
+def _check_kind(
+    kind: str, read: Callable[[str], set[str]], selections: dict[str, Selection], findings: Findings
+) -> None:
     writer = sidecars.KINDS[kind]
-    names = sidecars.sidecar_names(PICTURES, writer)
+    names = sidecars.sidecar_names(IMAGES, writer)
     with tempfile.TemporaryDirectory() as folder:
-        for picture, chosen in found.items():
-            path = pathlib.Path(folder, names[picture])
-            sidecars.write(path, writer.words(chosen, sidecars.Style()), writer)
-        if len(list(pathlib.Path(folder).iterdir())) < len(found):
+        for image, selection in selections.items():
+            path = pathlib.Path(folder, names[image])
+            sidecars.write(path, writer.words(selection, sidecars.Style()), writer)
+        if len(list(pathlib.Path(folder).iterdir())) < len(selections):
             findings.fail("R9", f"{kind}: sidecars overwrite one another", "one for each picture", names)
             return
-        for picture, chosen in found.items():
-            text = pathlib.Path(folder, names[picture]).read_text(encoding="utf-8")
-            expected, came = {tag.name for tag in chosen.tags}, read(text)
+        for image, selection in selections.items():
+            text = pathlib.Path(folder, names[image]).read_text(encoding="utf-8")
+            expected, came = {tag.name for tag in selection.tags}, read(text)
             if expected != came:
-                came = ", ".join(sorted(expected ^ came)[:3])
-                findings.fail("R9", f"{kind}: tags of {picture} are lost or changed", "what was found", came)
+                difference = ", ".join(sorted(expected ^ came)[:3])
+                findings.fail(
+                    "R9", f"{kind}: tags of {image} are lost or changed", "what was found", difference
+                )
 
 
-def _words(text):
+def _read_caption(text: str) -> set[str]:
     """Return the tags of a caption: words with commas between, on one line."""
     return {word for word in text.rstrip("\n").split(", ") if word}
 
 
-def _lines(text):
-    """Return the tags of a Hydrus sidecar without their namespaces; the rating is none of them."""
-    found = [_apart(line) for line in text.splitlines()]
-    return {name for space, name in found if space != "rating"}
+def _read_hydrus(text: str) -> set[str]:
+    """Return the tags of a Hydrus sidecar without their namespaces and without the rating."""
+    pairs = [_split_namespace(line) for line in text.splitlines()]
+    return {name for namespace, name in pairs if namespace != "rating"}
 
 
-def _apart(line):
-    space, colon, name = line.partition(":")
-    known = set(sidecars.NAMESPACES.values())
-    return (space, name) if colon and space in known else ("", line)
+def _split_namespace(line: str) -> tuple[str, str]:
+    namespace, colon, name = line.partition(":")
+    is_known = colon and namespace in sidecars.NAMESPACES.values()
+    return (namespace, name) if is_known else ("", line)  # a name may hold a colon itself
