@@ -33,8 +33,8 @@ def test_a_dataset_knows_its_parts(tmp_path):
     assert dataset.splits == ("train", "validation", "test")
     assert (dataset.name, dataset.image_size, dataset.num_labels) == ("small", 32, len(dataset.tags))
     for split in dataset.splits:
-        raw = list(tf.data.TFRecordDataset(dataset.shards(split)))
-        ids = [int(records.parse(one)["image_id"]) for one in raw]
+        records_read = list(tf.data.TFRecordDataset(dataset.shards(split)))
+        ids = [int(records.parse(record)["image_id"]) for record in records_read]
         assert dataset.num_records(split) == len(ids)
         assert dataset.post_ids(split).tolist() == ids
         assert dataset.post_ids(split).dtype == np.int64

@@ -20,13 +20,15 @@ def test_the_definition_in_the_repository_is_the_defaults():
 
 
 def test_a_definition_survives_json():
-    one = definition_from_dict({"name": "x", "splits": {"train": [0, 9]}, "categories": ["general", 4]})
-    assert definition_from_dict(json.loads(json.dumps(dataclasses.asdict(one)))) == one
-    assert one.categories == (0, 4)
+    definition = definition_from_dict(
+        {"name": "x", "splits": {"train": [0, 9]}, "categories": ["general", 4]}
+    )
+    assert definition_from_dict(json.loads(json.dumps(dataclasses.asdict(definition)))) == definition
+    assert definition.categories == (0, 4)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ('name = "x"\nmax_tag = 5', "unknown key 'max_tag'; did you mean max_tags"),
         ("max_tags = 5", "has no name"),
@@ -49,11 +51,11 @@ def test_a_definition_survives_json():
         ("name = x", "is no TOML"),
     ],
 )
-def test_mistakes_are_named(tmp_path, text, said):
+def test_mistakes_are_named(tmp_path, text, message):
     (tmp_path / "definition.toml").write_text(text)
     with pytest.raises(UserError, match="definition.toml") as error:
         read_definition(tmp_path)
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 def test_a_folder_without_definition(tmp_path):

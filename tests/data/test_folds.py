@@ -22,7 +22,7 @@ def test_the_fold_of_a_post_is_the_same_for_ever():
     assert int(folds.fold_of(0, 2**63 - 1)) == 0xE220A8397B1DCDAF % (2**63 - 1)
     assert int(folds.fold_of(1234567, 2**63 - 1)) == 6457827717110365317 % (2**63 - 1)
     big = np.array([2**62 + 1, 5], np.int64)
-    assert np.array_equal(folds.fold_of(big, 3), [folds.fold_of(one, 3) for one in big])
+    assert np.array_equal(folds.fold_of(big, 3), [folds.fold_of(post_id, 3) for post_id in big])
 
 
 def test_words():

@@ -22,15 +22,15 @@ def test_an_image_is_found_anywhere_but_not_outside(tmp_path):
     (folder / "9.png").write_bytes(cv2.imencode(".png", np.zeros((6, 4, 3), np.uint8))[1].tobytes())
     tiff = cv2.imencode(".tiff", np.full((6, 4, 3), 9, np.uint8))[1].tobytes()
     (folder / "10.tif").write_bytes(tiff)
-    found = post_images_server.PostImages(
+    images = post_images_server.PostImages(
         folder, [5, 6, 7, 8, 9, 10, 11, 12], {11: "../outside/6.jpg", 12: str(outside / "6.jpg")}
     )
-    assert found.large(5) == (jpeg(5, 8), "image/jpeg")
-    assert [found.large(post) for post in (6, 7, 8, 11, 12)] == [None] * 5
-    assert [found.small(post) for post in (6, 7, 8, 11, 12)] == [None] * 5
-    assert found.large(9)[1] == "image/png"
-    assert found.large(10)[0][:3] == b"\xff\xd8\xff"  # as browsers show it
-    assert found.num_absent == 4
+    assert images.large(5) == (jpeg(5, 8), "image/jpeg")
+    assert [images.large(post) for post in (6, 7, 8, 11, 12)] == [None] * 5
+    assert [images.small(post) for post in (6, 7, 8, 11, 12)] == [None] * 5
+    assert images.large(9)[1] == "image/png"
+    assert images.large(10)[0][:3] == b"\xff\xd8\xff"  # as browsers show it
+    assert images.num_absent == 4
     with pytest.raises(UserError, match="none of 2 posts looked for has an image"):
         post_images_server.PostImages(folder, [6, 7])
     with pytest.raises(UserError, match="an image folder was expected"):

@@ -61,9 +61,13 @@ def test_a_post_counts_for_the_first_rule_that_excludes_it():
         [1, 2, 3, 4, 500, 6, 7, 8], [[9], [9], [9], [9], [9], [9], [8], [9, 10]], "gsssssss", status
     )
     rules = PostFilter(definition, np.array([9, 10]), lambda ids, keys: np.where(ids == 6, -1, ids * 10))
-    kept = rules.select(posts)
-    assert kept.ids.tolist() == [8]
-    assert (kept.files.tolist(), kept.sizes.tolist(), kept.tag_rows.tolist()) == ([80], [2], [0, 1])
+    passed = rules.select(posts)
+    assert passed.ids.tolist() == [8]
+    assert (
+        passed.files.tolist(),
+        passed.sizes.tolist(),
+        passed.tag_rows.tolist(),
+    ) == ([80], [2], [0, 1])
     assert dict(rules.excluded) == {
         "rating not s": 1, "status banned": 2, "status deleted": 1, "id in no split": 1, "file missing": 1,
         "fewer than 1 tags": 1,
@@ -75,20 +79,20 @@ def test_a_post_counts_for_the_first_rule_that_excludes_it():
 def test_unrated_posts_pass_where_the_source_has_no_ratings():
     posts = block([1, 2], ratings="\0g")
     for keep_unrated, expected in ((False, [2]), (True, [1, 2])):
-        kept = PostFilter(Definition("x", **EVERYTHING), np.zeros(0, np.int64), None, keep_unrated).select(
+        passed = PostFilter(Definition("x", **EVERYTHING), np.zeros(0, np.int64), None, keep_unrated).select(
             posts
         )
-        assert kept.ids.tolist() == expected
+        assert passed.ids.tolist() == expected
 
 
 def test_posts_that_have_their_paths_need_no_lookup():
-    kept = PostFilter(Definition("x", **EVERYTHING), np.array([7])).select(
+    passed = PostFilter(Definition("x", **EVERYTHING), np.array([7])).select(
         block([3, 4], [[], [7]], paths=["a", "b"])
     )
-    assert [kept.paths[row] for row in kept.where(np.array([False, True])).files] == ["b"]
+    assert [passed.paths[row] for row in passed.where(np.array([False, True])).files] == ["b"]
 
 
-def test_only_selected_posts_decide_on_a_groups_first_split():
+def test_only_passed_decide_on_a_groups_first_split():
     groups = pd.DataFrame({"group": [1, 1, 1, 2], "post_id": [10, 20, 30, 20]})
     everything = selection.duplicates_of_earlier_splits(groups, np.array([10, 20, 30]), np.array([0, 1, 2]))
     assert everything.tolist() == [20, 30]
@@ -109,8 +113,8 @@ def test_splits_never_share_a_group(seed):
     split_of = dict(zip(ids.tolist(), splits.tolist(), strict=True))
     for _, members in groups.groupby("group")["post_id"]:
         present = [number for number in members if number in split_of]
-        left = {split_of[number] for number in present if number not in duplicates}
-        assert left == ({min(split_of[number] for number in present)} if present else set())
+        splits_left = {split_of[number] for number in present if number not in duplicates}
+        assert splits_left == ({min(split_of[number] for number in present)} if present else set())
 
 
 def selected(*rows, ratings="g"):

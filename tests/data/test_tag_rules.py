@@ -19,8 +19,8 @@ POSTS = {1: ["frock"], 2: ["dress", "frock", "old"], 3: ["red_dress"], 4: [], 5:
 
 def source(names=NAMES, posts=POSTS):
     ids = {name: 10 * at + 10 for at, name in enumerate(names)}
-    lists = [sorted(ids[name] for name in found) for found in posts.values()]
-    counts = [sum(name in found for found in posts.values()) for name in names]
+    lists = [sorted(ids[name] for name in tags) for tags in posts.values()]
+    counts = [sum(name in tags for tags in posts.values()) for name in names]
     frame = pd.DataFrame({"tag_id": ids.values(), "name": names, "category": 0, "count": counts})
 
     def blocks():
@@ -28,7 +28,7 @@ def source(names=NAMES, posts=POSTS):
             part = lists[start : 2 if start == 0 else None]
             numbers = list(posts)[start : 2 if start == 0 else None]
             zeros = np.zeros(len(part), np.int64)
-            offsets = np.concatenate([[0], np.cumsum([len(found) for found in part])])
+            offsets = np.concatenate([[0], np.cumsum([len(tags) for tags in part])])
             yield PostBlock(np.array(numbers), zeros, zeros, offsets, np.array(sum(part, []), np.int64))
 
     return Source("test", "here", frame.astype({"name": "str"}), len(posts), blocks, dict)
@@ -60,9 +60,9 @@ def test_rules_against_sets_of_names():
         1: {"dress", "clothes"}, 2: {"dress", "clothes"}, 3: {"red_dress", "dress", "red", "clothes"},
         4: set(), 5: {"hatsune_miku"}, 6: {"dress", "red_dress", "clothes", "red", "saber", "hatsune_miku"},
     }  # fmt: skip
-    found = named(changed)
-    assert {number: set(names) for number, names in found.items()} == expected
-    assert all(len(set(names)) == len(names) for names in found.values())
+    tags_of_posts = named(changed)
+    assert {number: set(names) for number, names in tags_of_posts.items()} == expected
+    assert all(len(set(names)) == len(names) for names in tags_of_posts.values())
     for block in changed.blocks():
         assert all((np.diff(part) > 0).all() for part in np.split(block.tag_ids, block.offsets[1:-1]))
     table = changed.tags.set_index("name")
@@ -89,10 +89,10 @@ def test_without_rules_nothing_changes():
 
 
 def test_ids_made_from_names_give_way_to_those_of_an_export():
-    one = source(["a", "b"], {1: ["a", "b"]})
-    frame = one.tags.assign(tag_id=[name_id("a"), 20]).sort_values("tag_id", ignore_index=True)
+    booru = source(["a", "b"], {1: ["a", "b"]})
+    frame = booru.tags.assign(tag_id=[name_id("a"), 20]).sort_values("tag_id", ignore_index=True)
     rules = TagRules(tags={"a": (5, 3), "b": (6, 4)})
-    changed, _, _ = tag_rules.apply(type(one)(**{**vars(one), "tags": frame}), rules)
+    changed, _, _ = tag_rules.apply(type(booru)(**{**vars(booru), "tags": frame}), rules)
     assert changed.tags.set_index("name")["tag_id"].to_dict() == {"a": 5, "b": 20}
     assert changed.tags.set_index("name")["category"].to_dict() == {"a": 3, "b": 4}
 
@@ -108,9 +108,12 @@ def test_implications_in_a_circle_end_and_aliases_in_a_circle_are_named():
 def test_exports_are_read_as_csv_and_as_json_lines(tmp_path):
     pairs = [("a", "b", "active"), ("c", "d", "deleted"), ("null", "e,f", "active"), ("g", "g", "active")]
     text = "id,antecedent_name,consequent_name,status\n"
-    text += "".join(f'{at},{one},"{other}",{status}\n' for at, (one, other, status) in enumerate(pairs))
+    text += "".join(f'{row},{name},"{target}",{status}\n' for row, (name, target, status) in enumerate(pairs))
     (tmp_path / "a.csv").write_text("\ufeff" + text)
-    lines = [{"antecedent_name": one, "consequent_name": to, "status": how} for one, to, how in pairs]
+    lines = [
+        {"antecedent_name": name, "consequent_name": target, "status": status}
+        for name, target, status in pairs
+    ]
     (tmp_path / "a.gz").write_bytes(gzip.compress("\n".join(map(json.dumps, lines)).encode()))
     for name in ("a.csv", "a.gz"):
         rules = tag_rules.read(aliases=tmp_path / name, implications=tmp_path / name)
@@ -124,7 +127,7 @@ def test_exports_are_read_as_csv_and_as_json_lines(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("name\na\n", "row 1 has no antecedent_name and consequent_name"),
         ('{"antecedent_name": "a"}\n', "row 1 has no consequent_name"),
@@ -134,7 +137,7 @@ def test_exports_are_read_as_csv_and_as_json_lines(tmp_path):
         (b"\x1f\x8bno gzip", "neither CSV nor JSON lines"),
     ],
 )
-def test_exports_that_are_none(tmp_path, text, said):
+def test_exports_that_are_none(tmp_path, text, message):
     (tmp_path / "x").write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         tag_rules.read(aliases=tmp_path / "x")

@@ -54,14 +54,14 @@ def test_every_tag_is_of_the_vocabulary():
 def test_a_character_has_what_makes_it():
     seen = set()
     for scene in SCENES:
-        found = set(tagging.tags(scene))
+        tags = set(tagging.tags(scene))
         for person in vocabulary.CHARACTERS:
-            if person.name not in found:
+            if person.name not in tags:
                 continue
             seen.add(person.name)
-            assert person.series in found
-            assert f"{person.hair}_hair" in found or not tagging.has_color(scene)
-            assert {thing for slot, thing in person.wears if slot in ("top", "face")} <= found
+            assert person.series in tags
+            assert f"{person.hair}_hair" in tags or not tagging.has_color(scene)
+            assert {thing for slot, thing in person.wears if slot in ("top", "face")} <= tags
     assert len(seen) == 16
 
 
@@ -69,12 +69,12 @@ def test_a_figure_has_one_of_each_kind():
     for scene in SCENES:
         if len(scene.figures) != 1:
             continue
-        found = set(tagging.tags(scene))
-        assert "solo" in found
-        assert len(found & {"1girl", "1boy"}) == 1
-        assert len({f"{color}_hair" for color in vocabulary.HAIR} & found) == tagging.has_color(scene)
-        assert len(found & set(scenes.FRAMES)) == 1
-        assert not {"long_hair", "short_hair"} <= found
+        tags = set(tagging.tags(scene))
+        assert "solo" in tags
+        assert len(tags & {"1girl", "1boy"}) == 1
+        assert len({f"{color}_hair" for color in vocabulary.HAIR} & tags) == tagging.has_color(scene)
+        assert len(tags & set(scenes.FRAMES)) == 1
+        assert not {"long_hair", "short_hair"} <= tags
 
 
 @pytest.mark.parametrize("color", vocabulary.HAIR)

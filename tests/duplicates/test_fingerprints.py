@@ -37,13 +37,13 @@ def test_recompression_rescaling_and_padding_change_little(seed):
 def test_hashes_are_of_the_square_and_of_its_content():
     padded = np.full((512, 512, 3), 255, np.uint8)
     padded[96:416] = wide = drawing(0, 320, 512)
-    found = fingerprint_of(padded)
+    result = fingerprint_of(padded)
     frame = codec.fit(codec.decode(codec.encode_jpeg(padded, 95)), fingerprints.FRAME)
-    top, end, left, right = found["box"]
+    top, end, left, right = result["box"]
     signs = [fingerprints.dct_hash(part) for part in (frame, frame[top:end, left:right])]
-    assert np.bitwise_count(found["hashes"] ^ signs).sum(axis=1).max() <= 4
-    assert max(differing(found, fingerprint_of(wide))) <= 4  # it is padded white anyway
-    assert np.bitwise_count(found["hashes"][0] ^ found["hashes"][1]).sum() > hash_index.RADIUS
+    assert np.bitwise_count(result["hashes"] ^ signs).sum(axis=1).max() <= 4
+    assert max(differing(result, fingerprint_of(wide))) <= 4  # it is padded white anyway
+    assert np.bitwise_count(result["hashes"][0] ^ result["hashes"][1]).sum() > hash_index.RADIUS
 
 
 def test_a_frame_within_a_frame_is_no_content():

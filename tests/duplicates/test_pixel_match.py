@@ -73,10 +73,10 @@ def test_content_that_a_speck_enlarges_is_found_from_where_the_images_lie():
 
 def of_halves(left, right):
     """A fingerprint whose content fills its image: two halves of gray."""
-    made = np.zeros((), fingerprints.FINGERPRINT)
-    made["box"] = 0, fingerprints.FRAME, 0, fingerprints.FRAME
-    made["picture"][:, : fingerprints.SIDE // 2], made["picture"][:, fingerprints.SIDE // 2 :] = left, right
-    return made
+    row = np.zeros((), fingerprints.FINGERPRINT)
+    row["box"] = 0, fingerprints.FRAME, 0, fingerprints.FRAME
+    row["picture"][:, : fingerprints.SIDE // 2], row["picture"][:, fingerprints.SIDE // 2 :] = left, right
+    return row
 
 
 @pytest.mark.parametrize(
@@ -97,13 +97,13 @@ def of_halves(left, right):
 )
 def test_differences_that_are_known(first, second, expected):
     pictures = (of_halves(*pair)["picture"][None].astype(np.float32) for pair in (first, second))
-    (found,) = pixel_match._color_distance(*pictures, np.array([[[1, 0], [1, 0]]], np.float32))
-    assert found == pytest.approx(expected, rel=0.05, abs=1e-6)
+    (difference,) = pixel_match._color_distance(*pictures, np.array([[[1, 0], [1, 0]]], np.float32))
+    assert difference == pytest.approx(expected, rel=0.05, abs=1e-6)
 
 
 def test_pairs_are_compared_each_for_itself():
-    made = np.array([of_halves(*pair) for pair in ((80, 160), (84, 164), (0, 255))])
-    rows, other = np.divmod(np.arange(3 * 100) % 9, 3)
-    found = pixel_match.distances(made[rows], made[other])
-    alone = [distance(made[row], made[column]) for row, column in zip(rows[:9], other[:9], strict=True)]
-    np.testing.assert_allclose(found, np.resize(alone, 300), rtol=1e-4, atol=1e-5)
+    images = np.array([of_halves(*pair) for pair in ((80, 160), (84, 164), (0, 255))])
+    rows, columns = np.divmod(np.arange(3 * 100) % 9, 3)
+    together = pixel_match.distances(images[rows], images[columns])
+    alone = [distance(images[row], images[column]) for row, column in zip(rows[:9], columns[:9], strict=True)]
+    np.testing.assert_allclose(together, np.resize(alone, 300), rtol=1e-4, atol=1e-5)

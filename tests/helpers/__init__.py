@@ -1,5 +1,6 @@
 """What several test files need: small boorus, dataset folders, shards."""
 
+import json
 import os
 import pathlib
 import sqlite3
@@ -61,6 +62,19 @@ def small_booru(folder, num_posts=60, size=32, num_tags=12, seed=0, ids=None):
     database.close()
     (folder / "definition.toml").write_text(DEFINITION.format(size=size))
     return folder
+
+
+def write_definition(folder, **values):
+    """Write ``folder``/definition.toml: by default posts rated g or s with all their tags."""
+    values = {
+        "name": "small", "image_size": 32, "ratings": ["g", "s"], "min_tag_count": 0, "min_tag_images": 0,
+        "min_tag_share": 0.0, "min_tags_per_image": 0,
+    } | values  # fmt: skip
+    lines = [f"{key} = {json.dumps(value)}" for key, value in values.items() if not isinstance(value, dict)]
+    for key, table in values.items():
+        if isinstance(table, dict):
+            lines += [f"[{key}]", *(f"{name} = {json.dumps(value)}" for name, value in table.items())]
+    (folder / "definition.toml").write_text("\n".join(lines))
 
 
 def small_dataset(folder, records=True, shard_size=16, **booru):

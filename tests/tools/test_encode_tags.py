@@ -41,14 +41,14 @@ def test_rows_and_columns_are_those_asked_for(booru, tmp_path, capsys, monkeypat
     monkeypatch.setattr(encode_tags, "ROWS_AT_A_TIME", 4)
     rng = np.random.default_rng(0)
     asked = rng.permutation(ids)[:20].tolist() + [ids[3], ids[3]]
-    wanted = [9, 2, 5, 999, 1]
-    rows = [(number, f"tag_{number}", 0, 5) for number in wanted]
+    columns = [9, 2, 5, 999, 1]
+    rows = [(number, f"tag_{number}", 0, 5) for number in columns]
     rows[2] = (777, "tag_5", 0, 5)  # another id: matched by its name
     assert encode(folder, tmp_path, asked, tag_file(tmp_path / "tags.csv", rows)) == 0
-    found = np.load(tmp_path / "labels.npy", allow_pickle=False)
-    assert found.dtype == np.uint8
-    assert found.tolist() == [[int((post, tag) in pairs) for tag in wanted] for post in asked]
-    assert found[:, 3].sum() == 0
+    labels = np.load(tmp_path / "labels.npy", allow_pickle=False)
+    assert labels.dtype == np.uint8
+    assert labels.tolist() == [[int((post, tag) in pairs) for tag in columns] for post in asked]
+    assert labels[:, 3].sum() == 0
     assert "1 of 5 tags are unknown to the source" in capsys.readouterr().err
 
     again = [f"{post % 1000:04d}/{post}.jpg" for post in asked]
@@ -68,9 +68,9 @@ def test_ratings_become_labels(booru, tmp_path, capsys):
     rows = [(9999999 - i, name, 9, 1) for i, name in enumerate(tag_list.RATINGS)] + [(3, "tag_3", 0, 1)]
     listed = tag_file(tmp_path / "tags.csv", rows)
     assert encode(folder, tmp_path, ids, listed) == 0
-    found = np.load(tmp_path / "labels.npy")
+    labels = np.load(tmp_path / "labels.npy")
     expected = [[ratings[post] == letter for letter in "gsqe"] + [(post, 3) in pairs] for post in ids]
-    assert found.astype(bool).tolist() == expected
+    assert labels.astype(bool).tolist() == expected
 
     database = sqlite3.connect(folder / "danbooru.db")
     database.execute("UPDATE images SET rating = 'q' WHERE rating = 'g'")
@@ -78,10 +78,10 @@ def test_ratings_become_labels(booru, tmp_path, capsys):
     database.close()
     assert encode(folder, tmp_path, ids, listed, "--overwrite") == 2
     assert "before April 2022" in capsys.readouterr().err
-    mapped = ["--ratings-map", "s=general", "q=explicit"]
-    assert encode(folder, tmp_path, ids, listed, "--overwrite", *mapped) == 0
-    turned = np.load(tmp_path / "labels.npy")
-    assert np.array_equal(turned[:, [0, 3]], found[:, [1, 0]])
+    ratings_map = ["--ratings-map", "s=general", "q=explicit"]
+    assert encode(folder, tmp_path, ids, listed, "--overwrite", *ratings_map) == 0
+    mapped_labels = np.load(tmp_path / "labels.npy")
+    assert np.array_equal(mapped_labels[:, [0, 3]], labels[:, [1, 0]])
     assert encode(folder, tmp_path, ids, listed, "--overwrite", "--ratings-map", "s=safe") == 2
 
 
@@ -111,6 +111,6 @@ def test_mistakes(booru, tmp_path, capsys):
         "none of the 1 tags": (ids, tag_file(tmp_path / "other.csv", [(99, "elsewhere", 0, 1)]), []),
         "belongs to --source sidecars": (ids, listed, ["--images", "x"]),
     }
-    for said, (lines, tags_, words) in cases.items():
-        assert encode(folder, tmp_path, lines, tags_, "--overwrite", *words) == 2
-        assert said in capsys.readouterr().err
+    for message, (lines, tag_file_, words) in cases.items():
+        assert encode(folder, tmp_path, lines, tag_file_, "--overwrite", *words) == 2
+        assert message in capsys.readouterr().err

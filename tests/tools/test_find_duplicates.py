@@ -45,7 +45,7 @@ def booru(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def found(booru, tmp_path_factory):
+def groups_csv(booru, tmp_path_factory):
     """groups.csv of the booru with its parent ids."""
     path = tmp_path_factory.mktemp("found") / "groups.csv"
     assert find(booru / "512px", path, "--source", "fire-eggs", "--from", booru / "danbooru.db") == 0
@@ -71,7 +71,7 @@ def test_copies_of_every_kind_are_found_and_nothing_else(booru, tmp_path, capsys
     assert find(booru / "512px", tmp_path / "groups.csv") == 0
     shown = json.loads(capsys.readouterr().out)
     assert groups_of(tmp_path / "groups.csv") == planted(booru)
-    broken = {one["path"]: one["reason"] for one in shown["broken"]}
+    broken = {image["path"]: image["reason"] for image in shown["broken"]}
     assert set(broken.values()) == {"truncated JPEG", "empty file"}
     assert shown["images"] == len(list((booru / "512px").glob("*/*.jpg")))
     assert all(0 <= float(row["distance"]) <= 1 for row in rows(tmp_path / "groups.csv"))
@@ -81,14 +81,14 @@ def test_copies_of_every_kind_are_found_and_nothing_else(booru, tmp_path, capsys
     assert json.loads(capsys.readouterr().out)["groups"] == 0
 
 
-def test_parents_are_joined_in(booru, found):
-    known = {}
-    for row in rows(found):
-        known[int(row["post_id"])] = row["parent_id"]
+def test_parents_are_joined_in(booru, groups_csv):
+    parent_of = {}
+    for row in rows(groups_csv):
+        parent_of[int(row["post_id"])] = row["parent_id"]
     relations = read_parents("fire-eggs", booru / "danbooru.db")
     assert relations
-    assert {child: int(parent) for child, parent in known.items() if parent} == relations
-    members = rows(found)
+    assert {child: int(parent) for child, parent in parent_of.items() if parent} == relations
+    members = rows(groups_csv)
     assert list(members[0]) == ["group", "post_id", "path", "distance", "parent_id"]
     assert [int(row["group"]) for row in members] == sorted(int(row["group"]) for row in members)
 
@@ -113,8 +113,8 @@ def test_no_group_is_in_two_splits_of_a_dataset(booru, tmp_path):
     words = [tmp_path / "definition.toml", "--source", "jsonl", "--from", tmp_path / "posts.jsonl"]
     words += ["--images", folder, "-o", tmp_path / "dataset", "--groups", groups]
     assert select_tags.main([str(word) for word in words]) == 0
-    kept = pd.read_parquet(tmp_path / "dataset" / "posts.parquet")
-    assert kept["post_id"].tolist() == [1, 2, 952, 953]
+    selected = pd.read_parquet(tmp_path / "dataset" / "posts.parquet")
+    assert selected["post_id"].tolist() == [1, 2, 952, 953]
     steps = json.loads((tmp_path / "dataset" / "dataset.json").read_text())["selection"]["posts"]
     assert steps[-1] == {"rule": "near-duplicate in an earlier split", "before": 7, "after": 4}
 
@@ -187,26 +187,26 @@ def test_a_model_proposes_pairs_too(booru, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--workers", "0"], "--workers"), (["--limit", "nan"], "--limit"),
         (["--source", "fire-eggs"], "--from"), (["--from", "x"], "--source"),
         (["--source", "fire-eggs", "--from", "none.db"], "none.db"),
     ],
 )  # fmt: skip
-def test_wrong_use_is_one_paragraph(booru, tmp_path, capsys, words, said):
+def test_wrong_use_is_one_paragraph(booru, tmp_path, capsys, words, message):
     assert find(booru / "512px", tmp_path / "groups.csv", *words) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
-    assert said in error
+    assert message in error
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_there_is_kept_and_an_empty_folder_is_said(tmp_path, capsys, found):
-    before = found.read_bytes()
-    assert find(tmp_path, found) == 2
+def test_what_is_there_is_kept_and_an_empty_folder_is_said(tmp_path, capsys, groups_csv):
+    before = groups_csv.read_bytes()
+    assert find(tmp_path, groups_csv) == 2
     assert "--overwrite" in capsys.readouterr().err
-    assert found.read_bytes() == before
+    assert groups_csv.read_bytes() == before
     assert find(tmp_path, tmp_path / "groups.csv") == 2
     assert "no image found" in capsys.readouterr().err
 
@@ -227,10 +227,10 @@ def test_families_are_groups_and_members_stand_by_their_ids(tmp_path):
     )  # fmt: skip
     words = ("--source", "jsonl", "--from", tmp_path / "posts.jsonl")
     assert find(tmp_path / "images", tmp_path / "groups.csv", *words) == 0
-    found = [(row["post_id"], row["distance"], row["parent_id"]) for row in rows(tmp_path / "groups.csv")]
-    assert [one[0] for one in found] == ["8", "9", "10"]
-    assert found[0] == ("8", "", "")
-    assert found[2][2] == "8"
+    members = [(row["post_id"], row["distance"], row["parent_id"]) for row in rows(tmp_path / "groups.csv")]
+    assert [member[0] for member in members] == ["8", "9", "10"]
+    assert members[0] == ("8", "", "")
+    assert members[2][2] == "8"
 
 
 def test_a_speck_far_out_hides_no_copy(tmp_path):
@@ -259,6 +259,6 @@ def test_a_file_that_went_away_is_said(tmp_path, monkeypatch, capsys):
     listed = find_duplicates.image_folder.image_paths
     monkeypatch.setattr(find_duplicates.image_folder, "image_paths", lambda root: [*listed(root), "gone.jpg"])
     assert find(tmp_path / "images", tmp_path / "groups.csv") == 0
-    said = json.loads(capsys.readouterr().out)
-    assert said["groups"] == 1
-    assert said["broken"] == [{"path": "gone.jpg", "reason": "cannot be read: No such file or directory"}]
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["groups"] == 1
+    assert summary["broken"] == [{"path": "gone.jpg", "reason": "cannot be read: No such file or directory"}]

@@ -26,9 +26,9 @@ def rows(folder, name):
 
 def query(folder, text):
     with sqlite3.connect(folder / "danbooru.db") as database:
-        found = database.execute(text).fetchall()
+        result = database.execute(text).fetchall()
     database.close()
-    return found
+    return result
 
 
 def picture(folder, post_id):
@@ -78,7 +78,7 @@ def test_the_schema_and_its_index(booru):
         booru, "SELECT t.count, (SELECT count(*) FROM imageTags i WHERE i.tag_id = t.tag_id) FROM tags t"
     )
     assert counts
-    assert all(said == found > 0 for said, found in counts)
+    assert all(stored == counted > 0 for stored, counted in counts)
 
 
 def test_truth_holds_every_label(booru):
@@ -93,12 +93,12 @@ def test_truth_holds_every_label(booru):
 
 
 def test_duplicates_look_like_their_sources(booru):
-    found = rows(booru, "duplicates.csv")
-    assert {row["kind"] for row in found} == set(posts.DUPLICATES)
+    duplicates = rows(booru, "duplicates.csv")
+    assert {row["kind"] for row in duplicates} == set(posts.DUPLICATES)
     truth = {row["image_id"]: row["tags"] for row in rows(booru, "truth.csv")}
     parents = dict(query(booru, "SELECT image_id, parent_id FROM images WHERE parent_id IS NOT NULL"))
-    assert len(parents) == len(found) / 2
-    for row in found:
+    assert len(parents) == len(duplicates) / 2
+    for row in duplicates:
         assert truth[row["image_id"]] == truth[row["source_id"]]
         assert parents.get(int(row["image_id"]), int(row["source_id"])) == int(row["source_id"])
         copy, source = (
@@ -115,15 +115,15 @@ def test_duplicates_look_like_their_sources(booru):
 def test_originals_give_their_512_px_version(booru):
     shapes = set()
     for path in sorted((booru / "original").rglob("*.*")):
-        made = codec.prepare(path.read_bytes(), 512)
-        kept = cv2.imread(str(picture(booru, path.stem)))
-        assert np.abs(made.astype(int) - kept).mean() < 3
-        raw = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-        shapes.add((path.suffix, raw.shape[2], int(np.sign(raw.shape[1] - raw.shape[0]))))
+        prepared = codec.prepare(path.read_bytes(), 512)
+        stored = cv2.imread(str(picture(booru, path.stem)))
+        assert np.abs(prepared.astype(int) - stored).mean() < 3
+        pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        shapes.add((path.suffix, pixels.shape[2], int(np.sign(pixels.shape[1] - pixels.shape[0]))))
         width, height, extension = query(
             booru, f"SELECT image_width, image_height, file_ext FROM images WHERE image_id = {path.stem}"
         )[0]
-        assert (height, width, f".{extension}") == (*raw.shape[:2], path.suffix)
+        assert (height, width, f".{extension}") == (*pixels.shape[:2], path.suffix)
     assert shapes == {(".jpg", 3, 1), (".jpg", 3, -1), (".png", 4, 0), (".png", 4, -1)}
 
 
@@ -150,7 +150,7 @@ def test_another_seed_another_booru_of_the_same_words(booru, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         (["--images", "0"], "--images"), (["--missing", "2"], "--missing"),
         (["--missing", "nan"], "--missing"),
@@ -158,11 +158,11 @@ def test_another_seed_another_booru_of_the_same_words(booru, tmp_path):
         (["--image", "3"], "did you mean --images"),
     ],
 )  # fmt: skip
-def test_wrong_use_is_one_paragraph(tmp_path, capsys, flags, said):
+def test_wrong_use_is_one_paragraph(tmp_path, capsys, flags, message):
     assert make_demo_booru.main([str(tmp_path / "out"), *flags]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
-    assert said in error
+    assert message in error
     assert not (tmp_path / "out").exists()
 
 

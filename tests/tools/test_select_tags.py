@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from helpers import jpeg, small_booru
+from helpers import jpeg, small_booru, write_definition
 
 from tools import select_tags
 from Utils.data import selection
@@ -36,18 +36,6 @@ def change(folder, *statements):
     connection.close()
 
 
-def define(folder, **values):
-    values = {
-        "name": "small", "image_size": 32, "ratings": ["g", "s"], "min_tag_count": 0, "min_tag_images": 0,
-        "min_tag_share": 0.0, "min_tags_per_image": 0,
-    } | values  # fmt: skip
-    lines = [f"{key} = {json.dumps(value)}" for key, value in values.items() if not isinstance(value, dict)]
-    for key, table in values.items():
-        if isinstance(table, dict):
-            lines += [f"[{key}]", *(f"{name} = {json.dumps(value)}" for name, value in table.items())]
-    (folder / "definition.toml").write_text("\n".join(lines))
-
-
 def posts(folder):
     return pq.read_table(folder / "posts.parquet").to_pandas()
 
@@ -62,9 +50,9 @@ def truth(folder):
     connection = sqlite3.connect(folder / "danbooru.db")
     query = "SELECT name FROM imageTags JOIN tags USING (tag_id) WHERE image_id = ?"
     ids = [number for (number,) in connection.execute("SELECT image_id FROM images")]
-    found = {number: {name for (name,) in connection.execute(query, (number,))} for number in ids}
+    tags_of_posts = {number: {name for (name,) in connection.execute(query, (number,))} for number in ids}
     connection.close()
-    return found
+    return tags_of_posts
 
 
 def test_labels_are_the_tags_of_the_posts(tmp_path, capsys):
@@ -115,17 +103,19 @@ def test_every_reason_leaves_out_its_posts_and_is_counted(tmp_path, capsys):
         f"UPDATE images SET rating = NULL WHERE image_id = {ids[4]}",
         f"DELETE FROM imageTags WHERE image_id = {ids[5]}",
     )
-    define(folder, min_tags_per_image=1, splits={"train": [0, 899], "validation": [900, 998]})
+    write_definition(folder, min_tags_per_image=1, splits={"train": [0, 899], "validation": [900, 998]})
     folders_of = {number: folder / "images" / image_folder.bucket_path(number) for number in ids}
     folders_of[ids[6]].unlink()
     assert select_tags.main(words(folder)) == 0
     steps = json.loads((folder / "dataset" / "dataset.json").read_text())["selection"]["posts"]
-    left = {step["rule"]: step["before"] - step["after"] for step in steps if step["before"] != step["after"]}
+    excluded = {
+        step["rule"]: step["before"] - step["after"] for step in steps if step["before"] != step["after"]
+    }
     unsplit = sum(number % 1000 == 999 for number in ids[7:])
     none = sum(
         not names for number, names in truth(folder).items() if number in ids[7:] and number % 1000 != 999
     )
-    assert left == {
+    assert excluded == {
         "rating not g s": 3, "status deleted": 1, "status banned": 1, "file missing": 1,
         "fewer than 1 tags": 1 + none,
     } | ({"id in no split": unsplit} if unsplit else {})  # fmt: skip
@@ -144,7 +134,7 @@ def test_the_rules_for_tags_against_a_plain_count(tmp_path):
         "UPDATE tags SET count = count * 9 WHERE tag_id = 3",
         "UPDATE tags SET category = 1 WHERE tag_id = 5",
     )
-    define(
+    write_definition(
         folder,
         ratings=["g"],
         min_tag_count=9,
@@ -159,21 +149,21 @@ def test_the_rules_for_tags_against_a_plain_count(tmp_path):
     safe = {number for (number,) in connection.execute("SELECT image_id FROM images WHERE rating = 'g'")}
     connection.close()
     first = {name for name, _, category, count in rows if category in (0, 3, 4) and count >= 9}
-    kept = {
+    selected = {
         number: names & first
         for number, names in truth(folder).items()
         if number in safe and len(names & first) >= 3
     }
-    images = {name: sum(name in names for names in kept.values()) for name in first}
+    images = {name: sum(name in names for names in selected.values()) for name in first}
     counts = {name: (count, tag_id) for name, tag_id, _, count in rows}
-    alive = [n for n in first if images[n] >= 3 and images[n] >= 0.6 * counts[n][0] * len(kept) / 80]
-    alive.sort(key=lambda name: (-images[name], -counts[name][0], counts[name][1]))
+    passed = [n for n in first if images[n] >= 3 and images[n] >= 0.6 * counts[n][0] * len(selected) / 80]
+    passed.sort(key=lambda name: (-images[name], -counts[name][0], counts[name][1]))
     frame = tag_list.read(folder / "dataset" / "selected_tags.csv")
-    assert set(frame["name"]) == set(alive[:6])
-    assert "tag_3" not in alive
+    assert set(frame["name"]) == set(passed[:6])
+    assert "tag_3" not in passed
     assert len(first) < 15
-    assert len(alive) > 6
-    assert set(posts(folder / "dataset")["post_id"]) == set(kept)
+    assert len(passed) > 6
+    assert set(posts(folder / "dataset")["post_id"]) == set(selected)
     steps = json.loads((folder / "dataset" / "dataset.json").read_text())["selection"]["tags"]
     assert [step["rule"] for step in steps] == [
         "categories",
@@ -183,13 +173,13 @@ def test_the_rules_for_tags_against_a_plain_count(tmp_path):
         "max_tags",
     ]
     assert steps[1]["after"] == len(first)
-    assert steps[-1] == {"rule": "max_tags", "before": len(alive), "after": 6}
+    assert steps[-1] == {"rule": "max_tags", "before": len(passed), "after": 6}
 
 
 def test_ratings_as_labels_come_first_in_their_order(tmp_path):
     folder = small_booru(tmp_path)
     change(folder, "UPDATE images SET rating = 'q' WHERE rating = 's' AND image_id < 40000")
-    define(folder, ratings=["g", "q", "s"], ratings_as_labels=True, max_tags=3)
+    write_definition(folder, ratings=["g", "q", "s"], ratings_as_labels=True, max_tags=3)
     assert select_tags.main(words(folder)) == 0
     frame = tag_list.read(folder / "dataset" / "selected_tags.csv")
     assert frame["name"][:4].tolist() == ["general", "sensitive", "questionable", "explicit"]
@@ -209,12 +199,12 @@ def test_ratings_as_labels_come_first_in_their_order(tmp_path):
 def test_three_letters_need_a_map(tmp_path, capsys):
     folder = small_booru(tmp_path)
     change(folder, "UPDATE images SET rating = 'q' WHERE rating = 'g'")
-    define(folder, ratings=["s", "q"], ratings_as_labels=True)
+    write_definition(folder, ratings=["s", "q"], ratings_as_labels=True)
     assert select_tags.main(words(folder)) == 2
     assert "ratings_map" in capsys.readouterr().err
     assert not (folder / "dataset").exists()
     letters = {"s": "general", "q": "questionable", "e": "explicit"}
-    define(folder, ratings=["s", "q"], ratings_as_labels=True, ratings_map=letters)
+    write_definition(folder, ratings=["s", "q"], ratings_as_labels=True, ratings_map=letters)
     assert select_tags.main(words(folder)) == 0
     assert {int(labels[0]) for labels in posts(folder / "dataset")["label_indexes"]} == {0, 2}
 
@@ -246,7 +236,7 @@ def test_no_image_says_what_was_looked_for_and_what_is_there(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"ratings": ["e"]}, "no post is left of 20; left out by rating not e: 20"),
         ({"min_tags_per_image": 99}, "fewer than 99 tags: 20"),
@@ -256,11 +246,11 @@ def test_no_image_says_what_was_looked_for_and_what_is_there(tmp_path, capsys):
         ({"image_sizes": 3}, "did you mean image_size"),
     ],
 )
-def test_nothing_left_names_the_rule(tmp_path, capsys, values, said):
+def test_nothing_left_names_the_rule(tmp_path, capsys, values, message):
     folder = small_booru(tmp_path, num_posts=20)
-    define(folder, **({"min_tags_per_image": 1} | values))
+    write_definition(folder, **({"min_tags_per_image": 1} | values))
     assert select_tags.main(words(folder)) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_existing_output_is_kept(tmp_path, capsys):
@@ -285,18 +275,18 @@ def test_sidecars_through_the_tool(tmp_path):
         (tmp_path / "p" / f"pic {number}.jpg").write_bytes(jpeg(number, 32))
         (tmp_path / "p" / f"pic {number}.txt").write_text(text)
     (tmp_path / "p" / "bare.jpg").write_bytes(jpeg(9, 32))
-    define(tmp_path, splits={"train": [0, 999]}, ratings=["g"])
+    write_definition(tmp_path, splits={"train": [0, 999]}, ratings=["g"])
     source = {"--source": "sidecars", "--from": tmp_path / "p"}
     arguments = words(tmp_path, **source)
     at = arguments.index("--images")
     assert select_tags.main(arguments[:at] + arguments[at + 2 :]) == 0
     frame = tag_list.read(tmp_path / "dataset" / "selected_tags.csv")
     assert dict(zip(frame["name"], frame["count"], strict=True)) == {"hat": 3, "solo": 1, "cat_ears": 1}
-    found = {
+    tags_of_files = {
         row.path: set(frame["name"][row.label_indexes]) for row in posts(tmp_path / "dataset").itertuples()
     }
     expected = {0: {"solo", "hat"}, 1: {"hat", "cat_ears"}, 2: {"hat"}, 3: set()}
-    assert found == {f"pic {number}.jpg": names for number, names in expected.items()}
+    assert tags_of_files == {f"pic {number}.jpg": names for number, names in expected.items()}
     assert list(rejected(tmp_path / "dataset").values()) == ["no sidecar"]
 
 
@@ -335,12 +325,12 @@ def test_tag_rules_and_reports(tmp_path, capsys):
     arguments += ["--images", str(folder / "images"), "-o", str(folder / "dataset"), "--json"]
     arguments += ["--aliases", str(folder / "aliases.csv"), "--deprecated", str(folder / "deprecated.csv")]
     assert select_tags.main(arguments) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert said["tags"][:2] == [
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["tags"][:2] == [
         {"rule": "aliases", "before": 12, "after": 11}, {"rule": "deprecated", "before": 11, "after": 10}
     ]  # fmt: skip
     frame = tag_list.read(folder / "dataset" / "selected_tags.csv")
-    assert said["num_labels"] == len(frame)
+    assert summary["num_labels"] == len(frame)
     assert not {"tag_2", "tag_4"} & set(frame["name"])
     splits = pd.read_csv(folder / "dataset" / "tag_splits.csv")
     rows = pd.read_parquet(folder / "dataset" / "posts.parquet")
@@ -350,7 +340,7 @@ def test_tag_rules_and_reports(tmp_path, capsys):
         )
         assert splits[split].tolist() == np.bincount(labels, minlength=len(frame)).tolist()
     dropped = pd.read_csv(folder / "dataset" / "dropped_tags.csv")
-    assert said["dropped"] == dropped["rule"].value_counts().to_dict()
+    assert summary["dropped"] == dropped["rule"].value_counts().to_dict()
     assert set(dropped["name"]) == {f"tag_{t}" for t in range(1, 13)} - set(frame["name"])
     manifest = json.loads((folder / "dataset" / "dataset.json").read_text())
     assert manifest["made"]["select_tags"]["aliases"] == str(folder / "aliases.csv")

@@ -11,13 +11,13 @@ from Utils.data.sources.disk_sorter import DiskSorter
 def posts_of(source):
     """``{post id: (rating, status, key, tag names)}`` in the order of the source."""
     names = dict(zip(source.tags["tag_id"], source.tags["name"], strict=True))
-    found = {}
+    posts = {}
     for block in source.blocks():
         lists = np.split(block.tag_ids, block.offsets[1:-1])
         for row, post_id in enumerate(block.ids.tolist()):
             values = chr(block.ratings[row]), int(block.status[row]), int(block.keys[row])
-            found[post_id] = (*values, {names[tag] for tag in lists[row].tolist()})
-    return found
+            posts[post_id] = (*values, {names[tag] for tag in lists[row].tolist()})
+    return posts
 
 
 @pytest.mark.parametrize("block_size", [1, 4, 1000])
@@ -29,9 +29,9 @@ def test_posts_come_back_sorted_whatever_the_blocks(monkeypatch, block_size):
         expected[post_id] = ("gsqe"[post_id % 4], post_id % 32, post_id * 11, set(names))
         sorter.add(Post(post_id, "gsqe"[post_id % 4], post_id % 32, [(names, 0, None)], post_id * 11))
     source = sorter.finish("test", "here")
-    found = posts_of(source)
-    assert list(found) == sorted(expected)
-    assert found == expected
+    posts = posts_of(source)
+    assert list(posts) == sorted(expected)
+    assert posts == expected
     assert posts_of(source) == expected  # a second pass
     counts = {name: sum(name in post[3] for post in expected.values()) for name in source.tags["name"]}
     assert dict(zip(source.tags["name"], source.tags["count"], strict=True)) == counts

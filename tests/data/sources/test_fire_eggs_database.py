@@ -103,7 +103,7 @@ def test_what_is_no_such_database_is_named(tmp_path):
     (tmp_path / "empty.db").touch()
     database(tmp_path / "deep.db", "CREATE TABLE posts(id INT)")
     database(tmp_path / "cut.db", *MINIMAL[1:], "CREATE TABLE images(image_id INT, score INT)")
-    for name, said in (
+    for name, message in (
         ("none.db", "found nothing"),
         (".", "found a folder"),
         ("text.db", "not a database"),
@@ -111,7 +111,7 @@ def test_what_is_no_such_database_is_named(tmp_path):
         ("deep.db", "there are: posts"),
         ("cut.db", "table images has no column rating; it has image_id, score"),
     ):
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=message):
             read_fire_eggs(tmp_path / name)
 
 

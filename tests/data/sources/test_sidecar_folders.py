@@ -54,9 +54,9 @@ def test_sidecars_become_posts(tmp_path):
     )  # fmt: skip
     source = read_sidecars(folder)
     (block,) = source.blocks()
-    found = dict(zip(block.paths, [(post[0], post[1], post[3]) for post in posts(source)], strict=True))
+    by_path = dict(zip(block.paths, [(post[0], post[1], post[3]) for post in posts(source)], strict=True))
     hat, solo = name_id("hat"), name_id("solo")
-    assert found == {
+    assert by_path == {
         "7.jpg": (7, "\0", sorted([hat, solo])),
         "a/cat.PNG": (image_folder.post_id("a/cat.PNG"), "g", [hat]),
         "none.jpg": (image_folder.post_id("none.jpg"), "\0", []),

@@ -31,7 +31,7 @@ def drawn(count=60, seed=0):
             "gsqe"[n % 4],
             n % 7 == 0,
             f"{n:032x}",
-            {name for name, one in zip(CODES, row, strict=True) if one},
+            {name for name, is_tagged in zip(CODES, row, strict=True) if is_tagged},
         )
         for n, row in zip(ids, has, strict=True)
     ]
@@ -151,25 +151,25 @@ def test_every_source_gives_the_same_stream(tmp_path, monkeypatch, write, block)
     posts = drawn()
     source = write(tmp_path, posts)
     names = dict(zip(source.tags["tag_id"], source.tags["name"], strict=True))
-    found = {}
+    read = {}
     for part in source.blocks():
         assert len(part.ids) <= block
-        assert (np.diff([*found, *part.ids])[-len(part.ids) :] > 0).all() if found else True
+        assert (np.diff([*read, *part.ids])[-len(part.ids) :] > 0).all() if read else True
         for i, number in enumerate(part.ids.tolist()):
             tags = part.tag_ids[part.offsets[i] : part.offsets[i + 1]]
             assert (np.diff(tags) > 0).all()
             status = int(part.status[i]) if "sidecars" not in source.kind else None
-            found[number] = (chr(part.ratings[i]), status, {names[tag] for tag in tags.tolist()})
+            read[number] = (chr(part.ratings[i]), status, {names[tag] for tag in tags.tolist()})
     has_status = "sidecars" not in source.kind
-    assert found == {n: (r, int(d) if has_status else None, tags) for n, r, d, _, tags in posts}
+    assert read == {n: (r, int(d) if has_status else None, tags) for n, r, d, _, tags in posts}
     assert source.num_posts == len(posts)
     assert source.rating_counts() == dict.fromkeys("gsqe", 15)
     counts = {name: sum(name in post[4] for post in posts) for name in CODES}
     assert dict(zip(source.tags["name"], source.tags["count"], strict=True)) == counts
     assert dict(zip(source.tags["name"], source.tags["category"], strict=True)) == CODES
-    given = "fire" in source.kind or write in (write_gwern, write_parquet_of_lists)
+    has_ids = "fire" in source.kind or write in (write_gwern, write_parquet_of_lists)
     assert {name: tag_id for tag_id, name in names.items()} == (
-        IDS if given else {n: name_id(n) for n in CODES}
+        IDS if has_ids else {n: name_id(n) for n in CODES}
     )
     assert source.rejected == ()
     assert source.keep_unrated == (source.kind == "sidecars")
@@ -189,10 +189,10 @@ def test_a_file_may_be_named_by_the_md5_as_deepdanbooru_does(tmp_path):
         image_folder.index(tmp_path / "i", named=True),
     )
     (block,) = source.blocks()
-    found = files.find(block.ids, block.keys)
-    assert (found >= 0).tolist() == [True, True, True, True, False, True]
+    numbers = files.find(block.ids, block.keys)
+    assert (numbers >= 0).tolist() == [True, True, True, True, False, True]
     names = [f"00/{5:032x}.jpg", "my/my own name.jpg", "6.jpg", f"00/{8:032x}.webp", "0010/10.jpg"]
-    assert files.paths(found[found >= 0]) == names
-    assert files.paths(found[:2]) == names[:2]
-    assert files.paths(found[5:]) == names[4:]
+    assert files.paths(numbers[numbers >= 0]) == names
+    assert files.paths(numbers[:2]) == names[:2]
+    assert files.paths(numbers[5:]) == names[4:]
     assert source.keep_unrated  # no post has a rating
