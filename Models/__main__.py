@@ -58,14 +58,18 @@ def _show_zoo(args: argparse.Namespace, families: list[str]) -> None:
     _say(args, LINE.format("model", "parameters", "GFLOPs", "source of the variant"))
     for family in families:
         _say(args, f"{family} ({Models.family(family).PAPER})")
+        figures: dict[Any, dict[str, Any]] = {}
         for variant, spec in Models.variants(family).items():
             if variant.endswith("test"):
                 continue
             try:
-                row = _figures(f"{family}/{variant}", spec, args)
+                # Variants of one Spec differ only in the image size that they were published for.
+                if spec not in figures:
+                    figures[spec] = _figures(f"{family}/{variant}", args)
             except UserError as error:  # the variant cannot take this size
                 _say(args, LINE.format(f"{family}/{variant}", "-", "-", error))
                 continue
+            row = {"model": f"{family}/{variant}", **figures[spec], "source": spec.source}
             parameters, gflops = f"{row['parameters']:,}", f"{row['gflops']:.2f}"
             _say(args, LINE.format(row["model"], parameters, gflops, row["source"]))
             rows.append(row)
@@ -78,14 +82,12 @@ def _say(args: argparse.Namespace, line: str) -> None:
         print(line, flush=True)
 
 
-def _figures(name: str, spec: Any, args: argparse.Namespace) -> dict[str, Any]:
+def _figures(name: str, args: argparse.Namespace) -> dict[str, Any]:
     model = outline(name, args.image_size, args.num_labels)
     return {
-        "model": name,
         "parameters": model.count_params(),
         "gflops": round(summary.total_macs(model) / 1e9, 3),
         "paper": Models.family(name).PAPER,
-        "source": spec.source,
     }
 
 

@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import re
 import shutil
 import signal
 
@@ -183,39 +182,6 @@ def signaled(monkeypatch, method, step):
         return original(self, number, *more, **named)
 
     monkeypatch.setattr(loop.TrainingLoop, method, asking)
-
-
-def test_positions_and_rates_of_a_vit(tmp_path):
-    built = Models.build("ViT/test", image_size=32, num_labels=3)
-    built.save(tmp_path / "x.keras")
-    model = transfer.from_json(transfer.adapted_json(tmp_path / "x.keras", 48, 5))
-    rows = np.array([2, -1, 0, -1, 1])
-    assert transfer.copy_weights(tmp_path / "x.keras", model, rows, np.full(5, 0.25)) == []
-    assert model.get_layer("stem_positions").table.shape[0] == 36
-    kernel = model.get_layer("head_logits").get_weights()[0]
-    assert np.array_equal(kernel[:, [0, 2, 4]], built.get_layer("head_logits").get_weights()[0][:, [2, 0, 1]])
-    assert not kernel[:, [1, 3]].any()
-    rates = transfer.layer_decay_factors(model, 0.5)
-    of = {v.path: [rate for pattern, rate in rates if re.search(pattern, v.path)] for v in model.weights}
-    wanted = {"stem": [0.125], "block0": [0.25], "block1": [0.5], "head": [1.0]}
-    assert all(of[path] == wanted[path.split("_")[0]] for path in of)
-    assert transfer.layer_decay_factors(model, 1) == []
-    assert model.output_shape == (None, 5)
-    half = transfer.from_json(transfer.adapted_json(tmp_path / "x.keras", 48, 5, "mixed_bfloat16"))
-    computing = {layer.name: layer.compute_dtype for layer in half.layers}
-    assert (computing["block0_dense1"], computing["head_logits"]) == ("bfloat16", "float32")
-
-
-def test_settings_without_weights_are_told(tmp_path):
-    Models.build("ConvNext/test", image_size=32, num_labels=3, epsilon=1e-3).save(tmp_path / "x.keras")
-    model = Models.build("ConvNext/test", image_size=32, num_labels=3, classifier_activation=None)
-    told = transfer.copy_weights(tmp_path / "x.keras", model, np.arange(3), np.full(3, 0.5))
-    assert told == ["epsilon was 0.001, is 1e-06"]
-    wide = Models.build(
-        "ConvNext/test", image_size=32, num_labels=3, classifier_activation=None, attention="eca"
-    )
-    with pytest.raises(UserError, match="missing from it: .*_eca"):
-        transfer.copy_weights(tmp_path / "x.keras", wide, np.arange(3), np.full(3, 0.5))
 
 
 @pytest.mark.parametrize(
