@@ -22,7 +22,7 @@ class Arguments:
 
     recipe: Recipe
     dataset: str = ""
-    """Folder with selected_tags.csv, train/*.tfrecord and, best, validation/*.tfrecord."""
+    """Folder with selected_tags.csv, train/*.tfrecord and preferably validation/*.tfrecord."""
     run_dir: str = ""
     """Folder of the run; one that exists is continued. $WANDB_RUN_ID and the like are filled in."""
     dry_run: bool = False

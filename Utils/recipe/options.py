@@ -26,15 +26,17 @@ class StartOptions(Checked):
     """Which model is trained, and from which weights on."""
 
     model: str = "ConvNext/T"
-    """Family/Variant; `python -m Models` lists them. Empty: the very model of --init-from, options too."""
+    """Family/Variant; `python -m Models` lists them. Empty: the model of --init-from with its options."""
     image_size: Annotated[int | None, AT_LEAST_1] = 320
-    """Side of the square the model sees, in pixels; None: 1.2 times that of --init-from, by whole 32."""
+    """Side of the square the model sees, in pixels; None: 1.2 times that of --init-from, rounded up to a
+    multiple of 32."""
     init_from: str = ""
-    """Weights to begin with: a run folder, a .keras file or a release; another image size or tag list too."""
+    """Weights to begin with: a run folder, a .keras file or a release; also of another image size or tag
+    list."""
     which: Literal["best", "last"] = "best"
     """Which model of the run that --init-from names."""
     freeze_body_epochs: Annotated[int, AT_LEAST_0] = 0
-    """Epochs at first in which the classifier alone learns; then a new optimizer takes all weights."""
+    """Epochs at first in which only the classifier learns; then a new optimizer trains all weights."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,14 +81,14 @@ class DataOptions(Checked):
     batch_size_per_device: Annotated[int, AT_LEAST_1] = 32
     """Images on each device in a step; the global batch is this times the devices."""
     epochs: Annotated[int, AT_LEAST_1] = 100
-    """Passes over the training split, or as many times --steps-per-epoch."""
+    """Passes over the training split; with --steps-per-epoch, so many times that number of steps."""
     steps_per_epoch: Annotated[int | None, AT_LEAST_1] = None
-    """Steps in an epoch; None derives records // global batch from the dataset. With fewer, the next epoch
-    goes on in the pass, and all lengths in epochs count these: for huge sets."""
+    """Steps in an epoch; None derives records // global batch from the dataset. Fewer are for huge datasets:
+    the next epoch continues the pass, and all lengths in epochs count these epochs."""
     fold: str = ""
     """I/K leaves fold I of K (by post id) out of the training split, for predictions of it by predict.py."""
     unknown_labels: str = ""
-    """CSV of post_id and tag_id (or tag): labels that are not known and count nothing."""
+    """CSV of post_id and tag_id (or tag): labels that are unknown and do not count in the loss."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,9 +147,9 @@ class OptimizerOptions(Checked):
     learning_rate: Annotated[float, ABOVE_0] = 5e-4
     """Peak learning rate at a global batch of `learning_rate_batch_size`."""
     learning_rate_batch_size: Annotated[int, AT_LEAST_0] = 256
-    """Global batch the learning rate is meant for; other batches scale it linearly; 0 never scales."""
+    """Global batch the learning rate is meant for; another batch scales it linearly; 0 never scales it."""
     schedule: str = "cosine"
-    """Course of the learning rate after the warm-up: cosine or constant."""
+    """Learning rate after the warm-up: cosine or constant."""
     warmup: str = "0 epochs"
     """Length of the linear warm-up, in epochs, steps or images."""
     warmup_start: Annotated[float, FROM_0_TO_1] = 0.1
@@ -155,7 +157,7 @@ class OptimizerOptions(Checked):
     floor: Annotated[float, FROM_0_TO_1] = 0.01
     """Where the cosine ends, as a share of the peak."""
     momentum: float | None = None
-    """Momentum of SGD (Nesterov's, 0.9 unless set) and others that have one."""
+    """Momentum of SGD (Nesterov's, 0.9 by default) and of the others that have one."""
     optimizer_options: tuple[str, ...] = ()
     """Other options of the optimizer, each as name=value, for example `beta_1=0.95`."""
     weight_decay: Annotated[float, AT_LEAST_0] = 0.0
@@ -191,7 +193,7 @@ class RunOptions(Checked):
     seed: Annotated[int, Limit("from 0 to 4294967295", lambda value: 0 <= value < 2**32)] = 0
     """Seed of the weights, the masks, the order of the data and its augmentation."""
     dtype_policy: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
-    """What is computed in which precision; weights are float32 always."""
+    """Precision of the computation; weights are always float32."""
     jit_compile: Literal["auto", "on", "off"] = "auto"
     """XLA: auto compiles on accelerators only, since it is slower on CPU."""
     steps_per_execution: Annotated[int, AT_LEAST_1] = 1
@@ -199,7 +201,7 @@ class RunOptions(Checked):
     checkpoint_every: str = "10m"
     """Length between checkpoints within an epoch, in steps, images or time; each epoch ends with one."""
     keep_checkpoints: Annotated[int, AT_LEAST_1] = 2
-    """Checkpoints kept, the newest ones."""
+    """How many of the newest checkpoints are kept."""
     tracker: Literal["wandb", "tensorboard", "none"] = "wandb"
     """Where curves go besides history.csv; W&B stays offline unless WANDB_API_KEY or WANDB_MODE is set."""
     project: str = "sw-cv-modelzoo"

@@ -1,13 +1,14 @@
-"""Goes on with a trained model: another image size, another tag list, or both.
+"""Fine-tuning: continues from a trained model with another image size, another tag list, or both.
 
     python train.py finetune --dataset DATASET --init-from RUN --run-dir runs/finetuned
 
 Cost: 10 epochs at 1.2 times the side, so 1.44 times the pixels; about 0.15 of what 100 epochs took.
-Expected: more than before. From 320 to 384 px this course worked best in the original project; the run of
-`make demo` goes from F1 0.7912 at 64 px to 0.8245 at 96 px.
+Expected: a higher score than before. From 320 to 384 px this schedule worked best in the original project;
+the run of `make demo` goes from F1 0.7912 at 64 px to 0.8245 at 96 px.
 
-Everything that is not said here is as RUN was trained. The learning rate starts at its peak, without a
-warm-up, and falls along a cosine; images are 1.2 times as large, by whole 32 (320 -> 384, 448 -> 544).
+All other settings are those that RUN was trained with. The learning rate starts at its peak, without a
+warm-up, and falls along a cosine; images are 1.2 times as large, rounded up to a multiple of 32 (320 -> 384,
+448 -> 544).
 A .keras file or a release does not tell how it was trained: then it is LAMB on the summed cross-entropy.
 For a list with many new tags, --freeze-body-epochs 1 lets the classifier learn them first.
 """
@@ -17,8 +18,8 @@ import dataclasses
 from Utils.recipe.recipe import Recipe
 
 
-def after(recipe):
-    """Return the recipe that goes on after ``recipe``."""
+def after(recipe: Recipe) -> Recipe:
+    """Return the recipe that continues a training by ``recipe``."""
     return dataclasses.replace(
         recipe,
         image_size=None,
