@@ -29,6 +29,7 @@ BOUNDS = {
     "MCC": (-1, 1),
     **dict.fromkeys(("params", "image_size", "from_rank", "images_per_second"), (0, math.inf)),
 }
+Row = Mapping[Any, Any]  # cells by column, as `pandas.DataFrame.to_dict` gives them
 SEED_TABLES = (  # title, category, first rank: the tables that the original project published
     ("All {tags} tags", "all", 0),
     ("All tags, starting from #{rank} and below (sorted by most to least popular)", "all", 2380),
@@ -51,7 +52,7 @@ def read(path: Any) -> pd.DataFrame:
     if tuple(frame.columns) != COLUMNS:
         raise UserError(f"{path} must have the columns {','.join(COLUMNS)}; got {','.join(frame.columns)}")
     for column in NUMBERS:
-        numbers: Any = pd.to_numeric(frame[column].where(frame[column] != ""), errors="coerce")
+        numbers = pd.to_numeric(frame[column].where(frame[column] != ""), errors="coerce")
         wrong = np.flatnonzero(numbers.isna() & (frame[column] != ""))
         if len(wrong):
             raise UserError(f"{path}, row {wrong[0] + 2}: {column} is {frame[column][wrong[0]]!r}, no number")
@@ -64,7 +65,7 @@ def read(path: Any) -> pd.DataFrame:
     return frame
 
 
-def check(row: Mapping[str, Any]) -> None:
+def check(row: Row) -> None:
     """Raise UserError if the scores of a row cannot belong together, within the rounding of four digits.
 
     F1 and F2 follow from P and R: both are equal to them where P = R. Without P and R they still fix them,
@@ -87,7 +88,7 @@ def check(row: Mapping[str, Any]) -> None:
         _check_mcc(row)
 
 
-def _check_f1_with_f2(row: Mapping[str, Any]) -> None:
+def _check_f1_with_f2(row: Row) -> None:
     derived = precision_and_recall(row["F1"], row["F2"])
     # What half a unit in the fourth digit of F1 and F2 can do to 1/P and 1/R, on the scale of P and R:
     slack = HALF_DIGIT * (8 / row["F1"] ** 2 + 5 / row["F2"] ** 2) / 3
@@ -96,7 +97,7 @@ def _check_f1_with_f2(row: Mapping[str, Any]) -> None:
             raise UserError(f"F1 {row['F1']} and F2 {row['F2']} cannot both be: {name} would be {value:.4f}")
 
 
-def _check_f(row: Mapping[str, Any], beta: int) -> None:
+def _check_f(row: Row, beta: int) -> None:
     """F rises with P and R: it lies between its values at the least and the greatest ones that round so."""
     (p_least, p_most), (r_least, r_most) = _rounding_range(row["P"]), _rounding_range(row["R"])
     least, most = _f_beta(p_least, r_least, beta), _f_beta(p_most, r_most, beta)
@@ -116,7 +117,7 @@ def _f_beta(precision: float, recall: float, beta: float) -> float:
     return (1 + weight) * precision * recall / max(weight * precision + recall, 1e-300)
 
 
-def _check_mcc(row: Mapping[str, Any]) -> None:
+def _check_mcc(row: Row) -> None:
     if math.isnan(row["MCC"]):
         return
     (p_least, p_most), (r_least, r_most) = _rounding_range(row["P"]), _rounding_range(row["R"])
@@ -153,7 +154,7 @@ def precision_and_recall(f1: float, f2: float) -> tuple[float, float]:
         )
 
 
-def append(path: str | os.PathLike, rows: Sequence[Mapping[str, Any]]) -> None:
+def append(path: str | os.PathLike, rows: Sequence[Row]) -> None:
     """Add rows (dicts of COLUMNS, missing ones empty) to a results CSV, which is made if it does not exist.
 
     A row that stands there already, word for word, is not added again. Raises UserError on a false row.
@@ -193,7 +194,7 @@ def params_human(params: float | None) -> str:
     return str(int(params))
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> str:
+def table(rows: Sequence[Row]) -> str:
     """Render rows (dicts) in Markdown with the columns of the original project's tables."""
     head = ("run_name", "definition_name", "params_human", "image_size", "thres", "F1", "F2")
     cells = [
@@ -209,7 +210,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     return markdown_table(head, cells, left=3)
 
 
-def flat_table(rows: Sequence[Mapping[str, Any]]) -> str:
+def flat_table(rows: Sequence[Row]) -> str:
     """Render rows (dicts) in one Markdown table: what was scored, how large the model is, its scores."""
     text = ("run_name", "definition_name", "dataset", "split", "category")
     scored = ("thres", "F1", "F2", "MCC", "P", "R")
@@ -237,7 +238,7 @@ def _cell(text: Any) -> str:
 
 
 def seed_tables(
-    rows: Sequence[Mapping[str, Any]], num_tags: int, tables: Sequence[tuple[str, str, int]] = SEED_TABLES
+    rows: Sequence[Row], num_tags: int, tables: Sequence[tuple[str, str, int]] = SEED_TABLES
 ) -> str:
     """Render rows of a results table as the original project's four tables; one without rows is left out."""
     parts = []

@@ -50,7 +50,7 @@ def read(path: Any) -> pd.DataFrame:
     wrong = sorted(set(frame["scope"]) - set(SCOPES))
     if wrong:
         raise UserError(f"{path}: a scope is {', '.join(SCOPES)}; got {', '.join(map(repr, wrong))}")
-    numbers: Any = pd.to_numeric(frame["threshold"], errors="coerce")
+    numbers = pd.to_numeric(frame["threshold"], errors="coerce")
     if numbers.isna().any():
         line = int(np.flatnonzero(numbers.isna())[0])
         raise UserError(f"{path}, line {line + 2}: the threshold {frame['threshold'][line]!r} is no number")

@@ -14,6 +14,7 @@ input, however many values are equal and in whatever order they come.
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from Utils.evaluation.scores import Counts
 SAMPLE_VALUES = 1 << 20  # 190 images of 5,500 tags
 MOST_SAMPLE_ROWS = 1 << 14  # each is read by itself
 MARGIN, MARGIN_VALUES = 1.25, 64  # how much deeper than needed the sample's floor lies
+PASSES = 3  # by a sample's floor, without it, and as deep as the F of these demands
 LIKELY_F = 0.5  # the F that the first pass expects of the best threshold; a lower one takes a second pass
 
 
@@ -201,8 +203,11 @@ def find(probabilities: Matrix, labels: Matrix | None, queries: Sequence[Query])
         depth_needed(query.rule, int(support[mask].sum())) for query, mask in zip(queries, masks, strict=True)
     ]
     floors = _sampled_floors(probabilities, masks, depths)
-    points: list = [None] * len(queries)
-    while missing := [number for number, point in enumerate(points) if point is None]:
+    points: list[Any] = [None] * len(queries)
+    for _ in range(PASSES):
+        missing = [number for number, point in enumerate(points) if point is None]
+        if not missing:
+            break
         curves = _collect(
             probabilities, labels, support, [(queries[i], masks[i], depths[i], floors[i]) for i in missing]
         )
