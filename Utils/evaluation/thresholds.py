@@ -104,7 +104,7 @@ def depth_needed(rule: Rule, positives: int, best_f: float = LIKELY_F) -> float:
     and n cannot be the answer where that is below the precision's floor, or below an F that is reached.
     """
     if rule.kind == "p-equals-r":
-        return rule.target(positives) + 1  # one more shows where the values end that are too many
+        return rule.target(positives)
     if rule.kind == "precision":
         return positives / rule.floor + 2
     weight = rule.beta**2

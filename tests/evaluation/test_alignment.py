@@ -43,6 +43,14 @@ def test_a_view_is_scored_like_the_array(pair):
     assert point == thresholds.p_equals_r(pair[3], 100)
 
 
+def test_one_dump_alone_comes_in_the_order_of_its_ids(tmp_path):
+    p = np.float32([[0.1], [0.2], [0.3]])
+    (dump,) = load(write_dump(tmp_path / "a", p, None, [30, 10, 20], ["x"]))
+    aligned = alignment.align([dump])
+    assert aligned.image_ids.tolist() == [10, 20, 30]
+    assert aligned.probabilities[0][:].tolist() == p[[1, 2, 0]].tolist()
+
+
 def test_dumps_without_ids_go_by_position(pair):
     a = dataclasses.replace(predictions.load(pair[0]), image_ids=None)
     assert alignment.align([a, a]).image_ids is None

@@ -132,6 +132,15 @@ def test_a_model_that_knows_nothing_takes_a_second_deeper_pass(name, monkeypatch
     assert depths[0] < depths[1]
 
 
+def test_a_best_f_just_below_what_was_kept_is_found():
+    """The first pass keeps 34 values: the best F there is 8 / 19, at n = 9, and 20 / 45 at n = 35."""
+    true = [5, 6, 7, 8, 29, 30, 31, 32, 33, 34]
+    p = np.linspace(1, 0.1, 60, dtype=np.float32)[None]
+    y = np.isin(np.arange(60), true)[None]
+    (point,) = thresholds.find(p, y, [thresholds.Query(rule=thresholds.parse_rule("max-f1"))])
+    assert (point.counts.tp, point.counts.predicted) == (10, 35)
+
+
 # P = R alone
 
 
