@@ -248,7 +248,7 @@ def test_a_table_goes_on_where_it_was_stopped(release, pictures, monkeypatch, ca
     read = []
     monkeypatch.setattr(
         image_reader,
-        "picture",
+        "read_image",
         lambda path, *rest, real=image_reader.read_image: read.append(path) or real(path, *rest),
     )
     assert tag(*words, output) == 0
