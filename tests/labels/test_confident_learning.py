@@ -11,7 +11,7 @@ find_label_issues = pytest.importorskip("cleanlab.filter").find_label_issues
 
 
 def drawn(seed, posts=300, tags=8):
-    """Noisy predictions of tags of all frequencies, a tenth of the labels turned round."""
+    """Noisy predictions of tags of all frequencies, a tenth of the labels turned around."""
     random = np.random.default_rng(seed)
     true = random.random((posts, tags)) < random.choice([0.0, 0.01, 0.1, 0.5, 0.9, 1.0], tags)
     spread, gap = random.choice([0.5, 1, 3]), random.choice([0, 1, 2])
@@ -39,7 +39,7 @@ ROUNDINGS = {
 
 @pytest.mark.parametrize("rounding", ROUNDINGS)
 @pytest.mark.parametrize("block", [1 << 20, 100])
-def test_findings_are_cleanlabs_tag_for_tag(rounding, block, monkeypatch):
+def test_issues_are_cleanlabs_tag_for_tag(rounding, block, monkeypatch):
     monkeypatch.setattr(confident_learning, "BLOCK", block)
     total = 0
     for seed in range(12):
@@ -54,7 +54,7 @@ def test_findings_are_cleanlabs_tag_for_tag(rounding, block, monkeypatch):
 
 
 @pytest.mark.parametrize("seed", [0, 1])  # 0 has tags that no post has, or all
-def test_findings_at_operating_points_are_cleanlabs_of_shifted_probabilities(seed):
+def test_issues_at_thresholds_are_cleanlabs_of_shifted_probabilities(seed):
     p, labels = drawn(seed)
     assert labels.any(axis=0).all() == (seed > 0)
     thresholds = np.linspace(0.05, 0.9, p.shape[1])
@@ -74,7 +74,7 @@ def test_a_shift_moves_the_threshold_to_a_half_and_keeps_order_and_ends():
     np.testing.assert_allclose(confident_learning.shift_thresholds_to_half(p, np.array([0.5])), p)
 
 
-def test_the_likeliest_come_first_and_columns_are_chosen():
+def test_the_likeliest_come_first_and_columns_may_be_selected():
     p, labels = drawn(2)
     missing, wrong = confident_learning.find_label_issues(p, labels)
     for tag, (lacks, has) in enumerate(zip(missing, wrong, strict=True)):

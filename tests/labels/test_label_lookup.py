@@ -56,8 +56,8 @@ def test_labels_and_carriers_by_dataset_dump_and_database_agree(tmp_path, monkey
         label_lookup.DatabaseLabels(folder / "posts.parquet")
 
 
-def test_a_broken_database_is_told(tmp_path):
-    with contextlib.closing(sqlite3.connect(tmp_path / "x.db")) as made, made:
-        made.execute("CREATE TABLE tags (tag_id INT)")
+def test_a_database_of_something_else_is_refused(tmp_path):
+    with contextlib.closing(sqlite3.connect(tmp_path / "x.db")) as new, new:
+        new.execute("CREATE TABLE tags (tag_id INT)")
     with pytest.raises(UserError, match="imageTags"):
         label_lookup.DatabaseLabels(tmp_path / "x.db")

@@ -27,7 +27,7 @@ def test_questions_are_the_audit_in_its_order_with_scores(asked, audit):
     assert not asked.carried.any()
 
 
-def test_wrongly_carried_tags_are_asked_beside_missing_ones_each_once(tmp_path):
+def test_audits_of_missing_and_wrong_tags_are_asked_together_each_pair_once(tmp_path):
     (tmp_path / "audit.json").write_text('{"hat": [5, 4, 5], "solo": [7]}')
     (tmp_path / "audit_wrong.json").write_text('{"solo": [8, 7], "smile": []}')
     both = [tmp_path / "audit.json", tmp_path / "audit_wrong.json"]
@@ -58,7 +58,7 @@ def test_wrongly_carried_tags_are_asked_beside_missing_ones_each_once(tmp_path):
         ("{}", "nothing to decide"),
     ],
 )
-def test_what_is_no_audit_is_told(content, says, tmp_path):
+def test_a_file_that_is_no_audit_is_refused(content, says, tmp_path):
     (tmp_path / "audit.json").write_text(content)
     with pytest.raises(UserError, match=says):
         questions.read([tmp_path / "audit.json"], TAGS)
@@ -75,7 +75,7 @@ def test_what_is_no_audit_is_told(content, says, tmp_path):
         (b"tag,post_id,probability,label\n\xff,5,0.5,0\n", "can't decode"),
     ],
 )
-def test_scores_that_are_none_are_told(scores, says, tmp_path):
+def test_a_broken_csv_of_scores_is_refused(scores, says, tmp_path):
     (tmp_path / "audit.json").write_text('{"solo": [5]}')
     (tmp_path / "audit.csv").write_bytes(scores)
     with pytest.raises(UserError, match=says):

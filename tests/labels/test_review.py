@@ -50,7 +50,7 @@ def test_any_sequence_of_answers_equals_what_the_file_says(asked, tmp_path, monk
             assert [review.next_tag(0, step) for step in (1, -1)] == [1, 2]
 
 
-def test_what_was_decided_at_once_is_undone_at_once_also_after_a_restart(asked, tmp_path):
+def test_decisions_of_one_time_are_undone_together_even_after_a_restart(asked, tmp_path):
     path = tmp_path / "decisions.jsonl"
     with review_of(asked, path) as review:
         review.decide([(1000, 11, "yes")])
@@ -69,7 +69,7 @@ def test_what_was_decided_at_once_is_undone_at_once_also_after_a_restart(asked, 
     assert [one.decision for one in decisions.read(path)] == ["yes", "no", "yes", "undo", "undo"]
 
 
-def test_decisions_have_times_of_their_own_although_the_clock_stands(asked, tmp_path, monkeypatch):
+def test_decisions_have_different_times_even_if_the_clock_stands_still(asked, tmp_path, monkeypatch):
     noon = datetime.datetime(2026, 1, 1, 12, tzinfo=datetime.UTC)
     stopped = types.SimpleNamespace(now=lambda _: noon)
     clock = types.SimpleNamespace(datetime=stopped, UTC=datetime.UTC, timedelta=datetime.timedelta)

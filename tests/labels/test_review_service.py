@@ -64,7 +64,7 @@ def test_portions_are_bounded_and_follow_the_audit(client, asked):
     ]  # fmt: skip
 
 
-def test_of_a_post_with_many_questions_the_open_ones_come(client, monkeypatch):
+def test_a_post_with_many_questions_gives_the_open_ones_first(client, monkeypatch):
     monkeypatch.setattr(review_service, "MAX_ITEMS", 1)
     for tag_id, following in ((11, 14), (14, 11)):
         (question,) = client.get("/api/post/1000").json["questions"]
@@ -73,7 +73,7 @@ def test_of_a_post_with_many_questions_the_open_ones_come(client, monkeypatch):
         assert client.get("/api/post/1000").json["questions"][0]["tag_id"] == following
 
 
-def test_when_all_is_decided_nothing_is_asked(client):
+def test_nothing_is_asked_when_all_is_decided(client):
     for tag_id, posts in ((11, range(1000, 1060)), (12, range(1020, 1080)), (14, range(1000, 1003))):
         assert answer(client, *((post, tag_id, "no") for post in posts)).status_code == 200
     assert client.get("/api/questions").json == {"tag": None, "next": None, "previous": None, "questions": []}
@@ -82,7 +82,7 @@ def test_when_all_is_decided_nothing_is_asked(client):
     assert len(client.file.read_bytes().splitlines()) == QUESTIONS
 
 
-def test_decisions_are_lines_of_the_contract(client):
+def test_decisions_are_lines_of_the_file(client):
     reply = answer(client, (1000, 11, "yes"), (1001, 11, "no")).json
     assert reply["answers"] == [{"recorded": True, "stands": "yes"}, {"recorded": True, "stands": "no"}]
     again = answer(client, (1000, 11, "no")).json
@@ -109,7 +109,7 @@ def test_decisions_are_lines_of_the_contract(client):
         ({"answers": [{"post_id": 1079, "tag_id": 11, "decision": "no"}]}, 404),
     ],
 )
-def test_what_is_no_answer_changes_nothing(body, code, client):
+def test_a_broken_answer_changes_nothing(body, code, client):
     reply = client.post("/api/decisions", json=body)
     assert (reply.status_code, bool(reply.json["error"])) == (code, True)
     assert client.file.read_bytes() == b""
@@ -134,7 +134,7 @@ def test_other_pages_cannot_decide(client):
     )
 
 
-def test_a_disk_that_is_full_is_told(client, monkeypatch):
+def test_a_full_disk_is_reported(client, monkeypatch):
     def full(*_):
         raise OSError("No space left on device")
 
@@ -144,7 +144,7 @@ def test_a_disk_that_is_full_is_told(client, monkeypatch):
     assert "No space" in reply.json["error"]
 
 
-def test_images_of_asked_posts_and_of_examples_only(client, audit, asked):
+def test_only_images_of_asked_posts_are_served(client, audit, asked):
     reply = client.get("/images/1000")
     assert (reply.status_code, reply.content_type) == (200, "image/jpeg")
     assert reply.data == (audit / "images/0000/1000.jpg").read_bytes()
@@ -176,7 +176,7 @@ def test_examples_are_posts_with_the_tag_nearest_first(client, audit):
     assert client.get("/api/examples/11?post=1000").json["posts"] == sure
 
 
-def test_an_example_may_be_seen_once_it_was_shown_and_is_not_in_doubt(audit, tmp_path, monkeypatch):
+def test_an_example_is_served_once_it_was_shown_and_is_not_in_doubt(audit, tmp_path, monkeypatch):
     monkeypatch.setattr(review_service, "NUM_EXAMPLES", 99)
     (tmp_path / "audit.json").write_text('{"<b>&": [1000, 1003]}')  # 1003 carries it, 1006 and 1009 do too
     asked = questions.read([tmp_path / "audit.json"], TAGS)

@@ -36,7 +36,7 @@ def answer(folder, *words, audits=("audit.json",)):
 
 
 def answered(folder):
-    return {(one.post_id, one.tag): one for one in decisions.read(folder / "decisions.jsonl")}
+    return {(line.post_id, line.tag): line for line in decisions.read(folder / "decisions.jsonl")}
 
 
 def test_every_finding_is_answered_by_the_truth_once(files, capsys):
@@ -44,11 +44,11 @@ def test_every_finding_is_answered_by_the_truth_once(files, capsys):
     said = json.loads(capsys.readouterr().out)
     assert (said["decisions"], said["yes"], said["unanswered"]) == (6, 2, 1)
     found = answered(files)
-    assert {pair: one.decision for pair, one in found.items()} == {
+    assert {pair: line.decision for pair, line in found.items()} == {
         (11, "solo"): "yes", (12, "solo"): "no", (10, "hat"): "yes", (11, "hat"): "no", (12, "帽子"): "no",
         (12, "hat"): "no",
     }  # fmt: skip
-    assert {one.tag: one.tag_id for one in found.values()} == {"solo": 1, "hat": 2, "帽子": 3}
+    assert {line.tag: line.tag_id for line in found.values()} == {"solo": 1, "hat": 2, "帽子": 3}
 
 
 def test_the_same_audit_gives_the_same_bytes_and_decisions_are_kept(files, capsys):
@@ -70,7 +70,7 @@ def test_the_same_audit_gives_the_same_bytes_and_decisions_are_kept(files, capsy
         ('{"solo": [10', "no JSON"),
     ],
 )
-def test_what_is_no_audit_is_told(audit, says, files, capsys):
+def test_a_file_that_is_no_audit_is_refused(audit, says, files, capsys):
     (files / "audit.json").write_text(audit)
     assert answer(files) == 2
     assert says in capsys.readouterr().err
@@ -88,7 +88,7 @@ def records_of(dataset, split):
     return found
 
 
-def test_what_an_audit_finds_ends_in_the_shards(tmp_path):
+def test_findings_of_an_audit_end_in_the_shards(tmp_path):
     """Folds, stack, audit, answers, database, shards: a perfect model brings the labels to the truth."""
     old = small_dataset(tmp_path, num_posts=80)
     tag_list, random = dataset_folder.load(old).tags, np.random.default_rng(1)
@@ -140,7 +140,7 @@ def test_what_an_audit_finds_ends_in_the_shards(tmp_path):
         (b"image_id,tags\n10,\xff\n", "can't decode"),
     ],
 )
-def test_what_is_no_truth_is_told(files, truth, says, capsys):
+def test_a_file_that_is_no_truth_is_refused(files, truth, says, capsys):
     (files / "truth.csv").write_bytes(truth)
     assert answer(files) == 2
     assert says in capsys.readouterr().err

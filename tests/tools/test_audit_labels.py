@@ -98,7 +98,7 @@ def test_operating_points_find_more_at_equal_precision(dump, tmp_path, capsys):
     assert f"{found[0]['recall']:.1%} and {found[0]['precision']:.1%}" in said
 
 
-def test_a_truth_that_judges_nothing_is_told_before_the_work(dump, tmp_path, capsys):
+def test_a_truth_that_scores_nothing_is_refused_before_the_work(dump, tmp_path, capsys):
     loaded = predictions.load(dump)
     known = [f"{1000 + row},{'solo' * bool(loaded.labels[row, 0])}" for row in range(200)]
     words = [str(dump), "-o", str(tmp_path / "audit.json"), "--truth", str(tmp_path / "truth.csv")]
@@ -109,7 +109,7 @@ def test_a_truth_that_judges_nothing_is_told_before_the_work(dump, tmp_path, cap
         assert not list(tmp_path.glob("*audit*"))
 
 
-def test_an_interrupted_audit_goes_on(dump, tmp_path, monkeypatch, capsys):
+def test_an_interrupted_audit_continues(dump, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(audit_labels, "TAGS_AT_A_TIME", 1)
     whole, output = tmp_path / "whole.json", tmp_path / "audit.json"
     assert audit_labels.main([str(dump), "-o", str(whole), "--workers", "1"]) == 0
@@ -132,7 +132,7 @@ def test_an_interrupted_audit_goes_on(dump, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("settings", ["{}", None])  # None: killed before they were written
-def test_parts_of_another_audit_are_not_taken_over(settings, dump, tmp_path):
+def test_parts_of_another_audit_are_not_reused(settings, dump, tmp_path):
     parts = tmp_path / ".audit.json.parts"
     parts.mkdir()
     if settings is not None:
@@ -155,14 +155,14 @@ def test_parts_of_another_audit_are_not_taken_over(settings, dump, tmp_path):
         (["--truth", "nowhere.csv"], "nowhere.csv"),
     ],
 )
-def test_wrong_use_is_told(words, says, dump, tmp_path, capsys):
+def test_wrong_use_is_refused(words, says, dump, tmp_path, capsys):
     output = [] if "-o" in words else ["-o", str(tmp_path / "audit.json")]
     assert audit_labels.main([str(dump), *output, *words]) == 2
     assert says in capsys.readouterr().err
     assert not (tmp_path / "audit.json").exists()
 
 
-def test_an_audit_that_is_there_is_kept(dump, tmp_path, capsys):
+def test_an_existing_audit_is_not_replaced(dump, tmp_path, capsys):
     (tmp_path / "audit.json").write_text("mine")
     assert audit_labels.main([str(dump), "-o", str(tmp_path / "audit.json")]) == 2
     assert (tmp_path / "audit.json").read_text() == "mine"

@@ -7,7 +7,7 @@ from tools import review_labels
 from Utils.serving import http_server
 
 
-def test_four_arguments_are_enough_and_second_opinions_are_asked(tmp_path, capsys):
+def test_four_arguments_are_enough_and_second_opinions_are_asked_for(tmp_path, capsys):
     words = make(tmp_path)
     plain = tmp_path / "tags.csv"  # away from the dump: nothing is known but the audit
     plain.write_text((tmp_path / "dump" / "selected_tags.csv").read_text())
@@ -45,7 +45,7 @@ def test_four_arguments_are_enough_and_second_opinions_are_asked(tmp_path, capsy
         (["-o", "selected.txt"], "line 1"),
     ],
 )
-def test_wrong_use_is_told_before_any_work(words, says, tmp_path, monkeypatch, capsys):
+def test_wrong_use_is_refused_before_any_work(words, says, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "selected.txt").write_text("mine\n")
     assert review_labels.main([*make(tmp_path), *words]) == 2
@@ -53,7 +53,7 @@ def test_wrong_use_is_told_before_any_work(words, says, tmp_path, monkeypatch, c
     assert (tmp_path / "selected.txt").read_text() == "mine\n"
 
 
-def test_a_port_in_use_is_told_and_leaves_nothing_behind(tmp_path, capsys):
+def test_a_port_in_use_is_refused_and_leaves_nothing_behind(tmp_path, capsys):
     with http_server.bind(port=0) as taken:
         port = str(taken.getsockname()[1])
         assert review_labels.main([*make(tmp_path), "--port", port]) == 2
