@@ -15,11 +15,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from Utils.command.cli import Parser, UserError, command, print_json
+from Utils.command.cli import Parser, command, number, print_json
 from Utils.evaluation import alignment, bootstrap, ground_truth, paired_bootstrap, predictions
 from Utils.evaluation.predictions import Dump
-
-MIN_RESAMPLES = 100  # an interval of 95% of fewer says nothing
 
 
 def parser() -> Parser:
@@ -29,8 +27,13 @@ def parser() -> Parser:
     arguments.add_argument("second", metavar="B", type=pathlib.Path, help="dump folder, or a folder of them")
     arguments.add_argument("-c", "--category", help="only this category, by name or code")
     arguments.add_argument("--truth", metavar="TRUTH.csv", type=pathlib.Path, help="labels: image_id,tags")
-    arguments.add_argument("--resamples", type=int, default=1000, help="resamples of the images (1000)")
-    arguments.add_argument("--seed", type=int, default=0, help="of the resamples (0)")
+    arguments.add_argument(
+        "--resamples",
+        type=number(least=bootstrap.MIN_RESAMPLES),
+        default=1000,
+        help="resamples of the images (1000)",
+    )
+    arguments.add_argument("--seed", type=number(least=0), default=0, help="of the resamples (0)")
     arguments.add_argument("--json", action="store_true", help="print one JSON object, in full precision")
     return arguments
 
@@ -39,10 +42,6 @@ def parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
     options = parser().parse_args(argv)
-    if options.resamples < MIN_RESAMPLES:
-        raise UserError(f"--resamples must be {MIN_RESAMPLES} or more; got {options.resamples}")
-    if options.seed < 0:
-        raise UserError(f"--seed must be 0 or more; got {options.seed}")
     truth = ground_truth.read(options.truth) if options.truth else None
     pair = [predictions.load_runs(path) for path in (options.first, options.second)]
     names = _names(pair, (options.first, options.second))

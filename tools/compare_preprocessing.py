@@ -22,6 +22,7 @@ from Utils.clients.score_effects import ScoreEffect
 from Utils.command.backend import deferred
 from Utils.command.cli import Parser, UserError, command, number, print_json
 from Utils.data import dataset_folder
+from Utils.evaluation import bootstrap
 from Utils.files import csv_tables
 from Utils.files.atomic import provenance, replacing_folder, require_absent, require_file, to_path, write_json
 from Utils.images import image_folder
@@ -42,7 +43,12 @@ def parser() -> Parser:
     add("--split", nargs="+", default=["validation"], help="splits (validation)")
     add("--cases", nargs="+", choices=hard_cases.CASES, default=list(hard_cases.CASES), help="(all)")
     add("--most", type=number(least=2), default=1000, help="images at most (1000)")
-    add("--resamples", type=number(least=100), default=1000, help="resamples of the images (1000)")
+    add(
+        "--resamples",
+        type=number(least=bootstrap.MIN_RESAMPLES),
+        default=1000,
+        help="resamples of the images (1000)",
+    )
     add("-o", "--output", required=True, type=pathlib.Path, metavar="REPORT")
     add("--json", action="store_true", help="print one JSON object")
     add("--overwrite", action="store_true", help="replace an existing report")

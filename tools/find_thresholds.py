@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from Utils.command.cli import Parser, UserError, command, print_json
+from Utils.command.cli import Parser, UserError, command, number, print_json
 from Utils.evaluation import (
     bootstrap,
     paired_bootstrap,
@@ -44,7 +44,6 @@ from Utils.files.atomic import require_absent, require_file
 from Utils.tags.tag_list import category_name
 
 PER = ("all", "category", "tag", "group")
-MIN_RESAMPLES = 100  # an interval of 95% of fewer says nothing
 
 
 def parser() -> Parser:
@@ -63,8 +62,13 @@ def parser() -> Parser:
     arguments.add_argument("--groups-of-tags", type=pathlib.Path, metavar="TOML", help="for --per group")
     arguments.add_argument("--enough", type=float, help="--per tag: true images that need no shrinking")
     arguments.add_argument("--judge", type=pathlib.Path, metavar="DUMP", help="dump of other images: test")
-    arguments.add_argument("--resamples", type=int, default=1000, help="of the judging images (1000)")
-    arguments.add_argument("--seed", type=int, default=0, help="of the resamples (0)")
+    arguments.add_argument(
+        "--resamples",
+        type=number(least=bootstrap.MIN_RESAMPLES),
+        default=1000,
+        help="of the judging images (1000)",
+    )
+    arguments.add_argument("--seed", type=number(least=0), default=0, help="of the resamples (0)")
     arguments.add_argument("--overwrite", action="store_true", help="replace existing thresholds")
     arguments.add_argument("--json", action="store_true", help="print what was found as JSON")
     return arguments
@@ -97,11 +101,6 @@ def _check(options: argparse.Namespace) -> None:
     if options.enough is not None and (options.per != "tag" or not 0 <= options.enough < math.inf):
         raise UserError(
             f"--enough is 0 or more and for --per tag; got {options.enough} and --per {options.per}"
-        )
-    if options.resamples < MIN_RESAMPLES or options.seed < 0:
-        raise UserError(
-            f"--resamples must be {MIN_RESAMPLES} or more and --seed 0 or more; "
-            f"got {options.resamples}, {options.seed}"
         )
 
 

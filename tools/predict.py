@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from Utils.command.backend import prepare_backend
-from Utils.command.cli import Parser, UserError, WorkError, command, progress
+from Utils.command.cli import Parser, UserError, WorkError, command, number, progress
 from Utils.command.text import join_names
 from Utils.data import dataset_folder, folds
 from Utils.evaluation import predictions
@@ -55,7 +55,7 @@ def parser() -> Parser:
     )
     arguments.add_argument("--which", choices=("best", "last"), default="best", help="model of a run (best)")
     arguments.add_argument("--tags", type=pathlib.Path, help="tag list of a model that has none beside it")
-    arguments.add_argument("--batch-size", type=int, default=32, help="images at a time (32)")
+    arguments.add_argument("--batch-size", type=number(least=1), default=32, help="images at a time (32)")
     arguments.add_argument("--overwrite", action="store_true", help="replace an existing dump")
     return arguments
 
@@ -64,8 +64,6 @@ def parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
     options = parser().parse_args(argv)
-    if options.batch_size < 1:
-        raise UserError(f"--batch-size must be 1 or more; got {options.batch_size}")
     if options.split is not None and options.images is not None:
         raise UserError("--split belongs to --dataset; a folder of images has no splits")
     if options.fold is not None and (options.images is not None or options.split not in (None, "train")):

@@ -20,7 +20,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from Utils.command.cli import Parser, UserError, command
+from Utils.command.cli import Parser, UserError, command, number
 from Utils.files import atomic, csv_tables
 from Utils.files.model_files import RUN_MODELS
 from Utils.recipe import command_line, sweeps
@@ -45,7 +45,7 @@ def parser() -> Parser:
     )
     parser.add_argument("--recipe", help="recipe of every run (the one that the file's command names)")
     parser.add_argument(
-        "--runs", type=int, metavar="N", help="only the first N runs; a random search needs it"
+        "--runs", type=number(least=1), metavar="N", help="only the first N runs; a random search needs it"
     )
     parser.add_argument("--seed", type=int, default=0, help="of a random search (0)")
     parser.add_argument("--retry", action="store_true", help="train again what failed before")
@@ -59,8 +59,6 @@ def main(argv: list[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     end = words.index("--") if "--" in words else len(words)
     options, train_flags = parser().parse_args(words[:end]), words[end + 1 :]
-    if options.runs is not None and options.runs < 1:
-        raise UserError(f"--runs must be 1 or more; got {options.runs}")
     if atomic.is_remote(options.output):
         raise UserError(f"-o is a folder of this machine, where all runs are trained; got {options.output}")
     sweep = sweeps.read(options.sweep)

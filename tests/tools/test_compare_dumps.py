@@ -84,8 +84,8 @@ def test_mistakes(pair, tmp_path, capsys):
         "has no labels.npy": [other, other],
         "'tag 1' stands there twice": [a, twice],
         "more than once": [twice, twice],
-        "--resamples must be": [a, a, "--resamples", "3"],
-        "--seed must be": [a, a, "--seed", "-1"],
+        "--resamples: must be": [a, a, "--resamples", "3"],
+        "--seed: must be": [a, a, "--seed", "-1"],
         "no tags are selected": [a, a, "-c", "character"],
     }
     for said, words in cases.items():
