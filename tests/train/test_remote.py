@@ -19,7 +19,7 @@ from Utils.files import atomic
 from Utils.training import checkpoints, loop
 
 TINY = """convnext_t --model ConvNext/test --model-options depths=1,1 widths=8,16 --image-size 32
---batch-size-per-device 4 --tracker tensorboard
+--batch-size-per-device 4 --tracker tensorboard --optimizer sgd
 --learning-rate 0.01 --learning-rate-batch-size 0 --epochs 2 --checkpoint-every 2steps"""
 
 

@@ -64,7 +64,7 @@ def test_killed_again_and_again(dataset, tmp_path, backend, place):
     assert done.returncode == 0, done.stderr[-3000:]
     (_, _, whole), *killed, (_, _, rest) = json.loads(done.stdout.splitlines()[-1])
     assert (whole, rest) == (0, 0), done.stderr[-3000:]
-    assert sum(ended == -9 for _, _, ended in killed) >= 6, killed
+    assert sum(ended == -9 for _, _, ended in killed) >= 4, killed
     assert "half written" in done.stderr
     (step, ours), (_, theirs) = (
         checkpoints.load(tmp_path / name / "checkpoints") for name in ("killed", "whole")

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 
 import helpers
@@ -21,7 +22,8 @@ from Utils.training import loop
 TINY = """convnext_t --model ConvNext/test --model-options depths=1,1 widths=8,16 --image-size 32
 --batch-size-per-device 4 --tracker none
 --learning-rate 0.01 --learning-rate-batch-size 0 --stochastic-depth 0.3"""
-LONG = ["--epochs", "3", "--steps-per-epoch", "40", "--checkpoint-every", "3 steps"]
+# More steps than a pass of the 20 records has, so that an epoch begins in the middle of one.
+LONG = ["--epochs", "3", "--steps-per-epoch", "12", "--checkpoint-every", "3 steps"]
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +82,7 @@ def test_what_a_run_leaves(whole):
     assert ",".join(rows[0]).startswith(first)
     assert list(rows[0])[-2:] == ["images_per_second", "seconds"]
     assert [(row["epoch"], row["step"], row["images"]) for row in rows] == [
-        ("1", "40", "160"), ("2", "80", "320"), ("3", "120", "480"),
+        ("1", "12", "48"), ("2", "24", "96"), ("3", "36", "144"),
     ]  # fmt: skip
     assert float(rows[-1]["learning_rate"]) == pytest.approx(1e-4)
     assert all(np.isfinite(float(value)) for row in rows for value in row.values())
@@ -109,13 +111,13 @@ def test_the_scores_of_the_history_are_those_of_a_dump(dataset, whole, tmp_path,
 
 def test_stopped_by_a_signal_in_the_middle_and_continued(dataset, whole, tmp_path, monkeypatch, capsys):
     """Here: SIGTERM in the second epoch, then Ctrl-C in a validation, then the rest."""
-    interrupt_at(monkeypatch, "on_train_batch_begin", lambda training: training.step == 57, signal.SIGTERM)
+    interrupt_at(monkeypatch, "on_train_batch_begin", lambda training: training.step == 16, signal.SIGTERM)
     assert train.main(command(dataset, tmp_path / "run", *LONG)) == 0
-    assert steps(tmp_path / "run") == 58
-    assert "after step 58; the same command continues" in capsys.readouterr().err
-    interrupt_at(monkeypatch, "_finish_epoch", lambda training: training.step == 80, signal.SIGINT)
+    assert steps(tmp_path / "run") == 17
+    assert "after step 17; the same command continues" in capsys.readouterr().err
+    interrupt_at(monkeypatch, "_finish_epoch", lambda training: training.step == 24, signal.SIGINT)
     assert train.main(command(dataset, tmp_path / "run", *LONG)) == 130
-    assert (steps(tmp_path / "run"), len(history(tmp_path / "run"))) == (80, 1)
+    assert (steps(tmp_path / "run"), len(history(tmp_path / "run"))) == (24, 1)
     monkeypatch.undo()
     assert train.main(command(dataset, tmp_path / "run", *LONG)) == 0
     assert_same_run(tmp_path / "run", whole)
@@ -124,10 +126,10 @@ def test_stopped_by_a_signal_in_the_middle_and_continued(dataset, whole, tmp_pat
 def test_augmenting_on_the_device_continues_with_the_same_bits(dataset, tmp_path, monkeypatch, capsys):
     words = ["--augment-on", "device", "--epochs", "2", "--steps-per-epoch", "3"]
     assert train.main(command(dataset, tmp_path / "whole", *words)) == 0
-    interrupt_at(monkeypatch, "on_train_batch_begin", lambda training: training.step == 4, signal.SIGTERM)
+    interrupt_at(monkeypatch, "on_train_batch_begin", lambda training: training.step == 1, signal.SIGTERM)
     assert train.main(command(dataset, tmp_path / "cut", *words)) == 0
     monkeypatch.undo()
-    assert steps(tmp_path / "cut") == 5
+    assert steps(tmp_path / "cut") == 2
     assert train.main(command(dataset, tmp_path / "cut", *words)) == 0
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
     assert (tmp_path / "whole" / "batch.png").stat().st_size > 5000
@@ -148,18 +150,18 @@ def interrupt_at(monkeypatch, method, when, number):
     monkeypatch.setattr(loop.TrainingLoop, method, signaled)
 
 
-def test_a_finished_run_has_nothing_to_do_and_may_go_on(dataset, tmp_path, capsys):
-    words = command(dataset, tmp_path / "run", "--steps-per-epoch", "2")
-    assert train.main([*words, "--epochs", "1"]) == 0
+def test_a_finished_run_has_nothing_to_do_and_may_go_on(dataset, whole, tmp_path, capsys):
+    shutil.copytree(whole, tmp_path / "run")
     before = state(tmp_path / "run")
-    (tmp_path / "run" / "batch.png").unlink()  # a run that was killed before it was drawn
-    assert train.main([*words, "--epochs", "1"]) == 0
-    assert "all 1 epochs are done" in capsys.readouterr().err
+    (tmp_path / "run" / "batch.png").unlink()  # as after a run that was killed before it was drawn
+    words = command(dataset, tmp_path / "run", *LONG)
+    assert train.main(words) == 0
+    assert "all 3 epochs are done" in capsys.readouterr().err
     assert (tmp_path / "run" / "batch.png").stat().st_size > 5000
     assert all(np.array_equal(before[name], value) for name, value in state(tmp_path / "run").items())
-    assert train.main([*words, "--epochs", "2"]) == 0
-    assert [row["epoch"] for row in history(tmp_path / "run")] == ["1", "2"]
-    assert train.main([*words, "--epochs", "2", "--learning-rate", "0.5"]) == 2
+    assert train.main([*words, "--epochs", "4"]) == 0
+    assert [row["epoch"] for row in history(tmp_path / "run")] == ["1", "2", "3", "4"]
+    assert train.main([*words, "--epochs", "4", "--learning-rate", "0.5"]) == 2
     assert "--learning-rate was 0.01, is 0.5" in capsys.readouterr().err
 
 
