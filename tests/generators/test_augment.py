@@ -126,7 +126,7 @@ def test_cutout_covers_its_area_and_is_clipped():
     assert image.max() == 0  # the input is left alone
 
 
-def test_turn_without_an_angle_is_a_flip_or_nothing():
+def test_rotation_by_no_angle_is_a_flip_or_nothing():
     image = noise(9)
     assert np.array_equal(augment.flip_and_rotate(image, True, 0), image[:, ::-1])
     assert np.array_equal(augment.flip_and_rotate(image, False, 0), image)

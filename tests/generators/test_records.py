@@ -1,5 +1,7 @@
 """Generators/records.py: what is encoded is parsed, as TensorFlow would write it."""
 
+import fsspec
+import helpers
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -57,3 +59,61 @@ def test_a_record_without_image_is_an_error():
     empty = tf.train.Example().SerializeToString()
     with pytest.raises(tf.errors.InvalidArgumentError, match="image_bytes"):
         records.parse(empty)
+
+
+@pytest.fixture(params=["local", "fsspec"])
+def shards(request, tmp_path):
+    """Two shards with the posts 0 to 6 and 7 to 9, read by TensorFlow or through fsspec."""
+    root = "memory://records" if request.param == "fsspec" else str(tmp_path)
+    system = fsspec.filesystem("memory")
+    paths = []
+    for index, ids in enumerate([range(7), range(7, 10)]):
+        shard = tmp_path / f"{index}.tfrecord"
+        helpers.write_tfrecord(shard, [records.encode(number, b"x", []) for number in ids])
+        paths.append(f"{root}/{index}.tfrecord")
+        if request.param == "fsspec":
+            system.put_file(str(shard), paths[-1])
+    assert records.needs_fsspec(paths[0]) == (request.param == "fsspec")
+    yield paths
+    if request.param == "fsspec":
+        system.rm("/records", recursive=True)
+
+
+def ids_of(dataset):
+    return [parse(serialized)["image_id"] for serialized in dataset]
+
+
+def is_even(number):
+    return number % 2 == 0
+
+
+def test_shards_are_read_one_after_another(shards):
+    assert ids_of(records.read_shards(shards)) == list(range(10))
+    assert [batch.tolist() for batch in records.record_ids(shards, 4)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+@pytest.mark.parametrize(
+    ("keep", "skip", "take", "expected"),
+    [
+        (None, 0, -1, [0, 1, 2, 3, 4, 5, 6]),
+        (None, 2, 3, [2, 3, 4]),
+        (None, 6, 5, [6]),
+        (is_even, 0, -1, [0, 2, 4, 6]),
+        (is_even, 1, 2, [2, 4]),
+    ],
+)
+def test_a_reader_skips_and_takes_among_the_records_that_are_kept(shards, keep, skip, take, expected):
+    read = records.shard_reader(shards, keep)
+    arguments = tf.constant(shards[0]), tf.constant(skip, tf.int64), tf.constant(take, tf.int64)
+    assert ids_of(read(*arguments)) == expected
+    ranges = tf.data.Dataset.from_tensors(arguments)
+    assert ids_of(ranges.flat_map(read)) == expected, "inside tf.data, too"
+
+
+def test_a_filter_parses_the_id_alone(tmp_path):
+    """A record without an image, which `parse` refuses, may be left out."""
+    number = tf.train.Feature(int64_list=tf.train.Int64List(value=[3]))
+    bare = tf.train.Example(features=tf.train.Features(feature={"image_id": number})).SerializeToString()
+    dataset = tf.data.Dataset.from_tensor_slices([records.encode(2, b"x", []), bare])
+    assert ids_of(records.filter_by_id(dataset, is_even)) == [2]
+    assert records.filter_by_id(dataset, None) is dataset

@@ -24,6 +24,6 @@ def test_durations_in_time():
 @pytest.mark.parametrize(
     "text", ["", "epochs", "5 weeks", "-3 steps", "3 steps 2 epochs", "1.2.3", "inf", "1e999 s"]
 )
-def test_lengths_that_are_none(text):
+def test_a_text_that_is_no_duration_is_refused(text):
     with pytest.raises(UserError, match="length"):
         durations.parse(text, time=True)

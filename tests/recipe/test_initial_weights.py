@@ -61,7 +61,7 @@ def test_a_folder_with_one_model_is_that_model_whatever_its_name(tmp_path):
     assert initial_weights.find(tmp_path).file == beside
 
 
-def test_what_is_no_source(tmp_path):
+def test_a_place_without_a_model_is_refused(tmp_path):
     with pytest.raises(UserError, match="is nothing"):
         initial_weights.find(tmp_path / "none")
     (tmp_path / "notes.txt").write_text("")

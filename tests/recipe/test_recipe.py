@@ -49,7 +49,7 @@ keep_checkpoints tracker project"""
         ({"tracker": "wand"}, "--tracker must be one of wandb, tensorboard, none; got 'wand'"),
     ],
 )
-def test_fields_that_do_not_fit(fields, message):
+def test_fields_that_do_not_fit_are_refused(fields, message):
     with pytest.raises(UserError, match=message):
         Recipe(**fields)
 

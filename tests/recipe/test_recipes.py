@@ -65,7 +65,7 @@ def test_the_docstring_gives_command_cost_and_score(name):
     assert "Expected: " in text
 
 
-def test_the_table_of_the_original():
+def test_the_recipes_have_the_settings_of_the_original():
     """Optimizer, peak learning rate at a global batch of 256, decay, MixUp of each family."""
     expected = {
         "nfnet_l0": ("sgd", 0.1, 0.0, 0.2),
@@ -76,21 +76,21 @@ def test_the_table_of_the_original():
         "resnet50": ("lamb", 5e-4, 0.05, 0.8),
     }
     for name, row in expected.items():
-        found = load_recipe(name)
-        assert (found.optimizer, found.learning_rate, found.weight_decay, found.mixup_alpha) == row
-        assert found.learning_rate_batch_size == 256
+        recipe = load_recipe(name)
+        assert (recipe.optimizer, recipe.learning_rate, recipe.weight_decay, recipe.mixup_alpha) == row
+        assert recipe.learning_rate_batch_size == 256
     assert load_recipe("nfnet_l0").agc == 0.01
 
 
-def test_finetune_goes_on_as_its_source_was_trained():
+def test_finetune_has_the_settings_of_its_source():
     """From the peak, without a warm-up, over a short cosine; larger images are in test_init_from."""
     before = dataclasses.replace(load_recipe("nfnet_l0"), learning_rate=0.3, seed=5, fold="1/3")
-    found = load_recipe("finetune", before)
-    assert (found.epochs, found.warmup, found.schedule, found.image_size) == (10, "0 epochs", "cosine", None)
-    assert (found.model, found.attention, found.loss, found.agc) == ("NFNet/L0", "eca", "focal", 0.01)
-    assert (found.learning_rate, found.seed, found.fold) == (0.3, 5, "")
+    recipe = load_recipe("finetune", before)
+    assert (recipe.epochs, recipe.warmup, recipe.schedule, recipe.image_size) == (10, "0 epochs", "cosine", None)
+    assert (recipe.model, recipe.attention, recipe.loss, recipe.agc) == ("NFNet/L0", "eca", "focal", 0.01)
+    assert (recipe.learning_rate, recipe.seed, recipe.fold) == (0.3, 5, "")
     assert load_recipe("convnext_t", before) == load_recipe("convnext_t")
 
 
-def test_the_demo_sends_nothing_away():
+def test_the_demo_has_no_tracker():
     assert load_recipe("demo").tracker == "none"

@@ -125,7 +125,7 @@ def test_every_ready_sweep_sets_fields_that_exist(path):
     assert set(sweep.parameters) & {"mixup_alpha", "focal_alpha", "asl_gamma_neg", "cutout", "learning_rate"}
 
 
-def test_the_sweeps_of_the_seed_are_there():
+def test_every_sweep_of_the_original_is_there():
     assert {path.stem for path in READY} == {"mixup_alpha", "focal", "asl", "cutout", "learning_rate"}
 
 
