@@ -86,7 +86,12 @@ def test_finetune_has_the_settings_of_its_source():
     """From the peak, without a warm-up, over a short cosine; larger images are in test_init_from."""
     before = dataclasses.replace(load_recipe("nfnet_l0"), learning_rate=0.3, seed=5, fold="1/3")
     recipe = load_recipe("finetune", before)
-    assert (recipe.epochs, recipe.warmup, recipe.schedule, recipe.image_size) == (10, "0 epochs", "cosine", None)
+    assert (recipe.epochs, recipe.warmup, recipe.schedule, recipe.image_size) == (
+        10,
+        "0 epochs",
+        "cosine",
+        None,
+    )
     assert (recipe.model, recipe.attention, recipe.loss, recipe.agc) == ("NFNet/L0", "eca", "focal", 0.01)
     assert (recipe.learning_rate, recipe.seed, recipe.fold) == (0.3, 5, "")
     assert load_recipe("convnext_t", before) == load_recipe("convnext_t")

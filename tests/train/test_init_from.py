@@ -16,9 +16,7 @@ import Models
 import train
 from Generators import batches
 from Models import transfer
-from Utils.command.cli import UserError
 from Utils.data import folds
-from Utils.recipe import initial_weights
 from Utils.tags import tag_list
 from Utils.training import checkpoints, loop
 
@@ -209,16 +207,3 @@ def test_mistakes(run, dataset, tmp_path, capsys, words, said):
     shown = capsys.readouterr().err
     assert shown.startswith("error: ")
     assert said.format(tmp=tmp_path) in shown
-
-
-def test_outputs_without_a_list_are_taken_in_order(run, tmp_path):
-    shutil.copy(run / "best.keras", tmp_path / "x.keras")
-    source = initial_weights.find(tmp_path / "x.keras")
-    frame = tag_list.read(run / "selected_tags.csv")
-    assert initial_weights.match_tags(source, frame).rows.tolist() == list(range(6))
-    with pytest.raises(UserError, match=r"has no selected_tags\.csv beside it"):
-        initial_weights.match_tags(source, frame.iloc[:5])
-    with pytest.raises(UserError, match="no tag in common"):
-        initial_weights.match_tags(
-            initial_weights.find(run), frame.assign(tag_id=frame["tag_id"] + 99, name=frame["name"] + "x")
-        )
