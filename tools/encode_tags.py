@@ -97,7 +97,7 @@ def open_source(options: argparse.Namespace) -> Source:
 
 
 def match_tags(tags: pd.DataFrame, source_tags: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Return ``(rising tag ids of the source, their columns)`` of the tags that are in both lists.
+    """Return ``(ascending tag ids of the source, their columns)`` of the tags that are in both lists.
 
     Raises UserError where no tag is. Ratings do not count: they are no tags of a source.
     """
@@ -139,7 +139,7 @@ class PostLabels:
 
     Args:
         num_posts: rows.
-        num_labels: labels are below it; decides the dtype.
+        num_labels: all labels are smaller; it decides the dtype.
     """
 
     def __init__(self, num_posts: int, num_labels: int) -> None:
@@ -164,7 +164,7 @@ class PostLabels:
 def collect(
     source: Source, posts: np.ndarray, tag_ids: np.ndarray, columns: np.ndarray, ratings: Mapping[int, int]
 ) -> PostLabels:
-    """Return the labels that a source has for some posts, given by rising ids.
+    """Return the labels that a source has for some posts, given by ascending ids.
 
     Args:
         tag_ids, columns: as `match_tags` returns them.

@@ -346,7 +346,8 @@ def summary(output: str, selected: Selection, splits: dict[str, int]) -> dict[st
 def count_categories(tags: pd.DataFrame) -> dict[str, int]:
     """Return ``{category name: tags}`` in the order of the list."""
     counts = tags["category"].value_counts(sort=False)
-    return {tag_list.category_name(code): number for code, number in counts.items()}
+    rows = zip(counts.index.tolist(), counts.tolist(), strict=True)
+    return {tag_list.category_name(code): number for code, number in rows}
 
 
 def report(output: str, selected: Selection, splits: dict[str, int]) -> str:

@@ -86,7 +86,7 @@ class PostFilter:
     """Applies the rules for posts, block by block, and counts the posts that each of them excludes.
 
     Args:
-        tag_ids: (C,) rising ids of the candidate tags.
+        tag_ids: (C,) ascending ids of the candidate tags.
         find: the lookup of image files; None where the blocks have paths.
         keep_unrated: whether posts without a rating pass the rating rule.
 
@@ -146,7 +146,7 @@ class PostFilter:
 
 
 def duplicates_of_earlier_splits(groups: pd.DataFrame, ids: np.ndarray, splits: np.ndarray) -> np.ndarray:
-    """Return the ids to exclude, int64 and rising: posts with a near-duplicate in an earlier split.
+    """Return the ids to exclude, int64 and ascending: posts with a near-duplicate in an earlier split.
 
     Args:
         groups: DataFrame with columns group and post_id.
@@ -213,7 +213,7 @@ def rating_tags(
         rating_counts: ``{letter: posts}`` of the source.
         ratings_map: as in a `Definition`.
 
-    Raises UserError where the source has no ratings, or the letters of before April 2022 (s q e, s meaning
+    Raises UserError where the source has no ratings, or only the letters used before April 2022 (s q e, s for
     safe) and ``ratings_map`` does not say which is which.
     """
     if not rating_counts:
@@ -254,7 +254,7 @@ def final_tag_list(
 def label_indexes(
     block: SelectedPosts, labels: np.ndarray, rating_labels: Mapping[int, int] | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return ``(offsets (P + 1,), label indexes (T,) rising within a post)`` of a block of selected posts.
+    """Return ``(offsets (P + 1,), label indexes (T,) ascending within a post)`` of a block of selected posts.
 
     Args:
         labels: (C,) label of each candidate, -1 for none.

@@ -196,7 +196,7 @@ class _TagReplacer:
     """Replaces every tag id of a block by the ids that it stands for.
 
     Args:
-        ids: (N,) rising.
+        ids: (N,) ascending.
         replacements: N lists of ids, one for each; [] drops the tag.
     """
 

@@ -28,11 +28,11 @@ _QUERIES = 1 << 16  # at a time
 def near_pairs(
     hashes: np.ndarray, radius: int = RADIUS, max_neighbors: int = MAX_NEIGHBORS, label: str = "neighbors"
 ) -> np.ndarray:
-    """Return pairs of rows whose hashes differ in up to ``radius`` bits: rising int64 (P, 2), first < second.
+    """Return pairs of rows whose hashes are near: int64 (P, 2), ascending, first < second.
 
     Args:
         hashes: (N, B) uint8.
-        radius: in bits.
+        radius: bits in which near hashes may differ.
         max_neighbors: of each hash, the nearest different hashes, so that what is alike in a thousand images
             does not make a million pairs.
         label: for the progress bar.
@@ -47,7 +47,7 @@ def near_pairs(
 
 
 def _unique_pairs(pairs: np.ndarray) -> np.ndarray:
-    """Return pairs (P, 2) once each, the smaller row first, rising; a row paired with itself is dropped."""
+    """Return each pair (P, 2) once, ascending, the smaller row first; a row paired with itself is dropped."""
     low, high = pairs.min(axis=1, initial=2**62), pairs.max(axis=1, initial=-1)
     keys = np.unique(low[low != high] << 32 | high[low != high])
     return np.stack([keys >> 32, keys & 0xFFFFFFFF], axis=1)

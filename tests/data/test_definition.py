@@ -58,6 +58,6 @@ def test_mistakes_are_named(tmp_path, text, message):
     assert message in str(error.value)
 
 
-def test_a_folder_without_definition(tmp_path):
+def test_a_folder_without_a_definition_is_an_error(tmp_path):
     with pytest.raises(UserError, match="found nothing"):
         read_definition(tmp_path)

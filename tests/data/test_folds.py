@@ -7,7 +7,7 @@ from Utils.command.cli import UserError
 from Utils.data import folds
 
 
-def test_folds_make_up_the_whole_and_are_about_equal():
+def test_folds_partition_the_posts_and_are_about_equal():
     ids = np.arange(100_000) * 7
     sizes = [int(folds.Fold(index, 5).contains(ids).sum()) for index in range(5)]
     assert sum(sizes) == len(ids)
@@ -25,7 +25,7 @@ def test_the_fold_of_a_post_is_the_same_for_ever():
     assert np.array_equal(folds.fold_of(big, 3), [folds.fold_of(post_id, 3) for post_id in big])
 
 
-def test_words():
+def test_a_fold_is_written_as_index_and_count():
     assert folds.parse("") is None
     assert folds.parse("2/5") == folds.Fold(2, 5)
     assert str(folds.parse("2/5")) == "2/5"

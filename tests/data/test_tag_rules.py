@@ -137,7 +137,7 @@ def test_exports_are_read_as_csv_and_as_json_lines(tmp_path):
         (b"\x1f\x8bno gzip", "neither CSV nor JSON lines"),
     ],
 )
-def test_exports_that_are_none(tmp_path, text, message):
+def test_a_file_that_is_no_export_is_named(tmp_path, text, message):
     (tmp_path / "x").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(UserError, match=message):
         tag_rules.read(aliases=tmp_path / "x")

@@ -14,7 +14,7 @@ TAGS = pd.DataFrame({"tag_id": [10, 20, 30], "name": ["a", "b", "c"]})
 @pytest.mark.parametrize(
     "text", ["post_id,tag_id\n7,30\n5,10\n7,10\n9,99\n", "tag,post_id,score\nc,7,1\na,5,1\na,7,1\nzz,9,1\n"]
 )
-def test_pairs_by_id_or_name(tmp_path, text):
+def test_pairs_are_read_by_id_or_name(tmp_path, text):
     (tmp_path / "list.csv").write_text(text)
     mask = unknown_labels.read(tmp_path / "list.csv", TAGS).mask(np.array([5, 6, 7, 9, 7]))
     assert mask.astype(int).tolist() == [[1, 0, 0], [0, 0, 0], [1, 0, 1], [0, 0, 0], [1, 0, 1]]
@@ -23,7 +23,7 @@ def test_pairs_by_id_or_name(tmp_path, text):
 @pytest.mark.parametrize(
     "text", ["", "post,tag_id\n1,2\n", "post_id,tag_id\nx,10\n", "post_id,tag_id\n1,99\n"]
 )
-def test_what_is_no_list(tmp_path, text):
+def test_a_file_that_is_no_list_is_an_error(tmp_path, text):
     (tmp_path / "list.csv").write_text(text)
     with pytest.raises(UserError, match=r"list\.csv"):
         unknown_labels.read(tmp_path / "list.csv", TAGS)
@@ -31,7 +31,7 @@ def test_what_is_no_list(tmp_path, text):
         unknown_labels.read(tmp_path / "none.csv", TAGS)
 
 
-def test_a_list_elsewhere():
+def test_a_list_may_be_on_another_file_system():
     fsspec.filesystem("memory").pipe_file("/unknown/list.csv", b"post_id,tag_id\n7,30\n5,10\n")
     mask = unknown_labels.read("memory://unknown/list.csv", TAGS).mask(np.array([5, 7]))
     assert mask.astype(int).tolist() == [[1, 0, 0], [0, 0, 1]]

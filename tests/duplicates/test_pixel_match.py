@@ -42,7 +42,7 @@ def test_a_crop_of_one_side_is_as_large_as_that_side():
     assert distance(fingerprint_of(image), corner, max_shift=0.12) <= 1
 
 
-def test_what_is_cropped_further_counts_more(monkeypatch):
+def test_images_that_are_cropped_further_count_more(monkeypatch):
     image = drawing(7)
     image[:3] = image[-3:] = drawing(8)[:3]
     pair = fingerprint_of(image), fingerprint_of(resize(np.ascontiguousarray(image[30:480, 35:490]), 512))

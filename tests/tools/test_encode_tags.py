@@ -98,7 +98,7 @@ def test_sidecars_are_encoded_by_the_hash_of_the_path(tmp_path):
     assert np.load(tmp_path / "labels.npy").tolist() == [[0, 1], [1, 1], [1, 0]]
 
 
-def test_mistakes(booru, tmp_path, capsys):
+def test_mistakes_are_named(booru, tmp_path, capsys):
     folder, ids, *_ = booru
     listed = tag_file(tmp_path / "tags.csv", [(1, "tag_1", 0, 1)])
     assert encode(folder, tmp_path, [ids[0], 5, 6], listed) == 1

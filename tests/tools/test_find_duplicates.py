@@ -202,7 +202,7 @@ def test_wrong_use_is_one_paragraph(booru, tmp_path, capsys, words, message):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_there_is_kept_and_an_empty_folder_is_said(tmp_path, capsys, groups_csv):
+def test_an_existing_file_is_kept_and_an_empty_folder_is_an_error(tmp_path, capsys, groups_csv):
     before = groups_csv.read_bytes()
     assert find(tmp_path, groups_csv) == 2
     assert "--overwrite" in capsys.readouterr().err
@@ -254,7 +254,7 @@ def test_members_of_the_second_degree_are_compared_with_more_room(tmp_path):
     assert len(members) > 2
 
 
-def test_a_file_that_went_away_is_said(tmp_path, monkeypatch, capsys):
+def test_a_file_that_disappears_is_reported(tmp_path, monkeypatch, capsys):
     write(tmp_path / "images", _1=drawing(1), _2=drawing(1))
     listed = find_duplicates.image_folder.image_paths
     monkeypatch.setattr(find_duplicates.image_folder, "image_paths", lambda root: [*listed(root), "gone.jpg"])

@@ -42,7 +42,7 @@ def booru(tmp_path_factory):
     return folder
 
 
-def test_what_is_there(booru):
+def test_a_booru_has_its_files_and_nothing_else(booru):
     assert {path.name for path in booru.iterdir()} == {
         "danbooru.db", "512px", "original", "definition.toml", "truth.csv", "duplicates.csv"
     }  # fmt: skip
@@ -68,7 +68,7 @@ def test_pictures_are_512_px_jpegs_in_the_folder_of_their_residue(booru):
     assert kinds == {"missing": 1, "empty": 1, "png": 1, "truncated": 1}
 
 
-def test_the_schema_and_its_index(booru):
+def test_the_database_has_the_schema_the_index_and_true_counts(booru):
     columns = [name for _, name, *_ in query(booru, "PRAGMA table_info(images)")]
     assert len(columns) == 28
     assert {"image_id", "uploaded_id", "md5", "parent_id", "has_children", "hidden"} <= set(columns)
@@ -127,7 +127,7 @@ def test_originals_give_their_512_px_version(booru):
     assert shapes == {(".jpg", 3, 1), (".jpg", 3, -1), (".png", 4, 0), (".png", 4, -1)}
 
 
-def test_the_definition_is_one(booru):
+def test_the_definition_can_be_read(booru):
     definition = read_definition(booru)
     assert definition.name == "demo"
     assert definition.ratings == ("g", "s")

@@ -160,7 +160,7 @@ class _TagTexts:
 
 
 def _parse_texts(rows: np.ndarray, texts: list[str], num_posts: int) -> tuple[np.ndarray, np.ndarray]:
-    """Turn comma-separated ids into offsets (P + 1,) and rising, distinct ids (T,)."""
+    """Turn comma-separated ids into offsets (P + 1,) and ascending, distinct ids (T,)."""
     # Arrow splits and casts all texts of a block in one call each; a loop in Python would be the bottleneck.
     lists = pc.call_function(
         "split_pattern", [pa.array(texts, pa.large_string())], pc.SplitPatternOptions(",")

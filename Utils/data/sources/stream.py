@@ -13,10 +13,10 @@ BLOCK_SIZE = 8192  # posts; with 30 tags each the tag ids of a block are 2 MB
 class PostBlock:
     """Some posts in the order of their ids: P posts that have T tags together."""
 
-    ids: np.ndarray  # (P,) int64, rising
+    ids: np.ndarray  # (P,) int64, ascending
     ratings: np.ndarray  # (P,) the code point of g, s, q or e; 0 for a post without a rating
     status: np.ndarray  # (P,) bit i is set where the post has STATUSES[i]
-    offsets: np.ndarray  # (P + 1,) post i has tag_ids[offsets[i]:offsets[i + 1]], rising
+    offsets: np.ndarray  # (P + 1,) post i has tag_ids[offsets[i]:offsets[i + 1]], ascending
     tag_ids: np.ndarray  # (T,) int64
     paths: list[str] | None = (
         None  # relative to the image folder, from sources that find the files themselves
