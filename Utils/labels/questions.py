@@ -110,11 +110,11 @@ def _is_id(post: object) -> bool:
 
 def _with_scores(findings: pd.DataFrame, path: pathlib.Path) -> pd.DataFrame:
     """Add the probabilities of the CSV beside an audit; its labels also say what a post carries."""
-    beside = path.with_name(f"{path.stem.removesuffix(_WRONG)}.csv")
-    if not beside.is_file():
+    scores_path = path.with_name(f"{path.stem.removesuffix(_WRONG)}.csv")
+    if not scores_path.is_file():
         return findings.assign(probability=np.float32(np.nan))
     what = "the scores of an audit (.csv, from audit_labels.py)"
-    scores = csv_tables.read(beside, what, list(_SCORES), dtype=_SCORES, keep_default_na=False)
+    scores = csv_tables.read(scores_path, what, list(_SCORES), dtype=_SCORES, keep_default_na=False)
     scores = scores.loc[:, list(_SCORES)].drop_duplicates(["tag", "post_id"])
     joined = findings.merge(scores, "left", ["tag", "post_id"])
     is_scored = joined["label"].notna()

@@ -92,5 +92,5 @@ def _caption(labels: np.ndarray, names: Sequence[str], most: int = 14) -> str:
 
 
 def _write(figure: matplotlib.figure.Figure, path: str | os.PathLike) -> None:
-    with atomic.replacing(path) as beside:
-        figure.savefig(beside, dpi=110)
+    with atomic.replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110)

@@ -1,4 +1,4 @@
-"""The review page in a real browser: keys, reloads, kills, grids, phones. Skipped where there is none."""
+"""The review page in a real browser: keys, reloads, kills, grids, phones. Skipped without one."""
 
 import contextlib
 import json
@@ -28,7 +28,7 @@ def browser():
     with sync_api.sync_playwright() as driver:
         try:
             opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        except sync_api.Error as error:  # such as the placeholder that some systems install
+        except sync_api.Error as error:  # some systems install a placeholder
             pytest.skip(f"the review page is not driven: {CHROMIUM} does not start: {str(error)[:200]}")
         yield opened
         opened.close()

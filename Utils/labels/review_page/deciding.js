@@ -3,7 +3,7 @@ import {Outbox} from "./outbox.js";
 import {progressText} from "./views.js";
 
 const PORTION = 24;  // questions that are asked for at a time
-const made = [];  // what was decided in this tab since it was loaded, for undo: lists of answers
+const undoable = [];  // lists of answers, each decided at once in this tab since it was loaded
 const answered = new Set();  // decided since the last portion was asked for
 let state, outbox, loading = Promise.resolve();
 
@@ -31,15 +31,15 @@ function showProgress() {
 export function record(questions, decide) {
   const answers = questions.map(question => ({...question, decision: decide(question)}));
   answers.forEach(answer => answered.add(keyOf(answer)));
-  made.push(answers);
+  undoable.push(answers);
   say("");
   outbox.add(answers);
 }
 
 // Take the last decision back, or what was decided at once with it; takeBack(questions) shows them again.
 export async function undo(takeBack) {
-  if (!made.length) await outbox.send();  // then the server knows the last one
-  const answers = made.pop() ?? state.last;
+  if (!undoable.length) await outbox.send();  // then the server knows the last one
+  const answers = undoable.pop() ?? state.last;
   if (!answers.length) return say("There is nothing to undo.");
   answers.forEach(answer => answered.delete(keyOf(answer)));
   outbox.add(answers.map(answer => ({...answer, decision: "undo"})));
@@ -54,10 +54,10 @@ function onReply(answers, reply) {
   showProgress();
   reply.answers.forEach(({recorded, stands}, at) => {
     if (recorded || !stands || stands === answers[at].decision) return;
-    say(`It was decided before: ${stands}.`);  // in another tab: nothing of this one is there to undo
-    const place = made.findIndex(some => some.some(answer => keyOf(answer) === keyOf(answers[at])));
-    if (place >= 0) made[place] = made[place].filter(answer => keyOf(answer) !== keyOf(answers[at]));
-    if (place >= 0 && !made[place].length) made.splice(place, 1);
+    say(`It was decided before: ${stands}.`);  // in another tab: nothing of ours is there to undo
+    const place = undoable.findIndex(batch => batch.some(answer => keyOf(answer) === keyOf(answers[at])));
+    if (place >= 0) undoable[place] = undoable[place].filter(answer => keyOf(answer) !== keyOf(answers[at]));
+    if (place >= 0 && !undoable[place].length) undoable.splice(place, 1);
   });
 }
 
@@ -67,10 +67,10 @@ export function portion(tagId) {
     for (;;) {
       await outbox.send();
       answered.clear();
-      const found = await ask(`questions?limit=${PORTION}${tagId === null ? "" : `&tag=${tagId}`}`);
-      found.questions = found.questions.filter(question => !answered.has(keyOf(question)));
-      if (found.questions.length || found.next === null) return found;
-      tagId = found.next;
+      const reply = await ask(`questions?limit=${PORTION}${tagId === null ? "" : `&tag=${tagId}`}`);
+      reply.questions = reply.questions.filter(question => !answered.has(keyOf(question)));
+      if (reply.questions.length || reply.next === null) return reply;
+      tagId = reply.next;
     }
   });
   return loading;

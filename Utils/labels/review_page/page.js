@@ -9,11 +9,11 @@ let view, busy = false;
 // ---- views: open(id), decide(decision), takeBack(questions), next(step), keys
 
 const one = {
-  name: "one", queue: [], tag: null, near: {}, left: 0,
+  name: "one", queue: [], tag: null, near: {}, numOpen: 0,
   async open(tagId) {
-    const found = await portion(tagId);
-    [this.queue, this.tag, this.near] = [found.questions, found.tag, found];
-    this.left = found.tag?.open ?? 0;
+    const reply = await portion(tagId);
+    [this.queue, this.tag, this.near] = [reply.questions, reply.tag, reply];
+    this.numOpen = reply.tag?.open ?? 0;
     this.show();
   },
   show() {
@@ -23,7 +23,7 @@ const one = {
     const details = el("div", {className: "details"});
     byId("main").replaceChildren(el("div", {className: "one"},
       large(question), el("aside", {}, parts.heading(question), parts.probability(question),
-        el("p", {className: "soft"}, `${this.left} left of this tag · post ${question.post_id}`), details)));
+        el("p", {className: "soft"}, `${this.numOpen} left of this tag · post ${question.post_id}`), details)));
     this.queue.slice(1, 4).forEach(({post_id}) => { new Image().src = `images/${post_id}`; });
     showDetails(details, question);
   },
@@ -32,23 +32,23 @@ const one = {
     if (!question) return;
     record([question], () => decision);
     this.queue.shift();
-    this.left -= 1;
+    this.numOpen -= 1;
     if (!this.queue.length) return this.open(question.tag_id);
     this.show();
-    if (this.queue.length < FEW && this.left > this.queue.length) this.refill();
+    if (this.queue.length < FEW && this.numOpen > this.queue.length) this.refill();
   },
   async refill() {
     const tag = this.tag.tag_id;
-    const found = await portion(tag).catch(() => null);
-    if (found?.tag?.tag_id !== tag || this.tag.tag_id !== tag) return;
-    const known = new Set(this.queue.map(keyOf));
-    this.queue.push(...found.questions.filter(question => !known.has(keyOf(question))));
-    this.near = found;
+    const reply = await portion(tag).catch(() => null);
+    if (reply?.tag?.tag_id !== tag || this.tag.tag_id !== tag) return;
+    const queued = new Set(this.queue.map(keyOf));
+    this.queue.push(...reply.questions.filter(question => !queued.has(keyOf(question))));
+    this.near = reply;
   },
   async takeBack(questions) {
     const [question] = questions;
     if (question.tag_id !== this.tag?.tag_id || !this.queue.length) await this.open(question.tag_id);
-    else this.left += questions.length;
+    else this.numOpen += questions.length;
     const back = new Set(questions.map(keyOf));
     this.queue = [...questions, ...this.queue.filter(other => !back.has(keyOf(other)))];
     this.show();
@@ -219,11 +219,11 @@ const tags = {
   },
   async load(more = false) {
     const {find, order} = this, offset = more ? this.rows.length : 0;
-    const found = await ask(`tags?limit=${TAGS}&offset=${offset}&order=${order}&find=${encodeURIComponent(find)}`);
+    const reply = await ask(`tags?limit=${TAGS}&offset=${offset}&order=${order}&find=${encodeURIComponent(find)}`);
     if (find !== this.find || order !== this.order || view !== this) return;
-    this.rows = more ? [...this.rows, ...found.tags] : found.tags;
-    const rest = found.total - this.rows.length;
-    byId("rows").replaceChildren(...[parts.agreement(found.agreement),
+    this.rows = more ? [...this.rows, ...reply.tags] : reply.tags;
+    const rest = reply.total - this.rows.length;
+    byId("rows").replaceChildren(...[parts.agreement(reply.agreement),
       el("div", {className: "wide"}, parts.tagTable(this.rows, id => go("one", id))),
       rest > 0 ? el("button", {type: "button", onclick: () => this.load(true)}, `${rest} more`) : null,
     ].filter(part => part !== null));

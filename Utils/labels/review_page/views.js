@@ -1,13 +1,13 @@
 // Parts of the page as elements; text from outside goes in as text only.
 export function el(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
+  const element = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
-    if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
-    else if (key in made && key !== "list") made[key] = value;
-    else made.setAttribute(key, value);
+    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else if (key in element && key !== "list") element[key] = value;
+    else element.setAttribute(key, value);
   }
-  made.append(...children.filter(child => child !== null));
-  return made;
+  element.append(...children.filter(child => child !== null));
+  return element;
 }
 
 export const percent = share => `${(100 * share).toFixed(share > 0 && (share < 0.1 || share > 0.99) && share < 1 ? 1 : 0)}%`;
@@ -28,11 +28,11 @@ export function picture(post, small, alt = `post ${post}`) {
 export function heading(...questions) {
   const carried = questions.filter(question => question.carried).length;
   const posts = questions.length > 1 ? "These posts" : "The post", s = questions.length > 1 ? "" : "s";
-  const known = !carried ? `${posts} lack${s} this tag.` : carried === questions.length
+  const carries = !carried ? `${posts} lack${s} this tag.` : carried === questions.length
     ? `${posts} ${s ? "carries" : "carry"} this tag.` : "Some of these posts carry this tag, some lack it.";
   return el("div", {className: "question"}, el("h1", {}, spaced(questions[0].tag)),
     el("p", {className: "soft"}, el("span", {className: "category"}, questions[0].category),
-      ` ${known} ${questions.length > 1 ? "Which pictures show it?" : "Does the picture show it?"}`));
+      ` ${carries} ${questions.length > 1 ? "Which pictures show it?" : "Does the picture show it?"}`));
 }
 
 export function probability(question) {
@@ -46,9 +46,9 @@ export function section(title, ...children) {
   return el("section", {}, el("h2", {}, title), ...children);
 }
 
-export function labels(found, current) {
-  if (!found) return null;
-  const chips = found.map(({name, category}) =>
+export function labels(tags, current) {
+  if (!tags) return null;
+  const chips = tags.map(({name, category}) =>
     el("li", {className: `chip ${category}${name === current ? " current" : ""}`, title: category}, spaced(name)));
   return section("Tags of the post", el("ul", {className: "chips"}, ...chips));
 }
@@ -61,10 +61,10 @@ export function alsoAsked(questions, current) {
   return section("Also asked about it", el("ul", {className: "chips"}, ...chips));
 }
 
-export function examples(found, tag) {
-  if (!found.posts.length) return null;
-  const title = found.nearest ? `Similar posts with “${spaced(tag)}”` : `Posts with “${spaced(tag)}”`;
-  return section(title, el("div", {className: "examples"}, ...found.posts.map(post => picture(post, true))));
+export function examples(reply, tag) {
+  if (!reply.posts.length) return null;
+  const title = reply.nearest ? `Similar posts with “${spaced(tag)}”` : `Posts with “${spaced(tag)}”`;
+  return section(title, el("div", {className: "examples"}, ...reply.posts.map(post => picture(post, true))));
 }
 
 export function progressText(progress) {
