@@ -57,9 +57,5 @@ def test_a_size_that_cannot_be_is_an_error():
 def test_the_cells_of_a_head_grow_with_the_image():
     model = noisy("ResNet/basic-test", 32, pool_cells=2)
     copy = Models.at_size(model, 64)
-    cells = model.get_layer("head_pool")
-    features = np.random.default_rng(0).normal(size=(2, 6, 4, 3)).astype("float32")
-    quarters = [features[:, y : y + 3, x : x + 2].mean((1, 2)) for y in (0, 3) for x in (0, 2)]
-    np.testing.assert_allclose(cells(features), np.concatenate(quarters, 1), rtol=1e-5, atol=1e-6)
     assert copy.output_shape == model.output_shape
     assert all(np.array_equal(*pair) for pair in zip(copy.get_weights(), model.get_weights(), strict=True))

@@ -1,10 +1,12 @@
-"""Models/layers/normalization.py: batch norm in training, against float64 and the Keras layer."""
+"""Models/layers/normalization.py: formulas, and batch norm against float64 and the Keras layer."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers.layers import normal, with_weights
 
+from Models.layers import normalization
 from Models.layers.normalization import BatchNorm
 
 EPSILON = 1e-3
@@ -73,3 +75,34 @@ def test_frozen_batch_norm_uses_and_keeps_what_it_has():
     kept = layer.moving_mean.numpy()
     np.testing.assert_array_equal(layer(x, training=True), layer(x, training=False))
     np.testing.assert_array_equal(layer.moving_mean.numpy(), kept)
+
+
+def test_affine_and_response_normalization():
+    x = normal(2, 5, 6, 8)
+    layer = with_weights(normalization.Affine(), x.shape)
+    np.testing.assert_allclose(layer(x), x * np.array(layer.alpha) + np.array(layer.beta), atol=1e-6)
+    np.testing.assert_array_equal(normalization.GlobalResponseNorm()(x), x)  # starts as the identity
+    layer = with_weights(normalization.GlobalResponseNorm(), x.shape)
+    g = np.sqrt((x**2).sum((1, 2), keepdims=True))
+    n = g / (g.mean(-1, keepdims=True) + 1e-6)
+    expected = np.array(layer.gamma) * (x * n) + np.array(layer.beta) + x
+    np.testing.assert_allclose(layer(x), expected, atol=1e-5)
+    assert np.isfinite(layer(np.zeros_like(x))).all()
+
+
+def test_response_normalization_has_a_gradient_at_zero():
+    layer, x = normalization.GlobalResponseNorm(), tf.zeros((1, 2, 2, 3))
+    layer.build(x.shape)
+    layer.gamma.assign(np.ones(3))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        loss = tf.reduce_sum(layer(x))
+    np.testing.assert_allclose(tape.gradient(loss, x), np.ones(x.shape), atol=1e-5)
+
+
+@pytest.mark.parametrize("epsilon", [1e-6, 1e-3])
+def test_layer_normalization_has_its_epsilon(epsilon):
+    x = 0.03 * normal(2, 3, 3, 16)
+    layer = normalization.normalization("layernorm", epsilon, "n")
+    expected = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + epsilon)
+    np.testing.assert_allclose(layer(x), expected, atol=1e-5)

@@ -1,0 +1,47 @@
+"""Models/layers/attention.py: gates of channels, and attention over tokens."""
+
+import keras
+import numpy as np
+import pytest
+from helpers.layers import normal, with_weights
+
+from Models.layers import attention
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def test_squeeze_excite():
+    x = normal(2, 5, 6, 8)
+    layer = with_weights(attention.SqueezeExcite(factor=2.0), x.shape)
+    w1, b1, w2, b2 = map(np.array, layer.weights)
+    assert w1.shape == (8, 4)
+    gates = sigmoid(np.maximum(x.mean((1, 2)) @ w1 + b1, 0) @ w2 + b2)
+    np.testing.assert_allclose(layer(x), x * 2 * gates[:, None, None], atol=1e-5)
+
+
+@pytest.mark.parametrize(("channels", "taps"), [(16, 3), (128, 5), (256, 5), (512, 5), (1536, 5), (2048, 7)])
+def test_efficient_channel_attention(channels, taps):
+    x = normal(2, 3, 3, channels)
+    layer = with_weights(attention.EfficientChannelAttention(), x.shape)
+    kernel = np.array(layer.kernel)
+    assert kernel.shape == (taps, 1, 1)
+    mixed = keras.ops.conv(x.mean((1, 2))[:, :, None], kernel, padding="same")
+    gates = sigmoid(np.array(mixed)[:, :, 0])
+    np.testing.assert_allclose(layer(x), x * gates[:, None, None], atol=1e-5)
+
+
+def test_self_attention_is_that_of_keras():
+    x = normal(2, 7, 12)
+    layer = with_weights(attention.SelfAttention(3), x.shape)
+    stock = keras.layers.MultiHeadAttention(3, 4)
+    stock.build(x.shape, x.shape)
+    for ours, theirs in zip(layer.weights, stock.weights, strict=True):
+        theirs.assign(np.reshape(ours, theirs.shape))
+    np.testing.assert_allclose(layer(x), stock(x, x), atol=1e-5)
+
+
+def test_heads_must_divide():
+    with pytest.raises(ValueError, match="heads must divide the width 10; got 3"):
+        attention.SelfAttention(3).build((None, 4, 10))

@@ -1,0 +1,33 @@
+"""Models/layers/rotary.py: angles, and attention that depends on distance."""
+
+import numpy as np
+import pytest
+from helpers.layers import normal, with_weights
+
+from Models.layers import rotary
+
+
+def test_rotations_leave_lengths_and_depend_on_distance_only():
+    angles = rotary.rotations(4, 8, 0)  # (16, 4), row angles first
+    np.testing.assert_allclose(angles[5], [1, 0.01, 1, 0.01], atol=1e-6)  # row 1, column 1
+    np.testing.assert_allclose(angles[6] - angles[5], angles[1] - angles[0], atol=1e-6)
+    np.testing.assert_allclose(rotary.rotations(8, 8, 4)[::2][:4], rotary.rotations(4, 8, 4)[:4], atol=1e-6)
+
+
+def test_attention_depends_on_distance_only():
+    """Two equal tokens one column apart get the same scores wherever they lie on the grid."""
+    layer = with_weights(rotary.RotaryAttention(1, reference=0), (1, 16, 8))
+    query, key, _ = layer.project(np.ones((1, 16, 8), "float32"), 16)
+    scores = np.array(layer._rotate(query) @ layer._rotate(key).numpy().swapaxes(-1, -2))[0, 0]
+    np.testing.assert_allclose(scores[0, 1], scores[5, 6], rtol=1e-4)
+    np.testing.assert_allclose(scores[0, 4], scores[9, 13], rtol=1e-4)
+    assert abs(scores[0, 1] - scores[0, 3]) > 1e-4
+
+
+def test_tokens_before_the_grid_do_not_rotate():
+    layer = rotary.RotaryAttention(2, prefix=1)
+    layer.build((None, 17, 16))
+    x = normal(1, 2, 17, 8)
+    np.testing.assert_allclose(layer._rotate(x)[:, :, 0], x[:, :, 0], rtol=1e-6)
+    with pytest.raises(ValueError, match="multiple of 4 channels; got 6"):
+        rotary.RotaryAttention(2).build((None, 16, 12))

@@ -1,0 +1,61 @@
+"""Models/layers/tokens.py: class token, position embedding and its resampling, pooling."""
+
+import keras
+import numpy as np
+import pytest
+from helpers.layers import normal
+
+from Models.layers import tokens
+
+
+def test_positions_on_the_same_grid_are_themselves():
+    table = normal(25, 3)
+    np.testing.assert_array_equal(tokens.resample_positions(table, 25), table)
+
+
+@pytest.mark.parametrize("new", [2, 4, 7, 20])
+def test_resampled_positions_keep_constants_and_symmetry(new):
+    assert np.allclose(tokens.resample_positions(np.ones((25, 2)), new * new), 1)
+    table = normal(25, 1).reshape(5, 5)
+    got = tokens.resample_positions(table.reshape(25, 1), new * new).reshape(new, new)
+    flipped = tokens.resample_positions(table[:, ::-1].reshape(25, 1), new * new).reshape(new, new)
+    np.testing.assert_allclose(got, flipped[:, ::-1], atol=1e-6)
+    turned = tokens.resample_positions(table.T.reshape(25, 1), new * new).reshape(new, new)
+    np.testing.assert_allclose(got, turned.T, atol=1e-6)
+
+
+def test_resampled_positions_are_bicubic_and_antialiased():
+    """As the antialiased bicubic resize of the backend, away from what differs at its borders."""
+    table = normal(64, 3)
+    for new in (5, 12):
+        expected = keras.ops.image.resize(
+            table.reshape(1, 8, 8, 3), (new, new), interpolation="bicubic", antialias=True
+        )
+        got = tokens.resample_positions(table, new * new).reshape(new, new, 3)
+        np.testing.assert_allclose(got, np.array(expected)[0], atol=2e-5)
+
+
+def test_rows_before_the_grid_stay_when_positions_are_resampled():
+    table = normal(26, 3)
+    got = tokens.resample_positions(table, 17, prefix=1)
+    np.testing.assert_array_equal(got[:1], table[:1])
+    np.testing.assert_array_equal(got[1:], tokens.resample_positions(table[1:], 16))
+
+
+def test_tokens_are_put_in_front_and_pooled():
+    x = normal(2, 4, 3)
+    layer = tokens.ClassToken()
+    y = np.array(layer(x))
+    np.testing.assert_array_equal(y[:, 1:], x)
+    np.testing.assert_array_equal(y[:, 0], np.stack([np.array(layer.token)] * 2))
+    np.testing.assert_array_equal(tokens.TokenPooling("token", 1)(y), y[:, 0])
+    np.testing.assert_allclose(tokens.TokenPooling("average", 1)(y), x.mean(axis=1), atol=1e-6)
+    with pytest.raises(ValueError, match="needs a class token"):
+        tokens.TokenPooling("token")
+    with pytest.raises(ValueError, match="'average' or 'token'; got 'max'"):
+        tokens.TokenPooling("max", 1)
+
+
+def test_positions_need_a_square():
+    with pytest.raises(ValueError, match="got 12"):
+        tokens.resample_positions(normal(12, 2), 16)
