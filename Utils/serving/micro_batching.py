@@ -64,9 +64,9 @@ class MicroBatcher:
 
     def _work(self) -> None:
         while batch := self._next_batch():
-            wanted = [(item, future) for item, future in batch if future.set_running_or_notify_cancel()]
-            if wanted:
-                self._compute([item for item, _ in wanted], [future for _, future in wanted])
+            awaited = [(item, future) for item, future in batch if future.set_running_or_notify_cancel()]
+            if awaited:
+                self._compute([item for item, _ in awaited], [future for _, future in awaited])
 
     def _next_batch(self) -> list[tuple[Any, concurrent.futures.Future]]:
         """Wait for the next batch, ``[(item, future)]``; empty once closed and drained."""

@@ -53,7 +53,7 @@ def test_reference_outputs_are_those_of_the_model_in_any_batch():
     np.testing.assert_allclose(again.probabilities, reference.probabilities, atol=1e-6)
 
 
-def test_what_is_slower_than_float32_is_not_written(release, reference, monkeypatch):
+def test_int8_that_is_slower_than_float32_is_not_written(release, reference, monkeypatch):
     monkeypatch.setattr(formats, "relative_speeds", lambda source, others, images: dict.fromkeys(others, 0.9))
     result = formats.write_format("onnx_int8", release, None, reference, reference.images)
     assert not result["written"]
@@ -71,7 +71,7 @@ def test_of_two_ways_to_quantize_the_faster_is_written(release, reference, monke
     assert [path.name for path in (release / "extra" / "onnx_int8").iterdir()] == ["model.onnx"]
 
 
-def test_what_loses_too_much_is_not_written(release, reference, monkeypatch):
+def test_formats_that_lose_too_much_are_not_written(release, reference, monkeypatch):
     def negated(source, path, *_):
         model = onnx.load(str(source))
         for tensor in model.graph.initializer:

@@ -24,7 +24,7 @@ def test_a_fixed_batch_is_filled_up(tmp_path, batch):
     np.testing.assert_allclose(runner(IMAGES), EXPECTED, atol=1e-6)
 
 
-def test_what_onnxruntime_refuses_is_a_value_error_of_one_line(tmp_path):
+def test_a_refusal_of_onnxruntime_is_a_value_error_of_one_line(tmp_path):
     (tmp_path / "x.onnx").write_text("no graph")
     with pytest.raises(ValueError, match="^onnxruntime refuses it: [^\n]+$"):
         onnx_runner.OnnxRunner(tmp_path / "x.onnx")

@@ -74,7 +74,7 @@ def wrong_releases(folder):
     yield made, "one input, the picture; it has input, mask"
 
 
-def test_what_is_no_release_is_refused_with_the_reason(tmp_path):
+def test_other_folders_are_refused_with_the_reason(tmp_path):
     for path, reason in wrong_releases(tmp_path):
         with pytest.raises(UserError, match=reason):
             onnx_tagger.load(path, pytest.fail)

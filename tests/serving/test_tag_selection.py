@@ -114,7 +114,7 @@ def test_only_exclude_and_categories(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--threshold", "1.2"], "between 0 and 1"),
         (["--character-threshold", "nan"], "between 0 and 1"),
@@ -127,6 +127,6 @@ def test_only_exclude_and_categories(tmp_path):
         (["--max-tags", "0"], "1 or more"),
     ],
 )
-def test_options_that_fit_nothing_are_refused(tmp_path, words, said):
-    with pytest.raises(UserError, match=said):
+def test_options_that_fit_nothing_are_refused(tmp_path, words, message):
+    with pytest.raises(UserError, match=message):
         selector_of(words, Tagger(tmp_path), lambda text: None)

@@ -52,7 +52,7 @@ def client(release):
 # What comes back
 
 
-def test_a_picture_as_body_or_as_a_forms_file(client):
+def test_a_picture_comes_as_body_or_as_a_forms_file(client):
     expected = {
         "rating": "general",
         "ratings": {"general": 0.6, "sensitive": 0.0, "questionable": 0.1, "explicit": 0.0},
@@ -67,7 +67,7 @@ def test_a_picture_as_body_or_as_a_forms_file(client):
     assert client.post("/tag", data=form, headers=HOST).json == expected
 
 
-def test_what_the_address_asks_for(client):
+def test_the_query_sets_thresholds_and_spelling(client):
     def text(words):
         return client.post(f"/tag?{words}", data=BLUE, headers=HOST).json["text"]
 
@@ -75,7 +75,7 @@ def test_what_the_address_asks_for(client):
     assert text("threshold=0.4&character_threshold=0.95") == "blue_sky, ^_^"
     assert text("max_tags=2&spaces=1&escape=1") == "blue sky, rei \\(eva\\)"
     assert text("spaces=0&max_tags=1") == "blue_sky"
-    for words, said in {
+    for words, message in {
         "threshold=2": "between 0 and 1",
         "threshold=nan": "between 0 and 1",
         "threshold=x": "threshold must be a number",
@@ -85,25 +85,25 @@ def test_what_the_address_asks_for(client):
     }.items():
         reply = client.post(f"/tag?{words}", data=BLUE, headers=HOST)
         assert reply.status_code == 400
-        assert said in reply.json["error"]
+        assert message in reply.json["error"]
 
 
 def test_tags_and_health(client, release):
-    found = client.get("/tags").json
+    tags = client.get("/tags").json
     frame = tag_list.read(release / "selected_tags.csv")
-    assert [one["name"] for one in found] == frame["name"].tolist()
-    assert found[8] == {
+    assert [tag["name"] for tag in tags] == frame["name"].tolist()
+    assert tags[8] == {
         "tag_id": 5, "name": "rei_(eva)", "spaced": "rei (eva)", "category": "character", "count": 500,
         "threshold": 0.85,
     }  # fmt: skip
-    assert found[0]["threshold"] is None
+    assert tags[0]["threshold"] is None
     client.post("/tag", data=BLUE, headers=HOST)
     assert client.get("/health").json == {
         "status": "ok", "model": "tiny", "image_size": 8, "num_tags": 9, "pictures": 1,
     }  # fmt: skip
 
 
-def test_the_page_brings_all_it_needs(client):
+def test_the_page_needs_nothing_from_elsewhere(client):
     page = client.get("/")
     assert page.content_type == "text/html; charset=utf-8"
     for name in ("page.js", "page.css"):
@@ -118,14 +118,14 @@ def test_the_page_brings_all_it_needs(client):
 # Bad input
 
 
-def test_every_mistake_is_told_in_json(client, tmp_path):
+def test_every_mistake_gets_an_error_in_json(client, tmp_path):
     reasons = spoil(tmp_path)
     for name in ("cut.jpg", "cut.png", "text.jpg", "huge.bmp"):
         reply = client.post("/tag", data=(tmp_path / name).read_bytes(), headers=HOST)
         assert reply.status_code == 400, name
         assert reply.json["error"].startswith(f"this cannot be used as a picture: {reasons[name]}")
     form = {"a": (io.BytesIO(BLUE), "a.png"), "b": (io.BytesIO(BLUE), "b.png")}
-    for code, said, words in (
+    for code, message, words in (
         (400, "nothing came", {"data": b""}),
         (400, "one file is needed; 2 came", {"data": form}),
         (400, "one file is needed; 0 came", {"data": {"a": "text"}, "content_type": "multipart/form-data"}),
@@ -134,7 +134,7 @@ def test_every_mistake_is_told_in_json(client, tmp_path):
     ):
         reply = client.post("/tag", headers=HOST, **words)
         assert reply.status_code == code
-        assert said in reply.json["error"]
+        assert message in reply.json["error"]
     for method, path, code in (("get", "/nowhere", 404), ("get", "/tag", 405), ("post", "/tags", 405)):
         reply = getattr(client, method)(path, headers=HOST)
         assert reply.status_code == code
@@ -228,7 +228,7 @@ def test_requests_that_come_together_are_tagged_together_and_not_mixed_up(releas
     assert len(gate.sizes) < 8
 
 
-def test_more_than_the_queue_takes_come_again_later(release):
+def test_a_full_queue_sends_clients_away_for_now(release):
     gate = Gate()
     with started(release, gate, max_images=3) as (service, client):
         with concurrent.futures.ThreadPoolExecutor(3) as pool:
@@ -269,7 +269,7 @@ def test_a_jpeg_of_many_scans_is_refused(client):
     assert "scans" in reply.json["error"]
 
 
-def test_nobody_waits_for_ever(release):
+def test_a_request_times_out(release):
     gate = Gate()
     with started(release, gate, timeout=0.2, batch_size=1) as (_, client):
         began = time.monotonic()

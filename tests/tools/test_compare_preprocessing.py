@@ -30,21 +30,21 @@ def booru(tmp_path_factory):
 def test_every_client_on_every_case(booru, tmp_path, capsys):
     out = tmp_path / "report"
     assert compare_preprocessing.main([*booru, "-o", str(out), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    rows = {(one["case"], one["client"]): one for one in found["effects"]}
+    report = json.loads(capsys.readouterr().out)
+    rows = {(effect["case"], effect["client"]): effect for effect in report["effects"]}
     assert len(rows) == 4 * 7
-    for (_, client), one in rows.items():
-        assert one["images"] == found["images"] > 20
-        assert one["low"] <= one["f1"] <= one["high"]
-        assert one["difference_low"] <= one["difference"] <= one["difference_high"]
+    for (_, client), effect in rows.items():
+        assert effect["images"] == report["images"] > 20
+        assert effect["low"] <= effect["f1"] <= effect["high"]
+        assert effect["difference_low"] <= effect["difference"] <= effect["difference_high"]
         if client == "ours":
-            assert (one["pixels"], one["difference"], one["difference_high"]) == (0, 0, 0)
+            assert (effect["pixels"], effect["difference"], effect["difference_high"]) == (0, 0, 0)
     assert rows["stored", "kohya"]["pixels"] == 0  # both average areas
     assert rows["small", "standalone, picobyte"]["pixels"] > 20 > rows["small", "kohya"]["pixels"]
     assert rows["stored", "ours"]["f1"] == rows["transparent", "ours"]["f1"]
     with (out / "report.csv").open() as file:
         table = list(csv.DictReader(file))
-    assert [float(row["f1"]) for row in table] == [one["f1"] for one in found["effects"]]
+    assert [float(row["f1"]) for row in table] == [effect["f1"] for effect in report["effects"]]
     for case in ("stored", "small", "wide", "transparent"):
         ElementTree.fromstring((out / f"{case}.svg").read_text())
     again = compare_preprocessing.main([*booru, "-o", str(out)])
@@ -52,20 +52,20 @@ def test_every_client_on_every_case(booru, tmp_path, capsys):
     assert "--overwrite" in capsys.readouterr().err
     assert compare_preprocessing.main([*booru, "-o", str(out), "--overwrite", "--cases", "small"]) == 0
     shown = capsys.readouterr().out
-    assert f"threshold {found['threshold']:.4f}" in shown  # that of the pictures as they are stored
+    assert f"threshold {report['threshold']:.4f}" in shown  # that of the pictures as they are stored
     assert "standalone, picobyte" in shown
     assert not (out / "wide.svg").exists()
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--split", "tset"], "two pictures of tset or more are needed, of 0 posts"),
         (["--most", "1"], "--most: must be a whole number of at least 2; got '1'"),
         (["--resamples", "5"], "--resamples: must be a whole number of at least 100; got '5'"),
     ],
 )
-def test_wrong_use(booru, words, told, tmp_path, capsys):
+def test_wrong_use_is_refused_with_the_reason(booru, words, message, tmp_path, capsys):
     assert compare_preprocessing.main([*booru, "-o", str(tmp_path / "x"), *words]) == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "x").exists()

@@ -125,12 +125,12 @@ def test_a_run_becomes_a_release(run, release, tmp_path):
     )
     names = tag_list.read(run / "selected_tags.csv")["name"].tolist()
     expected = Models.load(run).probabilities(images().astype("uint8"))[:, [names.index(name) for name in WD]]
-    found = alone(release / "model.onnx", images(), tmp_path)
-    names, shapes, types = zip(*found["shapes"], strict=True)
+    outputs = alone(release / "model.onnx", images(), tmp_path)
+    names, shapes, types = zip(*outputs["shapes"], strict=True)
     assert (names, set(types)) == (("input", "prediction", "embedding"), {"tensor(float)"})
     assert [shape[1:] for shape in shapes] == [[32, 32, 3], [7], [32]]
     assert not any(isinstance(shape[0], int) for shape in shapes)  # any batch size
-    for rows in found["rows"].values():
+    for rows in outputs["rows"].values():
         np.testing.assert_allclose(rows[0], expected, atol=1e-5)
     top = {path.name for path in release.iterdir()}
     assert top == {
@@ -165,12 +165,12 @@ def test_the_files_follow_the_rules_of_clients(release):
 
 def test_thresholds_are_in_the_tag_list_and_complete_under_extra(release, thresholds):
     frame = pd.read_csv(release / "selected_tags.csv").set_index("name")
-    found = frame["best_threshold"].to_dict()
-    assert {name: found[name] for name in ("smile", "1girl", "reimu")} == {
+    thresholds_of = frame["best_threshold"].to_dict()
+    assert {name: thresholds_of[name] for name in ("smile", "1girl", "reimu")} == {
         "smile": 0.4, "1girl": 0.4, "reimu": 0.7
     }  # fmt: skip
-    assert (found["general"], found["sensitive"]) == (0.2, 0.3)
-    assert found["questionable"] == found["explicit"] == 0.25  # the median of its category
+    assert (thresholds_of["general"], thresholds_of["sensitive"]) == (0.2, 0.3)
+    assert thresholds_of["questionable"] == thresholds_of["explicit"] == 0.25  # the median of its category
     assert (release / "extra" / "thresholds.csv").read_bytes() == thresholds.read_bytes()
 
 
@@ -190,14 +190,14 @@ def test_every_format_gives_the_probabilities_of_the_model(run, release, tmp_pat
     interpreter.allocate_tensors()
     interpreter.set_tensor(place, images())
     interpreter.invoke()
-    found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    outputs = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    np.testing.assert_allclose(outputs, expected, atol=1e-5)
     for name, apart in (("onnx_float16", 0.01), ("onnx_int8", 0.1)):
         assert tag_list.read(extra / name / "selected_tags.csv")["name"].tolist() == WD
-        found = alone(extra / name / "model.onnx", images(), tmp_path)
-        assert found["shapes"][0][::2] == ["input", "tensor(float)"]
-        assert found["shapes"][1][::2] == ["prediction", "tensor(float)"]
-        for rows in found["rows"].values():
+        outputs = alone(extra / name / "model.onnx", images(), tmp_path)
+        assert outputs["shapes"][0][::2] == ["input", "tensor(float)"]
+        assert outputs["shapes"][1][::2] == ["prediction", "tensor(float)"]
+        for rows in outputs["rows"].values():
             np.testing.assert_allclose(rows[0], expected, atol=apart)
     half = onnx.load(str(extra / "onnx_float16" / "model.onnx"))
     assert sum(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in half.graph.initializer) > 5
@@ -205,7 +205,7 @@ def test_every_format_gives_the_probabilities_of_the_model(run, release, tmp_pat
     assert sum(tensor.data_type == onnx.TensorProto.INT8 for tensor in int8.graph.initializer) >= 4
 
 
-def test_release_json_and_card_say_what_was_measured(release):
+def test_release_json_and_the_model_card_have_the_measured_figures(release):
     facts = json.loads((release / "release.json").read_text())
     assert list(facts["flavors"]) == list(export_model.FORMATS)
     for name, result in facts["flavors"].items():
@@ -225,7 +225,7 @@ def test_release_json_and_card_say_what_was_measured(release):
     assert "vit_base_patch16_224" in card
 
 
-def test_the_keras_model_rides_along_and_is_released_again(run, release, tmp_path, capsys):
+def test_the_keras_model_is_included_and_can_be_released_again(run, release, tmp_path, capsys):
     names = tag_list.read(run / "selected_tags.csv")["name"].tolist()
     again = Models.load(release)
     assert again.tags["name"].tolist() == names
@@ -242,8 +242,8 @@ def test_the_keras_model_rides_along_and_is_released_again(run, release, tmp_pat
     assert "timm's vit_base_patch16_224" in capsys.readouterr().out
     for name in ("config.json", "model.safetensors"):
         assert (second / name).read_bytes() == (release / name).read_bytes()
-    found = [onnx_runner.run(folder / "model.onnx", images()) for folder in (release, second)]
-    np.testing.assert_array_equal(*found)
+    outputs = [onnx_runner.run(folder / "model.onnx", images()) for folder in (release, second)]
+    np.testing.assert_array_equal(*outputs)
     assert "0.6000" in (second / "README.md").read_text()
 
 

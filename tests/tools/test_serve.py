@@ -41,7 +41,7 @@ sys.exit(code)
 """
 
 
-def test_sigterm_finishes_what_is_being_answered(release):
+def test_sigterm_finishes_the_replies_in_progress(release):
     process = subprocess.Popen(
         [sys.executable, "-c", SLOW, str(release), "--port", "0"],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -60,7 +60,7 @@ def test_sigterm_finishes_what_is_being_answered(release):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--queue", "0"], "--queue: must be a whole number above 0"),
         (["--max-pixels", "-1"], "--max-pixels: must be a whole number above 0"),
@@ -71,13 +71,13 @@ def test_sigterm_finishes_what_is_being_answered(release):
         (["--threshold", "7"], "between 0 and 1"),
     ],
 )
-def test_wrong_use_is_one_paragraph(release, words, said, capsys):
+def test_wrong_use_is_an_error_in_one_line(release, words, message, capsys):
     assert serve.main([str(release), "--port", "0", *words]) == 2
     shown = capsys.readouterr().err
     assert shown.startswith("error: ")
-    assert said in shown
+    assert message in shown
 
 
-def test_no_release_no_server(tmp_path, capsys):
+def test_a_folder_without_a_release_is_refused(tmp_path, capsys):
     assert serve.main([str(tmp_path)]) == 2
     assert "a release folder was expected" in capsys.readouterr().err

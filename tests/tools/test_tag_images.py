@@ -54,12 +54,12 @@ def tag(*words):
 
 
 def sidecars_in(folder):
-    found = {
+    texts = {
         path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8")
         for path in folder.rglob("*.txt")
     }
     assert not list(folder.rglob("*.part*"))
-    return found
+    return texts
 
 
 # Sidecars
@@ -85,13 +85,13 @@ def test_sidecars_of_hydrus_have_namespaces(release, pictures):
     assert sidecars_in(pictures) == {"1.png.txt": lines}
 
 
-def test_a_caption_as_prompts_want_it(release, pictures):
+def test_captions_are_spelled_for_prompts(release, pictures):
     words = ["--spaces", "--escape", "--rating", "--prefix", "style", "--threshold", "0.3", "--max-tags", "2"]
     assert tag(release, pictures / "1.png", *words) == 0
     assert sidecars_in(pictures)["1.png.txt"] == "style, rating:general, blue sky, rei \\(eva\\)\n"
 
 
-def test_what_is_there_is_kept_replaced_or_added_to(release, pictures, capsys):
+def test_existing_sidecars_are_kept_replaced_or_extended(release, pictures, capsys):
     (pictures / "2.txt").write_text("by hand, red (color)\n")
     assert tag(release, pictures, "--no-recursive", "--threshold", "0.95") == 0
     first = sidecars_in(pictures)
@@ -118,10 +118,10 @@ def test_a_second_picture_of_a_stem_does_not_hide_behind_the_first_ones_caption(
     assert tag(release, tmp_path) == 0
     paint(tmp_path / "1.jpg", GREEN)
     assert tag(release, tmp_path) == 0
-    found = sidecars_in(tmp_path)
-    assert found == {"1.txt": EXPECTED[BLUE], "1.png.txt": EXPECTED[BLUE], "1.jpg.txt": EXPECTED[GREEN]}
+    texts = sidecars_in(tmp_path)
+    assert texts == {"1.txt": EXPECTED[BLUE], "1.png.txt": EXPECTED[BLUE], "1.jpg.txt": EXPECTED[GREEN]}
     assert tag(release, tmp_path) == 0
-    assert sidecars_in(tmp_path) == found
+    assert sidecars_in(tmp_path) == texts
 
 
 def test_a_file_is_tagged_once_however_it_is_named(release, pictures, capsys):
@@ -133,7 +133,7 @@ def test_a_file_is_tagged_once_however_it_is_named(release, pictures, capsys):
     assert len(ratings) == len(set(ratings)) == 4
 
 
-def test_work_that_was_killed_goes_on(release, tmp_path, monkeypatch):
+def test_interrupted_sidecars_are_continued(release, tmp_path, monkeypatch):
     for number in range(10):
         paint(tmp_path / f"{number}.png", BLUE if number % 2 else RED)
     real, written = sidecars.write, []
@@ -156,7 +156,7 @@ def test_work_that_was_killed_goes_on(release, tmp_path, monkeypatch):
 # Bad pictures
 
 
-def test_what_cannot_be_read_is_set_aside_and_listed(release, pictures, capsys):
+def test_unreadable_images_are_set_aside_and_listed(release, pictures, capsys):
     reasons = spoil(pictures / "bad")
     listed = pictures.parent / "rejected.csv"
     assert tag(release, pictures, "--rejected", listed) == 0
@@ -189,9 +189,14 @@ def test_a_sidecar_that_cannot_be_written_stops_nothing(release, tmp_path, capsy
 
 def test_json_and_csv_hold_probabilities(release, pictures, capsys):
     assert tag(release, pictures, "--format", "json") == 0
-    found = json.loads(capsys.readouterr().out)
-    assert [path.removeprefix(f"{pictures}/") for path in found] == ["1.jpg", "1.png", "2.bmp", "deep/3.webp"]
-    assert found[f"{pictures}/1.png"] == {
+    records = json.loads(capsys.readouterr().out)
+    assert [path.removeprefix(f"{pictures}/") for path in records] == [
+        "1.jpg",
+        "1.png",
+        "2.bmp",
+        "deep/3.webp",
+    ]
+    assert records[f"{pictures}/1.png"] == {
         "rating": "general",
         "ratings": {"general": 0.6, "sensitive": 0, "questionable": 0.1, "explicit": 0},
         "tags": {"general": {"blue_sky": 1, "^_^": 0.5}, "character": {"rei_(eva)": 0.9}},
@@ -214,13 +219,13 @@ def test_json_and_csv_hold_probabilities(release, pictures, capsys):
     assert "--overwrite" in capsys.readouterr().err
 
 
-def test_nothing_tagged_is_still_json(release, tmp_path, capsys):
+def test_an_empty_table_is_still_json(release, tmp_path, capsys):
     spoil(tmp_path)
     assert tag(release, tmp_path, "--format", "json") == 1
     assert json.loads(capsys.readouterr().out) == {}
 
 
-def test_a_table_goes_on_where_it_was_stopped(release, pictures, monkeypatch, capsys):
+def test_an_interrupted_table_is_continued(release, pictures, monkeypatch, capsys):
     whole, output = pictures.parent / "whole.json", pictures.parent / "new" / "tags.json"
     words = [release, pictures, "--format", "json", "--batch-size", "1", "-o"]
     assert tag(*words, whole) == 0
@@ -257,7 +262,7 @@ def test_a_table_goes_on_where_it_was_stopped(release, pictures, monkeypatch, ca
     assert list(output.parent.iterdir()) == [output]
 
 
-def test_file_names_of_any_bytes(release, tmp_path, capsys):
+def test_file_names_may_have_any_bytes(release, tmp_path, capsys):
     name = os.fsdecode(b"\xff\xfe.png")
     paint(tmp_path / "a.png", BLUE)
     shutil.copy(tmp_path / "a.png", tmp_path / name)
@@ -275,20 +280,20 @@ def test_transparent_and_turned_pictures_are_prepared_as_for_evaluation(release,
     exif[0x0112] = 6
     wide.save(tmp_path / "turned.jpg", exif=exif, quality=95)
     assert tag(release, tmp_path, "--format", "json", "--threshold", "0") == 0
-    found = json.loads(capsys.readouterr().out)
-    clear = found[f"{tmp_path}/clear.png"]["tags"]["general"]
+    records = json.loads(capsys.readouterr().out)
+    clear = records[f"{tmp_path}/clear.png"]["tags"]["general"]
     assert clear == {"blue_sky": 1, "green_grass": 1, "^_^": 1, "red_(color)": 1}
     tagger = onnx_tagger.open_release(release)
     data = (tmp_path / "turned.jpg").read_bytes()
     expected = tagger.probabilities(codec.prepare(data, 8)[None])[0]
-    turned = found[f"{tmp_path}/turned.jpg"]["tags"]["general"]
+    turned = records[f"{tmp_path}/turned.jpg"]["tags"]["general"]
     assert turned["blue_sky"] == pytest.approx(expected[4], abs=1e-6)
 
 
 # Releases
 
 
-def test_what_is_no_release_is_an_error_in_one_line(tmp_path, pictures, capsys):
+def test_a_missing_release_is_an_error_in_one_line(tmp_path, pictures, capsys):
     assert tag(tmp_path / "nowhere", pictures) == 2
     shown = capsys.readouterr().err
     assert shown.startswith("error: a release folder was expected")
@@ -307,7 +312,7 @@ def test_a_model_that_fails_is_no_traceback(release, pictures, monkeypatch, caps
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["nowhere.png"], "no picture and no folder nowhere.png"),
         ([".", "--format", "json", "--spaces"], "--spaces belongs to --format txt or hydrus"),
@@ -319,11 +324,11 @@ def test_a_model_that_fails_is_no_traceback(release, pictures, monkeypatch, caps
         (["tests", "--no-recursive"], "no pictures there"),
     ],
 )
-def test_wrong_use_is_one_paragraph(release, words, said, capsys, monkeypatch):
+def test_wrong_use_is_an_error_in_one_line(release, words, message, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     assert tag(release, *words) == 2
     shown = capsys.readouterr().err
-    assert said in shown
+    assert message in shown
     assert shown.count("\n") == 1
 
 
@@ -334,7 +339,7 @@ def test_commas_in_names_need_another_format(tmp_path, pictures, capsys):
     assert tag(strange, pictures, "--format", "hydrus") == 0
 
 
-def test_tensorflow_stays_out(release, pictures):
+def test_a_release_is_tagged_without_importing_tensorflow(release, pictures):
     """A release is opened, tagged with and listed without importing keras."""
     code = (
         "import sys; from tools import tag_images; code = tag_images.main(sys.argv[1:]);"

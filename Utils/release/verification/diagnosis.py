@@ -72,7 +72,7 @@ def diagnose(
             moved = Fault(findings.ORDER, "output i is row i of the tag list", came)
             candidates.append(Diagnosis((*faults, moved), values, answer[:, order]))
     return min(
-        candidates, key=lambda one: (one.difference * TIMES_SMALLER ** len(one.faults), len(one.faults))
+        candidates, key=lambda item: (item.difference * TIMES_SMALLER ** len(item.faults), len(item.faults))
     )
 
 

@@ -30,7 +30,7 @@ def test_all_clients_name_the_tags_of_the_keras_model(release):
     assert findings.to_dict()["rules"]["R10"]["seen"] == (
         "kohya, standalone, picobyte, comfy, wdv3, imgutils: 2 images at 0.5000"
     )
-    warned = {one.wrong for one in findings.warnings}
+    warned = {finding.wrong for finding in findings.warnings}
     assert warned == set()
 
 
@@ -38,7 +38,7 @@ def test_a_client_that_computes_something_else_fails_alone(release):
     other = EXPECTED.copy()
     other[1, 5] = 0.7
     findings = check(release, {"": EXPECTED, "wdv3": other})
-    assert [(one.wrong, one.allowed, one.came) for one in findings.failures] == [
+    assert [(finding.wrong, finding.allowed, finding.came) for finding in findings.failures] == [
         ("wdv3 names other tags of sample 1", "none that it lacks", "green_grass")
     ]
 
@@ -48,14 +48,14 @@ def test_another_rating_fails(release):
     other[0, 3] = 0.7
     findings = check(release, {"": other})
     assert ("kohya gives another rating to sample 0", "sensitive", "explicit") in [
-        (one.wrong, one.allowed, one.came) for one in findings.failures
+        (finding.wrong, finding.allowed, finding.came) for finding in findings.failures
     ]
-    assert not any(one.wrong.startswith("comfy") for one in findings.failures)  # it has no ratings
+    assert not any(finding.wrong.startswith("comfy") for finding in findings.failures)  # it has no ratings
 
 
 def test_a_client_that_cannot_read_the_rows_fails(release):
     findings = check(release, {"": EXPECTED, "imgutils": EXPECTED[:, :8]})
-    assert [(one.wrong, one.came) for one in findings.failures] == [
+    assert [(finding.wrong, finding.came) for finding in findings.failures] == [
         ("imgutils cannot read the release", "8 outputs for 9 rows")
     ]
 
@@ -63,7 +63,7 @@ def test_a_client_that_cannot_read_the_rows_fails(release):
 def test_clients_that_cut_by_position_are_skipped_in_another_layout(release):
     findings = check(release, {"": EXPECTED}, layout="full")
     assert findings.failures == []
-    assert {one.wrong for one in findings.warnings} == {
+    assert {finding.wrong for finding in findings.warnings} == {
         f"{name} cuts rows by position" for name in ("kohya", "standalone", "picobyte", "comfy")
     }
 
@@ -74,4 +74,6 @@ def test_tags_that_a_client_spells_alike_are_a_warning(release):
     findings = Findings()
     clients._check_spelling(clients.clients.WDV3, tags["name"], findings)
     clients._check_spelling(clients.clients.KOHYA, tags["name"], findings)
-    assert [(one.wrong, one.came) for one in findings.warnings] == [("wdv3 spells tags alike", "blue sky")]
+    assert [(finding.wrong, finding.came) for finding in findings.warnings] == [
+        ("wdv3 spells tags alike", "blue sky")
+    ]

@@ -18,7 +18,7 @@ def release(tmp_path):
 
 
 def failures(findings):
-    return [(one.rule, one.wrong, one.fault) for one in findings.failures]
+    return [(finding.rule, finding.wrong, finding.fault) for finding in findings.failures]
 
 
 def with_table(release, old="", new=""):
@@ -90,7 +90,7 @@ def test_the_rows_are_compared_with_the_models_list(release):
     findings = Findings()
     folder.check_against(tags.assign(count=tags["count"] + 1), tags, findings)
     assert failures(findings) == []
-    assert [(one.allowed, one.came) for one in findings.warnings] == [("general 0", "general 1")]
+    assert [(finding.allowed, finding.came) for finding in findings.warnings] == [("general 0", "general 1")]
 
 
 def test_names_at_the_top_are_checked(release):
@@ -102,7 +102,7 @@ def test_names_at_the_top_are_checked(release):
     assert failures(findings) == [
         ("R8", "model.onnx is missing", ""), ("R7", "several .csv files at the top", "")
     ]  # fmt: skip
-    assert [one.wrong for one in findings.warnings] == [
+    assert [finding.wrong for finding in findings.warnings] == [
         "README.md is missing", "release.json is missing", "unknown files at the top"
     ]  # fmt: skip
 
@@ -130,11 +130,13 @@ def test_thresholds_are_numbers_between_0_and_1(release):
     tags = pd.DataFrame({"best_threshold": [0.5, 1.5, "", "high"]})
     findings = Findings()
     folder.check_thresholds(release, tags, findings)
-    assert [(one.wrong, one.came) for one in findings.failures] == [("best_threshold", "2 such as 1.5")]
+    assert [(finding.wrong, finding.came) for finding in findings.failures] == [
+        ("best_threshold", "2 such as 1.5")
+    ]
     (release / "extra").mkdir()
     (release / "extra" / "thresholds.csv").write_text("x")
     folder.check_thresholds(release, None, findings)
-    assert [one.wrong for one in findings.warnings] == ["thresholds are not in the tag list"]
+    assert [finding.wrong for finding in findings.warnings] == ["thresholds are not in the tag list"]
 
 
 @pytest.mark.parametrize(
@@ -152,4 +154,4 @@ def test_timm_files_come_together_and_state_their_channels(release, files, has_t
         (release / name).write_text(content)
     findings = Findings()
     assert folder.check_timm_files(release, findings) is has_timm
-    assert [one.wrong for one in findings.failures] == failed
+    assert [finding.wrong for finding in findings.failures] == failed

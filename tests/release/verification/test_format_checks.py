@@ -27,7 +27,7 @@ def checks():
 
 
 def failures(checks):
-    return [(one.rule, one.wrong, one.fault) for one in checks.findings.failures]
+    return [(finding.rule, finding.wrong, finding.fault) for finding in checks.findings.failures]
 
 
 def test_an_equal_file_agrees(checks, tmp_path):
@@ -87,5 +87,5 @@ def test_a_format_that_rounds_fails_on_labeled_images_only(tmp_path, labeled):
     assert failures(checks) == checks.findings.warnings == []
     checks.check_rounded("onnx_float16", small_releases.make(tmp_path / "far", weights=far) / "model.onnx")
     reported = checks.findings.failures if labeled else checks.findings.warnings
-    assert [one.wrong for one in reported] == ["onnx_float16 is too far from the Keras model"]
+    assert [finding.wrong for finding in reported] == ["onnx_float16 is too far from the Keras model"]
     assert len(checks.findings.failures) == labeled

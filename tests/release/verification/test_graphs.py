@@ -19,7 +19,7 @@ def checked(folder, num_tags=9, change=None, **options):
     graph = graphs.read(path)
     graphs.check_interface(graph, num_tags, findings)
     graphs.check_file(graph, findings)
-    return graph, {(one.rule, one.wrong) for one in findings.failures}, findings.warnings
+    return graph, {(finding.rule, finding.wrong) for finding in findings.failures}, findings.warnings
 
 
 def test_a_good_file_passes_with_its_facts(tmp_path):
@@ -90,10 +90,10 @@ def test_external_weights_fail_whether_they_are_there_or_not(tmp_path):
             (folder / "w").unlink()
         findings = Findings()
         assert graphs.check_file(graphs.read(folder / "model.onnx"), findings) == is_there
-        assert [(one.rule, one.fault) for one in findings.failures] == [("R3", "external data")]
+        assert [(finding.rule, finding.fault) for finding in findings.failures] == [("R3", "external data")]
 
 
-def test_what_is_no_graph_is_an_error(tmp_path):
+def test_a_file_that_is_no_graph_is_an_error(tmp_path):
     for content in (b"no graph", b""):
         (tmp_path / "x.onnx").write_bytes(content)
         with pytest.raises(ValueError, match="no ONNX file"):

@@ -52,14 +52,16 @@ def take_rgb(folder, exported):
     with editing(folder) as model:
         name = model.graph.input[0].name
         for node in model.graph.node:
-            node.input[:] = ["turned" if one == name else one for one in node.input]
+            node.input[:] = ["turned" if value == name else value for value in node.input]
         model.graph.initializer.append(numpy_helper.from_array(np.array([2, 1, 0]), "order"))
         model.graph.node.insert(0, helper.make_node("Gather", [name, "order"], ["turned"], axis=3))
 
 
 def turn_first_kernel(folder, exported):
     with editing(folder) as model:
-        kernel = next(one for one in model.graph.initializer if len(one.dims) == 4 and one.dims[1] == 3)
+        kernel = next(
+            tensor for tensor in model.graph.initializer if len(tensor.dims) == 4 and tensor.dims[1] == 3
+        )
         value = numpy_helper.to_array(kernel)[:, ::-1].copy()
         kernel.CopyFrom(numpy_helper.from_array(value, kernel.name))
 
@@ -147,10 +149,10 @@ def test_a_difference_without_a_name_is_reported_with_its_size_and_place(exporte
     )
     image, output = np.unravel_index(np.abs(wrong - right).argmax(), right.shape)
     failures = Verification(copy, reference).run().findings.failures
-    assert {(one.rule, one.wrong, one.fault) for one in failures if one.rule == "parity"} == {
-        ("parity", "model.onnx differs from Keras", "")
-    }
-    came = next(one.came for one in failures if one.rule == "parity")
+    assert {
+        (finding.rule, finding.wrong, finding.fault) for finding in failures if finding.rule == "parity"
+    } == {("parity", "model.onnx differs from Keras", "")}
+    came = next(finding.came for finding in failures if finding.rule == "parity")
     assert came.endswith(f"at sample {image} and output {output}, {reference.tags['name'][output]}")
     assert float(came.split(",")[0]) == pytest.approx(np.abs(wrong - right).max(), rel=0.05)
 
@@ -159,12 +161,15 @@ def test_numbers_and_rows_that_differ_are_reported_as_what_they_are(exported, re
     table = copy / "selected_tags.csv"
     table.write_text(table.read_text().replace("\n1,tag_0_(0),0,900\n", "\n77,tag_0_(0),0,901\n"))
     with editing(copy) as model:
-        bias = next(one for one in model.graph.initializer if list(one.dims) == [18])
+        bias = next(tensor for tensor in model.graph.initializer if list(tensor.dims) == [18])
         value = numpy_helper.to_array(bias).copy()
         value[3] = np.nan
         bias.CopyFrom(numpy_helper.from_array(value, bias.name))
     findings = Verification(copy, reference).run().findings
-    came = {one.wrong: (one.rule, one.allowed, one.came, one.fault) for one in findings.failures}
+    came = {
+        finding.wrong: (finding.rule, finding.allowed, finding.came, finding.fault)
+        for finding in findings.failures
+    }
     rows = came.pop("1 rows differ from the Keras model's list, the first is row 4")
     assert rows == ("R1", "1,tag_0_(0),0", "77,tag_0_(0),0", "")
     assert came.pop("the rows are not those of release.json")[0] == "R1"
@@ -172,20 +177,22 @@ def test_numbers_and_rows_that_differ_are_reported_as_what_they_are(exported, re
         "model.onnx gives no numbers": ("R2", "probabilities", "8 of 144 are NaN or infinite", "")
     }
     table.write_text(table.read_text().replace("\n77,", "\n1,"))
-    warned = [one for one in Verification(copy, reference).run().findings.warnings if one.rule == "R1"]
-    assert [(one.allowed, one.came) for one in warned] == [("tag_0_(0) 900", "tag_0_(0) 901")]
+    warned = [
+        finding for finding in Verification(copy, reference).run().findings.warnings if finding.rule == "R1"
+    ]
+    assert [(finding.allowed, finding.came) for finding in warned] == [("tag_0_(0) 900", "tag_0_(0) 901")]
 
 
 def test_a_run_tells_which_of_two_models_is_wrong(exported, reference, copy):
     wrong = altered(exported, epsilon=1e-2)
     verification = Verification(copy, ReferenceModel(wrong, reference.tags)).run()
-    assert [one.wrong for one in verification.findings.failures if one.rule == "parity"] == [
+    assert [finding.wrong for finding in verification.findings.failures if finding.rule == "parity"] == [
         "model.onnx differs from Keras"
     ]
     verification = Verification(
         copy, ReferenceModel(reference.model, reference.tags, released_model=wrong)
     ).run()
-    assert [one.wrong for one in verification.findings.failures] == ["extra/keras differs from Keras"]
+    assert [finding.wrong for finding in verification.findings.failures] == ["extra/keras differs from Keras"]
 
 
 def test_labels_give_scores_without_the_tags_that_nobody_labeled(reference, copy):
@@ -241,7 +248,7 @@ def renamed_output(folder):
     with editing(folder) as model:
         name = model.graph.output[0].name
         for node in model.graph.node:
-            node.output[:] = ["tags" if one == name else one for one in node.output]
+            node.output[:] = ["tags" if value == name else value for value in node.output]
         model.graph.output[0].name = "tags"
 
 
@@ -294,7 +301,7 @@ RULES = [
 def test_every_rule_can_fail(plant, rules, copy):
     plant(copy)
     verification = Verification(copy, ReferenceModel()).run()
-    assert {one.rule for one in verification.findings.failures} == rules
+    assert {finding.rule for finding in verification.findings.failures} == rules
 
 
 def test_a_layout_that_clients_cannot_cut_is_a_warning(reference, copy):
@@ -309,5 +316,5 @@ def test_a_layout_that_clients_cannot_cut_is_a_warning(reference, copy):
     verification = Verification(folder, dataclasses.replace(reference, tags=frame)).run()
     assert verification.findings.failures == []
     assert verification.findings.state("R10") == "passed"
-    warned = {one.wrong.split()[0] for one in verification.findings.warnings if one.rule == "R10"}
+    warned = {finding.wrong.split()[0] for finding in verification.findings.warnings if finding.rule == "R10"}
     assert {"kohya", "standalone", "picobyte", "comfy"} <= warned

@@ -28,7 +28,7 @@ def test_a_name_with_a_comma_is_a_warning_of_captions():
     findings = Findings()
     sidecars.check(TAGS.replace("long_hair", "long,hair"), PROBABILITIES, 0.5, findings)
     assert findings.failures == []
-    assert [one.wrong for one in findings.warnings] == ["txt cannot hold a tag"]
+    assert [finding.wrong for finding in findings.warnings] == ["txt cannot hold a tag"]
 
 
 def test_a_lost_tag_fails(monkeypatch):
@@ -36,7 +36,7 @@ def test_a_lost_tag_fails(monkeypatch):
     monkeypatch.setattr(sidecars.sidecars, "write", lambda path, words, kind: real(path, words[:-1], kind))
     findings = Findings()
     sidecars.check(TAGS, PROBABILITIES, 0.5, findings)
-    assert [(one.wrong, one.came) for one in findings.failures] == [
+    assert [(finding.wrong, finding.came) for finding in findings.failures] == [
         ("txt: tags of 1.png are lost or changed", "re:zero"),
         ("txt: tags of 1.jpg are lost or changed", "rei_(eva)"),
         ("hydrus: tags of 1.png are lost or changed", "re:zero"),
