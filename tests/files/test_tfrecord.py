@@ -86,9 +86,9 @@ def test_examples_of_other_writers_are_read():
         tfrecord.decode_example(unpacked)
 
 
-def test_bytes_that_are_no_example():
+def test_bytes_that_are_no_example_are_refused():
     random = np.random.default_rng(0)
-    whole = b"".join(tfrecord.encode_example(5, b"abc", [1, 2]))
-    for data in (b"", b"\x0a", whole[:-9], b"\xff" * 20, *(random.bytes(30) for _ in range(300))):
+    example = b"".join(tfrecord.encode_example(5, b"abc", [1, 2]))
+    for data in (b"", b"\x0a", example[:-9], b"\xff" * 20, *(random.bytes(30) for _ in range(300))):
         with pytest.raises(ValueError):  # noqa: PT011  whatever is wrong with it
             tfrecord.decode_example(data)

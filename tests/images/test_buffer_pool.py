@@ -14,11 +14,11 @@ def test_a_name_is_one_array_of_each_thread():
     assert scratch.array("a", (2, 3)) is first
     assert scratch.array("b", (2, 3)) is not first
     assert scratch.array("a", (3, 2)).shape == (3, 2)
-    found = []
-    thread = threading.Thread(target=lambda: found.append(scratch.array("b", (2, 3))))
+    arrays = []
+    thread = threading.Thread(target=lambda: arrays.append(scratch.array("b", (2, 3))))
     thread.start()
     thread.join()
-    assert not np.shares_memory(found[0], scratch.array("b", (2, 3)))
+    assert not np.shares_memory(arrays[0], scratch.array("b", (2, 3)))
 
 
 def test_pooled_arrays_begin_at_multiples_of_64_bytes_and_are_apart():
@@ -45,8 +45,8 @@ def test_pooled_memory_is_used_again_when_the_last_view_is_gone():
     assert pooled_array(shape).ctypes.data not in (address, second.ctypes.data)
     assert (part == 9).all()
     del part
-    kept = [pooled_array(shape), pooled_array(shape)]
-    assert address in [array.ctypes.data for array in kept]
+    reused = [pooled_array(shape), pooled_array(shape)]
+    assert address in [array.ctypes.data for array in reused]
 
 
 def test_what_tensorflow_holds_is_not_used_again():

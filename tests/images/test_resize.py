@@ -84,12 +84,12 @@ def test_threads_average_areas_apart():
     expected = [average(picture, (64, 64)) for picture in pictures]
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
         for _ in range(20):
-            found = pool.map(lambda picture: average(picture, (64, 64)), pictures)
-            assert all(np.array_equal(*pair) for pair in zip(found, expected, strict=True))
+            averages = pool.map(lambda picture: average(picture, (64, 64)), pictures)
+            assert all(np.array_equal(*pair) for pair in zip(averages, expected, strict=True))
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_resize_treats_every_channel_alike_and_may_be_told_where_to_write(method):
+def test_resize_treats_every_channel_alike_and_may_write_to_given_memory(method):
     image = noise(100, 100)
     expected = resize(image, 64, method)
     four = resize(np.dstack([image, image[..., :1]]), 64, method, np.zeros((64, 64, 4), np.uint8))

@@ -19,8 +19,8 @@ def selection():
     return types.SimpleNamespace(rating=types.SimpleNamespace(name="explicit", category=9), tags=tags)
 
 
-def names(found):
-    return [tag.name for tag in found.tags]
+def names(image):
+    return [tag.name for tag in image.tags]
 
 
 # Spelling
@@ -37,28 +37,28 @@ def test_emoticons_keep_their_underscores():
         assert sidecars.spaced(name) == name.replace("_", " ")
 
 
-def test_words_of_captions_and_of_hydrus():
-    found = selection()
-    assert sidecars.caption_words(found, sidecars.Style()) == ["long_hair", "rei_(eva)", "eva", "^_^"]
+def test_captions_and_hydrus_files_spell_their_words_each_in_its_way():
+    image = selection()
+    assert sidecars.caption_words(image, sidecars.Style()) == ["long_hair", "rei_(eva)", "eva", "^_^"]
     style = sidecars.Style(spaces=True, escape=True, rating=True, prefix="mystyle")
     words = ["mystyle", "rating:explicit", "long hair", "rei \\(eva\\)", "eva", "^_^"]
-    assert sidecars.caption_words(found, style) == words
+    assert sidecars.caption_words(image, style) == words
     lines = ["rating:explicit", "long_hair", "character:rei_(eva)", "series:eva", "^_^"]
-    assert sidecars.hydrus_words(found, sidecars.Style()) == lines
+    assert sidecars.hydrus_words(image, sidecars.Style()) == lines
     assert sidecars.escaped("\\m/_(x)") == "\\\\m/_\\(x\\)"
 
 
 @pytest.mark.parametrize("kind", [TXT, HYDRUS])
-def test_our_own_reader_reads_them_back(kind):
-    found = selection()
-    rating, parsed = parse_sidecar(kind.text(kind.words(found, sidecars.Style(rating=True))))
+def test_the_source_of_sidecars_reads_them_back(kind):
+    image = selection()
+    rating, parsed = parse_sidecar(kind.text(kind.words(image, sidecars.Style(rating=True))))
     assert rating == "e"
-    assert list(parsed) == names(found)
+    assert list(parsed) == names(image)
     if kind is HYDRUS:
-        assert parsed == {tag.name: tag.category for tag in found.tags}
+        assert parsed == {tag.name: tag.category for tag in image.tags}
 
 
-def test_names_that_text_cannot_tell_apart_are_refused():
+def test_names_that_hold_the_separator_are_refused():
     sidecars.require_separable(["a,b"], HYDRUS)
     for names_, kind in ((["x", "a,b"], TXT), (["a\nb"], HYDRUS), (["a\nb"], TXT)):
         with pytest.raises(UserError, match="json or csv"):
@@ -87,9 +87,9 @@ def test_captions_never_share_a_file():
             if (
                 len({name.casefold() for name in images}) == count
             ):  # else one file where capitals do not count
-                found = give(images, TXT)
-                assert len({sidecar.casefold() for sidecar in found.values()}) == count
-                assert found == give(reversed(images), TXT)
+                sidecar_of = give(images, TXT)
+                assert len({sidecar.casefold() for sidecar in sidecar_of.values()}) == count
+                assert sidecar_of == give(reversed(images), TXT)
 
 
 def test_a_picture_that_came_later_does_not_take_anothers_caption():
@@ -104,7 +104,7 @@ def test_a_picture_that_came_later_does_not_take_anothers_caption():
     assert sidecars.sidecar_names(images, TXT, ["1.png.txt"]) == fresh  # cut short
 
 
-def test_writing_and_appending(tmp_path):
+def test_appending_adds_words_and_keeps_those_that_are_there(tmp_path):
     path = tmp_path / "x.txt"
     sidecars.write(path, ["a", "b c"], TXT)
     assert path.read_bytes() == b"a, b c\n"

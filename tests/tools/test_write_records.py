@@ -72,10 +72,10 @@ def test_every_post_is_one_record_and_jpegs_at_size_pass_through(tmp_path):
     loaded = dataset_folder.load(dataset)
     for split in loaded.splits:
         rows = table[table["split"] == split].set_index("post_id")
-        found = stored(dataset, split)
-        assert sorted(number for number, _, _ in found) == sorted(rows.index)
-        assert loaded.post_ids(split).tolist() == [number for number, _, _ in found]
-        for number, data, labels in found:
+        packed = stored(dataset, split)
+        assert sorted(number for number, _, _ in packed) == sorted(rows.index)
+        assert loaded.post_ids(split).tolist() == [number for number, _, _ in packed]
+        for number, data, labels in packed:
             assert data == (tmp_path / "images" / rows["path"][number]).read_bytes()
             assert labels == rows["label_indexes"][number].tolist()
 
@@ -101,15 +101,15 @@ def test_the_manifest_is_true(tmp_path):
 
 def test_train_is_shuffled_by_the_seed_and_the_rest_is_in_order(tmp_path):
     dataset = small_dataset(tmp_path)
-    one = dataset_folder.load(dataset)
-    ids = one.post_ids("train")
-    assert (np.diff(one.post_ids("validation")) > 0).all()
+    loaded = dataset_folder.load(dataset)
+    ids = loaded.post_ids("train")
+    assert (np.diff(loaded.post_ids("validation")) > 0).all()
     assert (np.diff(ids) > 0).any()
     assert (np.diff(ids) < 0).any()
     assert write(dataset, "--shard-size", "16", "--seed", "1", "--overwrite") == 0
-    other = dataset_folder.load(dataset).post_ids("train")
-    assert sorted(other) == sorted(ids)
-    assert other.tolist() != ids.tolist()
+    reshuffled = dataset_folder.load(dataset).post_ids("train")
+    assert sorted(reshuffled) == sorted(ids)
+    assert reshuffled.tolist() != ids.tolist()
 
 
 def odd_booru(folder):
@@ -145,17 +145,17 @@ def test_broken_files_are_rejected_and_odd_ones_made_square(tmp_path, capsys):
     assert set(reasons) == {odd[kind] for kind in ("truncated", "empty", "png", "text", "gone")}
     assert reasons[odd["gone"]] == "file missing"
     assert "PNG" in reasons[odd["png"]]
-    found = {}
+    stored_images = {}
     for split in dataset_folder.load(dataset).splits:
-        found |= {number: data for number, data, _ in stored(dataset, split)}
-    assert len(found) == 35
+        stored_images |= {number: data for number, data, _ in stored(dataset, split)}
+    assert len(stored_images) == 35
     for kind in ("wide", "large", "gray", "turned"):
-        data = found[image_folder.post_id(odd[kind])]
+        data = stored_images[image_folder.post_id(odd[kind])]
         source = (tmp_path / "images" / odd[kind]).read_bytes()
         assert data == codec.encode_jpeg(codec.prepare(source, 32), 95)
         assert codec.probe(data) == ("JPEG", 32, 32)
     table = pq.read_table(dataset / "posts.parquet").to_pandas()
-    assert set(table["post_id"]) == set(found) | {image_folder.post_id(path) for path in reasons}
+    assert set(table["post_id"]) == set(stored_images) | {image_folder.post_id(path) for path in reasons}
 
 
 def test_a_killed_run_continues_to_the_same_bytes(tmp_path, monkeypatch):
@@ -341,28 +341,28 @@ def test_labels_only_gives_what_a_whole_run_gives(tmp_path, capsys):
     database.close()
     definition = tmp_path / "definition.toml"
     definition.write_text(definition.read_text().replace("max_tags = 50", "max_tags = 6"))
-    whole = select(tmp_path, "whole")
-    assert write(whole, "--shard-size", "16") == 0
+    packed = select(tmp_path, "packed")
+    assert write(packed, "--shard-size", "16") == 0
     fresh = select(tmp_path, "fresh")
     (tmp_path / "images").rename(tmp_path / "elsewhere")
     capsys.readouterr()
     assert relabel(fresh, old, "--json") == 0
-    said = json.loads(capsys.readouterr().out)
-    assert said["complete"]
-    assert sum(said["records"].values()) == datasets_size(old)
-    assert said["rejected"] == {
+    report = json.loads(capsys.readouterr().out)
+    assert report["complete"]
+    assert sum(report["records"].values()) == num_records(old)
+    assert report["rejected"] == {
         "empty file": 1, "truncated JPEG": 1, "not an image": 1, "PNG data in a .jpg file": 1
     }  # fmt: skip
-    expected, found = everything(whole), everything(fresh)
-    made = json.loads(found.pop("dataset.json")), json.loads(expected.pop("dataset.json"))
-    assert made[0]["records"] == made[1]["records"]
-    assert made[0]["made"]["write_records"]["reuse"] == str(old)
-    assert found == expected
+    expected, files = everything(packed), everything(fresh)
+    manifest, expected_manifest = (json.loads(part.pop("dataset.json")) for part in (files, expected))
+    assert manifest["records"] == expected_manifest["records"]
+    assert manifest["made"]["write_records"]["reuse"] == str(old)
+    assert files == expected
     assert len(tag_list.read(fresh / "selected_tags.csv")) == 6
     assert dataset_folder.load(fresh).tags["name"].tolist() != dataset_folder.load(old).tags["name"].tolist()
 
 
-def datasets_size(folder):
+def num_records(folder):
     loaded = dataset_folder.load(folder)
     return sum(loaded.num_records(split) for split in loaded.splits)
 
@@ -375,11 +375,11 @@ def test_labels_only_from_original_shards_and_for_posts_that_are_not_there(tmp_p
     for path in old.rglob("ids.npy"):
         path.unlink()
     assert relabel(new, old) == 0
-    assert datasets_size(new) == 40
+    assert num_records(new) == 40
     assert list(rejections(new).values()) == ["not in the old dataset"] * 20
     pictures = {n: data for split in dataset_folder.load(old).splits for n, data, _ in stored(old, split)}
-    found = {n: data for split in dataset_folder.load(new).splits for n, data, _ in stored(new, split)}
-    assert found == pictures
+    copies = {n: data for split in dataset_folder.load(new).splits for n, data, _ in stored(new, split)}
+    assert copies == pictures
 
 
 def test_labels_only_takes_images_of_its_kind_from_another_folder(tmp_path, capsys):
@@ -411,10 +411,10 @@ def test_names_that_are_no_numbers_go_through_the_whole_chain(tmp_path):
     assert select_tags.main([*words, "-o", str(tmp_path / "dataset")]) == 0
     assert write_records.main([str(tmp_path / "dataset"), "--images", str(tmp_path / "p")]) == 0
     loaded = dataset_folder.load(tmp_path / "dataset")
-    found = {n: set(loaded.tags["name"][labels]) for n, _, labels in stored(tmp_path / "dataset", "train")}
+    tags = {n: set(loaded.tags["name"][labels]) for n, _, labels in stored(tmp_path / "dataset", "train")}
     digests = {name: int(hashlib.sha256(name.encode()).hexdigest()[:16], 16) >> 1 for name in names}
     digests["12.jpg"] = 12
-    assert found == {digests[name]: {"solo", f"hat_{number}"} for number, name in enumerate(names)}
+    assert tags == {digests[name]: {"solo", f"hat_{number}"} for number, name in enumerate(names)}
     assert sorted(loaded.post_ids("train")) == sorted(digests.values())
 
 
