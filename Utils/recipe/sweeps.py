@@ -98,15 +98,15 @@ class Parameter(Checked):
             weights = self.probabilities or np.full(len(self.choices), 1 / len(self.choices))
             place = int(np.searchsorted(np.cumsum(weights), uniform, "right"))
             return self.choices[min(place, len(self.choices) - 1)]
-        low, high, is_log = self.min or 0.0, self.max or 0.0, "log" in self.kind
+        low, high = self.min or 0, self.max or 0
         if self.kind == "int_uniform":
-            return min(int(low) + int(uniform * (high - low + 1)), int(high))
-        if is_log:
-            low, high = math.log(low), math.log(high)
-        value = (
-            self.mu + self.sigma * normal if self.kind.endswith("normal") else low + uniform * (high - low)
-        )
-        value = math.exp(value) if is_log else value
+            return min(low + int(uniform * (high - low + 1)), high)
+        if self.kind.endswith("normal"):
+            value = self.mu + self.sigma * normal
+        elif "log" in self.kind:
+            value = math.exp(math.log(low) + uniform * (math.log(high) - math.log(low)))
+        else:
+            value = low + uniform * (high - low)
         return round(round(value / self.q) * self.q, 12) if self.kind.startswith("q_") else value
 
 
