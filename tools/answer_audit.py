@@ -15,7 +15,8 @@ import numpy as np
 
 from Utils.command.cli import Parser, command, print_json
 from Utils.evaluation import ground_truth
-from Utils.files.atomic import replacing, require_absent
+from Utils.files.atomic import replacing
+from Utils.files.outputs import require_replaceable_file
 from Utils.labels import decisions, questions
 from Utils.tags import tag_list
 
@@ -43,7 +44,7 @@ def parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
     options = parser().parse_args(argv)
-    require_absent(options.output, options.overwrite)
+    require_replaceable_file(options.output, decisions.DECISIONS, options.overwrite)
     truth = ground_truth.read(options.truth)
     asked = questions.read(options.audits, tag_list.read(options.tags))
     answers = answer(asked, truth)

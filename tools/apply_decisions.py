@@ -18,8 +18,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from Utils.command.cli import Parser, UserError, command, print_json
-from Utils.files.atomic import replacing, require_absent, require_file
+from Utils.files.atomic import replacing, require_file
+from Utils.files.outputs import FileKind, begins_with, require_replaceable_file
 from Utils.labels import decisions
+
+DATABASE = FileKind("an SQLite database", begins_with(b"SQLite format 3\0"))
 
 Verdicts = Mapping[decisions.Pair, tuple[str, bool]]  # by post id and tag id: tag name, whether it has it
 Patch = list[tuple[int, dict[str, list[str]]]]  # post id, {"add": names, "remove": names}
@@ -47,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError(
             f"-o must be another file than --db: the corrected copy does not replace {options.db}"
         )
-    require_absent(options.output, options.overwrite)
+    require_replaceable_file(options.output, DATABASE, options.overwrite)
     verdicts, disputed = decisions.verdicts(decisions.read(options.decisions))
     with replacing(options.output) as temporary:
         with contextlib.closing(_copy(options.db, temporary)) as database, database:

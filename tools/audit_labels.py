@@ -27,13 +27,16 @@ import pandas as pd
 from Utils.command.cli import Parser, UserError, command, number, print_json, progress
 from Utils.evaluation import ground_truth, predictions, threshold_table
 from Utils.files import csv_tables
-from Utils.files.atomic import read_json, replacing, require_absent, write_json
+from Utils.files.atomic import read_json, replacing, write_json
+from Utils.files.outputs import FileKind, begins_with, has_header, require_replaceable_file
 from Utils.labels import cleanlab_engine, confident_learning
 from Utils.report import svg_charts
 from Utils.tags import tag_list
 
 TAGS_AT_A_TIME = 128
 COLUMNS = ("tag", "tag_id", "post_id", "probability", "label", "score")
+AUDIT = FileKind("an audit", begins_with(b'{\n"', b"{\n\n}"))
+FINDINGS = FileKind("a table of an audit's findings", has_header(COLUMNS))
 
 # (probabilities, labels, columns, thresholds) -> rows of each column that lack the tag, that have it wrongly
 Engine = Callable[..., tuple[list[np.ndarray], list[np.ndarray]]]
@@ -87,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     missing = None if truth is None else ground_truth.missing_labels(dump, columns, truth)
     if options.engine == "cleanlab":
         cleanlab_engine.load()  # says what to install before any work
-    require_absent(options.output, options.overwrite)
+    _require_replaceable(options)
     findings = _audit(dump, columns, thresholds, options)
     _write(findings, dump, columns, options)
     summary = _summary(findings, columns, options)
@@ -96,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if thresholds is not None:
             tables["at 0.5"] = _findings(dump, columns, None, options)
         scored = {name: ground_truth.score_audit(table, *missing) for name, table in tables.items()}
-        _plot(scored, options.output.with_name(f"{options.output.stem}_truth.svg"))
+        _plot(scored, _truth_file(options))
         summary["truth"] = ground_truth.compare_audits(*scored.values())
     if options.json:
         print_json(summary)
@@ -229,6 +232,28 @@ def _read_part(path: pathlib.Path) -> pd.DataFrame:
 # ---- what is written and printed
 
 
+def _require_replaceable(options: argparse.Namespace) -> None:
+    """Raise UserError where an output may not be written.
+
+    The others are written before AUDIT.json, so an interrupted run leaves them; a stranger's are not touched.
+    """
+    require_replaceable_file(options.output, AUDIT, options.overwrite)
+    for path, kind in (
+        (options.output.with_suffix(".csv"), FINDINGS),
+        (_wrong_file(options), AUDIT),
+        (_truth_file(options), svg_charts.CHART),
+    ):
+        require_replaceable_file(path, kind, overwrite=True)
+
+
+def _wrong_file(options: argparse.Namespace) -> pathlib.Path:
+    return options.output.with_name(f"{options.output.stem}_wrong.json")
+
+
+def _truth_file(options: argparse.Namespace) -> pathlib.Path:
+    return options.output.with_name(f"{options.output.stem}_truth.svg")
+
+
 def _write(
     findings: pd.DataFrame, dump: predictions.Dump, columns: np.ndarray, options: argparse.Namespace
 ) -> None:
@@ -236,7 +261,7 @@ def _write(
     names = dump.tags["name"].to_numpy()[columns]
     paths = [(0, options.output)]
     if options.also_wrong:
-        paths.append((1, options.output.with_name(f"{options.output.stem}_wrong.json")))
+        paths.append((1, _wrong_file(options)))
     csv_tables.write_frame(options.output.with_suffix(".csv"), findings)
     for label, path in reversed(paths):  # AUDIT.json last: if it exists, the others do
         of_label = findings[findings["label"] == label]

@@ -22,8 +22,11 @@ import cv2
 
 from Utils.command.cli import Parser, command, number, print_json, progress
 from Utils.command.machine import num_cores
-from Utils.files.atomic import read_json, require_absent, write_json
+from Utils.files.atomic import read_json, write_json
+from Utils.files.outputs import FileKind, has_header, require_replaceable_file
 from Utils.images import codec, image_folder, image_reader
+
+REJECTED = FileKind("a list of rejected images", has_header(image_folder.REJECTED_COLUMNS))
 
 CHUNK = 512  # images whose result is noted together
 
@@ -45,7 +48,7 @@ def parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     options = parser().parse_args(argv)
-    require_absent(options.output, options.overwrite)
+    require_replaceable_file(options.output, REJECTED, options.overwrite)
     output, root = pathlib.Path(options.output), pathlib.Path(options.images)
     paths = image_folder.image_paths(root)
     notes = note_prefix(output, root, paths)

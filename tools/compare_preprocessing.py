@@ -24,11 +24,14 @@ from Utils.command.cli import Parser, UserError, command, number, print_json
 from Utils.data import dataset_folder
 from Utils.evaluation import bootstrap
 from Utils.files import csv_tables
-from Utils.files.atomic import provenance, replacing_folder, require_absent, require_file, to_path, write_json
+from Utils.files.atomic import provenance, require_file, to_path, write_json
+from Utils.files.outputs import FolderKind, replacing_folder, require_replaceable_folder
 from Utils.images import image_folder
 from Utils.report import svg_charts
 from Utils.serving import onnx_tagger
 from Utils.tags import tag_list
+
+COMPARISON = FolderKind("a comparison of preprocessing", ("report.json", "report.csv"), ("*.svg",))
 
 COLUMNS = tuple(field.name for field in dataclasses.fields(ScoreEffect))
 
@@ -59,7 +62,7 @@ def parser() -> Parser:
 def main(argv: list[str] | None = None) -> None:
     """Measure, write the report, print the table."""
     options = parser().parse_args(argv)
-    require_absent(options.output, options.overwrite)
+    require_replaceable_folder(options.output, COMPARISON, options.overwrite)
     dataset = dataset_folder.load(options.dataset)
     paths, labels = _labeled_images(dataset, options.images, options.split, options.most)
     tagger = onnx_tagger.load(options.model, deferred("Models.load"))
@@ -73,7 +76,7 @@ def main(argv: list[str] | None = None) -> None:
         "image_size": tagger.image_size,
         "threshold": threshold,
     }
-    with replacing_folder(options.output, options.overwrite) as folder:
+    with replacing_folder(options.output, COMPARISON, options.overwrite) as folder:
         _write(folder, effects, facts)
     if options.json:
         print_json(facts | {"effects": [dataclasses.asdict(effect) for effect in effects]})

@@ -20,9 +20,12 @@ from Utils.data import selection, sources
 from Utils.data.definition import check_ratings_map
 from Utils.data.sources.stream import PostBlock, Source
 from Utils.evaluation.predictions import matrix
-from Utils.files.atomic import replacing, require_absent, require_file
+from Utils.files.atomic import replacing, require_file
+from Utils.files.outputs import FileKind, begins_with, require_replaceable_file
 from Utils.images import image_folder
 from Utils.tags import tag_list
+
+LABELS = FileKind("a matrix of labels (.npy)", begins_with(b"\x93NUMPY"))
 
 ROWS_AT_A_TIME = 1024  # rows of labels.npy in memory
 
@@ -53,7 +56,7 @@ def parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     options = parser().parse_args(argv)
-    require_absent(options.output, options.overwrite)
+    require_replaceable_file(options.output, LABELS, options.overwrite)
     ids = read_ids(options.ids)
     tags = tag_list.read(options.tags)
     source = open_source(options)

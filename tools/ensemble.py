@@ -19,7 +19,8 @@ import pandas as pd
 from Utils.command.cli import Parser, UserError, command, progress
 from Utils.evaluation import alignment, chunked_matrix, ensembling, predictions
 from Utils.evaluation.predictions import Dump
-from Utils.files.atomic import provenance, require_absent
+from Utils.files.atomic import provenance
+from Utils.files.outputs import require_replaceable_folder
 
 
 def parser() -> Parser:
@@ -55,7 +56,7 @@ def parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
     options = parser().parse_args(argv)
-    require_absent(options.output, options.overwrite)
+    require_replaceable_folder(options.output, predictions.DUMP, options.overwrite)
     dumps = [predictions.load(path) for path in options.dumps]
     if options.stack:
         return _stack(dumps, options)

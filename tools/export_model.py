@@ -26,17 +26,16 @@ from Utils.command.backend import prepare_backend
 from Utils.command.cli import Parser, UserError, WorkError, command
 from Utils.data import dataset_folder
 from Utils.evaluation import predictions, threshold_table
-from Utils.files import csv_tables
+from Utils.files import csv_tables, model_files
 from Utils.files.atomic import (
     provenance,
     read_json,
-    replacing_folder,
-    require_absent,
     require_file,
     to_path,
     write_json,
 )
 from Utils.files.model_files import RELEASED_MODEL, RUN_MODELS
+from Utils.files.outputs import replacing_folder, require_replaceable_folder
 from Utils.recipe import initial_weights
 from Utils.release.format_table import FORMATS
 from Utils.report import model_card
@@ -70,7 +69,7 @@ def main(argv: list[str] | None = None) -> None:
     """Check everything, then write everything."""
     options = parser().parse_args(argv)
     options.formats = [name for name in FORMATS if name == "onnx" or name in options.formats]
-    require_absent(options.output, options.overwrite)
+    require_replaceable_folder(options.output, model_files.RELEASE, options.overwrite)
     inputs = _read_inputs(options)
 
     prepare_backend()
@@ -80,7 +79,7 @@ def main(argv: list[str] | None = None) -> None:
     release_folder.require(options.formats)
     job = _checked_job(options, Models.load(options.model, which=options.which), inputs)
     try:
-        with replacing_folder(options.output, options.overwrite) as folder:
+        with replacing_folder(options.output, model_files.RELEASE, options.overwrite) as folder:
             facts = _write(folder, job)
     except OSError as error:
         raise WorkError(f"{options.output} cannot be written: {error}") from error

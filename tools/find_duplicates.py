@@ -33,12 +33,14 @@ from Utils.duplicates import fingerprints, hash_index, pixel_match
 from Utils.evaluation import duplicate_groups
 from Utils.evaluation.duplicate_groups import Groups
 from Utils.files import csv_tables, row_cache
-from Utils.files.atomic import replacing, require_absent, sha256_of
+from Utils.files.atomic import replacing, sha256_of
 from Utils.files.job_engines import run
+from Utils.files.outputs import FileKind, has_header, require_replaceable_file
 from Utils.images import image_folder
 from Utils.recipe import initial_weights
 
 COLUMNS = ("group", "post_id", "path", "distance", "parent_id")
+GROUPS = FileKind("a table of groups", has_header(COLUMNS))
 VERSION = 1  # of fingerprints and features; those of another version are computed again
 MODEL_MAX_SHIFT = 0.12  # how far the edges may lie apart of images that a model finds alike
 HASH = np.dtype((np.uint8, fingerprints.BITS // 8))
@@ -105,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _check(options: argparse.Namespace) -> None:
     if (options.source is None) != (options.origin is None):
         raise UserError("--source KIND and --from PATH belong together: the one says what the other is")
-    require_absent(options.output, options.overwrite)
+    require_replaceable_file(options.output, GROUPS, options.overwrite)
 
 
 def file_keys(folder: str, paths: list[str]) -> np.ndarray:

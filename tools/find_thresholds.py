@@ -40,7 +40,8 @@ from Utils.evaluation import (
 from Utils.evaluation.alignment import MatrixView
 from Utils.evaluation.predictions import Dump
 from Utils.evaluation.thresholds import OperatingPoint, Rule
-from Utils.files.atomic import require_absent, require_file
+from Utils.files.atomic import require_file
+from Utils.files.outputs import require_replaceable_file
 from Utils.tags.tag_list import category_name
 
 PER = ("all", "category", "tag", "group")
@@ -80,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     rule = thresholds.parse_rule(options.rule)
     _check(options)
-    require_absent(options.output, options.overwrite)
+    require_replaceable_file(options.output, threshold_table.THRESHOLDS, options.overwrite)
     dump = predictions.load(options.dump).require_labels()
     test = None if options.judge is None else predictions.load(options.judge).require_labels()
     rows, facts = CHOOSERS[options.per](dump, rule, options)

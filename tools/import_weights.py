@@ -19,7 +19,9 @@ from typing import Any
 
 from Utils.command.backend import prepare_backend
 from Utils.command.cli import Parser, UserError, assignment, command
-from Utils.files.atomic import replacing, require_absent
+from Utils.files import model_files
+from Utils.files.atomic import replacing
+from Utils.files.outputs import require_replaceable_file
 
 ORIGINAL_EPSILON = 1e-3  # Keras 2's default, which the original never changed
 
@@ -48,7 +50,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser().parse_args(argv)
     if not args.output.endswith(".keras"):
         raise UserError(f"the output must end in .keras; got {args.output}")
-    require_absent(args.output, args.overwrite)
+    require_replaceable_file(args.output, model_files.KERAS_FILE, args.overwrite)
     settings = dict(assignment("--set", text) for text in args.settings)
     prepare_backend()
 

@@ -23,8 +23,13 @@ from Utils.demo_booru import archive
 from Utils.demo_booru.archive import Facts
 from Utils.demo_booru.posts import Post, plan_posts
 from Utils.files import csv_tables
-from Utils.files.atomic import replacing_folder, require_absent
+from Utils.files.outputs import FolderKind, replacing_folder, require_replaceable_folder
 from Utils.images.image_folder import bucket_path
+
+BOORU = FolderKind(
+    "a drawn booru", ("definition.toml", "danbooru.db"),
+    ("truth.csv", "duplicates.csv", "512px/*.jpg", "original/*"),
+)  # fmt: skip
 
 DEFINITION = """# The dataset of a drawn booru of {images} posts (tools/make_demo_booru.py).
 name = "demo"
@@ -72,9 +77,9 @@ def parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     options = parser().parse_args(argv)
-    require_absent(options.output, options.overwrite)
+    require_replaceable_folder(options.output, BOORU, options.overwrite)
     posts = plan_posts(options.images, options.seed, options.missing)
-    with replacing_folder(options.output, options.overwrite) as folder:
+    with replacing_folder(options.output, BOORU, options.overwrite) as folder:
         facts = draw(folder, posts, options.seed, options.workers)
         archive.write_database(folder / "danbooru.db", posts, facts, options.seed)
         write_tables(folder, posts)

@@ -23,9 +23,13 @@ from Utils.command.cli import Parser, UserError, command, print_json
 from Utils.data import dataset_folder, post_images
 from Utils.evaluation import duplicate_groups, leakage, predictions
 from Utils.files import csv_tables
-from Utils.files.atomic import replacing_folder, require_absent
+from Utils.files.outputs import FolderKind, replacing_folder, require_replaceable_folder
 from Utils.report import report as reporting
 from Utils.report import report_page
+
+REPORT = FolderKind(
+    "a report", ("report.html", "report.csv"), ("headline.csv", "confused.csv", "padding.csv", "leaks.csv")
+)
 
 
 def parser() -> Parser:
@@ -58,11 +62,11 @@ def parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
     options = parser().parse_args(argv)
-    require_absent(options.output, options.overwrite)
+    require_replaceable_folder(options.output, REPORT, options.overwrite)
     dump = predictions.load(options.dump).require_labels()
     black = options.black and predictions.load(options.black)
     report = reporting.compute(dump, _find_pictures(options), black, _is_leaked(dump, options))
-    with replacing_folder(options.output, options.overwrite) as folder:
+    with replacing_folder(options.output, REPORT, options.overwrite) as folder:
         _write(report, folder)
     if options.json:
         leaks = {} if report.leaks is None else {"leaks": dataclasses.asdict(report.leaks)}

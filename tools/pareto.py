@@ -20,7 +20,8 @@ import pandas as pd
 from Utils.command.cli import Parser, UserError, command, print_json
 from Utils.command.text import markdown_table
 from Utils.evaluation import results_table
-from Utils.files.atomic import replacing, require_absent
+from Utils.files.atomic import replacing
+from Utils.files.outputs import require_replaceable_file
 from Utils.report import svg_charts
 from Utils.tags import tag_list
 
@@ -71,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     if options.output.suffix != ".svg":
         raise UserError(f"-o must end in .svg; got {options.output}")
-    require_absent(options.output, options.overwrite)
+    require_replaceable_file(options.output, svg_charts.CHART, options.overwrite)
     rows = pd.concat([results_table.read(path) for path in options.tables], ignore_index=True)
     models = mark_frontier(points(rows, options))
     with replacing(options.output) as beside:

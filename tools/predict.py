@@ -23,7 +23,8 @@ from Utils.command.text import join_names
 from Utils.data import dataset_folder, folds
 from Utils.evaluation import predictions
 from Utils.files import csv_tables
-from Utils.files.atomic import provenance, read_json, require_absent, to_path
+from Utils.files.atomic import provenance, read_json, to_path
+from Utils.files.outputs import require_replaceable_folder
 from Utils.images import image_folder, image_reader
 from Utils.tags import tag_list
 
@@ -70,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError(
             "--fold belongs to --dataset and its training split, from which train.py leaves it out"
         )
-    require_absent(options.output, options.overwrite)
+    require_replaceable_folder(options.output, predictions.DUMP, options.overwrite)
     predict = _folder(options.images) if options.images is not None else _split(options)
     model, tags, info = _load(options)
     with _expected_failures():
@@ -262,7 +263,7 @@ def _predict_folder(
                 f"none of the {len(paths)} images in {folder} can be read; the first: {rejected[0][1:]}"
             )
         csv_tables.write_rows(writer.folder / "images.csv", ("post_id", "path"), rows)
-        csv_tables.write_rows(writer.folder / "rejected.csv", ("post_id", "path", "reason"), rejected)
+        csv_tables.write_rows(writer.folder / "rejected.csv", image_folder.REJECTED_COLUMNS, rejected)
     for _, name, reason in rejected:
         print(f"left out: {name}: {reason}", file=sys.stderr)
 

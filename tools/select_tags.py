@@ -31,7 +31,8 @@ from Utils.data.sources import stream
 from Utils.data.sources.stream import Source
 from Utils.evaluation import duplicate_groups
 from Utils.files import csv_tables
-from Utils.files.atomic import git_commit, replacing_folder, require_absent, write_json
+from Utils.files.atomic import git_commit, write_json
+from Utils.files.outputs import replacing_folder, require_replaceable_folder
 from Utils.images import image_folder
 from Utils.images.image_folder import ImageFolder
 from Utils.tags import tag_list
@@ -78,13 +79,13 @@ def parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     options = parser().parse_args(argv)
-    require_absent(options.output, options.overwrite)
+    require_replaceable_folder(options.output, dataset_folder.DATASET, options.overwrite)
     definition = read_definition(options.definition)
     groups = duplicate_groups.read(options.groups) if options.groups else None
     rules = tag_rules.read(**{name: getattr(options, name) for name in EXPORTS})
     source, files = open_source(options)
     selected = select(definition, *tag_rules.apply(source, rules), files, groups)
-    with replacing_folder(options.output, options.overwrite) as folder:
+    with replacing_folder(options.output, dataset_folder.DATASET, options.overwrite) as folder:
         splits = write_dataset(folder, definition, source, files, selected, options)
     if options.json:
         print_json(summary(options.output, selected, splits))

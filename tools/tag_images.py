@@ -25,7 +25,7 @@ from Utils.command.backend import deferred
 from Utils.command.cli import Parser, UserError, command, number, progress
 from Utils.command.machine import num_cores
 from Utils.files import csv_tables
-from Utils.files.atomic import require_absent
+from Utils.files.outputs import require_replaceable_file
 from Utils.images import image_folder, image_reader
 from Utils.serving import onnx_tagger, tag_selection, tag_table
 from Utils.tags import sidecars, tag_list
@@ -122,7 +122,7 @@ def _check(options: argparse.Namespace) -> None:
         if getattr(options, name) and options.format not in formats:
             raise UserError(f"--{name} belongs to --format {' or '.join(formats)}; got {options.format}")
     if options.output is not None:
-        require_absent(options.output, options.overwrite)
+        require_replaceable_file(options.output, tag_table.KINDS[options.format], options.overwrite)
 
 
 # Which images

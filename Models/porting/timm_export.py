@@ -14,8 +14,10 @@ from Models.porting import timm_folder
 from Models.porting.timm_folder import SpecOf
 from Models.porting.timm_rules import Rules, TimmName
 from Utils.command.cli import UserError
-from Utils.files.atomic import replacing_folder, write_json
+from Utils.files.atomic import write_json
+from Utils.files.outputs import FolderKind, replacing_folder
 
+TIMM_FOLDER = FolderKind("a timm folder", ("config.json", "model.safetensors"))
 # Fields of the Spec that need no argument of timm: they matter in training, or pretrained_cfg states them.
 FREE_FIELDS = ("source", "stochastic_depth", "dropout", "input_scaling")
 # Three means and three standard deviations, of values 0..1.
@@ -58,7 +60,7 @@ def export(
     config = _config(architecture, model, spec, rules, order)
     from safetensors.numpy import save_file
 
-    with replacing_folder(folder, overwrite) as beside:
+    with replacing_folder(folder, TIMM_FOLDER, overwrite) as beside:
         save_file(tensors, str(beside / "model.safetensors"), metadata={"format": "pt"})
         write_json(beside / "config.json", config)
     return architecture

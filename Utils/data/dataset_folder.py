@@ -13,11 +13,20 @@ from Utils.command.text import join_names
 from Utils.data.definition import SPLITS
 from Utils.files import tfrecord
 from Utils.files.atomic import AnyPath, read_json, to_path
+from Utils.files.outputs import FolderKind
 from Utils.images import codec
 from Utils.tags import tag_list
 
 MANIFEST = "dataset.json"
 TAGS = "selected_tags.csv"
+DATASET = FolderKind(
+    "a dataset", (MANIFEST, TAGS),
+    (
+        "posts.parquet", "rejected.csv", "dropped_tags.csv", "tag_splits.csv", "definition.toml",
+        *(name for split in SPLITS for name in (f"{split}.txt", f"{split}/ids.npy", f"{split}/*.tfrecord")),
+        ".progress*", ".*.part*", "*/.*.part*",
+    ),
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,13 +15,18 @@ import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError
-from Utils.files.atomic import read_json, replacing_folder, require_file, write_json
+from Utils.files.atomic import read_json, require_file, write_json
+from Utils.files.outputs import FolderKind, replacing_folder
 from Utils.tags import tag_list
 
 PROBABILITIES, LABELS, IDS, TAGS, INFO = (
     "probabilities.npy", "labels.npy", "image_ids.npy", "selected_tags.csv", "dump.json",
 )  # fmt: skip
 DTYPES = ("float16", "float32")
+DUMP = FolderKind(
+    "a dump", ("dump.json", "probabilities.npy", "selected_tags.csv"),
+    ("labels.npy", "image_ids.npy", "images.csv", "rejected.csv"),
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,7 +212,7 @@ def writing(
     """
     if str(np.dtype(dtype)) not in DTYPES:
         raise UserError(f"a dump is stored as {' or '.join(DTYPES)}; got {dtype}")
-    with replacing_folder(folder, overwrite) as beside:
+    with replacing_folder(folder, DUMP, overwrite) as beside:
         writer = Writer(beside, len(tags), dtype, labels)
         with contextlib.closing(writer):
             yield writer

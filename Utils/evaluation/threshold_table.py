@@ -10,10 +10,12 @@ import pandas as pd
 from Utils.command.cli import UserError
 from Utils.evaluation import scores
 from Utils.files import csv_tables
+from Utils.files.outputs import FileKind, has_header
 
 COLUMNS = (
     "scope", "category", "tag_id", "name", "threshold", "rule", "precision", "recall", "f1", "positives",
 )  # fmt: skip
+THRESHOLDS = FileKind("a table of thresholds", has_header(COLUMNS))
 SCOPES = ("all", "category", "group", "tag")  # the later one decides where several hold a tag
 
 

@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -94,36 +93,10 @@ def replacing(path: AnyPath, flush: bool = True) -> Iterator[pathlib.Path]:
         temporary.unlink(missing_ok=True)
 
 
-@contextlib.contextmanager
-def replacing_folder(path: AnyPath, overwrite: bool = False) -> Iterator[pathlib.Path]:
-    """Yield a temporary folder beside ``path``, renamed to ``path`` when the block ends without an error.
-
-    Raises UserError before any work where ``path`` exists and ``overwrite`` is false.
-    """
-    path = pathlib.Path(path)
-    require_absent(path, overwrite)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_stale(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    temporary.mkdir()
-    try:
-        yield temporary
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.rename(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _remove_stale(path: pathlib.Path) -> None:
-    """Remove temporary folders that killed processes left beside ``path``; those of living ones stay."""
-    for folder in path.parent.glob(f".{path.name}.*.part"):
-        pid = folder.name.split(".")[-2]
-        if pid.isdigit() and (int(pid) == os.getpid() or not _is_alive(int(pid))):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_alive(pid: int) -> bool:
+def process_is_alive(pid: int) -> bool:
+    """Whether a process of this number runs, of any user; True on Windows, where asking would end it."""
+    if os.name == "nt":
+        return True
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -135,7 +108,7 @@ def _is_alive(pid: int) -> bool:
 
 def _flush(path: pathlib.Path) -> None:
     """Bring a file to the disk: a rename may get there before the data it names."""
-    with path.open("rb") as file:
+    with path.open("r+b") as file:  # Windows flushes what is open for writing only
         os.fsync(file.fileno())
 
 

@@ -48,9 +48,12 @@ def printable(path: str) -> str:
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
+REJECTED_COLUMNS = ("post_id", "path", "reason")  # of rejected.csv
+
+
 def write_rejected(path: AnyPath, rows: Iterable[Iterable[object]]) -> None:
     """Write rejected.csv of ``(post id, path, reason)``, ordered by id and path."""
-    csv_tables.write_rows(path, ("post_id", "path", "reason"), sorted(map(tuple, rows)))
+    csv_tables.write_rows(path, REJECTED_COLUMNS, sorted(map(tuple, rows)))
 
 
 def _decimal(stem: str) -> int:

@@ -9,11 +9,16 @@ import html
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
+from Utils.files.outputs import FileKind
+
 WIDTH, HEIGHT = 420, 300
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 40
 MAX_POINTS = 240  # of a line; more cannot be seen
 LETTER, LINE = 7.2, 13  # width of a letter and height of a line of 12 px text, at most
 NAMESPACE = 'xmlns="http://www.w3.org/2000/svg"'
+CHART = FileKind(
+    "a chart of this project", lambda path: b"color-scheme: light dark" in path.read_bytes()[:4096]
+)
 STYLE = """<style>
 svg { color-scheme: light dark; background: var(--card); width: 100%; max-width: 680px; height: auto;
   --soft: #4b5566; --card: #fff; --grid: #d9dde4;

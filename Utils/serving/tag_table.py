@@ -15,11 +15,16 @@ from typing import Any, BinaryIO, TextIO
 from Utils.command.cli import UserError
 from Utils.files.atomic import AnyPath, replacing
 from Utils.files.locking import try_lock
+from Utils.files.outputs import FileKind, begins_with, has_header
 from Utils.images import image_folder
 from Utils.serving.tag_selection import Selection
 from Utils.tags import tag_list
 
 CSV_COLUMNS = ("path", "category", "name", "probability")
+KINDS = {
+    "json": FileKind("a table of tags", begins_with(b'{\n"', b"{}")),
+    "csv": FileKind("a table of tags", has_header(CSV_COLUMNS)),
+}
 FORMATS = ("json", "csv")
 
 Record = dict[str, Any]

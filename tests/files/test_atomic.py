@@ -17,21 +17,6 @@ def test_a_file_replaces_the_old_one_only_when_complete(tmp_path):
     assert [item.name for item in path.parent.iterdir()] == ["a.txt"]
 
 
-def test_a_folder_replaces_the_old_one_only_when_complete(tmp_path):
-    path = tmp_path / "out"
-    with atomic.replacing_folder(path) as temporary:
-        (temporary / "a").write_text("old")
-    with pytest.raises(UserError, match="overwrite"), atomic.replacing_folder(path):
-        pytest.fail("the body must not run")
-    with pytest.raises(RuntimeError), atomic.replacing_folder(path, overwrite=True) as temporary:
-        raise RuntimeError
-    assert (path / "a").read_text() == "old"
-    with atomic.replacing_folder(path, overwrite=True) as temporary:
-        (temporary / "b").write_text("new")
-    assert [item.name for item in path.iterdir()] == ["b"]
-    assert [item.name for item in tmp_path.iterdir()] == ["out"]
-
-
 def test_json_has_the_same_bytes_for_the_same_value(tmp_path):
     value = {"b": [1, 2.5, None], "a": "ü"}
     for name in ("x", "y"):
@@ -49,16 +34,6 @@ def test_a_file_that_is_no_json_is_named(tmp_path):
 
 def test_provenance_names_the_commit_and_no_time():
     assert set(atomic.provenance()) == {"git", "command"}
-
-
-def test_the_folder_of_a_killed_process_is_removed(tmp_path):
-    dead = tmp_path / ".out.999999999.part"
-    alive = tmp_path / ".out.1.part"
-    dead.mkdir()
-    alive.mkdir()
-    with atomic.replacing_folder(tmp_path / "out"):
-        assert alive.exists()
-        assert not dead.exists()
 
 
 def test_a_remote_file_appears_when_it_is_complete(tmp_path):

@@ -1,0 +1,199 @@
+"""What ``--overwrite`` may replace: outputs of this project, told by their content, and nothing else.
+
+A folder is an output if it has the marker files of its kind and holds nothing that this kind does not; a
+file, if it begins as its kind does. Everything else is a user's own and stays, whatever the command line
+says.
+"""
+
+import contextlib
+import dataclasses
+import fnmatch
+import json
+import os
+import pathlib
+import shutil
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+
+from Utils.command.cli import UserError
+from Utils.command.text import join_names
+from Utils.files.atomic import AnyPath, process_is_alive, require_absent
+
+# Files that systems leave in folders that somebody looked at.
+_SYSTEM_FILES = {".DS_Store", "Thumbs.db", "desktop.ini"}
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderKind:
+    """A kind of output folder.
+
+    Args:
+        name: what a person calls it, with its article: "a report".
+        markers: files that every such folder has.
+        files: patterns of all other paths that it may hold, relative, with ``/``; ``*`` matches ``/``, too.
+    """
+
+    name: str
+    markers: tuple[str, ...]
+    files: tuple[str, ...] = ()
+
+    def require(self, folder: pathlib.Path) -> None:
+        """Raise UserError where a folder is not of this kind, or holds what this kind does not."""
+        missing = [marker for marker in self.markers if not (folder / marker).is_file()]
+        if missing:
+            raise UserError(
+                f"{folder} is not {self.name} (it has no {' and no '.join(missing)}), and --overwrite "
+                "replaces only what this command wrote; give another place"
+            )
+        foreign = [name for name in _files_below(folder) if not self._may_hold(name)]
+        if foreign:
+            raise UserError(
+                f"{folder} holds {join_names(foreign, 3)}, which {self.name} does not; --overwrite would "
+                "delete it: move it away, or give another place"
+            )
+
+    def _may_hold(self, name: str) -> bool:
+        return name in self.markers or any(fnmatch.fnmatchcase(name, pattern) for pattern in self.files)
+
+
+def _files_below(folder: pathlib.Path) -> Iterator[str]:
+    """Yield the relative paths of all files and links below a folder; a link to a folder is not followed."""
+    for parent, folders, files in os.walk(folder):
+        links = [name for name in folders if pathlib.Path(parent, name).is_symlink()]
+        for name in sorted([*files, *links]):
+            if name not in _SYSTEM_FILES:
+                yield pathlib.Path(parent, name).relative_to(folder).as_posix()
+
+
+def require_replaceable_folder(path: AnyPath, kind: FolderKind, overwrite: bool) -> pathlib.Path:
+    """Return the resolved path of a folder that may be written, before any work.
+
+    Raises UserError where something is there and ``overwrite`` is false, where that is not of the kind, and
+    where it is the working folder or contains it.
+    """
+    path = pathlib.Path(path)
+    resolved = path.resolve()
+    if pathlib.Path.cwd().is_relative_to(resolved):
+        raise UserError(f"{path} is the folder that you are in, or one above it; give a folder of its own")
+    _restore(resolved)
+    require_absent(path, overwrite)
+    if resolved.is_dir() and any(resolved.iterdir()):
+        kind.require(resolved)
+    elif resolved.exists() and not resolved.is_dir():
+        raise UserError(f"{path} is a file; {kind.name} is a folder: give another place")
+    return resolved
+
+
+@contextlib.contextmanager
+def replacing_folder(path: AnyPath, kind: FolderKind, overwrite: bool = False) -> Iterator[pathlib.Path]:
+    """Yield a temporary folder beside ``path``, renamed to ``path`` when the block ends without an error.
+
+    At every moment one whole output is there, or the next call puts it back: the old folder is renamed aside,
+    the new one renamed in, and only then the old one deleted. A link to a folder stays, and what it leads to
+    is replaced. Raises UserError as `require_replaceable_folder`, before any work.
+    """
+    path = require_replaceable_folder(path, kind, overwrite)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary, aside = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("part", "old"))
+    temporary.mkdir()
+    try:
+        yield temporary
+        if path.exists():
+            path.rename(aside)
+        temporary.rename(path)
+        if aside.exists():
+            # From here on it is rubbish: a kill while it is deleted must not leave half of it to be put back.
+            aside.rename(temporary)
+    finally:
+        if aside.exists():  # the new folder could not be renamed in
+            aside.rename(path)
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _restore(path: pathlib.Path) -> None:
+    """Put back, or remove, what killed processes left beside ``path``; leave alone what living ones use."""
+    for end in ("old", "part"):
+        for folder in sorted(path.parent.glob(f".{path.name}.*.{end}")):
+            pid = folder.name.split(".")[-2]
+            if not pid.isdigit() or (int(pid) != os.getpid() and process_is_alive(int(pid))):
+                continue
+            if end == "old" and not path.exists():
+                folder.rename(path)
+            else:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class FileKind:
+    """A kind of output file: its name with the article, "a table of thresholds", and how it is told."""
+
+    name: str
+    is_kind: Callable[[pathlib.Path], bool]
+
+
+def require_replaceable_file(path: AnyPath, kind: FileKind, overwrite: bool) -> None:
+    """Raise UserError where ``path`` may not be written, before any work.
+
+    That is where something is there and ``overwrite`` is false, and where that is not of the kind.
+    """
+    path = pathlib.Path(path)
+    require_absent(path, overwrite)
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; {kind.name} is a file: give another place")
+    if path.is_file() and path.stat().st_size and not _told(kind, path):
+        raise UserError(
+            f"{path} is not {kind.name}, and --overwrite replaces only what this command wrote; "
+            "give another place"
+        )
+
+
+def _told(kind: FileKind, path: pathlib.Path) -> bool:
+    try:
+        return kind.is_kind(path)
+    except (OSError, ValueError, RecursionError, zipfile.BadZipFile):
+        return False
+
+
+def begins_with(*starts: bytes) -> Callable[[pathlib.Path], bool]:
+    """Return a test for files that begin with one of some bytes."""
+
+    def is_kind(path: pathlib.Path) -> bool:
+        with path.open("rb") as file:
+            return file.read(max(map(len, starts))).startswith(starts)
+
+    return is_kind
+
+
+def has_header(columns: Iterable[str]) -> Callable[[pathlib.Path], bool]:
+    """Return a test for CSV files whose first line begins with these columns."""
+    return begins_with(*(start.encode() for start in _headers(list(columns))))
+
+
+def _headers(columns: list[str]) -> list[str]:
+    return [",".join(columns), ",".join(f'"{name}"' for name in columns)]  # quoted where a cell has a return
+
+
+def first_line_has(*names: str) -> Callable[[pathlib.Path], bool]:
+    """Return a test for files of JSON lines whose first object has these names."""
+
+    def is_kind(path: pathlib.Path) -> bool:
+        with path.open("rb") as file:
+            value = json.loads(file.readline(1 << 20))
+        return isinstance(value, dict) and set(names) <= set(value)
+
+    return is_kind
+
+
+def is_json(test: Callable[[object], bool]) -> Callable[[pathlib.Path], bool]:
+    """Return a test for JSON files whose value passes a test."""
+    return lambda path: test(json.loads(path.read_bytes()))
+
+
+def has_members(*names: str) -> Callable[[pathlib.Path], bool]:
+    """Return a test for zip files that have these members."""
+
+    def is_kind(path: pathlib.Path) -> bool:
+        with zipfile.ZipFile(path) as file:
+            return set(names) <= set(file.namelist())
+
+    return is_kind

@@ -1,0 +1,233 @@
+"""Utils/files/outputs.py: only outputs of the same kind are replaced; one whole one is always there."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+
+from Utils.command.cli import UserError
+from Utils.files import outputs
+from Utils.files.outputs import FileKind, FolderKind, replacing_folder, require_replaceable_file
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+KIND = FolderKind("a report", ("report.html", "report.csv"), ("leaks.csv", "extra/*"))
+
+
+def write(folder, **files):
+    """Write files, ``__`` in a name standing for ``/`` and ``_`` for the dot."""
+    for name, text in files.items():
+        path = folder / name.replace("__", "/").replace("_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+def tree(folder):
+    """All files below a folder with their text, links as such."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()
+    }
+
+
+def make(path, text="new", overwrite=True):
+    with replacing_folder(path, KIND, overwrite) as folder:
+        write(folder, report_html=text, report_csv=text)
+
+
+def test_a_folder_replaces_the_old_one_only_when_complete(tmp_path):
+    path = tmp_path / "out"
+    make(path, "old", overwrite=False)
+    with pytest.raises(UserError, match="kept.*--overwrite"):
+        make(path, overwrite=False)
+    with pytest.raises(RuntimeError), replacing_folder(path, KIND, overwrite=True) as folder:
+        write(folder, report_html="half")
+        raise RuntimeError
+    assert tree(tmp_path) == {"out/report.html": "old", "out/report.csv": "old"}
+    write(path, extra__a_json="1", leaks_csv="2")
+    make(path)
+    assert tree(tmp_path) == {"out/report.html": "new", "out/report.csv": "new"}
+    assert [item.name for item in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.reliability("--overwrite with a folder of the user's own", "refused, untouched, exit 2")
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({"thesis_txt": "mine"}, "no report.html and no report.csv"),
+        ({"report_csv": "mine"}, "no report.html"),
+        ({"2019__a_jpg": "mine", "report_html": "x"}, "no report.csv"),
+        ({"report_html": "x", "report_csv": "x", "thesis_txt": "mine"}, "holds thesis.txt"),
+        ({"report_html": "x", "report_csv": "x", "2019__a_jpg": "mine"}, "holds 2019/a.jpg"),
+        ({"report_html": "x", "report_csv": "x", "_hidden": "mine"}, "holds .hidden"),
+    ],
+)
+def test_what_is_not_ours_is_refused_and_untouched(tmp_path, files, reason):
+    path = write(tmp_path / "photos", **files)
+    before = tree(tmp_path)
+    with pytest.raises(UserError, match=reason):
+        make(path)
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.reliability("-o . or -o .. with --overwrite", "refused, untouched, exit 2")
+@pytest.mark.parametrize("place", [".", "..", "../..", "../reports", "link"])
+def test_the_working_folder_and_those_above_it_are_refused(tmp_path, monkeypatch, place):
+    here = tmp_path / "project" / "reports"
+    write(here, report_html="x", report_csv="x")
+    (here / "link").symlink_to("..")
+    monkeypatch.chdir(here)
+    with pytest.raises(UserError, match="the folder that you are in, or one above it"):
+        make(place)
+    assert len(tree(here)) == 2
+
+
+def test_an_empty_folder_and_files_of_systems_are_no_obstacle(tmp_path):
+    (tmp_path / "out").mkdir()
+    make(tmp_path / "out", overwrite=False)
+    write(tmp_path / "out", Thumbs_db="x")
+    (tmp_path / "out" / ".DS_Store").write_text("x")
+    make(tmp_path / "out")
+    assert len(tree(tmp_path)) == 2
+
+
+def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path):
+    make(tmp_path / "disk" / "out", "old")
+    (tmp_path / "out").symlink_to(tmp_path / "disk" / "out")
+    make(tmp_path / "out")
+    assert (tmp_path / "out").is_symlink()
+    assert tree(tmp_path / "disk") == {"out/report.html": "new", "out/report.csv": "new"}
+
+
+def test_links_inside_are_not_followed(tmp_path):
+    own = write(tmp_path / "own", thesis_txt="mine")
+    make(tmp_path / "out", "old")
+    (tmp_path / "out" / "extra").symlink_to(own)
+    with pytest.raises(UserError, match="holds extra"):
+        make(tmp_path / "out")
+    (tmp_path / "out" / "extra").unlink()
+    (tmp_path / "out" / "leaks.csv").symlink_to(own / "thesis.txt")
+    make(tmp_path / "out")
+    assert tree(own) == {"thesis.txt": "mine"}
+
+
+def test_a_file_in_the_way_is_refused(tmp_path):
+    write(tmp_path, out="mine")
+    with pytest.raises(UserError, match="is a file"):
+        make(tmp_path / "out")
+    assert tree(tmp_path) == {"out": "mine"}
+
+
+# Kills
+
+KILLED = """
+import os, pathlib, shutil, sys
+from Utils.files import outputs
+moment, calls = int(sys.argv[2]), 0
+
+def dying(function):
+    def call(*words, **options):
+        global calls
+        calls += 1
+        if calls == moment:
+            os.kill(os.getpid(), 9)
+        return function(*words, **options)
+    return call
+
+for owner, names in ((pathlib.Path, ("rename", "mkdir")), (os, ("unlink", "rmdir", "stat"))):
+    for name in names:
+        setattr(owner, name, dying(getattr(owner, name)))
+kind = outputs.FolderKind("a report", ("report.html", "report.csv"))
+with outputs.replacing_folder(sys.argv[1], kind, overwrite=True) as folder:
+    for name in kind.markers:
+        (folder / name).write_text("new")
+print(calls)
+"""
+
+
+def killed(path, moment):
+    """Replace a folder in a process that dies at its n-th rename, deletion, ...; returns its exit code."""
+    return subprocess.run(
+        [sys.executable, "-c", KILLED, str(path), str(moment)], cwd=ROOT, capture_output=True
+    ).returncode
+
+
+@pytest.mark.reliability("A kill at any moment of --overwrite", "one whole output is there or put back")
+def test_a_kill_at_any_moment_leaves_one_whole_output(tmp_path):
+    moment, seen = 1, set()
+    path = tmp_path / "out"
+    make(path, "old")
+    while killed(path, moment) != 0:
+        assert moment < 60
+        outputs.require_replaceable_folder(path, KIND, overwrite=True)  # what the next run begins with
+        content = set(tree(path).values())
+        assert len(content) == 1
+        assert len(tree(path)) == 2
+        seen |= content
+        assert [item.name for item in tmp_path.iterdir()] == ["out"]
+        shutil.rmtree(path)
+        make(path, "old")
+        moment += 1
+    assert seen == {"old", "new"}
+
+
+def test_temporary_folders_of_living_processes_stay(tmp_path):
+    for pid in (1, 999999999):
+        for end in ("part", "old"):
+            write(tmp_path / f".out.{pid}.{end}", report_html="x", report_csv="x")
+    make(tmp_path / "out")
+    assert {item.name for item in tmp_path.iterdir()} == {"out", ".out.1.part", ".out.1.old"}
+
+
+# Files
+
+
+@pytest.mark.reliability("--overwrite with a file of the user's own", "refused, untouched, exit 2")
+@pytest.mark.parametrize(
+    ("test", "own", "foreign"),
+    [
+        (outputs.has_header(["tag", "post_id"]), b"tag,post_id,score\na,1,0.5\n", b"name,age\n"),
+        (outputs.has_header(["tag", "post_id"]), b'"tag","post_id"\n', b""),
+        (outputs.begins_with(b"SQLite format 3\0"), b"SQLite format 3\0...", b"SQLite"),
+        (outputs.first_line_has("post_id", "tag"), b'{"post_id": 1, "tag": "a"}\n', b'{"post_id": 1}\n'),
+        (outputs.first_line_has("post_id"), b'{"post_id": 1}', b"[" * 9999),
+        (outputs.is_json(lambda value: "a" in value), b'{"a": 1}', b"{"),
+    ],
+)
+def test_only_files_of_the_kind_are_replaced(tmp_path, test, own, foreign):
+    path, kind = tmp_path / "people.csv", FileKind("a table", test)
+    require_replaceable_file(path, kind, overwrite=False)
+    path.write_bytes(own)
+    require_replaceable_file(path, kind, overwrite=True)
+    with pytest.raises(UserError, match="kept"):
+        require_replaceable_file(path, kind, overwrite=False)
+    for content in filter(None, (foreign, b"\xff\xfe\0", b"thesis")):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match="is not a table"):
+            require_replaceable_file(path, kind, overwrite=True)
+        assert path.read_bytes() == content
+    path.write_bytes(b"")  # as a machine without power leaves it
+    require_replaceable_file(path, kind, overwrite=True)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(UserError, match="is a folder"):
+        require_replaceable_file(path, kind, overwrite=True)
+
+
+def test_a_zip_file_is_told_by_its_members(tmp_path):
+    kind = FileKind("a model", outputs.has_members("config.json"))
+    for name, member in (("a.keras", "config.json"), ("b.keras", "thesis.txt")):
+        with zipfile.ZipFile(tmp_path / name, "w") as file:
+            file.writestr(member, "{}")
+    require_replaceable_file(tmp_path / "a.keras", kind, overwrite=True)
+    np.save(tmp_path / "c.npy", np.zeros(3))
+    for name in ("b.keras", "c.npy"):
+        with pytest.raises(UserError, match="is not a model"):
+            require_replaceable_file(tmp_path / name, kind, overwrite=True)
+    os.truncate(tmp_path / "a.keras", 30)
+    with pytest.raises(UserError, match="is not a model"):
+        require_replaceable_file(tmp_path / "a.keras", kind, overwrite=True)
