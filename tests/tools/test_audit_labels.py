@@ -165,8 +165,23 @@ def test_wrong_use_is_refused(words, says, dump, tmp_path, capsys):
 def test_an_existing_audit_is_not_replaced(dump, tmp_path, capsys):
     (tmp_path / "audit.json").write_text("mine")
     assert audit_labels.main([str(dump), "-o", str(tmp_path / "audit.json")]) == 2
+    assert audit_labels.main([str(dump), "-o", str(tmp_path / "audit.json"), "--overwrite"]) == 2
+    assert "is not an audit" in capsys.readouterr().err
     assert (tmp_path / "audit.json").read_text() == "mine"
-    assert audit_labels.main([str(dump), "-o", str(tmp_path / "audit.json"), "--overwrite"]) == 0
+    assert audit_labels.main([str(dump), "-o", str(tmp_path / "own.json")]) == 0
+    assert audit_labels.main([str(dump), "-o", str(tmp_path / "own.json")]) == 2
+    assert audit_labels.main([str(dump), "-o", str(tmp_path / "own.json"), "--overwrite"]) == 0
+
+
+@pytest.mark.reliability("A stranger's file of the same stem beside the output", "refused, untouched, exit 2")
+@pytest.mark.parametrize("name", ["people.csv", "people_wrong.json", "people_truth.svg"])
+def test_a_strangers_file_beside_the_audit_is_kept(dump, tmp_path, capsys, name):
+    (tmp_path / name).write_text("name,age\n")
+    for more in ([], ["--overwrite"]):
+        assert audit_labels.main([str(dump), "-o", str(tmp_path / "people.json"), *more]) == 2
+        assert f"{name} is not" in capsys.readouterr().err
+    assert (tmp_path / name).read_text() == "name,age\n"
+    assert not (tmp_path / "people.json").exists()
 
 
 def test_a_dump_without_ids_names_no_post(dump, tmp_path, capsys):
