@@ -11,7 +11,6 @@ Drawer = Callable[[Pen, Figure], None]
 _INNER_EAR = (190, 180, 250)
 _BEIGE = (160, 205, 238)
 _BAT = (74, 56, 66)
-_LENS = (248, 238, 226)
 
 
 def draw_behind(pen: Pen, figure: Figure) -> None:

@@ -12,7 +12,6 @@ from Utils.demo_booru.vocabulary import BACKGROUND, GOLD, WHITE, Color
 
 _SKY = (250, 208, 150)
 _NIGHT = (96, 48, 34)
-_DUSK = (110, 140, 245)
 _SAND = (170, 215, 245)
 _SEA = (205, 150, 50)
 _GRASS = (95, 185, 120)

@@ -4,7 +4,6 @@ from Utils.demo_booru.canvas import Pen, Point, shade
 from Utils.demo_booru.scenes import Figure
 from Utils.demo_booru.vocabulary import CLOTH, SKIN, WHITE, Color
 
-FEET = 4.65
 # Right arm (x > 0) from shoulder to hand; the left one is its mirror image.
 _DOWN = [(0.72, 1.5), (0.98, 2.0), (1.0, 2.62)]
 _UP = [(0.72, 1.5), (1.32, 1.05), (1.48, -0.15)]
