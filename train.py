@@ -124,6 +124,7 @@ def _data(
     counts = shard_stats.record_counts(dataset, "train", is_kept)
     facts = experiment.derive_facts(recipe, dataset, devices, int(counts.sum()))
     streams = host_sharding.RecordStreams(counts, facts["records"], facts["batch_size"])
+    # A host reads its own rows of every global batch; the batches are the same for any number of hosts.
     shared_options = {
         "num_labels": dataset.num_labels,
         "image_size": recipe.image_size,

@@ -281,6 +281,7 @@ class TrainingLoop(keras.callbacks.Callback):
         is_last = epoch + 1 == self.epochs
         with averaged_weights(self.trained_model):
             if self.evaluate is not None:
+                # On all hosts, each with its own images: the sums of the metrics are over all of them.
                 scores = self.evaluate([_BetweenBatches(self._stop_if_requested)])
                 row.update({f"val_{name}": scores[name] for name in sorted(scores, key=_position)})
             if self.devices.is_first_host:

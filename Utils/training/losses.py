@@ -232,7 +232,10 @@ def build(options: LossOptions, tag_weights: Iterable[float] | None = None) -> k
     Raises:
         UserError: there is no such loss.
     """
-    name, chosen = options.loss, options.loss_options()
+    name, loss_options = options.loss, options.loss_options()
     if name not in LOSSES:
         raise UserError(f"no loss is called {name!r}{suggest(name, LOSSES)}; there are {', '.join(LOSSES)}")
-    return LOSSES[name](tag_weights=tag_weights, **chosen)  # pyright: ignore[reportArgumentType]  all floats
+    return LOSSES[name](
+        tag_weights=tag_weights,
+        **loss_options,  # pyright: ignore[reportArgumentType]  all floats: none is the reduction or name
+    )

@@ -104,7 +104,7 @@ class PerVariableOptimizer(_KerasOptimizer):
             self.assign(average, momentum * average + (1.0 - momentum) * variable)
 
     def step(self, gradient: Tensor, variable: Tensor, learning_rate: Tensor) -> None:
-        """Apply the optimizer's own formula to one variable."""
+        """Apply the optimizer's formula to one variable."""
         super().update_step(gradient, variable, learning_rate)
 
     def _apply_weight_decay(self, variables: Any) -> None:

@@ -36,18 +36,18 @@ def two_devices():
     return devices.find()
 
 
-def built(name, options, found, policy="float32", ema=0.9):
+def compiled_model(name, options, on, policy="float32", ema=0.9):
     """Return the compiled model, all rates 0, and all its gates open."""
     keras.backend.clear_session()
     if keras.backend.backend() == "jax":  # a cleared session has no distribution
-        names = keras.distribution.list_devices()[: found.replicas]
+        names = keras.distribution.list_devices()[: on.replicas]
         spread = keras.distribution.DataParallel(devices=names, auto_shard_dataset=False)
         keras.distribution.set_distribution(spread)
     keras.utils.set_random_seed(3)
     keras.config.set_dtype_policy(policy)
     fields = {field.name for field in dataclasses.fields(Models.spec(name))}
     rates = {rate: 0.0 for rate in ("stochastic_depth", "dropout") if rate in fields}
-    with found.scope():
+    with on.scope():
         model = Models.build(
             name, image_size=SIZE, num_labels=LABELS, classifier_activation=None, **rates, **options
         )
@@ -55,7 +55,7 @@ def built(name, options, found, policy="float32", ema=0.9):
         optimizer = build("sgd", 0.05, agc=0.05, ema=ema, no_clip=Models.family(name).NO_CLIP)
         # One step: to trace it takes longer than to run it. One model is traced all the same.
         eager = keras.backend.backend() == "tensorflow" and not name.startswith("ResNet")
-        compiles = {"jit_compile": found.jit_compile, "run_eagerly": eager}
+        compiles = {"jit_compile": on.jit_compile, "run_eagerly": eager}
         model.compile(optimizer, losses.SummedBCE(), **compiles)
         model.optimizer.build(model.trainable_variables)
     random = np.random.default_rng(0)
@@ -78,15 +78,15 @@ def draws(count):
     return np.stack(turned, axis=1).astype("float32")
 
 
-def stepped(name, options, found):
+def stepped(name, options, on):
     """Return the state before and after one step."""
-    model = built(name, options, found)
+    model = compiled_model(name, options, on)
     before = checkpoints.capture(model)
     images, labels = batch(BATCH)
     inputs = [images.astype("uint8"), draws(BATCH)] if options is AUGMENTS else images
     model.fit(inputs, labels, batch_size=BATCH, shuffle=False, verbose=0)
     if keras.backend.backend() == "jax":
-        assert len(model.trainable_variables[0].value.sharding.device_set) == found.replicas
+        assert len(model.trainable_variables[0].value.sharding.device_set) == on.replicas
     return before, checkpoints.capture(model)
 
 
@@ -104,27 +104,27 @@ def largest(ours, theirs, names):
     return max(float(np.abs(ours[name] - theirs[name]).max()) for name in names)
 
 
-def scores(found):
-    """Return the scores of 13 images in padded batches of 8, read back from a model on ``found``."""
+def scores(on):
+    """Return the scores of 13 images in padded batches of 8, read back from a model on ``on``."""
     import tensorflow as tf
 
-    model = built("ConvNext/test", {}, found)
+    model = compiled_model("ConvNext/test", {}, on)
     images, labels = batch(13)
     rows = [np.concatenate([array, np.zeros_like(array)])[:16] for array in (images, labels)]
     weights = (np.arange(16) < 13).astype("float32")
     data = tf.data.Dataset.from_tensor_slices((*rows, weights)).batch(BATCH)
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    with found.scope():
+    with on.scope():
         evaluate = validation_metrics.evaluator(model, data.with_options(options), LABELS)
-    logits = model.predict(images, batch_size=13, verbose=0) if found is ONE else None
+    logits = model.predict(images, batch_size=13, verbose=0) if on is ONE else None
     return evaluate(), None if logits is None else float(np.mean(model.loss.call(labels, logits)))
 
 
-def overflow(found):
+def overflow(on):
     """Say what a step in float16 does whose gradient overflows on the second device alone."""
     # Without averages: at its end fit() puts them in the place of the weights.
-    model = built("NFNet/test", {}, found, "mixed_float16", ema=0.0)
+    model = compiled_model("NFNet/test", {}, on, "mixed_float16", ema=0.0)
     before = checkpoints.capture(model)
     images, labels = batch(BATCH)
     weights = np.where(np.arange(BATCH) < BATCH // 2, 1.0, 1e30).astype("float32")
@@ -141,16 +141,16 @@ def overflow(found):
 
 def main():
     """Compare, on the backend that the environment names."""
-    found = two_devices()
+    on = two_devices()
 
     def compared(name, options):
-        return difference(*(stepped(name, options, which) for which in (ONE, found)))
+        return difference(*(stepped(name, options, which) for which in (ONE, on)))
 
     steps = {f"{name} {options or ''}".strip(): compared(name, options) for name, options in models()}
-    results = {"replicas": found.replicas, "steps": steps}
-    results["scores"] = [scores(which) for which in (ONE, found)]
+    results = {"replicas": on.replicas, "steps": steps}
+    results["scores"] = [scores(which) for which in (ONE, on)]
     if keras.backend.backend() == "tensorflow":
-        results["overflow"] = overflow(found)
+        results["overflow"] = overflow(on)
     print(json.dumps(results))
 
 

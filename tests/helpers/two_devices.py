@@ -1,4 +1,4 @@
-"""Run in a process of its own: what two CPU devices are found to be, and the weights they train.
+"""Run in a process of its own: what two CPU devices are, and the weights they train.
 
 ``two_devices.py FILE.npz`` writes the weights and prints the facts as JSON. The environment names the backend
 and gives jax its second device.
@@ -21,11 +21,11 @@ def main(file):
 
         pair = [tf.config.LogicalDeviceConfiguration()] * 2
         tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], pair)
-    found = devices.find()
-    with found.scope():
+    both = devices.find()
+    with both.scope():
         np.savez(file, **weights_by_optimizer())
-    facts = {name: getattr(found, name) for name in ("text", "kind", "replicas", "jit_compile")}
-    print(json.dumps({**facts, "has_strategy": found.strategy is not None}))
+    facts = {name: getattr(both, name) for name in ("text", "kind", "replicas", "jit_compile")}
+    print(json.dumps({**facts, "has_strategy": both.strategy is not None}))
 
 
 if __name__ == "__main__":

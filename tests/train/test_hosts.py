@@ -59,10 +59,10 @@ def two_hosts(dataset, folder, stop=0):
         address = f"127.0.0.1:{free.getsockname()[1]}"
     hosts = []
     for number in range(2):
-        given = {"JOB_ADDRESSES": address, "NUM_PROCESSES": "2", "PROCESS_ID": str(number)}
-        given = {f"KERAS_DISTRIBUTION_{name}": value for name, value in given.items()}
+        variables = {"JOB_ADDRESSES": address, "NUM_PROCESSES": "2", "PROCESS_ID": str(number)}
+        variables = {f"KERAS_DISTRIBUTION_{name}": value for name, value in variables.items()}
         more = ["--batch-size-per-device", "4"]
-        hosts.append(started(dataset, folder, stop if number else 0, more, **given))
+        hosts.append(started(dataset, folder, stop if number else 0, more, **variables))
     return [finished(host) for host in hosts]
 
 
@@ -76,18 +76,18 @@ def finished(process):
 
 @pytest.mark.slow
 def test_two_hosts_agree_stop_together_and_continue_as_one_device_does(dataset, tmp_path):
-    (first, _, told), (second, _, silent) = two_hosts(dataset, tmp_path / "run", stop=4)
+    (first, _, lines), (second, _, silent_lines) = two_hosts(dataset, tmp_path / "run", stop=4)
     step = checkpoints.load(tmp_path / "run" / "checkpoints")[0]
     assert 4 <= step < 30, "both stopped, soon after the second host's SIGTERM"
     assert first[-1] == second[-1]
-    assert "2 CPUs of 2 hosts on jax" in told[0]
-    assert "the same command continues" in told[-1]
-    assert silent == []
+    assert "2 CPUs of 2 hosts on jax" in lines[0]
+    assert "the same command continues" in lines[-1]
+    assert silent_lines == []
     shutil.copytree(tmp_path / "run", tmp_path / "one")
-    (first, ours, told), (second, theirs, silent) = two_hosts(dataset, tmp_path / "run")
-    assert f"continues after step {step}" in "".join(told)
+    (first, ours, lines), (second, theirs, silent_lines) = two_hosts(dataset, tmp_path / "run")
+    assert f"continues after step {step}" in "".join(lines)
     assert first[-1] == second[-1]
-    assert silent == []
+    assert silent_lines == []
     numbers = len(ours), len(theirs)  # a host may have read ahead a few batches more
     assert max(numbers) < 0.6 * sum(numbers), "each host reads half"
     together = History(tmp_path / "run" / "history.csv")

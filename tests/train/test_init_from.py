@@ -198,7 +198,7 @@ def signaled(monkeypatch, method, step):
         ("convnext_t --tag-weights heavy", "no column 'heavy'"),
     ],
 )
-def test_mistakes(run, dataset, tmp_path, capsys, words, said):
+def test_a_wrong_source_or_option_is_one_paragraph(run, dataset, tmp_path, capsys, words, said):
     (tmp_path / "x.keras").write_text("text")
     (tmp_path / "data").mkdir()
     shutil.copy(run / "best.keras", tmp_path / "y.keras")

@@ -39,7 +39,7 @@ def history(folder):
     ("backend", "place"),
     [("tensorflow", "host"), pytest.param("jax", "device", marks=pytest.mark.slow)],
 )
-def test_killed_again_and_again(dataset, tmp_path, backend, place):
+def test_a_run_killed_again_and_again_ends_as_the_one_that_lived(dataset, tmp_path, backend, place):
     words = [
         sys.executable,
         str(HELPER),

@@ -71,7 +71,7 @@ def assert_same_run(one, other):
         assert all(np.array_equal(*pair) for pair in zip(*weights, strict=True))
 
 
-def test_what_a_run_leaves(whole):
+def test_a_run_leaves_its_files_and_a_row_an_epoch(whole):
     names = {path.name for path in whole.iterdir() if not path.name.startswith(".")}
     assert names == {
         "recipe.json", "selected_tags.csv", "dataset.json", "environment.json", "history.csv", "checkpoints",
@@ -102,11 +102,11 @@ def test_the_scores_of_the_history_are_those_of_a_dump(dataset, whole, tmp_path,
     assert predict.main(words) == 0
     capsys.readouterr()
     assert analyze_metrics.main(["-d", str(tmp_path / "dump"), "--json"]) == 0
-    (found,) = json.loads(capsys.readouterr().out).values()
+    (scores,) = json.loads(capsys.readouterr().out).values()
     row = {name: float(value) for name, value in history(whole)[-1].items()}
     for name, theirs in (("f1", "F1"), ("precision", "P"), ("recall", "R")):
-        assert row[f"val_{name}"] == pytest.approx(found[theirs], abs=1e-4)
-    assert row["val_threshold"] == pytest.approx(found["thres"], abs=1e-3)
+        assert row[f"val_{name}"] == pytest.approx(scores[theirs], abs=1e-4)
+    assert row["val_threshold"] == pytest.approx(scores["thres"], abs=1e-3)
 
 
 def test_stopped_by_a_signal_in_the_middle_and_continued(dataset, whole, tmp_path, monkeypatch, capsys):
@@ -185,7 +185,7 @@ def test_averaged_weights_are_evaluated_and_saved(dataset, tmp_path):
 def test_sigterm_before_there_is_anything_to_save(dataset, tmp_path, monkeypatch, capsys):
     """What a machine in preemption gets while the model is built."""
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(train, "_set_up", lambda *given: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(train, "_set_up", lambda *arguments: os.kill(os.getpid(), signal.SIGTERM))
     assert train.main(command(dataset, tmp_path / "run")) == 0
     assert "nothing is lost; the same command continues" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) == before
@@ -201,7 +201,7 @@ def test_a_loss_that_is_no_number_ends_the_run(dataset, tmp_path, capsys):
     assert not (tmp_path / "run" / "model.keras").exists()
 
 
-def test_without_a_validation_split(tmp_path, capsys):
+def test_a_run_without_a_validation_split_exports_its_last_state(tmp_path, capsys):
     """And schedule-free, whose paper trains at y = 0.1 z + 0.9 x and evaluates x."""
     dataset = helpers.dotted_shards(tmp_path / "data", train=4)
     words = command(dataset, tmp_path / "run", "--epochs", "1", "--batch-size-per-device", "6")
@@ -224,7 +224,7 @@ def test_without_a_validation_split(tmp_path, capsys):
     assert max(changes) > 1e-4
 
 
-def test_dry_run_tells_and_leaves_nothing(dataset, tmp_path, capsys):
+def test_a_dry_run_prints_its_summary_and_leaves_nothing(dataset, tmp_path, capsys):
     assert train.main(command(dataset, tmp_path / "run", "--dry-run")) == 0
     shown = capsys.readouterr().out
     for word in ("1 CPU", "global batch   4 ", "5 an epoch (20 records)", "5,038", "0.01 at the peak"):
@@ -256,7 +256,7 @@ def test_a_wrong_word_is_one_paragraph(dataset, tmp_path, capsys, words, said):
     assert "Traceback" not in shown
 
 
-def test_a_backend_that_is_none_is_one_paragraph(dataset, tmp_path, monkeypatch, capsys):
+def test_an_unknown_backend_is_one_paragraph(dataset, tmp_path, monkeypatch, capsys):
     for backend, said in (
         ("tensorfow", "did you mean tensorflow?"),
         ("torch", "torch, which is not installed"),

@@ -42,7 +42,7 @@ def test_a_state_of_another_model_is_refused():
         checkpoints.restore(dense_model(), {**state, "model/other": np.zeros(1)})
 
 
-def test_the_last_ones_are_kept_and_the_newest_whole_one_is_used(tmp_path, capsys):
+def test_the_newest_undamaged_checkpoint_is_loaded_and_old_ones_are_deleted(tmp_path, capsys):
     for step in (2, 4, 6):
         checkpoints.save(tmp_path, step, {"model/a": np.full(3, step)}, keep=2)
     names = ["newest.json", "step-000000004.npz", "step-000000006.npz"]
@@ -65,6 +65,6 @@ def test_half_written_checkpoints_are_swept_away(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["newest.json", "step-000000010.npz"]
 
 
-def test_a_state_with_a_nan_is_told():
+def test_a_state_with_a_nan_is_not_finite():
     assert checkpoints.is_finite({"a": np.zeros(2), "b": np.arange(3)})
     assert not checkpoints.is_finite({"a": np.array([0.0, np.nan])})

@@ -56,10 +56,10 @@ def test_the_summary_says_what_a_run_would_be(dataset):
     model = keras.Model(inputs, keras.layers.Dense(2)(inputs))
     model.compile("sgd", "mse")
     schedule = schedules.build(recipe, 6, 16)
-    made = experiment.Experiment(
+    described = experiment.Experiment(
         recipe, dataset, TWO, facts, iter, None, model=model, trained_model=model, schedule=schedule
     )
-    summary = made.summary()
+    summary = described.summary()
     assert summary["model"] == "ConvNext/T, 320 px, 2 labels"
     assert (summary["weights"], summary["parameters"]) == ("fresh", "10")
     assert summary["global batch"] == "16 (8 on each device)"

@@ -21,14 +21,14 @@ def policy():
     keras.config.set_dtype_policy(before)
 
 
-def built(policy, **options):
+def compiled_model(policy, **options):
     keras.backend.clear_session()
     keras.utils.set_random_seed(1)
     keras.config.set_dtype_policy(policy)
     sizes = {"image_size": 16, "num_labels": 5, "depths": (1, 1), "widths": (16, 16)}
     model = Models.build(NAME, classifier_activation=None, stochastic_depth=0.0, dropout=0.0, **sizes)
-    chosen = {"agc": 0.02, "ema": 0.5, "no_clip": Models.family(NAME).NO_CLIP, **options}
-    model.compile(build("sgd", 0.05, **chosen), losses.SummedBCE(), run_eagerly=True)
+    settings = {"agc": 0.02, "ema": 0.5, "no_clip": Models.family(NAME).NO_CLIP, **options}
+    model.compile(build("sgd", 0.05, **settings), losses.SummedBCE(), run_eagerly=True)
     model.optimizer.build(model.trainable_variables)
     return model
 
@@ -45,12 +45,12 @@ def steps(model, count):
 
 
 def test_it_follows_float32_and_skips_an_overflow():
-    exact = built("float32")
-    wanted = steps(exact, 3)
-    model = built("mixed_float16")
+    exact = compiled_model("float32")
+    expected = steps(exact, 3)
+    model = compiled_model("mixed_float16")
     assert isinstance(model.optimizer, optimizers.LossScale)
     assert model.compute_dtype == "float16"
-    np.testing.assert_allclose(steps(model, 3), wanted, rtol=0.01)
+    np.testing.assert_allclose(steps(model, 3), expected, rtol=0.01)
     for ours, theirs in zip(model.trainable_variables, exact.trainable_variables, strict=True):
         assert ours.dtype == "float32"
         np.testing.assert_allclose(ours, theirs, atol=0.01, err_msg=ours.path)
@@ -74,9 +74,9 @@ def test_it_follows_float32_and_skips_an_overflow():
 
 
 def test_gradients_are_accumulated_unscaled():
-    exact = built("float32", gradient_accumulation=2)
+    exact = compiled_model("float32", gradient_accumulation=2)
     steps(exact, 2)
-    model = built("mixed_float16", gradient_accumulation=2)
+    model = compiled_model("mixed_float16", gradient_accumulation=2)
     start = checkpoints.capture(model)
     steps(model, 1)
     weights = [variable.path for variable in model.trainable_variables]

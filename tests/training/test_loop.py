@@ -58,7 +58,7 @@ class Session:
             best=folder / "best",
         )
         recipe = Recipe(epochs=epochs, checkpoint_every=every, keep_checkpoints=KEPT)
-        made = types.SimpleNamespace(
+        experiment = types.SimpleNamespace(
             trained_model=self.model,
             recipe=recipe,
             devices=ONE,
@@ -68,7 +68,9 @@ class Session:
         )
         freezing = Freezing(frozen, STEPS, self.compile)
         evaluate = self.evaluate if scores else None
-        self.loop = loop.TrainingLoop(made, self.run, freezing, evaluate, self.export, [Tracker(self.events)])
+        self.loop = loop.TrainingLoop(
+            experiment, self.run, freezing, evaluate, self.export, [Tracker(self.events)]
+        )
 
     def compile(self, frozen, start_step):
         self.model.get_layer("body").trainable = not frozen

@@ -40,9 +40,9 @@ def values(loss, labels, logits, **options):
 def test_losses_equal_the_papers_formulas(labels):
     np.testing.assert_allclose(values(losses.bce, labels, LOGITS), oracle(labels, LOGITS), rtol=2e-6)
     for alpha, gamma in ((0.25, 2.0), (0.9, 0.5), (0.6, 0.0)):
-        wanted = oracle(labels, LOGITS, alpha=alpha, gamma=gamma)
+        expected = oracle(labels, LOGITS, alpha=alpha, gamma=gamma)
         got = values(losses.focal, labels, LOGITS, alpha=alpha, gamma=gamma)
-        np.testing.assert_allclose(got, wanted, rtol=3e-6)
+        np.testing.assert_allclose(got, expected, rtol=3e-6)
     for gamma_neg, gamma_pos, clip in ((4, 1, 0.05), (2, 0, 0.0), (0.5, 0.5, 0.2), (0, 0, 0.1)):
         options = {"gamma_neg": gamma_neg, "gamma_pos": gamma_pos, "clip": clip}
         got = values(losses.asl, labels, LOGITS, **options)
@@ -109,8 +109,8 @@ def test_unknown_labels_count_nothing():
     known = HARD.copy()
     known[:, 3] = -1
     for loss in (losses.bce, losses.focal, losses.asl):
-        wanted = values(loss, np.delete(HARD, 3, 1), np.delete(LOGITS, 3, 1))
-        np.testing.assert_allclose(values(loss, known, LOGITS), wanted, rtol=1e-6)
+        expected = values(loss, np.delete(HARD, 3, 1), np.delete(LOGITS, 3, 1))
+        np.testing.assert_allclose(values(loss, known, LOGITS), expected, rtol=1e-6)
         smoothed = values(loss, known, LOGITS, label_smoothing=0.1)
         np.testing.assert_allclose(
             smoothed,
@@ -128,15 +128,15 @@ def test_tag_weights_and_smoothing():
     np.testing.assert_allclose(
         values(losses.bce, HARD, LOGITS, tag_weights=weights), parts @ weights, rtol=1e-6
     )
-    wanted = values(losses.bce, HARD * 0.8 + 0.1, LOGITS)
-    np.testing.assert_allclose(values(losses.bce, HARD, LOGITS, label_smoothing=0.2), wanted, rtol=1e-6)
+    expected = values(losses.bce, HARD * 0.8 + 0.1, LOGITS)
+    np.testing.assert_allclose(values(losses.bce, HARD, LOGITS, label_smoothing=0.2), expected, rtol=1e-6)
 
 
 def test_the_classes_average_images_in_float32():
     for name in losses.LOSSES:
         loss = losses.build(LossOptions(loss=name))
-        wanted = values(getattr(losses, name), SOFT, LOGITS).mean()
-        np.testing.assert_allclose(float(loss(SOFT, LOGITS)), wanted, rtol=1e-6)
+        expected = values(getattr(losses, name), SOFT, LOGITS).mean()
+        np.testing.assert_allclose(float(loss(SOFT, LOGITS)), expected, rtol=1e-6)
         assert (
             keras.backend.standardize_dtype(loss(SOFT, keras.ops.cast(LOGITS, "bfloat16")).dtype) == "float32"
         )

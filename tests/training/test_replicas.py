@@ -17,7 +17,7 @@ TWO_CPUS = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2 --xla_backend
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
-def test_one_step_and_one_validation(backend):
+def test_a_step_and_a_validation_are_the_same_on_two_devices(backend):
     done = subprocess.run(
         [sys.executable, str(ROOT / "tests" / "helpers" / "steps_on_devices.py")],
         cwd=ROOT,
@@ -27,14 +27,14 @@ def test_one_step_and_one_validation(backend):
         timeout=900,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert found["replicas"] == 2
-    assert {name.split("/")[0] for name in found["steps"]} == set(Models.available())
-    for name, (difference, change) in found["steps"].items():
+    results = json.loads(done.stdout.splitlines()[-1])
+    assert results["replicas"] == 2
+    assert {name.split("/")[0] for name in results["steps"]} == set(Models.available())
+    for name, (difference, change) in results["steps"].items():
         assert change > 0.01, f"the step of {name} does nothing"
         assert difference < 1e-5, name
-    (one, exact), (two, _) = found["scores"]
+    (one, exact), (two, _) = results["scores"]
     assert one == pytest.approx(two, abs=1e-6), "padding counts nothing on any number of devices"
     assert one["loss"] == pytest.approx(exact, rel=1e-5)
     if backend == "tensorflow":
-        assert found["overflow"] == {"finite": True, "unchanged": True, "scale": 0.5}
+        assert results["overflow"] == {"finite": True, "unchanged": True, "scale": 0.5}

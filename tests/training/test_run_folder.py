@@ -28,10 +28,10 @@ def test_a_new_folder_explains_itself(tmp_path, dataset):
     with opened(tmp_path / "run", dataset) as run:
         assert not run.continued
     assert read_recipe(tmp_path / "run" / "recipe.json") == ("demo", Recipe().to_dict())
-    made = json.loads((tmp_path / "run" / "environment.json").read_text())
-    assert made["batch_size"] == 8
-    assert made["packages"]["keras"] == keras.__version__
-    assert "git" in made
+    environment = json.loads((tmp_path / "run" / "environment.json").read_text())
+    assert environment["batch_size"] == 8
+    assert environment["packages"]["keras"] == keras.__version__
+    assert "git" in environment
     assert json.loads((tmp_path / "run" / "dataset.json").read_text()) == dataset.manifest
     assert (
         (tmp_path / "run" / "selected_tags.csv").read_text().startswith("tag_id,name,category,count\n1,blue,")
@@ -42,8 +42,8 @@ def test_the_same_command_continues(tmp_path, dataset):
     opened(tmp_path / "run", dataset).__exit__()
     with opened(tmp_path / "run", dataset, Recipe(epochs=200, tracker="none", checkpoint_every="5m")) as run:
         assert run.continued
-    made = json.loads((tmp_path / "run" / "environment.json").read_text())
-    assert len(made["continued"]) == 1
+    environment = json.loads((tmp_path / "run" / "environment.json").read_text())
+    assert len(environment["continued"]) == 1
     assert read_recipe(tmp_path / "run" / "recipe.json")[1]["epochs"] == 200
 
 
@@ -113,7 +113,7 @@ def test_a_folder_that_is_no_run_is_left_alone(tmp_path, dataset):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def test_a_folder_whose_making_was_killed_is_made_anew(tmp_path, dataset):
+def test_a_folder_that_was_killed_while_it_was_made_is_made_anew(tmp_path, dataset):
     opened(tmp_path / "run", dataset).__exit__()
     (tmp_path / "run" / "recipe.json").unlink()
     with opened(tmp_path / "run", dataset, Recipe(learning_rate=0.5)) as run:

@@ -31,11 +31,11 @@ def test_every_epoch_passes_through_the_originals_rate():
     schedule = schedules.WarmupCosine(0.1, warmup * steps, epochs * steps)
     rates = [float(schedule(step)) for step in range(epochs * steps)]
     for epoch in range(epochs):
-        mine = rates[epoch * steps : (epoch + 1) * steps]
-        wanted = original(epoch, warmup, epochs)
+        epoch_rates = rates[epoch * steps : (epoch + 1) * steps]
+        expected = original(epoch, warmup, epochs)
         if epoch < warmup:
-            assert mine[0] == pytest.approx(wanted, rel=1e-5)
-        assert min(mine) - 1e-7 <= wanted <= max(mine) + 1e-7
+            assert epoch_rates[0] == pytest.approx(expected, rel=1e-5)
+        assert min(epoch_rates) - 1e-7 <= expected <= max(epoch_rates) + 1e-7
     assert max(rates) == rates[warmup * steps] == pytest.approx(0.1)
     assert rates[-1] == pytest.approx(0.001, rel=1e-4)
     assert rates[warmup * steps :] == sorted(rates[warmup * steps :], reverse=True)
@@ -64,8 +64,8 @@ def test_build_takes_all_from_the_recipe():
     fields = {"learning_rate": 1e-3, "learning_rate_batch_size": 256, "gradient_accumulation": 2}
     recipe = Recipe(epochs=10, warmup="2 epochs", warmup_start=0.5, floor=0.25, **fields)
     schedule = schedules.build(recipe, steps_per_epoch=7, batch_size=64)
-    wanted = {"peak": 5e-4, "warmup_steps": 14, "total_steps": 70, "warmup_start": 0.5, "floor": 0.25}
-    assert schedule.get_config() == wanted
+    expected = {"peak": 5e-4, "warmup_steps": 14, "total_steps": 70, "warmup_start": 0.5, "floor": 0.25}
+    assert schedule.get_config() == expected
     constant = schedules.build(dataclasses.replace(recipe, schedule="constant"), 7, 64)
     assert isinstance(constant, schedules.WarmupConstant)
     assert (constant.peak, constant.warmup_steps) == (5e-4, 14)

@@ -51,10 +51,10 @@ def discovered():
 
 
 @pytest.mark.parametrize("kind", list(discovered()), ids=lambda kind: kind.__name__)
-def test_comes_back_from_its_configuration(kind):
+def test_every_class_comes_back_from_its_configuration(kind):
     arguments = ARGUMENTS.get(kind.__name__, OPTIMIZER)
-    made = kind(**arguments)
-    text = json.dumps(keras.saving.serialize_keras_object(made))
+    original = kind(**arguments)
+    text = json.dumps(keras.saving.serialize_keras_object(original))
     back = keras.saving.deserialize_keras_object(json.loads(text))
     assert type(back) is kind
     assert json.dumps(keras.saving.serialize_keras_object(back)) == text
@@ -82,9 +82,9 @@ def test_a_compiled_model_comes_back_from_its_file(tmp_path):
     model.save(tmp_path / "model.keras")
     back = keras.saving.load_model(tmp_path / "model.keras")
     assert back.optimizer.get_config() == model.optimizer.get_config()
-    for mine, theirs in zip(model.optimizer.variables, back.optimizer.variables, strict=True):
+    for variable, loaded in zip(model.optimizer.variables, back.optimizer.variables, strict=True):
         np.testing.assert_array_equal(
-            keras.ops.convert_to_numpy(mine), keras.ops.convert_to_numpy(theirs), err_msg=mine.path
+            keras.ops.convert_to_numpy(variable), keras.ops.convert_to_numpy(loaded), err_msg=variable.path
         )
     assert back.evaluate(images, labels, verbose=0, return_dict=True) == model.evaluate(
         images, labels, verbose=0, return_dict=True

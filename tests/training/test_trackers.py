@@ -1,4 +1,4 @@
-"""Utils/training/trackers.py: what W&B and TensorBoard are told, and that their failures end nothing."""
+"""What W&B and TensorBoard get, and that their failures end nothing."""
 
 import sys
 import types
@@ -27,11 +27,11 @@ def test_tensorboard_reads_what_is_written(tmp_path):
     (path,) = (tmp_path / "tensorboard").iterdir()
     events = [event_pb2.Event.FromString(data.numpy()) for data in tf.data.TFRecordDataset(str(path))]
     assert events[0].file_version == "brain.Event:2"
-    found = {
+    scalars = {
         (event.step, value.tag): value.simple_value for event in events[1:] for value in event.summary.value
     }
-    wanted = {(row["step"], name): pytest.approx(value) for row in ROWS for name, value in row.items()}
-    assert found == wanted
+    expected = {(row["step"], name): pytest.approx(value) for row in ROWS for name, value in row.items()}
+    assert scalars == expected
 
 
 def test_curves_are_drawn_now_and_then_and_at_last(tmp_path, monkeypatch, capsys):
@@ -52,19 +52,19 @@ def test_curves_are_drawn_now_and_then_and_at_last(tmp_path, monkeypatch, capsys
 
 @pytest.fixture
 def wandb(monkeypatch):
-    """A stand-in for the package that notes what it is told."""
-    told = types.SimpleNamespace(init=None, rows=[], finished=0)
+    """A stand-in for the package that notes its calls."""
+    calls = types.SimpleNamespace(init=None, rows=[], finished=0)
 
     def init(**options):
-        told.init = options
-        log = lambda row, step: told.rows.append((step, row))  # noqa: E731
-        return types.SimpleNamespace(log=log, finish=lambda: setattr(told, "finished", told.finished + 1))
+        calls.init = options
+        log = lambda row, step: calls.rows.append((step, row))  # noqa: E731
+        return types.SimpleNamespace(log=log, finish=lambda: setattr(calls, "finished", calls.finished + 1))
 
-    module = types.SimpleNamespace(init=init, Settings=lambda **given: given)
+    module = types.SimpleNamespace(init=init, Settings=lambda **options: options)
     monkeypatch.setitem(sys.modules, "wandb", module)
     for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_RUN_ID", "WANDB_SWEEP_ID"):
         monkeypatch.delenv(name, raising=False)
-    return told
+    return calls
 
 
 def test_wandb_gets_the_recipe_and_the_rows_under_one_id(tmp_path, wandb, monkeypatch, capsys):

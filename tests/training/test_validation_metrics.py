@@ -67,7 +67,7 @@ def test_macro_leaves_out_tags_that_are_never_true():
     assert got["macro_f1"] == pytest.approx(streamed(labels, logits)["macro_f1"], abs=1e-6)
 
 
-def test_perfect_hopeless_and_empty():
+def test_extreme_predictions_have_finite_scores():
     labels, _ = drawn(50, 10)
     assert streamed(labels, labels * 8 - 4)["f1"] == pytest.approx(1)
     assert streamed(labels, 4 - labels * 8)["f1"] < 0.5
@@ -80,7 +80,7 @@ def test_perfect_hopeless_and_empty():
 
 
 @pytest.mark.every_backend
-def test_padding_soft_and_unknown_labels():
+def test_padding_and_unknown_labels_count_nothing_and_soft_ones_are_rounded():
     labels, logits = drawn(60, 10)
     plain = streamed(labels, logits)
     padded = np.vstack([labels, np.ones((4, 10), "float32")]), np.vstack([logits, np.full((4, 10), 9.0)])
@@ -90,11 +90,11 @@ def test_padding_soft_and_unknown_labels():
     unknown = labels.copy()
     unknown[:, 4] = -1
     rest = [column for column in range(10) if column != 4]
-    got, wanted = streamed(unknown, logits), streamed(labels[:, rest], logits[:, rest])
-    assert got == pytest.approx(wanted, abs=1e-6)
+    got, expected = streamed(unknown, logits), streamed(labels[:, rest], logits[:, rest])
+    assert got == pytest.approx(expected, abs=1e-6)
 
 
-def test_reset_forgets():
+def test_a_reset_metric_starts_again():
     metric = validation_metrics.EqualPR(10)
     labels, logits = drawn(20, 10)
     metric.update_state(labels, logits)
@@ -126,12 +126,12 @@ def test_fit_logs_the_scores_and_the_exact_loss_under_padding():
         images, labels, validation_data=(images, labels, weights), batch_size=8, epochs=2, verbose=0
     ).history
     logits = keras.ops.convert_to_numpy(model(images))
-    wanted = keras.ops.convert_to_numpy(losses.bce(labels, logits))
-    np.testing.assert_allclose(history["loss"][0], wanted.mean(), rtol=1e-6)
-    np.testing.assert_allclose(history["val_loss"], [wanted[:19].mean()] * 2, rtol=1e-6)
-    kept = streamed(labels[:19], logits[:19])
+    expected = keras.ops.convert_to_numpy(losses.bce(labels, logits))
+    np.testing.assert_allclose(history["loss"][0], expected.mean(), rtol=1e-6)
+    np.testing.assert_allclose(history["val_loss"], [expected[:19].mean()] * 2, rtol=1e-6)
+    scores_of_19 = streamed(labels[:19], logits[:19])
     for key in ("f1", "threshold", "precision", "recall", "macro_f1", "macro_precision", "macro_recall"):
-        np.testing.assert_allclose(history[f"val_{key}"], [kept[key]] * 2, rtol=1e-5)
+        np.testing.assert_allclose(history[f"val_{key}"], [scores_of_19[key]] * 2, rtol=1e-5)
 
 
 @pytest.mark.every_backend
