@@ -65,5 +65,5 @@ def review_of(asked, path, reviewer="ann", second_opinion=False):
 def answer(client, *answers):
     """Send ``(post id, tag id, decision)`` as the page does; return the reply."""
     names = ("post_id", "tag_id", "decision")
-    sent = [dict(zip(names, one, strict=True)) for one in answers]
+    sent = [dict(zip(names, values, strict=True)) for values in answers]
     return client.post("/api/decisions", json={"answers": sent})

@@ -45,8 +45,8 @@ def test_issues_are_cleanlabs_tag_for_tag(rounding, block, monkeypatch):
     for seed in range(12):
         p, labels = drawn(seed, posts=12 + 34 * seed)
         p = ROUNDINGS[rounding](p)
-        for wrong, found in enumerate(confident_learning.find_label_issues(p, labels)):
-            for tag, rows in enumerate(found):
+        for wrong, by_tag in enumerate(confident_learning.find_label_issues(p, labels)):
+            for tag, rows in enumerate(by_tag):
                 expected = by_cleanlab(p[:, tag].astype(np.float64), labels[:, tag], wrong)
                 assert sorted(rows.tolist()) == expected, (seed, tag, wrong)
                 total += len(rows)
@@ -59,8 +59,8 @@ def test_issues_at_thresholds_are_cleanlabs_of_shifted_probabilities(seed):
     assert labels.any(axis=0).all() == (seed > 0)
     thresholds = np.linspace(0.05, 0.9, p.shape[1])
     shifted = confident_learning.shift_thresholds_to_half(p, thresholds)
-    for wrong, found in enumerate(confident_learning.find_label_issues(p, labels, thresholds=thresholds)):
-        for tag, rows in enumerate(found):
+    for wrong, by_tag in enumerate(confident_learning.find_label_issues(p, labels, thresholds=thresholds)):
+        for tag, rows in enumerate(by_tag):
             expected = by_cleanlab(shifted[:, tag], labels[:, tag], wrong, "predicted_neq_given")
             assert sorted(rows.tolist()) == expected
 

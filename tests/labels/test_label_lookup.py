@@ -34,17 +34,18 @@ def test_labels_and_carriers_by_dataset_dump_and_database_agree(tmp_path, monkey
     for row, post in enumerate(posts[:9].tolist()):
         expected = {names[column] for column in np.flatnonzero(labels[row])}
         for source in sources:
-            found = dict(source.tags_of(post) or [])
-            assert set(found) & set(names) == expected
+            labels_of_post = dict(source.tags_of(post) or [])
+            assert set(labels_of_post) & set(names) == expected
             assert all(
-                found[name] == int(dataset.tags.set_index("name")["category"][name]) for name in expected
+                labels_of_post[name] == int(dataset.tags.set_index("name")["category"][name])
+                for name in expected
             )
     for column, tag_id in enumerate(tag_ids):
         carriers = set(posts[labels[:, column] != 0].tolist())
         for source in sources:
-            found = source.posts_with(tag_id)
-            assert len(found) == len(set(found)) == min(5, len(carriers))
-            assert set(found) <= carriers
+            posts_with_tag = source.posts_with(tag_id)
+            assert len(posts_with_tag) == len(set(posts_with_tag)) == min(5, len(carriers))
+            assert set(posts_with_tag) <= carriers
             assert source.posts_with(999_999) == []
     for source in sources:
         assert source.tags_of(999_999) is None

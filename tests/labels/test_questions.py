@@ -13,9 +13,9 @@ from Utils.labels import questions
 
 
 def test_questions_are_the_audit_in_its_order_with_scores(asked, audit):
-    found = json.loads((audit / "audit.json").read_text())
-    assert asked.tags["name"].tolist() == list(found)
-    for number, (name, posts) in enumerate(found.items()):
+    posts_of = json.loads((audit / "audit.json").read_text())
+    assert asked.tags["name"].tolist() == list(posts_of)
+    for number, (name, posts) in enumerate(posts_of.items()):
         rows = asked.rows_of(number)
         assert asked.posts[rows].tolist() == posts
         assert (asked.tag_of(np.arange(rows.start, rows.stop)) == number).all()
@@ -31,18 +31,18 @@ def test_audits_of_missing_and_wrong_tags_are_asked_together_each_pair_once(tmp_
     (tmp_path / "audit.json").write_text('{"hat": [5, 4, 5], "solo": [7]}')
     (tmp_path / "audit_wrong.json").write_text('{"solo": [8, 7], "smile": []}')
     both = [tmp_path / "audit.json", tmp_path / "audit_wrong.json"]
-    found = questions.read(both, TAGS)
-    assert found.tags["name"].tolist() == ["hat", "solo"]
-    assert found.posts.tolist() == [5, 4, 7, 8]
-    assert found.carried.tolist() == [False, False, False, True]
-    assert np.isnan(found.probabilities).all()  # no scores beside it
+    asked = questions.read(both, TAGS)
+    assert asked.tags["name"].tolist() == ["hat", "solo"]
+    assert asked.posts.tolist() == [5, 4, 7, 8]
+    assert asked.carried.tolist() == [False, False, False, True]
+    assert np.isnan(asked.probabilities).all()  # no scores beside it
     (tmp_path / "audit.csv").write_text("tag,tag_id,post_id,probability,label,score\nsolo,11,8,0.25,1,0.25\n")
     shutil.copy(both[1], tmp_path / "mine.json")
     shutil.copy(tmp_path / "audit.csv", tmp_path / "mine.csv")
     assert questions.read([tmp_path / "mine.json"], TAGS).carried.tolist() == [True, False]  # by the scores
-    found = questions.read(both[1:], TAGS)
-    assert (found.posts.tolist(), found.probabilities.tolist()[0]) == ([8, 7], 0.25)
-    assert found.carried.tolist() == [True, True]
+    asked = questions.read(both[1:], TAGS)
+    assert (asked.posts.tolist(), asked.probabilities.tolist()[0]) == ([8, 7], 0.25)
+    assert asked.carried.tolist() == [True, True]
 
 
 @pytest.mark.parametrize(

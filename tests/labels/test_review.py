@@ -33,18 +33,20 @@ def test_any_sequence_of_answers_equals_what_the_file_says(asked, tmp_path, monk
                 assert [recorded for recorded, _ in review.decide([(post, tag_id, kind)])] == [due]
                 assert review.decide([(post, tag_id, kind)])[0][0] is False  # sent twice
             standing = DecisionLog(decisions.read(path)).standing()
-            found = {pair: {who: one.decision for who, one in by.items()} for pair, by in standing.items()}
-            assert found == {pair: by for pair, by in model.items() if by}
+            decided = {
+                pair: {who: line.decision for who, line in by.items()} for pair, by in standing.items()
+            }
+            assert decided == {pair: by for pair, by in model.items() if by}
             verdicts, _ = decisions.verdicts(decisions.read(path))
             progress = review.progress()
             assert progress["yes"] == sum(has for _, has in verdicts.values())
             assert progress["no"] == len(verdicts) - progress["yes"]
             assert progress["unsure"] == len(standing) - len(verdicts)
-            open_ones = {
+            open_rows = {
                 row for row in range(12)
-                if who not in (by := found.get((int(asked.posts[row]), 11), {})) and (second or not by)
+                if who not in (by := decided.get((int(asked.posts[row]), 11), {})) and (second or not by)
             }  # fmt: skip
-            assert set(review.open_of(0, 12)) & set(range(12)) == open_ones
+            assert set(review.open_of(0, 12)) & set(range(12)) == open_rows
             assert (review.counts.sum(axis=1) == np.diff(asked.starts)).all()
             assert review.open_counts.sum() == review.open.sum()
             assert [review.next_tag(0, step) for step in (1, -1)] == [1, 2]
@@ -66,7 +68,7 @@ def test_decisions_of_one_time_are_undone_together_even_after_a_restart(asked, t
         with pytest.raises(NotAskedError):
             review.decide([(1000, 13, "no")])
         assert review.stands(0) == "yes"
-    assert [one.decision for one in decisions.read(path)] == ["yes", "no", "yes", "undo", "undo"]
+    assert [line.decision for line in decisions.read(path)] == ["yes", "no", "yes", "undo", "undo"]
 
 
 def test_decisions_have_different_times_even_if_the_clock_stands_still(asked, tmp_path, monkeypatch):
@@ -78,7 +80,7 @@ def test_decisions_have_different_times_even_if_the_clock_stands_still(asked, tm
         for post in (1000, 1001, 1002):
             review.decide([(post, 11, "yes")])
         assert review.last() == [2]  # the last one alone is undone
-    times = [one.time for one in decisions.read(tmp_path / "decisions.jsonl")]
+    times = [line.time for line in decisions.read(tmp_path / "decisions.jsonl")]
     assert times == [f"2026-01-01T12:00:00.00000{number}Z" for number in range(3)]
 
 
@@ -97,4 +99,4 @@ def test_a_full_disk_takes_the_line_back(asked, tmp_path, monkeypatch):
         assert review.stands(1) is None
         monkeypatch.setattr(decisions, "append", append)
         review.decide([(1001, 11, "no")])
-    assert [(one.post_id, one.decision) for one in decisions.read(path)] == [(1000, "yes"), (1001, "no")]
+    assert [(line.post_id, line.decision) for line in decisions.read(path)] == [(1000, "yes"), (1001, "no")]

@@ -39,14 +39,19 @@ def page(browser):
     """A page that fails the test where a script fails or something is asked of elsewhere."""
     with contextlib.closing(browser.new_context(viewport={"width": 1280, "height": 800})) as context:
         context.set_default_timeout(60_000)
-        made = context.new_page()
-        made.wrong = []
-        made.on("pageerror", lambda error: made.wrong.append(str(error)))
-        made.on("request", lambda asked: made.wrong.extend([asked.url] * ("127.0.0.1" not in asked.url)))
-        made.on("console", lambda said: made.wrong.extend([said.text] * ("Content Security" in said.text)))
-        made.on("dialog", lambda dialog: dialog.accept())
-        yield made
-        assert made.wrong == []
+        opened = context.new_page()
+        opened.wrong = []
+        opened.on("pageerror", lambda error: opened.wrong.append(str(error)))
+        opened.on(
+            "request", lambda request: opened.wrong.extend([request.url] * ("127.0.0.1" not in request.url))
+        )
+        opened.on(
+            "console",
+            lambda message: opened.wrong.extend([message.text] * ("Content Security" in message.text)),
+        )
+        opened.on("dialog", lambda dialog: dialog.accept())
+        yield opened
+        assert opened.wrong == []
 
 
 class Reviewed:
@@ -59,8 +64,8 @@ class Reviewed:
         return [json.loads(line) for line in path.read_bytes().splitlines()]
 
     def standing(self):
-        found = decisions.DecisionLog(decisions.read(self.folder / "decisions.jsonl")).standing()
-        return {pair: next(iter(by.values())).decision for pair, by in found.items()}
+        standing = decisions.DecisionLog(decisions.read(self.folder / "decisions.jsonl")).standing()
+        return {pair: next(iter(by.values())).decision for pair, by in standing.items()}
 
 
 class Process(Reviewed):
@@ -85,27 +90,27 @@ class Process(Reviewed):
 
 @pytest.fixture
 def process(tmp_path):
-    made = Process(tmp_path).start()
-    yield made
-    made.kill()
+    started = Process(tmp_path).start()
+    yield started
+    started.kill()
 
 
 @pytest.fixture
 def server(tmp_path):
     """The same in a thread of this process."""
-    with serving(tmp_path, make(tmp_path)) as made:
-        yield made
+    with serving(tmp_path, make(tmp_path)) as reviewed:
+        yield reviewed
 
 
 @contextlib.contextmanager
 def serving(folder, words):
-    made = Reviewed()
-    made.folder = folder
+    reviewed = Reviewed()
+    reviewed.folder = folder
     with review_labels.prepared(review_labels.parser().parse_args(words)) as app:
         listening = http_server.listen(app, port=0, limits=review_service.LIMITS)
         threading.Thread(target=listening.run, daemon=True).start()
-        made.address = http_server.url_of(listening)
-        yield made
+        reviewed.address = http_server.url_of(listening)
+        yield reviewed
         listening.close()
 
 

@@ -18,12 +18,12 @@ from Utils.labels import decisions, label_lookup, questions, review_service
 def client(audit, asked, tmp_path):
     """A client of the service, with a dump beside the tags."""
     source = label_lookup.DumpLabels(audit / "dump", TAGS["tag_id"].tolist())
-    found = post_images_server.PostImages(audit / "images", np.unique(asked.posts).tolist())
+    images = post_images_server.PostImages(audit / "images", np.unique(asked.posts).tolist())
     with review_of(asked, tmp_path / "decisions.jsonl") as review:
-        service = review_service.Service(review, found, [source], "here")
-        made = review_service.application(service).test_client()
-        made.file = tmp_path / "decisions.jsonl"
-        yield made
+        service = review_service.Service(review, images, [source], "here")
+        client = review_service.application(service).test_client()
+        client.file = tmp_path / "decisions.jsonl"
+        yield client
 
 
 def test_the_page_brings_everything_with_it(client):
@@ -41,14 +41,14 @@ def test_portions_are_bounded_and_follow_the_audit(client, asked):
     first = client.get("/api/questions").json
     assert first["tag"]["name"] == "solo"
     assert (first["previous"], first["next"]) == (14, 12)
-    assert [one["post_id"] for one in first["questions"]] == list(range(1000, 1024))
+    assert [question["post_id"] for question in first["questions"]] == list(range(1000, 1024))
     assert len(client.get("/api/questions?tag=12&limit=99999").json["questions"]) == 60
     assert len(client.get("/api/posts?limit=99999").json["posts"]) == 20
     most = [post["post_id"] for post in client.get("/api/posts").json["posts"]]
     assert most == [1000, 1001, 1002, 1020]  # those with two questions come first
     assert [post["post_id"] for post in client.get("/api/posts?offset=2&limit=1").json["posts"]] == [1002]
-    found = client.get("/api/tags?order=name&limit=2&offset=1").json
-    assert (found["total"], [tag["name"] for tag in found["tags"]]) == (3, ["hat", "solo"])
+    overview = client.get("/api/tags?order=name&limit=2&offset=1").json
+    assert (overview["total"], [tag["name"] for tag in overview["tags"]]) == (3, ["hat", "solo"])
     assert [tag["name"] for tag in client.get("/api/tags?find=%3CB").json["tags"]] == ["<b>&"]
     answer(client, (1000, 14, "yes"), (1001, 14, "no"), (1002, 14, "unsure"))
     last = client.get("/api/tags?order=open").json["tags"][-1]
@@ -59,7 +59,7 @@ def test_portions_are_bounded_and_follow_the_audit(client, asked):
     assert state["progress"] | {"questions": 0} == {
         "questions": 0, "decided": 3, "yes": 1, "no": 1, "unsure": 1, "tags": 3, "tags_done": 1,
     }  # fmt: skip
-    assert [(one["post_id"], one["stands"]) for one in state["last"]] == [
+    assert [(question["post_id"], question["stands"]) for question in state["last"]] == [
         (1000, "yes"), (1001, "no"), (1002, "unsure"),
     ]  # fmt: skip
 
@@ -161,13 +161,13 @@ def test_only_images_of_asked_posts_are_served(client, audit, asked):
 
 
 def test_examples_are_posts_with_the_tag_nearest_first(client, audit):
-    found = client.get("/api/examples/11?post=1000").json
+    examples = client.get("/api/examples/11?post=1000").json
     dump = predictions.load(audit / "dump")
     carriers = [post for post in POSTS if dump.labels[post - POSTS[0], 0]]
     assert set(carriers).isdisjoint(range(1000, 1060))
     far = np.linalg.norm(dump.probabilities - dump.probabilities[0], axis=1)
     nearest = sorted(carriers, key=lambda post: far[post - POSTS[0]])[: review_service.NUM_EXAMPLES]
-    assert found == {"posts": nearest, "nearest": True}
+    assert examples == {"posts": nearest, "nearest": True}
     answer(client, (1059, 11, "yes"), (1058, 11, "no"))
     near = client.get("/api/examples/11?post=1059").json["posts"]
     assert 1058 not in near
@@ -182,8 +182,8 @@ def test_an_example_is_served_once_it_was_shown_and_is_not_in_doubt(audit, tmp_p
     asked = questions.read([tmp_path / "audit.json"], TAGS)
     source = label_lookup.DumpLabels(audit / "dump", [14])
     with review_of(asked, tmp_path / "decisions.jsonl") as review:
-        found = post_images_server.PostImages(audit / "images", [1000, 1003])
-        client = review_service.application(review_service.Service(review, found, [source])).test_client()
+        images = post_images_server.PostImages(audit / "images", [1000, 1003])
+        client = review_service.application(review_service.Service(review, images, [source])).test_client()
         (first, *_) = posts = source.nearest(1000, [post for post in source.posts_with(14) if post != 1003])
         assert client.get(f"/images/{first}").status_code == 404
         assert client.get("/api/examples/14?post=1000").json["posts"] == posts

@@ -41,14 +41,14 @@ def answered(folder):
 
 def test_every_finding_is_answered_by_the_truth_once(files, capsys):
     assert answer(files, "--json", audits=("audit.json", "audit_wrong.json")) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert (said["decisions"], said["yes"], said["unanswered"]) == (6, 2, 1)
-    found = answered(files)
-    assert {pair: line.decision for pair, line in found.items()} == {
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["decisions"], summary["yes"], summary["unanswered"]) == (6, 2, 1)
+    lines = answered(files)
+    assert {pair: line.decision for pair, line in lines.items()} == {
         (11, "solo"): "yes", (12, "solo"): "no", (10, "hat"): "yes", (11, "hat"): "no", (12, "帽子"): "no",
         (12, "hat"): "no",
     }  # fmt: skip
-    assert {line.tag: line.tag_id for line in found.values()} == {"solo": 1, "hat": 2, "帽子": 3}
+    assert {line.tag: line.tag_id for line in lines.values()} == {"solo": 1, "hat": 2, "帽子": 3}
 
 
 def test_the_same_audit_gives_the_same_bytes_and_decisions_are_kept(files, capsys):
@@ -80,12 +80,12 @@ def test_a_file_that_is_no_audit_is_refused(audit, says, files, capsys):
 def records_of(dataset, split):
     """What the shards of a split hold, by post id: the names of its tags."""
     names = dataset_folder.load(dataset).tags["name"].to_numpy()
-    found = {}
+    names_of = {}
     for shard in sorted((dataset / split).glob("*.tfrecord")):
         for serialized in tfrecord.read_records(shard):
             parsed = records.parse(serialized)
-            found[int(parsed["image_id"])] = set(names[parsed["label_indexes"].numpy()])
-    return found
+            names_of[int(parsed["image_id"])] = set(names[parsed["label_indexes"].numpy()])
+    return names_of
 
 
 def test_findings_of_an_audit_end_in_the_shards(tmp_path):

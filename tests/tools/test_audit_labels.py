@@ -34,17 +34,17 @@ def dump(tmp_path):
 def test_json_and_csv_hold_the_findings(dump, tmp_path, capsys):
     output = tmp_path / "audit.json"
     assert audit_labels.main([str(dump), "-o", str(output), "--also-wrong", "--json"]) == 0
-    said = json.loads(capsys.readouterr().out)
+    summary = json.loads(capsys.readouterr().out)
     loaded = predictions.load(dump)
     missing, wrong = confident_learning.find_label_issues(loaded.probabilities, loaded.labels)
     for rows, path in ((missing, output), (wrong, tmp_path / "audit_wrong.json")):
-        found = {name: (1000 + of_tag).tolist() for name, of_tag in zip(NAMES, rows, strict=True)}
-        expected = {name: posts for name, posts in found.items() if posts}
+        posts_of = {name: (1000 + of_tag).tolist() for name, of_tag in zip(NAMES, rows, strict=True)}
+        expected = {name: posts for name, posts in posts_of.items() if posts}
         assert json.loads(path.read_text()) == expected
-    assert said["missing"] == sum(map(len, missing)) > 20
+    assert summary["missing"] == sum(map(len, missing)) > 20
     frame = pd.read_csv(tmp_path / "audit.csv")
     assert list(frame.columns) == ["tag", "tag_id", "post_id", "probability", "label", "score"]
-    assert len(frame) == said["missing"] + said["wrong"]
+    assert len(frame) == summary["missing"] + summary["wrong"]
     row = frame.iloc[0]
     at = loaded.probabilities[row["post_id"] - 1000, NAMES.index(row["tag"])]
     assert row["probability"] == pytest.approx(float(at))
@@ -79,23 +79,23 @@ def test_operating_points_find_more_at_equal_precision(dump, tmp_path, capsys):
     points = tmp_path / "thresholds.csv"
     points.write_text("scope,category,tag_id,name,threshold\nall,,,all,0.25\n")
     truth = ["--truth", str(tmp_path / "truth.csv"), "--json"]
-    found = []
+    scored = []
     for name, words in (("half", []), ("points", ["--operating-point", str(points)])):
         assert audit_labels.main([str(dump), "-o", str(tmp_path / f"{name}.json"), *words, *truth]) == 0
-        found.append(json.loads(capsys.readouterr().out)["truth"])
+        scored.append(json.loads(capsys.readouterr().out)["truth"])
         assert (tmp_path / f"{name}_truth.svg").read_text().startswith("<svg")
-    assert found[1]["recall"] > found[0]["recall"]
+    assert scored[1]["recall"] > scored[0]["recall"]
     frame, loaded = pd.read_csv(tmp_path / "points.csv"), predictions.load(dump)
     lacking = ground_truth.missing_labels(loaded, range(5), ground_truth.read(tmp_path / "truth.csv"))
     curve = ground_truth.score_audit(frame, *lacking)["curve"]
-    as_precise = [recall for recall, precision in curve if precision >= found[0]["precision"]]
-    assert max(as_precise) >= found[0]["recall"]
-    assert found[1]["at_half"] == found[0] | {"recall_at_its_precision": max(as_precise)}
+    as_precise = [recall for recall, precision in curve if precision >= scored[0]["precision"]]
+    assert max(as_precise) >= scored[0]["recall"]
+    assert scored[1]["at_half"] == scored[0] | {"recall_at_its_precision": max(as_precise)}
     picture = (tmp_path / "points_truth.svg").read_text()
     assert {"operating point", "at 0.5"} <= set(re.findall(r">([^<>]+)</text>", picture))
     assert audit_labels.main([str(dump), "-o", str(tmp_path / "again.json"), *words, *truth[:2]]) == 0
-    said = capsys.readouterr().out
-    assert f"{found[0]['recall']:.1%} and {found[0]['precision']:.1%}" in said
+    printed = capsys.readouterr().out
+    assert f"{scored[0]['recall']:.1%} and {scored[0]['precision']:.1%}" in printed
 
 
 def test_a_truth_that_scores_nothing_is_refused_before_the_work(dump, tmp_path, capsys):
