@@ -111,7 +111,7 @@ def _stack(dumps: list[Dump], options: argparse.Namespace) -> int:
     duplicate = alignment.first_duplicate(ids)
     if duplicate is not None:
         raise UserError(
-            f"--stack joins different images; {duplicate[1]} are in two dumps, such as "
+            f"--stack joins different images; {duplicate[1]} are in two dumps, for example "
             f"{duplicate[0]}. Without --stack the mean is taken"
         )
     labeled = {dump.labels is not None for dump in dumps}

@@ -266,17 +266,17 @@ def _sampled_floors(probabilities: Matrix, masks: list[np.ndarray], depths: list
 
 
 def _collect(
-    probabilities: Matrix, labels: Matrix | None, support: np.ndarray, wanted: list[tuple]
+    probabilities: Matrix, labels: Matrix | None, support: np.ndarray, requests: list[tuple]
 ) -> list[list[PrecisionRecallCurve]]:
     """Return for every (query, mask, depth, floor) its curve and those of its parts, all from one pass."""
     selections, depths, floors = [], [], []
-    for query, mask, depth, floor in wanted:
+    for query, mask, depth, floor in requests:
         size = len(probabilities) * int(mask.sum())
         selections += [mask, *(_mask(part, len(mask)) for part in query.parts)]
         depths += [int(min(depth, size)), *[None] * len(query.parts)]
         floors += [floor, *[0] * len(query.parts)]
     curves = iter(precision_recall_curve.collect(probabilities, labels, support, selections, depths, floors))
-    return [[next(curves) for _ in range(1 + len(query.parts))] for query, *_ in wanted]
+    return [[next(curves) for _ in range(1 + len(query.parts))] for query, *_ in requests]
 
 
 def _with_parts(point: OperatingPoint | None, parts: list[PrecisionRecallCurve]) -> OperatingPoint | None:
