@@ -23,7 +23,7 @@ import tensorflow as tf
 from Generators.batches import BatchSpec, EvalBatcher, TrainBatcher, UnknownMask
 from Generators.host_sharding import Keep, RecordStreams, record_dataset, shard_ranges
 from Generators.records import filter_by_id, needs_fsspec, parse_batch, read_shards, record_ids, shard_reader
-from Utils.command.cli import UserError
+from Utils.command.cli import UserError, suggest
 from Utils.command.machine import num_cores
 from Utils.command.text import join_names
 from Utils.files import atomic, tfrecord
@@ -87,9 +87,7 @@ def train_dataset(
     if start_step < 0:
         raise UserError(f"start_step must not be negative; got {start_step}")
     rows = _host_rows(host, batch_size)
-    if changes.get("crop", ()) is None:
-        changes["crop"] = (1.0, 1.0)
-    augmentation = dataclasses.replace(augmentation or Augmentation(), **changes)
+    augmentation = _changed(augmentation or Augmentation(), changes)
     paths = shard_paths(records)
     streams = _streams(paths, num_records, keep, batch_size, start_step)
     batcher = TrainBatcher(
@@ -168,6 +166,18 @@ def eval_dataset(
     if num_batches is not None:
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(num_batches))
     return _with_options(dataset)
+
+
+def _changed(augmentation: Augmentation, changes: dict[str, Any]) -> Augmentation:
+    """Return an augmentation with some fields changed; TypeError for a name that it does not have."""
+    names = [field.name for field in dataclasses.fields(Augmentation)]
+    for name in changes:
+        if name not in names:
+            hint = suggest(name, names)
+            raise TypeError(f"train_dataset() got an unexpected keyword argument {name!r}{hint}")
+    if changes.get("crop", ()) is None:
+        changes = {**changes, "crop": (1.0, 1.0)}
+    return dataclasses.replace(augmentation, **changes)
 
 
 def _train_element(batcher: TrainBatcher, step: Any, serialized: Any) -> tuple[Any, Any]:

@@ -12,6 +12,7 @@ from Generators import batches, records
 from Models.layers.augmentation import BatchAugmentation
 from Utils.command.cli import UserError
 from Utils.images import codec
+from Utils.images.augmentation import Augmentation
 
 NUM_LABELS = 7
 PLAIN = {"mixup_alpha": 0, "flip": False, "crop": None, "methods": ("area",), "rotation": 0}
@@ -355,6 +356,17 @@ def test_shards_elsewhere_are_not_counted():
 def test_wrong_values_are_refused(shards, options, message):
     with pytest.raises(UserError, match=message):
         train(shards, **options)
+
+
+def test_single_settings_change_those_of_the_augmentation(shards):
+    settings = Augmentation(rotation=0.0, mixup_alpha=0.0)
+    assert same(
+        taken(train(shards, augmentation=settings), 2), taken(train(shards, rotation=0, mixup_alpha=0), 2)
+    )
+    changed = taken(train(shards, augmentation=settings, crop=None, flip=False), 2)
+    assert same(changed, taken(train(shards, **{**PLAIN, "methods": settings.methods}), 2))
+    with pytest.raises(TypeError, match="'mixup'; did you mean mixup_alpha"):
+        train(shards, mixup=0.1)
 
 
 def test_left_out_records_are_never_decoded(shards, monkeypatch):
