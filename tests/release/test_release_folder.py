@@ -35,12 +35,12 @@ def test_a_layout_says_which_outputs_in_which_order():
 
 def test_thresholds_fill_every_row():
     table = pd.DataFrame(
-        {"scope": "tag", "category": "", "tag_id": ["0", "1", "3"], "name": "", "threshold": [0.4, 0.2, 0.6]}
+        {"scope": "tag", "category": "", "tag_id": ["0", "1", "3"], "name": "", "threshold": [0.4, 0.2, 0.8]}
     )
     thresholds = release_folder.with_thresholds(TAGS, table).set_index("name")["best_threshold"].to_dict()
-    assert (thresholds["smile"], thresholds["general"], thresholds["explicit"]) == (0.4, 0.2, 0.6)
+    assert (thresholds["smile"], thresholds["general"], thresholds["explicit"]) == (0.4, 0.2, 0.8)
     assert thresholds["1girl"] == 0.4  # the median of its category
-    assert thresholds["sensitive"] == pytest.approx(0.4)
+    assert thresholds["sensitive"] == 0.5
     assert thresholds["reimu"] == 0.4  # the median of all, since its category has none
     with pytest.raises(UserError, match="none of the released"):
         release_folder.with_thresholds(TAGS, table.assign(tag_id=["77", "78", "79"]))

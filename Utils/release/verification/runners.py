@@ -49,7 +49,7 @@ def litert(path: AnyPath) -> Runner:
         for image in images:
             interpreter.set_tensor(source["index"], image[None].astype("float32"))
             interpreter.invoke()
-            rows.append(interpreter.get_tensor(output)[0].copy())
+            rows.append(interpreter.get_tensor(output)[0])  # a copy
         return np.stack(rows)
 
     return run

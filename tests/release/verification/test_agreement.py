@@ -31,7 +31,8 @@ def test_f1_leaves_out_the_tags_that_nobody_labeled():
     labels = np.array([[1, 0, -1], [0, 1, -1]], np.int8)
     result = agreement.compare("x", expected, 1 - expected, labels)
     assert (result.f1, result.f1_difference) == (0, -1)
-    assert agreement.compare("x", expected, expected - 0.05, labels).f1 == 1
+    outputs = expected * [1, 1, 0]  # wrong where it does not count
+    assert agreement.compare("x", expected, outputs, labels).f1 == 1
 
 
 def test_outputs_that_are_no_numbers_agree_with_nothing():
