@@ -36,3 +36,7 @@ def test_a_markdown_table_is_aligned_and_escapes_its_separator():
 
 def test_a_markdown_row_is_not_padded():
     assert text.markdown_row(["a", "|"]) == "| a | \\| |"
+
+
+def test_a_narrow_column_of_a_markdown_table_is_three_characters_wide():
+    assert text.markdown_table(("a",), [("1",)]).splitlines() == ["| a   |", "|:----|", "| 1   |"]
