@@ -1,7 +1,7 @@
 # make demo   environment, drawn booru, shards, training, predictions, thresholds, report: all of it under demo/
 # make demo-labels   better labels for it: out-of-fold audit, answers by the truth, the recipe before and after
 # make test   environment with the test tools, then the test suite; make test-slow: its longest checks
-# make lint   style check
+# make lint   style and types
 
 PYTHON ?= python3
 DEMO ?= demo
@@ -122,6 +122,7 @@ test-slow: $(ENV_DEV)
 lint: $(ENV_DEV)
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+	.venv/bin/pyright
 
 $(ENV): requirements.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed; make PYTHON=/path/to/python3.11")'
