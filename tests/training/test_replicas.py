@@ -11,6 +11,7 @@ import pytest
 import Models
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+PATHS = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
 # Level 0: what runs once is not worth optimizing.
 TWO_CPUS = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"}
 
@@ -21,7 +22,7 @@ def test_a_step_and_a_validation_are_the_same_on_two_devices(backend):
     done = subprocess.run(
         [sys.executable, str(ROOT / "tests" / "helpers" / "steps_on_devices.py")],
         cwd=ROOT,
-        env={**os.environ, **TWO_CPUS, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, **TWO_CPUS, "KERAS_BACKEND": backend, "PYTHONPATH": PATHS},
         capture_output=True,
         text=True,
         timeout=900,
