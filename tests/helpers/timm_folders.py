@@ -18,11 +18,16 @@ def families():
 def imported(folder, **described):
     """The model of a folder, its description and its Spec."""
     source = timm_folder.read(folder)
-    found = timm_folder.describe(source.config, families(), Models.spec, **described)
-    model = Models.build(found.name, image_size=found.image_size, num_labels=found.num_labels, **found.fields)
-    spec = Models.spec(found.name, **found.fields)
-    timm_folder.assign(model, spec, families()[found.name.split("/")[0]], source, found.order)
-    return model, found, spec
+    description = timm_folder.describe(source.config, families(), Models.spec, **described)
+    model = Models.build(
+        description.name,
+        image_size=description.image_size,
+        num_labels=description.num_labels,
+        **description.fields,
+    )
+    spec = Models.spec(description.name, **description.fields)
+    timm_folder.assign(model, spec, families()[description.name.split("/")[0]], source, description.order)
+    return model, description, spec
 
 
 def folder_of(name, path, model_args=None, **config):

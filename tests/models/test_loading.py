@@ -35,9 +35,9 @@ def test_a_run_tags_an_image(run, picture):
     tagger = Models.load(run)
     assert tagger.image_size == SIZE
     assert tagger.tags["name"].to_list() == ["1girl", "smile", "hat", "reimu"]
-    found = tagger.tag(picture)
-    assert list(found) == ["1girl", "hat", "reimu"]  # falling; above 0.35
-    assert found == pytest.approx({"1girl": 0.9, "hat": 0.6, "reimu": 0.4}, abs=1e-5)
+    probabilities = tagger.tag(picture)
+    assert list(probabilities) == ["1girl", "hat", "reimu"]  # falling; above 0.35
+    assert probabilities == pytest.approx({"1girl": 0.9, "hat": 0.6, "reimu": 0.4}, abs=1e-5)
     assert list(tagger.tag(picture, threshold=0.5)) == ["1girl", "hat"]
 
 

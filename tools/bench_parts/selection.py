@@ -106,8 +106,8 @@ def _select(kind: str, path: pathlib.Path, posts: int) -> tuple[float, float]:
     post_filter = selection.PostFilter(definition, frame["tag_id"].to_numpy(), _every_file)
     blocks = [post_filter.select(block) for block in source.blocks()]
     images = selection.count_images(blocks, len(frame))
-    kept = sum(len(block.ids) for block in blocks)
-    alive, _, _ = selection.select_tags(frame, images, kept, source.num_posts, definition)
+    num_posts = sum(len(block.ids) for block in blocks)
+    alive, _, _ = selection.select_tags(frame, images, num_posts, source.num_posts, definition)
     _, labels = selection.final_tag_list(frame, alive)
     total = sum(len(selection.label_indexes(block, labels)[1]) for block in blocks)
     if not total:

@@ -27,9 +27,9 @@ def test_partners_of_a_group_are_found_within_it():
     images, draws = random.integers(0, 256, (12, 5, 5, 3), np.uint8), random.random((12, 4), np.float32)
     order = np.concatenate([4 * group + random.permutation(4) for group in range(3)])
     draws[:, 3] = order + 24  # rows 24 to 35 of a larger batch
-    found = augmentation.BatchAugmentation(4)([images, draws], training=True)
+    mixed = augmentation.BatchAugmentation(4)([images, draws], training=True)
     draws[:, 3] = order
-    np.testing.assert_array_equal(found, augmentation.BatchAugmentation()([images, draws], training=True))
+    np.testing.assert_array_equal(mixed, augmentation.BatchAugmentation()([images, draws], training=True))
     with pytest.raises(ValueError, match="group must be at least 1"):
         augmentation.BatchAugmentation(0)
 

@@ -23,7 +23,7 @@ def training_step(layer, x, upstream):
             loss = tf.reduce_sum(y * upstream)
         return y, *tape.gradient(loss, [images, layer.gamma.value, layer.beta.value])
 
-    return [found.numpy() for found in step(tf.constant(x))]
+    return [value.numpy() for value in step(tf.constant(x))]
 
 
 def by_definition(x, gamma, beta, upstream):
@@ -48,8 +48,8 @@ def test_batch_norm_in_training_is_the_paper_s(offset):
     layer.build((None, 5, 5, 6))
     layer.gamma.assign(gamma)
     layer.beta.assign(beta)
-    found = training_step(layer, x.astype("float32"), upstream.astype("float32"))
-    for ours, true in zip(found, by_definition(x, gamma, beta, upstream), strict=True):
+    outputs = training_step(layer, x.astype("float32"), upstream.astype("float32"))
+    for ours, true in zip(outputs, by_definition(x, gamma, beta, upstream), strict=True):
         np.testing.assert_allclose(ours, true, atol=1e-3 if offset else 2e-5)
     np.testing.assert_allclose(layer.moving_mean.numpy(), 0.1 * x.mean((0, 1, 2)), rtol=1e-5)
     np.testing.assert_allclose(layer.moving_variance.numpy(), 0.9 + 0.1 * x.var((0, 1, 2)), rtol=1e-4)

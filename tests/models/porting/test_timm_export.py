@@ -19,9 +19,9 @@ def test_timm_loads_what_is_exported(tmp_path):
         pytest.skip("timm is not installed")
     for name in ("eva02_small", "swinv2_padded", "resnet50"):
         kind = "rgb" if name == "eva02_small" else "bgr"
-        model, found, spec = imported(folder_of(name, tmp_path / name))
+        model, description, spec = imported(folder_of(name, tmp_path / name))
         out = tmp_path / f"{name}-{kind}"
-        timm_export.export(model, out, found.name, spec, families(), Models.spec, order=kind)
+        timm_export.export(model, out, description.name, spec, families(), Models.spec, order=kind)
         images = golden.golden_input(SMALL[name])
         seen = images[..., ::-1] if kind == "rgb" else images
         assert np.abs(outputs_of_timm(out, seen) - model(images).numpy()).max() < 1e-5, name

@@ -21,8 +21,8 @@ def trainable(model):
 def test_a_tagger_gives_the_outputs_of_timm(tmp_path):
     spec = golden.load("timm_vit_base_wd.json")
     golden.write_timm_folder(spec, tmp_path / "timm")
-    model, found, _ = imported(tmp_path / "timm")
-    assert (found.name, found.image_size, found.num_labels) == ("ViT/B16", 64, 100)
+    model, description, _ = imported(tmp_path / "timm")
+    assert (description.name, description.image_size, description.num_labels) == ("ViT/B16", 64, 100)
     assert model.count_params() == spec["params"]
     outputs = model(golden.golden_input(spec)).numpy()
     assert np.abs(outputs - spec["outputs"]).max() < 1e-5
@@ -30,19 +30,19 @@ def test_a_tagger_gives_the_outputs_of_timm(tmp_path):
 
 @pytest.mark.parametrize("name", SMALL)
 def test_every_option_gives_the_outputs_of_timm_and_makes_the_way_back(name, tmp_path):
-    model, found, spec = imported(folder_of(name, tmp_path / "timm"))
+    model, description, spec = imported(folder_of(name, tmp_path / "timm"))
     assert trainable(model) == SMALL[name]["params"]
     outputs = model(golden.golden_input(SMALL[name])).numpy()
     assert np.abs(outputs - SMALL[name]["outputs"]).max() < 1e-5
     assert np.ptp(SMALL[name]["outputs"], axis=0).max() > 1e-3  # the images matter
-    timm_export.export(model, tmp_path / "back", found.name, spec, families(), Models.spec)
+    timm_export.export(model, tmp_path / "back", description.name, spec, families(), Models.spec)
     back = timm_folder.read(tmp_path / "back")
     described = timm_folder.describe(back.config, families(), Models.spec)
     again = Models.spec(described.name, **described.fields)
     assert dataclasses.replace(again, source=spec.source, stochastic_depth=spec.stochastic_depth) == spec
     before = [weight.numpy() for weight in model.weights]
     model.set_weights([np.zeros_like(value) for value in before])
-    timm_folder.assign(model, spec, families()[found.name.split("/")[0]], back)
+    timm_folder.assign(model, spec, families()[description.name.split("/")[0]], back)
     for weight, value in zip(model.weights, before, strict=True):
         np.testing.assert_array_equal(weight, value, err_msg=weight.path)
 
@@ -52,21 +52,21 @@ def test_channels_and_normalization_of_the_source_are_kept(tmp_path):
     images = golden.golden_input(SMALL["vit_wd"])
     plain, _, _ = imported(folder_of("vit_wd", tmp_path / "plain"))
     expected = plain((images / 255 - means["mean"]) / means["std"] * 127.5 + 127.5).numpy()  # images are RGB
-    model, found, spec = imported(folder_of("vit_wd", tmp_path / "rgb", pretrained_cfg=means))
-    assert (found.order, found.order_from) == ("rgb", "as the means of its config differ")
+    model, description, spec = imported(folder_of("vit_wd", tmp_path / "rgb", pretrained_cfg=means))
+    assert (description.order, description.order_from) == ("rgb", "as the means of its config differ")
     np.testing.assert_allclose(model(images[..., ::-1]), expected, atol=1e-5)
-    timm_export.export(model, tmp_path / "back", found.name, spec, families(), Models.spec, order="rgb")
+    timm_export.export(model, tmp_path / "back", description.name, spec, families(), Models.spec, order="rgb")
     config = json.loads((tmp_path / "back/config.json").read_text())
     assert config["input_order"] == "rgb"
     np.testing.assert_allclose(config["pretrained_cfg"]["mean"], means["mean"])
     np.testing.assert_allclose(config["pretrained_cfg"]["std"], means["std"])
-    turned, found, _ = imported(folder_of("vit_wd", tmp_path / "said", input_order="rgb"))
+    turned, description, _ = imported(folder_of("vit_wd", tmp_path / "said", input_order="rgb"))
     np.testing.assert_allclose(turned(images[..., ::-1]), plain(images), atol=1e-6)
     assert imported(tmp_path / "said", order="bgr")[1].order == "bgr"
     for mean, deviation, name in ((0.0, 1.0, "simple"), (0.5, 0.5, "inception")):
         scaled = {"mean": [mean] * 3, "std": [deviation] * 3}
-        _, found, _ = imported(folder_of("vit_wd", tmp_path / name, pretrained_cfg=scaled))
-        assert found.fields["input_scaling"] == name
+        _, description, _ = imported(folder_of("vit_wd", tmp_path / name, pretrained_cfg=scaled))
+        assert description.fields["input_scaling"] == name
 
 
 WRONG = [
@@ -91,7 +91,7 @@ def test_what_does_not_fit_is_listed(config, arguments, message, tmp_path):
 def test_nothing_is_assigned_where_something_does_not_fit(tmp_path):
     source = timm_folder.read(folder_of("vit_wd", tmp_path / "timm"))
     del source.tensors["norm.bias"]
-    model, found, spec = imported(tmp_path / "timm")
+    model, description, spec = imported(tmp_path / "timm")
     before = [keras.ops.convert_to_numpy(weight) + 1 for weight in model.weights]
     model.set_weights(before)
     with pytest.raises(UserError, match=r"head_norm/beta \(from norm.bias\)"):
