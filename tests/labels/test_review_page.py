@@ -102,13 +102,18 @@ def server(tmp_path):
         yield reviewed
 
 
+def _answer(listening):
+    with contextlib.suppress(OSError):  # its socket is closed while it waits for the next request
+        listening.run()
+
+
 @contextlib.contextmanager
 def serving(folder, words):
     reviewed = Reviewed()
     reviewed.folder = folder
     with review_labels.prepared(review_labels.parser().parse_args(words)) as app:
         listening = http_server.listen(app, port=0, limits=review_service.LIMITS)
-        threading.Thread(target=listening.run, daemon=True).start()
+        threading.Thread(target=_answer, args=[listening], daemon=True).start()
         reviewed.address = http_server.url_of(listening)
         yield reviewed
         listening.close()
