@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     rejected = []
     chunks = check_chunks(root, paths, notes, options.workers)
     total = -(-len(paths) // CHUNK)
-    for rows in progress(chunks, total=total, label="checked", unit=f"{CHUNK} images"):
+    for rows in progress(chunks, total=total, label="checked", unit=f"x {CHUNK} images"):
         rejected += rows
     image_folder.write_rejected(output, rejected)
     for note in notes.parent.glob(f"{notes.name}.*"):

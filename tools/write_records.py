@@ -145,7 +145,7 @@ def pack(
     jobs = (packing.job(shard, posts, folder, manifest, options.images, reused) for shard in missing)
     workers = 1 if sum(len(shard.rows) for shard in missing) < FEW else options.workers
     notes = job_engines.run(shard_writer.write_shard, jobs, options.engine, workers)
-    for _ in progress(notes, total=len(missing), label="records", unit="shard"):
+    for _ in progress(notes, total=len(missing), label="records", unit="shards"):
         pass
 
 

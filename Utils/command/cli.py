@@ -210,8 +210,17 @@ def progress(
         if now - last_line >= every:
             last_line = now
             of_total = f"/{total}" if total else ""
-            rate = count / (now - started)
-            print(f"{label}: {count}{of_total} {unit}, {rate:.0f}/s", file=sys.stderr, flush=True)
+            rate = _readable_rate(count / (now - started))
+            print(f"{label}: {count}{of_total} {unit}, {rate}", file=sys.stderr, flush=True)
+
+
+def _readable_rate(per_second: float) -> str:
+    """Return "120/s", "2.5/s", "0.2/s" or, of what takes longer than 10 s each, "3.0/min" or "1.5/h"."""
+    for unit, seconds in (("s", 1), ("min", 60), ("h", 3600)):
+        rate = per_second * seconds
+        if rate >= 0.095 or unit == "h":  # what is less than that has no digit of one decimal
+            break
+    return f"{rate:.0f}/{unit}" if rate >= 9.95 else f"{rate:.1f}/{unit}"
 
 
 def print_json(value: typing.Any) -> None:

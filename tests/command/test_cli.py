@@ -149,6 +149,25 @@ def test_progress_yields_everything_and_speaks_on_stderr_only(capsys):
     assert "count: 5/5 posts" in shown.err
 
 
+@pytest.mark.parametrize(
+    ("per_second", "text"),
+    [
+        (1234.5, "1234/s"), (9.96, "10/s"), (9.94, "9.9/s"), (0.2, "0.2/s"), (0.1, "0.1/s"),
+        (0.05, "3.0/min"), (1 / 300, "0.2/min"), (1 / 3600, "1.0/h"), (0, "0.0/h"),
+    ],
+)  # fmt: skip
+@pytest.mark.reliability("units that take seconds or hours each", "a rate that is not 0/s: 0.2/s, 3.0/min")
+def test_rates_of_slow_units_are_readable(per_second, text):
+    assert cli._readable_rate(per_second) == text
+
+
+def test_progress_lines_have_such_rates(monkeypatch, capsys):
+    clock = iter(range(0, 500, 5))
+    monkeypatch.setattr(cli.time, "monotonic", lambda: float(next(clock)))
+    list(cli.progress(range(2), label="records", unit="shards", every=10))
+    assert capsys.readouterr().err == "records: 2/2 shards, 0.2/s\n"
+
+
 def test_json_is_strict(capsys):
     cli.print_json({"f1": np.float32("nan"), "n": np.int64(3), "ts": np.array([0.5, np.inf]), 4: (True,)})
     shown = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)

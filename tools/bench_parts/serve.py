@@ -2,7 +2,8 @@
 
 The server runs in a process of its own. Every client sends a JPEG, waits for the tags and sends the next.
 There are two limits, measured in turns with the clients in the same process: the onnxruntime session with
-prepared pictures, and the preparation of pictures without a model. Latency is that of a client.
+prepared pictures, and the preparation of pictures without a model. Latency is that of a client. With
+--slow-clients others hold connections all the time and send a byte of their request now and then.
 """
 
 import argparse
@@ -10,11 +11,12 @@ import concurrent.futures
 import contextlib
 import http.client
 import pathlib
+import socket
 import tempfile
 import threading
 import time
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,7 @@ from Utils.tags import tag_list
 
 MAX_TAGS = 32  # per picture; fresh weights would find a thousand
 MIN_REQUESTS = 3  # of a client in a round, and calls of a limit
+SLOW_INTERVAL = 2.0  # seconds between two bytes of a slow client
 
 Limits = dict[tuple[str, int], list[float]]  # {(work, images per call): images/s of each round}
 
@@ -44,6 +47,12 @@ def add_arguments(parser: Parser) -> None:
         nargs="+",
         default=[1, 8],
         help="numbers of concurrent clients (1 8)",
+    )
+    add(
+        "--slow-clients",
+        type=number(least=0),
+        default=0,
+        help="connections beside them that never end their request (0)",
     )
     add("--batch-size", type=number(above=0), default=8, help="of the server and the model's limit (8)")
     add("--picture-size", type=number(above=0), default=512, help="side of the JPEGs that are sent (512)")
@@ -63,6 +72,7 @@ def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:
             timing.TimedProcess(options.threads, _server, release, options.batch_size, queue, pictures)
         )
         facts = server.facts[0]
+        stack.enter_context(_slow_clients(facts["address"], options.slow_clients))
         speeds = _rounds(server, facts["address"], pictures, options)
     return _result(facts, *speeds, options)
 
@@ -131,6 +141,52 @@ def _client(address: str, pictures: list[bytes], first: int, until: float) -> li
     return latencies
 
 
+@contextlib.contextmanager
+def _slow_clients(address: str, count: int) -> Iterator[None]:
+    """Hold ``count`` connections whose requests never end; one that the server closes is opened again."""
+    netloc, is_over = urllib.parse.urlsplit(address), threading.Event()
+    place = (str(netloc.hostname), int(netloc.port or 80))
+
+    def dawdle() -> None:
+        clients: list[socket.socket] = []
+        try:
+            while True:
+                with contextlib.suppress(OSError):
+                    for _ in range(count - len(clients)):
+                        clients.append(socket.create_connection(place, timeout=SLOW_INTERVAL))
+                        clients[-1].sendall(b"POST /tag HTTP/1.1\r\nHost: slow\r\nX-slow: ")
+                if is_over.wait(SLOW_INTERVAL):
+                    return
+                clients = [client for client in clients if _send_a_byte(client)]
+        finally:
+            for client in clients:
+                client.close()
+
+    thread = threading.Thread(target=dawdle, daemon=True)
+    if count:
+        thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        if count:
+            thread.join()
+
+
+def _send_a_byte(client: socket.socket) -> bool:
+    """Send one byte of a header; False, having closed the connection, where the server has given it up."""
+    try:
+        client.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            client.recv(1)  # nothing comes to half a request but its end or a refusal
+            raise ConnectionResetError
+        client.send(b"a")
+    except OSError:
+        client.close()
+        return False
+    return True
+
+
 def _result(
     facts: dict[str, Any],
     limits: Limits,
@@ -143,6 +199,7 @@ def _result(
     latency = {_clients(count): _percentiles(seconds) for count, seconds in latencies.items()}
     setup = {name: facts[name] for name in ("model", "image_size", "num_labels")}
     setup |= {name: getattr(options, name) for name in ("batch_size", "picture_size", "threads")}
+    setup |= {"slow_clients": options.slow_clients} if options.slow_clients else {}
     for clients, milliseconds in latency.items():
         setup[f"ms, {clients}"] = "{median:.1f} (p95 {p95:.1f}, p99 {p99:.1f})".format(**milliseconds)
     figures = {f"served, {_clients(count)}": value for count, value in speed.items()}

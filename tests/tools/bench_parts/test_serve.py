@@ -1,6 +1,7 @@
 """tools/bench_parts/serve.py: clients and limits of a real server in a process of its own."""
 
 import json
+import socket
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from Utils.serving import onnx_tagger
 def test_it_measures_clients_beside_the_model_and_the_decoder(tmp_path, capsys):
     release = small_releases.make(tmp_path / "tiny")
     words = ["--clients", "1", "3", "--batch-size", "2", "--rounds", "2", "--seconds", "0.05"]
-    words += ["--picture-size", "32", "--json"]
+    words += ["--picture-size", "32", "--json", "--slow-clients", "5"]
     assert bench.main(["serve", "--model", str(release), *words]) == 0
     result = json.loads(capsys.readouterr().out)
     figures, ratios, latency = result["figures"], result["ratios"], result["latency_ms"]
@@ -31,6 +32,36 @@ def test_it_measures_clients_beside_the_model_and_the_decoder(tmp_path, capsys):
     for milliseconds in latency.values():
         assert 0 < milliseconds["median"] <= milliseconds["p95"] <= milliseconds["p99"]
     assert result["setup"]["num_labels"] == 9
+    assert result["setup"]["slow_clients"] == 5
+
+
+def test_slow_clients_never_end_their_requests_and_come_back_when_cut_off(monkeypatch):
+    monkeypatch.setattr(serve, "SLOW_INTERVAL", 0.01)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(10)
+        with serve._slow_clients(f"http://127.0.0.1:{server.getsockname()[1]}", 3):
+            places = [server.accept()[0] for _ in range(3)]
+            sent = [b"".join(place.recv(64) for _ in range(4)) for place in places]  # the head, then bytes
+            places[0].close()
+            places[1].sendall(b"HTTP/1.1 408 Request Timeout\r\n\r\n")
+            places += [server.accept()[0] for _ in range(2)]
+        for data in sent:
+            assert data.startswith(b"POST /tag HTTP/1.1\r\n")
+            assert data.endswith(b"X-slow: " + b"a" * data.count(b"a"))
+            assert data.count(b"a") > 1
+        for place in places[2:]:
+            with place:
+                while place.recv(1 << 16):
+                    pass
+        server.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+    places[1].close()
+
+
+def test_without_slow_clients_there_is_no_connection():
+    with serve._slow_clients("http://127.0.0.1:1", 0):
+        pass
 
 
 def test_a_model_of_the_zoo_is_exported_for_it(tmp_path):
@@ -46,6 +77,7 @@ def test_mistakes(capsys):
     for message, words in {
         "a release folder or FAMILY/VARIANT": ["--model", "nowhere"],
         "above 0": ["--clients", "0"],
+        "of at least 0": ["--slow-clients", "-1"],
     }.items():
         assert bench.main(["serve", *words]) == 2
         assert message in capsys.readouterr().err
