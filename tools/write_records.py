@@ -7,7 +7,8 @@
 JPEGs that are square, RGB and of the dataset's image size pass through byte for byte; others are padded white
 and resized. Broken files are listed in rejected.csv. Which post goes into which shard depends on the posts
 and the seed alone: train in one fixed random order, the other splits by post id. Every post of posts.parquet
-ends up either in a shard (and in ids.npy) or in rejected.csv.
+ends up either in a shard (and in ids.npy) or in rejected.csv. With --reuse the old shards are verified first:
+checksums of records, SHA-256 of shards, and that every record is of the post that ids.npy says.
 """
 
 import Utils.command.interrupt  # noqa: F401  first: imports take long
@@ -85,6 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if manifest["records"] and not (folder / packing.PROGRESS).exists():
         return confirm(folder, manifest, options)
     posts = packing.Posts(folder)
+    posts.require_valid(manifest["num_labels"])
     shards = packing.divide(folder, manifest["name"], posts, settings(options))
     try:
         pack(folder, manifest, posts, shards, reused, options)
@@ -142,6 +144,8 @@ def pack(
         return
     if options.images:
         posts.require_images(pathlib.Path(options.images))
+    if reused:
+        reused.verify()
     jobs = (packing.job(shard, posts, folder, manifest, options.images, reused) for shard in missing)
     workers = 1 if sum(len(shard.rows) for shard in missing) < FEW else options.workers
     notes = job_engines.run(shard_writer.write_shard, jobs, options.engine, workers)

@@ -47,7 +47,11 @@ class Dataset:
 
     def shards(self, split: str) -> list[str]:
         """Return the paths of a split's TFRecord files in order; UserError names the splits there are."""
-        return [str(self.folder / shard["file"]) for shard in self._entry(split)["shards"]]
+        return [str(self.folder / shard["file"]) for shard in self.shard_entries(split)]
+
+    def shard_entries(self, split: str) -> list[dict[str, Any]]:
+        """Return what dataset.json says of a split's shards: file, and records, bytes, sha256 where known."""
+        return self._entry(split)["shards"]
 
     def num_records(self, split: str) -> int:
         """Return the number of records of a split; those of original shards are counted, once."""
@@ -55,7 +59,7 @@ class Dataset:
 
     def record_counts(self, split: str) -> list[int]:
         """Return the number of records of every shard of a split, in the order of `shards`."""
-        counts = [shard.get("records") for shard in self._entry(split)["shards"]]
+        counts = [shard.get("records") for shard in self.shard_entries(split)]
         if None in counts:
             counts = [tfrecord.count_records(path) for path in self.shards(split)]
         return counts
@@ -73,7 +77,13 @@ class Dataset:
                 f"post ids of {split} expected at {path}; original shards carry them in the records only"
             )
         with path.open("rb") as file:
-            return np.load(file, allow_pickle=False)
+            ids = np.load(file, allow_pickle=False)
+        if ids.shape != (self.num_records(split),) or ids.dtype.kind not in "iu":
+            raise UserError(
+                f"{path} must name {self.num_records(split)} posts, one a record; "
+                f"it holds {ids.dtype} of shape {ids.shape}"
+            )
+        return ids
 
     def frequencies(self, split: str) -> np.ndarray | None:
         """Return the share of a split's posts that has each tag, (num_labels,); None without posts.parquet.

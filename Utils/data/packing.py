@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from Utils.command.cli import UserError, WorkError
@@ -26,10 +27,10 @@ PROGRESS = ".progress"
 
 
 def open_manifest(folder: pathlib.Path) -> dict[str, Any]:
-    """Return dataset.json; UserError where select_tags made no such folder."""
+    """Return dataset.json; UserError where select_tags made no such folder, or for another tag list."""
     require_file(folder / "dataset.json", "dataset.json of a folder made by tools/select_tags.py")
     require_file(folder / "posts.parquet", "the posts of the dataset (posts.parquet)")
-    return read_json(folder / "dataset.json")
+    return dataset_folder.load(folder).manifest
 
 
 def clear(folder: pathlib.Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,6 +55,24 @@ class Posts:
         table = pq.read_table(self.path).combine_chunks()
         self.ids = table["post_id"].to_numpy()
         self._splits, self._paths, self._labels = table["split"], table["path"], table["label_indexes"]
+
+    def require_valid(self, num_labels: int) -> None:
+        """Raise UserError where a post has a label that is no row of the tag list, or an id comes twice."""
+        for column in (self._splits, self._paths, self._labels):
+            if column.null_count:
+                raise UserError(f"{self.path} is damaged: {column.null_count} cells without a value")
+        lists = self._labels.combine_chunks()
+        labels = lists.flatten().to_numpy(zero_copy_only=False)
+        outside = np.flatnonzero(~((labels >= 0) & (labels < num_labels)))  # a missing label is NaN
+        if len(outside):
+            row = pc.call_function("list_parent_indices", [lists])[int(outside[0])].as_py()
+            raise UserError(
+                f"{self.path}: post {self.ids[row]} has the label {labels[outside[0]]}, but the tag list "
+                f"({dataset_folder.TAGS}) has rows 0 to {num_labels - 1}: they do not belong together"
+            )
+        unique, counts = np.unique(self.ids, return_counts=True)
+        if (counts > 1).any():
+            raise UserError(f"{self.path} has the post {unique[counts > 1][0]} in more than one row")
 
     def rows(self, split: str, seed: int) -> np.ndarray:
         """Return the rows of a split in record order: train shuffled by the seed, others by post id."""
@@ -165,6 +184,10 @@ class ReusedDataset:
         rejected = _read_rejected(dataset.folder / "rejected.csv")
         self._reasons = {post_id: reason for (post_id, _), reason in rejected.items()}
         self._records = shard_writer.RecordIndex(dataset)
+
+    def verify(self) -> None:
+        """Raise UserError where records, shards or ids.npy of the old dataset are damaged or exchanged."""
+        self._records.verify()
 
     def find(self, ids: Sequence[int]) -> list[shard_writer.Place | str]:
         """Return the place of every post's record, or the reason why it has none."""

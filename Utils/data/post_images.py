@@ -3,12 +3,12 @@
 import base64
 import contextlib
 import pathlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 import numpy as np
 
 from Utils.command.cli import UserError
-from Utils.data import dataset_folder
+from Utils.data import dataset_folder, shard_writer
 from Utils.files import tfrecord
 from Utils.files.atomic import AnyPath, to_path
 from Utils.images import codec, image_folder
@@ -76,22 +76,26 @@ def _read_split(dataset: dataset_folder.Dataset, split: str, ids: np.ndarray) ->
     images, start = {}, 0
     for shard, count in zip(dataset.shards(split), dataset.record_counts(split), strict=True):
         posts = {place - start: post for place, post in post_at.items() if start <= place < start + count}
-        images |= {posts[place]: data for place, data in _read_records(shard, posts)}
+        images |= dict(_read_records(shard, posts))
         start += count
     return images
 
 
-def _read_records(shard: str, places: Collection[int]) -> Iterator[tuple[int, bytes]]:
-    """Yield ``(place, JPEG)`` of some records of a shard; damaged ones are left out."""
-    if not places:
+def _read_records(shard: str, posts: Mapping[int, int]) -> Iterator[tuple[int, bytes]]:
+    """Yield ``(post id, JPEG)`` of some records of a shard, given as ``{place: post id}``.
+
+    Raises UserError where a record is damaged or another post's: who looks at a picture judges its labels.
+    """
+    if not posts:
         return
     index = tfrecord.read_index(shard)
     with to_path(shard).open("rb") as file:
-        for place in sorted(places):
-            offset, length = index[place].tolist()
-            file.seek(offset)
+        for place in sorted(posts):
             with contextlib.suppress(ValueError):
-                yield place, tfrecord.decode_example(file.read(length))[1]
+                data = tfrecord.read_record(file, shard, *index[place].tolist())
+                stored_id, image = tfrecord.decode_example(data)
+                shard_writer.require_post(shard, stored_id, posts[place])
+                yield posts[place], image
 
 
 def data_uri(data: bytes, side: int = SIDE, padding: int = codec.WHITE) -> str | None:

@@ -1,19 +1,21 @@
 """Packs posts into shards: one job writes one shard, the same bytes on whichever machine it runs."""
 
+import concurrent.futures
 import dataclasses
 import errno
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
 import cv2
 import numpy as np
 
-from Utils.command.cli import UserError, WorkError
+from Utils.command.cli import UserError, WorkError, progress
+from Utils.command.machine import num_cores
 from Utils.data.dataset_folder import Dataset
 from Utils.files import tfrecord
-from Utils.files.atomic import replacing, write_json
+from Utils.files.atomic import replacing, sha256_of, write_json
 from Utils.images import codec, image_reader
 
 Post = tuple[int, str, list[int]]  # id, path of the image, label indexes
@@ -62,7 +64,7 @@ def _image(job: ShardJob, row: int, path: str, old_records: "_RecordReader") -> 
     """Return the JPEG to store for a post; ImageError with the reason where there is none."""
     reused = job.reused[row] if job.reused else None
     if isinstance(reused, tuple):
-        return old_records.image(*reused)
+        return old_records.image(*reused, job.posts[row][0])
     if job.folder is None:
         raise codec.ImageError(reused)
     return stored_image(job.folder, path, job.image_size, job.quality)
@@ -107,12 +109,29 @@ class _RecordReader:
         for file in self._files.values():
             file.close()
 
-    def image(self, shard: str, offset: int, length: int) -> bytes:
-        """Return the image bytes of the record whose data begin at ``offset``."""
+    def image(self, shard: str, offset: int, length: int, post_id: int) -> bytes:
+        """Return the image bytes of the record whose data begin at ``offset``.
+
+        Raises UserError where the record is damaged or another post's.
+        """
         if shard not in self._files:
             self._files[shard] = pathlib.Path(shard).open("rb")  # noqa: SIM115  closed by __exit__
-        self._files[shard].seek(offset)
-        return _decode(self._files[shard].read(length), shard)[1]
+        data = tfrecord.read_record(self._files[shard], shard, offset, length)
+        stored_id, image = _decode(data, shard)
+        require_post(shard, stored_id, post_id)
+        return image
+
+
+def require_post(shard: str, stored_id: int, post_id: int) -> None:
+    """Raise UserError where a record is of another post than ids.npy says for its place.
+
+    Nobody would notice: every picture would get the labels of another one.
+    """
+    if stored_id != post_id:
+        raise UserError(
+            f"{shard} has a record of post {stored_id} where {pathlib.Path(shard).parent / 'ids.npy'} says "
+            f"{post_id}: the two files do not belong together; restore the one that was exchanged"
+        )
 
 
 def _decode(data: bytes, shard: str) -> tuple[int, bytes]:
@@ -130,6 +149,7 @@ class RecordIndex:
     """
 
     def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
         self._shards = [shard for split in dataset.splits for shard in dataset.shards(split)]
         indexes = [tfrecord.read_index(shard) for shard in self._shards]
         shard_rows = np.repeat(np.arange(len(indexes)), [len(index) for index in indexes])
@@ -150,6 +170,21 @@ class RecordIndex:
         ids = [_decode(data, shard)[0] for shard in shards for data in tfrecord.read_records(shard)]
         return np.array(ids, np.int64)
 
+    def verify(self) -> None:
+        """Compare every shard with its SHA-256 in dataset.json, its records with their checksums and ids.npy.
+
+        Raises UserError that names the file which is wrong.
+        """
+        entries = [shard for split in self._dataset.splits for shard in self._dataset.shard_entries(split)]
+        order = np.lexsort((self._places[:, 0], self._shard_rows))  # back to the order of the files
+        ids = np.split(self.ids[order], np.searchsorted(self._shard_rows[order], np.arange(1, len(entries))))
+        jobs = list(zip(self._shards, entries, ids, strict=True))
+        # Threads are enough: hashing and reading let go of the interpreter.
+        with concurrent.futures.ThreadPoolExecutor(num_cores()) as pool:
+            done = pool.map(lambda job: _verify_shard(*job), jobs)
+            for _ in progress(done, total=len(jobs), label="verifying", unit="shards"):
+                pass
+
     def find(self, ids: Sequence[int]) -> list[Place | None]:
         """Return ``(shard, offset, length)`` of every post's record, None for a post without one."""
         rows = np.minimum(np.searchsorted(self.ids, ids), max(len(self.ids) - 1, 0))
@@ -159,3 +194,13 @@ class RecordIndex:
             else None
             for row, post_id in zip(rows.tolist(), ids, strict=True)
         ]
+
+
+def _verify_shard(shard: str, entry: Mapping[str, Any], ids: np.ndarray) -> None:
+    """Raise UserError where a shard is not the one of dataset.json, damaged, or of other posts than ids."""
+    for data, post_id in zip(tfrecord.read_records(shard), ids.tolist(), strict=True):
+        require_post(shard, _decode(data, shard)[0], post_id)
+    # After the records, whose errors say more; shards of the original project have no SHA-256.
+    expected = entry.get("sha256")
+    if expected is not None and sha256_of(shard) != expected:
+        raise UserError(f"{shard} is not the shard that dataset.json was written for: its SHA-256 is another")

@@ -77,15 +77,26 @@ def count_records(path: atomic.AnyPath) -> int:
 def read_records(path: atomic.AnyPath, skip: int = 0, take: int | None = None) -> Iterator[bytes]:
     """Yield the data of the records after the first ``skip``, at most ``take`` of them (None: all).
 
-    Other file systems are read too (`Utils.files.atomic.to_path`). Checksums are not compared: disks and
-    transports have their own, and a damaged JPEG is noticed when it is decoded. Raises UserError where a
-    record is cut.
+    Other file systems are read too (`Utils.files.atomic.to_path`). Raises UserError where a record is cut or
+    its checksum is wrong; skipped records are not read.
     """
     end = None if take is None else skip + take
     with _opened(path) as file:
         for offset, length in itertools.islice(_places(file, path), skip, end):
-            file.seek(offset)
-            yield file.read(length)
+            yield read_record(file, path, offset, length)
+
+
+def read_record(file: IO[bytes], path: atomic.AnyPath, offset: int, length: int) -> bytes:
+    """Return the data of the record whose data begin at ``offset``, as `read_index` found them.
+
+    Raises UserError where the checksum of the length or of the data is wrong.
+    """
+    file.seek(offset - _HEADER)
+    framed_data = file.read(_HEADER + length + _FOOTER)
+    data = framed_data[_HEADER : _HEADER + length]
+    if framed_data != b"".join(framed([data])):
+        raise UserError(f"{path} is damaged: the record at byte {offset - _HEADER} has a wrong checksum")
+    return data
 
 
 def _places(file: IO[bytes], path: atomic.AnyPath) -> Iterator[tuple[int, int]]:

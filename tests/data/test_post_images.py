@@ -2,6 +2,7 @@
 
 import base64
 
+import numpy as np
 import pytest
 from helpers import jpeg, small_dataset
 
@@ -18,6 +19,16 @@ def test_images_are_read_from_the_records_of_a_dataset(tmp_path):
     assert images == {post_id: jpeg(post_id, 16) for post_id in ids}
     (folder / "train" / "ids.npy").unlink()  # as a dataset of the original project
     assert not set(post_images.dataset_reader(folder)(ids)) & set(ids[:2])
+
+
+@pytest.mark.reliability("ids.npy of another order, review page", "refused: no wrong picture is judged")
+def test_records_of_other_posts_than_the_list_says_are_refused(tmp_path):
+    folder = small_dataset(tmp_path, num_posts=30, size=16, shard_size=8)
+    path = folder / "train" / "ids.npy"
+    ids = np.load(path)
+    np.save(path, np.roll(ids, 1))
+    with pytest.raises(UserError, match=f"record of post .* where .*{path.name} says {ids[0]}"):
+        post_images.dataset_reader(folder)([int(ids[0])])
 
 
 def test_images_are_found_in_a_folder_at_the_usual_place_or_anywhere(tmp_path):

@@ -362,6 +362,92 @@ def test_labels_only_gives_what_a_whole_run_gives(tmp_path, capsys):
     assert dataset_folder.load(fresh).tags["name"].tolist() != dataset_folder.load(old).tags["name"].tolist()
 
 
+@pytest.mark.reliability(
+    "A bit flips in an old shard, --reuse", "refused before anything is written, shard named"
+)
+def test_a_damaged_shard_is_not_reused(tmp_path, capsys):
+    old = small_dataset(tmp_path)
+    new = select(tmp_path, "new")
+    shard = sorted((old / "train").glob("*.tfrecord"))[1]
+    start = int(tfrecord.read_index(shard)[3][0])  # of a record's data
+    for place, what in ((start + 99, "wrong checksum"), (start - 3, "wrong checksum"), (start - 7, "is cut")):
+        content = bytearray(shard.read_bytes())
+        content[place] ^= 1
+        shard.write_bytes(content)
+        assert relabel(new, old) == 2
+        error = capsys.readouterr().err
+        assert str(shard) in error
+        assert what in error
+        content[place] ^= 1
+        shard.write_bytes(content)
+    assert not list(new.glob("*/*.tfrecord"))
+    assert relabel(new, old) == 0
+
+
+@pytest.mark.reliability("ids.npy of another order, --reuse", "refused: no picture gets another one's labels")
+def test_ids_of_another_order_are_not_reused(tmp_path, capsys):
+    old = small_dataset(tmp_path)
+    new = select(tmp_path, "new")
+    path = old / "train" / "ids.npy"
+    ids = np.load(path)
+    np.save(path, ids[::-1])
+    assert relabel(new, old) == 2
+    assert str(path) in capsys.readouterr().err
+    np.save(path, ids[:-1])
+    assert relabel(new, old) == 2
+    assert f"{path} must name {len(ids)} posts" in capsys.readouterr().err
+    assert not list(new.glob("*/*.tfrecord"))
+
+
+@pytest.mark.reliability("A shard of another dataset under the right name", "refused by its SHA-256")
+def test_a_shard_of_another_dataset_is_not_reused(tmp_path, capsys):
+    old = small_dataset(tmp_path)
+    new = select(tmp_path, "new")
+    shard = min((old / "train").glob("*.tfrecord"))
+    packed = [tfrecord.decode_example(data) for data in tfrecord.read_records(shard)]
+    with tfrecord.Writer(shard) as writer:  # the same posts, other pictures
+        for post_id, _ in packed:
+            writer.write_record(tfrecord.encode_example(post_id, jpeg(1, 32), []))
+    assert relabel(new, old) == 2
+    error = capsys.readouterr().err
+    assert str(shard) in error
+    assert "SHA-256" in error
+
+
+@pytest.mark.reliability("posts.parquet with labels outside the tag list", "refused, the post named")
+@pytest.mark.parametrize(("label", "reason"), [(12, "has the label 12"), (-1, "has the label -1")])
+def test_labels_outside_the_tag_list_are_refused(tmp_path, capsys, label, reason):
+    dataset = small_dataset(tmp_path, records=False)
+    table = pq.read_table(dataset / "posts.parquet").to_pandas()
+    table.at[7, "label_indexes"] = np.array([0, label], np.int32)
+    table.to_parquet(dataset / "posts.parquet")
+    assert write(dataset) == 2
+    error = capsys.readouterr().err
+    assert reason in error
+    assert f"post {table['post_id'][7]} " in error
+    assert not list(dataset.glob("*/*.tfrecord"))
+
+
+def test_a_post_in_two_rows_of_posts_parquet_is_refused(tmp_path, capsys):
+    dataset = small_dataset(tmp_path, records=False)
+    table = pq.read_table(dataset / "posts.parquet").to_pandas()
+    table.loc[7, "post_id"] = table["post_id"][8]
+    table.to_parquet(dataset / "posts.parquet")
+    assert write(dataset) == 2
+    assert f"post {table['post_id'][8]} in more than one row" in capsys.readouterr().err
+
+
+@pytest.mark.reliability(
+    "A tag list of another dataset beside posts.parquet", "refused by the hash of the list"
+)
+def test_posts_are_not_packed_beside_another_tag_list(tmp_path, capsys):
+    dataset = small_dataset(tmp_path, records=False)
+    tags = tag_list.read(dataset / "selected_tags.csv")
+    tag_list.write(tags.iloc[::-1], dataset / "selected_tags.csv")
+    assert write(dataset) == 2
+    assert "is not the tag list" in capsys.readouterr().err
+
+
 def num_records(folder):
     loaded = dataset_folder.load(folder)
     return sum(loaded.num_records(split) for split in loaded.splits)
