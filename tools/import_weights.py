@@ -7,8 +7,9 @@ Norms of the original zoo get its epsilon, 1e-3; --set gives other options of th
   python tools/import_weights.py NFNetL0 -o nfnet.keras --model NFNet/L0 --image-size 320 --num-labels 2380 \\
     --set attention=eca --set compensate_avgpool_var=true
 The written model takes BGR. For a timm model that takes RGB the channels of the first kernel are reversed.
-A timm model takes RGB if its config says so in input_order or has a different mean for each channel, else
-BGR, as the WD taggers. --source-order overrules that.
+A timm model takes what input_order in its config says, else RGB if the means of its channels differ, else BGR
+if a selected_tags.csv lies beside it, as in the WD taggers. Where nothing tells the order, --source-order must;
+it overrules the rest.
 """
 
 import Utils.command.interrupt  # noqa: F401  first: imports take long
@@ -94,7 +95,8 @@ def _from_timm(args: argparse.Namespace, settings: dict[str, Any]) -> tuple[Any,
     from Models.porting import timm_folder
 
     source, families = timm_folder.read(args.source), Models.timm_families()
-    described = timm_folder.describe(source.config, families, Models.spec, args.source_order)
+    is_tagger = timm_folder.has_tag_list(args.source)
+    described = timm_folder.describe(source.config, families, Models.spec, args.source_order, is_tagger)
     for flag, option, stated in (
         ("--model", args.model, described.name),
         ("--image-size", args.image_size, described.image_size),

@@ -26,6 +26,7 @@ from Utils.files.atomic import read_json
 SpecOf = Callable[..., Any]  # Models.spec; importing Models here would be a cycle
 
 ORDERS = ("bgr", "rgb")
+TAG_LIST = "selected_tags.csv"
 ORDER_KEY = "input_order"  # our own key at the top of config.json, where timm does not look
 # Arguments that matter in training only, and file entries that follow from others.
 TRAINING = (
@@ -66,6 +67,11 @@ def is_folder(path: str | pathlib.Path) -> bool:
     return (pathlib.Path(path) / "config.json").is_file()
 
 
+def has_tag_list(folder: str | pathlib.Path) -> bool:
+    """Tell whether a tag list lies in the folder, as in those of the WD taggers."""
+    return (pathlib.Path(folder) / TAG_LIST).is_file()
+
+
 def read(folder: str | pathlib.Path) -> Source:
     """Read a folder as a ``Source``; UserError for what is missing or broken."""
     folder = pathlib.Path(folder)
@@ -92,7 +98,11 @@ def _tensors(file: pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def describe(
-    config: dict[str, Any], families: dict[str, Rules], spec_of: SpecOf, order: str | None = None
+    config: dict[str, Any],
+    families: dict[str, Rules],
+    spec_of: SpecOf,
+    order: str | None = None,
+    is_tagger: bool = False,
 ) -> Description:
     """Return the model of ours that a config of timm describes.
 
@@ -101,8 +111,10 @@ def describe(
         families: ``{family: its TIMM rules}``.
         spec_of: ``Models.spec``.
         order: the channels that the source takes, "bgr" or "rgb", if the user knows.
+        is_tagger: whether a tag list lies beside the config (`has_tag_list`): such taggers take BGR.
 
-    Raises UserError for an architecture or arguments that no family supports.
+    Raises UserError for an architecture or arguments that no family supports, and where nothing tells the
+    order of the channels.
     """
     architecture = str(config["architecture"]).split(".")[0]  # after the point follows a name of the training
     family = _family(architecture, families)
@@ -114,7 +126,7 @@ def describe(
     fields = {**rules.fields, **differing, "input_scaling": None}
     fields |= _translated(name, arguments, rules, fields, spec_of)
     mean, deviation = (tuple(published.get(key) or (0.5,) * 3) for key in ("mean", "std"))
-    order, order_from = _order(config, mean, order)
+    order, order_from = _order(config, mean, order, is_tagger)
     fields["input_scaling"] = _scaling(mean, deviation)
     labels = arguments.get("num_classes") or config.get("num_classes") or published.get("num_classes")
     if not isinstance(labels, int):
@@ -134,15 +146,24 @@ def _family(architecture: str, families: dict[str, Rules]) -> str:
     )
 
 
-def _order(config: dict[str, Any], mean: tuple[float, ...], order: str | None) -> tuple[str, str]:
-    """Return the order of the channels and how it is known."""
+def _order(
+    config: dict[str, Any], mean: tuple[float, ...], order: str | None, is_tagger: bool
+) -> tuple[str, str]:
+    """Return the order of the channels and how it is known; UserError where nothing tells it."""
     if order is not None:
         return order, "as given"
     if config.get(ORDER_KEY) in ORDERS:
         return config[ORDER_KEY], f"as {ORDER_KEY} of its config says"
     if len(set(mean)) > 1:
         return "rgb", "as the means of its config differ"
-    return "bgr", "as taggers do; its config does not say"
+    if is_tagger:
+        return "bgr", f"as taggers with a {TAG_LIST} do; its config does not say"
+    # A guess would exchange red and blue, which lowers every score a little and shows nowhere.
+    raise UserError(
+        f"nothing tells whether the model takes RGB or BGR: its config has no {ORDER_KEY}, the means of its "
+        f"channels are equal, and no {TAG_LIST} lies beside it; give --source-order rgb (timm's own models) "
+        "or --source-order bgr (the WD taggers)"
+    )
 
 
 def _scaling(mean: tuple[float, ...], deviation: tuple[float, ...]) -> str | tuple[float, ...]:

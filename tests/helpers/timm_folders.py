@@ -18,7 +18,10 @@ def families():
 def imported(folder, **described):
     """The model of a folder, its description and its Spec."""
     source = timm_folder.read(folder)
-    description = timm_folder.describe(source.config, families(), Models.spec, **described)
+    is_tagger = timm_folder.has_tag_list(folder)
+    description = timm_folder.describe(
+        source.config, families(), Models.spec, is_tagger=is_tagger, **described
+    )
     model = Models.build(
         description.name,
         image_size=description.image_size,

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 from golden import golden_values as golden
 from helpers.timm_folders import folder_of
 
@@ -24,11 +25,24 @@ def test_a_folder_of_timm_becomes_a_model(tmp_path, capsys):
     golden.write_timm_folder(spec, tmp_path / "timm")
     out = tmp_path / "out.keras"
     assert import_weights.main([str(tmp_path / "timm"), "-o", str(out)]) == 0
-    assert "BGR, as taggers do" in capsys.readouterr().out
+    assert "BGR, as taggers with a selected_tags.csv do" in capsys.readouterr().out
     model = keras.saving.load_model(out)
     assert model.count_params() == spec["params"]
     outputs = model(golden.golden_input(spec)).numpy()
     assert np.abs(outputs - spec["outputs"]).max() < 1e-5
+
+
+@pytest.mark.reliability(
+    "A timm folder that does not tell RGB from BGR", "refused, exit 2, until --source-order is given"
+)
+def test_an_order_of_channels_that_nothing_tells_is_not_guessed(tmp_path, capsys):
+    folder, out = folder_of("resnet18", tmp_path / "timm"), tmp_path / "o.keras"
+    (folder / "selected_tags.csv").unlink()
+    assert import_weights.main([str(folder), "-o", str(out)]) == 2
+    assert "--source-order rgb" in capsys.readouterr().err
+    assert not out.exists()
+    assert import_weights.main([str(folder), "-o", str(out), "--source-order", "rgb"]) == 0
+    assert "RGB, as given" in capsys.readouterr().out
 
 
 def test_derived_entries_are_skipped_and_broken_folders_are_errors(tmp_path, capsys):
