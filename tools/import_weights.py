@@ -8,7 +8,7 @@ Norms of the original zoo get its epsilon, 1e-3; --set gives other options of th
     --set attention=eca --set compensate_avgpool_var=true
 The written model takes BGR. For a timm model that takes RGB the channels of the first kernel are reversed.
 A timm model takes what input_order in its config says, else RGB if the means of its channels differ, else BGR
-if a selected_tags.csv lies beside it, as in the WD taggers. Where nothing tells the order, --source-order must;
+if a selected_tags.csv lies beside it, as in the WD taggers. Where nothing tells it, --source-order must;
 it overrules the rest.
 """
 
