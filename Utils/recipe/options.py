@@ -107,6 +107,9 @@ class LossOptions(Checked):
     """Asymmetric loss: focusing exponent of the positive labels."""
     asl_clip: Annotated[float, FROM_0_BELOW_1] = 0.0
     """Asymmetric loss: probability under which a negative label costs nothing."""
+    asl_stop_focus_gradient: bool = False
+    """Asymmetric loss: the focusing weight is a constant for the gradient, as in the loss's official code;
+    off, as in the original zoo and its sweeps, the gradient passes through it."""
     label_smoothing: Annotated[float, FROM_0_BELOW_1] = 0.0
     """Labels are moved from 0 and 1 towards one half by this share."""
     tag_weights: str = ""

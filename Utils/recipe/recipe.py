@@ -114,7 +114,7 @@ def write_recipe(path: str | os.PathLike[str], name: str, recipe: Recipe) -> Non
 
 def read_recipe(path: str | os.PathLike[str]) -> tuple[str | None, dict[str, Any]]:
     """Return ``(name, fields)`` of a ``recipe.json``."""
-    fields = atomic.read_json(path)
+    fields = _with_former_defaults(atomic.read_json(path))
     return fields.pop("recipe", None), fields
 
 
@@ -125,6 +125,15 @@ def recipe_from_dict(fields: dict[str, Any]) -> Recipe:
     if unknown:
         raise UserError(f"a recipe has no field {unknown[0]!r}{suggest(unknown[0], names)}")
     values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in _with_former_defaults(fields).items()
     }
     return Recipe(**values)
+
+
+def _with_former_defaults(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a ``recipe.json`` with those added later as the program was before it had them."""
+    is_focused = fields.get("asl_gamma_neg") or fields.get("asl_gamma_pos")
+    if fields.get("loss") == "asl" and is_focused:
+        return {"asl_stop_focus_gradient": True, **fields}
+    return fields

@@ -10,8 +10,12 @@ the model's compute dtype, on logits, so that value and gradient stay finite whe
 to 0 or 1. Labels may be soft (MixUp) between 0 and 1; below 0 they are unknown and count nothing (set them
 after MixUp, mixing would hide them). A sum over tags, not a mean, is part of the recipes: with SGD a mean
 would divide the effective learning rate by the number of tags.
+
+A model that ends with its sigmoid would train on ``sigmoid(sigmoid(x))`` without a sign of it: such outputs
+are refused (``_require_logits``).
 """
 
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
@@ -92,7 +96,7 @@ def asl(
     gamma_neg: float = LossOptions.asl_gamma_neg,
     gamma_pos: float = LossOptions.asl_gamma_pos,
     clip: float = LossOptions.asl_clip,
-    stop_focus_gradient: bool = True,
+    stop_focus_gradient: bool = LossOptions.asl_stop_focus_gradient,
     label_smoothing: float = LossOptions.label_smoothing,
     tag_weights: Tensor | None = None,
 ) -> Tensor:
@@ -103,13 +107,18 @@ def asl(
     gammas and clip 0, the zoo's choice, it is exactly ``bce``. The official code's defaults are gamma_neg 4,
     gamma_pos 1, clip 0.05.
 
+    The original zoo differentiated through the focusing weight ``(...)^(...)``, also in its published sweeps;
+    the official class ``AsymmetricLoss`` takes the weight as a constant. The values are equal, the gradients
+    are not where a gamma is above 0: with gamma_neg 2 a negative at p = 0.3 is pushed down 2.7 times as hard.
+
     Args:
         labels: (B, num_labels), 0 to 1; below 0 unknown.
         logits: (B, num_labels).
         gamma_neg: >= 0, the focusing exponent of negatives.
         gamma_pos: >= 0, the focusing exponent of positives.
         clip: >= 0, negatives with a probability below it count nothing.
-        stop_focus_gradient: take the focusing weight as a constant, as the official code does.
+        stop_focus_gradient: take the focusing weight as a constant, as the official code does; the default is
+            the original zoo's.
         label_smoothing: as in ``bce``.
         tag_weights: as in ``bce``.
 
@@ -131,6 +140,7 @@ def _prepared(
     labels: Tensor, logits: Tensor, label_smoothing: float, tag_weights: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return labels 0 to 1, logits, and the weight of every term, all float32 and (B, num_labels)."""
+    _require_logits(logits)
     logits = ops.cast(logits, "float32")
     labels = ops.cast(labels, "float32")
     weights = ops.cast(labels >= 0.0, "float32")
@@ -140,6 +150,44 @@ def _prepared(
     if tag_weights is not None:
         weights = weights * ops.convert_to_tensor(tag_weights, "float32")
     return labels, logits, weights
+
+
+def _require_logits(outputs: Tensor) -> None:
+    """Raise UserError where the outputs of a model are probabilities.
+
+    Keras marks what ``sigmoid`` returns, except in JAX while a step is traced: there, and for activations
+    that Keras does not mark, the model whose loss is computed is looked up on the call stack. A compiled
+    step runs this once.
+    """
+    model = None if hasattr(outputs, "_keras_logits") else _model_on_stack()
+    if hasattr(outputs, "_keras_logits") or (model is not None and _ends_with_activation(model)):
+        raise UserError(
+            "the losses of Utils.training.losses take logits, but the model gives probabilities; build it "
+            "with Models.build(..., classifier_activation=None), or take Models.without_activation(model), "
+            "train that, and save Models.with_probabilities(model)"
+        )
+
+
+def _model_on_stack() -> keras.Model | None:
+    """Return the Keras model whose ``compute_loss`` runs, None outside of Keras' ``fit`` and ``evaluate``."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        model = frame.f_locals.get("self") if frame.f_code.co_name == "compute_loss" else None
+        if isinstance(model, keras.Model):
+            return model
+        frame = frame.f_back
+    return None
+
+
+def _ends_with_activation(model: keras.Model) -> bool:
+    """Whether the output of a functional or sequential model comes from an activation."""
+    outputs: Any = getattr(model, "outputs", None)
+    if not isinstance(outputs, list) or len(outputs) != 1:
+        return False  # a subclassed model, or one of several outputs
+    last = outputs[0]._keras_history.operation
+    if isinstance(last, keras.Model):
+        return _ends_with_activation(last)
+    return getattr(last, "activation", keras.activations.linear) is not keras.activations.linear
 
 
 def _cross_entropy(labels: Tensor, logits: Tensor, clip: float = 0.0) -> Tensor:
@@ -213,10 +261,6 @@ class ASL(_TagLoss):
 
     loss = "asl"
     function = staticmethod(asl)
-
-    def __init__(self, *, stop_focus_gradient: bool = True, **options: Any) -> None:
-        super().__init__(**options)
-        self.options["stop_focus_gradient"] = stop_focus_gradient
 
 
 LOSSES: dict[str, type[_TagLoss]] = {loss.loss: loss for loss in (SummedBCE, Focal, ASL)}

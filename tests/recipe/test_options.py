@@ -42,7 +42,13 @@ def test_model_options_that_differ_from_the_variant():
 
 def test_a_loss_gets_the_options_with_its_name_in_front():
     recipe = Recipe(loss="asl", asl_gamma_neg=4.0, asl_clip=0.05, focal_gamma=1.0)
-    assert recipe.loss_options() == {"gamma_neg": 4.0, "gamma_pos": 0.0, "clip": 0.05, "label_smoothing": 0.0}
+    assert recipe.loss_options() == {
+        "gamma_neg": 4.0,
+        "gamma_pos": 0.0,
+        "clip": 0.05,
+        "stop_focus_gradient": False,
+        "label_smoothing": 0.0,
+    }
     assert Recipe(loss="bce", label_smoothing=0.1).loss_options() == {"label_smoothing": 0.1}
 
 

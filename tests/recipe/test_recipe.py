@@ -28,10 +28,10 @@ KEYS = """recipe
 model image_size init_from which freeze_body_epochs attention activation norm epsilon stochastic_depth dropout
 compensate_avgpool_var input_scaling model_options batch_size_per_device epochs steps_per_epoch fold
 unknown_labels flip crop methods rotation cutout mixup_alpha augment_on loss focal_alpha focal_gamma
-asl_gamma_neg asl_gamma_pos asl_clip label_smoothing tag_weights optimizer learning_rate
-learning_rate_batch_size schedule warmup warmup_start floor momentum optimizer_options weight_decay
-layer_decay agc gradient_accumulation ema seed dtype_policy jit_compile steps_per_execution checkpoint_every
-keep_checkpoints tracker project"""
+asl_gamma_neg asl_gamma_pos asl_clip asl_stop_focus_gradient label_smoothing tag_weights optimizer
+learning_rate learning_rate_batch_size schedule warmup warmup_start floor momentum optimizer_options
+weight_decay layer_decay agc gradient_accumulation ema seed dtype_policy jit_compile steps_per_execution
+checkpoint_every keep_checkpoints tracker project"""
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,23 @@ keep_checkpoints tracker project"""
 def test_fields_that_do_not_fit_are_refused(fields, message):
     with pytest.raises(UserError, match=message):
         Recipe(**fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "stops"),
+    [
+        ({"loss": "asl", "asl_gamma_neg": 2.0}, True),
+        ({"loss": "asl", "asl_gamma_neg": 2.0, "asl_stop_focus_gradient": False}, False),
+        ({"loss": "asl"}, False),
+        ({"loss": "bce", "asl_gamma_neg": 2.0}, False),
+    ],
+)
+def test_a_recipe_json_without_the_flag_of_the_focusing_weight_is_read_as_it_was_trained(
+    tmp_path, fields, stops
+):
+    assert recipe_from_dict(fields).asl_stop_focus_gradient is stops
+    (tmp_path / "recipe.json").write_text(json.dumps({"recipe": "demo", **fields}))
+    assert read_recipe(tmp_path / "recipe.json")[1].get("asl_stop_focus_gradient", False) is stops
 
 
 def test_a_flag_has_hyphens():

@@ -90,19 +90,72 @@ def test_tails_are_finite_and_still_pull(loss, options, label):
         assert slope[0, 1] < -0.1
 
 
-def test_the_focusing_weight_is_a_constant_unless_asked_otherwise():
-    labels, logits = np.float32([[0.0]]), np.float32([[0.7]])
+def asl_gradient(labels, logits, gamma_neg, gamma_pos, clip, stop):
+    """The derivative of ``oracle`` for ASL by hand, in float64."""
+    y, p = labels.astype("float64"), 1 / (1 + np.exp(-logits.astype("float64")))
+    slope, counts = p * (1 - p), p > clip  # dp/dz; below clip a negative has q = 1, without a slope
+    q = np.minimum(1 - p + clip, 1)
+    cross_entropy = -(y * np.log(p) + (1 - y) * np.log(q))
+    missed, exponent = 1 - (p * y + q * (1 - y)), gamma_pos * y + gamma_neg * (1 - y)
+    weight = missed**exponent
+    through_cross_entropy = weight * (-y * (1 - p) + (1 - y) * counts * slope / q)
+    missed_slope = -y * slope + (1 - y) * counts * slope
+    positive = np.where(missed > 0, missed, 1)
+    through_weight = cross_entropy * exponent * positive ** (exponent - 1) * missed_slope * (missed > 0)
+    return through_cross_entropy + (0 if stop else through_weight)
 
-    def slope(**options):
-        def total(x):
-            return keras.ops.sum(losses.asl(labels, x, gamma_neg=2.0, **options))
 
-        return gradient(total, logits)[0, 0]
+@pytest.mark.reliability(
+    "ASL with gamma above 0 whose gradient differs from the original's",
+    "it passes the focusing weight as there; --asl-stop-focus-gradient is the official code's way",
+)
+@pytest.mark.parametrize("labels", [HARD, SOFT], ids=["hard", "soft"])
+@pytest.mark.every_backend
+def test_the_gradient_passes_the_focusing_weight_unless_asked_otherwise(labels):
+    for gamma_neg, gamma_pos, clip in ((2.0, 1.0, 0.0), (4.0, 1.0, 0.05), (1.0, 0.0, 0.05), (0.0, 2.0, 0.0)):
+        formulas = {"gamma_neg": gamma_neg, "gamma_pos": gamma_pos, "clip": clip}
+        slopes = {}
+        for options in ({}, {"stop_focus_gradient": False}, {"stop_focus_gradient": True}):
+            loss = losses.ASL(**formulas, reduction="sum", **options)
+            stop = options.get("stop_focus_gradient", False)
+            slopes[stop] = gradient(lambda logits, loss=loss: loss(labels, logits), LOGITS)
+            expected = asl_gradient(labels, LOGITS, **formulas, stop=stop)
+            np.testing.assert_allclose(slopes[stop], expected, rtol=1e-4, atol=1e-6)
+            np.testing.assert_allclose(
+                float(loss(labels, LOGITS)), oracle(labels, LOGITS, **formulas).sum(), rtol=3e-6
+            )
+        assert np.abs(slopes[True] - slopes[False]).max() > 0.1
 
-    p = 1 / (1 + np.exp(-0.7))
-    np.testing.assert_allclose(slope(), p**2 * p, rtol=1e-5)
-    through = p**3 + -np.log(1 - p) * 2 * p * p * (1 - p)
-    np.testing.assert_allclose(slope(stop_focus_gradient=False), through, rtol=1e-5)
+
+def tiny_model(activation, wrapped=False):
+    image = keras.Input((4,))
+    model = keras.Model(image, keras.layers.Activation(activation)(keras.layers.Dense(3)(image)))
+    return keras.Sequential([keras.Input((4,)), model]) if wrapped else model
+
+
+@pytest.mark.reliability(
+    "a model that ends with its sigmoid, trained with a loss on logits",
+    "an error at the first batch that names classifier_activation=None",
+)
+@pytest.mark.parametrize("options", [{}, {"wrapped": True}, {"activation": "hard_sigmoid"}])
+@pytest.mark.every_backend
+def test_a_model_that_gives_probabilities_is_refused(options):
+    inputs, labels = np.zeros((2, 4), "float32"), np.zeros((2, 3), "float32")
+    model = tiny_model(**{"activation": "sigmoid", **options})
+    model.compile("sgd", losses.SummedBCE())
+    with pytest.raises(UserError, match=r"take logits.*classifier_activation=None"):
+        model.fit(inputs, labels, verbose=0)
+    model = tiny_model(**{**options, "activation": "linear"})
+    model.compile("sgd", losses.SummedBCE())
+    model.fit(inputs, labels, verbose=0)
+
+
+@pytest.mark.every_backend
+def test_probabilities_are_refused_outside_of_fit():
+    probabilities = keras.activations.sigmoid(keras.ops.convert_to_tensor(LOGITS))
+    for loss in (losses.bce, losses.focal, losses.asl, losses.SummedBCE()):
+        with pytest.raises(UserError, match="take logits"):
+            loss(HARD, probabilities)
 
 
 def test_unknown_labels_count_nothing():
