@@ -26,7 +26,7 @@ import pandas as pd
 
 from Utils.command.cli import Parser, UserError, command, number, print_json, progress
 from Utils.evaluation import ground_truth, predictions, threshold_table
-from Utils.files import csv_tables
+from Utils.files import csv_tables, locking
 from Utils.files.atomic import read_json, replacing, write_json
 from Utils.files.outputs import FileKind, begins_with, has_header, require_replaceable_file
 from Utils.labels import cleanlab_engine, confident_learning
@@ -90,9 +90,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     missing = None if truth is None else ground_truth.missing_labels(dump, columns, truth)
     if options.engine == "cleanlab":
         cleanlab_engine.load()  # says what to install before any work
-    _require_replaceable(options)
-    findings = _audit(dump, columns, thresholds, options)
-    _write(findings, dump, columns, options)
+    _require_replaceable(options)  # before the lock, which is a file beside the output
+    with locking.sole_writer(options.output):
+        _require_replaceable(options)  # another audit may have ended meanwhile
+        findings = _audit(dump, columns, thresholds, options)
+        _write(findings, dump, columns, options)
     summary = _summary(findings, columns, options)
     if missing is not None:
         tables = {"at 0.5" if thresholds is None else "operating point": findings}

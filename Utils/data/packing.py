@@ -6,7 +6,6 @@ only looks for notes, and whichever finds them all writes the manifest, which is
 """
 
 import collections
-import csv
 import dataclasses
 import pathlib
 import shutil
@@ -20,6 +19,7 @@ import pyarrow.parquet as pq
 from Utils.command.cli import UserError, WorkError
 from Utils.data import dataset_folder, shard_writer
 from Utils.data.definition import SPLITS
+from Utils.files import csv_tables
 from Utils.files.atomic import AnyPath, read_json, replacing, require_file, sha256_of, write_json
 from Utils.images import image_folder
 
@@ -263,8 +263,14 @@ def _read_rejected(path: pathlib.Path) -> dict[tuple[int, str], str]:
     """Return ``{(post id, path): reason}`` of rejected.csv, empty where there is no such file."""
     if not path.is_file():
         return {}
-    with path.open(newline="", encoding="utf-8") as file:
-        return {(int(row["post_id"]), row["path"]): row["reason"] for row in csv.DictReader(file)}
+    frame = csv_tables.read(
+        path, "rejected images", image_folder.REJECTED_COLUMNS, dtype=str, keep_default_na=False
+    )
+    try:
+        keys = [(int(post_id), name) for post_id, name in zip(frame["post_id"], frame["path"], strict=True)]
+    except ValueError as error:
+        raise UserError(f"{path} has a post_id that is no whole number: {error}") from error
+    return dict(zip(keys, frame["reason"], strict=True))
 
 
 def _merge_rejected(path: pathlib.Path, rejected: Iterable[tuple[int, str, str]]) -> None:

@@ -18,6 +18,7 @@ import pandas as pd
 from Utils.command.cli import UserError
 from Utils.data.danbooru_fields import FieldError, is_true, parse_category, parse_post_id
 from Utils.data.sources.stream import PostBlock, Source, sort_each_row
+from Utils.files import csv_tables
 from Utils.files.atomic import AnyPath, require_file
 from Utils.tags.tag_list import name_id
 
@@ -116,6 +117,7 @@ def _read_rows(path: AnyPath, needed: Sequence[str]) -> list[tuple[str, dict[str
             rows = [json.loads(line) for line in text.splitlines() if line.strip()]
         else:
             # Not pandas: a tag may be called "null" or "NA".
+            csv_tables.require_whole(path, text)
             rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
     except (OSError, EOFError, ValueError, RecursionError, csv.Error) as error:
         raise UserError(f"{path} is neither CSV nor JSON lines in UTF-8: {error}") from error

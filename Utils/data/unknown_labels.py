@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from Utils.command.cli import UserError
+from Utils.files import csv_tables
 from Utils.files.atomic import AnyPath, local, require_file
 
 
@@ -40,7 +41,7 @@ def read(path: AnyPath, tag_list: pd.DataFrame) -> UnknownLabels:
     path = require_file(path, "a list of unknown labels (CSV with post_id and tag_id or tag)")
     try:
         with local(path) as local_path:
-            frame = pd.read_csv(local_path)
+            frame = csv_tables.read(local_path, "a list of unknown labels", ("post_id",))
         key = "tag_id" if "tag_id" in frame else "tag"
         posts = frame["post_id"].to_numpy(np.int64)
         tags = frame[key].astype(str if key == "tag" else np.int64)

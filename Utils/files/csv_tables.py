@@ -25,18 +25,42 @@ def read(path: AnyPath, what: str, columns: Iterable[str], **options: Any) -> pd
         columns: names that it must have; it may have others.
         options: arguments of `pandas.read_csv`, for example dtype.
 
-    Raises UserError where the file is missing, is no CSV, or lacks a column.
+    Raises UserError where the file is missing, is no CSV, lacks a column, has a row with more or fewer cells
+    than its first line, or does not end in a line break: a file that was cut off looks like that.
     """
     path = require_file(path, what)
     try:
-        frame = pd.read_csv(path, encoding="utf-8-sig", **options)
-    except ValueError as error:  # pandas' ParserError and EmptyDataError, and UnicodeDecodeError
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            text = file.read()
+        require_whole(path, text)
+        frame = pd.read_csv(io.StringIO(text, newline=""), **options)
+    except (ValueError, csv.Error) as error:  # pandas' ParserError, EmptyDataError; UnicodeDecodeError
         raise UserError(f"{path} is no CSV that holds {what}: {error}") from error
     missing = [name for name in columns if name not in frame]
     if missing:
         present = ",".join(map(str, frame.columns))
         raise UserError(f"{path} lacks the column {' and '.join(missing)}; it has {present}")
     return frame
+
+
+def require_whole(path: AnyPath, text: str) -> None:
+    """Raise UserError where a row has another number of cells than the first, or the last line has no end.
+
+    pandas would fill missing cells, and take the last row of a file that was cut off for what it is not.
+    """
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    header = next(reader, [])
+    for row in reader:
+        if row and len(row) != len(header):
+            raise UserError(
+                f"{path}, line {reader.line_num} has {len(row)} cells; the first line names {len(header)}"
+            )
+    if text and not text.endswith(("\n", "\r")):
+        last = text.splitlines()[-1]
+        raise UserError(
+            f"{path} does not end in a line break: was it cut off? Its last row is {last[:80]!r}; "
+            "add a line break if that is whole"
+        )
 
 
 def write_rows(path: AnyPath, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:

@@ -1,8 +1,14 @@
 """Locks of open files that a process cannot leave behind: the system drops them however the process ends."""
 
+import contextlib
 import importlib
 import importlib.util
+import os
+import pathlib
+from collections.abc import Iterator
 from typing import IO, Any
+
+from Utils.command.cli import UserError
 
 # Linux and macOS have one of them, Windows the other.
 _posix: Any = importlib.import_module("fcntl") if importlib.util.find_spec("fcntl") else None
@@ -30,3 +36,32 @@ def try_lock(file: IO[Any]) -> bool:
     except (BlockingIOError, PermissionError):
         return False
     return True
+
+
+@contextlib.contextmanager
+def sole_writer(output: pathlib.Path) -> Iterator[None]:
+    """Hold the right to write an output while the context lasts; the lock is a hidden file beside it.
+
+    A killed process leaves the file, which locks nothing any more. Raises UserError where another process
+    writes the output.
+    """
+    path = output.with_name(f".{output.name}.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        # A holder removes its file at the end: a lock of a removed file keeps nobody else away.
+        if not try_lock(file) or not _is_at(file, path):
+            raise UserError(
+                f"{output} is being written by another process; wait for it or name another output"
+            )
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # Windows removes no open file; then it stays, unlocked
+                path.unlink()
+
+
+def _is_at(file: IO[Any], path: pathlib.Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False

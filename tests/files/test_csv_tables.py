@@ -59,3 +59,26 @@ def test_a_wrong_file_is_named_with_its_fault(tmp_path, content, fault):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match="numbers expected at .*x.csv; found nothing"):
         csv_tables.read(tmp_path / "x.csv", "numbers", ())
+
+
+@pytest.mark.reliability("A CSV that was cut off in its last row", "refused, file and row named")
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ("a,b,d\n1,2,3\n1,54", "line 3 has 2 cells; the first line names 3"),
+        ("a,b,d\n1,2,3\n1,54,7", "does not end in a line break: was it cut off"),
+        ("a,b,d\n1,2,3\n1,2,3,\n", "line 3 has 4 cells; the first line names 3"),
+        ("a,b,d\n1,2,3,\n1,2,3,\n", "line 2 has 4 cells; the first line names 3"),
+        ("a,b,d", "does not end in a line break"),
+    ],
+)
+def test_a_file_that_was_cut_off_is_refused(tmp_path, content, fault):
+    (tmp_path / "x.csv").write_text(content)
+    with pytest.raises(UserError, match=f"x.csv,? {fault}"):
+        csv_tables.read(tmp_path / "x.csv", "numbers", ("a", "b", "d"))
+
+
+def test_every_kind_of_line_break_ends_a_file(tmp_path):
+    for end in ("\n", "\r\n", "\n\n", "\r"):
+        (tmp_path / "x.csv").write_bytes(f"a,b{end}1,2{end}".encode())
+        assert csv_tables.read(tmp_path / "x.csv", "numbers", ("a", "b")).to_dict("list") == {"a": [1], "b": [2]}

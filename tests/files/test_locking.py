@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from Utils.command.cli import UserError
 from Utils.files import locking
 
 
@@ -25,6 +26,30 @@ def test_a_killed_process_leaves_no_lock(tmp_path):
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "lock")], check=False)
     with (tmp_path / "lock").open("w") as file:
         assert locking.try_lock(file)
+
+
+def test_an_output_has_one_writer_at_a_time(tmp_path):
+    output = tmp_path / "new" / "audit.json"
+    with locking.sole_writer(output):
+        with pytest.raises(UserError, match="audit.json is being written by another process"):
+            locking.sole_writer(output).__enter__()
+        assert [path.name for path in output.parent.iterdir()] == [".audit.json.lock"]
+    assert not list(output.parent.iterdir())
+    (output.parent / ".audit.json.lock").touch()  # left by a killed process
+    with locking.sole_writer(output):
+        pass
+
+
+def test_the_lock_of_a_file_that_its_holder_removed_is_no_lock(tmp_path, monkeypatch):
+    """A second process may open the file before the first removes it, and lock it after."""
+
+    def lock_late(file):
+        (tmp_path / ".audit.json.lock").unlink()
+        return True
+
+    monkeypatch.setattr(locking, "try_lock", lock_late)
+    with pytest.raises(UserError, match="another process"):
+        locking.sole_writer(tmp_path / "audit.json").__enter__()
 
 
 class Windows:

@@ -10,6 +10,7 @@ import pytest
 
 from tools import audit_labels
 from Utils.evaluation import ground_truth, predictions
+from Utils.files import locking
 from Utils.labels import confident_learning
 
 NAMES = ("solo", "smile", "hat", "nobody has it", "artist_name")
@@ -171,6 +172,19 @@ def test_an_existing_audit_is_not_replaced(dump, tmp_path, capsys):
     assert audit_labels.main([str(dump), "-o", str(tmp_path / "own.json")]) == 0
     assert audit_labels.main([str(dump), "-o", str(tmp_path / "own.json")]) == 2
     assert audit_labels.main([str(dump), "-o", str(tmp_path / "own.json"), "--overwrite"]) == 0
+
+
+@pytest.mark.reliability("Two audits of one output at the same time", "the second is told, exit 2")
+def test_a_second_audit_of_one_output_is_told(dump, tmp_path, capsys):
+    output, parts = tmp_path / "audit.json", tmp_path / ".audit.json.parts"
+    parts.mkdir()
+    with locking.sole_writer(output):
+        assert audit_labels.main([str(dump), "-o", str(output)]) == 2
+        assert audit_labels.main([str(dump), "-o", str(output), "--overwrite"]) == 2
+    assert "audit.json is being written by another process" in capsys.readouterr().err
+    assert parts.is_dir()
+    assert audit_labels.main([str(dump), "-o", str(output)]) == 0
+    assert not list(tmp_path.glob(".audit*"))
 
 
 @pytest.mark.reliability("A stranger's file of the same stem beside the output", "refused, untouched, exit 2")
