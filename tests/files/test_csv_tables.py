@@ -81,4 +81,5 @@ def test_a_file_that_was_cut_off_is_refused(tmp_path, content, fault):
 def test_every_kind_of_line_break_ends_a_file(tmp_path):
     for end in ("\n", "\r\n", "\n\n", "\r"):
         (tmp_path / "x.csv").write_bytes(f"a,b{end}1,2{end}".encode())
-        assert csv_tables.read(tmp_path / "x.csv", "numbers", ("a", "b")).to_dict("list") == {"a": [1], "b": [2]}
+        frame = csv_tables.read(tmp_path / "x.csv", "numbers", ("a", "b"))
+        assert frame.to_dict("list") == {"a": [1], "b": [2]}
