@@ -203,6 +203,51 @@ def test_docstrings_and_sizes():
     assert not wrong, "\n".join(wrong)
 
 
+# Modules of one kind, which one file tests by discovery or as a whole.
+TESTED_TOGETHER = {
+    "Models": "models/test_families.py",  # the families
+    "Utils/demo_booru": "demo_booru/test_demo_booru.py",  # the parts of a drawing
+    "Utils/recipe/recipes": "recipe/test_recipes.py",
+    "tools/bench_parts/peers": "tools/bench_parts/test_naive_pipeline.py",
+}
+
+
+def mirror_of(path):
+    """Where the tests of a module are: in the folder that mirrors its own, in a file of its name."""
+    folder = path.relative_to(ROOT).parent
+    if (
+        folder.as_posix() in TESTED_TOGETHER
+        and path.stem not in ("__init__", "__main__")
+        and (folder.as_posix() != "Models" or path.stem[0].isupper())
+    ):
+        return ROOT / "tests" / TESTED_TOGETHER[folder.as_posix()]
+    parts = folder.parts[1:] if folder.parts[:1] == ("Utils",) else (folder.parts or ("train",))
+    names = {"__init__": path.parent.name.lower(), "__main__": "main"}
+    mirrored = pathlib.Path(ROOT, "tests", *(part.lower() for part in parts))
+    return mirrored / f"test_{names.get(path.stem, path.stem)}.py"
+
+
+def test_modules_with_behavior_have_a_test_file_of_their_name():
+    wrong = [
+        f"{name_of(path)}: no {mirror_of(path).relative_to(ROOT)}"
+        for path in SOURCES
+        if any(isinstance(node, ast.FunctionDef) for node in ast.walk(tree_of(path)))
+        and not mirror_of(path).exists()
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_tests_do_not_import_tests():
+    files = sorted((ROOT / "tests").rglob("test_*.py"))
+    wrong = [
+        f"{path.name} imports {target}"
+        for path in files
+        for target in imports(path)
+        if any(part.startswith("test_") for part in target.split("."))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 def test_families_name_their_papers():
     families = (ROOT / "Models").glob("*[A-Z]*.py")
     wrong = [
