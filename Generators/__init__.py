@@ -1,4 +1,4 @@
-"""From TFRecord shards to batches."""
+"""The input pipeline: from TFRecord shards to batches of images and labels."""
 
 from Generators.pipeline import eval_dataset, train_dataset
 

@@ -1,4 +1,4 @@
-"""The numpy half of the pipeline: encoded images and label indexes of a batch in, arrays out.
+"""The numpy part of the input pipeline: turns a batch's encoded images and label indexes into arrays.
 
 tf.data calls a ``TrainBatcher`` or an ``EvalBatcher`` once a batch. Both are functions of their arguments
 alone: any number of batches may be made side by side, and a run that continues at step s makes the same

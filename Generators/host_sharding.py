@@ -1,4 +1,4 @@
-"""Host sharding: which records fill which rows of the global batches, so that a host reads its part only.
+"""Host sharding: which records fill which rows of the global batch, so that each host reads only its part.
 
 Usually host i of n reads every n-th shard. Then other n make other batches, and a run cannot continue on
 another number of hosts. Here the records are split into *streams* whose number follows from the dataset and

@@ -1,4 +1,4 @@
-"""From shards to batches: an endless training stream, and an evaluation of exactly one pass.
+"""Input pipelines from shards to batches: endless for training, exactly one pass for evaluation.
 
 Training passes follow one another in one stream. Pass e reads the shards in an order drawn from (seed, e),
 interleaves them and shuffles encoded records in a buffer: 4096 JPEGs take a few hundred MB, as pixels they

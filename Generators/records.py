@@ -1,4 +1,4 @@
-"""The records of a shard in tf.data: their schema, reading them from any file system, parsing.
+"""TFRecord shards in tf.data: the schema of a record, reading from any file system, parsing.
 
 One post is one ``tf.train.Example``: ``image_id`` int64 (the post id), ``image_bytes`` (a JPEG),
 ``label_indexes`` (int64 list, possibly empty: rows of selected_tags.csv). Shards of the original project have

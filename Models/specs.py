@@ -1,4 +1,4 @@
-"""Checks of a family's ``Spec``: what a field may hold is read from its annotation.
+"""Checks the fields of a family's ``Spec`` against their annotations.
 
 Annotations are types, unions, tuples of one type, ``Literal`` choices and ``Rate``, a number in [0, 1).
 """

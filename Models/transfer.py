@@ -1,4 +1,4 @@
-"""Weights of a saved model for a new run: the same architecture, another image size, other tags.
+"""Transfers a saved model's weights to a new run, which may have another image size and other tags.
 
 An architecture travels as JSON text, because a run keeps it beside its checkpoints to continue later.
 """

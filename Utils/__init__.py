@@ -1,4 +1,4 @@
-"""What training, models and tools share, in wings. A wing imports only wings above it in this list.
+"""Code that training, models and tools share, in packages ("wings"). Each imports only those listed above it.
 
 command: errors with exit codes, argument types, progress, the backend's start
 files: complete-or-absent files, TFRecord framing, CSV, caches of rows, jobs on many cores

@@ -1,4 +1,4 @@
-"""Answer every finding of an audit by a truth, as a reviewer who makes no mistakes would.
+"""Answer every finding of an audit from ground truth, as a reviewer who makes no mistakes would.
 
 It needs a booru whose true tags are known, like the drawn one, and shows what a review can gain before people
 spend their time on one. DECISIONS.jsonl is as review_labels.py writes it, and apply_decisions.py takes it.

@@ -1,4 +1,4 @@
-"""Correct a booru database by what people decided: a copy with labels added and removed, and a patch file.
+"""Apply reviewers' decisions to a booru database: a copy with labels added and removed, and a patch file.
 
 The database is a fire-eggs SQLite file and stays as it is. In the copy Y.db a post gets a tag if the decision
 is yes and loses it if it is no, and the counts of the tags follow. Y.patch.jsonl lists what changed, a line a

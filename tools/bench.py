@@ -1,4 +1,4 @@
-"""Measure one part of the system beside its limit or a peer in the same run: figures, and their ratios.
+"""Benchmark one part of the system against its limit or a peer, in the same run: figures and their ratios.
 
 Every file of bench_parts is a part. Its docstring starts with what it measures, ``add_arguments(parser)``
 declares its options, ``run_benchmark(options)`` returns a dictionary of ``part unit setup figures ratios``.

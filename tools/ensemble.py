@@ -1,4 +1,4 @@
-"""Make one dump of several: the mean of their probabilities or logits, or (--stack) their rows joined.
+"""Combine dumps into one: the mean of their probabilities or logits, or (--stack) their rows joined.
 
 Tags are matched by name, in the order of the first dump; rows by image id, which rise in the result. Tags and
 images that only some of the dumps have are left out and counted. Weights are typed (--weights 2 1), equal, or

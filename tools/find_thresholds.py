@@ -1,4 +1,4 @@
-"""Choose thresholds on a dump: one for all tags, or one a category, group or tag; score them on another dump.
+"""Choose thresholds on a dump, for all tags or for each category, group or tag; score them on another dump.
 
 Choose on validation, judge on test (--judge): scores on the images that chose are too good. A tag's own
 threshold (--per tag) is shrunk toward its category's if few images have the tag, on the scale of logits:

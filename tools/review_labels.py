@@ -1,4 +1,4 @@
-"""Decide labels in a browser: one by one, many pictures of a tag at once, or all questions of a picture.
+"""Decide labels in a browser: one by one, many images of a tag at once, or all questions of an image.
 
 AUDIT.json is what audit_labels.py found; AUDIT_wrong.json works as well, and so do both. Decisions are added
 to DECISIONS.jsonl and are on the disk before the page forgets them. Started again, the review goes on where

@@ -1,4 +1,4 @@
-"""Run a W&B sweep file here, without an account: a grid or random search over the fields of train.py.
+"""Run a W&B sweep file locally, without an account: a grid or random search over the fields of train.py.
 
     python tools/sweep.py tools/sweeps/mixup_alpha.yaml --dataset DATASET -o sweeps/mixup_alpha
     python tools/sweep.py tools/sweeps/asl.yaml --dataset DATASET -o sweeps/asl -- --epochs 10

@@ -1,4 +1,4 @@
-"""Tag images with a release: captions for trainers, sidecars for Hydrus, or one JSON or CSV file of all.
+"""Tag images with a release: captions for trainers, sidecars for Hydrus, or one JSON or CSV file for all.
 
 txt writes x.txt beside every image, tags between commas, the most probable first; hydrus writes x.jpg.txt,
 one tag a line, with the namespaces character: series: creator: meta: rating:. Of images that share a stem,

@@ -1,4 +1,4 @@
-"""Augmentation on the device: flip, rotation and MixUp are nearly free there, half of the work of a host."""
+"""Augmentation on the device: flip, rotation and MixUp, nearly free there but half of a host's work."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Random layers whose replicas draw different masks, and the Dropout among them.
+"""Dropout, and the base of all random layers: different replicas draw different masks.
 
 Keras keeps the state of a ``SeedGenerator`` equal on all replicas of a ``tf.distribute`` strategy, so all of
 them would draw the same mask. Here the number of the replica enters the seed. JAX draws masks for the global

@@ -1,4 +1,4 @@
-"""The replicas of a tensorflow strategy: how many run, which one this is, and the rows of all of them.
+"""Replicas of a TensorFlow distribution strategy: their number, this one's index, all-gather of rows.
 
 Under ``tf.distribute`` every replica computes on its part of the global batch. On JAX a layer sees the global
 batch on any number of devices, so the functions answer as for one replica. ``keras.ops`` has no name for

@@ -1,4 +1,4 @@
-"""Self-attention with rotary position embedding: queries and keys turn by angles (RoPE, arXiv:2104.09864)."""
+"""Self-attention with rotary position embedding of queries and keys (RoPE, arXiv:2104.09864)."""
 
 from typing import Any
 

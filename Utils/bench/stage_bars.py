@@ -1,4 +1,4 @@
-"""Where the time goes, as an SVG: a bar for each way of doing the work, a stretch for each stage."""
+"""A stacked bar chart (SVG) of where time goes: one bar for each method, one segment for each stage."""
 
 import io
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Tools of the benchmarks: cores, turns, processes of their own, peak memory, drawn images."""
+"""Measuring for the benchmarks: alternating runs, separate processes on chosen cores, peak memory."""
 
 import concurrent.futures
 import itertools

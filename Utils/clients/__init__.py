@@ -1,4 +1,4 @@
-"""Programs that tag images with WD taggers, written anew from descriptions of their behavior.
+"""Clients of WD taggers (kohya, ComfyUI and others), reimplemented from descriptions of their behavior.
 
 Each client prepares an image in its own way, reads the rows of ``selected_tags.csv`` in its own way, compares
 probabilities by its own rule and spells tags in its own way. A release is right where all of them

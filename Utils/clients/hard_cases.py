@@ -1,4 +1,4 @@
-"""Images that clients treat differently, made of ordinary ones: small, not square, transparent.
+"""Images that clients treat differently, made from ordinary ones: small, not square, transparent.
 
 Each function takes a Pillow image and the side of the model's input in pixels, and returns a Pillow image.
 """

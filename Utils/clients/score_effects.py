@@ -1,4 +1,4 @@
-"""What each client's preprocessing does to a model's scores, on the same images, tags and threshold."""
+"""The effect of each client's preprocessing on a model's scores, for the same images, tags and threshold."""
 
 import dataclasses
 import pathlib

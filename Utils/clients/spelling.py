@@ -1,4 +1,4 @@
-"""How clients write the name of a tag, and which names cannot be read back from that."""
+"""How clients spell tag names, and which names cannot be told apart in that spelling."""
 
 import re
 from collections.abc import Callable, Iterable

@@ -1,1 +1,1 @@
-"""What every command shares: errors with exit codes, argument types, progress, the backend's start."""
+"""Code that every command shares: errors with exit codes, argument types, progress, start of the backend."""

@@ -1,4 +1,4 @@
-"""The start of Keras and its backend: the variables that they read, and an import without their chatter."""
+"""Starts Keras and its backend: sets environment variables, and hides log messages during the import."""
 
 from Utils.command.interrupt import leaving_at_once
 

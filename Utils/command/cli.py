@@ -1,4 +1,4 @@
-"""The frame of every command: errors with an exit code, an argument parser, progress, JSON on stdout."""
+"""The frame of every command: errors with exit codes, an argument parser, progress, JSON on stdout."""
 
 import argparse
 import ast

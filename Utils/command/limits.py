@@ -1,4 +1,4 @@
-"""Limits of settings: each field of a dataclass says in its annotation what it allows, and all are checked.
+"""Limits of settings, declared in the annotations of a dataclass and checked when an instance is made.
 
     @dataclasses.dataclass(frozen=True)
     class Settings(Checked):

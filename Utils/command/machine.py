@@ -1,4 +1,4 @@
-"""What the machine has: facts that every system tells in another way."""
+"""Facts about this machine that every operating system reports differently."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Packing of a dataset folder: which post goes into which shard, what is written, the manifest at the end.
+"""Packs a dataset folder: assigns posts to shards, tracks which are written, completes the manifest.
 
 While shards are missing, the folder ``.progress`` of the dataset holds plan.json, which says how the posts
 are divided, and one note (JSON) a written shard. Several processes and machines may pack one folder: each

@@ -1,4 +1,4 @@
-"""Small pictures of posts for a page: read from an image folder or a dataset's shards, embedded as text."""
+"""Thumbnails of posts for an HTML page, from an image folder or a dataset's shards, as data URIs."""
 
 import base64
 import contextlib

@@ -1,4 +1,4 @@
-"""The images of some posts for a page: found in an image folder and made small; no other file is read."""
+"""Serves a web page the images of some posts from an image folder, full or small, and no other file."""
 
 import functools
 import pathlib
@@ -9,7 +9,7 @@ from Utils.data import post_images
 from Utils.files.atomic import AnyPath
 from Utils.images import codec, image_folder
 
-SMALL = 320  # side of a small picture
+SMALL = 320  # side of a small image
 _QUALITY = 82
 _SAMPLE = 1000  # posts that are looked for when a server starts
 _MAX_BYTES = 1 << 26  # of an image file

@@ -1,4 +1,4 @@
-"""Labels of which nobody knows whether they are true: a loss must not count them.
+"""Unknown labels: pairs of post and tag that the loss leaves out, because nobody knows whether they hold.
 
 They are listed in a CSV with ``post_id`` and ``tag_id`` (or ``tag``, the name). Further columns do not
 matter, so that the ``audit.csv`` of suspicious labels (tools/audit_labels.py) can be used as it is.

@@ -1,4 +1,4 @@
-"""A booru of drawn cartoons: the content of a picture is decided first, so its tags are true by construction.
+"""A booru of drawn cartoons: a picture's content is decided before drawing, so its tags are true.
 
 ``vocabulary`` has colors, characters and series; ``scenes`` draws lots for the content of a picture,
 ``tagging`` names its tags, ``pictures`` draws it with the parts (``hair``, ``clothes`` ...) on a ``canvas``;

@@ -1,4 +1,4 @@
-"""The files of a drawn booru: the bytes of every picture, and an SQLite database of fire-eggs' schema."""
+"""The files of a drawn booru: every picture encoded, and an SQLite database with the fire-eggs schema."""
 
 import contextlib
 import datetime

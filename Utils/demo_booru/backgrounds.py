@@ -1,4 +1,4 @@
-"""Backgrounds, weather and speech bubbles, in units of which the short side of a picture has 512."""
+"""Backgrounds, weather and speech bubbles. The short side of a picture is 512 units long."""
 
 import math
 import random

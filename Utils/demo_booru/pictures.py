@@ -1,4 +1,4 @@
-"""Pictures of scenes: background, figures from back to front, animals, weather, the style of the whole."""
+"""Renders a scene: background, figures from back to front, animals, weather, then the overall style."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""The tags of a scene, in Danbooru's words: exactly what can be seen in its picture; and its rating."""
+"""The rating of a scene and its tags, in Danbooru's vocabulary: exactly what its picture shows."""
 
 from Utils.demo_booru import scenes
 from Utils.demo_booru import vocabulary as words

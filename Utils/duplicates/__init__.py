@@ -1,1 +1,1 @@
-"""Near-duplicate images: fingerprints, the search for close ones, the comparison of pixels."""
+"""Near-duplicate images: fingerprints, nearest-neighbor search over hashes, comparison of pixels."""

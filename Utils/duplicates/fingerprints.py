@@ -1,9 +1,9 @@
-"""Fingerprints of images to find near-duplicates by: place of the content, two hashes, a small picture.
+"""Image fingerprints for near-duplicate search: content box, two perceptual hashes, a thumbnail.
 
 An image is padded to a white square, as everywhere, so that a padded and an unpadded copy are alike. Borders
 of one color are trimmed, again if there is another inside: the rest is the content, and the color of the
 padding does not matter. A hash has the signs of the lowest 8 x 8 cosine coefficients of lightness and of both
-color differences; one is of the whole square, one of its content. The small picture is of the content.
+color differences; one is of the whole square, one of its content. The thumbnail is of the content.
 
 Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, 2010 (of lightness alone).
 """
@@ -16,7 +16,7 @@ import numpy as np
 
 from Utils.images import codec, image_reader
 
-SIDE = 48  # of the small picture, in pixels
+SIDE = 48  # of the thumbnail, in pixels
 FRAME = 256  # side of the square in which borders are searched, in pixels
 BITS = 192  # of a hash: 8 x 8 coefficients of 3 planes
 HASHED_PARTS = ("whole", "content")

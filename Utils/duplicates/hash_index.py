@@ -1,4 +1,4 @@
-"""Pairs of near hashes among millions, by an index of faiss instead of comparing all with all.
+"""Finds pairs of near hashes among millions with a faiss index, instead of comparing all pairs.
 
 Up to MAX_EXACT hashes are compared exhaustively. More go into hash tables by runs of 20 bits: hashes that
 agree in one run, or in all but one bit of it, are compared (Norouzi, Punjani and Fleet, Fast Exact Search in

@@ -1,4 +1,4 @@
-"""Whether two fingerprints show one picture: the small pictures are laid over one another and compared.
+"""Decides whether two fingerprints are of the same image, by aligning and comparing their thumbnails.
 
 Near-duplicates are cropped, padded, rescaled and recompressed. So one picture is stretched and moved along
 both axes until it fits the other best (Baker and Matthews, Lucas-Kanade 20 Years On, 2004, section 3.2), and

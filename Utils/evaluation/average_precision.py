@@ -1,4 +1,4 @@
-"""Average precision: how well predictions are ranked, over all thresholds; exact, streamed.
+"""Average precision over all pairs of image and tag (micro): exact, streamed from disk.
 
 AP = sum over thresholds of (R of this - R of the one before) P of this, equal values at one threshold: the
 area under the steps of precision over recall, as in scikit-learn's ``average_precision_score``.

@@ -1,4 +1,4 @@
-"""The uncertainty of a score: images are drawn anew, with replacement, a thousand times.
+"""Bootstrap intervals of scores: images are resampled with replacement, a thousand times.
 
 Tags of one image stay together, as they are not independent. The same seed gives the same resamples, so that
 two models on the same images are compared in pairs: what is hard in a resample is hard for both.

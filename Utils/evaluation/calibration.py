@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say: reliability, expected calibration error, a fitted temperature.
+"""Calibration of probabilities: reliability bins, expected calibration error, a fitted temperature.
 
 Guo et al., On Calibration of Modern Neural Networks, 2017, arXiv:1706.04599; every pair of image and tag is
 one binary prediction here.

@@ -1,4 +1,4 @@
-"""Passes over matrices ``(N, L)`` that may be far larger than memory, and the exact order of floats in them.
+"""Passes over matrices ``(N, L)`` larger than memory, and integer keys that sort exactly like floats.
 
 Every pass reads blocks of rows through the file into a reused buffer and forgets them: the pages of a memory
 mapping would count as resident memory. Thresholds are compared and sorted as *keys*, unsigned integers in

@@ -1,4 +1,4 @@
-"""Which tags a model takes for which: pairs of a tag wrongly predicted and one missed on the same image."""
+"""Confused tags: pairs of a tag that is wrongly predicted and a tag that is missed on the same image."""
 
 import dataclasses
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Groups of near-duplicates: every member is like the leader of its group, not only like some other member.
+"""Groups of near-duplicates in which every member resembles the group's leader, not just another member.
 
 Otherwise a chain of small steps would join pictures that have nothing to do with one another.
 """

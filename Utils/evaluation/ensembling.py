@@ -1,4 +1,4 @@
-"""Several models' probabilities as one: means of probabilities or logits, and the weights of the models."""
+"""Ensembles: weighted means of several models' probabilities or logits, and the fit of the weights."""
 
 from collections.abc import Sequence
 

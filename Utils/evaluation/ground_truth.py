@@ -1,4 +1,4 @@
-"""What posts truly show, as far as somebody knows it: ``image_id,tags``, tag names separated by spaces.
+"""Ground truth of posts from a CSV ``image_id,tags`` (tag names separated by spaces), and scores against it.
 
 A drawn booru comes with it (truth.csv), and a checked part of a real one can be written so. An audit of
 labels is scored against it, and so are models; posts that the truth does not name are left out.

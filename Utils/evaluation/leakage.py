@@ -1,4 +1,4 @@
-"""How much images whose near-duplicates were trained on inflate a score: the score with and without them."""
+"""Leakage: the score with and without the images whose near-duplicates were trained on."""
 
 import dataclasses
 from typing import Any

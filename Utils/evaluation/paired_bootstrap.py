@@ -1,4 +1,4 @@
-"""Models compared on the same images: each at its own P = R threshold, all on the same resamples.
+"""Paired bootstrap: models compared on the same resamples of images, each at its own P = R threshold.
 
 Several runs of one model, trained from several seeds, are compared by the mean of their scores. Its interval
 says how sure that is for these runs on other images; how much seeds differ, the runs' own scores show.

@@ -1,4 +1,4 @@
-"""Thresholds of every tag by itself: columns are read in chunks and sorted, so that each is exact.
+"""Exact thresholds of single tags (columns are read in chunks and sorted), shrunk towards their category's.
 
 The best threshold of a tag with few true images is mostly luck. It is shrunk toward the threshold of its
 category, on the scale of logits and by how few true images there are:

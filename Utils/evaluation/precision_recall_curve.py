@@ -1,4 +1,4 @@
-"""Precision-recall curves: the highest stored values of a selection of tags, with TP and predicted at each.
+"""Precision-recall curves: TP and number predicted at each of the highest probabilities of selected tags.
 
 Every threshold, and every score that depends on one, is a formula over such a curve. `collect` makes the
 curves of many selections in one pass over matrices far larger than memory, and keeps only what it is asked

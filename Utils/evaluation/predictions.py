@@ -1,4 +1,4 @@
-"""Dumps: files of the predictions of a model on a set of images, one row an image, one column a tag.
+"""Dumps: folders with a model's predictions on a set of images, one row an image, one column a tag.
 
 A dump folder holds ``probabilities.npy`` (N, L), ``labels.npy`` (N, L) uint8, ``image_ids.npy`` (N,) int64,
 ``selected_tags.csv`` and ``dump.json``, which only informs. Matrices are mapped, never read whole.

@@ -1,4 +1,4 @@
-"""Scores of multi-label predictions: confusion counts, and precision, recall, F, MCC, accuracy from them.
+"""Scores of multi-label predictions: confusion counts, then precision, recall, F, MCC and accuracy.
 
 A tag is predicted where ``p > t``, strictly, compared in the dtype in which p is stored. Matrices are
 ``(N, L)``: N images, L tags; probabilities float16, float32 or float64, labels bool or 0/1. They may be far

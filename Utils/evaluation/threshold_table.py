@@ -1,4 +1,4 @@
-"""thresholds.csv: thresholds for all tags, a category, a group or a tag, and which one holds for a tag."""
+"""thresholds.csv: a threshold for all tags, a category, a group or a tag; the most specific one applies."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence

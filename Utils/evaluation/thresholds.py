@@ -1,4 +1,4 @@
-"""Exact thresholds: where precision equals recall, of the best F, of the most recall at some precision.
+"""Exact thresholds: where precision equals recall, at the best F, or at the best recall of a given precision.
 
 A rule selects a point of the precision-recall curve, never a value that a search happened to try. The whole
 curve would be as large as the matrix, but no rule can select a point that predicts very many values: beyond

@@ -1,4 +1,4 @@
-"""Locks of open files that a process cannot leave behind: the system drops them however the process ends."""
+"""File locks that the operating system releases however the process ends, so no stale lock remains."""
 
 import contextlib
 import importlib

@@ -1,4 +1,4 @@
-"""Names of the Keras models that a run folder and a release hold, for all that write or look for one."""
+"""File names of the Keras models in run folders and releases."""
 
 import pathlib
 

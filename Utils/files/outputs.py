@@ -1,4 +1,4 @@
-"""What ``--overwrite`` may replace: outputs of this project, told by their content, and nothing else.
+"""What ``--overwrite`` may replace: only outputs of this project, recognized by their content.
 
 A folder is an output if it has the marker files of its kind and holds nothing that this kind does not; a
 file, if it begins as its kind does. Everything else is a user's own and stays, whatever the command line

@@ -1,4 +1,4 @@
-"""A cache on disk of rows that are costly to compute, found by key: stopped work continues where it was.
+"""A cache on disk of rows that are costly to compute, looked up by key; interrupted work continues.
 
 One file a column, rows of one size, appended. Keys are written last, so a stopped process leaves at most
 columns that are longer than the keys; the next one cuts them off. Rows are read with pread, not through a

@@ -1,4 +1,4 @@
-"""Reused memory for pixels: page faults of fresh memory cost a fifth of the time of a batch."""
+"""Reused pixel buffers: page faults of fresh memory would cost a fifth of a batch's time."""
 
 import collections
 import math

@@ -1,4 +1,4 @@
-"""Checking, decoding, padding and encoding of images: the one preprocessing of everything but training.
+"""Checks, decodes, pads and encodes images: the one preprocessing of everything but training.
 
 Pixels are uint8 BGR (H, W, 3) throughout. ``prepare`` is what evaluation, serving, tagging and
 ``write_records`` do with a file: decode, pad to a white square, resize by area. Training draws among the

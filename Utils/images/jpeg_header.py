@@ -1,4 +1,4 @@
-"""The header of a JPEG: what decides how it is decoded, and whether it can be stored without decoding it.
+"""JPEG headers: how a file will be decoded, and whether it can be stored without decoding it.
 
 simplejpeg and Pillow read headers too, but neither says where the scan begins (a truncation shows after it:
 thumbnails hold end markers of their own), nor which tables the decoder will need. With both known, a JPEG

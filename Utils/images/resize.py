@@ -1,4 +1,4 @@
-"""Resizing: by the average of areas for evaluation and serving, by interpolation too for training.
+"""Resizing: area averaging for evaluation and serving, for training also interpolation.
 
 A model that was trained with several resamplers does not depend on the one of a client. Pixels are uint8
 (H, W, C).

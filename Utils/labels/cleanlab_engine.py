@@ -1,4 +1,4 @@
-"""Label issues by cleanlab itself, tag by tag: the yardstick of `Utils.labels.confident_learning`.
+"""Label issues found by cleanlab itself, tag by tag: the reference for `Utils.labels.confident_learning`.
 
 cleanlab is an extra: everything but ``--engine cleanlab`` and its measurement works without it.
 """

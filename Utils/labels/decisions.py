@@ -1,4 +1,4 @@
-"""Decisions of people about labels: decisions.jsonl, one JSON object a line, only ever appended to.
+"""Reviewers' decisions about labels: decisions.jsonl, one JSON object a line, only ever appended to.
 
 A line is ``{"post_id", "tag", "tag_id", "decision", "time", "reviewer"}``. The decision is yes (the post
 shows the tag), no, unsure, or undo, which takes back the same reviewer's last one on the same post and tag.

@@ -1,4 +1,4 @@
-"""Questions about labels, made of an audit's findings: arrays, since there may be hundreds of thousands.
+"""Questions about labels, made from an audit's findings; arrays, as there may be hundreds of thousands.
 
 An audit is tag name -> post ids, the likeliest first (tools/audit_labels.py); the CSV beside it has scores.
 """

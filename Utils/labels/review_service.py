@@ -1,4 +1,4 @@
-"""The web service of a review: it gives questions in small portions and images, and takes decisions.
+"""The web service of a review: hands out questions, a few at a time, and images; records decisions.
 
 GET /api/state, /api/tags, /api/questions?tag=ID, /api/posts, /api/post/ID and /api/examples/TAG?post=ID
 return what the page shows; POST /api/decisions takes {"answers": [{"post_id", "tag_id", "decision"}]}.

@@ -1,4 +1,4 @@
-"""Durations as people write them (``5 epochs``, ``500 steps``, ``1e6 images``, ``10m``), and in steps."""
+"""Durations as people write them (``5 epochs``, ``500 steps``, ``1e6 images``, ``10m``), as steps."""
 
 import dataclasses
 import math

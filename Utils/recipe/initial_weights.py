@@ -1,4 +1,4 @@
-"""The weights that a run begins with: found in a run, a ``.keras`` file or a release, matched by tags.
+"""Initial weights of a run: located in another run, a ``.keras`` file or a release, outputs matched by tag.
 
 Keras is not imported: the command line needs the model's name and image size before a backend is chosen.
 """

@@ -1,4 +1,4 @@
-"""The formats of a release, written where their probabilities are near enough to the Keras model's.
+"""Writes the formats of a release, keeping those whose probabilities agree with the Keras model's.
 
 Formats that compute the same in float32 must give the same probabilities. Formats that round may lose a
 little F1 on labeled images; integers are kept only where they are faster than float32 on the CPU that makes

@@ -1,4 +1,4 @@
-"""Pictures for a run folder: the curves of its history, and a batch as the model sees it."""
+"""Plots for a run folder: the curves of its history, and a batch as the model sees it."""
 
 import math
 import os

@@ -1,1 +1,1 @@
-"""A released model at work: the ONNX tagger, the choice of tags, the HTTP service and its page."""
+"""Serving released models: the ONNX tagger, tag selection, the HTTP service and its page."""

@@ -1,4 +1,4 @@
-"""Micro-batching: items that many threads bring one by one, for a function that takes several at once."""
+"""Micro-batching: collects single items from many threads into batches for one function."""
 
 import collections
 import concurrent.futures

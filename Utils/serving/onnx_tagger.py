@@ -1,4 +1,4 @@
-"""Taggers as programs run them: a release folder through onnxruntime, prepared images in, probabilities out.
+"""Runs a release folder with onnxruntime, as client programs do: prepared images in, probabilities out.
 
 A release is ``model.onnx`` with ``selected_tags.csv``, from this project or any other whose models clients of
 WD taggers read: NHWC input, 0..255 BGR, probabilities in the first output. A release needs neither keras nor

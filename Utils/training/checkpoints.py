@@ -1,4 +1,4 @@
-"""Checkpoints: the whole state of a training run in one file, and which of them is current.
+"""Checkpoints: one file with the whole state of a training run, and a pointer to the current one.
 
 The state is weights, optimizer, random state and running metrics. Keras' own formats leave out the states of
 ``SeedGenerator`` and of metrics. The position in the data is no part of it: it follows from the step.

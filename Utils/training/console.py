@@ -1,4 +1,4 @@
-"""What a person who watches a training run reads, on stderr; of several hosts only the first one prints."""
+"""Progress lines of a training run, on stderr; of several hosts only the first prints."""
 
 import sys
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What every optimizer here has beside its formula: decay, clipping, rate and average of each variable.
+"""What all optimizers share beside their formula: decay, clipping, learning rate and average per variable.
 
 All of it happens in ``update_step``, which Keras calls for one variable with the gradient of the global
 batch: summed over the replicas, averaged over accumulated batches. (``apply`` and the clipping that Keras has

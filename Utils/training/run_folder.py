@@ -1,4 +1,4 @@
-"""The run folder: what is trained on what, and whether a command may continue what is there.
+"""Run folders: the record of what a run trains on, and whether a command may continue it.
 
 ``recipe.json selected_tags.csv dataset.json environment.json history.csv checkpoints/ model.keras
 best.keras``

@@ -1,4 +1,4 @@
-"""Posts as records of Danbooru's fields, whatever file they come in: a dict becomes a `Post`.
+"""Converts a record of Danbooru's fields, a dict from any file format, to a `Post`.
 
 Tags are in ``tag_string_general`` and its like, in ``tag_string`` (categories unknown), or in ``tags``: a
 list of ``{id, name, category}`` as in gwern's releases, a list of names, ``{category: names}``, or a text;

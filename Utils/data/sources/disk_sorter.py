@@ -1,4 +1,4 @@
-"""Posts that come in any order, with names for tags: kept on disk, given back by id in bounded memory."""
+"""Sorts posts by id on disk, in bounded memory, for sources that list them in any order."""
 
 import array
 import collections

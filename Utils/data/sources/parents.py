@@ -1,4 +1,4 @@
-"""Which posts are children of which: the parent ids in a booru's data."""
+"""Parent ids of posts, read from a booru's database or export."""
 
 import pathlib
 from collections.abc import Callable, Iterable, Iterator

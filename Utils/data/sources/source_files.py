@@ -1,4 +1,4 @@
-"""The files of a source that may be one file or a folder of files."""
+"""Lists the files of a source whose path is one file or a folder."""
 
 import pathlib
 from collections.abc import Collection

@@ -1,4 +1,4 @@
-"""SQLite databases of other programs, opened read-only; an unreadable one is one sentence, no traceback."""
+"""SQLite databases of other programs, opened read-only; errors of SQLite become a UserError."""
 
 import contextlib
 import pathlib

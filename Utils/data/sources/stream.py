@@ -1,4 +1,4 @@
-"""The stream of posts that every source gives: blocks in the order of the post ids, in bounded memory."""
+"""The interface of all sources: a stream of post blocks in the order of post ids, in bounded memory."""
 
 import dataclasses
 from collections.abc import Callable, Iterator

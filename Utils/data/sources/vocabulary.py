@@ -1,4 +1,4 @@
-"""Tags of sources that name them in every post: rows, ids, categories and counts, collected while reading."""
+"""A tag table (ids, categories, counts) collected while reading a source that has none."""
 
 from collections.abc import Sequence
 

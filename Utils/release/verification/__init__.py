@@ -1,4 +1,4 @@
-"""Checks of a release: the rules that clients count on, clients written anew, every format against Keras.
+"""Checks of a release: the rules that clients rely on, reimplemented clients, every format against Keras.
 
 ``release`` runs everything. ``folder`` checks files and tables, ``graphs`` an ONNX file as it is written,
 ``clients`` and ``sidecars`` what programs make of a release. ``format_checks`` compares formats with the

@@ -1,4 +1,4 @@
-"""R10: what every client makes of a release, on images of exactly the model's size."""
+"""Rule R10: every client names the Keras model's tags, on images of exactly the model's size."""
 
 import pathlib
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Names of the faults that users hit, where one of them is what makes a model differ from the Keras model.
+"""Diagnosis: which known fault, for example swapped channels, makes a model differ from the Keras model.
 
 Each fault is undone and the difference measured again. A fault is named where that makes the largest
 difference ten times smaller.

@@ -1,4 +1,4 @@
-"""The reference of a verification: the Keras model's probabilities of the released tags, on drawn images."""
+"""The reference of a verification: the Keras model's probabilities of the released tags on test images."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -1,4 +1,4 @@
-"""R9: sidecars of images with the same stem lose nothing, in both formats, and read back as written."""
+"""Rule R9: sidecars of images with the same stem lose nothing, in both formats, and read back as written."""
 
 import pathlib
 import tempfile
