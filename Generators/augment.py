@@ -25,10 +25,10 @@ from Utils.images.augmentation import Augmentation
 from Utils.images.buffer_pool import ThreadBuffers, pooled_array
 from Utils.images.resize import resize
 
-CUTOUT_VALUE = 127
-SAMPLE, BATCH = 0, 1  # what numbers are for: those of an image and those of MixUp are independent
+CUTOUT_VALUE = 127  # middle gray
+SAMPLE, BATCH = 0, 1  # purposes of random numbers, which are independent: an image's, and MixUp's
 NUMBERS = 9  # uniform numbers of an image
-NEGLIGIBLE = 1 / 512  # a share of 255 that rounds to nothing
+NEGLIGIBLE = 1 / 512  # a share below which even 255 rounds to 0
 # A crop is decoded at a fraction of its size where it stays this much larger than the target. The mean
 # difference in drawings, at most 1.2 gray levels, is then half of what area and bicubic differ by.
 REDUCED_MARGIN = 1.5
@@ -37,7 +37,7 @@ _scratch = ThreadBuffers()
 
 
 class Draws(NamedTuple):
-    """What was drawn for one image; positions are shares 0..1 of the room there is."""
+    """The random draws of one image. Positions are from 0, the first possible one, to 1, the last."""
 
     flip: bool
     crop_side: float  # of the height
@@ -62,10 +62,10 @@ def generator(seed: int, purpose: int, step: int) -> np.random.Generator:
 
 
 def draw(settings: Augmentation, numbers: np.ndarray) -> Draws:
-    """Turn (NUMBERS,) uniform numbers into an image's draws.
+    """Turn (NUMBERS,) uniform random numbers into an image's draws.
 
-    Every number has its fixed use, also where the setting is off: one setting does not change what is drawn
-    for the others, so that runs which differ in one setting can be compared.
+    Every number has a fixed use, also where the setting is off. So one setting does not change what is drawn
+    for the others, and runs that differ in one setting can be compared.
     """
     u = numbers.tolist()
     low, high = settings.crop
@@ -133,10 +133,10 @@ def crop_and_resize(image: np.ndarray, image_size: int, draws: Draws) -> np.ndar
 
 
 def crop(image: np.ndarray, side: float, y: float, x: float) -> np.ndarray:
-    """Cut ``side`` (share of the height) square out of a square image; y, x in [0, 1) from first to last."""
+    """Cut a square of ``side`` (share of the height) out of a square image, at y, x in [0, 1)."""
     height = image.shape[0]
     pixels = max(1, round(side * height))
-    positions = height - pixels + 1
+    positions = height - pixels + 1  # y and x are below 1, so all positions are equally likely
     top, left = int(y * positions), int(x * positions)
     return image[top : top + pixels, left : left + pixels]
 
@@ -175,15 +175,15 @@ def flip_and_rotate(
     elif flip:
         image = cv2.flip(image, 1)
     out = np.empty((size, size, 3), np.uint8) if out is None else out
-    if image.shape[2] == 4:
+    if image.shape[2] == 4:  # the fourth channel was padding for OpenCV's speed
         return cv2.cvtColor(image, cv2.COLOR_BGRA2BGR, dst=out)
     np.copyto(out, image)
     return out
 
 
 def _affine_matrix(size: int, flip: bool, degrees: float) -> np.ndarray:
-    """Return the (2, 3) matrix from a pixel's place to its new one."""
-    center = (size - 1) / 2
+    """Return the (2, 3) matrix that maps a pixel's position to its new one."""
+    center = (size - 1) / 2  # OpenCV's coordinates are those of pixel centers
     rotation = cv2.getRotationMatrix2D((center, center), degrees, 1.0)
     return rotation @ np.array([[-1, 0, size - 1], [0, 1, 0], [0, 0, 1]]) if flip else rotation
 
@@ -196,6 +196,7 @@ def draw_mixup(
     Partners follow one another in one random cycle; with ``groups`` of neighboring rows, in one each.
     """
     rows = batch_size // groups
+    # Sorting uniform numbers gives a random permutation of each group; the next one in it is the partner.
     order = np.argsort(rng.random((groups, rows)), axis=1, kind="stable")
     order += np.arange(0, batch_size, rows)[:, None]
     partners = np.empty(batch_size, np.int64)

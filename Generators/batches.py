@@ -47,9 +47,9 @@ class BatchSpec(Checked):
     def fill(
         self, images: np.ndarray, ids: np.ndarray, load: Callable[[int, np.ndarray], None]
     ) -> np.ndarray:
-        """Let ``load(row, image)`` write every image as BGR, turn it to the channel order; return ``images``.
+        """Let ``load(row, image)`` write every image as BGR, then convert it to the channel order.
 
-        An ImageError of ``load`` names the record's id.
+        Returns ``images``. An ImageError of ``load`` names the record's id.
         """
         for row, (image_id, image) in enumerate(zip(ids, images, strict=True)):
             with _naming(image_id):
@@ -101,7 +101,7 @@ class TrainBatcher:
         """
         step, mixes = int(step), self.augmentation.mixup_alpha > 0
         rows, shares, partners = self._mixup(step)
-        # Only the host's rows and their partners are decoded. Below, positions count within `used`.
+        # Of the rows read, only the host's and their partners are decoded. Places below are places in `used`.
         used = np.union1d(rows, partners)  # rows of the global batch, in order
         labels = multi_hot(ids, labels, row_lengths, self.spec.num_labels)[used - self.rows_read.start]
         ids, data = ids[used - self.rows_read.start], data[used - self.rows_read.start]
@@ -112,12 +112,15 @@ class TrainBatcher:
             images = pooled_array(self.spec.images_shape(len(rows)))
             images = self._augment(images, places, ids, data, draws)
         else:
+            # The unmixed images are not handed out, so the thread's own memory is enough for them. Its size
+            # must not depend on `used`, which differs between batches, or it would be allocated each time.
             scratch = _scratch.array("batch", self.spec.images_shape(len(row_lengths)))[: len(used)]
             images = self._augment(scratch, np.arange(len(used)), ids, data, draws)
             images = augment.mix_images(images, shares, partner_places, places)
         if mixes:
             labels = augment.mix_labels(labels, shares, partner_places, places)
             unknown = None if unknown is None else unknown[places] | unknown[partner_places]
+        # The draws are returned even if the host used them: tf.numpy_function's outputs are fixed.
         turns = [(draws[place].flip, draws[place].degrees) for place in places]
         device_draws = np.column_stack([turns, shares, partners]).astype(np.float32)
         return images, _mark_unknown(labels, unknown), device_draws
@@ -130,7 +133,7 @@ class TrainBatcher:
         rows = np.arange(self.rows.start, self.rows.stop)
         if not self.augmentation.mixup_alpha:
             return rows, np.ones(len(rows)), rows
-        # Drawn for the whole global batch, then cut: so the number of hosts changes nothing.
+        # Drawn for the whole global batch, then cut, so that the number of hosts changes nothing.
         rng = augment.generator(self.seed, augment.BATCH, step)
         shares, partners = augment.draw_mixup(
             self.augmentation.mixup_alpha, self.spec.batch_size, rng, self.streams
@@ -140,6 +143,7 @@ class TrainBatcher:
     def _draws(self, step: int, rows: np.ndarray) -> list[augment.Draws]:
         """Return the draws of some rows of the global batch."""
         rng = augment.generator(self.seed, augment.SAMPLE, step)
+        # For all rows, though few may be asked for: so a row's numbers do not depend on the host.
         numbers = rng.random((self.spec.batch_size, augment.NUMBERS))[rows]
         return [augment.draw(self.augmentation, row) for row in numbers]
 
@@ -151,7 +155,7 @@ class TrainBatcher:
         data: np.ndarray,
         draws: list[augment.Draws],
     ) -> np.ndarray:
-        """Fill ``out`` with the images at some places, unturned where the device turns them."""
+        """Fill ``out`` with the images at ``places``, augmented as far as the host has to."""
         smallest_crop = self.augmentation.crop[0] if self.reduced_decoding else None
 
         def load(row: int, image: np.ndarray) -> None:
@@ -224,7 +228,7 @@ def multi_hot(ids: np.ndarray, labels: np.ndarray, row_lengths: np.ndarray, num_
 
 
 def _mark_unknown(labels: np.ndarray, unknown: np.ndarray | None) -> np.ndarray:
-    """Return labels (B, L) with -1 where they are not known; None: all are known."""
+    """Return labels (B, L) with -1 where ``unknown`` (B, L) is true; None means that all are known."""
     return labels if unknown is None else np.where(unknown, np.float32(-1), labels)
 
 

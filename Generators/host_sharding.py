@@ -64,10 +64,12 @@ class RecordStreams:
 
     def filling(self, rows: slice) -> slice:
         """Return which streams fill some rows of the batch."""
-        return slice(rows.start // self.rows_each, -(-rows.stop // self.rows_each))
+        return slice(rows.start // self.rows_each, -(-rows.stop // self.rows_each))  # the end rounds up
 
     def rows_read(self, rows: slice) -> slice:
         """Return the rows that a host with ``rows`` reads: all that the streams of its rows fill."""
+        # Whole streams, since a stream is shuffled as a whole: where two hosts share one, each reads it all
+        # and drops the other's rows after shuffling.
         streams = self.filling(rows)
         return slice(streams.start * self.rows_each, streams.stop * self.rows_each)
 
@@ -88,6 +90,7 @@ class RecordStreams:
         ``order`` (S,) is that of the shards; ``first_cut`` any number, taken modulo the records.
         """
         if self.counts is None or self.total is None or self.number == 1:
+            # One stream has the whole circle, so it needs no counts: it reads every shard to its end.
             return order, np.zeros_like(order), np.full_like(order, ALL_RECORDS)
         ends = first_cut % self.total + self._arc_ends()
         return shard_ranges(self.counts[order], order, ends[stream], ends[stream + 1])
@@ -96,6 +99,7 @@ class RecordStreams:
         """Return where the arcs begin, from the first cut on, and where the last one ends: (number + 1,)."""
         if self.total is None:
             raise UserError("start_step needs num_records where the shards are not local files")
+        # Each end is rounded by itself, so that lengths differ by at most one and the last end is the total.
         return np.arange(self.number + 1) * self.total // self.number
 
 
@@ -155,13 +159,14 @@ def record_dataset(
         one_pass = functools.partial(
             _one_pass, paths, streams, stream, seed=seed, buffer=shuffle_buffer, keep=keep
         )
+        # `skip` reads the present pass up to the starting step again, but nothing before it is decoded.
         return tf.data.Dataset.range(passes[stream], tf.int64.max).flat_map(one_pass).skip(skips[stream])
 
     if streams.number == 1:
         return endless(0)
     numbers = streams.filling(rows)
     side_by_side = numbers.stop - numbers.start
-    # A block of rows from each stream in turn, which makes a batch; deterministic, whoever is faster.
+    # A batch is a block of rows from each stream in turn, whichever stream is faster.
     return tf.data.Dataset.range(numbers.start, numbers.stop).interleave(
         endless, side_by_side, streams.rows_each, min(PARALLEL_READS, side_by_side), deterministic=True
     )
@@ -181,8 +186,8 @@ def _one_pass(
 
     ``stream`` and ``pass_number`` are scalar tensors: this is traced once, inside tf.data.
     """
-    # This graph's seed, not the process's: else tf.random.set_seed would decide the order. Not 0, because
-    # TensorFlow asks whether both seeds are 0, which it cannot of a tensor.
+    # Fix the seed of this graph, or tf.random.set_seed of the process would decide the order. Not 0: then
+    # TensorFlow would test whether the other seed is 0 as well, and that one is a tensor here.
     tf.compat.v1.set_random_seed(1)
     random: Any = tf.random  # whose stubs lack `experimental` and integers without bounds
     words = [tf.constant(seed, tf.int64), pass_number]
@@ -194,13 +199,14 @@ def _one_pass(
     dataset = tf.data.Dataset.from_tensor_slices((tf.gather(tf.constant(paths), shards), skips, takes))
     is_single = streams.number == 1
     open_shards = min(max(2, OPEN_SHARDS // streams.number), len(paths))
-    # Counts of several streams are of kept records, so the reader has to skip and take among these. Those of
-    # one stream are not needed, and there the filter runs behind all readers.
+    # With several streams, counts are of kept records, so the reader skips and takes among those. One stream
+    # uses no counts, so one filter after all readers is enough.
     read = shard_reader(paths, None if is_single else keep)
     parallel: dict[str, Any] = {
         "num_parallel_calls": min(PARALLEL_READS, open_shards), "deterministic": True
     }  # fmt: skip
-    # Several streams are read in parallel to each other, and then each reads its shards in one thread.
+    # Several streams already run in parallel, so each reads its shards in one thread.
     dataset = dataset.interleave(read, open_shards, **(parallel if is_single else {}))
     dataset = filter_by_id(dataset, keep if is_single else None)
+    # Every pass has a new seed. Reshuffling would make the order depend on how often it was iterated.
     return dataset.shuffle(max(1, buffer // streams.number), numbers[stream], reshuffle_each_iteration=False)

@@ -103,9 +103,11 @@ def train_dataset(
     dataset = record_dataset(
         paths, streams, rows, seed=seed, start_step=start_step, shuffle_buffer=shuffle_buffer, keep=keep
     )
+    # The dataset is endless, so nothing is dropped: `drop_remainder` makes the batch size static.
     dataset = dataset.batch(batcher.rows_read.stop - batcher.rows_read.start, drop_remainder=True)
-    dataset = dataset.enumerate(start_step)  # the step, from which all draws of the batch follow
+    dataset = dataset.enumerate(start_step)  # all random draws of a batch follow from its step
     dataset = dataset.map(lambda step, batch: _train_element(batcher, step, batch), workers or num_cores())
+    # `flat_map` has lost that the dataset is endless, and Keras looks at the cardinality.
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
     return _with_options(dataset)
 
@@ -151,7 +153,7 @@ def eval_dataset(
     else:
         assert counts is not None and num_batches is not None  # _eval_counts has seen to it
         dataset = _record_range(paths, counts, keep, host[0] * num_batches * num_rows, num_batches * num_rows)
-        # All hosts must take part in every batch, a host whose records have ended with padding alone.
+        # All hosts must take part in every batch: one whose records have ended gives padding alone.
         empty_batches = tf.data.Dataset.from_tensors(tf.constant([], tf.string)).repeat()
         dataset = dataset.batch(num_rows).concatenate(empty_batches).take(num_batches)
     dataset = dataset.map(lambda batch: _eval_element(batcher, batch), workers or num_cores())
@@ -181,7 +183,7 @@ def _changed(augmentation: Augmentation, changes: dict[str, Any]) -> Augmentatio
 
 
 def _train_element(batcher: TrainBatcher, step: Any, serialized: Any) -> tuple[Any, Any]:
-    """Parse the records of a batch and have numpy make it; runs inside tf.data."""
+    """Parse the records of a batch and let numpy make its arrays; traced inside tf.data."""
     count = batcher.rows.stop - batcher.rows.start
     images, labels, draws = tf.numpy_function(
         batcher, (step, *_parse(serialized)), (tf.uint8, tf.float32, tf.float32), stateful=False
@@ -213,11 +215,11 @@ def _parse(serialized: Any) -> tuple[Any, Any, Any, Any]:
 
 
 def _with_options(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Read ahead, keep the order, and leave OpenCV one thread: batches are made side by side."""
+    """Prefetch, keep the order, and limit OpenCV to one thread, since batches are made in parallel."""
     cv2.setNumThreads(1)
     options = tf.data.Options()
     options.deterministic = True
-    # A strategy would shard the dataset again; hosts pick their rows themselves (``host``).
+    # Hosts pick their rows themselves (``host``), so a tf.distribute strategy must not shard again.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return dataset.prefetch(2).with_options(options)
 
@@ -250,10 +252,10 @@ def _streams(
     if num_records is None and keep is not None:
         num_records = sum(int(keep(ids).sum()) for ids in record_ids(paths))
     if num_records is None:
-        # An endless dataset of nothing would search for ever.
+        # Repeating an empty dataset endlessly would hang instead of fail.
         if next(iter(read_shards(paths).take(1)), None) is None:
             raise UserError(f"the {len(paths)} shards hold no record; the first is {paths[0]}")
-        # To count remote shards is to fetch them, which a stream from its beginning can do without.
+        # Counting remote shards means fetching them; only a start in the middle needs the counts.
         total = sum(map(tfrecord.count_records, paths)) if start_step and not _are_remote(paths) else None
         return RecordStreams(None, total, batch_size)
     counts, total = _counts_and_total(paths, num_records)

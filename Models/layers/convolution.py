@@ -15,6 +15,7 @@ def conv2d(
     x: Tensor, filters: int, kernel_size: int, *, strides: int = 1, use_bias: bool = False, name: str
 ) -> Tensor:
     """Convolve (B, H, W, I) with k x k kernels after ``k // 2`` zeros on each side."""
+    # Only where Keras' "same" would pad differently: a padding layer copies the whole map.
     if strides > 1:
         x = keras.layers.ZeroPadding2D(kernel_size // 2, name=f"{name}_pad")(x)
     padding = "valid" if strides > 1 else "same"
@@ -39,6 +40,8 @@ def depthwise_conv2d(x: Tensor, kernel_size: int, *, name: str) -> Tensor:
 @keras.saving.register_keras_serializable(package="Models")
 class Decimate(keras.layers.Layer):
     """Keep every n-th row and column: (B, H, W, C) to (B, H/n, W/n, C), rounded up.
+
+    A 1 x 1 convolution of stride n sees only these pixels; after this layer it needs no stride.
 
     Argument: ``strides``, n.
     """
@@ -91,7 +94,7 @@ def grouped_conv2d(
 def prefers_split() -> bool:
     """Tell whether one convolution per group is faster: TensorFlow and JAX lack a fast grouped one on CPUs.
 
-    TensorFlow runs it in a nested XLA function there, 20 times slower than one convolution per group.
+    On CPUs TensorFlow runs it in a nested XLA function, 20 times slower than one convolution per group.
     """
     if keras.backend.backend() not in ("tensorflow", "jax"):  # torch has a fast one
         return False
@@ -134,7 +137,7 @@ class ScaledConv2D(keras.layers.Layer):
         channels, k = input_shape[-1], self.kernel_size
         if channels % self.groups or self.filters % self.groups:
             raise ValueError(f"{self.groups} groups must divide {channels} and {self.filters} channels")
-        # No autocast: mean and variance of a kernel need float32, also under mixed precision.
+        # No autocast: mean and variance of a kernel need float32 even under mixed precision.
         self.kernel = self.add_weight(
             shape=(k, k, channels // self.groups, self.filters),
             initializer=keras.initializers.VarianceScaling(1.0, "fan_in", "truncated_normal"),
@@ -171,6 +174,7 @@ class ScaledConv2D(keras.layers.Layer):
         return x if self.bias is None else x + ops.cast(self.bias, x.dtype)
 
     def _convolve(self, x: Tensor, kernel: Tensor) -> Tensor:
+        # Keras' "same" is symmetric at stride 1, and costs no copy.
         padding, margin = "same", self.kernel_size // 2
         if self.strides > 1 and self.padding == "symmetric":
             x = ops.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)))

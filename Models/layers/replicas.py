@@ -32,6 +32,7 @@ def _context() -> Any:
     """Return the replica context of tensorflow, None on other backends."""
     if keras.backend.backend() != "tensorflow":
         return None
-    import tensorflow as tf
+    import tensorflow as tf  # here, because other backends need no tensorflow
 
+    # None too while a strategy builds the model, outside of its replicas: there is nothing to gather then.
     return tf.distribute.get_replica_context()

@@ -14,14 +14,14 @@ from Utils.evaluation import chunked_matrix
 from Utils.evaluation.chunked_matrix import Matrix
 from Utils.evaluation.scores import Counts
 
-MERGE_AT = 1 << 22  # values that wait before equal ones are merged and those too low are dropped
+MERGE_AT = 1 << 22  # values collected before equal ones are merged and those too low are dropped
 
 
 @dataclasses.dataclass(frozen=True)
 class PrecisionRecallCurve:
-    """Distinct stored values, falling; point i predicts every value from ``values[i]`` up.
+    """Distinct stored values in falling order; point i predicts every value at or above ``values[i]``.
 
-    Where ``complete`` is false there are smaller values that were not kept. Greater ones are all here.
+    Where ``complete`` is false, smaller values exist that were not kept. All greater ones are here.
     """
 
     values: np.ndarray  # (K,) in the stored dtype
@@ -44,6 +44,7 @@ class PrecisionRecallCurve:
 
     def counts_at(self, threshold: np.floating) -> Counts:
         """Return the Counts of ``p > threshold``, which must not lie below the values that were kept."""
+        # Negated, because searchsorted needs rising values; "left" leaves values equal to the threshold out.
         index = int(np.searchsorted(-self.values, -threshold, "left")) - 1
         return self.counts(index)
 
@@ -96,11 +97,11 @@ def _blocks(probabilities: Matrix, labels: Matrix | None) -> Iterator[tuple[np.n
 
 
 def _from_floors_up(block: np.ndarray, floors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the keys from ``floors`` (one, or one a column) up, and their places in the flat block."""
+    """Return the keys at or above ``floors`` (1,) or (L,), and their places in the flat block."""
     raw = chunked_matrix.raw_bits(block)
     sign = raw.dtype.type(1 << (chunked_matrix.bit_width(raw.dtype) - 1))
-    # One comparison of raw bits refuses most values. Negative numbers and NaN, seldom seen, are greater as
-    # unsigned integers and come along. Above a negative floor everything may lie.
+    # One comparison of raw bits discards most values. Negative numbers and NaN, both rare, compare as greater
+    # unsigned integers, so they pass here and are sorted out below. Above a negative floor anything may lie.
     places = np.arange(raw.size) if floors.min() < sign else np.flatnonzero(raw >= floors - sign)
     keys = chunked_matrix.float_keys(raw.ravel()[places].view(block.dtype))
     if len(keys) and keys.min() < max(floors.max(), sign):
@@ -124,7 +125,7 @@ class _TopValues:
         self.group_of = group_of.reshape(-1)  # (L,)
         self.depths, self.floors, self.dtype = depths, list(floors), dtype
         self.width = chunked_matrix.key_dtype(dtype)
-        # What belongs to no selection has a floor above infinity: only NaN comes along, to be refused.
+        # Columns of no selection get a floor above infinity: only their NaN passes, and raises an error.
         self.nothing = int(chunked_matrix.float_keys(np.array([np.inf], dtype))[0]) + 1
         self.keys = [np.zeros(0, self.width) for _ in members.T]  # rising and distinct
         self.predicted = [np.zeros(0, np.int64) for _ in members.T]  # equal values a key
@@ -160,8 +161,8 @@ class _TopValues:
         keys, true, group = map(np.concatenate, zip(*self.waiting, strict=True))
         self.waiting, self.waiting_values = [], 0
         for g in range(len(self.keys)):
-            mine = slice(None) if len(self.keys) == 1 else group == g
-            self._merge_group(g, chunked_matrix.sort_keys(keys[mine]), keys[mine][true[mine]])
+            in_group = slice(None) if len(self.keys) == 1 else group == g
+            self._merge_group(g, chunked_matrix.sort_keys(keys[in_group]), keys[in_group][true[in_group]])
         self._raise_floors()
 
     def _merge_group(self, group: int, rising: np.ndarray, hits: np.ndarray) -> None:
@@ -175,11 +176,12 @@ class _TopValues:
         )
 
     def _raise_floors(self) -> None:
-        """Drop what lies below the depths: as the highest values so far only rise, it can never be needed."""
+        """Drop values below the depths: the ``depth`` highest so far only rise, so these are never needed."""
         for number, depth in enumerate(self.depths):
             if depth is not None:
                 keys, predicted, _ = self._joined(number)
                 enough = int(np.searchsorted(np.cumsum(predicted[::-1]), depth))  # points above the last
+                # One point more than the depth is kept: its value is the threshold of the point above it.
                 if enough + 2 <= len(keys):
                     self.floors[number] = max(self.floors[number], int(keys[-enough - 2]))
         self._set_group_floors()
@@ -201,6 +203,7 @@ class _TopValues:
         """Return the curve of a selection, down to where all of its groups were kept."""
         keys, predicted, tp = self._joined(number)
         floors = self.group_floors[self.members[number]]
+        # Below the highest floor of its groups the curve would lack some group's values.
         first = int(np.searchsorted(keys, floors.max(initial=0)))
         predicted, tp = (np.cumsum(part[first:][::-1]) for part in (predicted, tp))
         values = chunked_matrix.keys_to_floats(keys[first:][::-1].astype(np.uint64), self.dtype)
@@ -216,7 +219,7 @@ def _run_ends(rising: np.ndarray) -> np.ndarray:
 
 
 def _merged(keys: list[np.ndarray], *numbers: list[np.ndarray]) -> tuple[np.ndarray, ...]:
-    """Merge rising distinct keys of several lists; numbers (a list of arrays each) are summed."""
+    """Merge lists of rising, distinct keys; the ``numbers`` of equal keys are summed."""
     if sum(len(part) > 0 for part in keys) <= 1:
         return (np.concatenate(keys), *(np.concatenate(part) for part in numbers))
     joined = np.concatenate(keys)

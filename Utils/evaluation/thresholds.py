@@ -3,12 +3,12 @@
 A rule selects a point of the precision-recall curve, never a value that a search happened to try. The whole
 curve would be as large as the matrix, but no rule can select a point that predicts very many values: beyond
 some depth even with every true label found the precision is too low (`depth_needed`). So one pass keeps the
-highest values down to that depth, and only the selection itself, which knows the scores, says whether
-something deeper could have been better (`select_point` returns None). Then a second pass goes deeper.
+highest values down to that depth. Then the selection, which knows the scores, says whether a deeper point
+could have been better (`select_point` returns None). Then a second pass goes deeper.
 
-A sample of images makes the first pass fast: it tells above which value all that is needed very likely lies.
-If it was wrong, the curve is too short, and the second pass does without it. So the result is exact for every
-input, however many values are equal and in whatever order they come.
+A sample of images makes the first pass fast: from it follows a floor above which all needed values very
+likely lie. If the floor was too high, the curve is too short, and the second pass does without it. So the
+result is exact for every input, with any number of equal values and in any order.
 """
 
 import dataclasses
@@ -26,8 +26,10 @@ from Utils.evaluation.scores import Counts
 
 SAMPLE_VALUES = 1 << 20  # 190 images of 5,500 tags
 MOST_SAMPLE_ROWS = 1 << 14  # each is read by itself
-MARGIN, MARGIN_VALUES = 1.25, 64  # how much deeper than needed the sample's floor lies
-PASSES = 3  # by a sample's floor, without it, and as deep as the F of these demands
+# How much deeper than needed the sample's floor lies. The second covers selections with few true labels,
+# where the sampled rank varies most.
+MARGIN, MARGIN_VALUES = 1.25, 64
+PASSES = 3  # with the sample's floor, without it, and as deep as the best F so far demands
 LIKELY_F = 0.5  # the F that the first pass expects of the best threshold; a lower one takes a second pass
 
 
@@ -123,7 +125,7 @@ def select_point(curve: PrecisionRecallCurve, rule: Rule) -> OperatingPoint | No
 def _p_equals_r(curve: PrecisionRecallCurve, target: int) -> OperatingPoint | None:
     """Predict as near to ``target`` values as equal values allow; fewer where both sides are equally near."""
     beyond = int(np.searchsorted(curve.predicted, target, "right"))  # the first point that predicts too many
-    if beyond == len(curve.values):  # there is no such point, as all values are asked for, or it was not kept
+    if beyond == len(curve.values):  # no point predicts too many, or the first that does was not kept
         return _point(curve, beyond - 1, target) if curve.complete else None
     few = int(curve.predicted[beyond - 1]) if beyond else 0
     many = int(curve.predicted[beyond])

@@ -1,8 +1,8 @@
 """What ``--overwrite`` may replace: only outputs of this project, recognized by their content.
 
-A folder is an output if it has the marker files of its kind and holds nothing that this kind does not; a
-file, if it begins as its kind does. Everything else is a user's own and stays, whatever the command line
-says.
+A folder is an output if it has the marker files of its kind and no other files than this kind may have. A
+file is one if its content passes the test of its kind. Everything else belongs to the user and stays,
+whatever the command line says.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from Utils.command.cli import UserError
 from Utils.command.text import join_names
 from Utils.files.atomic import AnyPath, process_is_alive, require_absent
 
-# Files that systems leave in folders that somebody looked at.
+# Files that operating systems leave in folders that were opened in a file manager.
 _SYSTEM_FILES = {".DS_Store", "Thumbs.db", "desktop.ini"}
 
 
@@ -73,6 +73,7 @@ def require_replaceable_folder(path: AnyPath, kind: FolderKind, overwrite: bool)
     """
     path = pathlib.Path(path)
     resolved = path.resolve()
+    # Renaming it would leave the shell, and relative paths, in a folder that is gone.
     if pathlib.Path.cwd().is_relative_to(resolved):
         raise UserError(f"{path} is the folder that you are in, or one above it; give a folder of its own")
     _restore(resolved)
@@ -102,7 +103,7 @@ def replacing_folder(path: AnyPath, kind: FolderKind, overwrite: bool = False) -
             path.rename(aside)
         temporary.rename(path)
         if aside.exists():
-            # From here on it is rubbish: a kill while it is deleted must not leave half of it to be put back.
+            # Named as temporary before it is deleted: after a kill half of it must not be restored.
             aside.rename(temporary)
     finally:
         if aside.exists():  # the new folder could not be renamed in
@@ -115,6 +116,7 @@ def _restore(path: pathlib.Path) -> None:
     for end in ("old", "part"):
         for folder in sorted(path.parent.glob(f".{path.name}.*.{end}")):
             pid = folder.name.split(".")[-2]
+            # With our own number it is an earlier process's: this one has nothing under way at this point.
             if not pid.isdigit() or (int(pid) != os.getpid() and process_is_alive(int(pid))):
                 continue
             if end == "old" and not path.exists():
@@ -125,7 +127,7 @@ def _restore(path: pathlib.Path) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class FileKind:
-    """A kind of output file: its name with the article, "a table of thresholds", and how it is told."""
+    """A kind of output file: its name with an article, "a table of thresholds", and a test of its content."""
 
     name: str
     is_kind: Callable[[pathlib.Path], bool]
@@ -140,14 +142,16 @@ def require_replaceable_file(path: AnyPath, kind: FileKind, overwrite: bool) -> 
     require_absent(path, overwrite)
     if path.is_dir():
         raise UserError(f"{path} is a folder; {kind.name} is a file: give another place")
-    if path.is_file() and path.stat().st_size and not _told(kind, path):
+    # An empty file has nothing to lose: a shell's redirection or a killed program leaves such.
+    if path.is_file() and path.stat().st_size and not _is_of_kind(kind, path):
         raise UserError(
             f"{path} is not {kind.name}, and --overwrite replaces only what this command wrote; "
             "give another place"
         )
 
 
-def _told(kind: FileKind, path: pathlib.Path) -> bool:
+def _is_of_kind(kind: FileKind, path: pathlib.Path) -> bool:
+    # The file may be anything. What cannot be parsed is not ours; deep JSON exceeds the recursion limit.
     try:
         return kind.is_kind(path)
     except (OSError, ValueError, RecursionError, zipfile.BadZipFile):

@@ -69,7 +69,7 @@ def _parse_flags(name: str, words: list[str]) -> Arguments:
     if unknown:
         first = unknown[0].split("=")[0]
         raise UserError(f"no option is named {first}{suggest(first, _flags())} ({hint}, which lists all)")
-    # Before tyro: its defaults are those of the recipe, which may depend on the weights to begin with.
+    # Found before tyro parses: its defaults are the recipe's, and those may depend on the initial weights.
     source = _source(words)
     default = Arguments(load_recipe(name, source.recipe if source else None))
     with _one_paragraph(hint):
@@ -91,7 +91,7 @@ def _parse_flags(name: str, words: list[str]) -> Arguments:
 
 
 def _source(words: list[str]) -> initial_weights.Source | None:
-    """Return the source of the first weights that the words name, None without --init-from."""
+    """Return the source of the initial weights that the words name, None without --init-from."""
     path, which = (_last_value(words, name) for name in ("--init-from", "--which"))
     if not path:
         return None
@@ -111,7 +111,7 @@ def _last_value(words: list[str], name: str) -> str | None:
 
 
 def _completed(name: str, recipe: Recipe, source: initial_weights.Source | None) -> Recipe:
-    """Return the recipe with what it leaves to the source of its first weights filled in."""
+    """Return the recipe with the model's image size filled in from the source of its initial weights."""
     if source is None:
         if recipe.model and recipe.image_size:
             return recipe
@@ -159,10 +159,12 @@ def _normalized(words: list[str]) -> list[str]:
 
     W&B's agents write ``--learning_rate=0.1``, ``--flip=False`` and ``--crop=[0.9, 1.0]``.
     """
+    # Flags have dashes; only the name may be changed, not the value.
     words = [re.sub(r"^--[^=]*", lambda match: match[0].replace("_", "-"), word) for word in words]
     normalized: list[str] = []
     for word in words:
         name, equals, value = word.partition("=")
+        # A switch and its value as two words, ``--flip False``, are joined first.
         if normalized and normalized[-1] in _switches() and word.lower() in ("true", "false"):
             name, equals, value = normalized.pop(), "=", word
         if equals and name in _switches() and value.lower() in ("true", "false"):
@@ -184,7 +186,7 @@ def _one_paragraph(hint: str) -> Iterator[None]:
     except SystemExit as stop:
         if not stop.code:
             raise
-        # A title, the message, a rule. Where stdout is not UTF-8, tyro draws a rule below the title, no box.
+        # The box has a title, the message and a closing rule; without UTF-8 a rule follows the title.
         _, *lines = [line.strip("│ ") for line in stderr.getvalue().strip().splitlines()]
         begin = 1 if _BOX_RULE.fullmatch(lines[0]) else 0
         message = itertools.takewhile(lambda line: not _BOX_RULE.fullmatch(line), lines[begin:])

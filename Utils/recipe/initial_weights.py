@@ -25,7 +25,7 @@ _MOST_NAMES = 10  # files listed in an error
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A saved model and what lies beside it; or, of a run that has begun, the run's record of it."""
+    """A saved model and the files beside it; or a run's record of it, once the run has copied its weights."""
 
     file: (
         pathlib.Path
@@ -38,7 +38,7 @@ class Source:
 
     @property
     def is_taken_over(self) -> bool:
-        """Whether a run has begun with it, so that the run's checkpoints have its weights."""
+        """Whether a run has already copied its weights, so that the run's checkpoints hold them."""
         return self.file.suffix != ".keras"
 
 
@@ -51,7 +51,7 @@ def resolve(path: atomic.AnyPath, which: Literal["best", "last"], run_dir: atomi
 
 
 def find(path: atomic.AnyPath, which: Literal["best", "last"] = "best") -> Source:
-    """Return what is at ``path``: a run (its ``which`` model), a ``.keras`` file, or a folder with one.
+    """Return the source at ``path``: a run (its ``which`` model), a ``.keras`` file, or a folder with one.
 
     Raises UserError that says what was looked for and what is there.
     """
@@ -66,7 +66,7 @@ def find(path: atomic.AnyPath, which: Literal["best", "last"] = "best") -> Sourc
 
 
 def write_origin(run_dir: atomic.AnyPath, path: atomic.AnyPath, source: Source, match: "TagMatch") -> None:
-    """Record in a run folder what it began with (``--init-from path``) and what became of the tags."""
+    """Record in a run folder its initial weights (``--init-from path``) and the match of the tags."""
     origin = {
         "init_from": str(path),
         "file": source.file.name,
@@ -85,7 +85,7 @@ def write_origin(run_dir: atomic.AnyPath, path: atomic.AnyPath, source: Source, 
 
 
 def read_origin(run_dir: atomic.AnyPath, path: atomic.AnyPath) -> Source | None:
-    """Return what a run began with if that was ``path``, else None."""
+    """Return the recorded source of a run's initial weights if that was ``path``, else None."""
     file = atomic.to_path(run_dir) / ORIGIN_FILE
     origin = atomic.read_json(file) if file.is_file() else {}
     if origin.get("init_from") != str(path):
@@ -105,7 +105,7 @@ def _model_file(path: pathlib.Path, which: Literal["best", "last"]) -> pathlib.P
     if (path / RUN_MODELS[which]).is_file():
         return path / RUN_MODELS[which]
     models = sorted(path.glob("*.keras")) or sorted(path.glob("extra/keras/*.keras"))
-    # In a run folder one file alone is the other one of best and last, which was not asked for.
+    # A run folder with a single model has the other one of best and last, which was not asked for.
     if which == "best" and len(models) == 1 and not (path / RECIPE_FILE).is_file():
         return models[0]
     names = ", ".join(sorted(item.name for item in path.iterdir())[:_MOST_NAMES]) or "nothing"

@@ -47,7 +47,7 @@ class Recipe(
             raise UserError(
                 f"--freeze-body-epochs must be below --epochs; got {self.freeze_body_epochs} of {self.epochs}"
             )
-        self.model_overrides()
+        self.model_overrides()  # these two only to raise for a malformed NAME=VALUE
         self.optimizer_overrides()
 
     def group(self, kind: type[Group]) -> Group:
@@ -87,9 +87,10 @@ def recipe_names() -> list[str]:
 
 
 def load_recipe(name: str, before: Recipe | None = None) -> Recipe:
-    """Return the recipe of that name; a UserError lists which there are.
+    """Return the recipe of that name; UserError for an unknown one, which lists all names.
 
-    ``before`` is the recipe that trained the first weights; a recipe with ``after(before)`` goes on from it.
+    ``before`` is the recipe that trained the initial weights; a recipe module may derive its own from it,
+    in a function ``after(before)``.
     """
     module = _recipe_module(name)
     return module.after(before) if before is not None and hasattr(module, "after") else module.RECIPE
@@ -132,7 +133,8 @@ def recipe_from_dict(fields: dict[str, Any]) -> Recipe:
 
 
 def _with_former_defaults(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of a ``recipe.json`` with those added later as the program was before it had them."""
+    """Add fields that an older ``recipe.json`` lacks, where the program then differed from the default."""
+    # Before the field existed, the gradient of a focused ASL always stopped at the focusing weight.
     is_focused = fields.get("asl_gamma_neg") or fields.get("asl_gamma_pos")
     if fields.get("loss") == "asl" and is_focused:
         return {"asl_stop_focus_gradient": True, **fields}

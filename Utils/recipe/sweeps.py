@@ -49,7 +49,7 @@ _COUNT = Limit("a whole number from 1 on", lambda value: isinstance(value, int) 
 
 @dataclasses.dataclass(frozen=True)
 class Parameter(Checked):
-    """What a sweep file says about a field, with W&B's names."""
+    """The values of one field in a sweep file, with W&B's names."""
 
     value: Any = _UNSET
     values: Annotated[list | None, _FILLED_LIST] = None
@@ -92,7 +92,7 @@ class Parameter(Checked):
 
     def draw(self, rng: np.random.Generator) -> Any:
         """Draw one value."""
-        # As many random numbers for any parameter, so that a change of one does not change the others.
+        # Every parameter draws the same number of random numbers, so a change of one leaves the others alone.
         uniform, normal = rng.random(), rng.standard_normal()
         if self.choices is not None:
             weights = self.probabilities or np.full(len(self.choices), 1 / len(self.choices))
@@ -183,7 +183,7 @@ def _naming(place: object) -> Iterator[None]:
 
 
 def runs(sweep: Sweep, count: int | None = None, seed: int = 0) -> list[Run]:
-    """Return what every run sets: the whole grid in order, or random runs; at most ``count``.
+    """Return the settings of every run: the whole grid in order, or random runs; at most ``count``.
 
     Raises UserError for a random search without an end.
     """
@@ -201,7 +201,7 @@ def runs(sweep: Sweep, count: int | None = None, seed: int = 0) -> list[Run]:
 
 
 def folder_name(run: Run) -> str:
-    """Return a folder name that tells what a run sets; the same settings have the same name."""
+    """Return a folder name made from a run's settings; the same settings have the same name."""
     text = ",".join(f"{field}={value}" for field, value in run.items())
     safe = re.sub(r"[^\w.,=+-]+", "-", text)
     if safe == text and len(text) <= MAX_NAME_LENGTH:

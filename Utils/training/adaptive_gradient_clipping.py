@@ -14,6 +14,7 @@ def unit_norms(values: Tensor) -> Tensor:
     A unit is the whole of a scalar or vector, an output column of a matrix, an output channel of a kernel
     (all axes but the last).
     """
+    # Keras kernels have their output axis last: (H, W, I, O) and (I, O).
     axes = tuple(range(len(values.shape) - 1)) if len(values.shape) > 1 else None
     return ops.sqrt(ops.sum(ops.square(values), axis=axes, keepdims=True))
 
@@ -35,5 +36,5 @@ def clip_by_unit_norm(gradient: Tensor, weight: Tensor, factor: float, weight_fl
     """
     norms = unit_norms(gradient)
     bound = factor * ops.maximum(unit_norms(weight), weight_floor)
-    # The quotient is computed for all units, also where it is not used: 1e-6 keeps it finite at norm 0.
+    # `where` computes the quotient also for units that it does not pick: 1e-6 keeps it finite at norm 0.
     return ops.where(norms >= bound, gradient * (bound / ops.maximum(norms, 1e-6)), gradient)

@@ -6,8 +6,8 @@ The state is weights, optimizer, random state and running metrics. Keras' own fo
 A checkpoint is an ``.npz`` with one array for each variable, named by its path. It is written beside its
 place and renamed (on another file system: sent whole). Then ``newest.json`` is replaced, which lists the kept
 checkpoints with their SHA-256, newest first; by that a checkpoint becomes current. A process may die at any
-moment: before the rename there is a temporary file, before the new pointer an unlisted checkpoint, and in
-both cases the old pointer names whole files still, since those it no longer lists are deleted after it.
+moment: before the rename it leaves a temporary file, before the new pointer an unlisted checkpoint. In both
+cases the old pointer still names complete files, since dropped ones are deleted only after it is replaced.
 """
 
 import sys
@@ -33,6 +33,7 @@ def variables(model: keras.Model) -> dict[str, Any]:
         "metrics": model.metrics_variables,
     }
     named = {f"{group}/{variable.path}": variable for group in groups for variable in groups[group]}
+    # Keras does not enforce unique paths; of two equal ones the file would hold only the second.
     if len(named) != sum(map(len, groups.values())):
         raise WorkError("two variables of the model or optimizer have one path: layers need their own names")
     return named
@@ -41,17 +42,18 @@ def variables(model: keras.Model) -> dict[str, Any]:
 def capture(model: keras.Model) -> State:
     """Return ``{name: array}``, a copy of the state of the model, its optimizer and its metrics."""
     synchronize(model)
+    # np.array copies: on CPU the converted array may share memory with the variable, which training changes.
     return {name: np.array(ops.convert_to_numpy(variable)) for name, variable in variables(model).items()}
 
 
 def synchronize(model: keras.Model) -> None:
-    """Bring the variables up to date: on jax ``fit`` keeps the state in arrays of its own between steps."""
+    """Bring the variables up to date: on jax ``fit`` keeps the state outside of them between steps."""
     if keras.backend.backend() == "jax":
         model.jax_state_sync()
 
 
 def restore(model: keras.Model, arrays: Mapping[str, np.ndarray], *, metrics: bool = True) -> None:
-    """Write a captured state into the model; without ``metrics`` the running ones stay as they are.
+    """Write a captured state into the model; with ``metrics=False`` the running metrics stay as they are.
 
     Raises WorkError where names or shapes differ: the state is of another model or optimizer.
     """
@@ -73,6 +75,7 @@ def restore(model: keras.Model, arrays: Mapping[str, np.ndarray], *, metrics: bo
 
 def is_finite(arrays: Mapping[str, np.ndarray]) -> bool:
     """Whether every number of a captured state is finite."""
+    # Weights and moments are float32 under every dtype policy; the integers are counters and seeds.
     return all(np.isfinite(array).all() for array in arrays.values() if array.dtype.kind == "f")
 
 
@@ -85,9 +88,10 @@ def save(folder: Any, step: int, arrays: Mapping[str, np.ndarray], keep: int = 2
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{step:09d}.npz"
     with atomic.replacing(path) as beside:
+        # Uncompressed: the low bits of float weights look random, so compression costs time and saves little.
         np.savez(beside, **arrays)  # pyright: ignore[reportArgumentType]  its stub takes "allow_pickle" only
         digest = atomic.sha256_of(beside)
-    # A later step may be listed: one that was damaged, so that the run went on from before it.
+    # A later step may be listed: a damaged checkpoint, from before which the run went on. It is dropped.
     older = [entry for entry in _entries(folder) if entry["step"] < step]
     entries = [{"file": path.name, "step": step, "sha256": digest}, *older][:keep]
     atomic.write_json(folder / POINTER, entries)
@@ -129,7 +133,7 @@ def _read(path: Any, digest: str) -> State | None:
     with atomic.local(path) as copy:
         if atomic.sha256_of(copy) != digest:
             return None
-        with np.load(copy, allow_pickle=False) as stored:
+        with np.load(copy, allow_pickle=False) as stored:  # a pickle could run code
             return {name: stored[name] for name in stored.files}
 
 

@@ -42,13 +42,13 @@ class Stopped(Exception):  # noqa: N818  nothing went wrong
 class TrainingLoop(keras.callbacks.Callback):
     """Runs ``fit`` from where the run folder stands, and acts as its callback between the steps.
 
-    It looks after a step when the next one begins: a callback with a method for the end of a batch makes
+    It looks after a step when the next one begins, because a callback with ``on_train_batch_end`` makes
     Keras wait for the device at every step, to hand over the logs.
 
     Args:
         experiment: what is trained; its model is compiled.
         run: the run folder.
-        freezing: compiles the model for the steps that come.
+        freezing: compiles the model for the coming steps, the body frozen or not.
         evaluate: ``evaluate(callbacks)`` gives the scores of the validation split; None without one.
         export: ``export(path)`` writes the model for use.
         trackers: what gets the row of every epoch, beside ``history.csv``.
@@ -108,14 +108,15 @@ class TrainingLoop(keras.callbacks.Callback):
                 step = self._fit_from(step)
 
     def _fit_from(self, step: int) -> int:
-        """Train to the end of a cut epoch, or of all epochs that are compiled alike; return the step."""
+        """Train the rest of an interrupted epoch, or all epochs that are compiled alike; return the step."""
         if self.freezing.unfreezes_at(step):
-            if self.pending_state is not None:  # of the old compilation, whose weights go on
+            # Restored before compiling: the checkpoint's optimizer is still the one of the frozen part.
+            if self.pending_state is not None:
                 checkpoints.restore(self.trained_model, self.pending_state)
                 self.pending_state = None
             self.freezing.compile_for(step)
         epoch, steps_done = divmod(step, self.steps_per_epoch)
-        # Keras takes one length for all epochs of a call: the rest of a cut epoch has a call of its own.
+        # Keras takes one length for all epochs of a call, so the rest of an interrupted epoch gets its own.
         last_epoch = epoch + 1 if steps_done else self.freezing.part_end(epoch, self.epochs)
         self.trained_model.fit(
             self.batches(step),
@@ -123,12 +124,13 @@ class TrainingLoop(keras.callbacks.Callback):
             epochs=last_epoch,
             steps_per_epoch=self.steps_per_epoch - steps_done,
             callbacks=[self],  # Keras' own progress bar would wait for the device at every step
-            shuffle=False,  # the stream is shuffled already
+            shuffle=False,  # the input pipeline shuffles
             verbose=0,  # pyright: ignore[reportArgumentType]  Keras' annotation knows "auto" only
         )
         step = last_epoch * self.steps_per_epoch
         self.devices.barrier(f"step {step}")  # other hosts read the checkpoint that the first one has written
-        # At its end fit() writes the averages of the weights into the model; the next call starts without.
+        # With `ema`, fit() ends by overwriting the weights with their averages. Training must go on from the
+        # weights themselves, so the next call reads them back from the checkpoint.
         self.pending_state = _read_state(step, self.run.checkpoints)
         return step
 
@@ -142,7 +144,7 @@ class TrainingLoop(keras.callbacks.Callback):
         request, and ``on_train_batch_begin`` saves and stops. Of several hosts all have to stop after the
         same step, or the others would wait for gradients forever: see ``Devices.should_stop``.
         """
-        if self.devices.host[1] > 1:
+        if self.devices.host[1] > 1:  # there JAX catches SIGTERM, and lets the hosts agree on a step
             yield
             return
         handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -166,13 +168,13 @@ class TrainingLoop(keras.callbacks.Callback):
         # The optimizer in the checkpoint is that of the last step done, not of the next one.
         self.freezing.compile_for(max(step - 1, 0))
         epochs_done = step // self.steps_per_epoch
-        # An older checkpoint than the newest row, if the newest was damaged: its epochs are trained again.
+        # Where the newest checkpoint is damaged an older one counts, and rows after it are trained again.
         self.run.history.truncate(epochs_done)
         if arrays is None:
             return 0
         self.pending_state = arrays
         self.step = self.fit_start = self.saved_step = step
-        if step == 0:
+        if step == 0:  # --init-from saves its weights as the state before the first step
             return 0
         console.say(f"continues after step {step}, epoch {epochs_done} of {self.epochs}")
         # An epoch writes its checkpoint, validates, exports, then writes its row. Without the row (or the
@@ -187,6 +189,7 @@ class TrainingLoop(keras.callbacks.Callback):
         return step
 
     def _save(self, loss: float) -> None:
+        # Every host captures and checks, though only one writes: all must end when the run has diverged.
         arrays = checkpoints.capture(self.trained_model)
         # The loss was finite before this step's update; the weights after it may not be.
         if not math.isfinite(loss) or not checkpoints.is_finite(arrays):
@@ -213,7 +216,7 @@ class TrainingLoop(keras.callbacks.Callback):
         """Write the pending state into the model: not before ``fit``, which resets the metrics first."""
         self.fit_start = epoch * self.steps_per_epoch
         if self.pending_state is not None:
-            # After whole epochs the metrics begin anew; within one they go on.
+            # At the start of an epoch the running metrics stay reset; within one they are restored as well.
             self.fit_start = self.step
             checkpoints.restore(
                 self.trained_model, self.pending_state, metrics=self.step % self.steps_per_epoch > 0
@@ -223,7 +226,7 @@ class TrainingLoop(keras.callbacks.Callback):
         self.fit_started_at = self.reported_at = self.checked_at = time.monotonic()
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Look after the step before: save, stop, check the loss; only between the calls of the device."""
+        """Look after the previous step, before the device gets the next: check the loss, save, stop."""
         self.step = self.fit_start + batch  # batch counts by steps_per_execution
         if self.devices.should_stop(self.step):
             self.stop_signal = signal.SIGTERM
@@ -239,6 +242,7 @@ class TrainingLoop(keras.callbacks.Callback):
         self._stop_if_requested()
 
     def _check(self, is_due: bool) -> None:
+        # One reading of the loss, which waits for the device, serves the check, the checkpoint and the line.
         checkpoints.synchronize(self.trained_model)
         loss = float(self.trained_model.get_metrics_result()["loss"])
         if not math.isfinite(loss):
@@ -259,7 +263,7 @@ class TrainingLoop(keras.callbacks.Callback):
             f"epoch {epoch + 1}/{self.epochs}  step {steps_done}/{self.steps_per_epoch}",
             loss,
             rows[-1] if rows else None,
-            learning_rate=float(self.schedule(self.step - 1)),
+            learning_rate=float(self.schedule(self.step - 1)),  # the rate of the last step done
             images_per_second=steps_per_second * self.batch_size,
             seconds_left=(self.total_steps - self.step) / max(steps_per_second, 1e-9),
         )
@@ -272,6 +276,7 @@ class TrainingLoop(keras.callbacks.Callback):
         self.step = (epoch + 1) * self.steps_per_epoch
         self.fit_seconds = time.monotonic() - self.fit_started_at
         self._save(loss)
+        # A validation may outlast the grace period of a preempted machine; `_resume` makes up for it.
         self._stop_if_requested()
         self._finish_epoch(epoch, loss)
 
@@ -281,11 +286,12 @@ class TrainingLoop(keras.callbacks.Callback):
         is_last = epoch + 1 == self.epochs
         with averaged_weights(self.trained_model):
             if self.evaluate is not None:
-                # On all hosts, each with its own images: the sums of the metrics are over all of them.
+                # All hosts take part, each with its own images; the metrics sum over all of them.
                 scores = self.evaluate([_BetweenBatches(self._stop_if_requested)])
                 row.update({f"val_{name}": scores[name] for name in sorted(scores, key=_position)})
             if self.devices.is_first_host:
                 self._export(row, is_last)
+        # After an interruption only the steps of this process count, or the speed would be too high.
         images = (self.step - self.fit_start) * self.batch_size
         row["images_per_second"] = round(images / max(self.fit_seconds, 1e-9), 2)
         row["seconds"] = round(time.monotonic() - self.fit_started_at, 2)
@@ -313,7 +319,7 @@ class TrainingLoop(keras.callbacks.Callback):
 
 
 class _BetweenBatches(keras.callbacks.Callback):
-    """Calls a function between the batches of a validation, which the training loop is no callback of."""
+    """Calls a function between the batches of a validation: the training loop is ``fit``'s callback only."""
 
     def __init__(self, function: Callable[[], None]) -> None:
         super().__init__()
@@ -327,7 +333,7 @@ class _BetweenBatches(keras.callbacks.Callback):
 def _read_state(step: int, folder: Any) -> checkpoints.State:
     """Return the state that was saved after ``step`` steps a moment ago."""
     found_step, arrays = checkpoints.load(folder)
-    # An older state would not do: the next batches are those after ``step``.
+    # An older state would not do: the next batches that the pipeline gives are those after ``step``.
     if found_step != step or arrays is None:
         raise WorkError(
             f"the checkpoint of step {step} is damaged; the same command goes on from the one before"
@@ -336,5 +342,5 @@ def _read_state(step: int, folder: Any) -> checkpoints.State:
 
 
 def _position(score: str) -> tuple[int, str]:
-    """Return what orders the scores in a row: the ones a person looks for first, then by name."""
+    """Return the sort key of a score's column: those that people look for first, then by name."""
     return (FIRST_SCORES.index(score) if score in FIRST_SCORES else len(FIRST_SCORES), score)

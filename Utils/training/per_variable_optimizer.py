@@ -17,7 +17,7 @@ import numpy as np
 from Utils.training import adaptive_gradient_clipping, devices
 from Utils.training.tensors import Tensor, ops
 
-_KerasOptimizer = keras.optimizers.Optimizer if TYPE_CHECKING else object  # what the mixin stands before
+_KerasOptimizer = keras.optimizers.Optimizer if TYPE_CHECKING else object  # the class the mixin precedes
 
 
 class PerVariableOptimizer(_KerasOptimizer):
@@ -32,7 +32,7 @@ class PerVariableOptimizer(_KerasOptimizer):
             ``use_ema`` and ``ema_momentum`` keep an average that ``fit`` writes into the model when it ends.
     """
 
-    decays_in_step = False  # whether ``step`` applies ``decay_of`` by its own formula
+    decays_in_step = False  # whether ``step`` applies ``decay_of`` itself, as LAMB within its trust ratio
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class PerVariableOptimizer(_KerasOptimizer):
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
         """Create the optimizer's state and look up what applies to each variable."""
-        if self.built:
+        if self.built:  # it may be called again, as Keras' own
             return
         super().build(variables)
         # By index: on tensorflow update_step gets a backend variable, which has no path.
@@ -67,7 +67,7 @@ class PerVariableOptimizer(_KerasOptimizer):
     def add_optimizer_variables(
         self, trainable_variables: Any, name: Any, initializer: Any = "zeros"
     ) -> list[Any]:
-        """Create state; averages start at the weights, or one without a gradient would end as 0."""
+        """Create state; averages start at the weights, or that of a weight without gradient would stay 0."""
         if name != "average":
             return super().add_optimizer_variables(trainable_variables, name, initializer)
         return [
@@ -80,7 +80,7 @@ class PerVariableOptimizer(_KerasOptimizer):
         return self._decays[self._get_variable_index(variable)]
 
     def averages(self) -> list[np.ndarray] | None:
-        """Return what is evaluated and saved in the place of the weights, arrays in their order, or None."""
+        """Return the averages that are evaluated and saved in place of the weights, in their order, if any."""
         if not self.use_ema:
             return None
         return [to_array(average) for average in self._model_variables_moving_average]
@@ -88,6 +88,8 @@ class PerVariableOptimizer(_KerasOptimizer):
     def update_step(self, gradient: Tensor, variable: Tensor, learning_rate: Tensor) -> None:
         """Clip, decay and update one variable, then its moving average."""
         index = self._get_variable_index(variable)
+        # In this order clipping sees the gradient alone, and the decay takes the weight before the update,
+        # as Keras' own decay does.
         gradient = ops.cast(gradient, variable.dtype)
         learning_rate = ops.cast(learning_rate, variable.dtype) * self._rate_factors[index]
         clip_factor = self._clip_factors[index]
@@ -99,7 +101,7 @@ class PerVariableOptimizer(_KerasOptimizer):
         self.step(gradient, variable, learning_rate)
         if self.use_ema:
             average = self._model_variables_moving_average[index]
-            # The first update sets the average: before it there are the initial weights only.
+            # The first update sets the average, so that the random initial weights have no part in it.
             momentum = ops.where(cast(Any, self.iterations) > 0, self.ema_momentum, 0.0)
             self.assign(average, momentum * average + (1.0 - momentum) * variable)
 
@@ -108,10 +110,10 @@ class PerVariableOptimizer(_KerasOptimizer):
         super().update_step(gradient, variable, learning_rate)
 
     def _apply_weight_decay(self, variables: Any) -> None:
-        """Nothing: ``update_step`` does it, also under strategies where Keras' own way cannot (Muon)."""
+        """Do nothing: ``update_step`` decays, also under strategies where Keras' own decay fails (Muon)."""
 
     def _update_model_variables_moving_average(self, trainable_variables: Any) -> None:
-        """Nothing: ``update_step`` does it; Keras would also count the micro-batches of an accumulation."""
+        """Do nothing: ``update_step`` averages. Keras would also count an accumulation's micro-batches."""
 
     def get_config(self) -> dict[str, Any]:
         """Return what ``__init__`` takes."""
@@ -133,6 +135,7 @@ def averaged_weights(model: keras.Model) -> Iterator[None]:
         yield
         return
     weights = model.trainable_variables
+    # Copies on the host: a second set of weights on the device might not fit.
     values = [to_array(weight) for weight in weights]
     try:
         for weight, average in zip(weights, averages, strict=True):
@@ -149,7 +152,7 @@ def _copying(variable: Tensor) -> Any:
 
 
 def to_array(variable: Tensor) -> np.ndarray:
-    """Copy a variable: jax gives up buffers it has used."""
+    """Return a copy of a variable; on jax the next step reuses ("donates") the variable's own buffer."""
     return np.array(ops.convert_to_numpy(variable))
 
 
@@ -162,9 +165,10 @@ class LossScale(keras.optimizers.LossScaleOptimizer):
     """Keras' loss scaling, which leaves out the step where the gradient of any replica overflows.
 
     In float16, numbers below 6e-8 are 0, and many gradients are that small. So the loss is multiplied by a
-    scale before the backward pass and the gradients are divided by it after it, in float32, before they are
-    clipped. Where one overflows the step is left out and the scale halved; after many good steps it is
-    doubled. Keras looks at the first replica's gradient only: the others would step, and differ from then on.
+    scale before the backward pass; the gradients are divided by it afterwards, in float32, before they are
+    clipped. Where one overflows, the step is left out and the scale halved; after many good steps it is
+    doubled. Keras checks the gradient of the first replica only: another one that overflows would differ
+    from the rest from then on.
     """
 
     def check_finite(self, grads: Any) -> Tensor:
