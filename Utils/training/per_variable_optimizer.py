@@ -80,7 +80,7 @@ class PerVariableOptimizer(_KerasOptimizer):
         return self._decays[self._get_variable_index(variable)]
 
     def averages(self) -> list[np.ndarray] | None:
-        """Return the averages that are evaluated and saved in place of the weights, in their order, if any."""
+        """Return the averages to evaluate and save in place of the weights, in their order, or None."""
         if not self.use_ema:
             return None
         return [to_array(average) for average in self._model_variables_moving_average]
