@@ -24,50 +24,50 @@ class KerasTagger:
     tags: pd.DataFrame | None  # tag_id, name, category, count; row i is output i. None: no list beside it
     image_size: int
 
-    def preprocess(self, pictures: Any) -> np.ndarray:
-        """Return (B, S, S, 3) float32, 0..255 BGR, of one picture, a list or a batch; padded white.
+    def preprocess(self, images: Any) -> np.ndarray:
+        """Return (B, S, S, 3) float32, 0..255 BGR, of one image, a list or a batch; padded white.
 
-        A picture is a path, the bytes of a file, or an (H, W, 3) uint8 BGR array. Raises UserError that
+        An image is a path, the bytes of a file, or an (H, W, 3) uint8 BGR array. Raises UserError that
         names what cannot be read.
         """
-        is_batch = isinstance(pictures, (list, tuple)) or getattr(pictures, "ndim", 3) == 4
-        batch = [_prepare(picture, self.image_size) for picture in (pictures if is_batch else [pictures])]
+        is_batch = isinstance(images, (list, tuple)) or getattr(images, "ndim", 3) == 4
+        batch = [_prepare(image, self.image_size) for image in (images if is_batch else [images])]
         if not batch:
             return np.zeros((0, self.image_size, self.image_size, 3), "float32")
         return np.stack(batch).astype("float32")
 
-    def probabilities(self, pictures: Any) -> np.ndarray:
+    def probabilities(self, images: Any) -> np.ndarray:
         """Return (B, num_labels) float32 probabilities; takes what ``preprocess`` takes."""
-        return np.asarray(keras.ops.convert_to_numpy(self.model(self.preprocess(pictures), training=False)))
+        return np.asarray(keras.ops.convert_to_numpy(self.model(self.preprocess(images), training=False)))
 
-    def tag(self, picture: Any, threshold: float = 0.35) -> dict[str, float]:
-        """Return ``{tag: probability}`` of one picture for tags above the threshold, most probable first.
+    def tag(self, image: Any, threshold: float = 0.35) -> dict[str, float]:
+        """Return ``{tag: probability}`` of one image for tags above the threshold, most probable first.
 
         Raises UserError if the model came without a tag list.
         """
         if self.tags is None:
             raise UserError("this model has no tag list: put its selected_tags.csv beside the .keras file")
-        probabilities = self.probabilities(picture)[0]
+        probabilities = self.probabilities(image)[0]
         names = self.tags["name"].to_list()
         order = np.argsort(-probabilities, kind="stable")
         return {names[i]: float(probabilities[i]) for i in order if probabilities[i] > threshold}
 
 
-def _prepare(picture: Any, image_size: int) -> np.ndarray:
-    """Return one picture as (S, S, 3) uint8 BGR."""
-    if isinstance(picture, np.ndarray):
-        if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+def _prepare(image: Any, image_size: int) -> np.ndarray:
+    """Return one image as (S, S, 3) uint8 BGR."""
+    if isinstance(image, np.ndarray):
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise UserError(
-                f"an image array is (H, W, 3) uint8 in BGR order; got {picture.shape} {picture.dtype}"
+                f"an image array is (H, W, 3) uint8 in BGR order; got {image.shape} {image.dtype}"
             )
-        return codec.fit(picture, image_size)
-    data = picture
-    if not isinstance(picture, (bytes, bytearray, memoryview)):
-        data = require_file(picture, "an image").read_bytes()
+        return codec.fit(image, image_size)
+    data = image
+    if not isinstance(image, (bytes, bytearray, memoryview)):
+        data = require_file(image, "an image").read_bytes()
     try:
         return codec.prepare(data, image_size)
     except codec.ImageError as error:
-        source = "the bytes given" if data is picture else picture
+        source = "the bytes given" if data is image else image
         raise UserError(f"{source} cannot be used as an image: {error}") from error
 
 

@@ -3,9 +3,9 @@
     python tools/find_duplicates.py --images 512px -o groups.csv
     python tools/find_duplicates.py --images 512px --source fire-eggs --from danbooru.db -o groups.csv
 
-Near-duplicates are one picture rescaled, recompressed, cropped by up to 4% on each side, or padded in another
-color; variants that differ in a detail are not. Hashes propose pairs, then the pictures are laid over one
-another and compared. With --source the parent ids of the posts are joined in: parents and children are in one
+Near-duplicates are one image rescaled, recompressed, cropped by up to 4% on each side, or padded in another
+color; variants that differ in a detail are not. Hashes propose pairs, then the thumbnails are aligned
+and compared. With --source the parent ids of the posts are joined in: parents and children are in one
 group. With --run the features of a model propose pairs too, which may be cropped further, by up to 12%; about
 half of such crops are found.
 
@@ -67,7 +67,7 @@ def parser() -> Parser:
         "--limit",
         type=number(float, above=0.0, below=10.0),
         default=duplicate_groups.LIMIT,
-        help="distance up to which pictures are near-duplicates (default: 1)",
+        help="distance up to which images are near-duplicates (default: 1)",
     )
     parser.add_argument(
         "--workers", type=number(least=1), default=num_cores(), help="processes (default: cores)"
@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         }
         if options.run:
             hashes["features"] = feature_hashes(options, paths, keys, facts)
-        groups = group(Pictures(cache, rows, facts), hashes, options.limit)
+        groups = group(Thumbnails(cache, rows, facts), hashes, options.limit)
     post_ids = np.array([image_folder.post_id(path) for path in paths], np.int64)
     groups = duplicate_groups.with_families(groups, post_ids, parent_ids)
     table = table_of(groups, post_ids, paths, parent_ids)
@@ -142,7 +142,7 @@ def add_fingerprints(
     results = run(fingerprints.fingerprint_files, jobs, workers=workers)
     unit = f"x {_IMAGES_PER_JOB} images"
     for start, rows in progress(results, total=len(starts), label="fingerprints", unit=unit):
-        # The pictures, nine tenths of the bytes, in a column of their own: they are read only to be compared.
+        # The thumbnails, nine tenths of the bytes, have a column of their own: only comparisons read them.
         facts = np.empty(len(rows), _without("picture"))
         for name in facts.dtype.names or ():
             facts[name] = rows[name]
@@ -150,13 +150,13 @@ def add_fingerprints(
     return cache.find(keys)
 
 
-class Pictures:
-    """The small pictures of all images, read from the cache when they are compared.
+class Thumbnails:
+    """The thumbnails of all images, read from the cache when they are compared.
 
     Args:
-        cache: with a column of pictures.
+        cache: with a column of thumbnails.
         rows: (N,) the images' rows in the cache.
-        facts: (N,) their fingerprints without pictures.
+        facts: (N,) their fingerprints without thumbnails.
     """
 
     def __init__(self, cache: row_cache.RowCache, rows: np.ndarray, facts: np.ndarray) -> None:
@@ -184,35 +184,35 @@ class Pictures:
         return pixel_match.distances(*pairs, max_shift, plain_max_shift)
 
 
-def group(pictures: Pictures, hashes: dict[str, np.ndarray], limit: float) -> Groups:
-    """Return the groups of images: near hashes propose pairs, the pictures decide.
+def group(thumbnails: Thumbnails, hashes: dict[str, np.ndarray], limit: float) -> Groups:
+    """Return the groups of images: near hashes propose pairs, the thumbnails decide.
 
     Args:
-        hashes: (N, B) uint8 of each kind; of the kind "features" the pictures may be cropped further.
+        hashes: (N, B) uint8 of each kind; of the kind "features" the images may be cropped further.
     """
     max_shift, distance_of = pixel_match.MAX_SHIFT, {}
     for kind, rows in hashes.items():
         max_shift = MODEL_MAX_SHIFT if kind == "features" else pixel_match.MAX_SHIFT
-        near = hash_index.near_pairs(rows[pictures.usable], label=f"neighbors by {kind}")
-        distance_of.update(compare(pictures, pictures.usable[near], max_shift, kind))
+        near = hash_index.near_pairs(rows[thumbnails.usable], label=f"neighbors by {kind}")
+        distance_of.update(compare(thumbnails, thumbnails.usable[near], max_shift, kind))
     pairs = np.array(sorted(distance_of), np.int64).reshape(-1, 2)
     distances = np.array([distance_of[pair] for pair in map(tuple, pairs.tolist())], np.float32)
 
     def distances_in_group(first: np.ndarray, second: np.ndarray) -> np.ndarray:
         # Two members may each be shifted from the leader, in opposite directions.
-        return pictures.distances(first, second, 2 * max_shift, 2 * pixel_match.MAX_SHIFT)
+        return thumbnails.distances(first, second, 2 * max_shift, 2 * pixel_match.MAX_SHIFT)
 
-    return duplicate_groups.from_pairs(len(pictures), pairs, distances, distances_in_group, limit)
+    return duplicate_groups.from_pairs(len(thumbnails), pairs, distances, distances_in_group, limit)
 
 
 def compare(
-    pictures: Pictures, pairs: np.ndarray, max_shift: float, kind: str
+    thumbnails: Thumbnails, pairs: np.ndarray, max_shift: float, kind: str
 ) -> Iterator[tuple[tuple[int, int], float]]:
     """Yield ``((first, second), distance)`` of the pairs (P, 2) whose distance is finite."""
     starts = range(0, len(pairs), _PAIRS)
     for start in progress(starts, label=f"compared by {kind}", unit=f"x {_PAIRS} pairs"):
         part = pairs[start : start + _PAIRS]
-        distances = pictures.distances(part[:, 0], part[:, 1], max_shift)
+        distances = thumbnails.distances(part[:, 0], part[:, 1], max_shift)
         for row in np.flatnonzero(distances < np.inf):
             first, second = part[row].tolist()
             yield (first, second), float(distances[row])

@@ -4,7 +4,7 @@ import io
 from collections.abc import Mapping
 
 
-def picture(title: str, unit: str, bars: Mapping[str, Mapping[str, float]]) -> str:
+def render(title: str, unit: str, bars: Mapping[str, Mapping[str, float]]) -> str:
     """Return an SVG document of stacked bars.
 
     Args:

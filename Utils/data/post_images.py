@@ -13,7 +13,7 @@ from Utils.files import tfrecord
 from Utils.files.atomic import AnyPath, to_path
 from Utils.images import codec, image_folder
 
-SIDE = 144  # of a picture, in pixels
+SIDE = 144  # of a thumbnail, in pixels
 _QUALITY = 78
 
 ReadImages = Callable[[Collection[int]], dict[int, bytes]]  # post ids -> {post id: encoded image}
@@ -84,7 +84,7 @@ def _read_split(dataset: dataset_folder.Dataset, split: str, ids: np.ndarray) ->
 def _read_records(shard: str, posts: Mapping[int, int]) -> Iterator[tuple[int, bytes]]:
     """Yield ``(post id, JPEG)`` of some records of a shard, given as ``{place: post id}``.
 
-    Raises UserError where a record is damaged or another post's: who looks at a picture judges its labels.
+    Raises UserError where a record is damaged or another post's: people judge labels by these images.
     """
     if not posts:
         return

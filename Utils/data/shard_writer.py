@@ -125,7 +125,7 @@ class _RecordReader:
 def require_post(shard: str, stored_id: int, post_id: int) -> None:
     """Raise UserError where a record is of another post than ids.npy says for its place.
 
-    Nobody would notice: every picture would get the labels of another one.
+    Nobody would notice: every image would get the labels of another one.
     """
     if stored_id != post_id:
         raise UserError(

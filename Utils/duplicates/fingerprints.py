@@ -40,7 +40,7 @@ _MAX_ROUNDS = 4  # of trimming, for borders inside borders
 _MIN_LINES = 16  # of content
 _DCT_SIDE = 32
 _LOWEST = 8  # coefficients along each axis
-_NOISE = 4.0  # coefficients up to this count as 0: the sign of a flat picture's would be chance
+_NOISE = 4.0  # coefficients up to this count as 0: for a flat image their sign is chance
 
 # Neighbors in frequency flip together. The index of many hashes compares runs of bits: it finds more if such
 # bits are far apart. 37 is coprime to 192.

@@ -1,6 +1,6 @@
 """Decides whether two fingerprints are of the same image, by aligning and comparing their thumbnails.
 
-Near-duplicates are cropped, padded, rescaled and recompressed. So one picture is stretched and moved along
+Near-duplicates are cropped, padded, rescaled and recompressed. So one thumbnail is stretched and moved along
 both axes until it fits the other best (Baker and Matthews, Lucas-Kanade 20 Years On, 2004, section 3.2), and
 the two are compared where they overlap. Two drawings of one character in one pose are told apart by their
 details, and by where they lie: the edges of one image, seen in the other, must be near the edges of that one.
@@ -13,13 +13,13 @@ from Utils.duplicates.fingerprints import FRAME, SIDE
 MAX_SHIFT = 0.04  # of an edge from the other image's, in sides: crops of up to 4% on each side
 
 # A distance is the larger of two quotients, so that 1 is the limit of both.
-_MEAN_LIMIT = 0.08  # mean difference, in contrasts of the two pictures
+_MEAN_LIMIT = 0.08  # mean difference, in contrasts of the two thumbnails
 _BLOCK_LIMIT = 22.0  # largest mean difference of a block, in levels of 255
 
 _BATCH = 128  # pairs at a time: they fit into the processor's caches
-_HALF = SIDE // 2  # pictures are aligned at half their size, in gray
+_HALF = SIDE // 2  # thumbnails are aligned at half their size, in gray
 _STEPS = 8  # of the alignment
-_MAX_ALIGNED = 16.0  # levels: gray pictures that differ by more after alignment are not compared in color
+_MAX_ALIGNED = 16.0  # levels: gray thumbnails that differ by more after alignment are not compared in color
 _GRAY = np.array([0.114, 0.587, 0.299], np.float32)  # weights of blue, green, red
 _BLOCK = 6  # side of a block, in pixels
 _FAR_FACTOR = 1.25  # for the distance of images whose edges lie further apart than MAX_SHIFT
@@ -56,21 +56,21 @@ def _distances(first: np.ndarray, second: np.ndarray, max_shift: float, plain_ma
     # Comparing in color costs most: only pairs that may be near-duplicates.
     rows = np.flatnonzero(is_near & (difference <= _MAX_ALIGNED))
     if len(rows):
-        pictures1, pictures2 = (part["picture"][rows].astype(np.float32) for part in (first, second))
+        thumbnails1, thumbnails2 = (part["picture"][rows].astype(np.float32) for part in (first, second))
         factor = np.where(shift[rows] > MAX_SHIFT, _FAR_FACTOR, 1)
-        result[rows] = _color_distance(pictures1, pictures2, maps[rows]) * factor
+        result[rows] = _color_distance(thumbnails1, thumbnails2, maps[rows]) * factor
     return result
 
 
-def _gray(pictures: np.ndarray) -> np.ndarray:
-    return pictures.astype(np.float32) @ _GRAY
+def _gray(thumbnails: np.ndarray) -> np.ndarray:
+    return thumbnails.astype(np.float32) @ _GRAY
 
 
-def _half(pictures: np.ndarray) -> np.ndarray:
-    return pictures.reshape(-1, _HALF, 2, _HALF, 2).mean((2, 4))
+def _half(thumbnails: np.ndarray) -> np.ndarray:
+    return thumbnails.reshape(-1, _HALF, 2, _HALF, 2).mean((2, 4))
 
 
-# A map is (N, 2 axes, scale and shift): where in the second picture each point of the first one lies, both
+# A map is (N, 2 axes, scale and shift): where in the second thumbnail each point of the first one lies, both
 # counted from the middle in sides: v = scale * u + shift.
 
 
@@ -109,31 +109,31 @@ def _align(
     return np.where(is_better[:, None, None], maps2, maps), np.where(is_better, difference2, difference)
 
 
-def _solver(pictures: np.ndarray) -> np.ndarray:
+def _solver(thumbnails: np.ndarray) -> np.ndarray:
     """Return (N, 4, pixels): what a difference of each pixel says about scale and shift of both axes.
 
-    This is the least-squares inverse of Lucas and Kanade. It is built from the first pictures, so that it
+    This is the least-squares inverse of Lucas and Kanade. It is built from the first thumbnails, so that it
     stays the same in all steps (the inverse compositional algorithm).
     """
     points = _points(_HALF)
-    down, across = (np.gradient(pictures, axis=axis) * _HALF for axis in (1, 2))
+    down, across = (np.gradient(thumbnails, axis=axis) * _HALF for axis in (1, 2))
     slopes = np.stack([down * points[:, None], down, across * points, across], axis=1)
-    slopes = slopes.reshape(len(pictures), 4, -1)
+    slopes = slopes.reshape(len(thumbnails), 4, -1)
     normal = slopes @ slopes.transpose(0, 2, 1)
-    ridge = 1e-3 * np.trace(normal, axis1=1, axis2=2) + 1  # a picture without slopes has no inverse
+    ridge = 1e-3 * np.trace(normal, axis1=1, axis2=2) + 1  # a thumbnail without slopes has no inverse
     return np.linalg.inv(normal + ridge[:, None, None] * np.eye(4, dtype=np.float32)) @ slopes
 
 
 def _refine(
     gray1: np.ndarray, gray2: np.ndarray, maps: np.ndarray, solver: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the refined maps and the mean difference each leaves, inf if the pictures hardly overlap."""
+    """Return the refined maps and the mean difference each leaves, inf if the thumbnails hardly overlap."""
     for _ in range(_STEPS):
         warped, overlap = _warp(gray2, maps)
         residual = ((warped - gray1) * overlap).reshape(len(gray1), -1, 1)
         change = (solver @ residual).reshape(maps.shape)
-        # The change is of the first picture: the map is composed with its inverse. Limits keep a step that
-        # goes wrong from leaving the picture for good.
+        # The change is of the first thumbnail: the map is composed with its inverse. Limits keep a step that
+        # goes wrong from leaving the thumbnail for good.
         scale = maps[..., 0] / (1 + np.clip(change[..., 0], -0.2, 0.2))
         shift = maps[..., 1] - scale * change[..., 1]
         maps = np.stack([np.clip(scale, 0.7, 1.4), np.clip(shift, -0.3, 0.3)], axis=2)
@@ -144,32 +144,32 @@ def _refine(
 
 
 def _points(side: int) -> np.ndarray:
-    """Return the middles of the pixels, from the middle of the picture, in sides."""
+    """Return the middles of the pixels, from the middle of the thumbnail, in sides."""
     return ((np.arange(side) + 0.5) / side - 0.5).astype(np.float32)
 
 
-def _warp(pictures: np.ndarray, maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return second pictures (N, S, S[, 3]) as the first ones see them, and where both overlap: (N, S, S)."""
-    side = pictures.shape[1]
+def _warp(thumbnails: np.ndarray, maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return second thumbnails (N, S, S[, 3]) warped onto the first, and where both overlap: (N, S, S)."""
+    side = thumbnails.shape[1]
     places = (maps[..., :1] * _points(side) + maps[..., 1:] + 0.5) * side - 0.5  # (N, 2, S), in pixels
     is_inside = np.abs(places - (side - 1) / 2) <= side / 2
     places = np.clip(places, 0, side - 1)
     before = np.minimum(places.astype(np.intp), side - 2)
     weight = (places - before).astype(np.float32)
     for axis in (0, 1):  # rows, then columns as rows
-        pictures = _interpolate(pictures, before[:, axis], weight[:, axis]).swapaxes(1, 2)
-    return pictures, (is_inside[:, 0, :, None] & is_inside[:, 1, None, :]).astype(np.float32)
+        thumbnails = _interpolate(thumbnails, before[:, axis], weight[:, axis]).swapaxes(1, 2)
+    return thumbnails, (is_inside[:, 0, :, None] & is_inside[:, 1, None, :]).astype(np.float32)
 
 
-def _interpolate(pictures: np.ndarray, before: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def _interpolate(thumbnails: np.ndarray, before: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Return rows (N, S, ...) between ``before`` and the next one, which has ``weight`` (N, S)."""
-    each = np.arange(len(pictures))[:, None]
-    weight = weight.reshape(*weight.shape, *[1] * (pictures.ndim - 2))
-    return pictures[each, before] * (1 - weight) + pictures[each, before + 1] * weight
+    each = np.arange(len(thumbnails))[:, None]
+    weight = weight.reshape(*weight.shape, *[1] * (thumbnails.ndim - 2))
+    return thumbnails[each, before] * (1 - weight) + thumbnails[each, before + 1] * weight
 
 
 def _color_distance(first: np.ndarray, second: np.ndarray, maps: np.ndarray) -> np.ndarray:
-    """Return the distance of aligned color pictures (N, S, S, 3): of the whole or of the worst block."""
+    """Return the distance of aligned color thumbnails (N, S, S, 3): of the whole or of the worst block."""
     warped, overlap = _warp(second, maps)
     first, warped = _blur(first), _blur(warped)  # fine lines differ by where the pixels begin
     area = overlap.sum((1, 2))
@@ -180,16 +180,16 @@ def _color_distance(first: np.ndarray, second: np.ndarray, maps: np.ndarray) -> 
     return np.maximum(mean / _MEAN_LIMIT, blocks.max((1, 2)) / _BLOCK_LIMIT)
 
 
-def _contrast(pictures: np.ndarray, overlap: np.ndarray, area: np.ndarray) -> np.ndarray:
+def _contrast(thumbnails: np.ndarray, overlap: np.ndarray, area: np.ndarray) -> np.ndarray:
     """Return the mean distance of colors from the mean color, over the overlap: (N,)."""
     overlap = overlap[..., None]
-    mean = (pictures * overlap).sum((1, 2)) / area[:, None]
-    return (np.abs(pictures - mean[:, None, None]) * overlap).max(axis=3).sum((1, 2)) / area
+    mean = (thumbnails * overlap).sum((1, 2)) / area[:, None]
+    return (np.abs(thumbnails - mean[:, None, None]) * overlap).max(axis=3).sum((1, 2)) / area
 
 
-def _blur(pictures: np.ndarray) -> np.ndarray:
-    """Return pictures (N, S, S, 3) after a binomial filter (1 2 1) / 4 along both axes."""
+def _blur(thumbnails: np.ndarray) -> np.ndarray:
+    """Return thumbnails (N, S, S, 3) after a binomial filter (1 2 1) / 4 along both axes."""
     for _ in (0, 1):
-        padded = np.concatenate([pictures[:, :1], pictures, pictures[:, -1:]], axis=1)
-        pictures = ((padded[:, :-2] + 2 * pictures + padded[:, 2:]) / 4).swapaxes(1, 2)
-    return pictures
+        padded = np.concatenate([thumbnails[:, :1], thumbnails, thumbnails[:, -1:]], axis=1)
+        thumbnails = ((padded[:, :-2] + 2 * thumbnails + padded[:, 2:]) / 4).swapaxes(1, 2)
+    return thumbnails

@@ -1,6 +1,6 @@
 """Groups of near-duplicates in which every member resembles the group's leader, not just another member.
 
-Otherwise a chain of small steps would join pictures that have nothing to do with one another.
+Otherwise a chain of small steps would join images that have nothing in common.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ import pandas as pd
 from Utils.command.cli import UserError
 from Utils.files import csv_tables
 
-LIMIT = 1.0  # distance up to which two pictures are near-duplicates
+LIMIT = 1.0  # distance up to which two images are near-duplicates
 LOOSE = 1.5  # limits from the leader within which a group takes in what is near one of its members
 
 

@@ -1,4 +1,4 @@
-"""Parts of an HTML page: tables, facts, cards with pictures. Text from outside is escaped."""
+"""Parts of an HTML page: tables, facts, cards with images. Text from outside is escaped."""
 
 import html
 import math

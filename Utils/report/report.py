@@ -350,7 +350,7 @@ def with_pictures(
 def _shots(
     dump: predictions.Dump, captions: Iterable[list[tuple[int, str]]], find_pictures: FindPictures
 ) -> list[list[Shot]]:
-    """Replace rows of the dump by the addresses of small pictures; no pictures without image ids."""
+    """Replace rows of the dump by the data URIs of thumbnails; none without image ids."""
     captions = list(captions)
     if dump.image_ids is None:
         return [[] for _ in captions]

@@ -1,4 +1,4 @@
-"""The page of a report: report.html with the numbers, charts and pictures of a `Utils.report.report.Report`.
+"""The page of a report: report.html with the numbers, charts and images of a `Utils.report.report.Report`.
 
 It is one file without outside parts, so that it opens anywhere and can be sent to others.
 """

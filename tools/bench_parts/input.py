@@ -72,7 +72,7 @@ def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:
     ratios["of the limit, augment_on device"] = figures[DEVICE] / figures[LIMIT]
     if options.plot:
         with atomic.replacing(options.plot) as beside:
-            beside.write_text(picture(figures), encoding="utf-8")
+            beside.write_text(draw_chart(figures), encoding="utf-8")
     return {"part": "input", "unit": "images/s", "setup": setup, "figures": figures, "ratios": ratios}
 
 
@@ -107,7 +107,7 @@ def _steps(encoded: list[bytes], options: argparse.Namespace) -> timing.Runs:
     return runs | {MIXUP: functools.partial(timing.run_in_threads, mix, 1, 4, len(batch))}
 
 
-def picture(figures: dict[str, float]) -> str:
+def draw_chart(figures: dict[str, float]) -> str:
     """Return an SVG document: the milliseconds of a core per image, step by step."""
     cost = {name: 1000 * timing.num_cores() / figure for name, figure in figures.items()}
 
@@ -121,7 +121,7 @@ def picture(figures: dict[str, float]) -> str:
         DEVICE: split(DEVICE, STEPS[:2]),
         LIMIT: {"decoding": cost[LIMIT]},
     }
-    return stage_bars.picture("Input pipeline: milliseconds of a core for an image", "ms", bars)
+    return stage_bars.render("Input pipeline: milliseconds of a core for an image", "ms", bars)
 
 
 def _draw_shards(folder: pathlib.Path, count: int, num_labels: int) -> tuple[list[str], list[bytes]]:

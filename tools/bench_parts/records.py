@@ -210,8 +210,8 @@ def _plot(folder: pathlib.Path, options: argparse.Namespace, peer_speed: float) 
     peer["tf.py_function and the rest"] = max(1000 / peer_speed - sum(peer.values()), 0.0)
     bars = {"selecting and packing, on one core": ours, PEER: peer}
     with replacing(options.plot) as beside:
-        picture = stage_bars.picture("From a booru to shards: milliseconds a post", "ms", bars)
-        beside.write_text(picture, encoding="utf-8")
+        chart = stage_bars.render("From a booru to shards: milliseconds a post", "ms", bars)
+        beside.write_text(chart, encoding="utf-8")
 
 
 def _milliseconds(function: Callable[[Any], Any], items: Sequence[Any]) -> float:
