@@ -130,7 +130,7 @@ def test_exports_are_read_as_csv_and_as_json_lines(tmp_path):
     ("text", "message"),
     [
         ("name\na\n", "row 1 has no antecedent_name and consequent_name"),
-        ('{"antecedent_name": "a"}\n', "line 2 has 1 cells"),
+        ('{"antecedent_name": "a"}\n', "row 1 has no consequent_name"),
         ('{"antecedent_name": \n', "neither CSV nor JSON lines"),
         ("antecedent_name,consequent_name\na\n", "line 2 has 1 cells"),
         (b"\xff\xfe", "neither CSV nor JSON lines"),
