@@ -2,10 +2,10 @@
 
     python tools/check_images.py --images 512px -o rejected.csv
 
-Reasons are: empty, truncated, damaged, no image, data of another format than the name says, animated, too
-large. Images that are merely odd are not listed, since they can be used: CMYK, gray, palette and 16-bit
-pixels become 8-bit colors, alpha is composited on white, EXIF rotation is applied, any aspect is padded white
-and resized. A run that was stopped continues where it was.
+Reasons are: empty, truncated, damaged (of JPEGs in libjpeg's words), no image, animated, too large. Pictures
+are told by their bytes; suffixes that lie are counted. Images that are merely odd are not listed, since they
+can be used: CMYK, gray, palette and 16-bit pixels become 8-bit colors, alpha is composited on white, EXIF
+rotation is applied, any aspect is padded white and resized. A run that was stopped continues where it was.
 """
 
 import Utils.command.interrupt  # noqa: F401  first: imports take long
@@ -16,7 +16,7 @@ import concurrent.futures
 import hashlib
 import pathlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import cv2
 
@@ -24,11 +24,12 @@ from Utils.command.cli import Parser, command, number, print_json, progress
 from Utils.command.machine import num_cores
 from Utils.files.atomic import read_json, write_json
 from Utils.files.outputs import FileKind, has_header, require_replaceable_file
-from Utils.images import codec, image_folder, image_reader
+from Utils.images import codec, formats, image_folder, image_reader
 
 REJECTED = FileKind("a list of rejected images", has_header(image_folder.REJECTED_COLUMNS))
 
 CHUNK = 512  # images whose result is noted together
+SMALLEST = 64  # side in pixels: the pixels do not matter here, and large JPEGs are read in less memory
 
 
 def parser() -> Parser:
@@ -39,6 +40,7 @@ def parser() -> Parser:
     parser.add_argument(
         "--workers", type=number(least=1), default=num_cores(), help="threads (default: cores)"
     )
+    image_reader.add_max_pixels(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--overwrite", action="store_true", help="replace CSV where it exists")
     return parser
@@ -50,17 +52,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     require_replaceable_file(options.output, REJECTED, options.overwrite)
     output, root = pathlib.Path(options.output), pathlib.Path(options.images)
-    paths = image_folder.image_paths(root)
-    notes = note_prefix(output, root, paths)
-    rejected = []
+    codec.allow_pixels(options.max_pixels)
+    passed_by = []
+    paths = image_folder.image_paths(root, passed_by.append)
+    notes = note_prefix(output, root, [str(options.max_pixels), *paths])
+    rejected, wrong_suffixes = [], collections.Counter()
     chunks = check_chunks(root, paths, notes, options.workers)
     total = -(-len(paths) // CHUNK)
-    for rows in progress(chunks, total=total, label="checked", unit=f"x {CHUNK} images"):
+    for rows, remarks in progress(chunks, total=total, label="checked", unit=f"x {CHUNK} images"):
         rejected += rows
+        wrong_suffixes.update(remarks)
     image_folder.write_rejected(output, rejected)
     for note in notes.parent.glob(f"{notes.name}.*"):
         note.unlink()
-    report(options, len(paths), rejected)
+    for text in passed_by:
+        print(text, file=sys.stderr)
+    report(options, len(paths), rejected, wrong_suffixes)
     return 0
 
 
@@ -75,8 +82,11 @@ def note_prefix(output: pathlib.Path, root: pathlib.Path, paths: Sequence[str]) 
 
 def check_chunks(
     root: pathlib.Path, paths: Sequence[str], notes: pathlib.Path, workers: int
-) -> Iterator[list[tuple[int, str, str]]]:
-    """Yield the rows of rejected.csv of every chunk of paths; from its note where an earlier run left one."""
+) -> Iterator[tuple[list[tuple[int, str, str]], dict[str, int]]]:
+    """Yield the rows of rejected.csv, and counts of wrong suffixes, of every chunk of paths.
+
+    They come from a note where an earlier run left one.
+    """
     cv2.setNumThreads(1)  # the threads here are the parallelism
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         for start in range(0, len(paths), CHUNK):
@@ -85,37 +95,46 @@ def check_chunks(
                 yield read_json(note)
                 continue
             chunk = paths[start : start + CHUNK]
-            reasons = pool.map(lambda path: reason(root, path), chunk)
+            results = list(pool.map(lambda path: examine(root, path), chunk))
             rows = [
-                (image_folder.post_id(path), image_folder.printable(path), why)
-                for path, why in zip(chunk, reasons, strict=True)
-                if why
+                (image_folder.post_id(path), image_folder.printable(path), reason)
+                for path, (reason, _) in zip(chunk, results, strict=True)
+                if reason
             ]
-            write_json(note, rows)
-            yield rows
+            remarks = dict(collections.Counter(remark for _, remark in results if remark))
+            write_json(note, [rows, remarks])
+            yield rows, remarks
 
 
-def reason(root: pathlib.Path, path: str) -> str | None:
-    """Return why an image is unfit; None where it is fit."""
+def examine(root: pathlib.Path, path: str) -> tuple[str | None, str | None]:
+    """Return why an image is unfit, and how its suffix lies; None where it does not."""
     if not image_folder.is_unicode(path):
-        return "file name is no UTF-8"
+        return "file name is no UTF-8", None
     place = root / path
     try:
-        codec.check(image_reader.read_bytes(place), place.suffix)
+        data = image_reader.read_bytes(place)
+        codec.check(data, SMALLEST)
     except codec.ImageError as error:
-        return str(error)
+        return str(error), None
     except OSError as error:
-        return f"cannot be read: {error.strerror}"
-    return None
+        return f"cannot be read: {error.strerror}", None
+    return None, formats.wrong_suffix(data, place.suffix)
 
 
-def report(options: argparse.Namespace, num_images: int, rejected: Sequence[Sequence[object]]) -> None:
-    """Print how many images are unfit, by reason."""
+def report(
+    options: argparse.Namespace,
+    num_images: int,
+    rejected: Sequence[Sequence[object]],
+    wrong_suffixes: Mapping[str, int],
+) -> None:
+    """Print how many images are unfit, by reason, and how many suffixes lie."""
     reasons = dict(collections.Counter(str(why) for _, _, why in rejected).most_common())
     if options.json:
-        print_json({"images": num_images, "rejected": len(rejected), "reasons": reasons})
+        counts = {"images": num_images, "rejected": len(rejected), "reasons": reasons}
+        print_json(counts | {"wrong_suffixes": dict(wrong_suffixes)})
         return
     lines = [f"{count:>10,} {why}" for why, count in reasons.items()]
+    lines += [f"{count:>10,} {remark}: not rejected" for remark, count in sorted(wrong_suffixes.items())]
     print("\n".join([*lines, f"{num_images:,} images, {len(rejected):,} rejected: {options.output}"]))
 
 

@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     options = parser().parse_args(argv)
     _check(options)
-    paths = image_folder.image_paths(options.images)
+    paths = image_folder.image_paths(options.images, lambda text: print(text, file=sys.stderr))
     parent_ids = read_parents(options.source, options.origin) if options.source else {}
     columns = {"facts": _without("picture"), "pictures": fingerprints.FINGERPRINT["picture"]}
     output = pathlib.Path(options.output)

@@ -7,6 +7,7 @@ the dataset share (matched by id, else by name), in the model's order.
 import Utils.command.interrupt  # noqa: F401  first: imports take long
 
 import argparse
+import collections
 import contextlib
 import functools
 import pathlib
@@ -25,7 +26,7 @@ from Utils.evaluation import predictions
 from Utils.files import csv_tables
 from Utils.files.atomic import provenance, read_json, to_path
 from Utils.files.outputs import require_replaceable_folder
-from Utils.images import image_folder, image_reader
+from Utils.images import codec, image_folder, image_reader
 from Utils.tags import tag_list
 
 PADDING = {"white": 255, "black": 0}
@@ -57,6 +58,7 @@ def parser() -> Parser:
     arguments.add_argument("--which", choices=("best", "last"), default="best", help="model of a run (best)")
     arguments.add_argument("--tags", type=pathlib.Path, help="tag list of a model that has none beside it")
     arguments.add_argument("--batch-size", type=number(least=1), default=32, help="images at a time (32)")
+    image_reader.add_max_pixels(arguments)
     arguments.add_argument("--overwrite", action="store_true", help="replace an existing dump")
     return arguments
 
@@ -79,6 +81,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
 # Takes a model, its tag list, entries for dump.json and the options; writes the dump.
 Predict = Callable[[Any, pd.DataFrame, dict[str, Any], argparse.Namespace], None]
 
@@ -92,7 +98,7 @@ def _split(options: argparse.Namespace) -> Predict:
 
 
 def _folder(folder: pathlib.Path) -> Predict:
-    paths = image_folder.image_paths(folder)
+    paths = image_folder.image_paths(folder, _say)
     return functools.partial(_predict_folder, folder, paths)
 
 
@@ -235,7 +241,8 @@ def _predict_folder(
     info: dict[str, Any],
     options: argparse.Namespace,
 ) -> None:
-    rejected, rows = [], []
+    codec.allow_pixels(options.max_pixels)
+    rejected, rows, wrong_suffixes = [], [], collections.Counter()
     with predictions.writing(
         options.output, tags, dtype=options.dtype, labels=False, info=info, overwrite=options.overwrite
     ) as writer:
@@ -246,6 +253,7 @@ def _predict_folder(
             path_of=lambda name: folder / name,
             padding=PADDING[options.padding],
             readers=READERS,
+            wrong_suffixes=wrong_suffixes,
         )
         steps = -(-len(paths) // options.batch_size)
         for names, images, unreadable in progress(batches, total=steps, label="predict", unit="batches"):
@@ -265,7 +273,9 @@ def _predict_folder(
         csv_tables.write_rows(writer.folder / "images.csv", ("post_id", "path"), rows)
         csv_tables.write_rows(writer.folder / "rejected.csv", image_folder.REJECTED_COLUMNS, rejected)
     for _, name, reason in rejected:
-        print(f"left out: {name}: {reason}", file=sys.stderr)
+        _say(f"left out: {name}: {reason}")
+    for remark, count in sorted(wrong_suffixes.items()):
+        _say(f"{count} with a wrong suffix: {remark}")
 
 
 if __name__ == "__main__":

@@ -84,6 +84,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     groups = duplicate_groups.read(options.groups) if options.groups else None
     rules = tag_rules.read(**{name: getattr(options, name) for name in EXPORTS})
     source, files = open_source(options)
+    passed_by = files.census.passed_by() if files else source.passed_by
+    if passed_by:
+        print(passed_by, file=sys.stderr)
     selected = select(definition, *tag_rules.apply(source, rules), files, groups)
     with replacing_folder(options.output, dataset_folder.DATASET, options.overwrite) as folder:
         splits = write_dataset(folder, definition, source, files, selected, options)

@@ -12,6 +12,7 @@ cannot be read are set aside and listed; the exit code is 1 only where nothing c
 import Utils.command.interrupt  # noqa: F401  first: imports take long
 
 import argparse
+import collections
 import hashlib
 import os
 import pathlib
@@ -26,7 +27,7 @@ from Utils.command.cli import Parser, UserError, command, number, progress
 from Utils.command.machine import num_cores
 from Utils.files import csv_tables
 from Utils.files.outputs import require_replaceable_file
-from Utils.images import image_folder, image_reader
+from Utils.images import codec, formats, image_folder, image_reader
 from Utils.serving import onnx_tagger, tag_selection, tag_table
 from Utils.tags import sidecars, tag_list
 
@@ -79,6 +80,7 @@ def parser() -> Parser:
     add("--prefix", default="", metavar="TEXT", help="text before the tags, for example a trigger word")
     add("--recursive", action="store_true", default=True, help="folders with all below them (default)")
     add("--no-recursive", action="store_false", dest="recursive", help="folders without those below them")
+    image_reader.add_max_pixels(command_line)
     add("--batch-size", type=number(least=1), default=8, help="images at a time (8)")
     add("--workers", type=number(least=0), default=0, help="threads that decode (one for each core)")
     return command_line
@@ -89,6 +91,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command."""
     options = parser().parse_args(argv)
     _check(options)
+    codec.allow_pixels(options.max_pixels)
     folders, rejected = _find_images(options.paths, options.recursive)
     if options.format in sidecars.KINDS:
         write = _write_sidecars
@@ -118,9 +121,9 @@ def _say(text: str) -> None:
 
 
 def _check(options: argparse.Namespace) -> None:
-    for name, formats in FORMATS_OF.items():
-        if getattr(options, name) and options.format not in formats:
-            raise UserError(f"--{name} belongs to --format {' or '.join(formats)}; got {options.format}")
+    for name, allowed in FORMATS_OF.items():
+        if getattr(options, name) and options.format not in allowed:
+            raise UserError(f"--{name} belongs to --format {' or '.join(allowed)}; got {options.format}")
     if options.output is not None:
         require_replaceable_file(options.output, tag_table.KINDS[options.format], options.overwrite)
 
@@ -133,6 +136,7 @@ def _find_images(paths: list[pathlib.Path], recursive: bool) -> tuple[dict[pathl
     folders: dict[pathlib.Path, Folder] = {}
     path_of: dict[str, pathlib.Path] = {}  # real path -> the path that named it first
     rejected: Rejected = []
+    census = image_folder.Census()
 
     def add(path: pathlib.Path, names: list[str] | None, images: Iterable[str]) -> None:
         """Add images of a folder, each once whatever path or link leads to it."""
@@ -143,22 +147,34 @@ def _find_images(paths: list[pathlib.Path], recursive: bool) -> tuple[dict[pathl
 
     for path in paths:
         if path.is_dir():
-            for top, names in image_folder.walk(path):
+            for top, names in image_folder.walk(path, census):
+                census.count(top, names)
                 add(path / top, names, filter(image_folder.is_image, names))
                 if not recursive:
                     break
-        elif path.exists() and image_folder.is_image(path.name):
+        elif path.exists() and (image_folder.is_image(path.name) or _is_picture(path)):
             add(path.parent, None, [path.name])
         elif path.exists():
-            rejected.append((path, f"not named as a picture, {' '.join(image_folder.SUFFIXES)}"))
+            rejected.append((path, f"not named as a picture, {' '.join(formats.SUFFIXES)}, nor one"))
         else:
             raise UserError(f"there is no picture and no folder {path}")
     if not any(folder.images for folder in folders.values()) and not rejected:
         raise UserError(
-            f"{', '.join(map(str, paths))}: no pictures there; they end in {' '.join(image_folder.SUFFIXES)}"
+            f"{', '.join(map(str, paths))}: no pictures there; they end in {' '.join(formats.SUFFIXES)}"
             f"{'' if recursive else ', and --no-recursive looks at no folder below'}"
+            f"{'; ' * bool(census.passed_by())}{census.passed_by()}"
         )
+    if census.passed_by():
+        _say(census.passed_by())
     return folders, rejected
+
+
+def _is_picture(path: pathlib.Path) -> bool:
+    """Whether a file holds a picture that is read here, whatever its name says."""
+    try:
+        return formats.from_bytes(image_reader.read_bytes(path)[:64]) in formats.FORMATS
+    except (OSError, codec.ImageError):
+        return False
 
 
 def _tagged_batches(
@@ -171,11 +187,14 @@ def _tagged_batches(
         options.batch_size,
         path_of=lambda job: job.path,
         readers=options.workers or num_cores(),
+        wrong_suffixes=(wrong_suffixes := collections.Counter()),
     )
     num_batches = -(-len(jobs) // options.batch_size)
     for readable, images, unreadable in progress(batches, total=num_batches, label="tag", unit="batches"):
         rejected += [(job.path, reason) for job, reason in unreadable]
         yield readable, tagger.probabilities(images)
+    for remark, count in sorted(wrong_suffixes.items()):
+        _say(f"{count} with a wrong suffix: {remark}")
 
 
 # Sidecars
@@ -188,7 +207,7 @@ def _sidecar_jobs(options: argparse.Namespace, folders: dict[pathlib.Path, Folde
         if not os.access(path, os.W_OK):
             raise UserError(f"{path} cannot be written to; --format json or csv with -o writes elsewhere")
         taken = () if options.overwrite else folder.names
-        images = filter(image_folder.is_image, folder.names)
+        images = {*filter(image_folder.is_image, folder.names), *folder.images}
         for name, sidecar in sidecars.sidecar_names(images, kind, taken).items():
             exists = sidecar in folder.names and sidecars.is_written(path / sidecar)
             if name in folder.images and exists and not (options.overwrite or options.append):

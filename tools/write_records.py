@@ -5,10 +5,11 @@
     python tools/write_records.py newer --labels-only --reuse dataset   (other labels, the same images)
 
 JPEGs that are square, RGB and of the dataset's image size pass through byte for byte; others are padded white
-and resized. Broken files are listed in rejected.csv. Which post goes into which shard depends on the posts
-and the seed alone: train in one fixed random order, the other splits by post id. Every post of posts.parquet
-ends up either in a shard (and in ids.npy) or in rejected.csv. With --reuse the old shards are verified first:
-checksums of records, SHA-256 of shards, and that every record is of the post that ids.npy says.
+and resized. Pictures are told by their bytes; suffixes that lie are counted. Broken files are listed in
+rejected.csv. JPEGs that pass through are not decoded: --check, or tools/check_images.py, finds those that are
+damaged inside. Which post goes into which shard depends on the posts and the seed alone: train in one fixed
+random order, the other splits by post id. Every post of posts.parquet ends up either in a shard (and in
+ids.npy) or in rejected.csv.
 """
 
 import Utils.command.interrupt  # noqa: F401  first: imports take long
@@ -25,6 +26,7 @@ from Utils.command.machine import num_cores
 from Utils.data import packing, shard_writer
 from Utils.files import job_engines
 from Utils.files.atomic import git_commit
+from Utils.images import codec, image_reader
 
 FEW = 1000  # up to so many posts, starting another process takes longer than packing
 
@@ -54,6 +56,10 @@ def parser() -> Parser:
     parser.add_argument(
         "--labels-only", action="store_true", help="take the images from the records of --reuse as they are"
     )
+    parser.add_argument(
+        "--check", action="store_true", help="decode the JPEGs that pass through, too, to find damaged ones"
+    )
+    image_reader.add_max_pixels(parser)
     parser.add_argument("--reuse", metavar="OLD_DATASET", help="a dataset folder with records of these posts")
     parser.add_argument(
         "--engine",
@@ -117,7 +123,9 @@ def check(options: argparse.Namespace) -> None:
 
 def settings(options: argparse.Namespace) -> dict[str, int]:
     """Return the options that decide what is written, which may not change before all is written."""
-    return {"shard_size": options.shard_size, "seed": options.seed}
+    limit = {"max_pixels": options.max_pixels} if options.max_pixels != codec.MAX_PIXELS else {}
+    check = {"check": 1} if options.check else {}
+    return {"shard_size": options.shard_size, "seed": options.seed, **limit, **check}
 
 
 def made(options: argparse.Namespace) -> dict[str, Any]:
@@ -146,7 +154,10 @@ def pack(
         posts.require_images(pathlib.Path(options.images))
     if reused:
         reused.verify()
-    jobs = (packing.job(shard, posts, folder, manifest, options.images, reused) for shard in missing)
+    jobs = (
+        packing.job(shard, posts, folder, manifest, options.images, reused, options.check, options.max_pixels)
+        for shard in missing
+    )
     workers = 1 if sum(len(shard.rows) for shard in missing) < FEW else options.workers
     notes = job_engines.run(shard_writer.write_shard, jobs, options.engine, workers)
     for _ in progress(notes, total=len(missing), label="records", unit="shards"):
@@ -196,6 +207,8 @@ def report(manifest: Mapping[str, Any], options: argparse.Namespace, last_line: 
         for split, entry in records.items()
     ]
     lines += [f"{'rejected':<12}{count:>10,} {reason}" for reason, count in reasons.items()]
+    wrong_suffixes = manifest["made"]["write_records"].get("wrong_suffixes", {})
+    lines += [f"{'note':<12}{count:>10,} {remark}" for remark, count in wrong_suffixes.items()]
     print("\n".join([*lines, last_line]))
     return 0
 

@@ -21,7 +21,7 @@ from Utils.data import dataset_folder, shard_writer
 from Utils.data.definition import SPLITS
 from Utils.files import csv_tables
 from Utils.files.atomic import AnyPath, read_json, replacing, require_file, sha256_of, write_json
-from Utils.images import image_folder
+from Utils.images import codec, image_folder
 
 PROGRESS = ".progress"
 
@@ -202,8 +202,13 @@ def job(
     manifest: Mapping[str, Any],
     images: str | None,
     reused: ReusedDataset | None,
+    checks: bool = False,
+    max_pixels: int = codec.MAX_PIXELS,
 ) -> shard_writer.ShardJob:
-    """Return the job that writes a shard of the dataset folder from an image folder or a dataset."""
+    """Return the job that writes a shard of the dataset folder from an image folder or a dataset.
+
+    The last two are as in `shard_writer.ShardJob`.
+    """
     members = list(posts.at(shard.rows))
     return shard_writer.ShardJob(
         path=str((folder / shard.file).resolve()),
@@ -213,6 +218,8 @@ def job(
         folder=str(pathlib.Path(images).resolve()) if images else None,
         image_size=manifest["image_size"],
         quality=manifest["definition"]["jpeg_quality"],
+        checks=checks,
+        max_pixels=max_pixels,
         posts=members,
         reused=None if reused is None else reused.find([post_id for post_id, _, _ in members]),
     )
@@ -241,6 +248,11 @@ def finish(
     _merge_rejected(folder / "rejected.csv", rejected)
     of_split = {split: [note for note in notes if note["split"] == split] for split in SPLITS}
     records = {split: _entry(notes) for split, notes in of_split.items() if notes}
+    wrong_suffixes: collections.Counter[str] = collections.Counter()
+    for note in notes:
+        wrong_suffixes.update(note.get("wrong_suffixes", {}))
+    if wrong_suffixes:  # not among the records, which are the same where images are copied by --reuse
+        made = {**made, "wrong_suffixes": dict(sorted(wrong_suffixes.items()))}
     manifest = {**manifest, "made": {**manifest["made"], "write_records": made}, "records": records}
     write_json(folder / "dataset.json", manifest)
     for split in records:

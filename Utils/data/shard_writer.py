@@ -1,5 +1,6 @@
 """Packs posts into shards: one job writes one shard, the same bytes on whichever machine it runs."""
 
+import collections
 import concurrent.futures
 import dataclasses
 import errno
@@ -16,7 +17,7 @@ from Utils.command.machine import num_cores
 from Utils.data.dataset_folder import Dataset
 from Utils.files import tfrecord
 from Utils.files.atomic import replacing, sha256_of, write_json
-from Utils.images import codec, image_reader
+from Utils.images import codec, formats, image_reader
 
 Post = tuple[int, str, list[int]]  # id, path of the image, label indexes
 Place = tuple[str, int, int]  # of a record: shard, offset and length of its data
@@ -39,45 +40,56 @@ class ShardJob:
     posts: list[Post]
     # Post by post the place of an old record whose image is copied, or the reason why there is none.
     reused: list[Place | str] | None = None
+    checks: bool = False  # whether images that are stored as they are get decoded, too
+    max_pixels: int = codec.MAX_PIXELS  # of an image
 
 
 def write_shard(job: ShardJob) -> dict[str, Any]:
     """Write one shard, then its note; a post with a broken image is left out. Returns the note."""
     cv2.setNumThreads(1)  # jobs run side by side
-    ids, rejected = [], []
+    codec.allow_pixels(job.max_pixels)
+    ids, rejected, wrong_suffixes = [], [], collections.Counter()
     with replacing(job.path) as part, tfrecord.Writer(part) as writer, _RecordReader() as old_records:
         for row, (post_id, path, labels) in enumerate(job.posts):
             try:
-                data = _image(job, row, path, old_records)
+                data = _image(job, row, path, old_records, wrong_suffixes)
             except codec.ImageError as error:
                 rejected.append((post_id, path, str(error)))
                 continue
             writer.write_record(tfrecord.encode_example(post_id, data, labels))
             ids.append(post_id)
     entry = {"file": job.file, "records": len(ids), "bytes": writer.size, "sha256": writer.sha256}
-    note = {**entry, "split": job.split, "ids": ids, "rejected": rejected}
+    note = {**entry, "split": job.split, "ids": ids, "rejected": rejected, "wrong_suffixes": wrong_suffixes}
     write_json(job.note, note)
     return note
 
 
-def _image(job: ShardJob, row: int, path: str, old_records: "_RecordReader") -> bytes:
-    """Return the JPEG to store for a post; ImageError with the reason where there is none."""
+def _image(
+    job: ShardJob,
+    row: int,
+    path: str,
+    old_records: "_RecordReader",
+    wrong_suffixes: "collections.Counter[str]",
+) -> bytes:
+    """Return the JPEG to store for a post; ImageError with the reason where there is none.
+
+    Counts the suffixes that lie.
+    """
     reused = job.reused[row] if job.reused else None
     if isinstance(reused, tuple):
         return old_records.image(*reused, job.posts[row][0])
     if job.folder is None:
         raise codec.ImageError(reused)
-    return stored_image(job.folder, path, job.image_size, job.quality)
+    data = image_content(job.folder, path)
+    image = codec.to_stored_jpeg(data, job.image_size, job.quality, job.checks)
+    remark = formats.wrong_suffix(data, os.path.splitext(path)[1])  # noqa: PTH122  faster
+    if remark:
+        wrong_suffixes[remark] += 1
+    return image
 
 
-def stored_image(folder: str, path: str, size: int, quality: int) -> bytes:
-    """Return the JPEG that a dataset stores for an image file.
-
-    Args:
-        folder: the image folder.
-        path: of the file, relative to the folder; untrusted.
-        size: side of the stored image in pixels.
-        quality: of the JPEG, 1 to 100.
+def image_content(folder: str, path: str) -> bytes:
+    """Return the content of an image file; ``path``, relative to the image folder, is untrusted.
 
     Raises ImageError with the reason where the file is unfit, WorkError where the disk cannot be read.
     """
@@ -85,7 +97,7 @@ def stored_image(folder: str, path: str, size: int, quality: int) -> bytes:
         raise codec.ImageError("path leads out of the image folder")
     place = f"{folder}/{path}"
     try:
-        data = image_reader.read_bytes(place)
+        return image_reader.read_bytes(place)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise codec.ImageError("file missing") from error
     except OSError as error:
@@ -93,7 +105,6 @@ def stored_image(folder: str, path: str, size: int, quality: int) -> bytes:
             raise codec.ImageError(f"cannot be read: {error.strerror}") from error
         # A failing disk says nothing about the image: rejecting it would make a dataset without it.
         raise WorkError(f"{place} cannot be read: {error}; mend that and run the command again") from error
-    return codec.to_stored_jpeg(data, os.path.splitext(place)[1], size, quality)  # noqa: PTH122
 
 
 class _RecordReader:

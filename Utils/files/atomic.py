@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from Utils.command.cli import UserError
 
 AnyPath = str | os.PathLike[str]
+MOST_NAME_BYTES = 255  # of a file name, on every usual file system
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -82,8 +83,7 @@ def replacing(path: AnyPath, flush: bool = True) -> Iterator[pathlib.Path]:
             remote.fs.put_file(str(temporary), remote.path)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays the last part of the name: numpy, Keras and others choose or append one by it.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part{path.suffix}")
+    temporary = path.with_name(_temporary_name(path))
     try:
         yield temporary
         if flush:
@@ -91,6 +91,19 @@ def replacing(path: AnyPath, flush: bool = True) -> Iterator[pathlib.Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _temporary_name(path: pathlib.Path) -> str:
+    """Return the name of a temporary file beside ``path``, as long as file systems allow.
+
+    The suffix stays the last part of the name: numpy, Keras and others choose or append one by it.
+    """
+    end = f".{os.getpid()}.part{path.suffix}"
+    name = f".{path.name}{end}"
+    if len(os.fsencode(name)) <= MOST_NAME_BYTES:
+        return name
+    digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
+    return f".{digest}{end if len(os.fsencode(end)) < MOST_NAME_BYTES // 2 else end[: -len(path.suffix)]}"
 
 
 def process_is_alive(pid: int) -> bool:

@@ -15,24 +15,17 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from Utils.images import jpeg_header
+from Utils.images import formats, jpeg_damage, jpeg_header, png_chunks
+from Utils.images.formats import FORMATS, SUFFIXES
 from Utils.images.jpeg_header import JpegHeader
 from Utils.images.resize import average, resize
 
 WHITE = 255
-MAX_PIXELS = 89_478_485  # where Pillow starts to warn of decompression bombs; 268 MB decoded
+MAX_PIXELS = 250_000_000  # of an image, unless `allow_pixels` says otherwise; 750 MB decoded
 MAX_SIDE = 65_535  # JPEG's own limit; it bounds the square that a strip 1 pixel high is padded to
+LARGE = 89_478_485  # pixels from which a JPEG is decoded at a fraction of its size: it saves memory
 
-FORMATS = {
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "PNG": (".png",),
-    "WEBP": (".webp",),
-    "GIF": (".gif",),
-    "BMP": (".bmp",),
-    "TIFF": (".tif", ".tiff"),
-    "AVIF": (".avif",),
-}
-SUFFIXES = tuple(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+__all__ = ["FORMATS", "SUFFIXES"]  # of formats, for callers that decode
 
 _REDUCED_FLAGS = {
     1: cv2.IMREAD_COLOR,
@@ -41,24 +34,39 @@ _REDUCED_FLAGS = {
     8: cv2.IMREAD_REDUCED_COLOR_8,
 }
 _PADDED_AT_ONCE = 2**24  # pixels of a padded square; a larger one is never made: its axes are resized apart
+_PIXELS_AT_ONCE = 2**22  # of a band in which alpha is composited: integers of 16 bits take much memory
 _EXIF_ORIENTATION = 0x0112
 _JPEG_START = b"\xff\xd8\xff"
+
+# Pillow warns of, then refuses, pictures by a limit of its own, while `allow_pixels` is the one of users.
+Image.MAX_IMAGE_PIXELS = None
 
 
 class ImageError(ValueError):
     """Bytes that are no usable image; ``str`` is a short reason, fit for a column of a report."""
 
 
+class _Limit:
+    """How many pixels an image may have, in this process."""
+
+    pixels = MAX_PIXELS
+
+
+def allow_pixels(number: int) -> None:
+    """Refuse images of more pixels from now on, in this process (``--max-pixels``)."""
+    _Limit.pixels = number
+
+
 def probe(data: bytes) -> tuple[str, int, int]:
     """Return ``(format, width, height)`` from the header alone, before EXIF orientation is applied.
 
-    Raises ImageError for empty data, data that are no image, and too many pixels (MAX_PIXELS, MAX_SIDE).
+    Raises ImageError for empty data, data that are no image, and too many pixels (`allow_pixels`, MAX_SIDE).
     """
     data = _not_empty(data)
     if data.startswith(_JPEG_START):
         header = _jpeg_header(data)
         image_format, width, height = "JPEG", header.width, header.height
-    elif data.startswith(b"\x89PNG\r\n\x1a\n") and len(data) >= 24:
+    elif data.startswith(png_chunks.SIGNATURE) and len(data) >= 24:
         image_format, width, height = "PNG", int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
     else:
         with _pillow(data) as picture:
@@ -67,21 +75,49 @@ def probe(data: bytes) -> tuple[str, int, int]:
     return image_format, width, height
 
 
-def check(data: bytes, suffix: str | None = None) -> np.ndarray:
+def check(data: bytes, size: int | None = None) -> np.ndarray:
     """Return the decoded image (H, W, 3), or raise ImageError with the reason to keep it out of a dataset.
 
-    Reasons are empty and truncated data, no image, too many pixels, animations, and, where ``suffix`` is
-    given (".jpg"), data of another format than the suffix says.
+    Reasons are empty, truncated and damaged data, no image, too many pixels, and animations. `decode` makes
+    the best of damage that this refuses: codes of a JPEG that libjpeg warns of, wrong checksums of a PNG.
+
+    Args:
+        data: the content of an image file.
+        size: side to which the image will be resized, if it will: a LARGE JPEG is decoded accordingly.
     """
     image_format, _, _ = probe(data)
-    if suffix and suffix.lower() not in FORMATS.get(image_format, ()):
-        raise ImageError(f"{image_format} data in a {suffix} file")
-    if image_format != "JPEG":
-        with _pillow(data) as picture:
-            frames = getattr(picture, "n_frames", 1)
-        if frames > 1 and image_format != "TIFF":
-            raise ImageError(f"animated {image_format} ({frames} frames)")
-    return decode(data)
+    if image_format == "JPEG":
+        return _checked_jpeg(data, size)
+    with _pillow(data) as picture:
+        frames = getattr(picture, "n_frames", 1)
+    if frames > 1 and image_format != "TIFF":
+        raise ImageError(f"animated {image_format} ({frames} frames)")
+    image = decode(data)
+    if image_format == "PNG" and (fault := png_chunks.fault(data)):
+        raise ImageError(f"damaged PNG: {fault}")
+    return image
+
+
+def _checked_jpeg(data: bytes, size: int | None) -> np.ndarray:
+    header, min_side = _jpeg_header(data), _side_of_large(data, size)
+    reduction = _reduction(max(header.width, header.height), min_side)
+    image, warning = jpeg_damage.decode(data, header, reduction)
+    if warning:
+        raise ImageError(f"damaged JPEG: {warning}")
+    if image is None:
+        return decode(data, min_side)
+    return _turned(image, _jpeg_orientation(data)) if header.has_exif else image
+
+
+def _side_of_large(data: bytes, size: int | None) -> int | None:
+    """Return the side at which a LARGE JPEG is decoded on the way to ``size``; None for its own size.
+
+    Four times the result: averages of so many pixels hide that the inverse DCT shrinks a little differently.
+    """
+    if size is None or not data.startswith(_JPEG_START):
+        return None
+    header = _jpeg_header(data)
+    return 4 * size if header.width * header.height > LARGE else None
 
 
 def decode(
@@ -129,7 +165,7 @@ def _jpeg_header(data: bytes) -> JpegHeader:
 def _check_size(width: int, height: int) -> None:
     if width < 1 or height < 1:
         raise ImageError(f"no pixels: {width} x {height}")
-    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
+    if width * height > _Limit.pixels or max(width, height) > MAX_SIDE:
         raise ImageError(f"too large: {width} x {height}")
 
 
@@ -140,21 +176,22 @@ def _reduction(side: int, min_side: int | None) -> int:
     return max(times for times in _REDUCED_FLAGS if times == 1 or side // times >= min_side)
 
 
-def to_stored_jpeg(data: bytes, suffix: str, size: int, quality: int = 95) -> bytes:
+def to_stored_jpeg(data: bytes, size: int, quality: int = 95, checks: bool = False) -> bytes:
     """Return the JPEG that a dataset stores for a file's content; ImageError where it is unfit (`check`).
 
     A complete JPEG of (size, size) in three colors, without an orientation to apply, is returned byte for
-    byte. Where its header shows that it decodes, decoding it is not tried: that is 300 times faster. Anything
-    else is decoded, padded white, resized as `prepare` does and encoded.
+    byte. Where its header shows that it decodes, decoding it is not tried unless ``checks``: that is 300
+    times faster, but damage inside stays. Anything else is decoded, padded white, resized as `prepare` does
+    and encoded.
     """
-    if suffix.lower() not in FORMATS["JPEG"] or not data.startswith(_JPEG_START):
-        return encode_jpeg(fit(check(data, suffix), size), quality)
+    if not data.startswith(_JPEG_START):
+        return encode_jpeg(fit(check(data, size), size), quality)
     header = _jpeg_header(data)
     is_square = (header.width, header.height, header.components) == (size, size, 3)
     if not is_square or (header.has_exif and _jpeg_orientation(data) != 1):
-        return encode_jpeg(fit(check(data, suffix), size), quality)
-    if not (header.is_sequential and _is_decodable(header.tables)):
-        decode(data)  # raises ImageError where that is impossible
+        return encode_jpeg(fit(check(data, size), size), quality)
+    if checks or not (header.is_sequential and _is_decodable(header.tables)):
+        check(data)  # raises ImageError where that is impossible
     return data
 
 
@@ -211,13 +248,21 @@ def _decode_into(array: np.ndarray, data: bytes) -> np.ndarray | None:
 
 
 def _pillow(data: bytes) -> Image.Image:
+    if data.startswith(png_chunks.SIGNATURE):
+        data = png_chunks.essential(data)
     try:
         return Image.open(io.BytesIO(data), formats=[*FORMATS, "MPO"])
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError("too large") from error
     except Exception as error:  # parsers of damaged data raise anything
-        is_webp = data.startswith(b"RIFF") and data[8:12] == b"WEBP"
-        raise ImageError("truncated WEBP" if is_webp else "not an image") from error
+        raise ImageError(_reason_not_opened(data)) from error
+
+
+def _reason_not_opened(data: bytes) -> str:
+    image_format = formats.from_bytes(data)
+    if image_format == "WEBP":
+        return "truncated WEBP"
+    if image_format is None or image_format in FORMATS:
+        return "not an image"
+    return f"{image_format} data, which are not read here"
 
 
 def _decode_pillow(data: bytes) -> np.ndarray:
@@ -239,7 +284,7 @@ def upright(picture: Image.Image) -> np.ndarray:
 
 def _check_end(data: bytes, image_format: str | None) -> None:
     """Raise ImageError where the end of a PNG is missing: Pillow may decode it all the same."""
-    if image_format == "PNG" and b"IEND" not in data:
+    if image_format == "PNG" and not png_chunks.has_end(data):
         raise ImageError("truncated PNG")
 
 
@@ -252,13 +297,21 @@ def _to_bgr(picture: Image.Image) -> np.ndarray:
     if not picture.has_transparency_data:
         return np.ascontiguousarray(np.asarray(picture.convert("RGB"))[..., ::-1])
     rgba = np.asarray(picture.convert("RGBA"))
-    return _on_white(rgba[..., 2::-1], rgba[..., 3:])
+    color, alpha = rgba[..., 2::-1], rgba[..., 3:]
+    if picture.format == "BMP" and not alpha.any():  # clipboards and old tools leave the fourth byte 0
+        return np.ascontiguousarray(color)
+    return _on_white(color, alpha)
 
 
 def _on_white(color: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """Composite (H, W, 3) on white by alpha (H, W, 1), rounded to nearest."""
-    alpha = alpha.astype(np.uint16)
-    return ((color * alpha + (255 - alpha) * WHITE + 127) // 255).astype(np.uint8)
+    image = np.empty(color.shape, np.uint8)
+    rows = max(1, _PIXELS_AT_ONCE // color.shape[1])
+    for start in range(0, len(image), rows):
+        band = slice(start, start + rows)
+        share = alpha[band].astype(np.uint16)
+        image[band] = (color[band] * share + (255 - share) * WHITE + 127) // 255
+    return image
 
 
 def _orientation(picture: Image.Image) -> int:
@@ -283,13 +336,13 @@ def pad_square(image: np.ndarray, value: int = WHITE) -> np.ndarray:
     """Center (H, W, 3) on a square of its longer side, filled with ``value`` (0..255).
 
     Of an odd number of padded rows or columns the one more is below or to the right. Raises ImageError where
-    the square would have more than MAX_PIXELS.
+    the square would have too many pixels.
     """
     height, width = image.shape[:2]
     if height == width:
         return image
     side = max(height, width)
-    if side * side > MAX_PIXELS:
+    if side * side > _Limit.pixels:
         raise ImageError(f"too large a square: {width} x {height}")
     top, left = (side - height) // 2, (side - width) // 2
     return cv2.copyMakeBorder(
@@ -325,7 +378,7 @@ def prepare(data: bytes, image_size: int, padding: int = WHITE) -> np.ndarray:
     Decode, pad to a square with ``padding`` (0..255), resize by area (bicubic where that enlarges). Raises
     ImageError where the data cannot be decoded.
     """
-    return fit(decode(data), image_size, padding)
+    return fit(decode(data, _side_of_large(data, image_size)), image_size, padding)
 
 
 def encode_jpeg(image: np.ndarray, quality: int = 95) -> bytes:

@@ -5,7 +5,7 @@ import dataclasses
 import hashlib
 import os
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -13,9 +13,15 @@ import pyarrow as pa
 from Utils.command.cli import UserError
 from Utils.files import csv_tables
 from Utils.files.atomic import AnyPath
-from Utils.images.codec import SUFFIXES
+from Utils.images.formats import OTHER_SUFFIXES, SUFFIXES
 
 LARGEST_POST_ID = 2**63 - 1  # post ids are stored as int64
+# Folders that systems make beside pictures: thumbnails, trash, and what macOS puts into zip files. Names that
+# begin with a point are hidden, too.
+SYSTEM_FOLDERS = {
+    "@eadir", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "recycler", "__macosx", "lost+found",
+    "system volume information",
+}  # fmt: skip
 
 
 def post_id(path: AnyPath) -> int:
@@ -74,11 +80,16 @@ def bucket_path(identifier: int) -> str:
     return f"{identifier % 1000:04d}/{identifier}.jpg"
 
 
-def walk(folder: AnyPath) -> Iterator[tuple[str, list[str]]]:
+def is_hidden(name: str) -> bool:
+    """Whether a file or a folder is none of the user's pictures by its name: hidden, or made by a system."""
+    return name.startswith(".") or name.casefold() in SYSTEM_FOLDERS
+
+
+def walk(folder: AnyPath, census: "Census | None" = None) -> Iterator[tuple[str, list[str]]]:
     """Yield ``(relative folder, file names)`` in sorted order, without touching any file.
 
-    Links to folders are followed, and every folder is listed once. Raises UserError where ``folder`` is no
-    folder.
+    Links to folders are followed, and every folder is listed once. What `is_hidden` is left out; ``census``
+    counts the pictures in it. Raises UserError where ``folder`` is no folder.
     """
     root = pathlib.Path(folder)
     if not root.is_dir():
@@ -87,9 +98,12 @@ def walk(folder: AnyPath) -> Iterator[tuple[str, list[str]]]:
         )
     visited = {os.path.realpath(root)}
     for top, folders, names in os.walk(root, followlinks=True):
-        folders[:] = sorted(name for name in folders if _is_new(f"{top}/{name}", visited))
+        if census is not None:
+            census.count_hidden(top, folders, names)
+        visible = (name for name in folders if not is_hidden(name))
+        folders[:] = sorted(name for name in visible if _is_new(f"{top}/{name}", visited))
         relative = os.path.relpath(top, root).replace(os.sep, "/")
-        yield ("" if relative == "." else relative), sorted(names)
+        yield ("" if relative == "." else relative), sorted(name for name in names if not is_hidden(name))
 
 
 def _is_new(path: str, visited: set[str]) -> bool:
@@ -107,17 +121,20 @@ def join(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder else name
 
 
-def image_paths(root: AnyPath) -> list[str]:
+def image_paths(root: AnyPath, say: Callable[[str], None] = lambda text: None) -> list[str]:
     """Return the paths of all images below a folder, relative to it, in the order of `walk`.
 
-    Raises UserError, which says what the folder holds, where there is no image.
+    ``say`` gets a sentence about the files that are passed by, where there are some. Raises UserError, which
+    says what the folder holds, where there is no image.
     """
     census, paths = Census(), []
-    for folder, names in walk(root):
+    for folder, names in walk(root, census):
         census.count(folder, names)
         paths += [join(folder, name) for name in names if is_image(name)]
     if not paths:
         raise UserError(f"no image found (suffixes {' '.join(SUFFIXES)}); {census.describe(root)}")
+    if census.passed_by():
+        say(census.passed_by())
     return paths
 
 
@@ -182,6 +199,7 @@ class Census:
 
     def __init__(self) -> None:
         self.folders = -1  # the top one does not count
+        self.hidden = 0  # pictures, by name, that are hidden or lie in a system's folder
         self._rows: dict[str, int] = {}  # suffix -> row of what follows
         self._examples: list[str] = []
         self._counts: list[int] = []
@@ -208,6 +226,23 @@ class Census:
             self._counts[row] += number
         return stems, rows
 
+    def count_hidden(self, top: str, folders: Sequence[str], names: Sequence[str]) -> None:
+        """Count the pictures of one folder that are hidden, or lie in a hidden folder below it."""
+        self.hidden += sum(is_hidden(name) and is_image(name) for name in names)
+        for folder in filter(is_hidden, folders):
+            for _, _, files in os.walk(f"{top}/{folder}"):
+                self.hidden += sum(map(is_image, files))
+
+    def passed_by(self) -> str:
+        """Say which files, that are or may be pictures, are not taken; empty where there are none."""
+        others: collections.Counter[str] = collections.Counter()
+        for count, suffix in zip(self._counts, self.suffixes, strict=True):
+            if suffix.lower() in OTHER_SUFFIXES:
+                others[suffix.lower()] += count
+        parts = [f"{self.hidden} of systems and hidden"] if self.hidden else []
+        parts += [f"{count} {suffix}" for suffix, count in others.most_common()]
+        return f"passed by: {', '.join(parts)}" if parts else ""
+
     def describe(self, path: AnyPath) -> str:
         """Say how many folders and files by suffix the folder ``path`` holds."""
         kinds = sorted(zip(self._counts, self.suffixes, self._examples, strict=True), reverse=True)[:6]
@@ -225,7 +260,7 @@ def index(folder: AnyPath, named: bool = False) -> ImageFolder:
         named: whether files can be found by any other stem too (`stem_key`), for 60 more bytes a file.
     """
     census, folders, names, numbered, keyed = Census(), [], {}, [], []
-    for relative, files in walk(folder):
+    for relative, files in walk(folder, census):
         if not is_unicode(relative):
             continue
         stems, suffix_rows = census.count(relative, files)

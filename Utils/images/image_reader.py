@@ -1,18 +1,24 @@
 """Image files read and prepared for a model: many in parallel, in order, in bounded memory."""
 
+import argparse
 import collections
 import concurrent.futures
 import itertools
 import os
+import pathlib
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 
-from Utils.images import codec
+from Utils.command.cli import number
+from Utils.images import codec, formats
 
-MOST_BYTES = 1 << 29  # of a file; codec.MAX_PIXELS pixels fit in it even uncompressed
+MOST_BYTES = 1 << 30  # of a file; codec.MAX_PIXELS pixels fit in it even uncompressed
+# Without O_NONBLOCK opening a pipe would wait for its writer, without O_BINARY Windows would change line
+# ends; no system has all of them.
+_FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_CLOEXEC", "O_NONBLOCK", "O_BINARY"))
 
 Item = TypeVar("Item")
 
@@ -22,8 +28,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
 
     Raises ImageError where it is no file that can hold an image, OSError where it cannot be read.
     """
-    # Without O_NONBLOCK opening a pipe would wait for its writer.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    descriptor = os.open(path, _FLAGS)
     try:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
@@ -38,16 +43,30 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     return data
 
 
+def add_max_pixels(command_line: argparse.ArgumentParser) -> None:
+    """Add ``--max-pixels``; the command passes its value to `codec.allow_pixels`."""
+    command_line.add_argument(
+        "--max-pixels",
+        type=number(above=0),
+        default=codec.MAX_PIXELS,
+        metavar="N",
+        help=f"refuse larger images ({codec.MAX_PIXELS})",
+    )
+
+
 def read_image(path: str | os.PathLike[str], image_size: int, padding: int = codec.WHITE) -> np.ndarray:
     """Return the model's input (image_size, image_size, 3) uint8 BGR of a file, as `codec.prepare` makes it.
 
     Raises ImageError, also for a file that cannot be read.
     """
+    return codec.prepare(_content(path), image_size, padding)
+
+
+def _content(path: str | os.PathLike[str]) -> bytes:
     try:
-        data = read_bytes(path)
+        return read_bytes(path)
     except OSError as error:
         raise codec.ImageError(error.strerror or type(error).__name__) from error
-    return codec.prepare(data, image_size, padding)
 
 
 def read_batches(
@@ -58,6 +77,7 @@ def read_batches(
     path_of: Callable[[Item], Any] | None = None,
     padding: int = codec.WHITE,
     readers: int = 2,
+    wrong_suffixes: "collections.Counter[str] | None" = None,
 ) -> Iterator[tuple[list[Item], np.ndarray, list[tuple[Item, str]]]]:
     """Yield ``(readable items, images (B, S, S, 3) uint8 BGR, [(unreadable item, reason)])`` in order.
 
@@ -67,15 +87,18 @@ def read_batches(
         batch_size: items at a time; B is less where some are unreadable, and in the last batch.
         path_of: function item -> path, where items are no paths.
         readers: threads, which prepare the next batch while the caller works on this one.
+        wrong_suffixes: counts, by what is wrong, the readable images whose suffix lies.
     """
     items = iter(items)
 
-    def read(item: Item) -> np.ndarray | str:
+    def read(item: Item) -> tuple[np.ndarray | str, str | None]:
         path: Any = item if path_of is None else path_of(item)
         try:
-            return read_image(path, image_size, padding)
+            data = _content(path)
+            image = codec.prepare(data, image_size, padding)
         except codec.ImageError as error:
-            return str(error)
+            return str(error), None
+        return image, formats.wrong_suffix(data, pathlib.PurePath(path).suffix)
 
     with concurrent.futures.ThreadPoolExecutor(readers) as pool:
         submitted = collections.deque()
@@ -90,7 +113,10 @@ def read_batches(
             while submitted:
                 submit_batch()
                 batch, futures = submitted.popleft()
-                yield _split(batch, [future.result() for future in futures], image_size)
+                results, remarks = zip(*(future.result() for future in futures), strict=True)
+                if wrong_suffixes is not None:
+                    wrong_suffixes.update(remark for remark in remarks if remark)
+                yield _split(batch, results, image_size)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 

@@ -70,7 +70,7 @@ def test_a_path_out_of_the_image_folder_is_refused(tmp_path, path):
     (tmp_path / "secret.jpg").write_bytes(jpeg(1, 32))
     (tmp_path / "images" / "a").mkdir(parents=True)
     with pytest.raises(codec.ImageError, match="out of the image folder"):
-        shard_writer.stored_image(str(tmp_path / "images"), path, 32, 95)
+        shard_writer.image_content(str(tmp_path / "images"), path)
 
 
 def test_a_failing_disk_rejects_no_image(folder, monkeypatch):
@@ -79,7 +79,7 @@ def test_a_failing_disk_rejects_no_image(folder, monkeypatch):
 
     monkeypatch.setattr(shard_writer.image_reader, "read_bytes", fail)
     with pytest.raises(WorkError, match="1.jpg cannot be read: .*run the command again"):
-        shard_writer.stored_image(str(folder / "images"), "1.jpg", 32, 95)
+        shard_writer.image_content(str(folder / "images"), "1.jpg")
 
 
 def test_every_record_of_a_dataset_is_found_with_and_without_a_list_of_ids(tmp_path):

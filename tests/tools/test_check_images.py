@@ -2,7 +2,9 @@
 
 import json
 
+import pytest
 from helpers import jpeg
+from PIL import Image
 
 from tools import check_images
 
@@ -13,28 +15,66 @@ def test_a_run_that_was_stopped_continues_where_it_was(tmp_path, monkeypatch, ca
         (tmp_path / "i" / f"{number}.jpg").write_bytes(jpeg(1, 32) if number % 3 else b"")
     words = ["--images", str(tmp_path / "i"), "-o", str(tmp_path / "r.csv"), "--workers", "2", "--json"]
     monkeypatch.setattr(check_images, "CHUNK", 2)
-    real, checked = check_images.reason, []
+    real, checked = check_images.examine, []
 
-    def reason(root, path):
+    def examine(root, path):
         checked.append(path)
         if len(checked) == 5:
             raise KeyboardInterrupt
         return real(root, path)
 
-    monkeypatch.setattr(check_images, "reason", reason)
+    monkeypatch.setattr(check_images, "examine", examine)
     assert check_images.main(words) == 130
     assert not (tmp_path / "r.csv").exists()
     checked = [None] * 9
     assert check_images.main(words) == 0
     assert len(checked) < 9 + 9 - 2
     report = json.loads(capsys.readouterr().out)
-    assert report == {"images": 9, "rejected": 3, "reasons": {"empty file": 3}}
+    assert report == {
+        "images": 9,
+        "rejected": 3,
+        "reasons": {"empty file": 3},
+        "wrong_suffixes": {},
+    }
     assert (tmp_path / "r.csv").read_text() == "post_id,path,reason\n" + "".join(
         f"{number},{number}.jpg,empty file\n" for number in (0, 3, 6)
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["i", "r.csv"]
     assert check_images.main(words) == 2
     assert "--overwrite" in capsys.readouterr().err
+
+
+@pytest.mark.reliability(
+    "A picture with the suffix of another format", "used; the wrong suffixes are counted"
+)
+def test_a_wrong_suffix_is_told_and_not_rejected(tmp_path, capsys):
+    (tmp_path / "i").mkdir()
+    for name, image_format in {"1.jpg": "PNG", "2.JPG": "WEBP", "3.png": "JPEG", "4.jpg": "JPEG"}.items():
+        with (tmp_path / "i" / name).open("wb") as file:
+            Image.new("RGB", (8, 8)).save(file, image_format)
+    assert check_images.main(["--images", str(tmp_path / "i"), "-o", str(tmp_path / "r.csv")]) == 0
+    assert (tmp_path / "r.csv").read_text() == "post_id,path,reason\n"
+    assert [line.split(":")[0].strip() for line in capsys.readouterr().out.splitlines()] == [
+        "1 JPEG data in .png files",
+        "1 PNG data in .jpg files",
+        "1 WEBP data in .jpg files",
+        "4 images, 0 rejected",
+    ]
+
+
+@pytest.mark.reliability(
+    "Thumbnails, trash, hidden files and formats that are not read, among pictures", "passed by and counted"
+)
+def test_what_is_passed_by_is_told(tmp_path, capsys):
+    names = ("a.jpg", "@eaDir/a.jpg/SYNOPHOTO_THUMB_M.jpg", ".thumbnails/a.jpg", "$RECYCLE.BIN/$R1.jpg",
+             "__MACOSX/._a.jpg", ".hidden.jpg", "b.jxl", "c.JXL", "d.heic", "f.svg", "a.txt")  # fmt: skip
+    for name in names:
+        (tmp_path / "i" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "i" / name).write_bytes(jpeg(1, 8))
+    assert check_images.main(["--images", str(tmp_path / "i"), "-o", str(tmp_path / "r.csv")]) == 0
+    shown = capsys.readouterr()
+    assert "1 images, 0 rejected" in shown.out
+    assert "passed by: 5 of systems and hidden, 2 .jxl, 1 .heic, 1 .svg\n" in shown.err
 
 
 def test_a_folder_without_images_is_refused(tmp_path, capsys):

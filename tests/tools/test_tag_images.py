@@ -176,12 +176,45 @@ def test_unreadable_images_are_set_aside_and_listed(release, pictures, capsys):
 
 def test_a_sidecar_that_cannot_be_written_stops_nothing(release, tmp_path, capsys):
     paint(tmp_path / "a.png", BLUE)
-    paint(tmp_path / f"{'b' * 245}.png", GREEN)  # its sidecar's temporary name is too long
+    paint(tmp_path / f"{'b' * 251}.png", GREEN)  # x.png.txt is too long, x.txt is not
+    paint(tmp_path / f"{'b' * 251}.jpg", GREEN)
     (tmp_path / "c.txt").mkdir()
     paint(tmp_path / "c.png", RED)
     assert tag(release, tmp_path) == 0
     assert (tmp_path / "a.txt").read_text() == EXPECTED[BLUE]
     assert capsys.readouterr().err.count("the sidecar cannot be written") == 2
+
+
+@pytest.mark.reliability("A picture whose name is as long as file systems allow", "it has its sidecar")
+@pytest.mark.parametrize("letter", ["x", "\u9577"])
+def test_a_long_name_has_its_sidecar(release, tmp_path, letter):
+    names = [letter * ((length - 4) // len(letter.encode())) for length in range(225, 256)]
+    for name in dict.fromkeys(names):
+        paint(tmp_path / f"{name}.png", RED)
+    assert tag(release, tmp_path) == 0
+    assert sidecars_in(tmp_path) == {f"{name}.txt": EXPECTED[RED] for name in names}
+
+
+@pytest.mark.reliability("A picture of another format than its name says", "tagged, and told")
+def test_pictures_are_told_by_their_bytes(release, tmp_path, capsys):
+    paint(tmp_path / "a.png", RED)
+    (tmp_path / "a.png").rename(tmp_path / "a.jpg")
+    paint(tmp_path / "other" / "b.webp", BLUE)
+    (tmp_path / "other" / "b.webp").rename(tmp_path / "other" / "b")
+    assert tag(release, tmp_path / "a.jpg", tmp_path / "other" / "b") == 0
+    assert sidecars_in(tmp_path) == {"a.txt": EXPECTED[RED], "other/b.txt": EXPECTED[BLUE]}
+    shown = capsys.readouterr().err
+    assert "1 with a wrong suffix: PNG data in .jpg files" in shown
+    assert "1 with a wrong suffix: WEBP data in files without suffix" in shown
+
+
+def test_thumbnails_and_trash_are_passed_by(release, pictures, capsys):
+    paint(pictures / "@eaDir" / "1.jpg" / "SYNOPHOTO_THUMB_M.jpg", RED)
+    paint(pictures / ".thumbnails" / "1.jpg", RED)
+    (pictures / "5.jxl").touch()
+    assert tag(release, pictures) == 0
+    assert "passed by: 2 of systems and hidden, 1 .jxl" in capsys.readouterr().err
+    assert len(sidecars_in(pictures)) == 4
 
 
 # Tables
@@ -253,8 +286,8 @@ def test_an_interrupted_table_is_continued(release, pictures, monkeypatch, capsy
     read = []
     monkeypatch.setattr(
         image_reader,
-        "read_image",
-        lambda path, *rest, real=image_reader.read_image: read.append(path) or real(path, *rest),
+        "read_bytes",
+        lambda path, real=image_reader.read_bytes: read.append(path) or real(path),
     )
     assert tag(*words, output) == 0
     assert len(read) == 2

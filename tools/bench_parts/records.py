@@ -201,7 +201,7 @@ def _plot(folder: pathlib.Path, options: argparse.Namespace, peer_speed: float) 
     select = (time.perf_counter() - started) * 1000 / options.images
     shutil.rmtree(folder / "again")
     read = _milliseconds(lambda path: path.read_bytes(), paths)
-    check = _milliseconds(lambda jpeg: codec.to_stored_jpeg(jpeg, ".jpg", SIDE), data)
+    check = _milliseconds(lambda jpeg: codec.to_stored_jpeg(jpeg, SIDE), data)
     encode = _milliseconds(lambda jpeg: tfrecord.encode_example(1, jpeg, labels), data)
     write = _write_milliseconds(folder, [tfrecord.encode_example(1, jpeg, labels) for jpeg in data])
     query = _milliseconds(lambda image_id: _query(folder, image_id), image_ids)

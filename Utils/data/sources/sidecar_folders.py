@@ -42,7 +42,7 @@ def read_sidecars(path: AnyPath, images: AnyPath | None = None) -> Source:
     Raises UserError where no image has a sidecar.
     """
     root = pathlib.Path(path)
-    pairs, rejected = _pair(root, pathlib.Path(images or path))
+    pairs, rejected, passed_by = _pair(root, pathlib.Path(images or path))
     sorter, paths = DiskSorter(), []
     for post_id, image, sidecar in pairs:
         try:
@@ -50,7 +50,8 @@ def read_sidecars(path: AnyPath, images: AnyPath | None = None) -> Source:
             paths.append(image)
         except FieldError as error:
             rejected.append((post_id, image, f"sidecar unreadable: {error}"))
-    return _with_paths(sorter.finish("sidecars", path), paths, rejected)
+    source = _with_paths(sorter.finish("sidecars", path), paths, rejected)
+    return dataclasses.replace(source, passed_by=passed_by)
 
 
 def _with_paths(source: Source, paths: list[str], rejected: list[Rejection]) -> Source:
@@ -66,8 +67,13 @@ def _with_paths(source: Source, paths: list[str], rejected: list[Rejection]) -> 
     return dataclasses.replace(source, blocks=blocks, rejected=tuple(rejected))
 
 
-def _pair(root: pathlib.Path, images: pathlib.Path) -> tuple[list[tuple[int, str, str]], list[Rejection]]:
-    """Return ``[(post id, image path, sidecar path)]`` by id, and files without partner or with a used id."""
+def _pair(
+    root: pathlib.Path, images: pathlib.Path
+) -> tuple[list[tuple[int, str, str]], list[Rejection], str]:
+    """Return ``[(post id, image path, sidecar path)]`` by id, rejected files, and what was passed by.
+
+    Rejected are files without a partner or with a used id.
+    """
     sidecars = {
         image_folder.join(folder, name)
         for folder, names in image_folder.walk(root)
@@ -76,7 +82,7 @@ def _pair(root: pathlib.Path, images: pathlib.Path) -> tuple[list[tuple[int, str
     }
     pairs: dict[int, tuple[str, str]] = {}
     rejected, used, census = [], set(), image_folder.Census()
-    for folder, names in image_folder.walk(images):
+    for folder, names in image_folder.walk(images, census):
         census.count(folder, names)
         for name in filter(image_folder.is_image, names):
             path = image_folder.join(folder, name)
@@ -98,7 +104,7 @@ def _pair(root: pathlib.Path, images: pathlib.Path) -> tuple[list[tuple[int, str
         )
     without_image = sorted(sidecar for sidecar in sidecars - used if sidecar.endswith(".txt"))
     rejected += [(image_folder.post_id(sidecar[:-4]), sidecar, "file missing") for sidecar in without_image]
-    return [(post_id, *pairs[post_id]) for post_id in sorted(pairs)], rejected
+    return [(post_id, *pairs[post_id]) for post_id in sorted(pairs)], rejected, census.passed_by()
 
 
 def _sidecar_paths(path: str) -> list[str]:

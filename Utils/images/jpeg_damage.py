@@ -1,0 +1,66 @@
+"""Damage inside a JPEG, told by libjpeg's own warnings: it makes up what is missing and only mentions it.
+
+A download that broke in the middle and got an end marker decodes to a picture that is gray or shifted below
+the break. libjpeg-turbo calls that a warning; simplejpeg makes it an error that has libjpeg's words.
+"""
+
+import re
+
+import numpy as np
+import simplejpeg
+
+from Utils.images.jpeg_header import JpegHeader
+
+_EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
+_MOST_READ_AHEAD = 8  # bytes that a decoder may take from behind the last code
+_COLORS = {1: "BGR", 3: "BGR", 4: "CMYK"}  # by number of components
+
+
+def decode(data: bytes, header: JpegHeader, reduction: int = 1) -> tuple[np.ndarray | None, str]:
+    """Return ``(pixels (H, W, 3) BGR, libjpeg's warning)``; no pixels beside a warning, "" where all is well.
+
+    No pixels and no warning: this decoder cannot tell, since it lacks the kind of JPEG, or the warning is of
+    something odd that spoils no pixel. Pixels are not turned by an orientation.
+
+    Args:
+        data: the file's content.
+        header: of it.
+        reduction: 1, 2, 4 or 8, by which the pixels are reduced; the data are read whole all the same.
+    """
+    if header.components not in _COLORS or header.bits != 8:
+        return None, ""
+    regular = _regular_header(header) + data[header.scan_start :]
+    sides = {"min_height": header.height // reduction, "min_width": header.width // reduction}
+    options = {"colorspace": _COLORS[header.components], **(sides if reduction > 1 else {})}
+    try:
+        image = simplejpeg.decode_jpeg(regular, **options)
+        return (image if header.components < 4 else None), ""
+    except ValueError as error:
+        words = str(error)
+    try:
+        simplejpeg.decode_jpeg(regular, **options, strict=False)
+    except ValueError:  # that was no warning: another decoder may know this kind
+        return None, ""
+    return None, "" if _is_padding(words, data, header) else words
+
+
+def _regular_header(header: JpegHeader) -> bytes:
+    """Return the header without what decoders warn of and get past; their first warning hides all later ones.
+
+    That is stray bytes, data of applications, a revision of JFIF that nobody knows, and a range of
+    coefficients in the scan of a JPEG that has no ranges.
+    """
+    tables = re.sub(rb"(\xff\xe0..JFIF\0).", b"\\1\x01", header.tables, count=1, flags=re.DOTALL)
+    if header.is_sequential:
+        tables = tables[:-3] + b"\x00\x3f\x00"
+    return b"\xff\xd8" + tables
+
+
+def _is_padding(words: str, data: bytes, header: JpegHeader) -> bool:
+    """Whether a warning is of zeros between the last code and the end marker, which nothing was made from."""
+    match = _EXTRANEOUS.search(words)
+    if match is None:
+        return False
+    scan = data[header.scan_start : data.index(b"\xff\xd9", header.scan_start)]
+    zeros = len(scan) - len(scan.rstrip(b"\0"))
+    return int(match[1]) <= zeros <= int(match[1]) + _MOST_READ_AHEAD
