@@ -266,19 +266,23 @@ class ASL(_TagLoss):
 LOSSES: dict[str, type[_TagLoss]] = {loss.loss: loss for loss in (SummedBCE, Focal, ASL)}
 
 
-def build(options: LossOptions, tag_weights: Iterable[float] | None = None) -> keras.losses.Loss:
-    """Return the loss that the options name ("bce", "focal" or "asl").
+def build(
+    loss: str | LossOptions, tag_weights: Iterable[float] | None = None, **options: float
+) -> keras.losses.Loss:
+    """Return a loss by its name, ``build("asl", gamma_neg=4.0)``, or the one that a recipe names.
 
     Args:
-        options: a recipe, or its group of loss options.
-        tag_weights: one factor for each tag, those of the column that ``options.tag_weights`` names.
+        loss: bce, focal or asl; or a recipe, or its group of loss options.
+        tag_weights: one factor for each tag; of a recipe, those of the column that its ``tag_weights`` names.
+        options: with a name, the options of that loss by their short names.
 
     Raises:
-        UserError: there is no such loss.
+        UserError: there is no such loss or option, or an option is out of its limits.
     """
-    name, loss_options = options.loss, options.loss_options()
+    name = loss if isinstance(loss, str) else loss.loss
     if name not in LOSSES:
         raise UserError(f"no loss is called {name!r}{suggest(name, LOSSES)}; there are {', '.join(LOSSES)}")
+    loss_options = options if isinstance(loss, str) else {**loss.loss_options(), **options}
     return LOSSES[name](
         tag_weights=tag_weights,
         **loss_options,  # pyright: ignore[reportArgumentType]  all floats: none is the reduction or name

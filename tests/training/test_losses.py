@@ -206,6 +206,14 @@ def test_build_takes_the_options_from_the_recipe():
     assert config["tag_weights"] == [1.0, 0.5]
 
 
+def test_build_takes_a_name_and_short_options():
+    loss = losses.build("asl", gamma_neg=4.0, stop_focus_gradient=True, tag_weights=[1.0, 2.0])
+    config = {"gamma_neg": 4.0, "gamma_pos": 0.0, "stop_focus_gradient": True, "tag_weights": [1.0, 2.0]}
+    assert config.items() <= loss.get_config().items()
+    with pytest.raises(UserError, match="loss asl has no option 'gamma'"):
+        losses.build("asl", gamma=4.0)
+
+
 def test_wrong_use_says_what_exists():
     with pytest.raises(UserError, match="'focall'; did you mean focal.*bce, focal, asl"):
         losses.build(LossOptions(loss="focall"))
