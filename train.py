@@ -29,6 +29,7 @@ from Utils.training.run_folder import Run
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
 
     from Utils.training.devices import Devices
     from Utils.training.experiment import Experiment
@@ -68,8 +69,8 @@ def _main(argv: Sequence[str] | None) -> int:
     prepare_backend()
     from Utils.training import devices, freezing
 
-    # All is built and compiled before there is a run folder: what cannot be built leaves none.
-    experiment = _set_up(recipe, dataset, devices.find(), source)
+    # A dry run does all of this too, so that it refuses what the run would: the folder is made afterwards.
+    experiment = _set_up(recipe, dataset, devices.find(), source, arguments.run_dir)
     compile_model = functools.partial(_compile, experiment)
     body = freezing.Freezing(recipe.freeze_body_epochs, experiment.facts["steps_per_epoch"], compile_model)
     body.compile_for(0)
@@ -84,14 +85,24 @@ def _main(argv: Sequence[str] | None) -> int:
         return _train(experiment, body, run, name)
 
 
-def _set_up(recipe: Recipe, dataset: Dataset, devices: "Devices", source: Source | None) -> "Experiment":
-    """Return the experiment, its model with its first weights, not compiled yet."""
-    from Utils.training import schedules
+def _set_up(
+    recipe: Recipe, dataset: Dataset, devices: "Devices", source: Source | None, run_dir: str
+) -> "Experiment":
+    """Return the experiment, its model with its first weights, not compiled yet.
+
+    A model takes long to build: all that can be refused without it is refused before.
+    """
+    from Utils.training import run_folder, schedules
     from Utils.training.experiment import Experiment
 
+    _check(recipe, dataset, devices)
     facts, batches, validation, mixup_rows = _data(recipe, dataset, devices)
     schedule = schedules.build(recipe, facts["steps_per_epoch"], facts["batch_size"])
-    devices.require_accumulation(recipe.gradient_accumulation)
+    if run_dir:  # a dry run may do without
+        run_folder.check(run_dir, recipe, dataset, facts)
+    for make in (lambda: batches(0), validation):
+        if make:
+            make()  # reads no record, but finds the shards
     model, trained_model = _models(recipe, dataset, devices, source, mixup_rows)
     return Experiment(
         recipe=recipe,
@@ -106,6 +117,26 @@ def _set_up(recipe: Recipe, dataset: Dataset, devices: "Devices", source: Source
         source=source,
         match=_copy_weights(model, dataset, source) if source and not source.is_taken_over else None,
     )
+
+
+def _check(recipe: Recipe, dataset: Dataset, devices: "Devices") -> None:
+    """Raise UserError for what cannot be trained, as far as neither records nor a model are needed to see it.
+
+    What one field of the recipe allows, the recipe itself has checked.
+    """
+    import Models
+    from Utils.training import losses, optimizers
+
+    if recipe.model:
+        Models.spec(recipe.model, **recipe.model_overrides())
+    losses.build(recipe, _tag_weights(recipe, dataset))
+    optimizers.check(recipe)
+    devices.require_accumulation(recipe.gradient_accumulation)
+    devices.compiles(recipe.jit_compile)
+
+
+def _tag_weights(recipe: Recipe, dataset: Dataset) -> "np.ndarray | None":
+    return tag_list.weights(dataset.tags, recipe.tag_weights) if recipe.tag_weights else None
 
 
 def _data(
@@ -218,9 +249,6 @@ def _compile(experiment: "Experiment", *, frozen: bool, start_step: int) -> None
     recipe, devices, schedule = experiment.recipe, experiment.devices, experiment.schedule
     model, trained_model = experiment.model, experiment.trained_model
     family = Models.family(experiment.model_name)
-    tag_weights = None
-    if recipe.tag_weights:
-        tag_weights = tag_list.weights(experiment.dataset.tags, recipe.tag_weights)
     with devices.scope():
         transfer.freeze(model, frozen)
         optimizer = optimizers.build(
@@ -232,7 +260,7 @@ def _compile(experiment: "Experiment", *, frozen: bool, start_step: int) -> None
         )
         trained_model.compile(
             optimizer,
-            losses.build(recipe, tag_weights),
+            losses.build(recipe, _tag_weights(recipe, experiment.dataset)),
             jit_compile=devices.compiles(recipe.jit_compile),  # pyright: ignore[reportArgumentType]
             steps_per_execution=recipe.steps_per_execution,
         )

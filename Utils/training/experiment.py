@@ -56,7 +56,8 @@ class Experiment:
         """Return what the run would be, line by line: ``{label: text}``."""
         recipe, facts = self.recipe, self.facts
         steps = recipe.epochs * facts["steps_per_epoch"]
-        memory = memory_estimate.estimate(self.model, recipe.batch_size_per_device)
+        optimizer = self.trained_model.optimizer
+        memory = memory_estimate.estimate(self.model, optimizer, recipe.batch_size_per_device)
         weights = "fresh"
         if self.source:
             weights = f"{self.source.file}: {self.match.text if self.match else 'begun'}"
@@ -80,12 +81,19 @@ def derive_facts(recipe: Recipe, dataset: Dataset, devices: Devices, records: in
     ``records`` is the number of training records that the recipe keeps. ``contents`` are digests, by flag, of
     what the recipe only names: that may have changed when a run is continued.
 
-    Raises UserError if there is no record, or the steps of an epoch are no multiple of an execution's.
+    Raises UserError if there is no record, the steps of an epoch are no multiple of an execution's, or the
+    training ends before its first update.
     """
     if not records:
         fold = f", fold {recipe.fold} left out," if recipe.fold else ""
         raise UserError(f"the training split of {dataset.folder}{fold} is empty; it needs a record at least")
     batch_size = recipe.batch_size_per_device * devices.replicas
+    steps_per_epoch = recipe.steps(records, batch_size)
+    if recipe.gradient_accumulation > recipe.epochs * steps_per_epoch:
+        raise UserError(
+            f"--gradient-accumulation {recipe.gradient_accumulation} leaves no update: the training has "
+            f"{recipe.epochs * steps_per_epoch} steps"
+        )
     contents = {}
     if recipe.unknown_labels:
         contents["--unknown-labels"] = atomic.sha256_of(recipe.unknown_labels)
@@ -96,6 +104,6 @@ def derive_facts(recipe: Recipe, dataset: Dataset, devices: Devices, records: in
         "devices": devices.text,
         "batch_size": batch_size,
         "records": records,
-        "steps_per_epoch": recipe.steps(records, batch_size),
+        "steps_per_epoch": steps_per_epoch,
         "contents": contents,
     }

@@ -7,18 +7,19 @@ from typing import Any
 import keras
 
 
-def estimate(model: keras.Model, batch_size: int) -> dict[str, int]:
+def estimate(model: keras.Model, optimizer: Any, batch_size: int) -> dict[str, int]:
     """Return bytes by what they are for, with ``batch_size`` images on a device.
 
     weights: all variables of the model. gradients: one value for each trainable one. optimizer: its slots
-    (call ``optimizer.build`` before). activations: the output of every layer, kept for the backward pass, in
-    the layer's compute dtype. What a backend fuses, recomputes or needs as scratch space is not included:
-    the estimate is good within a factor of two.
+    (call ``optimizer.build`` before; where a model that augments calls this one, it belongs to that one).
+    activations: the output of every layer, kept for the backward pass, in the layer's compute dtype. What a
+    backend fuses, recomputes or needs as scratch space is not included: the estimate is good within a factor
+    of two.
     """
     return {
         "weights": _bytes(model.variables),
         "gradients": _bytes(model.trainable_variables),
-        "optimizer": _bytes(model.optimizer.variables),
+        "optimizer": _bytes(optimizer.variables),
         "activations": batch_size * sum(_output_bytes(layer) for layer in model.layers),
     }
 

@@ -5,6 +5,7 @@
 """
 
 import inspect
+import math
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
@@ -184,15 +185,8 @@ def build(
         UserError: no such optimizer or option, a value of the wrong kind or out of range, a pattern that is
             no regular expression.
     """
+    check(options)
     name, overrides = options.optimizer, options.optimizer_overrides()
-    defaults = options_of(name)
-    for option, value in overrides.items():
-        if option not in defaults:
-            similar = suggest(option, defaults)
-            raise UserError(
-                f"optimizer {name} has no option {option!r}{similar}; it has {', '.join(defaults)}"
-            )
-        _check_option(name, option, value, defaults[option])
     _check_patterns([*no_decay, *no_clip, *(pattern for pattern, _ in rate_factors)])
     accumulated, own_options = options.gradient_accumulation, {**DEFAULTS.get(name, {})}
     own_options.update({option: value for option, value in overrides.items() if value is not None})
@@ -213,6 +207,18 @@ def build(
     return optimizer
 
 
+def check(options: OptimizerOptions) -> None:
+    """Raise UserError unless there is the optimizer, and it has and allows the options."""
+    name, defaults = options.optimizer, options_of(options.optimizer)
+    for option, value in options.optimizer_overrides().items():
+        if option not in defaults:
+            similar = suggest(option, defaults)
+            raise UserError(
+                f"optimizer {name} has no option {option!r}{similar}; it has {', '.join(defaults)}"
+            )
+        _check_option(name, option, value, defaults[option])
+
+
 def _check_option(name: str, option: str, value: Any, default: Any) -> None:
     """Raise UserError unless an option's value, None for the default, is of the default's kind and range."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -220,10 +226,16 @@ def _check_option(name: str, option: str, value: Any, default: Any) -> None:
         fits, allowed = isinstance(value, bool), "true or false"
     elif option.endswith("steps"):
         fits, allowed = is_number and value >= 0 and value == int(value), "a whole number"
+    elif option == "epsilon":
+        fits, allowed = is_number and 0 < value < math.inf, "a number above 0"
+    elif option.startswith("exclude"):  # Muon's: patterns of weights that it leaves to Adam
+        texts = [value] if isinstance(value, str) else value
+        fits = isinstance(texts, (list, tuple)) and all(isinstance(text, str) for text in texts)
+        allowed = "a list of texts"
     elif re.search("beta|momentum|rho", option):
         fits, allowed = is_number and 0 <= value < 1, "a number from 0 to below 1"
     else:
-        fits, allowed = is_number or default is None, "a number"
+        fits, allowed = is_number and math.isfinite(value), "a number"
     if value is not None and not fits:
         raise UserError(f"{option} of optimizer {name} must be {allowed}; got {value!r}")
 

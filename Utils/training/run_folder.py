@@ -5,6 +5,7 @@ best.keras``
 """
 
 import importlib.metadata
+import os
 import pathlib
 import platform
 from collections.abc import Mapping
@@ -57,11 +58,9 @@ class Run:
         is_first_host: bool = True,
     ) -> None:
         self.folder = atomic.to_path(folder)
-        self.continued = _is_run(self.folder)
+        self.continued = check(self.folder, recipe, dataset, facts)
         if not (is_first_host or self.continued):
             raise UserError(f"all hosts need the same --run-dir; this one sees no run at {self.folder}")
-        if self.continued:
-            self._require_same(recipe, dataset, facts)
         self.history = History(self.folder / "history.csv", writable=is_first_host)
         self._lock: IO[str] | None = None
         if is_first_host:
@@ -83,38 +82,6 @@ class Run:
     last = property(lambda self: self.folder / RUN_MODELS["last"], doc="The last state's model.")
     best = property(lambda self: self.folder / RUN_MODELS["best"], doc="The model of the best validation F1.")
 
-    def _require_same(self, recipe: Recipe, dataset: Dataset, facts: Mapping[str, Any]) -> None:
-        old_recipe = read_recipe(self.folder / "recipe.json")[1]
-        old_recipe = {**Recipe().to_dict(), **old_recipe}  # fields that were added after the run was begun
-        differences = [
-            *_recipe_differences(old_recipe, recipe.to_dict()),
-            *_fact_differences(atomic.read_json(self.folder / "environment.json"), facts),
-            *self._data_differences(dataset),
-        ]
-        if differences:
-            raise UserError(
-                f"{self.folder} holds a run that differs: {'; '.join(differences)}. Continue it with what it "
-                "was begun with (only epochs, checkpoints and the tracker may change), or give another "
-                "--run-dir"
-            )
-        if recipe.epochs < old_recipe["epochs"]:
-            raise UserError(
-                f"--epochs may rise, not fall, when a run is continued; {self.folder} was begun with "
-                f"{old_recipe['epochs']}, got {recipe.epochs}. best.keras holds its best state so far"
-            )
-
-    def _data_differences(self, dataset: Dataset) -> list[str]:
-        manifest = atomic.read_json(self.folder / "dataset.json")
-        differences = [
-            f"the dataset has other {split} records"
-            for split in ("train", "validation")
-            if _shards(manifest, split) != _shards(dataset.manifest, split)
-        ]
-        tags = tag_list.read(self.folder / "selected_tags.csv")
-        if tag_list.digest(tags) != tag_list.digest(dataset.tags):
-            differences.append("the dataset has another tag list")
-        return differences
-
     def _write(self, name: str, recipe: Recipe, dataset: Dataset, facts: Mapping[str, Any]) -> None:
         environment = {**facts, **_environment(), **atomic.provenance()}
         path = self.folder / "environment.json"
@@ -126,6 +93,30 @@ class Run:
             atomic.write_json(self.folder / "dataset.json", dataset.manifest)
         atomic.write_json(path, environment)
         write_recipe(self.folder / "recipe.json", name, recipe)  # last: it makes the folder a run
+
+
+def check(folder: str | pathlib.Path, recipe: Recipe, dataset: Dataset, facts: Mapping[str, Any]) -> bool:
+    """Return whether a folder holds a run, which the arguments of ``Run`` may continue; nothing is written.
+
+    Raises:
+        UserError: no run can be made or continued there.
+    """
+    folder = atomic.to_path(folder)
+    is_run = _is_run(folder)
+    if is_run:
+        _require_same(folder, recipe, dataset, facts)
+    elif not atomic.is_remote(folder):
+        _require_writable(folder)
+    return is_run
+
+
+def _require_writable(folder: pathlib.Path) -> None:
+    """Raise UserError unless a local folder can be made, or is there and can be written to."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise UserError(f"--run-dir must be a folder; {existing} is a file")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UserError(f"--run-dir {folder} cannot be made: {existing} is not writable")
 
 
 def _is_run(folder: Any) -> bool:
@@ -151,6 +142,40 @@ def _lock(path: pathlib.Path) -> IO[str]:
         file.close()
         raise UserError(f"another process trains in {path.parent}; wait, or give another --run-dir")
     return file
+
+
+def _require_same(folder: Any, recipe: Recipe, dataset: Dataset, facts: Mapping[str, Any]) -> None:
+    old_recipe = read_recipe(folder / "recipe.json")[1]
+    old_recipe = {**Recipe().to_dict(), **old_recipe}  # fields that were added after the run was begun
+    differences = [
+        *_recipe_differences(old_recipe, recipe.to_dict()),
+        *_fact_differences(atomic.read_json(folder / "environment.json"), facts),
+        *_data_differences(folder, dataset),
+    ]
+    if differences:
+        raise UserError(
+            f"{folder} holds a run that differs: {'; '.join(differences)}. Continue it with what it "
+            "was begun with (only epochs, checkpoints and the tracker may change), or give another "
+            "--run-dir"
+        )
+    if recipe.epochs < old_recipe["epochs"]:
+        raise UserError(
+            f"--epochs may rise, not fall, when a run is continued; {folder} was begun with "
+            f"{old_recipe['epochs']}, got {recipe.epochs}. best.keras holds its best state so far"
+        )
+
+
+def _data_differences(folder: Any, dataset: Dataset) -> list[str]:
+    manifest = atomic.read_json(folder / "dataset.json")
+    differences = [
+        f"the dataset has other {split} records"
+        for split in ("train", "validation")
+        if _shards(manifest, split) != _shards(dataset.manifest, split)
+    ]
+    tags = tag_list.read(folder / "selected_tags.csv")
+    if tag_list.digest(tags) != tag_list.digest(dataset.tags):
+        differences.append("the dataset has another tag list")
+    return differences
 
 
 def _recipe_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -15,6 +15,7 @@ import pytest
 import Models
 import train
 from tools import analyze_metrics, predict
+from Utils.data import dataset_folder
 from Utils.tags import tag_list
 from Utils.training import loop
 
@@ -280,12 +281,52 @@ def test_shards_of_the_original_at_their_size(tmp_path):
     assert Models.load(tmp_path / "run").model.output_shape == (None, 2380)
 
 
-def test_what_cannot_be_built_leaves_no_folder(dataset, tmp_path, capsys):
-    for words in (
-        ["--attention", "ecca"],
-        ["--tag-weights", "none"],
-        ["--unknown-labels", str(tmp_path / "x")],
-    ):
-        assert train.main([*command(dataset, tmp_path / "run"), *words]) == 2
-        assert capsys.readouterr().err.startswith("error: ")
+def refusals(tmp_path, dataset):
+    """Yield (flags that a run refuses, what the error says)."""
+    yield ["--rotation", "200"], "--rotation must be from 0 to 180"
+    yield ["--tag-weights", "none"], "no column 'none'"
+    yield ["--unknown-labels", str(tmp_path / "x")], "unknown labels"
+    yield ["--optimizer", "muon", "--optimizer-options", "exclude_layers=3"], "exclude_layers"
+    yield ["--epochs", "1", "--gradient-accumulation", "6"], "leaves no update: the training has 5 steps"
+    manifest = dataset_folder.load(dataset).manifest
+    for split in ("train", "validation"):
+        copy = shutil.copytree(dataset, tmp_path / f"without_{split}")
+        (copy / "dataset.json").write_text(json.dumps(manifest))
+        next((copy / split).glob("*.tfrecord")).unlink()
+        yield ["--dataset", str(copy)], f"without_{split}"
+    (tmp_path / "album").mkdir()
+    (tmp_path / "album" / "photo.jpg").touch()
+    yield ["--run-dir", str(tmp_path / "album")], "holds photo.jpg"
+    yield ["--run-dir", str(tmp_path / "album" / "photo.jpg")], "is a file"
+    yield ["--run-dir", str(tmp_path / "album" / "photo.jpg" / "run")], "photo.jpg is a file"
+
+
+@pytest.mark.reliability(
+    "train.py --dry-run of what the run refuses",
+    "both refuse it with the same error, before a model is built; no folder is left",
+)
+def test_a_dry_run_refuses_what_the_run_refuses(dataset, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(Models, "build", lambda *_, **__: pytest.fail("a model was built"))
+    for words, said in refusals(tmp_path, dataset):
+        errors = []
+        for mode in ([], ["--dry-run"]):
+            assert train.main([*command(dataset, tmp_path / "run"), *words, *mode]) == 2
+            errors.append(capsys.readouterr().err)
+        assert errors[0] == errors[1]
+        assert errors[0].startswith("error: ")
+        assert said in errors[0]
     assert not (tmp_path / "run").exists()
+    assert [path.name for path in (tmp_path / "album").iterdir()] == ["photo.jpg"]
+
+
+def test_a_dry_run_refuses_a_run_folder_of_another_recipe(dataset, whole, capsys):
+    words = [*command(dataset, whole, *LONG), "--learning-rate", "0.5"]
+    for mode in ([], ["--dry-run"]):
+        assert train.main([*words, *mode]) == 2
+        assert "--learning-rate was 0.01, is 0.5" in capsys.readouterr().err
+
+
+def test_a_dry_run_with_augmentation_on_the_device(dataset, tmp_path, capsys):
+    words = command(dataset, tmp_path / "run", "--dry-run", "--augment-on", "device")
+    assert train.main(words) == 0
+    assert "optimizer" in capsys.readouterr().out

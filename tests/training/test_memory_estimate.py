@@ -12,7 +12,7 @@ def test_a_dense_layer_in_bytes():
     model = keras.Model(inputs, dense(inputs))
     model.compile(keras.optimizers.Adam(), "mse")
     model.optimizer.build(model.trainable_variables)
-    need = memory_estimate.estimate(model, batch_size=5)
+    need = memory_estimate.estimate(model, model.optimizer, batch_size=5)
     assert need["weights"] == need["gradients"] == (4 * 3 + 3) * 4
     slots = 2 * (4 * 3 + 3) * 4  # two moments; besides them the step and the learning rate
     assert slots < need["optimizer"] <= slots + 16
@@ -23,7 +23,7 @@ def test_layers_without_weights_need_activations_only():
     inputs = keras.Input((4,))
     model = keras.Model(inputs, keras.layers.Activation("relu")(inputs))
     model.compile("sgd", "mse")
-    need = memory_estimate.estimate(model, batch_size=1)
+    need = memory_estimate.estimate(model, model.optimizer, batch_size=1)
     assert (need["weights"], need["gradients"], need["activations"]) == (0, 0, 32)
 
 

@@ -95,7 +95,9 @@ def test_wrong_use_says_what_exists():
     for name, option, allowed in (
         ("lamb", "beta_1=x", "beta_1 .* from 0 to below 1; got 'x'"),
         ("adamw", "beta_2=1.0", "beta_2 .* from 0 to below 1; got 1.0"),
-        ("adamw", "epsilon=True", "epsilon .* a number; got True"),
+        ("adamw", "epsilon=True", "epsilon .* a number above 0; got True"),
+        ("muon", "muon_a=1e999", "muon_a .* a number; got"),
+        ("muon", "exclude_layers=3", "exclude_layers .* a list of texts; got 3"),
         ("sgd", "nesterov=1", "nesterov .* true or false; got 1"),
         ("muon", "ns_steps=2.5", "ns_steps .* a whole number; got 2.5"),
     ):
