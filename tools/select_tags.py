@@ -153,12 +153,14 @@ def select(
         for block in progress(source.blocks(), total=num_blocks, label="posts", unit="blocks")
     ]
     excluded = collections.Counter(post_filter.excluded)
+    post_filter.require_one_alphabet()
     if groups is not None:
         blocks, excluded["near-duplicate in an earlier split"] = without_duplicates(blocks, groups)
     post_steps = post_steps_of(source, excluded)
     num_selected = sum(len(block.ids) for block in blocks)
     if not num_selected:
         raise UserError(no_posts(post_steps, post_filter, files))
+    selection.require_filled_splits(blocks, definition)
     images = selection.count_images(blocks, len(candidates))
     passed, late_steps, late_tags = selection.select_tags(
         candidates, images, num_selected, source.num_posts, definition

@@ -5,9 +5,12 @@ categories as codes or names. Each rule stands here once; sources of posts, tag 
 definition share it.
 """
 
-from collections.abc import Mapping
+import html
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from Utils.command.cli import UserError
 from Utils.images.image_folder import LARGEST_POST_ID
 from Utils.tags.tag_list import CATEGORIES
 
@@ -16,7 +19,11 @@ STATUS_FIELDS = {name: "hidden" if name == "hidden" else f"is_{name}" for name i
 RATING_NAMES = {"g": "general", "s": "sensitive", "q": "questionable", "e": "explicit"}
 FALSE_WORDS = ("", "0", "0.0", "f", "false", "none", "null")  # every other text is true
 
-_OLD_RATINGS = {"safe": "s"}  # the word for the letter s before April 2022
+# The code of the word safe, which before April 2022 stood for what is general or sensitive now. As a letter
+# it is an s like that of sensitive; as a word it is told apart, so that no two alphabets are mixed unnoticed.
+SAFE = "S"
+
+_ENTITY = re.compile(r"&(#[0-9]+|#[xX][0-9a-fA-F]+|[A-Za-z][A-Za-z0-9]*);")
 
 
 class FieldError(ValueError):
@@ -51,10 +58,39 @@ def is_true(value: Any) -> bool:
 
 
 def parse_rating(value: Any) -> str:
-    """Return the letter g, s, q or e of a rating given as a letter or a word, "" for anything else."""
+    """Return g, s, q, e or SAFE for a rating given as a letter or a word, "" for anything else."""
     text = value.strip().lower() if isinstance(value, str) else ""
-    letter = _OLD_RATINGS.get(text, text[:1])
-    return letter if letter in RATING_NAMES else ""
+    if text == "safe":
+        return SAFE
+    return text[:1] if text[:1] in RATING_NAMES else ""
+
+
+def require_one_alphabet(ratings: Iterable[str], ratings_map: Mapping[str, str] | None) -> None:
+    """Raise UserError where the word safe stands beside ratings of the other alphabet and no map explains it.
+
+    Args:
+        ratings: codes as `parse_rating` returns them.
+        ratings_map: as in a `Utils.data.definition.Definition`.
+    """
+    others = [RATING_NAMES[letter] for letter in ("g", "s") if letter in ratings]
+    if SAFE in ratings and others and "safe" not in (ratings_map or {}):
+        raise UserError(
+            f"some posts are rated safe, as boorus did before April 2022, others {' or '.join(others)}, as "
+            'they do since; say what safe is in the definition, for instance ratings_map = {safe = "general"}'
+        )
+
+
+def plain_name(name: str) -> str:
+    """Return the name of a tag without HTML entities, which interfaces and downloaders of boorus leave in it.
+
+    Only entities with their semicolon are undone: in ``black&notwhite`` there is none.
+    """
+    while "&" in name:
+        text = _ENTITY.sub(lambda entity: html.unescape(entity[0]), name)
+        if text == name:
+            break
+        name = "_".join(text.split())  # an entity may be a space or a line break
+    return name
 
 
 def parse_status(record: Mapping[str, Any]) -> int:

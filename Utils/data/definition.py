@@ -33,7 +33,7 @@ class Definition:
     ratings: tuple[str, ...] = ("s",)  # letters that are kept
     ratings_as_labels: bool = False
     ratings_map: dict[str, str] | None = (
-        None  # letter in the database -> rating, if its letters are not g s q e
+        None  # letter in the database, or the word safe -> rating, if its letters are not g s q e
     )
     exclude_status: tuple[str, ...] = STATUSES
     categories: tuple[int, ...] = (0, 3, 4)
@@ -136,9 +136,9 @@ def check_ratings_map(value: Any) -> dict[str, str] | None:
     if not isinstance(value, dict) or not value:
         raise UserError('must say which letter is which rating, as {s = "general", q = "questionable"}')
     for letter, rating in value.items():
-        if letter not in RATING_NAMES or rating not in RATINGS:
+        if letter not in (*RATING_NAMES, "safe") or rating not in RATINGS:
             raise UserError(
-                f"maps one of g s q e to one of {', '.join(RATINGS)}, not {letter!r} to {rating!r}"
+                f"maps one of g s q e, or safe, to one of {', '.join(RATINGS)}, not {letter!r} to {rating!r}"
             )
     return dict(value)
 

@@ -7,14 +7,14 @@ candidate; the others can only be applied once all posts have been seen.
 
 import collections
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError
-from Utils.data.danbooru_fields import RATING_NAMES, STATUSES
+from Utils.data.danbooru_fields import RATING_NAMES, SAFE, STATUSES, require_one_alphabet
 from Utils.data.definition import SPLIT_MODULUS, SPLITS, Definition
 from Utils.data.sources.stream import PostBlock, sort_each_row
 from Utils.tags.tag_list import CATEGORIES, RATINGS, ordered
@@ -76,6 +76,9 @@ def _post_rules(
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Yield ``(reason, mask of the posts that pass)`` in order, of the rules without files and tags."""
     letters = [ord(letter) for letter in definition.ratings] + [0] * keep_unrated
+    # Ratings begin with their letters. Without a map safe is the letter s, which the definition then means.
+    if (definition.ratings_map or {}).get("safe", "s")[0] in definition.ratings:
+        letters.append(ord(SAFE))
     yield f"rating not {' '.join(definition.ratings)}", np.isin(block.ratings, letters)
     for name in definition.exclude_status:
         yield f"status {name}", (block.status >> STATUSES.index(name)) & 1 == 0
@@ -105,6 +108,7 @@ class PostFilter:
     ) -> None:
         self._definition, self._tag_ids, self._find = definition, tag_ids, find
         self._keep_unrated = keep_unrated
+        self._ratings: set[str] = set()
         self._row_dtype = np.min_scalar_type(max(len(tag_ids), 1))
         self.excluded: collections.Counter[str] = collections.Counter()
         self.missing: list[np.ndarray] = []
@@ -114,6 +118,7 @@ class PostFilter:
         """Return the posts of one block that pass."""
         passed = np.ones(len(block.ids), bool)
         self.num_posts += len(passed)
+        self._ratings.update(chr(code) for code in np.unique(block.ratings).tolist() if code > 0)
         for reason, mask in _post_rules(block, self._definition, self._keep_unrated):
             self._apply(reason, passed, mask)
         files = np.arange(len(passed)) if self._find is None else np.full(len(passed), -1)
@@ -128,6 +133,12 @@ class PostFilter:
         splits = split_rows(block.ids, self._definition)
         ratings = block.ratings.clip(0, 255).astype(np.uint8)
         return SelectedPosts(block.ids, splits, ratings, files, sizes, tag_rows, block.paths).where(passed)
+
+    def require_one_alphabet(self) -> None:
+        """Raise UserError where the ratings of the posts seen so far cannot say which of them to keep."""
+        kept = self._definition.ratings
+        if ("g" in kept) != ("s" in kept):
+            require_one_alphabet(self._ratings, self._definition.ratings_map)
 
     def _apply(self, reason: str, passed: np.ndarray, mask: np.ndarray) -> None:
         """Narrow ``passed`` in place; a post counts for the first rule that excludes it."""
@@ -158,6 +169,42 @@ def duplicates_of_earlier_splits(groups: pd.DataFrame, ids: np.ndarray, splits: 
     members = groups[["group", "post_id"]].drop_duplicates().merge(selected, on="post_id")
     first_split = members.groupby("group")["split"].transform("min")
     return np.unique(members.loc[members["split"] > first_split, "post_id"].to_numpy(np.int64))
+
+
+def require_filled_splits(blocks: Sequence[SelectedPosts], definition: Definition) -> None:
+    """Raise UserError where a split of the definition has no post; the error has ranges that would do."""
+    counts = np.zeros(len(SPLITS), np.int64)
+    for block in blocks:
+        counts += np.bincount(block.splits, minlength=len(SPLITS))
+    empty = [name for name in definition.splits if not counts[SPLITS.index(name)]]
+    if not empty:
+        return
+    ids = np.concatenate([block.ids for block in blocks])
+    held = ", ".join(f"{name} {counts[SPLITS.index(name)]}" for name in definition.splits)
+    raise UserError(
+        f"no post falls into {' and '.join(empty)}: splits are ranges of the post id modulo {SPLIT_MODULUS}, "
+        f"and the {len(ids)} posts give {held}. {_fitting_splits(ids, definition.splits)}"
+    )
+
+
+def _fitting_splits(ids: np.ndarray, splits: Mapping[str, tuple[int, int]]) -> str:
+    """Return advice: splits of about the same proportions that all have posts, or to leave some out."""
+    residues = np.sort(ids % SPLIT_MODULUS)
+    names = sorted(splits, key=lambda name: splits[name])
+    if len(np.unique(residues)) < len(names):
+        return "Leave the empty ones out of splits in the definition, or add posts"
+    sizes = np.array([splits[name][1] - splits[name][0] + 1 for name in names], np.float64)
+    ranges, start = [], 0
+    for place, name in enumerate(names):
+        later = np.unique(residues[residues >= start])
+        last_index = len(later) - len(names) + place  # leaves one number at least to every later split
+        share = np.searchsorted(
+            later, residues[int(sizes[: place + 1].sum() / sizes.sum() * len(residues)) - 1]
+        )
+        end = SPLIT_MODULUS - 1 if name == names[-1] else int(later[min(share, last_index)])
+        ranges.append(f"{name} = [{start}, {end}]")
+        start = end + 1
+    return f"In the definition these would do: splits = {{{', '.join(ranges)}}}"
 
 
 def count_images(blocks: Iterable[SelectedPosts], num_candidates: int) -> np.ndarray:
@@ -218,14 +265,17 @@ def rating_tags(
     """
     if not rating_counts:
         raise UserError("ratings_as_labels is true, but no post of the source has a rating")
+    require_one_alphabet(rating_counts, ratings_map)
     if ratings_map is None and "g" not in rating_counts:
-        letters = " ".join(sorted(rating_counts))
+        letters = " ".join(sorted("safe" if letter == SAFE else letter for letter in rating_counts))
         raise UserError(
             f"ratings_as_labels needs the four letters g s q e; the source has {letters}, "
             "as boorus had before April 2022, when s meant safe. Say which is which, for instance "
             'ratings_map = {s = "general", q = "questionable", e = "explicit"}, or leave it out'
         )
-    names = ratings_map or RATING_NAMES
+    names = {letter: name for letter, name in (ratings_map or {}).items() if letter != "safe"} or RATING_NAMES
+    safe = (ratings_map or {}).get("safe") or names.get("s")
+    names = {**names, **({SAFE: safe} if safe else {})}
     posts = collections.Counter()
     for letter, name in names.items():
         posts[name] += rating_counts.get(letter, 0)

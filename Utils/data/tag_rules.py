@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError
-from Utils.data.danbooru_fields import FieldError, is_true, parse_category, parse_post_id
+from Utils.data.danbooru_fields import FieldError, is_true, parse_category, parse_post_id, plain_name
 from Utils.data.sources.stream import PostBlock, Source, sort_each_row
 from Utils.files import csv_tables
 from Utils.files.atomic import AnyPath, require_file
@@ -121,6 +121,10 @@ def _read_rows(path: AnyPath, needed: Sequence[str]) -> list[tuple[str, dict[str
             rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
     except (OSError, EOFError, ValueError, RecursionError, csv.Error) as error:
         raise UserError(f"{path} is neither CSV nor JSON lines in UTF-8: {error}") from error
+    for row in rows:
+        for column in ("name", "antecedent_name", "consequent_name"):
+            if isinstance(row, dict) and isinstance(row.get(column), str):
+                row[column] = plain_name(row[column])
     for number, row in enumerate(rows, 1):
         missing = [name for name in needed if not isinstance(row, dict) or row.get(name) in (None, "")]
         if missing:

@@ -19,6 +19,7 @@ import pyarrow.parquet
 
 from Utils.command.cli import UserError, progress
 from Utils.data import dataset_folder
+from Utils.data.danbooru_fields import plain_name
 from Utils.evaluation import predictions
 from Utils.files.atomic import require_file
 from Utils.tags import tag_list
@@ -145,7 +146,7 @@ class DatabaseLabels:
         """Return the labels of a post, None if it has none."""
         query = "SELECT name, category FROM imageTags JOIN tags USING (tag_id) WHERE image_id = ?"
         rows = self._fetch(f"{query} ORDER BY category, name", post)
-        return [(str(name), int(category or 0)) for name, category in rows] or None
+        return [(plain_name(str(name)), int(category or 0)) for name, category in rows] or None
 
     def posts_with(self, tag_id: int) -> list[int]:
         """Return posts that carry a tag."""

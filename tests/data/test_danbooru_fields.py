@@ -2,6 +2,7 @@
 
 import pytest
 
+from Utils.command.cli import UserError
 from Utils.data import danbooru_fields
 from Utils.data.danbooru_fields import FieldError
 
@@ -10,8 +11,25 @@ def test_statuses_and_ratings_are_read_in_every_spelling():
     bits = {"is_deleted": "t", "is_banned": False, "is_pending": "false", "is_flagged": 1, "hidden": 0}
     assert danbooru_fields.parse_status(bits) == 0b01001
     assert danbooru_fields.parse_status({"status": "banned"}) == 0b00010
-    words = {"safe": "s", "General": "g", "q": "q", " Explicit ": "e", "unknown": "", None: "", 5: ""}
+    words = {"safe": "S", "General": "g", "q": "q", " Explicit ": "e", "unknown": "", None: "", 5: ""}
     assert {word: danbooru_fields.parse_rating(word) for word in words} == words
+
+
+@pytest.mark.reliability("HTML entities in names of tags", "undone, in every source")
+def test_a_plain_name_has_no_html_entities():
+    names = {
+        "another&#039;s_hand": "another's_hand", ":&lt;": ":<", "d&amp;d": "d&d", "d&amp;amp;d": "d&d",
+        "&#x2665;": "♥", "a&#10;b": "a_b", "black&notwhite": "black&notwhite", "&_&": "&_&", "&foo;": "&foo;",
+    }  # fmt: skip
+    assert {name: danbooru_fields.plain_name(name) for name in names} == names
+
+
+@pytest.mark.parametrize("other", ["g", "s"])
+def test_safe_beside_the_other_alphabet_needs_a_map(other):
+    danbooru_fields.require_one_alphabet({"S", "q", "e"}, None)
+    danbooru_fields.require_one_alphabet({other, "S"}, {"safe": "general"})
+    with pytest.raises(UserError, match="say what safe is"):
+        danbooru_fields.require_one_alphabet({other, "S"}, {"s": "general"})
 
 
 def test_truth_values_of_databases_and_exports():

@@ -40,7 +40,7 @@ def test_a_definition_survives_json():
         ('name = "x"\nratings = ["general"]', "may hold g, s, q, e"),
         ('name = "x"\nratings = []', "no post would be kept"),
         ('name = "x"\nratings_as_labels = 1', "true or false"),
-        ('name = "x"\nratings_map = {s = "safe"}', "maps one of g s q e"),
+        ('name = "x"\nratings_map = {s = "safe"}', "maps one of g s q e, or safe,"),
         ('name = "x"\nexclude_status = ["delete"]', "did you mean deleted"),
         ('name = "x"\ncategories = ["caracter"]', "did you mean character"),
         ('name = "x"\nsplits = {train = [0, 899], validation = [899, 999]}', "train ends at 899"),

@@ -173,4 +173,4 @@ def test_ratings_need_letters_that_say_which_is_which():
     assert dict(zip(frame["name"], frame["count"], strict=True)) == {
         "general": 5, "sensitive": 0, "questionable": 0, "explicit": 3
     }  # fmt: skip
-    assert names == {ord("s"): "general", ord("q"): "explicit", ord("e"): "explicit"}
+    assert names == {ord("s"): "general", ord("S"): "general", ord("q"): "explicit", ord("e"): "explicit"}

@@ -3,6 +3,7 @@
 import csv
 import json
 import sqlite3
+import tomllib
 
 import numpy as np
 import pandas as pd
@@ -207,6 +208,97 @@ def test_three_letters_need_a_map(tmp_path, capsys):
     write_definition(folder, ratings=["s", "q"], ratings_as_labels=True, ratings_map=letters)
     assert select_tags.main(words(folder)) == 0
     assert {int(labels[0]) for labels in posts(folder / "dataset")["label_indexes"]} == {0, 2}
+
+
+def write_posts(folder, ratings, tags="1girl solo"):
+    """Posts as JSON lines whose ratings these are, with pictures; ids of all three splits."""
+    (folder / "images").mkdir(parents=True)
+    lines = []
+    for post_id, rating in zip((1, 2, 3, 901, 902, 951), ratings, strict=True):
+        (folder / "images" / f"{post_id}.jpg").write_bytes(jpeg(post_id, 32))
+        lines.append(json.dumps({"id": post_id, "rating": rating, "tags": tags}))
+    (folder / "posts.jsonl").write_text("\n".join(lines) + "\n")
+    source = ["--source", "jsonl", "--from", str(folder / "posts.jsonl"), "--images", str(folder / "images")]
+    return [str(folder / "definition.toml"), *source, "-o", str(folder / "dataset")]
+
+
+MIXED = ("general", "safe", "safe", "general", "sensitive", "safe")
+
+
+@pytest.mark.reliability(
+    "The rating safe beside general or sensitive", "refused until ratings_map says what it is"
+)
+@pytest.mark.parametrize(
+    "definition", [{"ratings": ["g", "s"], "ratings_as_labels": True}, {"ratings": ["s"]}]
+)
+def test_two_alphabets_of_ratings_are_not_mixed(tmp_path, capsys, definition):
+    command = write_posts(tmp_path, MIXED)
+    write_definition(tmp_path, **definition)
+    assert select_tags.main(command) == 2
+    assert "ratings_map = {safe =" in capsys.readouterr().err
+    assert not (tmp_path / "dataset").exists()
+
+
+def test_a_map_says_what_safe_is(tmp_path):
+    command = write_posts(tmp_path, MIXED)
+    write_definition(
+        tmp_path, ratings=["g", "s"], ratings_as_labels=True, ratings_map={"safe": "general"},
+        splits={"train": [0, 999]},
+    )  # fmt: skip
+    assert select_tags.main(command) == 0
+    table = posts(tmp_path / "dataset")
+    labels = {row.post_id: int(row.label_indexes[0]) for row in table.itertuples()}
+    assert labels == {1: 0, 2: 0, 3: 0, 901: 0, 902: 1, 951: 0}
+    write_definition(tmp_path, ratings=["s"], ratings_map={"safe": "general"}, splits={"train": [0, 999]})
+    assert select_tags.main([*command, "--overwrite"]) == 0
+    assert posts(tmp_path / "dataset")["post_id"].tolist() == [902]
+
+
+def test_safe_alone_is_the_letter_s(tmp_path):
+    command = write_posts(tmp_path, ("safe", "questionable", "s", "safe", "e", "safe"))
+    write_definition(tmp_path, ratings=["s"])
+    assert select_tags.main(command) == 0
+    assert posts(tmp_path / "dataset")["post_id"].tolist() == [1, 3, 901, 951]
+
+
+def test_all_ratings_kept_need_no_map(tmp_path):
+    command = write_posts(tmp_path, MIXED)
+    write_definition(tmp_path, ratings=["g", "s", "q", "e"])
+    assert select_tags.main(command) == 0
+    assert len(posts(tmp_path / "dataset")) == 6
+
+
+@pytest.mark.parametrize("rating", ["safe", "Safe", "s"])
+def test_a_database_tells_the_word_safe_from_the_letter(tmp_path, capsys, rating):
+    folder = small_booru(tmp_path)
+    change(folder, f"UPDATE images SET rating = '{rating}' WHERE rating = 's'")
+    write_definition(folder, ratings=["s"])
+    assert select_tags.main(words(folder)) == (0 if rating == "s" else 2)
+    assert ("ratings_map" in capsys.readouterr().err) == (rating != "s")
+
+
+@pytest.mark.reliability("A split that would end empty", "refused before any work is written, with advice")
+@pytest.mark.parametrize("count", [30, 5, 3])
+def test_an_empty_split_is_refused_with_splits_that_fit(tmp_path, capsys, count):
+    folder = small_booru(tmp_path, ids=range(1, 1 + count), num_tags=8)
+    write_definition(folder)
+    assert select_tags.main(words(folder)) == 2
+    error = capsys.readouterr().err
+    assert "no post falls into test and validation" in error
+    assert not (folder / "dataset").exists()
+    advice = tomllib.loads(error.partition("do: ")[2])["splits"]
+    write_definition(folder, splits=advice)
+    assert select_tags.main(words(folder)) == 0
+    counts = posts(folder / "dataset")["split"].value_counts()
+    assert set(counts.index) == {"train", "test", "validation"}
+    assert counts["train"] == counts.max()
+
+
+def test_too_few_posts_for_the_splits_are_refused(tmp_path, capsys):
+    folder = small_booru(tmp_path, ids=[1, 1001, 2], num_tags=8)
+    write_definition(folder)
+    assert select_tags.main(words(folder)) == 2
+    assert "Leave the empty ones out" in capsys.readouterr().err
 
 
 def test_groups_stay_in_their_first_split(tmp_path):

@@ -32,7 +32,7 @@ class Post:
     """One post of a source whose tags are names."""
 
     post_id: int
-    rating: str  # g s q e or ""
+    rating: str  # g s q e, danbooru_fields.SAFE or ""
     status: int  # bits of STATUSES
     tags: list[TagGroup]
     key: int = 0  # image_folder.stem_key of its file's MD5 or other name; 0 without one

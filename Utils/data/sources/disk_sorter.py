@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from Utils.data.danbooru_fields import RATING_NAMES, FieldError
+from Utils.data.danbooru_fields import RATING_NAMES, SAFE, FieldError
 from Utils.data.sources import danbooru_post, stream
 from Utils.data.sources.danbooru_post import Post
 from Utils.data.sources.stream import PostBlock, Source, sort_each_row
@@ -108,7 +108,9 @@ class DiskSorter:
                 self.vocabulary.add_counts(self._read(starts, order[start : start + stream.BLOCK_SIZE])[1])
         tags, tag_ids = self.vocabulary.finish()
         codes = collections.Counter(np.frombuffer(self._ratings, np.uint8)[order].tolist())
-        rating_counts = {chr(code): posts for code, posts in codes.items() if chr(code) in RATING_NAMES}
+        rating_counts = {
+            chr(code): posts for code, posts in codes.items() if chr(code) in (*RATING_NAMES, SAFE)
+        }
         return Source(
             kind=kind,
             path=str(path),

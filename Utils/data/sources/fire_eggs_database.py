@@ -2,7 +2,7 @@
 
 import pathlib
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from Utils.command.cli import UserError
-from Utils.data.danbooru_fields import FALSE_WORDS, RATING_NAMES, STATUS_FIELDS
+from Utils.data.danbooru_fields import FALSE_WORDS, RATING_NAMES, SAFE, STATUS_FIELDS, plain_name
 from Utils.data.sources import sqlite, stream
 from Utils.data.sources.stream import PostBlock, Source, sort_each_row
 from Utils.files.atomic import AnyPath
@@ -18,6 +18,7 @@ from Utils.files.atomic import AnyPath
 _NEEDED = {"images": ("image_id", "rating"), "tags": ("tag_id", "name"), "imageTags": ("image_id", "tag_id")}
 _MAX_LISTED = 1000  # rows without a usable id that are named one by one
 _POSTS = "FROM images WHERE typeof(image_id) = 'integer'"
+_RATING = f"CASE lower(CAST(rating AS TEXT)) WHEN 'safe' THEN '{SAFE}' ELSE lower(substr(rating, 1, 1)) END"
 
 
 def read_fire_eggs(path: AnyPath) -> Source:
@@ -35,7 +36,7 @@ def read_fire_eggs(path: AnyPath) -> Source:
     sqlite.require_columns(path, schema, _NEEDED)
     with sqlite.connect(path) as database:
         (num_posts,) = database.execute(f"SELECT count(DISTINCT image_id) {_POSTS}").fetchone()
-        tags = _read_tags(path, database, schema["tags"])
+        tags, merged = _with_plain_names(_read_tags(path, database, schema["tags"]))
         without_id = database.execute(
             "SELECT CAST(image_id AS TEXT) FROM images"
             f" WHERE typeof(image_id) != 'integer' LIMIT {_MAX_LISTED}"
@@ -45,7 +46,7 @@ def read_fire_eggs(path: AnyPath) -> Source:
         path=str(path),
         tags=tags,
         num_posts=num_posts,
-        blocks=lambda: _blocks(path, schema["images"]),
+        blocks=lambda: _blocks(path, schema["images"], merged),
         rating_counts=lambda: _rating_counts(path),
         rejected=tuple((-1, f"image_id {text}", "post id is no whole number") for (text,) in without_id),
     )
@@ -91,17 +92,41 @@ def _to_integers(path: pathlib.Path, frame: pd.DataFrame, column: str) -> np.nda
 
 
 def _rating_counts(path: pathlib.Path) -> dict[str, int]:
-    query = f"SELECT lower(substr(rating, 1, 1)), count(*) {_POSTS} GROUP BY 1"
+    query = f"SELECT {_RATING}, count(*) {_POSTS} GROUP BY 1"
     with sqlite.connect(path) as database:
-        return {letter: count for letter, count in database.execute(query) if letter in RATING_NAMES}
+        return {letter: count for letter, count in database.execute(query) if letter in (*RATING_NAMES, SAFE)}
 
 
-def _blocks(path: pathlib.Path, columns: Collection[str]) -> Iterator[PostBlock]:
-    """Merge images and imageTags, both read once in the order of the post id."""
+def _with_plain_names(tags: pd.DataFrame) -> tuple[pd.DataFrame, dict[int, int]]:
+    """Return ``(tags without HTML entities, {id: the id that replaces it})``.
+
+    A tag that is there in both spellings becomes one, with the id of the plain spelling and both counts.
+    """
+    plain = pd.Series([plain_name(name) for name in tags["name"]], index=tags.index, dtype="str")
+    changed = (plain != tags["name"]) & (plain != "")
+    if not changed.any():
+        return tags, {}
+    row_of: dict[str, int] = {}
+    for row in [*np.flatnonzero(~changed).tolist(), *np.flatnonzero(changed).tolist()]:
+        row_of.setdefault(plain[row], row)
+    rows = {row: row_of[plain[row]] for row in np.flatnonzero(changed).tolist() if row_of[plain[row]] != row}
+    counts, ids = tags["count"].to_numpy().copy(), tags["tag_id"].to_numpy()
+    for row, target in rows.items():
+        counts[target] += counts[row]
+    merged = {int(ids[row]): int(ids[target]) for row, target in rows.items()}
+    frame = tags.assign(name=plain.where(changed, tags["name"]), count=counts)
+    return frame.drop(index=list(rows)).reset_index(drop=True), merged
+
+
+def _blocks(path: pathlib.Path, columns: Collection[str], merged: Mapping[int, int]) -> Iterator[PostBlock]:
+    """Merge images and imageTags, both read once in the order of the post id.
+
+    Args:
+        merged: ``{tag id: the id that replaces it}``.
+    """
     bits = [f"(({_status_sql(field, columns)}) << {bit})" for bit, field in enumerate(STATUS_FIELDS.values())]
     posts_query = (
-        f"SELECT image_id, coalesce(unicode(lower(CAST(rating AS TEXT))), 0), {' | '.join(bits)}"
-        f" {_POSTS} ORDER BY image_id"
+        f"SELECT image_id, coalesce(unicode({_RATING}), 0), {' | '.join(bits)} {_POSTS} ORDER BY image_id"
     )
     # One text a post, not one row a tag: sqlite3 hands out 4 million tags a second so, 1.5 million as rows.
     tags_query = (
@@ -120,6 +145,9 @@ def _blocks(path: pathlib.Path, columns: Collection[str]) -> Iterator[PostBlock]
             ids, ratings, status = ids[is_new], ratings[is_new], status[is_new]
             if len(ids):
                 offsets, tag_ids = _parse_texts(*tag_texts.of(ids), len(ids))
+                if merged:
+                    tag_ids = np.array([merged.get(tag_id, tag_id) for tag_id in tag_ids.tolist()], np.int64)
+                    offsets, tag_ids = sort_each_row(np.diff(offsets), tag_ids)
                 yield PostBlock(ids, ratings, status, offsets, tag_ids)
 
 

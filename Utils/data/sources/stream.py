@@ -14,7 +14,7 @@ class PostBlock:
     """Some posts in the order of their ids: P posts that have T tags together."""
 
     ids: np.ndarray  # (P,) int64, ascending
-    ratings: np.ndarray  # (P,) the code point of g, s, q or e; 0 for a post without a rating
+    ratings: np.ndarray  # (P,) the code point of g, s, q, e or SAFE; 0 for a post without a rating
     status: np.ndarray  # (P,) bit i is set where the post has STATUSES[i]
     offsets: np.ndarray  # (P + 1,) post i has tag_ids[offsets[i]:offsets[i + 1]], ascending
     tag_ids: np.ndarray  # (T,) int64

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from Utils.command.cli import WorkError
+from Utils.data.danbooru_fields import plain_name
 from Utils.tags.tag_list import name_id
 
 
@@ -82,5 +83,5 @@ class Vocabulary:
 
 
 def clean(name: str) -> str:
-    """Return a name that every file can hold: lone surrogates, which UTF-8 cannot, are replaced."""
-    return name.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    """Return a name without HTML entities; lone surrogates, which no UTF-8 file can hold, are replaced."""
+    return plain_name(name).encode("utf-16", "surrogatepass").decode("utf-16", "replace")

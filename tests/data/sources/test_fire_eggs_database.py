@@ -55,6 +55,18 @@ def test_a_bulk_pass_gives_what_one_query_per_post_gives(tmp_path, monkeypatch, 
     assert source.rating_counts() == {"g": 20, "s": 20}
 
 
+def test_a_tag_in_two_spellings_is_one_tag(tmp_path):
+    rows = "(7, 'a&#039;b', 0, 3), (8, 'a''b', 4, 2), (9, ':&lt;', 0, 1), (10, 'x', 0, 1)"
+    tags = f"INSERT INTO tags VALUES {rows}"
+    pairs = "INSERT INTO imageTags VALUES (1, 7), (1, 8), (1, 10), (2, 7), (3, 9)"
+    images = "INSERT INTO images VALUES (1, 'g'), (2, 'g'), (3, 'g')"
+    source = read_fire_eggs(database(tmp_path / "x.db", *MINIMAL, tags, pairs, images))
+    assert source.tags.to_dict("list") == {
+        "tag_id": [8, 9, 10], "name": ["a'b", ":<", "x"], "category": [4, 0, 0], "count": [5, 1, 1]
+    }  # fmt: skip
+    assert [tags for *_, tags in posts(source)] == [[8, 10], [8], [9]]
+
+
 def test_status_bits_in_every_spelling(tmp_path):
     images = (
         "CREATE TABLE images(image_id INT PRIMARY KEY, rating TEXT, is_deleted, is_flagged, is_banned TEXT,"

@@ -22,7 +22,7 @@ def posts(source):
     ("text", "rating", "tags"),
     [
         ("1girl, long hair,  blue_eyes ,", "", {"1girl": 0, "long_hair": 0, "blue_eyes": 0}),
-        ("character:saber (fate)\nseries:fate/stay night\nrating:safe\nsolo\n", "s",
+        ("character:saber (fate)\nseries:fate/stay night\nrating:safe\nsolo\n", "S",
          {"saber_(fate)": 4, "fate/stay_night": 3, "solo": 0}),
         ("creator:someone\r\nmeta:highres\r\nRating:Explicit", "e", {"someone": 1, "highres": 5}),
         (r"saber \(fate\), :d, re:zero, o_o, rating:", "",
