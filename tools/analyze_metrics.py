@@ -27,7 +27,7 @@ from Utils.evaluation import (
     thresholds,
 )
 from Utils.evaluation.chunked_matrix import as_stored
-from Utils.tags.tag_list import category_code, category_name
+from Utils.tags.tag_list import category_code, category_name, category_names
 
 TABLES = ("seed",)
 SCORES = ("thres", "F1", "F2", "MCC", "A", "R", "P")
@@ -171,6 +171,11 @@ def terminal_text(values: dict[str, Any]) -> str:
     return str(rounded)
 
 
+def _category_name(dump: predictions.Dump, category: str) -> str:
+    names = category_names(dump.tags)
+    return category_name(category_code(category, names), names)
+
+
 def row(
     name: str, dump: predictions.Dump, values: dict[str, Any], category: str | None, start: int, words: str
 ) -> dict[str, Any]:
@@ -183,7 +188,7 @@ def row(
         "image_size": _number_or_nan(info.get("image_size")),
         "dataset": str(info.get("dataset") or ""),
         "split": str(info.get("split") or ""),
-        "category": "all" if category is None else category_name(category_code(category)),
+        "category": "all" if category is None else _category_name(dump, category),
         "from_rank": start,
         **{key: values[key] for key in SCORES},
         "images_per_second": math.nan,

@@ -123,7 +123,8 @@ def _columns(dump: predictions.Dump, options: argparse.Namespace) -> np.ndarray:
     """Return the columns to audit: tags of the categories asked for that enough posts have."""
     columns = np.arange(len(dump.tags))
     if options.category:
-        codes = [tag_list.category_code(name) for name in options.category]
+        names = tag_list.category_names(dump.tags)
+        codes = [tag_list.category_code(name, names) for name in options.category]
         columns = np.flatnonzero(dump.tags["category"].isin(codes))
     num_positives = np.zeros(len(dump.tags), np.int64)
     for first in range(0, len(dump.labels), 1024):

@@ -42,7 +42,7 @@ from Utils.evaluation.predictions import Dump
 from Utils.evaluation.thresholds import OperatingPoint, Rule
 from Utils.files.atomic import require_file
 from Utils.files.outputs import require_replaceable_file
-from Utils.tags.tag_list import category_name
+from Utils.tags.tag_list import category_name, category_names
 
 PER = ("all", "category", "tag", "group")
 
@@ -122,7 +122,7 @@ def _row(scope: str, name: str, point: OperatingPoint, options: argparse.Namespa
 
 def _per_category(dump: Dump, rule: Rule, options: argparse.Namespace) -> Chosen:
     rows = [
-        _row("category", category_name(code), point, options, category=code)
+        _row("category", category_name(code, category_names(dump.tags)), point, options, category=code)
         for code, point in _category_points(dump, rule).items()
     ]
     return rows, {}

@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def points(rows: pd.DataFrame, options: argparse.Namespace) -> list[Point]:
     """Return the `Point` of every row that is asked for and has both scores and speed."""
     category = options.category
-    if category != "all":
+    if category not in ("all", *rows["category"]):
         category = tag_list.category_name(tag_list.category_code(category))
     scored = rows.loc[
         (rows["category"] == category) & (rows["from_rank"] == options.from_rank) & rows["F1"].notna()

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from Utils.command.cli import Parser, UserError, command, print_json, progress
-from Utils.data import dataset_folder, selection, sources, tag_rules
+from Utils.data import danbooru_fields, dataset_folder, selection, sources, tag_rules
 from Utils.data.definition import SPLITS, Definition, read_definition
 from Utils.data.selection import SelectedPosts, Step
 from Utils.data.sources import stream
@@ -169,6 +169,7 @@ def select(
     if not passed.any():
         raise UserError(no_tags(definition, tag_steps, candidates, images))
     tags, labels = selection.final_tag_list(candidates, passed, ratings)
+    tags = tag_list.with_category_names(tags, danbooru_fields.source_category_names())
     is_rating = tags["category"] == tag_list.CATEGORIES["rating"]
     label_of_rating = {name: label for label, name in enumerate(tags["name"][is_rating])}
     return Selection(
@@ -353,7 +354,8 @@ def count_categories(tags: pd.DataFrame) -> dict[str, int]:
     """Return ``{category name: tags}`` in the order of the list."""
     counts = tags["category"].value_counts(sort=False)
     rows = zip(counts.index.tolist(), counts.tolist(), strict=True)
-    return {tag_list.category_name(code): number for code, number in rows}
+    names = tag_list.category_names(tags)
+    return {tag_list.category_name(code, names): number for code, number in rows}
 
 
 def report(output: str, selected: Selection, splits: dict[str, int]) -> str:

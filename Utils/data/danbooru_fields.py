@@ -5,6 +5,7 @@ categories as codes or names. Each rule stands here once; sources of posts, tag 
 definition share it.
 """
 
+import hashlib
 import html
 import re
 from collections.abc import Iterable, Mapping
@@ -18,6 +19,11 @@ STATUSES = ("deleted", "banned", "pending", "flagged", "hidden")  # bit i of a p
 STATUS_FIELDS = {name: "hidden" if name == "hidden" else f"is_{name}" for name in STATUSES}
 RATING_NAMES = {"g": "general", "s": "sensitive", "q": "questionable", "e": "explicit"}
 FALSE_WORDS = ("", "0", "0.0", "f", "false", "none", "null")  # every other text is true
+
+# Categories of e621 and its like by their names. The codes are e621's, except species, whose 5 is meta here.
+OTHER_CATEGORIES = {"contributor": 2, "invalid": 6, "lore": 8, "species": 10}
+_FIRST_MADE_CODE = 1000  # of categories with other names
+_names_read: dict[int, str] = {}  # a memory, no state: the same name gives the same code in every process
 
 # The code of the word safe, which before April 2022 stood for what is general or sensitive now. As a letter
 # it is an s like that of sensitive; as a word it is told apart, so that no two alphabets are mixed unnoticed.
@@ -103,12 +109,29 @@ def parse_status(record: Mapping[str, Any]) -> int:
 
 
 def parse_category(category: Any) -> int:
-    """Return the code of a tag category written as 4, "4" or "character"; general (0) for anything else.
+    """Return the code of a tag category written as 4, "4" or "character"; general (0) for none at all.
 
-    Unlike `Utils.tags.tag_list.category_code` it accepts unknown ones: other boorus have categories of their
-    own.
+    Unlike `Utils.tags.tag_list.category_code` it accepts any name: other boorus have categories of their own.
+    A name that CATEGORIES and OTHER_CATEGORIES lack gets a code made from it, the same one everywhere;
+    `source_category_names` has it. Raises FieldError for what is neither a name nor a code.
     """
-    text = str(category).strip().lower()
+    text = "" if category is None else str(category).strip().lower()
+    if text in ("", "none", "nan"):
+        return CATEGORIES["general"]
     if text in CATEGORIES:
         return CATEGORIES[text]
-    return int(text) if text.isdecimal() and int(text) in CATEGORIES.values() else 0
+    number = text.removesuffix(".0")
+    if number.isdecimal() and number.isascii() and len(number) < 10:
+        return int(number)
+    if not text[0].isalpha():
+        raise FieldError(f"category {text[:40]!r} is neither a code nor a name")
+    code = OTHER_CATEGORIES.get(text)
+    if code is None:
+        code = _FIRST_MADE_CODE + int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+    _names_read[code] = text
+    return code
+
+
+def source_category_names() -> dict[int, str]:
+    """Return ``{code: name}`` of the categories beside CATEGORIES that sources have named so far."""
+    return dict(_names_read)

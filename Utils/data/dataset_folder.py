@@ -23,6 +23,7 @@ DATASET = FolderKind(
     "a dataset", (MANIFEST, TAGS),
     (
         "posts.parquet", "rejected.csv", "dropped_tags.csv", "tag_splits.csv", "definition.toml",
+        "categories.json",
         *(name for split in SPLITS for name in (f"{split}.txt", f"{split}/ids.npy", f"{split}/*.tfrecord")),
         ".progress*", ".*.part*", "*/.*.part*",
     ),

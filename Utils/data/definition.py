@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from Utils.command.cli import UserError, suggest
-from Utils.data.danbooru_fields import RATING_NAMES, STATUSES
+from Utils.data.danbooru_fields import OTHER_CATEGORIES, RATING_NAMES, STATUSES
 from Utils.files.atomic import AnyPath, require_file
 from Utils.tags.tag_list import RATINGS, category_code
 
@@ -126,7 +126,8 @@ def _check_ratings(value: Any) -> tuple[str, ...]:
 def _check_categories(value: Any) -> tuple[int, ...]:
     if not isinstance(value, (list, tuple)):
         raise UserError("must be a list of category codes, such as [0, 3, 4]")
-    return tuple(dict.fromkeys(category_code(item) for item in value))
+    names = {code: name for name, code in OTHER_CATEGORIES.items()}
+    return tuple(dict.fromkeys(category_code(item, names) for item in value))
 
 
 def check_ratings_map(value: Any) -> dict[str, str] | None:

@@ -9,7 +9,7 @@ import dataclasses
 import gzip
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from Utils.data.danbooru_fields import FieldError, is_true, parse_category, pars
 from Utils.data.sources.stream import PostBlock, Source, sort_each_row
 from Utils.files import csv_tables
 from Utils.files.atomic import AnyPath, require_file
+from Utils.tags import tag_list
 from Utils.tags.tag_list import name_id
 
 
@@ -68,14 +69,16 @@ def read(
         aliases, implications: columns antecedent_name and consequent_name; with a column status only active
             rows count.
         deprecated: column name; with a column is_deprecated only rows where it is true count.
-        tags: columns name, category and optionally id and is_deprecated.
+        tags: columns name, category and optionally id and is_deprecated. A ``categories.json`` beside it says
+            what its category codes mean, where they are not Danbooru's.
 
     Raises UserError that names the file and the row.
     """
     described, deprecated_names = {}, set()
     if tags:
+        names = tag_list.read_category_names(tags)
         for place, row in _read_rows(tags, ("name", "category")):
-            described[row["name"]] = (_parse_id(place, row), parse_category(row["category"]))
+            described[row["name"]] = (_parse_id(place, row), _parse_category(place, row, names))
             if is_true(row.get("is_deprecated")):
                 deprecated_names.add(row["name"])
     if deprecated:
@@ -105,6 +108,15 @@ def _parse_id(place: str, row: dict[str, Any]) -> int | None:
         return parse_post_id(row["id"])  # ids of tags have the range of post ids
     except FieldError as error:
         raise UserError(f"{place}: {str(error).replace('post id', 'id')}") from error
+
+
+def _parse_category(place: str, row: dict[str, Any], names: Mapping[int, str]) -> int:
+    """Return the code of a row's category; ``names`` says what other boorus' codes mean."""
+    try:
+        code = parse_category(row["category"])
+    except FieldError as error:
+        raise UserError(f"{place}: {error}") from error
+    return parse_category(names[code]) if code in names else code
 
 
 def _read_rows(path: AnyPath, needed: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:

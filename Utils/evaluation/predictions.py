@@ -25,7 +25,7 @@ PROBABILITIES, LABELS, IDS, TAGS, INFO = (
 DTYPES = ("float16", "float32")
 DUMP = FolderKind(
     "a dump", ("dump.json", "probabilities.npy", "selected_tags.csv"),
-    ("labels.npy", "image_ids.npy", "images.csv", "rejected.csv"),
+    ("labels.npy", "image_ids.npy", "images.csv", "rejected.csv", "categories.json"),
 )  # fmt: skip
 
 
@@ -236,9 +236,10 @@ def select(
     columns = np.arange(len(tags))
     scope = "the tag list"
     if category is not None:
-        code = tag_list.category_code(category)
+        names = tag_list.category_names(tags)
+        code = tag_list.category_code(category, names)
         columns = np.flatnonzero(tags["category"].to_numpy() == code)
-        scope = f"category {tag_list.category_name(code)}"
+        scope = f"category {tag_list.category_name(code, names).removeprefix('category ')}"
     if start < 0 or end < -1:
         raise UserError(f"ranks count from 0, and an end of -1 means all; got start {start}, end {end}")
     ranks = tag_list.popularity_ranks(tags.iloc[columns])

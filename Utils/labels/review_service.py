@@ -136,11 +136,14 @@ class Service:
         return {
             "tag_id": int(row["tag_id"]),
             "name": row["name"],
-            "category": tag_list.category_name(row["category"]),
+            "category": self._category_name(row["category"]),
             "questions": sum(counts),
             "open": int(self.review.open_counts[number]),
             **dict(zip(VERDICTS[1:], counts[1:], strict=True)),
         }
+
+    def _category_name(self, code: int) -> str:
+        return tag_list.category_name(code, tag_list.category_names(self._questions.tags))
 
     def _post(self, post: int) -> Json:
         rows = self.review.rows_of_post(post)
@@ -155,7 +158,7 @@ class Service:
             "post_id": int(self._questions.posts[row]),
             "tag_id": int(tag["tag_id"]),
             "tag": tag["name"],
-            "category": tag_list.category_name(tag["category"]),
+            "category": self._category_name(tag["category"]),
             "probability": None if np.isnan(p) else round(p, 4),
             "carried": bool(self._questions.carried[row]),
             "stands": self.review.stands(row),

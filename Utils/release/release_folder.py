@@ -109,11 +109,7 @@ def preprocessing(image_size: int | None) -> dict[str, Any]:
 
 def categories(tags: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the content of categories.json: the categories of a tag list in its order, with their sizes."""
-    counts = tags["category"].value_counts(sort=False)
-    return [
-        {"category": int(code), "name": tag_list.category_name(code), "count": int(counts[code])}
-        for code in dict.fromkeys(tags["category"].tolist())
-    ]
+    return tag_list.category_sizes(tags)
 
 
 def require(formats: Iterable[str]) -> None:

@@ -358,7 +358,8 @@ def _limits(facts: Facts) -> list[str]:
 def _by_category(tags: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """Return (name, rows) of every category in the order of the list."""
     order = dict.fromkeys(tags["category"].tolist())
-    return [(tag_list.category_name(code), tags.loc[tags["category"] == code]) for code in order]
+    names = tag_list.category_names(tags)
+    return [(tag_list.category_name(code, names), tags.loc[tags["category"] == code]) for code in order]
 
 
 def _count(value: int | None) -> str:

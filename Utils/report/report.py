@@ -20,7 +20,7 @@ from Utils.evaluation import (
     thresholds,
 )
 from Utils.report import figures
-from Utils.tags.tag_list import category_name
+from Utils.tags.tag_list import category_name, category_names
 
 NUM_RESAMPLES = 1000
 MIN_POSITIVES = 5  # positives a tag needs to be listed among the worst
@@ -205,7 +205,8 @@ def columns_by_category(dump: predictions.Dump | alignment.AlignedDumps) -> dict
     codes = dump.tags["category"].to_numpy()
     order = figures.CATEGORY_ORDER
     for code in [*(code for code in order if code in codes), *sorted(set(codes) - set(order))]:
-        columns[category_name(code)] = np.flatnonzero(codes == code)
+        name = category_name(code, category_names(dump.tags))
+        columns[name] = np.flatnonzero(codes == code)
     if len(columns) == 2:
         columns.popitem()  # the only category is all of it
     return columns
@@ -267,7 +268,7 @@ def tag_table(dump: predictions.Dump, counts: scores.Counts) -> list[TagRow]:
     by_tag = (scores.precision(counts), scores.recall(counts), scores.f_beta(counts))
     columns = (
         dump.tags["name"].to_list(),
-        [category_name(code) for code in dump.tags["category"]],
+        [category_name(code, category_names(dump.tags)) for code in dump.tags["category"]],
         dump.tags["count"].to_list(),
         *(part.tolist() for part in (counts.positives, counts.predicted, counts.tp, counts.fp, counts.fn)),
         *([_none_if_nan(value) for value in part.tolist()] for part in by_tag),

@@ -32,6 +32,7 @@ class ScoredTag:
     name: str
     category: int
     probability: float
+    category_name: str = ""  # as the tag list names it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,7 +156,8 @@ def _allowed_tags(
     if options.exclude:
         allowed &= ~_named_tags(tags, options.exclude, "--exclude", warn)
     if options.categories:
-        codes = [tag_list.category_code(name) for name in options.categories]
+        names = tag_list.category_names(tags)
+        codes = [tag_list.category_code(name, names) for name in options.categories]
         allowed &= tags["category"].isin(codes).to_numpy()
     if not (allowed & (tags["category"].to_numpy() != RATING)).any():
         raise UserError("--only, --exclude and --categories leave no tag of this model")
@@ -227,6 +229,10 @@ class TagSelector:
         self.tags, self.thresholds, self.max_tags, self.mcut = tags, thresholds, max_tags, mcut
         self._ids, self._names = tags["tag_id"].tolist(), tags["name"].tolist()
         self._codes = tags["category"].to_numpy()
+        names = tag_list.category_names(tags)
+        self._category_names = {
+            code: tag_list.category_name(code, names) for code in np.unique(self._codes).tolist()
+        }
         self._ratings = np.flatnonzero(self._codes == RATING)
         self.allowed = np.ones(len(tags), bool) if allowed is None else allowed
         self._rows_by_category = [
@@ -255,7 +261,13 @@ class TagSelector:
 
     def _scored(self, probabilities: np.ndarray, rows: np.ndarray) -> tuple[ScoredTag, ...]:
         return tuple(
-            ScoredTag(self._ids[row], self._names[row], int(self._codes[row]), float(probabilities[row]))
+            ScoredTag(
+                self._ids[row],
+                self._names[row],
+                int(self._codes[row]),
+                float(probabilities[row]),
+                self._category_names[int(self._codes[row])],
+            )
             for row in rows.tolist()
         )
 

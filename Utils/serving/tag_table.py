@@ -34,7 +34,7 @@ def record(path: AnyPath, selection: Selection) -> Record:
     """Return the record of an image, ready for JSON."""
     by_category: dict[str, dict[str, float]] = {}
     for tag in selection.tags:
-        category = tag_list.category_name(tag.category)
+        category = tag.category_name or tag_list.category_name(tag.category)
         by_category.setdefault(category, {})[tag.name] = _rounded(tag.probability)
     return {
         "path": image_folder.printable(str(path)),

@@ -197,7 +197,7 @@ def tag_descriptions(service: TaggingService) -> list[dict[str, Any]]:
             "tag_id": tag_id,
             "name": name,
             "spaced": sidecars.spaced(name),
-            "category": tag_list.category_name(code),
+            "category": tag_list.category_name(code, tag_list.category_names(service.tagger.tags)),
             "count": count,
             "threshold": None if code == tag_selection.RATING else round(float(threshold), 6),
         }

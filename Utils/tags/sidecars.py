@@ -79,10 +79,18 @@ def hydrus_words(image: Any, style: Style) -> list[str]:
     ``image`` is as in `caption_words`.
     """
     tags = image.tags if image.rating is None else (image.rating, *image.tags)
-    namespaces = [NAMESPACES.get(tag.category) for tag in tags]
+    namespaces = [_namespace(tag) for tag in tags]
     names = [spelled(tag.name, style) for tag in tags]
     lines = [f"{space}:{name}" if space else name for space, name in zip(namespaces, names, strict=True)]
     return [*filter(None, [style.prefix]), *lines]
+
+
+def _namespace(tag: Any) -> str | None:
+    """Return the namespace of a tag; a category that only its list names is one by that name."""
+    name = getattr(tag, "category_name", "")
+    if name and name not in tag_list.CATEGORIES:
+        return None if name == tag_list.category_name(tag.category) else name
+    return NAMESPACES.get(tag_list.CATEGORIES.get(name, tag.category))
 
 
 @dataclasses.dataclass(frozen=True)

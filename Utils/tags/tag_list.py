@@ -1,41 +1,84 @@
-"""Tag lists: selected_tags.csv as a DataFrame, whose row i is output i of a model."""
+"""Tag lists: selected_tags.csv as a DataFrame, whose row i is output i of a model.
+
+A list may have any categories. Those that CATEGORIES lacks are named by a ``categories.json`` beside the file
+(``[{"category": 8, "name": "lore"}, ...]``), else shown as ``category 8``; the names go with the DataFrame.
+"""
 
 import csv
 import hashlib
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError, suggest
 from Utils.files import csv_tables
-from Utils.files.atomic import AnyPath, require_file
+from Utils.files.atomic import AnyPath, read_json, require_file, to_path, write_json
 
 CATEGORIES = {"general": 0, "artist": 1, "copyright": 3, "character": 4, "meta": 5, "rating": 9}
+CATEGORIES_FILE = "categories.json"
 COLUMNS = ("tag_id", "name", "category", "count")
 RATINGS = ("general", "sensitive", "questionable", "explicit")  # rows 0 to 3 in every client of WD taggers
 _CATEGORY_ORDER = (9, 0, 3, 4)  # of a list; other categories follow by code
+_NAMES = "category_names"  # key of DataFrame.attrs, which rows and columns taken from a list keep
 _ID_BITS = 52  # below 2**53, so that an id survives tools that write numbers as floats
 
 
-def category_code(category: str | int) -> int:
+def category_code(category: str | int, names: Mapping[int, str] | None = None) -> int:
     """Return the code of a category, given as its name, its code, or the code as text.
 
-    Raises UserError for anything else than the names and codes of CATEGORIES.
+    Any code of 0 or more is one, ``category 7`` is 7. Raises UserError for a name that nobody names.
+
+    Args:
+        names: of the list in question, from `category_names`.
     """
+    names = names or {}
+    codes = {name: code for name, code in CATEGORIES.items() if code not in names}
+    codes |= {name: code for code, name in names.items()}
     text = str(category).strip().lower()
-    if text in CATEGORIES:
-        return CATEGORIES[text]
-    code = _integer(text)
-    if code is not None and code in CATEGORIES.values():
+    if text in codes:
+        return codes[text]
+    code = _integer(text.removeprefix("category "))
+    if code is not None and 0 <= code < 2**63:
         return code
-    allowed = ", ".join(f"{name} ({code})" for name, code in CATEGORIES.items())
-    raise UserError(f"unknown category {category!r}; known are {allowed}{suggest(text, CATEGORIES)}")
+    allowed = ", ".join(f"{name} ({code})" for name, code in codes.items())
+    raise UserError(
+        f"unknown category {category!r}; known are {allowed}, and any code of 0 or more{suggest(text, codes)}"
+    )
 
 
-def category_name(code: int) -> str:
-    """Return the name of a category code, or the code as text where CATEGORIES lacks it."""
-    return next((name for name, value in CATEGORIES.items() if value == int(code)), str(int(code)))
+def category_name(code: int, names: Mapping[int, str] | None = None) -> str:
+    """Return the name of a category code by ``names`` or CATEGORIES, ``category 7`` where both lack it."""
+    names = {code: name for name, code in CATEGORIES.items()} | dict(names or {})
+    return names.get(int(code), f"category {int(code)}")
+
+
+def category_names(frame: pd.DataFrame) -> dict[int, str]:
+    """Return ``{code: name}`` of the categories of a list that are named other than in CATEGORIES."""
+    return frame.attrs.get(_NAMES, {})
+
+
+def with_category_names(frame: pd.DataFrame, names: Mapping[int, str]) -> pd.DataFrame:
+    """Return a list whose categories have these names, in place of those that it had."""
+    frame = frame.copy(deep=False)
+    own = {code: name for code, name in names.items() if CATEGORIES.get(name) != code}
+    frame.attrs = {**frame.attrs, _NAMES: own} if own else {}
+    return frame
+
+
+def category_sizes(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the content of categories.json: the categories of a list in its order, with their sizes."""
+    counts = frame["category"].value_counts(sort=False)
+    return [
+        {
+            "category": int(code),
+            "name": category_name(code, category_names(frame)),
+            "count": int(counts[code]),
+        }
+        for code in dict.fromkeys(frame["category"].tolist())
+    ]
 
 
 def name_id(name: str) -> int:
@@ -61,11 +104,25 @@ def read(path: AnyPath) -> pd.DataFrame:
         raise UserError(f"{path}, line {_first_line(raw['name'] == '')}: the tag has no name")
     frame = pd.DataFrame({"tag_id": _ids(path, raw), "name": raw["name"].to_numpy()})
     frame = frame.astype({"name": "str"})
-    frame["category"] = _categories(path, raw["category"])
+    names = read_category_names(path)
+    frame["category"] = _categories(path, raw["category"], names)
     frame["count"] = _integers(path, raw["count"], np.zeros(len(raw), np.int64))
     for column in raw.columns.difference([*COLUMNS], sort=False):
         frame[column] = _optional(raw[column].reset_index(drop=True))
-    return frame
+    return with_category_names(frame, names)
+
+
+def read_category_names(path: AnyPath) -> dict[int, str]:
+    """Return ``{code: name}`` of the categories.json beside a list; nothing without one in this form."""
+    path = to_path(path).with_name(CATEGORIES_FILE)
+    content = read_json(path) if path.is_file() else None
+    rows = [row for row in content if isinstance(row, dict)] if isinstance(content, list) else []
+    pairs = [(row.get("category"), row.get("name")) for row in rows]
+    return {
+        code: name.strip().lower()
+        for code, name in pairs
+        if type(code) is int and code >= 0 and isinstance(name, str) and name.strip()
+    }
 
 
 def _read_texts(path: pathlib.Path) -> pd.DataFrame:
@@ -97,11 +154,11 @@ def _ids(path: pathlib.Path, raw: pd.DataFrame) -> np.ndarray:
     return _integers(path, raw["tag_id"], defaults)
 
 
-def _categories(path: pathlib.Path, texts: pd.Series) -> np.ndarray:
+def _categories(path: pathlib.Path, texts: pd.Series, names: Mapping[int, str]) -> np.ndarray:
     codes = {}
     for text in texts.unique():
         try:
-            codes[text] = category_code(text)
+            codes[text] = category_code(text, names)
         except UserError as error:
             raise UserError(f"{path}, line {_first_line(texts == text)}: {error}") from error
     return texts.map(codes).astype(np.int64).to_numpy()
@@ -139,9 +196,14 @@ def _optional(texts: pd.Series) -> pd.Series:
 
 
 def write(frame: pd.DataFrame, path: AnyPath) -> None:
-    """Write a tag list: the four columns first, ids, categories and counts as integers."""
+    """Write a tag list: the four columns first, ids, categories and counts as integers.
+
+    Beside it comes a categories.json where its categories have names that CATEGORIES lacks.
+    """
     frame = frame[[*COLUMNS, *(name for name in frame.columns if name not in COLUMNS)]]
     csv_tables.write_frame(path, frame.astype({name: np.int64 for name in COLUMNS if name != "name"}))
+    if set(category_names(frame)) & set(frame["category"].tolist()):
+        write_json(pathlib.Path(path).with_name(CATEGORIES_FILE), category_sizes(frame))
 
 
 def ordered(frame: pd.DataFrame) -> pd.DataFrame:

@@ -27,7 +27,7 @@ CHANGEABLE = ("epochs", "checkpoint_every", "keep_checkpoints", "tracker", "proj
 COMPARED_AS_FACTS = ("batch_size_per_device", "steps_per_epoch")
 PACKAGES = ("keras", "tensorflow", "jax", "numpy", "pandas", "opencv-python-headless")
 # What a process that was killed while it made the folder may leave; recipe.json is written last.
-UNFINISHED = {"selected_tags.csv", "dataset.json", "environment.json", ".lock"}
+UNFINISHED = {"selected_tags.csv", "categories.json", "dataset.json", "environment.json", ".lock"}
 
 
 class Run:

@@ -51,6 +51,17 @@ def test_post_ids_are_whole_numbers_of_int64():
             danbooru_fields.parse_post_id(value)
 
 
-def test_a_category_is_a_code_or_a_name_and_an_unknown_one_is_general():
-    codes = {4: 4, "4": 4, " Character": 4, "species": 0, 2: 0, "": 0, None: 0}
+def test_a_category_is_a_code_or_a_name_and_an_unknown_one_is_not_general():
+    codes = {4: 4, "4": 4, "4.0": 4, " Character": 4, "species": 10, "Lore": 8, 2: 2, "77": 77, "": 0}
+    assert danbooru_fields.parse_category(None) == 0
     assert {category: danbooru_fields.parse_category(category) for category in codes} == codes
+    studio = danbooru_fields.parse_category("studio")
+    assert studio > 1000
+    assert danbooru_fields.parse_category("Studio ") == studio != danbooru_fields.parse_category("genre")
+    names = danbooru_fields.source_category_names()
+    assert names[studio] == "studio"
+    assert names[10] == "species"
+    assert 77 not in names
+    for wrong in (-1, 1.5, "?", [], 10**12):
+        with pytest.raises(FieldError, match="neither a code nor a name"):
+            danbooru_fields.parse_category(wrong)

@@ -1,6 +1,7 @@
 """Tag lists: their order, their files and how two of them match."""
 
 import hashlib
+import json
 
 import numpy as np
 import pandas as pd
@@ -91,7 +92,10 @@ def test_popularity_counts_down_and_ties_go_to_the_first_row():
 
 def test_categories_by_name_code_and_text():
     assert [tag_list.category_code(x) for x in ("character", 4, "4", "4.0", "Rating")] == [4, 4, 4, 4, 9]
-    assert [tag_list.category_name(code) for code in (0, 1, 3, 4, 5, 9, 77)] == [*tag_list.CATEGORIES, "77"]
+    assert [tag_list.category_name(code) for code in (0, 1, 3, 4, 5, 9, 77)] == [
+        *tag_list.CATEGORIES,
+        "category 77",
+    ]
     with pytest.raises(UserError, match="character \\(4\\)"):
         tag_list.category_code("hair")
 
@@ -121,3 +125,43 @@ def test_weights_are_numbers_of_0_or_more():
         tag_list.weights(frame, "text")
     with pytest.raises(UserError, match="negative of the tag general is -1"):
         tag_list.weights(frame, "negative")
+
+
+@pytest.mark.reliability("A category code that nobody names", "kept, shown as category 7, never general")
+def test_unknown_categories_keep_their_codes(tmp_path):
+    (tmp_path / "x.csv").write_text("tag_id,name,category,count\n1,a,0,3\n2,b,7,2\n3,c,category 5,1\n")
+    frame = tag_list.read(tmp_path / "x.csv")
+    assert frame["category"].tolist() == [0, 7, 5]
+    assert [row["name"] for row in tag_list.category_sizes(frame)] == ["general", "category 7", "meta"]
+    (tmp_path / "out").mkdir()
+    tag_list.write(frame, tmp_path / "out" / "selected_tags.csv")
+    assert not (tmp_path / "out" / "categories.json").exists()
+    for wrong in ("hair", "-1", "1.5", "category x"):
+        with pytest.raises(UserError, match="any code of 0 or more"):
+            tag_list.category_code(wrong)
+
+
+def test_categories_json_names_the_categories_of_the_list_beside_it(tmp_path):
+    names = [
+        {"category": 5, "name": "species"},
+        {"category": 7, "name": "meta"},
+        {"category": 0, "name": "general"},
+    ]
+    (tmp_path / "categories.json").write_text(json.dumps(names))
+    (tmp_path / "x.csv").write_text("tag_id,name,category,count\n1,a,0,3\n2,b,meta,2\n3,c,species,1\n")
+    frame = tag_list.read(tmp_path / "x.csv")
+    assert frame["category"].tolist() == [0, 7, 5]
+    selected = tag_list.ordered(frame).iloc[[1, 2]].reset_index(drop=True).assign(weight=1.0)
+    assert tag_list.category_names(selected) == {5: "species", 7: "meta"}
+    (tmp_path / "out").mkdir()
+    tag_list.write(selected, tmp_path / "out" / "selected_tags.csv")
+    again = tag_list.read(tmp_path / "out" / "selected_tags.csv")
+    assert tag_list.category_names(again) == {5: "species", 7: "meta"}
+    assert tag_list.category_code("meta", tag_list.category_names(again)) == 7
+
+
+def test_a_categories_json_of_another_form_names_nothing(tmp_path):
+    (tmp_path / "x.csv").write_text("tag_id,name,category,count\n1,a,0,3\n")
+    for content in ("{}", "[1]", '[{"category": "a", "name": 3}]'):
+        (tmp_path / "categories.json").write_text(content)
+        assert tag_list.category_names(tag_list.read(tmp_path / "x.csv")) == {}

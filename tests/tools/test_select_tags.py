@@ -277,6 +277,33 @@ def test_a_database_tells_the_word_safe_from_the_letter(tmp_path, capsys, rating
     assert ("ratings_map" in capsys.readouterr().err) == (rating != "s")
 
 
+@pytest.mark.reliability("Categories of another booru, by name", "kept under their names, never general")
+def test_categories_of_another_booru_keep_their_names(tmp_path, capsys):
+    tags = {"general": ["solo"], "species": ["canine"], "lore": ["old"], "studio": ["big"], "meta": ["hires"]}
+    command = write_posts(tmp_path, "gggggg", tags)
+    write_definition(tmp_path, categories=[0, 5, 8, "species"])
+    assert select_tags.main([*command, "--json"]) == 0
+    expected = {"general": 1, "meta": 1, "lore": 1, "species": 1}
+    assert json.loads(capsys.readouterr().out)["categories"] == expected
+    frame = tag_list.read(tmp_path / "dataset" / "selected_tags.csv")
+    assert frame["name"].tolist() == ["solo", "hires", "old", "canine"]
+    assert frame["category"].tolist() == [0, 5, 8, 10]
+    assert tag_list.category_names(frame) == {8: "lore", 10: "species"}
+
+
+def test_a_tag_export_keeps_codes_and_its_categories_json_names_them(tmp_path):
+    command = write_posts(tmp_path, "gggggg", "solo canine hires")
+    (tmp_path / "tags.csv").write_text("name,category\nsolo,0\ncanine,5\nhires,7\n")
+    write_definition(tmp_path, categories=[0, 5, 7, 10])
+    words = [*command, "--tags", str(tmp_path / "tags.csv"), "--overwrite"]
+    for names, codes in ((None, [0, 5, 7]), ({"5": "species", "7": "meta"}, [0, 5, 10])):
+        if names:
+            rows = [{"category": int(code), "name": name} for code, name in names.items()]
+            (tmp_path / "categories.json").write_text(json.dumps(rows))
+        assert select_tags.main(words) == 0
+        assert tag_list.read(tmp_path / "dataset" / "selected_tags.csv")["category"].tolist() == codes
+
+
 @pytest.mark.reliability("A split that would end empty", "refused before any work is written, with advice")
 @pytest.mark.parametrize("count", [30, 5, 3])
 def test_an_empty_split_is_refused_with_splits_that_fit(tmp_path, capsys, count):

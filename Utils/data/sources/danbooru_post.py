@@ -18,9 +18,9 @@ from Utils.tags.tag_list import CATEGORIES
 TagGroup = tuple[list[str], int, list[int | None] | None]  # names, their category code, their ids if known
 
 CATEGORY_FIELDS = [
-    (f"{prefix}_{name}", code)
+    (f"{prefix}_{name}", name)
     for prefix in ("tag_string", "tags")
-    for name, code in CATEGORIES.items()
+    for name in (*CATEGORIES, *danbooru_fields.OTHER_CATEGORIES)
     if name != "rating"
 ]
 TAG_FIELDS = ("tag_string", "tags", *(field for field, _ in CATEGORY_FIELDS))
@@ -76,8 +76,8 @@ def parse_post(record: Any, post_id: int | None = None) -> Post:
 def parse_tags(record: Mapping[str, Any]) -> list[TagGroup]:
     """Return the tags of a record, from the most detailed fields that it has; FieldError without any."""
     by_category: list[TagGroup] = [
-        (_parse_names(field, record[field]), category, None)
-        for field, category in CATEGORY_FIELDS
+        (_parse_names(field, record[field]), danbooru_fields.parse_category(name), None)
+        for field, name in CATEGORY_FIELDS
         if record.get(field) is not None
     ]
     if by_category:

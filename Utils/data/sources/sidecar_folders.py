@@ -6,19 +6,19 @@ import pathlib
 from collections.abc import Iterator
 
 from Utils.command.cli import UserError
-from Utils.data.danbooru_fields import FieldError, parse_rating
+from Utils.data.danbooru_fields import OTHER_CATEGORIES, FieldError, parse_category, parse_rating
 from Utils.data.sources import danbooru_post
 from Utils.data.sources.danbooru_post import Post
 from Utils.data.sources.disk_sorter import DiskSorter
 from Utils.data.sources.stream import PostBlock, Source
 from Utils.files.atomic import AnyPath
 from Utils.images import image_folder
-from Utils.tags.tag_list import CATEGORIES
 
 # The prefix of a tag ("character:saber") and the category that it names.
 NAMESPACES = {
     "general": "general", "artist": "artist", "creator": "artist", "copyright": "copyright",
     "series": "copyright", "character": "character", "meta": "meta", "rating": "rating",
+    **{name: name for name in OTHER_CATEGORIES},
 }  # fmt: skip
 SUFFIXES = (".txt", ".json")  # in the order of preference
 
@@ -144,7 +144,7 @@ def parse_sidecar(text: str) -> tuple[str, dict[str, int]]:
         if category == "rating":
             rating = parse_rating(name) or rating
         elif name:
-            names[name] = names.get(name) or CATEGORIES[category or "general"]
+            names[name] = names.get(name) or parse_category(category)
     return rating, names
 
 
