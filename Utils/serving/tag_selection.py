@@ -32,7 +32,7 @@ class ScoredTag:
     name: str
     category: int
     probability: float
-    category_name: str = ""  # as the tag list names it
+    category_name: str = dataclasses.field(default="", compare=False)  # as the tag list names it
 
 
 @dataclasses.dataclass(frozen=True)

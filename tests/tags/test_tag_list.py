@@ -58,7 +58,7 @@ def test_odd_but_clear_cells_are_read(tmp_path):
         ("tag_id,name,category,count\n1,a,0,2\n1.5,b,0,2\n", "line 3: tag_id is '1.5'"),
         ("tag_id,name,category,count\n1,a,0,many\n", "line 2: count is 'many'"),
         ("tag_id,name,category,count\n1,,0,2\n", "line 2: the tag has no name"),
-        ("tag_id,name,category,count\n1,a,7,2\n", "line 2: unknown category '7'"),
+        ("tag_id,name,category,count\n1,a,-7,2\n", "line 2: unknown category '-7'"),
         ("tag_id,name,category,count\n1,a,caracter,2\n", "did you mean character"),
         ("tag_id,name,category,count\n1,a,0,2,3,4,5\n1,a\n", "line 2 has 7 cells; the first line names 4"),
     ],

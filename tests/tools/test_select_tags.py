@@ -255,7 +255,7 @@ def test_a_map_says_what_safe_is(tmp_path):
 
 
 def test_safe_alone_is_the_letter_s(tmp_path):
-    command = write_posts(tmp_path, ("safe", "questionable", "s", "safe", "e", "safe"))
+    command = write_posts(tmp_path, ("safe", "questionable", "Safe", "safe", "e", "safe"))
     write_definition(tmp_path, ratings=["s"])
     assert select_tags.main(command) == 0
     assert posts(tmp_path / "dataset")["post_id"].tolist() == [1, 3, 901, 951]
