@@ -109,7 +109,7 @@ def _open(path: pathlib.Path, options: argparse.Namespace) -> predictions.Dump:
         raise UserError(
             f"-d {path} needs --labels labels.npy and --tags selected_tags.csv; or give a dump folder"
         )
-    return predictions.of_files(path, options.labels, options.tags)
+    return predictions.load_files(path, options.labels, options.tags)
 
 
 def _by_name(dumps: list[predictions.Dump]) -> dict[str, predictions.Dump]:

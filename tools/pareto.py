@@ -96,7 +96,7 @@ def points(rows: pd.DataFrame, options: argparse.Namespace) -> list[Point]:
         if getattr(options, column) is not None:
             scored = scored.loc[scored[column] == getattr(options, column)]
     speeds = _Speeds(rows)
-    speed = [speeds.of(row) for row in scored.to_dict("records")]
+    speed = [speeds.find(row) for row in scored.to_dict("records")]
     complete = scored.assign(images_per_second=speed).dropna(subset="images_per_second")
     if len(complete) < len(scored):
         names = ", ".join(dict.fromkeys(scored["run_name"].drop(complete.index)))
@@ -122,7 +122,7 @@ class _Speeds:
         named = measured.loc[~measured["definition_name"].isin(["", "-"])]
         self.by_shape = named.groupby(["definition_name", "image_size"])["images_per_second"].max()
 
-    def of(self, row: Mapping[Any, Any]) -> float:
+    def find(self, row: Mapping[Any, Any]) -> float:
         if not math.isnan(row["images_per_second"]):
             return row["images_per_second"]
         by_shape = self.by_shape.get((row["definition_name"], row["image_size"]), math.nan)

@@ -99,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         missing = sum(not shard.note(folder).is_file() for shard in shards)
         if missing:
             return report_missing(options, missing, len(shards))
-        manifest = packing.finish(folder, manifest, shards, made(options))
+        manifest = packing.finish(folder, manifest, shards, packing_record(options))
     except FileNotFoundError:  # another run wrote the last shard, finished, and removed the notes
         manifest = packing.open_manifest(folder)
         if not manifest["records"]:
@@ -128,7 +128,7 @@ def settings(options: argparse.Namespace) -> dict[str, int]:
     return {"shard_size": options.shard_size, "seed": options.seed, **limit, **check}
 
 
-def made(options: argparse.Namespace) -> dict[str, Any]:
+def packing_record(options: argparse.Namespace) -> dict[str, Any]:
     """Return how the shards were made, for the manifest."""
     reuse = {"reuse": options.reuse} if options.reuse else {}
     tool = {"tool": "tools/write_records.py", "git": git_commit(), "images": options.images}

@@ -149,7 +149,7 @@ def _family(architecture: str, families: dict[str, Rules]) -> str:
 def _order(
     config: dict[str, Any], mean: tuple[float, ...], order: str | None, is_tagger: bool
 ) -> tuple[str, str]:
-    """Return the order of the channels and how it is known; UserError where nothing tells it."""
+    """Return the order of the channels and how it is known; UserError if nothing states it."""
     if order is not None:
         return order, "as given"
     if config.get(ORDER_KEY) in ORDERS:

@@ -33,7 +33,7 @@ def alternate(sides: Iterable[Side], rounds: int) -> Iterator[Side]:
 
 
 def rates_in_turns(runs: Runs, seconds: float, turns: int = 5, warm_up: int = 6) -> dict[str, float]:
-    """Return images/s of each run: the median of its turns, so that a disturbance spoils one turn only.
+    """Return images/s of each run: the median of its turns, so that a disturbance spoils only one turn.
 
     Args:
         runs: what to time, by name.

@@ -34,7 +34,7 @@ def wide(image: Image.Image, size: int) -> Image.Image:
 
 
 def transparent(image: Image.Image, size: int) -> Image.Image:
-    """Turn what is near white into transparency over black; on a white page it looks as before.
+    """Make pixels near white transparent, with black under them; on a white page nothing changes.
 
     alpha is 4 times the distance from white, and the color solves
     ``alpha * color + (1 - alpha) * white = original``.

@@ -16,7 +16,7 @@ Pairs = list[tuple[str, float]]  # (name, probability)
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """What a client takes the outputs for."""
+    """The meaning that a client gives to the outputs of a model."""
 
     ratings: Pairs
     general: Pairs

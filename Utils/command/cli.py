@@ -169,7 +169,7 @@ def assignment(flag: str, text: str) -> tuple[str, typing.Any]:
 
 
 def value_of(text: str) -> typing.Any:
-    """Return the value that a word stands for: a Python literal, none, true, false, else the text itself."""
+    """Return the value that a word means: a Python literal, none, true, false, else the text itself."""
     words = {"none": None, "true": True, "false": False}
     if text.lower() in words:
         return words[text.lower()]

@@ -44,7 +44,7 @@ def take_over() -> None:
 
 @contextlib.contextmanager
 def leaving_at_once(stderr: int = 2) -> Iterator[None]:
-    """Within, for a late import, Ctrl-C ends the process at once, unless others ignore or handle it.
+    """Let Ctrl-C end the process at once while the block imports, unless others ignore or handle it.
 
     Args:
         stderr: number of the open file that stands for stderr meanwhile.

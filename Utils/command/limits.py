@@ -20,7 +20,7 @@ from Utils.command.cli import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Limit:
-    """What a value must be: in words, for the error, and as a test."""
+    """A condition on a value: in words, for the error, and as a test."""
 
     text: str
     allows: Callable[[Any], bool]

@@ -33,7 +33,7 @@ _ENTITY = re.compile(r"&(#[0-9]+|#[xX][0-9a-fA-F]+|[A-Za-z][A-Za-z0-9]*);")
 
 
 class FieldError(ValueError):
-    """A record that is no post.
+    """A record that is not a valid post.
 
     Args:
         reason: what is wrong with it, as rejected.csv says it.

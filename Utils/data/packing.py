@@ -27,7 +27,7 @@ PROGRESS = ".progress"
 
 
 def open_manifest(folder: pathlib.Path) -> dict[str, Any]:
-    """Return dataset.json; UserError where select_tags made no such folder, or for another tag list."""
+    """Return dataset.json; UserError if select_tags did not make the folder, or the tag list has changed."""
     require_file(folder / "dataset.json", "dataset.json of a folder made by tools/select_tags.py")
     require_file(folder / "posts.parquet", "the posts of the dataset (posts.parquet)")
     return dataset_folder.load(folder).manifest
@@ -151,7 +151,7 @@ def divide(folder: pathlib.Path, name: str, posts: Posts, settings: Mapping[str,
 
 
 def require_same(folder: pathlib.Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Raise UserError where work would continue with other settings than it was begun with."""
+    """Raise UserError if work would continue with other settings than it started with."""
     for name, value in now.items():
         if before.get(name) != value:
             raise UserError(
@@ -190,7 +190,7 @@ class ReusedDataset:
         self._records.verify()
 
     def find(self, ids: Sequence[int]) -> list[shard_writer.Place | str]:
-        """Return the place of every post's record, or the reason why it has none."""
+        """Return the location of every post's record, or the reason why it has none."""
         places = zip(ids, self._records.find(ids), strict=True)
         return [place or self._reasons.get(post_id, "not in the old dataset") for post_id, place in places]
 
@@ -272,7 +272,7 @@ def _entry(notes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _read_rejected(path: pathlib.Path) -> dict[tuple[int, str], str]:
-    """Return ``{(post id, path): reason}`` of rejected.csv, empty where there is no such file."""
+    """Return ``{(post id, path): reason}`` of rejected.csv; empty without that file."""
     if not path.is_file():
         return {}
     frame = csv_tables.read(
@@ -286,7 +286,7 @@ def _read_rejected(path: pathlib.Path) -> dict[tuple[int, str], str]:
 
 
 def _merge_rejected(path: pathlib.Path, rejected: Iterable[tuple[int, str, str]]) -> None:
-    """Add rows to rejected.csv; of those that are in it already one is kept."""
+    """Add rows to rejected.csv, each once."""
     rows = _read_rejected(path) | {(post_id, name): reason for post_id, name, reason in rejected}
     image_folder.write_rejected(path, [(*key, reason) for key, reason in rows.items()])
 

@@ -26,7 +26,7 @@ from Utils.tags.tag_list import name_id
 
 @dataclasses.dataclass(frozen=True)
 class TagRules:
-    """What exports say about tags, by name."""
+    """Aliases, implications and deprecated tags, by tag name."""
 
     aliases: dict[str, str] = dataclasses.field(default_factory=dict)  # antecedent -> consequent
     implications: dict[str, list[str]] = dataclasses.field(default_factory=dict)  # antecedent -> consequents
@@ -36,7 +36,7 @@ class TagRules:
     )  # name -> (id, category)
 
     def resolve(self, name: str) -> str:
-        """Follow aliases to their end; UserError where they run in a circle."""
+        """Follow aliases to their end; UserError if they form a cycle."""
         path = [name]
         while name in self.aliases:
             name = self.aliases[name]
@@ -185,7 +185,7 @@ def apply(source: Source, rules: TagRules) -> tuple[Source, list[dict[str, Any]]
 def _tags_after(
     frame: pd.DataFrame, resolved: list[str], expanded: list[list[str]], rules: TagRules
 ) -> pd.DataFrame:
-    """Return the tags that there are after aliases and implications, each once."""
+    """Return the tags that exist after aliases and implications, each once."""
     rows: dict[str, list[int]] = {}  # name -> [id, category, count]
     # A tag comes before its aliases, so that id and category are its own, if the source has it.
     for name, _, tag_id, category, count in sorted(
@@ -211,7 +211,7 @@ def _tags_after(
 
 
 class _TagReplacer:
-    """Replaces every tag id of a block by the ids that it stands for.
+    """Replaces every tag id of a block by the ids that the rules turn it into.
 
     Args:
         ids: (N,) ascending.

@@ -135,7 +135,7 @@ def _drop_some(truth: tuple[str, ...], missing: float, rng: random.Random) -> tu
 def _add_duplicates(
     posts: list[Any], ids: list[int], roles: dict[int, tuple[str, str]], seed: int, missing: float
 ) -> None:
-    """Fill the places of duplicates: each has its own source, an ordinary post or a padded original."""
+    """Fill in the duplicates: each copies its own source, an ordinary post or a padded original."""
     rng = seeded_random(seed, "sources")
     plain = [p for p in posts if p and p.index not in roles]
     padded = [p for p in posts if p and p.original in ("wide", "tall")]

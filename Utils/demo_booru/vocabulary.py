@@ -62,7 +62,7 @@ WHITE = (255, 255, 255)
 
 @dataclasses.dataclass(frozen=True)
 class Character:
-    """What is always the same about a character; everything else differs from picture to picture."""
+    """The fixed features of a character; everything else differs from picture to picture."""
 
     name: str
     series: str

@@ -138,13 +138,13 @@ def _common_rows(dumps: Sequence[Dump]) -> tuple[list[np.ndarray], np.ndarray | 
 
 
 def _rows_of(ids: np.ndarray, subset: np.ndarray) -> np.ndarray:
-    """Return where the ids of a subset stand among ``ids``."""
+    """Return the positions in ``ids`` of a subset of them."""
     order = np.argsort(ids, kind="stable")
     return order[np.searchsorted(ids, subset, sorter=order)]
 
 
 def unique_ids(dump: Dump) -> np.ndarray:
-    """Return a dump's image ids; UserError if it has none or one stands there twice."""
+    """Return a dump's image ids; UserError if it has none or one occurs twice."""
     if dump.image_ids is None:
         raise UserError(f"{dump.folder} has no image_ids.npy, by which rows are matched")
     ids = np.asarray(dump.image_ids)
@@ -155,7 +155,7 @@ def unique_ids(dump: Dump) -> np.ndarray:
 
 
 def first_duplicate(ids: Iterable[int]) -> tuple[int, int] | None:
-    """Return ``(least id that stands there more than once, how many ids do)``; None if all are different."""
+    """Return ``(smallest repeated id, number of repeated ids)``; None if all ids are different."""
     values, times = np.unique(np.asarray(ids), return_counts=True)
     duplicates = values[times > 1]
     return (int(duplicates[0]), len(duplicates)) if len(duplicates) else None

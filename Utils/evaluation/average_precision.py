@@ -16,7 +16,7 @@ SORTED = 1 << 23  # values sorted at a time
 
 
 def from_keys(positive_keys: np.ndarray, count_at_least: Callable[[np.ndarray], np.ndarray]) -> float:
-    """Return the average precision of the rising keys of what is true; NaN where nothing is.
+    """Return the average precision, given the rising keys of the true labels; NaN without any.
 
     Recall only changes at true values, so precision is needed at these alone.
 

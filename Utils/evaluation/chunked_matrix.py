@@ -164,7 +164,7 @@ def key_dtype(dtype: Any) -> np.dtype:
 
 
 def raw_bits(values: np.ndarray) -> np.ndarray:
-    """Return the bits of floats as unsigned integers, contiguous; of numbers from +0 up they sort alike."""
+    """Return the bits of floats as contiguous unsigned integers; for numbers from +0 up both sort alike."""
     return np.ascontiguousarray(values).view(key_dtype(values.dtype))
 
 

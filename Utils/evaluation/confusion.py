@@ -17,7 +17,7 @@ MIN_DEVIATIONS = 2.0  # standard deviations of chance by which a pair must stand
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """``images`` times tag ``predicted`` was predicted, wrongly, where tag ``true`` was true, and missed."""
+    """On ``images`` images the tag ``predicted`` was wrongly predicted and the tag ``true`` was missed."""
 
     predicted: int  # column
     true: int  # column

@@ -37,7 +37,7 @@ class Leakage:
 
 
 def find_leaked(groups: pd.DataFrame, image_ids: np.ndarray, trained: Any) -> np.ndarray:
-    """Return which images are in a group with one that was trained on, or were themselves: bool (N,).
+    """Return which images share a group with a training image, or are one: bool (N,).
 
     Args:
         groups: with columns group and post_id.

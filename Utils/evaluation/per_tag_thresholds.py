@@ -35,8 +35,8 @@ class TagPredictions:
     dtype: np.dtype
 
     @classmethod
-    def of(cls, keys: np.ndarray, labels: np.ndarray, dtype: Any) -> "TagPredictions":
-        """Make them of unsorted keys (N,) and boolean labels (N,)."""
+    def from_keys(cls, keys: np.ndarray, labels: np.ndarray, dtype: Any) -> "TagPredictions":
+        """Return the predictions from unsorted keys (N,) and boolean labels (N,)."""
         return cls(chunked_matrix.sort_keys(keys), chunked_matrix.sort_keys(keys[labels]), np.dtype(dtype))
 
     def curve(self, depth: int) -> PrecisionRecallCurve:
@@ -100,7 +100,7 @@ def average_precisions(probabilities: Matrix, labels: Matrix) -> np.ndarray:
     """Return the average precision of every tag: float64 (L,), NaN where nothing is true."""
     precisions = np.empty(probabilities.shape[1])
     for tag, keys, true in iterate_tags(probabilities, labels):
-        precisions[tag] = TagPredictions.of(keys, true, probabilities.dtype).average_precision()
+        precisions[tag] = TagPredictions.from_keys(keys, true, probabilities.dtype).average_precision()
     return precisions
 
 
@@ -158,7 +158,7 @@ def choose(
     unshrunk, ties, positives = np.empty(width), np.empty(width, np.int64), np.empty(width, np.int64)
     fold_scores = []
     for tag, keys, true in iterate_tags(probabilities, labels):
-        point = TagPredictions.of(keys, true, probabilities.dtype).select_point(rule)
+        point = TagPredictions.from_keys(keys, true, probabilities.dtype).select_point(rule)
         unshrunk[tag], ties[tag], positives[tag] = point.threshold, point.ties, np.count_nonzero(true)
         if enough is None:
             fold_scores += _cross_validate(keys, true, probabilities.dtype, rule, category_thresholds[tag])
@@ -176,7 +176,7 @@ def _cross_validate(
     keys: np.ndarray, true: np.ndarray, dtype: Any, rule: Rule, category_threshold: float
 ) -> Iterator[np.ndarray]:
     """Yield the scores (len(ENOUGH),) of either half of the images, where it has anything true."""
-    halves = [TagPredictions.of(keys[first::2], true[first::2], dtype) for first in (0, 1)]
+    halves = [TagPredictions.from_keys(keys[first::2], true[first::2], dtype) for first in (0, 1)]
     for chooser, held_out in (halves, halves[::-1]):
         if len(held_out.positive_keys):
             positives = len(chooser.positive_keys)

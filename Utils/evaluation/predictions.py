@@ -81,8 +81,8 @@ def load_runs(folder: str | os.PathLike) -> list[Dump]:
     return [load(path.parent) for path in runs] or [load(folder)]
 
 
-def of_files(probabilities: str | os.PathLike, labels: Any, tags: Any) -> Dump:
-    """Make a `Dump` of three files that lie anywhere, as the original project left them."""
+def load_files(probabilities: str | os.PathLike, labels: Any, tags: Any) -> Dump:
+    """Return a `Dump` made from three separate files, as the original project wrote them."""
     path = pathlib.Path(probabilities)
     dump = Dump(path.with_suffix(""), matrix(path), matrix(labels), None, tag_list.read(tags), {})
     return _checked(dump)
@@ -103,7 +103,7 @@ def matrix(path: Any, rank: int = 2) -> np.ndarray:
 
 
 def _load_if_empty(path: pathlib.Path) -> np.ndarray | None:
-    """Return an array without a single value, which no system maps; None if it is something else."""
+    """Return an array without any value, which no system can memory-map; None if the file is not one."""
     try:
         array = np.load(path, allow_pickle=False)
     except (ValueError, EOFError, OSError):
@@ -158,7 +158,7 @@ class Writer:
         self.rows += len(probabilities)
 
     def close(self) -> None:
-        """Write the headers anew, now that the number of rows is known."""
+        """Rewrite the headers, now that the number of rows is known."""
         for array in self._arrays.values():
             array.close()
 

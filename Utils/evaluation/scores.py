@@ -197,7 +197,7 @@ def bucket_values(dtype: Any) -> np.ndarray:
 def bootstrap_f1(
     per_image: np.ndarray, resamples: int = 1000, seed: int = 0, confidence: float = 0.95
 ) -> tuple[Any, Any]:
-    """Return the ``(low, high)`` percentile interval of micro F1 when images are drawn anew.
+    """Return the ``(low, high)`` percentile interval of micro F1 over bootstrap resamples of the images.
 
     Images are resampled with replacement; tags of one image stay together, as they are not independent. The
     threshold stays where the whole set put it. NaN if no resample has an F1. Efron and Tibshirani, An

@@ -50,7 +50,7 @@ class OperatingPoint:
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """How a threshold is chosen: ``kind`` is "p-equals-r", "max-f" (value: beta) or "precision" (its floor).
+    """How to choose a threshold: ``kind`` is "p-equals-r", "max-f" (value: beta) or "precision" (minimum).
 
     For p-equals-r a value is the number to predict in place of the number true.
     """
@@ -78,7 +78,7 @@ RULES = "p-equals-r, max-f1, max-f2, max-f0.5 or any other max-fBETA, precision=
 
 
 def parse_rule(text: str) -> Rule:
-    """Return the Rule of a name as the command line has it. Raises UserError for any other."""
+    """Return the Rule for the text of a command-line option. Raises UserError for an unknown one."""
     kind, _, number = text.partition("=") if text.startswith("precision") else ("max-f", "", text[5:])
     if text == "p-equals-r":
         return P_EQUALS_R
@@ -172,7 +172,7 @@ def _point(curve: PrecisionRecallCurve, index: int, target: int, ties: int = 0) 
 
 @dataclasses.dataclass(frozen=True)
 class Query:
-    """Asks for the threshold of these columns (None: all) by a rule, and for the Counts of ``parts`` there.
+    """A request for the threshold of some columns (None: all) by a rule, and the Counts of ``parts`` at it.
 
     columns and every part: indices or a mask; a part lies within the columns.
     """
@@ -306,10 +306,10 @@ def p_equals_r(probabilities: Matrix, target: int, columns: np.ndarray | None = 
     Raises:
         UserError: on an empty selection, NaN, or another dtype.
     """
-    return p_equals_r_of(probabilities, [(target, columns)])[0]
+    return p_equals_r_points(probabilities, [(target, columns)])[0]
 
 
-def p_equals_r_of(
+def p_equals_r_points(
     probabilities: Matrix, selections: Sequence[tuple[int, np.ndarray | None]]
 ) -> list[OperatingPoint]:
     """Return one OperatingPoint for every ``(target, columns)``, all from the same pass; see `p_equals_r`."""

@@ -120,7 +120,7 @@ def process_is_alive(pid: int) -> bool:
 
 
 def _flush(path: pathlib.Path) -> None:
-    """Bring a file to the disk: a rename may get there before the data it names."""
+    """Flush a file to the disk: after a crash, a rename may have got there before the file's data."""
     with path.open("r+b") as file:  # Windows flushes what is open for writing only
         os.fsync(file.fileno())
 
@@ -134,7 +134,7 @@ def require_absent(path: AnyPath, overwrite: bool = False) -> None:
 
 
 def require_file(path: AnyPath, what: str) -> pathlib.Path:
-    """Return ``path`` as `to_path` does; UserError, with ``what`` was expected, where it is no file."""
+    """Return ``path`` as `to_path` does; UserError that says ``what`` was expected, if it is not a file."""
     path = to_path(path)
     if not path.is_file():
         present = "a folder" if path.is_dir() else "nothing"
@@ -163,7 +163,7 @@ def sha256_of(path: AnyPath) -> str:
 
 
 def provenance() -> dict[str, typing.Any]:
-    """Return how a file is being made, ``{"git": commit or None, "command": words}``.
+    """Return the code and command that make a file: ``{"git": commit or None, "command": words}``.
 
     It holds no time, so that the same command gives the same bytes.
     """

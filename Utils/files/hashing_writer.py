@@ -74,7 +74,7 @@ class HashingWriter:
         self._filled = end
 
     def _submit_piece(self) -> None:
-        """Hash the piece, have a thread write it, and begin another one."""
+        """Hash the piece, let a thread write it, and start the next one."""
         self._digest.update(memoryview(self._piece)[: self._filled])
         self._pending.append(self._threads.submit(self._write_piece, self._piece, self._filled, self.size))
         self.size += self._filled
@@ -107,7 +107,7 @@ def _take_piece() -> mmap.mmap:
 
 
 def _set_direct(descriptor: int, direct: bool) -> bool:
-    """Make writes go past the page cache, or through it; return whether they go past it."""
+    """Let writes bypass the page cache, or use it; return whether they bypass it."""
     if not hasattr(os, "O_DIRECT"):
         return False
     try:

@@ -31,7 +31,7 @@ _FIXED_SIZES = {1: 8, 5: 4}  # wire type: bytes
 
 
 class Writer(HashingWriter):
-    """A TFRecord file in the making; a context manager.
+    """Writes a TFRecord file; a context manager.
 
     ``size`` (bytes) and ``sha256`` (hexadecimal) are those of the file once the context has ended.
     """

@@ -15,7 +15,7 @@ class ThreadBuffers(threading.local):
     """Scratch arrays by name, separate for every thread; asking for a name again overwrites its array."""
 
     def array(self, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike = np.uint8) -> np.ndarray:
-        """Return the array of a name, with any content; a new one where its shape was another."""
+        """Return the uninitialized array of a name; a new one if its shape has changed."""
         buffer = self.__dict__.get(name)
         if buffer is None or buffer.shape != shape:
             buffer = self.__dict__[name] = np.empty(shape, dtype)
@@ -26,7 +26,7 @@ _free: dict[int, list[bytearray]] = collections.defaultdict(list)  # by number o
 
 
 def pooled_array(shape: tuple[int, ...]) -> np.ndarray:
-    """Return a uint8 array with any content, in the memory of an earlier one of the same size that is gone.
+    """Return an uninitialized uint8 array, if possible in the memory of an earlier one of the same size.
 
     The memory is used again only when the array and all its views are gone.
     """

@@ -43,7 +43,7 @@ Image.MAX_IMAGE_PIXELS = None
 
 
 class ImageError(ValueError):
-    """Bytes that are no usable image; ``str`` is a short reason, fit for a column of a report."""
+    """Bytes that are not a usable image; ``str`` is a short reason, fit for a column of a report."""
 
 
 class _Limit:
@@ -237,7 +237,7 @@ def _decode_jpeg(
 
 
 def _decode_into(array: np.ndarray, data: bytes) -> np.ndarray | None:
-    """Decode a JPEG into (H, W, 3 or 4); None where it has a fault, which OpenCV may still get past.
+    """Decode a JPEG into (H, W, 3 or 4); None if it has a fault, with which OpenCV may still cope.
 
     The pixels are OpenCV's, in nine tenths of the time and without fresh memory.
     """

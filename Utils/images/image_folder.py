@@ -40,7 +40,7 @@ def _hash63(text: str) -> int:
 
 
 def stem_key(stem: str) -> int:
-    """Return the number by which `ImageFolder.find` knows a file that is named by another stem: an MD5."""
+    """Return the key of a file whose stem is no post id but, for example, an MD5; see `ImageFolder.find`."""
     return _hash63(stem.lower()) | 1  # never 0, which means a post without another name
 
 
@@ -63,7 +63,7 @@ def write_rejected(path: AnyPath, rows: Iterable[Iterable[object]]) -> None:
 
 
 def _decimal(stem: str) -> int:
-    """Return the decimal number that a stem is, -1 where it is none or needs more than 63 bits."""
+    """Return a stem as a decimal number, -1 if it is not one or needs more than 63 bits."""
     if not (stem.isdecimal() and stem.isascii()) or len(stem) > 100:  # int() refuses 4,300 digits
         return -1
     number = int(stem)
@@ -107,7 +107,7 @@ def walk(folder: AnyPath, census: "Census | None" = None) -> Iterator[tuple[str,
 
 
 def _is_new(path: str, visited: set[str]) -> bool:
-    """Whether a folder is none that a link led to before; only links cost a look at the file system."""
+    """Whether no link has led to this folder before; only links cost an access to the file system."""
     if not pathlib.Path(path).is_symlink():
         return True
     target = os.path.realpath(path)

@@ -124,7 +124,7 @@ def read_batches(
 def _split(
     items: Sequence[Item], results: Sequence[np.ndarray | str], image_size: int
 ) -> tuple[list[Item], np.ndarray, list[tuple[Item, str]]]:
-    """Separate images from reasons why there is none."""
+    """Separate the images from the reasons of unreadable files."""
     pairs = list(zip(items, results, strict=True))
     readable = [(item, image) for item, image in pairs if not isinstance(image, str)]
     images = np.zeros((len(readable), image_size, image_size, 3), np.uint8)

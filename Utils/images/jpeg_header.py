@@ -21,7 +21,7 @@ _END_OF_IMAGE = b"\xff\xd9"
 
 @dataclasses.dataclass(slots=True)
 class JpegHeader:
-    """What a JPEG says before its first scan; 0 and False where it does not say it."""
+    """The facts that a JPEG states before its first scan; 0 and False if it does not state them."""
 
     width: int = 0
     height: int = 0

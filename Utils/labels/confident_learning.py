@@ -158,7 +158,7 @@ class _ContradictionCollector:
         self._parts: tuple[list, list] = ([], [])  # for each label: (place of the tag, row, p) of a block
 
     def add(self, first: int, p: np.ndarray, labels: np.ndarray) -> None:
-        """Take in a block: p (R, T) and labels (R, T) bool of the rows from ``first`` on."""
+        """Add a block: p (R, T) and labels (R, T) bool of the rows from ``first`` on."""
         # cleanlab adds its tolerance to the label's side; of what is then equal, absence wins.
         q = 1 - p
         for label, contradicts in enumerate((~labels & (p > q + TOLERANCE), labels & (q >= p + TOLERANCE))):

@@ -149,21 +149,21 @@ class DecisionLog:
             self.add(decision)
 
     def add(self, decision: Decision) -> None:
-        """Take in one decision, in the order of the file."""
+        """Add one decision, in the order of the file."""
         history = self._histories[decision.post_id, decision.tag_id][decision.reviewer]
         if decision.decision != "undo":
             history.append(decision)
         elif history:
             history.pop()
 
-    def of(self, pair: Pair) -> dict[str, Decision]:
+    def decisions_on(self, pair: Pair) -> dict[str, Decision]:
         """Return the decisions that stand on a (post id, tag id), by reviewer."""
         histories = self._histories.get(pair, {})
         return {reviewer: history[-1] for reviewer, history in histories.items() if history}
 
     def standing(self) -> dict[Pair, dict[str, Decision]]:
         """Return ``{(post id, tag id): {reviewer: Decision}}`` of the pairs on which a decision stands."""
-        return {pair: by_reviewer for pair in self._histories if (by_reviewer := self.of(pair))}
+        return {pair: by_reviewer for pair in self._histories if (by_reviewer := self.decisions_on(pair))}
 
 
 def majority(by_reviewer: Mapping[str, Decision]) -> str | None:

@@ -31,7 +31,7 @@ Label = tuple[str, int]  # name and category code of a tag
 
 
 class DumpLabels:
-    """Labels and nearness of posts by a dump folder; a dump without labels knows only the nearness.
+    """Labels and similarity of posts from a dump folder; a dump without labels has only the similarity.
 
     Args:
         tag_ids: the tags whose posts are remembered.
@@ -60,7 +60,7 @@ class DumpLabels:
 
     def posts_with(self, tag_id: int) -> list[int]:
         """Return posts that carry a tag."""
-        return self._posts_by_tag.of(tag_id)
+        return self._posts_by_tag.posts_with(tag_id)
 
     def nearest(self, post: int, candidates: Iterable[int]) -> list[int] | None:
         """Return those of the candidates that are in the dump, by the distance of their probabilities.
@@ -124,7 +124,7 @@ class DatasetLabels:
 
     def posts_with(self, tag_id: int) -> list[int]:
         """Return posts that carry a tag."""
-        return self._posts_by_tag.of(tag_id)
+        return self._posts_by_tag.posts_with(tag_id)
 
 
 class DatabaseLabels:
@@ -173,7 +173,7 @@ class _PostsByTag:
         self._sorted: tuple[np.ndarray, np.ndarray] | None = None
 
     def add(self, posts: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """Take in pairs of a post and a column that it has, (K,) each; return the posts that were needed."""
+        """Add pairs of a post and a column that it has, (K,) each; return the posts that were needed."""
         is_needed = (self._is_remembered & (self._counts < MAX_POSTS))[columns]
         posts, columns = posts[is_needed], columns[is_needed]
         self._counts += np.bincount(columns, minlength=len(self._counts))
@@ -181,7 +181,7 @@ class _PostsByTag:
         self._sorted = None
         return posts
 
-    def of(self, tag_id: int) -> list[int]:
+    def posts_with(self, tag_id: int) -> list[int]:
         """Return the posts of a tag, none if it is unknown."""
         if self._sorted is None:
             nothing = np.empty(0, np.int64)

@@ -81,13 +81,13 @@ class Review:
             return [(row in recorded, self.stands(row)) for row in rows]
 
     def stands(self, row: int) -> str | None:
-        """Return what stands on a question: this reviewer's decision, else the verdict, None if open."""
+        """Return the answer to a question: this reviewer's decision, else the verdict, None if open."""
         if row in self._own:
             return self._own[row].decision
         return None if self.open[row] else VERDICTS[self.verdicts[row]]
 
     def last(self) -> list[int]:
-        """Return the rows that this reviewer decided last, all of one time: those to undo."""
+        """Return the rows that this reviewer decided last, all at one time: an undo takes these back."""
         with self._lock:
             rows = []
             for row in reversed(self._own):
@@ -118,13 +118,13 @@ class Review:
         return Decision(post, tag["name"], tag_id, kind, time, self.reviewer)
 
     def _take_in(self, decision: Decision) -> None:
-        """Take in one line of the file; a line about other questions counts for agreement alone."""
+        """Add one line of the file; a line about other questions counts only for the agreement."""
         self._log.add(decision)
         number = self._numbers.get(decision.tag_id)
         row = None if number is None else self.questions.find(decision.post_id, number)
         if row is None:
             return
-        standing = self._log.of((decision.post_id, decision.tag_id))
+        standing = self._log.decisions_on((decision.post_id, decision.tag_id))
         if decision.reviewer == self.reviewer:
             self._own.pop(row, None)  # so that it comes last when it is set again
             if self.reviewer in standing:

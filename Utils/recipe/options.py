@@ -1,7 +1,7 @@
 """The groups of settings that a Recipe joins: each field has its type, limit, default and help in one place.
 
-A function that needs a few settings takes the group they are in (``Utils.images.augmentation`` has another
-one), and code above reads names, defaults and limits from here: ``LossOptions.focal_gamma`` is the default.
+A function that needs a few settings takes their group (one more is in ``Utils.images.augmentation``). Other
+code reads names, defaults and limits from here: ``LossOptions.focal_gamma`` is the default.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ VARIANT_DEFAULT = "default"  # a model option left as the model's variant has it
 
 @dataclasses.dataclass(frozen=True)
 class StartOptions(Checked):
-    """Which model is trained, and from which weights on."""
+    """Which model is trained, and from which initial weights."""
 
     model: str = "ConvNext/T"
     """Family/Variant; `python -m Models` lists them. Empty: the model of --init-from with its options."""
@@ -41,7 +41,7 @@ class StartOptions(Checked):
 
 @dataclasses.dataclass(frozen=True)
 class ModelOverrides(Checked):
-    """What differs from the model's variant; the fields but the last are named as those of its Spec."""
+    """Options in which the model differs from its variant, named like the fields of its Spec."""
 
     attention: str = VARIANT_DEFAULT
     """Attention of the blocks: eca, se or none; `default` keeps the variant's, here and below."""
@@ -79,7 +79,7 @@ class DataOptions(Checked):
     """Batches, epochs, and which records and labels of the dataset are trained on."""
 
     batch_size_per_device: Annotated[int, AT_LEAST_1] = 32
-    """Images on each device in a step; the global batch is this times the devices."""
+    """Images on each device in a step; the global batch is this times the number of devices."""
     epochs: Annotated[int, AT_LEAST_1] = 100
     """Passes over the training split; with --steps-per-epoch, so many times that number of steps."""
     steps_per_epoch: Annotated[int | None, AT_LEAST_1] = None
@@ -126,10 +126,13 @@ class LossOptions(Checked):
         return {**options, "label_smoothing": self.label_smoothing}
 
     @classmethod
-    def of(cls, loss: str, *, label_smoothing: float = label_smoothing, **options: float) -> "LossOptions":
-        """Return the group of one loss from short names, ``of("focal", gamma=1.0)``; the others are default.
+    def for_loss(
+        cls, loss: str, *, label_smoothing: float = label_smoothing, **options: float
+    ) -> "LossOptions":
+        """Return the options of one loss from their short names: ``for_loss("focal", gamma=1.0)``.
 
-        Raises UserError for an option that the loss does not have and for a value outside its limits.
+        The other losses keep their defaults. Raises UserError for an option that the loss does not have and
+        for a value outside its limits.
         """
         names = LossOptions(loss).loss_options()
         for name in options:
@@ -152,7 +155,7 @@ class OptimizerOptions(Checked):
     learning_rate_batch_size: Annotated[int, AT_LEAST_0] = 256
     """Global batch the learning rate is meant for; another batch scales it linearly; 0 never scales it."""
     schedule: str = "cosine"
-    """Learning rate after the warm-up: cosine or constant."""
+    """Course of the learning rate after the warm-up: cosine or constant."""
     warmup: str = "0 epochs"
     """Length of the linear warm-up, in epochs, steps or images."""
     warmup_start: Annotated[float, FROM_0_TO_1] = 0.1
@@ -178,7 +181,7 @@ class OptimizerOptions(Checked):
     def optimizer_overrides(self) -> dict[str, Any]:
         """Return the options of the optimizer that differ from its defaults, ``{name: value}``.
 
-        Which there are and what they allow is known to ``Utils.training.optimizers`` alone, momentum too.
+        Only ``Utils.training.optimizers`` knows which options an optimizer has and what they allow.
         """
         momentum = {} if self.momentum is None else {"momentum": self.momentum}
         return momentum | dict(assignment("--optimizer-options", text) for text in self.optimizer_options)
@@ -204,7 +207,7 @@ class RunOptions(Checked):
     checkpoint_every: str = "10m"
     """Length between checkpoints within an epoch, in steps, images or time; each epoch ends with one."""
     keep_checkpoints: Annotated[int, AT_LEAST_1] = 2
-    """How many of the newest checkpoints are kept."""
+    """Number of newest checkpoints to keep."""
     tracker: Literal["wandb", "tensorboard", "none"] = "wandb"
     """Where curves go besides history.csv; W&B stays offline unless WANDB_API_KEY or WANDB_MODE is set."""
     project: str = "sw-cv-modelzoo"

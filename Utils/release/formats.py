@@ -30,7 +30,7 @@ Result = dict[str, Any]  # what release.json says of a format; "why" is empty wh
 
 @dataclasses.dataclass(frozen=True)
 class ReferenceOutputs:
-    """What formats are compared with."""
+    """The Keras model's outputs, with which formats are compared."""
 
     images: np.ndarray  # (N, S, S, 3) uint8 BGR
     probabilities: np.ndarray  # (N, L) of the Keras model
@@ -52,7 +52,7 @@ def _first(outputs: Any) -> Any:
 
 
 def compare_format(name: str, probabilities: np.ndarray, reference: ReferenceOutputs) -> Result:
-    """Return what release.json says of a format's probabilities (N, L)."""
+    """Return the entry of release.json for a format's probabilities (N, L)."""
     result = agreement.compare(name, reference.probabilities, probabilities, reference.labels)
     tolerance = FORMATS[name].tolerance
     bounds = [("the largest difference", result.maximum, tolerance.maximum),
@@ -74,7 +74,7 @@ def write_format(
     reference: ReferenceOutputs,
     calibration: np.ndarray | None = None,
 ) -> Result:
-    """Write a format into a release where it is near enough; return what release.json says of it.
+    """Write a format into a release if it is near enough; return its entry of release.json.
 
     Args:
         name: in `FORMATS`; "onnx", from which the smaller ones are made, is there already.

@@ -83,7 +83,7 @@ def _without_copies() -> Iterator[None]:
 
 
 def _fold_constants(model: "onnx.ModelProto", values: dict[str, np.ndarray]) -> None:
-    """Make ``values``, arrays by name, constants of a graph, and compute what follows from constants alone.
+    """Make ``values``, arrays by name, constants of a graph, and precompute what depends only on constants.
 
     So a kernel that is transposed, standardized or split is stored as the graph uses it.
     """

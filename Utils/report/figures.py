@@ -133,7 +133,7 @@ def reliability_diagram(reliability: calibration.Reliability) -> str:
 
 
 def calibration_text(reliability: calibration.Reliability, temperature: calibration.Temperature) -> str:
-    """Return the note under the reliability diagram: errors, and what a temperature would change."""
+    """Return the note under the reliability diagram: errors, and the effect of a temperature."""
     error_above_first = reliability.expected_calibration_error(first_bin=1)
     share_of_first = reliability.count[0] / max(1, reliability.count.sum())
     words = (

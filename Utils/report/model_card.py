@@ -26,7 +26,7 @@ Headline = tuple[str, int, list[dict[str, Any]]]  # split, images, rows of `Util
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """Everything a card tells; where a field is None or empty, the card says that it is not known."""
+    """The facts on a card; where a field is None or empty, the card says that it is not known."""
 
     name: str  # of the release
     layout: str  # wd or full
@@ -109,7 +109,7 @@ def _files(facts: Facts) -> list[str]:
 
 
 def measured_text(entry: Mapping[str, Any]) -> str:
-    """Return what was measured of a format, an entry of release.json, in words."""
+    """Return the measurements of a format, an entry of release.json, in words."""
     if entry.get("maximum") is None or entry.get("p999") is None:
         return "nothing was measured"
     words = (

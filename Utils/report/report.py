@@ -38,7 +38,7 @@ FindPictures = Callable[[Collection[int]], dict[int, bytes]]  # post ids -> {pos
 
 
 class TagRow(NamedTuple):
-    """What the table says of one tag, as COLUMNS names it; a score without a denominator is None."""
+    """One row of the table of tags, as COLUMNS names it; a score without a denominator is None."""
 
     tag: str
     category: str
@@ -54,7 +54,7 @@ class TagRow(NamedTuple):
 
 
 class Shot(NamedTuple):
-    """A picture on which a mistake was made: its ``data:`` address, None where no image was found."""
+    """An image with a mistake: its ``data:`` URI, None where no image was found."""
 
     address: str | None
     caption: str
@@ -235,7 +235,7 @@ def _score(
     probabilities: np.ndarray, labels: np.ndarray, positives: np.ndarray, selections: list[np.ndarray]
 ) -> list[dict[str, Any]]:
     """Score every selection of columns at its own P = R threshold, with intervals over images."""
-    cuts = thresholds.p_equals_r_of(
+    cuts = thresholds.p_equals_r_points(
         probabilities, [(int(positives[columns].sum()), columns) for columns in selections]
     )
     scored, per_image = [], []

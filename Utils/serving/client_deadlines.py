@@ -47,7 +47,7 @@ class DeadlineServer(TcpWSGIServer):
                 channel.give_up()
 
     def _drop_slowest(self, count: int) -> None:
-        """Give up the ``count`` clients that it has waited for longest; some may be closing already."""
+        """Drop the ``count`` clients that the server has waited for longest; some may be closing already."""
         closing = sum(channel.will_close for channel in self.active_channels.values())
         latest = time.time() - GRACE_SECONDS
         idle = [
@@ -97,7 +97,7 @@ class DeadlineChannel(HTTPChannel):
         self.waiting_since = time.time()
 
     def readable(self) -> bool:
-        """Whether bytes of the client are wanted."""
+        """Whether the server wants to read more from the client."""
         if self._discarded is not None:
             return not self.will_close
         return super().readable()

@@ -43,7 +43,7 @@ _READING_METHODS = ("GET", "HEAD", "OPTIONS")
 
 @dataclasses.dataclass(frozen=True)
 class ServerLimits:
-    """How much a server takes on at a time."""
+    """Limits on how much a server works on at a time."""
 
     max_bytes: int = 1 << 20  # of a request's body
     threads: int = 4  # requests that are answered at a time; further ones wait

@@ -159,7 +159,7 @@ def open_release(path: AnyPath, threads: int | None = None) -> ServingTagger:
 
 
 def _tags_beside(folder: pathlib.Path) -> pathlib.Path:
-    """Return where a folder's tag list lies: for a format under ``extra/`` that of the release will do."""
+    """Return the path of a folder's tag list; a format under ``extra/`` may use that of the release."""
     if not (folder / TAGS_FILE).is_file() and folder.resolve().parent.name == "extra":
         return folder.resolve().parent.parent / TAGS_FILE
     return folder / TAGS_FILE

@@ -37,7 +37,7 @@ class ScoredTag:
 
 @dataclasses.dataclass(frozen=True)
 class Selection:
-    """What an image gets: all ratings in the order of the tag list, and tags, the most probable first."""
+    """The result for an image: all ratings in the order of the tag list, and tags, most probable first."""
 
     ratings: tuple[ScoredTag, ...]
     tags: tuple[ScoredTag, ...]
@@ -242,7 +242,7 @@ class TagSelector:
         ]
 
     def select(self, probabilities: np.ndarray, thresholds: np.ndarray | None = None) -> Selection:
-        """Return what an image gets by its probabilities (L,); ``thresholds`` (L,) replace the selector's."""
+        """Return the Selection for probabilities (L,); ``thresholds`` (L,) replace the selector's."""
         # The dtype matters: a float32 probability of 0.1 is greater than the float64 number 0.1.
         limits = (self.thresholds if thresholds is None else thresholds).astype(probabilities.dtype)
         selected = [

@@ -108,7 +108,7 @@ class Journal:
         self._file.close()
 
     def _lock(self) -> None:
-        """Hold the journal until it is closed or this process ends, however it ends."""
+        """Lock the journal until it is closed or this process ends, however it ends."""
         if not try_lock(self._file):
             raise UserError(f"another process writes {self.output} now; wait, or give another -o")
 

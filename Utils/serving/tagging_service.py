@@ -37,7 +37,7 @@ SPARE_THREADS = 8  # that still answer (503, /health) while every place for an i
 
 @dataclasses.dataclass(frozen=True)
 class ServiceLimits:
-    """What one client may send, and how much is worked on at a time."""
+    """Limits on what one client may send and on how much is in progress at a time."""
 
     max_bytes: int = 20 << 20  # of an upload
     max_pixels: int = 50_000_000  # of an image
@@ -167,7 +167,7 @@ class TaggingService:
             decoding.cancel()  # after a timeout: nobody waits for it any more
 
     def _busy(self, text: str) -> RefusedError:
-        """Return a 503 that says when all who wait now will have been answered."""
+        """Return a 503 that says when all waiting clients will have been answered."""
         seconds = max(1, math.ceil(self._seconds_per_image * self.limits.max_images))
         return RefusedError(503, text, {"Retry-After": str(seconds)})
 

@@ -23,7 +23,7 @@ def show_status(text: str) -> None:
 
 
 def silence() -> None:
-    """Print nothing in this process from now on: it is a host, but not the first one."""
+    """Print nothing in this process from now on, because it is not the first host."""
     global _silent
     _silent = True
 

@@ -29,7 +29,7 @@ POD_HOSTS = "TPU_WORKER_HOSTNAMES"
 
 @dataclasses.dataclass(frozen=True)
 class Devices:
-    """What training runs on.
+    """The devices that training runs on, and the hosts among which they are spread.
 
     Attributes:
         text: the devices in words.

@@ -19,7 +19,7 @@ from Utils.training.devices import Devices
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """What train.py puts together and the training loop runs.
+    """Everything that train.py assembles and the training loop needs.
 
     Attributes:
         recipe: the recipe.
@@ -76,7 +76,7 @@ class Experiment:
 
 
 def derive_facts(recipe: Recipe, dataset: Dataset, devices: Devices, records: int) -> dict[str, Any]:
-    """Return what follows from recipe, dataset and devices, as ``environment.json`` of a run records it.
+    """Return the facts that follow from recipe, dataset and devices, for a run's ``environment.json``.
 
     ``records`` is the number of training records that the recipe keeps. ``contents`` are digests, by flag, of
     what the recipe only names: that may have changed when a run is continued.

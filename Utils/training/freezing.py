@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 
 class Freezing:
-    """Compiles the model for the steps that come: with the body frozen at first, then with all weights.
+    """Compiles the model for the coming steps: first with the body frozen, then with all weights.
 
     Each part has an optimizer of its own. An optimizer counts its steps once for all weights, and the bias
     correction of Adam or LAMB depends on that count: moments of the body, which begin at zero when it is

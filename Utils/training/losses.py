@@ -199,7 +199,7 @@ def _cross_entropy(labels: Tensor, logits: Tensor, clip: float = 0.0) -> Tensor:
 
 
 class _TagLoss(keras.losses.Loss):
-    """What the three losses share: checked options, float32, the mean over the images.
+    """Base of the three losses: checks options, computes in float32, averages over the images.
 
     Args:
         tag_weights: one factor >= 0 for each tag, or None.
@@ -227,7 +227,7 @@ class _TagLoss(keras.losses.Loss):
             tag_weights = [float(weight) for weight in tag_weights]
             if min(tag_weights, default=0.0) < 0:
                 raise UserError(f"tag_weights must be at least 0; got {min(tag_weights):g}")
-        self.options: dict[str, Any] = LossOptions.of(self.loss, **options).loss_options()
+        self.options: dict[str, Any] = LossOptions.for_loss(self.loss, **options).loss_options()
         self.options["tag_weights"] = tag_weights
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import keras
 
 
 def estimate(model: keras.Model, optimizer: Any, batch_size: int) -> dict[str, int]:
-    """Return bytes by what they are for, with ``batch_size`` images on a device.
+    """Return the bytes of each use (weights, gradients and others), with ``batch_size`` images on a device.
 
     weights: all variables of the model. gradients: one value for each trainable one. optimizer: its slots
     (call ``optimizer.build`` before; where a model that augments calls this one, it belongs to that one).

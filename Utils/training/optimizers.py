@@ -143,7 +143,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {"sgd": {"momentum": 0.9, "nesterov": True
 
 
 def options_of(name: str) -> dict[str, Any]:
-    """Return the options that an optimizer has beside those of all, ``{name: default}``: momentum, beta_1.
+    """Return an optimizer's own options (momentum, beta_1 and others): ``{name: default}``.
 
     Raises:
         UserError: no such optimizer.

@@ -40,7 +40,7 @@ class Tracker:
             self._guard(self._log, row)
 
     def close(self) -> None:
-        """Send what is left."""
+        """Send the remaining rows."""
         if not self.failed:
             self._guard(self._close)
 
@@ -167,7 +167,7 @@ def build(tracker: str, folder: Any, name: str, config: dict[str, Any], project:
 
 @contextlib.contextmanager
 def opened(run: Run, name: str, recipe: Recipe) -> Iterator[list[Tracker]]:
-    """Yield what gets every epoch's row: the recipe's tracker and the curves; close them at the end."""
+    """Yield the trackers that get every epoch's row: the recipe's and the curves; close them at the end."""
     trackers = [
         build(recipe.tracker, run.folder, name, recipe.to_dict(), recipe.project),
         Curves(run.history, run.folder / "curves.png"),

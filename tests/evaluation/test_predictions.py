@@ -135,7 +135,7 @@ def test_files_from_anywhere(tmp_path):
     p, y = written(tmp_path / "dump")
     np.save(tmp_path / "y.npy", y)
     folder = tmp_path / "dump"
-    dump = predictions.of_files(
+    dump = predictions.load_files(
         folder / "probabilities.npy", tmp_path / "y.npy", folder / "selected_tags.csv"
     )
     assert dump.name == "probabilities"

@@ -181,7 +181,9 @@ def test_selections_of_columns_are_searched_together_and_alone_alike(monkeypatch
     monkeypatch.setattr(chunked_matrix, "BLOCK_VALUES", 90)
     p, y = CASES[0][1:]
     chosen = [None, np.arange(5, 11), np.array([0, 7, 29]), np.arange(30) % 2 == 0]
-    points = thresholds.p_equals_r_of(p, [(y[:, c].sum() if c is not None else y.sum(), c) for c in chosen])
+    points = thresholds.p_equals_r_points(
+        p, [(y[:, c].sum() if c is not None else y.sum(), c) for c in chosen]
+    )
     for point, columns in zip(points, chosen, strict=True):
         part = p if columns is None else p[:, columns]
         assert point.threshold == nearest_by_brute_force(part, point.target)

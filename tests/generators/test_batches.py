@@ -28,7 +28,7 @@ def batcher(**options):
     return TrainBatcher(SPEC, **{**settings, "rows": slice(0, 8), "rows_read": slice(0, 8), **options})
 
 
-def made(one, data, step=5):
+def make_batch(one, data, step=5):
     return one(step, IDS, data, LABELS, LENGTHS)
 
 
@@ -50,30 +50,30 @@ def test_multi_hot_is_one_at_each_index():
 @pytest.mark.parametrize("place", ["host", "device"])
 def test_a_host_makes_its_rows_of_the_same_batch(data, place):
     settings = Augmentation(mixup_alpha=0.5, augment_on=place)
-    whole = made(batcher(augmentation=settings), data)
+    whole = make_batch(batcher(augmentation=settings), data)
     for rows in (slice(0, 4), slice(4, 8), slice(2, 3)):
-        part = made(batcher(augmentation=settings, rows=rows), data)
+        part = make_batch(batcher(augmentation=settings, rows=rows), data)
         for ours, all_rows in zip(part, whole, strict=True):
             assert np.array_equal(ours, all_rows[rows])
 
 
 def test_steps_and_seeds_differ_and_repeat(data):
-    images, labels, draws = made(batcher(), data)
-    again = made(batcher(), data)
+    images, labels, draws = make_batch(batcher(), data)
+    again = make_batch(batcher(), data)
     assert all(np.array_equal(a, b) for a, b in zip((images, labels, draws), again, strict=True))
-    assert not np.array_equal(images, made(batcher(), data, step=6)[0])
-    assert not np.array_equal(images, made(batcher(seed=4), data)[0])
+    assert not np.array_equal(images, make_batch(batcher(), data, step=6)[0])
+    assert not np.array_equal(images, make_batch(batcher(seed=4), data)[0])
 
 
 def test_partners_are_of_the_same_stream(data):
-    draws = made(batcher(streams=2), data)[2]
+    draws = make_batch(batcher(streams=2), data)[2]
     partners = draws[:, 3].astype(int)
     assert (partners // 4 == np.arange(8) // 4).all()
     assert (partners != np.arange(8)).all()
 
 
 def test_a_stream_alone_is_enough_for_its_rows(data):
-    whole = made(batcher(streams=2), data)
+    whole = make_batch(batcher(streams=2), data)
     half = batcher(streams=2, rows=slice(4, 8), rows_read=slice(4, 8))
     part = half(5, IDS[4:], data[4:], LABELS[LENGTHS[:4].sum() :], LENGTHS[4:])
     for ours, all_rows in zip(part, whole, strict=True):
@@ -81,15 +81,15 @@ def test_a_stream_alone_is_enough_for_its_rows(data):
 
 
 def test_a_label_is_unknown_in_both_images_that_it_is_mixed_into(data):
-    plain, marked = made(batcher(), data)[1], made(batcher(unknown=unknown), data)[1]
+    plain, marked = make_batch(batcher(), data)[1], make_batch(batcher(unknown=unknown), data)[1]
     row = 2
-    receiver = made(batcher(), data)[2][:, 3].tolist().index(row)
+    receiver = make_batch(batcher(), data)[2][:, 3].tolist().index(row)
     assert {tuple(place) for place in np.argwhere(marked < 0)} == {(row, 1), (receiver, 1)}
     assert np.array_equal(marked[marked >= 0], plain[marked >= 0])
 
 
 def test_without_mixup_labels_are_the_records(data):
-    _, labels, draws = made(batcher(augmentation=Augmentation(mixup_alpha=0.0)), data)
+    _, labels, draws = make_batch(batcher(augmentation=Augmentation(mixup_alpha=0.0)), data)
     assert np.array_equal(labels, multi_hot(IDS, LABELS, LENGTHS, 3))
     assert draws[:, 2].tolist() == [1.0] * 8
     assert draws[:, 3].tolist() == list(range(8))
@@ -114,7 +114,10 @@ def test_rgb_is_bgr_backward(data):
 def test_a_broken_image_names_its_record(data):
     broken = data.copy()
     broken[3] = broken[3][:40]
-    for one in (lambda: made(batcher(), broken), lambda: EvalBatcher(SPEC)(IDS, broken, LABELS, LENGTHS)):
+    for one in (
+        lambda: make_batch(batcher(), broken),
+        lambda: EvalBatcher(SPEC)(IDS, broken, LABELS, LENGTHS),
+    ):
         with pytest.raises(codec.ImageError, match="record with image_id 103: "):
             one()
 

@@ -56,7 +56,7 @@ CASES = {
 }
 
 
-def made(architecture, arguments, size, num_labels=7):
+def golden_case(architecture, arguments, size, num_labels=7):
     """Return the description of one model of timm's, with the outputs for its golden input."""
     import timm
     import torch
@@ -91,7 +91,7 @@ def made(architecture, arguments, size, num_labels=7):
 
 if __name__ == "__main__":
     timm_peer.import_torch()
-    cases = {name: made(*case) for name, case in CASES.items()}
+    cases = {name: golden_case(*case) for name, case in CASES.items()}
     text = json.dumps(cases).replace('}, "', '},\n"').replace('}, {"name"', '},\n{"name"')
     (HERE / "timm_small.json").write_text(text + "\n")
     print({name: np.round(case["outputs"][0], 3).tolist() for name, case in cases.items()})

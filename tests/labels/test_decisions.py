@@ -110,10 +110,10 @@ def test_the_majority_decides_and_a_tie_is_disputed():
 
 def test_the_log_knows_what_stands_on_a_pair():
     log = DecisionLog([decided(1, "yes"), decided(1, "no", "bob")])
-    assert {who: decision.decision for who, decision in log.of((1, 11)).items()} == {
+    assert {who: decision.decision for who, decision in log.decisions_on((1, 11)).items()} == {
         "ann": "yes",
         "bob": "no",
     }
     log.add(decided(1, "undo"))
-    assert list(log.of((1, 11))) == ["bob"]
-    assert log.of((2, 11)) == {}
+    assert list(log.decisions_on((1, 11))) == ["bob"]
+    assert log.decisions_on((2, 11)) == {}

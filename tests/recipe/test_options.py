@@ -53,12 +53,12 @@ def test_a_loss_gets_the_options_with_its_name_in_front():
 
 
 def test_a_loss_by_short_names():
-    assert LossOptions.of("focal", gamma=1.0) == LossOptions(loss="focal", focal_gamma=1.0)
-    assert LossOptions.of("bce", label_smoothing=0.1) == LossOptions(label_smoothing=0.1)
+    assert LossOptions.for_loss("focal", gamma=1.0) == LossOptions(loss="focal", focal_gamma=1.0)
+    assert LossOptions.for_loss("bce", label_smoothing=0.1) == LossOptions(label_smoothing=0.1)
     with pytest.raises(UserError, match="loss focal has no option 'gama'; did you mean gamma"):
-        LossOptions.of("focal", gama=1.0)
+        LossOptions.for_loss("focal", gama=1.0)
     with pytest.raises(UserError, match="focal_alpha must be between 0 and 1; got 2"):
-        LossOptions.of("focal", alpha=2.0)
+        LossOptions.for_loss("focal", alpha=2.0)
 
 
 def test_options_of_the_optimizer():

@@ -39,7 +39,7 @@ class Post:
 
 
 def is_post(record: Any) -> bool:
-    """Return whether a record has what makes a post: an id and tags."""
+    """Return whether a record has the two fields that every post needs: an id and tags."""
     return isinstance(record, dict) and "id" in record and any(name in record for name in TAG_FIELDS)
 
 
@@ -56,7 +56,7 @@ def select_fields(available: Iterable[str], table: str) -> list[str]:
 
 
 def parse_post(record: Any, post_id: int | None = None) -> Post:
-    """Return the `Post` of a record; FieldError with the reason where it is none.
+    """Return the `Post` of a record; FieldError with the reason if it is not a valid one.
 
     Args:
         post_id: used instead of the record's, where the name of its file says which post it is.

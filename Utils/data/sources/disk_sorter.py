@@ -71,7 +71,7 @@ class DiskSorter:
             self._write()
 
     def reject(self, post_id: int, place: str, reason: str) -> None:
-        """Note a record that became no post; ``post_id`` is -1 where it has none."""
+        """Note a rejected record; ``post_id`` is -1 if it has none."""
         self.num_rejected += 1
         if len(self.rejected) < _MAX_LISTED:
             self.rejected.append((post_id, place, reason))
@@ -123,7 +123,7 @@ class DiskSorter:
         )
 
     def _read(self, starts: np.ndarray, posts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return ``(sizes, tag rows)`` of some posts, given by their place in the order they came."""
+        """Return ``(sizes, tag rows)`` of some posts, given by their position in the order of arrival."""
         sizes = starts[posts + 1] - starts[posts]
         if (np.diff(posts) == 1).all():  # exports are sorted by id: one read for the whole block
             return sizes, self._read_rows(int(starts[posts[0]]), int(starts[posts[-1] + 1]))

@@ -144,7 +144,7 @@ def _blocks(path: pathlib.Path, columns: Collection[str], merged: Mapping[int, i
             last_id = ids[-1]
             ids, ratings, status = ids[is_new], ratings[is_new], status[is_new]
             if len(ids):
-                offsets, tag_ids = _parse_texts(*tag_texts.of(ids), len(ids))
+                offsets, tag_ids = _parse_texts(*tag_texts.read(ids), len(ids))
                 if merged:
                     tag_ids = np.array([merged.get(tag_id, tag_id) for tag_id in tag_ids.tolist()], np.int64)
                     offsets, tag_ids = sort_each_row(np.diff(offsets), tag_ids)
@@ -166,7 +166,7 @@ class _TagTexts:
         self._cursor = cursor
         self._ids, self._texts = np.empty(0, np.int64), []  # fetched, but not used yet
 
-    def of(self, ids: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    def read(self, ids: np.ndarray) -> tuple[np.ndarray, list[str]]:
         """Return ``(rows of ids that have tags, their texts)``; tags of absent posts are skipped."""
         rows, texts = [], []
         while True:

@@ -53,7 +53,7 @@ def find_files(path: pathlib.Path) -> list[pathlib.Path]:
 
 
 def read_records(file: pathlib.Path) -> Iterator[tuple[str, Any]]:
-    """Yield ``(place, value)`` of every line, None for one that is no JSON; nothing of a file without posts.
+    """Yield ``(place, value)`` of every line, None where it is not JSON; nothing for a file without posts.
 
     An array is read too: in one line, or with an object a line.
     """
@@ -81,7 +81,7 @@ def _parse(line: bytes) -> Any:
 
 
 def _read_lines(file: pathlib.Path) -> Iterator[bytes]:
-    """Yield the lines of a file; one longer than _MAX_LINE is replaced by no JSON, unless it is an array."""
+    """Yield the lines of a file; one above _MAX_LINE is replaced by invalid JSON, unless it is an array."""
     try:
         with file.open("rb") as plain:
             is_packed = plain.peek(2)[:2] == _GZIP_MAGIC

@@ -207,7 +207,7 @@ def _read_json(path: pathlib.Path, findings: Findings) -> Any:
 
 
 def check_thresholds(release: pathlib.Path, frame: pd.DataFrame | None, findings: Findings) -> None:
-    """R7: thresholds of extra/thresholds.csv stand in the column best_threshold too, between 0 and 1."""
+    """R7: the thresholds of extra/thresholds.csv are also in the column best_threshold, between 0 and 1."""
     if frame is not None and "best_threshold" in frame:
         values = frame["best_threshold"]
         in_range = pd.Series(pd.to_numeric(values, errors="coerce")).between(0, 1)

@@ -27,7 +27,7 @@ class Graph:
 
 
 def read(path: AnyPath) -> Graph:
-    """Return the `Graph` of a file. Raises ValueError where it is none."""
+    """Return the `Graph` of a file. Raises ValueError if it is not an ONNX file."""
     import onnx
     from google.protobuf.message import DecodeError
 

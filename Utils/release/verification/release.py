@@ -29,7 +29,7 @@ NUM_DRAWN = 8  # images where none are given; clients get so many of any
 
 @dataclasses.dataclass(frozen=True)
 class ReferenceModel:
-    """What a release is compared with.
+    """The Keras model that a release is compared with.
 
     Args:
         model: the Keras model that is right, None where there is none.
