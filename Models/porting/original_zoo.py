@@ -6,6 +6,7 @@ folder. Of the latter only ``variables/`` is read, so that no code of the file r
 """
 
 import dataclasses
+import itertools
 import pathlib
 import re
 from collections.abc import Iterable, Sequence
@@ -54,15 +55,29 @@ def _read_h5(path: pathlib.Path) -> Source:
         raise UserError(f"{path} is no HDF5 file")
     with h5py.File(path, "r") as file:
         top: Any = file.get("model_weights", file)
-        if "layer_names" not in top.attrs:
+        layers = _listed(top, "layer_names")
+        if not layers:
             raise UserError(f"{path} is no Keras 2 weight file: its top level has no layer_names")
         arrays = {}
-        for layer in _texts(top.attrs["layer_names"]):
-            for name in _texts(top[layer].attrs["weight_names"]):
-                weight = name.removeprefix(f"{layer}/").removesuffix(":0")
+        for layer in layers:
+            if layer not in top:
+                raise UserError(f"{path} is damaged: it lists the layer {layer} and does not hold it")
+            for name in _listed(top[layer], "weight_names"):
+                if name not in top[layer]:
+                    raise UserError(f"{path} is damaged: it lists {name} of {layer} and does not hold it")
+                # Scopes may stand before the layer's name: of a model within a model, of a replica.
+                weight = name.rsplit(f"{layer}/", 1)[-1].removesuffix(":0")
                 arrays[layer, weight] = np.asarray(top[layer][name])
         skipped = tuple(str(key) for key in file if key != "model_weights") if top is not file else ()
     return Source(str(path), "h5", arrays, skipped)
+
+
+def _listed(group: Any, name: str) -> list[str]:
+    """Return the names that Keras 2 stored with a group; it cut long lists into NAME0, NAME1 and so on."""
+    if name in group.attrs:
+        return _texts(group.attrs[name])
+    parts = itertools.takewhile(lambda part: part in group.attrs, (f"{name}{i}" for i in itertools.count()))
+    return [text for part in parts for text in _texts(group.attrs[part])]
 
 
 def _texts(values: Iterable[Any]) -> list[str]:

@@ -1,7 +1,10 @@
 """Weights of the original zoo give its outputs; what does not fit is listed and nothing is changed."""
 
+import itertools
 import re
 
+import h5py
+import keras
 import numpy as np
 import pytest
 from golden import golden_values as golden
@@ -84,8 +87,6 @@ def _later(layer, shift):
 
 
 def write_h5(values, path):
-    import h5py
-
     with h5py.File(path, "w") as file:
         top = file.create_group("model_weights")
         file.create_group("optimizer_weights")
@@ -128,6 +129,99 @@ def test_every_option_makes_the_way_back(name, options, file_format, tmp_path):
     images = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
     np.testing.assert_array_equal(model(images), source(images))
     assert len(read.skipped) == (1 if file_format == "h5" else 2)
+
+
+@pytest.mark.reliability(
+    "a Keras 2 .h5 of the original's ViT",
+    "imported, whatever scopes stand before a layer's name; same outputs",
+)
+@pytest.mark.parametrize("scope", ["", "vit_b16/", "replica_1/model_2/"])
+def test_a_vit_as_the_original_built_it(scope, tmp_path):
+    theirs = originals_vit(side=32, patch=16, depth=2, width=32, heads=2, labels=7)
+    write_vit_h5(theirs, tmp_path / "vit.h5", scope)
+    options = {"patch": 16, "depth": 2, "width": 32, "mlp_width": 64, "heads": 2, "epsilon": 1e-3}
+    ours = Models.build("ViT/test", image_size=32, num_labels=7, **options)
+    original_zoo.assign(ours, Models.family("ViT").IMPORT_RULES, original_zoo.read(tmp_path / "vit.h5"))
+    images = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
+    np.testing.assert_allclose(ours(images), theirs(images), atol=1e-5)
+
+
+class Skip(keras.layers.Layer):
+    """The original's SkipInitChannelwise."""
+
+    def build(self, shape):
+        self.skip = self.add_weight(shape=(shape[-1],), name="skip")
+
+    def call(self, x):
+        return x * self.skip
+
+
+class Position(keras.layers.Layer):
+    """The original's PosEmbed."""
+
+    def build(self, shape):
+        self.pos_embed = self.add_weight(shape=shape[1:], name="pos_embed")
+
+    def call(self, x):
+        return x + self.pos_embed
+
+
+def originals_vit(side, patch, depth, width, heads, labels):
+    """The original's ViT of Keras' own layers, with its names, and random weights."""
+    layers, number = keras.layers, itertools.count()
+
+    def norm(x, name):
+        return layers.LayerNormalization(epsilon=1e-3, name=name)(x)
+
+    def skip(x):
+        k = next(number)
+        return Skip(name=f"skip_init_channelwise_{k}" if k else "skip_init_channelwise")(x)
+
+    image = x = keras.Input((side, side, 3))
+    x = layers.Conv2D(width, patch, patch, name="root_conv2d")(x / 127.5 - 1)
+    x = Position(name="pos_embed")(layers.Reshape((-1, width))(x))
+    for i in range(depth):
+        y = norm(x, f"block{i}_norm_01")
+        name = f"multi_head_attention_{i}" if i else "multi_head_attention"
+        x += skip(layers.MultiHeadAttention(heads, width // heads, name=name)(y, y))
+        y = layers.Dense(2 * width, "gelu", name=f"block{i}_cm_dense_01")(norm(x, f"block{i}_norm_02"))
+        x += skip(layers.Dense(width, name=f"block{i}_cm_dense_02")(y))
+    x = layers.GlobalAveragePooling1D()(norm(x, "predictions_norm"))
+    model = keras.Model(image, layers.Dense(labels, "sigmoid", name="predictions_dense")(x))
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(0, 0.3, value.shape) for value in model.get_weights()])
+    return model
+
+
+def write_vit_h5(model, path, scope):
+    """Write the weights as Keras 2 named them: a SkipInit's is "skip:0", the others begin with the layer."""
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [layer.name.encode() for layer in model.layers]
+        for layer in model.layers:
+            group, names = file.create_group(layer.name), []
+            for variable in layer.weights:
+                inner = variable.path.split(f"{layer.name}/", 1)[1]
+                names.append("skip:0" if inner == "skip" else f"{scope}{layer.name}/{inner}:0")
+                group.create_dataset(names[-1], data=variable.numpy())
+            group.attrs["weight_names"] = [name.encode() for name in names]
+
+
+def test_a_damaged_h5_and_long_lists_of_names(tmp_path):
+    values = {("predictions_dense", "kernel"): np.zeros((2, 3))}
+    write_h5(values, tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        attributes = file["model_weights"].attrs
+        attributes["layer_names0"], attributes["layer_names1"] = attributes["layer_names"], [b"lost"]
+        del attributes["layer_names"]
+    with pytest.raises(UserError, match=r"a\.h5 is damaged: it lists the layer lost"):
+        original_zoo.read(tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        file["model_weights"].create_group("lost").attrs["weight_names"] = [b"lost/kernel:0"]
+    with pytest.raises(UserError, match="it lists lost/kernel:0 of lost"):
+        original_zoo.read(tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        del file["model_weights/lost"].attrs["weight_names"]
+    assert original_zoo.read(tmp_path / "a.h5").arrays.keys() == values.keys()
 
 
 def test_leftovers_on_both_sides_are_listed_and_nothing_is_assigned(tmp_path):
