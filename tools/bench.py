@@ -13,6 +13,7 @@ import sys
 from typing import Any
 
 from Utils.command.cli import Parser, command, print_json
+from Utils.command.machine import require_linux
 
 PARTS = "tools.bench_parts" if __package__ else "bench_parts"
 
@@ -34,6 +35,7 @@ def parser() -> Parser:
 @command
 def main(argv: list[str] | None = None) -> int:
     """Run the command."""
+    require_linux("bench.py")
     options = parser().parse_args(argv)
     result = options.run_benchmark(options)
     if options.json:

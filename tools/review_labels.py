@@ -88,7 +88,7 @@ def prepared(options: argparse.Namespace) -> Iterator[flask.Flask]:
 
 
 def _user() -> str:
-    with contextlib.suppress(OSError, KeyError):
+    with contextlib.suppress(OSError, KeyError, ImportError):  # Windows has no module of users
         return getpass.getuser()
     return "reviewer"
 

@@ -7,7 +7,6 @@ the order of the floats, so that a selection among equal or nearly equal values 
 
 import contextlib
 import mmap
-import os
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
@@ -15,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from Utils.command.cli import UserError
+from Utils.files import positions
 
 BLOCK_VALUES = 2**19  # values a block: what fits the caches together with its masks
 BLOCK_ROWS = 255  # so that a column of true values sums within uint8
@@ -108,7 +108,7 @@ def _read_into(rows: np.ndarray, descriptor: int, matrix: Any, start: int) -> No
     place = matrix.offset + start * matrix.strides[0]
     view = rows.data.cast("B") if rows.size else memoryview(b"")
     while view:
-        count = os.preadv(descriptor, [view], place)
+        count = positions.read_at(descriptor, view, place)
         if not count:
             raise UserError(f"{matrix.filename} is shorter than its header says")
         view, place = view[count:], place + count

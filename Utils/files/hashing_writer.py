@@ -8,18 +8,24 @@ read: packing shards gives a fifth more posts a second than with a buffered file
 import collections
 import concurrent.futures
 import errno
-import fcntl
 import hashlib
+import importlib
+import importlib.util
 import mmap
 import os
 import types
 import typing
 
 from Utils.command.cli import WorkError
+from Utils.files import positions
 
 PIECE = 4 * 2**20  # bytes of one write
 AHEAD = 3  # pieces that threads write while the next one is filled
 BLOCK = 4096  # O_DIRECT takes whole blocks, from memory that begins at a multiple of it
+
+# What Windows lacks, and what it needs: without O_BINARY it would change line ends.
+_fcntl: typing.Any = importlib.import_module("fcntl") if importlib.util.find_spec("fcntl") else None
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
 
 # Memory of pieces that are written, for later ones: the page faults of fresh memory cost more than the write.
 _free_pieces: list[mmap.mmap] = []
@@ -36,7 +42,7 @@ class HashingWriter:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path, self.size, self._digest = path, 0, hashlib.sha256()
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        self._descriptor = os.open(path, _FLAGS, 0o666)
         self._is_direct = _set_direct(self._descriptor, True)
         self._threads = concurrent.futures.ThreadPoolExecutor(AHEAD)
         self._pending: collections.deque[concurrent.futures.Future[None]] = collections.deque()
@@ -87,12 +93,12 @@ class HashingWriter:
         """Write a piece to its offset, in whole blocks; then its memory is free."""
         data = memoryview(piece)[: -(-filled // BLOCK) * BLOCK]
         try:
-            written = os.pwrite(self._descriptor, data, offset)
+            written = positions.write_at(self._descriptor, data, offset)
         except OSError as error:
             if not self._is_direct or error.errno != errno.EINVAL:
                 raise
             _set_direct(self._descriptor, False)  # some file systems accept the flag and refuse the write
-            written = os.pwrite(self._descriptor, data, offset)
+            written = positions.write_at(self._descriptor, data, offset)
         if written != len(data):
             raise WorkError(f"{self.path}: the disk took a part of a record only; is it full?")
         _free_pieces.append(piece)
@@ -108,11 +114,11 @@ def _take_piece() -> mmap.mmap:
 
 def _set_direct(descriptor: int, direct: bool) -> bool:
     """Let writes bypass the page cache, or use it; return whether they bypass it."""
-    if not hasattr(os, "O_DIRECT"):
+    if _fcntl is None or not hasattr(os, "O_DIRECT"):
         return False
     try:
-        flags = fcntl.fcntl(descriptor, fcntl.F_GETFL) & ~os.O_DIRECT
-        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | (os.O_DIRECT if direct else 0))
+        flags = _fcntl.fcntl(descriptor, _fcntl.F_GETFL) & ~os.O_DIRECT
+        _fcntl.fcntl(descriptor, _fcntl.F_SETFL, flags | (os.O_DIRECT if direct else 0))
     except OSError:
         return False
     return direct

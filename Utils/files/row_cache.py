@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from Utils.command.cli import UserError
+from Utils.files import positions
 from Utils.files.atomic import read_json, write_json
 from Utils.files.locking import try_lock
 
@@ -125,6 +126,10 @@ class RowCache:
 
     def read(self, name: str, rows: Iterable[int]) -> np.ndarray:
         """Return some rows of a column."""
-        dtype, descriptor = self._dtypes[name], self._files[name].fileno()
-        parts = (os.pread(descriptor, dtype.itemsize, int(row) * dtype.itemsize) for row in rows)
-        return np.frombuffer(b"".join(parts), dtype)
+        descriptor, places = self._files[name].fileno(), [int(row) for row in rows]
+        size = self._dtypes[name].itemsize
+        content = bytearray(len(places) * size)
+        for number, place in enumerate(places):
+            row = memoryview(content)[number * size : (number + 1) * size]
+            positions.read_at(descriptor, row, place * size)
+        return np.frombuffer(content, self._dtypes[name])

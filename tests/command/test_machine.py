@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from Utils.command.machine import num_cores
+from Utils.command.cli import UserError
+from Utils.command.machine import num_cores, require_linux
 
 
 def test_a_process_kept_to_one_core_has_one():
@@ -25,3 +26,10 @@ def test_a_system_that_tells_less(monkeypatch):
     assert num_cores() == os.cpu_count()
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert num_cores() == 1
+
+
+def test_what_needs_linux_is_refused_elsewhere(monkeypatch):
+    require_linux("x.py")
+    monkeypatch.delattr(os, "sched_setaffinity")
+    with pytest.raises(UserError, match="x.py needs Linux"):
+        require_linux("x.py")

@@ -3,13 +3,12 @@
 import errno
 import hashlib
 import itertools
-import os
 
 import numpy as np
 import pytest
 
 from Utils.command.cli import WorkError
-from Utils.files import hashing_writer
+from Utils.files import hashing_writer, positions
 
 PIECE = 3 * hashing_writer.BLOCK  # of the tests
 
@@ -56,18 +55,16 @@ def never(file, *_):
 
 
 def test_a_file_system_without_direct_writes_gets_buffered_ones(tmp_path, monkeypatch):
-    monkeypatch.setattr(hashing_writer.fcntl, "fcntl", never)
+    monkeypatch.setattr(hashing_writer._fcntl, "fcntl", never)
     (part,) = parts_of([2 * PIECE + 9])
     assert written(tmp_path / "x", [part]).size == len(part)
     assert (tmp_path / "x").read_bytes() == part
 
 
 def test_a_file_system_that_refuses_a_direct_write_gets_it_buffered(tmp_path, monkeypatch):
-    turns, write = itertools.count(), os.pwrite
+    turns, write = itertools.count(), positions.write_at
     monkeypatch.setattr(hashing_writer, "_set_direct", lambda descriptor, direct: direct)
-    monkeypatch.setattr(
-        hashing_writer.os, "pwrite", lambda *words: write(*words) if next(turns) else never(*words)
-    )
+    monkeypatch.setattr(positions, "write_at", lambda *words: write(*words) if next(turns) else never(*words))
     (part,) = parts_of([2 * PIECE + 9])
     written(tmp_path / "x", [part])
     assert (tmp_path / "x").read_bytes() == part
