@@ -94,7 +94,7 @@ def _copy(post: Post, seed: int, original: np.ndarray, square: np.ndarray) -> by
 
 
 def _break(files: dict[str, bytes], post: Post, square: np.ndarray) -> dict[str, bytes]:
-    """Return the files as a broken post has them: cut off, of another format, empty or missing."""
+    """Return the files as a broken post has them: cut off, wrongly named, empty or missing."""
     if not post.broken:
         return files
     if post.broken == "missing":
