@@ -28,10 +28,11 @@ $(DEMO)/dataset/selected_tags.csv: | $(DEMO)/booru/definition.toml
 	$(PY) tools/select_tags.py $(DEMO)/booru/definition.toml --source fire-eggs --from $(DEMO)/booru/danbooru.db \
 	  --images $(DEMO)/booru/512px -o $(DEMO)/dataset
 
-$(DEMO)/dataset/validation/ids.npy: | $(DEMO)/dataset/selected_tags.csv
+$(DEMO)/dataset.packed: | $(DEMO)/dataset/selected_tags.csv
 	$(PY) tools/write_records.py $(DEMO)/dataset --images $(DEMO)/booru/512px
+	@touch $@
 
-$(DEMO)/run/model.keras: | $(DEMO)/dataset/validation/ids.npy
+$(DEMO)/run/model.keras: | $(DEMO)/dataset.packed
 	$(PY) train.py demo --dataset $(DEMO)/dataset --run-dir $(DEMO)/run
 	@test -f $@ || { echo "error: training was stopped; make demo continues it" >&2; exit 1; }
 
@@ -58,7 +59,7 @@ TRAINED = test -f $@ || { echo "error: training was stopped; make demo-labels co
 demo-labels: $(SCORED)
 	$(PY) tools/compare_dumps.py $(LABELS)/before $(LABELS)/after --truth $(DEMO)/booru/truth.csv
 
-$(LABELS)/folds/without_%/model.keras: | $(DEMO)/dataset/validation/ids.npy
+$(LABELS)/folds/without_%/model.keras: | $(DEMO)/dataset.packed
 	$(PY) train.py demo --dataset $(DEMO)/dataset --fold $*/$(words $(FOLDS)) --run-dir $(@D)
 	@$(TRAINED)
 
@@ -86,14 +87,15 @@ $(LABELS)/dataset/selected_tags.csv: | $(LABELS)/corrected.db
 	$(PY) tools/select_tags.py $(DEMO)/booru/definition.toml --source fire-eggs --from $(LABELS)/corrected.db \
 	  --images $(DEMO)/booru/512px -o $(LABELS)/dataset
 
-$(LABELS)/dataset/validation/ids.npy: | $(LABELS)/dataset/selected_tags.csv
+$(LABELS)/dataset.packed: | $(LABELS)/dataset/selected_tags.csv
 	$(PY) tools/write_records.py $(LABELS)/dataset --labels-only --reuse $(DEMO)/dataset
+	@touch $@
 
-$(LABELS)/runs/before_%/model.keras: | $(DEMO)/dataset/validation/ids.npy
+$(LABELS)/runs/before_%/model.keras: | $(DEMO)/dataset.packed
 	$(PY) train.py demo --seed $* --dataset $(DEMO)/dataset --run-dir $(@D)
 	@$(TRAINED)
 
-$(LABELS)/runs/after_%/model.keras: | $(LABELS)/dataset/validation/ids.npy
+$(LABELS)/runs/after_%/model.keras: | $(LABELS)/dataset.packed
 	$(PY) train.py demo --seed $* --dataset $(LABELS)/dataset --run-dir $(@D)
 	@$(TRAINED)
 

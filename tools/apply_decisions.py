@@ -19,7 +19,7 @@ from typing import Any
 
 from Utils.command.cli import Parser, UserError, command, print_json
 from Utils.files.atomic import replacing, require_file
-from Utils.files.outputs import FileKind, begins_with, require_replaceable_file
+from Utils.files.outputs import FileKind, begins_with, remove_unfinished, require_replaceable_file
 from Utils.labels import decisions
 
 DATABASE = FileKind("an SQLite database", begins_with(b"SQLite format 3\0"))
@@ -51,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"-o must be another file than --db: the corrected copy does not replace {options.db}"
         )
     require_replaceable_file(options.output, DATABASE, options.overwrite)
+    remove_unfinished(options.output.with_suffix(".patch.jsonl"))
     verdicts, disputed = decisions.verdicts(decisions.read(options.decisions))
     with replacing(options.output) as temporary:
         with contextlib.closing(_copy(options.db, temporary)) as database, database:

@@ -9,7 +9,9 @@ and resized. Pictures are told by their bytes; suffixes that lie are counted. Br
 rejected.csv. JPEGs that pass through are not decoded: --check, or tools/check_images.py, finds those that are
 damaged inside. Which post goes into which shard depends on the posts and the seed alone: train in one fixed
 random order, the other splits by post id. Every post of posts.parquet ends up either in a shard (and in
-ids.npy) or in rejected.csv.
+ids.npy) or in rejected.csv. With --reuse the old shards are verified first: checksums of records, SHA-256 of
+shards, and that every record is of the post that ids.npy says. --overwrite writes a whole dataset beside the
+old one, which stays until the new one is complete.
 """
 
 import Utils.command.interrupt  # noqa: F401  first: imports take long
@@ -23,9 +25,10 @@ from typing import Any
 
 from Utils.command.cli import Parser, UserError, WorkError, command, number, print_json, progress
 from Utils.command.machine import num_cores
-from Utils.data import packing, shard_writer
+from Utils.data import dataset_folder, packing, shard_writer
 from Utils.files import job_engines
 from Utils.files.atomic import git_commit
+from Utils.files.outputs import replacing_folder
 from Utils.images import codec, image_reader
 
 FEW = 1000  # up to so many posts, starting another process takes longer than packing
@@ -68,7 +71,9 @@ def parser() -> Parser:
         help="processes here, or tasks of a Ray cluster",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--overwrite", action="store_true", help="start afresh where there are shards")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="write all anew; the old shards stay until then"
+    )
     return parser
 
 
@@ -87,16 +92,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder = pathlib.Path(options.dataset)
     manifest = packing.open_manifest(folder)
     reused = packing.ReusedDataset(options.reuse, folder, manifest) if options.reuse else None
+    if options.overwrite and manifest["records"]:
+        with replacing_folder(folder, dataset_folder.DATASET, overwrite=True) as fresh:
+            manifest = packing.copy_selection(folder, fresh)
+            shards, _ = write_shards(fresh, manifest, reused, options)
+            manifest = packing.finish(fresh, manifest, shards, packing_record(options))
+        return report(manifest, options, f"wrote {folder}")
     if options.overwrite:
         manifest = packing.clear(folder, manifest)
     if manifest["records"] and not (folder / packing.PROGRESS).exists():
         return confirm(folder, manifest, options)
-    posts = packing.Posts(folder)
-    posts.require_valid(manifest["num_labels"])
-    shards = packing.divide(folder, manifest["name"], posts, settings(options))
     try:
-        pack(folder, manifest, posts, shards, reused, options)
-        missing = sum(not shard.note(folder).is_file() for shard in shards)
+        shards, missing = write_shards(folder, manifest, reused, options)
         if missing:
             return report_missing(options, missing, len(shards))
         manifest = packing.finish(folder, manifest, shards, packing_record(options))
@@ -106,6 +113,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return confirm(folder, manifest, options)
     return report(manifest, options, f"wrote {folder}")
+
+
+def write_shards(
+    folder: pathlib.Path,
+    manifest: Mapping[str, Any],
+    reused: packing.ReusedDataset | None,
+    options: argparse.Namespace,
+) -> tuple[list[packing.Shard], int]:
+    """Write the missing shards of this part; return all shards, and how many are left to other parts."""
+    posts = packing.Posts(folder)
+    posts.require_valid(manifest["num_labels"])
+    shards = packing.divide(folder, manifest["name"], posts, settings(options))
+    pack(folder, manifest, posts, shards, reused, options)
+    return shards, sum(not shard.note(folder).is_file() for shard in shards)
 
 
 def check(options: argparse.Namespace) -> None:

@@ -47,6 +47,14 @@ def clear(folder: pathlib.Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
     return manifest
 
 
+def copy_selection(folder: pathlib.Path, fresh: pathlib.Path) -> dict[str, Any]:
+    """Copy a dataset without its records to a new folder; return the copy's manifest."""
+    for path in folder.iterdir():
+        if path.is_file() and path.name != "dataset.json" and not path.name.startswith("."):
+            shutil.copy2(path, fresh)
+    return clear(fresh, open_manifest(folder))
+
+
 class Posts:
     """posts.parquet in memory, in its own order (by post id)."""
 
@@ -254,11 +262,11 @@ def finish(
     if wrong_suffixes:  # not among the records, which are the same where images are copied by --reuse
         made = {**made, "wrong_suffixes": dict(sorted(wrong_suffixes.items()))}
     manifest = {**manifest, "made": {**manifest["made"], "write_records": made}, "records": records}
-    write_json(folder / "dataset.json", manifest)
     for split in records:
         ids = [post_id for note in of_split[split] for post_id in note["ids"]]
         with replacing(folder / split / "ids.npy") as temporary:
             np.save(temporary, np.array(ids, np.int64))
+    write_json(folder / "dataset.json", manifest)  # last: what it names is there
     _remove_progress(folder)
     return manifest
 

@@ -8,6 +8,7 @@ whatever the command line says.
 import contextlib
 import dataclasses
 import fnmatch
+import glob
 import json
 import os
 import pathlib
@@ -114,15 +115,30 @@ def replacing_folder(path: AnyPath, kind: FolderKind, overwrite: bool = False) -
 def _restore(path: pathlib.Path) -> None:
     """Put back, or remove, what killed processes left beside ``path``; leave alone what living ones use."""
     for end in ("old", "part"):
-        for folder in sorted(path.parent.glob(f".{path.name}.*.{end}")):
-            pid = folder.name.split(".")[-2]
-            # With our own number it is an earlier process's: this one has nothing under way at this point.
-            if not pid.isdigit() or (int(pid) != os.getpid() and process_is_alive(int(pid))):
-                continue
+        for folder in _abandoned(path, end):
             if end == "old" and not path.exists():
                 folder.rename(path)
             else:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _abandoned(path: pathlib.Path, end: str) -> list[pathlib.Path]:
+    """Return what killed processes left beside ``path`` as ``.NAME.PID.END``."""
+    left = []
+    for item in sorted(path.parent.glob(f".{glob.escape(path.name)}.*.{end}")):
+        pid = item.name[len(path.name) + 2 :].split(".")[0]
+        # With our own number it is an earlier process's: this one has nothing under way at this point.
+        if pid.isdigit() and (int(pid) == os.getpid() or not process_is_alive(int(pid))):
+            left.append(item)
+    return left
+
+
+def remove_unfinished(path: AnyPath) -> None:
+    """Remove the temporary files of ``path`` that killed processes left beside it (`atomic.replacing`)."""
+    path = pathlib.Path(path)
+    for file in _abandoned(path, "part*"):
+        if file.is_file():
+            file.unlink(missing_ok=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,11 +150,12 @@ class FileKind:
 
 
 def require_replaceable_file(path: AnyPath, kind: FileKind, overwrite: bool) -> None:
-    """Raise UserError where ``path`` may not be written, before any work.
+    """Raise UserError where ``path`` may not be written, before any work; remove what kills left beside it.
 
     That is where something is there and ``overwrite`` is false, and where that is not of the kind.
     """
     path = pathlib.Path(path)
+    remove_unfinished(path)
     require_absent(path, overwrite)
     if path.is_dir():
         raise UserError(f"{path} is a folder; {kind.name} is a file: give another place")

@@ -18,6 +18,7 @@ from Utils.command.cli import UserError
 from Utils.files import positions
 from Utils.files.atomic import read_json, write_json
 from Utils.files.locking import try_lock
+from Utils.files.outputs import remove_unfinished
 
 KEYS = "keys.bin"
 FORMAT = "format.json"
@@ -65,6 +66,7 @@ class RowCache:
         if not try_lock(self._files[KEYS]):
             raise UserError(f"{self.folder} is in use by another process; wait for it to end")
         format_file = self.folder / FORMAT
+        remove_unfinished(format_file)
         is_same = format_file.is_file() and read_json(format_file) == row_format
         self.rows = self._complete_rows() if is_same else 0
         for name, file in self._files.items():

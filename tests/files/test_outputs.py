@@ -231,3 +231,30 @@ def test_a_zip_file_is_told_by_its_members(tmp_path):
     os.truncate(tmp_path / "a.keras", 30)
     with pytest.raises(UserError, match="is not a model"):
         require_replaceable_file(tmp_path / "a.keras", kind, overwrite=True)
+
+
+@pytest.mark.reliability("temporary files of killed commands", "removed by the next run")
+@pytest.mark.parametrize("name", ["out.csv", "out[1].csv", "a.b.db"])
+def test_what_kills_left_beside_a_file_is_removed(tmp_path, name):
+    path, child = tmp_path / name, subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    rubbish = [f".{name}.{child.pid}.part{end}" for end in (path.suffix, f"{path.suffix}-journal")]
+    kept = [
+        f".{name}.{os.getppid()}.part{path.suffix}",  # of a process that lives
+        f".x{name}.{child.pid}.part.csv", f".{name}.notes.part.csv", f".{name}.{child.pid}.csv",
+    ]  # fmt: skip
+    for item in [*rubbish, *kept]:
+        (tmp_path / item).write_text("x")
+    kind = FileKind("a table", outputs.has_header(["a"]))
+    require_replaceable_file(path, kind, overwrite=False)
+    assert sorted(item.name for item in tmp_path.iterdir()) == sorted(kept)
+
+
+def test_a_name_with_brackets_is_put_back_too(tmp_path):
+    path, child = tmp_path / "out[1]", subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    make(path, "old", overwrite=False)
+    path.rename(tmp_path / f".out[1].{child.pid}.old")
+    with pytest.raises(UserError, match="kept"):
+        make(path, overwrite=False)
+    assert tree(path) == {"report.html": "old", "report.csv": "old"}
