@@ -14,7 +14,7 @@ def test_the_bars_name_what_they_show():
     assert stage_bars.render("<title>", "ms", BARS) == svg
 
 
-def test_stretches_are_as_long_as_their_stages_and_lie_end_to_end(monkeypatch):
+def test_segments_are_as_long_as_their_stages_and_lie_end_to_end(monkeypatch):
     from matplotlib.axes import Axes
 
     drawn, barh = {}, Axes.barh

@@ -20,7 +20,7 @@ def test_every_client_reads_the_order_of_wd(client):
     assert (client.tag(ROWS, VALUES, 0.5, 0.5)[0] == {"1girl"}) is not client.includes_threshold
 
 
-def test_a_general_tag_after_the_characters_misleads_those_who_count():
+def test_a_general_tag_after_the_characters_misleads_clients_that_count_rows():
     """What a fine-tuner did who appended tags: client after client differs."""
     rows = [*ROWS, ["4", "new_tag", "0", "6"]]
     values = [*VALUES, 0.05]

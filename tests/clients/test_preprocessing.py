@@ -39,7 +39,7 @@ def test_padding_is_white_and_centered():
         np.testing.assert_array_equal(pixels[8:24, :, 1:], 0, name)
 
 
-def test_small_pictures_stay_small_in_two_ways():
+def test_two_clients_do_not_enlarge_small_images():
     filled = {name: (prepare(flat(8, 8, (0, 0, 0)), 32) == 0).mean() for name, prepare in PREPROCESSING}
     small = {name for name, share in filled.items() if share < 0.1}
     assert small == {"standalone, picobyte", "original, single images"}
@@ -66,7 +66,7 @@ def test_shrinking_by_area_or_by_a_filter():
         assert (apart <= 0.5) == (name not in ("comfy", "wdv3, imgutils")), name
 
 
-def test_only_ours_turns_by_exif(tmp_path):
+def test_only_our_preprocessing_applies_exif_orientation(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     noise(32, 32).save(tmp_path / "x.png", exif=exif)

@@ -68,6 +68,6 @@ print("b", file=sys.stderr)
 """
 
 
-def test_what_is_no_chatter_is_held_back_only():
+def test_stderr_other_than_log_messages_is_delayed_but_not_lost():
     done = subprocess.run([sys.executable, "-c", HELD], capture_output=True, text=True)
     assert done.stderr == "UserWarning: look\na\nb\n"

@@ -48,7 +48,7 @@ def test_places_that_the_system_refuses_are_one_paragraph(path, reason, capsys):
     assert capsys.readouterr().err == f"error: {reason}: {path}\n"
 
 
-def test_an_error_of_a_library_in_the_systems_clothes_keeps_its_traceback():
+def test_an_oserror_raised_by_a_library_keeps_its_traceback():
     def main(argv):
         raise OSError("an image of no known kind")
 

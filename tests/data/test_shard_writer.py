@@ -73,7 +73,7 @@ def test_a_path_out_of_the_image_folder_is_refused(tmp_path, path):
         shard_writer.image_content(str(tmp_path / "images"), path)
 
 
-def test_a_failing_disk_rejects_no_image(folder, monkeypatch):
+def test_a_disk_error_does_not_reject_an_image(folder, monkeypatch):
     def fail(path):
         raise OSError(5, "Input/output error")
 

@@ -88,7 +88,7 @@ def test_without_rules_nothing_changes():
     assert (steps, len(dropped)) == ([], 0)
 
 
-def test_ids_made_from_names_give_way_to_those_of_an_export():
+def test_tag_ids_of_an_export_replace_ids_made_from_names():
     booru = source(["a", "b"], {1: ["a", "b"]})
     frame = booru.tags.assign(tag_id=[name_id("a"), 20]).sort_values("tag_id", ignore_index=True)
     rules = TagRules(tags={"a": (5, 3), "b": (6, 4)})

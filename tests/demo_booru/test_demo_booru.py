@@ -130,7 +130,7 @@ AROUND = [
 
 
 @pytest.mark.parametrize(("name", "value"), AROUND, ids=lambda value: str(value))
-def test_what_is_around_is_tagged_and_drawn(name, value):
+def test_the_surroundings_are_tagged_and_drawn(name, value):
     other = dataclasses.replace(SCENE, **{name: value})
     assert tagging.tags(SCENE) != tagging.tags(other)
     assert (pictures.render(other, "key", 0.25) != drawn()).any(axis=2).mean() > 0.005
@@ -143,14 +143,14 @@ def test_no_colors_are_claimed_where_none_are():
     assert not {"brown_hair", "blue_eyes", "white_shirt", "black_skirt"} & set(tagging.tags(gray))
 
 
-def test_what_is_not_in_the_frame_is_not_tagged():
+def test_things_outside_the_frame_are_not_tagged():
     figure = dataclasses.replace(FIGURE, legwear="boots", holds="")
     full = dataclasses.replace(SCENE, figures=(figure,))
     assert {"boots", "skirt"} <= set(tagging.tags(full))
     assert not {"boots", "skirt"} & set(tagging.tags(dataclasses.replace(full, frame="upper_body")))
 
 
-def test_the_same_scene_and_key_give_the_same_picture():
+def test_the_same_scene_and_key_give_the_same_pixels():
     assert (drawn() == drawn()).all()
     moved = pictures.render(SCENE, "another key", 0.25)
     assert (drawn() != moved).any()

@@ -46,7 +46,7 @@ def test_hashes_are_of_the_square_and_of_its_content():
     assert np.bitwise_count(result["hashes"][0] ^ result["hashes"][1]).sum() > hash_index.RADIUS
 
 
-def test_a_frame_within_a_frame_is_no_content():
+def test_nested_borders_are_not_content():
     image = np.full((256, 256, 3), 255, np.uint8)
     image[20:236, 20:236] = 0
     image[40:216, 50:206] = cv2.resize(drawing(1), (156, 176))
@@ -65,7 +65,7 @@ def test_a_few_points_of_another_color_leave_a_border_a_border(stray, border):
     assert fingerprints._count_border_lines(image) == border
 
 
-def test_pictures_without_color_have_stable_hashes_and_light_ones_others_than_dark_ones():
+def test_gray_images_have_stable_hashes_that_tell_light_from_dark():
     gray = np.repeat(drawing(2)[..., 1:2], 3, axis=2)
     assert max(differing(fingerprint_of(gray, 95), fingerprint_of(gray, 60))) <= 2
     dark, light = (fingerprints.dct_hash(np.full((64, 64, 3), level, np.uint8)) for level in (60, 200))

@@ -9,7 +9,7 @@ from Utils.duplicates import fingerprints, hash_index, pixel_match
 from Utils.images.resize import resize
 
 
-def test_crops_are_near_and_large_ones_only_where_they_may_be():
+def test_small_crops_match_and_large_ones_only_within_a_larger_shift_limit():
     image = drawing(7)
     image[:3] = image[-3:] = drawing(8)[:3]  # no border of one color
     source = fingerprint_of(image)
@@ -21,7 +21,7 @@ def test_crops_are_near_and_large_ones_only_where_they_may_be():
     assert distance(source, large, max_shift=0.12) <= 1
 
 
-def test_a_changed_detail_or_another_place_is_another_picture():
+def test_images_that_differ_in_a_detail_or_its_place_are_no_duplicates():
     image = drawing(3)
     detail = image.copy()
     cv2.circle(detail, (256, 256), 40, (255, 255, 255), -1)
@@ -34,7 +34,7 @@ def test_a_changed_detail_or_another_place_is_another_picture():
     assert distance(fingerprint_of(figure), fingerprint_of(moved)) == np.inf
 
 
-def test_a_crop_of_one_side_is_as_large_as_that_side():
+def test_a_crop_at_one_corner_matches_only_within_a_larger_shift_limit():
     image = drawing(9)
     corner = fingerprint_of(resize(np.ascontiguousarray(image[:465, :465]), 512))
     assert distance(fingerprint_of(image), corner) == np.inf

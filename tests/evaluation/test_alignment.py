@@ -75,7 +75,7 @@ def test_a_view_is_read_in_slices_of_rows_in_any_order(tmp_path):
         assert np.array_equal(view.select_columns(np.array([1]))[:], whole[np.ix_(rows, [0])])
 
 
-def test_what_is_not_common_or_stands_there_twice_is_refused(tmp_path):
+def test_dumps_without_common_or_with_repeated_ids_are_refused(tmp_path):
     p = np.zeros((3, 2), np.float32)
     a, b, twice, again = load(
         write_dump(tmp_path / "a", p, None, [1, 2, 3], ["x", "y"]),

@@ -27,7 +27,7 @@ def test_every_member_is_near_its_leader_in_any_order(seed):
     assert np.array_equal(groups.leaders, again.leaders)
 
 
-def test_a_chain_does_not_glue_its_ends_together():
+def test_the_ends_of_a_chain_of_near_images_stay_in_separate_groups():
     def compare(first, second):
         return np.abs(first - second).astype(np.float32) * 0.9
 
@@ -89,7 +89,7 @@ def test_the_leader_is_the_row_with_most_near_ones():
         ("", "no CSV"),
     ],
 )
-def test_what_is_no_table_of_groups_is_told(content, says, tmp_path):
+def test_a_file_that_is_no_table_of_groups_is_refused(content, says, tmp_path):
     (tmp_path / "groups.csv").write_text(content)
     with pytest.raises(UserError, match=says):
         duplicate_groups.read(tmp_path / "groups.csv")

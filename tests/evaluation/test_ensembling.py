@@ -17,7 +17,7 @@ def f1(p):
     return float(scores.f_beta(scores.count(p, Y, point.threshold).total()))
 
 
-def test_means_of_probabilities_and_of_logits():
+def test_ensembles_average_probabilities_or_logits():
     assert ensembling.mean([P, Q], [0.75, 0.25], "probabilities") == pytest.approx(0.75 * P + 0.25 * Q)
     odds = (P / (1 - P)) ** 0.75 * (Q / (1 - Q)) ** 0.25
     assert ensembling.mean([P, Q], [0.75, 0.25], "logits") == pytest.approx(odds / (1 + odds), abs=1e-6)

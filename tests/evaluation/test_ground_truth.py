@@ -18,7 +18,7 @@ def dump(tmp_path):
     )
 
 
-def test_a_truth_is_read_post_by_post(tmp_path):
+def test_ground_truth_is_read_as_tag_names_by_post(tmp_path):
     path = tmp_path / "truth.csv"
     path.write_text("image_id,tags,note\n 7 ,hat tree,x\n8,,y\n")
     assert ground_truth.read(path) == {7: {"hat", "tree"}, 8: set()}

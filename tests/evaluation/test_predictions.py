@@ -32,7 +32,7 @@ def written(folder, rows=10, batch=4, **options):
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 @pytest.mark.parametrize("rows", [0, 1, 10])
-def test_what_is_written_is_read(tmp_path, dtype, rows):
+def test_a_written_table_reads_back(tmp_path, dtype, rows):
     p, y = written(tmp_path / "dump", rows, dtype=dtype, info={"run_name": "a run"})
     dump = predictions.load(tmp_path / "dump")
     assert dump.name == "a run"
@@ -87,7 +87,7 @@ def test_no_tool_needs_dump_json_or_labels(tmp_path):
         dump.require_labels()
 
 
-def test_batches_must_fit(tmp_path):
+def test_a_batch_of_wrong_shape_is_refused(tmp_path):
     with pytest.raises(ValueError), predictions.writing(tmp_path / "a", TAGS) as writer:
         writer.add(np.zeros((2, 6)), [1], np.zeros((2, 6)))
     with pytest.raises(ValueError), predictions.writing(tmp_path / "a", TAGS) as writer:

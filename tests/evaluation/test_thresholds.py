@@ -54,7 +54,7 @@ def test_a_sample_saves_a_pass_and_changes_nothing(kind, name, monkeypatch):
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_a_sample_that_misleads_is_found_out(name, monkeypatch):
+def test_a_misleading_sample_is_corrected_by_a_second_pass(name, monkeypatch):
     """In the sample's images what is true lies far above the rest, and the rest above all other images."""
     monkeypatch.setattr(thresholds, "SAMPLE_VALUES", 1 << 11)
     random, places = np.random.default_rng(0), np.linspace(0, 3999, 256).astype(int)
@@ -116,7 +116,7 @@ def test_no_rule_selects_beyond_the_depth_that_it_needs(p, y, name):
 
 
 @pytest.mark.parametrize("name", ["max-f1", "max-f2"])
-def test_a_model_that_knows_nothing_takes_a_second_deeper_pass(name, monkeypatch):
+def test_an_uninformative_model_takes_a_second_deeper_pass(name, monkeypatch):
     """With true labels that are spread evenly the best F is low, and predicts far more than are true."""
     monkeypatch.setattr(precision_recall_curve, "MERGE_AT", 100)
     random = np.random.default_rng(0)

@@ -66,7 +66,7 @@ def test_a_folder_replaces_the_old_one_only_when_complete(tmp_path):
         ({"report_html": "x", "report_csv": "x", "_hidden": "mine"}, "holds .hidden"),
     ],
 )
-def test_what_is_not_ours_is_refused_and_untouched(tmp_path, files, reason):
+def test_foreign_folders_are_refused_and_left_untouched(tmp_path, files, reason):
     path = write(tmp_path / "photos", **files)
     before = tree(tmp_path)
     with pytest.raises(UserError, match=reason):
@@ -218,7 +218,7 @@ def test_only_files_of_the_kind_are_replaced(tmp_path, test, own, foreign):
         require_replaceable_file(path, kind, overwrite=True)
 
 
-def test_a_zip_file_is_told_by_its_members(tmp_path):
+def test_a_zip_file_is_recognized_by_its_members(tmp_path):
     kind = FileKind("a model", outputs.has_members("config.json"))
     for name, member in (("a.keras", "config.json"), ("b.keras", "thesis.txt")):
         with zipfile.ZipFile(tmp_path / name, "w") as file:

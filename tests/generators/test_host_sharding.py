@@ -119,7 +119,7 @@ def test_any_number_of_hosts_makes_the_same_batches(local, place):
     assert_same(joined([train(local, host=(index, 3), **options) for index in range(3)]), whole)
 
 
-def test_a_small_set_is_the_same_on_any_number_of_hosts_too(local):
+def test_a_small_dataset_gives_the_same_batches_on_any_number_of_hosts(local):
     whole = train(local, 2, num_records=TOTAL)
     assert_same(joined([train(local, 2, host=(index, 2), num_records=TOTAL) for index in range(2)]), whole)
     assert not np.array_equal(whole[0][1], train(local, 1)[0][1]), "which has several streams"

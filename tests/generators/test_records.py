@@ -14,7 +14,7 @@ def parse(serialized):
 
 
 @pytest.mark.parametrize("labels", [[], [0], [0, 3], [3], list(range(2380))])
-def test_what_is_encoded_is_parsed(labels):
+def test_an_encoded_record_is_parsed_back(labels):
     parsed = parse(records.encode(2**63 - 1, b"\xff\xd8\x00jpeg", np.array(labels, np.int32)))
     assert parsed["image_id"] == 2**63 - 1
     assert parsed["image_bytes"] == b"\xff\xd8\x00jpeg"

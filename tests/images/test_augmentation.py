@@ -56,6 +56,6 @@ def test_what_a_recipe_accepts_the_pipeline_accepts(name):
         assert getattr(Recipe(**{name: value}).group(Augmentation), name) == value
 
 
-def test_there_is_one_default():
+def test_mixup_and_the_recipe_share_one_default():
     assert Recipe().group(Augmentation) == Augmentation()
     assert Augmentation().mixup_alpha == 0.2, "the original zoo's"

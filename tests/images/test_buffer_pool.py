@@ -49,7 +49,7 @@ def test_pooled_memory_is_used_again_when_the_last_view_is_gone():
     assert address in [array.ctypes.data for array in reused]
 
 
-def test_what_tensorflow_holds_is_not_used_again():
+def test_memory_that_tensorflow_still_holds_is_not_reused():
     import tensorflow as tf
 
     def make(number):

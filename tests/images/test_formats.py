@@ -10,7 +10,7 @@ from Utils.images import formats
 
 
 @pytest.mark.parametrize("image_format", formats.FORMATS)
-def test_what_is_read_is_told_by_its_bytes(image_format):
+def test_a_file_is_recognized_by_its_bytes(image_format):
     data = io.BytesIO()
     Image.fromarray(smooth(8, 8)).save(data, image_format)
     assert formats.from_bytes(data.getvalue()[:64]) == image_format

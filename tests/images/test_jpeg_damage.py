@@ -71,7 +71,7 @@ def odd(data):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_spoils_no_pixel_passes(kind):
+def test_faults_that_change_no_pixel_pass(kind):
     data = KINDS[kind]
     expected = codec.decode(data)
     for changed in odd(data):

@@ -46,7 +46,7 @@ FLAWED = {
     "A PNG with megabytes of text, or a wrong checksum beside its pixels", "a good picture"
 )
 @pytest.mark.parametrize("flaw", FLAWED)
-def test_what_no_pixel_needs_refuses_no_picture(flaw):
+def test_missing_data_that_no_pixel_needs_does_not_refuse_an_image(flaw):
     expected = codec.decode(PNG)
     for place in (33, len(PNG) - 12):  # before the pixels and after them
         data = PNG[:place] + FLAWED[flaw] + PNG[place:]
@@ -78,6 +78,6 @@ def test_what_pixels_need_is_kept():
     assert codec.decode(PNG[:33] + text + PNG[33:]).shape == (40, 24, 3)
 
 
-def test_what_is_no_chunk_stays_for_the_decoder():
+def test_truncated_or_stray_bytes_are_left_to_the_decoder():
     for data in (PNG[:8], PNG[:20], PNG[:50], PNG + b"more", PNG[:33] + b"stray bytes" + PNG[33:]):
         assert png_chunks.essential(data) == data

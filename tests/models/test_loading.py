@@ -49,7 +49,7 @@ def test_best_and_last(run, picture):
 TAGS_NAMES = ("1girl", "smile", "hat", "reimu")
 
 
-def test_every_kind_of_picture_is_prepared_alike(run, picture, tmp_path):
+def test_every_kind_of_image_input_is_prepared_alike(run, picture, tmp_path):
     tagger = Models.load(run)
     file = tmp_path / "x.png"
     cv2.imwrite(str(file), picture)
@@ -74,7 +74,7 @@ def test_a_file_of_logits_gets_its_sigmoid(picture, tmp_path):
         tagger.tag(picture)
 
 
-def test_what_is_missing_is_said(run, picture, tmp_path):
+def test_the_card_says_what_is_missing(run, picture, tmp_path):
     with pytest.raises(UserError, match="expected at .*nowhere"):
         Models.load(tmp_path / "nowhere")
     with pytest.raises(UserError, match="no best.keras in .*has nothing"):
@@ -93,7 +93,7 @@ def test_what_is_missing_is_said(run, picture, tmp_path):
         Models.load(tmp_path)
 
 
-def test_what_is_no_picture_is_said(run, picture, tmp_path):
+def test_a_file_that_is_no_image_is_named(run, picture, tmp_path):
     tagger = Models.load(run)
     with pytest.raises(UserError, match="an image expected at"):
         tagger.tag(tmp_path / "nowhere.png")

@@ -49,7 +49,7 @@ def test_position_embeddings_are_resampled_and_all_else_is_copied():
             np.testing.assert_array_equal(new, old)
 
 
-def test_a_size_that_cannot_be_is_an_error():
+def test_an_impossible_image_size_is_an_error():
     with pytest.raises(UserError, match="cannot take images of 40 px"):
         Models.at_size(Models.build("ResNet/basic-test", image_size=32, num_labels=5, pool_cells=2), 40)
 

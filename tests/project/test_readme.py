@@ -37,7 +37,7 @@ def help_of(script, first):
     return text.getvalue()
 
 
-def test_there_is_something_to_check():
+def test_the_readme_has_python_commands():
     assert len(python_commands()) >= 6
 
 

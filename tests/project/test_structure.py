@@ -258,7 +258,7 @@ def test_families_name_their_papers():
     assert not wrong, f"no arXiv id in the docstring of {wrong}"
 
 
-def test_nothing_names_this_machine():
+def test_no_file_of_the_release_names_this_machine():
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split("\n")
     wrong = []
     for name in filter(None, tracked):

@@ -101,7 +101,7 @@ def test_a_wrong_word_is_one_paragraph(words, said):
     assert "\n" not in str(error.value)
 
 
-def test_a_mistake_is_told_whatever_the_encoding_of_stdout(monkeypatch):
+def test_a_mistake_is_reported_under_any_encoding_of_stdout(monkeypatch):
     """tyro draws its boxes with other characters there."""
     messages = set()
     for encoding in ("utf-8", "UTF-8", "latin-1"):

@@ -46,7 +46,7 @@ def test_a_table_marks_names_and_puts_small_text_under_a_cell():
     assert "<table>" in html_parts.table(("name",), [])
 
 
-def test_facts_and_pictures_that_are_missing_are_left_out():
+def test_missing_facts_and_images_are_left_out():
     assert html_parts.fact_items({"a": 1, "b": None}) == "<li>a <b>1</b></li>"
     assert html_parts.card("t", "n", [(None, "lost"), ("data:x", "there")]).count("<img") == 1
     assert "shots" not in html_parts.card("t", "n", [(None, "lost")])

@@ -93,7 +93,7 @@ def test_data_and_training(facts):
     assert "Nothing is known" in section(model_card.render(dataclasses.replace(facts, manifest={})), "Data")
 
 
-def test_flavors_that_were_left_out_are_named_with_the_reason(facts):
+def test_formats_that_were_left_out_are_named_with_the_reason(facts):
     files = section(model_card.render(facts), "Files")
     assert "| extra/onnx_float16/model.onnx | differs from Keras by 0.002 at most" in files
     assert "F1 by -0.0004" in files
@@ -130,7 +130,7 @@ def test_with_dumps_every_category_has_an_interval(facts):
     assert f"all {model['thres']:.4f}" in section(card, "Thresholds")
 
 
-def test_every_client_is_told_how(facts):
+def test_the_card_says_how_every_client_loads_the_folder(facts):
     usage = section(model_card.render(facts), "How to use it")
     for words in (
         "tag_images.py mine",

@@ -86,7 +86,7 @@ def test_the_worst_tags_are_frequent_enough_and_have_the_lowest_f1():
     assert report.worst_tags([]) == []
 
 
-def test_pictures_are_the_gravest_mistakes(dump):
+def test_the_images_shown_are_the_gravest_mistakes(dump):
     p, y, asked = np.asarray(dump.probabilities), np.asarray(dump.labels) > 0, []
 
     def find_pictures(ids):
@@ -110,7 +110,7 @@ def test_pictures_are_the_gravest_mistakes(dump):
     assert sorted(set(asked)) == asked  # each picture is looked for once
 
 
-def test_without_image_ids_there_are_no_pictures(folder, tmp_path):
+def test_without_image_ids_the_report_shows_no_images(folder, tmp_path):
     copy = write_dump(tmp_path / "dump")
     (copy / "image_ids.npy").unlink()
     computed = report.compute(predictions.load(copy), pytest.fail)
@@ -118,7 +118,7 @@ def test_without_image_ids_there_are_no_pictures(folder, tmp_path):
     assert all(not tag.shots for tag in computed.worst)
 
 
-def test_a_post_whose_file_is_no_image_has_no_picture(dump):
+def test_a_post_whose_file_is_no_image_has_no_thumbnail(dump):
     ((_, shots),), _ = report.with_pictures(dump, 0.5, [2], [], lambda ids: dict.fromkeys(ids, b"no image"))
     assert shots
     assert all(shot.address is None for shot in shots)
@@ -184,7 +184,7 @@ def test_odd_dumps_have_a_report(case, tmp_path, monkeypatch):
     assert 0 <= computed.threshold <= 1 or computed.threshold == -1
 
 
-def test_addresses_are_small_pictures(dump):
+def test_data_uris_hold_thumbnails(dump):
     ((_, shots),), _ = report.with_pictures(
         dump, 0.5, [2], [], lambda ids: {number: helpers.jpeg(number, 300) for number in ids}
     )

@@ -74,7 +74,7 @@ def test_the_table_of_tags_is_that_of_the_report(page, computed):
         assert shown == [round(value, 4) if isinstance(value, float) else value for value in row]
 
 
-def test_worst_and_confused_tags_have_cards_with_pictures(page, computed):
+def test_worst_and_confused_tags_have_cards_with_images(page, computed):
     for pair in computed.confused:
         title = html.escape(f"{pair.predicted} for {pair.true}")
         assert f"<h3>{title}</h3>" in page.text

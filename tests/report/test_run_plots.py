@@ -31,7 +31,7 @@ def test_curves_are_the_numbers_of_the_history(figures):
     assert rate.lines[0].get_ydata().tolist() == [1e-3, 5e-4, 0.0]
 
 
-def test_without_validation_or_epochs_there_is_a_picture_too(figures):
+def test_curves_are_drawn_without_validation_or_epochs_too(figures):
     run_plots.plot_history([{"epoch": 1, "loss": 3.0}], "curves.png")
     run_plots.plot_history([], "curves.png")
     assert [figure.axes[1].get_title() for figure in figures] == ["No validation split"] * 2
@@ -57,7 +57,7 @@ def test_a_long_caption_is_wrapped_and_cut():
     assert caption.count("a_rather_long_tag") == 14
 
 
-def test_pictures_are_written(tmp_path):
+def test_plots_are_written(tmp_path):
     run_plots.plot_history(ROWS, tmp_path / "curves.png")
     image = cv2.imread(str(tmp_path / "curves.png"))
     assert image.shape == (374, 1210, 3)

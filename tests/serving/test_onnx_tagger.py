@@ -33,7 +33,7 @@ def test_a_fixed_batch_gives_the_same(tmp_path, release):
     assert free.probabilities(pixels[:0]).shape == (0, 9)
 
 
-def test_rgb_is_honored_and_flavors_borrow_the_tag_list(tmp_path, release):
+def test_rgb_is_honored_and_formats_under_extra_use_the_tag_list_of_the_release(tmp_path, release):
     pixels = np.full((1, 8, 8, 3), BLUE, np.uint8)
     rgb = shutil.copytree(release, tmp_path / "rgb")
     (rgb / "preprocess.json").write_text('{"channels": "RGB"}')

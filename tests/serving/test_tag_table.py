@@ -71,7 +71,7 @@ def test_a_journal_belongs_to_one_process_and_one_choice_of_settings(tmp_path):
         tag_table.Journal(output, {"model": 2})
 
 
-def test_a_journal_that_died_in_its_first_line_begins_anew(tmp_path):
+def test_a_journal_cut_off_in_its_first_line_starts_again(tmp_path):
     (tmp_path / ".tags.json.journal").write_text('{"model"')
     with tag_table.Journal(tmp_path / "tags.json", {"model": 1}) as journal:
         assert journal.done == set()

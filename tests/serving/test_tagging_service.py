@@ -52,7 +52,7 @@ def client(release):
 # What comes back
 
 
-def test_a_picture_comes_as_body_or_as_a_forms_file(client):
+def test_an_image_is_accepted_as_request_body_or_form_file(client):
     expected = {
         "rating": "general",
         "ratings": {"general": 0.6, "sensitive": 0.0, "questionable": 0.1, "explicit": 0.0},

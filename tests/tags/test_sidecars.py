@@ -92,7 +92,7 @@ def test_captions_never_share_a_file():
                 assert sidecar_of == give(reversed(images), TXT)
 
 
-def test_a_picture_that_came_later_does_not_take_anothers_caption():
+def test_an_image_added_later_does_not_take_the_caption_of_another():
     """1.txt lies there alone: it may be that of 1.png, which was there first."""
     fresh = {"1.png": "1.png.txt", "1.jpg": "1.txt"}
     both = {"1.png": "1.png.txt", "1.jpg": "1.jpg.txt"}

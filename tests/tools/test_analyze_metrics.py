@@ -52,7 +52,7 @@ def run_json(capsys, *words):
     return json.loads(run(capsys, *words, "--json"))
 
 
-def test_the_line(dump, capsys):
+def test_analyze_metrics_prints_one_line_of_rounded_scores(dump, capsys):
     out = run(capsys, "-d", dump)
     name, _, scores = out.partition(": ")
     scores = ast.literal_eval(scores)

@@ -140,7 +140,7 @@ def test_findings_of_an_audit_end_in_the_shards(tmp_path):
         (b"image_id,tags\n10,\xff\n", "can't decode"),
     ],
 )
-def test_a_file_that_is_no_truth_is_refused(files, truth, says, capsys):
+def test_a_file_without_ground_truth_columns_is_refused(files, truth, says, capsys):
     (files / "truth.csv").write_bytes(truth)
     assert answer(files) == 2
     assert says in capsys.readouterr().err

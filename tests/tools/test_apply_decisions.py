@@ -49,7 +49,7 @@ def run(lines, database, tmp_path, *words):
     return apply_decisions.main([str(path), "--db", str(database), "-o", str(tmp_path / "y.db"), *words])
 
 
-def test_yes_adds_and_no_removes_in_a_copy(database, tmp_path):
+def test_yes_adds_and_no_removes_a_label_in_a_copy(database, tmp_path):
     before = database.read_bytes()
     lines = [decided(10, 2, "yes"), decided(11, 1, "no"), decided(10, 1, "yes"), decided(11, 2, "unsure")]
     assert run(lines, database, tmp_path) == 0
@@ -62,7 +62,7 @@ def test_yes_adds_and_no_removes_in_a_copy(database, tmp_path):
     ]
 
 
-def test_applied_again_nothing_changes(database, tmp_path):
+def test_applying_decisions_twice_changes_nothing(database, tmp_path):
     lines = [decided(10, 2, "yes"), decided(11, 1, "no")]
     assert run(lines, database, tmp_path) == 0
     words = [str(tmp_path / "decisions.jsonl"), "--db", str(tmp_path / "y.db"), "-o", str(tmp_path / "z.db")]

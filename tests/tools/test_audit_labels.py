@@ -99,7 +99,7 @@ def test_operating_points_find_more_at_equal_precision(dump, tmp_path, capsys):
     assert f"{scored[0]['recall']:.1%} and {scored[0]['precision']:.1%}" in printed
 
 
-def test_a_truth_that_scores_nothing_is_refused_before_the_work(dump, tmp_path, capsys):
+def test_ground_truth_without_common_posts_is_refused_before_the_work(dump, tmp_path, capsys):
     loaded = predictions.load(dump)
     known = [f"{1000 + row},{'solo' * bool(loaded.labels[row, 0])}" for row in range(200)]
     words = [str(dump), "-o", str(tmp_path / "audit.json"), "--truth", str(tmp_path / "truth.csv")]
@@ -175,7 +175,7 @@ def test_an_existing_audit_is_not_replaced(dump, tmp_path, capsys):
 
 
 @pytest.mark.reliability("Two audits of one output at the same time", "the second is told, exit 2")
-def test_a_second_audit_of_one_output_is_told(dump, tmp_path, capsys):
+def test_a_second_audit_of_the_same_output_is_refused(dump, tmp_path, capsys):
     output, parts = tmp_path / "audit.json", tmp_path / ".audit.json.parts"
     parts.mkdir()
     with locking.sole_writer(output):

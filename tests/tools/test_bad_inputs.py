@@ -162,7 +162,7 @@ def packed(dataset):
 
 
 @pytest.mark.parametrize("number", range(len(PICTURES)), ids=list(PICTURES))
-def test_each_picture_is_packed_or_rejected_with_its_reason(pictures, number):
+def test_each_image_is_packed_or_rejected_with_its_reason(pictures, number):
     checked, rejected, records = pictures
     suffix, data, reason = list(PICTURES.values())[number]
     name = f"{number}{suffix}"
@@ -178,7 +178,7 @@ def test_each_picture_is_packed_or_rejected_with_its_reason(pictures, number):
         assert records[number] == expected
 
 
-def test_links_and_pipes_are_no_pictures(pictures):
+def test_links_and_pipes_are_not_images(pictures):
     checked, rejected, _ = pictures
     assert checked["nothing.jpg"].startswith("cannot be read")
     assert rejected["nothing.jpg"] == "no sidecar"

@@ -47,7 +47,7 @@ def test_a_run_that_was_stopped_continues_where_it_was(tmp_path, monkeypatch, ca
 @pytest.mark.reliability(
     "A picture with the suffix of another format", "used; the wrong suffixes are counted"
 )
-def test_a_wrong_suffix_is_told_and_not_rejected(tmp_path, capsys):
+def test_a_wrong_suffix_is_reported_but_not_rejected(tmp_path, capsys):
     (tmp_path / "i").mkdir()
     for name, image_format in {"1.jpg": "PNG", "2.JPG": "WEBP", "3.png": "JPEG", "4.jpg": "JPEG"}.items():
         with (tmp_path / "i" / name).open("wb") as file:
@@ -65,7 +65,7 @@ def test_a_wrong_suffix_is_told_and_not_rejected(tmp_path, capsys):
 @pytest.mark.reliability(
     "Thumbnails, trash, hidden files and formats that are not read, among pictures", "passed by and counted"
 )
-def test_what_is_passed_by_is_told(tmp_path, capsys):
+def test_skipped_files_are_reported(tmp_path, capsys):
     names = ("a.jpg", "@eaDir/a.jpg/SYNOPHOTO_THUMB_M.jpg", ".thumbnails/a.jpg", "$RECYCLE.BIN/$R1.jpg",
              "__MACOSX/._a.jpg", ".hidden.jpg", "b.jxl", "c.JXL", "d.heic", "f.svg", "a.txt")  # fmt: skip
     for name in names:

@@ -57,7 +57,7 @@ def test_the_verdict_is_plain_and_swaps_with_the_order(pair, capsys):
     assert "B is better" in capsys.readouterr().out
 
 
-def test_odd_dumps(tmp_path, capsys):
+def test_dumps_with_all_or_no_labels_are_not_distinguishable(tmp_path, capsys):
     p = np.float32([[0.5, 0.2]] * 3)
     for number, y in enumerate((np.zeros((3, 2)), np.ones((3, 2)))):
         folder = write_dump(tmp_path / str(number), p, y, np.arange(3), ["a", "b"])
@@ -153,7 +153,7 @@ def test_runs_are_listed_and_one_dump_stands_against_several(seeds, capsys):
     assert "mean of 3" in lines[4]
 
 
-def test_a_truth_of_other_images_is_told(seeds, capsys):
+def test_ground_truth_of_other_images_is_an_error(seeds, capsys):
     folder, *_ = seeds
     (folder / "truth.csv").write_text("image_id,tags\n9999,tag_1\n")
     sides = [str(folder / side) for side in ("before", "after")]

@@ -233,7 +233,7 @@ def test_families_are_groups_and_members_stand_by_their_ids(tmp_path):
     assert members[2][2] == "8"
 
 
-def test_a_speck_far_out_hides_no_copy(tmp_path):
+def test_a_speck_far_from_the_content_does_not_hide_a_copy(tmp_path):
     """It changes the hash of the content, not that of the whole."""
     plain = np.full((512, 512, 3), 255, np.uint8)
     plain[90:, 90:] = drawing(5, 422, 422)

@@ -46,7 +46,7 @@ def run(dump, *words, code=0):
     return pd.read_csv(path) if code == 0 else None
 
 
-def test_one_for_all_is_what_analyze_metrics_finds(dump, capsys):
+def test_the_threshold_for_all_tags_is_that_of_analyze_metrics(dump, capsys):
     frame = run(dump)
     assert (dump.parent / "thresholds.csv").read_text().splitlines()[0] == HEADER
     capsys.readouterr()

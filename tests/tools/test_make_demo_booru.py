@@ -49,7 +49,7 @@ def test_a_booru_has_its_files_and_nothing_else(booru):
     assert list(booru.parent.iterdir()) == [booru]
 
 
-def test_pictures_are_512_px_jpegs_in_the_folder_of_their_residue(booru):
+def test_images_are_512_px_jpegs_in_the_folder_of_their_residue(booru):
     ids = [post_id for (post_id,) in query(booru, "SELECT image_id FROM images")]
     assert len(set(ids)) == 64
     kinds = collections.Counter()

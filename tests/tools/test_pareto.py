@@ -81,7 +81,7 @@ def test_speeds_come_from_the_row_the_run_or_the_definition(tmp_path, capsys):
     assert json.loads(shown.out)["points"][0]["run_name"] == "of a part"
 
 
-def test_the_picture_has_every_point_and_its_label(tmp_path, capsys):
+def test_the_chart_has_every_point_and_its_label(tmp_path, capsys):
     table = write(
         tmp_path / "t.csv", row("a & b", 0.5, 10.0), row("fast", 0.4, 900.0), row("beaten", 0.45, 9.0)
     )

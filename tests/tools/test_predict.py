@@ -270,7 +270,7 @@ def test_mistakes(run, dataset, tmp_path, capsys):
         assert not (tmp_path / "dump").exists()
 
 
-def test_a_model_without_tags_needs_them(run, dataset, tmp_path, capsys):
+def test_tagging_with_a_model_without_tag_list_is_an_error(run, dataset, tmp_path, capsys):
     alone = tmp_path / "alone" / "x.keras"
     alone.parent.mkdir()
     alone.write_bytes((run / "best.keras").read_bytes())

@@ -239,7 +239,7 @@ def test_two_alphabets_of_ratings_are_not_mixed(tmp_path, capsys, definition):
     assert not (tmp_path / "dataset").exists()
 
 
-def test_a_map_says_what_safe_is(tmp_path):
+def test_a_ratings_map_decides_the_meaning_of_safe(tmp_path):
     command = write_posts(tmp_path, MIXED)
     write_definition(
         tmp_path, ratings=["g", "s"], ratings_as_labels=True, ratings_map={"safe": "general"},
@@ -254,7 +254,7 @@ def test_a_map_says_what_safe_is(tmp_path):
     assert posts(tmp_path / "dataset")["post_id"].tolist() == [902]
 
 
-def test_safe_alone_is_the_letter_s(tmp_path):
+def test_the_word_safe_alone_means_the_letter_s(tmp_path):
     command = write_posts(tmp_path, ("safe", "questionable", "Safe", "safe", "e", "safe"))
     write_definition(tmp_path, ratings=["s"])
     assert select_tags.main(command) == 0
@@ -365,7 +365,7 @@ def test_no_image_says_what_was_looked_for_and_what_is_there(tmp_path, capsys):
         ({"image_sizes": 3}, "did you mean image_size"),
     ],
 )
-def test_nothing_left_names_the_rule(tmp_path, capsys, values, message):
+def test_an_empty_selection_names_the_rule_that_emptied_it(tmp_path, capsys, values, message):
     folder = small_booru(tmp_path, num_posts=20)
     write_definition(folder, **({"min_tags_per_image": 1} | values))
     assert select_tags.main(words(folder)) == 2

@@ -94,7 +94,7 @@ def test_a_sweep_goes_on_where_it_was(grid, stub, tmp_path, capsys):
     assert len(calls(tmp_path)) == 9, "a run that was stopped goes on"
 
 
-def test_what_train_refuses_has_not_failed(grid, stub, tmp_path, capsys):
+def test_settings_that_train_refuses_are_not_failed_runs(grid, stub, tmp_path, capsys):
     """Such as a folder in which the training of a sweep that was killed goes on."""
     (tmp_path / "stub.py").write_text("import sys\nprint('error: not now,', sys.argv[-2])\nsys.exit(2)")
     assert go(grid, tmp_path, "--dataset", "memory://bucket/x") == 2
@@ -104,7 +104,7 @@ def test_what_train_refuses_has_not_failed(grid, stub, tmp_path, capsys):
     assert [row["state"] for row in results(tmp_path)] == ["done"]
 
 
-def test_a_killed_training_is_told_from_its_last_error(grid, stub, tmp_path):
+def test_a_killed_training_is_reported_apart_from_its_last_error(grid, stub, tmp_path):
     for ending, error in (
         ("sys.exit('error: diverged')", "diverged"),
         ("os.kill(os.getpid(), 9)", "killed by SIGKILL"),
@@ -132,7 +132,7 @@ def test_sigterm_reaches_the_training_and_ends_the_sweep(grid, tmp_path, monkeyp
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_mistakes_train_nothing(grid, stub, tmp_path, capsys):
+def test_mistakes_end_the_sweep_before_any_training(grid, stub, tmp_path, capsys):
     grid.write_text(GRID.replace("learning_rate:", "learning_rat:"))
     assert go(grid, tmp_path) == 2
     assert "did you mean --learning-rate" in capsys.readouterr().err

@@ -65,7 +65,7 @@ def sidecars_in(folder):
 # Sidecars
 
 
-def test_captions_lie_beside_the_pictures(release, pictures, capsys):
+def test_captions_are_written_beside_the_images(release, pictures, capsys):
     assert tag(release, pictures) == 0
     assert sidecars_in(pictures) == {
         "1.txt": EXPECTED[GREEN],
@@ -113,7 +113,7 @@ def test_existing_sidecars_are_kept_replaced_or_extended(release, pictures, caps
     assert sidecars_in(pictures)["2.txt"] == EXPECTED[RED]
 
 
-def test_a_second_picture_of_a_stem_does_not_hide_behind_the_first_ones_caption(release, tmp_path):
+def test_a_second_image_of_a_stem_is_tagged_although_the_first_has_a_caption(release, tmp_path):
     paint(tmp_path / "1.png", BLUE)
     assert tag(release, tmp_path) == 0
     paint(tmp_path / "1.jpg", GREEN)
@@ -196,7 +196,7 @@ def test_a_long_name_has_its_sidecar(release, tmp_path, letter):
 
 
 @pytest.mark.reliability("A picture of another format than its name says", "tagged, and told")
-def test_pictures_are_told_by_their_bytes(release, tmp_path, capsys):
+def test_images_are_recognized_by_their_bytes(release, tmp_path, capsys):
     paint(tmp_path / "a.png", RED)
     (tmp_path / "a.png").rename(tmp_path / "a.jpg")
     paint(tmp_path / "other" / "b.webp", BLUE)
@@ -305,7 +305,7 @@ def test_file_names_may_have_any_bytes(release, tmp_path, capsys):
     assert len(json.loads((tmp_path / "tags.json").read_text(encoding="utf-8"))) == 2
 
 
-def test_transparent_and_turned_pictures_are_prepared_as_for_evaluation(release, tmp_path, capsys):
+def test_transparent_and_rotated_images_are_prepared_as_for_evaluation(release, tmp_path, capsys):
     """Transparent is white, and an orientation of EXIF is undone before padding."""
     Image.new("RGBA", (9, 9), (255, 0, 0, 0)).save(tmp_path / "clear.png")
     wide = Image.new("RGB", (20, 10), (0, 0, 255))

@@ -95,7 +95,7 @@ def test_wrong_use_is_refused_with_the_reason(words, message, exported, capsys):
     assert message in capsys.readouterr().err
 
 
-def test_one_good_picture_is_too_few(exported, tmp_path, capsys):
+def test_one_readable_image_is_too_few(exported, tmp_path, capsys):
     (tmp_path / "good.jpg").write_bytes(codec.encode_jpeg(np.zeros((40, 40, 3), np.uint8)))
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
     assert verify_release.main([str(exported / "release"), "--images", str(tmp_path)]) == 2

@@ -36,6 +36,6 @@ def test_without_frozen_epochs_there_is_one_part(calls):
     assert freezing.part_end(0, 7) == 7
 
 
-def test_a_call_of_fit_ends_where_the_part_does(calls):
+def test_a_call_of_fit_ends_with_its_frozen_or_unfrozen_part(calls):
     freezing = Freezing(2, 10, lambda **options: None)
     assert [freezing.part_end(epoch, 7) for epoch in range(7)] == [2, 2, 7, 7, 7, 7, 7]

@@ -231,7 +231,7 @@ def test_a_run_that_ended_where_the_body_unfreezes_goes_on_with_the_same_bits(tm
     assert_same_state(Session(tmp_path / "parts", frozen=1).fit(), whole)
 
 
-def test_the_state_that_goes_on_must_be_the_one_just_written(tmp_path):
+def test_training_goes_on_only_from_the_checkpoint_just_written(tmp_path):
     checkpoints.save(tmp_path, 4, {"model/a": np.zeros(1)})
     assert loop._read_state(4, tmp_path).keys() == {"model/a"}
     with pytest.raises(WorkError, match="the checkpoint of step 6 is damaged"):

@@ -113,7 +113,7 @@ def test_a_folder_that_is_no_run_is_left_alone(tmp_path, dataset):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def test_a_folder_that_was_killed_while_it_was_made_is_made_anew(tmp_path, dataset):
+def test_a_run_folder_whose_creation_was_killed_is_created_again(tmp_path, dataset):
     opened(tmp_path / "run", dataset).__exit__()
     (tmp_path / "run" / "recipe.json").unlink()
     with opened(tmp_path / "run", dataset, Recipe(learning_rate=0.5)) as run:

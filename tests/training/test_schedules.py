@@ -59,7 +59,7 @@ def test_a_later_start_is_the_rest_of_the_schedule():
     assert [float(rest(step)) for step in range(15)] == [float(whole(step)) for step in range(5, 20)]
 
 
-def test_build_takes_all_from_the_recipe():
+def test_build_takes_every_setting_from_the_recipe():
     """The peak is that of the images of an update; the warm-up counts epochs of the data."""
     fields = {"learning_rate": 1e-3, "learning_rate_batch_size": 256, "gradient_accumulation": 2}
     recipe = Recipe(epochs=10, warmup="2 epochs", warmup_start=0.5, floor=0.25, **fields)

@@ -102,6 +102,6 @@ def test_a_failing_tracker_says_so_once_and_ends_nothing(tmp_path, wandb, monkey
         trackers.build("wandbb", tmp_path, "demo", RECIPE, "p")
 
 
-def test_none_keeps_nothing(tmp_path):
+def test_the_tracker_none_writes_no_file(tmp_path):
     logged(trackers.build("none", tmp_path, "demo", RECIPE, "p"))
     assert list(tmp_path.iterdir()) == []

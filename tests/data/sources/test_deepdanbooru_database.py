@@ -17,7 +17,7 @@ def database(path, columns, *rows):
     return path
 
 
-def test_id_and_tags_are_enough(tmp_path):
+def test_a_post_needs_only_an_id_and_tags(tmp_path):
     source = read_deepdanbooru(database(tmp_path / "x.db", "tag_string, id", ("a b", 5), ("b", 2)))
     (block,) = source.blocks()
     names = dict(zip(source.tags["tag_id"], source.tags["name"], strict=True))

@@ -108,7 +108,7 @@ def test_only_the_needed_columns_are_needed(tmp_path):
     ]
 
 
-def test_a_file_that_is_no_such_database_is_named(tmp_path):
+def test_a_file_that_is_not_a_database_of_the_schema_is_named_in_the_error(tmp_path):
     (tmp_path / "text.db").write_text(
         "this is no database at all, but long enough to have a header of its own\n" * 9
     )

@@ -42,6 +42,6 @@ def test_self_attention_is_that_of_keras():
     np.testing.assert_allclose(layer(x), stock(x, x), atol=1e-5)
 
 
-def test_heads_must_divide():
+def test_the_number_of_heads_must_divide_the_channels():
     with pytest.raises(ValueError, match="heads must divide the width 10; got 3"):
         attention.SelfAttention(3).build((None, 4, 10))

@@ -238,7 +238,7 @@ def test_leftovers_on_both_sides_are_listed_and_nothing_is_assigned(tmp_path):
         np.testing.assert_array_equal(variable, value)
 
 
-def test_what_is_no_weight_file_is_an_error(tmp_path):
+def test_a_file_without_weights_is_an_error(tmp_path):
     (tmp_path / "text.h5").write_text("no")
     (tmp_path / "folder").mkdir()
     (tmp_path / "broken.index").write_text("no")

@@ -41,7 +41,7 @@ def test_names_follow_from_the_first_rule_that_matches_and_holds():
 
 
 @pytest.mark.parametrize(("layer", "weight"), [("stage0_conv1", "kernel"), ("stage0_conv", "table")])
-def test_what_no_rule_covers_is_an_error(layer, weight):
+def test_a_weight_that_no_rule_covers_is_an_error(layer, weight):
     with pytest.raises(LookupError, match=f"no import rule of the family covers {layer}/{weight}"):
         names(layer, weight)
 

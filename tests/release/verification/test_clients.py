@@ -43,7 +43,7 @@ def test_a_client_that_computes_something_else_fails_alone(release):
     ]
 
 
-def test_another_rating_fails(release):
+def test_a_wrong_rating_fails_the_check(release):
     other = EXPECTED.copy()
     other[0, 3] = 0.7
     findings = check(release, {"": other})

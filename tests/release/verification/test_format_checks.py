@@ -51,7 +51,7 @@ def test_a_file_that_differs_is_reported_with_the_largest_difference(checks, tmp
     assert failure.came.endswith("output 5, green_grass")
 
 
-def test_another_number_of_outputs_fails(checks, tmp_path):
+def test_a_wrong_number_of_outputs_fails_the_check(checks, tmp_path):
     weights = small_releases.WEIGHTS[:8]
     assert checks.check_onnx(small_releases.make(tmp_path / "r", weights=weights) / "model.onnx") is None
     assert failures(checks) == [("R2", "model.onnx: number of outputs", "")]

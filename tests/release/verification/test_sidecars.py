@@ -31,7 +31,7 @@ def test_a_name_with_a_comma_is_a_warning_of_captions():
     assert [finding.wrong for finding in findings.warnings] == ["txt cannot hold a tag"]
 
 
-def test_a_lost_tag_fails(monkeypatch):
+def test_a_missing_tag_fails_the_check(monkeypatch):
     real = sidecars.sidecars.write
     monkeypatch.setattr(sidecars.sidecars, "write", lambda path, words, kind: real(path, words[:-1], kind))
     findings = Findings()

@@ -24,6 +24,6 @@ def test_it_measures_ours_the_limit_and_the_peer(capsys, tmp_path):
     assert result["unit"] == "images/s"
 
 
-def test_the_picture_must_be_svg(capsys):
+def test_the_chart_must_be_svg(capsys):
     assert bench.main(["input", "--plot", "time.png"]) == 2
     assert "must end in .svg; got time.png" in capsys.readouterr().err
