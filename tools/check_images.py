@@ -88,6 +88,7 @@ def check_chunks(
     They come from a note where an earlier run left one.
     """
     cv2.setNumThreads(1)  # the threads here are the parallelism
+    ids = image_folder.post_ids(paths)
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         for start in range(0, len(paths), CHUNK):
             note = notes.with_name(f"{notes.name}.{start // CHUNK:06d}.json")
@@ -97,8 +98,8 @@ def check_chunks(
             chunk = paths[start : start + CHUNK]
             results = list(pool.map(lambda path: examine(root, path), chunk))
             rows = [
-                (image_folder.post_id(path), image_folder.printable(path), reason)
-                for path, (reason, _) in zip(chunk, results, strict=True)
+                (post_id, image_folder.printable(path), reason)
+                for post_id, path, (reason, _) in zip(ids[start : start + CHUNK], chunk, results, strict=True)
                 if reason
             ]
             remarks = dict(collections.Counter(remark for _, remark in results if remark))

@@ -84,7 +84,10 @@ def read_ids(path: pathlib.Path) -> np.ndarray:
         ids = ids.tolist()
     else:
         lines = require_file(path, "a list of post ids").read_text(encoding="utf-8-sig").splitlines()
-        ids = [image_folder.post_id(line.strip()) for line in lines if line.strip()]
+        lines = [line.strip() for line in lines if line.strip()]
+        images = list(dict.fromkeys(line for line in lines if image_folder.is_image(line)))
+        id_of = dict(zip(images, image_folder.post_ids(images), strict=True))
+        ids = [id_of[line] if line in id_of else image_folder.post_id(line) for line in lines]
     if not ids:
         raise UserError(f"{path} names no post; one id or path a line is expected")
     return np.array(ids, np.int64)

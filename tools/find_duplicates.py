@@ -96,10 +96,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.run:
             hashes["features"] = feature_hashes(options, paths, keys, facts)
         groups = group(Thumbnails(cache, rows, facts), hashes, options.limit)
-    post_ids = np.array([image_folder.post_id(path) for path in paths], np.int64)
-    groups = duplicate_groups.with_families(groups, post_ids, parent_ids)
-    table = table_of(groups, post_ids, paths, parent_ids)
-    csv_tables.write_rows(options.output, COLUMNS, table)
+    numbers = np.array([image_folder.post_id(path) for path in paths], np.int64)
+    # A booru's database names posts by number, and several files of one number are one post there.
+    ids = numbers if options.source else np.array(image_folder.post_ids(paths), np.int64)
+    groups = duplicate_groups.with_families(groups, ids, parent_ids)
+    table = table_of(groups, ids, paths, parent_ids)
+    # Datasets of other sources name a post by its number whatever files it has: a row for either name.
+    number_of = dict(zip(map(image_folder.printable, paths), numbers.tolist(), strict=True))
+    by_number = [
+        (group_number, number_of[path], path, *cells)
+        for group_number, post_id, path, *cells in table
+        if number_of[path] != post_id
+    ]
+    csv_tables.write_rows(options.output, COLUMNS, sorted([*table, *by_number], key=lambda row: row[0]))
     report(options, paths, facts, groups, table)
     return 0
 

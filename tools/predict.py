@@ -243,6 +243,7 @@ def _predict_folder(
 ) -> None:
     codec.allow_pixels(options.max_pixels)
     rejected, rows, wrong_suffixes = [], [], collections.Counter()
+    id_of = dict(zip(paths, image_folder.post_ids(paths), strict=True))
     with predictions.writing(
         options.output, tags, dtype=options.dtype, labels=False, info=info, overwrite=options.overwrite
     ) as writer:
@@ -257,10 +258,10 @@ def _predict_folder(
         )
         steps = -(-len(paths) // options.batch_size)
         for names, images, unreadable in progress(batches, total=steps, label="predict", unit="batches"):
-            rejected += [(image_folder.post_id(name), name, reason) for name, reason in unreadable]
+            rejected += [(id_of[name], name, reason) for name, reason in unreadable]
             if not names:
                 continue
-            ids = [image_folder.post_id(name) for name in names]
+            ids = [id_of[name] for name in names]
             filled = np.zeros((options.batch_size, *images.shape[1:]), np.uint8)  # one shape: compiled once
             filled[: len(images)] = images
             probabilities = _probabilities(model, filled, [*ids, *[0] * options.batch_size])

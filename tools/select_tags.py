@@ -160,7 +160,6 @@ def select(
     num_selected = sum(len(block.ids) for block in blocks)
     if not num_selected:
         raise UserError(no_posts(post_steps, post_filter, files))
-    selection.require_filled_splits(blocks, definition)
     images = selection.count_images(blocks, len(candidates))
     passed, late_steps, late_tags = selection.select_tags(
         candidates, images, num_selected, source.num_posts, definition
@@ -168,6 +167,7 @@ def select(
     tag_steps = [*tag_steps, *candidate_steps, *late_steps]
     if not passed.any():
         raise UserError(no_tags(definition, tag_steps, candidates, images))
+    selection.require_filled_splits(blocks, definition)
     tags, labels = selection.final_tag_list(candidates, passed, ratings)
     tags = tag_list.with_category_names(tags, danbooru_fields.source_category_names())
     is_rating = tags["category"] == tag_list.CATEGORIES["rating"]
@@ -194,8 +194,7 @@ def without_duplicates(blocks: list[SelectedPosts], groups: pd.DataFrame) -> tup
 
 def post_steps_of(source: Source, excluded: collections.Counter[str]) -> list[Step]:
     """Return the steps of the rules for posts, those of the source (records that became no post) first."""
-    # "post id taken by a/1.jpg" names a file: one rule for all of them.
-    reasons = collections.Counter(reason.split(" by ")[0] for _, _, reason in source.rejected)
+    reasons = collections.Counter(reason for _, _, reason in source.rejected)
     before, steps = source.num_posts + sum(reasons.values()), []
     for rule, number in [*reasons.items(), *excluded.items()]:
         steps.append({"rule": rule, "before": before, "after": before - number})

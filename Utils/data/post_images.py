@@ -49,9 +49,10 @@ def search_folder(root: pathlib.Path, posts: Collection[int]) -> dict[int, pathl
     for folder, names in image_folder.walk(root):
         for name in filter(image_folder.is_image, names):
             path = image_folder.join(folder, name)
-            post = image_folder.post_id(path)
-            if post in posts:
-                paths.setdefault(post, root / path)
+            # By number, as boorus name files, or by path, as images of one number are named in one folder.
+            for post in (image_folder.post_id(path), image_folder.path_id(path)):
+                if post in posts:
+                    paths.setdefault(post, root / path)
     return paths
 
 

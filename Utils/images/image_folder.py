@@ -31,7 +31,26 @@ def post_id(path: AnyPath) -> int:
     """
     path = pathlib.PurePath(path)
     number = _decimal(path.stem)
-    return number if number >= 0 else _hash63(path.as_posix())
+    return number if number >= 0 else path_id(path)
+
+
+def path_id(path: AnyPath) -> int:
+    """Return the post id of an image that its stem does not name: from the SHA-256 of its path."""
+    return _hash63(pathlib.PurePath(path).as_posix())
+
+
+def post_ids(paths: Sequence[str]) -> list[int]:
+    """Return the post ids of all images of one folder, given their paths relative to it.
+
+    As `post_id`, but a number that is the stem of several images (``a/1.jpg``, ``b/1.jpg``, ``1.png``) names
+    no post: such images get the hash of their path, so that none stands for another.
+    """
+    numbers = [_decimal(pathlib.PurePath(path).stem) for path in paths]
+    counts = collections.Counter(numbers)
+    return [
+        number if number >= 0 and counts[number] == 1 else path_id(path)
+        for number, path in zip(numbers, paths, strict=True)
+    ]
 
 
 def _hash63(text: str) -> int:

@@ -4,6 +4,7 @@ import hashlib
 import pathlib
 
 import numpy as np
+import pytest
 
 from Utils.images import image_folder
 
@@ -39,3 +40,13 @@ def test_an_image_folder_prefers_the_usual_place_then_the_usual_suffix(tmp_path)
     assert index.paths(found[1:5]) == ["2.webp", "3.jpg", "y/004.JPG", "0005/1005.png"]
     assert "5 folders" in str(index)
     assert image_folder.index(tmp_path / "x").find(np.array([7])).tolist() == [-1]
+
+
+@pytest.mark.reliability("Images of one number in several folders", "each is a post of its own")
+def test_a_number_that_several_images_have_names_no_post():
+    paths = ["10_miku/1.jpg", "5_luka/1.jpg", "5_luka/01.png", "5_luka/2.jpg", "x.jpg"]
+    ids = image_folder.post_ids(paths)
+    assert ids[3] == 2
+    assert ids[4] == image_folder.post_id("x.jpg")
+    assert [ids[i] for i in (0, 1, 2)] == [image_folder.path_id(path) for path in paths[:3]]
+    assert len(set(ids)) == 5

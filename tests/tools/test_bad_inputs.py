@@ -190,7 +190,7 @@ def test_links_and_pipes_are_not_images(pictures):
 def define(folder, **values):
     values = {
         "name": "bad", "image_size": SIZE, "ratings": ["g", "s"], "min_tag_count": 0, "min_tag_images": 0,
-        "min_tag_share": 0, "min_tags_per_image": 0,
+        "min_tag_share": 0, "min_tags_per_image": 0, "splits": {"train": [0, 999]},
     } | values  # fmt: skip
     lines = [f"{key} = {json.dumps(value)}" for key, value in values.items() if not isinstance(value, dict)]
     for key, table in values.items():

@@ -72,7 +72,7 @@ def _pair(
 ) -> tuple[list[tuple[int, str, str]], list[Rejection], str]:
     """Return ``[(post id, image path, sidecar path)]`` by id, rejected files, and what was passed by.
 
-    Rejected are files without a partner or with a used id.
+    Rejected are files without a partner.
     """
     sidecars = {
         image_folder.join(folder, name)
@@ -82,21 +82,19 @@ def _pair(
     }
     pairs: dict[int, tuple[str, str]] = {}
     rejected, used, census = [], set(), image_folder.Census()
+    paths: list[str] = []
     for folder, names in image_folder.walk(images, census):
         census.count(folder, names)
-        for name in filter(image_folder.is_image, names):
-            path = image_folder.join(folder, name)
-            post_id = image_folder.post_id(path)
-            sidecar = next((candidate for candidate in _sidecar_paths(path) if candidate in sidecars), None)
-            used.add(sidecar)
-            if not image_folder.is_unicode(path):
-                rejected.append((post_id, image_folder.printable(path), "file name is no UTF-8"))
-            elif sidecar is None:
-                rejected.append((post_id, path, "no sidecar"))
-            elif post_id in pairs:
-                rejected.append((post_id, path, f"post id taken by {pairs[post_id][0]}"))
-            else:
-                pairs[post_id] = (path, sidecar)
+        paths += [image_folder.join(folder, name) for name in names if image_folder.is_image(name)]
+    for path, post_id in zip(paths, image_folder.post_ids(paths), strict=True):
+        sidecar = next((candidate for candidate in _sidecar_paths(path) if candidate in sidecars), None)
+        used.add(sidecar)
+        if not image_folder.is_unicode(path):
+            rejected.append((post_id, image_folder.printable(path), "file name is no UTF-8"))
+        elif sidecar is None:
+            rejected.append((post_id, path, "no sidecar"))
+        else:
+            pairs[post_id] = (path, sidecar)
     if not pairs:
         raise UserError(
             f"no image with a text file of its name (x.jpg and x.txt, or x.jpg.txt): of {len(sidecars)} text "

@@ -57,15 +57,16 @@ def test_sidecars_become_posts(tmp_path):
     by_path = dict(zip(block.paths, [(post[0], post[1], post[3]) for post in posts(source)], strict=True))
     hat, solo = name_id("hat"), name_id("solo")
     assert by_path == {
-        "7.jpg": (7, "\0", sorted([hat, solo])),
+        # Two images are called 7, so neither of them is post 7.
+        "7.jpg": (image_folder.path_id("7.jpg"), "\0", sorted([hat, solo])),
+        "b/007.webp": (image_folder.path_id("b/007.webp"), "\0", [solo]),
         "a/cat.PNG": (image_folder.post_id("a/cat.PNG"), "g", [hat]),
         "none.jpg": (image_folder.post_id("none.jpg"), "\0", []),
     }
     assert (np.diff(block.ids) > 0).all()
-    assert dict(zip(source.tags["name"], source.tags["count"], strict=True)) == {"hat": 2, "solo": 1}
+    assert dict(zip(source.tags["name"], source.tags["count"], strict=True)) == {"hat": 2, "solo": 2}
     assert sorted((path, reason) for _, path, reason in source.rejected) == [
-        ("a/bare.jpg", "no sidecar"), ("a/cat.txt", "file missing"), ("b/007.webp", "post id taken by 7.jpg"),
-        ("lost.txt", "file missing"),
+        ("a/bare.jpg", "no sidecar"), ("a/cat.txt", "file missing"), ("lost.txt", "file missing"),
     ]  # fmt: skip
     assert source.rating_counts() == {"g": 1}
 
