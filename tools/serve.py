@@ -16,6 +16,7 @@ import sys
 
 from Utils.command.backend import deferred
 from Utils.command.cli import Parser, command, number
+from Utils.images import codec
 from Utils.serving import http_server, onnx_tagger, tag_selection, tagging_service
 
 
@@ -54,6 +55,7 @@ def main(argv: list[str] | None = None) -> int:
         batch_size=options.batch_size,
         batch_wait=options.wait / 1000,
     )
+    codec.allow_pixels(max(options.max_pixels, codec.MAX_PIXELS))
     tagger = onnx_tagger.load(options.model, deferred("Models.load"))
     selector, source = tag_selection.selector_from_options(
         options, tagger, lambda text: print(f"warning: {text}", file=sys.stderr)

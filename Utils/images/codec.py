@@ -222,8 +222,8 @@ def _decode_jpeg(
     buffer: Callable[[tuple[int, int]], np.ndarray] | None,
 ) -> np.ndarray:
     image = None
-    if buffer and reduction == 1:
-        image = _decode_into(buffer((header.height, header.width)), data)
+    if reduction == 1:
+        image = _decode_quietly(data, buffer((header.height, header.width)) if buffer else None)
     if image is None:
         # OpenCV could apply the orientation, but writes warnings about odd EXIF data on stderr.
         flags = _REDUCED_FLAGS[reduction] | cv2.IMREAD_IGNORE_ORIENTATION
@@ -236,13 +236,15 @@ def _decode_jpeg(
     return image
 
 
-def _decode_into(array: np.ndarray, data: bytes) -> np.ndarray | None:
-    """Decode a JPEG into (H, W, 3 or 4); None if it has a fault, with which OpenCV may still cope.
+def _decode_quietly(data: bytes, array: np.ndarray | None) -> np.ndarray | None:
+    """Decode a JPEG, into (H, W, 3 or 4) where that is given; None for a fault that OpenCV may get past.
 
-    The pixels are OpenCV's, in nine tenths of the time and without fresh memory.
+    The pixels are OpenCV's, of damaged data too, in nine tenths of the time. OpenCV would print libjpeg's
+    warnings on stderr, of a file that they do not name.
     """
+    colors = "BGR" if array is None or array.shape[2] == 3 else "BGRA"
     try:
-        return simplejpeg.decode_jpeg(data, "BGR" if array.shape[2] == 3 else "BGRA", buffer=array)
+        return simplejpeg.decode_jpeg(data, colors, buffer=array, strict=False)
     except ValueError:
         return None
 

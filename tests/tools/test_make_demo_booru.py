@@ -62,8 +62,9 @@ def test_images_are_512_px_jpegs_in_the_folder_of_their_residue(booru):
         try:
             codec.check(data)
         except codec.ImageError:
-            kinds["empty" if not data else "png" if data.startswith(b"\x89PNG") else "truncated"] += 1
+            kinds["truncated" if data else "empty"] += 1
             continue
+        kinds["png"] += data.startswith(b"\x89PNG")
         assert codec.decode(data).shape == (512, 512, 3)
     assert kinds == {"missing": 1, "empty": 1, "png": 1, "truncated": 1}
 
