@@ -10,6 +10,7 @@ import pandas as pd
 
 from Models.layers.model_ends import with_probabilities
 from Utils.command.cli import UserError
+from Utils.files import damage, zip_files
 from Utils.files.atomic import local, require_file, to_path
 from Utils.files.model_files import RELEASED_MODEL, RUN_MODELS
 from Utils.images import codec
@@ -105,8 +106,6 @@ def load_model(file: pathlib.Path) -> keras.Model:
     """Return the model of a ``.keras`` file, not compiled; UserError if it cannot be loaded."""
     if file.suffix != ".keras":
         raise UserError(f"a model is a .keras file or a run folder; got {file}")
-    try:
-        with local(file) as copy:
-            return cast(keras.Model, keras.saving.load_model(copy, compile=False))
-    except (ValueError, OSError, KeyError, TypeError) as error:
-        raise UserError(f"{file} cannot be loaded as a Keras model: {error}") from error
+    zip_files.require_whole(file, "a Keras model")
+    with damage.named(file, "cannot be loaded as a Keras model"), local(file) as copy:
+        return cast(keras.Model, keras.saving.load_model(copy, compile=False))

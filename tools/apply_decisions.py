@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from Utils.command.cli import Parser, UserError, command, print_json
+from Utils.files import sqlite_files
 from Utils.files.atomic import replacing, require_file
 from Utils.files.outputs import FileKind, begins_with, remove_unfinished, require_replaceable_file
 from Utils.labels import decisions
@@ -86,13 +87,12 @@ def _copy(source: pathlib.Path, target: pathlib.Path) -> sqlite3.Connection:
     """
     copy = sqlite3.connect(target)
     try:
-        uri = f"{source.resolve().as_uri()}?mode=ro"
-        with contextlib.closing(sqlite3.connect(uri, uri=True)) as original:
+        with sqlite_files.named(source), contextlib.closing(sqlite_files.open_read_only(source)) as original:
             original.backup(copy)
-        copy.execute("PRAGMA journal_mode = DELETE")  # one file, whatever the source uses
-    except sqlite3.Error as error:
+            copy.execute("PRAGMA journal_mode = DELETE")  # one file, whatever the source uses
+    except BaseException:
         copy.close()
-        raise UserError(f"{source} cannot be read as an SQLite database: {error}") from error
+        raise
     return copy
 
 

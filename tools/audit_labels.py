@@ -229,7 +229,7 @@ def _table(dump: predictions.Dump, column: int, rows: np.ndarray, label: int) ->
 
 
 def _read_part(path: pathlib.Path) -> pd.DataFrame:
-    return pd.read_csv(path, dtype={"tag": str}, keep_default_na=False)
+    return csv_tables.read(path, "a part of an audit", COLUMNS, dtype={"tag": str}, keep_default_na=False)
 
 
 # ---- what is written and printed

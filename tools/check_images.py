@@ -93,7 +93,7 @@ def check_chunks(
         for start in range(0, len(paths), CHUNK):
             note = notes.with_name(f"{notes.name}.{start // CHUNK:06d}.json")
             if note.is_file():
-                yield read_json(note)
+                yield read_json(note, [[object]])
                 continue
             chunk = paths[start : start + CHUNK]
             results = list(pool.map(lambda path: examine(root, path), chunk))

@@ -15,7 +15,6 @@ import sys
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet
 
 from Utils.clients import OURS, hard_cases, score_effects
 from Utils.clients.score_effects import ScoreEffect
@@ -23,8 +22,8 @@ from Utils.command.backend import deferred
 from Utils.command.cli import Parser, UserError, command, number, print_json
 from Utils.data import dataset_folder
 from Utils.evaluation import bootstrap
-from Utils.files import csv_tables
-from Utils.files.atomic import provenance, require_file, to_path, write_json
+from Utils.files import csv_tables, parquet_files
+from Utils.files.atomic import provenance, to_path, write_json
 from Utils.files.outputs import FolderKind, replacing_folder, require_replaceable_folder
 from Utils.images import image_folder
 from Utils.report import svg_charts
@@ -88,9 +87,10 @@ def _labeled_images(
     dataset: Any, folder: pathlib.Path, splits: list[str], most: int
 ) -> tuple[list[pathlib.Path], np.ndarray]:
     """Return paths of the splits' images that lie in ``folder``, and their labels (N, L) uint8."""
-    file = require_file(dataset.folder / "posts.parquet", "the posts of a dataset")
-    with file.open("rb") as opened:
-        table = pyarrow.parquet.read_table(opened, columns=["post_id", "split", "label_indexes"])
+    columns = {name: dataset_folder.POST_COLUMNS[name] for name in ("post_id", "split", "label_indexes")}
+    table = parquet_files.read(dataset.folder / dataset_folder.POSTS, "the posts of a dataset", columns)
+    labels = table["label_indexes"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    dataset_folder.require_labels(dataset.folder / dataset_folder.POSTS, labels, dataset.num_labels)
     posts = [post for post in table.to_pylist() if post["split"] in splits]
     index = image_folder.index(folder)
     places = index.find(np.array([post["post_id"] for post in posts], np.int64))

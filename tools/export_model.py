@@ -242,7 +242,8 @@ def _history(job: Job) -> pd.DataFrame:
 def _manifest(job: Job) -> dict[str, Any]:
     """Return dataset.json of a run without the paths of the machine that made it; {} without such a file."""
     path = job.model_folder / "dataset.json"
-    manifest = read_json(path) if path.is_file() else {}
+    shape = dict.fromkeys(("source?", "records?", "definition?"), (dict, None))
+    manifest = read_json(path, shape) if path.is_file() else {}
     source = {key: value for key, value in (manifest.get("source") or {}).items() if key != "path"}
     published = {key: value for key, value in manifest.items() if key != "made"}
     return {**published, "source": source} if manifest else {}

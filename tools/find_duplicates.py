@@ -32,7 +32,7 @@ from Utils.data.sources.parents import PARENT_READERS, read_parents
 from Utils.duplicates import fingerprints, hash_index, pixel_match
 from Utils.evaluation import duplicate_groups
 from Utils.evaluation.duplicate_groups import Groups
-from Utils.files import csv_tables, row_cache
+from Utils.files import arrays, csv_tables, row_cache
 from Utils.files.atomic import replacing, sha256_of
 from Utils.files.job_engines import run
 from Utils.files.outputs import FileKind, has_header, require_replaceable_file
@@ -247,7 +247,7 @@ def feature_hashes(
             if not mean_file.is_file():
                 with replacing(mean_file) as part_file:
                     np.save(part_file, features.mean(axis=0))
-            cache.append(keys[part], hashes=_sign_hash(features - np.load(mean_file, allow_pickle=False)))
+            cache.append(keys[part], hashes=_sign_hash(features - arrays.read(mean_file, rank=1, kinds="f")))
         rows, hashes = cache.find(keys), np.zeros((len(paths), *HASH.shape), np.uint8)
         hashes[rows >= 0] = cache.column("hashes")[rows[rows >= 0]]
     return hashes

@@ -20,7 +20,6 @@ import fnmatch
 import math
 import pathlib
 import sys
-import tomllib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -40,7 +39,7 @@ from Utils.evaluation import (
 from Utils.evaluation.alignment import MatrixView
 from Utils.evaluation.predictions import Dump
 from Utils.evaluation.thresholds import OperatingPoint, Rule
-from Utils.files.atomic import require_file
+from Utils.files import text_files
 from Utils.files.outputs import require_replaceable_file
 from Utils.tags.tag_list import category_name, category_names
 
@@ -183,10 +182,7 @@ def read_groups(path: pathlib.Path, names: list[str]) -> dict[str, np.ndarray]:
     names: of the tags. Raises UserError on a file that is no TOML of lists of names, a pattern that no tag
     has, and a tag of two groups.
     """
-    try:
-        table = tomllib.loads(require_file(path, "groups of tags (.toml)").read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no TOML: {error}") from error
+    table = text_files.read_toml(path, "groups of tags (.toml)")
     if not table:
         raise UserError(
             f'{path} has no group; write one a line, for example hair = ["blonde_hair", "*_braid"]'

@@ -139,7 +139,7 @@ def _run(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
     A run is named by its folder; a file that a run did not write, by its own name.
     """
     folder = path if path.is_dir() else path.parent
-    recipe = read_json(folder / "recipe.json") if (folder / "recipe.json").is_file() else {}
+    recipe = read_json(folder / "recipe.json", dict) if (folder / "recipe.json").is_file() else {}
     name = path.resolve().name if path.is_dir() else path.stem
     if path.is_file() and recipe and path.stem in ("best", "model"):
         name = folder.resolve().name

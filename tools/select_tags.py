@@ -30,21 +30,14 @@ from Utils.data.selection import SelectedPosts, Step
 from Utils.data.sources import stream
 from Utils.data.sources.stream import Source
 from Utils.evaluation import duplicate_groups
-from Utils.files import csv_tables
+from Utils.files import csv_tables, parquet_files
 from Utils.files.atomic import git_commit, write_json
 from Utils.files.outputs import replacing_folder, require_replaceable_folder
 from Utils.images import image_folder
 from Utils.images.image_folder import ImageFolder
 from Utils.tags import tag_list
 
-POSTS_SCHEMA = pa.schema(
-    [
-        ("post_id", pa.int64()),
-        ("split", pa.string()),
-        ("path", pa.string()),
-        ("label_indexes", pa.list_(pa.int32())),
-    ]
-)
+POSTS_SCHEMA = pa.schema(list(dataset_folder.POST_COLUMNS.items()))
 
 EXPORTS = {
     "aliases": "antecedent_name is written as consequent_name",
@@ -293,7 +286,8 @@ def _paths(block: SelectedPosts, files: ImageFolder | None) -> list[str]:
 
 def write_lists(folder: pathlib.Path) -> None:
     """Write train.txt and so on: the files of each split, by post id, one a line."""
-    table = pq.read_table(folder / "posts.parquet", columns=["split", "path"]).to_pandas()
+    columns = {name: dataset_folder.POST_COLUMNS[name] for name in ("split", "path")}
+    table = parquet_files.read(folder / "posts.parquet", "the posts of a dataset", columns).to_pandas()
     for split, part in table.groupby("split"):
         text = "".join(f"{path}\n" for path in part["path"])
         (folder / f"{split}.txt").write_text(text, encoding="utf-8")

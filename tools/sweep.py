@@ -11,7 +11,6 @@ import Utils.command.interrupt  # noqa: F401  first: imports take long
 
 import argparse
 import contextlib
-import csv
 import math
 import pathlib
 import signal
@@ -195,8 +194,8 @@ def _earlier_errors(results: pathlib.Path) -> dict[str, str]:
     """Return ``{run: error}`` of the runs that failed before."""
     if not results.is_file():
         return {}
-    with results.open(newline="", encoding="utf-8") as file:
-        return {row["run"]: row["error"] for row in csv.DictReader(file) if row["state"] == "failed"}
+    rows = csv_tables.read_texts(results, "the results of a sweep", ("run", "state", "error"))
+    return {row["run"]: row["error"] for row in rows if row["state"] == "failed"}
 
 
 def _write_results(path: pathlib.Path, trials: list[Trial], sweep: sweeps.Sweep) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 
 from Utils.command.cli import UserError
 from Utils.command.text import join_names
+from Utils.files import damage, hdf5_files
 
 CHECKPOINT_KEY = re.compile(r"(?:^|/)layer_with_weights-(\d+)/(.+)/\.ATTRIBUTES/VARIABLE_VALUE$")
 
@@ -51,9 +52,8 @@ def read(path: str | pathlib.Path) -> Source:
 
 
 def _read_h5(path: pathlib.Path) -> Source:
-    if not h5py.is_hdf5(path):
-        raise UserError(f"{path} is no HDF5 file")
-    with h5py.File(path, "r") as file:
+    hdf5_files.require_readable(path)
+    with damage.named(path, "is damaged or no HDF5 file"), h5py.File(path, "r") as file:
         top: Any = file.get("model_weights", file)
         layers = _listed(top, "layer_names")
         if not layers:
@@ -67,7 +67,7 @@ def _read_h5(path: pathlib.Path) -> Source:
                     raise UserError(f"{path} is damaged: it lists {name} of {layer} and does not hold it")
                 # Scopes may stand before the layer's name: of a model within a model, of a replica.
                 weight = name.rsplit(f"{layer}/", 1)[-1].removesuffix(":0")
-                arrays[layer, weight] = np.asarray(top[layer][name])
+                arrays[layer, weight] = _array(top[layer][name])
         skipped = tuple(str(key) for key in file if key != "model_weights") if top is not file else ()
     return Source(str(path), "h5", arrays, skipped)
 
@@ -78,6 +78,12 @@ def _listed(group: Any, name: str) -> list[str]:
         return _texts(group.attrs[name])
     parts = itertools.takewhile(lambda part: part in group.attrs, (f"{name}{i}" for i in itertools.count()))
     return [text for part in parts for text in _texts(group.attrs[part])]
+
+
+def _array(dataset: h5py.Dataset) -> np.ndarray:
+    if dataset.dtype.kind not in "biuf":
+        raise ValueError(f"{dataset.name} holds {dataset.dtype}, no numbers")
+    return np.asarray(dataset)
 
 
 def _texts(values: Iterable[Any]) -> list[str]:
@@ -101,7 +107,7 @@ def _prefix(path: pathlib.Path) -> pathlib.Path:
 def _read_checkpoint(prefix: pathlib.Path) -> Source:
     import tensorflow as tf
 
-    try:
+    with damage.named(prefix, "cannot be read as a TensorFlow checkpoint"):
         reader = tf.train.load_checkpoint(str(prefix))
         keys = sorted(reader.get_variable_to_shape_map())
         arrays: dict[Key, np.ndarray] = {}
@@ -112,8 +118,6 @@ def _read_checkpoint(prefix: pathlib.Path) -> Source:
                 skipped.append(key)
             else:
                 arrays[int(match[1]), match[2]] = reader.get_tensor(key)
-    except (tf.errors.OpError, ValueError, RuntimeError) as error:
-        raise UserError(f"{prefix} cannot be read as a TensorFlow checkpoint: {error}") from error
     return Source(str(prefix), "checkpoint", arrays, tuple(skipped))
 
 

@@ -21,6 +21,7 @@ import numpy as np
 from Models.porting.timm_rules import Rules, TimmName
 from Utils.command.cli import UserError, suggest
 from Utils.command.text import join_names
+from Utils.files import damage, shapes
 from Utils.files.atomic import read_json
 
 SpecOf = Callable[..., Any]  # Models.spec; importing Models here would be a cycle
@@ -62,6 +63,16 @@ class Description:
     order_from: str  # how that is known, for the report
 
 
+_CONFIG = {
+    "pretrained_cfg?": dict,
+    "model_args?": (dict, None),
+    "num_classes?": (int, None),
+    "mean?": ([float], None),
+    "std?": ([float], None),
+    "input_size?": ([int], None),
+}
+
+
 def is_folder(path: str | pathlib.Path) -> bool:
     """Tell whether a path is a folder of timm."""
     return (pathlib.Path(path) / "config.json").is_file()
@@ -78,6 +89,7 @@ def read(folder: str | pathlib.Path) -> Source:
     config, file = read_json(folder / "config.json"), folder / "model.safetensors"
     if not isinstance(config, dict) or "architecture" not in config:
         raise UserError(f"{folder / 'config.json'} is no config of timm: it names no architecture")
+    shapes.require(folder / "config.json", config, _CONFIG)
     if not file.is_file():
         raise UserError(f"no model.safetensors beside {folder / 'config.json'}")
     tensors = _tensors(file)
@@ -88,13 +100,10 @@ def read(folder: str | pathlib.Path) -> Source:
 
 
 def _tensors(file: pathlib.Path) -> dict[str, np.ndarray]:
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
-    try:
-        with safe_open(file, framework="numpy") as opened:
-            return {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118  no dictionary
-    except (SafetensorError, TypeError, ValueError, OSError) as error:
-        raise UserError(f"{file} cannot be read as safetensors: {error}") from error
+    with damage.named(file, "cannot be read as safetensors"), safe_open(file, framework="numpy") as opened:
+        return {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118  no dictionary
 
 
 def describe(

@@ -6,18 +6,33 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet
+import pyarrow as pa
 
 from Utils.command.cli import UserError, suggest
 from Utils.command.text import join_names
 from Utils.data.definition import SPLITS
-from Utils.files import tfrecord
+from Utils.files import arrays, parquet_files, shapes, tfrecord
 from Utils.files.atomic import AnyPath, read_json, to_path
 from Utils.files.outputs import FolderKind
 from Utils.images import codec
 from Utils.tags import tag_list
 
 MANIFEST = "dataset.json"
+POSTS = "posts.parquet"
+POST_COLUMNS = {
+    "post_id": pa.int64(), "split": pa.string(), "path": pa.string(), "label_indexes": pa.list_(pa.int32()),
+}  # fmt: skip
+_SHARD = {"file": str, "records?": int, "bytes?": int, "sha256?": (str, None)}
+_SHAPE = {
+    "name": str,
+    "image_size": (int, None),
+    "num_labels?": int,
+    "tags_sha256?": (str, None),
+    "made?": dict,
+    "definition?": dict,
+    "source?": dict,
+    "records?": ({"*": {"shards": [_SHARD]}}, None),
+}
 TAGS = "selected_tags.csv"
 DATASET = FolderKind(
     "a dataset", (MANIFEST, TAGS),
@@ -61,9 +76,10 @@ class Dataset:
     def record_counts(self, split: str) -> list[int]:
         """Return the number of records of every shard of a split, in the order of `shards`."""
         counts = [shard.get("records") for shard in self.shard_entries(split)]
-        if None in counts:
-            counts = [tfrecord.count_records(path) for path in self.shards(split)]
-        return counts
+        known = [count for count in counts if count is not None]
+        if len(known) < len(counts):
+            return [tfrecord.count_records(path) for path in self.shards(split)]
+        return known
 
     def has_post_ids(self, split: str) -> bool:
         """Return whether a split has a list of its post ids; datasets of the original project have none."""
@@ -77,12 +93,10 @@ class Dataset:
             raise UserError(
                 f"post ids of {split} expected at {path}; original shards carry them in the records only"
             )
-        with path.open("rb") as file:
-            ids = np.load(file, allow_pickle=False)
-        if ids.shape != (self.num_records(split),) or ids.dtype.kind not in "iu":
+        ids = arrays.read(path, "the post ids of a split (ids.npy)", rank=1, kinds="iu")
+        if len(ids) != self.num_records(split):
             raise UserError(
-                f"{path} must name {self.num_records(split)} posts, one a record; "
-                f"it holds {ids.dtype} of shape {ids.shape}"
+                f"{path} must name {self.num_records(split)} posts, one a record; it names {len(ids)}"
             )
         return ids
 
@@ -95,11 +109,11 @@ class Dataset:
         path = self.folder / "posts.parquet"
         if not path.is_file():
             return None
-        with path.open("rb") as file:
-            rows = pyarrow.parquet.read_table(
-                file, columns=["label_indexes"], filters=[("split", "==", split)]
-            )["label_indexes"]
+        columns = {name: POST_COLUMNS[name] for name in ("split", "label_indexes")}
+        table = parquet_files.read(path, "the posts of a dataset", columns, [("split", "==", split)])
+        rows = table["label_indexes"]
         labels = rows.combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        require_labels(path, labels, self.num_labels)
         return (np.bincount(labels, minlength=self.num_labels) + 0.5) / (len(rows) + 1)
 
     def _entry(self, split: str) -> dict[str, Any]:
@@ -142,16 +156,22 @@ def load(folder: AnyPath) -> Dataset:
 
 
 def _check(folder: pathlib.Path, manifest: dict[str, Any], frame: pd.DataFrame) -> None:
-    missing = [key for key in ("name", "image_size") if key not in manifest]
-    if missing:
-        raise UserError(
-            f"{folder / MANIFEST} lacks {' and '.join(missing)}; was it written by tools/select_tags.py?"
-        )
+    shapes.require(folder / MANIFEST, manifest, _SHAPE)
     if manifest.get("tags_sha256") not in (None, tag_list.digest(frame)):
         raise UserError(
             f"{folder / TAGS} is not the tag list that the records were written with: {MANIFEST} has the "
             f"hash of another list, of {manifest.get('num_labels')} tags; the file has {len(frame)}. "
             "Restore that list or write the records again"
+        )
+
+
+def require_labels(path: AnyPath, labels: np.ndarray, num_labels: int) -> None:
+    """Raise UserError where labels of posts, (K,), are no rows of a tag list of ``num_labels``."""
+    wrong = labels[(labels < 0) | (labels >= num_labels)]
+    if len(wrong):
+        raise UserError(
+            f"{path} has the label {wrong[0]}, but the tag list ({TAGS}) has rows 0 to {num_labels - 1}: "
+            "they do not belong together"
         )
 
 

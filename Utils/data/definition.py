@@ -3,13 +3,13 @@
 import dataclasses
 import pathlib
 import re
-import tomllib
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from Utils.command.cli import UserError, suggest
 from Utils.data.danbooru_fields import OTHER_CATEGORIES, RATING_NAMES, STATUSES
-from Utils.files.atomic import AnyPath, require_file
+from Utils.files import text_files
+from Utils.files.atomic import AnyPath
 from Utils.tags.tag_list import RATINGS, category_code
 
 SPLITS = ("train", "validation", "test")
@@ -49,12 +49,7 @@ def read_definition(path: AnyPath) -> Definition:
     path = pathlib.Path(path)
     if path.is_dir():
         path = path / "definition.toml"
-    require_file(path, "a dataset definition (definition.toml)")
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no TOML: {error}") from error
-    return definition_from_dict(values, path)
+    return definition_from_dict(text_files.read_toml(path, "a dataset definition (definition.toml)"), path)
 
 
 def definition_from_dict(values: Mapping[str, Any], source: AnyPath = "definition") -> Definition:

@@ -14,23 +14,36 @@ from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from Utils.command.cli import UserError, WorkError
 from Utils.data import dataset_folder, shard_writer
 from Utils.data.definition import SPLITS
-from Utils.files import csv_tables
+from Utils.files import csv_tables, damage, parquet_files, shapes
 from Utils.files.atomic import AnyPath, read_json, replacing, require_file, sha256_of, write_json
 from Utils.images import codec, image_folder
 
 PROGRESS = ".progress"
+# What packing needs of dataset.json beyond what every reader does.
+_SHAPE = {
+    "image_size": int,
+    "num_labels": int,
+    "made": {"write_records?": dict},
+    "definition": {"jpeg_quality": int},
+    "records": ({"*": {"records": int, "rejected": int, "reasons": {"*": int}}}, None),
+}
+_NOTE = {
+    "split": str, "file": str, "records": int, "bytes": int, "sha256": str, "ids": [int],
+    "rejected": [[object]],
+}  # fmt: skip
 
 
 def open_manifest(folder: pathlib.Path) -> dict[str, Any]:
     """Return dataset.json; UserError if select_tags did not make the folder, or the tag list has changed."""
     require_file(folder / "dataset.json", "dataset.json of a folder made by tools/select_tags.py")
     require_file(folder / "posts.parquet", "the posts of the dataset (posts.parquet)")
-    return dataset_folder.load(folder).manifest
+    manifest = dataset_folder.load(folder).manifest
+    shapes.require(folder / "dataset.json", manifest, _SHAPE)
+    return manifest
 
 
 def clear(folder: pathlib.Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,7 +73,7 @@ class Posts:
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.path = folder / "posts.parquet"
-        table = pq.read_table(self.path).combine_chunks()
+        table = parquet_files.read(self.path, "the posts of a dataset", dataset_folder.POST_COLUMNS)
         self.ids = table["post_id"].to_numpy()
         self._splits, self._paths, self._labels = table["split"], table["path"], table["label_indexes"]
 
@@ -152,7 +165,7 @@ def divide(folder: pathlib.Path, name: str, posts: Posts, settings: Mapping[str,
     path = folder / PROGRESS / "plan.json"
     plan = {**settings, "posts.parquet": sha256_of(posts.path), "shards": len(shards)}
     if path.is_file():
-        require_same(folder, read_json(path), plan)
+        require_same(folder, read_json(path, dict), plan)
     else:
         write_json(path, plan)
     return shards
@@ -246,7 +259,7 @@ def finish(
 
     Raises FileNotFoundError where another process did it meanwhile, WorkError where no image is left.
     """
-    notes = [read_json(shard.note(folder)) for shard in shards]
+    notes = [read_json(shard.note(folder), _NOTE) for shard in shards]
     rejected = [tuple(row) for note in notes for row in note["rejected"]]
     if not any(note["records"] for note in notes):
         reasons = collections.Counter(reason for *_, reason in rejected)
@@ -286,10 +299,8 @@ def _read_rejected(path: pathlib.Path) -> dict[tuple[int, str], str]:
     frame = csv_tables.read(
         path, "rejected images", image_folder.REJECTED_COLUMNS, dtype=str, keep_default_na=False
     )
-    try:
+    with damage.named(path, "has a post_id that is no whole number"):
         keys = [(int(post_id), name) for post_id, name in zip(frame["post_id"], frame["path"], strict=True)]
-    except ValueError as error:
-        raise UserError(f"{path} has a post_id that is no whole number: {error}") from error
     return dict(zip(keys, frame["reason"], strict=True))
 
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from Utils.command.cli import UserError
 from Utils.files import csv_tables
-from Utils.files.atomic import AnyPath, local, require_file
+from Utils.files.atomic import AnyPath
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,10 +38,10 @@ def read(path: AnyPath, tag_list: pd.DataFrame) -> UnknownLabels:
 
     Raises UserError where a column is missing, a value is no number, or no tag is in ``tag_list``.
     """
-    path = require_file(path, "a list of unknown labels (CSV with post_id and tag_id or tag)")
+    frame = csv_tables.read(
+        path, "a list of unknown labels (CSV with post_id and tag_id or tag)", ("post_id",)
+    )
     try:
-        with local(path) as local_path:
-            frame = csv_tables.read(local_path, "a list of unknown labels", ("post_id",))
         key = "tag_id" if "tag_id" in frame else "tag"
         posts = frame["post_id"].to_numpy(np.int64)
         tags = frame[key].astype(str if key == "tag" else np.int64)

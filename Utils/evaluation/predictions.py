@@ -15,7 +15,9 @@ import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError
-from Utils.files.atomic import read_json, require_file, write_json
+from Utils.evaluation import chunked_matrix
+from Utils.files import arrays
+from Utils.files.atomic import read_json, write_json
 from Utils.files.outputs import FolderKind, replacing_folder
 from Utils.tags import tag_list
 
@@ -69,7 +71,7 @@ def load(folder: str | os.PathLike) -> Dump:
             matrix(labels) if labels.exists() else None,
             matrix(ids, 1) if ids.exists() else None,
             tag_list.read(folder / TAGS),
-            _read_info(info) if info.exists() else {},
+            read_json(info, dict) if info.exists() else {},
         )
     )
 
@@ -90,32 +92,7 @@ def load_files(probabilities: str | os.PathLike, labels: Any, tags: Any) -> Dump
 
 def matrix(path: Any, rank: int = 2) -> np.ndarray:
     """Memory-map one .npy file of ``rank`` dimensions; pickled objects are refused."""
-    path = require_file(path, "an array (.npy)")
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        array = _load_if_empty(path)
-        if array is None:
-            raise UserError(f"{path} is no .npy file of numbers: {error}") from error
-    if getattr(array, "ndim", None) != rank:
-        raise UserError(f"{path} must have {rank} dimensions; got {getattr(array, 'shape', 'an archive')}")
-    return array  # pyright: ignore[reportReturnType]  # an archive was refused above
-
-
-def _load_if_empty(path: pathlib.Path) -> np.ndarray | None:
-    """Return an array without any value, which no system can memory-map; None if the file is not one."""
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError):
-        return None
-    return array if array.size == 0 else None
-
-
-def _read_info(path: pathlib.Path) -> dict[str, Any]:
-    info = read_json(path)
-    if not isinstance(info, dict):
-        raise UserError(f"{path} must hold one JSON object; got {type(info).__name__}")
-    return info
+    return arrays.read(path, rank=rank, mapped=True)
 
 
 def _checked(dump: Dump) -> Dump:
@@ -132,7 +109,50 @@ def _checked(dump: Dump) -> Dump:
         raise UserError(f"{dump.folder}: {len(dump.image_ids)} image ids for {rows} rows of probabilities")
     if len(dump.tags) != columns:
         raise UserError(f"{dump.folder}: {len(dump.tags)} tags for {columns} columns of probabilities")
+    _check_values(dump)
     return dump
+
+
+def _check_values(dump: Dump) -> None:
+    """Raise UserError that names file, row and column of a value outside its range.
+
+    One pass over both files: a label of -1, or a soft one, would count as a true one, and logits that were
+    dumped as probabilities as certainties.
+    """
+    matrices = [dump.probabilities] if dump.labels is None else [dump.probabilities, dump.labels]
+    row = 0
+    for block, *labels in chunked_matrix.row_blocks(*matrices):
+        if not _all_from_0_to_1(block):
+            chunked_matrix.refuse_nan(block)
+            _refuse_value(
+                dump.probabilities, row, ~((block >= 0) & (block <= 1)), "a probability lies between 0 and 1"
+            )
+        for label_block in labels:
+            if not _all_0_or_1(label_block):
+                rule = "a label is 0 or 1 (-1, unknown and soft labels are not scored)"
+                _refuse_value(dump.labels, row, (label_block != 0) & (label_block != 1), rule)
+        row += len(block)
+
+
+def _all_from_0_to_1(block: np.ndarray) -> bool:
+    """Whether no bit pattern is above that of 1: negative numbers and NaN are, too. False also for -0."""
+    bits = chunked_matrix.raw_bits(block)
+    return bool(bits.max(initial=0) <= chunked_matrix.raw_bits(np.ones(1, block.dtype))[0])
+
+
+def _all_0_or_1(block: np.ndarray) -> bool:
+    if block.dtype.kind in "biu":
+        return block.dtype.kind == "b" or bool(block.min(initial=0) >= 0 and block.max(initial=0) <= 1)
+    return bool(((block == 0) | (block == 1)).all())
+
+
+def _refuse_value(matrix: Any, first_row: int, wrong: np.ndarray, rule: str) -> None:
+    """Raise UserError for the first wrong value of a block; there is none where -0 alone was odd."""
+    if not wrong.any():
+        return
+    row, column = (int(place) for place in np.argwhere(wrong)[0])
+    row += first_row
+    raise UserError(f"{matrix.filename}: {rule}; got {matrix[row, column]} in row {row}, column {column}")
 
 
 class Writer:

@@ -56,10 +56,30 @@ def read(path: Any) -> pd.DataFrame:
     if numbers.isna().any():
         line = int(np.flatnonzero(numbers.isna())[0])
         raise UserError(f"{path}, line {line + 2}: the threshold {frame['threshold'][line]!r} is no number")
+    require_range(path, "threshold", numbers)
     frame["threshold"] = numbers.astype(np.float64)
     for column in ("category", "tag_id"):
         frame[column] = frame[column].str.strip().str.removesuffix(".0")  # as spreadsheets write them
     return frame
+
+
+def require_range(path: Any, column: str, thresholds: Any) -> None:
+    """Raise UserError that names file, line and value of a threshold outside 0 to 1; an empty one passes.
+
+    A list of percents would otherwise give no tag ever, without a word.
+
+    Args:
+        path: of the CSV.
+        column: of the thresholds.
+        thresholds: its numbers (N,), NaN for empty cells.
+    """
+    numbers = np.asarray(thresholds, np.float64)
+    # find_thresholds.py puts the float just below 0 where a tag is given to every image.
+    wrong = np.flatnonzero((numbers < -1e-6) | (numbers > 1))
+    if len(wrong):
+        raise UserError(
+            f"{path}, line {wrong[0] + 2}: {column} lies between 0 and 1; got {numbers[wrong[0]]:g}"
+        )
 
 
 def per_tag(frame: pd.DataFrame, tags: pd.DataFrame) -> np.ndarray:

@@ -17,6 +17,7 @@ import typing
 from collections.abc import Iterator
 
 from Utils.command.cli import UserError
+from Utils.files import damage, shapes
 
 AnyPath = str | os.PathLike[str]
 MOST_NAME_BYTES = 255  # of a file name, on every usual file system
@@ -142,12 +143,20 @@ def require_file(path: AnyPath, what: str) -> pathlib.Path:
     return path
 
 
-def read_json(path: AnyPath) -> typing.Any:
-    """Return the value of a JSON file; a UserError names the file and the place that is no JSON."""
-    try:
-        return json.loads(to_path(path).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no JSON: {error}") from error
+def read_json(path: AnyPath, shape: shapes.Shape = object) -> typing.Any:
+    """Return the value of a JSON file.
+
+    Args:
+        path: of the file, UTF-8.
+        shape: that the value must have (`Utils.files.shapes.require`); any without it.
+
+    Raises UserError that names the file and the place that is no JSON, nested too deep, or of another shape.
+    """
+    with damage.named(path, "is no JSON"):
+        value = json.loads(to_path(path).read_text(encoding="utf-8"))
+    if shape is not object:
+        shapes.require(path, value, shape)
+    return value
 
 
 def write_json(path: AnyPath, value: typing.Any) -> None:

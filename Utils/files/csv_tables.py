@@ -5,12 +5,14 @@ Written files are UTF-8 with ``\\n`` at the end of a line, so that the same rows
 
 import csv
 import io
+import pathlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 import pandas as pd
 
 from Utils.command.cli import UserError
+from Utils.files import damage
 from Utils.files.atomic import AnyPath, replacing, require_file
 
 _Quoting = Literal[0, 2]  # csv.QUOTE_MINIMAL, csv.QUOTE_NONNUMERIC
@@ -29,18 +31,19 @@ def read(path: AnyPath, what: str, columns: Iterable[str], **options: Any) -> pd
     than its first line, or does not end in a line break: a file that was cut off looks like that.
     """
     path = require_file(path, what)
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            text = file.read()
+    with damage.named(path, f"is no CSV that holds {what}"):
+        text = _read_text(path)
         require_whole(path, text)
         frame = pd.read_csv(io.StringIO(text, newline=""), **options)
-    except (ValueError, csv.Error) as error:  # pandas' ParserError, EmptyDataError; UnicodeDecodeError
-        raise UserError(f"{path} is no CSV that holds {what}: {error}") from error
-    missing = [name for name in columns if name not in frame]
-    if missing:
-        present = ",".join(map(str, frame.columns))
-        raise UserError(f"{path} lacks the column {' and '.join(missing)}; it has {present}")
+    _require_columns(path, frame.columns, columns)
     return frame
+
+
+def _require_columns(path: AnyPath, present: Iterable[Any], needed: Iterable[str]) -> None:
+    names = list(map(str, present))
+    missing = [name for name in needed if name not in names]
+    if missing:
+        raise UserError(f"{path} lacks the column {' and '.join(missing)}; it has {','.join(names)}")
 
 
 def require_whole(path: AnyPath, text: str) -> None:
@@ -61,6 +64,25 @@ def require_whole(path: AnyPath, text: str) -> None:
             f"{path} does not end in a line break: was it cut off? Its last row is {last[:80]!r}; "
             "add a line break if that is whole"
         )
+
+
+def _read_text(path: pathlib.Path) -> str:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        return file.read()
+
+
+def read_texts(path: AnyPath, what: str, columns: Iterable[str] = ()) -> list[dict[str, str]]:
+    """Return the rows of a CSV as texts by column, as they stand in the file: "null" and "NA" stay texts.
+
+    Raises UserError as `read` does.
+    """
+    path = require_file(path, what)
+    with damage.named(path, f"is no CSV that holds {what}"):
+        text = _read_text(path)
+        require_whole(path, text)
+        rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        _require_columns(path, rows.fieldnames or [], columns)
+        return list(rows)
 
 
 def write_rows(path: AnyPath, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:

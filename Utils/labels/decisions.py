@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import IO
 
 from Utils.command.cli import UserError
+from Utils.files import damage
 from Utils.files.atomic import require_file
 from Utils.files.locking import try_lock
 from Utils.files.outputs import FileKind, first_line_has
@@ -67,16 +68,14 @@ def _complete_size(data: bytes) -> int:
         return len(data)  # this is no line of ours that was cut off: the parser says what it is
     try:
         json.loads(tail)
-    except ValueError:
+    except (ValueError, RecursionError):
         return end
     return len(data)
 
 
 def _parse(line: bytes, where: str) -> Decision:
-    try:
+    with damage.named(where, "is no JSON"):
         entry = json.loads(line)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{where} is no JSON: {error}") from error
     if not isinstance(entry, dict):
         raise UserError(f"{where}: a decision is a JSON object; got {type(entry).__name__}")
     for name, kind in FIELDS.items():

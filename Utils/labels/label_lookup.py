@@ -4,23 +4,21 @@ Every source has ``tags_of(post) -> [(name, category code)] or None`` and ``post
 a bounded number of them; a dump also knows which posts are near one another.
 """
 
-import contextlib
 import os
 import pathlib
-import sqlite3
 import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow
-import pyarrow.parquet
+import pyarrow as pa
 
 from Utils.command.cli import UserError, progress
 from Utils.data import dataset_folder
 from Utils.data.danbooru_fields import plain_name
 from Utils.evaluation import predictions
+from Utils.files import parquet_files, sqlite_files
 from Utils.files.atomic import require_file
 from Utils.tags import tag_list
 
@@ -98,16 +96,20 @@ class DatasetLabels:
         self, folder: str | os.PathLike, tag_ids: Iterable[int], posts: Sequence[int] | np.ndarray
     ) -> None:
         self._tags = dataset_folder.load(folder).tags
-        table = require_file(pathlib.Path(folder, "posts.parquet"), "the posts of a dataset (posts.parquet)")
+        path = pathlib.Path(folder, dataset_folder.POSTS)
         self._posts_by_tag = _PostsByTag(self._tags, tag_ids)
         self._labels: dict[int, np.ndarray] = {}
         self.paths: dict[int, str] = {}
-        columns = ["post_id", "path", "label_indexes"]
-        for batch in pyarrow.parquet.ParquetFile(table).iter_batches(16384, columns=columns):
-            self._add(batch, posts)
+        columns = {name: dataset_folder.POST_COLUMNS[name] for name in ("post_id", "path", "label_indexes")}
+        for table in parquet_files.batches(path, "the posts of a dataset", columns, 16384):
+            lists = table["label_indexes"].combine_chunks()
+            dataset_folder.require_labels(
+                path, lists.flatten().to_numpy(zero_copy_only=False), len(self._tags)
+            )
+            self._add(table, lists, posts)
 
-    def _add(self, batch: pyarrow.RecordBatch, posts: Sequence[int] | np.ndarray) -> None:
-        ids, lists = batch["post_id"].to_numpy(), batch["label_indexes"]
+    def _add(self, batch: pa.Table, lists: pa.ListArray, posts: Sequence[int] | np.ndarray) -> None:
+        ids = batch["post_id"].to_numpy()
         columns, sizes = lists.flatten().to_numpy(), lists.value_lengths().to_numpy(zero_copy_only=False)
         remembered = self._posts_by_tag.add(np.repeat(ids, sizes), columns)
         starts = np.concatenate([[0], np.cumsum(sizes)])
@@ -133,14 +135,11 @@ class DatabaseLabels:
     def __init__(self, path: str | os.PathLike) -> None:
         path = require_file(path, "a database (.db)")
         self._lock = threading.Lock()  # the review page asks from several threads
-        self._database = sqlite3.connect(
-            f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False
-        )
-        try:
+        self._path = path
+        with sqlite_files.named(path):
+            self._database = sqlite_files.open_read_only(path, many_threads=True)
             for table in ("tags", "imageTags"):
                 self._database.execute(f"SELECT tag_id FROM {table} LIMIT 1")
-        except sqlite3.Error as error:
-            raise UserError(f"{path} is no fire-eggs database: {error}") from error
 
     def tags_of(self, post: int) -> list[Label] | None:
         """Return the labels of a post, None if it has none."""
@@ -154,8 +153,8 @@ class DatabaseLabels:
         return [post for (post,) in self._fetch(query, tag_id, MAX_POSTS) if isinstance(post, int)]
 
     def _fetch(self, query: str, *values: int) -> list[tuple]:
-        with self._lock, contextlib.closing(self._database.execute(query, values)) as cursor:
-            return cursor.fetchall()
+        with self._lock, sqlite_files.named(self._path):
+            return self._database.execute(query, values).fetchall()
 
 
 Source = DumpLabels | DatasetLabels | DatabaseLabels

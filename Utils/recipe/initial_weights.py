@@ -6,7 +6,6 @@ Keras is not imported: the command line needs the model's name and image size be
 import dataclasses
 import json
 import pathlib
-import zipfile
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +13,7 @@ import pandas as pd
 
 from Utils.command.cli import UserError
 from Utils.command.text import join_names
-from Utils.files import atomic
+from Utils.files import atomic, damage, shapes, zip_files
 from Utils.files.model_files import RUN_MODELS
 from Utils.recipe.recipe import RECIPE_FILE, Recipe, read_recipe, recipe_from_dict
 from Utils.tags import tag_list
@@ -84,12 +83,16 @@ def write_origin(run_dir: atomic.AnyPath, path: atomic.AnyPath, source: Source, 
     atomic.write_json(atomic.to_path(run_dir) / ORIGIN_FILE, origin)
 
 
+_ORIGIN = {"model": str, "image_size": int, "num_labels": int, "recipe": (dict, None)}
+
+
 def read_origin(run_dir: atomic.AnyPath, path: atomic.AnyPath) -> Source | None:
     """Return the recorded source of a run's initial weights if that was ``path``, else None."""
     file = atomic.to_path(run_dir) / ORIGIN_FILE
-    origin = atomic.read_json(file) if file.is_file() else {}
+    origin = atomic.read_json(file, dict) if file.is_file() else {}
     if origin.get("init_from") != str(path):
         return None
+    shapes.require(file, origin, _ORIGIN)
     recipe = origin["recipe"] and recipe_from_dict(origin["recipe"])
     return Source(file.parent, origin["model"], origin["image_size"], origin["num_labels"], None, recipe)
 
@@ -116,15 +119,14 @@ def _model_file(path: pathlib.Path, which: Literal["best", "last"]) -> pathlib.P
 
 def _read_architecture(file: pathlib.Path) -> tuple[str, int, int]:
     """Return (Family/Variant, image size, number of outputs) of a ``.keras`` file, from the JSON inside."""
-    try:
-        with atomic.local(file) as copy, zipfile.ZipFile(copy) as archive:
-            model: dict[str, Any] = json.loads(archive.read("config.json"))["config"]
+    with damage.named(file, "is no model of this zoo saved by Keras 3"):
+        model: dict[str, Any] = json.loads(zip_files.read_member(file, "config.json", "a Keras model"))[
+            "config"
+        ]
         sizes = [layer["config"]["units"] for layer in model["layers"] if layer["class_name"] == "Dense"]
         inputs = [layer["config"] for layer in model["layers"] if layer["class_name"] == "InputLayer"]
         name, image_size = model["name"].replace("-", "/", 1), int(inputs[-1]["batch_shape"][1])
         return name, image_size, int(sizes[-1])
-    except (zipfile.BadZipFile, KeyError, IndexError, TypeError, ValueError) as error:
-        raise UserError(f"{file} is no model of this zoo saved by Keras 3: {error!r}") from error
 
 
 @dataclasses.dataclass(frozen=True)

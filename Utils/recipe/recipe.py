@@ -115,7 +115,7 @@ def write_recipe(path: str | os.PathLike[str], name: str, recipe: Recipe) -> Non
 
 def read_recipe(path: str | os.PathLike[str]) -> tuple[str | None, dict[str, Any]]:
     """Return ``(name, fields)`` of a ``recipe.json``."""
-    fields = _with_former_defaults(atomic.read_json(path))
+    fields = _with_former_defaults(atomic.read_json(path, {"recipe?": (str, None)}))
     return fields.pop("recipe", None), fields
 
 

@@ -20,7 +20,8 @@ import numpy as np
 
 from Utils.command.cli import UserError, suggest
 from Utils.command.limits import ABOVE_0, Checked, Limit
-from Utils.files.atomic import AnyPath, require_file
+from Utils.files import text_files
+from Utils.files.atomic import AnyPath
 from Utils.recipe.recipe import recipe_names
 
 MAX_NAME_LENGTH = 100
@@ -142,13 +143,7 @@ class Sweep(Checked):
 
 def read(path: AnyPath) -> Sweep:
     """Read a sweep file. Raises UserError that says what it lacks or what is not supported here."""
-    import yaml
-
-    path = require_file(path, "a W&B sweep file (YAML)")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no YAML: {error}") from error
+    content = text_files.read_yaml(path, "a W&B sweep file (YAML)")
     if not isinstance(content, dict) or not isinstance(content.get("parameters"), dict):
         raise UserError(f"{path} is no sweep file: it needs method and parameters")
     parameters = {}

@@ -14,6 +14,7 @@ import pandas as pd
 
 from Utils.command.text import markdown_row
 from Utils.evaluation import predictions
+from Utils.files import csv_tables
 from Utils.report import report
 from Utils.tags import tag_list
 
@@ -49,8 +50,7 @@ def history_until(path: pathlib.Path, which: str) -> pd.DataFrame:
     """Return history.csv up to the epoch of the ``best`` or ``last`` model; no rows without a file."""
     if not path.is_file():
         return pd.DataFrame()
-    with path.open(encoding="utf-8") as file:
-        rows = pd.read_csv(file)
+    rows = csv_tables.read(path, "the epochs of a run", ())
     if which == "best" and "val_f1" in rows and len(rows["val_f1"].dropna()):
         return rows.loc[: rows["val_f1"].idxmax()]
     return rows

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, BinaryIO, TextIO
 
 from Utils.command.cli import UserError
+from Utils.files import damage
 from Utils.files.atomic import AnyPath, replacing
 from Utils.files.locking import try_lock
 from Utils.files.outputs import FileKind, begins_with, has_header
@@ -133,7 +134,7 @@ class Journal:
         """Yield every record that was written."""
         with self.path.open(encoding="utf-8") as file:
             next(file)  # the settings
-            yield from map(json.loads, file)
+            yield from damage.iterate(map(json.loads, file), self.path, "is damaged; remove it to begin anew")
 
     def add(self, records: Sequence[Record]) -> None:
         """Append records."""

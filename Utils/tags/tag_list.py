@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError, suggest
-from Utils.files import csv_tables
+from Utils.files import csv_tables, damage
 from Utils.files.atomic import AnyPath, read_json, require_file, to_path, write_json
 
 CATEGORIES = {"general": 0, "artist": 1, "copyright": 3, "character": 4, "meta": 5, "rating": 9}
@@ -127,12 +127,9 @@ def read_category_names(path: AnyPath) -> dict[int, str]:
 
 def _read_texts(path: pathlib.Path) -> pd.DataFrame:
     """Return every cell as text; the index is the line in the file, which pandas' reader does not give."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            lines = {reader.line_num: row for row in reader if row}  # noqa: B035  it changes with every row
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no CSV in UTF-8: {error}") from error
+    with damage.named(path, "is no CSV in UTF-8"), path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.reader(file)
+        lines = {reader.line_num: row for row in reader if row}  # noqa: B035  it changes with every row
     if not lines:
         raise UserError(f"{path} is empty; a tag list starts with the line {','.join(COLUMNS)}")
     header = [name.strip() for name in lines.pop(min(lines))]

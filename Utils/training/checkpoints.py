@@ -19,9 +19,10 @@ import numpy as np
 from keras import ops
 
 from Utils.command.cli import WorkError
-from Utils.files import atomic
+from Utils.files import atomic, damage
 
 POINTER = "newest.json"
+_POINTER = [{"file": str, "step": int, "sha256": str}]
 State = dict[str, np.ndarray]
 
 
@@ -133,9 +134,10 @@ def _read(path: Any, digest: str) -> State | None:
     with atomic.local(path) as copy:
         if atomic.sha256_of(copy) != digest:
             return None
-        with np.load(copy, allow_pickle=False) as stored:  # a pickle could run code
+        # No pickles: they could run code.
+        with damage.named(path, "is no checkpoint"), np.load(copy, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
 
 
 def _entries(folder: Any) -> list[dict[str, Any]]:
-    return atomic.read_json(folder / POINTER) if (folder / POINTER).is_file() else []
+    return atomic.read_json(folder / POINTER, _POINTER) if (folder / POINTER).is_file() else []

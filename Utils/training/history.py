@@ -1,7 +1,5 @@
 """``history.csv`` of a run folder: one row of numbers for each epoch."""
 
-import csv
-import io
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +19,7 @@ class History:
         self.path, self.writable = atomic.to_path(path), writable
         self.rows: list[dict[str, Any]] = []
         if self.path.is_file():
-            rows = csv.DictReader(io.StringIO(self.path.read_text(encoding="utf-8")))
+            rows = csv_tables.read_texts(self.path, "the epochs of a run")
             self.rows = [{name: _number(text) for name, text in row.items()} for row in rows]
 
     def truncate(self, epochs: int) -> None:

@@ -26,6 +26,10 @@ CHANGEABLE = ("epochs", "checkpoint_every", "keep_checkpoints", "tracker", "proj
 # Compared as the global batch and the steps of an epoch: another number of devices may continue a run.
 COMPARED_AS_FACTS = ("batch_size_per_device", "steps_per_epoch")
 PACKAGES = ("keras", "tensorflow", "jax", "numpy", "pandas", "opencv-python-headless")
+_ENVIRONMENT = {
+    "batch_size": int, "steps_per_epoch": int, "records": dict, "contents?": dict, "continued?": [dict],
+}  # fmt: skip
+_MANIFEST = {"records?": ({"*": {"shards?": [dict]}}, None)}
 # What a process that was killed while it made the folder may leave; recipe.json is written last.
 UNFINISHED = {"selected_tags.csv", "categories.json", "dataset.json", "environment.json", ".lock"}
 
@@ -86,7 +90,7 @@ class Run:
         environment = {**facts, **_environment(), **atomic.provenance()}
         path = self.folder / "environment.json"
         if self.continued:
-            first = atomic.read_json(path)
+            first = atomic.read_json(path, _ENVIRONMENT)
             environment = {**first, "continued": [*first.get("continued", []), environment]}
         else:
             tag_list.write(dataset.tags, self.folder / "selected_tags.csv")
@@ -149,7 +153,7 @@ def _require_same(folder: Any, recipe: Recipe, dataset: Dataset, facts: Mapping[
     old_recipe = {**Recipe().to_dict(), **old_recipe}  # fields that were added after the run was begun
     differences = [
         *_recipe_differences(old_recipe, recipe.to_dict()),
-        *_fact_differences(atomic.read_json(folder / "environment.json"), facts),
+        *_fact_differences(atomic.read_json(folder / "environment.json", _ENVIRONMENT), facts),
         *_data_differences(folder, dataset),
     ]
     if differences:
@@ -166,7 +170,7 @@ def _require_same(folder: Any, recipe: Recipe, dataset: Dataset, facts: Mapping[
 
 
 def _data_differences(folder: Any, dataset: Dataset) -> list[str]:
-    manifest = atomic.read_json(folder / "dataset.json")
+    manifest = atomic.read_json(folder / "dataset.json", _MANIFEST)
     differences = [
         f"the dataset has other {split} records"
         for split in ("train", "validation")

@@ -105,7 +105,7 @@ def test_another_tag_list_than_the_records_is_refused(tmp_path):
 def test_a_foreign_manifest_is_refused(tmp_path):
     folder = small_dataset(tmp_path, records=False)
     (folder / "dataset.json").write_text(json.dumps({"title": "x"}))
-    with pytest.raises(UserError, match="lacks name and image_size"):
+    with pytest.raises(UserError, match="lacks name and image_size; it has title"):
         dataset_folder.load(folder)
 
 

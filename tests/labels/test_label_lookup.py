@@ -53,7 +53,7 @@ def test_labels_and_carriers_by_dataset_dump_and_database_agree(tmp_path, monkey
     assert label_lookup.folders_of(folder / "selected_tags.csv") == (None, folder)
     assert label_lookup.folders_of(tmp_path / "dump" / "selected_tags.csv") == (tmp_path / "dump", None)
     assert label_lookup.folders_of(tmp_path / "x.csv") == (None, None)
-    with pytest.raises(UserError, match="no fire-eggs database"):
+    with pytest.raises(UserError, match="cannot be read as an SQLite database"):
         label_lookup.DatabaseLabels(folder / "posts.parquet")
 
 

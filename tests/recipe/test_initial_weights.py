@@ -70,7 +70,7 @@ def test_a_place_without_a_model_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"has no best\.keras.*it holds notes\.txt"):
         initial_weights.find(tmp_path)
     (tmp_path / "x.keras").write_text("text")
-    with pytest.raises(UserError, match="no model of this zoo"):
+    with pytest.raises(UserError, match="not a Keras model"):
         initial_weights.find(tmp_path / "x.keras")
     write_model(tmp_path / "x.keras", 3)
     write_tags(tmp_path, "a", "b")

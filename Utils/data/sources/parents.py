@@ -1,15 +1,15 @@
 """Parent ids of posts, read from a booru's database or export."""
 
+import functools
 import pathlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from Utils.command.cli import UserError, WorkError
 from Utils.data.danbooru_fields import FieldError, parse_post_id
 from Utils.data.sources import json_lines, parquet_files, sqlite
+from Utils.files import damage
+from Utils.files import parquet_files as files
 from Utils.files.atomic import AnyPath
 
 _HAS_PARENT = "typeof(image_id) = 'integer' AND typeof(parent_id) = 'integer'"
@@ -45,14 +45,19 @@ def _of_json_lines(path: pathlib.Path) -> Iterable[tuple[int, int]]:
 
 def _of_parquet(path: pathlib.Path) -> Iterable[tuple[int, int]]:
     for file in parquet_files.find_files(path):
-        try:
-            names = pq.read_schema(file).names
-            if not {"id", "parent_id"} <= set(names):
-                raise UserError(f"{file} needs the columns id and parent_id; it has {', '.join(names)}")
-            table = pq.read_table(file, columns=["id", "parent_id"])
-        except (pa.ArrowException, OSError) as error:
-            raise WorkError(f"{file} cannot be read: {error}") from error
-        yield from _parse(zip(*(column.to_pylist() for column in table.columns), strict=True))
+        batches = files.batches(
+            file, "posts (.parquet)", functools.partial(_id_columns, file), 1 << 16, WorkError
+        )
+        for batch in batches:
+            with damage.named(file, "cannot be read", WorkError):
+                columns = [column.to_pylist() for column in batch.columns]
+            yield from _parse(zip(*columns, strict=True))
+
+
+def _id_columns(file: pathlib.Path, names: list[str]) -> list[str]:
+    if not {"id", "parent_id"} <= set(names):
+        raise UserError(f"{file} needs the columns id and parent_id; it has {', '.join(names)}")
+    return ["id", "parent_id"]
 
 
 def _parse(rows: Iterable[tuple[Any, Any]]) -> Iterator[tuple[int, int]]:

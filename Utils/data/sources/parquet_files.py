@@ -2,13 +2,11 @@
 
 import pathlib
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from Utils.command.cli import WorkError, progress
 from Utils.data.sources import danbooru_post, source_files, stream
 from Utils.data.sources.disk_sorter import DiskSorter
 from Utils.data.sources.stream import Source
+from Utils.files import damage, parquet_files
 from Utils.files.atomic import AnyPath
 
 
@@ -22,11 +20,7 @@ def read_parquet(path: AnyPath) -> Source:
     """
     path, sorter = pathlib.Path(path), DiskSorter()
     for file in find_files(path):
-        try:
-            with pq.ParquetFile(file) as opened:
-                _add_posts(sorter, file, opened)
-        except (pa.ArrowException, OSError) as error:
-            raise WorkError(f"{file} cannot be read: {error}") from error
+        _add_posts(sorter, file)
     return sorter.finish("parquet", path)
 
 
@@ -35,13 +29,17 @@ def find_files(path: pathlib.Path) -> list[pathlib.Path]:
     return source_files.find_files(path, (".parquet",), "a Parquet file")
 
 
-def _add_posts(sorter: DiskSorter, file: pathlib.Path, opened: pq.ParquetFile) -> None:
-    fields = danbooru_post.select_fields(opened.schema_arrow.names, str(file))
-    batches = opened.iter_batches(batch_size=stream.BLOCK_SIZE, columns=fields)
-    total = -(-opened.metadata.num_rows // stream.BLOCK_SIZE)
+def _add_posts(sorter: DiskSorter, file: pathlib.Path) -> None:
+    def fields(names: list[str]) -> list[str]:
+        return danbooru_post.select_fields(names, str(file))
+
+    batches = parquet_files.batches(file, "posts (.parquet)", fields, stream.BLOCK_SIZE, WorkError)
+    total = -(-parquet_files.num_rows(file, WorkError) // stream.BLOCK_SIZE)
     row = 0
     for batch in progress(batches, total=total, label=file.name, unit="blocks"):
-        # All cells of a batch at once: batch.to_pylist() would look every column up again for every row.
-        for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+        with damage.named(file, "cannot be read", WorkError):
+            # All cells at once: batch.to_pylist() would look every column up again for every row.
+            columns = [column.to_pylist() for column in batch.columns]
+        for values in zip(*columns, strict=True):
             sorter.add_record(dict(zip(batch.schema.names, values, strict=True)), f"{file.name}, row {row}")
             row += 1

@@ -3,13 +3,11 @@
 import contextlib
 import pathlib
 import sqlite3
-import urllib.parse
 from collections.abc import Collection, Iterator, Mapping
 
 from Utils.command.cli import UserError, WorkError
+from Utils.files import sqlite_files
 from Utils.files.atomic import AnyPath
-
-WAIT = 5.0  # seconds to wait for another program's lock
 
 Schema = Mapping[str, Collection[str]]  # table -> columns
 
@@ -20,13 +18,11 @@ def connect(path: AnyPath) -> Iterator[sqlite3.Connection]:
 
     Raises WorkError where the database cannot be read, then or later.
     """
-    address = f"file:{urllib.parse.quote(str(pathlib.Path(path).resolve()))}?mode=ro"
-    try:
-        with contextlib.closing(sqlite3.connect(address, uri=True, timeout=WAIT)) as database:
-            database.text_factory = lambda data: data.decode("utf-8", "replace")
-            yield database
-    except sqlite3.DatabaseError as error:
-        raise WorkError(f"{path} cannot be read: {error}") from error
+    with (
+        sqlite_files.named(path, WorkError),
+        contextlib.closing(sqlite_files.open_read_only(path)) as database,
+    ):
+        yield database
 
 
 def read_schema(path: pathlib.Path) -> dict[str, list[str]]:

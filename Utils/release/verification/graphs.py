@@ -36,7 +36,7 @@ def read(path: AnyPath) -> Graph:
         inputs = _inputs(model.graph)
         if not inputs or not model.graph.output:
             raise ValueError("a graph without inputs or outputs")
-    except (DecodeError, ValueError, OSError) as error:
+    except (DecodeError, ValueError, OSError, RecursionError) as error:
         raise ValueError(f"no ONNX file: {error}") from error
     shape = _shape(inputs[0])
     return Graph(pathlib.Path(path), model, shape[1] if len(shape) == 4 else None)

@@ -35,7 +35,7 @@ def test_data_without_parent_ids_are_an_error(tmp_path):
     with pytest.raises(UserError, match="needs the columns id and parent_id; it has id"):
         read_parents("parquet", tmp_path / "posts.parquet")
     (tmp_path / "posts.parquet").write_bytes(b"PAR1")
-    with pytest.raises(WorkError, match="cannot be read"):
+    with pytest.raises(WorkError, match="damaged or no Parquet file"):
         read_parents("parquet", tmp_path / "posts.parquet")
     connection = sqlite3.connect(tmp_path / "x.db")
     connection.execute("CREATE TABLE images(image_id INT)")

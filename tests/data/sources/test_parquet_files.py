@@ -10,7 +10,7 @@ from Utils.data.sources.parquet_files import read_parquet
 
 def test_a_file_without_posts_is_an_error(tmp_path):
     (tmp_path / "p.parquet").write_bytes(b"PAR1 nothing")
-    with pytest.raises(WorkError, match="p.parquet cannot be read"):
+    with pytest.raises(WorkError, match="p.parquet is damaged or no Parquet file"):
         read_parquet(tmp_path / "p.parquet")
     pq.write_table(pa.table({"id": [1], "name": ["x"]}), tmp_path / "q.parquet")
     with pytest.raises(UserError, match="needs a column id and one of tag_string.* it has id, name"):

@@ -28,7 +28,9 @@ def test_a_database_is_only_read_and_wrong_utf8_is_replaced(path):
     before = path.read_bytes()
     with sqlite.connect(path) as database:
         assert database.execute("SELECT name FROM posts").fetchall() == [("a\ufffd",)]
-    refused = pytest.raises(WorkError, match="cannot be read: attempt to write a readonly database")
+    refused = pytest.raises(
+        WorkError, match="cannot be read as an SQLite database: attempt to write a readonly database"
+    )
     with refused, sqlite.connect(path) as database:
         database.execute("DELETE FROM posts")
     assert path.read_bytes() == before

@@ -1,0 +1,61 @@
+"""TOML and YAML files that a user writes, read with bounds: size, nesting, what aliases stand for."""
+
+import tomllib
+from typing import Any
+
+from Utils.command.cli import UserError
+from Utils.files import damage
+from Utils.files.atomic import AnyPath, require_file
+
+_MOST_BYTES = 2**24  # of a file that somebody wrote by hand
+_MOST_VALUES = 100_000  # of a YAML file, each alias counted as what it stands for
+
+
+def read_toml(path: AnyPath, what: str) -> dict[str, Any]:
+    """Return the table of a TOML file, UTF-8; UserError names the file where it is none.
+
+    ``what`` is what the file should be, for the error where there is no file.
+    """
+    with damage.named(path, "is no TOML"):
+        return tomllib.loads(_read(path, what))
+
+
+def read_yaml(path: AnyPath, what: str) -> Any:
+    """Return the value of a YAML file, of plain types only; UserError names the file where it is none.
+
+    Aliases are allowed as long as the whole, each of them written out, has at most 100,000 values: nine lines
+    of nine aliases each stand for 400 million.
+    """
+    import yaml
+
+    with damage.named(path, "is no YAML"):
+        value = yaml.safe_load(_read(path, what))
+        size = _size(value, {}, set())
+    if size > _MOST_VALUES:
+        raise UserError(
+            f"{path} is no YAML for this: its aliases stand for {size:,} values; allowed are {_MOST_VALUES:,}"
+        )
+    return value
+
+
+def _read(path: AnyPath, what: str) -> str:
+    path = require_file(path, what)
+    size = path.stat().st_size
+    if size > _MOST_BYTES:
+        raise UserError(f"{what} is expected at {path}; it has {size:,} bytes, allowed are {_MOST_BYTES:,}")
+    return path.read_text(encoding="utf-8-sig")
+
+
+def _size(value: Any, sizes: dict[int, int], open_values: set[int]) -> int:
+    """Return the number of values in a nested one; shared parts are counted each time, but visited once."""
+    if not isinstance(value, (dict, list, tuple, set)):
+        return 1
+    key = id(value)
+    if key in open_values:
+        raise ValueError("an alias stands for what it is part of")
+    if key not in sizes:
+        open_values.add(key)
+        items = value.values() if isinstance(value, dict) else value
+        sizes[key] = 1 + sum(_size(item, sizes, open_values) for item in items)
+        open_values.remove(key)
+    return sizes[key]
