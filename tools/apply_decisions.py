@@ -55,7 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     remove_unfinished(options.output.with_suffix(".patch.jsonl"))
     verdicts, disputed = decisions.verdicts(decisions.read(options.decisions))
     with replacing(options.output) as temporary:
-        with contextlib.closing(_copy(options.db, temporary)) as database, database:
+        copy = contextlib.closing(_copy(options.db, temporary))
+        with sqlite_files.named(options.db), copy as database, database:
             _check(database, options.db, verdicts)
             posts = _posts_in(database, {post for post, _ in verdicts})
             patch = _apply(

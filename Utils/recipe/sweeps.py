@@ -25,6 +25,7 @@ from Utils.files.atomic import AnyPath
 from Utils.recipe.recipe import recipe_names
 
 MAX_NAME_LENGTH = 100
+MAX_RUNS = 100_000  # of a search; nobody trains more
 
 Run = dict[str, Any]  # field: value
 
@@ -180,13 +181,19 @@ def _naming(place: object) -> Iterator[None]:
 def runs(sweep: Sweep, count: int | None = None, seed: int = 0) -> list[Run]:
     """Return the settings of every run: the whole grid in order, or random runs; at most ``count``.
 
-    Raises UserError for a random search without an end.
+    Raises UserError for a random search without an end, and for a grid of more than MAX_RUNS runs.
     """
     count = count or sweep.run_cap
     names, parameters = list(sweep.parameters), sweep.parameters.values()
     if sweep.method == "grid":
-        combinations = itertools.product(*(parameter.choices or [] for parameter in parameters))
-        return [dict(zip(names, values, strict=True)) for values in combinations][:count]
+        choices = [parameter.choices or [] for parameter in parameters]
+        size = math.prod(map(len, choices))
+        if min(size, count or size) > MAX_RUNS:  # known before they are listed
+            raise UserError(
+                f"the grid has {size:,} runs; allowed are {MAX_RUNS:,}: give --runs N, or run_cap"
+            )
+        combinations = itertools.islice(itertools.product(*choices), count)
+        return [dict(zip(names, values, strict=True)) for values in combinations]
     if count is None:
         raise UserError("a random search needs --runs N, or run_cap in its file")
     generators = (np.random.Generator(np.random.Philox(key=[seed, index])) for index in range(count))

@@ -18,7 +18,7 @@ class OnnxRunner:
         options.log_severity_level = 4  # what goes wrong is raised
         try:
             self.session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
+                str(path), options, providers=["CPUExecutionProvider"], enable_fallback=0
             )
         except Exception as error:  # onnxruntime has a class for each of its states
             raise ValueError(f"onnxruntime refuses it: {_first_line(error)}") from error

@@ -183,7 +183,8 @@ def open_session(file: AnyPath, threads: int | None = None) -> Any:
     options.intra_op_num_threads = threads or num_cores()
     providers = [name for name in PROVIDERS if name in onnxruntime.get_available_providers()]
     try:
-        return onnxruntime.InferenceSession(str(file), options, providers=providers)
+        # Its fallback would print to stdout and try the same again.
+        return onnxruntime.InferenceSession(str(file), options, providers=providers, enable_fallback=0)
     except Exception as error:  # onnxruntime's errors have no common base class
         raise UserError(f"{file} cannot be loaded as an ONNX model: {_first_line(error)}") from error
 

@@ -117,7 +117,8 @@ DECISION = (
 MANIFEST = '{"name": "x", "image_size": 64, "records": {"train": {"shards": [{"file": "a", "records": 3}]}}}'
 THRESHOLDS = "scope,category,tag_id,name,threshold\nall,,,all,0.35\ntag,0,1,solo,0.5\n"
 DOORS = [
-    Door("posts.parquet", write_posts, lambda path: parquet_files.read(path, "posts", dataset_folder.POST_COLUMNS)),
+    Door("posts.parquet", write_posts, lambda path: parquet_files.read(
+        path, "posts", dataset_folder.POST_COLUMNS)),
     Door("any.parquet", write_posts, lambda path: [
         table.to_pylist() for table in parquet_files.batches(path, "posts", list, 4)]),
     Door("a.npy", lambda path: np.save(path, np.ones((5, 3), "float32")), arrays.read),
@@ -126,7 +127,8 @@ DOORS = [
     Door("dataset.json", lambda path: path.write_text(MANIFEST), lambda path: read_json(
         path, dataset_folder._SHAPE)),
     Door("definition.toml", lambda path: path.write_text(TOML), definition.read_definition),
-    Door("groups.toml", lambda path: path.write_text(TOML), lambda path: text_files.read_toml(path, "groups")),
+    Door("groups.toml", lambda path: path.write_text(TOML), lambda path: text_files.read_toml(
+        path, "groups")),
     Door("sweep.yaml", lambda path: path.write_text(YAML), lambda path: sweeps.runs(sweeps.read(path))),
     Door("a.csv", lambda path: path.write_text(LIST), lambda path: csv_tables.read(path, "tags", ("name",))),
     Door("b.csv", lambda path: path.write_text(LIST), lambda path: csv_tables.read_texts(path, "tags")),

@@ -85,7 +85,7 @@ def test_the_card_says_what_is_missing(run, picture, tmp_path):
         Models.load(run / "selected_tags.csv")
     broken = tmp_path / "broken.keras"
     broken.write_bytes(b"not a zip")
-    with pytest.raises(UserError, match=r"broken.keras cannot be loaded"):
+    with pytest.raises(UserError, match=r"broken.keras is damaged or not a Keras model"):
         Models.load(broken)
     (tmp_path / "best.keras").write_bytes((run / "best.keras").read_bytes())
     (tmp_path / "selected_tags.csv").write_text(TAGS + "5,extra,0,1\n")

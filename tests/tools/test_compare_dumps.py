@@ -101,7 +101,9 @@ def seeds(tmp_path):
     labels, names, ids = true & (rng.random(true.shape) > 0.2), [f"tag_{i}" for i in range(9)], np.arange(50)
     found = {}
     for side, noise in (("before", 0.9), ("after", 0.4)):
-        found[side] = [np.float32(true + noise * rng.normal(size=true.shape)) for _ in range(3)]
+        found[side] = [
+            np.float32(1 / (1 + np.exp(-2 * (true + noise * rng.normal(size=true.shape))))) for _ in range(3)
+        ]
         for seed, p in enumerate(found[side]):
             order = rng.permutation(50)
             write_dump(tmp_path / side / str(seed), p[order], labels[order], ids[order], names)
