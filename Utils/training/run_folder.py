@@ -27,7 +27,7 @@ CHANGEABLE = ("epochs", "checkpoint_every", "keep_checkpoints", "tracker", "proj
 COMPARED_AS_FACTS = ("batch_size_per_device", "steps_per_epoch")
 PACKAGES = ("keras", "tensorflow", "jax", "numpy", "pandas", "opencv-python-headless")
 _ENVIRONMENT = {
-    "batch_size": int, "steps_per_epoch": int, "records": dict, "contents?": dict, "continued?": [dict],
+    "batch_size": int, "steps_per_epoch": int, "records": object, "contents?": dict, "continued?": [dict],
 }  # fmt: skip
 _MANIFEST = {"records?": ({"*": {"shards?": [dict]}}, None)}
 # What a process that was killed while it made the folder may leave; recipe.json is written last.
