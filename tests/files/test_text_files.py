@@ -1,0 +1,55 @@
+"""TOML and YAML of hostile hands: nesting, numbers, aliases and size are bounded, within a second."""
+
+import time
+
+import pytest
+
+from Utils.command.cli import UserError
+from Utils.files import atomic, text_files
+
+
+def laughs():
+    """Nine levels of nine aliases each: 400 million values in a few hundred bytes."""
+    lines = ['a: &a ["lol", "lol", "lol", "lol", "lol", "lol", "lol", "lol", "lol"]']
+    for before, name in zip("abcdefgh", "bcdefghi", strict=True):
+        lines.append(f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]")
+    return "\n".join(lines) + "\nparameters: {x: {values: *i}}\n"
+
+
+@pytest.mark.reliability(
+    "JSON, TOML or YAML nested too deep, numbers without end, nested aliases", "one error, at once"
+)
+@pytest.mark.parametrize(
+    ("name", "content", "fault"),
+    [
+        ("x.toml", "a = " + "[" * 5000 + "]" * 5000, "is no TOML: it is nested too deep"),
+        ("x.toml", "a = " + "9" * 100_000, "is no TOML"),
+        ("x.toml", "a = \n", "is no TOML"),
+        ("x.yaml", "a: " + "[" * 3000 + "]" * 3000, "is no YAML: it is nested too deep"),
+        ("x.yaml", "a: " + "9" * 100_000, "is no YAML"),
+        ("x.yaml", laughs(), "its aliases stand for [0-9,]{9,} values"),
+        ("x.yaml", "a: &a [*a]\n", "an alias stands for what it is part of"),
+        ("x.yaml", "a: !!python/object/apply:os.getcwd []\n", "is no YAML"),
+        ("x.yaml", "a: [" + "1, " * 6_000_000 + "]", "it has 18,000,005 bytes"),
+        ("x.json", '{"a": ' + "[" * 100_000 + "]" * 100_000 + "}", "is no JSON: it is nested too deep"),
+        ("x.json", '{"a": [' + "9" * 100_000 + "]}", "is no JSON: Exceeds the limit"),
+    ],
+)
+def test_hostile_text_is_one_error_at_once(tmp_path, name, content, fault):
+    (tmp_path / name).write_text(content)
+    start = time.monotonic()
+    with pytest.raises(UserError, match=rf"{name}.*{fault}"):
+        if name == "x.json":
+            atomic.read_json(tmp_path / name)
+        elif name == "x.toml":
+            text_files.read_toml(tmp_path / name, "a definition")
+        else:
+            text_files.read_yaml(tmp_path / name, "a sweep")
+    assert time.monotonic() - start < 2
+
+
+def test_good_files_are_read(tmp_path):
+    (tmp_path / "x.toml").write_bytes(b'\xef\xbb\xbfname = "x"\n')
+    assert text_files.read_toml(tmp_path / "x.toml", "a definition") == {"name": "x"}
+    (tmp_path / "x.yaml").write_text("a: &a [1, 2]\nb: *a\n")
+    assert text_files.read_yaml(tmp_path / "x.yaml", "a sweep") == {"a": [1, 2], "b": [1, 2]}
