@@ -1,15 +1,15 @@
 """Host sharding: which records fill which rows of the global batch, so that each host reads only its part.
 
-Usually host i of n reads every n-th shard. Then other n make other batches, and a run cannot continue on
-another number of hosts. Here the records are split into *streams* whose number follows from the dataset and
+Usually host i of n reads every n-th shard. Then the batches depend on n, and a run cannot continue on another
+number of hosts. Here the records are split into *streams* whose number follows from the dataset and
 the global batch alone (MosaicML's StreamingDataset calls them canonical nodes; as there, any number of hosts
 makes the same batches). Stream k fills the k-th block of rows of every batch, and a host reads the streams of
 its rows; two hosts that share a stream both read it. A small dataset has one stream.
 
 In a pass the shards lie on a circle, in an order drawn for that pass. The circle is cut, from a drawn record
-on, into as many equal arcs as there are streams. A stream gives each record of its arc once, shuffled in a
-buffer of its own, then goes on with its next pass. Arcs differ by at most one record, so that one stream may
-be one record a pass ahead of another; nobody waits, no record is dropped, and no batch is short.
+on, into as many equal arcs as there are streams. A stream gives each record of its arc once, shuffled in its
+own buffer, then starts its next pass. Arcs differ by at most one record, so one stream may get ahead of
+another by one record a pass; no stream waits, no record is dropped, and no batch is short.
 
 Everything drawn here is a function of (seed, pass, stream). Where a run stopped at step s, it continues by
 arithmetic: step s is in a known pass of each stream, and whole passes before it are never read.
@@ -149,7 +149,7 @@ def record_dataset(
         paths: the shards.
         rows: the host's rows of the global batch.
         seed: of the order.
-        start_step: the batch to begin with.
+        start_step: the first batch.
         shuffle_buffer: records held for shuffling, by all streams of the global batch together.
         keep: ``keep(id) -> bool`` leaves out the other records; None keeps all.
     """

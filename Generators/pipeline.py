@@ -60,14 +60,15 @@ def train_dataset(
         image_size: side of the square images, in pixels.
         batch_size: images in a global batch, on all hosts.
         seed: the same seed gives the same batches on any machine and at any parallelism.
-        start_step: the batch to begin with, as if that many had been taken; they are not decoded, and whole
-            passes among them not read.
+        start_step: the number of the first batch. Earlier batches are not decoded, and whole passes among
+            them are not read.
         augmentation: an ``Utils.images.augmentation.Augmentation``; None has the original zoo's settings.
         channel_order: "bgr", as all models of the zoo have it, or "rgb".
         shuffle_buffer: records (encoded; at 512 px about 90 kB each) held for shuffling.
-        num_records: how many there are (that ``keep`` keeps), in all or of every shard; None counts them
-            where that is needed. Of every shard: there are as many streams as ``Generators.host_sharding``
-            says, and MixUp partners are of one stream. Else there is one, and every host reads all shards.
+        num_records: number of records (that ``keep`` keeps), in total or for every shard; None counts them
+            where needed. With a number for every shard there are as many streams as
+            ``Generators.host_sharding`` says, and MixUp partners are of one stream. Otherwise there is one
+            stream, and every host reads all shards.
         host: (index, count): give only this host's rows of every batch of ``batch_size``, which are the same
             for any number of hosts; it reads the streams of these rows, and decodes them and their partners.
         workers: batches made at the same time; by default one a core.
@@ -311,7 +312,7 @@ def _are_remote(paths: list[str]) -> bool:
 def shard_paths(records: Records) -> list[str]:
     """Return the shards that a glob or a list of paths names.
 
-    Raises UserError where there is none or one is missing; it says what the folder holds instead.
+    Raises UserError if no shard matches or one is missing; it says what the folder holds instead.
     """
     if isinstance(records, (str, os.PathLike)):
         pattern = os.fspath(records)

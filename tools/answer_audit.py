@@ -35,7 +35,7 @@ def parser() -> Parser:
         "--tags", metavar="CSV", type=pathlib.Path, required=True, help="selected_tags.csv"
     )
     arguments.add_argument("-o", "--output", metavar="DECISIONS.jsonl", type=pathlib.Path, required=True)
-    arguments.add_argument("--overwrite", action="store_true", help="replace decisions that are there")
+    arguments.add_argument("--overwrite", action="store_true", help="replace an existing file")
     arguments.add_argument("--json", action="store_true", help="print one JSON object")
     return arguments
 

@@ -37,7 +37,7 @@ def parser() -> Parser:
         "--db", metavar="X.db", type=pathlib.Path, required=True, help="fire-eggs database"
     )
     arguments.add_argument("-o", "--output", metavar="Y.db", type=pathlib.Path, required=True)
-    arguments.add_argument("--overwrite", action="store_true", help="replace a database that is there")
+    arguments.add_argument("--overwrite", action="store_true", help="replace an existing database")
     arguments.add_argument("--json", action="store_true", help="print one JSON object")
     return arguments
 

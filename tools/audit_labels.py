@@ -6,7 +6,7 @@ was not trained on: a validation split's, or those of folds left out in turn (--
 
 cleanlab counts a post as having a tag where p > 0.5, and doubts no more posts than its confident joint says.
 A tagger trained on incomplete labels is less sure: --operating-point lists every post above its tag's own
-threshold that lacks the tag. An audit that was interrupted goes on where it stopped.
+threshold that lacks the tag. An interrupted audit continues where it stopped.
 """
 
 import Utils.command.interrupt  # noqa: F401  first: imports take long
@@ -57,7 +57,9 @@ def parser() -> Parser:
     arguments.add_argument(
         "--min-positives", type=number(least=1), default=1, help="posts that a tag must have (1)"
     )
-    arguments.add_argument("--also-wrong", action="store_true", help="look for tags carried wrongly too")
+    arguments.add_argument(
+        "--also-wrong", action="store_true", help="also look for tags that posts should not have"
+    )
     arguments.add_argument(
         "--engine", choices=tuple(ENGINES), default="fast",
         help="cleanlab: tag by tag; needs requirements-audit.txt (fast)",
@@ -67,14 +69,15 @@ def parser() -> Parser:
         help="thresholds of the tags, from find_thresholds.py (0.5)",
     )  # fmt: skip
     arguments.add_argument(
-        "--truth", metavar="TRUTH.csv", type=pathlib.Path, help="score the audit by it (image_id,tags)"
+        "--truth",
+        metavar="TRUTH.csv",
+        type=pathlib.Path,
+        help="ground truth to score the audit (image_id,tags)",
     )
     arguments.add_argument(
         "--workers", type=number(least=1), default=2, help="threads of the fast engine (2)"
     )
-    arguments.add_argument(
-        "--overwrite", action="store_true", help="replace an audit that is there, begin anew"
-    )
+    arguments.add_argument("--overwrite", action="store_true", help="replace an existing audit, start again")
     arguments.add_argument("--json", action="store_true", help="print one JSON object")
     return arguments
 

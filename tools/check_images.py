@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def note_prefix(output: pathlib.Path, root: pathlib.Path, paths: Sequence[str]) -> pathlib.Path:
     """Return the path, beside the output, with which the notes of this work begin.
 
-    It depends on the list of files, so that a folder that changed is checked anew.
+    It depends on the list of files, so that a changed folder is checked again.
     """
     digest = hashlib.sha256("\n".join([str(root), *paths]).encode("utf-8", "surrogateescape")).hexdigest()
     return output.with_name(f".{output.name}.{digest[:12]}")

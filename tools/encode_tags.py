@@ -33,8 +33,8 @@ ROWS_AT_A_TIME = 1024  # rows of labels.npy in memory
 def parser() -> Parser:
     """Return the argument parser."""
     parser = Parser(prog="encode_tags.py", description=__doc__)
-    parser.add_argument("ids", type=pathlib.Path, metavar="IDS.txt", help="one post a line, or an ids.npy")
-    parser.add_argument("--source", required=True, choices=sorted(sources.SOURCES), help="kind of booru")
+    parser.add_argument("ids", type=pathlib.Path, metavar="IDS.txt", help="one post id a line, or an ids.npy")
+    parser.add_argument("--source", required=True, choices=sorted(sources.SOURCES), help="kind of source")
     parser.add_argument(
         "--from", required=True, dest="origin", metavar="PATH", help="database, file or folder"
     )
@@ -46,7 +46,7 @@ def parser() -> Parser:
         help="meaning of the letters in a source of before April 2022: s=general q=questionable e=explicit",
     )  # fmt: skip
     parser.add_argument(
-        "--allow-missing", action="store_true", help="give posts that the source lacks a row without labels"
+        "--allow-missing", action="store_true", help="give posts missing in the source a row without labels"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     return parser

@@ -28,13 +28,15 @@ def parser() -> Parser:
     arguments = Parser(prog="ensemble.py", description=__doc__)
     arguments.add_argument("dumps", nargs="+", metavar="DUMP", type=pathlib.Path, help="dump folders")
     arguments.add_argument(
-        "-o", "--output", required=True, type=pathlib.Path, metavar="DUMP", help="to write"
+        "-o", "--output", required=True, type=pathlib.Path, metavar="DUMP", help="dump folder to write"
     )
     arguments.add_argument(
         "--mean", choices=ensembling.MEANS, default="probabilities", help="what is averaged (probabilities)"
     )
     how = arguments.add_mutually_exclusive_group()
-    how.add_argument("--weights", nargs="+", type=float, metavar="W", help="one a dump; their scale is free")
+    how.add_argument(
+        "--weights", nargs="+", type=float, metavar="W", help="one weight a dump; scaled to a sum of 1"
+    )
     how.add_argument(
         "--fit-on", nargs="+", type=pathlib.Path, metavar="DUMP",
         help="fit the weights on these dumps, of the same models on other images with labels",
@@ -46,7 +48,7 @@ def parser() -> Parser:
     )
     arguments.add_argument("--name", help="run name of the result (the output folder's name)")
     arguments.add_argument(
-        "--dtype", choices=predictions.DTYPES, help="how to store (the widest of the dumps')"
+        "--dtype", choices=predictions.DTYPES, help="stored dtype (the widest of the dumps')"
     )
     arguments.add_argument("--overwrite", action="store_true", help="replace an existing dump")
     return arguments

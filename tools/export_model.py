@@ -291,7 +291,7 @@ def _labeled_images(
 def _write_timm(folder: pathlib.Path, job: Job) -> tuple[str, str]:
     """Write config.json and model.safetensors where timm can express the model.
 
-    Returns timm's name of the architecture, empty where there is none, and a sentence for people.
+    Returns timm's name of the architecture, empty without one, and a sentence for people.
     """
     if job.source.recipe is None:
         return "", "no timm files: only a run says which model it is"

@@ -58,9 +58,7 @@ def parser() -> Parser:
     parser = Parser(prog="tools/find_duplicates.py", description=__doc__)
     parser.add_argument("--images", required=True, metavar="DIR", help="the image folder, with all below it")
     parser.add_argument("-o", "--output", required=True, metavar="CSV", help="groups.csv to write")
-    parser.add_argument(
-        "--source", choices=sorted(PARENT_READERS), help="kind of booru that has the parent ids"
-    )
+    parser.add_argument("--source", choices=sorted(PARENT_READERS), help="kind of source with the parent ids")
     parser.add_argument("--from", dest="origin", metavar="PATH", help="its database or folder")
     parser.add_argument("--run", metavar="RUN|FILE.keras", help="a model whose features propose pairs too")
     parser.add_argument(

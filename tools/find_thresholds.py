@@ -58,19 +58,23 @@ def parser() -> Parser:
     arguments.add_argument(
         "--rule", default="p-equals-r", metavar="RULE", help=f"{thresholds.RULES} (p-equals-r)"
     )
-    arguments.add_argument("--per", choices=PER, default="all", help="what gets a threshold of its own (all)")
+    arguments.add_argument("--per", choices=PER, default="all", help="what each threshold is for (all)")
     arguments.add_argument("--groups-of-tags", type=pathlib.Path, metavar="TOML", help="for --per group")
-    arguments.add_argument("--enough", type=float, help="--per tag: true images that need no shrinking")
-    arguments.add_argument("--judge", type=pathlib.Path, metavar="DUMP", help="dump of other images: test")
+    arguments.add_argument(
+        "--enough", type=float, help="--per tag: positives of a tag that need no shrinking"
+    )
+    arguments.add_argument(
+        "--judge", type=pathlib.Path, metavar="DUMP", help="dump of other images to judge on: test"
+    )
     arguments.add_argument(
         "--resamples",
         type=number(least=bootstrap.MIN_RESAMPLES),
         default=1000,
-        help="of the judging images (1000)",
+        help="resamples of the judging images (1000)",
     )
     arguments.add_argument("--seed", type=number(least=0), default=0, help="of the resamples (0)")
     arguments.add_argument("--overwrite", action="store_true", help="replace existing thresholds")
-    arguments.add_argument("--json", action="store_true", help="print what was found as JSON")
+    arguments.add_argument("--json", action="store_true", help="print the result as JSON")
     return arguments
 
 

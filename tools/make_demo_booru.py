@@ -65,7 +65,7 @@ def parser() -> Parser:
         "--missing",
         type=number(float, least=0.0, most=1.0),
         default=0.1,
-        help="share of true tags that the booru lacks (default: 0.1)",
+        help="share of true tags missing in the booru (default: 0.1)",
     )
     parser.add_argument("--workers", type=number(least=1), help="processes (default: one a core, at most 8)")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT where it exists")

@@ -39,21 +39,19 @@ def parser() -> Parser:
     arguments.add_argument("model", metavar="RUN|FILE.keras|RELEASE", type=to_path)
     what = arguments.add_mutually_exclusive_group(required=True)
     what.add_argument("--dataset", type=to_path, help="dataset folder, with --split")
-    what.add_argument(
-        "--images", type=pathlib.Path, help="folder of images of any kind; there are no labels then"
-    )
+    what.add_argument("--images", type=pathlib.Path, help="folder of images of any kind, without labels")
     arguments.add_argument("--split", help="split of the dataset (validation; train with --fold)")
     arguments.add_argument(
-        "--fold", metavar="I/K", help="of the training split only fold I of K, which train.py --fold left out"
+        "--fold", metavar="I/K", help="only fold I of K of the training split, which train.py --fold left out"
     )
     arguments.add_argument(
         "-o", "--output", required=True, type=pathlib.Path, metavar="DUMP", help="dump folder to write"
     )
     arguments.add_argument(
-        "--dtype", choices=predictions.DTYPES, default="float32", help="how to store (float32)"
+        "--dtype", choices=predictions.DTYPES, default="float32", help="stored dtype (float32)"
     )
     arguments.add_argument(
-        "--padding", choices=PADDING, default="white", help="around images that are not square (white)"
+        "--padding", choices=PADDING, default="white", help="color around images that are not square (white)"
     )
     arguments.add_argument("--which", choices=("best", "last"), default="best", help="model of a run (best)")
     arguments.add_argument("--tags", type=pathlib.Path, help="tag list of a model that has none beside it")

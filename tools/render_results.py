@@ -25,7 +25,7 @@ def parser() -> Parser:
 
 
 def render(text: str, folder: pathlib.Path) -> str:
-    """Return the text with every block between markers rendered anew from a CSV of the folder.
+    """Return the text with every block between markers rendered again from a CSV of the folder.
 
     ``<!-- tables of X.csv --> ... <!-- end of tables -->`` holds the original project's four tables,
     ``<!-- rows of X.csv --> ... <!-- end of rows -->`` one table of all rows.

@@ -45,10 +45,8 @@ def parser() -> Parser:
     )  # fmt: skip
     arguments.add_argument("-o", "--output", metavar="DECISIONS.jsonl", type=pathlib.Path, required=True)
     http_server.add_arguments(arguments)
-    arguments.add_argument("--reviewer", metavar="NAME", help="who decides (the user's name)")
-    arguments.add_argument(
-        "--second-opinion", action="store_true", help="ask what others decided already, too"
-    )
+    arguments.add_argument("--reviewer", metavar="NAME", help="name of the reviewer (the user's name)")
+    arguments.add_argument("--second-opinion", action="store_true", help="also ask what others have decided")
     arguments.add_argument(
         "--dump", metavar="DUMP", type=pathlib.Path, help="labels, and which posts are similar"
     )

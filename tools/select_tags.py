@@ -51,7 +51,7 @@ def parser() -> Parser:
     """Return the argument parser."""
     parser = Parser(prog="tools/select_tags.py", description=__doc__)
     parser.add_argument("definition", help="definition.toml, or a folder that holds one")
-    parser.add_argument("--source", required=True, choices=sorted(sources.SOURCES), help="kind of booru")
+    parser.add_argument("--source", required=True, choices=sorted(sources.SOURCES), help="kind of source")
     parser.add_argument("--from", required=True, dest="origin", metavar="PATH", help="its database or folder")
     parser.add_argument("--images", metavar="DIR", help="image folder (default for sidecars: PATH)")
     parser.add_argument("-o", "--output", required=True, metavar="DATASET", help="dataset folder to make")

@@ -4,7 +4,7 @@
     python tools/sweep.py tools/sweeps/asl.yaml --dataset DATASET -o sweeps/asl -- --epochs 10
 
 Each run has a folder of its own under OUT, named after what it sets; OUT/results.csv has a row for each, with
-its best epoch. The same command continues: finished runs are kept, a stopped one goes on where it was.
+its best epoch. The same command continues: finished runs are kept, a stopped one continues.
 """
 
 import Utils.command.interrupt  # noqa: F401  first: imports take long

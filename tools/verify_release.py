@@ -1,6 +1,6 @@
 """Verify a release: every rule that clients of WD taggers count on, every format against the Keras model.
 
-kohya, standalone, picobyte, comfy, wdv3 and imgutils, written anew from descriptions of their behavior, and
+kohya, standalone, picobyte, comfy, wdv3 and imgutils, reimplemented from descriptions of their behavior, and
 sidecars for trainers and Hydrus must name the same tags for the same images. Where a model differs from the
 Keras model, the report says by how much and where most. Faults that users hit are named: shuffled CSV,
 outputs in another order, RGB instead of BGR, logits instead of probabilities, fixed batch, external data. The

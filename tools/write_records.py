@@ -72,7 +72,7 @@ def parser() -> Parser:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(
-        "--overwrite", action="store_true", help="write all anew; the old shards stay until then"
+        "--overwrite", action="store_true", help="write all shards again; the old ones stay until then"
     )
     return parser
 
@@ -195,7 +195,7 @@ def confirm(folder: pathlib.Path, manifest: Mapping[str, Any], options: argparse
         if size != shard["bytes"]:
             state = "is gone" if size is None else f"has {size} bytes"
             raise WorkError(
-                f"{path} {state}, dataset.json says {shard['bytes']}; --overwrite writes all shards anew"
+                f"{path} {state}, dataset.json says {shard['bytes']}; --overwrite writes all shards again"
             )
     records = sum(entry["records"] for entry in manifest["records"].values())
     last_line = f"{folder} is complete: {records} records in {len(shards)} shards; nothing to do"

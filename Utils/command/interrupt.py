@@ -65,7 +65,7 @@ def leaving_at_once(stderr: int = 2) -> Iterator[None]:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# A shell's background jobs ignore SIGINT, and so they should go on doing.
+# A shell's background jobs ignore SIGINT, and should continue to.
 if _is_script() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     with contextlib.suppress(ValueError):
         signal.signal(signal.SIGINT, _leave)

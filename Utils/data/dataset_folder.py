@@ -103,8 +103,8 @@ class Dataset:
     def frequencies(self, split: str) -> np.ndarray | None:
         """Return the share of a split's posts that has each tag, (num_labels,); None without posts.parquet.
 
-        One post more is counted, half of which has every tag: shares are above 0 and below 1, so that their
-        logits are finite.
+        Half a post with every tag and half a post without are added: so shares are above 0 and below 1, and
+        their logits are finite.
         """
         path = self.folder / "posts.parquet"
         if not path.is_file():

@@ -153,7 +153,7 @@ def divide(folder: pathlib.Path, name: str, posts: Posts, settings: Mapping[str,
         posts: all of them.
         settings: ``shard_size`` (posts) and ``seed``.
 
-    Raises UserError where the work was begun with other posts or settings.
+    Raises UserError if the work was started with other posts or settings.
     """
     shards = []
     for split in SPLITS:
@@ -200,7 +200,7 @@ class ReusedDataset:
             if present.get(name, value) != value:
                 raise UserError(
                     f"--reuse {path} has {name} = {present[name]}, {folder} wants {value}; "
-                    "--labels-only makes no image anew"
+                    "--labels-only does not process images again"
                 )
         rejected = _read_rejected(dataset.folder / "rejected.csv")
         self._reasons = {post_id: reason for (post_id, _), reason in rejected.items()}

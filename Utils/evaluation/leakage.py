@@ -27,7 +27,7 @@ class Leakage:
     interval: tuple[float, float]  # of that, both on the same resamples of the images
 
     def rows(self) -> list[tuple]:
-        """Return a row of COLUMNS for every subset; the inflation stands with all images."""
+        """Return a row of COLUMNS for every subset; the row of all images has the inflation."""
         nothing = (None,) * 3
         return [
             (name, self.counts[name], self.values[name], *self.intervals[name],

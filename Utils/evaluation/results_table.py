@@ -157,7 +157,7 @@ def precision_and_recall(f1: float, f2: float) -> tuple[float, float]:
 def append(path: str | os.PathLike, rows: Sequence[Row]) -> None:
     """Add rows (dicts of COLUMNS, missing ones empty) to a results CSV, which is made if it does not exist.
 
-    A row that stands there already, word for word, is not added again. Raises UserError on a false row.
+    A row that the file already has, word for word, is not added again. Raises UserError on an impossible row.
     """
     path = pathlib.Path(path)
     lines = []

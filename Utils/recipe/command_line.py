@@ -126,7 +126,7 @@ def _completed(name: str, recipe: Recipe, source: initial_weights.Source | None)
         flags = ", ".join(map(flag, recipe.model_overrides()))
         raise UserError(
             f"the model of {recipe.init_from} is taken as it is, so {flags} cannot be set; give --model "
-            f"{source.model} and all options it was built with to build it anew"
+            f"{source.model} and all options it was built with to build it again"
         )
     return dataclasses.replace(recipe, image_size=recipe.image_size or larger_size(source.image_size))
 

@@ -42,7 +42,7 @@ def render(report: reporting.Report) -> str:
 
 
 def _filled(template: str, values: Mapping[str, str]) -> str:
-    """Replace every ``{{name}}``; what stands in a value is left as it is, since a tag may be so named."""
+    """Replace every ``{{name}}``, but not within values: a tag may have such a name."""
     return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template)
 
 

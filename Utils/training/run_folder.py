@@ -150,7 +150,7 @@ def _lock(path: pathlib.Path) -> IO[str]:
 
 def _require_same(folder: Any, recipe: Recipe, dataset: Dataset, facts: Mapping[str, Any]) -> None:
     old_recipe = read_recipe(folder / "recipe.json")[1]
-    old_recipe = {**Recipe().to_dict(), **old_recipe}  # fields that were added after the run was begun
+    old_recipe = {**Recipe().to_dict(), **old_recipe}  # fields that are newer than the run
     differences = [
         *_recipe_differences(old_recipe, recipe.to_dict()),
         *_fact_differences(atomic.read_json(folder / "environment.json", _ENVIRONMENT), facts),

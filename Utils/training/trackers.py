@@ -1,4 +1,4 @@
-"""Experiment trackers: W&B or TensorBoard, and ``curves.png``; if one fails, training goes on without it.
+"""Experiment trackers: W&B or TensorBoard, and ``curves.png``; if one fails, training continues without it.
 
 W&B stays offline unless ``WANDB_API_KEY`` or ``WANDB_MODE`` is set, and never asks anything; its files lie in
 the run folder, or in ``wandb/`` of the working folder if the run is on another file system.
@@ -71,7 +71,7 @@ class WeightsAndBiases(Tracker):
         import wandb
 
         configured = any(os.environ.get(variable) for variable in WANDB_VARIABLES)
-        # Kept in a file, so that a run that is continued goes on as the same run there.
+        # Kept in a file, so that a continued run is the same run in W&B.
         identity = folder / "wandb" / "id.txt"
         if not identity.exists():
             identity.parent.mkdir(exist_ok=True)

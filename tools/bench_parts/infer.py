@@ -42,7 +42,7 @@ def add_arguments(parser: Parser) -> None:
     add("--dtype", help="dtype policy of FAMILY/VARIANT, mixed_bfloat16 for example (float32)")
     add("--backend", choices=("tensorflow", "jax", "torch"), help="of Keras (KERAS_BACKEND)")
     add("--batch-sizes", type=number(above=0), nargs="+", default=[1, 8, 32], help="(1 8 32)")
-    add("--rounds", type=number(above=0), default=4, help="rounds, in each of which every side runs once (4)")
+    add("--rounds", type=number(above=0), default=4, help="rounds; every side runs once in each (4)")
     add("--seconds", type=number(float, above=0), default=1.0, help="seconds per figure and round (1)")
     add("--threads", type=number(above=0), default=timing.num_cores(), help="cores of each side (all)")
     add(

@@ -46,7 +46,7 @@ def add_arguments(parser: Parser) -> None:
     add("--images", type=number(above=0), default=256, help="images drawn (256)")
     add("--seconds", type=number(float, above=0), default=10.0, help="seconds per figure (10)")
     add("--turns", type=number(above=0), default=5, help="number of turns, whose median counts (5)")
-    add("--plot", type=pathlib.Path, metavar="FILE.svg", help="draw where the time goes")
+    add("--plot", type=pathlib.Path, metavar="FILE.svg", help="draw a chart of where time goes")
 
 
 def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:

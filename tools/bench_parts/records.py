@@ -44,9 +44,9 @@ def add_arguments(parser: Parser) -> None:
     add = parser.add_argument
     add("--images", type=number(above=0), default=24_000, help="posts, their images drawn (24000)")
     add("--peer-images", type=number(above=0), default=6000, help="images that the peer packs (6000)")
-    add("--rounds", type=number(above=0), default=3, help="rounds, in each of which every side runs once (3)")
+    add("--rounds", type=number(above=0), default=3, help="rounds; every side runs once in each (3)")
     add("--shard-size", type=number(above=0), default=1024, help="posts per shard (1024)")
-    add("--plot", type=pathlib.Path, metavar="FILE.svg", help="draw where the time goes")
+    add("--plot", type=pathlib.Path, metavar="FILE.svg", help="draw a chart of where time goes")
 
 
 def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def add_arguments(parser: Parser) -> None:
     )
     add("--batch-size", type=number(above=0), default=8, help="of the server and the model's limit (8)")
     add("--picture-size", type=number(above=0), default=512, help="side of the JPEGs that are sent (512)")
-    add("--rounds", type=number(above=0), default=3, help="rounds, in each of which every side runs once (3)")
+    add("--rounds", type=number(above=0), default=3, help="rounds; every side runs once in each (3)")
     add("--seconds", type=number(float, above=0), default=3.0, help="seconds per figure and round (3)")
     add("--threads", type=number(above=0), default=timing.num_cores(), help="cores of the server (all)")
 

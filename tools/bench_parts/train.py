@@ -26,7 +26,7 @@ def add_arguments(parser: Parser) -> None:
     add("--image-size", type=number(above=0), default=224, help="side of the images (224)")
     add("--batch-size", type=number(above=0), default=8, help="images in a batch (8)")
     add("--num-labels", type=number(above=0), default=2380, help="labels (2380)")
-    add("--rounds", type=number(above=0), default=5, help="rounds, in each of which every side runs once (5)")
+    add("--rounds", type=number(above=0), default=5, help="rounds; every side runs once in each (5)")
     add("--steps", type=number(above=0), default=2, help="steps per round (2)")
     add("--threads", type=number(above=0), default=timing.num_cores(), help="cores of each side (all)")
     add("--set", action="append", default=[], metavar="FIELD=VALUE", help="a field of every model")

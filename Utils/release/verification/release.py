@@ -32,7 +32,7 @@ class ReferenceModel:
     """The Keras model that a release is compared with.
 
     Args:
-        model: the Keras model that is right, None where there is none.
+        model: the Keras model that is right, or None.
         tags: its tag list, L rows.
         images: (N, S, S, 3) uint8 BGR, prepared; None to draw some.
         labels: (N, L) of the rows of ``tags``, see `agreement.compare`; None where the images have none.
