@@ -44,6 +44,7 @@ def adapted_json(file: pathlib.Path, image_size: int, num_labels: int, dtype_pol
 def to_json(model: keras.Model) -> str:
     """Return the architecture of a model for ``from_json``, without optimizer and loss."""
     config = json.loads(model.to_json())
+    # A run compiles its own optimizer and loss; those of the source may not even be importable.
     config.pop("compile_config", None)
     return json.dumps(config)
 
@@ -86,7 +87,7 @@ def copy_weights(
         values = {name: resized_weights(old[name], new[name]) for name in common if old[name].get_weights()}
     except ValueError as error:
         raise UserError(f"{file} does not fit images of {model.input_shape[1]} px: {error}") from error
-    _check(file, model, old, new, values)
+    _check(file, model, old, new, values)  # before the first assignment: all or nothing
     for name in values.keys() - {LOGITS}:
         new[name].set_weights(values[name])
     new[LOGITS].set_weights(_classifier(old[LOGITS].get_weights(), rows, frequencies))
@@ -121,9 +122,10 @@ def _same_shapes(name: str, values: list[np.ndarray], layer: keras.layers.Layer)
 def _classifier(weights: list[np.ndarray], rows: np.ndarray, frequencies: np.ndarray) -> list[np.ndarray]:
     """Return kernel (C, num_labels) and bias (num_labels,) for the new list of tags."""
     kernel, bias = weights
+    # With a kernel of 0 the bias alone decides: it is the logit of the frequency.
     prior_logits = np.log(frequencies) - np.log1p(-np.asarray(frequencies))
     new = rows < 0
-    columns = np.where(new, 0, rows)
+    columns = np.where(new, 0, rows)  # any valid column; `where` discards it for new tags
     return [
         np.where(new, 0.0, kernel[:, columns]),
         np.where(new, prior_logits.astype(bias.dtype), bias[columns]),
@@ -139,6 +141,7 @@ def _differences(old: keras.layers.Layer, new: keras.layers.Layer) -> Iterator[s
     for key in now:
         if key in WITHOUT_EFFECT or key.endswith(WITHOUT_EFFECT_SUFFIXES) or before.get(key) == now[key]:
             continue
+        # Nested settings, of layers within a layer, have no short text.
         if isinstance(now[key], (int, float, str, type(None))):
             yield f"{key} was {before.get(key)}, is {now[key]}"
 

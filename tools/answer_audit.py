@@ -1,8 +1,8 @@
 """Answer every finding of an audit from ground truth, as a reviewer who makes no mistakes would.
 
-It needs a booru whose true tags are known, like the drawn one, and shows what a review can gain before people
-spend their time on one. DECISIONS.jsonl is as review_labels.py writes it, and apply_decisions.py takes it.
-Findings about posts that the truth does not name stay unanswered.
+It needs a booru whose true tags are known, like the drawn one, and shows how much a review can gain before
+people spend their time on one. DECISIONS.jsonl has the format of review_labels.py, and apply_decisions.py
+reads it. Findings about posts that the ground truth lacks stay unanswered.
 """
 
 import Utils.command.interrupt  # noqa: F401  first: imports take long

@@ -1,6 +1,6 @@
 """Compare two dumps on the images and tags that both have, each at its own P = R threshold.
 
-Both are scored on the same resamples of the images (paired bootstrap): what is hard in a resample is hard for
+Both are scored on the same resamples of the images (paired bootstrap): a hard resample is hard for
 both. If the 95% interval of the difference holds 0 they are not distinguishable, and the output says so.
 
 A and B may be folders of dumps, for example of one recipe trained from several seeds: then the means of their

@@ -31,7 +31,7 @@ def parser() -> Parser:
         "-o", "--output", required=True, type=pathlib.Path, metavar="DUMP", help="dump folder to write"
     )
     arguments.add_argument(
-        "--mean", choices=ensembling.MEANS, default="probabilities", help="what is averaged (probabilities)"
+        "--mean", choices=ensembling.MEANS, default="probabilities", help="values to average (probabilities)"
     )
     how = arguments.add_mutually_exclusive_group()
     how.add_argument(

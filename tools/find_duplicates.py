@@ -228,7 +228,7 @@ def compare(
 def feature_hashes(
     options: argparse.Namespace, paths: list[str], keys: np.ndarray, facts: np.ndarray
 ) -> np.ndarray:
-    """Return hashes of what a model's last layer sees: (N, BITS / 8) uint8, 0 for unusable images."""
+    """Return hashes of the inputs of a model's last layer: (N, BITS / 8) uint8, 0 for unusable images."""
     tagger, features_of = _load_model(options.run)
     folder = pathlib.Path(options.output).with_suffix(".features")
     model_sha256 = sha256_of(initial_weights.find(options.run).file)

@@ -3,7 +3,7 @@
     python tools/sweep.py tools/sweeps/mixup_alpha.yaml --dataset DATASET -o sweeps/mixup_alpha
     python tools/sweep.py tools/sweeps/asl.yaml --dataset DATASET -o sweeps/asl -- --epochs 10
 
-Each run has a folder of its own under OUT, named after what it sets; OUT/results.csv has a row for each, with
+Each run has its own folder under OUT, named after its settings; OUT/results.csv has a row for each, with
 its best epoch. The same command continues: finished runs are kept, a stopped one continues.
 """
 
@@ -48,7 +48,7 @@ def parser() -> Parser:
     )
     parser.add_argument("--seed", type=int, default=0, help="of a random search (0)")
     parser.add_argument("--retry", action="store_true", help="train again what failed before")
-    parser.add_argument("--list", action="store_true", help="print what the runs set, and train nothing")
+    parser.add_argument("--list", action="store_true", help="print the settings of the runs without training")
     return parser
 
 

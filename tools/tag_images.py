@@ -69,7 +69,7 @@ def parser() -> Parser:
     add("paths", metavar="PATH", nargs="+", type=pathlib.Path, help="images and folders")
     add("--format", choices=FORMATS, default="txt", help="what to write (txt)")
     add("-o", "--output", type=pathlib.Path, metavar="FILE", help="file of json or csv")
-    add("--rejected", type=pathlib.Path, metavar="CSV", help="list what was set aside: path,reason")
+    add("--rejected", type=pathlib.Path, metavar="CSV", help="list of unreadable images: path,reason")
     existing = command_line.add_mutually_exclusive_group()
     existing.add_argument("--overwrite", action="store_true", help="replace files that exist")
     existing.add_argument("--append", action="store_true", help="add the missing tags to sidecars that exist")
@@ -272,7 +272,7 @@ def _write_table(
 def _settings(
     options: argparse.Namespace, tagger: onnx_tagger.ServingTagger, selector: tag_selection.TagSelector
 ) -> dict[str, Any]:
-    """Return what the records of a table depend on: a run continues only under the same."""
+    """Return the settings that decide the records of a table: a run continues only under the same."""
     chosen = hashlib.sha256(selector.thresholds.tobytes() + selector.allowed.tobytes()).hexdigest()
     return {
         "model": str(options.model.resolve()),

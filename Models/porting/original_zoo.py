@@ -65,7 +65,7 @@ def _read_h5(path: pathlib.Path) -> Source:
             for name in _listed(top[layer], "weight_names"):
                 if name not in top[layer]:
                     raise UserError(f"{path} is damaged: it lists {name} of {layer} and does not hold it")
-                # Scopes may stand before the layer's name: of a model within a model, of a replica.
+                # Scopes may come before the layer's name: that of an outer model, or of a replica.
                 weight = name.rsplit(f"{layer}/", 1)[-1].removesuffix(":0")
                 arrays[layer, weight] = _array(top[layer][name])
         skipped = tuple(str(key) for key in file if key != "model_weights") if top is not file else ()
@@ -142,6 +142,7 @@ def assign(model: keras.Model, rules: Rules, source: Source) -> int:
             f"Left over in the file: {join_names(unused, 6)}. Check the model, its options and the number of "
             "labels."
         )
+    # All shapes are checked before the first assignment, so that an error leaves the model as it was.
     values = {key: _reshaped(arrays[key], variable, _label(key)) for key, variable in variables.items()}
     for key, variable in variables.items():
         variable.assign(values[key])

@@ -279,7 +279,7 @@ def finish(
         ids = [post_id for note in of_split[split] for post_id in note["ids"]]
         with replacing(folder / split / "ids.npy") as temporary:
             np.save(temporary, np.array(ids, np.int64))
-    write_json(folder / "dataset.json", manifest)  # last: what it names is there
+    write_json(folder / "dataset.json", manifest)  # last, so that every file it names exists
     _remove_progress(folder)
     return manifest
 

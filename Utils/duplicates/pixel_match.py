@@ -110,7 +110,7 @@ def _align(
 
 
 def _solver(thumbnails: np.ndarray) -> np.ndarray:
-    """Return (N, 4, pixels): what a difference of each pixel says about scale and shift of both axes.
+    """Return (N, 4, pixels): weights that turn pixel differences into scale and shift of both axes.
 
     This is the least-squares inverse of Lucas and Kanade. It is built from the first thumbnails, so that it
     stays the same in all steps (the inverse compositional algorithm).

@@ -35,7 +35,7 @@ def from_keys(positive_keys: np.ndarray, count_at_least: Callable[[np.ndarray], 
 def average_precision(probabilities: Matrix, labels: Matrix, columns: np.ndarray | None = None) -> float:
     """Return the average precision of all pairs of image and tag together (micro), in two passes.
 
-    Memory holds the values of what is true. Raises UserError on NaN.
+    Memory holds the probabilities of the true labels. Raises UserError on NaN.
 
     Args:
         probabilities: (N, L).

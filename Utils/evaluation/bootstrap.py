@@ -1,7 +1,7 @@
 """Bootstrap intervals of scores: images are resampled with replacement, a thousand times.
 
 Tags of one image stay together, as they are not independent. The same seed gives the same resamples, so that
-two models on the same images are compared in pairs: what is hard in a resample is hard for both.
+two models on the same images are compared in pairs: a hard resample is hard for both.
 Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
 """
 
@@ -42,7 +42,7 @@ class SparseColumns:
 
 
 def confusion_columns(probabilities: Matrix, labels: Matrix, threshold: Any) -> tuple[SparseColumns, ...]:
-    """Return the true labels, what is predicted, and what is both (TP), in one pass.
+    """Return the true labels, the predicted ones and those that are both (TP), in one pass.
 
     threshold: one, or one a tag.
     """

@@ -30,7 +30,7 @@ def pairs(
 ) -> list[Pair]:
     """Return the `Pair`s that stand out most, by (images - expected) / sqrt(expected + 1).
 
-    Frequent tags are wrong together by chance; what is left after that chance is what is confused.
+    Frequent tags are wrong together by chance; a confusion is the excess over that chance.
 
     Args:
         probabilities: (N, L).

@@ -14,7 +14,7 @@ from Utils.command.cli import UserError
 from Utils.files import csv_tables
 
 LIMIT = 1.0  # distance up to which two images are near-duplicates
-LOOSE = 1.5  # limits from the leader within which a group takes in what is near one of its members
+LOOSE = 1.5  # limits from the leader up to which a group admits images that are near one of its members
 
 
 @dataclasses.dataclass(frozen=True)

@@ -31,7 +31,7 @@ def mean(models: Sequence[np.ndarray], weights: Sequence[float] | np.ndarray, ki
 
 
 def terms(probabilities: np.ndarray, kind: str) -> np.ndarray:
-    """Return what is averaged: the probabilities in float64, or their logits."""
+    """Return the values to average: the probabilities in float64, or their logits."""
     probabilities = np.asarray(probabilities, np.float64)
     refuse_nan(probabilities)
     if kind == "probabilities":

@@ -186,7 +186,7 @@ def _cross_validate(
 
 
 def _held_out_score(held_out: TagPredictions, cutoffs: np.ndarray, rule: Rule) -> np.ndarray:
-    """Return how well thresholds keep what a rule promises: F, or minus the error of the precision."""
+    """Return how well thresholds do by their rule on other images: F, or minus the error of the precision."""
     tp, predicted = held_out.tp_and_predicted(cutoffs)
     if rule.kind == "precision":
         return -np.abs(np.where(predicted > 0, tp / np.maximum(1, predicted), 1.0) - rule.floor)

@@ -63,7 +63,7 @@ def _in_processes(function: Callable[[Job], Result], jobs: Iterable[Job], worker
 
     def feed_one_process() -> None:
         for job in shared_jobs:
-            with _without_main():
+            with _without_main():  # the pool starts its processes at the first submissions
                 future = pool.submit(function, job)
             results.put(future.result())
 
@@ -75,12 +75,14 @@ def _in_processes(function: Callable[[Job], Result], jobs: Iterable[Job], worker
         try:
             for job in shared_jobs:
                 results.put(function(job))
+                # The others' results are handed on between own jobs, and their errors are raised early.
                 yield from _drain(results)
                 _raise_errors(feeder for feeder in feeders if feeder.done())
             for _ in concurrent.futures.as_completed(feeders):
                 yield from _drain(results)
             _raise_errors(feeders)
         finally:
+            # After an error or an abandoned generator the feeders must not take the remaining jobs.
             shared_jobs.stop()
 
 
@@ -143,7 +145,7 @@ def _end_with_parent() -> None:
         return
 
     def watch() -> None:
-        multiprocessing.connection.wait([parent.sentinel])
+        multiprocessing.connection.wait([parent.sentinel])  # ready when the parent has ended, however it did
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -155,6 +157,7 @@ def _on_ray(function: Callable[[Job], Result], jobs: Iterable[Job], workers: int
 
     with _connected(ray, workers):
         task = ray.remote(function)
+        # Twice the cores: a core finds its next task waiting, yet a long generator is not read ahead.
         most = 2 * max(int(ray.cluster_resources().get("CPU", workers)), 1)
         pending: list[Any] = []
         for job in jobs:
@@ -175,6 +178,7 @@ def _connected(ray: Any, workers: int) -> Iterator[None]:
         return
     address = os.environ.get("RAY_ADDRESS")
     settings: dict[str, Any] = {} if address else {"num_cpus": workers, "include_dashboard": False}
+    # Tasks of this project compute on the CPU: without the last variable each would claim a GPU.
     variables = {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
     ray.init(address, log_to_driver=False, runtime_env={"env_vars": variables}, **settings)
     try:

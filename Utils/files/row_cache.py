@@ -36,8 +36,8 @@ class RowCache:
     Args:
         folder: made where it is absent; rows of another format in it are thrown away.
         columns: ``{name: numpy dtype of a row}``.
-        made_by: JSON value of what else the rows depend on, for example a version of the algorithm; rows
-            that were made by something else are of another format.
+        made_by: a JSON value for everything else that the rows depend on, for example a version of the
+            algorithm; rows with another value are of another format.
 
     Raises UserError where another process uses the folder.
     """
@@ -67,11 +67,12 @@ class RowCache:
             raise UserError(f"{self.folder} is in use by another process; wait for it to end")
         format_file = self.folder / FORMAT
         remove_unfinished(format_file)
+        # A process that died may have left the columns at different lengths; extra bytes are cut off below.
         is_same = format_file.is_file() and read_json(format_file) == row_format
         self.rows = self._complete_rows() if is_same else 0
         for name, file in self._files.items():
             file.truncate(self.rows * self._dtypes[name].itemsize)
-        if not is_same:
+        if not is_same:  # only now: rows of the old format are gone, so the new name is true
             write_json(format_file, row_format)
         keys = self.column(KEYS)
         self._order = np.argsort(keys, kind="stable")
@@ -103,6 +104,7 @@ class RowCache:
         else:
             places = np.minimum(np.searchsorted(self._sorted_keys, keys), len(self._sorted_keys) - 1)
             rows = np.where(self._sorted_keys[places] == keys, self._order[places], -1)
+        # New rows are few and looked up one by one, so that no append sorts all keys again.
         for i in np.flatnonzero(rows < 0) if self._appended else ():
             rows[i] = self._appended.get(int(keys[i]), -1)
         return rows
@@ -110,6 +112,7 @@ class RowCache:
     def append(self, keys: npt.ArrayLike, **columns: npt.ArrayLike) -> None:
         """Add rows, given as keys and every column; they are in the files when this returns."""
         keys = np.asarray(keys, np.uint64)
+        # Keys come last: a row counts only when all its columns are in the files.
         for name, values in [*columns.items(), (KEYS, keys)]:
             data = np.asarray(values, self._dtypes[name].base).tobytes()
             if len(data) != len(keys) * self._dtypes[name].itemsize:

@@ -1,4 +1,4 @@
-"""Damage inside a JPEG, told by libjpeg's own warnings: it makes up what is missing and only mentions it.
+"""Finds damage inside a JPEG by libjpeg's warnings: libjpeg invents the missing pixels and only warns.
 
 A download that broke in the middle and got an end marker decodes to a picture that is gray or shifted below
 the break. libjpeg-turbo calls that a warning; simplejpeg makes it an error that has libjpeg's words.

@@ -42,7 +42,7 @@ class Source:
 
 
 def resolve(path: atomic.AnyPath, which: Literal["best", "last"], run_dir: atomic.AnyPath) -> Source:
-    """Return the record of ``path`` in a run folder that began with it, else what is at ``path`` itself.
+    """Return a run's record of ``path``, if the run began with it, else the source at ``path`` itself.
 
     A run continues also when the model it began with is gone. ``run_dir`` may be empty.
     """

@@ -1,4 +1,4 @@
-"""Optimizers that obey what a model declares: what decays, what is clipped, how fast a layer learns.
+"""Optimizers that obey a model's declarations: which weights decay or are clipped, how fast a layer learns.
 
 ``build`` gives any of ``OPTIMIZERS``: Keras' own, LAMB, and a schedule-free AdamW, each with what
 ``Utils.training.per_variable_optimizer`` adds.

@@ -45,7 +45,7 @@ class Run:
         facts: what follows from recipe, dataset and devices, as JSON values: ``batch_size``,
             ``steps_per_epoch``, ``records``, ``devices`` and ``contents``, the digests, by flag, of files and
             columns that the recipe only names.
-        is_first_host: False on a host that reads what the first one writes.
+        is_first_host: False on the other hosts, which only read the folder.
 
     Raises:
         UserError: the folder is something else, another process trains there, or the run was begun with

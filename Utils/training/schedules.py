@@ -17,14 +17,14 @@ from Utils.training.tensors import Tensor, ops
 
 @keras.saving.register_keras_serializable("Utils")
 class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear warm-up, then a half cosine down to a floor which the last step has.
+    """Linear warm-up, then a half cosine down to a floor, which is the rate of the last step.
 
     With W = warmup_steps and T = total_steps: ``peak * (w + (1 - w) s / W)`` for s < W, then
     ``peak * (f + (1 - f)(1 + cos(pi (s - W) / (T - 1 - W))) / 2)``; ``peak * f`` after the end.
 
-    The original zoo held the rate constant within an epoch, by the same formula with epochs for steps. So a
-    schedule of one step an epoch is the original's. With more steps, every epoch of the warm-up starts with
-    the original's rate for it, and every later epoch passes through it: the first cosine epoch starts with
+    The original zoo held the rate constant within an epoch, by the same formula with epochs for steps. With
+    one step an epoch this is the original's schedule. With more steps, every epoch of the warm-up starts with the
+    original's rate for it, and every later epoch passes through that rate: the first cosine epoch starts with
     it (the peak), the last one ends with it (the floor).
 
     Args:
@@ -61,10 +61,12 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
     def __call__(self, step: Any) -> Tensor:
         """Return the learning rate of ``step``, a float32 scalar."""
         step = ops.cast(step, "float32")
+        # Steps count from 0, so the last one is T - 1. `max` avoids a division by 0 for a single cosine step.
         done = (step - self.warmup_steps) / max(self.total_steps - 1 - self.warmup_steps, 1)
         cosine = 0.5 * (1.0 + ops.cos(math.pi * ops.clip(done, 0.0, 1.0)))
         share = self.floor + (1.0 - self.floor) * cosine
         rising = self.warmup_start + (1.0 - self.warmup_start) * step / max(self.warmup_steps, 1)
+        # `where` and not `if`: the step is a tensor when the training step is traced.
         return self.peak * ops.where(step < self.warmup_steps, rising, share)
 
     def get_config(self) -> dict[str, Any]:
@@ -80,12 +82,12 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
 
 @keras.saving.register_keras_serializable("Utils")
 class WarmupConstant(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear warm-up, then the peak for ever (schedule-free optimizers, short experiments).
+    """Linear warm-up, then always the peak (for schedule-free optimizers and short experiments).
 
     Args:
         peak: the learning rate from step ``warmup_steps`` on.
         warmup_steps: steps before, >= 0.
-        total_steps: taken so that schedules are interchangeable, and not used.
+        total_steps: not used; an argument so that schedules are interchangeable.
         warmup_start: share of the peak at step 0 when there is a warm-up.
 
     Raises:

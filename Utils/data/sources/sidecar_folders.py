@@ -70,7 +70,7 @@ def _with_paths(source: Source, paths: list[str], rejected: list[Rejection]) -> 
 def _pair(
     root: pathlib.Path, images: pathlib.Path
 ) -> tuple[list[tuple[int, str, str]], list[Rejection], str]:
-    """Return ``[(post id, image path, sidecar path)]`` by id, rejected files, and what was passed by.
+    """Return ``[(post id, image path, sidecar path)]`` by id, rejected files, and skipped ones.
 
     Rejected are files without a partner.
     """

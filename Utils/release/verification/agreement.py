@@ -1,4 +1,4 @@
-"""How near a format is to the Keras model: differences of probabilities, and what they do to tags."""
+"""Agreement of a format with the Keras model: differences of probabilities, and of the tags they give."""
 
 import dataclasses
 

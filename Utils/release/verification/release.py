@@ -79,6 +79,7 @@ class Verification:
         folder.check_descriptions(self.release, tags, graph.image_size if graph else None, self.findings)
         folder.check_thresholds(self.release, tags, self.findings)
         has_timm = folder.check_timm_files(self.release, self.findings)
+        # The rules above need only the files; what follows needs a Keras model to compare with.
         if self.reference.load_error:
             self.findings.fail(
                 "parity", "extra/keras does not load", "a Keras model", self.reference.load_error
@@ -125,7 +126,7 @@ class Verification:
         reference = Reference(self.reference.model, columns)
         if graph.image_size is not None and graph.image_size != reference.image_size:
             self.findings.fail("R2", "side of the image", reference.image_size, graph.image_size)
-            return
+            return  # images of one size cannot be given to both
         checks = self._format_checks(reference, expected_tags)
         outputs = checks.check_onnx(self.release / folder.MODEL)
         timm_outputs = checks.check_timm(self.release) if has_timm else None
@@ -137,6 +138,7 @@ class Verification:
 
     def _format_checks(self, reference: Reference, tags: pd.DataFrame) -> FormatChecks:
         images, labels = self.reference.images, self.reference.labels
+        # Drawn images are the same on every machine; only formats that round need labeled ones.
         if images is None:
             images = drawn_images(reference.image_size, NUM_DRAWN)
         if labels is not None:
@@ -147,6 +149,7 @@ class Verification:
         self, tags: pd.DataFrame, checks: FormatChecks, computed: dict[str, np.ndarray]
     ) -> None:
         """R9 and R10, with the probabilities that each client computes."""
+        # A few images suffice: a client that misreads the table does so for every image.
         computed = {name: outputs[:NUM_DRAWN] for name, outputs in computed.items()}
         images, expected = checks.images[:NUM_DRAWN], checks.expected[:NUM_DRAWN]
         clients.check(self.release, tags, self.layout, images, expected, computed, self.findings)
