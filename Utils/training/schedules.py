@@ -23,9 +23,9 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
     ``peak * (f + (1 - f)(1 + cos(pi (s - W) / (T - 1 - W))) / 2)``; ``peak * f`` after the end.
 
     The original zoo held the rate constant within an epoch, by the same formula with epochs for steps. With
-    one step an epoch this is the original's schedule. With more steps, every epoch of the warm-up starts with the
-    original's rate for it, and every later epoch passes through that rate: the first cosine epoch starts with
-    it (the peak), the last one ends with it (the floor).
+    one step an epoch this is the original's schedule. With more steps, every epoch of the warm-up starts with
+    the original's rate for it, and every later epoch passes through that rate: the first cosine epoch starts
+    with it (the peak), the last one ends with it (the floor).
 
     Args:
         peak: the highest learning rate, reached at step ``warmup_steps``.
