@@ -75,3 +75,14 @@ def test_only_an_empty_folder_counts_as_absent(tmp_path):
     with pytest.raises(UserError, match="exists already and is kept"):
         atomic.require_absent(tmp_path / "empty")
     atomic.require_absent(tmp_path / "empty", overwrite=True)
+
+
+@pytest.mark.parametrize("name", ["x" * 251 + ".txt", "x." + "y" * 253, "\u9577" * 83 + ".png", "x" * 255])
+def test_a_name_as_long_as_file_systems_allow_is_written(tmp_path, name):
+    """The temporary file's name is no longer than its own."""
+    with atomic.replacing(tmp_path / name) as temporary:
+        assert temporary.name.startswith(".")
+        assert ".part" in temporary.name
+        temporary.write_text("content")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "content"

@@ -50,3 +50,20 @@ def test_a_number_that_several_images_have_names_no_post():
     assert ids[4] == image_folder.post_id("x.jpg")
     assert [ids[i] for i in (0, 1, 2)] == [image_folder.path_id(path) for path in paths[:3]]
     assert len(set(ids)) == 5
+
+
+def test_what_systems_make_is_no_picture_of_the_users(tmp_path):
+    names = ("1.jpg", ".2.jpg", "@eaDir/3.jpg", ".cache/deep/4.jpg", "$Recycle.Bin/5.jpg",
+             "a/__MACOSX/._6.jpg", "a/7.HEIC", "8.heic", "9.txt", ".thumbnails/x.db")  # fmt: skip
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    sentence = "passed by: 5 of systems and hidden, 2 .heic"
+    said = []
+    assert image_folder.image_paths(tmp_path, said.append) == ["1.jpg"]
+    assert said == [sentence]
+    index = image_folder.index(tmp_path, named=True)
+    assert index.ids.tolist() == [1]
+    assert index.census.passed_by() == sentence
+    assert image_folder.image_paths(tmp_path / ".cache") == ["deep/4.jpg"]  # named by the user
+    assert image_folder.Census().passed_by() == ""

@@ -516,3 +516,17 @@ def test_without_ray_its_engine_says_how_to_get_it(tmp_path, capsys, monkeypatch
     monkeypatch.setattr(job_engines.importlib.util, "find_spec", lambda name: None)
     assert write_records.main([str(tmp_path), "--images", str(tmp_path), "--engine", "ray"]) == 2
     assert "requirements-ray.txt" in capsys.readouterr().err
+
+
+def test_check_finds_damage_in_what_would_pass_through(tmp_path):
+    dataset = small_dataset(tmp_path, records=False, num_posts=20)
+    damaged = min((tmp_path / "images").rglob("*.jpg"), key=lambda path: int(path.stem))
+    data = damaged.read_bytes()
+    damaged.write_bytes(data[:-20] + data[-2:])
+    words = ["--images", str(tmp_path / "images")]
+    assert write_records.main([str(dataset), *words]) == 0
+    assert rejections(dataset) == {}
+    assert write_records.main([str(dataset), *words, "--check"]) == 2  # other records would come of it
+    assert write_records.main([str(dataset), *words, "--check", "--overwrite"]) == 0
+    (reason,) = rejections(dataset).values()
+    assert reason.startswith("damaged JPEG: Corrupt JPEG data")
