@@ -1,4 +1,4 @@
-"""The room every test runs in: tensorflow as the commands have it but quiet, no accelerator, no network."""
+"""The environment of every test: tensorflow as in the commands but quiet, no accelerator, no network."""
 
 import os
 

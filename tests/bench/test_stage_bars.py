@@ -1,4 +1,4 @@
-"""Utils/bench/stage_bars.py: stretches as long as their stages, names as text, the same bytes."""
+"""Utils/bench/stage_bars.py: segments as long as their stages, names as text, the same bytes."""
 
 import xml.etree.ElementTree as ET
 

@@ -1,4 +1,4 @@
-"""Hard cases are made of ordinary images: their sizes and their transparency are known."""
+"""Hard cases are made from ordinary images: their sizes and their transparency are known."""
 
 import numpy as np
 from PIL import Image

@@ -1,4 +1,4 @@
-"""Utils/duplicates/fingerprints.py: what of a picture stays when it is recompressed, rescaled or padded."""
+"""Utils/duplicates/fingerprints.py: what stays of an image when it is recompressed, rescaled or padded."""
 
 import cv2
 import numpy as np

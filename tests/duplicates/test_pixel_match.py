@@ -1,4 +1,4 @@
-"""Utils/duplicates/pixel_match.py: pictures that are one and pictures that only look alike."""
+"""Utils/duplicates/pixel_match.py: copies of one image and images that only look alike."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""The truth about posts: as labels of dumps, and as what an audit of labels should find."""
+"""Ground truth of posts: as labels of dumps, and as the findings that an audit of labels should have."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Result tables and results/: published tables as arithmetic, rows that cannot be."""
+"""Result tables and results/: arithmetic of published tables, impossible rows."""
 
 import math
 import pathlib

@@ -1,4 +1,4 @@
-"""Large files in pieces: the same bytes and digest past the cache, through it, and where that shows late."""
+"""Large files in pieces: the same bytes and digest whether writes bypass the page cache or use it."""
 
 import errno
 import hashlib

@@ -1,4 +1,4 @@
-"""Files that look like pictures and are none."""
+"""Files that look like images but are not."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Drawn pictures, their fingerprints, and how far these are apart."""
+"""Drawn images, their fingerprints, and the distances of these."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""Run by test_resume.py in a process of its own: a run that dies again and again, and one that lives.
+"""Run by test_resume.py in a process of its own: a run killed again and again, and an uninterrupted one.
 
 ``killed_runs.py DATASET FOLDER SEED FLAG...`` leaves FOLDER/whole and FOLDER/killed and prints what happened
 as a JSON list. Every attempt is a process, forked after the imports, that ends by SIGKILL at a moment drawn

@@ -1,4 +1,4 @@
-"""Drawn pictures, and how far two of them are apart."""
+"""Drawn images, and the difference of two of them."""
 
 import cv2
 import numpy as np

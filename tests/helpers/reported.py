@@ -1,4 +1,4 @@
-"""A dump to report on, whose tags have the worst names that tags can have."""
+"""A dump to report on, whose tags have the most hostile names."""
 
 import pathlib
 

@@ -1,4 +1,4 @@
-"""Probabilities and labels, plain and nasty, with which thresholds must be exact; brute force for these."""
+"""Probabilities and labels, ordinary and adversarial, for exact thresholds; brute-force answers."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A release whose tags are known: its model looks at the mean color of a picture and at nothing else."""
+"""A release whose tags are known: its model depends only on the mean color of an image."""
 
 import pathlib
 

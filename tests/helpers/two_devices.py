@@ -1,4 +1,4 @@
-"""Run in a process of its own: what two CPU devices are, and the weights they train.
+"""Run in a separate process: two CPU devices, and the weights that they train.
 
 ``two_devices.py FILE.npz`` writes the weights and prints the facts as JSON. The environment names the backend
 and gives jax its second device.

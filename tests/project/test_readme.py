@@ -1,4 +1,4 @@
-"""The front door is true: every command exists, every flag is known, every file it names is there."""
+"""README.md is true: every command exists, every flag is known, every file that it names exists."""
 
 import importlib
 import io

@@ -1,4 +1,4 @@
-"""The house itself: which wing may import which, quick and harmless imports, docstrings, sizes.
+"""Structure of the code: which wing may import which, quick imports without effects, docstrings, sizes.
 
 ``python tests/project/test_structure.py --graph`` prints the wings and what each imports.
 """

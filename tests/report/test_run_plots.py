@@ -1,4 +1,4 @@
-"""Utils/report/run_plots.py: what the pictures of a run show, and that they are pictures."""
+"""Utils/report/run_plots.py: the plots of a run exist and show its numbers."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""tools/analyze_metrics.py: the contract's line, word for word."""
+"""tools/analyze_metrics.py: the printed line, word for word."""
 
 import ast
 import json

@@ -1,4 +1,4 @@
-"""tools/answer_audit.py: decisions that are the truth's, once for every finding."""
+"""tools/answer_audit.py: decisions that agree with the ground truth, once for every finding."""
 
 import json
 

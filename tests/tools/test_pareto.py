@@ -1,4 +1,4 @@
-"""tools/pareto.py: the frontier of brute force, speeds from where they stand, a picture with its labels."""
+"""tools/pareto.py: the frontier of brute force, speeds from several places, a chart with labels."""
 
 import json
 import re

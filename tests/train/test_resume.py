@@ -1,4 +1,4 @@
-"""A run killed with SIGKILL at random moments, continued each time, ends as the one that lived."""
+"""A run killed with SIGKILL at random moments, continued each time, ends like an uninterrupted one."""
 
 import json
 import os

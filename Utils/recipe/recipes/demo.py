@@ -3,10 +3,10 @@
     python train.py demo --dataset demo/dataset --run-dir demo/run
 
 Cost: some 4 minutes on 2 CPU cores, for 2,500 images.
-Expected: micro F1 0.78 on the validation split, whose labels lack a tenth (the truth scores about 0.9 there).
+Expected: micro F1 0.78 on the validation split, a tenth of whose labels is missing (a perfect model has 0.9).
 
-Small drawings want a stem that keeps their detail and a head that sees where things are: with global average
-pooling the same network is at 0.70 after the epochs in which this one reaches 0.77.
+Small drawings need a stem that keeps their detail and a head that sees where things are: with global average
+pooling the same network reaches 0.70 in the epochs in which this one reaches 0.77.
 """
 
 from Utils.recipe.recipe import Recipe

@@ -2,14 +2,14 @@
 
     python train.py finetune --dataset DATASET --init-from RUN --run-dir runs/finetuned
 
-Cost: 10 epochs at 1.2 times the side, so 1.44 times the pixels; about 0.15 of what 100 epochs took.
+Cost: 10 epochs at 1.2 times the side, so 1.44 times the pixels; about 0.15 of the cost of 100 epochs.
 Expected: a higher score than before. From 320 to 384 px this schedule worked best in the original project;
 the run of `make demo` goes from F1 0.7912 at 64 px to 0.8245 at 96 px.
 
 All other settings are those that RUN was trained with. The learning rate starts at its peak, without a
 warm-up, and falls along a cosine; images are 1.2 times as large, rounded up to a multiple of 32 (320 -> 384,
 448 -> 544).
-A .keras file or a release does not tell how it was trained: then it is LAMB on the summed cross-entropy.
+A .keras file or a release has no record of its training: then the recipe uses LAMB and summed cross-entropy.
 For a list with many new tags, --freeze-body-epochs 1 lets the classifier learn them first.
 """
 

@@ -1,4 +1,4 @@
-"""A fault is named where undoing it takes the difference away, alone or together with others."""
+"""A fault is named if undoing it removes the difference, alone or together with others."""
 
 import numpy as np
 import pytest
