@@ -41,7 +41,7 @@ from Utils.recipe import initial_weights
 
 COLUMNS = ("group", "post_id", "path", "distance", "parent_id")
 GROUPS = FileKind("a table of groups", has_header(COLUMNS))
-VERSION = 1  # of fingerprints and features; those of another version are computed again
+VERSION = 2  # of fingerprints and features; those of another version are computed again
 MODEL_MAX_SHIFT = 0.12  # how far the edges may lie apart of images that a model finds alike
 HASH = np.dtype((np.uint8, fingerprints.BITS // 8))
 
@@ -175,7 +175,8 @@ class Thumbnails:
 
     def _fingerprints(self, places: np.ndarray) -> np.ndarray:
         result = np.zeros(len(places), fingerprints.FINGERPRINT)
-        result["box"] = self._facts["box"][places]
+        for name in ("box", "ground"):
+            result[name] = self._facts[name][places]
         result["picture"] = self._cache.read("pictures", self._rows[places])
         return result
 

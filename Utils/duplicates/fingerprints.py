@@ -27,6 +27,7 @@ FINGERPRINT = np.dtype(
         ("reason", "S48"),  # why an image is BROKEN
         ("box", np.uint16, (4,)),  # top, end, left, end of the content, in pixels of FRAME
         ("hashes", np.uint8, (len(HASHED_PARTS), BITS // 8)),
+        ("ground", np.uint8, (4, 3)),  # color next to the content on each side of the box; 0 without a border
         ("picture", np.uint8, (SIDE, SIDE, 3)),
     ]
 )
@@ -75,7 +76,7 @@ def fingerprint(data: bytes) -> np.ndarray:
         return row
     top, bottom, left, right = box
     content = frame[top:bottom, left:right]
-    row["box"] = box
+    row["box"], row["ground"] = box, _ground_colors(frame, box)
     row["hashes"] = [dct_hash(frame), dct_hash(content)]
     row["picture"] = cv2.resize(content, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     return row
@@ -100,6 +101,19 @@ def content_box(frame: np.ndarray) -> Box | None:
             break
     top, bottom, left, right = box
     return top, bottom, left, right
+
+
+def _ground_colors(frame: np.ndarray, box: Box) -> np.ndarray:
+    """Return the color of the border next to each side of the content: uint8 (4, 3), 0 without a border."""
+    top, bottom, left, right = box
+    colors = np.zeros((4, 3), np.uint8)
+    for side, (line, end) in enumerate(((top, 0), (bottom, FRAME), (left, 0), (right, FRAME))):
+        if line == end:
+            continue
+        at = line + _MIXED_LINES if side % 2 else line - _MIXED_LINES - 1
+        at = min(max(at, 0), FRAME - 1)
+        colors[side] = np.median(frame[at, left:right] if side < 2 else frame[top:bottom, at], axis=0)
+    return colors
 
 
 def _trim(frame: np.ndarray, box: list[int], side: int) -> bool:

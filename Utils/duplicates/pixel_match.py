@@ -4,6 +4,8 @@ Near-duplicates are cropped, padded, rescaled and recompressed. So one thumbnail
 both axes until it fits the other best (Baker and Matthews, Lucas-Kanade 20 Years On, 2004, section 3.2), and
 the two are compared where they overlap. Two drawings of one character in one pose are told apart by their
 details, and by where they lie: the edges of one image, seen in the other, must be near the edges of that one.
+What lies outside the content of the other image is compared with the ground of that one: a thing is another
+picture than the same thing with something beside it.
 """
 
 import numpy as np
@@ -22,6 +24,7 @@ _STEPS = 8  # of the alignment
 _MAX_ALIGNED = 16.0  # levels: gray thumbnails that differ by more after alignment are not compared in color
 _GRAY = np.array([0.114, 0.587, 0.299], np.float32)  # weights of blue, green, red
 _BLOCK = 6  # side of a block, in pixels
+_BESIDE_MARGIN = MAX_SHIFT  # around a content, in sides: what a crop may have cut off there
 _FAR_FACTOR = 1.25  # for the distance of images whose edges lie further apart than MAX_SHIFT
 _FILLED = 0.9  # share of both sides of an image from which on its content fills it
 _MIN_CONTRAST = 6.0  # levels: differences are measured in contrasts of at least this
@@ -58,8 +61,48 @@ def _distances(first: np.ndarray, second: np.ndarray, max_shift: float, plain_ma
     if len(rows):
         thumbnails1, thumbnails2 = (part["picture"][rows].astype(np.float32) for part in (first, second))
         factor = np.where(shift[rows] > MAX_SHIFT, _FAR_FACTOR, 1)
-        result[rows] = _color_distance(thumbnails1, thumbnails2, maps[rows]) * factor
+        color = _color_distance(thumbnails1, thumbnails2, maps[rows]) * factor
+        beside2 = _distance_beside(thumbnails2, maps[rows], frames1[rows], first["ground"][rows])
+        inverse = np.stack([1 / maps[..., 0], -maps[..., 1] / maps[..., 0]], axis=2)
+        beside1 = _distance_beside(thumbnails1, inverse[rows], frames2[rows], second["ground"][rows])
+        result[rows] = np.max([color, beside1, beside2], axis=0)
     return result
+
+
+def _distance_beside(
+    thumbnails: np.ndarray, maps: np.ndarray, frames: np.ndarray, grounds: np.ndarray
+) -> np.ndarray:
+    """Return the distance of what lies beside the content of the other image from its ground: (N,).
+
+    Args:
+        thumbnails: (N, S, S, 3) of one image.
+        maps: where the content of the other image lies in them.
+        frames: of the other image's content.
+        grounds: (N, 4, 3) the colors around it: above, below, left, right.
+    """
+    places = (_points(SIDE) - maps[..., 1:]) / maps[..., :1]  # (N, 2, S), in sides of the other content
+    size = frames[..., 1:]
+    is_beside = (np.abs(places) - 0.5) * size > _BESIDE_MARGIN
+    is_in_image = np.abs(frames[..., :1] + size * places - 0.5) <= 0.5
+    mask = is_beside[:, 0, :, None] | is_beside[:, 1, None, :]
+    mask &= is_in_image[:, 0, :, None] & is_in_image[:, 1, None, :]
+    result = np.zeros(len(thumbnails), np.float32)
+    rows = np.flatnonzero(mask.any((1, 2)))
+    if not len(rows):
+        return result
+    colors = grounds[rows].astype(np.float32)
+    is_second = places[rows] > 0  # below, right
+    above_or_below = np.where(is_second[:, 0, :, None], colors[:, 1:2], colors[:, :1])[:, :, None]
+    left_or_right = np.where(is_second[:, 1, :, None], colors[:, 3:], colors[:, 2:3])[:, None]
+    ground = np.where(is_beside[rows, 0, :, None, None], above_or_below, left_or_right)
+    difference = np.abs(_blur(thumbnails[rows]) - ground).max(axis=3) * mask[rows]
+    result[rows] = _blocks(difference).max((1, 2)) / _BLOCK_LIMIT
+    return result
+
+
+def _blocks(difference: np.ndarray) -> np.ndarray:
+    """Return the means of the blocks of (N, S, S)."""
+    return difference.reshape(-1, SIDE // _BLOCK, _BLOCK, SIDE // _BLOCK, _BLOCK).mean((2, 4))
 
 
 def _gray(thumbnails: np.ndarray) -> np.ndarray:
@@ -175,7 +218,7 @@ def _color_distance(first: np.ndarray, second: np.ndarray, maps: np.ndarray) -> 
     area = overlap.sum((1, 2))
     difference = np.abs(first - warped).max(axis=3) * overlap
     contrast = (_contrast(first, overlap, area) + _contrast(warped, overlap, area)) / 2
-    blocks = difference.reshape(-1, SIDE // _BLOCK, _BLOCK, SIDE // _BLOCK, _BLOCK).mean((2, 4))
+    blocks = _blocks(difference)
     mean = difference.sum((1, 2)) / area / np.maximum(contrast, _MIN_CONTRAST)
     return np.maximum(mean / _MEAN_LIMIT, blocks.max((1, 2)) / _BLOCK_LIMIT)
 

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from helpers.drawn_images import differing, distance, drawing, fingerprint_of
+from helpers.drawn_images import clock, differing, distance, drawing, fingerprint_of, loudspeaker
 
 from Utils.duplicates import fingerprints, hash_index, pixel_match
 from Utils.images.resize import resize
@@ -107,3 +107,47 @@ def test_pairs_are_compared_each_for_itself():
     together = pixel_match.distances(images[rows], images[columns])
     alone = [distance(images[row], images[column]) for row, column in zip(rows[:9], columns[:9], strict=True)]
     np.testing.assert_allclose(together, np.resize(alone, 300), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.reliability(
+    "a thing with and without a detail beside it, on one ground", "two pictures, no group"
+)
+def test_what_lies_beside_the_content_counts():
+    silent, quiet, loud, louder = (fingerprint_of(loudspeaker(waves)) for waves in range(4))
+    for pair in ((silent, quiet), (quiet, loud), (loud, louder), (louder, loud)):
+        assert distance(*pair) > 1
+        assert distance(*pair, max_shift=0.12) > 1
+    assert distance(loud, fingerprint_of(loudspeaker(2, side=512))) <= 1
+    assert distance(loud, fingerprint_of(loudspeaker(2), quality=40)) <= 1
+
+
+@pytest.mark.parametrize("turn", range(4))
+def test_a_detail_beside_counts_on_every_side_and_the_ground_does_not(turn):
+    plain = np.full((256, 256, 3), (40, 90, 200), np.uint8)
+    plain[60:200, 60:200] = cv2.resize(drawing(4, 200, 200), (140, 140))
+    detail = plain.copy()
+    cv2.circle(detail, (228, 128), 16, (255, 255, 255), -1)
+    first, second = (fingerprint_of(np.ascontiguousarray(np.rot90(image, turn))) for image in (plain, detail))
+    wide = {"plain_max_shift": 0.3}
+    assert distance(first, second, **wide) > 1
+    assert distance(second, first, **wide) > 1
+    assert distance(first, fingerprint_of(np.ascontiguousarray(np.rot90(plain, turn)), 40), **wide) <= 1
+
+
+def test_a_detail_beside_is_measured_against_the_ground_of_the_other():
+    frames = np.array([[[0.5, 0.5], [0.5, 0.5]]], np.float32)  # the middle half of both sides
+    maps = np.array([[[0.5, 0], [0.5, 0]]], np.float32)  # in an image that is all content
+    grounds = np.array([[[10] * 3, [20] * 3, [30] * 3, [40] * 3]], np.uint8)
+    thumbnail = np.zeros((1, fingerprints.SIDE, fingerprints.SIDE, 3), np.float32)
+    limit = pixel_match._BLOCK_LIMIT
+    assert pixel_match._distance_beside(thumbnail, maps, frames, grounds)[0] == pytest.approx(40 / limit)
+    thumbnail[:, :, 24:] = 40  # right as it should be, too light above and below there
+    assert pixel_match._distance_beside(thumbnail, maps, frames, grounds)[0] == pytest.approx(
+        30 / limit, rel=0.02
+    )
+
+
+def test_clocks_that_show_other_times_are_other_pictures():
+    faces = [fingerprint_of(clock(hour, half)) for hour in (1, 2, 7) for half in (False, True)]
+    pairs = [(first, second) for row, first in enumerate(faces) for second in faces[:row]]
+    assert min(distance(*pair) for pair in pairs) > 1

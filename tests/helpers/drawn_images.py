@@ -31,3 +31,28 @@ def differing(first, second):
 
 def distance(first, second, **shifts):
     return float(pixel_match.distances(first[None], second[None], **shifts)[0])
+
+
+def loudspeaker(waves, side=256):
+    """A loudspeaker on a white ground, with some waves beside it."""
+    image = np.full((side, side, 3), 255, np.uint8)
+    points = np.array([[0.1, 0.4], [0.25, 0.4], [0.45, 0.2], [0.45, 0.8], [0.25, 0.6], [0.1, 0.6]])
+    cv2.fillPoly(image, [np.int32(points * side)], (120, 100, 90))
+    for wave in range(waves):
+        radius = int((0.2 + 0.12 * wave) * side)
+        middle = int(0.4 * side), side // 2
+        cv2.ellipse(image, middle, (radius, radius), 0, -45, 45, (60, 60, 60), side // 40, cv2.LINE_AA)
+    return image
+
+
+def clock(hour, half=False, side=256, width=0.03):
+    """The face of a clock on a white ground."""
+    image = np.full((side, side, 3), 255, np.uint8)
+    middle = side // 2, side // 2
+    cv2.circle(image, middle, int(0.45 * side), (100, 100, 100), -1, cv2.LINE_AA)
+    cv2.circle(image, middle, int(0.4 * side), (245, 245, 245), -1, cv2.LINE_AA)
+    for turn, length in ((hour / 12 + half / 24, 0.2), (half / 2, 0.32)):
+        angle = 2 * np.pi * (turn - 0.25)
+        end = (0.5 + length * np.array([np.cos(angle), np.sin(angle)])) * side
+        cv2.line(image, middle, tuple(int(x) for x in end), (60, 60, 60), int(width * side), cv2.LINE_AA)
+    return image
