@@ -83,7 +83,7 @@ def load_tagger(path: Any, which: str = "best") -> KerasTagger:
     file = _model_file(to_path(path), which)
     model = with_probabilities(load_model(file))
     tags_file = file.parent / "selected_tags.csv"
-    frame = tag_list.read(tags_file) if tags_file.is_file() else None
+    frame = tag_list.read_beside_model(tags_file) if tags_file.is_file() else None
     if frame is not None and len(frame) != model.output_shape[-1]:
         raise UserError(f"{tags_file} has {len(frame)} tags, but {file.name} gives {model.output_shape[-1]}")
     return KerasTagger(model, frame, model.input_shape[1])

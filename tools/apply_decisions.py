@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from Utils.command.cli import Parser, UserError, command, print_json
+from Utils.data.danbooru_fields import plain_name
 from Utils.files import sqlite_files
 from Utils.files.atomic import replacing, require_file
 from Utils.files.outputs import FileKind, begins_with, remove_unfinished, require_replaceable_file
@@ -103,7 +104,8 @@ def _check(database: sqlite3.Connection, path: pathlib.Path, verdicts: Verdicts)
     missing = [name for name in ("images", "tags", "imageTags") if name not in tables]
     if missing:
         raise UserError(f"{path} is no fire-eggs database: it lacks the table {' and '.join(missing)}")
-    names = dict(database.execute("SELECT tag_id, name FROM tags"))
+    rows = database.execute("SELECT tag_id, name FROM tags")
+    names = {tag: plain_name(str(name)) for tag, name in rows}
     wrong = {(tag, name) for (_, tag), (name, _) in verdicts.items() if names.get(tag) != name}
     if wrong:
         tag, name = min(wrong)

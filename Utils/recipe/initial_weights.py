@@ -57,7 +57,7 @@ def find(path: atomic.AnyPath, which: Literal["best", "last"] = "best") -> Sourc
     file = _model_file(atomic.to_path(path), which)
     model, image_size, num_labels = _read_architecture(file)
     tags_file, recipe_file = file.parent / "selected_tags.csv", file.parent / RECIPE_FILE
-    tags = tag_list.read(tags_file) if tags_file.is_file() else None
+    tags = tag_list.read_beside_model(tags_file) if tags_file.is_file() else None
     if tags is not None and len(tags) != num_labels:
         raise UserError(f"{tags_file} has {len(tags)} tags, but {file.name} gives {num_labels} outputs")
     recipe = recipe_from_dict(read_recipe(recipe_file)[1]) if recipe_file.is_file() else None

@@ -131,7 +131,7 @@ def open_release(path: AnyPath, threads: int | None = None) -> ServingTagger:
     """
     path = pathlib.Path(path)
     folder = path.parent if path.is_file() else path
-    tags = tag_list.read(_tags_beside(folder))
+    tags = tag_list.read_beside_model(_tags_beside(folder))
     session = open_session(folder / MODEL_FILE, threads)
     source = _only_input(folder, session)
     batch, side, dtype = _checked_input(folder, source)

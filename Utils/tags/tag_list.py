@@ -125,6 +125,25 @@ def read_category_names(path: AnyPath) -> dict[int, str]:
     }
 
 
+def read_beside_model(path: AnyPath) -> pd.DataFrame:
+    """Return the list that lies beside a model, as `read`.
+
+    Raises UserError where dataset.json (of a run) or release.json beside it has the hash of another list:
+    with rows in another order every probability would be another tag's.
+    """
+    frame = read(path)
+    for file_name, key in (("dataset.json", "tags_sha256"), ("release.json", "tags_digest")):
+        file = to_path(path).with_name(file_name)
+        facts = read_json(file) if file.is_file() else None
+        stated = facts.get(key) if isinstance(facts, dict) else None
+        if stated not in (None, digest(frame)):
+            raise UserError(
+                f"{path} is not the tag list of the model beside it: {file_name} has the hash of another, "
+                f"in ids, names, categories or order; the file has {len(frame)} tags. Restore it"
+            )
+    return frame
+
+
 def _read_texts(path: pathlib.Path) -> pd.DataFrame:
     """Return every cell as text; the index is the line in the file, which pandas' reader does not give."""
     with damage.named(path, "is no CSV in UTF-8"), path.open(newline="", encoding="utf-8-sig") as file:

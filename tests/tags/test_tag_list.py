@@ -165,3 +165,17 @@ def test_a_categories_json_of_another_form_names_nothing(tmp_path):
     for content in ("{}", "[1]", '[{"category": "a", "name": 3}]'):
         (tmp_path / "categories.json").write_text(content)
         assert tag_list.category_names(tag_list.read(tmp_path / "x.csv")) == {}
+
+
+@pytest.mark.reliability("A tag list of other rows beside a model", "refused by the hash in its description")
+@pytest.mark.parametrize(("name", "key"), [("dataset.json", "tags_sha256"), ("release.json", "tags_digest")])
+def test_a_list_beside_a_model_is_the_one_that_it_was_made_with(tmp_path, name, key):
+    path = tmp_path / "selected_tags.csv"
+    path.write_text("tag_id,name,category,count\n1,a,0,3\n2,b,0,2\n")
+    frame = tag_list.read_beside_model(path)
+    for content in ({}, {key: tag_list.digest(frame)}):
+        (tmp_path / name).write_text(json.dumps(content))
+        assert len(tag_list.read_beside_model(path)) == 2
+    tag_list.write(frame.iloc[::-1], path)
+    with pytest.raises(UserError, match=f"not the tag list of the model beside it: {name}"):
+        tag_list.read_beside_model(path)
