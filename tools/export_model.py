@@ -229,7 +229,9 @@ def _write_keras(folder: pathlib.Path, job: Job) -> None:
         csv_tables.write_frame(folder / "history.csv", history)
     manifest = _manifest(job)
     if manifest:
-        write_json(folder / "dataset.json", manifest)
+        # The hash of the list that is written, which --tags may have replaced.
+        stated = {"tags_sha256": tag_list.digest(job.tags)} if "tags_sha256" in manifest else {}
+        write_json(folder / "dataset.json", {**manifest, **stated})
 
 
 def _history(job: Job) -> pd.DataFrame:
