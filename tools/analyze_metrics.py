@@ -1,7 +1,8 @@
 """Score dumps: micro F1, F2, MCC, accuracy, recall and precision at one threshold.
 
 A tag is predicted where its probability is greater than the threshold, compared as stored. By default the
-threshold is where precision equals recall: as many tags are predicted as are true.
+threshold is where precision equals recall: as many tags are predicted as are true. The flags of the original
+project's script of this name are accepted, too.
 """
 
 import Utils.command.interrupt  # noqa: F401  first: imports take long
@@ -31,6 +32,12 @@ from Utils.tags.tag_list import category_code, category_name, category_names
 
 TABLES = ("seed",)
 SCORES = ("thres", "F1", "F2", "MCC", "A", "R", "P")
+# Where the original's script, run in the project's folder, found labels and tags of its .npy of probabilities.
+ORIGINAL_FOLDER = pathlib.Path("2021_0000_0899_5500")
+ORIGINAL_LABELS, ORIGINAL_TAGS = (
+    ORIGINAL_FOLDER / "encoded_tags_test.npy",
+    ORIGINAL_FOLDER / "selected_tags.csv",
+)
 MACRO_SCORES = ("macro_F1", "macro_F2", "macro_P", "macro_R", "AP", "macro_AP")
 
 
@@ -41,16 +48,25 @@ def parser() -> Parser:
         "-d", "--dump", action="append", required=True, type=pathlib.Path, metavar="DUMP",
         help="a dump folder, or a .npy of probabilities with --labels and --tags; may be given several times",
     )  # fmt: skip
-    arguments.add_argument("--labels", type=pathlib.Path, help="labels (.npy) for -d FILE.npy")
-    arguments.add_argument("--tags", type=pathlib.Path, help="selected_tags.csv for -d FILE.npy")
-    how = arguments.add_mutually_exclusive_group()
-    how.add_argument("-a", "--auto", action="store_true", help="threshold where P = R (the default)")
-    how.add_argument("-t", "--threshold", type=threshold, help="this threshold")
-    arguments.add_argument("-c", "--category", help="only this category, by name or code")
     arguments.add_argument(
-        "-s", "--start", type=int, default=0, help="first rank by count within the selection"
+        "--labels", type=pathlib.Path, help=f"labels (.npy) for -d FILE.npy (default: {ORIGINAL_LABELS})"
     )
-    arguments.add_argument("-e", "--end", type=int, default=-1, help="rank to stop before; -1: all")
+    arguments.add_argument(
+        "--tags", type=pathlib.Path, help=f"selected_tags.csv for -d FILE.npy (default: {ORIGINAL_TAGS})"
+    )
+    how = arguments.add_mutually_exclusive_group()
+    how.add_argument(
+        "-a", "--auto", "--analyze", action="store_true", help="threshold where P = R (the default)"
+    )
+    how.add_argument("-t", "--threshold", type=threshold, help="this threshold")
+    arguments.add_argument("-c", "--category", help="only this category, by name or code; -1: all")
+    arguments.add_argument(
+        "-s", "--start", "--start-index", "-b", "--bottom-index", type=int, default=0,
+        help="first rank by count within the selection",
+    )  # fmt: skip
+    arguments.add_argument(
+        "-e", "--end", "--end-index", type=int, default=-1, help="rank to stop before; -1: all"
+    )
     arguments.add_argument("--table", choices=TABLES, help="the four tables of the original project")
     arguments.add_argument(
         "--ranks", type=int, nargs=2, default=(2380, 2000), metavar=("ALL", "GENERAL"),
@@ -79,12 +95,19 @@ def threshold(text: str) -> float:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
     options = parser().parse_args(argv)
+    if options.category == "-1":
+        options.category = None
     dumps = _by_name([_open(path, options) for path in options.dump])
     words = shlex.join(sys.argv[1:] if argv is None else [str(word) for word in argv])
     if options.table:
         return _tables(dumps, options, words)
     if options.append and options.end != -1:
         raise UserError("a results table has no column for the last rank: --append cannot go with -e")
+    if not options.auto and options.threshold is None:
+        print(
+            "note: without -a or -t the threshold is where P = R; the original used 0.4 (-t 0.4)",
+            file=sys.stderr,
+        )
     scored = {name: score(dump, options) for name, dump in dumps.items()}
     if options.macro:
         scored = {name: {**values, **macro(dumps[name], values, options)} for name, values in scored.items()}
@@ -105,11 +128,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _open(path: pathlib.Path, options: argparse.Namespace) -> predictions.Dump:
     if path.suffix != ".npy":
         return predictions.load(path).require_labels()
-    if options.labels is None or options.tags is None:
-        raise UserError(
-            f"-d {path} needs --labels labels.npy and --tags selected_tags.csv; or give a dump folder"
-        )
-    return predictions.load_files(path, options.labels, options.tags)
+    labels, tags = options.labels or ORIGINAL_LABELS, options.tags or ORIGINAL_TAGS
+    for flag, value, file in (("--labels", options.labels, labels), ("--tags", options.tags, tags)):
+        if value is None and not file.is_file():
+            raise UserError(
+                f"-d {path} needs --labels labels.npy and --tags selected_tags.csv, or a dump folder in its "
+                f"place; without {flag}, {file} is taken, which is not there"
+            )
+    return predictions.load_files(path, labels, tags)
 
 
 def _by_name(dumps: list[predictions.Dump]) -> dict[str, predictions.Dump]:

@@ -110,6 +110,34 @@ def test_three_files_are_a_dump(dump, capsys):
     assert out == run(capsys, "-d", dump).replace("dump: ", "probabilities: ")
 
 
+@pytest.mark.reliability(
+    "the original's command line of analyze_metrics",
+    "its flags and file names are taken; the scores are equal",
+)
+def test_the_command_line_of_the_original(dump, tmp_path, monkeypatch, capsys):
+    expected = run(capsys, "-d", dump, "-a", "-s", "3", "-e", "20").split(": ", 1)[1]
+    folder = tmp_path / "2021_0000_0899_5500"
+    folder.mkdir()
+    (dump / "selected_tags.csv").rename(folder / "selected_tags.csv")
+    (dump / "labels.npy").rename(folder / "encoded_tags_test.npy")
+    monkeypatch.chdir(tmp_path)
+    words = ["-d", dump / "probabilities.npy", "-c", "-1"]
+    for flags in (
+        ["--analyze", "--start-index", "3", "--end-index", "20"],
+        ["-a", "-b", "3", "-e", "20"],
+        ["-a", "--bottom-index=3", "-e", "20"],
+    ):
+        assert run(capsys, *words, *flags) == f"probabilities: {expected}"
+    assert main([str(word) for word in words]) == 0
+    assert capsys.readouterr().err.count("the original used 0.4") == 1
+    for flags in (["-a"], ["-t", "0.4"]):
+        assert main([*map(str, words), *flags]) == 0
+        assert capsys.readouterr().err == ""
+    (folder / "selected_tags.csv").unlink()
+    assert main([str(word) for word in words]) == 2
+    assert "without --tags, 2021_0000_0899_5500/selected_tags.csv is taken" in capsys.readouterr().err
+
+
 def test_several_side_by_side(tmp_path, capsys):
     make(tmp_path / "a", name="one")
     make(tmp_path / "b", seed=1, name="two")
