@@ -32,12 +32,9 @@ from Utils.tags.tag_list import category_code, category_name, category_names
 
 TABLES = ("seed",)
 SCORES = ("thres", "F1", "F2", "MCC", "A", "R", "P")
-# Where the original's script, run in the project's folder, found labels and tags of its .npy of probabilities.
-ORIGINAL_FOLDER = pathlib.Path("2021_0000_0899_5500")
-ORIGINAL_LABELS, ORIGINAL_TAGS = (
-    ORIGINAL_FOLDER / "encoded_tags_test.npy",
-    ORIGINAL_FOLDER / "selected_tags.csv",
-)
+# Where the original's script, run in the project's folder, found labels and tags for its probabilities.
+ORIGINAL_LABELS = pathlib.Path("2021_0000_0899_5500/encoded_tags_test.npy")
+ORIGINAL_TAGS = pathlib.Path("2021_0000_0899_5500/selected_tags.csv")
 MACRO_SCORES = ("macro_F1", "macro_F2", "macro_P", "macro_R", "AP", "macro_AP")
 
 
@@ -103,14 +100,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _tables(dumps, options, words)
     if options.append and options.end != -1:
         raise UserError("a results table has no column for the last rank: --append cannot go with -e")
+    scored = {name: score(dump, options) for name, dump in dumps.items()}
+    if options.macro:
+        scored = {name: {**values, **macro(dumps[name], values, options)} for name, values in scored.items()}
     if not options.auto and options.threshold is None:
         print(
             "note: without -a or -t the threshold is where P = R; the original used 0.4 (-t 0.4)",
             file=sys.stderr,
         )
-    scored = {name: score(dump, options) for name, dump in dumps.items()}
-    if options.macro:
-        scored = {name: {**values, **macro(dumps[name], values, options)} for name, values in scored.items()}
     if options.append:
         rows = [
             row(name, dumps[name], values, options.category, options.start, words)
