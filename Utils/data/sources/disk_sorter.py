@@ -3,6 +3,7 @@
 import array
 import collections
 import itertools
+import sys
 import tempfile
 import weakref
 from collections.abc import Iterator
@@ -91,7 +92,10 @@ class DiskSorter:
         self._unwritten.clear()
 
     def finish(self, kind: str, path: AnyPath) -> Source:
-        """Return the posts as a `Source`, which keeps unrated posts where no record had a rating."""
+        """Return the posts as a `Source`, which keeps unrated posts where no record had a rating.
+
+        Says on stderr which names are in several categories.
+        """
         self._write()
         self._file.flush()
         ids = np.frombuffer(self._ids, np.int64) if len(self._ids) else np.zeros(0, np.int64)
@@ -106,6 +110,8 @@ class DiskSorter:
             self.vocabulary.reset_counts()
             for start in range(0, len(order), stream.BLOCK_SIZE):
                 self.vocabulary.add_counts(self._read(starts, order[start : start + stream.BLOCK_SIZE])[1])
+        if conflicts := self.vocabulary.describe_conflicts():
+            print(f"warning: {path}: {conflicts}", file=sys.stderr)
         tags, tag_ids = self.vocabulary.finish()
         codes = collections.Counter(np.frombuffer(self._ratings, np.uint8)[order].tolist())
         rating_counts = {

@@ -1,5 +1,6 @@
 """A tag table (ids, categories, counts) collected while reading a source that has none."""
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -7,7 +8,7 @@ import pandas as pd
 
 from Utils.command.cli import WorkError
 from Utils.data.danbooru_fields import plain_name
-from Utils.tags.tag_list import name_id
+from Utils.tags.tag_list import category_name, name_id
 
 
 class Vocabulary:
@@ -19,6 +20,7 @@ class Vocabulary:
         # category -> {spelling: row}: the fast path, for names that were seen in this category before
         self._seen: dict[int, dict[str, int]] = {}
         self._categories: list[int] = []  # by row
+        self._all_categories: dict[int, set[int]] = {}  # row -> all its categories, where it has several
         self._ids: dict[int, int] = {}  # row -> id, for sources that have ids
         self._counts = np.zeros(0, np.int64)
 
@@ -46,11 +48,27 @@ class Vocabulary:
         if row == len(self._names):
             self._names.append(name)
             self._categories.append(category)
+        if category != self._categories[row]:
+            self._all_categories.setdefault(row, {self._categories[row]}).add(category)
         self._categories[row] = self._categories[row] or category
         if tag_id is not None:
             self._ids.setdefault(row, tag_id)
         seen[spelling] = row
         return row
+
+    def describe_conflicts(self, most: int = 5) -> str:
+        """Return which names posts have in several categories, ``most`` of them; empty where none is."""
+        if not self._all_categories:
+            return ""
+        examples = [
+            f"{self._names[row]!r} ({', '.join(map(category_name, sorted(categories)))}: counted as "
+            f"{category_name(self._categories[row])})"
+            for row, categories in itertools.islice(self._all_categories.items(), most)
+        ]
+        more = len(self._all_categories) - len(examples)
+        if more:
+            examples.append(f"and {more} more")
+        return f"names in more than one category, each of them one tag: {', '.join(examples)}"
 
     def add_counts(self, rows: np.ndarray) -> None:
         """Count one post more for every row in ``rows``."""

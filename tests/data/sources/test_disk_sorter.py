@@ -63,3 +63,14 @@ def test_rejected_records_are_counted_and_the_first_are_named(monkeypatch):
 def test_a_source_without_posts():
     source = DiskSorter().finish("test", "here")
     assert (list(source.blocks()), source.num_posts, len(source.tags)) == ([], 0, 0)
+
+
+def test_names_in_two_categories_are_said(capsys):
+    sorter = DiskSorter()
+    for post_id, category in ((1, 3), (2, 4)):
+        sorter.add(Post(post_id, "g", 0, [(["mari"], category, None)], 0))
+    sorter.finish("test", "posts.jsonl")
+    warning = (
+        "warning: posts.jsonl: names in more than one category, each of them one tag: 'mari' (copyright, "
+    )
+    assert capsys.readouterr().err == f"{warning}character: counted as copyright)\n"

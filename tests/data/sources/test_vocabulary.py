@@ -22,6 +22,20 @@ def test_a_name_has_one_row_and_the_category_that_is_not_general():
     assert ids.tolist() == [name_id(name) for name in "abc"]
 
 
+@pytest.mark.reliability("one tag name in two categories", "said, with the category that counts")
+def test_names_in_several_categories_are_described():
+    words = Vocabulary()
+    words.rows_of(["a", "b"], 0)
+    assert words.describe_conflicts() == ""
+    words.rows_of(["b"], 4)
+    words.rows_of(["b", "c"], 3)
+    words.rows_of(["c"], 4)
+    head = "names in more than one category, each of them one tag: "
+    first = "'b' (general, copyright, character: counted as character)"
+    assert words.describe_conflicts() == f"{head}{first}, 'c' (copyright, character: counted as copyright)"
+    assert words.describe_conflicts(most=1) == f"{head}{first}, and 1 more"
+
+
 def test_a_tag_id_that_two_names_have_is_the_first_ones():
     words = Vocabulary()
     words.rows_of(["a"], 0, [7])
