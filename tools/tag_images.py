@@ -6,7 +6,9 @@ like 1.jpg and 1.png, the first by name has 1.txt and every other its full name,
 probabilities and go to -o, or to the screen. Names stay as in selected_tags.csv unless --spaces.
 
 Images that have their sidecar are skipped, so the same command continues an interrupted run. Files that
-cannot be read are set aside and listed; the exit code is 1 only where nothing could be tagged.
+cannot be read are set aside and listed; the exit code is 1 only where nothing could be tagged. Pictures are
+told by their bytes, and wrong suffixes are counted. Hidden files, thumbnails and trash of systems (@eaDir,
+__MACOSX, $RECYCLE.BIN) and formats that are not read are passed by and counted.
 """
 
 import Utils.command.interrupt  # noqa: F401  first: imports take long

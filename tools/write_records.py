@@ -218,17 +218,18 @@ def report(manifest: Mapping[str, Any], options: argparse.Namespace, last_line: 
     rejected = collections.Counter()
     for entry in records.values():
         rejected.update(entry.get("reasons", {}))
+    wrong_suffixes = manifest["made"]["write_records"].get("wrong_suffixes", {})
     reasons = dict(sorted(rejected.items(), key=lambda pair: (-pair[1], pair[0])))
     if options.json:
         counts = {split: entry["records"] for split, entry in records.items()}
-        print_json({"dataset": options.dataset, "complete": True, "records": counts, "rejected": reasons})
+        answer = {"dataset": options.dataset, "complete": True, "records": counts, "rejected": reasons}
+        print_json(answer | ({"wrong_suffixes": wrong_suffixes} if wrong_suffixes else {}))
         return 0
     lines = [
         f"{split:<12}{entry['records']:>10,} records in {len(entry['shards']):,} shards"
         for split, entry in records.items()
     ]
     lines += [f"{'rejected':<12}{count:>10,} {reason}" for reason, count in reasons.items()]
-    wrong_suffixes = manifest["made"]["write_records"].get("wrong_suffixes", {})
     lines += [f"{'note':<12}{count:>10,} {remark}" for remark, count in wrong_suffixes.items()]
     print("\n".join([*lines, last_line]))
     return 0
