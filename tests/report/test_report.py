@@ -1,6 +1,7 @@
 """Utils/report/report.py: every number of a report equals brute force; odd dumps have a report too."""
 
 import base64
+import types
 
 import cv2
 import helpers
@@ -10,6 +11,7 @@ from helpers.reported import NAMES, TAGS, write_black_dump, write_dump
 
 from Utils.evaluation import confusion, predictions, scores, thresholds
 from Utils.report import report
+from Utils.tags import tag_list
 
 
 def no_pictures(ids):
@@ -192,3 +194,12 @@ def test_data_uris_hold_thumbnails(dump):
     assert prefix == "data:image/jpeg;"
     image = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
     assert image.shape == (144, 144, 3)
+
+
+def test_categories_of_other_boorus_have_rows_of_their_own():
+    frame = TAGS.assign(category=[9, 9, 0, 0, 0, 7, 5, 4, 4])
+    named = tag_list.with_category_names(frame, {5: "species"})
+    for tags, name in ((frame, "meta"), (named, "species")):
+        expected = {name: [6], "category 7": [5]}
+        columns = report.columns_by_category(types.SimpleNamespace(tags=tags))
+        assert expected.items() <= {name: rows.tolist() for name, rows in columns.items()}.items()

@@ -127,3 +127,15 @@ def test_appending_adds_words_and_keeps_those_that_are_there(tmp_path):
     assert sidecars.is_written(path)  # a picture without tags is done
     path.write_bytes(b"")
     assert not sidecars.is_written(path)
+
+
+def test_a_category_that_only_its_list_names_is_a_namespace_of_that_name():
+    tags = [
+        types.SimpleNamespace(name="canine", category=5, category_name="species"),
+        types.SimpleNamespace(name="hires", category=7, category_name="meta"),
+        types.SimpleNamespace(name="odd", category=8, category_name="category 8"),
+        types.SimpleNamespace(name="rei", category=4, category_name="character"),
+    ]
+    image = types.SimpleNamespace(rating=None, tags=tags)
+    words = sidecars.hydrus_words(image, sidecars.Style())
+    assert words == ["species:canine", "meta:hires", "odd", "character:rei"]
