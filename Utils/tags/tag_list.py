@@ -276,13 +276,16 @@ def popularity_ranks(frame: pd.DataFrame) -> np.ndarray:
 def matching_rows(tags: pd.DataFrame, other: pd.DataFrame) -> np.ndarray:
     """Return the row in ``other`` of every tag, by id, else by name, -1 for tags that it lacks.
 
-    Both are tag lists; returns int64 (len(tags),). A renamed tag keeps its id, a tag from another source
-    only its name.
+    Both are tag lists; returns int64 (len(tags),), no row twice by name. A renamed tag keeps its id, a tag
+    from another source only its name and, mostly, its category.
     """
     by_id = {tag_id: row for row, tag_id in reversed(list(enumerate(other["tag_id"])))}
     rows = np.array([by_id.get(tag_id, -1) for tag_id in tags["tag_id"]], np.int64)
-    matched = set(rows.tolist())
-    by_name = {name: row for row, name in enumerate(other["name"]) if row not in matched}
-    for i in np.flatnonzero(rows < 0):
-        rows[i] = by_name.get(tags["name"].iloc[i], -1)
+    # One name may be two tags, in two categories: the one of the same category first, else one that is left.
+    for columns in (["name", "category"], ["name"]):
+        matched = set(rows.tolist())
+        keys = zip(*(other[column] for column in columns), strict=True)
+        by_key = {key: row for row, key in enumerate(keys) if row not in matched}
+        for i in np.flatnonzero(rows < 0):
+            rows[i] = by_key.pop(tuple(tags[column].iloc[i] for column in columns), -1)
     return rows

@@ -179,3 +179,11 @@ def test_a_list_beside_a_model_is_the_one_that_it_was_made_with(tmp_path, name, 
     tag_list.write(frame.iloc[::-1], path)
     with pytest.raises(UserError, match=f"not the tag list of the model beside it: {name}"):
         tag_list.read_beside_model(path)
+
+
+def test_one_name_in_two_categories_is_two_tags():
+    columns = ["tag_id", "name", "category", "count"]
+    ours = pd.DataFrame([(1, "mari", 3, 9), (2, "mari", 4, 8), (3, "hat", 0, 7)], columns=columns)
+    theirs = pd.DataFrame([(11, "hat", 5, 7), (12, "mari", 4, 8), (13, "mari", 3, 9)], columns=columns)
+    assert tag_list.matching_rows(ours, theirs).tolist() == [2, 1, 0]
+    assert tag_list.matching_rows(ours, theirs.iloc[:2]).tolist() == [-1, 1, 0]
