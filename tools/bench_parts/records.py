@@ -30,6 +30,7 @@ SIDE = 512
 TAGS = 3000
 OURS, LIMIT, PEER = "selecting and packing", "limit: copying the files", "peer: a query an image"
 DEFINITION = """name = "bench"
+splits = {train = [0, 999]}
 ratings = ["s"]
 min_tag_count = 0
 min_tag_images = 1
