@@ -335,6 +335,7 @@ def _card(job: Job, facts: dict[str, Any], architecture: str) -> model_card.Fact
         headlines=tuple(model_card.headline_of(dump) for dump in job.inputs.dumps),
         thresholds=job.inputs.thresholds,
         license=job.options.license,
+        embedding=job.options.embedding,
     )
 
 

@@ -322,6 +322,7 @@ def manifest(
             "path": source.path,
             "posts": source.num_posts,
             "tags": len(source.tags),
+            **({"keeps_unrated": True} if source.keep_unrated else {}),
         },
         "selection": {"posts": selected.post_steps, "tags": selected.tag_steps, "splits": splits},
         "made": {"select_tags": made},

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from Models.layers.model_ends import LOGITS
 from Models.porting import timm_folder
 from Models.porting.timm_folder import SpecOf
 from Models.porting.timm_rules import Rules, TimmName
@@ -126,6 +127,7 @@ def _config(architecture: str, model: Any, spec: Any, rules: Rules, order: str) 
     return {
         "architecture": architecture,
         "num_classes": labels,
+        "num_features": int(model.get_layer(LOGITS).kernel.shape[0]),  # of an image, where the head begins
         "model_args": {**arguments, **rules.written},
         timm_folder.ORDER_KEY: order,
         "pretrained_cfg": {

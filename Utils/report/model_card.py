@@ -44,6 +44,7 @@ class Facts:
     headlines: Sequence[Headline] = ()
     thresholds: pd.DataFrame | None = None  # thresholds.csv
     license: str = ""
+    embedding: bool = False  # the ONNX model has a second output, the features
 
 
 def history_until(path: pathlib.Path, which: str) -> pd.DataFrame:
@@ -149,8 +150,13 @@ def _selection(manifest: Mapping[str, Any]) -> list[str]:
     if not set(needed) | {"max_tags"} <= set(rules):
         return []
     splits = _joined([f"{name} {low} to {high}" for name, (low, high) in rules["splits"].items()])
+    source = manifest.get("source") or {}
+    # Datasets that were made before "keeps_unrated" was recorded: posts in folders rarely say a rating.
+    keeps_unrated = source.get("keeps_unrated", source.get("kind") == "sidecars")
+    unrated = " or without a rating" if keeps_unrated else ""
     sentences = (
-        f"Images rated {_joined(rules['ratings'], 'or')} with at least {rules['min_tags_per_image']} tags; "
+        f"Images rated {_joined(rules['ratings'], 'or')}{unrated}, with at least "
+        f"{rules['min_tags_per_image']} tags; "
         f"without posts that are {_joined(rules['exclude_status'], 'or') or 'anything'}; "
         f"splits by post id modulo 1000: {splits}.",
         f"Tags with at least {rules['min_tag_count']:,} posts and {rules['min_tag_images']:,} images, "
@@ -312,7 +318,9 @@ def _clients(facts: Facts) -> Iterator[tuple[str, str]]:
     )
     yield (
         "stable-diffusion-webui-wd14-tagger",
-        (f"copy `model.onnx` and `selected_tags.csv`, nothing else, to `models/TaggerOnnx/{name}/`"),
+        "copy `model.onnx` and `selected_tags.csv`, nothing else, to `models/TaggerOnnx/NAME/`; it takes a "
+        "folder of its own only under one of two names, so NAME is `wd-v1-4-convnextv2-tagger-v2` or "
+        "`Z3D-E621-Convnext`",
     )
     yield (
         "ComfyUI-WD14-Tagger",
@@ -325,8 +333,10 @@ def _clients(facts: Facts) -> Iterator[tuple[str, str]]:
     yield (
         "dghs-imgutils",
         (
-            "as its WD taggers: pad on white, resize, BGR, float32, NHWC, ratings by category 9; the column "
-            "`best_threshold` is read. Its generic reader feeds NCHW, which this graph does not take"
+            "does not take it: it asks for the features, too; export with `--embedding`"
+            if not facts.embedding
+            else "as its WD taggers: pad on white, resize, BGR, float32, NHWC, ratings by category 9; the "
+            "column `best_threshold` is read. Its generic reader feeds NCHW, which this graph does not take"
         ),
     )
     yield "Hydrus", "import the sidecars that `tag_images.py --format hydrus` writes (`picture.jpg.txt`)"

@@ -57,6 +57,22 @@ def facts():
     )  # fmt: skip
 
 
+@pytest.mark.reliability(
+    "a model card that says what nobody knows", "it says what dataset.json and the export say, no more"
+)
+def test_the_card_says_what_the_dataset_and_the_export_say(facts):
+    def card(source, **changes):
+        manifest = {**MANIFEST, "source": source}
+        return model_card.render(dataclasses.replace(facts, manifest=manifest, **changes))
+
+    assert "rated g or s, with" in card({"kind": "jsonl"})
+    for source in ({"kind": "sidecars"}, {"kind": "jsonl", "keeps_unrated": True}):
+        assert "rated g or s or without a rating, with" in card(source)
+    assert "export with `--embedding`" in card({"kind": "jsonl"})
+    assert "export with `--embedding`" not in card({"kind": "jsonl"}, embedding=True)
+    assert "`wd-v1-4-convnextv2-tagger-v2` or `Z3D-E621-Convnext`" in card({"kind": "jsonl"})
+
+
 def section(card, title):
     return card.split(f"## {title}\n")[1].split("\n## ")[0]
 
@@ -84,7 +100,7 @@ def test_data_and_training(facts):
     assert "| validation | 141 |" in data
     assert "| general | 2 | 630 | 60 |" in data
     assert "| copyright | 1 | 90 | 90 |" in data  # of the flavor with all tags
-    assert "rated g or s with at least 3 tags; without posts that are deleted or banned" in data
+    assert "rated g or s, with at least 3 tags; without posts that are deleted or banned" in data
     training = section(card, "Training")
     assert "| `model_options` | depth=1 |" in training
     assert "`ema`" not in training  # off
@@ -137,7 +153,7 @@ def test_the_card_says_how_every_client_loads_the_folder(facts):
         "--format hydrus",
         "serve.py mine",
         "--repo_id mine",
-        "models/TaggerOnnx/mine/",
+        "models/TaggerOnnx/NAME/",
         "`mine.csv`",
         "wd14-tagger-standalone",
         "hf-hub",

@@ -3,8 +3,9 @@
     python train.py nfnet_l1 --dataset DATASET --run-dir runs/nfnet_l1
 
 Cost: 100 epochs of 2.8 million images at 320 px; 1.7 times the weights of NFNet L0; not run here.
-Expected: the released predecessor NFNetL1V1-100-0.57141 (700 hours of processor time on 1.5 million images)
-is named after its F1; with ECA and SiLU the original overfitted from epoch 85 of 100 on.
+Expected: no score of it was published with the README. The number in the name of the released predecessor,
+NFNetL1V1-100-0.57141 (700 hours of processor time on 1.5 million images), is not its F1; with ECA and SiLU
+the original overfitted from epoch 85 of 100 on.
 """
 
 import dataclasses

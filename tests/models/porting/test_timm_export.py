@@ -1,6 +1,7 @@
 """Models/porting/timm_export.py: timm computes the same; what timm cannot express is named."""
 
 import importlib.util
+import json
 
 import numpy as np
 import pytest
@@ -31,6 +32,15 @@ def test_timm_loads_what_is_exported(tmp_path):
         timm_export.export(model, out, name, Models.spec(name, **fields), families(), Models.spec)
         images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype("float32")
         assert np.abs(outputs_of_timm(out, images) - model(images).numpy()).max() < 1e-5, name
+
+
+def test_the_config_states_the_width_of_the_features(tmp_path):
+    options = {"depth": 1, "width": 32, "mlp_width": 48, "heads": 2}
+    model = Models.build("ViT/B16", image_size=32, num_labels=5, **options)
+    spec = Models.spec("ViT/B16", **options)
+    timm_export.export(model, tmp_path / "timm", "ViT/B16", spec, families(), Models.spec)
+    config = json.loads((tmp_path / "timm" / "config.json").read_text())
+    assert (config["num_features"], config["num_classes"]) == (32, 5)
 
 
 # Models as trained here, smaller.
