@@ -58,7 +58,7 @@ def test_the_workflow_runs_what_ci_runs():
 def test_every_flag_for_those_who_come_from_the_original_exists(capsys):
     """The tables name flags of train.py and recipes as they are today."""
     text = (ROOT / "docs" / "coming-from-the-original.md").read_text(encoding="utf-8")
-    settings = text[text.index("## What was set inside") : text.index("## What differs")]
+    settings = text[text.index("## What was set inside") : text.index("## Flags of the scripts")]
     assert train.main(["convnext_t", "--help"]) == 0
     known = set(re.findall(r"--[a-z][a-z-]*", capsys.readouterr().out))
     flags = set(re.findall(r"`(--[a-z-]+)`", settings))
@@ -69,3 +69,21 @@ def test_every_flag_for_those_who_come_from_the_original_exists(capsys):
     recipes = {name for cell in cells for name in re.findall(r"(?:`|train.py )(\w+)`", cell)}
     assert len(recipes) >= 9
     assert recipes - set(recipe_names()) == set()
+
+
+def test_every_flag_of_the_scripts_exists():
+    """A row of the table names the tool, or goes on with that of the row before."""
+    text = (ROOT / "docs" / "coming-from-the-original.md").read_text(encoding="utf-8")
+    table = text[text.index("## Flags of the scripts") : text.index("## What differs")]
+    tool, checked = "", 0
+    for row in table.splitlines()[4:]:
+        if not row.startswith("|"):
+            continue
+        here = row.split("|")[2]
+        if named := re.search(r"tools/(\w+)\.py", here):
+            tool = named[1]
+        code = (ROOT / "tools" / f"{tool}.py").read_text(encoding="utf-8")
+        for flag in re.findall(r"(?<![\w-])--?[a-z][a-z-]*", here):
+            assert f'"{flag}"' in code, f"{tool}: {flag}"
+            checked += 1
+    assert checked >= 18
