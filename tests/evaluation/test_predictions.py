@@ -160,3 +160,50 @@ def test_selections_are_ranks_by_count_within_a_category():
 def test_an_empty_selection_is_an_error(wrong):
     with pytest.raises(UserError):
         predictions.select(TAGS, *wrong)
+
+
+@pytest.mark.reliability(
+    "labels of -1, soft or unknown labels in a dump", "refused with file, row, column and value"
+)
+@pytest.mark.parametrize(
+    ("labels", "got"),
+    [
+        (lambda y: y.astype(np.int8) * 2 - 1, "-1"),
+        (lambda y: 0.1 + 0.8 * y.astype(np.float32), r"0\.\d+"),
+        (lambda y: np.where(y, np.nan, 0), "nan"),
+        (lambda y: y.astype(np.uint8) * 255, "255"),
+        (lambda y: y.astype(np.int64) * 2, "2"),
+    ],
+)
+def test_labels_that_are_not_0_or_1_are_refused(tmp_path, labels, got):
+    _, y = written(tmp_path / "dump", labels=True)
+    np.save(tmp_path / "dump" / "labels.npy", labels(y))
+    with pytest.raises(
+        UserError, match=rf"labels\.npy: a label is 0 or 1 .*; got {got} in row \d, column \d"
+    ):
+        predictions.load(tmp_path / "dump")
+    for dtype in (bool, np.int8, np.float16, np.int64):
+        np.save(tmp_path / "dump" / "labels.npy", y.astype(dtype))
+        assert np.array_equal(predictions.load(tmp_path / "dump").labels, y)
+
+
+@pytest.mark.reliability("probabilities outside 0 to 1 in a dump", "refused with file, row, column and value")
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_probabilities_outside_0_to_1_are_refused(tmp_path, dtype):
+    p, _ = written(tmp_path / "dump", rows=600)
+    file = tmp_path / "dump" / "probabilities.npy"
+    for value, words in (
+        (1.5, "got 1.5 in row 599, column 2"),
+        (-3, "got -3"),
+        (np.inf, "got inf"),
+        (np.nan, "NaN"),
+    ):
+        wrong = p.astype(dtype)
+        wrong[599, 2] = value
+        np.save(file, wrong)
+        with pytest.raises(UserError, match=words):
+            predictions.load(tmp_path / "dump")
+    edge = p.astype(dtype)
+    edge[0, :3] = -0.0, 0, 1
+    np.save(file, edge)
+    assert np.array_equal(predictions.load(tmp_path / "dump").probabilities, edge)

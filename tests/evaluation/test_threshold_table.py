@@ -66,3 +66,16 @@ def test_a_group_holds_for_its_tags_and_numbers_survive_the_file(tmp_path):
     cutoffs = threshold_table.per_tag(threshold_table.read(tmp_path / "t.csv"), TAGS)
     assert np.flatnonzero(~np.isnan(cutoffs)).tolist() == [1]
     assert cutoffs[1].astype(np.float32) == threshold
+
+
+@pytest.mark.reliability(
+    "thresholds in percent, in thresholds.csv or best_threshold", "refused with file, line and value"
+)
+def test_a_threshold_outside_0_to_1_is_refused(tmp_path):
+    path = tmp_path / "thresholds.csv"
+    path.write_text("scope,category,tag_id,name,threshold\nall,,,all,0.35\ntag,0,1,solo,35\n")
+    with pytest.raises(UserError, match=r"thresholds\.csv, line 3: threshold lies between 0 and 1; got 35"):
+        threshold_table.read(path)
+    # Below 0 by one float: every image gets the tag.
+    least = np.nextafter(np.float16(0), np.float16(-1))
+    threshold_table.require_range(path, "threshold", [least, 0, 1, np.nan])

@@ -1,0 +1,108 @@
+"""The commands with damaged inputs: each ends well, or with one ``error:`` paragraph that names a file."""
+
+import os
+import re
+import shutil
+
+import cv2
+import pytest
+from helpers import small_releases
+from helpers.mutants import mutant
+from helpers.pictures import smooth
+from helpers.small_dumps import overlapping_dumps
+
+from tools import (
+    analyze_metrics,
+    apply_decisions,
+    audit_labels,
+    compare_dumps,
+    make_demo_booru,
+    select_tags,
+    tag_images,
+    write_records,
+)
+
+MUTANTS = 2  # of each file, in the suite
+MANY = 150  # in `make test-slow`
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """A folder with a drawn booru, its dataset without and with records, two dumps, a release, a picture."""
+    folder = tmp_path_factory.mktemp("base")
+    booru = folder / "booru"
+    assert make_demo_booru.main([str(booru), "--images", "120", "--seed", "0"]) == 0
+    images = ["--images", str(booru / "512px")]
+    source = [str(booru / "definition.toml"), "--source", "fire-eggs", "--from", str(booru / "danbooru.db")]
+    assert select_tags.main([*source, *images, "-o", str(folder / "selected")]) == 0
+    shutil.copytree(folder / "selected", folder / "data")
+    assert write_records.main([str(folder / "data"), *images, "--workers", "1"]) == 0
+    overlapping_dumps(folder)
+    small_releases.make(folder / "release")
+    (folder / "pictures").mkdir()
+    (folder / "pictures" / "1.jpg").write_bytes(cv2.imencode(".jpg", smooth(32, 32))[1].tobytes())
+    (folder / "decisions.jsonl").write_text(
+        '{"post_id": 1, "tag": "solo", "tag_id": 2, "decision": "yes", "time": "2024", "reviewer": "r"}\n'
+    )
+    return folder
+
+
+SELECT = "{booru}/definition.toml --source fire-eggs --from {booru}/danbooru.db --images {booru}/512px"
+# Command, arguments ({name} is a folder or file of the base, {out} a new place), the inputs that it reads.
+COMMANDS = [
+    (analyze_metrics, "-d {a}", ["a/probabilities.npy", "a/labels.npy", "a/selected_tags.csv", "a/dump.json"]),
+    (compare_dumps, "{a} {b} --resamples 100", ["b/image_ids.npy", "b/labels.npy"]),
+    (audit_labels, "{a} --min-positives 1 -o {out}.json", ["a/image_ids.npy", "a/labels.npy"]),
+    (select_tags, f"{SELECT} -o {{out}}",
+     ["booru/definition.toml", "booru/danbooru.db"]),
+    (write_records, "{selected} --labels-only --reuse {data}", [
+        "selected/posts.parquet", "selected/dataset.json", "selected/selected_tags.csv", "data/dataset.json",
+        "data/train/ids.npy", "data/rejected.csv"]),
+    (apply_decisions, "{decisions.jsonl} --db {booru}/danbooru.db -o {out}.db", [
+        "decisions.jsonl", "booru/danbooru.db"]),
+    (tag_images, "{release} {pictures} --format json -o {out}.json", [
+        "release/selected_tags.csv", "release/model.onnx"]),
+]  # fmt: skip
+CASES = [(tool, words, file) for tool, words, files in COMMANDS for file in files]
+IDS = [f"{tool.__name__.removeprefix('tools.')} {file}" for tool, _, file in CASES]
+
+
+def faults(base, folder, capsys, tool, words, file, numbers):
+    """What is wrong with how a command takes the mutants of a file."""
+    for number in numbers:
+        place = folder / str(number)
+        shutil.copytree(base, place, copy_function=os.link)  # the rest of the base is only read
+        (place / file).unlink()
+        damage, data = mutant((base / file).read_bytes(), number)
+        (place / file).write_bytes(data)
+        arguments = [filled(word, place) for word in words.split()]
+        try:
+            code = tool.main(arguments)
+        except Exception as error:
+            yield f"{damage}: {type(error).__name__}: {error}"
+            continue
+        lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+        if code not in (0, 1, 2) or (code and (len(lines) != 1 or str(place) not in lines[0])):
+            yield f"{damage}: exit code {code}, {lines}"
+        shutil.rmtree(place)
+
+
+def filled(word, folder):
+    """A word of a command line with its names in braces as paths below a folder."""
+    return re.sub(r"\{([^}]+)\}", lambda match: str(folder / match[1]), word)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.reliability(
+    "a damaged input of a command: dump, dataset, booru, decisions, release", "one error that names it"
+)
+@pytest.mark.parametrize(("tool", "words", "file"), CASES, ids=IDS)
+def test_a_command_names_a_damaged_input(base, tmp_path, capsys, tool, words, file):
+    assert [*faults(base, tmp_path, capsys, tool, words, file, range(MUTANTS))] == []
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("tool", "words", "file"), CASES, ids=IDS)
+def test_a_command_names_many_damaged_inputs(base, tmp_path, capsys, tool, words, file):
+    assert [*faults(base, tmp_path, capsys, tool, words, file, range(MUTANTS, MANY))] == []
