@@ -37,6 +37,9 @@ def base(tmp_path_factory):
     assert select_tags.main([*source, *images, "-o", str(folder / "selected")]) == 0
     shutil.copytree(folder / "selected", folder / "data")
     assert write_records.main([str(folder / "data"), *images, "--workers", "1"]) == 0
+    # Elsewhere, so that copies of the base are quick.
+    (booru / "512px").rename(folder.with_name("base_images"))
+    (booru / "512px").symlink_to(folder.with_name("base_images"))
     overlapping_dumps(folder)
     small_releases.make(folder / "release")
     (folder / "pictures").mkdir()
@@ -50,9 +53,10 @@ def base(tmp_path_factory):
 SELECT = "{booru}/definition.toml --source fire-eggs --from {booru}/danbooru.db --images {booru}/512px"
 # Command, arguments ({name} is a folder or file of the base, {out} a new place), the inputs that it reads.
 COMMANDS = [
-    (analyze_metrics, "-d {a}", ["a/probabilities.npy", "a/labels.npy", "a/selected_tags.csv", "a/dump.json"]),
+    (analyze_metrics, "-d {a}", [
+        "a/probabilities.npy", "a/labels.npy", "a/selected_tags.csv", "a/dump.json"]),
     (compare_dumps, "{a} {b} --resamples 100", ["b/image_ids.npy", "b/labels.npy"]),
-    (audit_labels, "{a} --min-positives 1 -o {out}.json", ["a/image_ids.npy", "a/labels.npy"]),
+    (audit_labels, "{a} --min-positives 1 -o {out}.json", ["a/image_ids.npy"]),
     (select_tags, f"{SELECT} -o {{out}}",
      ["booru/definition.toml", "booru/danbooru.db"]),
     (write_records, "{selected} --labels-only --reuse {data}", [
@@ -71,7 +75,9 @@ def faults(base, folder, capsys, tool, words, file, numbers):
     """What is wrong with how a command takes the mutants of a file."""
     for number in numbers:
         place = folder / str(number)
-        shutil.copytree(base, place, copy_function=os.link)  # the rest of the base is only read
+        shutil.copytree(
+            base, place, symlinks=True, copy_function=os.link
+        )  # the rest of the base is only read
         (place / file).unlink()
         damage, data = mutant((base / file).read_bytes(), number)
         (place / file).write_bytes(data)
@@ -82,7 +88,8 @@ def faults(base, folder, capsys, tool, words, file, numbers):
             yield f"{damage}: {type(error).__name__}: {error}"
             continue
         lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-        if code not in (0, 1, 2) or (code and (len(lines) != 1 or str(place) not in lines[0])):
+        is_named = len(lines) == 1 and (str(place) in lines[0] or "no post is left" in lines[0])
+        if code not in (0, 1, 2) or (code and not is_named):  # a definition that was cut may be a valid one
             yield f"{damage}: exit code {code}, {lines}"
         shutil.rmtree(place)
 
