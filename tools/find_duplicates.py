@@ -102,11 +102,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Datasets of other sources name a post by its number whatever files it has: a row for either name.
     number_of = dict(zip(map(image_folder.printable, paths), numbers.tolist(), strict=True))
     by_number = [
-        (group_number, number_of[path], path, *cells)
-        for group_number, post_id, path, *cells in table
+        (group_number, number_of[path], path, distance, parent)
+        for group_number, post_id, path, distance, parent in table
         if number_of[path] != post_id
     ]
-    csv_tables.write_rows(options.output, COLUMNS, sorted([*table, *by_number], key=lambda row: row[0]))
+    rows: list[TableRow] = [*table, *by_number]
+    rows.sort(key=lambda row: row[0])
+    csv_tables.write_rows(options.output, COLUMNS, rows)
     report(options, paths, facts, groups, table)
     return 0
 
