@@ -30,7 +30,11 @@ from Utils.images import codec
 
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.link", "os.symlink"}
 WEIGHTS = "model.weights.h5"  # of .keras files; the other members hold the time and numbers of objects
-RESUMED = (".out.jsonl.journal", ".out.json.parts")  # may lie beside a whole output; --overwrite uses them up
+RESUMED = (
+    ".out.jsonl.journal",
+    ".out.json.parts",
+    ".out.json.lock",
+)  # may lie beside a whole output; --overwrite uses them up
 WRITES = os.O_WRONLY | os.O_RDWR
 
 
@@ -231,9 +235,11 @@ def tree(place):
 
 
 def packed(place):
-    """Return the tree of a dataset; None where it has no records yet."""
+    """Return the tree of a dataset without notes of progress; None where it has no records yet."""
     manifest = place / "dataset.json"
-    return tree(place) if manifest.is_file() and json.loads(manifest.read_bytes())["records"] else None
+    if not manifest.is_file() or not json.loads(manifest.read_bytes())["records"]:
+        return None
+    return {name: text for name, text in (tree(place) or {}).items() if not name.startswith(".progress/")}
 
 
 def names_of(work):
