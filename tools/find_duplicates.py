@@ -106,9 +106,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         for group_number, post_id, path, distance, parent in table
         if number_of[path] != post_id
     ]
-    rows: list[TableRow] = [*table, *by_number]
-    rows.sort(key=lambda row: row[0])
-    csv_tables.write_rows(options.output, COLUMNS, rows)
+    named_rows: list[TableRow] = sorted([*table, *by_number], key=lambda row: row[0])
+    csv_tables.write_rows(options.output, COLUMNS, named_rows)
     report(options, paths, facts, groups, table)
     return 0
 
