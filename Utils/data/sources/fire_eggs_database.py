@@ -140,7 +140,9 @@ def _blocks(path: pathlib.Path, columns: Collection[str], merged: Mapping[int, i
         while rows := posts.fetchmany(stream.BLOCK_SIZE):
             ids, ratings, status = np.array(rows, np.int64).T.copy()
             # Without a primary key an id may come twice, also across two blocks; the first row counts.
-            is_new = np.diff(ids, prepend=ids[0] - 1 if last_id is None else last_id) != 0
+            steps = np.diff(ids, prepend=ids[0] - 1 if last_id is None else last_id)
+            _require_order(steps >= 0)
+            is_new = steps != 0
             last_id = ids[-1]
             ids, ratings, status = ids[is_new], ratings[is_new], status[is_new]
             if len(ids):
@@ -177,7 +179,9 @@ class _TagTexts:
             texts += [self._texts[i] for i in matches.tolist()]
             if end < len(self._ids) or not self._fetch():
                 self._ids, self._texts = self._ids[end:], self._texts[end:]
-                return np.concatenate(rows), texts
+                places = np.concatenate(rows)
+                _require_order(np.diff(places) > 0)
+                return places, texts
 
     def _fetch(self) -> bool:
         rows = self._cursor.fetchmany(stream.BLOCK_SIZE)
@@ -185,6 +189,14 @@ class _TagTexts:
             self._ids = np.array([post_id for post_id, _ in rows], np.int64)
             self._texts = [text for _, text in rows]
         return bool(rows)
+
+
+def _require_order(in_order: np.ndarray) -> None:
+    """Raise sqlite3.DatabaseError where rows come in another order than asked for, as a damaged index gives."""
+    if not in_order.all():
+        raise sqlite3.DatabaseError(
+            "an index is damaged: its rows are not in order (see PRAGMA integrity_check)"
+        )
 
 
 def _parse_texts(rows: np.ndarray, texts: list[str], num_posts: int) -> tuple[np.ndarray, np.ndarray]:
