@@ -192,7 +192,7 @@ class _TagTexts:
 
 
 def _require_order(in_order: np.ndarray) -> None:
-    """Raise sqlite3.DatabaseError where rows come in another order than asked for, as a damaged index gives."""
+    """Raise sqlite3.DatabaseError where rows are not in the order asked for, as from a damaged index."""
     if not in_order.all():
         raise sqlite3.DatabaseError(
             "an index is damaged: its rows are not in order (see PRAGMA integrity_check)"
