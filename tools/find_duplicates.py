@@ -114,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _check(options: argparse.Namespace) -> None:
     if (options.source is None) != (options.origin is None):
-        raise UserError("--source KIND and --from PATH belong together: the one says what the other is")
+        raise UserError("--source KIND and --from PATH belong together; give both or neither")
     require_replaceable_file(options.output, GROUPS, options.overwrite)
 
 

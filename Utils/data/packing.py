@@ -176,7 +176,7 @@ def require_same(folder: pathlib.Path, before: Mapping[str, Any], now: Mapping[s
     for name, value in now.items():
         if before.get(name) != value:
             raise UserError(
-                f"{folder} was begun with {name} = {before.get(name)}, now it is {value}; give the same, "
+                f"{folder} was started with {name} = {before.get(name)}, now it is {value}; give the same, "
                 "or --overwrite to start afresh"
             )
 

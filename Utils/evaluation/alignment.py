@@ -111,7 +111,7 @@ def common_columns(dumps: Sequence[Dump]) -> list[np.ndarray]:
     for dump, names in zip(dumps, names_of, strict=True):
         twice = [name for name, times in collections.Counter(names).items() if times > 1]
         if twice:
-            raise UserError(f"{dump.folder}: tags are matched by name, but {twice[0]!r} stands there twice")
+            raise UserError(f"{dump.folder}: tags are matched by name, but {twice[0]!r} occurs twice")
         column_of.append({name: column for column, name in enumerate(names)})
     common = [name for name in names_of[0] if all(name in columns for columns in column_of)]
     if not common:

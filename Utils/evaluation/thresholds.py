@@ -244,7 +244,7 @@ def _check_query(query: Query, size: int) -> None:
         raise UserError("no probabilities to choose a threshold from: no images or no tags are selected")
     rule = query.rule
     if rule.kind == "p-equals-r" and rule.value is not None and not 0 <= rule.value <= size:
-        raise UserError(f"0 to {size} predictions can be asked for; got {rule.value}")
+        raise UserError(f"the number to predict must be from 0 to {size}; got {rule.value}")
 
 
 def _sampled_floors(probabilities: Matrix, masks: list[np.ndarray], depths: list[float]) -> list[int]:

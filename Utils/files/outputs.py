@@ -76,7 +76,7 @@ def require_replaceable_folder(path: AnyPath, kind: FolderKind, overwrite: bool)
     resolved = path.resolve()
     # Renaming it would leave the shell, and relative paths, in a folder that is gone.
     if pathlib.Path.cwd().is_relative_to(resolved):
-        raise UserError(f"{path} is the folder that you are in, or one above it; give a folder of its own")
+        raise UserError(f"{path} is the folder that you are in, or one above it; give another folder")
     _restore(resolved)
     require_absent(path, overwrite)
     if resolved.is_dir() and any(resolved.iterdir()):

@@ -65,7 +65,7 @@ class Recipe(
         if steps % chunk:
             raise UserError(
                 f"the {steps} steps of an epoch are no multiple of --steps-per-execution {chunk}; "
-                f"--steps-per-epoch {max(1, steps // chunk) * chunk} would be one"
+                f"--steps-per-epoch {max(1, steps // chunk) * chunk} would fit"
             )
         return steps
 

@@ -122,8 +122,8 @@ class Journal:
             self._write(settings)
         elif first != settings:
             raise UserError(
-                f"{self.output} was begun with another model, thresholds or options; remove {self.path} to "
-                "begin anew, or run the same command as then"
+                f"{self.output} was started with another model, thresholds or options; remove {self.path} to "
+                "start again, or repeat the original command"
             )
 
     def _write(self, text: str) -> None:

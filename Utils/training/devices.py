@@ -58,7 +58,7 @@ class Devices:
         compiles = self.jit_compile if jit_compile == "auto" else jit_compile == "on"
         if keras.backend.backend() == "jax" and not compiles:
             raise UserError(
-                "--jit-compile off cannot be had on the jax backend, which always compiles; use auto"
+                "--jit-compile off is impossible on the jax backend, which always compiles; use auto"
             )
         return compiles
 

@@ -103,7 +103,7 @@ class TrainingLoop(keras.callbacks.Callback):
         with self._signals_as_requests():
             step = self._resume()
             if step >= self.total_steps:
-                console.say(f"all {self.epochs} epochs are done; a higher --epochs goes on from here")
+                console.say(f"all {self.epochs} epochs are done; a higher --epochs continues from here")
             while step < self.total_steps:
                 step = self._fit_from(step)
 
@@ -336,7 +336,7 @@ def _read_state(step: int, folder: Any) -> checkpoints.State:
     # An older state would not do: the next batches that the pipeline gives are those after ``step``.
     if found_step != step or arrays is None:
         raise WorkError(
-            f"the checkpoint of step {step} is damaged; the same command goes on from the one before"
+            f"the checkpoint of step {step} is damaged; the same command continues from the one before"
         )
     return arrays
 

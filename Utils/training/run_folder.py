@@ -48,7 +48,7 @@ class Run:
         is_first_host: False on the other hosts, which only read the folder.
 
     Raises:
-        UserError: the folder is something else, another process trains there, or the run was begun with
+        UserError: the folder is something else, another process trains there, or the run was started with
             a recipe or dataset that differs in what decides the result.
     """
 
@@ -159,12 +159,12 @@ def _require_same(folder: Any, recipe: Recipe, dataset: Dataset, facts: Mapping[
     if differences:
         raise UserError(
             f"{folder} holds a run that differs: {'; '.join(differences)}. Continue it with what it "
-            "was begun with (only epochs, checkpoints and the tracker may change), or give another "
+            "was started with (only epochs, checkpoints and the tracker may change), or give another "
             "--run-dir"
         )
     if recipe.epochs < old_recipe["epochs"]:
         raise UserError(
-            f"--epochs may rise, not fall, when a run is continued; {folder} was begun with "
+            f"--epochs may rise, not fall, when a run is continued; {folder} was started with "
             f"{old_recipe['epochs']}, got {recipe.epochs}. best.keras holds its best state so far"
         )
 

@@ -59,8 +59,8 @@ def test_the_order_of_two_posts_does_not_depend_on_others(tmp_path, posts):
 def test_work_continues_with_the_same_posts_and_settings_only(tmp_path, posts):
     packing.divide(tmp_path, "small", posts, SETTINGS)
     packing.divide(tmp_path, "small", posts, SETTINGS)
-    with pytest.raises(UserError, match="begun with seed = 3, now it is 4"):
+    with pytest.raises(UserError, match="started with seed = 3, now it is 4"):
         packing.divide(tmp_path, "small", posts, {**SETTINGS, "seed": 4})
     changed = posts_of(tmp_path, range(51), ["train"] * 51)
-    with pytest.raises(UserError, match=r"begun with posts\.parquet"):
+    with pytest.raises(UserError, match=r"started with posts\.parquet"):
         packing.divide(tmp_path, "small", changed, SETTINGS)

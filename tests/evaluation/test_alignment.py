@@ -83,7 +83,7 @@ def test_dumps_without_common_or_with_repeated_ids_are_refused(tmp_path):
         write_dump(tmp_path / "twice", p, None, [1, 2, 3], ["x", "x"]),
         write_dump(tmp_path / "again", p, None, [1, 1, 3], ["x", "y"]),
     )
-    for dumps, message in (((a, b), "no image is in all"), ((a, twice), "'x' stands there twice"),
+    for dumps, message in (((a, b), "no image is in all"), ((a, twice), "'x' occurs twice"),
                            ((a, again), "image 1 more than once")):  # fmt: skip
         with pytest.raises(UserError, match=message):
             alignment.align(dumps)

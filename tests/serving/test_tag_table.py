@@ -67,7 +67,7 @@ def test_a_journal_belongs_to_one_process_and_one_choice_of_settings(tmp_path):
     output = tmp_path / "tags.json"
     with tag_table.Journal(output, {"model": 1}), pytest.raises(UserError, match="another process writes"):
         tag_table.Journal(output, {"model": 1})
-    with pytest.raises(UserError, match="begun with another model"):
+    with pytest.raises(UserError, match="started with another model"):
         tag_table.Journal(output, {"model": 2})
 
 

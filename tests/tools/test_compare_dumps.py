@@ -82,7 +82,7 @@ def test_mistakes(pair, tmp_path, capsys):
     cases = {
         "no tag in common": [a, other],
         "has no labels.npy": [other, other],
-        "'tag 1' stands there twice": [a, twice],
+        "'tag 1' occurs twice": [a, twice],
         "more than once": [twice, twice],
         "--resamples: must be": [a, a, "--resamples", "3"],
         "--seed: must be": [a, a, "--seed", "-1"],

@@ -239,7 +239,7 @@ def test_a_second_run_says_so_and_checks_sizes(tmp_path, capsys):
     assert "is complete: 60 records in 6 shards; nothing to do" in capsys.readouterr().out
     assert everything(dataset) == before
     assert write(dataset, "--shard-size", "8") == 2
-    assert "begun with shard_size = 16, now it is 8" in capsys.readouterr().err
+    assert "started with shard_size = 16, now it is 8" in capsys.readouterr().err
     shard = next(dataset.glob("train/*.tfrecord"))
     shard.write_bytes(shard.read_bytes()[:-1])
     assert write(dataset, "--shard-size", "16") == 1
@@ -252,7 +252,7 @@ def test_continuing_with_other_arguments_is_an_error(tmp_path, capsys):
     dataset = small_dataset(tmp_path, records=False)
     assert write(dataset, "--shard-size", "8", "--part", "0/2") == 0
     assert write(dataset, "--shard-size", "16") == 2
-    assert "begun with shard_size = 8, now it is 16" in capsys.readouterr().err
+    assert "started with shard_size = 8, now it is 16" in capsys.readouterr().err
     assert write(dataset, "--shard-size", "8", "--seed", "3") == 2
     assert write(dataset, "--shard-size", "16", "--overwrite") == 0
     assert len(list(dataset.glob("train/*.tfrecord"))) == len(dataset_folder.load(dataset).shards("train"))

@@ -94,7 +94,7 @@ def test_a_failing_tracker_says_so_once_and_ends_nothing(tmp_path, wandb, monkey
     capsys.readouterr()
     logged(tracker)
     shown = capsys.readouterr().err
-    assert shown.count("warning: WeightsAndBiases failed, training goes on without it") == 1
+    assert shown.count("warning: WeightsAndBiases failed, training continues without it") == 1
     (tmp_path / "file").write_text("")
     logged(trackers.build("tensorboard", tmp_path / "file", "demo", RECIPE, "p"))
     assert "TensorBoard failed" in capsys.readouterr().err
