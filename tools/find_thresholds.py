@@ -236,7 +236,7 @@ def score_on(test: Dump, chosen_on: Dump, table: pd.DataFrame, options: argparse
     Both were chosen on the same dump, and are scored on the tags that have a threshold, with paired resamples
     of the images.
     """
-    (one,) = thresholds.find(chosen_on.probabilities, chosen_on.labels, [thresholds.Query()])
+    (overall,) = thresholds.find(chosen_on.probabilities, chosen_on.labels, [thresholds.Query()])
     cutoffs = threshold_table.per_tag(table, test.tags)
     columns = np.flatnonzero(~np.isnan(cutoffs))
     if not len(columns):
@@ -248,7 +248,7 @@ def score_on(test: Dump, chosen_on: Dump, table: pd.DataFrame, options: argparse
     resamples = bootstrap.resample_counts(len(rows), options.resamples, options.seed)
     compared = {
         name: paired_bootstrap.score_at(probabilities, labels, resamples, threshold)
-        for name, threshold in (("one, P = R", one.threshold), ("chosen", cutoffs[columns]))
+        for name, threshold in (("one, P = R", overall.threshold), ("chosen", cutoffs[columns]))
     }
     gains = {
         metric: paired_bootstrap.difference(compared["one, P = R"], compared["chosen"], metric)

@@ -304,7 +304,7 @@ def manifest(
 
     It holds no time and no output path: the same input gives the same bytes.
     """
-    made = {
+    provenance = {
         "tool": "tools/select_tags.py",
         "git": git_commit(),
         "images": options.images,
@@ -325,7 +325,7 @@ def manifest(
             **({"keeps_unrated": True} if source.keep_unrated else {}),
         },
         "selection": {"posts": selected.post_steps, "tags": selected.tag_steps, "splits": splits},
-        "made": {"select_tags": made},
+        "made": {"select_tags": provenance},
         "records": None,
     }
 

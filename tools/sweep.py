@@ -207,9 +207,9 @@ def _write_results(path: pathlib.Path, trials: list[Trial], sweep: sweeps.Sweep)
 def _summary(trials: list[Trial], sweep: sweeps.Sweep, results: pathlib.Path) -> str:
     """Return the runs, the best one first, and where all figures are."""
     scores = {trial.name: trial.best_row(sweep).get(sweep.metric_name) for trial in trials}
-    known = {name: score for name, score in scores.items() if score is not None}
-    ranked = sorted(known, key=known.__getitem__, reverse=sweep.maximizes)
-    lines = [f"{known[name]:.4f}  {name}" for name in ranked]
+    scored = {name: score for name, score in scores.items() if score is not None}
+    ranked = sorted(scored, key=scored.__getitem__, reverse=sweep.maximizes)
+    lines = [f"{scored[name]:.4f}  {name}" for name in ranked]
     return "\n".join([sweep.metric_name, *lines, f"all figures: {results}"])
 
 

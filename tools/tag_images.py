@@ -275,11 +275,11 @@ def _settings(
     options: argparse.Namespace, tagger: onnx_tagger.ServingTagger, selector: tag_selection.TagSelector
 ) -> dict[str, Any]:
     """Return the settings that decide the records of a table: a run continues only under the same."""
-    chosen = hashlib.sha256(selector.thresholds.tobytes() + selector.allowed.tobytes()).hexdigest()
+    digest = hashlib.sha256(selector.thresholds.tobytes() + selector.allowed.tobytes()).hexdigest()
     return {
         "model": str(options.model.resolve()),
         "tags": tag_list.digest(tagger.tags),
-        "chosen": chosen,
+        "chosen": digest,
         "limits": [options.mcut, options.max_tags],
         "paths": [str(path) for path in options.paths],
     }

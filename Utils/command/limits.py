@@ -61,11 +61,11 @@ def _limits(settings: type) -> dict[str, tuple[bool, list[Limit]]]:
     for name, annotation in typing.get_type_hints(settings, include_extras=True).items():
         annotated = typing.get_origin(annotation) is Annotated
         kind, *metadata = typing.get_args(annotation) if annotated else (annotation,)
-        found = [item for item in metadata if isinstance(item, Limit)]
+        allowed_by = [item for item in metadata if isinstance(item, Limit)]
         if typing.get_origin(kind) is typing.Literal:
             choices = typing.get_args(kind)
-            found.append(Limit(f"one of {', '.join(choices)}", choices.__contains__))
-        limits[name] = (type(None) in typing.get_args(kind), found)
+            allowed_by.append(Limit(f"one of {', '.join(choices)}", choices.__contains__))
+        limits[name] = (type(None) in typing.get_args(kind), allowed_by)
     return limits
 
 

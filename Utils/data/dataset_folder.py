@@ -76,10 +76,10 @@ class Dataset:
     def record_counts(self, split: str) -> list[int]:
         """Return the number of records of every shard of a split, in the order of `shards`."""
         counts = [shard.get("records") for shard in self.shard_entries(split)]
-        known = [count for count in counts if count is not None]
-        if len(known) < len(counts):
+        known_counts = [count for count in counts if count is not None]
+        if len(known_counts) < len(counts):
             return [tfrecord.count_records(path) for path in self.shards(split)]
-        return known
+        return known_counts
 
     def has_post_ids(self, split: str) -> bool:
         """Return whether a split has a list of its post ids; datasets of the original project have none."""

@@ -51,8 +51,8 @@ def clear(folder: pathlib.Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
 
     The manifest is written first, so that it never names shards that are gone.
     """
-    made = {name: value for name, value in manifest["made"].items() if name != "write_records"}
-    manifest = {**manifest, "made": made, "records": None}
+    provenance = {name: value for name, value in manifest["made"].items() if name != "write_records"}
+    manifest = {**manifest, "made": provenance, "records": None}
     write_json(folder / "dataset.json", manifest)
     shutil.rmtree(folder / PROGRESS, ignore_errors=True)
     for split in SPLITS:
@@ -163,11 +163,11 @@ def divide(folder: pathlib.Path, name: str, posts: Posts, settings: Mapping[str,
             file = f"{split}/{name}-{index:05d}-of-{len(parts):05d}.tfrecord"
             shards.append(Shard(len(shards), split, file, part))
     path = folder / PROGRESS / "plan.json"
-    plan = {**settings, "posts.parquet": sha256_of(posts.path), "shards": len(shards)}
+    inputs = {**settings, "posts.parquet": sha256_of(posts.path), "shards": len(shards)}
     if path.is_file():
-        require_same(folder, read_json(path, dict), plan)
+        require_same(folder, read_json(path, dict), inputs)
     else:
-        write_json(path, plan)
+        write_json(path, inputs)
     return shards
 
 

@@ -99,7 +99,7 @@ def align(dumps: Sequence[Dump]) -> AlignedDumps:
 
 def _count_differing(first: MatrixView, second: MatrixView) -> int:
     blocks = chunked_matrix.row_blocks(first, second)
-    return sum(int(np.count_nonzero((one != 0) != (two != 0))) for one, two in blocks)
+    return sum(int(np.count_nonzero((a != 0) != (b != 0))) for a, b in blocks)
 
 
 def common_columns(dumps: Sequence[Dump]) -> list[np.ndarray]:

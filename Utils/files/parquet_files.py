@@ -38,11 +38,11 @@ def batches(
             parquet = stack.enter_context(pq.ParquetFile(stack.enter_context(path.open("rb"))))
             names = parquet.schema_arrow.names
         if callable(columns):
-            chosen, check = list(columns(names)), None
+            names_to_read, check = list(columns(names)), None
         else:
             _require_columns(path, names, columns)
-            chosen, check = list(columns), columns
-        parts = parquet.iter_batches(size, columns=chosen)
+            names_to_read, check = list(columns), columns
+        parts = parquet.iter_batches(size, columns=names_to_read)
         for batch in damage.iterate(parts, path, _FAULT, error_type):
             with damage.named(path, _FAULT, error_type):
                 table = pa.Table.from_batches([batch])

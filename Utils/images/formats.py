@@ -59,7 +59,7 @@ def from_bytes(data: bytes) -> str | None:
     if data[4:8] == b"ftyp":
         size = min(int.from_bytes(data[:4]), 64)
         brands = {data[8:12], *(data[at : at + 4] for at in range(16, size, 4))}
-        return next((name for name, own in _BRANDS if brands & {*own}), "MP4")
+        return next((name for name, format_brands in _BRANDS if brands & {*format_brands}), "MP4")
     return next((name for start, name in _SIGNATURES if data.startswith(start)), None)
 
 

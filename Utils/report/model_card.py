@@ -34,7 +34,7 @@ class Facts:
     image_size: int  # pixels
     parameters: int
     tags: pd.DataFrame  # tags of the release in order
-    other_tags: pd.DataFrame  # tags that only the flavor with all tags has
+    other_tags: pd.DataFrame  # tags that only the model with all tags has
     model: str = ""  # Family/Variant
     timm: str = ""  # name of timm's architecture, if its files are written
     recipe: Mapping[str, Any] = dataclasses.field(default_factory=dict)

@@ -184,12 +184,12 @@ def _named_tags(
     return mask
 
 
-def _names(words: Iterable[str], known: Container[str], flag: str) -> Iterator[str]:
+def _names(words: Iterable[str], tag_names: Container[str], flag: str) -> Iterator[str]:
     for word in words:
-        if word.startswith("@") and word not in known:  # a tag may begin with @, too
-            yield from (name for line in _lines(word[1:], flag) for name in _split_names(line, known))
+        if word.startswith("@") and word not in tag_names:  # a tag may begin with @, too
+            yield from (name for line in _lines(word[1:], flag) for name in _split_names(line, tag_names))
         else:
-            yield from _split_names(word, known)
+            yield from _split_names(word, tag_names)
 
 
 def _lines(path: str, flag: str) -> list[str]:
@@ -199,8 +199,8 @@ def _lines(path: str, flag: str) -> list[str]:
         raise UserError(f"{flag} @{path}: no list of tags can be read there: {error}") from error
 
 
-def _split_names(text: str, known: Container[str]) -> Iterator[str]:
-    for part in [text] if text in known else text.split(","):  # a tag may hold a comma, too
+def _split_names(text: str, tag_names: Container[str]) -> Iterator[str]:
+    for part in [text] if text in tag_names else text.split(","):  # a tag may hold a comma, too
         name = "_".join(part.split())
         if name:
             yield name

@@ -63,8 +63,8 @@ def category_names(frame: pd.DataFrame) -> dict[int, str]:
 def with_category_names(frame: pd.DataFrame, names: Mapping[int, str]) -> pd.DataFrame:
     """Return a list whose categories have these names, in place of those that it had."""
     frame = frame.copy(deep=False)
-    own = {code: name for code, name in names.items() if CATEGORIES.get(name) != code}
-    frame.attrs = {**frame.attrs, _NAMES: own} if own else {}
+    unusual = {code: name for code, name in names.items() if CATEGORIES.get(name) != code}
+    frame.attrs = {**frame.attrs, _NAMES: unusual} if unusual else {}
     return frame
 
 

@@ -70,10 +70,10 @@ def _streamed(folder: str) -> tuple[float, float, float]:
         probabilities, labels = (
             np.load(f"{folder}/{name}.npy", mmap_mode="r") for name in ("probabilities", "labels")
         )
-        (found,) = thresholds.find(probabilities, labels, [thresholds.Query()])
-        scores.summary(found.counts, found.threshold)
+        (point,) = thresholds.find(probabilities, labels, [thresholds.Query()])
+        scores.summary(point.counts, point.threshold)
         best = min(best, time.perf_counter() - started)
-    return best, timing.peak_megabytes(), float(found.threshold)
+    return best, timing.peak_megabytes(), float(point.threshold)
 
 
 def _bisection(folder: str) -> tuple[float, float, float]:

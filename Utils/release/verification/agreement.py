@@ -49,8 +49,8 @@ def compare(
     same_tags = float(scores.f_beta(scores.count(values, right > threshold, threshold).total()))
     f1 = f1_difference = None
     if labels is not None:
-        known = labels[0] >= 0
-        right_f1, f1 = _f1_of_both(right[:, known], values[:, known], labels[:, known])
+        labeled = labels[0] >= 0
+        right_f1, f1 = _f1_of_both(right[:, labeled], values[:, labeled], labels[:, labeled])
         f1_difference = f1 - right_f1
     return Agreement(
         name,
