@@ -47,7 +47,7 @@ def test_curves_are_drawn_now_and_then_and_at_last(tmp_path, monkeypatch, capsys
     assert path.stat().st_size > 5000
     broken = trackers.Curves(history, tmp_path)  # a folder
     broken.close()
-    assert "Curves failed, training goes on" in capsys.readouterr().err
+    assert "Curves failed, training continues" in capsys.readouterr().err
 
 
 @pytest.fixture
