@@ -188,7 +188,7 @@ def signaled(monkeypatch, method, step):
         ("finetune", "--init-from RUN|FILE.keras|RELEASE; got neither"),
         ("finetune --init-from {tmp}/none", "at {tmp}/none is nothing"),
         ("finetune --init-from {tmp}/data", "{tmp}/data has no best.keras"),
-        ("finetune --init-from {tmp}/x.keras", "is no model of this zoo"),
+        ("finetune --init-from {tmp}/x.keras", "is damaged or not a Keras model"),
         ("nfnet_l0 --init-from {run}", "is a ConvNext/test, but the recipe's model is NFNet/L0"),
         ("convnext_t --model ConvNext/test --init-from {run} --attention eca", "_eca"),
         ("finetune --init-from {tmp}/y.keras --dropout 0.1", "taken as it is, so --dropout cannot be set"),
