@@ -90,7 +90,7 @@ def _namespace(tag: Any) -> str | None:
     name = getattr(tag, "category_name", "")
     if name and name not in tag_list.CATEGORIES:
         return None if name == tag_list.category_name(tag.category) else name
-    return NAMESPACES.get(tag_list.CATEGORIES.get(name, tag.category))
+    return NAMESPACES.get(tag_list.CATEGORIES[name] if name in tag_list.CATEGORIES else tag.category)
 
 
 @dataclasses.dataclass(frozen=True)
