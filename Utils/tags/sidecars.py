@@ -90,7 +90,9 @@ def _namespace(tag: Any) -> str | None:
     name = getattr(tag, "category_name", "")
     if name and name not in tag_list.CATEGORIES:
         return None if name == tag_list.category_name(tag.category) else name
-    return NAMESPACES.get(tag_list.CATEGORIES[name] if name in tag_list.CATEGORIES else tag.category)
+    if name in tag_list.CATEGORIES:
+        return NAMESPACES.get(tag_list.CATEGORIES[name])
+    return NAMESPACES.get(tag.category)
 
 
 @dataclasses.dataclass(frozen=True)
