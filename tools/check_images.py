@@ -93,7 +93,8 @@ def check_chunks(
         for start in range(0, len(paths), CHUNK):
             note = notes.with_name(f"{notes.name}.{start // CHUNK:06d}.json")
             if note.is_file():
-                yield read_json(note, [[object]])
+                noted = read_json(note, {"rows": [[object]], "remarks": {"*": int}})
+                yield noted["rows"], noted["remarks"]
                 continue
             chunk = paths[start : start + CHUNK]
             results = list(pool.map(lambda path: examine(root, path), chunk))
@@ -103,7 +104,7 @@ def check_chunks(
                 if reason
             ]
             remarks = dict(collections.Counter(remark for _, remark in results if remark))
-            write_json(note, [rows, remarks])
+            write_json(note, {"rows": rows, "remarks": remarks})
             yield rows, remarks
 
 

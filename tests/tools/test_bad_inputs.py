@@ -21,7 +21,7 @@ from PIL import Image
 
 from tools import check_images, select_tags, write_records
 from Utils.data import dataset_folder
-from Utils.data.sources import sqlite
+from Utils.files import sqlite_files
 from Utils.images import codec, image_reader
 from Utils.tags import tag_list
 
@@ -270,7 +270,7 @@ def select(folder, source, origin, *more):
 
 
 def test_a_locked_database_is_waited_for_and_then_refused(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(sqlite, "WAIT", 0.1)
+    monkeypatch.setattr(sqlite_files, "WAIT", 0.1)
     folder = small_booru(tmp_path, num_posts=5)
     writer = sqlite3.connect(folder / "danbooru.db", isolation_level=None)
     writer.execute("BEGIN EXCLUSIVE")

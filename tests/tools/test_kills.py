@@ -36,7 +36,7 @@ def require_no_faults(killed, kills):
     "the old output, the new one or none, and the next run ends as an undisturbed one",
 )
 def test_a_whole_output_at_every_moment(tmp_path):
-    require_no_faults(kill(tmp_path, 0, 3, "write_records", "ensemble", "find_thresholds"), kills=4)
+    require_no_faults(kill(tmp_path, 0, 3, "write_records", "ensemble", "find_thresholds"), kills=3)
 
 
 @pytest.mark.slow
