@@ -150,6 +150,7 @@ def _copy(folder: pathlib.Path) -> None:
 
 def _make_peer(folder: pathlib.Path, count: int) -> tuple[Callable[[], None]]:
     """Return the work of the peer, for a process of its own."""
+    prepare_backend()
     _peer(folder, 64)  # imports, the page cache
     return (lambda: _peer(folder, count),)
 
