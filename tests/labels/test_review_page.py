@@ -357,6 +357,20 @@ def test_on_a_phone_by_touch(browser, server):
     assert server.standing() == {(1000, 11): "yes", (1001, 11): "no"}
 
 
+def test_a_link_followed_while_something_loads_is_not_lost(browser, server):
+    with contextlib.closing(browser.new_page()) as page:
+        held = []
+        page.route("**/api/tags?*", lambda route: held.append(route))  # a builtin has no room for its mark
+        page.goto(f"{server.address}#tags")
+        while not held:
+            page.wait_for_timeout(20)
+        page.evaluate("location.hash = 'one/11'")
+        page.wait_for_timeout(50)
+        held[0].continue_()
+        assert shown(page)[1] == 11
+        assert page.evaluate("location.hash") == "#one/11"
+
+
 SWIPE = """far => {
   const figure = document.querySelector(".large");
   const touch = x => new Touch({identifier: 1, target: figure, clientX: x, clientY: 200});

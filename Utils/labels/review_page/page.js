@@ -4,7 +4,7 @@ import * as parts from "./views.js";
 
 const {el} = parts;
 const FEW = 6, POSTS = 4, TAGS = 100, GLANCE = 150;  // GLANCE: ms before details are fetched
-let view, busy = false;
+let view, busy = false, address = null;  // address: the link to follow next
 
 // ---- views: open(id), decide(decision), takeBack(questions), next(step), keys
 
@@ -294,6 +294,13 @@ async function act(work) {
   } finally {
     busy = false;
   }
+  if (address !== null) follow(address);
+}
+
+// A link is followed later where something loads: its address would be lost, for the page of what loads takes its place.
+function follow(hash) {
+  address = busy ? hash : null;
+  if (!busy) act(() => goToAddress(hash));
 }
 
 const ACTIONS = {
@@ -346,8 +353,8 @@ async function go(name, tagId = null) {
   await view.open(tagId);
 }
 
-function goToAddress() {
-  const [name, tagId] = location.hash.slice(1).split("/");
+function goToAddress(hash) {
+  const [name, tagId] = hash.slice(1).split("/");
   return go(name, tagId ? Number(tagId) : null);
 }
 
@@ -355,9 +362,9 @@ async function start() {
   byId("keylist").replaceChildren(...KEYS.flatMap(([key, what]) => [el("dt", {}, key), el("dd", {}, what)]));
   byId("nav").append(el("button", {type: "button", ariaLabel: "Keys", onclick: () => byId("keys").showModal()}, "?"));
   await begin();
-  await goToAddress().catch(error => go("one").then(() => say(error.message, true)));
+  await goToAddress(location.hash).catch(error => go("one").then(() => say(error.message, true)));
 }
 
-addEventListener("hashchange", () => act(goToAddress));
+addEventListener("hashchange", () => follow(location.hash));
 document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
 act(start);
