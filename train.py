@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
 
+    from Utils.data.unknown_labels import UnknownLabels
     from Utils.training.devices import Devices
     from Utils.training.experiment import Experiment
     from Utils.training.freezing import Freezing
@@ -104,6 +105,7 @@ def _set_up(
         if make:
             make()  # reads no record, but finds the shards
     model, trained_model = _models(recipe, dataset, devices, source, mixup_rows)
+    match = _start(model, recipe, dataset, source, run_dir)
     return Experiment(
         recipe=recipe,
         dataset=dataset,
@@ -115,7 +117,7 @@ def _set_up(
         trained_model=trained_model,
         schedule=schedule,
         source=source,
-        match=_copy_weights(model, dataset, source) if source and not source.is_taken_over else None,
+        match=match,
     )
 
 
@@ -147,11 +149,7 @@ def _data(
     from Generators import host_sharding, shard_stats
     from Utils.training import experiment
 
-    fold = folds.parse(recipe.fold)
-    is_kept = fold.excludes if fold else None
-    is_unknown = None
-    if recipe.unknown_labels:
-        is_unknown = unknown_labels.read(recipe.unknown_labels, dataset.tags).mask
+    is_kept, unknown = _label_filters(recipe, dataset)
     counts = shard_stats.record_counts(dataset, "train", is_kept)
     facts = experiment.derive_facts(recipe, dataset, devices, int(counts.sum()))
     streams = host_sharding.RecordStreams(counts, facts["records"], facts["batch_size"])
@@ -161,7 +159,7 @@ def _data(
         "image_size": recipe.image_size,
         "batch_size": facts["batch_size"],
         "host": devices.host,
-        "unknown": is_unknown,
+        "unknown": unknown.mask if unknown else None,
     }
 
     def batches(step: int) -> Any:
@@ -181,6 +179,17 @@ def _data(
         return Generators.eval_dataset(shards, pad_batches=True, num_records=counts, **shared_options)
 
     return facts, batches, validation if "validation" in dataset.splits else None, streams.rows_each
+
+
+def _label_filters(
+    recipe: Recipe, dataset: Dataset
+) -> "tuple[Callable[[np.ndarray], np.ndarray] | None, UnknownLabels | None]":
+    """Return which records are trained on, by id, and which of their labels are unknown; None: all, none."""
+    fold = folds.parse(recipe.fold)
+    unknown = None
+    if recipe.unknown_labels:
+        unknown = unknown_labels.read(recipe.unknown_labels, dataset.tags)
+    return fold.excludes if fold else None, unknown
 
 
 def _models(
@@ -226,18 +235,45 @@ def _architecture(recipe: Recipe, source: Source, sizes: dict[str, Any]) -> str:
     return architecture
 
 
-def _copy_weights(model: "keras.Model", dataset: Dataset, source: Source) -> TagMatch:
-    """Copy the weights of the source into the model, outputs matched by tags; report what differs."""
-    from Generators import shard_stats
+def _start(
+    model: "keras.Model", recipe: Recipe, dataset: Dataset, source: Source | None, run_dir: str
+) -> TagMatch | None:
+    """Give the model its first weights, copied or fresh; return how the tags of a copied model match."""
     from Models import transfer
+    from Utils.training import checkpoints, run_folder
 
+    # A run that has begun takes all weights from a checkpoint; counting tags may mean to read many shards.
+    begun = bool(run_dir) and checkpoints.newest(atomic.to_path(run_dir) / run_folder.CHECKPOINTS)
+    if source.is_taken_over if source else begun:
+        return None
+    biases = _first_biases(recipe, dataset)
+    if source is None:
+        transfer.set_classifier_bias(model, biases)
+        return None
     match = initial_weights.match_tags(source, dataset.tags)
-    frequencies = dataset.frequencies("train")
-    if frequencies is None:
-        frequencies = shard_stats.label_frequencies(dataset.shards("train"), dataset.num_labels)
-    for difference in transfer.copy_weights(source.file, model, match.rows, frequencies):
+    for difference in transfer.copy_weights(source.file, model, match.rows, biases):
         console.say(f"warning: the model differs from {source.file}: {difference}")
     return match
+
+
+def _first_biases(recipe: Recipe, dataset: Dataset) -> "np.ndarray":
+    """Return the biases (num_labels,) with which outputs of tags begin that have no weights yet."""
+    import numpy as np
+
+    from Generators import shard_stats
+    from Utils.training import classifier_prior, losses
+
+    if not recipe.prior_bias:
+        return np.zeros(dataset.num_labels, np.float32)
+    keep, unknown = _label_filters(recipe, dataset)
+    frequencies = shard_stats.label_frequencies(dataset, "train", keep, unknown)
+    biases, has_none = classifier_prior.logits(losses.build(recipe), frequencies)
+    if has_none.any():
+        console.say(
+            f"no constant answer is best for loss {recipe.loss} on {has_none.sum()} of {len(biases)} tags: "
+            "their outputs start at the log-odds of their frequencies"
+        )
+    return biases
 
 
 def _compile(experiment: "Experiment", *, frozen: bool, start_step: int) -> None:

@@ -3,28 +3,70 @@
 ``Utils.data.dataset_folder`` knows these of datasets made here; others have nothing but their shards.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from Generators.pipeline import Records, shard_paths
 from Generators.records import parse_batch, read_shards, record_ids
 from Utils.data.dataset_folder import Dataset
+from Utils.data.unknown_labels import UnknownLabels
 
 
-def label_frequencies(records: Records, num_labels: int, max_records: int = 50_000) -> np.ndarray:
-    """Return the share of the first records that has each label, (num_labels,), above 0 and below 1.
+def label_frequencies(
+    dataset: Dataset,
+    split: str,
+    keep: Callable[[np.ndarray], Any] | None = None,
+    unknown: UnknownLabels | None = None,
+    max_records: int = 50_000,
+) -> np.ndarray:
+    """Return the share of a split's records that has each label, (num_labels,), above 0 and below 1.
 
-    Half a record is added that has all labels and half a one that has none: the logit of a share of 0 or 1,
-    with which a new classifier begins, would be infinite. ``records`` is a glob or a list of shards.
+    To the records of a label half a one is added that has it and half a one that has not (the Jeffreys prior
+    of a share): the logit of a share of 0 or 1, with which a new classifier begins, would be infinite.
+
+    Args:
+        dataset: one without posts.parquet is counted over its first ``max_records`` records.
+        split: train, validation or test.
+        keep: ``keep(ids)`` of the records that count, None for all.
+        unknown: labels of posts that count for neither.
+        max_records: see ``dataset``.
     """
-    total, counts = 0, np.full(num_labels, 0.5)
-    for serialized in read_shards(shard_paths(records)).take(max_records).batch(256):
-        labels = parse_batch(serialized)["label_indexes"]
-        total += int(labels.nrows())
-        counts += np.bincount(labels.values.numpy(), minlength=num_labels)[:num_labels]
-    return counts / (total + 1)
+    positives, knowns = np.zeros(dataset.num_labels, np.int64), np.zeros(dataset.num_labels, np.int64)
+    known_labels = dataset.labels(split)
+    blocks = [known_labels] if known_labels else _stored_labels(dataset, split, max_records)
+    for ids, lengths, labels in blocks:
+        is_kept = np.ones(len(ids), bool) if keep is None else np.asarray(keep(ids))
+        ids, labels, lengths = ids[is_kept], labels[np.repeat(is_kept, lengths)], lengths[is_kept]
+        positives += np.bincount(labels, minlength=dataset.num_labels)[: dataset.num_labels]
+        knowns += len(ids)
+        if unknown is not None:
+            uncounted = _unknown_counts(ids, lengths, labels, unknown)
+            positives -= uncounted[0]
+            knowns -= uncounted[1]
+    return (positives + 0.5) / (knowns + 1.0)
+
+
+def _stored_labels(dataset: Dataset, split: str, max_records: int) -> Iterator[tuple[np.ndarray, ...]]:
+    """Yield (ids, numbers of labels, labels) of the first records of a split, like ``Dataset.labels``."""
+    for serialized in read_shards(dataset.shards(split)).take(max_records).batch(256):
+        batch = parse_batch(serialized)
+        labels = batch["label_indexes"]
+        yield batch["image_id"].numpy(), labels.row_lengths().numpy(), labels.values.numpy()
+
+
+def _unknown_counts(
+    ids: np.ndarray, lengths: np.ndarray, labels: np.ndarray, unknown: UnknownLabels
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return how often each label is unknown where the records have it, and how often at all."""
+    has_unknown = np.isin(ids, unknown.posts)
+    listed_labels = np.split(labels[np.repeat(has_unknown, lengths)], np.cumsum(lengths[has_unknown])[:-1])
+    counts = np.zeros((2, unknown.num_labels), np.int64)
+    for post, post_labels in zip(ids[has_unknown], listed_labels, strict=False):
+        mask = unknown.mask([post])[0]
+        counts[0, post_labels] += mask[post_labels]
+        counts[1] += mask
+    return counts[0], counts[1]
 
 
 def post_ids(dataset: Dataset, split: str) -> np.ndarray:

@@ -65,7 +65,7 @@ def from_json(architecture: str) -> keras.Model:
 
 
 def copy_weights(
-    file: pathlib.Path, model: keras.Model, rows: np.ndarray, frequencies: np.ndarray
+    file: pathlib.Path, model: keras.Model, rows: np.ndarray, new_biases: np.ndarray
 ) -> list[str]:
     """Copy the weights of a ``.keras`` file into ``model``; return in words which settings differ.
 
@@ -74,8 +74,8 @@ def copy_weights(
         model: the model that gets the weights; it gives logits.
         rows: (num_labels,) the output of the file for each tag, -1 for a new tag. Column of the kernel and
             bias are copied as they are.
-        frequencies: (num_labels,) between 0 and 1, of the tags. A new tag starts with a kernel of 0 and the
-            bias at which its probability is its frequency.
+        new_biases: (num_labels,) logits. A new tag starts with a kernel of 0 and this bias: the bias alone
+            decides, and is the logit at which the tag should start.
 
     Returns the settings that differ and have no weights, the epsilon of a norm for example. Raises UserError
     if layers are missing, left over or have other shapes; then nothing is copied.
@@ -90,7 +90,7 @@ def copy_weights(
     _check(file, model, old, new, values)  # before the first assignment: all or nothing
     for name in values.keys() - {LOGITS}:
         new[name].set_weights(values[name])
-    new[LOGITS].set_weights(_classifier(old[LOGITS].get_weights(), rows, frequencies))
+    new[LOGITS].set_weights(_classifier(old[LOGITS].get_weights(), rows, new_biases))
     return sorted({text for name in common for text in _differences(old[name], new[name])})
 
 
@@ -119,16 +119,14 @@ def _same_shapes(name: str, values: list[np.ndarray], layer: keras.layers.Layer)
     return shapes[0] == shapes[1]
 
 
-def _classifier(weights: list[np.ndarray], rows: np.ndarray, frequencies: np.ndarray) -> list[np.ndarray]:
+def _classifier(weights: list[np.ndarray], rows: np.ndarray, new_biases: np.ndarray) -> list[np.ndarray]:
     """Return kernel (C, num_labels) and bias (num_labels,) for the new list of tags."""
     kernel, bias = weights
-    # With a kernel of 0 the bias alone decides: it is the logit of the frequency.
-    prior_logits = np.log(frequencies) - np.log1p(-np.asarray(frequencies))
     new = rows < 0
     columns = np.where(new, 0, rows)  # any valid column; `where` discards it for new tags
     return [
         np.where(new, 0.0, kernel[:, columns]),
-        np.where(new, prior_logits.astype(bias.dtype), bias[columns]),
+        np.where(new, new_biases.astype(bias.dtype), bias[columns]),
     ]
 
 
@@ -144,6 +142,11 @@ def _differences(old: keras.layers.Layer, new: keras.layers.Layer) -> Iterator[s
         # Nested settings, of layers within a layer, have no short text.
         if isinstance(now[key], (int, float, str, type(None))):
             yield f"{key} was {before.get(key)}, is {now[key]}"
+
+
+def set_classifier_bias(model: keras.Model, biases: np.ndarray) -> None:
+    """Set the bias of the classifier, (num_labels,) logits."""
+    model.get_layer(LOGITS).bias.assign(biases)
 
 
 def freeze(model: keras.Model, frozen: bool) -> None:

@@ -100,21 +100,25 @@ class Dataset:
             )
         return ids
 
-    def frequencies(self, split: str) -> np.ndarray | None:
-        """Return the share of a split's posts that has each tag, (num_labels,); None without posts.parquet.
+    def labels(self, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """Return the labels of the posts of a split that have a record; None without posts.parquet.
 
-        Half a post with every tag and half a post without are added: so shares are above 0 and below 1, and
-        their logits are finite.
+        They are (post ids (N,) int64, numbers of labels of each (N,), all labels in a row (sum,) int32).
         """
-        path = self.folder / "posts.parquet"
+        path = self.folder / POSTS
         if not path.is_file():
             return None
-        columns = {name: POST_COLUMNS[name] for name in ("split", "label_indexes")}
+        columns = {name: POST_COLUMNS[name] for name in ("post_id", "split", "label_indexes")}
         table = parquet_files.read(path, "the posts of a dataset", columns, [("split", "==", split)])
-        rows = table["label_indexes"]
-        labels = rows.combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        lists = table["label_indexes"].combine_chunks()
+        ids = table["post_id"].to_numpy()
+        labels = lists.flatten().to_numpy(zero_copy_only=False)
         require_labels(path, labels, self.num_labels)
-        return (np.bincount(labels, minlength=self.num_labels) + 0.5) / (len(rows) + 1)
+        lengths = lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+        if not self.has_post_ids(split):
+            return ids, lengths, labels
+        has_record = np.isin(ids, self.post_ids(split))  # a picture may be missing or damaged
+        return ids[has_record], lengths[has_record], labels[np.repeat(has_record, lengths)]
 
     def _entry(self, split: str) -> dict[str, Any]:
         if split in self.splits:

@@ -37,6 +37,9 @@ class StartOptions(Checked):
     """Which model of the run that --init-from names."""
     freeze_body_epochs: Annotated[int, AT_LEAST_0] = 0
     """Epochs at first in which only the classifier learns; then a new optimizer trains all weights."""
+    prior_bias: bool = True
+    """Outputs that have no weights yet start at what the loss expects of their tags' frequencies in the
+    training split (after arXiv:1708.02002), for bce the log-odds; off: at probability one half."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -113,6 +113,28 @@ def all_replicas(flag: Any) -> Any:
         return flag
     is_false = tf.cast(tf.logical_not(flag), tf.float32)
     return context.all_reduce(tf.distribute.ReduceOp.SUM, is_false) == 0.0
+
+
+def gradient(function: Callable[[Any], Any], values: Any) -> Any:
+    """Return the gradient of a scalar function at ``values``, a float array of any shape, in that shape.
+
+    Raises:
+        UserError: the backend is neither tensorflow nor jax.
+    """
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return jax.grad(function)(values)
+    if backend != "tensorflow":
+        raise UserError(f"gradients are taken on KERAS_BACKEND=tensorflow or jax; got {backend}")
+    import tensorflow as tf
+
+    tensor = tf.convert_to_tensor(values)
+    with tf.GradientTape() as tape:
+        tape.watch(tensor)
+        result = function(tensor)
+    return tape.gradient(result, tensor)
 
 
 def find() -> Devices:

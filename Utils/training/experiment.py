@@ -58,7 +58,7 @@ class Experiment:
         steps = recipe.epochs * facts["steps_per_epoch"]
         optimizer = self.trained_model.optimizer
         memory = memory_estimate.estimate(self.model, optimizer, recipe.batch_size_per_device)
-        weights = "fresh"
+        weights = "fresh" + ", classifier at the tags' frequencies" * recipe.prior_bias
         if self.source:
             weights = f"{self.source.file}: {self.match.text if self.match else 'begun'}"
         return {

@@ -29,6 +29,7 @@ PACKAGES = ("keras", "tensorflow", "jax", "numpy", "pandas", "opencv-python-head
 _ENVIRONMENT = {
     "batch_size": int, "steps_per_epoch": int, "records": object, "contents?": dict, "continued?": [dict],
 }  # fmt: skip
+CHECKPOINTS = "checkpoints"  # a folder in the run folder
 _MANIFEST = {"records?": ({"*": {"shards?": [dict]}}, None)}
 # What a process that was killed while it made the folder may leave; recipe.json is written last.
 UNFINISHED = {"selected_tags.csv", "categories.json", "dataset.json", "environment.json", ".lock"}
@@ -82,7 +83,7 @@ class Run:
         if self._lock is not None:
             self._lock.close()
 
-    checkpoints = property(lambda self: self.folder / "checkpoints", doc="Folder of the checkpoints.")
+    checkpoints = property(lambda self: self.folder / CHECKPOINTS, doc="Folder of the checkpoints.")
     last = property(lambda self: self.folder / RUN_MODELS["last"], doc="The last state's model.")
     best = property(lambda self: self.folder / RUN_MODELS["best"], doc="The model of the best validation F1.")
 

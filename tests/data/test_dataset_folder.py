@@ -109,11 +109,20 @@ def test_a_foreign_manifest_is_refused(tmp_path):
         dataset_folder.load(folder)
 
 
-def test_frequencies_are_shares_of_a_split_and_never_0_or_1(tmp_path):
-    dataset = dataset_folder.load(small_dataset(tmp_path, records=False))
+def test_labels_are_those_of_the_posts_that_have_a_record(tmp_path):
+    dataset = dataset_folder.load(small_dataset(tmp_path))
     posts = pd.read_parquet(tmp_path / "dataset" / "posts.parquet")
-    labels = posts["label_indexes"][posts["split"] == "train"]
-    counts = np.array([sum(label in row for row in labels) for label in range(dataset.num_labels)])
-    np.testing.assert_allclose(dataset.frequencies("train"), (counts + 0.5) / (len(labels) + 1))
+    posts = posts[posts["split"] == "train"]
+    ids, lengths, labels = dataset.labels("train")
+    assert ids.tolist() == posts["post_id"].tolist()
+    assert [row.tolist() for row in np.split(labels, np.cumsum(lengths)[:-1])] == [
+        row.tolist() for row in posts["label_indexes"]
+    ]
+    path = tmp_path / "dataset" / "train" / "ids.npy"
+    missing = np.load(path)[0]
+    np.save(path, np.where(np.load(path) == missing, -1, np.load(path)))
+    ids, lengths, rest = dataset.labels("train")
+    assert ids.tolist() == [post for post in posts["post_id"] if post != missing]
+    assert lengths.sum() == len(rest) == len(labels) - len(posts.set_index("post_id").label_indexes[missing])
     (tmp_path / "dataset" / "posts.parquet").unlink()
-    assert dataset.frequencies("train") is None
+    assert dataset.labels("train") is None

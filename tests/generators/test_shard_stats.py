@@ -2,10 +2,11 @@
 
 import helpers
 import numpy as np
+import pandas as pd
 import pytest
 
 from Generators import records, shard_stats
-from Utils.data import dataset_folder
+from Utils.data import dataset_folder, unknown_labels
 
 
 @pytest.fixture(scope="module")
@@ -21,9 +22,39 @@ def test_post_ids_and_counts(dataset):
     assert shard_stats.record_counts(dataset, "train", lambda ids: ids > 5).tolist() == [0, 6]
 
 
-def test_label_frequencies_are_never_0_or_1(tmp_path):
-    shard = tmp_path / "x.tfrecord"
-    lists = [[0], [0, 2], [0], [0, 2]]
-    helpers.write_tfrecord(shard, [records.encode(i, b"", labels) for i, labels in enumerate(lists)])
-    assert shard_stats.label_frequencies([shard], 3) == pytest.approx(np.array([4.5, 0.5, 2.5]) / 5)
-    assert shard_stats.label_frequencies([shard], 3, max_records=1) == pytest.approx([0.75, 0.25, 0.25])
+LISTS = [[0], [0, 2], [0], [0, 2]]  # of posts 0 to 3
+
+
+@pytest.fixture(params=["posts.parquet", "shards"])
+def four_posts(request, tmp_path):
+    """A dataset of ``LISTS``, with a list of its posts or with nothing but shards."""
+    (tmp_path / "train").mkdir()
+    encoded = [records.encode(i, b"", labels) for i, labels in enumerate(LISTS)]
+    helpers.write_tfrecord(tmp_path / "train" / "x.tfrecord", encoded)
+    (tmp_path / "selected_tags.csv").write_text("tag_id,name,category,count\n1,a,0,9\n2,b,0,5\n3,c,0,4\n")
+    if request.param == "posts.parquet":
+        frame = pd.DataFrame({"post_id": [9, 0, 1, 2, 3], "split": ["test"] + ["train"] * 4, "path": "x"})
+        frame.assign(label_indexes=[[1], *LISTS]).to_parquet(tmp_path / "posts.parquet")
+    return dataset_folder.load(tmp_path)
+
+
+def test_label_frequencies_are_never_0_or_1(four_posts):
+    frequencies = shard_stats.label_frequencies(four_posts, "train")
+    np.testing.assert_allclose(frequencies, np.array([4.5, 0.5, 2.5]) / 5)
+
+
+def test_label_frequencies_leave_out_a_fold_and_unknown_labels(four_posts):
+    kept = shard_stats.label_frequencies(four_posts, "train", lambda ids: ids > 0)
+    np.testing.assert_allclose(kept, np.array([3.5, 0.5, 2.5]) / 4)
+    # Label 2 is unknown of post 0, which lacks it, and of post 3, which has it; post 8 is in no split.
+    posts, labels = np.array([0, 3, 8]), np.array([2, 2, 0])
+    unknown = unknown_labels.UnknownLabels(posts, labels, 3)
+    frequencies = shard_stats.label_frequencies(four_posts, "train", None, unknown)
+    np.testing.assert_allclose(frequencies, [4.5 / 5, 0.5 / 5, 1.5 / 3])
+    both = shard_stats.label_frequencies(four_posts, "train", lambda ids: ids > 0, unknown)
+    np.testing.assert_allclose(both, [3.5 / 4, 0.5 / 4, 1.5 / 3])
+
+
+def test_label_frequencies_of_shards_need_not_read_them_all(dataset):
+    first = shard_stats.label_frequencies(dataset, "train", max_records=1)
+    assert set(first) <= {0.25, 0.75}

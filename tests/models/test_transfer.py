@@ -18,10 +18,10 @@ def vit(tmp_path):
     return model, tmp_path / "x.keras"
 
 
-def test_logits_of_tags_are_copied_and_new_tags_start_at_their_frequency(vit):
+def test_logits_of_tags_are_copied_and_new_tags_start_at_their_bias(vit):
     source, file = vit
     model = transfer.from_json(transfer.adapted_json(file, 48, 5))
-    assert transfer.copy_weights(file, model, np.array([2, -1, 0, -1, 1]), np.full(5, 0.25)) == []
+    assert transfer.copy_weights(file, model, np.array([2, -1, 0, -1, 1]), np.arange(5.0)) == []
     assert model.output_shape == (None, 5)
     assert model.get_layer("stem_positions").table.shape[0] == 36
     kernel, bias = model.get_layer("head_logits").get_weights()
@@ -29,7 +29,7 @@ def test_logits_of_tags_are_copied_and_new_tags_start_at_their_frequency(vit):
         kernel[:, [0, 2, 4]], source.get_layer("head_logits").get_weights()[0][:, [2, 0, 1]]
     )
     assert not kernel[:, [1, 3]].any()
-    np.testing.assert_allclose(1 / (1 + np.exp(-bias[[1, 3]])), 0.25, rtol=1e-6)
+    np.testing.assert_array_equal(bias[[1, 3]], [1.0, 3.0])
     for old, new in zip(source.layers, model.layers, strict=False):
         if old.name not in ("stem_positions", "head_logits"):
             assert all(map(np.array_equal, old.get_weights(), new.get_weights())), old.name
@@ -52,7 +52,7 @@ def test_settings_without_weights_are_reported(tmp_path):
     Models.build("ConvNext/test", image_size=32, num_labels=3, epsilon=1e-3).save(tmp_path / "x.keras")
     logits = {"image_size": 32, "num_labels": 3, "classifier_activation": None}
     model = Models.build("ConvNext/test", **logits)
-    differences = transfer.copy_weights(tmp_path / "x.keras", model, np.arange(3), np.full(3, 0.5))
+    differences = transfer.copy_weights(tmp_path / "x.keras", model, np.arange(3), np.zeros(3))
     assert differences == ["epsilon was 0.001, is 1e-06"]
 
 
@@ -69,7 +69,7 @@ def test_weights_that_do_not_fit_are_listed_and_nothing_is_copied(options, messa
     model = Models.build("ConvNext/test", image_size=32, num_labels=3, classifier_activation=None, **options)
     before = model.get_weights()
     with pytest.raises(UserError, match=message):
-        transfer.copy_weights(tmp_path / "x.keras", model, np.arange(3), np.full(3, 0.5))
+        transfer.copy_weights(tmp_path / "x.keras", model, np.arange(3), np.zeros(3))
     assert all(map(np.array_equal, before, model.get_weights()))
 
 

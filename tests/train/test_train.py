@@ -14,10 +14,11 @@ import pytest
 
 import Models
 import train
+from Generators import shard_stats
 from tools import analyze_metrics, predict
-from Utils.data import dataset_folder
+from Utils.data import dataset_folder, folds
 from Utils.tags import tag_list
-from Utils.training import loop
+from Utils.training import classifier_prior, loop, losses
 
 # Stochastic depth and MixUp are on, as in every run of convnext_t. Two stages: most of the time is tracing.
 TINY = """convnext_t --model ConvNext/test --model-options depths=1,1 widths=8,16 --image-size 32
@@ -330,3 +331,17 @@ def test_a_dry_run_with_augmentation_on_the_device(dataset, tmp_path, capsys):
     words = command(dataset, tmp_path / "run", "--dry-run", "--augment-on", "device")
     assert train.main(words) == 0
     assert "optimizer" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("flag", "is_prior"), [([], True), (["--no-prior-bias"], False)])
+def test_a_fresh_classifier_starts_at_the_frequencies_of_the_tags(dataset, tmp_path, flag, is_prior):
+    """Of the records that are trained on: the focal loss of them is lowest there."""
+    words = ["--learning-rate", "1e-20", "--epochs", "1", "--steps-per-epoch", "1", "--loss", "focal", *flag]
+    assert train.main(command(dataset, tmp_path / "run", *words, "--fold", "0/3")) == 0
+    bias = state(tmp_path / "run")["model/head_logits/bias"]
+    frequencies = shard_stats.label_frequencies(
+        dataset_folder.load(dataset), "train", folds.Fold(0, 3).excludes
+    )
+    expected, _ = classifier_prior.logits(losses.build("focal"), frequencies)
+    assert len(set(expected)) > 2
+    np.testing.assert_allclose(bias, expected if is_prior else np.zeros(len(bias)), atol=1e-12)

@@ -61,7 +61,8 @@ def test_the_summary_says_what_a_run_would_be(dataset):
     )
     summary = described.summary()
     assert summary["model"] == "ConvNext/T, 320 px, 2 labels"
-    assert (summary["weights"], summary["parameters"]) == ("fresh", "10")
+    assert summary["weights"] == "fresh, classifier at the tags' frequencies"
+    assert summary["parameters"] == "10"
     assert summary["global batch"] == "16 (8 on each device)"
     assert summary["steps"] == "6 an epoch (100 records), 60 in 10 epochs"
     assert summary["learning rate"] == "0.001 at first, 0.001 at the peak, 1e-05 at last"
