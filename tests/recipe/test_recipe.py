@@ -25,7 +25,8 @@ def test_recipe_json_has_these_keys_in_this_order(tmp_path):
 
 
 KEYS = """recipe
-model image_size init_from which freeze_body_epochs prior_bias attention activation norm epsilon stochastic_depth dropout
+model image_size init_from which freeze_body_epochs prior_bias
+attention activation norm epsilon stochastic_depth dropout
 compensate_avgpool_var input_scaling model_options batch_size_per_device epochs steps_per_epoch fold
 unknown_labels flip crop methods rotation cutout mixup_alpha augment_on loss focal_alpha focal_gamma
 asl_gamma_neg asl_gamma_pos asl_clip asl_stop_focus_gradient label_smoothing tag_weights optimizer
@@ -42,10 +43,10 @@ checkpoint_every keep_checkpoints tracker project"""
         ({"checkpoint_every": "1.2.3"}, "'1.2.3'"),
         ({"fold": "3/3"}, "--fold"),
         (
-            {"freeze_body_epochs prior_bias": 5, "epochs": 5},
+            {"freeze_body_epochs": 5, "epochs": 5},
             "--freeze-body-epochs must be below --epochs; got 5 of 5",
         ),
-        ({"freeze_body_epochs prior_bias": -1}, "--freeze-body-epochs must be at least 0; got -1"),
+        ({"freeze_body_epochs": -1}, "--freeze-body-epochs must be at least 0; got -1"),
         ({"layer_decay": 0.0}, "--layer-decay must be above 0 and at most 1; got 0"),
         ({"model_options": ("depths",)}, "NAME=VALUE"),
         ({"optimizer_options": ("beta_1",)}, "NAME=VALUE"),
