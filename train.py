@@ -294,9 +294,11 @@ def _compile(experiment: "Experiment", *, frozen: bool, start_step: int) -> None
             no_clip=family.NO_CLIP,
             rate_factors=transfer.layer_decay_factors(model, recipe.layer_decay),
         )
+        loss = losses.build(recipe, _tag_weights(recipe, experiment.dataset))
         trained_model.compile(
             optimizer,
-            losses.build(recipe, _tag_weights(recipe, experiment.dataset)),
+            loss,
+            metrics=[loss.epoch_state] if hasattr(loss, "epoch") else None,
             jit_compile=devices.compiles(recipe.jit_compile),  # pyright: ignore[reportArgumentType]
             steps_per_execution=recipe.steps_per_execution,
         )

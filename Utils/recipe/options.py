@@ -99,7 +99,8 @@ class LossOptions(Checked):
     """The loss and the options of every loss, each with the loss's name in front: focal_gamma, asl_clip."""
 
     loss: str = "bce"
-    """Loss on logits, summed over the tags and averaged over the images: bce, focal or asl."""
+    """Loss on logits, averaged over the images: bce, focal, asl; for labels that lack positives hill, splc,
+    ll_r, ll_ct, ral, two_way, zlpr."""
     focal_alpha: Annotated[float, FROM_0_TO_1] = 0.25
     """Focal loss: weight of the positive labels."""
     focal_gamma: Annotated[float, AT_LEAST_0] = 2.0
@@ -113,12 +114,45 @@ class LossOptions(Checked):
     asl_stop_focus_gradient: bool = False
     """Asymmetric loss: the focusing weight is a constant for the gradient, as in the loss's official code;
     off, as in the original zoo and its sweeps, the gradient passes through it."""
+    hill_lam: Annotated[float, AT_LEAST_1] = 1.5
+    """Hill loss: lambda of the negatives' (lambda - p) p^2."""
+    hill_margin: Annotated[float, AT_LEAST_0] = 1.0
+    """Hill loss: margin of the positives' logits."""
+    hill_gamma: Annotated[float, AT_LEAST_0] = 2.0
+    """Hill loss: focusing exponent of the positive labels."""
+    splc_tau: Annotated[float, FROM_0_TO_1] = 0.6
+    """SPLC: probability above which a negative label is taken for a missed positive."""
+    splc_margin: Annotated[float, AT_LEAST_0] = 1.0
+    """SPLC: margin of the positives' logits."""
+    splc_gamma: Annotated[float, AT_LEAST_0] = 2.0
+    """SPLC: focusing exponent."""
+    splc_change_epoch: Annotated[int, AT_LEAST_0] = 1
+    """SPLC: first epoch, from 0, that corrects labels."""
+    ll_r_delta_rel: Annotated[float, AT_LEAST_0] = 0.2
+    """LL-R: percent of the known labels, more with every epoch, whose negative terms are rejected: the
+    largest of a batch, on tensorflow of each replica's share of it."""
+    ll_ct_delta_rel: Annotated[float, AT_LEAST_0] = 0.2
+    """LL-Ct: as LL-R, but the terms are turned into those of positives."""
+    ral_lam: Annotated[float, AT_LEAST_1] = 1.5
+    """RAL: lambda of the negatives' factors."""
+    ral_gamma_neg: Annotated[float, AT_LEAST_0] = 4.0
+    """RAL: focusing exponent of the negative labels."""
+    ral_gamma_pos: Annotated[float, AT_LEAST_0] = 0.0
+    """RAL: focusing exponent of the positive labels."""
+    ral_clip: Annotated[float, FROM_0_BELOW_1] = 0.05
+    """RAL: probability under which a negative label costs nothing."""
+    two_way_T_p: Annotated[float, ABOVE_0] = 4.0  # noqa: N815  the paper's name
+    """Two-way loss: temperature of the positive labels."""
+    two_way_T_n: Annotated[float, ABOVE_0] = 1.0  # noqa: N815
+    """Two-way loss: temperature of the negative labels."""
+    two_way_part: Literal["both", "sample", "class"] = "both"
+    """Two-way loss: over the tags of each image, over the images of each tag, or both."""
     label_smoothing: Annotated[float, FROM_0_BELOW_1] = 0.0
     """Labels are moved from 0 and 1 towards one half by this share."""
     tag_weights: str = ""
     """Column of the dataset's selected_tags.csv with a factor, 0 or more, for each tag's part of the loss."""
 
-    def loss_options(self) -> dict[str, float]:
+    def loss_options(self) -> dict[str, Any]:
         """Return the options of the chosen loss by their short names, and label_smoothing.
 
         ``LossOptions(loss="focal").loss_options()`` are the defaults of the focal loss.
@@ -130,7 +164,7 @@ class LossOptions(Checked):
 
     @classmethod
     def for_loss(
-        cls, loss: str, *, label_smoothing: float = label_smoothing, **options: float
+        cls, loss: str, *, label_smoothing: float = label_smoothing, **options: Any
     ) -> "LossOptions":
         """Return the options of one loss from their short names: ``for_loss("focal", gamma=1.0)``.
 

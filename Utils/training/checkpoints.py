@@ -20,6 +20,7 @@ from keras import ops
 
 from Utils.command.cli import WorkError
 from Utils.files import atomic, damage
+from Utils.training.tag_loss import EPOCH_STATE
 
 POINTER = "newest.json"
 _POINTER = [{"file": str, "step": int, "sha256": str}]
@@ -31,7 +32,8 @@ def variables(model: keras.Model) -> dict[str, Any]:
     groups = {
         "model": model.variables,  # weights and the states of seed generators
         "optimizer": model.optimizer.variables,
-        "metrics": model.metrics_variables,
+        # The epoch that a loss reads follows from the step, as the position in the data does.
+        "metrics": [v for v in model.metrics_variables if not v.path.startswith(f"{EPOCH_STATE}/")],
     }
     named = {f"{group}/{variable.path}": variable for group in groups for variable in groups[group]}
     # Keras does not enforce unique paths; of two equal ones the file would hold only the second.

@@ -222,6 +222,8 @@ class TrainingLoop(keras.callbacks.Callback):
                 self.trained_model, self.pending_state, metrics=self.step % self.steps_per_epoch > 0
             )
             self.pending_state = None
+        if hasattr(self.trained_model.loss, "epoch"):  # SPLC and others change their rule with the epochs
+            self.trained_model.loss.epoch = epoch
         self.step = self.fit_start
         self.fit_started_at = self.reported_at = self.checked_at = time.monotonic()
 

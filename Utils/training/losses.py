@@ -3,6 +3,7 @@
 - binary cross-entropy
 - focal loss, arXiv:1708.02002
 - asymmetric loss (ASL), arXiv:2009.14119, official code github.com/Alibaba-MIIL/ASL
+- those for labels that lack positives, of ``missing_positive_losses``
 
 Each is a pure function ``(labels, logits, ...) -> (B,)`` and a thin ``keras.losses.Loss``. Names, limits and
 defaults of the options are those of ``Utils.recipe.options.LossOptions``. The losses work in float32 whatever
@@ -10,24 +11,27 @@ the model's compute dtype, on logits, so that value and gradient stay finite whe
 to 0 or 1. Labels may be soft (MixUp) between 0 and 1; below 0 they are unknown and count nothing (set them
 after MixUp, mixing would hide them). A sum over tags, not a mean, is part of the recipes: with SGD a mean
 would divide the effective learning rate by the number of tags.
-
-A model that ends with its sigmoid would train on ``sigmoid(sigmoid(x))`` without a sign of it: such outputs
-are refused (``_require_logits``).
 """
 
-import sys
-from collections.abc import Callable, Iterable
-from typing import Any, ClassVar
+from collections.abc import Iterable
+from typing import Any
 
 import keras
 
 from Utils.command.cli import UserError, suggest
 from Utils.recipe.options import LossOptions
+from Utils.training.missing_positive_losses import (  # noqa: F401  here are all losses
+    MISSING_POSITIVE_LOSSES,
+    hill,
+    ll_ct,
+    ll_r,
+    ral,
+    splc,
+    two_way,
+    zlpr,
+)
+from Utils.training.tag_loss import FLOOR, TagLoss, cross_entropy, prepared
 from Utils.training.tensors import Tensor, ops
-
-# Focusing weights are powers of a number that may round to 0, where the gradient of a power below 1 is
-# infinite; below this floor the weight is constant. The cross-entropy it multiplies is about as small there.
-FLOOR = 1e-12
 
 
 def bce(
@@ -50,8 +54,8 @@ def bce(
     Returns:
         (B,) float32.
     """
-    labels, logits, weights = _prepared(labels, logits, label_smoothing, tag_weights)
-    return ops.sum(weights * _cross_entropy(labels, logits), axis=-1)
+    labels, logits, weights = prepared(labels, logits, label_smoothing, tag_weights)
+    return ops.sum(weights * cross_entropy(labels, logits), axis=-1)
 
 
 def focal(
@@ -79,9 +83,9 @@ def focal(
     Returns:
         (B,) float32.
     """
-    labels, logits, weights = _prepared(labels, logits, label_smoothing, tag_weights)
+    labels, logits, weights = prepared(labels, logits, label_smoothing, tag_weights)
     balance = (1.0 - alpha) + labels * (2.0 * alpha - 1.0)  # written so, it is exactly 0.5 for alpha 0.5
-    terms = balance * _cross_entropy(labels, logits)
+    terms = balance * cross_entropy(labels, logits)
     if gamma:
         # 1 - p_t without a subtraction that cancels
         missed = labels * ops.sigmoid(-logits) + (1.0 - labels) * ops.sigmoid(logits)
@@ -125,8 +129,8 @@ def asl(
     Returns:
         (B,) float32.
     """
-    labels, logits, weights = _prepared(labels, logits, label_smoothing, tag_weights)
-    terms = _cross_entropy(labels, logits, clip)
+    labels, logits, weights = prepared(labels, logits, label_smoothing, tag_weights)
+    terms = cross_entropy(labels, logits, clip)
     if gamma_neg or gamma_pos:
         missed_negative = ops.maximum(ops.sigmoid(logits) - clip, 0.0)  # 1 - q
         missed = labels * ops.sigmoid(-logits) + (1.0 - labels) * missed_negative
@@ -136,111 +140,8 @@ def asl(
     return ops.sum(weights * terms, axis=-1)
 
 
-def _prepared(
-    labels: Tensor, logits: Tensor, label_smoothing: float, tag_weights: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return labels 0 to 1, logits, and the weight of every term, all float32 and (B, num_labels)."""
-    _require_logits(logits)
-    logits = ops.cast(logits, "float32")
-    labels = ops.cast(labels, "float32")
-    weights = ops.cast(labels >= 0.0, "float32")
-    labels = ops.maximum(labels, 0.0)
-    if label_smoothing:
-        labels = labels * (1.0 - label_smoothing) + 0.5 * label_smoothing
-    if tag_weights is not None:
-        weights = weights * ops.convert_to_tensor(tag_weights, "float32")
-    return labels, logits, weights
-
-
-def _require_logits(outputs: Tensor) -> None:
-    """Raise UserError where the outputs of a model are probabilities.
-
-    Keras marks what ``sigmoid`` returns, except in JAX while a step is traced: there, and for activations
-    that Keras does not mark, the model whose loss is computed is looked up on the call stack. A compiled
-    step runs this once.
-    """
-    model = None if hasattr(outputs, "_keras_logits") else _model_on_stack()
-    if hasattr(outputs, "_keras_logits") or (model is not None and _ends_with_activation(model)):
-        raise UserError(
-            "the losses of Utils.training.losses take logits, but the model gives probabilities; build it "
-            "with Models.build(..., classifier_activation=None), or take Models.without_activation(model), "
-            "train that, and save Models.with_probabilities(model)"
-        )
-
-
-def _model_on_stack() -> keras.Model | None:
-    """Return the Keras model whose ``compute_loss`` runs, None outside of Keras' ``fit`` and ``evaluate``."""
-    frame = sys._getframe(1)
-    while frame is not None:
-        model = frame.f_locals.get("self") if frame.f_code.co_name == "compute_loss" else None
-        if isinstance(model, keras.Model):
-            return model
-        frame = frame.f_back
-    return None
-
-
-def _ends_with_activation(model: keras.Model) -> bool:
-    """Whether the output of a functional or sequential model comes from an activation."""
-    outputs: Any = getattr(model, "outputs", None)
-    if not isinstance(outputs, list) or len(outputs) != 1:
-        return False  # a subclassed model, or one of several outputs
-    last = outputs[0]._keras_history.operation
-    if isinstance(last, keras.Model):
-        return _ends_with_activation(last)
-    return getattr(last, "activation", keras.activations.linear) is not keras.activations.linear
-
-
-def _cross_entropy(labels: Tensor, logits: Tensor, clip: float = 0.0) -> Tensor:
-    """Return ``-(y log p + (1 - y) log min(1 - p + clip, 1))``, elementwise and exact in both tails."""
-    negative = ops.log_sigmoid(-logits)
-    if clip:
-        negative = ops.log(ops.minimum(ops.sigmoid(-logits) + clip, 1.0))
-    return -(labels * ops.log_sigmoid(logits) + (1.0 - labels) * negative)
-
-
-class _TagLoss(keras.losses.Loss):
-    """Base of the three losses: checks options, computes in float32, averages over the images.
-
-    Args:
-        tag_weights: one factor >= 0 for each tag, or None.
-        reduction: Keras' reduction over the images; "sum_over_batch_size" divides by all of them.
-        name: the name of the loss, as Keras reports it.
-        options: those of the loss's function that are in ``LossOptions``.
-
-    Raises:
-        UserError: there is no such option, or it is out of its limits.
-    """
-
-    loss: ClassVar[str]  # its name in LossOptions
-    function: ClassVar[Callable[..., Tensor]]
-
-    def __init__(
-        self,
-        *,
-        tag_weights: Iterable[float] | None = None,
-        reduction: str = "sum_over_batch_size",
-        name: str | None = None,
-        **options: float,
-    ) -> None:
-        super().__init__(name=name or self.loss, reduction=reduction, dtype="float32")
-        if tag_weights is not None:
-            tag_weights = [float(weight) for weight in tag_weights]
-            if min(tag_weights, default=0.0) < 0:
-                raise UserError(f"tag_weights must be at least 0; got {min(tag_weights):g}")
-        self.options: dict[str, Any] = LossOptions.for_loss(self.loss, **options).loss_options()
-        self.options["tag_weights"] = tag_weights
-
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Return the loss of each image: labels and logits (B, num_labels) -> (B,)."""
-        return type(self).function(y_true, y_pred, **self.options)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return what ``__init__`` takes."""
-        return {**super().get_config(), **self.options}
-
-
 @keras.saving.register_keras_serializable("Utils")
-class SummedBCE(_TagLoss):
+class SummedBCE(TagLoss):
     """Binary cross-entropy summed over tags: ``bce`` has the formula and the options."""
 
     loss = "bce"
@@ -248,7 +149,7 @@ class SummedBCE(_TagLoss):
 
 
 @keras.saving.register_keras_serializable("Utils")
-class Focal(_TagLoss):
+class Focal(TagLoss):
     """Focal loss summed over tags: ``focal`` has the formula and the options."""
 
     loss = "focal"
@@ -256,23 +157,25 @@ class Focal(_TagLoss):
 
 
 @keras.saving.register_keras_serializable("Utils")
-class ASL(_TagLoss):
+class ASL(TagLoss):
     """Asymmetric loss summed over tags: ``asl`` has the formula and the options."""
 
     loss = "asl"
     function = staticmethod(asl)
 
 
-LOSSES: dict[str, type[_TagLoss]] = {loss.loss: loss for loss in (SummedBCE, Focal, ASL)}
+LOSSES: dict[str, type[TagLoss]] = {
+    loss.loss: loss for loss in (SummedBCE, Focal, ASL, *MISSING_POSITIVE_LOSSES)
+}
 
 
 def build(
-    loss: str | LossOptions, tag_weights: Iterable[float] | None = None, **options: float
+    loss: str | LossOptions, tag_weights: Iterable[float] | None = None, **options: Any
 ) -> keras.losses.Loss:
     """Return a loss by its name, ``build("asl", gamma_neg=4.0)``, or the one that a recipe names.
 
     Args:
-        loss: bce, focal or asl; or a recipe, or its group of loss options.
+        loss: one of LOSSES; or a recipe, or its group of loss options.
         tag_weights: one factor for each tag; of a recipe, those of the column that its ``tag_weights`` names.
         options: with a name, the options of that loss by their short names.
 

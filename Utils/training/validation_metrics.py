@@ -173,14 +173,18 @@ def evaluator(
 
     It evaluates a second model that shares the layers of ``model``: metrics of the trained model would be
     computed in training, too. Loss and compilation are those of ``trained_model``, the model that is trained
-    if it is not ``model`` itself.
+    if it is not ``model`` itself. A loss that changes its rule with the epochs is taken as it is in the first
+    one, so that its numbers can be compared.
     """
     trained_model = trained_model or model
     evaluated = keras.Model(model.inputs, model.outputs, name="evaluator")
-    scores = [MeanLoss(trained_model.loss), EqualPR(num_labels)]
+    loss: Any = trained_model.loss
+    if hasattr(loss, "epoch"):
+        loss = type(loss).from_config(loss.get_config())
+    scores = [MeanLoss(loss), EqualPR(num_labels)]
     jit_compile: Any = trained_model.jit_compile  # Keras' annotations know "auto" only, here and below
     silent: Any = 0
-    evaluated.compile(loss=trained_model.loss, weighted_metrics=scores, jit_compile=jit_compile)
+    evaluated.compile(loss=loss, weighted_metrics=scores, jit_compile=jit_compile)
 
     def evaluate(callbacks: Iterable[keras.callbacks.Callback] = ()) -> dict[str, float]:
         return evaluated.evaluate(data, verbose=silent, callbacks=list(callbacks), return_dict=True)

@@ -101,6 +101,11 @@ def gradient(function, value):
         import jax
 
         return np.asarray(jax.grad(function)(value))
+    if keras.backend.backend() == "torch":
+        import torch
+
+        value = torch.tensor(value, requires_grad=True)
+        return torch.autograd.grad(function(value), value)[0].numpy()
     import tensorflow as tf
 
     value = tf.convert_to_tensor(value)

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 from helpers.optimized import build
 
-from Utils.training import losses, optimizers, schedules, validation_metrics
+from Utils.training import (
+    losses,
+    missing_positive_losses,
+    optimizers,
+    schedules,
+    tag_loss,
+    validation_metrics,
+)
 
 KINDS = (
     keras.losses.Loss,
@@ -21,6 +28,13 @@ ARGUMENTS = {
     "SummedBCE": {"label_smoothing": 0.1, "tag_weights": [1.0, 2.0], "reduction": "sum"},
     "Focal": {"alpha": 0.4, "gamma": 1.0, "label_smoothing": 0.1, "tag_weights": [1.0, 2.0]},
     "ASL": {"gamma_neg": 4.0, "gamma_pos": 1.0, "clip": 0.05, "stop_focus_gradient": False},
+    "Hill": {"lam": 1.2, "margin": 0.5, "gamma": 1.0, "tag_weights": [1.0, 2.0]},
+    "SPLC": {"tau": 0.7, "change_epoch": 2},
+    "LLR": {"delta_rel": 0.4},
+    "LLCt": {"delta_rel": 0.4},
+    "RAL": {"lam": 1.2, "gamma_neg": 2.0, "gamma_pos": 1.0, "clip": 0.1},
+    "TwoWay": {"T_p": 2.0, "T_n": 3.0, "part": "class"},
+    "ZLPR": {"label_smoothing": 0.1},
     "EqualPR": {"num_labels": 7, "name": "scores"},
     "MeanLoss": {"loss": losses.Focal(gamma=3.0), "name": "mean"},
     "WarmupCosine": {"peak": 0.2, "warmup_steps": 3, "total_steps": 9, "warmup_start": 0.3, "floor": 0.2},
@@ -43,9 +57,10 @@ OPTIMIZER = {
 
 def discovered():
     yield from optimizers.OPTIMIZERS.values()
-    for module in (losses, validation_metrics, schedules, optimizers):
+    for module in (losses, missing_positive_losses, validation_metrics, schedules, optimizers):
         for name, item in vars(module).items():
             is_public = inspect.isclass(item) and issubclass(item, KINDS) and not name.startswith("_")
+            is_public = is_public and item not in (tag_loss.TagLoss, tag_loss.EpochLoss)  # bases
             if is_public and item not in optimizers.OPTIMIZERS.values():
                 yield item
 
