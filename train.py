@@ -298,7 +298,7 @@ def _compile(experiment: "Experiment", *, frozen: bool, start_step: int) -> None
         trained_model.compile(
             optimizer,
             loss,
-            metrics=[loss.epoch_state] if hasattr(loss, "epoch") else None,
+            metrics=loss.states,
             jit_compile=devices.compiles(recipe.jit_compile),  # pyright: ignore[reportArgumentType]
             steps_per_execution=recipe.steps_per_execution,
         )

@@ -169,9 +169,7 @@ LOSSES: dict[str, type[TagLoss]] = {
 }
 
 
-def build(
-    loss: str | LossOptions, tag_weights: Iterable[float] | None = None, **options: Any
-) -> keras.losses.Loss:
+def build(loss: str | LossOptions, tag_weights: Iterable[float] | None = None, **options: Any) -> TagLoss:
     """Return a loss by its name, ``build("asl", gamma_neg=4.0)``, or the one that a recipe names.
 
     Args:

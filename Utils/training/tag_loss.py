@@ -114,6 +114,7 @@ class TagLoss(keras.losses.Loss):
             tag_weights = [float(weight) for weight in tag_weights]
             if min(tag_weights, default=0.0) < 0:
                 raise UserError(f"tag_weights must be at least 0; got {min(tag_weights):g}")
+        self.states: list[keras.metrics.Metric] = []  # what compile takes as metrics, for losses with a state
         self.options: dict[str, Any] = LossOptions.for_loss(self.loss, **options).loss_options()
         self.options["tag_weights"] = tag_weights
         if self.options["label_smoothing"] and not self.takes_label_smoothing:
@@ -137,7 +138,7 @@ class EpochLoss(TagLoss):
     """Base of the losses that depend on the epoch: the training loop sets ``epoch``, also after a resume.
 
     The number is held in a metric, whose variable is a part of the state of every compiled step: a plain
-    number would be frozen into the program. So ``compile`` needs ``metrics=[loss.epoch_state]`` on jax.
+    number would be frozen into the program. So ``compile`` takes ``metrics=loss.states``.
     """
 
     takes_label_smoothing = False
@@ -145,6 +146,7 @@ class EpochLoss(TagLoss):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.epoch_state = EpochState()
+        self.states = [self.epoch_state]
 
     @property
     def epoch(self) -> int:

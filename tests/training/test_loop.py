@@ -1,5 +1,6 @@
 """The training loop with two dense layers: the order of what it writes, stopping, continuing, diverging."""
 
+import contextlib
 import json
 import signal
 import types
@@ -10,7 +11,7 @@ import pytest
 
 from Utils.command.cli import WorkError
 from Utils.recipe.recipe import Recipe
-from Utils.training import checkpoints, loop
+from Utils.training import checkpoints, loop, losses
 from Utils.training.devices import Devices
 from Utils.training.freezing import Freezing
 from Utils.training.history import History
@@ -43,14 +44,16 @@ class Tracker:
 class Session:
     """One process that trains in a folder; ``events`` says what it did in which order."""
 
-    def __init__(self, folder, *, scores=(0.5, 0.25, 0.75), rate=0.01, every="10m", epochs=2, frozen=0):
+    def __init__(
+        self, folder, *, scores=(0.5, 0.25, 0.75), rate=0.01, every="10m", epochs=2, frozen=0, loss="mse"
+    ):
         keras.backend.clear_session()
         keras.utils.set_random_seed(0)
         self.folder, self.events, self.scores = folder, [], scores
         inputs = keras.Input((3,))
         hidden = keras.layers.Dense(2, name="body")(inputs)
         self.model = keras.Model(inputs, keras.layers.Dense(1, name="head")(hidden))
-        self.rate = rate
+        self.rate, self.loss = rate, loss
         self.run = types.SimpleNamespace(
             checkpoints=folder / "checkpoints",
             history=History(folder / "history.csv"),
@@ -75,7 +78,7 @@ class Session:
     def compile(self, frozen, start_step):
         self.model.get_layer("body").trainable = not frozen
         optimizer = momentum_optimizer(self.rate)
-        self.model.compile(optimizer, "mse", run_eagerly=True)
+        self.model.compile(optimizer, self.loss, metrics=getattr(self.loss, "states", None), run_eagerly=True)
         self.model.optimizer.build(self.model.trainable_variables)
         self.events.append(f"compile {'head' if frozen else 'all'}")
 
@@ -163,6 +166,27 @@ def test_a_run_that_was_stopped_and_continued_ends_with_the_same_bits(whole, tmp
     names = ("epoch", "loss", "val_f1")
     rows = [[[row[name] for name in names] for row in each.run.history.rows] for each in (continued, whole)]
     np.testing.assert_allclose(*rows, rtol=1e-6)
+
+
+def test_a_loss_knows_its_epoch_also_after_a_resume(tmp_path):
+    def epochs_seen(stop_at):
+        session, seen = Session(tmp_path, epochs=3, loss=losses.build("splc")), []
+        begin = session.loop.on_train_batch_begin
+
+        def looking(batch, logs=None):
+            if session.loop.fit_start + batch == stop_at:
+                signal.raise_signal(signal.SIGTERM)
+            begin(batch, logs)
+            seen.append((session.loop.step // STEPS, session.loss.epoch))
+
+        session.loop.on_train_batch_begin = looking
+        with contextlib.suppress(loop.Stopped):
+            session.fit()
+        return seen
+
+    first, rest = epochs_seen(6), epochs_seen(None)
+    assert [epoch for _, epoch in first + rest] == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]
+    assert all(expected == epoch for expected, epoch in first + rest)
 
 
 def test_signals_have_their_handlers_back(tmp_path):

@@ -242,7 +242,7 @@ def test_a_compiled_step_sees_the_epoch_of_the_loop():
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((9,)), keras.layers.Dense(9, kernel_initializer="identity")])
     loss = losses.build("ll_r", delta_rel=50.0)
-    model.compile(keras.optimizers.SGD(0.0), loss, metrics=[loss.epoch_state])
+    model.compile(keras.optimizers.SGD(0.0), loss, metrics=loss.states)
     seen = []
     for epoch in range(3):
         callback = keras.callbacks.LambdaCallback(
