@@ -53,7 +53,7 @@ class Session:
         inputs = keras.Input((3,))
         hidden = keras.layers.Dense(2, name="body")(inputs)
         self.model = keras.Model(inputs, keras.layers.Dense(1, name="head")(hidden))
-        self.rate, self.loss = rate, loss
+        self.rate, self.loss = rate, losses.build(loss) if loss else "mse"
         self.run = types.SimpleNamespace(
             checkpoints=folder / "checkpoints",
             history=History(folder / "history.csv"),
@@ -170,7 +170,7 @@ def test_a_run_that_was_stopped_and_continued_ends_with_the_same_bits(whole, tmp
 
 def test_a_loss_knows_its_epoch_also_after_a_resume(tmp_path):
     def epochs_seen(stop_at):
-        session, seen = Session(tmp_path, epochs=3, loss=losses.build("splc")), []
+        session, seen = Session(tmp_path, epochs=3, loss="splc"), []
         begin = session.loop.on_train_batch_begin
 
         def looking(batch, logs=None):

@@ -1,0 +1,56 @@
+"""What the losses share: limits, averages over images, and the epoch inside of a compiled step."""
+
+import keras
+import numpy as np
+import pytest
+
+from Utils.training import losses, tag_loss
+
+random = np.random.default_rng(2)
+LOGITS = random.normal(-1, 3, (6, 9)).astype("float32")
+HARD = (random.random((6, 9)) < 0.3).astype("float32")
+
+
+def values(loss, labels, logits, **options):
+    return np.asarray(keras.ops.convert_to_numpy(loss(labels, logits, **options)))
+
+
+def test_cross_entropy_is_exact_in_both_tails():
+    logits = np.float32([-200, -50, 0, 50, 200])
+    for label in (0.0, 1.0, 0.25):
+        expected = label * np.logaddexp(0, -logits.astype("float64"))
+        expected += (1 - label) * np.logaddexp(0, logits.astype("float64"))
+        got = values(tag_loss.cross_entropy, np.float32(label), logits)
+        np.testing.assert_allclose(got, expected, rtol=1e-6)
+
+
+def test_prepared_gives_unknown_labels_no_weight():
+    labels, _, weights = tag_loss.prepared(
+        np.float32([[1, 0, -1]]), np.zeros((1, 3), "float32"), 0.2, [1.0, 2.0, 3.0]
+    )
+    np.testing.assert_allclose(labels, [[0.9, 0.1, 0.1]], rtol=1e-6)
+    np.testing.assert_allclose(weights, [[1, 2, 0]])
+
+
+def test_only_losses_with_an_epoch_have_a_state():
+    states = {name: len(losses.build(name).states) for name in losses.LOSSES}
+    assert {name for name, number in states.items() if number} == {"splc", "ll_r", "ll_ct"}
+
+
+@pytest.mark.every_backend
+def test_a_compiled_step_sees_the_epoch_of_the_loop():
+    """A number would be frozen into the traced program: only the metric's variable is an input of it."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((9,)), keras.layers.Dense(9, kernel_initializer="identity")])
+    loss = losses.build("ll_r", delta_rel=50.0)
+    model.compile(keras.optimizers.SGD(0.0), loss, metrics=loss.states)
+    seen = []
+    for epoch in range(3):
+        callback = keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda *_, e=epoch: setattr(loss, "epoch", e)
+        )
+        history = model.fit(LOGITS, HARD, batch_size=6, verbose=0, callbacks=[callback])
+        seen.append(history.history["loss"][0])
+    expected = [values(losses.ll_r, HARD, LOGITS, epoch=e, delta_rel=50.0).mean() for e in range(3)]
+    np.testing.assert_allclose(seen, expected, rtol=1e-5)
+    assert seen[0] > seen[1] > seen[2]
