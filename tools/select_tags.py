@@ -201,7 +201,7 @@ def no_posts(steps: list[Step], post_filter: selection.PostFilter, files: ImageF
     if files and num_missing and not any(step["after"] for step in steps if step["rule"] == "file missing"):
         example = image_folder.bucket_path(int(np.concatenate(post_filter.missing)[0]))
         return (
-            f"no image found: looked for {files.path / example} and the like (any folder, any image suffix, "
+            f"no image found: looked for {files.path}/{example} and the like (any folder, any image suffix, "
             f"the post id as name) for {num_missing} posts, found none; {files}"
         )
     if not post_filter.num_posts:

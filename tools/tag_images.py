@@ -149,9 +149,8 @@ def _find_images(paths: list[pathlib.Path], recursive: bool) -> tuple[dict[pathl
 
     for path in paths:
         if path.is_dir():
-            for top, names in image_folder.walk(path, census):
-                census.count(top, names)
-                add(path / top, names, filter(image_folder.is_image, names))
+            for top, names, pictures in image_folder.walk_pictures(path, census):
+                add(path / top, names, pictures)
                 if not recursive:
                     break
         elif path.exists() and (image_folder.is_image(path.name) or _is_picture(path)):

@@ -46,8 +46,8 @@ def search_folder(root: pathlib.Path, posts: Collection[int]) -> dict[int, pathl
     Lists the whole folder, which takes minutes for millions of images.
     """
     paths = {}
-    for folder, names in image_folder.walk(root):
-        for name in filter(image_folder.is_image, names):
+    for folder, _, pictures in image_folder.walk_pictures(root):
+        for name in pictures:
             path = image_folder.join(folder, name)
             # By number, as boorus name files, or by path, as images of one number are named in one folder.
             for post in (image_folder.post_id(path), image_folder.path_id(path)):

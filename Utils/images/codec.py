@@ -253,7 +253,10 @@ def _pillow(data: bytes) -> Image.Image:
     if data.startswith(png_chunks.SIGNATURE):
         data = png_chunks.essential(data)
     try:
-        return Image.open(io.BytesIO(data), formats=[*FORMATS, "MPO"])
+        readable = [*FORMATS, "MPO"]
+        if (image_format := formats.from_bytes(data)) in formats.PLUGINS:
+            readable = formats.load_plugin(image_format) or readable
+        return Image.open(io.BytesIO(data), formats=readable)
     except Exception as error:  # parsers of damaged data raise anything
         raise ImageError(_reason_not_opened(data)) from error
 
@@ -264,6 +267,13 @@ def _reason_not_opened(data: bytes) -> str:
         return "truncated WEBP"
     if image_format is None or image_format in FORMATS:
         return "not an image"
+    if image_format in formats.PLUGINS:
+        missing = formats.missing_plugin(image_format)
+        return (
+            f"{image_format} data, which are not read here: {missing[0]}"
+            if missing
+            else f"damaged {image_format}"
+        )
     return f"{image_format} data, which are not read here"
 
 

@@ -3,6 +3,10 @@
 A suffix says little: downloaders name everything ``.jpg``, browsers save WebP under any name.
 """
 
+import importlib
+from importlib.util import find_spec
+from typing import NamedTuple
+
 # Format as Pillow calls it -> suffixes that say so.
 FORMATS = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -14,6 +18,21 @@ FORMATS = {
     "AVIF": (".avif",),
 }
 SUFFIXES = tuple(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+
+
+class Plugin(NamedTuple):
+    """A package that teaches Pillow a format."""
+
+    package: str
+    module: str
+    name: str  # as Pillow calls the format then
+    suffixes: tuple[str, ...]
+
+
+PLUGINS = {
+    "JPEG XL": Plugin("pillow-jxl-plugin", "pillow_jxl", "JXL", (".jxl",)),
+    "HEIC": Plugin("pillow-heif", "pillow_heif", "HEIF", (".heic", ".heif", ".hif", ".heics")),
+}
 # Of pictures, drawings and films that are not read here; folders tell how many of them they pass by.
 _OTHERS = (
     "ai apng arw avifs clip cr2 cr3 dds dng eps exr flif heic heics heif hdr ico j2k jp2 jpf jpx jxl jxr",
@@ -21,6 +40,14 @@ _OTHERS = (
     "webm xcf",
 )
 OTHER_SUFFIXES = frozenset(f".{name}" for line in _OTHERS for name in line.split())
+
+# Of texts, tables, archives and programs: files that are not looked into for a picture.
+_TEXTS_AND_TABLES = (
+    "txt json jsonl csv tsv xml html htm md rst caption tags yaml yml toml ini cfg conf log nfo sha256 md5",
+    "parquet arrow npy npz h5 hdf5 pt pth onnx safetensors keras tfrecord db sqlite sqlite3 lst idx index",
+    "zip tar gz tgz bz2 xz zst 7z rar py sh bat js css part tmp lock torrent url desktop",
+)
+NO_PICTURES = frozenset(f".{name}" for line in _TEXTS_AND_TABLES for name in line.split())
 
 _SIGNATURES = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -63,9 +90,34 @@ def from_bytes(data: bytes) -> str | None:
     return next((name for start, name in _SIGNATURES if data.startswith(start)), None)
 
 
+def is_readable(image_format: str | None) -> bool:
+    """Whether pictures of a format, as `from_bytes` names it, are read here."""
+    return image_format in FORMATS or (image_format in PLUGINS and not missing_plugin(image_format))
+
+
+def missing_plugin(image_format: str | None) -> list[str]:
+    """Return a sentence about the package that would read a format, where there is one and it is missing."""
+    plugin = PLUGINS.get(image_format or "")
+    if plugin is None or find_spec(plugin.module) is not None:
+        return []
+    return [f"{image_format} needs {plugin.package}: pip install -r requirements-pictures.txt"]
+
+
+def load_plugin(image_format: str | None) -> list[str]:
+    """Let Pillow read a format of PLUGINS, where the package is there; return what Pillow calls it."""
+    plugin = PLUGINS.get(image_format or "")
+    if plugin is None or find_spec(plugin.module) is None:
+        return []
+    module = importlib.import_module(plugin.module)  # the import registers the one, a call the other
+    if hasattr(module, "register_heif_opener"):
+        module.register_heif_opener()
+    return [plugin.name]
+
+
 def wrong_suffix(data: bytes, suffix: str) -> str | None:
     """Return "PNG data in .jpg files" where the suffix of a picture lies, else None."""
-    name = from_bytes(data)
-    if name not in FORMATS or suffix.lower() in FORMATS[name]:
+    name = from_bytes(data) or ""
+    suffixes = PLUGINS[name].suffixes if name in PLUGINS else FORMATS.get(name)
+    if suffixes is None or suffix.lower() in suffixes:
         return None
     return f"{name} data in {suffix.lower()} files" if suffix else f"{name} data in files without suffix"

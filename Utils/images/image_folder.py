@@ -1,9 +1,9 @@
-"""Image folders: which files are there, and which post each of them shows."""
+"""The pictures of a place: which files are pictures, and which post each of them shows."""
 
 import collections
 import dataclasses
 import hashlib
-import os
+import json
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -13,15 +13,14 @@ import pyarrow as pa
 from Utils.command.cli import UserError
 from Utils.files import csv_tables
 from Utils.files.atomic import AnyPath
+from Utils.images import formats
 from Utils.images.formats import OTHER_SUFFIXES, SUFFIXES
+from Utils.images.places import COMPRESSED_SUFFIXES, HiddenFiles, Place, as_place, is_hidden, join
+
+__all__ = ["is_hidden", "join"]  # of places, for callers that name files
 
 LARGEST_POST_ID = 2**63 - 1  # post ids are stored as int64
-# Folders that systems make beside pictures: thumbnails, trash, and what macOS puts into zip files. Names that
-# begin with a point are hidden, too.
-SYSTEM_FOLDERS = {
-    "@eadir", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "recycler", "__macosx", "lost+found",
-    "system volume information",
-}  # fmt: skip
+_MOST_JSON = 1 << 24  # bytes of a JSON beside a picture
 
 
 def post_id(path: AnyPath) -> int:
@@ -39,18 +38,50 @@ def path_id(path: AnyPath) -> int:
     return _hash63(pathlib.PurePath(path).as_posix())
 
 
-def post_ids(paths: Sequence[str]) -> list[int]:
-    """Return the post ids of all images of one folder, given their paths relative to it.
+def post_ids(paths: Sequence[str], place: Place | None = None) -> list[int]:
+    """Return the post ids of all pictures of one place, given their paths in it.
 
     As `post_id`, but a number that is the stem of several images (``a/1.jpg``, ``b/1.jpg``, ``1.png``) names
-    no post: such images get the hash of their path, so that none stands for another.
+    no post. Where ``place`` is given, such images, and those with other names, have the ``id`` that the JSON
+    beside them says (``x.json`` or ``x.jpg.json``), if no other image has it. The others get the hash of
+    their path, so that none stands for another.
     """
-    numbers = [_decimal(pathlib.PurePath(path).stem) for path in paths]
-    counts = collections.Counter(numbers)
-    return [
-        number if number >= 0 and counts[number] == 1 else path_id(path)
-        for number, path in zip(numbers, paths, strict=True)
-    ]
+    ids = [_decimal(pathlib.PurePath(path).stem) for path in paths]
+    counts = collections.Counter(ids)
+    unnamed = [row for row, number in enumerate(ids) if number < 0 or counts[number] > 1]
+    named = _json_ids(place, [paths[row] for row in unnamed]) if place is not None and unnamed else {}
+    taken = {number for number in ids if counts[number] == 1}
+    claims = collections.Counter(named.values())
+    for row in unnamed:
+        number = named.get(paths[row], -1)
+        is_free = number >= 0 and claims[number] == 1 and number not in taken
+        ids[row] = number if is_free else path_id(paths[row])
+    return ids
+
+
+def _json_ids(place: Place, paths: Sequence[str]) -> dict[str, int]:
+    """Return ``{path: id}`` of the pictures beside which a JSON with an id lies."""
+    ids = {}
+    beside = [name for path in paths for name in (f"{path}.json", f"{path.rpartition('.')[0]}.json")]
+    is_there = place.has(beside)
+    for row, path in enumerate(paths):
+        for place_in_row in (2 * row, 2 * row + 1):
+            number = _id_in_json(place, beside[place_in_row]) if is_there[place_in_row] else -1
+            if number >= 0:
+                ids[path] = number
+                break
+    return ids
+
+
+def _id_in_json(place: Place, member: str) -> int:
+    """Return the ``id`` of a JSON object as a decimal number, -1 where it has none or cannot be read."""
+    try:
+        data = place.open(member)
+        value = json.loads(data) if len(data) <= _MOST_JSON else None
+    except (ValueError, RecursionError, OSError):  # the reader of posts says what is wrong with it
+        return -1
+    number = value.get("id") if isinstance(value, dict) else None
+    return -1 if isinstance(number, (bool, float)) else _decimal(str(number))
 
 
 def _hash63(text: str) -> int:
@@ -99,57 +130,56 @@ def bucket_path(identifier: int) -> str:
     return f"{identifier % 1000:04d}/{identifier}.jpg"
 
 
-def is_hidden(name: str) -> bool:
-    """Whether a file or a folder is none of the user's pictures by its name: hidden, or made by a system."""
-    return name.startswith(".") or name.casefold() in SYSTEM_FOLDERS
-
-
-def walk(folder: AnyPath, census: "Census | None" = None) -> Iterator[tuple[str, list[str]]]:
-    """Yield ``(relative folder, file names)`` in sorted order, without touching any file.
-
-    Links to folders are followed, and every folder is listed once. What `is_hidden` is left out; ``census``
-    counts the pictures in it. Raises UserError where ``folder`` is no folder.
-    """
-    root = pathlib.Path(folder)
-    if not root.is_dir():
-        raise UserError(
-            f"an image folder was expected at {root}; found {'a file' if root.exists() else 'nothing'}"
-        )
-    visited = {os.path.realpath(root)}
-    for top, folders, names in os.walk(root, followlinks=True):
+def walk(place: Place | AnyPath, census: "Census | None" = None) -> Iterator[tuple[str, list[str]]]:
+    """Yield ``(folder, file names)`` of a place, as `Place.walk`; ``census`` counts the hidden pictures."""
+    place, hidden = as_place(place), HiddenFiles()
+    try:
+        yield from place.walk(hidden if census is not None else None)
+    finally:  # also where the caller has seen enough
         if census is not None:
-            census.count_hidden(top, folders, names)
-        visible = (name for name in folders if not is_hidden(name))
-        folders[:] = sorted(name for name in visible if _is_new(f"{top}/{name}", visited))
-        relative = os.path.relpath(top, root).replace(os.sep, "/")
-        yield ("" if relative == "." else relative), sorted(name for name in names if not is_hidden(name))
+            census.add_hidden(hidden)
+            census.notes += place.notes
 
 
-def _is_new(path: str, visited: set[str]) -> bool:
-    """Whether no link has led to this folder before; only links cost an access to the file system."""
-    if not pathlib.Path(path).is_symlink():
+def walk_pictures(
+    place: Place | AnyPath, census: "Census | None" = None
+) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Yield ``(folder, file names, those of pictures)`` of a place, in the order of `Place.walk`.
+
+    A usual suffix is believed until the file is read. Files with another suffix, or none, are pictures where
+    their first bytes are a picture's; names of texts and tables are not looked into.
+    """
+    place, census = as_place(place), Census() if census is None else census
+    for folder, names in walk(place, census):
+        census.count(folder, names)
+        yield folder, names, [name for name in names if _is_picture(place, folder, name, census)]
+
+
+def _is_picture(place: Place, folder: str, name: str, census: "Census") -> bool:
+    suffix = pathlib.PurePath(name).suffix.lower()
+    if suffix in SUFFIXES:
         return True
-    target = os.path.realpath(path)
-    is_new = target not in visited
-    visited.add(target)
-    return is_new
+    if suffix in formats.NO_PICTURES:
+        if name.lower().endswith(COMPRESSED_SUFFIXES):
+            census.others[f"{suffix} (compressed as a whole: unpack it to a .tar)"] += 1
+        return False
+    image_format = formats.from_bytes(place.head(join(folder, name)))
+    if formats.is_readable(image_format):
+        return True
+    if suffix in OTHER_SUFFIXES or image_format is not None:
+        census.others[suffix if suffix in OTHER_SUFFIXES else f"{image_format} data"] += 1
+        census.missing_plugins.update(formats.missing_plugin(image_format))
+    return False
 
 
-def join(folder: str, name: str) -> str:
-    """Return ``folder/name`` with forward slashes, or the name alone for the top folder."""
-    return f"{folder}/{name}" if folder else name
-
-
-def image_paths(root: AnyPath, say: Callable[[str], None] = lambda text: None) -> list[str]:
-    """Return the paths of all images below a folder, relative to it, in the order of `walk`.
+def image_paths(root: Place | AnyPath, say: Callable[[str], None] = lambda text: None) -> list[str]:
+    """Return the paths of all pictures of a place, relative to it, in the order of `walk`.
 
     ``say`` gets a sentence about the files that are passed by, where there are some. Raises UserError, which
-    says what the folder holds, where there is no image.
+    says what the place holds, where there is no picture.
     """
-    census, paths = Census(), []
-    for folder, names in walk(root, census):
-        census.count(folder, names)
-        paths += [join(folder, name) for name in names if is_image(name)]
+    census = Census()
+    paths = [join(folder, name) for folder, _, pictures in walk_pictures(root, census) for name in pictures]
     if not paths:
         raise UserError(f"no image found (suffixes {' '.join(SUFFIXES)}); {census.describe(root)}")
     if census.passed_by():
@@ -159,9 +189,9 @@ def image_paths(root: AnyPath, say: Callable[[str], None] = lambda text: None) -
 
 @dataclasses.dataclass(frozen=True)
 class ImageFolder:
-    """The images of a folder by post id, in about 20 bytes a file; made by `index`."""
+    """The pictures of a place by post id, in about 20 bytes a file; made by `index`."""
 
-    path: pathlib.Path
+    path: str
     ids: np.ndarray  # (N,) int64, ascending
     census: "Census"  # what the folder holds, for messages
     _folder_rows: np.ndarray  # (N,) rows of _folders
@@ -214,11 +244,14 @@ def _find(ascending: np.ndarray, numbers: np.ndarray) -> np.ndarray:
 
 
 class Census:
-    """Files of a folder by suffix, with an example of each: for messages when nothing was found."""
+    """Files of a place by suffix, with an example of each: for messages when nothing was found."""
 
     def __init__(self) -> None:
         self.folders = -1  # the top one does not count
         self.hidden = 0  # pictures, by name, that are hidden or lie in a system's folder
+        self.others: collections.Counter[str] = collections.Counter()  # pictures that are not read, by suffix
+        self.missing_plugins: set[str] = set()  # sentences: what would read some of them
+        self.notes: tuple[str, ...] = ()  # about archives
         self._rows: dict[str, int] = {}  # suffix -> row of what follows
         self._examples: list[str] = []
         self._counts: list[int] = []
@@ -228,9 +261,14 @@ class Census:
         """Return the suffixes by row, as they are spelled."""
         return list(self._rows)
 
-    def count(self, folder: str, names: Sequence[str]) -> tuple[list[str], list[int]]:
-        """Count the files of one folder; return their stems and the rows of their suffixes."""
+    def count(self, folder: str, names: Sequence[str]) -> None:
+        """Count the files of one folder."""
         self.folders += 1
+        for row, number in collections.Counter(self.rows(names, folder)[1]).items():
+            self._counts[row] += number
+
+    def rows(self, names: Sequence[str], folder: str = "") -> tuple[list[str], list[int]]:
+        """Return the stems of files and the rows of their suffixes; the first of a suffix is its example."""
         stems, rows = [], []
         for name in names:
             stem, dot, end = name.rpartition(".")
@@ -241,72 +279,68 @@ class Census:
                 self._counts.append(0)
             stems.append(stem if dot else end)
             rows.append(row)
-        for row, number in collections.Counter(rows).items():
-            self._counts[row] += number
         return stems, rows
 
-    def count_hidden(self, top: str, folders: Sequence[str], names: Sequence[str]) -> None:
-        """Count the pictures of one folder that are hidden, or lie in a hidden folder below it."""
-        self.hidden += sum(is_hidden(name) and is_image(name) for name in names)
-        for folder in filter(is_hidden, folders):
-            for _, _, files in os.walk(f"{top}/{folder}"):
-                self.hidden += sum(map(is_image, files))
+    def add_hidden(self, files: HiddenFiles) -> None:
+        """Count the pictures, by name, among hidden files."""
+        self.hidden += sum(count for suffix, count in files.names.items() if suffix in SUFFIXES)
 
     def passed_by(self) -> str:
         """Say which files, that are or may be pictures, are not taken; empty where there are none."""
-        others: collections.Counter[str] = collections.Counter()
-        for count, suffix in zip(self._counts, self.suffixes, strict=True):
-            if suffix.lower() in OTHER_SUFFIXES:
-                others[suffix.lower()] += count
         parts = [f"{self.hidden} of systems and hidden"] if self.hidden else []
-        parts += [f"{count} {suffix}" for suffix, count in others.most_common()]
-        return f"passed by: {', '.join(parts)}" if parts else ""
+        parts += [f"{count} {suffix}" for suffix, count in self.others.most_common()]
+        sentences = [f"passed by: {', '.join(parts)}"] if parts else []
+        return "\n".join([*sentences, *sorted(self.missing_plugins), *self.notes])
 
-    def describe(self, path: AnyPath) -> str:
+    def describe(self, path: Place | AnyPath) -> str:
         """Say how many folders and files by suffix the folder ``path`` holds."""
         kinds = sorted(zip(self._counts, self.suffixes, self._examples, strict=True), reverse=True)[:6]
         files = [f"{count} {suffix or 'other'} files such as {example}" for count, suffix, example in kinds]
         return f"{path} holds {self.folders} folders and {', '.join(files) or 'no files'}"
 
 
-def index(folder: AnyPath, named: bool = False) -> ImageFolder:
-    """List a folder once and return its images whose stem is a decimal number as an `ImageFolder`.
+def index(root: Place | AnyPath, named: bool = False) -> ImageFolder:
+    """List a place once and return its pictures whose stem is a decimal number as an `ImageFolder`.
 
     Of several files of one post the one at ``0NNN/ID`` wins, then the order of SUFFIXES, then that of paths.
 
     Args:
-        folder: of images, with all below it.
+        root: of images, with all below it.
         named: whether files can be found by any other stem too (`stem_key`), for 60 more bytes a file.
     """
     census, folders, names, numbered, keyed = Census(), [], {}, [], []
-    for relative, files in walk(folder, census):
+    for relative, _, pictures in walk_pictures(root, census):
         if not is_unicode(relative):
             continue
-        stems, suffix_rows = census.count(relative, files)
+        stems, suffix_rows = census.rows(pictures)
         numbers = [_decimal(stem) for stem in stems]
-        for number, stem, row, name in zip(numbers, stems, suffix_rows, files, strict=True):
+        for number, stem, row, name in zip(numbers, stems, suffix_rows, pictures, strict=True):
             if number >= 0 and stem[0] == "0" and stem != "0":
                 names.setdefault((number, len(folders), row), name)
         numbered.append(_numbered_files(numbers, suffix_rows, len(folders), relative))
         folders.append(relative)
         if named:
-            keyed.append(_keyed_files(relative, files))
-    lowered = [suffix.lower() for suffix in census.suffixes]
-    ranks = [SUFFIXES.index(suffix) if suffix in SUFFIXES else -1 for suffix in lowered]
-    ids, folder_rows, suffix_rows = _first_of_each(np.concatenate(numbered), np.array(ranks, np.int64))
-    keys, paths = _first_of_each_key(keyed)
-    return ImageFolder(
-        pathlib.Path(folder), ids, census, folder_rows, suffix_rows, folders, names, keys, paths
+            keyed.append(_keyed_files(relative, pictures))
+    ranks = np.array([_rank(suffix) for suffix in census.suffixes], np.int64)
+    ids, folder_rows, suffix_rows = _first_of_each(
+        np.concatenate([*numbered, np.zeros((0, 4), np.int64)]), ranks
     )
+    keys, paths = _first_of_each_key(keyed)
+    return ImageFolder(str(root), ids, census, folder_rows, suffix_rows, folders, names, keys, paths)
+
+
+def _rank(suffix: str) -> int:
+    """Return the place of a suffix among those of pictures, the one after them for any other."""
+    suffix = suffix.lower()
+    return SUFFIXES.index(suffix) if suffix in SUFFIXES else len(SUFFIXES)
 
 
 def _keyed_files(folder: str, files: Sequence[str]) -> tuple[np.ndarray, np.ndarray, pa.StringArray]:
     """Return ``(keys, ranks of the suffixes, paths)`` of the images of one folder."""
-    images = [name for name in files if is_image(name) and is_unicode(name)]
-    stems = [name.rpartition(".") for name in images]
-    keys = np.array([stem_key(stem) for stem, _, _ in stems], np.int64)
-    ranks = np.array([SUFFIXES.index(f".{end.lower()}") for _, _, end in stems], np.int64)
-    return keys, ranks, pa.array([join(folder, name) for name in images], pa.string())
+    images = [pathlib.PurePath(name) for name in files if is_unicode(name)]
+    keys = np.array([stem_key(image.stem) for image in images], np.int64)
+    ranks = np.array([_rank(image.suffix) for image in images], np.int64)
+    return keys, ranks, pa.array([join(folder, image.name) for image in images], pa.string())
 
 
 def _first_of_each_key(
@@ -337,9 +371,8 @@ def _first_of_each(rows: np.ndarray, ranks: np.ndarray) -> tuple[np.ndarray, np.
 
     Args:
         rows: (N, 4) as `_numbered_files` returns them.
-        ranks: of the suffixes, -1 for those of no image.
+        ranks: of the suffixes.
     """
-    rows = rows[ranks[rows[:, 1]] >= 0] if len(ranks) else rows
     rows = rows[np.lexsort((rows[:, 2], ranks[rows[:, 1]], rows[:, 3], rows[:, 0]))]
     rows = rows[np.diff(rows[:, 0], prepend=-1) != 0]
     return rows[:, 0].copy(), rows[:, 2].astype(np.int32), rows[:, 1].astype(np.int32)

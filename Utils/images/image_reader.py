@@ -13,12 +13,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from Utils.command.cli import number
+from Utils.files.ranges import OPEN_FLAGS
 from Utils.images import codec, formats
 
 MOST_BYTES = 1 << 30  # of a file; codec.MAX_PIXELS pixels fit in it even uncompressed
-# Without O_NONBLOCK opening a pipe would wait for its writer, without O_BINARY Windows would change line
-# ends; no system has all of them.
-_FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_CLOEXEC", "O_NONBLOCK", "O_BINARY"))
 
 Item = TypeVar("Item")
 
@@ -28,7 +26,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
 
     Raises ImageError where it is no file that can hold an image, OSError where it cannot be read.
     """
-    descriptor = os.open(path, _FLAGS)
+    descriptor = os.open(path, OPEN_FLAGS)
     try:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):

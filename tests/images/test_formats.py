@@ -2,11 +2,12 @@
 
 import io
 
+import numpy as np
 import pytest
 from helpers.pictures import smooth
 from PIL import Image
 
-from Utils.images import formats
+from Utils.images import codec, formats
 
 
 @pytest.mark.parametrize("image_format", formats.FORMATS)
@@ -40,3 +41,35 @@ def test_others_have_names_too(data, name):
 def test_no_suffix_is_of_two_kinds():
     assert not formats.OTHER_SUFFIXES & set(formats.SUFFIXES)
     assert len(set(formats.SUFFIXES)) == len(formats.SUFFIXES)
+
+
+@pytest.mark.reliability("JPEG XL and HEIC where nothing installed reads them", "the package is named")
+@pytest.mark.parametrize("name", formats.PLUGINS)
+def test_a_missing_plugin_is_named(monkeypatch, name):
+    data = {"JPEG XL": b"\xff\x0a", "HEIC": b"\0\0\0\x18ftypheic"}[name] + bytes(80)
+    monkeypatch.setattr(formats, "find_spec", lambda module: None)
+    assert not formats.is_readable(name)
+    assert formats.load_plugin(name) == []
+    sentence = f"{name} needs {formats.PLUGINS[name].package}: pip install -r requirements-pictures.txt"
+    with pytest.raises(codec.ImageError) as caught:
+        codec.check(data)
+    assert str(caught.value) == f"{name} data, which are not read here: {sentence}"
+
+
+@pytest.mark.parametrize("name", formats.PLUGINS)
+def test_a_plugin_reads_its_format(name):
+    plugin = formats.PLUGINS[name]
+    pytest.importorskip(plugin.module)
+    assert formats.is_readable(name)
+    assert formats.load_plugin(name) == [plugin.name]
+    data = io.BytesIO()
+    Image.fromarray(smooth(64, 48)).save(data, plugin.name, quality=95)
+    assert formats.from_bytes(data.getvalue()) == name
+    assert codec.probe(data.getvalue()) == (plugin.name, 48, 64)
+    image = codec.check(data.getvalue())
+    assert np.abs(image[..., ::-1].astype(int) - smooth(64, 48)).mean() < 8
+    assert formats.wrong_suffix(data.getvalue(), ".jpg") == f"{name} data in .jpg files"
+    assert formats.wrong_suffix(data.getvalue(), plugin.suffixes[0].upper()) is None
+    for cut in range(12, len(data.getvalue()), 97):
+        with pytest.raises(codec.ImageError):
+            codec.check(data.getvalue()[:cut])

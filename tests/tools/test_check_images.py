@@ -7,6 +7,9 @@ from helpers import jpeg
 from PIL import Image
 
 from tools import check_images
+from Utils.images import formats
+
+HEIC = b"\0\0\0\x18ftypheic"
 
 
 def test_a_run_that_was_stopped_continues_where_it_was(tmp_path, monkeypatch, capsys):
@@ -65,15 +68,25 @@ def test_a_wrong_suffix_is_reported_but_not_rejected(tmp_path, capsys):
 @pytest.mark.reliability(
     "Thumbnails, trash, hidden files and formats that are not read, among pictures", "passed by and counted"
 )
-def test_skipped_files_are_reported(tmp_path, capsys):
+def test_skipped_files_are_reported(tmp_path, capsys, monkeypatch):
     names = ("a.jpg", "@eaDir/a.jpg/SYNOPHOTO_THUMB_M.jpg", ".thumbnails/a.jpg", "$RECYCLE.BIN/$R1.jpg",
              "__MACOSX/._a.jpg", ".hidden.jpg", "b.jxl", "c.JXL", "d.heic", "f.svg", "a.txt")  # fmt: skip
     for name in names:
         (tmp_path / "i" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "i" / name).write_bytes(jpeg(1, 8))
+    monkeypatch.setattr(formats, "find_spec", lambda name: None)  # no plugins
+    for name, start in (
+        ("b.jxl", b"\xff\x0a"),
+        ("c.JXL", b"\xff\x0a"),
+        ("d.heic", HEIC),
+        ("f.svg", b"<svg/>"),
+    ):
+        (tmp_path / "i" / name).write_bytes(start + bytes(90))
+    (tmp_path / "i" / "g.heic").write_bytes(jpeg(2, 8))  # what some phones send
     assert check_images.main(["--images", str(tmp_path / "i"), "-o", str(tmp_path / "r.csv")]) == 0
     shown = capsys.readouterr()
-    assert "1 images, 0 rejected" in shown.out
+    assert "2 images, 0 rejected" in shown.out
+    assert "1 JPEG data in .heic files: not rejected" in shown.out
     assert "passed by: 5 of systems and hidden, 2 .jxl, 1 .heic, 1 .svg\n" in shown.err
 
 

@@ -83,9 +83,8 @@ def _pair(
     pairs: dict[int, tuple[str, str]] = {}
     rejected, used, census = [], set(), image_folder.Census()
     paths: list[str] = []
-    for folder, names in image_folder.walk(images, census):
-        census.count(folder, names)
-        paths += [image_folder.join(folder, name) for name in names if image_folder.is_image(name)]
+    for folder, _, pictures in image_folder.walk_pictures(images, census):
+        paths += [image_folder.join(folder, name) for name in pictures]
     for path, post_id in zip(paths, image_folder.post_ids(paths), strict=True):
         sidecar = next((candidate for candidate in _sidecar_paths(path) if candidate in sidecars), None)
         used.add(sidecar)

@@ -1,0 +1,288 @@
+"""Indexes of archives (tar, zip, Parquet with pictures): where the content of every member lies.
+
+An index is one table for all archives of a place. It is made by one pass over their headers, kept as a
+Parquet file, and used again as long as size and time of change (or the tag of a remote file system) are the
+same. A wrong index gives an error, never another member: a tar's own header, or a zip's checksum, is compared
+whenever a member is read.
+"""
+
+import collections
+import concurrent.futures
+import dataclasses
+import functools
+import json
+import pathlib
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from Utils.command.cli import UserError, progress
+from Utils.files import atomic, parquet_members, ranges, tar_members, zip_members
+from Utils.files.archive_scan import PARQUET, SCHEMA, TAR, TAR_OF_JSON, ZIP, index_archive, json_path, key_of
+from Utils.files.atomic import AnyPath
+from Utils.files.parquet_members import ParquetError
+from Utils.files.ranges import RangeReader
+from Utils.files.tar_members import TarError
+from Utils.files.zip_members import ZipError, ZipMember
+
+VERSION = 1  # of the table; one of another version is made again
+_OPEN_ARCHIVES = 64
+_REMOTE_THREADS = 16  # archives that are indexed at the same time over a network
+
+
+class MemberError(ValueError):
+    """A member that cannot be read; ``str`` is a short reason."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ArchiveIndex:
+    """The members of the archives of one place.
+
+    Args:
+        root: folder of the archives, or an archive's own path.
+        archives: their paths, relative to the root; ``""`` for the root itself.
+        table: one row a member, archive after archive, as SCHEMA says.
+        notes: sentences about what was passed by or indexed otherwise, for people.
+    """
+
+    root: str
+    archives: tuple[str, ...]
+    table: pa.Table
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return self.table.num_rows
+
+    def names(self) -> pa.ChunkedArray:
+        """Return the members' names: ``ARCHIVE/NAME``, or ``NAME`` where the root is the archive."""
+        return self.table["name"]
+
+    def find(self, names: Sequence[str]) -> np.ndarray:
+        """Return the row of every member, -1 for names that are none: (N,) int64."""
+        keys, order = self._sorted_keys
+        result = np.full(len(names), -1, np.int64)
+        if not len(keys):
+            return result
+        asked = np.array([key_of(name) for name in names], np.uint64)
+        places = np.searchsorted(keys, asked)
+        for row, (name, place) in enumerate(zip(names, places.tolist(), strict=True)):
+            while place < len(keys) and keys[place] == asked[row]:
+                if self._name(int(order[place])) == name:
+                    result[row] = order[place]
+                    break
+                place += 1
+        return result
+
+    def part(self, rows: Iterable[int]) -> "ArchiveIndex":
+        """Return an index of some members alone: small enough to be sent to another process."""
+        taken = self.table.take(pa.array(list(rows), pa.int64())).combine_chunks()
+        return ArchiveIndex(self.root, self.archives, taken)
+
+    def read(self, row: int, most_bytes: int) -> bytes:
+        """Return the content of a member.
+
+        Raises MemberError where it is unfit (too large, encrypted, a row that is empty), UserError where the
+        archive is damaged or not the one of the index, OSError where it cannot be read.
+        """
+        kind, size, archive = (int(self._column(name)[row]) for name in ("kind", "size", "archive"))
+        if size > most_bytes:
+            raise MemberError(f"too large a file: {size} bytes")
+        path = self.archive_path(archive)
+        try:
+            name = self._name(row)[len(self.archives[archive]) + bool(self.archives[archive]) :]
+            return _READERS[kind](path, name, *self._place(row))
+        except (TarError, ParquetError) as error:
+            raise UserError(
+                f"{path} is not as it was when it was indexed, or the index is wrong: {error}; delete "
+                f"{'the .json beside it' if kind == TAR_OF_JSON else 'the .index.parquet'} and run again"
+            ) from error
+        except ZipError as error:
+            raise MemberError(f"in {pathlib.PurePath(path).name} {error}") from error
+
+    def head(self, row: int, length: int = 64) -> bytes:
+        """Return the first bytes of a member that a tar holds, the whole content of another."""
+        offset, size, _, _, _ = self._place(row)
+        if int(self._column("kind")[row]) in (TAR, TAR_OF_JSON):
+            reader = _open_archive(self.archive_path(int(self._column("archive")[row])))
+            return reader.read(offset, min(size, length))
+        return self.read(row, 1 << 30)[:length]
+
+    def stamp(self, row: int) -> tuple[int, int]:
+        """Return two numbers that change with a member: its size, and a checksum or its place."""
+        offset, size, _, _, check = self._place(row)
+        return size, (check << 32) ^ offset
+
+    def archive_path(self, number: int) -> str:
+        """Return the path of an archive."""
+        name = self.archives[number]
+        return f"{self.root}/{name}" if name else self.root
+
+    def _name(self, row: int) -> str:
+        return self._names[row].as_py()
+
+    def _place(self, row: int) -> tuple[int, int, int, int, int]:
+        columns = ("offset", "size", "packed", "method", "check")
+        offset, size, packed, method, check = (int(self._column(name)[row]) for name in columns)
+        return offset, size, packed, method, check
+
+    @functools.cached_property
+    def _names(self) -> pa.Array:
+        return self.table["name"].combine_chunks()
+
+    @functools.cached_property
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return {name: self.table[name].to_numpy() for name in self.table.column_names if name != "name"}
+
+    def _column(self, name: str) -> np.ndarray:
+        return self._arrays[name]
+
+    @functools.cached_property
+    def _sorted_keys(self) -> tuple[np.ndarray, np.ndarray]:
+        keys = self._column("key")
+        order = np.argsort(keys, kind="stable")
+        return keys[order], order
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+
+def build(root: AnyPath, archives: Sequence[str], kept: AnyPath | None = None) -> ArchiveIndex:
+    """Index archives, or take what the index kept at ``kept`` has of those that have not changed.
+
+    Args:
+        root: their folder, or the one archive itself.
+        archives: their paths relative to the root; ``[""]`` for the root itself.
+        kept: where the index is kept, a Parquet file; None keeps none.
+
+    Raises UserError that names the archive which is damaged, compressed as a whole, or of no kind read here.
+    """
+    root = str(root)
+    paths = [f"{root}/{name}" if name else root for name in archives]
+    is_remote = "://" in root
+    with concurrent.futures.ThreadPoolExecutor(_REMOTE_THREADS if is_remote else 1) as pool:
+        stamps = list(pool.map(_stamp, paths))
+        before = _load(kept, root) if kept is not None else {}
+        stamp_of = dict(zip(archives, stamps, strict=True))
+        new = [name for name in archives if name not in before or before[name][0] != stamp_of[name]]
+        work = pool.map(functools.partial(_index_archive, root), new)
+        made = dict(zip(new, progress(work, total=len(new), label="index", unit="archives"), strict=True))
+    tables, notes, all_notes = [], [], {}
+    for number, (name, stamp) in enumerate(zip(archives, stamps, strict=True)):
+        table, archive_notes = made[name] if name in made else before[name][1:]
+        tables.append(table.set_column(0, SCHEMA.field(0), pa.array(np.full(len(table), number, np.int32))))
+        all_notes[name] = [stamp, len(table), list(archive_notes)]
+        notes += archive_notes
+    table = pa.concat_tables([*tables, SCHEMA.empty_table()])
+    if kept is not None and (new or list(before) != list(archives)):
+        _save(kept, root, table, all_notes)
+    return ArchiveIndex(root, tuple(archives), table, tuple(notes))
+
+
+def _stamp(path: str) -> str:
+    return f"{ranges.stamp(path)} {_json_stamp(path)}"
+
+
+def _json_stamp(path: str) -> str:
+    beside = json_path(path)
+    return ranges.stamp(beside) if beside is not None else "-"
+
+
+def _load(kept: AnyPath, root: str) -> dict[str, tuple[str, pa.Table, Sequence[str]]]:
+    """Return ``{archive: (stamp, rows, notes)}`` of a kept index; nothing where it cannot be read."""
+    path = atomic.to_path(kept)
+    if not path.is_file():
+        return {}
+    try:
+        with path.open("rb") as file:
+            table = pq.read_table(file)
+        facts = json.loads((table.schema.metadata or {})[b"archives"])
+        if (facts["version"], facts["root"]) != (
+            VERSION,
+            _resolved(root),
+        ) or table.schema.names != SCHEMA.names:
+            return {}
+        table = table.cast(SCHEMA)
+        table.validate(full=True)
+        result, start = {}, 0
+        for name, (mark, count, notes) in facts["archives"].items():
+            result[name] = (mark, table.slice(start, count), notes)
+            start += count
+        return result if start == table.num_rows else {}
+    except Exception:  # damaged in any way: it is made again
+        return {}
+
+
+def _resolved(root: str) -> str:
+    return root if "://" in root else str(pathlib.Path(root).resolve())
+
+
+def _save(kept: AnyPath, root: str, table: pa.Table, archives: dict[str, Any]) -> None:
+    facts = json.dumps({"version": VERSION, "root": _resolved(root), "archives": archives})
+    with atomic.replacing(kept) as temporary:
+        pq.write_table(
+            table.replace_schema_metadata({b"archives": facts.encode()}), temporary, compression="zstd"
+        )
+
+
+def _index_archive(root: str, name: str) -> tuple[pa.Table, list[str]]:
+    """Return the rows of one archive, and notes about it; close what is open of it, perhaps an old file."""
+    path = f"{root}/{name}" if name else root
+    with _lock:
+        _readers.pop(path, None)
+        _row_readers.pop(path, None)
+    return index_archive(path, name)
+
+
+_readers: "collections.OrderedDict[str, RangeReader]" = collections.OrderedDict()
+_row_readers: "collections.OrderedDict[str, parquet_members.RowReader]" = collections.OrderedDict()
+_lock = threading.Lock()
+
+
+def _open_archive(path: str) -> RangeReader:
+    return _cached(_readers, path, RangeReader, _OPEN_ARCHIVES)
+
+
+def _cached(cache: Any, path: str, make: Callable[[str], Any], most: int) -> Any:
+    """Return what is open of an archive, or open it; of those used last ``most`` stay open.
+
+    One that leaves is closed when nobody reads from it any more.
+    """
+    with _lock:
+        if path in cache:
+            cache.move_to_end(path)
+            return cache[path]
+    opened = make(path)
+    with _lock:
+        cache[path] = opened
+        while len(cache) > most:
+            cache.popitem(last=False)
+    return opened
+
+
+def _read_tar(path: str, name: str, offset: int, size: int, packed: int, method: int, check: int) -> bytes:
+    return tar_members.read_member(_open_archive(path), name, offset, size, check)
+
+
+def _read_tar_of_json(path: str, name: str, offset: int, size: int, *_: int) -> bytes:
+    return tar_members.read_member(_open_archive(path), name, offset, size, None)
+
+
+def _read_zip(path: str, name: str, offset: int, size: int, packed: int, method: int, check: int) -> bytes:
+    return zip_members.read_member(_open_archive(path), ZipMember(name, offset, size, packed, method, check))
+
+
+def _read_parquet(path: str, name: str, row: int, *_: int) -> bytes:
+    reader = _cached(_row_readers, path, lambda path: parquet_members.RowReader(RangeReader(path)), 4)
+    return reader.read(row)
+
+
+_READERS: dict[int, Callable[..., bytes]] = {
+    TAR: _read_tar, TAR_OF_JSON: _read_tar_of_json, ZIP: _read_zip, PARQUET: _read_parquet,
+}  # fmt: skip

@@ -1,0 +1,127 @@
+"""Parquet files with a column of files, as Hugging Face gives out pictures: ``{bytes, path}`` in each row.
+
+A row cannot be read without its row group; the groups read last are kept, in bounded memory.
+"""
+
+import collections
+import io
+import threading
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from Utils.files.ranges import RangeFile, RangeReader
+
+_CACHED_BYTES = 1 << 28  # of row groups
+_MOST_GROUP_BYTES = 1 << 32
+_CONTENT, _PATH = "bytes", "path"
+
+
+class ParquetMember(NamedTuple):
+    """A file in a row: its name, or the number of the row where it has none."""
+
+    name: str
+    row: int
+
+
+class ParquetError(ValueError):
+    """A Parquet file that cannot be read; ``str`` says why."""
+
+
+def image_column(reader: RangeReader) -> str | None:
+    """Return the first column that holds files, ``{bytes, path}`` or bytes; None where there is none.
+
+    Raises ParquetError where the file is damaged.
+    """
+    with _opened(reader) as file:
+        return _image_column(file.schema_arrow)
+
+
+def scan(reader: RangeReader) -> Iterator[ParquetMember]:
+    """Yield the files of the image column in the order of rows, without reading their contents."""
+    with _opened(reader) as file:
+        column = _image_column(file.schema_arrow)
+        if column is None:
+            raise ParquetError(
+                f"it has no column of pictures (bytes, or {{bytes, path}}); it has "
+                f"{', '.join(file.schema_arrow.names)}"
+            )
+        row = 0
+        if not pa.types.is_struct(file.schema_arrow.field(column).type):
+            yield from (ParquetMember(str(row), row) for row in range(file.metadata.num_rows))
+            return
+        try:
+            for batch in file.iter_batches(1 << 16, columns=[f"{column}.{_PATH}"]):
+                for name in batch.column(0).field(_PATH).to_pylist():
+                    yield ParquetMember(name or str(row), row)
+                    row += 1
+        except (pa.ArrowException, OSError) as error:
+            raise ParquetError(f"it is damaged ({error})") from error
+
+
+class RowReader:
+    """Reads the files of single rows; safe to share between threads."""
+
+    def __init__(self, reader: RangeReader) -> None:
+        self._file = _opened(reader)
+        column = _image_column(self._file.schema_arrow)
+        if column is None:
+            raise ParquetError("it has no column of pictures")
+        self._is_struct = pa.types.is_struct(self._file.schema_arrow.field(column).type)
+        self._columns = [f"{column}.{_CONTENT}" if self._is_struct else column]
+        metadata, self._starts = self._file.metadata, [0]
+        for group in range(metadata.num_row_groups):
+            self._starts.append(self._starts[-1] + metadata.row_group(group).num_rows)
+        self._groups: collections.OrderedDict[int, pa.Array] = collections.OrderedDict()
+        self._lock = threading.Lock()
+
+    def read(self, row: int) -> bytes:
+        """Return the content of a row's file, empty where there is none; ParquetError where it is damaged."""
+        import bisect
+
+        group = bisect.bisect_right(self._starts, row) - 1
+        if not 0 <= row < self._starts[-1]:
+            raise ParquetError(f"it has no row {row}")
+        with self._lock:  # pyarrow's files move a common position
+            values = self._groups.get(group)
+            if values is None:
+                values = self._read_group(group)
+                self._groups[group] = values
+                while len(self._groups) > 1 and sum(v.nbytes for v in self._groups.values()) > _CACHED_BYTES:
+                    self._groups.popitem(last=False)
+            self._groups.move_to_end(group)
+        return values[row - self._starts[group]].as_py() or b""
+
+    def _read_group(self, group: int) -> pa.Array:
+        size = self._file.metadata.row_group(group).total_byte_size
+        if size > _MOST_GROUP_BYTES:
+            raise ParquetError(f"its row group {group} has {size} bytes, too many to hold")
+        try:
+            table = self._file.read_row_group(group, columns=self._columns)
+            array = table.column(0).combine_chunks()
+        except (pa.ArrowException, OSError) as error:
+            raise ParquetError(f"its row group {group} is damaged ({error})") from error
+        if isinstance(array, pa.ChunkedArray):
+            array = pa.concat_arrays(array.chunks)
+        return array.field(_CONTENT) if self._is_struct else array
+
+
+def _opened(reader: RangeReader) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(io.BufferedReader(RangeFile(reader), 1 << 16))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise ParquetError(f"it is damaged or no Parquet file ({error})") from error
+
+
+def _image_column(schema: pa.Schema) -> str | None:
+    def is_bytes(kind: pa.DataType) -> bool:
+        return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+    for field in schema:
+        if pa.types.is_struct(field.type):
+            names = [child.name for child in field.type]
+            if {_CONTENT, _PATH} <= set(names) and is_bytes(field.type.field(_CONTENT).type):
+                return field.name
+    return next((field.name for field in schema if is_bytes(field.type)), None)

@@ -1,0 +1,383 @@
+"""Places of pictures: a folder, tar and zip files, Parquet files with pictures, or a folder of them.
+
+``members()`` names the files of a place, ``open(member)`` reads one where it lies; nothing is unpacked, and
+no member's name is ever written to. A member is named by its path in the place: ``0001/5.jpg`` in a folder,
+``data-0.tar/5.jpg`` where the folder holds data-0.tar, ``5.jpg`` where the place is data-0.tar itself.
+"""
+
+import collections
+import functools
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from Utils.command.cli import UserError
+from Utils.files import archive_index, archive_scan, atomic, ranges, tar_members
+from Utils.files.archive_index import ArchiveIndex, MemberError
+from Utils.files.atomic import AnyPath
+from Utils.images import codec, image_reader
+
+# Folders that systems make beside pictures: thumbnails, trash, and what macOS puts into zip files. Names that
+# begin with a point are hidden, too.
+SYSTEM_FOLDERS = {
+    "@eadir", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "recycler", "__macosx", "lost+found",
+    "system volume information",
+}  # fmt: skip
+COMPRESSED_SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")  # of archives that are refused
+EXPECTED = "an image folder, or a tar, zip or Parquet file of pictures,"
+
+CountHidden = Callable[[int], None]  # called with a number of pictures that are hidden
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or a folder is none of the user's pictures by its name: hidden, or made by a system."""
+    return name.startswith(".") and name not in (".", "..") or name.casefold() in SYSTEM_FOLDERS
+
+
+def join(folder: str, name: str) -> str:
+    """Return ``folder/name`` with forward slashes, or the name alone for the top folder."""
+    return f"{folder}/{name}" if folder else name
+
+
+class Place:
+    """Files that can be listed and read in place; made by `open_place`.
+
+    Attributes:
+        path: as the user named it.
+        notes: sentences about archives, once they have been indexed.
+    """
+
+    def __init__(self, path: AnyPath, kept: AnyPath | None) -> None:
+        self.path = str(path)
+        self._kept = kept
+        self._index: ArchiveIndex | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return what was passed by in archives, as sentences for people."""
+        return self._index.notes if self._index else ()
+
+    def walk(self, hidden: "HiddenFiles | None" = None) -> Iterator[tuple[str, list[str]]]:
+        """Yield ``(folder, names)`` of the files in it, relative to the place, without what `is_hidden`.
+
+        The order is the same on every system: folders and names sorted, then archives by path, their members
+        as they lie there. ``hidden`` gets the hidden files.
+        """
+        raise NotImplementedError
+
+    def members(self) -> list[str]:
+        """Return the names of all members, in the order of `walk`."""
+        return [join(folder, name) for folder, names in self.walk() for name in names]
+
+    def open(self, member: str) -> bytes:
+        """Return the content of a member; its name is untrusted.
+
+        Raises ImageError with a short reason where the member is unfit, FileNotFoundError where there is none
+        of this name, another OSError where it cannot be read, UserError where its archive is damaged.
+        """
+        row = self._row(member)
+        if row < 0:
+            return self._open_file(member)
+        assert self._index is not None
+        try:
+            return self._index.read(row, image_reader.MOST_BYTES)
+        except MemberError as error:
+            raise codec.ImageError(str(error)) from error
+
+    def head(self, member: str) -> bytes:
+        """Return the first bytes of a member, 64 or more where it has as many; empty if it cannot be read."""
+        row = self._row(member)
+        try:
+            if row < 0:
+                return self._head_of_file(member)
+            assert self._index is not None
+            return self._index.head(row)
+        except (OSError, MemberError, codec.ImageError):
+            return b""
+
+    def stamp(self, member: str) -> tuple[int, int]:
+        """Return two numbers that change when a member does; OSError where it is gone."""
+        row = self._row(member)
+        if row < 0:
+            return self._stamp_of_file(member)
+        assert self._index is not None
+        return self._index.stamp(row)
+
+    def part(self, members: Sequence[str]) -> "Place":
+        """Return a place from which these members can be read: small, to be sent to another process."""
+        in_archives = [member for member in members if self._may_be_in_archive(member)]
+        if not in_archives:
+            return self._with_index(None)
+        rows = self._archives().find(in_archives)
+        return self._with_index(self._archives().part(rows[rows >= 0].tolist()))
+
+    def has(self, members: Sequence[str]) -> list[bool]:
+        """Return whether each name is a member's."""
+        return [self._row(member) >= 0 or self._has_file(member) for member in members]
+
+    def __str__(self) -> str:
+        return self.path
+
+    # What follows differs between places.
+
+    def _archives(self) -> ArchiveIndex:
+        """Return the index of all archives of the place, made when it is needed first."""
+        raise NotImplementedError
+
+    def _may_be_in_archive(self, member: str) -> bool:
+        raise NotImplementedError
+
+    def _with_index(self, index: ArchiveIndex | None) -> "Place":
+        raise NotImplementedError
+
+    def _open_file(self, member: str) -> bytes:
+        raise FileNotFoundError(2, "no such member", member)
+
+    def _head_of_file(self, member: str) -> bytes:
+        return self._open_file(member)[:64]
+
+    def _stamp_of_file(self, member: str) -> tuple[int, int]:
+        raise FileNotFoundError(2, "no such member", member)
+
+    def _has_file(self, member: str) -> bool:
+        return False
+
+    def _row(self, member: str) -> int:
+        """Return the row of a member in the index of archives, -1 for a file of its own."""
+        if not self._may_be_in_archive(member):
+            return -1
+        return int(self._archives().find([member])[0])
+
+
+class HiddenFiles:
+    """Collects the files that `is_hidden`, by name."""
+
+    def __init__(self) -> None:
+        self.names: collections.Counter[str] = collections.Counter()  # by lower-cased suffix
+
+    def add(self, name: str) -> None:
+        """Count a file."""
+        self.names[pathlib.PurePath(name).suffix.lower()] += 1
+
+
+class Archive(Place):
+    """One tar, zip or Parquet file."""
+
+    def walk(self, hidden: HiddenFiles | None = None) -> Iterator[tuple[str, list[str]]]:
+        """Yield the members by folder, as they lie in the file."""
+        yield from _walk_index(self._archives(), hidden)
+
+    def _archives(self) -> ArchiveIndex:
+        if self._index is None:
+            self._index = archive_index.build(self.path, [""], self._kept)
+        return self._index
+
+    def _may_be_in_archive(self, member: str) -> bool:
+        return True
+
+    def _with_index(self, index: ArchiveIndex | None) -> Place:
+        place = Archive(self.path, None)
+        place._index = index
+        return place
+
+
+class Folder(Place):
+    """A folder of files on this machine, and of archives."""
+
+    def __init__(self, path: AnyPath, kept: AnyPath | None) -> None:
+        super().__init__(path, kept)
+        self._archive_names: list[str] | None = None
+
+    def walk(self, hidden: HiddenFiles | None = None) -> Iterator[tuple[str, list[str]]]:
+        """Yield the files by folder, without touching any; links to folders are followed, each once."""
+        archives = []
+        for folder, names in self._walk_files(hidden):
+            of_folder = [name for name in names if self._is_archive(join(folder, name))]
+            archives += [join(folder, name) for name in of_folder]
+            yield folder, ([name for name in names if name not in of_folder] if of_folder else names)
+        self._archive_names = archives
+        if archives:
+            yield from _walk_index(self._archives(), hidden)
+
+    def _walk_files(self, hidden: HiddenFiles | None) -> Iterator[tuple[str, list[str]]]:
+        root = self.path
+        visited = {os.path.realpath(root)}
+        for top, folders, names in os.walk(root, followlinks=True):
+            if hidden is not None:
+                for name in filter(is_hidden, names):
+                    hidden.add(name)
+                for folder in filter(is_hidden, folders):
+                    for _, _, files in os.walk(f"{top}/{folder}"):
+                        for name in files:
+                            hidden.add(name)
+            visible = (name for name in folders if not is_hidden(name))
+            folders[:] = sorted(name for name in visible if _is_new(f"{top}/{name}", visited))
+            relative = os.path.relpath(top, root).replace(os.sep, "/")
+            yield ("" if relative == "." else relative), sorted(name for name in names if not is_hidden(name))
+
+    def _is_archive(self, member: str) -> bool:
+        """Whether a file is an archive by its name, and a Parquet file by its columns, too."""
+        if not member.lower().endswith(archive_scan.SUFFIXES):
+            return False
+        return archive_scan.holds_files(f"{self.path}/{member}")
+
+    def _archives(self) -> ArchiveIndex:
+        if self._index is None:
+            if self._archive_names is None:
+                self._archive_names = [
+                    join(folder, name)
+                    for folder, names in self._walk_files(None)
+                    for name in names
+                    if self._is_archive(join(folder, name))
+                ]
+            self._index = archive_index.build(self.path, self._archive_names, self._kept)
+        return self._index
+
+    def _may_be_in_archive(self, member: str) -> bool:
+        lowered = member.lower()
+        return any(f"{suffix}/" in lowered for suffix in archive_scan.SUFFIXES)
+
+    def _with_index(self, index: ArchiveIndex | None) -> Place:
+        place = type(self)(self.path, None)
+        place._index = index or ArchiveIndex(self.path, (), archive_scan.EMPTY)
+        return place
+
+    def _path_of(self, member: str) -> str:
+        if member in ("", ".") or member[0] == "/" or ".." in member.split("/") or "\0" in member:
+            raise codec.ImageError("path leads out of the image folder")
+        return f"{self.path}/{member}"
+
+    def _open_file(self, member: str) -> bytes:
+        return image_reader.read_bytes(self._path_of(member))
+
+    def _head_of_file(self, member: str) -> bytes:
+        descriptor = os.open(self._path_of(member), ranges.OPEN_FLAGS)
+        try:
+            return os.read(descriptor, 64)
+        finally:
+            os.close(descriptor)
+
+    def _stamp_of_file(self, member: str) -> tuple[int, int]:
+        facts = pathlib.Path(self._path_of(member)).stat()
+        return facts.st_size, facts.st_mtime_ns
+
+    def _has_file(self, member: str) -> bool:
+        return pathlib.Path(self._path_of(member)).is_file()
+
+
+class RemoteFolder(Folder):
+    """A folder on another file system (``gs://``, ``s3://``, ``memory://``), listed at once."""
+
+    @functools.cached_property
+    def _remote(self) -> Any:
+        return atomic.to_path(self.path)
+
+    @functools.cached_property
+    def _names(self) -> dict[str, list[str]]:
+        """Return ``{folder: names}`` of all files, sorted."""
+        root = self._remote.path.rstrip("/")
+        by_folder: dict[str, list[str]] = {}
+        for path in sorted(self._remote.fs.find(self._remote.path)):
+            folder, _, name = path[len(root) + 1 :].rpartition("/")
+            by_folder.setdefault(folder, []).append(name)
+        return by_folder
+
+    def _walk_files(self, hidden: HiddenFiles | None) -> Iterator[tuple[str, list[str]]]:
+        for folder in sorted(self._names):
+            in_hidden = any(map(is_hidden, folder.split("/")))
+            names = [name for name in self._names[folder] if not in_hidden and not is_hidden(name)]
+            if hidden is not None and len(names) < len(self._names[folder]):
+                for name in set(self._names[folder]) - set(names):
+                    hidden.add(name)
+            if names:
+                yield folder, names
+
+    def _open_file(self, member: str) -> bytes:
+        self._path_of(member)
+        return self._remote.fs.cat_file(f"{self._remote.path.rstrip('/')}/{member}")
+
+    def _head_of_file(self, member: str) -> bytes:
+        self._path_of(member)
+        return self._remote.fs.cat_file(f"{self._remote.path.rstrip('/')}/{member}", start=0, end=64)
+
+    def _stamp_of_file(self, member: str) -> tuple[int, int]:
+        text = ranges.stamp(self._path_of(member))
+        return int(text.split()[0]), archive_scan.key_of(text)
+
+    def _has_file(self, member: str) -> bool:
+        folder, _, name = member.rpartition("/")
+        return name in self._names.get(folder, ())
+
+
+def open_place(path: AnyPath, beside: AnyPath | None = None) -> Place:
+    """Return the place of pictures at a path.
+
+    Args:
+        path: a folder; a tar, zip or Parquet file; of any file system that fsspec opens.
+        beside: an output of the command; the index of archives is kept in its folder as NAME.index.parquet.
+            Without it the index is not kept.
+
+    Raises UserError where nothing is there, or a file that is none of these.
+    """
+    place: Any = atomic.to_path(path)
+    is_remote = atomic.is_remote(place)
+    kept = None if beside is None else _kept_path(place, atomic.to_path(beside))
+    if place.is_dir():
+        return RemoteFolder(str(path).rstrip("/"), kept) if is_remote else Folder(path, kept)
+    if not place.is_file():
+        raise UserError(f"{EXPECTED} was expected at {path}; found nothing")
+    if not (str(path).lower().endswith((*archive_scan.SUFFIXES, *COMPRESSED_SUFFIXES)) or _is_archive(path)):
+        raise UserError(f"{EXPECTED} was expected at {path}; found a file of another kind")
+    return Archive(path, kept)
+
+
+def as_place(place: "Place | AnyPath") -> Place:
+    """Return a place as it is, or the one at a path."""
+    return place if isinstance(place, Place) else open_place(place)
+
+
+def _kept_path(place: pathlib.Path, output: pathlib.Path) -> pathlib.Path:
+    name = place.name or place.resolve().name or "pictures"
+    for suffix in archive_scan.SUFFIXES:
+        name = name[: -len(suffix)] if name.lower().endswith(suffix) else name
+    return output.parent / f"{name}.index.parquet"
+
+
+def _is_archive(path: AnyPath) -> bool:
+    start = ranges.RangeReader(path).read(0, tar_members.BLOCK)
+    if start[:4] in (b"PK\x03\x04", b"PAR1"):
+        return True
+    try:
+        return bool(tar_members.parse_header(start).name)
+    except tar_members.TarError:
+        return False
+
+
+def _is_new(path: str, visited: set[str]) -> bool:
+    """Whether no link has led to this folder before; only links cost an access to the file system."""
+    if not pathlib.Path(path).is_symlink():
+        return True
+    target = os.path.realpath(path)
+    is_new = target not in visited
+    visited.add(target)
+    return is_new
+
+
+def _walk_index(index: ArchiveIndex, hidden: HiddenFiles | None) -> Iterator[tuple[str, list[str]]]:
+    """Yield the visible members of archives, as runs of one folder."""
+    folder, names, folder_is_hidden = None, [], False
+    for chunk in index.names().chunks:
+        for member in chunk.to_pylist():
+            of_member, _, name = member.rpartition("/")
+            if of_member != folder:
+                if names:
+                    yield str(folder), names
+                folder, names = of_member, []
+                folder_is_hidden = any(map(is_hidden, of_member.split("/")))
+            if not (folder_is_hidden or is_hidden(name)):
+                names.append(name)
+            elif hidden is not None:
+                hidden.add(name)
+    if names:
+        yield str(folder), names

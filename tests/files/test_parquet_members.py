@@ -1,0 +1,63 @@
+"""Utils/files/parquet_members.py: files in rows of Parquet files."""
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from helpers.archives import write_parquet
+
+from Utils.files import parquet_members
+from Utils.files.ranges import RangeReader
+
+FILES = {f"{row}.jpg": bytes([row]) * (row + 1) for row in range(7)}
+
+
+def test_rows_are_files(tmp_path):
+    reader = RangeReader(write_parquet(tmp_path / "x.parquet", FILES))
+    assert parquet_members.image_column(reader) == "image"
+    members = list(parquet_members.scan(reader))
+    assert [member.name for member in members] == list(FILES)
+    rows = parquet_members.RowReader(reader)
+    for member in reversed(members):
+        assert rows.read(member.row) == FILES[member.name]
+    with pytest.raises(parquet_members.ParquetError, match="no row 7"):
+        rows.read(7)
+
+
+def test_rows_without_a_path_are_named_by_their_number(tmp_path):
+    path = tmp_path / "x.parquet"
+    image = [{"bytes": b"a", "path": None}, {"bytes": None, "path": "b.jpg"}]
+    pq.write_table(pa.table({"id": [5, 6], "image": image}), path)
+    reader = RangeReader(path)
+    assert [m.name for m in parquet_members.scan(reader)] == ["0", "b.jpg"]
+    rows = parquet_members.RowReader(reader)
+    assert [rows.read(0), rows.read(1)] == [b"a", b""]
+    pq.write_table(pa.table({"jpg": [b"a", b"bc"]}), path)
+    reader = RangeReader(path)
+    assert [m.name for m in parquet_members.scan(reader)] == ["0", "1"]
+    assert parquet_members.RowReader(reader).read(1) == b"bc"
+
+
+def test_row_groups_are_kept_in_bounded_memory(tmp_path, monkeypatch):
+    rows = parquet_members.RowReader(RangeReader(write_parquet(tmp_path / "x.parquet", FILES)))
+    reads = []
+    read_group = rows._read_group
+    monkeypatch.setattr(rows, "_read_group", lambda group: reads.append(group) or read_group(group))
+    for row in (0, 1, 2, 0, 6):
+        rows.read(row)
+    assert reads == [0, 1, 3]
+    monkeypatch.setattr(parquet_members, "_CACHED_BYTES", 0)
+    for row in (4, 5, 0):
+        rows.read(row)
+    assert reads == [0, 1, 3, 2, 0]
+    assert len(rows._groups) == 1
+
+
+def test_other_parquet_files_hold_no_pictures(tmp_path):
+    pq.write_table(pa.table({"id": [1], "tags": ["solo"]}), tmp_path / "x.parquet")
+    reader = RangeReader(tmp_path / "x.parquet")
+    assert parquet_members.image_column(reader) is None
+    with pytest.raises(parquet_members.ParquetError, match="no column of pictures .* it has id, tags"):
+        list(parquet_members.scan(reader))
+    (tmp_path / "x.parquet").write_bytes(b"PAR1 and so on")
+    with pytest.raises(parquet_members.ParquetError, match="damaged or no Parquet"):
+        parquet_members.image_column(RangeReader(tmp_path / "x.parquet"))
