@@ -13,7 +13,7 @@ import functools
 import multiprocessing
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 
@@ -21,14 +21,17 @@ from Utils.command.cli import Parser, command, number, print_json, progress
 from Utils.command.machine import num_cores
 from Utils.demo_booru import archive
 from Utils.demo_booru.archive import Facts
+from Utils.demo_booru.boxes import Box
 from Utils.demo_booru.posts import Post, plan_posts
+from Utils.demo_booru.styles import STYLES, Style
 from Utils.files import csv_tables
 from Utils.files.outputs import FolderKind, replacing_folder, require_replaceable_folder
 from Utils.images.image_folder import bucket_path
 
+Drawn = tuple[Facts, list[Box]]
 BOORU = FolderKind(
     "a drawn booru", ("definition.toml", "danbooru.db"),
-    ("truth.csv", "duplicates.csv", "512px/*.jpg", "original/*"),
+    ("truth.csv", "truth_boxes.csv", "duplicates.csv", "512px/*.jpg", "original/*"),
 )  # fmt: skip
 
 DEFINITION = """# The dataset of a drawn booru of {images} posts (tools/make_demo_booru.py).
@@ -67,6 +70,13 @@ def parser() -> Parser:
         default=0.1,
         help="share of true tags missing in the booru (default: 0.1)",
     )
+    parser.add_argument(
+        "--style",
+        choices=tuple(STYLES),
+        default="faces",
+        help="faces: one to three large figures; scenes: places with many small things, crowds and writing "
+        "(default: faces)",
+    )
     parser.add_argument("--workers", type=number(least=1), help="processes (default: one a core, at most 8)")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT where it exists")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
@@ -78,25 +88,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     options = parser().parse_args(argv)
     require_replaceable_folder(options.output, BOORU, options.overwrite)
-    posts = plan_posts(options.images, options.seed, options.missing)
+    style = STYLES[options.style]
+    posts = plan_posts(options.images, options.seed, options.missing, style)
     with replacing_folder(options.output, BOORU, options.overwrite) as folder:
-        facts = draw(folder, posts, options.seed, options.workers)
-        archive.write_database(folder / "danbooru.db", posts, facts, options.seed)
-        write_tables(folder, posts)
+        drawn = draw(folder, posts, options.seed, style, options.workers)
+        facts = {index: facts for index, (facts, _) in drawn.items()}
+        archive.write_database(folder / "danbooru.db", posts, facts, options.seed, style)
+        write_tables(folder, posts, {index: boxes for index, (_, boxes) in drawn.items()})
         text = DEFINITION.format(images=len(posts), least=max(1, len(posts) // 50))
         (folder / "definition.toml").write_text(text, encoding="utf-8")
     report(options.output, posts, options.json)
     return 0
 
 
-def draw(folder: pathlib.Path, posts: list[Post], seed: int, workers: int | None = None) -> dict[int, Facts]:
-    """Draw and write every picture; returns {index: what the database says about the file}."""
+def draw(
+    folder: pathlib.Path, posts: list[Post], seed: int, style: Style, workers: int | None = None
+) -> dict[int, Drawn]:
+    """Draw and write every picture; returns {index: (what the database says about the file, boxes)}."""
     for post in posts:
         for kind in ("512px", "original") if post.original else ("512px",):
             (folder / kind / bucket_path(post.post_id)).parent.mkdir(parents=True, exist_ok=True)
     # A process needs seconds to start: one for every 200 pictures.
     workers = workers or min(8, num_cores(), 1 + len(posts) // 200)
-    task = functools.partial(draw_one, folder=folder, seed=seed)
+    task = functools.partial(draw_one, folder=folder, seed=seed, style=style)
     bar = functools.partial(progress, total=len(posts), label="drawing", unit="images")
     if workers == 1:
         return dict(bar(map(task, posts)))
@@ -105,19 +119,25 @@ def draw(folder: pathlib.Path, posts: list[Post], seed: int, workers: int | None
         return dict(bar(pool.imap_unordered(task, posts, chunksize=16)))
 
 
-def draw_one(post: Post, folder: pathlib.Path, seed: int) -> tuple[int, Facts]:
-    """Write one post's files below ``folder``; returns (index, facts)."""
-    files, facts = archive.picture_files(post, seed)
+def draw_one(post: Post, folder: pathlib.Path, seed: int, style: Style) -> tuple[int, Drawn]:
+    """Write one post's files below ``folder``; returns (index, (facts, boxes))."""
+    files, facts, boxes = archive.picture_files(post, seed, style)
     for name, data in files.items():
         (folder / name).write_bytes(data)
-    return post.index, facts
+    return post.index, (facts, boxes)
 
 
-def write_tables(folder: pathlib.Path, posts: list[Post]) -> None:
-    """Write truth.csv and duplicates.csv."""
+def write_tables(folder: pathlib.Path, posts: list[Post], boxes: Mapping[int, list[Box]]) -> None:
+    """Write truth.csv, truth_boxes.csv and duplicates.csv."""
     truth = [(post.post_id, " ".join(post.truth)) for post in posts]
     copies = [(post.post_id, post.source.post_id, post.kind) for post in posts if post.source]
     csv_tables.write_rows(folder / "truth.csv", ("image_id", "tags"), truth)
+    places = [
+        (post.post_id, box.tag, *map(round, (box.left, box.top, box.right, box.bottom)))
+        for post in posts
+        for box in boxes[post.index]
+    ]
+    csv_tables.write_rows(folder / "truth_boxes.csv", ("image_id", "tag", "x0", "y0", "x1", "y1"), places)
     csv_tables.write_rows(folder / "duplicates.csv", ("image_id", "source_id", "kind"), copies)
 
 

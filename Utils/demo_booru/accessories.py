@@ -16,23 +16,18 @@ _BAT = (74, 56, 66)
 def draw_behind(pen: Pen, figure: Figure) -> None:
     """Draw wings, capes, backpacks and tails, which the body hides in part."""
     for slot in ("back", "tail"):
-        drawer = _BEHIND.get(figure.worn(slot))
-        if drawer:
-            drawer(pen, figure)
+        _draw(_BEHIND, pen, figure, slot)
 
 
 def draw_on_body(pen: Pen, figure: Figure) -> None:
     """Draw what is around the neck."""
-    drawer = _NECK.get(figure.worn("neck"))
-    if drawer and figure.view != "behind":
-        drawer(pen, figure)
+    if figure.view != "behind":
+        _draw(_NECK, pen, figure, "neck")
 
 
 def draw_under_hair(pen: Pen, figure: Figure) -> None:
     """Draw animal ears and horns, whose roots the hair hides."""
-    drawer = _EARS.get(figure.worn("top"))
-    if drawer:
-        drawer(pen, figure)
+    _draw(_EARS, pen, figure, "top")
 
 
 def draw_on_head(pen: Pen, figure: Figure, gaze: float) -> None:
@@ -46,9 +41,9 @@ def draw_on_head(pen: Pen, figure: Figure, gaze: float) -> None:
 
 
 def _draw(table: Mapping[str, Drawer], pen: Pen, figure: Figure, slot: str) -> None:
-    drawer = table.get(figure.worn(slot))
-    if drawer:
-        drawer(pen, figure)
+    thing = figure.worn(slot)
+    if thing in table:
+        table[thing](pen.part(thing), figure)
 
 
 def _angel_wings(pen: Pen, figure: Figure) -> None:

@@ -10,8 +10,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from Utils.demo_booru import pictures, tagging, vocabulary
+from Utils.demo_booru import vocabulary
+from Utils.demo_booru.boxes import Box
 from Utils.demo_booru.posts import Post, seeded_random
+from Utils.demo_booru.styles import STYLES, Style
 from Utils.files.atomic import AnyPath
 from Utils.images import codec
 from Utils.images.image_folder import bucket_path
@@ -37,12 +39,18 @@ CREATE TABLE imageTags(image_id INT, tag_id INT, PRIMARY KEY(image_id, tag_id));
 """
 
 
-def picture_files(post: Post, seed: int) -> tuple[dict[str, bytes], Facts]:
-    """Return ``({path: bytes}, facts)`` of a post, a path with its place in the booru's folder."""
-    original, square = _drawn(post, seed)
+def picture_files(
+    post: Post, seed: int, style: Style = STYLES["faces"]
+) -> tuple[dict[str, bytes], Facts, list[Box]]:
+    """Return ``({path: bytes}, facts, boxes)`` of a post, a path with its place in the booru's folder.
+
+    The boxes are those of true tags that lie somewhere in the picture, in pixels of its 512 px version.
+    """
+    original, square, places = _drawn(post, seed, style)
     data = codec.encode_jpeg(square, QUALITY)
     if post.source:
-        data = _copy(post, seed, *_drawn(post.source, seed))
+        original, square, places = _drawn(post.source, seed, style)
+        data, places = _copy(post, seed, original, square, places)
     place = bucket_path(post.post_id).removesuffix(".jpg")
     files = {f"512px/{place}.jpg": data}
     facts = _facts(data, SIDE, SIDE, "jpg")
@@ -51,7 +59,8 @@ def picture_files(post: Post, seed: int) -> tuple[dict[str, bytes], Facts]:
         encoded = _encoded(original, extension)
         files[f"original/{place}.{extension}"] = encoded
         facts = _facts(encoded, original.shape[1], original.shape[0], extension)
-    return _break(files, post, square), facts
+    true = [box for box in places if box.tag in post.truth and not box.empty]
+    return _break(files, post, square), facts, true
 
 
 def _facts(data: bytes, width: int, height: int, extension: str) -> Facts:
@@ -60,14 +69,19 @@ def _facts(data: bytes, width: int, height: int, extension: str) -> Facts:
     return {"md5": digest, "file_size": len(data), **shape}
 
 
-def _drawn(post: Post, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the original picture and its square version on white, in pixels."""
+def _drawn(post: Post, seed: int, style: Style) -> tuple[np.ndarray, np.ndarray, list[Box]]:
+    """Return the original picture, its square version on white, and the boxes in the latter, in pixels."""
     key = f"{seed}/{(post.source or post).index}/picture"
-    original = pictures.render(post.scene, key, post.scale)
+    places: list[Box] = []
+    original = style.render(post.scene, key, post.scale, places)
     if post.scene.size == (SIDE, SIDE) and not post.scene.transparent and post.scale == 1.0:
-        return original, original
+        return original, original, places
     extension = "png" if post.scene.transparent else "jpg"
-    return original, codec.prepare(_encoded(original, extension), SIDE)
+    height, width = original.shape[:2]
+    longer = max(width, height)
+    left, top = (longer - width) // 2, (longer - height) // 2
+    places = [box.moved(left, top, (SIDE / longer,) * 2, SIDE) for box in places]
+    return original, codec.prepare(_encoded(original, extension), SIDE), places
 
 
 def _encoded(image: np.ndarray, extension: str) -> bytes:
@@ -76,8 +90,10 @@ def _encoded(image: np.ndarray, extension: str) -> bytes:
     return cv2.imencode(".png", image)[1].tobytes()
 
 
-def _copy(post: Post, seed: int, original: np.ndarray, square: np.ndarray) -> bytes:
-    """Return the JPEG of a near-duplicate, made from its source's picture."""
+def _copy(
+    post: Post, seed: int, original: np.ndarray, square: np.ndarray, places: list[Box]
+) -> tuple[bytes, list[Box]]:
+    """Return the JPEG of a near-duplicate, made from its source's picture, and the boxes in it."""
     rng = seeded_random(seed, post.index, "copy")
     square = codec.decode(codec.encode_jpeg(square, QUALITY))
     quality = QUALITY
@@ -89,8 +105,11 @@ def _copy(post: Post, seed: int, original: np.ndarray, square: np.ndarray) -> by
         square = codec.fit(original, SIDE, padding=0)
     else:
         left, top, right, low = (rng.randrange(3, 16) for _ in range(4))  # at most 15 of 512: 3%
-        square = resize(np.ascontiguousarray(square[top : SIDE - low, left : SIDE - right]), SIDE)
-    return codec.encode_jpeg(square, quality)
+        cut = np.ascontiguousarray(square[top : SIDE - low, left : SIDE - right])
+        scales = (SIDE / cut.shape[1], SIDE / cut.shape[0])
+        places = [box.moved(-left, -top, scales, SIDE) for box in places]
+        square = resize(cut, SIDE)
+    return codec.encode_jpeg(square, quality), places
 
 
 def _break(files: dict[str, bytes], post: Post, square: np.ndarray) -> dict[str, bytes]:
@@ -104,9 +123,11 @@ def _break(files: dict[str, bytes], post: Post, square: np.ndarray) -> dict[str,
     return {path: broken[post.broken]}
 
 
-def write_database(path: AnyPath, posts: list[Post], facts: Mapping[int, Facts], seed: int) -> None:
+def write_database(
+    path: AnyPath, posts: list[Post], facts: Mapping[int, Facts], seed: int, style: Style = STYLES["faces"]
+) -> None:
     """Write danbooru.db: rows in the order of ids, tags that no post has left out."""
-    names = tagging.all_names()
+    names = style.all_names()
     tag_ids = {name: 1000 + 7 * at for at, name in enumerate(names)}
     counts = dict.fromkeys(names, 0)
     for post in posts:

@@ -18,6 +18,25 @@ _ROUND = np.linspace(0, 2 * math.pi, 37)[:-1]
 _CIRCLE = np.stack([np.cos(_ROUND), np.sin(_ROUND)], axis=1)
 
 
+class Extent:
+    """The box around what a pen drew, in pixels; ``empty`` before that."""
+
+    def __init__(self) -> None:
+        self.left = self.top = math.inf
+        self.right = self.bottom = -math.inf
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was drawn."""
+        return self.right < self.left
+
+    def add(self, points: np.ndarray, margin: float = 0.0) -> None:
+        """Widen the box by ``points`` (N, 2) in pixels, each with ``margin`` pixels around it."""
+        (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
+        self.left, self.top = min(self.left, left - margin), min(self.top, top - margin)
+        self.right, self.bottom = max(self.right, right + margin), max(self.bottom, bottom + margin)
+
+
 @dataclasses.dataclass(frozen=True)
 class Look:
     """How lines and surfaces are drawn."""
@@ -54,12 +73,35 @@ def shade(color: Color, factor: float) -> Color:
 
 
 class Pen:
-    """Draws in its own coordinates on a shared image; `at` returns a pen with others."""
+    """Draws in its own coordinates on a shared image; `at` returns a pen with others.
 
-    def __init__(self, image: np.ndarray, look: Look, matrix: np.ndarray | None = None) -> None:
+    ``parts`` collects where named parts lie: what the pen that `part` returns draws widens ``parts[name]``.
+    """
+
+    def __init__(
+        self,
+        image: np.ndarray,
+        look: Look,
+        matrix: np.ndarray | None = None,
+        parts: "dict[str, Extent] | None" = None,
+        extent: Extent | None = None,
+    ) -> None:
         self.image = image
         self.look = look
         self.matrix = np.eye(3) if matrix is None else matrix
+        self.parts = parts
+        self.extent = extent
+
+    def part(self, name: str) -> "Pen":
+        """Return the same pen; where boxes are collected, its strokes widen that of the part ``name``."""
+        if self.parts is None:
+            return self
+        extent = self.parts.setdefault(name, Extent())
+        return Pen(self.image, self.look, self.matrix, self.parts, extent)
+
+    def collecting(self, parts: dict[str, Extent]) -> "Pen":
+        """Return the same pen, whose parts go to ``parts``."""
+        return Pen(self.image, self.look, self.matrix, parts)
 
     def at(
         self,
@@ -75,15 +117,17 @@ class Pen:
         flip = -scale if mirror else scale
         tall = scale * stretch
         frame = np.array([[cos * flip, -sin * tall, x], [sin * flip, cos * tall, y], [0, 0, 1.0]])
-        return Pen(self.image, self.look, self.matrix @ frame)
+        return Pen(self.image, self.look, self.matrix @ frame, self.parts, self.extent)
 
     @property
     def unit(self) -> float:
         """Length of one unit, in pixels."""
         return math.sqrt(abs(np.linalg.det(self.matrix[:2, :2])))
 
-    def _pixels(self, points: Points) -> np.ndarray:
+    def _pixels(self, points: Points, margin: float = 0.0) -> np.ndarray:
         placed = np.asarray(points, np.float64) @ self.matrix[:2, :2].T + self.matrix[:2, 2]
+        if self.extent is not None:
+            self.extent.add(placed, margin)
         return np.round(placed * ONE).astype(np.int32)
 
     def color(self, color: Color) -> Color:
@@ -134,12 +178,26 @@ class Pen:
     ) -> None:
         """Draw a round-ended band, ``width`` units thick, with an outline."""
         points = smooth(points, closed=False) if curved and len(points) > 2 else points
-        pixels = [self._pixels(points)]
         thick = max(1, round(width * self.unit))
+        pixels = [self._pixels(points, thick / 2)]
         if edge and self.look.outlines:
             rim = thick + 2 * self._stroke(edge) - 1
             cv2.polylines(self.image, pixels, False, self.look.ink, rim, cv2.LINE_AA, SHIFT)
         cv2.polylines(self.image, pixels, False, self.color(color), thick, cv2.LINE_AA, SHIFT)
+
+    def text(self, words: str, x: float, y: float, width: float, color: Color) -> None:
+        """Write ``words`` upright and centered at (x, y), ``width`` units wide."""
+        (wide, tall), _ = cv2.getTextSize(words, cv2.FONT_HERSHEY_DUPLEX, 1.0, 1)
+        scale = width * self.unit / wide
+        center = np.array([x, y]) @ self.matrix[:2, :2].T + self.matrix[:2, 2]
+        corner = center + (-wide * scale / 2, tall * scale / 2)
+        if self.extent is not None:
+            self.extent.add(np.array([corner, corner + (wide * scale, -tall * scale)]))
+        at = (round(corner[0]), round(corner[1]))
+        thick = max(1, round(1.6 * scale))
+        cv2.putText(
+            self.image, words, at, cv2.FONT_HERSHEY_DUPLEX, scale, self.color(color), thick, cv2.LINE_AA
+        )
 
     def star(
         self,

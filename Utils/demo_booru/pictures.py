@@ -5,49 +5,51 @@ import random
 import cv2
 import numpy as np
 
-from Utils.demo_booru import accessories, backgrounds, bodies, clothes, faces, hair, things
-from Utils.demo_booru.canvas import Look, Pen
-from Utils.demo_booru.scenes import Figure, Scene
+from Utils.demo_booru import backgrounds, boxes, figures, tagging, things
+from Utils.demo_booru.boxes import Box
+from Utils.demo_booru.canvas import Extent, Look, Pen
+from Utils.demo_booru.scenes import Scene
 from Utils.demo_booru.vocabulary import ARTISTS, INK
 
 # By frame: the range of pixels of one unit (a head's radius) in a picture of 512, and where its lower edge
 # cuts the body, in units from the middle of the head.
 _ZOOM = {"full_body": (67, 76), "cowboy_shot": (90, 102), "upper_body": (116, 134), "portrait": (165, 192)}
 _CUT = {"full_body": 4.85, "cowboy_shot": 3.62, "upper_body": 2.62, "portrait": 1.42}
+Drawn = tuple[dict[str, set[str]], dict[str, Extent]]  # tags by part, and where the parts are
 _TALL_THINGS = ("witch_hat", "rabbit_ears", "halo", "cat_ears", "fox_ears", "horns", "crown")
 
 
-def render(scene: Scene, key: str, scale: float = 1.0) -> np.ndarray:
+def render(scene: Scene, key: str, scale: float = 1.0, places: list[Box] | None = None) -> np.ndarray:
     """Return the picture of a scene as BGR uint8, or BGRA where the scene is transparent.
 
     Args:
         key: seeds what the scene does not say: places, sizes, sway.
         scale: pixels of one unit.
-
-    Transparency is found by painting on white and on black paper: where the two differ, the paper shows.
+        places: gets the box of every tag that lies somewhere, in pixels of the picture.
     """
-    if not scene.transparent:
-        return _paint(scene, key, scale, 255)
-    white, black = (_paint(scene, key, scale, paper).astype(np.int16) for paper in (255, 0))
-    alpha = 255 - np.clip((white - black).max(axis=2), 0, 255)
-    color = np.clip(np.round(black * 255.0 / np.maximum(alpha, 1)[..., None]), 0, 255)
-    return np.dstack([color, alpha]).astype(np.uint8)
+    white = _paint(scene, key, scale, 255, places)
+    return figures.cut_out(white, _paint(scene, key, scale, 0, None)) if scene.transparent else white
 
 
-def _paint(scene: Scene, key: str, scale: float, paper: int) -> np.ndarray:
+def _paint(scene: Scene, key: str, scale: float, paper: int, places: list[Box] | None) -> np.ndarray:
     rng = random.Random(key)
     width, height = scene.size
     image = np.full((round(height * scale), round(width * scale), 3), paper, np.uint8)
     pen = Pen(image, _look(scene, rng, scale)).at(scale=scale)
     if not scene.transparent:
         backgrounds.draw_background(pen, scene, rng, width, height)
-    _figures(pen, scene, rng, width, height)
-    _animals(pen, scene, rng, width, height)
+    drawn = [*_figures(pen, scene, rng, width, height), *_animals(pen, scene, rng, width, height)]
     backgrounds.draw_weather(pen, scene, rng, width, height)
     if scene.sign:
+        parts: dict[str, Extent] = {}
+        bubble = pen.collecting(parts).part("whole")
         backgrounds.draw_bubble(
-            pen, scene.sign, rng.choice((0.16, 0.84)) * width, rng.uniform(0.12, 0.2) * height
+            bubble, scene.sign, rng.choice((0.16, 0.84)) * width, rng.uniform(0.12, 0.2) * height
         )
+        drawn.append(({"whole": tagging.bubble_tags(scene)}, parts))
+    if places is not None:
+        for tags, parts in drawn:
+            places += boxes.of_parts(tags, parts, image.shape)
     return _styled(image, scene, rng, scale)
 
 
@@ -61,8 +63,8 @@ def _look(scene: Scene, rng: random.Random, scale: float) -> Look:
                 sketch=scene.style == "sketch", saturation=saturation)  # fmt: skip
 
 
-def _figures(pen: Pen, scene: Scene, rng: random.Random, width: float, height: float) -> None:
-    count = len(scene.figures)
+def _figures(pen: Pen, scene: Scene, rng: random.Random, width: float, height: float) -> list[Drawn]:
+    count, drawn = len(scene.figures), []
     low, high = _ZOOM[scene.frame]
     if scene.chibi:
         low, high = 96, 108
@@ -79,37 +81,17 @@ def _figures(pen: Pen, scene: Scene, rng: random.Random, width: float, height: f
         )
         cut = 3.35 if scene.chibi else _CUT[scene.frame]
         y = height - cut * unit + rng.uniform(-0.01, 0.02) * height
-        frame = pen.at(x, y, unit, turn=rng.uniform(-3, 3), mirror=rng.random() < 0.5)
-        _figure(frame, figure, scene, gaze=rng.uniform(-1, 1), sway=rng.uniform(-1, 1))
+        parts: dict[str, Extent] = {}
+        head = pen.at(x, y, unit, turn=rng.uniform(-3, 3), mirror=rng.random() < 0.5).collecting(parts)
+        legs = scene.frame in ("full_body", "cowboy_shot")
+        figures.draw_figure(head, figure, legs, rng.uniform(-1, 1), rng.uniform(-1, 1), scene.chibi)
+        tags = tagging.by_part(figure, scene)
+        drawn.append(({**tags, "whole": tags["whole"] | tagging.counting_tags(figure)}, parts))
+    return drawn
 
 
-def _figure(head: Pen, figure: Figure, scene: Scene, gaze: float, sway: float) -> None:
-    body = head.at(y=0.34, scale=0.84, stretch=0.72) if scene.chibi else head
-    mane = head.at(stretch=0.78) if scene.chibi else head
-    from_behind = figure.view == "behind"
-    if not from_behind:
-        accessories.draw_behind(body, figure)
-        hair.draw_back_hair(mane, figure, sway)
-    bodies.draw_arms(body, figure, before=False)
-    if scene.frame in ("full_body", "cowboy_shot"):
-        bodies.draw_legs(body, figure)
-    bodies.draw_neck(body, figure)
-    clothes.draw_clothes(body, figure)
-    accessories.draw_on_body(body, figure)
-    if figure.holds:
-        things.draw_held(body.at(*bodies.hand(figure), scale=0.9), figure.holds)
-    bodies.draw_arms(body, figure, before=True)
-    if from_behind:
-        accessories.draw_behind(body, figure)
-    faces.draw_head(head, figure)
-    faces.draw_face(head, figure, gaze)
-    accessories.draw_under_hair(head, figure)
-    hair.draw_front_hair(head, figure, sway)
-    accessories.draw_on_head(head, figure, gaze)
-
-
-def _animals(pen: Pen, scene: Scene, rng: random.Random, width: float, height: float) -> None:
-    count = len(scene.animals)
+def _animals(pen: Pen, scene: Scene, rng: random.Random, width: float, height: float) -> list[Drawn]:
+    count, drawn = len(scene.animals), []
     for at, (kind, coat) in enumerate(scene.animals):
         size = rng.uniform(125, 165) if count == 1 else rng.uniform(95, 115)
         x = width / 2 + (at - (count - 1) / 2) * 0.45 * width + rng.uniform(-0.06, 0.06) * width
@@ -117,7 +99,11 @@ def _animals(pen: Pen, scene: Scene, rng: random.Random, width: float, height: f
         if scene.figures:
             size, y = rng.uniform(52, 66), height * rng.uniform(0.94, 0.97)
             x = width * (rng.uniform(0.12, 0.18) if rng.random() < 0.5 else rng.uniform(0.82, 0.88))
-        things.draw_animal(pen.at(x, y, size, mirror=rng.random() < 0.5), kind, coat)
+        parts: dict[str, Extent] = {}
+        animal = pen.at(x, y, size, mirror=rng.random() < 0.5).collecting(parts)
+        things.draw_animal(animal.part("whole"), kind, coat)
+        drawn.append(({"whole": tagging.animal_tags(kind)}, parts))
+    return drawn
 
 
 def _styled(image: np.ndarray, scene: Scene, rng: random.Random, scale: float) -> np.ndarray:

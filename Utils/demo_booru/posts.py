@@ -5,9 +5,11 @@ Everything about post i is a function of the seed, i and the number of posts: wo
 
 import dataclasses
 import random
+from collections.abc import Iterable
 from typing import Any
 
-from Utils.demo_booru import scenes, tagging
+from Utils.demo_booru import scenes
+from Utils.demo_booru.styles import STYLES, Style
 
 FIRST_THOUSAND = 5400  # ids start about April 2022, when Danbooru's ratings became g s q e
 DUPLICATES = ("rescaled", "recompressed", "black_padding", "crop")
@@ -26,7 +28,7 @@ class Post:
 
     index: int
     post_id: int
-    scene: scenes.Scene
+    scene: Any  # what the picture shows: a Scene, or a View of the scenes style
     rating: str
     truth: tuple[str, ...]  # tag names that are true
     labels: tuple[str, ...]  # those of them that the booru has
@@ -56,7 +58,7 @@ def post_ids(count: int, seed: int) -> list[int]:
     return sorted(ids)
 
 
-def plan_posts(count: int, seed: int, missing: float) -> list[Post]:
+def plan_posts(count: int, seed: int, missing: float, style: Style = STYLES["faces"]) -> list[Post]:
     """Return the ``count`` posts of a booru, which lacks each true tag with probability ``missing``."""
     ids, roles = post_ids(count, seed), _roles(count, seed)
     posts: list[Any] = []  # None for a duplicate, until its source is known
@@ -65,7 +67,7 @@ def plan_posts(count: int, seed: int, missing: float) -> list[Post]:
         if role == "duplicate":
             posts.append(None)
             continue
-        posts.append(_post(index, ids[index], seed, missing, role, what))
+        posts.append(_post(index, ids[index], seed, missing, role, what, style))
     _add_duplicates(posts, ids, roles, seed, missing)
     return posts
 
@@ -89,26 +91,21 @@ def _roles(count: int, seed: int) -> dict[int, tuple[str, str]]:
     return dict(zip(order[: count // 2], roles[: count // 2], strict=False))
 
 
-def _post(index: int, post_id: int, seed: int, missing: float, role: str, what: str) -> Post:
+def _post(index: int, post_id: int, seed: int, missing: float, role: str, what: str, style: Style) -> Post:
     rng = seeded_random(seed, index, "scene")
-    scene = scenes.compose(rng)
-    while role in ("broken", "untagged") and tagging.rating(scene) not in "gs":
-        scene = scenes.compose(rng)  # so that its fault, not its rating, excludes it from a dataset
+    scene = style.compose(rng)
+    while role in ("broken", "untagged") and style.rating(scene) not in "gs":
+        scene = style.compose(rng)  # so that its fault, not its rating, excludes it from a dataset
     scale = 1.0
     if role == "original":
-        size, transparent = ORIGINALS[what]
-        scene = dataclasses.replace(scene, size=size, transparent=transparent)
-        if transparent:
-            scene = dataclasses.replace(
-                scene, background="white", hour="day", weather="", border=False, sign=""
-            )
+        scene = style.reshaped(scene, *ORIGINALS[what])
         scale = rng.choice((1.0, 1.25, 1.5))
-    truth = _true_tags(scene, scale, rng)
+    truth = _true_tags(style.tags(scene), scene.size, scale, rng)
     return Post(
         index=index,
         post_id=post_id,
         scene=scene,
-        rating=tagging.rating(scene),
+        rating=style.rating(scene),
         truth=truth,
         labels=() if role == "untagged" else _drop_some(truth, missing, seeded_random(seed, index, "labels")),
         original=what if role == "original" else "",
@@ -119,13 +116,15 @@ def _post(index: int, post_id: int, seed: int, missing: float, role: str, what: 
     )
 
 
-def _true_tags(scene: scenes.Scene, scale: float, rng: random.Random) -> tuple[str, ...]:
-    """Return the scene's tags and those about the file (of the category meta), sorted."""
-    width, height = scene.size
+def _true_tags(
+    names: Iterable[str], size: tuple[int, int], scale: float, rng: random.Random
+) -> tuple[str, ...]:
+    """Return the tags of the content and those about the file (of the category meta), sorted."""
+    width, height = size
     about = {"wide_image"} if width > height else {"tall_image"} if height > width else set()
     about |= {"highres"} if max(width, height) * scale >= 1000 else set()
     about |= {"commentary"} if scenes.chance(rng, 0.05) else set()
-    return tuple(sorted({*tagging.tags(scene), *about}))
+    return tuple(sorted({*names, *about}))
 
 
 def _drop_some(truth: tuple[str, ...], missing: float, rng: random.Random) -> tuple[str, ...]:

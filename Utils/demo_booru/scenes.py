@@ -184,6 +184,14 @@ def compose(rng: random.Random) -> Scene:
     )
 
 
+def reshaped(scene: Scene, size: tuple[int, int], transparent: bool) -> Scene:
+    """Return the scene on a picture of another size; a transparent one shows figures and animals only."""
+    scene = dataclasses.replace(scene, size=size, transparent=transparent)
+    if not transparent:
+        return scene
+    return dataclasses.replace(scene, background="white", hour="day", weather="", border=False, sign="")
+
+
 def _place(rng: random.Random, style: str) -> tuple[str, str]:
     if style == "sketch":
         return "white", "day"
@@ -207,14 +215,14 @@ def _figures(rng: random.Random, cast: list[str], frame: str) -> tuple[Figure, .
     figures, taken = [], set()
     for sex in cast:
         boy = sex == "boy"
-        character = _character(rng, boy, taken) if chance(rng, SHARE_OF_CHARACTERS[sex]) else None
+        character = compose_character(rng, boy, taken) if chance(rng, SHARE_OF_CHARACTERS[sex]) else None
         if character:
             taken.add(character.name)
-        figures.append(_figure(rng, boy, character, frame, alone=len(cast) == 1))
+        figures.append(compose_figure(rng, boy, character, frame, alone=len(cast) == 1))
     return tuple(figures)
 
 
-def _character(rng: random.Random, boy: bool, taken: set[str]) -> words.Character:
+def compose_character(rng: random.Random, boy: bool, taken: set[str]) -> words.Character:
     """Return a random character that is not taken; the one of rank r in FAME has the weight 1 / (r + 14)."""
     table = {
         words.CHARACTERS[at]: 1 / (rank + 14)
@@ -224,9 +232,10 @@ def _character(rng: random.Random, boy: bool, taken: set[str]) -> words.Characte
     return pick(rng, table)
 
 
-def _figure(
+def compose_figure(
     rng: random.Random, boy: bool, character: words.Character | None, frame: str, alone: bool
 ) -> Figure:
+    """Return a random person, or a character with its fixed features; ``alone`` ones may turn away."""
     view = pick(rng, VIEWS) if alone and not character else "front"
     eyes = {"eye_color": pick(rng, EYES), "eyes": pick(rng, LIDS), "mouth": pick(rng, MOUTHS)}
     hair = _hair(rng, boy, character)

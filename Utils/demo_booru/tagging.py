@@ -1,5 +1,7 @@
 """The rating of a scene and its tags, in Danbooru's vocabulary: exactly what its picture shows."""
 
+from collections.abc import Sequence
+
 from Utils.demo_booru import scenes
 from Utils.demo_booru import vocabulary as words
 from Utils.demo_booru.bodies import LONG_SLEEVES
@@ -60,11 +62,12 @@ _OTHERS = (
 
 def tags(scene: Scene) -> tuple[str, ...]:
     """Return the true tag names of a scene, sorted."""
-    names = {*_ART.get(scene.style, ()), *_around(scene), *_people(scene)}
+    names = {*_ART.get(scene.style, ()), *_around(scene), *people(scene.figures)}
+    names |= {scene.frame} if scene.figures else set()
     for figure in scene.figures:
-        names |= _person(figure, scene)
+        names |= set().union(*by_part(figure, scene).values())
     for kind, _ in scene.animals:
-        names |= {kind} if kind in ("ghost", "jack-o'-lantern") else {kind, "animal"}
+        names |= animal_tags(kind)
     names |= {name for name, is_so in (("chibi", scene.chibi and scene.figures), ("border", scene.border),
                                        ("outline", scene.thick),
                                        ("transparent_background", scene.transparent))
@@ -74,7 +77,11 @@ def tags(scene: Scene) -> tuple[str, ...]:
 
 def rating(scene: Scene) -> str:
     """Return the letter g, s, q or e, for how spooky a picture is: all of them are safe."""
-    names = set(tags(scene))
+    return spookiness(set(tags(scene)))
+
+
+def spookiness(names: set[str]) -> str:
+    """Return the rating of a picture with these tags."""
     spooky = 2 * ("ghost" in names) + ("jack-o'-lantern" in names) + len(names & {"sword", "eyepatch"})
     spooky += bool(names & {"horns", "bat_wings", "witch_hat"}) + ("night" in names)
     return "gsqe"[min(spooky, 3)]
@@ -85,16 +92,23 @@ def has_color(scene: Scene) -> bool:
     return scene.style not in ("monochrome", "sketch")
 
 
-def _people(scene: Scene) -> set[str]:
-    girls = sum(not figure.boy for figure in scene.figures)
-    boys = len(scene.figures) - girls
-    if not scene.figures:
+def people(figures: Sequence[Figure]) -> set[str]:
+    """Return the tags that count people."""
+    girls = sum(not figure.boy for figure in figures)
+    boys = len(figures) - girls
+    if not figures:
         return {"no_humans"}
     names = {f"{count}{sex}" + "s" * (count > 1) for count, sex in ((girls, "girl"), (boys, "boy")) if count}
     names |= {"solo"} if girls + boys == 1 else set()
     names |= {"multiple_girls"} if girls > 1 else set()
-    names |= {"multiple_boys"} if boys > 1 else set()
-    return names | {scene.frame}
+    return names | ({"multiple_boys"} if boys > 1 else set())
+
+
+def counting_tags(figure: Figure) -> set[str]:
+    """Return the tags of `people` that a figure can be one of; those of its picture are the true ones."""
+    if figure.boy:
+        return {"1boy", "2boys", "3boys", "multiple_boys", "solo"}
+    return {"1girl", "2girls", "3girls", "multiple_girls", "solo"}
 
 
 def _around(scene: Scene) -> set[str]:
@@ -114,38 +128,66 @@ def _around(scene: Scene) -> set[str]:
     elif scene.hour == "night":
         names.add("night")
     names |= {_WEATHER[scene.weather]} if scene.weather else set()
-    names |= {"heart": {"speech_bubble", "heart"}, "": set()}.get(scene.sign, {"speech_bubble"})
-    return names
+    return names | bubble_tags(scene)
 
 
-def _person(figure: Figure, scene: Scene) -> set[str]:
+def bubble_tags(scene: Scene) -> set[str]:
+    """Return the tags of a scene's speech bubble."""
+    return {"heart": {"speech_bubble", "heart"}, "": set()}.get(scene.sign, {"speech_bubble"})
+
+
+def worn_tags(thing: str) -> set[str]:
+    """Return the tags of a thing that is worn."""
+    return {thing, *_IMPLIED.get(thing, ())}
+
+
+def animal_tags(kind: str) -> set[str]:
+    """Return the tags of an animal, or of what is drawn in its place."""
+    return {kind} if kind in ("ghost", "jack-o'-lantern") else {kind, "animal"}
+
+
+def by_part(figure: Figure, scene: Scene) -> dict[str, set[str]]:
+    """Return the tags of a figure by the part of it that shows them; "whole" is the figure."""
     color = has_color(scene)
-    names = _hair(figure, scene, color) | _face(figure, color) | _clothes(figure, scene, color)
-    for _, thing in figure.wears:
-        names |= {thing, *_IMPLIED.get(thing, ())}
-    names |= {"side": {"from_side"}, "behind": {"from_behind"}}.get(figure.view, set())
-    names |= {"dark_skin"} if figure.skin == "dark" and color else set()
-    if figure.pose not in ("down", "holding"):
-        names.add(figure.pose)
-    if figure.holds:
-        names |= {"holding", figure.holds}
+    hair = hair_tags(figure, color) - ({"very_long_hair"} if scene.frame == "portrait" else set())
+    parts = {"whole": identity_tags(figure, color), "hair": hair, "face": face_tags(figure, color)}
+    if scene.frame != "portrait":
+        parts["clothes"] = clothes_tags(figure, color)
+        if scene.frame != "upper_body":
+            parts["legs"] = below_tags(figure, color, full_body=scene.frame == "full_body")
+    parts |= {thing: worn_tags(thing) for _, thing in figure.wears}
+    return {**parts, **pose_tags(figure)}
+
+
+def identity_tags(figure: Figure, color: bool) -> set[str]:
+    """Return who a figure is, and what can be said of all of it."""
+    names = {"side": {"from_side"}, "behind": {"from_behind"}}.get(figure.view, set())
+    names = names | ({"dark_skin"} if figure.skin == "dark" and color else set())
     if figure.character:
         names |= {figure.character, *(c.series for c in words.CHARACTERS if c.name == figure.character)}
     return names
 
 
-def _hair(figure: Figure, scene: Scene, color: bool) -> set[str]:
+def pose_tags(figure: Figure) -> dict[str, set[str]]:
+    """Return {part: tags} of what the arms do and hold."""
+    parts = {} if figure.pose in ("down", "holding") else {"arms": {figure.pose}}
+    return {**parts, figure.holds: {"holding", figure.holds}} if figure.holds else parts
+
+
+def hair_tags(figure: Figure, color: bool) -> set[str]:
+    """Return the tags of hair."""
     names = {f"{figure.hair}_hair"} if color else set()
     names |= {"long_hair"} if figure.style in LONG or figure.style == "very_long" else set()
     names |= {"short_hair"} if figure.style in SHORT else set()
-    names |= {"very_long_hair"} if figure.style == "very_long" and scene.frame != "portrait" else set()
+    names |= {"very_long_hair"} if figure.style == "very_long" else set()
     names |= {_STYLES[figure.style]} if figure.style in _STYLES else set()
     if figure.view == "front" and figure.style != "curly":
         names |= {_BANGS[figure.bangs]} if figure.bangs in _BANGS else set()
     return names | ({"ahoge"} if figure.ahoge else set())
 
 
-def _face(figure: Figure, color: bool) -> set[str]:
+def face_tags(figure: Figure, color: bool) -> set[str]:
+    """Return the tags of eyes, mouth and cheeks."""
     if figure.view == "behind":
         return set()
     names = {*_MOUTHS[figure.mouth]} | ({"blush"} if figure.blush and color else set())
@@ -159,9 +201,8 @@ def _face(figure: Figure, color: bool) -> set[str]:
     return names
 
 
-def _clothes(figure: Figure, scene: Scene, color: bool) -> set[str]:
-    if scene.frame == "portrait":
-        return set()
+def clothes_tags(figure: Figure, color: bool) -> set[str]:
+    """Return the tags of what is worn above the waist."""
     names = set(_TOPS.get(figure.top, (figure.top,)))
     if color:
         names |= {f"{figure.color}_{figure.top}"} if figure.top in _COLORED_TOPS else set()
@@ -170,15 +211,15 @@ def _clothes(figure: Figure, scene: Scene, color: bool) -> set[str]:
     names |= {"neckerchief"} if figure.top == "serafuku" and figure.view != "behind" else set()
     sleeves = "sleeveless" if figure.top == "dress" else "short_sleeves"
     names.add("long_sleeves" if figure.top in LONG_SLEEVES else sleeves)
-    names |= {"gloves"} if figure.gloves else set()
-    return names if scene.frame == "upper_body" else names | _below(figure, scene, color)
+    return names | ({"gloves"} if figure.gloves else set())
 
 
-def _below(figure: Figure, scene: Scene, color: bool) -> set[str]:
+def below_tags(figure: Figure, color: bool, full_body: bool) -> set[str]:
+    """Return the tags of what is worn below the waist; ``full_body``: the picture shows socks and boots."""
     names = {figure.bottom} if figure.bottom and figure.top != "overalls" else set()
     if figure.bottom == "skirt" and figure.top != "overalls" and color:
         names.add(f"{figure.second}_{figure.bottom}")
-    if figure.legwear == "pantyhose" or (figure.legwear and scene.frame == "full_body"):
+    if figure.legwear == "pantyhose" or (figure.legwear and full_body):
         names.add(figure.legwear)
     return names
 

@@ -207,6 +207,7 @@ def test_docstrings_and_sizes():
 TESTED_TOGETHER = {
     "Models": "models/test_families.py",  # the families
     "Utils/demo_booru": "demo_booru/test_demo_booru.py",  # the parts of a drawing
+    "Utils/demo_booru/places": "demo_booru/test_places.py",  # the parts of the other style
     "Utils/recipe/recipes": "recipe/test_recipes.py",
     "tools/bench_parts/peers": "tools/bench_parts/test_naive_pipeline.py",
 }

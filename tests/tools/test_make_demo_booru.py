@@ -44,7 +44,8 @@ def booru(tmp_path_factory):
 
 def test_a_booru_has_its_files_and_nothing_else(booru):
     assert {path.name for path in booru.iterdir()} == {
-        "danbooru.db", "512px", "original", "definition.toml", "truth.csv", "duplicates.csv"
+        "danbooru.db", "512px", "original", "definition.toml", "truth.csv", "truth_boxes.csv",
+        "duplicates.csv",
     }  # fmt: skip
     assert list(booru.parent.iterdir()) == [booru]
 
@@ -111,6 +112,38 @@ def test_duplicates_look_like_their_sources(booru):
             assert source[:20, :20].min() > 235
         else:
             assert np.abs(copy - source).mean() < (30 if row["kind"] == "crop" else 8)
+
+
+def test_boxes_of_true_tags_lie_in_the_stored_picture(booru):
+    truth = {row["image_id"]: set(row["tags"].split()) for row in rows(booru, "truth.csv")}
+    boxes = collections.defaultdict(list)
+    for row in rows(booru, "truth_boxes.csv"):
+        assert row["tag"] in truth[row["image_id"]]
+        x0, y0, x1, y1 = (int(row[name]) for name in ("x0", "y0", "x1", "y1"))
+        assert 0 <= x0 < x1 <= 512
+        assert 0 <= y0 < y1 <= 512
+        boxes[row["image_id"]].append((row["tag"], x0, y0, x1, y1))
+    people = [post for post, names in truth.items() if names & {"1girl", "1boy"}]
+    assert all({"1girl", "1boy"} & {box[0] for box in boxes[post]} for post in people)
+    for row in rows(booru, "duplicates.csv"):
+        copy, source = (sorted(boxes[row[key]]) for key in ("image_id", "source_id"))
+        assert [box[0] for box in copy] == [box[0] for box in source]
+        apart = np.abs(np.array([box[1:] for box in copy]) - np.array([box[1:] for box in source]))
+        assert apart.max() <= (20 if row["kind"] == "crop" else 0)
+
+
+def test_the_scenes_style_has_the_same_files_and_more_things(booru, tmp_path):
+    for name, workers in (("a", "1"), ("b", "2")):
+        flags = ["--images", "40", "--style", "scenes", "--workers", workers]
+        assert make_demo_booru.main([str(tmp_path / name), *flags]) == 0
+    assert bytes_of(tmp_path / "a") == bytes_of(tmp_path / "b")
+    assert {path.name for path in (tmp_path / "a").iterdir()} == {path.name for path in booru.iterdir()}
+
+    def tags_an_image(folder):
+        return np.mean([len(row["tags"].split()) for row in rows(folder, "truth.csv")])
+
+    assert tags_an_image(tmp_path / "a") > 1.3 * tags_an_image(booru)
+    assert len(rows(tmp_path / "a", "duplicates.csv")) == 4
 
 
 def test_originals_give_their_512_px_version(booru):
