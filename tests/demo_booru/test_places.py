@@ -195,7 +195,10 @@ def test_characters_and_things_are_frequent_enough_to_be_learned(planned):
 def test_the_posts_of_a_seed_are_the_same_for_ever():
     """Measurements on drawn boorus are compared over years: no draw may move."""
     plan = [dataclasses.astuple(post) for post in posts.plan_posts(100, 0, 0.1, STYLES["scenes"])]
-    assert hashlib.sha256(repr(plan).encode()).hexdigest() == "8e0772d489e6c2ce20182760489ff393920bec0d4b834689ac7f88de851e9ac6"
+    assert (
+        hashlib.sha256(repr(plan).encode()).hexdigest()
+        == "8e0772d489e6c2ce20182760489ff393920bec0d4b834689ac7f88de851e9ac6"
+    )
 
 
 def test_the_same_view_and_key_give_the_same_pixels():
