@@ -45,7 +45,7 @@ class Session:
     """One process that trains in a folder; ``events`` says what it did in which order."""
 
     def __init__(
-        self, folder, *, scores=(0.5, 0.25, 0.75), rate=0.01, every="10m", epochs=2, frozen=0, loss="mse"
+        self, folder, *, scores=(0.5, 0.25, 0.75), rate=0.01, every="10m", epochs=2, frozen=0, loss=None
     ):
         keras.backend.clear_session()
         keras.utils.set_random_seed(0)
