@@ -13,15 +13,25 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from Utils.command.cli import Parser, command, print_json
+from Utils.command.cli import Parser, UserError, command, print_json
 from Utils.evaluation import ground_truth
 from Utils.files.atomic import replacing
-from Utils.files.outputs import require_replaceable_file
+from Utils.files.outputs import FileKind, require_replaceable_file
 from Utils.labels import decisions, questions
 from Utils.tags import tag_list
 
 REVIEWER = "truth"
 TIME = "1970-01-01T00:00:00+00:00"  # fixed, so that the same audit gives the same bytes
+
+
+def _are_answers(path: pathlib.Path) -> bool:
+    try:
+        return all(decision.reviewer == REVIEWER for decision in decisions.read(path))
+    except UserError:
+        return False
+
+
+ANSWERS = FileKind("a file of this command's answers (decisions of people are kept)", _are_answers)
 
 
 def parser() -> Parser:
@@ -44,7 +54,7 @@ def parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
     options = parser().parse_args(argv)
-    require_replaceable_file(options.output, decisions.DECISIONS, options.overwrite)
+    require_replaceable_file(options.output, ANSWERS, options.overwrite)
     truth = ground_truth.read(options.truth)
     asked = questions.read(options.audits, tag_list.read(options.tags))
     answers = answer(asked, truth)

@@ -21,10 +21,16 @@ from Utils.command.cli import Parser, UserError, command, print_json
 from Utils.data.danbooru_fields import plain_name
 from Utils.files import sqlite_files
 from Utils.files.atomic import replacing, require_file
-from Utils.files.outputs import FileKind, begins_with, remove_unfinished, require_replaceable_file
+from Utils.files.outputs import FileKind, begins_with, first_line_has, require_replaceable_file
 from Utils.labels import decisions
 
-DATABASE = FileKind("an SQLite database", begins_with(b"SQLite format 3\0"))
+PATCH = FileKind("a patch of decisions", first_line_has("post_id", "add", "remove"))
+_is_database = begins_with(b"SQLite format 3\0")
+# Every copy has its patch beside it. Without one it may be the booru's own database, or any other.
+DATABASE = FileKind(
+    "a corrected copy of a database with its .patch.jsonl beside it",
+    lambda path: _is_database(path) and _patch_of(path).is_file(),
+)
 
 Verdicts = Mapping[decisions.Pair, tuple[str, bool]]  # by post id and tag id: tag name, whether it has it
 Patch = list[tuple[int, dict[str, list[str]]]]  # post id, {"add": names, "remove": names}
@@ -53,7 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"-o must be another file than --db: the corrected copy does not replace {options.db}"
         )
     require_replaceable_file(options.output, DATABASE, options.overwrite)
-    remove_unfinished(options.output.with_suffix(".patch.jsonl"))
+    # One without its database is left where this command was killed between the two.
+    require_replaceable_file(_patch_of(options.output), PATCH, overwrite=True)
     verdicts, disputed = decisions.verdicts(decisions.read(options.decisions))
     with replacing(options.output) as temporary:
         copy = contextlib.closing(_copy(options.db, temporary))
@@ -63,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             patch = _apply(
                 database, {pair: verdict for pair, verdict in verdicts.items() if pair[0] in posts}
             )
-        with replacing(options.output.with_suffix(".patch.jsonl")) as patch_file:
+        with replacing(_patch_of(options.output)) as patch_file:
             lines = [json.dumps({"post_id": post, **changes}, ensure_ascii=False) for post, changes in patch]
             patch_file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     summary = {
@@ -80,6 +87,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         print(_text(summary))
     return 0
+
+
+def _patch_of(database: pathlib.Path) -> pathlib.Path:
+    return database.with_suffix(".patch.jsonl")
 
 
 def _copy(source: pathlib.Path, target: pathlib.Path) -> sqlite3.Connection:

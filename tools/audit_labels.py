@@ -28,14 +28,23 @@ from Utils.command.cli import Parser, UserError, command, number, print_json, pr
 from Utils.evaluation import ground_truth, predictions, threshold_table
 from Utils.files import csv_tables, locking
 from Utils.files.atomic import read_json, replacing, write_json
-from Utils.files.outputs import FileKind, begins_with, has_header, require_replaceable_file
+from Utils.files.outputs import FileKind, has_header, is_json, require_replaceable_file
 from Utils.labels import cleanlab_engine, confident_learning
 from Utils.report import svg_charts
 from Utils.tags import tag_list
 
 TAGS_AT_A_TIME = 128
 COLUMNS = ("tag", "tag_id", "post_id", "probability", "label", "score")
-AUDIT = FileKind("an audit", begins_with(b'{\n"', b"{\n\n}"))
+
+
+def _names_posts(value: object) -> bool:
+    """Whether a JSON value is that of an audit: lists of post ids by tag name."""
+    return isinstance(value, dict) and all(
+        isinstance(posts, list) and all(type(post) is int for post in posts) for posts in value.values()
+    )
+
+
+AUDIT = FileKind("an audit", is_json(_names_posts))
 FINDINGS = FileKind("a table of an audit's findings", has_header(COLUMNS))
 
 # (probabilities, labels, columns, thresholds) -> rows of each column that lack the tag, that have it wrongly

@@ -30,7 +30,10 @@ from Utils.report import svg_charts
 from Utils.serving import onnx_tagger
 from Utils.tags import tag_list
 
-COMPARISON = FolderKind("a comparison of preprocessing", ("report.json", "report.csv"), ("*.svg",))
+COMPARISON = FolderKind(
+    "a comparison of preprocessing", ("report.json", "report.csv"),
+    tuple(f"{case}.svg" for case in hard_cases.CASES), inventory="report.json",
+)  # fmt: skip
 
 COLUMNS = tuple(field.name for field in dataclasses.fields(ScoreEffect))
 

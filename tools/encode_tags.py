@@ -21,11 +21,17 @@ from Utils.data.definition import check_ratings_map
 from Utils.data.sources.stream import PostBlock, Source
 from Utils.evaluation.predictions import matrix
 from Utils.files.atomic import replacing, require_file
-from Utils.files.outputs import FileKind, begins_with, require_replaceable_file
+from Utils.files.outputs import FileKind, require_replaceable_file
 from Utils.images import image_folder
 from Utils.tags import tag_list
 
-LABELS = FileKind("a matrix of labels (.npy)", begins_with(b"\x93NUMPY"))
+
+def _is_label_matrix(path: pathlib.Path) -> bool:
+    matrix = np.load(path, mmap_mode="r")  # of pickled objects ValueError
+    return matrix.dtype == np.uint8 and matrix.ndim == 2 and matrix.max(initial=0) <= 1
+
+
+LABELS = FileKind("a matrix of labels (.npy)", _is_label_matrix)
 
 ROWS_AT_A_TIME = 1024  # rows of labels.npy in memory
 

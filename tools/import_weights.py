@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser().parse_args(argv)
     if not args.output.endswith(".keras"):
         raise UserError(f"the output must end in .keras; got {args.output}")
-    require_replaceable_file(args.output, model_files.KERAS_FILE, args.overwrite)
+    require_replaceable_file(args.output, model_files.IMPORTED, args.overwrite)
     settings = dict(assignment("--set", text) for text in args.settings)
     prepare_backend()
 

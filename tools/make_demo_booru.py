@@ -29,9 +29,21 @@ from Utils.files.outputs import FolderKind, replacing_folder, require_replaceabl
 from Utils.images.image_folder import bucket_path
 
 Drawn = tuple[Facts, list[Box]]
+
+def _pictures_of(folder: pathlib.Path) -> set[str]:
+    """Return the paths that pictures of the posts of truth.csv may have."""
+    path = folder / "truth.csv"
+    if not path.is_file():
+        return set()
+    ids = [row["image_id"] for row in csv_tables.read_texts(path, "true tags (truth.csv)", ("image_id",))]
+    squares = {bucket_path(int(post)) for post in ids if post.isdecimal()}
+    originals = {name.replace(".jpg", suffix) for name in squares for suffix in (".jpg", ".png")}
+    return {f"512px/{name}" for name in squares} | {f"original/{name}" for name in originals}
+
+
 BOORU = FolderKind(
     "a drawn booru", ("definition.toml", "danbooru.db"),
-    ("truth.csv", "truth_boxes.csv", "duplicates.csv", "512px/*.jpg", "original/*"),
+    ("truth.csv", "truth_boxes.csv", "duplicates.csv"), names_in=_pictures_of,
 )  # fmt: skip
 
 DEFINITION = """# The dataset of a drawn booru of {images} posts (tools/make_demo_booru.py).

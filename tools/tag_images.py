@@ -5,10 +5,11 @@ one tag a line, with the namespaces character: series: creator: meta: rating:. O
 like 1.jpg and 1.png, the first by name has 1.txt and every other its full name, 1.png.txt. json and csv hold
 probabilities and go to -o, or to the screen. Names stay as in selected_tags.csv unless --spaces.
 
-Images that have their sidecar are skipped, so the same command continues an interrupted run. Files that
-cannot be read are set aside and listed; the exit code is 1 only where nothing could be tagged. Pictures are
-told by their bytes, and wrong suffixes are counted. Hidden files, thumbnails and trash of systems (@eaDir,
-__MACOSX, $RECYCLE.BIN) and formats that are not read are passed by and counted.
+Images that have their sidecar are skipped, so the same command continues an interrupted run. With --overwrite
+a sidecar with words that are no tags of the model, a person's own, is kept as .bak beside the new one. Files
+that cannot be read are set aside and listed; the exit code is 1 only where nothing could be tagged. Pictures
+are told by their bytes, and wrong suffixes are counted. Hidden files, thumbnails and trash of systems
+(@eaDir, __MACOSX, $RECYCLE.BIN) and formats that are not read are passed by and counted.
 """
 
 import Utils.command.interrupt  # noqa: F401  first: imports take long
@@ -229,14 +230,21 @@ def _write_sidecars(
     kind, num_tagged = sidecars.KINDS[options.format], 0
     style = sidecars.Style(options.spaces, options.escape, options.rating, options.prefix)
     sidecars.require_separable(tagger.tags["name"], kind)
+    known = {sidecars.spelling_key(word) for word in (*tagger.tags["name"], options.prefix) if word}
+    num_kept = 0
     for batch, probabilities in _tagged_batches(jobs, tagger, options, rejected):
         for job, row in zip(batch, probabilities, strict=True):
             try:
-                words = kind.words(selector.select(row), style)
-                sidecars.write(job.folder / job.sidecar, words, kind, options.append)
+                words, path = kind.words(selector.select(row), style), job.folder / job.sidecar
+                if options.overwrite and path.exists() and sidecars.has_other_words(path, kind, known):
+                    sidecars.keep_copy(path)
+                    num_kept += 1
+                sidecars.write(path, words, kind, options.append)
                 num_tagged += 1
             except (OSError, UserError) as error:  # one bad place must not stop a long run
                 rejected.append((job.path, f"the sidecar cannot be written: {error}"))
+    if num_kept:
+        _say(f"{num_kept} sidecars had words that are no tags of the model: the old ones are kept as .bak")
     return num_tagged
 
 

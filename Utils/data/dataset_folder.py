@@ -34,12 +34,13 @@ _SHAPE = {
     "records?": ({"*": {"shards": [_SHARD]}}, None),
 }
 TAGS = "selected_tags.csv"
+SHARDS = "*-[0-9][0-9][0-9][0-9][0-9]*-of-[0-9][0-9][0-9][0-9][0-9]*.tfrecord"  # NAME-00000-of-00042.tfrecord
 DATASET = FolderKind(
     "a dataset", (MANIFEST, TAGS),
     (
         "posts.parquet", "rejected.csv", "dropped_tags.csv", "tag_splits.csv", "definition.toml",
         "categories.json",
-        *(name for split in SPLITS for name in (f"{split}.txt", f"{split}/ids.npy", f"{split}/*.tfrecord")),
+        *(name for split in SPLITS for name in (f"{split}.txt", f"{split}/ids.npy", f"{split}/{SHARDS}")),
         ".progress*", ".*.part*", "*/.*.part*",
     ),
 )  # fmt: skip

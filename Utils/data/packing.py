@@ -56,8 +56,17 @@ def clear(folder: pathlib.Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
     write_json(folder / "dataset.json", manifest)
     shutil.rmtree(folder / PROGRESS, ignore_errors=True)
     for split in SPLITS:
-        shutil.rmtree(folder / split, ignore_errors=True)
+        _remove_records(folder / split)
     return manifest
+
+
+def _remove_records(folder: pathlib.Path) -> None:
+    """Remove the shards and ids.npy of a split, and its folder where a user put nothing there."""
+    for pattern in (dataset_folder.SHARDS, ".*.part*", "ids.npy"):
+        for path in folder.glob(pattern):
+            path.unlink()
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def copy_selection(folder: pathlib.Path, fresh: pathlib.Path) -> dict[str, Any]:

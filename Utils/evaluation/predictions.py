@@ -6,8 +6,10 @@ A dump folder holds ``probabilities.npy`` (N, L), ``labels.npy`` (N, L) uint8, `
 
 import contextlib
 import dataclasses
+import hashlib
 import os
 import pathlib
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,6 +30,7 @@ DTYPES = ("float16", "float32")
 DUMP = FolderKind(
     "a dump", ("dump.json", "probabilities.npy", "selected_tags.csv"),
     ("labels.npy", "image_ids.npy", "images.csv", "rejected.csv", "categories.json"),
+    inventory="dump.json",
 )  # fmt: skip
 
 
@@ -112,7 +115,43 @@ def _checked(dump: Dump) -> Dump:
     if len(dump.tags) != columns:
         raise UserError(f"{dump.folder}: {len(dump.tags)} tags for {columns} columns of probabilities")
     _check_values(dump)
+    _check_digests(dump)
     return dump
+
+
+def _check_digests(dump: Dump) -> None:
+    """Raise UserError where image_ids.npy was exchanged since the dump was written, and its rows were not.
+
+    Every row would be another image's, and nothing else could tell. Labels may be exchanged on purpose (by
+    encode_tags.py), which is only said. A dump.json without digests tells nothing, and is not needed.
+    """
+    digests = dump.info.get("sha256")
+    if not isinstance(digests, dict):
+        return
+    for name, values, dtype in ((IDS, dump.image_ids, np.int64), (LABELS, dump.labels, np.uint8)):
+        if values is None or name not in digests or _digest(values, dtype) == digests[name]:
+            continue
+        if name == LABELS:
+            print(
+                f"{dump.folder / name} is not the one that was written with the dump: its row i must be the "
+                f"labels of image i of {IDS}",
+                file=sys.stderr,
+            )
+        elif _digest(dump.probabilities, dump.probabilities.dtype) == digests.get(PROBABILITIES):
+            raise UserError(
+                f"{dump.folder / name} is not the one that was written with {PROBABILITIES} (SHA-256 in "
+                f"{INFO}), so that a row would be another image's; restore it, or remove sha256 from {INFO} "
+                "if the numbers were exchanged on purpose"
+            )
+
+
+def _digest(matrix: Any, dtype: Any) -> str:
+    """Return the SHA-256 of an array's values, row by row, stored as ``dtype``: 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    matrix = matrix if matrix.ndim == 2 else np.array(matrix)[:, None]
+    for (block,) in chunked_matrix.row_blocks(matrix):
+        digest.update(np.ascontiguousarray(block, dtype).data)
+    return digest.hexdigest()
 
 
 def _check_values(dump: Dump) -> None:
@@ -179,6 +218,10 @@ class Writer:
             self._arrays[name].add(batch)
         self.rows += len(probabilities)
 
+    def digests(self) -> dict[str, str]:
+        """Return the SHA-256 of the values of every file, by name."""
+        return {name: array.digest.hexdigest() for name, array in self._arrays.items()}
+
     def close(self) -> None:
         """Rewrite the headers, now that the number of rows is known."""
         for array in self._arrays.values():
@@ -189,7 +232,7 @@ class _GrowingArray:
     """One .npy file that grows; NumPy leaves room in the header for the first axis to grow."""
 
     def __init__(self, path: pathlib.Path, dtype: np.dtype, shape: tuple[int, ...]):
-        self.dtype, self.shape, self.rows = dtype, shape, 0
+        self.dtype, self.shape, self.rows, self.digest = dtype, shape, 0, hashlib.sha256()
         self.file = path.open("wb")
         self._write_header()
 
@@ -202,7 +245,9 @@ class _GrowingArray:
     def add(self, batch: np.ndarray) -> None:
         if batch.shape[1:] != self.shape:
             raise ValueError(f"rows of shape {self.shape} are expected; got {batch.shape[1:]}")
-        self.file.write(np.ascontiguousarray(batch, self.dtype).data)
+        data = np.ascontiguousarray(batch, self.dtype).data
+        self.file.write(data)
+        self.digest.update(data)
         self.rows += len(batch)
 
     def close(self) -> None:
@@ -239,7 +284,8 @@ def writing(
         with contextlib.closing(writer):
             yield writer
         tag_list.write(tags, beside / TAGS)
-        write_json(beside / INFO, {"num_images": writer.rows, "num_labels": len(tags), **(info or {})})
+        facts = {"num_images": writer.rows, "num_labels": len(tags), **(info or {})}
+        write_json(beside / INFO, facts | {"sha256": writer.digests()})
 
 
 def select(

@@ -6,8 +6,24 @@ from Utils.files.outputs import FileKind, FolderKind, has_members
 
 RUN_MODELS = {"best": "best.keras", "last": "model.keras"}  # by the word that --which takes
 RELEASED_MODEL = pathlib.PurePosixPath("extra", "keras", RUN_MODELS["last"])  # below a release folder
-KERAS_FILE = FileKind("a Keras model", has_members("config.json", "metadata.json", "model.weights.h5"))
+_is_keras_file = has_members("config.json", "metadata.json", "model.weights.h5")
+# A model in the folder of a run or below a release is the work of another command: of days, perhaps.
+IMPORTED = FileKind(
+    "an imported Keras model",
+    lambda path: _is_keras_file(path) and not path.with_name("recipe.json").exists(),
+)
+_LISTED = ("selected_tags.csv", "categories.json")
+_SAVED = ("saved_model.pb", "fingerprint.pb", "variables/variables.*")
+_KERAS = ("model.keras", "recipe.json", "history.csv", "dataset.json")
 RELEASE = FolderKind(
     "a release", ("release.json", "model.onnx", "selected_tags.csv"),
-    ("preprocess.json", "categories.json", "README.md", "config.json", "model.safetensors", "extra/*"),
+    (
+        "preprocess.json", "categories.json", "README.md", "config.json", "model.safetensors",
+        "extra/thresholds.csv", "extra/model.tflite",
+        *(f"extra/saved_model/{name}" for name in _SAVED),
+        *(f"extra/keras/{name}" for name in (*_KERAS, *_LISTED)),
+        *(f"extra/{folder}/{name}" for folder in ("full", "onnx_float16", "onnx_int8")
+          for name in ("model.onnx", *_LISTED)),
+    ),
+    inventory="release.json",
 )  # fmt: skip

@@ -1,6 +1,6 @@
 """What ``--overwrite`` may replace: only outputs of this project, recognized by their content.
 
-A folder is an output if it has the marker files of its kind and no other files than this kind may have. A
+A folder is an output if it has the marker files of its kind and no other files than were written with it. A
 file is one if its content passes the test of its kind. Everything else belongs to the user and stays,
 whatever the command line says.
 """
@@ -14,11 +14,11 @@ import os
 import pathlib
 import shutil
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from Utils.command.cli import UserError
 from Utils.command.text import join_names
-from Utils.files.atomic import AnyPath, process_is_alive, require_absent
+from Utils.files.atomic import AnyPath, process_is_alive, read_json, require_absent, write_json
 
 # Files that operating systems leave in folders that were opened in a file manager.
 _SYSTEM_FILES = {".DS_Store", "Thumbs.db", "desktop.ini"}
@@ -32,29 +32,70 @@ class FolderKind:
         name: what a person calls it, with its article: "a report".
         markers: files that every such folder has.
         files: patterns of all other paths that it may hold, relative, with ``/``; ``*`` matches ``/``, too.
+        inventory: a JSON file of the folder that lists, under "files", the size in bytes of every file that
+            was written with it. Where it does, only those count as ours, each with its size: a picture that
+            a user put among ours is foreign, and so is a model card that a person edited. Older folders
+            have no such list, and are judged by the other two.
+        names_in: gives the paths that a folder's own tables say it has.
     """
 
     name: str
     markers: tuple[str, ...]
     files: tuple[str, ...] = ()
+    inventory: str | None = None
+    names_in: Callable[[pathlib.Path], Collection[str]] = lambda folder: ()
 
     def require(self, folder: pathlib.Path) -> None:
-        """Raise UserError where a folder is not of this kind, or holds what this kind does not."""
+        """Raise UserError where a folder is not of this kind, or holds what this command did not write."""
         missing = [marker for marker in self.markers if not (folder / marker).is_file()]
         if missing:
             raise UserError(
                 f"{folder} is not {self.name} (it has no {' and no '.join(missing)}), and --overwrite "
                 "replaces only what this command wrote; give another place"
             )
-        foreign = [name for name in _files_below(folder) if not self._may_hold(name)]
+        sizes = self._listed(folder)
+        names, named = list(_files_below(folder)), () if sizes else self.names_in(folder)
+        foreign = [name for name in names if name not in named and not self._may_hold(name, sizes)]
         if foreign:
+            origin = f"{self.name} does not" if sizes is None else "was not written with it"
             raise UserError(
-                f"{folder} holds {join_names(foreign, 3)}, which {self.name} does not; --overwrite would "
+                f"{folder} holds {join_names(foreign, 3)}, which {origin}; --overwrite would "
                 "delete it: move it away, or give another place"
             )
+        changed = [name for name in names if name in (sizes or {}) and _size(folder / name) != sizes[name]]
+        if changed:
+            raise UserError(
+                f"{folder} holds {join_names(changed, 3)} of another size than was written: what somebody "
+                "changed is not replaced; move it away, or give another place"
+            )
 
-    def _may_hold(self, name: str) -> bool:
+    def _may_hold(self, name: str, sizes: Mapping[str, int] | None) -> bool:
+        if sizes is not None:
+            return name == self.inventory or name in sizes
         return name in self.markers or any(fnmatch.fnmatchcase(name, pattern) for pattern in self.files)
+
+    def _listed(self, folder: pathlib.Path) -> dict[str, int] | None:
+        """Return the size of every file that was written with the folder; None where nothing says so."""
+        if self.inventory is None or not (folder / self.inventory).is_file():
+            return None
+        try:
+            value = read_json(folder / self.inventory)
+        except UserError:  # a damaged list says nothing
+            return None
+        sizes = value.get("files") if isinstance(value, dict) else None
+        return sizes if isinstance(sizes, dict) else None
+
+    def write_inventory(self, folder: pathlib.Path) -> None:
+        """Add the sizes of the folder's files to its inventory, which is made where there is none."""
+        if self.inventory is None:
+            return
+        path = folder / self.inventory
+        sizes = {name: _size(folder / name) for name in _files_below(folder) if name != self.inventory}
+        write_json(path, {**(read_json(path, dict) if path.exists() else {}), "files": sizes})
+
+
+def _size(path: pathlib.Path) -> int:
+    return path.lstat().st_size
 
 
 def _files_below(folder: pathlib.Path) -> Iterator[str]:
@@ -100,6 +141,7 @@ def replacing_folder(path: AnyPath, kind: FolderKind, overwrite: bool = False) -
     temporary.mkdir()
     try:
         yield temporary
+        kind.write_inventory(temporary)
         if path.exists():
             path.rename(aside)
         temporary.rename(path)

@@ -17,11 +17,9 @@ from Utils.command.cli import UserError
 from Utils.files import damage
 from Utils.files.atomic import require_file
 from Utils.files.locking import try_lock
-from Utils.files.outputs import FileKind, first_line_has
 
 KINDS = ("yes", "no", "unsure", "undo")
 FIELDS = {"post_id": int, "tag": str, "tag_id": int, "decision": str, "time": str, "reviewer": str}
-DECISIONS = FileKind("a file of decisions", first_line_has(*FIELDS))
 _LINE_START = b'{"'
 
 Pair = tuple[int, int]  # post id, tag id

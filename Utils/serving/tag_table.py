@@ -16,14 +16,26 @@ from Utils.command.cli import UserError
 from Utils.files import damage
 from Utils.files.atomic import AnyPath, replacing
 from Utils.files.locking import try_lock
-from Utils.files.outputs import FileKind, begins_with, has_header
+from Utils.files.outputs import FileKind, has_header
 from Utils.images import image_folder
 from Utils.serving.tag_selection import Selection
 from Utils.tags import tag_list
 
 CSV_COLUMNS = ("path", "category", "name", "probability")
+
+
+def _is_json_table(path: pathlib.Path) -> bool:
+    """Whether a file begins as `_write_json` begins it: with a brace, and a record by its path."""
+    with path.open("rb") as file:
+        opening, first = file.readline(3), file.readline(1 << 20)
+    if opening == b"{}\n":
+        return True
+    record = next(iter(json.loads(b"{" + first.rstrip(b",\n") + b"}").values()), None)
+    return opening == b"{\n" and isinstance(record, dict) and {"rating", "ratings", "tags"} == record.keys()
+
+
 KINDS = {
-    "json": FileKind("a table of tags", begins_with(b'{\n"', b"{}")),
+    "json": FileKind("a table of tags", _is_json_table),
     "csv": FileKind("a table of tags", has_header(CSV_COLUMNS)),
 }
 FORMATS = ("json", "csv")

@@ -4,8 +4,10 @@ Names stay as the tag list has them unless spaces are asked for. Images of one s
 """
 
 import dataclasses
+import itertools
 import pathlib
 import re
+import shutil
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
@@ -167,11 +169,32 @@ def merged(old: Iterable[str], new: Iterable[str]) -> list[str]:
     """Return the words of two lists, the old ones first, each once however it is spelled."""
     seen, words = set(), []
     for word in (*old, *new):
-        key = re.sub(r"\\([\\()])", r"\1", word).replace(" ", "_").casefold()
-        if key not in seen:
-            seen.add(key)
+        if spelling_key(word) not in seen:
+            seen.add(spelling_key(word))
             words.append(word)
     return words
+
+
+def spelling_key(word: str) -> str:
+    """Return what all spellings of a tag have in common: no escapes, underscores, lower case."""
+    return re.sub(r"\\([\\()])", r"\1", word).replace(" ", "_").casefold()
+
+
+def has_other_words(path: pathlib.Path, kind: SidecarFormat, names: Collection[str]) -> bool:
+    """Whether a file has words that are no tags, of those with these `spelling_key`: a person's own words."""
+    try:
+        keys = map(spelling_key, kind.parse(path.read_text(encoding="utf-8")))
+    except UnicodeDecodeError:
+        return True
+    return any(key not in names and key.partition(":")[2] not in names for key in keys)
+
+
+def keep_copy(path: pathlib.Path) -> None:
+    """Copy a file to ``NAME.bak`` beside it, or to ``NAME.bak2`` and so on where that is taken."""
+    names = itertools.chain(["bak"], (f"bak{number}" for number in itertools.count(2)))
+    free = next(place for end in names if not (place := path.with_name(f"{path.name}.{end}")).exists())
+    with replacing(free, flush=False) as temporary:
+        shutil.copy2(path, temporary)
 
 
 def write(path: AnyPath, words: Iterable[str], kind: SidecarFormat, append: bool = False) -> None:

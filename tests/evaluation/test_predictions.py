@@ -207,3 +207,42 @@ def test_probabilities_outside_0_to_1_are_refused(tmp_path, dtype):
     edge[0, :3] = -0.0, 0, 1
     np.save(file, edge)
     assert np.array_equal(predictions.load(tmp_path / "dump").probabilities, edge)
+
+
+def permute(folder, *names):
+    order = np.random.default_rng(1).permutation(10)
+    for name in names:
+        np.save(folder / name, np.load(folder / name)[order])
+
+
+@pytest.mark.reliability(
+    "image_ids.npy of another order in a dump", "refused: no post gets another one's row"
+)
+def test_ids_that_were_exchanged_alone_are_refused(tmp_path):
+    written(tmp_path / "dump")
+    permute(tmp_path / "dump", predictions.IDS)
+    with pytest.raises(UserError, match=r"image_ids\.npy is not the one that was written with probabilities"):
+        predictions.load(tmp_path / "dump")
+    (tmp_path / "dump" / predictions.INFO).unlink()  # informative only
+    predictions.load(tmp_path / "dump")
+
+
+def test_rows_that_were_exchanged_together_are_still_pairs(tmp_path, capsys):
+    written(tmp_path / "dump")
+    np.save(
+        tmp_path / "dump" / predictions.IDS, np.load(tmp_path / "dump" / predictions.IDS).astype("uint64")
+    )
+    predictions.load(tmp_path / "dump")  # another dtype of the same numbers
+    permute(tmp_path / "dump", predictions.IDS, predictions.PROBABILITIES, predictions.LABELS)
+    predictions.load(tmp_path / "dump")
+    assert "labels.npy is not the one that was written with the dump" in capsys.readouterr().err
+
+
+def test_exchanged_labels_are_said(tmp_path, capsys):
+    """They may be better ones, from encode_tags.py, or those of another order."""
+    written(tmp_path / "dump")
+    predictions.load(tmp_path / "dump")
+    assert capsys.readouterr().err == ""
+    permute(tmp_path / "dump", predictions.LABELS)
+    predictions.load(tmp_path / "dump")
+    assert "its row i must be the labels of image i" in capsys.readouterr().err

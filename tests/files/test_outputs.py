@@ -1,5 +1,6 @@
 """Utils/files/outputs.py: only outputs of the same kind are replaced; one whole one is always there."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -113,6 +114,51 @@ def test_links_inside_are_not_followed(tmp_path):
     (tmp_path / "out" / "leaks.csv").symlink_to(own / "thesis.txt")
     make(tmp_path / "out")
     assert tree(own) == {"thesis.txt": "mine"}
+
+
+LISTED = FolderKind("a release", ("release.json",), ("extra/model.onnx",), inventory="release.json")
+
+
+def make_listed(path):
+    with replacing_folder(path, LISTED, overwrite=True) as folder:
+        write(folder, extra__model_onnx="new", release_json='{"a": 1}', README_md="card")
+
+
+@pytest.mark.reliability(
+    "--overwrite with a user's file under a wide name: extra/, 512px/, *.svg", "refused, untouched, exit 2"
+)
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({"extra__notes_txt": "mine"}, "holds extra/notes.txt, which was not written with it"),
+        ({"extra__a__b_onnx": "mine"}, "holds extra/a/b.onnx"),
+        ({"README_md": "my own words"}, "holds README.md of another size"),
+        ({"Thumbs_db": "x"}, None),
+    ],
+)
+def test_only_what_the_inventory_lists_is_replaced(tmp_path, files, reason):
+    path = tmp_path / "release"
+    make_listed(path)
+    assert json.loads((path / "release.json").read_text()) == {
+        "a": 1, "files": {"README.md": 4, "extra/model.onnx": 3},
+    }  # fmt: skip
+    make_listed(path)
+    before = tree(write(path, **files))
+    if reason is None:
+        make_listed(path)
+        return
+    with pytest.raises(UserError, match=reason):
+        make_listed(path)
+    assert tree(path) == before
+
+
+@pytest.mark.parametrize("inventory", ['{"a": 1}', '{"files": 3}', "[]", "{"])
+def test_a_folder_without_an_inventory_is_judged_by_names(tmp_path, inventory):
+    path = write(tmp_path / "release", release_json=inventory, extra__model_onnx="old")
+    make_listed(path)
+    path = write(tmp_path / "other", release_json=inventory, extra__mine_onnx="old")
+    with pytest.raises(UserError, match="holds extra/mine.onnx"):
+        make_listed(path)
 
 
 def test_a_file_in_the_way_is_refused(tmp_path):

@@ -113,6 +113,29 @@ def test_existing_sidecars_are_kept_replaced_or_extended(release, pictures, caps
     assert sidecars_in(pictures)["2.txt"] == EXPECTED[RED]
 
 
+@pytest.mark.reliability("tag_images --overwrite over a person's captions", "kept as .bak, and said")
+@pytest.mark.parametrize(
+    ("text", "is_kept"),
+    [
+        ("a person stands in the rain.\n", True),
+        ("blue sky, my_style\n", True),
+        ("red \\(color\\), Blue Sky, rating:general\n", False),
+        ("caf\xe9".encode("latin-1"), True),
+    ],
+)
+def test_a_persons_words_are_kept_when_their_sidecar_is_replaced(release, pictures, capsys, text, is_kept):
+    data = text if isinstance(text, bytes) else text.encode()
+    for expected in ({"2.txt.bak": data}, {"2.txt.bak": data, "2.txt.bak2": data}):
+        (pictures / "2.txt").write_bytes(data)
+        assert tag(release, pictures, "--overwrite") == 0
+        assert (pictures / "2.txt").read_text() == EXPECTED[RED]
+        copies = {path.name: path.read_bytes() for path in pictures.glob("*.bak*")}
+        assert copies == (expected if is_kept else {})
+        assert ("kept as .bak" in capsys.readouterr().err) == is_kept
+        assert tag(release, pictures, "--overwrite") == 0  # its own are replaced without a copy
+        assert "kept as .bak" not in capsys.readouterr().err
+
+
 def test_a_second_image_of_a_stem_is_tagged_although_the_first_has_a_caption(release, tmp_path):
     paint(tmp_path / "1.png", BLUE)
     assert tag(release, tmp_path) == 0
