@@ -30,6 +30,7 @@ from Utils.images.image_folder import bucket_path
 
 Drawn = tuple[Facts, list[Box]]
 
+
 def _pictures_of(folder: pathlib.Path) -> set[str]:
     """Return the paths that pictures of the posts of truth.csv may have."""
     path = folder / "truth.csv"
