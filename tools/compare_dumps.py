@@ -1,7 +1,8 @@
 """Compare two dumps on the images and tags that both have, each at its own P = R threshold.
 
-Both are scored on the same resamples of the images (paired bootstrap): a hard resample is hard for
-both. If the 95% interval of the difference holds 0 they are not distinguishable, and the output says so.
+Both are scored on the same resamples of the images (paired bootstrap; for macro F1 the jackknife, which is
+right for rare tags too): a hard resample is hard for both. If the 95% interval of the difference holds 0
+they are not distinguishable, and the output says so.
 
 A and B may be folders of dumps, for example of one recipe trained from several seeds: then the means of their
 scores are compared, every run at its own threshold. --truth scores by labels that the dumps do not have.

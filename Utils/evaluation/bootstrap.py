@@ -41,21 +41,28 @@ class SparseColumns:
         return self.indices[self.indptr[tag] : self.indptr[tag + 1]]
 
 
-def confusion_columns(probabilities: Matrix, labels: Matrix, threshold: Any) -> tuple[SparseColumns, ...]:
+def confusion_columns(
+    probabilities: Matrix, labels: Matrix, threshold: Any, columns: np.ndarray | None = None
+) -> tuple[SparseColumns, ...]:
     """Return the true labels, the predicted ones and those that are both (TP), in one pass.
 
-    threshold: one, or one a tag.
+    Args:
+        probabilities: (N, L).
+        labels: (N, L).
+        threshold: one, or one a tag.
+        columns: of the tags that are looked at, all by default.
     """
+    columns = np.arange(probabilities.shape[1]) if columns is None else columns
     threshold = chunked_matrix.as_stored(threshold, probabilities.dtype)
     cells, start = ([], [], []), 0
     for block, label_block in chunked_matrix.row_blocks(probabilities, labels):
         chunked_matrix.refuse_nan(block)
         above, true = chunked_matrix.is_above(block, threshold), label_block != 0
         for parts, mask in zip(cells, (true, above, above & true), strict=True):
-            rows, tags = np.nonzero(mask)
+            rows, tags = np.nonzero(mask[:, columns])
             parts.append((tags << 32) + rows + start)  # one integer, so that they sort by tag and then by row
         start += len(block)
-    return tuple(_sparse_columns(parts, probabilities.shape[1]) for parts in cells)
+    return tuple(_sparse_columns(parts, len(columns)) for parts in cells)
 
 
 def _sparse_columns(parts: list[np.ndarray], num_labels: int) -> SparseColumns:
@@ -65,33 +72,32 @@ def _sparse_columns(parts: list[np.ndarray], num_labels: int) -> SparseColumns:
 
 
 def resampled_f1(confusion: tuple[SparseColumns, ...], resamples: np.ndarray) -> np.ndarray:
-    """Return micro and macro F1 of every resample: float64 (2, R), NaN where nothing is true.
+    """Return the micro F1 of every resample: float64 (R,), NaN where nothing is true.
 
-    Macro F1 is over the tags that are true in the resample.
+    Macro F1 is not resampled, as a resample is too unlike the images for rare tags; see `jackknife`.
 
     Args:
         confusion: true, predicted and TP, from `confusion_columns`.
         resamples: (N, R) from `resample_counts`.
     """
-    true, predicted, tp = confusion
-    numerators, denominators = (np.zeros((2, resamples.shape[1])) for _ in range(2))  # micro, macro
-    for tag in range(len(true.indptr) - 1):
-        positives = _sum_of_rows(true.rows(tag), resamples)
-        hits = 2.0 * _sum_of_rows(tp.rows(tag), resamples)
-        total = positives + _sum_of_rows(predicted.rows(tag), resamples)  # F1 = 2 TP / (true + predicted)
-        f1 = np.divide(hits, total, out=np.zeros(len(hits)), where=positives > 0)
-        numerators += hits, f1
-        denominators += total, positives > 0
-    empty = np.full_like(numerators, np.nan)
-    return np.divide(numerators, denominators, out=empty, where=denominators[1] > 0)
+    positives, predicted_cells, hits = (_cells_by_image(cells, len(resamples)) for cells in confusion)
+    per_image = np.stack([2.0 * hits, positives + predicted_cells, positives], axis=1)
+    numerator, denominator, positive = _weighted_sums(per_image, resamples)
+    # F1 = 2 TP / (true + predicted)
+    return np.divide(numerator, denominator, out=np.full_like(numerator, np.nan), where=positive > 0)
 
 
-def _sum_of_rows(rows: np.ndarray, resamples: np.ndarray, step: int = 255) -> np.ndarray:
-    """Sum how often these rows are drawn in each resample; 255 counts of at most 255 sum within uint16."""
-    total = np.zeros(resamples.shape[1], np.float64)
-    for start in range(0, len(rows), step):
-        total += np.add.reduce(resamples[rows[start : start + step]], axis=0, dtype=np.uint16)
-    return total
+def _cells_by_image(cells: SparseColumns, num_images: int) -> np.ndarray:
+    return np.bincount(cells.indices, minlength=num_images)
+
+
+def _weighted_sums(per_image: np.ndarray, resamples: np.ndarray, step: int = 4096) -> np.ndarray:
+    """Return (K, R) sums of (N, K) numbers of images over each resample, an image as often as drawn."""
+    sums = np.zeros((per_image.shape[1], resamples.shape[1]))
+    for start in range(0, len(per_image), step):
+        rows = slice(start, start + step)
+        sums += per_image[rows].T @ resamples[rows].astype(np.float64)
+    return sums
 
 
 def interval(values: Any, confidence: float = CONFIDENCE) -> tuple[float, float]:

@@ -1,4 +1,7 @@
-"""Paired bootstrap: models compared on the same resamples of images, each at its own P = R threshold.
+"""Models compared on the same images, each at its own P = R threshold, with intervals over images.
+
+Micro F1 is compared on the same resamples of the bootstrap, macro F1 by leaving out the same images one by
+one (see `jackknife` for the reason): what is hard for one is so for the other.
 
 Several runs of one model, trained from several seeds, are compared by the mean of their scores. Its interval
 says how sure that is for these runs on other images; how much seeds differ, the runs' own scores show.
@@ -10,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from Utils.evaluation import bootstrap, scores, thresholds
+from Utils.evaluation import bootstrap, jackknife, scores, thresholds
 from Utils.evaluation.chunked_matrix import Matrix
 
 METRICS = ("micro_F1", "macro_F1")
@@ -21,11 +24,16 @@ class ResampledScores:
     """Scores of one model, or the means of several."""
 
     values: dict[str, float]  # by METRICS
-    resampled: dict[str, np.ndarray]  # by METRICS: (resamples,)
+    resampled: np.ndarray  # (resamples,) micro F1
+    without: np.ndarray  # (images,) macro F1 without each image
 
     def interval(self, metric: str) -> tuple[float, float]:
         """Return the 95% interval of a score."""
-        return bootstrap.interval(self.resampled[metric])
+        return _interval(metric, self.values[metric], self.resampled, self.without)
+
+
+def _interval(metric: str, value: float, resampled: np.ndarray, without: np.ndarray) -> tuple[float, float]:
+    return bootstrap.interval(resampled) if metric == "micro_F1" else jackknife.interval(value, without)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +48,8 @@ def mean(models: Sequence[ResampledScores]) -> ResampledScores:
     """Return the mean of several models' scores on the same resamples."""
     return ResampledScores(
         {metric: float(np.mean([model.values[metric] for model in models])) for metric in METRICS},
-        {metric: np.mean([model.resampled[metric] for model in models], axis=0) for metric in METRICS},
+        np.mean([model.resampled for model in models], axis=0),
+        np.mean([model.without for model in models], axis=0),
     )
 
 
@@ -58,10 +67,10 @@ def score_at(probabilities: Matrix, labels: Matrix, resamples: np.ndarray, thres
     counts = scores.count(probabilities, labels, threshold)
     confusion = bootstrap.confusion_columns(probabilities, labels, threshold)
     values = float(scores.f_beta(counts.total())), scores.macro_f1(counts)
-    resampled = bootstrap.resampled_f1(confusion, resamples)
     return ModelScores(
         dict(zip(METRICS, values, strict=True)),
-        dict(zip(METRICS, resampled, strict=True)),
+        bootstrap.resampled_f1(confusion, resamples),
+        jackknife.macro_f1_without_each_image(confusion, len(resamples)),
         threshold,
         counts,
     )
@@ -83,5 +92,6 @@ class Difference:
 
 def difference(first: ResampledScores, second: ResampledScores, metric: str) -> Difference:
     """Return the `Difference` second - first of a score of two models on the same resamples."""
-    resampled = second.resampled[metric] - first.resampled[metric]
-    return Difference(second.values[metric] - first.values[metric], *bootstrap.interval(resampled))
+    value = second.values[metric] - first.values[metric]
+    resampled, without = second.resampled - first.resampled, second.without - first.without
+    return Difference(value, *_interval(metric, value, resampled, without))

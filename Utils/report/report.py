@@ -13,6 +13,7 @@ from Utils.evaluation import (
     bootstrap,
     calibration,
     confusion,
+    jackknife,
     leakage,
     paired_bootstrap,
     predictions,
@@ -27,7 +28,10 @@ MIN_POSITIVES = 5  # positives a tag needs to be listed among the worst
 NUM_WORST = NUM_CONFUSED = 12  # tags and pairs listed, with pictures
 COLUMNS = ("tag", "category", "count", "positives", "predicted", "TP", "FP", "FN", "P", "R", "F1")
 PADDED = ("F1_white", "F1_black")  # further columns where there are predictions of images padded black
-HEADLINE = ("category", "tags", "F1", "F1_low", "F1_high", "P", "R", "macro_F1", "MCC", "thres")
+HEADLINE = (
+    "category", "tags", "F1", "F1_low", "F1_high", "P", "R", "macro_F1", "MCC", "thres",
+    "macro_F1_low", "macro_F1_high",
+)  # fmt: skip
 PADDINGS = (
     "category", "F1_white", "F1_white_low", "F1_white_high", "F1_black", "F1_black_low", "F1_black_high",
     "difference", "difference_low", "difference_high",
@@ -217,7 +221,8 @@ def headline(dump: predictions.Dump) -> list[dict[str, Any]]:
 
     Returns:
         ``[{"category", "tags", "model": scores, "frequencies": scores}]``, all tags first; the scores have
-        the keys of `Utils.evaluation.scores.summary`, macro_F1, TP, FP, FN, TN, ties, F1_low and F1_high.
+        the keys of `Utils.evaluation.scores.summary`, macro_F1, TP, FP, FN, TN, ties, and F1_low, F1_high,
+        macro_F1_low and macro_F1_high, the ends of 95% intervals over images.
     """
     positives = scores.positives(dump.labels)
     frequencies = np.broadcast_to(dump.tags["count"].to_numpy(np.float64), dump.probabilities.shape)
@@ -241,11 +246,16 @@ def _score(
     scored, per_image = [], []
     for cut, columns in zip(cuts, selections, strict=True):
         counts = scores.count(probabilities, labels, cut.threshold).select(columns)
-        total = counts.total()
+        total, macro = counts.total(), scores.macro_f1(counts)
+        cells = bootstrap.confusion_columns(probabilities, labels, cut.threshold, columns)
+        without = jackknife.macro_f1_without_each_image(cells, len(probabilities))
+        low, high = jackknife.interval(macro, without)
         scored.append(
             {
                 **scores.summary(total, cut.threshold),
-                "macro_F1": scores.macro_f1(counts),
+                "macro_F1": macro,
+                "macro_F1_low": low,
+                "macro_F1_high": high,
                 **{name.upper(): value for name, value in dataclasses.asdict(total).items()},
                 "ties": cut.ties,
             }

@@ -76,7 +76,9 @@ def _headline(rows: Iterable[Mapping[str, Any]]) -> str:
             for side in (model, row["frequencies"])
         )
         category = (row["category"], f"{row['tags']:,} tags")
-        cells.append((category, *f1, *(model[name] for name in ("P", "R", "macro_F1", "MCC", "thres"))))
+        macro = html_parts.format_interval(model["macro_F1_low"], model["macro_F1_high"], "–")
+        others = (model["P"], model["R"], (model["macro_F1"], macro), model["MCC"], model["thres"])
+        cells.append((category, *f1, *others))
     return html_parts.table(head, cells, "headline")
 
 

@@ -24,7 +24,8 @@ def test_a_model_is_scored_where_its_precision_equals_its_recall():
     for metric in paired_bootstrap.METRICS:
         low, high = model.interval(metric)
         assert low < model.values[metric] < high
-        assert model.resampled[metric].shape == (200,)
+    assert model.resampled.shape == (200,)
+    assert model.without.shape == (120,)
 
 
 def test_a_model_may_have_a_threshold_for_every_tag():
@@ -60,5 +61,5 @@ def test_runs_are_compared_by_the_mean_of_their_scores_on_each_resample():
     mean = paired_bootstrap.mean(runs)
     for metric in paired_bootstrap.METRICS:
         assert mean.values[metric] == pytest.approx(np.mean([run.values[metric] for run in runs]))
-        expected = (runs[0].resampled[metric] + runs[1].resampled[metric]) / 2
-        assert mean.resampled[metric] == pytest.approx(expected)
+    assert mean.resampled == pytest.approx((runs[0].resampled + runs[1].resampled) / 2)
+    assert mean.without == pytest.approx((runs[0].without + runs[1].without) / 2)

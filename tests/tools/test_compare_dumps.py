@@ -22,6 +22,17 @@ def brute(p, y, cut):
     return 2 * hit.sum() / both.sum(), np.mean(2 * hit[present] / both[present])
 
 
+def jackknifed(value, without):
+    """The 95% interval of a score from its values without each image."""
+    without = np.asarray(without)
+    half = 1.959964 * np.sqrt(((without - without.mean()) ** 2).sum() * (1 - 1 / len(without)))
+    return value - half, value + half
+
+
+def without_each(p, y, cut):
+    return [brute(np.delete(p, row, 0), np.delete(y, row, 0), cut)[1] for row in range(len(y))]
+
+
 def test_scores_and_intervals_are_those_of_brute_force(pair, capsys):
     a, b, p, noisy, y, _ = pair
     assert main([str(a), str(b), "--resamples", "150", "--seed", "3", "--json"]) == 0
@@ -29,20 +40,25 @@ def test_scores_and_intervals_are_those_of_brute_force(pair, capsys):
     assert (found["images"], found["tags"], found["labels_that_differ"]) == (*y.shape, 0)
     random = np.random.default_rng(3)
     draws = [random.integers(0, len(y), len(y)) for _ in range(150)]
-    resampled = []
+    resampled, left_out, macro = [], [], []
     for dump, given in zip(found["dumps"], (p, noisy), strict=True):
         cut = thresholds.p_equals_r(given, int(y.sum())).threshold
-        many = np.array([brute(given[draw], y[draw], cut) for draw in draws])
+        many = np.array([brute(given[draw], y[draw], cut)[0] for draw in draws])
         resampled.append(many)
+        left_out.append(np.array(without_each(given, y, cut)))
         expected = brute(given, y, cut)
+        macro.append(expected[1])
         assert dump["threshold"] == cut
-        for column, kind in enumerate(("micro_F1", "macro_F1")):
-            assert dump[kind] == pytest.approx(expected[column])
-            assert dump[f"{kind}_interval"] == pytest.approx(np.quantile(many[:, column], [0.025, 0.975]))
-    lead = np.quantile(resampled[1] - resampled[0], [0.025, 0.975], axis=0)
-    for column, kind in enumerate(("micro_F1", "macro_F1")):
-        assert found["differences"][kind]["interval"] == pytest.approx(lead[:, column])
-        assert found["differences"][kind]["distinguishable"] == (lead[1, column] < 0)
+        assert [dump["micro_F1"], dump["macro_F1"]] == pytest.approx(expected)
+        assert dump["micro_F1_interval"] == pytest.approx(np.quantile(many, [0.025, 0.975]))
+        assert dump["macro_F1_interval"] == pytest.approx(jackknifed(expected[1], left_out[-1]))
+    leads = {
+        "micro_F1": np.quantile(resampled[1] - resampled[0], [0.025, 0.975]),
+        "macro_F1": jackknifed(macro[1] - macro[0], left_out[1] - left_out[0]),
+    }
+    for kind, lead in leads.items():
+        assert found["differences"][kind]["interval"] == pytest.approx(lead)
+        assert found["differences"][kind]["distinguishable"] == (lead[1] < 0)
     assert found["differences"]["micro_F1"]["distinguishable"], "noise is worse"
 
 
@@ -129,7 +145,7 @@ def test_runs_of_several_seeds_are_compared_by_their_means(by_truth, seeds, caps
     assert (said["images"], said["images_without_truth"]) == (len(y), 2 * by_truth)
     random = np.random.default_rng(4)
     draws = [random.integers(0, len(y), len(y)) for _ in range(120)]
-    many = {}
+    many, left_out = {}, {}
     for side in said["dumps"]:
         runs = found[side["name"]]
         cuts = [np.sort(p, axis=None)[-y.sum() - 1] for p in runs]  # as many above it as are true
@@ -138,13 +154,18 @@ def test_runs_of_several_seeds_are_compared_by_their_means(by_truth, seeds, caps
         assert [run["micro_F1"] for run in side["runs"]] == pytest.approx(scores_of_runs[:, 0])
         assert [side["micro_F1"], side["macro_F1"]] == pytest.approx(scores_of_runs.mean(axis=0))
         many[side["name"]] = np.mean(
-            [[brute(p[draw], y[draw], cut) for draw in draws] for p, cut in zip(runs, cuts, strict=True)],
+            [[brute(p[draw], y[draw], cut)[0] for draw in draws] for p, cut in zip(runs, cuts, strict=True)],
             axis=0,
         )
-    lead = np.quantile(many["after"] - many["before"], [0.025, 0.975], axis=0)
-    for column, kind in enumerate(("micro_F1", "macro_F1")):
-        assert said["differences"][kind]["interval"] == pytest.approx(lead[:, column])
-        assert said["differences"][kind]["distinguishable"]
+        left_out[side["name"]] = np.mean(
+            [without_each(*run) for run in zip(runs, [y] * len(runs), cuts, strict=True)], axis=0
+        )
+    gains = {kind: said["differences"][kind] for kind in ("micro_F1", "macro_F1")}
+    lead = np.quantile(many["after"] - many["before"], [0.025, 0.975])
+    assert gains["micro_F1"]["interval"] == pytest.approx(lead)
+    lead = jackknifed(gains["macro_F1"]["difference"], left_out["after"] - left_out["before"])
+    assert gains["macro_F1"]["interval"] == pytest.approx(lead)
+    assert all(gain["distinguishable"] for gain in gains.values())
 
 
 def test_runs_are_listed_and_one_dump_stands_against_several(seeds, capsys):
