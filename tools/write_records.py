@@ -1,7 +1,8 @@
 """Pack the images of a dataset folder into TFRecord shards, in parallel; interrupted work continues.
 
-    python tools/write_records.py dataset --images 512px
-    python tools/write_records.py dataset --images 512px --part 0/8     (one of eight machines)
+    python tools/write_records.py dataset
+    python tools/write_records.py dataset --images elsewhere            (the pictures were moved)
+    python tools/write_records.py dataset --part 0/8                    (one of eight machines)
     python tools/write_records.py newer --labels-only --reuse dataset   (other labels, the same images)
 
 JPEGs that are square, RGB and of the dataset's image size pass through byte for byte; others are padded white
@@ -38,7 +39,9 @@ def parser() -> Parser:
     """Return the argument parser."""
     parser = Parser(prog="tools/write_records.py", description=__doc__)
     parser.add_argument("dataset", help="dataset folder made by tools/select_tags.py")
-    parser.add_argument("--images", metavar="DIR", help="the image folder given to select_tags")
+    parser.add_argument(
+        "--images", metavar="DIR", help="the pictures, where they are not where select_tags saw them"
+    )
     parser.add_argument(
         "--workers",
         type=number(least=1),
@@ -91,6 +94,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     check(options)
     folder = pathlib.Path(options.dataset)
     manifest = packing.open_manifest(folder)
+    options.images_given = bool(options.images)
+    if not (options.images or options.reuse):
+        options.images = recorded_images(folder, manifest)
     reused = packing.ReusedDataset(options.reuse, folder, manifest) if options.reuse else None
     if options.overwrite and manifest["records"]:
         with replacing_folder(folder, dataset_folder.DATASET, overwrite=True) as fresh:
@@ -133,13 +139,22 @@ def check(options: argparse.Namespace) -> None:
     """Raise UserError for options that contradict each other."""
     if options.labels_only != bool(options.reuse):
         raise UserError("--labels-only and --reuse OLD_DATASET belong together; only one of them is given")
-    if not (options.images or options.reuse):
-        raise UserError("--images DIR is needed, the image folder given to tools/select_tags.py")
     if options.overwrite and options.part != (0, 1):
         raise UserError(
             "--overwrite with --part would remove what other parts wrote; delete the shards first"
         )
     job_engines.require_engine(options.engine)
+
+
+def recorded_images(folder: pathlib.Path, manifest: Mapping[str, Any]) -> str:
+    """Return where the pictures are by dataset.json; UserError where it does not say."""
+    images = packing.images_of(manifest)
+    if images is None:
+        raise UserError(
+            f"{folder / dataset_folder.MANIFEST} does not say where the pictures are (select_tags of today "
+            "notes it); --images DIR is needed, the image folder given to tools/select_tags.py"
+        )
+    return images
 
 
 def settings(options: argparse.Namespace) -> dict[str, int]:
@@ -172,7 +187,7 @@ def pack(
     if not missing:
         return
     if options.images:
-        posts.require_images(pathlib.Path(options.images))
+        posts.require_images(pathlib.Path(options.images), options.images_given)
     if reused:
         reused.verify()
     jobs = (

@@ -1,35 +1,40 @@
 """Dataset definitions: which posts and tags make a dataset, read from definition.toml."""
 
+import csv
 import dataclasses
+import io
+import math
 import pathlib
 import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from Utils.command.cli import UserError, suggest
-from Utils.data.danbooru_fields import OTHER_CATEGORIES, RATING_NAMES, STATUSES
-from Utils.files import text_files
+from Utils.data.danbooru_fields import OTHER_CATEGORIES, RATING_NAMES, STATUSES, plain_name
+from Utils.files import damage, text_files
 from Utils.files.atomic import AnyPath
 from Utils.tags.tag_list import RATINGS, category_code
 
 SPLITS = ("train", "validation", "test")
-SPLIT_MODULUS = 1000  # splits are ranges of the post id modulo 1000, as Danbooru's folders of images are
+SPLIT_MODULUS = 1000  # ranges of splits are of the post id modulo 1000, as Danbooru's folders of images are
+
+Splits = Mapping[str, tuple[int, int]] | Mapping[str, float]  # ranges of ids, or shares of the posts
 
 
 @dataclasses.dataclass(frozen=True)
 class Definition:
     """A dataset definition; every field but the name has the value of 2021_0000_0899 as its default.
 
-    The rules apply in this order, one pass each: categories and min_tag_count; ratings, status, split, file
-    present; min_tags_per_image; min_tag_images and min_tag_share; max_tags.
+    The rules apply in this order, one pass each: exclude_tags, include_tags, categories and min_tag_count;
+    ratings, status, split, file present; min_tags_per_image; min_tag_images and min_tag_share; max_tags.
     """
 
     name: str
     image_size: int = 512  # side of the stored square JPEGs
     jpeg_quality: int = 95
-    splits: dict[str, tuple[int, int]] = dataclasses.field(
+    splits: Splits = dataclasses.field(
         default_factory=lambda: {"train": (0, 899), "test": (900, 949), "validation": (950, 999)}
-    )  # post id modulo 1000, inclusive
+    )  # post id modulo 1000, inclusive; or shares, such as 0.9 and 0.1, drawn by the content of the pictures
     ratings: tuple[str, ...] = ("s",)  # letters that are kept
     ratings_as_labels: bool = False
     ratings_map: dict[str, str] | None = (
@@ -42,6 +47,19 @@ class Definition:
     min_tag_share: float = 0.5  # of count * kept images / all posts
     max_tags: int = 2380  # the most frequent
     min_tags_per_image: int = 15
+    exclude_tags: tuple[str, ...] = ()
+    include_tags: tuple[str, ...] | None = None  # only these, of any category and however rare; None: all
+
+    @property
+    def shares(self) -> dict[str, float] | None:
+        """Return the shares of the splits, None where they are ranges of post ids."""
+        shares = {name: part for name, part in self.splits.items() if isinstance(part, float)}
+        return shares or None
+
+    @property
+    def ranges(self) -> dict[str, tuple[int, int]]:
+        """Return the ranges of the splits; none where they are shares."""
+        return {name: part for name, part in self.splits.items() if isinstance(part, tuple)}
 
 
 def read_definition(path: AnyPath) -> Definition:
@@ -49,7 +67,26 @@ def read_definition(path: AnyPath) -> Definition:
     path = pathlib.Path(path)
     if path.is_dir():
         path = path / "definition.toml"
-    return definition_from_dict(text_files.read_toml(path, "a dataset definition (definition.toml)"), path)
+    values = text_files.read_toml(path, "a dataset definition (definition.toml)")
+    for key in ("exclude_tags", "include_tags"):
+        if isinstance(values.get(key), str):
+            values[key] = read_tag_names(path.parent / values[key])
+    return definition_from_dict(values, path)
+
+
+def read_tag_names(path: AnyPath) -> list[str]:
+    """Return the tag names of a file: the column ``name`` of a CSV with such a column, else one a line."""
+    with damage.named(path, "is no list of tags"):
+        text = text_files.read_text(path, "a list of tags (one a line, or a CSV with a column name)")
+        if "name" in next(csv.reader(text.splitlines()[:1]), []):
+            rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+            return [row["name"] for row in rows if row["name"]]
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def spelling(name: str) -> str:
+    """Return a tag name as tag lists have it, of one written as people write: ``a (b)``, ``a \\(b\\)``."""
+    return "_".join(plain_name(name).replace("\\(", "(").replace("\\)", ")").split())
 
 
 def definition_from_dict(values: Mapping[str, Any], source: AnyPath = "definition") -> Definition:
@@ -139,9 +176,22 @@ def check_ratings_map(value: Any) -> dict[str, str] | None:
     return dict(value)
 
 
-def _check_splits(value: Any) -> dict[str, tuple[int, int]]:
+def _check_tag_names(value: Any) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    if isinstance(value, (list, tuple)) and all(isinstance(name, str) and name.strip() for name in value):
+        return tuple(dict.fromkeys(map(spelling, value)))
+    raise UserError("must be a list of tag names, or the name of a file that lists them")
+
+
+def _check_splits(value: Any) -> Splits:
     if not isinstance(value, dict) or not value:
-        raise UserError("must name ranges, as {train = [0, 899], validation = [950, 999]}")
+        raise UserError(
+            "must name ranges of post ids, as {train = [0, 899], validation = [950, 999]}, or shares, as "
+            "{train = 0.9, validation = 0.1}"
+        )
+    if any(isinstance(part, float) for part in value.values()) or list(value.values()) == [1]:
+        return _check_shares(value)
     splits = {name: _check_range(name, ends) for name, ends in value.items()}
     ranges = sorted((low, high, name) for name, (low, high) in splits.items())
     for (_, high, name), (low, _, next_name) in zip(ranges, ranges[1:], strict=False):
@@ -150,9 +200,23 @@ def _check_splits(value: Any) -> dict[str, tuple[int, int]]:
     return splits
 
 
-def _check_range(name: str, ends: Any) -> tuple[int, int]:
+def _check_shares(value: dict[str, Any]) -> dict[str, float]:
+    for name, share in value.items():
+        _check_split_name(name)
+        if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share <= 1:
+            raise UserError(f"needs a share for {name}, above 0 and at most 1, where the others are shares")
+    if not math.isclose(math.fsum(value.values()), 1, abs_tol=1e-6):
+        raise UserError(f"has shares that add up to {math.fsum(value.values()):g}; they add up to 1")
+    return {name: float(share) for name, share in value.items()}
+
+
+def _check_split_name(name: str) -> None:
     if name not in SPLITS:
         raise UserError(f"may hold {', '.join(SPLITS)}, not {name!r}{suggest(name, SPLITS)}")
+
+
+def _check_range(name: str, ends: Any) -> tuple[int, int]:
+    _check_split_name(name)
     if not isinstance(ends, (list, tuple)) or len(ends) != 2:
         raise UserError(f"needs two ends for {name}, first and last post id modulo {SPLIT_MODULUS}")
     low, high = map(_integer(0, SPLIT_MODULUS - 1), ends)
@@ -176,4 +240,6 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "min_tag_share": _check_share,
     "max_tags": _integer(1, 2**31 - 1),
     "min_tags_per_image": _integer(0, 2**31 - 1),
+    "exclude_tags": lambda value: _check_tag_names(value) or (),
+    "include_tags": _check_tag_names,
 }

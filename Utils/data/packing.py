@@ -77,6 +77,16 @@ def copy_selection(folder: pathlib.Path, fresh: pathlib.Path) -> dict[str, Any]:
     return clear(fresh, open_manifest(folder))
 
 
+def images_of(manifest: Mapping[str, Any]) -> str | None:
+    """Return where the pictures of a dataset are by its dataset.json, None where it does not say.
+
+    The place that write_records read last, if it was another, comes before that of select_tags.
+    """
+    made = manifest.get("made") or {}
+    places = [(made.get(tool) or {}).get("images") for tool in ("write_records", "select_tags")]
+    return next((place for place in places if isinstance(place, str) and place), None)
+
+
 class Posts:
     """posts.parquet in memory, in its own order (by post id)."""
 
@@ -115,12 +125,20 @@ class Posts:
         paths, labels = self._paths.take(rows).to_pylist(), self._labels.take(rows).to_pylist()
         yield from zip(self.ids[rows].tolist(), paths, labels, strict=True)
 
-    def require_images(self, folder: pathlib.Path) -> None:
-        """Raise UserError where none of 100 images is in the folder: a wrong one would reject every post."""
+    def require_images(self, folder: pathlib.Path, given: bool = True) -> None:
+        """Raise UserError where none of 100 images is in the folder: a wrong one would reject every post.
+
+        ``given`` says whether the folder is that of --images, or the one that dataset.json has.
+        """
         rows = np.unique(np.linspace(0, len(self.ids) - 1, 100).astype(np.int64))
         paths = [path for _, path, _ in self.at(rows)]
         if not any((folder / path).exists() for path in paths):
             names = sorted(path.name for path in folder.iterdir())[:5] if folder.is_dir() else []
+            if not given:
+                raise UserError(
+                    f"the pictures were in {folder} when select_tags listed them; none of {len(paths)} "
+                    f"looked for is there now, as {paths[0]}. Say where they are: --images FOLDER"
+                )
             raise UserError(
                 f"--images {folder}: none of {len(paths)} images is there, as {folder / paths[0]}; "
                 f"the folder {'holds ' + ', '.join(names) + ' ...' if names else 'is empty or missing'}"

@@ -1,8 +1,9 @@
 """The rules that select the posts and tags of a dataset: pure functions on blocks of posts and tag lists.
 
-Order, one pass each: categories and min_tag_count; ratings, status, split, file present; min_tags_per_image;
-groups of duplicates; min_tag_images and min_tag_share; max_tags. A tag that passed the first two rules is a
-candidate; the others can only be applied once all posts have been seen.
+Order, one pass each: exclude_tags and include_tags; categories and min_tag_count; ratings, status, split,
+file present; min_tags_per_image; groups of duplicates; min_tag_images and min_tag_share; max_tags. A tag that
+passed the rules up to min_tag_count is a candidate; the others can only be applied once all posts have been
+seen. Splits that are shares are drawn last (`share_splits`).
 """
 
 import collections
@@ -47,26 +48,38 @@ class SelectedPosts:
 def candidate_tags(
     tags: pd.DataFrame, definition: Definition
 ) -> tuple[pd.DataFrame, list[Step], pd.DataFrame]:
-    """Apply categories and min_tag_count to the tags of a source.
+    """Apply exclude_tags, include_tags, categories and min_tag_count to the tags of a source.
 
-    Returns ``(tags that pass both, by id; a step for each rule; tags that min_tag_count drops)``, the last
-    with a column rule. Tags of other categories are not listed: they are no tags of such a dataset.
+    Returns ``(tags that pass all, by id; a step for each rule; dropped tags)``, the last with a column rule.
+    Tags of other categories are not listed: they are no tags of such a dataset.
     """
-    by_category = tags.loc[tags["category"].isin(list(definition.categories))]
-    is_frequent = by_category["count"] >= definition.min_tag_count
-    frame = by_category.loc[is_frequent]
-    dropped = by_category.loc[~is_frequent].assign(rule="min_tag_count")
-    steps = [
-        {"rule": "categories", "before": len(tags), "after": len(by_category)},
-        {"rule": "min_tag_count", "before": len(by_category), "after": len(frame)},
-    ]
-    return frame.sort_values("tag_id", ignore_index=True), steps, dropped
+    rules = {}
+    if definition.exclude_tags:
+        rules["exclude_tags"] = ~tags["name"].isin(list(definition.exclude_tags))
+    if definition.include_tags is not None:
+        rules["include_tags"] = tags["name"].isin(list(definition.include_tags))
+    else:
+        rules["categories"] = tags["category"].isin(list(definition.categories))
+        rules["min_tag_count"] = tags["count"] >= definition.min_tag_count
+    passed, steps, dropped = np.ones(len(tags), bool), [], []
+    for rule, mask in rules.items():
+        before, passed = passed, passed & mask.to_numpy()
+        steps.append({"rule": rule, "before": int(before.sum()), "after": int(passed.sum())})
+        if rule not in ("categories", "include_tags"):
+            dropped.append(tags.loc[before & ~passed].assign(rule=rule))
+    dropped = pd.concat(dropped, ignore_index=True) if dropped else tags.iloc[:0].assign(rule="")
+    return tags.loc[passed].sort_values("tag_id", ignore_index=True), steps, dropped
 
 
 def split_rows(ids: np.ndarray, definition: Definition) -> np.ndarray:
-    """Return the row of SPLITS for every post id, -1 for a post in no split: int8 (P,)."""
+    """Return the row of SPLITS for every post id, -1 for a post in no split: int8 (P,).
+
+    Of splits that are shares all posts are in the first: they are drawn when the posts are known.
+    """
+    if definition.shares:
+        return np.zeros(len(ids), np.int8)
     table = np.full(SPLIT_MODULUS, -1, np.int8)
-    for name, (low, high) in definition.splits.items():
+    for name, (low, high) in definition.ranges.items():
         table[low : high + 1] = SPLITS.index(name)
     return table[ids % SPLIT_MODULUS]
 
@@ -82,7 +95,8 @@ def _post_rules(
     yield f"rating not {' '.join(definition.ratings)}", np.isin(block.ratings, letters)
     for name in definition.exclude_status:
         yield f"status {name}", (block.status >> STATUSES.index(name)) & 1 == 0
-    yield "id in no split", split_rows(block.ids, definition) >= 0
+    if definition.ranges:
+        yield "id in no split", split_rows(block.ids, definition) >= 0
 
 
 class PostFilter:
@@ -96,6 +110,7 @@ class PostFilter:
     Attributes:
         excluded: ``{reason: posts}`` in the order of the rules.
         missing: arrays of the ids of posts whose file is missing.
+        untagged: ``(post id, path)`` of posts with too few tags, of sources that know the paths.
         num_posts: posts seen so far.
     """
 
@@ -112,6 +127,7 @@ class PostFilter:
         self._row_dtype = np.min_scalar_type(max(len(tag_ids), 1))
         self.excluded: collections.Counter[str] = collections.Counter()
         self.missing: list[np.ndarray] = []
+        self.untagged: list[tuple[int, str]] = []
         self.num_posts = 0
 
     def select(self, block: PostBlock) -> SelectedPosts:
@@ -129,6 +145,9 @@ class PostFilter:
             self._apply("file missing", passed, files >= 0)
         sizes, tag_rows = self._candidates(block)
         least = self._definition.min_tags_per_image
+        if block.paths is not None:
+            rows = np.flatnonzero(passed & (sizes < least)).tolist()
+            self.untagged += [(int(block.ids[row]), block.paths[row]) for row in rows]
         self._apply(f"fewer than {least} tags", passed, sizes >= least)
         splits = split_rows(block.ids, self._definition)
         ratings = block.ratings.clip(0, 255).astype(np.uint8)
@@ -176,14 +195,15 @@ def require_filled_splits(blocks: Sequence[SelectedPosts], definition: Definitio
     counts = np.zeros(len(SPLITS), np.int64)
     for block in blocks:
         counts += np.bincount(block.splits, minlength=len(SPLITS))
-    empty = [name for name in definition.splits if not counts[SPLITS.index(name)]]
+    ranges = definition.ranges
+    empty = [name for name in ranges if not counts[SPLITS.index(name)]]
     if not empty:
         return
     ids = np.concatenate([block.ids for block in blocks])
-    held = ", ".join(f"{name} {counts[SPLITS.index(name)]}" for name in definition.splits)
+    held = ", ".join(f"{name} {counts[SPLITS.index(name)]}" for name in ranges)
     raise UserError(
         f"no post falls into {' and '.join(empty)}: splits are ranges of the post id modulo {SPLIT_MODULUS}, "
-        f"and the {len(ids)} posts give {held}. {_fitting_splits(ids, definition.splits)}"
+        f"and the {len(ids)} posts give {held}. {_fitting_splits(ids, ranges)}"
     )
 
 
@@ -225,6 +245,8 @@ def select_tags(
         images: (C,) selected posts with each tag.
         num_selected, num_posts: selected posts and posts in the source.
 
+    With include_tags only the tags on no selected post are dropped: the list says what is wanted.
+
     Returns ``(mask (C,), a step for each rule, dropped tags)``, the last with columns images and rule. A tag
     is below min_tag_share where ``images < min_tag_share * count * num_selected / num_posts``. The most
     frequent tags are those on most selected posts, then those with the larger count, then the smaller id.
@@ -242,6 +264,8 @@ def select_tags(
         "min_tag_share": lambda passed: images >= definition.min_tag_share * expected,
         "max_tags": most_frequent,
     }
+    if definition.include_tags is not None:
+        rules = {"on no kept image": lambda passed: images > 0}
     passed, steps, dropped_by = np.ones(len(frame), bool), [], np.full(len(frame), "", object)
     for rule, mask_of in rules.items():
         mask = mask_of(passed)

@@ -17,7 +17,7 @@ def read_toml(path: AnyPath, what: str) -> dict[str, Any]:
     ``what`` is what the file should be, for the error where there is no file.
     """
     with damage.named(path, "is no TOML"):
-        return tomllib.loads(_read(path, what))
+        return tomllib.loads(read_text(path, what))
 
 
 def read_yaml(path: AnyPath, what: str) -> Any:
@@ -29,7 +29,7 @@ def read_yaml(path: AnyPath, what: str) -> Any:
     import yaml
 
     with damage.named(path, "is no YAML"):
-        value = yaml.safe_load(_read(path, what))
+        value = yaml.safe_load(read_text(path, what))
         size = _size(value, {}, set())
     if size > _MOST_VALUES:
         raise UserError(
@@ -38,7 +38,8 @@ def read_yaml(path: AnyPath, what: str) -> Any:
     return value
 
 
-def _read(path: AnyPath, what: str) -> str:
+def read_text(path: AnyPath, what: str) -> str:
+    """Return the text of a small file in UTF-8; UserError where there is none, or it is too large."""
     path = require_file(path, what)
     size = path.stat().st_size
     if size > _MOST_BYTES:

@@ -48,6 +48,12 @@ def test_a_definition_survives_json():
         ('name = "x"\nsplits = {train = [9, 0]}', "backwards"),
         ('name = "x"\nsplits = {train = 9}', "two ends"),
         ('name = "x"\nsplits = {valid = [0, 9]}', "did you mean validation"),
+        ('name = "x"\nsplits = {train = 0.9, validation = 0.2}', "add up to 1.1; they add up to 1"),
+        ('name = "x"\nsplits = {train = 0.9, validation = [1, 2]}', "share for validation"),
+        ('name = "x"\nsplits = {train = 1.5}', "above 0 and at most 1"),
+        ('name = "x"\nsplits = {train = 0.9, valid = 0.1}', "did you mean validation"),
+        ('name = "x"\nexclude_tags = 5', "exclude_tags must be a list of tag names"),
+        ('name = "x"\ninclude_tags = ["a", ""]', "include_tags must be a list of tag names"),
         ("name = x", "is no TOML"),
     ],
 )
@@ -60,4 +66,34 @@ def test_mistakes_are_named(tmp_path, text, message):
 
 def test_a_folder_without_a_definition_is_an_error(tmp_path):
     with pytest.raises(UserError, match="found nothing"):
+        read_definition(tmp_path)
+
+
+def test_splits_are_shares_or_ranges():
+    shares = definition_from_dict({"name": "x", "splits": {"train": 0.75, "validation": 0.25}})
+    assert shares.shares == {"train": 0.75, "validation": 0.25}
+    assert shares.ranges == {}
+    assert definition_from_dict(json.loads(json.dumps(dataclasses.asdict(shares)))) == shares
+    assert Definition("x").shares is None
+    assert set(Definition("x").ranges) == {"train", "test", "validation"}
+    assert definition_from_dict({"name": "x", "splits": {"train": 1}}).shares == {"train": 1.0}
+
+
+def test_tags_are_listed_in_place_or_in_a_file(tmp_path):
+    (tmp_path / "words.txt").write_text(
+        "long hair\n\nsaber \\\\(fate\\\\)\nlong_hair\n".replace("\\\\", "\\")
+    )
+    (tmp_path / "tags.csv").write_text('tag_id,name,category,count\n1,"a,b",0,5\n2,1girl,0,4\n')
+    (tmp_path / "definition.toml").write_text(
+        'name = "x"\nexclude_tags = "words.txt"\ninclude_tags = "tags.csv"\n'
+    )
+    definition = read_definition(tmp_path)
+    assert definition.exclude_tags == ("long_hair", "saber_(fate)")
+    assert definition.include_tags == ("a,b", "1girl")
+    assert Definition("x").include_tags is None
+    (tmp_path / "words.txt").unlink()
+    with pytest.raises(UserError, match="a list of tags"):
+        read_definition(tmp_path)
+    (tmp_path / "words.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match="words.txt is no list of tags"):
         read_definition(tmp_path)

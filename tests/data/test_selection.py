@@ -53,6 +53,25 @@ def test_candidates_pass_category_and_count_and_only_rare_ones_are_listed():
     assert dropped[["name", "rule"]].to_numpy().tolist() == [["c", "min_tag_count"]]
 
 
+def test_named_tags_are_left_out_or_are_all_there_is():
+    tags = tags_of((5, "a", 0, 300), (2, "b", 4, 2), (3, "c", 0, 199), (4, "d", 5, 900))
+    frame, steps, dropped = selection.candidate_tags(
+        tags, Definition("x", min_tag_count=100, exclude_tags=("a", "z"))
+    )
+    assert frame["name"].tolist() == ["c"]
+    assert [(step["rule"], step["before"], step["after"]) for step in steps] == [
+        ("exclude_tags", 4, 3), ("categories", 3, 2), ("min_tag_count", 2, 1)
+    ]  # fmt: skip
+    assert dropped[["name", "rule"]].to_numpy().tolist() == [["a", "exclude_tags"], ["b", "min_tag_count"]]
+    definition = Definition("x", exclude_tags=("a",), include_tags=("a", "b", "d"))
+    frame, steps, _ = selection.candidate_tags(tags, definition)
+    assert frame["name"].tolist() == ["b", "d"]  # however rare, of any category
+    assert [step["rule"] for step in steps] == ["exclude_tags", "include_tags"]
+    passed, steps, dropped = selection.select_tags(frame, np.array([1, 0]), 5, 5, definition)
+    assert passed.tolist() == [True, False]
+    assert dropped["rule"].tolist() == ["on no kept image"]
+
+
 def test_a_post_counts_for_the_first_rule_that_excludes_it():
     definition = Definition("x", ratings=("s",), exclude_status=("banned", "deleted"), min_tags_per_image=1,
                             splits={"train": (0, 99)})  # fmt: skip

@@ -1,0 +1,74 @@
+"""Utils/data/dataset_selection.py: a source under a definition, with pictures that are read and divided."""
+
+import numpy as np
+import pytest
+from helpers.own_pictures import RULES, select, source_of
+
+from Utils.command.cli import UserError
+from Utils.data import dataset_selection
+from Utils.data.dataset_selection import Pictures
+from Utils.data.definition import SPLITS, Definition
+
+
+def splits_by_path(selected, pictures):
+    return {
+        path: SPLITS[row]
+        for block in selected.blocks
+        for path, row in zip(pictures.paths(block), block.splits, strict=True)
+    }
+
+
+def test_what_is_no_picture_and_what_has_no_tag_is_listed_and_counted(tmp_path):
+    captions = ["a, b"] * 18 + ["", "a"]
+    contents = [*range(18), 18, b"GIF?"]
+    source, pictures = source_of(tmp_path, captions, contents)
+    definition = Definition("x", splits={"train": 0.8, "validation": 0.2}, **RULES)
+    selected = select(source, pictures, definition)
+    reasons = {path: reason for _, path, reason in selected.rejected}
+    assert set(reasons) == {"p018.jpg", "p019.jpg"}
+    assert reasons["p018.jpg"] == "fewer than 1 tags"
+    changed = {step["rule"]: step["before"] - step["after"] for step in selected.post_steps}
+    assert (changed["fewer than 1 tags"], changed["no usable picture"]) == (1, 1)
+    # The counts of tags are those of the posts that are left.
+    assert sum(len(block.ids) for block in selected.blocks) == 18
+    assert selected.tags["count"].tolist() == [19, 18]
+    splits = splits_by_path(selected, pictures)
+    assert sorted(splits.values()).count("validation") == 4
+
+
+def test_renamed_copies_are_counted_and_stay_together(tmp_path):
+    source, pictures = source_of(tmp_path, ["a"] * 30, [number % 15 for number in range(30)])
+    definition = Definition("x", splits={"train": 0.5, "validation": 0.5}, **RULES)
+    selected = select(source, pictures, definition)
+    splits = splits_by_path(selected, pictures)
+    assert all(splits[f"p{n:03d}.jpg"] == splits[f"p{n + 15:03d}.jpg"] for n in range(15))
+    assert selected.num_copies == 15
+
+
+def test_without_shares_no_picture_is_read(tmp_path):
+    source, _ = source_of(tmp_path, ["a"] * 5)
+
+    def read_bytes(path):
+        raise AssertionError(path)
+
+    definition = Definition("x", splits={"train": (0, 999)}, **RULES)
+    selected = select(source, Pictures(None, read_bytes), definition)
+    assert len(selected.blocks[0].ids) == 5
+
+
+def test_nothing_left_says_what_went_where(tmp_path):
+    source, pictures = source_of(tmp_path, ["", ""])
+    definition = Definition("x", splits={"train": 1.0}, **RULES)
+    with pytest.raises(UserError, match=r"left out by fewer than 1 tags: 2; p000.jpg: fewer than 1 tags"):
+        select(source, pictures, definition)
+
+
+def test_the_default_definition_fits_the_pictures(tmp_path):
+    source, pictures = source_of(tmp_path, ["masterpiece, a, b"] * 12)
+    definition, reasons = dataset_selection.default_for(source, pictures, "mine")
+    assert (definition.name, definition.image_size, definition.min_tag_images) == ("mine", 64, 2)
+    assert "12 posts" in reasons["min_tag_images"]
+    selected = select(source, pictures, definition)
+    assert set(selected.tags["name"]) == {"a", "b"}
+    assert selected.dropped[["name", "rule"]].to_numpy().tolist() == [["masterpiece", "exclude_tags"]]
+    assert np.unique(list(splits_by_path(selected, pictures).values())).tolist() == ["train", "validation"]

@@ -1,0 +1,43 @@
+"""Utils/data/dataset_writer.py: the files of a dataset folder agree with each other."""
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+from helpers.own_pictures import RULES, select, source_of
+
+from Utils.data import dataset_folder, dataset_writer
+from Utils.data.definition import Definition
+
+
+def test_counts_lists_and_posts_agree(tmp_path):
+    captions = ["a, b", "a", "b, c", "a, c"] * 6
+    source, pictures = source_of(tmp_path, captions)
+    definition = Definition("x", splits={"train": 0.75, "validation": 0.25}, **RULES)
+    selected, output = select(source, pictures, definition), tmp_path / "out"
+    output.mkdir()
+    splits, images = dataset_writer.write(output, source, pictures, selected, {"images": "here"}, "text")
+    posts = pq.read_table(output / "posts.parquet").to_pandas()
+    assert posts["split"].value_counts().to_dict() == splits
+    for split, counts in images.items():
+        labels = posts.loc[posts["split"] == split, "label_indexes"]
+        flat = np.concatenate([*labels, np.empty(0, np.int64)]).astype(np.int64)
+        assert np.bincount(flat, minlength=3).tolist() == counts.tolist()
+    table = pd.read_csv(output / "tag_splits.csv")
+    assert (table["train"] + table["validation"]).tolist() == table["count"].tolist()
+    dataset_writer.write_lists(output)
+    assert sum(len((output / f"{split}.txt").read_text().splitlines()) for split in splits) == 24
+    dataset = dataset_folder.load(output)
+    assert dataset.manifest["selection"]["splits"] == splits
+    assert dataset.manifest["made"] == {"select_tags": {"images": "here"}}
+    assert (output / "definition.toml").read_text() == "text"
+
+
+def test_no_definition_is_written_where_none_is_given(tmp_path):
+    source, pictures = source_of(tmp_path, ["a"] * 3)
+    selected, output = (
+        select(source, pictures, Definition("x", splits={"train": 1.0}, **RULES)),
+        tmp_path / "o",
+    )
+    output.mkdir()
+    dataset_writer.write(output, source, pictures, selected, {})
+    assert not (output / "definition.toml").exists()
