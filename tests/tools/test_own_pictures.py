@@ -1,0 +1,168 @@
+"""From a folder of somebody's pictures to records: the commands as people type them, on any folder."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+from helpers import jpeg
+from helpers.own_pictures import write_pictures
+
+from tools import select_tags, write_records
+from Utils.data import dataset_folder
+from Utils.data.definition import read_definition
+from Utils.tags import tag_list
+
+
+def selected(folder, *words, output="dataset"):
+    """Run select_tags on folder/pictures; return its answer."""
+    dataset = folder / output
+    command = ["--from", str(folder / "pictures"), "-o", str(dataset), *map(str, words)]
+    assert select_tags.main(command) == 0
+    return dataset
+
+
+def posts(dataset):
+    return pq.read_table(dataset / "posts.parquet").to_pandas()
+
+
+def names(dataset):
+    return tag_list.read(dataset / "selected_tags.csv")["name"].tolist()
+
+
+def captions(count, *tags):
+    """Captions in which tag k is on every (k + 1)th picture."""
+    return [", ".join(tag for k, tag in enumerate(tags) if number % (k + 1) == 0) for number in range(count)]
+
+
+def test_pictures_become_records_without_a_definition(tmp_path, capsys, monkeypatch):
+    write_pictures(tmp_path / "pictures", captions(60, "1girl", "long hair", "smile", "hat"))
+    monkeypatch.chdir(tmp_path)
+    assert select_tags.main(["--from", "pictures", "-o", "my/dataset"]) == 0
+    printed = capsys.readouterr()
+    assert "no definition was given" in printed.out
+    assert "read as sidecars" in printed.err
+    assert printed.out.splitlines()[-1] == "next: python tools/write_records.py my/dataset"
+    dataset = tmp_path / "my" / "dataset"
+    assert tag_list.read(dataset / "selected_tags.csv")["name"].tolist() == [
+        "1girl",
+        "long_hair",
+        "smile",
+        "hat",
+    ]
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")  # the pictures are found from anywhere
+    assert write_records.main([str(dataset), "--workers", "1"]) == 0
+    found = dataset_folder.load(dataset)
+    assert {split: found.num_records(split) for split in found.splits} == {"train": 48, "validation": 12}
+
+
+def test_the_written_definition_gives_the_same_dataset(tmp_path, capsys):
+    write_pictures(tmp_path / "pictures", captions(40, "a", "b", "c"))
+    dataset = selected(tmp_path)
+    first = {path.name: path.read_bytes() for path in dataset.iterdir()}
+    again = selected(tmp_path, dataset / "definition.toml", output="again")
+    for name in ("selected_tags.csv", "posts.parquet", "rejected.csv"):
+        assert (again / name).read_bytes() == first[name]
+    # Changed and used in its own place it is not lost, with its comments.
+    text = (
+        (dataset / "definition.toml").read_text().replace("min_tag_images = 2", "min_tag_images = 14  # mine")
+    )
+    (dataset / "definition.toml").write_text(text)
+    words = [str(dataset / "definition.toml"), "--from", str(tmp_path / "pictures"), "-o", str(dataset)]
+    assert select_tags.main([*words, "--overwrite"]) == 0
+    assert (dataset / "definition.toml").read_text() == text
+    assert names(dataset) == ["a", "b"]
+    assert "more" not in capsys.readouterr().err
+
+
+def test_json_has_the_table(tmp_path, capsys):
+    write_pictures(tmp_path / "pictures", captions(30, "a", "b", "c"))
+    selected(tmp_path, "--json")
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["splits"] == {"train": 24, "validation": 6}
+    assert answer["most_frequent"] == {"a": 30, "b": 15, "c": 10}
+    assert answer["next"].startswith("python tools/write_records.py ")
+    assert any("count as general" in note for note in answer["notes"])
+
+
+def test_a_tag_list_gives_categories(tmp_path, capsys):
+    write_pictures(tmp_path / "pictures", captions(30, "1girl", "hatsune miku", "vocaloid"))
+    (tmp_path / "tags.csv").write_text(
+        "tag_id,name,category,count\n5,hatsune_miku,4,9\n7,vocaloid,3,9\n8,other,0,1\n"
+    )
+    dataset = selected(tmp_path, "--tags", tmp_path / "tags.csv")
+    frame = tag_list.read(dataset / "selected_tags.csv")
+    assert dict(zip(frame["name"], frame["category"], strict=True)) == {
+        "1girl": 0, "vocaloid": 3, "hatsune_miku": 4
+    }  # fmt: skip
+    assert frame.set_index("name")["tag_id"]["hatsune_miku"] == 5
+    assert "count as general" not in capsys.readouterr().out
+
+
+def test_moved_pictures_are_asked_for_and_then_found(tmp_path, capsys):
+    write_pictures(tmp_path / "pictures", captions(20, "a", "b"))
+    dataset = selected(tmp_path)
+    (tmp_path / "pictures").rename(tmp_path / "moved")
+    assert write_records.main([str(dataset)]) == 2
+    error = capsys.readouterr().err
+    assert f"the pictures were in {tmp_path / 'pictures'}" in error
+    assert "--images" in error
+    assert write_records.main([str(dataset), "--images", str(tmp_path / "moved")]) == 0
+    manifest = json.loads((dataset / "dataset.json").read_text())
+    assert manifest["made"]["write_records"]["images"] == str(tmp_path / "moved")
+
+
+def test_one_picture_cannot_be_divided(tmp_path, capsys):
+    write_pictures(tmp_path / "pictures", ["a, b"])
+    assert select_tags.main(["--from", str(tmp_path / "pictures"), "-o", str(tmp_path / "d")]) == 2
+    assert "cannot be divided into 2 splits" in capsys.readouterr().err
+    assert not (tmp_path / "d").exists()
+
+
+@pytest.mark.parametrize("count", [2, 3, 12])
+def test_few_pictures_are_divided_all_the_same(tmp_path, count):
+    write_pictures(tmp_path / "pictures", captions(count, "a", "b"))
+    dataset = selected(tmp_path)
+    assert set(posts(dataset)["split"]) == {"train", "validation"}
+    assert len(posts(dataset)) == count
+
+
+def test_every_picture_of_another_tag(tmp_path):
+    """One tag each, none twice: the least number of pictures is lowered, so that tags are left."""
+    write_pictures(tmp_path / "pictures", [f"tag {number}" for number in range(30)])
+    dataset = selected(tmp_path)
+    assert len(tag_list.read(dataset / "selected_tags.csv")) == 30
+    assert read_definition(dataset).min_tag_images == 1
+
+
+def test_copies_in_two_folders_are_in_one_split(tmp_path):
+    write_pictures(tmp_path / "pictures" / "one", captions(20, "a", "b"))
+    write_pictures(tmp_path / "pictures" / "two", captions(20, "a", "b"), contents=list(range(20))[::-1])
+    frame = posts(selected(tmp_path))
+    assert len(frame) == 40
+    content = [(tmp_path / "pictures" / path).read_bytes() for path in frame["path"]]
+    assert frame.groupby(content)["split"].nunique().max() == 1
+
+
+def test_definitions_of_ranges_are_refused_where_a_split_stays_empty(tmp_path, capsys):
+    write_pictures(tmp_path / "pictures", captions(5, "a"))
+    (tmp_path / "definition.toml").write_text(
+        'name = "x"\nsplits = {train = [0, 998], validation = [999, 999]}\nmin_tag_images = 1\n'
+        "min_tag_count = 1\nmin_tags_per_image = 0\n"
+    )
+    words = [str(tmp_path / "definition.toml"), "--from", str(tmp_path / "pictures")]
+    assert select_tags.main([*words, "-o", str(tmp_path / "d")]) == 2
+    assert "no post falls into validation" in capsys.readouterr().err
+    assert not (tmp_path / "d").exists()
+
+
+def test_a_picture_that_cannot_be_decoded_is_listed(tmp_path, capsys):
+    write_pictures(tmp_path / "pictures", captions(20, "a", "b"))
+    (tmp_path / "pictures" / "p003.jpg").write_bytes(b"no picture")
+    (tmp_path / "pictures" / "p004.jpg").write_bytes(jpeg(4, 16)[:-300])
+    dataset = selected(tmp_path)
+    assert "1 files are listed in rejected.csv" in capsys.readouterr().out
+    assert write_records.main([str(dataset)]) == 0
+    rows = (dataset / "rejected.csv").read_text()
+    assert "p003.jpg" in rows
+    assert "p004.jpg" in rows
