@@ -177,4 +177,4 @@ class EpochState(keras.metrics.Metric):
 
     def result(self) -> Tensor:
         """Return the epoch, a float32 scalar."""
-        return self.epoch.value
+        return ops.convert_to_tensor(self.epoch)
