@@ -18,16 +18,27 @@ from Utils.tags.tag_list import CATEGORIES
 STATUSES = ("deleted", "banned", "pending", "flagged", "hidden")  # bit i of a post's status is STATUSES[i]
 STATUS_FIELDS = {name: "hidden" if name == "hidden" else f"is_{name}" for name in STATUSES}
 RATING_NAMES = {"g": "general", "s": "sensitive", "q": "questionable", "e": "explicit"}
+FLAGS_FIELD = "flags"  # of e621's posts: {"deleted": true, "pending": false, ...}
 FALSE_WORDS = ("", "0", "0.0", "f", "false", "none", "null")  # every other text is true
 
 # Categories of e621 and its like by their names. The codes are e621's, except species, whose 5 is meta here.
 OTHER_CATEGORIES = {"contributor": 2, "invalid": 6, "lore": 8, "species": 10}
+# What sites and programs call the categories, beside their names: Hydrus, Gelbooru, plurals.
+CATEGORY_SPELLINGS = {
+    "creator": "artist", "series": "copyright", "metadata": "meta", "artists": "artist",
+    "characters": "character", "copyrights": "copyright",
+}  # fmt: skip
 _FIRST_MADE_CODE = 1000  # of categories with other names
 _names_read: dict[int, str] = {}  # a memory, no state: the same name gives the same code in every process
 
 # The code of the word safe, which before April 2022 stood for what is general or sensitive now. As a letter
 # it is an s like that of sensitive; as a word it is told apart, so that no two alphabets are mixed unnoticed.
 SAFE = "S"
+
+# Every spelling of a rating, in lower case; a post rated anything else has no rating.
+RATINGS_READ = {**{letter: letter for letter in RATING_NAMES}, "safe": SAFE} | {
+    name: letter for letter, name in RATING_NAMES.items()
+}
 
 _ENTITY = re.compile(r"&(#[0-9]+|#[xX][0-9a-fA-F]+|[A-Za-z][A-Za-z0-9]*);")
 
@@ -66,9 +77,7 @@ def is_true(value: Any) -> bool:
 def parse_rating(value: Any) -> str:
     """Return g, s, q, e or SAFE for a rating given as a letter or a word, "" for anything else."""
     text = value.strip().lower() if isinstance(value, str) else ""
-    if text == "safe":
-        return SAFE
-    return text[:1] if text[:1] in RATING_NAMES else ""
+    return RATINGS_READ.get(text.removeprefix("rating:"), "")
 
 
 def require_one_alphabet(ratings: Iterable[str], ratings_map: Mapping[str, str] | None) -> None:
@@ -100,10 +109,14 @@ def plain_name(name: str) -> str:
 
 
 def parse_status(record: Mapping[str, Any]) -> int:
-    """Return the status bits of a post, from ``is_deleted`` and so on or from one word in ``status``."""
-    bits = 0
+    """Return the status bits of a post.
+
+    They are in ``is_deleted`` and its like, in e621's ``flags``, or in one word in ``status``.
+    """
+    flags, word, bits = record.get(FLAGS_FIELD), record.get("status"), 0
+    flags = flags if isinstance(flags, Mapping) else {}
     for bit, (name, field) in enumerate(STATUS_FIELDS.items()):
-        if record.get("status") == name or is_true(record.get(field)):
+        if word == name or is_true(record.get(field)) or is_true(flags.get(name)):
             bits |= 1 << bit
     return bits
 
@@ -118,6 +131,7 @@ def parse_category(category: Any) -> int:
     text = "" if category is None else str(category).strip().lower()
     if text in ("", "none", "nan"):
         return CATEGORIES["general"]
+    text = CATEGORY_SPELLINGS.get(text, text)
     if text in CATEGORIES:
         return CATEGORIES[text]
     number = text.removesuffix(".0")

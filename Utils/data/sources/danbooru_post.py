@@ -1,120 +1,254 @@
-"""Converts a record of Danbooru's fields, a dict from any file format, to a `Post`.
+"""Converts a record of a booru's fields, a dict from any file format, to a `Post`.
 
-Tags are in ``tag_string_general`` and its like, in ``tag_string`` (categories unknown), or in ``tags``: a
-list of ``{id, name, category}`` as in gwern's releases, a list of names, ``{category: names}``, or a text;
-``tags_general`` and its like are what gallery-dl writes.
+Records are told by the fields that they have: those of Danbooru since 2018, gwern's releases, gallery-dl,
+Gelbooru and its like, e621, Hugging Face's data sets, kohya's trainer. LAYOUTS lists them, FIELD_MEANINGS
+says what each field gives; ``docs/data.md`` is made from both.
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+import functools
+import pathlib
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from Utils.command.cli import UserError
 from Utils.data import danbooru_fields
-from Utils.data.danbooru_fields import STATUS_FIELDS, FieldError
+from Utils.data.danbooru_fields import FLAGS_FIELD, STATUS_FIELDS, FieldError
 from Utils.images import image_folder
+from Utils.tags import captions
 from Utils.tags.tag_list import CATEGORIES
 
 TagGroup = tuple[list[str], int, list[int | None] | None]  # names, their category code, their ids if known
 
-CATEGORY_FIELDS = [
-    (f"{prefix}_{name}", name)
-    for prefix in ("tag_string", "tags")
-    for name in (*CATEGORIES, *danbooru_fields.OTHER_CATEGORIES)
+ID_FIELDS = ("id", "post_id", "image_id")
+NAME_FIELDS = ("file_name", "image", "path")  # of the picture: a text, or ``{path}`` as Hugging Face has it
+CATEGORY_FIELDS = {  # field -> code of the category
+    f"{prefix}_{name}": danbooru_fields.parse_category(name)
+    for prefix in ("tag_string", "tags", "tag_list")
+    for name in (*CATEGORIES, *danbooru_fields.OTHER_CATEGORIES, *danbooru_fields.CATEGORY_SPELLINGS)
     if name != "rating"
-]
-TAG_FIELDS = ("tag_string", "tags", *(field for field, _ in CATEGORY_FIELDS))
-FIELDS = ("id", "rating", "md5", *TAG_FIELDS, "status", *STATUS_FIELDS.values())
+}
+CAPTION_FIELDS = ("text", "caption")  # captions: tags between commas, or sentences
+TAG_FIELDS = (*CATEGORY_FIELDS, "tag_string", "tags", *CAPTION_FIELDS)
+STATUS_SOURCES = ("status", *STATUS_FIELDS.values(), FLAGS_FIELD)
+FIELDS = (*ID_FIELDS, *NAME_FIELDS, "rating", "md5", "file", *TAG_FIELDS, *STATUS_SOURCES)
+
+FIELD_MEANINGS = {
+    "the post's id": ("the first of these that is there; without one the picture's name gives it", ID_FIELDS),
+    "its file": ("a name or a path in the place of pictures", NAME_FIELDS),
+    "its MD5": ("a file may be named by it", ("md5", "file.md5")),
+    "its rating": (
+        f"{', '.join(danbooru_fields.RATINGS_READ)}, in capitals or not, with `rating:` before it or not; "
+        "anything else is no rating",
+        ("rating",),
+    ),
+    "its tags by category": ("texts with spaces between names, or lists", tuple(CATEGORY_FIELDS)),
+    "all its tags": (
+        "a text (with commas, if it has any), a list of names, a list of `{name, category, id}`, or "
+        "`{category: names}`; their categories are general where `--tags` does not say them",
+        ("tag_string", "tags"),
+    ),
+    "its caption": ("tags between commas; sentences are counted and left out", CAPTION_FIELDS),
+    "its status": (
+        "true, a word (`status`), or `flags: {deleted: true}`; "
+        f"{', '.join(danbooru_fields.STATUSES)} are known",
+        STATUS_SOURCES,
+    ),
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Post:
     """One post of a source whose tags are names."""
 
-    post_id: int
+    post_id: int  # -1 where the name of its file decides
     rating: str  # g s q e, danbooru_fields.SAFE or ""
     status: int  # bits of STATUSES
     tags: list[TagGroup]
     key: int = 0  # image_folder.stem_key of its file's MD5 or other name; 0 without one
+    name: str = ""  # of its file, as the record has it
+    sentences: tuple[str, ...] = ()  # of its caption, which are no tags
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Layout:
+    """Which of a record's fields say what; one for every combination of fields."""
+
+    name: str  # of the site or program that writes such records
+    id_field: str | None
+    name_field: str | None
+    category_fields: tuple[str, ...]
+
+
+def _begins(prefix: str) -> Callable[[frozenset[str]], bool]:
+    return lambda fields: any(field.startswith(prefix) for field in fields)
+
+
+# A record has the first layout whose fields it has.
+LAYOUTS: dict[str, Callable[[frozenset[str]], bool]] = {
+    "e621's interface": lambda fields: fields >= {"tags", "file", "flags"},
+    "e621's export": lambda fields: fields >= {"tag_string", "locked_tags"},
+    "gallery-dl": lambda fields: _begins("tags_")(fields) or fields >= {"tags", "filename", "extension"},
+    "Danbooru": _begins("tag_string_"),
+    "Danbooru, tags without categories": lambda fields: "tag_string" in fields,
+    "gwern's releases of Danbooru": lambda fields: fields >= {"tags", "pools", "favs"},
+    "Gelbooru": lambda fields: fields >= {"tags", "image", "directory"} or fields >= {"tags", "change"},
+    "Hugging Face": lambda fields: "file_name" in fields or fields >= {"image", "text"},
+    "kohya": lambda fields: not fields.isdisjoint(CAPTION_FIELDS) and fields.isdisjoint({"id", "md5"}),
+    "": lambda fields: True,
+}
+
+
+@functools.lru_cache(4096)
+def layout_of(fields: tuple[str, ...]) -> Layout:
+    """Return the `Layout` of records with these fields; its name is empty where no layout has all of them."""
+    present = frozenset(fields)
+    return Layout(
+        name=next(name for name, matches in LAYOUTS.items() if matches(present)),
+        id_field=next((field for field in ID_FIELDS if field in present), None),
+        name_field=next((field for field in NAME_FIELDS if field in present), None),
+        category_fields=tuple(field for field in CATEGORY_FIELDS if field in present),
+    )
 
 
 def is_post(record: Any) -> bool:
-    """Return whether a record has the two fields that every post needs: an id and tags."""
-    return isinstance(record, dict) and "id" in record and any(name in record for name in TAG_FIELDS)
+    """Whether a record has what every post needs: an id or a file's name, and tags."""
+    return (
+        isinstance(record, dict)
+        and any(name in record for name in (*ID_FIELDS, *NAME_FIELDS))
+        and has_tags(record)
+    )
+
+
+def has_tags(record: Mapping[str, Any]) -> bool:
+    """Whether a record has a field of tags or a caption."""
+    return any(name in record for name in TAG_FIELDS)
 
 
 def select_fields(available: Iterable[str], table: str) -> list[str]:
-    """Return those columns of a table that `parse_post` reads, the id first; UserError without id or tags."""
+    """Return those columns of a table that `parse_post` reads; UserError without id or name, or tags."""
     available = list(available)
     fields = [name for name in FIELDS if name in available]
-    if "id" not in fields or not set(TAG_FIELDS) & set(fields):
+    if not is_post(dict.fromkeys(fields)):
         raise UserError(
-            f"{table} needs a column id and one of tag_string, tag_string_general, tags; "
+            f"{table} needs a column id (or {', '.join((*ID_FIELDS[1:], *NAME_FIELDS))}) and one of "
+            f"tag_string, tag_string_general, tags, {', '.join(CAPTION_FIELDS)}; "
             f"it has {', '.join(available)}"
         )
     return fields
 
 
-def parse_post(record: Any, post_id: int | None = None) -> Post:
+def parse_post(record: Any, post_id: int | None = None, name: str = "") -> Post:
     """Return the `Post` of a record; FieldError with the reason if it is not a valid one.
 
     Args:
+        record: a dict of the fields of FIELDS.
         post_id: used instead of the record's, where the name of its file says which post it is.
+        name: of the post's file or its id, for a record that has neither: its key among other records.
     """
     if not isinstance(record, dict):
         raise FieldError("no JSON object")
-    number = danbooru_fields.parse_post_id(record.get("id")) if post_id is None else post_id
-    md5 = record.get("md5")
-    key = image_folder.stem_key(md5) if isinstance(md5, str) and md5 else 0
-    rating, status = danbooru_fields.parse_rating(record.get("rating")), danbooru_fields.parse_status(record)
+    layout = layout_of(tuple(record))
+    name = _file_name(record.get(layout.name_field)) if layout.name_field else name
+    number = _post_id(record, layout, name) if post_id is None else post_id
     try:
-        return Post(number, rating, status, parse_tags(record), key)
+        tags, sentences = parse_tags(record)
     except FieldError as error:
         raise FieldError(str(error), number) from error
+    return Post(
+        number,
+        danbooru_fields.parse_rating(record.get("rating")),
+        danbooru_fields.parse_status(record),
+        tags,
+        _key(record, name),
+        name,
+        sentences,
+    )
 
 
-def parse_tags(record: Mapping[str, Any]) -> list[TagGroup]:
-    """Return the tags of a record, from the most detailed fields that it has; FieldError without any."""
+def _post_id(record: Mapping[str, Any], layout: Layout, name: str) -> int:
+    value = record[layout.id_field] if layout.id_field else None
+    if value is not None or not name:
+        return danbooru_fields.parse_post_id(value)
+    return -1
+
+
+def _file_name(value: Any) -> str:
+    """Return the name or path of a file, from a text or from ``{path}``; "" for anything else."""
+    value = value.get("path") if isinstance(value, dict) else value
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _key(record: Mapping[str, Any], name: str) -> int:
+    """Return the key of the file's name, else of its MD5: ``md5``, or e621's ``file.md5``."""
+    if name:
+        return image_folder.stem_key(pathlib.PurePosixPath(name.replace("\\", "/")).stem)
+    file = record.get("file")
+    md5 = record.get("md5") or (file.get("md5") if isinstance(file, dict) else None)
+    return image_folder.stem_key(md5) if isinstance(md5, str) and md5 else 0
+
+
+def parse_tags(record: Mapping[str, Any]) -> tuple[list[TagGroup], tuple[str, ...]]:
+    """Return the tags of a record, from the most detailed fields that it has, and its caption's sentences.
+
+    Raises FieldError where it has no field of tags, or one that cannot be read.
+    """
     by_category: list[TagGroup] = [
-        (_parse_names(field, record[field]), danbooru_fields.parse_category(name), None)
-        for field, name in CATEGORY_FIELDS
-        if record.get(field) is not None
+        (_parse_names(field, record[field]), CATEGORY_FIELDS[field], None)
+        for field in layout_of(tuple(record)).category_fields
+        if record[field] is not None
     ]
     if by_category:
-        return by_category
-    if record.get("tag_string") is not None:
-        return [(_parse_names("tag_string", record["tag_string"]), 0, None)]
-    tags = record.get("tags")
+        return by_category, ()
+    for field in ("tag_string", "tags"):
+        if record.get(field) is not None:
+            return _parse_all(field, record[field])
+    for field in CAPTION_FIELDS:
+        if isinstance(record.get(field), str):
+            return _parse_caption(record[field])
+    raise FieldError("no tags")
+
+
+def _parse_all(field: str, tags: Any) -> tuple[list[TagGroup], tuple[str, ...]]:
+    """Return the tags of a field that holds all of them, in any of its forms."""
+    if isinstance(tags, str) and "," in tags and field == "tags":
+        return _parse_caption(tags)
+    if isinstance(tags, (list, tuple)) and tags and isinstance(tags[0], tuple):
+        tags = dict(tags)  # a map of Parquet's
     if isinstance(tags, dict):
+        groups = [(f"{field}.{name}", name, names) for name, names in tags.items() if names is not None]
         return [
-            (_parse_names(f"tags.{name}", names), danbooru_fields.parse_category(name), None)
-            for name, names in tags.items()
-        ]
+            (_parse_names(place, names), danbooru_fields.parse_category(name), None)
+            for place, name, names in groups
+        ], ()
     if isinstance(tags, (list, tuple)) and tags and isinstance(tags[0], dict):
-        return _parse_tag_objects(tags)
-    if tags is None:
-        raise FieldError("no tags")
-    return [(_parse_names("tags", tags), 0, None)]
+        return _parse_tag_objects(tags), ()
+    return [(_parse_names(field, tags), 0, None)], ()
+
+
+def _parse_caption(text: str) -> tuple[list[TagGroup], tuple[str, ...]]:
+    caption = captions.parse(text)
+    names = list(dict.fromkeys(filter(None, map(captions.tag_name, caption.tags))))
+    return [(names, 0, None)], tuple(caption.sentences)
 
 
 def _parse_names(field: str, value: Any) -> list[str]:
-    """Return the tag names of a field: a list, words, or, if ``tags`` has commas, kohya's captions."""
+    """Return the tag names of a field: words of a text, or a list."""
     if isinstance(value, str):
-        if field == "tags" and "," in value:
-            return ["_".join(part.split()) for part in value.split(",") if part.strip()]
         return value.split()
     if isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value):
-        return [name for name in value if name]
+        return ["_".join(name.split()) for name in value if name.strip()]
     raise FieldError(f"{field} is neither a text nor a list of texts")
 
 
 def _parse_tag_objects(tags: Iterable[Any]) -> list[TagGroup]:
-    """Return the tags of gwern's releases, ``{id, name, category}`` each."""
+    """Return the tags of a list of ``{name, category, id}``, as gwern's releases have it."""
     by_category: dict[int, tuple[list[str], list[int | None]]] = {}
     for tag in tags:
         try:
-            name, category = tag["name"], danbooru_fields.parse_category(tag.get("category", 0))
-            tag_id = int(tag["id"]) if "id" in tag else None
+            name = tag["name"] if "name" in tag else tag["tag"]
+            category = danbooru_fields.parse_category(tag.get("category", tag.get("type", 0)))
+            tag_id = int(tag["id"]) if tag.get("id") is not None else None
         except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
             raise FieldError("a tag without name, or with an id that is no number") from error
         if not isinstance(name, str):

@@ -6,17 +6,19 @@ import itertools
 import sys
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from Utils.command.text import join_names
 from Utils.data.danbooru_fields import RATING_NAMES, SAFE, FieldError
 from Utils.data.sources import danbooru_post, stream
 from Utils.data.sources.danbooru_post import Post
 from Utils.data.sources.stream import PostBlock, Source, sort_each_row
 from Utils.data.sources.vocabulary import Vocabulary
 from Utils.files.atomic import AnyPath
+from Utils.images import image_folder
 
 _MAX_LISTED = 10_000  # rejected records that are named one by one
 _ROW_BYTES = 4  # a tag row is an int32 in the file
@@ -34,27 +36,33 @@ class DiskSorter:
         self.rejected: list[tuple[int, str, str]] = []  # (post id, where it was, reason), the first 10,000
         self.num_rejected = 0
         self._has_ratings = False
+        self._layouts: collections.Counter[str] = collections.Counter()  # records of each layout
+        self._num_sentences, self._sentence = 0, ""  # in captions, and the first one
+        self._names: dict[int, str] = {}  # place of a post without an id -> its file's name
+        self._notes: list[str] = []
         self._file = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the source
         weakref.finalize(self, self._file.close)
         self._ids, self._sizes, self._keys = array.array("q"), array.array("i"), array.array("q")
         self._ratings, self._status = bytearray(), bytearray()
         self._unwritten: list[list[int]] = []  # tag rows of the posts since the last write
 
-    def add_record(self, record: Any, place: str) -> str | None:
-        """Add the post of a record of Danbooru's fields, or note the record as rejected.
+    def add_record(self, record: Any, place: str, key: str = "") -> str | None:
+        """Add the post of a record of a booru's fields, or note the record as rejected.
 
         Args:
             record: as `danbooru_post.parse_post` reads it.
             place: where the record was, for rejected.csv.
+            key: of the record among others, which may be its id or the name of its file.
 
         Returns the reason why it was rejected, None where it is a post.
         """
         try:
-            self.add(danbooru_post.parse_post(record))
+            self.add(danbooru_post.parse_post(record, name=key))
         except FieldError as error:
             self.reject(error.post_id, place, str(error))
             return str(error)
         self._has_ratings = self._has_ratings or "rating" in record
+        self._layouts[danbooru_post.layout_of(tuple(record)).name] += 1
         return None
 
     def add(self, post: Post) -> None:
@@ -62,6 +70,11 @@ class DiskSorter:
         rows = []
         for names, category, ids in post.tags:
             rows += self.vocabulary.rows_of(names, category, ids)
+        if post.post_id < 0:
+            self._names[len(self._ids)] = post.name
+        if post.sentences:
+            self._num_sentences += len(post.sentences)
+            self._sentence = self._sentence or post.sentences[0]
         self._ids.append(post.post_id)
         self._sizes.append(len(rows))
         self._keys.append(post.key)
@@ -76,6 +89,28 @@ class DiskSorter:
         self.num_rejected += 1
         if len(self.rejected) < _MAX_LISTED:
             self.rejected.append((post_id, place, reason))
+
+    def note_skipped(self, names: Sequence[str], why: str) -> None:
+        """Note files that were passed by, where there are some."""
+        if names:
+            self._notes.append(f"{len(names)} files {why} and are passed by: {join_names(names)}")
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what the reader of a source should say: what was recognized, what was left out."""
+        layouts = [f"{name} ({count:,})" for name, count in self._layouts.most_common() if name]
+        notes = [f"recognized: records of {', '.join(layouts)}"] if layouts else []
+        if self._num_sentences:
+            notes.append(
+                f"{self._num_sentences:,} sentences in captions are no tags and are left out, "
+                f"such as {self._sentence[:100]!r}"
+            )
+        return (*notes, *self._notes)
+
+    def _set_ids_of_names(self) -> None:
+        """Give the posts without an id the ids that a folder of pictures gives their files."""
+        ids = image_folder.post_ids(list(self._names.values()))
+        for place, post_id in zip(self._names, ids, strict=True):
+            self._ids[place] = post_id
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -98,6 +133,7 @@ class DiskSorter:
         """
         self._write()
         self._file.flush()
+        self._set_ids_of_names()
         ids = np.frombuffer(self._ids, np.int64) if len(self._ids) else np.zeros(0, np.int64)
         order = np.argsort(ids, kind="stable")
         is_first = np.diff(ids[order], prepend=-1) != 0
@@ -126,6 +162,7 @@ class DiskSorter:
             rating_counts=lambda: dict(rating_counts),
             keep_unrated=not self._has_ratings,
             rejected=tuple(self.rejected),
+            notes=self.notes(),
         )
 
     def _read(self, starts: np.ndarray, posts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from Utils.command.cli import UserError
-from Utils.data.danbooru_fields import FALSE_WORDS, RATING_NAMES, SAFE, STATUS_FIELDS, plain_name
+from Utils.data.danbooru_fields import (
+    FALSE_WORDS,
+    RATING_NAMES,
+    RATINGS_READ,
+    SAFE,
+    STATUS_FIELDS,
+    plain_name,
+)
 from Utils.data.sources import sqlite, stream
 from Utils.data.sources.stream import PostBlock, Source, sort_each_row
 from Utils.files.atomic import AnyPath
@@ -18,7 +25,9 @@ from Utils.files.atomic import AnyPath
 _NEEDED = {"images": ("image_id", "rating"), "tags": ("tag_id", "name"), "imageTags": ("image_id", "tag_id")}
 _MAX_LISTED = 1000  # rows without a usable id that are named one by one
 _POSTS = "FROM images WHERE typeof(image_id) = 'integer'"
-_RATING = f"CASE lower(CAST(rating AS TEXT)) WHEN 'safe' THEN '{SAFE}' ELSE lower(substr(rating, 1, 1)) END"
+_RATING = "CASE lower(trim(CAST(rating AS TEXT))) {} ELSE '' END".format(
+    " ".join(f"WHEN '{text}' THEN '{letter}'" for text, letter in RATINGS_READ.items())
+)
 
 
 def read_fire_eggs(path: AnyPath) -> Source:

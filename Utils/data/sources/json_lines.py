@@ -1,49 +1,61 @@
-"""Danbooru's posts as JSON, one a line: gwern's releases and current exports, gzipped or not."""
+"""Posts as JSON: one a line, or an array, an object by id, an interface's answer; compressed or not.
 
-import gzip
+Gwern's releases, exports, saved answers of boorus' interfaces, ``metadata.jsonl`` of Hugging Face's data
+sets, kohya's ``meta_*.json``.
+"""
+
+import codecs
+import io
 import json
 import pathlib
-import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from Utils.command.cli import UserError, WorkError, progress
-from Utils.data.sources import danbooru_post, source_files
+from Utils.data.sources import danbooru_post, json_stream, source_files
 from Utils.data.sources.disk_sorter import DiskSorter
 from Utils.data.sources.stream import Source
+from Utils.files import compressed, damage
 from Utils.files.atomic import AnyPath
 
-SUFFIXES = (".json", ".jsonl", ".ndjson", ".gz", "")
+SUFFIXES = (".json", ".jsonl", ".ndjson", *compressed.SUFFIXES, "")
 
-_GZIP_MAGIC = b"\x1f\x8b"
 _MAX_LINE = 2**24  # bytes; a post has a few thousand
-_MAX_ARRAY = 2**28  # bytes of a file that is one array in one line, which has to be read as a whole
+_HEAD = 2**18  # bytes from which the form of a file is told
+_LINES_LOOKED_AT = 10
 _MAX_BAD_LINES = 100  # lines without a post before the first post, after which a file is refused
+_FAULT = "cannot be read to its end"
+
+Record = tuple[str, str, Any]  # place for messages, key in an object of records or "", value
 
 
 def read_json_lines(path: AnyPath) -> Source:
-    """Read a file of posts, one JSON object a line, or every such file below a folder, plain or gzipped.
+    """Read a file of posts as JSON, or every such file below a folder, in any of the forms above.
 
-    Fields are Danbooru's (`danbooru_post`), as in gwern's releases or current exports. Lines that are no post
-    are listed as rejected; a file whose first object is no post (an export of tags) is skipped. Counts are
-    numbers of posts.
+    Fields are those of `danbooru_post`. What is no post is listed as rejected; a file whose first object is
+    none (an export of tags) is skipped and said. Counts are numbers of posts.
 
     Raises UserError where there are no posts, WorkError where a file cannot be read to its end.
     """
     path, sorter = pathlib.Path(path), DiskSorter()
-    files = find_files(path)
+    files, skipped = find_files(path), []
     for file in files:
-        for place, record in progress(read_records(file), label=file.name, unit="lines"):
-            reason = sorter.add_record(record, place)
+        before = len(sorter) + sorter.num_rejected
+        for place, key, record in progress(read_records(file), label=file.name, unit="records"):
+            reason = sorter.add_record(record, place, key)
             # Not a file of posts at all: a CSV of gigabytes must not be read to its end to find that out.
             if reason and not len(sorter) and sorter.num_rejected > _MAX_BAD_LINES:
                 raise UserError(f"{file} holds no posts: {place}: {reason}")
+        if before == len(sorter) + sorter.num_rejected:
+            skipped.append(file.name)
     if not len(sorter):
         reasons = "; ".join(f"{place}: {reason}" for _, place, reason in sorter.rejected[:3])
         raise UserError(
-            f"no post in {len(files)} files of {path}; needed is one JSON object a line, with id and tags as "
-            f"Danbooru names them. {reasons or 'None has both'}"
+            f"no post in {len(files)} files of {path}; needed are JSON objects, one a line, in an array, or "
+            "by their id or file, each with an id or a file_name and tags as Danbooru, gallery-dl, Gelbooru, "
+            f"e621, Hugging Face or kohya name them. {reasons or 'None has both'}"
         )
+    sorter.note_skipped(skipped, "hold no posts")
     return sorter.finish("jsonl", path)
 
 
@@ -52,25 +64,43 @@ def find_files(path: pathlib.Path) -> list[pathlib.Path]:
     return source_files.find_files(path, SUFFIXES, "a file of JSON lines")
 
 
-def read_records(file: pathlib.Path) -> Iterator[tuple[str, Any]]:
-    """Yield ``(place, value)`` of every line, None where it is not JSON; nothing for a file without posts.
+def read_records(file: pathlib.Path) -> Iterator[Record]:
+    """Yield the records of a file, with None where a line is not JSON; nothing for a file without posts.
 
-    An array is read too: in one line, or with an object a line.
+    Raises WorkError where the file is cut off or damaged: only a line can be left out alone.
     """
+    head = as_utf8(compressed.head(file, _HEAD))
+    values = _records_of_lines(file) if _is_one_a_line(head) else _records_of_values(file)
     is_first = True
-    for number, line in enumerate(_read_lines(file), 1):
-        place = f"{file.name}, line {number}"
-        line = line.strip().removesuffix(b",")
-        if line in (b"", b"[", b"]"):
-            continue
-        value = _parse(line)
-        if is_first and isinstance(value, list):
-            yield from ((f"{place}, item {item}", record) for item, record in enumerate(value, 1))
-            continue
-        if is_first and isinstance(value, dict) and not danbooru_post.is_post(value):
+    for place, key, value in values:
+        if is_first and isinstance(value, dict) and not _is_post(key, value):
             return
         is_first = False
-        yield place, value
+        yield place, key, value
+
+
+def _is_post(key: str, record: dict[str, Any]) -> bool:
+    """Whether a record is a post; its key may be its id or its file."""
+    return danbooru_post.is_post({"file_name": key} | record if key else record)
+
+
+def as_utf8(data: bytes) -> bytes:
+    """Return the start of a text as UTF-8 without a byte order mark."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data[: len(data) // 2 * 2].decode("utf-16", "replace").encode()
+    return data.removeprefix(codecs.BOM_UTF8)
+
+
+def _is_one_a_line(head: bytes) -> bool:
+    """Whether a file that begins so has a record in each of several lines, maybe between ``[`` and ``]``."""
+    if not head.lstrip().startswith((b"{", b"[")):
+        return True  # no JSON: the error is told by line
+    lines = [line for line in head.split(b"\n") if line.strip()][: _LINES_LOOKED_AT + 1]
+    return len(lines) > 1 and any(isinstance(_parse(_record_text(line)), dict) for line in lines)
+
+
+def _record_text(line: bytes) -> bytes:
+    return line.strip().removesuffix(b",")
 
 
 def _parse(line: bytes) -> Any:
@@ -80,19 +110,44 @@ def _parse(line: bytes) -> Any:
         return None
 
 
+def _records_of_lines(file: pathlib.Path) -> Iterator[Record]:
+    for number, line in enumerate(_read_lines(file), 1):
+        line = _record_text(line)
+        if line not in (b"", b"[", b"]"):
+            yield f"{file.name}, line {number}", "", _parse(line)
+
+
 def _read_lines(file: pathlib.Path) -> Iterator[bytes]:
-    """Yield the lines of a file; one above _MAX_LINE is replaced by invalid JSON, unless it is an array."""
-    try:
-        with file.open("rb") as plain:
-            is_packed = plain.peek(2)[:2] == _GZIP_MAGIC
-            source = gzip.GzipFile(fileobj=plain) if is_packed else plain
-            line = source.readline(_MAX_ARRAY).removeprefix(b"\xef\xbb\xbf")  # the byte order mark of UTF-8
-            while line:
-                if len(line) > _MAX_LINE and not line.lstrip().startswith(b"["):
-                    while not line.endswith(b"\n") and line:
-                        line = source.readline(_MAX_LINE)
-                    line = b"too long\n"
-                yield line
-                line = source.readline(_MAX_LINE + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise WorkError(f"{file} cannot be read to its end: {error}; download it again") from error
+    """Yield the lines of a file as UTF-8; one above _MAX_LINE is replaced by invalid JSON."""
+    with compressed.opened(file) as stream:
+        encoding = _encoding(stream)
+        is_utf8 = encoding == "utf-8-sig"
+        readline = stream.readline if is_utf8 else _encoded(io.TextIOWrapper(stream, encoding).readline)
+        line = readline(_MAX_LINE + 1).removeprefix(codecs.BOM_UTF8)
+        while line:
+            if len(line) > _MAX_LINE:
+                while not line.endswith(b"\n") and line:
+                    line = readline(_MAX_LINE)
+                line = b"too long\n"
+            yield line
+            line = readline(_MAX_LINE + 1)
+
+
+def _encoding(stream: Any) -> str:
+    """Return the encoding that the first bytes of a stream tell."""
+    is_utf16 = stream.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    return "utf-16" if is_utf16 else "utf-8-sig"
+
+
+def _encoded(readline: Callable[[int], str]) -> Callable[[int], bytes]:
+    return lambda size: readline(size).encode("utf-8", "surrogatepass")
+
+
+def _records_of_values(file: pathlib.Path) -> Iterator[Record]:
+    with compressed.opened(file) as stream:
+        decoded = io.TextIOWrapper(stream, _encoding(stream))
+        text = json_stream.JsonText(decoded.read)
+        records = json_stream.records(text, danbooru_post.has_tags)
+        for number, (key, value) in enumerate(damage.iterate(records, file, _FAULT, WorkError), 1):
+            place = f"{file.name}, record {number}{f' ({key[:80]!r})' if key else ''}"
+            yield place, key, value

@@ -37,7 +37,7 @@ def _of_fire_eggs(path: pathlib.Path) -> Iterable[tuple[int, int]]:
 
 def _of_json_lines(path: pathlib.Path) -> Iterable[tuple[int, int]]:
     for file in json_lines.find_files(path):
-        records = (record for _, record in json_lines.read_records(file))
+        records = (record for _, _, record in json_lines.read_records(file))
         yield from _parse(
             (record.get("id"), record.get("parent_id")) for record in records if isinstance(record, dict)
         )

@@ -38,6 +38,7 @@ class Source:
     rating_counts: Callable[[], dict[str, int]]  # letter -> posts
     keep_unrated: bool = False  # whether a post without a rating passes the rating rule
     rejected: tuple[tuple[int, str, str], ...] = ()  # (post id, path, reason) of records that became no post
+    notes: tuple[str, ...] = ()  # what was recognized and what was left out, each a sentence to print
     passed_by: str = ""  # what an image folder holds beside its pictures, as `image_folder.Census` says it
 
 

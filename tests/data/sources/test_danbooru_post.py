@@ -23,7 +23,7 @@ from Utils.images import image_folder
     ],
 )  # fmt: skip
 def test_tags_are_read_in_every_form(record, tags):
-    assert danbooru_post.parse_tags(record) == tags
+    assert danbooru_post.parse_tags(record) == (tags, ())
 
 
 @pytest.mark.parametrize(

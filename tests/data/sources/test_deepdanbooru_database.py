@@ -40,5 +40,5 @@ def test_a_row_that_is_no_post_is_listed(tmp_path):
 def test_a_table_without_ids_or_tags_is_an_error(tmp_path):
     with pytest.raises(UserError, match="table posts has no column id; it has name"):
         read_deepdanbooru(database(tmp_path / "x.db", "name"))
-    with pytest.raises(UserError, match="table posts needs a column id and one of tag_string"):
+    with pytest.raises(UserError, match="table posts needs a column id .* one of tag_string"):
         read_deepdanbooru(database(tmp_path / "y.db", "id, score"))

@@ -8,6 +8,7 @@ import pytest
 from Utils.command.cli import UserError, WorkError
 from Utils.data.sources import json_lines
 from Utils.data.sources.json_lines import read_json_lines
+from Utils.images import image_folder
 
 POST = {"id": 1, "tag_string": "a"}
 
@@ -53,11 +54,11 @@ def test_a_line_that_is_too_long_is_rejected_but_an_array_may_be_long(tmp_path, 
     long = {"id": 2, "tag_string": "b" * 500}
     (tmp_path / "x.json").write_text(lines([POST, long, {**POST, "id": 3}]))
     places = {
-        place: record and record["id"] for place, record in json_lines.read_records(tmp_path / "x.json")
+        place: record and record["id"] for place, _, record in json_lines.read_records(tmp_path / "x.json")
     }
     assert places == {"x.json, line 1": 1, "x.json, line 2": None, "x.json, line 3": 3}
     (tmp_path / "y.json").write_text(json.dumps([POST, long]))
-    assert [record["id"] for _, record in json_lines.read_records(tmp_path / "y.json")] == [1, 2]
+    assert [record["id"] for _, _, record in json_lines.read_records(tmp_path / "y.json")] == [1, 2]
 
 
 def test_posts_without_any_rating_are_kept(tmp_path):
@@ -65,3 +66,52 @@ def test_posts_without_any_rating_are_kept(tmp_path):
     assert read_json_lines(tmp_path / "x.json").keep_unrated
     (tmp_path / "x.json").write_text(lines([POST, {**POST, "id": 2, "rating": "g"}]))
     assert not read_json_lines(tmp_path / "x.json").keep_unrated
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps([POST, {**POST, "id": 2}], indent=2),
+        json.dumps([POST, {**POST, "id": 2}]),
+        "[\n" + ",\n".join(json.dumps({**POST, "id": number}) for number in (1, 2)) + "\n]\n",
+        json.dumps({"1": {"tag_string": "a"}, "2": {"tag_string": "a"}}, indent=1),
+        json.dumps({"post": [{"id": 1, "tags": "a"}, {"id": 2, "tags": "a"}]}),
+        json.dumps({f"x/{number}.jpg": {"tags": "a", "caption": "A b."} for number in (1, 2)}),
+        "".join(json.dumps({"file_name": f"{number}.jpg", "text": "a"}) + "\n" for number in (1, 2)),
+        "\n".join(json.dumps({**POST, "id": number}, indent=1) for number in (1, 2)),
+    ],
+)
+def test_every_form_of_json_gives_the_same_posts(tmp_path, text):
+    plain = text.encode()
+    contents = {"a.json": plain, "b.json": text.encode("utf-16"), "c.gz": gzip.compress(plain)}
+    for name, data in contents.items():
+        (tmp_path / name).write_bytes(data)
+        source = read_json_lines(tmp_path / name)
+        assert [block.ids.tolist() for block in source.blocks()] == [[1, 2]]
+        assert source.tags["name"].tolist() == ["a"]
+        assert source.rejected == ()
+
+
+def test_what_was_recognized_and_skipped_is_said(tmp_path):
+    (tmp_path / "tags.json").write_text('{"id": 1, "name": "a"}\n{"id": 2, "name": "b"}\n')
+    (tmp_path / "x.jsonl").write_text(lines([{"file_name": "7.jpg", "text": "a, A dog barks at the moon."}]))
+    notes = read_json_lines(tmp_path).notes
+    assert notes == (
+        "recognized: records of Hugging Face (1)",
+        "1 sentences in captions are no tags and are left out, such as 'A dog barks at the moon.'",
+        "1 files hold no posts and are passed by: tags.json",
+    )
+
+
+def test_posts_that_only_files_name_get_the_ids_of_their_files(tmp_path):
+    names = ["a/1.jpg", "b/1.jpg", "2.jpg", "cat.jpg"]
+    (tmp_path / "x.json").write_text(json.dumps({name: {"tags": "a"} for name in names}, indent=1))
+    (block,) = read_json_lines(tmp_path / "x.json").blocks()
+    assert sorted(block.ids.tolist()) == sorted(image_folder.post_ids(names))
+
+
+@pytest.mark.reliability("an indented JSON array of posts that is cut off", "one error with file and place")
+def test_an_array_that_is_cut_off_is_an_error(tmp_path):
+    (tmp_path / "x.json").write_text(json.dumps([POST, POST], indent=1)[:-20])
+    with pytest.raises(WorkError, match=r"x.json cannot be read to its end: .* at character \d+"):
+        read_json_lines(tmp_path / "x.json")

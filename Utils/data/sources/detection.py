@@ -1,0 +1,238 @@
+"""Tells which kind of source lies at a path, from file names, first bytes, and the columns of tables."""
+
+import dataclasses
+import functools
+import itertools
+import os
+import pathlib
+import sqlite3
+from collections.abc import Callable, Iterator
+
+import pyarrow.parquet as pq
+
+from Utils.command.cli import UserError, WorkError
+from Utils.command.text import join_names
+from Utils.data.sources import danbooru_post, json_lines, sqlite
+from Utils.files import compressed, damage
+from Utils.files.atomic import AnyPath
+from Utils.images import image_folder
+
+KINDS = {  # what each source looks like, for the error where nothing fits and for docs/data.md
+    "fire-eggs": "an SQLite database with the tables images, tags and imageTags",
+    "deepdanbooru": "an SQLite database with a table posts",
+    "e621": "posts-*.csv or posts-*.csv.gz, a table with the columns id and tag_string",
+    "parquet": "Parquet files with an id or a file's name, and tags",
+    "webdataset": "tar or zip files with pictures and .json, .txt, .caption or .tags of their names",
+    "sidecars": "a folder of pictures with .txt, .caption, .tags or .json of their names",
+    "jsonl": "JSON files of posts, one a line, in an array, or by id, compressed or not",
+}
+SIDECAR_SUFFIXES = (".txt", ".tags", ".caption", ".json")
+DATABASE_SUFFIXES = (".db", ".sqlite", ".sqlite3")
+ARCHIVE_SUFFIXES = (".tar", ".zip", ".tar.gz", ".tgz")
+_TABLE_SUFFIXES = (".csv", ".tsv")
+_JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
+_MOST_FILES = 100_000  # of a folder that are looked at
+_MOST_OPENED = 20  # files of a folder that are opened
+_HEAD = 2**16  # bytes of a file that are looked at
+_TAR_MAGIC = slice(257, 262)
+
+
+@dataclasses.dataclass(frozen=True)
+class Detected:
+    """A kind of source, where it lies and by what it was told."""
+
+    kind: str  # one of SOURCES
+    path: str  # the path that was given, or a database in that folder
+    reason: str
+
+    def __str__(self) -> str:
+        return f"--source {self.kind}: {self.reason}"
+
+
+def detect(path: AnyPath) -> Detected:
+    """Return the kind of source at a path.
+
+    Raises UserError where nothing is there, or nothing that a source looks like: it says what was looked for
+    and what was found.
+    """
+    path = pathlib.Path(path)
+    if path.is_dir():
+        return _of_folder(path)
+    if not path.exists():
+        raise UserError(f"nothing is at {path}; a source of posts is expected: {_looked_for()}")
+    kind, reason = _of_file(path)
+    if not kind:
+        raise UserError(f"{path} is no source of posts: it is {reason}. Looked for: {_looked_for()}")
+    return Detected(kind, str(path), reason)
+
+
+def _looked_for() -> str:
+    return "; ".join(f"{what} ({kind})" for kind, what in KINDS.items())
+
+
+def _of_file(path: pathlib.Path) -> tuple[str, str]:
+    """Return ``(kind, what the file is)``; the kind is empty where no source looks like this."""
+    try:
+        head = compressed.head(path, _HEAD)
+    except (WorkError, OSError) as error:
+        return "", f"a file that cannot be read ({damage.reason(error)})"
+    if head.startswith(b"SQLite format 3\0"):
+        return _of_database(path)
+    if head.startswith(b"PAR1"):
+        return "parquet", f"{path.name} is a Parquet file"
+    if head.startswith(b"PK\x03\x04"):
+        return "webdataset", f"{path.name} is a zip file"
+    if head[_TAR_MAGIC] == b"ustar":
+        return "webdataset", f"{path.name} is a tar file"
+    return _of_text(path, head)
+
+
+def _of_text(path: pathlib.Path, head: bytes) -> tuple[str, str]:
+    text = json_lines.as_utf8(head).decode("utf-8", "replace").lstrip()
+    if text.startswith(("{", "[")):
+        return "jsonl", f"{path.name} holds JSON"
+    columns = [name.strip().strip('"') for name in text.partition("\n")[0].strip().split(",")]
+    if "id" in columns and "tag_string" in columns:
+        return "e621", f"{path.name} is a table with {', '.join(columns[:4])}, ..., tag_string"
+    if not head:
+        return "", "an empty file"
+    if "\0" in text:
+        return "", f"a file that begins with {head[:16]!r}"
+    return "", f"a text that begins with {text[:60]!r}"
+
+
+def _of_database(path: pathlib.Path) -> tuple[str, str]:
+    try:
+        tables = sqlite.read_schema(path)
+    except (UserError, sqlite3.Error) as error:
+        return "", str(error)
+    if {"images", "tags", "imageTags"} <= set(tables):
+        return "fire-eggs", f"{path.name} has the tables images, tags and imageTags"
+    if "posts" in tables:
+        return "deepdanbooru", f"{path.name} has a table posts"
+    return "", f"an SQLite database with the tables {join_names(tables)}"
+
+
+@dataclasses.dataclass
+class _Folder:
+    """The first files of a folder, relative to it."""
+
+    path: pathlib.Path
+    names: list[str]
+
+    @functools.cached_property
+    def pictures(self) -> set[str]:
+        """Return the names of the pictures, with and without their suffix."""
+        names = {name for name in self.names if image_folder.is_image(name)}
+        return names | {_stem(name) for name in names}
+
+    def with_suffix(self, suffixes: tuple[str, ...]) -> list[str]:
+        """Return the names with a suffix, with that of a compression behind it or not."""
+        ends = tuple(f"{end}{more}" for end in suffixes for more in ("", *compressed.SUFFIXES))
+        return [name for name in self.names if name.lower().endswith(ends)]
+
+
+def _of_folder(path: pathlib.Path) -> Detected:
+    folder = _Folder(path, list(itertools.islice(_file_names(path), _MOST_FILES)))
+    for look in _LOOKS:
+        detected = look(folder)
+        if detected is not None:
+            return detected
+    census = image_folder.Census()
+    for top, names in image_folder.walk(path):
+        census.count(top, names)
+    raise UserError(f"no source of posts is at {path}. Looked for: {_looked_for()}. {census.describe(path)}")
+
+
+def _file_names(path: pathlib.Path) -> Iterator[str]:
+    """Yield the files of a folder and of those below it, those higher up first."""
+    waiting = [""]
+    while waiting:
+        relative, folders = waiting.pop(0), []
+        with os.scandir(path / relative) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                if image_folder.is_hidden(entry.name):
+                    continue
+                name = image_folder.join(relative, entry.name)
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(name)
+                elif entry.is_file():
+                    yield name
+        waiting += folders
+
+
+def _database(folder: _Folder) -> Detected | None:
+    names = folder.with_suffix(DATABASE_SUFFIXES)[:_MOST_OPENED]
+    kinds = [(name, *_of_file(folder.path / name)) for name in names]
+    databases = [(name, kind, reason) for name, kind, reason in kinds if kind]
+    if len(databases) > 1:
+        raise UserError(
+            f"{folder.path} holds several databases of posts, "
+            f"{join_names(name for name, _, _ in databases)}; name one of them"
+        )
+    if not databases:
+        return None
+    name, kind, reason = databases[0]
+    return Detected(kind, str(folder.path / name), reason)
+
+
+def _tables(folder: _Folder) -> Detected | None:
+    tables = folder.with_suffix(_TABLE_SUFFIXES)[:_MOST_OPENED]
+    name = next((name for name in tables if _of_file(folder.path / name)[0] == "e621"), "")
+    return Detected("e621", str(folder.path), f"{name} has the columns id and tag_string") if name else None
+
+
+def _parquet(folder: _Folder) -> Detected | None:
+    names = [name for name in folder.names if name.lower().endswith(".parquet")]
+    if not any(_has_columns_of_posts(folder.path / name) for name in names[:_MOST_OPENED]):
+        return None
+    return Detected("parquet", str(folder.path), f"{len(names)} Parquet files such as {names[0]}")
+
+
+def _has_columns_of_posts(path: pathlib.Path) -> bool:
+    try:
+        with damage.named(path, "is no Parquet file"):
+            danbooru_post.select_fields(pq.read_schema(path).names, str(path))
+    except (UserError, OSError):
+        return False
+    return True
+
+
+def _metadata(folder: _Folder) -> Detected | None:
+    """Look for ``metadata.jsonl`` of a Hugging Face folder, or other JSON that is no picture's sidecar."""
+    texts = [name for name in folder.with_suffix(_JSON_SUFFIXES) if _stem(name) not in folder.pictures]
+    name = next((name for name in texts[:_MOST_OPENED] if _holds_posts(folder.path / name)), "")
+    return Detected("jsonl", str(folder.path), f"{name} holds posts as JSON") if name else None
+
+
+def _holds_posts(path: pathlib.Path) -> bool:
+    """Whether the first record of a JSON file is a post."""
+    try:
+        return next(json_lines.read_records(path), None) is not None
+    except (UserError, WorkError, OSError):
+        return False
+
+
+def _archives(folder: _Folder) -> Detected | None:
+    names = [name for name in folder.names if name.lower().endswith(ARCHIVE_SUFFIXES)]
+    if not names:
+        return None
+    return Detected("webdataset", str(folder.path), f"{len(names)} archives such as {names[0]}")
+
+
+def _sidecars(folder: _Folder) -> Detected | None:
+    texts = [name for name in folder.names if name.lower().endswith(SIDECAR_SUFFIXES)]
+    beside = [name for name in texts if _stem(name) in folder.pictures]
+    if not beside:
+        return None
+    return Detected("sidecars", str(folder.path), f"{len(beside)} pictures have a text such as {beside[0]}")
+
+
+def _stem(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+# In this order: what says most about its posts comes first.
+_LOOKS: tuple[Callable[[_Folder], Detected | None], ...] = (
+    _database, _tables, _parquet, _metadata, _sidecars, _archives,
+)  # fmt: skip

@@ -1,0 +1,145 @@
+"""Reads JSON of any size value by value: arrays, objects of records, answers of boorus' interfaces.
+
+The memory needed is that of one record, whatever the size of the file and however it is indented.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+_CHUNK = 2**18  # characters that are read at once
+_MAX_VALUE = 2**24  # characters of one record; a post has a few thousand
+_MAX_ATTRIBUTES = 10_000  # of an object that holds no records
+_SPACE = " \t\n\r"
+
+_BEHIND_VALUE = tuple(' \t\n\r,]}:[{"')
+
+Record = tuple[str, Any]  # its key in an object of records, "" without one; its value
+
+# Where the answers of boorus' interfaces and downloaders keep their lists of posts.
+LIST_KEYS = ("post", "posts", "data", "items", "results", "images", "entries")
+
+
+class JsonText:
+    """The text of a stream with a window on it: what was read and is not parsed yet.
+
+    Args:
+        read: returns the next characters, at most as many as asked for, "" at the end.
+    """
+
+    def __init__(self, read: Callable[[int], str]) -> None:
+        self._read, self._text, self._at = read, "", 0
+        self._ended, self._before = False, 0  # characters before the window
+        self._decoder = json.JSONDecoder()
+
+    @property
+    def position(self) -> int:
+        """Return how many characters were parsed."""
+        return self._before + self._at
+
+    def _fill(self) -> None:
+        """Read on; each time as much as waits already, so that a long value is not parsed often."""
+        more = self._read(max(_CHUNK, len(self._text) - self._at))
+        self._ended = not more
+        self._before += self._at
+        self._text, self._at = self._text[self._at :] + more, 0
+
+    def peek(self) -> str:
+        """Return the next character that is no white space, "" at the end."""
+        while True:
+            while self._at < len(self._text) and self._text[self._at] in _SPACE:
+                self._at += 1
+            if self._at < len(self._text) or self._ended:
+                return self._text[self._at : self._at + 1]
+            self._fill()
+
+    def take(self, character: str) -> None:
+        """Step over a character; ValueError where another one comes."""
+        actual = self.peek()
+        if actual != character:
+            came = repr(actual) if actual else "the end"
+            raise ValueError(f"{character!r} is expected at character {self.position + 1}; there is {came}")
+        self._at += 1
+
+    def value(self) -> Any:
+        """Return the next value; ValueError where there is none, or one above the bound."""
+        self.peek()
+        while True:
+            try:
+                value, end = self._decoder.raw_decode(self._text, self._at)
+                # A number may go on behind the window: "-12" and "-12." are the start of "-12.5".
+                if self._text[end : end + 1] in _BEHIND_VALUE or self._ended:
+                    self._at = end
+                    return value
+            except json.JSONDecodeError as error:
+                if self._ended or len(self._text) - self._at > _MAX_VALUE:
+                    place = self._before + error.pos + 1
+                    raise ValueError(f"{error.msg} at character {place}") from error
+            except RecursionError as error:
+                raise ValueError(f"a value at character {self.position + 1} is nested too deep") from error
+            self._fill()
+
+
+def records(text: JsonText, is_record: Callable[[dict[str, Any]], bool]) -> Iterator[Record]:
+    """Yield the records of a text: the items of its arrays, the members of its objects that are records.
+
+    An object's other members are one record together, so that an object that is one post is read too; they
+    are given last. The lists under LIST_KEYS are read item by item.
+
+    Args:
+        is_record: whether an object's member is a record.
+
+    Raises ValueError, with the place, where the text is no JSON.
+    """
+    while text.peek():
+        if text.peek() == "[":
+            yield from _items(text)
+        elif text.peek() == "{":
+            yield from _members(text, is_record)
+        else:
+            yield "", text.value()
+        if text.peek() == ",":
+            text.take(",")
+
+
+def _items(text: JsonText) -> Iterator[Record]:
+    text.take("[")
+    while text.peek() != "]":
+        yield "", _unwrapped(text.value())
+        if text.peek() != "]":
+            text.take(",")
+    text.take("]")
+
+
+def _unwrapped(value: Any) -> Any:
+    """Return the post of one of gallery-dl's messages, ``[3, url, post]``; any other value as it is."""
+    if isinstance(value, list) and len(value) > 1 and isinstance(value[0], int):
+        return value[-1]
+    return value
+
+
+def _members(text: JsonText, is_record: Callable[[dict[str, Any]], bool]) -> Iterator[Record]:
+    text.take("{")
+    others: dict[str, Any] = {}
+    num_records = 0
+    while text.peek() != "}":
+        key = text.value()
+        if not isinstance(key, str):
+            raise ValueError(f"a key is expected at character {text.position}; there is {str(key)[:40]!r}")
+        text.take(":")
+        if text.peek() == "[" and key in LIST_KEYS:
+            for item in _items(text):
+                num_records += 1
+                yield item
+        else:
+            value = text.value()
+            if isinstance(value, dict) and is_record(value):
+                num_records += 1
+                yield key, value
+            elif len(others) < _MAX_ATTRIBUTES:
+                others[key] = value
+        if text.peek() != "}":
+            text.take(",")
+    text.take("}")
+    if is_record(others) or not num_records:
+        yield "", others

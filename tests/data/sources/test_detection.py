@@ -1,0 +1,118 @@
+"""Utils/data/sources/detection.py: a source is told from what lies at a path, or what is there is said."""
+
+import gzip
+import json
+import sqlite3
+import tarfile
+import zipfile
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from Utils.command.cli import UserError
+from Utils.data import sources
+from Utils.data.sources import detection
+
+POST = {"id": 1, "rating": "g", "tag_string": "1girl solo"}
+
+
+def database(path, *tables):
+    connection = sqlite3.connect(path)
+    for table in tables:
+        connection.execute(f"CREATE TABLE {table}(id)")
+    connection.close()
+
+
+def tar(path, **members):
+    with tarfile.open(path, "w") as archive:
+        for name in members:
+            (path.parent / "member").write_bytes(members[name])
+            archive.add(path.parent / "member", name.replace("_", "."))
+    (path.parent / "member").unlink()
+
+
+def zipped(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("1.jpg", b"x")
+
+
+FILES = {
+    "fire-eggs": lambda path: database(path, "images", "tags", "imageTags"),
+    "deepdanbooru": lambda path: database(path, "posts"),
+    "parquet": lambda path: pq.write_table(pa.table({"id": [1], "tags": ["a"]}), path),
+    "e621": lambda path: path.write_bytes(gzip.compress(b"id,md5,rating,tag_string\n1,a,s,cat\n")),
+    "webdataset": lambda path: tar(path, a_jpg=b"x", a_json=b"{}"),
+    "webdataset (zip)": zipped,
+    "jsonl": lambda path: path.write_text(json.dumps(POST)),
+    "jsonl (gzip)": lambda path: path.write_bytes(gzip.compress(json.dumps([POST], indent=1).encode())),
+    "jsonl (UTF-16)": lambda path: path.write_bytes(json.dumps([POST]).encode("utf-16")),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_is_told_by_its_content_whatever_its_name(tmp_path, name):
+    FILES[name](tmp_path / "thing")
+    detected = sources.detect(tmp_path / "thing")
+    assert (detected.kind, detected.path) == (name.partition(" ")[0], str(tmp_path / "thing"))
+    assert str(detected).startswith(f"--source {detected.kind}: thing ")
+
+
+def folder(root, **names):
+    for name, content in names.items():
+        path = root / name.replace("__", "/").replace("_", ".")
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_text(content)
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("sidecars", {"a__1_jpg": "", "a__1_txt": "solo"}),
+        ("sidecars", {"1_jpg": "", "1_jpg_txt": "solo"}),
+        ("sidecars", {"1_png": "", "1_caption": "solo", "2_png": ""}),
+        ("sidecars", {"1_jpg": "", "1_jpg_json": json.dumps(POST)}),
+        ("jsonl", {"1_jpg": "", "metadata_jsonl": json.dumps({"file_name": "1.jpg", "text": "solo"})}),
+        ("jsonl", {"posts__0_json": json.dumps([POST])}),
+        ("e621", {"posts-2024-01-01_csv": "id,md5,tag_string\n1,a,b\n", "tags_csv": "id,name\n1,a\n"}),
+    ],
+)
+def test_a_folder_is_told_by_what_lies_in_it(tmp_path, kind, names):
+    folder(tmp_path, **names)
+    assert sources.detect(tmp_path).kind == kind
+
+
+def test_a_database_and_tables_in_a_folder_go_before_its_pictures(tmp_path):
+    folder(tmp_path, **{"1_jpg": "", "1_txt": "solo"})
+    pq.write_table(pa.table({"other": [1]}), tmp_path / "index.parquet")
+    assert sources.detect(tmp_path).kind == "sidecars"
+    pq.write_table(pa.table({"id": [1], "tag_string": ["a"]}), tmp_path / "posts.parquet")
+    assert sources.detect(tmp_path).kind == "parquet"
+    database(tmp_path / "danbooru.db", "images", "tags", "imageTags")
+    detected = sources.detect(tmp_path)
+    assert (detected.kind, detected.path) == ("fire-eggs", str(tmp_path / "danbooru.db"))
+    database(tmp_path / "other.db", "posts")
+    with pytest.raises(UserError, match="several databases of posts, danbooru.db, other.db; name one"):
+        sources.detect(tmp_path)
+
+
+def test_what_no_source_is_says_what_was_looked_for_and_what_is_there(tmp_path):
+    with pytest.raises(UserError, match="nothing is at .*Looked for|nothing is at .* is expected"):
+        sources.detect(tmp_path / "gone")
+    folder(tmp_path, a_md="# hello")
+    with pytest.raises(UserError, match=r"Looked for: an SQLite .* holds 0 folders and 1 .md files") as error:
+        sources.detect(tmp_path)
+    for kind in sources.SOURCES:
+        assert f"({kind})" in str(error.value)
+    with pytest.raises(UserError, match=r"a.md is no source of posts: it is a text that begins with"):
+        sources.detect(tmp_path / "a.md")
+    (tmp_path / "b.bin").write_bytes(b"\0\1\2" * 99)
+    with pytest.raises(UserError, match="b.bin is no source of posts: it is a file that begins with"):
+        sources.detect(tmp_path / "b.bin")
+    database(tmp_path / "c.db", "people")
+    with pytest.raises(UserError, match="an SQLite database with the tables people"):
+        sources.detect(tmp_path / "c.db")
+
+
+def test_every_source_has_a_description():
+    assert set(sources.SOURCES) <= set(detection.KINDS)
