@@ -4,6 +4,8 @@ Papers: "A ConvNet for the 2020s" (arXiv:2201.03545), "ConvNeXt V2" (arXiv:2301.
 Official code: https://github.com/facebookresearch/ConvNeXt and ConvNeXt-V2.
 Deviations: channel attention (SE, ECA) and the kind of normalization are options; stochastic depth grows as
 ``rate * i / blocks``, so that the last block stays below the maximum, as in the original zoo.
+Initialization (arXiv:2201.03545, appendix A.1): all kernels truncated normal with deviation 0.02, biases 0,
+LayerScale 1e-6; version 2: gamma and beta of the global response normalization 0.
 """
 
 import dataclasses
@@ -13,6 +15,7 @@ import keras
 from Models.layers.activations import Activation, ActivationName
 from Models.layers.attention import ChannelAttentionName, channel_attention
 from Models.layers.convolution import depthwise_conv2d, patch_conv2d
+from Models.layers.initializers import truncated_normal
 from Models.layers.model_ends import classifier, image_input
 from Models.layers.normalization import GlobalResponseNorm, NormName, normalization
 from Models.layers.randomness import Dropout, Rate
@@ -73,14 +76,15 @@ NO_CLIP = (r"^head_logits/",)
 def _block(x: Tensor, spec: Spec, rate: float, name: str) -> Tensor:
     """Depthwise 7x7, norm, two pointwise convolutions, and the shortcut; (B, H, W, C) to the same."""
     channels = x.shape[-1]
-    attention = channel_attention(spec.attention, name)
-    y = depthwise_conv2d(x, 7, name=f"{name}_conv1")
+    attention = channel_attention(spec.attention, name, truncated_normal)
+    y = depthwise_conv2d(x, 7, initializer=truncated_normal(), name=f"{name}_conv1")
     y = normalization(spec.norm, spec.epsilon, f"{name}_norm")(y)
-    y = keras.layers.Dense(4 * channels, name=f"{name}_conv2")(y)  # (B, H, W, 4C)
+    # (B, H, W, 4C)
+    y = keras.layers.Dense(4 * channels, kernel_initializer=truncated_normal(), name=f"{name}_conv2")(y)
     y = Activation(spec.activation, name=f"{name}_act")(y)
     if spec.version == 2:
         y = GlobalResponseNorm(name=f"{name}_grn")(y)
-    y = keras.layers.Dense(channels, name=f"{name}_conv3")(y)  # (B, H, W, C)
+    y = keras.layers.Dense(channels, kernel_initializer=truncated_normal(), name=f"{name}_conv3")(y)
     if attention is not None:
         y = attention(y)
     if rate > 0:
@@ -100,14 +104,16 @@ def build(
     """Return the model for one ``Spec``: ``image`` (B, S, S, 3), 0..255, to (B, num_labels)."""
     # stem
     image, x = image_input(image_size, spec.input_scaling)
-    x = patch_conv2d(x, spec.widths[0], 4, name="stem_conv")  # (B, S/4, S/4, C)
+    # (B, S/4, S/4, C)
+    x = patch_conv2d(x, spec.widths[0], 4, initializer=truncated_normal(), name="stem_conv")
     x = normalization(spec.norm, spec.epsilon, "stem_norm")(x)
     # stages
     rates = iter(linear_rates(spec.stochastic_depth, sum(spec.depths)))
     for stage, (depth, width) in enumerate(zip(spec.depths, spec.widths, strict=True)):
         if stage > 0:
             x = normalization(spec.norm, spec.epsilon, f"stage{stage}_down_norm")(x)
-            x = patch_conv2d(x, width, 2, name=f"stage{stage}_down_conv")  # (B, H/2, W/2, C)
+            # (B, H/2, W/2, C)
+            x = patch_conv2d(x, width, 2, initializer=truncated_normal(), name=f"stage{stage}_down_conv")
         for block in range(depth):
             x = _block(x, spec, next(rates), f"stage{stage}_block{block}")
     # head
@@ -115,8 +121,7 @@ def build(
     x = normalization(spec.norm, spec.epsilon, "head_norm")(x)
     if spec.dropout > 0:
         x = Dropout(spec.dropout, name="head_dropout")(x)
-    initializer = keras.initializers.TruncatedNormal(stddev=0.02)
-    outputs = classifier(x, num_labels, classifier_activation, initializer)
+    outputs = classifier(x, num_labels, classifier_activation, truncated_normal())
     return keras.Model(image, outputs, name=name)
 
 

@@ -4,6 +4,9 @@ Paper: "EVA-02: A Visual Representation for Neon Genesis" (arXiv:2303.11331).
 Official code: https://github.com/baaivision/EVA/tree/master/EVA-02.
 Deviations: none in what is computed. Variants are named as timm's are; those of one size differ only
 in the image size that they were published for. Stochastic depth grows as ``rate * i / blocks``.
+Initialization (official code): all kernels, positions and the class token truncated normal with deviation
+0.02, divided by sqrt(2 i) at the ends of the branches of block i, biases 0; the classifier's a thousandth of
+it; patches as a linear layer of variance 1 / fan_in (there PyTorch's default, a third of it).
 """
 
 import dataclasses
@@ -13,6 +16,7 @@ import keras
 
 from Models.layers.activations import Activation
 from Models.layers.convolution import patch_conv2d
+from Models.layers.initializers import by_depth, lecun_normal, truncated_normal
 from Models.layers.model_ends import classifier, image_input
 from Models.layers.normalization import normalization
 from Models.layers.randomness import Dropout, Rate
@@ -71,21 +75,27 @@ NO_DECAY = (r"/(bias|gamma|beta|token)$", r"^stem_positions/")
 NO_CLIP = (r"^head_logits/",)
 
 
-def _block(x: Tensor, spec: Spec, rate: float, name: str) -> Tensor:
+def _block(x: Tensor, spec: Spec, rate: float, index: int) -> Tensor:
     """Attention, then a gated MLP on every token; (B, N, D) to the same."""
+    name, last_stddev = f"block{index}", by_depth(0.02, index)
     y = normalization("layernorm", spec.epsilon, f"{name}_norm1")(x)
     prefix = int(spec.class_token)
-    y = RotaryAttention(spec.heads, prefix, spec.reference_grid, name=f"{name}_attention")(y)
+    attention = RotaryAttention(
+        spec.heads, prefix, spec.reference_grid, output_stddev=last_stddev, name=f"{name}_attention"
+    )
+    y = attention(y)
     x = _add(x, y, rate, name, 1)
     y = normalization("layernorm", spec.epsilon, f"{name}_norm2")(x)
     hidden = int(spec.width * spec.mlp_ratio)
-    gate = keras.layers.Dense(hidden, name=f"{name}_gate")(y)  # (B, N, hidden)
+    # (B, N, hidden)
+    gate = keras.layers.Dense(hidden, kernel_initializer=truncated_normal(), name=f"{name}_gate")(y)
     gate = Activation("silu", name=f"{name}_act")(gate)
-    y = keras.layers.Dense(hidden, name=f"{name}_dense1")(y)  # (B, N, hidden)
+    y = keras.layers.Dense(hidden, kernel_initializer=truncated_normal(), name=f"{name}_dense1")(y)
     y = keras.layers.Multiply(name=f"{name}_gated")([gate, y])
     if spec.mlp_norm:
         y = normalization("layernorm", spec.epsilon, f"{name}_mlp_norm")(y)
-    y = keras.layers.Dense(spec.width, name=f"{name}_dense2")(y)  # (B, N, D)
+    last = truncated_normal(last_stddev)
+    y = keras.layers.Dense(spec.width, kernel_initializer=last, name=f"{name}_dense2")(y)  # (B, N, D)
     return _add(x, y, rate, name, 2)
 
 
@@ -112,14 +122,15 @@ def build(
     # stem
     prefix = int(spec.class_token)
     image, x = image_input(image_size, spec.input_scaling)
-    x = patch_conv2d(x, spec.width, spec.patch, name="stem_patches")  # (B, S/patch, S/patch, D)
+    # (B, S/patch, S/patch, D)
+    x = patch_conv2d(x, spec.width, spec.patch, initializer=lecun_normal(), name="stem_patches")
     x = keras.layers.Reshape((-1, spec.width), name="stem_tokens")(x)  # (B, N, D)
     if spec.class_token:
-        x = ClassToken(name="stem_class")(x)  # (B, 1 + N, D)
+        x = ClassToken(stddev=0.02, name="stem_class")(x)  # (B, 1 + N, D)
     x = PositionEmbedding(prefix, name="stem_positions")(x)
     # stages
     for block, rate in enumerate(linear_rates(spec.stochastic_depth, spec.depth)):
-        x = _block(x, spec, rate, f"block{block}")
+        x = _block(x, spec, rate, block)
     # head
     if spec.pool == "token":
         x = normalization("layernorm", spec.epsilon, "head_norm")(x)
@@ -128,8 +139,7 @@ def build(
         x = normalization("layernorm", spec.epsilon, "head_pool_norm")(x)
     if spec.dropout > 0:
         x = Dropout(spec.dropout, name="head_dropout")(x)
-    initializer = keras.initializers.TruncatedNormal(stddev=0.02)
-    outputs = classifier(x, num_labels, classifier_activation, initializer)
+    outputs = classifier(x, num_labels, classifier_activation, truncated_normal(0.02e-3))
     return keras.Model(image, outputs, name=name)
 
 

@@ -4,6 +4,8 @@ Paper: "High-Performance Large-Scale Image Recognition Without Normalization" (a
 Official code: https://github.com/google-deepmind/deepmind-research/tree/master/nfnets.
 Deviations: attention is an option (the paper has squeeze-excite throughout); activation SiLU by default;
 shortcuts average with "same" padding; stochastic depth grows as ``rate * i / blocks``.
+Initialization (official code): kernels normal of variance 1 / fan_in before their standardization, gains 1,
+the gain of every branch (SkipInit) 0, biases 0, the classifier normal with deviation 0.01.
 """
 
 import dataclasses
@@ -14,6 +16,7 @@ import keras
 from Models.layers.activations import GAMMAS, ActivationName
 from Models.layers.attention import ChannelAttentionName
 from Models.layers.convolution import ScaledConv2D
+from Models.layers.initializers import normal
 from Models.layers.model_ends import classifier, image_input
 from Models.layers.normalizer_free import activate, expected_betas, merge, shortcut
 from Models.layers.randomness import Dropout, Rate
@@ -136,8 +139,7 @@ def build(
     x = keras.layers.GlobalAveragePooling2D(name="head_pool")(x)  # (B, C)
     if spec.dropout > 0:
         x = Dropout(spec.dropout, name="head_dropout")(x)
-    initializer = keras.initializers.RandomNormal(stddev=0.01)
-    outputs = classifier(x, num_labels, classifier_activation, initializer)
+    outputs = classifier(x, num_labels, classifier_activation, normal(0.01))
     return keras.Model(image, outputs, name=name)
 
 

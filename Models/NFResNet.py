@@ -4,6 +4,8 @@ Paper: "Characterizing signal propagation to close the performance gap in unnorm
 (arXiv:2101.08692). Official code: https://github.com/google-deepmind/deepmind-research/tree/master/nfnets.
 Deviations: shortcuts average 2 x 2 before their convolution; no activation before the stem's pooling;
 stochastic depth grows as ``rate * i / blocks``.
+Initialization (official code): kernels normal of variance 1 / fan_in before their standardization, gains 1,
+the gain of every branch (SkipInit) 0, biases 0, the classifier normal with deviation 0.01.
 """
 
 import dataclasses
@@ -13,6 +15,7 @@ import keras
 from Models.layers.activations import ActivationName
 from Models.layers.attention import ChannelAttentionName
 from Models.layers.convolution import ScaledConv2D, stem_max_pool
+from Models.layers.initializers import normal
 from Models.layers.model_ends import classifier, image_input
 from Models.layers.normalizer_free import activate, expected_betas, merge, shortcut
 from Models.layers.randomness import Dropout, Rate
@@ -88,8 +91,7 @@ def build(
     x = keras.layers.GlobalAveragePooling2D(name="head_pool")(x)  # (B, C)
     if spec.dropout > 0:
         x = Dropout(spec.dropout, name="head_dropout")(x)
-    initializer = keras.initializers.RandomNormal(stddev=0.01)
-    outputs = classifier(x, num_labels, classifier_activation, initializer)
+    outputs = classifier(x, num_labels, classifier_activation, normal(0.01))
     return keras.Model(image, outputs, name=name)
 
 

@@ -6,6 +6,8 @@ Deviations: shortcuts are a 1x1 convolution with bias and by default without bat
 stochastic depth grows as ``rate * i / blocks``; options are channel attention, the paper's deep stem and a
 stem of two 3x3 convolutions of stride 2 (after arXiv:2106.14881), which keeps more of small images than the
 7x7 and its pooling do.
+Initialization: kernels He normal by fan-out (arXiv:1502.01852, as timm does), the last gamma of a branch 0,
+the classifier normal with deviation 0.01 (arXiv:1706.02677, section 5.1).
 """
 
 import dataclasses
@@ -16,6 +18,7 @@ import keras
 from Models.layers.activations import Activation, ActivationName
 from Models.layers.attention import ChannelAttentionName, channel_attention
 from Models.layers.convolution import Decimate, conv2d, stem_max_pool
+from Models.layers.initializers import he_fan_out, normal
 from Models.layers.model_ends import average_pool, classifier, image_input
 from Models.layers.normalization import batch_norm
 from Models.layers.randomness import Dropout, Rate
@@ -72,17 +75,20 @@ def _shortcut(x: Tensor, spec: Spec, width: int, strides: int, name: str) -> Ten
         x = Decimate(strides, name=f"{name}_pool")(x)
     elif strides > 1:
         x = keras.layers.AveragePooling2D(2, strides=strides, padding="same", name=f"{name}_pool")(x)
-    x = keras.layers.Dense(width, use_bias=not spec.shortcut_norm, name=f"{name}_shortcut")(x)
+    x = keras.layers.Dense(
+        width, use_bias=not spec.shortcut_norm, kernel_initializer=he_fan_out(), name=f"{name}_shortcut"
+    )(x)
     return batch_norm(spec.epsilon, f"{name}_shortcut_norm")(x) if spec.shortcut_norm else x
 
 
 def _bottleneck(x: Tensor, spec: Spec, width: int, strides: int, name: str) -> Tensor:
     """1x1, 3x3 with the stride, 1x1; (B, H, W, C) to (B, H/strides, W/strides, 4 * width)."""
-    y = keras.layers.Dense(width, use_bias=False, name=f"{name}_conv1")(x)
+    y = keras.layers.Dense(width, use_bias=False, kernel_initializer=he_fan_out(), name=f"{name}_conv1")(x)
     y = _norm_act(y, spec, name, 1)
     y = conv2d(y, width, 3, strides=strides, name=f"{name}_conv2")
     y = _norm_act(y, spec, name, 2)
-    y = keras.layers.Dense(4 * width, use_bias=False, name=f"{name}_conv3")(y)
+    last = he_fan_out()
+    y = keras.layers.Dense(4 * width, use_bias=False, kernel_initializer=last, name=f"{name}_conv3")(y)
     return batch_norm(spec.epsilon, f"{name}_norm3", gamma="zeros")(y)  # the block starts as its shortcut
 
 
@@ -102,7 +108,7 @@ def _norm_act(x: Tensor, spec: Spec, name: str, number: int | str = "") -> Tenso
 def _block(x: Tensor, spec: Spec, width: int, strides: int, rate: float, name: str) -> Tensor:
     """A residual branch with attention, and the shortcut; (B, H, W, C) to (B, H/strides, W/strides, C')."""
     y = BRANCHES[spec.block](x, spec, width, strides, name)
-    attention = channel_attention(spec.attention, name)
+    attention = channel_attention(spec.attention, name, he_fan_out)
     if attention is not None:
         y = attention(y)
     if rate > 0:
@@ -159,8 +165,7 @@ def build(
     x = average_pool(x, spec.pool_cells)  # (B, cells * cells * C)
     if spec.dropout > 0:
         x = Dropout(spec.dropout, name="head_dropout")(x)
-    initializer = keras.initializers.RandomNormal(stddev=0.01)
-    outputs = classifier(x, num_labels, classifier_activation, initializer)
+    outputs = classifier(x, num_labels, classifier_activation, normal(0.01))
     return keras.Model(image, outputs, name=name)
 
 

@@ -4,6 +4,9 @@ Paper: "Swin Transformer V2: Scaling Up Capacity and Resolution" (arXiv:2111.098
 Official code: https://github.com/microsoft/Swin-Transformer.
 Deviations: none in what is computed. Variants are named as timm's are; "window12to16_192to256" means trained
 with windows of 12 on 192 px, then with 16 on 256 px. Stochastic depth grows as ``rate * i / blocks``.
+Initialization (official code): all kernels truncated normal with deviation 0.02, biases 0, the norms at the
+ends of branches 0, the scale of the scores log 10; patches as a linear layer of variance 1 / fan_in (there
+PyTorch's default, a third of it).
 """
 
 import dataclasses
@@ -13,6 +16,7 @@ import keras
 
 from Models.layers.activations import Activation, ActivationName
 from Models.layers.convolution import patch_conv2d
+from Models.layers.initializers import lecun_normal, truncated_normal
 from Models.layers.model_ends import classifier, image_input
 from Models.layers.normalization import normalization
 from Models.layers.randomness import Dropout, Rate
@@ -96,9 +100,11 @@ def _block(x: Tensor, spec: Spec, stage: int, shifted: bool, rate: float, name: 
         spec.heads[stage], spec.window, shifted, spec.pretrained_windows[stage], name=f"{name}_attention"
     )
     x = _add(x, attention(x), spec, rate, name, 1)
-    y = keras.layers.Dense(int(width * spec.mlp_ratio), name=f"{name}_dense1")(x)
+    y = keras.layers.Dense(
+        int(width * spec.mlp_ratio), kernel_initializer=truncated_normal(), name=f"{name}_dense1"
+    )(x)
     y = Activation(spec.activation, name=f"{name}_act")(y)
-    y = keras.layers.Dense(width, name=f"{name}_dense2")(y)
+    y = keras.layers.Dense(width, kernel_initializer=truncated_normal(), name=f"{name}_dense2")(y)
     return _add(x, y, spec, rate, name, 2)
 
 
@@ -117,7 +123,8 @@ def build(
         raise ValueError(f"the image size must be a multiple of the patch, {spec.patch}; got {image_size}")
     # stem
     image, x = image_input(image_size, spec.input_scaling)
-    x = patch_conv2d(x, spec.width, spec.patch, name="stem_patches")  # (B, S/patch, S/patch, C)
+    # (B, S/patch, S/patch, C)
+    x = patch_conv2d(x, spec.width, spec.patch, initializer=lecun_normal(), name="stem_patches")
     x = normalization("layernorm", spec.epsilon, "stem_norm")(x)
     # stages
     rates = iter(linear_rates(spec.stochastic_depth, sum(spec.depths)))
@@ -132,8 +139,7 @@ def build(
     x = keras.layers.GlobalAveragePooling2D(name="head_pool")(x)  # (B, C)
     if spec.dropout > 0:
         x = Dropout(spec.dropout, name="head_dropout")(x)
-    initializer = keras.initializers.TruncatedNormal(stddev=0.02)
-    outputs = classifier(x, num_labels, classifier_activation, initializer)
+    outputs = classifier(x, num_labels, classifier_activation, truncated_normal())
     return keras.Model(image, outputs, name=name)
 
 

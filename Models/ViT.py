@@ -4,6 +4,9 @@ Paper: "An Image is Worth 16x16 Words" (arXiv:2010.11929). Official code:
 https://github.com/google-research/vision_transformer. LayerScale from arXiv:2103.17239.
 Deviations: by default there is no class token (the head averages all tokens) and both branches have
 LayerScale, as in the original zoo; every block has the same rate of stochastic depth.
+Initialization: patches as a linear layer of variance 1 / fan_in, as in the official code; all other kernels
+and positions truncated normal with deviation 0.02, biases 0 (DeiT, arXiv:2012.12877, and timm; the official
+code has Glorot's there).
 """
 
 import dataclasses
@@ -14,6 +17,7 @@ import keras
 from Models.layers.activations import Activation, ActivationName
 from Models.layers.attention import SelfAttention
 from Models.layers.convolution import patch_conv2d
+from Models.layers.initializers import lecun_normal, truncated_normal
 from Models.layers.model_ends import classifier, image_input
 from Models.layers.normalization import normalization
 from Models.layers.randomness import Dropout, Rate
@@ -80,9 +84,9 @@ def _block(x: Tensor, spec: Spec, name: str) -> Tensor:
     y = SelfAttention(spec.heads, name=f"{name}_attention")(y)
     x = _add(x, y, spec, name, 1)
     y = normalization("layernorm", spec.epsilon, f"{name}_norm2")(x)
-    y = keras.layers.Dense(spec.mlp_width, name=f"{name}_dense1")(y)  # (B, N, mlp_width)
+    y = keras.layers.Dense(spec.mlp_width, kernel_initializer=truncated_normal(), name=f"{name}_dense1")(y)
     y = Activation(spec.activation, name=f"{name}_act")(y)
-    y = keras.layers.Dense(spec.width, name=f"{name}_dense2")(y)  # (B, N, D)
+    y = keras.layers.Dense(spec.width, kernel_initializer=truncated_normal(), name=f"{name}_dense2")(y)
     return _add(x, y, spec, name, 2)
 
 
@@ -101,7 +105,8 @@ def build(
         raise ValueError(f"the image size must be a multiple of the patch, {spec.patch}; got {image_size}")
     # stem
     image, x = image_input(image_size, spec.input_scaling)
-    x = patch_conv2d(x, spec.width, spec.patch, name="stem_patches")  # (B, S/patch, S/patch, D)
+    # (B, S/patch, S/patch, D)
+    x = patch_conv2d(x, spec.width, spec.patch, initializer=lecun_normal(), name="stem_patches")
     x = keras.layers.Reshape((-1, spec.width), name="stem_tokens")(x)  # (B, N, D)
     if spec.class_token:
         x = ClassToken(name="stem_class")(x)  # (B, 1 + N, D)
@@ -118,7 +123,7 @@ def build(
         x = normalization("layernorm", spec.epsilon, "head_pool_norm")(x)
     if spec.dropout > 0:
         x = Dropout(spec.dropout, name="head_dropout")(x)
-    outputs = classifier(x, num_labels, classifier_activation, "glorot_uniform")
+    outputs = classifier(x, num_labels, classifier_activation, truncated_normal())
     return keras.Model(image, outputs, name=name)
 
 

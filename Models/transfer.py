@@ -22,7 +22,7 @@ Layers = dict[str, keras.layers.Layer]
 BLOCK = re.compile(r"(?:stage\d+_)?block\d+")
 # Settings that may differ: they do not change what a trained model computes.
 WITHOUT_EFFECT = ("name", "dtype", "trainable", "seed", "rate", "units")
-WITHOUT_EFFECT_SUFFIXES = ("initializer", "regularizer", "constraint", "quantization")
+WITHOUT_EFFECT_SUFFIXES = ("initializer", "stddev", "regularizer", "constraint", "quantization")
 
 
 def adapted_json(file: pathlib.Path, image_size: int, num_labels: int, dtype_policy: str = "float32") -> str:

@@ -1,10 +1,12 @@
 """Channel attention (squeeze-excite, ECA) over feature maps, and self-attention over tokens."""
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal
 
 import keras
 
+from Models.layers.initializers import Initializer, lecun_normal, truncated_normal, uniform_fan_in
 from Models.layers.tensors import Shape, Tensor, ops
 
 ChannelAttentionName = Literal["se", "eca"]
@@ -16,21 +18,27 @@ class SqueezeExcite(keras.layers.Layer):
 
     ``x * factor * sigmoid(W2 relu(W1 mean(x) + b1) + b2)``, the means over H and W.
     Arguments: ``ratio``, width of the hidden layer as a share of C; ``factor``, a constant on the gate
-    (2 in NF networks). (B, H, W, C) in, the same shape out.
+    (2 in NF networks); ``kernel_initializer`` of both, that of the family's convolutions.
+    (B, H, W, C) in, the same shape out.
     """
 
-    def __init__(self, ratio: float = 0.5, factor: float = 1.0, **kwargs: Any) -> None:
+    def __init__(
+        self, ratio: float = 0.5, factor: float = 1.0, kernel_initializer: Any = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.ratio = ratio
         self.factor = factor
+        self.kernel_initializer = keras.initializers.get(kernel_initializer or lecun_normal())
 
     def build(self, input_shape: Shape) -> None:
         """Create the two dense layers ``squeeze`` and ``excite``."""
         channels = input_shape[-1]
         hidden = max(1, int(self.ratio * channels))
-        policy = self.dtype_policy
-        self.squeeze = keras.layers.Dense(hidden, activation="relu", dtype=policy, name="squeeze")
-        self.excite = keras.layers.Dense(channels, activation="sigmoid", dtype=policy, name="excite")
+        # Each makes an initializer from this: of a shared one, kernels of equal shape would be equal.
+        initializer: Any = keras.initializers.serialize(self.kernel_initializer)
+        options: dict[str, Any] = {"dtype": self.dtype_policy, "kernel_initializer": initializer}
+        self.squeeze = keras.layers.Dense(hidden, activation="relu", name="squeeze", **options)
+        self.excite = keras.layers.Dense(channels, activation="sigmoid", name="excite", **options)
         self.squeeze.build((None, channels))
         self.excite.build((None, hidden))
         self.built = True
@@ -50,7 +58,9 @@ class SqueezeExcite(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
-        return {**super().get_config(), "ratio": self.ratio, "factor": self.factor}
+        initializer = keras.initializers.serialize(self.kernel_initializer)
+        options = {"ratio": self.ratio, "factor": self.factor, "kernel_initializer": initializer}
+        return {**super().get_config(), **options}
 
 
 @keras.saving.register_keras_serializable(package="Models")
@@ -71,7 +81,7 @@ class EfficientChannelAttention(keras.layers.Layer):
         taps = int(abs((math.log2(input_shape[-1]) + 1) / 2))
         self.taps = taps if taps % 2 else taps + 1
         shape = (self.taps, 1, 1)
-        self.kernel = self.add_weight(shape=shape, initializer="glorot_normal", name="kernel")
+        self.kernel = self.add_weight(shape=shape, initializer=uniform_fan_in(), name="kernel")
         self.built = True
 
     def call(self, x: Tensor) -> Tensor:
@@ -99,17 +109,21 @@ class EfficientChannelAttention(keras.layers.Layer):
 
 
 def channel_attention(
-    kind: str | None, name: str, factor: float = 1.0, ratio: float = 0.5
+    kind: str | None,
+    name: str,
+    initializer: Callable[[], Initializer],
+    factor: float = 1.0,
+    ratio: float = 0.5,
 ) -> keras.layers.Layer | None:
     """Return the layer for ``"se"`` or ``"eca"``, named ``name_se`` or ``name_eca``; None for None.
 
-    ``ratio``: width of the hidden layer of "se" as a share of the channels.
+    ``initializer()`` is that of the kernels of "se", ``ratio`` the width of its hidden layer as a share of C.
     Raises ValueError for another name.
     """
     if kind is None:
         return None
     if kind == "se":
-        return SqueezeExcite(ratio, factor, name=f"{name}_se")
+        return SqueezeExcite(ratio, factor, initializer(), name=f"{name}_se")
     if kind == "eca":
         return EfficientChannelAttention(factor=factor, name=f"{name}_eca")
     raise ValueError(f"attention must be 'se', 'eca' or None; got {kind!r}")
@@ -119,7 +133,8 @@ def channel_attention(
 class SelfAttention(keras.layers.Layer):
     """Multi-head self-attention (arXiv:1706.03762), ``softmax(Q K' / sqrt(d)) V`` for each head.
 
-    Q, K and V are dense layers of the input with biases, ``output`` one of the joined heads.
+    Q, K and V are dense layers of the input with biases, ``output`` one of the joined heads; their kernels
+    begin truncated normal with deviation 0.02.
     Argument: ``heads``, which must divide D. (B, N, D) in, the same shape out. Raises ValueError otherwise.
     """
 
@@ -133,7 +148,12 @@ class SelfAttention(keras.layers.Layer):
         if width % self.heads:
             raise ValueError(f"heads must divide the width {width}; got {self.heads}")
         names = ("query", "key", "value", "output")
-        layers = [keras.layers.Dense(width, dtype=self.dtype_policy, name=name) for name in names]
+        layers = [
+            keras.layers.Dense(
+                width, kernel_initializer=truncated_normal(), dtype=self.dtype_policy, name=name
+            )
+            for name in names
+        ]
         self.query_dense, self.key_dense, self.value_dense, self.output_dense = layers
         for layer in layers:
             layer.build((*input_shape[:-1], width))

@@ -8,33 +8,44 @@ from typing import Any
 
 import keras
 
+from Models.layers.initializers import Initializer, he_fan_out, lecun_normal
 from Models.layers.tensors import Shape, Tensor, ops
 
 
 def conv2d(
     x: Tensor, filters: int, kernel_size: int, *, strides: int = 1, use_bias: bool = False, name: str
 ) -> Tensor:
-    """Convolve (B, H, W, I) with k x k kernels after ``k // 2`` zeros on each side."""
+    """Convolve (B, H, W, I) with k x k kernels, He normal by fan-out, after ``k // 2`` zeros on each side."""
     # Only where Keras' "same" would pad differently: a padding layer copies the whole map.
     if strides > 1:
         x = keras.layers.ZeroPadding2D(kernel_size // 2, name=f"{name}_pad")(x)
     padding = "valid" if strides > 1 else "same"
     return keras.layers.Conv2D(
-        filters, kernel_size, strides=strides, padding=padding, use_bias=use_bias, name=name
+        filters,
+        kernel_size,
+        strides=strides,
+        padding=padding,
+        use_bias=use_bias,
+        kernel_initializer=he_fan_out(),
+        name=name,
     )(x)
 
 
-def patch_conv2d(x: Tensor, filters: int, size: int, *, name: str) -> Tensor:
+def patch_conv2d(x: Tensor, filters: int, size: int, *, initializer: Initializer, name: str) -> Tensor:
     """Cut (B, H, W, I) into ``size`` x ``size`` patches and project each to ``filters``, with bias.
 
     Where the size does not divide, zeros are added at the bottom and right.
     """
-    return keras.layers.Conv2D(filters, size, strides=size, padding="same", name=name)(x)
+    return keras.layers.Conv2D(
+        filters, size, strides=size, padding="same", kernel_initializer=initializer, name=name
+    )(x)
 
 
-def depthwise_conv2d(x: Tensor, kernel_size: int, *, name: str) -> Tensor:
+def depthwise_conv2d(x: Tensor, kernel_size: int, *, initializer: Initializer, name: str) -> Tensor:
     """Convolve every channel of (B, H, W, C) with a k x k kernel of its own, with bias, at stride 1."""
-    return keras.layers.DepthwiseConv2D(kernel_size, padding="same", name=name)(x)
+    return keras.layers.DepthwiseConv2D(
+        kernel_size, padding="same", depthwise_initializer=initializer, name=name
+    )(x)
 
 
 @keras.saving.register_keras_serializable(package="Models")
@@ -140,7 +151,7 @@ class ScaledConv2D(keras.layers.Layer):
         # No autocast: mean and variance of a kernel need float32 even under mixed precision.
         self.kernel = self.add_weight(
             shape=(k, k, channels // self.groups, self.filters),
-            initializer=keras.initializers.VarianceScaling(1.0, "fan_in", "truncated_normal"),
+            initializer=lecun_normal(),  # standardized anyway: it decides how fast the kernel turns
             autocast=False,
             name="kernel",
         )

@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from Models.layers.initializers import truncated_normal
 from Models.layers.tensors import Shape, Tensor, ops
 
 
@@ -11,25 +12,27 @@ class _HeadProjections(keras.layers.Layer):
     """Dense layers ``query``, ``key`` (without bias), ``value`` and ``output``, split into heads.
 
     A bias of the keys would shift all scores of a query alike, which softmax cancels (arXiv:2106.08254).
-    Argument: ``heads``. Raises ValueError if they do not divide the channels.
+    Arguments: ``heads``; ``output_stddev``, deviation of the first kernel of ``output``, 0.02 for the others.
+    Raises ValueError if the heads do not divide the channels.
     """
 
-    def __init__(self, heads: int, **kwargs: Any) -> None:
+    def __init__(self, heads: int, output_stddev: float = 0.02, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.heads = heads
+        self.output_stddev = output_stddev
 
     def build_projections(self, width: int) -> None:
-        """Create the dense layers for ``width`` channels, kernels truncated normal with deviation 0.02."""
+        """Create the dense layers for ``width`` channels, kernels truncated normal."""
         if width % self.heads:
             raise ValueError(f"heads must divide the width {width}; got {self.heads}")
         self.width = width
         self.query_dense = self._dense("query")
         self.key_dense = self._dense("key", use_bias=False)
         self.value_dense = self._dense("value")
-        self.output_dense = self._dense("output")
+        self.output_dense = self._dense("output", stddev=self.output_stddev)
 
-    def _dense(self, name: str, use_bias: bool = True) -> keras.layers.Dense:
-        initializer: Any = keras.initializers.TruncatedNormal(stddev=0.02)
+    def _dense(self, name: str, use_bias: bool = True, stddev: float = 0.02) -> keras.layers.Dense:
+        initializer: Any = truncated_normal(stddev)
         layer = keras.layers.Dense(
             self.width, use_bias=use_bias, kernel_initializer=initializer, dtype=self.dtype_policy, name=name
         )
@@ -56,7 +59,7 @@ class _HeadProjections(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
-        return {**super().get_config(), "heads": self.heads}
+        return {**super().get_config(), "heads": self.heads, "output_stddev": self.output_stddev}
 
 
 def softmax(scores: Tensor, dtype: str) -> Tensor:

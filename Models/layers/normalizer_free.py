@@ -13,6 +13,7 @@ import keras
 from Models.layers.activations import Activation
 from Models.layers.attention import channel_attention
 from Models.layers.convolution import ScaledConv2D
+from Models.layers.initializers import lecun_normal
 from Models.layers.residual import SkipInit, StochasticDepth
 from Models.layers.tensors import Tensor
 
@@ -78,7 +79,7 @@ def merge(
     Without ``skip_init`` the branch is multiplied by alpha only; the gain of its last convolution should then
     start at 0. ``around`` is the shortcut, ``rate`` that of stochastic depth.
     """
-    gate = channel_attention(attention, name, factor=2.0, ratio=attention_ratio)
+    gate = channel_attention(attention, name, lecun_normal, factor=2.0, ratio=attention_ratio)
     if gate is not None:
         branch = gate(branch)
     if rate > 0:

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from Models.layers.initializers import truncated_normal
 from Models.layers.tensors import Shape, Tensor, ops
 
 
@@ -13,12 +14,16 @@ from Models.layers.tensors import Shape, Tensor, ops
 class ClassToken(keras.layers.Layer):
     """Prepend a learned class token (arXiv:2010.11929).
 
-    (B, N, D) in, (B, N + 1, D) out; ``token`` is (D,), initialized from a normal with deviation 1e-6.
+    Argument: ``stddev``, deviation of the first values. (B, N, D) in, (B, N + 1, D) out; ``token`` is (D,).
     """
+
+    def __init__(self, stddev: float = 1e-6, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.stddev = stddev
 
     def build(self, input_shape: Shape) -> None:
         """Create ``token`` of shape (D,)."""
-        initializer = keras.initializers.RandomNormal(stddev=1e-6)
+        initializer = truncated_normal(self.stddev)
         self.token = self.add_weight(shape=(input_shape[-1],), initializer=initializer, name="token")
         self.built = True
 
@@ -30,6 +35,10 @@ class ClassToken(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return (B, N + 1, D)."""
         return (input_shape[0], input_shape[1] + 1, input_shape[2])
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor."""
+        return {**super().get_config(), "stddev": self.stddev}
 
 
 @keras.saving.register_keras_serializable(package="Models")
@@ -47,8 +56,8 @@ class PositionEmbedding(keras.layers.Layer):
 
     def build(self, input_shape: Shape) -> None:
         """Create ``table`` of shape (N, D)."""
-        initializer = keras.initializers.TruncatedNormal(stddev=0.02)
-        self.table = self.add_weight(shape=tuple(input_shape[1:]), initializer=initializer, name="table")
+        shape = tuple(input_shape[1:])
+        self.table = self.add_weight(shape=shape, initializer=truncated_normal(), name="table")
         self.built = True
 
     def call(self, x: Tensor) -> Tensor:

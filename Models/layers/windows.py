@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from Models.layers.head_projections import _HeadProjections, softmax
+from Models.layers.initializers import truncated_normal
 from Models.layers.tensors import Shape, Tensor, ops
 
 BIAS_HIDDEN = 512  # width of the network of the position bias
@@ -46,11 +47,16 @@ class WindowAttention(_HeadProjections):
         )
         initializer = keras.initializers.Constant(math.log(10.0))
         self.scale = self.add_weight(shape=(self.heads,), initializer=initializer, name="logit_scale")
-        truncated = keras.initializers.TruncatedNormal(stddev=0.02)
-        dense: dict[str, Any] = {"kernel_initializer": truncated, "dtype": "float32"}
-        self.hidden = keras.layers.Dense(BIAS_HIDDEN, activation="relu", name="positions_hidden", **dense)
+        self.hidden = keras.layers.Dense(
+            BIAS_HIDDEN,
+            "relu",
+            kernel_initializer=truncated_normal(),
+            dtype="float32",
+            name="positions_hidden",
+        )
         self.hidden.build((None, 2))
-        self.bias = keras.layers.Dense(self.heads, use_bias=False, name="positions_bias", **dense)
+        options: dict[str, Any] = {"kernel_initializer": truncated_normal(), "dtype": "float32"}
+        self.bias = keras.layers.Dense(self.heads, use_bias=False, name="positions_bias", **options)
         self.bias.build((None, BIAS_HIDDEN))
         self.offsets, self.offset_index = _offsets(self.sides, self.pretrained)
         self.padded = tuple(
@@ -172,9 +178,8 @@ class PatchMerging(keras.layers.Layer):
     def build(self, input_shape: Shape) -> None:
         """Create ``kernel`` of shape (4C, filters)."""
         channels = input_shape[-1]
-        initializer = keras.initializers.TruncatedNormal(stddev=0.02)
         shape = (4 * channels, self.filters or 2 * channels)
-        self.kernel = self.add_weight(shape=shape, initializer=initializer, name="kernel")
+        self.kernel = self.add_weight(shape=shape, initializer=truncated_normal(), name="kernel")
         self.built = True
 
     def call(self, x: Tensor) -> Tensor:

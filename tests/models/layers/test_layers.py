@@ -15,8 +15,9 @@ ARGUMENTS = {
     "rescale": False, "initial": 0.3, "factor": 0.7, "ratio": 0.25, "filters": 6, "kernel_size": 3,
     "strides": 2, "groups": 2, "use_bias": False, "scaling": "simple", "heads": 2, "epsilon": 1e-4,
     "cells": 2, "padding": "same", "initial_gain": 0.5, "prefix": 1, "pool": "token", "window": 4,
-    "shifted": True, "pretrained": 3, "reference": 8, "group": 2,
-}  # fmt: skip  # fmt: skip
+    "shifted": True, "pretrained": 3, "reference": 8, "group": 2, "stddev": 0.5, "output_stddev": 0.5,
+    "kernel_initializer": keras.initializers.serialize(keras.initializers.HeNormal()),
+}  # fmt: skip
 
 
 def registered():
