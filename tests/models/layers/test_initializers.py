@@ -2,6 +2,7 @@
 
 import math
 import re
+from typing import Any
 
 import keras
 import numpy as np
@@ -39,10 +40,10 @@ def eca(shape):
     return math.sqrt(1 / 3 / shape[0])
 
 
-# {family: {what the path of a weight matches: its deviation, or its only value}}; the first that matches counts.
+# {family: {what a weight's path matches: its deviation, or its only value}}; the first match counts.
 # Kernels, tables and tokens have a deviation, all else one value.
 EVERYWHERE = {r"_eca/kernel$": eca, r"/(bias|beta|moving_mean)$": 0.0, r"/(gamma|gain|moving_variance)$": 1.0}
-EXPECTED = {
+EXPECTED: dict[str, dict[str, Any]] = {
     "ConvNext": {r"_grn/": 0.0, r"_scale/scale": 0.1, r"_eca/": eca, "kernel$": 0.02},
     "EVA02": {
         r"_patches/kernel": lecun,
