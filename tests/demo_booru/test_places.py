@@ -197,7 +197,7 @@ def test_the_posts_of_a_seed_are_the_same_for_ever():
     plan = [dataclasses.astuple(post) for post in posts.plan_posts(100, 0, 0.1, STYLES["scenes"])]
     assert (
         hashlib.sha256(repr(plan).encode()).hexdigest()
-        == "8e0772d489e6c2ce20182760489ff393920bec0d4b834689ac7f88de851e9ac6"
+        == "3867f2ccc0f138ad02547580d9383a70327f4e839ad3f2cc00b2b3e9cf107919"
     )
 
 

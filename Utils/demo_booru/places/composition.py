@@ -104,7 +104,7 @@ def _in_the_sky(rng: random.Random, hour: str) -> list[str]:
 def _leads(rng: random.Random) -> list[Item]:
     """Return people side by side, far enough from each other that every head is seen."""
     count = pick(rng, contents.LEADS)
-    near = rng.uniform(27, 54) * {0: 1, 1: 1, 2: 0.9, 3: 0.8}[count]
+    near = rng.uniform(36, 58) * {0: 1, 1: 1, 2: 0.95, 3: 0.85}[count]
     leads, taken = [], set()
     for at in range(count):
         boy = chance(rng, 0.34)

@@ -53,11 +53,11 @@ SKIES = {"day": {**_IN_THE_SKY, "sun": 5}, "sunset": _IN_THE_SKY,
          "night": {"moon": 6, "fireworks": 4, "lantern": 3, "cloud": 2, "ufo": 1}}  # fmt: skip
 ALONE = ("sun", "moon", "rainbow")  # at most one in a picture
 HOURS = {"day": 70, "night": 18, "sunset": 12}
-LEADS = {0: 12, 1: 42, 2: 30, 3: 16}  # people with attributes
+LEADS = {0: 10, 1: 40, 2: 32, 3: 18}  # people with attributes
 CROWDS = {0: 46, 4: 30, 11: 24}  # how many people without attributes, before those that are hidden leave
 ANIMALS = {"cat": 26, "dog": 24, "bird": 16, "rabbit": 10, "penguin": 7, "ghost": 5, "jack-o'-lantern": 6}
 FILTERS = {"": 78, "monochrome": 4, "sepia": 3, "film_grain": 4, "blurry": 4, "halftone": 3, "border": 4}
 FALLING = {"": 84, "rain": 4, "petals": 4, "autumn_leaves": 4, "confetti": 4}
 FALLING_ON_SNOW = {**FALLING, "snowing": 40}
 WRITING = {"": 66, "speech_bubble": 14, "title": 9, "signature": 11}
-SHARE_OF_CHARACTERS = 0.62
+SHARE_OF_CHARACTERS = 0.78
