@@ -25,7 +25,7 @@ from Utils.evaluation import bootstrap
 from Utils.files import csv_tables, parquet_files
 from Utils.files.atomic import provenance, to_path, write_json
 from Utils.files.outputs import FolderKind, replacing_folder, require_replaceable_folder
-from Utils.images import image_folder
+from Utils.images import codec, image_folder, image_reader
 from Utils.report import svg_charts
 from Utils.serving import onnx_tagger
 from Utils.tags import tag_list
@@ -55,6 +55,7 @@ def parser() -> Parser:
         help="resamples of the images (1000)",
     )
     add("-o", "--output", required=True, type=pathlib.Path, metavar="REPORT")
+    image_reader.add_max_pixels(command_line)
     add("--json", action="store_true", help="print one JSON object")
     add("--overwrite", action="store_true", help="replace an existing report")
     return command_line
@@ -64,6 +65,7 @@ def parser() -> Parser:
 def main(argv: list[str] | None = None) -> None:
     """Measure, write the report, print the table."""
     options = parser().parse_args(argv)
+    codec.allow_pixels(options.max_pixels)
     require_replaceable_folder(options.output, COMPARISON, options.overwrite)
     dataset = dataset_folder.load(options.dataset)
     paths, labels = _labeled_images(dataset, options.images, options.split, options.most)

@@ -18,6 +18,7 @@ stopped continues, and the next run reads new and changed files only.
 import Utils.command.interrupt  # noqa: F401  first: imports take long
 
 import argparse
+import functools
 import pathlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -36,7 +37,7 @@ from Utils.files import arrays, csv_tables, row_cache
 from Utils.files.atomic import replacing, sha256_of
 from Utils.files.job_engines import run
 from Utils.files.outputs import FileKind, has_header, require_replaceable_file
-from Utils.images import image_folder
+from Utils.images import codec, image_folder, image_reader
 from Utils.recipe import initial_weights
 
 COLUMNS = ("group", "post_id", "path", "distance", "parent_id")
@@ -70,6 +71,7 @@ def parser() -> Parser:
     parser.add_argument(
         "--workers", type=number(least=1), default=num_cores(), help="processes (default: cores)"
     )
+    image_reader.add_max_pixels(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--overwrite", action="store_true", help="replace CSV where it exists")
     return parser
@@ -80,11 +82,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     options = parser().parse_args(argv)
     _check(options)
+    codec.allow_pixels(options.max_pixels)
     paths = image_folder.image_paths(options.images, lambda text: print(text, file=sys.stderr))
     parent_ids = read_parents(options.source, options.origin) if options.source else {}
     columns = {"facts": _without("picture"), "pictures": fingerprints.FINGERPRINT["picture"]}
     output = pathlib.Path(options.output)
-    with row_cache.RowCache(output.with_suffix(".sketches"), columns, VERSION) as cache:
+    # Which images were too large depends on the option.
+    made_by = VERSION if options.max_pixels == codec.MAX_PIXELS else [VERSION, options.max_pixels]
+    with row_cache.RowCache(output.with_suffix(".sketches"), columns, made_by) as cache:
         keys = file_keys(options.images, paths)
         rows = add_fingerprints(cache, options, paths, keys)
         facts = cache.column("facts")[rows]
@@ -147,7 +152,8 @@ def add_fingerprints(
         for start in starts
     )
     workers = min(options.workers, max(1, len(new) // _IMAGES_PER_JOB))
-    results = run(fingerprints.fingerprint_files, jobs, workers=workers)
+    fingerprint = functools.partial(fingerprints.fingerprint_files, max_pixels=options.max_pixels)
+    results = run(fingerprint, jobs, workers=workers)
     unit = f"x {_IMAGES_PER_JOB} images"
     for start, rows in progress(results, total=len(starts), label="fingerprints", unit=unit):
         # The thumbnails, nine tenths of the bytes, have a column of their own: only comparisons read them.

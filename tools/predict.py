@@ -253,6 +253,7 @@ def _predict_folder(
             padding=PADDING[options.padding],
             readers=READERS,
             wrong_suffixes=wrong_suffixes,
+            damaged=(damaged := []),
         )
         steps = -(-len(paths) // options.batch_size)
         for names, images, unreadable in progress(batches, total=steps, label="predict", unit="batches"):
@@ -275,6 +276,8 @@ def _predict_folder(
         _say(f"left out: {name}: {reason}")
     for remark, count in sorted(wrong_suffixes.items()):
         _say(f"{count} with a wrong suffix: {remark}")
+    if damaged:
+        _say(image_reader.damage_text(damaged, "predicted"))
 
 
 if __name__ == "__main__":

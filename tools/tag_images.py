@@ -190,6 +190,7 @@ def _tagged_batches(
         path_of=lambda job: job.path,
         readers=options.workers or num_cores(),
         wrong_suffixes=(wrong_suffixes := collections.Counter()),
+        damaged=(damaged := []),
     )
     num_batches = -(-len(jobs) // options.batch_size)
     for readable, images, unreadable in progress(batches, total=num_batches, label="tag", unit="batches"):
@@ -197,6 +198,8 @@ def _tagged_batches(
         yield readable, tagger.probabilities(images)
     for remark, count in sorted(wrong_suffixes.items()):
         _say(f"{count} with a wrong suffix: {remark}")
+    if damaged:
+        _say(image_reader.damage_text([(job.path, reason) for job, reason in damaged], "tagged"))
 
 
 # Sidecars

@@ -48,6 +48,7 @@ def parser() -> Parser:
     images.add_argument("--dataset", type=to_path, help="labeled images instead of drawn ones")
     add("--split", default="validation", help="split of the dataset (validation)")
     add("--most", type=number(least=2), default=128, help="images at most (128)")
+    image_reader.add_max_pixels(command_line)
     add("--json", action="store_true", help="print one JSON object")
     return command_line
 
@@ -56,6 +57,7 @@ def parser() -> Parser:
 def main(argv: list[str] | None = None) -> int:
     """Verify and report; return 1 where a rule is broken."""
     options = parser().parse_args(argv)
+    codec.allow_pixels(options.max_pixels)
     if not options.release.is_dir():
         present = "a file" if options.release.exists() else "nothing"
         raise UserError(f"a release folder was expected at {options.release}; found {present}")

@@ -48,8 +48,11 @@ _NOISE = 4.0  # coefficients up to this count as 0: for a flat image their sign 
 _BIT_ORDER = 37 * np.arange(BITS) % BITS
 
 
-def fingerprint_files(job: tuple[str, Sequence[str], int]) -> tuple[int, np.ndarray]:
+def fingerprint_files(
+    job: tuple[str, Sequence[str], int], max_pixels: int = codec.MAX_PIXELS
+) -> tuple[int, np.ndarray]:
     """Return ``(number, fingerprints (N,))`` of a job ``(folder, N paths in it, number)``."""
+    codec.allow_pixels(max_pixels)
     folder, paths, number = job
     cv2.setNumThreads(1)  # the processes are the parallelism
     fingerprints = np.zeros(len(paths), FINGERPRINT)

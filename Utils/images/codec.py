@@ -124,6 +124,7 @@ def decode(
     data: bytes,
     min_side: int | None = None,
     buffer: Callable[[tuple[int, int]], np.ndarray] | None = None,
+    damages: list[str] | None = None,
 ) -> np.ndarray:
     """Decode to (H, W, 3) uint8 BGR: alpha composited on white, EXIF orientation applied, 16 bits to 8.
 
@@ -136,16 +137,33 @@ def decode(
             average of areas, not quite.
         buffer: function ``(H, W) -> array (H, W, 3 or 4)`` that may provide the memory for a JPEG's pixels;
             a fourth channel holds nothing.
+        damages: gets the reason for which `check` refuses an image that can be decoded all the same.
 
     Raises ImageError, also for a JPEG without its end marker.
     """
     data = _not_empty(data)
-    if data.startswith(_JPEG_START):
-        header = _jpeg_header(data)
-        _check_size(header.width, header.height)
-        if header.is_plain:
-            return _decode_jpeg(data, header, _reduction(max(header.width, header.height), min_side), buffer)
-    return _decode_pillow(data)
+    if not data.startswith(_JPEG_START):
+        image = _decode_pillow(data)
+        if (
+            damages is not None
+            and data.startswith(png_chunks.SIGNATURE)
+            and (fault := png_chunks.fault(data))
+        ):
+            damages.append(f"damaged PNG: {fault}")
+        return image
+    header = _jpeg_header(data)
+    _check_size(header.width, header.height)
+    reduction = _reduction(max(header.width, header.height), min_side)
+    if damages is not None and not (header.is_plain and header.is_sequential and reduction == 1):
+        damages += _jpeg_damage(data, header, reduction)
+        damages = None
+    return _decode_jpeg(data, header, reduction, buffer, damages) if header.is_plain else _decode_pillow(data)
+
+
+def _jpeg_damage(data: bytes, header: JpegHeader, reduction: int = 1) -> list[str]:
+    """Return what libjpeg warns of, in a list of one or none."""
+    warning = jpeg_damage.decode(data, header, reduction)[1]
+    return [f"damaged JPEG: {warning}"] if warning else []
 
 
 def _not_empty(data: bytes) -> bytes:
@@ -220,10 +238,15 @@ def _decode_jpeg(
     header: JpegHeader,
     reduction: int,
     buffer: Callable[[tuple[int, int]], np.ndarray] | None,
+    damages: list[str] | None,
 ) -> np.ndarray:
     image = None
     if reduction == 1:
-        image = _decode_quietly(data, buffer((header.height, header.width)) if buffer else None)
+        array = buffer((header.height, header.width)) if buffer else None
+        if damages is not None:  # strictly first: where nothing is wrong, that is all the work
+            image = _decode_quietly(data, array, strict=True)
+            damages += [] if image is not None else _jpeg_damage(data, header)
+        image = _decode_quietly(data, array) if image is None else image
     if image is None:
         # OpenCV could apply the orientation, but writes warnings about odd EXIF data on stderr.
         flags = _REDUCED_FLAGS[reduction] | cv2.IMREAD_IGNORE_ORIENTATION
@@ -236,15 +259,17 @@ def _decode_jpeg(
     return image
 
 
-def _decode_quietly(data: bytes, array: np.ndarray | None) -> np.ndarray | None:
+def _decode_quietly(data: bytes, array: np.ndarray | None, strict: bool = False) -> np.ndarray | None:
     """Decode a JPEG, into (H, W, 3 or 4) where that is given; None for a fault that OpenCV may get past.
+
+    With ``strict`` None for all that libjpeg warns of.
 
     The pixels are OpenCV's, of damaged data too, in nine tenths of the time. OpenCV would print libjpeg's
     warnings on stderr, of a file that they do not name.
     """
     colors = "BGR" if array is None or array.shape[2] == 3 else "BGRA"
     try:
-        return simplejpeg.decode_jpeg(data, colors, buffer=array, strict=False)
+        return simplejpeg.decode_jpeg(data, colors, buffer=array, strict=strict)
     except ValueError:
         return None
 
@@ -384,13 +409,15 @@ def _fit_by_axis(image: np.ndarray, side: int, size: int, padding: int) -> np.nd
     return average(image, (size, size))
 
 
-def prepare(data: bytes, image_size: int, padding: int = WHITE) -> np.ndarray:
+def prepare(
+    data: bytes, image_size: int, padding: int = WHITE, damages: list[str] | None = None
+) -> np.ndarray:
     """Return the model's input (image_size, image_size, 3) uint8 BGR of an image file's content.
 
     Decode, pad to a square with ``padding`` (0..255), resize by area (bicubic where that enlarges). Raises
-    ImageError where the data cannot be decoded.
+    ImageError where the data cannot be decoded; what can be decoded in spite of damage adds to ``damages``.
     """
-    return fit(decode(data, _side_of_large(data, image_size)), image_size, padding)
+    return fit(decode(data, _side_of_large(data, image_size), damages=damages), image_size, padding)
 
 
 def encode_jpeg(image: np.ndarray, quality: int = 95) -> bytes:

@@ -14,8 +14,9 @@ import numpy as np
 
 from Utils.command.cli import number
 from Utils.files.ranges import OPEN_FLAGS
-from Utils.images import codec, formats
+from Utils.images import codec, formats, image_folder
 
+SHOWN = 5  # damaged images in a message
 MOST_BYTES = 1 << 30  # of a file; codec.MAX_PIXELS pixels fit in it even uncompressed
 
 Item = TypeVar("Item")
@@ -76,6 +77,7 @@ def read_batches(
     padding: int = codec.WHITE,
     readers: int = 2,
     wrong_suffixes: "collections.Counter[str] | None" = None,
+    damaged: list[tuple[Item, str]] | None = None,
 ) -> Iterator[tuple[list[Item], np.ndarray, list[tuple[Item, str]]]]:
     """Yield ``(readable items, images (B, S, S, 3) uint8 BGR, [(unreadable item, reason)])`` in order.
 
@@ -86,16 +88,20 @@ def read_batches(
         path_of: function item -> path, where items are no paths.
         readers: threads, which prepare the next batch while the caller works on this one.
         wrong_suffixes: counts, by what is wrong, the readable images whose suffix lies.
+        damaged: gets ``(item, reason)`` of the images that can be read but are damaged inside.
     """
     items = iter(items)
 
     def read(item: Item) -> tuple[np.ndarray | str, str | None]:
         path: Any = item if path_of is None else path_of(item)
+        damages: list[str] | None = None if damaged is None else []
         try:
             data = _content(path)
-            image = codec.prepare(data, image_size, padding)
+            image = codec.prepare(data, image_size, padding, damages)
         except codec.ImageError as error:
             return str(error), None
+        if damaged is not None and damages:
+            damaged.append((item, damages[0]))
         return image, formats.wrong_suffix(data, pathlib.PurePath(path).suffix)
 
     with concurrent.futures.ThreadPoolExecutor(readers) as pool:
@@ -117,6 +123,13 @@ def read_batches(
                 yield _split(batch, results, image_size)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def damage_text(damaged: Sequence[tuple[Any, str]], done: str) -> str:
+    """Return a line about images that are damaged inside but were used: how many, the first ones, why."""
+    first = "; ".join(f"{image_folder.printable(str(name))}: {why}" for name, why in sorted(damaged)[:SHOWN])
+    more = f"; and {len(damaged) - SHOWN} more (check_images.py lists all)" if len(damaged) > SHOWN else ""
+    return f"warning: {len(damaged)} damaged inside but {done} all the same: {first}{more}"
 
 
 def _split(

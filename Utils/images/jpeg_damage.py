@@ -4,7 +4,9 @@ A download that broke in the middle and got an end marker decodes to a picture t
 the break. libjpeg-turbo calls that a warning; simplejpeg makes it an error that has libjpeg's words.
 """
 
+import itertools
 import re
+from collections.abc import Iterator
 
 import numpy as np
 import simplejpeg
@@ -13,6 +15,10 @@ from Utils.images.jpeg_header import JpegHeader
 
 _EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 _MOST_READ_AHEAD = 8  # bytes that a decoder may take from behind the last code
+_PROGRESSIVE = {0xC2, 0xCA}  # markers of frames
+_NUM_COEFFICIENTS = 64  # of a block
+# In a scan 0xFF stands before 0x00 and restart markers only; several 0xFF are one.
+_NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 _COLORS = {1: "BGR", 3: "BGR", 4: "CMYK"}  # by number of components
 
 
@@ -34,7 +40,8 @@ def decode(data: bytes, header: JpegHeader, reduction: int = 1) -> tuple[np.ndar
     options = {"colorspace": _COLORS[header.components], **(sides if reduction > 1 else {})}
     try:
         image = simplejpeg.decode_jpeg(regular, **options)
-        return (image if header.components < 4 else None), ""
+        missing = _missing_scans(data, header)
+        return (image if header.components < 4 and not missing else None), missing
     except ValueError as error:
         words = str(error)
     try:
@@ -42,6 +49,47 @@ def decode(data: bytes, header: JpegHeader, reduction: int = 1) -> tuple[np.ndar
     except ValueError:  # that was no warning: another decoder may know this kind
         return None, ""
     return None, "" if _is_padding(words, data, header) else words
+
+
+def _missing_scans(data: bytes, header: JpegHeader) -> str:
+    """Return that scans of a progressive JPEG are missing; "" where all are there, or it has one scan.
+
+    libjpeg warns of a scan that breaks off, not of one that never comes: a file that was cut between two
+    decodes to a coarse picture. A scan brings a band of coefficients of some components, up to a bit that
+    later scans refine (T.81, annex G); in the end all are there to bit 0.
+    """
+    if header.frame not in _PROGRESSIVE:
+        return ""
+    lowest = {}  # by component and coefficient: the last bit that came
+    for components, first, last, bit in _scans(data, header):
+        for place in itertools.product(components, range(first, last + 1)):
+            lowest[place] = bit
+    missing = header.components * _NUM_COEFFICIENTS - sum(bit == 0 for bit in lowest.values())
+    if missing <= 0:
+        return ""
+    return (
+        f"scans are missing: {missing} of {header.components * _NUM_COEFFICIENTS} coefficients are not whole"
+    )
+
+
+def _scans(data: bytes, header: JpegHeader) -> Iterator[tuple[bytes, int, int, int]]:
+    """Yield ``(ids of components, first and last coefficient, lowest bit)`` of the scans of a JPEG."""
+    script = header.tables[header.tables.rindex(b"\xff\xda") :]  # of the first scan: the header ends with it
+    end = header.scan_start
+    while len(script) >= 8:
+        count = script[4]
+        parameters = script[5 + 2 * count : 8 + 2 * count]
+        if len(parameters) == 3:
+            yield script[5 : 5 + 2 * count : 2], parameters[0], min(parameters[1], 63), parameters[2] & 15
+        script = b""
+        while match := _NEXT_MARKER.search(data, end):
+            marker, length = match[0][1], int.from_bytes(data[match.end() : match.end() + 2])
+            end = match.end() + length
+            if marker == 0xD9:
+                return
+            if marker == 0xDA:
+                script = data[match.start() : end]
+                break
 
 
 def _regular_header(header: JpegHeader) -> bytes:

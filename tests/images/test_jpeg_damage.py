@@ -1,6 +1,8 @@
 """Utils/images/jpeg_damage.py: what libjpeg warns of is found, what spoils no pixel is not."""
 
+import contextlib
 import io
+import re
 
 import numpy as np
 import pytest
@@ -51,6 +53,34 @@ def test_damage_inside_is_found(kind, damage):
         codec.to_stored_jpeg(data, 128, checks=True)
     with pytest.raises(codec.ImageError, match="damaged JPEG"):
         codec.to_stored_jpeg(data, 64)
+
+
+def between_scans(data):
+    """A progressive JPEG cut before each of its later scans, with an end marker."""
+    starts = [match.start() for match in re.finditer(rb"\xff\xda", data)]
+    return [data[: data.rindex(b"\xff\xc4", 0, start)] + END for start in starts[1:]]
+
+
+@pytest.mark.reliability("A progressive JPEG that was cut between two scans", "set aside: scans are missing")
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_progressive_jpeg_without_its_last_scans(mode):
+    whole = jpeg(mode, progressive=True)
+    codec.check(whole)
+    for data in between_scans(whole):
+        with pytest.raises(codec.ImageError, match="damaged JPEG: scans are missing: [0-9]+ of"):
+            codec.check(data)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_decoding_in_spite_of_damage_tells_it(kind):
+    for data, is_damaged in ((KINDS[kind], False), (cut(KINDS[kind]), True)):
+        damages = []
+        image = codec.prepare(data, 64, damages=damages)
+        assert np.array_equal(image, codec.prepare(data, 64))
+        assert len(damages) == is_damaged
+        with contextlib.suppress(codec.ImageError) if is_damaged else contextlib.nullcontext():
+            codec.check(data)
+            assert not is_damaged
 
 
 def test_the_words_are_those_of_libjpeg():

@@ -211,6 +211,17 @@ def test_an_existing_file_is_kept_and_an_empty_folder_is_an_error(tmp_path, caps
     assert "no image found" in capsys.readouterr().err
 
 
+def test_max_pixels_decides_what_is_compared(tmp_path, capsys):
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(codec.encode_jpeg(drawing(1, 64, 64)))
+    for limit, rows in ((4095, 0), (4096, 2)):
+        words = ["--max-pixels", limit, *["--overwrite"] * (limit > 4095)]
+        assert find(tmp_path / "in", tmp_path / "groups.csv", *words) == 0
+        assert len((tmp_path / "groups.csv").read_text().splitlines()) == 1 + rows
+    capsys.readouterr()
+
+
 def write(folder, **pictures):
     """Write pictures as FOLDER/NAME.jpg."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -171,14 +171,16 @@ def test_a_folder_of_images(run, tmp_path, capsys):
     (folder / "cut.jpg").write_bytes(picture(4)[:-200])
     (folder / "empty.jpg").write_bytes(b"")
     (folder / "note.txt").write_text("not an image")
+    (folder / "8.jpg").write_bytes(picture(5)[:-200] + b"\xff\xd9")
     code, shown = predict(capsys, run, "--images", folder, "-o", tmp_path / "dump", "--batch-size", "2")
     assert code == 0, shown.err
     dump = predictions.load(tmp_path / "dump")
     with (tmp_path / "dump" / "images.csv").open() as file:
         rows = list(csv.reader(file))[1:]
-    assert [row[1] for row in rows] == ["7.JPG", "a.png", "sub/12.jpg"]
+    assert [row[1] for row in rows] == ["7.JPG", "8.jpg", "a.png", "sub/12.jpg"]
     assert dump.image_ids.tolist() == [int(row[0]) for row in rows]
-    assert dump.image_ids[[0, 2]].tolist() == [7, 12]
+    assert dump.image_ids[[0, 1, 3]].tolist() == [7, 8, 12]
+    assert "1 damaged inside but predicted all the same: 8.jpg: damaged JPEG" in shown.err
     assert dump.labels is None
     tagger = Models.load(run)
     alone = tagger.probabilities([folder / row[1] for row in rows])

@@ -136,6 +136,19 @@ def test_a_persons_words_are_kept_when_their_sidecar_is_replaced(release, pictur
         assert "kept as .bak" not in capsys.readouterr().err
 
 
+@pytest.mark.reliability("A picture damaged inside, tag_images and predict", "tagged, and said with its name")
+def test_a_picture_damaged_inside_is_tagged_and_said(release, pictures, capsys):
+    data = codec.encode_jpeg(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))
+    for number in range(7):
+        (pictures / f"broken{number}.jpg").write_bytes(data[:-200] + b"\xff\xd9")
+    assert tag(release, pictures) == 0
+    error = capsys.readouterr().err
+    assert "warning: 7 damaged inside but tagged all the same:" in error
+    assert "broken0.jpg: damaged JPEG: Corrupt JPEG data" in error
+    assert "and 2 more" in error
+    assert (pictures / "broken6.txt").is_file()
+
+
 def test_a_second_image_of_a_stem_is_tagged_although_the_first_has_a_caption(release, tmp_path):
     paint(tmp_path / "1.png", BLUE)
     assert tag(release, tmp_path) == 0
