@@ -15,12 +15,12 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from Utils.images import formats, jpeg_damage, jpeg_header, png_chunks
+from Utils.images import formats, jpeg_damage, jpeg_header, pixels, png_chunks
 from Utils.images.formats import FORMATS, SUFFIXES
 from Utils.images.jpeg_header import JpegHeader
 from Utils.images.resize import average, resize
 
-WHITE = 255
+WHITE = pixels.WHITE
 MAX_PIXELS = 250_000_000  # of an image, unless `allow_pixels` says otherwise; 750 MB decoded
 MAX_SIDE = 65_535  # JPEG's own limit; it bounds the square that a strip 1 pixel high is padded to
 LARGE = 89_478_485  # pixels from which a JPEG is decoded at a fraction of its size: it saves memory
@@ -34,7 +34,6 @@ _REDUCED_FLAGS = {
     8: cv2.IMREAD_REDUCED_COLOR_8,
 }
 _PADDED_AT_ONCE = 2**24  # pixels of a padded square; a larger one is never made: its axes are resized apart
-_PIXELS_AT_ONCE = 2**22  # of a band in which alpha is composited: integers of 16 bits take much memory
 _EXIF_ORIENTATION = 0x0112
 _JPEG_START = b"\xff\xd8\xff"
 
@@ -106,7 +105,7 @@ def _checked_jpeg(data: bytes, size: int | None) -> np.ndarray:
         raise ImageError(f"damaged JPEG: {warning}")
     if image is None:
         return decode(data, min_side)
-    return _turned(image, _jpeg_orientation(data)) if header.has_exif else image
+    return pixels.turned(image, _jpeg_orientation(data)) if header.has_exif else image
 
 
 def _side_of_large(data: bytes, size: int | None) -> int | None:
@@ -255,7 +254,7 @@ def _decode_jpeg(
     if image is None:
         raise ImageError("damaged JPEG")
     if header.has_exif:
-        image = _turned(image, _jpeg_orientation(data))
+        image = pixels.turned(image, _jpeg_orientation(data))
     return image
 
 
@@ -316,7 +315,7 @@ def _decode_pillow(data: bytes) -> np.ndarray:
 
 def upright(picture: Image.Image) -> np.ndarray:
     """Return the pixels (H, W, 3) of a Pillow image: alpha composited on white, EXIF orientation applied."""
-    return _turned(_to_bgr(picture), _orientation(picture))
+    return pixels.turned(_to_bgr(picture), _orientation(picture))
 
 
 def _check_end(data: bytes, image_format: str | None) -> None:
@@ -337,18 +336,7 @@ def _to_bgr(picture: Image.Image) -> np.ndarray:
     color, alpha = rgba[..., 2::-1], rgba[..., 3:]
     if picture.format == "BMP" and not alpha.any():  # clipboards and old tools leave the fourth byte 0
         return np.ascontiguousarray(color)
-    return _on_white(color, alpha)
-
-
-def _on_white(color: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Composite (H, W, 3) on white by alpha (H, W, 1), rounded to nearest."""
-    image = np.empty(color.shape, np.uint8)
-    rows = max(1, _PIXELS_AT_ONCE // color.shape[1])
-    for start in range(0, len(image), rows):
-        band = slice(start, start + rows)
-        share = alpha[band].astype(np.uint16)
-        image[band] = (color[band] * share + (255 - share) * WHITE + 127) // 255
-    return image
+    return pixels.on_white(color, alpha)
 
 
 def _orientation(picture: Image.Image) -> int:
@@ -356,17 +344,6 @@ def _orientation(picture: Image.Image) -> int:
         return int(picture.getexif().get(_EXIF_ORIENTATION, 1))
     except Exception:  # damaged EXIF data spoils no pixel
         return 1
-
-
-def _turned(image: np.ndarray, orientation: int) -> np.ndarray:
-    """Undo an EXIF orientation 1 to 8 (anything else is 1)."""
-    if orientation in (5, 6, 7, 8):
-        image = image.transpose(1, 0, 2)
-    if orientation in (3, 4, 7, 8):
-        image = image[::-1]
-    if orientation in (2, 3, 6, 7):
-        image = image[:, ::-1]
-    return np.ascontiguousarray(image)
 
 
 def pad_square(image: np.ndarray, value: int = WHITE) -> np.ndarray:
