@@ -1,6 +1,7 @@
-"""List the images of a folder that no dataset can use, each with its reason, decoding every one of them.
+"""List the images of a place that no dataset can use, each with its reason, decoding every one of them.
 
     python tools/check_images.py --images 512px -o rejected.csv
+    python tools/check_images.py --images tars -o rejected.csv   (tar or zip files, read where they lie)
 
 Reasons are: empty, truncated, damaged (of JPEGs in libjpeg's words), no image, animated, too large. Pictures
 are told by their bytes; suffixes that lie are counted. Images that are merely odd are not listed, since they
@@ -24,7 +25,8 @@ from Utils.command.cli import Parser, command, number, print_json, progress
 from Utils.command.machine import num_cores
 from Utils.files.atomic import read_json, write_json
 from Utils.files.outputs import FileKind, has_header, require_replaceable_file
-from Utils.images import codec, formats, image_folder, image_reader
+from Utils.images import codec, formats, image_folder, image_reader, places
+from Utils.images.places import Place
 
 REJECTED = FileKind("a list of rejected images", has_header(image_folder.REJECTED_COLUMNS))
 
@@ -35,7 +37,12 @@ SMALLEST = 64  # side in pixels: the pixels do not matter here, and large JPEGs 
 def parser() -> Parser:
     """Return the argument parser."""
     parser = Parser(prog="tools/check_images.py", description=__doc__)
-    parser.add_argument("--images", required=True, metavar="DIR", help="the image folder, with all below it")
+    parser.add_argument(
+        "--images",
+        required=True,
+        metavar="PLACE",
+        help="a folder, with all below it; tar, zip or Parquet files",
+    )
     parser.add_argument("-o", "--output", required=True, metavar="CSV", help="post_id,path,reason")
     parser.add_argument(
         "--workers", type=number(least=1), default=num_cores(), help="threads (default: cores)"
@@ -51,13 +58,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     options = parser().parse_args(argv)
     require_replaceable_file(options.output, REJECTED, options.overwrite)
-    output, root = pathlib.Path(options.output), pathlib.Path(options.images)
+    output, place = pathlib.Path(options.output), places.open_place(options.images, options.output)
     codec.allow_pixels(options.max_pixels)
     passed_by = []
-    paths = image_folder.image_paths(root, passed_by.append)
-    notes = note_prefix(output, root, [str(options.max_pixels), *paths])
+    paths = image_folder.image_paths(place, passed_by.append)
+    notes = note_prefix(output, place, [str(options.max_pixels), *paths])
     rejected, wrong_suffixes = [], collections.Counter()
-    chunks = check_chunks(root, paths, notes, options.workers)
+    chunks = check_chunks(place, paths, notes, options.workers)
     total = -(-len(paths) // CHUNK)
     for rows, remarks in progress(chunks, total=total, label="checked", unit=f"x {CHUNK} images"):
         rejected += rows
@@ -71,24 +78,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def note_prefix(output: pathlib.Path, root: pathlib.Path, paths: Sequence[str]) -> pathlib.Path:
+def note_prefix(output: pathlib.Path, place: Place, paths: Sequence[str]) -> pathlib.Path:
     """Return the path, beside the output, with which the notes of this work begin.
 
     It depends on the list of files, so that a changed folder is checked again.
     """
-    digest = hashlib.sha256("\n".join([str(root), *paths]).encode("utf-8", "surrogateescape")).hexdigest()
+    digest = hashlib.sha256("\n".join([str(place), *paths]).encode("utf-8", "surrogateescape")).hexdigest()
     return output.with_name(f".{output.name}.{digest[:12]}")
 
 
 def check_chunks(
-    root: pathlib.Path, paths: Sequence[str], notes: pathlib.Path, workers: int
+    place: Place, paths: Sequence[str], notes: pathlib.Path, workers: int
 ) -> Iterator[tuple[list[tuple[int, str, str]], dict[str, int]]]:
     """Yield the rows of rejected.csv, and counts of wrong suffixes, of every chunk of paths.
 
     They come from a note where an earlier run left one.
     """
     cv2.setNumThreads(1)  # the threads here are the parallelism
-    ids = image_folder.post_ids(paths)
+    ids = image_folder.post_ids(paths, place)
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         for start in range(0, len(paths), CHUNK):
             note = notes.with_name(f"{notes.name}.{start // CHUNK:06d}.json")
@@ -97,7 +104,7 @@ def check_chunks(
                 yield noted["rows"], noted["remarks"]
                 continue
             chunk = paths[start : start + CHUNK]
-            results = list(pool.map(lambda path: examine(root, path), chunk))
+            results = list(pool.map(lambda path: examine(place, path), chunk))
             rows = [
                 (post_id, image_folder.printable(path), reason)
                 for post_id, path, (reason, _) in zip(ids[start : start + CHUNK], chunk, results, strict=True)
@@ -108,19 +115,18 @@ def check_chunks(
             yield rows, remarks
 
 
-def examine(root: pathlib.Path, path: str) -> tuple[str | None, str | None]:
+def examine(place: Place, path: str) -> tuple[str | None, str | None]:
     """Return why an image is unfit, and how its suffix lies; None where it does not."""
     if not image_folder.is_unicode(path):
         return "file name is no UTF-8", None
-    place = root / path
     try:
-        data = image_reader.read_bytes(place)
+        data = place.open(path)
         codec.check(data, SMALLEST)
     except codec.ImageError as error:
         return str(error), None
     except OSError as error:
         return f"cannot be read: {error.strerror}", None
-    return None, formats.wrong_suffix(data, place.suffix)
+    return None, formats.wrong_suffix(data, pathlib.PurePath(path).suffix)
 
 
 def report(

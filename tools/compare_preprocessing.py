@@ -26,6 +26,7 @@ from Utils.files import csv_tables, parquet_files
 from Utils.files.atomic import provenance, to_path, write_json
 from Utils.files.outputs import FolderKind, replacing_folder, require_replaceable_folder
 from Utils.images import codec, image_folder, image_reader
+from Utils.images.places import Place, open_place
 from Utils.report import svg_charts
 from Utils.serving import onnx_tagger
 from Utils.tags import tag_list
@@ -44,7 +45,7 @@ def parser() -> Parser:
     add = command_line.add_argument
     add("model", metavar="RELEASE|RUN|FILE.keras", type=pathlib.Path)
     add("--dataset", required=True, type=to_path, help="dataset folder whose posts.parquet has the labels")
-    add("--images", required=True, type=pathlib.Path, help="folder with the posts' images")
+    add("--images", required=True, metavar="PLACE", help="the posts' images: a folder; tar, zip ... files")
     add("--split", nargs="+", default=["validation"], help="splits (validation)")
     add("--cases", nargs="+", choices=hard_cases.CASES, default=list(hard_cases.CASES), help="(all)")
     add("--most", type=number(least=2), default=1000, help="images at most (1000)")
@@ -68,11 +69,18 @@ def main(argv: list[str] | None = None) -> None:
     codec.allow_pixels(options.max_pixels)
     require_replaceable_folder(options.output, COMPARISON, options.overwrite)
     dataset = dataset_folder.load(options.dataset)
-    paths, labels = _labeled_images(dataset, options.images, options.split, options.most)
+    place = open_place(options.images, options.output)
+    paths, labels = _labeled_images(dataset, place, options.split, options.most)
     tagger = onnx_tagger.load(options.model, deferred("Models.load"))
     columns, label_columns = _common_tags(tagger, dataset)
     effects, threshold = score_effects.measure_effects(
-        tagger, paths, labels[:, label_columns], options.cases, columns, options.resamples
+        tagger,
+        paths,
+        labels[:, label_columns],
+        options.cases,
+        columns,
+        options.resamples,
+        read_file=place.open,
     )
     facts = {
         "images": len(paths),
@@ -88,20 +96,18 @@ def main(argv: list[str] | None = None) -> None:
         print(text(effects, facts))
 
 
-def _labeled_images(
-    dataset: Any, folder: pathlib.Path, splits: list[str], most: int
-) -> tuple[list[pathlib.Path], np.ndarray]:
-    """Return paths of the splits' images that lie in ``folder``, and their labels (N, L) uint8."""
+def _labeled_images(dataset: Any, place: Place, splits: list[str], most: int) -> tuple[list[str], np.ndarray]:
+    """Return paths of the splits' images that lie in a place, and their labels (N, L) uint8."""
     columns = {name: dataset_folder.POST_COLUMNS[name] for name in ("post_id", "split", "label_indexes")}
     table = parquet_files.read(dataset.folder / dataset_folder.POSTS, "the posts of a dataset", columns)
     labels = table["label_indexes"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     dataset_folder.require_labels(dataset.folder / dataset_folder.POSTS, labels, dataset.num_labels)
     posts = [post for post in table.to_pylist() if post["split"] in splits]
-    index = image_folder.index(folder)
-    places = index.find(np.array([post["post_id"] for post in posts], np.int64))
-    present = np.flatnonzero(places >= 0)
-    paths = [folder / name for name in index.paths(places[present])] if len(present) else []
-    good, num_bad = score_effects.readable(paths[:most])
+    index = image_folder.index(place)
+    files = index.find(np.array([post["post_id"] for post in posts], np.int64))
+    present = np.flatnonzero(files >= 0)
+    paths = index.paths(files[present]) if len(present) else []
+    good, num_bad = score_effects.readable(paths[:most], place.open)
     if num_bad:
         print(f"{num_bad} pictures cannot be read and are left out", file=sys.stderr)
     if len(good) < 2:

@@ -37,7 +37,7 @@ from Utils.files import arrays, csv_tables, row_cache
 from Utils.files.atomic import replacing, sha256_of
 from Utils.files.job_engines import run
 from Utils.files.outputs import FileKind, has_header, require_replaceable_file
-from Utils.images import codec, image_folder, image_reader
+from Utils.images import codec, image_folder, image_reader, places
 from Utils.recipe import initial_weights
 
 COLUMNS = ("group", "post_id", "path", "distance", "parent_id")
@@ -57,7 +57,12 @@ TableRow = tuple[int, int, str, str, int | str]  # as COLUMNS
 def parser() -> Parser:
     """Return the argument parser."""
     parser = Parser(prog="tools/find_duplicates.py", description=__doc__)
-    parser.add_argument("--images", required=True, metavar="DIR", help="the image folder, with all below it")
+    parser.add_argument(
+        "--images",
+        required=True,
+        metavar="PLACE",
+        help="a folder; tar, zip or Parquet files",
+    )
     parser.add_argument("-o", "--output", required=True, metavar="CSV", help="groups.csv to write")
     parser.add_argument("--source", choices=sorted(PARENT_READERS), help="kind of source with the parent ids")
     parser.add_argument("--from", dest="origin", metavar="PATH", help="its database or folder")
@@ -83,25 +88,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     _check(options)
     codec.allow_pixels(options.max_pixels)
-    paths = image_folder.image_paths(options.images, lambda text: print(text, file=sys.stderr))
+    place = places.open_place(options.images, options.output)
+    paths = image_folder.image_paths(place, lambda text: print(text, file=sys.stderr))
     parent_ids = read_parents(options.source, options.origin) if options.source else {}
     columns = {"facts": _without("picture"), "pictures": fingerprints.FINGERPRINT["picture"]}
     output = pathlib.Path(options.output)
     # Which images were too large depends on the option.
     made_by = VERSION if options.max_pixels == codec.MAX_PIXELS else [VERSION, options.max_pixels]
     with row_cache.RowCache(output.with_suffix(".sketches"), columns, made_by) as cache:
-        keys = file_keys(options.images, paths)
-        rows = add_fingerprints(cache, options, paths, keys)
+        keys = file_keys(place, paths)
+        rows = add_fingerprints(cache, options, place, paths, keys)
         facts = cache.column("facts")[rows]
         hashes: dict[str, np.ndarray] = {
             part: facts["hashes"][:, row] for row, part in enumerate(fingerprints.HASHED_PARTS)
         }
         if options.run:
-            hashes["features"] = feature_hashes(options, paths, keys, facts)
+            hashes["features"] = feature_hashes(options, place, paths, keys, facts)
         groups = group(Thumbnails(cache, rows, facts), hashes, options.limit)
     numbers = np.array([image_folder.post_id(path) for path in paths], np.int64)
     # A booru's database names posts by number, and several files of one number are one post there.
-    ids = numbers if options.source else np.array(image_folder.post_ids(paths), np.int64)
+    ids = numbers if options.source else np.array(image_folder.post_ids(paths, place), np.int64)
     groups = duplicate_groups.with_families(groups, ids, parent_ids)
     table = table_of(groups, ids, paths, parent_ids)
     # Datasets of other sources name a post by its number whatever files it has: a row for either name.
@@ -123,15 +129,14 @@ def _check(options: argparse.Namespace) -> None:
     require_replaceable_file(options.output, GROUPS, options.overwrite)
 
 
-def file_keys(folder: str, paths: list[str]) -> np.ndarray:
+def file_keys(place: places.Place, paths: list[str]) -> np.ndarray:
     """Return the keys of files in the cache, uint64 (N,), made from path, size and time of change."""
     keys = np.zeros(len(paths), np.uint64)
-    for place, path in enumerate(paths):
+    for row, path in enumerate(paths):
         try:
-            status = pathlib.Path(folder, path).stat()
-            keys[place] = row_cache.key(path, status.st_size, status.st_mtime_ns)
-        except OSError:  # it has gone since the folder was listed; its fingerprint will say so
-            keys[place] = row_cache.key(path)
+            keys[row] = row_cache.key(path, *place.stamp(path))
+        except OSError:  # it has gone since the place was listed; its fingerprint will say so
+            keys[row] = row_cache.key(path)
     return keys
 
 
@@ -142,15 +147,17 @@ def _without(name: str) -> np.dtype:
 
 
 def add_fingerprints(
-    cache: row_cache.RowCache, options: argparse.Namespace, paths: list[str], keys: np.ndarray
+    cache: row_cache.RowCache,
+    options: argparse.Namespace,
+    place: places.Place,
+    paths: list[str],
+    keys: np.ndarray,
 ) -> np.ndarray:
     """Return the row of every image in the cache, int64 (N,), having added those that were missing."""
     new = np.flatnonzero(cache.find(keys) < 0)
     starts = range(0, len(new), _IMAGES_PER_JOB)
-    jobs = (
-        (options.images, [paths[place] for place in new[start : start + _IMAGES_PER_JOB]], start)
-        for start in starts
-    )
+    members = ([paths[row] for row in new[start : start + _IMAGES_PER_JOB]] for start in starts)
+    jobs = ((place.part(part), part, start) for part, start in zip(members, starts, strict=True))
     workers = min(options.workers, max(1, len(new) // _IMAGES_PER_JOB))
     fingerprint = functools.partial(fingerprints.fingerprint_files, max_pixels=options.max_pixels)
     results = run(fingerprint, jobs, workers=workers)
@@ -234,7 +241,11 @@ def compare(
 
 
 def feature_hashes(
-    options: argparse.Namespace, paths: list[str], keys: np.ndarray, facts: np.ndarray
+    options: argparse.Namespace,
+    place: places.Place,
+    paths: list[str],
+    keys: np.ndarray,
+    facts: np.ndarray,
 ) -> np.ndarray:
     """Return hashes of the inputs of a model's last layer: (N, BITS / 8) uint8, 0 for unusable images."""
     tagger, features_of = _load_model(options.run)
@@ -245,9 +256,7 @@ def feature_hashes(
         missing = np.flatnonzero((cache.find(keys) < 0) & (facts["state"] == fingerprints.OK))
         for start in progress(range(0, len(missing), _BATCH), label="features", unit=f"x {_BATCH} images"):
             part = missing[start : start + _BATCH]
-            features = features_of(
-                tagger.preprocess([pathlib.Path(options.images, paths[place]) for place in part])
-            )
+            features = features_of(tagger.preprocess([place.open(paths[row]) for row in part]))
             # What all images have in common says nothing about two of them. The mean of the first batch is
             # kept, because hashes around another mean could not be compared with those in the cache.
             if not mean_file.is_file():

@@ -24,6 +24,7 @@ from Utils.data import dataset_folder, post_images
 from Utils.evaluation import duplicate_groups, leakage, predictions
 from Utils.files import csv_tables
 from Utils.files.outputs import FolderKind, replacing_folder, require_replaceable_folder
+from Utils.images import places
 from Utils.report import report as reporting
 from Utils.report import report_page
 
@@ -40,7 +41,7 @@ def parser() -> Parser:
         "-o", "--output", required=True, type=pathlib.Path, metavar="REPORT", help="folder to write"
     )
     pictures = parser.add_mutually_exclusive_group()
-    pictures.add_argument("--images", type=pathlib.Path, metavar="DIR", help="sample images from this folder")
+    pictures.add_argument("--images", metavar="PLACE", help="sample images from a folder; tar, zip ... files")
     pictures.add_argument(
         "--dataset", type=pathlib.Path, help="sample images from the records of this dataset"
     )
@@ -82,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _find_pictures(options: argparse.Namespace) -> reporting.FindPictures:
     """Return a function from post ids to the bytes of their images."""
     if options.images is not None:
-        return post_images.folder_reader(options.images)
+        return post_images.place_reader(places.open_place(options.images, options.output))
     return post_images.dataset_reader(options.dataset) if options.dataset is not None else lambda ids: {}
 
 

@@ -1,4 +1,4 @@
-"""Write a dump: a model's probabilities for a split of a dataset, with its labels, or for a folder of images.
+"""Write a dump: a model's probabilities for a split of a dataset, with its labels, or for any images.
 
 Images are decoded, padded and resized as in serving. A dump of a dataset holds the tags that the model and
 the dataset share (matched by id, else by name), in the model's order.
@@ -26,7 +26,7 @@ from Utils.evaluation import predictions
 from Utils.files import csv_tables
 from Utils.files.atomic import provenance, read_json, to_path
 from Utils.files.outputs import require_replaceable_folder
-from Utils.images import codec, image_folder, image_reader
+from Utils.images import codec, image_folder, image_reader, places
 from Utils.tags import tag_list
 
 PADDING = {"white": 255, "black": 0}
@@ -39,7 +39,9 @@ def parser() -> Parser:
     arguments.add_argument("model", metavar="RUN|FILE.keras|RELEASE", type=to_path)
     what = arguments.add_mutually_exclusive_group(required=True)
     what.add_argument("--dataset", type=to_path, help="dataset folder, with --split")
-    what.add_argument("--images", type=pathlib.Path, help="folder of images of any kind, without labels")
+    what.add_argument(
+        "--images", metavar="PLACE", help="images without labels: a folder; tar, zip or Parquet files"
+    )
     arguments.add_argument("--split", help="split of the dataset (validation; train with --fold)")
     arguments.add_argument(
         "--fold", metavar="I/K", help="only fold I of K of the training split, which train.py --fold left out"
@@ -72,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "--fold belongs to --dataset and its training split, from which train.py leaves it out"
         )
     require_replaceable_folder(options.output, predictions.DUMP, options.overwrite)
-    predict = _folder(options.images) if options.images is not None else _split(options)
+    predict = _place(options) if options.images is not None else _split(options)
     model, tags, info = _load(options)
     with _expected_failures():
         predict(model, tags, info, options)
@@ -95,9 +97,9 @@ def _split(options: argparse.Namespace) -> Predict:
     return functools.partial(_predict_split, dataset, split, fold)
 
 
-def _folder(folder: pathlib.Path) -> Predict:
-    paths = image_folder.image_paths(folder, _say)
-    return functools.partial(_predict_folder, folder, paths)
+def _place(options: argparse.Namespace) -> Predict:
+    place = places.open_place(options.images, options.output)
+    return functools.partial(_predict_place, place, image_folder.image_paths(place, _say))
 
 
 def _load(options: argparse.Namespace) -> tuple[Any, pd.DataFrame, dict[str, Any]]:
@@ -231,8 +233,8 @@ def _probabilities(model: Any, images: np.ndarray, ids: Any) -> np.ndarray:
     return probabilities
 
 
-def _predict_folder(
-    folder: pathlib.Path,
+def _predict_place(
+    place: places.Place,
     paths: list[str],
     model: Any,
     tags: pd.DataFrame,
@@ -241,7 +243,7 @@ def _predict_folder(
 ) -> None:
     codec.allow_pixels(options.max_pixels)
     rejected, rows, wrong_suffixes = [], [], collections.Counter()
-    id_of = dict(zip(paths, image_folder.post_ids(paths), strict=True))
+    id_of = dict(zip(paths, image_folder.post_ids(paths, place), strict=True))
     with predictions.writing(
         options.output, tags, dtype=options.dtype, labels=False, info=info, overwrite=options.overwrite
     ) as writer:
@@ -249,7 +251,7 @@ def _predict_folder(
             paths,
             info["image_size"],
             options.batch_size,
-            path_of=lambda name: folder / name,
+            read_item=place.open,
             padding=PADDING[options.padding],
             readers=READERS,
             wrong_suffixes=wrong_suffixes,
@@ -268,7 +270,7 @@ def _predict_folder(
             rows += zip(ids, names, strict=True)
         if not rows:
             raise UserError(
-                f"none of the {len(paths)} images in {folder} can be read; the first: {rejected[0][1:]}"
+                f"none of the {len(paths)} images in {place} can be read; the first: {rejected[0][1:]}"
             )
         csv_tables.write_rows(writer.folder / "images.csv", ("post_id", "path"), rows)
         csv_tables.write_rows(writer.folder / "rejected.csv", image_folder.REJECTED_COLUMNS, rejected)

@@ -23,6 +23,7 @@ import numpy as np
 
 from Utils.command.cli import Parser, command
 from Utils.data import post_images_server
+from Utils.images import places
 from Utils.labels import label_lookup, questions, review_service
 from Utils.labels.decisions import Journal
 from Utils.labels.questions import Questions
@@ -36,8 +37,8 @@ def parser() -> Parser:
     arguments = Parser(prog="review_labels.py", description=__doc__)
     arguments.add_argument("audit", metavar="AUDIT.json", type=pathlib.Path, nargs="+")
     arguments.add_argument(
-        "--images", metavar="DIR", type=pathlib.Path, required=True,
-        help="images of the posts, as 0NNN/ID.jpg or in folders of any names",
+        "--images", metavar="PLACE", required=True,
+        help="images of the posts, as 0NNN/ID.jpg or under any names; tar, zip or Parquet files too",
     )  # fmt: skip
     arguments.add_argument(
         "--tags", metavar="selected_tags.csv", type=pathlib.Path, required=True,
@@ -77,7 +78,8 @@ def prepared(options: argparse.Namespace) -> Iterator[flask.Flask]:
     sources = _sources(options, asked, posts)
     datasets = (source for source in sources if isinstance(source, label_lookup.DatasetLabels))
     paths = next((dataset.paths for dataset in datasets), None)
-    images = post_images_server.PostImages(options.images, posts.tolist(), paths)
+    place = places.open_place(options.images, options.output)
+    images = post_images_server.PostImages(place, posts.tolist(), paths)
     with Journal(options.output) as journal:
         review = Review(asked, journal, reviewer, options.second_opinion)
         _report(options, review, journal, images)

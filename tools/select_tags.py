@@ -39,7 +39,7 @@ from Utils.data.sources.stream import Source
 from Utils.evaluation import duplicate_groups
 from Utils.files.atomic import git_commit
 from Utils.files.outputs import replacing_folder, require_replaceable_folder
-from Utils.images import image_folder, image_reader
+from Utils.images import image_folder, places
 from Utils.tags import tag_list
 
 EXPORTS = {
@@ -61,7 +61,9 @@ def parser() -> Parser:
         "--source", choices=sorted(sources.SOURCES), help="kind of source (default: told from PATH)"
     )
     parser.add_argument("--from", required=True, dest="origin", metavar="PATH", help="its database or folder")
-    parser.add_argument("--images", metavar="DIR", help="image folder (default for sidecars: PATH)")
+    parser.add_argument(
+        "--images", metavar="PLACE", help="a folder; tar, zip or Parquet files (default for sidecars: PATH)"
+    )
     parser.add_argument("-o", "--output", required=True, metavar="DATASET", help="dataset folder to make")
     parser.add_argument(
         "--groups", metavar="CSV", help="groups of near-duplicates (group,post_id,...): one split each"
@@ -132,19 +134,16 @@ def open_source(options: argparse.Namespace) -> tuple[Source, Pictures]:
     """Return the source and its pictures."""
     kind = options.source or "sidecars"
     if kind == "sidecars":
-        root = pathlib.Path(options.images or options.origin)
-        read = sources.read_sidecars(options.origin, options.images)
-        return read, Pictures(None, lambda path: image_reader.read_bytes(root / path))
+        place = places.open_place(options.images or options.origin, beside=options.output)
+        return sources.read_sidecars(options.origin, options.images), Pictures(None, place.open)
     if not options.images:
         raise UserError(f"--images DIR is needed with --source {kind}: posts without a file are left out")
     # The posts of other sources have an MD5, and their files may be named by it.
     named = kind != "fire-eggs"
     # The folder first: that it does not exist is said at once, not after reading millions of posts.
-    files = image_folder.index(options.images, named)
-    root = pathlib.Path(options.images)
-    return sources.SOURCES[kind](options.origin), Pictures(
-        files, lambda path: image_reader.read_bytes(root / path)
-    )
+    place = places.open_place(options.images, beside=options.output)
+    files = image_folder.index(place, named)
+    return sources.SOURCES[kind](options.origin), Pictures(files, place.open)
 
 
 def notes_on(options: argparse.Namespace, source: Source, pictures: Pictures) -> list[str]:

@@ -9,7 +9,9 @@ Images that have their sidecar are skipped, so the same command continues an int
 a sidecar with words that are no tags of the model, a person's own, is kept as .bak beside the new one. Files
 that cannot be read are set aside and listed; the exit code is 1 only where nothing could be tagged. Pictures
 are told by their bytes, and wrong suffixes are counted. Hidden files, thumbnails and trash of systems
-(@eaDir, __MACOSX, $RECYCLE.BIN) and formats that are not read are passed by and counted.
+(@eaDir, __MACOSX, $RECYCLE.BIN) and formats that are not read are passed by and counted. Pictures in tar,
+zip and Parquet files, and on other file systems, are read where they lie: by json and csv, since no sidecar
+can be written beside them.
 """
 
 import Utils.command.interrupt  # noqa: F401  first: imports take long
@@ -28,9 +30,11 @@ import numpy as np
 from Utils.command.backend import deferred
 from Utils.command.cli import Parser, UserError, command, number, progress
 from Utils.command.machine import num_cores
-from Utils.files import csv_tables
+from Utils.files import archive_scan, csv_tables
+from Utils.files.atomic import to_path
 from Utils.files.outputs import require_replaceable_file
-from Utils.images import codec, formats, image_folder, image_reader
+from Utils.images import codec, formats, image_folder, image_reader, places
+from Utils.images.places import Place, join
 from Utils.serving import onnx_tagger, tag_selection, tag_table
 from Utils.tags import sidecars, tag_list
 
@@ -44,19 +48,24 @@ FORMATS_OF = {"spaces": ("txt", "hydrus"), "prefix": ("txt", "hydrus"), "append"
 class Job(NamedTuple):
     """An image to tag; a tuple, because there may be millions."""
 
-    folder: pathlib.Path
+    place: Place
+    folder: str  # in the place
     name: str
-    sidecar: str = ""  # file name, for sidecars only
+    sidecar: pathlib.Path | None = None  # for sidecars only
 
     @property
     def path(self) -> str:
-        """The image's path."""
-        return f"{self.folder}/{self.name}"
+        """The image's path, as people name it."""
+        if "://" in self.place.path:
+            return join(self.place.path, join(self.folder, self.name))
+        return f"{pathlib.PurePath(self.place.path, self.folder)}/{self.name}"
 
 
 class Folder(NamedTuple):
     """A folder with images to tag."""
 
+    place: Place
+    folder: str  # in the place
     images: dict[str, None]  # names to tag, as a set that keeps its order
     names: set[str]  # of all files in it
 
@@ -69,7 +78,7 @@ def parser() -> Parser:
     command_line = Parser(prog="tag_images.py", description=__doc__)
     add = command_line.add_argument
     add("model", metavar="RELEASE|RUN|FILE.keras", type=pathlib.Path)
-    add("paths", metavar="PATH", nargs="+", type=pathlib.Path, help="images and folders")
+    add("paths", metavar="PATH", nargs="+", help="images, folders; tar, zip or Parquet files of images")
     add("--format", choices=FORMATS, default="txt", help="what to write (txt)")
     add("-o", "--output", type=pathlib.Path, metavar="FILE", help="file of json or csv")
     add("--rejected", type=pathlib.Path, metavar="CSV", help="list of unreadable images: path,reason")
@@ -95,13 +104,13 @@ def main(argv: list[str] | None = None) -> int:
     options = parser().parse_args(argv)
     _check(options)
     codec.allow_pixels(options.max_pixels)
-    folders, rejected = _find_images(options.paths, options.recursive)
+    folders, rejected = _find_images(options)
     if options.format in sidecars.KINDS:
         write = _write_sidecars
         jobs, num_done = _sidecar_jobs(options, folders)
     else:
         write = _write_table
-        jobs = [Job(path, name) for path, folder in folders.items() for name in folder.images]
+        jobs = [Job(item.place, item.folder, name) for item in folders.values() for name in item.images]
         num_done = 0
     del folders  # its sets of names take much memory
     if not jobs and not rejected:
@@ -134,36 +143,40 @@ def _check(options: argparse.Namespace) -> None:
 # Which images
 
 
-def _find_images(paths: list[pathlib.Path], recursive: bool) -> tuple[dict[pathlib.Path, Folder], Rejected]:
+def _find_images(options: argparse.Namespace) -> tuple[dict[str, Folder], Rejected]:
     """Return ``({path: its Folder}, [(path, reason)])``; UserError where nothing is there to tag."""
-    folders: dict[pathlib.Path, Folder] = {}
-    path_of: dict[str, pathlib.Path] = {}  # real path -> the path that named it first
+    folders: dict[str, Folder] = {}
     rejected: Rejected = []
     census = image_folder.Census()
 
-    def add(path: pathlib.Path, names: list[str] | None, images: Iterable[str]) -> None:
+    def add(place: Place, folder: str, names: list[str], images: Iterable[str]) -> None:
         """Add images of a folder, each once whatever path or link leads to it."""
-        path = path_of.setdefault(os.path.realpath(path), path)
-        if path not in folders:
-            folders[path] = Folder({}, set(os.listdir(path) if names is None else names))  # noqa: PTH208
-        folders[path].images.update(dict.fromkeys(images))
+        path = place.folder_path(folder)
+        key = join(place.path, folder) if path is None else os.path.realpath(path)
+        if key not in folders:
+            folders[key] = Folder(place, folder, {}, set(names))
+        folders[key].images.update(dict.fromkeys(images))
 
-    for path in paths:
-        if path.is_dir():
-            for top, names, pictures in image_folder.walk_pictures(path, census):
-                add(path / top, names, pictures)
-                if not recursive:
+    for path in options.paths:
+        actual = to_path(path)
+        if actual.is_dir() or _is_archive(path):
+            place = places.open_place(path, options.output)
+            for top, names, pictures in image_folder.walk_pictures(place, census):
+                add(place, top, names, pictures)
+                if not options.recursive:
                     break
-        elif path.exists() and (image_folder.is_image(path.name) or _is_picture(path)):
-            add(path.parent, None, [path.name])
-        elif path.exists():
+        elif actual.exists() and (image_folder.is_image(actual.name) or _is_picture(path)):
+            place = places.open_place(actual.parent)
+            names = [] if place.folder_path("") is None else os.listdir(actual.parent)  # noqa: PTH208
+            add(place, "", names, [actual.name])
+        elif actual.exists():
             rejected.append((path, f"not named as a picture, {' '.join(formats.SUFFIXES)}, nor one"))
         else:
             raise UserError(f"there is no picture and no folder {path}")
     if not any(folder.images for folder in folders.values()) and not rejected:
         raise UserError(
-            f"{', '.join(map(str, paths))}: no pictures there; they end in {' '.join(formats.SUFFIXES)}"
-            f"{'' if recursive else ', and --no-recursive looks at no folder below'}"
+            f"{', '.join(options.paths)}: no pictures there; they end in {' '.join(formats.SUFFIXES)}"
+            f"{'' if options.recursive else ', and --no-recursive looks at no folder below'}"
             f"{'; ' * bool(census.passed_by())}{census.passed_by()}"
         )
     if census.passed_by():
@@ -171,7 +184,11 @@ def _find_images(paths: list[pathlib.Path], recursive: bool) -> tuple[dict[pathl
     return folders, rejected
 
 
-def _is_picture(path: pathlib.Path) -> bool:
+def _is_archive(path: str) -> bool:
+    return path.lower().endswith((*archive_scan.SUFFIXES, *places.COMPRESSED_SUFFIXES))
+
+
+def _is_picture(path: str) -> bool:
     """Whether a file holds a picture that is read here, whatever its name says."""
     try:
         return formats.from_bytes(image_reader.read_bytes(path)[:64]) in formats.FORMATS
@@ -188,6 +205,7 @@ def _tagged_batches(
         tagger.image_size,
         options.batch_size,
         path_of=lambda job: job.path,
+        read_item=lambda job: job.place.open(join(job.folder, job.name)),
         readers=options.workers or num_cores(),
         wrong_suffixes=(wrong_suffixes := collections.Counter()),
         damaged=(damaged := []),
@@ -205,20 +223,32 @@ def _tagged_batches(
 # Sidecars
 
 
-def _sidecar_jobs(options: argparse.Namespace, folders: dict[pathlib.Path, Folder]) -> tuple[list[Job], int]:
+def _sidecar_jobs(options: argparse.Namespace, folders: dict[str, Folder]) -> tuple[list[Job], int]:
     """Return the jobs, and how many images have their sidecar already."""
-    kind, jobs, num_done = sidecars.KINDS[options.format], [], 0
-    for path, folder in folders.items():
+    kind, jobs, num_done, num_elsewhere = sidecars.KINDS[options.format], [], 0, 0
+    for item in folders.values():
+        path = item.place.folder_path(item.folder)
+        if path is None:
+            num_elsewhere += len(item.images)
+            continue
         if not os.access(path, os.W_OK):
             raise UserError(f"{path} cannot be written to; --format json or csv with -o writes elsewhere")
-        taken = () if options.overwrite else folder.names
-        images = {*filter(image_folder.is_image, folder.names), *folder.images}
+        taken = () if options.overwrite else item.names
+        images = {*filter(image_folder.is_image, item.names), *item.images}
         for name, sidecar in sidecars.sidecar_names(images, kind, taken).items():
-            exists = sidecar in folder.names and sidecars.is_written(path / sidecar)
-            if name in folder.images and exists and not (options.overwrite or options.append):
+            exists = sidecar in item.names and sidecars.is_written(path / sidecar)
+            if name in item.images and exists and not (options.overwrite or options.append):
                 num_done += 1
-            elif name in folder.images:
-                jobs.append(Job(path, name, sidecar))
+            elif name in item.images:
+                jobs.append(Job(item.place, item.folder, name, path / sidecar))
+    if num_elsewhere:
+        sentence = (
+            f"{num_elsewhere} pictures lie in archives or on another file system, where no sidecar can be "
+            "written beside them; --format json or csv with -o takes them"
+        )
+        if not (jobs or num_done):
+            raise UserError(sentence)
+        _say(sentence)
     return jobs, num_done
 
 
@@ -238,7 +268,8 @@ def _write_sidecars(
     for batch, probabilities in _tagged_batches(jobs, tagger, options, rejected):
         for job, row in zip(batch, probabilities, strict=True):
             try:
-                words, path = kind.words(selector.select(row), style), job.folder / job.sidecar
+                assert job.sidecar is not None
+                words, path = kind.words(selector.select(row), style), job.sidecar
                 if options.overwrite and path.exists() and sidecars.has_other_words(path, kind, known):
                     sidecars.keep_copy(path)
                     num_kept += 1
@@ -291,7 +322,7 @@ def _settings(
         "tags": tag_list.digest(tagger.tags),
         "chosen": digest,
         "limits": [options.mcut, options.max_tags],
-        "paths": [str(path) for path in options.paths],
+        "paths": options.paths,
     }
 
 

@@ -28,7 +28,7 @@ from Utils.command.text import pad_columns
 from Utils.data import dataset_folder
 from Utils.files.atomic import to_path
 from Utils.files.model_files import RELEASED_MODEL, RUN_MODELS
-from Utils.images import codec, image_folder, image_reader
+from Utils.images import codec, image_folder, image_reader, places
 
 if TYPE_CHECKING:
     from Utils.release.verification.agreement import Agreement
@@ -44,7 +44,7 @@ def parser() -> Parser:
     add("--run", type=pathlib.Path, metavar="RUN|FILE.keras", help="the Keras model that is right")
     add("--which", choices=tuple(RUN_MODELS), default="best", help="model of a run (best)")
     images = command_line.add_mutually_exclusive_group()
-    images.add_argument("--images", type=pathlib.Path, metavar="DIR", help="images instead of drawn ones")
+    images.add_argument("--images", metavar="PLACE", help="images instead of drawn ones")
     images.add_argument("--dataset", type=to_path, help="labeled images instead of drawn ones")
     add("--split", default="validation", help="split of the dataset (validation)")
     add("--most", type=number(least=2), default=128, help="images at most (128)")
@@ -114,16 +114,16 @@ def _released_tagger(release: pathlib.Path, load: Callable[[Any], Any]) -> tuple
         return None, str(error)
 
 
-def _read_images(folder: pathlib.Path, most: int, image_size: int) -> np.ndarray:
-    """Return (N, S, S, 3) uint8 BGR of a folder's images, prepared as here."""
-    images = []
-    for name in progress(image_folder.image_paths(folder)[:most], label="read", unit="images"):
+def _read_images(path: str, most: int, image_size: int) -> np.ndarray:
+    """Return (N, S, S, 3) uint8 BGR of a place's images, prepared as here."""
+    place, images = places.open_place(path), []
+    for name in progress(image_folder.image_paths(place)[:most], label="read", unit="images"):
         try:
-            images.append(image_reader.read_image(folder / name, image_size))
+            images.append(image_reader.read_image(name, image_size, read_file=place.open))
         except codec.ImageError as error:
             print(f"left out: {name}: {error}", file=sys.stderr)
     if len(images) < 2:
-        raise UserError(f"two pictures or more are needed; {folder} has {len(images)} that can be read")
+        raise UserError(f"two pictures or more are needed; {place} has {len(images)} that can be read")
     return np.stack(images)
 
 

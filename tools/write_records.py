@@ -40,7 +40,7 @@ def parser() -> Parser:
     parser = Parser(prog="tools/write_records.py", description=__doc__)
     parser.add_argument("dataset", help="dataset folder made by tools/select_tags.py")
     parser.add_argument(
-        "--images", metavar="DIR", help="the pictures, where they are not where select_tags saw them"
+        "--images", metavar="PLACE", help="the pictures, where they are not where select_tags saw them"
     )
     parser.add_argument(
         "--workers",
@@ -186,12 +186,13 @@ def pack(
     ]
     if not missing:
         return
+    place = None
     if options.images:
-        posts.require_images(pathlib.Path(options.images), options.images_given)
+        place = posts.open_images(options.images, options.dataset, options.images_given)
     if reused:
         reused.verify()
     jobs = (
-        packing.job(shard, posts, folder, manifest, options.images, reused, options.check, options.max_pixels)
+        packing.job(shard, posts, folder, manifest, place, reused, options.check, options.max_pixels)
         for shard in missing
     )
     workers = 1 if sum(len(shard.rows) for shard in missing) < FEW else options.workers

@@ -1,8 +1,9 @@
 """The effect of each client's preprocessing on a model's scores, for the same images, tags and threshold."""
 
 import dataclasses
-import pathlib
-from collections.abc import Collection, Sequence
+import io
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -10,11 +11,13 @@ from PIL import Image
 from Utils.clients import OURS, PREPROCESSING, hard_cases
 from Utils.command.cli import progress
 from Utils.evaluation import bootstrap, paired_bootstrap, scores, thresholds
-from Utils.images import codec
+from Utils.images import codec, image_reader
 from Utils.serving.onnx_tagger import ServingTagger
 
 BATCH_SIZE = 32
 SCORE = "micro_F1"
+
+ReadFile = Callable[[Any], bytes]  # path -> content
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,12 +38,13 @@ class ScoreEffect:
 
 def measure_effects(
     tagger: ServingTagger,
-    paths: Sequence[pathlib.Path],
+    paths: Sequence[Any],
     labels: np.ndarray,
     cases: Collection[str],
     columns: np.ndarray,
     resamples: int = 1000,
     seed: int = 0,
+    read_file: ReadFile = image_reader.read_bytes,
 ) -> tuple[list[ScoreEffect], float]:
     """Return the effects, case by case, and the threshold: where precision equals recall as prepared here.
 
@@ -52,12 +56,13 @@ def measure_effects(
         columns: (C,) outputs of the tagger.
         resamples: of the bootstrap.
         seed: of the bootstrap.
+        read_file: function path -> content of the image.
     """
     drawn = bootstrap.resample_counts(len(paths), resamples, seed)
     effects, threshold = [], np.nan
     # "stored" comes first, asked for or not, and of it ours: the threshold for all is taken there.
     for case in ["stored", *(case for case in cases if case != "stored")]:
-        inputs, pixels = _prepared(case, paths, tagger.image_size)
+        inputs, pixels = _prepared(case, paths, tagger.image_size, read_file)
         sides = {}
         for client, images in inputs.items():
             probabilities = _probabilities(tagger, images)[:, columns]
@@ -71,12 +76,12 @@ def measure_effects(
 
 
 def _prepared(
-    case: str, paths: Sequence[pathlib.Path], size: int
+    case: str, paths: Sequence[Any], size: int, read_file: ReadFile
 ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
     """Return ``{client: (N, S, S, 3) uint8}`` and ``{client: mean difference of pixels from ours}``."""
     inputs = {client: np.empty((len(paths), size, size, 3), np.uint8) for client in PREPROCESSING}
     for row, path in enumerate(progress(paths, label=f"prepare {case}", unit="images")):
-        with Image.open(path) as opened:
+        with Image.open(io.BytesIO(read_file(path))) as opened:
             opened.load()
             image = hard_cases.CASES[case](opened, size)
         for client, prepare in PREPROCESSING.items():
@@ -101,12 +106,12 @@ def _effect(
     )
 
 
-def readable(paths: Sequence[pathlib.Path]) -> tuple[list[pathlib.Path], int]:
+def readable(paths: Sequence[Any], read_file: ReadFile = image_reader.read_bytes) -> tuple[list[Any], int]:
     """Return the paths whose images can be decoded, and how many cannot."""
     good = []
     for path in paths:
         try:
-            codec.decode(path.read_bytes())
+            codec.decode(read_file(path))
         except (codec.ImageError, OSError):
             continue
         good.append(path)

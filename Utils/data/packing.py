@@ -7,6 +7,7 @@ only looks for notes, and whichever finds them all writes the manifest, which is
 
 import collections
 import dataclasses
+import itertools
 import pathlib
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,8 +20,9 @@ from Utils.command.cli import UserError, WorkError
 from Utils.data import dataset_folder, shard_writer
 from Utils.data.definition import SPLITS
 from Utils.files import csv_tables, damage, parquet_files, shapes
-from Utils.files.atomic import AnyPath, read_json, replacing, require_file, sha256_of, write_json
-from Utils.images import codec, image_folder
+from Utils.files.atomic import AnyPath, read_json, replacing, require_file, sha256_of, to_path, write_json
+from Utils.images import codec, image_folder, places
+from Utils.images.places import Place
 
 PROGRESS = ".progress"
 # What packing needs of dataset.json beyond what every reader does.
@@ -125,24 +127,28 @@ class Posts:
         paths, labels = self._paths.take(rows).to_pylist(), self._labels.take(rows).to_pylist()
         yield from zip(self.ids[rows].tolist(), paths, labels, strict=True)
 
-    def require_images(self, folder: pathlib.Path, given: bool = True) -> None:
-        """Raise UserError where none of 100 images is in the folder: a wrong one would reject every post.
+    def open_images(self, images: str, beside: AnyPath, given: bool = True) -> Place:
+        """Return the place of pictures that ``images`` names, its index kept beside an output.
 
-        ``given`` says whether the folder is that of --images, or the one that dataset.json has.
+        ``given`` says whether it is that of --images, or the one that dataset.json has. Raises UserError
+        where none of 100 images is there: a wrong place would reject every post.
         """
         rows = np.unique(np.linspace(0, len(self.ids) - 1, 100).astype(np.int64))
         paths = [path for _, path, _ in self.at(rows)]
-        if not any((folder / path).exists() for path in paths):
-            names = sorted(path.name for path in folder.iterdir())[:5] if folder.is_dir() else []
-            if not given:
-                raise UserError(
-                    f"the pictures were in {folder} when select_tags listed them; none of {len(paths)} "
-                    f"looked for is there now, as {paths[0]}. Say where they are: --images FOLDER"
-                )
+        place = places.open_place(images, beside) if to_path(images).exists() else None
+        if place is not None and any(place.has(paths)):
+            return place
+        if not given:
             raise UserError(
-                f"--images {folder}: none of {len(paths)} images is there, as {folder / paths[0]}; "
-                f"the folder {'holds ' + ', '.join(names) + ' ...' if names else 'is empty or missing'}"
+                f"the pictures were in {images} when select_tags listed them; none of {len(paths)} "
+                f"looked for is there now, as {paths[0]}. Say where they are: --images PLACE"
             )
+        walked = place.walk() if place is not None else iter(())
+        names = [name for _, files in itertools.islice(walked, 5) for name in files[:5]][:5]
+        raise UserError(
+            f"--images {images}: none of {len(paths)} images is there, as {images}/{paths[0]}; "
+            f"{'it holds ' + ', '.join(names) + ' ...' if names else 'it is empty or missing'}"
+        )
 
 
 def shuffling_keys(ids: np.ndarray, seed: int) -> np.ndarray:
@@ -248,12 +254,12 @@ def job(
     posts: Posts,
     folder: pathlib.Path,
     manifest: Mapping[str, Any],
-    images: str | None,
+    place: Place | None,
     reused: ReusedDataset | None,
     checks: bool = False,
     max_pixels: int = codec.MAX_PIXELS,
 ) -> shard_writer.ShardJob:
-    """Return the job that writes a shard of the dataset folder from an image folder or a dataset.
+    """Return the job that writes a shard of the dataset folder from a place of pictures or a dataset.
 
     The last two are as in `shard_writer.ShardJob`.
     """
@@ -263,7 +269,7 @@ def job(
         file=shard.file,
         split=shard.split,
         note=str(shard.note(folder).resolve()),
-        folder=str(pathlib.Path(images).resolve()) if images else None,
+        place=place.part([path for _, path, _ in members]) if place else None,
         image_size=manifest["image_size"],
         quality=manifest["definition"]["jpeg_quality"],
         checks=checks,

@@ -1,17 +1,16 @@
-"""Thumbnails of posts for an HTML page, from an image folder or a dataset's shards, as data URIs."""
+"""Thumbnails of posts for an HTML page, from a place of pictures or a dataset's shards, as data URIs."""
 
 import base64
 import contextlib
-import pathlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 
 import numpy as np
 
-from Utils.command.cli import UserError
 from Utils.data import dataset_folder, shard_writer
 from Utils.files import tfrecord
 from Utils.files.atomic import AnyPath, to_path
 from Utils.images import codec, image_folder
+from Utils.images.places import Place, as_place
 
 SIDE = 144  # of a thumbnail, in pixels
 _QUALITY = 78
@@ -19,41 +18,42 @@ _QUALITY = 78
 ReadImages = Callable[[Collection[int]], dict[int, bytes]]  # post ids -> {post id: encoded image}
 
 
-def folder_reader(folder: AnyPath) -> ReadImages:
+def place_reader(place: Place | AnyPath) -> ReadImages:
     """Return a function ``ids -> {id: bytes of the image file}``; ids without a file are left out.
 
-    Raises UserError where ``folder`` is no folder.
+    Raises UserError where there is no such place of pictures.
     """
-    root = to_path(folder)
-    if not root.is_dir():
-        actual = "a file" if root.exists() else "nothing"
-        raise UserError(f"an image folder was expected at {root}; found {actual}")
+    place = as_place(place)
 
     def read(ids: Collection[int]) -> dict[int, bytes]:
-        usual = {post: root / image_folder.bucket_path(post) for post in ids}
-        paths = {post: path for post, path in usual.items() if path.is_file()}
-        missing = set(ids) - set(paths)
+        usual = [image_folder.bucket_path(post) for post in ids]
+        pairs = zip(ids, usual, place.has(usual), strict=True)
+        members = {post: path for post, path, is_there in pairs if is_there}
+        missing = set(ids) - set(members)
         if missing:
-            paths |= search_folder(root, missing)
-        return {post: path.read_bytes() for post, path in paths.items()}
+            members |= search(place, missing)
+        return {post: place.open(member) for post, member in members.items()}
 
     return read
 
 
-def search_folder(root: pathlib.Path, posts: Collection[int]) -> dict[int, pathlib.Path]:
-    """Return ``{post id: path}`` of posts, wherever below ``root``: of several files the first by path.
+def search(place: Place, posts: Collection[int]) -> dict[int, str]:
+    """Return ``{post id: member}`` of posts, wherever in a place: of several files the first by path.
 
-    Lists the whole folder, which takes minutes for millions of images.
+    Lists the whole place, which takes minutes for millions of images.
     """
-    paths = {}
-    for folder, _, pictures in image_folder.walk_pictures(root):
-        for name in pictures:
-            path = image_folder.join(folder, name)
-            # By number, as boorus name files, or by path, as images of one number are named in one folder.
-            for post in (image_folder.post_id(path), image_folder.path_id(path)):
-                if post in posts:
-                    paths.setdefault(post, root / path)
-    return paths
+    paths = [
+        image_folder.join(folder, name)
+        for folder, _, pictures in image_folder.walk_pictures(place)
+        for name in pictures
+    ]
+    members: dict[int, str] = {}
+    for path, listed in zip(paths, image_folder.post_ids(paths, place), strict=True):
+        # As datasets of pictures name it; by number, as boorus do, though several files may have it; by path.
+        for post in (listed, image_folder.post_id(path), image_folder.path_id(path)):
+            if post in posts:
+                members.setdefault(post, path)
+    return members
 
 
 def dataset_reader(folder: AnyPath) -> ReadImages:

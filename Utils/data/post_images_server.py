@@ -1,13 +1,13 @@
-"""Serves a web page the images of some posts from an image folder, full or small, and no other file."""
+"""Serves a web page the images of some posts from a place of pictures, full or small, and no other file."""
 
 import functools
-import pathlib
 from collections.abc import Mapping, Sequence
 
 from Utils.command.cli import UserError
 from Utils.data import post_images
 from Utils.files.atomic import AnyPath
 from Utils.images import codec, image_folder
+from Utils.images.places import Place, as_place
 
 SMALL = 320  # side of a small image
 _QUALITY = 82
@@ -19,37 +19,36 @@ _MIME_TYPES = {
 
 
 class PostImages:
-    """Finds the image of a post: where a dataset says, else at ``0NNN/ID.jpg``, else anywhere in a folder.
+    """Finds the image of a post: where a dataset says, else at ``0NNN/ID.jpg``, else anywhere in a place.
 
-    Only image files inside the folder are read: a link that leads out of it counts as absent. Listing the
-    whole folder takes long where it is large, so it is done only if most of a sample of the posts is not
+    Only images inside the place are read: a link that leads out of a folder counts as absent. Listing a
+    whole place takes long where it is large, so it is done only if most of a sample of the posts is not
     found without.
 
     Args:
-        folder: the image folder.
+        place: of pictures, or its path.
         posts: the post ids whose images may be asked for.
-        paths: ``{post id: path relative to the folder}`` of posts whose place a dataset knows.
+        paths: ``{post id: path relative to the place}`` of posts whose place a dataset knows.
 
     Attributes:
         sample: the post ids of the sample.
         num_absent: how many of the sample have no image.
 
-    Raises UserError where there is no such folder, or no image of the sample in it.
+    Raises UserError where there is no such place, or no image of the sample in it.
     """
 
-    def __init__(self, folder: AnyPath, posts: Sequence[int], paths: Mapping[int, str] | None = None) -> None:
-        self._root = pathlib.Path(folder).resolve()
-        if not self._root.is_dir():
-            actual = "a file" if self._root.exists() else "nothing"
-            raise UserError(f"an image folder was expected at {folder}; found {actual}")
-        self._paths = {post: self._root / path for post, path in (paths or {}).items()}
+    def __init__(
+        self, place: Place | AnyPath, posts: Sequence[int], paths: Mapping[int, str] | None = None
+    ) -> None:
+        self._place = as_place(place)
+        self._paths = dict(paths or {})
         self.sample = posts[:: max(1, len(posts) // _SAMPLE)]
         if 2 * self._count_absent() > len(self.sample):
-            self._paths |= post_images.search_folder(self._root, set(posts))
+            self._paths |= post_images.search(self._place, set(posts))
         self.num_absent = self._count_absent()
         if self.num_absent == len(self.sample):
             raise UserError(
-                f"none of {len(self.sample)} posts looked for has an image in {folder}; the first would be "
+                f"none of {len(self.sample)} posts looked for has an image in {place}; the first would be "
                 f"{image_folder.bucket_path(int(posts[0]))}"
             )
         self.small = functools.lru_cache(1024)(self._small)
@@ -57,15 +56,13 @@ class PostImages:
     def _count_absent(self) -> int:
         return sum(self.find(post) is None for post in self.sample)
 
-    def find(self, post: int) -> pathlib.Path | None:
-        """Return the path of a post's image, None if it has none."""
-        usual = self._root / image_folder.bucket_path(post)
-        candidates = (self._paths.get(post), usual, *(usual.with_suffix(suffix) for suffix in codec.SUFFIXES))
-        for path in candidates:
-            # The second test keeps links and "../" in a dataset's paths from leading out of the folder.
-            if path is not None and path.is_file() and path.resolve().is_relative_to(self._root):
-                return path
-        return None
+    def find(self, post: int) -> str | None:
+        """Return the path of a post's image in the place, None if it has none."""
+        usual = image_folder.bucket_path(post)
+        stem = usual.removesuffix(".jpg")
+        candidates = (self._paths.get(post), usual, *(stem + suffix for suffix in codec.SUFFIXES))
+        # Links and "../" in a dataset's paths may lead out of a folder.
+        return next((path for path in candidates if path is not None and self._place.holds(path)), None)
 
     def large(self, post: int) -> tuple[bytes, str] | None:
         """Return ``(bytes, MIME type)`` of a post's image as browsers show it, None if it has none."""
@@ -92,4 +89,10 @@ class PostImages:
 
     def _read(self, post: int) -> bytes | None:
         path = self.find(post)
-        return path.read_bytes() if path is not None and path.stat().st_size <= _MAX_BYTES else None
+        if path is None:
+            return None
+        try:
+            data = self._place.open(path)
+        except (codec.ImageError, OSError):
+            return None
+        return data if len(data) <= _MAX_BYTES else None

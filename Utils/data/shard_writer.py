@@ -17,7 +17,7 @@ from Utils.command.machine import num_cores
 from Utils.data.dataset_folder import Dataset
 from Utils.files import tfrecord
 from Utils.files.atomic import replacing, sha256_of, write_json
-from Utils.images import codec, formats, image_reader
+from Utils.images import codec, formats, places
 
 Post = tuple[int, str, list[int]]  # id, path of the image, label indexes
 Place = tuple[str, int, int]  # of a record: shard, offset and length of its data
@@ -34,7 +34,7 @@ class ShardJob:
     file: str  # the same, relative to the dataset folder
     split: str
     note: str  # path of the JSON that says that the shard is written and what is in it
-    folder: str | None  # of images
+    place: places.Place | None  # of the posts' images
     image_size: int
     quality: int
     posts: list[Post]
@@ -78,9 +78,9 @@ def _image(
     reused = job.reused[row] if job.reused else None
     if isinstance(reused, tuple):
         return old_records.image(*reused, job.posts[row][0])
-    if job.folder is None:
+    if job.place is None:
         raise codec.ImageError(reused)
-    data = image_content(job.folder, path)
+    data = image_content(job.place, path)
     image = codec.to_stored_jpeg(data, job.image_size, job.quality, job.checks)
     remark = formats.wrong_suffix(data, os.path.splitext(path)[1])  # noqa: PTH122  faster
     if remark:
@@ -88,23 +88,22 @@ def _image(
     return image
 
 
-def image_content(folder: str, path: str) -> bytes:
-    """Return the content of an image file; ``path``, relative to the image folder, is untrusted.
+def image_content(place: places.Place, path: str) -> bytes:
+    """Return the content of an image; ``path``, relative to the place, is untrusted.
 
     Raises ImageError with the reason where the file is unfit, WorkError where the disk cannot be read.
     """
-    if path in ("", ".") or path[0] == "/" or ".." in path.split("/") or "\0" in path:
-        raise codec.ImageError("path leads out of the image folder")
-    place = f"{folder}/{path}"
     try:
-        return image_reader.read_bytes(place)
+        return place.open(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise codec.ImageError("file missing") from error
     except OSError as error:
         if error.errno in _PATH_ERRNOS:
             raise codec.ImageError(f"cannot be read: {error.strerror}") from error
         # A failing disk says nothing about the image: rejecting it would make a dataset without it.
-        raise WorkError(f"{place} cannot be read: {error}; mend that and run the command again") from error
+        raise WorkError(
+            f"{place}/{path} cannot be read: {error}; mend that and run the command again"
+        ) from error
 
 
 class _RecordReader:

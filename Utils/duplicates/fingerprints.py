@@ -8,13 +8,13 @@ color differences; one is of the whole square, one of its content. The thumbnail
 Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, 2010 (of lightness alone).
 """
 
-import pathlib
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
-from Utils.images import codec, image_reader
+from Utils.images import codec
+from Utils.images.places import Place
 
 SIDE = 48  # of the thumbnail, in pixels
 FRAME = 256  # side of the square in which borders are searched, in pixels
@@ -49,16 +49,16 @@ _BIT_ORDER = 37 * np.arange(BITS) % BITS
 
 
 def fingerprint_files(
-    job: tuple[str, Sequence[str], int], max_pixels: int = codec.MAX_PIXELS
+    job: tuple[Place, Sequence[str], int], max_pixels: int = codec.MAX_PIXELS
 ) -> tuple[int, np.ndarray]:
-    """Return ``(number, fingerprints (N,))`` of a job ``(folder, N paths in it, number)``."""
+    """Return ``(number, fingerprints (N,))`` of a job ``(place, N paths in it, number)``."""
     codec.allow_pixels(max_pixels)
-    folder, paths, number = job
+    place, paths, number = job
     cv2.setNumThreads(1)  # the processes are the parallelism
     fingerprints = np.zeros(len(paths), FINGERPRINT)
     for row, path in enumerate(paths):
         try:
-            fingerprints[row] = fingerprint(image_reader.read_bytes(pathlib.Path(folder, path)))
+            fingerprints[row] = fingerprint(place.open(path))
         except codec.ImageError as error:
             fingerprints[row] = _broken(str(error))
         except OSError as error:

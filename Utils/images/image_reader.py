@@ -53,17 +53,22 @@ def add_max_pixels(command_line: argparse.ArgumentParser) -> None:
     )
 
 
-def read_image(path: str | os.PathLike[str], image_size: int, padding: int = codec.WHITE) -> np.ndarray:
+def read_image(
+    path: str | os.PathLike[str],
+    image_size: int,
+    padding: int = codec.WHITE,
+    read_file: Callable[[Any], bytes] = read_bytes,
+) -> np.ndarray:
     """Return the model's input (image_size, image_size, 3) uint8 BGR of a file, as `codec.prepare` makes it.
 
-    Raises ImageError, also for a file that cannot be read.
+    ``read_file`` is as in `read_batches`. Raises ImageError, also for a file that cannot be read.
     """
-    return codec.prepare(_content(path), image_size, padding)
+    return codec.prepare(_content(path, read_file), image_size, padding)
 
 
-def _content(path: str | os.PathLike[str]) -> bytes:
+def _content(path: Any, read_file: Callable[[Any], bytes] = read_bytes) -> bytes:
     try:
-        return read_bytes(path)
+        return read_file(path)
     except OSError as error:
         raise codec.ImageError(error.strerror or type(error).__name__) from error
 
@@ -74,6 +79,7 @@ def read_batches(
     batch_size: int,
     *,
     path_of: Callable[[Item], Any] | None = None,
+    read_item: Callable[[Item], bytes] | None = None,
     padding: int = codec.WHITE,
     readers: int = 2,
     wrong_suffixes: "collections.Counter[str] | None" = None,
@@ -86,6 +92,7 @@ def read_batches(
         image_size, padding: as in `codec.prepare`.
         batch_size: items at a time; B is less where some are unreadable, and in the last batch.
         path_of: function item -> path, where items are no paths.
+        read_item: function item -> content, for images elsewhere than in this machine's folders.
         readers: threads, which prepare the next batch while the caller works on this one.
         wrong_suffixes: counts, by what is wrong, the readable images whose suffix lies.
         damaged: gets ``(item, reason)`` of the images that can be read but are damaged inside.
@@ -96,7 +103,7 @@ def read_batches(
         path: Any = item if path_of is None else path_of(item)
         damages: list[str] | None = None if damaged is None else []
         try:
-            data = _content(path)
+            data = _content(path) if read_item is None else _content(item, read_item)
             image = codec.prepare(data, image_size, padding, damages)
         except codec.ImageError as error:
             return str(error), None

@@ -49,7 +49,9 @@ class Place:
     """
 
     def __init__(self, path: AnyPath, kept: AnyPath | None) -> None:
-        self.path = str(path)
+        self.path = str(path) if "://" in str(path) else str(pathlib.Path(path))
+        # Absolute: parts are sent to other processes and machines.
+        self._root = self.path if "://" in self.path else str(pathlib.Path(path).resolve())
         self._kept = kept
         self._index: ArchiveIndex | None = None
 
@@ -116,6 +118,14 @@ class Place:
         """Return whether each name is a member's."""
         return [self._row(member) >= 0 or self._has_file(member) for member in members]
 
+    def holds(self, member: str) -> bool:
+        """Return whether a member is there and no link leads out of the place."""
+        return self._row(member) >= 0 or (self._has_file(member) and self._is_inside(member))
+
+    def folder_path(self, folder: str) -> pathlib.Path | None:
+        """Return where files can be written beside members of a folder; None in archives and elsewhere."""
+        return None
+
     def __str__(self) -> str:
         return self.path
 
@@ -142,6 +152,9 @@ class Place:
 
     def _has_file(self, member: str) -> bool:
         return False
+
+    def _is_inside(self, member: str) -> bool:
+        return True
 
     def _row(self, member: str) -> int:
         """Return the row of a member in the index of archives, -1 for a file of its own."""
@@ -170,14 +183,14 @@ class Archive(Place):
 
     def _archives(self) -> ArchiveIndex:
         if self._index is None:
-            self._index = archive_index.build(self.path, [""], self._kept)
+            self._index = archive_index.build(self._root, [""], self._kept)
         return self._index
 
     def _may_be_in_archive(self, member: str) -> bool:
         return True
 
     def _with_index(self, index: ArchiveIndex | None) -> Place:
-        place = Archive(self.path, None)
+        place = Archive(self._root, None)
         place._index = index
         return place
 
@@ -200,8 +213,13 @@ class Folder(Place):
         if archives:
             yield from _walk_index(self._archives(), hidden)
 
+    def folder_path(self, folder: str) -> pathlib.Path | None:
+        """Return the path of a folder of files; None in archives."""
+        path = pathlib.Path(self.path, folder)
+        return None if self._may_be_in_archive(f"{folder}/") and not path.is_dir() else path
+
     def _walk_files(self, hidden: HiddenFiles | None) -> Iterator[tuple[str, list[str]]]:
-        root = self.path
+        root = self._root
         visited = {os.path.realpath(root)}
         for top, folders, names in os.walk(root, followlinks=True):
             if hidden is not None:
@@ -220,7 +238,7 @@ class Folder(Place):
         """Whether a file is an archive by its name, and a Parquet file by its columns, too."""
         if not member.lower().endswith(archive_scan.SUFFIXES):
             return False
-        return archive_scan.holds_files(f"{self.path}/{member}")
+        return archive_scan.holds_files(f"{self._root}/{member}")
 
     def _archives(self) -> ArchiveIndex:
         if self._index is None:
@@ -231,7 +249,7 @@ class Folder(Place):
                     for name in names
                     if self._is_archive(join(folder, name))
                 ]
-            self._index = archive_index.build(self.path, self._archive_names, self._kept)
+            self._index = archive_index.build(self._root, self._archive_names, self._kept)
         return self._index
 
     def _may_be_in_archive(self, member: str) -> bool:
@@ -239,14 +257,14 @@ class Folder(Place):
         return any(f"{suffix}/" in lowered for suffix in archive_scan.SUFFIXES)
 
     def _with_index(self, index: ArchiveIndex | None) -> Place:
-        place = type(self)(self.path, None)
-        place._index = index or ArchiveIndex(self.path, (), archive_scan.EMPTY)
+        place = type(self)(self._root, None)
+        place._index = index or ArchiveIndex(self._root, (), archive_scan.EMPTY)
         return place
 
     def _path_of(self, member: str) -> str:
         if member in ("", ".") or member[0] == "/" or ".." in member.split("/") or "\0" in member:
             raise codec.ImageError("path leads out of the image folder")
-        return f"{self.path}/{member}"
+        return f"{self._root}/{member}"
 
     def _open_file(self, member: str) -> bytes:
         return image_reader.read_bytes(self._path_of(member))
@@ -263,7 +281,13 @@ class Folder(Place):
         return facts.st_size, facts.st_mtime_ns
 
     def _has_file(self, member: str) -> bool:
-        return pathlib.Path(self._path_of(member)).is_file()
+        try:
+            return pathlib.Path(self._path_of(member)).is_file()
+        except (codec.ImageError, OSError):
+            return False
+
+    def _is_inside(self, member: str) -> bool:
+        return pathlib.Path(self._path_of(member)).resolve().is_relative_to(self._root)
 
 
 class RemoteFolder(Folder):
@@ -308,6 +332,13 @@ class RemoteFolder(Folder):
     def _has_file(self, member: str) -> bool:
         folder, _, name = member.rpartition("/")
         return name in self._names.get(folder, ())
+
+    def _is_inside(self, member: str) -> bool:
+        return True
+
+    def folder_path(self, folder: str) -> pathlib.Path | None:
+        """Return None: nothing is written beside pictures elsewhere."""
+        return None
 
 
 def open_place(path: AnyPath, beside: AnyPath | None = None) -> Place:

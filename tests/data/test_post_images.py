@@ -41,10 +41,10 @@ def test_images_are_found_in_a_folder_at_the_usual_place_or_anywhere(tmp_path):
         path.parent.mkdir(parents=True)
         path.write_bytes(jpeg(3, size))
     odd_id = image_folder.post_id("a b/drawing.png")
-    images = post_images.folder_reader(tmp_path)([odd_id, 1007, 5])
+    images = post_images.place_reader(tmp_path)([odd_id, 1007, 5])
     assert images == {odd_id: odd.read_bytes(), 1007: usual.read_bytes()}
-    with pytest.raises(UserError, match="an image folder was expected at .*drawing.png; found a file"):
-        post_images.folder_reader(odd)
+    with pytest.raises(UserError, match="an image folder, .* was expected at .*drawing.png; found a file"):
+        post_images.place_reader(odd)
 
 
 def test_a_data_uri_is_a_small_square_jpeg():

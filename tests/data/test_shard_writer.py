@@ -11,15 +11,15 @@ from Utils.command.cli import UserError, WorkError
 from Utils.data import dataset_folder, shard_writer
 from Utils.data.shard_writer import RecordIndex, ShardJob
 from Utils.files import tfrecord
-from Utils.images import codec
+from Utils.images import codec, image_reader, places
 
 
 def job(root, posts, **changes):
     """A job that writes ``root``/s.tfrecord from ``root``/images."""
     values = {
         "path": str(root / "s.tfrecord"), "file": "train/s.tfrecord", "split": "train",
-        "note": str(root / "s.json"), "folder": str(root / "images"), "image_size": 32, "quality": 95,
-        "posts": posts,
+        "note": str(root / "s.json"), "place": places.open_place(root / "images"), "image_size": 32,
+        "quality": 95, "posts": posts,
     }  # fmt: skip
     return ShardJob(**(values | changes))
 
@@ -55,7 +55,7 @@ def test_the_images_of_old_records_are_copied(folder):
     posts = [(1, "gone.jpg", np.array([5])), (9, "9.jpg", np.array([]))]
     changes = {
         "path": str(folder / "t.tfrecord"),
-        "folder": None,
+        "place": None,
         "reused": [place, "not in the old dataset"],
     }
     note = shard_writer.write_shard(job(folder, posts, **changes))
@@ -70,16 +70,16 @@ def test_a_path_out_of_the_image_folder_is_refused(tmp_path, path):
     (tmp_path / "secret.jpg").write_bytes(jpeg(1, 32))
     (tmp_path / "images" / "a").mkdir(parents=True)
     with pytest.raises(codec.ImageError, match="out of the image folder"):
-        shard_writer.image_content(str(tmp_path / "images"), path)
+        shard_writer.image_content(places.open_place(tmp_path / "images"), path)
 
 
 def test_a_disk_error_does_not_reject_an_image(folder, monkeypatch):
     def fail(path):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(shard_writer.image_reader, "read_bytes", fail)
+    monkeypatch.setattr(image_reader, "read_bytes", fail)
     with pytest.raises(WorkError, match="1.jpg cannot be read: .*run the command again"):
-        shard_writer.image_content(str(folder / "images"), "1.jpg")
+        shard_writer.image_content(places.open_place(folder / "images"), "1.jpg")
 
 
 def test_every_record_of_a_dataset_is_found_with_and_without_a_list_of_ids(tmp_path):

@@ -1,0 +1,155 @@
+"""Every command that takes --images, on every kind of place: the same results as from a folder."""
+
+import json
+import pathlib
+
+import fsspec
+import pytest
+from helpers import jpeg, small_dataset
+from helpers.archives import write_parquet, write_tar, write_zip
+from helpers.pictures import smooth
+
+from tools import check_images, find_duplicates, predict, select_tags, tag_images, write_records
+from Utils.data import post_images, post_images_server
+from Utils.images import codec, image_folder, places
+
+
+def write_tars(folder, files):
+    """Three tar files in a folder, each with a third of the files."""
+    for part in range(3):
+        write_tar(folder / "p" / f"{part}.tar", dict(list(files.items())[part::3]))
+    return folder / "p"
+
+
+PLACES = {
+    "tar": lambda folder, files: write_tar(folder / "p.tar", files),
+    "zip": lambda folder, files: write_zip(folder / "p.zip", files),
+    "parquet": lambda folder, files: write_parquet(folder / "p.parquet", files),
+    "tars": write_tars,
+}
+
+
+@pytest.fixture(scope="module")
+def booru(tmp_path_factory):
+    """A packed dataset from a folder, and its pictures as ``{path: bytes}``."""
+    root = tmp_path_factory.mktemp("booru")
+    small_dataset(root)
+    paths = sorted((root / "images").rglob("*.*"))
+    return root, {path.relative_to(root / "images").as_posix(): path.read_bytes() for path in paths}
+
+
+@pytest.mark.parametrize("kind", PLACES)
+def test_records_of_every_place_are_the_same_bytes(booru, tmp_path, kind):
+    root, files = booru
+    place, dataset = str(PLACES[kind](tmp_path / "in", files)), tmp_path / "out" / "dataset"
+    words = [
+        "--source",
+        "fire-eggs",
+        "--from",
+        str(root / "danbooru.db"),
+        "--images",
+        place,
+        "-o",
+        str(dataset),
+    ]
+    assert select_tags.main([str(root / "definition.toml"), *words]) == 0
+    assert write_records.main([str(dataset), "--images", place, "--workers", "2", "--shard-size", "16"]) == 0
+    assert [path.name for path in sorted((tmp_path / "out").iterdir())] == ["dataset", "p.index.parquet"]
+    names = [path.relative_to(root / "dataset") for path in (root / "dataset").rglob("*.tfrecord")]
+    assert len(names) > 5
+    for name in [*names, pathlib.Path("selected_tags.csv"), pathlib.Path("train/ids.npy")]:
+        assert (dataset / name).read_bytes() == (root / "dataset" / name).read_bytes(), name
+    reasons = [json.loads((d / "dataset.json").read_text())["records"] for d in (dataset, root / "dataset")]
+    assert reasons[0] == reasons[1]
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory):
+    """Pictures with a broken and a hidden one among them, and two that share a number: ``{path: bytes}``."""
+    files = {f"{number}.jpg": jpeg(number, 32) for number in range(1, 5)}
+    files |= {"a/4.jpg": jpeg(9, 32), "a/x.jpg": jpeg(10, 32), "a/x.json": b'{"id": "77"}'}
+    return {**files, "b.jpg": b"no image", "c.png": jpeg(5, 32), ".h.jpg": b"", "@eaDir/1.jpg": jpeg(1, 32)}
+
+
+IDS = {"1.jpg": 1, "2.jpg": 2, "3.jpg": 3, "a/x.jpg": 77} | {
+    path: image_folder.path_id(path) for path in ("4.jpg", "a/4.jpg", "b.jpg", "c.png")
+}
+
+
+def in_folder(folder, files):
+    for name, content in files.items():
+        (folder / "p" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "p" / name).write_bytes(content)
+    return folder / "p"
+
+
+def in_memory(folder, files):
+    remote = fsspec.filesystem("memory")
+    if remote.exists("/pictures"):
+        remote.rm("/pictures", recursive=True)
+    for name, content in files.items():
+        remote.pipe_file(f"/pictures/{name}", content)
+    return "memory://pictures"
+
+
+ALL_PLACES = {name: make for name, make in PLACES.items() if name != "tars"}
+ALL_PLACES |= {"folder": in_folder, "remote": in_memory}
+
+
+@pytest.mark.parametrize("kind", ALL_PLACES)
+def test_check_images_of_every_place(odd, tmp_path, capsys, kind):
+    place = str(ALL_PLACES[kind](tmp_path, odd))
+    assert check_images.main(["--images", place, "-o", str(tmp_path / "r.csv")]) == 0
+    shown = capsys.readouterr()
+    assert "8 images, 1 rejected" in shown.out
+    assert "1 JPEG data in .png files: not rejected" in shown.out
+    assert "passed by: 2 of systems and hidden" in shown.err
+    lines = (tmp_path / "r.csv").read_text().splitlines()
+    assert lines[1:] == [f"{IDS['b.jpg']},b.jpg,not an image"]
+
+
+@pytest.mark.parametrize("kind", ALL_PLACES)
+def test_find_duplicates_of_every_place(tmp_path, kind):
+    picture = codec.encode_jpeg(smooth(200, 160))
+    files = {"1.jpg": picture, "2.jpg": codec.encode_jpeg(smooth(200, 160)[::-1]), "a/3.jpg": picture}
+    place = str(ALL_PLACES[kind](tmp_path, files))
+    words = ["--images", place, "-o", str(tmp_path / "groups.csv"), "--workers", "1"]
+    assert find_duplicates.main(words) == 0
+    rows = [line.split(",")[:3] for line in (tmp_path / "groups.csv").read_text().splitlines()[1:]]
+    assert rows == [["1", "1", "1.jpg"], ["1", "3", "a/3.jpg"]]
+
+
+@pytest.mark.parametrize("kind", ALL_PLACES)
+def test_images_of_posts_from_every_place(odd, tmp_path, kind):
+    place = places.open_place(ALL_PLACES[kind](tmp_path, odd))
+    images = post_images.place_reader(place)([1, 77, IDS["a/4.jpg"], 10**9])
+    assert images == {1: odd["1.jpg"], 77: odd["a/x.jpg"], IDS["a/4.jpg"]: odd["a/4.jpg"]}
+    server = post_images_server.PostImages(place, [77, 1, IDS["4.jpg"]])
+    assert server.large(77) == (odd["a/x.jpg"], "image/jpeg")
+    assert server.num_absent == 0
+
+
+@pytest.mark.parametrize("kind", ALL_PLACES)
+def test_tag_images_and_predict_of_every_place(exported, odd, tmp_path, capsys, kind):
+    place = str(ALL_PLACES[kind](tmp_path, odd))
+    words = [str(exported / "release"), place, "--format", "json", "-o", str(tmp_path / "out.json")]
+    assert tag_images.main(words) == 0
+    said = capsys.readouterr().err
+    assert "7 pictures tagged, 0 left as they were, 1 set aside" in said
+    assert "b.jpg: not an image" in said
+    paths = [record["path"] for record in json.loads((tmp_path / "out.json").read_text())]
+    good = [path for path in IDS if path != "b.jpg"]
+    assert sorted(paths) == sorted(f"{place}/{path}" for path in good)
+    dump = tmp_path / "dump"
+    assert predict.main([str(exported / "run"), "--images", place, "-o", str(dump)]) == 0
+    rows = [line.rsplit(",", 1) for line in (dump / "images.csv").read_text().splitlines()[1:]]
+    assert {path: int(number) for number, path in rows} == {path: IDS[path] for path in good}
+
+
+@pytest.mark.parametrize("kind", ["tar", "remote"])
+def test_sidecars_are_not_written_into_archives(exported, odd, tmp_path, capsys, kind):
+    place = str(ALL_PLACES[kind](tmp_path, odd))
+    before = sorted(tmp_path.rglob("*"))
+    assert tag_images.main([str(exported / "release"), place]) == 2
+    assert "no sidecar can be written beside them; --format json or csv" in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
