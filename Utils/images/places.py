@@ -114,6 +114,14 @@ class Place:
         rows = self._archives().find(in_archives)
         return self._with_index(self._archives().part(rows[rows >= 0].tolist()))
 
+    def reading_order(self, members: Sequence[str]) -> list[int] | None:
+        """Return in which order members are read fastest; None where any order is as fast."""
+        if not any(map(self._may_be_in_archive, members)):
+            return None
+        rows = self._archives().find(members)
+        order = self._archives().reading_order(rows) if (rows >= 0).all() else None
+        return None if order is None else order.tolist()
+
     def has(self, members: Sequence[str]) -> list[bool]:
         """Return whether each name is a member's."""
         return [self._row(member) >= 0 or self._has_file(member) for member in members]
@@ -361,6 +369,32 @@ def open_place(path: AnyPath, beside: AnyPath | None = None) -> Place:
     if not (str(path).lower().endswith((*archive_scan.SUFFIXES, *COMPRESSED_SUFFIXES)) or _is_archive(path)):
         raise UserError(f"{EXPECTED} was expected at {path}; found a file of another kind")
     return Archive(path, kept)
+
+
+def of_archives(root: str, archives: Sequence[str], kept: AnyPath | None = None) -> Place:
+    """Return the place of some archives of a folder, and of nothing else in it.
+
+    Args:
+        root: their folder.
+        archives: their paths in it.
+        kept: where their index is kept, if it is.
+    """
+    folder = RemoteFolder if "://" in root else Folder
+    place = folder(root, None)
+    place._archive_names = list(archives)
+    place._index = archive_index.build(place._root, archives, kept)
+    return _ArchivesAlone(place)
+
+
+class _ArchivesAlone(Folder):
+    """A folder of which only archives that are named are members."""
+
+    def __init__(self, folder: Folder) -> None:
+        super().__init__(folder.path, None)
+        self._index = folder._index
+
+    def _walk_files(self, hidden: HiddenFiles | None) -> Iterator[tuple[str, list[str]]]:
+        return iter(())
 
 
 def as_place(place: "Place | AnyPath") -> Place:

@@ -137,7 +137,7 @@ def test_tag_images_and_predict_of_every_place(exported, odd, tmp_path, capsys, 
     said = capsys.readouterr().err
     assert "7 pictures tagged, 0 left as they were, 1 set aside" in said
     assert "b.jpg: not an image" in said
-    paths = [record["path"] for record in json.loads((tmp_path / "out.json").read_text())]
+    paths = list(json.loads((tmp_path / "out.json").read_text()))
     good = [path for path in IDS if path != "b.jpg"]
     assert sorted(paths) == sorted(f"{place}/{path}" for path in good)
     dump = tmp_path / "dump"

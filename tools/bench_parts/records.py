@@ -3,21 +3,29 @@
 The limit is copying: read and write alone. The peer works image by image, as the original did: one SQLite
 connection and query in tf.py_function, then a record. It packs a part of the images, because every post takes
 it equally long. All get the same drawn 512 px JPEGs of about 90 kB.
+
+With --place packing alone is measured, from the folder and from archives of the same pictures: tar, zip or
+Parquet files of 3000, the last in row groups of 100 as Hugging Face has them.
 """
 
 import argparse
 import concurrent.futures
 import contextlib
+import functools
 import io
 import pathlib
 import shutil
 import sqlite3
+import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from Utils.bench import stage_bars, timing
 from Utils.command.backend import prepare_backend
@@ -27,6 +35,7 @@ from Utils.files.atomic import ROOT, replacing
 from Utils.images import codec
 
 SIDE = 512
+_ARCHIVED = 3000  # pictures in an archive
 TAGS = 3000
 OURS, LIMIT, PEER = "selecting and packing", "limit: copying the files", "peer: a query an image"
 DEFINITION = """name = "bench"
@@ -47,12 +56,15 @@ def add_arguments(parser: Parser) -> None:
     add("--peer-images", type=number(above=0), default=6000, help="images that the peer packs (6000)")
     add("--rounds", type=number(above=0), default=3, help="rounds; every side runs once in each (3)")
     add("--shard-size", type=number(above=0), default=1024, help="posts per shard (1024)")
+    add("--place", choices=tuple(PLACES), help="pack from archives, too: tar, zip or parquet")
     add("--plot", type=pathlib.Path, metavar="FILE.svg", help="draw a chart of where time goes")
 
 
 def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:
-    """Measure selecting and packing, the limit and the peer, in turns."""
+    """Measure selecting and packing, the limit and the peer, in turns; or packing from two places."""
     prepare_backend()
+    if options.place is not None:
+        return _compare_places(options)
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
         jpeg_size = _draw(folder, options.images)
@@ -81,6 +93,81 @@ def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:
         "figures": figures,
         "ratios": {"of the limit": ours / limit, "of the peer": ours / theirs},
     }
+
+
+def _compare_places(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure packing from a folder and from archives, in turns."""
+    import resource  # not on Windows, where bench.py only answers --help
+
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(temporary)
+        jpeg_size = _draw(folder, options.images)
+        places = {"from a folder": folder / "images", f"from {options.place}": folder / "archives"}
+        PLACES[options.place](folder / "images", folder / "archives")
+        sides = {}
+        for row, (name, place) in enumerate(places.items()):
+            dataset = str(folder / f"dataset{row}")
+            words = [str(folder / "definition.toml"), "--source", "fire-eggs", "--images", str(place)]
+            _run("select_tags", [*words, "--from", str(folder / "danbooru.db"), "-o", dataset])
+            words = [dataset, "--images", str(place), "--shard-size", str(options.shard_size), "--overwrite"]
+            sides[name] = functools.partial(_seconds, _run, "write_records", words)
+            sides[name]()  # the page cache
+        seconds: dict[str, list[float]] = {name: [] for name in sides}
+        for name in timing.alternate(sides, options.rounds):
+            seconds[name].append(sides[name]())
+        packed = [folder / f"dataset{row}" for row in range(2)]
+        for shard in packed[0].glob("train/*.tfrecord"):
+            if shard.read_bytes() != (packed[1] / "train" / shard.name).read_bytes():
+                raise WorkError(f"{shard.name} from {options.place} differs from that of the folder")
+    figures = {name: options.images / float(np.median(rounds)) for name, rounds in seconds.items()}
+    kilobytes = [
+        resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    ]
+    setup = {"images": options.images, "bytes_per_image": jpeg_size, "cores": timing.num_cores()}
+    of_folder, of_archives = figures.values()
+    return {
+        "part": "records",
+        "unit": "posts/s",
+        "setup": {**setup, "peak_mb_of_a_process": max(kilobytes) // 1024},
+        "figures": figures,
+        "ratios": {"of the folder": of_archives / of_folder},
+    }
+
+
+def _parts(images: pathlib.Path) -> Iterator[tuple[int, list[pathlib.Path]]]:
+    paths = sorted(images.rglob("*.jpg"))
+    yield from enumerate(paths[start : start + _ARCHIVED] for start in range(0, len(paths), _ARCHIVED))
+
+
+def _write_tars(images: pathlib.Path, folder: pathlib.Path) -> None:
+    folder.mkdir()
+    for part, paths in _parts(images):
+        with tarfile.open(folder / f"data-{part:04d}.tar", "w") as archive:
+            for path in paths:
+                archive.add(path, path.name)
+
+
+def _write_zips(images: pathlib.Path, folder: pathlib.Path) -> None:
+    folder.mkdir()
+    for part, paths in _parts(images):
+        with zipfile.ZipFile(folder / f"data-{part:04d}.zip", "w") as archive:
+            for path in paths:
+                archive.write(path, path.name)
+
+
+def _write_parquet(images: pathlib.Path, folder: pathlib.Path) -> None:
+    folder.mkdir()
+    for part, paths in _parts(images):
+        rows = [{"bytes": path.read_bytes(), "path": path.name} for path in paths]
+        pq.write_table(pa.table({"image": rows}), folder / f"train-{part:05d}.parquet", row_group_size=100)
+
+
+PLACES: dict[str, Callable[[pathlib.Path, pathlib.Path], Any]] = {
+    "folder": lambda images, folder: folder.symlink_to(images),
+    "tar": _write_tars,
+    "zip": _write_zips,
+    "parquet": _write_parquet,
+}
 
 
 def _seconds(work: Callable[..., Any], *arguments: Any) -> float:

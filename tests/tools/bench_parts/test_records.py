@@ -3,6 +3,7 @@
 import json
 from xml.etree import ElementTree
 
+import pytest
 from helpers.in_process import InProcess
 
 from tools import bench
@@ -21,3 +22,13 @@ def test_it_measures_ours_the_limit_and_the_peer(tmp_path, monkeypatch, capsys):
     assert "select" in text
     assert "tf.py_function and the rest" in text
     assert bench.main(["records", "--images", "0"]) == 2
+
+
+@pytest.mark.parametrize("place", ["folder", "tar", "zip", "parquet"])
+def test_packing_from_archives_is_measured_beside_packing_from_a_folder(capsys, place):
+    words = ["records", "--images", "12", "--rounds", "1", "--shard-size", "5", "--place", place, "--json"]
+    assert bench.main(words) == 0
+    result = json.loads(capsys.readouterr().out)
+    of_folder, of_place = result["figures"].values()
+    assert result["ratios"] == {"of the folder": of_place / of_folder}
+    assert 10 < result["setup"]["peak_mb_of_a_process"] < 10_000
