@@ -42,3 +42,8 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: i
     rule = [f":{line}" if i < left else f"{line}:" for i, line in enumerate(dashes)]
     lines = [f"| {' | '.join(row)} |" for row in padded]
     return "\n".join([lines[0], f"|{'|'.join(rule)}|", *lines[1:]])
+
+
+def printable(path: str) -> str:
+    """Return a path as text that can be written to any file; bytes that are no UTF-8 become U+FFFD."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -11,13 +11,14 @@ import numpy as np
 import pyarrow as pa
 
 from Utils.command.cli import UserError
+from Utils.command.text import printable
 from Utils.files import csv_tables
 from Utils.files.atomic import AnyPath
 from Utils.images import formats
 from Utils.images.formats import OTHER_SUFFIXES, SUFFIXES
 from Utils.images.places import COMPRESSED_SUFFIXES, HiddenFiles, Place, as_place, is_hidden, join
 
-__all__ = ["is_hidden", "join"]  # of places, for callers that name files
+__all__ = ["is_hidden", "join", "printable"]  # for callers that name files
 
 LARGEST_POST_ID = 2**63 - 1  # post ids are stored as int64
 _MOST_JSON = 1 << 24  # bytes of a JSON beside a picture
@@ -97,11 +98,6 @@ def stem_key(stem: str) -> int:
 def is_unicode(path: str) -> bool:
     """Whether a path is Unicode text; file systems allow any bytes."""
     return path.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in path)
-
-
-def printable(path: str) -> str:
-    """Return a path as text that can be written to any file; bytes that are no UTF-8 become U+FFFD."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 REJECTED_COLUMNS = ("post_id", "path", "reason")  # of rejected.csv

@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from Utils.command.cli import number
+from Utils.command.text import printable
 from Utils.files.ranges import OPEN_FLAGS
-from Utils.images import codec, formats, image_folder
+from Utils.images import codec, formats
 
 SHOWN = 5  # damaged images in a message
 MOST_BYTES = 1 << 30  # of a file; codec.MAX_PIXELS pixels fit in it even uncompressed
@@ -134,7 +135,7 @@ def read_batches(
 
 def damage_text(damaged: Sequence[tuple[Any, str]], done: str) -> str:
     """Return a line about images that are damaged inside but were used: how many, the first ones, why."""
-    first = "; ".join(f"{image_folder.printable(str(name))}: {why}" for name, why in sorted(damaged)[:SHOWN])
+    first = "; ".join(f"{printable(str(name))}: {why}" for name, why in sorted(damaged)[:SHOWN])
     more = f"; and {len(damaged) - SHOWN} more (check_images.py lists all)" if len(damaged) > SHOWN else ""
     return f"warning: {len(damaged)} damaged inside but {done} all the same: {first}{more}"
 
