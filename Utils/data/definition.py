@@ -35,6 +35,7 @@ class Definition:
     splits: Splits = dataclasses.field(
         default_factory=lambda: {"train": (0, 899), "test": (900, 949), "validation": (950, 999)}
     )  # post id modulo 1000, inclusive; or shares, such as 0.9 and 0.1, drawn by the content of the pictures
+    split_file: str | None = None  # CSV of post_id,split instead, relative to definition.toml
     ratings: tuple[str, ...] = ("s",)  # letters that are kept
     ratings_as_labels: bool = False
     ratings_map: dict[str, str] | None = (
@@ -71,7 +72,10 @@ def read_definition(path: AnyPath) -> Definition:
     for key in ("exclude_tags", "include_tags"):
         if isinstance(values.get(key), str):
             values[key] = read_tag_names(path.parent / values[key])
-    return definition_from_dict(values, path)
+    definition = definition_from_dict(values, path)
+    if definition.split_file is None:
+        return definition
+    return dataclasses.replace(definition, split_file=str(path.parent / definition.split_file))
 
 
 def read_tag_names(path: AnyPath) -> list[str]:
@@ -91,6 +95,8 @@ def spelling(name: str) -> str:
 
 def definition_from_dict(values: Mapping[str, Any], source: AnyPath = "definition") -> Definition:
     """Return the `Definition` of a dict as TOML or JSON give it; UserError names ``source`` and the key."""
+    if values.get("split_file") and not values.get("splits"):  # as `Definition` has it then
+        values = {key: value for key, value in values.items() if key != "splits"}
     for key in values:
         if key not in _CHECKS:
             similar = suggest(key, _CHECKS) or f"; known are {', '.join(_CHECKS)}"
@@ -103,6 +109,10 @@ def definition_from_dict(values: Mapping[str, Any], source: AnyPath = "definitio
             checked[key] = _CHECKS[key](value)
         except UserError as error:
             raise UserError(f"{source}: {key} {error}; it is {value!r}") from error
+    if checked.get("split_file") is not None:
+        if checked.get("splits"):
+            raise UserError(f"{source} has both splits and split_file; give ranges or a file")
+        checked["splits"] = {}
     return Definition(**checked)
 
 
@@ -113,6 +123,12 @@ def _check_name(value: Any) -> str:
     if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", value):
         return value
     raise UserError("must be a text of letters, digits and . _ - (it becomes part of file names)")
+
+
+def _check_split_file(value: Any) -> str | None:
+    if value is None or (isinstance(value, str) and value):
+        return value
+    raise UserError("must be the path of a CSV with the columns post_id and split")
 
 
 def _integer(low: int, high: int) -> Callable[[Any], int]:
@@ -230,6 +246,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "image_size": _integer(16, 4096),
     "jpeg_quality": _integer(1, 100),
     "splits": _check_splits,
+    "split_file": _check_split_file,
     "ratings": _check_ratings,
     "ratings_as_labels": _check_bool,
     "ratings_map": check_ratings_map,

@@ -18,6 +18,7 @@ from Utils.command.cli import UserError
 from Utils.data.danbooru_fields import RATING_NAMES, SAFE, STATUSES, require_one_alphabet
 from Utils.data.definition import SPLIT_MODULUS, SPLITS, Definition
 from Utils.data.sources.stream import PostBlock, sort_each_row
+from Utils.data.split_list import split_rule
 from Utils.tags.tag_list import CATEGORIES, RATINGS, ordered
 
 FIRST_RATING_ID = 9999999  # general; the other three count down, as in released tag lists
@@ -71,21 +72,8 @@ def candidate_tags(
     return tags.loc[passed].sort_values("tag_id", ignore_index=True), steps, dropped
 
 
-def split_rows(ids: np.ndarray, definition: Definition) -> np.ndarray:
-    """Return the row of SPLITS for every post id, -1 for a post in no split: int8 (P,).
-
-    Of splits that are shares all posts are in the first: they are drawn when the posts are known.
-    """
-    if definition.shares:
-        return np.zeros(len(ids), np.int8)
-    table = np.full(SPLIT_MODULUS, -1, np.int8)
-    for name, (low, high) in definition.ranges.items():
-        table[low : high + 1] = SPLITS.index(name)
-    return table[ids % SPLIT_MODULUS]
-
-
 def _post_rules(
-    block: PostBlock, definition: Definition, keep_unrated: bool
+    block: PostBlock, definition: Definition, keep_unrated: bool, splits: np.ndarray
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Yield ``(reason, mask of the posts that pass)`` in order, of the rules without files and tags."""
     letters = [ord(letter) for letter in definition.ratings] + [0] * keep_unrated
@@ -95,8 +83,8 @@ def _post_rules(
     yield f"rating not {' '.join(definition.ratings)}", np.isin(block.ratings, letters)
     for name in definition.exclude_status:
         yield f"status {name}", (block.status >> STATUSES.index(name)) & 1 == 0
-    if definition.ranges:
-        yield "id in no split", split_rows(block.ids, definition) >= 0
+    if not definition.shares:
+        yield "id in no split", splits >= 0
 
 
 class PostFilter:
@@ -123,6 +111,7 @@ class PostFilter:
     ) -> None:
         self._definition, self._tag_ids, self._find = definition, tag_ids, find
         self._keep_unrated = keep_unrated
+        self._split_rule = split_rule(definition)
         self._ratings: set[str] = set()
         self._row_dtype = np.min_scalar_type(max(len(tag_ids), 1))
         self.excluded: collections.Counter[str] = collections.Counter()
@@ -135,7 +124,8 @@ class PostFilter:
         passed = np.ones(len(block.ids), bool)
         self.num_posts += len(passed)
         self._ratings.update(chr(code) for code in np.unique(block.ratings).tolist() if code > 0)
-        for reason, mask in _post_rules(block, self._definition, self._keep_unrated):
+        splits = self._split_rule(block.ids)
+        for reason, mask in _post_rules(block, self._definition, self._keep_unrated, splits):
             self._apply(reason, passed, mask)
         files = np.arange(len(passed)) if self._find is None else np.full(len(passed), -1)
         if self._find is not None:
@@ -149,7 +139,6 @@ class PostFilter:
             rows = np.flatnonzero(passed & (sizes < least)).tolist()
             self.untagged += [(int(block.ids[row]), block.paths[row]) for row in rows]
         self._apply(f"fewer than {least} tags", passed, sizes >= least)
-        splits = split_rows(block.ids, self._definition)
         ratings = block.ratings.clip(0, 255).astype(np.uint8)
         return SelectedPosts(block.ids, splits, ratings, files, sizes, tag_rows, block.paths).where(passed)
 
@@ -195,6 +184,10 @@ def require_filled_splits(blocks: Sequence[SelectedPosts], definition: Definitio
     counts = np.zeros(len(SPLITS), np.int64)
     for block in blocks:
         counts += np.bincount(block.splits, minlength=len(SPLITS))
+    if definition.split_file is not None:
+        if not counts[SPLITS.index("train")]:
+            raise UserError(f"no post is in train by {definition.split_file}")
+        return
     ranges = definition.ranges
     empty = [name for name in ranges if not counts[SPLITS.index(name)]]
     if not empty:

@@ -149,7 +149,7 @@ def _selection(manifest: Mapping[str, Any]) -> list[str]:
     needed = ("splits", "ratings", "exclude_status", "min_tags_per_image", "min_tag_count", "min_tag_images")
     if not set(needed) | {"max_tags"} <= set(rules):
         return []
-    splits = _joined([f"{name} {low} to {high}" for name, (low, high) in rules["splits"].items()])
+    splits = _splits(rules)
     source = manifest.get("source") or {}
     # Datasets that were made before "keeps_unrated" was recorded: posts in folders rarely say a rating.
     keeps_unrated = source.get("keeps_unrated", source.get("kind") == "sidecars")
@@ -158,11 +158,21 @@ def _selection(manifest: Mapping[str, Any]) -> list[str]:
         f"Images rated {_joined(rules['ratings'], 'or')}{unrated}, with at least "
         f"{rules['min_tags_per_image']} tags; "
         f"without posts that are {_joined(rules['exclude_status'], 'or') or 'anything'}; "
-        f"splits by post id modulo 1000: {splits}.",
+        f"{splits}.",
         f"Tags with at least {rules['min_tag_count']:,} posts and {rules['min_tag_images']:,} images, "
         f"{rules['max_tags']:,} at most.",
     )
     return ["", " ".join(sentences)]
+
+
+def _splits(rules: Mapping[str, Any]) -> str:
+    """Return how a definition divides its posts."""
+    if rules.get("split_file"):
+        return "splits listed post by post"
+    parts = rules["splits"].items()
+    if any(isinstance(part, float) for _, part in parts):
+        return f"splits drawn by content: {_joined([f'{part:.4g} {name}' for name, part in parts])}"
+    return f"splits by post id modulo 1000: {_joined([f'{name} {low} to {high}' for name, (low, high) in parts])}"
 
 
 def _training(facts: Facts) -> list[str]:

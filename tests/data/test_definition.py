@@ -27,6 +27,13 @@ def test_a_definition_survives_json():
     assert definition.categories == (0, 4)
 
 
+def test_a_file_of_splits_is_looked_for_beside_the_definition(tmp_path):
+    (tmp_path / "definition.toml").write_text('name = "x"\nsplit_file = "splits.csv"')
+    definition = read_definition(tmp_path)
+    assert definition.split_file == str(tmp_path / "splits.csv") and definition.splits == {}
+    assert definition_from_dict(json.loads(json.dumps(dataclasses.asdict(definition)))) == definition
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -54,6 +61,8 @@ def test_a_definition_survives_json():
         ('name = "x"\nsplits = {train = 0.9, valid = 0.1}', "did you mean validation"),
         ('name = "x"\nexclude_tags = 5', "exclude_tags must be a list of tag names"),
         ('name = "x"\ninclude_tags = ["a", ""]', "include_tags must be a list of tag names"),
+        ('name = "x"\nsplit_file = 5', "the path of a CSV with the columns post_id and split"),
+        ('name = "x"\nsplit_file = "a.csv"\nsplits = {train = [0, 9]}', "give ranges or a file"),
         ("name = x", "is no TOML"),
     ],
 )

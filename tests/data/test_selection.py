@@ -6,7 +6,7 @@ import pytest
 
 from Utils.command.cli import UserError
 from Utils.data import selection
-from Utils.data.definition import SPLITS, Definition
+from Utils.data.definition import Definition
 from Utils.data.selection import PostFilter, SelectedPosts
 from Utils.data.sources.stream import PostBlock
 from Utils.tags import tag_list
@@ -31,16 +31,6 @@ def block(ids, tags=None, ratings="g", status=0, **more):
 
 def tags_of(*rows):
     return pd.DataFrame(rows, columns=["tag_id", "name", "category", "count"])
-
-
-def test_splits_are_inclusive_ranges_of_the_residue():
-    ids = np.array([5000, 899, 900, 1949, 950, 999, 7999])
-    names = [SPLITS[row] for row in selection.split_rows(ids, Definition("x"))]
-    assert names == ["train", "train", "test", "test"] + ["validation"] * 3
-    assert selection.split_rows(np.array([9, 10]), Definition("x", splits={"train": (0, 9)})).tolist() == [
-        0,
-        -1,
-    ]
 
 
 def test_candidates_pass_category_and_count_and_only_rare_ones_are_listed():

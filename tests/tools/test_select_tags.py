@@ -12,9 +12,9 @@ import pytest
 from helpers import jpeg, small_booru, write_definition
 
 from tools import select_tags
-from Utils.data import selection
 from Utils.data.definition import SPLITS, Definition
 from Utils.data.sources import stream
+from Utils.data.split_list import split_rule
 from Utils.images import image_folder
 from Utils.tags import tag_list
 
@@ -70,7 +70,7 @@ def test_labels_are_the_tags_of_the_posts(tmp_path, capsys):
     assert dataset["post_id"].is_monotonic_increasing
     assert all((folder / "images" / path).is_file() for path in dataset["path"])
     assert all((np.diff(labels) > 0).all() for labels in dataset["label_indexes"])
-    rows = selection.split_rows(dataset["post_id"].to_numpy(), Definition(name="x"))
+    rows = split_rule(Definition(name="x"))(dataset["post_id"].to_numpy())
     assert dataset["split"].tolist() == [SPLITS[row] for row in rows]
     for split, part in dataset.groupby("split"):
         assert (folder / "dataset" / f"{split}.txt").read_text().splitlines() == part["path"].tolist()
