@@ -1,7 +1,8 @@
 """Benchmark one part of the system against its limit or a peer, in the same run: figures and their ratios.
 
 Every file of bench_parts is a part. Its docstring starts with what it measures, ``add_arguments(parser)``
-declares its options, ``run_benchmark(options)`` returns a dictionary of ``part unit setup figures ratios``.
+declares its options, ``run_benchmark(options)`` returns a dictionary of ``part unit setup figures ratios``, and
+``lines`` where it has more to print.
 """
 
 import Utils.command.interrupt  # noqa: F401  first: imports take long
@@ -52,6 +53,8 @@ def _print_table(result: dict[str, Any]) -> None:
         print(f"{name:<40}{figure:10.1f} {result['unit']}")
     for name, ratio in result["ratios"].items():
         print(f"ratio {name:<34}{ratio:10.2f}")
+    for line in result.get("lines", ()):  # a table of the part's own
+        print(line)
 
 
 if __name__ == "__main__":

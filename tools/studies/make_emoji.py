@@ -220,9 +220,9 @@ def _plain(emoji: str) -> str:
 
 
 def tag_name(keyword: str) -> str:
-    """Return a keyword as a tag: ``high_five``; empty for one without letters, as the smiley ``:)``."""
+    """Return a keyword as a tag, ``high_five``; an empty one where it has less than two letters, as ``:D``."""
     words = re.findall(r"[^\W_]+", keyword.lower().replace("’", "").replace("'", ""))
-    return "_".join(words) if any(word.isalpha() for word in words) else ""
+    return "_".join(words) if sum(map(str.isalpha, "".join(words))) > 1 else ""
 
 
 def write_pictures(

@@ -108,7 +108,7 @@ def rate(step, total, warmup, options):
     """Return the learning rate of a step as a share of its peak: linear warm-up, then a cosine."""
     if step < warmup:
         return options["warmup_start"] + (1.0 - options["warmup_start"]) * step / warmup
-    share = (step - warmup) / max(total - warmup, 1)
+    share = (step - warmup) / max(total - warmup - 1, 1)
     return options["floor"] + (1.0 - options["floor"]) * 0.5 * (1.0 + math.cos(math.pi * share))
 
 

@@ -1,0 +1,214 @@
+"""F1 over images seen and over CPU seconds: of a recipe, and of timm's model on the same pictures, the peer.
+
+Both sides get the same pictures, presentations, augmentation, optimizer, schedule and seeds, those of a
+recipe. The peer is trained as a user of timm writes it (peers/timm_training.py), by the interpreter that
+--peer-python names. A run has one thread and becomes a folder below -o, so the same command continues.
+"""
+
+import argparse
+import dataclasses
+import pathlib
+import subprocess
+import sys
+from typing import Any
+
+from Utils.bench import learning, learning_curves, timm_peer
+from Utils.bench.learning import ROOT, Run
+from Utils.command.cli import Parser, UserError, WorkError, number
+from Utils.data import dataset_folder
+from Utils.files import csv_tables
+from Utils.files.atomic import replacing
+from Utils.recipe.recipe import Recipe, load_recipe, recipe_names
+
+# Models of timm that are none of our variants, as options of one.
+LIKE_TIMM = {
+    "resnet10t": ("ResNet/18", ("depths=1,1,1,1", "stem=deep", "shortcut_norm=true", "epsilon=1e-5")),
+}
+DEFINITION = """name = "pictures"
+image_size = {size}
+splits = {{train = [0, 899], validation = [900, 999]}}
+min_tag_count = 0
+min_tag_images = {least}
+min_tag_share = 0.0
+min_tags_per_image = 1
+"""
+
+
+def add_arguments(parser: Parser) -> None:
+    """Declare the options."""
+    add = parser.add_argument
+    add("--data", required=True, metavar="PATH", help="dataset folder, or a folder of captioned pictures")
+    add("--recipe", default="small", choices=recipe_names(), help="settings of both sides (small)")
+    add("--model", metavar="FAMILY/VARIANT", help="our model, if it is not the recipe's")
+    add("--peer", metavar="timm|timm:NAME", help="train timm's model of the same shape too, or any other")
+    add("--peer-python", default=sys.executable, metavar="PATH", help="Python that has torch and timm")
+    add("--same", action="store_true", help="train ours in the very shape of the peer's")
+    add("--learning-rates", type=number(float, above=0), nargs="+", help="peak rates to try (the recipe's)")
+    add("--seeds", type=number(least=0), nargs="+", default=[0], help="seeds of every run (0)")
+    add("--image-size", type=number(above=0), help="side of the images (the recipe's)")
+    add("--presentations", type=number(above=0), default=48640, help="images seen by a run (48640)")
+    add("--evaluations", type=number(above=0), default=8, help="points of a curve (8)")
+    add("-o", "--output", default="runs/learn", metavar="DIR", help="where the runs are kept (runs/learn)")
+
+
+def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:
+    """Train every run that is missing; return figures in percent, the table, and its differences."""
+    if options.same and not options.peer:
+        raise UserError("--same needs --peer: ours takes the shape of timm's model")
+    folder = pathlib.Path(options.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    dataset = _dataset(pathlib.Path(options.data), folder)
+    recipe = with_presentations(load_recipe(options.recipe), options.presentations, options.evaluations)
+    if options.image_size:
+        recipe = dataclasses.replace(recipe, image_size=options.image_size)
+    if options.model:
+        recipe = dataclasses.replace(recipe, model=options.model, model_options=())
+    peer = _peer_name(options, recipe) if options.peer else ""
+    rates = options.learning_rates or [recipe.peak_learning_rate(recipe.batch_size_per_device)]
+    rows, scores, groups = [], {}, {}
+    for rate in rates:
+        for side in ("ours", "timm") if peer else ("ours",):
+            runs = [
+                make_run(side, str(dataset), with_rate(recipe, rate, seed), peer, same=options.same)
+                for seed in options.seeds
+            ]
+            places = [learning.train(run, folder, options.peer_python) for run in runs]
+            line, score = learning_curves.row(dataset.name, side, runs[0].model, rate, places)
+            rows.append(line)
+            scores[side, rate] = score
+            groups[f"{side} {runs[0].model}, {rate:g}"] = places
+    csv_tables.write_rows(folder / "learn.csv", learning_curves.TABLE, [row.values() for row in rows])
+    with replacing(folder / "learn.svg") as beside:
+        beside.write_text(learning_curves.render({dataset.name: groups}), encoding="utf-8")
+    return _result(options, rows, scores)
+
+
+def _result(
+    options: argparse.Namespace, rows: list[dict[str, Any]], scores: dict[Any, Any]
+) -> dict[str, Any]:
+    """Return the benchmark's result: each side at its best learning rate."""
+    best = {}
+    for (side, rate), score in scores.items():
+        if side not in best or score.values["micro_F1"] > scores[side, best[side]].values["micro_F1"]:
+            best[side] = rate
+    ratios, lines = {}, learning_curves.text_table(rows)
+    if "timm" in best:
+        ours, theirs = (scores[side, best[side]] for side in ("ours", "timm"))
+        lines.append(learning_curves.difference_line("ours above timm, each at its best rate", theirs, ours))
+        seconds = {
+            row["side"]: row["cpu_seconds"]
+            for row in rows
+            if row["learning_rate"] == f"{best[row['side']]:g}"
+        }
+        ratios = {
+            "micro F1, ours to timm": ours.values["micro_F1"] / theirs.values["micro_F1"],
+            "CPU seconds, ours to timm": seconds["ours"] / seconds["timm"],
+        }
+    setup = {"data": options.data, "recipe": options.recipe, "presentations": options.presentations}
+    setup |= {"seeds": " ".join(map(str, options.seeds)), "threads": 1}
+    figures = {
+        f"{side} {name}": 100 * scores[side, rate].values[f"{name}_F1"]
+        for side, rate in best.items()
+        for name in ("micro", "macro")
+    }
+    return {
+        "part": "learn", "unit": "% F1", "setup": setup, "figures": figures, "ratios": ratios,
+        "rows": rows, "lines": lines,
+    }  # fmt: skip
+
+
+def with_presentations(recipe: Recipe, presentations: int, evaluations: int) -> Recipe:
+    """Return the recipe for so many images seen, evaluated at equal distances."""
+    steps = presentations // (recipe.batch_size_per_device * evaluations)
+    if steps < 1:
+        raise UserError(
+            f"--presentations must be at least {recipe.batch_size_per_device * evaluations}, a batch for "
+            f"each of {evaluations} evaluations; got {presentations}"
+        )
+    return dataclasses.replace(recipe, steps_per_epoch=steps, epochs=evaluations)
+
+
+def with_rate(recipe: Recipe, rate: float, seed: int) -> Recipe:
+    """Return the recipe with a peak learning rate and a seed."""
+    return dataclasses.replace(recipe, learning_rate=rate, learning_rate_batch_size=0, seed=seed)
+
+
+def make_run(side: str, dataset: str, recipe: Recipe, peer: str = "", *, same: bool = False) -> Run:
+    """Return the run of one side; ``same``: ours in the shape of the peer's model."""
+    if side == "ours" and same:
+        model, model_options = same_shape(peer)
+        recipe = dataclasses.replace(recipe, model=model, model_options=model_options)
+    label = recipe.model if side == "ours" else peer
+    options = {"img_size": recipe.image_size} if peer.startswith("vit") else {}
+    shape = "-".join([label.replace("/", "-"), *(["same"] if same and side == "ours" else [])])
+    size = f"{recipe.epochs * (recipe.steps_per_epoch or 0) * recipe.batch_size_per_device}"
+    place = pathlib.Path(dataset)
+    name = f"{place.name}-{side}-{shape}-{recipe.learning_rate:g}-{size}-{recipe.seed}"
+    return Run(name, side, label, dataset, recipe, options if side == "timm" else {})
+
+
+def same_shape(peer: str) -> tuple[str, tuple[str, ...]]:
+    """Return ``(Family/Variant, model options)`` of ours that has the layers of timm's model."""
+    if peer in LIKE_TIMM:
+        return LIKE_TIMM[peer]
+    from Utils.command.backend import prepare_backend
+
+    prepare_backend()
+    import Models
+
+    for family, rules in Models.timm_families().items():
+        if peer in rules.models:
+            variant, fields = rules.models[peer]
+            options = {**rules.fields, **fields}
+            return f"{family}/{variant}", tuple(f"{name}={_text(value)}" for name, value in options.items())
+    raise UserError(f"--same: no family of ours has the layers of timm's {peer}; leave --same out")
+
+
+def _text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value).lower()
+
+
+def _peer_name(options: argparse.Namespace, recipe: Recipe) -> str:
+    """Return the name of timm's model; UserError where it or its interpreter is missing."""
+    library, _, name = options.peer.partition(":")
+    if library != "timm":
+        raise UserError(f"--peer is timm or timm:NAME; got {options.peer!r}")
+    if not name and recipe.model not in timm_peer.TIMM_NAMES:
+        raise UserError(f"no model of timm is known for {recipe.model}; use --peer timm:NAME")
+    name = name or timm_peer.TIMM_NAMES[recipe.model]
+    code = f"import timm, torchvision; timm.create_model({name!r})"
+    try:
+        subprocess.run([options.peer_python, "-c", code], check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        reason = (getattr(error, "stderr", "") or str(error)).strip().splitlines()[-1]
+        raise UserError(
+            f"--peer timm:{name} needs torch, torchvision and timm in {options.peer_python}: {reason}. "
+            "Install the extra `peers` there, or name another interpreter with --peer-python"
+        ) from error
+    return name
+
+
+def _dataset(path: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
+    """Return the dataset folder at a path, or pack the captioned pictures there, below ``folder``, once."""
+    if (path / "dataset.json").is_file():
+        dataset = dataset_folder.load(path)
+        missing = {"train", "validation"} - set(dataset.splits)
+        if missing:
+            raise UserError(f"{path} has no records of {' and '.join(sorted(missing))}")
+        return path
+    packed = folder / f"dataset-{path.resolve().name}"
+    if not (packed / "train").is_dir():
+        definition = folder / "definition.toml"
+        definition.write_text(DEFINITION.format(size=128, least=20), encoding="utf-8")
+        words = ["tools/select_tags.py", str(definition), "--source", "sidecars", "--from", str(path)]
+        _tool(*words, "-o", str(packed), "--overwrite")
+        _tool("tools/write_records.py", str(packed), "--images", str(path))
+    return packed
+
+
+def _tool(*words: str) -> None:
+    result = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    if result.returncode == 2:
+        raise UserError(result.stderr.strip().removeprefix("error: "))
+    if result.returncode:
+        raise WorkError(f"{words[0]} failed: {result.stderr.strip()[-1000:]}")
