@@ -1,8 +1,8 @@
 """Benchmark one part of the system against its limit or a peer, in the same run: figures and their ratios.
 
 Every file of bench_parts is a part. Its docstring starts with what it measures, ``add_arguments(parser)``
-declares its options, ``run_benchmark(options)`` returns a dictionary of ``part unit setup figures ratios``, and
-``lines`` where it has more to print.
+declares its options, ``run_benchmark(options)`` returns a dictionary of ``part unit setup figures ratios``
+and, where it has more to print, ``lines``.
 """
 
 import Utils.command.interrupt  # noqa: F401  first: imports take long
