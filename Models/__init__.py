@@ -48,6 +48,18 @@ def timm_families() -> dict[str, Any]:
     return {name: module.TIMM for name, module in modules.items() if hasattr(module, "TIMM")}
 
 
+def shape_of_timm(name: str) -> tuple[str, dict[str, Any]]:
+    """Return ``("Family/Variant", overrides)`` that have the layers of timm's model of that name.
+
+    Raises UserError for a model that no family of ours has.
+    """
+    for family_name, rules in timm_families().items():
+        if name in rules.models:
+            variant, fields = rules.models[name]
+            return f"{family_name}/{variant}", {**rules.fields, **fields}
+    raise UserError(f"no family has the layers of timm's {name!r}")
+
+
 def spec(name: str, **overrides: Any) -> Any:
     """Return the Spec of ``"Family/Variant"`` with fields replaced; UserError for what does not exist."""
     family_name, _, variant = str(name).partition("/")

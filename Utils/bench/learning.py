@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from Utils.command.cli import WorkError
+from Utils.command.cli import UserError, WorkError
 from Utils.data import dataset_folder
 from Utils.data.dataset_folder import Dataset
 from Utils.evaluation import predictions
@@ -26,6 +26,8 @@ from Utils.files.atomic import write_json
 from Utils.recipe import durations
 from Utils.recipe.recipe import Recipe
 
+Shape = tuple[str, tuple[str, ...]]  # Family/Variant, model options
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PEER = ROOT / "tools" / "bench_parts" / "peers" / "timm_training.py"
 CURVE = ("epoch", "images", "loss", "f1", "macro_f1", "cpu_seconds")
@@ -33,6 +35,10 @@ CURVE = ("epoch", "images", "loss", "f1", "macro_f1", "cpu_seconds")
 ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1"
 )
+# Models of timm that are none of our variants, as options of one.
+LIKE_TIMM: dict[str, Shape] = {
+    "resnet10t": ("ResNet/18", ("depths=1,1,1,1", "stem=deep", "shortcut_norm=true", "epsilon=1e-5")),
+}
 POLL = 0.1  # seconds between two readings of a process' clock
 
 
@@ -60,6 +66,43 @@ class Run:
         """Return what ``run.json`` holds: two runs of the same facts have the same result."""
         fields = {name: getattr(self, name) for name in ("side", "model", "dataset")}
         return fields | {"options": dict(self.options), "recipe": self.recipe.to_dict()}
+
+
+def with_presentations(recipe: Recipe, presentations: int, evaluations: int) -> Recipe:
+    """Return the recipe for so many images seen, evaluated at equal distances."""
+    steps = presentations // (recipe.batch_size_per_device * evaluations)
+    if steps < 1:
+        raise UserError(
+            f"--presentations must be at least {recipe.batch_size_per_device * evaluations}, a batch for "
+            f"each of {evaluations} evaluations; got {presentations}"
+        )
+    return dataclasses.replace(recipe, steps_per_epoch=steps, epochs=evaluations)
+
+
+def make_run(
+    side: str,
+    dataset: str,
+    recipe: Recipe,
+    rate: float,
+    seed: int,
+    peer: str = "",
+    shape: Shape | None = None,
+) -> Run:
+    """Return the run of one side with a peak learning rate and a seed, under a name that says what it is.
+
+    Args:
+        peer: the name of timm's model.
+        shape: of our model, if it is not the recipe's.
+    """
+    recipe = dataclasses.replace(recipe, learning_rate=rate, learning_rate_batch_size=0, seed=seed)
+    if shape:
+        recipe = dataclasses.replace(recipe, model=shape[0], model_options=shape[1])
+    label = recipe.model if side == "ours" else peer
+    images = recipe.epochs * (recipe.steps_per_epoch or 0) * recipe.batch_size_per_device
+    network = f"like-{peer}" if side == "ours" and shape else label.replace("/", "-")
+    name = f"{pathlib.Path(dataset).name}-{side}-{network}-{rate:g}-{images}-{seed}"
+    options = {"img_size": recipe.image_size} if side == "timm" and peer.startswith("vit") else {}
+    return Run(name, side, label, dataset, recipe, options)
 
 
 def train(run: Run, folder: pathlib.Path, python: str = sys.executable) -> pathlib.Path:

@@ -13,17 +13,13 @@ import sys
 from typing import Any
 
 from Utils.bench import learning, learning_curves, timm_peer
-from Utils.bench.learning import ROOT, Run
+from Utils.bench.learning import ROOT, Shape
 from Utils.command.cli import Parser, UserError, WorkError, number
 from Utils.data import dataset_folder
 from Utils.files import csv_tables
 from Utils.files.atomic import replacing
 from Utils.recipe.recipe import Recipe, load_recipe, recipe_names
 
-# Models of timm that are none of our variants, as options of one.
-LIKE_TIMM = {
-    "resnet10t": ("ResNet/18", ("depths=1,1,1,1", "stem=deep", "shortcut_norm=true", "epsilon=1e-5")),
-}
 DEFINITION = """name = "pictures"
 image_size = {size}
 splits = {{train = [0, 899], validation = [900, 999]}}
@@ -58,18 +54,23 @@ def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:
     folder = pathlib.Path(options.output)
     folder.mkdir(parents=True, exist_ok=True)
     dataset = _dataset(pathlib.Path(options.data), folder)
-    recipe = with_presentations(load_recipe(options.recipe), options.presentations, options.evaluations)
+    recipe = learning.with_presentations(
+        load_recipe(options.recipe), options.presentations, options.evaluations
+    )
     if options.image_size:
         recipe = dataclasses.replace(recipe, image_size=options.image_size)
     if options.model:
         recipe = dataclasses.replace(recipe, model=options.model, model_options=())
     peer = _peer_name(options, recipe) if options.peer else ""
+    shape = shape_of_peer(peer) if options.same else None
     rates = options.learning_rates or [recipe.peak_learning_rate(recipe.batch_size_per_device)]
     rows, scores, groups = [], {}, {}
     for rate in rates:
         for side in ("ours", "timm") if peer else ("ours",):
             runs = [
-                make_run(side, str(dataset), with_rate(recipe, rate, seed), peer, same=options.same)
+                learning.make_run(
+                    side, str(dataset), recipe, rate, seed, peer, shape if side == "ours" else None
+                )
                 for seed in options.seeds
             ]
             places = [learning.train(run, folder, options.peer_python) for run in runs]
@@ -117,51 +118,17 @@ def _result(
     }  # fmt: skip
 
 
-def with_presentations(recipe: Recipe, presentations: int, evaluations: int) -> Recipe:
-    """Return the recipe for so many images seen, evaluated at equal distances."""
-    steps = presentations // (recipe.batch_size_per_device * evaluations)
-    if steps < 1:
-        raise UserError(
-            f"--presentations must be at least {recipe.batch_size_per_device * evaluations}, a batch for "
-            f"each of {evaluations} evaluations; got {presentations}"
-        )
-    return dataclasses.replace(recipe, steps_per_epoch=steps, epochs=evaluations)
-
-
-def with_rate(recipe: Recipe, rate: float, seed: int) -> Recipe:
-    """Return the recipe with a peak learning rate and a seed."""
-    return dataclasses.replace(recipe, learning_rate=rate, learning_rate_batch_size=0, seed=seed)
-
-
-def make_run(side: str, dataset: str, recipe: Recipe, peer: str = "", *, same: bool = False) -> Run:
-    """Return the run of one side; ``same``: ours in the shape of the peer's model."""
-    if side == "ours" and same:
-        model, model_options = same_shape(peer)
-        recipe = dataclasses.replace(recipe, model=model, model_options=model_options)
-    label = recipe.model if side == "ours" else peer
-    options = {"img_size": recipe.image_size} if peer.startswith("vit") else {}
-    shape = "-".join([label.replace("/", "-"), *(["same"] if same and side == "ours" else [])])
-    size = f"{recipe.epochs * (recipe.steps_per_epoch or 0) * recipe.batch_size_per_device}"
-    place = pathlib.Path(dataset)
-    name = f"{place.name}-{side}-{shape}-{recipe.learning_rate:g}-{size}-{recipe.seed}"
-    return Run(name, side, label, dataset, recipe, options if side == "timm" else {})
-
-
-def same_shape(peer: str) -> tuple[str, tuple[str, ...]]:
+def shape_of_peer(peer: str) -> Shape:
     """Return ``(Family/Variant, model options)`` of ours that has the layers of timm's model."""
-    if peer in LIKE_TIMM:
-        return LIKE_TIMM[peer]
+    if peer in learning.LIKE_TIMM:
+        return learning.LIKE_TIMM[peer]
     from Utils.command.backend import prepare_backend
 
     prepare_backend()
     import Models
 
-    for family, rules in Models.timm_families().items():
-        if peer in rules.models:
-            variant, fields = rules.models[peer]
-            options = {**rules.fields, **fields}
-            return f"{family}/{variant}", tuple(f"{name}={_text(value)}" for name, value in options.items())
-    raise UserError(f"--same: no family of ours has the layers of timm's {peer}; leave --same out")
+    model, fields = Models.shape_of_timm(peer)
+    return model, tuple(f"{name}={_text(value)}" for name, value in fields.items())
 
 
 def _text(value: Any) -> str:

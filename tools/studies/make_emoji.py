@@ -220,7 +220,7 @@ def _plain(emoji: str) -> str:
 
 
 def tag_name(keyword: str) -> str:
-    """Return a keyword as a tag, ``high_five``; an empty one where it has less than two letters, as ``:D``."""
+    """Return a keyword as a tag, ``high_five``; nothing where it has less than two letters, as ``:D``."""
     words = re.findall(r"[^\W_]+", keyword.lower().replace("’", "").replace("'", ""))
     return "_".join(words) if sum(map(str.isalpha, "".join(words))) > 1 else ""
 

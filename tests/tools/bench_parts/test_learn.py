@@ -103,10 +103,10 @@ def test_the_same_shape_has_as_many_weights_as_timms():
         ("convnext_atto", 3_702_280),
         ("resnet10t", 5_435_000),
     ):
-        model, options = learn.same_shape(name)
+        model, options = learn.shape_of_peer(name)
         recipe = dataclasses.replace(load_recipe("demo"), model=model, model_options=options)
         net = Models.build(model, image_size=64, num_labels=1000, **recipe.model_overrides())
         trained = sum(weight.numpy().size for weight in net.trainable_weights)
         assert trained == pytest.approx(parameters, rel=0.002), name
-    with pytest.raises(UserError, match="no family of ours"):
-        learn.same_shape("mobilenetv3_small_100")
+    with pytest.raises(UserError, match="no family has the layers"):
+        learn.shape_of_peer("mobilenetv3_small_100")

@@ -1,0 +1,204 @@
+"""The study behind the recipe `small`: does it learn as fast as the best of timm's nets of its size?
+
+    python tools/studies/learning.py runs/study --peer-python /path/with/torch/bin/python
+
+Four sets of pictures: emoji of a vendor never seen, emoji never seen (make_emoji.py), two drawn boorus.
+It trains, in this order and each with one thread:
+
+grid         three learning rates of each side, a third of the presentations, the unseen vendor
+others       the other nets of timm of this size at the best rate and the next lower one, likewise
+confirm      ours and timm's best net, 48,640 presentations, both splits of the emoji, three seeds
+drawn        ours and timm's best net on the two drawn boorus, 24,320 presentations
+same         the same network in both, a tenth of the presentations
+
+A run that is there is not trained again, so the command continues where it was stopped; --report only writes
+the tables and the figure of what is there: results/learning/ with runs.csv, curves.csv and curves.svg.
+"""
+
+import Utils.command.interrupt  # noqa: F401  first: imports take long
+
+import argparse
+import dataclasses
+import pathlib
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+
+from Utils.bench import learning, learning_curves
+from Utils.bench.learning import LIKE_TIMM, Run, Shape
+from Utils.command.cli import Parser, WorkError, command, number
+from Utils.command.machine import require_linux
+from Utils.files import csv_tables
+from Utils.files.atomic import replacing
+from Utils.recipe.recipe import load_recipe
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "results" / "learning"
+EMOJI, DRAWN = ("unseen_vendor", "unseen_emoji"), {"faces": (), "scenes": ("--style", "scenes")}
+PEER = "resnet10t"  # the best of timm's nets of some 5 million weights, by the parts grid and others
+FULL, EVALUATIONS = 48_640, 8
+RATES = (1e-3, 3e-3, 6e-3)
+OTHERS = ("convnext_atto", "mobilenetv4_conv_small", "regnety_002", "vit_tiny_patch16_224")
+# Layers as in timm's model of that name; rates at which both sides train it.
+SAME: dict[str, tuple[Shape, float]] = {
+    "resnet10t": (LIKE_TIMM["resnet10t"], 3e-3),
+    "resnet18": (("ResNet/18", ("shortcut=stride", "shortcut_norm=true", "epsilon=1e-5")), 3e-3),
+    "convnext_atto": (("ConvNext/A", ()), 1e-3),
+    "resnet50": (("ResNet/50", ("shortcut=stride", "shortcut_norm=true", "epsilon=1e-5")), 3e-3),
+    "eca_nfnet_l0": (
+        ("NFNet/L0", ("activation=silu", "attention=eca", "attention_ratio=0.5", "skip_init=false")),
+        1e-3,
+    ),
+}
+PARTS = ("grid", "others", "confirm", "drawn", "same")
+
+
+def parser() -> Parser:
+    """Return the argument parser."""
+    parser = Parser(prog="tools/studies/learning.py", description=__doc__)
+    add = parser.add_argument
+    add("output", metavar="OUT", help="folder of the datasets and the runs")
+    add("--peer-python", default=sys.executable, metavar="PATH", help="Python with torch, torchvision, timm")
+    add("--packages", metavar="DIR", help="where npm installs the emoji (OUT/packages)")
+    add("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="which parts to train (all)")
+    add("--seeds", type=number(above=0), default=3, help="seeds of the part confirm (3)")
+    add("--report", action="store_true", help="train nothing, write results/learning/ of the runs there are")
+    return parser
+
+
+@command
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    require_linux("tools/studies/learning.py")
+    options = parser().parse_args(argv)
+    folder = pathlib.Path(options.output).resolve()
+    runs = [run for part in options.parts for run in plan(part, folder, options.seeds)]
+    if not options.report:
+        make_datasets(folder, {run.dataset for run in runs}, options)
+        started = time.monotonic()
+        for place, run in enumerate(runs, 1):
+            learning.train(run, folder / "runs", options.peer_python)
+            minutes = (time.monotonic() - started) / 60
+            print(f"{place} of {len(runs)} runs, {minutes:.0f} min: {run.name}", flush=True)
+    write_report(folder, options.seeds)
+    return 0
+
+
+def plan(part: str, folder: pathlib.Path, seeds: int = 3) -> Iterator[Run]:
+    """Yield the runs of a part of the study."""
+    vendor = str(folder / EMOJI[0])
+    small = load_recipe("small")
+    third = learning.with_presentations(small, FULL // 3, 4)
+    best = small.peak_learning_rate(small.batch_size_per_device)
+    if part == "grid":
+        for side in ("ours", "timm"):
+            for rate in RATES:
+                yield learning.make_run(side, vendor, third, rate, 0, PEER)
+    if part == "others":
+        for peer in OTHERS:
+            for rate in (1e-3, 3e-3):
+                yield learning.make_run("timm", vendor, third, rate, 0, peer)
+    if part == "confirm":
+        recipe = learning.with_presentations(small, FULL, EVALUATIONS)
+        for seed in range(seeds):
+            for name in EMOJI:
+                for side in ("ours", "timm"):
+                    yield learning.make_run(side, str(folder / name), recipe, best, seed, PEER)
+    if part == "drawn":
+        recipe = learning.with_presentations(small, FULL // 2, EVALUATIONS)
+        for name in DRAWN:
+            for side in ("ours", "timm"):
+                yield learning.make_run(side, str(folder / name), recipe, best, 0, PEER)
+    if part == "same":
+        recipe = learning.with_presentations(small, FULL // 10, 4)
+        # Without the prior on our side: timm's classifiers start at 0, and networks are compared here.
+        recipe = dataclasses.replace(recipe, prior_bias=False)
+        for peer, (shape, rate) in SAME.items():
+            for side in ("ours", "timm"):
+                yield learning.make_run(side, vendor, recipe, rate, 0, peer, shape)
+
+
+def make_datasets(folder: pathlib.Path, needed: set[str], options: argparse.Namespace) -> None:
+    """Make and pack the sets of pictures that are not there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in EMOJI:
+        if str(folder / name) not in needed or (folder / name / "train").is_dir():
+            continue
+        emoji = folder / "emoji"
+        if not emoji.exists():
+            packages = options.packages or str(folder / "packages")
+            _tool("tools/studies/make_emoji.py", emoji, "--cache", packages)
+        words = [emoji / f"{name}.toml", "--source", "sidecars", "--from", emoji / "pictures"]
+        _pack(words, folder / name, emoji / "pictures")
+    for name, flags in DRAWN.items():
+        if str(folder / name) not in needed or (folder / name / "train").is_dir():
+            continue
+        booru = folder / f"booru-{name}"
+        if not booru.exists():
+            _tool("tools/make_demo_booru.py", booru, *flags)
+        words = [booru / "definition.toml", "--source", "fire-eggs", "--from", booru / "danbooru.db"]
+        _pack([*words, "--images", booru / "512px"], folder / name, booru / "512px")
+
+
+def _pack(words: Sequence[object], dataset: pathlib.Path, images: pathlib.Path) -> None:
+    _tool("tools/select_tags.py", *words, "-o", dataset, "--overwrite")
+    _tool("tools/write_records.py", dataset, "--images", images)
+
+
+def _tool(*words: object) -> None:
+    print(" ".join(map(str, words)), flush=True)
+    result = subprocess.run(
+        [sys.executable, *map(str, words)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if result.returncode:
+        raise WorkError(f"{words[0]} failed: {result.stderr.strip()[-1000:]}")
+
+
+def write_report(folder: pathlib.Path, seeds: int) -> None:
+    """Write results/learning/ of the runs that are finished, and print the table and the differences."""
+    rows, lines, curves = [], [], {}
+    groups: dict[str, dict[str, list[pathlib.Path]]] = {}
+    for part in PARTS:
+        places: dict[tuple[str, str, float], list[pathlib.Path]] = {}
+        for run in plan(part, folder, seeds):
+            place = folder / "runs" / run.name
+            if place.exists():
+                key = (pathlib.Path(run.dataset).name, f"{run.side} {run.model}", run.recipe.learning_rate)
+                places.setdefault(key, []).append(place)
+                curves[run.name] = learning.curve(place)
+        scores = {}
+        for (dataset, label, rate), same in places.items():
+            side, model = label.split(" ", 1)
+            row, scores[dataset, side, model, rate] = learning_curves.row(dataset, side, model, rate, same)
+            rows.append({"part": part, **row})
+            if part in ("confirm", "drawn"):
+                groups.setdefault(dataset, {})[f"{label}, {len(same)} seeds"] = same
+        lines += [f"\n{part}", *learning_curves.text_table([row for row in rows if row["part"] == part])]
+        lines += differences(scores) if part in ("confirm", "drawn") else []
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    csv_tables.write_rows(
+        RESULTS / "runs.csv", ("part", *learning_curves.TABLE), [list(row.values()) for row in rows]
+    )
+    points = [[name, *point.values()] for name, curve in curves.items() for point in curve]
+    csv_tables.write_rows(RESULTS / "curves.csv", ("run", *learning.CURVE), points)
+    if groups:
+        with replacing(RESULTS / "curves.svg") as beside:
+            beside.write_text(learning_curves.render(groups), encoding="utf-8")
+    print("\n".join(lines))
+
+
+def differences(scores: dict[tuple[str, str, str, float], learning_curves.ResampledScores]) -> list[str]:
+    """Return a line for each dataset that both sides were trained on."""
+    by_side = {(dataset, side): score for (dataset, side, _, _), score in scores.items()}
+    return [
+        learning_curves.difference_line(
+            f"{dataset}, ours above timm's", by_side[dataset, "timm"], by_side[dataset, "ours"]
+        )
+        for dataset in dict.fromkeys(dataset for dataset, _ in by_side)
+        if {(dataset, "ours"), (dataset, "timm")} <= set(by_side)
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
