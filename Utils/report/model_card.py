@@ -172,7 +172,8 @@ def _splits(rules: Mapping[str, Any]) -> str:
     parts = rules["splits"].items()
     if any(isinstance(part, float) for _, part in parts):
         return f"splits drawn by content: {_joined([f'{part:.4g} {name}' for name, part in parts])}"
-    return f"splits by post id modulo 1000: {_joined([f'{name} {low} to {high}' for name, (low, high) in parts])}"
+    ranges = [f"{name} {low} to {high}" for name, (low, high) in parts]
+    return f"splits by post id modulo 1000: {_joined(ranges)}"
 
 
 def _training(facts: Facts) -> list[str]:
