@@ -42,6 +42,7 @@ class Spec:
     shortcut: Literal["average", "stride"] = "average"  # how shortcuts halve the map
     shortcut_norm: bool = False  # batch norm instead of a bias
     pool_cells: int = 1  # 2: the head gets the means of the four quarters of the image
+    pool_overlap: bool = False  # the quarters of an odd map share its middle row and column
     activation: ActivationName = "relu"
     attention: ChannelAttentionName | None = None
     epsilon: float = 1e-6  # the original zoo: 1e-3
@@ -162,7 +163,7 @@ def build(
             strides = 2 if stage > 0 and block == 0 else 1
             x = _block(x, spec, width, strides, next(rates), f"stage{stage}_block{block}")
     # head
-    x = average_pool(x, spec.pool_cells)  # (B, cells * cells * C)
+    x = average_pool(x, spec.pool_cells, spec.pool_overlap)  # (B, cells * cells * C)
     if spec.dropout > 0:
         x = Dropout(spec.dropout, name="head_dropout")(x)
     outputs = classifier(x, num_labels, classifier_activation, normal(0.01))

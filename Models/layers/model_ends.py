@@ -22,44 +22,56 @@ class CellAverage(keras.layers.Layer):
     """Average over ``cells`` x ``cells`` equal parts of the image, row by row.
 
     (B, H, W, C) in, (B, cells * cells * C) out: the number of features does not depend on the image size.
-    Raises ValueError if ``cells`` does not divide H and W.
+    Where ``cells`` does not divide H and W, cells that ``overlap`` share a row or a column, as in PyTorch's
+    AdaptiveAvgPool2d: cell i has the rows from floor(i H / cells) to ceil((i + 1) H / cells). Without
+    ``overlap``, and with fewer pixels than cells, that is a ValueError.
     """
 
-    def __init__(self, cells: int, **kwargs: Any) -> None:
+    def __init__(self, cells: int, overlap: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.cells = cells
+        self.overlap = overlap
 
     def call(self, x: Tensor) -> Tensor:
-        """Average over H / cells x W / cells pixels."""
+        """Average over the pixels of each cell."""
         height, width, channels = x.shape[1:]
+        if height % self.cells or width % self.cells:
+            rows, columns = (_cell_ranges(side, self.cells) for side in (height, width))
+            means = [ops.mean(x[:, a:b, c:d], axis=(1, 2)) for a, b in rows for c, d in columns]
+            return ops.concatenate(means, axis=-1)
         parts = (-1, self.cells, height // self.cells, self.cells, width // self.cells, channels)
         return ops.reshape(ops.mean(ops.reshape(x, parts), axis=(2, 4)), (-1, self.cells**2 * channels))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return (B, cells * cells * C)."""
-        _require_cells(input_shape, self.cells)
+        _require_cells(input_shape, self.cells, self.overlap)
         return (input_shape[0], self.cells**2 * input_shape[3])
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
-        return {**super().get_config(), "cells": self.cells}
+        return {**super().get_config(), "cells": self.cells, "overlap": self.overlap}
 
 
-def _require_cells(shape: Shape, cells: int) -> None:
+def _cell_ranges(side: int, cells: int) -> list[tuple[int, int]]:
+    return [(cell * side // cells, -(-(cell + 1) * side // cells)) for cell in range(cells)]
+
+
+def _require_cells(shape: Shape, cells: int, overlap: bool) -> None:
     height, width = shape[1:3]
-    if height % cells or width % cells:
-        raise ValueError(f"{height} x {width} features cannot be cut into {cells} x {cells} equal cells")
+    if min(height, width) < cells or (not overlap and (height % cells or width % cells)):
+        kind = "" if overlap else " equal"
+        raise ValueError(f"{height} x {width} features cannot be cut into {cells} x {cells}{kind} cells")
 
 
-def average_pool(x: Tensor, cells: int = 1) -> Tensor:
+def average_pool(x: Tensor, cells: int = 1, overlap: bool = False) -> Tensor:
     """Average (B, H, W, C) over ``cells`` x ``cells`` equal parts of the image; (B, cells * cells * C) out.
 
-    One cell is global average pooling. Raises ValueError if ``cells`` does not divide H and W.
+    One cell is global average pooling. Raises ValueError as `CellAverage` does.
     """
     if cells == 1:
         return keras.layers.GlobalAveragePooling2D(name="head_pool")(x)
-    _require_cells(x.shape, cells)  # before Keras wraps the error in its own words
-    return CellAverage(cells, name="head_pool")(x)
+    _require_cells(x.shape, cells, overlap)  # before Keras wraps the error in its own words
+    return CellAverage(cells, overlap, name="head_pool")(x)
 
 
 def classifier(

@@ -31,6 +31,19 @@ def test_cells_are_averaged_row_by_row():
         model_ends.average_pool(features, 4)
 
 
+def test_cells_that_overlap_share_the_middle_of_an_odd_map():
+    features = np.random.default_rng(0).normal(size=(2, 3, 7, 3)).astype("float32")
+    quarters = [features[:, y : y + 2, x : x + 4].mean((1, 2)) for y in (0, 1) for x in (0, 3)]
+    pooled = model_ends.average_pool(features, 2, overlap=True)
+    np.testing.assert_allclose(pooled, np.concatenate(quarters, 1), rtol=1e-5, atol=1e-6)
+    even = np.random.default_rng(0).normal(size=(2, 6, 4, 3)).astype("float32")
+    np.testing.assert_array_equal(
+        model_ends.CellAverage(2, overlap=True)(even), model_ends.CellAverage(2)(even)
+    )
+    with pytest.raises(ValueError, match="1 x 4 features cannot be cut into 2 x 2 cells"):
+        model_ends.average_pool(even[:, :1], 2, overlap=True)
+
+
 def test_the_classifier_is_float32_under_mixed_precision():
     keras.config.set_dtype_policy("mixed_float16")
     try:
