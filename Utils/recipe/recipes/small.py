@@ -1,4 +1,4 @@
-"""A small residual network for 5,000 to 50,000 pictures from scratch: 64 to 128 px on a laptop, more on a GPU.
+"""A small residual network, from scratch on 5,000 to 50,000 pictures: 64 to 128 px on a laptop, more on a GPU.
 
     python train.py small --dataset my/dataset --run-dir runs/small
     python train.py small --dataset my/dataset --run-dir runs/small_224 --image-size 224 --batch-size-per-device 64
