@@ -1,13 +1,13 @@
-"""A small residual network, from scratch on 5,000 to 50,000 pictures: 64 to 128 px on a laptop, more on a GPU.
+"""A small residual network for 5,000 to 50,000 pictures, from scratch: at 64 to 128 px on a laptop.
 
     python train.py small --dataset my/dataset --run-dir runs/small
-    python train.py small --dataset my/dataset --run-dir runs/small_224 --image-size 224 --batch-size-per-device 64
+    python train.py small --dataset my/dataset --run-dir runs/small_224 --image-size 224
 
-Cost: 5 ms a picture and epoch at 64 px on one core; it grows with the number of pixels.
+Cost: 4 ms of one core for a picture and epoch at 64 px; it grows with the number of pixels (224 px: a GPU).
 
-Chosen by `tools/studies/learning.py` (results/learning/README.md has the figures) against timm's nets of this
-size. What counted, in order: batch norm on the shortcuts that change the width, a classifier that starts at the
-tags' frequencies, a fourth stage, a stem of two 3x3 convolutions, and a head that sees where things are.
+Chosen by `tools/studies/learning.py` against timm's nets of this size; results/learning/README.md has the
+figures. What counted: batch norm on the shortcuts that change the width, a fourth stage, a head that sees where
+things are, and a classifier that starts at the tags' frequencies.
 """
 
 from Utils.recipe.recipe import Recipe
