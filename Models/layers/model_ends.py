@@ -24,7 +24,7 @@ class CellAverage(keras.layers.Layer):
     (B, H, W, C) in, (B, cells * cells * C) out: the number of features does not depend on the image size.
     Where ``cells`` does not divide H and W, cells that ``overlap`` share a row or a column, as in PyTorch's
     AdaptiveAvgPool2d: cell i has the rows from floor(i H / cells) to ceil((i + 1) H / cells). Without
-    ``overlap``, and with fewer pixels than cells, that is a ValueError.
+    ``overlap`` that is a ValueError.
     """
 
     def __init__(self, cells: int, overlap: bool = False, **kwargs: Any) -> None:
@@ -58,9 +58,8 @@ def _cell_ranges(side: int, cells: int) -> list[tuple[int, int]]:
 
 def _require_cells(shape: Shape, cells: int, overlap: bool) -> None:
     height, width = shape[1:3]
-    if min(height, width) < cells or (not overlap and (height % cells or width % cells)):
-        kind = "" if overlap else " equal"
-        raise ValueError(f"{height} x {width} features cannot be cut into {cells} x {cells}{kind} cells")
+    if not overlap and (height % cells or width % cells):
+        raise ValueError(f"{height} x {width} features cannot be cut into {cells} x {cells} equal cells")
 
 
 def average_pool(x: Tensor, cells: int = 1, overlap: bool = False) -> Tensor:

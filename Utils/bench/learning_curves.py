@@ -1,15 +1,18 @@
 """Runs of several seeds as one row and one curve a side, with intervals over images and over seeds."""
 
+import dataclasses
 import io
+import math
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import scipy.stats
 
 from Utils.bench import learning
 from Utils.evaluation import bootstrap, paired_bootstrap, predictions
-from Utils.evaluation.paired_bootstrap import METRICS, ResampledScores
+from Utils.evaluation.paired_bootstrap import METRICS, ModelScores, ResampledScores
 
 TABLE = (
     "dataset", "side", "model", "learning_rate", "images", "seeds", "micro_F1", "micro_low", "micro_high",
@@ -19,42 +22,57 @@ RESAMPLES = 1000
 COLORS = ("#2f6db3", "#d9822b", "#3b8f5a", "#8a5fb0", "#8a8a8a", "#b33a3a", "#2aa6a6", "#7a6a3a")
 
 
-def resampled(places: Sequence[pathlib.Path], resamples: int = RESAMPLES) -> list[ResampledScores]:
-    """Return the scores of finished runs, all on the same resamples of the validation's images."""
-    counts, scores = None, []
+@dataclasses.dataclass(frozen=True)
+class SeedScores:
+    """The scores of runs that differ in their seed."""
+
+    runs: list[ModelScores]  # all on the same images and resamples
+
+    @property
+    def mean(self) -> ResampledScores:
+        """Return the mean of the runs, whose interval is over images."""
+        return paired_bootstrap.mean(self.runs)
+
+    def values(self, metric: str) -> list[float]:
+        """Return the score of every run."""
+        return [run.values[metric] for run in self.runs]
+
+    def interval(self, metric: str) -> tuple[float, float]:
+        """Return the 95% interval of the mean over other images and other seeds; of one run, over images."""
+        return _widened(self.mean.values[metric], self.mean.interval(metric), _margin([self.values(metric)]))
+
+
+def _margin(sides: Sequence[Sequence[float]]) -> float:
+    """Return half the 95% interval of a mean, or a difference of means, over seeds: Student's t, 0 for one."""
+    freedom = sum(len(values) - 1 for values in sides)
+    if not freedom:
+        return 0.0
+    variance = sum(float(np.var(values, ddof=1)) / len(values) for values in sides if len(values) > 1)
+    return float(scipy.stats.t.ppf(0.975, freedom)) * math.sqrt(variance)
+
+
+def _widened(value: float, interval: tuple[float, float], margin: float) -> tuple[float, float]:
+    """Return the interval of a sum of two independent errors, of which one has the given margin."""
+    low, high = interval
+    return value - math.hypot(value - low, margin), value + math.hypot(high - value, margin)
+
+
+def score(places: Sequence[pathlib.Path], resamples: int = RESAMPLES) -> SeedScores:
+    """Return the scores of finished runs of one side."""
+    counts, runs = None, []
     for place in places:
         dump = predictions.load(place / "dump").require_labels()
         if counts is None:
             counts = bootstrap.resample_counts(len(dump.probabilities), resamples)
-        scores.append(paired_bootstrap.score(dump.probabilities, dump.labels, counts))
-    return scores
-
-
-def over_seeds(runs: Sequence[ResampledScores], seed: int = 0) -> ResampledScores:
-    """Return the mean of runs that differ in their seed; in every resample the runs are drawn anew, too.
-
-    So an interval says what other images and other seeds would give. Of few runs it says the latter badly:
-    two or three values hardly tell how much seeds differ.
-    """
-    random = np.random.default_rng(seed)
-    num_resamples = len(runs[0].resampled[METRICS[0]])
-    drawn = random.integers(0, len(runs), (num_resamples, len(runs)))
-    rows = np.arange(num_resamples)[:, None]
-    return ResampledScores(
-        {metric: float(np.mean([run.values[metric] for run in runs])) for metric in METRICS},
-        {
-            metric: np.stack([run.resampled[metric] for run in runs], axis=1)[rows, drawn].mean(axis=1)
-            for metric in METRICS
-        },
-    )
+        runs.append(paired_bootstrap.score(dump.probabilities, dump.labels, counts))
+    return SeedScores(runs)
 
 
 def row(
     dataset: str, side: str, model: str, learning_rate: float, places: Sequence[pathlib.Path]
-) -> tuple[dict[str, Any], ResampledScores]:
+) -> tuple[dict[str, Any], SeedScores]:
     """Return the row of TABLE of some runs that differ in their seed, and their scores for differences."""
-    runs = resampled(places)
-    scores = over_seeds(runs, seed=0 if side == "ours" else 1)
+    scores = score(places)
     curves = [learning.curve(place) for place in places]
     facts: dict[str, Any] = {
         "dataset": dataset, "side": side, "model": model, "learning_rate": f"{learning_rate:g}",
@@ -64,20 +82,21 @@ def row(
     for metric in METRICS:
         name = metric.removesuffix("_F1")
         low, high = scores.interval(metric)
-        facts[metric] = round(scores.values[metric], 4)
+        facts[metric] = round(scores.mean.values[metric], 4)
         facts[f"{name}_low"], facts[f"{name}_high"] = round(low, 4), round(high, 4)
-        facts[f"{name}_seeds"] = " ".join(f"{run.values[metric]:.4f}" for run in runs)
+        facts[f"{name}_seeds"] = " ".join(f"{value:.4f}" for value in scores.values(metric))
     return {name: facts[name] for name in TABLE}, scores
 
 
-def difference_line(name: str, theirs: ResampledScores, ours: ResampledScores) -> str:
-    """Return one sentence: by how much ours is above theirs, with its interval."""
+def difference_line(name: str, theirs: SeedScores, ours: SeedScores) -> str:
+    """Return one sentence: by how much ours is above theirs, with its interval over images and seeds."""
     parts = []
     for metric in METRICS:
-        change = paired_bootstrap.difference(theirs, ours, metric)
-        said = "" if change.distinguishable else ", not distinguishable"
-        label = metric.replace("_", " ")
-        parts.append(f"{label} {change.value:+.4f} ({change.low:+.4f} to {change.high:+.4f}{said})")
+        change = paired_bootstrap.difference(theirs.mean, ours.mean, metric)
+        margin = _margin([theirs.values(metric), ours.values(metric)])
+        low, high = _widened(change.value, (change.low, change.high), margin)
+        known = "" if low > 0 or high < 0 else ", not distinguishable"
+        parts.append(f"{metric.replace('_', ' ')} {change.value:+.4f} ({low:+.4f} to {high:+.4f}{known})")
     return f"{name}: {', '.join(parts)}"
 
 

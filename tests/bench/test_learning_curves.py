@@ -6,7 +6,6 @@ import pytest
 
 from Utils.bench import learning_curves
 from Utils.evaluation import predictions
-from Utils.evaluation.paired_bootstrap import ResampledScores
 
 
 def finished_run(folder, seed, better=0.0, images=40, tags=6):
@@ -37,18 +36,23 @@ def test_a_row_is_the_mean_of_the_seeds_and_its_interval_holds_them(tmp_path):
     assert row == learning_curves.row("d", "ours", "ResNet/18", 1e-3, places)[0]
 
 
-def constant(value):
-    """The scores of a run that are the same on all resamples."""
-    names = ("micro_F1", "macro_F1")
-    return ResampledScores(dict.fromkeys(names, value), dict.fromkeys(names, np.full(500, value)))
+def test_seeds_that_differ_widen_the_interval(tmp_path):
+    place = finished_run(tmp_path / "a", 1)
+    alone, same = (learning_curves.score([place] * count) for count in (1, 3))
+    assert alone.interval("micro_F1") == pytest.approx(same.interval("micro_F1"))
+    others = learning_curves.score([place, *(finished_run(tmp_path / f"b{i}", i, 0.3 * i) for i in (1, 2))])
+    low, high = others.interval("micro_F1")
+    images_low, images_high = others.mean.interval("micro_F1")
+    assert low < images_low - 0.1 and high > images_high + 0.1
 
 
-def test_seeds_that_differ_widen_the_interval():
-    assert learning_curves.over_seeds([constant(0.5)] * 3).interval("micro_F1") == (0.5, 0.5)
-    mean = learning_curves.over_seeds([constant(0.4), constant(0.5), constant(0.6)])
-    assert mean.values["micro_F1"] == pytest.approx(0.5)
-    low, high = mean.interval("micro_F1")
-    assert 0.4 <= low < 0.45 and 0.55 < high <= 0.6
+def test_the_margin_over_seeds_is_students():
+    values = [0.4, 0.5, 0.6]
+    # The deviation is 0.1, t of 2 degrees of freedom at 0.975 is 4.3027.
+    assert learning_curves._margin([values]) == pytest.approx(4.3027 * 0.1 / np.sqrt(3), rel=1e-4)
+    assert learning_curves._margin([[0.4]]) == learning_curves._margin([[0.4], [0.5]]) == 0
+    assert learning_curves._margin([values, [0.7]]) == learning_curves._margin([values])
+    assert learning_curves._widened(0.5, (0.46, 0.54), 0.03) == pytest.approx((0.45, 0.55))
 
 
 def test_a_better_side_is_told_apart_and_an_equal_one_is_not(tmp_path):

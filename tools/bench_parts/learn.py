@@ -90,7 +90,10 @@ def _result(
     """Return the benchmark's result: each side at its best learning rate."""
     best = {}
     for (side, rate), score in scores.items():
-        if side not in best or score.values["micro_F1"] > scores[side, best[side]].values["micro_F1"]:
+        if (
+            side not in best
+            or score.mean.values["micro_F1"] > scores[side, best[side]].mean.values["micro_F1"]
+        ):
             best[side] = rate
     ratios, lines = {}, learning_curves.text_table(rows)
     if "timm" in best:
@@ -102,13 +105,13 @@ def _result(
             if row["learning_rate"] == f"{best[row['side']]:g}"
         }
         ratios = {
-            "micro F1, ours to timm": ours.values["micro_F1"] / theirs.values["micro_F1"],
+            "micro F1, ours to timm": ours.mean.values["micro_F1"] / theirs.mean.values["micro_F1"],
             "CPU seconds, ours to timm": seconds["ours"] / seconds["timm"],
         }
     setup = {"data": options.data, "recipe": options.recipe, "presentations": options.presentations}
     setup |= {"seeds": " ".join(map(str, options.seeds)), "threads": 1}
     figures = {
-        f"{side} {name}": 100 * scores[side, rate].values[f"{name}_F1"]
+        f"{side} {name}": 100 * scores[side, rate].mean.values[f"{name}_F1"]
         for side, rate in best.items()
         for name in ("micro", "macro")
     }

@@ -188,7 +188,7 @@ def write_report(folder: pathlib.Path, seeds: int) -> None:
     print("\n".join(lines))
 
 
-def differences(scores: dict[tuple[str, str, str, float], learning_curves.ResampledScores]) -> list[str]:
+def differences(scores: dict[tuple[str, str, str, float], learning_curves.SeedScores]) -> list[str]:
     """Return a line for each dataset that both sides were trained on."""
     by_side = {(dataset, side): score for (dataset, side, _, _), score in scores.items()}
     return [

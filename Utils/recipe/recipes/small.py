@@ -6,8 +6,8 @@
 Cost: 4 ms of one core for a picture and epoch at 64 px; it grows with the number of pixels (224 px: a GPU).
 
 Chosen by `tools/studies/learning.py` against timm's nets of this size; results/learning/README.md has the
-figures. What counted: batch norm on the shortcuts that change the width, a fourth stage, a head that sees where
-things are, and a classifier that starts at the tags' frequencies.
+figures. What counted: batch norm on the shortcuts that change the width, a fourth stage, a head that sees
+where things are, and a classifier that starts at the tags' frequencies.
 """
 
 from Utils.recipe.recipe import Recipe
