@@ -43,7 +43,7 @@ class SeedScores:
 
 
 def _margin(sides: Sequence[Sequence[float]]) -> float:
-    """Return half the 95% interval of a mean, or a difference of means, over seeds: Student's t, 0 for one."""
+    """Return half the 95% interval over seeds of a mean or a difference: Student's t, 0 for one run."""
     freedom = sum(len(values) - 1 for values in sides)
     if not freedom:
         return 0.0
