@@ -2,6 +2,7 @@
 # make demo-labels   better labels for it: out-of-fold audit, answers by the truth, the recipe before and after
 # make test   environment with the test tools, then the test suite; make test-slow: its longest checks
 # make lint   style and types
+# make study-learn PEER_PYTHON=...   the study behind the recipe small; that Python has torch, torchvision and timm
 
 PYTHON ?= python3
 DEMO ?= demo
@@ -12,7 +13,7 @@ ENV_DEV := .venv/.installed-dev
 PY := .venv/bin/python
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo demo-labels test test-slow lint clean
+.PHONY: demo demo-labels test test-slow lint clean study-learn
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -114,6 +115,10 @@ $(LABELS)/before/%/dump.json: | $(LABELS)/dumps/before_%_validation/dump.json $(
 
 $(LABELS)/after/%/dump.json: | $(LABELS)/dumps/after_%_validation/dump.json $(LABELS)/dumps/after_%_test/dump.json
 	$(PY) tools/ensemble.py $(LABELS)/dumps/after_$*_validation $(LABELS)/dumps/after_$*_test --stack -o $(@D)
+
+PEER_PYTHON ?= $(PY)
+study-learn: $(ENV_DEV)
+	$(PY) tools/studies/learning.py runs/study --peer-python $(PEER_PYTHON)
 
 test: $(ENV_DEV)
 	$(PY) -m pytest -n 2 --dist loadfile -m "not slow"

@@ -14,6 +14,6 @@ serving: the ONNX tagger, the choice of tags, the HTTP service and its page
 labels: confident learning, questions, the review page, decisions
 clients: other programs that run taggers, re-created to judge releases
 demo_booru: the drawn booru of the demo
-bench: timing and the peer that models are timed against
+bench: timing, the peer that models are timed against, curves of training runs
 release: the release folder, its formats, conversion, quantization, verification (keras)
 """
