@@ -73,7 +73,7 @@ def main(pictures, options, out):
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, total, warmup, options))
 
     batches = endless(loader)
-    rows = []
+    rows, logits = [], np.zeros((0, options["num_labels"]), np.float32)
     for epoch in range(options["epochs"]):
         model.train()
         losses = []
