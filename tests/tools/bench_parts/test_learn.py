@@ -4,8 +4,8 @@ import dataclasses
 import json
 
 import pytest
-from bench.test_learning_curves import finished_run
 from helpers import small_dataset
+from helpers.learning_runs import finished_run
 
 from tools import bench
 from tools.bench_parts import learn
