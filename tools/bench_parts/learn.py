@@ -20,15 +20,6 @@ from Utils.files import csv_tables
 from Utils.files.atomic import replacing
 from Utils.recipe.recipe import Recipe, load_recipe, recipe_names
 
-DEFINITION = """name = "pictures"
-image_size = {size}
-splits = {{train = [0, 899], validation = [900, 999]}}
-min_tag_count = 0
-min_tag_images = {least}
-min_tag_share = 0.0
-min_tags_per_image = 1
-"""
-
 
 def add_arguments(parser: Parser) -> None:
     """Declare the options."""
@@ -168,11 +159,8 @@ def _dataset(path: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
         return path
     packed = folder / f"dataset-{path.resolve().name}"
     if not (packed / "train").is_dir():
-        definition = folder / "definition.toml"
-        definition.write_text(DEFINITION.format(size=128, least=20), encoding="utf-8")
-        words = ["tools/select_tags.py", str(definition), "--source", "sidecars", "--from", str(path)]
-        _tool(*words, "-o", str(packed), "--overwrite")
-        _tool("tools/write_records.py", str(packed), "--images", str(path))
+        _tool("tools/select_tags.py", "--from", str(path), "-o", str(packed), "--overwrite")
+        _tool("tools/write_records.py", str(packed))
     return packed
 
 
