@@ -5,6 +5,7 @@
 Four sets of pictures: emoji of a vendor never seen, emoji never seen (make_emoji.py), two drawn boorus.
 It trains, in this order and each with one thread:
 
+steps        from the demo's network of before to `small`, a change at a time, a third of the presentations
 grid         three learning rates of each side, a third of the presentations, the unseen vendor
 others       the other nets of timm of this size at the best rate and the next lower one, likewise
 confirm      ours and timm's best net, 48,640 presentations, both splits of the emoji, three seeds
@@ -52,7 +53,15 @@ SAME: dict[str, tuple[Shape, float]] = {
         1e-3,
     ),
 }
-PARTS = ("grid", "others", "confirm", "drawn", "same")
+_BEFORE = ("depths=1,1,1", "widths=64,128,256", "stem=convolutions", "pool_cells=2")
+# The demo's network of before and what was changed, one after another: name -> (model options, prior).
+STEPS: dict[str, tuple[tuple[str, ...], bool]] = {
+    "before": (_BEFORE, False),
+    "prior": (_BEFORE, True),
+    "norm": ((*_BEFORE, "shortcut_norm=true"), True),
+    "stage": (("depths=1,1,1,1", "stem=convolutions", "pool_cells=2", "shortcut_norm=true"), True),
+}
+PARTS = ("steps", "grid", "others", "confirm", "drawn", "same")
 
 
 def parser() -> Parser:
@@ -91,6 +100,11 @@ def plan(part: str, folder: pathlib.Path, seeds: int = 3) -> Iterator[Run]:
     vendor = str(folder / EMOJI[0])
     small = load_recipe("small")
     third = learning.with_presentations(small, FULL // 3, 4)
+    if part == "steps":
+        for name, (model_options, has_prior) in STEPS.items():
+            recipe = dataclasses.replace(third, model_options=model_options, prior_bias=has_prior)
+            run = learning.make_run("ours", vendor, recipe, 3e-3, 0)
+            yield dataclasses.replace(run, name=f"{run.name}-{name}", model=f"{run.model} {name}")
     if part == "grid":
         for side in ("ours", "timm"):
             for rate in RATES[side]:
