@@ -280,13 +280,14 @@ def _compile(experiment: "Experiment", *, frozen: bool, start_step: int) -> None
     """Compile the model for steps from ``start_step`` on, the body frozen or not, with a new optimizer."""
     import Models
     from Models import transfer
-    from Utils.training import losses, optimizers, schedules
+    from Utils.training import batch_norm_statistics, losses, optimizers, schedules
 
     recipe, devices, schedule = experiment.recipe, experiment.devices, experiment.schedule
     model, trained_model = experiment.model, experiment.trained_model
     family = Models.family(experiment.model_name)
     with devices.scope():
         transfer.freeze(model, frozen)
+        batch_norm_statistics.set_momentum(model, recipe.batch_norm_momentum)
         optimizer = optimizers.build(
             recipe,
             schedules.Shifted(schedule, start_step) if start_step else schedule,
@@ -309,7 +310,7 @@ def _compile(experiment: "Experiment", *, frozen: bool, start_step: int) -> None
 def _train(experiment: "Experiment", body: "Freezing", run: Run, name: str) -> int:
     """Train until the last epoch, or until a signal asks to stop; return the exit code."""
     import Models
-    from Utils.training import loop, trackers, validation_metrics
+    from Utils.training import batch_norm_statistics, loop, trackers, validation_metrics
 
     is_first_host, model = experiment.devices.is_first_host, experiment.model
     if experiment.source and experiment.match and is_first_host:
@@ -330,10 +331,17 @@ def _train(experiment: "Experiment", body: "Freezing", run: Run, name: str) -> i
         with atomic.replacing(path) as beside:
             Models.with_probabilities(model).save(beside)
 
+    recipe, measured = experiment.recipe, contextlib.nullcontext
+    if recipe.batch_norm_images:
+        num_batches = -(-recipe.batch_norm_images // experiment.facts["batch_size"])
+        with experiment.devices.scope():
+            measured = batch_norm_statistics.measured_statistics(
+                model, experiment.trained_model, experiment.batches, num_batches
+            )
     tracking = trackers.opened(run, name, experiment.recipe) if is_first_host else contextlib.nullcontext([])
     try:
         with tracking as opened_trackers:
-            loop.TrainingLoop(experiment, run, body, evaluate, export, opened_trackers).fit()
+            loop.TrainingLoop(experiment, run, body, evaluate, export, opened_trackers, measured).fit()
     except loop.Stopped as stopped:
         console.say(f"{stopped}; the same command continues")
         return 0 if stopped.signal == signal.SIGTERM else 128 + stopped.signal

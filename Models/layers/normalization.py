@@ -72,7 +72,12 @@ class BatchNorm(keras.layers.BatchNormalization):
     replicas, which use the statistics of the global batch. Elsewhere training takes the gradient in closed
     form: forward and backward need half the time on CPU and keep one map instead of two. The automatic
     gradient of the mean alone costs a tile and a product of the map's size.
+
+    While ``measuring`` is set, inference normalizes each batch by its own statistics and adds its mean and
+    its mean square to ``moving_mean`` and ``moving_variance``.
     """
+
+    measuring = False  # a state of the program, not of the layer: it is not saved
 
     gamma: Any
     beta: Any
@@ -81,6 +86,8 @@ class BatchNorm(keras.layers.BatchNormalization):
 
     def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor = None) -> Tensor:
         """Normalize (..., C); in training by mean and variance of the batch, in float32."""
+        if self.measuring and not training:
+            return self._measure(inputs)
         if num_replicas() > 1:
             return self._on_replicas(inputs, training, mask)
         plain = self.synchronized or mask is not None or keras.backend.backend() == "torch"
@@ -91,6 +98,21 @@ class BatchNorm(keras.layers.BatchNormalization):
         )
         for moving, current in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + current * (1.0 - self.momentum))
+        return ops.cast(outputs, self.compute_dtype)
+
+    def _measure(self, inputs: Tensor) -> Tensor:
+        """Normalize by mean and variance of the global batch, and add its moments up."""
+        x = ops.cast(inputs, "float32")
+        self.synchronized = num_replicas() > 1
+        try:
+            mean, variance = self._moments(x, None)
+        finally:
+            self.synchronized = False
+        for total, moment in ((self.moving_mean, mean), (self.moving_variance, variance + mean * mean)):
+            total.assign(total + moment)
+        outputs = ops.batch_normalization(
+            x, mean, variance, axis=-1, offset=1.0 * self.beta, scale=1.0 * self.gamma, epsilon=self.epsilon
+        )
         return ops.cast(outputs, self.compute_dtype)
 
     def _on_replicas(self, inputs: Tensor, training: bool | None, mask: Tensor) -> Tensor:

@@ -214,6 +214,11 @@ class OptimizerOptions(Checked):
     """Steps whose gradients are averaged into one update; 1 is off."""
     ema: Annotated[float, FROM_0_BELOW_1] = 0.0
     """Momentum of the averaged weights that are evaluated and saved, for example 0.9999; 0 is off."""
+    batch_norm_momentum: Annotated[float, FROM_0_BELOW_1] = 0.99
+    """Momentum of batch norm's moving averages; 0.9 (in PyTorch 0.1) follows short runs better."""
+    batch_norm_images: Annotated[int, AT_LEAST_0] = 0
+    """Training images over which batch norm's statistics are measured anew at the end of every epoch, for the
+    weights that are evaluated and saved (arXiv:2105.07576); 0 takes the moving averages."""
 
     def optimizer_overrides(self) -> dict[str, Any]:
         """Return the options of the optimizer that differ from its defaults, ``{name: value}``.

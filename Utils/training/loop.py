@@ -51,6 +51,7 @@ class TrainingLoop(keras.callbacks.Callback):
         freezing: compiles the model for the coming steps, the body frozen or not.
         evaluate: ``evaluate(callbacks)`` gives the scores of the validation split; None without one.
         export: ``export(path)`` writes the model for use.
+        measured: ``measured(step)`` is a context in which the model is evaluated and exported.
         trackers: what gets the row of every epoch, beside ``history.csv``.
     """
 
@@ -62,6 +63,7 @@ class TrainingLoop(keras.callbacks.Callback):
         evaluate: Callable[..., dict[str, float]] | None,
         export: Callable[[Any], None],
         trackers: Sequence[Tracker] = (),
+        measured: Callable[[int], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
     ) -> None:
         super().__init__()
         self.set_model(experiment.trained_model)
@@ -72,7 +74,7 @@ class TrainingLoop(keras.callbacks.Callback):
             experiment.batches,
         )
         self.run, self.freezing, self.evaluate = run, freezing, evaluate
-        self.export, self.trackers = export, trackers
+        self.export, self.trackers, self.measured = export, trackers, measured
         self.epochs = self.recipe.epochs
         self.steps_per_epoch: int = experiment.facts["steps_per_epoch"]
         self.batch_size: int = experiment.facts["batch_size"]
@@ -182,7 +184,7 @@ class TrainingLoop(keras.callbacks.Callback):
         row_missing = step % self.steps_per_epoch == 0 and len(self.run.history.rows) < epochs_done
         if row_missing or (epochs_done >= self.epochs and not self.run.last.exists()):
             checkpoints.restore(self.trained_model, arrays)
-            loss = float(self.trained_model.get_metrics_result()["loss"])
+            loss = self._running_loss()
             self.run.history.truncate(epochs_done - 1)
             self.fit_started_at = time.monotonic()
             self._finish_epoch(epochs_done - 1, loss)
@@ -246,7 +248,7 @@ class TrainingLoop(keras.callbacks.Callback):
     def _check(self, is_due: bool) -> None:
         # One reading of the loss, which waits for the device, serves the check, the checkpoint and the line.
         checkpoints.synchronize(self.trained_model)
-        loss = float(self.trained_model.get_metrics_result()["loss"])
+        loss = self._running_loss()
         if not math.isfinite(loss):
             raise self._diverged(loss)
         if is_due or self.stop_signal:
@@ -255,6 +257,10 @@ class TrainingLoop(keras.callbacks.Callback):
         if sys.stderr.isatty() or now - self.reported_at >= LINE_EVERY:
             self.reported_at = now
             console.show_status(self._step_line(loss))
+
+    def _running_loss(self) -> float:
+        """Return the mean loss of the epoch's steps so far; other metrics may not be built yet."""
+        return float(next(each for each in self.trained_model.metrics if each.name == "loss").result())
 
     def _step_line(self, loss: float) -> str:
         epoch, steps_done = divmod(self.step, self.steps_per_epoch)
@@ -286,7 +292,7 @@ class TrainingLoop(keras.callbacks.Callback):
         """Validate, export the models, then write the row: a row says that all before it is done."""
         row = self._row(epoch, loss)
         is_last = epoch + 1 == self.epochs
-        with averaged_weights(self.trained_model):
+        with averaged_weights(self.trained_model), self.measured(row["step"]):
             if self.evaluate is not None:
                 # All hosts take part, each with its own images; the metrics sum over all of them.
                 scores = self.evaluate([_BetweenBatches(self._stop_if_requested)])

@@ -11,7 +11,7 @@ import numpy as np
 
 import Models
 from helpers.optimized import build
-from Utils.training import checkpoints, devices, losses, validation_metrics
+from Utils.training import batch_norm_statistics, checkpoints, devices, losses, validation_metrics
 
 SIZE, LABELS, BATCH = 32, 5, 8
 AUGMENTS = {"activation": "relu"}  # marks the model that augments
@@ -121,6 +121,19 @@ def scores(on):
     return evaluate(), None if logits is None else float(np.mean(model.loss.call(labels, logits)))
 
 
+def statistics(on):
+    """Return batch norm's statistics, measured anew, of the deepest layer of a network."""
+    import tensorflow as tf
+
+    model = compiled_model("ResNet/test", {}, on)
+    data = tf.data.Dataset.from_tensor_slices(batch(2 * BATCH)).batch(BATCH)
+    with on.scope():
+        measured = batch_norm_statistics.measured_statistics(model, model, lambda step: data, 2)
+    with measured(0):
+        layer = batch_norm_statistics.batch_norms(model)[-1]
+        return [np.array(keras.ops.convert_to_numpy(v)) for v in (layer.moving_mean, layer.moving_variance)]
+
+
 def overflow(on):
     """Say what a step in float16 does whose gradient overflows on the second device alone."""
     # Without averages: at its end fit() puts them in the place of the weights.
@@ -149,6 +162,8 @@ def main():
     steps = {f"{name} {options or ''}".strip(): compared(name, options) for name, options in models()}
     results = {"replicas": on.replicas, "steps": steps}
     results["scores"] = [scores(which) for which in (ONE, on)]
+    pairs = zip(*(statistics(which) for which in (ONE, on)), strict=True)
+    results["statistics"] = [float(np.abs(one / two - 1).max()) for one, two in pairs]
     if keras.backend.backend() == "tensorflow":
         results["overflow"] = overflow(on)
     print(json.dumps(results))

@@ -33,7 +33,8 @@ asl_gamma_neg asl_gamma_pos asl_clip asl_stop_focus_gradient hill_lam hill_margi
 splc_margin splc_gamma splc_change_epoch ll_r_delta_rel ll_ct_delta_rel ral_lam ral_gamma_neg ral_gamma_pos
 ral_clip two_way_T_p two_way_T_n two_way_part label_smoothing tag_weights optimizer
 learning_rate learning_rate_batch_size schedule warmup warmup_start floor momentum optimizer_options
-weight_decay layer_decay agc gradient_accumulation ema seed dtype_policy jit_compile steps_per_execution
+weight_decay layer_decay agc gradient_accumulation ema batch_norm_momentum
+batch_norm_images seed dtype_policy jit_compile steps_per_execution
 checkpoint_every keep_checkpoints tracker project"""
 
 

@@ -184,6 +184,22 @@ def test_averaged_weights_are_evaluated_and_saved(dataset, tmp_path):
     assert not all(np.array_equal(own, mean) for own, mean in zip(weights, average, strict=True))
 
 
+@pytest.mark.reliability("stopped while batch norm is measured anew", "continues with the same bits")
+def test_batch_norm_that_is_measured_anew_continues_with_the_same_bits(dataset, tmp_path, monkeypatch):
+    """Of averaged weights; the run is stopped in a validation, which is done again."""
+    words = ["--model", "ResNet/basic-test", "--epochs", "2", "--steps-per-epoch", "3", "--ema", "0.8"]
+    words += ["--model-options", "depths=1,1", "widths=8,8", "--batch-norm-images", "7"]
+    assert train.main(command(dataset, tmp_path / "whole", *words)) == 0
+    interrupt_at(monkeypatch, "_finish_epoch", lambda training: training.step == 3, signal.SIGINT)
+    assert train.main(command(dataset, tmp_path / "cut", *words)) == 130
+    monkeypatch.undo()
+    assert train.main(command(dataset, tmp_path / "cut", *words)) == 0
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+    saved = keras.saving.load_model(tmp_path / "cut" / "model.keras").get_layer("stem_norm1")
+    trained = state(tmp_path / "cut")["model/stem_norm1/moving_mean"]
+    assert not np.allclose(np.array(saved.moving_mean), trained, rtol=0.01), "training keeps its own averages"
+
+
 def test_sigterm_before_there_is_anything_to_save(dataset, tmp_path, monkeypatch, capsys):
     """What a machine in preemption gets while the model is built."""
     before = signal.getsignal(signal.SIGTERM)

@@ -37,5 +37,6 @@ def test_a_step_and_a_validation_are_the_same_on_two_devices(backend):
     (one, exact), (two, _) = results["scores"]
     assert one == pytest.approx(two, abs=1e-6), "padding counts nothing on any number of devices"
     assert one["loss"] == pytest.approx(exact, rel=1e-5)
+    assert max(results["statistics"]) < 1e-4, "batch norm measured anew"
     if backend == "tensorflow":
         assert results["overflow"] == {"finite": True, "unchanged": True, "scale": 0.5}
