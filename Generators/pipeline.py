@@ -20,9 +20,11 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
+from Generators import tar_samples
 from Generators.batches import BatchSpec, EvalBatcher, TrainBatcher, UnknownMask
 from Generators.host_sharding import Keep, RecordStreams, record_dataset, shard_ranges
 from Generators.records import filter_by_id, needs_fsspec, parse_batch, read_shards, record_ids, shard_reader
+from Generators.tar_samples import Tags, TarSamples
 from Utils.command.cli import UserError, suggest
 from Utils.command.machine import num_cores
 from Utils.command.text import join_names
@@ -50,12 +52,14 @@ def train_dataset(
     reduced_decoding: bool = True,
     keep: Keep | None = None,
     unknown: UnknownMask | None = None,
+    tags: Tags | None = None,
     **changes: Any,
 ) -> tf.data.Dataset:
     """Return an endless dataset of ``(images (B, S, S, 3) uint8, labels (B, num_labels) float32)``.
 
     Args:
-        records: a glob or a list of shards.
+        records: a glob or a list of shards; or of WebDataset tars, in which each picture has a ``.json`` (of
+            a booru's fields) or a ``.txt`` (a caption) of its name: see ``Generators.tar_samples``.
         num_labels: labels of the dataset: rows of selected_tags.csv.
         image_size: side of the square images, in pixels.
         batch_size: images in a global batch, on all hosts.
@@ -76,6 +80,7 @@ def train_dataset(
         keep: ``keep(id) -> bool`` leaves out the other records, undecoded; None keeps all.
         unknown: ``unknown(ids) -> (B, num_labels) bool`` of labels that become -1; see
             ``Utils.data.unknown_labels``.
+        tags: for tars, which hold the names of tags: the path of a selected_tags.csv, or a list of the names.
         changes: single fields of the augmentation, for example ``mixup_alpha=0`` or ``crop=None`` (no crop).
             With ``augment_on="device"`` flip, rotation and MixUp of the images are left to
             ``Models.with_augmentation``, and elements are ``((images, draws (B, 4) float32), labels)``.
@@ -89,7 +94,9 @@ def train_dataset(
         raise UserError(f"start_step must not be negative; got {start_step}")
     rows = _host_rows(host, batch_size)
     augmentation = _changed(augmentation or Augmentation(), changes)
-    paths = shard_paths(records)
+    paths = tar_samples.from_paths(shard_paths(records), tags, num_labels)
+    if isinstance(paths, TarSamples):
+        num_records = paths.counts(keep)
     streams = _streams(paths, num_records, keep, batch_size, start_step)
     batcher = TrainBatcher(
         spec=spec,
@@ -128,6 +135,7 @@ def eval_dataset(
     unknown: UnknownMask | None = None,
     num_records: int | Sequence[int] | np.ndarray | None = None,
     host: tuple[int, int] = (0, 1),
+    tags: Tags | None = None,
 ) -> tf.data.Dataset:
     """Return a dataset of exactly one pass in stored order, each image as ``codec.prepare`` gives it.
 
@@ -146,7 +154,9 @@ def eval_dataset(
     if host[1] > 1 and not pad_batches:
         raise UserError(f"hosts need pad_batches, so that all have as many batches; got host {host}")
     batcher = EvalBatcher(spec, padding, num_rows if pad_batches else None, unknown)
-    paths = shard_paths(records)
+    paths = tar_samples.from_paths(shard_paths(records), tags, num_labels)
+    if isinstance(paths, TarSamples):
+        num_records = paths.counts(keep)
     counts, total = _eval_counts(paths, num_records, keep, host)
     num_batches = None if total is None else -(-total // batch_size)
     if host[1] == 1:
@@ -243,7 +253,7 @@ def _host_rows(host: tuple[int, int], batch_size: int) -> slice:
 
 
 def _streams(
-    paths: list[str],
+    paths: Sequence[str],
     num_records: int | Sequence[int] | np.ndarray | None,
     keep: Keep | None,
     batch_size: int,
@@ -266,7 +276,7 @@ def _streams(
 
 
 def _eval_counts(
-    paths: list[str],
+    paths: Sequence[str],
     num_records: int | Sequence[int] | np.ndarray | None,
     keep: Keep | None,
     host: tuple[int, int],
@@ -282,7 +292,7 @@ def _eval_counts(
 
 
 def _counts_and_total(
-    paths: list[str], num_records: int | Sequence[int] | np.ndarray
+    paths: Sequence[str], num_records: int | Sequence[int] | np.ndarray
 ) -> tuple[np.ndarray | None, int]:
     """Return (records of every shard (S,), None where only their number is given; records in all)."""
     if isinstance(num_records, (int, np.integer)):
@@ -294,7 +304,7 @@ def _counts_and_total(
 
 
 def _record_range(
-    paths: list[str], counts: np.ndarray, keep: Keep | None, begin: int, length: int
+    paths: Sequence[str], counts: np.ndarray, keep: Keep | None, begin: int, length: int
 ) -> tf.data.Dataset:
     """Return ``length`` serialized records from position ``begin`` on, or as many as there are."""
     total = counts.sum()
@@ -305,7 +315,7 @@ def _record_range(
     return tf.data.Dataset.from_tensor_slices((names, skips, takes)).flat_map(shard_reader(paths, keep))
 
 
-def _are_remote(paths: list[str]) -> bool:
+def _are_remote(paths: Sequence[str]) -> bool:
     return any("://" in path for path in paths)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from Generators.tar_samples import TarSamples
 from Utils.files import tfrecord
 
 _TENSORFLOW_SCHEMES = frozenset(tf.io.gfile.get_registered_schemes())
@@ -28,6 +29,8 @@ def encode(image_id: int, image_bytes: bytes, label_indexes: Iterable[int] | np.
 
 def read_shards(shards: Sequence[str]) -> tf.data.Dataset:
     """Return a dataset of the serialized records of shards, one shard after another."""
+    if isinstance(shards, TarSamples):
+        return tf.data.Dataset.from_tensor_slices(list(shards)).flat_map(shards.dataset)
     if not any(map(needs_fsspec, shards)):
         return tf.data.TFRecordDataset(shards)
     return tf.data.Dataset.from_tensor_slices(list(shards)).flat_map(_fsspec_dataset)
@@ -40,14 +43,16 @@ def shard_reader(
 
     The arguments of ``read`` are scalar tensors. Of the records that ``keep`` keeps (see ``filter_by_id``) it
     leaves out the first ``skip``, then gives ``take``, -1 for all. TensorFlow reads local files and ``gs://``,
-    fsspec the other file systems.
+    fsspec the other file systems; tars know their samples.
     """
     through_fsspec = any(map(needs_fsspec, shards))
+    # These two pass over the skipped records without fetching them.
+    parts = shards.dataset if isinstance(shards, TarSamples) else _fsspec_dataset if through_fsspec else None
 
     def read(path: Any, skip: Any, take: Any) -> tf.data.Dataset:
-        if through_fsspec and keep is None:
-            return _fsspec_dataset(path, skip, take)  # passes over the skipped records without fetching them
-        dataset = _fsspec_dataset(path) if through_fsspec else tf.data.TFRecordDataset(path)
+        if parts is not None and keep is None:
+            return parts(path, skip, take)
+        dataset = tf.data.TFRecordDataset(path) if parts is None else parts(path)
         return filter_by_id(dataset, keep).skip(skip).take(take)
 
     return read

@@ -2,7 +2,7 @@
 
 command: errors with exit codes, argument types, progress, the backend's start
 files: complete-or-absent files, TFRecord framing, CSV, caches of rows, jobs on many cores
-images: decoding, padding, resizing; folders of images
+images: decoding, padding, resizing; places of pictures: folders, archives, other file systems
 tags: tag lists, categories, the spelling of tags in caption files
 data: sources of posts, definition, selection, tag rules, shards, dataset folders, folds
 evaluation: predictions, thresholds, scores, intervals, calibration, ensembles, result tables

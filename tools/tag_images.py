@@ -11,7 +11,8 @@ that cannot be read are set aside and listed; the exit code is 1 only where noth
 are told by their bytes, and wrong suffixes are counted. Hidden files, thumbnails and trash of systems
 (@eaDir, __MACOSX, $RECYCLE.BIN) and formats that are not read are passed by and counted. Pictures in tar,
 zip and Parquet files, and on other file systems, are read where they lie: by json and csv, since no sidecar
-can be written beside them.
+can be written beside them. With --every a frame of each film is taken so often: json and csv have a record
+for each (film.mp4#t=1.5), sidecars the highest probabilities of all frames.
 """
 
 import Utils.command.interrupt  # noqa: F401  first: imports take long
@@ -19,10 +20,11 @@ import Utils.command.interrupt  # noqa: F401  first: imports take long
 import argparse
 import collections
 import hashlib
+import itertools
 import os
 import pathlib
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,7 +35,7 @@ from Utils.command.machine import num_cores
 from Utils.files import archive_scan, csv_tables
 from Utils.files.atomic import to_path
 from Utils.files.outputs import require_replaceable_file
-from Utils.images import codec, formats, image_folder, image_reader, places
+from Utils.images import codec, films, formats, image_folder, image_reader, places
 from Utils.images.places import Place, join
 from Utils.serving import onnx_tagger, tag_selection, tag_table
 from Utils.tags import sidecars, tag_list
@@ -52,6 +54,8 @@ class Job(NamedTuple):
     folder: str  # in the place
     name: str
     sidecar: pathlib.Path | None = None  # for sidecars only
+    film: str = ""  # path of the film, of which the job is a frame
+    content: bytes | None = None  # of a frame
 
     @property
     def path(self) -> str:
@@ -92,10 +96,18 @@ def parser() -> Parser:
     add("--prefix", default="", metavar="TEXT", help="text before the tags, for example a trigger word")
     add("--recursive", action="store_true", default=True, help="folders with all below them (default)")
     add("--no-recursive", action="store_false", dest="recursive", help="folders without those below them")
+    add("--every", type=_interval, metavar="1s", help="also films, a frame of them so often; 1s, 0.5s, 2min")
     image_reader.add_max_pixels(command_line)
     add("--batch-size", type=number(least=1), default=8, help="images at a time (8)")
     add("--workers", type=number(least=0), default=0, help="threads that decode (one for each core)")
     return command_line
+
+
+def _interval(text: str) -> float:
+    try:
+        return films.parse_interval(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"is a time between frames, as 1s, 0.5s or 2min; {error}") from error
 
 
 @command
@@ -136,6 +148,8 @@ def _check(options: argparse.Namespace) -> None:
     for name, allowed in FORMATS_OF.items():
         if getattr(options, name) and options.format not in allowed:
             raise UserError(f"--{name} belongs to --format {' or '.join(allowed)}; got {options.format}")
+    if options.every is not None:
+        films.require_reader()
     if options.output is not None:
         require_replaceable_file(options.output, tag_table.KINDS[options.format], options.overwrite)
 
@@ -162,10 +176,14 @@ def _find_images(options: argparse.Namespace) -> tuple[dict[str, Folder], Reject
         if actual.is_dir() or _is_archive(path):
             place = places.open_place(path, options.output)
             for top, names, pictures in image_folder.walk_pictures(place, census):
-                add(place, top, names, pictures)
+                add(place, top, names, [*pictures, *(filter(films.is_film, names) if options.every else ())])
                 if not options.recursive:
                     break
-        elif actual.exists() and (image_folder.is_image(actual.name) or _is_picture(path)):
+        elif actual.exists() and (
+            image_folder.is_image(actual.name)
+            or (options.every and films.is_film(actual.name))
+            or _is_picture(path)
+        ):
             place = places.open_place(actual.parent)
             names = [] if place.folder_path("") is None else os.listdir(actual.parent)  # noqa: PTH208
             add(place, "", names, [actual.name])
@@ -173,6 +191,9 @@ def _find_images(options: argparse.Namespace) -> tuple[dict[str, Folder], Reject
             rejected.append((path, f"not named as a picture, {' '.join(formats.SUFFIXES)}, nor one"))
         else:
             raise UserError(f"there is no picture and no folder {path}")
+    if options.every:
+        for suffix in films.SUFFIXES:
+            del census.others[suffix]
     if not any(folder.images for folder in folders.values()) and not rejected:
         raise UserError(
             f"{', '.join(options.paths)}: no pictures there; they end in {' '.join(formats.SUFFIXES)}"
@@ -196,21 +217,47 @@ def _is_picture(path: str) -> bool:
         return False
 
 
+def _with_frames(jobs: list[Job], every: float, rejected: Rejected, done: Collection[str]) -> Iterator[Job]:
+    """Yield the jobs, and for each film those of its frames that are not ``done``, while it is decoded."""
+    for job in jobs:
+        if not films.is_film(job.name):
+            yield job
+            continue
+        path = job.place.folder_path(job.folder)
+        try:
+            source = job.place.open(join(job.folder, job.name)) if path is None else str(path / job.name)
+            for seconds, data in films.frames(source, every):
+                name = films.frame_name(job.name, seconds)
+                frame = job._replace(name=name, film=job.path, content=data)
+                if image_folder.printable(frame.path) not in done:
+                    yield frame
+        except (codec.ImageError, OSError) as error:
+            rejected.append((job.path, str(error)))
+
+
+def _read(job: Job) -> bytes:
+    return job.place.open(join(job.folder, job.name)) if job.content is None else job.content
+
+
 def _tagged_batches(
-    jobs: list[Job], tagger: onnx_tagger.ServingTagger, options: argparse.Namespace, rejected: Rejected
+    jobs: list[Job],
+    tagger: onnx_tagger.ServingTagger,
+    options: argparse.Namespace,
+    rejected: Rejected,
+    done: Collection[str] = (),
 ) -> Iterator[tuple[list[Job], np.ndarray]]:
     """Yield ``(jobs, probabilities (B, L))`` with a progress bar; add to ``rejected`` what cannot be read."""
     batches = image_reader.read_batches(
-        jobs,
+        _with_frames(jobs, options.every, rejected, done) if options.every else iter(jobs),
         tagger.image_size,
         options.batch_size,
-        path_of=lambda job: job.path,
-        read_item=lambda job: job.place.open(join(job.folder, job.name)),
+        path_of=lambda job: "frame.bmp" if job.film else job.path,
+        read_item=_read,
         readers=options.workers or num_cores(),
         wrong_suffixes=(wrong_suffixes := collections.Counter()),
         damaged=(damaged := []),
     )
-    num_batches = -(-len(jobs) // options.batch_size)
+    num_batches = None if options.every else -(-len(jobs) // options.batch_size)
     for readable, images, unreadable in progress(batches, total=num_batches, label="tag", unit="batches"):
         rejected += [(job.path, reason) for job, reason in unreadable]
         yield readable, tagger.probabilities(images)
@@ -264,19 +311,30 @@ def _write_sidecars(
     style = sidecars.Style(options.spaces, options.escape, options.rating, options.prefix)
     sidecars.require_separable(tagger.tags["name"], kind)
     known = {sidecars.spelling_key(word) for word in (*tagger.tags["name"], options.prefix) if word}
-    num_kept = 0
-    for batch, probabilities in _tagged_batches(jobs, tagger, options, rejected):
-        for job, row in zip(batch, probabilities, strict=True):
-            try:
-                assert job.sidecar is not None
-                words, path = kind.words(selector.select(row), style), job.sidecar
-                if options.overwrite and path.exists() and sidecars.has_other_words(path, kind, known):
-                    sidecars.keep_copy(path)
-                    num_kept += 1
-                sidecars.write(path, words, kind, options.append)
-                num_tagged += 1
-            except (OSError, UserError) as error:  # one bad place must not stop a long run
-                rejected.append((job.path, f"the sidecar cannot be written: {error}"))
+    num_kept, of_films = 0, {}
+
+    def rows() -> Iterator[tuple[Job, np.ndarray]]:
+        """Yield pictures as they come, then films: of their frames the highest probabilities."""
+        for batch, probabilities in _tagged_batches(jobs, tagger, options, rejected):
+            for job, row in zip(batch, probabilities, strict=True):
+                if job.film:
+                    highest = of_films[job.film][1] if job.film in of_films else row
+                    of_films[job.film] = (job, np.maximum(highest, row))
+                else:
+                    yield job, row
+        yield from of_films.values()
+
+    for job, row in rows():
+        try:
+            assert job.sidecar is not None
+            words, path = kind.words(selector.select(row), style), job.sidecar
+            if options.overwrite and path.exists() and sidecars.has_other_words(path, kind, known):
+                sidecars.keep_copy(path)
+                num_kept += 1
+            sidecars.write(path, words, kind, options.append)
+            num_tagged += 1
+        except (OSError, UserError) as error:  # one bad place must not stop a long run
+            rejected.append((job.film or job.path, f"the sidecar cannot be written: {error}"))
     if num_kept:
         _say(f"{num_kept} sidecars had words that are no tags of the model: the old ones are kept as .bak")
     return num_tagged
@@ -294,19 +352,19 @@ def _write_table(
 ) -> int:
     """Write the table of all jobs to the output or the screen; return how many are in it."""
 
-    def record_batches(jobs: list[Job]) -> Iterator[list[tag_table.Record]]:
-        for batch, probabilities in _tagged_batches(jobs, tagger, options, rejected):
+    def record_batches(jobs: list[Job], done: Collection[str] = ()) -> Iterator[list[tag_table.Record]]:
+        for batch, probabilities in _tagged_batches(jobs, tagger, options, rejected, done):
             rows = zip(batch, probabilities, strict=True)
             yield [tag_table.record(job.path, selector.select(row)) for job, row in rows]
 
     if options.output is None:
-        before = len(rejected)
-        records = (record for batch in record_batches(jobs) for record in batch)
+        counter = itertools.count()
+        records = (record for batch in record_batches(jobs) for record in batch if next(counter) >= 0)
         tag_table.write_records(records, sys.stdout, options.format)
-        return len(jobs) - (len(rejected) - before)
+        return next(counter)
     with tag_table.Journal(options.output, _settings(options, tagger, selector)) as journal:
         missing = [job for job in jobs if image_folder.printable(job.path) not in journal.done]
-        for records in record_batches(missing):
+        for records in record_batches(missing, journal.done):
             journal.add(records)
         journal.finish(options.format)
     return len(journal.done)
@@ -323,6 +381,7 @@ def _settings(
         "chosen": digest,
         "limits": [options.mcut, options.max_tags],
         "paths": options.paths,
+        **({"every": options.every} if options.every else {}),
     }
 
 

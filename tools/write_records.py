@@ -28,9 +28,9 @@ from Utils.command.cli import Parser, UserError, WorkError, command, number, pri
 from Utils.command.machine import num_cores
 from Utils.data import dataset_folder, packing, shard_writer
 from Utils.files import job_engines
-from Utils.files.atomic import git_commit
+from Utils.files.atomic import git_commit, is_remote, to_path
 from Utils.files.outputs import replacing_folder
-from Utils.images import codec, image_reader
+from Utils.images import animation, codec, image_reader
 
 FEW = 1000  # up to so many posts, starting another process takes longer than packing
 
@@ -66,6 +66,11 @@ def parser() -> Parser:
         "--check", action="store_true", help="decode the JPEGs that pass through, too, to find damaged ones"
     )
     image_reader.add_max_pixels(parser)
+    parser.add_argument(
+        "--frames",
+        choices=animation.CHOICES,
+        help="of animated pictures: the first, the middle one, or each a record; default: rejected",
+    )
     parser.add_argument("--reuse", metavar="OLD_DATASET", help="a dataset folder with records of these posts")
     parser.add_argument(
         "--engine",
@@ -92,13 +97,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     options = parser().parse_args(argv)
     check(options)
-    folder = pathlib.Path(options.dataset)
+    folder = to_path(options.dataset)
     manifest = packing.open_manifest(folder)
     options.images_given = bool(options.images)
     if not (options.images or options.reuse):
         options.images = recorded_images(folder, manifest)
     reused = packing.ReusedDataset(options.reuse, folder, manifest) if options.reuse else None
     if options.overwrite and manifest["records"]:
+        if is_remote(folder):
+            raise UserError(f"--overwrite replaces datasets on this machine; copy or delete {folder} first")
         with replacing_folder(folder, dataset_folder.DATASET, overwrite=True) as fresh:
             manifest = packing.copy_selection(folder, fresh)
             shards, _ = write_shards(fresh, manifest, reused, options)
@@ -132,7 +139,7 @@ def write_shards(
     posts.require_valid(manifest["num_labels"])
     shards = packing.divide(folder, manifest["name"], posts, settings(options))
     pack(folder, manifest, posts, shards, reused, options)
-    return shards, sum(not shard.note(folder).is_file() for shard in shards)
+    return shards, len(packing.without_note(folder, shards))
 
 
 def check(options: argparse.Namespace) -> None:
@@ -161,7 +168,8 @@ def settings(options: argparse.Namespace) -> dict[str, int]:
     """Return the options that decide what is written, which may not change before all is written."""
     limit = {"max_pixels": options.max_pixels} if options.max_pixels != codec.MAX_PIXELS else {}
     check = {"check": 1} if options.check else {}
-    return {"shard_size": options.shard_size, "seed": options.seed, **limit, **check}
+    frames = {"frames": options.frames} if options.frames else {}
+    return {"shard_size": options.shard_size, "seed": options.seed, **limit, **check, **frames}
 
 
 def packing_record(options: argparse.Namespace) -> dict[str, Any]:
@@ -181,9 +189,8 @@ def pack(
 ) -> None:
     """Write the missing shards of this part, each a job of its own."""
     index, parts = options.part
-    missing = [
-        shard for shard in shards if shard.number % parts == index and not shard.note(folder).is_file()
-    ]
+    own = [shard for shard in shards if shard.number % parts == index]
+    missing = packing.without_note(folder, own)
     if not missing:
         return
     place = None
@@ -191,10 +198,8 @@ def pack(
         place = posts.open_images(options.images, options.dataset, options.images_given)
     if reused:
         reused.verify()
-    jobs = (
-        packing.job(shard, posts, folder, manifest, place, reused, options.check, options.max_pixels)
-        for shard in missing
-    )
+    how = (options.check, options.max_pixels, options.frames)
+    jobs = (packing.job(shard, posts, folder, manifest, place, reused, *how) for shard in missing)
     workers = 1 if sum(len(shard.rows) for shard in missing) < FEW else options.workers
     notes = job_engines.run(shard_writer.write_shard, jobs, options.engine, workers)
     for _ in progress(notes, total=len(missing), label="records", unit="shards"):

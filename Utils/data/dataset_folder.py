@@ -19,6 +19,7 @@ from Utils.tags import tag_list
 
 MANIFEST = "dataset.json"
 POSTS = "posts.parquet"
+FRAMES = "frames.csv"  # of animated pictures, where several of them are records
 POST_COLUMNS = {
     "post_id": pa.int64(), "split": pa.string(), "path": pa.string(), "label_indexes": pa.list_(pa.int32()),
 }  # fmt: skip
@@ -39,7 +40,7 @@ DATASET = FolderKind(
     "a dataset", (MANIFEST, TAGS),
     (
         "posts.parquet", "rejected.csv", "dropped_tags.csv", "tag_splits.csv", "definition.toml",
-        "categories.json",
+        "categories.json", FRAMES,
         *(name for split in SPLITS for name in (f"{split}.txt", f"{split}/ids.npy", f"{split}/{SHARDS}")),
         ".progress*", ".*.part*", "*/.*.part*",
     ),

@@ -6,6 +6,7 @@ only looks for notes, and whichever finds them all writes the manifest, which is
 """
 
 import collections
+import concurrent.futures
 import dataclasses
 import itertools
 import pathlib
@@ -19,12 +20,13 @@ import pyarrow.compute as pc
 from Utils.command.cli import UserError, WorkError
 from Utils.data import dataset_folder, shard_writer
 from Utils.data.definition import SPLITS
-from Utils.files import csv_tables, damage, parquet_files, shapes
+from Utils.files import atomic, csv_tables, damage, parquet_files, shapes
 from Utils.files.atomic import AnyPath, read_json, replacing, require_file, sha256_of, to_path, write_json
 from Utils.images import codec, image_folder, places
 from Utils.images.places import Place
 
 PROGRESS = ".progress"
+_READERS = 16  # notes read at a time
 # What packing needs of dataset.json beyond what every reader does.
 _SHAPE = {
     "image_size": int,
@@ -56,7 +58,7 @@ def clear(folder: pathlib.Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
     provenance = {name: value for name, value in manifest["made"].items() if name != "write_records"}
     manifest = {**manifest, "made": provenance, "records": None}
     write_json(folder / "dataset.json", manifest)
-    shutil.rmtree(folder / PROGRESS, ignore_errors=True)
+    atomic.remove_tree(folder / PROGRESS)
     for split in SPLITS:
         _remove_records(folder / split)
     return manifest
@@ -67,7 +69,7 @@ def _remove_records(folder: pathlib.Path) -> None:
     for pattern in (dataset_folder.SHARDS, ".*.part*", "ids.npy"):
         for path in folder.glob(pattern):
             path.unlink()
-    if folder.is_dir() and not any(folder.iterdir()):
+    if folder.is_dir() and not atomic.is_remote(folder) and not any(folder.iterdir()):
         folder.rmdir()
 
 
@@ -204,6 +206,16 @@ def divide(folder: pathlib.Path, name: str, posts: Posts, settings: Mapping[str,
     return shards
 
 
+def without_note(folder: pathlib.Path, shards: Iterable[Shard]) -> list[Shard]:
+    """Return the shards that are not written yet, by one listing: elsewhere a request takes its time."""
+    progress = folder / PROGRESS
+    if atomic.is_remote(progress):
+        file_system: Any = progress
+        file_system.fs.invalidate_cache()  # other machines write there, too
+    names = {path.name for path in progress.iterdir()} if progress.is_dir() else set()
+    return [shard for shard in shards if shard.note(folder).name not in names]
+
+
 def require_same(folder: pathlib.Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Raise UserError if work would continue with other settings than it started with."""
     for name, value in now.items():
@@ -226,6 +238,11 @@ class ReusedDataset:
             raise UserError(f"--reuse {path} is the dataset to be written; give another one")
         if not dataset.splits:
             raise UserError(f"--reuse {path} has no records")
+        if (dataset.folder / dataset_folder.FRAMES).is_file():
+            raise UserError(
+                f"--reuse {path} has several frames of animated pictures ({dataset_folder.FRAMES}), which "
+                "posts.parquet does not name; pack the pictures again, with --frames all"
+            )
         definition = dataset.manifest.get("definition", {})  # shards of the original project have none
         present = {**definition, "image_size": dataset.image_size}
         quality = manifest["definition"]["jpeg_quality"]
@@ -258,22 +275,24 @@ def job(
     reused: ReusedDataset | None,
     checks: bool = False,
     max_pixels: int = codec.MAX_PIXELS,
+    frames: str | None = None,
 ) -> shard_writer.ShardJob:
     """Return the job that writes a shard of the dataset folder from a place of pictures or a dataset.
 
-    The last two are as in `shard_writer.ShardJob`.
+    The last three are as in `shard_writer.ShardJob`.
     """
     members = list(posts.at(shard.rows))
     return shard_writer.ShardJob(
-        path=str((folder / shard.file).resolve()),
+        path=atomic.absolute(folder / shard.file),
         file=shard.file,
         split=shard.split,
-        note=str(shard.note(folder).resolve()),
+        note=atomic.absolute(shard.note(folder)),
         place=place.part([path for _, path, _ in members]) if place else None,
         image_size=manifest["image_size"],
         quality=manifest["definition"]["jpeg_quality"],
         checks=checks,
         max_pixels=max_pixels,
+        frames=frames,
         posts=members,
         reused=None if reused is None else reused.find([post_id for post_id, _, _ in members]),
     )
@@ -292,7 +311,8 @@ def finish(
 
     Raises FileNotFoundError where another process did it meanwhile, WorkError where no image is left.
     """
-    notes = [read_json(shard.note(folder), _NOTE) for shard in shards]
+    with concurrent.futures.ThreadPoolExecutor(_READERS) as pool:  # ten thousand of them may lie elsewhere
+        notes = list(pool.map(lambda shard: read_json(shard.note(folder), _NOTE), shards))
     rejected = [tuple(row) for note in notes for row in note["rejected"]]
     if not any(note["records"] for note in notes):
         reasons = collections.Counter(reason for *_, reason in rejected)
@@ -300,6 +320,7 @@ def finish(
             f"no image could be packed: {', '.join(f'{n} {reason}' for reason, n in reasons.items())}"
         )
     _merge_rejected(folder / "rejected.csv", rejected)
+    _write_frames(folder / dataset_folder.FRAMES, [row for note in notes for row in note.get("frames", [])])
     of_split = {split: [note for note in notes if note["split"] == split] for split in SPLITS}
     records = {split: _entry(notes) for split, notes in of_split.items() if notes}
     wrong_suffixes: collections.Counter[str] = collections.Counter()
@@ -343,9 +364,26 @@ def _merge_rejected(path: pathlib.Path, rejected: Iterable[tuple[int, str, str]]
     image_folder.write_rejected(path, [(*key, reason) for key, reason in rows.items()])
 
 
+def _write_frames(path: pathlib.Path, animated: Sequence[tuple[int, str, int]]) -> None:
+    """Write the frames of animated pictures as groups of near-duplicates, which the tools' ``--groups`` take.
+
+    Args:
+        path: of the table.
+        animated: post id, path and number of records of each animated picture.
+    """
+    rows = [
+        (group, shard_writer.frame_id(post_id, number), f"{name}#{number}" if number else name, 0, post_id)
+        for group, (post_id, name, count) in enumerate(sorted(animated), start=1)
+        for number in range(count)
+    ]
+    if rows:
+        csv_tables.write_rows(path, ("group", "post_id", "path", "distance", "parent_id"), rows)
+
+
 def _remove_progress(folder: pathlib.Path) -> None:
     """Remove the notes, and unfinished files that a killed run left beside its shards."""
-    for place in (folder, *(folder / split for split in SPLITS)):
-        for path in place.glob(".*.part*"):
-            path.unlink(missing_ok=True)
-    shutil.rmtree(folder / PROGRESS, ignore_errors=True)
+    if not atomic.is_remote(folder):  # elsewhere files appear when they are complete
+        for place in (folder, *(folder / split for split in SPLITS)):
+            for path in place.glob(".*.part*"):
+                path.unlink(missing_ok=True)
+    atomic.remove_tree(folder / PROGRESS)

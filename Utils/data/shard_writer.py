@@ -17,7 +17,7 @@ from Utils.command.machine import num_cores
 from Utils.data.dataset_folder import Dataset
 from Utils.files import tfrecord
 from Utils.files.atomic import replacing, sha256_of, write_json
-from Utils.images import codec, formats, places
+from Utils.images import animation, codec, formats, image_folder, places
 
 Post = tuple[int, str, list[int]]  # id, path of the image, label indexes
 Place = tuple[str, int, int]  # of a record: shard, offset and length of its data
@@ -42,36 +42,49 @@ class ShardJob:
     reused: list[Place | str] | None = None
     checks: bool = False  # whether images that are stored as they are get decoded, too
     max_pixels: int = codec.MAX_PIXELS  # of an image
+    frames: str | None = None  # of animation.CHOICES; None rejects animated pictures
+
+
+def frame_id(post_id: int, number: int) -> int:
+    """Return the id of a further frame of a post's animated picture; frame 0 has the post's."""
+    return image_folder.path_id(f"{post_id}#{number}") if number else post_id
 
 
 def write_shard(job: ShardJob) -> dict[str, Any]:
-    """Write one shard, then its note; a post with a broken image is left out. Returns the note."""
+    """Write one shard, then its note; a post with a broken image is left out. Returns the note.
+
+    Of an animated picture each chosen frame is a record with the post's labels; the note names them.
+    """
     cv2.setNumThreads(1)  # jobs run side by side
     codec.allow_pixels(job.max_pixels)
-    ids, rejected, wrong_suffixes = [], [], collections.Counter()
+    ids, rejected, frames, wrong_suffixes = [], [], [], collections.Counter()
     with replacing(job.path) as part, tfrecord.Writer(part) as writer, _RecordReader() as old_records:
         images = _images(job, old_records, wrong_suffixes)
         for (post_id, path, labels), data in zip(job.posts, images, strict=True):
             if isinstance(data, codec.ImageError):
                 rejected.append((post_id, path, str(data)))
                 continue
-            writer.write_record(tfrecord.encode_example(post_id, data, labels))
-            ids.append(post_id)
+            for number, frame in enumerate(data):
+                ids.append(frame_id(post_id, number))
+                writer.write_record(tfrecord.encode_example(ids[-1], frame, labels))
+            if len(data) > 1:
+                frames.append([post_id, path, len(data)])
     entry = {"file": job.file, "records": len(ids), "bytes": writer.size, "sha256": writer.sha256}
     note = {**entry, "split": job.split, "ids": ids, "rejected": rejected, "wrong_suffixes": wrong_suffixes}
+    note |= {"frames": frames} if frames else {}
     write_json(job.note, note)
     return note
 
 
 def _images(
     job: ShardJob, old_records: "_RecordReader", wrong_suffixes: "collections.Counter[str]"
-) -> Iterator[bytes | codec.ImageError]:
-    """Yield the JPEG to store for each post, or why there is none.
+) -> Iterator[list[bytes] | codec.ImageError]:
+    """Yield the JPEGs to store for each post, one but for animated pictures, or why there is none.
 
     Where a place is read faster in another order than the records', all images of the shard are held.
     """
 
-    def image(row: int) -> bytes | codec.ImageError:
+    def image(row: int) -> list[bytes] | codec.ImageError:
         try:
             return _image(job, row, job.posts[row][1], old_records, wrong_suffixes)
         except codec.ImageError as error:
@@ -91,22 +104,25 @@ def _image(
     path: str,
     old_records: "_RecordReader",
     wrong_suffixes: "collections.Counter[str]",
-) -> bytes:
-    """Return the JPEG to store for a post; ImageError with the reason where there is none.
+) -> list[bytes]:
+    """Return the JPEGs to store for a post; ImageError with the reason where there is none.
 
     Counts the suffixes that lie.
     """
     reused = job.reused[row] if job.reused else None
     if isinstance(reused, tuple):
-        return old_records.image(*reused, job.posts[row][0])
+        return [old_records.image(*reused, job.posts[row][0])]
     if job.place is None:
         raise codec.ImageError(reused)
     data = image_content(job.place, path)
-    image = codec.to_stored_jpeg(data, job.image_size, job.quality, job.checks)
+    if job.frames and animation.num_frames(data) > 1:
+        images = animation.to_stored_jpegs(data, job.image_size, job.quality, job.frames)
+    else:
+        images = [codec.to_stored_jpeg(data, job.image_size, job.quality, job.checks)]
     remark = formats.wrong_suffix(data, os.path.splitext(path)[1])  # noqa: PTH122  faster
     if remark:
         wrong_suffixes[remark] += 1
-    return image
+    return images
 
 
 def image_content(place: places.Place, path: str) -> bytes:

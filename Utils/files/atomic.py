@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -51,6 +52,21 @@ def glob(pattern: AnyPath) -> list[str]:
 def is_remote(path: object) -> bool:
     """Whether a path that `to_path` returned is on another file system."""
     return not isinstance(path, pathlib.PurePath)
+
+
+def absolute(path: pathlib.Path) -> str:
+    """Return a path as text that means the same in other processes and on other machines."""
+    return str(path) if is_remote(path) else str(path.resolve())
+
+
+def remove_tree(path: pathlib.Path) -> None:
+    """Remove a folder with all in it, on any file system; nothing where there is none."""
+    if not is_remote(path):
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    remote: typing.Any = path
+    with contextlib.suppress(FileNotFoundError):
+        remote.fs.rm(remote.path, recursive=True)
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ EXPECTED = "an image folder, or a tar, zip or Parquet file of pictures,"
 
 
 class Archive(Place):
-    """One tar, zip or Parquet file."""
+    """One tar, zip or Parquet file, or several of a folder and nothing else in it."""
 
     def walk(self, hidden: HiddenFiles | None = None) -> Iterator[tuple[str, list[str]]]:
         """Yield the members by folder, as they lie in the file."""
@@ -221,22 +221,9 @@ def of_archives(root: str, archives: Sequence[str], kept: AnyPath | None = None)
         archives: their paths in it.
         kept: where their index is kept, if it is.
     """
-    folder = RemoteFolder if "://" in root else Folder
-    place = folder(root, None)
-    place._archive_names = list(archives)
+    place = Archive(root, kept)
     place._index = archive_index.build(place._root, archives, kept)
-    return _ArchivesAlone(place)
-
-
-class _ArchivesAlone(Folder):
-    """A folder of which only archives that are named are members."""
-
-    def __init__(self, folder: Folder) -> None:
-        super().__init__(folder.path, None)
-        self._index = folder._index
-
-    def _walk_files(self, hidden: HiddenFiles | None) -> Iterator[tuple[str, list[str]]]:
-        return iter(())
+    return place
 
 
 def as_place(place: "Place | AnyPath") -> Place:

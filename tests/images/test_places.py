@@ -116,3 +116,14 @@ def test_what_is_no_place_is_said(tmp_path):
         places.open_place(tmp_path / "x.tar.gz").members()
     write_tar(tmp_path / "no_suffix", FILES)
     assert places.open_place(tmp_path / "no_suffix").members() == VISIBLE
+
+
+def test_some_archives_of_a_folder_alone(tmp_path):
+    for name in ("a/x.tar", "a/y.tar", "z.tar"):
+        write_tar(tmp_path / name, FILES)
+    (tmp_path / "5.jpg").write_bytes(b"5")
+    place = places.of_archives(str(tmp_path), ["z.tar", "a/y.tar"])
+    assert place.members() == [f"{archive}/{name}" for archive in ("z.tar", "a/y.tar") for name in VISIBLE]
+    assert place.open("a/y.tar/1.jpg") == FILES["1.jpg"]
+    assert place.has(["5.jpg", "a/x.tar/1.jpg"]) == [False, False]
+    assert pickle.loads(pickle.dumps(place.part(["z.tar/1.jpg"]))).open("z.tar/1.jpg") == FILES["1.jpg"]

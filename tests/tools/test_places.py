@@ -153,3 +153,50 @@ def test_sidecars_are_not_written_into_archives(exported, odd, tmp_path, capsys,
     assert tag_images.main([str(exported / "release"), place]) == 2
     assert "no sidecar can be written beside them; --format json or csv" in capsys.readouterr().err
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def upload(folder, remote):
+    files = fsspec.filesystem("memory")
+    if files.exists(remote):
+        files.rm(remote, recursive=True)
+    for path in folder.rglob("*"):
+        if path.is_file():
+            files.pipe_file(f"{remote}/{path.relative_to(folder).as_posix()}", path.read_bytes())
+    return files
+
+
+@pytest.mark.reliability("Machines that pack one remote dataset, of which some stop", "the same bytes")
+def test_parts_pack_a_remote_dataset_from_remote_tars(booru, tmp_path, capsys):
+    root, files = booru
+    write_tars(tmp_path, files)
+    words = ["--source", "fire-eggs", "--from", str(root / "danbooru.db"), "--images", str(tmp_path / "p")]
+    dataset = tmp_path / "dataset"
+    assert select_tags.main([str(root / "definition.toml"), *words, "-o", str(dataset)]) == 0
+    upload(tmp_path / "p", "/bucket/p")
+    remote = upload(dataset, "/bucket/dataset")
+    words = [
+        "memory://bucket/dataset",
+        "--images",
+        "memory://bucket/p",
+        "--shard-size",
+        "16",
+        "--workers",
+        "1",
+    ]
+    for part in (2, 0):
+        assert write_records.main([*words, "--part", f"{part}/3"]) == 0
+    assert "left to other parts" in capsys.readouterr().out
+    written = sorted(name for name in remote.find("/bucket/dataset") if name.endswith(".tfrecord"))
+    remote.rm(remote.find("/bucket/dataset/.progress")[0])  # a machine stopped before its note
+    assert write_records.main([*words, "--part", "1/3"]) == 0
+    assert write_records.main([*words, "--part", "0/3"]) == 0
+    assert write_records.main([*words, "--part", "2/3"]) == 0
+    assert len(written) > 3
+    assert not remote.exists("/bucket/dataset/.progress")
+    names = [path.relative_to(root / "dataset") for path in (root / "dataset").rglob("*.tfrecord")]
+    for name in [*names, pathlib.Path("train/ids.npy")]:
+        assert remote.cat_file(f"/bucket/dataset/{name}") == (root / "dataset" / name).read_bytes(), name
+    assert remote.exists("/bucket/p.index.parquet")
+    assert write_records.main(words) == 0
+    assert "is complete" in capsys.readouterr().out
+    assert write_records.main([*words, "--overwrite"]) == 2

@@ -16,7 +16,7 @@ from helpers.broken_images import spoil
 from PIL import Image
 
 from tools import tag_images
-from Utils.images import codec, image_folder, image_reader
+from Utils.images import codec, films, image_folder, image_reader
 from Utils.serving import onnx_tagger, tag_table
 from Utils.tags import sidecars
 
@@ -420,3 +420,37 @@ def test_a_release_is_tagged_without_importing_tensorflow(release, pictures):
     assert done.returncode == 0, done.stderr
     assert len(sidecars_in(pictures)) == 4
     assert image_folder.is_image("1.png")
+
+
+def test_films_are_tagged_by_frames(release, tmp_path, capsys):
+    av = pytest.importorskip("av")
+    with av.open(str(tmp_path / "f.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=4)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        for number in range(8):
+            paint(tmp_path / "frame.png", RED if number < 4 else BLUE)
+            frame = av.VideoFrame.from_image(Image.open(tmp_path / "frame.png").resize((64, 64)))
+            for packet in stream.encode(frame):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+    (tmp_path / "frame.png").unlink()
+    (tmp_path / "g.mp4").write_bytes(b"no film")
+    assert tag(release, tmp_path, "--every", "1s", "--format", "json", "-o", tmp_path / "o.json") == 0
+    records = json.loads((tmp_path / "o.json").read_text())
+    assert [path.rpartition("/")[2] for path in records] == ["f.mp4#t=0", "f.mp4#t=1"]
+    said = capsys.readouterr().err
+    assert "g.mp4: damaged film" in said
+    assert "passed by" not in said
+    assert tag(release, tmp_path / "f.mp4", "--every", "1s") == 0
+    words = (tmp_path / "f.txt").read_text()
+    for color in (RED, BLUE):
+        assert set(EXPECTED[color].strip().split(", ")) <= set(words.strip().split(", "))
+    assert tag(release, tmp_path / "f.mp4", "--every", "never") == 2
+
+
+@pytest.mark.reliability("tag_images --every without the package that reads films", "named before any work")
+def test_films_need_a_package(release, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(films, "find_spec", lambda name: None)
+    assert tag(release, tmp_path, "--every", "1s") == 2
+    assert "requirements-video.txt" in capsys.readouterr().err

@@ -3,14 +3,18 @@
 The limit is decoding alone, by OpenCV in one thread per core. The peer is the naive order in TensorFlow
 operations: decode fully, swap channels, flip, crop, antialiased resize by one of three methods, batch,
 rotate, MixUp through float32. All read the same drawn 512 px JPEGs of about 90 kB, in turns. --plot also
-measures the steps of the pipeline one by one and draws where the time goes.
+measures the steps of the pipeline one by one and draws where the time goes. --tars also trains from
+WebDataset tars of the same pictures, without packing.
 """
 
 import argparse
 import concurrent.futures
 import functools
+import io
 import itertools
+import json
 import pathlib
+import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -28,6 +32,7 @@ SIDE = 512  # of the stored JPEGs
 LABELS_PER_IMAGE = 30
 OURS, PEER, LIMIT = "training pipeline", "peer: the naive order in TensorFlow", "limit: decoding only"
 DEVICE, EVALUATION = "training pipeline, augment_on device", "evaluation pipeline"
+TARS = "training pipeline, from WebDataset tars"
 DECODING, RESIZING, ROTATION, MIXUP = STEPS = (
     "step: decoding",
     "step: resizing",
@@ -46,6 +51,7 @@ def add_arguments(parser: Parser) -> None:
     add("--images", type=number(above=0), default=256, help="images drawn (256)")
     add("--seconds", type=number(float, above=0), default=10.0, help="seconds per figure (10)")
     add("--turns", type=number(above=0), default=5, help="number of turns, whose median counts (5)")
+    add("--tars", action="store_true", help="also from WebDataset tars of the same pictures")
     add("--plot", type=pathlib.Path, metavar="FILE.svg", help="draw a chart of where time goes")
 
 
@@ -65,11 +71,17 @@ def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:
         }
         if options.plot:
             runs |= _steps(encoded, options)
+        if options.tars:
+            tars = {"tags": [f"tag_{row}" for row in range(options.num_labels)]}
+            paths = _write_tars(pathlib.Path(folder), encoded, options.num_labels)
+            runs[TARS] = lambda: _batches(_our_pipeline(paths, options, **tars))
         figures = timing.rates_in_turns(runs, options.seconds, options.turns)
     setup = {name: getattr(options, name) for name in ("image_size", "batch_size", "num_labels")}
     setup |= {"bytes_per_image": round(np.mean([len(data) for data in encoded])), "cores": timing.num_cores()}
     ratios = {"of the limit": figures[OURS] / figures[LIMIT], "of the peer": figures[OURS] / figures[PEER]}
     ratios["of the limit, augment_on device"] = figures[DEVICE] / figures[LIMIT]
+    if options.tars:
+        ratios["from tars, of that from shards"] = figures[TARS] / figures[OURS]
     if options.plot:
         with atomic.replacing(options.plot) as beside:
             beside.write_text(draw_chart(figures), encoding="utf-8")
@@ -139,6 +151,22 @@ def _draw_shards(folder: pathlib.Path, count: int, num_labels: int) -> tuple[lis
                 labels = random.integers(0, num_labels, LABELS_PER_IMAGE)
                 shard.write(records.encode(number, encoded[number], np.unique(labels)))
     return [path for path in paths if pathlib.Path(path).stat().st_size], encoded
+
+
+def _write_tars(folder: pathlib.Path, encoded: list[bytes], num_labels: int) -> list[str]:
+    """Write the JPEGs to two tars, each with a JSON of its tags beside it; return their paths."""
+    random = np.random.default_rng(0)
+    paths = [str(folder / f"drawn-{index:05d}.tar") for index in range(2)]
+    for index, path in enumerate(paths):
+        with tarfile.open(path, "w") as archive:
+            for row in range(index, len(encoded), 2):
+                names = [f"tag_{label}" for label in random.integers(0, num_labels, LABELS_PER_IMAGE)]
+                fields = json.dumps({"id": row, "tag_string_general": " ".join(names)}).encode()
+                for suffix, content in (("jpg", encoded[row]), ("json", fields)):
+                    member = tarfile.TarInfo(f"{row}.{suffix}")
+                    member.size = len(content)
+                    archive.addfile(member, io.BytesIO(content))
+    return paths
 
 
 def _our_pipeline(shards: list[str], options: argparse.Namespace, **more: Any) -> Any:

@@ -24,6 +24,14 @@ def test_it_measures_ours_the_limit_and_the_peer(capsys, tmp_path):
     assert result["unit"] == "images/s"
 
 
+def test_tars_are_measured_beside_shards(capsys):
+    words = ["--images", "6", "--batch-size", "2", "--image-size", "16", "--num-labels", "9", "--tars"]
+    assert bench.main(["input", *words, "--seconds", "0.02", "--turns", "1", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    shards, *_, tars = result["figures"].values()
+    assert result["ratios"]["from tars, of that from shards"] == tars / shards
+
+
 def test_the_chart_must_be_svg(capsys):
     assert bench.main(["input", "--plot", "time.png"]) == 2
     assert "must end in .svg; got time.png" in capsys.readouterr().err
