@@ -58,8 +58,7 @@ def train_dataset(
     """Return an endless dataset of ``(images (B, S, S, 3) uint8, labels (B, num_labels) float32)``.
 
     Args:
-        records: a glob or a list of shards; or of WebDataset tars, in which each picture has a ``.json`` (of
-            a booru's fields) or a ``.txt`` (a caption) of its name: see ``Generators.tar_samples``.
+        records: a glob or a list of shards, or of WebDataset tars: see ``Generators.tar_samples``.
         num_labels: labels of the dataset: rows of selected_tags.csv.
         image_size: side of the square images, in pixels.
         batch_size: images in a global batch, on all hosts.
@@ -94,9 +93,7 @@ def train_dataset(
         raise UserError(f"start_step must not be negative; got {start_step}")
     rows = _host_rows(host, batch_size)
     augmentation = _changed(augmentation or Augmentation(), changes)
-    paths = tar_samples.from_paths(shard_paths(records), tags, num_labels)
-    if isinstance(paths, TarSamples):
-        num_records = paths.counts(keep)
+    paths, num_records = _records_of(records, num_records, tags, num_labels, keep)
     streams = _streams(paths, num_records, keep, batch_size, start_step)
     batcher = TrainBatcher(
         spec=spec,
@@ -154,9 +151,7 @@ def eval_dataset(
     if host[1] > 1 and not pad_batches:
         raise UserError(f"hosts need pad_batches, so that all have as many batches; got host {host}")
     batcher = EvalBatcher(spec, padding, num_rows if pad_batches else None, unknown)
-    paths = tar_samples.from_paths(shard_paths(records), tags, num_labels)
-    if isinstance(paths, TarSamples):
-        num_records = paths.counts(keep)
+    paths, num_records = _records_of(records, num_records, tags, num_labels, keep)
     counts, total = _eval_counts(paths, num_records, keep, host)
     num_batches = None if total is None else -(-total // batch_size)
     if host[1] == 1:
@@ -179,6 +174,18 @@ def eval_dataset(
     if num_batches is not None:
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(num_batches))
     return _with_options(dataset)
+
+
+def _records_of(
+    records: Records,
+    num_records: int | Sequence[int] | np.ndarray | None,
+    tags: Tags | None,
+    num_labels: int,
+    keep: Keep | None,
+) -> tuple[Sequence[str], int | Sequence[int] | np.ndarray | None]:
+    """Return the paths of shards or tars, and how many records they have: of tars always for each."""
+    paths = tar_samples.from_paths(shard_paths(records), tags, num_labels)
+    return (paths, paths.counts(keep)) if isinstance(paths, TarSamples) else (paths, num_records)
 
 
 def _changed(augmentation: Augmentation, changes: dict[str, Any]) -> Augmentation:
