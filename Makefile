@@ -1,4 +1,5 @@
-# make demo   environment, drawn booru, shards, training, predictions, thresholds, report: all of it under demo/
+# make demo   environment, drawn booru, shards, training, predictions, thresholds, report: all of it under demo/;
+#             another drawn world: make demo DEMO=demo_scenes STYLE=scenes
 # make demo-labels   better labels for it: out-of-fold audit, answers by the truth, the recipe before and after
 # make test   environment with the test tools, then the test suite; make test-slow: its longest checks
 # make lint   style and types
@@ -7,6 +8,7 @@
 PYTHON ?= python3
 DEMO ?= demo
 SEED ?= 0
+STYLE ?= faces
 
 ENV := .venv/.installed
 ENV_DEV := .venv/.installed-dev
@@ -20,10 +22,11 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 # Every output below is written beside its place and renamed, so a file that exists is whole, and a second
 # `make demo` continues where the first one stopped.
 demo: $(DEMO)/dump/dump.json $(DEMO)/thresholds.csv
-	$(PY) tools/make_report.py $(DEMO)/dump --dataset $(DEMO)/dataset -o $(DEMO)/report --overwrite
+	$(PY) tools/make_report.py $(DEMO)/dump --dataset $(DEMO)/dataset --truth $(DEMO)/booru/truth.csv \
+	  --run $(DEMO)/run -o $(DEMO)/report --overwrite
 
 $(DEMO)/booru/definition.toml: | $(ENV)
-	$(PY) tools/make_demo_booru.py $(DEMO)/booru --seed $(SEED)
+	$(PY) tools/make_demo_booru.py $(DEMO)/booru --seed $(SEED) --style $(STYLE)
 
 $(DEMO)/dataset/selected_tags.csv: | $(DEMO)/booru/definition.toml
 	$(PY) tools/select_tags.py $(DEMO)/booru/definition.toml --source fire-eggs --from $(DEMO)/booru/danbooru.db \

@@ -299,7 +299,7 @@ def _compile(experiment: "Experiment", *, frozen: bool, start_step: int) -> None
         trained_model.compile(
             optimizer,
             loss,
-            metrics=loss.states,
+            metrics=loss.states or None,  # an empty list makes a metric that has no result before a step
             jit_compile=devices.compiles(recipe.jit_compile),  # pyright: ignore[reportArgumentType]
             steps_per_execution=recipe.steps_per_execution,
         )
@@ -320,7 +320,8 @@ def _train(experiment: "Experiment", body: "Freezing", run: Run, name: str) -> i
         with experiment.devices.scope():
             num_labels, trained_model = experiment.dataset.num_labels, experiment.trained_model
             data = experiment.validation()
-            evaluate = validation_metrics.evaluator(model, data, num_labels, trained_model)
+            frequencies = experiment.dataset.tag_frequencies("train")
+            evaluate = validation_metrics.evaluator(model, data, num_labels, trained_model, frequencies)
     console.say(console.opening_line(experiment.facts, evaluate is not None))
     if experiment.match and evaluate:
         console.say(console.scores_line("before the first step", evaluate()))

@@ -21,12 +21,12 @@ import numpy as np
 from Utils.command import text
 from Utils.command.cli import Parser, UserError, command, print_json
 from Utils.data import dataset_folder, post_images
-from Utils.evaluation import duplicate_groups, leakage, predictions
+from Utils.evaluation import duplicate_groups, ground_truth, leakage, predictions
 from Utils.files import csv_tables
 from Utils.files.outputs import FolderKind, replacing_folder, require_replaceable_folder
 from Utils.images import places
 from Utils.report import report as reporting
-from Utils.report import report_page
+from Utils.report import report_page, run_history
 
 REPORT = FolderKind(
     "a report", ("report.html", "report.csv"), ("headline.csv", "confused.csv", "padding.csv", "leaks.csv")
@@ -54,6 +54,11 @@ def parser() -> Parser:
         help="groups of near-duplicates, from find_duplicates.py: the score without those of --dataset's "
         "training images",
     )  # fmt: skip
+    parser.add_argument("--run", metavar="RUN", help="the run folder of the model: curves of its history")
+    parser.add_argument(
+        "--truth", type=pathlib.Path, metavar="CSV",
+        help="all true tags (image_id,tags): what a perfect tagger would reach against these labels",
+    )  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="replace an existing report")
     parser.add_argument("--json", action="store_true", help="print the headline table as JSON")
     return parser
@@ -66,7 +71,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     require_replaceable_folder(options.output, REPORT, options.overwrite)
     dump = predictions.load(options.dump).require_labels()
     black = options.black and predictions.load(options.black)
-    report = reporting.compute(dump, _find_pictures(options), black, _is_leaked(dump, options))
+    truth = options.truth and ground_truth.read(options.truth)
+    ids = [] if dump.image_ids is None else dump.image_ids.tolist()
+    if truth is not None and not any(post in truth for post in ids):
+        raise UserError(f"{options.truth} names none of the {len(ids)} image ids of {options.dump}")
+    history = None if options.run is None else run_history.read(options.run)
+    report = reporting.compute(
+        dump, _find_pictures(options), black, _is_leaked(dump, options), truth, history
+    )
     with replacing_folder(options.output, REPORT, options.overwrite) as folder:
         _write(report, folder)
     if options.json:
@@ -123,17 +135,28 @@ def _write(report: reporting.Report, folder: pathlib.Path) -> None:
 def text_table(dump: predictions.Dump, rows: Iterable[Mapping[str, Any]]) -> str:
     """Return the headline table as aligned text."""
     lines = [("category", "tags", "F1", "95%", "F1", "95%", "macro F1", "MCC", "threshold")]
+    rows = list(rows)
+    has_ceiling = not all(math.isnan(row["model"]["ceiling"]) for row in rows)
+    if has_ceiling:
+        lines = [(*lines[0], "ceiling")]
     for row in rows:
         baseline, model = row["frequencies"], row["model"]
         f1 = (_score(baseline["F1"]), _interval(baseline), _score(model["F1"]), _interval(model))
         others = (_score(model["macro_F1"]), _score(model["MCC"]), f"{model['thres']:.4f}")
+        others += (_score(model["ceiling"]),) if has_ceiling else ()
         lines.append((row["category"], str(row["tags"]), *f1, *others))
     aligned = text.pad_columns(lines)
     widths = [len(cell) for cell in aligned[0]]
     predictors = " " * (sum(widths[:2]) + 4)
     predictors += f"{'frequencies only':<{sum(widths[2:4]) + 4}}model"
     title = f"{dump.name}: {len(dump.probabilities)} images, micro F1 where precision = recall"
-    return "\n".join([title, "", predictors, *("  ".join(line) for line in aligned)])
+    text_lines = [title, "", predictors, *("  ".join(line) for line in aligned)]
+    if has_ceiling:
+        text_lines += [
+            "",
+            "ceiling: F1 of a perfect tagger against these labels, which lack some of what is true",
+        ]
+    return "\n".join(text_lines)
 
 
 def leaks_text(leaks: leakage.Leakage) -> str:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from Utils.command.cli import UserError, suggest
 from Utils.command.text import join_names
 from Utils.data.definition import SPLITS
-from Utils.files import arrays, parquet_files, shapes, tfrecord
+from Utils.files import arrays, csv_tables, parquet_files, shapes, tfrecord
 from Utils.files.atomic import AnyPath, read_json, to_path
 from Utils.files.outputs import FolderKind
 from Utils.images import codec
@@ -20,6 +20,7 @@ from Utils.tags import tag_list
 MANIFEST = "dataset.json"
 POSTS = "posts.parquet"
 FRAMES = "frames.csv"  # of animated pictures, where several of them are records
+TAG_SPLITS = "tag_splits.csv"
 POST_COLUMNS = {
     "post_id": pa.int64(), "split": pa.string(), "path": pa.string(), "label_indexes": pa.list_(pa.int32()),
 }  # fmt: skip
@@ -39,7 +40,7 @@ SHARDS = "*-[0-9][0-9][0-9][0-9][0-9]*-of-[0-9][0-9][0-9][0-9][0-9]*.tfrecord"  
 DATASET = FolderKind(
     "a dataset", (MANIFEST, TAGS),
     (
-        "posts.parquet", "rejected.csv", "dropped_tags.csv", "tag_splits.csv", "definition.toml",
+        "posts.parquet", "rejected.csv", "dropped_tags.csv", TAG_SPLITS, "definition.toml",
         "categories.json", FRAMES,
         *(name for split in SPLITS for name in (f"{split}.txt", f"{split}/ids.npy", f"{split}/{SHARDS}")),
         ".progress*", ".*.part*", "*/.*.part*",
@@ -101,6 +102,21 @@ class Dataset:
                 f"{path} must name {self.num_records(split)} posts, one a record; it names {len(ids)}"
             )
         return ids
+
+    def tag_frequencies(self, split: str) -> np.ndarray | None:
+        """Return about which share of a split's posts has each tag: (num_labels,), above 0 and below 1.
+
+        From tag_splits.csv, without reading the posts: of posts that were selected, whether they have a
+        record or not, with half a post added for and against (the Jeffreys prior). None without that file.
+        """
+        path = self.folder / TAG_SPLITS
+        if not path.is_file():
+            return None
+        frame = csv_tables.read(path, "the posts of each tag by split", ("tag_id", split), dtype=str)
+        counts = pd.to_numeric(frame[split], errors="coerce").to_numpy(np.float64)
+        if frame["tag_id"].tolist() != self.tags["tag_id"].astype(str).tolist() or not (counts >= 0).all():
+            raise UserError(f"{path} must have a count for each tag of {self.folder / TAGS}, in its order")
+        return (counts + 0.5) / (max(self.num_records(split), counts.max(initial=0)) + 1.0)
 
     def labels(self, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
         """Return the labels of the posts of a split that have a record; None without posts.parquet.

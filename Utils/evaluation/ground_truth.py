@@ -78,6 +78,29 @@ def missing_labels(dump: Dump, columns: np.ndarray, truth: Truth) -> tuple[set[i
     return posts, missing
 
 
+def ceiling(dump: Dump, columns: np.ndarray, truth: Truth) -> float:
+    """Return the F1 where precision equals recall of a perfect tagger against incomplete labels.
+
+    It can predict as many tags as are labeled; whatever true ones it takes, the labels have their usual share
+    of them: ``F1 = labels that are true / max(true tags, labels)``. NaN where there are neither, or where the
+    truth names none of the posts.
+
+    Args:
+        dump: with labels and image ids.
+        columns: of the tags that are looked at.
+        truth: from `read`; posts that it does not name are left out.
+    """
+    names = dump.tags["name"].to_numpy()[columns]
+    true = labeled = both = 0
+    for row, post in enumerate(dump.image_ids.tolist()):
+        if post in truth:
+            is_labeled = np.asarray(dump.labels[row])[columns] != 0
+            is_true = np.array([name in truth[post] for name in names], bool)
+            true, labeled = true + int(is_true.sum()), labeled + int(is_labeled.sum())
+            both += int((is_true & is_labeled).sum())
+    return both / max(true, labeled) if true or labeled else float("nan")
+
+
 def score_audit(findings: pd.DataFrame, posts: set[int], missing: set[tuple[int, str]]) -> dict[str, Any]:
     """Score the missing labels that an audit found: recall, precision, and the curve of both.
 

@@ -56,12 +56,12 @@ def figure(title: str, svg: str, note: str) -> str:
     return f"<figure><h3>{html.escape(title)}</h3>{svg}<figcaption>{html.escape(note)}</figcaption></figure>"
 
 
-def card(title: str, note: str, pictures: Iterable[tuple[str | None, str]]) -> str:
-    """Return a card with pictures ``(data address, caption)``; one without an address is left out."""
+def card(title: str, note: str, pictures: Iterable[tuple[str | None, str, int]]) -> str:
+    """Return a card with pictures ``(data address, caption, post id)``; None for no address."""
     shots = "".join(
-        f'<figure><img alt="" loading="lazy" src="{address}">'
+        f'<figure><img alt="post {post_id}" loading="lazy" src="{address}" data-post="{post_id}">'
         f"<figcaption>{html.escape(caption)}</figcaption></figure>"
-        for address, caption in pictures
+        for address, caption, post_id in pictures
         if address is not None
     )
     shots = f'<div class="shots">{shots}</div>' if shots else ""

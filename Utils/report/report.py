@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from Utils.evaluation import (
     bootstrap,
     calibration,
     confusion,
+    ground_truth,
     jackknife,
     leakage,
     paired_bootstrap,
@@ -20,7 +21,8 @@ from Utils.evaluation import (
     scores,
     thresholds,
 )
-from Utils.report import figures
+from Utils.report import examples, figures
+from Utils.report.examples import FindPictures
 from Utils.tags.tag_list import category_name, category_names
 
 NUM_RESAMPLES = 1000
@@ -30,15 +32,13 @@ COLUMNS = ("tag", "category", "count", "positives", "predicted", "TP", "FP", "FN
 PADDED = ("F1_white", "F1_black")  # further columns where there are predictions of images padded black
 HEADLINE = (
     "category", "tags", "F1", "F1_low", "F1_high", "P", "R", "macro_F1", "MCC", "thres",
-    "macro_F1_low", "macro_F1_high",
+    "macro_F1_low", "macro_F1_high", "ceiling",
 )  # fmt: skip
 PADDINGS = (
     "category", "F1_white", "F1_white_low", "F1_white_high", "F1_black", "F1_black_low", "F1_black_high",
     "difference", "difference_low", "difference_high",
 )  # fmt: skip
 CONFUSIONS = ("predicted", "true", "images", "expected")
-
-FindPictures = Callable[[Collection[int]], dict[int, bytes]]  # post ids -> {post id: encoded image}
 
 
 class TagRow(NamedTuple):
@@ -62,6 +62,7 @@ class Shot(NamedTuple):
 
     address: str | None
     caption: str
+    post_id: int
 
 
 class WorstTag(NamedTuple):
@@ -104,6 +105,8 @@ class Report:
     paddings: list[PaddingScores] | None  # with --black
     padded_f1: list[tuple[float | None, float | None]] | None  # white and black of every tag, with --black
     leaks: leakage.Leakage | None  # with --groups
+    examples: examples.Examples  # pictures to open
+    history: list[dict[str, float]] | None = None  # an epoch a row, with --run
 
     @property
     def threshold(self) -> float:
@@ -171,6 +174,8 @@ def compute(
     find_pictures: FindPictures,
     black: predictions.Dump | None = None,
     is_leaked: np.ndarray | None = None,
+    truth: ground_truth.Truth | None = None,
+    history: list[dict[str, float]] | None = None,
 ) -> Report:
     """Compute the `Report` of a dump with labels.
 
@@ -178,8 +183,10 @@ def compute(
         find_pictures: ``post ids -> {post id: encoded image}``; posts without an image are left out.
         black: the dump of the same images padded black.
         is_leaked: bool (N,), the images with a near-duplicate among the training images.
+        truth: all true tags of posts, for what a perfect tagger would reach against the labels.
+        history: of the run, from `Utils.report.run_history.read`.
     """
-    by_category = headline(dump)
+    by_category = headline(dump, truth)
     threshold = by_category[0]["model"]["thres"]
     counts = scores.count(dump.probabilities, dump.labels, threshold)
     table = tag_table(dump, counts)
@@ -200,7 +207,16 @@ def compute(
         paddings,
         padded_f1,
         None if is_leaked is None else leakage.score(dump, threshold, is_leaked, NUM_RESAMPLES),
+        examples.choose(dump, threshold, _rows_of_shots(dump, [*worst, *confused]), find_pictures),
+        history,
     )
+
+
+def _rows_of_shots(dump: predictions.Dump, parts: Iterable[WorstTag | ConfusedTags]) -> list[int]:
+    if dump.image_ids is None:
+        return []
+    row_of = {post: row for row, post in enumerate(dump.image_ids.tolist())}
+    return [row_of[shot.post_id] for part in parts for shot in part.shots]
 
 
 def columns_by_category(dump: predictions.Dump | alignment.AlignedDumps) -> dict[str, np.ndarray]:
@@ -216,13 +232,14 @@ def columns_by_category(dump: predictions.Dump | alignment.AlignedDumps) -> dict
     return columns
 
 
-def headline(dump: predictions.Dump) -> list[dict[str, Any]]:
+def headline(dump: predictions.Dump, truth: ground_truth.Truth | None = None) -> list[dict[str, Any]]:
     """Score the model, and a predictor that knows only tag frequencies, for every category.
 
     Returns:
         ``[{"category", "tags", "model": scores, "frequencies": scores}]``, all tags first; the scores have
         the keys of `Utils.evaluation.scores.summary`, macro_F1, TP, FP, FN, TN, ties, and F1_low, F1_high,
-        macro_F1_low and macro_F1_high, the ends of 95% intervals over images.
+        macro_F1_low and macro_F1_high, the ends of 95% intervals over images, and ceiling, the F1 of a
+        perfect tagger against these labels, NaN without ``truth``.
     """
     positives = scores.positives(dump.labels)
     frequencies = np.broadcast_to(dump.tags["count"].to_numpy(np.float64), dump.probabilities.shape)
@@ -230,10 +247,15 @@ def headline(dump: predictions.Dump) -> list[dict[str, Any]]:
     model, baseline = (
         _score(p, dump.labels, positives, list(columns.values())) for p in (dump.probabilities, frequencies)
     )
-    return [
-        {"category": name, "tags": len(part), "frequencies": baseline[i], "model": model[i]}
-        for i, (name, part) in enumerate(columns.items())
+    limits = [
+        {"ceiling": math.nan if truth is None else ground_truth.ceiling(dump, part, truth)}
+        for part in columns.values()
     ]
+    return [
+        {"category": name, "tags": len(part), "frequencies": {**baseline[i], **limits[i]},
+         "model": {**model[i], **limits[i]}}
+        for i, (name, part) in enumerate(columns.items())
+    ]  # fmt: skip
 
 
 def _score(
@@ -368,4 +390,6 @@ def _shots(
     id_of = {row: int(dump.image_ids[row]) for part in captions for row, _ in part}
     pictures = find_pictures(sorted(set(id_of.values()))) if id_of else {}
     addresses = {post: post_images.data_uri(data) for post, data in pictures.items()}
-    return [[Shot(addresses.get(id_of[row]), caption) for row, caption in part] for part in captions]
+    return [
+        [Shot(addresses.get(id_of[row]), caption, id_of[row]) for row, caption in part] for part in captions
+    ]

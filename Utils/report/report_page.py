@@ -5,13 +5,14 @@ It is one file without outside parts, so that it opens anywhere and can be sent 
 
 import html
 import json
+import math
 import pathlib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from Utils.evaluation import leakage, predictions, results_table, scores
-from Utils.report import figures, html_parts
+from Utils.report import examples, figures, html_parts, run_history
 from Utils.report import report as reporting
 
 TEMPLATE = pathlib.Path(__file__).with_name("report.html")
@@ -22,11 +23,15 @@ def render(report: reporting.Report) -> str:
     template = TEMPLATE.read_text(encoding="utf-8")
     rows = json.dumps([[_rounded(value) for value in row] for row in report.rows()], ensure_ascii=False)
     values = {
-        "title": html.escape(report.dump.name),
+        "title": html.escape(_title(report)),
+        "name": html.escape(report.dump.name),
+        "verdict": html.escape(_verdict(report)),
         "facts": _facts(report.dump),
         "headline": _headline(report.headline),
         "resamples": f"{reporting.NUM_RESAMPLES:,}",
         "figures": _figures(report),
+        "gallery": _gallery(report.examples),
+        "history": _history(report),
         "paddings": _paddings(report),
         "leaks": _leaks(report.leaks),
         "worst": _worst(report),
@@ -35,6 +40,7 @@ def render(report: reporting.Report) -> str:
         "head": json.dumps(report.columns),
         # Inside a script nothing is escaped: a tag named </script> must not end it.
         "rows": rows.replace("<", "\\u003c"),
+        "pictures": json.dumps(_pictures(report.examples)),
     }
     # Which sections there are is known once the others are filled in.
     values["nav"] = html_parts.section_links(_filled(template, values | {"nav": ""}))
@@ -48,6 +54,69 @@ def _filled(template: str, values: Mapping[str, str]) -> str:
 
 def _rounded(value: Any) -> Any:
     return round(value, 4) if isinstance(value, float) else value
+
+
+def _title(report: reporting.Report) -> str:
+    """Return what was scored and how well, in one line."""
+    dump, model = report.dump, report.headline[0]["model"]
+    where = " ".join(str(dump.info[name]) for name in ("dataset", "split") if dump.info.get(name))
+    on = f"{len(dump.probabilities):,} images" + (f" of {where}" if where else "")
+    return f"{dump.name}: F1 {html_parts.format_value(model['F1'])} on {on}"
+
+
+def _verdict(report: reporting.Report) -> str:
+    """Return the headline as sentences for somebody who knows no F1."""
+    top = report.headline[0]
+    model, frequencies = top["model"], top["frequencies"]
+    if not model["P"] > 0:
+        return "No tag that is predicted is true."
+    right, named = 100 * model["P"], 100 * model["R"]
+    text = (
+        f"Of 100 tags that the model names {right:.0f} are right, and of 100 true ones it names {named:.0f}. "
+    )
+    if not math.isnan(frequencies["F1"]):
+        text += f"Without looking at the images F1 would be {frequencies['F1']:.2f}"
+        ceiling = model["ceiling"]
+        text += (
+            "." if math.isnan(ceiling) else f"; a perfect tagger reaches {ceiling:.2f} against these labels."
+        )
+    return text
+
+
+def _pictures(chosen: examples.Examples) -> list[list[Any]]:
+    """Return [post id, address, [[column, probability, verdict], ...]] of every picture."""
+    return [
+        [
+            picture.post_id,
+            picture.address,
+            [[tag.column, _rounded(tag.probability), tag.verdict] for tag in picture.tags],
+        ]
+        for picture in chosen.pictures
+    ]
+
+
+def _gallery(chosen: examples.Examples) -> str:
+    if not chosen.num_gallery:
+        return ""
+    note = (
+        "Drawn by lot. Green is right, red is wrong, gray was missed; the likeliest first. "
+        "A picture opens large, with its post id and all its tags."
+    )
+    return html_parts.section(
+        "gallery",
+        "Ordinary predictions",
+        note,
+        f'<div id="pictures" data-first="{chosen.num_gallery}"></div>',
+    )
+
+
+def _history(report: reporting.Report) -> str:
+    if not report.history:
+        return ""
+    charts = "".join(html_parts.figure(*part) for part in run_history.charts(report.history))
+    seconds = sum(row.get("seconds", 0.0) for row in report.history)
+    note = f"{len(report.history)} epochs, {seconds / 60:.1f} minutes."
+    return html_parts.section("history", "History of the run", note, f'<div class="figures">{charts}</div>')
 
 
 def _facts(dump: predictions.Dump) -> str:
@@ -67,8 +136,10 @@ def _facts(dump: predictions.Dump) -> str:
 
 
 def _headline(rows: Iterable[Mapping[str, Any]]) -> str:
-    head = ("category", "model F1", "frequencies only F1", "P", "R", "macro F1", "MCC", "threshold")
-    cells = []
+    head = ["category", "model F1", "frequencies only F1", "P", "R", "macro F1", "MCC", "threshold"]
+    rows, cells = list(rows), []
+    has_ceiling = not all(math.isnan(row["model"]["ceiling"]) for row in rows)
+    head[2:2] = ["perfect tagger F1"] if has_ceiling else []
     for row in rows:
         model = row["model"]
         f1 = (
@@ -78,7 +149,9 @@ def _headline(rows: Iterable[Mapping[str, Any]]) -> str:
         category = (row["category"], f"{row['tags']:,} tags")
         macro = html_parts.format_interval(model["macro_F1_low"], model["macro_F1_high"], "–")
         others = (model["P"], model["R"], (model["macro_F1"], macro), model["MCC"], model["thres"])
-        cells.append((category, *f1, *others))
+        model_f1, frequencies_f1 = f1
+        ceiling = (model["ceiling"],) if has_ceiling else ()
+        cells.append((category, model_f1, *ceiling, frequencies_f1, *others))
     return html_parts.table(head, cells, "headline")
 
 

@@ -36,12 +36,13 @@ text { fill: var(--soft); font: 12px system-ui, sans-serif; }
 
 @dataclasses.dataclass(frozen=True)
 class Axis:
-    """An axis from ``low`` to ``high``; with ``log`` both must be above 0."""
+    """An axis from ``low`` to ``high``; with ``log`` both must be above 0, ``whole`` has whole ticks only."""
 
     label: str
     low: float
     high: float
     log: bool = False
+    whole: bool = False
 
     def share(self, value: float) -> float:
         """Return where a value lies, 0 at the low end, 1 at the high end; beyond the ends it is clipped."""
@@ -60,6 +61,8 @@ class Axis:
             values = values if len(values) > 2 else round_numbers(self.low, self.high)
             return [(value, f"{value:,.0f}" if value >= 1 else f"{value:g}") for value in values]
         step = _round_step((self.high - self.low) / 5)
+        if self.whole:
+            step = 5.0 if step == 2.5 else max(1.0, step)
         first = math.ceil(self.low / step - 1e-9)
         count = math.floor(self.high / step + 1e-9) - first + 1
         return [((first + i) * step, f"{(first + i) * step:g}") for i in range(count)]

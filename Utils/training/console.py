@@ -4,6 +4,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from Utils.training import diagnosis
+
 _CLEAR_LINE = "\r\033[K"  # to the start of the terminal's line, and erase it: the last status stood there
 _silent = False
 
@@ -45,9 +47,16 @@ def scores_line(moment: str, scores: Mapping[str, float]) -> str:
 
 
 def epoch_line(row: Mapping[str, Any], epochs: int) -> str:
-    """Return the line of a finished epoch, from its row of the history."""
+    """Return the line of a finished epoch, from its row of the history.
+
+    In brackets stands what the tags' frequencies alone give.
+    """
     shown = [f"epoch {row['epoch']}/{epochs}", f"loss {row['loss']:.4g}"]
-    shown += [f"{name} {row[name]:.4f}" for name in ("val_loss", "val_f1", "val_macro_f1") if name in row]
+    for name, prior in (("val_loss", "val_prior_loss"), ("val_f1", "val_prior_f1"), ("val_macro_f1", "")):
+        if name in row:
+            beside = f" (prior {row[prior]:.4f})" if prior in row else ""
+            shown.append(f"{name} {row[name]:.4f}{beside}")
+    shown += diagnosis.describe(row)
     seconds_left = row["seconds"] * (epochs - row["epoch"])
     shown += _rates(row["learning_rate"], row["images_per_second"], seconds_left)
     return "  ".join([*shown, f"{row['seconds']:.1f} s"])

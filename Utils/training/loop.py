@@ -11,7 +11,7 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import FrameType
 from typing import Any
 
@@ -19,7 +19,7 @@ import keras
 
 from Utils.command.cli import WorkError
 from Utils.recipe import durations
-from Utils.training import checkpoints, console
+from Utils.training import checkpoints, console, diagnosis
 from Utils.training.experiment import Experiment
 from Utils.training.freezing import Freezing
 from Utils.training.per_variable_optimizer import averaged_weights
@@ -291,22 +291,26 @@ class TrainingLoop(keras.callbacks.Callback):
     def _finish_epoch(self, epoch: int, loss: float) -> None:
         """Validate, export the models, then write the row: a row says that all before it is done."""
         row = self._row(epoch, loss)
-        is_last = epoch + 1 == self.epochs
+        is_last, scores = epoch + 1 == self.epochs, {}
         with averaged_weights(self.trained_model), self.measured(row["step"]):
             if self.evaluate is not None:
                 # All hosts take part, each with its own images; the metrics sum over all of them.
                 scores = self.evaluate([_BetweenBatches(self._stop_if_requested)])
-                row.update({f"val_{name}": scores[name] for name in sorted(scores, key=_position)})
+                row.update(_columns(set(scores) - set(diagnosis.SCORES), scores))
             if self.devices.is_first_host:
                 self._export(row, is_last)
         # After an interruption only the steps of this process count, or the speed would be too high.
         images = (self.step - self.fit_start) * self.batch_size
         row["images_per_second"] = round(images / max(self.fit_seconds, 1e-9), 2)
         row["seconds"] = round(time.monotonic() - self.fit_started_at, 2)
+        row.update(_columns(diagnosis.SCORES, scores))
         self.run.history.append(row)
         for tracker in self.trackers:
             tracker.log(row)
         console.say(console.epoch_line(row, self.epochs))
+        advice = diagnosis.advice(self.run.history.rows, self.epochs)
+        if advice:
+            console.say(advice)
 
     def _row(self, epoch: int, loss: float) -> dict[str, Any]:
         step = (epoch + 1) * self.steps_per_epoch
@@ -349,6 +353,13 @@ def _read_state(step: int, folder: Any) -> checkpoints.State:
     return arrays
 
 
+def _columns(names: Iterable[str], scores: Mapping[str, float]) -> dict[str, float]:
+    """Return the columns of these scores, as far as there are any: those that people look for first."""
+    present = sorted((name for name in names if name in scores), key=_position)
+    return {f"val_{name}": scores[name] for name in present if not math.isnan(scores[name])}
+
+
 def _position(score: str) -> tuple[int, str]:
     """Return the sort key of a score's column: those that people look for first, then by name."""
-    return (FIRST_SCORES.index(score) if score in FIRST_SCORES else len(FIRST_SCORES), score)
+    order = (*FIRST_SCORES, *diagnosis.SCORES)
+    return (order.index(score) if score in order else len(FIRST_SCORES), score)

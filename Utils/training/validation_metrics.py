@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
+import numpy as np
 
 from Utils.command.cli import UserError
+from Utils.training import prior_scores
 from Utils.training.tensors import Tensor, ops
 
 # (bins, limit) of a histogram over logits from -limit to limit; the outermost bins take what lies beyond.
@@ -26,7 +28,8 @@ class EqualPR(keras.metrics.Metric):
     as evenly spread, for the threshold and for the counts. ``result`` is a dict, which ``fit`` and
     ``evaluate`` log under its keys (``val_f1``, ``val_threshold``, ...): f1, threshold (a probability),
     precision, recall, macro_f1, macro_precision, macro_recall. Macro means are over the tags that are true
-    somewhere; a tag that is never predicted has precision 0.
+    somewhere; a tag that is never predicted has precision 0. ``never_predicted`` counts those of them that
+    are predicted nowhere, ``saturated`` is the share of outputs beyond logits of -16 or 16.
 
     Labels above 0.5 are positive (MixUp makes them soft), below 0 unknown and not counted.
 
@@ -76,7 +79,16 @@ class EqualPR(keras.metrics.Metric):
             f"macro_{key}": ops.divide_no_nan(ops.sum(values * present), ops.sum(present))
             for key, values in tag_scores.items()
         }
-        return {"f1": scores["f1"], "threshold": ops.sigmoid(cut), **scores, **macro}
+        is_predicted = ops.cast(false_positives + true_positives > 0.5, "float32")
+        outermost = ops.sum(self.pooled[:, 0]) + ops.sum(self.pooled[:, -1])
+        return {
+            "f1": scores["f1"],
+            "threshold": ops.sigmoid(cut),
+            **scores,
+            **macro,
+            "never_predicted": ops.sum(present * (1.0 - is_predicted)),
+            "saturated": ops.divide_no_nan(outermost, ops.sum(self.pooled)),
+        }
 
     def get_config(self) -> dict[str, Any]:
         """Return what ``__init__`` takes."""
@@ -167,21 +179,28 @@ class MeanLoss(keras.metrics.Metric):
 
 
 def evaluator(
-    model: keras.Model, data: Any, num_labels: int, trained_model: keras.Model | None = None
+    model: keras.Model,
+    data: Any,
+    num_labels: int,
+    trained_model: keras.Model | None = None,
+    frequencies: np.ndarray | None = None,
 ) -> Callable[..., dict[str, float]]:
     """Return ``evaluate(callbacks) -> {score: number}`` over ``data``, whose batches carry sample weights.
 
     It evaluates a second model that shares the layers of ``model``: metrics of the trained model would be
     computed in training, too. Loss and compilation are those of ``trained_model``, the model that is trained
     if it is not ``model`` itself. A loss that changes its rule with the epochs is taken as it is in the first
-    one, so that its numbers can be compared.
+    one, so that its numbers can be compared. With the training ``frequencies`` of the tags (num_labels,)
+    there are also the scores of predicting these.
     """
     trained_model = trained_model or model
     evaluated = keras.Model(model.inputs, model.outputs, name="evaluator")
     loss: Any = trained_model.loss
     if hasattr(loss, "epoch"):
         loss = type(loss).from_config(loss.get_config())
-    scores = [MeanLoss(loss), EqualPR(num_labels)]
+    scores: list[keras.metrics.Metric] = [MeanLoss(loss), EqualPR(num_labels)]
+    if frequencies is not None:
+        scores.append(prior_scores.of_loss(loss, frequencies))
     jit_compile: Any = trained_model.jit_compile  # Keras' annotations know "auto" only, here and below
     silent: Any = 0
     evaluated.compile(loss=loss, weighted_metrics=scores, jit_compile=jit_compile)

@@ -109,6 +109,22 @@ def test_a_foreign_manifest_is_refused(tmp_path):
         dataset_folder.load(folder)
 
 
+def test_frequencies_of_tags_are_those_of_the_posts(tmp_path):
+    folder = original(tmp_path / "d")
+    dataset = dataset_folder.load(folder)
+    assert dataset.tag_frequencies("train") is None
+    ids = dataset.tags["tag_id"].tolist()
+    counts = [5, *[0] * (len(ids) - 1)]
+    lines = ["tag_id,name,category,count,train"]
+    lines += [f"{tag},t,0,9,{count}" for tag, count in zip(ids, counts, strict=True)]
+    (folder / "tag_splits.csv").write_text("\n".join(lines) + "\n")
+    expected = (np.array(counts) + 0.5) / (dataset.num_records("train") + 1)
+    assert dataset.tag_frequencies("train").tolist() == expected.tolist()
+    (folder / "tag_splits.csv").write_text("\n".join(lines[:-1]) + "\n")
+    with pytest.raises(UserError, match="a count for each tag"):
+        dataset.tag_frequencies("train")
+
+
 def test_labels_are_those_of_the_posts_that_have_a_record(tmp_path):
     dataset = dataset_folder.load(small_dataset(tmp_path))
     posts = pd.read_parquet(tmp_path / "dataset" / "posts.parquet")

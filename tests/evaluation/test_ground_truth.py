@@ -52,6 +52,29 @@ def test_missing_labels_are_true_tags_that_nobody_labeled(dump):
             ground_truth.missing_labels(dump, np.array([0, 1]), other)
 
 
+def test_the_ceiling_is_what_a_perfect_tagger_reaches(dump):
+    both, hat = np.array([0, 1]), np.array([0])
+    truth = {10: {"hat"}, 11: {"hat", "tree"}, 12: {"tree", "unknown"}}  # 4 are true, 2 are labeled
+    assert ground_truth.ceiling(dump, both, truth) == 0.5
+    assert ground_truth.ceiling(dump, hat, truth) == 0.5
+    assert ground_truth.ceiling(dump, both, {10: {"hat"}, 12: {"tree"}}) == 1
+    # Labels that are wrong cost as well: two are predicted, one of them is true.
+    assert ground_truth.ceiling(dump, both, {10: {"hat"}, 11: set(), 12: set()}) == 0.5
+    assert np.isnan(ground_truth.ceiling(dump, both, {99: {"hat"}}))
+
+
+def test_no_choice_of_true_tags_beats_the_ceiling_on_average():
+    """A perfect tagger that predicts as many tags as are labeled, which of the true ones by chance."""
+    rng = np.random.default_rng(0)
+    true = rng.random((400, 6)) < 0.3
+    labels = true & (rng.random(true.shape) < 0.8)
+    hits = []
+    for _ in range(50):
+        order = rng.permutation(np.flatnonzero(true))[: labels.sum()]
+        hits.append(labels.ravel()[order].mean())  # precision, which is recall
+    assert np.mean(hits) == pytest.approx(labels.sum() / true.sum(), abs=0.005)
+
+
 FINDINGS = pd.DataFrame(
     {
         "tag": ["hat", "tree", "hat", "hat", "tree"],

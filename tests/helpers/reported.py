@@ -28,15 +28,15 @@ TAGS = pd.DataFrame(
 )
 
 
-def write_dump(folder, rows=60, p=None, y=None, tags=TAGS, dtype="float32"):
-    """Write a dump of ``rows`` images, ids from 0, drawn where p or y is not given; return its folder."""
+def write_dump(folder, rows=60, p=None, y=None, tags=TAGS, dtype="float32", ids=None):
+    """Write a dump of ``rows`` images, ids from 0 by default, drawn where p or y is not given."""
     random = np.random.default_rng(0)
     columns = len(tags)
     y = random.random((rows, columns)) < tags["count"].to_numpy() / 1200 if y is None else y
     p = np.clip(y * 0.3 + random.random((rows, columns)) * 0.7, 0, 1) if p is None else p
     info = {"run_name": "a <run>", "params": 93.2e6}
     with predictions.writing(folder, tags, dtype=dtype, info=info) as writer:
-        writer.add(p, np.arange(rows), y)
+        writer.add(p, np.arange(rows) if ids is None else ids, y)
     return pathlib.Path(folder)
 
 
@@ -46,6 +46,4 @@ def write_black_dump(dump):
     p, y = np.array(opened.probabilities), np.array(opened.labels)
     p[:, 2] = 1 - p[:, 2]
     rows = np.random.default_rng(0).permutation(60)[:50]
-    black = write_dump(dump.parent / "black", p=p[rows], y=y[rows], rows=50)
-    np.save(black / "image_ids.npy", rows)
-    return black, rows
+    return write_dump(dump.parent / "black", p=p[rows], y=y[rows], rows=50, ids=rows), rows

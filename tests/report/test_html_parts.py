@@ -15,7 +15,7 @@ def test_every_part_escapes_what_it_is_given():
         html_parts.fact_items({NASTY: NASTY}),
         html_parts.table([NASTY], [[NASTY], [(NASTY, NASTY)]]),
         html_parts.figure(NASTY, "", NASTY),
-        html_parts.card(NASTY, NASTY, [("data:x", NASTY)]),
+        html_parts.card(NASTY, NASTY, [("data:x", NASTY, 7)]),
         html_parts.section("anchor", NASTY, NASTY, "body"),
     )
     for part, times in zip(parts, (2, 4, 2, 3, 2), strict=True):
@@ -48,8 +48,8 @@ def test_a_table_marks_names_and_puts_small_text_under_a_cell():
 
 def test_missing_facts_and_images_are_left_out():
     assert html_parts.fact_items({"a": 1, "b": None}) == "<li>a <b>1</b></li>"
-    assert html_parts.card("t", "n", [(None, "lost"), ("data:x", "there")]).count("<img") == 1
-    assert "shots" not in html_parts.card("t", "n", [(None, "lost")])
+    assert html_parts.card("t", "n", [(None, "lost", 1), ("data:x", "there", 2)]).count("<img") == 1
+    assert "shots" not in html_parts.card("t", "n", [(None, "lost", 1)])
 
 
 def test_sections_are_linked_in_order_and_empty_ones_vanish():

@@ -56,7 +56,8 @@ def test_the_page_is_one_file(page):
 def test_names_of_tags_and_runs_stay_text(page):
     assert page.text.count("<script") == page.text.count("</script") == 1
     assert not any(tag == "b" for tag, _ in page.elements[page.elements.index(("script", {})) :])
-    assert "<title>a &lt;run&gt;</title>" in page.text
+    assert "<title>a &lt;run&gt;: F1 0." in page.text
+    assert "on 60 images</title>" in page.text
     assert [row[0] for row in page.data("ROWS")] == NAMES
     assert "{{" not in page.text.replace(html.escape(NAMES[4]), "").replace(json.dumps(NAMES[4]), "")
 
@@ -80,7 +81,11 @@ def test_worst_and_confused_tags_have_cards_with_images(page, computed):
         assert f"<h3>{title}</h3>" in page.text
         assert f"on {pair.images} images; by chance {pair.expected:.1f}" in page.text
     shots = [shot for part in (*computed.worst, *computed.confused) for shot in part.shots]
-    addresses = [attributes["src"] for tag, attributes in page.elements if tag == "img"]
+    images = [attributes for tag, attributes in page.elements if tag == "img" and "src" in attributes]
+    addresses = [attributes["src"] for attributes in images]
+    assert [int(attributes["data-post"]) for attributes in images] == [
+        shot.post_id for shot in shots if shot.address is not None
+    ]
     assert addresses == [shot.address for shot in shots if shot.address is not None]
     assert len(addresses) < len(shots)
     assert "images were not found." in page.text

@@ -88,6 +88,31 @@ def test_every_number_of_the_page_is_one_of_the_tables(dump, capsys):
         assert f"on {line['images']} images; by chance {float(line['expected']):.1f}" in text
 
 
+def test_the_truth_gives_what_a_perfect_tagger_would_reach(dump, capsys):
+    opened = predictions.load(dump)
+    labels = np.asarray(opened.labels) > 0
+    truth = labels.copy()
+    truth[:, 0] = True  # the labels lack some of the first tag
+    tags = [np.array(NAMES)[row].tolist() for row in truth]
+    lines = [f"{post},{' '.join(names)}" for post, names in zip(opened.image_ids, tags, strict=True)
+             if not any(" " in name for name in names)]  # fmt: skip
+    path = dump.parent / "truth.csv"
+    path.write_text("\n".join(["image_id,tags", *lines]) + "\n", encoding="utf-8")
+    known = [line.split(",")[0] for line in lines]
+    rows = np.isin(opened.image_ids, np.array(known, np.int64))
+    shown = report(dump, capsys, "--truth", str(path), "--json")
+    expected = labels[rows].sum() / truth[rows].sum()
+    assert json.loads(shown)["rows"][0]["model"]["ceiling"] == pytest.approx(expected)
+    shown = report(dump, capsys, "--truth", str(path))
+    assert f"{expected:.4f}" in shown.splitlines()[4]
+    assert "ceiling: F1 of a perfect tagger" in shown
+    assert "perfect tagger F1" in (dump.parent / "report" / "report.html").read_text(encoding="utf-8")
+    assert "ceiling" not in report(dump, capsys)
+    path.write_text("image_id,tags\n99999999,hat\n")
+    assert main([str(dump), "-o", str(dump.parent / "other"), "--truth", str(path)]) == 2
+    assert "names none of" in capsys.readouterr().err
+
+
 def small_dataset(folder, ids, shard_size):
     """A dataset folder as write_records leaves it, of JPEGs of flat color; made without tensorflow."""
     (folder / "validation").mkdir(parents=True)

@@ -82,7 +82,10 @@ def test_a_run_leaves_its_files_and_a_row_an_epoch(whole):
     rows = history(whole)
     first = "epoch,step,images,learning_rate,loss,val_loss,val_f1,val_threshold"
     assert ",".join(rows[0]).startswith(first)
-    assert list(rows[0])[-2:] == ["images_per_second", "seconds"]
+    diagnosis = ["val_prior_loss", "val_prior_f1", "val_never_predicted", "val_saturated"]
+    added = [name for name in diagnosis if name in rows[0]]
+    assert list(rows[0])[-len(added) - 2 :] == ["images_per_second", "seconds", *added]
+    assert {"val_never_predicted", "val_saturated"} <= set(added)
     assert [(row["epoch"], row["step"], row["images"]) for row in rows] == [
         ("1", "12", "48"), ("2", "24", "96"), ("3", "36", "144"),
     ]  # fmt: skip

@@ -37,6 +37,8 @@ def test_the_line_of_an_epoch():
     assert console.epoch_line(ROW, 62) == (
         "epoch 2/62  loss 0.1235  val_loss 0.5000  val_f1 0.7500  lr 0.0005  100 images/s  1h01m left  61.2 s"
     )
+    beside = console.epoch_line({**ROW, "val_prior_loss": 0.625, "val_prior_f1": 0.3}, 62)
+    assert "val_loss 0.5000 (prior 0.6250)  val_f1 0.7500 (prior 0.3000)  lr" in beside
     unscored = {key: value for key, value in ROW.items() if not key.startswith("val_")}
     assert "val_" not in console.epoch_line(unscored, 62)
 

@@ -12,6 +12,7 @@ from Utils.training import (
     losses,
     missing_positive_losses,
     optimizers,
+    prior_scores,
     schedules,
     tag_loss,
     validation_metrics,
@@ -37,6 +38,7 @@ ARGUMENTS = {
     "ZLPR": {"label_smoothing": 0.1},
     "EqualPR": {"num_labels": 7, "name": "scores"},
     "MeanLoss": {"loss": losses.Focal(gamma=3.0), "name": "mean"},
+    "PriorScores": {"frequencies": [0.1, 0.5], "terms": [[0.2, 0.7], [2.3, 0.7]], "name": "prior"},
     "WarmupCosine": {"peak": 0.2, "warmup_steps": 3, "total_steps": 9, "warmup_start": 0.3, "floor": 0.2},
     "WarmupConstant": {"peak": 0.2, "warmup_steps": 3, "total_steps": 9, "warmup_start": 0.3},
     "LossScale": {"inner_optimizer": optimizers.OPTIMIZERS["sgd"](0.1, agc=0.01), "initial_scale": 8.0},
@@ -57,7 +59,7 @@ OPTIMIZER = {
 
 def discovered():
     yield from optimizers.OPTIMIZERS.values()
-    for module in (losses, missing_positive_losses, validation_metrics, schedules, optimizers):
+    for module in (losses, missing_positive_losses, validation_metrics, prior_scores, schedules, optimizers):
         for name, item in vars(module).items():
             is_public = inspect.isclass(item) and issubclass(item, KINDS) and not name.startswith("_")
             is_public = is_public and item not in (tag_loss.TagLoss, tag_loss.EpochLoss)  # bases

@@ -56,8 +56,17 @@ def test_scores_equal_those_of_the_dump(num_images, num_tags):
     micro, threshold, macro = exact(labels, logits)
     assert got["f1"] == pytest.approx(micro, abs=1e-4)
     assert got["precision"] == pytest.approx(got["recall"], abs=1e-5)
+    predicted = (1 / (1 + np.exp(-logits.astype("float64"))) > threshold).any(axis=0)
+    never = (labels.any(axis=0) & ~predicted).sum()
+    assert got["never_predicted"] == pytest.approx(never, abs=0.02 * num_tags)  # of the bins next to the cut
+    assert got["saturated"] == 0
     assert got["threshold"] == pytest.approx(threshold, abs=1e-3)
     assert got["macro_f1"] == pytest.approx(macro, abs=2e-3)
+
+
+def test_saturated_outputs_are_those_at_the_ends():
+    logits = np.float32([[-40, 0, 1, 15], [17, -3, 2, -15]])
+    assert streamed(np.eye(2, 4, dtype="float32"), logits)["saturated"] == pytest.approx(2 / 8)
 
 
 def test_macro_leaves_out_tags_that_are_never_true():

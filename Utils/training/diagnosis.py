@@ -1,0 +1,48 @@
+"""What the scores of a validation say about a run that learns badly, and what to try."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+# Scores that say what is wrong; in history.csv they come after all other columns.
+SCORES = ("prior_loss", "prior_f1", "never_predicted", "saturated")
+MANY_SATURATED = 0.01  # share of outputs from which the line of an epoch names it
+NEAR = 0.1  # of the way from the F1 of frequencies to 1
+
+
+def describe(row: Mapping[str, Any]) -> list[str]:
+    """Return what is unusual in an epoch's row of the history, in a few words each."""
+    words = []
+    if row.get("val_never_predicted"):
+        words.append(f"{row['val_never_predicted']:.0f} tags never predicted")
+    if row.get("val_saturated", 0.0) >= MANY_SATURATED:
+        words.append(f"{row['val_saturated']:.0%} of outputs saturated")
+    return words
+
+
+def advice(rows: Sequence[Mapping[str, Any]], epochs: int) -> str | None:
+    """Return a warning where F1 is near that of frequencies, with what to try; None where all is well.
+
+    It is given once a quarter of the epochs is done, and again at the end.
+
+    Args:
+        rows: of the history, at least one.
+        epochs: of the whole run.
+    """
+    row, peak_rate = rows[-1], max(row["learning_rate"] for row in rows)
+    f1, prior_f1 = row.get("val_f1"), row.get("val_prior_f1")
+    if row["epoch"] not in (max(1, math.ceil(epochs / 4)), epochs) or f1 is None or prior_f1 is None:
+        return None
+    if f1 - prior_f1 >= NEAR * (1 - prior_f1):
+        return None
+    text = (
+        f"warning: val_f1 {f1:.4f} is near the {prior_f1:.4f} that the tags' frequencies alone give: "
+        "the model has learned next to nothing from the images. "
+    )
+    if row["val_saturated"] >= MANY_SATURATED or row["val_loss"] > row.get("val_prior_loss", math.inf):
+        rate = f"--learning-rate {peak_rate / 3:.2g}"
+        return f"{text}Its loss is no better either, so its steps are too long: try {rate}"
+    return (
+        f"{text}Look at batch.png: do the tags fit the images? If they do, train for more epochs, or try "
+        f"--learning-rate {3 * peak_rate:.2g}"
+    )

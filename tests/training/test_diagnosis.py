@@ -1,0 +1,41 @@
+"""What a run is told when it learns badly, and that a good one is told nothing."""
+
+import pytest
+
+from Utils.training import diagnosis
+
+ROW = {"epoch": 3, "val_f1": 0.35, "val_prior_f1": 0.33, "val_loss": 60.0, "val_prior_loss": 66.0,
+       "val_never_predicted": 0.0, "val_saturated": 0.0, "learning_rate": 3e-3}  # fmt: skip
+
+
+def test_an_f1_near_that_of_frequencies_is_a_warning_with_a_next_step():
+    text = diagnosis.advice([ROW], 12)
+    assert text.startswith("warning: val_f1 0.3500 is near the 0.3300")
+    assert "--learning-rate 0.009" in text
+    assert "batch.png" in text
+    earlier = {"learning_rate": 6e-3}  # of a schedule that falls
+    assert "--learning-rate 0.018" in diagnosis.advice([earlier, ROW], 12)
+
+
+@pytest.mark.parametrize("worse", [{"val_loss": 70.0}, {"val_saturated": 0.2}])
+def test_a_loss_above_that_of_frequencies_needs_shorter_steps(worse):
+    assert "--learning-rate 0.001" in diagnosis.advice([{**ROW, **worse}], 12)
+
+
+def test_it_is_said_at_a_quarter_and_at_the_end():
+    told = [epoch for epoch in range(1, 13) if diagnosis.advice([{**ROW, "epoch": epoch}], 12)]
+    assert told == [3, 12]
+    assert diagnosis.advice([{**ROW, "epoch": 1}], 1)
+
+
+def test_a_run_that_learns_or_is_not_scored_is_told_nothing():
+    assert diagnosis.advice([{**ROW, "val_f1": 0.5}], 12) is None
+    assert diagnosis.advice([{"epoch": 12, "val_f1": 0.1, "learning_rate": 1e-3}], 12) is None
+    assert diagnosis.advice([{"epoch": 12, "learning_rate": 1e-3}], 12) is None
+
+
+def test_what_is_unusual_in_an_epoch():
+    assert diagnosis.describe(ROW) == []
+    assert diagnosis.describe({}) == []
+    row = {**ROW, "val_never_predicted": 31.0, "val_saturated": 0.042}
+    assert diagnosis.describe(row) == ["31 tags never predicted", "4% of outputs saturated"]
