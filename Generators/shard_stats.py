@@ -33,8 +33,9 @@ def label_frequencies(
         max_records: see ``dataset``.
     """
     positives, knowns = np.zeros(dataset.num_labels, np.int64), np.zeros(dataset.num_labels, np.int64)
-    known_labels = dataset.labels(split)
-    blocks = [known_labels] if known_labels else _stored_labels(dataset, split, max_records)
+    blocks = dataset.label_blocks(split)
+    if blocks is None:
+        blocks = _stored_labels(dataset, split, max_records)
     for ids, lengths, labels in blocks:
         is_kept = np.ones(len(ids), bool) if keep is None else np.asarray(keep(ids))
         ids, labels, lengths = ids[is_kept], labels[np.repeat(is_kept, lengths)], lengths[is_kept]
@@ -48,7 +49,7 @@ def label_frequencies(
 
 
 def _stored_labels(dataset: Dataset, split: str, max_records: int) -> Iterator[tuple[np.ndarray, ...]]:
-    """Yield (ids, numbers of labels, labels) of the first records of a split, like ``Dataset.labels``."""
+    """Yield (ids, numbers of labels, labels) of the first records of a split, as ``label_blocks`` does."""
     for serialized in read_shards(dataset.shards(split)).take(max_records).batch(256):
         batch = parse_batch(serialized)
         labels = batch["label_indexes"]

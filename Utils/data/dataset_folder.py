@@ -2,11 +2,13 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from Utils.command.cli import UserError, suggest
 from Utils.command.text import join_names
@@ -16,6 +18,10 @@ from Utils.files.atomic import AnyPath, read_json, to_path
 from Utils.files.outputs import FolderKind
 from Utils.images import codec
 from Utils.tags import tag_list
+
+# Post ids (N,) int64, numbers of labels of each (N,), all labels in a row (sum,) int32.
+LabelBlock = tuple[np.ndarray, np.ndarray, np.ndarray]
+POSTS_AT_ONCE = 65_536  # rows of posts.parquet that are read together
 
 MANIFEST = "dataset.json"
 POSTS = "posts.parquet"
@@ -118,25 +124,30 @@ class Dataset:
             raise UserError(f"{path} must have a count for each tag of {self.folder / TAGS}, in its order")
         return (counts + 0.5) / (max(self.num_records(split), counts.max(initial=0)) + 1.0)
 
-    def labels(self, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-        """Return the labels of the posts of a split that have a record; None without posts.parquet.
+    def label_blocks(self, split: str) -> Iterator[LabelBlock] | None:
+        """Return the labels of the posts of a split that have a record, block by block.
 
-        They are (post ids (N,) int64, numbers of labels of each (N,), all labels in a row (sum,) int32).
+        Millions of posts with all their labels would fill the memory. None without posts.parquet.
         """
         path = self.folder / POSTS
-        if not path.is_file():
-            return None
+        return self._label_blocks(path, split) if path.is_file() else None
+
+    def _label_blocks(self, path: AnyPath, split: str) -> Iterator[LabelBlock]:
         columns = {name: POST_COLUMNS[name] for name in ("post_id", "split", "label_indexes")}
-        table = parquet_files.read(path, "the posts of a dataset", columns, [("split", "==", split)])
-        lists = table["label_indexes"].combine_chunks()
-        ids = table["post_id"].to_numpy()
-        labels = lists.flatten().to_numpy(zero_copy_only=False)
-        require_labels(path, labels, self.num_labels)
-        lengths = lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
-        if not self.has_post_ids(split):
-            return ids, lengths, labels
-        has_record = np.isin(ids, self.post_ids(split))  # a picture may be missing or damaged
-        return ids[has_record], lengths[has_record], labels[np.repeat(has_record, lengths)]
+        recorded = np.sort(self.post_ids(split)) if self.has_post_ids(split) else None
+        for table in parquet_files.batches(path, "the posts of a dataset", columns, POSTS_AT_ONCE):
+            table = table.filter(pc.equal(table["split"], split))  # pyright: ignore[reportAttributeAccessIssue]
+            lists = table["label_indexes"].combine_chunks()
+            ids = table["post_id"].to_numpy()
+            labels = lists.flatten().to_numpy(zero_copy_only=False)
+            require_labels(path, labels, self.num_labels)
+            lengths = lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+            if recorded is not None:  # a picture may be missing or damaged
+                places = np.searchsorted(recorded, ids)
+                has_record = np.append(recorded, -1)[places] == ids
+                ids, labels = ids[has_record], labels[np.repeat(has_record, lengths)]
+                lengths = lengths[has_record]
+            yield ids, lengths, labels
 
     def _entry(self, split: str) -> dict[str, Any]:
         if split in self.splits:

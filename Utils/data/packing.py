@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from Utils.command.cli import UserError, WorkError
@@ -92,41 +93,64 @@ def images_of(manifest: Mapping[str, Any]) -> str | None:
 
 
 class Posts:
-    """posts.parquet in memory, in its own order (by post id)."""
+    """posts.parquet in memory, in its own order (by post id).
+
+    Paths and labels stay in the blocks in which they were read: joined they would be there twice for a
+    moment, which of ten million posts is gigabytes.
+    """
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.path = folder / "posts.parquet"
-        table = parquet_files.read(self.path, "the posts of a dataset", dataset_folder.POST_COLUMNS)
-        self.ids = table["post_id"].to_numpy()
-        self._splits, self._paths, self._labels = table["split"], table["path"], table["label_indexes"]
+        ids, splits = [np.zeros(0, np.int64)], [np.zeros(0, np.int8)]
+        self._blocks: list[pa.Table] = []
+        columns, size = dataset_folder.POST_COLUMNS, dataset_folder.POSTS_AT_ONCE
+        for block in parquet_files.batches(self.path, "the posts of a dataset", columns, size):
+            ids.append(block["post_id"].to_numpy())
+            names = block["split"].to_numpy(zero_copy_only=False)
+            splits.append(
+                np.select([names == name for name in SPLITS], range(len(SPLITS)), -1).astype(np.int8)
+            )
+            self._blocks.append(block.select(["path", "label_indexes"]))
+        self.ids, self._splits = np.concatenate(ids), np.concatenate(splits)
+        self._ends = np.cumsum([len(block) for block in self._blocks])
 
     def require_valid(self, num_labels: int) -> None:
         """Raise UserError where a post has a label that is no row of the tag list, or an id comes twice."""
-        for column in (self._splits, self._paths, self._labels):
-            if column.null_count:
-                raise UserError(f"{self.path} is damaged: {column.null_count} cells without a value")
-        lists = self._labels.combine_chunks()
-        labels = lists.flatten().to_numpy(zero_copy_only=False)
-        outside = np.flatnonzero(~((labels >= 0) & (labels < num_labels)))  # a missing label is NaN
-        if len(outside):
-            row = pc.call_function("list_parent_indices", [lists])[int(outside[0])].as_py()
-            raise UserError(
-                f"{self.path}: post {self.ids[row]} has the label {labels[outside[0]]}, but the tag list "
-                f"({dataset_folder.TAGS}) has rows 0 to {num_labels - 1}: they do not belong together"
-            )
-        unique, counts = np.unique(self.ids, return_counts=True)
-        if (counts > 1).any():
-            raise UserError(f"{self.path} has the post {unique[counts > 1][0]} in more than one row")
+        start = 0
+        for block in self._blocks:
+            lists = block["label_indexes"].combine_chunks()
+            labels = lists.flatten().to_numpy(zero_copy_only=False)
+            outside = np.flatnonzero(~((labels >= 0) & (labels < num_labels)))
+            if len(outside):
+                row = start + pc.call_function("list_parent_indices", [lists])[int(outside[0])].as_py()
+                raise UserError(
+                    f"{self.path}: post {self.ids[row]} has the label {labels[outside[0]]}, but the tag list "
+                    f"({dataset_folder.TAGS}) has rows 0 to {num_labels - 1}: they do not belong together"
+                )
+            start += len(block)
+        ascending = np.sort(self.ids)
+        twice = ascending[1:][ascending[1:] == ascending[:-1]]
+        if len(twice):
+            raise UserError(f"{self.path} has the post {twice[0]} in more than one row")
 
     def rows(self, split: str, seed: int) -> np.ndarray:
         """Return the rows of a split in record order: train shuffled by the seed, others by post id."""
-        rows = np.flatnonzero(self._splits.to_numpy(zero_copy_only=False) == split)
+        rows = np.flatnonzero(self._splits == SPLITS.index(split))
         keys = shuffling_keys(self.ids[rows], seed) if split == "train" else self.ids[rows]
         return rows[np.argsort(keys, kind="stable")]
 
     def at(self, rows: np.ndarray) -> Iterator[shard_writer.Post]:
         """Yield the posts of some rows."""
-        paths, labels = self._paths.take(rows).to_pylist(), self._labels.take(rows).to_pylist()
+        paths: list[str] = [""] * len(rows)
+        labels: list[list[int]] = [[]] * len(rows)
+        block_of = np.searchsorted(self._ends, rows, side="right")
+        for number in np.unique(block_of).tolist():
+            places = np.flatnonzero(block_of == number)
+            block = self._blocks[number]
+            part = block.take(rows[places] - (self._ends[number] - len(block)))
+            values = zip(part["path"].to_pylist(), part["label_indexes"].to_pylist(), strict=True)
+            for place, (path, indexes) in zip(places.tolist(), values, strict=True):
+                paths[place], labels[place] = path, indexes
         yield from zip(self.ids[rows].tolist(), paths, labels, strict=True)
 
     def open_images(self, images: str, beside: AnyPath, given: bool = True) -> Place:

@@ -125,11 +125,18 @@ def test_frequencies_of_tags_are_those_of_the_posts(tmp_path):
         dataset.tag_frequencies("train")
 
 
-def test_labels_are_those_of_the_posts_that_have_a_record(tmp_path):
+def test_labels_are_those_of_the_posts_that_have_a_record(tmp_path, monkeypatch):
     dataset = dataset_folder.load(small_dataset(tmp_path))
     posts = pd.read_parquet(tmp_path / "dataset" / "posts.parquet")
     posts = posts[posts["split"] == "train"]
-    ids, lengths, labels = dataset.labels("train")
+    monkeypatch.setattr(dataset_folder, "POSTS_AT_ONCE", 3)
+
+    def read():
+        parts = list(dataset.label_blocks("train"))
+        assert max(len(ids) for ids, _, _ in parts) <= 3
+        return (np.concatenate(part) for part in zip(*parts, strict=True))
+
+    ids, lengths, labels = read()
     assert ids.tolist() == posts["post_id"].tolist()
     assert [row.tolist() for row in np.split(labels, np.cumsum(lengths)[:-1])] == [
         row.tolist() for row in posts["label_indexes"]
@@ -137,8 +144,8 @@ def test_labels_are_those_of_the_posts_that_have_a_record(tmp_path):
     path = tmp_path / "dataset" / "train" / "ids.npy"
     missing = np.load(path)[0]
     np.save(path, np.where(np.load(path) == missing, -1, np.load(path)))
-    ids, lengths, rest = dataset.labels("train")
+    ids, lengths, rest = read()
     assert ids.tolist() == [post for post in posts["post_id"] if post != missing]
     assert lengths.sum() == len(rest) == len(labels) - len(posts.set_index("post_id").label_indexes[missing])
     (tmp_path / "dataset" / "posts.parquet").unlink()
-    assert dataset.labels("train") is None
+    assert dataset.label_blocks("train") is None

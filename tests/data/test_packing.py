@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from Utils.command.cli import UserError
-from Utils.data import packing
+from Utils.data import dataset_folder, packing
 
 SETTINGS = {"shard_size": 8, "seed": 3}
 
@@ -47,6 +47,20 @@ def test_every_post_is_in_one_shard_of_its_split(tmp_path, posts):
     assert shards[4].file == "validation/small-00000-of-00003.tfrecord"
     assert sorted(np.concatenate([shard.rows for shard in shards])) == list(range(50))
     assert np.concatenate([shard.rows for shard in shards[4:]]).tolist() == list(range(30, 50)), "by post id"
+
+
+def test_posts_are_the_same_however_many_are_read_together(tmp_path, monkeypatch):
+    ids, splits = list(range(0, 100, 3)), ["train", "validation"] * 17
+    whole = posts_of(tmp_path, ids, splits)
+    monkeypatch.setattr(dataset_folder, "POSTS_AT_ONCE", 4)
+    blocks = packing.Posts(tmp_path)
+    assert blocks.ids.tolist() == ids
+    for split in ("train", "validation"):
+        rows = whole.rows(split, 1)
+        assert blocks.rows(split, 1).tolist() == rows.tolist()
+        assert list(blocks.at(rows)) == list(whole.at(rows))
+        assert [post for post, _, _ in blocks.at(rows)] == [ids[row] for row in rows]
+        assert all(path == f"{post}.jpg" and labels == [0] for post, path, labels in blocks.at(rows))
 
 
 def test_the_order_of_two_posts_does_not_depend_on_others(tmp_path, posts):

@@ -1,7 +1,9 @@
-"""posts/s and peak memory of selecting tags and posts, from a source with 30 tags per post, without images.
+"""posts/s and peak memory of each stage from a source to training, 30 tags a post, without images.
 
-Two measurements, of a quarter of the posts and of all, each in a process of its own. The slope between them
-estimates the memory for five million posts.
+The stages are those of which the memory grows with the posts: selecting (all rules of select_tags, and
+writing posts.parquet), dividing the posts into shards (what write_records holds while it packs), and passing
+over ids and labels (what a training run does first). Each is measured with a quarter of the posts and with
+all, in a process of its own; the slope between the two estimates its memory for ten million posts.
 """
 
 import argparse
@@ -10,17 +12,20 @@ import pathlib
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from Utils.bench import timing
 from Utils.command.cli import Parser, WorkError, number
-from Utils.data import selection, sources
+from Utils.data import dataset_folder, dataset_selection, dataset_writer, packing, sources
 from Utils.data.definition import Definition
+from Utils.files.atomic import write_json
 
 TAGS = 100_000
+MANY = 10_000_000  # posts for which the memory is estimated
 
 
 def add_arguments(parser: Parser) -> None:
@@ -31,24 +36,31 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:
-    """Measure selecting at two sizes."""
-    figures, peaks = {}, {}
-    with tempfile.TemporaryDirectory() as folder:
-        for posts in (options.posts // 4, options.posts):
-            path = pathlib.Path(folder, f"{posts}.db")
+    """Measure every stage at two sizes."""
+    figures: dict[str, float] = {}
+    setup: dict[str, Any] = {"source": options.source, "tags": TAGS, "tags_per_post": 30}
+    peaks: dict[str, list[float]] = {name: [] for name in STAGES}
+    sizes = (options.posts // 4, options.posts)
+    for posts in sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            path, dataset = pathlib.Path(folder, "posts.db"), pathlib.Path(folder, "dataset")
             DRAWN[options.source](path, posts)
-            seconds, peaks[posts] = timing.call_in_new_process(_select, options.source, path, posts)
-            figures[f"selecting from {posts:,} posts"] = posts / seconds
-            path.unlink()
-    (few, low), (many, high) = peaks.items()
-    slope = (high - low) / (many - few)  # MB per post
-    estimate = round(high + slope * (5_000_000 - many))
-    setup = {"source": options.source, "tags": TAGS, "tags_per_post": 30}
-    setup |= {f"MB at {posts:,}": round(peak) for posts, peak in peaks.items()}
-    setup["MB at 5,000,000 by the slope"] = estimate
-    rates = list(figures.values())
-    ratios = {"of 2 GB at 5,000,000 posts": estimate / 2000}
-    ratios["posts/s at all to a quarter"] = rates[1] / rates[0]
+            for name, stage in STAGES.items():
+                seconds, peak = timing.call_in_new_process(stage, options.source, path, dataset, posts)
+                figures[f"{name} {posts:,} posts"] = posts / seconds
+                peaks[name].append(peak)
+    for name, (low, high) in peaks.items():
+        slope = (high - low) / (sizes[1] - sizes[0])  # MB a post
+        setup |= {
+            f"{name}, MB at {posts:,}": round(peak) for posts, peak in zip(sizes, (low, high), strict=True)
+        }
+        setup[f"{name}, MB at {MANY:,} by the slope"] = round(high + slope * (MANY - sizes[1]))
+    most = max(setup[f"{name}, MB at {MANY:,} by the slope"] for name in STAGES)
+    first = next(iter(STAGES))
+    ratios = {f"of 4 GB at {MANY:,} posts": most / 4000}
+    ratios["posts/s at all to a quarter"] = (
+        figures[f"{first} {sizes[1]:,} posts"] / figures[f"{first} {sizes[0]:,} posts"]
+    )
     return {"part": "selection", "unit": "posts/s", "setup": setup, "figures": figures, "ratios": ratios}
 
 
@@ -94,27 +106,61 @@ def _posts(count: int) -> Iterator[tuple[range, list[list[int]]]]:
 DRAWN = {"fire-eggs": _draw_fire_eggs, "deepdanbooru": _draw_deepdanbooru}
 
 
-def _select(kind: str, path: pathlib.Path, posts: int) -> tuple[float, float]:
-    """Return, in a new process, seconds and peak MB of all rules of tools/select_tags.py; all files exist."""
+def _select(kind: str, path: pathlib.Path, dataset: pathlib.Path, posts: int) -> tuple[float, float]:
+    """Return seconds and peak MB of all rules of tools/select_tags.py and of its files; all images exist."""
     started = time.perf_counter()
     source = sources.SOURCES[kind](path)
     least = max(1, posts // 5000)
     definition = Definition(
         "bench", min_tag_count=least, min_tag_images=least, max_tags=6000, min_tags_per_image=5
     )
-    frame, _, _ = selection.candidate_tags(source.tags, definition)
-    post_filter = selection.PostFilter(definition, frame["tag_id"].to_numpy(), _every_file)
-    blocks = [post_filter.select(block) for block in source.blocks()]
-    images = selection.count_images(blocks, len(frame))
-    num_posts = sum(len(block.ids) for block in blocks)
-    alive, _, _ = selection.select_tags(frame, images, num_posts, source.num_posts, definition)
-    _, labels = selection.final_tag_list(frame, alive)
-    total = sum(len(selection.label_indexes(block, labels)[1]) for block in blocks)
-    if not total:
-        raise WorkError("the selection left no labels")
+    pictures = dataset_selection.Pictures(_EveryFile(), bytes)  # pyright: ignore[reportArgumentType]
+    selected = dataset_selection.select(definition, source, [], pd.DataFrame(), pictures)
+    dataset.mkdir()
+    splits, _ = dataset_writer.write(dataset, source, pictures, selected, {})
+    if sum(splits.values()) < posts / 2:
+        raise WorkError("the selection left less than half of the posts")
     return time.perf_counter() - started, timing.peak_megabytes()
 
 
-def _every_file(ids: np.ndarray, keys: Any) -> np.ndarray:
-    """Return the place of each image: they all exist."""
-    return np.zeros(len(ids), np.int64)
+class _EveryFile:
+    """An index of an image folder in which every post has its file."""
+
+    def find(self, ids: np.ndarray, keys: np.ndarray | None = None) -> np.ndarray:
+        """Return the place of each image."""
+        return ids
+
+    def paths(self, files: np.ndarray) -> list[str]:
+        """Return the paths at some places."""
+        return [f"{number % 1000:04d}/{number}.jpg" for number in files.tolist()]
+
+
+def _divide(kind: str, path: pathlib.Path, dataset: pathlib.Path, posts: int) -> tuple[float, float]:
+    """Return seconds and peak MB of what tools/write_records.py does before and beside packing."""
+    started = time.perf_counter()
+    table = packing.Posts(dataset)
+    table.require_valid(TAGS)
+    shards = packing.divide(dataset, "bench", table, {"shard_size": 1024, "seed": 0})
+    for shard in shards:  # one after another, as jobs are made
+        for _ in table.at(shard.rows):
+            pass
+    return time.perf_counter() - started, timing.peak_megabytes()
+
+
+def _read(kind: str, path: pathlib.Path, dataset: pathlib.Path, posts: int) -> tuple[float, float]:
+    """Return seconds and peak MB of the frequencies of labels and of the ids, of the split to train on."""
+    from Generators import shard_stats
+
+    started = time.perf_counter()
+    records = {"train": {"shards": [{"file": "train/bench.tfrecord", "records": posts}]}}
+    manifest = {"name": "bench", "image_size": 512, "records": records}
+    write_json(dataset / dataset_folder.MANIFEST, manifest)
+    opened = dataset_folder.load(dataset)
+    frequencies = shard_stats.label_frequencies(opened, "train", lambda ids: ids % 5 != 0)
+    if not 0 < frequencies.max() < 1:
+        raise WorkError("the labels of the training split are not those that were selected")
+    return time.perf_counter() - started, timing.peak_megabytes()
+
+
+Stage = Callable[[str, pathlib.Path, pathlib.Path, int], tuple[float, float]]
+STAGES: dict[str, Stage] = {"selecting from": _select, "dividing": _divide, "reading labels of": _read}

@@ -11,8 +11,10 @@ def test_it_measures_time_and_memory_at_two_sizes(capsys):
     assert bench.main(["selection", "--posts", "2000", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert min(result["figures"].values()) > 0
-    few, many = result["setup"]["MB at 500"], result["setup"]["MB at 2,000"]
-    assert 20 < few <= many + 20
+    for stage in selection.STAGES:
+        few, many = (result["setup"][f"{stage}, MB at {posts}"] for posts in ("500", "2,000"))
+        assert 20 < few <= many + 40
+        assert result["figures"][f"{stage} 2,000 posts"] > 0
     assert bench.main(["selection", "--posts", "9"]) == 2
 
 
@@ -24,7 +26,8 @@ def test_all_sources_hold_the_same_posts(tmp_path):
         tags = source.tags[source.tags["count"] > 0].set_index("name")["count"].sort_index()
         labels = sum(len(block.tag_ids) for block in source.blocks())
         contents.append((source.num_posts, tags.to_dict(), labels))
-        seconds, megabytes = selection._select(kind, tmp_path / kind, 300)
-        assert seconds > 0
-        assert megabytes > 20
+        for stage in selection.STAGES.values():
+            seconds, megabytes = stage(kind, tmp_path / kind, tmp_path / f"{kind}_dataset", 300)
+            assert seconds > 0
+            assert megabytes > 20
     assert contents[0] == contents[1]
