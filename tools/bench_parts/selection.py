@@ -112,7 +112,12 @@ def _select(kind: str, path: pathlib.Path, dataset: pathlib.Path, posts: int) ->
     source = sources.SOURCES[kind](path)
     least = max(1, posts // 5000)
     definition = Definition(
-        "bench", min_tag_count=least, min_tag_images=least, max_tags=6000, min_tags_per_image=5
+        "bench",
+        splits={"train": (0, 999)},
+        min_tag_count=least,
+        min_tag_images=least,
+        max_tags=6000,
+        min_tags_per_image=5,
     )
     pictures = dataset_selection.Pictures(_EveryFile(), bytes)  # pyright: ignore[reportArgumentType]
     selected = dataset_selection.select(definition, source, [], pd.DataFrame(), pictures)
