@@ -22,7 +22,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from Utils.command.cli import Parser, UserError, command, print_json
+from Utils.command.cli import Parser, command, print_json
 from Utils.data import (
     dataset_folder,
     dataset_selection,
@@ -61,9 +61,7 @@ def parser() -> Parser:
         "--source", choices=sorted(sources.SOURCES), help="kind of source (default: told from PATH)"
     )
     parser.add_argument("--from", required=True, dest="origin", metavar="PATH", help="its database or folder")
-    parser.add_argument(
-        "--images", metavar="PLACE", help="a folder; tar, zip or Parquet files (default for sidecars: PATH)"
-    )
+    parser.add_argument("--images", metavar="PLACE", help="a folder; tar, zip or Parquet files (default: PATH)")
     parser.add_argument("-o", "--output", required=True, metavar="DATASET", help="dataset folder to make")
     parser.add_argument(
         "--groups", metavar="CSV", help="groups of near-duplicates (group,post_id,...): one split each"
@@ -88,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     groups = duplicate_groups.read(options.groups) if options.groups else None
     rules = tag_rules.read(**{name: getattr(options, name) for name in EXPORTS})
     source, pictures = open_source(options)
-    notes = notes_on(options, source, pictures)
+    notes = notes_on(source, pictures)
     for note in notes:
         print(note, file=sys.stderr)
     source, tag_steps, dropped = tag_rules.apply(source, rules)
@@ -132,25 +130,26 @@ def definition_to_keep(options: argparse.Namespace) -> str | None:
 
 def open_source(options: argparse.Namespace) -> tuple[Source, Pictures]:
     """Return the source and its pictures."""
-    kind = options.source or "sidecars"
-    if kind == "sidecars":
-        place = places.open_place(options.images or options.origin, beside=options.output)
-        return sources.read_sidecars(options.origin, options.images), Pictures(None, place.open)
-    if not options.images:
-        raise UserError(f"--images DIR is needed with --source {kind}: posts without a file are left out")
-    # The posts of other sources have an MD5, and their files may be named by it.
-    named = kind != "fire-eggs"
-    # The folder first: that it does not exist is said at once, not after reading millions of posts.
+    kind, path = options.source, options.origin
+    if kind is None:
+        detected = sources.detect(path)
+        kind, path = detected.kind, detected.path
+        print(f"{path}: {detected}", file=sys.stderr)
+    # The place first: that it does not exist is said at once, not after reading millions of posts.
+    options.images = options.images or sources.default_pictures(kind, path)
     place = places.open_place(options.images, beside=options.output)
-    files = image_folder.index(place, named)
-    return sources.SOURCES[kind](options.origin), Pictures(files, place.open)
+    if kind in sources.FINDS_PICTURES:
+        return sources.SOURCES[kind](path, place), Pictures(None, place.open)
+    source = sources.SOURCES[kind](path)
+    # Posts of other sources than fire-eggs have an MD5 or a name, and their files may be named by it.
+    files = image_folder.index(place, kind != "fire-eggs", source.has_names)
+    return source, Pictures(files, place.open)
 
 
-def notes_on(options: argparse.Namespace, source: Source, pictures: Pictures) -> list[str]:
-    """Return what is said before the work: what was told from PATH, what is passed by."""
-    notes = [] if options.source else [f"{options.origin}: read as {source.kind}"]
+def notes_on(source: Source, pictures: Pictures) -> list[str]:
+    """Return what is said before the work: what was recognized at PATH, what is passed by."""
     passed_by = pictures.files.census.passed_by() if pictures.files else source.passed_by
-    return [*notes, *([passed_by] if passed_by else [])]
+    return [*source.notes, *([passed_by] if passed_by else [])]
 
 
 def notes_after(
@@ -174,11 +173,10 @@ def notes_after(
 
 def provenance(options: argparse.Namespace) -> dict[str, Any]:
     """Return how the dataset is made, for its manifest; write_records finds the pictures by it."""
-    images = options.images or options.origin
     return {
         "tool": "tools/select_tags.py",
         "git": git_commit(),
-        "images": os.path.abspath(images),  # noqa: PTH100  links stay as they are
+        "images": os.path.abspath(options.images),  # noqa: PTH100  links stay as they are
         "groups": options.groups,
         **{name: getattr(options, name) for name in EXPORTS if getattr(options, name)},
     }

@@ -5,7 +5,7 @@ import dataclasses
 import hashlib
 import json
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,7 @@ from Utils.images.places import COMPRESSED_SUFFIXES, HiddenFiles, Place, as_plac
 __all__ = ["is_hidden", "join", "printable"]  # for callers that name files
 
 LARGEST_POST_ID = 2**63 - 1  # post ids are stored as int64
+_ANYWHERE = "*/"  # before a name that no other file of the place has
 _MOST_JSON = 1 << 24  # bytes of a JSON beside a picture
 
 
@@ -39,20 +40,28 @@ def path_id(path: AnyPath) -> int:
     return _hash63(pathlib.PurePath(path).as_posix())
 
 
-def post_ids(paths: Sequence[str], place: Place | None = None) -> list[int]:
+def post_ids(
+    paths: Sequence[str], place: Place | None = None, named: Mapping[str, int] | None = None
+) -> list[int]:
     """Return the post ids of all pictures of one place, given their paths in it.
 
     As `post_id`, but a number that is the stem of several images (``a/1.jpg``, ``b/1.jpg``, ``1.png``) names
     no post. Where ``place`` is given, such images, and those with other names, have the ``id`` that the JSON
     beside them says (``x.json`` or ``x.jpg.json``), if no other image has it. The others get the hash of
     their path, so that none stands for another.
+
+    Args:
+        paths: of all pictures of the place.
+        place: where JSON is looked for.
+        named: ``{path: id in the JSON beside it, -1 without one}``, by a caller that reads the JSON anyway.
     """
     ids = [_decimal(pathlib.PurePath(path).stem) for path in paths]
     counts = collections.Counter(ids)
     unnamed = [row for row, number in enumerate(ids) if number < 0 or counts[number] > 1]
-    named = _json_ids(place, [paths[row] for row in unnamed]) if place is not None and unnamed else {}
+    if named is None:
+        named = _json_ids(place, [paths[row] for row in unnamed]) if place is not None and unnamed else {}
     taken = {number for number in ids if counts[number] == 1}
-    claims = collections.Counter(named.values())
+    claims = collections.Counter(named.get(paths[row], -1) for row in unnamed)
     for row in unnamed:
         number = named.get(paths[row], -1)
         is_free = number >= 0 and claims[number] == 1 and number not in taken
@@ -93,6 +102,17 @@ def _hash63(text: str) -> int:
 def stem_key(stem: str) -> int:
     """Return the key of a file whose stem is no post id but, for example, an MD5; see `ImageFolder.find`."""
     return _hash63(stem.lower()) | 1  # never 0, which means a post without another name
+
+
+def file_keys(path: str) -> tuple[int, int]:
+    """Return the keys of a file that is known by a name or a path; see `index`.
+
+    The first is that of the path without its suffix, the second that of its name alone, for a path that
+    begins elsewhere: it finds a file only if no other of the place has the name.
+    """
+    path = path.replace("\\", "/").removeprefix("./")
+    stem = path.rpartition(".")[0] if "." in path.rpartition("/")[2][1:] else path
+    return stem_key(stem), stem_key(f"{_ANYWHERE}{stem.rpartition('/')[2]}")
 
 
 def is_unicode(path: str) -> bool:
@@ -203,13 +223,16 @@ class ImageFolder:
 
         Args:
             ids: (P,) post ids.
-            keys: (P,) `stem_key` of another name that the file may have, which is looked for first.
+            keys: (P,) `stem_key` of another name that the file may have, which is looked for first; or (P, K)
+                of several such names, the first that is there counts.
         """
         files = _find(self.ids, ids)
         if keys is None:
             return files
-        keyed = _find(self._keys, keys)
-        return np.where(keyed >= 0, keyed + len(self.ids), files)
+        for column in keys.reshape(len(keys), -1).T[::-1]:
+            keyed = _find(self._keys, column)
+            files = np.where(keyed >= 0, keyed + len(self.ids), files)
+        return files
 
     def paths(self, files: np.ndarray) -> list[str]:
         """Return the paths, relative to the folder, of files given by the numbers that `find` returns."""
@@ -295,7 +318,7 @@ class Census:
         return f"{path} holds {self.folders} folders and {', '.join(files) or 'no files'}"
 
 
-def index(root: Place | AnyPath, named: bool = False) -> ImageFolder:
+def index(root: Place | AnyPath, named: bool = False, by_path: bool = False) -> ImageFolder:
     """List a place once and return its pictures whose stem is a decimal number as an `ImageFolder`.
 
     Of several files of one post the one at ``0NNN/ID`` wins, then the order of SUFFIXES, then that of paths.
@@ -303,6 +326,7 @@ def index(root: Place | AnyPath, named: bool = False) -> ImageFolder:
     Args:
         root: of images, with all below it.
         named: whether files can be found by any other stem too (`stem_key`), for 60 more bytes a file.
+        by_path: whether they can be found by `file_keys`, too, for twice as many more.
     """
     census, folders, names, numbered, keyed = Census(), [], {}, [], []
     for relative, _, pictures in walk_pictures(root, census):
@@ -321,7 +345,7 @@ def index(root: Place | AnyPath, named: bool = False) -> ImageFolder:
     ids, folder_rows, suffix_rows = _first_of_each(
         np.concatenate([*numbered, np.zeros((0, 4), np.int64)]), ranks
     )
-    keys, paths = _first_of_each_key(keyed)
+    keys, paths = _first_of_each_key([*keyed, *(_keys_of_paths(keyed) if by_path else [])])
     return ImageFolder(str(root), ids, census, folder_rows, suffix_rows, folders, names, keys, paths)
 
 
@@ -337,6 +361,22 @@ def _keyed_files(folder: str, files: Sequence[str]) -> tuple[np.ndarray, np.ndar
     keys = np.array([stem_key(image.stem) for image in images], np.int64)
     ranks = np.array([_rank(image.suffix) for image in images], np.int64)
     return keys, ranks, pa.array([join(folder, image.name) for image in images], pa.string())
+
+
+def _keys_of_paths(
+    parts: Sequence[tuple[np.ndarray, np.ndarray, pa.StringArray]],
+) -> Iterator[tuple[np.ndarray, np.ndarray, pa.StringArray]]:
+    """Yield the same files with the keys of their paths, and of their names where no other file has them."""
+    paths_of_names: dict[int, set[int]] = {}  # keys
+    for _, ranks, paths in parts:
+        keys = np.array([file_keys(path) for path in paths.to_pylist()], np.int64).reshape(-1, 2)
+        yield keys[:, 0], ranks, paths
+        for of_path, of_name in keys.tolist():
+            paths_of_names.setdefault(of_name, set()).add(of_path)
+    for _, ranks, paths in parts:
+        keys = np.array([file_keys(path)[1] for path in paths.to_pylist()], np.int64)
+        alone = np.array([len(paths_of_names[key]) == 1 for key in keys.tolist()], bool)
+        yield keys[alone], ranks[alone], paths.filter(pa.array(alone))
 
 
 def _first_of_each_key(

@@ -6,7 +6,7 @@ import types
 import pytest
 
 from Utils.command.cli import UserError
-from Utils.data.sources.sidecar_folders import parse_sidecar
+from Utils.data.sources.sidecar_folders import parse_caption
 from Utils.tags import sidecars
 
 TXT, HYDRUS = sidecars.KINDS["txt"], sidecars.KINDS["hydrus"]
@@ -51,7 +51,7 @@ def test_captions_and_hydrus_files_spell_their_words_each_in_its_way():
 @pytest.mark.parametrize("kind", [TXT, HYDRUS])
 def test_the_source_of_sidecars_reads_them_back(kind):
     image = selection()
-    rating, parsed = parse_sidecar(kind.text(kind.words(image, sidecars.Style(rating=True))))
+    rating, parsed, _ = parse_caption(kind.text(kind.words(image, sidecars.Style(rating=True))))
     assert rating == "e"
     assert list(parsed) == names(image)
     if kind is HYDRUS:

@@ -423,8 +423,12 @@ def test_images_are_needed_for_a_database_and_groups_need_their_columns(tmp_path
     folder = small_booru(tmp_path, num_posts=20)
     arguments = words(folder)
     at = arguments.index("--images")
-    assert select_tags.main(arguments[:at] + arguments[at + 2 :]) == 2
-    assert "--images DIR is needed" in capsys.readouterr().err
+    without = arguments[:at] + arguments[at + 2 :]
+    assert select_tags.main([*without, "--overwrite"]) == 0  # the pictures beside the database
+    (folder / "images").rename(tmp_path.parent / f"{tmp_path.name} elsewhere")
+    assert select_tags.main([*without, "--overwrite"]) == 2
+    assert "--images PLACE is needed" in capsys.readouterr().err
+    (tmp_path.parent / f"{tmp_path.name} elsewhere").rename(folder / "images")
     (folder / "g.csv").write_text("a,b\n1,2\n")
     assert select_tags.main([*arguments, "--groups", str(folder / "g.csv")]) == 2
     assert "lacks the column group and post_id" in capsys.readouterr().err

@@ -6,14 +6,15 @@ A source of another kind is one more function in a file of its own here, and one
 from collections.abc import Callable
 
 from Utils.data.sources.deepdanbooru_database import read_deepdanbooru
-from Utils.data.sources.detection import Detected, detect
+from Utils.data.sources.detection import FINDS_PICTURES, Detected, default_pictures, detect
 from Utils.data.sources.fire_eggs_database import read_fire_eggs
 from Utils.data.sources.json_lines import read_json_lines
 from Utils.data.sources.parquet_files import read_parquet
-from Utils.data.sources.sidecar_folders import read_sidecars
+from Utils.data.sources.post_tables import read_e621
+from Utils.data.sources.sidecar_folders import read_sidecars, read_webdataset
 from Utils.data.sources.stream import Source
 
-__all__ = ["SOURCES", "Detected", "detect"]
+__all__ = ["FINDS_PICTURES", "SOURCES", "Detected", "default_pictures", "detect"]
 
 SOURCES: dict[str, Callable[..., Source]] = {
     "fire-eggs": read_fire_eggs,
@@ -21,4 +22,6 @@ SOURCES: dict[str, Callable[..., Source]] = {
     "jsonl": read_json_lines,
     "parquet": read_parquet,
     "sidecars": read_sidecars,
+    "webdataset": read_webdataset,
+    "e621": read_e621,
 }

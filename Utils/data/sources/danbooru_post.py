@@ -7,7 +7,6 @@ says what each field gives; ``docs/data.md`` is made from both.
 
 import dataclasses
 import functools
-import pathlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -65,7 +64,8 @@ class Post:
     rating: str  # g s q e, danbooru_fields.SAFE or ""
     status: int  # bits of STATUSES
     tags: list[TagGroup]
-    key: int = 0  # image_folder.stem_key of its file's MD5 or other name; 0 without one
+    # (image_folder.stem_key of its file's MD5, 0) or image_folder.file_keys of its name; 0 without one
+    keys: tuple[int, int] = (0, 0)
     name: str = ""  # of its file, as the record has it
     sentences: tuple[str, ...] = ()  # of its caption, which are no tags
 
@@ -160,7 +160,7 @@ def parse_post(record: Any, post_id: int | None = None, name: str = "") -> Post:
         danbooru_fields.parse_rating(record.get("rating")),
         danbooru_fields.parse_status(record),
         tags,
-        _key(record, name),
+        _keys(record, name),
         name,
         sentences,
     )
@@ -179,13 +179,13 @@ def _file_name(value: Any) -> str:
     return value.strip() if isinstance(value, str) else ""
 
 
-def _key(record: Mapping[str, Any], name: str) -> int:
-    """Return the key of the file's name, else of its MD5: ``md5``, or e621's ``file.md5``."""
+def _keys(record: Mapping[str, Any], name: str) -> tuple[int, int]:
+    """Return the keys of the file's name, else of its MD5: ``md5``, or e621's ``file.md5``."""
     if name:
-        return image_folder.stem_key(pathlib.PurePosixPath(name.replace("\\", "/")).stem)
+        return image_folder.file_keys(name)
     file = record.get("file")
     md5 = record.get("md5") or (file.get("md5") if isinstance(file, dict) else None)
-    return image_folder.stem_key(md5) if isinstance(md5, str) and md5 else 0
+    return (image_folder.stem_key(md5) if isinstance(md5, str) and md5 else 0), 0
 
 
 def parse_tags(record: Mapping[str, Any]) -> tuple[list[TagGroup], tuple[str, ...]]:

@@ -17,6 +17,8 @@ from Utils.files import compressed, damage
 from Utils.files.atomic import AnyPath
 from Utils.images import image_folder
 
+FINDS_PICTURES = ("sidecars", "webdataset")  # sources whose posts are pictures of a place, with their paths
+
 KINDS = {  # what each source looks like, for the error where nothing fits and for docs/data.md
     "fire-eggs": "an SQLite database with the tables images, tags and imageTags",
     "deepdanbooru": "an SQLite database with a table posts",
@@ -33,6 +35,7 @@ _TABLE_SUFFIXES = (".csv", ".tsv")
 _JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 _MOST_FILES = 100_000  # of a folder that are looked at
 _MOST_OPENED = 20  # files of a folder that are opened
+_MOST_FOLDERS = 100  # that are looked through for a first picture
 _HEAD = 2**16  # bytes of a file that are looked at
 _TAR_MAGIC = slice(257, 262)
 
@@ -46,7 +49,7 @@ class Detected:
     reason: str
 
     def __str__(self) -> str:
-        return f"--source {self.kind}: {self.reason}"
+        return f"read as {self.kind}: {self.reason}"
 
 
 def detect(path: AnyPath) -> Detected:
@@ -64,6 +67,32 @@ def detect(path: AnyPath) -> Detected:
     if not kind:
         raise UserError(f"{path} is no source of posts: it is {reason}. Looked for: {_looked_for()}")
     return Detected(kind, str(path), reason)
+
+
+def default_pictures(kind: str, path: AnyPath) -> str:
+    """Return the place of a source's pictures where the user names none: PATH, or the folder of that file.
+
+    Raises UserError where no picture is there.
+    """
+    origin = pathlib.Path(path)
+    if kind in FINDS_PICTURES:
+        return str(path)
+    for place in (origin, *([origin.parent] if origin.is_file() else [])):
+        if _has_pictures(place):
+            return str(place)
+    raise UserError(
+        f"--images PLACE is needed with --source {kind}: posts without a file are left out, and no picture "
+        f"is at {path}"
+    )
+
+
+def _has_pictures(path: pathlib.Path) -> bool:
+    """Whether a picture is among the first files of a folder, or in an archive."""
+    try:
+        folders = itertools.islice(image_folder.walk_pictures(path), _MOST_FOLDERS)
+        return any(pictures for _, _, pictures in folders)
+    except UserError:  # a file that is no place
+        return False
 
 
 def _looked_for() -> str:

@@ -2,11 +2,12 @@
 
 import array
 import collections
+import dataclasses
 import itertools
 import sys
 import tempfile
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ _ROW_BYTES = 4  # a tag row is an int32 in the file
 class DiskSorter:
     """Collects posts in any order and gives them back as a `Source`, by id.
 
-    The tag rows go to a temporary file; about 22 bytes a post stay in memory. Of several posts with one id
+    The tag rows go to a temporary file; about 30 bytes a post stay in memory. Of several posts with one id
     the first counts, the others are rejected.
     """
 
@@ -35,7 +36,7 @@ class DiskSorter:
         self.vocabulary = Vocabulary()
         self.rejected: list[tuple[int, str, str]] = []  # (post id, where it was, reason), the first 10,000
         self.num_rejected = 0
-        self._has_ratings = False
+        self._has_ratings = self._has_names = False
         self._layouts: collections.Counter[str] = collections.Counter()  # records of each layout
         self._num_sentences, self._sentence = 0, ""  # in captions, and the first one
         self._names: dict[int, str] = {}  # place of a post without an id -> its file's name
@@ -46,23 +47,27 @@ class DiskSorter:
         self._ratings, self._status = bytearray(), bytearray()
         self._unwritten: list[list[int]] = []  # tag rows of the posts since the last write
 
-    def add_record(self, record: Any, place: str, key: str = "") -> str | None:
+    def add_record(self, record: Any, place: str, key: str = "", member: str = "") -> str | None:
         """Add the post of a record of a booru's fields, or note the record as rejected.
 
         Args:
             record: as `danbooru_post.parse_post` reads it.
             place: where the record was, for rejected.csv.
             key: of the record among others, which may be its id or the name of its file.
+            member: of a record that holds its picture, the picture's path in its place.
 
         Returns the reason why it was rejected, None where it is a post.
         """
         try:
-            self.add(danbooru_post.parse_post(record, name=key))
+            post = danbooru_post.parse_post(record, name=key or member)
+            if member and not record.get("image"):  # its row is no name that another file may have
+                post = dataclasses.replace(post, keys=(image_folder.file_keys(member)[0], 0))
+            self.add(post)
         except FieldError as error:
             self.reject(error.post_id, place, str(error))
             return str(error)
         self._has_ratings = self._has_ratings or "rating" in record
-        self._layouts[danbooru_post.layout_of(tuple(record)).name] += 1
+        self.note_layout(record)
         return None
 
     def add(self, post: Post) -> None:
@@ -77,7 +82,8 @@ class DiskSorter:
             self._sentence = self._sentence or post.sentences[0]
         self._ids.append(post.post_id)
         self._sizes.append(len(rows))
-        self._keys.append(post.key)
+        self._keys.extend(post.keys)
+        self._has_names = self._has_names or bool(post.keys[1])
         self._ratings.append(ord(post.rating) if post.rating else 0)
         self._status.append(post.status)
         self._unwritten.append(rows)
@@ -90,10 +96,23 @@ class DiskSorter:
         if len(self.rejected) < _MAX_LISTED:
             self.rejected.append((post_id, place, reason))
 
-    def note_skipped(self, names: Sequence[str], why: str) -> None:
-        """Note files that were passed by, where there are some."""
+    def note_files(self, names: Sequence[str], what: str) -> None:
+        """Note something about files, where there are some; ``what`` follows "3 files"."""
         if names:
-            self._notes.append(f"{len(names)} files {why} and are passed by: {join_names(names)}")
+            self._notes.append(f"{len(names):,} files {what}: {join_names(names)}")
+
+    def note(self, sentence: str) -> None:
+        """Note a sentence to print."""
+        self._notes.append(sentence)
+
+    def note_layout(self, record: Mapping[str, Any]) -> None:
+        """Note which site or program writes such records."""
+        self._layouts[danbooru_post.layout_of(tuple(record)).name] += 1
+
+    def set_ids(self, ids: np.ndarray) -> None:
+        """Replace the ids of all posts, given in the order in which they came: int64 (P,)."""
+        self._ids = array.array("q", ids.astype(np.int64).tobytes())
+        self._names = {}
 
     def notes(self) -> tuple[str, ...]:
         """Return what the reader of a source should say: what was recognized, what was left out."""
@@ -163,6 +182,7 @@ class DiskSorter:
             keep_unrated=not self._has_ratings,
             rejected=tuple(self.rejected),
             notes=self.notes(),
+            has_names=self._has_names,
         )
 
     def _read(self, starts: np.ndarray, posts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -180,6 +200,7 @@ class DiskSorter:
 
     def _blocks(self, order: np.ndarray, starts: np.ndarray, tag_ids: np.ndarray) -> Iterator[PostBlock]:
         ids, keys = np.frombuffer(self._ids, np.int64), np.frombuffer(self._keys, np.int64)
+        keys = keys.reshape(-1, 2) if self._has_names else keys[::2]
         ratings, status = np.frombuffer(self._ratings, np.uint8), np.frombuffer(self._status, np.uint8)
         for start in range(0, len(order), stream.BLOCK_SIZE):
             posts = order[start : start + stream.BLOCK_SIZE]

@@ -55,7 +55,7 @@ def read_json_lines(path: AnyPath) -> Source:
             "by their id or file, each with an id or a file_name and tags as Danbooru, gallery-dl, Gelbooru, "
             f"e621, Hugging Face or kohya name them. {reasons or 'None has both'}"
         )
-    sorter.note_skipped(skipped, "hold no posts")
+    sorter.note_files(skipped, "hold no posts and are passed by")
     return sorter.finish("jsonl", path)
 
 

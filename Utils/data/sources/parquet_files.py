@@ -1,6 +1,11 @@
-"""Posts in Parquet files whose columns have the names of Danbooru's fields."""
+"""Posts in Parquet files whose columns have the names of a booru's fields, with their pictures or without."""
 
 import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from Utils.command.cli import WorkError, progress
 from Utils.data.sources import danbooru_post, source_files, stream
@@ -8,19 +13,29 @@ from Utils.data.sources.disk_sorter import DiskSorter
 from Utils.data.sources.stream import Source
 from Utils.files import damage, parquet_files
 from Utils.files.atomic import AnyPath
+from Utils.images import image_folder
+
+_LEAVES = {"image": "path", "file": "md5"}  # what is read of a column that holds objects
+_FAULT = "is damaged or no Parquet file"
 
 
 def read_parquet(path: AnyPath) -> Source:
     """Read a Parquet file, or all below a folder, batch by batch.
 
-    Columns as in `danbooru_post`: id, tags in any of their forms (texts or lists), rating, md5, is_deleted
-    and its like; others are not read.
+    Columns as in `danbooru_post`: id, tags in any of their forms (texts, lists, lists of objects, objects of
+    lists), rating, md5, is_deleted and its like; others are not read. In Hugging Face's shards with pictures
+    a row without an id is known by its picture: by the path that it has, else by its row. Files without such
+    columns, as indexes of pictures are, are passed by.
 
     Raises UserError where files or columns are missing, WorkError where a file cannot be read.
     """
     path, sorter = pathlib.Path(path), DiskSorter()
-    for file in find_files(path):
-        _add_posts(sorter, file)
+    files = find_files(path)
+    posts = [file for file in files if len(files) == 1 or _is_of_posts(file)] or files[:1]
+    for file in posts:
+        relative = "" if file == path else file.relative_to(path).as_posix()
+        _add_posts(sorter, file, relative)
+    sorter.note_files([f.name for f in files if f not in posts], "hold no posts and are passed by")
     return sorter.finish("parquet", path)
 
 
@@ -29,17 +44,55 @@ def find_files(path: pathlib.Path) -> list[pathlib.Path]:
     return source_files.find_files(path, (".parquet",), "a Parquet file")
 
 
-def _add_posts(sorter: DiskSorter, file: pathlib.Path) -> None:
-    def fields(names: list[str]) -> list[str]:
-        return danbooru_post.select_fields(names, str(file))
+def _is_of_posts(file: pathlib.Path) -> bool:
+    names = _schema(file).names
+    return danbooru_post.is_post(dict.fromkeys(names)) or _holds_pictures(_schema(file))
 
-    batches = parquet_files.batches(file, "posts (.parquet)", fields, stream.BLOCK_SIZE, WorkError)
+
+def _schema(file: pathlib.Path) -> pa.Schema:
+    with damage.named(file, _FAULT, WorkError):
+        return pq.read_schema(file)
+
+
+def _holds_pictures(schema: pa.Schema) -> bool:
+    return "image" in schema.names and not pa.types.is_string(schema.field("image").type)
+
+
+def _columns(schema: pa.Schema, file: pathlib.Path) -> list[str]:
+    """Return the columns to read; of objects only the part that says something, never the pictures."""
+    columns = []
+    for name in danbooru_post.select_fields(schema.names, str(file)):
+        kind, leaf = schema.field(name).type, _LEAVES.get(name)
+        if leaf is None or not (pa.types.is_struct(kind) or _is_bytes(kind)):
+            columns.append(name)
+        elif pa.types.is_struct(kind) and leaf in [child.name for child in kind]:
+            columns.append(f"{name}.{leaf}")
+    return columns
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+
+def _add_posts(sorter: DiskSorter, file: pathlib.Path, relative: str) -> None:
+    schema = _schema(file)
+    columns, with_pictures = _columns(schema, file), _holds_pictures(schema)
     total = -(-parquet_files.num_rows(file, WorkError) // stream.BLOCK_SIZE)
-    row = 0
+    for row, record in enumerate(_records(file, columns, total)):
+        member = ""
+        if with_pictures:
+            image = record.get("image")
+            name = (image.get("path") if isinstance(image, dict) else image) or ""
+            member = image_folder.join(relative, name or str(row))
+            record["image"] = member if name else None
+        sorter.add_record(record, f"{file.name}, row {row}", member=member)
+
+
+def _records(file: pathlib.Path, columns: Sequence[str], total: int) -> Iterator[dict[str, Any]]:
+    batches = parquet_files.batches(file, "posts (.parquet)", lambda _: columns, stream.BLOCK_SIZE, WorkError)
     for batch in progress(batches, total=total, label=file.name, unit="blocks"):
         with damage.named(file, "cannot be read", WorkError):
             # All cells at once: batch.to_pylist() would look every column up again for every row.
-            columns = [column.to_pylist() for column in batch.columns]
-        for values in zip(*columns, strict=True):
-            sorter.add_record(dict(zip(batch.schema.names, values, strict=True)), f"{file.name}, row {row}")
-            row += 1
+            cells = [column.to_pylist() for column in batch.columns]
+        for values in zip(*cells, strict=True):
+            yield dict(zip(batch.schema.names, values, strict=True))

@@ -22,7 +22,7 @@ class PostBlock:
         None  # relative to the image folder, from sources that find the files themselves
     )
     keys: np.ndarray | None = (
-        None  # (P,) image_folder.stem_key of the file's MD5 or other name, 0 without one
+        None  # (P,) image_folder.stem_key of the file's MD5, or (P, 2) file_keys of its name; 0 without one
     )
 
 
@@ -36,6 +36,7 @@ class Source:
     num_posts: int
     blocks: Callable[[], Iterator[PostBlock]]  # ids rise over all blocks; every call begins a new pass
     rating_counts: Callable[[], dict[str, int]]  # letter -> posts
+    has_names: bool = False  # whether posts are found by a file's name or path, which keys stands for
     keep_unrated: bool = False  # whether a post without a rating passes the rating rule
     rejected: tuple[tuple[int, str, str], ...] = ()  # (post id, path, reason) of records that became no post
     notes: tuple[str, ...] = ()  # what was recognized and what was left out, each a sentence to print

@@ -55,7 +55,7 @@ def test_a_file_is_told_by_its_content_whatever_its_name(tmp_path, name):
     FILES[name](tmp_path / "thing")
     detected = sources.detect(tmp_path / "thing")
     assert (detected.kind, detected.path) == (name.partition(" ")[0], str(tmp_path / "thing"))
-    assert str(detected).startswith(f"--source {detected.kind}: thing ")
+    assert str(detected).startswith(f"read as {detected.kind}: thing ")
 
 
 def folder(root, **names):

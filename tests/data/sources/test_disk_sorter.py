@@ -27,7 +27,7 @@ def test_posts_come_back_sorted_whatever_the_blocks(monkeypatch, block_size):
     for post_id in random.permutation(50).tolist():
         names = [f"tag_{tag}" for tag in random.integers(0, 9, random.integers(0, 6))]
         expected[post_id] = ("gsqe"[post_id % 4], post_id % 32, post_id * 11, set(names))
-        sorter.add(Post(post_id, "gsqe"[post_id % 4], post_id % 32, [(names, 0, None)], post_id * 11))
+        sorter.add(Post(post_id, "gsqe"[post_id % 4], post_id % 32, [(names, 0, None)], (post_id * 11, 0)))
     source = sorter.finish("test", "here")
     posts = posts_of(source)
     assert list(posts) == sorted(expected)
@@ -68,7 +68,7 @@ def test_a_source_without_posts():
 def test_names_in_two_categories_are_said(capsys):
     sorter = DiskSorter()
     for post_id, category in ((1, 3), (2, 4)):
-        sorter.add(Post(post_id, "g", 0, [(["mari"], category, None)], 0))
+        sorter.add(Post(post_id, "g", 0, [(["mari"], category, None)]))
     sorter.finish("test", "posts.jsonl")
     warning = (
         "warning: posts.jsonl: names in more than one category, each of them one tag: 'mari' (copyright, "

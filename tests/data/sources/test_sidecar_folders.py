@@ -1,11 +1,15 @@
 """Utils/data/sources/sidecar_folders.py: tags in files beside images, in the forms of three programs."""
 
+import io
+import tarfile
+import zipfile
+
 import numpy as np
 import pytest
 from helpers import jpeg
 
 from Utils.command.cli import UserError
-from Utils.data.sources.sidecar_folders import parse_sidecar, read_sidecars
+from Utils.data.sources.sidecar_folders import parse_caption, read_sidecars, read_webdataset
 from Utils.images import image_folder
 from Utils.tags.tag_list import name_id
 
@@ -32,7 +36,7 @@ def posts(source):
     ],
 )  # fmt: skip
 def test_sidecar_texts(text, rating, tags):
-    assert parse_sidecar(text) == (rating, tags)
+    assert parse_caption(text) == (rating, tags, [])
 
 
 def sidecar_folder(folder, texts):
@@ -66,14 +70,14 @@ def test_sidecars_become_posts(tmp_path):
     assert (np.diff(block.ids) > 0).all()
     assert dict(zip(source.tags["name"], source.tags["count"], strict=True)) == {"hat": 2, "solo": 2}
     assert sorted((path, reason) for _, path, reason in source.rejected) == [
-        ("a/bare.jpg", "no sidecar"), ("a/cat.txt", "file missing"), ("lost.txt", "file missing"),
+        ("a/bare.jpg", "no sidecar"), ("lost.txt", "file missing"),
     ]  # fmt: skip
     assert source.rating_counts() == {"g": 1}
 
 
 def test_sidecars_beside_nothing_say_what_is_there(tmp_path):
     sidecar_folder(tmp_path, {"a.txt": "x", "b/c.jpeg": None})
-    with pytest.raises(UserError, match=r"of 1 text files .* holds 1 folders and 1 .txt files such as a.txt"):
+    with pytest.raises(UserError, match=r"of 1 such files .* holds 1 folders and 1 .txt files such as a.txt"):
         read_sidecars(tmp_path)
     with pytest.raises(UserError, match="found nothing"):
         read_sidecars(tmp_path / "no")
@@ -92,3 +96,93 @@ def test_an_unreadable_text_rejects_one_post(tmp_path):
     source = read_sidecars(tmp_path)
     assert [number for number, *_ in posts(source)] == [2]
     assert source.rejected[0][:2] == (1, "1.jpg")
+
+
+CAPTIONS = {
+    "1.txt": "1girl, solo, smile\nA girl stands in front of a wall, smiling at the viewer.\n",
+    "2.caption": "1girl, solo, smile", "3.tags": "1girl, solo, smile",
+    "4.jpg.txt": "1girl\nsolo\nsmile", "5.TXT": "1girl, solo, smile", "6.json": '["1girl", "solo", "smile"]',
+}  # fmt: skip
+
+
+def test_captions_as_people_have_them(tmp_path):
+    """Every ending, sentences, UTF-16 with its mark; what is left out is counted."""
+    sidecar_folder(tmp_path, {f"{number}.jpg": None for number in range(1, 9)} | CAPTIONS)
+    (tmp_path / "7.txt").write_bytes("1girl, solo, smile".encode("utf-16"))
+    (tmp_path / "8.txt").write_bytes("1girl, caf\xe9".encode("latin-1"))
+    source = read_sidecars(tmp_path)
+    assert source.tags.set_index("name")["count"].to_dict() == {"1girl": 7, "solo": 7, "smile": 7}
+    assert source.rejected == (
+        (8, "8.jpg", "sidecar unreadable: no text in UTF-8, or in UTF-16 with its mark"),
+    )
+    (note,) = source.notes
+    assert note.startswith("1 sentences in captions are no tags and are left out, such as 'A girl stands")
+
+
+def test_the_sidecar_with_tags_counts_and_the_others_are_said(tmp_path):
+    sidecar_folder(
+        tmp_path,
+        {
+            "1.jpg": None, "1.txt": "A girl smiles at the viewer.", "1.tags": "solo", "1.caption": "hat",
+            "2.jpg": None, "2.txt": "hat, ", "2.json": '{"id": 9, "tag_string": "x"}',
+            "3.jpg": None, "3.json": '{"id": "abc", "tag_string_general": "solo", "rating": "s"}',
+        },
+    )  # fmt: skip
+    source = read_sidecars(tmp_path)
+    assert source.tags.set_index("name")["count"].to_dict() == {"hat": 1, "solo": 2}
+    assert source.notes[0] == "recognized: records of Danbooru (1)"
+    assert source.notes[-1].startswith(
+        "3 files lie beside others of the same picture and are not read: 1.tags"
+    )
+    chosen = read_sidecars(tmp_path, suffixes=(".caption",))
+    assert chosen.tags["name"].tolist() == ["hat"]
+
+
+def test_no_sidecar_that_can_be_read_is_an_error_with_its_reason(tmp_path):
+    sidecar_folder(tmp_path, {"1.jpg": None, "2.jpg": None, "2.txt": ""})
+    (tmp_path / "1.txt").write_bytes(b"\xff")
+    (tmp_path / "2.txt").write_bytes(b"\xe9")
+    with pytest.raises(UserError, match=r"none of 2 pictures .* 1.jpg: sidecar unreadable: no text in UTF-8"):
+        read_sidecars(tmp_path)
+
+
+def archive(path, members):
+    with tarfile.open(path, "w") as tar:
+        for name, content in members.items():
+            data = jpeg(1, 16) if content is None else content.encode()
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+
+
+def zipped(path, members):
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in members.items():
+            file.writestr(name, jpeg(1, 16) if content is None else content)
+
+
+@pytest.mark.parametrize("write", [archive, zipped])
+def test_a_webdataset_is_read_in_place(tmp_path, write):
+    """Pictures named by number, by MD5 with an id in the JSON, by anything; JSON goes before a text."""
+    write(tmp_path / "a.ar", {"1.jpg": None, "1.json": '{"id": 1, "tag_string": "solo"}', "1.txt": "wrong"})
+    write(
+        tmp_path / "b.ar",
+        {"ff.jpg": None, "ff.json": '{"id": 7, "tags": {"species": ["cat"]}, "flags": {"deleted": true}}',
+         "cat.webp": None, "cat.txt": "solo, hat", "1.png": None, "1.json": '{"id": 1, "tag_string": "hat"}'},
+    )  # fmt: skip
+    ending = {archive: "tar", zipped: "zip"}[write]
+    for name in "ab":
+        (tmp_path / f"{name}.ar").rename(tmp_path / f"{name}.{ending}")
+    source = read_webdataset(tmp_path)
+    (block,) = source.blocks()
+    rows = dict(zip(block.paths, posts(source), strict=True))
+    # Two pictures are called 1, and both JSON say 1, so neither of them is post 1.
+    names = ["a.%s/1.jpg", "b.%s/ff.jpg", "b.%s/cat.webp", "b.%s/1.png"]
+    one, seven, cat, png = (name % ending for name in names)
+    assert {path: row[0] for path, row in rows.items()} == {
+        one: image_folder.path_id(one), seven: 7, cat: image_folder.path_id(cat),
+        png: image_folder.path_id(png)
+    }  # fmt: skip
+    assert rows[seven][2:] == (1, [name_id("cat")])
+    assert source.tags.set_index("name")["count"].to_dict() == {"solo": 2, "cat": 1, "hat": 2}
+    assert source.kind == "webdataset"

@@ -1,0 +1,67 @@
+"""Posts in CSV tables: e621's exports ``posts-*.csv.gz``, and other tables with an id and tags."""
+
+import pathlib
+import re
+
+from Utils.command.cli import UserError, progress
+from Utils.data.sources import danbooru_post, source_files
+from Utils.data.sources.disk_sorter import DiskSorter
+from Utils.data.sources.stream import Source
+from Utils.files import compressed
+from Utils.files.atomic import AnyPath
+from Utils.files.csv_stream import CsvStream
+
+SUFFIXES = (".csv", *compressed.SUFFIXES)
+_EXPORT = re.compile(r"posts-(\d{4}-\d\d-\d\d)\.csv")
+TAG_EXPORTS = {
+    "tags": "tags-*.csv*",
+    "aliases": "tag_aliases-*.csv*",
+    "implications": "tag_implications-*.csv*",
+}
+_LAYOUT_FIELDS = ("locked_tags",)  # not read, but they tell whose export it is
+
+
+def read_e621(path: AnyPath) -> Source:
+    """Read a table of posts, or those in a folder: of several dated exports the newest.
+
+    Columns as in `danbooru_post`. Deleted posts have that status. Categories are in another table
+    (``--tags tags-*.csv.gz``), so that all tags are general here. Rows with more or fewer cells than the
+    first line are listed as rejected.
+
+    Raises UserError where there is no such table, WorkError where one cannot be read to its end.
+    """
+    path, sorter = pathlib.Path(path), DiskSorter()
+    files, others = find_files(path)
+    sorter.note_files([file.name for file in others], "are passed by: they are older exports or no posts")
+    for file in files:
+        table = CsvStream(file)
+        columns = danbooru_post.select_fields(table.columns, str(file))
+        columns += [name for name in _LAYOUT_FIELDS if name in table.columns]
+        for line, cells in progress(table.rows(columns), label=file.name, unit="posts"):
+            place = f"{file.name}, line {line}"
+            if cells is None:
+                sorter.reject(-1, place, "another number of cells than the first line")
+            else:
+                sorter.add_record(dict(zip(columns, cells, strict=True)), place)
+    beside = [name for name in TAG_EXPORTS if path.is_dir() and any(path.glob(TAG_EXPORTS[name]))]
+    if "tags" in beside:
+        sorter.note(f"{path} holds the tags' categories: --tags {path} reads {' and '.join(beside)}")
+    return sorter.finish("e621", path)
+
+
+def find_files(path: pathlib.Path) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
+    """Return ``(tables of posts, others that are passed by)`` at or below a path; UserError without any."""
+    files = source_files.find_files(path, SUFFIXES, "a table of posts (posts-*.csv.gz)")
+    dates = {file: match[1] for file in files if (match := _EXPORT.match(file.name))}
+    if dates:
+        newest = [file for file, date in dates.items() if date == max(dates.values())]
+        return newest, [file for file in dates if file not in newest]
+    posts = [file for file in files if _is_of_posts(file)]
+    if not posts:
+        raise UserError(f"none of {len(files)} tables in {path} has the columns id and tag_string or tags")
+    return posts, []
+
+
+def _is_of_posts(file: pathlib.Path) -> bool:
+    columns = CsvStream(file).columns
+    return "id" in columns and any(name in columns for name in danbooru_post.TAG_FIELDS)

@@ -1,0 +1,65 @@
+"""CSV files of any size, compressed or not, row by row: a bad row is reported and the others are read."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+
+from Utils.command.cli import UserError, WorkError
+from Utils.files import compressed, damage
+from Utils.files.atomic import AnyPath
+
+_MOST_CELL = 2**24  # characters; descriptions of posts have some ten thousand
+_FAULT = "cannot be read to its end"
+
+
+class CsvStream:
+    """A CSV in UTF-8 whose first row names the columns.
+
+    Args:
+        path: of the file.
+        error_type: raised, with the file's name, where its end cannot be reached.
+    """
+
+    def __init__(self, path: AnyPath, error_type: type[Exception] = WorkError) -> None:
+        self.path, self._error_type = path, error_type
+        header = next(self._rows(), None)
+        if header is None:
+            raise UserError(f"{path} is empty; the first line of a CSV names its columns")
+        self.columns = [name.strip() for name in header[1]]
+
+    def _rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield ``(line, cells)`` of every row that is not empty; bytes that are no UTF-8 become U+FFFD."""
+        before = csv.field_size_limit(_MOST_CELL)
+        try:
+            with compressed.opened(self.path) as stream:
+                text = io.TextIOWrapper(stream, "utf-8-sig", errors="replace", newline="")
+                reader = csv.reader(text)
+                for cells in damage.iterate(reader, self.path, _FAULT, self._error_type):
+                    if cells:
+                        yield reader.line_num, cells
+        finally:
+            csv.field_size_limit(before)
+
+    def rows(self, columns: Sequence[str]) -> Iterator[tuple[int, list[str] | None]]:
+        """Yield ``(line, cells of these columns)``, with None for a row of more or fewer cells than columns.
+
+        The line is the row's last. Columns that the file lacks give empty cells.
+        """
+        places = [self.columns.index(name) if name in self.columns else -1 for name in columns]
+        size = len(self.columns)
+        rows = self._rows()
+        next(rows)
+        for line, cells in rows:
+            if len(cells) == size:
+                yield line, [cells[place] if place >= 0 else "" for place in places]
+            else:
+                yield line, None
+
+    def require(self, columns: Sequence[str]) -> None:
+        """Raise UserError where the file lacks one of the columns."""
+        missing = [name for name in columns if name not in self.columns]
+        if missing:
+            raise UserError(
+                f"{self.path} lacks the column {' and '.join(missing)}; "
+                f"it has {', '.join(self.columns)[:500]}"
+            )
