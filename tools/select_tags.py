@@ -30,6 +30,7 @@ from Utils.data import (
     default_definition,
     selection_report,
     sources,
+    tag_exports,
     tag_rules,
 )
 from Utils.data.dataset_selection import Pictures, Selection
@@ -84,7 +85,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     definition = read_definition(options.definition) if options.definition else None
     text, reasons = definition_to_keep(options), None
     groups = duplicate_groups.read(options.groups) if options.groups else None
-    rules = tag_rules.read(**{name: getattr(options, name) for name in EXPORTS})
+    rules = tag_exports.read(**{name: getattr(options, name) for name in EXPORTS})
+    for note in rules.notes:
+        print(note, file=sys.stderr)
     source, pictures = open_source(options)
     notes = notes_on(source, pictures)
     for note in notes:

@@ -23,6 +23,10 @@ FALSE_WORDS = ("", "0", "0.0", "f", "false", "none", "null")  # every other text
 
 # Categories of e621 and its like by their names. The codes are e621's, except species, whose 5 is meta here.
 OTHER_CATEGORIES = {"contributor": 2, "invalid": 6, "lore": 8, "species": 10}
+E621_CATEGORIES = {
+    0: "general", 1: "artist", 2: "contributor", 3: "copyright", 4: "character", 5: "species", 6: "invalid",
+    7: "meta", 8: "lore",
+}  # fmt: skip
 # What sites and programs call the categories, beside their names: Hydrus, Gelbooru, plurals.
 CATEGORY_SPELLINGS = {
     "creator": "artist", "series": "copyright", "metadata": "meta", "artists": "artist",

@@ -1,152 +1,22 @@
 """Aliases, implications and deprecated tags of a booru, applied to a source of posts.
 
-Read from Danbooru's own exports, CSV or JSON lines, plain or gzipped. They apply before every rule of a
-definition, in this order: aliases, implications, deprecated tags.
+`tag_exports` reads them. They apply before every rule of a definition, in this order: aliases, implications,
+deprecated tags.
 """
 
-import csv
 import dataclasses
-import gzip
-import io
-import json
-from collections.abc import Mapping, Sequence
+import sys
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from Utils.command.cli import UserError
-from Utils.data.danbooru_fields import FieldError, is_true, parse_category, parse_post_id, plain_name
 from Utils.data.sources.stream import PostBlock, Source, sort_each_row
-from Utils.files import csv_tables
-from Utils.files.atomic import AnyPath, require_file
-from Utils.tags import tag_list
+from Utils.data.tag_exports import TagExports, TagRules
 from Utils.tags.tag_list import name_id
 
 
-@dataclasses.dataclass(frozen=True)
-class TagRules:
-    """Aliases, implications and deprecated tags, by tag name."""
-
-    aliases: dict[str, str] = dataclasses.field(default_factory=dict)  # antecedent -> consequent
-    implications: dict[str, list[str]] = dataclasses.field(default_factory=dict)  # antecedent -> consequents
-    deprecated: frozenset[str] = frozenset()
-    tags: dict[str, tuple[int | None, int]] = dataclasses.field(
-        default_factory=dict
-    )  # name -> (id, category)
-
-    def resolve(self, name: str) -> str:
-        """Follow aliases to their end; UserError if they form a cycle."""
-        path = [name]
-        while name in self.aliases:
-            name = self.aliases[name]
-            if name in path:
-                raise UserError(f"aliases run in a circle: {' -> '.join([*path, name])}")
-            path.append(name)
-        return name
-
-    def expand(self, name: str) -> list[str]:
-        """Return the name itself and all that it implies, over any number of steps, aliases resolved."""
-        names, unvisited = [name], [name]
-        while unvisited:
-            for consequent in self.implications.get(unvisited.pop(), ()):
-                consequent = self.resolve(consequent)
-                if consequent not in names:
-                    names.append(consequent)
-                    unvisited.append(consequent)
-        return names
-
-
-def read(
-    aliases: AnyPath | None = None,
-    implications: AnyPath | None = None,
-    deprecated: AnyPath | None = None,
-    tags: AnyPath | None = None,
-) -> TagRules:
-    """Return the `TagRules` of export files.
-
-    Args:
-        aliases, implications: columns antecedent_name and consequent_name; with a column status only active
-            rows count.
-        deprecated: column name; with a column is_deprecated only rows where it is true count.
-        tags: columns name, category and optionally id and is_deprecated. A ``categories.json`` beside it says
-            what its category codes mean, where they are not Danbooru's.
-
-    Raises UserError that names the file and the row.
-    """
-    described, deprecated_names = {}, set()
-    if tags:
-        names = tag_list.read_category_names(tags)
-        for place, row in _read_rows(tags, ("name", "category")):
-            described[row["name"]] = (_parse_id(place, row), _parse_category(place, row, names))
-            if is_true(row.get("is_deprecated")):
-                deprecated_names.add(row["name"])
-    if deprecated:
-        rows = _read_rows(deprecated, ("name",))
-        deprecated_names.update(row["name"] for _, row in rows if is_true(row.get("is_deprecated", True)))
-    implied: dict[str, list[str]] = {}
-    for antecedent, consequent in _read_pairs(implications):
-        implied.setdefault(antecedent, []).append(consequent)
-    return TagRules(dict(_read_pairs(aliases)), implied, frozenset(deprecated_names), described)
-
-
-def _read_pairs(path: AnyPath | None) -> list[tuple[str, str]]:
-    """Return ``[(antecedent, consequent)]`` of the active rows of an export; nothing without a path."""
-    rows = _read_rows(path, ("antecedent_name", "consequent_name")) if path else []
-    pairs = [
-        (row["antecedent_name"], row["consequent_name"])
-        for _, row in rows
-        if str(row.get("status", "active")).strip().lower() in ("active", "")
-    ]
-    return [(antecedent, consequent) for antecedent, consequent in pairs if antecedent != consequent]
-
-
-def _parse_id(place: str, row: dict[str, Any]) -> int | None:
-    if str(row.get("id") or "") == "":
-        return None
-    try:
-        return parse_post_id(row["id"])  # ids of tags have the range of post ids
-    except FieldError as error:
-        raise UserError(f"{place}: {str(error).replace('post id', 'id')}") from error
-
-
-def _parse_category(place: str, row: dict[str, Any], names: Mapping[int, str]) -> int:
-    """Return the code of a row's category; ``names`` says what other boorus' codes mean."""
-    try:
-        code = parse_category(row["category"])
-    except FieldError as error:
-        raise UserError(f"{place}: {error}") from error
-    return parse_category(names[code]) if code in names else code
-
-
-def _read_rows(path: AnyPath, needed: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
-    """Return ``[(place, row)]`` of a CSV or of JSON lines; UserError where a row lacks a needed column."""
-    path = require_file(path, "an export of tags")
-    try:
-        data = path.read_bytes()
-        text = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8-sig")
-        if text.lstrip()[:1] == "{":
-            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
-        else:
-            # Not pandas: a tag may be called "null" or "NA".
-            csv_tables.require_whole(path, text)
-            rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
-    except (OSError, EOFError, ValueError, RecursionError, csv.Error) as error:
-        raise UserError(f"{path} is neither CSV nor JSON lines in UTF-8: {error}") from error
-    for row in rows:
-        for column in ("name", "antecedent_name", "consequent_name"):
-            if isinstance(row, dict) and isinstance(row.get(column), str):
-                row[column] = plain_name(row[column])
-    for number, row in enumerate(rows, 1):
-        missing = [name for name in needed if not isinstance(row, dict) or row.get(name) in (None, "")]
-        if missing:
-            raise UserError(
-                f"{path}, row {number} has no {' and '.join(missing)}; needed are {', '.join(needed)}"
-            )
-    return [(f"{path.name}, row {number}", row) for number, row in enumerate(rows, 1)]
-
-
-def apply(source: Source, rules: TagRules) -> tuple[Source, list[dict[str, Any]], pd.DataFrame]:
+def apply(source: Source, rules: TagRules | TagExports) -> tuple[Source, list[dict[str, Any]], pd.DataFrame]:
     """Return ``(the source under the rules, [steps], dropped tags)``.
 
     An alias gives its posts and its count to its consequent, which gets the alias's id if the source does not
@@ -157,6 +27,10 @@ def apply(source: Source, rules: TagRules) -> tuple[Source, list[dict[str, Any]]
     dropped tags are a frame like ``Source.tags`` with the rule that dropped each.
     """
     frame = source.tags
+    if isinstance(rules, TagExports):
+        rules, notes = rules.rules_for(frame["name"].tolist())
+        for note in notes:
+            print(note, file=sys.stderr)
     if rules == TagRules():
         return source, [], frame[:0].assign(rule="")
     names = frame["name"].tolist()

@@ -1,8 +1,9 @@
 """CSV files of any size, compressed or not, row by row: a bad row is reported and the others are read."""
 
+import codecs
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from Utils.command.cli import UserError, WorkError
 from Utils.files import compressed, damage
@@ -22,6 +23,7 @@ class CsvStream:
 
     def __init__(self, path: AnyPath, error_type: type[Exception] = WorkError) -> None:
         self.path, self._error_type = path, error_type
+        self.ends_in_line_break = True  # known once all rows are read; without one a file may be cut off
         header = next(self._rows(), None)
         if header is None:
             raise UserError(f"{path} is empty; the first line of a CSV names its columns")
@@ -32,13 +34,22 @@ class CsvStream:
         before = csv.field_size_limit(_MOST_CELL)
         try:
             with compressed.opened(self.path) as stream:
-                text = io.TextIOWrapper(stream, "utf-8-sig", errors="replace", newline="")
-                reader = csv.reader(text)
+                is_utf16 = stream.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+                encoding = "utf-16" if is_utf16 else "utf-8-sig"
+                text = io.TextIOWrapper(stream, encoding, errors="replace", newline="")
+                reader = csv.reader(self._lines(text))
                 for cells in damage.iterate(reader, self.path, _FAULT, self._error_type):
                     if cells:
                         yield reader.line_num, cells
         finally:
             csv.field_size_limit(before)
+
+    def _lines(self, text: Iterable[str]) -> Iterator[str]:
+        """Yield the lines; the last one says whether the file ends in a line break."""
+        line = "\n"
+        for line in text:
+            yield line.replace("\0", "")  # csv refuses it
+        self.ends_in_line_break = line.endswith(("\n", "\r"))
 
     def rows(self, columns: Sequence[str]) -> Iterator[tuple[int, list[str] | None]]:
         """Yield ``(line, cells of these columns)``, with None for a row of more or fewer cells than columns.

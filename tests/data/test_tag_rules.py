@@ -1,16 +1,11 @@
 """Utils/data/tag_rules.py: aliases, implications and deprecated tags against sets of names."""
 
-import gzip
-import json
-
 import numpy as np
 import pandas as pd
-import pytest
 
-from Utils.command.cli import UserError
-from Utils.data import tag_rules
+from Utils.data import tag_exports, tag_rules
 from Utils.data.sources.stream import PostBlock, Source
-from Utils.data.tag_rules import TagRules
+from Utils.data.tag_exports import TagRules
 from Utils.tags.tag_list import name_id
 
 NAMES = ["dress", "frock", "red_dress", "clothes", "old", "saber", "miku"]
@@ -83,7 +78,7 @@ def test_rules_against_sets_of_names():
 
 def test_without_rules_nothing_changes():
     before = source()
-    after, steps, dropped = tag_rules.apply(before, tag_rules.read())
+    after, steps, dropped = tag_rules.apply(before, tag_exports.read())
     assert after is before
     assert (steps, len(dropped)) == ([], 0)
 
@@ -97,47 +92,18 @@ def test_tag_ids_of_an_export_replace_ids_made_from_names():
     assert changed.tags.set_index("name")["category"].to_dict() == {"a": 3, "b": 4}
 
 
-def test_implications_in_a_circle_end_and_aliases_in_a_circle_are_named():
+def test_implications_in_a_circle_end():
     rules = TagRules(implications={"dress": ["clothes"], "clothes": ["dress"]})
     changed, _, _ = tag_rules.apply(source(), rules)
     assert set(named(changed)[2]) == {"dress", "clothes", "frock", "old"}
-    with pytest.raises(UserError, match="in a circle: dress -> frock -> dress"):
-        tag_rules.apply(source(), TagRules(aliases={"dress": "frock", "frock": "dress"}))
 
 
-def test_exports_are_read_as_csv_and_as_json_lines(tmp_path):
-    pairs = [("a", "b", "active"), ("c", "d", "deleted"), ("null", "e,f", "active"), ("g", "g", "active")]
-    text = "id,antecedent_name,consequent_name,status\n"
-    text += "".join(f'{row},{name},"{target}",{status}\n' for row, (name, target, status) in enumerate(pairs))
-    (tmp_path / "a.csv").write_text("\ufeff" + text)
-    lines = [
-        {"antecedent_name": name, "consequent_name": target, "status": status}
-        for name, target, status in pairs
-    ]
-    (tmp_path / "a.gz").write_bytes(gzip.compress("\n".join(map(json.dumps, lines)).encode()))
-    for name in ("a.csv", "a.gz"):
-        rules = tag_rules.read(aliases=tmp_path / name, implications=tmp_path / name)
-        assert rules.aliases == {"a": "b", "null": "e,f"}
-        assert rules.implications == {"a": ["b"], "null": ["e,f"]}
-    (tmp_path / "t.csv").write_text("id,name,category,is_deprecated\n1,a,4,f\n,b,copyright,t\n")
-    (tmp_path / "d.csv").write_text("name\nc\n")
-    rules = tag_rules.read(tags=tmp_path / "t.csv", deprecated=tmp_path / "d.csv")
-    assert rules.tags == {"a": (1, 4), "b": (None, 3)}
-    assert rules.deprecated == {"b", "c"}
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("name\na\n", "row 1 has no antecedent_name and consequent_name"),
-        ('{"antecedent_name": "a"}\n', "row 1 has no consequent_name"),
-        ('{"antecedent_name": \n', "neither CSV nor JSON lines"),
-        ("antecedent_name,consequent_name\na\n", "line 2 has 1 cells"),
-        (b"\xff\xfe", "neither CSV nor JSON lines"),
-        (b"\x1f\x8bno gzip", "neither CSV nor JSON lines"),
-    ],
-)
-def test_a_file_that_is_no_export_is_named(tmp_path, text, message):
-    (tmp_path / "x").write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(UserError, match=message):
-        tag_rules.read(aliases=tmp_path / "x")
+def test_aliases_in_a_circle_are_said_and_broken_at_the_newest(tmp_path, capsys):
+    """The newest is the last row, where no date and no id tells."""
+    (tmp_path / "a.csv").write_text("antecedent_name,consequent_name\ndress,frock\nfrock,dress\nmiku,saber\n")
+    changed, _, _ = tag_rules.apply(source(), tag_exports.read(aliases=tmp_path / "a.csv"))
+    assert set(named(changed)[6]) == set(NAMES) - {"dress", "miku"}
+    error = capsys.readouterr().err
+    assert (
+        "aliases run in a circle: dress -> frock -> dress; the newest, frock -> dress, is left out" in error
+    )

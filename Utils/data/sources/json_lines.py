@@ -69,14 +69,22 @@ def read_records(file: pathlib.Path) -> Iterator[Record]:
 
     Raises WorkError where the file is cut off or damaged: only a line can be left out alone.
     """
-    head = as_utf8(compressed.head(file, _HEAD))
-    values = _records_of_lines(file) if _is_one_a_line(head) else _records_of_values(file)
     is_first = True
-    for place, key, value in values:
+    for place, key, value in read_values(file, danbooru_post.has_tags):
         if is_first and isinstance(value, dict) and not _is_post(key, value):
             return
         is_first = False
         yield place, key, value
+
+
+def read_values(file: pathlib.Path, is_record: Callable[[dict[str, Any]], bool]) -> Iterator[Record]:
+    """Yield the records of a JSON file in any form, of whatever they are.
+
+    Args:
+        is_record: as `json_stream.records` takes it.
+    """
+    head = as_utf8(compressed.head(file, _HEAD))
+    return _records_of_lines(file) if _is_one_a_line(head) else _records_of_values(file, is_record)
 
 
 def _is_post(key: str, record: dict[str, Any]) -> bool:
@@ -143,11 +151,11 @@ def _encoded(readline: Callable[[int], str]) -> Callable[[int], bytes]:
     return lambda size: readline(size).encode("utf-8", "surrogatepass")
 
 
-def _records_of_values(file: pathlib.Path) -> Iterator[Record]:
+def _records_of_values(file: pathlib.Path, is_record: Callable[[dict[str, Any]], bool]) -> Iterator[Record]:
     with compressed.opened(file) as stream:
         decoded = io.TextIOWrapper(stream, _encoding(stream))
         text = json_stream.JsonText(decoded.read)
-        records = json_stream.records(text, danbooru_post.has_tags)
+        records = json_stream.records(text, is_record)
         for number, (key, value) in enumerate(damage.iterate(records, file, _FAULT, WorkError), 1):
             place = f"{file.name}, record {number}{f' ({key[:80]!r})' if key else ''}"
             yield place, key, value

@@ -17,7 +17,7 @@ _BEHIND_VALUE = tuple(' \t\n\r,]}:[{"')
 Record = tuple[str, Any]  # its key in an object of records, "" without one; its value
 
 # Where the answers of boorus' interfaces and downloaders keep their lists of posts.
-LIST_KEYS = ("post", "posts", "data", "items", "results", "images", "entries")
+LIST_KEYS = ("post", "posts", "data", "items", "results", "images", "entries", "tag")
 
 
 class JsonText:

@@ -1,0 +1,382 @@
+"""Exports of tags, aliases and implications, of any size: about 40 bytes a row in memory.
+
+CSV, or JSON in any of its forms, compressed or not, as Danbooru, e621 and Gelbooru give them out; also a
+selected_tags.csv. A row that cannot be read is counted and left out. What holds for the tags of a source is
+looked up when they are known (`TagExports.rules_for`).
+"""
+
+import array
+import dataclasses
+import pathlib
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from Utils.command.cli import UserError
+from Utils.data import danbooru_fields
+from Utils.data.danbooru_fields import FieldError, is_true, parse_category, parse_post_id, plain_name
+from Utils.data.sources import json_lines
+from Utils.files import compressed
+from Utils.files.atomic import AnyPath, require_file
+from Utils.files.csv_stream import CsvStream
+from Utils.tags import tag_list
+
+_BLOCK = 2**16  # rows
+_MOST_SHOWN = 3  # examples in a sentence
+_DATED = re.compile(r"tags-\d{4}-\d\d-\d\d\.csv")  # the name of e621's exports
+_DATES = ("created_at", "updated_at", "id")  # of an alias: its age, the best known first
+FOLDER_FILES = {  # of e621's exports
+    "tags": "tags-*.csv*", "aliases": "tag_aliases-*.csv*", "implications": "tag_implications-*.csv*"
+}  # fmt: skip
+
+Row = dict[str, Any] | None  # cells by column; None where a line has another number of them
+
+
+@dataclasses.dataclass(frozen=True)
+class TagRules:
+    """Aliases, implications and deprecated tags, by tag name; aliases run in no circle."""
+
+    aliases: dict[str, str] = dataclasses.field(default_factory=dict)  # antecedent -> consequent
+    implications: dict[str, list[str]] = dataclasses.field(default_factory=dict)  # antecedent -> consequents
+    deprecated: frozenset[str] = frozenset()
+    tags: dict[str, tuple[int | None, int]] = dataclasses.field(
+        default_factory=dict
+    )  # name -> (id, category)
+
+    def resolve(self, name: str) -> str:
+        """Return the tag at the end of a name's aliases."""
+        while name in self.aliases:
+            name = self.aliases[name]
+        return name
+
+    def expand(self, name: str) -> list[str]:
+        """Return the name itself and all that it implies, over any number of steps, aliases resolved."""
+        names, unvisited = {name: None}, [name]
+        while unvisited:
+            for consequent in self.implications.get(unvisited.pop(), ()):
+                consequent = self.resolve(consequent)
+                if consequent not in names:
+                    names[consequent] = None
+                    unvisited.append(consequent)
+        return list(names)
+
+
+class _Notes:
+    """Counts the rows of a file that are left out, with some examples."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        self._path, self.count, self._examples = path, 0, []
+
+    def skip(self, place: str, why: str) -> None:
+        self.count += 1
+        if len(self._examples) < _MOST_SHOWN:
+            self._examples.append(f"{place}: {why}")
+
+    def sentences(self, num_rows: int) -> list[str]:
+        """Return what is to be said; UserError where no row could be read."""
+        if not self.count:
+            return []
+        examples = "; ".join(self._examples)
+        if not num_rows:
+            raise UserError(f"{self._path} has no row that can be read: {examples}")
+        return [f"warning: {self.count:,} rows of {self._path} cannot be read and are left out: {examples}"]
+
+
+class _Texts:
+    """A column of texts that is appended to, as blocks of Arrow."""
+
+    def __init__(self) -> None:
+        self._blocks: list[pa.Array] = []
+        self._waiting: list[str] = []
+
+    def append(self, text: str) -> None:
+        self._waiting.append(text)
+        if len(self._waiting) == _BLOCK:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._blocks.append(pa.array(self._waiting, pa.large_string()))
+        self._waiting = []
+
+    def finish(self) -> pa.ChunkedArray:
+        self._flush()
+        return pa.chunked_array(self._blocks, pa.large_string())
+
+
+def _rows_named(column: pa.ChunkedArray, names: Collection[str]) -> np.ndarray:
+    """Return the rows of a column whose text is one of some names."""
+    if not len(names):
+        return np.empty(0, np.int64)
+    mask = pc.call_function(
+        "is_in", [column], pc.SetLookupOptions(value_set=pa.array(list(names), pa.large_string()))
+    )
+    return np.flatnonzero(mask.to_numpy())
+
+
+class _Tags:
+    """The rows of an export of tags."""
+
+    def __init__(self) -> None:
+        self._names, self.ids, self.categories = _Texts(), array.array("q"), array.array("q")
+        self.deprecated = bytearray()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def add(self, name: str, tag_id: int, category: int, deprecated: bool) -> None:
+        self._names.append(name)
+        self.ids.append(tag_id)
+        self.categories.append(category)
+        self.deprecated.append(deprecated)
+
+    def finish(self) -> None:
+        self.names = self._names.finish()
+
+    def of(self, names: Collection[str]) -> tuple[dict[str, tuple[int | None, int]], set[str]]:
+        """Return ``({name: (id or None, category)}, {deprecated names})`` of some tags."""
+        rows = _rows_named(self.names, names)
+        spelled = self.names.take(pa.array(rows)).to_pylist()
+        tags, deprecated = {}, set()
+        for row, name in zip(rows.tolist(), spelled, strict=True):
+            if self.deprecated[row]:
+                deprecated.add(name)
+            if self.categories[row] >= 0:
+                tags[name] = (None if self.ids[row] < 0 else self.ids[row], self.categories[row])
+        return tags, deprecated
+
+
+class _Pairs:
+    """The active rows of an export of aliases or implications, in the order of their age."""
+
+    def __init__(self) -> None:
+        self._names, self._targets, self._dates, self._ids = _Texts(), _Texts(), _Texts(), array.array("q")
+
+    def add(self, name: str, target: str, date: str, number: int) -> None:
+        self._names.append(name)
+        self._targets.append(target)
+        self._dates.append(date)
+        self._ids.append(number)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def finish(self) -> None:
+        # Rows of one age, or of none, are the newer the later they stand.
+        row = pa.array(range(len(self)), pa.int64())
+        table = pa.table({"date": self._dates.finish(), "id": pa.array(self._ids, pa.int64()), "row": row})
+        order = pc.sort_indices(table, sort_keys=[(name, "ascending") for name in table.column_names])
+        self.names, self.targets = self._names.finish().take(order), self._targets.finish().take(order)
+
+    def of(self, names: Collection[str]) -> list[tuple[str, str]]:
+        """Return ``[(antecedent, consequent)]`` of some antecedents, the oldest first."""
+        rows = pa.array(_rows_named(self.names, names))
+        return list(zip(self.names.take(rows).to_pylist(), self.targets.take(rows).to_pylist(), strict=True))
+
+
+class TagExports:
+    """Exports of tags, aliases and implications; made by `read`.
+
+    Attributes:
+        notes: sentences to print, about rows that are left out and codes that were recognized.
+    """
+
+    def __init__(self) -> None:
+        self.tags, self.deprecated = _Tags(), _Tags()
+        self.aliases, self.implications = _Pairs(), _Pairs()
+        self.notes: list[str] = []
+
+    def rules_for(self, names: Iterable[str]) -> tuple[TagRules, list[str]]:
+        """Return the rules that concern some tags, and what there is to say: aliases in circles.
+
+        A circle of aliases is broken at its newest alias.
+        """
+        seen, unvisited = set(names), set(names)
+        aliases: dict[str, str] = {}
+        implications: dict[str, list[str]] = {}
+        notes: list[str] = []
+        while unvisited:
+            new_aliases, new_implied = self.aliases.of(unvisited), self.implications.of(unvisited)
+            for name, target in new_aliases:
+                if aliases.setdefault(name, target) != target:
+                    both = f"{aliases[name]!r} and of {target!r}"
+                    notes.append(f"warning: {name!r} is an alias of {both}; the older counts")
+            for name, target in new_implied:
+                implications.setdefault(name, []).append(target)
+            unvisited = {target for _, target in (*new_aliases, *new_implied)} - seen
+            seen |= unvisited
+        notes += self._break_circles(aliases)
+        tags, deprecated = self.tags.of(seen)
+        deprecated |= self.deprecated.of(seen)[1]
+        return TagRules(aliases, implications, frozenset(deprecated), tags), notes
+
+    def _break_circles(self, aliases: dict[str, str]) -> list[str]:
+        """Remove the newest alias of every circle; returns a sentence for each."""
+        notes, done = [], set()
+        for start in sorted(aliases):
+            path: dict[str, None] = {}
+            name = start
+            while name in aliases and name not in path and name not in done:
+                path[name] = None
+                name = aliases[name]
+            if name in path:
+                circle = list(path)[list(path).index(name) :]
+                newest = [pair for pair in self.aliases.of(circle) if aliases.get(pair[0]) == pair[1]][-1]
+                del aliases[newest[0]]
+                notes.append(
+                    f"warning: aliases run in a circle: {' -> '.join([*circle, name])}; the newest, "
+                    f"{newest[0]} -> {newest[1]}, is left out"
+                )
+            done |= set(path)
+        return notes
+
+
+def read(
+    aliases: AnyPath | None = None,
+    implications: AnyPath | None = None,
+    deprecated: AnyPath | None = None,
+    tags: AnyPath | None = None,
+) -> TagExports:
+    """Return the `TagExports` of files.
+
+    Args:
+        aliases, implications: columns antecedent_name and consequent_name; with a column status only active
+            rows count.
+        deprecated: column name; with a column is_deprecated only rows where it is true count.
+        tags: columns name, category (or type) and optionally id (or tag_id) and is_deprecated; or a folder of
+            e621's exports, of which aliases and implications are read, too. A ``categories.json`` beside it
+            says what its category codes mean, where they are not Danbooru's; e621's are recognized.
+
+    Raises UserError that names a file without the columns, or without any row that can be read.
+    """
+    exports = TagExports()
+    if tags and pathlib.Path(tags).is_dir():
+        files = {name: _newest(pathlib.Path(tags), pattern) for name, pattern in FOLDER_FILES.items()}
+        if files["tags"] is None:
+            raise UserError(f"{tags} holds no tags-*.csv or tags-*.csv.gz; --tags takes one, or its folder")
+        tags, aliases = files["tags"], aliases or files["aliases"]
+        implications = implications or files["implications"]
+        read_files = [file.name for file in files.values() if file]
+        exports.notes.append(f"read from {files['tags'].parent}: {', '.join(read_files)}")
+    if tags:
+        _read_tags(exports, require_file(tags, "an export of tags"))
+    if deprecated:
+        _read_deprecated(exports, require_file(deprecated, "an export of tags"))
+    for path, pairs in ((aliases, exports.aliases), (implications, exports.implications)):
+        if path:
+            _read_pairs(exports, pairs, require_file(path, "an export of aliases or implications"))
+    for table in (exports.tags, exports.deprecated, exports.aliases, exports.implications):
+        table.finish()
+    return exports
+
+
+def _newest(folder: pathlib.Path, pattern: str) -> pathlib.Path | None:
+    return max(folder.glob(pattern), default=None)
+
+
+def _read_tags(exports: TagExports, path: pathlib.Path) -> None:
+    skipped, table = _Notes(path), exports.tags
+    codes: dict[Any, int] = {}  # category as the file has it -> code
+    columns = ("name", "category", "type", "id", "tag_id", "is_deprecated")
+    for place, row in _rows(path, columns, (("name",), ("category", "type"))):
+        try:
+            name = _tag_name(row, "name")
+            category = row.get("category")
+            category = row.get("type") if category in (None, "") else category
+            if category not in codes:
+                codes[category] = parse_category(category)
+            table.add(name, _tag_id(row), codes[category], is_true(row.get("is_deprecated")))
+        except FieldError as error:
+            skipped.skip(place, str(error))
+    exports.notes += skipped.sentences(len(table))
+    _name_codes(exports, path, codes)
+
+
+def _name_codes(exports: TagExports, path: pathlib.Path, codes: Mapping[Any, int]) -> None:
+    """Turn the file's own codes into those of their names, by categories.json or as e621 numbers them."""
+    names = tag_list.read_category_names(path)
+    is_e621 = not names and (bool(_DATED.match(path.name)) or not {7, 8}.isdisjoint(codes.values()))
+    if is_e621:
+        names = danbooru_fields.E621_CATEGORIES
+        used = [f"{code} {name}" for code, name in names.items() if code in codes.values()]
+        exports.notes.append(f"{path.name}: categories as e621 numbers them: {', '.join(used)}")
+    if not names:
+        return
+    written = {text for text in codes if str(text).removesuffix(".0").isdecimal()}
+    meant = {codes[text]: parse_category(names[codes[text]]) for text in written if codes[text] in names}
+    categories = exports.tags.categories
+    for row, code in enumerate(categories):
+        categories[row] = meant.get(code, code)
+
+
+def _read_deprecated(exports: TagExports, path: pathlib.Path) -> None:
+    skipped, table = _Notes(path), exports.deprecated
+    for place, row in _rows(path, ("name", "is_deprecated"), (("name",),)):
+        try:
+            table.add(_tag_name(row, "name"), -1, -1, is_true(row.get("is_deprecated", True)))
+        except FieldError as error:
+            skipped.skip(place, str(error))
+    exports.notes += skipped.sentences(len(table))
+
+
+def _read_pairs(exports: TagExports, pairs: _Pairs, path: pathlib.Path) -> None:
+    skipped, needed = _Notes(path), ("antecedent_name", "consequent_name")
+    for place, row in _rows(path, (*needed, "status", *_DATES), tuple((name,) for name in needed)):
+        try:
+            name, target = (_tag_name(row, column) for column in needed)
+        except FieldError as error:
+            skipped.skip(place, str(error))
+            continue
+        if str(row.get("status") or "active").strip().lower() == "active" and name != target:
+            pairs.add(name, target, *_age(row))
+    exports.notes += skipped.sentences(len(pairs))
+
+
+def _age(row: Mapping[str, Any]) -> tuple[str, int]:
+    """Return what rises with the date at which a row was made, where it says one, or with its id."""
+    date = next((str(row[name]) for name in _DATES[:2] if row.get(name)), "")
+    number = str(row.get("id") or "")
+    return date, int(number) if number.isdecimal() and len(number) < 19 else 0
+
+
+def _tag_name(row: Row, column: str) -> str:
+    if row is None:
+        raise FieldError("another number of cells than the first line")
+    name = row.get(column)
+    if not isinstance(name, str) or not name.strip():
+        raise FieldError(f"no {column}")
+    return plain_name(name)
+
+
+def _tag_id(row: Mapping[str, Any]) -> int:
+    value = row.get("id")
+    value = row.get("tag_id") if value in (None, "") else value
+    if value in (None, ""):
+        return -1
+    try:
+        return parse_post_id(value)  # ids of tags have the range of post ids
+    except FieldError as error:
+        raise FieldError(str(error).replace("post id", "id")) from error
+
+
+def _rows(
+    path: pathlib.Path, columns: Sequence[str], needed: Sequence[Sequence[str]]
+) -> Iterator[tuple[str, Row]]:
+    """Yield ``(place, cells)`` of every row; ``needed`` are columns of which one each must be there."""
+    start = json_lines.as_utf8(compressed.head(path, 64)).lstrip()[:1]
+    if start in (b"{", b"["):
+        is_row: Callable[[dict[str, Any]], bool] = lambda value: needed[0][0] in value  # noqa: E731
+        for place, _, value in json_lines.read_values(path, is_row):
+            yield place, value if isinstance(value, dict) else None
+        return
+    table = CsvStream(path, UserError)
+    for names in needed:
+        table.require(names if not set(names) & set(table.columns) else ())
+    present = [name for name in columns if name in table.columns]
+    for line, cells in table.rows(present):
+        yield f"line {line}", None if cells is None else dict(zip(present, cells, strict=True))
+    if not table.ends_in_line_break:
+        raise UserError(f"{path} does not end in a line break: was it cut off? Add one if it is whole")
