@@ -62,7 +62,9 @@ def parser() -> Parser:
         "--source", choices=sorted(sources.SOURCES), help="kind of source (default: told from PATH)"
     )
     parser.add_argument("--from", required=True, dest="origin", metavar="PATH", help="its database or folder")
-    parser.add_argument("--images", metavar="PLACE", help="a folder; tar, zip or Parquet files (default: PATH)")
+    parser.add_argument(
+        "--images", metavar="PLACE", help="a folder; tar, zip or Parquet files (default: PATH)"
+    )
     parser.add_argument("-o", "--output", required=True, metavar="DATASET", help="dataset folder to make")
     parser.add_argument(
         "--groups", metavar="CSV", help="groups of near-duplicates (group,post_id,...): one split each"

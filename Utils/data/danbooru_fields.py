@@ -11,8 +11,12 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from Utils.command.cli import UserError
 from Utils.images.image_folder import LARGEST_POST_ID
+from Utils.tags import tag_list
 from Utils.tags.tag_list import CATEGORIES
 
 STATUSES = ("deleted", "banned", "pending", "flagged", "hidden")  # bit i of a post's status is STATUSES[i]
@@ -21,12 +25,14 @@ RATING_NAMES = {"g": "general", "s": "sensitive", "q": "questionable", "e": "exp
 FLAGS_FIELD = "flags"  # of e621's posts: {"deleted": true, "pending": false, ...}
 FALSE_WORDS = ("", "0", "0.0", "f", "false", "none", "null")  # every other text is true
 
-# Categories of e621 and its like by their names. The codes are e621's, except species, whose 5 is meta here.
-OTHER_CATEGORIES = {"contributor": 2, "invalid": 6, "lore": 8, "species": 10}
+# The categories of e621 and its like. Where posts have one that Danbooru lacks, `numbered` gives all of them
+# these codes; until then those that Danbooru lacks have codes that no source writes.
 E621_CATEGORIES = {
     0: "general", 1: "artist", 2: "contributor", 3: "copyright", 4: "character", 5: "species", 6: "invalid",
     7: "meta", 8: "lore",
 }  # fmt: skip
+_NAMED = 10**10  # above every code that a source may write, or that is made from a name
+OTHER_CATEGORIES = {name: _NAMED + code for code, name in E621_CATEGORIES.items() if name not in CATEGORIES}
 # What sites and programs call the categories, beside their names: Hydrus, Gelbooru, plurals.
 CATEGORY_SPELLINGS = {
     "creator": "artist", "series": "copyright", "metadata": "meta", "artists": "artist",
@@ -153,3 +159,20 @@ def parse_category(category: Any) -> int:
 def source_category_names() -> dict[int, str]:
     """Return ``{code: name}`` of the categories beside CATEGORIES that sources have named so far."""
     return dict(_names_read)
+
+
+def numbered(tags: pd.DataFrame) -> pd.DataFrame:
+    """Return the tags of a source with the codes of categories that lists have, and with their names.
+
+    Where a tag has a category that e621 has and Danbooru lacks, all have e621's codes: species is 5 and meta
+    is 7. Else meta is 5, as at Danbooru. Codes and names that neither has stay as they are.
+    """
+    codes = tags["category"].to_numpy(np.int64)
+    names = source_category_names()
+    if np.isin(codes, list(OTHER_CATEGORIES.values())).any():
+        code_of = {name: code for code, name in E621_CATEGORIES.items()}
+        moved = {CATEGORIES["meta"]: code_of["meta"]}
+        moved |= {code: code_of[name] for name, code in OTHER_CATEGORIES.items()}
+        codes = np.array([moved.get(code, code) for code in codes.tolist()], np.int64)
+        names |= E621_CATEGORIES
+    return tag_list.with_category_names(tags.assign(category=codes), names)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError, progress
-from Utils.data import danbooru_fields, default_definition, picture_contents, selection, share_splits
+from Utils.data import default_definition, picture_contents, selection, share_splits
 from Utils.data.definition import Definition
 from Utils.data.selection import SelectedPosts, Step
 from Utils.data.sources import stream
@@ -132,7 +132,7 @@ def select(
     if not passed.any():
         raise UserError(_no_tags(definition, tag_steps, candidates, images))
     tags, labels = selection.final_tag_list(candidates, passed, ratings)
-    tags = tag_list.with_category_names(tags, danbooru_fields.source_category_names())
+    tags = tag_list.with_category_names(tags, tag_list.category_names(source.tags))
     is_rating = tags["category"] == tag_list.CATEGORIES["rating"]
     label_of_rating = {name: label for label, name in enumerate(tags["name"][is_rating])}
     selected = Selection(

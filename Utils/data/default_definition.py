@@ -51,8 +51,9 @@ def propose(name: str, num_posts: int, tags: Any, longest_side: int) -> tuple[De
     least = min(by_number, max(most, 1))
     shares = _value_at(_SHARES, num_posts)
     side = _SIDES[min(bisect.bisect_left(_SIDES, longest_side), len(_SIDES) - 1)]
-    left_out = (tag_list.CATEGORIES["meta"], tag_list.CATEGORIES["rating"])
-    categories = sorted({int(code) for code in tags["category"].unique()} - set(left_out)) or [0]
+    names, left_out = tag_list.category_names(tags), ("meta", "rating")
+    codes = sorted(int(code) for code in tags["category"].unique())
+    categories = [code for code in codes if tag_list.category_name(code, names) not in left_out] or [0]
     definition = Definition(
         name=re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip(".-") or "dataset",
         image_size=side,

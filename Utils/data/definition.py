@@ -42,7 +42,7 @@ class Definition:
         None  # letter in the database, or the word safe -> rating, if its letters are not g s q e
     )
     exclude_status: tuple[str, ...] = STATUSES
-    categories: tuple[int, ...] = (0, 3, 4)
+    categories: tuple[int | str, ...] = (0, 3, 4)
     min_tag_count: int = 200  # in the source's own count
     min_tag_images: int = 600  # among the kept images
     min_tag_share: float = 0.5  # of count * kept images / all posts
@@ -171,11 +171,16 @@ def _check_ratings(value: Any) -> tuple[str, ...]:
     return letters
 
 
-def _check_categories(value: Any) -> tuple[int, ...]:
+def _check_categories(value: Any) -> tuple[int | str, ...]:
+    """Return codes, and names of categories whose code the source decides."""
     if not isinstance(value, (list, tuple)):
-        raise UserError("must be a list of category codes, such as [0, 3, 4]")
-    names = {code: name for name, code in OTHER_CATEGORIES.items()}
-    return tuple(dict.fromkeys(category_code(item, names) for item in value))
+        raise UserError("must be a list of category codes or names, such as [0, 3, 4]")
+    return tuple(dict.fromkeys(_category(item) for item in value))
+
+
+def _category(item: Any) -> int | str:
+    text = str(item).strip().lower()
+    return text if text == "meta" or text in OTHER_CATEGORIES else category_code(item)
 
 
 def check_ratings_map(value: Any) -> dict[str, str] | None:

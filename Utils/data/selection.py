@@ -19,6 +19,7 @@ from Utils.data.danbooru_fields import RATING_NAMES, SAFE, STATUSES, require_one
 from Utils.data.definition import SPLIT_MODULUS, SPLITS, Definition
 from Utils.data.sources.stream import PostBlock, sort_each_row
 from Utils.data.split_list import split_rule
+from Utils.tags import tag_list
 from Utils.tags.tag_list import CATEGORIES, RATINGS, ordered
 
 FIRST_RATING_ID = 9999999  # general; the other three count down, as in released tag lists
@@ -60,7 +61,7 @@ def candidate_tags(
     if definition.include_tags is not None:
         rules["include_tags"] = tags["name"].isin(list(definition.include_tags))
     else:
-        rules["categories"] = tags["category"].isin(list(definition.categories))
+        rules["categories"] = tags["category"].isin(category_codes(tags, definition))
         rules["min_tag_count"] = tags["count"] >= definition.min_tag_count
     passed, steps, dropped = np.ones(len(tags), bool), [], []
     for rule, mask in rules.items():
@@ -70,6 +71,23 @@ def candidate_tags(
             dropped.append(tags.loc[before & ~passed].assign(rule=rule))
     dropped = pd.concat(dropped, ignore_index=True) if dropped else tags.iloc[:0].assign(rule="")
     return tags.loc[passed].sort_values("tag_id", ignore_index=True), steps, dropped
+
+
+def category_codes(tags: pd.DataFrame, definition: Definition) -> list[int]:
+    """Return the codes of the definition's categories among the tags of a source, which names its own.
+
+    A name that the source does not have gives none: another source of the same definition may have it.
+    """
+    names = tag_list.category_names(tags)
+    code_of = {name: code for code, name in names.items()}
+    meta = [] if CATEGORIES["meta"] in names else [CATEGORIES["meta"]]
+    codes = []
+    for category in definition.categories:
+        if isinstance(category, int):
+            codes.append(category)
+        else:
+            codes += [code_of[category]] if category in code_of else meta if category == "meta" else []
+    return codes
 
 
 def _post_rules(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from Utils.data import danbooru_fields
 from Utils.data.sources.stream import PostBlock, Source, sort_each_row
 from Utils.data.tag_exports import TagExports, TagRules
 from Utils.tags.tag_list import name_id
@@ -23,6 +24,8 @@ def apply(source: Source, rules: TagRules | TagExports) -> tuple[Source, list[di
     have the consequent. A post with a tag has all that the tag implies. Deprecated tags go. The counts of
     implied tags stay the source's own.
 
+    Categories get the codes that lists have (`danbooru_fields.numbered`).
+
     A step is ``{"rule", "before", "after"}``, with numbers of tags, for rules that changed something. The
     dropped tags are a frame like ``Source.tags`` with the rule that dropped each.
     """
@@ -32,7 +35,7 @@ def apply(source: Source, rules: TagRules | TagExports) -> tuple[Source, list[di
         for note in notes:
             print(note, file=sys.stderr)
     if rules == TagRules():
-        return source, [], frame[:0].assign(rule="")
+        return _numbered(source), [], frame[:0].assign(rule="")
     names = frame["name"].tolist()
     resolved = [rules.resolve(name) for name in names]
     expanded = [rules.expand(name) for name in resolved]
@@ -53,7 +56,11 @@ def apply(source: Source, rules: TagRules | TagExports) -> tuple[Source, list[di
     ]
     replace = _TagReplacer(frame["tag_id"].to_numpy(), replacements)
     changed = dataclasses.replace(source, tags=remaining, blocks=lambda: map(replace, source.blocks()))
-    return changed, [step for step in steps if step["before"] != step["after"]], dropped
+    return _numbered(changed), [step for step in steps if step["before"] != step["after"]], dropped
+
+
+def _numbered(source: Source) -> Source:
+    return dataclasses.replace(source, tags=danbooru_fields.numbered(source.tags))
 
 
 def _tags_after(

@@ -1,10 +1,12 @@
 """Utils/data/danbooru_fields.py: what single fields mean, in every spelling."""
 
+import pandas as pd
 import pytest
 
 from Utils.command.cli import UserError
 from Utils.data import danbooru_fields
 from Utils.data.danbooru_fields import FieldError
+from Utils.tags import tag_list
 
 
 def test_statuses_and_ratings_are_read_in_every_spelling():
@@ -52,7 +54,7 @@ def test_post_ids_are_whole_numbers_of_int64():
 
 
 def test_a_category_is_a_code_or_a_name_and_an_unknown_one_is_not_general():
-    codes = {4: 4, "4": 4, "4.0": 4, " Character": 4, "species": 10, "Lore": 8, 2: 2, "77": 77, "": 0}
+    codes = {4: 4, "4": 4, "4.0": 4, " Character": 4, "Metadata": 5, 2: 2, "77": 77, "": 0}
     assert danbooru_fields.parse_category(None) == 0
     assert {category: danbooru_fields.parse_category(category) for category in codes} == codes
     studio = danbooru_fields.parse_category("studio")
@@ -60,8 +62,24 @@ def test_a_category_is_a_code_or_a_name_and_an_unknown_one_is_not_general():
     assert danbooru_fields.parse_category("Studio ") == studio != danbooru_fields.parse_category("genre")
     names = danbooru_fields.source_category_names()
     assert names[studio] == "studio"
-    assert names[10] == "species"
+    assert names[danbooru_fields.parse_category("Species")] == "species"
     assert 77 not in names
     for wrong in (-1, 1.5, "?", [], 10**12):
         with pytest.raises(FieldError, match="neither a code nor a name"):
             danbooru_fields.parse_category(wrong)
+
+
+def test_codes_are_e621s_where_one_of_its_own_categories_is_there():
+    words = ["general", "meta", "character", "species", "lore", "contributor", "invalid", 77]
+    frame = pd.DataFrame({"category": [danbooru_fields.parse_category(word) for word in words]})
+    numbered = danbooru_fields.numbered(frame)
+    assert numbered["category"].tolist() == [0, 7, 4, 5, 8, 2, 6, 77]
+    names = tag_list.category_names(numbered)
+    assert [tag_list.category_name(code, names) for code in numbered["category"]] == [
+        *words[:-1],
+        "category 77",
+    ]
+    assert tag_list.category_code("meta", names) == 7
+    danbooru = danbooru_fields.numbered(frame[:3])
+    assert danbooru["category"].tolist() == [0, 5, 4]
+    assert tag_list.category_code("meta", tag_list.category_names(danbooru)) == 5

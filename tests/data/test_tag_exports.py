@@ -1,4 +1,4 @@
-"""Utils/data/tag_exports.py: exports of tags and aliases are read whatever their form; bad rows are counted."""
+"""Utils/data/tag_exports.py: exports of tags and aliases are read in every form; bad rows are counted."""
 
 import gzip
 import json
@@ -10,7 +10,7 @@ import pytest
 from helpers import small_booru
 
 from Utils.command.cli import UserError
-from Utils.data import tag_exports
+from Utils.data import danbooru_fields, tag_exports
 from Utils.files.atomic import ROOT
 
 NAMES = ["a", "b", "c", "null", "g", "e,f"]
@@ -61,8 +61,9 @@ def test_the_codes_of_e621_are_recognized_and_said(tmp_path, name):
     (tmp_path / name).write_bytes(gzip.compress(text.encode()) if name.endswith("gz") else text.encode())
     exports = tag_exports.read(tags=tmp_path / name)
     tags = exports.rules_for(NAMES)[0].tags
+    other = danbooru_fields.OTHER_CATEGORIES
     codes = {tag: category for tag, (_, category) in tags.items()}
-    assert codes == {"a": 10, "b": 5, "c": 8, "g": 2}  # species, meta, lore, contributor as they are here
+    assert codes == {"a": other["species"], "b": 5, "c": other["lore"], "g": other["contributor"]}
     assert exports.notes == [
         f"{name}: categories as e621 numbers them: 2 contributor, 5 species, 7 meta, 8 lore"
     ]
