@@ -194,18 +194,7 @@ def zips(folder):
 
 
 def e621(folder):
-    header = [
-        "id",
-        "uploader_id",
-        "md5",
-        "source",
-        "rating",
-        "tag_string",
-        "locked_tags",
-        "description",
-        "is_deleted",
-        "is_pending",
-    ]
+    header = ("id", "uploader_id", "md5", "source", "rating", "tag_string", "locked_tags", "is_deleted")
     rows = [
         (p.id, 1, p.md5, 'https://x\nsays "hi",\n', p.rating, " ".join(p.names), "", "ft"[p.deleted])
         for p in POSTS

@@ -21,9 +21,10 @@ TagGroup = tuple[list[str], int, list[int | None] | None]  # names, their catego
 
 ID_FIELDS = ("id", "post_id", "image_id")
 NAME_FIELDS = ("file_name", "image", "path")  # of the picture: a text, or ``{path}`` as Hugging Face has it
+CATEGORY_PREFIXES = ("tag_string", "tags", "tag_list")  # before the name of a category
 CATEGORY_FIELDS = {  # field -> code of the category
     f"{prefix}_{name}": danbooru_fields.parse_category(name)
-    for prefix in ("tag_string", "tags", "tag_list")
+    for prefix in CATEGORY_PREFIXES
     for name in (*CATEGORIES, *danbooru_fields.OTHER_CATEGORIES, *danbooru_fields.CATEGORY_SPELLINGS)
     if name != "rating"
 }
@@ -41,7 +42,11 @@ FIELD_MEANINGS = {
         "anything else is no rating",
         ("rating",),
     ),
-    "its tags by category": ("texts with spaces between names, or lists", tuple(CATEGORY_FIELDS)),
+    "its tags by category": (
+        "a text with spaces between names, or a list; categories are those below, also as "
+        f"{', '.join(danbooru_fields.CATEGORY_SPELLINGS)}",
+        tuple(f"{prefix}_CATEGORY" for prefix in CATEGORY_PREFIXES),
+    ),
     "all its tags": (
         "a text (with commas, if it has any), a list of names, a list of `{name, category, id}`, or "
         "`{category: names}`; their categories are general where `--tags` does not say them",
@@ -84,7 +89,7 @@ def _begins(prefix: str) -> Callable[[frozenset[str]], bool]:
     return lambda fields: any(field.startswith(prefix) for field in fields)
 
 
-# A record has the first layout whose fields it has.
+# A record has the first layout whose fields it has; docs/data.md names them, too.
 LAYOUTS: dict[str, Callable[[frozenset[str]], bool]] = {
     "e621's interface": lambda fields: fields >= {"tags", "file", "flags"},
     "e621's export": lambda fields: fields >= {"tag_string", "locked_tags"},

@@ -2,15 +2,16 @@
 
 import functools
 import pathlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from Utils.command.cli import UserError, WorkError
 from Utils.data.danbooru_fields import FieldError, parse_post_id
-from Utils.data.sources import json_lines, parquet_files, sqlite
+from Utils.data.sources import json_lines, parquet_files, post_tables, sqlite
 from Utils.files import damage
 from Utils.files import parquet_files as files
 from Utils.files.atomic import AnyPath
+from Utils.files.csv_stream import CsvStream
 
 _HAS_PARENT = "typeof(image_id) = 'integer' AND typeof(parent_id) = 'integer'"
 
@@ -39,8 +40,14 @@ def _of_json_lines(path: pathlib.Path) -> Iterable[tuple[int, int]]:
     for file in json_lines.find_files(path):
         records = (record for _, _, record in json_lines.read_records(file))
         yield from _parse(
-            (record.get("id"), record.get("parent_id")) for record in records if isinstance(record, dict)
+            (record.get("id"), _parent_in(record)) for record in records if isinstance(record, dict)
         )
+
+
+def _parent_in(record: dict[str, Any]) -> Any:
+    """Return the parent's id of a record: ``parent_id``, or e621's ``relationships.parent_id``."""
+    relations = record.get("relationships")
+    return relations.get("parent_id") if isinstance(relations, dict) else record.get("parent_id")
 
 
 def _of_parquet(path: pathlib.Path) -> Iterable[tuple[int, int]]:
@@ -54,13 +61,20 @@ def _of_parquet(path: pathlib.Path) -> Iterable[tuple[int, int]]:
             yield from _parse(zip(*columns, strict=True))
 
 
+def _of_tables(path: pathlib.Path) -> Iterable[tuple[int, int]]:
+    for file in post_tables.find_files(path)[0]:
+        table = CsvStream(file)
+        table.require(("id", "parent_id"))
+        yield from _parse(cells for _, cells in table.rows(("id", "parent_id")) if cells is not None)
+
+
 def _id_columns(file: pathlib.Path, names: list[str]) -> list[str]:
     if not {"id", "parent_id"} <= set(names):
         raise UserError(f"{file} needs the columns id and parent_id; it has {', '.join(names)}")
     return ["id", "parent_id"]
 
 
-def _parse(rows: Iterable[tuple[Any, Any]]) -> Iterator[tuple[int, int]]:
+def _parse(rows: Iterable[Sequence[Any]]) -> Iterator[tuple[int, int]]:
     """Yield the rows that are two post ids, numbers or texts; most posts have no parent."""
     for child, parent in rows:
         try:
@@ -73,4 +87,5 @@ PARENT_READERS: dict[str, Callable[[pathlib.Path], Iterable[tuple[int, int]]]] =
     "fire-eggs": _of_fire_eggs,
     "jsonl": _of_json_lines,
     "parquet": _of_parquet,
+    "e621": _of_tables,
 }

@@ -1,0 +1,63 @@
+"""Utils/data/sources/post_tables.py: e621's exports, and other tables of posts."""
+
+import gzip
+
+import pytest
+
+from Utils.command.cli import UserError
+from Utils.data.sources import parents
+from Utils.data.sources.post_tables import read_e621
+from Utils.images import image_folder
+
+HEADER = "id,md5,source,rating,tag_string,locked_tags,parent_id,is_deleted,is_pending,is_flagged\n"
+ROWS = HEADER + (
+    '1,aa,"https://a\nhttps://b",s,canine solo,,,f,f,f\n'
+    "2,bb,,e,solo,,1,t,f,f\n"
+    "3,cc,q\n"
+    "x,dd,,q,solo,,,f,f,f\n"
+    "4,ee,,q,,,,f,t,f\n"
+)
+
+
+def test_an_export_is_read_and_bad_rows_are_listed(tmp_path):
+    (tmp_path / "posts-2024-01-01.csv.gz").write_bytes(gzip.compress(ROWS.encode()))
+    source = read_e621(tmp_path / "posts-2024-01-01.csv.gz")
+    (block,) = source.blocks()
+    assert block.ids.tolist() == [1, 2, 4]
+    assert "".join(map(chr, block.ratings)) == "seq"
+    assert block.status.tolist() == [0, 1, 4]  # deleted, pending
+    assert block.keys.tolist() == [image_folder.stem_key(md5) for md5 in ("aa", "bb", "ee")]
+    assert source.tags.set_index("name")["count"].to_dict() == {"canine": 1, "solo": 2}
+    assert source.rejected == (
+        (-1, "posts-2024-01-01.csv.gz, line 5", "another number of cells than the first line"),
+        (-1, "posts-2024-01-01.csv.gz, line 6", "post id is no whole number"),
+    )
+    assert source.notes == ("recognized: records of e621's export (3)",)
+    assert not source.keep_unrated
+
+
+def test_of_dated_exports_the_newest_counts_and_the_tags_beside_it_are_named(tmp_path):
+    for name, text in {
+        "posts-2024-01-01.csv": HEADER + "9,aa,,s,old,,,f,f,f\n", "posts-2024-02-01.csv": ROWS,
+        "tags-2024-02-01.csv": "id,name\n", "tag_aliases-2024-02-01.csv": "id\n", "other.csv": "a,b\n1,2\n",
+    }.items():  # fmt: skip
+        (tmp_path / name).write_text(text)
+    source = read_e621(tmp_path)
+    assert source.num_posts == 3
+    assert (
+        "1 files are passed by: they are older exports or no posts: posts-2024-01-01.csv" in source.notes[1]
+    )
+    assert source.notes[2] == (
+        f"{tmp_path} holds the tags' categories: --tags {tmp_path} reads tags and aliases"
+    )
+
+
+def test_tables_without_posts_are_named(tmp_path):
+    (tmp_path / "a.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(UserError, match="none of 1 tables in .* has the columns id and tag_string or tags"):
+        read_e621(tmp_path)
+
+
+def test_parents_are_read(tmp_path):
+    (tmp_path / "posts.csv").write_text(ROWS)
+    assert parents.read_parents("e621", tmp_path) == {2: 1}

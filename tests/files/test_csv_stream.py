@@ -1,0 +1,60 @@
+"""Utils/files/csv_stream.py: rows of a CSV one at a time; a bad row is reported, the others are read."""
+
+import gzip
+
+import pytest
+
+from Utils.command.cli import UserError, WorkError
+from Utils.files.csv_stream import CsvStream
+
+TEXT = 'id,name,text\n1,a,"two\nlines, ""quoted"""\n2,b\n\n3,null,\u3042\n'
+
+
+def rows(path, *columns):
+    return list(CsvStream(path).rows(columns))
+
+
+def test_rows_are_read_by_column_and_a_bad_one_is_none(tmp_path):
+    contents = {
+        "a.csv": TEXT.encode(),
+        "b.csv": ("\ufeff" + TEXT).replace("\n", "\r\n").replace("two\r\n", "two\n").encode(),
+        "c.gz": gzip.compress(TEXT.encode()),
+        "d.csv": TEXT.encode("utf-16"),
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+        table = CsvStream(tmp_path / name)
+        assert table.columns == ["id", "name", "text"]
+        assert list(table.rows(["text", "id", "gone"])) == [
+            (3, ['two\nlines, "quoted"', "1", ""]), (4, None), (6, ["\u3042", "3", ""])
+        ]  # fmt: skip
+        assert table.ends_in_line_break
+
+
+def test_bytes_that_are_no_text_do_not_end_it(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"id,name\n1,\xff\n2,a\0b\n3,c")
+    table = CsvStream(tmp_path / "a.csv")
+    assert [cells for _, cells in table.rows(["name"])] == [["\ufffd"], ["ab"], ["c"]]
+    assert not table.ends_in_line_break
+
+
+@pytest.mark.reliability(
+    "a CSV of posts whose quote never ends, or that is cut off", "one error that names it"
+)
+def test_a_quote_without_end_and_a_cut_file_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("Utils.files.csv_stream._MOST_CELL", 1000)
+    (tmp_path / "a.csv").write_text('id,name\n1,"' + "x\n" * 2000)
+    with pytest.raises(WorkError, match="a.csv cannot be read to its end: field larger than field limit"):
+        rows(tmp_path / "a.csv", "id")
+    (tmp_path / "b.gz").write_bytes(gzip.compress(TEXT.encode() * 99)[:-9])
+    with pytest.raises(WorkError, match="b.gz cannot be read to its end"):
+        rows(tmp_path / "b.gz", "id")
+
+
+def test_an_empty_file_and_a_missing_column_are_named(tmp_path):
+    (tmp_path / "a.csv").write_text("")
+    with pytest.raises(UserError, match="a.csv is empty"):
+        CsvStream(tmp_path / "a.csv")
+    (tmp_path / "b.csv").write_text(TEXT)
+    with pytest.raises(UserError, match="lacks the column count and kind; it has id, name, text"):
+        CsvStream(tmp_path / "b.csv").require(["id", "count", "kind"])
