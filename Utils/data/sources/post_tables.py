@@ -63,5 +63,8 @@ def find_files(path: pathlib.Path) -> tuple[list[pathlib.Path], list[pathlib.Pat
 
 
 def _is_of_posts(file: pathlib.Path) -> bool:
-    columns = CsvStream(file).columns
+    try:
+        columns = CsvStream(file).columns
+    except UserError:  # it is empty
+        return False
     return "id" in columns and any(name in columns for name in danbooru_post.TAG_FIELDS)
