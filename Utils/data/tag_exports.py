@@ -366,10 +366,10 @@ def _rows(
     path: pathlib.Path, columns: Sequence[str], needed: Sequence[Sequence[str]]
 ) -> Iterator[tuple[str, Row]]:
     """Yield ``(place, cells)`` of every row; ``needed`` are columns of which one each must be there."""
-    start = json_lines.as_utf8(compressed.head(path, 64)).lstrip()[:1]
+    start = json_lines.as_utf8(compressed.head(path, 64, UserError)).lstrip()[:1]
     if start in (b"{", b"["):
         is_row: Callable[[dict[str, Any]], bool] = lambda value: needed[0][0] in value  # noqa: E731
-        for place, _, value in json_lines.read_values(path, is_row):
+        for place, _, value in json_lines.read_values(path, is_row, UserError):
             yield place, value if isinstance(value, dict) else None
         return
     table = CsvStream(path, UserError)

@@ -31,13 +31,13 @@ _OPENERS = {
 
 
 @contextlib.contextmanager
-def opened(path: AnyPath) -> Iterator[BinaryIO]:
+def opened(path: AnyPath, error_type: type[Exception] = WorkError) -> Iterator[BinaryIO]:
     """Yield a binary stream (with ``peek``) of a file's content, decompressed where it is compressed.
 
-    Raises WorkError that names the file where it cannot be read to its end.
+    Raises ``error_type`` that names the file where it cannot be read to its end.
     """
     with contextlib.ExitStack() as stack:
-        stack.enter_context(damage.named(path, "cannot be read to its end", WorkError))
+        stack.enter_context(damage.named(path, "cannot be read to its end", error_type))
         file: Any = stack.enter_context(to_path(path).open("rb"))
         head = file.read(_MOST_MAGIC)
         file.seek(0)
@@ -46,7 +46,7 @@ def opened(path: AnyPath) -> Iterator[BinaryIO]:
         yield file if opener is None else stack.enter_context(contextlib.closing(opener(file)))
 
 
-def head(path: AnyPath, size: int) -> bytes:
-    """Return the first bytes of a file's content, at most ``size``; WorkError as `opened` raises it."""
-    with opened(path) as file:
+def head(path: AnyPath, size: int, error_type: type[Exception] = WorkError) -> bytes:
+    """Return the first bytes of a file's content, at most ``size``; errors as `opened` raises them."""
+    with opened(path, error_type) as file:
         return file.read(size)

@@ -33,7 +33,7 @@ class CsvStream:
         """Yield ``(line, cells)`` of every row that is not empty; bytes that are no UTF-8 become U+FFFD."""
         before = csv.field_size_limit(_MOST_CELL)
         try:
-            with compressed.opened(self.path) as stream:
+            with compressed.opened(self.path, self._error_type) as stream:
                 is_utf16 = stream.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
                 encoding = "utf-16" if is_utf16 else "utf-8-sig"
                 text = io.TextIOWrapper(stream, encoding, errors="replace", newline="")

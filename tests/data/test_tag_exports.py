@@ -140,7 +140,7 @@ def test_of_two_aliases_of_one_tag_the_older_counts(tmp_path):
 )
 def test_a_file_that_is_no_export_is_named(tmp_path, text, message):
     (tmp_path / "x").write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(Exception, match=f"x .*{message}|x {message}"):
+    with pytest.raises(UserError, match=f"x .*{message}|x {message}"):
         tag_exports.read(aliases=tmp_path / "x")
 
 

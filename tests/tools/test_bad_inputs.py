@@ -338,7 +338,7 @@ def test_each_export_is_read_or_refused_with_its_reason(tmp_path, capsys, name):
             "name\n" + "".join(f"tag_{number}\n" for number in range(1, 13)),
             "deprecated passes none of 12 tags",
         ),
-        ('{"name": ' + "[" * 100_000, "neither CSV nor JSON lines"),
+        ('{"name": ' + "[" * 100_000, "cannot be read to its end"),
     ],
 )
 def test_a_wrong_export_of_tags_is_refused(tmp_path, capsys, content, fault):

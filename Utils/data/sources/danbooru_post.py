@@ -154,7 +154,7 @@ def parse_post(record: Any, post_id: int | None = None, name: str = "") -> Post:
     if not isinstance(record, dict):
         raise FieldError("no JSON object")
     layout = layout_of(tuple(record))
-    name = _file_name(record.get(layout.name_field)) if layout.name_field else name
+    name = (_file_name(record.get(layout.name_field)) if layout.name_field else "") or name
     number = _post_id(record, layout, name) if post_id is None else post_id
     try:
         tags, sentences = parse_tags(record)

@@ -35,6 +35,7 @@ _TABLE_SUFFIXES = (".csv", ".tsv")
 _JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 _MOST_FILES = 100_000  # of a folder that are looked at
 _MOST_OPENED = 20  # files of a folder that are opened
+_UNREADABLE = "a file that cannot be read"
 _MOST_FOLDERS = 100  # that are looked through for a first picture
 _HEAD = 2**16  # bytes of a file that are looked at
 _TAR_MAGIC = slice(257, 262)
@@ -104,7 +105,7 @@ def _of_file(path: pathlib.Path) -> tuple[str, str]:
     try:
         head = compressed.head(path, _HEAD)
     except (WorkError, OSError) as error:
-        return "", f"a file that cannot be read ({damage.reason(error)})"
+        return "", f"{_UNREADABLE} ({damage.reason(error)})"
     if head.startswith(b"SQLite format 3\0"):
         return _of_database(path)
     if head.startswith(b"PAR1"):
@@ -207,8 +208,13 @@ def _database(folder: _Folder) -> Detected | None:
 
 def _tables(folder: _Folder) -> Detected | None:
     tables = folder.with_suffix(_TABLE_SUFFIXES)[:_MOST_OPENED]
-    name = next((name for name in tables if _of_file(folder.path / name)[0] == "e621"), "")
-    return Detected("e621", str(folder.path), f"{name} has the columns id and tag_string") if name else None
+    name = next((name for name in tables if _is_table_of_posts(folder.path / name)), "")
+    return Detected("e621", str(folder.path), f"{name} is a table of posts") if name else None
+
+
+def _is_table_of_posts(path: pathlib.Path) -> bool:
+    kind, reason = _of_file(path)
+    return kind == "e621" or (path.name.startswith("posts") and reason.startswith(_UNREADABLE))
 
 
 def _parquet(folder: _Folder) -> Detected | None:
@@ -235,11 +241,11 @@ def _metadata(folder: _Folder) -> Detected | None:
 
 
 def _holds_posts(path: pathlib.Path) -> bool:
-    """Whether the first record of a JSON file is a post."""
+    """Whether the first record of a JSON file is a post; a damaged file may be one, its reader names it."""
     try:
         return next(json_lines.read_records(path), None) is not None
-    except (UserError, WorkError, OSError):
-        return False
+    except (UserError, WorkError):
+        return True
 
 
 def _archives(folder: _Folder) -> Detected | None:

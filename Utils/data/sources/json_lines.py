@@ -77,14 +77,21 @@ def read_records(file: pathlib.Path) -> Iterator[Record]:
         yield place, key, value
 
 
-def read_values(file: pathlib.Path, is_record: Callable[[dict[str, Any]], bool]) -> Iterator[Record]:
+def read_values(
+    file: pathlib.Path,
+    is_record: Callable[[dict[str, Any]], bool],
+    error_type: type[Exception] = WorkError,
+) -> Iterator[Record]:
     """Yield the records of a JSON file in any form, of whatever they are.
 
     Args:
         is_record: as `json_stream.records` takes it.
+        error_type: raised where the file is cut off or damaged.
     """
-    head = as_utf8(compressed.head(file, _HEAD))
-    return _records_of_lines(file) if _is_one_a_line(head) else _records_of_values(file, is_record)
+    head = as_utf8(compressed.head(file, _HEAD, error_type))
+    if _is_one_a_line(head):
+        return _records_of_lines(file, error_type)
+    return _records_of_values(file, is_record, error_type)
 
 
 def _is_post(key: str, record: dict[str, Any]) -> bool:
@@ -118,16 +125,16 @@ def _parse(line: bytes) -> Any:
         return None
 
 
-def _records_of_lines(file: pathlib.Path) -> Iterator[Record]:
-    for number, line in enumerate(_read_lines(file), 1):
+def _records_of_lines(file: pathlib.Path, error_type: type[Exception]) -> Iterator[Record]:
+    for number, line in enumerate(_read_lines(file, error_type), 1):
         line = _record_text(line)
         if line not in (b"", b"[", b"]"):
             yield f"{file.name}, line {number}", "", _parse(line)
 
 
-def _read_lines(file: pathlib.Path) -> Iterator[bytes]:
+def _read_lines(file: pathlib.Path, error_type: type[Exception]) -> Iterator[bytes]:
     """Yield the lines of a file as UTF-8; one above _MAX_LINE is replaced by invalid JSON."""
-    with compressed.opened(file) as stream:
+    with compressed.opened(file, error_type) as stream:
         encoding = _encoding(stream)
         is_utf8 = encoding == "utf-8-sig"
         readline = stream.readline if is_utf8 else _encoded(io.TextIOWrapper(stream, encoding).readline)
@@ -151,11 +158,13 @@ def _encoded(readline: Callable[[int], str]) -> Callable[[int], bytes]:
     return lambda size: readline(size).encode("utf-8", "surrogatepass")
 
 
-def _records_of_values(file: pathlib.Path, is_record: Callable[[dict[str, Any]], bool]) -> Iterator[Record]:
-    with compressed.opened(file) as stream:
+def _records_of_values(
+    file: pathlib.Path, is_record: Callable[[dict[str, Any]], bool], error_type: type[Exception]
+) -> Iterator[Record]:
+    with compressed.opened(file, error_type) as stream:
         decoded = io.TextIOWrapper(stream, _encoding(stream))
         text = json_stream.JsonText(decoded.read)
         records = json_stream.records(text, is_record)
-        for number, (key, value) in enumerate(damage.iterate(records, file, _FAULT, WorkError), 1):
+        for number, (key, value) in enumerate(damage.iterate(records, file, _FAULT, error_type), 1):
             place = f"{file.name}, record {number}{f' ({key[:80]!r})' if key else ''}"
             yield place, key, value

@@ -10,6 +10,7 @@ from typing import Any
 _CHUNK = 2**18  # characters that are read at once
 _MAX_VALUE = 2**24  # characters of one record; a post has a few thousand
 _MAX_ATTRIBUTES = 10_000  # of an object that holds no records
+_URL = 3  # the kind of gallery-dl's messages that have a post
 _SPACE = " \t\n\r"
 
 _BEHIND_VALUE = tuple(' \t\n\r,]}:[{"')
@@ -105,17 +106,19 @@ def records(text: JsonText, is_record: Callable[[dict[str, Any]], bool]) -> Iter
 def _items(text: JsonText) -> Iterator[Record]:
     text.take("[")
     while text.peek() != "]":
-        yield "", _unwrapped(text.value())
+        value = text.value()
+        if not _is_message(value):
+            yield "", value
+        elif value[0] == _URL:
+            yield "", value[-1]
         if text.peek() != "]":
             text.take(",")
     text.take("]")
 
 
-def _unwrapped(value: Any) -> Any:
-    """Return the post of one of gallery-dl's messages, ``[3, url, post]``; any other value as it is."""
-    if isinstance(value, list) and len(value) > 1 and isinstance(value[0], int):
-        return value[-1]
-    return value
+def _is_message(value: Any) -> bool:
+    """Whether a value is one of gallery-dl's messages: ``[2, folder]`` or ``[3, url, post]``."""
+    return isinstance(value, list) and len(value) > 1 and isinstance(value[0], int)
 
 
 def _members(text: JsonText, is_record: Callable[[dict[str, Any]], bool]) -> Iterator[Record]:

@@ -30,7 +30,7 @@ def read(text, chunk=7, monkeypatch=None):
         ({"img/1.jpg": {"tags": "a", "caption": "x"}}, [("img/1.jpg", {"tags": "a", "caption": "x"})]),
         (POSTS[1], [("", POSTS[1])]),
         ({"post": POSTS[1]}, [("post", POSTS[1])]),
-        ([[2, {"count": 1}], [3, "https://x", POSTS[0]]], [("", {"count": 1}), ("", POSTS[0])]),
+        ([[2, {"count": 1}], [3, "https://x", POSTS[0]]], [("", POSTS[0])]),
         ({"n": -12.5e3, "t": [True, None]}, [("", {"n": -12.5e3, "t": [True, None]})]),
     ],
 )  # fmt: skip
