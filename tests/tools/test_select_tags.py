@@ -281,27 +281,32 @@ def test_a_database_tells_the_word_safe_from_the_letter(tmp_path, capsys, rating
 def test_categories_of_another_booru_keep_their_names(tmp_path, capsys):
     tags = {"general": ["solo"], "species": ["canine"], "lore": ["old"], "studio": ["big"], "meta": ["hires"]}
     command = write_posts(tmp_path, "gggggg", tags)
-    write_definition(tmp_path, categories=[0, 5, 8, "species"])
+    write_definition(tmp_path, categories=[0, "meta", 8, "species"])
     assert select_tags.main([*command, "--json"]) == 0
-    expected = {"general": 1, "meta": 1, "lore": 1, "species": 1}
+    expected = {"general": 1, "species": 1, "meta": 1, "lore": 1}
     assert json.loads(capsys.readouterr().out)["categories"] == expected
     frame = tag_list.read(tmp_path / "dataset" / "selected_tags.csv")
-    assert frame["name"].tolist() == ["solo", "hires", "old", "canine"]
-    assert frame["category"].tolist() == [0, 5, 8, 10]
-    assert tag_list.category_names(frame) == {8: "lore", 10: "species"}
+    assert frame["name"].tolist() == ["solo", "canine", "hires", "old"]
+    assert frame["category"].tolist() == [0, 5, 7, 8]  # as e621 numbers them
+    assert tag_list.category_names(frame) == {5: "species", 7: "meta", 8: "lore"}
 
 
 def test_a_tag_export_keeps_codes_and_its_categories_json_names_them(tmp_path):
     command = write_posts(tmp_path, "gggggg", "solo canine hires")
     (tmp_path / "tags.csv").write_text("name,category\nsolo,0\ncanine,5\nhires,7\n")
-    write_definition(tmp_path, categories=[0, 5, 7, 10])
+    write_definition(tmp_path, categories=[0, 5, 7])
     words = [*command, "--tags", str(tmp_path / "tags.csv"), "--overwrite"]
-    for names, codes in ((None, [0, 5, 7]), ({"5": "species", "7": "meta"}, [0, 5, 10])):
-        if names:
-            rows = [{"category": int(code), "name": name} for code, name in names.items()]
-            (tmp_path / "categories.json").write_text(json.dumps(rows))
+    # Without names 7 tells that the codes are e621's; a categories.json may say otherwise.
+    for names in ({5: "species", 7: "meta"}, {5: "species", 7: "meta"}, {5: "meta", 7: "category 7"}):
         assert select_tags.main(words) == 0
-        assert tag_list.read(tmp_path / "dataset" / "selected_tags.csv")["category"].tolist() == codes
+        frame = tag_list.read(tmp_path / "dataset" / "selected_tags.csv")
+        assert frame["category"].tolist() == [0, 5, 7]
+        known = tag_list.category_names(frame)
+        assert {code: tag_list.category_name(code, known) for code in (5, 7)} == names
+        rows = [{"category": 5, "name": "species"}, {"category": 7, "name": "meta"}]
+        is_last = (tmp_path / "categories.json").exists()
+        rows = [{"category": 5, "name": "meta"}] if is_last else rows
+        (tmp_path / "categories.json").write_text(json.dumps(rows))
 
 
 @pytest.mark.reliability("A split that would end empty", "refused before any work is written, with advice")
@@ -361,7 +366,7 @@ def test_no_image_says_what_was_looked_for_and_what_is_there(tmp_path, capsys):
         ({"min_tags_per_image": 99}, "fewer than 99 tags: 20"),
         ({"min_tag_count": 9999}, "no post is left"),
         ({"min_tag_images": 999}, "no tag is left: min_tag_images = 999 passes none of"),
-        ({"categories": ["meta"], "min_tags_per_image": 0}, "categories = (5,) passes none of 12 tags"),
+        ({"categories": ["meta"], "min_tags_per_image": 0}, "categories = ('meta',) passes none of 12 tags"),
         ({"image_sizes": 3}, "did you mean image_size"),
     ],
 )
@@ -430,7 +435,7 @@ def test_images_are_needed_for_a_database_and_groups_need_their_columns(tmp_path
     assert "--images PLACE is needed" in capsys.readouterr().err
     (tmp_path.parent / f"{tmp_path.name} elsewhere").rename(folder / "images")
     (folder / "g.csv").write_text("a,b\n1,2\n")
-    assert select_tags.main([*arguments, "--groups", str(folder / "g.csv")]) == 2
+    assert select_tags.main([*arguments, "--overwrite", "--groups", str(folder / "g.csv")]) == 2
     assert "lacks the column group and post_id" in capsys.readouterr().err
 
 
