@@ -64,8 +64,16 @@ def folder(tmp_path_factory):
         "-o",
         folder / "dump",
     )
-    run(find_thresholds, folder / "dump", "-o", folder / "thresholds.csv", "--rule", "max-f1", "--per", "all",
-        "category", "tag")  # fmt: skip
+    run(
+        find_thresholds,
+        folder / "dump",
+        "-o",
+        folder / "thresholds.csv",
+        "--rule",
+        "max-f1",
+        "--per",
+        "category",
+    )
     run(make_report, folder / "dump", "-o", folder / "report")
     run(export_model, folder / "run", "-o", folder / "release", "--layout", "full", "--thresholds",
         folder / "thresholds.csv")  # fmt: skip
