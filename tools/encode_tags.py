@@ -40,11 +40,13 @@ def parser() -> Parser:
     """Return the argument parser."""
     parser = Parser(prog="encode_tags.py", description=__doc__)
     parser.add_argument("ids", type=pathlib.Path, metavar="IDS.txt", help="one post id a line, or an ids.npy")
-    parser.add_argument("--source", required=True, choices=sorted(sources.SOURCES), help="kind of source")
+    parser.add_argument(
+        "--source", choices=sorted(sources.SOURCES), help="kind of source (default: told from PATH)"
+    )
     parser.add_argument(
         "--from", required=True, dest="origin", metavar="PATH", help="database, file or folder"
     )
-    parser.add_argument("--images", metavar="DIR", help="image folder of sidecars (default: PATH)")
+    parser.add_argument("--images", metavar="PLACE", help="pictures of sidecars and archives (default: PATH)")
     parser.add_argument("--tags", required=True, type=pathlib.Path, help="selected_tags.csv: the columns")
     parser.add_argument("-o", "--output", required=True, type=pathlib.Path, metavar="labels.npy")
     parser.add_argument(
@@ -63,9 +65,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     options = parser().parse_args(argv)
     require_replaceable_file(options.output, LABELS, options.overwrite)
-    ids = read_ids(options.ids)
+    lines = read_ids(options.ids)
     tags = tag_list.read(options.tags)
     source = open_source(options)
+    ids = post_ids(lines, source)
     tag_ids, columns = match_tags(tags, source.tags)
     ratings = rating_columns(tags, source, options.ratings_map)
     posts, rows = np.unique(ids, return_inverse=True)  # a post may be asked for more than once
@@ -81,31 +84,52 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def read_ids(path: pathlib.Path) -> np.ndarray:
-    """Return the post ids of a file, int64 (N,), in its order; UserError where it names none."""
+def read_ids(path: pathlib.Path) -> list[int] | list[str]:
+    """Return the post ids or the lines of a file, in its order; UserError where it names none."""
     if path.suffix == ".npy":
         ids = matrix(path, 1)
         if ids.dtype.kind not in "iu":
             raise UserError(f"{path} must hold whole numbers; got {ids.dtype}")
-        ids = ids.tolist()
+        names = ids.tolist()
     else:
         lines = require_file(path, "a list of post ids").read_text(encoding="utf-8-sig").splitlines()
-        lines = [line.strip() for line in lines if line.strip()]
-        images = list(dict.fromkeys(line for line in lines if image_folder.is_image(line)))
-        id_of = dict(zip(images, image_folder.post_ids(images), strict=True))
-        ids = [id_of[line] if line in id_of else image_folder.post_id(line) for line in lines]
-    if not ids:
+        names = [line.strip() for line in lines if line.strip()]
+    if not names:
         raise UserError(f"{path} names no post; one id or path a line is expected")
-    return np.array(ids, np.int64)
+    return names
+
+
+def post_ids(names: Sequence[int] | Sequence[str], source: Source) -> np.ndarray:
+    """Return the post ids of numbers, or of lines that are a number or a picture's path: int64 (N,).
+
+    A source that found its pictures knows the id of each; else paths give it as in a folder of just these.
+    """
+    lines = [name for name in names if isinstance(name, str)]
+    images = dict.fromkeys(line for line in lines if image_folder.is_image(line))
+    id_of = dict(zip(images, image_folder.post_ids(list(images)), strict=True))
+    if images and source.kind in sources.FINDS_PICTURES:
+        for block in source.blocks():
+            known = zip(block.paths or (), block.ids.tolist(), strict=False)
+            id_of |= {path: post_id for path, post_id in known if path in images}
+    id_of |= {line: image_folder.post_id(line) for line in lines if line not in images}
+    return np.array([id_of[name] if isinstance(name, str) else name for name in names], np.int64)
 
 
 def open_source(options: argparse.Namespace) -> Source:
-    """Return the source that the flags name."""
-    if options.images is None:
-        return sources.SOURCES[options.source](options.origin)
-    if options.source != "sidecars":
-        raise UserError(f"--images belongs to --source sidecars; got --source {options.source}")
-    return sources.read_sidecars(options.origin, options.images)
+    """Return the source that the flags name, or that lies at PATH."""
+    kind, path = options.source, options.origin
+    if kind is None:
+        detected = sources.detect(path)
+        kind, path = detected.kind, detected.path
+        print(f"{options.origin}: {detected}", file=sys.stderr)
+    if kind not in sources.FINDS_PICTURES and options.images is not None:
+        belongs = " and ".join(sources.FINDS_PICTURES)
+        raise UserError(f"--images belongs to --source {belongs}; got --source {kind}")
+    images = [options.images] if options.images is not None else []
+    source = sources.SOURCES[kind](path, *images)
+    for note in source.notes:
+        print(note, file=sys.stderr)
+    return source
 
 
 def match_tags(tags: pd.DataFrame, source_tags: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

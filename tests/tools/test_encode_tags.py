@@ -114,3 +114,18 @@ def test_mistakes_are_named(booru, tmp_path, capsys):
     for message, (lines, tag_file_, words) in cases.items():
         assert encode(folder, tmp_path, lines, tag_file_, "--overwrite", *words) == 2
         assert message in capsys.readouterr().err
+
+
+def test_the_kind_is_told_from_the_path_and_pictures_of_archives_are_named_by_their_path(tmp_path, capsys):
+    """Two pictures are called 1; x.jpg has its id in the JSON beside it."""
+    pictures = tmp_path / "pictures"
+    (pictures / "a").mkdir(parents=True)
+    for name, tags in {"1": "solo", "a/1": "hat", "x": "solo"}.items():
+        (pictures / f"{name}.jpg").write_bytes(helpers.jpeg(1, 8))
+        (pictures / f"{name}.json").write_text(f'{{"id": {len(name)}00, "tags": "{tags}"}}')
+    listed = tag_file(tmp_path / "tags.csv", [(1, "solo", 0, 5), (2, "hat", 0, 5)])
+    (tmp_path / "ids.txt").write_text("a/1.jpg\nx.jpg\n1.jpg\n")
+    words = [str(tmp_path / "ids.txt"), "--from", str(pictures), "--tags", listed]
+    assert encode_tags.main([*words, "-o", str(tmp_path / "labels.npy")]) == 0
+    assert np.load(tmp_path / "labels.npy").tolist() == [[0, 1], [1, 0], [1, 0]]
+    assert "read as sidecars" in capsys.readouterr().err
