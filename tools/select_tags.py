@@ -22,7 +22,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from Utils.command.cli import Parser, command, print_json
+from Utils.command.cli import Parser, UserError, command, print_json
 from Utils.data import (
     dataset_folder,
     dataset_selection,
@@ -65,6 +65,10 @@ def parser() -> Parser:
     parser.add_argument(
         "--images", metavar="PLACE", help="a folder; tar, zip or Parquet files (default: PATH)"
     )
+    parser.add_argument(
+        "--extension", nargs="+", metavar=".EXT", default=[],
+        help="endings of the texts beside pictures, the preferred first (default: .txt .tags .caption .json)",
+    )  # fmt: skip
     parser.add_argument("-o", "--output", required=True, metavar="DATASET", help="dataset folder to make")
     parser.add_argument(
         "--groups", metavar="CSV", help="groups of near-duplicates (group,post_id,...): one split each"
@@ -144,7 +148,12 @@ def open_source(options: argparse.Namespace) -> tuple[Source, Pictures]:
     options.images = options.images or sources.default_pictures(kind, path)
     place = places.open_place(options.images, beside=options.output)
     if kind in sources.FINDS_PICTURES:
-        return sources.SOURCES[kind](path, place), Pictures(None, place.open)
+        suffixes = [f".{ending.lower().lstrip('.')}" for ending in options.extension]
+        read = sources.SOURCES[kind]
+        source = read(path, place, suffixes) if suffixes else read(path, place)
+        return source, Pictures(None, place.open)
+    if options.extension:
+        raise UserError(f"--extension belongs to {' and '.join(sources.FINDS_PICTURES)}; got --source {kind}")
     source = sources.SOURCES[kind](path)
     # Posts of other sources than fire-eggs have an MD5 or a name, and their files may be named by it.
     files = image_folder.index(place, kind != "fire-eggs", source.has_names)

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from Utils.command.cli import UserError
 from Utils.files import damage
-from Utils.files.atomic import AnyPath, require_file
+from Utils.files.atomic import AnyPath, require_file, to_path
 
 Columns = Mapping[str, pa.DataType]
 _FAULT = "is damaged or no Parquet file"
@@ -72,8 +72,8 @@ def read(path: AnyPath, what: str, columns: Columns, filters: Any = None) -> pa.
 
 def num_rows(path: AnyPath, error_type: type[Exception] = UserError) -> int:
     """Return the number of rows of a file, as its end says."""
-    with damage.named(path, _FAULT, error_type):
-        return pq.read_metadata(path).num_rows
+    with damage.named(path, _FAULT, error_type), to_path(path).open("rb") as file:
+        return pq.read_metadata(file).num_rows
 
 
 def _checked(path: AnyPath, table: pa.Table, columns: Columns) -> pa.Table:

@@ -244,3 +244,20 @@ def test_each_export_of_tags_is_read_or_refused_with_its_reason(tmp_path, capsys
     frame = tag_list.read(tmp_path / "dataset" / "selected_tags.csv")
     assert frame["name"].tolist() == ["solo"]
     assert tag_list.category_name(frame["category"].iloc[0], tag_list.category_names(frame)) == expected
+
+
+def test_the_endings_of_texts_may_be_named(tmp_path, capsys):
+    files = {"1.jpg": ONE, "1.txt": "solo", "1.wd14": "hat, dress"}
+    assert selected(tmp_path / "p", files, tmp_path, "--source", "sidecars", "--extension", "wd14") == 0
+    names = tag_list.read(tmp_path / "dataset" / "selected_tags.csv")["name"]
+    assert sorted(names) == ["dress", "hat"]
+    (tmp_path / "p" / "a.jsonl").write_text(LINES)
+    words = [
+        str(tmp_path / "definition.toml"),
+        "--from",
+        str(tmp_path / "p" / "a.jsonl"),
+        "-o",
+        str(tmp_path / "e"),
+    ]
+    assert select_tags.main([*words, "--extension", ".txt"]) == 2
+    assert "--extension belongs to sidecars and webdataset; got --source jsonl" in capsys.readouterr().err

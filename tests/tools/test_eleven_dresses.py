@@ -9,6 +9,7 @@ import sqlite3
 import tarfile
 import zipfile
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -262,3 +263,23 @@ def test_every_dress_gives_the_same_dataset(tmp_path, capsys, dress):
     assert [place.open(path) for path in posts["path"]] == [post.data for post in kept]
     expected = tag_list.ordered(tags)
     assert expected["name"].tolist() == tags["name"].tolist()
+
+
+@pytest.mark.parametrize(
+    "dress", ["jsonl array", "HF parquet with pictures", "sidecars", "webdataset tars", "e621 exports"]
+)
+def test_a_booru_on_another_file_system_gives_the_same_dataset(tmp_path, dress):
+    """On memory://, where nothing of it is on this machine."""
+    booru, name = tmp_path / "booru", dress.replace(" ", "-")
+    booru.mkdir()
+    DRESSES[dress](booru)
+    files = [path for path in booru.rglob("*") if path.is_file()]
+    remote = fsspec.filesystem("memory")
+    for path in files:
+        remote.pipe_file(f"/{name}/{path.relative_to(booru).as_posix()}", path.read_bytes())
+    write(tmp_path / "definition.toml", DEFINITION)
+    for origin, output in ((booru, "here"), (f"memory://{name}", "there")):
+        words = [str(tmp_path / "definition.toml"), "--from", str(origin), "-o", str(tmp_path / output)]
+        assert select_tags.main([*words, "--tags", str(export_of_tags(tmp_path))]) == 0
+    for file in ("selected_tags.csv", "posts.parquet"):
+        assert (tmp_path / "here" / file).read_bytes() == (tmp_path / "there" / file).read_bytes()

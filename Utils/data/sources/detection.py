@@ -7,6 +7,7 @@ import os
 import pathlib
 import sqlite3
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -14,7 +15,7 @@ from Utils.command.cli import UserError, WorkError
 from Utils.command.text import join_names
 from Utils.data.sources import danbooru_post, json_lines, sqlite
 from Utils.files import compressed, damage
-from Utils.files.atomic import AnyPath
+from Utils.files.atomic import AnyPath, is_remote, to_path
 from Utils.images import image_folder
 
 FINDS_PICTURES = ("sidecars", "webdataset")  # sources whose posts are pictures of a place, with their paths
@@ -59,7 +60,7 @@ def detect(path: AnyPath) -> Detected:
     Raises UserError where nothing is there, or nothing that a source looks like: it says what was looked for
     and what was found.
     """
-    path = pathlib.Path(path)
+    path = to_path(path)
     if path.is_dir():
         return _of_folder(path)
     if not path.exists():
@@ -75,7 +76,7 @@ def default_pictures(kind: str, path: AnyPath) -> str:
 
     Raises UserError where no picture is there.
     """
-    origin = pathlib.Path(path)
+    origin = to_path(path)
     if kind in FINDS_PICTURES:
         return str(path)
     for place in (origin, *([origin.parent] if origin.is_file() else [])):
@@ -132,6 +133,8 @@ def _of_text(path: pathlib.Path, head: bytes) -> tuple[str, str]:
 
 
 def _of_database(path: pathlib.Path) -> tuple[str, str]:
+    if is_remote(path):
+        return "", "an SQLite database on another file system; copy it to this machine"
     try:
         tables = sqlite.read_schema(path)
     except (UserError, sqlite3.Error) as error:
@@ -176,6 +179,11 @@ def _of_folder(path: pathlib.Path) -> Detected:
 
 def _file_names(path: pathlib.Path) -> Iterator[str]:
     """Yield the files of a folder and of those below it, those higher up first."""
+    if is_remote(path):
+        remote: Any = path
+        names = (name[len(remote.path.rstrip("/")) + 1 :] for name in sorted(remote.fs.find(remote.path)))
+        yield from (name for name in names if not any(map(image_folder.is_hidden, name.split("/"))))
+        return
     waiting = [""]
     while waiting:
         relative, folders = waiting.pop(0), []
@@ -226,8 +234,8 @@ def _parquet(folder: _Folder) -> Detected | None:
 
 def _has_columns_of_posts(path: pathlib.Path) -> bool:
     try:
-        with damage.named(path, "is no Parquet file"):
-            danbooru_post.select_fields(pq.read_schema(path).names, str(path))
+        with damage.named(path, "is no Parquet file"), path.open("rb") as file:
+            danbooru_post.select_fields(pq.read_schema(file).names, str(path))
     except (UserError, OSError):
         return False
     return True

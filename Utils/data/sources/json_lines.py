@@ -16,7 +16,7 @@ from Utils.data.sources import danbooru_post, json_stream, source_files
 from Utils.data.sources.disk_sorter import DiskSorter
 from Utils.data.sources.stream import Source
 from Utils.files import compressed, damage
-from Utils.files.atomic import AnyPath
+from Utils.files.atomic import AnyPath, to_path
 
 SUFFIXES = (".json", ".jsonl", ".ndjson", *compressed.SUFFIXES, "")
 
@@ -37,7 +37,7 @@ def read_json_lines(path: AnyPath) -> Source:
 
     Raises UserError where there are no posts, WorkError where a file cannot be read to its end.
     """
-    path, sorter = pathlib.Path(path), DiskSorter()
+    path, sorter = to_path(path), DiskSorter()
     files, skipped = find_files(path), []
     for file in files:
         before = len(sorter) + sorter.num_rejected

@@ -12,7 +12,7 @@ from Utils.data.sources import danbooru_post, source_files, stream
 from Utils.data.sources.disk_sorter import DiskSorter
 from Utils.data.sources.stream import Source
 from Utils.files import damage, parquet_files
-from Utils.files.atomic import AnyPath
+from Utils.files.atomic import AnyPath, to_path
 from Utils.images import image_folder
 
 _LEAVES = {"image": "path", "file": "md5"}  # what is read of a column that holds objects
@@ -29,7 +29,7 @@ def read_parquet(path: AnyPath) -> Source:
 
     Raises UserError where files or columns are missing, WorkError where a file cannot be read.
     """
-    path, sorter = pathlib.Path(path), DiskSorter()
+    path, sorter = to_path(path), DiskSorter()
     files = find_files(path)
     posts = [file for file in files if len(files) == 1 or _is_of_posts(file)] or files[:1]
     for file in posts:
@@ -50,8 +50,8 @@ def _is_of_posts(file: pathlib.Path) -> bool:
 
 
 def _schema(file: pathlib.Path) -> pa.Schema:
-    with damage.named(file, _FAULT, WorkError):
-        return pq.read_schema(file)
+    with damage.named(file, _FAULT, WorkError), file.open("rb") as opened:
+        return pq.read_schema(opened)
 
 
 def _holds_pictures(schema: pa.Schema) -> bool:

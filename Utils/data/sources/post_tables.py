@@ -8,7 +8,7 @@ from Utils.data.sources import danbooru_post, source_files
 from Utils.data.sources.disk_sorter import DiskSorter
 from Utils.data.sources.stream import Source
 from Utils.files import compressed
-from Utils.files.atomic import AnyPath
+from Utils.files.atomic import AnyPath, to_path
 from Utils.files.csv_stream import CsvStream
 
 SUFFIXES = (".csv", *compressed.SUFFIXES)
@@ -30,7 +30,7 @@ def read_e621(path: AnyPath) -> Source:
 
     Raises UserError where there is no such table, WorkError where one cannot be read to its end.
     """
-    path, sorter = pathlib.Path(path), DiskSorter()
+    path, sorter = to_path(path), DiskSorter()
     files, others = find_files(path)
     sorter.note_files([file.name for file in others], "are passed by: they are older exports or no posts")
     for file in files:

@@ -71,12 +71,17 @@ def read_sidecars(
     )
 
 
-def read_webdataset(path: AnyPath, images: Place | AnyPath | None = None) -> Source:
+_JSON_FIRST = (".json", *(suffix for suffix in SUFFIXES if suffix != ".json"))
+
+
+def read_webdataset(
+    path: AnyPath, images: Place | AnyPath | None = None, suffixes: Sequence[str] = _JSON_FIRST
+) -> Source:
     """Read tar or zip files whose members share a stem: a picture and a ``.json`` or a text.
 
     As `read_sidecars`, with JSON before texts: in such collections the JSON has the booru's own fields.
     """
-    return read_sidecars(path, images, (".json", *(s for s in SUFFIXES if s != ".json")), "webdataset")
+    return read_sidecars(path, images, suffixes, "webdataset")
 
 
 class _Reader:
