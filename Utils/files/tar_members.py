@@ -101,9 +101,11 @@ def scan(reader: RangeReader, passed_by: "collections.Counter[str] | None" = Non
 
     def read(offset: int, length: int) -> bytes:
         nonlocal window, window_start
-        if not (window_start <= offset and offset + length <= window_start + len(window)):
-            length_read = max(length, _REMOTE_WINDOW if reader.is_remote else _WINDOW)
-            window, window_start = reader.read(offset, length_read), offset
+        window_end = window_start + len(window)
+        if not (window_start <= offset and offset + length <= window_end):
+            # Here a header alone is read where large members lie between; elsewhere requests cost more.
+            ahead = _REMOTE_WINDOW if reader.is_remote else _WINDOW if offset - window_end < _WINDOW else 0
+            window, window_start = reader.read(offset, max(length, ahead)), offset
         return window[offset - window_start : offset - window_start + length]
 
     if not reader.size:
