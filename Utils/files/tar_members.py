@@ -7,7 +7,7 @@ for each member, and asks a remote file system for every header by itself.
 
 import collections
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from Utils.files.ranges import RangeReader
@@ -222,7 +222,7 @@ def _pax_records(content: bytes, at: int) -> dict[bytes, bytes]:
     return records
 
 
-def _sparse_blocks(block: bytes, read: "collections.abc.Callable[[int, int], bytes]", at: int) -> int:
+def _sparse_blocks(block: bytes, read: Callable[[int, int], bytes], at: int) -> int:
     """Return how many bytes of further sparse maps follow a GNU header of type S."""
     total, more = 0, block[482]
     while more:

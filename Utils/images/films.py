@@ -1,10 +1,12 @@
 """Films: one frame every so many seconds, by FFmpeg's libraries (PyAV, an extra)."""
 
+import importlib
 import io
 import math
 import pathlib
 from collections.abc import Iterator
 from importlib.util import find_spec
+from typing import Any
 
 import cv2
 
@@ -51,8 +53,7 @@ def frames(source: str | bytes, every: float) -> Iterator[tuple[float, bytes]]:
 
     Raises ImageError where it is no film or is damaged; what came before stays.
     """
-    import av  # an extra, which takes its time
-
+    av: Any = importlib.import_module("av")  # an extra, which takes its time
     try:
         with av.open(source if isinstance(source, str) else io.BytesIO(source)) as container:
             if not container.streams.video:
