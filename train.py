@@ -68,7 +68,7 @@ def _main(argv: Sequence[str] | None) -> int:
     if recipe.init_from:
         source = initial_weights.resolve(recipe.init_from, recipe.which, arguments.run_dir)
     prepare_backend()
-    from Utils.training import devices, freezing
+    from Utils.training import devices, freezing, run_folder
 
     # A dry run does all of this too, so that it refuses what the run would: the folder is made afterwards.
     experiment = _set_up(recipe, dataset, devices.find(), source, arguments.run_dir)
@@ -76,6 +76,8 @@ def _main(argv: Sequence[str] | None) -> int:
     body = freezing.Freezing(recipe.freeze_body_epochs, experiment.facts["steps_per_epoch"], compile_model)
     body.compile_for(0)
     if arguments.dry_run:
+        if arguments.run_dir:
+            run_folder.require_free(arguments.run_dir)
         for label, text in experiment.summary().items():
             print(f"{label:<15}{text}")
         return 0

@@ -63,8 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     require_replaceable_file(_patch_of(options.output), PATCH, overwrite=True)
     verdicts, disputed = decisions.verdicts(decisions.read(options.decisions))
     with replacing(options.output) as temporary:
-        copy = contextlib.closing(_copy(options.db, temporary))
-        with sqlite_files.named(options.db), copy as database, database:
+        with sqlite_files.named(options.db, written=options.output):
+            copy = contextlib.closing(_copy(options.db, temporary))
+        with sqlite_files.named(options.db, written=options.output), copy as database, database:
             _check(database, options.db, verdicts)
             posts = _posts_in(database, {post for post, _ in verdicts})
             patch = _apply(
@@ -100,7 +101,7 @@ def _copy(source: pathlib.Path, target: pathlib.Path) -> sqlite3.Connection:
     """
     copy = sqlite3.connect(target)
     try:
-        with sqlite_files.named(source), contextlib.closing(sqlite_files.open_read_only(source)) as original:
+        with contextlib.closing(sqlite_files.open_read_only(source)) as original:
             original.backup(copy)
             copy.execute("PRAGMA journal_mode = DELETE")  # one file, whatever the source uses
     except BaseException:

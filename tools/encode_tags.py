@@ -20,6 +20,7 @@ from Utils.data import selection, sources
 from Utils.data.definition import check_ratings_map
 from Utils.data.sources.stream import PostBlock, Source
 from Utils.evaluation.predictions import matrix
+from Utils.files import damage
 from Utils.files.atomic import replacing, require_file
 from Utils.files.outputs import FileKind, require_replaceable_file
 from Utils.images import image_folder
@@ -92,7 +93,8 @@ def read_ids(path: pathlib.Path) -> list[int] | list[str]:
             raise UserError(f"{path} must hold whole numbers; got {ids.dtype}")
         names = ids.tolist()
     else:
-        lines = require_file(path, "a list of post ids").read_text(encoding="utf-8-sig").splitlines()
+        with damage.named(path, "is no list of post ids in UTF-8"):
+            lines = require_file(path, "a list of post ids").read_text(encoding="utf-8-sig").splitlines()
         names = [line.strip() for line in lines if line.strip()]
     if not names:
         raise UserError(f"{path} names no post; one id or path a line is expected")
@@ -137,6 +139,9 @@ def match_tags(tags: pd.DataFrame, source_tags: pd.DataFrame) -> tuple[np.ndarra
 
     Raises UserError where no tag is. Ratings do not count: they are no tags of a source.
     """
+    for described, owner in ((tags, "the list"), (source_tags, "the source")):
+        if repeated := tag_list.describe_repeated(described):
+            print(f"warning: {owner} has {repeated}", file=sys.stderr)
     source_rows = tag_list.matching_rows(tags, source_tags)
     is_tag = tags["category"].to_numpy() != tag_list.CATEGORIES["rating"]
     columns = np.flatnonzero((source_rows >= 0) & is_tag)

@@ -58,6 +58,9 @@ def parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
     options = parser().parse_args(argv)
+    for path in (*options.dumps, *(options.fit_on or ())):
+        if path.resolve() == options.output.resolve():
+            raise UserError(f"-o {options.output} is one of the dumps that are read; give another place")
     require_replaceable_folder(options.output, predictions.DUMP, options.overwrite)
     dumps = [predictions.load(path) for path in options.dumps]
     if options.stack:

@@ -98,6 +98,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     notes = notes_on(source, pictures)
     for note in notes:
         print(note, file=sys.stderr)
+    if repeated := tag_list.describe_repeated(source.tags):
+        print(f"warning: {source.path} has {repeated}", file=sys.stderr)
     source, tag_steps, dropped = tag_rules.apply(source, rules)
     if definition is None:
         name = pathlib.Path(options.output).resolve().name

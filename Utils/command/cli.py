@@ -75,6 +75,12 @@ def command(main: collections.abc.Callable[..., int | None]) -> collections.abc.
                 raise
             code = 1 if error.errno in _ENVIRONMENT_ERRNOS else 2
             return _print_error(f"{error.strerror}{f': {error.filename}' if error.filename else ''}", code)
+        except RuntimeError as error:
+            if not str(error).startswith(
+                "Symlink loop"
+            ):  # of pathlib before Python 3.13, where it is an OSError
+                raise
+            return _print_error(f"a link leads to itself: {str(error).partition(' from ')[2]}", 2)
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             return interrupt.EXIT_CODE

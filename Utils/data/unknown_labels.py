@@ -39,7 +39,7 @@ def read(path: AnyPath, tag_list: pd.DataFrame) -> UnknownLabels:
     Raises UserError where a column is missing, a value is no number, or no tag is in ``tag_list``.
     """
     frame = csv_tables.read(
-        path, "a list of unknown labels (CSV with post_id and tag_id or tag)", ("post_id",)
+        path, "a list of unknown labels (CSV with post_id and tag_id or tag)", ("post_id",), by_hand=True
     )
     try:
         key = "tag_id" if "tag_id" in frame else "tag"

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from Utils.command.text import join_names
 from Utils.evaluation import chunked_matrix
 from Utils.evaluation.chunked_matrix import Matrix
 from Utils.evaluation.predictions import Dump
+from Utils.tags import tag_list
 from Utils.tags.tag_list import COLUMNS
 
 
@@ -94,7 +96,28 @@ def align(dumps: Sequence[Dump]) -> AlignedDumps:
         for dump, view in zip(dumps, views, strict=True)
     ]
     tags = dumps[0].tags.iloc[columns[0]].reset_index(drop=True)[list(COLUMNS)]
+    for dump, places in zip(dumps[1:], columns[1:], strict=True):
+        _report_other_categories(dump, dump.tags.iloc[places], tags)
     return AlignedDumps(tags, ids, views, labels, dropped)
+
+
+def _report_other_categories(dump: Dump, tags: pd.DataFrame, first: pd.DataFrame) -> None:
+    """Print the tags of one name that are of another category than in the first dump: perhaps other tags."""
+    differing = np.flatnonzero(tags["category"].to_numpy() != first["category"].to_numpy())
+    if len(differing):
+        pairs = [
+            [tag_list.category_name(code, tag_list.category_names(frame)) for code in frame["category"]]
+            for frame in (first.iloc[differing], tags.iloc[differing])
+        ]
+        examples = [
+            f"{name!r} ({' and '.join(categories)})"
+            for name, *categories in zip(first["name"].iloc[differing], *pairs, strict=True)
+        ]
+        print(
+            f"{dump.folder}: {len(differing)} tags have another category than in the first dump and are "
+            f"matched by name: {join_names(examples)}",
+            file=sys.stderr,
+        )
 
 
 def _count_differing(first: MatrixView, second: MatrixView) -> int:

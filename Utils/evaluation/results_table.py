@@ -48,7 +48,9 @@ def read(path: Any) -> pd.DataFrame:
 
     Raises UserError on another header, and on a row whose scores cannot belong together (`check`).
     """
-    frame = csv_tables.read(path, "a results table (.csv)", (), dtype=str, keep_default_na=False)
+    frame = csv_tables.read(
+        path, "a results table (.csv)", (), by_hand=True, dtype=str, keep_default_na=False
+    )
     if tuple(frame.columns) != COLUMNS:
         raise UserError(f"{path} must have the columns {','.join(COLUMNS)}; got {','.join(frame.columns)}")
     for column in NUMBERS:

@@ -48,7 +48,7 @@ def read(path: Any) -> pd.DataFrame:
     """
     required = ("scope", "category", "tag_id", "name", "threshold")
     what = "thresholds (.csv, from find_thresholds.py)"
-    frame = csv_tables.read(path, what, required, dtype=str, keep_default_na=False)
+    frame = csv_tables.read(path, what, required, by_hand=True, dtype=str, keep_default_na=False)
     wrong = sorted(set(frame["scope"]) - set(SCOPES))
     if wrong:
         raise UserError(f"{path}: a scope is {', '.join(SCOPES)}; got {', '.join(map(repr, wrong))}")

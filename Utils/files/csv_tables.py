@@ -6,6 +6,7 @@ Written files are UTF-8 with ``\\n`` at the end of a line, so that the same rows
 import csv
 import io
 import pathlib
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
@@ -18,22 +19,27 @@ from Utils.files.atomic import AnyPath, replacing, require_file
 _Quoting = Literal[0, 2]  # csv.QUOTE_MINIMAL, csv.QUOTE_NONNUMERIC
 
 
-def read(path: AnyPath, what: str, columns: Iterable[str], **options: Any) -> pd.DataFrame:
+_reported: set[str] = set()  # paths whose missing line break was reported
+
+
+def read(
+    path: AnyPath, what: str, columns: Iterable[str], *, by_hand: bool = False, **options: Any
+) -> pd.DataFrame:
     """Return a CSV that a user gives as a DataFrame.
 
     Args:
         path: of the file.
         what: what the file should be, for errors: "a results table (.csv)".
         columns: names that it must have; it may have others.
+        by_hand: whether people write such files, too (`require_whole`).
         options: arguments of `pandas.read_csv`, for example dtype.
 
-    Raises UserError where the file is missing, is no CSV, lacks a column, has a row with more or fewer cells
-    than its first line, or does not end in a line break: a file that was cut off looks like that.
+    Raises UserError where the file is missing, is no CSV, lacks a column, or is not whole.
     """
     path = require_file(path, what)
     with damage.named(path, f"is no CSV that holds {what}"):
         text = _read_text(path)
-        require_whole(path, text)
+        require_whole(path, text, by_hand)
         frame = pd.read_csv(io.StringIO(text, newline=""), **options)
     _require_columns(path, frame.columns, columns)
     return frame
@@ -46,10 +52,12 @@ def _require_columns(path: AnyPath, present: Iterable[Any], needed: Iterable[str
         raise UserError(f"{path} lacks the column {' and '.join(missing)}; it has {','.join(names)}")
 
 
-def require_whole(path: AnyPath, text: str) -> None:
+def require_whole(path: AnyPath, text: str, by_hand: bool = False) -> None:
     """Raise UserError where a row has another number of cells than the first, or the last line has no end.
 
-    pandas would fill missing cells, and take the last row of a file that was cut off for what it is not.
+    pandas would fill missing cells, and take the last row of a file that was cut off for what it is not. We
+    end every line, so that a file of ours without a last line break was cut off. Editors leave it out: of a
+    file that people write ``by_hand``, a last row with all its cells is taken and reported, once.
     """
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     header = next(reader, [])
@@ -59,11 +67,23 @@ def require_whole(path: AnyPath, text: str) -> None:
                 f"{path}, line {reader.line_num} has {len(row)} cells; the first line names {len(header)}"
             )
     if text and not text.endswith(("\n", "\r")):
+        if by_hand:
+            report_missing_end(path, text)
+            return
         last = text.splitlines()[-1]
         raise UserError(
             f"{path} does not end in a line break: was it cut off? Its last row is {last[:80]!r}; "
             "add a line break if that is whole"
         )
+
+
+def report_missing_end(path: AnyPath, text: str) -> None:
+    """Print, once for a path, that a CSV does not end in a line break, and its last row."""
+    if text.endswith(("\n", "\r")) or not text or str(path) in _reported:
+        return
+    _reported.add(str(path))
+    last = text.splitlines()[-1][:80]
+    print(f"{path} does not end in a line break; its last row is taken as it is: {last!r}", file=sys.stderr)
 
 
 def _read_text(path: pathlib.Path) -> str:

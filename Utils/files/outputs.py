@@ -199,6 +199,8 @@ def require_replaceable_file(path: AnyPath, kind: FileKind, overwrite: bool) -> 
     path = pathlib.Path(path)
     remove_unfinished(path)
     require_absent(path, overwrite)
+    if path.is_symlink() and not path.exists():
+        raise UserError(f"{path} is a link to what is not there; remove it, or give another place")
     if path.is_dir():
         raise UserError(f"{path} is a folder; {kind.name} is a file: give another place")
     # An empty file has nothing to lose: a shell's redirection or a killed program leaves such.

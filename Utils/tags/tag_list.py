@@ -6,7 +6,9 @@ A list may have any categories. Those that CATEGORIES lacks are named by a ``cat
 
 import csv
 import hashlib
+import io
 import pathlib
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +26,7 @@ RATINGS = ("general", "sensitive", "questionable", "explicit")  # rows 0 to 3 in
 _CATEGORY_ORDER = (9, 0, 3, 4)  # of a list; other categories follow by code
 _NAMES = "category_names"  # key of DataFrame.attrs, which rows and columns taken from a list keep
 _ID_BITS = 52  # below 2**53, so that an id survives tools that write numbers as floats
+_FEWEST_SHARED_IDS = 4  # from which it can be judged whether two lists have ids of one booru
 
 
 def category_code(category: str | int, names: Mapping[int, str] | None = None) -> int:
@@ -147,7 +150,8 @@ def read_beside_model(path: AnyPath) -> pd.DataFrame:
 def _read_texts(path: pathlib.Path) -> pd.DataFrame:
     """Return every cell as text; the index is the line in the file, which pandas' reader does not give."""
     with damage.named(path, "is no CSV in UTF-8"), path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(file)
+        text = file.read()
+        reader = csv.reader(io.StringIO(text, newline=""))
         lines = {reader.line_num: row for row in reader if row}  # noqa: B035  it changes with every row
     if not lines:
         raise UserError(f"{path} is empty; a tag list starts with the line {','.join(COLUMNS)}")
@@ -155,6 +159,7 @@ def _read_texts(path: pathlib.Path) -> pd.DataFrame:
     for line, row in lines.items():
         if len(row) != len(header):
             raise UserError(f"{path}, line {line} has {len(row)} cells; the first line names {len(header)}")
+    csv_tables.report_missing_end(path, text)
     return pd.DataFrame.from_dict(lines, orient="index", columns=header, dtype="str")
 
 
@@ -266,6 +271,21 @@ def digest(frame: pd.DataFrame) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
+def describe_repeated(tags: pd.DataFrame, most: int = 5) -> str:
+    """Return which names several tags of a list have, ``most`` of them; empty where none is."""
+    repeated = tags[tags["name"].duplicated(keep=False)]
+    if repeated.empty:
+        return ""
+    names = category_names(tags)
+    by_name = {
+        str(name): ", ".join(category_name(int(code), names) for code in sorted(codes))
+        for name, codes in repeated.groupby("name", sort=True)["category"]
+    }
+    examples = [f"{name!r} ({categories})" for name, categories in list(by_name.items())[:most]]
+    more = [f"and {len(by_name) - most} more"] if len(by_name) > most else []
+    return f"names of more than one tag, which stay apart: {', '.join([*examples, *more])}"
+
+
 def popularity_ranks(frame: pd.DataFrame) -> np.ndarray:
     """Return the rank of every row by descending count, 0 for the highest: int64 (num_labels,)."""
     ranks = np.empty(len(frame), np.int64)
@@ -277,10 +297,19 @@ def matching_rows(tags: pd.DataFrame, other: pd.DataFrame) -> np.ndarray:
     """Return the row in ``other`` of every tag, by id, else by name, -1 for tags that it lacks.
 
     Both are tag lists; returns int64 (len(tags),), no row twice by name. A renamed tag keeps its id, a tag
-    from another source only its name and, mostly, its category.
+    from another source only its name and, mostly, its category. Where most ids that both lists have name
+    other tags, the lists may be of two boorus: that is printed.
     """
     by_id = {tag_id: row for row, tag_id in reversed(list(enumerate(other["tag_id"])))}
     rows = np.array([by_id.get(tag_id, -1) for tag_id in tags["tag_id"]], np.int64)
+    has_id = np.flatnonzero(rows >= 0)
+    renamed = tags["name"].to_numpy()[has_id] != other["name"].to_numpy()[rows[has_id]]
+    if len(has_id) >= _FEWEST_SHARED_IDS and renamed.mean() > 0.5:
+        print(
+            f"warning: {renamed.sum()} of {len(has_id)} tag ids that both lists have name other tags. They "
+            "are matched by id, as renamed tags; of lists of two boorus, empty the column tag_id of one",
+            file=sys.stderr,
+        )
     # One name may be two tags, in two categories: the one of the same category first, else one that is left.
     for columns in (["name", "category"], ["name"]):
         matched = set(rows.tolist())

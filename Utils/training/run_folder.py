@@ -100,6 +100,13 @@ class Run:
         write_recipe(self.folder / "recipe.json", name, recipe)  # last: it makes the folder a run
 
 
+def require_free(folder: str | pathlib.Path) -> None:
+    """Raise UserError where another process trains in a folder; nothing is written, no lock is kept."""
+    lock = atomic.to_path(folder) / ".lock"
+    if not atomic.is_remote(lock) and lock.is_file():
+        _lock(lock).close()
+
+
 def check(folder: str | pathlib.Path, recipe: Recipe, dataset: Dataset, facts: Mapping[str, Any]) -> bool:
     """Return whether a folder holds a run, which the arguments of ``Run`` may continue; nothing is written.
 
@@ -142,7 +149,7 @@ def _is_run(folder: Any) -> bool:
 
 def _lock(path: pathlib.Path) -> IO[str]:
     """Lock the folder until the file is closed, which the system does however this process ends."""
-    file = path.open("w")
+    file = path.open("a")
     if not try_lock(file):
         file.close()
         raise UserError(f"another process trains in {path.parent}; wait, or give another --run-dir")

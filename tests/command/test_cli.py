@@ -13,6 +13,12 @@ from Utils.command import cli
 from Utils.command.cli import UserError, WorkError
 
 
+def test_a_circle_of_links_is_one_paragraph(tmp_path, capsys):
+    (tmp_path / "circle").symlink_to("circle")
+    assert cli.command(lambda argv: (tmp_path / "circle").resolve(strict=True))() == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
 @pytest.mark.parametrize(
     ("error", "code"), [(UserError("wrong"), 2), (WorkError("failed"), 1), (KeyboardInterrupt(), 130)]
 )

@@ -107,3 +107,16 @@ def test_the_truth_is_that_of_the_first_labeled_dump_and_differences_are_counted
     assert unlabeled.label_disagreements() == [0]
     with pytest.raises(UserError, match="none of the dumps has labels"):
         unlabeled.require_truth()
+
+
+def test_tags_of_another_category_are_said(tmp_path, capsys):
+    p, ids = np.float32([[0.1, 0.2]]), [1]
+    first, second = (write_dump(tmp_path / name, p, None, ids, ["x", "y"]) for name in "ab")
+    alignment.align(load(first, second))
+    assert capsys.readouterr().err == ""
+    text = (second / "selected_tags.csv").read_text().replace("x,0,", "x,4,")
+    (second / "selected_tags.csv").write_text(text)
+    alignment.align(load(first, second))
+    error = capsys.readouterr().err
+    assert "1 tags have another category than in the first dump" in error
+    assert "'x' (general and character)" in error

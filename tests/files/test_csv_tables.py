@@ -61,6 +61,20 @@ def test_a_missing_file_is_named(tmp_path):
         csv_tables.read(tmp_path / "x.csv", "numbers", ())
 
 
+@pytest.mark.reliability("A CSV of an editor that leaves out the last line break", "read, and said once")
+def test_a_last_row_without_its_end_is_taken_from_a_file_of_people(tmp_path, capsys):
+    for text, rows in (("a,b\n1,2\n3,4", ["1", "3"]), ("a,b\r\n1,2\r\n3,", ["1", "3"]), ("a,b", [])):
+        path = tmp_path / f"{len(text)}.csv"
+        path.write_text(text, newline="")
+        for told in (1, 0):
+            frame = csv_tables.read(path, "numbers", ("a",), by_hand=True, dtype=str)
+            assert frame["a"].tolist() == rows
+            assert capsys.readouterr().err.count("does not end in a line break; its last row is") == told
+    path.write_text("a,b\n1,2\n3")
+    with pytest.raises(UserError, match="line 3 has 1 cells; the first line names 2"):
+        csv_tables.read(path, "numbers", ("a",), by_hand=True)
+
+
 @pytest.mark.reliability("A CSV that was cut off in its last row", "refused, file and row named")
 @pytest.mark.parametrize(
     ("content", "fault"),

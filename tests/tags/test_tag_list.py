@@ -187,3 +187,29 @@ def test_one_name_in_two_categories_is_two_tags():
     theirs = pd.DataFrame([(11, "hat", 5, 7), (12, "mari", 4, 8), (13, "mari", 3, 9)], columns=columns)
     assert tag_list.matching_rows(ours, theirs).tolist() == [2, 1, 0]
     assert tag_list.matching_rows(ours, theirs.iloc[:2]).tolist() == [-1, 1, 0]
+
+
+@pytest.mark.reliability("tag lists of two boorus whose ids mean other tags", "said, with what to do")
+def test_ids_that_name_other_tags_are_said(capsys):
+    ours = frame_of("solo", "hat", "sky", "cat", "dog")
+    theirs = frame_of("dog", "cat", "solo", "sky", "rain")
+    assert tag_list.matching_rows(ours, theirs).tolist() == [0, 1, 2, 3, 4]
+    assert "5 of 5 tag ids that both lists have name other tags" in capsys.readouterr().err
+    by_name = theirs.assign(tag_id=[tag_list.name_id(name) for name in theirs["name"]])
+    assert tag_list.matching_rows(ours, by_name).tolist() == [2, -1, 3, 1, 0]
+    assert tag_list.matching_rows(ours, ours.replace("solo", "alone")).tolist() == [0, 1, 2, 3, 4]
+    assert capsys.readouterr().err == ""
+
+
+def frame_of(*names):
+    numbers = range(1, len(names) + 1)
+    return pd.DataFrame({"tag_id": numbers, "name": names, "category": 0, "count": numbers})
+
+
+def test_names_of_several_tags_are_described():
+    tags = frame_of("solo", "mercury", "mercury", "hat", "hat")
+    assert tag_list.describe_repeated(tags.iloc[:2]) == ""
+    tags["category"] = [0, 4, 3, 0, 0]
+    text = "names of more than one tag, which stay apart: 'hat' (general, general), "
+    assert tag_list.describe_repeated(tags) == f"{text}'mercury' (copyright, character)"
+    assert tag_list.describe_repeated(tags, most=1) == f"{text}and 1 more"

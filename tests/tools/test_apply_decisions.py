@@ -2,13 +2,18 @@
 
 import contextlib
 import json
+import pathlib
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 
 from tools import apply_decisions
 from Utils.labels import decisions
 from Utils.labels.decisions import Decision
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def decided(post, tag, decision, reviewer="ann", name=None):
@@ -105,3 +110,15 @@ def test_wrong_use_makes_nothing(database, tmp_path, capsys):
     assert apply_decisions.main(words) == 2
     assert "lacks the table tags and imageTags" in capsys.readouterr().err
     assert sorted(item.name for item in tmp_path.glob("*.db")) == ["broken.db", "empty.db", "x.db"]
+
+
+@pytest.mark.reliability("no room for the copy of a database", "the copy is named, not the one that is read")
+def test_a_full_disk_is_that_of_the_copy(database, tmp_path):
+    path = write(tmp_path / "decisions.jsonl", [decided(10, 2, "yes")])
+    words = f"{sys.executable} -m tools.apply_decisions {path} --db {database} -o {tmp_path / 'y.db'}"
+    done = subprocess.run(
+        ["bash", "-c", f"ulimit -f 4; {words}"], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.startswith(f"error: {tmp_path / 'y.db'} cannot be written")
+    assert not (tmp_path / "y.db").exists()

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import shutil
 import signal
 
@@ -176,7 +175,7 @@ def signaled(monkeypatch, method, step):
     def asking(self, number, *more, **named):
         step_now = self.step if method == "_finish_epoch" else self.fit_start + number
         if step_now == step:
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)  # in this thread, so that it is there before the step
         return original(self, number, *more, **named)
 
     monkeypatch.setattr(loop.TrainingLoop, method, asking)

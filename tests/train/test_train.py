@@ -17,6 +17,7 @@ import train
 from Generators import shard_stats
 from tools import analyze_metrics, predict
 from Utils.data import dataset_folder, folds
+from Utils.files import locking
 from Utils.tags import tag_list
 from Utils.training import classifier_prior, loop, losses
 
@@ -337,6 +338,17 @@ def test_a_dry_run_refuses_what_the_run_refuses(dataset, tmp_path, monkeypatch, 
         assert said in errors[0]
     assert not (tmp_path / "run").exists()
     assert [path.name for path in (tmp_path / "album").iterdir()] == ["photo.jpg"]
+
+
+def test_a_dry_run_refuses_a_folder_in_which_another_process_trains(dataset, tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    with (tmp_path / "run" / ".lock").open("w") as lock:
+        assert locking.try_lock(lock)
+        for mode in ([], ["--dry-run"]):
+            assert train.main([*command(dataset, tmp_path / "run"), *mode]) == 2
+            assert "another process trains in" in capsys.readouterr().err
+    assert train.main([*command(dataset, tmp_path / "run"), "--dry-run"]) == 0
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
 
 
 def test_a_dry_run_refuses_a_run_folder_of_another_recipe(dataset, whole, capsys):
