@@ -7,6 +7,7 @@ says what each field gives; ``docs/data.md`` is made from both.
 
 import dataclasses
 import functools
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -16,6 +17,9 @@ from Utils.data.danbooru_fields import FLAGS_FIELD, STATUS_FIELDS, FieldError
 from Utils.images import image_folder
 from Utils.tags import captions
 from Utils.tags.tag_list import CATEGORIES
+
+# In "1girl ready,_set,_go 1,000_yen" commas are parts of names, in "1girl,long hair" they separate tags.
+_SEPARATING_COMMA = re.compile(r",(?!_)(?!(?<=[0-9],)[0-9])")
 
 TagGroup = tuple[list[str], int, list[int | None] | None]  # names, their category code, their ids if known
 
@@ -216,7 +220,7 @@ def parse_tags(record: Mapping[str, Any]) -> tuple[list[TagGroup], tuple[str, ..
 
 def _parse_all(field: str, tags: Any) -> tuple[list[TagGroup], tuple[str, ...]]:
     """Return the tags of a field that holds all of them, in any of its forms."""
-    if isinstance(tags, str) and "," in tags and field == "tags":
+    if isinstance(tags, str) and field == "tags" and _SEPARATING_COMMA.search(tags):
         return _parse_caption(tags)
     if isinstance(tags, (list, tuple)) and tags and isinstance(tags[0], tuple):
         tags = dict(tags)  # a map of Parquet's

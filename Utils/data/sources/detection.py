@@ -34,7 +34,7 @@ DATABASE_SUFFIXES = (".db", ".sqlite", ".sqlite3")
 ARCHIVE_SUFFIXES = (".tar", ".zip", ".tar.gz", ".tgz")
 _TABLE_SUFFIXES = (".csv", ".tsv")
 _JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
-_MOST_FILES = 100_000  # of a folder that are looked at
+_MOST_FILES = 1_000_000  # of a folder that are looked at
 _MOST_OPENED = 20  # files of a folder that are opened
 _UNREADABLE = "a file that cannot be read"
 _MOST_FOLDERS = 100  # that are looked through for a first picture
@@ -89,7 +89,11 @@ def default_pictures(kind: str, path: AnyPath) -> str:
 
 
 def _has_pictures(path: pathlib.Path) -> bool:
-    """Whether a picture is among the first files of a folder, or in an archive."""
+    """Whether a picture is among the first files of a folder, or an archive, which is not looked into."""
+    if path.is_dir():
+        names = list(itertools.islice(_file_names(path), _MOST_FILES))
+        if any(image_folder.is_image(name) or name.lower().endswith(ARCHIVE_SUFFIXES) for name in names):
+            return True
     try:
         folders = itertools.islice(image_folder.walk_pictures(path), _MOST_FOLDERS)
         return any(pictures for _, _, pictures in folders)
@@ -243,7 +247,10 @@ def _has_columns_of_posts(path: pathlib.Path) -> bool:
 
 def _metadata(folder: _Folder) -> Detected | None:
     """Look for ``metadata.jsonl`` of a Hugging Face folder, or other JSON that is no picture's sidecar."""
-    texts = [name for name in folder.with_suffix(_JSON_SUFFIXES) if _stem(name) not in folder.pictures]
+    beside = folder.pictures | {
+        _stem(name) for name in folder.names if name.lower().endswith(ARCHIVE_SUFFIXES)
+    }
+    texts = [name for name in folder.with_suffix(_JSON_SUFFIXES) if _stem(name) not in beside]
     name = next((name for name in texts[:_MOST_OPENED] if _holds_posts(folder.path / name)), "")
     return Detected("jsonl", str(folder.path), f"{name} holds posts as JSON") if name else None
 
@@ -251,7 +258,7 @@ def _metadata(folder: _Folder) -> Detected | None:
 def _holds_posts(path: pathlib.Path) -> bool:
     """Whether the first record of a JSON file is a post; a damaged file may be one, its reader names it."""
     try:
-        return next(json_lines.read_records(path), None) is not None
+        return not json_lines.is_index(path) and next(json_lines.read_records(path), None) is not None
     except (UserError, WorkError):
         return True
 

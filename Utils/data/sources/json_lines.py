@@ -60,8 +60,15 @@ def read_json_lines(path: AnyPath) -> Source:
 
 
 def find_files(path: pathlib.Path) -> list[pathlib.Path]:
-    """Return the files of posts at or below a path; UserError without any."""
-    return source_files.find_files(path, SUFFIXES, "a file of JSON lines")
+    """Return the files of posts at or below a path, without indexes of archives; UserError without any."""
+    files = source_files.find_files(path, SUFFIXES, "a file of JSON lines")
+    return [file for file in files if file == path or not is_index(file)]
+
+
+def is_index(file: pathlib.Path) -> bool:
+    """Whether a JSON beside an archive of its name says where the archive's members are."""
+    is_beside = any(file.with_suffix(suffix).is_file() for suffix in (".tar", ".zip"))
+    return is_beside and file.suffix == ".json" and b'"offset"' in compressed.head(file, _HEAD)
 
 
 def read_records(file: pathlib.Path) -> Iterator[Record]:

@@ -15,6 +15,8 @@ SPECIES = OTHER_CATEGORIES["species"]
     [
         ({"tags": "1girl solo"}, [(["1girl", "solo"], 0, None)]),
         ({"tags": "1girl, long  hair, "}, [(["1girl", "long_hair"], 0, None)]),
+        ({"tags": "ready,_set,_go 1,000_yen"}, [(["ready,_set,_go", "1,000_yen"], 0, None)]),
+        ({"tags": "1girl,long hair,2boys"}, [(["1girl", "long_hair", "2boys"], 0, None)]),
         ({"tags": ["a", "b"]}, [(["a", "b"], 0, None)]),
         ({"tags": {"character": ["a"], "species": ["cat"]}}, [(["a"], 4, None), (["cat"], SPECIES, None)]),
         ({"tags_artist": ["x"], "tags_general": "a b"}, [(["a", "b"], 0, None), (["x"], 1, None)]),

@@ -116,3 +116,13 @@ def test_what_no_source_is_says_what_was_looked_for_and_what_is_there(tmp_path):
 
 def test_every_source_has_a_description():
     assert set(sources.SOURCES) <= set(detection.KINDS)
+
+
+def test_the_index_of_an_archive_is_no_source_but_posts_beside_one_are(tmp_path):
+    tar(tmp_path / "0.tar", a_jpg=b"x", a_json=b"{}")
+    index = {"filesize": 9, "files": {f"{number}.jpg": {"offset": 512, "size": 1} for number in range(9)}}
+    (tmp_path / "0.json").write_text(json.dumps(index))
+    assert sources.detect(tmp_path).kind == "webdataset"
+    (tmp_path / "0.json").write_text(json.dumps([POST]))
+    assert sources.detect(tmp_path).kind == "jsonl"
+    assert sources.SOURCES["jsonl"](tmp_path).num_posts == 1
