@@ -247,10 +247,7 @@ def _has_columns_of_posts(path: pathlib.Path) -> bool:
 
 def _metadata(folder: _Folder) -> Detected | None:
     """Look for ``metadata.jsonl`` of a Hugging Face folder, or other JSON that is no picture's sidecar."""
-    beside = folder.pictures | {
-        _stem(name) for name in folder.names if name.lower().endswith(ARCHIVE_SUFFIXES)
-    }
-    texts = [name for name in folder.with_suffix(_JSON_SUFFIXES) if _stem(name) not in beside]
+    texts = [name for name in folder.with_suffix(_JSON_SUFFIXES) if _stem(name) not in folder.pictures]
     name = next((name for name in texts[:_MOST_OPENED] if _holds_posts(folder.path / name)), "")
     return Detected("jsonl", str(folder.path), f"{name} holds posts as JSON") if name else None
 
