@@ -168,7 +168,8 @@ class _Pairs:
         # Rows of one age, or of none, are the newer the later they stand.
         row = pa.array(range(len(self)), pa.int64())
         table = pa.table({"date": self._dates.finish(), "id": pa.array(self._ids, pa.int64()), "row": row})
-        order = pc.sort_indices(table, sort_keys=[(name, "ascending") for name in table.column_names])
+        keys = [(name, "ascending") for name in table.column_names]
+        order = pc.call_function("sort_indices", [table], pc.SortOptions(sort_keys=keys))
         self.names, self.targets = self._names.finish().take(order), self._targets.finish().take(order)
 
     def of(self, names: Collection[str]) -> list[tuple[str, str]]:
@@ -283,12 +284,12 @@ def _read_tags(exports: TagExports, path: pathlib.Path) -> None:
     columns = ("name", "category", "type", "id", "tag_id", "is_deprecated")
     for place, row in _rows(path, columns, (("name",), ("category", "type"))):
         try:
-            name = _tag_name(row, "name")
-            category = row.get("category")
-            category = row.get("type") if category in (None, "") else category
+            cells = _complete(row)
+            name, category = _tag_name(cells, "name"), cells.get("category")
+            category = cells.get("type") if category in (None, "") else category
             if category not in codes:
                 codes[category] = parse_category(category)
-            table.add(name, _tag_id(row), codes[category], is_true(row.get("is_deprecated")))
+            table.add(name, _tag_id(cells), codes[category], is_true(cells.get("is_deprecated")))
         except FieldError as error:
             skipped.skip(place, str(error))
     exports.notes += skipped.sentences(len(table))
@@ -316,7 +317,8 @@ def _read_deprecated(exports: TagExports, path: pathlib.Path) -> None:
     skipped, table = _Notes(path), exports.deprecated
     for place, row in _rows(path, ("name", "is_deprecated"), (("name",),)):
         try:
-            table.add(_tag_name(row, "name"), -1, -1, is_true(row.get("is_deprecated", True)))
+            cells = _complete(row)
+            table.add(_tag_name(cells, "name"), -1, -1, is_true(cells.get("is_deprecated", True)))
         except FieldError as error:
             skipped.skip(place, str(error))
     exports.notes += skipped.sentences(len(table))
@@ -326,12 +328,13 @@ def _read_pairs(exports: TagExports, pairs: _Pairs, path: pathlib.Path) -> None:
     skipped, needed = _Notes(path), ("antecedent_name", "consequent_name")
     for place, row in _rows(path, (*needed, "status", *_DATES), tuple((name,) for name in needed)):
         try:
-            name, target = (_tag_name(row, column) for column in needed)
+            cells = _complete(row)
+            name, target = (_tag_name(cells, column) for column in needed)
         except FieldError as error:
             skipped.skip(place, str(error))
             continue
-        if str(row.get("status") or "active").strip().lower() == "active" and name != target:
-            pairs.add(name, target, *_age(row))
+        if str(cells.get("status") or "active").strip().lower() == "active" and name != target:
+            pairs.add(name, target, *_age(cells))
     exports.notes += skipped.sentences(len(pairs))
 
 
@@ -342,9 +345,14 @@ def _age(row: Mapping[str, Any]) -> tuple[str, int]:
     return date, int(number) if number.isdecimal() and len(number) < 19 else 0
 
 
-def _tag_name(row: Row, column: str) -> str:
+def _complete(row: Row) -> dict[str, Any]:
+    """Return the cells of a row; FieldError where it has more or fewer than columns."""
     if row is None:
         raise FieldError("another number of cells than the first line")
+    return row
+
+
+def _tag_name(row: Mapping[str, Any], column: str) -> str:
     name = row.get(column)
     if not isinstance(name, str) or not name.strip():
         raise FieldError(f"no {column}")

@@ -31,7 +31,7 @@ _OPENERS = {
 
 
 @contextlib.contextmanager
-def opened(path: AnyPath, error_type: type[Exception] = WorkError) -> Iterator[BinaryIO]:
+def opened(path: AnyPath, error_type: type[Exception] = WorkError) -> Iterator[io.BufferedReader]:
     """Yield a binary stream (with ``peek``) of a file's content, decompressed where it is compressed.
 
     Raises ``error_type`` that names the file where it cannot be read to its end.

@@ -21,7 +21,7 @@ from Utils.data.danbooru_fields import (
     parse_rating,
 )
 from Utils.data.sources import danbooru_post
-from Utils.data.sources.danbooru_post import Post
+from Utils.data.sources.danbooru_post import Post, TagGroup
 from Utils.data.sources.disk_sorter import DiskSorter
 from Utils.data.sources.stream import PostBlock, Source
 from Utils.files import damage
@@ -222,7 +222,7 @@ def _read_post(place: Place, name: str) -> tuple[Post, dict[str, Any] | None]:
         if len(data) > _MAX_BYTES:
             raise FieldError(f"larger than {_MAX_BYTES} bytes")
         text = _decoded(data)
-        record = json.loads(text) if name.lower().endswith(".json") else None
+        record: Any = json.loads(text) if name.lower().endswith(".json") else None
     except FieldError as error:
         raise FieldError(f"sidecar unreadable: {error}") from error
     except (ValueError, RecursionError, OSError, codec.ImageError) as error:
@@ -259,7 +259,7 @@ def _post_of_caption(text: str) -> Post:
     by_category: dict[int, list[str]] = {}
     for name, category in names.items():
         by_category.setdefault(category, []).append(name)
-    groups = [(tags, category, None) for category, tags in by_category.items()]
+    groups: list[TagGroup] = [(tags, category, None) for category, tags in by_category.items()]
     return Post(-1, rating, 0, groups, sentences=tuple(sentences))
 
 
