@@ -229,10 +229,10 @@ def _read_post(place: Place, name: str) -> tuple[Post, dict[str, Any] | None]:
         raise FieldError(f"sidecar unreadable: {damage.reason(error)}") from error
     if record is None:
         return _post_of_caption(text), None
-    if isinstance(record, list) and all(isinstance(tag, str) for tag in record):
-        record = {"tags": record}
+    is_list = isinstance(record, list) and all(isinstance(tag, str) for tag in record)
+    fields: dict[str, Any] = {"tags": record} if is_list else record
     try:
-        return danbooru_post.parse_post(record, _id_in(record)), record
+        return danbooru_post.parse_post(fields, _id_in(fields)), fields
     except FieldError as error:
         raise FieldError(f"sidecar unreadable: {error}") from error
 
