@@ -230,7 +230,7 @@ def _read_post(place: Place, name: str) -> tuple[Post, dict[str, Any] | None]:
     if record is None:
         return _post_of_caption(text), None
     is_list = isinstance(record, list) and all(isinstance(tag, str) for tag in record)
-    fields: dict[str, Any] = {"tags": record} if is_list else record
+    fields: Any = {"tags": record} if is_list else record
     try:
         return danbooru_post.parse_post(fields, _id_in(fields)), fields
     except FieldError as error:
