@@ -28,6 +28,8 @@ from Utils.tags import tag_list
 _BLOCK = 2**16  # rows
 _MOST_SHOWN = 3  # examples in a sentence
 _DATED = re.compile(r"tags-\d{4}-\d\d-\d\d\.csv")  # the name of e621's exports
+_NO_DIGITS = str.maketrans("", "", "-:. TZ+")  # what dates have between their digits
+_DATE_DIGITS = 17  # to the millisecond
 _DATES = ("created_at", "updated_at", "id")  # of an alias: its age, the best known first
 FOLDER_FILES = {  # of e621's exports
     "tags": "tags-*.csv*", "aliases": "tag_aliases-*.csv*", "implications": "tag_implications-*.csv*"
@@ -150,12 +152,13 @@ class _Tags:
 
 
 class _Pairs:
-    """The active rows of an export of aliases or implications, in the order of their age."""
+    """The active rows of an export of aliases or implications."""
 
     def __init__(self) -> None:
-        self._names, self._targets, self._dates, self._ids = _Texts(), _Texts(), _Texts(), array.array("q")
+        self._names, self._targets = _Texts(), _Texts()
+        self._dates, self._ids = array.array("q"), array.array("q")
 
-    def add(self, name: str, target: str, date: str, number: int) -> None:
+    def add(self, name: str, target: str, date: int, number: int) -> None:
         self._names.append(name)
         self._targets.append(target)
         self._dates.append(date)
@@ -165,16 +168,19 @@ class _Pairs:
         return len(self._ids)
 
     def finish(self) -> None:
-        # Rows of one age, or of none, are the newer the later they stand.
-        row = pa.array(range(len(self)), pa.int64())
-        table = pa.table({"date": self._dates.finish(), "id": pa.array(self._ids, pa.int64()), "row": row})
-        keys = [(name, "ascending") for name in table.column_names]
-        order = pc.call_function("sort_indices", [table], pc.SortOptions(sort_keys=keys))
-        self.names, self.targets = self._names.finish().take(order), self._targets.finish().take(order)
+        self.names, self.targets = self._names.finish(), self._targets.finish()
 
     def of(self, names: Collection[str]) -> list[tuple[str, str]]:
-        """Return ``[(antecedent, consequent)]`` of some antecedents, the oldest first."""
-        rows = pa.array(_rows_named(self.names, names))
+        """Return ``[(antecedent, consequent)]`` of some antecedents, the oldest first.
+
+        Rows of one age, or of none, are the newer the later they stand.
+        """
+        rows = _rows_named(self.names, names)
+        ages = [
+            np.frombuffer(column, np.int64)[rows] if len(column) else rows
+            for column in (self._ids, self._dates)
+        ]
+        rows = pa.array(rows[np.lexsort(ages)])
         return list(zip(self.names.take(rows).to_pylist(), self.targets.take(rows).to_pylist(), strict=True))
 
 
@@ -338,11 +344,13 @@ def _read_pairs(exports: TagExports, pairs: _Pairs, path: pathlib.Path) -> None:
     exports.notes += skipped.sentences(len(pairs))
 
 
-def _age(row: Mapping[str, Any]) -> tuple[str, int]:
-    """Return what rises with the date at which a row was made, where it says one, or with its id."""
+def _age(row: Mapping[str, Any]) -> tuple[int, int]:
+    """Return the date at which a row was made, as a number of its digits, and its id; 0 where it has none."""
     date = next((str(row[name]) for name in _DATES[:2] if row.get(name)), "")
+    digits = date.translate(_NO_DIGITS)[:_DATE_DIGITS].ljust(_DATE_DIGITS, "0")
     number = str(row.get("id") or "")
-    return date, int(number) if number.isdecimal() and len(number) < 19 else 0
+    is_number = number.isdecimal() and number.isascii() and len(number) < 19
+    return int(digits) if digits.isdecimal() and digits.isascii() else 0, int(number) if is_number else 0
 
 
 def _complete(row: Row) -> dict[str, Any]:
