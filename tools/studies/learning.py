@@ -8,7 +8,8 @@ It trains, in this order and each with one thread:
 steps        from the demo's network of before to `small`, a change at a time, a third of the presentations
 grid         three learning rates of each side, a third of the presentations, the unseen vendor
 others       the other nets of timm of this size at the best rate and the next lower one, likewise
-confirm      ours and timm's best net, 48,640 presentations, both splits of the emoji, three seeds
+confirm      ours and timm's best net, 48,640 presentations, both splits of the emoji, three seeds; a machine
+             that is too slow for it takes --presentations and --seeds
 drawn        ours and timm's best net on the two drawn boorus, 24,320 presentations
 same         the same network in both, a tenth of the presentations
 
@@ -73,6 +74,12 @@ def parser() -> Parser:
     add("--packages", metavar="DIR", help="where npm installs the emoji (OUT/packages)")
     add("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="which parts to train (all)")
     add("--seeds", type=number(above=0), default=3, help="seeds of the part confirm (3)")
+    add(
+        "--presentations",
+        type=number(above=0),
+        default=FULL,
+        help=f"images seen in the part confirm ({FULL})",
+    )
     add("--report", action="store_true", help="train nothing, write results/learning/ of the runs there are")
     return parser
 
@@ -83,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     require_linux("tools/studies/learning.py")
     options = parser().parse_args(argv)
     folder = pathlib.Path(options.output).resolve()
-    runs = [run for part in options.parts for run in plan(part, folder, options.seeds)]
+    runs = [run for part in options.parts for run in plan(part, folder, options.seeds, options.presentations)]
     if not options.report:
         make_datasets(folder, {run.dataset for run in runs}, options)
         started = time.monotonic()
@@ -91,12 +98,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             learning.train(run, folder / "runs", options.peer_python)
             minutes = (time.monotonic() - started) / 60
             print(f"{place} of {len(runs)} runs, {minutes:.0f} min: {run.name}", flush=True)
-    write_report(folder, options.seeds)
+    write_report(folder, options.seeds, options.presentations)
     return 0
 
 
-def plan(part: str, folder: pathlib.Path, seeds: int = 3) -> Iterator[Run]:
-    """Yield the runs of a part of the study."""
+def plan(part: str, folder: pathlib.Path, seeds: int = 3, presentations: int = FULL) -> Iterator[Run]:
+    """Yield the runs of a part of the study; seeds and presentations are those of the part confirm."""
     vendor = str(folder / EMOJI[0])
     small = load_recipe("small")
     third = learning.with_presentations(small, FULL // 3, 4)
@@ -114,7 +121,8 @@ def plan(part: str, folder: pathlib.Path, seeds: int = 3) -> Iterator[Run]:
             for rate in (1e-3, 3e-3):
                 yield learning.make_run("timm", vendor, third, rate, 0, peer)
     if part == "confirm":
-        recipe = learning.with_presentations(small, FULL, EVALUATIONS)
+        points = EVALUATIONS if presentations >= FULL // 2 else EVALUATIONS // 2
+        recipe = learning.with_presentations(small, presentations, points)
         for seed in range(seeds):
             for name in EMOJI:
                 for side in ("ours", "timm"):
@@ -169,13 +177,13 @@ def _tool(*words: object) -> None:
         raise WorkError(f"{words[0]} failed: {result.stderr.strip()[-1000:]}")
 
 
-def write_report(folder: pathlib.Path, seeds: int) -> None:
+def write_report(folder: pathlib.Path, seeds: int, presentations: int) -> None:
     """Write results/learning/ of the runs that are finished, and print the table and the differences."""
     rows, lines, curves = [], [], {}
     groups: dict[str, dict[str, list[pathlib.Path]]] = {}
     for part in PARTS:
         places: dict[tuple[str, str, float], list[pathlib.Path]] = {}
-        for run in plan(part, folder, seeds):
+        for run in plan(part, folder, seeds, presentations):
             place = folder / "runs" / run.name
             if place.exists():
                 key = (pathlib.Path(run.dataset).name, f"{run.side} {run.model}", run.recipe.learning_rate)
