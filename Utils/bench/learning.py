@@ -68,6 +68,15 @@ class Run:
         return fields | {"options": dict(self.options), "recipe": self.recipe.to_dict()}
 
 
+def shape_of(model: str, fields: Mapping[str, Any]) -> Shape:
+    """Return a model and fields of its Spec in the words of a recipe."""
+
+    def text(value: Any) -> str:
+        return ",".join(map(str, value)) if isinstance(value, tuple) else str(value).lower()
+
+    return model, tuple(f"{name}={text(value)}" for name, value in fields.items())
+
+
 def with_presentations(recipe: Recipe, presentations: int, evaluations: int) -> Recipe:
     """Return the recipe for so many images seen, evaluated at equal distances."""
     steps = presentations // (recipe.batch_size_per_device * evaluations)

@@ -121,12 +121,7 @@ def shape_of_peer(peer: str) -> Shape:
     prepare_backend()
     import Models
 
-    model, fields = Models.shape_of_timm(peer)
-    return model, tuple(f"{name}={_text(value)}" for name, value in fields.items())
-
-
-def _text(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value).lower()
+    return learning.shape_of(*Models.shape_of_timm(peer))
 
 
 def _peer_name(options: argparse.Namespace, recipe: Recipe) -> str:

@@ -28,7 +28,8 @@ import time
 from collections.abc import Iterator, Sequence
 
 from Utils.bench import learning, learning_curves
-from Utils.bench.learning import LIKE_TIMM, Run, Shape
+from Utils.bench.learning import Run, Shape
+from Utils.command.backend import prepare_backend
 from Utils.command.cli import Parser, WorkError, command, number
 from Utils.command.machine import require_linux
 from Utils.files import csv_tables
@@ -43,17 +44,11 @@ FULL, EVALUATIONS = 48_640, 8
 RATES = {"ours": (7.5e-4, 1.5e-3, 3e-3), "timm": (3e-3, 6e-3, 1.2e-2)}
 BEST = {"ours": 1.5e-3, "timm": 1.2e-2}  # by the part grid
 OTHERS = ("convnext_atto", "mobilenetv4_conv_small", "regnety_002", "vit_tiny_patch16_224")
-# Layers as in timm's model of that name; rates at which both sides train it.
-SAME: dict[str, tuple[Shape, float]] = {
-    "resnet10t": (LIKE_TIMM["resnet10t"], 3e-3),
-    "resnet18": (("ResNet/18", ("shortcut=stride", "shortcut_norm=true", "epsilon=1e-5")), 3e-3),
-    "convnext_atto": (("ConvNext/A", ()), 1e-3),
-    "resnet50": (("ResNet/50", ("shortcut=stride", "shortcut_norm=true", "epsilon=1e-5")), 3e-3),
-    "eca_nfnet_l0": (
-        ("NFNet/L0", ("activation=silu", "attention=eca", "attention_ratio=0.5", "skip_init=false")),
-        1e-3,
-    ),
-}
+# Networks that both sides have, and the rate at which both train them.
+SAME = {
+    "resnet10t": 3e-3, "resnet18": 3e-3, "resnet50": 3e-3, "convnext_atto": 1e-3, "eca_nfnet_l0": 1e-3,
+    "vit_tiny_patch16_224": 1e-3,
+}  # fmt: skip
 _BEFORE = ("depths=1,1,1", "widths=64,128,256", "stem=convolutions", "pool_cells=2")
 # The demo's network of before and what was changed, one after another: name -> (model options, prior).
 STEPS: dict[str, tuple[tuple[str, ...], bool]] = {
@@ -136,9 +131,17 @@ def plan(part: str, folder: pathlib.Path, seeds: int = 3, presentations: int = F
         recipe = learning.with_presentations(small, FULL // 10, 4)
         # Without the prior on our side: timm's classifiers start at 0, and networks are compared here.
         recipe = dataclasses.replace(recipe, prior_bias=False)
-        for peer, (shape, rate) in SAME.items():
+        for peer, rate in SAME.items():
+            shape = learning.LIKE_TIMM.get(peer) or _shape_of_timm(peer)
             for side in ("ours", "timm"):
                 yield learning.make_run(side, vendor, recipe, rate, 0, peer, shape)
+
+
+def _shape_of_timm(peer: str) -> Shape:
+    prepare_backend()
+    import Models  # here: it starts the backend, which only this part needs
+
+    return learning.shape_of(*Models.shape_of_timm(peer))
 
 
 def make_datasets(folder: pathlib.Path, needed: set[str], options: argparse.Namespace) -> None:
