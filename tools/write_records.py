@@ -24,14 +24,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from Utils.command.cli import Parser, UserError, WorkError, command, number, print_json, progress
 from Utils.command.machine import num_cores
-from Utils.data import dataset_folder, packing, shard_writer
+from Utils.data import dataset_folder, packing, parquet_copy, shard_writer
 from Utils.files import job_engines
 from Utils.files.atomic import git_commit, is_remote, to_path
 from Utils.files.outputs import replacing_folder
 from Utils.images import animation, codec, image_reader
 
+COPIED_FROM = 4  # shards: fewer read Parquet files again for each of them
 FEW = 1000  # up to so many posts, starting another process takes longer than packing
 
 
@@ -196,6 +199,12 @@ def pack(
     place = None
     if options.images:
         place = posts.open_images(options.images, options.dataset, options.images_given)
+        if len(own) >= COPIED_FROM:
+            rows = np.concatenate([shard.rows for shard in own])
+            paths = [path for _, path, _ in posts.at(rows)]
+            place = parquet_copy.copied(
+                place, paths, folder / packing.PROGRESS / f"{parquet_copy.FOLDER}{index}"
+            )
     if reused:
         reused.verify()
     how = (options.check, options.max_pixels, options.frames)

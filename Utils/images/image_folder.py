@@ -22,6 +22,7 @@ __all__ = ["is_hidden", "join", "printable"]  # for callers that name files
 
 LARGEST_POST_ID = 2**63 - 1  # post ids are stored as int64
 _ANYWHERE = "*/"  # before a name that no other file of the place has
+_SUFFIXES = {suffix: row for row, suffix in enumerate(SUFFIXES)}
 _MOST_JSON = 1 << 24  # bytes of a JSON beside a picture
 
 
@@ -55,7 +56,7 @@ def post_ids(
         place: where JSON is looked for.
         named: ``{path: id in the JSON beside it, -1 without one}``, by a caller that reads the JSON anyway.
     """
-    ids = [_decimal(pathlib.PurePath(path).stem) for path in paths]
+    ids = [_decimal(_stem(path.rpartition("/")[2])) for path in paths]
     counts = collections.Counter(ids)
     unnamed = [row for row, number in enumerate(ids) if number < 0 or counts[number] > 1]
     if named is None:
@@ -171,9 +172,19 @@ def walk_pictures(
         yield folder, names, [name for name in names if _is_picture(place, folder, name, census)]
 
 
+def _suffix(name: str) -> str:
+    """Return the suffix of a file name in lower case, as `pathlib` does, ten times as fast."""
+    dot = name.rfind(".")
+    return name[dot:].lower() if 0 < dot < len(name) - 1 else ""
+
+
+def _stem(name: str) -> str:
+    return name[: len(name) - len(_suffix(name))]
+
+
 def _is_picture(place: Place, folder: str, name: str, census: "Census") -> bool:
-    suffix = pathlib.PurePath(name).suffix.lower()
-    if suffix in SUFFIXES:
+    suffix = _suffix(name)
+    if suffix in _SUFFIXES:
         return True
     if suffix in formats.NO_PICTURES:
         if name.lower().endswith(COMPRESSED_SUFFIXES):
@@ -351,16 +362,16 @@ def index(root: Place | AnyPath, named: bool = False, by_path: bool = False) -> 
 
 def _rank(suffix: str) -> int:
     """Return the place of a suffix among those of pictures, the one after them for any other."""
-    suffix = suffix.lower()
-    return SUFFIXES.index(suffix) if suffix in SUFFIXES else len(SUFFIXES)
+    return _SUFFIXES.get(suffix.lower(), len(SUFFIXES))
 
 
 def _keyed_files(folder: str, files: Sequence[str]) -> tuple[np.ndarray, np.ndarray, pa.StringArray]:
     """Return ``(keys, ranks of the suffixes, paths)`` of the images of one folder."""
-    images = [pathlib.PurePath(name) for name in files if is_unicode(name)]
-    keys = np.array([stem_key(image.stem) for image in images], np.int64)
-    ranks = np.array([_rank(image.suffix) for image in images], np.int64)
-    return keys, ranks, pa.array([join(folder, image.name) for image in images], pa.string())
+    images = [name for name in files if is_unicode(name)]
+    suffixes = [_suffix(name) for name in images]
+    keys = np.array([stem_key(_stem(name)) for name in images], np.int64)
+    ranks = np.array([_rank(suffix) for suffix in suffixes], np.int64)
+    return keys, ranks, pa.array([join(folder, name) for name in images], pa.string())
 
 
 def _keys_of_paths(

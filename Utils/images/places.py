@@ -221,8 +221,14 @@ def of_archives(root: str, archives: Sequence[str], kept: AnyPath | None = None)
         archives: their paths in it.
         kept: where their index is kept, if it is.
     """
-    place = Archive(root, kept)
-    place._index = archive_index.build(place._root, archives, kept)
+    absolute = root if "://" in root else str(pathlib.Path(root).resolve())
+    return of_index(archive_index.build(absolute, archives, kept))
+
+
+def of_index(index: ArchiveIndex) -> Place:
+    """Return the place of the members of an index."""
+    place = Archive(index.root, None)
+    place._index = index
     return place
 
 
