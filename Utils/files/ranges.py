@@ -118,7 +118,7 @@ class RangeFile(io.RawIOBase):
         """Move to a place; return it."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._reader.size}[whence]
         if base + offset < 0:
-            raise ValueError("a place before the file's start")
+            raise io.UnsupportedOperation("a place before the file's start")  # an OSError, as files raise
         self._position = base + offset
         return self._position
 

@@ -208,7 +208,11 @@ def image_paths(root: Place | AnyPath, say: Callable[[str], None] = lambda text:
     census = Census()
     paths = [join(folder, name) for folder, _, pictures in walk_pictures(root, census) for name in pictures]
     if not paths:
-        raise UserError(f"no image found (suffixes {' '.join(SUFFIXES)}); {census.describe(root)}")
+        passed_by = census.passed_by().replace("\n", "; ")
+        raise UserError(
+            f"no image found (suffixes {' '.join(SUFFIXES)}); {census.describe(root)}"
+            f"{'; ' * bool(passed_by)}{passed_by}"
+        )
     if census.passed_by():
         say(census.passed_by())
     return paths

@@ -56,5 +56,5 @@ def test_libraries_get_a_file_object(remote):
     with io.BufferedReader(ranges.RangeFile(ranges.RangeReader(remote))) as file:
         assert file.seek(-2, io.SEEK_END) == 198
         assert file.read() == bytes([198, 199])
-        with pytest.raises(ValueError, match="before the file"):
+        with pytest.raises(OSError, match="before the file"):
             file.seek(-201, io.SEEK_END)

@@ -20,6 +20,10 @@ def test_members_are_read_in_place(tmp_path, method):
     assert {member.name: zip_members.read_member(reader, member) for member in members} == FILES
 
 
+def test_an_empty_zip_has_no_members(tmp_path):
+    assert list(zip_members.scan(RangeReader(write_zip(tmp_path / "x.zip", {})))) == []
+
+
 def test_what_is_packed_in_another_way_or_encrypted_says_so(tmp_path):
     path = write_zip(tmp_path / "x.zip", FILES, zipfile.ZIP_LZMA)
     reader = RangeReader(path)

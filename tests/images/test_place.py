@@ -4,7 +4,7 @@ import pytest
 from helpers.archives import write_parquet, write_tar
 
 from Utils.command.cli import UserError
-from Utils.images import codec, image_reader, place, places
+from Utils.images import codec, image_folder, image_reader, place, places
 
 
 @pytest.mark.parametrize("name", [".a", "@eaDir", "__MACOSX", "$RECYCLE.BIN", "._a.jpg"])
@@ -33,6 +33,12 @@ def test_only_parquet_files_are_read_faster_in_another_order(tmp_path):
     parquet = places.open_place(write_parquet(tmp_path / "x.parquet", files))
     assert parquet.reading_order(asked) == [1, 0, 2]
     assert parquet.reading_order([*asked, "9.jpg"]) is None  # one that is missing is said when it is read
+
+
+def test_a_folder_of_compressed_tars_says_what_to_do(tmp_path):
+    (tmp_path / "a.tar.gz").write_bytes(b"\x1f\x8b" + bytes(100))
+    with pytest.raises(UserError, match="no image found .*compressed as a whole: unpack it to a .tar"):
+        image_folder.image_paths(tmp_path)
 
 
 @pytest.mark.reliability("A tar that changes while it is read", "an error that names it, no other picture")
