@@ -111,6 +111,10 @@ class ArchiveIndex:
             return reader.read(offset, min(size, length))
         return self.read(row, 1 << 30)[:length]
 
+    def is_row(self, row: int) -> bool:
+        """Return whether a member is a row of a Parquet file."""
+        return bool(self._column("kind")[row] == PARQUET)
+
     def reading_order(self, rows: np.ndarray) -> np.ndarray | None:
         """Return the places in ``rows`` in the order in which their members are read fastest.
 

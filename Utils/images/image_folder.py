@@ -15,10 +15,11 @@ from Utils.command.text import printable
 from Utils.files import csv_tables
 from Utils.files.atomic import AnyPath
 from Utils.images import formats
+from Utils.images.census import Census
 from Utils.images.formats import OTHER_SUFFIXES, SUFFIXES
 from Utils.images.places import COMPRESSED_SUFFIXES, HiddenFiles, Place, as_place, is_hidden, join
 
-__all__ = ["is_hidden", "join", "printable"]  # for callers that name files
+__all__ = ["Census", "is_hidden", "join", "printable"]  # for callers that name files
 
 LARGEST_POST_ID = 2**63 - 1  # post ids are stored as int64
 _ANYWHERE = "*/"  # before a name that no other file of the place has
@@ -147,7 +148,7 @@ def bucket_path(identifier: int) -> str:
     return f"{identifier % 1000:04d}/{identifier}.jpg"
 
 
-def walk(place: Place | AnyPath, census: "Census | None" = None) -> Iterator[tuple[str, list[str]]]:
+def walk(place: Place | AnyPath, census: Census | None = None) -> Iterator[tuple[str, list[str]]]:
     """Yield ``(folder, file names)`` of a place, as `Place.walk`; ``census`` counts the hidden pictures."""
     place, hidden = as_place(place), HiddenFiles()
     try:
@@ -159,7 +160,7 @@ def walk(place: Place | AnyPath, census: "Census | None" = None) -> Iterator[tup
 
 
 def walk_pictures(
-    place: Place | AnyPath, census: "Census | None" = None
+    place: Place | AnyPath, census: Census | None = None
 ) -> Iterator[tuple[str, list[str], list[str]]]:
     """Yield ``(folder, file names, those of pictures)`` of a place, in the order of `Place.walk`.
 
@@ -182,7 +183,7 @@ def _stem(name: str) -> str:
     return name[: len(name) - len(_suffix(name))]
 
 
-def _is_picture(place: Place, folder: str, name: str, census: "Census") -> bool:
+def _is_picture(place: Place, folder: str, name: str, census: Census) -> bool:
     suffix = _suffix(name)
     if suffix in _SUFFIXES:
         return True
@@ -190,6 +191,8 @@ def _is_picture(place: Place, folder: str, name: str, census: "Census") -> bool:
         if name.lower().endswith(COMPRESSED_SUFFIXES):
             census.others[f"{suffix} (compressed as a whole: unpack it to a .tar)"] += 1
         return False
+    if place.is_row(join(folder, name)):
+        return True
     image_format = formats.from_bytes(place.head(join(folder, name)))
     if formats.is_readable(image_format):
         return True
@@ -224,7 +227,7 @@ class ImageFolder:
 
     path: str
     ids: np.ndarray  # (N,) int64, ascending
-    census: "Census"  # what the folder holds, for messages
+    census: Census  # what the folder holds, for messages
     _folder_rows: np.ndarray  # (N,) rows of _folders
     _suffix_rows: np.ndarray  # (N,) rows of the census' suffixes
     _folders: list[str]
@@ -275,62 +278,6 @@ def _find(ascending: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         return np.full(len(numbers), -1, np.int64)
     positions = np.minimum(np.searchsorted(ascending, numbers), len(ascending) - 1)
     return np.where(ascending[positions] == numbers, positions, -1)
-
-
-class Census:
-    """Files of a place by suffix, with an example of each: for messages when nothing was found."""
-
-    def __init__(self) -> None:
-        self.folders = -1  # the top one does not count
-        self.hidden = 0  # pictures, by name, that are hidden or lie in a system's folder
-        self.others: collections.Counter[str] = collections.Counter()  # pictures that are not read, by suffix
-        self.missing_plugins: set[str] = set()  # sentences: what would read some of them
-        self.notes: tuple[str, ...] = ()  # about archives
-        self._rows: dict[str, int] = {}  # suffix -> row of what follows
-        self._examples: list[str] = []
-        self._counts: list[int] = []
-
-    @property
-    def suffixes(self) -> list[str]:
-        """Return the suffixes by row, as they are spelled."""
-        return list(self._rows)
-
-    def count(self, folder: str, names: Sequence[str]) -> None:
-        """Count the files of one folder."""
-        self.folders += 1
-        for row, number in collections.Counter(self.rows(names, folder)[1]).items():
-            self._counts[row] += number
-
-    def rows(self, names: Sequence[str], folder: str = "") -> tuple[list[str], list[int]]:
-        """Return the stems of files and the rows of their suffixes; the first of a suffix is its example."""
-        stems, rows = [], []
-        for name in names:
-            stem, dot, end = name.rpartition(".")
-            row = self._rows.get(dot + end) if dot else self._rows.get("")
-            if row is None:
-                row = self._rows.setdefault(dot + end if dot else "", len(self._rows))
-                self._examples.append(join(folder, name))
-                self._counts.append(0)
-            stems.append(stem if dot else end)
-            rows.append(row)
-        return stems, rows
-
-    def add_hidden(self, files: HiddenFiles) -> None:
-        """Count the pictures, by name, among hidden files."""
-        self.hidden += sum(count for suffix, count in files.names.items() if suffix in SUFFIXES)
-
-    def passed_by(self) -> str:
-        """Say which files, that are or may be pictures, are not taken; empty where there are none."""
-        parts = [f"{self.hidden} of systems and hidden"] if self.hidden else []
-        parts += [f"{count} {suffix}" for suffix, count in self.others.most_common()]
-        sentences = [f"passed by: {', '.join(parts)}"] if parts else []
-        return "\n".join([*sentences, *sorted(self.missing_plugins), *self.notes])
-
-    def describe(self, path: Place | AnyPath) -> str:
-        """Say how many folders and files by suffix the folder ``path`` holds."""
-        kinds = sorted(zip(self._counts, self.suffixes, self._examples, strict=True), reverse=True)[:6]
-        files = [f"{count} {suffix or 'other'} files such as {example}" for count, suffix, example in kinds]
-        return f"{path} holds {self.folders} folders and {', '.join(files) or 'no files'}"
 
 
 def index(root: Place | AnyPath, named: bool = False, by_path: bool = False) -> ImageFolder:

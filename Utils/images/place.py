@@ -84,6 +84,11 @@ class Place:
         except (OSError, MemberError, codec.ImageError):
             return b""
 
+    def is_row(self, member: str) -> bool:
+        """Return whether a member is a row of a column of pictures: a look into it would read its group."""
+        row = self._row(member)
+        return row >= 0 and self._index is not None and self._index.is_row(row)
+
     def stamp(self, member: str) -> tuple[int, int]:
         """Return two numbers that change when a member does; OSError where it is gone."""
         row = self._row(member)
@@ -110,7 +115,10 @@ class Place:
 
     def has(self, members: Sequence[str]) -> list[bool]:
         """Return whether each name is a member's."""
-        return [self._row(member) >= 0 or self._has_file(member) for member in members]
+        in_archives = [member for member in members if self._may_be_in_archive(member)]
+        rows = self._archives().find(in_archives) if in_archives else ()
+        is_there = {member: row >= 0 for member, row in zip(in_archives, rows, strict=True)}
+        return [bool(is_there.get(member)) or self._has_file(member) for member in members]
 
     def holds(self, member: str) -> bool:
         """Return whether a member is there and no link leads out of the place."""

@@ -160,3 +160,22 @@ def test_archives_of_another_file_system(archives):
         "memory://archives", ["x.tar", "y.zip", "z.parquet"], "memory://out/k.index.parquet"
     )
     assert again.table == index.table
+
+
+def test_a_member_elsewhere_is_one_request_for_its_bytes(tmp_path, monkeypatch):
+    large = {f"{row}.jpg": bytes([row]) * 1_500_000 for row in range(4)}
+    files = fsspec.filesystem("memory")
+    files.pipe_file("/ranged/x.tar", write_tar(tmp_path / "x.tar", large).read_bytes())
+    asked, cat_file = [], files.cat_file
+
+    def spy(path, start=None, end=None, **options):
+        asked.append((start, end))
+        return cat_file(path, start=start, end=end, **options)
+
+    monkeypatch.setattr(type(files), "cat_file", lambda self, path, **options: spy(path, **options))
+    index = archive_index.build("memory://ranged/x.tar", [""])
+    assert sum(end - start for start, end in asked) < 5_000_000  # of 6 million: the contents are passed over
+    asked.clear()
+    assert index.read(2, 1 << 30) == large["2.jpg"]
+    offset = int(index.table["offset"][2].as_py())
+    assert asked == [(offset - 512, offset + 1_500_000)]

@@ -35,6 +35,17 @@ def test_only_parquet_files_are_read_faster_in_another_order(tmp_path):
     assert parquet.reading_order([*asked, "9.jpg"]) is None  # one that is missing is said when it is read
 
 
+def test_rows_without_a_name_are_pictures_without_a_look_into_them(tmp_path, monkeypatch):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"image": [{"bytes": b"x", "path": None}] * 3}), tmp_path / "x.parquet")
+    archive = places.open_place(tmp_path / "x.parquet")
+    monkeypatch.setattr(place.Place, "head", None)
+    assert image_folder.image_paths(archive) == ["0", "1", "2"]
+    assert image_folder.post_ids(["0", "1", "2"]) == [0, 1, 2]
+
+
 def test_a_folder_of_compressed_tars_says_what_to_do(tmp_path):
     (tmp_path / "a.tar.gz").write_bytes(b"\x1f\x8b" + bytes(100))
     with pytest.raises(UserError, match="no image found .*compressed as a whole: unpack it to a .tar"):

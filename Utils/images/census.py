@@ -1,0 +1,64 @@
+"""What a place of pictures holds, counted for messages: files by suffix, and those that are passed by."""
+
+import collections
+from collections.abc import Sequence
+
+from Utils.files.atomic import AnyPath
+from Utils.images.formats import SUFFIXES
+from Utils.images.place import HiddenFiles, Place, join
+
+
+class Census:
+    """Files of a place by suffix, with an example of each: for messages when nothing was found."""
+
+    def __init__(self) -> None:
+        self.folders = -1  # the top one does not count
+        self.hidden = 0  # pictures, by name, that are hidden or lie in a system's folder
+        self.others: collections.Counter[str] = collections.Counter()  # pictures that are not read, by suffix
+        self.missing_plugins: set[str] = set()  # sentences: what would read some of them
+        self.notes: tuple[str, ...] = ()  # about archives
+        self._rows: dict[str, int] = {}  # suffix -> row of what follows
+        self._examples: list[str] = []
+        self._counts: list[int] = []
+
+    @property
+    def suffixes(self) -> list[str]:
+        """Return the suffixes by row, as they are spelled."""
+        return list(self._rows)
+
+    def count(self, folder: str, names: Sequence[str]) -> None:
+        """Count the files of one folder."""
+        self.folders += 1
+        for row, number in collections.Counter(self.rows(names, folder)[1]).items():
+            self._counts[row] += number
+
+    def rows(self, names: Sequence[str], folder: str = "") -> tuple[list[str], list[int]]:
+        """Return the stems of files and the rows of their suffixes; the first of a suffix is its example."""
+        stems, rows = [], []
+        for name in names:
+            stem, dot, end = name.rpartition(".")
+            row = self._rows.get(dot + end) if dot else self._rows.get("")
+            if row is None:
+                row = self._rows.setdefault(dot + end if dot else "", len(self._rows))
+                self._examples.append(join(folder, name))
+                self._counts.append(0)
+            stems.append(stem if dot else end)
+            rows.append(row)
+        return stems, rows
+
+    def add_hidden(self, files: HiddenFiles) -> None:
+        """Count the pictures, by name, among hidden files."""
+        self.hidden += sum(count for suffix, count in files.names.items() if suffix in SUFFIXES)
+
+    def passed_by(self) -> str:
+        """Say which files, that are or may be pictures, are not taken; empty where there are none."""
+        parts = [f"{self.hidden} of systems and hidden"] if self.hidden else []
+        parts += [f"{count} {suffix}" for suffix, count in self.others.most_common()]
+        sentences = [f"passed by: {', '.join(parts)}"] if parts else []
+        return "\n".join([*sentences, *sorted(self.missing_plugins), *self.notes])
+
+    def describe(self, path: Place | AnyPath) -> str:
+        """Say how many folders and files by suffix the folder ``path`` holds."""
+        kinds = sorted(zip(self._counts, self.suffixes, self._examples, strict=True), reverse=True)[:6]
+        files = [f"{count} {suffix or 'other'} files such as {example}" for count, suffix, example in kinds]
+        return f"{path} holds {self.folders} folders and {', '.join(files) or 'no files'}"

@@ -1,0 +1,32 @@
+"""Utils/images/census.py: sentences about what a place holds."""
+
+from Utils.images.census import Census
+from Utils.images.place import HiddenFiles
+
+
+def test_files_are_counted_by_suffix_with_an_example():
+    census = Census()
+    census.count("", ["a.jpg", "b.JPG", "notes"])
+    census.count("x", ["c.jpg"])
+    text = census.describe("p")
+    assert text.startswith("p holds 1 folders and 2 .jpg files such as a.jpg, ")
+    assert "1 other files such as notes" in text
+    assert "1 .JPG files such as b.JPG" in text
+    assert census.rows(["d.jpg", "e"]) == (["d", "e"], [0, 2])
+    assert census.suffixes == [".jpg", ".JPG", ""]
+
+
+def test_what_is_passed_by_is_one_sentence_each():
+    census, hidden = Census(), HiddenFiles()
+    assert census.passed_by() == ""
+    for name in (".a.jpg", "b.PNG", "c.txt"):
+        hidden.add(name)
+    census.add_hidden(hidden)
+    census.others.update([".heic", ".svg", ".heic"])
+    census.missing_plugins.add("HEIC needs pillow-heif")
+    census.notes = ("x.tar: passed by 1 links",)
+    assert census.passed_by().splitlines() == [
+        "passed by: 2 of systems and hidden, 2 .heic, 1 .svg",
+        "HEIC needs pillow-heif",
+        "x.tar: passed by 1 links",
+    ]
