@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from Utils.files.ranges import RangeFile, RangeReader
 
-_CACHED_BYTES = 1 << 28  # of row groups
+_CACHED_BYTES = 1 << 26  # of row groups of a file, beside the one read last
 _MOST_GROUP_BYTES = 1 << 32
 _CONTENT, _PATH = "bytes", "path"
 
