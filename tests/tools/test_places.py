@@ -2,8 +2,11 @@
 
 import json
 import pathlib
+import re
 
 import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from helpers import jpeg, small_dataset
 from helpers.archives import write_parquet, write_tar, write_zip
@@ -200,3 +203,48 @@ def test_parts_pack_a_remote_dataset_from_remote_tars(booru, tmp_path, capsys):
     assert write_records.main(words) == 0
     assert "is complete" in capsys.readouterr().out
     assert write_records.main([*words, "--overwrite"]) == 2
+
+
+def _table(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table({"id": [1]}), path)
+
+
+def _file(name, content):
+    return lambda folder: (folder / name).write_bytes(content)
+
+
+BAD_PLACES = {  # what is made, the name that --images gets, what is said
+    "nothing": (lambda path: None, "p", "was expected at .*/p; found nothing"),
+    "an empty folder": (lambda path: (path / "p").mkdir(), "p", "p holds 0 folders and no files"),
+    "a picture": (_file("p.jpg", jpeg(1, 8)), "p.jpg", "found a file of another kind"),
+    "below a file": (_file("p", b"x"), "p/q", "was expected at .*/p/q; found nothing"),
+    "a member": (lambda path: write_tar(path / "p.tar", {"1.jpg": b"x"}), "p.tar/1.jpg", "found nothing"),
+    "a name too long": (lambda path: None, "p" * 300, "File name too long"),
+    "an unknown file system": (lambda path: None, "nosuch://bucket/p", "cannot be opened: "),
+    "an empty tar": (_file("p.tar", b""), "p.tar", "p.tar cannot be read .* it is empty"),
+    "a text as tar": (_file("p.tar", b"x" * 900), "p.tar", "p.tar .* it is no tar file"),
+    "a text as zip": (_file("p.zip", b"PK\x03\x04 x"), "p.zip", "p.zip .* no zip file"),
+    "a text as Parquet": (_file("p.parquet", b"PAR1 x"), "p.parquet", "no Parquet file"),
+    "a table": (lambda path: _table(path / "p.parquet"), "p.parquet", "no column of pictures .* it has id"),
+    "tables": (lambda path: _table(path / "p" / "a.parquet"), "p", "no image found .* 1 .parquet files"),
+    "a compressed tar": (_file("p.tgz", b"\x1f\x8b" + bytes(99)), "p.tgz", "gunzip --keep"),
+    "a compressed .tar": (_file("p.tar", b"\x28\xb5\x2f\xfd" + bytes(99)), "p.tar", "unzstd --keep"),
+    "no pictures": (lambda path: write_tar(path / "p.tar", {"a.txt": b"x"}), "p.tar", "1 .txt files"),
+    "hidden": (lambda path: write_zip(path / "p.zip", {".1.jpg": b"x"}), "p.zip", "passed by: 1 of systems"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_PLACES)
+@pytest.mark.reliability("Places that hold no pictures, or are damaged", "one paragraph that says what came")
+def test_bad_places_are_explained(tmp_path, capsys, kind):
+    make, name, fault = BAD_PLACES[kind]
+    make(tmp_path)
+    place = name if "://" in name else str(tmp_path / name)
+    before = sorted(tmp_path.rglob("*"))
+    assert check_images.main(["--images", place, "-o", str(tmp_path / "r.csv")]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert said.strip().count("\n") == 0
+    assert re.search(fault, said), said
+    assert sorted(tmp_path.rglob("*")) in (before, sorted([*before, tmp_path / "p.index.parquet"]))
