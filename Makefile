@@ -1,6 +1,8 @@
 # make demo   environment, drawn booru, shards, training, predictions, thresholds, report: all of it under demo/;
 #             another drawn world: make demo DEMO=demo_scenes STYLE=scenes
 # make demo-labels   better labels for it: out-of-fold audit, answers by the truth, the recipe before and after
+# make own IMAGES=pictures FROM=TAGGER   a tagger of one's own: from captioned pictures and a run, release, timm
+#             folder or hub id to a trained run, an audit of the labels and a report, all under own/NAME/
 # make test   environment with the test tools, then the test suite; make test-slow: its longest checks
 # make lint   style and types
 # make study-learn PEER_PYTHON=...   the study behind the recipe small; that Python has torch, torchvision and timm
@@ -15,7 +17,7 @@ ENV_DEV := .venv/.installed-dev
 PY := .venv/bin/python
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo demo-labels test test-slow lint clean study-learn
+.PHONY: demo demo-labels own test test-slow lint clean study-learn
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -122,6 +124,44 @@ $(LABELS)/after/%/dump.json: | $(LABELS)/dumps/after_%_validation/dump.json $(LA
 PEER_PYTHON ?= $(PY)
 study-learn: $(ENV_DEV)
 	$(PY) tools/studies/learning.py runs/study --peer-python $(PEER_PYTHON)
+
+# From somebody's captioned pictures and a released tagger to a tagger that says their tags. Stopped at any
+# moment, the same command goes on. The dataset is under OWN, by default own/ and the name of the pictures.
+# SELECT and FINETUNE are further words for these commands: SELECT="--folder-tags --tags list.csv".
+OWN ?= own/$(notdir $(patsubst %/,%,$(IMAGES)))
+SELECT ?=
+FINETUNE ?=
+
+own: $(OWN)/audit.json $(OWN)/report/report.html
+	@echo "the tagger is $(OWN)/run, its scores are in $(OWN)/report/report.html. Next, as you like:"
+	@echo "  $(PY) tools/tag_images.py $(OWN)/run OTHER_PICTURES --thresholds $(OWN)/thresholds.csv"
+	@echo "  $(PY) tools/export_model.py $(OWN)/run -o $(OWN)/release --layout full --thresholds $(OWN)/thresholds.csv"
+	@echo "  $(PY) tools/review_labels.py $(OWN)/audit.json --tags $(OWN)/dataset/selected_tags.csv -o $(OWN)/decisions.jsonl"
+	@echo "  $(PY) tools/apply_decisions.py $(OWN)/decisions.jsonl --images $(IMAGES)"
+
+$(OWN)/dataset/selected_tags.csv: | $(ENV)
+	@test -n "$(IMAGES)" -a -n "$(FROM)" || { echo "error: make own IMAGES=folder-of-pictures FROM=run-release-timm-folder-or-hub-id [OWN=folder]" >&2; exit 2; }
+	$(PY) tools/select_tags.py --from "$(IMAGES)" -o $(OWN)/dataset $(SELECT)
+
+$(OWN)/dataset.packed: | $(OWN)/dataset/selected_tags.csv
+	$(PY) tools/write_records.py $(OWN)/dataset
+	@touch $@
+
+$(OWN)/run/model.keras: | $(OWN)/dataset.packed
+	$(PY) train.py finetune --dataset $(OWN)/dataset --init-from "$(FROM)" --run-dir $(OWN)/run $(FINETUNE)
+	@test -f $@ || { echo "error: training was stopped; the same command continues it" >&2; exit 1; }
+
+$(OWN)/dump/dump.json: | $(OWN)/run/model.keras
+	$(PY) tools/predict.py $(OWN)/run --dataset $(OWN)/dataset --split validation -o $(OWN)/dump
+
+$(OWN)/thresholds.csv: | $(OWN)/dump/dump.json
+	$(PY) tools/find_thresholds.py $(OWN)/dump -o $@ --rule p-equals-r
+
+$(OWN)/audit.json: | $(OWN)/thresholds.csv
+	$(PY) tools/audit_labels.py $(OWN)/dump -o $@ --operating-point $(OWN)/thresholds.csv --also-wrong
+
+$(OWN)/report/report.html: | $(OWN)/dump/dump.json
+	$(PY) tools/make_report.py $(OWN)/dump --dataset $(OWN)/dataset -o $(OWN)/report
 
 test: $(ENV_DEV)
 	$(PY) -m pytest -n 2 --dist loadfile -m "not slow"

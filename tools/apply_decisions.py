@@ -1,28 +1,34 @@
-"""Apply reviewers' decisions to a booru database: a copy with labels added and removed, and a patch file.
+"""Apply reviewers' decisions to where the tags came from: files beside pictures, JSON, Parquet, a database.
 
-The database is a fire-eggs SQLite file and stays as it is. In the copy Y.db a post gets a tag if the decision
-is yes and loses it if it is no, and the counts of the tags follow. Y.patch.jsonl lists what changed, a line a
-post: {"post_id", "add": [names], "remove": [names]}. Applied once more, nothing changes. Then select_tags.py
-and write_records.py --labels-only --reuse bring the corrections into the shards.
+    python tools/apply_decisions.py decisions.jsonl --images pictures
+    python tools/apply_decisions.py decisions.jsonl --jsonl posts.jsonl -o corrected.jsonl
+    python tools/apply_decisions.py decisions.jsonl --parquet posts.parquet -o corrected.parquet
+    python tools/apply_decisions.py decisions.jsonl --db danbooru.db -o corrected.db
+
+A post gets a tag if the decision is yes and loses it if it is no. With --images the sidecars are written
+where they lie, each in its own format, order and spelling; the first old one stays beside it as NAME.bak. The
+others write a copy and leave the original as it is; with --db the counts of the tags follow, and
+Y.patch.jsonl lists what changed, a line a post: {"post_id", "add": [names], "remove": [names]}. Applied once
+more, nothing changes. Then select_tags.py and write_records.py --labels-only --reuse bring the corrections
+into the shards.
 """
 
 import Utils.command.interrupt  # noqa: F401  first: imports take long
 
-import collections
-import contextlib
+import argparse
 import json
 import pathlib
-import sqlite3
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from Utils.command.cli import Parser, UserError, command, print_json
-from Utils.data.danbooru_fields import plain_name
-from Utils.files import sqlite_files
-from Utils.files.atomic import replacing, require_file
+from Utils.command.text import join_names
+from Utils.data.sources import json_lines, parquet_files
+from Utils.files.atomic import replacing, require_absent, require_file
 from Utils.files.outputs import FileKind, begins_with, first_line_has, require_replaceable_file
-from Utils.labels import decisions
+from Utils.labels import corrected_database, corrected_files, corrected_sidecars, decisions
+from Utils.labels.corrected_sidecars import Corrections, Verdicts
 
 PATCH = FileKind("a patch of decisions", first_line_has("post_id", "add", "remove"))
 _is_database = begins_with(b"SQLite format 3\0")
@@ -32,18 +38,17 @@ DATABASE = FileKind(
     lambda path: _is_database(path) and _patch_of(path).is_file(),
 )
 
-Verdicts = Mapping[decisions.Pair, tuple[str, bool]]  # by post id and tag id: tag name, whether it has it
-Patch = list[tuple[int, dict[str, list[str]]]]  # post id, {"add": names, "remove": names}
-
 
 def parser() -> Parser:
     """Return the argument parser."""
     arguments = Parser(prog="apply_decisions.py", description=__doc__)
     arguments.add_argument("decisions", metavar="DECISIONS.jsonl", type=pathlib.Path)
-    arguments.add_argument(
-        "--db", metavar="X.db", type=pathlib.Path, required=True, help="fire-eggs database"
-    )
-    arguments.add_argument("-o", "--output", metavar="Y.db", type=pathlib.Path, required=True)
+    source = arguments.add_mutually_exclusive_group(required=True)
+    source.add_argument("--images", metavar="DIR", type=pathlib.Path, help="pictures with sidecars")
+    source.add_argument("--jsonl", metavar="X.jsonl", type=pathlib.Path, help="posts as JSON, or a folder")
+    source.add_argument("--parquet", metavar="X.parquet", type=pathlib.Path, help="posts, or a folder")
+    source.add_argument("--db", metavar="X.db", type=pathlib.Path, help="fire-eggs database")
+    arguments.add_argument("-o", "--output", metavar="Y", type=pathlib.Path, help="the corrected copy")
     arguments.add_argument("--overwrite", action="store_true", help="replace an existing database")
     arguments.add_argument("--json", action="store_true", help="print one JSON object")
     return arguments
@@ -53,36 +58,25 @@ def parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
     options = parser().parse_args(argv)
-    require_file(options.db, "a database (.db)")
-    if options.output.resolve() == options.db.resolve():
-        raise UserError(
-            f"-o must be another file than --db: the corrected copy does not replace {options.db}"
-        )
-    require_replaceable_file(options.output, DATABASE, options.overwrite)
-    # One without its database is left where this command was killed between the two.
-    require_replaceable_file(_patch_of(options.output), PATCH, overwrite=True)
+    _check(options)
     verdicts, disputed = decisions.verdicts(decisions.read(options.decisions))
-    with replacing(options.output) as temporary:
-        with sqlite_files.named(options.db, written=options.output):
-            copy = contextlib.closing(_copy(options.db, temporary))
-        with sqlite_files.named(options.db, written=options.output), copy as database, database:
-            _check(database, options.db, verdicts)
-            posts = _posts_in(database, {post for post, _ in verdicts})
-            patch = _apply(
-                database, {pair: verdict for pair, verdict in verdicts.items() if pair[0] in posts}
-            )
-        with replacing(_patch_of(options.output)) as patch_file:
-            lines = [json.dumps({"post_id": post, **changes}, ensure_ascii=False) for post, changes in patch]
-            patch_file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    apply = _to_images if options.images else _to_database if options.db else _to_files
+    corrections = apply(options, verdicts)
     summary = {
         "verdicts": len(verdicts),
-        "added": sum(len(changes["add"]) for _, changes in patch),
-        "removed": sum(len(changes["remove"]) for _, changes in patch),
-        "posts_changed": len(patch),
+        "added": corrections.added,
+        "removed": corrections.removed,
+        "posts_changed": len(corrections.changed),
         "disputed": len(disputed),
-        "unknown_posts": sorted({post for post, _ in verdicts} - posts),
-        "output": str(options.output),
+        "unknown_posts": sorted({post for post, _ in verdicts} - corrections.posts),
+        "output": str(options.images or options.output),
     }
+    if options.images:
+        summary |= {
+            "sidecars_changed": corrections.changed,
+            "without_sidecar": corrections.without_sidecar,
+            "unreadable": corrections.unreadable,
+        }
     if options.json:
         print_json(summary)
     else:
@@ -90,67 +84,60 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _check(options: argparse.Namespace) -> None:
+    """Raise UserError for an output that is missing, is not needed, or would replace its source."""
+    source = options.jsonl or options.parquet or options.db
+    if options.images:
+        if options.output:
+            raise UserError(
+                "--images writes the sidecars where they lie and takes no -o; the old stay as .bak"
+            )
+        return
+    if not options.output:
+        raise UserError(f"-o is needed: where the corrected copy of {source} goes")
+    if options.db:
+        require_file(source, "a database (.db)")
+    if options.output.resolve() == source.resolve():
+        raise UserError(f"-o must be another place: the corrected copy does not replace {source}")
+
+
+def _to_images(options: argparse.Namespace, verdicts: Verdicts) -> Corrections:
+    return corrected_sidecars.correct(options.images, verdicts)
+
+
+def _to_files(options: argparse.Namespace, verdicts: Verdicts) -> Corrections:
+    """Write corrected copies of a file, or of all files of a folder."""
+    source = options.jsonl or options.parquet
+    find = json_lines.find_files if options.jsonl else parquet_files.find_files
+    files = find(source)
+    # Copies look like their originals, so nothing tells a copy from a file that a person needs.
+    require_absent(options.output)
+    if source.is_dir() and options.output.resolve().is_relative_to(source.resolve()):
+        raise UserError(f"-o {options.output} lies in {source}, whose files are read; give another place")
+    write = corrected_files.correct_json if options.jsonl else corrected_files.correct_parquet
+    return corrected_files.correct_files(files, source, options.output, verdicts, write)
+
+
+def _to_database(options: argparse.Namespace, verdicts: Verdicts) -> Corrections:
+    """Write a corrected database and its patch."""
+    require_replaceable_file(options.output, DATABASE, options.overwrite)
+    # One without its database is left where this command was killed between the two.
+    require_replaceable_file(_patch_of(options.output), PATCH, overwrite=True)
+    with replacing(options.output) as temporary:
+        patch, posts = corrected_database.correct(options.db, temporary, verdicts, options.output)
+        with replacing(_patch_of(options.output)) as patch_file:
+            lines = [json.dumps({"post_id": post, **changes}, ensure_ascii=False) for post, changes in patch]
+            patch_file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return Corrections(
+        added=sum(len(changes["add"]) for _, changes in patch),
+        removed=sum(len(changes["remove"]) for _, changes in patch),
+        changed=[str(post) for post, _ in patch],
+        posts=posts,
+    )
+
+
 def _patch_of(database: pathlib.Path) -> pathlib.Path:
     return database.with_suffix(".patch.jsonl")
-
-
-def _copy(source: pathlib.Path, target: pathlib.Path) -> sqlite3.Connection:
-    """Copy a database and return the copy open.
-
-    By SQLite's own backup, not as a file: it is consistent even while another process writes.
-    """
-    copy = sqlite3.connect(target)
-    try:
-        with contextlib.closing(sqlite_files.open_read_only(source)) as original:
-            original.backup(copy)
-            copy.execute("PRAGMA journal_mode = DELETE")  # one file, whatever the source uses
-    except BaseException:
-        copy.close()
-        raise
-    return copy
-
-
-def _check(database: sqlite3.Connection, path: pathlib.Path, verdicts: Verdicts) -> None:
-    """Raise UserError if tables are missing, or a decided tag has another name in the database."""
-    tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    missing = [name for name in ("images", "tags", "imageTags") if name not in tables]
-    if missing:
-        raise UserError(f"{path} is no fire-eggs database: it lacks the table {' and '.join(missing)}")
-    rows = database.execute("SELECT tag_id, name FROM tags")
-    names = {tag: plain_name(str(name)) for tag, name in rows}
-    wrong = {(tag, name) for (_, tag), (name, _) in verdicts.items() if names.get(tag) != name}
-    if wrong:
-        tag, name = min(wrong)
-        raise UserError(
-            f"{len(wrong)} of the decided tags are not those of {path}: tag {tag} is {names.get(tag)!r} "
-            f"there, {name!r} in the decisions"
-        )
-
-
-def _posts_in(database: sqlite3.Connection, posts: set[int]) -> set[int]:
-    """Return those of some post ids that are in the database."""
-    present = set()
-    ordered = sorted(posts)
-    for first in range(0, len(ordered), 500):  # old versions of SQLite take 999 parameters at most
-        batch = ordered[first : first + 500]
-        query = f"SELECT image_id FROM images WHERE image_id IN ({','.join('?' * len(batch))})"
-        present.update(post for (post,) in database.execute(query, batch))
-    return present
-
-
-def _apply(database: sqlite3.Connection, verdicts: Verdicts) -> Patch:
-    """Change the labels; return what changed, by post id."""
-    changes = collections.defaultdict(lambda: {"add": [], "remove": []})
-    for (post, tag), (name, has_tag) in sorted(verdicts.items()):
-        if has_tag:
-            statement = "INSERT OR IGNORE INTO imageTags (image_id, tag_id) VALUES (?, ?)"
-        else:
-            statement = "DELETE FROM imageTags WHERE image_id = ? AND tag_id = ?"
-        if database.execute(statement, (post, tag)).rowcount > 0:  # 0: it was so already
-            change = 1 if has_tag else -1
-            database.execute("UPDATE tags SET count = count + ? WHERE tag_id = ?", (change, tag))
-            changes[post]["add" if has_tag else "remove"].append(name)
-    return sorted(changes.items())
 
 
 def _text(summary: Mapping[str, Any]) -> str:
@@ -163,7 +150,15 @@ def _text(summary: Mapping[str, Any]) -> str:
         lines.append(f"{summary['disputed']:,} pairs of post and tag are disputed and stay as they were")
     if summary["unknown_posts"]:
         first = ", ".join(map(str, summary["unknown_posts"][:5]))
-        lines.append(f"{len(summary['unknown_posts']):,} posts are not in the database: {first}")
+        lines.append(f"{len(summary['unknown_posts']):,} posts are not there: {first}")
+    if summary.get("without_sidecar"):
+        names = join_names(summary["without_sidecar"], 3)
+        lines.append(f"{len(summary['without_sidecar']):,} pictures have no sidecar to correct: {names}")
+    for name, reason in list(summary.get("unreadable", {}).items())[:5]:
+        lines.append(f"not corrected: {name}: {reason}")
+    if summary.get("sidecars_changed"):
+        lines.append("the old sidecars are beside the new ones as .bak; next: select_tags again, then")
+        lines.append("write_records NEW --labels-only --reuse OLD, which does not process the pictures again")
     return "\n".join(lines)
 
 

@@ -2,7 +2,7 @@
 
 AUDIT.json is what audit_labels.py found; AUDIT_wrong.json works as well, and so do both. Decisions are added
 to DECISIONS.jsonl and are on the disk before the page forgets them. Started again, the review goes on where
-it stopped and does not ask again what is decided. apply_decisions.py brings decisions into the database.
+it stopped and does not ask again what is decided. apply_decisions.py brings decisions to where tags are.
 
 The page shows a post's other tags, and similar posts that carry the tag, if it has a dump, a dataset or a
 database; it takes the dump or dataset that the file of --tags belongs to. Scores are read from the audit's
@@ -21,8 +21,8 @@ from collections.abc import Iterator, Sequence
 import flask
 import numpy as np
 
-from Utils.command.cli import Parser, command
-from Utils.data import post_images_server
+from Utils.command.cli import Parser, UserError, command
+from Utils.data import dataset_folder, packing, post_images_server
 from Utils.images import places
 from Utils.labels import label_lookup, questions, review_service
 from Utils.labels.decisions import Journal
@@ -37,8 +37,9 @@ def parser() -> Parser:
     arguments = Parser(prog="review_labels.py", description=__doc__)
     arguments.add_argument("audit", metavar="AUDIT.json", type=pathlib.Path, nargs="+")
     arguments.add_argument(
-        "--images", metavar="PLACE", required=True,
-        help="images of the posts, as 0NNN/ID.jpg or under any names; tar, zip or Parquet files too",
+        "--images", metavar="PLACE",
+        help="images of the posts, as 0NNN/ID.jpg or under any names; tar, zip or Parquet files too "
+        "(where the dataset's were)",
     )  # fmt: skip
     arguments.add_argument(
         "--tags", metavar="selected_tags.csv", type=pathlib.Path, required=True,
@@ -75,7 +76,9 @@ def prepared(options: argparse.Namespace) -> Iterator[flask.Flask]:
     reviewer = check_reviewer(options.reviewer or _user())
     asked = questions.read(options.audit, tag_list.read(options.tags))
     posts = np.unique(asked.posts)
-    sources = _sources(options, asked, posts)
+    dump, dataset = _folders(options)
+    options.images = options.images or _recorded_images(dataset)
+    sources = _sources(options, dump, dataset, asked, posts)
     datasets = (source for source in sources if isinstance(source, label_lookup.DatasetLabels))
     paths = next((dataset.paths for dataset in datasets), None)
     place = places.open_place(options.images, options.output)
@@ -93,11 +96,31 @@ def _user() -> str:
     return "reviewer"
 
 
-def _sources(options: argparse.Namespace, asked: Questions, posts: np.ndarray) -> list[label_lookup.Source]:
+def _folders(options: argparse.Namespace) -> tuple[pathlib.Path | None, pathlib.Path | None]:
+    """Return the dump and the dataset of a review: those named, else what the tag list is part of."""
+    if options.dump or options.dataset:
+        return options.dump, options.dataset
+    return label_lookup.folders_of(options.tags)
+
+
+def _recorded_images(dataset: pathlib.Path | None) -> str:
+    """Return where the pictures of a dataset are by its dataset.json; UserError where nothing says so."""
+    images = packing.images_of(dataset_folder.load(dataset).manifest) if dataset else None
+    if images is None:
+        raise UserError(
+            "--images PLACE is needed: no dataset says where its pictures are (--dataset, or --tags of one)"
+        )
+    return images
+
+
+def _sources(
+    options: argparse.Namespace,
+    dump: pathlib.Path | None,
+    dataset: pathlib.Path | None,
+    asked: Questions,
+    posts: np.ndarray,
+) -> list[label_lookup.Source]:
     """Return where labels are looked up, the best first."""
-    dump, dataset = options.dump, options.dataset
-    if not (dump or dataset):
-        dump, dataset = label_lookup.folders_of(options.tags)
     tag_ids = asked.tags["tag_id"].tolist()
     sources: list[label_lookup.Source] = []
     if options.db:

@@ -28,14 +28,17 @@ from Utils.data import (
     dataset_selection,
     dataset_writer,
     default_definition,
+    folder_tags,
     selection_report,
     sources,
     tag_exports,
     tag_rules,
 )
 from Utils.data.dataset_selection import Pictures, Selection
+from Utils.data.default_definition import QUALITY_WORDS
 from Utils.data.definition import Definition, read_definition
 from Utils.data.selection_report import Outcome
+from Utils.data.sources.detection import Detected
 from Utils.data.sources.stream import Source
 from Utils.evaluation import duplicate_groups
 from Utils.files.atomic import git_commit
@@ -43,6 +46,7 @@ from Utils.files.outputs import replacing_folder, require_replaceable_folder
 from Utils.images import image_folder, places
 from Utils.tags import tag_list
 
+FOLDERS = "folders"  # kind of source: pictures without texts, with --folder-tags
 EXPORTS = {
     "aliases": "antecedent_name is written as consequent_name",
     "implications": "a post with antecedent_name has consequent_name too",
@@ -78,6 +82,11 @@ def parser() -> Parser:
     )
     for name, what in EXPORTS.items():
         parser.add_argument(f"--{name}", metavar="FILE", help=f"Danbooru's export (CSV, JSON lines): {what}")
+    parser.add_argument(
+        "--folder-tags",
+        action="store_true",
+        help="the name of a picture's folder is a tag, too; of kohya's 10_name it is name",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--overwrite", action="store_true", help="replace DATASET where it exists")
     return parser
@@ -143,17 +152,17 @@ def open_source(options: argparse.Namespace) -> tuple[Source, Pictures]:
     """Return the source and its pictures."""
     kind, path = options.source, options.origin
     if kind is None:
-        detected = sources.detect(path)
+        detected = detect(options)
         kind, path = detected.kind, detected.path
         print(f"{path}: {detected}", file=sys.stderr)
     # The place first: that it does not exist is said at once, not after reading millions of posts.
-    options.images = options.images or sources.default_pictures(kind, path)
+    if options.folder_tags and kind not in (FOLDERS, *sources.FINDS_PICTURES):
+        raise UserError(f"--folder-tags is for folders of pictures; the source is {kind}")
+    is_folders = kind == FOLDERS
+    options.images = options.images or (path if is_folders else sources.default_pictures(kind, path))
     place = places.open_place(options.images, beside=options.output)
-    if kind in sources.FINDS_PICTURES:
-        suffixes = [f".{ending.lower().lstrip('.')}" for ending in options.extension]
-        read = sources.SOURCES[kind]
-        source = read(path, place, suffixes) if suffixes else read(path, place)
-        return source, Pictures(None, place.open)
+    if is_folders or kind in sources.FINDS_PICTURES:
+        return read_pictures(options, kind, path, place), Pictures(None, place.open)
     if options.extension:
         raise UserError(f"--extension belongs to {' and '.join(sources.FINDS_PICTURES)}; got --source {kind}")
     source = sources.SOURCES[kind](path)
@@ -168,6 +177,37 @@ def notes_on(source: Source, pictures: Pictures) -> list[str]:
     return [*source.notes, *([passed_by] if passed_by else [])]
 
 
+def detect(options: argparse.Namespace) -> Detected:
+    """Return the kind of source at PATH; pictures without a text are one where their folders are tags."""
+    try:
+        return sources.detect(options.origin)
+    except UserError as error:
+        if pathlib.Path(options.origin).is_dir() and _has_pictures(options.origin):
+            if options.folder_tags:
+                return Detected(FOLDERS, options.origin, "pictures, whose folders are their tags")
+            raise UserError(
+                f"the pictures in {options.origin} have no tags: no text of their name lies beside them "
+                "(1.jpg and 1.txt, .caption, .tags or .json). tools/tag_images.py RELEASE PATH writes such "
+                "texts by a released tagger; --folder-tags takes the names of folders as tags"
+            ) from error
+        raise
+
+
+def _has_pictures(folder: str) -> bool:
+    return any(pictures for _, _, pictures in image_folder.walk_pictures(folder))
+
+
+def read_pictures(options: argparse.Namespace, kind: str, path: str, place: places.Place) -> Source:
+    """Return the pictures of a place with the tags of their sidecars, of their folders, or of both."""
+    if kind == FOLDERS:
+        paths = image_folder.image_paths(place)
+        ids = image_folder.post_ids(paths, place)
+        return folder_tags.add(folder_tags.without_sidecars(paths, ids, path))
+    suffixes = [f".{ending.lower().lstrip('.')}" for ending in options.extension]
+    source = sources.SOURCES[kind](path, place, *([suffixes] if suffixes else []))
+    return folder_tags.add(source) if options.folder_tags else source
+
+
 def notes_after(
     options: argparse.Namespace, definition: Definition, source: Source, selected: Selection
 ) -> list[str]:
@@ -175,8 +215,9 @@ def notes_after(
     notes = []
     known = set(source.tags["name"])
     for key in ("exclude_tags", "include_tags"):
-        unknown = [name for name in getattr(definition, key) or () if name not in known]
-        if unknown and options.definition:
+        names = [name for name in getattr(definition, key) or () if name not in QUALITY_WORDS]
+        unknown = [name for name in names if name not in known]
+        if unknown:
             notes.append(f"{key} names {len(unknown):,} tags that no post has, for instance {unknown[0]}")
     is_general = (selected.tags["category"] == tag_list.CATEGORIES["general"]).all()
     if is_general and not options.tags:

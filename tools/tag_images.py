@@ -13,6 +13,8 @@ are told by their bytes, and wrong suffixes are counted. Hidden files, thumbnail
 zip and Parquet files, and on other file systems, are read where they lie: by json and csv, since no sidecar
 can be written beside them. With --every a frame of each film is taken so often: json and csv have a record
 for each (film.mp4#t=1.5), sidecars the highest probabilities of all frames.
+
+With --dump DUMP --images PLACE no model is run: the probabilities are those that predict.py wrote.
 """
 
 import Utils.command.interrupt  # noqa: F401  first: imports take long
@@ -38,6 +40,7 @@ from Utils.files.outputs import require_replaceable_file
 from Utils.images import codec, films, formats, image_folder, image_reader, places
 from Utils.images.places import Place, join
 from Utils.serving import onnx_tagger, tag_selection, tag_table
+from Utils.serving.dump_predictions import DumpPredictions
 from Utils.tags import sidecars, tag_list
 
 FORMATS = (*sidecars.KINDS, *tag_table.FORMATS)
@@ -75,14 +78,17 @@ class Folder(NamedTuple):
 
 
 Rejected = list[tuple[Any, str]]  # (path, reason)
+Tagger = onnx_tagger.ServingTagger | DumpPredictions
 
 
 def parser() -> Parser:
     """Return the command's parser."""
     command_line = Parser(prog="tag_images.py", description=__doc__)
     add = command_line.add_argument
-    add("model", metavar="RELEASE|RUN|FILE.keras", type=pathlib.Path)
-    add("paths", metavar="PATH", nargs="+", help="images, folders; tar, zip or Parquet files of images")
+    add("model", metavar="RELEASE|RUN|FILE.keras", nargs="?", type=pathlib.Path)
+    add("paths", metavar="PATH", nargs="*", help="images, folders; tar, zip or Parquet files of images")
+    add("--dump", type=pathlib.Path, metavar="DUMP", help="predictions that are there, instead of a model")
+    add("--images", metavar="PLACE", help="the pictures that --dump is about")
     add("--format", choices=FORMATS, default="txt", help="what to write (txt)")
     add("-o", "--output", type=pathlib.Path, metavar="FILE", help="file of json or csv")
     add("--rejected", type=pathlib.Path, metavar="CSV", help="list of unreadable images: path,reason")
@@ -129,11 +135,12 @@ def main(argv: list[str] | None = None) -> int:
         _say(f"all {num_done} pictures have their sidecar; --overwrite or --append would tag them again")
         _report(rejected, options.rejected)
         return 0
-    tagger = onnx_tagger.load(options.model, deferred("Models.load"))
+    tagger = _load(options)
     selector, source = tag_selection.selector_from_options(
         options, tagger, lambda text: _say(f"warning: {text}")
     )
-    _say(f"{tagger.name}: {len(tagger.tags)} tags at {tagger.image_size} px; thresholds: {source}")
+    size = "" if isinstance(tagger, DumpPredictions) else f" at {tagger.image_size} px"
+    _say(f"{tagger.name}: {len(tagger.tags)} tags{size}; thresholds: {source}")
     num_tagged = write(options, jobs, tagger, selector, rejected)
     _report(rejected, options.rejected)
     _say(f"{num_tagged} pictures tagged, {num_done} left as they were, {len(rejected)} set aside")
@@ -144,7 +151,22 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
+def _load(options: argparse.Namespace) -> Tagger:
+    """Return what gives the probabilities: a model, or a dump of them."""
+    if options.dump:
+        return DumpPredictions(options.dump, places.open_place(options.images, options.output))
+    return onnx_tagger.load(options.model, deferred("Models.load"))
+
+
 def _check(options: argparse.Namespace) -> None:
+    if bool(options.dump) != bool(options.images):
+        raise UserError("--dump DUMP and --images PLACE belong together; only one of them is given")
+    if options.dump and options.model:
+        raise UserError(f"--dump is instead of a model, and --images of paths; got {options.model}, too")
+    if not options.dump and not options.paths:
+        raise UserError("a model and pictures are needed, RELEASE PATH..., or --dump DUMP --images PLACE")
+    if options.dump:
+        options.paths = [options.images]
     for name, allowed in FORMATS_OF.items():
         if getattr(options, name) and options.format not in allowed:
             raise UserError(f"--{name} belongs to --format {' or '.join(allowed)}; got {options.format}")
@@ -241,12 +263,15 @@ def _read(job: Job) -> bytes:
 
 def _tagged_batches(
     jobs: list[Job],
-    tagger: onnx_tagger.ServingTagger,
+    tagger: Tagger,
     options: argparse.Namespace,
     rejected: Rejected,
     done: Collection[str] = (),
 ) -> Iterator[tuple[list[Job], np.ndarray]]:
     """Yield ``(jobs, probabilities (B, L))`` with a progress bar; add to ``rejected`` what cannot be read."""
+    if isinstance(tagger, DumpPredictions):
+        yield from _batches_of_dump(jobs, tagger, rejected)
+        return
     batches = image_reader.read_batches(
         _with_frames(jobs, options.every, rejected, done) if options.every else iter(jobs),
         tagger.image_size,
@@ -265,6 +290,15 @@ def _tagged_batches(
         _say(f"{count} with a wrong suffix: {remark}")
     if damaged:
         _say(image_reader.damage_text([(job.path, reason) for job, reason in damaged], "tagged"))
+
+
+def _batches_of_dump(
+    jobs: list[Job], dump: DumpPredictions, rejected: Rejected
+) -> Iterator[tuple[list[Job], np.ndarray]]:
+    """Yield ``(jobs, probabilities (B, L))`` of the pictures that a dump has; the others are rejected."""
+    for known, probabilities, unknown in dump.batches([join(job.folder, job.name) for job in jobs]):
+        rejected += [(jobs[place].path, "not in the dump") for place in unknown]
+        yield [jobs[place] for place in known], probabilities
 
 
 # Sidecars
@@ -302,7 +336,7 @@ def _sidecar_jobs(options: argparse.Namespace, folders: dict[str, Folder]) -> tu
 def _write_sidecars(
     options: argparse.Namespace,
     jobs: list[Job],
-    tagger: onnx_tagger.ServingTagger,
+    tagger: Tagger,
     selector: tag_selection.TagSelector,
     rejected: Rejected,
 ) -> int:
@@ -346,7 +380,7 @@ def _write_sidecars(
 def _write_table(
     options: argparse.Namespace,
     jobs: list[Job],
-    tagger: onnx_tagger.ServingTagger,
+    tagger: Tagger,
     selector: tag_selection.TagSelector,
     rejected: Rejected,
 ) -> int:
@@ -371,12 +405,12 @@ def _write_table(
 
 
 def _settings(
-    options: argparse.Namespace, tagger: onnx_tagger.ServingTagger, selector: tag_selection.TagSelector
+    options: argparse.Namespace, tagger: Tagger, selector: tag_selection.TagSelector
 ) -> dict[str, Any]:
     """Return the settings that decide the records of a table: a run continues only under the same."""
     digest = hashlib.sha256(selector.thresholds.tobytes() + selector.allowed.tobytes()).hexdigest()
     return {
-        "model": str(options.model.resolve()),
+        "model": str((options.dump or options.model).resolve()),
         "tags": tag_list.digest(tagger.tags),
         "chosen": digest,
         "limits": [options.mcut, options.max_tags],

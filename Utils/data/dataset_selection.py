@@ -237,7 +237,11 @@ def _no_posts(
         for step in steps
         if step["before"] > step["after"]
     )
-    return f"no post is left of {steps[0]['before']}; left out by {counts}{'; ' * bool(examples)}{examples}"
+    advice = ""
+    if post_filter.num_posts == len(post_filter.untagged):
+        advice = ". No picture has a tag: tools/tag_images.py RELEASE PATH writes tags by a released tagger"
+    listed = f"{'; ' * bool(examples)}{examples}"
+    return f"no post is left of {steps[0]['before']}; left out by {counts}{listed}{advice}"
 
 
 def _no_tags(definition: Definition, steps: list[Step], candidates: pd.DataFrame, images: np.ndarray) -> str:

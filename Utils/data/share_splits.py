@@ -4,7 +4,8 @@ Posts whose pictures are the same, byte for byte, or that a table of near-duplic
 come into one split whatever they are called. Units are assigned by iterative stratification (Sechidis,
 Tsoumakas and Vlahavas: On the Stratification of Multi-Label Data, ECML PKDD 2011, algorithm 1): the rarest
 tag first, each of its units to the split that lacks most of that tag. So a tag of few pictures has some in
-every split. Ties go to the smallest split; units come in the order of their hashes, not of names or of time.
+every split. Ties go to the split that is furthest from its share. Units come in the order of their hashes:
+names and time decide nothing.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -92,7 +93,11 @@ def _stratify(of_unit: list[np.ndarray], sizes: np.ndarray, parts: np.ndarray) -
 
     def assign(unit: int, wish: np.ndarray) -> None:
         # Rounded, so that sums of shares that differ in the last bit are ties.
-        split = min(range(len(parts)), key=lambda place: (-round(wish[place], 9), parts[place], place))
+        still_free = lacking_posts / parts  # of a split's posts, as a share of all
+        split = min(
+            range(len(parts)),
+            key=lambda place: (-round(wish[place], 9), -round(still_free[place], 9), parts[place], place),
+        )
         splits[unit] = split
         lacking[split, of_unit[unit]] -= 1
         lacking_posts[split] -= sizes[unit]

@@ -15,6 +15,7 @@ import pandas as pd
 from Utils.command.cli import UserError, suggest
 from Utils.evaluation import threshold_table
 from Utils.files.atomic import AnyPath
+from Utils.serving.dump_predictions import DumpPredictions
 from Utils.serving.onnx_tagger import ServingTagger
 from Utils.tags import tag_list
 
@@ -82,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser, mcut: bool = True) -> None:
 
 
 def selector_from_options(
-    options: argparse.Namespace, tagger: ServingTagger, warn: Callable[[str], object]
+    options: argparse.Namespace, tagger: ServingTagger | DumpPredictions, warn: Callable[[str], object]
 ) -> tuple["TagSelector", str]:
     """Return ``(selector, where its thresholds come from)`` for options of `add_arguments` and a tagger.
 

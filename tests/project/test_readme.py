@@ -61,12 +61,29 @@ def test_every_make_target_exists():
 
 def test_every_flag_in_the_makefile_is_known():
     """What `make demo` and `make demo-labels` would run; a flag that a tool lost would be seen too late."""
-    words = ["make", "-n", "-o", ".venv/.installed", "DEMO=nowhere", "demo", "demo-labels"]
+    words = ["make", "-n", "-o", ".venv/.installed", "DEMO=nowhere", "demo", "demo-labels", "own"]
+    words += ["IMAGES=somewhere/pictures/", "FROM=owner/name"]
     shown = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     lines = [shlex.split(line) for line in shown.replace("\\\n", " ").splitlines() if "bin/python " in line]
     seen = {(*line[:3], *sorted(word for word in line if word.startswith("-"))): line for line in lines}
     assert len(lines) >= 40
     assert {line[1]: unknown_flags(line) for line in seen.values()} == {line[1]: [] for line in lines}
+
+
+def test_a_tagger_of_ones_own_is_made_in_order_and_needs_both_names():
+    """`make own`: each step reads what the one before wrote, under own/ and the name of the pictures."""
+    words = ["make", "-n", "-o", ".venv/.installed", "own", "IMAGES=somewhere/pictures/", "FROM=owner/name"]
+    shown = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    steps = re.findall(r"^\S*bin/python (\S+)", shown, flags=re.MULTILINE)
+    assert steps == [
+        "tools/select_tags.py", "tools/write_records.py", "train.py", "tools/predict.py",
+        "tools/find_thresholds.py", "tools/audit_labels.py", "tools/make_report.py",
+    ]  # fmt: skip
+    assert "own/pictures/run" in shown
+    words = ["make", "-o", ".venv/.installed", "OWN=/nowhere/x", "own"]
+    missing = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert missing.returncode == 2
+    assert "error: make own IMAGES=" in missing.stderr
 
 
 def test_the_makefile_trains_with_the_same_seeds_before_and_after():

@@ -2,14 +2,17 @@
 
 import json
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from helpers import jpeg
 from helpers.own_pictures import write_pictures
+from helpers.reviewed import answer
 
-from tools import select_tags, write_records
+from tools import apply_decisions, audit_labels, review_labels, select_tags, write_records
 from Utils.data import dataset_folder
 from Utils.data.definition import read_definition
+from Utils.evaluation import predictions
 from Utils.tags import tag_list
 
 
@@ -40,7 +43,7 @@ def test_pictures_become_records_without_a_definition(tmp_path, capsys, monkeypa
     assert select_tags.main(["--from", "pictures", "-o", "my/dataset"]) == 0
     printed = capsys.readouterr()
     assert "no definition was given" in printed.out
-    assert "read as sidecars" in printed.err
+    assert "--source sidecars" in printed.err
     assert printed.out.splitlines()[-1] == "next: python tools/write_records.py my/dataset"
     dataset = tmp_path / "my" / "dataset"
     assert tag_list.read(dataset / "selected_tags.csv")["name"].tolist() == [
@@ -64,9 +67,8 @@ def test_the_written_definition_gives_the_same_dataset(tmp_path, capsys):
     for name in ("selected_tags.csv", "posts.parquet", "rejected.csv"):
         assert (again / name).read_bytes() == first[name]
     # Changed and used in its own place it is not lost, with its comments.
-    text = (
-        (dataset / "definition.toml").read_text().replace("min_tag_images = 2", "min_tag_images = 14  # mine")
-    )
+    text = (dataset / "definition.toml").read_text()
+    text = text.replace("min_tag_images = 2", "min_tag_images = 15  # mine")
     (dataset / "definition.toml").write_text(text)
     words = [str(dataset / "definition.toml"), "--from", str(tmp_path / "pictures"), "-o", str(dataset)]
     assert select_tags.main([*words, "--overwrite"]) == 0
@@ -160,9 +162,48 @@ def test_a_picture_that_cannot_be_decoded_is_listed(tmp_path, capsys):
     write_pictures(tmp_path / "pictures", captions(20, "a", "b"))
     (tmp_path / "pictures" / "p003.jpg").write_bytes(b"no picture")
     (tmp_path / "pictures" / "p004.jpg").write_bytes(jpeg(4, 16)[:-300])
+    data = bytearray(jpeg(5, 40))
+    data[-200:-100] = bytes(100)
+    (tmp_path / "pictures" / "p005.jpg").write_bytes(data)  # seen when it is decoded
     dataset = selected(tmp_path)
-    assert "1 files are listed in rejected.csv" in capsys.readouterr().out
+    assert "2 files are listed in rejected.csv: 1 " in capsys.readouterr().out
     assert write_records.main([str(dataset)]) == 0
     rows = (dataset / "rejected.csv").read_text()
-    assert "p003.jpg" in rows
-    assert "p004.jpg" in rows
+    assert all(name in rows for name in ("p003.jpg", "p004.jpg", "p005.jpg"))
+
+
+def test_the_loop_of_better_labels_needs_no_database(tmp_path, capsys, monkeypatch):
+    """Predictions, an audit, decisions, corrected sidecars, and the same pictures with the new labels."""
+    folder = write_pictures(tmp_path / "pictures", captions(40, "1girl", "long hair", "hat"))
+    (folder / "p000.txt").write_text("1girl, long hair")  # hat is missing
+    dataset = selected(tmp_path)
+    assert write_records.main([str(dataset), "--workers", "1"]) == 0
+    frame, tags = posts(dataset), names(dataset)
+    hat = tags.index("hat")
+    labels = np.zeros((40, len(tags)), bool)
+    for row, of_post in enumerate(frame["label_indexes"]):
+        labels[row, of_post] = True
+    post = int(frame.loc[frame["path"] == "p000.jpg", "post_id"].iloc[0])
+    probabilities = np.where(labels, 0.9, 0.1).astype(np.float32)
+    probabilities[frame["post_id"] == post, hat] = 0.95
+    with predictions.writing(tmp_path / "dump", tag_list.read(dataset / "selected_tags.csv")) as writer:
+        writer.add(probabilities, frame["post_id"].to_numpy(), labels)
+    assert audit_labels.main([str(tmp_path / "dump"), "-o", str(tmp_path / "audit.json")]) == 0
+    assert json.loads((tmp_path / "audit.json").read_text()) == {"hat": [post]}
+    words = [str(tmp_path / "audit.json"), "--tags", str(dataset / "selected_tags.csv")]
+    options = review_labels.parser().parse_args([*words, "-o", str(tmp_path / "decisions.jsonl")])
+    with review_labels.prepared(options) as app:
+        client = app.test_client()
+        tag_id = int(tag_list.read(dataset / "selected_tags.csv")["tag_id"][hat])
+        shown = client.get(f"/api/post/{post}").json["labels"]
+        assert [label["name"] for label in shown] == ["1girl", "long_hair"]
+        assert client.get(f"/image/{post}").status_code == 200
+        answer(client, (post, tag_id, "yes"))
+    assert apply_decisions.main([str(tmp_path / "decisions.jsonl"), "--images", str(folder)]) == 0
+    assert (folder / "p000.txt").read_text() == "1girl, long hair, hat"
+    assert (folder / "p000.txt.bak").read_text() == "1girl, long hair"
+    newer = selected(tmp_path, dataset / "definition.toml", output="newer")
+    assert write_records.main([str(newer), "--labels-only", "--reuse", str(dataset), "--workers", "1"]) == 0
+    corrected = posts(newer).set_index("post_id")["label_indexes"]
+    assert hat in corrected[post]
+    assert sum(map(len, corrected)) == labels.sum() + 1

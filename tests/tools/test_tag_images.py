@@ -11,7 +11,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
-from helpers import small_releases
+from helpers import small_dumps, small_releases
 from helpers.broken_images import spoil
 from PIL import Image
 
@@ -454,3 +454,44 @@ def test_films_need_a_package(release, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(films, "find_spec", lambda name: None)
     assert tag(release, tmp_path, "--every", "1s") == 2
     assert "requirements-video.txt" in capsys.readouterr().err
+
+
+# Predictions that are there
+
+
+def dump_of(tmp_path, pictures):
+    """A dump of p, 0.9 and 0.1 for two tags, of all pictures but one."""
+    paths = image_folder.image_paths(pictures)
+    ids = image_folder.post_ids(paths)
+    p = np.float32([[0.9, 0.1] if "1" in path else [0.4, 0.6] for path in paths])
+    return small_dumps.write_dump(tmp_path / "dump", p[:-1], None, ids[:-1], ["sky", "grass"]), paths
+
+
+def test_a_dump_writes_sidecars_and_runs_nothing(tmp_path, pictures, capsys):
+    dump, paths = dump_of(tmp_path, pictures)
+    assert tag("--dump", dump, "--images", pictures, "--threshold", "0.5") == 0
+    written = sidecars_in(pictures)
+    assert written == {"1.txt": "sky\n", "1.png.txt": "sky\n", "2.txt": "grass\n"}
+    shown = capsys.readouterr().err
+    assert f"set aside: {pictures / paths[-1]}: not in the dump" in shown
+    assert "3 pictures tagged, 0 left as they were, 1 set aside" in shown
+    (pictures / "2.txt").write_text("mine\n")
+    assert tag("--dump", dump, "--images", pictures, "--append") == 0
+    assert (pictures / "2.txt").read_text() == "mine, grass, sky\n"
+    assert tag("--dump", dump, "--images", pictures, "--format", "json", "-o", tmp_path / "t.json") == 0
+    assert len(json.loads((tmp_path / "t.json").read_text())) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--dump", "d"], "belong together"),
+        (["--images", "p"], "belong together"),
+        (["release", "--dump", "d", "--images", "p"], "instead of a model"),
+        ([], "a model and pictures are needed"),
+        (["release"], "a model and pictures are needed"),
+    ],
+)
+def test_a_model_or_a_dump_is_named(words, message, capsys):
+    assert tag(*words) == 2
+    assert message in capsys.readouterr().err

@@ -1,0 +1,125 @@
+"""Adds and removes tags in a caption and leaves everything else as it was written.
+
+Order, spelling, separators, line ends and sentences stay. A new tag goes behind the last one, spelled as
+another caption spells it, or else as the tags beside it are spelled.
+"""
+
+import collections
+import re
+from collections.abc import Collection, Mapping, Sequence
+
+from Utils.tags import captions, sidecars
+
+_BOUNDARY = r"(?:^|[,\r\n]|\|\|\|)[ \t\0]*"  # before a tag
+_END = r"(?=[ \t\0]*(?:$|[,\r\n]|\|\|\|))"  # behind one
+
+Span = tuple[int, int]
+
+
+def name_of(word: str, namespaces: Collection[str] = ()) -> str:
+    """Return the name of a tag as tag lists have it: ``character:saber \\(fate\\)`` is ``saber_(fate)``."""
+    namespace, colon, rest = word.partition(":")
+    has_namespace = colon and rest.strip() and namespace.strip().lower() in namespaces
+    return captions.tag_name(rest if has_namespace else word)
+
+
+def words(text: str, namespaces: Collection[str] = ()) -> dict[str, str]:
+    """Return ``{tag name: how the text spells it}``."""
+    tags = captions.parse(text, namespaces).tags
+    return {name_of(word, namespaces): word for word in reversed(tags)}
+
+
+def edit(
+    text: str,
+    add: Mapping[str, str | None],
+    remove: Collection[str],
+    namespaces: Collection[str] = (),
+    one_a_line: bool = False,
+) -> str:
+    """Return a caption with tags added and removed; the same text where nothing is to be done.
+
+    Args:
+        add: ``{tag name: spelling, or None for that of the tags beside it}``.
+        remove: tag names.
+        namespaces: as in `captions.parse`.
+        one_a_line: how tags are separated where the text does not tell.
+    """
+    present = words(text, namespaces)
+    for name in remove:
+        while span := _span_of(text, name, namespaces):
+            text = _without(text, span)
+    present = words(text, namespaces)
+    for name, spelling in add.items():
+        if name not in present:
+            text = _with(text, spelling or _spelled(name, list(present.values())), namespaces, one_a_line)
+            present = words(text, namespaces)
+    return text
+
+
+def _spans(text: str, namespaces: Collection[str]) -> list[Span]:
+    """Return where the tags of a text are."""
+    spans, start = [], 0
+    for word in captions.parse(text, namespaces).tags:
+        match = re.compile(f"{_BOUNDARY}({re.escape(word)}){_END}").search(text, start)
+        if (
+            match is None
+        ):  # the word is another one than is written, for instance without a character of no width
+            continue
+        spans.append(match.span(1))
+        start = match.end(1)
+    return spans
+
+
+def _span_of(text: str, name: str, namespaces: Collection[str]) -> Span | None:
+    """Return where the first tag of a name is, None where the text has none."""
+    spans = _spans(text, namespaces)
+    return next((span for span in spans if name_of(text[slice(*span)], namespaces) == name), None)
+
+
+def _without(text: str, span: Span) -> str:
+    """Return a text without one of its tags and the separator that it no longer needs."""
+    start, end = span
+    first = max(text.rfind("\n", 0, start), text.rfind("\r", 0, start)) + 1
+    rest = re.compile(r"[^\r\n]*").match(text, end)
+    last = rest.end() if rest else end
+    if not text[first:start].strip(" \t\0") and not text[end:last].strip(" \t\0,"):
+        line_end = re.compile(r"\r\n|\r|\n").match(text, last)
+        return text[:first] + text[line_end.end() if line_end else last :]
+    after = re.compile(r"[ \t\0]*,[ \t]*").match(text, end)
+    if after:
+        return text[:start] + text[after.end() :]
+    before = re.compile(r"[ \t\0]*,?[ \t\0]*$").search(text, 0, start)
+    return text[: before.start() if before else start] + text[end:]
+
+
+def _with(text: str, word: str, namespaces: Collection[str], one_a_line: bool) -> str:
+    """Return a text with one tag more, behind its last one."""
+    spans = _spans(text, namespaces)
+    if not spans:
+        separator = _line_end(text) if one_a_line or text.startswith(("\r", "\n")) else ", "
+        return f"{word}{separator if text.strip() else ''}{text}"
+    end = spans[-1][1]
+    return f"{text[:end]}{_separator(text, spans, one_a_line)}{word}{text[end:]}"
+
+
+def _separator(text: str, spans: Sequence[Span], one_a_line: bool) -> str:
+    """Return the commonest separator of a text; that of its kind where a single tag shows none."""
+    gaps = collections.Counter(
+        text[end:start] for (_, end), (start, _) in zip(spans, spans[1:], strict=False)
+    )
+    usual = [gap for gap, _ in gaps.most_common() if not gap.strip(" \t\r\n,")]
+    if usual:
+        return usual[0]
+    return _line_end(text) if one_a_line else ", "
+
+
+def _line_end(text: str) -> str:
+    return "\r\n" if "\r\n" in text else "\n"
+
+
+def _spelled(name: str, beside: Sequence[str]) -> str:
+    """Return a name with spaces and backslashes where the tags beside it have them."""
+    style = sidecars.Style(
+        spaces=any(" " in word.strip() for word in beside), escape=any("\\(" in word for word in beside)
+    )
+    return sidecars.spelled(name, style)

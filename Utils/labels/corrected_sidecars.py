@@ -1,0 +1,193 @@
+"""Writes decisions into the files beside pictures, each as it was written, the old one kept as ``.bak``."""
+
+import codecs
+import collections
+import dataclasses
+import json
+import pathlib
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from Utils.command.cli import UserError, progress
+from Utils.data.sources.sidecar_folders import NAMESPACES, SUFFIXES
+from Utils.files import json_format
+from Utils.files.atomic import AnyPath, replacing
+from Utils.images import image_folder, places
+from Utils.labels import caption_edits, record_edits
+from Utils.labels.decisions import Pair
+
+Verdicts = Mapping[Pair, tuple[str, bool]]  # by post id and tag id: tag name, whether the post has it
+_BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+
+
+@dataclasses.dataclass
+class Corrections:
+    """What came of the decisions on some posts."""
+
+    added: int = 0  # labels
+    removed: int = 0
+    changed: list[str] = dataclasses.field(default_factory=list)  # sidecars, relative to the folder
+    unreadable: dict[str, str] = dataclasses.field(default_factory=dict)  # sidecar -> reason
+    posts: set[int] = dataclasses.field(default_factory=set)  # those that were there
+    without_sidecar: list[str] = dataclasses.field(default_factory=list)  # pictures
+
+
+@dataclasses.dataclass(frozen=True)
+class _Sidecar:
+    """The content of a sidecar."""
+
+    text: str
+    encoding: str
+    record: dict[str, Any] | None  # of JSON
+
+    @classmethod
+    def read(cls, path: pathlib.Path) -> "_Sidecar":
+        """Return the content of a file; ValueError where it is no text, or no JSON object."""
+        data = path.read_bytes()
+        encoding = next((name for bom, name in _BOMS.items() if data.startswith(bom)), "utf-8")
+        text = data.decode(encoding)
+        record = json.loads(text) if path.suffix.lower() == ".json" else None
+        if path.suffix.lower() == ".json" and not isinstance(record, dict):
+            raise ValueError("no JSON object")
+        return cls(text, encoding, record)
+
+    def tags(self) -> dict[str, Any]:
+        """Return ``{tag name: how and where it is written}``."""
+        if self.record is None:
+            return caption_edits.words(self.text, NAMESPACES)
+        return record_edits.fields_of(self.record)
+
+    def edited(self, add: Mapping[str, Any], remove: Iterable[str], one_a_line: bool) -> "_Sidecar":
+        """Return the content with tags added and removed."""
+        if self.record is None:
+            text = caption_edits.edit(self.text, add, list(remove), NAMESPACES, one_a_line)
+            return dataclasses.replace(self, text=text)
+        record = record_edits.edit(self.record, add, set(remove))
+        return dataclasses.replace(self, text=json_format.like(self.text, record), record=record)
+
+
+def correct(folder: AnyPath, verdicts: Verdicts) -> Corrections:
+    """Write verdicts into the sidecars of a folder of pictures; done again, nothing changes.
+
+    The sidecar of a picture is the one that the source ``sidecars`` reads. A new tag is spelled as most other
+    sidecars of the folder spell it. Pictures without one are counted.
+
+    Raises UserError where the place is no folder: archives are not rewritten.
+    """
+    place = places.open_place(folder)
+    if not isinstance(place, places.Folder) or isinstance(place, places.RemoteFolder):
+        raise UserError(f"{folder} is no folder on this machine; sidecars in archives are not rewritten")
+    root = pathlib.Path(folder)
+    pictures = image_folder.image_paths(place)
+    decided = {post for post, _ in verdicts}
+    of_post = {
+        post: path
+        for post, path in zip(image_folder.post_ids(pictures, place), pictures, strict=True)
+        if post in decided
+    }
+    corrections = Corrections(posts=set(of_post))
+    sidecars = _sidecars(place)
+    spellings = _Spellings(root, sidecars.values(), {name for name, has_tag in verdicts.values() if has_tag})
+    for post in progress(sorted(of_post), label="sidecars", unit="posts"):
+        of_tag = {name: has_tag for (number, _), (name, has_tag) in verdicts.items() if number == post}
+        _correct_post(root, of_post[post], of_tag, sidecars, spellings, corrections)
+    return corrections
+
+
+def _sidecars(place: places.Place) -> dict[str, str]:
+    """Return ``{path with its suffix in lower case: path}`` of all sidecars of a place."""
+    names = [name for name in place.members() if name.lower().endswith(SUFFIXES)]
+    return {f"{name[: name.rindex('.')]}{name[name.rindex('.') :].lower()}": name for name in names}
+
+
+def _sidecar_of(root: pathlib.Path, picture: str, sidecars: Mapping[str, str]) -> str | None:
+    """Return the sidecar of a picture that is read: the first with a tag, else the first, else None."""
+    stem = picture.rpartition(".")[0]
+    names = [f"{name}{suffix}" for suffix in SUFFIXES for name in (picture, stem) if name]
+    candidates = [sidecars[name] for name in names if name in sidecars]
+    for name in candidates:
+        try:
+            if _Sidecar.read(root / name).tags():
+                return name
+        except (ValueError, RecursionError, OSError):
+            return name  # the reader stops there, too: its reason is said
+    return candidates[0] if candidates else None
+
+
+def _correct_post(
+    root: pathlib.Path,
+    picture: str,
+    of_tag: Mapping[str, bool],
+    sidecars: Mapping[str, str],
+    spellings: "_Spellings",
+    corrections: Corrections,
+) -> None:
+    """Correct the sidecar of one picture and note what changed."""
+    name = _sidecar_of(root, picture, sidecars)
+    if name is None:
+        corrections.without_sidecar.append(picture)
+        return
+    try:
+        before = _Sidecar.read(root / name)
+        present = before.tags()
+        add = {tag: None for tag, has_tag in of_tag.items() if has_tag and tag not in present}
+        remove = [tag for tag, has_tag in of_tag.items() if not has_tag and tag in present]
+        if not (add or remove):
+            return
+        is_json = before.record is not None
+        spelled = {tag: spellings.of(tag, is_json, before.text) for tag in add}
+        one_a_line = name.lower() == f"{picture}.txt".lower()  # as Hydrus writes them
+        after = before.edited(spelled, remove, one_a_line)
+    except (ValueError, RecursionError, OSError) as error:
+        corrections.unreadable[name] = str(error) or type(error).__name__
+        return
+    _write(root / name, after)
+    corrections.changed.append(name)
+    corrections.added += len(add)
+    corrections.removed += len(remove)
+
+
+def _write(path: pathlib.Path, content: _Sidecar) -> None:
+    """Write a sidecar, complete or not at all; the first old one stays as ``.bak``."""
+    copy = path.with_name(f"{path.name}.bak")
+    if not copy.exists():
+        with replacing(copy) as temporary:
+            shutil.copy2(path, temporary)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.text.encode(content.encoding))
+
+
+class _Spellings:
+    """How the sidecars of a folder spell some tags, and where their JSON has them."""
+
+    def __init__(self, root: pathlib.Path, sidecars: Iterable[str], names: set[str]) -> None:
+        self._texts: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
+        self._fields: dict[str, collections.Counter[Any]] = collections.defaultdict(collections.Counter)
+        for sidecar in sidecars if names else ():
+            try:
+                content = _Sidecar.read(root / sidecar)
+            except (ValueError, RecursionError, OSError):
+                continue
+            counters = self._texts if content.record is None else self._fields
+            for name, written in content.tags().items():
+                if name in names:
+                    counters[name][written] += 1
+
+    def of(self, name: str, is_json: bool, text: str) -> Any:
+        """Return the commonest way that fits a text; None where no other sidecar has the tag."""
+        ways = [way for way, _ in (self._fields if is_json else self._texts)[name].most_common()]
+        if not is_json:
+            # A file with underscores and one with spaces may lie in one folder.
+            ways = [way for way in ways if _fits(way, text)] or ways
+        return ways[0] if ways else None
+
+
+def _fits(word: str, text: str) -> bool:
+    """Whether a spelling has spaces or underscores as the tags of a text have them."""
+    words: Sequence[str] = list(caption_edits.words(text, NAMESPACES).values())
+    if " " in word:
+        return not any("_" in other for other in words) or any(" " in other for other in words)
+    if "_" in word:
+        return not any(" " in other for other in words)
+    return True

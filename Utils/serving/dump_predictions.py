@@ -1,0 +1,59 @@
+"""Predictions of a dump, looked up for pictures: tags without running a model again."""
+
+import os
+import pathlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from Utils.command.cli import UserError
+from Utils.evaluation import predictions
+from Utils.images import image_folder
+from Utils.images.places import Place
+
+_AT_ONCE = 256  # pictures
+
+
+class DumpPredictions:
+    """The rows of a dump by the paths of pictures.
+
+    Args:
+        folder: of the dump.
+        place: of the pictures, whose post ids the dump has.
+
+    Attributes:
+        tags: DataFrame of the tag list, L rows.
+        folder: of the dump, where thresholds may lie.
+
+    Raises UserError where the dump has no ids, or no picture of the place is in it.
+    """
+
+    def __init__(self, folder: str | os.PathLike, place: Place) -> None:
+        dump = predictions.load(folder)
+        if dump.image_ids is None:
+            raise UserError(f"{folder} has no {predictions.IDS}, so no row is a picture's")
+        self.tags, self.folder, self.name = dump.tags, pathlib.Path(folder), dump.name
+        self._probabilities = dump.probabilities
+        paths = image_folder.image_paths(place)
+        ids = image_folder.post_ids(paths, place)
+        row_of = {int(post): row for row, post in enumerate(dump.image_ids)}
+        self._rows = {path: row_of[post] for path, post in zip(paths, ids, strict=True) if post in row_of}
+        if not self._rows:
+            raise UserError(
+                f"none of the {len(paths)} pictures in {place} is among the {len(row_of)} of {folder}: they "
+                f"are posts {', '.join(map(str, ids[:3]))}, the first of the dump is "
+                f"{next(iter(row_of), 'none')}. Is it the place that the dump was made from?"
+            )
+
+    def batches(self, paths: Sequence[str]) -> Iterator[tuple[list[int], np.ndarray, list[int]]]:
+        """Yield ``(places of paths, their probabilities (B, L) float32, places without a row)``, in order.
+
+        Args:
+            paths: relative to the place.
+        """
+        for start in range(0, len(paths), _AT_ONCE):
+            part = range(start, min(start + _AT_ONCE, len(paths)))
+            known = [place for place in part if paths[place] in self._rows]
+            rows = [self._rows[paths[place]] for place in known]
+            unknown = [place for place in part if paths[place] not in self._rows]
+            yield known, np.asarray(self._probabilities[rows], np.float32), unknown

@@ -1,0 +1,28 @@
+"""Utils/labels/corrected_database.py: a copy with other labels; the tests of apply_decisions have more."""
+
+import contextlib
+import sqlite3
+
+import pytest
+from helpers import small_booru
+
+from Utils.command.cli import UserError
+from Utils.labels import corrected_database
+
+
+def test_the_copy_differs_in_what_was_decided(tmp_path):
+    booru = small_booru(tmp_path, num_posts=24)
+    with contextlib.closing(sqlite3.connect(booru / "danbooru.db")) as database:
+        rows = set(database.execute("SELECT image_id, tag_id FROM imageTags"))
+    (post, tag), absent = min(rows), next(tag for tag in range(1, 13) if (min(rows)[0], tag) not in rows)
+    verdicts = {(post, tag): (f"tag_{tag}", False), (post, absent): (f"tag_{absent}", True),
+                (-1, tag): (f"tag_{tag}", True)}  # fmt: skip
+    patch, posts = corrected_database.correct(booru / "danbooru.db", tmp_path / "y.db", verdicts)
+    assert patch == [(post, {"add": [f"tag_{absent}"], "remove": [f"tag_{tag}"]})]
+    assert posts == {post}
+    with contextlib.closing(sqlite3.connect(tmp_path / "y.db")) as database:
+        assert set(database.execute("SELECT image_id, tag_id FROM imageTags")) == rows - {(post, tag)} | {
+            (post, absent)
+        }
+    with pytest.raises(UserError, match="are not those of"):
+        corrected_database.correct(booru / "danbooru.db", tmp_path / "z.db", {(post, 1): ("other", True)})

@@ -1,0 +1,95 @@
+"""Utils/labels/corrected_files.py: copies of JSON and Parquet in which only decided tags differ."""
+
+import gzip
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from Utils.command.cli import UserError, WorkError
+from Utils.data.sources import json_lines
+from Utils.images import image_folder
+from Utils.labels import corrected_files
+
+POSTS = [{"id": 5, "tag_string": "hat solo", "rating": "s"}, {"id": 6, "tag_string": "rem"},
+         {"id": 7, "tag_string": "猫"}]  # fmt: skip
+VERDICTS = {(5, 1): ("hat", False), (5, 2): ("long_hair", True), (6, 1): ("rem", True), (9, 1): ("x", True)}
+FORMS = {
+    "lines": "".join(json.dumps(post) + "\n" for post in POSTS),
+    "narrow": "\n".join(json.dumps(post, separators=(",", ":"), ensure_ascii=False) for post in POSTS),
+    "array": json.dumps(POSTS, indent=2),
+    "one line": json.dumps(POSTS),
+    "array of lines": "[\n" + ",\n".join(json.dumps(post) for post in POSTS) + "\n]\n",
+    "by id": json.dumps({str(post["id"]): {"tags": post["tag_string"].split()} for post in POSTS}, indent=1),
+}
+
+
+def tags_by_id(path):
+    posts = {}
+    for _, key, record in json_lines.read_records(path):
+        names = record.get("tags", record.get("tag_string"))
+        posts[int(record.get("id", key or 0))] = names.split() if isinstance(names, str) else names
+    return posts
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_only_the_decided_tags_differ(tmp_path, form):
+    source, copy = tmp_path / "x.json", tmp_path / "y.json"
+    source.write_text(FORMS[form], encoding="utf-8")
+    done = corrected_files.correct_json(source, copy, VERDICTS)
+    assert tags_by_id(copy) == {5: ["solo", "long_hair"], 6: ["rem"], 7: ["猫"]}
+    assert (done.added, done.removed, done.posts) == (1, 1, {5, 6})
+    assert source.read_text(encoding="utf-8") == FORMS[form]
+    old, new = FORMS[form].splitlines(), copy.read_text(encoding="utf-8").splitlines()
+    assert sum(line not in old for line in new) <= 2
+    again = tmp_path / "z.json"
+    assert corrected_files.correct_json(copy, again, VERDICTS).changed == []
+    assert again.read_bytes() == copy.read_bytes()
+
+
+def test_files_are_named_and_compressed(tmp_path):
+    records = [{"file_name": "sub/a.jpg", "text": "hat, solo"}, {"file_name": "12.jpg", "text": "hat"}]
+    with gzip.open(tmp_path / "m.jsonl.gz", "wt") as file:
+        file.writelines(json.dumps(record) + "\n" for record in records)
+    answers = {(image_folder.path_id("sub/a.jpg"), 1): ("hat", False), (12, 2): ("1girl", True)}
+    corrected_files.correct_json(tmp_path / "m.jsonl.gz", tmp_path / "n.jsonl.gz", answers)
+    with gzip.open(tmp_path / "n.jsonl.gz", "rt") as file:
+        assert [json.loads(line)["text"] for line in file] == ["solo", "hat, 1girl"]
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"id": 1', "no JSON"])
+def test_what_holds_no_posts_is_refused_and_nothing_is_written(tmp_path, text):
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises((UserError, WorkError), match=r"x\.json"):
+        corrected_files.correct_json(tmp_path / "x.json", tmp_path / "y.json", VERDICTS)
+    assert not (tmp_path / "y.json").exists()
+
+
+def test_parquet_keeps_schema_rows_and_other_columns(tmp_path):
+    table = pa.table({
+        "score": pa.array([3, 4, 5], pa.int8()), "id": [5, 6, 7],
+        "tags": pa.array([["hat", "solo"], ["rem"], []], pa.list_(pa.string())), "note": ["a", None, "c"],
+    })  # fmt: skip
+    pq.write_table(table, tmp_path / "x.parquet", compression="zstd", row_group_size=2)
+    done = corrected_files.correct_parquet(tmp_path / "x.parquet", tmp_path / "y.parquet", VERDICTS)
+    copy = pq.read_table(tmp_path / "y.parquet")
+    assert copy.schema.equals(table.schema)
+    assert copy["tags"].to_pylist() == [["solo", "long_hair"], ["rem"], []]
+    assert copy.drop_columns("tags").equals(table.drop_columns("tags"))
+    assert pq.ParquetFile(tmp_path / "y.parquet").metadata.row_group(0).column(0).compression == "ZSTD"
+    assert (done.added, done.removed, done.changed) == (1, 1, ["5"])
+
+
+def test_folders_are_copied_file_by_file(tmp_path):
+    root = tmp_path / "posts"
+    (root / "deep").mkdir(parents=True)
+    (root / "a.jsonl").write_text(json.dumps(POSTS[0]) + "\n")
+    (root / "deep" / "b.jsonl").write_text(json.dumps(POSTS[1]) + "\n")
+    files = json_lines.find_files(root)
+    done = corrected_files.correct_files(
+        files, root, tmp_path / "new", VERDICTS, corrected_files.correct_json
+    )
+    assert json.loads((tmp_path / "new" / "a.jsonl").read_text())["tag_string"] == "solo long_hair"
+    assert (tmp_path / "new" / "deep" / "b.jsonl").read_bytes() == (root / "deep" / "b.jsonl").read_bytes()
+    assert done.posts == {5, 6}

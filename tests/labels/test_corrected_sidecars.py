@@ -1,0 +1,93 @@
+"""Utils/labels/corrected_sidecars.py: decisions come back to the files beside the pictures, as they were."""
+
+import json
+
+import pytest
+from helpers import jpeg
+
+from Utils.command.cli import UserError
+from Utils.images import image_folder
+from Utils.labels import corrected_sidecars
+
+
+def folder_of(folder, **files):
+    """Write pictures and sidecars; names have ``__`` for a point and ``_in_`` for a folder."""
+    for name, content in files.items():
+        path = folder / name.replace("_in_", "/").replace("__", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return folder
+
+
+def verdicts(folder, **by_picture):
+    """Verdicts by picture: ``a__jpg={"hat": True}``."""
+    ids = dict(zip(paths := image_folder.image_paths(folder), image_folder.post_ids(paths), strict=True))
+    answers = {}
+    for picture, of_tag in by_picture.items():
+        post = ids[picture.replace("_in_", "/").replace("__", ".")]
+        answers |= {(post, number): pair for number, pair in enumerate(of_tag.items())}
+    return answers
+
+
+def test_each_format_keeps_its_own(tmp_path):
+    picture = jpeg(0, 8)
+    record = {"id": 9, "tag_string_general": "solo", "tag_string_character": "rem", "tag_string": "solo rem"}
+    folder = folder_of(
+        tmp_path, a__jpg=picture, a__txt="1girl, long hair\r\nA girl with a hat stands here.",
+        b__jpg=picture, b__jpg__txt="character:rem\nlong hair\nsolo\n",
+        c__jpg=picture, c__caption="1girl,long_hair", d__jpg=picture, d__txt="1girl, solo".encode("utf-16"),
+        e__jpg=picture, e__json=json.dumps(record, indent=2), sub_in_a__jpg=picture, sub_in_a__txt="solo",
+    )  # fmt: skip
+    answers = verdicts(
+        folder, a__jpg={"hat": True, "1girl": False}, b__jpg={"solo": False, "1girl": True},
+        c__jpg={"rem": True}, d__jpg={"solo": False, "long_hair": True}, e__jpg={"1girl": True, "rem": False},
+        sub_in_a__jpg={"solo": True},
+    )  # fmt: skip
+    before = {path.name: path.read_bytes() for path in folder.glob("*.*") if path.suffix != ".jpg"}
+    done = corrected_sidecars.correct(folder, answers)
+    assert (folder / "a.txt").read_bytes() == b"long hair, hat\r\nA girl with a hat stands here."
+    assert (folder / "b.jpg.txt").read_text() == "character:rem\nlong hair\n1girl\n"
+    assert (folder / "c.caption").read_text() == "1girl,long_hair,character:rem"
+    assert (folder / "d.txt").read_bytes().decode("utf-16") == "1girl, long hair"
+    new = json.loads((folder / "e.json").read_text())
+    assert (new["tag_string_general"], new["tag_string_character"]) == ("solo 1girl", "")
+    assert (folder / "e.json").read_text().startswith('{\n  "id": 9,\n  "tag_string_general"')
+    assert (done.added, done.removed) == (5, 4)
+    assert done.changed == sorted(done.changed, key=lambda name: done.changed.index(name))
+    assert set(done.changed) == {"a.txt", "b.jpg.txt", "c.caption", "d.txt", "e.json"}
+    assert not (folder / "sub" / "a.txt.bak").exists()  # it said so already
+    for name in done.changed:
+        assert (folder / f"{name}.bak").read_bytes() == before[name]
+
+
+@pytest.mark.reliability("decisions are applied twice", "nothing changes, the first old sidecar stays")
+def test_twice_is_once_and_the_first_old_file_stays(tmp_path):
+    folder = folder_of(tmp_path, a__jpg=jpeg(0, 8), a__txt="solo, hat")
+    first = verdicts(folder, a__jpg={"hat": False, "1girl": True})
+    assert corrected_sidecars.correct(folder, first).changed == ["a.txt"]
+    after = (folder / "a.txt").read_bytes()
+    again = corrected_sidecars.correct(folder, first)
+    assert (again.added, again.removed, again.changed) == (0, 0, [])
+    assert (folder / "a.txt").read_bytes() == after
+    corrected_sidecars.correct(folder, verdicts(folder, a__jpg={"solo": False}))
+    assert (folder / "a.txt").read_text() == "1girl"
+    assert (folder / "a.txt.bak").read_text() == "solo, hat"
+
+
+def test_what_cannot_be_corrected_is_said_and_left(tmp_path):
+    folder = folder_of(
+        tmp_path, a__jpg=jpeg(0, 8), a__txt=b"caf\xe9, hat", b__jpg=jpeg(1, 8), c__jpg=jpeg(2, 8),
+        c__json="[1]",
+    )  # fmt: skip
+    answers = verdicts(folder, a__jpg={"hat": False}, b__jpg={"hat": True}, c__jpg={"hat": True})
+    done = corrected_sidecars.correct(folder, answers | {(12345, 0): ("hat", True)})
+    assert set(done.unreadable) == {"a.txt", "c.json"}
+    assert done.without_sidecar == ["b.jpg"]
+    assert 12345 not in done.posts
+    assert (folder / "a.txt").read_bytes() == b"caf\xe9, hat"
+
+
+def test_archives_are_not_rewritten(tmp_path):
+    (tmp_path / "x.tar").write_bytes(bytes(10240))
+    with pytest.raises(UserError, match=r"x\.tar is no folder on this machine"):
+        corrected_sidecars.correct(tmp_path / "x.tar", {})
