@@ -155,10 +155,10 @@ def open_source(options: argparse.Namespace) -> tuple[Source, Pictures]:
         detected = detect(options)
         kind, path = detected.kind, detected.path
         print(f"{path}: {detected}", file=sys.stderr)
-    # The place first: that it does not exist is said at once, not after reading millions of posts.
-    if options.folder_tags and kind not in (FOLDERS, *sources.FINDS_PICTURES):
-        raise UserError(f"--folder-tags is for folders of pictures; the source is {kind}")
     is_folders = kind == FOLDERS
+    if options.folder_tags and not (is_folders or kind in sources.FINDS_PICTURES):
+        raise UserError(f"--folder-tags is for folders of pictures; the source is {kind}")
+    # The place first: that it does not exist is said at once, not after reading millions of posts.
     options.images = options.images or (path if is_folders else sources.default_pictures(kind, path))
     place = places.open_place(options.images, beside=options.output)
     if is_folders or kind in sources.FINDS_PICTURES:

@@ -20,6 +20,7 @@ import Utils.command.interrupt  # noqa: F401  first: imports take long
 import argparse
 import collections
 import pathlib
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -261,7 +262,11 @@ def report(manifest: Mapping[str, Any], options: argparse.Namespace, last_line: 
     ]
     lines += [f"{'rejected':<12}{count:>10,} {reason}" for reason, count in reasons.items()]
     lines += [f"{'note':<12}{count:>10,} {remark}" for remark, count in wrong_suffixes.items()]
-    print("\n".join([*lines, last_line]))
+    dataset = shlex.quote(str(options.dataset))
+    next_line = f"next: python train.py finetune --dataset {dataset} --init-from SOURCE --run-dir runs/mine"
+    print(
+        "\n".join([*lines, last_line, f"{next_line}   (SOURCE: a run, a release, a timm folder or a hub id)"])
+    )
     return 0
 
 
