@@ -235,7 +235,10 @@ def _fitting_splits(ids: np.ndarray, splits: Mapping[str, tuple[int, int]]) -> s
         end = SPLIT_MODULUS - 1 if name == names[-1] else int(later[min(share, last_index)])
         ranges.append(f"{name} = [{start}, {end}]")
         start = end + 1
-    return f"In the definition these would do: splits = {{{', '.join(ranges)}}}"
+    return (
+        f"In the definition these would do: splits = {{{', '.join(ranges)}}}; or shares, which are drawn by "
+        "content: splits = {train = 0.9, validation = 0.1}"
+    )
 
 
 def count_images(blocks: Iterable[SelectedPosts], num_candidates: int) -> np.ndarray:

@@ -153,7 +153,8 @@ def _remarks(outcome: Outcome) -> list[str]:
         )
     if selected.num_copies:
         remarks.append(
-            f"{selected.num_copies:,} pictures are copies of others, byte for byte, and in the same split"
+            f"{_count(selected.num_copies, 'copy', 'copies')} of other pictures, byte for byte, each in the "
+            "split of its original"
         )
     excluded = selected.dropped[selected.dropped["rule"] == "exclude_tags"]
     quality = excluded[excluded["name"].isin(QUALITY_WORDS)]
@@ -164,5 +165,11 @@ def _remarks(outcome: Outcome) -> list[str]:
     if selected.rejected:
         reasons = collections.Counter(reason for *_, reason in selected.rejected)
         listed = ", ".join(f"{number:,} {reason}" for reason, number in reasons.most_common(5))
-        remarks.append(f"{len(selected.rejected):,} files are listed in rejected.csv: {listed}")
+        remarks.append(
+            f"left out, in rejected.csv: {_count(len(selected.rejected), 'file', 'files')}: {listed}"
+        )
     return remarks
+
+
+def _count(number: int, one: str, several: str) -> str:
+    return f"{number:,} {one if number == 1 else several}"

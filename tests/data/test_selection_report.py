@@ -40,9 +40,9 @@ def test_copies_quality_words_and_left_out_files_are_told(tmp_path):
     contents = [0, 0, *range(2, 12)]
     outcome = outcome_of(tmp_path, captions, contents, exclude_tags=("masterpiece",), min_tags_per_image=1)
     text = selection_report.report(outcome)
-    assert "1 pictures are copies of others" in text
+    assert "1 copy of other pictures, byte for byte" in text
     assert "words about quality left out by exclude_tags: masterpiece 11" in text
-    assert "1 files are listed in rejected.csv: 1 fewer than 1 tags" in text
+    assert "left out, in rejected.csv: 1 file: 1 fewer than 1 tags" in text
     assert "least frequent" not in text
 
 

@@ -166,7 +166,7 @@ def test_a_picture_that_cannot_be_decoded_is_listed(tmp_path, capsys):
     data[-200:-100] = bytes(100)
     (tmp_path / "pictures" / "p005.jpg").write_bytes(data)  # seen when it is decoded
     dataset = selected(tmp_path)
-    assert "2 files are listed in rejected.csv: 1 " in capsys.readouterr().out
+    assert "left out, in rejected.csv: 2 files: 1 " in capsys.readouterr().out
     assert write_records.main([str(dataset)]) == 0
     rows = (dataset / "rejected.csv").read_text()
     assert all(name in rows for name in ("p003.jpg", "p004.jpg", "p005.jpg"))
