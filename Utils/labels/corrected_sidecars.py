@@ -80,7 +80,9 @@ def correct(folder: AnyPath, verdicts: Verdicts) -> Corrections:
         raise UserError(f"{folder} is no folder on this machine; sidecars in archives are not rewritten")
     root = pathlib.Path(folder)
     pictures = image_folder.image_paths(place)
-    decided = {post for post, _ in verdicts}
+    decided: dict[int, dict[str, bool]] = {}
+    for (post, _), (name, has_tag) in verdicts.items():
+        decided.setdefault(post, {})[name] = has_tag
     of_post = {
         post: path
         for post, path in zip(image_folder.post_ids(pictures, place), pictures, strict=True)
@@ -90,8 +92,7 @@ def correct(folder: AnyPath, verdicts: Verdicts) -> Corrections:
     sidecars = _sidecars(place)
     spellings = _Spellings(root, sidecars.values(), {name for name, has_tag in verdicts.values() if has_tag})
     for post in progress(sorted(of_post), label="sidecars", unit="posts"):
-        of_tag = {name: has_tag for (number, _), (name, has_tag) in verdicts.items() if number == post}
-        _correct_post(root, of_post[post], of_tag, sidecars, spellings, corrections)
+        _correct_post(root, of_post[post], decided[post], sidecars, spellings, corrections)
     return corrections
 
 
