@@ -105,10 +105,10 @@ def _stratify(of_unit: list[np.ndarray], sizes: np.ndarray, parts: np.ndarray) -
 
     while (unassigned > 0).any():
         tag = int(np.where(unassigned > 0, unassigned, np.iinfo(np.int64).max).argmin())
-        for unit in units_by_tag[tag]:
+        for unit in units_by_tag[tag].tolist():
             if splits[unit] < 0:
                 assign(unit, lacking[:, tag])
-    for unit in np.flatnonzero(splits < 0):
+    for unit in np.flatnonzero(splits < 0).tolist():
         assign(unit, lacking_posts)
     return splits
 

@@ -6,7 +6,7 @@ import pytest
 from helpers import jpeg
 
 from Utils.command.cli import UserError
-from Utils.images import image_folder
+from Utils.images import image_folder, places
 from Utils.labels import corrected_sidecars
 
 
@@ -21,7 +21,9 @@ def folder_of(folder, **files):
 
 def verdicts(folder, **by_picture):
     """Verdicts by picture: ``a__jpg={"hat": True}``."""
-    ids = dict(zip(paths := image_folder.image_paths(folder), image_folder.post_ids(paths), strict=True))
+    place = places.open_place(folder)
+    paths = image_folder.image_paths(place)
+    ids = dict(zip(paths, image_folder.post_ids(paths, place), strict=True))
     answers = {}
     for picture, of_tag in by_picture.items():
         post = ids[picture.replace("_in_", "/").replace("__", ".")]
@@ -53,7 +55,6 @@ def test_each_format_keeps_its_own(tmp_path):
     assert (new["tag_string_general"], new["tag_string_character"]) == ("solo 1girl", "")
     assert (folder / "e.json").read_text().startswith('{\n  "id": 9,\n  "tag_string_general"')
     assert (done.added, done.removed) == (5, 4)
-    assert done.changed == sorted(done.changed, key=lambda name: done.changed.index(name))
     assert set(done.changed) == {"a.txt", "b.jpg.txt", "c.caption", "d.txt", "e.json"}
     assert not (folder / "sub" / "a.txt.bak").exists()  # it said so already
     for name in done.changed:

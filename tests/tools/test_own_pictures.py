@@ -43,7 +43,7 @@ def test_pictures_become_records_without_a_definition(tmp_path, capsys, monkeypa
     assert select_tags.main(["--from", "pictures", "-o", "my/dataset"]) == 0
     printed = capsys.readouterr()
     assert "no definition was given" in printed.out
-    assert "--source sidecars" in printed.err
+    assert "read as sidecars" in printed.err
     assert printed.out.splitlines()[-1] == "next: python tools/write_records.py my/dataset"
     dataset = tmp_path / "my" / "dataset"
     assert tag_list.read(dataset / "selected_tags.csv")["name"].tolist() == [
@@ -197,7 +197,7 @@ def test_the_loop_of_better_labels_needs_no_database(tmp_path, capsys, monkeypat
         tag_id = int(tag_list.read(dataset / "selected_tags.csv")["tag_id"][hat])
         shown = client.get(f"/api/post/{post}").json["labels"]
         assert [label["name"] for label in shown] == ["1girl", "long_hair"]
-        assert client.get(f"/image/{post}").status_code == 200
+        assert client.get(f"/images/{post}").status_code == 200
         answer(client, (post, tag_id, "yes"))
     assert apply_decisions.main([str(tmp_path / "decisions.jsonl"), "--images", str(folder)]) == 0
     assert (folder / "p000.txt").read_text() == "1girl, long hair, hat"
