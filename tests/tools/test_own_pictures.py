@@ -2,6 +2,7 @@
 
 import json
 
+import cv2
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -207,3 +208,53 @@ def test_the_loop_of_better_labels_needs_no_database(tmp_path, capsys, monkeypat
     corrected = posts(newer).set_index("post_id")["label_indexes"]
     assert hat in corrected[post]
     assert sum(map(len, corrected)) == labels.sum() + 1
+
+
+def mixed_folder(folder):
+    """Sub-folders, each numbered from 1, with mixed formats, captions and names; returns how many."""
+    tags = captions(36, "1girl", "long hair", "smile", "saber \\(fate\\)")
+    for number, caption in enumerate(tags):
+        place = folder / ("10_miku", "5_luka", "猫 é")[number % 3]
+        place.mkdir(parents=True, exist_ok=True)
+        suffix = (".jpg", ".png", ".webp")[number // 3 % 3]
+        image = cv2.imdecode(np.frombuffer(jpeg(number, 24), np.uint8), cv2.IMREAD_COLOR)
+        stem = f"絵{number}" if number % 9 == 8 else f"{number // 3 + 1}"
+        (place / f"{stem}{suffix}").write_bytes(cv2.imencode(suffix, image)[1].tobytes())
+        if number % 4 == 1:
+            (place / f"{stem}.caption").write_text(caption)
+        elif number % 4 == 2:
+            (place / f"{stem}{suffix}.txt").write_text(caption.replace(", ", "\n"))
+        elif number % 4 == 3:
+            names = caption.replace(" ", "_").replace("\\", "").replace(",_", " ")
+            (place / f"{stem}.json").write_text(json.dumps({"tag_string_general": names}))
+        else:
+            (place / f"{stem}.txt").write_text(
+                f"{caption}\nA drawing of somebody who stands in front of a wall."
+            )
+    # The same content in two folders, and what is no picture.
+    copy = folder / "5_luka" / "copy.jpg"
+    copy.write_bytes((folder / "10_miku" / "1.jpg").read_bytes())
+    copy.with_suffix(".txt").write_text("1girl")
+    (folder / "5_luka" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (folder / "5_luka" / "broken.txt").write_text("1girl")
+    return 37
+
+
+def test_mixed_folders_lose_no_picture(tmp_path, capsys):
+    count = mixed_folder(tmp_path / "pictures")
+    dataset = selected(tmp_path)
+    frame = posts(dataset)
+    assert len(frame) == frame["post_id"].nunique() == count
+    assert set(names(dataset)) == {"1girl", "long_hair", "smile", "saber_(fate)"}
+    expected = {"1girl": 37, "long_hair": 18, "smile": 12, "saber_(fate)": 9}
+    counts = tag_list.read(dataset / "selected_tags.csv").set_index("name")["count"].to_dict()
+    assert counts == expected | {"1girl": 38}  # of the source, with the broken one
+    pair = frame[frame["path"].isin(["10_miku/1.jpg", "5_luka/copy.jpg"])]
+    assert pair["split"].nunique() == 1
+    shown = capsys.readouterr()
+    assert "1 copy of other pictures" in shown.out
+    assert "sentences in captions are no tags" in shown.err
+    assert "broken.png" in (dataset / "rejected.csv").read_text()
+    assert write_records.main([str(dataset), "--workers", "1"]) == 0
+    packed = dataset_folder.load(dataset)
+    assert sum(packed.num_records(split) for split in packed.splits) == count
