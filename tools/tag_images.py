@@ -204,7 +204,7 @@ def _find_images(options: argparse.Namespace) -> tuple[dict[str, Folder], Reject
         elif actual.exists() and (
             image_folder.is_image(actual.name)
             or (options.every and films.is_film(actual.name))
-            or _is_picture(path)
+            or image_reader.holds_picture(path)
         ):
             place = places.open_place(actual.parent)
             names = [] if place.folder_path("") is None else os.listdir(actual.parent)  # noqa: PTH208
@@ -229,14 +229,6 @@ def _find_images(options: argparse.Namespace) -> tuple[dict[str, Folder], Reject
 
 def _is_archive(path: str) -> bool:
     return path.lower().endswith((*archive_scan.SUFFIXES, *places.COMPRESSED_SUFFIXES))
-
-
-def _is_picture(path: str) -> bool:
-    """Whether a file holds a picture that is read here, whatever its name says."""
-    try:
-        return formats.from_bytes(image_reader.read_bytes(path)[:64]) in formats.FORMATS
-    except (OSError, codec.ImageError):
-        return False
 
 
 def _with_frames(jobs: list[Job], every: float, rejected: Rejected, done: Collection[str]) -> Iterator[Job]:
@@ -270,7 +262,9 @@ def _tagged_batches(
 ) -> Iterator[tuple[list[Job], np.ndarray]]:
     """Yield ``(jobs, probabilities (B, L))`` with a progress bar; add to ``rejected`` what cannot be read."""
     if isinstance(tagger, DumpPredictions):
-        yield from _batches_of_dump(jobs, tagger, rejected)
+        for known, probabilities, unknown in tagger.batches(jobs, lambda job: join(job.folder, job.name)):
+            rejected += [(job.path, "not in the dump") for job in unknown]
+            yield known, probabilities
         return
     batches = image_reader.read_batches(
         _with_frames(jobs, options.every, rejected, done) if options.every else iter(jobs),
@@ -290,15 +284,6 @@ def _tagged_batches(
         _say(f"{count} with a wrong suffix: {remark}")
     if damaged:
         _say(image_reader.damage_text([(job.path, reason) for job, reason in damaged], "tagged"))
-
-
-def _batches_of_dump(
-    jobs: list[Job], dump: DumpPredictions, rejected: Rejected
-) -> Iterator[tuple[list[Job], np.ndarray]]:
-    """Yield ``(jobs, probabilities (B, L))`` of the pictures that a dump has; the others are rejected."""
-    for known, probabilities, unknown in dump.batches([join(job.folder, job.name) for job in jobs]):
-        rejected += [(jobs[place].path, "not in the dump") for place in unknown]
-        yield [jobs[place] for place in known], probabilities
 
 
 # Sidecars

@@ -236,8 +236,8 @@ def _fitting_splits(ids: np.ndarray, splits: Mapping[str, tuple[int, int]]) -> s
         ranges.append(f"{name} = [{start}, {end}]")
         start = end + 1
     return (
-        f"In the definition these would do: splits = {{{', '.join(ranges)}}}; or shares, which are drawn by "
-        "content: splits = {train = 0.9, validation = 0.1}"
+        "Shares (train = 0.9, validation = 0.1) are drawn by content, whatever the ids. "
+        f"In the definition these would do: splits = {{{', '.join(ranges)}}}"
     )
 
 

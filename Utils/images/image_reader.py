@@ -43,6 +43,14 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     return data
 
 
+def holds_picture(path: str | os.PathLike[str]) -> bool:
+    """Whether a file holds a picture that is read here, whatever its name says."""
+    try:
+        return formats.from_bytes(read_bytes(path)[:64]) in formats.FORMATS
+    except (OSError, codec.ImageError):
+        return False
+
+
 def add_max_pixels(command_line: argparse.ArgumentParser) -> None:
     """Add ``--max-pixels``; the command passes its value to `codec.allow_pixels`."""
     command_line.add_argument(

@@ -2,7 +2,8 @@
 
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from Utils.images import image_folder
 from Utils.images.places import Place
 
 _AT_ONCE = 256  # pictures
+
+Item = TypeVar("Item")
 
 
 class DumpPredictions:
@@ -45,15 +48,18 @@ class DumpPredictions:
                 f"{next(iter(row_of), 'none')}. Is it the place that the dump was made from?"
             )
 
-    def batches(self, paths: Sequence[str]) -> Iterator[tuple[list[int], np.ndarray, list[int]]]:
-        """Yield ``(places of paths, their probabilities (B, L) float32, places without a row)``, in order.
+    def batches(
+        self, pictures: Sequence[Item], path_of: Callable[[Item], str]
+    ) -> Iterator[tuple[list[Item], np.ndarray, list[Item]]]:
+        """Yield ``(pictures, their probabilities (B, L) float32, pictures without a row)``, in order.
 
-        Args:
-            paths: relative to the place.
+        ``path_of`` gives the path of a picture, relative to the place.
         """
-        for start in range(0, len(paths), _AT_ONCE):
-            part = range(start, min(start + _AT_ONCE, len(paths)))
-            known = [place for place in part if paths[place] in self._rows]
-            rows = [self._rows[paths[place]] for place in known]
-            unknown = [place for place in part if paths[place] not in self._rows]
-            yield known, np.asarray(self._probabilities[rows], np.float32), unknown
+        for start in range(0, len(pictures), _AT_ONCE):
+            rows = [(item, self._rows.get(path_of(item))) for item in pictures[start : start + _AT_ONCE]]
+            known = [row for _, row in rows if row is not None]
+            yield (
+                [item for item, row in rows if row is not None],
+                np.asarray(self._probabilities[known], np.float32),
+                [item for item, row in rows if row is None],
+            )

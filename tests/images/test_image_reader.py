@@ -34,3 +34,11 @@ def test_a_file_may_not_fill_the_memory(tmp_path):
         file.truncate(image_reader.MOST_BYTES + 1)
     with pytest.raises(codec.ImageError, match="too large a file"):
         image_reader.read_image(tmp_path / "sparse.png", 8)
+
+
+def test_a_picture_is_told_by_its_bytes(tmp_path):
+    (tmp_path / "a").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(60))
+    (tmp_path / "b.png").write_text("notes")
+    assert [image_reader.holds_picture(tmp_path / name) for name in ("a", "b.png", "none")] == [
+        True, False, False,
+    ]  # fmt: skip

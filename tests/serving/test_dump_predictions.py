@@ -25,10 +25,10 @@ def test_rows_go_to_their_pictures(tmp_path):
     listed = [ids["x.jpg"], ids["b/1.jpg"], 7]
     p = np.float32([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]])
     dump = DumpPredictions(write_dump(tmp_path / "dump", p, None, listed, ["s", "t"]), place)
-    ((known, rows, unknown),) = dump.batches(names)
-    assert [names[row] for row in known] == ["b/1.jpg", "7.jpg", "x.jpg"]
+    ((known, rows, unknown),) = dump.batches(names, str)
+    assert known == ["b/1.jpg", "7.jpg", "x.jpg"]
     assert rows.tolist() == p[[1, 2, 0]].tolist()
-    assert unknown == [0]
+    assert unknown == ["a/1.jpg"]
 
 
 def test_another_place_is_refused(tmp_path):
