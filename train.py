@@ -15,7 +15,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from Utils.command.backend import prepare_backend
-from Utils.command.cli import command
+from Utils.command.cli import UserError, command
 from Utils.data import dataset_folder, folds, unknown_labels
 from Utils.data.dataset_folder import Dataset
 from Utils.files import atomic
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from Utils.training.experiment import Experiment
     from Utils.training.freezing import Freezing
 
+LABELS_TO_PACK = 4096  # from which --packed-labels auto packs: 16 kB an image
 ARCHITECTURE = "architecture.json"  # of a run that takes its model from --init-from, not from the recipe
 
 
@@ -164,6 +165,8 @@ def _data(
         "unknown": unknown.mask if unknown else None,
     }
 
+    packed_labels = _packed_labels(recipe, dataset)
+
     def batches(step: int) -> Any:
         return Generators.train_dataset(
             dataset.shards("train"),
@@ -172,6 +175,7 @@ def _data(
             num_records=streams.counts,
             keep=is_kept,
             augmentation=recipe.group(Augmentation),
+            packed_labels=packed_labels,
             **shared_options,
         )
 
@@ -181,6 +185,30 @@ def _data(
         return Generators.eval_dataset(shards, pad_batches=True, num_records=counts, **shared_options)
 
     return facts, batches, validation if "validation" in dataset.splits else None, streams.rows_each
+
+
+def _packed_labels(recipe: Recipe, dataset: Dataset) -> int:
+    """Return the room for labels of an image that travels to the device, 0 where all of them do.
+
+    Raises UserError where --packed-labels on cannot be.
+    """
+    from Generators import shard_stats
+
+    if recipe.packed_labels == "off":
+        return 0
+    if recipe.packed_labels == "auto" and dataset.num_labels < LABELS_TO_PACK:
+        return 0
+    most = 0 if recipe.unknown_labels else shard_stats.most_labels(dataset, "train")
+    most *= 2 if recipe.mixup_alpha else 1  # a mixed image has those of both
+    if 0 < 2 * most < dataset.num_labels:
+        return most
+    if recipe.packed_labels == "on":
+        raise UserError(
+            "--packed-labels on needs a dataset with posts.parquet, no --unknown-labels, and images with far "
+            f"fewer labels than tags; {dataset.folder} has {dataset.num_labels} tags, and an image has "
+            f"{most or 'an unknown number of'} labels at most"
+        )
+    return 0
 
 
 def _label_filters(
@@ -366,10 +394,14 @@ def _save_first_state(experiment: "Experiment", source: Source, match: TagMatch,
 
 def _draw_batch(experiment: "Experiment", run: Run) -> None:
     """Draw the first batch as the model will see it: ``batch.png`` of the run folder."""
+    import numpy as np
+
     import Models
+    from Generators import packed_labels
     from Utils.report import run_plots
 
     images, labels = next(iter(experiment.batches(0)))
+    labels = packed_labels.unpack(np.asarray(labels), experiment.dataset.num_labels)
     if experiment.trained_model is not experiment.model:
         images = Models.augment_batch(*images)
     names = experiment.dataset.tags["name"].tolist()

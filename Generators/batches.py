@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import cv2
 import numpy as np
 
-from Generators import augment
+from Generators import augment, packed_labels
 from Utils.command.cli import UserError
 from Utils.command.limits import Checked, Limit
 from Utils.images import codec
@@ -73,6 +73,7 @@ class TrainBatcher:
             does not read the others (see ``Generators.host_sharding``).
         reduced_decoding: decode JPEGs much larger than needed at a fraction of their size.
         unknown: which labels of the posts are not known.
+        packed_labels: room for so many labels an image, packed as in ``Generators.packed_labels``; 0: all.
     """
 
     spec: BatchSpec
@@ -83,6 +84,12 @@ class TrainBatcher:
     streams: int = 1
     reduced_decoding: bool = True
     unknown: UnknownMask | None = None
+    packed_labels: int = 0
+
+    @property
+    def labels_width(self) -> int:
+        """Numbers of a row of labels."""
+        return 2 * self.packed_labels or self.spec.num_labels
 
     @property
     def on_device(self) -> bool:
@@ -92,7 +99,7 @@ class TrainBatcher:
     def __call__(
         self, step: int, ids: np.ndarray, data: np.ndarray, labels: np.ndarray, row_lengths: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return images (B, S, S, 3) uint8, labels (B, L) float32, and device draws (B, 4) float32.
+        """Return images (B, S, S, 3) uint8, labels (B, labels_width) float32, device draws (B, 4) float32.
 
         Images and labels are mixed where MixUp is on. Unknown labels are -1; a label of a mixed image is
         unknown where either image's is. The device draws of an image are: mirrored or not, degrees, its share
@@ -123,7 +130,10 @@ class TrainBatcher:
         # The draws are returned even if the host used them: tf.numpy_function's outputs are fixed.
         turns = [(draws[place].flip, draws[place].degrees) for place in places]
         device_draws = np.column_stack([turns, shares, partners]).astype(np.float32)
-        return images, _mark_unknown(labels, unknown), device_draws
+        labels = _mark_unknown(labels, unknown)
+        if self.packed_labels:
+            labels = packed_labels.pack(labels, self.packed_labels, ids[places])
+        return images, labels, device_draws
 
     def _mixup(self, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the host's rows, their shares in the mixtures, and their partners' rows: (B,) each.

@@ -23,6 +23,7 @@ import tensorflow as tf
 from Generators import tar_samples
 from Generators.batches import BatchSpec, EvalBatcher, TrainBatcher, UnknownMask
 from Generators.host_sharding import Keep, RecordStreams, record_dataset, shard_ranges
+from Generators.packed_labels import MOST_LABELS
 from Generators.records import filter_by_id, needs_fsspec, parse_batch, read_shards, record_ids, shard_reader
 from Generators.tar_samples import Tags, TarSamples
 from Utils.command.cli import UserError, suggest
@@ -53,6 +54,7 @@ def train_dataset(
     keep: Keep | None = None,
     unknown: UnknownMask | None = None,
     tags: Tags | None = None,
+    packed_labels: int = 0,
     **changes: Any,
 ) -> tf.data.Dataset:
     """Return an endless dataset of ``(images (B, S, S, 3) uint8, labels (B, num_labels) float32)``.
@@ -80,6 +82,8 @@ def train_dataset(
         unknown: ``unknown(ids) -> (B, num_labels) bool`` of labels that become -1; see
             ``Utils.data.unknown_labels``.
         tags: for tars, which hold the names of tags: the path of a selected_tags.csv, or a list of the names.
+        packed_labels: give labels packed, (B, 2 packed_labels), with room for so many an image; 0 gives all
+            of them. The losses of ``Utils.training`` take both; see ``Generators.packed_labels``.
         changes: single fields of the augmentation, for example ``mixup_alpha=0`` or ``crop=None`` (no crop).
             With ``augment_on="device"`` flip, rotation and MixUp of the images are left to
             ``Models.with_augmentation``, and elements are ``((images, draws (B, 4) float32), labels)``.
@@ -91,6 +95,11 @@ def train_dataset(
     _check_seed(seed)
     if start_step < 0:
         raise UserError(f"start_step must not be negative; got {start_step}")
+    if packed_labels < 0 or (packed_labels and not 2 * packed_labels < num_labels < MOST_LABELS):
+        raise UserError(
+            f"packed_labels must be 0, or at least 1 and less than half of num_labels; got {packed_labels} "
+            f"of {num_labels}"
+        )
     rows = _host_rows(host, batch_size)
     augmentation = _changed(augmentation or Augmentation(), changes)
     paths, num_records = _records_of(records, num_records, tags, num_labels, keep)
@@ -104,6 +113,7 @@ def train_dataset(
         streams=streams.number,
         reduced_decoding=reduced_decoding,
         unknown=unknown,
+        packed_labels=packed_labels,
     )
     dataset = record_dataset(
         paths, streams, rows, seed=seed, start_step=start_step, shuffle_buffer=shuffle_buffer, keep=keep
@@ -208,7 +218,7 @@ def _train_element(batcher: TrainBatcher, step: Any, serialized: Any) -> tuple[A
     )
     # What numpy returns has no static shape, and Keras builds its step from the static one.
     images = tf.ensure_shape(images, batcher.spec.images_shape(count))
-    labels = tf.ensure_shape(labels, (count, batcher.spec.num_labels))
+    labels = tf.ensure_shape(labels, (count, batcher.labels_width))
     return ((images, tf.ensure_shape(draws, (count, 4))), labels) if batcher.on_device else (images, labels)
 
 

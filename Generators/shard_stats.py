@@ -48,6 +48,12 @@ def label_frequencies(
     return (positives + 0.5) / (knowns + 1.0)
 
 
+def most_labels(dataset: Dataset, split: str) -> int:
+    """Return how many labels a post of a split has at most; 0 without posts.parquet."""
+    blocks = dataset.label_blocks(split)
+    return max((int(lengths.max(initial=0)) for _, lengths, _ in blocks or ()), default=0)
+
+
 def _stored_labels(dataset: Dataset, split: str, max_records: int) -> Iterator[tuple[np.ndarray, ...]]:
     """Yield (ids, numbers of labels, labels) of the first records of a split, as ``label_blocks`` does."""
     for serialized in read_shards(dataset.shards(split)).take(max_records).batch(256):

@@ -92,6 +92,9 @@ class DataOptions(Checked):
     """I/K leaves fold I of K (by post id) out of the training split, for predictions of it by predict.py."""
     unknown_labels: str = ""
     """CSV of post_id and tag_id (or tag): labels that are unknown and do not count in the loss."""
+    packed_labels: Literal["auto", "on", "off"] = "auto"
+    """Send the labels of a batch to the device as the few that are not 0, for the same loss and gradients.
+    auto does from 4,096 tags on, without --unknown-labels, where posts.parquet says how many an image has."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,6 +12,7 @@ import keras
 
 from Utils.command.cli import UserError
 from Utils.recipe.options import LossOptions
+from Utils.training.packed_labels import unpacked
 from Utils.training.tensors import Tensor, ops
 
 # Focusing weights are powers of a number that may round to 0, where the gradient of a power below 1 is
@@ -126,8 +127,8 @@ class TagLoss(keras.losses.Loss):
             raise UserError(f"loss {self.loss} takes no tag weights: it is no sum of terms of the tags")
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Return the loss of each image: labels and logits (B, num_labels) -> (B,)."""
-        return type(self).function(y_true, y_pred, **self.options)
+        """Return the loss of each image: labels, maybe packed, and logits (B, num_labels) -> (B,)."""
+        return type(self).function(unpacked(y_true, y_pred.shape[-1]), y_pred, **self.options)
 
     def get_config(self) -> dict[str, Any]:
         """Return what ``__init__`` takes."""
@@ -158,8 +159,9 @@ class EpochLoss(TagLoss):
         self.epoch_state.epoch.assign(epoch)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Return the loss of each image: labels and logits (B, num_labels) -> (B,)."""
-        return type(self).function(y_true, y_pred, epoch=self.epoch_state.epoch.value, **self.options)
+        """Return the loss of each image: labels, maybe packed, and logits (B, num_labels) -> (B,)."""
+        labels = unpacked(y_true, y_pred.shape[-1])
+        return type(self).function(labels, y_pred, epoch=self.epoch_state.epoch.value, **self.options)
 
 
 class EpochState(keras.metrics.Metric):

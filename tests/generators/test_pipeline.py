@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import Generators
-from Generators import batches, records
+from Generators import batches, packed_labels, records
 from Models.layers.augmentation import BatchAugmentation
 from Utils.command.cli import UserError
 from Utils.images import codec
@@ -122,6 +122,18 @@ def test_skipped_records_are_not_decoded(shards, monkeypatch):
     dataset = train(shards, start_step=1000, workers=1)
     taken(dataset.take(1), 1)
     assert len(decoded) <= 5 * 4  # the batch itself and what is made ahead
+
+
+@pytest.mark.parametrize("alpha", [0, 0.4])
+def test_packed_labels_are_the_labels(shards, alpha):
+    options = {**PLAIN, "mixup_alpha": alpha}
+    dataset = train(shards, packed_labels=2, **options)
+    assert dataset.element_spec[1] == tf.TensorSpec((4, 4), tf.float32)
+    unpacked = [(images, packed_labels.unpack(labels, NUM_LABELS)) for images, labels in taken(dataset, 6)]
+    assert same(taken(train(shards, **options), 6), unpacked)
+    for wrong in (-1, 4):
+        with pytest.raises(UserError, match="packed_labels must be"):
+            train(shards, packed_labels=wrong)
 
 
 @pytest.mark.parametrize("alpha", [0, 0.4])

@@ -58,3 +58,8 @@ def test_label_frequencies_leave_out_a_fold_and_unknown_labels(four_posts):
 def test_label_frequencies_of_shards_need_not_read_them_all(dataset):
     first = shard_stats.label_frequencies(dataset, "train", max_records=1)
     assert set(first) <= {0.25, 0.75}
+
+
+def test_the_most_labels_of_a_post_are_known_from_posts_alone(four_posts):
+    has_posts = (four_posts.folder / "posts.parquet").exists()
+    assert shard_stats.most_labels(four_posts, "train") == (2 if has_posts else 0)

@@ -376,3 +376,28 @@ def test_a_fresh_classifier_starts_at_the_frequencies_of_the_tags(dataset, tmp_p
     expected, _ = classifier_prior.logits(losses.build("focal"), frequencies)
     assert len(set(expected)) > 2
     np.testing.assert_allclose(bias, expected if is_prior else np.zeros(len(bias)), atol=1e-12)
+
+
+def test_labels_that_cannot_be_packed_are_an_error(dataset, tmp_path, capsys):
+    assert train.main(command(dataset, tmp_path / "run", "--packed-labels", "on")) == 2
+    assert "--packed-labels on needs a dataset with posts.parquet" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_packed_labels_train_the_same_model(dataset, tmp_path):
+    folder = shutil.copytree(dataset, tmp_path / "dataset")
+    lines = [f"{number},tag_{number},0,{60 - number}" for number in range(1, 41)]  # of which images have six
+    (folder / "selected_tags.csv").write_text("\n".join(["tag_id,name,category,count", *lines]) + "\n")
+    blocks = list(shard_stats._stored_labels(dataset_folder.load(folder), "train", 1000))
+    ids, lengths, labels = (np.concatenate(part) for part in zip(*blocks, strict=True))
+    lists = [part.tolist() for part in np.split(labels, np.cumsum(lengths)[:-1])]
+    posts = pd.DataFrame({"post_id": ids, "split": "train", "path": "", "label_indexes": lists})
+    posts.to_parquet(folder / "posts.parquet")
+    for packed in ("on", "off"):
+        words = command(folder, tmp_path / packed, "--epochs", "1", "--packed-labels", packed)
+        assert train.main(words) == 0
+    weights = [
+        keras.saving.load_model(tmp_path / packed / "model.keras").get_weights() for packed in ("on", "off")
+    ]
+    assert all(np.array_equal(*pair) for pair in zip(*weights, strict=True))

@@ -17,6 +17,7 @@ def scores_of(metric, labels, weights=None):
     return {name: float(value) for name, value in metric.result().items()}
 
 
+@pytest.mark.every_backend
 def test_the_loss_is_that_of_logits_at_the_frequencies():
     weights = [1.0, 2.0, 0.5, 1.0, 3.0]
     for loss in (losses.SummedBCE(), losses.SummedBCE(tag_weights=weights)):
