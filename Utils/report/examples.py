@@ -17,6 +17,14 @@ NUM_GALLERY = 24
 RIGHT, WRONG, MISSED = range(3)  # predicted and true, predicted only, true only
 
 
+class Shot(NamedTuple):
+    """An image with a mistake: its ``data:`` URI, None where no image was found."""
+
+    address: str | None
+    caption: str
+    post_id: int
+
+
 class TagSaid(NamedTuple):
     """A tag that is predicted or true: its column, its probability, and RIGHT, WRONG or MISSED."""
 
@@ -100,3 +108,18 @@ def _rows_of_tags(dump: predictions.Dump, threshold: float) -> list[int]:
         start += len(block)
     order = np.argsort(-positives, kind="stable")
     return [int(row) for row in best[:, order].T.ravel() if row >= 0]
+
+
+def shots(
+    dump: predictions.Dump, captions: Iterable[list[tuple[int, str]]], find_pictures: FindPictures
+) -> list[list[Shot]]:
+    """Return captions ``(row of the dump, text)`` with thumbnails; none without image ids."""
+    captions = list(captions)
+    if dump.image_ids is None:
+        return [[] for _ in captions]
+    id_of = {row: int(dump.image_ids[row]) for part in captions for row, _ in part}
+    pictures = find_pictures(sorted(set(id_of.values()))) if id_of else {}
+    addresses = {post: post_images.data_uri(data) for post, data in pictures.items()}
+    return [
+        [Shot(addresses.get(id_of[row]), caption, id_of[row]) for row, caption in part] for part in captions
+    ]

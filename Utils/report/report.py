@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from Utils.data import post_images
 from Utils.evaluation import (
     alignment,
     bootstrap,
@@ -22,7 +21,7 @@ from Utils.evaluation import (
     thresholds,
 )
 from Utils.report import examples, figures
-from Utils.report.examples import FindPictures
+from Utils.report.examples import FindPictures, Shot
 from Utils.tags.tag_list import category_name, category_names
 
 NUM_RESAMPLES = 1000
@@ -55,14 +54,6 @@ class TagRow(NamedTuple):
     precision: float | None
     recall: float | None
     f1: float | None
-
-
-class Shot(NamedTuple):
-    """An image with a mistake: its ``data:`` URI, None where no image was found."""
-
-    address: str | None
-    caption: str
-    post_id: int
 
 
 class WorstTag(NamedTuple):
@@ -244,9 +235,9 @@ def headline(dump: predictions.Dump, truth: ground_truth.Truth | None = None) ->
     positives = scores.positives(dump.labels)
     frequencies = np.broadcast_to(dump.tags["count"].to_numpy(np.float64), dump.probabilities.shape)
     columns = columns_by_category(dump)
-    model, baseline = (
-        _score(p, dump.labels, positives, list(columns.values())) for p in (dump.probabilities, frequencies)
-    )
+    parts = list(columns.values())
+    model = _score(dump.probabilities, dump.labels, positives, parts)
+    baseline = _score(frequencies, dump.labels, positives, parts, with_macro_interval=False)
     limits = [
         {"ceiling": math.nan if truth is None else ground_truth.ceiling(dump, part, truth)}
         for part in columns.values()
@@ -259,19 +250,27 @@ def headline(dump: predictions.Dump, truth: ground_truth.Truth | None = None) ->
 
 
 def _score(
-    probabilities: np.ndarray, labels: np.ndarray, positives: np.ndarray, selections: list[np.ndarray]
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    positives: np.ndarray,
+    selections: list[np.ndarray],
+    with_macro_interval: bool = True,
 ) -> list[dict[str, Any]]:
-    """Score every selection of columns at its own P = R threshold, with intervals over images."""
+    """Score every selection of columns at its own P = R threshold, with intervals over images.
+
+    That of macro F1 takes a pass of its own; without it both ends are NaN.
+    """
     cuts = thresholds.p_equals_r_points(
         probabilities, [(int(positives[columns].sum()), columns) for columns in selections]
     )
     scored, per_image = [], []
     for cut, columns in zip(cuts, selections, strict=True):
         counts = scores.count(probabilities, labels, cut.threshold).select(columns)
-        total, macro = counts.total(), scores.macro_f1(counts)
-        cells = bootstrap.confusion_columns(probabilities, labels, cut.threshold, columns)
-        without = jackknife.macro_f1_without_each_image(cells, len(probabilities))
-        low, high = jackknife.interval(macro, without)
+        total, macro, low, high = counts.total(), scores.macro_f1(counts), math.nan, math.nan
+        if with_macro_interval:
+            cells = bootstrap.confusion_columns(probabilities, labels, cut.threshold, columns)
+            without = jackknife.macro_f1_without_each_image(cells, len(probabilities))
+            low, high = jackknife.interval(macro, without)
         scored.append(
             {
                 **scores.summary(total, cut.threshold),
@@ -369,7 +368,7 @@ def with_pictures(
         places = [place_of[pair.predicted], place_of[pair.true]]
         rows = confusion.pair_rows(p[:, places], y[:, places], threshold)
         captions.append([(row, " / ".join(f"{p[row, place]:.2f}" for place in places)) for row in rows])
-    shots = _shots(dump, captions, find_pictures)
+    shots = examples.shots(dump, captions, find_pictures)
     names = dump.tags["name"].tolist()
     return (
         [WorstTag(*tag) for tag in zip(worst, shots[: len(worst)], strict=True)],
@@ -378,18 +377,3 @@ def with_pictures(
             for pair, of_pair in zip(pairs, shots[len(worst) :], strict=True)
         ],
     )
-
-
-def _shots(
-    dump: predictions.Dump, captions: Iterable[list[tuple[int, str]]], find_pictures: FindPictures
-) -> list[list[Shot]]:
-    """Replace rows of the dump by the data URIs of thumbnails; none without image ids."""
-    captions = list(captions)
-    if dump.image_ids is None:
-        return [[] for _ in captions]
-    id_of = {row: int(dump.image_ids[row]) for part in captions for row, _ in part}
-    pictures = find_pictures(sorted(set(id_of.values()))) if id_of else {}
-    addresses = {post: post_images.data_uri(data) for post, data in pictures.items()}
-    return [
-        [Shot(addresses.get(id_of[row]), caption, id_of[row]) for row, caption in part] for part in captions
-    ]

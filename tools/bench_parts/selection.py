@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from Utils.bench import timing
+from Utils.command.backend import prepare_backend
 from Utils.command.cli import Parser, WorkError, number
 from Utils.data import dataset_folder, dataset_selection, dataset_writer, packing, sources
 from Utils.data.definition import Definition
@@ -49,6 +50,8 @@ def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:
                 seconds, peak = timing.call_in_new_process(stage, options.source, path, dataset, posts)
                 figures[f"{name} {posts:,} posts"] = posts / seconds
                 peaks[name].append(peak)
+            labels = pd.read_csv(dataset / dataset_folder.TAG_SPLITS)["train"].sum()
+            setup["labels_per_post"] = round(float(labels) / posts, 1)
     for name, (low, high) in peaks.items():
         slope = (high - low) / (sizes[1] - sizes[0])  # MB a post
         setup |= {
@@ -154,6 +157,7 @@ def _divide(kind: str, path: pathlib.Path, dataset: pathlib.Path, posts: int) ->
 
 def _read(kind: str, path: pathlib.Path, dataset: pathlib.Path, posts: int) -> tuple[float, float]:
     """Return seconds and peak MB of the frequencies of labels and of the ids, of the split to train on."""
+    prepare_backend()
     from Generators import shard_stats
 
     started = time.perf_counter()
