@@ -134,11 +134,10 @@ def _write(report: reporting.Report, folder: pathlib.Path) -> None:
 
 def text_table(dump: predictions.Dump, rows: Iterable[Mapping[str, Any]]) -> str:
     """Return the headline table as aligned text."""
-    lines = [("category", "tags", "F1", "95%", "F1", "95%", "macro F1", "MCC", "threshold")]
     rows = list(rows)
     has_ceiling = not all(math.isnan(row["model"]["ceiling"]) for row in rows)
-    if has_ceiling:
-        lines = [(*lines[0], "ceiling")]
+    head = ("category", "tags", "F1", "95%", "F1", "95%", "macro F1", "MCC", "threshold")
+    lines: list[tuple[str, ...]] = [(*head, "ceiling") if has_ceiling else head]
     for row in rows:
         baseline, model = row["frequencies"], row["model"]
         f1 = (_score(baseline["F1"]), _interval(baseline), _score(model["F1"]), _interval(model))
