@@ -13,6 +13,15 @@ from Utils.command.cli import UserError
 MOST_LABELS = 2**24
 
 
+def require_packable(most: int, num_labels: int) -> None:
+    """Raise UserError where rows of ``num_labels`` have no room for ``most`` packed ones; 0 packs none."""
+    if most < 0 or (most and not 2 * most < num_labels < MOST_LABELS):
+        raise UserError(
+            "packed_labels must be 0, or at least 1 and less than half of num_labels, which must be below "
+            f"{MOST_LABELS:,}; got {most} of {num_labels}"
+        )
+
+
 def pack(labels: np.ndarray, most: int, ids: np.ndarray) -> np.ndarray:
     """Return labels (B, num_labels) packed, (B, 2 most) float32; unknown ones (-1) and mixed ones too.
 

@@ -23,7 +23,7 @@ import tensorflow as tf
 from Generators import tar_samples
 from Generators.batches import BatchSpec, EvalBatcher, TrainBatcher, UnknownMask
 from Generators.host_sharding import Keep, RecordStreams, record_dataset, shard_ranges
-from Generators.packed_labels import MOST_LABELS
+from Generators.packed_labels import require_packable
 from Generators.records import filter_by_id, needs_fsspec, parse_batch, read_shards, record_ids, shard_reader
 from Generators.tar_samples import Tags, TarSamples
 from Utils.command.cli import UserError, suggest
@@ -65,22 +65,19 @@ def train_dataset(
         image_size: side of the square images, in pixels.
         batch_size: images in a global batch, on all hosts.
         seed: the same seed gives the same batches on any machine and at any parallelism.
-        start_step: the number of the first batch. Earlier batches are not decoded, and whole passes among
-            them are not read.
+        start_step: the number of the first batch. Earlier ones are not decoded, whole passes not read.
         augmentation: an ``Utils.images.augmentation.Augmentation``; None has the original zoo's settings.
         channel_order: "bgr", as all models of the zoo have it, or "rgb".
         shuffle_buffer: records (encoded; at 512 px about 90 kB each) held for shuffling.
         num_records: number of records (that ``keep`` keeps), in total or for every shard; None counts them
-            where needed. With a number for every shard there are as many streams as
-            ``Generators.host_sharding`` says, and MixUp partners are of one stream. Otherwise there is one
-            stream, and every host reads all shards.
+            where needed. With one for every shard there are as many streams as ``host_sharding`` says, and
+            MixUp partners are of one stream. Otherwise there is one, and every host reads all shards.
         host: (index, count): give only this host's rows of every batch of ``batch_size``, which are the same
             for any number of hosts; it reads the streams of these rows, and decodes them and their partners.
         workers: batches made at the same time; by default one a core.
         reduced_decoding: decode JPEGs much larger than needed at 1/2, 1/4 or 1/8 of their size.
         keep: ``keep(id) -> bool`` leaves out the other records, undecoded; None keeps all.
-        unknown: ``unknown(ids) -> (B, num_labels) bool`` of labels that become -1; see
-            ``Utils.data.unknown_labels``.
+        unknown: ``unknown(ids) -> (B, num_labels) bool`` of labels that become -1.
         tags: for tars, which hold the names of tags: the path of a selected_tags.csv, or a list of the names.
         packed_labels: give labels packed, (B, 2 packed_labels), with room for so many an image; 0 gives all
             of them. The losses of ``Utils.training`` take both; see ``Generators.packed_labels``.
@@ -92,14 +89,8 @@ def train_dataset(
     and labels outside ``num_labels`` raise a tf.errors.OpError that names the record's image_id.
     """
     spec = BatchSpec(image_size, num_labels, batch_size, channel_order)
-    _check_seed(seed)
-    if start_step < 0:
-        raise UserError(f"start_step must not be negative; got {start_step}")
-    if packed_labels < 0 or (packed_labels and not 2 * packed_labels < num_labels < MOST_LABELS):
-        raise UserError(
-            f"packed_labels must be 0, or at least 1 and less than half of num_labels; got {packed_labels} "
-            f"of {num_labels}"
-        )
+    _check_start(seed, start_step)
+    require_packable(packed_labels, num_labels)
     rows = _host_rows(host, batch_size)
     augmentation = _changed(augmentation or Augmentation(), changes)
     paths, num_records = _records_of(records, num_records, tags, num_labels, keep)
@@ -118,7 +109,7 @@ def train_dataset(
     dataset = record_dataset(
         paths, streams, rows, seed=seed, start_step=start_step, shuffle_buffer=shuffle_buffer, keep=keep
     )
-    # The dataset is endless, so nothing is dropped: `drop_remainder` makes the batch size static.
+    # It is endless, so nothing is dropped: `drop_remainder` makes the size of a batch static.
     dataset = dataset.batch(batcher.rows_read.stop - batcher.rows_read.start, drop_remainder=True)
     dataset = dataset.enumerate(start_step)  # all random draws of a batch follow from its step
     dataset = dataset.map(lambda step, batch: _train_element(batcher, step, batch), workers or num_cores())
@@ -252,9 +243,11 @@ def _with_options(dataset: tf.data.Dataset) -> tf.data.Dataset:
     return dataset.prefetch(2).with_options(options)
 
 
-def _check_seed(seed: int) -> None:
+def _check_start(seed: int, start_step: int) -> None:
     if not isinstance(seed, int) or not -(2**63) <= seed < 2**63:
         raise UserError(f"seed must be an integer of 64 bits; got {seed!r}")
+    if start_step < 0:
+        raise UserError(f"start_step must not be negative; got {start_step}")
 
 
 def _host_rows(host: tuple[int, int], batch_size: int) -> slice:
