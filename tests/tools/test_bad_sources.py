@@ -63,6 +63,16 @@ def parquet(**columns):
     return data.getvalue()
 
 
+def class_labels():
+    """Tags as numbers whose names are in the schema, as Hugging Face writes a Sequence(ClassLabel)."""
+    features = {"tags": {"feature": {"names": ["a", "b"], "_type": "ClassLabel"}, "_type": "Sequence"}}
+    table = pa.table({"id": [1, 2], "tags": [[0, 1], [1]]})
+    data = io.BytesIO()
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    pq.write_table(table.replace_schema_metadata(metadata), data)
+    return data.getvalue()
+
+
 def zstd(text):
     return pa.compress(text.encode(), codec="zstd", asbytes=True)
 
@@ -114,6 +124,8 @@ POSTS = {
     "a deleted post": ({"posts-2024-01-01.csv": CSV + "1,aa,s,a,t\n2,bb,s,c,f\n"}, 0, [2]),
     "a row of other length": ({"posts.csv": CSV + "1,aa,s,a,t,9,9\n2,bb,s,c,f\n3\n"}, 0, [2]),
     "no row": ({"posts.csv": CSV}, 2, "no post is left"),
+    "Hugging Face's metadata.csv": ({"metadata.csv": "file_name,text\n1.jpg,\"a, b\"\n2.jpg,c\n"}, 0, [1, 2]),
+    "a table of names and tags": ({"x.csv": "image_id,tags\n1,a b\n2,\n"}, 0, [1, 2]),
     "a table without tags": ({"posts.csv": "id,name\n1,a\n"}, 2, "no source of posts is at"),
     "a quote without end": ({"posts.csv": CSV + '1,aa,s,"a,f\n2,bb,s,c,f\n'}, 2, "another number of cells"),
     "bytes that are no text": ({"posts.csv": CSV.encode() + b"1,aa,s,\xff\xfe,f\n2,bb,s,c,f\n"}, 0, [1, 2]),
@@ -126,6 +138,7 @@ POSTS = {
     "ids as texts": ({"a.parquet": parquet(id=["1", "x"], tag_string=["a", "b"])}, 0, [1]),
     "empty cells": ({"a.parquet": parquet(id=pa.array([1, None], pa.int64()), tag_string=["a", "b"])}, 0, [1]),
     "numbers for tags": ({"a.parquet": parquet(id=[1, 2], tags=[[5, 6], [7]])}, 2, "no post is left"),
+    "numbers that Hugging Face names": ({"a.parquet": class_labels()}, 0, [1, 2]),
     "no column of posts": ({"a.parquet": parquet(a=[1])}, 2, "no source of posts is at"),
     "Parquet that is cut off": ({"a.parquet": parquet(id=[1, 2], tag_string=["a", "b"])[:-20]}, 2, "no source of posts is at"),
     "a picture in a row without a path": ({"a.parquet": parquet(image=[{"bytes": ONE, "path": None}] * 2, text=["a", "b"])}, 0, "2 posts"),

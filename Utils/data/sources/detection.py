@@ -23,7 +23,7 @@ FINDS_PICTURES = ("sidecars", "webdataset")  # sources whose posts are pictures 
 KINDS = {  # what each source looks like, for the error where nothing fits and for docs/data.md
     "fire-eggs": "an SQLite database with the tables images, tags and imageTags",
     "deepdanbooru": "an SQLite database with a table posts",
-    "e621": "posts-*.csv or posts-*.csv.gz, a table with the columns id and tag_string",
+    "e621": "posts-*.csv or posts-*.csv.gz, or another table with an id or a file's name, and tags",
     "parquet": "Parquet files with an id or a file's name, and tags",
     "webdataset": "tar or zip files with pictures and .json, .txt, .caption or .tags of their names",
     "sidecars": "a folder of pictures with .txt, .caption, .tags or .json of their names",
@@ -127,8 +127,8 @@ def _of_text(path: pathlib.Path, head: bytes) -> tuple[str, str]:
     if text.startswith(("{", "[")):
         return "jsonl", f"{path.name} holds JSON"
     columns = [name.strip().strip('"') for name in text.partition("\n")[0].strip().split(",")]
-    if "id" in columns and "tag_string" in columns:
-        return "e621", f"{path.name} is a table with {', '.join(columns[:4])}, ..., tag_string"
+    if "," in text.partition("\n")[0] and danbooru_post.is_post(dict.fromkeys(columns)):
+        return "e621", f"{path.name} is a table of posts with {join_names(columns)}"
     if not head:
         return "", "an empty file"
     if "\0" in text:

@@ -1,5 +1,6 @@
 """Posts in Parquet files whose columns have the names of a booru's fields, with their pictures or without."""
 
+import json
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -70,6 +71,24 @@ def _columns(schema: pa.Schema, file: pathlib.Path) -> list[str]:
     return columns
 
 
+def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
+    """Return ``{column: names}`` of the columns whose numbers Hugging Face names (ClassLabel)."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        described = {column: feature.get("feature", feature) for column, feature in features.items()}
+        return {column: feature["names"] for column, feature in described.items() if "names" in feature}
+    except (KeyError, ValueError, AttributeError, TypeError, RecursionError):  # not written by Hugging Face
+        return {}
+
+
+def _named(value: Any, names: Sequence[str]) -> Any:
+    """Return a number, or a list of numbers, as the names that they stand for; anything else as it is."""
+    numbers = value if isinstance(value, list) else [value]
+    if not all(isinstance(number, int) and 0 <= number < len(names) for number in numbers):
+        return value
+    return [names[number] for number in numbers] if isinstance(value, list) else names[value]
+
+
 def _is_bytes(kind: pa.DataType) -> bool:
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
@@ -78,8 +97,11 @@ def _add_posts(sorter: DiskSorter, file: pathlib.Path, relative: str) -> None:
     schema = _schema(file)
     columns, with_pictures = _columns(schema, file), _holds_pictures(schema)
     total = -(-parquet_files.num_rows(file, WorkError) // stream.BLOCK_SIZE)
+    class_names = {name: names for name, names in _class_names(schema).items() if name in columns}
     for row, record in enumerate(_records(file, columns, total)):
         member = ""
+        for name, names in class_names.items():
+            record[name] = _named(record[name], names)
         if with_pictures:
             image = record.get("image")
             name = (image.get("path") if isinstance(image, dict) else image) or ""

@@ -58,7 +58,7 @@ def find_files(path: pathlib.Path) -> tuple[list[pathlib.Path], list[pathlib.Pat
         return newest, [file for file in dates if file not in newest]
     posts = [file for file in files if _is_of_posts(file)]
     if not posts:
-        raise UserError(f"none of {len(files)} tables in {path} has the columns id and tag_string or tags")
+        raise UserError(f"none of {len(files)} tables in {path} has an id or a file's name, and tags")
     return posts, []
 
 
@@ -67,4 +67,4 @@ def _is_of_posts(file: pathlib.Path) -> bool:
         columns = CsvStream(file).columns
     except UserError:  # it is empty
         return False
-    return "id" in columns and any(name in columns for name in danbooru_post.TAG_FIELDS)
+    return danbooru_post.is_post(dict.fromkeys(columns))

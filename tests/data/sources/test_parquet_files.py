@@ -1,5 +1,7 @@
 """Utils/data/sources/parquet_files.py: files that cannot be read, and rows that are no posts."""
 
+import json
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -27,3 +29,17 @@ def test_a_row_that_is_no_post_is_named_by_its_number_in_the_file(tmp_path):
     assert source.rejected == (
         (-1, "x.parquet, row 1", "post id is not from 0 to 2**63 - 1"), (3, "x.parquet, row 2", "no tags")
     )  # fmt: skip
+
+
+def test_numbers_are_the_names_that_hugging_face_gives_them(tmp_path):
+    features = {
+        "tags": {"feature": {"names": ["solo", "hat"], "_type": "ClassLabel"}, "_type": "Sequence"},
+        "rating": {"names": ["general", "explicit"], "_type": "ClassLabel"},
+    }
+    table = pa.table({"id": [1, 2, 3], "tags": [[0, 1], [1], [7]], "rating": [0, 1, 1]})
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    pq.write_table(table.replace_schema_metadata(metadata), tmp_path / "a.parquet")
+    source = read_parquet(tmp_path / "a.parquet")
+    assert source.tags.set_index("name")["count"].to_dict() == {"solo": 1, "hat": 2}
+    assert [reason for _, _, reason in source.rejected] == ["tags is neither a text nor a list of texts"]
+    assert source.rating_counts() == {"g": 1, "e": 1}

@@ -54,7 +54,7 @@ def test_of_dated_exports_the_newest_counts_and_the_tags_beside_it_are_named(tmp
 
 def test_tables_without_posts_are_named(tmp_path):
     (tmp_path / "a.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(UserError, match="none of 1 tables in .* has the columns id and tag_string or tags"):
+    with pytest.raises(UserError, match="none of 1 tables in .* has an id or a file's name, and tags"):
         read_e621(tmp_path)
 
 
