@@ -1,11 +1,10 @@
 """The pictures of a place: which files are pictures, and which post each of them shows."""
 
-import collections
 import dataclasses
 import hashlib
 import json
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -42,33 +41,48 @@ def path_id(path: AnyPath) -> int:
     return _hash63(pathlib.PurePath(path).as_posix())
 
 
-def post_ids(
-    paths: Sequence[str], place: Place | None = None, named: Mapping[str, int] | None = None
-) -> list[int]:
-    """Return the post ids of all pictures of one place, given their paths in it.
+def post_ids(paths: Sequence[str], place: Place | None = None) -> list[int]:
+    """Return the post ids of all pictures of one place, given their paths in it; `assigned_ids` has the rule.
 
-    As `post_id`, but a number that is the stem of several images (``a/1.jpg``, ``b/1.jpg``, ``1.png``) names
-    no post. Where ``place`` is given, such images, and those with other names, have the ``id`` that the JSON
-    beside them says (``x.json`` or ``x.jpg.json``), if no other image has it. The others get the hash of
-    their path, so that none stands for another.
+    Where ``place`` is given, the JSON beside a picture (``x.json`` or ``x.jpg.json``) may say its id.
+    """
+    numbers = np.array([stem_number(path) for path in paths], np.int64)
+    stated, hashes = np.full(len(paths), -1, np.int64), np.zeros(len(paths), np.int64)
+    unnamed = np.flatnonzero(~_is_only(numbers)).tolist()
+    in_json = _json_ids(place, [paths[row] for row in unnamed]) if place is not None and unnamed else {}
+    for row in unnamed:
+        stated[row], hashes[row] = in_json.get(paths[row], -1), path_id(paths[row])
+    return assigned_ids(numbers, stated, hashes).tolist()
+
+
+def stem_number(path: str) -> int:
+    """Return the decimal number that is the stem of a picture's path, -1 where it is none."""
+    return _decimal(pathlib.PurePath(path).stem)
+
+
+def assigned_ids(numbers: np.ndarray, stated: np.ndarray, hashes: np.ndarray) -> np.ndarray:
+    """Return the post ids of all pictures of one place: int64 (N,), none twice.
+
+    A picture's id is the number that is its stem, unless several pictures have it (``a/1.jpg``, ``b/1.jpg``,
+    ``1.png``): then it is none's. Such pictures, and those with other names, have the id that the JSON beside
+    them says, if no other picture has it; the rest have the hash of their path.
 
     Args:
-        paths: of all pictures of the place.
-        place: where JSON is looked for.
-        named: ``{path: id in the JSON beside it, -1 without one}``, by a caller that reads the JSON anyway.
+        numbers: (N,) as `stem_number` returns them.
+        stated: (N,) ids in JSON, -1 without one.
+        hashes: (N,) as `path_id` returns them; read only of pictures without a number of their own.
     """
-    ids = [_decimal(_stem(path.rpartition("/")[2])) for path in paths]
-    counts = collections.Counter(ids)
-    unnamed = [row for row, number in enumerate(ids) if number < 0 or counts[number] > 1]
-    if named is None:
-        named = _json_ids(place, [paths[row] for row in unnamed]) if place is not None and unnamed else {}
-    taken = {number for number in ids if counts[number] == 1}
-    claims = collections.Counter(named.get(paths[row], -1) for row in unnamed)
-    for row in unnamed:
-        number = named.get(paths[row], -1)
-        is_free = number >= 0 and claims[number] == 1 and number not in taken
-        ids[row] = number if is_free else path_id(paths[row])
-    return ids
+    has_number = _is_only(numbers)
+    stated = np.where(has_number, -1, stated)
+    is_free = _is_only(stated) & ~np.isin(stated, numbers[has_number])
+    return np.where(has_number, numbers, np.where(is_free, stated, hashes))
+
+
+def _is_only(numbers: np.ndarray) -> np.ndarray:
+    """Return whether each number is one, and no other one is the same: bool (N,)."""
+    ordered = np.sort(numbers)
+    count = np.searchsorted(ordered, numbers, "right") - np.searchsorted(ordered, numbers, "left")
+    return (numbers >= 0) & (count == 1)
 
 
 def _json_ids(place: Place, paths: Sequence[str]) -> dict[str, int]:

@@ -3,6 +3,7 @@
 Captions of people and of kohya's trainer, Hydrus' sidecars, the JSON of boorus and of gallery-dl.
 """
 
+import array
 import codecs
 import dataclasses
 import json
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from Utils.command.cli import UserError, progress
 from Utils.data.danbooru_fields import (
@@ -20,7 +22,7 @@ from Utils.data.danbooru_fields import (
     parse_post_id,
     parse_rating,
 )
-from Utils.data.sources import danbooru_post
+from Utils.data.sources import danbooru_post, stream
 from Utils.data.sources.danbooru_post import Post, TagGroup
 from Utils.data.sources.disk_sorter import DiskSorter
 from Utils.data.sources.stream import PostBlock, Source
@@ -84,74 +86,146 @@ def read_webdataset(
     return read_sidecars(path, images, suffixes, "webdataset")
 
 
+class _Pictures:
+    """What decides the ids of all pictures of a place, in 24 bytes each; the paths of those with a post."""
+
+    def __init__(self) -> None:
+        self._numbers, self._stated, self._hashes = array.array("q"), array.array("q"), array.array("q")
+        self._rows = array.array("q")  # of the pictures with a post
+        self.count = 0
+        self._paths: list[pa.Array] = []
+        self._waiting: list[str] = []
+
+    def add(self, path: str, stated_id: int = -1, has_post: bool = False) -> None:
+        """Add a picture; ``stated_id`` is the id that the JSON beside it says."""
+        if has_post:
+            self._rows.append(self.count)
+            self._waiting.append(path)
+            if len(self._waiting) >= stream.BLOCK_SIZE:
+                self._flush()
+        self.count += 1
+        self._numbers.append(image_folder.stem_number(path))
+        self._stated.append(stated_id)
+        self._hashes.append(image_folder.path_id(path))
+
+    def _flush(self) -> None:
+        self._paths.append(pa.array(self._waiting, pa.large_string()))
+        self._waiting = []
+
+    def finish(self) -> None:
+        """Decide the ids; afterwards ``ids`` are of all pictures, ``of_posts`` of those with a post."""
+        self._flush()
+        self.ids = image_folder.assigned_ids(*map(_as_numpy, (self._numbers, self._stated, self._hashes)))
+        self._numbers = self._stated = self._hashes = array.array("q")
+        self.of_posts = self.ids[_as_numpy(self._rows)]
+        self._joined = pa.concat_arrays(self._paths)
+        self._paths, self._order = [], np.argsort(self.of_posts, kind="stable")
+
+    def paths(self, start: int, end: int) -> list[str]:
+        """Return the paths of the posts from one place to another in the order of ids."""
+        return self._joined.take(pa.array(self._order[start:end])).to_pylist()
+
+
+def _as_numpy(column: "array.array[int]") -> np.ndarray:
+    return np.frombuffer(column, np.int64) if len(column) else np.empty(0, np.int64)
+
+
 class _Reader:
     """Pairs the pictures of a place with their sidecars and reads these, in the order in which they lie."""
 
     def __init__(self, path: AnyPath, images: Place | AnyPath | None, suffixes: tuple[str, ...]) -> None:
         self._path, self._suffixes = path, suffixes
-        self._pictures = places.as_place(path if images is None else images)
-        is_one = self._pictures.path == str(path)  # then its archives are indexed once
-        self._texts = self._pictures if is_one else places.open_place(path)
+        self._place = places.as_place(path if images is None else images)
+        is_one = self._place.path == str(path)  # then its archives are indexed once
+        self._texts = self._place if is_one else places.open_place(path)
         self.census, self.rejected = image_folder.Census(), []
-        self._paths: np.ndarray = np.empty(0, object)  # of the posts, by id
+        self._pictures = _Pictures()
+        self._unread: list[str] = []  # sidecars of pictures that have a better one
+        self._unpaired: dict[str, str] = {}  # sidecars of no picture, as `_by_lower_suffix` has them
 
     def read(self, kind: str) -> Source:
         """Return the source, still without the paths of its pictures."""
-        sorter = DiskSorter()
-        pictures = [
-            image_folder.join(folder, name)
-            for folder, _, names in image_folder.walk_pictures(self._pictures, self.census)
-            for name in names
-        ]
-        sidecars = self._sidecars()
-        unpaired, unread, ids_in_json = set(sidecars.values()), [], {}
-        paths, reasons = [], {}
-        for picture in progress(pictures, total=len(pictures), label="sidecars", unit="pictures"):
-            candidates = self._candidates(picture, sidecars)
-            unpaired.difference_update(candidates)
-            unread += candidates[1:]
+        sorter, pictures = DiskSorter(), self._pictures
+        failures: list[tuple[int, str, str]] = []  # row of the picture, its path, the reason
+        for picture, candidates in progress(self._pairs(), label="sidecars", unit="pictures"):
+            self._unread += candidates[1:]
             try:
-                if not image_folder.is_unicode(picture):
-                    raise FieldError("file name is no UTF-8")
-                if not candidates:
-                    raise FieldError("no sidecar")
-                post, record = self._read_first(candidates)
+                post, record = self._post_of(picture, candidates)
             except FieldError as error:
-                reasons[picture] = str(error)
+                failures.append((pictures.count, picture, str(error)))
+                pictures.add(picture)
                 continue
             if record is not None:
                 sorter.note_layout(record)
-                ids_in_json[picture] = post.post_id
             sorter.add(post)
-            paths.append(picture)
-        self._require_posts(paths, pictures, sidecars, reasons)
-        self._finish(sorter, pictures, paths, reasons, ids_in_json)
+            pictures.add(picture, -1 if record is None else post.post_id, has_post=True)
+        pictures.finish()
+        self._require_posts(failures)
+        sorter.set_ids(pictures.of_posts)
+        printable = image_folder.printable
+        self.rejected += [(int(pictures.ids[row]), printable(path), why) for row, path, why in failures]
         self.rejected += [
-            (image_folder.post_id(name.rpartition(".")[0]), image_folder.printable(name), "file missing")
-            for name in sorted(unpaired)
+            (image_folder.post_id(name.rpartition(".")[0]), printable(name), "file missing")
+            for name in sorted(self._unpaired.values())
             if not name.lower().endswith(".json")
         ]
-        sorter.note_files(unread, "lie beside others of the same picture and are not read")
+        sorter.note_files(self._unread, "lie beside others of the same picture and are not read")
         return sorter.finish(kind, self._path)
 
-    def _sidecars(self) -> dict[str, str]:
-        """Return ``{path with its suffix in lower case: path}`` of the sidecars."""
-        names = (
+    def _pairs(self) -> Iterator[tuple[str, list[str]]]:
+        """Yield every picture with its sidecars, the preferred first.
+
+        Folder by folder where both lie in one place, so that the names of one folder are in memory; pictures
+        without a sidecar there come last, in case an archive has it elsewhere.
+        """
+        if self._texts is not self._place:
+            for folder, names in image_folder.walk(self._texts):
+                self._unpaired |= self._by_lower_suffix(folder, names)
+        without = []
+        for folder, names, pictures in image_folder.walk_pictures(self._place, self.census):
+            here = self._by_lower_suffix(folder, names) if self._texts is self._place else self._unpaired
+            used: list[str] = []
+            for name in pictures:
+                picture = image_folder.join(folder, name)
+                keys = self._candidates(picture, here)
+                used += keys
+                if keys:
+                    yield picture, [here[key] for key in keys]
+                else:
+                    without.append(picture)
+            for key in used:
+                here.pop(key, None)
+            if here is not self._unpaired:
+                self._unpaired |= here
+        used = []
+        for picture in without:
+            keys = self._candidates(picture, self._unpaired)
+            used += keys
+            yield picture, [self._unpaired[key] for key in keys]
+        for key in used:
+            self._unpaired.pop(key, None)
+
+    def _by_lower_suffix(self, folder: str, names: Sequence[str]) -> dict[str, str]:
+        """Return ``{path with its suffix in lower case: path}`` of the sidecars among files."""
+        sidecars = (
             image_folder.join(folder, name)
-            for folder, files in image_folder.walk(self._texts)
-            for name in files
+            for name in names
             if name.lower().endswith(self._suffixes) and image_folder.is_unicode(name)
         )
-        return {_with_lower_suffix(name): name for name in names}
+        return {_with_lower_suffix(name): name for name in sidecars}
 
     def _candidates(self, picture: str, sidecars: Mapping[str, str]) -> list[str]:
-        """Return the sidecars of a picture, the preferred first, the most specific name before the stem's."""
+        """Return the keys of a picture's sidecars, the preferred first, its whole name before the stem."""
         stem = picture.rpartition(".")[0]
         names = (f"{name}{suffix}" for suffix in self._suffixes for name in (picture, stem) if name)
-        return [sidecars[name] for name in names if name in sidecars]
+        return [name for name in names if name in sidecars]
 
-    def _read_first(self, candidates: Sequence[str]) -> tuple[Post, dict[str, Any] | None]:
+    def _post_of(self, picture: str, candidates: Sequence[str]) -> tuple[Post, dict[str, Any] | None]:
         """Return the post of the first sidecar with a tag, else of the first; and its record, of JSON."""
+        if not image_folder.is_unicode(picture):
+            raise FieldError("file name is no UTF-8")
+        if not candidates:
+            raise FieldError("no sidecar")
         first: tuple[Post, dict[str, Any] | None] | None = None
         for name in candidates:
             post, record = _read_post(self._texts, name)
@@ -161,52 +235,28 @@ class _Reader:
         assert first is not None  # there is a candidate
         return first
 
-    def _require_posts(
-        self,
-        paths: Sequence[str],
-        pictures: Sequence[str],
-        sidecars: Mapping[str, str],
-        reasons: Mapping[str, str],
-    ) -> None:
-        if paths:
+    def _require_posts(self, failures: Sequence[tuple[int, str, str]]) -> None:
+        if len(self._pictures.of_posts):
             return
-        unreadable = [f"{path}: {text}" for path, text in reasons.items() if text != "no sidecar"]
+        unreadable = [f"{path}: {why}" for _, path, why in failures if why != "no sidecar"]
         if unreadable:
             raise UserError(
-                f"none of {len(pictures)} pictures in {self._path} has a sidecar that can be read: "
+                f"none of {self._pictures.count} pictures in {self._path} has a sidecar that can be read: "
                 f"{'; '.join(map(image_folder.printable, unreadable[:_MAX_LISTED]))}"
             )
         endings = " ".join(self._suffixes)
         raise UserError(
             f"no picture with a text of its name (x.jpg and x.txt, or x.jpg.txt; {endings}): of "
-            f"{len(sidecars)} such files in {self._path} none belongs to a picture; "
-            f"{self.census.describe(self._pictures.path)}"
+            f"{len(self._unpaired)} such files in {self._path} none belongs to a picture; "
+            f"{self.census.describe(self._place.path)}"
         )
-
-    def _finish(
-        self,
-        sorter: DiskSorter,
-        pictures: Sequence[str],
-        paths: Sequence[str],
-        reasons: Mapping[str, str],
-        ids_in_json: Mapping[str, int],
-    ) -> None:
-        """Give the posts their ids, which depend on the names of all pictures of the place."""
-        ids = dict(zip(pictures, image_folder.post_ids(pictures, named=ids_in_json), strict=True))
-        self.rejected += [
-            (ids[path], image_folder.printable(path), reason) for path, reason in reasons.items()
-        ]
-        of_posts = np.array([ids[path] for path in paths], np.int64)
-        sorter.set_ids(of_posts)
-        by_path: np.ndarray = np.array(paths, object)
-        self._paths = by_path[np.argsort(of_posts, kind="stable")]
 
     def blocks(self, source: Source) -> Iterator[PostBlock]:
         """Yield the blocks of the source with the paths of their posts; every post has an id of its own."""
         start = 0
         for block in source.blocks():
             end = start + len(block.ids)
-            yield dataclasses.replace(block, paths=self._paths[start:end].tolist(), keys=None)
+            yield dataclasses.replace(block, paths=self._pictures.paths(start, end), keys=None)
             start = end
 
 
