@@ -83,7 +83,7 @@ def from_paths(paths: Sequence[str], tags: Tags | None, num_labels: int) -> Sequ
 
     Args:
         paths: of shards or of tars.
-        tags: of the labels, in their order.
+        tags: of the labels, in their order; None where every picture has a JSON with ``label_indexes``.
         num_labels: how many there are.
 
     Raises UserError where tars come without tags or with shards, and where no picture has a JSON or a text.
@@ -96,12 +96,7 @@ def from_paths(paths: Sequence[str], tags: Tags | None, num_labels: int) -> Sequ
     if not all(are_tars):
         tar, shard = (paths[are_tars.index(is_tar)] for is_tar in (True, False))
         raise UserError(f"records are shards or tars, not both; got {tar} and {shard}")
-    if tags is None:
-        raise UserError(
-            "tars hold the names of tags, so that tags= must say which label each is: the path of a "
-            "selected_tags.csv, or a list of names"
-        )
-    label_of = _labels(tags, num_labels)
+    label_of = None if tags is None else _labels(tags, num_labels)
     root, names = _common_folder(paths)
     place = of_archives(root, names)
     tars = _samples(place, names, label_of)
@@ -131,7 +126,7 @@ def _common_folder(paths: Sequence[str]) -> tuple[str, list[str]]:
     return "/".join(shared) or ("/" if paths[0].startswith("/") else "."), names
 
 
-def _samples(place: Place, names: Sequence[str], label_of: dict[str, int]) -> list[list[_Sample]]:
+def _samples(place: Place, names: Sequence[str], label_of: dict[str, int] | None) -> list[list[_Sample]]:
     """Return the samples of every tar in the order in which they lie there."""
     pictures, others = [], set()
     for folder, files, of_pictures in image_folder.walk_pictures(place):
@@ -145,7 +140,7 @@ def _samples(place: Place, names: Sequence[str], label_of: dict[str, int]) -> li
         sidecar = next((path for path in _sidecar_paths(member) if path in others), None)
         try:
             labels = _read_labels(place, sidecar, label_of)
-        except (FieldError, ValueError, RecursionError) as error:
+        except (FieldError, ValueError, TypeError, RecursionError) as error:
             faults["no .json or .txt" if sidecar is None else f"its {sidecar[-5:]}: {error}"] += 1
             continue
         archive = next(name for name in _archive_names(member) if name in row_of)
@@ -182,7 +177,7 @@ def _parse_caption(text: str) -> tuple[str, list[str]]:
     return rating, names
 
 
-def _read_labels(place: Place, sidecar: str | None, label_of: dict[str, int]) -> np.ndarray:
+def _read_labels(place: Place, sidecar: str | None, label_of: dict[str, int] | None) -> np.ndarray:
     """Return the label indexes of a picture, ascending; FieldError or ValueError where there are none."""
     if sidecar is None:
         raise FieldError("none")
@@ -191,10 +186,17 @@ def _read_labels(place: Place, sidecar: str | None, label_of: dict[str, int]) ->
         record = json.loads(data)
         if not isinstance(record, dict):
             raise FieldError("no JSON object")
+        if isinstance(record.get("label_indexes"), list):
+            return np.array(sorted(map(int, record["label_indexes"])), np.int64)
         names = [name for group in danbooru_post.parse_tags(record)[0] for name in group[0]]
         rating = parse_rating(record.get("rating"))
     else:
         rating, names = _parse_caption(data.decode("utf-8-sig"))
+    if label_of is None:
+        raise UserError(
+            "tars hold the names of tags, so that tags= must say which label each is: the path of a "
+            f"selected_tags.csv, or a list of names; {sidecar} has no label_indexes"
+        )
     if rating in RATING_NAMES:
         names.append(f"rating:{RATING_NAMES[rating]}")
     rows = {label_of[name] for name in map(clean, names) if name in label_of}

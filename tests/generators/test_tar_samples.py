@@ -156,6 +156,13 @@ def test_wrong_use_is_explained(both, tmp_path):
             train_dataset(records_, tags=tags, **options())
 
 
+def test_label_indexes_need_no_tags(tmp_path):
+    files = {"1.jpg": jpeg(1, 8), "1.json": b'{"label_indexes": [3, 0]}', "2.jpg": jpeg(2, 8)}
+    path = str(write_tar(tmp_path / "x.tar", {**files, "2.json": b'{"label_indexes": []}'}))
+    ((_, labels),) = eval_dataset([path], **options())
+    assert labels.numpy().tolist() == [[1, 0, 0, 1, 0], [0] * 5]
+
+
 def test_a_broken_picture_names_its_record(tmp_path):
     path = write_tar(tmp_path / "x.tar", {"7.jpg": b"no image", "7.txt": b"solo"})
     with pytest.raises(tf.errors.OpError, match="record with image_id 7: not an image"):
