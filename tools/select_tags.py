@@ -188,7 +188,7 @@ def detect(options: argparse.Namespace) -> Detected:
             raise UserError(
                 f"the pictures in {options.origin} have no tags: no text of their name lies beside them "
                 "(1.jpg and 1.txt, .caption, .tags or .json). tools/tag_images.py RELEASE PATH writes such "
-                "texts by a released tagger; --folder-tags takes the names of folders as tags"
+                f"texts by a released tagger; --folder-tags takes the names of folders as tags. {error}"
             ) from error
         raise
 

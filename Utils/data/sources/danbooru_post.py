@@ -21,6 +21,8 @@ from Utils.tags.tag_list import CATEGORIES
 # In "1girl ready,_set,_go 1,000_yen" commas are parts of names, in "1girl,long hair" they separate tags.
 _SEPARATING_COMMA = re.compile(r",(?!_)(?!(?<=[0-9],)[0-9])")
 
+_ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
+
 TagGroup = tuple[list[str], int, list[int | None] | None]  # names, their category code, their ids if known
 
 ID_FIELDS = ("id", "post_id", "image_id")
@@ -147,18 +149,23 @@ def select_fields(available: Iterable[str], table: str) -> list[str]:
     return fields
 
 
-def parse_post(record: Any, post_id: int | None = None, name: str = "") -> Post:
+def parse_post(record: Any, post_id: int | None = None, name: str = "", folder: str = "") -> Post:
     """Return the `Post` of a record; FieldError with the reason if it is not a valid one.
 
     Args:
         record: a dict of the fields of FIELDS.
         post_id: used instead of the record's, where the name of its file says which post it is.
         name: of the post's file or its id, for a record that has neither: its key among other records.
+        folder: of the records' file, relative to PATH: names of files are relative to it, unless they are
+            only further names of posts with an id.
     """
     if not isinstance(record, dict):
         raise FieldError("no JSON object")
     layout = layout_of(tuple(record))
     name = (_file_name(record.get(layout.name_field)) if layout.name_field else "") or name
+    name = name.replace("\\", "/")
+    if folder and name and (layout.name_field == "file_name" or layout.id_field is None):
+        name = name if _ABSOLUTE.match(name) else f"{folder}/{name}"
     number = _post_id(record, layout, name) if post_id is None else post_id
     try:
         tags, sentences = parse_tags(record)

@@ -47,7 +47,9 @@ class DiskSorter:
         self._ratings, self._status = bytearray(), bytearray()
         self._unwritten: list[list[int]] = []  # tag rows of the posts since the last write
 
-    def add_record(self, record: Any, place: str, key: str = "", member: str = "") -> str | None:
+    def add_record(
+        self, record: Any, place: str, key: str = "", member: str = "", folder: str = ""
+    ) -> str | None:
         """Add the post of a record of a booru's fields, or note the record as rejected.
 
         Args:
@@ -55,11 +57,12 @@ class DiskSorter:
             place: where the record was, for rejected.csv.
             key: of the record among others, which may be its id or the name of its file.
             member: of a record that holds its picture, the picture's path in its place.
+            folder: of the records' file, relative to PATH.
 
         Returns the reason why it was rejected, None where it is a post.
         """
         try:
-            post = danbooru_post.parse_post(record, name=key or member)
+            post = danbooru_post.parse_post(record, name=key or member, folder=folder)
             if member and not record.get("image"):  # its row is no name that another file may have
                 post = dataclasses.replace(post, keys=(image_folder.file_keys(member)[0], 0))
             self.add(post)

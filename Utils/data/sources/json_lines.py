@@ -40,9 +40,9 @@ def read_json_lines(path: AnyPath) -> Source:
     path, sorter = to_path(path), DiskSorter()
     files, skipped = find_files(path), []
     for file in files:
-        before = len(sorter) + sorter.num_rejected
+        before, folder = len(sorter) + sorter.num_rejected, source_files.folder_of(file, path)
         for place, key, record in progress(read_records(file), label=file.name, unit="records"):
-            reason = sorter.add_record(record, place, key)
+            reason = sorter.add_record(record, place, key, folder=folder)
             # Not a file of posts at all: a CSV of gigabytes must not be read to its end to find that out.
             if reason and not len(sorter) and sorter.num_rejected > _MAX_BAD_LINES:
                 raise UserError(f"{file} holds no posts: {place}: {reason}")

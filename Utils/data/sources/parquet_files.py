@@ -35,7 +35,7 @@ def read_parquet(path: AnyPath) -> Source:
     posts = [file for file in files if len(files) == 1 or _is_of_posts(file)] or files[:1]
     for file in posts:
         relative = "" if file == path else file.relative_to(path).as_posix()
-        _add_posts(sorter, file, relative)
+        _add_posts(sorter, file, relative, source_files.folder_of(file, path))
     sorter.note_files([f.name for f in files if f not in posts], "hold no posts and are passed by")
     return sorter.finish("parquet", path)
 
@@ -93,7 +93,7 @@ def _is_bytes(kind: pa.DataType) -> bool:
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
-def _add_posts(sorter: DiskSorter, file: pathlib.Path, relative: str) -> None:
+def _add_posts(sorter: DiskSorter, file: pathlib.Path, relative: str, folder: str) -> None:
     schema = _schema(file)
     columns, with_pictures = _columns(schema, file), _holds_pictures(schema)
     total = -(-parquet_files.num_rows(file, WorkError) // stream.BLOCK_SIZE)
@@ -107,7 +107,8 @@ def _add_posts(sorter: DiskSorter, file: pathlib.Path, relative: str) -> None:
             name = (image.get("path") if isinstance(image, dict) else image) or ""
             member = image_folder.join(relative, name or str(row))
             record["image"] = member if name else None
-        sorter.add_record(record, f"{file.name}, row {row}", member=member)
+        place = f"{file.name}, row {row}"
+        sorter.add_record(record, place, member=member, folder="" if member else folder)
 
 
 def _records(file: pathlib.Path, columns: Sequence[str], total: int) -> Iterator[dict[str, Any]]:

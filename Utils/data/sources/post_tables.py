@@ -34,7 +34,7 @@ def read_e621(path: AnyPath) -> Source:
     files, others = find_files(path)
     sorter.note_files([file.name for file in others], "are passed by: they are older exports or no posts")
     for file in files:
-        table = CsvStream(file)
+        table, folder = CsvStream(file), source_files.folder_of(file, path)
         columns = danbooru_post.select_fields(table.columns, str(file))
         columns += [name for name in _LAYOUT_FIELDS if name in table.columns]
         for line, cells in progress(table.rows(columns), label=file.name, unit="posts"):
@@ -42,7 +42,7 @@ def read_e621(path: AnyPath) -> Source:
             if cells is None:
                 sorter.reject(-1, place, "another number of cells than the first line")
             else:
-                sorter.add_record(dict(zip(columns, cells, strict=True)), place)
+                sorter.add_record(dict(zip(columns, cells, strict=True)), place, folder=folder)
     beside = [name for name in TAG_EXPORTS if path.is_dir() and any(path.glob(TAG_EXPORTS[name]))]
     if "tags" in beside:
         sorter.note(f"{path} holds the tags' categories: --tags {path} reads {' and '.join(beside)}")

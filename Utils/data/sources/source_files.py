@@ -7,6 +7,12 @@ from Utils.command.cli import UserError
 from Utils.command.text import join_names
 
 
+def folder_of(file: pathlib.Path, path: pathlib.Path) -> str:
+    """Return the folder of a file relative to the path at which it was found, "" for the path's own."""
+    folder = "" if file == path else file.parent.relative_to(path).as_posix()
+    return "" if folder == "." else folder
+
+
 def find_files(path: pathlib.Path, suffixes: Collection[str], what: str) -> list[pathlib.Path]:
     """Return the path itself if it is a file, else the files below that folder with some suffixes, by path.
 

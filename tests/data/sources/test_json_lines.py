@@ -3,6 +3,7 @@
 import gzip
 import json
 
+import numpy as np
 import pytest
 
 from Utils.command.cli import UserError, WorkError
@@ -115,3 +116,36 @@ def test_an_array_that_is_cut_off_is_an_error(tmp_path):
     (tmp_path / "x.json").write_text(json.dumps([POST, POST], indent=1)[:-20])
     with pytest.raises(WorkError, match=r"x.json cannot be read to its end: .* at character \d+"):
         read_json_lines(tmp_path / "x.json")
+
+
+def test_names_are_relative_to_their_file_and_found_wherever_the_place_begins(tmp_path):
+    """Two splits of Hugging Face have files of the same names; kohya's paths begin elsewhere."""
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+        for number in (1, 2):
+            (tmp_path / split / f"{number}.jpg").touch()
+        text = lines([{"file_name": f"{number}.jpg", "text": split} for number in (1, 2)])
+        (tmp_path / split / "metadata.jsonl").write_text(text)
+    source, files = read_json_lines(tmp_path), image_folder.index(tmp_path, named=True, by_path=True)
+    (block,) = source.blocks()
+    names = dict(zip(source.tags["tag_id"], source.tags["name"], strict=True))
+    paths = files.paths(files.find(block.ids, block.keys))
+    assert {path: names[tag] for path, tag in zip(paths, block.tag_ids.tolist(), strict=True)} == {
+        "train/1.jpg": "train", "train/2.jpg": "train", "test/1.jpg": "test", "test/2.jpg": "test"
+    }  # fmt: skip
+    (tmp_path / "only").mkdir()
+    (tmp_path / "only" / "cat.png").touch()
+    keys = {
+        "C:\\x\\cat.png": 0,
+        "/data/img/cat.jpg": 0,
+        "other/only/cat": 0,
+        "/data/img/1.jpg": -1,
+        "no.jpg": -1,
+    }
+    for name, expected in keys.items():
+        (tmp_path / "meta.json").write_text(json.dumps({name: {"tags": "a"}}))
+        (block,) = read_json_lines(tmp_path / "meta.json").blocks()
+        files = image_folder.index(tmp_path, named=True, by_path=True)
+        number = int(files.find(np.array([-5]), block.keys)[0])
+        assert (number >= 0) == (name in found)
+        assert number < 0 or files.paths(np.array([number])) == ["only/cat.png"]
