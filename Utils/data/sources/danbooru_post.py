@@ -41,7 +41,11 @@ FIELDS = (*ID_FIELDS, *NAME_FIELDS, "rating", "md5", "file", *TAG_FIELDS, *STATU
 
 FIELD_MEANINGS = {
     "the post's id": ("the first of these that is there; without one the picture's name gives it", ID_FIELDS),
-    "its file": ("a name or a path in the place of pictures", NAME_FIELDS),
+    "its file": (
+        "a name or a path, relative to the records' file or to the place of pictures, or one that begins "
+        "elsewhere, if only one picture has its name",
+        NAME_FIELDS,
+    ),
     "its MD5": ("a file may be named by it", ("md5", "file.md5")),
     "its rating": (
         f"{', '.join(danbooru_fields.RATINGS_READ)}, in capitals or not, with `rating:` before it or not; "
