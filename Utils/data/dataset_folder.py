@@ -14,7 +14,7 @@ from Utils.command.cli import UserError, suggest
 from Utils.command.text import join_names
 from Utils.data.definition import SPLITS
 from Utils.files import arrays, csv_tables, parquet_files, shapes, tfrecord
-from Utils.files.atomic import AnyPath, read_json, to_path
+from Utils.files.atomic import AnyPath, is_remote, read_json, require_file, to_path
 from Utils.files.outputs import FolderKind
 from Utils.images import codec
 from Utils.tags import tag_list
@@ -89,6 +89,19 @@ class Dataset:
         if len(known_counts) < len(counts):
             return [tfrecord.count_records(path) for path in self.shards(split)]
         return known_counts
+
+    def require_shards(self, split: str) -> None:
+        """Raise UserError for the first local shard that is missing or has another size than was written."""
+        for path, entry in zip(self.shards(split), self.shard_entries(split), strict=True):
+            file = to_path(path)
+            if is_remote(file):
+                return
+            size = require_file(file, f"a shard of {split}").stat().st_size
+            if entry.get("bytes") not in (None, size):
+                raise UserError(
+                    f"{path} has {size} bytes, dataset.json says {entry['bytes']}: it was cut off or "
+                    "exchanged; restore it, or write the records again"
+                )
 
     def has_post_ids(self, split: str) -> bool:
         """Return whether a split has a list of its post ids; datasets of the original project have none."""

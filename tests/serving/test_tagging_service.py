@@ -189,8 +189,13 @@ def test_uploads_stay_in_memory(release, monkeypatch):
 
 def wait_for_images(service, number):
     """Wait until so many pictures are present."""
+    wait_until(lambda: service._present >= number)
+
+
+def wait_until(condition):
+    """Wait until a condition holds, 20 s at most."""
     until = time.monotonic() + 20
-    while service._present < number:
+    while not condition():
         assert time.monotonic() < until
         time.sleep(0.01)
 
@@ -218,7 +223,7 @@ def test_requests_that_come_together_are_tagged_together_and_not_mixed_up(releas
                 for one, value in zip(clients, values, strict=True)
             ]
             wait_for_images(service, 12)
-            time.sleep(0.1)  # decoding
+            wait_until(lambda: len(service._batcher._queue) + sum(gate.sizes) == 12)  # all are decoded
             gate.go.set()
             replies = [future.result() for future in ask]
     for value, reply in zip(values, replies, strict=True):
@@ -248,13 +253,13 @@ def test_a_full_queue_sends_clients_away_for_now(release):
 def test_decoding_has_a_deadline(release, monkeypatch):
     prepare = codec.prepare
     slow = encoded((0, 0, 255), size=13)
+    answered = threading.Event()
     monkeypatch.setattr(
-        codec, "prepare", lambda data, *options: (data == slow and time.sleep(1), prepare(data, *options))[1]
+        codec, "prepare", lambda data, *words: (data == slow and answered.wait(20), prepare(data, *words))[1]
     )
     with started(release, timeout=0.2) as (_, client):
-        began = time.monotonic()
-        assert client.post("/tag", data=slow, headers=HOST).status_code == 503
-        assert time.monotonic() - began < 0.9
+        assert client.post("/tag", data=slow, headers=HOST).status_code == 503  # while it is being decoded
+        answered.set()
 
 
 @pytest.mark.reliability("A JPEG of thousands of scans", "413 before it is decoded")

@@ -17,7 +17,7 @@ import train
 from Generators import shard_stats
 from tools import analyze_metrics, predict
 from Utils.data import dataset_folder, folds
-from Utils.files import locking
+from Utils.files import locking, tfrecord
 from Utils.tags import tag_list
 from Utils.training import classifier_prior, loop, losses
 
@@ -349,6 +349,38 @@ def test_a_dry_run_refuses_a_folder_in_which_another_process_trains(dataset, tmp
             assert "another process trains in" in capsys.readouterr().err
     assert train.main([*command(dataset, tmp_path / "run"), "--dry-run"]) == 0
     assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
+
+
+@pytest.mark.reliability("a byte of a shard flips before training", "one error that names the shard")
+def test_a_damaged_shard_is_named(dataset, tmp_path, capsys):
+    copy = shutil.copytree(dataset, tmp_path / "data")
+    shard = copy / "train" / "train_1.tfrecord"
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(data)
+    assert train.main(command(copy, tmp_path / "run", "--epochs", "1")) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [f"{shard} is damaged" in line for line in lines if line.startswith("error: ")] == [True]
+
+
+def test_a_dry_run_refuses_a_shard_of_another_size(dataset, tmp_path, capsys):
+    copy = shutil.copytree(dataset, tmp_path / "data")
+    shard = copy / "validation" / "validation_0.tfrecord"
+    entries = {}
+    for split in ("train", "validation"):
+        files = sorted((copy / split).iterdir())
+        facts = [
+            (f"{split}/{path.name}", tfrecord.count_records(path), path.stat().st_size) for path in files
+        ]
+        shards = [dict(zip(("file", "records", "bytes"), row, strict=True)) for row in facts]
+        entries[split] = {"shards": shards}
+    manifest = {"name": "x", "image_size": 32, "records": entries}
+    (copy / "dataset.json").write_text(json.dumps(manifest))
+    shard.write_bytes(shard.read_bytes()[:-9])
+    for mode in ([], ["--dry-run"]):
+        assert train.main([*command(copy, tmp_path / "run"), *mode]) == 2
+        assert f"{shard} has " in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_dry_run_refuses_a_run_folder_of_another_recipe(dataset, whole, capsys):
