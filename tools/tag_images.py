@@ -36,7 +36,7 @@ from Utils.command.cli import Parser, UserError, command, number, progress
 from Utils.command.machine import num_cores
 from Utils.files import archive_scan, csv_tables
 from Utils.files.atomic import to_path
-from Utils.files.outputs import require_replaceable_file
+from Utils.files.outputs import FileKind, has_header, require_replaceable_file
 from Utils.images import codec, films, formats, image_folder, image_reader, places
 from Utils.images.places import Place, join
 from Utils.serving import onnx_tagger, tag_selection, tag_table
@@ -44,6 +44,8 @@ from Utils.serving.dump_predictions import DumpPredictions
 from Utils.tags import sidecars, tag_list
 
 FORMATS = (*sidecars.KINDS, *tag_table.FORMATS)
+REJECTED_COLUMNS = ("path", "reason")
+REJECTED = FileKind("a list of unreadable images", has_header(REJECTED_COLUMNS))
 SHOWN = 20  # of the images set aside, on the screen
 # Options that only some formats have.
 FORMATS_OF = {"spaces": ("txt", "hydrus"), "prefix": ("txt", "hydrus"), "append": ("txt", "hydrus"),
@@ -172,6 +174,8 @@ def _check(options: argparse.Namespace) -> None:
             raise UserError(f"--{name} belongs to --format {' or '.join(allowed)}; got {options.format}")
     if options.every is not None:
         films.require_reader()
+    if options.rejected is not None:  # a list of an earlier run is replaced, any other file is kept
+        require_replaceable_file(options.rejected, REJECTED, overwrite=True)
     if options.output is not None:
         require_replaceable_file(options.output, tag_table.KINDS[options.format], options.overwrite)
 
@@ -412,7 +416,7 @@ def _report(rejected: Rejected, path: pathlib.Path | None) -> None:
     if len(rows) > SHOWN:
         _say(f"and {len(rows) - SHOWN} more{'' if path else '; --rejected FILE.csv lists all'}")
     if path is not None:
-        csv_tables.write_rows(path, ("path", "reason"), rows)
+        csv_tables.write_rows(path, REJECTED_COLUMNS, rows)
 
 
 if __name__ == "__main__":

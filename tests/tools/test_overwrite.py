@@ -6,7 +6,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from helpers import small_booru
+from helpers import small_booru, small_releases
 from helpers.small_dumps import overlapping_dumps
 
 from tools import (
@@ -16,6 +16,7 @@ from tools import (
     encode_tags,
     import_weights,
     make_demo_booru,
+    tag_images,
     write_records,
 )
 from Utils.labels import decisions
@@ -47,6 +48,19 @@ def test_a_picture_in_a_drawn_booru(tmp_path, capsys, name):
     (tmp_path / "booru" / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / "booru" / name).write_text("mine")
     assert refused(capsys, tmp_path, make_demo_booru.main, *words)
+
+
+def test_a_file_given_as_the_list_of_unreadable_pictures(tmp_path, capsys):
+    release = small_releases.make(tmp_path / "release")
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "1.png").write_bytes(b"")
+    (tmp_path / "people.csv").write_text("name,age\nann,30\n")
+    words = [release, tmp_path / "p", "--rejected", tmp_path / "people.csv"]
+    assert refused(capsys, tmp_path, tag_images.main, *words)
+    (tmp_path / "people.csv").unlink()
+    for _ in range(2):
+        assert tag_images.main([*map(str, words)]) == 1
+        assert (tmp_path / "people.csv").read_text().startswith("path,reason\n")
 
 
 def decision(reviewer):
