@@ -62,6 +62,8 @@ def main(argv: list[str] | None = None) -> int:
         present = "a file" if options.release.exists() else "nothing"
         raise UserError(f"a release folder was expected at {options.release}; found {present}")
     dataset = None if options.dataset is None else dataset_folder.load(options.dataset)
+    if options.images is not None:  # a release without its Keras model is verified without them
+        image_folder.image_paths(places.open_place(options.images))  # UserError where none is there
 
     prepare_backend()
     missing = [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
