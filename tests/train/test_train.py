@@ -356,7 +356,7 @@ def test_a_damaged_shard_is_named(dataset, tmp_path, capsys):
     copy = shutil.copytree(dataset, tmp_path / "data")
     shard = copy / "train" / "train_1.tfrecord"
     data = bytearray(shard.read_bytes())
-    data[len(data) // 2] ^= 1
+    data[len(data) // 3] ^= 1
     shard.write_bytes(data)
     assert train.main(command(copy, tmp_path / "run", "--epochs", "1")) == 2
     lines = capsys.readouterr().err.splitlines()
