@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from Utils.files.atomic import AnyPath
 from Utils.release import quantization, release_folder
@@ -36,10 +36,21 @@ def read(path: AnyPath) -> Graph:
         inputs = _inputs(model.graph)
         if not inputs or not model.graph.output:
             raise ValueError("a graph without inputs or outputs")
+        _require_texts(model.graph)
     except (DecodeError, ValueError, OSError, RecursionError) as error:
         raise ValueError(f"no ONNX file: {error}") from error
     shape = _shape(inputs[0])
     return Graph(pathlib.Path(path), model, shape[1] if len(shape) == 4 else None)
+
+
+def _require_texts(graph: "onnx.GraphProto") -> None:
+    """Raise ValueError where a name is no UTF-8: protobuf gives bytes there."""
+    names: list[Any] = [item.name for item in (*graph.input, *graph.output)]
+    for tensor in _tensors(graph):
+        names += [tensor.name, *(entry.value for entry in tensor.external_data)]
+    for name in names:
+        if not isinstance(name, str):
+            raise ValueError(f"a name is no UTF-8: {name!r}")
 
 
 def _inputs(graph: "onnx.GraphProto") -> "list[onnx.ValueInfoProto]":

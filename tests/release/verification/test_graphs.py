@@ -98,3 +98,10 @@ def test_a_file_that_is_no_graph_is_an_error(tmp_path):
         (tmp_path / "x.onnx").write_bytes(content)
         with pytest.raises(ValueError, match="no ONNX file"):
             graphs.read(tmp_path / "x.onnx")
+
+
+def test_a_name_that_is_no_text_is_an_error(tmp_path):
+    path = small_releases.make(tmp_path / "release") / "model.onnx"
+    path.write_bytes(path.read_bytes().replace(b"prediction", b"predicti\xffn"))
+    with pytest.raises(ValueError, match="no ONNX file: a name is no UTF-8"):
+        graphs.read(path)
