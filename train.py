@@ -15,10 +15,10 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from Utils.command.backend import prepare_backend
-from Utils.command.cli import UserError, command, progress
-from Utils.data import dataset_folder, folds, unknown_labels
+from Utils.command.cli import UserError, command
+from Utils.data import dataset_folder, folds, shard_damage, unknown_labels
 from Utils.data.dataset_folder import Dataset
-from Utils.files import atomic, tfrecord
+from Utils.files import atomic
 from Utils.images.augmentation import Augmentation
 from Utils.recipe import command_line, initial_weights
 from Utils.recipe.initial_weights import Source, TagMatch
@@ -65,23 +65,8 @@ def _exit_on_sigterm() -> Iterator[None]:
 def _main(argv: Sequence[str] | None) -> int:
     name, arguments = command_line.parse(argv)
     dataset = dataset_folder.load(arguments.dataset)
-    with _naming_damaged_shards(dataset):
+    with shard_damage.named(dataset):
         return _run(name, arguments, dataset)
-
-
-@contextlib.contextmanager
-def _naming_damaged_shards(dataset: Dataset) -> Iterator[None]:
-    """Turn TensorFlow's error about a record, which names no file, into one that names its shard."""
-    try:
-        yield
-    except Exception as error:
-        if type(error).__name__ not in ("DataLossError", "InvalidArgumentError", "NotFoundError"):
-            raise
-        paths = [path for split in dataset.splits for path in dataset.shards(split)]
-        for path in progress(paths, label="looking for the damaged one", unit="shards"):
-            for _ in tfrecord.read_records(path):  # UserError where a record is damaged
-                pass
-        raise
 
 
 def _run(name: str, arguments: command_line.Arguments, dataset: Dataset) -> int:
