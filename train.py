@@ -158,9 +158,8 @@ def _data(
     from Generators import host_sharding, shard_stats
     from Utils.training import experiment
 
-    for split in ("train", "validation"):
-        if split in dataset.splits:
-            dataset.require_shards(split)
+    for split in filter(("train", "validation").__contains__, dataset.splits):
+        dataset.require_shards(split)
     is_kept, unknown = _label_filters(recipe, dataset)
     counts = shard_stats.record_counts(dataset, "train", is_kept)
     facts = experiment.derive_facts(recipe, dataset, devices, int(counts.sum()))

@@ -6,13 +6,12 @@ like 1.jpg and 1.png, the first by name has 1.txt and every other its full name,
 probabilities and go to -o, or to the screen. Names stay as in selected_tags.csv unless --spaces.
 
 Images that have their sidecar are skipped, so the same command continues an interrupted run. With --overwrite
-a sidecar with words that are no tags of the model, a person's own, is kept as .bak beside the new one. Files
-that cannot be read are set aside and listed; the exit code is 1 only where nothing could be tagged. Pictures
-are told by their bytes, and wrong suffixes are counted. Hidden files, thumbnails and trash of systems
-(@eaDir, __MACOSX, $RECYCLE.BIN) and formats that are not read are passed by and counted. Pictures in tar,
-zip and Parquet files, and on other file systems, are read where they lie: by json and csv, since no sidecar
-can be written beside them. With --every a frame of each film is taken so often: json and csv have a record
-for each (film.mp4#t=1.5), sidecars the highest probabilities of all frames.
+a sidecar with words that are no tags of the model is kept as .bak. Files that cannot be read are set aside and
+listed; the exit code is 1 only where nothing could be tagged. Pictures are told by their bytes, and wrong
+suffixes are counted. Hidden files, thumbnails and trash of systems and formats that are not read are passed by
+and counted. Pictures in tar, zip and Parquet files, and on other file systems, are read where they lie: by
+json and csv, since no sidecar can be written beside them. With --every a frame of each film is taken so often:
+json and csv have a record for each (film.mp4#t=1.5), sidecars the highest probabilities of all frames.
 
 With --dump DUMP --images PLACE no model is run: the probabilities are those that predict.py wrote.
 """
@@ -44,8 +43,7 @@ from Utils.serving.dump_predictions import DumpPredictions
 from Utils.tags import sidecars, tag_list
 
 FORMATS = (*sidecars.KINDS, *tag_table.FORMATS)
-REJECTED_COLUMNS = ("path", "reason")
-REJECTED = FileKind("a list of unreadable images", has_header(REJECTED_COLUMNS))
+REJECTED = FileKind("a list of unreadable images", has_header(("path", "reason")))
 SHOWN = 20  # of the images set aside, on the screen
 # Options that only some formats have.
 FORMATS_OF = {"spaces": ("txt", "hydrus"), "prefix": ("txt", "hydrus"), "append": ("txt", "hydrus"),
@@ -287,7 +285,7 @@ def _tagged_batches(
     for remark, count in sorted(wrong_suffixes.items()):
         _say(f"{count} with a wrong suffix: {remark}")
     if damaged:
-        _say(image_reader.damage_text([(job.path, reason) for job, reason in damaged], "tagged"))
+        _say(image_reader.damage_text([(job.path, why) for job, why in damaged], "tagged"))
 
 
 # Sidecars
@@ -416,7 +414,7 @@ def _report(rejected: Rejected, path: pathlib.Path | None) -> None:
     if len(rows) > SHOWN:
         _say(f"and {len(rows) - SHOWN} more{'' if path else '; --rejected FILE.csv lists all'}")
     if path is not None:
-        csv_tables.write_rows(path, REJECTED_COLUMNS, rows)
+        csv_tables.write_rows(path, ("path", "reason"), rows)
 
 
 if __name__ == "__main__":
