@@ -6,12 +6,12 @@ like 1.jpg and 1.png, the first by name has 1.txt and every other its full name,
 probabilities and go to -o, or to the screen. Names stay as in selected_tags.csv unless --spaces.
 
 Images that have their sidecar are skipped, so the same command continues an interrupted run. With --overwrite
-a sidecar with words that are no tags of the model is kept as .bak. Files that cannot be read are set aside and
-listed; the exit code is 1 only where nothing could be tagged. Pictures are told by their bytes, and wrong
-suffixes are counted. Hidden files, thumbnails and trash of systems and formats that are not read are passed by
-and counted. Pictures in tar, zip and Parquet files, and on other file systems, are read where they lie: by
-json and csv, since no sidecar can be written beside them. With --every a frame of each film is taken so often:
-json and csv have a record for each (film.mp4#t=1.5), sidecars the highest probabilities of all frames.
+a sidecar with words that are no tags of the model is kept as .bak. Files that cannot be read are set aside
+and listed; the exit code is 1 only where nothing could be tagged. Pictures are told by their bytes; wrong
+suffixes, hidden files, thumbnails, trash of systems and other formats are counted. Pictures in tar, zip and
+Parquet files, and on other file systems, are read where they lie: by json and csv, since no sidecar can be
+written beside them. With --every a frame of each film is taken so often: json and csv have a record for each
+(film.mp4#t=1.5), sidecars the highest probabilities of all frames.
 
 With --dump DUMP --images PLACE no model is run: the probabilities are those that predict.py wrote.
 """
