@@ -5,13 +5,13 @@ one tag a line, with the namespaces character: series: creator: meta: rating:. O
 like 1.jpg and 1.png, the first by name has 1.txt and every other its full name, 1.png.txt. json and csv hold
 probabilities and go to -o, or to the screen. Names stay as in selected_tags.csv unless --spaces.
 
-Images that have their sidecar are skipped, so the same command continues an interrupted run. With --overwrite
-a sidecar with words that are no tags of the model is kept as .bak. Files that cannot be read are set aside
-and listed; the exit code is 1 only where nothing could be tagged. Pictures are told by their bytes; wrong
-suffixes, hidden files, thumbnails, trash of systems and other formats are counted. Pictures in tar, zip and
-Parquet files, and on other file systems, are read where they lie: by json and csv, since no sidecar can be
-written beside them. With --every a frame of each film is taken so often: json and csv have a record for each
-(film.mp4#t=1.5), sidecars the highest probabilities of all frames.
+Images that have their sidecar are skipped, so the command continues an interrupted run. With --overwrite a
+sidecar with words that are no tags of the model is kept as .bak. Files that cannot be read are set aside and
+listed; the exit code is 1 where nothing was tagged. Pictures are told by their bytes; wrong suffixes, hidden
+files, thumbnails, trash of systems and other formats are counted. Pictures in tar, zip and Parquet files, and
+on other file systems, are read where they lie, by json and csv, as nothing can be written beside them. With
+--every a frame of each film is taken so often: json and csv have a record for each, sidecars the highest
+probabilities.
 
 With --dump DUMP --images PLACE no model is run: the probabilities are those that predict.py wrote.
 """
@@ -172,7 +172,7 @@ def _check(options: argparse.Namespace) -> None:
             raise UserError(f"--{name} belongs to --format {' or '.join(allowed)}; got {options.format}")
     if options.every is not None:
         films.require_reader()
-    if options.rejected is not None:  # a list of an earlier run is replaced, any other file is kept
+    if options.rejected:  # a list of an earlier run is replaced, any other file is kept
         require_replaceable_file(options.rejected, REJECTED, overwrite=True)
     if options.output is not None:
         require_replaceable_file(options.output, tag_table.KINDS[options.format], options.overwrite)
