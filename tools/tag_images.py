@@ -7,11 +7,10 @@ probabilities and go to -o, or to the screen. Names stay as in selected_tags.csv
 
 Images that have their sidecar are skipped, so the command continues an interrupted run. With --overwrite a
 sidecar with words that are no tags of the model is kept as .bak. Files that cannot be read are set aside and
-listed; the exit code is 1 where nothing was tagged. Pictures are told by their bytes; wrong suffixes, hidden
-files, thumbnails, trash of systems and other formats are counted. Pictures in tar, zip and Parquet files, and
-on other file systems, are read where they lie, by json and csv, as nothing can be written beside them. With
---every a frame of each film is taken so often: json and csv have a record for each, sidecars the highest
-probabilities.
+listed; the exit code is 1 where nothing was tagged. Wrong suffixes and what is passed by are counted.
+Pictures in tar, zip and Parquet files, and on other file systems, are read where they lie, by json and csv,
+as nothing can be written beside them. With --every a frame of each film is taken so often: json and csv have
+a record for each, sidecars the highest probabilities.
 
 With --dump DUMP --images PLACE no model is run: the probabilities are those that predict.py wrote.
 """
