@@ -205,7 +205,7 @@ def read_pictures(options: argparse.Namespace, kind: str, path: str, place: plac
         return folder_tags.add(folder_tags.without_sidecars(paths, ids, path))
     suffixes = [f".{ending.lower().lstrip('.')}" for ending in options.extension]
     source = sources.SOURCES[kind](path, place, *([suffixes] if suffixes else []))
-    return folder_tags.add(source) if options.folder_tags else source
+    return folder_tags.add(source) if options.folder_tags else folder_tags.with_hint(source)
 
 
 def notes_after(

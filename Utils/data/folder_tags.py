@@ -23,9 +23,25 @@ _KOHYA = re.compile(r"(\d+)_(.+)")
 
 def tag_of(path: str) -> tuple[str, int]:
     """Return ``(tag, repeats)`` of the folder that a picture lies in; ``("", 1)`` for the top folder."""
-    folder = path.rpartition("/")[0].rpartition("/")[2]
+    folder = _folder_of(path)
     match = _KOHYA.fullmatch(folder)
     return (spelling(match[2]), int(match[1])) if match else (spelling(folder), 1)
+
+
+def with_hint(source: Source) -> Source:
+    """Return a source that says so where its folders are named as kohya's trainer has them."""
+    block = next(iter(source.blocks()), None)
+    paths = (block.paths if block else None) or ()
+    example = next((path for path in paths if _KOHYA.fullmatch(_folder_of(path))), None)
+    if example is None:
+        return source
+    folder = _folder_of(example)
+    note = f"folders are named as kohya's trainer has them ({folder}): --folder-tags makes them tags"
+    return dataclasses.replace(source, notes=(*source.notes, note))
+
+
+def _folder_of(path: str) -> str:
+    return path.rpartition("/")[0].rpartition("/")[2]
 
 
 def without_sidecars(paths: list[str], ids: list[int], path: str) -> Source:

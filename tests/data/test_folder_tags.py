@@ -55,3 +55,10 @@ def test_no_caption_is_needed(tmp_path):
     assert tags_by_path(source) == {path: {path.partition("/")[0]} for path in paths}
     assert source.tags["count"].tolist() == [10, 10]
     assert source.num_posts == 20
+
+
+def test_kohyas_folders_are_pointed_out(tmp_path):
+    write_pictures(tmp_path / "plain", ["solo"])
+    assert folder_tags.with_hint(sources.read_sidecars(tmp_path)).notes == ()
+    write_pictures(tmp_path / "10_sks dog", ["solo"])
+    assert "(10_sks dog): --folder-tags" in folder_tags.with_hint(sources.read_sidecars(tmp_path)).notes[-1]

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from helpers import jpeg
+from helpers import dotted_shards, jpeg
 from helpers.own_pictures import write_pictures
 from helpers.reviewed import answer
 
@@ -258,3 +258,31 @@ def test_mixed_folders_lose_no_picture(tmp_path, capsys):
     assert write_records.main([str(dataset), "--workers", "1"]) == 0
     packed = dataset_folder.load(dataset)
     assert sum(packed.num_records(split) for split in packed.splits) == count
+
+
+@pytest.mark.slow
+def test_the_three_commands_and_the_way_back(tmp_path, capsys):
+    """A tiny run on other tags, somebody's folder, finetune, predictions, sidecars from them."""
+    import train
+    from tools import predict, tag_images
+
+    tiny = ["--batch-size-per-device", "4", "--tracker", "none", "--epochs", "1", "--steps-per-epoch", "2"]
+    base = dotted_shards(tmp_path / "base", train=20, validation=6)
+    words = ["convnext_t", "--model", "ConvNext/test", "--image-size", "32", "--dataset", str(base)]
+    assert train.main([*words, *tiny, "--run-dir", str(tmp_path / "source")]) == 0
+    mixed_folder(tmp_path / "pictures")
+    dataset = selected(tmp_path)
+    assert write_records.main([str(dataset), "--workers", "1"]) == 0
+    words = ["finetune", "--dataset", str(dataset), "--init-from", str(tmp_path / "source"), *tiny]
+    assert train.main([*words, "--run-dir", str(tmp_path / "run")]) == 0
+    assert names(tmp_path / "run") == names(dataset)
+    words = [str(tmp_path / "run"), "--images", str(tmp_path / "pictures"), "-o", str(tmp_path / "all")]
+    assert predict.main(words) == 0
+    for path in list(tmp_path.glob("pictures/*/*.*")):
+        if path.suffix in (".txt", ".caption", ".json"):
+            path.unlink()
+    words = ["--dump", str(tmp_path / "all"), "--images", str(tmp_path / "pictures"), "--threshold", "0"]
+    assert tag_images.main(words) == 0
+    written = list(tmp_path.glob("pictures/*/*.txt"))
+    assert len(written) == 37
+    assert all(len(path.read_text().split(", ")) == 4 for path in written)
