@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,9 @@ from Utils.tags import tag_list
 
 SHOWN = 10  # of the most and of the least frequent tags
 _WIDTH = 44
+_PROMPT = re.compile(
+    r"\(.*:[\d.]+\)|<.+:.+>|\{+[^{}]+\}+|\[+[^\[\]]+\]+"
+)  # (hat:1.2), <lora:x:1>, {{hat}}, [hat]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,6 +155,7 @@ def _remarks(outcome: Outcome) -> list[str]:
         remarks.append(
             f"{len(names):,} {what} on every picture, nothing to tell apart: {join_names(names, 5)}"
         )
+    remarks += _odd_names(selected.tags["name"].tolist())
     if selected.num_copies:
         remarks.append(
             f"{_count(selected.num_copies, 'copy', 'copies')} of other pictures, byte for byte, each in the "
@@ -169,6 +174,24 @@ def _remarks(outcome: Outcome) -> list[str]:
             f"left out, in rejected.csv: {_count(len(selected.rejected), 'file', 'files')}: {listed}"
         )
     return remarks
+
+
+def _odd_names(names: Sequence[str]) -> list[str]:
+    """Return sentences about names that are perhaps one tag, or none: capitals, words of prompts."""
+    by_letters: dict[str, list[str]] = {}
+    for name in names:
+        by_letters.setdefault(name.casefold(), []).append(name)
+    pairs = ["/".join(spellings) for spellings in by_letters.values() if len(spellings) > 1]
+    prompts = [name for name in names if _PROMPT.fullmatch(name)]
+    sentences = []
+    if pairs:
+        sentences.append(f"tags that differ in capitals only, each a tag of its own: {join_names(pairs, 5)}")
+    if prompts:
+        sentences.append(
+            f"names that look like prompts, not tags: {join_names(prompts, 5)}; mend the captions, or name "
+            "them in exclude_tags"
+        )
+    return sentences
 
 
 def _count(number: int, one: str, several: str) -> str:

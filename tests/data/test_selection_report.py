@@ -50,3 +50,12 @@ def test_the_values_of_a_default_definition_come_with_their_reasons(tmp_path):
     outcome = outcome_of(tmp_path, ["a", "b"] * 10, reasons={"min_tag_images": "fits 20 posts"})
     assert "min_tag_images      1 (fits 20 posts)" in selection_report.report(outcome)
     assert selection_report.summary(outcome)["definition"] == {"min_tag_images": "fits 20 posts"}
+
+
+def test_names_that_are_perhaps_mistakes_are_told(tmp_path):
+    outcome = outcome_of(tmp_path, ["Solo, (hat:1.2), <lora:x:1>, :<", "solo, saber_(fate), >:)"] * 10)
+    text = selection_report.report(outcome)
+    assert "differ in capitals only, each a tag of its own: " in text
+    assert {"Solo", "solo"} == set(text.split("of its own: ")[1].splitlines()[0].split("/"))
+    prompts = text.split("not tags: ")[1].split(";")[0]
+    assert set(prompts.split(", ")) == {"(hat:1.2)", "<lora:x:1>"}
