@@ -212,7 +212,7 @@ def test_the_loop_of_better_labels_needs_no_database(tmp_path, capsys, monkeypat
 
 def mixed_folder(folder):
     """Sub-folders, each numbered from 1, with mixed formats, captions and names; returns how many."""
-    tags = captions(36, "1girl", "long hair", "smile", "saber \\(fate\\)")
+    tags = captions(36, "1girl", "long hair", "blue", "saber \\(fate\\)")
     for number, caption in enumerate(tags):
         place = folder / ("10_miku", "5_luka", "猫 é")[number % 3]
         place.mkdir(parents=True, exist_ok=True)
@@ -245,8 +245,8 @@ def test_mixed_folders_lose_no_picture(tmp_path, capsys):
     dataset = selected(tmp_path)
     frame = posts(dataset)
     assert len(frame) == frame["post_id"].nunique() == count
-    assert set(names(dataset)) == {"1girl", "long_hair", "smile", "saber_(fate)"}
-    expected = {"1girl": 37, "long_hair": 18, "smile": 12, "saber_(fate)": 9}
+    assert set(names(dataset)) == {"1girl", "long_hair", "blue", "saber_(fate)"}
+    expected = {"1girl": 37, "long_hair": 18, "blue": 12, "saber_(fate)": 9}
     counts = tag_list.read(dataset / "selected_tags.csv").set_index("name")["count"].to_dict()
     assert counts == expected | {"1girl": 38}  # of the source, with the broken one
     pair = frame[frame["path"].isin(["10_miku/1.jpg", "5_luka/copy.jpg"])]
@@ -262,7 +262,7 @@ def test_mixed_folders_lose_no_picture(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_the_three_commands_and_the_way_back(tmp_path, capsys):
-    """A tiny run on other tags, somebody's folder, finetune, predictions, sidecars from them."""
+    """A tiny run with one of the tags, somebody's folder, finetune, predictions, sidecars from them."""
     import train
     from tools import predict, tag_images
 
