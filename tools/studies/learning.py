@@ -72,8 +72,9 @@ def parser() -> Parser:
     add(
         "--presentations",
         type=number(above=0),
-        default=FULL,
-        help=f"images seen in the part confirm ({FULL})",
+        nargs="+",
+        default=[FULL],
+        help=f"images seen in the part confirm, one length after another ({FULL})",
     )
     add("--report", action="store_true", help="train nothing, write results/learning/ of the runs there are")
     return parser
@@ -97,7 +98,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def plan(part: str, folder: pathlib.Path, seeds: int = 3, presentations: int = FULL) -> Iterator[Run]:
+def plan(
+    part: str, folder: pathlib.Path, seeds: int = 3, presentations: Sequence[int] = (FULL,)
+) -> Iterator[Run]:
     """Yield the runs of a part of the study; seeds and presentations are those of the part confirm."""
     vendor = str(folder / EMOJI[0])
     small = load_recipe("small")
@@ -116,12 +119,13 @@ def plan(part: str, folder: pathlib.Path, seeds: int = 3, presentations: int = F
             for rate in (1e-3, 3e-3):
                 yield learning.make_run("timm", vendor, third, rate, 0, peer)
     if part == "confirm":
-        points = EVALUATIONS if presentations >= FULL // 2 else EVALUATIONS // 2
-        recipe = learning.with_presentations(small, presentations, points)
-        for seed in range(seeds):
-            for name in EMOJI:
-                for side in ("ours", "timm"):
-                    yield learning.make_run(side, str(folder / name), recipe, BEST[side], seed, PEER)
+        for images in presentations:
+            points = EVALUATIONS if images >= FULL // 2 else EVALUATIONS // 2
+            recipe = learning.with_presentations(small, images, points)
+            for seed in range(seeds):
+                for name in EMOJI:
+                    for side in ("ours", "timm"):
+                        yield learning.make_run(side, str(folder / name), recipe, BEST[side], seed, PEER)
     if part == "drawn":
         recipe = learning.with_presentations(small, FULL // 2, EVALUATIONS)
         for name in DRAWN:
@@ -180,25 +184,26 @@ def _tool(*words: object) -> None:
         raise WorkError(f"{words[0]} failed: {result.stderr.strip()[-1000:]}")
 
 
-def write_report(folder: pathlib.Path, seeds: int, presentations: int) -> None:
+def write_report(folder: pathlib.Path, seeds: int, presentations: Sequence[int]) -> None:
     """Write results/learning/ of the runs that are finished, and print the table and the differences."""
     rows, lines, curves = [], [], {}
     groups: dict[str, dict[str, list[pathlib.Path]]] = {}
     for part in PARTS:
-        places: dict[tuple[str, str, float], list[pathlib.Path]] = {}
+        places: dict[tuple[str, str, str, float], list[pathlib.Path]] = {}
         for run in plan(part, folder, seeds, presentations):
             place = folder / "runs" / run.name
             if place.exists():
-                key = (pathlib.Path(run.dataset).name, f"{run.side} {run.model}", run.recipe.learning_rate)
-                places.setdefault(key, []).append(place)
                 curves[run.name] = learning.curve(place)
+                images = f"{curves[run.name][-1]['images']:,.0f} images"
+                dataset = f"{pathlib.Path(run.dataset).name}, {images}"
+                key = (dataset, run.side, run.model, run.recipe.learning_rate)
+                places.setdefault(key, []).append(place)
         scores = {}
-        for (dataset, label, rate), same in places.items():
-            side, model = label.split(" ", 1)
-            row, scores[dataset, side, model, rate] = learning_curves.row(dataset, side, model, rate, same)
+        for (dataset, side, model, rate), same in places.items():
+            row, scores[dataset, side] = learning_curves.row(dataset, side, model, rate, same)
             rows.append({"part": part, **row})
             if part in ("confirm", "drawn"):
-                groups.setdefault(dataset, {})[f"{label}, {len(same)} seeds"] = same
+                groups.setdefault(dataset, {})[f"{side} {model}, seeds: {len(same)}"] = same
         lines += [f"\n{part}", *learning_curves.text_table([row for row in rows if row["part"] == part])]
         lines += differences(scores) if part in ("confirm", "drawn") else []
     RESULTS.mkdir(parents=True, exist_ok=True)
@@ -213,15 +218,14 @@ def write_report(folder: pathlib.Path, seeds: int, presentations: int) -> None:
     print("\n".join(lines))
 
 
-def differences(scores: dict[tuple[str, str, str, float], learning_curves.SeedScores]) -> list[str]:
-    """Return a line for each dataset that both sides were trained on."""
-    by_side = {(dataset, side): score for (dataset, side, _, _), score in scores.items()}
+def differences(scores: dict[tuple[str, str], learning_curves.SeedScores]) -> list[str]:
+    """Return a line for each dataset that both sides were trained on; scores are by dataset and side."""
     return [
         learning_curves.difference_line(
-            f"{dataset}, ours above timm's", by_side[dataset, "timm"], by_side[dataset, "ours"]
+            f"{dataset}, ours above timm's", scores[dataset, "timm"], scores[dataset, "ours"]
         )
-        for dataset in dict.fromkeys(dataset for dataset, _ in by_side)
-        if {(dataset, "ours"), (dataset, "timm")} <= set(by_side)
+        for dataset in dict.fromkeys(dataset for dataset, _ in scores)
+        if {(dataset, "ours"), (dataset, "timm")} <= set(scores)
     ]
 
 

@@ -63,14 +63,14 @@ def test_it_continues_and_reports_tables_differences_and_curves(tmp_path, traine
     assert len(trained) == 8 == len(set(trained))
     text = capsys.readouterr().out
     assert "8 of 8 runs" in text
-    assert "unseen_vendor, ours above timm's: micro F1 +" in text
+    assert "unseen_vendor, 64 images, ours above timm's: micro F1 +" in text
     with (tmp_path / "results" / "runs.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["part"], row["side"], row["seeds"]) for row in rows] == [
         ("confirm", side, "2") for _ in study.EMOJI for side in ("ours", "timm")
     ]
     svg = (tmp_path / "results" / "curves.svg").read_text()
-    assert "unseen_emoji: micro F1" in svg
+    assert "unseen_emoji, 64 images: micro F1" in svg
     assert study.main([str(tmp_path), "--report"]) == 0
     assert len(trained) == 8
     assert (tmp_path / "results" / "curves.svg").read_text() == svg
