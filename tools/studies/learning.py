@@ -1,4 +1,4 @@
-"""The study behind the recipe `small`: does it learn as fast as the best of timm's nets of its size?
+"""The study behind the recipe `small`: does it learn as fast as a net of timm that costs as much?
 
     python tools/studies/learning.py runs/study --peer-python /path/with/torch/bin/python
 
@@ -39,7 +39,7 @@ from Utils.recipe.recipe import load_recipe
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "results" / "learning"
 EMOJI, DRAWN = ("unseen_vendor", "unseen_emoji"), {"faces": (), "scenes": ("--style", "scenes")}
-PEER = "resnet10t"  # the best of timm's nets of some 5 million weights, by the parts grid and others
+PEER = "resnet10t"  # of some 5 million weights, about as costly as `small`
 FULL, EVALUATIONS = 48_640, 8
 RATES = {"ours": (7.5e-4, 1.5e-3, 3e-3), "timm": (3e-3, 6e-3, 1.2e-2)}
 BEST = {"ours": 1.5e-3, "timm": 1.2e-2}  # by the part grid
