@@ -8,8 +8,8 @@ Expected: on emoji of a vendor never seen micro F1 0.57 and macro F1 0.50 after 
 resnet10t: 0.58 and 0.45), on the drawn booru 0.80 after 20,000, on its style `scenes` 0.59.
 
 Chosen by `tools/studies/learning.py` beside timm's resnet10t; results/learning/README.md has the figures.
-What counted: batch norm on the shortcuts that change the width, a fourth stage, first weights as in the papers,
-and a classifier that starts at the tags' frequencies.
+What counted: batch norm on the shortcuts that change the width, a fourth stage, first weights as in the
+papers, and a classifier that starts at the tags' frequencies.
 """
 
 from Utils.recipe.recipe import Recipe
