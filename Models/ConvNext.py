@@ -9,6 +9,7 @@ LayerScale 1e-6; version 2: gamma and beta of the global response normalization 
 """
 
 import dataclasses
+from typing import Any
 
 import keras
 
@@ -61,8 +62,9 @@ _V1 = {
     "test": Spec((1, 2, 1, 1), (8, 8, 16, 16), "for tests", layer_scale=0.1, stochastic_depth=0.1),
 }
 # The same shapes with blocks of version 2; its paper has no S.
-_V2 = {"version": 2, "layer_scale": None}
+_V2: dict[str, Any] = {"version": 2, "layer_scale": None}
 VARIANTS = _V1 | {f"V2-{name}": dataclasses.replace(spec, **_V2) for name, spec in _V1.items()}
+VARIANTS["V2-H"] = Spec((3, 3, 27, 3), _widths(352), "arXiv:2301.00808, appendix (huge)", **_V2)
 
 # No weight decay for weights whose path matches one of these: all but kernels.
 NO_DECAY = (
@@ -147,7 +149,8 @@ _TIMM_SIZES = {
 }  # fmt: skip
 TIMM = timm_rules.Rules(
     models={f"convnext_{size}": (letter, {}) for size, letter in _TIMM_SIZES.items()}
-    | {f"convnextv2_{size}": (f"V2-{letter}", {}) for size, letter in _TIMM_SIZES.items()},
+    | {f"convnextv2_{size}": (f"V2-{letter}", {}) for size, letter in _TIMM_SIZES.items()}
+    | {"convnextv2_huge": ("V2-H", {})},
     arguments={
         "depths": "depths",
         "dims": "widths",

@@ -1,4 +1,4 @@
-"""MetaFormer: CAFormer mixes tokens by separable convolutions, then by attention; ConvFormer by convolutions only.
+"""MetaFormer: CAFormer (separable convolutions, then attention) and ConvFormer (separable convolutions).
 
 Paper: "MetaFormer Baselines for Vision" (arXiv:2210.13452). Official code: https://github.com/sail-sg/metaformer.
 Deviations: none in what is computed. Stochastic depth grows as ``rate * i / blocks``.
@@ -162,7 +162,7 @@ TIMM = timm_rules.Rules(
         for variant in VARIANTS
         if not variant.endswith("test")
     },
-    arguments={"depths": "depths", "dims": "widths", "use_mlp_head": "mlp_head"},
+    arguments={"use_mlp_head": "mlp_head"},
     fixed={
         "global_pool": "avg", "mlp_bias": False, "layer_scale_init_values": None,
         "res_scale_init_values": (None, None, 1.0, 1.0),

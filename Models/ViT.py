@@ -4,18 +4,21 @@ Paper: "An Image is Worth 16x16 Words" (arXiv:2010.11929). Official code:
 https://github.com/google-research/vision_transformer. LayerScale from arXiv:2103.17239.
 Deviations: by default there is no class token (the head averages all tokens) and both branches have
 LayerScale, as in the original zoo; every block has the same rate of stochastic depth.
+The variants of SigLIP (arXiv:2303.15343, arXiv:2502.14786) and DINOv2 (arXiv:2304.07193) are those that timm
+publishes weights of: with a head of attention pooling, and with a class token and register tokens
+(arXiv:2309.16588). SigLIP 2 computes the same as SigLIP but for the form of GELU.
 Initialization: patches as a linear layer of variance 1 / fan_in, as in the official code; all other kernels
 and positions truncated normal with deviation 0.02, biases 0 (DeiT, arXiv:2012.12877, and timm; the official
 code has Glorot's there).
 """
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 import keras
 
 from Models.layers.activations import Activation, ActivationName
-from Models.layers.attention import SelfAttention
+from Models.layers.attention import AttentionPooling, SelfAttention
 from Models.layers.convolution import patch_conv2d
 from Models.layers.initializers import lecun_normal, truncated_normal
 from Models.layers.model_ends import classifier, image_input
@@ -24,7 +27,7 @@ from Models.layers.randomness import Dropout, Rate
 from Models.layers.residual import LayerScale, StochasticDepth
 from Models.layers.scaling import ScalingName
 from Models.layers.tensors import Tensor
-from Models.layers.tokens import ClassToken, PositionEmbedding, TokenPooling
+from Models.layers.tokens import ClassToken, PositionEmbedding, RegisterTokens, TokenPooling
 from Models.porting import original_rules, timm_rules
 
 PAPER = "arXiv:2010.11929"
@@ -41,7 +44,9 @@ class Spec:
     heads: int
     source: str
     class_token: bool = False
-    pool: Literal["average", "token"] = "average"
+    registers: int = 0  # learned tokens beside those of the image
+    positions: Literal["all", "patches"] = "all"  # which tokens have one
+    pool: Literal["average", "token", "map"] = "average"  # "map": attention pooling
     norm_after_pool: bool | None = False  # None: if tokens are averaged
     activation: ActivationName = "gelu"
     epsilon: float = 1e-6  # the original zoo: 1e-3
@@ -52,19 +57,39 @@ class Spec:
     input_scaling: ScalingName | None = "inception"
 
 
+_DINOV2: dict[str, Any] = {"class_token": True, "pool": "token", "layer_scale": 1e-5}
+_REGISTERS: dict[str, Any] = {"registers": 4, "positions": "patches"}
+# Depth, width, width of the MLP, heads.
+_SIZES = {"S": (12, 384, 1536, 6), "B": (12, 768, 3072, 12), "L": (24, 1024, 4096, 16)}
+_SIGLIP: dict[str, Any] = {"pool": "map", "layer_scale": None}
 VARIANTS = {
     "Ti16": Spec(16, 12, 192, 768, 3, "arXiv:2012.12877, table 1"),
     "S16": Spec(16, 12, 384, 1536, 6, "arXiv:2012.12877, table 1"),
     "B16": Spec(16, 12, 768, 3072, 12, "arXiv:2010.11929, table 1", stochastic_depth=0.05),
     "B32": Spec(32, 12, 768, 3072, 12, "arXiv:2010.11929, table 1", stochastic_depth=0.05),
     "L16": Spec(16, 24, 1024, 4096, 16, "arXiv:2010.11929, table 1", stochastic_depth=0.2, layer_scale=1e-5),
+    **{
+        f"{size}14-DINOv2": Spec(14, *shape, "arXiv:2304.07193, table 1", **_DINOV2)
+        for size, shape in _SIZES.items()
+    },
+    **{
+        f"{size}14-DINOv2-reg4": Spec(14, *shape, "arXiv:2309.16588", **_DINOV2, **_REGISTERS)
+        for size, shape in _SIZES.items()
+    },
+    "B32-SigLIP": Spec(32, 12, 768, 3072, 12, "arXiv:2303.15343, section 4", **_SIGLIP),
+    "B16-SigLIP": Spec(16, 12, 768, 3072, 12, "arXiv:2303.15343, section 4", **_SIGLIP),
+    "L16-SigLIP": Spec(16, 24, 1024, 4096, 16, "arXiv:2303.15343, section 4", **_SIGLIP),
+    "SO400M14-SigLIP": Spec(14, 27, 1152, 4304, 16, "arXiv:2305.13035, table 4", **_SIGLIP),
+    "SO400M16-SigLIP": Spec(16, 27, 1152, 4304, 16, "arXiv:2305.13035, table 4", **_SIGLIP),
     "test": Spec(8, 2, 16, 32, 2, "for tests", stochastic_depth=0.1),
+    "map-test": Spec(8, 1, 16, 32, 2, "for tests", **_SIGLIP),
+    "registers-test": Spec(8, 1, 16, 32, 2, "for tests", registers=2, positions="patches", **_DINOV2),
     "token-test": Spec(8, 2, 16, 32, 2, "for tests", class_token=True, pool="token", layer_scale=None),
     "class-test": Spec(8, 1, 16, 32, 2, "for tests", class_token=True, norm_after_pool=True),
 }
 
 # No weight decay for weights whose path matches one of these: all but kernels.
-NO_DECAY = (r"/(bias|gamma|beta|scale|token)$", r"^stem_positions/")
+NO_DECAY = (r"/(bias|gamma|beta|scale|token|latent)$", r"^stem_positions/")
 # No adaptive gradient clipping for the classifier (arXiv:2102.06171).
 NO_CLIP = (r"^head_logits/",)
 
@@ -90,6 +115,16 @@ def _block(x: Tensor, spec: Spec, name: str) -> Tensor:
     return _add(x, y, spec, name, 2)
 
 
+def _attention_pool(x: Tensor, spec: Spec) -> Tensor:
+    """Attention of a learned query, then an MLP beside a shortcut; (B, N, D) to (B, D)."""
+    x = AttentionPooling(spec.heads, name="head_map")(x)
+    y = normalization("layernorm", spec.epsilon, "head_map_norm")(x)
+    y = keras.layers.Dense(spec.mlp_width, kernel_initializer=truncated_normal(), name="head_map_dense1")(y)
+    y = Activation(spec.activation, name="head_map_act")(y)
+    y = keras.layers.Dense(spec.width, kernel_initializer=truncated_normal(), name="head_map_dense2")(y)
+    return keras.layers.Add(name="head_map_add")([x, y])
+
+
 def build(
     spec: Spec,
     image_size: int,
@@ -108,9 +143,15 @@ def build(
     # (B, S/patch, S/patch, D)
     x = patch_conv2d(x, spec.width, spec.patch, initializer=lecun_normal(), name="stem_patches")
     x = keras.layers.Reshape((-1, spec.width), name="stem_tokens")(x)  # (B, N, D)
+    prefix = int(spec.class_token) + spec.registers
+    if spec.positions == "patches":
+        x = PositionEmbedding(name="stem_positions")(x)
+    if spec.registers:
+        x = RegisterTokens(spec.registers, name="stem_registers")(x)  # (B, R + N, D)
     if spec.class_token:
-        x = ClassToken(name="stem_class")(x)  # (B, 1 + N, D)
-    x = PositionEmbedding(int(spec.class_token), name="stem_positions")(x)
+        x = ClassToken(name="stem_class")(x)  # (B, 1 + R + N, D)
+    if spec.positions == "all":
+        x = PositionEmbedding(prefix, name="stem_positions")(x)
     # stages
     for block in range(spec.depth):
         x = _block(x, spec, f"block{block}")
@@ -118,7 +159,10 @@ def build(
     norm_after_pool = spec.pool == "average" if spec.norm_after_pool is None else spec.norm_after_pool
     if not norm_after_pool:
         x = normalization("layernorm", spec.epsilon, "head_norm")(x)
-    x = TokenPooling(spec.pool, int(spec.class_token), name="head_pool")(x)  # (B, D)
+    if spec.pool == "map":
+        x = _attention_pool(x, spec)  # (B, D)
+    else:
+        x = TokenPooling(spec.pool, prefix, name="head_pool")(x)
     if norm_after_pool:
         x = normalization("layernorm", spec.epsilon, "head_pool_norm")(x)
     if spec.dropout > 0:
@@ -139,13 +183,34 @@ IMPORT_RULES = (
     (r"head_logits", r"predictions_dense", {}),
 )
 # Weights from and to folders of timm; Models/porting/timm_rules.py explains the fields.
-_TIMM_SIZES = {"Ti": "tiny", "S": "small", "B": "base", "L": "large"}
+_TIMM_SIZES = {"Ti": "tiny", "S": "small", "B": "base", "L": "large", "SO400M": "so400m"}
+_TANH = {"activation": "gelu_tanh"}  # of models of SigLIP 2
+_SIGLIP_MODELS = (
+    ("B", 32, 256, _TANH), ("B", 16, 224, {}), ("B", 16, 256, {}), ("B", 16, 384, {}), ("B", 16, 512, {}),
+    ("L", 16, 256, {}), ("L", 16, 384, {}), ("L", 16, 512, _TANH), ("SO400M", 14, 224, {}),
+    ("SO400M", 14, 378, {}), ("SO400M", 14, 384, {}), ("SO400M", 14, 448, {}), ("SO400M", 14, 896, {}),
+    ("SO400M", 16, 256, _TANH), ("SO400M", 16, 384, _TANH), ("SO400M", 16, 512, _TANH),
+)  # fmt: skip
 TIMM = timm_rules.Rules(
     models={
         f"vit_{_TIMM_SIZES[variant[:-2]]}_patch{variant[-2:]}_{size}": (variant, {})
         for size in (224, 384)
         for variant in VARIANTS
-        if not variant.endswith("test")
+        if variant in ("Ti16", "S16", "B16", "B32", "L16")
+    }
+    | {
+        f"vit_{_TIMM_SIZES[size]}_patch14_{kind}dinov2": (f"{size}14-DINOv2{ours}", _DINOV2)
+        for size in _SIZES
+        for kind, ours in (("", ""), ("reg4_", "-reg4"))
+    }
+    | {
+        f"vit_{_TIMM_SIZES[size]}_patch{patch}_siglip_{gap}{pixels}": (
+            f"{size}{patch}-SigLIP",
+            {"class_token": False, "pool": "average" if gap else "map", "norm_after_pool": False} | more,
+        )
+        for size, patch, pixels, more in _SIGLIP_MODELS
+        for gap in ("", "gap_")
+        if gap or pixels not in (448, 896)
     },
     fields={"class_token": True, "pool": "token", "norm_after_pool": None, "layer_scale": None},
     arguments={
@@ -155,6 +220,8 @@ TIMM = timm_rules.Rules(
         "mlp_ratio": ("mlp_width", "times width"),
         "num_heads": "heads",
         "class_token": "class_token",
+        "reg_tokens": "registers",
+        "no_embed_class": ("positions", {False: "all", True: "patches"}),
         "global_pool": timm_rules.POOL,
         "fc_norm": "norm_after_pool",
         "init_values": "layer_scale",
@@ -163,18 +230,22 @@ TIMM = timm_rules.Rules(
     sized=True,
     fixed={
         "qkv_bias": True, "qk_norm": False, "scale_attn_norm": False, "scale_mlp_norm": False,
-        "proj_bias": True, "pos_embed": "learn", "no_embed_class": False, "reg_tokens": 0, "pre_norm": False,
+        "proj_bias": True, "pos_embed": "learn", "pre_norm": False,
         "final_norm": True, "pool_include_prefix": False,
     },
     layers=(
         (r"stem_patches", "patch_embed.proj", {}),
         (r"stem_class", "cls_token", timm_rules.CLASS_TOKEN),
+        (r"stem_registers", "reg_token", timm_rules.REGISTERS),
         (r"stem_positions", "pos_embed", timm_rules.POSITIONS),
         (r"block(\d+)_norm(\d)", r"blocks.\1.norm\2", {}),
         (r"block(\d+)_attention", r"blocks.\1.attn", timm_rules.SELF_ATTENTION),
         (r"block(\d+)_dense(\d)", r"blocks.\1.mlp.fc\2", {}),
         (r"block(\d+)_scale(\d)", r"blocks.\1.ls\2", timm_rules.LAYER_SCALE),
         (r"head_norm", "norm", {}),
+        (r"head_map", "attn_pool", timm_rules.ATTENTION_POOLING),
+        (r"head_map_norm", "attn_pool.norm", {}),
+        (r"head_map_dense(\d)", r"attn_pool.mlp.fc\1", {}),
         (r"head_pool_norm", "fc_norm", {}),
         (r"head_logits", "head", {}),
     ),

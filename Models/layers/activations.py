@@ -8,7 +8,7 @@ import keras
 
 from Models.layers.tensors import Shape, Tensor, ops
 
-ActivationName = Literal["relu", "relu6", "silu", "hswish", "sigmoid", "gelu", "gelu_tanh"]
+ActivationName = Literal["relu", "relu6", "squared_relu", "silu", "hswish", "sigmoid", "gelu", "gelu_tanh"]
 
 
 def hswish(x: Tensor) -> Tensor:
@@ -62,9 +62,15 @@ def gelu_tanh(x: Tensor) -> Tensor:
     return ops.gelu(x, approximate=True)
 
 
+def squared_relu(x: Tensor) -> Tensor:
+    """Squared ReLU, ``max(x, 0)^2`` (arXiv:2109.08668)."""
+    return ops.square(ops.relu(x))
+
+
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": ops.relu,
     "relu6": ops.relu6,
+    "squared_relu": squared_relu,
     "silu": silu,
     "hswish": hswish,
     "sigmoid": ops.sigmoid,
@@ -73,10 +79,12 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 # 1 / (standard deviation of f(x)) for standard normal x (arXiv:2101.08692). The first five digit for digit
-# from the original zoo, those of GELU from timm: imported weights were trained with these values.
+# from the original zoo, those of GELU from timm: imported weights were trained with these values. That of the
+# squared ReLU is exact, sqrt(4 / 5) (arXiv:2210.13452, section 3.1).
 GAMMAS = {
     "relu": 1.7139588594436646,
     "relu6": 1.7131484746932983,
+    "squared_relu": 0.8944271909999159,
     "silu": 1.7881293296813965,
     "hswish": 1.8138962328745718,
     "sigmoid": 4.803835391998291,
@@ -128,3 +136,27 @@ class Activation(keras.layers.Layer):
             "scale": self.scale,
         }
         return {**super().get_config(), **config}
+
+
+@keras.saving.register_keras_serializable(package="Models")
+class StarReLU(keras.layers.Layer):
+    """Squared ReLU with a learned scale and bias, ``scale * max(x, 0)^2 + bias`` (arXiv:2210.13452, eq. 7).
+
+    They begin at 0.8944 and -0.4472, which give a standard normal input mean 0 and variance 1.
+    Any shape in, the same shape out.
+    """
+
+    def build(self, input_shape: Shape) -> None:
+        """Create the scalars ``scale`` and ``bias``."""
+        first = keras.initializers.Constant
+        self.scale = self.add_weight(shape=(), initializer=first(GAMMAS["squared_relu"]), name="scale")
+        self.bias = self.add_weight(shape=(), initializer=first(-0.5 * GAMMAS["squared_relu"]), name="bias")
+        self.built = True
+
+    def call(self, x: Tensor) -> Tensor:
+        """Apply the function."""
+        return ops.cast(self.scale, x.dtype) * squared_relu(x) + ops.cast(self.bias, x.dtype)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return the input's shape."""
+        return input_shape

@@ -133,14 +133,17 @@ def channel_attention(
 class SelfAttention(keras.layers.Layer):
     """Multi-head self-attention (arXiv:1706.03762), ``softmax(Q K' / sqrt(d)) V`` for each head.
 
-    Q, K and V are dense layers of the input with biases, ``output`` one of the joined heads; their kernels
-    begin truncated normal with deviation 0.02.
-    Argument: ``heads``, which must divide D. (B, N, D) in, the same shape out. Raises ValueError otherwise.
+    Q, K and V are dense layers of the input, ``output`` one of the joined heads; their kernels begin
+    truncated normal with deviation 0.02.
+    Arguments: ``heads``, which must divide D; ``use_bias`` of Q, K and V; ``output_bias``.
+    (B, N, D) in, the same shape out. Raises ValueError otherwise.
     """
 
-    def __init__(self, heads: int, **kwargs: Any) -> None:
+    def __init__(self, heads: int, use_bias: bool = True, output_bias: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.heads = heads
+        self.use_bias = use_bias
+        self.output_bias = output_bias
 
     def build(self, input_shape: Shape) -> None:
         """Create the dense layers ``query``, ``key``, ``value`` and ``output``."""
@@ -150,7 +153,11 @@ class SelfAttention(keras.layers.Layer):
         names = ("query", "key", "value", "output")
         layers = [
             keras.layers.Dense(
-                width, kernel_initializer=truncated_normal(), dtype=self.dtype_policy, name=name
+                width,
+                use_bias=self.output_bias if name == "output" else self.use_bias,
+                kernel_initializer=truncated_normal(),
+                dtype=self.dtype_policy,
+                name=name,
             )
             for name in names
         ]
@@ -182,6 +189,65 @@ class SelfAttention(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the input's shape."""
         return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor."""
+        options = {"heads": self.heads, "use_bias": self.use_bias, "output_bias": self.output_bias}
+        return {**super().get_config(), **options}
+
+
+@keras.saving.register_keras_serializable(package="Models")
+class AttentionPooling(keras.layers.Layer):
+    """Pool tokens by the attention of one learned query, the head of SigLIP (arXiv:1810.00825, eq. 12).
+
+    ``output(softmax(q K' / sqrt(d)) V)`` with ``q`` a dense layer of the learned vector ``latent``; all four
+    dense layers have biases and kernels that begin truncated normal with deviation 0.02.
+    Argument: ``heads``, which must divide D. (B, N, D) in, (B, D) out. Raises ValueError otherwise.
+    """
+
+    def __init__(self, heads: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.heads = heads
+
+    def build(self, input_shape: Shape) -> None:
+        """Create ``latent`` of shape (D,) and the dense layers."""
+        width = input_shape[-1]
+        if width % self.heads:
+            raise ValueError(f"heads must divide the width {width}; got {self.heads}")
+        self.latent = self.add_weight(
+            shape=(width,), initializer=truncated_normal(width**-0.5), name="latent"
+        )
+        names = ("query", "key", "value", "output")
+        policy = self.dtype_policy
+        layers = [
+            keras.layers.Dense(width, kernel_initializer=truncated_normal(), dtype=policy, name=name)
+            for name in names
+        ]
+        self.query_dense, self.key_dense, self.value_dense, self.output_dense = layers
+        for layer in layers:
+            layer.build((None, width))
+        self.built = True
+
+    def call(self, x: Tensor) -> Tensor:
+        """Attend; the softmax is taken in float32."""
+        tokens, width = x.shape[1:]
+        depth = width // self.heads
+        query = self.query_dense(ops.cast(self.latent, x.dtype)[None]) * (depth**-0.5)  # (1, D)
+        query = ops.reshape(query, (1, 1, self.heads, depth))
+        key = ops.reshape(self.key_dense(x), (-1, tokens, self.heads, depth))
+        scores = ops.sum(ops.cast(query * key, "float32"), axis=-1)  # (B, N, heads)
+        weights = ops.cast(ops.softmax(scores, axis=1), x.dtype)[..., None]
+        value = ops.reshape(self.value_dense(x), (-1, tokens, self.heads, depth))
+        return self.output_dense(ops.reshape(ops.sum(weights * value, axis=1), (-1, width)))
+
+    def macs(self, input_shape: Shape) -> int:
+        """Return multiply-adds for one image of (B, N, D)."""
+        tokens, width = input_shape[1:]
+        return 2 * (tokens + 1) * width**2 + 2 * tokens * width
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return (B, D)."""
+        return (input_shape[0], input_shape[2])
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""

@@ -41,10 +41,12 @@ def patch_conv2d(x: Tensor, filters: int, size: int, *, initializer: Initializer
     )(x)
 
 
-def depthwise_conv2d(x: Tensor, kernel_size: int, *, initializer: Initializer, name: str) -> Tensor:
-    """Convolve every channel of (B, H, W, C) with a k x k kernel of its own, with bias, at stride 1."""
+def depthwise_conv2d(
+    x: Tensor, kernel_size: int, *, initializer: Initializer, use_bias: bool = True, name: str
+) -> Tensor:
+    """Convolve every channel of (B, H, W, C) with a k x k kernel of its own at stride 1."""
     return keras.layers.DepthwiseConv2D(
-        kernel_size, padding="same", depthwise_initializer=initializer, name=name
+        kernel_size, padding="same", use_bias=use_bias, depthwise_initializer=initializer, name=name
     )(x)
 
 

@@ -1,4 +1,4 @@
-"""Projections to queries, keys and values, split into heads: shared by the attention of EVA02 and SwinV2."""
+"""Projections to queries, keys and values, split into heads: shared by EVA02, DINOv3 and SwinV2."""
 
 from typing import Any
 
@@ -12,23 +12,25 @@ class _HeadProjections(keras.layers.Layer):
     """Dense layers ``query``, ``key`` (without bias), ``value`` and ``output``, split into heads.
 
     A bias of the keys would shift all scores of a query alike, which softmax cancels (arXiv:2106.08254).
-    Arguments: ``heads``; ``output_stddev``, deviation of the first kernel of ``output``, 0.02 for the others.
+    Arguments: ``heads``; ``output_stddev``, deviation of the first kernel of ``output``, 0.02 for the others;
+    ``use_bias`` of queries and values.
     Raises ValueError if the heads do not divide the channels.
     """
 
-    def __init__(self, heads: int, output_stddev: float = 0.02, **kwargs: Any) -> None:
+    def __init__(self, heads: int, output_stddev: float = 0.02, use_bias: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.heads = heads
         self.output_stddev = output_stddev
+        self.use_bias = use_bias
 
     def build_projections(self, width: int) -> None:
         """Create the dense layers for ``width`` channels, kernels truncated normal."""
         if width % self.heads:
             raise ValueError(f"heads must divide the width {width}; got {self.heads}")
         self.width = width
-        self.query_dense = self._dense("query")
+        self.query_dense = self._dense("query", self.use_bias)
         self.key_dense = self._dense("key", use_bias=False)
-        self.value_dense = self._dense("value")
+        self.value_dense = self._dense("value", self.use_bias)
         self.output_dense = self._dense("output", stddev=self.output_stddev)
 
     def _dense(self, name: str, use_bias: bool = True, stddev: float = 0.02) -> keras.layers.Dense:
@@ -59,7 +61,8 @@ class _HeadProjections(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
-        return {**super().get_config(), "heads": self.heads, "output_stddev": self.output_stddev}
+        options = {"heads": self.heads, "output_stddev": self.output_stddev, "use_bias": self.use_bias}
+        return {**super().get_config(), **options}
 
 
 def softmax(scores: Tensor, dtype: str) -> Tensor:

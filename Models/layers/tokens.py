@@ -42,6 +42,40 @@ class ClassToken(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="Models")
+class RegisterTokens(keras.layers.Layer):
+    """Prepend learned tokens that belong to no place of the image (arXiv:2309.16588).
+
+    Arguments: ``number``; ``stddev``, the deviation of their first values. (B, N, D) in, (B, N + number, D)
+    out; ``token`` is (number, D).
+    """
+
+    def __init__(self, number: int, stddev: float = 1e-6, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.number = number
+        self.stddev = stddev
+
+    def build(self, input_shape: Shape) -> None:
+        """Create ``token`` of shape (number, D)."""
+        shape = (self.number, input_shape[-1])
+        self.token = self.add_weight(shape=shape, initializer=truncated_normal(self.stddev), name="token")
+        self.built = True
+
+    def call(self, x: Tensor) -> Tensor:
+        """Prepend the tokens to every image."""
+        shape = (ops.shape(x)[0], self.number, x.shape[-1])
+        tokens = ops.broadcast_to(ops.cast(self.token, x.dtype)[None], shape)
+        return ops.concatenate([tokens, x], axis=1)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return (B, N + number, D)."""
+        return (input_shape[0], input_shape[1] + self.number, input_shape[2])
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor."""
+        return {**super().get_config(), "number": self.number, "stddev": self.stddev}
+
+
+@keras.saving.register_keras_serializable(package="Models")
 class PositionEmbedding(keras.layers.Layer):
     """Add a learned vector to every token, ``x + table`` (arXiv:2010.11929).
 

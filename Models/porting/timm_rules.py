@@ -93,8 +93,21 @@ _ACTIVATIONS = {
     "gelu_pytorch_tanh": "gelu_tanh", "gelu_erf": "gelu",
 }  # fmt: skip
 ACTIVATION = ("activation", {"gelu": "gelu"} | _ACTIVATIONS)
-POOL = ("pool", {"avg": "average"})
+POOL = ("pool", {"avg": "average", "map": "map"})
 POINTWISE = {"kernel": TimmName("weight", ones=2)}  # a Dense of ours that is a 1x1 convolution there
+STAR_RELU = {"scale": TimmName("scale", ones=1), "bias": TimmName("bias", ones=1)}
+REGISTERS = {"token": TimmName("", ones=-1)}
+ATTENTION_POOLING = {
+    "latent": TimmName("latent", ones=-2),
+    "query/kernel": TimmName("q.weight"),
+    "query/bias": TimmName("q.bias"),
+    "key/kernel": TimmName("kv.weight", 0, 2),
+    "key/bias": TimmName("kv.bias", 0, 2),
+    "value/kernel": TimmName("kv.weight", 1, 2),
+    "value/bias": TimmName("kv.bias", 1, 2),
+    "output/kernel": TimmName("proj.weight"),
+    "output/bias": TimmName("proj.bias"),
+}
 POSITIONS = {"table": TimmName("", ones=-1)}
 CLASS_TOKEN = {"token": TimmName("", ones=-2)}
 LAYER_SCALE = {"scale": TimmName("gamma")}
@@ -130,6 +143,10 @@ ROTARY_ATTENTION = _OUTPUT | {
     "value/kernel": (TimmName("v_proj.weight"), TimmName("qkv.weight", 2, 3)),
     "query/bias": (TimmName("q_proj.bias"), TimmName("q_bias")),
     "value/bias": (TimmName("v_proj.bias"), TimmName("v_bias")),
+}
+# The alternatives in the other order: an export writes the first, and timm's defaults differ.
+FUSED_ROTARY_ATTENTION = {
+    weight: names[::-1] if isinstance(names, tuple) else names for weight, names in ROTARY_ATTENTION.items()
 }
 GATE = {"kernel": TimmName("fc1_g.weight"), "bias": TimmName("fc1_g.bias")}
 GATED = {"kernel": TimmName("fc1_x.weight"), "bias": TimmName("fc1_x.bias")}

@@ -1,4 +1,4 @@
-"""Make timm_small.json: what timm computes for small models, in the form that golden_values.py reads.
+"""Make timm_small.json, what timm computes for small models, and timm_parameters.json, how large its own are.
 
 Needs torch and timm (made with torch 2.13, timm 1.0.31): ``python tests/golden/make_timm.py``. Weights and
 inputs are drawn as golden_values.py draws them, so that the file holds names, shapes and outputs only.
@@ -50,6 +50,20 @@ CASES = {
     "resnet18": ("resnet18", {"layers": [1, 1, 1, 1]}, 40),
     "resnet50": ("resnet50", {"layers": [1, 2, 1, 1]}, 40),
     "resnet50d": ("resnet50d", {"layers": [1, 1, 1, 1]}, 40),
+    "vit_map": (
+        "vit_base_patch16_siglip_256",
+        VIT | {"mlp_ratio": 3.0, "act_layer": "gelu_tanh"},
+        32,
+    ),
+    "vit_gap": ("vit_large_patch16_siglip_gap_256", VIT, 32),
+    "vit_dinov2": ("vit_small_patch14_dinov2", VIT | {"img_size": 42}, 42),
+    "vit_registers": ("vit_small_patch14_reg4_dinov2", VIT | {"img_size": 42, "reg_tokens": 2}, 42),
+    "dinov3": ("vit_small_patch16_dinov3", VIT | {"img_size": 48, "num_reg_tokens": 2}, 48),
+    "dinov3_gated": (
+        "vit_small_plus_patch16_dinov3_qkvb",
+        VIT | {"img_size": 48, "global_pool": "token", "mlp_ratio": 2.0},
+        48,
+    ),
     "nfnet_se": ("nfnet_l0", NFNET | {"bottle_ratio": 0.5}, 40),
     "nfnet_eca": ("eca_nfnet_l0", NFNET | {"bottle_ratio": 0.5}, 40),
     "nfnet_deepmind": ("dm_nfnet_f0", NFNET, 40),
@@ -89,8 +103,25 @@ def golden_case(architecture, arguments, size, num_labels=7):
     return spec | {"outputs": np.round(outputs, 7).tolist()}
 
 
+def parameter_counts():
+    """Return ``{architecture: number of trained parameters with 1,000 labels}`` of all that families name."""
+    import timm
+    import torch
+
+    import Models
+
+    counts = {}
+    for rules in Models.timm_families().values():
+        for architecture in rules.models:
+            with torch.device("meta"):  # no memory
+                model = timm.create_model(architecture, num_classes=1000)
+            counts[architecture] = sum(value.numel() for value in model.parameters())
+    return counts
+
+
 if __name__ == "__main__":
     timm_peer.import_torch()
+    (HERE / "timm_parameters.json").write_text(json.dumps(parameter_counts(), indent=1) + "\n")
     cases = {name: golden_case(*case) for name, case in CASES.items()}
     text = json.dumps(cases).replace('}, "', '},\n"').replace('}, {"name"', '},\n{"name"')
     (HERE / "timm_small.json").write_text(text + "\n")

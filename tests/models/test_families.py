@@ -162,7 +162,7 @@ def test_what_decays_and_what_is_clipped(name):
     ):
         for weight in zoo.build_small(name, **options).trainable_weights:
             exempt = any(re.search(pattern, weight.path) for pattern in module.NO_DECAY)
-            vector = len(weight.shape) < 2 or "positions" in weight.path or "_eca/" in weight.path
+            vector = len(weight.shape) < 2 or re.search(r"positions|registers|_eca/", weight.path) is not None
             assert exempt == vector, weight.path
             unclipped = any(re.search(pattern, weight.path) for pattern in module.NO_CLIP)
             assert unclipped == weight.path.startswith("head_logits/"), weight.path

@@ -37,4 +37,16 @@ def test_written_out_gradients_are_the_slopes(name):
         tape.watch(inputs)
         y = layer(inputs)
     slope = (np.array(layer(x + 0.01), "float64") - np.array(layer(x - 0.01), "float64")) / 0.02
-    np.testing.assert_allclose(tape.gradient(y, inputs), slope, atol=2e-4)
+    np.testing.assert_allclose(tape.gradient(y, inputs), slope, atol=2e-4, rtol=1e-4)
+
+
+def test_star_relu_begins_with_mean_0_and_variance_1():
+    x = np.linspace(-8, 8, 200_001)
+    density = np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi)
+    layer = activations.StarReLU()
+    y = np.array(layer(x.astype("float32")), "float64")
+    assert np.trapezoid(y * density, x) == pytest.approx(0, abs=1e-3)
+    assert np.trapezoid(y**2 * density, x) == pytest.approx(1, abs=2e-3)
+    layer.scale.assign(2.0)
+    layer.bias.assign(0.5)
+    np.testing.assert_allclose(layer(np.float32([-1, 0, 3])), [0.5, 0.5, 18.5])

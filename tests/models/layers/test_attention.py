@@ -45,3 +45,36 @@ def test_self_attention_is_that_of_keras():
 def test_the_number_of_heads_must_divide_the_channels():
     with pytest.raises(ValueError, match="heads must divide the width 10; got 3"):
         attention.SelfAttention(3).build((None, 4, 10))
+
+
+def test_biases_of_self_attention_are_options():
+    names = [
+        {weight.path.split("/", 1)[1] for weight in with_weights(layer, (1, 4, 8)).weights}
+        for layer in (
+            attention.SelfAttention(2, use_bias=False),
+            attention.SelfAttention(2, output_bias=False),
+        )
+    ]
+    kernels = {f"{name}/kernel" for name in ("query", "key", "value", "output")}
+    assert names[0] == kernels | {"output/bias"}
+    assert names[1] == kernels | {"query/bias", "key/bias", "value/bias"}
+
+
+def test_attention_pooling_is_self_attention_of_the_latent_query():
+    """With the latent vector as a token in front, plain attention gives the same for that token's query."""
+    x = normal(2, 6, 12)
+    layer = with_weights(attention.AttentionPooling(3), x.shape)
+    weights = {weight.path.split("/", 1)[1]: np.array(weight) for weight in layer.weights}
+    query = weights["latent"] @ weights["query/kernel"] + weights["query/bias"]  # (12,)
+    key = x @ weights["key/kernel"] + weights["key/bias"]
+    value = x @ weights["value/kernel"] + weights["value/bias"]
+    joined = []
+    for head in range(3):
+        part = slice(4 * head, 4 * head + 4)
+        scores = np.exp(key[..., part] @ query[part] / 2)  # (B, N)
+        shares = scores / scores.sum(1, keepdims=True)
+        joined.append((shares[..., None] * value[..., part]).sum(1))
+    expected = np.concatenate(joined, 1) @ weights["output/kernel"] + weights["output/bias"]
+    np.testing.assert_allclose(layer(x), expected, atol=1e-5)
+    with pytest.raises(ValueError, match="heads must divide the width 12; got 5"):
+        attention.AttentionPooling(5).build((None, 6, 12))

@@ -15,7 +15,10 @@ from Models.layers import initializers
 WIDE = {
     "ConvNext/test": {"widths": (32, 64, 64, 64), "attention": "se"},
     "ConvNext/V2-test": {"widths": (32, 64, 64, 64), "attention": "eca"},
+    "DINOv3/test": {"width": 96, "mlp_width": 128},
+    "DINOv3/gated-test": {"width": 96, "mlp_width": 128},
     "EVA02/test": {"width": 96},
+    "MetaFormer/test": {"widths": (32, 64, 64, 96)},
     "NFNet/test": {"widths": (64, 64, 128, 128), "group_size": 16, "attention": "se"},
     "NFNet/kernel-test": {"widths": (64, 128), "skip_init": False},
     "NFResNet/test": {"widths": (32, 32, 64, 64), "attention": "eca"},
@@ -25,6 +28,8 @@ WIDE = {
     "SwinV2/test": {"width": 32},
     "ViT/test": {"width": 96, "mlp_width": 128},
     "ViT/class-test": {"width": 96, "mlp_width": 128},
+    "ViT/map-test": {"width": 96, "mlp_width": 128},
+    "ViT/registers-test": {"width": 96, "mlp_width": 128, "registers": 8},
 }
 
 
@@ -33,7 +38,7 @@ def he(shape):
 
 
 def lecun(shape):
-    return math.sqrt(shape[-1] / math.prod(shape))
+    return math.sqrt(shape[-1] / math.prod(shape)) if len(shape) > 1 else shape[0] ** -0.5
 
 
 def eca(shape):
@@ -45,12 +50,19 @@ def eca(shape):
 EVERYWHERE = {r"_eca/kernel$": eca, r"/(bias|beta|moving_mean)$": 0.0, r"/(gamma|gain|moving_variance)$": 1.0}
 EXPECTED: dict[str, dict[str, Any]] = {
     "ConvNext": {r"_grn/": 0.0, r"_scale/scale": 0.1, r"_eca/": eca, "kernel$": 0.02},
+    "DINOv3": {r"_patches/kernel": lecun, r"_scale\d/scale": 0.1, r"kernel$|token$": 0.02},
     "EVA02": {
         r"_patches/kernel": lecun,
         r"block0_(attention/output|dense2)/kernel": 0.02 / math.sqrt(2),
         r"block1_(attention/output|dense2)/kernel": 0.02 / math.sqrt(4),
         r"head_logits/kernel": 2e-5,
         r"kernel$|token$|table$": 0.02,
+    },
+    "MetaFormer": {
+        r"_act\d/scale": math.sqrt(0.8),
+        r"_act\d/bias": -0.5 * math.sqrt(0.8),
+        r"_scale\d/scale": 1.0,
+        "kernel$": 0.02,
     },
     "NFNet": {r"head_logits/kernel": 0.01, r"_skip/": 0.0, "kernel$": lecun},
     "NFResNet": {r"_eca/": eca, r"head_logits/kernel": 0.01, r"_skip/": 0.0, "kernel$": lecun},
@@ -61,7 +73,13 @@ EXPECTED: dict[str, dict[str, Any]] = {
         r"logit_scale": math.log(10),
         "kernel$": 0.02,
     },
-    "ViT": {r"_patches/kernel": lecun, r"token$": 1e-6, r"_scale\d/scale": 0.1, r"kernel$|table$": 0.02},
+    "ViT": {
+        r"_patches/kernel": lecun,
+        r"token$": 1e-6,
+        r"latent$": lecun,
+        r"_scale\d/scale": 0.1,
+        r"kernel$|table$": 0.02,
+    },
 }
 
 
@@ -74,6 +92,8 @@ def expected(name, path):
     rules = EXPECTED[name.split("/")[0]] | EVERYWHERE
     if name == "ResNet/basic-test":
         rules = {r"_block\d_norm2/gamma": 0.0} | rules
+    if name in ("DINOv3/gated-test", "ViT/registers-test"):
+        rules = {r"_scale\d/": 1e-5} | rules
     if name == "NFNet/kernel-test":  # without SkipInit the last gain of a branch is 0 instead
         rules = {r"block\d+_conv4/gain": 0.0} | rules
     return next(value for pattern, value in rules.items() if re.search(pattern, path))
@@ -86,7 +106,7 @@ def test_every_weight_begins_as_the_paper_of_its_family_says(name):
         if "seed_generator" in weight.path:
             continue
         value, rule = np.array(weight), expected(name, weight.path)
-        is_random = re.search(r"(kernel|table|token)$", weight.path)
+        is_random = re.search(r"(kernel|table|token|latent)$", weight.path)
         if not is_random:
             np.testing.assert_array_equal(value, np.float32(rule), err_msg=weight.path)
             continue

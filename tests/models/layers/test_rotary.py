@@ -31,3 +31,22 @@ def test_tokens_before_the_grid_do_not_rotate():
     np.testing.assert_allclose(layer._rotate(x)[:, :, 0], x[:, :, 0], rtol=1e-6)
     with pytest.raises(ValueError, match="multiple of 4 channels; got 6"):
         rotary.RotaryAttention(2).build((None, 16, 12))
+
+
+def test_the_centered_form_has_one_range_for_every_size():
+    """Angles are odd about the middle of the image, and twice the grid halves the distance to its edge."""
+    angles = rotary.centered_rotations(4, 8)  # (16, 4), row angles first
+    np.testing.assert_allclose(angles, -angles[::-1], atol=1e-6)
+    np.testing.assert_allclose(angles[0], -2 * np.pi * 0.75 * np.array([1, 0.1, 1, 0.1]), rtol=1e-6)
+    fine = rotary.centered_rotations(8, 8)
+    np.testing.assert_allclose((fine[0] + fine[9]) / 2, angles[0], rtol=1e-6)
+
+
+def test_the_centered_form_pairs_halves():
+    layer = rotary.RotaryAttention(1, centered=True)
+    layer.build((None, 4, 8))
+    x = np.zeros((1, 1, 4, 8), "float32")
+    x[..., 1] = 1.0
+    rotated = np.array(layer._rotate(x))[0, 0]
+    assert set(np.flatnonzero(rotated[0])) == {1, 5}
+    np.testing.assert_allclose(np.linalg.norm(rotated, axis=-1), 1, rtol=1e-6)

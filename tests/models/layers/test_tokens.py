@@ -59,3 +59,12 @@ def test_tokens_are_put_in_front_and_pooled():
 def test_positions_need_a_square():
     with pytest.raises(ValueError, match="got 12"):
         tokens.resample_positions(normal(12, 2), 16)
+
+
+def test_registers_stand_before_the_tokens_of_every_image():
+    x = np.random.default_rng(0).standard_normal((2, 4, 3)).astype("float32")
+    layer = tokens.RegisterTokens(2)
+    y = np.array(layer(x))
+    assert y.shape == layer.compute_output_shape(x.shape) == (2, 6, 3)
+    np.testing.assert_array_equal(y[:, 2:], x)
+    np.testing.assert_array_equal(y[:, :2], np.stack([np.array(layer.token)] * 2))

@@ -28,6 +28,24 @@ def test_a_tagger_gives_the_outputs_of_timm(tmp_path):
     assert np.abs(outputs - spec["outputs"]).max() < 1e-5
 
 
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("timm_caformer_s18.json", "MetaFormer/CAFormer-S18"),
+        ("timm_dinov2_reg_small.json", "ViT/S14-DINOv2-reg4"),
+        ("timm_dinov3_small.json", "DINOv3/S16"),
+        pytest.param("timm_siglip_base.json", "ViT/B16-SigLIP", marks=pytest.mark.slow),
+    ],
+)
+def test_backbones_of_full_size_give_the_outputs_of_timm(file, name, tmp_path):
+    spec = golden.load(file)
+    golden.write_timm_folder(spec, tmp_path / "timm")
+    model, description, _ = imported(tmp_path / "timm", order="bgr")
+    assert description.name == name
+    assert model.count_params() == spec["params"]
+    assert np.abs(model(golden.golden_input(spec)).numpy() - spec["outputs"]).max() < 1e-5
+
+
 @pytest.mark.parametrize("name", SMALL)
 def test_every_option_gives_the_outputs_of_timm_and_makes_the_way_back(name, tmp_path):
     model, description, spec = imported(folder_of(name, tmp_path / "timm"))
@@ -71,7 +89,7 @@ def test_channels_and_normalization_of_the_source_are_kept(tmp_path):
 
 WRONG = [
     ({"architecture": "vit_giant_patch14_224"}, {}, "no model here corresponds to timm's vit_giant.*did you"),
-    ({}, {"reg_tokens": 4}, r"ViT/L16 cannot be what timm's model_args say: reg_tokens=4"),
+    ({}, {"qk_norm": True}, r"ViT/L16 cannot be what timm's model_args say: qk_norm=True"),
     ({}, {"window": 4, "qk_norm": True}, "window=4, qk_norm=True"),
     ({}, {"act_layer": "quick_gelu"}, "activation must be"),
     ({}, {"depth": 3}, r"Missing from the file: block2_norm1/gamma \(from blocks.2.norm1.weight\)"),

@@ -1,0 +1,46 @@
+"""Models of full size have as many parameters as timm's of that name."""
+
+import json
+import math
+import pathlib
+import re
+
+import keras
+import pytest
+
+import Models
+
+COUNTS = json.loads((pathlib.Path(__file__).parents[2] / "golden" / "timm_parameters.json").read_text())
+# Quick to build; the others are slow.
+QUICK = ("resnet18", "vit_small_patch14_reg4_dinov2")
+RULES = {
+    architecture: (family, rules)
+    for family, rules in Models.timm_families().items()
+    for architecture in rules.models
+}
+
+
+def image_size(architecture):
+    """The size that the number of positions follows from: in the name, or that of the published weights."""
+    if "dinov2" in architecture:
+        return 518
+    sizes = re.findall(r"_(\d{3})(?:_|$)", architecture)
+    return int(sizes[-1]) if sizes else 224
+
+
+def test_every_model_of_timm_that_a_family_names_is_counted():
+    assert set(COUNTS) == set(RULES)
+    assert len(COUNTS) > 100
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in sorted(COUNTS)],
+)
+def test_parameters_are_as_many_as_in_timm(architecture):
+    family, rules = RULES[architecture]
+    variant, differing = rules.models[architecture]
+    spec = Models.spec(f"{family}/{variant}", **{**rules.fields, **differing})
+    with keras.StatelessScope():  # variables have shapes and no memory
+        model = Models.family(family).build(spec, image_size(architecture), 1000)
+    assert sum(math.prod(weight.shape) for weight in model.trainable_variables) == COUNTS[architecture]
