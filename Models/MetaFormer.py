@@ -19,6 +19,7 @@ from Models.layers.randomness import Dropout, Rate
 from Models.layers.residual import LayerScale, StochasticDepth, linear_rates
 from Models.layers.scaling import ScalingName
 from Models.layers.tensors import Tensor
+from Models.layers.tokens import SquareMap
 from Models.porting import timm_rules
 
 PAPER = "arXiv:2210.13452"
@@ -134,13 +135,12 @@ def build(
         if stage > 0 and width != spec.widths[stage - 1]:
             x = _norm(spec, f"stage{stage}_down_norm")(x)
             x = _convolution(x, width, 3, 2, 1, f"stage{stage}_down_conv")  # (B, H/2, W/2, C)
-        height, columns = x.shape[1:3]
         if stage >= spec.attention_from:
-            x = keras.layers.Reshape((height * columns, width), name=f"stage{stage}_tokens")(x)  # (B, N, C)
+            x = keras.layers.Reshape((-1, width), name=f"stage{stage}_tokens")(x)  # (B, N, C)
         for block in range(depth):
             x = _block(x, spec, stage, next(rates), f"stage{stage}_block{block}")
         if stage >= spec.attention_from:
-            x = keras.layers.Reshape((height, columns, width), name=f"stage{stage}_map")(x)
+            x = SquareMap(name=f"stage{stage}_map")(x)  # (B, H, W, C)
     # head
     x = keras.layers.GlobalAveragePooling2D(name="head_pool")(x)  # (B, C)
     x = keras.layers.LayerNormalization(epsilon=spec.epsilon, name="head_norm")(x)

@@ -108,6 +108,27 @@ class PositionEmbedding(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="Models")
+class SquareMap(keras.layers.Layer):
+    """Put tokens back on their square grid: (B, N, C) in, (B, sqrt N, sqrt N, C) out, for any image size.
+
+    Raises ValueError if N is no square number.
+    """
+
+    def build(self, input_shape: Shape) -> None:
+        """Nothing to build."""
+        self.built = True
+
+    def call(self, x: Tensor) -> Tensor:
+        """Reshape, row by row."""
+        return ops.reshape(x, (-1, *self.compute_output_shape(x.shape)[1:]))
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return (B, sqrt N, sqrt N, C)."""
+        side = square_side(input_shape[1])
+        return (input_shape[0], side, side, input_shape[2])
+
+
+@keras.saving.register_keras_serializable(package="Models")
 class TokenPooling(keras.layers.Layer):
     """Pool tokens to one vector: the mean over the grid, or the class token.
 

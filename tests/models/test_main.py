@@ -90,7 +90,9 @@ def test_the_list_for_people(outlines):
     assert lines[0] == "at 448 px, 2380 labels"
     assert lines[1].split() == ["model", "parameters", "GFLOPs", "source", "of", "the", "variant"]
     assert lines[2] == "ViT (arXiv:2010.11929)"
-    assert [line.split()[0] for line in lines[3:]] == ["ViT/Ti16", "ViT/S16", "ViT/B16", "ViT/B32", "ViT/L16"]
+    names = [f"ViT/{name}" for name in Models.variants("ViT") if not name.endswith("test")]
+    assert [line.split()[0] for line in lines[3:]] == names
+    assert names[:2] == ["ViT/Ti16", "ViT/S16"]
 
 
 def test_a_field_needs_a_model(capsys):

@@ -68,3 +68,10 @@ def test_registers_stand_before_the_tokens_of_every_image():
     assert y.shape == layer.compute_output_shape(x.shape) == (2, 6, 3)
     np.testing.assert_array_equal(y[:, 2:], x)
     np.testing.assert_array_equal(y[:, :2], np.stack([np.array(layer.token)] * 2))
+
+
+def test_tokens_go_back_to_their_place_on_the_grid():
+    x = normal(2, 3, 3, 4)
+    np.testing.assert_array_equal(tokens.SquareMap()(x.reshape(2, 9, 4)), x)
+    with pytest.raises(ValueError, match="square number of positions; got 8"):
+        tokens.SquareMap().compute_output_shape((2, 8, 4))
