@@ -11,11 +11,10 @@ import functools
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from Utils.command.backend import prepare_backend
-from Utils.command.cli import UserError, command
+from Utils.command.backend import deferred, prepare_backend
+from Utils.command.cli import command
 from Utils.data import dataset_folder, folds, shard_damage, unknown_labels
 from Utils.data.dataset_folder import Dataset
 from Utils.files import atomic
@@ -36,56 +35,39 @@ if TYPE_CHECKING:
     from Utils.training.experiment import Experiment
     from Utils.training.freezing import Freezing
 
-LABELS_TO_PACK = 4096  # from which --packed-labels auto packs: 16 kB an image
 ARCHITECTURE = "architecture.json"  # of a run that takes its model from --init-from, not from the recipe
 
 
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     """Train as the command line says; return the exit code."""
-    with _exit_on_sigterm():
+    with console.exit_on_sigterm():
         return _main(argv)
 
 
-@contextlib.contextmanager
-def _exit_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the command without an error; the training loop alone has a state to save."""
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        console.say("stopped by SIGTERM, nothing is lost; the same command continues")
-        raise SystemExit(0)
-
-    previous = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous or signal.SIG_DFL)  # None: it was not set from Python
-
-
 def _main(argv: Sequence[str] | None) -> int:
-    name, arguments = command_line.parse(argv)
+    name, arguments = command_line.parse(argv, deferred("Models.loading.describe_timm"))
     dataset = dataset_folder.load(arguments.dataset)
     with shard_damage.named(dataset):
         return _run(name, arguments, dataset)
 
 
-def _run(name: str, arguments: command_line.Arguments, dataset: Dataset) -> int:
+def _run(name: str, arguments: command_line.ParsedArguments, dataset: Dataset) -> int:
     recipe = arguments.recipe
-    source = None
-    if recipe.init_from:
-        source = initial_weights.resolve(recipe.init_from, recipe.which, arguments.run_dir)
+    for choice in arguments.choices:
+        console.say(choice.text(recipe))
     prepare_backend()
-    from Utils.training import devices, freezing, run_folder
+    from Utils.training import devices, freezing, run_folder, time_estimate
 
     # A dry run does all of this too, so that it refuses what the run would: the folder is made afterwards.
-    experiment = _set_up(recipe, dataset, devices.find(), source, arguments.run_dir)
+    experiment = _set_up(recipe, dataset, devices.find(), arguments.source, arguments.run_dir)
     compile_model = functools.partial(_compile, experiment)
     body = freezing.Freezing(recipe.freeze_body_epochs, experiment.facts["steps_per_epoch"], compile_model)
     body.compile_for(0)
     if arguments.dry_run:
         if arguments.run_dir:
             run_folder.require_free(arguments.run_dir)
-        for label, text in experiment.summary().items():
+        for label, text in {**experiment.summary(), **time_estimate.lines(experiment)}.items():
             print(f"{label:<15}{text}")
         return 0
     with experiment.devices.first_host_first("run folder"):
@@ -102,8 +84,8 @@ def _set_up(
 
     A model takes long to build: all that can be refused without it is refused before.
     """
-    from Utils.training import run_folder, schedules
-    from Utils.training.experiment import Experiment
+    from Utils.training import probing, run_folder, schedules
+    from Utils.training.experiment import Experiment, groups
 
     _check(recipe, dataset, devices)
     facts, batches, validation, mixup_rows = _data(recipe, dataset, devices)
@@ -115,7 +97,7 @@ def _set_up(
             make()  # reads no record, but finds the shards
     model, trained_model = _models(recipe, dataset, devices, source, mixup_rows)
     match = _start(model, recipe, dataset, source, run_dir)
-    return Experiment(
+    experiment = Experiment(
         recipe=recipe,
         dataset=dataset,
         devices=devices,
@@ -127,7 +109,11 @@ def _set_up(
         schedule=schedule,
         source=source,
         match=match,
+        groups=groups(recipe, dataset, source),
     )
+    if recipe.probe:
+        probing.require_possible(experiment, run_dir)
+    return experiment
 
 
 def _check(recipe: Recipe, dataset: Dataset, devices: "Devices") -> None:
@@ -160,20 +146,17 @@ def _data(
 
     for split in filter(("train", "validation").__contains__, dataset.splits):
         dataset.require_shards(split)
-    is_kept, unknown = _label_filters(recipe, dataset)
+    is_kept = _label_filters(recipe, dataset)[0]
     counts = shard_stats.record_counts(dataset, "train", is_kept)
     facts = experiment.derive_facts(recipe, dataset, devices, int(counts.sum()))
     streams = host_sharding.RecordStreams(counts, facts["records"], facts["batch_size"])
     # A host reads its own rows of every global batch; the batches are the same for any number of hosts.
-    shared_options = {
-        "num_labels": dataset.num_labels,
-        "image_size": recipe.image_size,
-        "batch_size": facts["batch_size"],
-        "host": devices.host,
-        "unknown": unknown.mask if unknown else None,
-    }
+    shared_options = _batch_options(recipe, dataset, facts["batch_size"])
+    shared_options["host"] = devices.host
 
-    packed_labels = _packed_labels(recipe, dataset)
+    packed_labels = shard_stats.room_for_packed_labels(
+        dataset, recipe.packed_labels, bool(recipe.unknown_labels), bool(recipe.mixup_alpha)
+    )
 
     def batches(step: int) -> Any:
         return Generators.train_dataset(
@@ -195,30 +178,6 @@ def _data(
     return facts, batches, validation if "validation" in dataset.splits else None, streams.rows_each
 
 
-def _packed_labels(recipe: Recipe, dataset: Dataset) -> int:
-    """Return the room for labels of an image that travels to the device, 0 where all of them do.
-
-    Raises UserError where --packed-labels on cannot be.
-    """
-    from Generators import shard_stats
-
-    if recipe.packed_labels == "off":
-        return 0
-    if recipe.packed_labels == "auto" and dataset.num_labels < LABELS_TO_PACK:
-        return 0
-    most = 0 if recipe.unknown_labels else shard_stats.most_labels(dataset, "train")
-    most *= 2 if recipe.mixup_alpha else 1  # a mixed image has those of both
-    if 0 < 2 * most < dataset.num_labels:
-        return most
-    if recipe.packed_labels == "on":
-        raise UserError(
-            "--packed-labels on needs a dataset with posts.parquet, no --unknown-labels, and images with far "
-            f"fewer labels than tags; {dataset.folder} has {dataset.num_labels} tags, and an image has "
-            f"{most or 'an unknown number of'} labels at most"
-        )
-    return 0
-
-
 def _label_filters(
     recipe: Recipe, dataset: Dataset
 ) -> "tuple[Callable[[np.ndarray], np.ndarray] | None, UnknownLabels | None]":
@@ -228,6 +187,13 @@ def _label_filters(
     if recipe.unknown_labels:
         unknown = unknown_labels.read(recipe.unknown_labels, dataset.tags)
     return fold.excludes if fold else None, unknown
+
+
+def _batch_options(recipe: Recipe, dataset: Dataset, batch_size: int) -> dict[str, Any]:
+    """Return the options that every dataset of an experiment has."""
+    unknown = _label_filters(recipe, dataset)[1]
+    sizes = {"num_labels": dataset.num_labels, "image_size": recipe.image_size}
+    return {**sizes, "batch_size": batch_size, "unknown": unknown.mask if unknown else None}
 
 
 def _models(
@@ -251,6 +217,8 @@ def _models(
         else:
             overrides = recipe.model_overrides()
             model = Models.build(recipe.model, classifier_activation=None, **sizes, **overrides)
+        if recipe.probe:
+            return model, transfer.split_at_classifier(model)[1]
         if recipe.augment_on == "host":
             return model, model
         # Partners are among neighboring rows, as on the host, if every device has whole groups of them.
@@ -277,41 +245,25 @@ def _start(
     model: "keras.Model", recipe: Recipe, dataset: Dataset, source: Source | None, run_dir: str
 ) -> TagMatch | None:
     """Give the model its first weights, copied or fresh; return how the tags of a copied model match."""
+    from Generators import shard_stats
     from Models import transfer
-    from Utils.training import checkpoints, run_folder
+    from Utils.training import checkpoints, classifier_prior, finetune_report, run_folder
 
     # A run that has begun takes all weights from a checkpoint; counting tags may mean to read many shards.
     begun = bool(run_dir) and checkpoints.newest(atomic.to_path(run_dir) / run_folder.CHECKPOINTS)
     if source.is_taken_over if source else begun:
         return None
-    biases = _first_biases(recipe, dataset)
+    frequencies = shard_stats.label_frequencies(dataset, "train", *_label_filters(recipe, dataset))
+    biases = classifier_prior.first_biases(recipe, frequencies)
     if source is None:
         transfer.set_classifier_bias(model, biases)
         return None
     match = initial_weights.match_tags(source, dataset.tags)
-    for difference in transfer.copy_weights(source.file, model, match.rows, biases):
+    differences = transfer.copy_weights(source.file, model, match.rows, biases, source.order)
+    for difference in differences:
         console.say(f"warning: the model differs from {source.file}: {difference}")
+    finetune_report.warn_of_rare(match.new, frequencies[match.rows < 0] * dataset.num_records("train"))
     return match
-
-
-def _first_biases(recipe: Recipe, dataset: Dataset) -> "np.ndarray":
-    """Return the biases (num_labels,) with which outputs of tags begin that have no weights yet."""
-    import numpy as np
-
-    from Generators import shard_stats
-    from Utils.training import classifier_prior, losses
-
-    if not recipe.prior_bias:
-        return np.zeros(dataset.num_labels, np.float32)
-    keep, unknown = _label_filters(recipe, dataset)
-    frequencies = shard_stats.label_frequencies(dataset, "train", keep, unknown)
-    biases, has_none = classifier_prior.logits(losses.build(recipe), frequencies)
-    if has_none.any():
-        console.say(
-            f"no constant answer is best for loss {recipe.loss} on {has_none.sum()} of {len(biases)} tags: "
-            "their outputs start at the log-odds of their frequencies"
-        )
-    return biases
 
 
 def _compile(experiment: "Experiment", *, frozen: bool, start_step: int) -> None:
@@ -331,7 +283,9 @@ def _compile(experiment: "Experiment", *, frozen: bool, start_step: int) -> None
             schedules.Shifted(schedule, start_step) if start_step else schedule,
             no_decay=family.NO_DECAY,
             no_clip=family.NO_CLIP,
-            rate_factors=transfer.layer_decay_factors(model, recipe.layer_decay),
+            rate_factors=transfer.learning_rate_factors(
+                model, recipe.layer_decay, recipe.learned_rate_factor, experiment.is_new
+            ),
         )
         loss = losses.build(recipe, _tag_weights(recipe, experiment.dataset))
         trained_model.compile(
@@ -347,47 +301,89 @@ def _compile(experiment: "Experiment", *, frozen: bool, start_step: int) -> None
 
 def _train(experiment: "Experiment", body: "Freezing", run: Run, name: str) -> int:
     """Train until the last epoch, or until a signal asks to stop; return the exit code."""
-    import Models
-    from Utils.training import batch_norm_statistics, loop, trackers, validation_metrics
+    if not experiment.recipe.probe:
+        return _fit(experiment, body, run, name)
+    from Utils.training import probing
 
-    is_first_host, model = experiment.devices.is_first_host, experiment.model
-    if experiment.source and experiment.match and is_first_host:
-        _save_first_state(experiment, experiment.source, experiment.match, run)
-    evaluate = None
+    with _features(experiment, run) as on_features:
+        code = _fit(on_features, body, run, name)
+    if run.last.exists() and probing.BestHead(run.folder, experiment.trained_model).put_back():
+        _export(experiment, run.best)
+    return code
+
+
+def _export(experiment: "Experiment", path: atomic.AnyPath) -> None:
+    import Models
+
+    with atomic.replacing(path) as beside:
+        Models.with_probabilities(experiment.model).save(beside)
+
+
+@contextlib.contextmanager
+def _features(experiment: "Experiment", run: Run) -> "Iterator[Experiment]":
+    """Compute what the body makes of every picture; yield the experiment that trains the head on that."""
+    from Generators import feature_cache
+    from Models import transfer
+    from Utils.training import probing
+
+    dataset, recipe = experiment.dataset, experiment.recipe
+    body, head = transfer.split_at_classifier(experiment.model)
+    body.compile(jit_compile=experiment.devices.compiles(recipe.jit_compile))  # pyright: ignore[reportArgumentType]
+    counts = {"train": experiment.facts["records"]}
     if experiment.validation:
-        with experiment.devices.scope():
-            num_labels, trained_model = experiment.dataset.num_labels, experiment.trained_model
-            data = experiment.validation()
-            frequencies = experiment.dataset.tag_frequencies("train")
-            evaluate = validation_metrics.evaluator(model, data, num_labels, trained_model, frequencies)
+        counts["validation"] = dataset.num_records("validation")
+    folder, made_by = run.folder / probing.FEATURES, probing.made_by(body, experiment)
+    with feature_cache.FeatureCache(folder, head.input_shape[-1], dataset.num_labels, made_by) as cache:
+        options = _batch_options(recipe, dataset, recipe.batch_size_per_device)
+        kept = {"train": _label_filters(recipe, dataset)[0]}
+        feature_cache.fill_splits(cache, dataset, counts, kept, body.predict_on_batch, options)
+        yield probing.on_features(experiment, cache, counts)
+
+
+def _fit(experiment: "Experiment", body: "Freezing", run: Run, name: str) -> int:
+    """Train an experiment whose model is compiled; return the exit code."""
+    from Utils.training import batch_norm_statistics, finetune_report, loop, probing, trackers
+    from Utils.training.validation_metrics import of_experiment
+
+    is_first_host, probe = experiment.devices.is_first_host, experiment.recipe.probe
+    evaluate = of_experiment(experiment) if experiment.validation else None
     console.say(console.opening_line(experiment.facts, evaluate is not None))
-    if experiment.match and evaluate:
-        console.say(console.scores_line("before the first step", evaluate()))
-    if is_first_host and not (run.folder / "batch.png").exists():
+    before = evaluate() if experiment.match and evaluate else None
+    if before:
+        console.say(console.scores_line("before the first step", before))
+    if experiment.source and experiment.match and is_first_host and not run.has_begun_with_weights:
+        _save_first_state(experiment, experiment.source, experiment.match, run, before)
+    if is_first_host and not probe and not (run.folder / "batch.png").exists():
         _draw_batch(experiment, run)
 
     def export(path: atomic.AnyPath) -> None:
-        with atomic.replacing(path) as beside:
-            Models.with_probabilities(model).save(beside)
+        if probe and path == run.best:
+            probing.BestHead(run.folder, experiment.trained_model).keep()
+        else:
+            _export(experiment, path)
 
     recipe, measured = experiment.recipe, contextlib.nullcontext
-    if recipe.batch_norm_images:
+    if recipe.batch_norm_images and not probe:
         num_batches = -(-recipe.batch_norm_images // experiment.facts["batch_size"])
         with experiment.devices.scope():
             measured = batch_norm_statistics.measured_statistics(
-                model, experiment.trained_model, experiment.batches, num_batches
+                experiment.model, experiment.trained_model, experiment.batches, num_batches
             )
     tracking = trackers.opened(run, name, experiment.recipe) if is_first_host else contextlib.nullcontext([])
     try:
         with tracking as opened_trackers:
-            loop.TrainingLoop(experiment, run, body, evaluate, export, opened_trackers, measured).fit()
+            training = loop.TrainingLoop(experiment, run, body, evaluate, export, opened_trackers, measured)
+            training.fit()
     except loop.Stopped as stopped:
         console.say(f"{stopped}; the same command continues")
         return 0 if stopped.signal == signal.SIGTERM else 128 + stopped.signal
+    finetune_report.say(experiment, run, training.selected_by)
     return 0
 
 
-def _save_first_state(experiment: "Experiment", source: Source, match: TagMatch, run: Run) -> None:
+def _save_first_state(
+    experiment: "Experiment", source: Source, match: TagMatch, run: Run, scores: dict[str, float] | None
+) -> None:
     """Save the state before the first step and where it is from: the source is not needed any more."""
     from Models import transfer
     from Utils.training import checkpoints
@@ -397,7 +393,7 @@ def _save_first_state(experiment: "Experiment", source: Source, match: TagMatch,
         with atomic.replacing(run.folder / ARCHITECTURE) as beside:
             beside.write_text(transfer.to_json(experiment.model), encoding="utf-8")
     checkpoints.save(run.checkpoints, 0, checkpoints.capture(experiment.trained_model))
-    initial_weights.write_origin(run.folder, experiment.recipe.init_from, source, match)
+    initial_weights.write_origin(run.folder, experiment.recipe, source, match, scores)
 
 
 def _draw_batch(experiment: "Experiment", run: Run) -> None:

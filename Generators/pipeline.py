@@ -115,7 +115,7 @@ def train_dataset(
     dataset = dataset.map(lambda step, batch: _train_element(batcher, step, batch), workers or num_cores())
     # `flat_map` has lost that the dataset is endless, and Keras looks at the cardinality.
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
-    return _with_options(dataset)
+    return with_options(dataset)
 
 
 def eval_dataset(
@@ -174,7 +174,7 @@ def eval_dataset(
     )
     if num_batches is not None:
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(num_batches))
-    return _with_options(dataset)
+    return with_options(dataset)
 
 
 def _records_of(
@@ -233,7 +233,7 @@ def _parse(serialized: Any) -> tuple[Any, Any, Any, Any]:
     return record["image_id"], record["image_bytes"], labels.values, labels.row_lengths()
 
 
-def _with_options(dataset: tf.data.Dataset) -> tf.data.Dataset:
+def with_options(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """Prefetch, keep the order, and limit OpenCV to one thread, since batches are made in parallel."""
     cv2.setNumThreads(1)
     options = tf.data.Options()

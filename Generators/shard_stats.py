@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 
 from Generators.records import parse_batch, read_shards, record_ids
+from Utils.command.cli import UserError
 from Utils.data.dataset_folder import Dataset
 from Utils.data.unknown_labels import UnknownLabels
+
+LABELS_TO_PACK = 4096  # from which --packed-labels auto packs: 16 kB an image
 
 
 def label_frequencies(
@@ -96,3 +99,28 @@ def record_counts(
     ends = np.cumsum(counts)
     kept_before = np.concatenate([[0], np.cumsum(keep(post_ids(dataset, split)))])
     return kept_before[ends] - kept_before[ends - counts]
+
+
+def room_for_packed_labels(dataset: Dataset, packed: str, has_unknown: bool, mixes: bool) -> int:
+    """Return the room for labels of an image that travels to the device, 0 where all of them do.
+
+    Args:
+        dataset: the dataset.
+        packed: ``--packed-labels``: auto, on or off.
+        has_unknown: whether some labels are unknown, which have no place among packed ones.
+        mixes: whether MixUp gives an image the labels of two.
+
+    Raises UserError where --packed-labels on cannot be.
+    """
+    if packed == "off" or (packed == "auto" and dataset.num_labels < LABELS_TO_PACK):
+        return 0
+    most = (0 if has_unknown else most_labels(dataset, "train")) * (2 if mixes else 1)
+    if 0 < 2 * most < dataset.num_labels:
+        return most
+    if packed == "on":
+        raise UserError(
+            "--packed-labels on needs a dataset with posts.parquet, no --unknown-labels, and images with far "
+            f"fewer labels than tags; {dataset.folder} has {dataset.num_labels} tags, and an image has "
+            f"{most or 'an unknown number of'} labels at most"
+        )
+    return 0

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from Models.layers.model_ends import with_probabilities
+from Models.porting import timm_folder
 from Utils.command.cli import UserError
-from Utils.files import damage, zip_files
-from Utils.files.atomic import local, require_file, to_path
+from Utils.files import damage, hub, zip_files
+from Utils.files.atomic import local, require_file
 from Utils.files.model_files import RELEASED_MODEL, RUN_MODELS
 from Utils.images import codec
 from Utils.tags import tag_list
@@ -75,14 +76,15 @@ def _prepare(image: Any, image_size: int) -> np.ndarray:
 def load_tagger(path: Any, which: str = "best") -> KerasTagger:
     """Return the KerasTagger of a run folder (its best or last model), a ``.keras`` file or a release.
 
-    Its tags come from ``selected_tags.csv`` beside the model. Raises UserError for a missing file and for a
-    tag list that does not fit the model.
+    ``path`` may also be a timm folder or name a model on the hub (`Utils.files.hub`). Its tags come from
+    ``selected_tags.csv`` beside the model. Raises UserError for a missing file and for a tag list that does
+    not fit the model.
     """
     if which not in RUN_MODELS:
         raise UserError(f"which must be {' or '.join(RUN_MODELS)}; got {which!r}")
-    file = _model_file(to_path(path), which)
+    file = _model_file(hub.local(path), which)
     model = with_probabilities(load_model(file))
-    tags_file = file.parent / "selected_tags.csv"
+    tags_file = (file if file.is_dir() else file.parent) / "selected_tags.csv"
     frame = tag_list.read_beside_model(tags_file) if tags_file.is_file() else None
     if frame is not None and len(frame) != model.output_shape[-1]:
         raise UserError(f"{tags_file} has {len(frame)} tags, but {file.name} gives {model.output_shape[-1]}")
@@ -98,14 +100,48 @@ def _model_file(path: pathlib.Path, which: str) -> pathlib.Path:
         return file
     if released.is_file():  # a release keeps one model
         return released
+    if timm_folder.is_folder(path):
+        return path
     content = ", ".join(sorted(item.name for item in path.iterdir())) or "nothing"
     raise UserError(f"no {RUN_MODELS[which]} in {path}; a run folder has one, this folder has {content}")
 
 
-def load_model(file: pathlib.Path) -> keras.Model:
-    """Return the model of a ``.keras`` file, not compiled; UserError if it cannot be loaded."""
+def load_model(file: pathlib.Path, order: str | None = None) -> keras.Model:
+    """Return the model of a ``.keras`` file or timm folder, not compiled; UserError if it cannot be loaded.
+
+    ``order``: the channels that the timm folder's model takes, "bgr" or "rgb", if its files do not tell.
+    """
+    if file.is_dir():
+        return import_timm(file, order)[0]
     if file.suffix != ".keras":
         raise UserError(f"a model is a .keras file or a run folder; got {file}")
     zip_files.require_whole(file, "a Keras model")
     with damage.named(file, "cannot be loaded as a Keras model"), local(file) as copy:
         return cast(keras.Model, keras.saving.load_model(copy, compile=False))
+
+
+def describe_timm(folder: Any, order: str | None = None) -> timm_folder.Description:
+    """Return which model of the zoo a timm folder holds; UserError where none, or of an unknown order."""
+    import Models
+
+    return timm_folder.described_by(folder, Models.timm_families(), Models.spec, order)
+
+
+def import_timm(
+    folder: Any, order: str | None = None, settings: dict[str, Any] | None = None
+) -> tuple[keras.Model, timm_folder.Description, timm_folder.Source]:
+    """Return the model of a timm folder, with probabilities, what it is, and what was read.
+
+    ``settings`` replace fields of the model's Spec that the folder states. Raises UserError where something
+    is missing or left over.
+    """
+    import Models
+
+    described = describe_timm(folder, order)
+    described = dataclasses.replace(described, fields={**described.fields, **(settings or {})})
+    source, rules = timm_folder.read(folder), Models.timm_families()[described.name.split("/")[0]]
+    sizes = {"image_size": described.image_size, "num_labels": described.num_labels}
+    model = Models.build(described.name, **sizes, **described.fields)
+    spec = Models.spec(described.name, **described.fields)
+    timm_folder.assign(model, spec, rules, source, described.order)
+    return model, described, source

@@ -25,6 +25,17 @@ WITHOUT_EFFECT = ("name", "dtype", "trainable", "seed", "rate", "units")
 WITHOUT_EFFECT_SUFFIXES = ("initializer", "stddev", "regularizer", "constraint", "quantization")
 
 
+def split_at_classifier(model: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """Return the body (B, S, S, 3) -> features (B, C) of a model, and the head, features -> logits.
+
+    Both share its layers: to train the head trains the model's classifier.
+    """
+    classifier = model.get_layer(LOGITS)
+    features = keras.Input(classifier.input.shape[1:], name="features")
+    body = keras.Model(model.input, classifier.input, name="body")
+    return body, keras.Model(features, classifier(features), name="head")
+
+
 def adapted_json(file: pathlib.Path, image_size: int, num_labels: int, dtype_policy: str = "float32") -> str:
     """Return the architecture of a ``.keras`` file for another size and number of tags, for ``from_json``.
 
@@ -65,22 +76,28 @@ def from_json(architecture: str) -> keras.Model:
 
 
 def copy_weights(
-    file: pathlib.Path, model: keras.Model, rows: np.ndarray, new_biases: np.ndarray
+    file: pathlib.Path,
+    model: keras.Model,
+    rows: np.ndarray,
+    new_biases: np.ndarray,
+    order: str | None = None,
 ) -> list[str]:
-    """Copy the weights of a ``.keras`` file into ``model``; return in words which settings differ.
+    """Copy the weights of a saved model into ``model``; return in words which settings differ.
 
     Args:
-        file: a model of the zoo. Position embeddings are resampled if its image size differs.
+        file: a ``.keras`` file of the zoo, or a timm folder. Position embeddings are resampled if its image
+            size differs.
         model: the model that gets the weights; it gives logits.
         rows: (num_labels,) the output of the file for each tag, -1 for a new tag. Column of the kernel and
             bias are copied as they are.
         new_biases: (num_labels,) logits. A new tag starts with a kernel of 0 and this bias: the bias alone
             decides, and is the logit at which the tag should start.
+        order: channels that a timm folder's model takes, "bgr" or "rgb".
 
     Returns the settings that differ and have no weights, the epsilon of a norm for example. Raises UserError
     if layers are missing, left over or have other shapes; then nothing is copied.
     """
-    source = without_activation(load_model(file))
+    source = without_activation(load_model(file, order))
     old, new = ({layer.name: layer for layer in each.layers} for each in (source, model))
     common = [name for name in old if name in new]
     try:
@@ -155,22 +172,34 @@ def freeze(model: keras.Model, frozen: bool) -> None:
         layer.trainable = layer.name == LOGITS or not frozen
 
 
-def layer_decay_factors(model: keras.Model, decay: float) -> list[tuple[str, float]]:
-    """Return (regex of layer paths, factor on the learning rate) pairs of layer-wise decay.
+RateFactor = float | tuple[float, ...]  # of a whole weight, or of each entry of its last axis
 
-    The head has factor 1, every block ``decay`` times the factor of the next one, the stem one step less than
-    the first block (arXiv:2106.08254, section 3.1). Blocks are recognized by their names,
-    ``stage0_block1_...`` or ``block1_...``; a layer between two blocks belongs to the later one.
+
+def learning_rate_factors(
+    model: keras.Model, layer_decay: float, learned: float = 1.0, is_new: np.ndarray | None = None
+) -> list[tuple[str, RateFactor]]:
+    """Return (regex of layer paths, factor on the learning rate) pairs: what was learned, and by layers.
+
+    New rows of the classifier (``is_new``, (num_labels,) bool; None: all) have factor 1, its other rows and
+    all below it ``learned``. With ``layer_decay`` every block has ``layer_decay`` times that of the next
+    one, the stem one step less than the first block (arXiv:2106.08254, section 3.1). Blocks are recognized by
+    their names, ``stage0_block1_...`` or ``block1_...``; a layer between two blocks belongs to the later one,
+    and what follows the last block has no step below the classifier.
     """
-    if decay == 1:
+    if layer_decay == learned == 1:
         return []
+    rows: RateFactor = 1.0 if is_new is None else tuple(np.where(is_new, 1.0, learned).tolist())
+    classifier = (rf"^{LOGITS}/", rows)
+    if layer_decay == 1:
+        return [classifier, ("", learned)]
     depths: dict[int, list[str]] = {}  # layers by depth, 0 is the stem
     blocks: list[str] = []
-    for name in (layer.name for layer in model.layers if layer.weights):
+    for name in (layer.name for layer in model.layers if layer.weights and layer.name != LOGITS):
         block = BLOCK.match(name)
         if block and block[0] not in blocks:
             blocks.append(block[0])
         between = len(blocks) + 1 if blocks else 0
         depths.setdefault(blocks.index(block[0]) + 1 if block else between, []).append(name)
     top = len(blocks) + 1
-    return [(rf"^(?:{'|'.join(names)})/", decay ** (top - depth)) for depth, names in sorted(depths.items())]
+    factors = ((names, learned * layer_decay ** (top - depth)) for depth, names in sorted(depths.items()))
+    return [classifier, *((rf"^(?:{'|'.join(names)})/", factor) for names, factor in factors)]

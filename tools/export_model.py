@@ -26,7 +26,7 @@ from Utils.command.backend import prepare_backend
 from Utils.command.cli import Parser, UserError, WorkError, command
 from Utils.data import dataset_folder
 from Utils.evaluation import predictions, threshold_table
-from Utils.files import csv_tables, model_files
+from Utils.files import csv_tables, hub, model_description, model_files
 from Utils.files.atomic import (
     provenance,
     read_json,
@@ -34,6 +34,7 @@ from Utils.files.atomic import (
     to_path,
     write_json,
 )
+from Utils.files.model_description import ModelDescription
 from Utils.files.model_files import RELEASED_MODEL, RUN_MODELS
 from Utils.files.outputs import replacing_folder, require_replaceable_folder
 from Utils.recipe import initial_weights
@@ -49,7 +50,7 @@ def parser() -> Parser:
     """Return the command's parser."""
     command_line = Parser(prog="tools/export_model.py", description=__doc__)
     add = command_line.add_argument
-    add("model", metavar="RUN|FILE.keras|RELEASE", type=to_path)
+    add("model", metavar="RUN|FILE.keras|RELEASE|TIMM|HUB_ID", type=hub.argument)
     add("-o", "--output", required=True, metavar="RELEASE", type=pathlib.Path)
     add("--tags", type=pathlib.Path, help="tag list of a model that has none beside it")
     add("--thresholds", type=pathlib.Path, help="thresholds.csv from find_thresholds.py")
@@ -71,6 +72,7 @@ def main(argv: list[str] | None = None) -> None:
     options.formats = [name for name in FORMATS if name == "onnx" or name in options.formats]
     require_replaceable_folder(options.output, model_files.RELEASE, options.overwrite)
     inputs = _read_inputs(options)
+    options.model = hub.local(options.model)
 
     prepare_backend()
     import Models
@@ -133,7 +135,8 @@ class Job:
     @property
     def model_folder(self) -> pathlib.Path:
         """The folder of the model file; that of a run has its history."""
-        return self.source.file.parent
+        file = self.source.file
+        return file if file.is_dir() else file.parent
 
     @property
     def released_tags(self) -> pd.DataFrame:
@@ -165,7 +168,10 @@ def _checked_job(options: argparse.Namespace, tagger: Any, inputs: Inputs) -> Jo
     columns = release_folder.columns(frame, options.layout)
     if inputs.thresholds is not None:
         frame = release_folder.with_thresholds(frame, inputs.thresholds)
-    return Job(options, tagger, initial_weights.find(options.model, options.which), frame, columns, inputs)
+    from Models.loading import describe_timm
+
+    source = initial_weights.find(options.model, options.which, describe_timm)
+    return Job(options, tagger, source, frame, columns, inputs)
 
 
 def _write(folder: pathlib.Path, job: Job) -> dict[str, Any]:
@@ -222,6 +228,10 @@ def _write_keras(folder: pathlib.Path, job: Job) -> None:
     folder.mkdir()
     job.tagger.model.save(folder / RELEASED_MODEL.name)
     tag_list.write(job.tags, folder / "selected_tags.csv")
+    if job.source.options is not None:
+        known = model_description.read(job.source.file) if job.source.file.is_file() else None
+        described = ModelDescription(job.source.model, job.source.options, known.source if known else {})
+        model_description.write(folder / RELEASED_MODEL.name, described)
     if (job.model_folder / "recipe.json").is_file():
         write_json(folder / "recipe.json", read_json(job.model_folder / "recipe.json"))
     history = _history(job)
@@ -295,18 +305,18 @@ def _write_timm(folder: pathlib.Path, job: Job) -> tuple[str, str]:
 
     Returns timm's name of the architecture, empty without one, and a sentence for people.
     """
-    if job.source.recipe is None:
-        return "", "no timm files: only a run says which model it is"
+    if job.source.built_as is None:
+        return "", "no timm files: neither a run nor an import_weights has recorded which model it is"
     import Models
     from Models.porting import timm_export
     from Utils.release import release_folder
 
-    recipe = job.source.recipe
+    name, options = job.source.built_as
     model = release_folder.with_columns(job.tagger.model, job.columns)
     temporary = folder / "timm"
     try:
-        spec = Models.spec(recipe.model, **recipe.model_overrides())
-        name = timm_export.export(model, temporary, recipe.model, spec, Models.timm_families(), Models.spec)
+        spec = Models.spec(name, **options)
+        name = timm_export.export(model, temporary, name, spec, Models.timm_families(), Models.spec)
     except UserError as error:
         return "", f"no timm files: {error}"
     for file in temporary.iterdir():
@@ -324,7 +334,7 @@ def _card(job: Job, facts: dict[str, Any], architecture: str) -> model_card.Fact
         parameters=facts["parameters"],
         tags=job.tags.iloc[job.columns],
         other_tags=job.tags.drop(index=job.tags.index[job.columns]),
-        model=job.source.recipe.model if job.source.recipe else "",
+        model=job.source.built_as[0] if job.source.built_as else "",
         timm=architecture,
         recipe=job.source.recipe.to_dict() if job.source.recipe else {},
         history={}

@@ -1,7 +1,11 @@
 """Convert weights of the original zoo or of timm to a .keras file of this zoo.
 
 SOURCE is a Keras 2 .h5 file, a TensorFlow checkpoint prefix, a folder with variables/variables.index, or a
-timm folder (config.json and model.safetensors), which states its model itself.
+timm folder (config.json and model.safetensors), which states its model itself; also a model on the hub,
+owner/name or hf://owner/name@revision.
+
+Beside OUT.keras come the tag list, categories.json and thresholds of SOURCE, as they are, and OUT.json: which
+model it is with which options, and where it came from. So it can be exported, tagged with and fine-tuned.
 
 Norms of the original zoo get its epsilon, 1e-3; --set gives other options of the model, for example
   python tools/import_weights.py NFNetL0 -o nfnet.keras --model NFNet/L0 --image-size 320 --num-labels 2380 \\
@@ -15,16 +19,29 @@ it overrules the rest.
 import Utils.command.interrupt  # noqa: F401  first: imports take long
 
 import argparse
+import pathlib
 import sys
+from collections.abc import Sequence
 from typing import Any
+
+import pandas as pd
 
 from Utils.command.backend import prepare_backend
 from Utils.command.cli import Parser, UserError, assignment, command
-from Utils.files import model_files
-from Utils.files.atomic import replacing
+from Utils.files import hub, model_description, model_files
+from Utils.files.atomic import replacing, sha256_of
+from Utils.files.model_description import ModelDescription
 from Utils.files.outputs import require_replaceable_file
+from Utils.tags import tag_list
 
 ORIGINAL_EPSILON = 1e-3  # Keras 2's default, which the original never changed
+TAGS_FILE = "selected_tags.csv"
+# What goes along with a model: its name beside OUT.keras, where it lies in the source.
+CARRIED = (
+    (TAGS_FILE, (TAGS_FILE,)),
+    ("categories.json", ("categories.json",)),
+    ("thresholds.csv", ("thresholds.csv", "extra/thresholds.csv")),
+)
 
 
 def parser() -> Parser:
@@ -53,29 +70,52 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError(f"the output must end in .keras; got {args.output}")
     require_replaceable_file(args.output, model_files.IMPORTED, args.overwrite)
     settings = dict(assignment("--set", text) for text in args.settings)
+    output = pathlib.Path(args.output)
+    _require_own_description(output, args.overwrite)
     prepare_backend()
 
     from Models.porting import timm_folder
 
-    convert = _from_timm if timm_folder.is_folder(args.source) else _from_original
-    model, name, count, source, remark = convert(args, settings)
+    place = hub.local(args.source)
+    convert = _from_timm if timm_folder.is_folder(place) else _from_original
+    model, description, count, skipped, remark = convert(args, place, settings)
+    tags = _tags(place, model.output_shape[-1])
+    copies = _files_beside(place, args, tags)
     with replacing(args.output) as beside:
         model.save(beside)
+    model_description.write(output, description)
+    for target, content in copies.items():
+        with replacing(target) as beside:
+            beside.write_bytes(content)
     size = f"{model.count_params():,} parameters, {count} arrays"
-    print(f"{args.output}: {name}, {size} from {source.path}{remark}")
-    if source.skipped:
-        print(f"skipped {len(source.skipped)} entries that are not the model's:")
-        print("\n".join(f"  {name}" for name in source.skipped))
+    print(f"{args.output}: {description.model}, {size} from {args.source}{remark}")
+    if copies:
+        print(f"beside it: {', '.join(path.name for path in copies)} of {args.source}")
+    if skipped:
+        print(f"skipped {len(skipped)} entries that are not the model's:")
+        print("\n".join(f"  {name}" for name in skipped))
+    if tags is None:
+        print("no tag list came with it: put its selected_tags.csv beside, or its outputs have no names")
 
 
-def _from_original(args: argparse.Namespace, settings: dict[str, Any]) -> tuple[Any, str, int, Any, str]:
-    """Return the model, its name, the number of arrays assigned, the source and a remark."""
+def _require_own_description(output: pathlib.Path, overwrite: bool) -> None:
+    """Raise UserError where the place of OUT.json has a file that is no description of a model."""
+    path = model_description.path_beside(output)
+    if path.exists() and (not overwrite or model_description.read(output) is None):
+        raise UserError(f"{path} exists, where the description of {output} goes; give another output")
+
+
+Imported = tuple[Any, ModelDescription, int, Sequence[str], str]  # model, what it is, arrays, skipped, remark
+
+
+def _from_original(args: argparse.Namespace, place: pathlib.Path, settings: dict[str, Any]) -> Imported:
+    """Read weights of the original zoo."""
     required = {"--model": args.model, "--image-size": args.image_size, "--num-labels": args.num_labels}
     missing = [flag for flag, value in required.items() if value is None]
     import Models
     from Models.porting import original_zoo
 
-    source = original_zoo.read(args.source)
+    source = original_zoo.read(place)
     if missing:
         raise UserError(f"files of the original zoo do not say what they are: give {', '.join(missing)}")
     if args.source_order is not None:
@@ -86,17 +126,16 @@ def _from_original(args: argparse.Namespace, settings: dict[str, Any]) -> tuple[
     if "epsilon" in vars(Models.spec(args.model)):
         settings = {"epsilon": ORIGINAL_EPSILON, **settings}
     model = Models.build(args.model, image_size=args.image_size, num_labels=args.num_labels, **settings)
-    return model, args.model, original_zoo.assign(model, rules, source), source, ""
+    count = original_zoo.assign(model, rules, source)
+    description = ModelDescription(args.model, settings, _identity(args.source, {}))
+    return model, description, count, source.skipped, ""
 
 
-def _from_timm(args: argparse.Namespace, settings: dict[str, Any]) -> tuple[Any, str, int, Any, str]:
-    """Return the same of a folder of timm; --set replaces options that the folder states."""
-    import Models
-    from Models.porting import timm_folder
+def _from_timm(args: argparse.Namespace, place: pathlib.Path, settings: dict[str, Any]) -> Imported:
+    """Read a folder of timm; --set replaces options that the folder states."""
+    from Models import loading
 
-    source, families = timm_folder.read(args.source), Models.timm_families()
-    is_tagger = timm_folder.has_tag_list(args.source)
-    described = timm_folder.describe(source.config, families, Models.spec, args.source_order, is_tagger)
+    described = loading.describe_timm(place, args.source_order)
     for flag, option, stated in (
         ("--model", args.model, described.name),
         ("--image-size", args.image_size, described.image_size),
@@ -104,14 +143,63 @@ def _from_timm(args: argparse.Namespace, settings: dict[str, Any]) -> tuple[Any,
     ):
         if option not in (None, stated):
             raise UserError(f"{args.source} says by itself that it is {stated}; got {flag} {option}")
-    fields = {**described.fields, **settings}
-    model = Models.build(
-        described.name, image_size=described.image_size, num_labels=described.num_labels, **fields
-    )
-    spec = Models.spec(described.name, **fields)
-    count = timm_folder.assign(model, spec, families[described.name.split("/")[0]], source, described.order)
+    model, described, source = loading.import_timm(place, args.source_order, settings)
     remark = f"\nits channels are {described.order.upper()}, {described.order_from}; {args.output} takes BGR"
-    return model, described.name, count, source, remark
+    facts = {"config": source.config, "sha256": sha256_of(place / "model.safetensors")}
+    description = ModelDescription(described.name, described.fields, _identity(args.source, facts))
+    return model, description, count_of(model), source.skipped, remark
+
+
+def count_of(model: Any) -> int:
+    """Return how many weights a model has, states of random generators apart."""
+    from Models.porting import timm_folder
+
+    return sum(1 for _ in timm_folder.weights(model))
+
+
+def _identity(source: str, facts: dict[str, Any]) -> dict[str, Any]:
+    """Return where weights came from: the hub's id, or the name of a file or folder here without its path."""
+    return {"from": source if hub.is_id(source) else pathlib.Path(source).name, **facts}
+
+
+def _tags(place: pathlib.Path, num_labels: int) -> pd.DataFrame | None:
+    """Return the tag list in a folder of weights; UserError where it has another length than the outputs."""
+    file = place / TAGS_FILE
+    if not place.is_dir() or not file.is_file():
+        return None
+    tags = tag_list.read_beside_model(file)
+    if len(tags) != num_labels:
+        raise UserError(f"{file} has {len(tags)} tags, but the model gives {num_labels} outputs")
+    return tags
+
+
+def _files_beside(
+    place: pathlib.Path, args: argparse.Namespace, tags: pd.DataFrame | None
+) -> dict[pathlib.Path, bytes]:
+    """Return the files that go along, by where they go: byte for byte as they lie in the source.
+
+    Raises UserError where the output's folder has other ones, which may be another model's; --overwrite
+    replaces those that an import of the same output has written.
+    """
+    folder, is_ours = pathlib.Path(args.output).parent, False
+    if args.overwrite:
+        is_ours = model_description.read(pathlib.Path(args.output)) is not None
+    names = CARRIED if tags is not None else CARRIED[1:]
+    copies = {}
+    for name, places in names:
+        file = next((place / path for path in places if (place / path).is_file()), None)
+        if not place.is_dir() or file is None:
+            continue
+        target, content = folder / name, file.read_bytes()
+        if target.resolve() == file.resolve():
+            continue
+        if target.exists() and target.read_bytes() != content and not is_ours:
+            raise UserError(
+                f"{target} is there and differs from that of {args.source}: it may belong to another model. "
+                "Give an output in a folder of its own"
+            )
+        copies[target] = content
+    return copies
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from Utils.command.cli import Parser, UserError, WorkError, command, number, pro
 from Utils.command.text import join_names
 from Utils.data import dataset_folder, folds
 from Utils.evaluation import predictions
-from Utils.files import csv_tables
+from Utils.files import csv_tables, hub
 from Utils.files.atomic import provenance, read_json, to_path
 from Utils.files.outputs import require_replaceable_folder
 from Utils.images import codec, image_folder, image_reader, places
@@ -36,7 +36,7 @@ READERS = 2  # threads that decode while the model works
 def parser() -> Parser:
     """Return the argument parser."""
     arguments = Parser(prog="predict.py", description=__doc__)
-    arguments.add_argument("model", metavar="RUN|FILE.keras|RELEASE", type=to_path)
+    arguments.add_argument("model", metavar="RUN|FILE.keras|RELEASE|TIMM|HUB_ID", type=hub.argument)
     what = arguments.add_mutually_exclusive_group(required=True)
     what.add_argument("--dataset", type=to_path, help="dataset folder, with --split")
     what.add_argument(
@@ -75,7 +75,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     require_replaceable_folder(options.output, predictions.DUMP, options.overwrite)
     predict = _place(options) if options.images is not None else _split(options)
+    run_name = hub.name_of(options.model).replace("/", "_") if hub.is_id(options.model) else ""
+    options.model = hub.local(options.model)
     model, tags, info = _load(options)
+    info |= {"run_name": run_name} if run_name else {}
     with _expected_failures():
         predict(model, tags, info, options)
     return 0

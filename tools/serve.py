@@ -11,11 +11,11 @@ unless --host names a wider address; nothing is written to disk.
 
 import Utils.command.interrupt  # noqa: F401  first: imports take long
 
-import pathlib
 import sys
 
 from Utils.command.backend import deferred
 from Utils.command.cli import Parser, command, number
+from Utils.files import hub
 from Utils.images import codec
 from Utils.serving import http_server, onnx_tagger, tag_selection, tagging_service
 
@@ -25,7 +25,7 @@ def parser() -> Parser:
     defaults = tagging_service.ServiceLimits()
     command_line = Parser(prog="serve.py", description=__doc__)
     add = command_line.add_argument
-    add("model", metavar="RELEASE|RUN|FILE.keras", type=pathlib.Path)
+    add("model", metavar="RELEASE|RUN|FILE.keras|TIMM|HUB_ID", type=hub.argument)
     http_server.add_arguments(command_line)
     tag_selection.add_arguments(command_line, mcut=False)
     add("--batch-size", type=number(above=0), default=defaults.batch_size,

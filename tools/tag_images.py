@@ -32,7 +32,7 @@ import numpy as np
 from Utils.command.backend import deferred
 from Utils.command.cli import Parser, UserError, command, number, progress
 from Utils.command.machine import num_cores
-from Utils.files import archive_scan, csv_tables
+from Utils.files import archive_scan, csv_tables, hub
 from Utils.files.atomic import to_path
 from Utils.files.outputs import FileKind, has_header, require_replaceable_file
 from Utils.images import codec, films, formats, image_folder, image_reader, places
@@ -84,7 +84,7 @@ def parser() -> Parser:
     """Return the command's parser."""
     command_line = Parser(prog="tag_images.py", description=__doc__)
     add = command_line.add_argument
-    add("model", metavar="RELEASE|RUN|FILE.keras", nargs="?", type=pathlib.Path)
+    add("model", metavar="RELEASE|RUN|FILE.keras|TIMM|HUB_ID", nargs="?", type=hub.argument)
     add("paths", metavar="PATH", nargs="*", help="images, folders; tar, zip or Parquet files of images")
     add("--dump", type=pathlib.Path, metavar="DUMP", help="predictions that are there, instead of a model")
     add("--images", metavar="PLACE", help="the pictures that --dump is about")
@@ -396,7 +396,7 @@ def _settings(
     """Return the settings that decide the records of a table: a run continues only under the same."""
     digest = hashlib.sha256(selector.thresholds.tobytes() + selector.allowed.tobytes()).hexdigest()
     return {
-        "model": str((options.dump or options.model).resolve()),
+        "model": str((options.dump or tagger.folder).resolve()),
         "tags": tag_list.digest(tagger.tags),
         "chosen": digest,
         "limits": [options.mcut, options.max_tags],

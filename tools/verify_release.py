@@ -26,6 +26,7 @@ from Utils.command.backend import prepare_backend
 from Utils.command.cli import Parser, UserError, command, number, print_json, progress
 from Utils.command.text import pad_columns
 from Utils.data import dataset_folder
+from Utils.files import hub
 from Utils.files.atomic import to_path
 from Utils.files.model_files import RELEASED_MODEL, RUN_MODELS
 from Utils.images import codec, image_folder, image_reader, places
@@ -40,8 +41,8 @@ def parser() -> Parser:
     """Return the command's parser."""
     command_line = Parser(prog="tools/verify_release.py", description=__doc__)
     add = command_line.add_argument
-    add("release", metavar="RELEASE", type=pathlib.Path)
-    add("--run", type=pathlib.Path, metavar="RUN|FILE.keras", help="the Keras model that is right")
+    add("release", metavar="RELEASE|HUB_ID", type=hub.argument)
+    add("--run", type=hub.argument, metavar="RUN|FILE.keras", help="the Keras model that is right")
     add("--which", choices=tuple(RUN_MODELS), default="best", help="model of a run (best)")
     images = command_line.add_mutually_exclusive_group()
     images.add_argument("--images", metavar="PLACE", help="images instead of drawn ones")
@@ -58,6 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     """Verify and report; return 1 where a rule is broken."""
     options = parser().parse_args(argv)
     codec.allow_pixels(options.max_pixels)
+    options.release = hub.local(options.release, hub.ALL)
     if not options.release.is_dir():
         present = "a file" if options.release.exists() else "nothing"
         raise UserError(f"a release folder was expected at {options.release}; found {present}")

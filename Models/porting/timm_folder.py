@@ -78,6 +78,14 @@ def is_folder(path: str | pathlib.Path) -> bool:
     return (pathlib.Path(path) / "config.json").is_file()
 
 
+def described_by(
+    folder: str | pathlib.Path, families: dict[str, Rules], spec_of: SpecOf, order: str | None = None
+) -> Description:
+    """Return `describe` of a folder of timm; its weights are not read."""
+    config = _config(pathlib.Path(folder))
+    return describe(config, families, spec_of, order, has_tag_list(folder))
+
+
 def has_tag_list(folder: str | pathlib.Path) -> bool:
     """Tell whether a tag list lies in the folder, as in those of the WD taggers."""
     return (pathlib.Path(folder) / TAG_LIST).is_file()
@@ -86,10 +94,7 @@ def has_tag_list(folder: str | pathlib.Path) -> bool:
 def read(folder: str | pathlib.Path) -> Source:
     """Read a folder as a ``Source``; UserError for what is missing or broken."""
     folder = pathlib.Path(folder)
-    config, file = read_json(folder / "config.json"), folder / "model.safetensors"
-    if not isinstance(config, dict) or "architecture" not in config:
-        raise UserError(f"{folder / 'config.json'} is no config of timm: it names no architecture")
-    shapes.require(folder / "config.json", config, _CONFIG)
+    config, file = _config(folder), folder / "model.safetensors"
     if not file.is_file():
         raise UserError(f"no model.safetensors beside {folder / 'config.json'}")
     tensors = _tensors(file)
@@ -97,6 +102,14 @@ def read(folder: str | pathlib.Path) -> Source:
     derived |= {key for key in tensors if key.endswith(".k_bias") and not tensors[key].any()}
     weights = {key: value for key, value in tensors.items() if key not in derived}
     return Source(str(folder), config, weights, tuple(sorted(derived)))
+
+
+def _config(folder: pathlib.Path) -> dict[str, Any]:
+    config = read_json(folder / "config.json")
+    if not isinstance(config, dict) or "architecture" not in config:
+        raise UserError(f"{folder / 'config.json'} is no config of timm: it names no architecture")
+    shapes.require(folder / "config.json", config, _CONFIG)
+    return config
 
 
 def _tensors(file: pathlib.Path) -> dict[str, np.ndarray]:

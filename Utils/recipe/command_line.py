@@ -5,15 +5,15 @@ import dataclasses
 import functools
 import io
 import itertools
-import math
 import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
 
 from Utils.command.cli import UserError, suggest, value_of
-from Utils.recipe import initial_weights
-from Utils.recipe.recipe import Recipe, flag, load_recipe, recipe_docstring, recipe_names
+from Utils.data import dataset_folder
+from Utils.recipe import finetuning, initial_weights
+from Utils.recipe.recipe import Recipe, flag, load_recipe, recipe_docstring, recipe_names, recipe_rule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +26,15 @@ class Arguments:
     run_dir: str = ""
     """Folder of the run; one that exists is continued. $WANDB_RUN_ID and the like are filled in."""
     dry_run: bool = False
-    """Print devices, batch, steps, parameters and memory, then stop."""
+    """Print devices, batch, steps, parameters, memory and, with --init-from, the time needed; then stop."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ParsedArguments(Arguments):
+    """The same, with what follows from it before a backend is chosen."""
+
+    source: initial_weights.Source | None = None  # what --init-from names
+    choices: tuple[finetuning.Choice, ...] = ()  # settings that the recipe's rule has chosen
 
 
 _USAGE = """usage: train.py RECIPE --dataset DATASET --run-dir RUN [--any-recipe-field value] [--dry-run]
@@ -38,11 +46,14 @@ recipes (train.py RECIPE --help shows what each does, and all its fields):
 _BOX_RULE = re.compile("-+|╰?─+╯?")  # the line that ends a message of tyro
 
 
-def parse(argv: Sequence[str] | None = None) -> tuple[str, Arguments]:
-    """Return the recipe's name and the Arguments of a command line.
+def parse(
+    argv: Sequence[str] | None = None, describe_timm: initial_weights.DescribeTimm | None = None
+) -> tuple[str, ParsedArguments]:
+    """Return the recipe's name and the arguments of a command line.
 
-    Prints help and raises SystemExit(0) for --help. Raises UserError for an unknown recipe, an unknown,
-    malformed or missing flag, and values that a recipe does not allow.
+    ``describe_timm`` is that of `initial_weights.find`. Prints help and raises SystemExit(0) for --help.
+    Raises UserError for an unknown recipe, an unknown, malformed or missing flag, and values that a recipe
+    does not allow.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] in (["-h"], ["--help"]):
@@ -54,14 +65,16 @@ def parse(argv: Sequence[str] | None = None) -> tuple[str, Arguments]:
             f"the first word names a recipe ({', '.join(recipe_names())}); got {received} "
             "(see train.py --help)"
         )
-    return words[0], _parse_flags(words[0], words[1:])
+    return words[0], _parse_flags(words[0], words[1:], describe_timm)
 
 
 def _headline(name: str) -> str:
     return recipe_docstring(name).strip().split("\n")[0]
 
 
-def _parse_flags(name: str, words: list[str]) -> Arguments:
+def _parse_flags(
+    name: str, words: list[str], describe_timm: initial_weights.DescribeTimm | None
+) -> ParsedArguments:
     import tyro  # here: tools that only read recipes need no parser
 
     words, hint = _normalized(words), f"see train.py {name} --help"
@@ -70,8 +83,9 @@ def _parse_flags(name: str, words: list[str]) -> Arguments:
         first = unknown[0].split("=")[0]
         raise UserError(f"no option is named {first}{suggest(first, _flags())} ({hint}, which lists all)")
     # Found before tyro parses: its defaults are the recipe's, and those may depend on the initial weights.
-    source = _source(words)
-    default = Arguments(load_recipe(name, source.recipe if source else None))
+    source = _source(words, describe_timm)
+    recipe, choices = _starting_recipe(name, words, source)
+    default = Arguments(recipe)
     with _one_paragraph(hint):
         arguments = tyro.cli(
             Arguments,
@@ -87,16 +101,49 @@ def _parse_flags(name: str, words: list[str]) -> Arguments:
     run_dir = os.path.expandvars(arguments.run_dir)
     if unset := re.search(r"\$\w+|\$\{\w+\}", run_dir):
         raise UserError(f"--run-dir {arguments.run_dir}: the environment variable {unset[0]} is not set")
-    return dataclasses.replace(arguments, recipe=_completed(name, arguments.recipe, source), run_dir=run_dir)
+    recipe = _completed(name, arguments.recipe, source)
+    return ParsedArguments(recipe, arguments.dataset, run_dir, arguments.dry_run, source, tuple(choices))
 
 
-def _source(words: list[str]) -> initial_weights.Source | None:
+def _source(
+    words: list[str], describe_timm: initial_weights.DescribeTimm | None
+) -> initial_weights.Source | None:
     """Return the source of the initial weights that the words name, None without --init-from."""
-    path, which = (_last_value(words, name) for name in ("--init-from", "--which"))
+    path, which, order = (_last_value(words, name) for name in ("--init-from", "--which", "--source-order"))
     if not path:
         return None
-    run_dir = os.path.expandvars(_last_value(words, "--run-dir") or "")
-    return initial_weights.resolve(path, "last" if which == "last" else "best", run_dir)
+    # A probe keeps no copy of the body that it began with.
+    is_copied = "--probe" not in words
+    run_dir = os.path.expandvars(_last_value(words, "--run-dir") or "") if is_copied else ""
+    order = order if order in ("bgr", "rgb") else None
+    return initial_weights.resolve(path, "last" if which == "last" else "best", run_dir, describe_timm, order)
+
+
+def _starting_recipe(
+    name: str, words: list[str], source: initial_weights.Source | None
+) -> tuple[Recipe, list[finetuning.Choice]]:
+    """Return the recipe before its flags, and what its rule has chosen for this source and dataset."""
+    recipe, choose = load_recipe(name, source.recipe if source else None), recipe_rule(name)
+    if source is not None and not recipe.model and source.built_as:
+        model, options = source.built_as
+        texts = tuple(f"{field}={value!r}" for field, value in options.items())
+        recipe = dataclasses.replace(recipe, model=model, model_options=texts)
+    folder = _last_value(words, "--dataset")
+    if source is None or choose is None or not folder:
+        return recipe, []
+    dataset = dataset_folder.load(folder)
+    is_new = initial_weights.is_new(source, dataset.tags)
+    situation = finetuning.Situation(
+        records=dataset.num_records("train"),
+        kept=int((~is_new).sum()),
+        new=int(is_new.sum()),
+        image_size=source.image_size,
+        validation=dataset.num_records("validation") if "validation" in dataset.splits else 0,
+        is_probed=bool(source.probed),
+        is_probe="--probe" in words,
+    )
+    choices = choose(situation)
+    return finetuning.apply(recipe, choices), choices
 
 
 def _last_value(words: list[str], name: str) -> str | None:
@@ -116,7 +163,9 @@ def _completed(name: str, recipe: Recipe, source: initial_weights.Source | None)
         if recipe.model and recipe.image_size:
             return recipe
         missing = "--model" if not recipe.model else "--image-size"
-        raise UserError(f"recipe {name} takes {missing} from --init-from RUN|FILE.keras|RELEASE; got neither")
+        raise UserError(
+            f"recipe {name} takes {missing} from --init-from, {initial_weights.KINDS}; got neither"
+        )
     if recipe.model and recipe.model != source.model:
         raise UserError(
             f"--init-from {recipe.init_from} is a {source.model}, but the recipe's model is {recipe.model}; "
@@ -128,12 +177,7 @@ def _completed(name: str, recipe: Recipe, source: initial_weights.Source | None)
             f"the model of {recipe.init_from} is taken as it is, so {flags} cannot be set; give --model "
             f"{source.model} and all options it was built with to build it again"
         )
-    return dataclasses.replace(recipe, image_size=recipe.image_size or larger_size(source.image_size))
-
-
-def larger_size(image_size: int) -> int:
-    """Return 1.2 times an image size, rounded up to a multiple of 32: the original went from 320 to 384."""
-    return math.ceil(1.2 * image_size / 32 - 1e-9) * 32
+    return dataclasses.replace(recipe, image_size=recipe.image_size or source.image_size)
 
 
 @functools.cache

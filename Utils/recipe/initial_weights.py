@@ -1,11 +1,14 @@
-"""Initial weights of a run: located in another run, a ``.keras`` file or a release, outputs matched by tag.
+"""Initial weights of a run: located in another run, a ``.keras`` file, a release, a timm folder or the hub.
 
-Keras is not imported: the command line needs the model's name and image size before a backend is chosen.
+Outputs are matched by tag. Keras is not imported here: the command line needs the model's name and image size
+before a backend is chosen. Only a timm folder needs the families of the zoo to say what it is; the caller
+gives the function that knows them (``Models.loading.describe_timm``).
 """
 
 import dataclasses
 import json
 import pathlib
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -13,63 +16,153 @@ import pandas as pd
 
 from Utils.command.cli import UserError
 from Utils.command.text import join_names
-from Utils.files import atomic, damage, shapes, zip_files
+from Utils.files import atomic, damage, hub, model_description, shapes, zip_files
 from Utils.files.model_files import RUN_MODELS
 from Utils.recipe.recipe import RECIPE_FILE, Recipe, read_recipe, recipe_from_dict
 from Utils.tags import tag_list
 
 ORIGIN_FILE = "initialization.json"  # in the folder of a run that began with weights
+TAGS_FILE = "selected_tags.csv"
+TIMM_FILES = ("config.json", "model.safetensors")
+KINDS = "a run folder, a .keras file, a release, a timm folder or a model on the hub (owner/name)"
 _MOST_NAMES = 10  # files listed in an error
+DescribeTimm = Callable[[Any, str | None], Any]  # (folder, channel order or None) -> its Description
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
     """A saved model and the files beside it; or a run's record of it, once the run has copied its weights."""
 
-    file: (
-        pathlib.Path
-    )  # a .keras file; of a run that has begun: its folder, where checkpoints have the weights
+    file: pathlib.Path  # a .keras file or timm folder; of a run that has begun: its folder
     model: str  # Family/Variant
     image_size: int
     num_labels: int
     tags: pd.DataFrame | None  # row i is output i
     recipe: Recipe | None  # how it was trained
+    options: dict[str, Any] | None = None  # fields of its Spec that differ from the variant; None: not known
+    order: str | None = None  # channels of a timm folder's model, "bgr" or "rgb"
+    probed: tuple[str, ...] = ()  # tags that its classifier learned by --probe, names
+    recorded: "TagMatch | None" = None  # of a run that has begun: how its outputs became tags
 
     @property
     def is_taken_over(self) -> bool:
         """Whether a run has already copied its weights, so that the run's checkpoints hold them."""
-        return self.file.suffix != ".keras"
+        return self.recorded is not None
+
+    @property
+    def built_as(self) -> tuple[str, dict[str, Any]] | None:
+        """The name and the options to build the model again, None where nothing tells the options."""
+        if self.recipe is not None and self.recipe.model:
+            return self.recipe.model, self.recipe.model_overrides()
+        return None if self.options is None else (self.model, self.options)
 
 
-def resolve(path: atomic.AnyPath, which: Literal["best", "last"], run_dir: atomic.AnyPath) -> Source:
+def resolve(
+    path: atomic.AnyPath,
+    which: Literal["best", "last"],
+    run_dir: atomic.AnyPath,
+    describe_timm: DescribeTimm | None = None,
+    order: str | None = None,
+) -> Source:
     """Return a run's record of ``path``, if the run began with it, else the source at ``path`` itself.
 
-    A run continues also when the model it began with is gone. ``run_dir`` may be empty.
+    A run continues also when the model it began with is gone. ``run_dir`` may be empty; the other arguments
+    are those of `find`.
     """
-    return (read_origin(run_dir, path) if run_dir else None) or find(path, which)
+    return (read_origin(run_dir, path) if run_dir else None) or find(path, which, describe_timm, order)
 
 
-def find(path: atomic.AnyPath, which: Literal["best", "last"] = "best") -> Source:
+def find(
+    path: atomic.AnyPath,
+    which: Literal["best", "last"] = "best",
+    describe_timm: DescribeTimm | None = None,
+    order: str | None = None,
+) -> Source:
     """Return the source at ``path``: a run (its ``which`` model), a ``.keras`` file, or a folder with one.
+
+    Args:
+        path: also a timm folder, or a model on the hub, which is fetched.
+        which: the model of a run.
+        describe_timm: says what a timm folder holds; without it there are none.
+        order: channels that a timm folder's model takes, if the user knows.
 
     Raises UserError that says what was looked for and what is there.
     """
-    file = _model_file(atomic.to_path(path), which)
+    folder = hub.local(path)
+    if describe_timm is not None and _is_timm(folder):
+        return _of_timm(folder, describe_timm(folder, order))
+    file = _model_file(folder, which)
     model, image_size, num_labels = _read_architecture(file)
-    tags_file, recipe_file = file.parent / "selected_tags.csv", file.parent / RECIPE_FILE
-    tags = tag_list.read_beside_model(tags_file) if tags_file.is_file() else None
-    if tags is not None and len(tags) != num_labels:
-        raise UserError(f"{tags_file} has {len(tags)} tags, but {file.name} gives {num_labels} outputs")
+    tags = _tags_beside(file.parent, file.name, num_labels)
+    recipe_file = file.parent / RECIPE_FILE
     recipe = recipe_from_dict(read_recipe(recipe_file)[1]) if recipe_file.is_file() else None
-    return Source(file, model, image_size, num_labels, tags, recipe)
+    description = model_description.read(file)
+    if description is not None and description.model != model:
+        raise UserError(
+            f"{model_description.path_beside(file)} says {description.model}, but {file} is a {model}"
+        )
+    options = description and description.options
+    return Source(file, model, image_size, num_labels, tags, recipe, options, probed=_probed(file.parent))
 
 
-def write_origin(run_dir: atomic.AnyPath, path: atomic.AnyPath, source: Source, match: "TagMatch") -> None:
-    """Record in a run folder its initial weights (``--init-from path``) and the match of the tags."""
+def _is_timm(path: pathlib.Path) -> bool:
+    """Whether a folder holds timm's two files, and no model of ours."""
+    return (
+        path.is_dir()
+        and all((path / name).is_file() for name in TIMM_FILES)
+        and not any(path.glob("*.keras"))
+        and not any(path.glob("extra/keras/*.keras"))
+    )
+
+
+def _of_timm(folder: pathlib.Path, described: Any) -> Source:
+    """Return the source of a timm folder, of which ``described`` is a ``timm_folder.Description``."""
+    tags = _tags_beside(folder, TIMM_FILES[1], described.num_labels)
+    return Source(
+        file=folder,
+        model=described.name,
+        image_size=described.image_size,
+        num_labels=described.num_labels,
+        tags=tags,
+        recipe=None,
+        options=described.fields,
+        order=described.order,
+    )
+
+
+def _tags_beside(folder: pathlib.Path, name: str, num_labels: int) -> pd.DataFrame | None:
+    """Return the tag list in a folder, None without one; UserError where the model has other outputs."""
+    file = folder / TAGS_FILE
+    tags = tag_list.read_beside_model(file) if file.is_file() else None
+    if tags is not None and len(tags) != num_labels:
+        raise UserError(f"{file} has {len(tags)} tags, but {name} gives {num_labels} outputs")
+    return tags
+
+
+def _probed(folder: pathlib.Path) -> tuple[str, ...]:
+    """Return the names of the tags that a run has learned by --probe, if the folder is such a run."""
+    file = folder / ORIGIN_FILE
+    origin = atomic.read_json(file, dict) if file.is_file() else {}
+    names = origin.get("new") if origin.get("probe") else origin.get("probed")
+    return tuple(name for name in names or () if isinstance(name, str))
+
+
+def write_origin(
+    run_dir: atomic.AnyPath,
+    recipe: Recipe,
+    source: Source,
+    match: "TagMatch",
+    scores: dict[str, float] | None = None,
+) -> None:
+    """Record in a run folder its initial weights, the match of the tags, and the scores at the start.
+
+    ``recipe`` is that of the run, whose ``init_from`` names the source.
+    """
+    weights = source.file / TIMM_FILES[1] if source.file.is_dir() else source.file
     origin = {
-        "init_from": str(path),
-        "file": source.file.name,
-        "sha256": atomic.sha256_of(source.file),
+        "init_from": str(recipe.init_from),
+        "file": weights.name,
+        "sha256": atomic.sha256_of(weights),
         "model": source.model,
         "image_size": source.image_size,
         "num_labels": source.num_labels,
@@ -79,11 +172,19 @@ def write_origin(run_dir: atomic.AnyPath, path: atomic.AnyPath, source: Source, 
         "dropped": match.dropped,
         "rows": match.rows.tolist(),
         "recipe": source.recipe and source.recipe.to_dict(),
+        "options": source.options,
+        "probe": recipe.probe,
+        "probed": source.probed,
+        "scores": scores,
     }
     atomic.write_json(atomic.to_path(run_dir) / ORIGIN_FILE, origin)
 
 
-_ORIGIN = {"model": str, "image_size": int, "num_labels": int, "recipe": (dict, None)}
+_ORIGIN = {
+    "model": str, "image_size": int, "num_labels": int, "recipe": (dict, None), "rows": [int],
+    "options?": (dict, None), "probed?": [str], "renamed?": [[str]], "new?": [str], "dropped?": [str],
+    "scores?": (dict, None),
+}  # fmt: skip
 
 
 def read_origin(run_dir: atomic.AnyPath, path: atomic.AnyPath) -> Source | None:
@@ -94,7 +195,20 @@ def read_origin(run_dir: atomic.AnyPath, path: atomic.AnyPath) -> Source | None:
         return None
     shapes.require(file, origin, _ORIGIN)
     recipe = origin["recipe"] and recipe_from_dict(origin["recipe"])
-    return Source(file.parent, origin["model"], origin["image_size"], origin["num_labels"], None, recipe)
+    rows = np.array(origin["rows"], np.int64)
+    renamed = tuple((pair[0], pair[-1]) for pair in origin.get("renamed", ()) if pair)
+    match = TagMatch(rows, renamed, tuple(origin.get("new", ())), tuple(origin.get("dropped", ())))
+    sizes = origin["image_size"], origin["num_labels"]
+    return Source(
+        file.parent, origin["model"], *sizes, None, recipe, origin.get("options"),
+        probed=tuple(origin.get("probed", ())), recorded=match,
+    )  # fmt: skip
+
+
+def scores_before(run_dir: atomic.AnyPath) -> dict[str, float]:
+    """Return the scores that a run recorded before its first step, by name; none without a record."""
+    file = atomic.to_path(run_dir) / ORIGIN_FILE
+    return (atomic.read_json(file, dict).get("scores") if file.is_file() else None) or {}
 
 
 def _model_file(path: pathlib.Path, which: Literal["best", "last"]) -> pathlib.Path:
@@ -102,9 +216,7 @@ def _model_file(path: pathlib.Path, which: Literal["best", "last"]) -> pathlib.P
         return path
     if not path.is_dir():
         content = "a file that does not end in .keras" if path.exists() else "nothing"
-        raise UserError(
-            f"--init-from takes a run folder, a .keras file or a release folder; at {path} is {content}"
-        )
+        raise UserError(f"weights come from {KINDS}; at {path} is {content}")
     if (path / RUN_MODELS[which]).is_file():
         return path / RUN_MODELS[which]
     models = sorted(path.glob("*.keras")) or sorted(path.glob("extra/keras/*.keras"))
@@ -146,6 +258,9 @@ class TagMatch:
     @property
     def text(self) -> str:
         """The counts and some names in one line."""
+        if not self.num_kept:
+            names = _in_brackets(self.new)
+            return f"no tag in common, neither by id nor by name: all {len(self.new)} are new{names}"
         renamed = _in_brackets([f"{old} is {new}" for old, new in self.renamed])
         return (
             f"{self.num_kept} tags kept, {len(self.renamed)} of them renamed{renamed}; {len(self.new)} new"
@@ -157,12 +272,22 @@ def _in_brackets(names: list[str] | tuple[str, ...]) -> str:
     return f" ({join_names(names)})" if names else ""
 
 
+def is_new(source: Source, tags: pd.DataFrame) -> np.ndarray:
+    """Return which tags of a list the source did not know before --probe, (num_labels,) bool."""
+    return (match_tags(source, tags).rows < 0) | np.isin(tags["name"], source.probed)
+
+
 def match_tags(source: Source, tags: pd.DataFrame) -> TagMatch:
     """Match a source's outputs with a tag list, by id, else by name.
 
     A source without a tag list fits a list of as many tags: its outputs are taken in order. Raises UserError
-    where their numbers differ, or where no tag is in both lists.
+    where their numbers differ. Without a tag in common all are new: the body alone is taken; likewise of a
+    timm folder without a list, whose outputs are classes of something else.
     """
+    if source.recorded is not None:
+        return source.recorded
+    if source.tags is None and source.order is not None:
+        return TagMatch(np.full(len(tags), -1), (), tuple(tags["name"]), ())
     if source.tags is None:
         if source.num_labels != len(tags):
             raise UserError(
@@ -171,8 +296,6 @@ def match_tags(source: Source, tags: pd.DataFrame) -> TagMatch:
             )
         return TagMatch(np.arange(len(tags)), (), (), ())
     rows = tag_list.matching_rows(tags, source.tags)
-    if not (rows >= 0).any():
-        raise UserError(f"the dataset and {source.file} have no tag in common, neither by id nor by name")
     names, old_names = tags["name"].to_list(), source.tags["name"].to_list()
     pairs = [(old_names[row], names[tag]) for tag, row in enumerate(rows) if row >= 0]
     used_rows = set(rows.tolist())

@@ -28,15 +28,18 @@ class StartOptions(Checked):
     model: str = "ConvNext/T"
     """Family/Variant; `python -m Models` lists them. Empty: the model of --init-from with its options."""
     image_size: Annotated[int | None, AT_LEAST_1] = 320
-    """Side of the square the model sees, in pixels; None: 1.2 times that of --init-from, rounded up to a
-    multiple of 32."""
+    """Side of the square the model sees, in pixels; None: that of --init-from."""
     init_from: str = ""
-    """Weights to begin with: a run folder, a .keras file or a release; also of another image size or tag
-    list."""
+    """Weights to begin with: a run folder, a .keras file, a release, a timm folder or a model on the hub
+    (owner/name, hf://owner/name@revision); also of another image size or tag list."""
     which: Literal["best", "last"] = "best"
     """Which model of the run that --init-from names."""
+    source_order: Literal["auto", "bgr", "rgb"] = "auto"
+    """Channels that a timm folder given to --init-from takes; auto: as its files tell, else it is refused."""
     freeze_body_epochs: Annotated[int, AT_LEAST_0] = 0
     """Epochs at first in which only the classifier learns; then a new optimizer trains all weights."""
+    probe: bool = False
+    """Train the classifier alone, on features that the body computes once for every picture."""
     prior_bias: bool = True
     """Outputs that have no weights yet start at what the loss expects of their tags' frequencies in the
     training split (after arXiv:1708.02002), for bce the log-odds; off: at probability one half."""
@@ -85,6 +88,12 @@ class DataOptions(Checked):
     """Images on each device in a step; the global batch is this times the number of devices."""
     epochs: Annotated[int, AT_LEAST_1] = 100
     """Passes over the training split; with --steps-per-epoch, so many times that number of steps."""
+    early_stopping: Annotated[int, AT_LEAST_0] = 0
+    """Epochs without a better validation score (`best_by`) after which training ends; 0: never before the
+    last."""
+    best_by: Literal["f1", "macro_f1", "balanced_f1", "loss"] = "f1"
+    """Validation score that decides which epoch's model is best.keras; balanced_f1 is the mean of the F1 of
+    the tags that the source knew and of the new ones."""
     steps_per_epoch: Annotated[int | None, AT_LEAST_1] = None
     """Steps in an epoch; None derives records // global batch from the dataset. Fewer are for huge datasets:
     the next epoch continues the pass, and all lengths in epochs count these epochs."""
@@ -210,6 +219,9 @@ class OptimizerOptions(Checked):
     """Weight decay; what a model lists as NO_DECAY is left out."""
     layer_decay: Annotated[float, Limit("above 0 and at most 1", lambda value: 0 < value <= 1)] = 1.0
     """Factor of the learning rate from each block to the one below it; 1 is off."""
+    learned_rate_factor: Annotated[float, ABOVE_0] = 1.0
+    """Factor of the learning rate of what the source of --init-from has learned: the body, and the rows of
+    the classifier for kept tags; new rows have the full rate. 1 is off; --layer-decay multiplies it."""
     agc: Annotated[float, AT_LEAST_0] = 0.0
     """Adaptive gradient clipping of the global batch's gradient; 0 is off. The original clipped each of 8
     replicas' share at 0.01 before adding them up, so up to 0.08 in these terms."""

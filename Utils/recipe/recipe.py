@@ -10,6 +10,7 @@ import os
 import pathlib
 import pkgutil
 import types
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from Utils.command.cli import UserError, suggest
@@ -94,6 +95,11 @@ def load_recipe(name: str, before: Recipe | None = None) -> Recipe:
     """
     module = _recipe_module(name)
     return module.after(before) if before is not None and hasattr(module, "after") else module.RECIPE
+
+
+def recipe_rule(name: str) -> Callable[[Any], list[Any]] | None:
+    """Return the function ``choose`` of a recipe that fits its settings to a situation, or None."""
+    return getattr(_recipe_module(name), "choose", None)
 
 
 def recipe_docstring(name: str) -> str:

@@ -17,6 +17,7 @@ import pandas as pd
 
 from Utils.command.cli import UserError, WorkError
 from Utils.command.machine import num_cores
+from Utils.files import hub
 from Utils.files.atomic import AnyPath, read_json
 from Utils.tags import tag_list
 
@@ -46,12 +47,17 @@ class ServingTagger:
         fixed_batch: int | None = None,
     ) -> None:
         self.folder, self.tags, self.image_size = pathlib.Path(folder), tags, image_size
-        self.fixed_batch, self._run = fixed_batch, run
+        self.fixed_batch, self._run, self._name = fixed_batch, run, ""
 
     @property
     def name(self) -> str:
-        """The folder's name."""
-        return self.folder.resolve().name
+        """The folder's name, or the name on the hub."""
+        return self._name or self.folder.resolve().name
+
+    def named(self, name: str) -> "ServingTagger":
+        """Return the tagger under another name; an empty one changes nothing."""
+        self._name = name
+        return self
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Return (B, L) float32 for images (B, S, S, 3) uint8 BGR from `Utils.images.codec.prepare`.
@@ -85,7 +91,7 @@ def is_release(path: AnyPath) -> bool:
 
 
 def load(path: AnyPath, load_keras: Callable[[Any], Any], threads: int | None = None) -> ServingTagger:
-    """Return the tagger at ``path``: a release, a run folder or a .keras file.
+    """Return the tagger at ``path``: a release, a run folder, a .keras file, a timm folder or a hub id.
 
     Args:
         path: folder or file.
@@ -94,16 +100,16 @@ def load(path: AnyPath, load_keras: Callable[[Any], Any], threads: int | None = 
 
     Raises UserError where there is none of them, and as `open_release` does.
     """
+    name, path = hub.name_of(path) if hub.is_id(path) else "", hub.local_tagger(path)
     if is_release(path):
-        return open_release(path, threads)
-    path = pathlib.Path(path)
-    models = [*path.glob("*.keras"), *path.glob("extra/keras/*.keras")]
+        return open_release(path, threads).named(name)
+    models = [*path.glob("*.keras"), *path.glob("extra/keras/*.keras"), *path.glob("model.safetensors")]
     if path.suffix != ".keras" and not models:
         raise UserError(
-            f"a release folder was expected at {path}, with {MODEL_FILE} and {TAGS_FILE}, or a run folder or "
-            f".keras file; found {_content_of(path)}"
+            f"a release folder was expected at {path}, with {MODEL_FILE} and {TAGS_FILE}, or a run folder, "
+            f".keras file or timm folder; found {_content_of(path)}"
         )
-    return _of_keras(path, load_keras(path))
+    return _of_keras(path, load_keras(path)).named(name)
 
 
 def _content_of(path: pathlib.Path) -> str:

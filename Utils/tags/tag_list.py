@@ -243,6 +243,11 @@ def ordered(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.iloc[order].reset_index(drop=True)
 
 
+def has_ratings(frame: pd.DataFrame) -> bool:
+    """Return whether a list has the four ratings that clients of WD taggers expect in rows 0 to 3."""
+    return set(RATINGS) <= set(frame["name"][frame["category"] == CATEGORIES["rating"]])
+
+
 def weights(frame: pd.DataFrame, column: str) -> np.ndarray:
     """Return a further column of a list that holds a weight of every tag: float64 (num_labels,).
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from Utils.training import devices
+from Utils.recipe.recipe import Recipe
+from Utils.training import console, devices, losses
 from Utils.training.tensors import Tensor, ops
 
 # Logits at which gradients are taken. In float32 a sigmoid of 24 differs from 1 no more.
@@ -84,3 +85,20 @@ def _is_sum_over_tags(loss: Any) -> bool:
     together = ops.convert_to_numpy(loss.call(labels, values))  # (2,)
     alone = ops.convert_to_numpy(loss.call(labels.reshape(-1, 1), values.reshape(-1, 1)))  # (8,)
     return bool(np.allclose(together, np.reshape(alone, (2, 4)).sum(axis=1), rtol=1e-4))
+
+
+def first_biases(recipe: Recipe, frequencies: np.ndarray) -> np.ndarray:
+    """Return the biases (num_labels,) with which outputs of tags begin that have no weights yet.
+
+    ``frequencies`` are the tags' shares of the training records; where no constant answer is best for the
+    recipe's loss, that is said.
+    """
+    if not recipe.prior_bias:
+        return np.zeros(len(frequencies), np.float32)
+    biases, has_none = logits(losses.build(recipe), frequencies)
+    if has_none.any():
+        console.say(
+            f"no constant answer is best for loss {recipe.loss} on {has_none.sum()} of {len(biases)} tags: "
+            "their outputs start at the log-odds of their frequencies"
+        )
+    return biases

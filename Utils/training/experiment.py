@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 
 from Utils.command.cli import UserError
 from Utils.data.dataset_folder import Dataset
@@ -33,6 +34,8 @@ class Experiment:
         schedule: the learning rate by step.
         source: where the first weights are from; None: they are fresh.
         match: of the source's tags with the dataset's; None if nothing was copied: a run that was continued.
+        groups: ``{"kept": columns, "new": columns}``, tags by whether the source knew them; empty where it
+            knew all, or there is no source.
     """
 
     recipe: Recipe
@@ -46,6 +49,16 @@ class Experiment:
     schedule: Any
     source: initial_weights.Source | None = None
     match: initial_weights.TagMatch | None = None
+    groups: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    @property
+    def is_new(self) -> np.ndarray | None:
+        """Which tags the source did not know, (num_labels,) bool; None without a source."""
+        if self.source is None:
+            return None
+        is_new = np.zeros(self.dataset.num_labels, bool)
+        is_new[self.groups.get("new", [])] = True
+        return is_new
 
     @property
     def model_name(self) -> str:
@@ -73,6 +86,18 @@ class Experiment:
             f"{float(self.schedule(steps - 1)):.3g} at last",
             "memory": memory_estimate.describe(memory),
         }
+
+
+def groups(recipe: Recipe, dataset: Dataset, source: initial_weights.Source | None) -> dict[str, np.ndarray]:
+    """Return the columns of the tags that a source knew, "kept", and of "new" ones; nothing if none is new.
+
+    Raises UserError where the recipe selects the best model by both.
+    """
+    is_new = initial_weights.is_new(source, dataset.tags) if source else np.zeros(0, bool)
+    if recipe.best_by == "balanced_f1" and (is_new.all() or not is_new.any()):
+        raise UserError("--best-by balanced_f1 needs tags that the source of --init-from knew, and new ones")
+    columns = {"kept": np.flatnonzero(~is_new), "new": np.flatnonzero(is_new)}
+    return {name: numbers for name, numbers in columns.items() if len(numbers)} if is_new.any() else {}
 
 
 def derive_facts(recipe: Recipe, dataset: Dataset, devices: Devices, records: int) -> dict[str, Any]:

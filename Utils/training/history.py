@@ -33,14 +33,26 @@ class History:
         self.rows.append(dict(row))
         self._write()
 
-    def is_best(self, column: str, value: float) -> bool:
-        """Whether a value is above all of a column so far; NaN never is.
+    def is_best(self, column: str, value: float, lowest: bool = False) -> bool:
+        """Whether a value is above (``lowest``: below) all of a column so far; NaN never is.
 
         Values are compared as the file rounds them. A run that was continued reads rounded ones, and must
         find the same ties as a run that was not.
         """
+        sign = -1 if lowest else 1
+        return sign * _rounded(value) > max(self._values(column, sign), default=-math.inf)
+
+    def epochs_since_best(self, column: str, lowest: bool = False) -> int:
+        """Return how many epochs have passed since the first with a column's best value; 0 without one."""
+        values = self._values(column, -1 if lowest else 1)
+        if not values:
+            return 0
+        return len(values) - 1 - max(range(len(values)), key=values.__getitem__)
+
+    def _values(self, column: str, sign: int) -> list[float]:
+        """Return ``sign`` times the numbers of a column, -inf for NaN."""
         values = [_rounded(row[column]) for row in self.rows if isinstance(row.get(column), (int, float))]
-        return _rounded(value) > max((old for old in values if not math.isnan(old)), default=-math.inf)
+        return [-math.inf if math.isnan(value) else sign * value for value in values]
 
     def _write(self) -> None:
         if not self.writable:

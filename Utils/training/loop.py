@@ -76,6 +76,8 @@ class TrainingLoop(keras.callbacks.Callback):
         self.run, self.freezing, self.evaluate = run, freezing, evaluate
         self.export, self.trackers, self.measured = export, trackers, measured
         self.epochs = self.recipe.epochs
+        # The column of the history that decides which model is the best, and whether its lowest value does.
+        self.selected_by = f"val_{self.recipe.best_by}", self.recipe.best_by == "loss"
         self.steps_per_epoch: int = experiment.facts["steps_per_epoch"]
         self.batch_size: int = experiment.facts["batch_size"]
         self.total_steps = self.epochs * self.steps_per_epoch
@@ -106,7 +108,9 @@ class TrainingLoop(keras.callbacks.Callback):
             step = self._resume()
             if step >= self.total_steps:
                 console.say(f"all {self.epochs} epochs are done; a higher --epochs continues from here")
-            while step < self.total_steps:
+            elif self._ended_early():
+                console.say("training has ended early before; --early-stopping 0 continues from here")
+            while step < self.total_steps and not self._ended_early():
                 step = self._fit_from(step)
 
     def _fit_from(self, step: int) -> int:
@@ -129,7 +133,7 @@ class TrainingLoop(keras.callbacks.Callback):
             shuffle=False,  # the input pipeline shuffles
             verbose=0,  # pyright: ignore[reportArgumentType]  Keras' annotation knows "auto" only
         )
-        step = last_epoch * self.steps_per_epoch
+        step = self.step  # after early stopping, less than all of that
         self.devices.barrier(f"step {step}")  # other hosts read the checkpoint that the first one has written
         # With `ema`, fit() ends by overwriting the weights with their averages. Training must go on from the
         # weights themselves, so the next call reads them back from the checkpoint.
@@ -291,12 +295,13 @@ class TrainingLoop(keras.callbacks.Callback):
     def _finish_epoch(self, epoch: int, loss: float) -> None:
         """Validate, export the models, then write the row: a row says that all before it is done."""
         row = self._row(epoch, loss)
-        is_last, scores = epoch + 1 == self.epochs, {}
+        scores: dict[str, float] = {}
         with averaged_weights(self.trained_model), self.measured(row["step"]):
             if self.evaluate is not None:
                 # All hosts take part, each with its own images; the metrics sum over all of them.
                 scores = self.evaluate([_BetweenBatches(self._stop_if_requested)])
                 row.update(_columns(set(scores) - set(diagnosis.SCORES), scores))
+            is_last = epoch + 1 == self.epochs or self._ends_early(row)
             if self.devices.is_first_host:
                 self._export(row, is_last)
         # After an interruption only the steps of this process count, or the speed would be too high.
@@ -311,6 +316,23 @@ class TrainingLoop(keras.callbacks.Callback):
         advice = diagnosis.advice(self.run.history.rows, self.epochs)
         if advice:
             console.say(advice)
+        if self._ended_early() and epoch + 1 < self.epochs:
+            console.say(
+                f"no better {self.recipe.best_by} in {self.recipe.early_stopping} epochs: training ends early"
+            )
+            self.trained_model.stop_training = True
+
+    def _ended_early(self) -> bool:
+        """Whether the validation score has not got better for the epochs that the recipe waits."""
+        patience, (column, lowest) = self.recipe.early_stopping, self.selected_by
+        return 0 < patience <= self.run.history.epochs_since_best(column, lowest)
+
+    def _ends_early(self, row: dict[str, Any]) -> bool:
+        """The same of the history with a row that it does not have yet."""
+        patience, (column, lowest) = self.recipe.early_stopping, self.selected_by
+        if column not in row or self.run.history.is_best(column, row[column], lowest):
+            return False
+        return 0 < patience <= self.run.history.epochs_since_best(column, lowest) + 1
 
     def _row(self, epoch: int, loss: float) -> dict[str, Any]:
         step = (epoch + 1) * self.steps_per_epoch
@@ -324,7 +346,8 @@ class TrainingLoop(keras.callbacks.Callback):
 
     def _export(self, row: dict[str, Any], is_last: bool) -> None:
         unscored = is_last and self.evaluate is None  # without scores the last state is the best there is
-        if unscored or self.run.history.is_best("val_f1", row.get("val_f1", -math.inf)):
+        column, lowest = self.selected_by
+        if unscored or self.run.history.is_best(column, row.get(column, math.nan), lowest):
             self.export(self.run.best)
         if is_last:
             self.export(self.run.last)

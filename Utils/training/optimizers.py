@@ -168,7 +168,7 @@ def build(
     *,
     no_decay: Sequence[str] = (),
     no_clip: Sequence[str] = (),
-    rate_factors: Sequence[tuple[str, float]] = (),
+    rate_factors: Sequence[tuple[str, Any]] = (),
 ) -> keras.optimizers.Optimizer:
     """Return the optimizer that the options name; under mixed_float16 within a ``LossScale``.
 

@@ -27,7 +27,8 @@ class PerVariableOptimizer(_KerasOptimizer):
         agc: factor of adaptive gradient clipping (see Utils.training.adaptive_gradient_clipping), or None.
         no_clip: patterns of variables that are not clipped.
         no_decay: patterns of variables that do not decay.
-        rate_factors: (pattern, factor) pairs; the first that matches scales the variable's learning rate.
+        rate_factors: (pattern, factor) pairs; the first that matches scales the variable's learning rate. A
+            factor may be a number, or one for each entry of the variable's last axis.
         options: what the Keras optimizer takes. ``weight_decay`` is decoupled, ``w -= rate * decay * w``.
             ``use_ema`` and ``ema_momentum`` keep an average that ``fit`` writes into the model when it ends.
     """
@@ -47,7 +48,7 @@ class PerVariableOptimizer(_KerasOptimizer):
         self.agc = agc
         self.no_clip = tuple(no_clip)
         self.no_decay = tuple(no_decay)
-        self.rate_factors = tuple((pattern, float(factor)) for pattern, factor in rate_factors)
+        self.rate_factors = tuple((pattern, _frozen(factor)) for pattern, factor in rate_factors)
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
         """Create the optimizer's state and look up what applies to each variable."""
@@ -91,7 +92,8 @@ class PerVariableOptimizer(_KerasOptimizer):
         # In this order clipping sees the gradient alone, and the decay takes the weight before the update,
         # as Keras' own decay does.
         gradient = ops.cast(gradient, variable.dtype)
-        learning_rate = ops.cast(learning_rate, variable.dtype) * self._rate_factors[index]
+        factor = ops.convert_to_tensor(self._rate_factors[index], variable.dtype)  # () or (last axis,)
+        learning_rate = ops.cast(learning_rate, variable.dtype) * factor
         clip_factor = self._clip_factors[index]
         if clip_factor is not None:
             weight = ops.convert_to_tensor(variable)
@@ -122,7 +124,7 @@ class PerVariableOptimizer(_KerasOptimizer):
             "agc": self.agc,
             "no_clip": list(self.no_clip),
             "no_decay": list(self.no_decay),
-            "rate_factors": [list(pair) for pair in self.rate_factors],
+            "rate_factors": [[pattern, _thawed(factor)] for pattern, factor in self.rate_factors],
         }
 
 
@@ -154,6 +156,14 @@ def _copying(variable: Tensor) -> Any:
 def to_array(variable: Tensor) -> np.ndarray:
     """Return a copy of a variable; on jax the next step reuses ("donates") the variable's own buffer."""
     return np.array(ops.convert_to_numpy(variable))
+
+
+def _frozen(factor: Any) -> float | tuple[float, ...]:
+    return tuple(map(float, factor)) if isinstance(factor, (list, tuple)) else float(factor)
+
+
+def _thawed(factor: float | tuple[float, ...]) -> float | list[float]:
+    return list(factor) if isinstance(factor, tuple) else factor
 
 
 def _matches_any(patterns: Iterable[str], path: str) -> bool:

@@ -16,13 +16,22 @@ from Utils.data.dataset_folder import Dataset
 from Utils.files import atomic
 from Utils.files.locking import try_lock
 from Utils.files.model_files import RUN_MODELS
+from Utils.recipe.initial_weights import ORIGIN_FILE
 from Utils.recipe.recipe import Recipe, read_recipe, write_recipe
 from Utils.tags import tag_list
 from Utils.training import console
 from Utils.training.history import History
 
 # Fields that may change when a run is continued: the steps that are done already do not depend on them.
-CHANGEABLE = ("epochs", "checkpoint_every", "keep_checkpoints", "tracker", "project", "jit_compile")
+CHANGEABLE = (
+    "epochs",
+    "early_stopping",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "tracker",
+    "project",
+    "jit_compile",
+)
 # Compared as the global batch and the steps of an epoch: another number of devices may continue a run.
 COMPARED_AS_FACTS = ("batch_size_per_device", "steps_per_epoch")
 PACKAGES = ("keras", "tensorflow", "jax", "numpy", "pandas", "opencv-python-headless")
@@ -86,6 +95,11 @@ class Run:
     checkpoints = property(lambda self: self.folder / CHECKPOINTS, doc="Folder of the checkpoints.")
     last = property(lambda self: self.folder / RUN_MODELS["last"], doc="The last state's model.")
     best = property(lambda self: self.folder / RUN_MODELS["best"], doc="The model of the best validation F1.")
+
+    @property
+    def has_begun_with_weights(self) -> bool:
+        """Whether the weights of --init-from have been recorded, with the state before the first step."""
+        return (self.folder / ORIGIN_FILE).is_file()
 
     def _write(self, name: str, recipe: Recipe, dataset: Dataset, facts: Mapping[str, Any]) -> None:
         environment = {**facts, **_environment(), **atomic.provenance()}

@@ -5,7 +5,7 @@ a search. Histograms of the logits give it without keeping the logits. Give thes
 ``weighted_metrics``: rows of sample weight 0 (padding) then count nothing.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -13,6 +13,7 @@ import numpy as np
 
 from Utils.command.cli import UserError
 from Utils.training import prior_scores
+from Utils.training.experiment import Experiment
 from Utils.training.tensors import Tensor, ops
 
 # (bins, limit) of a histogram over logits from -limit to limit; the outermost bins take what lies beyond.
@@ -93,6 +94,38 @@ class EqualPR(keras.metrics.Metric):
     def get_config(self) -> dict[str, Any]:
         """Return what ``__init__`` takes."""
         return {"name": self.name, "dtype": self.dtype, "num_labels": self.num_labels}
+
+
+@keras.saving.register_keras_serializable("Utils")
+class GroupF1(EqualPR):
+    """Scores of some of the tags, at the threshold where precision and recall of these meet.
+
+    ``result``: micro and macro F1, and how many of the tags that are true somewhere are never predicted; the
+    keys begin with the group's name: ``new_f1``, ``new_macro_f1``, ``new_never_predicted``.
+
+    Args:
+        columns: the tags, at least one.
+        name: of the group.
+    """
+
+    def __init__(self, columns: Sequence[int], name: str, dtype: Any = "float32") -> None:
+        super().__init__(len(columns), name)
+        self.columns = [int(column) for column in columns]
+
+    def update_state(self, labels: Tensor, logits: Tensor, sample_weight: Tensor | None = None) -> None:
+        """Count a batch: labels and logits (B, num_labels) of all tags."""
+        super().update_state(
+            ops.take(labels, self.columns, axis=1), ops.take(logits, self.columns, axis=1), sample_weight
+        )
+
+    def result(self) -> dict[str, Tensor]:
+        """Return the three scores."""
+        scores = super().result()
+        return {f"{self.name}_{key}": scores[key] for key in ("f1", "macro_f1", "never_predicted")}
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what ``__init__`` takes."""
+        return {"name": self.name, "dtype": self.dtype, "columns": self.columns}
 
 
 def _histogram(
@@ -184,6 +217,7 @@ def evaluator(
     num_labels: int,
     trained_model: keras.Model | None = None,
     frequencies: np.ndarray | None = None,
+    groups: Mapping[str, Sequence[int]] | None = None,
 ) -> Callable[..., dict[str, float]]:
     """Return ``evaluate(callbacks) -> {score: number}`` over ``data``, whose batches carry sample weights.
 
@@ -191,14 +225,16 @@ def evaluator(
     computed in training, too. Loss and compilation are those of ``trained_model``, the model that is trained
     if it is not ``model`` itself. A loss that changes its rule with the epochs is taken as it is in the first
     one, so that its numbers can be compared. With the training ``frequencies`` of the tags (num_labels,)
-    there are also the scores of predicting these.
+    there are also the scores of predicting these. ``groups`` are columns by name, each scored for itself
+    (`GroupF1`); the mean of the F1 of two or more is ``balanced_f1``.
     """
-    trained_model = trained_model or model
+    trained_model, groups = trained_model or model, groups or {}
     evaluated = keras.Model(model.inputs, model.outputs, name="evaluator")
     loss: Any = trained_model.loss
     if hasattr(loss, "epoch"):
         loss = type(loss).from_config(loss.get_config())
     scores: list[keras.metrics.Metric] = [MeanLoss(loss), EqualPR(num_labels)]
+    scores += [GroupF1(columns, name) for name, columns in groups.items()]
     if frequencies is not None:
         scores.append(prior_scores.of_loss(loss, frequencies))
     jit_compile: Any = trained_model.jit_compile  # Keras' annotations know "auto" only, here and below
@@ -206,6 +242,20 @@ def evaluator(
     evaluated.compile(loss=loss, weighted_metrics=scores, jit_compile=jit_compile)
 
     def evaluate(callbacks: Iterable[keras.callbacks.Callback] = ()) -> dict[str, float]:
-        return evaluated.evaluate(data, verbose=silent, callbacks=list(callbacks), return_dict=True)
+        values = evaluated.evaluate(data, verbose=silent, callbacks=list(callbacks), return_dict=True)
+        if len(groups) > 1:
+            values["balanced_f1"] = sum(values[f"{name}_f1"] for name in groups) / len(groups)
+        return values
 
     return evaluate
+
+
+def of_experiment(experiment: Experiment) -> Callable[..., dict[str, float]]:
+    """Return the `evaluator` of an experiment's validation split; it has one."""
+    assert experiment.validation is not None
+    model = experiment.trained_model if experiment.recipe.probe else experiment.model
+    with experiment.devices.scope():
+        data, num_labels = experiment.validation(), experiment.dataset.num_labels
+        frequencies = experiment.dataset.tag_frequencies("train")
+        groups = {name: columns.tolist() for name, columns in experiment.groups.items()}
+        return evaluator(model, data, num_labels, experiment.trained_model, frequencies, groups)

@@ -75,18 +75,35 @@ def test_weights_that_do_not_fit_are_listed_and_nothing_is_copied(options, messa
 
 def test_the_rate_falls_from_the_head_to_the_stem(vit):
     model = vit[0]
-    factors = transfer.layer_decay_factors(model, 0.5)
+    factors = transfer.learning_rate_factors(model, 0.5)
     matches = {
         v.path: [factor for pattern, factor in factors if re.search(pattern, v.path)] for v in model.weights
     }
     expected = {"stem": [0.125], "block0": [0.25], "block1": [0.5], "head": [1.0]}
     assert all(matches[path] == expected[path.split("_")[0]] for path in matches)
-    assert transfer.layer_decay_factors(model, 1) == []
+    assert transfer.learning_rate_factors(model, 1) == []
+
+
+def test_new_rows_of_the_classifier_have_the_full_rate(vit):
+    is_new = np.array([False, True, False])
+    (head, rows), (rest, factor) = transfer.learning_rate_factors(vit[0], 1, 0.1, is_new)
+    assert (rows, factor) == ((0.1, 1.0, 0.1), 0.1)
+    assert re.search(head, "head_logits/kernel") and not re.search(head, "head_norm/gamma")
+    assert re.search(rest, "head_norm/gamma")
+
+
+def test_the_halves_of_a_model_share_its_layers(vit):
+    body, head = transfer.split_at_classifier(transfer.without_activation(vit[0]))
+    images = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
+    expected = transfer.without_activation(vit[0])(images)
+    np.testing.assert_array_equal(head(body(images)), expected)
+    head.set_weights([weight + 1 for weight in head.get_weights()])
+    np.testing.assert_array_equal(head(body(images)), transfer.without_activation(vit[0])(images))
 
 
 def test_a_layer_between_two_blocks_belongs_to_the_later_one():
     model = Models.build("ConvNext/test", image_size=32, num_labels=3)
-    factors = transfer.layer_decay_factors(model, 0.5)
+    factors = transfer.learning_rate_factors(model, 0.5)
     down, block = (
         [factor for pattern, factor in factors if re.search(pattern, path)]
         for path in ("stage1_down_conv/kernel", "stage1_block0_conv1/kernel")

@@ -1,6 +1,7 @@
 """notebooks/models.ipynb runs from the top to the end on a run folder, and is kept without outputs."""
 
 import pathlib
+import re
 
 import nbclient
 import nbformat
@@ -43,6 +44,9 @@ def test_it_runs_and_tags(run, tmp_path, monkeypatch):
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     text = "".join(output.get("text", "") for output in outputs)
     assert "ConvNext" in text
+    accuracies = re.findall(r"accuracy[a-z ]* (\d\.\d\d)", text)
+    assert len(accuracies) == 2 and min(map(float, accuracies)) > 0.8, "both examples of fit have learned"
+    assert "64 pictures, tags ['blue', 'green', 'red']" in text
     assert "32 px, 3 tags" in text
     assert text.endswith("1.000 certain\n0.500 undecided\n")
     assert any("image/jpeg" in output.get("data", {}) for output in outputs)

@@ -111,8 +111,3 @@ def test_a_mistake_is_reported_under_any_encoding_of_stdout(monkeypatch):
         messages.add(str(error.value))
     (message,) = messages
     assert message.startswith("invalid choice 'tpu' for argument '--augment-on'")
-
-
-def test_a_larger_size_is_1_2_times_rounded_up_to_32():
-    sizes = {size: command_line.larger_size(size) for size in (320, 384, 448, 64, 32)}
-    assert sizes == {320: 384, 384: 480, 448: 544, 64: 96, 32: 64}

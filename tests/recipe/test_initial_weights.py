@@ -2,12 +2,15 @@
 
 import json
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from Utils.command.cli import UserError
+from Utils.files import model_description
+from Utils.files.model_description import ModelDescription
 from Utils.recipe import initial_weights
 from Utils.recipe.recipe import Recipe, write_recipe
 from Utils.tags import tag_list
@@ -97,8 +100,9 @@ def test_tags_are_matched_by_id_then_by_name():
     assert match.rows.tolist() == [2, -1, 1, 0]
     assert (match.renamed, match.new, match.dropped) == ((("c", "c2"),), ("new",), ("d",))
     assert match.text == "3 tags kept, 1 of them renamed (c is c2); 1 new (new); 1 dropped (d)"
-    with pytest.raises(UserError, match="no tag in common"):
-        initial_weights.match_tags(source_of("x"), tags("y", first_id=7))
+    assert initial_weights.match_tags(source_of("x"), tags("y", first_id=7)).text == (
+        "no tag in common, neither by id nor by name: all 1 are new (y)"
+    )
 
 
 def test_outputs_without_a_list_are_taken_in_order(tmp_path):
@@ -116,16 +120,65 @@ def test_a_run_continues_when_the_model_it_began_with_is_gone(tmp_path):
     assert not source.is_taken_over
     match = initial_weights.TagMatch(np.array([0, 2, -1]), (("c", "c2"),), ("n",), ("b",))
     run_dir.mkdir()
-    initial_weights.write_origin(run_dir, folder, source, match)
+    recipe = Recipe(init_from=str(folder))
+    initial_weights.write_origin(run_dir, recipe, source, match, {"kept_f1": 0.5})
     written = json.loads((run_dir / "initialization.json").read_text())
     assert list(written) == [
         "init_from", "file", "sha256", "model", "image_size", "num_labels", "kept", "renamed", "new",
-        "dropped", "rows", "recipe",
+        "dropped", "rows", "recipe", "options", "probe", "probed", "scores",
     ]  # fmt: skip
     assert (written["kept"], written["rows"], written["renamed"]) == (2, [0, 2, -1], [["c", "c2"]])
+    assert initial_weights.scores_before(run_dir) == {"kept_f1": 0.5}
     (folder / "best.keras").unlink()
     again = initial_weights.resolve(folder, "best", run_dir)
     assert again.is_taken_over and again.file == run_dir
+    assert initial_weights.match_tags(again, tags("a", "b", "c")).rows.tolist() == [0, 2, -1]
     assert (again.model, again.image_size, again.recipe) == ("ConvNext/test", 64, Recipe(epochs=7))
     with pytest.raises(UserError, match="is nothing"):
         initial_weights.resolve(tmp_path / "another", "best", run_dir)
+
+
+def described_timm(folder, order):
+    """What `Models.loading.describe_timm` would say."""
+    return SimpleNamespace(
+        name="ViT/Ti16", image_size=48, num_labels=2, fields={"epsilon": 1e-5}, order=order or "bgr"
+    )
+
+
+def test_a_timm_folder_is_a_source_where_somebody_can_describe_it(tmp_path):
+    for name in initial_weights.TIMM_FILES:
+        (tmp_path / name).write_text("{}")
+    write_tags(tmp_path, "a", "b")
+    with pytest.raises(UserError, match=r"it holds config\.json, model\.safetensors"):
+        initial_weights.find(tmp_path)
+    source = initial_weights.find(tmp_path, "best", described_timm, "rgb")
+    assert (source.file, source.model, source.order) == (tmp_path, "ViT/Ti16", "rgb")
+    assert source.built_as == ("ViT/Ti16", {"epsilon": 1e-5})
+    assert source.tags["name"].tolist() == ["a", "b"]
+    write_tags(tmp_path, "a")
+    with pytest.raises(UserError, match="has 1 tags, but"):
+        initial_weights.find(tmp_path, "best", described_timm)
+    (tmp_path / "selected_tags.csv").unlink()
+    source = initial_weights.find(tmp_path, "best", described_timm)
+    assert initial_weights.match_tags(source, tags("a", "b")).rows.tolist() == [-1, -1], "classes, not tags"
+
+
+def test_an_imported_file_says_how_it_is_built(tmp_path):
+    file = write_model(tmp_path / "x.keras", name="ViT-Ti16")
+    assert initial_weights.find(file).built_as is None
+    model_description.write(file, ModelDescription("ViT/Ti16", {"epsilon": 1e-5}, {}))
+    assert initial_weights.find(file).built_as == ("ViT/Ti16", {"epsilon": 1e-5})
+    model_description.write(file, ModelDescription("ViT/B16", {}, {}))
+    with pytest.raises(UserError, match="says ViT/B16, but .* is a ViT/Ti16"):
+        initial_weights.find(file)
+
+
+def test_tags_that_a_probe_has_learned_count_as_new(tmp_path):
+    write_model(tmp_path / "best.keras")
+    write_tags(tmp_path, "a", "b", "c")
+    write_recipe(tmp_path / "recipe.json", "finetune", Recipe())
+    (tmp_path / "initialization.json").write_text(json.dumps({"probe": True, "new": ["b"]}))
+    source = initial_weights.find(tmp_path)
+    assert source.probed == ("b",)
+    assert initial_weights.is_new(source, tags("a", "b", "x", first_id=1)).tolist() == [False, True, False]
+    assert initial_weights.is_new(source, tags("a", "b", "x", first_id=90)).tolist() == [False, True, True]

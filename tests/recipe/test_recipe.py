@@ -25,16 +25,17 @@ def test_recipe_json_has_these_keys_in_this_order(tmp_path):
 
 
 KEYS = """recipe
-model image_size init_from which freeze_body_epochs prior_bias
+model image_size init_from which source_order freeze_body_epochs probe prior_bias
 attention activation norm epsilon stochastic_depth dropout
-compensate_avgpool_var input_scaling model_options batch_size_per_device epochs steps_per_epoch fold
+compensate_avgpool_var input_scaling model_options batch_size_per_device epochs early_stopping best_by
+steps_per_epoch fold
 unknown_labels packed_labels flip crop methods rotation cutout mixup_alpha augment_on loss focal_alpha
 focal_gamma
 asl_gamma_neg asl_gamma_pos asl_clip asl_stop_focus_gradient hill_lam hill_margin hill_gamma splc_tau
 splc_margin splc_gamma splc_change_epoch ll_r_delta_rel ll_ct_delta_rel ral_lam ral_gamma_neg ral_gamma_pos
 ral_clip two_way_T_p two_way_T_n two_way_part label_smoothing tag_weights optimizer
 learning_rate learning_rate_batch_size schedule warmup warmup_start floor momentum optimizer_options
-weight_decay layer_decay agc gradient_accumulation ema batch_norm_momentum
+weight_decay layer_decay learned_rate_factor agc gradient_accumulation ema batch_norm_momentum
 batch_norm_images seed dtype_policy jit_compile steps_per_execution
 checkpoint_every keep_checkpoints tracker project"""
 

@@ -4,9 +4,13 @@ import keras
 import numpy as np
 import pytest
 from golden import golden_values as golden
+from helpers import jpeg, small_hub
 from helpers.timm_folders import folder_of
 
-from tools import import_weights
+import Models
+from tools import export_model, import_weights, tag_images
+from Utils.files import model_description
+from Utils.tags import tag_list
 
 
 def test_a_file_of_the_original_zoo_becomes_a_model(tmp_path, capsys):
@@ -80,3 +84,85 @@ def test_wrong_use_is_an_error_and_leaves_no_file(tmp_path, capsys):
     output.write_bytes(b"")
     assert import_weights.main([*words, *model]) == 2
     assert output.read_bytes() == b""
+
+
+WD_TAGS = """tag_id,name,category,count
+9999999,general,9,50
+9999998,sensitive,9,40
+9999997,questionable,9,30
+9999996,explicit,9,20
+1,1girl,0,90
+2,smile,0,80
+3,reimu,4,9
+"""
+CATEGORIES = '[{"category": 0, "name": "general"}, {"category": 4, "name": "who"}]'
+THRESHOLDS = """scope,category,tag_id,name,threshold,rule,precision,recall,f1,positives
+all,,,,0.4,given,0.5,0.5,0.5,9
+"""
+
+
+@pytest.fixture
+def tagger(tmp_path):
+    """A timm folder as the WD taggers of the third version are, with random weights."""
+    folder = folder_of("vit_wd", tmp_path / "wd")
+    (folder / "selected_tags.csv").write_text(WD_TAGS)
+    (folder / "categories.json").write_text(CATEGORIES)
+    (folder / "thresholds.csv").write_text(THRESHOLDS)
+    return folder
+
+
+def tensors(folder):
+    from safetensors.numpy import load_file
+
+    return load_file(folder / "model.safetensors")
+
+
+def test_an_imported_tagger_is_exported_again_and_nothing_is_lost(tagger, tmp_path, capsys):
+    out, release = tmp_path / "mine" / "wd.keras", tmp_path / "release"
+    assert import_weights.main([str(tagger), "-o", str(out)]) == 0
+    assert "beside it: selected_tags.csv, categories.json, thresholds.csv" in capsys.readouterr().out
+    for name in ("selected_tags.csv", "categories.json", "thresholds.csv"):
+        assert (out.parent / name).read_bytes() == (tagger / name).read_bytes()
+    description = model_description.read(out)
+    assert description.model == "ViT/L16"
+    assert description.source["from"] == "wd"
+    assert description.source["config"]["architecture"] == "vit_large_patch16_224"
+    assert Models.load(out).tags["name"].tolist()[-1] == "reimu"
+    assert export_model.main([str(out), "-o", str(release)]) == 0
+    assert "model.safetensors are timm's vit_large_patch16_224" in capsys.readouterr().out
+    ours, theirs = tensors(release), tensors(tagger)
+    assert ours.keys() == theirs.keys()
+    assert all(np.array_equal(ours[name].reshape(theirs[name].shape), theirs[name]) for name in theirs)
+    assert tag_list.category_names(tag_list.read(release / "selected_tags.csv")) == {4: "who"}
+    again = tmp_path / "again.keras"
+    assert import_weights.main([str(release), "-o", str(again)]) == 0, "its order is stated now"
+    batch = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
+    one, other = (keras.saving.load_model(file)(batch) for file in (out, again))
+    np.testing.assert_array_equal(one, other)
+
+
+def test_files_of_another_model_are_kept(tagger, tmp_path, capsys):
+    out = tmp_path / "mine" / "wd.keras"
+    out.parent.mkdir()
+    (out.parent / "selected_tags.csv").write_text("tag_id,name,category,count\n1,x,0,1\n")
+    for more in ([], ["--overwrite"]):
+        assert import_weights.main([str(tagger), "-o", str(out), *more]) == 2
+        assert "it may belong to another model" in capsys.readouterr().err
+    assert not out.exists()
+    (out.parent / "wd.json").write_text("{}")
+    assert import_weights.main([str(tagger), "-o", str(out)]) == 2
+    assert "where the description of" in capsys.readouterr().err
+
+
+def test_a_model_on_the_hub_is_imported_and_tags(tagger, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "a.jpg").write_bytes(jpeg(0, 40))
+    with small_hub.serving({"me/wd": tagger}) as (url, _):
+        small_hub.use(monkeypatch, url, tmp_path / "home")
+        assert import_weights.main(["hf://me/wd@main", "-o", "mine/wd.keras"]) == 0
+        assert tag_images.main(["me/wd", "pictures", "--threshold", "0.01"]) == 0
+        assert tag_images.main(["me/none", "pictures", "--overwrite"]) == 2
+    assert model_description.read(tmp_path / "mine" / "wd.keras").source["from"] == "hf://me/wd@main"
+    assert "me/wd: 7 tags at 32 px" in capsys.readouterr().err
+    assert "1girl" in (tmp_path / "pictures" / "a.txt").read_text()

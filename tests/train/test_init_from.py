@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import signal
 
@@ -84,7 +85,8 @@ def test_another_tag_list_keeps_the_logits_of_kept_tags_bit_for_bit(run, other, 
     said = "5 tags kept, 1 of them renamed (green is lime); 1 new (white); 1 dropped (cyan)"
     assert said in shown
     assert "before the first step: val_loss" in shown
-    assert "warning" not in shown
+    assert "1 of 1 new tags have fewer than 10 training pictures" in shown
+    assert "warning: the model differs" not in shown
     state = first_state(tmp_path / "run")
     source = transfer.without_activation(keras.saving.load_model(run / "best.keras"))
     model = Models.build(
@@ -119,7 +121,8 @@ def the_classifier_alone_moved(before, folder):
     assert np.flatnonzero(still).tolist() == [3, 5], "lime is unknown of every post, black weighs nothing"
     after = newest(folder)
     assert not np.array_equal(after["model/stem_conv/kernel"], before["model/stem_conv/kernel"])
-    assert int(after["optimizer/lamb/iteration"]) == 3
+    (counted,) = (after[name] for name in after if re.fullmatch("optimizer/.*/iteration", name))
+    assert int(counted) == 3
 
 
 def folder_labels(folder):
@@ -157,7 +160,7 @@ def test_a_frozen_body_and_a_fold_survive_any_stop(run, other, tmp_path, monkeyp
     assert [name for name in ours if ours[name].tobytes() != theirs[name].tobytes()] == []
     scores = [[row["val_f1"] for row in history(tmp_path / name)] for name in ("whole", "cut")]
     assert scores[0] == scores[1]
-    assert Models.load(tmp_path / "cut").image_size == 64, "1.2 times 32, by whole 32"
+    assert Models.load(tmp_path / "cut").image_size == 32, "the source's: a tag is new"
     assert go(words.replace("1/3", "0/3"), other, tmp_path / "cut") == 2
     assert "--fold was 1/3, is 0/3" in capsys.readouterr().err
 
@@ -184,7 +187,7 @@ def signaled(monkeypatch, method, step):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("finetune", "--init-from RUN|FILE.keras|RELEASE; got neither"),
+        ("finetune", "takes --model from --init-from, a run folder, a .keras file"),
         ("finetune --init-from {tmp}/none", "at {tmp}/none is nothing"),
         ("finetune --init-from {tmp}/data", "{tmp}/data has no best.keras"),
         ("finetune --init-from {tmp}/x.keras", "is damaged or not a Keras model"),

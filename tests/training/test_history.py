@@ -41,6 +41,17 @@ def test_the_best_is_above_all_before_as_the_file_rounds_them(path):
     assert history.is_best("val_recall", 0.0), "no row has the column"
 
 
+def test_epochs_since_the_best_count_from_its_first_one(path):
+    history = History(path)
+    assert history.epochs_since_best("val_f1") == 0
+    assert history.epochs_since_best("val_f1", lowest=True) == 2, "NaN is no lowest value"
+    history.append({"epoch": 4, "loss": 0.5, "val_f1": 0.75})
+    assert history.epochs_since_best("val_f1") == 1, "a tie is no better one"
+    assert history.epochs_since_best("val_recall") == 0, "no row has the column"
+    assert history.is_best("loss", 0.1, lowest=True)
+    assert not history.is_best("loss", 0.125, lowest=True)
+
+
 def test_a_host_that_does_not_write_has_the_rows_in_memory(tmp_path):
     history = History(tmp_path / "history.csv", writable=False)
     history.append({"epoch": 1, "loss": 0.5})

@@ -43,6 +43,17 @@ def test_layers_may_learn_at_rates_of_their_own():
     np.testing.assert_allclose([got[name][0] for name in start], [0.95, 1.0, 0.9], rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["sgd", "adamw", "lamb"])
+def test_rows_of_a_classifier_may_learn_at_rates_of_their_own(name):
+    start = {"head": [[1.0, 1.0], [2.0, 2.0]]}
+    gradient = np.array([[1.0, 1.0], [0.5, 0.5]])
+    optimizer = build(name, 0.1, rate_factors=[("head", [1.0, 0.25])])
+    moved = 1 - step(optimizer, variables(**start), head=gradient)["head"][0]
+    np.testing.assert_allclose(moved[1], 0.25 * moved[0], rtol=1e-4)
+    again = type(optimizer).from_config(optimizer.get_config())
+    assert again.rate_factors == (("head", (1.0, 0.25)),)
+
+
 def test_average_follows_the_weights():
     weights = variables(w=[1.0], still=[3.0])
     optimizer = build("sgd", 0.1, momentum=0.0, ema=0.5)

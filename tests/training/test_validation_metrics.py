@@ -46,6 +46,19 @@ def exact(labels, logits):
     return float(scores.f_beta(counts.total())), float(cut.threshold), scores.macro_f1(counts)
 
 
+def test_a_group_is_scored_as_if_it_were_all_there_is():
+    labels, logits = drawn(500, 40)
+    columns = [3, 7, 30]
+    logits[:, 7] = -9  # never predicted
+    metric = validation_metrics.GroupF1(columns, "new")
+    metric.update_state(labels, logits)
+    got = {key: float(value) for key, value in metric.result().items()}
+    alone = streamed(labels[:, columns], logits[:, columns])
+    assert got == {f"new_{key}": alone[key] for key in ("f1", "macro_f1", "never_predicted")}
+    assert got["new_never_predicted"] == 1
+    assert labels[:, 7].any()
+
+
 @pytest.mark.parametrize(
     ("num_images", "num_tags"),
     [pytest.param(300, 86, marks=pytest.mark.every_backend), (2000, 86), (1000, 500)],

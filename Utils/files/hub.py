@@ -1,0 +1,128 @@
+"""Models on the Hugging Face hub as local folders: ``owner/name`` or ``hf://owner/name@revision``.
+
+``huggingface_hub`` does the work, with its cache, tokens and environment (HF_HOME, HF_ENDPOINT,
+HF_HUB_OFFLINE); a file is fetched once. A path that exists here is never looked up there.
+"""
+
+import importlib
+import pathlib
+import re
+import warnings
+from typing import Any
+
+from Utils.command.cli import UserError
+from Utils.files.atomic import AnyPath, to_path
+
+SCHEME = "hf://"
+_ID = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+?)(?:@(?P<revision>[\w./-]+))?", re.ASCII)
+_LOCAL_SUFFIXES = (".keras", ".h5", ".onnx", ".safetensors")
+_DESCRIPTIONS = ("*.json", "*.csv", "*.txt", "README.md")
+# Files that a purpose needs; a pattern without a folder matches at the top only.
+WEIGHTS = ("*.keras", "extra/keras/*", "model.safetensors", *_DESCRIPTIONS)
+SERVING = ("*.onnx", "*.onnx.data", "*.onnx_data", *_DESCRIPTIONS)
+ALL = ("*", "extra/*")  # of a release, whose formats are compared
+
+
+def is_id(source: AnyPath) -> bool:
+    """Whether a text names a model on the hub, and nothing here.
+
+    ``owner/name`` does where neither it nor a folder ``owner`` is here: ``runs/mistyped`` is no id beside
+    a folder ``runs``.
+    """
+    text = str(source)
+    if text.startswith(SCHEME):
+        return True
+    path = pathlib.Path(text)
+    is_local = path.exists() or path.parent.exists() or path.suffix.lower() in _LOCAL_SUFFIXES
+    return not is_local and bool(_ID.fullmatch(text))
+
+
+def argument(text: str) -> pathlib.Path | str:
+    """Return a path, or the text of an id on the hub: the ``type=`` of arguments that name models."""
+    return text if is_id(text) else to_path(text)
+
+
+def name_of(source: AnyPath) -> str:
+    """Return ``owner/name`` of an id on the hub, the name of a file or folder here."""
+    text = str(source)
+    return _parsed(text)[0] if is_id(text) else pathlib.Path(text).resolve().name
+
+
+def local(source: AnyPath, patterns: tuple[str, ...] = WEIGHTS) -> pathlib.Path:
+    """Return the path of a source here: itself, or the folder into which the files of a hub id are fetched.
+
+    Args:
+        source: a path, ``owner/name``, or ``hf://owner/name@revision``.
+        patterns: the files to fetch, `WEIGHTS` or `SERVING`.
+
+    Raises UserError for a model that is missing or private, and where the hub cannot be reached and its cache
+    lacks the files.
+    """
+    if not is_id(source):
+        return to_path(source)
+    repository, revision = _parsed(str(source))
+    library = _library()
+    top_only = [pattern for pattern in patterns if "/" not in pattern]
+    nested = [pattern for pattern in patterns if "/" in pattern]
+    fetch: dict[str, Any] = {"repo_id": repository, "revision": revision}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of links on Windows, of unused options
+            folder = library.snapshot_download(**fetch, allow_patterns=top_only, ignore_patterns=["*/*"])
+            if nested:
+                library.snapshot_download(**fetch, allow_patterns=nested)
+    except Exception as error:  # its errors come from three packages, which differ by version
+        raise UserError(_explained(library, repository, revision, error)) from error
+    return pathlib.Path(folder)
+
+
+def local_tagger(source: AnyPath) -> pathlib.Path:
+    """Return `local` of what a program that tags needs: the ONNX model, else the weights."""
+    folder = local(source, SERVING)
+    if is_id(source) and not any(folder.glob("*.onnx")):
+        return local(source, WEIGHTS)
+    return folder
+
+
+def _parsed(text: str) -> tuple[str, str | None]:
+    """Return (``owner/name``, revision or None); UserError for another text after hf://."""
+    match = _ID.fullmatch(text.removeprefix(SCHEME))
+    if match is None:
+        raise UserError(f"a model on the hub is hf://owner/name or hf://owner/name@revision; got {text}")
+    return match["repository"], match["revision"]
+
+
+def _library() -> Any:
+    try:
+        return importlib.import_module("huggingface_hub")  # here: it takes long, and few commands need it
+    except ImportError as error:
+        raise UserError(
+            "huggingface_hub is needed for models on the hub and not installed: "
+            "pip install -r requirements.txt"
+        ) from error
+
+
+def _explained(library: Any, repository: str, revision: str | None, error: Exception) -> str:
+    """Return what went wrong and the next step in a sentence."""
+    errors, endpoint = library.errors, library.constants.ENDPOINT
+    named = f"{repository}{f'@{revision}' if revision else ''}"
+    if isinstance(error, errors.RevisionNotFoundError):
+        return f"{repository} at {endpoint} has no revision {revision!r}; leave it out for the newest"
+    if isinstance(error, errors.GatedRepoError):
+        return (
+            f"{named} at {endpoint} is shown only to people who have agreed to its terms: do so on its page, "
+            "then log in with `hf auth login` or set HF_TOKEN"
+        )
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return (
+            f"there is no {repository} here, and {endpoint} has no such model, or shows it to nobody without "
+            "a token: for a private one log in with `hf auth login` or set HF_TOKEN"
+        )
+    cache = library.constants.HF_HUB_CACHE
+    if library.constants.HF_HUB_OFFLINE:
+        return f"{named} is not complete in the cache {cache}, and HF_HUB_OFFLINE keeps from fetching it"
+    reason = str(error).strip().splitlines() or [type(error).__name__]
+    return (
+        f"{named} cannot be fetched from {endpoint} and is not complete in the cache {cache}: {reason[0]}; "
+        "is there a network? HF_ENDPOINT names another hub"
+    )

@@ -1,0 +1,91 @@
+"""Probing: the classifier alone is trained, on features that the body has computed once for every picture."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import pathlib
+from typing import Any
+
+import keras
+import numpy as np
+
+from Utils.command.cli import UserError
+from Utils.files import atomic
+from Utils.training.experiment import Experiment
+
+FEATURES = "features"  # folder of the cache, in a run folder
+BEST_HEAD = "best_head.npz"  # in a run folder, until training ends
+
+
+def require_possible(experiment: Experiment, run_dir: atomic.AnyPath) -> None:
+    """Raise UserError where a probe cannot be run: without weights, on several hosts, in a remote folder."""
+    if experiment.source is None:
+        raise UserError("--probe trains the classifier of a trained model: name one with --init-from")
+    if experiment.devices.host[1] > 1:
+        raise UserError("--probe runs on one host; its classifier is trained in seconds there")
+    if run_dir and atomic.is_remote(atomic.to_path(run_dir)):
+        raise UserError(f"--probe keeps features in its run folder, so that must be here; got {run_dir}")
+
+
+def made_by(body: keras.Model, experiment: Experiment) -> dict[str, Any]:
+    """Return what the features of an experiment depend on, as a JSON value."""
+    weights = hashlib.sha256()
+    for weight in body.weights:
+        weights.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).tobytes())
+    records = json.dumps(experiment.dataset.manifest.get("records"), sort_keys=True, default=str)
+    return {
+        "weights": weights.hexdigest(),
+        "records": hashlib.sha256(records.encode()).hexdigest(),
+        "counts": experiment.facts["records"],
+        "tags": experiment.dataset.tags["tag_id"].tolist(),
+        "contents": experiment.facts["contents"],
+        "image_size": experiment.recipe.image_size,
+        "fold": experiment.recipe.fold,
+        "dtype_policy": experiment.recipe.dtype_policy,
+    }
+
+
+def on_features(experiment: Experiment, cache: Any, counts: dict[str, int]) -> Experiment:
+    """Return the experiment with batches of features from a filled cache; ``counts`` are records by split."""
+    facts, recipe = experiment.facts, experiment.recipe
+    options = facts["batch_size"], facts["steps_per_epoch"], recipe.seed
+    validation = None
+    if experiment.validation is not None:
+        validation = functools.partial(cache.validation_batches, counts["validation"], facts["batch_size"])
+    return dataclasses.replace(
+        experiment,
+        batches=lambda step: cache.training_batches(counts["train"], *options, step),
+        validation=validation,
+    )
+
+
+@dataclasses.dataclass
+class BestHead:
+    """The classifier of the best epoch so far, on disk: to save the whole model each time is slow.
+
+    Args:
+        folder: of the run.
+        head: the model that is trained, features to logits.
+    """
+
+    folder: pathlib.Path
+    head: keras.Model
+
+    @property
+    def path(self) -> pathlib.Path:
+        """The file."""
+        return self.folder / BEST_HEAD
+
+    def keep(self) -> None:
+        """Keep the weights that the head has now."""
+        with atomic.replacing(self.path) as beside:
+            np.savez(beside, *self.head.get_weights())
+
+    def put_back(self) -> bool:
+        """Give the head the weights that were kept; return whether there are any."""
+        if not self.path.is_file():
+            return False
+        with np.load(self.path) as stored:
+            self.head.set_weights([stored[name] for name in stored.files])
+        return True

@@ -1,0 +1,100 @@
+"""Utils/files/hub.py against a hub on the loopback interface: ids, the cache, offline, private, missing."""
+
+import importlib
+
+import pytest
+from helpers import small_hub
+
+from Utils.command.cli import UserError
+from Utils.files import hub
+
+WEIGHTS = {"config.json", "model.safetensors", "selected_tags.csv", "README.md", "extra/keras/model.keras"}
+OTHERS = {"model.onnx", "extra/onnx_int8/model.onnx", "extra/keras/selected_tags.csv"}
+
+
+@pytest.fixture
+def model(tmp_path):
+    folder = tmp_path / "served"
+    for name in WEIGHTS | OTHERS:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    return folder
+
+
+@pytest.fixture
+def served(model, tmp_path, monkeypatch):
+    """(requests that were made, the library) with a hub that has me/mine and the private me/secret."""
+    with small_hub.serving({"me/mine": model, "me/secret": model}, {"me/secret": "word"}) as (url, requests):
+        yield requests, small_hub.use(monkeypatch, url, tmp_path / "home")
+
+
+def names(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_is_an_id_and_what_is_a_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "here").touch()
+    assert [text for text in ("me/mine", "me/mine@v2", "hf://me/mine") if not hub.is_id(text)] == []
+    for text in ("here", "runs/mistyped", "me/mine/more", "me/mine.keras", "/me/mine", "../me", "me", ""):
+        assert not hub.is_id(text), text
+    assert hub.local("here").name == "here"
+    assert (hub.name_of("hf://me/mine@v2"), hub.name_of(tmp_path / "runs")) == ("me/mine", "runs")
+    for text in ("hf://", "hf://me", "hf://me/mine@", "hf://a/b/c"):
+        with pytest.raises(UserError, match="hf://owner/name"):
+            hub.local(text)
+
+
+def test_the_files_of_a_purpose_are_fetched_once(served):
+    requests, _ = served
+    folder = hub.local("me/mine")
+    assert names(folder) == WEIGHTS | {"extra/keras/selected_tags.csv"}
+    assert (folder / "config.json").read_text() == "config.json"
+    before = len(requests)
+    assert hub.local("hf://me/mine@v2.0") == folder, "the same commit"
+    assert {path for method, path in requests[before:] if "/resolve/" in path} == set()
+    assert "model.onnx" in names(hub.local_tagger("me/mine"))
+
+
+def test_a_tagger_without_onnx_comes_as_weights(served, model):
+    (model / "model.onnx").unlink()
+    assert "model.safetensors" in names(hub.local_tagger("me/mine"))
+
+
+@pytest.mark.reliability(
+    "A model on the hub that is missing, private or misspelt, or no network",
+    "one error with the hub's address and the next step; what the cache has is used",
+)
+def test_what_cannot_be_fetched_is_one_sentence(served, monkeypatch):
+    for source, said in (
+        ("me/none", r"has no such model, or shows it to nobody without a token.*HF_TOKEN"),
+        ("me/secret", r"HF_TOKEN"),
+        ("hf://me/mine@v9", r"has no revision 'v9'"),
+    ):
+        with pytest.raises(UserError, match=said):
+            hub.local(source)
+    monkeypatch.setenv("HF_TOKEN", "word")
+    assert names(hub.local("me/secret")) >= WEIGHTS
+
+
+@pytest.mark.reliability("HF_HUB_OFFLINE or an unreachable hub", "the cache is used; else one error names it")
+def test_without_a_network_the_cache_serves(served, model, tmp_path, monkeypatch):
+    folder = hub.local("me/mine")
+    library = small_hub.use(monkeypatch, "http://127.0.0.1:9", tmp_path / "home")
+    assert hub.local("me/mine") == folder
+    with pytest.raises(UserError, match=r"cannot be fetched from http://127\.0\.0\.1:9.*is there a network"):
+        hub.local("me/other")
+    monkeypatch.setattr(library.constants, "HF_HUB_OFFLINE", True)
+    assert hub.local("me/mine") == folder
+    with pytest.raises(UserError, match="HF_HUB_OFFLINE keeps from fetching"):
+        hub.local("me/other")
+
+
+def test_a_missing_library_is_named(monkeypatch):
+    def absent(name, *more):
+        raise ImportError(name)
+
+    monkeypatch.setattr(importlib, "import_module", absent)
+    with pytest.raises(UserError, match="huggingface_hub is needed"):
+        hub.local("hf://me/mine")
