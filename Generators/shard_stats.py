@@ -40,8 +40,9 @@ def label_frequencies(
     if blocks is None:
         blocks = _stored_labels(dataset, split, max_records)
     for ids, lengths, labels in blocks:
-        is_kept = np.ones(len(ids), bool) if keep is None else np.asarray(keep(ids))
-        ids, labels, lengths = ids[is_kept], labels[np.repeat(is_kept, lengths)], lengths[is_kept]
+        if keep is not None:
+            is_kept = np.asarray(keep(ids))
+            ids, labels, lengths = ids[is_kept], labels[np.repeat(is_kept, lengths)], lengths[is_kept]
         positives += np.bincount(labels, minlength=dataset.num_labels)[: dataset.num_labels]
         knowns += len(ids)
         if unknown is not None:

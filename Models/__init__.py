@@ -13,13 +13,33 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 import Models.layers  # noqa: F401  registers every custom layer
-from Models import specs
+from Models import other_names, specs
 from Models.layers.augmentation import augment_batch, with_augmentation  # noqa: F401  part of the interface
 from Models.layers.model_ends import with_probabilities, without_activation  # noqa: F401  part of the interface
-from Utils.command.cli import UserError, suggest
+from Utils.command.cli import UserError
 
 if TYPE_CHECKING:
     from Models.loading import KerasTagger
+
+
+FUNCTIONS = (
+    "at_size", "augment_batch", "available", "build", "family", "load", "shape_of_timm", "spec",
+    "timm_families", "variants", "with_augmentation", "with_probabilities", "without_activation",
+)  # fmt: skip
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Return the module of a family, imported now: ``Models.ConvNext``."""
+    if name not in available():
+        raise AttributeError(
+            f"module 'Models' has no attribute {name!r}; families are {', '.join(available())}"
+        )
+    return family(name)
+
+
+def __dir__() -> list[str]:
+    """Return what a notebook offers after ``Models.``: families and public functions."""
+    return sorted([*available(), *FUNCTIONS])
 
 
 def available() -> list[str]:
@@ -32,7 +52,7 @@ def family(name: str) -> ModuleType:
     """Return the module of ``"Family"`` or ``"Family/Variant"``; UserError for an unknown family."""
     family_name = str(name).split("/")[0]
     if family_name not in available():
-        hint = suggest(family_name, available())
+        hint = _model_hint(name)
         raise UserError(f"there is no model family {family_name!r}; there are {', '.join(available())}{hint}")
     return importlib.import_module(f"Models.{family_name}")
 
@@ -60,17 +80,22 @@ def shape_of_timm(name: str) -> tuple[str, dict[str, Any]]:
     raise UserError(f"no family has the layers of timm's {name!r}")
 
 
+def _model_hint(name: str) -> str:
+    rows = {family_name: variants(family_name) for family_name in available()}
+    return other_names.model_hint(str(name), rows, timm_families())
+
+
 def spec(name: str, **overrides: Any) -> Any:
     """Return the Spec of ``"Family/Variant"`` with fields replaced; UserError for what does not exist."""
     family_name, _, variant = str(name).partition("/")
     rows = variants(family_name)
     if variant not in rows:
-        got = f"{variant!r}{suggest(variant, rows)}" if variant else "none"
+        got = f"{variant!r}{_model_hint(name)}" if variant else "none"
         raise UserError(f"{family_name} has the variants {', '.join(rows)}; got {got}")
     annotations = specs.fields(rows[variant])
     for field, value in overrides.items():
         if field not in annotations:
-            hint = suggest(field, annotations)
+            hint = other_names.field_hint(field, annotations, getattr(family(name), "TIMM", None))
             raise UserError(f"{name} has no field {field!r}; it has {', '.join(annotations)}{hint}")
         if not specs.fits(value, annotations[field]):
             raise UserError(f"{name}: {field} must be {specs.describe(annotations[field])}; got {value!r}")

@@ -105,9 +105,10 @@ class BatchNorm(keras.layers.BatchNormalization):
         x = ops.cast(inputs, "float32")
         self.synchronized = num_replicas() > 1
         try:
-            mean, variance = self._moments(x, None)
+            moments: Any = self._moments(x, None)
         finally:
             self.synchronized = False
+        mean, variance = moments
         for total, moment in ((self.moving_mean, mean), (self.moving_variance, variance + mean * mean)):
             total.assign(total + moment)
         outputs = ops.batch_normalization(

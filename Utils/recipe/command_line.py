@@ -15,6 +15,31 @@ from Utils.data import dataset_folder
 from Utils.recipe import finetuning, initial_weights
 from Utils.recipe.recipe import Recipe, flag, load_recipe, recipe_docstring, recipe_names, recipe_rule
 
+# {what timm's and other training scripts call an option: our field}
+OTHER_NAMES = {
+    "b": "batch_size_per_device",
+    "batch_size": "batch_size_per_device",
+    "bs": "batch_size_per_device",
+    "clip_grad": "global_clipnorm",
+    "drop": "dropout",
+    "drop_path": "stochastic_depth",
+    "drop_path_rate": "stochastic_depth",
+    "img_size": "image_size",
+    "lr": "learning_rate",
+    "min_lr": "floor",
+    "mixup": "mixup_alpha",
+    "model_ema_decay": "ema",
+    "opt": "optimizer",
+    "output": "run_dir",
+    "pretrained": "init_from",
+    "resolution": "image_size",
+    "resume": "run_dir",
+    "sched": "schedule",
+    "smoothing": "label_smoothing",
+    "warmup_epochs": "warmup",
+    "wd": "weight_decay",
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
@@ -81,7 +106,9 @@ def _parse_flags(
     unknown = [word for word in words if word.startswith("--") and word.split("=")[0] not in _flags()]
     if unknown:
         first = unknown[0].split("=")[0]
-        raise UserError(f"no option is named {first}{suggest(first, _flags())} ({hint}, which lists all)")
+        known = OTHER_NAMES.get(first.lstrip("-").replace("-", "_"))
+        similar = f"; did you mean {flag(known)}?" if known else suggest(first, _flags())
+        raise UserError(f"no option is named {first}{similar} ({hint}, which lists all)")
     # Found before tyro parses: its defaults are the recipe's, and those may depend on the initial weights.
     source = _source(words, describe_timm)
     recipe, choices = _starting_recipe(name, words, source)

@@ -204,13 +204,15 @@ class OptimizerOptions(Checked):
     learning_rate_batch_size: Annotated[int, AT_LEAST_0] = 256
     """Global batch the learning rate is meant for; another batch scales it linearly; 0 never scales it."""
     schedule: str = "cosine"
-    """Course of the learning rate after the warm-up: cosine or constant."""
+    """Course of the learning rate after the warm-up: cosine, wsd (stable, then a decay) or constant."""
     warmup: str = "0 epochs"
     """Length of the linear warm-up, in epochs, steps or images."""
     warmup_start: Annotated[float, FROM_0_TO_1] = 0.1
     """Where the warm-up starts, as a share of the peak."""
     floor: Annotated[float, FROM_0_TO_1] = 0.01
-    """Where the cosine ends, as a share of the peak."""
+    """Where cosine and wsd end, as a share of the peak."""
+    decay_share: Annotated[float, Limit("above 0 and at most 1", lambda value: 0 < value <= 1)] = 0.2
+    """Schedule wsd: share of all steps, at the end, in which the learning rate falls."""
     momentum: float | None = None
     """Momentum of SGD (Nesterov's, 0.9 by default) and of the others that have one."""
     optimizer_options: tuple[str, ...] = ()
@@ -225,6 +227,8 @@ class OptimizerOptions(Checked):
     agc: Annotated[float, AT_LEAST_0] = 0.0
     """Adaptive gradient clipping of the global batch's gradient; 0 is off. The original clipped each of 8
     replicas' share at 0.01 before adding them up, so up to 0.08 in these terms."""
+    global_clipnorm: Annotated[float, AT_LEAST_0] = 0.0
+    """Largest norm of the global batch's gradient, of all weights together; 0 does not clip."""
     gradient_accumulation: Annotated[int, AT_LEAST_1] = 1
     """Steps whose gradients are averaged into one update; 1 is off."""
     ema: Annotated[float, FROM_0_BELOW_1] = 0.0

@@ -35,7 +35,8 @@ def logits(loss: Any, frequencies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Returns:
         (num_labels,) float32 and (num_labels,) bool. There is no best logit where the loss goes on falling
-        beyond ``LIMIT``, and for a loss in which the terms of the tags depend on one another.
+        beyond ``LIMIT``, for a loss in which the terms of the tags depend on one another, and for one whose
+        gradient is not finite everywhere.
     """
     frequencies = np.asarray(frequencies, np.float64)
     log_odds = np.log(frequencies) - np.log1p(-frequencies)
@@ -43,6 +44,8 @@ def logits(loss: Any, frequencies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return log_odds.astype(np.float32), np.ones(len(log_odds), bool)
     grid = np.arange(-LIMIT, LIMIT + STEP / 2, STEP)
     gradients = np.stack([_gradient(loss, label, grid) for label in (0.0, 1.0)])  # (2, points)
+    if not np.isfinite(gradients).all():
+        return log_odds.astype(np.float32), np.ones(len(log_odds), bool)
     trapezoids = (gradients[:, 1:] + gradients[:, :-1]) * (STEP / 2)
     integrals = np.concatenate([np.zeros((2, 1)), np.cumsum(trapezoids, axis=1)], axis=1)
     blocks = [frequencies[start : start + BLOCK] for start in range(0, len(frequencies), BLOCK)]

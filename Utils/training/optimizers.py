@@ -194,6 +194,7 @@ def build(
         learning_rate=learning_rate,
         weight_decay=float(options.weight_decay),
         agc=options.agc or None,
+        global_clipnorm=options.global_clipnorm or None,
         no_decay=no_decay,
         no_clip=no_clip,
         rate_factors=rate_factors,

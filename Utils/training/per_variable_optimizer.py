@@ -2,8 +2,9 @@
 
 All of it happens in ``update_step``, which Keras calls for one variable with the gradient of the global
 batch: summed over the replicas, averaged over accumulated batches. (``apply`` and the clipping that Keras has
-see the gradient of one replica.) So one device and many end with the same weights. Patterns are regular
-expressions searched in ``variable.path``.
+see the gradient of one replica.) So one device and many end with the same weights. Clipping by the global
+norm needs all variables at once: it happens one call earlier, where the gradients have been summed. Patterns
+are regular expressions searched in ``variable.path``.
 """
 
 import contextlib
@@ -31,6 +32,7 @@ class PerVariableOptimizer(_KerasOptimizer):
             factor may be a number, or one for each entry of the variable's last axis.
         options: what the Keras optimizer takes. ``weight_decay`` is decoupled, ``w -= rate * decay * w``.
             ``use_ema`` and ``ema_momentum`` keep an average that ``fit`` writes into the model when it ends.
+            ``global_clipnorm`` scales all gradients down to this norm of all of them together, before AGC.
     """
 
     decays_in_step = False  # whether ``step`` applies ``decay_of`` itself, as LAMB within its trust ratio
@@ -106,6 +108,30 @@ class PerVariableOptimizer(_KerasOptimizer):
             # The first update sets the average, so that the random initial weights have no part in it.
             momentum = ops.where(cast(Any, self.iterations) > 0, self.ema_momentum, 0.0)
             self.assign(average, momentum * average + (1.0 - momentum) * variable)
+
+    def _clip_gradients(self, grads: Any) -> Any:
+        """Leave the global norm to the two functions below; clip in Keras' other ways."""
+        return grads if self.global_clipnorm else super()._clip_gradients(grads)
+
+    def _backend_update_step(self, grads: Any, trainable_variables: Any, learning_rate: Any) -> None:
+        """Clip by the global norm on jax, where gradients are those of the global batch from the start."""
+        if keras.backend.backend() != "tensorflow":
+            grads = self._with_norm_limit(grads)
+        super()._backend_update_step(grads, trainable_variables, learning_rate)
+
+    def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> list[Any]:
+        """Clip by the global norm on tensorflow, where Keras sums gradients over the replicas here."""
+        pairs = list(cast(Any, super())._all_reduce_sum_gradients(grads_and_vars))
+        gradients = self._with_norm_limit([gradient for gradient, _ in pairs])
+        return [(gradient, variable) for gradient, (_, variable) in zip(gradients, pairs, strict=True)]
+
+    def _with_norm_limit(self, gradients: list[Tensor]) -> list[Tensor]:
+        """Return gradients times ``limit / norm`` where their global norm is above the limit."""
+        if not self.global_clipnorm:
+            return gradients
+        squares = [ops.sum(ops.square(ops.cast(gradient, "float32"))) for gradient in gradients]
+        factor = self.global_clipnorm / ops.maximum(ops.sqrt(sum(squares)), self.global_clipnorm)
+        return [gradient * ops.cast(factor, gradient.dtype) for gradient in gradients]
 
     def step(self, gradient: Tensor, variable: Tensor, learning_rate: Tensor) -> None:
         """Apply the optimizer's formula to one variable."""

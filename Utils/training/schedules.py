@@ -126,6 +126,70 @@ class WarmupConstant(keras.optimizers.schedules.LearningRateSchedule):
 
 
 @keras.saving.register_keras_serializable("Utils")
+class WarmupStableDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warm-up, the peak, and at the end a fall to a floor: WSD (arXiv:2404.06395).
+
+    With T = total_steps, D = decay_steps and done = (s - (T - 1 - D)) / D from 0 to 1 over the last D steps:
+    ``peak * (f + (1 - f)(1 - sqrt(done)))``, the form that arXiv:2405.18392 found best; ``peak * f`` after
+    the end. All before the fall is the same for every length of the training: a longer one can begin with the
+    checkpoints of a shorter one.
+
+    Args:
+        peak: the learning rate between warm-up and fall.
+        warmup_steps: W >= 0, steps before the peak.
+        total_steps: T, steps of the whole training.
+        decay_steps: D, steps of the fall.
+        warmup_start: share of the peak at step 0 when there is a warm-up.
+        floor: f, share of the peak at the last step.
+
+    Raises:
+        UserError: the warm-up does not end before the fall begins.
+    """
+
+    def __init__(
+        self,
+        peak: float,
+        warmup_steps: int,
+        total_steps: int,
+        decay_steps: int,
+        warmup_start: float = OptimizerOptions.warmup_start,
+        floor: float = OptimizerOptions.floor,
+    ) -> None:
+        super().__init__()
+        if warmup_steps < 0 or decay_steps < 0 or warmup_steps + decay_steps > total_steps:
+            raise UserError(
+                "warm-up and decay must fit into the training: warmup_steps + decay_steps <= total_steps; "
+                f"got {warmup_steps} + {decay_steps} of {total_steps}"
+            )
+        self.peak = float(peak)
+        self.warmup_steps = int(warmup_steps)
+        self.total_steps = int(total_steps)
+        self.decay_steps = int(decay_steps)
+        self.warmup_start = float(warmup_start)
+        self.floor = float(floor)
+
+    def __call__(self, step: Any) -> Tensor:
+        """Return the learning rate of ``step``, a float32 scalar."""
+        step = ops.cast(step, "float32")
+        fall_start = self.total_steps - 1 - self.decay_steps
+        done = ops.clip((step - fall_start) / max(self.decay_steps, 1), 0.0, 1.0)
+        share = self.floor + (1.0 - self.floor) * (1.0 - ops.sqrt(done))
+        rising = self.warmup_start + (1.0 - self.warmup_start) * step / max(self.warmup_steps, 1)
+        return self.peak * ops.where(step < self.warmup_steps, rising, share)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what ``__init__`` takes."""
+        return {
+            "peak": self.peak,
+            "warmup_steps": self.warmup_steps,
+            "total_steps": self.total_steps,
+            "decay_steps": self.decay_steps,
+            "warmup_start": self.warmup_start,
+            "floor": self.floor,
+        }
+
+
+@keras.saving.register_keras_serializable("Utils")
 class Shifted(keras.optimizers.schedules.LearningRateSchedule):
     """Another schedule from its step ``start`` on, for an optimizer that begins there and counts from 0.
 
@@ -153,7 +217,7 @@ class Shifted(keras.optimizers.schedules.LearningRateSchedule):
         return cls(**{**config, "schedule": keras.saving.deserialize_keras_object(config["schedule"])})
 
 
-SCHEDULES = {"cosine": WarmupCosine, "constant": WarmupConstant}
+SCHEDULES = {"cosine": WarmupCosine, "wsd": WarmupStableDecay, "constant": WarmupConstant}
 
 
 def build(
@@ -178,7 +242,9 @@ def build(
         )
     # An update sees the images of all accumulated batches.
     peak = recipe.peak_learning_rate(batch_size * recipe.gradient_accumulation)
-    options = {"floor": recipe.floor} if recipe.schedule == "cosine" else {}
+    options = {} if recipe.schedule == "constant" else {"floor": recipe.floor}
+    if recipe.schedule == "wsd":
+        options["decay_steps"] = round(recipe.decay_share * total_steps)
     return SCHEDULES[recipe.schedule](
         peak, warmup_steps, total_steps, warmup_start=recipe.warmup_start, **options
     )

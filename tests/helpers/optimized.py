@@ -49,4 +49,6 @@ def trained_weights(optimizer, batch_size, num_images=48):
 def weights_by_optimizer():
     """The trained weights of two optimizers with everything on, on the devices of this process."""
     options = {"agc": 0.02, "no_clip": ["head"], "no_decay": ["bias"], "weight_decay": 0.05, "ema": 0.8}
-    return {name: trained_weights(build(name, 0.05, **options), batch_size=16) for name in ("sgd", "lamb")}
+    built = {name: build(name, 0.05, **options) for name in ("sgd", "lamb")}
+    built["clipped"] = build("sgd", 0.05, global_clipnorm=0.05)  # below the norm of every gradient
+    return {name: trained_weights(optimizer, batch_size=16) for name, optimizer in built.items()}

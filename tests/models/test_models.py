@@ -1,6 +1,8 @@
 """Models: build, spec and the names that exist; what is wrong is said with what is allowed."""
 
+import inspect
 import pathlib
+import re
 
 import keras
 import pytest
@@ -36,6 +38,58 @@ def test_a_model_gives_probabilities_unless_logits_are_asked_for():
 
 def test_families_of_timm_have_rules():
     assert set(Models.timm_families()) == set(Models.available()) - {"NFResNet"}
+
+
+def test_families_are_attributes_and_tab_completion_shows_what_is_public():
+    assert Models.ConvNext is Models.family("ConvNext")
+    names = dir(Models)
+    assert names == sorted({*Models.available(), *Models.FUNCTIONS})
+    functions = {name for name in names if callable(getattr(Models, name))}
+    assert functions == set(Models.FUNCTIONS)
+    public = {
+        name for name, value in vars(Models).items() if inspect.isfunction(value) and not name.startswith("_")
+    }
+    assert public == functions, "a public function is offered, and no imported one"
+    with pytest.raises(AttributeError, match="no attribute 'Convnext'; families are ConvNext"):
+        Models.Convnext  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        ("convnext_tiny", "ConvNext/T"),
+        ("convnext_tiny.fb_in22k_ft_in1k", "ConvNext/T"),
+        ("ConvNeXtTiny", "ConvNext/T"),
+        ("ConvNext/tiny", "ConvNext/T"),
+        ("convnext", "ConvNext"),
+        ("resnet50", "ResNet/50"),
+        ("ResNet-50", "ResNet/50"),
+        ("vit_base_patch16_224", "ViT/B16"),
+        ("vit_b_16", "ViT/B16"),
+        ("eca_nfnet_l0", "NFNet/L0"),
+        ("swinv2_base_window8_256", "SwinV2/base_window8_256"),
+    ],
+)
+def test_names_of_other_libraries_are_understood(name, ours):
+    with pytest.raises(UserError, match=rf"did you mean {re.escape(ours)}\?"):
+        Models.spec(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "ours"),
+    [
+        ("ConvNext/T", "drop_path", "stochastic_depth"),
+        ("ConvNext/T", "drop_rate", "dropout"),
+        ("ConvNext/T", "dims", "widths"),
+        ("ConvNext/T", "num_classes", "num_labels"),
+        ("ViT/B16", "embed_dim", "width"),
+        ("ViT/B16", "init_values", "layer_scale"),
+        ("NFResNet/50", "drop_path_rate", "stochastic_depth"),
+    ],
+)
+def test_options_of_other_libraries_are_understood(name, field, ours):
+    with pytest.raises(UserError, match=rf"no field '{field}'.*did you mean {ours}\?"):
+        Models.spec(name, **{field: 1})
 
 
 WRONG = [

@@ -34,8 +34,9 @@ focal_gamma
 asl_gamma_neg asl_gamma_pos asl_clip asl_stop_focus_gradient hill_lam hill_margin hill_gamma splc_tau
 splc_margin splc_gamma splc_change_epoch ll_r_delta_rel ll_ct_delta_rel ral_lam ral_gamma_neg ral_gamma_pos
 ral_clip two_way_T_p two_way_T_n two_way_part label_smoothing tag_weights optimizer
-learning_rate learning_rate_batch_size schedule warmup warmup_start floor momentum optimizer_options
-weight_decay layer_decay learned_rate_factor agc gradient_accumulation ema batch_norm_momentum
+learning_rate learning_rate_batch_size schedule warmup warmup_start floor decay_share momentum
+optimizer_options weight_decay layer_decay learned_rate_factor agc
+global_clipnorm gradient_accumulation ema batch_norm_momentum
 batch_norm_images seed dtype_policy jit_compile steps_per_execution
 checkpoint_every keep_checkpoints tracker project"""
 

@@ -57,6 +57,13 @@ def test_no_constant_answer_has_a_lower_expected_loss(name, options):
     assert (np.diff(best) > 0).all(), "a more frequent tag starts higher"
 
 
+@pytest.mark.parametrize("name", losses.LOSSES)
+def test_every_loss_has_a_start_that_rises_with_the_frequency(name):
+    best, _ = classifier_prior.logits(losses.build(name), FREQUENCIES)
+    assert np.isfinite(best).all()
+    assert (np.diff(best) >= 0).all()
+
+
 def test_focal_loss_in_closed_form():
     """With gamma 0 focal loss is weighted cross-entropy: odds ``alpha f / ((1 - alpha) (1 - f))``."""
     best, _ = classifier_prior.logits(losses.build("focal", gamma=0.0, alpha=0.25), FREQUENCIES)
@@ -81,7 +88,7 @@ def test_a_loss_that_falls_for_ever_has_the_log_odds():
 def test_tags_that_depend_on_one_another_have_the_log_odds():
     class Softmax(keras.losses.Loss):
         def call(self, y_true, y_pred):
-            return -keras.ops.sum(y_true * keras.ops.log_softmax(y_pred), axis=-1)
+            return keras.ops.sum(-y_true * keras.ops.log_softmax(y_pred), axis=-1)
 
     best, has_none = classifier_prior.logits(Softmax(), FREQUENCIES)
     assert has_none.all()

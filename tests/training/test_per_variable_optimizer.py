@@ -36,6 +36,20 @@ def test_agc_in_the_optimizer_leaves_the_head_alone():
     np.testing.assert_allclose(got["stem"], 1 - 0.01, rtol=1e-6)
 
 
+@pytest.mark.every_backend
+@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+def test_the_global_norm_is_of_all_weights_together(name):
+    """Gradients of norm 13 with the limit 6.5 step as their halves; those of a lower norm stay."""
+    start = {"kernel": np.ones((1, 2)), "bias": np.ones(1)}
+    steep, halved = ({"kernel": np.float32([[3, 4]]) * k, "bias": np.float32([12]) * k} for k in (1, 0.5))
+    clipped = step(build(name, 0.1, global_clipnorm=6.5), variables(**start), **steep)
+    expected = step(build(name, 0.1), variables(**start), **halved)
+    gentle = step(build(name, 0.1, global_clipnorm=6.6), variables(**start), **halved)
+    for weight in start:
+        np.testing.assert_allclose(clipped[weight], expected[weight], rtol=1e-6)
+        np.testing.assert_array_equal(gentle[weight], expected[weight])
+
+
 def test_layers_may_learn_at_rates_of_their_own():
     start = {"body_a": [1.0], "body_b": [1.0], "head": [1.0]}
     optimizer = build("sgd", 0.1, momentum=0.0, rate_factors=[("body_a", 0.5), ("body", 0.0)])
@@ -67,10 +81,12 @@ def test_average_follows_the_weights():
     assert keras.ops.convert_to_numpy(weights["still"])[0] == 3
 
 
-@pytest.mark.parametrize("name", ["sgd", "lamb"])
-def test_accumulation_equals_a_larger_batch(name):
+@pytest.mark.parametrize(
+    ("name", "clipping"), [("sgd", {}), ("lamb", {}), ("sgd", {"global_clipnorm": 0.05})]
+)
+def test_accumulation_equals_a_larger_batch(name, clipping):
     """Clipping, decay, averages and the bias correction count updates, not micro-batches."""
-    options = {"weight_decay": 0.1, "agc": 0.05, "no_clip": ["head"], "ema": 0.8}
+    options = {"weight_decay": 0.1, "agc": 0.05, "no_clip": ["head"], "ema": 0.8} | clipping
     whole = trained_weights(build(name, 0.05, **options), batch_size=16)
     parts = trained_weights(build(name, 0.05, gradient_accumulation=4, **options), batch_size=4)
     np.testing.assert_allclose(parts, whole, atol=2e-6)

@@ -53,6 +53,32 @@ def test_constant_rises_and_stays():
     assert float(schedules.WarmupConstant(0.5)(0)) == 0.5
 
 
+@pytest.mark.every_backend
+def test_wsd_is_the_peak_until_its_fall():
+    schedule = schedules.WarmupStableDecay(0.5, 10, 100, 20, floor=0.04)
+    rates = [float(schedule(step)) for step in range(101)]
+    assert rates[0] == pytest.approx(0.05) and rates[5] == pytest.approx(0.275)
+    assert rates[10:80] == [0.5] * 70
+    expected = [0.5 * (0.04 + 0.96 * (1 - math.sqrt(done / 20))) for done in range(21)]
+    assert rates[79:100] == pytest.approx(expected, rel=1e-4)
+    assert rates[99] == rates[100] == pytest.approx(0.02, rel=1e-4)
+
+
+def test_wsd_of_a_longer_training_begins_as_that_of_a_shorter_one():
+    """So that it can go on from its checkpoints."""
+    short, long = (schedules.WarmupStableDecay(1.0, 3, steps, 10) for steps in (50, 500))
+    assert [float(short(step)) for step in range(40)] == [float(long(step)) for step in range(40)]
+
+
+def test_wsd_takes_its_settings_from_the_recipe():
+    recipe = Recipe(epochs=10, warmup="2 epochs", schedule="wsd", decay_share=0.5, learning_rate_batch_size=0)
+    schedule = schedules.build(recipe, steps_per_epoch=7, batch_size=64)
+    assert isinstance(schedule, schedules.WarmupStableDecay)
+    assert (schedule.warmup_steps, schedule.total_steps, schedule.decay_steps) == (14, 70, 35)
+    with pytest.raises(UserError, match=r"must fit into the training: .* got 14 \+ 63 of 70"):
+        schedules.build(dataclasses.replace(recipe, decay_share=0.9), 7, 64)
+
+
 def test_a_later_start_is_the_rest_of_the_schedule():
     whole = schedules.WarmupCosine(0.1, 3, 20)
     rest = schedules.Shifted(whole, 5)
