@@ -135,9 +135,10 @@ def render(groups: Mapping[str, Mapping[str, Sequence[pathlib.Path]]]) -> str:
                 values = np.array([[one[score] for one in curve] for curve in curves])
                 ax.plot(at, values.mean(axis=0), "o-", color=color, label=side, markersize=3)
                 ax.fill_between(at, values.min(axis=0), values.max(axis=0), color=color, alpha=0.2)
-            ax.set(title=f"{dataset}: {names[score]} at P = R", xlabel=names[over], ylim=(0, None))
+            ax.set(title=f"{names[score]} at P = R", xlabel=names[over], ylim=(0, None))
             ax.grid(alpha=0.25)
             ax.spines[["top", "right"]].set_visible(False)
+        line[0].set_ylabel(dataset)
         line[0].legend(frameon=False)
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": "learning", "svg.fonttype": "none"}):

@@ -52,5 +52,13 @@ def test_the_drawing_names_every_side_and_dataset_and_is_the_same_twice(tmp_path
     groups = {"emoji": {"ours small": [place], "timm resnet10t": [place]}, "scenes": {"ours small": [place]}}
     svg = learning_curves.render(groups)
     assert svg == learning_curves.render(groups)
-    for text in ("emoji: micro F1", "scenes: macro F1", "ours small", "timm resnet10t", "CPU seconds"):
+    for text in (
+        "emoji",
+        "scenes",
+        "micro F1 at P = R",
+        "macro F1 at P = R",
+        "ours small",
+        "timm resnet10t",
+        "CPU seconds",
+    ):
         assert text in svg

@@ -198,13 +198,16 @@ def write_report(folder: pathlib.Path, seeds: int, presentations: Sequence[int])
                 dataset = f"{pathlib.Path(run.dataset).name}, {images}"
                 key = (dataset, run.side, run.model, run.recipe.learning_rate)
                 places.setdefault(key, []).append(place)
+        if not places:
+            lines.append(f"\n{part}: no run is finished")
         scores = {}
         for (dataset, side, model, rate), same in places.items():
             row, scores[dataset, side] = learning_curves.row(dataset, side, model, rate, same)
             rows.append({"part": part, **row})
             if part in ("confirm", "drawn"):
                 groups.setdefault(dataset, {})[f"{side} {model}, seeds: {len(same)}"] = same
-        lines += [f"\n{part}", *learning_curves.text_table([row for row in rows if row["part"] == part])]
+        done = [row for row in rows if row["part"] == part]
+        lines += [f"\n{part}", *learning_curves.text_table(done)] if done else []
         lines += differences(scores) if part in ("confirm", "drawn") else []
     RESULTS.mkdir(parents=True, exist_ok=True)
     csv_tables.write_rows(
@@ -212,6 +215,7 @@ def write_report(folder: pathlib.Path, seeds: int, presentations: Sequence[int])
     )
     points = [[name, *point.values()] for name, curve in curves.items() for point in curve]
     csv_tables.write_rows(RESULTS / "curves.csv", ("run", *learning.CURVE), points)
+    groups = {dataset: sides for dataset, sides in groups.items() if len(sides) > 1}
     if groups:
         with replacing(RESULTS / "curves.svg") as beside:
             beside.write_text(learning_curves.render(groups), encoding="utf-8")

@@ -70,7 +70,7 @@ def test_it_continues_and_reports_tables_differences_and_curves(tmp_path, traine
         ("confirm", side, "2") for _ in study.EMOJI for side in ("ours", "timm")
     ]
     svg = (tmp_path / "results" / "curves.svg").read_text()
-    assert "unseen_emoji, 64 images: micro F1" in svg
+    assert "unseen_emoji, 64 images" in svg
     assert study.main([str(tmp_path), "--report"]) == 0
     assert len(trained) == 8
     assert (tmp_path / "results" / "curves.svg").read_text() == svg
