@@ -5,10 +5,15 @@
 SOURCE is a run, a .keras file, a release, a timm folder or a model on the hub (owner/name).
 
 Cost: 40 epochs or fewer; --dry-run measures a few steps and says how long they take here.
-Expected: new tags learned, kept tags as good as before; results/finetune has the study.
+Expected: on 300 drawn pictures with 20 new tags, F1 0.757 on these (0.748 with --probe, 0.619 from scratch)
+and 0.846 on kept tags (0.848 before); results/finetune has the study.
 
-Model, loss and augmentation are those that SOURCE was trained with. Optimizer, rates, epochs, MixUp and image
-size follow from the number of pictures, kept tags and new tags; the command says them and why, and flags win.
+Model, loss and augmentation are those that SOURCE was trained with. The rest follows from the number of
+pictures, kept and new tags; the command says what and why, and flags win. In the study, LAMB at a rate
+scaled down for the batch left 17 of 20 new tags unpredicted; AdamW at 3e-3 taught them. Few pictures spoil
+kept tags through their rows of the classifier, less through the body, so both learn at 0.03 of that rate.
+MixUp of 0.2 was better than none, twice as many epochs were not, and the loss chose better epochs than the
+F1 of 30 validation pictures.
 """
 
 import dataclasses
