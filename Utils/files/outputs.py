@@ -62,7 +62,8 @@ class FolderKind:
                 f"{folder} holds {join_names(foreign, 3)}, which {origin}; --overwrite would "
                 "delete it: move it away, or give another place"
             )
-        changed = [name for name in names if name in (sizes or {}) and _size(folder / name) != sizes[name]]
+        sizes = sizes or {}
+        changed = [name for name in names if name in sizes and _size(folder / name) != sizes[name]]
         if changed:
             raise UserError(
                 f"{folder} holds {join_names(changed, 3)} of another size than was written: what somebody "
