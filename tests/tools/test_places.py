@@ -175,12 +175,12 @@ def test_parts_pack_a_remote_dataset_from_remote_tars(booru, tmp_path, capsys):
     words = ["--source", "fire-eggs", "--from", str(root / "danbooru.db"), "--images", str(tmp_path / "p")]
     dataset = tmp_path / "dataset"
     assert select_tags.main([str(root / "definition.toml"), *words, "-o", str(dataset)]) == 0
-    upload(tmp_path / "p", "/bucket/p")
-    remote = upload(dataset, "/bucket/dataset")
+    upload(tmp_path / "p", "/packs/p")
+    remote = upload(dataset, "/packs/dataset")
     words = [
-        "memory://bucket/dataset",
+        "memory://packs/dataset",
         "--images",
-        "memory://bucket/p",
+        "memory://packs/p",
         "--shard-size",
         "16",
         "--workers",
@@ -189,17 +189,17 @@ def test_parts_pack_a_remote_dataset_from_remote_tars(booru, tmp_path, capsys):
     for part in (2, 0):
         assert write_records.main([*words, "--part", f"{part}/3"]) == 0
     assert "left to other parts" in capsys.readouterr().out
-    written = sorted(name for name in remote.find("/bucket/dataset") if name.endswith(".tfrecord"))
-    remote.rm(remote.find("/bucket/dataset/.progress")[0])  # a machine stopped before its note
+    written = sorted(name for name in remote.find("/packs/dataset") if name.endswith(".tfrecord"))
+    remote.rm(remote.find("/packs/dataset/.progress")[0])  # a machine stopped before its note
     assert write_records.main([*words, "--part", "1/3"]) == 0
     assert write_records.main([*words, "--part", "0/3"]) == 0
     assert write_records.main([*words, "--part", "2/3"]) == 0
     assert len(written) > 3
-    assert not remote.exists("/bucket/dataset/.progress")
+    assert not remote.exists("/packs/dataset/.progress")
     names = [path.relative_to(root / "dataset") for path in (root / "dataset").rglob("*.tfrecord")]
     for name in [*names, pathlib.Path("train/ids.npy")]:
-        assert remote.cat_file(f"/bucket/dataset/{name}") == (root / "dataset" / name).read_bytes(), name
-    assert remote.exists("/bucket/p.index.parquet")
+        assert remote.cat_file(f"/packs/dataset/{name}") == (root / "dataset" / name).read_bytes(), name
+    assert remote.exists("/packs/p.index.parquet")
     assert write_records.main(words) == 0
     assert "is complete" in capsys.readouterr().out
     assert write_records.main([*words, "--overwrite"]) == 2

@@ -41,6 +41,8 @@ ARGUMENTS = {
     "PriorScores": {"frequencies": [0.1, 0.5], "terms": [[0.2, 0.7], [2.3, 0.7]], "name": "prior"},
     "WarmupCosine": {"peak": 0.2, "warmup_steps": 3, "total_steps": 9, "warmup_start": 0.3, "floor": 0.2},
     "WarmupConstant": {"peak": 0.2, "warmup_steps": 3, "total_steps": 9, "warmup_start": 0.3},
+    "WarmupStableDecay": {"peak": 0.2, "warmup_steps": 3, "total_steps": 9, "decay_steps": 2, "floor": 0.2},
+    "GroupF1": {"columns": [2, 5], "name": "new"},
     "LossScale": {"inner_optimizer": optimizers.OPTIMIZERS["sgd"](0.1, agc=0.01), "initial_scale": 8.0},
     "Shifted": {"schedule": schedules.WarmupCosine(0.2, 3, 9), "start": 4},
 }
