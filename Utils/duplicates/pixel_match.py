@@ -18,7 +18,7 @@ MAX_SHIFT = 0.04  # of an edge from the other image's, in sides: crops of up to 
 _MEAN_LIMIT = 0.08  # mean difference, in contrasts of the two thumbnails
 _BLOCK_LIMIT = 22.0  # largest mean difference of a block, in levels of 255
 
-# The same of a small block: the hands of a clock are thin. Between the 180 copies planted in three drawn boorus
+# The same of a small block: the hands of a clock are thin. Between the 180 copies planted in drawn boorus
 # (up to 29.2) and the clock faces, gestures and stars of emoji (from 30.7): the margin is narrow.
 _SMALL_BLOCK_LIMIT = 30.0
 
