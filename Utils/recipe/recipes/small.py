@@ -5,7 +5,7 @@
 
 Cost: 4 ms of one core for a picture and epoch at 64 px; it grows with the number of pixels (224 px: a GPU).
 Expected: on emoji of a vendor never seen micro F1 0.57 and macro F1 0.50 after 48,640 pictures seen (timm's
-resnet10t: 0.58 and 0.45), on the drawn booru 0.81 after 20,000, on its style `scenes` 0.59.
+resnet10t: 0.58 and 0.45), on the drawn booru 0.81 after 20,000, on its style `scenes` 0.68.
 
 Chosen by `tools/studies/learning.py` beside timm's resnet10t; results/learning/README.md has the figures.
 What counted: batch norm on the shortcuts that change the width, a fourth stage, first weights as in the
