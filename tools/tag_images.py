@@ -273,6 +273,7 @@ def _tagged_batches(
         options.batch_size,
         path_of=lambda job: "frame.bmp" if job.film else job.path,
         read_item=_read,
+        prepare=tagger.prepare,
         readers=options.workers or num_cores(),
         wrong_suffixes=(wrong_suffixes := collections.Counter()),
         damaged=(damaged := []),

@@ -21,6 +21,8 @@ SHOWN = 5  # damaged images in a message
 MOST_BYTES = 1 << 30  # of a file; codec.MAX_PIXELS pixels fit in it even uncompressed
 
 Item = TypeVar("Item")
+# (content of an image file, list that gets what is damaged inside or None) -> (S, S, 3) BGR; ImageError.
+Prepare = Callable[[bytes, list[str] | None], np.ndarray]
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
@@ -90,11 +92,12 @@ def read_batches(
     path_of: Callable[[Item], Any] | None = None,
     read_item: Callable[[Item], bytes] | None = None,
     padding: int = codec.WHITE,
+    prepare: Prepare | None = None,
     readers: int = 2,
     wrong_suffixes: "collections.Counter[str] | None" = None,
     damaged: list[tuple[Item, str]] | None = None,
 ) -> Iterator[tuple[list[Item], np.ndarray, list[tuple[Item, str]]]]:
-    """Yield ``(readable items, images (B, S, S, 3) uint8 BGR, [(unreadable item, reason)])`` in order.
+    """Yield ``(readable items, images (B, S, S, 3) BGR, [(unreadable item, reason)])`` in order; uint8.
 
     Args:
         items: any number of paths, taken when they are needed.
@@ -102,6 +105,7 @@ def read_batches(
         batch_size: items at a time; B is less where some are unreadable, and in the last batch.
         path_of: function item -> path, where items are no paths.
         read_item: function item -> content, for images elsewhere than in this machine's folders.
+        prepare: instead of `codec.prepare`, for a model of another project; its dtype is the images'.
         readers: threads, which prepare the next batch while the caller works on this one.
         wrong_suffixes: counts, by what is wrong, the readable images whose suffix lies.
         damaged: gets ``(item, reason)`` of the images that can be read but are damaged inside.
@@ -113,7 +117,7 @@ def read_batches(
         damages: list[str] | None = None if damaged is None else []
         try:
             data = _content(path) if read_item is None else _content(item, read_item)
-            image = codec.prepare(data, image_size, padding, damages)
+            image = prepare(data, damages) if prepare else codec.prepare(data, image_size, padding, damages)
         except codec.ImageError as error:
             return str(error), None
         if damaged is not None and damages:
@@ -154,7 +158,8 @@ def _split(
     """Separate the images from the reasons of unreadable files."""
     pairs = list(zip(items, results, strict=True))
     readable = [(item, image) for item, image in pairs if not isinstance(image, str)]
-    images = np.zeros((len(readable), image_size, image_size, 3), np.uint8)
+    dtype = readable[0][1].dtype if readable else np.uint8
+    images = np.zeros((len(readable), image_size, image_size, 3), dtype)
     for row, (_, image) in enumerate(readable):
         images[row] = image
     unreadable = [(item, reason) for item, reason in pairs if isinstance(reason, str)]

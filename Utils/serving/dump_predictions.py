@@ -27,9 +27,12 @@ class DumpPredictions:
     Attributes:
         tags: DataFrame of the tag list, L rows.
         folder: of the dump, where thresholds may lie.
+        published: None; a dump has no thresholds of a tagger.
 
     Raises UserError where the dump has no ids, or no picture of the place is in it.
     """
+
+    published = None
 
     def __init__(self, folder: str | os.PathLike, place: Place) -> None:
         dump = predictions.load(folder)

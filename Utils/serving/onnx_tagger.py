@@ -7,6 +7,7 @@ tensorflow; a run folder or ``.keras`` file, which is taken too, does.
 
 from Utils.command.interrupt import leaving_at_once
 
+import functools
 import importlib.util
 import pathlib
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from Utils.command.cli import UserError, WorkError
 from Utils.command.machine import num_cores
 from Utils.files import hub
 from Utils.files.atomic import AnyPath, read_json
+from Utils.images import codec
+from Utils.images.image_reader import Prepare
 from Utils.tags import tag_list
 
 MODEL_FILE, TAGS_FILE = "model.onnx", "selected_tags.csv"
@@ -34,8 +37,11 @@ class ServingTagger:
         folder: where thresholds of the model may lie (`Utils.serving.tag_selection.release_thresholds`).
         tags: DataFrame of selected_tags.csv, L rows.
         image_size: side S of the model's input.
-        run: function (B, S, S, 3) uint8 BGR -> (B, L).
+        run: function (B, S, S, 3) BGR as ``prepare`` gives it -> (B, L).
         fixed_batch: the only B that ``run`` takes; None for any.
+        prepare: function (content of an image file, list of damages or None) -> (S, S, 3); `codec.prepare`
+            without it. Raises ImageError.
+        published: ``(thresholds float64 (L,), their source)`` where the tagger's own files have some.
     """
 
     def __init__(
@@ -45,8 +51,12 @@ class ServingTagger:
         image_size: int,
         run: Callable[[np.ndarray], Any],
         fixed_batch: int | None = None,
+        prepare: Prepare | None = None,
+        published: tuple[np.ndarray, str] | None = None,
     ) -> None:
         self.folder, self.tags, self.image_size = pathlib.Path(folder), tags, image_size
+        self.prepare = prepare or functools.partial(_prepare, image_size)
+        self.published = published
         self.fixed_batch, self._run, self._name = fixed_batch, run, ""
 
     @property
@@ -60,7 +70,7 @@ class ServingTagger:
         return self
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Return (B, L) float32 for images (B, S, S, 3) uint8 BGR from `Utils.images.codec.prepare`.
+        """Return (B, L) float32 for images (B, S, S, 3) from `prepare`.
 
         Raises WorkError where the model fails or its outputs are not between 0 and 1.
         """
@@ -82,6 +92,10 @@ class ServingTagger:
                 f"{outputs.min():.3g} to {outputs.max():.3g}. Were logits exported?"
             )
         return outputs[: size - missing]
+
+
+def _prepare(image_size: int, data: bytes, damages: list[str] | None = None) -> np.ndarray:
+    return codec.prepare(data, image_size, damages=damages)
 
 
 def is_release(path: AnyPath) -> bool:

@@ -92,7 +92,7 @@ def selector_from_options(
     """
     if options.mcut and (options.threshold, options.character_threshold, options.thresholds) != (None,) * 3:
         raise UserError("--mcut cuts without thresholds; leave it or the thresholds out")
-    thresholds, source = release_thresholds(tagger.folder, tagger.tags)
+    thresholds, source = tagger.published or release_thresholds(tagger.folder, tagger.tags)
     if options.thresholds is not None:
         thresholds, source = _table_thresholds(options.thresholds, tagger.tags), str(options.thresholds)
     if options.threshold is not None:

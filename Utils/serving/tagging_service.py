@@ -158,7 +158,7 @@ class TaggingService:
             )
         if data.count(JPEG_SCAN) > MAX_SCANS:
             raise RefusedError(413, f"a JPEG of more than {MAX_SCANS} scans would take too long to decode")
-        decoding = self._decoders.submit(codec.prepare, data, self.tagger.image_size)
+        decoding = self._decoders.submit(self.tagger.prepare, data, None)
         try:
             return decoding.result(max(0.0, deadline - time.monotonic()))
         except codec.ImageError as error:

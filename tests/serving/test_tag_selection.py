@@ -59,6 +59,8 @@ def test_mcut_cuts_where_the_gap_is_largest():
 
 
 class Tagger:
+    published = None
+
     def __init__(self, folder, tags=TAGS):
         self.folder, self.tags = folder, tags
 

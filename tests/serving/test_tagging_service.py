@@ -255,7 +255,9 @@ def test_decoding_has_a_deadline(release, monkeypatch):
     slow = encoded((0, 0, 255), size=13)
     answered = threading.Event()
     monkeypatch.setattr(
-        codec, "prepare", lambda data, *words: (data == slow and answered.wait(20), prepare(data, *words))[1]
+        codec,
+        "prepare",
+        lambda data, *words, **more: (data == slow and answered.wait(20), prepare(data, *words, **more))[1],
     )
     with started(release, timeout=0.2) as (_, client):
         assert client.post("/tag", data=slow, headers=HOST).status_code == 503  # while it is being decoded
