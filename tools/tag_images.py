@@ -24,21 +24,21 @@ import itertools
 import os
 import pathlib
 import sys
-from collections.abc import Collection, Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterator
+from typing import Any
 
 import numpy as np
 
 from Utils.command.backend import deferred
 from Utils.command.cli import Parser, UserError, command, number, progress
 from Utils.command.machine import num_cores
-from Utils.files import archive_scan, csv_tables, hub
-from Utils.files.atomic import to_path
+from Utils.files import csv_tables, hub
 from Utils.files.outputs import FileKind, has_header, require_replaceable_file
-from Utils.images import codec, films, formats, image_folder, image_reader, places
-from Utils.images.places import Place, join
-from Utils.serving import onnx_tagger, tag_selection, tag_table
+from Utils.images import codec, films, image_folder, image_reader, places
+from Utils.images.places import join
+from Utils.serving import onnx_tagger, picture_jobs, tag_selection, tag_table
 from Utils.serving.dump_predictions import DumpPredictions
+from Utils.serving.picture_jobs import Folder, Job, Rejected, with_frames
 from Utils.tags import sidecars, tag_list
 
 FORMATS = (*sidecars.KINDS, *tag_table.FORMATS)
@@ -49,34 +49,6 @@ FORMATS_OF = {"spaces": ("txt", "hydrus"), "prefix": ("txt", "hydrus"), "append"
               "escape": ("txt",), "rating": ("txt",), "output": tag_table.FORMATS}  # fmt: skip
 
 
-class Job(NamedTuple):
-    """An image to tag; a tuple, because there may be millions."""
-
-    place: Place
-    folder: str  # in the place
-    name: str
-    sidecar: pathlib.Path | None = None  # for sidecars only
-    film: str = ""  # path of the film, of which the job is a frame
-    content: bytes | None = None  # of a frame
-
-    @property
-    def path(self) -> str:
-        """The image's path, as people name it."""
-        if "://" in self.place.path:
-            return join(self.place.path, join(self.folder, self.name))
-        return f"{pathlib.PurePath(self.place.path, self.folder)}/{self.name}"
-
-
-class Folder(NamedTuple):
-    """A folder with images to tag."""
-
-    place: Place
-    folder: str  # in the place
-    images: dict[str, None]  # names to tag, as a set that keeps its order
-    names: set[str]  # of all files in it
-
-
-Rejected = list[tuple[Any, str]]  # (path, reason)
 Tagger = onnx_tagger.ServingTagger | DumpPredictions
 
 
@@ -121,7 +93,11 @@ def main(argv: list[str] | None = None) -> int:
     options = parser().parse_args(argv)
     _check(options)
     codec.allow_pixels(options.max_pixels)
-    folders, rejected = _find_images(options)
+    folders, rejected, passed_by = picture_jobs.find(
+        options.paths, options.output, options.recursive, bool(options.every)
+    )
+    if passed_by:
+        _say(passed_by)
     if options.format in sidecars.KINDS:
         write = _write_sidecars
         jobs, num_done = _sidecar_jobs(options, folders)
@@ -177,83 +153,6 @@ def _check(options: argparse.Namespace) -> None:
         require_replaceable_file(options.output, tag_table.KINDS[options.format], options.overwrite)
 
 
-# Which images
-
-
-def _find_images(options: argparse.Namespace) -> tuple[dict[str, Folder], Rejected]:
-    """Return ``({path: its Folder}, [(path, reason)])``; UserError where nothing is there to tag."""
-    folders: dict[str, Folder] = {}
-    rejected: Rejected = []
-    census = image_folder.Census()
-
-    def add(place: Place, folder: str, names: list[str], images: Iterable[str]) -> None:
-        """Add images of a folder, each once whatever path or link leads to it."""
-        path = place.folder_path(folder)
-        key = join(place.path, folder) if path is None else os.path.realpath(path)
-        if key not in folders:
-            folders[key] = Folder(place, folder, {}, set(names))
-        folders[key].images.update(dict.fromkeys(images))
-
-    for path in options.paths:
-        actual = to_path(path)
-        if actual.is_dir() or _is_archive(path):
-            place = places.open_place(path, options.output)
-            for top, names, pictures in image_folder.walk_pictures(place, census):
-                add(place, top, names, [*pictures, *(filter(films.is_film, names) if options.every else ())])
-                if not options.recursive:
-                    break
-        elif actual.exists() and (
-            image_folder.is_image(actual.name)
-            or (options.every and films.is_film(actual.name))
-            or image_reader.holds_picture(path)
-        ):
-            place = places.open_place(actual.parent)
-            names = [] if place.folder_path("") is None else os.listdir(actual.parent)  # noqa: PTH208
-            add(place, "", names, [actual.name])
-        elif actual.exists():
-            rejected.append((path, f"not named as a picture, {' '.join(formats.SUFFIXES)}, nor one"))
-        else:
-            raise UserError(f"there is no picture and no folder {path}")
-    if options.every:
-        for suffix in films.SUFFIXES:
-            del census.others[suffix]
-    if not any(folder.images for folder in folders.values()) and not rejected:
-        raise UserError(
-            f"{', '.join(options.paths)}: no pictures there; they end in {' '.join(formats.SUFFIXES)}"
-            f"{'' if options.recursive else ', and --no-recursive looks at no folder below'}"
-            f"{'; ' * bool(census.passed_by())}{census.passed_by()}"
-        )
-    if census.passed_by():
-        _say(census.passed_by())
-    return folders, rejected
-
-
-def _is_archive(path: str) -> bool:
-    return path.lower().endswith((*archive_scan.SUFFIXES, *places.COMPRESSED_SUFFIXES))
-
-
-def _with_frames(jobs: list[Job], every: float, rejected: Rejected, done: Collection[str]) -> Iterator[Job]:
-    """Yield the jobs, and for each film those of its frames that are not ``done``, while it is decoded."""
-    for job in jobs:
-        if not films.is_film(job.name):
-            yield job
-            continue
-        path = job.place.folder_path(job.folder)
-        try:
-            source = job.place.open(join(job.folder, job.name)) if path is None else str(path / job.name)
-            for seconds, data in films.frames(source, every):
-                name = films.frame_name(job.name, seconds)
-                frame = job._replace(name=name, film=job.path, content=data)
-                if image_folder.printable(frame.path) not in done:
-                    yield frame
-        except (codec.ImageError, OSError) as error:
-            rejected.append((job.path, str(error)))
-
-
-def _read(job: Job) -> bytes:
-    return job.place.open(join(job.folder, job.name)) if job.content is None else job.content
-
-
 def _tagged_batches(
     jobs: list[Job],
     tagger: Tagger,
@@ -268,11 +167,11 @@ def _tagged_batches(
             yield known, probabilities
         return
     batches = image_reader.read_batches(
-        _with_frames(jobs, options.every, rejected, done) if options.every else iter(jobs),
+        with_frames(jobs, options.every, rejected, done) if options.every else iter(jobs),
         tagger.image_size,
         options.batch_size,
         path_of=lambda job: "frame.bmp" if job.film else job.path,
-        read_item=_read,
+        read_item=picture_jobs.read,
         prepare=tagger.prepare,
         readers=options.workers or num_cores(),
         wrong_suffixes=(wrong_suffixes := collections.Counter()),

@@ -1,0 +1,129 @@
+"""Which pictures a command is to tag: files, folders, archives, and frames of films."""
+
+import os
+import pathlib
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from Utils.command.cli import UserError
+from Utils.files import archive_scan
+from Utils.files.atomic import to_path
+from Utils.images import codec, films, formats, image_folder, image_reader, places
+from Utils.images.places import Place, join
+
+
+class Job(NamedTuple):
+    """An image to tag; a tuple, because there may be millions."""
+
+    place: Place
+    folder: str  # in the place
+    name: str
+    sidecar: pathlib.Path | None = None  # for sidecars only
+    film: str = ""  # path of the film, of which the job is a frame
+    content: bytes | None = None  # of a frame
+
+    @property
+    def path(self) -> str:
+        """The image's path, as people name it."""
+        if "://" in self.place.path:
+            return join(self.place.path, join(self.folder, self.name))
+        return f"{pathlib.PurePath(self.place.path, self.folder)}/{self.name}"
+
+
+class Folder(NamedTuple):
+    """A folder with images to tag."""
+
+    place: Place
+    folder: str  # in the place
+    images: dict[str, None]  # names to tag, as a set that keeps its order
+    names: set[str]  # of all files in it
+
+
+Rejected = list[tuple[Any, str]]  # (path, reason)
+
+
+def find(
+    paths: Sequence[str], output: pathlib.Path | None, recursive: bool, with_films: bool
+) -> tuple[dict[str, Folder], Rejected, str]:
+    """Return ``({path: its Folder}, [(path, reason)], what was passed by)`` for what a user names.
+
+    Args:
+        paths: images, folders, archives of images.
+        output: beside which indexes of archives are kept.
+        recursive: folders with all below them.
+        with_films: films, too.
+
+    Raises UserError where nothing is there to tag.
+    """
+    folders: dict[str, Folder] = {}
+    rejected: Rejected = []
+    census = image_folder.Census()
+
+    def add(place: Place, folder: str, names: list[str], images: Iterable[str]) -> None:
+        """Add images of a folder, each once whatever path or link leads to it."""
+        path = place.folder_path(folder)
+        key = join(place.path, folder) if path is None else os.path.realpath(path)
+        if key not in folders:
+            folders[key] = Folder(place, folder, {}, set(names))
+        folders[key].images.update(dict.fromkeys(images))
+
+    for path in paths:
+        actual = to_path(path)
+        if actual.is_dir() or _is_archive(path):
+            place = places.open_place(path, output)
+            for top, names, pictures in image_folder.walk_pictures(place, census):
+                add(place, top, names, [*pictures, *(filter(films.is_film, names) if with_films else ())])
+                if not recursive:
+                    break
+        elif actual.exists() and (
+            image_folder.is_image(actual.name)
+            or (with_films and films.is_film(actual.name))
+            or image_reader.holds_picture(path)
+        ):
+            place = places.open_place(actual.parent)
+            names = [] if place.folder_path("") is None else os.listdir(actual.parent)  # noqa: PTH208
+            add(place, "", names, [actual.name])
+        elif actual.exists():
+            rejected.append((path, f"not named as a picture, {' '.join(formats.SUFFIXES)}, nor one"))
+        else:
+            raise UserError(f"there is no picture and no folder {path}")
+    if with_films:
+        for suffix in films.SUFFIXES:
+            del census.others[suffix]
+    if not any(folder.images for folder in folders.values()) and not rejected:
+        raise UserError(
+            f"{', '.join(paths)}: no pictures there; they end in {' '.join(formats.SUFFIXES)}"
+            f"{'' if recursive else ', and --no-recursive looks at no folder below'}"
+            f"{'; ' * bool(census.passed_by())}{census.passed_by()}"
+        )
+    return folders, rejected, census.passed_by()
+
+
+def _is_archive(path: str) -> bool:
+    return path.lower().endswith((*archive_scan.SUFFIXES, *places.COMPRESSED_SUFFIXES))
+
+
+def with_frames(jobs: list[Job], every: float, rejected: Rejected, done: Collection[str]) -> Iterator[Job]:
+    """Yield the jobs, and for each film those of its frames that are not ``done``, while it is decoded.
+
+    A film that cannot be read is added to ``rejected``.
+    """
+    for job in jobs:
+        if not films.is_film(job.name):
+            yield job
+            continue
+        path = job.place.folder_path(job.folder)
+        try:
+            source = job.place.open(join(job.folder, job.name)) if path is None else str(path / job.name)
+            for seconds, data in films.frames(source, every):
+                name = films.frame_name(job.name, seconds)
+                frame = job._replace(name=name, film=job.path, content=data)
+                if image_folder.printable(frame.path) not in done:
+                    yield frame
+        except (codec.ImageError, OSError) as error:
+            rejected.append((job.path, str(error)))
+
+
+def read(job: Job) -> bytes:
+    """Return the content of a job's image file."""
+    return job.place.open(join(job.folder, job.name)) if job.content is None else job.content

@@ -1,0 +1,48 @@
+"""Pictures that a command is to tag: each once, whatever path leads to it."""
+
+import pytest
+from PIL import Image
+
+from Utils.command.cli import UserError
+from Utils.serving import picture_jobs
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    for name in ("a/1.png", "a/b/2.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4)).save(tmp_path / name)
+    (tmp_path / "a" / "notes.md").write_text("x")
+    return tmp_path
+
+
+def names(folders):
+    return sorted(name for folder in folders.values() for name in folder.images)
+
+
+def test_a_picture_is_found_once(pictures):
+    words = [str(pictures / "a"), str(pictures / "a" / "1.png"), str(pictures / "a" / "b" / ".." / "1.png")]
+    folders, rejected, passed_by = picture_jobs.find(words, None, True, False)
+    assert (names(folders), rejected) == (["1.png", "2.png"], [])
+    assert "1" in passed_by
+    assert names(picture_jobs.find(words[:1], None, False, False)[0]) == ["1.png"]
+
+
+def test_what_is_no_picture_is_set_aside_or_refused(pictures):
+    folders, rejected, _ = picture_jobs.find([str(pictures / "a" / "notes.md")], None, True, False)
+    assert not folders
+    assert rejected[0][0].endswith("notes.md")
+    with pytest.raises(UserError, match="there is no picture and no folder"):
+        picture_jobs.find([str(pictures / "none")], None, True, False)
+    (pictures / "empty").mkdir()
+    with pytest.raises(UserError, match="no pictures there"):
+        picture_jobs.find([str(pictures / "empty")], None, True, False)
+
+
+def test_a_job_reads_its_picture(pictures):
+    folders, _, _ = picture_jobs.find([str(pictures / "a" / "1.png")], None, True, False)
+    (folder,) = folders.values()
+    job = picture_jobs.Job(folder.place, folder.folder, "1.png")
+    assert picture_jobs.read(job) == (pictures / "a" / "1.png").read_bytes()
+    assert job.path == str(pictures / "a" / "1.png")
+    assert picture_jobs.read(job._replace(content=b"frame")) == b"frame"
