@@ -96,7 +96,7 @@ def _set_up(
         if make:
             make()  # reads no record, but finds the shards
     model, trained_model = _models(recipe, dataset, devices, source, mixup_rows)
-    match = _start(model, recipe, dataset, source, run_dir)
+    match, pictures = _start(model, recipe, dataset, source, run_dir, facts["records"])
     experiment = Experiment(
         recipe=recipe,
         dataset=dataset,
@@ -109,7 +109,8 @@ def _set_up(
         schedule=schedule,
         source=source,
         match=match,
-        groups=groups(recipe, dataset, source),
+        pictures=pictures,
+        groups=groups(recipe, dataset, source, pictures),
     )
     if recipe.probe:
         probing.require_possible(experiment, run_dir)
@@ -242,9 +243,12 @@ def _architecture(recipe: Recipe, source: Source, sizes: dict[str, Any]) -> str:
 
 
 def _start(
-    model: "keras.Model", recipe: Recipe, dataset: Dataset, source: Source | None, run_dir: str
-) -> TagMatch | None:
-    """Give the model its first weights, copied or fresh; return how the tags of a copied model match."""
+    model: "keras.Model", recipe: Recipe, dataset: Dataset, source: Source | None, run_dir: str, records: int
+) -> "tuple[TagMatch | None, np.ndarray | None]":
+    """Give the model its first weights, copied or fresh.
+
+    Returns how the tags of a copied model match, and the training pictures of each tag if there is a source.
+    """
     from Generators import shard_stats
     from Models import transfer
     from Utils.training import checkpoints, classifier_prior, finetune_report, run_folder
@@ -252,18 +256,19 @@ def _start(
     # A run that has begun takes all weights from a checkpoint; counting tags may mean to read many shards.
     begun = bool(run_dir) and checkpoints.newest(atomic.to_path(run_dir) / run_folder.CHECKPOINTS)
     if source.is_taken_over if source else begun:
-        return None
+        return None, source and source.pictures
     frequencies = shard_stats.label_frequencies(dataset, "train", *_label_filters(recipe, dataset))
     biases = classifier_prior.first_biases(recipe, frequencies)
     if source is None:
         transfer.set_classifier_bias(model, biases)
-        return None
+        return None, None
     match = initial_weights.match_tags(source, dataset.tags)
     differences = transfer.copy_weights(source.file, model, match.rows, biases, source.order)
     for difference in differences:
         console.say(f"warning: the model differs from {source.file}: {difference}")
-    finetune_report.warn_of_rare(match.new, frequencies[match.rows < 0] * dataset.num_records("train"))
-    return match
+    pictures = shard_stats.counts(frequencies, records)
+    finetune_report.warn_of_rare(match.new, pictures[match.rows < 0])
+    return match, pictures
 
 
 def _compile(experiment: "Experiment", *, frozen: bool, start_step: int) -> None:
@@ -357,6 +362,8 @@ def _fit(experiment: "Experiment", body: "Freezing", run: Run, name: str) -> int
         _draw_batch(experiment, run)
 
     def export(path: atomic.AnyPath) -> None:
+        if path == run.best and evaluate and experiment.groups:
+            finetune_report.write_tag_scores(run.folder, experiment, evaluate.tag_counts)
         if probe and path == run.best:
             probing.BestHead(run.folder, experiment.trained_model).keep()
         else:
@@ -393,7 +400,7 @@ def _save_first_state(
         with atomic.replacing(run.folder / ARCHITECTURE) as beside:
             beside.write_text(transfer.to_json(experiment.model), encoding="utf-8")
     checkpoints.save(run.checkpoints, 0, checkpoints.capture(experiment.trained_model))
-    initial_weights.write_origin(run.folder, experiment.recipe, source, match, scores)
+    initial_weights.write_origin(run.folder, experiment.recipe, source, match, scores, experiment.pictures)
 
 
 def _draw_batch(experiment: "Experiment", run: Run) -> None:

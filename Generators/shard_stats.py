@@ -52,6 +52,11 @@ def label_frequencies(
     return (positives + 0.5) / (knowns + 1.0)
 
 
+def counts(frequencies: np.ndarray, records: int) -> np.ndarray:
+    """Return how many of so many records have each label, int64, from `label_frequencies` of them."""
+    return np.maximum(np.rint(frequencies * (records + 1.0) - 0.5), 0).astype(np.int64)
+
+
 def most_labels(dataset: Dataset, split: str) -> int:
     """Return how many labels a post of a split has at most; 0 without posts.parquet."""
     blocks = dataset.label_blocks(split)

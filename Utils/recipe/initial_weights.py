@@ -43,6 +43,7 @@ class Source:
     order: str | None = None  # channels of a timm folder's model, "bgr" or "rgb"
     probed: tuple[str, ...] = ()  # tags that its classifier learned by --probe, names
     recorded: "TagMatch | None" = None  # of a run that has begun: how its outputs became tags
+    pictures: np.ndarray | None = None  # of a run that has begun: (num_labels,) training pictures of each tag
 
     @property
     def is_taken_over(self) -> bool:
@@ -153,10 +154,12 @@ def write_origin(
     source: Source,
     match: "TagMatch",
     scores: dict[str, float] | None = None,
+    pictures: np.ndarray | None = None,
 ) -> None:
     """Record in a run folder its initial weights, the match of the tags, and the scores at the start.
 
-    ``recipe`` is that of the run, whose ``init_from`` names the source.
+    ``recipe`` is that of the run, whose ``init_from`` names the source; ``pictures`` (num_labels,) are the
+    training pictures of each tag.
     """
     weights = source.file / TIMM_FILES[1] if source.file.is_dir() else source.file
     origin = {
@@ -176,6 +179,7 @@ def write_origin(
         "probe": recipe.probe,
         "probed": source.probed,
         "scores": scores,
+        "pictures": None if pictures is None else pictures.tolist(),
     }
     atomic.write_json(atomic.to_path(run_dir) / ORIGIN_FILE, origin)
 
@@ -183,7 +187,7 @@ def write_origin(
 _ORIGIN = {
     "model": str, "image_size": int, "num_labels": int, "recipe": (dict, None), "rows": [int],
     "options?": (dict, None), "probed?": [str], "renamed?": [[str]], "new?": [str], "dropped?": [str],
-    "scores?": (dict, None),
+    "scores?": (dict, None), "pictures?": ([int], None),
 }  # fmt: skip
 
 
@@ -199,9 +203,11 @@ def read_origin(run_dir: atomic.AnyPath, path: atomic.AnyPath) -> Source | None:
     renamed = tuple((pair[0], pair[-1]) for pair in origin.get("renamed", ()) if pair)
     match = TagMatch(rows, renamed, tuple(origin.get("new", ())), tuple(origin.get("dropped", ())))
     sizes = origin["image_size"], origin["num_labels"]
+    pictures = origin.get("pictures")
     return Source(
         file.parent, origin["model"], *sizes, None, recipe, origin.get("options"),
         probed=tuple(origin.get("probed", ())), recorded=match,
+        pictures=None if pictures is None else np.array(pictures, np.int64),
     )  # fmt: skip
 
 

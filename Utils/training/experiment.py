@@ -17,6 +17,8 @@ from Utils.tags import tag_list
 from Utils.training import memory_estimate
 from Utils.training.devices import Devices
 
+FREQUENT = 30  # training pictures of a new tag, from which on it is expected to be learned
+
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
@@ -34,8 +36,9 @@ class Experiment:
         schedule: the learning rate by step.
         source: where the first weights are from; None: they are fresh.
         match: of the source's tags with the dataset's; None if nothing was copied: a run that was continued.
-        groups: ``{"kept": columns, "new": columns}``, tags by whether the source knew them; empty where it
-            knew all, or there is no source.
+        pictures: (num_labels,) training pictures of each tag, where the first weights are from a source;
+            None: not counted.
+        groups: columns of tags by name, see `groups`; empty without a source or a new tag.
     """
 
     recipe: Recipe
@@ -49,6 +52,7 @@ class Experiment:
     schedule: Any
     source: initial_weights.Source | None = None
     match: initial_weights.TagMatch | None = None
+    pictures: np.ndarray | None = None
     groups: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     @property
@@ -88,16 +92,29 @@ class Experiment:
         }
 
 
-def groups(recipe: Recipe, dataset: Dataset, source: initial_weights.Source | None) -> dict[str, np.ndarray]:
-    """Return the columns of the tags that a source knew, "kept", and of "new" ones; nothing if none is new.
+def groups(
+    recipe: Recipe,
+    dataset: Dataset,
+    source: initial_weights.Source | None,
+    pictures: np.ndarray | None = None,
+) -> dict[str, np.ndarray]:
+    """Return the columns of the tags that are scored apart; nothing if none is new.
 
-    Raises UserError where the recipe selects the best model by both.
+    ``kept`` are those that the source knew, ``new`` the others, and ``frequent_new`` those of them that have
+    ``FREQUENT`` training ``pictures`` (num_labels,) or more, where that is not all or none of them.
+
+    Raises UserError where the recipe selects the best model by kept and new tags.
     """
     is_new = initial_weights.is_new(source, dataset.tags) if source else np.zeros(0, bool)
     if recipe.best_by == "balanced_f1" and (is_new.all() or not is_new.any()):
         raise UserError("--best-by balanced_f1 needs tags that the source of --init-from knew, and new ones")
+    if not is_new.any():
+        return {}
     columns = {"kept": np.flatnonzero(~is_new), "new": np.flatnonzero(is_new)}
-    return {name: numbers for name, numbers in columns.items() if len(numbers)} if is_new.any() else {}
+    frequent = columns["new"] if pictures is None else np.flatnonzero(is_new & (pictures >= FREQUENT))
+    if len(frequent) < len(columns["new"]):
+        columns["frequent_new"] = frequent
+    return {name: numbers for name, numbers in columns.items() if len(numbers)}
 
 
 def derive_facts(recipe: Recipe, dataset: Dataset, devices: Devices, records: int) -> dict[str, Any]:

@@ -1,31 +1,75 @@
 """What a fine-tuning ends with: kept tags before and after, new tags, the best model, the next command."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from Utils.command.text import join_names
+from Utils.files import atomic, csv_tables
 from Utils.recipe import initial_weights
 from Utils.tags import tag_list
 from Utils.training import console
-from Utils.training.experiment import Experiment
+from Utils.training.experiment import FREQUENT, Experiment
 from Utils.training.run_folder import Run
+from Utils.training.validation_metrics import PREDICTED
 
+TAG_SCORES = "tag_scores.csv"  # in a run folder: every tag's score at the best epoch
+COLUMNS = ("name", "group", "training_pictures", "validation_pictures", "predicted")  # that are read back
 FEW = 0.5  # share of new tags never predicted from which on a warning is due
 MOST_LOST = 0.02  # F1 of kept tags, from which on a warning is due
 MIN_POSITIVES = 10  # training pictures below which hardly any tag is learned
+MOST_NAMES = 10  # tags named in a line
+
+
+def write_tag_scores(
+    folder: atomic.AnyPath, experiment: Experiment, tag_counts: Callable[[str], pd.DataFrame]
+) -> None:
+    """Write ``tag_scores.csv``: what each tag has reached at the threshold of its group, kept or new.
+
+    Args:
+        folder: of the run.
+        experiment: with groups.
+        tag_counts: `Evaluator.tag_counts`.
+    """
+    frame = experiment.dataset.tags[["tag_id", "name"]].copy()
+    if experiment.pictures is not None:
+        frame["training_pictures"] = experiment.pictures
+    else:
+        frame["training_pictures"] = ""
+    parts = []
+    for group in ("kept", "new"):
+        if group not in experiment.groups:
+            continue
+        counts = tag_counts(group)
+        counts["f1"] = 2 * counts["correct"] / np.maximum(counts["predicted"] + counts["positives"], 1e-9)
+        part = frame.iloc[experiment.groups[group]].reset_index(drop=True)
+        part.insert(2, "group", group)
+        parts.append(pd.concat([part, counts.rename(columns={"positives": "validation_pictures"})], axis=1))
+    table = pd.concat(parts, ignore_index=True)
+    for name in ("predicted", "correct"):  # within a bin of the histogram they are shares
+        table[name] = table[name].round(1)
+    table["validation_pictures"] = table["validation_pictures"].astype(int)
+    csv_tables.write_frame(atomic.to_path(folder) / TAG_SCORES, table.round({"threshold": 4, "f1": 4}))
 
 
 def say(experiment: Experiment, run: Run, selected_by: tuple[str, bool]) -> None:
     """Print what a finished run with initial weights has reached, and the next command; else nothing."""
     if experiment.source is None:
         return
-    counts = {group: len(columns) for group, columns in experiment.groups.items()}
-    before = initial_weights.scores_before(run.folder)
-    for line in lines(run.history.rows, before, counts, selected_by):
-        console.say(line)
     dataset = experiment.dataset
+    file = run.folder / TAG_SCORES
+    texts = {"name": str, "group": str}
+    table = csv_tables.read(file, "a run's scores by tag", COLUMNS, dtype=texts) if file.is_file() else None
+    held = dataset.num_records("validation") if experiment.validation else 0
+    groups = experiment.groups or {"kept": np.arange(dataset.num_labels)}
+    counts = {group: len(columns) for group, columns in groups.items()}
+    before = initial_weights.scores_before(run.folder)
+    for line in lines(run.history.rows, before, counts, selected_by, held, table):
+        console.say(line)
+    if table is not None:
+        console.say(f"the scores of all {len(table)} tags: {file}")
     has_ratings = tag_list.has_ratings(dataset.tags)
     console.say(next_command(str(run.folder), str(dataset.folder), experiment.recipe.probe, has_ratings))
 
@@ -35,40 +79,88 @@ def lines(
     before: Mapping[str, float],
     counts: Mapping[str, int],
     selected_by: tuple[str, bool],
+    held: int,
+    table: pd.DataFrame | None = None,
 ) -> list[str]:
     """Return the table of a finished fine-tuning, and a warning where new tags have not been learned.
 
     Args:
-        rows: of the history, with the scores of the groups ``kept`` and ``new``.
+        rows: of the history, with the scores of the groups.
         before: scores before the first step, by name.
         counts: tags of each group.
         selected_by: column of the best epoch, and whether its lowest value is the best.
+        held: pictures of the validation split.
+        table: ``tag_scores.csv``, if there is one.
     """
     column, lowest = selected_by
     scored = [row for row in rows if isinstance(row.get(column), (int, float))]
-    if not scored or "val_new_f1" not in scored[0]:
+    if not held:
+        return ["what the tags have reached is not known: the dataset has no validation split"]
+    if not scored:
         return []
     best = (min if lowest else max)(scored, key=lambda row: row[column])
     shown = [
-        f"best model: epoch {best['epoch']} of {rows[-1]['epoch']}. On the validation split, each group of "
-        "tags at its threshold where precision equals recall:"
+        f"best model: epoch {best['epoch']} of {rows[-1]['epoch']}. On the {held:,} pictures of the "
+        "validation split, each group of tags at its threshold where precision equals recall:"
     ]
+    if "val_new_f1" not in best:
+        kept = _before_and_now(before.get("f1"), best["val_f1"])
+        return [*shown, f"{counts['kept']:>7} kept tags: {kept}; no tag is new"]
     if "kept" in counts:
-        kept_before = f"{before['kept_f1']:.4f}" if "kept_f1" in before else "not measured"
-        now = best["val_kept_f1"]
-        shown.append(f"{counts['kept']:>7} kept tags: micro F1 {kept_before} before, {now:.4f} now")
-    micro, macro = best["val_new_f1"], best["val_new_macro_f1"]
-    silent = best["val_new_never_predicted"]
-    shown.append(
-        f"{counts['new']:>7} new tags: micro F1 {micro:.4f}, macro F1 {macro:.4f}; {silent:.0f} that the "
-        "split has are never predicted"
-    )
-    return [*shown, *_warnings(best, before, counts)]
+        kept = _before_and_now(before.get("kept_f1"), best["val_kept_f1"])
+        shown.append(f"{counts['kept']:>7} kept tags: {kept}")
+    shown += _of_new_tags(best, counts, table)
+    scored_new = counts["new"] if table is None else int(_is_scored_new(table).sum())
+    return [*shown, *_warnings(best, before, scored_new)]
 
 
-def _warnings(best: Mapping[str, Any], before: Mapping[str, float], counts: Mapping[str, int]) -> list[str]:
+def _is_scored_new(table: pd.DataFrame) -> pd.Series:
+    return (table["group"] == "new") & (table["validation_pictures"] > 0)
+
+
+def _before_and_now(before: float | None, now: float) -> str:
+    return f"micro F1 {'not measured' if before is None else f'{before:.4f}'} before, {now:.4f} now"
+
+
+def _of_new_tags(best: Mapping[str, Any], counts: Mapping[str, int], table: pd.DataFrame | None) -> list[str]:
+    """Return the lines of new tags: all, the frequent ones, those that are never predicted or not scored."""
+    new = table[table["group"] == "new"] if table is not None else None
+    shown = [f"{counts['new']:>7} new tags: {_scores(best, 'new')}"]
+    if "frequent_new" in counts:
+        shown.append(
+            f"{counts['frequent_new']:>7} of them with {FREQUENT} or more training pictures: "
+            f"{_scores(best, 'frequent_new')}"
+        )
+    if new is None:
+        return shown
+    if "frequent_new" not in counts and new["training_pictures"].notna().all():
+        have = "all of them have" if (new["training_pictures"] >= FREQUENT).all() else "none of them has"
+        shown[0] += f"; {have} {FREQUENT} or more training pictures"
+    is_scored, is_silent = new["validation_pictures"] > 0, new["predicted"] <= PREDICTED
+    if (is_scored & is_silent).any():
+        shown.append(f"        never predicted: {_with_pictures(new[is_scored & is_silent])}")
+    if not is_scored.all():
+        missing = _with_pictures(new[~is_scored])
+        shown.append(f"        not scored, as no validation picture has them: {missing}")
+    return shown
+
+
+def _scores(best: Mapping[str, Any], group: str) -> str:
+    silent = f"{best[f'val_{group}_never_predicted']:.0f} that the split has never predicted"
+    return f"micro F1 {best[f'val_{group}_f1']:.4f}, macro F1 {best[f'val_{group}_macro_f1']:.4f}, {silent}"
+
+
+def _with_pictures(tags: pd.DataFrame) -> str:
+    """Return the names of some tags, those with the most training pictures first, and how many more."""
+    tags = tags.sort_values("training_pictures", ascending=False, kind="stable")
+    pairs = zip(tags["name"], tags["training_pictures"], strict=True)
+    names = [name if pd.isna(count) else f"{name} ({count:.0f})" for name, count in pairs]
+    return f"{len(names)} with their training pictures: {join_names(names, MOST_NAMES)}"
+
+
+def _warnings(best: Mapping[str, Any], before: Mapping[str, float], scored_new: int) -> list[str]:
     warnings = []
-    if best["val_new_never_predicted"] >= max(1, FEW * counts["new"]):
+    if best["val_new_never_predicted"] >= max(1, FEW * scored_new):
         warnings.append(
             "warning: most new tags are still at their prior, the share of pictures that have them. Longer "
             "training (--epochs), a higher --learning-rate or more pictures of each tag would teach them"

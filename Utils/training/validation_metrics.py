@@ -5,11 +5,12 @@ a search. Histograms of the logits give it without keeping the logits. Give thes
 ``weighted_metrics``: rows of sample weight 0 (padding) then count nothing.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 
 from Utils.command.cli import UserError
 from Utils.training import prior_scores
@@ -19,6 +20,7 @@ from Utils.training.tensors import Tensor, ops
 # (bins, limit) of a histogram over logits from -limit to limit; the outermost bins take what lies beyond.
 POOLED = (65536, 16.0)  # 0.0005 of a logit each, 512 KiB: its cut is within a few ranks of the exact one
 BY_TAG = (128, 8.0)  # 0.125 of a logit each, 1 KiB a tag: 10 MB for 10,000 tags
+PREDICTED = 0.5  # images above the threshold from which on a tag is predicted; within a bin they are shares
 
 
 @keras.saving.register_keras_serializable("Utils")
@@ -80,7 +82,7 @@ class EqualPR(keras.metrics.Metric):
             f"macro_{key}": ops.divide_no_nan(ops.sum(values * present), ops.sum(present))
             for key, values in tag_scores.items()
         }
-        is_predicted = ops.cast(false_positives + true_positives > 0.5, "float32")
+        is_predicted = ops.cast(false_positives + true_positives > PREDICTED, "float32")
         outermost = ops.sum(self.pooled[:, 0]) + ops.sum(self.pooled[:, -1])
         return {
             "f1": scores["f1"],
@@ -90,6 +92,22 @@ class EqualPR(keras.metrics.Metric):
             "never_predicted": ops.sum(present * (1.0 - is_predicted)),
             "saturated": ops.divide_no_nan(outermost, ops.sum(self.pooled)),
         }
+
+    def tag_counts(self) -> pd.DataFrame:
+        """Return a row for each tag: images that have it, for which it is predicted, and which are both.
+
+        Columns ``positives``, ``predicted`` and ``correct``; ``threshold`` is that of ``result``.
+        """
+        positives = ops.sum(self.pooled[1])
+        cut = _cut(ops.sum(self.pooled, axis=0), positives)
+        false_positives, true_positives = ops.unstack(_above(self.by_tag, cut, BY_TAG))
+        columns = {
+            "threshold": ops.broadcast_to(ops.sigmoid(cut), (self.num_labels,)),
+            "positives": ops.sum(self.by_tag[1], axis=-1),
+            "predicted": false_positives + true_positives,
+            "correct": true_positives,
+        }
+        return pd.DataFrame({name: ops.convert_to_numpy(values) for name, values in columns.items()})
 
     def get_config(self) -> dict[str, Any]:
         """Return what ``__init__`` takes."""
@@ -211,51 +229,67 @@ class MeanLoss(keras.metrics.Metric):
         return cls(**{**config, "loss": keras.saving.deserialize_keras_object(config["loss"])})
 
 
-def evaluator(
-    model: keras.Model,
-    data: Any,
-    num_labels: int,
-    trained_model: keras.Model | None = None,
-    frequencies: np.ndarray | None = None,
-    groups: Mapping[str, Sequence[int]] | None = None,
-) -> Callable[..., dict[str, float]]:
-    """Return ``evaluate(callbacks) -> {score: number}`` over ``data``, whose batches carry sample weights.
+class Evaluator:
+    """Scores a model on a validation split: ``evaluate(callbacks)`` returns ``{score: number}``.
 
     It evaluates a second model that shares the layers of ``model``: metrics of the trained model would be
-    computed in training, too. Loss and compilation are those of ``trained_model``, the model that is trained
-    if it is not ``model`` itself. A loss that changes its rule with the epochs is taken as it is in the first
-    one, so that its numbers can be compared. With the training ``frequencies`` of the tags (num_labels,)
-    there are also the scores of predicting these. ``groups`` are columns by name, each scored for itself
-    (`GroupF1`); the mean of the F1 of two or more is ``balanced_f1``.
-    """
-    trained_model, groups = trained_model or model, groups or {}
-    evaluated = keras.Model(model.inputs, model.outputs, name="evaluator")
-    loss: Any = trained_model.loss
-    if hasattr(loss, "epoch"):
-        loss = type(loss).from_config(loss.get_config())
-    scores: list[keras.metrics.Metric] = [MeanLoss(loss), EqualPR(num_labels)]
-    scores += [GroupF1(columns, name) for name, columns in groups.items()]
-    if frequencies is not None:
-        scores.append(prior_scores.of_loss(loss, frequencies))
-    jit_compile: Any = trained_model.jit_compile  # Keras' annotations know "auto" only, here and below
-    silent: Any = 0
-    evaluated.compile(loss=loss, weighted_metrics=scores, jit_compile=jit_compile)
+    computed in training, too. A loss that changes its rule with the epochs is taken as it is in the first
+    one, so that its numbers can be compared.
 
-    def evaluate(callbacks: Iterable[keras.callbacks.Callback] = ()) -> dict[str, float]:
-        values = evaluated.evaluate(data, verbose=silent, callbacks=list(callbacks), return_dict=True)
-        if len(groups) > 1:
-            values["balanced_f1"] = sum(values[f"{name}_f1"] for name in groups) / len(groups)
+    Args:
+        model: images to logits.
+        data: batches that carry sample weights.
+        num_labels: tags.
+        trained_model: the model that is trained, if it is not ``model`` itself; loss and compilation are its.
+        frequencies: (num_labels,) share of training images that have each tag; adds the scores of predicting
+            these.
+        groups: columns by name, each scored for itself (`GroupF1`). The mean of the F1 of ``BALANCED`` is
+            ``balanced_f1``.
+    """
+
+    BALANCED = ("kept", "new")
+
+    def __init__(
+        self,
+        model: keras.Model,
+        data: Any,
+        num_labels: int,
+        trained_model: keras.Model | None = None,
+        frequencies: np.ndarray | None = None,
+        groups: Mapping[str, Sequence[int]] | None = None,
+    ) -> None:
+        trained_model = trained_model or model
+        loss: Any = trained_model.loss
+        if hasattr(loss, "epoch"):
+            loss = type(loss).from_config(loss.get_config())
+        self.data = data
+        self.groups = {name: GroupF1(columns, name) for name, columns in (groups or {}).items()}
+        scores = [MeanLoss(loss), EqualPR(num_labels), *self.groups.values()]
+        if frequencies is not None:
+            scores.append(prior_scores.of_loss(loss, frequencies))
+        self.model = keras.Model(model.inputs, model.outputs, name="evaluator")
+        jit_compile: Any = trained_model.jit_compile  # Keras' annotations know "auto" only, here and below
+        self.model.compile(loss=loss, weighted_metrics=scores, jit_compile=jit_compile)
+
+    def __call__(self, callbacks: Iterable[keras.callbacks.Callback] = ()) -> dict[str, float]:
+        """Return the scores of the weights as they are now."""
+        silent: Any = 0
+        values = self.model.evaluate(self.data, verbose=silent, callbacks=list(callbacks), return_dict=True)
+        if self.groups.keys() >= set(self.BALANCED):
+            values["balanced_f1"] = sum(values[f"{name}_f1"] for name in self.BALANCED) / len(self.BALANCED)
         return values
 
-    return evaluate
+    def tag_counts(self, group: str) -> pd.DataFrame:
+        """Return `EqualPR.tag_counts` of a group, of the scores that were computed last."""
+        return self.groups[group].tag_counts()
 
 
-def of_experiment(experiment: Experiment) -> Callable[..., dict[str, float]]:
-    """Return the `evaluator` of an experiment's validation split; it has one."""
+def of_experiment(experiment: Experiment) -> Evaluator:
+    """Return the `Evaluator` of an experiment's validation split; it has one."""
     assert experiment.validation is not None
     model = experiment.trained_model if experiment.recipe.probe else experiment.model
     with experiment.devices.scope():
         data, num_labels = experiment.validation(), experiment.dataset.num_labels
         frequencies = experiment.dataset.tag_frequencies("train")
         groups = {name: columns.tolist() for name, columns in experiment.groups.items()}
-        return evaluator(model, data, num_labels, experiment.trained_model, frequencies, groups)
+        return Evaluator(model, data, num_labels, experiment.trained_model, frequencies, groups)

@@ -116,7 +116,7 @@ def scores(on):
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     with on.scope():
-        evaluate = validation_metrics.evaluator(model, data.with_options(options), LABELS)
+        evaluate = validation_metrics.Evaluator(model, data.with_options(options), LABELS)
     logits = model.predict(images, batch_size=13, verbose=0) if on is ONE else None
     return evaluate(), None if logits is None else float(np.mean(model.loss.call(labels, logits)))
 

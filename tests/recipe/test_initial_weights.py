@@ -121,17 +121,18 @@ def test_a_run_continues_when_the_model_it_began_with_is_gone(tmp_path):
     match = initial_weights.TagMatch(np.array([0, 2, -1]), (("c", "c2"),), ("n",), ("b",))
     run_dir.mkdir()
     recipe = Recipe(init_from=str(folder))
-    initial_weights.write_origin(run_dir, recipe, source, match, {"kept_f1": 0.5})
+    initial_weights.write_origin(run_dir, recipe, source, match, {"kept_f1": 0.5}, np.array([5, 0, 31]))
     written = json.loads((run_dir / "initialization.json").read_text())
     assert list(written) == [
         "init_from", "file", "sha256", "model", "image_size", "num_labels", "kept", "renamed", "new",
-        "dropped", "rows", "recipe", "options", "probe", "probed", "scores",
+        "dropped", "rows", "recipe", "options", "probe", "probed", "scores", "pictures",
     ]  # fmt: skip
     assert (written["kept"], written["rows"], written["renamed"]) == (2, [0, 2, -1], [["c", "c2"]])
     assert initial_weights.scores_before(run_dir) == {"kept_f1": 0.5}
     (folder / "best.keras").unlink()
     again = initial_weights.resolve(folder, "best", run_dir)
     assert again.is_taken_over and again.file == run_dir
+    assert again.pictures is not None and again.pictures.tolist() == [5, 0, 31]
     assert initial_weights.match_tags(again, tags("a", "b", "c")).rows.tolist() == [0, 2, -1]
     assert (again.model, again.image_size, again.recipe) == ("ConvNext/test", 64, Recipe(epochs=7))
     with pytest.raises(UserError, match="is nothing"):

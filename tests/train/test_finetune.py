@@ -78,6 +78,10 @@ def test_a_new_tag_is_learned_and_kept_ones_stay(base, own, tmp_path, capsys):
     assert "as given, not --epochs 68 by the rule" in said
     assert "3 kept tags: micro F1 " in said
     assert "1 new tags: micro F1 " in said
+    assert "none of them has 30 or more training pictures" in said
+    scores = pd.read_csv(tmp_path / "run" / "tag_scores.csv")
+    assert scores["group"].tolist() == ["kept"] * 3 + ["new"]
+    assert f"the scores of all 4 tags: {tmp_path / 'run' / 'tag_scores.csv'}" in said
     assert f"next: python tools/export_model.py {tmp_path / 'run'}" in said
     recipe = json.loads((tmp_path / "run" / "recipe.json").read_text())
     assert (recipe["optimizer"], recipe["best_by"], recipe["image_size"]) == ("adamw", "loss", 32)

@@ -77,6 +77,19 @@ def test_scores_equal_those_of_the_dump(num_images, num_tags):
     assert got["macro_f1"] == pytest.approx(macro, abs=2e-3)
 
 
+def test_counts_of_tags_add_up_to_the_scores():
+    labels, logits = drawn(300, 40)
+    metric = validation_metrics.EqualPR(40)
+    metric.update_state(labels, logits)
+    counts, scores = metric.tag_counts(), {key: float(value) for key, value in metric.result().items()}
+    assert counts["positives"].tolist() == labels.sum(axis=0).tolist()
+    f1 = 2 * counts["correct"] / np.maximum(counts["predicted"] + counts["positives"], 1)
+    assert f1[counts["positives"] > 0].mean() == pytest.approx(scores["macro_f1"], abs=1e-6)
+    silent = (counts["positives"] > 0) & (counts["predicted"] <= validation_metrics.PREDICTED)
+    assert silent.sum() == scores["never_predicted"]
+    assert counts["threshold"].unique() == pytest.approx([scores["threshold"]])
+
+
 def test_saturated_outputs_are_those_at_the_ends():
     logits = np.float32([[-40, 0, 1, 15], [17, -3, 2, -15]])
     assert streamed(np.eye(2, 4, dtype="float32"), logits)["saturated"] == pytest.approx(2 / 8)
