@@ -245,10 +245,7 @@ def _architecture(recipe: Recipe, source: Source, sizes: dict[str, Any]) -> str:
 def _start(
     model: "keras.Model", recipe: Recipe, dataset: Dataset, source: Source | None, run_dir: str, records: int
 ) -> "tuple[TagMatch | None, np.ndarray | None]":
-    """Give the model its first weights, copied or fresh.
-
-    Returns how the tags of a copied model match, and the training pictures of each tag if there is a source.
-    """
+    """Give the model its first weights; of a source: return how tags match, and each one's pictures."""
     from Generators import shard_stats
     from Models import transfer
     from Utils.training import checkpoints, classifier_prior, finetune_report, run_folder
