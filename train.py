@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from Utils.command.backend import deferred, prepare_backend
+from Utils.command.backend import deferred, prepare_backend, prepare_compiler
 from Utils.command.cli import command
 from Utils.data import dataset_folder, folds, shard_damage, unknown_labels
 from Utils.data.dataset_folder import Dataset
@@ -56,20 +56,21 @@ def _run(name: str, arguments: command_line.ParsedArguments, dataset: Dataset) -
     recipe = arguments.recipe
     for choice in arguments.choices:
         console.say(choice.text(recipe))
-    prepare_backend()
-    from Utils.training import devices, freezing, run_folder, time_estimate
+    prepare_compiler() if arguments.topology else prepare_backend()
+    from Utils.training import devices, dry_run, freezing, run_folder, topology
 
+    target = topology.find(arguments.topology) if arguments.topology else None
+    found = devices.of_topology(target) if target else devices.find()
     # A dry run does all of this too, so that it refuses what the run would: the folder is made afterwards.
-    experiment = _set_up(recipe, dataset, devices.find(), arguments.source, arguments.run_dir)
+    experiment = _set_up(recipe, dataset, found, arguments.source, arguments.run_dir)
     compile_model = functools.partial(_compile, experiment)
     body = freezing.Freezing(recipe.freeze_body_epochs, experiment.facts["steps_per_epoch"], compile_model)
-    body.compile_for(0)
+    # A body that is frozen at first needs less than it does later.
+    body.compile_for(recipe.epochs * experiment.facts["steps_per_epoch"] - 1 if target else 0)
     if arguments.dry_run:
         if arguments.run_dir:
             run_folder.require_free(arguments.run_dir)
-        for label, text in {**experiment.summary(), **time_estimate.lines(experiment)}.items():
-            print(f"{label:<15}{text}")
-        return 0
+        return dry_run.show(experiment, arguments, target)
     with experiment.devices.first_host_first("run folder"):
         is_first_host = experiment.devices.is_first_host
         run = Run(arguments.run_dir, name, recipe, dataset, experiment.facts, is_first_host)

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from Models.layers.initializers import Initializer, he_fan_out, lecun_normal
+from Models.layers.platform import platform
 from Models.layers.tensors import Shape, Tensor, ops
 
 
@@ -111,7 +112,7 @@ def prefers_split() -> bool:
     """
     if keras.backend.backend() not in ("tensorflow", "jax"):  # torch has a fast one
         return False
-    return all("cpu" in device.lower() for device in keras.distribution.list_devices())
+    return platform() == "cpu"
 
 
 @keras.saving.register_keras_serializable(package="Models")

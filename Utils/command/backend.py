@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from Utils.command import accelerators
 from Utils.command.cli import UserError, suggest
 
 BACKENDS = ("tensorflow", "jax", "torch")
@@ -20,8 +21,18 @@ BACKENDS = ("tensorflow", "jax", "torch")
 # What the C++ parts of TensorFlow and its libraries write when they are loaded, before any log level counts.
 _CHATTER = re.compile(
     r"(WARNING: All log messages before absl::InitializeLog|[IWE]\d{4} [\d:.]+ |"
-    r"To enable the following instructions|\d{4}-\d\d-\d\d [\d:.]+: [IWE] )"
+    r"To enable the following instructions|\d{4}-\d\d-\d\d [\d:.]+: [IWE] |"
+    r"Failed to find host bounds for accelerator type|WARNING: Logging before InitGoogle|"
+    r"=== Source Location Trace|learning/[\w/]+\.cc:)"
 )
+# What libtpu needs to compile on a machine without a TPU: the chips are not looked for, neither here nor by
+# asking the machine's metadata, and several processes may load it at a time.
+COMPILE_ONLY = {
+    "JAX_PLATFORMS": "cpu",
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+}
 
 
 def configure_backend() -> None:
@@ -43,6 +54,28 @@ def configure_backend() -> None:
     # 2 would leave errors, and "no GPU" is one of them; what ends a command is a Python exception.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    if accelerators.has_libtpu() and not (accelerators.has_tpu() or accelerators.has_gpu()):
+        # JAX would start libtpu to look for a TPU, which takes a lock of the machine and complains.
+        os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+
+def prepare_compiler() -> None:
+    """Set up jax and libtpu to compile for a TPU that is not here, then import Keras (`prepare_backend`).
+
+    Raises UserError where KERAS_BACKEND names another backend than jax, or libtpu is not installed.
+    """
+    backend = os.environ.setdefault("KERAS_BACKEND", "jax") or "jax"
+    if backend != "jax":
+        raise UserError(
+            f"--topology compiles on the jax backend; KERAS_BACKEND is {backend} (unset it, or set jax)"
+        )
+    if not accelerators.has_libtpu():
+        raise UserError(
+            "--topology needs the TPU's compiler, the package libtpu, which is not installed; "
+            "pip install -r requirements-tpu.txt"
+        )
+    os.environ.update(COMPILE_ONLY, KERAS_BACKEND=backend)
+    prepare_backend()
 
 
 def prepare_backend() -> None:
@@ -52,13 +85,13 @@ def prepare_backend() -> None:
     """
     configure_backend()
     quiet = os.environ["TF_CPP_MIN_LOG_LEVEL"] >= "3"
-    with _without_chatter() if quiet else contextlib.nullcontext(2) as stderr, leaving_at_once(stderr):
+    with without_chatter() if quiet else contextlib.nullcontext(2) as stderr, leaving_at_once(stderr):
         for library in ("keras", "tensorflow"):  # the second is tf.data for every backend
             importlib.import_module(library)
 
 
 @contextlib.contextmanager
-def _without_chatter() -> Iterator[int]:
+def without_chatter() -> Iterator[int]:
     """Hold back what is written to file descriptor 2 meanwhile, then write it without the chatter.
 
     Yields the file descriptor that writes to stderr at once.

@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 from Utils.command.cli import UserError, suggest, value_of
 from Utils.data import dataset_folder
@@ -52,6 +53,14 @@ class Arguments:
     """Folder of the run; one that exists is continued. $WANDB_RUN_ID and the like are filled in."""
     dry_run: bool = False
     """Print devices, batch, steps, parameters, memory and, with --init-from, the time needed; then stop."""
+    topology: str = ""
+    """With --dry-run: compile the step for a TPU that is not here, as v5e:2x4, and print what it needs."""
+    effort: Literal["low", "full"] = "low"
+    """With --topology: low takes a minute or two; full many, for a program that may need less memory."""
+    largest_batch: bool = False
+    """With --topology: find the largest --batch-size-per-device that fits."""
+    json: bool = False
+    """With --dry-run: print one JSON object."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,8 +137,19 @@ def _parse_flags(
     run_dir = os.path.expandvars(arguments.run_dir)
     if unset := re.search(r"\$\w+|\$\{\w+\}", run_dir):
         raise UserError(f"--run-dir {arguments.run_dir}: the environment variable {unset[0]} is not set")
-    recipe = _completed(name, arguments.recipe, source)
-    return ParsedArguments(recipe, arguments.dataset, run_dir, arguments.dry_run, source, tuple(choices))
+    _require_together(arguments, hint)
+    values = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(Arguments)}
+    values |= {"recipe": _completed(name, arguments.recipe, source), "run_dir": run_dir}
+    return ParsedArguments(**values, source=source, choices=tuple(choices))
+
+
+def _require_together(arguments: Arguments, hint: str) -> None:
+    """Raise UserError where a flag is given without the one that it belongs to."""
+    default = Arguments(arguments.recipe)
+    for owner, names in {"dry_run": ("topology", "json"), "topology": ("largest_batch", "effort")}.items():
+        for name in names:
+            if getattr(arguments, name) != getattr(default, name) and not getattr(arguments, owner):
+                raise UserError(f"{flag(name)} goes with {flag(owner)}, which is missing ({hint})")
 
 
 def _source(

@@ -11,13 +11,14 @@ XLA compiles on accelerators only: on CPU it has no fast depthwise convolution a
 import contextlib
 import dataclasses
 import os
-import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 
+from Utils.command import accelerators
 from Utils.command.cli import UserError, WorkError
+from Utils.training.topology import Topology
 
 # Variables that announce other hosts: Keras' (with ..._PROCESS_ID) or JAX's (with JAX_NUM_PROCESSES and
 # JAX_PROCESS_ID). On a TPU pod it is the list of its hosts or the machine's metadata; JAX knows the rest.
@@ -152,10 +153,16 @@ def find() -> Devices:
     raise UserError(f"training runs on KERAS_BACKEND=tensorflow or jax; got {backend}")
 
 
+def of_topology(target: Topology) -> Devices:
+    """Return the devices of a TPU that is not here: the model is built on this machine's CPU instead."""
+    keras.backend.clear_session()
+    return Devices(target.text, "TPU", target.devices, True)
+
+
 def _tensorflow() -> Devices:
     import tensorflow as tf
 
-    if _has_tpu():
+    if accelerators.has_tpu():
         return _tpu(tf)
     for gpu in tf.config.list_physical_devices("GPU"):
         with contextlib.suppress(RuntimeError):  # the runtime has started already: growth stays as it is
@@ -168,12 +175,6 @@ def _tensorflow() -> Devices:
         return Devices(text, kind, 1, compiled)
     text = f"{len(names)} {kind}s on tensorflow, mirrored (MirroredStrategy), without XLA"
     return Devices(text, kind, len(names), False, tf.distribute.MirroredStrategy(names))
-
-
-def _has_tpu() -> bool:
-    """Whether the environment names a TPU, or this is a TPU VM."""
-    named = os.environ.get("TPU_NAME") or os.environ.get("TPU_ACCELERATOR_TYPE")
-    return bool(named) or pathlib.Path("/dev/accel0").exists()
 
 
 def _tpu(tf: Any) -> Devices:
@@ -217,7 +218,7 @@ def _join_hosts() -> tuple[int, int]:
     The environment names them, or, on a TPU VM, the machine's metadata do, which JAX asks.
     """
     named = any(os.environ.get(name) for name in HOST_VARIABLES) or "," in os.environ.get(POD_HOSTS, "")
-    if not named and not _has_tpu():
+    if not named and not accelerators.has_tpu():
         return 0, 1
     import jax
 

@@ -29,7 +29,9 @@ CHOOSE_BACKEND = {
     "Models.layers.convolution": {"tensorflow", "jax"},
     "Models.layers.replicas": {"tensorflow", "jax"},
     "Models.porting.original_zoo": {"tensorflow"},
+    "Utils.training.compiled_step": {"jax"},  # a TPU's program
     "Utils.training.devices": {"tensorflow", "jax"},
+    "Utils.training.topology": {"jax"},
     "Utils.training.trackers": {"tensorflow"},  # its event messages, when TensorBoard is asked for
     "Utils.bench.timm_peer": {"torch"},
 }

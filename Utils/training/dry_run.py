@@ -1,0 +1,81 @@
+"""What a run would be, without running it: ``--dry-run``, here or compiled for a TPU that is not here."""
+
+import dataclasses
+from typing import Any
+
+from Utils.command import cli
+from Utils.recipe.command_line import ParsedArguments
+from Utils.training import compiled_step, largest_batch, memory_estimate, time_estimate
+from Utils.training.compiled_step import CompiledStep
+from Utils.training.experiment import Experiment
+from Utils.training.topology import Topology
+
+
+def show(experiment: Experiment, arguments: ParsedArguments, target: Topology | None) -> int:
+    """Print what a run of a compiled experiment would be; return the exit code, 1 where it does not fit."""
+    summary = experiment.summary()
+    if target is None:
+        _print({**summary, **time_estimate.lines(experiment)}, summary, arguments.json)
+        return 0
+
+    def compile_for(batch_size: int) -> CompiledStep:
+        return compiled_step.compile_step(experiment, target, batch_size * target.devices, arguments.effort)
+
+    batch_size, answer, value = experiment.recipe.batch_size_per_device, {}, {}
+    if arguments.largest_batch:
+        # Whole batches of the recipe's size keep the groups in which a device mixes images.
+        mixes = experiment.trained_model is not experiment.model
+        unit = batch_size if mixes else largest_batch.UNIT
+        batch_size, step = largest_batch.find(compile_for, batch_size, target.memory_limit, unit)
+        answer = {"largest batch": f"{batch_size} images a device" if batch_size else "not even 1 image fits"}
+        value = {"largest_batch_per_device": batch_size}
+    else:
+        step = compile_for(batch_size)
+    value |= {"effort": arguments.effort, "batch_size_per_device": batch_size}
+    text = {**summary, **lines(step, target, arguments.effort), **answer}
+    _print(text, describe(step, target) | value, arguments.json)
+    return 0 if step.fits else 1
+
+
+def _print(lines_of_text: dict[str, str], value: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        cli.print_json(value)
+        return
+    for label, text in lines_of_text.items():
+        print(f"{label:<15}{text}")
+
+
+def describe(step: CompiledStep, target: Topology) -> dict[str, Any]:
+    """Return what a compiled step is, as ``--json`` has it."""
+    return {
+        "topology": target.name,
+        "devices": target.devices,
+        "device_kind": target.device_kind,
+        "memory_limit_bytes": target.memory_limit,
+        **dataclasses.asdict(step),
+    }
+
+
+def lines(step: CompiledStep, target: Topology, effort: str) -> dict[str, str]:
+    """Return the lines of a dry run on what a compiled step is: ``{label: text}``."""
+    readable = memory_estimate.readable
+    weights = f"weights, state and batch {readable(step.argument_bytes)}"
+    parts = f"{weights}, temporaries {readable(step.temporary_bytes)}"
+    flops = "unknown" if step.flops is None else f"{step.flops:.3g} a device and step"
+    accessed = "unknown"
+    if step.bytes_accessed is not None:
+        accessed = f"{readable(step.bytes_accessed)} a device and step"
+    collectives = ", ".join(f"{kind} {readable(size)}" for kind, size in step.collectives.items())
+    seconds = "none that makes sense"
+    if step.estimated_seconds is not None:
+        seconds = f"{step.estimated_seconds:.3g} a step, for comparing programs: no measured throughput"
+    return {
+        "topology": f"{target.name}: {target.devices} x {target.device_kind}",
+        "memory": f"{readable(step.memory_bytes)} a device ({parts}), compiled with {effort} effort",
+        "limit": f"{readable(target.memory_limit)} a device",
+        "FLOPs": flops,
+        "memory traffic": accessed,
+        "collectives": collectives or "none",
+        "seconds": f"{seconds} (the compiler's estimate)",
+        "answer": "fits" if step.fits else "does not fit",
+    }

@@ -1,0 +1,44 @@
+"""What a dry run prints of a step that was compiled for a TPU."""
+
+import dataclasses
+
+from Utils.training import dry_run
+from Utils.training.compiled_step import CompiledStep
+from Utils.training.topology import Topology
+
+TARGET = Topology("v5e:2x4", 8, "TPU v5 lite", 16 * 10**9)
+STEP = CompiledStep(
+    True, 14 * 10**9, 10**9, 13 * 10**9, 1.2e13, 4e11, {"all-reduce": 350 * 10**6}, 0.118, 100.0
+)
+
+
+def test_the_lines_name_memory_cost_and_the_answer():
+    lines = dry_run.lines(STEP, TARGET, "low")
+    assert lines["memory"] == (
+        "14 GB a device (weights, state and batch 1 GB, temporaries 13 GB), compiled with low effort"
+    )
+    assert lines["limit"] == "16 GB a device"
+    assert lines["FLOPs"] == "1.2e+13 a device and step"
+    assert lines["collectives"] == "all-reduce 350 MB"
+    assert lines["seconds"].startswith("0.118 a step")
+    assert lines["answer"] == "fits"
+
+
+def test_what_the_compiler_does_not_say_is_said():
+    step = dataclasses.replace(
+        STEP, fits=False, flops=None, bytes_accessed=None, collectives={}, estimated_seconds=None
+    )
+    lines = dry_run.lines(step, TARGET, "low")
+    assert (lines["FLOPs"], lines["memory traffic"], lines["answer"]) == (
+        "unknown",
+        "unknown",
+        "does not fit",
+    )
+    assert lines["seconds"].startswith("none that makes sense")
+
+
+def test_the_json_has_the_documented_keys():
+    assert set(dry_run.describe(STEP, TARGET)) >= {
+        "topology", "devices", "device_kind", "memory_bytes", "argument_bytes", "temporary_bytes",
+        "memory_limit_bytes", "fits", "flops", "bytes_accessed", "collectives", "estimated_seconds",
+    }  # fmt: skip
