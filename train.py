@@ -57,9 +57,9 @@ def _run(name: str, arguments: command_line.ParsedArguments, dataset: Dataset) -
     for choice in arguments.choices:
         console.say(choice.text(recipe))
     prepare_compiler() if arguments.topology else prepare_backend()
-    from Utils.training import devices, dry_run, freezing, run_folder, topology
+    from Utils.training import devices, dry_run, freezing, topology
 
-    target = topology.find(arguments.topology) if arguments.topology else None
+    target = topology.find(arguments.topology)
     found = devices.of_topology(target) if target else devices.find()
     # A dry run does all of this too, so that it refuses what the run would: the folder is made afterwards.
     experiment = _set_up(recipe, dataset, found, arguments.source, arguments.run_dir)
@@ -68,8 +68,6 @@ def _run(name: str, arguments: command_line.ParsedArguments, dataset: Dataset) -
     # A body that is frozen at first needs less than it does later.
     body.compile_for(recipe.epochs * experiment.facts["steps_per_epoch"] - 1 if target else 0)
     if arguments.dry_run:
-        if arguments.run_dir:
-            run_folder.require_free(arguments.run_dir)
         return dry_run.show(experiment, arguments, target)
     with experiment.devices.first_host_first("run folder"):
         is_first_host = experiment.devices.is_first_host

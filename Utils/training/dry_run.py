@@ -5,14 +5,19 @@ from typing import Any
 
 from Utils.command import cli
 from Utils.recipe.command_line import ParsedArguments
-from Utils.training import compiled_step, largest_batch, memory_estimate, time_estimate
+from Utils.training import compiled_step, largest_batch, memory_estimate, run_folder, time_estimate
 from Utils.training.compiled_step import CompiledStep
 from Utils.training.experiment import Experiment
 from Utils.training.topology import Topology
 
 
 def show(experiment: Experiment, arguments: ParsedArguments, target: Topology | None) -> int:
-    """Print what a run of a compiled experiment would be; return the exit code, 1 where it does not fit."""
+    """Print what a run of a compiled experiment would be; return the exit code, 1 where it does not fit.
+
+    Raises UserError where another process trains in the run folder.
+    """
+    if arguments.run_dir:
+        run_folder.require_free(arguments.run_dir)
     summary = experiment.summary()
     if target is None:
         _print({**summary, **time_estimate.lines(experiment)}, summary, arguments.json)

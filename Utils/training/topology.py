@@ -86,11 +86,13 @@ def sides_of(name: str, chips: int, axes: int) -> tuple[int, ...]:
     return tuple(sides if chips > 4 or axes == 2 else reversed(sides))
 
 
-def find(name: str) -> Topology:
-    """Return a topology by its name; ``backend.prepare_compiler`` was called before.
+def find(name: str) -> Topology | None:
+    """Return a topology by its name, None for ""; ``backend.prepare_compiler`` was called before.
 
     Raises UserError where the compiler knows no such topology.
     """
+    if not name:
+        return None
     name = canonical(name)
     file = cache_folder() / f"topology-{name.replace(':', '-')}-{versions()['libtpu']}.json"
     with contextlib.suppress(OSError, ValueError, TypeError, UserError):
