@@ -4,7 +4,6 @@ import concurrent.futures
 import itertools
 import multiprocessing
 import os
-import pathlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Self, TypeVar
@@ -12,6 +11,7 @@ from typing import Any, Self, TypeVar
 import cv2
 import numpy as np
 
+from Utils.command import machine
 from Utils.command.cli import WorkError
 from Utils.command.machine import num_cores
 from Utils.images import codec
@@ -80,9 +80,8 @@ def draw_jpeg(random: np.random.Generator, side: int) -> bytes:
 
 
 def peak_megabytes() -> float:
-    """Return the largest resident size of this process so far, pages of mapped files included."""
-    lines = pathlib.Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
+    """Return `Utils.command.machine.peak_megabytes`; benchmarks run on Linux only."""
+    return machine.peak_megabytes() or float("nan")
 
 
 def call_in_new_process(function: Callable[..., Any], *arguments: Any) -> Any:

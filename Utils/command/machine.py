@@ -1,6 +1,7 @@
 """Facts about this machine that every operating system reports differently."""
 
 import os
+import pathlib
 
 from Utils.command.cli import UserError
 
@@ -20,3 +21,22 @@ def require_linux(command: str) -> None:
     """Raise UserError on other systems: for commands that keep processes to cores and read their memory."""
     if not hasattr(os, "sched_setaffinity"):
         raise UserError(f"{command} needs Linux, which keeps processes to cores and tells their peak memory")
+
+
+def peak_megabytes() -> float | None:
+    """Return the largest resident size of this process so far, pages of mapped files included.
+
+    None on systems other than Linux.
+    """
+    status = pathlib.Path("/proc/self/status")
+    lines = status.read_text(encoding="utf-8").splitlines() if status.is_file() else []
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), None)
+
+
+def reset_peak_megabytes() -> bool:
+    """Let `peak_megabytes` begin anew at the present size; False where the system does not allow it."""
+    try:
+        pathlib.Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return False
+    return True

@@ -26,15 +26,40 @@ def place_reader(place: Place | AnyPath) -> ReadImages:
     place = as_place(place)
 
     def read(ids: Collection[int]) -> dict[int, bytes]:
-        usual = [image_folder.bucket_path(post) for post in ids]
-        pairs = zip(ids, usual, place.has(usual), strict=True)
-        members = {post: path for post, path, is_there in pairs if is_there}
-        missing = set(ids) - set(members)
-        if missing:
-            members |= search(place, missing)
-        return {post: place.open(member) for post, member in members.items()}
+        return {post: place.open(member) for post, member in locate(place, ids).items()}
 
     return read
+
+
+def locate(place: Place, ids: Collection[int]) -> dict[int, str]:
+    """Return ``{post id: member}`` of the posts that have a picture in a place; see `PictureFinder`."""
+    return PictureFinder(place).find(ids)
+
+
+class PictureFinder:
+    """Finds the pictures of posts in a place, which is listed only if some are not where one expects them.
+
+    Listing takes minutes for millions of images, and is done once.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._listed: dict[int, str] | None = None
+
+    def find(self, ids: Collection[int], paths: Mapping[int, str] | None = None) -> dict[int, str]:
+        """Return ``{post id: member}``: where ``paths`` says, where boorus have it, else anywhere."""
+        likely = [(paths or {}).get(post) or image_folder.bucket_path(post) for post in ids]
+        members = {
+            post: path
+            for post, path, is_there in zip(ids, likely, self._place.has(likely), strict=True)
+            if is_there
+        }
+        missing = [post for post in ids if post not in members]
+        if missing and self._listed is None:
+            self._listed = _listed(self._place)
+        return members | {
+            post: self._listed[post] for post in missing if self._listed and post in self._listed
+        }
 
 
 def search(place: Place, posts: Collection[int]) -> dict[int, str]:
@@ -42,6 +67,11 @@ def search(place: Place, posts: Collection[int]) -> dict[int, str]:
 
     Lists the whole place, which takes minutes for millions of images.
     """
+    return {post: member for post, member in _listed(place).items() if post in posts}
+
+
+def _listed(place: Place) -> dict[int, str]:
+    """Return ``{post id: member}`` of all pictures, each by every id that it may go by."""
     paths = [
         image_folder.join(folder, name)
         for folder, _, pictures in image_folder.walk_pictures(place)
@@ -51,8 +81,7 @@ def search(place: Place, posts: Collection[int]) -> dict[int, str]:
     for path, listed in zip(paths, image_folder.post_ids(paths, place), strict=True):
         # As datasets of pictures name it; by number, as boorus do, though several files may have it; by path.
         for post in (listed, image_folder.post_id(path), image_folder.path_id(path)):
-            if post in posts:
-                members.setdefault(post, path)
+            members.setdefault(post, path)
     return members
 
 

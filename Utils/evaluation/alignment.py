@@ -157,10 +157,10 @@ def _common_rows(dumps: Sequence[Dump]) -> tuple[list[np.ndarray], np.ndarray | 
     if not len(common):
         raise UserError(f"no image is in all of {', '.join(str(dump.folder) for dump in dumps)}")
     common = np.sort(common)
-    return [_rows_of(ids, common) for ids in ids_of], common
+    return [rows_of(ids, common) for ids in ids_of], common
 
 
-def _rows_of(ids: np.ndarray, subset: np.ndarray) -> np.ndarray:
+def rows_of(ids: np.ndarray, subset: np.ndarray) -> np.ndarray:
     """Return the positions in ``ids`` of a subset of them."""
     order = np.argsort(ids, kind="stable")
     return order[np.searchsorted(ids, subset, sorter=order)]

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from Utils.evaluation import bootstrap, scores
-from Utils.evaluation.predictions import Dump
+from Utils.evaluation.chunked_matrix import Matrix
 
 SUBSETS = ("all", "clean", "leaked")  # of the images
 COLUMNS = ("images", "count", "F1", "low", "high", "inflation", "inflation_low", "inflation_high")
@@ -49,9 +49,11 @@ def find_leaked(groups: pd.DataFrame, image_ids: np.ndarray, trained: Any) -> np
     return np.isin(image_ids, members) | np.isin(image_ids, trained)
 
 
-def score(dump: Dump, threshold: Any, leaked: np.ndarray, resamples: int = 1000) -> Leakage:
-    """Return the `Leakage` of predictions at a threshold; leaked: bool (N,), from `find_leaked`."""
-    per_image = scores.count_per_image(dump.probabilities, dump.require_labels().labels, threshold)
+def score(
+    probabilities: Matrix, labels: Matrix, threshold: Any, leaked: np.ndarray, resamples: int = 1000
+) -> Leakage:
+    """Return the `Leakage` of predictions (N, L) at a threshold; leaked: bool (N,), from `find_leaked`."""
+    per_image = scores.count_per_image(probabilities, labels, threshold)
     counts = bootstrap.resample_counts(len(per_image), resamples)
     masks = dict(zip(SUBSETS, (np.ones_like(leaked), ~leaked, leaked), strict=True))
     values = {name: float(_f1(per_image[mask].sum(axis=0))) for name, mask in masks.items()}

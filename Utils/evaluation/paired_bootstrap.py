@@ -58,8 +58,17 @@ def score(probabilities: Matrix, labels: Matrix, resamples: np.ndarray) -> Model
 
     resamples: (N, R) from `Utils.evaluation.bootstrap.resample_counts`.
     """
-    point = thresholds.p_equals_r(probabilities, int(scores.positives(labels).sum()))
-    return score_at(probabilities, labels, resamples, point.threshold)
+    return score_at(probabilities, labels, resamples, _threshold_at_equality(probabilities, labels))
+
+
+def counts_at_equality(probabilities: Matrix, labels: Matrix) -> tuple[np.floating, scores.Counts]:
+    """Return the P = R threshold of probabilities (N, L), and the counts of every tag there."""
+    threshold = _threshold_at_equality(probabilities, labels)
+    return threshold, scores.count(probabilities, labels, threshold)
+
+
+def _threshold_at_equality(probabilities: Matrix, labels: Matrix) -> np.floating:
+    return thresholds.p_equals_r(probabilities, int(scores.positives(labels).sum())).threshold
 
 
 def score_at(probabilities: Matrix, labels: Matrix, resamples: np.ndarray, threshold: Any) -> ModelScores:

@@ -197,7 +197,9 @@ def compute(
         confused,
         paddings,
         padded_f1,
-        None if is_leaked is None else leakage.score(dump, threshold, is_leaked, NUM_RESAMPLES),
+        None
+        if is_leaked is None
+        else leakage.score(dump.probabilities, dump.labels, threshold, is_leaked, NUM_RESAMPLES),
         examples.choose(dump, threshold, _rows_of_shots(dump, [*worst, *confused]), find_pictures),
         history,
     )

@@ -23,7 +23,7 @@ def test_scores_are_those_of_the_subsets_and_images_known_by_heart_inflate_them(
     is_leaked = np.arange(200) < 40
     p = np.where(is_leaked[:, None], labels, labels * 0.3 + random.random((200, 30)) * 0.7).astype(np.float32)
     dump = predictions.Dump(pathlib.Path(), p, labels, np.arange(200), pd.DataFrame(), {})
-    scored = leakage.score(dump, 0.5, is_leaked)
+    scored = leakage.score(dump.probabilities, dump.labels, 0.5, is_leaked)
     for subset, rows in (("all", slice(None)), ("clean", ~is_leaked), ("leaked", is_leaked)):
         assert scored.values[subset] == scores.f_beta(scores.count(p[rows], labels[rows], 0.5).total())
         low, high = scored.intervals[subset]
@@ -31,6 +31,6 @@ def test_scores_are_those_of_the_subsets_and_images_known_by_heart_inflate_them(
     assert scored.values["leaked"] == 1
     assert scored.inflation == scored.values["all"] - scored.values["clean"]
     assert 0 < scored.interval[0] < scored.inflation < scored.interval[1]
-    nothing = leakage.score(dump, 0.5, np.zeros(200, bool))
+    nothing = leakage.score(dump.probabilities, dump.labels, 0.5, np.zeros(200, bool))
     assert (nothing.inflation, nothing.interval) == (0, (0, 0))
     assert np.isnan(nothing.values["leaked"])

@@ -1,0 +1,1 @@
+"""Taggers of any origin compared on the same posts and the same tags."""
