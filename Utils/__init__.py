@@ -11,6 +11,7 @@ duplicates: fingerprints, near-duplicate search, comparison of pixels
 recipe: the recipe, its command line, the named recipes, initial weights, sweeps
 training: the loop, losses, optimizers, schedules, devices, checkpoints, trackers (keras)
 serving: the ONNX tagger, the choice of tags, the HTTP service and its page
+comparison: taggers of any origin on the same posts: tags aligned, predictions, scores, the page
 labels: confident learning, questions, the review page, decisions
 clients: other programs that run taggers, re-created to judge releases
 demo_booru: the drawn booru of the demo

@@ -1,8 +1,8 @@
 """Compare taggers of any origin on the same posts: who finds more of the tags that all of them know.
 
-Each tagger prepares the pictures in its own way, as its own description says. The tags that all taggers have are
-judged, matched by name in any spelling, by aliases and by id. F1 is that at the threshold at which the
-tagger's own precision equals its recall, and that at the thresholds it was published with; AP needs no threshold.
+Each tagger prepares the pictures in its own way, as its own description says. The tags that all taggers have
+are judged, matched by name in any spelling, by aliases and by id. F1 is that at the threshold at which the
+tagger's own precision equals its recall, and at the thresholds it was published with; AP needs none.
 Intervals of 95% are over the posts, the same resamples for all taggers (macro scores: the jackknife).
 
 OUT has comparison.csv, differences.csv (all pairs), parts.csv (by category and by frequency), tags.csv (every
@@ -24,16 +24,23 @@ import numpy as np
 from Utils.command import machine
 from Utils.command.backend import deferred
 from Utils.command.cli import Parser, UserError, command, number, print_json, progress
-from Utils.comparison import comparison, judged_posts, tables, tag_alignment, tagger_predictions
+from Utils.comparison import (
+    comparison,
+    comparison_page,
+    judged_posts,
+    tables,
+    tag_alignment,
+    tagger_predictions,
+)
 from Utils.comparison.comparison import Contestant
 from Utils.comparison.judged_posts import JudgedPosts
-from Utils.data import dataset_folder, tag_exports
+from Utils.data import dataset_folder, id_lists, tag_exports
 from Utils.evaluation import bootstrap, duplicate_groups, predictions
-from Utils.files import hub, text_files
+from Utils.files import hub
 from Utils.files.atomic import to_path
 from Utils.files.locking import sole_writer
 from Utils.files.outputs import replacing_folder, require_replaceable_folder
-from Utils.images import codec, image_reader, places
+from Utils.images import codec, image_folder, image_reader, places
 from Utils.images.places import Place
 from Utils.serving import onnx_tagger, tag_selection
 
@@ -46,7 +53,9 @@ def parser() -> Parser:
     add("--images", required=True, metavar="PLACE", help="the posts' pictures: a folder; tar, zip ... files")
     labels = command_line.add_mutually_exclusive_group(required=True)
     labels.add_argument("--dataset", type=to_path, metavar="D", help="the labels of this dataset's --split")
-    labels.add_argument("--labels", metavar="L", help="or any source of posts: JSON, CSV, captions, a database")
+    labels.add_argument(
+        "--labels", metavar="L", help="or any source of posts: JSON, CSV, captions, a database"
+    )
     add("--split", nargs="+", metavar="S", help="splits of --dataset (validation)")
     add("-o", "--output", required=True, type=pathlib.Path, metavar="OUT", help="folder to write")
     add("--after-id", type=number(least=0), metavar="N", help="only posts with greater ids, which are newer")
@@ -87,7 +96,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     shared = comparison.share_tags(
         taggers.contestants, posts, _aliases(options, taggers.contestants, posts), options.only_labeled
     )
-    _say(f"{len(shared.judged):,} tags that all {len(taggers.contestants)} taggers have, {len(posts):,} posts")
+    _say(
+        f"{len(shared.judged):,} tags that all {len(taggers.contestants)} taggers have, {len(posts):,} posts"
+    )
     with sole_writer(options.output):
         dumps = taggers.predict()
         result = comparison.compare(
@@ -96,6 +107,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         facts = tables.facts(result, dumps, options.after_id, options.seed)
         with replacing_folder(options.output, tables.COMPARISON, options.overwrite) as folder:
             tables.write(folder, result, facts)
+            page = comparison_page.render(result, facts, _picture_reader(place, result.posts))
+            (folder / "report.html").write_text(page, encoding="utf-8")
             taggers.store.place_into(folder, taggers.made(dumps))
         taggers.store.remove()
     if options.json:
@@ -134,6 +147,11 @@ def _posts(options: argparse.Namespace, place: Place) -> JudgedPosts:
     return posts
 
 
+def _picture_reader(place: Place, posts: JudgedPosts) -> comparison_page.FindPictures:
+    path_of = dict(zip(posts.ids.tolist(), posts.paths, strict=True))
+    return lambda ids: {post: place.open(path_of[post]) for post in ids}
+
+
 def _aliases(
     options: argparse.Namespace, contestants: Sequence[Contestant], posts: JudgedPosts
 ) -> dict[str, str]:
@@ -150,22 +168,31 @@ def _aliases(
 
 
 def _trained(options: argparse.Namespace) -> dict[str, np.ndarray]:
-    """Return the ids of the posts that taggers were trained on, by the tagger as the user names it."""
+    """Return the ids of the posts that taggers were trained on, by the name of the tagger."""
     trained = {}
     for word in options.trained:
         name, equals, path = word.partition("=")
         if not equals or name not in map(str, options.taggers):
-            raise UserError(
-                f"--trained takes TAGGER=POSTS with one of {', '.join(map(str, options.taggers))}; got {word!r}"
-            )
+            allowed = ", ".join(map(str, options.taggers))
+            raise UserError(f"--trained takes TAGGER=POSTS with one of {allowed}; got {word!r}")
         trained[name] = _post_ids(to_path(path))
-    return trained
+    return {
+        name: trained[str(tagger)]
+        for name, tagger in _names(options.taggers).items()
+        if str(tagger) in trained
+    }
 
 
 def _post_ids(path: Any) -> np.ndarray:
     if path.is_dir():
         return dataset_folder.load(path).post_ids("train")
-    return text_files.read_ids(path)
+    return np.array(
+        [
+            int(name) if str(name).isdecimal() else image_folder.post_id(str(name))
+            for name in id_lists.read(path)
+        ],
+        np.int64,
+    )
 
 
 class _Taggers:
@@ -208,10 +235,10 @@ class _Taggers:
             _say(f"{name}: predictions of these pictures are there already")
             return dump
         gc.collect()
-        machine.reset_peak_megabytes()
+        memory = machine.MemoryGrowth()
         tagger = self._open(source)
         return self.store.make(
-            self._keys[name], tagger, self._place, self._posts, self._options.batch_size
+            self._keys[name], tagger, self._place, self._posts, self._options.batch_size, memory
         )
 
     def made(self, dumps: Iterable[predictions.Dump]) -> list[tuple[str, predictions.Dump]]:

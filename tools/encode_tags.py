@@ -16,12 +16,10 @@ import pandas as pd
 
 from Utils.command.cli import Parser, UserError, WorkError, command, progress
 from Utils.command.text import join_names
-from Utils.data import selection, sources
+from Utils.data import id_lists, selection, sources
 from Utils.data.definition import check_ratings_map
 from Utils.data.sources.stream import PostBlock, Source
-from Utils.evaluation.predictions import matrix
-from Utils.files import damage
-from Utils.files.atomic import replacing, require_file
+from Utils.files.atomic import replacing
 from Utils.files.outputs import FileKind, require_replaceable_file
 from Utils.images import image_folder
 from Utils.tags import tag_list
@@ -66,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     options = parser().parse_args(argv)
     require_replaceable_file(options.output, LABELS, options.overwrite)
-    lines = read_ids(options.ids)
+    lines = id_lists.read(options.ids)
     tags = tag_list.read(options.tags)
     source = open_source(options)
     ids = post_ids(lines, source)
@@ -83,22 +81,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     write(options.output, labels, rows, len(tags))
     _report(options.output, len(ids), len(tags), len(columns) + len(ratings), len(missing))
     return 0
-
-
-def read_ids(path: pathlib.Path) -> list[int] | list[str]:
-    """Return the post ids or the lines of a file, in its order; UserError where it names none."""
-    if path.suffix == ".npy":
-        ids = matrix(path, 1)
-        if ids.dtype.kind not in "iu":
-            raise UserError(f"{path} must hold whole numbers; got {ids.dtype}")
-        names = ids.tolist()
-    else:
-        with damage.named(path, "is no list of post ids in UTF-8"):
-            lines = require_file(path, "a list of post ids").read_text(encoding="utf-8-sig").splitlines()
-        names = [line.strip() for line in lines if line.strip()]
-    if not names:
-        raise UserError(f"{path} names no post; one id or path a line is expected")
-    return names
 
 
 def post_ids(names: Sequence[int] | Sequence[str], source: Source) -> np.ndarray:

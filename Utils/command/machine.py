@@ -28,15 +28,26 @@ def peak_megabytes() -> float | None:
 
     None on systems other than Linux.
     """
+    return _status_megabytes("VmHWM")
+
+
+class MemoryGrowth:
+    """By how much this process grows at most from now on, whatever it needed before."""
+
+    def __init__(self) -> None:
+        self._start = _status_megabytes("VmRSS")
+        try:  # lets the peak begin anew at the present size
+            pathlib.Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+        except OSError:
+            self._start = None
+
+    def peak_megabytes(self) -> float | None:
+        """Return the largest growth so far; None where the system does not tell."""
+        peak = peak_megabytes()
+        return None if self._start is None or peak is None else max(0.0, peak - self._start)
+
+
+def _status_megabytes(name: str) -> float | None:
     status = pathlib.Path("/proc/self/status")
     lines = status.read_text(encoding="utf-8").splitlines() if status.is_file() else []
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), None)
-
-
-def reset_peak_megabytes() -> bool:
-    """Let `peak_megabytes` begin anew at the present size; False where the system does not allow it."""
-    try:
-        pathlib.Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    except OSError:
-        return False
-    return True
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{name}:")), None)

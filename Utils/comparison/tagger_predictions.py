@@ -38,7 +38,7 @@ class Speed:
     images: int  # that were timed
     seconds: float  # from the first picture read to the last probability
     model_seconds: float  # of these the model's
-    peak_megabytes: float | None
+    peak_megabytes: float | None  # by how much the process grew, model and pictures
 
     @property
     def images_per_second(self) -> float | None:
@@ -91,15 +91,29 @@ class PredictionStore:
         return predictions.load(folder)
 
     def make(
-        self, key: str, tagger: ServingTagger, place: Place, posts: JudgedPosts, batch_size: int
+        self,
+        key: str,
+        tagger: ServingTagger,
+        place: Place,
+        posts: JudgedPosts,
+        batch_size: int,
+        memory: machine.MemoryGrowth,
     ) -> predictions.Dump:
         """Return the dump of a tagger's predictions for all posts, made or continued.
+
+        Args:
+            key: of `key_of`.
+            tagger: the model.
+            place: of the pictures.
+            posts: whose pictures are tagged.
+            batch_size: pictures at a time.
+            memory: begun before the tagger was loaded.
 
         Raises UserError where no picture can be read, WorkError where the model fails.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         part = self.folder / f"{key}.f32"
-        speed = _append(part, tagger, place, posts, batch_size)
+        speed = _append(part, tagger, place, posts, batch_size, memory)
         matrix = np.memmap(part, np.float32, "r", shape=(len(posts), len(tagger.tags)))
         readable = np.flatnonzero(~np.isnan(matrix[:, 0]))
         if not len(readable):
@@ -146,7 +160,12 @@ def _link_or_copy(source: str, target: str) -> None:
 
 
 def _append(
-    part: pathlib.Path, tagger: ServingTagger, place: Place, posts: JudgedPosts, batch_size: int
+    part: pathlib.Path,
+    tagger: ServingTagger,
+    place: Place,
+    posts: JudgedPosts,
+    batch_size: int,
+    memory: machine.MemoryGrowth,
 ) -> Speed:
     """Append the rows that a file of probabilities lacks."""
     row_bytes = 4 * len(tagger.tags)
@@ -166,7 +185,7 @@ def _append(
             file.write(values.tobytes())
             file.flush()
     seconds = time.perf_counter() - started
-    return Speed(len(missing), seconds, model_seconds, machine.peak_megabytes())
+    return Speed(len(missing), seconds, model_seconds, memory.peak_megabytes())
 
 
 def _batches(

@@ -41,16 +41,27 @@ def precision_recall_curves(histograms: Mapping[str, np.ndarray]) -> str:
     series = []
     for name, histogram in histograms.items():
         if histogram[1].any():
-            precision, recall, _ = _curve(histogram)
-            places = _evenly_spaced(recall)
-            points = list(zip(recall[places].tolist(), precision[places].tolist(), strict=True))
+            points, equal = precision_recall_points(histogram)
             series.append(Series(name, points, category_color(name)))
-            equal = int(np.argmin(np.abs(precision - recall)))
-            dot = [(recall[equal], precision[equal])]
-            series.append(Series("", dot, category_color(name), lines=False, large=True))
+            series.append(Series("", [equal], category_color(name), lines=False, large=True))
     axes = Axis("recall", 0, 1), Axis("precision", 0, 1)
     # What is drawn last lies on top, and the first category is that of all tags.
     return svg_charts.chart(*axes, series[::-1], "Precision against recall for every category")
+
+
+def precision_recall_points(
+    histogram: np.ndarray,
+) -> tuple[list[tuple[float, float]], tuple[float, float]]:
+    """Return points ``(recall, precision)`` of a curve, and the one where both are most nearly equal.
+
+    Args:
+        histogram: (2, buckets) with something true, as `Utils.evaluation.scores.histograms` counts it.
+    """
+    precision, recall, _ = _curve(histogram)
+    places = _evenly_spaced(recall)
+    equal = int(np.argmin(np.abs(precision - recall)))
+    points = list(zip(recall[places].tolist(), precision[places].tolist(), strict=True))
+    return points, (float(recall[equal]), float(precision[equal]))
 
 
 def _evenly_spaced(values: np.ndarray, steps: int = 200) -> np.ndarray:

@@ -2,9 +2,17 @@
 
 import html
 import math
+import pathlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+STYLE = pathlib.Path(__file__).with_name("page.css")  # of every page: colors, tables, figures, cards
+
+
+def filled(template: str, values: Mapping[str, str]) -> str:
+    """Replace every ``{{name}}`` of a template, but not within values: a tag may have such a name."""
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template)
 
 
 def fact_items(facts: Mapping[str, Any]) -> str:

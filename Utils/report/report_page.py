@@ -7,7 +7,6 @@ import html
 import json
 import math
 import pathlib
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -23,6 +22,7 @@ def render(report: reporting.Report) -> str:
     template = TEMPLATE.read_text(encoding="utf-8")
     rows = json.dumps([[_rounded(value) for value in row] for row in report.rows()], ensure_ascii=False)
     values = {
+        "style": html_parts.STYLE.read_text(encoding="utf-8"),
         "title": html.escape(_title(report)),
         "name": html.escape(report.dump.name),
         "verdict": html.escape(_verdict(report)),
@@ -43,13 +43,8 @@ def render(report: reporting.Report) -> str:
         "pictures": json.dumps(_pictures(report.examples)),
     }
     # Which sections there are is known once the others are filled in.
-    values["nav"] = html_parts.section_links(_filled(template, values | {"nav": ""}))
-    return _filled(template, values)
-
-
-def _filled(template: str, values: Mapping[str, str]) -> str:
-    """Replace every ``{{name}}``, but not within values: a tag may have such a name."""
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template)
+    values["nav"] = html_parts.section_links(html_parts.filled(template, values | {"nav": ""}))
+    return html_parts.filled(template, values)
 
 
 def _rounded(value: Any) -> Any:

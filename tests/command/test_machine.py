@@ -2,8 +2,10 @@
 
 import os
 
+import numpy as np
 import pytest
 
+from Utils.command import machine
 from Utils.command.cli import UserError
 from Utils.command.machine import num_cores, require_linux
 
@@ -33,3 +35,12 @@ def test_what_needs_linux_is_refused_elsewhere(monkeypatch):
     monkeypatch.delattr(os, "sched_setaffinity")
     with pytest.raises(UserError, match="x.py needs Linux"):
         require_linux("x.py")
+
+
+def test_growth_counts_from_now_on():
+    np.ones(8_000_000)  # 64 MB, gone again
+    growth = machine.MemoryGrowth()
+    before = growth.peak_megabytes()
+    held = np.ones(4_000_000)
+    assert before < 20
+    assert growth.peak_megabytes() - before == pytest.approx(held.nbytes / 2**20, rel=0.2)

@@ -1,11 +1,11 @@
-"""Macro F1 without each image, equal to brute force; the interval covers as often as it says."""
+"""Macro F1 and macro AP without each image, equal to brute force; the interval covers as often as it says."""
 
 import numpy as np
 import pytest
 from helpers.score_cases import CASES
 from scipy.stats import norm
 
-from Utils.evaluation import bootstrap, jackknife, scores
+from Utils.evaluation import bootstrap, jackknife, per_tag_thresholds, scores
 
 P, Y = CASES[0][1:]
 
@@ -24,6 +24,20 @@ def test_without_an_image_is_the_score_of_the_others():
             others = np.delete(np.arange(len(y)), row)
             expected = scores.macro_f1(scores.count(P[others], y[others], 0.6))
             assert found[row] == pytest.approx(expected, rel=1e-12)
+
+
+def test_average_precision_without_an_image_is_that_of_the_others():
+    random = np.random.default_rng(0)
+    p, y = np.float32(np.round(random.random((30, 7)), 1)), random.random((30, 7)) < 0.15  # many equal values
+    y[:, 0], y[:, 1], y[:, 2] = False, False, True
+    y[3, 0] = True  # without image 3 the tag is not counted
+    precisions, found = jackknife.macro_ap_without_each_image(p, y)
+    np.testing.assert_allclose(precisions, per_tag_thresholds.average_precisions(p, y), rtol=1e-12)
+    for row in range(30):
+        others = np.delete(np.arange(30), row)
+        expected = np.nanmean(per_tag_thresholds.average_precisions(p[others], y[others]))
+        assert found[row] == pytest.approx(expected, rel=1e-12)
+    assert np.isnan(jackknife.macro_ap_without_each_image(p, np.zeros_like(y))[1]).all()
 
 
 def test_nothing_true_gives_nan():

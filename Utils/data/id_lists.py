@@ -1,0 +1,19 @@
+"""Lists of posts: one id, or one path of a picture, a line; or an ids.npy of a dataset."""
+
+from Utils.command.cli import UserError
+from Utils.files import arrays, damage
+from Utils.files.atomic import AnyPath, require_file, to_path
+
+
+def read(path: AnyPath) -> list[int] | list[str]:
+    """Return the post ids or the lines of a file, in its order; UserError where it names none."""
+    path = to_path(path)
+    if path.suffix == ".npy":
+        names = arrays.read(path, "post ids (.npy)", rank=1, kinds="iu").tolist()
+    else:
+        with damage.named(path, "is no list of post ids in UTF-8"):
+            lines = require_file(path, "a list of post ids").read_text(encoding="utf-8-sig").splitlines()
+        names = [line.strip() for line in lines if line.strip()]
+    if not names:
+        raise UserError(f"{path} names no post; one id or path a line is expected")
+    return names

@@ -1,0 +1,64 @@
+"""Posts and labels of any source, those that have a picture in a place."""
+
+import numpy as np
+import pytest
+from helpers import four_taggers
+
+from Utils.command.cli import UserError
+from Utils.comparison import judged_posts
+from Utils.images.places import open_place
+
+
+@pytest.fixture
+def judged(tmp_path):
+    _, labels, ids = four_taggers.make(tmp_path, posts=12)
+    place = open_place(tmp_path / "pictures")
+    with (tmp_path / "labels.csv").open("a") as file:
+        file.write("999999,blue_sky\n")
+    return judged_posts.of_source(tmp_path / "labels.csv", place)[0], labels, ids, place
+
+
+def test_labels_are_those_of_the_source(judged):
+    posts, labels, ids, _ = judged
+    assert posts.ids.tolist() == ids.tolist()
+    assert posts.left_out == {"no picture in the place": 1}
+    assert not posts.is_closed
+    names = posts.tags["name"].tolist()
+    columns = np.array([names.index(name) for name in four_taggers.TAGS])
+    matrix = posts.matrix(np.arange(len(names)), columns)
+    np.testing.assert_array_equal(matrix, labels)
+    # Two rows that stand for one tag: it is true where either is.
+    both = posts.matrix(
+        np.where(np.arange(len(names)) == columns[1], columns[0], np.arange(len(names))), columns[:1]
+    )
+    np.testing.assert_array_equal(both[:, 0], labels[:, 0] | labels[:, 1])
+
+
+def test_rows_are_selected_and_counted(judged):
+    posts, labels, ids, place = judged
+    few = posts.select(np.array([1, 4]), "why not")
+    assert (few.ids.tolist(), few.left_out["why not"]) == (ids[[1, 4]].tolist(), 10)
+    assert len(few.labels) == labels[[1, 4]].sum()
+    assert few.digest(place) != posts.digest(place) == posts.digest(place)
+
+
+def test_newer_posts_only(judged):
+    posts, _, ids, _ = judged
+    assert judged_posts.newer_than(posts, int(ids[3])).ids.tolist() == ids[4:].tolist()
+    with pytest.raises(UserError, match=f"newer than {ids[-1]}; the newest is {ids[-1]}"):
+        judged_posts.newer_than(posts, int(ids[-1]))
+
+
+def test_posts_without_a_number_have_no_age(tmp_path):
+    four_taggers.make(tmp_path, posts=3)
+    for name in ("a", "b"):
+        (tmp_path / "pictures/1000.png").with_name(f"{name}.png").write_bytes(
+            (tmp_path / "pictures/1000.png").read_bytes()
+        )
+    for name in ("a", "b", "1000"):
+        (tmp_path / "pictures" / f"{name}.txt").write_text("blue_sky, long hair\n")
+    place = open_place(tmp_path / "pictures")
+    posts, _ = judged_posts.of_source(tmp_path / "pictures", place)
+    newer = judged_posts.newer_than(posts, 5)
+    assert newer.left_out["no number of its own, so of unknown age"] == 2
+    assert 1000 in newer.ids.tolist()

@@ -1,0 +1,30 @@
+"""Keys of predictions change with the model's files, its tags and the pictures; nothing else."""
+
+import pytest
+from helpers import small_releases
+
+from Utils.comparison import tagger_predictions
+from Utils.comparison.tagger_predictions import Speed
+from Utils.serving import onnx_tagger
+
+
+def test_a_key_is_of_files_tags_and_pictures(tmp_path):
+    release = small_releases.make(tmp_path / "a")
+    first = tagger_predictions.key_of(onnx_tagger.open_release(release), "pictures")
+    (release / "README.md").write_text("a new card")
+    assert tagger_predictions.key_of(onnx_tagger.open_release(release), "pictures") == first
+    assert tagger_predictions.key_of(onnx_tagger.open_release(release), "others") != first
+    (release / "preprocess.json").write_text('{"channels": "RGB"}')
+    assert tagger_predictions.key_of(onnx_tagger.open_release(release), "pictures") != first
+
+
+def test_speeds_are_of_what_was_timed():
+    speed = Speed(20, 4.0, 2.0, None)
+    assert (speed.images_per_second, speed.model_images_per_second) == (5, 10)
+    assert Speed(0, 0.1, 0.0, 3.0).images_per_second is None
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", "\0"])
+def test_a_damaged_dump_has_no_key(tmp_path, content):
+    (tmp_path / "dump.json").write_text(content)
+    assert tagger_predictions._key_in(tmp_path) is None
