@@ -32,7 +32,7 @@ class AlignedTags:
 
     def in_all(self, lists: Sequence[int]) -> np.ndarray:
         """Return which tags all of some lists have: bool (T,)."""
-        return (self.columns[list(lists)] >= 0).all(axis=0)
+        return np.logical_and.reduce(self.columns[list(lists)] >= 0, axis=0)
 
     def doubled(self, number: int) -> np.ndarray:
         """Return the rows of a list that stand for a tag for which another row is compared: int64."""

@@ -4,7 +4,6 @@ While a tagger works, its probabilities are appended to one file, a row of float
 NaN for pictures that cannot be read; the size of the file says where to go on.
 """
 
-import contextlib
 import dataclasses
 import hashlib
 import json
@@ -201,6 +200,5 @@ def _batches(
         prepare=tagger.prepare,
         readers=machine.num_cores(),
     )
-    with contextlib.closing(batches):
-        for start, (readable, images, _) in zip(range(0, len(rows), batch_size), batches, strict=True):
-            yield rows[start : start + batch_size], readable, images
+    for start, (readable, images, _) in zip(range(0, len(rows), batch_size), batches, strict=True):
+        yield rows[start : start + batch_size], readable, images

@@ -20,7 +20,7 @@ from Utils.tags import tag_list
 
 METRICS = ("micro_F1", "macro_F1", "macro_AP")
 # Bands of the number of judged posts on which a tag is true: from here to the next, without it.
-FREQUENCIES = (1, 10, 100, 1000)
+FREQUENCIES: tuple[int, ...] = (1, 10, 100, 1000)
 
 
 @dataclasses.dataclass(frozen=True)
