@@ -10,6 +10,7 @@ report: the HTML report, charts, model cards, plots of a run
 duplicates: fingerprints, near-duplicate search, comparison of pixels
 recipe: the recipe, its command line, the named recipes, initial weights, sweeps
 training: the loop, losses, optimizers, schedules, devices, checkpoints, trackers (keras)
+taggers: releases of any project described in one way: graph, tags, thresholds, preparation of pictures
 serving: the ONNX tagger, the choice of tags, the HTTP service and its page
 comparison: taggers of any origin on the same posts: tags aligned, predictions, scores, the page
 labels: confident learning, questions, the review page, decisions

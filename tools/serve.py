@@ -66,6 +66,8 @@ def main(argv: list[str] | None = None) -> int:
         if not http_server.is_local(options.host):
             print(f"warning: whoever reaches {options.host} can send pictures", file=sys.stderr)
         print(f"{tagger.name}: {len(tagger.tags)} tags; thresholds: {source}", file=sys.stderr)
+        for sentence in tagger.evidence:
+            print(f"  {sentence}", file=sys.stderr)
         print(f"{http_server.url_of(server)} until Ctrl-C", flush=True)
         http_server.run(server)
     return 0

@@ -116,6 +116,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     size = "" if isinstance(tagger, DumpPredictions) else f" at {tagger.image_size} px"
     _say(f"{tagger.name}: {len(tagger.tags)} tags{size}; thresholds: {source}")
+    for sentence in tagger.evidence:
+        _say(f"  {sentence}")
     num_tagged = write(options, jobs, tagger, selector, rejected)
     _report(rejected, options.rejected)
     _say(f"{num_tagged} pictures tagged, {num_done} left as they were, {len(rejected)} set aside")

@@ -72,16 +72,16 @@ def _averaged(image: np.ndarray, shape: tuple[int, int], out: np.ndarray | None)
     (height, width, channels), (rows, columns) = image.shape, shape
     pixels = _scratch.array("pixels", image.shape, np.float32)
     np.copyto(pixels, image)
-    lines = _area_matrix(height, rows) @ pixels.reshape(height, -1)  # (rows, W * C)
+    lines = area_matrix(height, rows) @ pixels.reshape(height, -1)  # (rows, W * C)
     transposed = _scratch.array("transposed", (width, rows, channels), np.float32)
     cv2.transpose(lines.reshape(rows, width, channels), dst=transposed)
-    averages = _area_matrix(width, columns) @ transposed.reshape(width, -1)  # (columns, rows * C)
+    averages = area_matrix(width, columns) @ transposed.reshape(width, -1)  # (columns, rows * C)
     rounded = cv2.convertScaleAbs(averages, dst=_scratch.array("rounded", averages.shape))
     return cv2.transpose(rounded.reshape(columns, rows, channels), dst=out)
 
 
 @functools.lru_cache(maxsize=256)
-def _area_matrix(old: int, new: int) -> "sparse.csr_array":
+def area_matrix(old: int, new: int) -> "sparse.csr_array":
     """Return the sparse matrix (new, old), float32, of each old pixel's weight in each new one."""
     from scipy import sparse  # importing it takes a sixth of a second, which every command would pay
 

@@ -27,12 +27,12 @@ class DumpPredictions:
     Attributes:
         tags: DataFrame of the tag list, L rows.
         folder: of the dump, where thresholds may lie.
-        published: None; a dump has no thresholds of a tagger.
+        published, evidence: empty; a dump has no thresholds of a tagger, and nothing was recognized.
 
     Raises UserError where the dump has no ids, or no picture of the place is in it.
     """
 
-    published = None
+    published, evidence = None, ()
 
     def __init__(self, folder: str | os.PathLike, place: Place) -> None:
         dump = predictions.load(folder)

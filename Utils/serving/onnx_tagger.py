@@ -1,8 +1,7 @@
 """Runs a release folder with onnxruntime, as client programs do: prepared images in, probabilities out.
 
-A release is ``model.onnx`` with ``selected_tags.csv``, from this project or any other whose models clients of
-WD taggers read: NHWC input, 0..255 BGR, probabilities in the first output. A release needs neither keras nor
-tensorflow; a run folder or ``.keras`` file, which is taken too, does.
+A release is an ONNX file with a tag list, from this project or any other (`Utils.taggers.readers`). It needs
+neither keras nor tensorflow; a run folder or ``.keras`` file, which is taken too, does.
 """
 
 from Utils.command.interrupt import leaving_at_once
@@ -19,12 +18,12 @@ import pandas as pd
 from Utils.command.cli import UserError, WorkError
 from Utils.command.machine import num_cores
 from Utils.files import hub
-from Utils.files.atomic import AnyPath, read_json
+from Utils.files.atomic import AnyPath
 from Utils.images import codec
 from Utils.images.image_reader import Prepare
-from Utils.tags import tag_list
+from Utils.taggers import description, onnx_outputs
 
-MODEL_FILE, TAGS_FILE = "model.onnx", "selected_tags.csv"
+MODEL_FILE, TAGS_FILE = description.MODEL_FILE, "selected_tags.csv"
 # In the order of preference; onnxruntime skips an operator that a provider lacks.
 PROVIDERS = ("CUDAExecutionProvider", "ROCMExecutionProvider", "DmlExecutionProvider", "CPUExecutionProvider")
 _DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
@@ -41,7 +40,9 @@ class ServingTagger:
         fixed_batch: the only B that ``run`` takes; None for any.
         prepare: function (content of an image file, list of damages or None) -> (S, S, 3); `codec.prepare`
             without it. Raises ImageError.
-        published: ``(thresholds float64 (L,), their source)`` where the tagger's own files have some.
+        published: ``(thresholds float64 (L,), their source)``, NaN for a tag without, where the tagger's own
+            files have some.
+        evidence: what was recognized and by what, in sentences; empty for a Keras model.
     """
 
     def __init__(
@@ -53,10 +54,11 @@ class ServingTagger:
         fixed_batch: int | None = None,
         prepare: Prepare | None = None,
         published: tuple[np.ndarray, str] | None = None,
+        evidence: tuple[str, ...] = (),
     ) -> None:
         self.folder, self.tags, self.image_size = pathlib.Path(folder), tags, image_size
         self.prepare = prepare or functools.partial(_prepare, image_size)
-        self.published = published
+        self.published, self.evidence = published, evidence
         self.fixed_batch, self._run, self._name = fixed_batch, run, ""
 
     @property
@@ -89,7 +91,8 @@ class ServingTagger:
         if not (outputs.min(initial=0) >= 0 and outputs.max(initial=0) <= 1):  # written so that NaN fails
             raise WorkError(
                 f"{self.folder}: the model's first output must be probabilities, 0 to 1; it reaches from "
-                f"{outputs.min():.3g} to {outputs.max():.3g}. Were logits exported?"
+                f"{outputs.min():.3g} to {outputs.max():.3g}. Were logits exported? "
+                'A preprocess.json beside it with "output": "logits" says so'
             )
         return outputs[: size - missing]
 
@@ -99,9 +102,9 @@ def _prepare(image_size: int, data: bytes, damages: list[str] | None = None) -> 
 
 
 def is_release(path: AnyPath) -> bool:
-    """Whether a path is a release: a folder with model.onnx, or that file."""
+    """Whether a path is a release: an ONNX file, or a folder with some."""
     path = pathlib.Path(path)
-    return path.name == MODEL_FILE or (path / MODEL_FILE).is_file()
+    return path.suffix == ".onnx" or (path.is_dir() and any(path.glob("*.onnx")))
 
 
 def load(path: AnyPath, load_keras: Callable[[Any], Any], threads: int | None = None) -> ServingTagger:
@@ -144,33 +147,29 @@ def _of_keras(path: pathlib.Path, keras_tagger: Any) -> ServingTagger:
 
 
 def open_release(path: AnyPath, threads: int | None = None) -> ServingTagger:
-    """Return the tagger of a release folder (or of its model.onnx), after a trial with one white image.
+    """Return the tagger of a release folder, or of its ONNX file, after a trial with one white picture.
 
-    Raises UserError for what is missing, for a model that cannot be loaded, whose input is not (B, S, S, 3),
-    or whose outputs are not one probability for every row of selected_tags.csv.
+    Raises UserError for what is missing, for a model that cannot be loaded or that takes no square pictures,
+    and for outputs that are not one probability for every tag.
     """
-    path = pathlib.Path(path)
-    folder = path.parent if path.is_file() else path
-    tags = tag_list.read_beside_model(_tags_beside(folder))
-    session = open_session(folder / MODEL_FILE, threads)
-    source = _only_input(folder, session)
-    batch, side, dtype = _checked_input(folder, source)
-    num_outputs = session.get_outputs()[0].shape[-1]
-    if isinstance(num_outputs, int) and num_outputs != len(tags):
-        raise UserError(
-            f"{folder}: {TAGS_FILE} has {len(tags)} rows, but {MODEL_FILE} gives {num_outputs} probabilities"
-        )
-    input_name, output_name = source.name, session.get_outputs()[0].name
-    channels = slice(None, None, -1) if _is_rgb(folder) else slice(None)
-
-    def run(images: np.ndarray) -> np.ndarray:
-        batch = np.ascontiguousarray(images[..., channels], dtype)
-        try:
-            return session.run([output_name], {input_name: batch})[0]
-        except Exception as error:  # onnxruntime's errors have no common base class
-            raise WorkError(f"{folder / MODEL_FILE} failed: {_first_line(error)}") from error
-
-    tagger = ServingTagger(folder, tags, side, run, batch)
+    release = description.find(path)
+    if release is None:
+        raise UserError(f"there is no ONNX file in {path}; found {_content_of(pathlib.Path(path))}")
+    session = open_session(release.model, threads)
+    source = _only_input(release.model, session)
+    described = description.describe(release, _graph(release.model, session, source))
+    run = functools.partial(_run, session, source.name, _dtype(release.model, source), described)
+    tagger = ServingTagger(
+        release.model.parent,
+        described.tags,
+        described.preparation.image_size,
+        run,
+        source.shape[0] if isinstance(source.shape[0], int) else None,
+        described.preparation.picture,
+        described.published,
+        described.evidence,
+    )
+    side = tagger.image_size
     try:
         tagger.probabilities(np.full((1, side, side, 3), 255, np.uint8))
     except WorkError as error:
@@ -178,11 +177,39 @@ def open_release(path: AnyPath, threads: int | None = None) -> ServingTagger:
     return tagger
 
 
-def _tags_beside(folder: pathlib.Path) -> pathlib.Path:
-    """Return the path of a folder's tag list; a format under ``extra/`` may use that of the release."""
-    if not (folder / TAGS_FILE).is_file() and folder.resolve().parent.name == "extra":
-        return folder.resolve().parent.parent / TAGS_FILE
-    return folder / TAGS_FILE
+def _graph(model: pathlib.Path, session: Any, source: Any) -> description.Graph:
+    return description.Graph(
+        _shape(source),
+        {node.name: _shape(node) for node in session.get_outputs()},
+        onnx_outputs.ends_in_sigmoid(model),
+    )
+
+
+def _shape(node: Any) -> tuple[int | None, ...]:
+    return tuple(side if isinstance(side, int) else None for side in node.shape)
+
+
+def _run(
+    session: Any, source: str, dtype: type, described: description.Description, pictures: np.ndarray
+) -> np.ndarray:
+    """Return (B, L) probabilities of pictures (B, S, S, 3) BGR. Raises WorkError where the graph fails."""
+    batch = np.ascontiguousarray(described.preparation.tensor(pictures), dtype)
+    try:
+        outputs = session.run([described.output], {source: batch})[0]
+    except Exception as error:  # onnxruntime's errors have no common base class
+        raise WorkError(f"{described.model} failed: {_first_line(error)}") from error
+    return _sigmoid(np.asarray(outputs, np.float32)) if described.is_logits else outputs
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):  # of exp, whose infinity gives the right 0
+        return 1 / (1 + np.exp(-logits))
+
+
+def _dtype(model: pathlib.Path, source: Any) -> type:
+    if source.type not in _DTYPES:
+        raise UserError(f"{model} must take {', '.join(_DTYPES)}; it takes {source.type}")
+    return _DTYPES[source.type]
 
 
 def open_session(file: AnyPath, threads: int | None = None) -> Any:
@@ -213,29 +240,9 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def _only_input(folder: pathlib.Path, session: Any) -> Any:
+def _only_input(model: pathlib.Path, session: Any) -> Any:
     inputs = session.get_inputs()
     if len(inputs) != 1:
         names = ", ".join(node.name for node in inputs) or "none"
-        raise UserError(f"{folder / MODEL_FILE} must have one input, the picture; it has {names}")
+        raise UserError(f"{model} must have one input, the picture; it has {names}")
     return inputs[0]
-
-
-def _checked_input(folder: pathlib.Path, source: Any) -> tuple[int | None, int, type]:
-    """Return ``(fixed batch or None, side, dtype)`` of an input; UserError where it takes no images."""
-    shape = list(source.shape)
-    is_square = len(shape) == 4 and isinstance(shape[1], int) and shape[1] == shape[2] and shape[3] == 3
-    if not is_square or source.type not in _DTYPES:
-        hint = "; channels come first here" if len(shape) == 4 and shape[1] == 3 else ""
-        raise UserError(
-            f"{folder / MODEL_FILE} must take float32 of the shape (batch, S, S, 3) with a known S; it takes "
-            f"{source.type} {shape}{hint}"
-        )
-    return (shape[0] if isinstance(shape[0], int) else None), shape[1], _DTYPES[source.type]
-
-
-def _is_rgb(folder: pathlib.Path) -> bool:
-    """Whether the preprocess.json of a release asks for RGB; BGR is what clients assume without the file."""
-    file = folder / "preprocess.json"
-    content = read_json(file) if file.is_file() else None
-    return isinstance(content, dict) and str(content.get("channels")).upper() == "RGB"

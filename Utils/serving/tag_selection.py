@@ -92,7 +92,7 @@ def selector_from_options(
     """
     if options.mcut and (options.threshold, options.character_threshold, options.thresholds) != (None,) * 3:
         raise UserError("--mcut cuts without thresholds; leave it or the thresholds out")
-    thresholds, source = tagger.published or release_thresholds(tagger.folder, tagger.tags)
+    thresholds, source = thresholds_of(tagger)
     if options.thresholds is not None:
         thresholds, source = _table_thresholds(options.thresholds, tagger.tags), str(options.thresholds)
     if options.threshold is not None:
@@ -104,6 +104,13 @@ def selector_from_options(
     allowed = _allowed_tags(tagger.tags, options, warn)
     selector = TagSelector(tagger.tags, thresholds, allowed, options.max_tags, options.mcut)
     return selector, "the largest gap" if options.mcut else source
+
+
+def thresholds_of(tagger: ServingTagger | DumpPredictions) -> tuple[np.ndarray, str]:
+    """Return ``(thresholds float64 (L,), their source)`` of a tagger: its own, else `release_thresholds`."""
+    if tagger.published is None:
+        return release_thresholds(tagger.folder, tagger.tags)
+    return _filled(tagger.published[0], tagger.tags), tagger.published[1]
 
 
 def default_thresholds(tags: pd.DataFrame) -> np.ndarray:

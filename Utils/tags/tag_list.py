@@ -22,6 +22,8 @@ from Utils.files.atomic import AnyPath, read_json, require_file, to_path, write_
 CATEGORIES = {"general": 0, "artist": 1, "copyright": 3, "character": 4, "meta": 5, "rating": 9}
 CATEGORIES_FILE = "categories.json"
 COLUMNS = ("tag_id", "name", "category", "count")
+# The same columns in the lists of other projects.
+OTHER_NAMES = {"tag_id": ("id",), "name": ("tag", "tag_name"), "count": ("post_count", "frequency")}
 RATINGS = ("general", "sensitive", "questionable", "explicit")  # rows 0 to 3 in every client of WD taggers
 _CATEGORY_ORDER = (9, 0, 3, 4)  # of a list; other categories follow by code
 _NAMES = "category_names"  # key of DataFrame.attrs, which rows and columns taken from a list keep
@@ -89,14 +91,20 @@ def name_id(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode("utf-8")).digest()[:8], "big") >> (64 - _ID_BITS)
 
 
-def read(path: AnyPath) -> pd.DataFrame:
+def read(path: AnyPath, other_names: bool = False) -> pd.DataFrame:
     """Return selected_tags.csv: columns name (str), tag_id, category, count (int64), and any further ones.
 
     Accepted are a byte order mark, ids and counts written as floats, categories written as names, an empty
     count (0) and an empty id (`name_id`). Raises UserError that names file, line and column.
+
+    Args:
+        path: of the CSV.
+        other_names: take the columns of other projects, too (`OTHER_NAMES`); ids and counts may be missing.
     """
     path = require_file(path, "a tag list (selected_tags.csv)")
     raw = _read_texts(path)
+    if other_names:
+        raw = _with_usual_columns(raw)
     missing = [name for name in COLUMNS if name not in raw.columns]
     if missing:
         raise UserError(
@@ -128,13 +136,13 @@ def read_category_names(path: AnyPath) -> dict[int, str]:
     }
 
 
-def read_beside_model(path: AnyPath) -> pd.DataFrame:
+def read_beside_model(path: AnyPath, other_names: bool = False) -> pd.DataFrame:
     """Return the list that lies beside a model, as `read`.
 
     Raises UserError where dataset.json (of a run) or release.json beside it has the hash of another list:
     with rows in another order every probability would be another tag's.
     """
-    frame = read(path)
+    frame = read(path, other_names)
     for file_name, key in (("dataset.json", "tags_sha256"), ("release.json", "tags_digest")):
         file = to_path(path).with_name(file_name)
         facts = read_json(file) if file.is_file() else None
@@ -161,6 +169,24 @@ def _read_texts(path: pathlib.Path) -> pd.DataFrame:
             raise UserError(f"{path}, line {line} has {len(row)} cells; the first line names {len(header)}")
     csv_tables.report_missing_end(path, text)
     return pd.DataFrame.from_dict(lines, orient="index", columns=header, dtype="str")
+
+
+def _with_usual_columns(raw: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of another project with our columns: renamed, or empty where they are missing."""
+    for column, names in OTHER_NAMES.items():
+        other = next((name for name in names if name in raw.columns), None)
+        if column not in raw.columns and other is not None:
+            raw = raw.rename(columns={other: column})
+            if column == "tag_id" and _are_row_numbers(raw[column]):
+                raw[column] = ""
+    empty = {column: "" for column in ("tag_id", "count") if column not in raw.columns}
+    return raw.assign(**empty)
+
+
+def _are_row_numbers(texts: pd.Series) -> bool:
+    """Whether a column only counts the rows: such numbers are other tags' ids."""
+    numbers = [_integer(text) for text in texts]
+    return numbers in (list(range(len(texts))), list(range(1, len(texts) + 1)))
 
 
 def _first_line(mask: pd.Series) -> int:

@@ -1,0 +1,119 @@
+"""Tag lists of other projects, in JSON and text files, as DataFrames like selected_tags.csv's.
+
+Names stay as they are written there. Tags without an id get one of their name (`tag_list.name_id`).
+"""
+
+import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from Utils.command.cli import UserError
+from Utils.evaluation import threshold_table
+from Utils.files import csv_tables, damage
+from Utils.files.atomic import read_json
+from Utils.tags import tag_list
+
+_SYNONYMS = {"series": "copyright", "ratings": "rating", "characters": "character", "artists": "artist"}
+_FIRST_FREE_CODE = 10  # of categories that have only a name; boorus use the codes below
+_RATING_PREFIXES = ("rating:", "rating_")
+_MODES = ("balanced", "macro_opt", "micro_opt")  # of camie's thresholds, in the order of preference
+
+
+def frame(names: Sequence[str], categories: Sequence[str]) -> pd.DataFrame:
+    """Return the list of L tags, row i for output i, from their names and the names of their categories."""
+    words = [_SYNONYMS.get(name.lower(), name.lower()) for name in categories]
+    others = sorted({word for word in words if word not in tag_list.CATEGORIES})
+    codes = tag_list.CATEGORIES | {word: _FIRST_FREE_CODE + place for place, word in enumerate(others)}
+    tags = pd.DataFrame(
+        {"tag_id": [tag_list.name_id(name) for name in names], "name": pd.Series(names, dtype="str")}
+    )
+    tags["category"] = np.array([codes[word] for word in words], np.int64)
+    tags["count"] = np.zeros(len(tags), np.int64)
+    return tag_list.with_category_names(tags, {code: word for word, code in codes.items() if word in others})
+
+
+def by_index(path: pathlib.Path, names: Mapping[str, Any], categories: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the list of ``{"0": name, "1": name, ...}`` and ``{name: category}``.
+
+    Raises UserError where a number is missing or a tag has no category.
+    """
+    try:
+        ordered = [str(names[str(place)]) for place in range(len(names))]
+    except KeyError as error:
+        raise UserError(
+            f"{path} numbers {len(names)} tags, but none is {error.args[0]}; 0 to {len(names) - 1} are needed"
+        ) from error
+    missing = [name for name in ordered if name not in categories]
+    if missing:
+        raise UserError(f"{path}: {len(missing)} tags have no category, the first of them {missing[0]!r}")
+    return frame(ordered, [str(categories[name]) for name in ordered])
+
+
+def lines(path: pathlib.Path) -> list[str]:
+    """Return the lines of a text file that are not empty; UserError where it is no UTF-8 or has none."""
+    with damage.named(path, "is no text in UTF-8"):
+        names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    names = [name for name in names if name]
+    if not names:
+        raise UserError(f"{path} is empty; it needs a tag a line")
+    return names
+
+
+def with_ratings(names: Sequence[str], categories: Iterable[str]) -> list[str]:
+    """Return the categories, with rating for the tags that are named as ratings."""
+    return [
+        "rating" if name.startswith(_RATING_PREFIXES) else category
+        for name, category in zip(names, categories, strict=True)
+    ]
+
+
+def category_thresholds(folder: pathlib.Path, tags: pd.DataFrame) -> tuple[np.ndarray, str] | None:
+    """Return ``(thresholds (L,), NaN where none is known; file)`` of each category; None without such a file.
+
+    ``thresholds.csv`` of imgutils (``category,threshold,...``, the first row of a category counts) or
+    ``threshold.json`` of camie (``{category: {mode: {"threshold": x}}}``). Raises UserError for a threshold
+    that is no number from 0 to 1.
+    """
+    for name, read in (
+        ("thresholds.csv", _from_csv),
+        ("threshold.json", _from_json),
+        ("thresholds.json", _from_json),
+    ):
+        path = folder / name
+        if path.is_file():
+            of_category = read(path, tags)
+            values = [of_category.get(int(code), np.nan) for code in tags["category"]]
+            return np.array(values, np.float64), name
+    return None
+
+
+def _from_csv(path: pathlib.Path, tags: pd.DataFrame) -> dict[int, float]:
+    table = csv_tables.read(
+        path, "thresholds of categories", ("category", "threshold"), by_hand=True, dtype=str
+    )
+    numbers = pd.to_numeric(table["threshold"], errors="coerce")
+    threshold_table.require_range(path, "threshold", numbers)
+    names = tag_list.category_names(tags)
+    rows = zip(table["category"], numbers, strict=True)
+    return {tag_list.category_code(code, names): float(value) for code, value in reversed(list(rows))}
+
+
+def _from_json(path: pathlib.Path, tags: pd.DataFrame) -> dict[int, float]:
+    names = tag_list.category_names(tags)
+    codes = {tag_list.category_name(code, names): int(code) for code in tags["category"].unique()}
+    content = read_json(path, dict)
+    found = {codes[word]: _mode(content[word]) for word in codes if word in content}
+    values = {code: float(value) for code, value in found.items() if isinstance(value, (int, float))}
+    threshold_table.require_range(path, "threshold", list(values.values()))
+    return values
+
+
+def _mode(value: Any) -> Any:
+    """Return the number of camie's ``{mode: {"threshold": x}}``, or what else is there."""
+    for mode in _MODES:
+        if isinstance(value, dict) and mode in value:
+            value = value[mode]
+    return value.get("threshold") if isinstance(value, dict) else value

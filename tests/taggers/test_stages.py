@@ -1,0 +1,65 @@
+"""preprocess.json: our fields, stages, and what is wrong with others."""
+
+import json
+
+import numpy as np
+import pytest
+
+from Utils.command.cli import UserError
+from Utils.taggers import stages
+
+
+def read(folder, content, size=8):
+    (folder / "preprocess.json").write_text(json.dumps(content))
+    return stages.read(folder, size)
+
+
+def test_our_fields(tmp_path):
+    assert stages.read(tmp_path, 8) == stages.Described(None, None)
+    described = read(tmp_path, {"channels": "rgb", "range": [-1, 1], "resize": "bicubic", "output": "logits"})
+    assert (described.preparation.channels, described.preparation.divisor) == ("RGB", 255.0)
+    assert described.preparation.mean == (0.5,) * 3
+    assert described.output == "logits"
+
+
+def test_stages_resize_crop_and_pad(tmp_path):
+    steps = [{"type": "resize", "size": 8, "interpolation": "bicubic"}, {"type": "center_crop", "size": 8},
+             {"type": "maybe_to_tensor"}, {"type": "normalize", "mean": 0.5, "std": [0.25]}]  # fmt: skip
+    preparation = read(tmp_path, {"test": steps}).preparation
+    assert preparation.fit(np.zeros((16, 40, 3), np.uint8), 8).shape == (8, 8, 3)
+    assert (preparation.mean, preparation.std, preparation.divisor) == ((0.5,) * 3, (0.25,) * 3, 255.0)
+    padded = read(tmp_path, [{"type": "pad_to_size", "size": [8, 8], "background_color": "red"}]).preparation
+    assert padded.divisor == 1  # nothing scales
+    assert padded.fit(np.zeros((4, 8, 3), np.uint8), 8)[0, 0].tolist() == [0, 0, 255]
+    rescaled = read(tmp_path, [{"type": "rescale", "rescale_factor": 0.5}]).preparation
+    assert rescaled.divisor == 2
+
+
+def test_stages_that_make_no_square_get_one(tmp_path):
+    alone = read(tmp_path, {"stages": [{"type": "resize", "size": 8}, {"type": "to_tensor"}]}).preparation
+    assert "white square, then" in alone.about
+    assert alone.fit(np.zeros((16, 40, 3), np.uint8), 8).shape == (8, 8, 3)
+    assert read(tmp_path, {"stages": [{"type": "to_tensor"}]}).preparation.image_size == 8
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"channels": "GBR"}, "BGR or RGB; got 'GBR'"),
+        ({"range": [0, 2]}, r"\[0, 255\], \[0, 1\], \[-1, 1\]; got \[0, 2\]"),
+        ({"resize": "magic", "range": [0, 1]}, "resize is one of"),
+        ({"output": "percent"}, "probabilities or logits"),
+        ({"stages": [{"type": "resize", "size": "big"}]}, "size of resize"),
+        ({"stages": [{"type": "resize", "size": 9}]}, "9 x 9 pixels of a square, but the model takes 8 x 8"),
+        (
+            {"stages": [{"type": "to_tensor"}, {"type": "resize", "size": 8}]},
+            "stage 2: resize after to_tensor",
+        ),
+        ({"stages": [{"type": "pad_to_size", "size": 8, "background_color": "nocolor"}]}, "background_color"),
+        ({"stages": ["resize"]}, "a list of objects"),
+        ("text", "an object"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path, content, said):
+    with pytest.raises(UserError, match=said):
+        read(tmp_path, content)
