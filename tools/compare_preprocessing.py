@@ -22,7 +22,7 @@ from Utils.command.backend import deferred
 from Utils.command.cli import Parser, UserError, command, number, print_json
 from Utils.data import dataset_folder
 from Utils.evaluation import bootstrap
-from Utils.files import csv_tables, parquet_files
+from Utils.files import csv_tables, hub, parquet_files
 from Utils.files.atomic import provenance, to_path, write_json
 from Utils.files.outputs import FolderKind, replacing_folder, require_replaceable_folder
 from Utils.images import codec, image_folder, image_reader
@@ -43,7 +43,7 @@ def parser() -> Parser:
     """Return the command's parser."""
     command_line = Parser(prog="tools/compare_preprocessing.py", description=__doc__)
     add = command_line.add_argument
-    add("model", metavar="RELEASE|RUN|FILE.keras", type=pathlib.Path)
+    add("model", metavar="RELEASE|RUN|FILE.keras|TIMM|HUB_ID", type=hub.argument)
     add("--dataset", required=True, type=to_path, help="dataset folder whose posts.parquet has the labels")
     add("--images", required=True, metavar="PLACE", help="the posts' images: a folder; tar, zip ... files")
     add("--split", nargs="+", default=["validation"], help="splits (validation)")

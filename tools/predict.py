@@ -25,8 +25,10 @@ from Utils.data import dataset_folder, folds
 from Utils.evaluation import predictions
 from Utils.files import csv_tables, hub
 from Utils.files.atomic import provenance, read_json, to_path
+from Utils.files.model_files import RELEASED_MODEL, RUN_MODELS
 from Utils.files.outputs import require_replaceable_folder
 from Utils.images import codec, image_folder, image_reader, places
+from Utils.serving import onnx_tagger
 from Utils.tags import tag_list
 
 PADDING = {"white": 255, "black": 0}
@@ -76,7 +78,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     require_replaceable_folder(options.output, predictions.DUMP, options.overwrite)
     predict = _place(options) if options.images is not None else _split(options)
     run_name = hub.name_of(options.model).replace("/", "_") if hub.is_id(options.model) else ""
-    options.model = hub.local(options.model)
     model, tags, info = _load(options)
     info |= {"run_name": run_name} if run_name else {}
     with _expected_failures():
@@ -107,7 +108,49 @@ def _place(options: argparse.Namespace) -> Predict:
 
 def _load(options: argparse.Namespace) -> tuple[Any, pd.DataFrame, dict[str, Any]]:
     """Return the model, ready for `predict_on_batch`, its tag list, and entries for dump.json."""
+    source, options.model = options.model, hub.local(options.model)
+    released = None if _has_weights(options.model) else onnx_tagger.find(hub.local_tagger(source))
     prepare_backend()
+    model, tags, info = _load_keras(options) if released is None else _open_released(options, released)
+    return model, tags, {**info, "padding": options.padding, "dtype": options.dtype, **provenance()}
+
+
+def _has_weights(path: pathlib.Path) -> bool:
+    """Whether there is a model for Keras: a .keras file, or a timm folder."""
+    files = (*RUN_MODELS.values(), str(RELEASED_MODEL))
+    if path.is_file() or any((path / name).is_file() for name in files):
+        return path.suffix != ".onnx"
+    config = path / "config.json"
+    return (
+        (path / "model.safetensors").is_file()
+        and config.is_file()
+        and "architecture" in read_json(config, dict)
+    )
+
+
+class _Released:
+    """A release of any project in place of a Keras model."""
+
+    def __init__(self, tagger: onnx_tagger.ServingTagger) -> None:
+        self.predict_on_batch, self.prepare = tagger.probabilities, tagger.prepare
+
+
+def _open_released(
+    options: argparse.Namespace, path: pathlib.Path
+) -> tuple[Any, pd.DataFrame, dict[str, Any]]:
+    tagger = onnx_tagger.open_release(path)
+    for sentence in tagger.evidence:
+        _say(sentence)
+    tags = tagger.tags if options.tags is None else tag_list.read(options.tags)
+    if len(tags) != len(tagger.tags):
+        raise UserError(
+            f"{options.tags} has {len(tags)} tags, but the model gives {len(tagger.tags)} probabilities"
+        )
+    info = {"run_name": tagger.name, "definition_name": None, "image_size": tagger.image_size}
+    return _Released(tagger), tags, info
+
+
+def _load_keras(options: argparse.Namespace) -> tuple[Any, pd.DataFrame, dict[str, Any]]:
     import Models
     from Utils.training import devices
 
@@ -128,10 +171,7 @@ def _load(options: argparse.Namespace) -> tuple[Any, pd.DataFrame, dict[str, Any
         **names,
         "params": tagger.model.count_params(),
         "image_size": tagger.image_size,
-        "padding": options.padding,
-        "dtype": options.dtype,
         "which": options.which,
-        **provenance(),
     }
     return tagger.model, tags, info
 
@@ -256,6 +296,7 @@ def _predict_place(
             options.batch_size,
             read_item=place.open,
             padding=PADDING[options.padding],
+            prepare=getattr(model, "prepare", None),
             readers=READERS,
             wrong_suffixes=wrong_suffixes,
             damaged=(damaged := []),
@@ -266,7 +307,9 @@ def _predict_place(
             if not names:
                 continue
             ids = [id_of[name] for name in names]
-            filled = np.zeros((options.batch_size, *images.shape[1:]), np.uint8)  # one shape: compiled once
+            filled = np.zeros(
+                (options.batch_size, *images.shape[1:]), images.dtype
+            )  # one shape: compiled once
             filled[: len(images)] = images
             probabilities = _probabilities(model, filled, [*ids, *[0] * options.batch_size])
             writer.add(probabilities[: len(images)], ids)

@@ -62,7 +62,7 @@ def measure_effects(
     effects, threshold = [], np.nan
     # "stored" comes first, asked for or not, and of it ours: the threshold for all is taken there.
     for case in ["stored", *(case for case in cases if case != "stored")]:
-        inputs, pixels = _prepared(case, paths, tagger.image_size, read_file)
+        inputs, pixels = _prepared(case, paths, tagger, read_file)
         sides = {}
         for client, images in inputs.items():
             probabilities = _probabilities(tagger, images)[:, columns]
@@ -76,18 +76,29 @@ def measure_effects(
 
 
 def _prepared(
-    case: str, paths: Sequence[Any], size: int, read_file: ReadFile
+    case: str, paths: Sequence[Any], tagger: ServingTagger, read_file: ReadFile
 ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """Return ``{client: (N, S, S, 3) uint8}`` and ``{client: mean difference of pixels from ours}``."""
+    """Return ``{client: (N, S, S, 3)}`` and ``{client: mean difference of pixels from ours}``.
+
+    Ours is the preparation that the tagger's own files or program describe.
+    """
+    size = tagger.image_size
     inputs = {client: np.empty((len(paths), size, size, 3), np.uint8) for client in PREPROCESSING}
+    inputs[OURS] = inputs[OURS].astype(np.float32)
     for row, path in enumerate(progress(paths, label=f"prepare {case}", unit="images")):
         with Image.open(io.BytesIO(read_file(path))) as opened:
             opened.load()
             image = hard_cases.CASES[case](opened, size)
         for client, prepare in PREPROCESSING.items():
-            inputs[client][row] = prepare(image, size)
-    ours = inputs[OURS].astype(np.float32)
+            inputs[client][row] = _own(tagger, image) if client == OURS else prepare(image, size)
+    ours = inputs[OURS]
     return inputs, {client: float(np.abs(images - ours).mean()) for client, images in inputs.items()}
+
+
+def _own(tagger: ServingTagger, image: Image.Image) -> np.ndarray:
+    if tagger.preparation is None:
+        return PREPROCESSING[OURS](image, tagger.image_size)
+    return tagger.preparation.fit(codec.upright(image), tagger.image_size)
 
 
 def _probabilities(tagger: ServingTagger, images: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ from Utils.files.atomic import AnyPath
 from Utils.images import codec
 from Utils.images.image_reader import Prepare
 from Utils.taggers import description, onnx_outputs
+from Utils.taggers.preparation import Preparation
 
 MODEL_FILE, TAGS_FILE = description.MODEL_FILE, "selected_tags.csv"
 # In the order of preference; onnxruntime skips an operator that a provider lacks.
@@ -38,8 +39,7 @@ class ServingTagger:
         image_size: side S of the model's input.
         run: function (B, S, S, 3) BGR as ``prepare`` gives it -> (B, L).
         fixed_batch: the only B that ``run`` takes; None for any.
-        prepare: function (content of an image file, list of damages or None) -> (S, S, 3); `codec.prepare`
-            without it. Raises ImageError.
+        preparation: of pictures; `codec.prepare` without it.
         published: ``(thresholds float64 (L,), their source)``, NaN for a tag without, where the tagger's own
             files have some.
         evidence: what was recognized and by what, in sentences; empty for a Keras model.
@@ -52,12 +52,15 @@ class ServingTagger:
         image_size: int,
         run: Callable[[np.ndarray], Any],
         fixed_batch: int | None = None,
-        prepare: Prepare | None = None,
+        preparation: Preparation | None = None,
         published: tuple[np.ndarray, str] | None = None,
         evidence: tuple[str, ...] = (),
     ) -> None:
         self.folder, self.tags, self.image_size = pathlib.Path(folder), tags, image_size
-        self.prepare = prepare or functools.partial(_prepare, image_size)
+        self.preparation = preparation
+        # (content of an image file, list of damages or None) -> (S, S, 3); raises ImageError
+        own = functools.partial(_prepare, image_size)
+        self.prepare: Prepare = own if preparation is None else preparation.picture
         self.published, self.evidence = published, evidence
         self.fixed_batch, self._run, self._name = fixed_batch, run, ""
 
@@ -99,6 +102,11 @@ class ServingTagger:
 
 def _prepare(image_size: int, data: bytes, damages: list[str] | None = None) -> np.ndarray:
     return codec.prepare(data, image_size, damages=damages)
+
+
+def find(path: AnyPath) -> pathlib.Path | None:
+    """Return a path that is a release, None for any other."""
+    return pathlib.Path(path) if is_release(path) else None
 
 
 def is_release(path: AnyPath) -> bool:
@@ -165,7 +173,7 @@ def open_release(path: AnyPath, threads: int | None = None) -> ServingTagger:
         described.preparation.image_size,
         run,
         source.shape[0] if isinstance(source.shape[0], int) else None,
-        described.preparation.picture,
+        described.preparation,
         described.published,
         described.evidence,
     )

@@ -9,7 +9,8 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import jpeg
+from helpers import foreign_releases, jpeg
+from PIL import Image
 
 import Models
 from Generators import records
@@ -284,3 +285,15 @@ def test_tagging_with_a_model_without_tag_list_is_an_error(run, dataset, tmp_pat
     assert predictions.load(tmp_path / "dump").name == "x"
     with pytest.raises(UserError):
         predictions.load(tmp_path / "alone")
+
+
+@pytest.mark.parametrize("name", ["camie", "deepdanbooru"])
+def test_any_projects_release_predicts_a_folder(tmp_path, name):
+    folder, by_hand = foreign_releases.make(tmp_path / "release", name)
+    rgb = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    (tmp_path / "images").mkdir()
+    Image.fromarray(rgb).save(tmp_path / "images" / "7.png")
+    words = [str(folder), "--images", str(tmp_path / "images"), "-o", str(tmp_path / "dump")]
+    assert main(words) == 0
+    probabilities = np.load(tmp_path / "dump" / "probabilities.npy")
+    assert np.abs(probabilities - by_hand(rgb[None])).max() < 1e-5
