@@ -5,16 +5,22 @@
 
 return {"rating", "ratings", "tags": {category: {name: probability}}, "text"}. /tag takes threshold,
 character_threshold, max_tags, spaces and escape; GET /tags lists the tags with their thresholds, GET /health
-tells whether the service is up. Images of several clients are tagged together. Only this machine is answered
-unless --host names a wider address; nothing is written to disk.
+tells whether the service is up, /metrics counts for Prometheus, /openapi.json the interface. Of several
+models /tag?model=NAME chooses one; GET /models lists them. Programs that call the original's /api/gettags/, the
+webui's /tagger/v1/interrogate or danbooru/autotagger's /evaluate are answered too. Images of several clients
+are tagged together. Only this machine is answered unless --host names a wider address; nothing is written to
+disk.
 """
 
 import Utils.command.interrupt  # noqa: F401  first: imports take long
 
+import argparse
+import contextlib
 import sys
+from typing import Any
 
 from Utils.command.backend import deferred
-from Utils.command.cli import Parser, command, number
+from Utils.command.cli import Parser, UserError, command, number
 from Utils.files import hub
 from Utils.images import codec
 from Utils.serving import http_server, onnx_tagger, tag_selection, tagging_service
@@ -25,7 +31,8 @@ def parser() -> Parser:
     defaults = tagging_service.ServiceLimits()
     command_line = Parser(prog="serve.py", description=__doc__)
     add = command_line.add_argument
-    add("model", metavar="RELEASE|RUN|FILE.keras|TIMM|HUB_ID", type=hub.argument)
+    add("models", metavar="RELEASE|RUN|FILE.keras|TIMM|HUB_ID", type=hub.argument, nargs="+")
+    add("--name", nargs="+", default=[], help="a name for each model (its folder's, or its name on the hub)")
     http_server.add_arguments(command_line)
     tag_selection.add_arguments(command_line, mcut=False)
     add("--batch-size", type=number(above=0), default=defaults.batch_size,
@@ -56,21 +63,50 @@ def main(argv: list[str] | None = None) -> int:
         batch_wait=options.wait / 1000,
     )
     codec.allow_pixels(max(options.max_pixels, codec.MAX_PIXELS))
-    tagger = onnx_tagger.load(options.model, deferred("Models.load"))
-    selector, source = tag_selection.selector_from_options(
-        options, tagger, lambda text: print(f"warning: {text}", file=sys.stderr)
-    )
-    with tagging_service.TaggingService(tagger, selector, limits) as service:
-        app = tagging_service.make_app(service, options.allow_host)
+    names = _names(options)
+    with contextlib.ExitStack() as stack:
+        services, sentences = {}, []
+        for name, model in zip(names, options.models, strict=True):
+            service, about = _service(options, name, model, limits)
+            services[name] = stack.enter_context(service)
+            sentences += about
+        app = tagging_service.make_app(services, options.allow_host)
         server = http_server.listen(app, options.host, options.port, limits.server_limits)
+        for sentence in sentences:
+            _say(sentence)
         if not http_server.is_local(options.host):
-            print(f"warning: whoever reaches {options.host} can send pictures", file=sys.stderr)
-        print(f"{tagger.name}: {len(tagger.tags)} tags; thresholds: {source}", file=sys.stderr)
-        for sentence in tagger.evidence:
-            print(f"  {sentence}", file=sys.stderr)
+            _say(f"warning: whoever reaches {options.host} can send pictures")
         print(f"{http_server.url_of(server)} until Ctrl-C", flush=True)
         http_server.run(server)
     return 0
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _names(options: argparse.Namespace) -> list[str]:
+    """Return a name for every model. Raises UserError where their number differs or two are the same."""
+    names = options.name or [hub.name_of(model) for model in options.models]
+    if len(names) != len(options.models) or len(set(names)) != len(names):
+        raise UserError(
+            f"--name needs a name for each of the {len(options.models)} models, all different; got "
+            f"{', '.join(names)}"
+        )
+    return names
+
+
+def _service(
+    options: argparse.Namespace, name: str, model: Any, limits: tagging_service.ServiceLimits
+) -> tuple[tagging_service.TaggingService, list[str]]:
+    """Return the service of a model, and sentences about it."""
+    tagger = onnx_tagger.load(model, deferred("Models.load")).named(name if options.name else "")
+    selector, source = tag_selection.selector_from_options(
+        options, tagger, lambda text: _say(f"warning: {text}")
+    )
+    about = [f"{tagger.name}: {len(tagger.tags)} tags; thresholds: {source}"]
+    about += [f"  {sentence}" for sentence in tagger.evidence]
+    return tagging_service.TaggingService(tagger, selector, limits), about
 
 
 if __name__ == "__main__":

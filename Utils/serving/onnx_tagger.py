@@ -71,7 +71,7 @@ class ServingTagger:
 
     def named(self, name: str) -> "ServingTagger":
         """Return the tagger under another name; an empty one changes nothing."""
-        self._name = name
+        self._name = name or self._name
         return self
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:

@@ -1,8 +1,9 @@
 """A tagger over HTTP: a page to drop an image on, and an interface for programs; uploads stay in memory.
 
 POST /tag with an image, as the body or as a form's file, returns ``{"rating", "ratings", "tags", "text"}``;
-GET /tags the tag list with its thresholds; GET /health whether the service is up. Errors are
-``{"error": text}``.
+GET /tags the tag list with its thresholds; GET /health whether the service is up; GET /models the models, of
+which ``?model=NAME`` chooses one; GET /metrics counts for Prometheus; GET /openapi.json all of this for
+programs. `other_interfaces` adds those that programs call already. Errors are ``{"error": text}``.
 """
 
 import concurrent.futures
@@ -22,9 +23,10 @@ import numpy as np
 from Utils.command.cli import UserError, WorkError
 from Utils.command.machine import num_cores
 from Utils.images import codec
-from Utils.serving import http_server, tag_selection, tag_table
+from Utils.serving import http_server, metrics, openapi, other_interfaces, tag_selection, tag_table
 from Utils.serving.micro_batching import MicroBatcher
 from Utils.serving.onnx_tagger import ServingTagger
+from Utils.serving.refusal import RefusedError
 from Utils.tags import sidecars, tag_list
 
 ASSETS = pathlib.Path(__file__).parent / "tagging_page"
@@ -56,14 +58,6 @@ class ServiceLimits:
             max_connections=2 * threads,
             buffer_bytes=self.max_bytes,
         )
-
-
-class RefusedError(Exception):
-    """A request that gets no tags: HTTP status, text, further headers."""
-
-    def __init__(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(text)
-        self.status, self.headers = status, dict(headers or {})
 
 
 class _InMemoryRequest(flask.Request):
@@ -172,17 +166,35 @@ class TaggingService:
         return RefusedError(503, text, {"Retry-After": str(seconds)})
 
 
-def make_app(service: TaggingService, host_names: Collection[str] = ()) -> flask.Flask:
-    """Return the Flask app of a service; ``host_names`` are those that browsers may call it by."""
+Services = Mapping[str, TaggingService]  # by the name of the model; the first is the default
+
+
+def make_app(services: TaggingService | Services, host_names: Collection[str] = ()) -> flask.Flask:
+    """Return the Flask app of one service or several; browsers may call it by ``host_names``."""
+    if isinstance(services, TaggingService):
+        services = {services.tagger.name: services}
     app = _App(__name__, static_folder=None)
     http_server.serve_page(app, ASSETS)
-    app.add_url_rule("/health", "health", lambda: flask.jsonify(service.health()))
-    app.add_url_rule("/tags", "tags", lambda: flask.jsonify(tag_descriptions(service)))
-    app.add_url_rule("/tag", "tag", lambda: _tag(service), methods=["POST"])
+    app.add_url_rule("/health", "health", lambda: flask.jsonify(_chosen(services).health()))
+    app.add_url_rule("/models", "models", lambda: flask.jsonify([one.health() for one in services.values()]))
+    app.add_url_rule("/tags", "tags", lambda: flask.jsonify(tag_descriptions(_chosen(services))))
+    app.add_url_rule("/tag", "tag", lambda: _tag(_chosen(services)), methods=["POST"])
+    other_interfaces.add(app, services)
+    metrics.add(app, lambda: {name: service.health()["pictures"] for name, service in services.items()})
+    app.add_url_rule("/openapi.json", "openapi", lambda: flask.jsonify(openapi.document()))
     app.register_error_handler(RefusedError, _refused)
     app.register_error_handler(WorkError, lambda error: (flask.jsonify(error=str(error)), 500))
     app.json.sort_keys = False  # pyright: ignore[reportAttributeAccessIssue]  of flask's default provider
-    return http_server.protect(app, service.limits.server_limits, host_names)
+    limits = next(iter(services.values())).limits
+    return http_server.protect(app, limits.server_limits, host_names)
+
+
+def _chosen(services: Services) -> TaggingService:
+    """Return the service that ``?model=`` names, else the first. Raises RefusedError for another name."""
+    name = flask.request.args.get("model") or next(iter(services))
+    if name not in services:
+        raise RefusedError(404, f"there is no model {name}; there are {', '.join(services)}")
+    return services[name]
 
 
 def _refused(error: RefusedError) -> tuple[flask.Response, int, dict[str, str]]:
@@ -227,7 +239,7 @@ class _Query:
 
 
 _THRESHOLDS, _FLAGS = ("threshold", "character_threshold"), ("spaces", "escape")
-_QUERY_NAMES = (*_THRESHOLDS, "max_tags", *_FLAGS)
+_QUERY_NAMES = (*_THRESHOLDS, "max_tags", *_FLAGS, "model")
 
 
 def _parse_query(service: TaggingService, arguments: Mapping[str, str]) -> _Query:
