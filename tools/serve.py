@@ -6,10 +6,10 @@
 return {"rating", "ratings", "tags": {category: {name: probability}}, "text"}. /tag takes threshold,
 character_threshold, max_tags, spaces and escape; GET /tags lists the tags with their thresholds, GET /health
 tells whether the service is up, /metrics counts for Prometheus, /openapi.json the interface. Of several
-models /tag?model=NAME chooses one; GET /models lists them. Programs that call the original's /api/gettags/, the
-webui's /tagger/v1/interrogate or danbooru/autotagger's /evaluate are answered too. Images of several clients
-are tagged together. Only this machine is answered unless --host names a wider address; nothing is written to
-disk.
+models /tag?model=NAME chooses one; GET /models lists them. Programs that call the original's /api/gettags/,
+the webui's /tagger/v1/interrogate or danbooru/autotagger's /evaluate are answered too. Images of several
+clients are tagged together. Only this machine is answered unless --host names a wider address; nothing is
+written to disk.
 """
 
 import Utils.command.interrupt  # noqa: F401  first: imports take long
