@@ -36,7 +36,7 @@ from Utils.files import csv_tables, hub
 from Utils.files.outputs import FileKind, has_header, require_replaceable_file
 from Utils.images import codec, films, image_folder, image_reader, places
 from Utils.images.places import join
-from Utils.serving import onnx_tagger, picture_jobs, tag_selection, tag_table
+from Utils.serving import onnx_tagger, overlapping, picture_jobs, tag_selection, tag_table
 from Utils.serving.dump_predictions import DumpPredictions
 from Utils.serving.picture_jobs import Folder, Job, Rejected, with_frames
 from Utils.tags import sidecars, tag_list
@@ -180,9 +180,12 @@ def _tagged_batches(
         damaged=(damaged := []),
     )
     num_batches = None if options.every else -(-len(jobs) // options.batch_size)
-    for readable, images, unreadable in progress(batches, total=num_batches, label="tag", unit="batches"):
+    tagged = overlapping.computed_ahead(lambda batch: tagger.probabilities(batch[1]), batches)
+    for (readable, _, unreadable), probabilities in progress(
+        tagged, total=num_batches, label="tag", unit="batches"
+    ):
         rejected += [(job.path, reason) for job, reason in unreadable]
-        yield readable, tagger.probabilities(images)
+        yield readable, probabilities
     for remark, count in sorted(wrong_suffixes.items()):
         _say(f"{count} with a wrong suffix: {remark}")
     if damaged:

@@ -249,9 +249,8 @@ class _BandAxis(Axis):
 
     def ticks(self) -> list[tuple[float, str]]:
         """Return the lower ends of the bands."""
-        return [(place, f"from {low:,}") for place, low in enumerate(tagger_scores.FREQUENCIES)][
-            : int(self.high + 1)
-        ]
+        bands = enumerate(tagger_scores.FREQUENCIES)
+        return [(float(place), f"from {low:,}") for place, low in bands if place <= self.high]
 
 
 def _frequency_chart(scored: Sequence[TaggerScores], names: Sequence[str]) -> str:

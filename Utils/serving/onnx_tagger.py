@@ -236,6 +236,8 @@ def open_session(file: AnyPath, threads: int | None = None) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = threads or num_cores()
+    # Threads that wait for work by turning in a loop would take the cores from those that decode pictures.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     providers = [name for name in PROVIDERS if name in onnxruntime.get_available_providers()]
     try:
         # Its fallback would print to stdout and try the same again.

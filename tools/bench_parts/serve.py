@@ -66,7 +66,7 @@ def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:
     random = np.random.default_rng(0)
     pictures = [timing.draw_jpeg(random, options.picture_size) for _ in range(8)]
     with contextlib.ExitStack() as stack:
-        release = _release(stack, options)
+        release = open_release(stack, options)
         queue = 2 * max(options.clients)
         server = stack.enter_context(
             timing.TimedProcess(options.threads, _server, release, options.batch_size, queue, pictures)
@@ -77,7 +77,7 @@ def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:
     return _result(facts, *speeds, options)
 
 
-def _release(stack: contextlib.ExitStack, options: argparse.Namespace) -> str:
+def open_release(stack: contextlib.ExitStack, options: argparse.Namespace) -> str:
     """Return a release folder: that of --model, or FAMILY/VARIANT exported to a temporary one."""
     if pathlib.Path(options.model).exists():
         return options.model
