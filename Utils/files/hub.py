@@ -8,6 +8,7 @@ import importlib
 import pathlib
 import re
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 from Utils.command.cli import UserError
@@ -82,6 +83,63 @@ def local_tagger(source: AnyPath) -> pathlib.Path:
     if is_id(source) and not any(folder.glob("*.onnx")):
         return local(source, WEIGHTS)
     return folder
+
+
+def repository(text: str) -> str:
+    """Return ``owner/name`` of a repository to write to; UserError for another text."""
+    match = _ID.fullmatch(text.removeprefix(SCHEME))
+    if match is None or match["revision"]:
+        raise UserError(f"a repository on the hub is owner/name; got {text}")
+    return match["repository"]
+
+
+def upload(
+    folder: AnyPath, names: Sequence[str], name: str, revision: str | None = None, private: bool = False
+) -> str:
+    """Upload files of a folder to a repository on the hub in one commit; return the commit's URL.
+
+    Args:
+        folder: on this machine.
+        names: of the files, relative to it.
+        name: ``owner/name``; made where it does not exist.
+        revision: a branch, made where it does not exist; None for main.
+        private: of a repository that is made.
+
+    Raises UserError where the hub cannot be reached, or refuses the token or the upload.
+    """
+    library = _library()
+    api = library.HfApi()
+    operations = [
+        library.CommitOperationAdd(path_in_repo=path, path_or_fileobj=str(pathlib.Path(folder, path)))
+        for path in names
+    ]
+    message = f"Release of {len(names)} files"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of its own HTTP library's deprecations
+            api.create_repo(name, private=private or None, exist_ok=True)
+            if revision:
+                api.create_branch(name, branch=revision, exist_ok=True)
+            commit = api.create_commit(name, operations, commit_message=message, revision=revision)
+    except Exception as error:  # as in `local`
+        raise UserError(_upload_explained(library, name, error)) from error
+    return str(commit.commit_url)
+
+
+def _upload_explained(library: Any, name: str, error: Exception) -> str:
+    """Return why an upload failed and the next step in a sentence."""
+    endpoint = library.constants.ENDPOINT
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status in (401, 403) or isinstance(error, library.errors.LocalTokenNotFoundError):
+        return (
+            f"{endpoint} lets nobody write to {name} without a token that may: log in with `hf auth login`, "
+            "or set HF_TOKEN to one with the permission to write"
+        )
+    causes = [
+        str(one).strip().splitlines()[0] for one in (error, error.__cause__) if one and str(one).strip()
+    ]
+    reason = ["; ".join(causes) or type(error).__name__]
+    return f"{name} cannot be uploaded to {endpoint}: {reason[0]}; what is there is as it was"
 
 
 def _parsed(text: str) -> tuple[str, str | None]:

@@ -1,9 +1,11 @@
 """A hub on the loopback interface that speaks the part of the protocol that huggingface_hub uses."""
 
+import base64
 import contextlib
 import hashlib
 import http.server
 import json
+import pathlib
 import threading
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -16,6 +18,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     models: dict = {}  # {"owner/name": folder}
     private: dict = {}  # {"owner/name": token}
     requests: list = []
+    blobs: dict = {}  # contents of large files that were sent, by their SHA-256
+    created: dict = {}  # {"owner/name": whether it is private}
+    uploads: pathlib.Path  # where new repositories are kept
 
     def log_message(self, *_):
         pass
@@ -25,6 +30,67 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.answer(body=True)
+
+    def do_PUT(self):
+        """``/upload/OID``: the content of a large file."""
+        self.blobs[self.path.rsplit("/", 1)[1]] = self.content()
+        self.send(200, b"", {}, True)
+
+    def do_POST(self):
+        """What an upload needs: create, branch, preupload, LFS batch, commit."""
+        content = self.content()
+        self.requests.append((self.command, self.path.partition("?")[0]))
+        if self.headers.get("Authorization") != "Bearer write":
+            return self.send(401, b'{"error": "no"}', {}, True)
+        parts = self.path.partition("?")[0].strip("/").split("/")
+        url = f"http://{self.headers['Host']}"
+        if parts[:3] == ["api", "repos", "create"]:
+            body = json.loads(content)
+            name = f"{body['organization']}/{body['name']}"
+            self.models.setdefault(name, self.uploads / name).mkdir(parents=True, exist_ok=True)
+            self.created[name] = body.get("private") or body.get("visibility") == "private"
+            return self.json({"url": f"{url}/{name}", "name": name})
+        if parts[-1] == "batch":
+            objects = json.loads(content)["objects"]
+            for item in objects:
+                item["actions"] = {"upload": {"href": f"{url}/upload/{item['oid']}", "header": {}}}
+            return self.json({"transfer": "basic", "objects": objects})
+        if "preupload" in parts:
+            files = [
+                {"path": file["path"], "uploadMode": "lfs" if file["path"].endswith(".onnx") else "regular",
+                 "shouldIgnore": False}
+                for file in json.loads(content)["files"]
+            ]  # fmt: skip
+            return self.json({"files": files})
+        if "commit" in parts:
+            name = "/".join(parts[2:4])
+            self.commit(self.models[name], content)
+            return self.json(
+                {"commitUrl": f"{url}/{name}/commit/{COMMIT}", "commitOid": COMMIT, "success": True}
+            )
+        return self.json({})
+
+    def commit(self, folder, content):
+        for line in map(json.loads, content.decode().splitlines()):
+            value = line["value"]
+            if line["key"] in ("file", "lfsFile"):
+                path = folder / value["path"]
+                path.parent.mkdir(parents=True, exist_ok=True)
+                regular = line["key"] == "file"
+                path.write_bytes(base64.b64decode(value["content"]) if regular else self.blobs[value["oid"]])
+
+    def content(self):
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            parts = []
+            while size := int(self.rfile.readline(), 16):
+                parts.append(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+            return b"".join(parts)
+        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+    def json(self, value):
+        self.send(200, json.dumps(value).encode(), {"Content-Type": "application/json"}, True)
 
     def answer(self, body):
         path = self.path.partition("?")[0]
@@ -70,9 +136,14 @@ def digest(path):
 
 
 @contextlib.contextmanager
-def serving(models, private=()):
-    """Serve folders as models, ``{"owner/name": folder}``; yields (url, list of requests)."""
-    handler = type("Handler", (_Handler,), {"models": models, "private": dict(private), "requests": []})
+def serving(models, private=(), uploads=None, created=None):
+    """Serve folders as models, ``{"owner/name": folder}``; yields (url, list of requests).
+
+    Who has the token "write" may make others: below ``uploads``, noted in ``created``.
+    """
+    fields = {"models": models, "private": dict(private), "requests": [], "blobs": {}}
+    fields |= {"uploads": uploads, "created": {} if created is None else created}
+    handler = type("Handler", (_Handler,), fields)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -100,5 +171,6 @@ def use(monkeypatch, url, home):
     monkeypatch.setattr(
         constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}"
     )
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True, raising=False)  # this hub has the older LFS
     disable_progress_bars()
     return huggingface_hub
