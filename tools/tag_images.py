@@ -235,7 +235,8 @@ def _write_sidecars(
     kind, num_tagged = sidecars.KINDS[options.format], 0
     style = sidecars.Style(options.spaces, options.escape, options.rating, options.prefix)
     sidecars.require_separable(tagger.tags["name"], kind)
-    known = {sidecars.spelling_key(word) for word in (*tagger.tags["name"], options.prefix) if word}
+    edited = selector.edits.names if selector.edits else ()
+    known = {sidecars.spelling_key(word) for word in (*tagger.tags["name"], options.prefix, *edited) if word}
     num_kept, of_films = 0, {}
 
     def rows() -> Iterator[tuple[Job, np.ndarray]]:
@@ -307,6 +308,7 @@ def _settings(
         "limits": [options.mcut, options.max_tags],
         "paths": options.paths,
         **({"every": options.every} if options.every else {}),
+        **({"edits": selector.edits.settings} if selector.edits else {}),
     }
 
 

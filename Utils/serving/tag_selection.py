@@ -15,6 +15,7 @@ import pandas as pd
 from Utils.command.cli import UserError, suggest
 from Utils.evaluation import threshold_table
 from Utils.files.atomic import AnyPath
+from Utils.serving import tag_edits
 from Utils.serving.dump_predictions import DumpPredictions
 from Utils.serving.onnx_tagger import ServingTagger
 from Utils.tags import tag_list
@@ -77,6 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser, mcut: bool = True) -> None:
     parser.add_argument(
         "--exclude", nargs="+", default=[], metavar="TAG", help="never these tags; @FILE has one a line"
     )
+    tag_edits.add_arguments(parser)
     parser.add_argument(
         "--categories", nargs="+", default=[], metavar="CATEGORY", help="only general, character, ..."
     )
@@ -102,7 +104,8 @@ def selector_from_options(
         thresholds = override_threshold(thresholds, tagger.tags, options.character_threshold, True)
         source = f"{source}, --character-threshold {options.character_threshold:g}"
     allowed = _allowed_tags(tagger.tags, options, warn)
-    selector = TagSelector(tagger.tags, thresholds, allowed, options.max_tags, options.mcut)
+    edits = tag_edits.from_options(options, tagger.tags, allowed.tolist(), warn)
+    selector = TagSelector(tagger.tags, thresholds, allowed, options.max_tags, options.mcut, edits)
     return selector, "the largest gap" if options.mcut else source
 
 
@@ -223,6 +226,7 @@ class TagSelector:
         allowed: bool (L,), the tags that may be selected; None for all.
         max_tags: the most that an image gets; None for any number.
         mcut: instead of the thresholds, cut at the largest gap between the probabilities of a category.
+        edits: of the selected tags.
     """
 
     def __init__(
@@ -232,10 +236,12 @@ class TagSelector:
         allowed: np.ndarray | None = None,
         max_tags: int | None = None,
         mcut: bool = False,
+        edits: tag_edits.TagEdits | None = None,
     ) -> None:
         if max_tags is not None and max_tags < 1:
             raise UserError(f"the most tags of a picture are 1 or more; got {max_tags}")
         self.tags, self.thresholds, self.max_tags, self.mcut = tags, thresholds, max_tags, mcut
+        self.edits = edits
         self._ids, self._names = tags["tag_id"].tolist(), tags["name"].tolist()
         self._codes = tags["category"].to_numpy()
         names = tag_list.category_names(tags)
@@ -260,7 +266,9 @@ class TagSelector:
         ]
         rows = np.concatenate([*selected, np.zeros(0, np.int64)])
         rows = rows[np.lexsort((rows, -probabilities[rows]))][: self.max_tags]  # ties in the list's order
-        return Selection(self._scored(probabilities, self._ratings), self._scored(probabilities, rows))
+        tags = self._scored(probabilities, rows)
+        tags = tags if self.edits is None else self.edits.apply(tags)
+        return Selection(self._scored(probabilities, self._ratings), tags)
 
     def _limit(self, probabilities: np.ndarray, rows: np.ndarray, limits: np.ndarray) -> np.ndarray | float:
         if not self.mcut:
