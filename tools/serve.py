@@ -23,7 +23,7 @@ from Utils.command.backend import deferred
 from Utils.command.cli import Parser, UserError, command, number
 from Utils.files import hub
 from Utils.images import codec
-from Utils.serving import http_server, onnx_tagger, tag_selection, tagging_service
+from Utils.serving import execution_providers, http_server, onnx_tagger, tag_selection, tagging_service
 
 
 def parser() -> Parser:
@@ -35,6 +35,7 @@ def parser() -> Parser:
     add("--name", nargs="+", default=[], help="a name for each model (its folder's, or its name on the hub)")
     http_server.add_arguments(command_line)
     tag_selection.add_arguments(command_line, mcut=False)
+    execution_providers.add_device(command_line)
     add("--batch-size", type=number(above=0), default=defaults.batch_size,
         help=f"images that the model gets at a time ({defaults.batch_size})")  # fmt: skip
     add("--wait", type=number(float, least=0, most=1000), default=defaults.batch_wait * 1000, metavar="MS",
@@ -100,7 +101,9 @@ def _service(
     options: argparse.Namespace, name: str, model: Any, limits: tagging_service.ServiceLimits
 ) -> tuple[tagging_service.TaggingService, list[str]]:
     """Return the service of a model, and sentences about it."""
-    tagger = onnx_tagger.load(model, deferred("Models.load")).named(name if options.name else "")
+    tagger = onnx_tagger.load(model, deferred("Models.load"), device=options.device).named(
+        name if options.name else ""
+    )
     selector, source = tag_selection.selector_from_options(
         options, tagger, lambda text: _say(f"warning: {text}")
     )

@@ -36,7 +36,14 @@ from Utils.files import csv_tables, hub
 from Utils.files.outputs import FileKind, has_header, require_replaceable_file
 from Utils.images import codec, films, image_folder, image_reader, places
 from Utils.images.places import join
-from Utils.serving import onnx_tagger, overlapping, picture_jobs, tag_selection, tag_table
+from Utils.serving import (
+    execution_providers,
+    onnx_tagger,
+    overlapping,
+    picture_jobs,
+    tag_selection,
+    tag_table,
+)
 from Utils.serving.dump_predictions import DumpPredictions
 from Utils.serving.picture_jobs import Folder, Job, Rejected, with_frames
 from Utils.tags import sidecars, tag_list
@@ -76,6 +83,7 @@ def parser() -> Parser:
     add("--every", type=_interval, metavar="1s", help="also films, a frame of them so often; 1s, 0.5s, 2min")
     image_reader.add_max_pixels(command_line)
     add("--batch-size", type=number(least=1), default=8, help="images at a time (8)")
+    execution_providers.add_device(command_line)
     add("--workers", type=number(least=0), default=0, help="threads that decode (one for each core)")
     return command_line
 
@@ -132,7 +140,7 @@ def _load(options: argparse.Namespace) -> Tagger:
     """Return what gives the probabilities: a model, or a dump of them."""
     if options.dump:
         return DumpPredictions(options.dump, places.open_place(options.images, options.output))
-    return onnx_tagger.load(options.model, deferred("Models.load"))
+    return onnx_tagger.load(options.model, deferred("Models.load"), device=options.device)
 
 
 def _check(options: argparse.Namespace) -> None:

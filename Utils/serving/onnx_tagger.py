@@ -21,12 +21,11 @@ from Utils.files import hub
 from Utils.files.atomic import AnyPath
 from Utils.images import codec
 from Utils.images.image_reader import Prepare
+from Utils.serving import execution_providers
 from Utils.taggers import description, onnx_outputs
 from Utils.taggers.preparation import Preparation
 
 MODEL_FILE, TAGS_FILE = description.MODEL_FILE, "selected_tags.csv"
-# In the order of preference; onnxruntime skips an operator that a provider lacks.
-PROVIDERS = ("CUDAExecutionProvider", "ROCMExecutionProvider", "DmlExecutionProvider", "CPUExecutionProvider")
 _DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 
 
@@ -115,25 +114,30 @@ def is_release(path: AnyPath) -> bool:
     return path.suffix == ".onnx" or (path.is_dir() and any(path.glob("*.onnx")))
 
 
-def load(path: AnyPath, load_keras: Callable[[Any], Any], threads: int | None = None) -> ServingTagger:
+def load(
+    path: AnyPath, load_keras: Callable[[Any], Any], threads: int | None = None, device: str = "auto"
+) -> ServingTagger:
     """Return the tagger at ``path``: a release, a run folder, a .keras file, a timm folder or a hub id.
 
     Args:
         path: folder or file.
         load_keras: `Models.load`, or a function that imports it when called: the import takes seconds.
         threads: of onnxruntime; None for all cores.
+        device: one of `Utils.serving.execution_providers.DEVICES`; only releases have a choice.
 
     Raises UserError where there is none of them, and as `open_release` does.
     """
     name, path = hub.name_of(path) if hub.is_id(path) else "", hub.local_tagger(path)
     if is_release(path):
-        return open_release(path, threads).named(name)
+        return open_release(path, threads, device).named(name)
     models = [*path.glob("*.keras"), *path.glob("extra/keras/*.keras"), *path.glob("model.safetensors")]
     if path.suffix != ".keras" and not models:
         raise UserError(
             f"a release folder was expected at {path}, with {MODEL_FILE} and {TAGS_FILE}, or a run folder, "
             f".keras file or timm folder; found {_content_of(path)}"
         )
+    if device != "auto":
+        raise UserError(f"--device is for models that onnxruntime runs; {path} has none: export it first")
     return _of_keras(path, load_keras(path)).named(name)
 
 
@@ -154,7 +158,7 @@ def _of_keras(path: pathlib.Path, keras_tagger: Any) -> ServingTagger:
     )
 
 
-def open_release(path: AnyPath, threads: int | None = None) -> ServingTagger:
+def open_release(path: AnyPath, threads: int | None = None, device: str = "auto") -> ServingTagger:
     """Return the tagger of a release folder, or of its ONNX file, after a trial with one white picture.
 
     Raises UserError for what is missing, for a model that cannot be loaded or that takes no square pictures,
@@ -163,7 +167,7 @@ def open_release(path: AnyPath, threads: int | None = None) -> ServingTagger:
     release = description.find(path)
     if release is None:
         raise UserError(f"there is no ONNX file in {path}; found {_content_of(pathlib.Path(path))}")
-    session = open_session(release.model, threads)
+    session = open_session(release.model, threads, device)
     source = _only_input(release.model, session)
     described = description.describe(release, _graph(release.model, session, source))
     run = functools.partial(_run, session, source.name, _dtype(release.model, source), described)
@@ -220,7 +224,7 @@ def _dtype(model: pathlib.Path, source: Any) -> type:
     return _DTYPES[source.type]
 
 
-def open_session(file: AnyPath, threads: int | None = None) -> Any:
+def open_session(file: AnyPath, threads: int | None = None, device: str = "auto") -> Any:
     """Return an onnxruntime session of a file, on the accelerator that onnxruntime was built for, if any.
 
     Raises UserError where onnxruntime is not installed or does not load the file.
@@ -238,7 +242,7 @@ def open_session(file: AnyPath, threads: int | None = None) -> Any:
     options.intra_op_num_threads = threads or num_cores()
     # Threads that wait for work by turning in a loop would take the cores from those that decode pictures.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    providers = [name for name in PROVIDERS if name in onnxruntime.get_available_providers()]
+    providers = execution_providers.choose(device, onnxruntime.get_available_providers())
     try:
         # Its fallback would print to stdout and try the same again.
         return onnxruntime.InferenceSession(str(file), options, providers=providers, enable_fallback=0)
