@@ -19,6 +19,10 @@ from Utils.report import report
 from Utils.tags import tag_list
 
 RARE = 100  # posts; a tag with fewer is called rare
+NOT_RUN = (
+    "None of these programs was run on this release: what they need is read from their code. "
+    "`tools/verify_release.py` runs reimplementations of their readers, which must all name the same tags."
+)
 CLIENTS_SIDE = 448  # pixels; kohya's script feeds no other side
 
 
@@ -291,7 +295,7 @@ def _usage(facts: Facts) -> list[str]:
         ]
     rows = [(name, how) for name, how in _clients(facts) if how]
     return [*lines, "In other programs, from this folder as it lies on disk:", "",
-            *_table(("program", "how"), rows)]  # fmt: skip
+            *_table(("program", "how"), rows), "", NOT_RUN]  # fmt: skip
 
 
 def _python(facts: Facts) -> list[str]:
