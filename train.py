@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from Utils.command.backend import deferred, prepare_backend, prepare_compiler
 from Utils.command.cli import command
-from Utils.data import dataset_folder, folds, shard_damage, unknown_labels
+from Utils.data import dataset_folder, shard_damage
 from Utils.data.dataset_folder import Dataset
 from Utils.files import atomic
 from Utils.images.augmentation import Augmentation
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
 
-    from Utils.data.unknown_labels import UnknownLabels
+    from Generators.training_records import TrainingRecords
     from Utils.training.devices import Devices
     from Utils.training.experiment import Experiment
     from Utils.training.freezing import Freezing
@@ -83,11 +83,15 @@ def _set_up(
 
     A model takes long to build: all that can be refused without it is refused before.
     """
+    from Generators import training_records
     from Utils.training import probing, run_folder, schedules
     from Utils.training.experiment import Experiment, groups
 
     _check(recipe, dataset, devices)
-    facts, batches, validation, mixup_rows = _data(recipe, dataset, devices)
+    for split in filter(("train", "validation").__contains__, dataset.splits):
+        dataset.require_shards(split)
+    records = training_records.choose(dataset, seed=recipe.seed, **recipe.record_options())
+    facts, batches, validation, mixup_rows = _data(recipe, dataset, devices, records)
     schedule = schedules.build(recipe, facts["steps_per_epoch"], facts["batch_size"])
     if run_dir:  # a dry run may do without
         run_folder.check(run_dir, recipe, dataset, facts)
@@ -95,7 +99,7 @@ def _set_up(
         if make:
             make()  # reads no record, but finds the shards
     model, trained_model = _models(recipe, dataset, devices, source, mixup_rows)
-    match, pictures = _start(model, recipe, dataset, source, run_dir, facts["records"])
+    match, pictures = _start(model, recipe, dataset, source, run_dir, facts["records"], records)
     experiment = Experiment(
         recipe=recipe,
         dataset=dataset,
@@ -108,6 +112,7 @@ def _set_up(
         schedule=schedule,
         source=source,
         match=match,
+        records=records,
         pictures=pictures,
         groups=groups(recipe, dataset, source, pictures),
     )
@@ -137,21 +142,18 @@ def _tag_weights(recipe: Recipe, dataset: Dataset) -> "np.ndarray | None":
 
 
 def _data(
-    recipe: Recipe, dataset: Dataset, devices: "Devices"
+    recipe: Recipe, dataset: Dataset, devices: "Devices", records: "TrainingRecords"
 ) -> tuple[dict[str, Any], Callable[[int], Any], Callable[[], Any] | None, int]:
     """Return facts, batches and validation of the experiment, and the rows of a batch that MixUp mixes."""
     import Generators
     from Generators import host_sharding, shard_stats
     from Utils.training import experiment
 
-    for split in filter(("train", "validation").__contains__, dataset.splits):
-        dataset.require_shards(split)
-    is_kept = _label_filters(recipe, dataset)[0]
-    counts = shard_stats.record_counts(dataset, "train", is_kept)
-    facts = experiment.derive_facts(recipe, dataset, devices, int(counts.sum()))
+    counts = shard_stats.record_counts(dataset, "train", records.keep)
+    facts = experiment.derive_facts(recipe, dataset, devices, int(counts.sum()), records.repeats)
     streams = host_sharding.RecordStreams(counts, facts["records"], facts["batch_size"])
     # A host reads its own rows of every global batch; the batches are the same for any number of hosts.
-    shared_options = _batch_options(recipe, dataset, facts["batch_size"])
+    shared_options = _batch_options(recipe, dataset, records, facts["batch_size"])
     shared_options["host"] = devices.host
 
     packed_labels = shard_stats.room_for_packed_labels(
@@ -164,7 +166,8 @@ def _data(
             seed=recipe.seed,
             start_step=step,
             num_records=streams.counts,
-            keep=is_kept,
+            keep=records.keep,
+            repeats=records.repeats,
             augmentation=recipe.group(Augmentation),
             packed_labels=packed_labels,
             **shared_options,
@@ -178,22 +181,12 @@ def _data(
     return facts, batches, validation if "validation" in dataset.splits else None, streams.rows_each
 
 
-def _label_filters(
-    recipe: Recipe, dataset: Dataset
-) -> "tuple[Callable[[np.ndarray], np.ndarray] | None, UnknownLabels | None]":
-    """Return which records are trained on, by id, and which of their labels are unknown; None: all, none."""
-    fold = folds.parse(recipe.fold)
-    unknown = None
-    if recipe.unknown_labels:
-        unknown = unknown_labels.read(recipe.unknown_labels, dataset.tags)
-    return fold.excludes if fold else None, unknown
-
-
-def _batch_options(recipe: Recipe, dataset: Dataset, batch_size: int) -> dict[str, Any]:
+def _batch_options(
+    recipe: Recipe, dataset: Dataset, records: "TrainingRecords", batch_size: int
+) -> dict[str, Any]:
     """Return the options that every dataset of an experiment has."""
-    unknown = _label_filters(recipe, dataset)[1]
     sizes = {"num_labels": dataset.num_labels, "image_size": recipe.image_size}
-    return {**sizes, "batch_size": batch_size, "unknown": unknown.mask if unknown else None}
+    return {**sizes, "batch_size": batch_size, "unknown": records.unknown_mask}
 
 
 def _models(
@@ -242,7 +235,13 @@ def _architecture(recipe: Recipe, source: Source, sizes: dict[str, Any]) -> str:
 
 
 def _start(
-    model: "keras.Model", recipe: Recipe, dataset: Dataset, source: Source | None, run_dir: str, records: int
+    model: "keras.Model",
+    recipe: Recipe,
+    dataset: Dataset,
+    source: Source | None,
+    run_dir: str,
+    records: int,
+    chosen: "TrainingRecords",
 ) -> "tuple[TagMatch | None, np.ndarray | None]":
     """Give the model its first weights; of a source: return how tags match, and each one's pictures."""
     from Generators import shard_stats
@@ -253,8 +252,11 @@ def _start(
     begun = bool(run_dir) and checkpoints.newest(atomic.to_path(run_dir) / run_folder.CHECKPOINTS)
     if source.is_taken_over if source else begun:
         return None, source and source.pictures
-    frequencies = shard_stats.label_frequencies(dataset, "train", *_label_filters(recipe, dataset))
-    biases = classifier_prior.first_biases(recipe, frequencies)
+    frequencies = shard_stats.label_frequencies(dataset, "train", chosen.keep, chosen.unknown)
+    seen = (
+        shard_stats.label_frequencies(dataset, "train", **chosen.counting) if chosen.repeats else frequencies
+    )
+    biases = classifier_prior.first_biases(recipe, seen)
     if source is None:
         transfer.set_classifier_bias(model, biases)
         return None, None
@@ -335,8 +337,9 @@ def _features(experiment: "Experiment", run: Run) -> "Iterator[Experiment]":
         counts["validation"] = dataset.num_records("validation")
     folder, made_by = run.folder / probing.FEATURES, probing.made_by(body, experiment)
     with feature_cache.FeatureCache(folder, head.input_shape[-1], dataset.num_labels, made_by) as cache:
-        options = _batch_options(recipe, dataset, recipe.batch_size_per_device)
-        kept = {"train": _label_filters(recipe, dataset)[0]}
+        records = experiment.records
+        options = _batch_options(recipe, dataset, records, recipe.batch_size_per_device)
+        kept = {"train": records.keep}
         feature_cache.fill_splits(cache, dataset, counts, kept, body.predict_on_batch, options)
         yield probing.on_features(experiment, cache, counts)
 

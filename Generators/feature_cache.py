@@ -16,6 +16,7 @@ import tensorflow as tf
 from Generators.pipeline import eval_dataset, with_options
 from Utils.command.cli import UserError, progress
 from Utils.data.dataset_folder import Dataset
+from Utils.data.repeat_factors import RepeatFactors
 from Utils.files.row_cache import RowCache
 
 VIEWS = 2  # as it is, mirrored
@@ -108,17 +109,24 @@ class FeatureCache:
         return self._rows.read("features", rows).astype(np.float32), labels.astype(np.float32) - unknown
 
     def training_batches(
-        self, count: int, batch_size: int, steps_per_epoch: int, seed: int, start_step: int
+        self,
+        count: int,
+        batch_size: int,
+        steps_per_epoch: int,
+        seed: int,
+        start_step: int,
+        repeats: RepeatFactors | None = None,
     ) -> tf.data.Dataset:
         """Return endless batches from a step on: a function of the seed and the step alone.
 
         Elements are ``(features (B, C), labels (B, L))``, both float32. Every epoch has an order of its own;
-        an epoch of fewer records than a batch repeats some.
+        an epoch of fewer records than a batch repeats some. ``repeats`` says how often each comes in one.
         """
 
         @functools.lru_cache(2)
         def order(epoch: int) -> np.ndarray:
-            return np.random.default_rng([seed, epoch]).permutation(count)
+            records = np.arange(count) if repeats is None else np.repeat(range(count), repeats.of_pass(epoch))
+            return np.random.default_rng([seed, epoch]).permutation(records)
 
         def batch(step: np.int64) -> tuple[np.ndarray, np.ndarray]:
             epoch, place = divmod(int(step), steps_per_epoch)

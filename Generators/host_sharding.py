@@ -9,7 +9,8 @@ its rows; two hosts that share a stream both read it. A small dataset has one st
 In a pass the shards lie on a circle, in an order drawn for that pass. The circle is cut, from a drawn record
 on, into as many equal arcs as there are streams. A stream gives each record of its arc once, shuffled in its
 own buffer, then starts its next pass. Arcs differ by at most one record, so one stream may get ahead of
-another by one record a pass; no stream waits, no record is dropped, and no batch is short.
+another by one record a pass; no stream waits, no record is dropped, and no batch is short. A record that is
+repeated (``Utils.data.repeat_factors``) counts as often as it comes in that pass.
 
 Everything drawn here is a function of (seed, pass, stream). Where a run stopped at step s, it continues by
 arithmetic: step s is in a known pass of each stream, and whole passes before it are never read.
@@ -17,14 +18,16 @@ arithmetic: step s is in a known pass of each stream, and whole passes before it
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from Generators.records import filter_by_id, shard_reader
+from Generators.records import filter_by_id, repeat_by_id, shard_reader
 from Utils.command.cli import UserError
+from Utils.data.repeat_factors import RepeatFactors
 
 MAX_STREAMS = 64
 MIN_RECORDS = 2048  # of a stream: two shards of the usual size, for records of neighboring arcs to mix
@@ -44,11 +47,13 @@ class RecordStreams:
         counts: (S,) records of every shard; None where they are not known, then there is one stream.
         total: records of a pass; None where it is not known.
         batch_size: rows of the global batch.
+        repeats: how often each of these records comes in a pass; None: once.
     """
 
     counts: np.ndarray | None
     total: int | None
     batch_size: int
+    repeats: RepeatFactors | None = None
 
     @property
     def number(self) -> int:
@@ -80,10 +85,21 @@ class RecordStreams:
         """
         if step == 0:
             return np.zeros((2, self.number), np.int64)
-        return np.stack(np.divmod(np.int64(step) * self.rows_each, np.diff(self._arc_ends())))
+        rows = np.int64(step) * self.rows_each
+        if self.repeats is None:
+            return np.stack(np.divmod(rows, np.diff(self._arc_ends(0))))
+        passes, rest = np.zeros(self.number, np.int64), np.full(self.number, rows)
+        for pass_number in itertools.count():  # passes differ in length, so they are counted off one by one
+            lengths = np.diff(self._arc_ends(pass_number))
+            is_over = (passes == pass_number) & (rest >= lengths)
+            if not is_over.any():
+                return np.stack([passes, rest])
+            passes[is_over] += 1
+            rest[is_over] -= lengths[is_over]
+        raise AssertionError("passes never end")
 
     def arc(
-        self, order: np.ndarray, first_cut: int, stream: int
+        self, order: np.ndarray, first_cut: int, stream: int, pass_number: int = 0
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return where the records of a stream lie in one pass, as ``shard_ranges`` does.
 
@@ -92,15 +108,19 @@ class RecordStreams:
         if self.counts is None or self.total is None or self.number == 1:
             # One stream has the whole circle, so it needs no counts: it reads every shard to its end.
             return order, np.zeros_like(order), np.full_like(order, ALL_RECORDS)
-        ends = first_cut % self.total + self._arc_ends()
-        return shard_ranges(self.counts[order], order, ends[stream], ends[stream + 1])
+        counts = self.counts
+        if self.repeats is not None:
+            counts = self.repeats.shard_counts(counts, pass_number)
+        ends = first_cut % counts.sum() + self._arc_ends(pass_number)
+        return shard_ranges(counts[order], order, ends[stream], ends[stream + 1])
 
-    def _arc_ends(self) -> np.ndarray:
+    def _arc_ends(self, pass_number: int) -> np.ndarray:
         """Return where the arcs begin, from the first cut on, and where the last one ends: (number + 1,)."""
-        if self.total is None:
+        total = self.total if self.repeats is None else self.repeats.of_pass(pass_number).sum()
+        if total is None:
             raise UserError("start_step needs num_records where the shards are not local files")
         # Each end is rounded by itself, so that lengths differ by at most one and the last end is the total.
-        return np.arange(self.number + 1) * self.total // self.number
+        return np.arange(self.number + 1) * total // self.number
 
 
 def number_of_streams(records: int, batch_size: int) -> int:
@@ -194,19 +214,26 @@ def _one_pass(
     order = random.experimental.stateless_shuffle(tf.range(len(paths), dtype=tf.int64), words)
     # A seed for the buffer of each stream, and the first cut of the circle; all streams draw the same.
     numbers = random.stateless_uniform([streams.number + 1], words, None, None, tf.int64)
-    ranges = tf.numpy_function(streams.arc, [order, numbers[-1], stream], [tf.int64] * 3, stateful=False)
+    words = [order, numbers[-1], stream, pass_number]
+    ranges = tf.numpy_function(streams.arc, words, [tf.int64] * 3, stateful=False)
     shards, skips, takes = (tf.ensure_shape(part, [None]) for part in ranges)
     dataset = tf.data.Dataset.from_tensor_slices((tf.gather(tf.constant(paths), shards), skips, takes))
     is_single = streams.number == 1
     open_shards = min(max(2, OPEN_SHARDS // streams.number), len(paths))
-    # With several streams, counts are of kept records, so the reader skips and takes among those. One stream
-    # uses no counts, so one filter after all readers is enough.
-    read = shard_reader(paths, None if is_single else keep)
+
+    def select(dataset: tf.data.Dataset) -> tf.data.Dataset:
+        dataset = filter_by_id(dataset, keep)
+        return repeat_by_id(dataset, streams.repeats.copies, pass_number) if streams.repeats else dataset
+
+    # With several streams, counts are of kept records and their repeats, so the reader skips and takes among
+    # those. One stream uses no counts, so one selection after all readers is enough.
+    selects = keep is not None or streams.repeats is not None
+    read = shard_reader(paths, select if selects and not is_single else None)
     parallel: dict[str, Any] = {
         "num_parallel_calls": min(PARALLEL_READS, open_shards), "deterministic": True
     }  # fmt: skip
     # Several streams already run in parallel, so each reads its shards in one thread.
     dataset = dataset.interleave(read, open_shards, **(parallel if is_single else {}))
-    dataset = filter_by_id(dataset, keep if is_single else None)
+    dataset = select(dataset) if is_single else dataset
     # Every pass has a new seed. Reshuffling would make the order depend on how often it was iterated.
     return dataset.shuffle(max(1, buffer // streams.number), numbers[stream], reshuffle_each_iteration=False)

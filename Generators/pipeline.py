@@ -12,6 +12,7 @@ the interpreter lock and are several times faster than TensorFlow's image ops (`
 
 import collections.abc
 import dataclasses
+import functools
 import os
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
@@ -29,6 +30,7 @@ from Generators.tar_samples import Tags, TarSamples
 from Utils.command.cli import UserError, suggest
 from Utils.command.machine import num_cores
 from Utils.command.text import join_names
+from Utils.data.repeat_factors import RepeatFactors
 from Utils.files import atomic, tfrecord
 from Utils.images import codec
 from Utils.images.augmentation import Augmentation
@@ -52,6 +54,7 @@ def train_dataset(
     workers: int | None = None,
     reduced_decoding: bool = True,
     keep: Keep | None = None,
+    repeats: RepeatFactors | None = None,
     unknown: UnknownMask | None = None,
     tags: Tags | None = None,
     packed_labels: int = 0,
@@ -77,6 +80,7 @@ def train_dataset(
         workers: batches made at the same time; by default one a core.
         reduced_decoding: decode JPEGs much larger than needed at 1/2, 1/4 or 1/8 of their size.
         keep: ``keep(id) -> bool`` leaves out the other records, undecoded; None keeps all.
+        repeats: how often each of the records that are kept comes in a pass; None: once.
         unknown: ``unknown(ids) -> (B, num_labels) bool`` of labels that become -1.
         tags: for tars, which hold the names of tags: the path of a selected_tags.csv, or a list of the names.
         packed_labels: give labels packed, (B, 2 packed_labels), with room for so many an image; 0 gives all
@@ -95,6 +99,8 @@ def train_dataset(
     augmentation = _changed(augmentation or Augmentation(), changes)
     paths, num_records = _records_of(records, num_records, tags, num_labels, keep)
     streams = _streams(paths, num_records, keep, batch_size, start_step)
+    if repeats is not None:
+        streams = _with_repeats(streams, repeats)
     batcher = TrainBatcher(
         spec=spec,
         augmentation=augmentation,
@@ -285,6 +291,14 @@ def _streams(
     return RecordStreams(counts, total, batch_size)
 
 
+def _with_repeats(streams: RecordStreams, repeats: RepeatFactors) -> RecordStreams:
+    if streams.total not in (None, len(repeats.ids)):
+        raise UserError(
+            f"repeats must have a factor for each of the {streams.total} records; got {len(repeats.ids)}"
+        )
+    return dataclasses.replace(streams, repeats=repeats)
+
+
 def _eval_counts(
     paths: Sequence[str],
     num_records: int | Sequence[int] | np.ndarray | None,
@@ -322,7 +336,8 @@ def _record_range(
         counts, np.arange(len(paths)), min(begin, total), min(begin + length, total)
     )
     names = tf.constant(np.array(paths)[shards].tolist(), tf.string)
-    return tf.data.Dataset.from_tensor_slices((names, skips, takes)).flat_map(shard_reader(paths, keep))
+    select = functools.partial(filter_by_id, keep=keep) if keep else None
+    return tf.data.Dataset.from_tensor_slices((names, skips, takes)).flat_map(shard_reader(paths, select))
 
 
 def _are_remote(paths: Sequence[str]) -> bool:

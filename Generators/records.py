@@ -36,24 +36,25 @@ def read_shards(shards: Sequence[str]) -> tf.data.Dataset:
     return tf.data.Dataset.from_tensor_slices(list(shards)).flat_map(_fsspec_dataset)
 
 
-def shard_reader(
-    shards: Sequence[str], keep: Callable[[np.ndarray], Any] | None = None
-) -> Callable[..., tf.data.Dataset]:
+Selection = Callable[[tf.data.Dataset], tf.data.Dataset]  # leaves out serialized records, or repeats some
+
+
+def shard_reader(shards: Sequence[str], select: Selection | None = None) -> Callable[..., tf.data.Dataset]:
     """Return ``read(path, skip, take)``: a dataset of the serialized records of one of ``shards``.
 
-    The arguments of ``read`` are scalar tensors. Of the records that ``keep`` keeps (see ``filter_by_id``) it
-    leaves out the first ``skip``, then gives ``take``, -1 for all. TensorFlow reads local files and ``gs://``,
-    fsspec the other file systems; tars know their samples.
+    The arguments of ``read`` are scalar tensors. Of the records that ``select`` gives (see ``filter_by_id``,
+    ``repeat_by_id``; None: of all) it leaves out the first ``skip``, then gives ``take``, -1 for all.
+    TensorFlow reads local files and ``gs://``, fsspec the other file systems; tars know their samples.
     """
     through_fsspec = any(map(needs_fsspec, shards))
     # These two pass over the skipped records without fetching them.
     parts = shards.dataset if isinstance(shards, TarSamples) else _fsspec_dataset if through_fsspec else None
 
     def read(path: Any, skip: Any, take: Any) -> tf.data.Dataset:
-        if parts is not None and keep is None:
+        if parts is not None and select is None:
             return parts(path, skip, take)
         dataset = tf.data.TFRecordDataset(path) if parts is None else parts(path)
-        return filter_by_id(dataset, keep).skip(skip).take(take)
+        return (select(dataset) if select else dataset).skip(skip).take(take)
 
     return read
 
@@ -71,6 +72,19 @@ def filter_by_id(dataset: tf.data.Dataset, keep: Callable[[np.ndarray], Any] | N
         return tf.ensure_shape(answer, ())
 
     return dataset.filter(is_kept)
+
+
+def repeat_by_id(
+    dataset: tf.data.Dataset, copies: Callable[[np.ndarray, np.ndarray], np.ndarray], pass_number: Any
+) -> tf.data.Dataset:
+    """Give each serialized record ``copies(id, pass_number) -> int64`` times, one after another."""
+
+    def repeated(serialized: Any) -> tf.data.Dataset:
+        words = [_parse_id(serialized), pass_number]
+        count = tf.numpy_function(copies, words, tf.int64, stateful=False)
+        return tf.data.Dataset.from_tensors(serialized).repeat(tf.ensure_shape(count, ()))
+
+    return dataset.flat_map(repeated)
 
 
 def record_ids(shards: Sequence[str], batch_size: int = 1024) -> Iterator[np.ndarray]:

@@ -10,7 +10,9 @@ import numpy as np
 
 from Generators.records import parse_batch, read_shards, record_ids
 from Utils.command.cli import UserError
+from Utils.data import repeat_factors as rule
 from Utils.data.dataset_folder import Dataset
+from Utils.data.repeat_factors import RepeatFactors
 from Utils.data.unknown_labels import UnknownLabels
 
 LABELS_TO_PACK = 4096  # from which --packed-labels auto packs: 16 kB an image
@@ -21,6 +23,7 @@ def label_frequencies(
     split: str,
     keep: Callable[[np.ndarray], Any] | None = None,
     unknown: UnknownLabels | None = None,
+    repeats: RepeatFactors | None = None,
     max_records: int = 50_000,
 ) -> np.ndarray:
     """Return the share of a split's records that has each label, (num_labels,), above 0 and below 1.
@@ -33,23 +36,84 @@ def label_frequencies(
         split: train, validation or test.
         keep: ``keep(ids)`` of the records that count, None for all.
         unknown: labels of posts that count for neither.
+        repeats: how often each record counts; None: once.
         max_records: see ``dataset``.
     """
-    positives, knowns = np.zeros(dataset.num_labels, np.int64), np.zeros(dataset.num_labels, np.int64)
+    positives, knowns = _label_counts(dataset, split, keep, unknown, repeats, max_records)
+    return (positives + 0.5) / (knowns + 1.0)
+
+
+def repeat_factors(
+    dataset: Dataset,
+    split: str,
+    threshold: float | None,
+    seed: int,
+    keep: Callable[[np.ndarray], Any] | None = None,
+    unknown: UnknownLabels | None = None,
+) -> RepeatFactors:
+    """Return how often each record of a split comes in a pass of training.
+
+    Reads the labels of all posts twice; those of a dataset without posts.parquet are in its records.
+
+    Args:
+        dataset: the dataset.
+        split: train, validation or test.
+        threshold: the share of the records below which a tag is repeated; None takes
+            ``Utils.data.repeat_factors.default_threshold``.
+        seed: of the draws.
+        keep: ``keep(ids)`` of the records that are trained on, None for all.
+        unknown: labels of posts that make no tag frequent and repeat no record.
+    """
+    positives, knowns = _label_counts(dataset, split, keep, unknown)
+    frequencies = positives / np.maximum(knowns, 1)
+    if threshold is None:
+        threshold = rule.default_threshold(frequencies)
+    tag_factors = rule.of_tags(frequencies, threshold)
+    posts, factors = [np.zeros(0, np.int64)], [np.zeros(0)]
+    for ids, lengths, labels in _label_blocks(dataset, split, keep):
+        of_labels = tag_factors[labels]
+        if unknown is not None:
+            of_labels[_are_unknown(ids, lengths, labels, unknown)] = 1.0
+        posts.append(ids)
+        factors.append(rule.of_records(of_labels, lengths))
+    of_posts = RepeatFactors(np.concatenate(posts), np.concatenate(factors), seed, threshold)
+    ids = post_ids(dataset, split)
+    ids = ids if keep is None else ids[np.asarray(keep(ids))]
+    return RepeatFactors(ids, of_posts.of(ids), seed, threshold)
+
+
+def _label_counts(
+    dataset: Dataset,
+    split: str,
+    keep: Callable[[np.ndarray], Any] | None,
+    unknown: UnknownLabels | None,
+    repeats: RepeatFactors | None = None,
+    max_records: int = -1,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return in how many records each label is, and in how many it is known, float64 (num_labels,) each."""
+    positives, knowns = np.zeros((2, dataset.num_labels))
+    for ids, lengths, labels in _label_blocks(dataset, split, keep, max_records):
+        weights = np.ones(len(ids)) if repeats is None else repeats.of(ids).astype(np.float64)
+        of_labels = np.repeat(weights, lengths)
+        positives += np.bincount(labels, of_labels, dataset.num_labels)[: dataset.num_labels]
+        knowns += weights.sum()
+        if unknown is not None:
+            is_unknown = _are_unknown(ids, lengths, labels, unknown)
+            positives -= np.bincount(labels[is_unknown], of_labels[is_unknown], dataset.num_labels)
+            knowns -= _unknown_weights(ids, weights, unknown)
+    return positives, knowns
+
+
+def _label_blocks(
+    dataset: Dataset, split: str, keep: Callable[[np.ndarray], Any] | None, max_records: int = -1
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """Yield (ids, numbers of labels, labels) of the records that are kept, from posts.parquet or shards."""
     blocks = dataset.label_blocks(split)
-    if blocks is None:
-        blocks = _stored_labels(dataset, split, max_records)
-    for ids, lengths, labels in blocks:
+    for ids, lengths, labels in blocks or _stored_labels(dataset, split, max_records):
         if keep is not None:
             is_kept = np.asarray(keep(ids))
             ids, labels, lengths = ids[is_kept], labels[np.repeat(is_kept, lengths)], lengths[is_kept]
-        positives += np.bincount(labels, minlength=dataset.num_labels)[: dataset.num_labels]
-        knowns += len(ids)
-        if unknown is not None:
-            uncounted = _unknown_counts(ids, lengths, labels, unknown)
-            positives -= uncounted[0]
-            knowns -= uncounted[1]
-    return (positives + 0.5) / (knowns + 1.0)
+        yield ids, lengths, labels
 
 
 def counts(frequencies: np.ndarray, records: int) -> np.ndarray:
@@ -71,18 +135,25 @@ def _stored_labels(dataset: Dataset, split: str, max_records: int) -> Iterator[t
         yield batch["image_id"].numpy(), labels.row_lengths().numpy(), labels.values.numpy()
 
 
-def _unknown_counts(
+def _are_unknown(
     ids: np.ndarray, lengths: np.ndarray, labels: np.ndarray, unknown: UnknownLabels
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return how often each label is unknown where the records have it, and how often at all."""
-    has_unknown = np.isin(ids, unknown.posts)
-    listed_labels = np.split(labels[np.repeat(has_unknown, lengths)], np.cumsum(lengths[has_unknown])[:-1])
-    counts = np.zeros((2, unknown.num_labels), np.int64)
-    for post, post_labels in zip(ids[has_unknown], listed_labels, strict=False):
-        mask = unknown.mask([post])[0]
-        counts[0, post_labels] += mask[post_labels]
-        counts[1] += mask
-    return counts[0], counts[1]
+) -> np.ndarray:
+    """Return which of the labels that the records have are unknown, bool of the shape of ``labels``."""
+    is_unknown = np.zeros(len(labels), bool)
+    ends = np.cumsum(lengths)
+    for row in np.flatnonzero(np.isin(ids, unknown.posts)):
+        part = slice(ends[row] - lengths[row], ends[row])
+        is_unknown[part] = unknown.mask(ids[row : row + 1])[0][labels[part]]
+    return is_unknown
+
+
+def _unknown_weights(ids: np.ndarray, weights: np.ndarray, unknown: UnknownLabels) -> np.ndarray:
+    """Return the weight of the records of which each label is unknown, whether they have it or not."""
+    order = np.argsort(ids, kind="stable")
+    places = np.minimum(np.searchsorted(ids, unknown.posts, sorter=order), len(ids) - 1)
+    rows = order[places] if len(ids) else places
+    is_here = ids[rows] == unknown.posts if len(ids) else np.zeros(len(places), bool)
+    return np.bincount(unknown.labels[is_here], weights[rows[is_here]], unknown.num_labels)
 
 
 def post_ids(dataset: Dataset, split: str) -> np.ndarray:

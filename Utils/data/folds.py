@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from Utils.command.cli import UserError
+from Utils.data import id_hash
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,12 +42,6 @@ def fold_of(ids: ArrayLike, count: int) -> np.ndarray:
     """Return the fold, 0 to ``count`` - 1, of each post id, from a hash of it, so that folds are about equal.
 
     Not the id modulo ``count``: splits are ranges of the id modulo 1000, so a split would not have all folds
-    alike. The hash is SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
+    alike.
     """
-    x = np.asarray(ids, np.int64).astype(np.uint64)
-    with np.errstate(over="ignore"):  # arithmetic modulo 2**64 is intended
-        x = x + np.uint64(0x9E3779B97F4A7C15)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        x = x ^ (x >> np.uint64(31))
-    return (x % np.uint64(count)).astype(np.int64)
+    return (id_hash.splitmix64(ids) % np.uint64(count)).astype(np.int64)

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from Utils.command.cli import UserError, WorkError
-from Utils.data import dataset_folder, shard_writer
+from Utils.data import dataset_folder, id_hash, shard_writer
 from Utils.data.definition import SPLITS
 from Utils.files import atomic, csv_tables, damage, parquet_files, shapes
 from Utils.files.atomic import AnyPath, read_json, replacing, require_file, sha256_of, to_path, write_json
@@ -136,7 +136,7 @@ class Posts:
     def rows(self, split: str, seed: int) -> np.ndarray:
         """Return the rows of a split in record order: train shuffled by the seed, others by post id."""
         rows = np.flatnonzero(self._splits == SPLITS.index(split))
-        keys = shuffling_keys(self.ids[rows], seed) if split == "train" else self.ids[rows]
+        keys = id_hash.splitmix64(self.ids[rows], seed) if split == "train" else self.ids[rows]
         return rows[np.argsort(keys, kind="stable")]
 
     def at(self, rows: np.ndarray) -> Iterator[shard_writer.Post]:
@@ -175,18 +175,6 @@ class Posts:
             f"--images {images}: none of {len(paths)} images is there, as {images}/{paths[0]}; "
             f"{'it holds ' + ', '.join(names) + ' ...' if names else 'it is empty or missing'}"
         )
-
-
-def shuffling_keys(ids: np.ndarray, seed: int) -> np.ndarray:
-    """Return a pseudo-random key for every post id: uint64 (N,), the splitmix64 of id and seed.
-
-    Sorting by it shuffles, and two posts keep their order whatever other posts there are.
-    Source: Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators (OOPSLA 2014).
-    """
-    value = ids.astype(np.uint64) + np.uint64((seed * 0x9E3779B97F4A7C15 + 0x9E3779B97F4A7C15) % 2**64)
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        value = (value ^ (value >> np.uint64(shift))) * np.uint64(factor)
-    return value ^ (value >> np.uint64(31))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -104,6 +104,17 @@ class DataOptions(Checked):
     packed_labels: Literal["auto", "on", "off"] = "auto"
     """Send the labels of a batch to the device as the few that are not 0, for the same loss and gradients.
     auto does from 4,096 tags on, without --unknown-labels, where posts.parquet says how many an image has."""
+    sampling: Literal["uniform", "repeat_factor"] = "uniform"
+    """How often a record comes in a pass: once, or by repeat factors (arXiv:1908.03195) max(1, sqrt(t / f))
+    times, t the threshold, f the share of the records that has its rarest tag. Lengths in epochs count the
+    repeats."""
+    sampling_threshold: Annotated[float | None, ABOVE_0] = None
+    """Share of the records below which a tag is repeated; None: the median of the tags' shares."""
+
+    def record_options(self) -> dict[str, Any]:
+        """Return what decides which records are trained on, how often, and which labels count."""
+        names = ("fold", "unknown_labels", "sampling", "sampling_threshold")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclasses.dataclass(frozen=True)

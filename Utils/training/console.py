@@ -54,6 +54,8 @@ def opening_line(facts: Mapping[str, Any], has_validation: bool) -> str:
     line = f"{facts['devices']}; global batch {batch_size}, {steps} steps an epoch"
     if records < batch_size:
         line += f"; the {records} training images do not fill a batch, which repeats some"
+    if "repeats" in facts:
+        line += f"; {facts['repeats']}"
     if not has_validation:
         line += "; no validation split, so no scores: best.keras will be the last state"
     return line

@@ -10,6 +10,7 @@ import numpy as np
 
 from Utils.command.cli import UserError
 from Utils.data.dataset_folder import Dataset
+from Utils.data.repeat_factors import RepeatFactors
 from Utils.files import atomic
 from Utils.recipe import initial_weights
 from Utils.recipe.recipe import Recipe
@@ -36,6 +37,7 @@ class Experiment:
         schedule: the learning rate by step.
         source: where the first weights are from; None: they are fresh.
         match: of the source's tags with the dataset's; None if nothing was copied: a run that was continued.
+        records: which records are trained on, how often: of ``Generators.training_records``.
         pictures: (num_labels,) training pictures of each tag, where the first weights are from a source;
             None: not counted.
         groups: columns of tags by name, see `groups`; empty without a source or a new tag.
@@ -52,6 +54,7 @@ class Experiment:
     schedule: Any
     source: initial_weights.Source | None = None
     match: initial_weights.TagMatch | None = None
+    records: Any = None
     pictures: np.ndarray | None = None
     groups: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
@@ -86,6 +89,7 @@ class Experiment:
             "global batch": f"{facts['batch_size']} ({recipe.batch_size_per_device} on each device)",
             "steps": f"{facts['steps_per_epoch']} an epoch ({facts['records']} records), "
             f"{steps} in {recipe.epochs} epochs",
+            **({"sampling": facts["repeats"]} if "repeats" in facts else {}),
             "learning rate": f"{float(self.schedule(0)):.3g} at first, {self.schedule.peak:.3g} at the peak, "
             f"{float(self.schedule(steps - 1)):.3g} at last",
             "memory": memory_estimate.describe(memory),
@@ -117,11 +121,14 @@ def groups(
     return {name: numbers for name, numbers in columns.items() if len(numbers)}
 
 
-def derive_facts(recipe: Recipe, dataset: Dataset, devices: Devices, records: int) -> dict[str, Any]:
+def derive_facts(
+    recipe: Recipe, dataset: Dataset, devices: Devices, records: int, repeats: RepeatFactors | None = None
+) -> dict[str, Any]:
     """Return the facts that follow from recipe, dataset and devices, for a run's ``environment.json``.
 
-    ``records`` is the number of training records that the recipe keeps. ``contents`` are digests, by flag, of
-    what the recipe only names: that may have changed when a run is continued.
+    ``records`` is the number of training records that the recipe keeps, of which ``repeats`` gives some more
+    than once in a pass. ``contents`` are digests, by flag, of what the recipe only names: that may have
+    changed when a run is continued.
 
     Raises UserError if there is no record, the steps of an epoch are no multiple of an execution's, or the
     training ends before its first update.
@@ -130,7 +137,7 @@ def derive_facts(recipe: Recipe, dataset: Dataset, devices: Devices, records: in
         fold = f", fold {recipe.fold} left out," if recipe.fold else ""
         raise UserError(f"the training split of {dataset.folder}{fold} is empty; it needs a record at least")
     batch_size = recipe.batch_size_per_device * devices.replicas
-    steps_per_epoch = recipe.steps(records, batch_size)
+    steps_per_epoch = recipe.steps(repeats.images if repeats else records, batch_size)
     if recipe.gradient_accumulation > recipe.epochs * steps_per_epoch:
         raise UserError(
             f"--gradient-accumulation {recipe.gradient_accumulation} leaves no update: the training has "
@@ -142,10 +149,13 @@ def derive_facts(recipe: Recipe, dataset: Dataset, devices: Devices, records: in
     if recipe.tag_weights:
         weights = tag_list.weights(dataset.tags, recipe.tag_weights)
         contents["--tag-weights"] = hashlib.sha256(weights.tobytes()).hexdigest()
+    if repeats is not None:
+        contents["--sampling"] = repeats.digest
     return {
         "devices": devices.text,
         "batch_size": batch_size,
         "records": records,
         "steps_per_epoch": steps_per_epoch,
         "contents": contents,
+        **({"repeats": repeats.text} if repeats else {}),
     }

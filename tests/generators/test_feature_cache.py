@@ -12,6 +12,7 @@ from Generators import feature_cache
 from Generators.feature_cache import FeatureCache
 from Utils.command.cli import UserError
 from Utils.data import dataset_folder
+from Utils.data.repeat_factors import RepeatFactors
 
 SIZES = {"num_labels": 6, "image_size": 16, "batch_size": 4, "unknown": None}
 COUNTS = {"train": 10, "validation": 6}
@@ -73,6 +74,16 @@ def test_batches_are_a_function_of_seed_and_step(dataset, tmp_path):
     for ours, theirs in zip(first[4:], later, strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
     assert any(not np.array_equal(a[0], b[0]) for a, b in zip(first, other, strict=True))
+
+
+def test_an_epoch_repeats_records_by_their_factors(dataset, tmp_path):
+    repeats = RepeatFactors(np.arange(10), np.repeat([1.0, 2.0], 5), 0)  # 15 records
+    with filled(tmp_path / "cache", dataset) as cache:
+        batches = list(cache.training_batches(10, 5, 3, 0, 3, repeats).take(3))  # of the second epoch
+        rows = cache.read("train", np.arange(10))[0]
+    seen = np.concatenate([features.numpy() for features, _ in batches])
+    numbers = np.abs(seen[:, None, None] - rows).sum(axis=-1).min(axis=-1).argmin(axis=1)
+    assert np.bincount(numbers, minlength=10).tolist() == [1] * 5 + [2] * 5
 
 
 @pytest.mark.reliability("Features of --probe, interrupted", "the same command computes only what is missing")

@@ -8,6 +8,7 @@ import pytest
 import Generators
 from Generators import host_sharding, records
 from Utils.command.cli import UserError
+from Utils.data.repeat_factors import RepeatFactors
 from Utils.images import codec
 
 COUNTS = (40, 1, 60, 33, 0, 26, 40)
@@ -197,6 +198,44 @@ def test_streams_share_out_the_records_that_are_kept(local):
     assert np.array_equal(order(local, 2, keep=keep, num_records=counts, start_step=9), rows[9:11])
     halves = [order(local, 12, keep=keep, num_records=counts, host=(index, 2)) for index in range(2)]
     assert np.array_equal(np.hstack(halves), rows)
+
+
+FACTORS = RepeatFactors(np.arange(TOTAL), 1 + np.arange(TOTAL) % 7 / 3, 5)  # 1 to 3 times
+LENGTHS = [int(FACTORS.of_pass(number).sum()) for number in range(3)]  # of passes, about 400
+
+
+def test_repeated_records_come_as_often_as_the_factors_say(local):
+    """In every pass of all streams together, on any number of hosts, from any step on."""
+    rows = order(local, 20, repeats=FACTORS)
+    assert LENGTHS[0] != LENGTHS[1], "passes differ in length"
+    streams, begins = [rows[:, 12 * stream :][:, :12].ravel() for stream in range(4)], np.zeros(4, int)
+    for number in range(2):
+        ends = begins + np.diff(np.arange(5) * LENGTHS[number] // 4)
+        given = np.concatenate([stream[a:b] for stream, a, b in zip(streams, begins, ends, strict=True)])
+        np.testing.assert_array_equal(np.bincount(given, minlength=TOTAL), FACTORS.of_pass(number))
+        begins = ends
+    for step in (1, 8, 9, 17):  # a pass ends within the batches 8 and 17 or so
+        assert np.array_equal(order(local, 2, repeats=FACTORS, start_step=step), rows[step : step + 2])
+    halves = [order(local, 20, repeats=FACTORS, host=(index, 2)) for index in range(2)]
+    assert np.array_equal(np.hstack(halves), rows)
+
+
+def test_one_stream_repeats_records_too_also_of_a_fold(local):
+    def keep(ids):
+        return np.asarray(ids) % 2 == 0
+
+    kept = RepeatFactors(FACTORS.ids[::2], FACTORS.factors[::2], 5)
+    options = {"repeats": kept, "keep": keep, "num_records": TOTAL // 2}
+    rows = order(local, 10, **options)
+    lengths = [int(kept.of_pass(number).sum()) for number in range(2)]
+    first, second = rows.ravel()[: lengths[0]], rows.ravel()[lengths[0] :][: lengths[1]]
+    np.testing.assert_array_equal(np.bincount(first, minlength=TOTAL)[::2], kept.of_pass(0))
+    np.testing.assert_array_equal(np.bincount(second, minlength=TOTAL)[::2], kept.of_pass(1))
+    assert np.abs(np.diff(first)).min() == 0 < np.median(np.abs(np.diff(first))), "shuffled with the rest"
+    for step in (3, 4, 9):
+        assert np.array_equal(order(local, 1, **options, start_step=step), rows[step : step + 1])
+    with pytest.raises(UserError, match="a factor for each of the 200 records; got 100"):
+        order(local, 1, repeats=kept)
 
 
 def test_hosts_evaluate_every_record_once(remote, monkeypatch):

@@ -63,3 +63,27 @@ def test_label_frequencies_of_shards_need_not_read_them_all(dataset):
 def test_the_most_labels_of_a_post_are_known_from_posts_alone(four_posts):
     has_posts = (four_posts.folder / "posts.parquet").exists()
     assert shard_stats.most_labels(four_posts, "train") == (2 if has_posts else 0)
+
+
+def test_repeat_factors_are_counted_from_the_posts(four_posts):
+    """Labels 0, 1 and 2 are in 4, 0 and 2 of 4 posts."""
+    repeats = shard_stats.repeat_factors(four_posts, "train", 2.0, seed=3)
+    assert repeats.ids.tolist() == [0, 1, 2, 3]
+    np.testing.assert_allclose(repeats.factors, np.sqrt([2, 4, 2, 4]), rtol=1e-6)
+    median = shard_stats.repeat_factors(four_posts, "train", None, seed=3)
+    assert median.threshold == 0.75
+    np.testing.assert_allclose(median.factors, np.sqrt([1, 1.5, 1, 1.5]), rtol=1e-6)
+    # In posts 1 to 3, where label 2 is unknown of post 3: it is in 1 of 2.
+    unknown = unknown_labels.UnknownLabels(np.array([3]), np.array([2]), 3)
+    some = shard_stats.repeat_factors(four_posts, "train", 2.0, 3, lambda ids: ids > 0, unknown)
+    assert some.ids.tolist() == [1, 2, 3]
+    np.testing.assert_allclose(some.factors, np.sqrt([4, 2, 2]), rtol=1e-6)
+
+
+def test_label_frequencies_count_a_record_as_often_as_it_comes(four_posts):
+    repeats = shard_stats.RepeatFactors(np.arange(4), np.array([1.0, 3.0, 1.0, 1.0]), 0)
+    frequencies = shard_stats.label_frequencies(four_posts, "train", repeats=repeats)
+    np.testing.assert_allclose(frequencies, np.array([6.5, 0.5, 4.5]) / 7)
+    unknown = unknown_labels.UnknownLabels(np.array([1]), np.array([2]), 3)
+    frequencies = shard_stats.label_frequencies(four_posts, "train", None, unknown, repeats)
+    np.testing.assert_allclose(frequencies, [6.5 / 7, 0.5 / 7, 1.5 / 4])

@@ -57,6 +57,7 @@ def test_the_opening_line_names_what_is_unusual():
     unusual = console.opening_line({**facts, "records": 7}, has_validation=False)
     assert "the 7 training images do not fill a batch" in unusual
     assert "no validation split" in unusual
+    assert console.opening_line({**facts, "repeats": "3 of 4"}, True).endswith("4 steps an epoch; 3 of 4")
 
 
 def test_the_line_of_scores():

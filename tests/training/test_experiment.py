@@ -4,11 +4,13 @@ import dataclasses
 import pathlib
 
 import keras
+import numpy as np
 import pandas as pd
 import pytest
 
 from Utils.command.cli import UserError
 from Utils.data.dataset_folder import Dataset
+from Utils.data.repeat_factors import RepeatFactors
 from Utils.recipe.recipe import Recipe
 from Utils.training import experiment, schedules
 from Utils.training.devices import Devices
@@ -40,6 +42,15 @@ def test_what_the_recipe_names_is_digested(dataset, tmp_path):
     changed = experiment.derive_facts(recipe, other, TWO, records=100)["contents"]
     assert changed["--tag-weights"] != contents["--tag-weights"]
     assert changed["--unknown-labels"] == contents["--unknown-labels"]
+
+
+def test_an_epoch_is_as_long_as_a_pass_with_its_repeats(dataset):
+    repeats = RepeatFactors(np.arange(100), np.full(100, 1.5), 0)
+    facts = experiment.derive_facts(Recipe(batch_size_per_device=8), dataset, TWO, 100, repeats)
+    assert facts["steps_per_epoch"] == 150 // 16
+    assert facts["records"] == 100
+    assert facts["repeats"] == repeats.text
+    assert facts["contents"] == {"--sampling": repeats.digest}
 
 
 def test_no_record_is_an_error_that_names_the_fold(dataset):

@@ -42,6 +42,8 @@ def after(recipe: Recipe) -> Recipe:
         source_order="auto",
         fold="",
         unknown_labels="",
+        sampling="uniform",
+        sampling_threshold=None,
         tag_weights="",
     )
 

@@ -1,0 +1,60 @@
+"""What a training takes of a dataset: which records, how often each, and which of their labels are known."""
+
+import dataclasses
+from typing import Any, Literal
+
+from Generators import shard_stats
+from Generators.batches import UnknownMask
+from Generators.host_sharding import Keep
+from Utils.data import folds
+from Utils.data.dataset_folder import Dataset
+from Utils.data.repeat_factors import RepeatFactors
+from Utils.data.unknown_labels import UnknownLabels
+from Utils.data.unknown_labels import read as read_unknown_labels
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingRecords:
+    """The records of the training split; made by `choose`.
+
+    Attributes:
+        keep: which are trained on, by post id; None: all.
+        unknown: labels of posts that count nothing; None: all are known.
+        repeats: how often each comes in a pass; None: once.
+    """
+
+    keep: Keep | None = None
+    unknown: UnknownLabels | None = None
+    repeats: RepeatFactors | None = None
+
+    @property
+    def unknown_mask(self) -> UnknownMask | None:
+        """The unknown labels as the pipelines take them."""
+        return self.unknown.mask if self.unknown else None
+
+    @property
+    def counting(self) -> dict[str, Any]:
+        """These as the arguments of ``shard_stats.label_frequencies``."""
+        return {"keep": self.keep, "unknown": self.unknown, "repeats": self.repeats}
+
+
+def choose(
+    dataset: Dataset,
+    *,
+    fold: str,
+    unknown_labels: str,
+    sampling: Literal["uniform", "repeat_factor"],
+    sampling_threshold: float | None,
+    seed: int,
+) -> TrainingRecords:
+    """Return the records that a training takes; the arguments are fields of a recipe.
+
+    Raises UserError for a malformed fold or a file of unknown labels that does not fit.
+    """
+    left_out = folds.parse(fold)
+    keep = left_out.excludes if left_out else None
+    unknown = read_unknown_labels(unknown_labels, dataset.tags) if unknown_labels else None
+    repeats = None
+    if sampling == "repeat_factor":
+        repeats = shard_stats.repeat_factors(dataset, "train", sampling_threshold, seed, keep, unknown)
+    return TrainingRecords(keep, unknown, repeats)

@@ -1,0 +1,41 @@
+"""Generators/training_records.py: which records the settings of a training choose."""
+
+import helpers
+import pytest
+
+from Generators import training_records
+from Utils.command.cli import UserError
+from Utils.data import dataset_folder
+from Utils.recipe.recipe import Recipe
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """Posts 0 to 11, which have nothing but shards."""
+    return dataset_folder.load(helpers.dotted_shards(tmp_path_factory.mktemp("data"), train=12))
+
+
+def choose(dataset, **fields):
+    return training_records.choose(dataset, seed=0, **Recipe(**fields).record_options())
+
+
+def test_all_records_are_taken_once_unless_a_setting_says_otherwise(dataset):
+    assert choose(dataset) == training_records.TrainingRecords()
+    assert choose(dataset).unknown_mask is None
+
+
+def test_fold_unknown_labels_and_repeats(dataset, tmp_path):
+    path = tmp_path / "unknown.csv"
+    path.write_text(f"post_id,tag\n3,{dataset.tags['name'][1]}\n")
+    settings = {"fold": "0/3", "unknown_labels": str(path), "sampling": "repeat_factor"}
+    records = choose(dataset, **settings, sampling_threshold=1.0)
+    kept = [number for number in range(12) if records.keep(number)]
+    assert 0 < len(kept) < 12
+    assert records.repeats.ids.tolist() == kept
+    assert records.repeats.images > len(kept)
+    assert records.unknown_mask([3, 4]).sum(axis=1).tolist() == [1, 0]
+    assert list(records.counting) == ["keep", "unknown", "repeats"]
+    with pytest.raises(UserError, match="--sampling-threshold must be above 0; got 0"):
+        Recipe(sampling_threshold=0.0)
+    with pytest.raises(UserError, match="uniform, repeat_factor; got 'repeat'"):
+        Recipe(sampling="repeat")
