@@ -252,11 +252,9 @@ def _start(
     begun = bool(run_dir) and checkpoints.newest(atomic.to_path(run_dir) / run_folder.CHECKPOINTS)
     if source.is_taken_over if source else begun:
         return None, source and source.pictures
-    frequencies = shard_stats.label_frequencies(dataset, "train", chosen.keep, chosen.unknown)
-    seen = (
-        shard_stats.label_frequencies(dataset, "train", **chosen.counting) if chosen.repeats else frequencies
-    )
-    biases = classifier_prior.first_biases(recipe, seen)
+    count = functools.partial(shard_stats.label_frequencies, dataset, "train", chosen.keep, chosen.unknown)
+    frequencies = count()
+    biases = classifier_prior.first_biases(recipe, count(chosen.repeats) if chosen.repeats else frequencies)
     if source is None:
         transfer.set_classifier_bias(model, biases)
         return None, None

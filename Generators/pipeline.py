@@ -102,16 +102,10 @@ def train_dataset(
     if repeats is not None:
         streams = _with_repeats(streams, repeats)
     batcher = TrainBatcher(
-        spec=spec,
-        augmentation=augmentation,
-        seed=seed,
-        rows=rows,
-        rows_read=streams.rows_read(rows),
-        streams=streams.number,
-        reduced_decoding=reduced_decoding,
-        unknown=unknown,
+        spec=spec, augmentation=augmentation, seed=seed, rows=rows, rows_read=streams.rows_read(rows),
+        streams=streams.number, reduced_decoding=reduced_decoding, unknown=unknown,
         packed_labels=packed_labels,
-    )
+    )  # fmt: skip
     dataset = record_dataset(
         paths, streams, rows, seed=seed, start_step=start_step, shuffle_buffer=shuffle_buffer, keep=keep
     )

@@ -1,7 +1,7 @@
 """What a training takes of a dataset: which records, how often each, and which of their labels are known."""
 
 import dataclasses
-from typing import Any, Literal
+from typing import Literal
 
 from Generators import shard_stats
 from Generators.batches import UnknownMask
@@ -31,11 +31,6 @@ class TrainingRecords:
     def unknown_mask(self) -> UnknownMask | None:
         """The unknown labels as the pipelines take them."""
         return self.unknown.mask if self.unknown else None
-
-    @property
-    def counting(self) -> dict[str, Any]:
-        """These as the arguments of ``shard_stats.label_frequencies``."""
-        return {"keep": self.keep, "unknown": self.unknown, "repeats": self.repeats}
 
 
 def choose(
