@@ -30,6 +30,7 @@ from Utils.files import hub
 from Utils.files.atomic import to_path
 from Utils.files.model_files import RELEASED_MODEL, RUN_MODELS
 from Utils.images import codec, image_folder, image_reader, places
+from Utils.serving import foreign_checks
 
 if TYPE_CHECKING:
     from Utils.release.verification.agreement import Agreement
@@ -50,6 +51,11 @@ def parser() -> Parser:
     add("--split", default="validation", help="split of the dataset (validation)")
     add("--most", type=number(least=2), default=128, help="images at most (128)")
     image_reader.add_max_pixels(command_line)
+    add(
+        "--foreign",
+        action="store_true",
+        help="a release of another project: judge what its own files promise",
+    )
     add("--json", action="store_true", help="print one JSON object")
     return command_line
 
@@ -59,6 +65,8 @@ def main(argv: list[str] | None = None) -> int:
     """Verify and report; return 1 where a rule is broken."""
     options = parser().parse_args(argv)
     codec.allow_pixels(options.max_pixels)
+    if options.foreign:
+        return _foreign(options)
     options.release = hub.local(options.release, hub.ALL)
     if not options.release.is_dir():
         present = "a file" if options.release.exists() else "nothing"
@@ -79,6 +87,20 @@ def main(argv: list[str] | None = None) -> int:
     else:
         print(text(verification))
     return 1 if verification.findings.failures else 0
+
+
+def _foreign(options: argparse.Namespace) -> int:
+    """Check what the release of another project promises; return 1 where a promise is broken."""
+    checks = foreign_checks.check(hub.local_tagger(options.release))
+    passed = all(check.kept is not False for check in checks)
+    if options.json:
+        rows = [dataclasses.asdict(check) for check in checks]
+        print_json({"release": str(options.release), "passed": passed, "checks": rows})
+    else:
+        states = {True: "passed", False: "failed", None: "note"}
+        print("\n".join(f"{states[check.kept]:<7} {check.promise} ({check.seen})" for check in checks))
+        print(f"\n{options.release} {'passes' if passed else 'fails'}")
+    return 0 if passed else 1
 
 
 def _reference_model(options: argparse.Namespace, dataset: dataset_folder.Dataset | None) -> "ReferenceModel":

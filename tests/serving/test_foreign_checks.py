@@ -1,0 +1,26 @@
+"""Releases of others keep what their own files promise, or the check says what they break."""
+
+import pytest
+from helpers import foreign_releases
+
+from Utils.serving import foreign_checks
+
+
+@pytest.mark.parametrize("name", foreign_releases.LAYOUTS)
+def test_good_releases_pass(tmp_path, name):
+    folder, _ = foreign_releases.make(tmp_path, name)
+    assert [check.kept for check in foreign_checks.check(folder)] == [True] * 4
+
+
+def test_faults_are_named(tmp_path):
+    folder, _ = foreign_releases.make(tmp_path / "a", "animetimm")
+    text = (folder / "selected_tags.csv").read_text()
+    (folder / "selected_tags.csv").write_text(text.replace("smile", "solo").replace(",0.1\n", ",35\n"))
+    opened, rows, thresholds, names = foreign_checks.check(folder)
+    assert (opened.kept, rows.kept, thresholds.kept, names.kept) == (True, True, False, None)
+    assert "got 35" in thresholds.seen
+    assert "solo" in names.seen
+    (folder / "selected_tags.csv").unlink()
+    (failed,) = foreign_checks.check(folder)
+    assert not failed.kept
+    assert "no tag list" in failed.seen
