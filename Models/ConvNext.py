@@ -17,7 +17,7 @@ from Models.layers.activations import Activation, ActivationName
 from Models.layers.attention import ChannelAttentionName, channel_attention
 from Models.layers.convolution import depthwise_conv2d, patch_conv2d
 from Models.layers.initializers import truncated_normal
-from Models.layers.model_ends import classifier, image_input
+from Models.layers.model_ends import HeadOptions, attention_head, classifier, image_input
 from Models.layers.normalization import GlobalResponseNorm, NormName, normalization
 from Models.layers.randomness import Dropout, Rate
 from Models.layers.residual import LayerScale, StochasticDepth, linear_rates
@@ -29,7 +29,7 @@ PAPER = "arXiv:2201.03545, arXiv:2301.00808"
 
 
 @dataclasses.dataclass(frozen=True)
-class Spec:
+class Spec(HeadOptions):
     """One variant: blocks and channels of each stage, and the options a user may override."""
 
     depths: tuple[int, ...]
@@ -68,7 +68,7 @@ VARIANTS["V2-H"] = Spec((3, 3, 27, 3), _widths(352), "arXiv:2301.00808, appendix
 
 # No weight decay for weights whose path matches one of these: all but kernels.
 NO_DECAY = (
-    r"/(bias|alpha|gamma|beta|scale)$",
+    r"/(bias|alpha|gamma|beta|scale|latent)$",
     r"_eca/kernel$",
 )
 # No adaptive gradient clipping for the classifier (arXiv:2102.06171).
@@ -119,8 +119,11 @@ def build(
         for block in range(depth):
             x = _block(x, spec, next(rates), f"stage{stage}_block{block}")
     # head
-    x = keras.layers.GlobalAveragePooling2D(name="head_pool")(x)  # (B, C)
+    if spec.head == "gap":
+        x = keras.layers.GlobalAveragePooling2D(name="head_pool")(x)  # (B, C)
     x = normalization(spec.norm, spec.epsilon, "head_norm")(x)
+    if spec.head != "gap":
+        x = attention_head(x, spec, num_labels, epsilon=spec.epsilon)  # (B, C) or (B, K, D)
     if spec.dropout > 0:
         x = Dropout(spec.dropout, name="head_dropout")(x)
     outputs = classifier(x, num_labels, classifier_activation, truncated_normal())

@@ -2,34 +2,33 @@
 
 Paper: "DINOv3" (arXiv:2508.10104). Official code: https://github.com/facebookresearch/dinov3.
 Deviations: the head averages the tokens of the image by default, as timm's does; the paper takes the class
-token (``pool="token"``). Stochastic depth grows as ``rate * i / blocks``.
+token (``head="token"``). Stochastic depth grows as ``rate * i / blocks``.
 Initialization (official code): all kernels and the tokens truncated normal with deviation 0.02, biases 0,
 LayerScale 1e-5; patches as a linear layer of variance 1 / fan_in.
 """
 
 import dataclasses
-from typing import Literal
 
 import keras
 
 from Models.layers.activations import Activation, ActivationName
 from Models.layers.convolution import patch_conv2d
 from Models.layers.initializers import lecun_normal, truncated_normal
-from Models.layers.model_ends import classifier, image_input
+from Models.layers.model_ends import TokenHeadOptions, classifier, image_input, token_head
 from Models.layers.normalization import normalization
 from Models.layers.randomness import Dropout, Rate
 from Models.layers.residual import LayerScale, StochasticDepth, linear_rates
 from Models.layers.rotary import RotaryAttention
 from Models.layers.scaling import ScalingName
 from Models.layers.tensors import Tensor
-from Models.layers.tokens import ClassToken, RegisterTokens, TokenPooling
+from Models.layers.tokens import ClassToken, RegisterTokens
 from Models.porting import timm_rules
 
 PAPER = "arXiv:2508.10104"
 
 
 @dataclasses.dataclass(frozen=True)
-class Spec:
+class Spec(TokenHeadOptions):
     """One variant: patch, blocks, widths and heads, and the options a user may override."""
 
     patch: int
@@ -41,7 +40,6 @@ class Spec:
     gated: bool = False  # a gated MLP
     registers: int = 4
     qkv_bias: bool = False
-    pool: Literal["average", "token"] = "average"
     activation: ActivationName = "gelu"  # of an MLP without gate
     epsilon: float = 1e-5
     stochastic_depth: Rate = 0.0
@@ -58,11 +56,11 @@ VARIANTS = {
     "L16": Spec(16, 24, 1024, 4096, 16, _SOURCE),
     "H16-plus": Spec(16, 32, 1280, 5120, 20, _SOURCE, gated=True),
     "test": Spec(8, 2, 16, 32, 2, "for tests", layer_scale=0.1, stochastic_depth=0.1),
-    "gated-test": Spec(8, 1, 16, 32, 2, "for tests", gated=True, qkv_bias=True, registers=1, pool="token"),
+    "gated-test": Spec(8, 1, 16, 32, 2, "for tests", gated=True, qkv_bias=True, registers=1, head="token"),
 }
 
 # No weight decay for weights whose path matches one of these: all but kernels.
-NO_DECAY = (r"/(bias|gamma|beta|scale|token)$",)
+NO_DECAY = (r"/(bias|gamma|beta|scale|token|latent)$",)
 # No adaptive gradient clipping for the classifier (arXiv:2102.06171).
 NO_CLIP = (r"^head_logits/",)
 
@@ -123,7 +121,7 @@ def build(
         x = _block(x, spec, rate, f"block{block}")
     # head
     x = normalization("layernorm", spec.epsilon, "head_norm")(x)
-    x = TokenPooling(spec.pool, 1 + spec.registers, name="head_pool")(x)  # (B, D)
+    x = token_head(x, spec, num_labels, 1 + spec.registers, heads=spec.heads, epsilon=spec.epsilon)
     if spec.dropout > 0:
         x = Dropout(spec.dropout, name="head_dropout")(x)
     outputs = classifier(x, num_labels, classifier_activation, truncated_normal())
@@ -148,7 +146,7 @@ TIMM = timm_rules.Rules(
         "num_heads": "heads",
         "num_reg_tokens": "registers",
         "qkv_bias": "qkv_bias",
-        "global_pool": timm_rules.POOL,
+        "global_pool": timm_rules.TOKEN_POOL,
         "init_values": "layer_scale",
         "swiglu_mlp": "gated",
     },

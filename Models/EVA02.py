@@ -10,14 +10,13 @@ it; patches as a linear layer of variance 1 / fan_in (there PyTorch's default, a
 """
 
 import dataclasses
-from typing import Literal
 
 import keras
 
 from Models.layers.activations import Activation
 from Models.layers.convolution import patch_conv2d
 from Models.layers.initializers import by_depth, lecun_normal, truncated_normal
-from Models.layers.model_ends import classifier, image_input
+from Models.layers.model_ends import TokenHeadOptions, classifier, image_input, token_head
 from Models.layers.normalization import normalization
 from Models.layers.randomness import Dropout, Rate
 from Models.layers.residual import StochasticDepth, linear_rates
@@ -31,7 +30,7 @@ PAPER = "arXiv:2303.11331"
 
 
 @dataclasses.dataclass(frozen=True)
-class Spec:
+class Spec(TokenHeadOptions):
     """One variant: patch, blocks, width and heads, and the options a user may override."""
 
     patch: int
@@ -42,7 +41,6 @@ class Spec:
     mlp_ratio: float = 4 * 2 / 3  # a gated MLP has three matrices for two: 2/3 of the width, as many weights
     mlp_norm: bool = True  # normalization within the MLP, in base and large
     class_token: bool = True
-    pool: Literal["average", "token"] = "average"
     reference_grid: int = 16  # side of the grid whose rows and columns the rotations count
     epsilon: float = 1e-6
     stochastic_depth: Rate = 0.1
@@ -66,11 +64,11 @@ VARIANTS = {
     "base_patch14_448": _SIZES["base"],
     "large_patch14_448": _SIZES["large"],
     "test": Spec(8, 2, 16, 2, "for tests"),
-    "token-test": Spec(8, 2, 16, 2, "for tests", mlp_norm=False, pool="token"),
+    "token-test": Spec(8, 2, 16, 2, "for tests", mlp_norm=False, head="token"),
 }
 
 # No weight decay for weights whose path matches one of these: all but kernels.
-NO_DECAY = (r"/(bias|gamma|beta|token)$", r"^stem_positions/")
+NO_DECAY = (r"/(bias|gamma|beta|token|latent)$", r"^stem_positions/")
 # No adaptive gradient clipping for the classifier (arXiv:2102.06171).
 NO_CLIP = (r"^head_logits/",)
 
@@ -115,7 +113,7 @@ def build(
 ) -> keras.Model:
     """Return the model for one ``Spec``: ``image`` (B, S, S, 3), 0..255, to (B, num_labels).
 
-    Raises ValueError if the patch does not divide the image, or for pool="token" without a class token.
+    Raises ValueError if the patch does not divide the image, or for head="token" without a class token.
     """
     if image_size % spec.patch:
         raise ValueError(f"the image size must be a multiple of the patch, {spec.patch}; got {image_size}")
@@ -132,11 +130,12 @@ def build(
     for block, rate in enumerate(linear_rates(spec.stochastic_depth, spec.depth)):
         x = _block(x, spec, rate, block)
     # head
-    if spec.pool == "token":
-        x = normalization("layernorm", spec.epsilon, "head_norm")(x)
-    x = TokenPooling(spec.pool, prefix, name="head_pool")(x)  # (B, D)
-    if spec.pool == "average":
+    if spec.head == "gap":
+        x = TokenPooling("average", prefix, name="head_pool")(x)  # (B, D)
         x = normalization("layernorm", spec.epsilon, "head_pool_norm")(x)
+    else:
+        x = normalization("layernorm", spec.epsilon, "head_norm")(x)
+        x = token_head(x, spec, num_labels, prefix, heads=spec.heads, epsilon=spec.epsilon)
     if spec.dropout > 0:
         x = Dropout(spec.dropout, name="head_dropout")(x)
     outputs = classifier(x, num_labels, classifier_activation, truncated_normal(0.02e-3))
@@ -154,7 +153,7 @@ TIMM = timm_rules.Rules(
         "mlp_ratio": "mlp_ratio",
         "scale_mlp": "mlp_norm",
         "class_token": "class_token",
-        "global_pool": timm_rules.POOL,
+        "global_pool": timm_rules.TOKEN_POOL,
         "ref_feat_shape": "reference_grid",
     },
     fixed={

@@ -14,7 +14,7 @@ from Models.layers.activations import Activation, StarReLU
 from Models.layers.attention import SelfAttention
 from Models.layers.convolution import depthwise_conv2d
 from Models.layers.initializers import truncated_normal
-from Models.layers.model_ends import classifier, image_input
+from Models.layers.model_ends import HeadOptions, attention_head, classifier, image_input
 from Models.layers.randomness import Dropout, Rate
 from Models.layers.residual import LayerScale, StochasticDepth, linear_rates
 from Models.layers.scaling import ScalingName
@@ -27,7 +27,7 @@ HEAD_CHANNELS = 32  # of a head of attention
 
 
 @dataclasses.dataclass(frozen=True)
-class Spec:
+class Spec(HeadOptions):
     """One variant: blocks and channels of each stage, and the options a user may override."""
 
     depths: tuple[int, ...]
@@ -60,7 +60,7 @@ VARIANTS |= {
 }
 
 # No weight decay for weights whose path matches one of these: all but kernels.
-NO_DECAY = (r"/(bias|gamma|beta|scale)$",)
+NO_DECAY = (r"/(bias|gamma|beta|scale|latent)$",)
 # No adaptive gradient clipping for the classifier (arXiv:2102.06171).
 NO_CLIP = (r"^head_logits/",)
 
@@ -142,9 +142,12 @@ def build(
         if stage >= spec.attention_from:
             x = SquareMap(name=f"stage{stage}_map")(x)  # (B, H, W, C)
     # head
-    x = keras.layers.GlobalAveragePooling2D(name="head_pool")(x)  # (B, C)
+    if spec.head == "gap":
+        x = keras.layers.GlobalAveragePooling2D(name="head_pool")(x)  # (B, C)
     x = keras.layers.LayerNormalization(epsilon=spec.epsilon, name="head_norm")(x)
-    if spec.mlp_head:
+    if spec.head != "gap":
+        x = attention_head(x, spec, num_labels, epsilon=spec.epsilon)  # (B, C) or (B, K, D)
+    if spec.mlp_head and spec.head != "ml_decoder":
         x = _dense(4 * spec.widths[-1], "head_dense", use_bias=True)(x)  # (B, 4C)
         x = Activation("squared_relu", name="head_act")(x)
         x = keras.layers.LayerNormalization(epsilon=spec.epsilon, name="head_dense_norm")(x)

@@ -16,7 +16,7 @@ from Models.layers.activations import ActivationName
 from Models.layers.attention import ChannelAttentionName
 from Models.layers.convolution import ScaledConv2D, stem_max_pool
 from Models.layers.initializers import normal
-from Models.layers.model_ends import classifier, image_input
+from Models.layers.model_ends import HeadOptions, attention_head, classifier, image_input
 from Models.layers.normalizer_free import activate, expected_betas, merge, shortcut
 from Models.layers.randomness import Dropout, Rate
 from Models.layers.residual import linear_rates
@@ -28,7 +28,7 @@ PAPER = "arXiv:2101.08692"
 
 
 @dataclasses.dataclass(frozen=True)
-class Spec:
+class Spec(HeadOptions):
     """One variant: blocks and inner channels of each stage, and the options a user may override."""
 
     depths: tuple[int, ...]
@@ -50,7 +50,7 @@ VARIANTS = {
 }
 
 # No weight decay for weights whose path matches one of these: all but kernels.
-NO_DECAY = (r"/(bias|gain|scale)$", r"_eca/kernel$")
+NO_DECAY = (r"/(bias|gain|scale|gamma|beta|latent)$", r"_eca/kernel$")
 # No adaptive gradient clipping for the classifier (arXiv:2102.06171).
 NO_CLIP = (r"^head_logits/",)
 
@@ -88,7 +88,10 @@ def build(
             x = _block(x, spec, width, strides, next(betas), next(rates), f"stage{stage}_block{block}")
     # head
     x = activate(x, spec.activation, "head_act")
-    x = keras.layers.GlobalAveragePooling2D(name="head_pool")(x)  # (B, C)
+    if spec.head == "gap":
+        x = keras.layers.GlobalAveragePooling2D(name="head_pool")(x)  # (B, C)
+    else:
+        x = attention_head(x, spec, num_labels)  # (B, C) or (B, K, D)
     if spec.dropout > 0:
         x = Dropout(spec.dropout, name="head_dropout")(x)
     outputs = classifier(x, num_labels, classifier_activation, normal(0.01))

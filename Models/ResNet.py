@@ -19,7 +19,7 @@ from Models.layers.activations import Activation, ActivationName
 from Models.layers.attention import ChannelAttentionName, channel_attention
 from Models.layers.convolution import Decimate, conv2d, stem_max_pool
 from Models.layers.initializers import he_fan_out, normal
-from Models.layers.model_ends import average_pool, classifier, image_input
+from Models.layers.model_ends import HeadOptions, attention_head, average_pool, classifier, image_input
 from Models.layers.normalization import batch_norm
 from Models.layers.randomness import Dropout, Rate
 from Models.layers.residual import StochasticDepth, linear_rates
@@ -31,7 +31,7 @@ PAPER = "arXiv:1512.03385, arXiv:1812.01187"
 
 
 @dataclasses.dataclass(frozen=True)
-class Spec:
+class Spec(HeadOptions):
     """One variant: blocks and inner channels of each stage, and the options a user may override."""
 
     depths: tuple[int, ...]
@@ -63,7 +63,7 @@ VARIANTS = {
 }
 
 # No weight decay for weights whose path matches one of these: all but kernels.
-NO_DECAY = (r"/(bias|gamma|beta)$", r"_eca/kernel$")
+NO_DECAY = (r"/(bias|gamma|beta|latent)$", r"_eca/kernel$")
 # No adaptive gradient clipping for the classifier (arXiv:2102.06171).
 NO_CLIP = (r"^head_logits/",)
 
@@ -163,7 +163,10 @@ def build(
             strides = 2 if stage > 0 and block == 0 else 1
             x = _block(x, spec, width, strides, next(rates), f"stage{stage}_block{block}")
     # head
-    x = average_pool(x, spec.pool_cells, spec.pool_overlap)  # (B, cells * cells * C)
+    if spec.head == "gap":
+        x = average_pool(x, spec.pool_cells, spec.pool_overlap)  # (B, cells * cells * C)
+    else:
+        x = attention_head(x, spec, num_labels, epsilon=spec.epsilon)  # (B, C) or (B, K, D)
     if spec.dropout > 0:
         x = Dropout(spec.dropout, name="head_dropout")(x)
     outputs = classifier(x, num_labels, classifier_activation, normal(0.01))

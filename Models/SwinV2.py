@@ -17,7 +17,7 @@ import keras
 from Models.layers.activations import Activation, ActivationName
 from Models.layers.convolution import patch_conv2d
 from Models.layers.initializers import lecun_normal, truncated_normal
-from Models.layers.model_ends import classifier, image_input
+from Models.layers.model_ends import HeadOptions, attention_head, classifier, image_input
 from Models.layers.normalization import normalization
 from Models.layers.randomness import Dropout, Rate
 from Models.layers.residual import StochasticDepth, linear_rates
@@ -30,7 +30,7 @@ PAPER = "arXiv:2111.09883"
 
 
 @dataclasses.dataclass(frozen=True)
-class Spec:
+class Spec(HeadOptions):
     """One variant: blocks and heads of each stage, first width, window, and options a user may override."""
 
     depths: tuple[int, ...]
@@ -77,7 +77,7 @@ VARIANTS = {
 }
 
 # Weight decay is for kernels, but not for those of the position bias; searched in variable.path.
-NO_DECAY = (r"/(bias|gamma|beta|logit_scale)$", r"/positions_\w+/")
+NO_DECAY = (r"/(bias|gamma|beta|logit_scale|latent)$", r"/positions_\w+/")
 # No adaptive gradient clipping for the classifier (arXiv:2102.06171).
 NO_CLIP = (r"^head_logits/",)
 
@@ -136,7 +136,10 @@ def build(
             x = _block(x, spec, stage, block % 2 == 1, next(rates), f"stage{stage}_block{block}")
     # head
     x = normalization("layernorm", spec.epsilon, "head_norm")(x)
-    x = keras.layers.GlobalAveragePooling2D(name="head_pool")(x)  # (B, C)
+    if spec.head == "gap":
+        x = keras.layers.GlobalAveragePooling2D(name="head_pool")(x)  # (B, C)
+    else:
+        x = attention_head(x, spec, num_labels, epsilon=spec.epsilon)  # (B, C) or (B, K, D)
     if spec.dropout > 0:
         x = Dropout(spec.dropout, name="head_dropout")(x)
     outputs = classifier(x, num_labels, classifier_activation, truncated_normal())

@@ -18,23 +18,23 @@ from typing import Any, Literal
 import keras
 
 from Models.layers.activations import Activation, ActivationName
-from Models.layers.attention import AttentionPooling, SelfAttention
+from Models.layers.attention import SelfAttention
 from Models.layers.convolution import patch_conv2d
 from Models.layers.initializers import lecun_normal, truncated_normal
-from Models.layers.model_ends import classifier, image_input
+from Models.layers.model_ends import TokenHeadOptions, classifier, image_input, token_head
 from Models.layers.normalization import normalization
 from Models.layers.randomness import Dropout, Rate
 from Models.layers.residual import LayerScale, StochasticDepth
 from Models.layers.scaling import ScalingName
 from Models.layers.tensors import Tensor
-from Models.layers.tokens import ClassToken, PositionEmbedding, RegisterTokens, TokenPooling
+from Models.layers.tokens import ClassToken, PositionEmbedding, RegisterTokens
 from Models.porting import original_rules, timm_rules
 
 PAPER = "arXiv:2010.11929"
 
 
 @dataclasses.dataclass(frozen=True)
-class Spec:
+class Spec(TokenHeadOptions):
     """One variant: patch, blocks, widths and heads, and the options a user may override."""
 
     patch: int
@@ -46,7 +46,6 @@ class Spec:
     class_token: bool = False
     registers: int = 0  # learned tokens beside those of the image
     positions: Literal["all", "patches"] = "all"  # which tokens have one
-    pool: Literal["average", "token", "map"] = "average"  # "map": attention pooling
     norm_after_pool: bool | None = False  # None: if tokens are averaged
     activation: ActivationName = "gelu"
     epsilon: float = 1e-6  # the original zoo: 1e-3
@@ -57,11 +56,11 @@ class Spec:
     input_scaling: ScalingName | None = "inception"
 
 
-_DINOV2: dict[str, Any] = {"class_token": True, "pool": "token", "layer_scale": 1e-5}
+_DINOV2: dict[str, Any] = {"class_token": True, "head": "token", "layer_scale": 1e-5}
 _REGISTERS: dict[str, Any] = {"registers": 4, "positions": "patches"}
 # Depth, width, width of the MLP, heads.
 _SIZES = {"S": (12, 384, 1536, 6), "B": (12, 768, 3072, 12), "L": (24, 1024, 4096, 16)}
-_SIGLIP: dict[str, Any] = {"pool": "map", "layer_scale": None}
+_SIGLIP: dict[str, Any] = {"head": "map", "layer_scale": None}
 VARIANTS = {
     "Ti16": Spec(16, 12, 192, 768, 3, "arXiv:2012.12877, table 1"),
     "S16": Spec(16, 12, 384, 1536, 6, "arXiv:2012.12877, table 1"),
@@ -84,7 +83,7 @@ VARIANTS = {
     "test": Spec(8, 2, 16, 32, 2, "for tests", stochastic_depth=0.1),
     "map-test": Spec(8, 1, 16, 32, 2, "for tests", **_SIGLIP),
     "registers-test": Spec(8, 1, 16, 32, 2, "for tests", registers=2, positions="patches", **_DINOV2),
-    "token-test": Spec(8, 2, 16, 32, 2, "for tests", class_token=True, pool="token", layer_scale=None),
+    "token-test": Spec(8, 2, 16, 32, 2, "for tests", class_token=True, head="token", layer_scale=None),
     "class-test": Spec(8, 1, 16, 32, 2, "for tests", class_token=True, norm_after_pool=True),
 }
 
@@ -115,16 +114,6 @@ def _block(x: Tensor, spec: Spec, name: str) -> Tensor:
     return _add(x, y, spec, name, 2)
 
 
-def _attention_pool(x: Tensor, spec: Spec) -> Tensor:
-    """Attention of a learned query, then an MLP beside a shortcut; (B, N, D) to (B, D)."""
-    x = AttentionPooling(spec.heads, name="head_map")(x)
-    y = normalization("layernorm", spec.epsilon, "head_map_norm")(x)
-    y = keras.layers.Dense(spec.mlp_width, kernel_initializer=truncated_normal(), name="head_map_dense1")(y)
-    y = Activation(spec.activation, name="head_map_act")(y)
-    y = keras.layers.Dense(spec.width, kernel_initializer=truncated_normal(), name="head_map_dense2")(y)
-    return keras.layers.Add(name="head_map_add")([x, y])
-
-
 def build(
     spec: Spec,
     image_size: int,
@@ -134,7 +123,7 @@ def build(
 ) -> keras.Model:
     """Return the model for one ``Spec``: ``image`` (B, S, S, 3), 0..255, to (B, num_labels).
 
-    Raises ValueError if the patch does not divide the image, or for pool="token" without a class token.
+    Raises ValueError if the patch does not divide the image, or for head="token" without a class token.
     """
     if image_size % spec.patch:
         raise ValueError(f"the image size must be a multiple of the patch, {spec.patch}; got {image_size}")
@@ -156,13 +145,12 @@ def build(
     for block in range(spec.depth):
         x = _block(x, spec, f"block{block}")
     # head
-    norm_after_pool = spec.pool == "average" if spec.norm_after_pool is None else spec.norm_after_pool
+    norm_after_pool = spec.head == "gap" if spec.norm_after_pool is None else spec.norm_after_pool
+    norm_after_pool = norm_after_pool and spec.head != "ml_decoder"
     if not norm_after_pool:
         x = normalization("layernorm", spec.epsilon, "head_norm")(x)
-    if spec.pool == "map":
-        x = _attention_pool(x, spec)  # (B, D)
-    else:
-        x = TokenPooling(spec.pool, prefix, name="head_pool")(x)
+    sizes = {"heads": spec.heads, "mlp_width": spec.mlp_width, "activation": spec.activation}
+    x = token_head(x, spec, num_labels, prefix, epsilon=spec.epsilon, **sizes)
     if norm_after_pool:
         x = normalization("layernorm", spec.epsilon, "head_pool_norm")(x)
     if spec.dropout > 0:
@@ -206,13 +194,13 @@ TIMM = timm_rules.Rules(
     | {
         f"vit_{_TIMM_SIZES[size]}_patch{patch}_siglip_{gap}{pixels}": (
             f"{size}{patch}-SigLIP",
-            {"class_token": False, "pool": "average" if gap else "map", "norm_after_pool": False} | more,
+            {"class_token": False, "head": "gap" if gap else "map", "norm_after_pool": False} | more,
         )
         for size, patch, pixels, more in _SIGLIP_MODELS
         for gap in ("", "gap_")
         if gap or pixels not in (448, 896)
     },
-    fields={"class_token": True, "pool": "token", "norm_after_pool": None, "layer_scale": None},
+    fields={"class_token": True, "head": "token", "norm_after_pool": None, "layer_scale": None},
     arguments={
         "patch_size": "patch",
         "depth": "depth",

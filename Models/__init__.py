@@ -16,7 +16,7 @@ import Models.layers  # noqa: F401  registers every custom layer
 from Models import other_names, specs
 from Models.layers.augmentation import augment_batch, with_augmentation  # noqa: F401  part of the interface
 from Models.layers.model_ends import with_probabilities, without_activation  # noqa: F401  part of the interface
-from Utils.command.cli import UserError
+from Utils.command.cli import UserError, suggest
 
 if TYPE_CHECKING:
     from Models.loading import KerasTagger
@@ -93,12 +93,15 @@ def spec(name: str, **overrides: Any) -> Any:
         got = f"{variant!r}{_model_hint(name)}" if variant else "none"
         raise UserError(f"{family_name} has the variants {', '.join(rows)}; got {got}")
     annotations = specs.fields(rows[variant])
+    overrides = other_names.current_fields(overrides)
     for field, value in overrides.items():
         if field not in annotations:
             hint = other_names.field_hint(field, annotations, getattr(family(name), "TIMM", None))
             raise UserError(f"{name} has no field {field!r}; it has {', '.join(annotations)}{hint}")
         if not specs.fits(value, annotations[field]):
-            raise UserError(f"{name}: {field} must be {specs.describe(annotations[field])}; got {value!r}")
+            hint = suggest(value, specs.choices(annotations[field])) if isinstance(value, str) else ""
+            allowed = specs.describe(annotations[field])
+            raise UserError(f"{name}: {field} must be {allowed}; got {value!r}{hint}")
     return specs.replace(rows[variant], overrides)
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from Models.porting.timm_rules import Rules
 from Utils.command.cli import suggest
@@ -15,6 +16,7 @@ OPTIONS = {
     "drop_rate": "dropout",
     "dropout_rate": "dropout",
     "eps": "epsilon",
+    "global_pool": "head",
     "img_size": "image_size",
     "input_size": "image_size",
     "init_values": "layer_scale",
@@ -25,6 +27,8 @@ OPTIONS = {
     "stochastic_depth_prob": "stochastic_depth",
     "stochastic_depth_rate": "stochastic_depth",
 }
+# {field of earlier versions: its name now and {value: value now}}: files of runs and releases have them.
+FORMER_FIELDS = {"pool": ("head", {"average": "gap"})}
 BUILD_ARGUMENTS = ("image_size", "num_labels", "classifier_activation")
 
 
@@ -57,6 +61,15 @@ def field_hint(field: str, fields: Iterable[str], rules: Rules | None) -> str:
     known = OPTIONS | {key: ours if isinstance(ours, str) else ours[0] for key, ours in arguments.items()}
     best = known.get(field)
     return f"; did you mean {best}?" if best in fields else suggest(field, fields)
+
+
+def current_fields(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields of a Spec by their names of today."""
+    current = {}
+    for field, value in overrides.items():
+        name, values = FORMER_FIELDS.get(field, (field, {}))
+        current[name] = values.get(value, value) if values else value
+    return current
 
 
 def _plain(name: str) -> str:

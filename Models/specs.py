@@ -37,6 +37,14 @@ def fits(value: Any, hint: Any) -> bool:
     return isinstance(value, hint)
 
 
+def choices(hint: Any) -> tuple[str, ...]:
+    """Return the words that an annotation allows."""
+    parts = typing.get_args(hint)
+    if typing.get_origin(hint) is typing.Literal:
+        return tuple(part for part in parts if isinstance(part, str))
+    return tuple(word for part in parts for word in choices(part))
+
+
 def describe(hint: Any) -> str:
     """Return in words what an annotation allows."""
     origin, parts = typing.get_origin(hint), typing.get_args(hint)

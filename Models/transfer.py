@@ -5,6 +5,7 @@ An architecture travels as JSON text, because a run keeps it beside its checkpoi
 
 import functools
 import json
+import math
 import pathlib
 import re
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 import keras
 import numpy as np
 
-from Models.layers.model_ends import LOGITS, without_activation
+from Models.layers.model_ends import HEAD, HEAD_STARTS, LOGITS, keep_groups, without_activation
 from Models.loading import load_model
 from Models.resizing import resized_weights
 from Utils.command.cli import UserError
@@ -25,15 +26,32 @@ WITHOUT_EFFECT = ("name", "dtype", "trainable", "seed", "rate", "units")
 WITHOUT_EFFECT_SUFFIXES = ("initializer", "stddev", "regularizer", "constraint", "quantization")
 
 
-def split_at_classifier(model: keras.Model) -> tuple[keras.Model, keras.Model]:
-    """Return the body (B, S, S, 3) -> features (B, C) of a model, and the head, features -> logits.
+def head_layers(model: keras.Model, new_head: bool = False) -> list[str]:
+    """Return the names of the layers of a model's head, in forward order.
 
-    Both share its layers: to train the head trains the model's classifier.
+    That is the classifier alone; of a ``new_head`` all from its first layer on that has weights of its own:
+    attention pooling or the decoder, but not the norm before it.
     """
-    classifier = model.get_layer(LOGITS)
-    features = keras.Input(classifier.input.shape[1:], name="features")
-    body = keras.Model(model.input, classifier.input, name="body")
-    return body, keras.Model(features, classifier(features), name="head")
+    names = [layer.name for layer in model.layers if layer.name.startswith(HEAD)]
+    starts = (*HEAD_STARTS, LOGITS) if new_head else (LOGITS,)
+    first = next(place for place, name in enumerate(names) if name in starts)
+    return names[first : names.index(LOGITS) + 1]
+
+
+def split_at_head(model: keras.Model, new_head: bool = False) -> tuple[keras.Model, keras.Model]:
+    """Return the body (B, S, S, 3) -> features (B, F) of a model, and the head, features -> logits.
+
+    Both share its layers: to train the head trains the model's. `head_layers` says where it
+    begins.
+    """
+    first = model.get_layer(head_layers(model, new_head)[0])
+    shape = first.input.shape[1:]
+    features = keras.Input((math.prod(shape),), name="features")
+    x = first.input if len(shape) == 1 else keras.layers.Reshape((math.prod(shape),))(first.input)
+    body = keras.Model(model.input, x, name="body")
+    head = keras.Model(first.input, without_activation(model).output)
+    x = features if len(shape) == 1 else keras.layers.Reshape(shape)(features)
+    return body, keras.Model(features, head(x), name="head")
 
 
 def adapted_json(file: pathlib.Path, image_size: int, num_labels: int, dtype_policy: str = "float32") -> str:
@@ -81,6 +99,7 @@ def copy_weights(
     rows: np.ndarray,
     new_biases: np.ndarray,
     order: str | None = None,
+    new_head: bool = False,
 ) -> list[str]:
     """Copy the weights of a saved model into ``model``; return in words which settings differ.
 
@@ -93,6 +112,7 @@ def copy_weights(
         new_biases: (num_labels,) logits. A new tag starts with a kernel of 0 and this bias: the bias alone
             decides, and is the logit at which the tag should start.
         order: channels that a timm folder's model takes, "bgr" or "rgb".
+        new_head: the model has another head than the file, whose own layers begin fresh.
 
     Returns the settings that differ and have no weights, the epsilon of a norm for example. Raises UserError
     if layers are missing, left over or have other shapes; then nothing is copied.
@@ -104,18 +124,32 @@ def copy_weights(
         values = {name: resized_weights(old[name], new[name]) for name in common if old[name].get_weights()}
     except ValueError as error:
         raise UserError(f"{file} does not fit images of {model.input_shape[1]} px: {error}") from error
-    _check(file, model, old, new, values)  # before the first assignment: all or nothing
+    if new_head:  # what both heads have is taken over, a norm for example
+        of_head = {name for name in values if name.startswith(HEAD) and name != LOGITS}
+        fits = {name for name in of_head if _same_shapes(name, values[name], new[name])}
+        values = {name: value for name, value in values.items() if name not in of_head - fits}
+    _check(file, model, old, new, values, new_head)  # before the first assignment: all or nothing
     for name in values.keys() - {LOGITS}:
         new[name].set_weights(values[name])
-    new[LOGITS].set_weights(_classifier(old[LOGITS].get_weights(), rows, new_biases))
+    keep_groups(old[LOGITS], new[LOGITS], rows)
+    kernel = np.zeros(new[LOGITS].kernel.shape, "float32") if new_head else old[LOGITS].get_weights()[0]
+    bias = new_biases if new_head else old[LOGITS].get_weights()[1]
+    new[LOGITS].set_weights(_classifier([kernel, bias], rows, new_biases))
     return sorted({text for name in common for text in _differences(old[name], new[name])})
 
 
 def _check(
-    file: pathlib.Path, model: keras.Model, old: Layers, new: Layers, values: dict[str, list[np.ndarray]]
+    file: pathlib.Path,
+    model: keras.Model,
+    old: Layers,
+    new: Layers,
+    values: dict[str, list[np.ndarray]],
+    new_head: bool,
 ) -> None:
-    """Raise UserError if weights are missing, left over or of other shapes."""
+    """Raise UserError if weights are missing, left over or of other shapes; those of a new head may be."""
     ours, theirs = ({name for name, layer in each.items() if layer.get_weights()} for each in (new, old))
+    if new_head:
+        ours, theirs = ({name for name in names if not name.startswith(HEAD)} for names in (ours, theirs))
     wrong_shape = [name for name in ours & theirs if not _same_shapes(name, values[name], new[name])]
     faults = {"missing from it": ours - theirs, "left over in it": theirs - ours, "other shapes": wrong_shape}
     listed = [
@@ -161,37 +195,50 @@ def _differences(old: keras.layers.Layer, new: keras.layers.Layer) -> Iterator[s
             yield f"{key} was {before.get(key)}, is {now[key]}"
 
 
+def has_moved_groups(model: keras.Model) -> bool:
+    """Return whether the classifier's groups of tags are those of a source, so that no recipe tells them."""
+    return getattr(model.get_layer(LOGITS), "members", None) is not None
+
+
 def set_classifier_bias(model: keras.Model, biases: np.ndarray) -> None:
     """Set the bias of the classifier, (num_labels,) logits."""
     model.get_layer(LOGITS).bias.assign(biases)
 
 
-def freeze(model: keras.Model, frozen: bool) -> None:
-    """Make the classifier alone trainable, or everything again."""
+def freeze(model: keras.Model, frozen: bool, new_head: bool = False) -> None:
+    """Make the head alone trainable (`head_layers`), or everything again."""
+    trained = head_layers(model, new_head)
     for layer in model.layers:
-        layer.trainable = layer.name == LOGITS or not frozen
+        layer.trainable = layer.name in trained or not frozen
 
 
 RateFactor = float | tuple[float, ...]  # of a whole weight, or of each entry of its last axis
 
 
 def learning_rate_factors(
-    model: keras.Model, layer_decay: float, learned: float = 1.0, is_new: np.ndarray | None = None
+    model: keras.Model,
+    layer_decay: float,
+    learned: float = 1.0,
+    is_new: np.ndarray | None = None,
+    new_head: bool = False,
 ) -> list[tuple[str, RateFactor]]:
     """Return (regex of layer paths, factor on the learning rate) pairs: what was learned, and by layers.
 
     New rows of the classifier (``is_new``, (num_labels,) bool; None: all) have factor 1, its other rows and
-    all below it ``learned``. With ``layer_decay`` every block has ``layer_decay`` times that of the next
-    one, the stem one step less than the first block (arXiv:2106.08254, section 3.1). Blocks are recognized by
-    their names, ``stage0_block1_...`` or ``block1_...``; a layer between two blocks belongs to the later one,
-    and what follows the last block has no step below the classifier.
+    all below it ``learned``; so have the other layers of a ``new_head`` 1. With ``layer_decay`` every block
+    has ``layer_decay`` times that of the next one, the stem one step less than the first block
+    (arXiv:2106.08254, section 3.1). Blocks are recognized by their names, ``stage0_block1_...`` or
+    ``block1_...``; a layer between two blocks belongs to the later one, and what follows the last block has
+    no step below the classifier.
     """
     if layer_decay == learned == 1:
         return []
     rows: RateFactor = 1.0 if is_new is None else tuple(np.where(is_new, 1.0, learned).tolist())
-    classifier = (rf"^{LOGITS}/", rows)
+    head: list[tuple[str, RateFactor]] = [(rf"^{LOGITS}/", rows)]
+    if new_head:
+        head.append((rf"^(?:{'|'.join(head_layers(model, True))})/", 1.0))
     if layer_decay == 1:
-        return [classifier, ("", learned)]
+        return [*head, ("", learned)]
     depths: dict[int, list[str]] = {}  # layers by depth, 0 is the stem
     blocks: list[str] = []
     for name in (layer.name for layer in model.layers if layer.weights and layer.name != LOGITS):
@@ -202,4 +249,4 @@ def learning_rate_factors(
         depths.setdefault(blocks.index(block[0]) + 1 if block else between, []).append(name)
     top = len(blocks) + 1
     factors = ((names, learned * layer_decay ** (top - depth)) for depth, names in sorted(depths.items()))
-    return [classifier, *((rf"^(?:{'|'.join(names)})/", factor) for names, factor in factors)]
+    return [*head, *((rf"^(?:{'|'.join(names)})/", factor) for names, factor in factors)]

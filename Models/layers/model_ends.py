@@ -1,14 +1,44 @@
 """The first and last layers of every model: scaled image input, pooling, logits and probabilities."""
 
-from typing import Any
+import dataclasses
+import math
+from typing import Any, Literal
 
 import keras
+import numpy as np
 
+from Models.layers.activations import Activation
+from Models.layers.attention import AttentionPooling
+from Models.layers.initializers import truncated_normal
+from Models.layers.ml_decoder import GroupDense, GroupQueryAttention, carried_groups
+from Models.layers.normalization import normalization
 from Models.layers.scaling import InputScaling
 from Models.layers.tensors import Shape, Tensor, ops
+from Models.layers.tokens import GridTokens, TokenPooling
 
 LOGITS = "head_logits"  # name of the classifier layer; output i is tag i
 PROBABILITIES = "probabilities"  # name of the last layer of a model that ends with a sigmoid
+HEAD = "head_"  # the names of all layers behind the last block begin with this
+# The first learned layer of a head, where it has others than norms and the classifier.
+HEAD_STARTS = ("head_map", "head_decoder_dense")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HeadOptions:
+    """Fields of every Spec: what stands between the last block and the logits of the tags."""
+
+    head: Literal["gap", "map", "ml_decoder"] = "gap"
+    # ML-Decoder: queries, each for a group of tags; as many as tags or more: one for each tag.
+    decoder_groups: int = 100
+    decoder_width: int | None = None  # None: 768 as published, or the channels where these are fewer
+    decoder_mlp_width: int | None = None  # None: 8/3 of the width, as published: 2048 for 768
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TokenHeadOptions(HeadOptions):
+    """Those of families that have a class token."""
+
+    head: Literal["gap", "token", "map", "ml_decoder"] = "gap"
 
 
 def image_input(image_size: int, input_scaling: str | tuple[float, ...] | None) -> tuple[Tensor, Tensor]:
@@ -73,17 +103,112 @@ def average_pool(x: Tensor, cells: int = 1, overlap: bool = False) -> Tensor:
     return CellAverage(cells, overlap, name="head_pool")(x)
 
 
+def attention_head(
+    x: Tensor,
+    options: HeadOptions,
+    num_labels: int,
+    heads: int | None = None,
+    mlp_width: int | None = None,
+    activation: str = "gelu",
+    epsilon: float = 1e-6,
+) -> Tensor:
+    """Return what the classifier gets where queries attend to the tokens: the heads "map" and "ml_decoder".
+
+    Args:
+        x: (B, N, C) tokens or a map (B, H, W, C), normalized.
+        options: the model's Spec.
+        num_labels: tags; no more queries than these are used.
+        heads: of attention pooling; None: channels / 64, or the next fewer that divide the channels.
+        mlp_width: of attention pooling; None: 4 times the channels.
+        activation: of the MLP of attention pooling.
+        epsilon: of the norms.
+
+    "map" is attention pooling of one learned query and an MLP (arXiv:2303.15343): (B, C). "ml_decoder" is
+    that of arXiv:2111.12933, a vector for every group of tags: (B, K, D).
+    """
+    channels = x.shape[-1]
+    if len(x.shape) == 4:
+        x = keras.layers.Reshape((-1, channels), name="head_tokens")(x)
+    if options.head == "ml_decoder":
+        return _decode_groups(x, options, num_labels, epsilon)
+    if heads is None:
+        heads = next(count for count in range(max(channels // 64, 1), 0, -1) if channels % count == 0)
+    x = AttentionPooling(heads, name="head_map")(x)
+    y = normalization("layernorm", epsilon, "head_map_norm")(x)
+    y = _dense(mlp_width or 4 * channels, "head_map_dense1")(y)
+    y = _dense(channels, "head_map_dense2")(Activation(activation, name="head_map_act")(y))
+    return keras.layers.Add(name="head_map_add")([x, y])
+
+
+def token_head(x: Tensor, options: TokenHeadOptions, num_labels: int, prefix: int, **sizes: Any) -> Tensor:
+    """Return what the classifier gets of the tokens of a transformer, by any head.
+
+    Args:
+        x: (B, prefix + N, C) tokens.
+        options: the model's Spec.
+        num_labels: tags.
+        prefix: number of leading tokens outside of the grid: averages and attention leave them out.
+        sizes: those of `attention_head`.
+
+    Raises ValueError for the head "token" without a class token.
+    """
+    if options.head in ("gap", "token"):
+        pool = "average" if options.head == "gap" else "token"
+        return TokenPooling(pool, prefix, name="head_pool")(x)
+    if prefix:
+        x = GridTokens(prefix, name="head_grid")(x)
+    return attention_head(x, options, num_labels, **sizes)
+
+
+def _decode_groups(x: Tensor, options: HeadOptions, num_labels: int, epsilon: float) -> Tensor:
+    """Decode (B, N, C) tokens to (B, K, D), by cross-attention and an MLP, norms after the shortcuts."""
+    width = options.decoder_width or min(768, x.shape[-1])
+    mlp_width = options.decoder_mlp_width or width * 8 // 3
+    groups = min(options.decoder_groups, num_labels)
+    if groups < 1:
+        raise ValueError(f"decoder_groups must be 1 or more; got {options.decoder_groups}")
+    x = Activation("relu", name="head_decoder_act")(_dense(width, "head_decoder_dense")(x))
+    attention = GroupQueryAttention(groups, math.gcd(width, 8), epsilon, name="head_decoder_attention")
+    x = normalization("layernorm", epsilon, "head_decoder_norm1")(attention(x))
+    y = Activation("relu", name="head_decoder_mlp_act")(_dense(mlp_width, "head_decoder_dense1")(x))
+    y = keras.layers.Add(name="head_decoder_add")([x, _dense(width, "head_decoder_dense2")(y)])
+    return normalization("layernorm", epsilon, "head_decoder_norm2")(y)
+
+
+def _dense(width: int, name: str) -> keras.layers.Layer:
+    return keras.layers.Dense(width, kernel_initializer=truncated_normal(), name=name)
+
+
 def classifier(
     features: Tensor, num_labels: int, classifier_activation: str | None, kernel_initializer: Any
 ) -> Tensor:
-    """Return float32 logits (B, num_labels) of features (B, C), or their activation if one is named."""
-    dense = keras.layers.Dense(
-        num_labels, kernel_initializer=kernel_initializer, dtype="float32", name=LOGITS
-    )
-    logits = dense(features)
+    """Return float32 logits (B, num_labels) of features, or their activation if one is named.
+
+    Features are (B, C), or (B, K, D) of groups of tags.
+    """
+    kind = keras.layers.Dense if len(features.shape) == 2 else GroupDense
+    layer = kind(num_labels, kernel_initializer=kernel_initializer, dtype="float32", name=LOGITS)
+    logits = layer(features)
     if classifier_activation is None:
         return logits
     return keras.layers.Activation(classifier_activation, dtype="float32", name=PROBABILITIES)(logits)
+
+
+def classifier_of(layer: keras.layers.Layer, columns: np.ndarray) -> keras.layers.Layer:
+    """Return a new classifier layer like ``layer`` whose output i is that of its output ``columns[i]``."""
+    config = layer.get_config() | {"units": len(columns)}
+    if isinstance(layer, GroupDense):
+        config["members"] = layer.group_of_tags()[columns].tolist()
+    return type(layer).from_config(config)
+
+
+def keep_groups(old: keras.layers.Layer, new: keras.layers.Layer, rows: np.ndarray) -> None:
+    """Leave kept tags in the groups that they have learned with, if the classifiers have groups.
+
+    ``rows`` are the old outputs of the new tags, -1 for a tag without one. Weights are not copied.
+    """
+    if isinstance(old, GroupDense) and isinstance(new, GroupDense) and old.groups == new.groups:
+        new.regroup(carried_groups(old.group_of_tags(), old.groups, rows).tolist())
 
 
 def without_activation(model: keras.Model) -> keras.Model:

@@ -129,6 +129,34 @@ class SquareMap(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="Models")
+class GridTokens(keras.layers.Layer):
+    """Leave out the ``prefix`` leading tokens, which lie outside of the grid.
+
+    (B, N, D) in, (B, N - prefix, D) out.
+    """
+
+    def __init__(self, prefix: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.prefix = prefix
+
+    def build(self, input_shape: Shape) -> None:
+        """Nothing to build."""
+        self.built = True
+
+    def call(self, x: Tensor) -> Tensor:
+        """Take the tokens behind the prefix."""
+        return x[:, self.prefix :]
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return (B, N - prefix, D)."""
+        return (input_shape[0], input_shape[1] - self.prefix, input_shape[2])
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor."""
+        return {**super().get_config(), "prefix": self.prefix}
+
+
+@keras.saving.register_keras_serializable(package="Models")
 class TokenPooling(keras.layers.Layer):
     """Pool tokens to one vector: the mean over the grid, or the class token.
 
@@ -141,7 +169,7 @@ class TokenPooling(keras.layers.Layer):
         if pool not in ("average", "token"):
             raise ValueError(f"pool must be 'average' or 'token'; got {pool!r}")
         if pool == "token" and prefix == 0:
-            raise ValueError("pool='token' needs a class token")
+            raise ValueError("the head 'token' needs a class token")
         self.pool = pool
         self.prefix = prefix
 

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from Models.layers.model_ends import LOGITS
-from Models.porting import timm_folder
+from Models.porting import timm_folder, timm_rules
 from Models.porting.timm_folder import SpecOf
 from Models.porting.timm_rules import Rules, TimmName
 from Utils.command.cli import UserError
@@ -20,7 +20,10 @@ from Utils.files.outputs import FolderKind, replacing_folder
 
 TIMM_FOLDER = FolderKind("a timm folder", ("config.json", "model.safetensors"))
 # Fields of the Spec that need no argument of timm: they matter in training, or pretrained_cfg states them.
-FREE_FIELDS = ("source", "stochastic_depth", "dropout", "input_scaling")
+FREE_FIELDS = (
+    "source", "stochastic_depth", "dropout", "input_scaling",
+    "decoder_groups", "decoder_width", "decoder_mlp_width",  # of a head that timm does not have
+)  # fmt: skip
 # Three means and three standard deviations, of values 0..1.
 SCALINGS = {"inception": (0.5,) * 6, "simple": (0.0,) * 3 + (1.0,) * 3, None: (0.0,) * 3 + (1 / 255,) * 3}
 
@@ -149,4 +152,6 @@ def _argument(argument: str, spec: Any, rules: Rules) -> Any:
     if isinstance(conversion, str):
         return timm_folder.CONVERSIONS[conversion][1](value, spec)
     inverse = {ours: theirs for theirs, ours in reversed(conversion.items())}
+    if isinstance(conversion, timm_rules.Complete):
+        return inverse.get(value)
     return inverse.get(value, value) if not isinstance(value, tuple) else list(value)

@@ -93,7 +93,14 @@ _ACTIVATIONS = {
     "gelu_pytorch_tanh": "gelu_tanh", "gelu_erf": "gelu",
 }  # fmt: skip
 ACTIVATION = ("activation", {"gelu": "gelu"} | _ACTIVATIONS)
-POOL = ("pool", {"avg": "average", "map": "map"})
+
+
+class Complete(dict):
+    """A conversion that lists all values of ours that timm has; others cannot be exported."""
+
+
+POOL = ("head", Complete(avg="gap", token="token", map="map"))
+TOKEN_POOL = ("head", Complete(avg="gap", token="token"))  # without attention pooling
 POINTWISE = {"kernel": TimmName("weight", ones=2)}  # a Dense of ours that is a 1x1 convolution there
 STAR_RELU = {"scale": TimmName("scale", ones=1), "bias": TimmName("bias", ones=1)}
 REGISTERS = {"token": TimmName("", ones=-1)}

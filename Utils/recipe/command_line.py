@@ -8,12 +8,13 @@ import itertools
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
 
 from Utils.command.cli import UserError, suggest, value_of
 from Utils.data import dataset_folder
 from Utils.recipe import finetuning, initial_weights
+from Utils.recipe.options import VARIANT_DEFAULT, ModelOverrides
 from Utils.recipe.recipe import Recipe, flag, load_recipe, recipe_docstring, recipe_names, recipe_rule
 
 # {what timm's and other training scripts call an option: our field}
@@ -81,11 +82,14 @@ _BOX_RULE = re.compile("-+|╰?─+╯?")  # the line that ends a message of tyr
 
 
 def parse(
-    argv: Sequence[str] | None = None, describe_timm: initial_weights.DescribeTimm | None = None
+    argv: Sequence[str] | None = None,
+    describe_timm: initial_weights.DescribeTimm | None = None,
+    spec_of: Callable[..., Any] | None = None,
 ) -> tuple[str, ParsedArguments]:
     """Return the recipe's name and the arguments of a command line.
 
-    ``describe_timm`` is that of `initial_weights.find`. Prints help and raises SystemExit(0) for --help.
+    ``describe_timm`` is that of `initial_weights.find`, ``spec_of`` is ``Models.spec``: without it a source
+    is taken to have the head that the recipe asks for. Prints help and raises SystemExit(0) for --help.
     Raises UserError for an unknown recipe, an unknown, malformed or missing flag, and values that a recipe
     does not allow.
     """
@@ -99,7 +103,7 @@ def parse(
             f"the first word names a recipe ({', '.join(recipe_names())}); got {received} "
             "(see train.py --help)"
         )
-    return words[0], _parse_flags(words[0], words[1:], describe_timm)
+    return words[0], _parse_flags(words[0], words[1:], describe_timm, spec_of)
 
 
 def _headline(name: str) -> str:
@@ -107,7 +111,10 @@ def _headline(name: str) -> str:
 
 
 def _parse_flags(
-    name: str, words: list[str], describe_timm: initial_weights.DescribeTimm | None
+    name: str,
+    words: list[str],
+    describe_timm: initial_weights.DescribeTimm | None,
+    spec_of: Callable[..., Any] | None,
 ) -> ParsedArguments:
     import tyro  # here: tools that only read recipes need no parser
 
@@ -120,6 +127,9 @@ def _parse_flags(
         raise UserError(f"no option is named {first}{similar} ({hint}, which lists all)")
     # Found before tyro parses: its defaults are the recipe's, and those may depend on the initial weights.
     source = _source(words, describe_timm)
+    if source is not None and spec_of is not None:
+        head = _last_value(words, "--head") or load_recipe(name, source.recipe).head
+        source = _with_head(source, head, spec_of)
     recipe, choices = _starting_recipe(name, words, source)
     default = Arguments(recipe)
     with _one_paragraph(hint):
@@ -166,6 +176,16 @@ def _source(
     return initial_weights.resolve(path, "last" if which == "last" else "best", run_dir, describe_timm, order)
 
 
+def _with_head(
+    source: initial_weights.Source, head: str, spec_of: Callable[..., Any]
+) -> initial_weights.Source:
+    """Return the source, marked if its head is not the one that the recipe asks for."""
+    if head == VARIANT_DEFAULT or source.is_taken_over or source.built_as is None:
+        return source
+    model, options = source.built_as
+    return dataclasses.replace(source, new_head=spec_of(model, **options).head != head)
+
+
 def _starting_recipe(
     name: str, words: list[str], source: initial_weights.Source | None
 ) -> tuple[Recipe, list[finetuning.Choice]]:
@@ -173,8 +193,10 @@ def _starting_recipe(
     recipe, choose = load_recipe(name, source.recipe if source else None), recipe_rule(name)
     if source is not None and not recipe.model and source.built_as:
         model, options = source.built_as
-        texts = tuple(f"{field}={value!r}" for field, value in options.items())
-        recipe = dataclasses.replace(recipe, model=model, model_options=texts)
+        named = {field.name for field in dataclasses.fields(ModelOverrides)}  # these have flags, which win
+        fields = {name: value for name, value in options.items() if name in named and _is_plain(value)}
+        texts = tuple(f"{name}={value!r}" for name, value in options.items() if name not in fields)
+        recipe = dataclasses.replace(recipe, model=model, model_options=texts, **fields)
     folder = _last_value(words, "--dataset")
     if source is None or choose is None or not folder:
         return recipe, []
@@ -191,6 +213,10 @@ def _starting_recipe(
     )
     choices = choose(situation)
     return finetuning.apply(recipe, choices), choices
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, (bool, float, str))
 
 
 def _last_value(words: list[str], name: str) -> str | None:

@@ -42,6 +42,7 @@ class Source:
     options: dict[str, Any] | None = None  # fields of its Spec that differ from the variant; None: not known
     order: str | None = None  # channels of a timm folder's model, "bgr" or "rgb"
     probed: tuple[str, ...] = ()  # tags that its classifier learned by --probe, names
+    new_head: bool = False  # the run has another head, so that none of its outputs is taken over
     recorded: "TagMatch | None" = None  # of a run that has begun: how its outputs became tags
     pictures: np.ndarray | None = None  # of a run that has begun: (num_labels,) training pictures of each tag
 
@@ -178,6 +179,7 @@ def write_origin(
         "options": source.options,
         "probe": recipe.probe,
         "probed": source.probed,
+        "new_head": source.new_head,
         "scores": scores,
         "pictures": None if pictures is None else pictures.tolist(),
     }
@@ -186,8 +188,8 @@ def write_origin(
 
 _ORIGIN = {
     "model": str, "image_size": int, "num_labels": int, "recipe": (dict, None), "rows": [int],
-    "options?": (dict, None), "probed?": [str], "renamed?": [[str]], "new?": [str], "dropped?": [str],
-    "scores?": (dict, None), "pictures?": ([int], None),
+    "options?": (dict, None), "probed?": [str], "new_head?": bool, "renamed?": [[str]], "new?": [str],
+    "dropped?": [str], "scores?": (dict, None), "pictures?": ([int], None),
 }  # fmt: skip
 
 
@@ -201,12 +203,13 @@ def read_origin(run_dir: atomic.AnyPath, path: atomic.AnyPath) -> Source | None:
     recipe = origin["recipe"] and recipe_from_dict(origin["recipe"])
     rows = np.array(origin["rows"], np.int64)
     renamed = tuple((pair[0], pair[-1]) for pair in origin.get("renamed", ()) if pair)
-    match = TagMatch(rows, renamed, tuple(origin.get("new", ())), tuple(origin.get("dropped", ())))
+    names = (tuple(origin.get(key, ())) for key in ("new", "dropped"))
+    match = TagMatch(rows, renamed, *names, new_head=origin.get("new_head", False))
     sizes = origin["image_size"], origin["num_labels"]
     pictures = origin.get("pictures")
     return Source(
         file.parent, origin["model"], *sizes, None, recipe, origin.get("options"),
-        probed=tuple(origin.get("probed", ())), recorded=match,
+        probed=tuple(origin.get("probed", ())), new_head=origin.get("new_head", False), recorded=match,
         pictures=None if pictures is None else np.array(pictures, np.int64),
     )  # fmt: skip
 
@@ -241,7 +244,7 @@ def _read_architecture(file: pathlib.Path) -> tuple[str, int, int]:
         model: dict[str, Any] = json.loads(zip_files.read_member(file, "config.json", "a Keras model"))[
             "config"
         ]
-        sizes = [layer["config"]["units"] for layer in model["layers"] if layer["class_name"] == "Dense"]
+        sizes = [layer["config"]["units"] for layer in model["layers"] if "units" in layer["config"]]
         inputs = [layer["config"] for layer in model["layers"] if layer["class_name"] == "InputLayer"]
         name, image_size = model["name"].replace("-", "/", 1), int(inputs[-1]["batch_shape"][1])
         return name, image_size, int(sizes[-1])
@@ -255,6 +258,7 @@ class TagMatch:
     renamed: tuple[tuple[str, str], ...]  # (old name, new name)
     new: tuple[str, ...]  # names
     dropped: tuple[str, ...]  # names
+    new_head: bool = False  # no output is taken over, as they are of another head
 
     @property
     def num_kept(self) -> int:
@@ -264,6 +268,8 @@ class TagMatch:
     @property
     def text(self) -> str:
         """The counts and some names in one line."""
+        if self.new_head:
+            return f"the body alone, as the run has another head: all {len(self.new)} tags begin anew"
         if not self.num_kept:
             names = _in_brackets(self.new)
             return f"no tag in common, neither by id nor by name: all {len(self.new)} are new{names}"
@@ -287,11 +293,13 @@ def match_tags(source: Source, tags: pd.DataFrame) -> TagMatch:
     """Match a source's outputs with a tag list, by id, else by name.
 
     A source without a tag list fits a list of as many tags: its outputs are taken in order. Raises UserError
-    where their numbers differ. Without a tag in common all are new: the body alone is taken; likewise of a
-    timm folder without a list, whose outputs are classes of something else.
+    where their numbers differ. Without a tag in common all are new: the body alone is taken; likewise for
+    another head, and of a timm folder without a list, whose outputs are classes of something else.
     """
     if source.recorded is not None:
         return source.recorded
+    if source.new_head:
+        return TagMatch(np.full(len(tags), -1), (), tuple(tags["name"]), (), new_head=True)
     if source.tags is None and source.order is not None:
         return TagMatch(np.full(len(tags), -1), (), tuple(tags["name"]), ())
     if source.tags is None:

@@ -49,8 +49,11 @@ class StartOptions(Checked):
 class ModelOverrides(Checked):
     """Options in which the model differs from its variant, named like the fields of its Spec."""
 
+    head: str = VARIANT_DEFAULT
+    """From the last block to the tags: gap (averages), token (class token), map (attention pooling of one
+    query), ml_decoder (queries, each for a group of tags); `default` keeps the variant's, here and below."""
     attention: str = VARIANT_DEFAULT
-    """Attention of the blocks: eca, se or none; `default` keeps the variant's, here and below."""
+    """Attention of the blocks: eca, se or none."""
     activation: str = VARIANT_DEFAULT
     """Activation: relu, relu6, silu, hswish, gelu."""
     norm: str = VARIANT_DEFAULT

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import pandas as pd
 
+from Models.layers.model_ends import LOGITS, classifier_of
 from Utils.command.cli import UserError, WorkError
 from Utils.evaluation import threshold_table
 from Utils.files.atomic import AnyPath
@@ -52,8 +53,8 @@ def with_columns(model: keras.Model, columns: np.ndarray) -> keras.Model:
     """
     copy: Any = keras.models.clone_model(model, clone_function=_in_float32)
     copy.set_weights(model.get_weights())
-    head = copy.get_layer("head_logits")
-    new_head = keras.layers.Dense(len(columns), dtype="float32", name="head_logits")
+    head = copy.get_layer(LOGITS)
+    new_head = classifier_of(head, columns)
     logits = new_head(head.input)
     new_head.set_weights([value[..., columns] for value in head.get_weights()])
     return keras.Model(copy.input, logits, name=model.name)
@@ -65,12 +66,14 @@ def released(model: keras.Model, columns: np.ndarray, embedding: bool = False) -
     Args:
         model: a classifier of the zoo, with or without its sigmoid.
         columns: int64 indices of its outputs.
-        embedding: add the features (B, D) that the last layer gets.
+        embedding: add the features (B, D) that the last layer gets, of groups of tags their mean.
     """
     logits = with_columns(model, columns)
     outputs = [keras.layers.Activation("sigmoid", dtype="float32", name=PROBABILITIES)(logits.output)]
     if embedding:
-        features = logits.get_layer("head_logits").input
+        features = logits.get_layer(LOGITS).input
+        if len(features.shape) > 2:  # of groups of tags: their mean says what the image is like
+            features = keras.layers.GlobalAveragePooling1D(dtype="float32")(features)
         outputs.append(keras.layers.Identity(dtype="float32", name=EMBEDDING)(features))
     return keras.Model(logits.input, outputs if embedding else outputs[0], name=model.name)
 

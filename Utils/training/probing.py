@@ -36,6 +36,7 @@ def made_by(body: keras.Model, experiment: Experiment) -> dict[str, Any]:
     records = json.dumps(experiment.dataset.manifest.get("records"), sort_keys=True, default=str)
     return {
         "weights": weights.hexdigest(),
+        "features": body.output_shape[-1],
         "records": hashlib.sha256(records.encode()).hexdigest(),
         "counts": experiment.facts["records"],
         "tags": experiment.dataset.tags["tag_id"].tolist(),

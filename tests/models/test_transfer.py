@@ -93,7 +93,7 @@ def test_new_rows_of_the_classifier_have_the_full_rate(vit):
 
 
 def test_the_halves_of_a_model_share_its_layers(vit):
-    body, head = transfer.split_at_classifier(transfer.without_activation(vit[0]))
+    body, head = transfer.split_at_head(transfer.without_activation(vit[0]))
     images = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
     expected = transfer.without_activation(vit[0])(images)
     np.testing.assert_array_equal(head(body(images)), expected)

@@ -125,7 +125,7 @@ def test_a_run_continues_when_the_model_it_began_with_is_gone(tmp_path):
     written = json.loads((run_dir / "initialization.json").read_text())
     assert list(written) == [
         "init_from", "file", "sha256", "model", "image_size", "num_labels", "kept", "renamed", "new",
-        "dropped", "rows", "recipe", "options", "probe", "probed", "scores", "pictures",
+        "dropped", "rows", "recipe", "options", "probe", "probed", "new_head", "scores", "pictures",
     ]  # fmt: skip
     assert (written["kept"], written["rows"], written["renamed"]) == (2, [0, 2, -1], [["c", "c2"]])
     assert initial_weights.scores_before(run_dir) == {"kept_f1": 0.5}

@@ -16,7 +16,7 @@ ARGUMENTS = {
     "strides": 2, "groups": 2, "use_bias": False, "scaling": "simple", "heads": 2, "epsilon": 1e-4,
     "cells": 2, "padding": "same", "initial_gain": 0.5, "prefix": 1, "pool": "token", "window": 4,
     "shifted": True, "pretrained": 3, "reference": 8, "group": 2, "stddev": 0.5, "output_stddev": 0.5,
-    "output_bias": False, "centered": True, "number": 3, "overlap": True,
+    "output_bias": False, "units": 4, "members": [2, 0, 1, 1], "centered": True, "number": 3, "overlap": True,
     "kernel_initializer": keras.initializers.serialize(keras.initializers.HeNormal()),
 }  # fmt: skip
 
