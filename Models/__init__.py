@@ -16,7 +16,7 @@ import Models.layers  # noqa: F401  registers every custom layer
 from Models import other_names, specs
 from Models.layers.augmentation import augment_batch, with_augmentation  # noqa: F401  part of the interface
 from Models.layers.model_ends import with_probabilities, without_activation  # noqa: F401  part of the interface
-from Utils.command.cli import UserError, suggest
+from Utils.command.cli import UserError
 
 if TYPE_CHECKING:
     from Models.loading import KerasTagger
@@ -99,8 +99,7 @@ def spec(name: str, **overrides: Any) -> Any:
             hint = other_names.field_hint(field, annotations, getattr(family(name), "TIMM", None))
             raise UserError(f"{name} has no field {field!r}; it has {', '.join(annotations)}{hint}")
         if not specs.fits(value, annotations[field]):
-            hint = suggest(value, specs.choices(annotations[field])) if isinstance(value, str) else ""
-            allowed = specs.describe(annotations[field])
+            allowed, hint = specs.describe(annotations[field]), specs.hint(value, annotations[field])
             raise UserError(f"{name}: {field} must be {allowed}; got {value!r}{hint}")
     return specs.replace(rows[variant], overrides)
 

@@ -8,6 +8,8 @@ import types
 import typing
 from typing import Any
 
+from Utils.command.cli import suggest
+
 
 def fields(spec: Any) -> dict[str, Any]:
     """Return ``{field: annotation}`` of a Spec."""
@@ -37,12 +39,16 @@ def fits(value: Any, hint: Any) -> bool:
     return isinstance(value, hint)
 
 
-def choices(hint: Any) -> tuple[str, ...]:
-    """Return the words that an annotation allows."""
-    parts = typing.get_args(hint)
-    if typing.get_origin(hint) is typing.Literal:
-        return tuple(part for part in parts if isinstance(part, str))
-    return tuple(word for part in parts for word in choices(part))
+def hint(value: Any, annotation: Any) -> str:
+    """Return ``"; did you mean map?"`` for a word that is near one the annotation allows, or ""."""
+    return suggest(value, _words(annotation)) if isinstance(value, str) else ""
+
+
+def _words(annotation: Any) -> list[str]:
+    parts = typing.get_args(annotation)
+    if typing.get_origin(annotation) is typing.Literal:
+        return [part for part in parts if isinstance(part, str)]
+    return [word for part in parts for word in _words(part)]
 
 
 def describe(hint: Any) -> str:

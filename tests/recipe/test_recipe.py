@@ -26,7 +26,7 @@ def test_recipe_json_has_these_keys_in_this_order(tmp_path):
 
 KEYS = """recipe
 model image_size init_from which source_order freeze_body_epochs probe prior_bias
-attention activation norm epsilon stochastic_depth dropout
+head attention activation norm epsilon stochastic_depth dropout
 compensate_avgpool_var input_scaling model_options batch_size_per_device epochs early_stopping best_by
 steps_per_epoch fold
 unknown_labels packed_labels sampling sampling_threshold

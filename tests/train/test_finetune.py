@@ -128,6 +128,23 @@ def the_best_is_the_best(folder, own):
     assert loss == pytest.approx(float(best["val_loss"]), rel=1e-2)
 
 
+def test_a_probe_with_another_head_trains_all_of_it_on_a_frozen_body(base, own, tmp_path, capsys):
+    words = ("--init-from", base, "--image-size", 64, "--head", "ml_decoder", "--learning-rate", 0.01)
+    assert go(own, tmp_path / "run", *words, "--probe", "--epochs", 2) == 0
+    assert "the body alone, as the run has another head: all 4 tags begin anew" in capsys.readouterr().err
+    source, model = (keras.saving.load_model(folder / "best.keras") for folder in (base, tmp_path / "run"))
+    for layer in source.layers:
+        if layer.name != "head_logits" and layer.weights:
+            kept = model.get_layer(layer.name).get_weights()
+            assert all(map(np.array_equal, layer.get_weights(), kept)), layer.name
+    decoder = model.get_layer("head_decoder_dense2")
+    assert np.abs(decoder.bias).max() > 0, "it has learned"
+    # A run that goes on from it has the same head, and takes all of it.
+    more = ("--init-from", tmp_path / "run", "--epochs", 1, "--learning-rate", 1e-9)
+    assert go(own, tmp_path / "more", *more) == 0
+    assert "4 tags kept" in capsys.readouterr().err
+
+
 @pytest.mark.reliability("A probe that was stopped", "the same command ends with the same classifier")
 def test_a_stopped_probe_goes_on_with_the_same_bits(base, own, tmp_path, monkeypatch):
     words = ("--init-from", base, "--probe", "--epochs", 4)
