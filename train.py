@@ -46,8 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str] | None) -> int:
-    functions = (deferred(f"Models.{name}") for name in ("loading.describe_timm", "spec"))
-    name, arguments = command_line.parse(argv, *functions)
+    name, arguments = command_line.parse(argv, *map(deferred, command_line.FUNCTIONS))
     dataset = dataset_folder.load(arguments.dataset)
     with shard_damage.named(dataset):
         return _run(name, arguments, dataset)
@@ -138,10 +137,6 @@ def _check(recipe: Recipe, dataset: Dataset, devices: "Devices") -> None:
     devices.compiles(recipe.jit_compile)
 
 
-def _has_new_head(source: Source | None) -> bool:
-    return source is not None and source.new_head
-
-
 def _tag_weights(recipe: Recipe, dataset: Dataset) -> "np.ndarray | None":
     return tag_list.weights(dataset.tags, recipe.tag_weights) if recipe.tag_weights else None
 
@@ -205,7 +200,7 @@ def _models(
 
     sizes = {"image_size": recipe.image_size, "num_labels": dataset.num_labels}
     architecture = None
-    if source and (not recipe.model or _has_recorded_architecture(source)):
+    if source and (not recipe.model or (source.is_taken_over and (source.file / ARCHITECTURE).exists())):
         architecture = _architecture(recipe, source, sizes)
     keras.utils.set_random_seed(recipe.seed)
     keras.config.set_dtype_policy(recipe.dtype_policy)
@@ -216,16 +211,12 @@ def _models(
             overrides = recipe.model_overrides()
             model = Models.build(recipe.model, classifier_activation=None, **sizes, **overrides)
         if recipe.probe:
-            return model, transfer.split_at_head(model, _has_new_head(source))[1]
+            return model, transfer.split_at_head(model, bool(source and source.new_head))[1]
         if recipe.augment_on == "host":
             return model, model
         # Partners are among neighboring rows, as on the host, if every device has whole groups of them.
         has_groups = recipe.batch_size_per_device % mixup_rows == 0
         return model, Models.with_augmentation(model, mixup_rows if has_groups else None)
-
-
-def _has_recorded_architecture(source: Source) -> bool:
-    return source.is_taken_over and (source.file / ARCHITECTURE).exists()
 
 
 def _architecture(recipe: Recipe, source: Source, sizes: dict[str, Any]) -> str:
@@ -268,8 +259,7 @@ def _start(
         transfer.set_classifier_bias(model, biases)
         return None, None
     match = initial_weights.match_tags(source, dataset.tags)
-    options = {"order": source.order, "new_head": source.new_head}
-    differences = transfer.copy_weights(source.file, model, match.rows, biases, **options)
+    differences = transfer.copy_weights(source.file, model, match.rows, biases, source.order, source.new_head)
     for difference in differences:
         console.say(f"warning: the model differs from {source.file}: {difference}")
     pictures = shard_stats.counts(frequencies, records)
@@ -287,8 +277,7 @@ def _compile(experiment: "Experiment", *, frozen: bool, start_step: int) -> None
     model, trained_model = experiment.model, experiment.trained_model
     family = Models.family(experiment.model_name)
     with devices.scope():
-        new_head = _has_new_head(experiment.source)
-        transfer.freeze(model, frozen, new_head)
+        transfer.freeze(model, frozen, experiment.new_head)
         batch_norm_statistics.set_momentum(model, recipe.batch_norm_momentum)
         optimizer = optimizers.build(
             recipe,
@@ -296,7 +285,7 @@ def _compile(experiment: "Experiment", *, frozen: bool, start_step: int) -> None
             no_decay=family.NO_DECAY,
             no_clip=family.NO_CLIP,
             rate_factors=transfer.learning_rate_factors(
-                model, recipe.layer_decay, recipe.learned_rate_factor, experiment.is_new, new_head
+                model, recipe.layer_decay, recipe.learned_rate_factor, experiment.is_new, experiment.new_head
             ),
         )
         loss = losses.build(recipe, _tag_weights(recipe, experiment.dataset))
@@ -339,7 +328,7 @@ def _features(experiment: "Experiment", run: Run) -> "Iterator[Experiment]":
     from Utils.training import probing
 
     dataset, recipe = experiment.dataset, experiment.recipe
-    body, head = transfer.split_at_head(experiment.model, _has_new_head(experiment.source))
+    body, head = transfer.split_at_head(experiment.model, experiment.new_head)
     body.compile(jit_compile=experiment.devices.compiles(recipe.jit_compile))  # pyright: ignore[reportArgumentType]
     counts = {"train": experiment.facts["records"]}
     if experiment.validation:

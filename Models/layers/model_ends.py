@@ -194,14 +194,6 @@ def classifier(
     return keras.layers.Activation(classifier_activation, dtype="float32", name=PROBABILITIES)(logits)
 
 
-def classifier_of(layer: keras.layers.Layer, columns: np.ndarray) -> keras.layers.Layer:
-    """Return a new classifier layer like ``layer`` whose output i is that of its output ``columns[i]``."""
-    config = layer.get_config() | {"units": len(columns)}
-    if isinstance(layer, GroupDense):
-        config["members"] = layer.group_of_tags()[columns].tolist()
-    return type(layer).from_config(config)
-
-
 def keep_groups(old: keras.layers.Layer, new: keras.layers.Layer, rows: np.ndarray) -> None:
     """Leave kept tags in the groups that they have learned with, if the classifiers have groups.
 

@@ -81,6 +81,9 @@ recipes (train.py RECIPE --help shows what each does, and all its fields):
 _BOX_RULE = re.compile("-+|╰?─+╯?")  # the line that ends a message of tyro
 
 
+FUNCTIONS = ("Models.loading.describe_timm", "Models.spec")  # that `parse` takes, if train.py asks
+
+
 def parse(
     argv: Sequence[str] | None = None,
     describe_timm: initial_weights.DescribeTimm | None = None,

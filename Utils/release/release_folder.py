@@ -13,7 +13,6 @@ import keras
 import numpy as np
 import pandas as pd
 
-from Models.layers.model_ends import LOGITS, classifier_of
 from Utils.command.cli import UserError, WorkError
 from Utils.evaluation import threshold_table
 from Utils.files.atomic import AnyPath
@@ -53,8 +52,11 @@ def with_columns(model: keras.Model, columns: np.ndarray) -> keras.Model:
     """
     copy: Any = keras.models.clone_model(model, clone_function=_in_float32)
     copy.set_weights(model.get_weights())
-    head = copy.get_layer(LOGITS)
-    new_head = classifier_of(head, columns)
+    head = copy.get_layer("head_logits")
+    config = head.get_config() | {"units": len(columns)}
+    if hasattr(head, "group_of_tags"):  # of ML-Decoder, whose groups the tags keep
+        config["members"] = head.group_of_tags()[columns].tolist()
+    new_head = type(head).from_config(config)
     logits = new_head(head.input)
     new_head.set_weights([value[..., columns] for value in head.get_weights()])
     return keras.Model(copy.input, logits, name=model.name)
@@ -71,7 +73,7 @@ def released(model: keras.Model, columns: np.ndarray, embedding: bool = False) -
     logits = with_columns(model, columns)
     outputs = [keras.layers.Activation("sigmoid", dtype="float32", name=PROBABILITIES)(logits.output)]
     if embedding:
-        features = logits.get_layer(LOGITS).input
+        features = logits.get_layer("head_logits").input
         if len(features.shape) > 2:  # of groups of tags: their mean says what the image is like
             features = keras.layers.GlobalAveragePooling1D(dtype="float32")(features)
         outputs.append(keras.layers.Identity(dtype="float32", name=EMBEDDING)(features))

@@ -68,6 +68,11 @@ class Experiment:
         return is_new
 
     @property
+    def new_head(self) -> bool:
+        """Whether the model has another head than the source of its weights."""
+        return self.source is not None and self.source.new_head
+
+    @property
     def model_name(self) -> str:
         """``Family/Variant``, of the recipe or of the source."""
         return self.recipe.model or (self.source.model if self.source else "")
