@@ -39,7 +39,7 @@ class Pictures:
         if self.files is not None:
             return self.files.paths(block.files)
         assert block.paths is not None  # sources without an image folder find the files themselves
-        return [block.paths[row] for row in block.files]
+        return block.paths.to_pylist()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +73,7 @@ def default_for(source: Source, pictures: Pictures, name: str) -> tuple[Definiti
     for block in map(post_filter.select, source.blocks()):
         num_posts += len(block.ids)
         few = np.unique(np.linspace(0, len(block.ids) - 1, min(_SAMPLE, len(block.ids))).astype(int))
-        paths += pictures.paths(dataclasses.replace(block, files=block.files[few]))
+        paths += pictures.paths(block.where(np.isin(np.arange(len(block.ids)), few)))
     places = np.unique(np.linspace(0, len(paths) - 1, min(_SAMPLE, len(paths))).astype(int))
     sampled = [paths[place] for place in places]
     sides = [side for _, side, _ in picture_contents.read(sampled, pictures.read_bytes) if side]

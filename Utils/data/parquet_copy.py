@@ -13,8 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from Utils.command.cli import progress
-from Utils.files import archive_scan
-from Utils.files.archive_index import ArchiveIndex
+from Utils.files import archive_index, archive_scan
 from Utils.files.atomic import absolute, replacing
 from Utils.images import codec, places
 from Utils.images.places import Place
@@ -47,7 +46,8 @@ def copied(place: Place, members: Sequence[str], folder: pathlib.Path) -> Place:
         table, _ = archive_scan.index_archive(absolute(path), "")
         tables.append(_renamed(table, by_archive[archive], number))
     names = tuple(f"{number:05d}.tar" for number in range(len(tables)))
-    return places.of_index(ArchiveIndex(absolute(folder), names, pa.concat_tables(tables)))
+    table, prefixes = pa.concat_tables(tables), [""] * len(names)
+    return places.of_index(archive_index.of_table(absolute(folder), names, table, prefixes=prefixes))
 
 
 def _archive_of(member: str) -> str:
@@ -76,7 +76,7 @@ def _renamed(table: pa.Table, members: Sequence[str], number: int) -> pa.Table:
     """Return the rows of a copy under the names that its members have in their place."""
     columns = {
         "archive": np.full(len(members), number, np.int32),
-        "name": pa.array(members, pa.large_string()),
+        "name": pa.array(members, pa.string()),
         "key": np.array([archive_scan.key_of(member) for member in members], np.uint64),
     }
     for name, values in columns.items():

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from Utils.command.cli import UserError
 from Utils.data.danbooru_fields import RATING_NAMES, SAFE, STATUSES, require_one_alphabet
@@ -35,15 +36,17 @@ class SelectedPosts:
     ids: np.ndarray  # (P,) int64
     splits: np.ndarray  # (P,) int8, rows of SPLITS
     ratings: np.ndarray  # (P,) uint8, code point of the letter, 0 for none
-    files: np.ndarray  # (P,) int64, file numbers of the image folder or rows of paths
+    files: np.ndarray  # (P,) int64, file numbers of the image folder; int8 zeros where the posts have paths
     sizes: np.ndarray  # (P,) int32, candidate tags of each post
     tag_rows: np.ndarray  # (T,) rows of the candidate list, post after post
-    paths: list[str] | None = None
+    paths: pa.StringArray | None = None  # (P,) of sources that find the files themselves
 
     def where(self, mask: np.ndarray) -> "SelectedPosts":
         """Return the posts at which ``mask`` (P,) is true."""
         names = ("ids", "splits", "ratings", "files", "sizes")
         changes = {name: getattr(self, name)[mask] for name in names}
+        if self.paths is not None:
+            changes["paths"] = self.paths.filter(pa.array(mask))
         return dataclasses.replace(self, tag_rows=self.tag_rows[np.repeat(mask, self.sizes)], **changes)
 
 
@@ -145,7 +148,7 @@ class PostFilter:
         splits = self._split_rule(block.ids)
         for reason, mask in _post_rules(block, self._definition, self._keep_unrated, splits):
             self._apply(reason, passed, mask)
-        files = np.arange(len(passed)) if self._find is None else np.full(len(passed), -1)
+        files = np.zeros(len(passed), np.int8) if self._find is None else np.full(len(passed), -1)
         if self._find is not None:
             # Only for posts that are left: a lookup of a file costs more than all rules before it.
             files[passed] = self._find(block.ids[passed], None if block.keys is None else block.keys[passed])
@@ -158,7 +161,8 @@ class PostFilter:
             self.untagged += [(int(block.ids[row]), block.paths[row]) for row in rows]
         self._apply(f"fewer than {least} tags", passed, sizes >= least)
         ratings = block.ratings.clip(0, 255).astype(np.uint8)
-        return SelectedPosts(block.ids, splits, ratings, files, sizes, tag_rows, block.paths).where(passed)
+        paths = None if block.paths is None else pa.array(block.paths, pa.string())
+        return SelectedPosts(block.ids, splits, ratings, files, sizes, tag_rows, paths).where(passed)
 
     def require_one_alphabet(self) -> None:
         """Raise UserError where the ratings of the posts seen so far cannot say which of them to keep."""

@@ -13,11 +13,12 @@ import functools
 import json
 import pathlib
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from Utils.command.cli import UserError, progress
@@ -29,7 +30,7 @@ from Utils.files.ranges import RangeReader
 from Utils.files.tar_members import TarError
 from Utils.files.zip_members import ZipError, ZipMember
 
-VERSION = 1  # of the table; one of another version is made again
+VERSION = 2  # of the table; one of another version is made again
 _OPEN_ARCHIVES = 64
 _REMOTE_THREADS = 16  # archives that are indexed at the same time over a network
 
@@ -40,47 +41,60 @@ class MemberError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class ArchiveIndex:
-    """The members of the archives of one place.
+    """The members of the archives of one place, in about 50 bytes a member of a tar; made by `of_table`.
 
     Args:
         root: folder of the archives, or an archive's own path.
         archives: their paths, relative to the root; ``""`` for the root itself.
-        table: one row a member, archive after archive, as SCHEMA says.
+        prefixes: what stands before the names of the members of each archive.
         notes: sentences about what was passed by or indexed otherwise, for people.
+        table: one row a member, archive after archive: those columns of SCHEMA that differ, without key.
+        constants: the value of every other column.
+        keys: (N,) uint64, `archive_scan.key_of` every name, ascending.
+        order: (N,) the row of each key.
     """
 
     root: str
     archives: tuple[str, ...]
+    prefixes: tuple[str, ...]
+    notes: tuple[str, ...]
     table: pa.Table
-    notes: tuple[str, ...] = ()
+    constants: dict[str, int]
+    keys: np.ndarray
+    order: np.ndarray
 
     def __len__(self) -> int:
         return self.table.num_rows
 
-    def names(self) -> pa.ChunkedArray:
-        """Return the members' names: ``ARCHIVE/NAME``, or ``NAME`` where the root is the archive."""
-        return self.table["name"]
+    def names(self) -> Iterator[str]:
+        """Yield the members' names: ``ARCHIVE/NAME``, or ``NAME`` where the root is the archive."""
+        for batch in self.table.select(["archive", "name"]).to_batches():
+            archives = batch.column("archive").to_pylist()
+            for archive, name in zip(archives, batch.column("name").to_pylist(), strict=True):
+                yield self.prefixes[archive] + name
 
     def find(self, names: Sequence[str]) -> np.ndarray:
         """Return the row of every member, -1 for names that are none: (N,) int64."""
-        keys, order = self._sorted_keys
         result = np.full(len(names), -1, np.int64)
-        if not len(keys):
+        if not len(self.keys):
             return result
         asked = np.array([key_of(name) for name in names], np.uint64)
-        places = np.searchsorted(keys, asked)
+        places = np.searchsorted(self.keys, asked)
         for row, (name, place) in enumerate(zip(names, places.tolist(), strict=True)):
-            while place < len(keys) and keys[place] == asked[row]:
-                if self._name(int(order[place])) == name:
-                    result[row] = order[place]
+            while place < len(self.keys) and self.keys[place] == asked[row]:
+                if self._name(int(self.order[place])) == name:
+                    result[row] = self.order[place]
                     break
                 place += 1
         return result
 
     def part(self, rows: Iterable[int]) -> "ArchiveIndex":
         """Return an index of some members alone: small enough to be sent to another process."""
-        taken = self.table.take(pa.array(list(rows), pa.int64())).combine_chunks()
-        return ArchiveIndex(self.root, self.archives, taken)
+        rows = list(rows)
+        taken = self.table.take(pa.array(rows, pa.int64())).combine_chunks()
+        keys = np.array([key_of(self._name(row)) for row in rows], np.uint64)
+        order = np.argsort(keys, kind="stable").astype(np.int32)
+        return dataclasses.replace(self, notes=(), table=taken, keys=keys[order], order=order)
 
     def read(self, row: int, most_bytes: int) -> bytes:
         """Return the content of a member.
@@ -88,13 +102,12 @@ class ArchiveIndex:
         Raises MemberError where it is unfit (too large, encrypted, a row that is empty), UserError where the
         archive is damaged or not the one of the index, OSError where it cannot be read.
         """
-        kind, size, archive = (int(self._column(name)[row]) for name in ("kind", "size", "archive"))
+        kind, size, archive = (self._value(name, row) for name in ("kind", "size", "archive"))
         if size > most_bytes:
             raise MemberError(f"too large a file: {size} bytes")
         path = self.archive_path(archive)
         try:
-            name = self._name(row)[len(self.archives[archive]) + bool(self.archives[archive]) :]
-            return _READERS[kind](path, name, *self._place(row))
+            return _READERS[kind](path, self._value("name", row), *self._place(row))
         except (TarError, ParquetError) as error:
             raise UserError(
                 f"{path} is not as it was when it was indexed, or the index is wrong: {error}; delete "
@@ -106,23 +119,24 @@ class ArchiveIndex:
     def head(self, row: int, length: int = 64) -> bytes:
         """Return the first bytes of a member that a tar holds, the whole content of another."""
         offset, size, _, _, _ = self._place(row)
-        if int(self._column("kind")[row]) in (TAR, TAR_OF_JSON):
-            reader = _open_archive(self.archive_path(int(self._column("archive")[row])))
+        if self._value("kind", row) in (TAR, TAR_OF_JSON):
+            reader = _open_archive(self.archive_path(self._value("archive", row)))
             return reader.read(offset, min(size, length))
         return self.read(row, 1 << 30)[:length]
 
     def is_row(self, row: int) -> bool:
         """Return whether a member is a row of a Parquet file."""
-        return bool(self._column("kind")[row] == PARQUET)
+        return self._value("kind", row) == PARQUET
 
     def reading_order(self, rows: np.ndarray) -> np.ndarray | None:
         """Return the places in ``rows`` in the order in which their members are read fastest.
 
         None where any order is as fast: all archives but Parquet files, whose row groups are read as a whole.
         """
-        if not (self._column("kind")[rows] == PARQUET).any():
+        if self.constants.get("kind", PARQUET) != PARQUET:
             return None
-        return np.lexsort((self._column("offset")[rows], self._column("archive")[rows]))
+        kinds, offsets, archives = (self._values(name, rows) for name in ("kind", "offset", "archive"))
+        return np.lexsort((offsets, archives)) if (kinds == PARQUET).any() else None
 
     def stamp(self, row: int) -> tuple[int, int]:
         """Return two numbers that change with a member: its size, and a checksum or its place."""
@@ -135,35 +149,62 @@ class ArchiveIndex:
         return f"{self.root}/{name}" if name else self.root
 
     def _name(self, row: int) -> str:
-        return self._names[row].as_py()
+        return self.prefixes[self._value("archive", row)] + self._value("name", row)
 
     def _place(self, row: int) -> tuple[int, int, int, int, int]:
-        columns = ("offset", "size", "packed", "method", "check")
-        offset, size, packed, method, check = (int(self._column(name)[row]) for name in columns)
+        offset, size, packed, method, check = (
+            self._value(name, row) for name in ("offset", "size", "packed", "method", "check")
+        )
         return offset, size, packed, method, check
 
-    @functools.cached_property
-    def _names(self) -> pa.Array:
-        return self.table["name"].combine_chunks()
+    def _value(self, name: str, row: int) -> Any:
+        """Return one value, without a copy of its column."""
+        if name in self.constants:
+            return self.constants[name]
+        chunk = int(np.searchsorted(self._ends, row, "right"))
+        return self.table[name].chunk(chunk)[row - (int(self._ends[chunk - 1]) if chunk else 0)].as_py()
+
+    def _values(self, name: str, rows: np.ndarray) -> np.ndarray:
+        if name in self.constants:
+            return np.full(len(rows), self.constants[name])
+        return self.table[name].take(pa.array(rows)).to_numpy()
 
     @functools.cached_property
-    def _arrays(self) -> dict[str, np.ndarray]:
-        return {name: self.table[name].to_numpy() for name in self.table.column_names if name != "name"}
-
-    def _column(self, name: str) -> np.ndarray:
-        return self._arrays[name]
-
-    @functools.cached_property
-    def _sorted_keys(self) -> tuple[np.ndarray, np.ndarray]:
-        keys = self._column("key")
-        order = np.argsort(keys, kind="stable")
-        return keys[order], order
+    def _ends(self) -> np.ndarray:
+        """Return the row after the last one of each chunk; the columns have the same chunks."""
+        return np.cumsum([len(chunk) for chunk in self.table["name"].chunks])
 
     def __getstate__(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+
+
+def of_table(
+    root: str,
+    archives: Sequence[str],
+    table: pa.Table,
+    notes: Sequence[str] = (),
+    prefixes: Sequence[str] | None = None,
+) -> ArchiveIndex:
+    """Return the index of a table of members as SCHEMA says; the rest as in `ArchiveIndex`.
+
+    ``prefixes`` are by default the archives' own paths with a slash.
+    """
+    if prefixes is None:
+        prefixes = [f"{name}/" if name else "" for name in archives]
+    keys = table["key"].to_numpy()
+    order = np.argsort(keys, kind="stable").astype(np.int32 if len(keys) < 2**31 else np.int64)
+    table, constants = table.drop_columns(["key"]), {}
+    for name in ("kind", "packed", "method", "check"):
+        bounds = pc.call_function("min_max", [table[name]]).as_py()
+        if bounds["min"] == bounds["max"]:
+            constants[name] = bounds["min"] or 0
+            table = table.drop_columns([name])
+    return ArchiveIndex(
+        root, tuple(archives), tuple(prefixes), tuple(notes), table, constants, keys[order], order
+    )
 
 
 def build(root: AnyPath, archives: Sequence[str], kept: AnyPath | None = None) -> ArchiveIndex:
@@ -195,7 +236,8 @@ def build(root: AnyPath, archives: Sequence[str], kept: AnyPath | None = None) -
     table = pa.concat_tables([*tables, SCHEMA.empty_table()])
     if kept is not None and (new or list(before) != list(archives)):
         _save(kept, root, table, all_notes)
-    return ArchiveIndex(root, tuple(archives), table, tuple(notes))
+    del tables, made, before  # else their columns stay beside those of the index
+    return of_table(root, archives, table, notes)
 
 
 def _stamp(path: str) -> str:

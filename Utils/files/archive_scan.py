@@ -20,7 +20,7 @@ SUFFIXES = (".tar", ".zip", ".parquet")
 TAR, TAR_OF_JSON, ZIP, PARQUET = range(4)  # kinds of members
 SCHEMA = pa.schema(
     {
-        "archive": pa.int32(), "name": pa.large_string(), "key": pa.uint64(), "kind": pa.int8(),
+        "archive": pa.int32(), "name": pa.string(), "key": pa.uint64(), "kind": pa.int8(),
         "offset": pa.int64(), "size": pa.int64(), "packed": pa.int64(), "method": pa.int16(),
         "check": pa.uint32(),
     }
@@ -44,7 +44,7 @@ def index_archive(path: str, name: str) -> tuple[pa.Table, list[str]]:
 
     Args:
         path: of the archive.
-        name: before the names of its members, with a slash; may be empty.
+        name: before the names of its members, with a slash, in their keys; may be empty.
 
     Raises UserError where it is compressed as a whole, damaged or no archive.
     """
@@ -135,7 +135,7 @@ def _json_rows(reader: RangeReader, path: str) -> list[Row] | None:
 
 
 def _table(archive: str, rows: Iterable[Row], path: str, notes: list[str], repeats: bool = False) -> pa.Table:
-    """Return the rows as a table, names with the archive's before them.
+    """Return the rows as a table; the archive's name is before theirs in their keys.
 
     Of several members of a tar or zip with one name the last counts, as for those who unpack it. Rows of
     Parquet files are each a file of its own: names that come ``repeats``-edly get the number of the row.
@@ -154,11 +154,10 @@ def _table(archive: str, rows: Iterable[Row], path: str, notes: list[str], repea
         notes.append(
             f"{path}: {len(names) - len(kept)} members come again under the same name; the last counts"
         )
-    full_names = [prefix + name for name in names]
     table = pa.table(
         [
-            np.zeros(len(names), np.int32), pa.array(full_names, pa.large_string()),
-            np.array([key_of(name) for name in full_names], np.uint64), np.array(kinds, np.int8),
+            np.zeros(len(names), np.int32), pa.array(names, pa.string()),
+            np.array([key_of(prefix + name) for name in names], np.uint64), np.array(kinds, np.int8),
             np.array(offsets, np.int64), np.array(sizes, np.int64), np.array(packed, np.int64),
             np.array(methods, np.int16), np.array(checks, np.uint32),
         ],

@@ -108,7 +108,7 @@ class Folder(Place):
 
     def _with_index(self, index: ArchiveIndex | None) -> Place:
         place = type(self)(self._root, None)
-        place._index = index or ArchiveIndex(self._root, (), archive_scan.EMPTY)
+        place._index = index or archive_index.of_table(self._root, (), archive_scan.EMPTY)
         return place
 
     def _path_of(self, member: str) -> str:
@@ -267,17 +267,16 @@ def _is_new(path: str, visited: set[str]) -> bool:
 def _walk_index(index: ArchiveIndex, hidden: HiddenFiles | None) -> Iterator[tuple[str, list[str]]]:
     """Yield the visible members of archives, as runs of one folder."""
     folder, names, folder_is_hidden = None, [], False
-    for chunk in index.names().chunks:
-        for member in chunk.to_pylist():
-            of_member, _, name = member.rpartition("/")
-            if of_member != folder:
-                if names:
-                    yield str(folder), names
-                folder, names = of_member, []
-                folder_is_hidden = any(map(is_hidden, of_member.split("/")))
-            if not (folder_is_hidden or is_hidden(name)):
-                names.append(name)
-            elif hidden is not None:
-                hidden.add(name)
+    for member in index.names():
+        of_member, _, name = member.rpartition("/")
+        if of_member != folder:
+            if names:
+                yield str(folder), names
+            folder, names = of_member, []
+            folder_is_hidden = any(map(is_hidden, of_member.split("/")))
+        if not (folder_is_hidden or is_hidden(name)):
+            names.append(name)
+        elif hidden is not None:
+            hidden.add(name)
     if names:
         yield str(folder), names

@@ -18,7 +18,7 @@ FILES = {"1.jpg": b"a" * 700, "b/2.jpg": b"b" * 50}
 
 
 def content(index):
-    names = index.names().to_pylist()
+    names = list(index.names())
     return {name: index.read(row, MOST) for row, name in enumerate(names)}
 
 
@@ -75,7 +75,7 @@ def test_an_exchanged_tar_gives_an_error_and_no_other_picture(archives):
     os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
     archive_index._readers.clear()
     index = archive_index.build(path, [""], kept)
-    assert index.names().to_pylist() == list(FILES)
+    assert list(index.names()) == list(FILES)
     with pytest.raises(UserError, match="x.tar is not as it was .* 1.jpg is not at byte 0"):
         index.read(0, MOST)
 

@@ -14,12 +14,13 @@ def test_keys_of_names_are_the_same_on_every_machine():
 
 
 @pytest.mark.parametrize("name", ["", "a/x.tar"])
-def test_a_table_names_members_below_their_archive(tmp_path, name):
+def test_keys_are_of_names_below_their_archive(tmp_path, name):
     path = write_tar(tmp_path / "x.tar", {"1.jpg": b"abc", "./2.jpg": b"d"})
     table, notes = archive_scan.index_archive(str(path), name)
     assert table.schema == archive_scan.SCHEMA
     prefix = f"{name}/" if name else ""
-    assert table["name"].to_pylist() == [f"{prefix}1.jpg", f"{prefix}2.jpg"]
+    assert table["name"].to_pylist() == ["1.jpg", "2.jpg"]
+    assert table["key"].to_pylist() == [archive_scan.key_of(f"{prefix}{row}.jpg") for row in (1, 2)]
     assert table["size"].to_pylist() == [3, 1]
     assert notes == []
 

@@ -8,8 +8,11 @@ all, in a process of its own; the slope between the two estimates its memory for
 
 import argparse
 import contextlib
+import io
+import json
 import pathlib
 import sqlite3
+import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -24,8 +27,10 @@ from Utils.command.cli import Parser, WorkError, number
 from Utils.data import dataset_folder, dataset_selection, dataset_writer, packing, sources
 from Utils.data.definition import Definition
 from Utils.files.atomic import write_json
+from Utils.images import places
 
 TAGS = 100_000
+_IN_TAR = 10_000  # posts in a tar
 MANY = 10_000_000  # posts for which the memory is estimated
 
 
@@ -44,7 +49,7 @@ def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:
     sizes = (options.posts // 4, options.posts)
     for posts in sizes:
         with tempfile.TemporaryDirectory() as folder:
-            path, dataset = pathlib.Path(folder, "posts.db"), pathlib.Path(folder, "dataset")
+            path, dataset = pathlib.Path(folder, "posts"), pathlib.Path(folder, "dataset")
             DRAWN[options.source](path, posts)
             for name, stage in STAGES.items():
                 seconds, peak = timing.call_in_new_process(stage, options.source, path, dataset, posts)
@@ -97,6 +102,26 @@ def _draw_deepdanbooru(path: pathlib.Path, count: int) -> None:
         database.commit()
 
 
+def _draw_webdataset(path: pathlib.Path, count: int) -> None:
+    """Write tar files with a JSON of Danbooru's fields and a picture of one byte for each post."""
+    path.mkdir()
+    archive: tarfile.TarFile | None = None
+    for ids, tags in _posts(count):
+        for post_id, row in zip(ids, tags, strict=True):
+            if post_id % _IN_TAR == 0:
+                if archive is not None:
+                    archive.close()
+                archive = tarfile.open(path / f"data-{post_id // _IN_TAR:04d}.tar", "w")  # noqa: SIM115
+            record = {"id": post_id, "rating": "s", "tag_string": " ".join([f"tag_{tag}" for tag in row])}
+            for suffix, data in ((".jpg", b"1"), (".json", json.dumps(record).encode())):
+                member = tarfile.TarInfo(f"{post_id}{suffix}")
+                member.size = len(data)
+                assert archive is not None  # the first number is 0
+                archive.addfile(member, io.BytesIO(data))
+    if archive is not None:
+        archive.close()
+
+
 def _posts(count: int) -> Iterator[tuple[range, list[list[int]]]]:
     """Yield post ids and the tags of each, in chunks; frequencies of tags differ as in a booru."""
     random = np.random.default_rng(0)
@@ -106,13 +131,23 @@ def _posts(count: int) -> Iterator[tuple[range, list[list[int]]]]:
         yield ids, [np.unique(row).tolist() for row in tags]
 
 
-DRAWN = {"fire-eggs": _draw_fire_eggs, "deepdanbooru": _draw_deepdanbooru}
+DRAWN = {
+    "fire-eggs": _draw_fire_eggs,
+    "deepdanbooru": _draw_deepdanbooru,
+    "webdataset": _draw_webdataset,
+}
 
 
 def _select(kind: str, path: pathlib.Path, dataset: pathlib.Path, posts: int) -> tuple[float, float]:
     """Return seconds and peak MB of all rules of tools/select_tags.py and of its files; all images exist."""
     started = time.perf_counter()
-    source = sources.SOURCES[kind](path)
+    pictures = dataset_selection.Pictures(_EveryFile(), bytes)  # pyright: ignore[reportArgumentType]
+    if kind in sources.FINDS_PICTURES:
+        place = places.open_place(path, beside=dataset)
+        pictures = dataset_selection.Pictures(None, place.open)
+        source = sources.SOURCES[kind](path, place)
+    else:
+        source = sources.SOURCES[kind](path)
     least = max(1, posts // 5000)
     definition = Definition(
         "bench",
@@ -122,7 +157,6 @@ def _select(kind: str, path: pathlib.Path, dataset: pathlib.Path, posts: int) ->
         max_tags=6000,
         min_tags_per_image=5,
     )
-    pictures = dataset_selection.Pictures(_EveryFile(), bytes)  # pyright: ignore[reportArgumentType]
     selected = dataset_selection.select(definition, source, [], pd.DataFrame(), pictures)
     dataset.mkdir()
     splits, _ = dataset_writer.write(dataset, source, pictures, selected, {})

@@ -30,9 +30,13 @@ class DiskSorter:
 
     The tag rows go to a temporary file; about 30 bytes a post stay in memory. Of several posts with one id
     the first counts, the others are rejected.
+
+    Args:
+        keeps_keys: whether the posts' keys are kept, 16 bytes of these; not needed where paths are known.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, keeps_keys: bool = True) -> None:
+        self._keeps_keys = keeps_keys
         self.vocabulary = Vocabulary()
         self.rejected: list[tuple[int, str, str]] = []  # (post id, where it was, reason), the first 10,000
         self.num_rejected = 0
@@ -85,8 +89,9 @@ class DiskSorter:
             self._sentence = self._sentence or post.sentences[0]
         self._ids.append(post.post_id)
         self._sizes.append(len(rows))
-        self._keys.extend(post.keys)
-        self._has_names = self._has_names or bool(post.keys[1])
+        if self._keeps_keys:
+            self._keys.extend(post.keys)
+            self._has_names = self._has_names or bool(post.keys[1])
         self._ratings.append(ord(post.rating) if post.rating else 0)
         self._status.append(post.status)
         self._unwritten.append(rows)
@@ -202,8 +207,10 @@ class DiskSorter:
         return np.frombuffer(self._file.read((stop - start) * _ROW_BYTES), np.int32)
 
     def _blocks(self, order: np.ndarray, starts: np.ndarray, tag_ids: np.ndarray) -> Iterator[PostBlock]:
-        ids, keys = np.frombuffer(self._ids, np.int64), np.frombuffer(self._keys, np.int64)
-        keys = keys.reshape(-1, 2) if self._has_names else keys[::2]
+        ids, keys = np.frombuffer(self._ids, np.int64), None
+        if self._keeps_keys:
+            keys = np.frombuffer(self._keys, np.int64)
+            keys = keys.reshape(-1, 2) if self._has_names else keys[::2]
         ratings, status = np.frombuffer(self._ratings, np.uint8), np.frombuffer(self._status, np.uint8)
         for start in range(0, len(order), stream.BLOCK_SIZE):
             posts = order[start : start + stream.BLOCK_SIZE]
@@ -215,5 +222,5 @@ class DiskSorter:
                 status[posts].astype(np.int64),
                 offsets,
                 values,
-                keys=keys[posts],
+                keys=None if keys is None else keys[posts],
             )

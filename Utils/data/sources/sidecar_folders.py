@@ -145,7 +145,7 @@ class _Reader:
 
     def read(self, kind: str) -> Source:
         """Return the source, still without the paths of its pictures."""
-        sorter, pictures = DiskSorter(), self._pictures
+        sorter, pictures = DiskSorter(keeps_keys=False), self._pictures
         failures: list[tuple[int, str, str]] = []  # row of the picture, its path, the reason
         for picture, candidates in progress(self._pairs(), label="sidecars", unit="pictures"):
             self._unread += candidates[1:]
@@ -256,7 +256,7 @@ class _Reader:
         start = 0
         for block in source.blocks():
             end = start + len(block.ids)
-            yield dataclasses.replace(block, paths=self._pictures.paths(start, end), keys=None)
+            yield dataclasses.replace(block, paths=self._pictures.paths(start, end))
             start = end
 
 
