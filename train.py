@@ -156,7 +156,7 @@ def _data(
     shared_options = _batch_options(recipe, dataset, records, facts["batch_size"])
     shared_options["host"] = devices.host
 
-    packed_labels = shard_stats.room_for_packed_labels(
+    packed = shard_stats.room_for_packed_labels(
         dataset, recipe.packed_labels, bool(recipe.unknown_labels), bool(recipe.mixup_alpha)
     )
 
@@ -169,14 +169,15 @@ def _data(
             keep=records.keep,
             repeats=records.repeats,
             augmentation=recipe.group(Augmentation),
-            packed_labels=packed_labels,
+            packed_labels=packed["train"],
             **shared_options,
         )
 
     def validation() -> Any:
         counts = dataset.record_counts("validation")
         shards = dataset.shards("validation")
-        return Generators.eval_dataset(shards, pad_batches=True, num_records=counts, **shared_options)
+        options = {"pad_batches": True, "num_records": counts, "packed_labels": packed["validation"]}
+        return Generators.eval_dataset(shards, **options, **shared_options)
 
     return facts, batches, validation if "validation" in dataset.splits else None, streams.rows_each
 

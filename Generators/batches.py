@@ -185,12 +185,19 @@ class EvalBatcher:
         padding: gray level around images that are not square.
         rows: rows to fill up to; None keeps what comes.
         unknown: which labels of the posts are not known: they become -1.
+        packed_labels: room for so many labels an image, packed as in ``Generators.packed_labels``; 0: all.
     """
 
     spec: BatchSpec
     padding: int = codec.WHITE
     rows: int | None = None
     unknown: UnknownMask | None = None
+    packed_labels: int = 0
+
+    @property
+    def labels_width(self) -> int:
+        """Numbers of a row of labels."""
+        return 2 * self.packed_labels or self.spec.num_labels
 
     def __call__(
         self, ids: np.ndarray, data: np.ndarray, labels: np.ndarray, row_lengths: np.ndarray
@@ -203,6 +210,8 @@ class EvalBatcher:
         images = self.spec.fill(pooled_array(self.spec.images_shape(len(ids))), ids, load)
         labels = multi_hot(ids, labels, row_lengths, self.spec.num_labels)
         labels = _mark_unknown(labels, self.unknown(ids) if self.unknown else None)
+        if self.packed_labels:
+            labels = packed_labels.pack(labels, self.packed_labels, ids)
         missing = (self.rows or len(ids)) - len(ids)
         return (
             _filled_up(images, missing, 0),

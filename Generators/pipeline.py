@@ -134,6 +134,7 @@ def eval_dataset(
     num_records: int | Sequence[int] | np.ndarray | None = None,
     host: tuple[int, int] = (0, 1),
     tags: Tags | None = None,
+    packed_labels: int = 0,
 ) -> tf.data.Dataset:
     """Return a dataset of exactly one pass in stored order, each image as ``codec.prepare`` gives it.
 
@@ -147,11 +148,12 @@ def eval_dataset(
     many batches as the others; that takes ``pad_batches``. Raises as ``train_dataset``.
     """
     spec = BatchSpec(image_size, num_labels, batch_size, channel_order)
+    require_packable(packed_labels, num_labels)
     rows = _host_rows(host, batch_size)
     num_rows = rows.stop - rows.start
     if host[1] > 1 and not pad_batches:
         raise UserError(f"hosts need pad_batches, so that all have as many batches; got host {host}")
-    batcher = EvalBatcher(spec, padding, num_rows if pad_batches else None, unknown)
+    batcher = EvalBatcher(spec, padding, num_rows if pad_batches else None, unknown, packed_labels)
     paths, num_records = _records_of(records, num_records, tags, num_labels, keep)
     counts, total = _eval_counts(paths, num_records, keep, host)
     num_batches = None if total is None else -(-total // batch_size)
@@ -220,7 +222,7 @@ def _eval_element(batcher: EvalBatcher, serialized: Any) -> tuple[Any, ...]:
     size = batcher.spec.image_size
     return (
         tf.ensure_shape(images, (count, size, size, 3)),
-        tf.ensure_shape(labels, (count, batcher.spec.num_labels)),
+        tf.ensure_shape(labels, (count, batcher.labels_width)),
         tf.ensure_shape(weights, (count,)),
         tf.ensure_shape(ids, (count,)),
     )

@@ -178,26 +178,28 @@ def record_counts(
     return kept_before[ends] - kept_before[ends - counts]
 
 
-def room_for_packed_labels(dataset: Dataset, packed: str, has_unknown: bool, mixes: bool) -> int:
-    """Return the room for labels of an image that travels to the device, 0 where all of them do.
+def room_for_packed_labels(dataset: Dataset, packed: str, has_unknown: bool, mixes: bool) -> dict[str, int]:
+    """Return the room for labels of an image that travels to the device, by split: 0 where all of them do.
 
     Args:
         dataset: the dataset.
         packed: ``--packed-labels``: auto, on or off.
         has_unknown: whether some labels are unknown, which have no place among packed ones.
-        mixes: whether MixUp gives an image the labels of two.
+        mixes: whether MixUp gives a training image the labels of two.
 
     Raises UserError where --packed-labels on cannot be.
     """
+    rooms = dict.fromkeys(("train", "validation"), 0)
     if packed == "off" or (packed == "auto" and dataset.num_labels < LABELS_TO_PACK):
-        return 0
-    most = (0 if has_unknown else most_labels(dataset, "train")) * (2 if mixes else 1)
-    if 0 < 2 * most < dataset.num_labels:
-        return most
-    if packed == "on":
-        raise UserError(
-            "--packed-labels on needs a dataset with posts.parquet, no --unknown-labels, and images with far "
-            f"fewer labels than tags; {dataset.folder} has {dataset.num_labels} tags, and an image has "
-            f"{most or 'an unknown number of'} labels at most"
-        )
-    return 0
+        return rooms
+    for split, images in (("train", 2 if mixes else 1), ("validation", 1)):
+        most = images * (0 if has_unknown else most_labels(dataset, split))
+        if 0 < 2 * most < dataset.num_labels:
+            rooms[split] = most
+        elif packed == "on" and split == "train":
+            raise UserError(
+                "--packed-labels on needs a dataset with posts.parquet, no --unknown-labels, and images with "
+                f"far fewer labels than tags; {dataset.folder} has {dataset.num_labels} tags, and an image "
+                f"has {most or 'an unknown number of'} labels at most"
+            )
+    return rooms

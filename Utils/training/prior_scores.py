@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from Utils.training import classifier_prior
+from Utils.training.packed_labels import unpacked
 from Utils.training.tag_loss import TagLoss
 from Utils.training.tensors import Tensor, ops
 
@@ -46,8 +47,8 @@ class PriorScores(keras.metrics.Metric):
         self.images = self.add_variable((), "zeros", name="images")
 
     def update_state(self, labels: Tensor, logits: Tensor, sample_weight: Tensor | None = None) -> None:
-        """Count a batch: labels (B, num_labels), sample_weight (B,) or None; logits are not looked at."""
-        labels = ops.cast(labels, "float32")
+        """Count a batch: labels, maybe packed, sample_weight (B,) or None; logits are not looked at."""
+        labels = ops.cast(unpacked(labels, len(self.frequencies)), "float32")
         weights = ops.ones_like(labels[:, 0])
         if sample_weight is not None:
             weights = ops.reshape(ops.cast(sample_weight, "float32"), (-1,))

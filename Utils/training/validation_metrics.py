@@ -15,6 +15,7 @@ import pandas as pd
 from Utils.command.cli import UserError
 from Utils.training import prior_scores
 from Utils.training.experiment import Experiment
+from Utils.training.packed_labels import unpacked
 from Utils.training.tensors import Tensor, ops
 
 # (bins, limit) of a histogram over logits from -limit to limit; the outermost bins take what lies beyond.
@@ -55,7 +56,8 @@ class EqualPR(keras.metrics.Metric):
         self.by_tag = self.add_variable((2, num_labels, BY_TAG[0]), "zeros", name="by_tag")
 
     def update_state(self, labels: Tensor, logits: Tensor, sample_weight: Tensor | None = None) -> None:
-        """Count a batch: labels and logits (B, num_labels), sample_weight (B,) or None."""
+        """Count a batch: labels, maybe packed, and logits (B, num_labels), sample_weight (B,) or None."""
+        labels = unpacked(labels, self.num_labels)
         logits, labels = ops.cast(logits, "float32"), ops.cast(labels, "float32")
         weights = ops.cast(labels >= 0.0, "float32")
         if sample_weight is not None:
@@ -131,7 +133,8 @@ class GroupF1(EqualPR):
         self.columns = [int(column) for column in columns]
 
     def update_state(self, labels: Tensor, logits: Tensor, sample_weight: Tensor | None = None) -> None:
-        """Count a batch: labels and logits (B, num_labels) of all tags."""
+        """Count a batch: labels, maybe packed, and logits (B, num_labels) of all tags."""
+        labels = unpacked(labels, logits.shape[-1])
         super().update_state(
             ops.take(labels, self.columns, axis=1), ops.take(logits, self.columns, axis=1), sample_weight
         )
@@ -203,7 +206,7 @@ class MeanLoss(keras.metrics.Metric):
         self.count = self.add_variable((), "zeros", name="count")
 
     def update_state(self, labels: Tensor, logits: Tensor, sample_weight: Tensor | None = None) -> None:
-        """Add a batch: labels and logits (B, num_labels), sample_weight (B,) or None."""
+        """Add a batch: labels, maybe packed, and logits (B, num_labels), sample_weight (B,) or None."""
         values = ops.cast(self.loss.call(labels, logits), "float32")
         weights = ops.ones_like(values)
         if sample_weight is not None:

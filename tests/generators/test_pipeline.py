@@ -136,6 +136,19 @@ def test_packed_labels_are_the_labels(shards, alpha):
             train(shards, packed_labels=wrong)
 
 
+@pytest.mark.parametrize("options", [{}, {"pad_batches": True}])
+def test_packed_labels_of_an_evaluation_are_the_labels(shards, options):
+    dataset = evaluate(shards, packed_labels=2, **options)
+    assert dataset.element_spec[1].shape[1] == 4
+    packed = [
+        (images, packed_labels.unpack(labels, NUM_LABELS), *rest)
+        for images, labels, *rest in taken(dataset, 6)
+    ]
+    assert same(taken(evaluate(shards, **options), 6), packed)
+    with pytest.raises(UserError, match="packed_labels must be"):
+        evaluate(shards, packed_labels=-1)
+
+
 @pytest.mark.parametrize("alpha", [0, 0.4])
 def test_hosts_share_a_batch(shards, alpha):
     options = {**PLAIN, "rotation": 30, "crop": (0.5, 1), "mixup_alpha": alpha}

@@ -421,11 +421,15 @@ def test_packed_labels_train_the_same_model(dataset, tmp_path):
     folder = shutil.copytree(dataset, tmp_path / "dataset")
     lines = [f"{number},tag_{number},0,{60 - number}" for number in range(1, 41)]  # of which images have six
     (folder / "selected_tags.csv").write_text("\n".join(["tag_id,name,category,count", *lines]) + "\n")
-    blocks = list(shard_stats._stored_labels(dataset_folder.load(folder), "train", 1000))
-    ids, lengths, labels = (np.concatenate(part) for part in zip(*blocks, strict=True))
-    lists = [part.tolist() for part in np.split(labels, np.cumsum(lengths)[:-1])]
-    posts = pd.DataFrame({"post_id": ids, "split": "train", "path": "", "label_indexes": lists})
-    posts.to_parquet(folder / "posts.parquet")
+    posts = []
+    for split in ("train", "validation"):
+        blocks = list(shard_stats._stored_labels(dataset_folder.load(folder), split, 1000))
+        ids, lengths, labels = (np.concatenate(part) for part in zip(*blocks, strict=True))
+        lists = [part.tolist() for part in np.split(labels, np.cumsum(lengths)[:-1])]
+        posts.append(pd.DataFrame({"post_id": ids, "split": split, "path": "", "label_indexes": lists}))
+    pd.concat(posts).to_parquet(folder / "posts.parquet")
+    rooms = shard_stats.room_for_packed_labels(dataset_folder.load(folder), "on", False, True)
+    assert 0 < rooms["validation"] < rooms["train"]
     for packed in ("on", "off"):
         words = command(folder, tmp_path / packed, "--epochs", "1", "--packed-labels", packed)
         assert train.main(words) == 0

@@ -1,11 +1,11 @@
-"""Losses and gradients of packed labels are those of the labels, bit for bit."""
+"""Losses, gradients and scores of packed labels are those of the labels, bit for bit."""
 
 import keras
 import numpy as np
 import pytest
 
 from Generators import packed_labels
-from Utils.training import devices, losses
+from Utils.training import devices, losses, prior_scores, validation_metrics
 from Utils.training.packed_labels import unpacked
 from Utils.training.tensors import ops
 
@@ -46,3 +46,25 @@ def test_training_on_packed_labels_gives_the_same_weights():
         model.fit(images, labels, batch_size=4, epochs=2, verbose=0, shuffle=False)
         weights.append(model.get_weights())
     assert all(np.array_equal(*pair) for pair in zip(*weights, strict=True))
+
+
+def test_scores_of_packed_labels_are_those_of_the_labels():
+    assert (LABELS < 0).any()  # unknown ones are compared, too
+    frequencies = np.linspace(0.01, 0.3, 300)
+    loss = losses.build("bce")
+    metrics = [
+        [
+            validation_metrics.MeanLoss(loss),
+            validation_metrics.EqualPR(300),
+            validation_metrics.GroupF1([3, 40, 299], "new"),
+            prior_scores.of_loss(loss, frequencies),
+        ]
+        for _ in range(2)
+    ]
+    weights = np.array([1, 1, 1, 1, 1, 1, 0, 0], np.float32)
+    for labels, of_labels in zip((LABELS, PACKED), metrics, strict=True):
+        for metric in of_labels:
+            metric.update_state(labels, LOGITS, weights)
+    dense, packed = ([metric.variables for metric in of_labels] for of_labels in metrics)
+    for one, other in zip(sum(dense, []), sum(packed, []), strict=True):
+        assert np.array_equal(ops.convert_to_numpy(one), ops.convert_to_numpy(other))
