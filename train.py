@@ -174,10 +174,9 @@ def _data(
         )
 
     def validation() -> Any:
-        counts = dataset.record_counts("validation")
-        shards = dataset.shards("validation")
-        options = {"pad_batches": True, "num_records": counts, "packed_labels": packed["validation"]}
-        return Generators.eval_dataset(shards, **options, **shared_options)
+        counts, room = dataset.record_counts("validation"), packed["validation"]
+        options = {"pad_batches": True, "num_records": counts, "packed_labels": room, **shared_options}
+        return Generators.eval_dataset(dataset.shards("validation"), **options)
 
     return facts, batches, validation if "validation" in dataset.splits else None, streams.rows_each
 
