@@ -189,7 +189,7 @@ def room_for_packed_labels(dataset: Dataset, packed: str, has_unknown: bool, mix
 
     Raises UserError where --packed-labels on cannot be.
     """
-    rooms = dict.fromkeys(("train", "validation"), 0)
+    rooms: dict[str, int] = {"train": 0, "validation": 0}
     if packed == "off" or (packed == "auto" and dataset.num_labels < LABELS_TO_PACK):
         return rooms
     for split, images in (("train", 2 if mixes else 1), ("validation", 1)):
