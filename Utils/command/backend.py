@@ -69,6 +69,10 @@ def prepare_compiler() -> None:
         raise UserError(
             f"--topology compiles on the jax backend; KERAS_BACKEND is {backend} (unset it, or set jax)"
         )
+    if "keras" in sys.modules and sys.modules["keras"].backend.backend() != "jax":
+        raise UserError(
+            "--topology compiles on the jax backend; --init-from has started another; set KERAS_BACKEND=jax"
+        )
     if not accelerators.has_libtpu():
         raise UserError(
             "--topology needs the TPU's compiler, the package libtpu, which is not installed; "
