@@ -5,6 +5,7 @@
 #             folder or hub id to a trained run, an audit of the labels and a report, all under own/NAME/
 # make test   environment with the test tools, then the test suite; make test-slow: its longest checks
 # make lint   style and types
+# make docs   the documentation as a site, build/site/index.html
 # make study-learn PEER_PYTHON=...   the study behind the recipe small; that Python has torch, torchvision and timm
 
 PYTHON ?= python3
@@ -17,7 +18,7 @@ ENV_DEV := .venv/.installed-dev
 PY := .venv/bin/python
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo demo-labels own test test-slow lint clean study-learn
+.PHONY: demo demo-labels own test test-slow lint clean docs study-learn
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -186,3 +187,9 @@ $(ENV_DEV): requirements-dev.txt $(ENV)
 
 clean:
 	rm -rf $(DEMO)
+
+docs: $(ENV)
+	$(PY) -m pip install -q -e ".[docs,export]"
+	$(PY) tools/render_site.py build/pages
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict -q
+	@echo "build/site/index.html"

@@ -1,0 +1,30 @@
+"""tools/render_site.py: the pages of the site, with one for every command."""
+
+import pytest
+
+from tools import render_site
+
+
+def test_every_command_has_a_page_with_its_help_and_examples(tmp_path):
+    pages = tmp_path / "pages"
+    assert render_site.main([str(pages)]) == 0
+    names = {path.name for path in (pages / "docs" / "commands").iterdir()}
+    assert names == {render_site.pathlib.Path(name).stem + ".md" for name in render_site.commands()}
+    train = (pages / "docs" / "commands" / "train.md").read_text(encoding="utf-8")
+    assert "usage: train.py" in train
+    assert "--learning-rate" in train
+    assert "From [SW-CV-ModelZoo](../../README.md):" in train
+    assert (pages / "README.md").exists()
+    assert render_site.main([str(pages)]) == 0  # its own folder is made anew
+
+
+def test_a_folder_of_others_is_refused(tmp_path, capsys):
+    (tmp_path / "mine.txt").write_text("mine")
+    assert render_site.main([str(tmp_path)]) == 2
+    assert "was not made by this command" in capsys.readouterr().err
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("module", [name for names in render_site.INTERFACE.values() for name in names])
+def test_the_interface_names_modules_that_exist(module):
+    render_site.importlib.import_module(module)
