@@ -75,7 +75,7 @@ def filter_by_id(dataset: tf.data.Dataset, keep: Callable[[np.ndarray], Any] | N
 
 
 def repeat_by_id(
-    dataset: tf.data.Dataset, copies: Callable[[np.ndarray, np.ndarray], np.ndarray], pass_number: Any
+    dataset: tf.data.Dataset, copies: Callable[[Any, Any], np.ndarray], pass_number: Any
 ) -> tf.data.Dataset:
     """Give each serialized record ``copies(id, pass_number) -> int64`` times, one after another."""
 

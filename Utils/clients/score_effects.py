@@ -83,7 +83,9 @@ def _prepared(
     Ours is the preparation that the tagger's own files or program describe.
     """
     size = tagger.image_size
-    inputs = {client: np.empty((len(paths), size, size, 3), np.uint8) for client in PREPROCESSING}
+    inputs: dict[str, np.ndarray] = {
+        client: np.empty((len(paths), size, size, 3), np.uint8) for client in PREPROCESSING
+    }
     inputs[OURS] = inputs[OURS].astype(np.float32)
     for row, path in enumerate(progress(paths, label=f"prepare {case}", unit="images")):
         with Image.open(io.BytesIO(read_file(path))) as opened:

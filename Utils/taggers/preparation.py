@@ -54,7 +54,7 @@ class Preparation:
         images = pictures if self.channels == "BGR" else pictures[..., ::-1]
         if self.divisor != 1 or any(self.mean) or self.std != (1.0, 1.0, 1.0):
             images = images.astype(np.float32) / np.float32(self.divisor)
-            images = (images - np.float32(self.mean)) / np.float32(self.std)
+            images = (images - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
         if self.layout == "NCHW":
             images = images.transpose(0, 3, 1, 2)
         return images

@@ -155,7 +155,8 @@ def _of_stages(path: pathlib.Path, steps: Any, image_size: int | None) -> Prepar
         divisor=divisor,
         fit=fit if geometric else geometry.by_area,
         about=about,
-        **numbers,
+        mean=numbers["mean"],
+        std=numbers["std"],
     )
 
 
@@ -230,7 +231,7 @@ _GEOMETRIC = {"resize": _resize, "center_crop": _center_crop, "pad_to_size": _pa
 
 def _sizes(path: pathlib.Path, step: Mapping[str, Any]) -> list[int]:
     size = step.get("size")
-    sizes = list(size) if isinstance(size, (list, tuple)) else [size]
+    sizes: list[Any] = list(size) if isinstance(size, (list, tuple)) else [size]
     if len(sizes) not in (1, 2) or not all(type(side) is int and side > 0 for side in sizes):
         raise UserError(f"{path}: size of {step['type']} is a number of pixels or two; got {size!r}")
     return sizes

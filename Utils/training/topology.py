@@ -106,7 +106,8 @@ def find(name: str) -> Topology | None:
         timeout=SECONDS_TO_ANSWER,
     )
     lines = done.stdout.splitlines()
-    answer = json.loads(lines[-1]) if done.returncode == 0 and lines else {"error": "it ends with a crash"}
+    crashed: dict[str, Any] = {"error": "it ends with a crash"}
+    answer = json.loads(lines[-1]) if done.returncode == 0 and lines else crashed
     if "error" in answer:
         raise UserError(f"--topology {name} is not known to the TPU's compiler: {answer['error']}; {ALLOWED}")
     remember(file, answer)
