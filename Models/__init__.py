@@ -15,7 +15,9 @@ import keras
 import Models.layers  # noqa: F401  registers every custom layer
 from Models import other_names, specs
 from Models.layers.augmentation import augment_batch, with_augmentation  # noqa: F401  part of the interface
+from Models.layers.dot_product_attention import set_attention_implementation  # noqa: F401  the same
 from Models.layers.model_ends import with_probabilities, without_activation  # noqa: F401  part of the interface
+from Models.layers.rematerialization import rematerialized  # noqa: F401  part of the interface
 from Utils.command.cli import UserError
 
 if TYPE_CHECKING:
@@ -23,8 +25,9 @@ if TYPE_CHECKING:
 
 
 FUNCTIONS = (
-    "at_size", "augment_batch", "available", "build", "family", "load", "shape_of_timm", "spec",
-    "timm_families", "variants", "with_augmentation", "with_probabilities", "without_activation",
+    "at_size", "augment_batch", "available", "build", "family", "load", "rematerialized",
+    "set_attention_implementation", "shape_of_timm", "spec", "timm_families", "variants", "with_augmentation",
+    "with_probabilities", "without_activation",
 )  # fmt: skip
 
 

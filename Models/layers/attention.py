@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import keras
 
+from Models.layers.dot_product_attention import dot_product_attention
 from Models.layers.initializers import Initializer, lecun_normal, truncated_normal, uniform_fan_in
 from Models.layers.tensors import Shape, Tensor, ops
 
@@ -164,6 +165,7 @@ class SelfAttention(keras.layers.Layer):
         self.query_dense, self.key_dense, self.value_dense, self.output_dense = layers
         for layer in layers:
             layer.build((*input_shape[:-1], width))
+        self.attended_tokens, self.has_bias = input_shape[1], False
         self.built = True
 
     def call(self, x: Tensor) -> Tensor:
@@ -173,9 +175,7 @@ class SelfAttention(keras.layers.Layer):
         query = self._split_heads(self.query_dense(x) * (depth**-0.5), tokens, depth)  # (B, heads, N, d)
         key = self._split_heads(self.key_dense(x), tokens, depth)
         value = self._split_heads(self.value_dense(x), tokens, depth)
-        scores = ops.matmul(query, ops.swapaxes(key, -1, -2))  # (B, heads, N, N)
-        weights = ops.cast(ops.softmax(ops.cast(scores, "float32")), x.dtype)
-        mixed = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))  # (B, N, heads, d)
+        mixed = ops.transpose(dot_product_attention(query, key, value), (0, 2, 1, 3))  # (B, N, heads, d)
         return self.output_dense(ops.reshape(mixed, (-1, tokens, width)))
 
     def _split_heads(self, x: Tensor, tokens: int, depth: int) -> Tensor:

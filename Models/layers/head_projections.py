@@ -63,8 +63,3 @@ class _HeadProjections(keras.layers.Layer):
         """Return the arguments of the constructor."""
         options = {"heads": self.heads, "output_stddev": self.output_stddev, "use_bias": self.use_bias}
         return {**super().get_config(), **options}
-
-
-def softmax(scores: Tensor, dtype: str) -> Tensor:
-    """Return the softmax over the last axis, taken in float32, as ``dtype``."""
-    return ops.cast(ops.softmax(ops.cast(scores, "float32")), dtype)

@@ -5,7 +5,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from Models.layers.head_projections import _HeadProjections, softmax
+from Models.layers.dot_product_attention import dot_product_attention
+from Models.layers.head_projections import _HeadProjections
 from Models.layers.tensors import Shape, Tensor, ops
 from Models.layers.tokens import square_side
 
@@ -46,6 +47,7 @@ class RotaryAttention(_HeadProjections):
         angles = centered_rotations(side, depth) if self.centered else rotations(side, depth, self.reference)
         angles = np.concatenate([np.zeros((self.prefix, angles.shape[1]), "float32"), angles])  # (N, d / 2)
         self.cosines, self.sines = np.cos(angles), np.sin(angles)
+        self.attended_tokens, self.has_bias = tokens, False
         self.built = True
 
     def call(self, x: Tensor) -> Tensor:
@@ -53,8 +55,7 @@ class RotaryAttention(_HeadProjections):
         tokens = x.shape[1]
         query, key, value = self.project(x, tokens)  # (B, heads, N, d)
         query = self._rotate(query) * (query.shape[-1] ** -0.5)
-        scores = ops.matmul(query, ops.swapaxes(self._rotate(key), -1, -2))  # (B, heads, N, N)
-        return self.join(ops.matmul(softmax(scores, x.dtype), value), tokens)
+        return self.join(dot_product_attention(query, self._rotate(key), value), tokens)
 
     def _rotate(self, x: Tensor) -> Tensor:
         heads, tokens, depth = x.shape[1:]

@@ -6,7 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from Models.layers.head_projections import _HeadProjections, softmax
+from Models.layers.dot_product_attention import dot_product_attention
+from Models.layers.head_projections import _HeadProjections
 from Models.layers.initializers import truncated_normal
 from Models.layers.tensors import Shape, Tensor, ops
 
@@ -63,6 +64,7 @@ class WindowAttention(_HeadProjections):
             -(-size // side) * side for size, side in zip((height, width), self.sides, strict=True)
         )
         self.mask = _mask(self.padded, self.sides, self.shifts) if any(self.shifts) else None
+        self.attended_tokens, self.has_bias = self.sides[0] * self.sides[1], True
         self.built = True
 
     def call(self, x: Tensor) -> Tensor:
@@ -80,12 +82,15 @@ class WindowAttention(_HeadProjections):
         scale = ops.exp(ops.minimum(ops.cast(self.scale, "float32"), MAX_LOGIT_SCALE))
         query = ops.cast(_unit(query) * scale[:, None, None], x.dtype)
         key = ops.cast(_unit(key), x.dtype)
-        scores = ops.cast(ops.matmul(query, ops.swapaxes(key, -1, -2)), "float32") + self._position_bias()
+        bias = self._position_bias()
         if self.mask is not None:
-            scores = ops.reshape(scores, (-1, len(self.mask), self.heads, tokens, tokens))
-            scores = scores + ops.convert_to_tensor(self.mask[:, None])
-            scores = ops.reshape(scores, (-1, self.heads, tokens, tokens))
-        return self.join(ops.matmul(softmax(scores, x.dtype), value), tokens)
+            # Every window of an image has its own bias, as every head has: windows become heads.
+            windows, shape = len(self.mask), (-1, len(self.mask) * self.heads, tokens, query.shape[-1])
+            query, key, value = (ops.reshape(each, shape) for each in (query, key, value))
+            bias = bias + ops.convert_to_tensor(self.mask[:, None])  # (windows, heads, tokens, tokens)
+            bias = ops.reshape(bias, (windows * self.heads, tokens, tokens))
+        mixed = dot_product_attention(query, key, value, bias)
+        return self.join(ops.reshape(mixed, (-1, self.heads, tokens, query.shape[-1])), tokens)
 
     def _position_bias(self) -> Tensor:
         """Return (heads, tokens, tokens) float32, the bias of every pair of tokens in a window."""
