@@ -7,20 +7,19 @@ import functools
 import json
 import math
 import pathlib
-import re
 from collections.abc import Iterator
 
 import keras
 import numpy as np
 
 from Models.layers.model_ends import HEAD, HEAD_STARTS, LOGITS, keep_groups, without_activation
+from Models.layers.rematerialization import BLOCK
 from Models.loading import load_model
 from Models.resizing import resized_weights
 from Utils.command.cli import UserError
 
 Layers = dict[str, keras.layers.Layer]
 
-BLOCK = re.compile(r"(?:stage\d+_)?block\d+")
 # Settings that may differ: they do not change what a trained model computes.
 WITHOUT_EFFECT = ("name", "dtype", "trainable", "seed", "rate", "units")
 WITHOUT_EFFECT_SUFFIXES = ("initializer", "stddev", "regularizer", "constraint", "quantization")

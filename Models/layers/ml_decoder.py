@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from Models.layers.head_projections import softmax
+from Models.layers.dot_product_attention import softmax
 from Models.layers.initializers import normal, truncated_normal
 from Models.layers.tensors import Shape, Tensor, ops
 

@@ -29,7 +29,7 @@ def rematerialized(model: keras.Model) -> keras.Model:
 
 
 def blocks(model: keras.Model) -> list[tuple[str, list[keras.layers.Layer]]]:
-    """Return the layers of a model, inputs apart, in forward order, by blocks: (name, layers), name "" between."""
+    """Return (name, layers) of a model's blocks, in forward order; the name is "" for what lies between."""
     layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
     groups = itertools.groupby(layers, _block_name)
     return [(name, list(members)) for name, members in groups]

@@ -277,6 +277,12 @@ class RunOptions(Checked):
     """Precision of the computation; weights are always float32."""
     jit_compile: Literal["auto", "on", "off"] = "auto"
     """XLA: auto compiles on accelerators only, since it is slower on CPU."""
+    attention_implementation: Literal["auto", "fused", "plain"] = "auto"
+    """Self-attention: plain keeps the weights of all pairs of tokens, fused computes them piece by piece;
+    auto is fused for 1,024 tokens or more on a TPU with jax, else plain. The same but for rounding."""
+    rematerialize: Literal["none", "blocks"] = "none"
+    """blocks: keep the inputs of blocks only and compute the rest again in the backward pass: the same
+    numbers with less memory and about a third more work; for what does not fit otherwise."""
     steps_per_execution: Annotated[int, AT_LEAST_1] = 1
     """Steps that run in one call on the device; must divide the steps of an epoch."""
     checkpoint_every: str = "10m"

@@ -1,5 +1,6 @@
 """What a run would be, without running it: ``--dry-run``, here or compiled for a TPU that is not here."""
 
+import contextlib
 import dataclasses
 from typing import Any
 
@@ -10,6 +11,8 @@ from Utils.training.compiled_step import CompiledStep
 from Utils.training.experiment import Experiment
 from Utils.training.topology import Topology
 
+ADVICE = "--rematerialize blocks keeps less of the step in memory, for about a third more work"
+
 
 def show(experiment: Experiment, arguments: ParsedArguments, target: Topology | None) -> int:
     """Print what a run of a compiled experiment would be; return the exit code, 1 where it does not fit.
@@ -18,7 +21,8 @@ def show(experiment: Experiment, arguments: ParsedArguments, target: Topology | 
     """
     if arguments.run_dir:
         run_folder.require_free(arguments.run_dir)
-    summary = experiment.summary()
+    with compiled_step.distributed(target) if target else contextlib.nullcontext():
+        summary = experiment.summary()  # the form of attention depends on the devices
     if target is None:
         _print({**summary, **time_estimate.lines(experiment)}, summary, arguments.json)
         return 0
@@ -29,14 +33,15 @@ def show(experiment: Experiment, arguments: ParsedArguments, target: Topology | 
     batch_size, answer, value = experiment.recipe.batch_size_per_device, {}, {}
     if arguments.largest_batch:
         # Whole batches of the recipe's size keep the groups in which a device mixes images.
-        mixes = experiment.trained_model is not experiment.model
-        unit = batch_size if mixes else largest_batch.UNIT
+        unit = batch_size if experiment.recipe.augment_on == "device" else largest_batch.UNIT
         batch_size, step = largest_batch.find(compile_for, batch_size, target.memory_limit, unit)
         answer = {"largest batch": f"{batch_size} images a device" if batch_size else "not even 1 image fits"}
         value = {"largest_batch_per_device": batch_size}
     else:
         step = compile_for(batch_size)
     value |= {"effort": arguments.effort, "batch_size_per_device": batch_size}
+    if not step.fits and experiment.recipe.rematerialize == "none":
+        answer |= {"advice": ADVICE}
     text = {**summary, **lines(step, target, arguments.effort), **answer}
     _print(text, describe(step, target) | value, arguments.json)
     return 0 if step.fits else 1

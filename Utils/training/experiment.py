@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from Models.layers import dot_product_attention
 from Utils.command.cli import UserError
 from Utils.data.dataset_folder import Dataset
 from Utils.data.repeat_factors import RepeatFactors
@@ -33,7 +34,7 @@ class Experiment:
         batches: ``batches(step)`` is the endless training data from that step on.
         validation: ``validation()`` is the validation data, each image once; None without such a split.
         model: images to logits; this one is evaluated and saved.
-        trained_model: ``model``, or a model that augments images on the device and calls it.
+        trained_model: ``model``, or a model around it that augments images or rematerializes blocks.
         schedule: the learning rate by step.
         source: where the first weights are from; None: they are fresh.
         match: of the source's tags with the dataset's; None if nothing was copied: a run that was continued.
@@ -82,10 +83,14 @@ class Experiment:
         recipe, facts = self.recipe, self.facts
         steps = recipe.epochs * facts["steps_per_epoch"]
         optimizer = self.trained_model.optimizer
-        memory = memory_estimate.estimate(self.model, optimizer, recipe.batch_size_per_device)
+        rematerializes = recipe.rematerialize == "blocks"
+        memory = memory_estimate.estimate(
+            self.model, optimizer, recipe.batch_size_per_device, rematerializes=rematerializes
+        )
         weights = "fresh" + ", classifier at the tags' frequencies" * recipe.prior_bias
         if self.source:
             weights = f"{self.source.file}: {self.match.text if self.match else 'begun'}"
+        attention = dot_product_attention.describe(self.model.layers)
         return {
             "devices": facts["devices"],
             "model": f"{self.model_name}, {recipe.image_size} px, {self.dataset.num_labels} labels",
@@ -97,6 +102,7 @@ class Experiment:
             **({"sampling": facts["repeats"]} if "repeats" in facts else {}),
             "learning rate": f"{float(self.schedule(0)):.3g} at first, {self.schedule.peak:.3g} at the peak, "
             f"{float(self.schedule(steps - 1)):.3g} at last",
+            **({"attention": attention} if attention else {}),
             "memory": memory_estimate.describe(memory),
         }
 

@@ -1,34 +1,24 @@
-"""The platform of a layer: that of the distribution, else of the machine."""
+"""Models/layers/platform.py: where a layer's computation runs."""
 
 import types
 
 import keras
-import numpy as np
 import pytest
 
-from Models.layers.platform import platform
+from Models.layers import platform
 
 
-@pytest.mark.parametrize(
-    ("devices", "kind"),
-    [
-        (["CPU:0"], "cpu"),
-        (["cpu:0", "cpu:1"], "cpu"),
-        (["GPU:0"], "gpu"),
-        (["cuda:0"], "gpu"),
-        (["TPU:0", "TPU:1"], "tpu"),
-    ],
-)
-def test_the_machine_decides_without_a_distribution(monkeypatch, devices, kind):
-    monkeypatch.setattr(keras.distribution, "list_devices", lambda: devices)
-    assert platform() == kind
+def test_this_machine_computes_on_its_cpu():
+    assert platform.platform() == "cpu"
 
 
-def test_the_devices_of_a_distribution_come_first(monkeypatch):
-    """JAX's devices that a program is compiled for print themselves like this."""
-    devices = np.array([["TPU_0(process=0,(0,0,0,0))"], ["TPU_1(process=0,(1,0,0,0))"]])
-    mesh = types.SimpleNamespace(devices=devices)
-    distribution = types.SimpleNamespace(device_mesh=mesh)
-    monkeypatch.setattr(keras.distribution, "distribution", lambda: distribution)
-    monkeypatch.setattr(keras.distribution, "list_devices", lambda: ["CPU:0"])
-    assert platform() == "tpu"
+@pytest.mark.parametrize(("name", "kind"), [("TPU_0(process=0)", "tpu"), ("cuda:1", "gpu"), ("cpu:0", "cpu")])
+def test_a_distribution_decides(monkeypatch, name, kind):
+    mesh = types.SimpleNamespace(devices=[name, name])
+    monkeypatch.setattr(keras.distribution, "distribution", lambda: types.SimpleNamespace(device_mesh=mesh))
+    assert platform.platform() == kind
+
+
+def test_tensorflow_lists_the_host_beside_its_gpus(monkeypatch):
+    monkeypatch.setattr(keras.distribution, "list_devices", lambda: ["gpu:0"])
+    assert platform.platform() == "gpu"
