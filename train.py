@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from Utils.training.experiment import Experiment
     from Utils.training.freezing import Freezing
 
+ARCHITECTURE = "architecture.json"  # of a run that takes its model from --init-from, not from the recipe
+
 
 @command
 def main(argv: Sequence[str] | None = None) -> int:
@@ -82,7 +84,7 @@ def _set_up(
     A model takes long to build: all that can be refused without it is refused before.
     """
     from Generators import training_records
-    from Utils.training import model_setup, probing, run_folder, schedules
+    from Utils.training import probing, run_folder, schedules
     from Utils.training.experiment import Experiment, groups
 
     _check(recipe, dataset, devices)
@@ -96,7 +98,7 @@ def _set_up(
     for make in (lambda: batches(0), validation):
         if make:
             make()  # reads no record, but finds the shards
-    model, trained_model = model_setup.build_models(recipe, dataset.num_labels, devices, source, mixup_rows)
+    model, trained_model = _models(recipe, dataset, devices, source, mixup_rows)
     match, pictures = _start(model, recipe, dataset, source, run_dir, facts["records"], records)
     experiment = Experiment(
         recipe=recipe,
@@ -185,6 +187,43 @@ def _batch_options(
     """Return the options that every dataset of an experiment has."""
     sizes = {"num_labels": dataset.num_labels, "image_size": recipe.image_size}
     return {**sizes, "batch_size": batch_size, "unknown": records.unknown_mask}
+
+
+def _models(
+    recipe: Recipe, dataset: Dataset, devices: "Devices", source: Source | None, mixup_rows: int
+) -> "tuple[keras.Model, keras.Model]":
+    """Return the model with fresh weights, and the model that is trained: it, or one around it."""
+    import keras
+
+    import Models
+    from Models import transfer
+
+    sizes = {"image_size": recipe.image_size, "num_labels": dataset.num_labels}
+    architecture = None
+    if source and (not recipe.model or (source.is_taken_over and (source.file / ARCHITECTURE).exists())):
+        # As the run has recorded it, or like that of the source's file.
+        architecture = (
+            (source.file / ARCHITECTURE).read_text(encoding="utf-8")
+            if source.is_taken_over
+            else transfer.adapted_json(source.file, **sizes, dtype_policy=recipe.dtype_policy)
+        )
+    keras.utils.set_random_seed(recipe.seed)
+    keras.config.set_dtype_policy(recipe.dtype_policy)
+    Models.set_attention_implementation(recipe.attention_implementation)
+    with devices.scope():
+        if architecture:
+            model = transfer.from_json(architecture)
+        else:
+            overrides = recipe.model_overrides()
+            model = Models.build(recipe.model, classifier_activation=None, **sizes, **overrides)
+        if recipe.probe:
+            return model, transfer.split_at_head(model, bool(source and source.new_head))[1]
+        trained_model = Models.rematerialized(model) if recipe.rematerialize == "blocks" else model
+        if recipe.augment_on == "host":
+            return model, trained_model
+        # Partners are among neighboring rows, as on the host, if every device has whole groups of them.
+        has_groups = recipe.batch_size_per_device % mixup_rows == 0
+        return model, Models.with_augmentation(trained_model, mixup_rows if has_groups else None)
 
 
 def _start(
@@ -343,11 +382,11 @@ def _save_first_state(
 ) -> None:
     """Save the state before the first step and where it is from: the source is not needed any more."""
     from Models import transfer
-    from Utils.training import checkpoints, model_setup
+    from Utils.training import checkpoints
 
     console.say(f"weights of {source.file}: {match.text}")
     if not experiment.recipe.model or transfer.has_moved_groups(experiment.model):
-        with atomic.replacing(run.folder / model_setup.ARCHITECTURE) as beside:
+        with atomic.replacing(run.folder / ARCHITECTURE) as beside:
             beside.write_text(transfer.to_json(experiment.model), encoding="utf-8")
     checkpoints.save(run.checkpoints, 0, checkpoints.capture(experiment.trained_model))
     initial_weights.write_origin(run.folder, experiment.recipe, source, match, scores, experiment.pictures)

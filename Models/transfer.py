@@ -56,7 +56,8 @@ def split_at_head(model: keras.Model, new_head: bool = False) -> tuple[keras.Mod
 def adapted_json(file: pathlib.Path, image_size: int, num_labels: int, dtype_policy: str = "float32") -> str:
     """Return the architecture of a ``.keras`` file for another size and number of tags, for ``from_json``.
 
-    The model gives logits of ``num_labels`` tags and computes in ``dtype_policy``. Raises UserError if the
+    The model gives logits of ``num_labels`` tags and computes in ``dtype_policy``. Clears Keras' session but
+    not its distribution: names of variables must not depend on what was loaded. Raises UserError if the
     architecture cannot take images of that size.
     """
     model = without_activation(load_model(file))
@@ -66,7 +67,11 @@ def adapted_json(file: pathlib.Path, image_size: int, num_labels: int, dtype_pol
         copy = keras.models.clone_model(model, input_tensors=image, clone_function=adapt)
     except ValueError as error:
         raise UserError(f"{model.name} cannot take images of {image_size} px: {error}") from error
-    return to_json(copy)
+    text = to_json(copy)
+    distribution = keras.distribution.distribution()
+    keras.backend.clear_session()
+    keras.distribution.set_distribution(distribution)
+    return text
 
 
 def to_json(model: keras.Model) -> str:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import keras
 
-from Models.layers.dot_product_attention import dot_product_attention
+from Models.layers.dot_product_attention import _Attending, dot_product_attention
 from Models.layers.initializers import Initializer, lecun_normal, truncated_normal, uniform_fan_in
 from Models.layers.tensors import Shape, Tensor, ops
 
@@ -131,7 +131,7 @@ def channel_attention(
 
 
 @keras.saving.register_keras_serializable(package="Models")
-class SelfAttention(keras.layers.Layer):
+class SelfAttention(_Attending):
     """Multi-head self-attention (arXiv:1706.03762), ``softmax(Q K' / sqrt(d)) V`` for each head.
 
     Q, K and V are dense layers of the input, ``output`` one of the joined heads; their kernels begin
@@ -165,7 +165,7 @@ class SelfAttention(keras.layers.Layer):
         self.query_dense, self.key_dense, self.value_dense, self.output_dense = layers
         for layer in layers:
             layer.build((*input_shape[:-1], width))
-        self.attended_tokens, self.has_bias = input_shape[1], False
+        self.attended_tokens = input_shape[1]
         self.built = True
 
     def call(self, x: Tensor) -> Tensor:

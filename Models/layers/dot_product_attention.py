@@ -10,8 +10,6 @@
 Which form is used is a setting of the program, not of a model: both give the same but for rounding.
 """
 
-from collections import Counter
-from collections.abc import Iterable
 from typing import Any, Literal
 
 import keras
@@ -45,14 +43,17 @@ def attention_implementation(tokens: int, has_bias: bool = False) -> str:
     return "fused" if is_long_on_tpu and keras.backend.backend() == "jax" else "plain"
 
 
-def describe(layers: Iterable[Any]) -> str:
-    """Say in which form the layers attend that do, for example ``fused, 784 tokens``; "" if none does."""
-    attending = [layer for layer in layers if hasattr(layer, "attended_tokens")]
-    forms = Counter(
-        (attention_implementation(layer.attended_tokens, layer.has_bias), layer.attended_tokens)
-        for layer in attending
-    )
-    return "; ".join(f"{form}, {tokens} tokens ({n} layers)" for (form, tokens), n in forms.items())
+class _Attending(keras.layers.Layer):
+    """Base of layers whose tokens attend to one another: ``build`` sets their number, ``attended_tokens``."""
+
+    attended_tokens: int
+    has_bias = False  # added to the scores
+
+    @property
+    def attention_form(self) -> str:
+        """In which form the layer attends here, and to how many tokens: ``fused, 784 tokens``."""
+        form = attention_implementation(self.attended_tokens, self.has_bias)
+        return f"{form}, {self.attended_tokens} tokens"
 
 
 def dot_product_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor = None) -> Tensor:

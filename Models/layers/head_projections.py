@@ -4,11 +4,12 @@ from typing import Any
 
 import keras
 
+from Models.layers.dot_product_attention import _Attending
 from Models.layers.initializers import truncated_normal
 from Models.layers.tensors import Shape, Tensor, ops
 
 
-class _HeadProjections(keras.layers.Layer):
+class _HeadProjections(_Attending):
     """Dense layers ``query``, ``key`` (without bias), ``value`` and ``output``, split into heads.
 
     A bias of the keys would shift all scores of a query alike, which softmax cancels (arXiv:2106.08254).

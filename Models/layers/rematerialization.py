@@ -24,7 +24,8 @@ def rematerialized(model: keras.Model) -> keras.Model:
     compute the same, in training too: the second pass draws the masks of the first. In inference nothing is
     computed twice. Save ``model``, not this one.
     """
-    image = keras.Input(model.input_shape[1:], dtype=model.input.dtype, name=model.input.name)
+    tensor: Any = model.input
+    image = keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name)
     return keras.Model(image, _Rematerialized(model)(image), name=model.name)
 
 

@@ -47,7 +47,7 @@ class RotaryAttention(_HeadProjections):
         angles = centered_rotations(side, depth) if self.centered else rotations(side, depth, self.reference)
         angles = np.concatenate([np.zeros((self.prefix, angles.shape[1]), "float32"), angles])  # (N, d / 2)
         self.cosines, self.sines = np.cos(angles), np.sin(angles)
-        self.attended_tokens, self.has_bias = tokens, False
+        self.attended_tokens = tokens
         self.built = True
 
     def call(self, x: Tensor) -> Tensor:

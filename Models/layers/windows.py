@@ -29,6 +29,8 @@ class WindowAttention(_HeadProjections):
     (B, H, W, C) in, the same shape out. Raises ValueError if ``heads`` does not divide C.
     """
 
+    has_bias = True
+
     def __init__(
         self, heads: int, window: int, shifted: bool = False, pretrained: int = 0, **kwargs: Any
     ) -> None:
@@ -64,7 +66,7 @@ class WindowAttention(_HeadProjections):
             -(-size // side) * side for size, side in zip((height, width), self.sides, strict=True)
         )
         self.mask = _mask(self.padded, self.sides, self.shifts) if any(self.shifts) else None
-        self.attended_tokens, self.has_bias = self.sides[0] * self.sides[1], True
+        self.attended_tokens = self.sides[0] * self.sides[1]
         self.built = True
 
     def call(self, x: Tensor) -> Tensor:

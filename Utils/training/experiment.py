@@ -2,13 +2,13 @@
 
 import dataclasses
 import hashlib
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 
-from Models.layers import dot_product_attention
 from Utils.command.cli import UserError
 from Utils.data.dataset_folder import Dataset
 from Utils.data.repeat_factors import RepeatFactors
@@ -83,14 +83,15 @@ class Experiment:
         recipe, facts = self.recipe, self.facts
         steps = recipe.epochs * facts["steps_per_epoch"]
         optimizer = self.trained_model.optimizer
-        rematerializes = recipe.rematerialize == "blocks"
-        memory = memory_estimate.estimate(
-            self.model, optimizer, recipe.batch_size_per_device, rematerializes=rematerializes
-        )
+        memory = memory_estimate.estimate(self.model, optimizer, recipe.batch_size_per_device)
+        before = ", before blocks are rematerialized" * (recipe.rematerialize == "blocks")
         weights = "fresh" + ", classifier at the tags' frequencies" * recipe.prior_bias
         if self.source:
             weights = f"{self.source.file}: {self.match.text if self.match else 'begun'}"
-        attention = dot_product_attention.describe(self.model.layers)
+        forms = Counter(
+            layer.attention_form for layer in self.model.layers if hasattr(layer, "attention_form")
+        )
+        attention = "; ".join(f"{form} ({number} layers)" for form, number in forms.items())
         return {
             "devices": facts["devices"],
             "model": f"{self.model_name}, {recipe.image_size} px, {self.dataset.num_labels} labels",
@@ -103,7 +104,7 @@ class Experiment:
             "learning rate": f"{float(self.schedule(0)):.3g} at first, {self.schedule.peak:.3g} at the peak, "
             f"{float(self.schedule(steps - 1)):.3g} at last",
             **({"attention": attention} if attention else {}),
-            "memory": memory_estimate.describe(memory),
+            "memory": memory_estimate.describe(memory) + before,
         }
 
 

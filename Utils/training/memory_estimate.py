@@ -6,18 +6,13 @@ from typing import Any
 
 import keras
 
-from Models.layers.rematerialization import blocks
 
-
-def estimate(
-    model: keras.Model, optimizer: Any, batch_size: int, *, rematerializes: bool = False
-) -> dict[str, int]:
+def estimate(model: keras.Model, optimizer: Any, batch_size: int) -> dict[str, int]:
     """Return the bytes of each use (weights, gradients and others), with ``batch_size`` images on a device.
 
     weights: all variables of the model. gradients: one value for each trainable one. optimizer: its slots
     (call ``optimizer.build`` before; where a model that augments calls this one, it belongs to that one).
-    activations: the output of every layer, kept for the backward pass, in the layer's compute dtype; where
-    blocks are rematerialized, of every block's last layer, and of all layers of the largest block. What a
+    activations: the output of every layer, kept for the backward pass, in the layer's compute dtype. What a
     backend fuses, recomputes or needs as scratch space is not included: the estimate is good within a factor
     of two.
     """
@@ -25,7 +20,7 @@ def estimate(
         "weights": _bytes(model.variables),
         "gradients": _bytes(model.trainable_variables),
         "optimizer": _bytes(optimizer.variables),
-        "activations": batch_size * (_rematerialized_bytes if rematerializes else _kept_bytes)(model),
+        "activations": batch_size * sum(_output_bytes(layer) for layer in model.layers),
     }
 
 
@@ -37,19 +32,6 @@ def describe(need: Mapping[str, int]) -> str:
 
 def _bytes(variables: Iterable[Any]) -> int:
     return sum(math.prod(variable.shape) * _width(variable.dtype) for variable in variables)
-
-
-def _kept_bytes(model: keras.Model) -> int:
-    return sum(map(_output_bytes, model.layers))
-
-
-def _rematerialized_bytes(model: keras.Model) -> int:
-    kept, largest = 0, 0
-    for block, layers in blocks(model):
-        sizes = list(map(_output_bytes, layers))
-        kept += sizes[-1] if block else sum(sizes)
-        largest = max(largest, sum(sizes)) if block else largest
-    return kept + largest
 
 
 def _width(dtype: Any) -> int:

@@ -27,16 +27,6 @@ def test_layers_without_weights_need_activations_only():
     assert (need["weights"], need["gradients"], need["activations"]) == (0, 0, 32)
 
 
-def test_of_rematerialized_blocks_the_ends_are_kept_and_the_largest_is_computed_again():
-    x = image = keras.Input((4,))
-    for name in ("stem", "block0_wide", "block0_end", "block1_wide", "block1_end"):
-        x = keras.layers.Dense(8 if "wide" in name else 2, name=name)(x)
-    model = keras.Model(image, x)
-    model.compile("sgd", "mse")
-    need = memory_estimate.estimate(model, model.optimizer, batch_size=1, rematerializes=True)
-    assert need["activations"] == 4 * (2 + 2 + 2 + (8 + 2)), "stem, two ends, one block"
-
-
 def test_the_sum_comes_first_in_words():
     need = {"weights": 1_500_000, "activations": 500}
     assert memory_estimate.describe(need) == (

@@ -68,12 +68,10 @@ def test_long_sequences_on_a_tpu_are_fused_unless_a_bias_is_added(monkeypatch):
     assert attention.attention_implementation(4) == "fused"
 
 
-def test_what_was_chosen_is_said_by_number_of_tokens():
-    layers = [SelfAttention(2), SelfAttention(2), keras.layers.Dense(2)]
-    for layer in layers[:2]:
-        layer.build((None, 9, 4))
-    assert attention.describe(layers) == "plain, 9 tokens (2 layers)"
-    assert attention.describe([layers[2]]) == ""
+def test_a_layer_says_its_form_and_tokens():
+    layer = SelfAttention(2)
+    layer.build((None, 9, 4))
+    assert layer.attention_form == "plain, 9 tokens"
 
 
 def test_another_name_is_refused():
