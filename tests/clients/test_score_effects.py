@@ -23,7 +23,9 @@ def test_effects_are_against_ours_at_the_threshold_of_stored_images(tmp_path):
         Image.new("RGB", (16, 16), (value,) * 3).save(tmp_path / f"{row}.png")
     paths = [tmp_path / f"{row}.png" for row in range(len(values))]
     bright = types.SimpleNamespace(
-        image_size=16, probabilities=lambda batch: (batch.mean((1, 2, 3)) / 255).astype(np.float32)[:, None]
+        image_size=16,
+        preparation=None,
+        probabilities=lambda batch: (batch.mean((1, 2, 3)) / 255).astype(np.float32)[:, None],
     )
     labels = (values > 100).astype(np.uint8)[:, None]
     effects, threshold = score_effects.measure_effects(
