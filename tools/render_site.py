@@ -16,7 +16,7 @@ import pathlib
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import redirect_stdout
 
 from Utils.command.cli import Parser, UserError, command
@@ -59,9 +59,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
     (output / MARK).touch()
+    if str(ROOT) not in sys.path:
+        sys.path.insert(0, str(ROOT))  # for train.py and tools/, which are no part of the installed package
     _copy(output)
-    _write(output / "docs" / "commands", {name: command_page(name) for name in commands()})
-    _write(output / "docs" / "interface", {name: interface_page(name) for name in INTERFACE})
+    pages = {name: command_page(name) for name in commands()}
+    _write(output / "docs" / "commands", pages | {"README": _contents("Commands", pages, _summary)})
+    pages = {name: interface_page(name) for name in INTERFACE}
+    _write(output / "docs" / "interface", pages | {"README": _contents("Python", pages, INTERFACE.get)})
     print(f"{output}: {len(list(output.rglob('*.md')))} pages")
     return 0
 
@@ -98,6 +102,22 @@ def help_of(script: str, words: Sequence[str]) -> str:
 def interface_page(name: str) -> str:
     """Return the page of public functions and classes, for mkdocstrings."""
     return "\n".join([f"# {name}", *(f"\n::: {module}" for module in INTERFACE[name])]) + "\n"
+
+
+def _summary(script: str) -> str:
+    """Return the first paragraph of a command's docstring."""
+    module = importlib.import_module(script.removesuffix(".py").replace("/", "."))
+    return " ".join((module.__doc__ or "").strip().split("\n\n")[0].split())
+
+
+def _contents(title: str, pages: Iterable[str], about: Callable[[str], str | list[str] | None]) -> str:
+    """Return a page that leads to others, a line on each."""
+    lines = []
+    for name in pages:
+        words = about(name) or ""
+        text = words if isinstance(words, str) else ", ".join(f"`{module}`" for module in words)
+        lines.append(f"- [{name}]({pathlib.PurePosixPath(name).stem}.md): {text}")
+    return "\n".join([f"# {title}", "", *lines]) + "\n"
 
 
 def _examples(script: str) -> Iterator[tuple[str, str, list[str]]]:

@@ -1,5 +1,8 @@
 """tools/render_site.py: the pages of the site, with one for every command."""
 
+import importlib
+import pathlib
+
 import pytest
 
 from tools import render_site
@@ -9,7 +12,9 @@ def test_every_command_has_a_page_with_its_help_and_examples(tmp_path):
     pages = tmp_path / "pages"
     assert render_site.main([str(pages)]) == 0
     names = {path.name for path in (pages / "docs" / "commands").iterdir()}
-    assert names == {render_site.pathlib.Path(name).stem + ".md" for name in render_site.commands()}
+    assert names == {"README.md", *(f"{pathlib.Path(name).stem}.md" for name in render_site.commands())}
+    contents = (pages / "docs" / "commands" / "README.md").read_text(encoding="utf-8")
+    assert "[tools/tag_images.py](tag_images.md): " in contents
     train = (pages / "docs" / "commands" / "train.md").read_text(encoding="utf-8")
     assert "usage: train.py" in train
     assert "--learning-rate" in train
@@ -27,4 +32,11 @@ def test_a_folder_of_others_is_refused(tmp_path, capsys):
 
 @pytest.mark.parametrize("module", [name for names in render_site.INTERFACE.values() for name in names])
 def test_the_interface_names_modules_that_exist(module):
-    render_site.importlib.import_module(module)
+    importlib.import_module(module)
+
+
+def test_every_page_is_in_the_menu():
+    """A page that the menu of mkdocs.yml leaves out is found by links only."""
+    menu = (render_site.ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    pages = [path.relative_to(render_site.ROOT).as_posix() for path in render_site.ROOT.glob("docs/*.md")]
+    assert [page for page in pages if page not in menu] == []
