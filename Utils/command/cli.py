@@ -10,11 +10,12 @@ import io
 import json
 import math
 import operator
+import pathlib
 import sys
 import time
 import typing
 
-from Utils.command import interrupt
+from Utils.command import interrupt, programs
 
 # No command and no user can do anything about these with another command line: no room, no permission, a
 # failing disk, a machine at its limits.
@@ -45,8 +46,10 @@ def command(main: collections.abc.Callable[..., int | None]) -> collections.abc.
     (`UserError`, wrong flags, a place that the system refuses), 130 interrupted. A reader that closes the
     pipe early, as ``| head`` does, counts as done. All other exceptions pass through with their traceback.
 
-    What the terminal's encoding cannot show is printed as an escape: no name of a file or tag ends a command.
+    An error of wrong use ends with the page of the documentation that explains the command. What the
+    terminal's encoding cannot show is printed as an escape: no name of a file or tag ends a command.
     """
+    page = programs.page_of(pathlib.Path(main.__code__.co_filename).stem)
 
     @functools.wraps(main)
     def wrapped(argv: collections.abc.Sequence[str] | None = None) -> int:
@@ -63,7 +66,7 @@ def command(main: collections.abc.Callable[..., int | None]) -> collections.abc.
         except SystemExit as stop:  # argparse: --help (0) and wrong flags (2)
             return _exit_code(stop)
         except UserError as error:
-            return _print_error(error, 2)
+            return _print_error(_with_page(str(error), page), 2)
         except WorkError as error:
             return _print_error(error, 1)
         except BrokenPipeError:
@@ -92,6 +95,13 @@ def _exit_code(stop: SystemExit) -> int:
     return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
 
 
+def _with_page(message: str, page: str | None) -> str:
+    """Return the message of an error with the page to read, beside the mention of --help where it ends so."""
+    if page is None or page in message:
+        return message
+    return f"{message[:-1]}, {page})" if message.endswith("--help)") else f"{message} ({page})"
+
+
 def _print_error(error: Exception | str, code: int) -> int:
     print(f"error: {error}", file=sys.stderr)
     return code
@@ -105,6 +115,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *args: typing.Any, **kwargs: typing.Any) -> None:
         kwargs.setdefault("allow_abbrev", False)
+        kwargs["prog"] = programs.prog(kwargs["prog"]) if kwargs.get("prog") else None
         kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(*args, **kwargs)
 

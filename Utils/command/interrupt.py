@@ -15,6 +15,8 @@ import sys
 from collections.abc import Iterator
 from types import FrameType
 
+from Utils.command import programs
+
 EXIT_CODE = 130  # what shells report of a process that Ctrl-C ended
 
 _stderr = 2  # the file number that shows text on stderr, while 2 itself is held back
@@ -32,8 +34,11 @@ def _is_script() -> bool:
     if multiprocessing.parent_process() is not None:
         return True
     file = getattr(sys.modules["__main__"], "__file__", None)
-    root = pathlib.Path(__file__).resolve().parents[2]
-    return file is not None and pathlib.Path(file).resolve().parent in (root, root / "tools")
+    if file is None:
+        return False
+    path, root = pathlib.Path(file), pathlib.Path(__file__).resolve().parents[2]
+    # On Windows a console script is swcv.exe with a __main__.py in it.
+    return path.resolve().parent in (root, root / "tools") or programs.ENTRY in (path.stem, path.parent.stem)
 
 
 def take_over() -> None:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
+from Utils.command import programs
 from Utils.command.cli import UserError, suggest, value_of
 from Utils.data import dataset_folder
 from Utils.recipe import finetuning, initial_weights
@@ -72,11 +73,11 @@ class ParsedArguments(Arguments):
     choices: tuple[finetuning.Choice, ...] = ()  # settings that the recipe's rule has chosen
 
 
-_USAGE = """usage: train.py RECIPE --dataset DATASET --run-dir RUN [--any-recipe-field value] [--dry-run]
+_USAGE = """usage: {train} RECIPE --dataset DATASET --run-dir RUN [--any-recipe-field value] [--dry-run]
 
 Train a model on a dataset folder. The same --run-dir continues where it stopped.
 
-recipes (train.py RECIPE --help shows what each does, and all its fields):
+recipes ({train} RECIPE --help shows what each does, and all its fields):
 """
 _BOX_RULE = re.compile("-+|╰?─+╯?")  # the line that ends a message of tyro
 
@@ -98,13 +99,14 @@ def parse(
     """
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] in (["-h"], ["--help"]):
-        print(_USAGE + "".join(f"  {name:<14}{_headline(name)}\n" for name in recipe_names()), end="")
+        recipes = "".join(f"  {name:<14}{_headline(name)}\n" for name in recipe_names())
+        print(_USAGE.format(train=programs.prog("train.py")) + recipes, end="")
         raise SystemExit(0)
     if not words or words[0].startswith("-"):
         received = repr(words[0]) if words else "nothing"
         raise UserError(
             f"the first word names a recipe ({', '.join(recipe_names())}); got {received} "
-            "(see train.py --help)"
+            f"(see {programs.prog('train.py')} --help)"
         )
     return words[0], _parse_flags(words[0], words[1:], describe_timm, spec_of)
 
@@ -121,7 +123,7 @@ def _parse_flags(
 ) -> ParsedArguments:
     import tyro  # here: tools that only read recipes need no parser
 
-    words, hint = _normalized(words), f"see train.py {name} --help"
+    words, hint = _normalized(words), f"see {programs.prog('train.py')} {name} --help"
     unknown = [word for word in words if word.startswith("--") and word.split("=")[0] not in _flags()]
     if unknown:
         first = unknown[0].split("=")[0]
@@ -140,7 +142,7 @@ def _parse_flags(
             Arguments,
             args=words,
             default=default,
-            prog=f"train.py {name}",
+            prog=f"{programs.prog('train.py')} {name}",
             description=recipe_docstring(name),
             config=(tyro.conf.OmitArgPrefixes,),
         )

@@ -1,0 +1,41 @@
+"""The table of commands: every file, its page, and how a command line is spelled."""
+
+import pathlib
+
+import pytest
+
+from Utils.command import programs
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def test_the_table_has_every_file_of_tools():
+    files = {path.stem for path in (ROOT / "tools").glob("*.py") if not path.stem.startswith("__")}
+    assert set(programs.PAGES) == files | {"train"}
+
+
+def test_every_page_exists_and_no_name_means_two_commands():
+    assert [page for page in programs.PAGES.values() if not (ROOT / page).is_file()] == []
+    names = [programs.name_of(stem) for stem in programs.PAGES]
+    assert len({*names, *programs.PAGES}) >= len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("name", ["tag", "tag-images", "tag_images", "tag_images.py"])
+def test_a_command_may_be_named_in_any_spelling(name):
+    assert programs.stem_of(name) == "tag_images"
+
+
+def test_a_name_that_no_command_has_is_none():
+    assert programs.stem_of("tags") is None
+
+
+def test_command_lines_are_spelled_as_the_process_was_started(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["tools/predict.py"])
+    assert programs.line("predict", "my run", "-o", "dump") == "python tools/predict.py 'my run' -o dump"
+    assert programs.next_line("train", "demo") == "next: python train.py demo"
+    assert programs.prog("predict.py") == "predict.py"
+    for started in ("/somewhere/bin/swcv", "swcv.exe"):
+        monkeypatch.setattr("sys.argv", [started, "predict"])
+        assert programs.line("tag_images", "run") == "swcv tag run"
+        assert programs.prog("tools/find_thresholds.py") == "swcv find-thresholds"
+        assert programs.prog("tools/studies/learning.py") == "tools/studies/learning.py"
