@@ -13,6 +13,13 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 configure_backend()
 
 
+def pytest_collection_modifyitems(items):
+    """Slow tests may take an hour; the others have the limit of pyproject.toml."""
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(3600))
+
+
 @pytest.fixture(scope="session")
 def audit(tmp_path_factory):
     """A folder with a small audit, its images and its dump; see reviewed.py."""

@@ -29,6 +29,7 @@ COMMAND = pathlib.Path(__file__).parents[1] / "tag_images.py"
 MAX_TAGS = 32  # of a picture; fresh weights would select a thousand
 SIDES = ("model", "decode", "one by one", "tag")
 MIN_BATCHES = 4  # of the many pictures, beyond the few
+MIN_SHARE = 0.05  # of the command's time that its pictures take, however small they are
 
 
 def add_arguments(parser: Parser) -> None:
@@ -68,7 +69,9 @@ def _count(process: timing.TimedProcess, side: str, options: argparse.Namespace)
     """Return how many pictures take about the seconds of a round: whole batches."""
     few = options.batch_size
     first = process.seconds(1, side, few)[0]
-    more = max(1e-6, process.seconds(1, side, few * MIN_BATCHES)[0] - (first if side == "tag" else 0))
+    many = process.seconds(1, side, few * MIN_BATCHES)[0]
+    # A difference of two times may be noise, or below zero: it never counts as less than a share of the time.
+    more = max(many - first, MIN_SHARE * many) if side == "tag" else many
     batches = round(options.seconds * MIN_BATCHES / more)
     return few * (max(MIN_BATCHES, batches) + 1)
 
