@@ -96,7 +96,7 @@ def _set_up(
     if run_dir:  # a dry run may do without
         run_folder.check(run_dir, recipe, dataset, facts)
     for make in (lambda: batches(0), validation):
-        if make:
+        if make and not recipe.probe:  # a probe reads no training batches of pictures
             make()  # reads no record, but finds the shards
     model, trained_model = _models(recipe, dataset, devices, source, mixup_rows)
     match, pictures = _start(model, recipe, dataset, source, run_dir, facts["records"], records)

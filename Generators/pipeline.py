@@ -38,6 +38,11 @@ from Utils.images.augmentation import Augmentation
 Records = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]  # a glob, or a list of shards
 
 
+# No function here branches on a tensor; to rewrite them for that is most of the time to build a pipeline.
+_as_written = tf.autograph.experimental.do_not_convert
+
+
+@_as_written
 def train_dataset(
     records: Records,
     *,
@@ -118,6 +123,7 @@ def train_dataset(
     return with_options(dataset)
 
 
+@_as_written
 def eval_dataset(
     records: Records,
     *,

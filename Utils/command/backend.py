@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from Utils.command import accelerators
@@ -33,6 +33,11 @@ COMPILE_ONLY = {
     "TPU_WORKER_HOSTNAMES": "localhost",
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
 }
+
+
+# What Keras and TensorFlow import where it is installed, for functions that nothing here calls: plots,
+# wrappers for scikit-learn, conversion from jax. A third of the time that a command takes to start.
+UNUSED = ("matplotlib", "sklearn", "jax")
 
 
 def configure_backend() -> None:
@@ -89,9 +94,23 @@ def prepare_backend() -> None:
     """
     configure_backend()
     quiet = os.environ["TF_CPP_MIN_LOG_LEVEL"] >= "3"
-    with without_chatter() if quiet else contextlib.nullcontext(2) as stderr, leaving_at_once(stderr):
+    backend = os.environ.get("KERAS_BACKEND")
+    silence = without_chatter() if quiet else contextlib.nullcontext(2)
+    with silence as stderr, leaving_at_once(stderr), _hidden({*UNUSED} - {backend}):
         for library in ("keras", "tensorflow"):  # the second is tf.data for every backend
             importlib.import_module(library)
+
+
+@contextlib.contextmanager
+def _hidden(names: Iterable[str]) -> Iterator[None]:
+    """Let imports of these modules fail meanwhile, unless they have been imported already."""
+    hidden = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # pyright: ignore[reportArgumentType]  None says: not there
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 @contextlib.contextmanager

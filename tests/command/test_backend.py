@@ -35,7 +35,9 @@ USE = """
 import os, sys
 from Utils.command.backend import prepare_backend
 prepare_backend()
-import Generators, Models
+unused = {"matplotlib", "sklearn", "jax"} - {os.environ["KERAS_BACKEND"]} & set(sys.modules)
+import Generators, Models, jax, sklearn
+assert not unused and jax.numpy and sklearn.base  # hidden from Keras only
 Models.build("ViT/test", image_size=32, num_labels=2)
 os.write(2, b"own words\\n")
 """

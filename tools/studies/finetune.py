@@ -2,197 +2,140 @@
 
     python tools/studies/finetune.py OUT [--only PATTERN] [--emoji EMOJI] [--table results/finetune/runs.csv]
 
-A world is a drawn booru: its posts are split into those of the base, of one's own pictures, and of a test
-whose true tags are known. The base is trained without the new tags; own datasets have 300, 1,000 or 3,000
-pictures and 5, 20 or 60 new tags. Every run has a result file in OUT/results and is not repeated.
+A base is trained on pictures of a world without some of its tags (Utils/bench/finetune_worlds.py). Own
+pictures of that world become a tagger by the commands that people type: select_tags and write_records with no
+further words, then `train.py finetune`, or that with --probe, or the base's own recipe from scratch for as
+many presentations. A seed draws the own pictures, and is that of the training. Scores are those on the test's
+true tags. Every run has a result file in OUT/results and is not repeated.
 """
 
 import Utils.command.interrupt  # noqa: F401  first: imports take long
 
 import argparse
-import contextlib
-import csv
+import itertools
 import pathlib
 import re
+import resource
 import shutil
-import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from Utils.bench import finetune_worlds
+from Utils.bench.finetune_worlds import EMOJI, MOST_NEW, STYLES, World
 from Utils.command.backend import prepare_backend
-from Utils.command.cli import Parser, WorkError, command
-from Utils.files import atomic, csv_tables, tfrecord
+from Utils.command.cli import Parser, UserError, WorkError, command
+from Utils.data import dataset_folder
+from Utils.files import atomic, csv_tables
 from Utils.images import codec
 from Utils.recipe import finetuning
 from Utils.recipe.recipe import Recipe
-from Utils.tags import tag_list
 
-SIDE = 72  # of stored pictures; models see 64
-BASE_POSTS, BASE_HELD, OWN_POSTS, TEST_POSTS = 3600, 300, 3400, 1000
-MOST_NEW = 60
-MIN_IMAGES = 30  # of the base's posts with a tag
-EMOJI = "emoji"  # the world of tools/studies/make_emoji.py; the others are named by their seed
-BASE_VENDORS, OWN_VENDOR = ("apple", "google", "noto-v1"), "twitter"
+FREQUENT = 30  # training pictures of a new tag, from which on it is expected to be learned
 # The network and the settings of `make demo` at the time of the study, all named: recipes move on.
 DEMO = """demo --tracker none --keep-checkpoints 1 --checkpoint-every 1000m --image-size 64 --model ResNet/18
 --model-options depths=1,1,1 widths=64,128,256 stem=convolutions pool_cells=2 --stochastic-depth 0 --dropout 0
---batch-size-per-device 32 --epochs 12 --rotation 0 --crop 0.9 1.0 --methods area --mixup-alpha 0 --loss bce
+--batch-size-per-device 32 --epochs 8 --rotation 0 --crop 0.9 1.0 --methods area --mixup-alpha 0 --loss bce
 --optimizer adamw --learning-rate 3e-3 --learning-rate-batch-size 32 --schedule cosine --warmup 1epoch
 --weight-decay 0.05 --ema 0 --label-smoothing 0"""
+SCRATCH = "scratch"
+METHODS = {  # {name: words for `train.py finetune`}
+    "rule": "",
+    "probe": "--probe",
+    SCRATCH: "",
+    "repeat": "--sampling repeat_factor",
+    "probe-repeat": "--probe --sampling repeat_factor",
+    "no-mixup": "--mixup-alpha 0",
+    "body0.1": "--learned-rate-factor 0.1",
+    "lamb": "--optimizer lamb --learning-rate 5e-4 --weight-decay 0.005 --learning-rate-batch-size 256 "
+    "--learned-rate-factor 1 --best-by f1",
+}
+ROADS = ("rule", "probe", SCRATCH)
+Setting = tuple[str, int, int, str, int]  # method, pictures, new tags, world, seed
 
 
-def _posts(booru: pathlib.Path) -> tuple[list[str], dict[int, set[str]], dict[int, set[str]], pd.DataFrame]:
-    """Return paths, labels by post, true tags by post and the tags of a drawn booru, posts that have both."""
-    with contextlib.closing(sqlite3.connect(booru / "danbooru.db")) as database:
-        tags = pd.read_sql("SELECT tag_id, name, category, count FROM tags", database)
-        names = dict(zip(tags["tag_id"], tags["name"], strict=True))
-        labels: dict[int, set[str]] = {}
-        for post, tag in database.execute("SELECT image_id, tag_id FROM imageTags"):
-            labels.setdefault(post, set()).add(names[tag])
-    with (booru / "truth.csv").open() as file:
-        truth = {int(row["image_id"]): set(row["tags"].split()) for row in csv.DictReader(file)}
-    copies = set(pd.read_csv(booru / "duplicates.csv")["image_id"])
-    posts = sorted(set(labels) & set(truth) - copies)
-    return [f"512px/{post % 1000:04}/{post}.jpg" for post in posts], labels, truth, tags
+def _runs(methods: Sequence[str], size: int, new: int, worlds: Sequence[str] = STYLES) -> list[Setting]:
+    return [(method, size, new, world, seed) for seed in range(3) for world in worlds for method in methods]
 
 
-def draw_world(folder: pathlib.Path, seed: int) -> None:
-    """Draw a booru and keep its posts as small JPEGs with their labels: ``world.npz`` and ``tags.csv``."""
-    booru = folder / "booru"
-    if not booru.exists():
-        drawn = ["tools/make_demo_booru.py", booru, "--images", "8600", "--seed", str(seed)]
-        subprocess.run([sys.executable, *map(str, drawn)], cwd=atomic.ROOT, check=True)
-    paths, labels, truth, tags = _posts(booru)
-    order = np.random.default_rng(seed).permutation(len(paths))
-    jpegs, ids = [], []
-    for index in order:
-        with contextlib.suppress(codec.ImageError, OSError):
-            jpegs.append(codec.to_stored_jpeg((booru / paths[index]).read_bytes(), SIDE))
-            ids.append(int(pathlib.Path(paths[index]).stem))
-    tags = tags[tags["category"].isin([0, 3, 4])]
-    matrix = np.array([[name in labels[post] for name in tags["name"]] for post in ids])
-    true = np.array([[name in truth[post] for name in tags["name"]] for post in ids])
-    often = matrix[:BASE_POSTS].sum(axis=0) >= MIN_IMAGES
-    tags = tags[often].assign(count=matrix[:BASE_POSTS].sum(axis=0)[often])
-    tag_list.write(tags.reset_index(drop=True), folder / "tags.csv")
-    with atomic.replacing(folder / "world.npz") as beside:
-        np.savez(beside, jpegs=np.array(jpegs, object), labels=matrix[:, often], true=true[:, often], ids=ids)
+# Those that tell the most come first.
+GRID = tuple(
+    itertools.chain(
+        _runs(ROADS, 1000, 20),
+        _runs(ROADS, 1000, MOST_NEW, [EMOJI]),
+        _runs(ROADS, 300, 20),
+        _runs(["repeat"], 1000, 20),
+        _runs(["repeat"], 300, 20),
+        _runs(ROADS, 1000, MOST_NEW),
+        _runs(ROADS, 3000, 20),
+        _runs(ROADS, 1000, 5),
+        _runs(ROADS, 300, MOST_NEW, [EMOJI]),
+        *(_runs(ROADS, size, new) for size in (300, 3000) for new in (5, MOST_NEW)),
+        _runs(["lamb", "no-mixup", "body0.1", "probe-repeat"], 300, 20),
+    )
+)
 
 
-def read_emoji(folder: pathlib.Path, emoji: pathlib.Path) -> None:
-    """Make the same files of emoji: those of some vendors are the base's, those of another one's own."""
-    pictures = emoji / "pictures"
-    paths = [path for vendor in BASE_VENDORS for path in sorted((pictures / vendor).glob("*.png"))]
-    own = sorted((pictures / OWN_VENDOR).glob("*.png"))
-    own = [own[place] for place in np.random.default_rng(0).permutation(len(own))]
-    base_posts, paths = len(paths), [*paths, *own]
-    captions = [path.with_suffix(".txt").read_text(encoding="utf-8").splitlines() for path in paths]
-    names = sorted({name for caption in captions for name in caption if ":" not in name})
-    matrix = np.array([[name in caption for name in names] for caption in map(set, captions)])
-    often = matrix[:base_posts].sum(axis=0) >= MIN_IMAGES
-    tags = pd.DataFrame({"tag_id": map(tag_list.name_id, names), "name": names, "category": 0})[often]
-    tag_list.write(tags.assign(count=matrix[:base_posts, often].sum(axis=0)), folder / "tags.csv")
-    jpegs = np.array([codec.to_stored_jpeg(path.read_bytes(), SIDE) for path in paths], object)
-    with atomic.replacing(folder / "world.npz") as beside:
-        np.savez(
-            beside, jpegs=jpegs, labels=matrix[:, often], true=matrix[:, often], ids=np.arange(len(paths)),
-            counts=(base_posts, 1000),
-        )  # fmt: skip
+def run(*words: Any, log: pathlib.Path) -> dict[str, float]:
+    """Run a command of the project; return its seconds and those of the processor, its start included."""
+    arguments = [sys.executable, *map(str, words)]
+    begin, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    with log.open("ab") as file:
+        done = subprocess.run(arguments, cwd=atomic.ROOT, stdout=file, stderr=file)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        raise WorkError(f"{' '.join(arguments)}: {log.read_text(errors='replace')[-2000:]}")
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"seconds": time.perf_counter() - begin, "cpu_seconds": cpu}
 
 
-class World:
-    """Pictures of the base, one's own and a test, their labels and true tags, and tags that the base lacks.
+def dataset(folder: pathlib.Path, world: World, posts: np.ndarray, columns: np.ndarray) -> pathlib.Path:
+    """Write pictures and captions to ``folder/pictures``; make them records by the two commands of users.
 
-    Args:
-        folder: where it is, or will be.
-        name: the seed of a drawn world, whose labels lack a tenth, or "emoji".
-        emoji: folder of tools/studies/make_emoji.py.
+    Raises WorkError where a picture is lost, or a tag has another name.
     """
-
-    def __init__(self, folder: pathlib.Path, name: str, emoji: pathlib.Path | None = None) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / "world.npz").is_file():
-            if name == EMOJI:
-                assert emoji is not None
-                read_emoji(folder, emoji)
-            else:
-                draw_world(folder, int(name))
-        self.folder, self.seed = folder, 0 if name == EMOJI else int(name)
-        with np.load(folder / "world.npz", allow_pickle=True) as stored:
-            self.jpegs, self.labels = stored["jpegs"], stored["labels"]
-            self.true, self.ids = stored["true"], stored["ids"]
-            counts = stored["counts"].tolist() if "counts" in stored else (BASE_POSTS, OWN_POSTS)
-        self.base_posts, self.own_posts = counts
-        self.tags = tag_list.read(folder / "tags.csv")
-        most = len(self.tags) // 2 if name == EMOJI else MOST_NEW
-        self.new = np.random.default_rng([self.seed, 1]).permutation(len(self.tags))[:most]
-
-    def write(self, folder: pathlib.Path, tags: np.ndarray, **splits: tuple[np.ndarray, np.ndarray]) -> None:
-        """Write a dataset as the original project's, with the columns ``tags``; {split: (posts, labels)}."""
-        if folder.exists():
-            return
-        with contextlib.ExitStack() as stack:
-            beside = folder.with_name(f".{folder.name}")
-            for split, (posts, labels) in splits.items():
-                (beside / split).mkdir(parents=True, exist_ok=True)
-                writer = stack.enter_context(tfrecord.Writer(beside / split / f"{split}-0.tfrecord"))
-                for post in posts:
-                    found = np.flatnonzero(labels[post, tags]).tolist()
-                    writer.write_record(tfrecord.encode_example(int(self.ids[post]), self.jpegs[post], found))
-        frame = self.tags.iloc[tags].reset_index(drop=True)
-        tag_list.write(frame.assign(count=labels[:, tags].sum(axis=0)), beside / "selected_tags.csv")
-        beside.rename(folder)
-
-    def base(self) -> pathlib.Path:
-        """Write the base's dataset: without the new tags."""
-        posts, folder = np.arange(self.base_posts), self.folder / "base_data"
-        if len(posts) > BASE_POSTS:  # emoji lie vendor by vendor
-            posts = np.random.default_rng(0).permutation(posts)
-        tags = np.setdiff1d(np.arange(len(self.tags)), self.new)
-        held, rest = posts[:BASE_HELD], posts[BASE_HELD:]
-        self.write(folder, tags, train=(rest, self.labels), validation=(held, self.labels))
-        return folder
-
-    def own(self, size: int, num_new: int) -> pathlib.Path:
-        """Write own pictures: a tenth for validation; the test has true tags."""
-        folder = self.folder / f"own_{size}_{num_new}"
-        tags = np.setdiff1d(np.arange(len(self.tags)), self.new[num_new:])
-        posts = self.base_posts + np.arange(size)
-        test = self.base_posts + self.own_posts + np.arange(TEST_POSTS)
-        held = size // 10
-        self.write(folder, tags, train=(posts[held:], self.labels), validation=(posts[:held], self.labels),
-                   test=(test[test < len(self.jpegs)], self.true))  # fmt: skip
-        return folder
+    data, mark = folder / "data", folder / "packed"
+    if mark.is_file():
+        return data
+    folder.mkdir(parents=True, exist_ok=True)
+    world.write_pictures(folder / "pictures", posts, columns)
+    shutil.rmtree(data, ignore_errors=True)
+    run("tools/select_tags.py", "--from", folder / "pictures", "-o", data, log=folder / "log.txt")
+    run("tools/write_records.py", data, log=folder / "log.txt")
+    made = dataset_folder.load(data)
+    records = sum(made.num_records(split) for split in made.splits)
+    unknown = set(made.tags["name"]) - set(world.names[columns])
+    if unknown or records != len(posts):
+        raise WorkError(
+            f"{folder}: {records} of {len(posts)} pictures; names that are new: {sorted(unknown)}"
+        )
+    mark.touch()
+    return data
 
 
-def scores(model: pathlib.Path, data: pathlib.Path, base_tags: pd.DataFrame) -> dict[str, Any]:
-    """Return the scores of kept and of new tags on the test split, each group at its own P = R threshold."""
-    import Generators
+def base_of(world: World, folder: pathlib.Path, log: pathlib.Path) -> pathlib.Path:
+    """Return the run of a world's base, trained where it is missing."""
+    base = folder / "base"
+    if not (base / "model.keras").is_file():
+        data = dataset(folder / "base_data", world, world.posts(0), world.columns(0))
+        cost = run("train.py", *DEMO.split(), "--dataset", data, "--run-dir", base, log=log)
+        print(f"base of {folder.name}: {cost['seconds']:.0f} s", flush=True)
+    return base
+
+
+def probabilities(model: pathlib.Path, world: World, posts: np.ndarray) -> pd.DataFrame:
+    """Return what a model gives for pictures of a world: a row for each, a column for each of its tags."""
     import Models
 
-    tagger, tags = Models.load(model), tag_list.read(data / "selected_tags.csv")
+    tagger = Models.load(model)
     assert tagger.tags is not None
-    batches = Generators.eval_dataset(
-        f"{data}/test/*", num_labels=len(tags), image_size=tagger.image_size, batch_size=50
-    )
-    rows = tag_list.matching_rows(tags, tagger.tags)
-    probabilities, labels = [], []
-    for images, true in batches:
-        outputs = np.asarray(tagger.model.predict_on_batch(images.numpy()))
-        probabilities.append(np.where(rows >= 0, outputs[:, rows], 0))
-        labels.append(true.numpy())
-    p, y = np.concatenate(probabilities), np.concatenate(labels) > 0.5
-    is_new = tag_list.matching_rows(tags, base_tags) < 0
-    result: dict[str, Any] = {}
-    for group, columns in (("kept", ~is_new), ("new", is_new & (rows >= 0))):
-        if columns.any():
-            result[group] = group_scores(p[:, columns], y[:, columns])
-    return result
+    images = np.stack([codec.prepare(world.jpegs[post], tagger.image_size) for post in posts])
+    return pd.DataFrame(tagger.model.predict(images, batch_size=50, verbose=0), columns=tagger.tags["name"])  # pyright: ignore[reportArgumentType]
 
 
 def group_scores(p: np.ndarray, y: np.ndarray) -> dict[str, Any]:
@@ -212,92 +155,131 @@ def group_scores(p: np.ndarray, y: np.ndarray) -> dict[str, Any]:
     resampled = counts[:, rows].sum(axis=2)
     low, high = np.quantile(resampled[0] / np.maximum(resampled[1], 1), (0.025, 0.975))
     return {
-        "tags": y.shape[1], "micro": float(micro), "low": float(low), "high": float(high), "macro": macro,
+        "count": y.shape[1], "micro": float(micro), "low": float(low), "high": float(high), "macro": macro,
         "never": never,
     }  # fmt: skip
 
 
-def train(words: str, data: pathlib.Path, run: pathlib.Path) -> float:
-    """Run train.py; return its seconds, the start of the process included."""
-    begin = time.perf_counter()
-    arguments = [*words.split(), "--dataset", str(data), "--run-dir", str(run)]
-    done = subprocess.run([sys.executable, "train.py", *arguments], cwd=atomic.ROOT, stderr=subprocess.PIPE)
-    (run / "log.txt").write_bytes(done.stderr)
-    if done.returncode:
-        raise WorkError(f"{words}: {done.stderr.decode()[-2000:]}")
-    return time.perf_counter() - begin
+def scores(
+    after: pd.DataFrame, before: pd.DataFrame, true: pd.DataFrame, training: pd.Series
+) -> dict[str, Any]:
+    """Return the scores of groups of tags, each at its own threshold.
+
+    Args:
+        after, before: probabilities of the new model and of the base.
+        true: (N, T) bool, a column for each tag of the world.
+        training: training pictures of each tag of the new model.
+
+    ``kept`` are the tags of both, ``before`` the same by the base; ``new`` are the others, ``frequent`` those
+    of them with ``FREQUENT`` training pictures.
+    """
+    kept = [name for name in after if name in before]
+    new = [name for name in after if name not in before]
+    frequent = [name for name in new if training[name] >= FREQUENT]
+    groups = {
+        "kept": (after, kept),
+        "before": (before, kept),
+        "new": (after, new),
+        "frequent": (after, frequent),
+    }
+    return {
+        group: group_scores(model[names].to_numpy(), true[names].to_numpy())
+        for group, (model, names) in groups.items()
+        if names
+    }
 
 
-# Settings by hand: {name: (flags, presentations of a picture set of 300, 1,000 or 3,000)}
-USUAL = {300: 8000, 1000: 12000, 3000: 21600}
-HAND = "--optimizer adamw --learning-rate-batch-size 0 --weight-decay 0.05 --mixup-alpha 0 --image-size 64"
-LEARNED = f"{HAND} --learning-rate 3e-3 --best-by balanced_f1 --learned-rate-factor"
-METHODS: dict[str, tuple[str, float]] = {
-    "lamb": ("--optimizer lamb --learning-rate 5e-4 --weight-decay 0.005 --mixup-alpha 0.2 --image-size 64 "
-             "--learning-rate-batch-size 256 --learned-rate-factor 1 --best-by f1", 1),
-    "learned1": (f"{LEARNED} 1", 1),
-    "learned.3": (f"{LEARNED} 0.3", 1),
-    "learned.1": (f"{LEARNED} 0.1", 1),
-    "learned.03": (f"{LEARNED} 0.03", 1),
-    "rate1e-2": (f"{LEARNED} 0.03 --learning-rate 1e-2", 1),
-    "rate1e-3": (f"{LEARNED} 0.3 --learning-rate 1e-3", 1),
-    "mixup": (f"{LEARNED} 0.1 --mixup-alpha 0.2", 1),
-    "small": (f"{LEARNED} 0.03 --mixup-alpha 0.2", 1),
-    "half": (f"{LEARNED} 0.1", 0.5),
-    "double": (f"{LEARNED} 0.1", 2),
-    "scratch": ("", 1),
-    "rule": ("", 0),
-    "probe": ("--probe", 0),
-}  # fmt: skip
+def words_of(method: str, base: pathlib.Path, data: pathlib.Path) -> list[Any]:
+    """Return the words for train.py: recipe and flags."""
+    if method != SCRATCH:
+        return ["finetune", "--init-from", base, "--tracker", "none", *METHODS[method].split()]
+    made = dataset_folder.load(data)
+    counts = [made.num_records(split) for split in ("train", "validation")]
+    situation = finetuning.Situation(counts[0], kept=1, new=1, image_size=64, validation=counts[1])
+    epochs = finetuning.apply(Recipe(), finetuning.choose(situation)).epochs
+    return [*DEMO.split(), "--epochs", epochs]
 
 
-def result(options: argparse.Namespace, method: str, size: int, num_new: int, name: str) -> dict[str, Any]:
+def result(options: argparse.Namespace, setting: Setting) -> dict[str, Any]:
     """Return the result of a run: its file's, or that of a new run."""
-    seed = 0 if name == EMOJI else int(name)
-    world_name, name = name, f"{method}-{size}-{num_new}-{name}"
-    file = options.output / "results" / f"{name}.json"
-    world_folder, run = options.output / f"world{world_name}", options.output / "runs" / name
+    method, size, num_new, world_name, seed = setting
+    file = _result_file(options, setting)
     if file.is_file():
         return atomic.read_json(file, dict)
-    world, base = World(world_folder, world_name, options.emoji), world_folder / "base"
-    data = world.own(size, num_new)
-    shutil.rmtree(run, ignore_errors=True)
-    run.mkdir(parents=True)
-    words, amount = METHODS[method]
-    epochs = f"--epochs {max(2, round(amount * USUAL[size] / (0.9 * size)))}" if amount else ""
-    if method == "scratch":
-        records = size - size // 10
-        situation = finetuning.Situation(records=records, kept=1, new=num_new, image_size=64)
-        epochs = f"--epochs {finetuning.apply(Recipe(), finetuning.choose(situation)).epochs}"
-        words = f"{DEMO} --seed {seed} {epochs}"
-    else:
-        words = (
-            f"finetune --init-from {base} --tracker none --seed {seed} --keep-checkpoints 1 {words} {epochs}"
-        )
-    seconds = train(words, data, run / "run")
-    facts = {"method": method, "size": size, "new_tags": num_new, "world": world_name, "seconds": seconds}
-    begun, ended = ((run / "run" / name).stat().st_mtime for name in ("recipe.json", "history.csv"))
-    facts["work_seconds"] = ended - begun  # without the start of the process and the building of the model
-    tags = tag_list.read(base / "selected_tags.csv")
-    facts |= {"before": scores(base, data, tags)["kept"], **scores(run / "run", data, tags)}
-    facts["last"] = scores(run / "run" / "model.keras", data, tags)
+    folder = options.output / world_name
+    world = finetune_worlds.load(folder, world_name, options.emoji)
+    base = base_of(world, folder, folder / "base.log")
+    posts, columns = world.own_posts(size, num_new, seed), world.columns(num_new)
+    data = dataset(folder / f"own-{size}-{num_new}-{seed}", world, posts, columns)
+    run_dir = options.output / "runs" / file.stem
+    shutil.rmtree(run_dir, ignore_errors=True)
+    run_dir.parent.mkdir(exist_ok=True)
+    words = [*words_of(method, base, data), "--seed", seed, "--dataset", data, "--run-dir", run_dir]
+    cost = run("train.py", *words, log=run_dir.with_suffix(".log"))
+    test = world.posts(2)
+    true = pd.DataFrame(world.true[test], columns=world.names)
+    before, after = (probabilities(model, world, test) for model in (base, run_dir))
+    training = pd.read_csv(data / dataset_folder.TAG_SPLITS).set_index("name")["train"]
+    facts = {
+        "method": method, "pictures": size, "new_tags": num_new, "world": world_name, "seed": seed, **cost,
+        **scores(after, before, true, training),
+    }  # fmt: skip
     atomic.write_json(file, facts)
+    shutil.rmtree(run_dir / "features", ignore_errors=True)
     return facts
 
 
-SETTINGS = (
-    *((method, 300, 20, "0") for method in ("lamb", "learned.1", "learned.03", "mixup", "small")),
-    *((method, 1000, 20, "0") for method in ("mixup", "small")),
-)
-ROADS = tuple(
-    (method, *setting)
-    for setting in (
-        (300, 20, "0"), (1000, 20, "0"), (300, 20, "1"), (1000, 100, EMOJI), (3000, 20, "0"), (1000, 20, "1"),
-        (300, 20, "2"), (1000, 20, "2"), (1000, 60, "0"), (1000, 5, "0"),
-    )
-    for method in ("rule", "probe", "scratch")
-)  # fmt: skip
-GRID = SETTINGS + ROADS
+def _result_file(options: argparse.Namespace, setting: Setting) -> pathlib.Path:
+    return options.output / "results" / f"{'-'.join(map(str, setting))}.json"
+
+
+def rows_of(results: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """Return a row for each run."""
+    rows = []
+    for facts in results:
+        row = {key: facts[key] for key in ("method", "pictures", "new_tags", "world", "seed")}
+        for group in ("new", "frequent", "kept", "before"):
+            values = {f"{group}_{name}": value for name, value in facts.get(group, {}).items()}
+            row |= {name: round(value, 4) for name, value in values.items()}
+        rows.append({**row, **{name: round(facts[name], 1) for name in ("seconds", "cpu_seconds")}})
+    return pd.DataFrame(rows)
+
+
+def summary(rows: pd.DataFrame) -> str:
+    """Return a table in Markdown: means over seeds, and in brackets the lowest and the highest of them.
+
+    Shares are those of `finetune` by the rule with the same pictures; processor time is that of the process.
+    """
+    keys = ["world", "pictures", "new_tags", "seed"]
+    rule = rows[rows["method"] == "rule"].set_index(keys)[["new_micro", "cpu_seconds"]].add_prefix("rule_")
+    rows = rows.join(rule, on=keys)
+    rows["share"] = rows["new_micro"] / rows["rule_new_micro"]
+    rows["time"] = rows["cpu_seconds"] / rows["rule_cpu_seconds"]
+    rows["lost"] = rows["kept_micro"] - rows["before_micro"]
+    lines = [
+        "| world | pictures | new tags | road | seeds | new, micro F1 | of the rule's | new, macro F1 "
+        "| 30+ pictures | kept, change | CPU s | of the rule's |",
+        "|:--|--:|--:|:--|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    order = {method: place for place, method in enumerate(METHODS)}
+    rows["order"] = rows["method"].map(order)
+    for (world, size, new, _, method), group in rows.groupby(
+        ["world", "pictures", "new_tags", "order", "method"]
+    ):
+        columns = ("new_micro", "share", "new_macro", "frequent_micro", "lost", "cpu_seconds", "time")
+        cells = [
+            _spread(group[name], signed=name == "lost", digits=name != "cpu_seconds") for name in columns
+        ]
+        words = [world, f"{size:,}", new, f"`{method}`", len(group), *cells]
+        lines.append(f"| {' | '.join(map(str, words))} |")
+    return "\n".join(lines)
+
+
+def _spread(values: pd.Series, signed: bool, digits: bool) -> str:
+    spelled = f"{{:{'+' if signed else ''}.{3 if digits else 0}f}}".format
+    if len(values) < 2:
+        return spelled(values.mean())
+    return f"{spelled(values.mean())} ({spelled(values.min())} to {spelled(values.max())})"
 
 
 def parser() -> Parser:
@@ -305,30 +287,10 @@ def parser() -> Parser:
     command_line = Parser(prog="tools/studies/finetune.py", description=__doc__)
     command_line.add_argument("output", metavar="OUT", type=pathlib.Path)
     command_line.add_argument("--emoji", metavar="EMOJI", type=pathlib.Path, help="pictures of make_emoji.py")
-    command_line.add_argument("--table", metavar="CSV", type=pathlib.Path, help="write the table of all runs")
+    command_line.add_argument("--table", metavar="CSV", type=pathlib.Path, help="write a row for each run")
     command_line.add_argument("--done", action="store_true", help="only runs that have been done")
     command_line.add_argument("--only", default="", metavar="PATTERN", help="runs whose name matches this")
     return command_line
-
-
-def write_table(path: pathlib.Path, results: list[dict[str, Any]]) -> None:
-    """Write a row for each run."""
-    rows = [
-        {
-            "method": facts["method"], "pictures": facts["size"], "new_tags": facts["new"]["tags"],
-            "kept_tags": facts["before"]["tags"], "world": facts.get("world", "0"),
-            **{f"new_{name}": _rounded(value) for name, value in facts["new"].items() if name != "tags"},
-            "kept_before": _rounded(facts["before"]["micro"]),
-            **{f"kept_{name}": _rounded(facts["kept"][name]) for name in ("micro", "low", "high")},
-            "seconds": round(facts["seconds"]), "work_seconds": round(facts.get("work_seconds", 0)) or "",
-        }
-        for facts in results
-    ]  # fmt: skip
-    csv_tables.write_frame(path, pd.DataFrame(rows))
-
-
-def _rounded(value: float) -> float | int:
-    return round(value, 4)
 
 
 @command
@@ -338,35 +300,28 @@ def main(argv: list[str] | None = None) -> None:
     prepare_backend()
     options.output = options.output.resolve()
     results: list[dict[str, Any]] = []
-    for method, size, num_new, name in GRID:
-        if (
-            options.done
-            and not (options.output / "results" / f"{method}-{size}-{num_new}-{name}.json").is_file()
-        ):
-            continue
-        if name == EMOJI and options.emoji is None:
-            continue
-        if not re.search(options.only, f"{method}-{size}-{num_new}-{name}"):
-            continue
-        base = options.output / f"world{name}" / "base"
-        if not (base / "model.keras").is_file():
-            world = World(base.parent, name, options.emoji)
-            seconds = train(f"{DEMO} --seed {world.seed}", world.base(), base)
-            print(f"base of world {name}: {seconds:.0f} s", flush=True)
-        results.append(result(options, method, size, num_new, name))
-        print(_line(results[-1]), flush=True)
+    for setting in GRID:
+        file = _result_file(options, setting)
+        is_possible = file.is_file() or (
+            not options.done and (setting[3] != EMOJI or options.emoji is not None)
+        )
+        if is_possible and re.search(options.only, file.stem):
+            results.append(result(options, setting))
+            print(_line(file.stem, results[-1]), flush=True)
+    if not results:
+        raise UserError("no run fits --done and --only; emoji need --emoji")
+    rows = rows_of(results)
     if options.table:
-        write_table(options.table, results)
+        csv_tables.write_frame(options.table, rows)
+    print(summary(rows))
 
 
-def _line(facts: dict[str, Any]) -> str:
-    new, kept, world = facts["new"], facts["kept"], facts.get("world", "0")
+def _line(name: str, facts: dict[str, Any]) -> str:
+    new, kept = facts["new"], facts["kept"]
     return (
-        f"{facts['method']:<9}{facts['size']:>5}{facts['new_tags']:>4} {world}"
-        f"  new {new['micro']:.3f} macro {new['macro']:.3f} never {new['never']:>2} (last "
-        f"{facts['last']['new']['micro']:.3f})  kept {facts['before']['micro']:.3f} -> {kept['micro']:.3f} "
-        f"(last {facts['last']['kept']['micro']:.3f})  {facts['seconds']:.0f} s, "
-        f"{facts.get('work_seconds', 0):.0f} of work"
+        f"{name:<28} new {new['micro']:.3f} macro {new['macro']:.3f} never {new['never']:>2}  kept "
+        f"{facts['before']['micro']:.3f} -> {kept['micro']:.3f}  {facts['seconds']:.0f} s, CPU "
+        f"{facts['cpu_seconds']:.0f} s"
     )
 
 

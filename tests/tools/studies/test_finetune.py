@@ -1,12 +1,10 @@
-"""tools/studies/finetune.py: the groups' scores, and datasets of a world without the base's missing tags."""
+"""tools/studies/finetune.py: the scores of groups of tags, the grid, and the table."""
 
 import numpy as np
+import pandas as pd
 import pytest
-from helpers import jpeg
 
 from tools.studies import finetune
-from Utils.data import dataset_folder
-from Utils.tags import tag_list
 
 
 def test_scores_are_taken_where_as_many_are_predicted_as_true():
@@ -15,35 +13,42 @@ def test_scores_are_taken_where_as_many_are_predicted_as_true():
     got = finetune.group_scores(p, y)
     assert got["micro"] == pytest.approx(2 * 3 / 8)
     assert got["macro"] == pytest.approx((1 + 2 / 3) / 2)
-    assert (got["tags"], got["never"]) == (3, 0)
+    assert (got["count"], got["never"]) == (3, 0)
 
 
-@pytest.fixture
-def world(tmp_path, monkeypatch):
-    monkeypatch.setattr(finetune, "BASE_POSTS", 20)
-    monkeypatch.setattr(finetune, "OWN_POSTS", 20)
-    monkeypatch.setattr(finetune, "BASE_HELD", 5)
-    random = np.random.default_rng(0)
-    labels = random.random((50, 70)) < 0.2
-    jpegs = np.array([jpeg(number, 24) for number in range(50)], object)
-    np.savez(tmp_path / "world.npz", jpegs=jpegs, labels=labels, true=labels, ids=np.arange(50))
-    columns = {"tag_id": range(70), "name": [f"t{number}" for number in range(70)]}
-    frame = finetune.pd.DataFrame({**columns, "category": 0, "count": 9})
-    tag_list.write(frame, tmp_path / "tags.csv")
-    return finetune.World(tmp_path, "0")
-
-
-def test_the_base_lacks_the_new_tags_and_own_pictures_have_them(world):
-    base, own = (dataset_folder.load(folder) for folder in (world.base(), world.own(10, 5)))
-    assert base.num_labels == 10
-    assert own.num_labels == 15
-    new = set(world.tags["name"].iloc[world.new[:5]])
-    assert new.isdisjoint(base.tags["name"])
-    assert new < set(own.tags["name"])
-    assert (own.num_records("train"), own.num_records("validation"), own.num_records("test")) == (9, 1, 10)
-    assert base.num_records("train") == 15
+def test_groups_are_kept_new_and_frequent_tags():
+    true = pd.DataFrame(
+        {"old": [1, 0, 1], "often": [0, 1, 0], "rare": [1, 0, 0], "gone": [0, 0, 1]}, dtype=bool
+    )
+    after = pd.DataFrame({"often": [0.1, 0.9, 0.2], "rare": [0.1, 0.2, 0.3], "old": [0.9, 0.1, 0.8]})
+    before = pd.DataFrame({"old": [0.1, 0.9, 0.8], "gone": [0.5, 0.5, 0.5]})
+    got = finetune.scores(after, before, true, pd.Series({"old": 99, "often": 30, "rare": 29}))
+    assert {group: (values["count"], values["micro"]) for group, values in got.items()} == {
+        "kept": (1, 1.0), "before": (1, 0.5), "new": (2, 0.5), "frequent": (1, 1.0)
+    }  # fmt: skip
 
 
 def test_every_run_of_the_grid_has_its_settings():
-    assert {method for method, *_ in finetune.GRID} <= set(finetune.METHODS)
+    assert {method for method, *_ in finetune.GRID} == set(finetune.METHODS)
     assert len(set(finetune.GRID)) == len(finetune.GRID)
+
+
+def test_the_table_compares_each_road_with_the_rule_of_the_same_pictures():
+    group = {"count": 3, "micro": 0.5, "low": 0.4, "high": 0.6, "macro": 0.3, "never": 1}
+    facts = {"pictures": 1000, "new_tags": 20, "world": "faces", "before": group, "kept": group}
+    runs = [
+        {**facts, "method": method, "seed": seed, "new": {**group, "micro": micro}, "frequent": group, **cost}
+        for method, seed, micro, cost in (
+            ("rule", 0, 0.8, {"seconds": 9.0, "cpu_seconds": 50.0}),
+            ("rule", 1, 0.4, {"seconds": 9.0, "cpu_seconds": 50.0}),
+            ("probe", 0, 0.6, {"seconds": 9.0, "cpu_seconds": 10.0}),
+        )
+    ]
+    lines = finetune.summary(finetune.rows_of(runs)).splitlines()
+    assert lines[2].startswith(
+        "| faces | 1,000 | 20 | `rule` | 2 | 0.600 (0.400 to 0.800) | 1.000 (1.000 to 1.000)"
+    )
+    assert (
+        lines[3]
+        == "| faces | 1,000 | 20 | `probe` | 1 | 0.600 | 0.750 | 0.300 | 0.500 | +0.000 | 10 | 0.200 |"
+    )
