@@ -1,12 +1,16 @@
-# make demo   environment, drawn booru, shards, training, predictions, thresholds, report: all of it under demo/;
-#             another drawn world: make demo DEMO=demo_scenes STYLE=scenes
-# make demo-labels   better labels for it: out-of-fold audit, answers by the truth, the recipe before and after
+# make demo     environment, drawn booru, shards, training, predictions, thresholds, report: all of it under demo/;
+#               2 minutes on two cores after the first minutes of installing. Another drawn world:
+#               make demo DEMO=demo_scenes STYLE=scenes
+# make demo-labels   better labels for it: out-of-fold audit, answers by the truth, the recipe before and after;
+#               15 minutes
 # make own IMAGES=pictures FROM=TAGGER   a tagger of one's own: from captioned pictures and a run, release, timm
-#             folder or hub id to a trained run, an audit of the labels and a report, all under own/NAME/
-# make test   environment with the test tools, then the test suite; make test-slow: its longest checks
-# make lint   style and types
-# make docs   the documentation as a site, build/site/index.html
+#               folder or hub id to a trained run, an audit of the labels and a report, all under own/NAME/
+# make test     environment with the test tools, then the test suite, 10 minutes; make test-slow: its longest checks
+# make test-newest   the suite with the newest versions that pyproject.toml allows, in an environment of its own
+# make lint     style and types
+# make docs     the documentation as a site, build/site/index.html
 # make study-learn PEER_PYTHON=...   the study behind the recipe small; that Python has torch, torchvision and timm
+# Every one continues where it was stopped. Single commands: source .venv/bin/activate, then swcv --help.
 
 PYTHON ?= python3
 DEMO ?= demo
@@ -18,15 +22,22 @@ ENV_DEV := .venv/.installed-dev
 PY := .venv/bin/python
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo demo-labels own test test-slow lint clean docs study-learn
+.PHONY: help demo about-demo demo-labels own test test-slow test-newest lint clean docs study-learn
 .DELETE_ON_ERROR:
 .SECONDARY:
 
+help:
+	@sed '/^$$/,$$d; s/^# \{0,1\}//' Makefile
+
+about-demo:
+	@echo "draws 3,000 pictures of a booru, trains a small ResNet on them, scores it: 2 minutes on two cores; all under $(DEMO)/"
+
 # Every output below is written beside its place and renamed, so a file that exists is whole, and a second
 # `make demo` continues where the first one stopped.
-demo: $(DEMO)/dump/dump.json $(DEMO)/thresholds.csv
+demo: about-demo $(DEMO)/dump/dump.json $(DEMO)/thresholds.csv
 	$(PY) tools/make_report.py $(DEMO)/dump --dataset $(DEMO)/dataset --truth $(DEMO)/booru/truth.csv \
 	  --run $(DEMO)/run -o $(DEMO)/report --overwrite
+	@echo "the tagger: source .venv/bin/activate, then swcv tag $(DEMO)/run PICTURES, or swcv serve $(DEMO)/run"
 
 $(DEMO)/booru/definition.toml: | $(ENV)
 	$(PY) tools/make_demo_booru.py $(DEMO)/booru --seed $(SEED) --style $(STYLE)
@@ -170,6 +181,14 @@ test: $(ENV_DEV)
 test-slow: $(ENV_DEV)
 	$(PY) -m pytest -n 2 --dist load -m slow
 
+NEWEST := build/newest
+test-newest:
+	$(PYTHON) -m venv $(NEWEST)
+	$(NEWEST)/bin/python -m pip install -q --upgrade --upgrade-strategy eager -r requirements-dev.txt
+	$(NEWEST)/bin/python tools/render_versions.py $(NEWEST)/constraints.txt
+	@diff constraints.txt $(NEWEST)/constraints.txt || true
+	$(NEWEST)/bin/python -m pytest -n 2 --dist loadfile -m "not slow"
+
 lint: $(ENV_DEV)
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
@@ -188,8 +207,7 @@ $(ENV_DEV): requirements-dev.txt $(ENV)
 clean:
 	rm -rf $(DEMO)
 
-docs: $(ENV)
-	$(PY) -m pip install -q -e ".[docs,export]"
+docs: $(ENV_DEV)
 	$(PY) tools/render_site.py build/pages
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict -q
 	@echo "build/site/index.html"

@@ -336,7 +336,7 @@ def _features(experiment: "Experiment", run: Run) -> "Iterator[Experiment]":
 
 def _fit(experiment: "Experiment", body: "Freezing", run: Run, name: str) -> int:
     """Train an experiment whose model is compiled; return the exit code."""
-    from Utils.training import batch_norm_statistics, finetune_report, loop, probing, trackers
+    from Utils.training import batch_norm_statistics, closing, finetune_report, loop, probing, trackers
     from Utils.training.validation_metrics import of_experiment
 
     is_first_host, probe = experiment.devices.is_first_host, experiment.recipe.probe
@@ -373,7 +373,7 @@ def _fit(experiment: "Experiment", body: "Freezing", run: Run, name: str) -> int
     except loop.Stopped as stopped:
         console.say(f"{stopped}; the same command continues")
         return 0 if stopped.signal == signal.SIGTERM else 128 + stopped.signal
-    finetune_report.say(experiment, run, training.selected_by)
+    closing.say(experiment, run, training.selected_by)
     return 0
 
 

@@ -22,6 +22,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from Utils.command import programs
 from Utils.command.cli import Parser, UserError, command, print_json
 from Utils.command.text import join_names
 from Utils.data.sources import json_lines, parquet_files
@@ -69,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "posts_changed": len(corrections.changed),
         "disputed": len(disputed),
         "unknown_posts": sorted({post for post, _ in verdicts} - corrections.posts),
-        "output": str(options.images or options.output),
+        "output": str(options.images or options.output),  # where the corrected tags are
     }
     if options.images:
         summary |= {
@@ -157,8 +158,12 @@ def _text(summary: Mapping[str, Any]) -> str:
     for name, reason in list(summary.get("unreadable", {}).items())[:5]:
         lines.append(f"not corrected: {name}: {reason}")
     if summary.get("sidecars_changed"):
-        lines.append("the old sidecars are beside the new ones as .bak; next: select_tags again, then")
-        lines.append("write_records NEW --labels-only --reuse OLD, which does not process the pictures again")
+        lines.append("the old sidecars are beside the new ones as .bak")
+    if summary["posts_changed"]:
+        again = programs.line("write_records", "NEWER", "--labels-only", "--reuse", "DATASET")
+        selection = "DATASET/definition.toml", "--from", summary["output"], "-o", "NEWER"
+        lines.append(programs.next_line("select_tags", *selection))
+        lines.append(f"then: {again}, which does not process the pictures again")
     return "\n".join(lines)
 
 

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from Utils.command import programs
 from Utils.command.cli import Parser, UserError, command, number, print_json, progress
 from Utils.evaluation import ground_truth, predictions, threshold_table
 from Utils.files import csv_tables, locking
@@ -119,6 +120,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print_json(summary)
     else:
         print(_text(summary))
+        audits = [options.output, *([_wrong_file(options)] if options.also_wrong else [])]
+        words = "--tags", "DATASET/selected_tags.csv", "-o", "decisions.jsonl"
+        print(programs.next_line("review_labels", *audits, *words))
     return 0
 
 

@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import cv2
 
+from Utils.command import programs
 from Utils.command.cli import Parser, command, number, print_json, progress
 from Utils.command.machine import num_cores
 from Utils.files.atomic import read_json, write_json
@@ -144,6 +145,8 @@ def report(
     lines = [f"{count:>10,} {why}" for why, count in reasons.items()]
     lines += [f"{count:>10,} {remark}: not rejected" for remark, count in sorted(wrong_suffixes.items())]
     print("\n".join([*lines, f"{num_images:,} images, {len(rejected):,} rejected: {options.output}"]))
+    if rejected:
+        print(f"{programs.next_line('write_records', 'DATASET', '--check')}   (leaves them out)")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from Utils.command import machine
+from Utils.command import machine, programs
 from Utils.command.backend import deferred
 from Utils.command.cli import Parser, UserError, command, number, print_json, progress
 from Utils.comparison import (
@@ -116,6 +116,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         print(tables.text(facts))
         print(f"\nreport: {options.output / 'report.html'}")
+        best = next(tagger for tagger in facts["taggers"] if tagger["name"] == facts["ranking"][0])
+        print(f"best by macro AP: {best['name']}, {best['macro_AP']:.4f}")
+        print(programs.next_line("tag_images", best["source"], "PICTURES"))
     return 0
 
 

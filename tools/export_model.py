@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from Utils.command import programs
 from Utils.command.backend import prepare_backend
 from Utils.command.cli import Parser, UserError, WorkError, command
 from Utils.data import dataset_folder
@@ -361,6 +362,8 @@ def _summary(options: argparse.Namespace, facts: dict[str, Any]) -> str:
             lines.append(f"{name} is not written: {result['why']} ({figures})")
         elif name != "onnx":
             lines.append(f"{result['path']} {figures}")
+    lines.append(programs.next_line("tag_images", options.output, "PICTURES"))
+    lines.append(f"to share it: {programs.line('push_release', options.output, 'OWNER/NAME')}")
     return "\n".join(lines)
 
 

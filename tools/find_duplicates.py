@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from Utils.command import programs
 from Utils.command.backend import prepare_backend
 from Utils.command.cli import Parser, UserError, command, number, print_json, progress
 from Utils.command.machine import num_cores
@@ -336,6 +337,8 @@ def report(
         f"{len(paths):,} images, {result['images_in_groups']:,} of them in {len(sizes):,} groups, the "
         f"largest of {result['largest_group']}: {options.output}"
     )
+    words = "--from", options.origin or options.images, "--groups", options.output, "-o", "my/dataset"
+    print(f"{programs.next_line('select_tags', *words)}   (keeps each group in one split)")
 
 
 def _print_some(title: str, lines: list[str]) -> None:

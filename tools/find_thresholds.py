@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from Utils.command import programs
 from Utils.command.cli import Parser, UserError, command, number, print_json
 from Utils.evaluation import (
     bootstrap,
@@ -287,6 +288,8 @@ def text(facts: dict[str, Any], options: argparse.Namespace) -> str:
         lines.append(f"{facts['tags_in_no_group']} tags are in no group and have no threshold")
     if "judged" in facts:
         lines += ["", *_judgment(facts["judged"], options.judge)]
+    words = "RUN", "-o", "RELEASE", "--thresholds", options.output
+    lines.append(f"{programs.next_line('export_model', *words)}   (RUN: the run that {options.dump} is of)")
     return "\n".join(lines)
 
 

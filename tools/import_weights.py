@@ -26,6 +26,7 @@ from typing import Any
 
 import pandas as pd
 
+from Utils.command import programs
 from Utils.command.backend import prepare_backend
 from Utils.command.cli import Parser, UserError, assignment, command
 from Utils.files import hub, model_description, model_files
@@ -96,6 +97,8 @@ def main(argv: list[str] | None = None) -> None:
         print("\n".join(f"  {name}" for name in skipped))
     if tags is None:
         print("no tag list came with it: put its selected_tags.csv beside, or its outputs have no names")
+    words = "finetune", "--dataset", "DATASET", "--init-from", output, "--run-dir", "runs/mine"
+    print(programs.next_line("train", *words))
 
 
 def _require_own_description(output: pathlib.Path, overwrite: bool) -> None:

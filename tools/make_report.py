@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from Utils.command import text
+from Utils.command import programs, text
 from Utils.command.cli import Parser, UserError, command, print_json
 from Utils.data import dataset_folder, post_images
 from Utils.evaluation import duplicate_groups, ground_truth, leakage, predictions
@@ -89,6 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if report.leaks is not None:
             print(f"\n{leaks_text(report.leaks)}")
         print(f"\nreport: {options.output / 'report.html'}")
+        words = "-o", "thresholds.csv", "--rule", "p-equals-r"
+        print(programs.next_line("find_thresholds", options.dump, *words))
     return 0
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from Utils.command import programs
 from Utils.command.backend import prepare_backend
 from Utils.command.cli import Parser, UserError, WorkError, command, number, progress
 from Utils.command.text import join_names
@@ -82,7 +83,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     info |= {"run_name": run_name} if run_name else {}
     with _expected_failures():
         predict(model, tags, info, options)
+    dump = predictions.load(options.output)
+    _say(f"{options.output}: {len(dump.probabilities):,} images, {len(dump.tags):,} tags")
+    _say(_next_line(options, dump))
     return 0
+
+
+def _next_line(options: argparse.Namespace, dump: predictions.Dump) -> str:
+    """Return the command that follows: a report where labels are known, else tags beside the pictures."""
+    if dump.labels is None:
+        return programs.next_line("tag_images", "--dump", options.output, "--images", options.images)
+    dataset, report = options.dataset, f"{options.output}_report"
+    return programs.next_line("make_report", options.output, "-o", report, "--dataset", dataset)
 
 
 def _say(text: str) -> None:

@@ -31,7 +31,7 @@ COPIED = (
     "results/**/*.csv",
 )
 # Linked by pages, and readable as they are.
-LINKED = ("2021_0000_0899", "tools/sweeps", "notebooks", "pyproject.toml")
+LINKED = ("2021_0000_0899", "tools/sweeps", "notebooks", "pyproject.toml", "constraints.txt")
 INTERFACE = {
     "Models": ["Models", "Models.loading"],
     "Generators": ["Generators.pipeline"],
@@ -122,7 +122,11 @@ def _contents(title: str, pages: Iterable[str], about: Callable[[str], str | lis
 
 def _examples(script: str) -> Iterator[tuple[str, str, list[str]]]:
     """Yield ``(page, its title, lines)`` for every page whose bash blocks run a script."""
-    for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]:
+    for path in [
+        ROOT / "README.md",
+        *sorted(ROOT.glob("docs/*.md")),
+        *sorted(ROOT.glob("docs/tutorials/*.md")),
+    ]:
         text = path.read_text(encoding="utf-8")
         blocks = re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL)
         entries = [entry for block in blocks for entry in re.split(r"(?<!\\)\n", block)]

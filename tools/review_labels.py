@@ -21,6 +21,7 @@ from collections.abc import Iterator, Sequence
 import flask
 import numpy as np
 
+from Utils.command import programs
 from Utils.command.cli import Parser, UserError, command
 from Utils.data import dataset_folder, packing, post_images_server
 from Utils.images import places
@@ -67,7 +68,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         server = http_server.make_server(app, listening, review_service.LIMITS)
         print(f"{http_server.url_of(server)} until Ctrl-C", flush=True)
         http_server.run(server)
+    _say_next(options)
     return 0
+
+
+def _say_next(options: argparse.Namespace) -> None:
+    """Print where the decisions go next: to the files, or the database, that the labels came from."""
+    source = ("--db", options.db) if options.db else ("--images", options.images)
+    corrected = ("-o", "corrected.db") if options.db else ()
+    print(programs.next_line("apply_decisions", options.output, *source, *corrected), file=sys.stderr)
 
 
 @contextlib.contextmanager

@@ -17,11 +17,11 @@ import Utils.command.interrupt  # noqa: F401  first: imports take long
 import argparse
 import os
 import pathlib
-import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any
 
+from Utils.command import programs
 from Utils.command.cli import Parser, UserError, command, print_json
 from Utils.data import (
     dataset_folder,
@@ -129,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         images=images,
         notes=notes_after(options, definition, source, selected),
         reasons=reasons,
-        next_command=f"python tools/write_records.py {shlex.quote(str(pathlib.Path(options.output)))}",
+        next_command=programs.line("write_records", pathlib.Path(options.output)),
     )
     if options.json:
         print_json(selection_report.summary(outcome))

@@ -19,6 +19,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from Utils.command import programs
 from Utils.command.cli import Parser, UserError, command, number
 from Utils.files import atomic, csv_tables
 from Utils.files.model_files import RUN_MODELS
@@ -79,7 +80,7 @@ class Trial:
         self, sweep: sweeps.Sweep, values: sweeps.Run, options: argparse.Namespace, train_flags: list[str]
     ) -> None:
         self.values, self.name = values, sweeps.folder_name(values)
-        self.folder = options.output / self.name
+        self.folder, self.dataset = options.output / self.name, options.dataset
         words = sweeps.train_words(sweep, values, options.recipe)
         flags = {word.split("=")[0].replace("_", "-") for word in [*words, *train_flags]}
         words += [] if "--tracker" in flags else ["--tracker=none"]
@@ -210,7 +211,12 @@ def _summary(trials: list[Trial], sweep: sweeps.Sweep, results: pathlib.Path) ->
     scored = {name: score for name, score in scores.items() if score is not None}
     ranked = sorted(scored, key=scored.__getitem__, reverse=sweep.maximizes)
     lines = [f"{scored[name]:.4f}  {name}" for name in ranked]
-    return "\n".join([sweep.metric_name, *lines, f"all figures: {results}"])
+    shown = [sweep.metric_name, *lines, f"all figures: {results}"]
+    if ranked:
+        best = next(trial for trial in trials if trial.name == ranked[0])
+        words = best.folder, "--dataset", best.dataset, "-o", f"{best.folder}_predictions"
+        shown += [f"best: {ranked[0]}", programs.next_line("predict", *words)]
+    return "\n".join(shown)
 
 
 if __name__ == "__main__":

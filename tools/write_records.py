@@ -20,13 +20,13 @@ import Utils.command.interrupt  # noqa: F401  first: imports take long
 import argparse
 import collections
 import pathlib
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from Utils.command import programs
 from Utils.command.cli import Parser, UserError, WorkError, command, number, print_json, progress
 from Utils.command.machine import num_cores
 from Utils.data import dataset_folder, packing, parquet_copy, shard_writer
@@ -262,11 +262,10 @@ def report(manifest: Mapping[str, Any], options: argparse.Namespace, last_line: 
     ]
     lines += [f"{'rejected':<12}{count:>10,} {reason}" for reason, count in reasons.items()]
     lines += [f"{'note':<12}{count:>10,} {remark}" for remark, count in wrong_suffixes.items()]
-    dataset = shlex.quote(str(options.dataset))
-    next_line = f"next: python train.py finetune --dataset {dataset} --init-from SOURCE --run-dir runs/mine"
-    print(
-        "\n".join([*lines, last_line, f"{next_line}   (SOURCE: a run, a release, a timm folder or a hub id)"])
-    )
+    words = "finetune", "--dataset", options.dataset, "--init-from", "SOURCE", "--run-dir", "runs/mine"
+    source = "SOURCE: a run, a release, a timm folder or a hub id"
+    next_line = f"{programs.next_line('train', *words)}   ({source}; small instead of finetune needs none)"
+    print("\n".join([*lines, last_line, next_line]))
     return 0
 
 

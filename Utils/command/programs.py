@@ -53,6 +53,7 @@ GROUPS = {
         "render_docs": "CONTRIBUTING.md",
         "render_results": "CONTRIBUTING.md",
         "render_site": "CONTRIBUTING.md",
+        "render_versions": "docs/installing.md",
     },
 }
 PAGES = {stem: page for group in GROUPS.values() for stem, page in group.items()}

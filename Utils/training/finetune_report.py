@@ -6,12 +6,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from Utils.command import programs
 from Utils.command.text import join_names
 from Utils.files import atomic, csv_tables
 from Utils.recipe import initial_weights
 from Utils.tags import tag_list
 from Utils.training import console
 from Utils.training.experiment import FREQUENT, Experiment
+from Utils.training.history import best_row
 from Utils.training.run_folder import Run
 from Utils.training.validation_metrics import PREDICTED
 
@@ -55,9 +57,7 @@ def write_tag_scores(
 
 
 def say(experiment: Experiment, run: Run, selected_by: tuple[str, bool]) -> None:
-    """Print what a finished run with initial weights has reached, and the next command; else nothing."""
-    if experiment.source is None:
-        return
+    """Print what a finished run with initial weights has reached, and the next command."""
     dataset = experiment.dataset
     file = run.folder / TAG_SCORES
     texts = {"name": str, "group": str}
@@ -93,12 +93,11 @@ def lines(
         table: ``tag_scores.csv``, if there is one.
     """
     column, lowest = selected_by
-    scored = [row for row in rows if isinstance(row.get(column), (int, float))]
     if not held:
         return ["what the tags have reached is not known: the dataset has no validation split"]
-    if not scored:
+    best = best_row(rows, column, lowest)
+    if best is None:
         return []
-    best = (min if lowest else max)(scored, key=lambda row: row[column])
     shown = [
         f"best model: epoch {best['epoch']} of {rows[-1]['epoch']}. On the {held:,} pictures of the "
         "validation split, each group of tags at its threshold where precision equals recall:"
@@ -187,9 +186,9 @@ def warn_of_rare(names: Sequence[str], positives: Sequence[float] | np.ndarray) 
 
 def next_command(run_dir: str, dataset: str, probe: bool, has_ratings: bool) -> str:
     """Return the command that follows: the release, after a probe also the training of the body."""
-    layout = "" if has_ratings else " --layout full"
-    release = f"next: python tools/export_model.py {run_dir} -o {run_dir}_release{layout}"
+    layout = () if has_ratings else ("--layout", "full")
+    release = programs.next_line("export_model", run_dir, "-o", f"{run_dir}_release", *layout)
     if not probe:
         return release
-    words = f"--dataset {dataset} --init-from {run_dir} --run-dir {run_dir}_body"
-    return f"{release}; to train the body, too: python train.py finetune {words}"
+    words = "--dataset", dataset, "--init-from", run_dir, "--run-dir", f"{run_dir}_body"
+    return f"{release}; to train the body, too: {programs.line('train', 'finetune', *words)}"

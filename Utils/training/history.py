@@ -1,7 +1,7 @@
 """``history.csv`` of a run folder: one row of numbers for each epoch."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from Utils.files import atomic, csv_tables
@@ -60,6 +60,12 @@ class History:
         names = list(dict.fromkeys(name for row in self.rows for name in row))
         rows = ([_text(row.get(name, "")) for name in names] for row in self.rows)
         csv_tables.write_rows(self.path, names, rows)
+
+
+def best_row(rows: Sequence[Mapping[str, Any]], column: str, lowest: bool) -> Mapping[str, Any] | None:
+    """Return the first row with the best number of a column; None where no row has one."""
+    scored = [row for row in rows if isinstance(row.get(column), (int, float)) and math.isfinite(row[column])]
+    return (min if lowest else max)(scored, key=lambda row: row[column]) if scored else None
 
 
 def _rounded(value: float) -> float:

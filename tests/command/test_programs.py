@@ -29,6 +29,22 @@ def test_a_name_that_no_command_has_is_none():
     assert programs.stem_of("tags") is None
 
 
+# Commands that take minutes or more; after tag_images, serve and the scores of compare_dumps people are done.
+LONG = (
+    "select_tags", "write_records", "check_images", "find_duplicates", "sweep", "import_weights", "predict",
+    "find_thresholds", "make_report", "compare_taggers", "audit_labels", "review_labels", "apply_decisions",
+    "export_model",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("stem", LONG)
+def test_long_commands_say_what_comes_next(stem):
+    """The words of these lines are checked where the commands are run; none spells a command by itself."""
+    code = (ROOT / programs.script(stem)).read_text(encoding="utf-8")
+    assert "programs.next_line(" in code or "programs.line(" in code
+    assert "next: python" not in code
+
+
 def test_command_lines_are_spelled_as_the_process_was_started(monkeypatch):
     monkeypatch.setattr("sys.argv", ["tools/predict.py"])
     assert programs.line("predict", "my run", "-o", "dump") == "python tools/predict.py 'my run' -o dump"

@@ -12,7 +12,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = [README, *(page.read_text(encoding="utf-8") for page in sorted(ROOT.glob("docs/*.md")))]
+GUIDES = [*sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("docs/tutorials/*.md"))]
+PAGES = [README, *(page.read_text(encoding="utf-8") for page in GUIDES)]
 
 
 def commands():
@@ -64,6 +65,13 @@ def test_every_make_target_exists():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.M))
     named = {words[1] for words in commands() if words[0] == "make"}
     assert {"demo", "demo-labels", "test"} <= named <= targets
+
+
+def test_make_help_names_every_target_that_people_call():
+    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    named = set(re.findall(r"make ([a-z-]+)", shown))
+    phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), flags=re.M)[1].split()
+    assert named == {*phony} - {"help", "about-demo", "clean"}
 
 
 def test_every_flag_in_the_makefile_is_known():

@@ -38,5 +38,7 @@ def test_the_interface_names_modules_that_exist(module):
 def test_every_page_is_in_the_menu():
     """A page that the menu of mkdocs.yml leaves out is found by links only."""
     menu = (render_site.ROOT / "mkdocs.yml").read_text(encoding="utf-8")
-    pages = [path.relative_to(render_site.ROOT).as_posix() for path in render_site.ROOT.glob("docs/*.md")]
+    folders = ("docs", "docs/tutorials")
+    paths = [path for folder in folders for path in (render_site.ROOT / folder).glob("*.md")]
+    pages = [path.relative_to(render_site.ROOT).as_posix() for path in paths]
     assert [page for page in pages if page not in menu] == []

@@ -78,7 +78,9 @@ def test_a_sweep_goes_on_where_it_was(grid, stub, tmp_path, capsys):
     assert go(grid, tmp_path, *words) == 1, "two of six diverge"
     shown = capsys.readouterr()
     assert len(calls(tmp_path)) == 6, "the first one is not trained again"
-    assert shown.out.splitlines()[-5].startswith("0.3000  learning_rate=0.3,flip=True")
+    assert shown.out.splitlines()[-7].startswith("0.3000  learning_rate=0.3,flip=True")
+    assert shown.out.splitlines()[-2].startswith("best: learning_rate=0.3,flip=True")
+    assert shown.out.splitlines()[-1].startswith("next: python tools/predict.py ")
     assert "2 failed" in shown.err and "diverged at step 7" in shown.err
     rows = results(tmp_path)
     assert [row["state"] for row in rows] == ["done", "done", "failed", "failed", "done", "done"]

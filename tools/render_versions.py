@@ -1,0 +1,104 @@
+"""Write constraints.txt: the exact versions of all packages of the project that this environment has.
+
+    python tools/render_versions.py            (in the environment whose suite has passed)
+    PIP_CONSTRAINT=constraints.txt make demo   (installs these versions elsewhere)
+
+The packages are those that pyproject.toml names, all extras included, and what they need in turn; what is not
+installed here is left out and named. Ranges stay in pyproject.toml: `make test` takes the newest allowed.
+"""
+
+import Utils.command.interrupt  # noqa: F401  first: imports take long
+
+import importlib.metadata
+import pathlib
+import platform
+import re
+import sys
+import tomllib
+from collections.abc import Iterable, Sequence
+
+from Utils.command.cli import Parser, command
+from Utils.command.text import join_names
+from Utils.files.atomic import ROOT, replacing
+
+OUTPUT = ROOT / "constraints.txt"
+
+
+def parser() -> Parser:
+    """Return the argument parser."""
+    arguments = Parser(prog="render_versions.py", description=__doc__)
+    arguments.add_argument(
+        "output",
+        nargs="?",
+        type=pathlib.Path,
+        default=OUTPUT,
+        help="file (constraints.txt of the repository)",
+    )
+    return arguments
+
+
+@command
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command."""
+    output = parser().parse_args(argv).output
+    versions, missing = installed(direct_requirements())
+    system = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
+    head = [
+        f"# Every package that the suite was seen with, {system}. Install them with",
+        "# PIP_CONSTRAINT=constraints.txt make test. Made by tools/render_versions.py.",
+    ]
+    lines = [*head, *(f"{name}=={version}" for name, version in sorted(versions.items()))]
+    with replacing(output) as beside:
+        beside.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print(f"{output}: {len(versions)} packages; not installed here: {join_names(sorted(missing), None)}")
+    return 0
+
+
+def direct_requirements(pyproject: pathlib.Path = ROOT / "pyproject.toml") -> list[str]:
+    """Return the requirements that pyproject.toml states, those of every extra included."""
+    project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
+    lists = [project["dependencies"], *project.get("optional-dependencies", {}).values()]
+    return [line for part in lists for line in part if name_of(line) != name_of(project["name"])]
+
+
+def installed(requirements: Iterable[str]) -> tuple[dict[str, str], set[str]]:
+    """Return ``{name: version}`` of requirements and all that they need, and the names that are not here.
+
+    Requirements of an extra count where that extra is asked for; those of another system where their package
+    is here.
+    """
+    versions: dict[str, str] = {}
+    waiting = list(requirements)
+    named, missing, seen = {name_of(line) for line in waiting}, set(), set()
+    while waiting:
+        requirement = waiting.pop()
+        name, extras = name_of(requirement), extras_of(requirement)
+        if (name, extras) in seen:
+            continue
+        seen.add((name, extras))
+        try:
+            distribution = importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            missing.add(name)
+            continue
+        versions[name] = distribution.version
+        for line in distribution.requires or ():
+            extra = re.search(r"extra == ['\"]([\w.-]+)", line)
+            if extra is None or name_of(extra[1]) in extras:
+                waiting.append(line)
+    return versions, missing & named
+
+
+def extras_of(requirement: str) -> frozenset[str]:
+    """Return the extras of a requirement: of "pyright[nodejs]>=1" it is nodejs."""
+    bracket = re.match(r"[\w.-]+\s*\[([^]]*)\]", requirement.strip())
+    return frozenset(map(name_of, bracket[1].split(","))) if bracket else frozenset()
+
+
+def name_of(requirement: str) -> str:
+    """Return the normalized name of a requirement: "Jinja2[i18n]>=3; ..." is jinja2."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[^\w.-]", requirement.strip(), maxsplit=1)[0]).lower()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
