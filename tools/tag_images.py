@@ -13,6 +13,10 @@ as nothing can be written beside them. With --every a frame of each film is take
 a record for each, sidecars the highest probabilities.
 
 With --dump DUMP --images PLACE no model is run: the probabilities are those that predict.py wrote.
+
+--maps OUT writes, instead of captions, where in each picture its tags are: a picture with the tag's map over
+it for the most probable tags, and maps.json with the map's highest point in pixels of the picture (turned as
+its EXIF data say). --only TAG --threshold 0 asks for a tag that is not predicted.
 """
 
 import Utils.command.interrupt  # noqa: F401  first: imports take long
@@ -33,7 +37,13 @@ from Utils.command.backend import deferred
 from Utils.command.cli import Parser, UserError, command, number, progress
 from Utils.command.machine import num_cores
 from Utils.files import csv_tables, hub
-from Utils.files.outputs import FileKind, has_header, require_replaceable_file
+from Utils.files.outputs import (
+    FileKind,
+    has_header,
+    replacing_folder,
+    require_replaceable_file,
+    require_replaceable_folder,
+)
 from Utils.images import codec, films, image_folder, image_reader, places
 from Utils.images.places import join
 from Utils.serving import (
@@ -41,6 +51,7 @@ from Utils.serving import (
     onnx_tagger,
     overlapping,
     picture_jobs,
+    tag_maps,
     tag_selection,
     tag_table,
 )
@@ -54,6 +65,12 @@ SHOWN = 20  # of the images set aside, on the screen
 # Options that only some formats have.
 FORMATS_OF = {"spaces": ("txt", "hydrus"), "prefix": ("txt", "hydrus"), "append": ("txt", "hydrus"),
               "escape": ("txt",), "rating": ("txt",), "output": tag_table.FORMATS}  # fmt: skip
+# Options that --maps does without, and why.
+NOT_WITH_MAPS = {
+    "format": "it writes no captions", "dump": "it needs the model", "every": "it takes no films",
+    "implications": "it shows the model's own tags", "aliases": "it shows the model's own tags",
+    "replace": "it shows the model's own tags", "append": "it writes no captions",
+}  # fmt: skip
 
 
 Tagger = onnx_tagger.ServingTagger | DumpPredictions
@@ -67,9 +84,11 @@ def parser() -> Parser:
     add("paths", metavar="PATH", nargs="*", help="images, folders; tar, zip or Parquet files of images")
     add("--dump", type=pathlib.Path, metavar="DUMP", help="predictions that are there, instead of a model")
     add("--images", metavar="PLACE", help="the pictures that --dump is about")
-    add("--format", choices=FORMATS, default="txt", help="what to write (txt)")
+    add("--format", choices=FORMATS, help="what to write (txt)")
     add("-o", "--output", type=pathlib.Path, metavar="FILE", help="file of json or csv")
     add("--rejected", type=pathlib.Path, metavar="CSV", help="list of unreadable images: path,reason")
+    add("--maps", type=pathlib.Path, metavar="OUT", help="folder of maps: where in the pictures the tags are")
+    add("--maps-by", choices=tag_maps.METHODS, help="how; releases can be asked by occlusion only (auto)")
     existing = command_line.add_mutually_exclusive_group()
     existing.add_argument("--overwrite", action="store_true", help="replace files that exist")
     existing.add_argument("--append", action="store_true", help="add the missing tags to sidecars that exist")
@@ -110,10 +129,12 @@ def main(argv: list[str] | None = None) -> int:
         write = _write_sidecars
         jobs, num_done = _sidecar_jobs(options, folders)
     else:
-        write = _write_table
+        write = _write_maps if options.maps else _write_table
         jobs = [Job(item.place, item.folder, name) for item in folders.values() for name in item.images]
         num_done = 0
     del folders  # its sets of names take much memory
+    if options.maps:
+        tag_maps.require_few(len(jobs))
     if not jobs and not rejected:
         _say(f"all {num_done} pictures have their sidecar; --overwrite or --append would tag them again")
         _report(rejected, options.rejected)
@@ -152,13 +173,22 @@ def _check(options: argparse.Namespace) -> None:
         raise UserError("a model and pictures are needed, RELEASE PATH..., or --dump DUMP --images PLACE")
     if options.dump:
         options.paths = [options.images]
+    if options.maps is None and options.maps_by:
+        raise UserError("--maps-by belongs to --maps OUT; there is none")
+    for name, reason in NOT_WITH_MAPS.items() if options.maps else ():
+        if getattr(options, name):
+            raise UserError(f"--maps goes without --{name}: {reason}")
+    options.format = options.format or ("maps" if options.maps else "txt")
     for name, allowed in FORMATS_OF.items():
         if getattr(options, name) and options.format not in allowed:
-            raise UserError(f"--{name} belongs to --format {' or '.join(allowed)}; got {options.format}")
+            got = "--maps" if options.maps else options.format
+            raise UserError(f"--{name} belongs to --format {' or '.join(allowed)}; got {got}")
     if options.every is not None:
         films.require_reader()
     if options.rejected:  # a list of an earlier run is replaced, any other file is kept
         require_replaceable_file(options.rejected, REJECTED, overwrite=True)
+    if options.maps:
+        require_replaceable_folder(options.maps, tag_maps.FOLDER, options.overwrite)
     if options.output is not None:
         require_replaceable_file(options.output, tag_table.KINDS[options.format], options.overwrite)
 
@@ -272,6 +302,34 @@ def _write_sidecars(
     if num_kept:
         _say(f"{num_kept} sidecars had words that are no tags of the model: the old ones are kept as .bak")
     return num_tagged
+
+
+# Maps
+
+
+def _write_maps(
+    options: argparse.Namespace,
+    jobs: list[Job],
+    tagger: Tagger,
+    selector: tag_selection.TagSelector,
+    rejected: Rejected,
+) -> int:
+    """Write the folder of maps; return how many pictures are in it."""
+    assert isinstance(tagger, onnx_tagger.ServingTagger)
+    keras_mapper = deferred("Models.localization.mapper")
+    mapper, method = tag_maps.open_mapper(tagger, options.maps_by or "auto", keras_mapper, options.batch_size)
+    with replacing_folder(options.maps, tag_maps.FOLDER, options.overwrite) as folder:
+        writer = tag_maps.Writer(folder, tagger, mapper, method)
+        for job in progress(jobs, label="map", unit="pictures"):
+            try:
+                data = picture_jobs.read(job)
+                prepared = tagger.prepare(data, None)
+                selected = selector.select(tagger.probabilities(prepared[None])[0])
+                writer.add(job.path, data, prepared, selected.tags)
+            except (codec.ImageError, OSError) as error:
+                rejected.append((job.path, str(error)))
+        writer.finish()
+    return len(writer.pictures)
 
 
 # Tables

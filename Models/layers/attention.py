@@ -231,14 +231,22 @@ class AttentionPooling(keras.layers.Layer):
     def call(self, x: Tensor) -> Tensor:
         """Attend; the softmax is taken in float32."""
         tokens, width = x.shape[1:]
+        weights = ops.cast(self._weights(x), x.dtype)[..., None]
+        value = ops.reshape(self.value_dense(x), (-1, tokens, self.heads, width // self.heads))
+        return self.output_dense(ops.reshape(ops.sum(weights * value, axis=1), (-1, width)))
+
+    def attention(self, x: Tensor) -> Tensor:
+        """Return where the query looks, (B, N) float32: the mean over the heads, 1 in sum over N."""
+        return ops.mean(self._weights(x), axis=2)
+
+    def _weights(self, x: Tensor) -> Tensor:
+        tokens, width = x.shape[1:]
         depth = width // self.heads
         query = self.query_dense(ops.cast(self.latent, x.dtype)[None]) * (depth**-0.5)  # (1, D)
         query = ops.reshape(query, (1, 1, self.heads, depth))
         key = ops.reshape(self.key_dense(x), (-1, tokens, self.heads, depth))
         scores = ops.sum(ops.cast(query * key, "float32"), axis=-1)  # (B, N, heads)
-        weights = ops.cast(ops.softmax(scores, axis=1), x.dtype)[..., None]
-        value = ops.reshape(self.value_dense(x), (-1, tokens, self.heads, depth))
-        return self.output_dense(ops.reshape(ops.sum(weights * value, axis=1), (-1, width)))
+        return ops.softmax(scores, axis=1)
 
     def macs(self, input_shape: Shape) -> int:
         """Return multiply-adds for one image of (B, N, D)."""

@@ -66,11 +66,16 @@ class CellAverage(keras.layers.Layer):
         """Average over the pixels of each cell."""
         height, width, channels = x.shape[1:]
         if height % self.cells or width % self.cells:
-            rows, columns = (_cell_ranges(side, self.cells) for side in (height, width))
+            rows, columns = self.ranges(height), self.ranges(width)
             means = [ops.mean(x[:, a:b, c:d], axis=(1, 2)) for a, b in rows for c, d in columns]
             return ops.concatenate(means, axis=-1)
         parts = (-1, self.cells, height // self.cells, self.cells, width // self.cells, channels)
         return ops.reshape(ops.mean(ops.reshape(x, parts), axis=(2, 4)), (-1, self.cells**2 * channels))
+
+    def ranges(self, side: int) -> list[tuple[int, int]]:
+        """Return the first row, and the one behind the last, of every cell of ``side`` rows or columns."""
+        cells = range(self.cells)
+        return [(cell * side // self.cells, -(-(cell + 1) * side // self.cells)) for cell in cells]
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return (B, cells * cells * C)."""
@@ -80,10 +85,6 @@ class CellAverage(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
         return {**super().get_config(), "cells": self.cells, "overlap": self.overlap}
-
-
-def _cell_ranges(side: int, cells: int) -> list[tuple[int, int]]:
-    return [(cell * side // cells, -(-(cell + 1) * side // cells)) for cell in range(cells)]
 
 
 def _require_cells(shape: Shape, cells: int, overlap: bool) -> None:

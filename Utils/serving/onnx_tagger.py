@@ -42,6 +42,7 @@ class ServingTagger:
         published: ``(thresholds float64 (L,), their source)``, NaN for a tag without, where the tagger's own
             files have some.
         evidence: what was recognized and by what, in sentences; empty for a Keras model.
+        keras_model: the network that ``run`` calls, where Keras runs it.
     """
 
     def __init__(
@@ -54,13 +55,14 @@ class ServingTagger:
         preparation: Preparation | None = None,
         published: tuple[np.ndarray, str] | None = None,
         evidence: tuple[str, ...] = (),
+        keras_model: Any = None,
     ) -> None:
         self.folder, self.tags, self.image_size = pathlib.Path(folder), tags, image_size
         self.preparation = preparation
         # (content of an image file, list of damages or None) -> (S, S, 3); raises ImageError
         own = functools.partial(_prepare, image_size)
         self.prepare: Prepare = own if preparation is None else preparation.picture
-        self.published, self.evidence = published, evidence
+        self.published, self.evidence, self.keras_model = published, evidence, keras_model
         self.fixed_batch, self._run, self._name = fixed_batch, run, ""
 
     @property
@@ -154,7 +156,11 @@ def _of_keras(path: pathlib.Path, keras_tagger: Any) -> ServingTagger:
     folder = path if path.is_dir() else path.parent
     predict = keras_tagger.model.predict_on_batch
     return ServingTagger(
-        folder, keras_tagger.tags, keras_tagger.image_size, lambda images: predict(images.astype(np.float32))
+        folder,
+        keras_tagger.tags,
+        keras_tagger.image_size,
+        lambda images: predict(images.astype(np.float32)),
+        keras_model=keras_tagger.model,
     )
 
 

@@ -3,6 +3,7 @@
 Transparency is composited on white and the orientation of EXIF data is applied before, for all of them.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable
 
@@ -97,3 +98,55 @@ def resized(image: np.ndarray, shape: tuple[int, ...], method: str) -> np.ndarra
 def fit(function: Callable[..., np.ndarray], **options: object) -> Fit:
     """Return a `Fit` of a function with its options."""
     return functools.partial(function, **options)
+
+
+_GRAY = 128
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+    """Where the square that a model sees lies in the picture: ``picture = offset + scale * square``, pixels.
+
+    Both count from the outer edge of the first pixel, so that its middle is at 0.5.
+    """
+
+    scale_x: float
+    scale_y: float
+    left: float
+    top: float
+
+    def to_picture(self, x: float, y: float) -> tuple[float, float]:
+        """Return the point of the picture that lies at (x, y) of the square."""
+        return self.left + self.scale_x * x, self.top + self.scale_y * y
+
+
+def placement(fit: Fit, width: int, height: int, size: int) -> Placement:
+    """Return where ``fit`` puts a picture of ``width`` x ``height`` in a square of ``size``.
+
+    A picture whose pixels tell their place is put there, which holds for any padding, crop and stretch.
+    """
+    ramps = np.full((height, width, 3), _GRAY, np.uint8)
+    ramps[..., 0] = np.round(np.linspace(0, 255, width))
+    ramps[..., 1] = np.round(np.linspace(0, 255, height))[:, None]
+    square = np.asarray(fit(ramps, size), np.float64)
+    across = _line(square[size // 2][:, [0, 2]], width)
+    down = _line(square[:, size // 2, 1:], height)
+    # A picture as thin as a few pixels of the square says nothing across; it is centered, as large as along.
+    scale = (across or down or (max(width, height) / size,))[0]
+    scale_x, left = across or (scale, (width - scale * size) / 2)
+    scale_y, top = down or (scale, (height - scale * size) / 2)
+    return Placement(scale_x, scale_y, left, top)
+
+
+def _line(pixels: np.ndarray, side: int) -> tuple[float, float] | None:
+    """Return (scale, offset) of a ramp from 0 to 255 over ``side`` pixels, None where too little is seen.
+
+    ``pixels``: (S, 2), the ramp and a gray, which padding changes.
+    """
+    ramp, gray = pixels.T
+    # Edges that are repeated lie at the ends of the ramp.
+    inside = np.flatnonzero((abs(gray - _GRAY) < 1.5) & (ramp > 12) & (ramp < 243))
+    if len(inside) < 4 or np.ptp(ramp[inside]) < 50:  # too few, or one pixel of the picture repeated
+        return None
+    scale, offset = np.polyfit(inside + 0.5, ramp[inside] / 255 * (side - 1) + 0.5, 1)
+    return float(scale), float(offset)

@@ -28,6 +28,7 @@ KERAS = {"Utils.training", "Utils.release", "Models", "Models.layers", "Models.p
 CHOOSE_BACKEND = {
     "Models.layers.convolution": {"tensorflow", "jax"},
     "Models.layers.dot_product_attention": {"jax"},  # its kernel for TPUs
+    "Models.layers.input_gradients": {"tensorflow", "jax", "torch"},
     "Models.layers.replicas": {"tensorflow", "jax"},
     "Models.porting.original_zoo": {"tensorflow"},
     "Utils.training.compiled_step": {"jax"},  # a TPU's program

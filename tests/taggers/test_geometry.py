@@ -40,3 +40,31 @@ def test_one_color_stays(method):
     assert (geometry.resized(WIDE, (5, 7), method) == 100).all()
     assert geometry.by_area(WIDE, 4).shape == (4, 4, 3)
     assert geometry.fit(geometry.pad_then_resize, method=method)(WIDE, 5).shape == (5, 5, 3)
+
+
+@pytest.mark.parametrize(
+    "fit",
+    [
+        geometry.by_area,
+        geometry.fit(geometry.pad_then_resize, method="bicubic"),
+        geometry.fit(geometry.resize_then_pad, method="lanczos", color=geometry.BLACK),
+        geometry.area_with_edges,
+    ],
+)
+@pytest.mark.parametrize(("width", "height"), [(500, 500), (900, 300), (70, 210), (3, 400)])
+def test_placement_of_a_centered_square(fit, width, height):
+    place, longer = geometry.placement(fit, width, height, 64), max(width, height)
+    assert place.scale_x == pytest.approx(longer / 64, rel=0.02)
+    assert place.scale_y == pytest.approx(longer / 64, rel=0.02)
+    middle = place.to_picture(32, 32)  # some programs round the margin by half a pixel of the square
+    assert middle == pytest.approx((width / 2, height / 2), abs=0.6 * longer / 64)
+
+
+def test_placement_of_a_crop_and_of_a_stretch():
+    stretched = geometry.placement(
+        lambda image, size: geometry.resized(image, (size, size), "box"), 90, 30, 9
+    )
+    assert stretched.to_picture(9, 9) == pytest.approx((90, 30), abs=1)
+    crop = geometry.placement(lambda image, size: image[10:30, 40:60], 90, 50, 20)
+    assert crop.to_picture(0, 0) == pytest.approx((40, 10), abs=0.3)
+    assert crop.to_picture(20, 20) == pytest.approx((60, 30), abs=0.3)

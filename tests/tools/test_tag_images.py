@@ -495,3 +495,40 @@ def test_a_dump_writes_sidecars_and_runs_nothing(tmp_path, pictures, capsys):
 def test_a_model_or_a_dump_is_named(words, message, capsys):
     assert tag(*words) == 2
     assert message in capsys.readouterr().err
+
+
+# Maps
+
+
+def test_maps_are_a_folder_with_peaks_and_no_captions(release, pictures, tmp_path, capsys):
+    (pictures / "2.bmp").write_bytes(b"no picture")
+    maps = tmp_path / "maps"
+    assert tag(release, pictures, "--maps", maps) == 0
+    content = json.loads((maps / "maps.json").read_text())
+    rows = {
+        row["path"].rpartition("/")[2]: [part["tag"] for part in row["maps"]] for row in content["pictures"]
+    }
+    assert rows == {"1.jpg": ["green_grass", "^_^"], "1.png": ["blue_sky", "rei_(eva)", "^_^"],
+                    "3.webp": ["blue_sky", "rei_(eva)", "^_^"]}  # fmt: skip
+    assert len(list(maps.glob("*.png"))) == 8
+    assert not sidecars_in(pictures)
+    assert "1 set aside" in capsys.readouterr().err
+    assert tag(release, pictures, "--maps", maps) == 2
+    assert tag(release, pictures, "--maps", maps, "--overwrite", "--max-tags", "1") == 0
+    assert len(list(maps.glob("*.png"))) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--maps-by", "occlusion"], "--maps-by belongs to --maps OUT"),
+        (["--maps", "OUT", "--format", "txt"], "--maps goes without --format: it writes no captions"),
+        (["--maps", "OUT", "--spaces"], "--spaces belongs to --format txt or hydrus; got --maps"),
+        (["--maps", "OUT", "--maps-by", "attention"], "made by occlusion; got attention"),
+    ],
+)
+def test_what_maps_go_without_is_said_before_any_work(release, pictures, tmp_path, capsys, words, message):
+    words = [tmp_path / "maps" if word == "OUT" else word for word in words]
+    assert tag(release, pictures, *words) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "maps").exists()
