@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from Utils.command import programs
 from Utils.command.backend import prepare_backend
 from Utils.command.cli import Parser, UserError, command, number, print_json, progress
 from Utils.command.text import pad_columns
@@ -78,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
     prepare_backend()
     missing = [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
     if missing:
-        raise UserError(f"{' and '.join(missing)} not installed: pip install -r requirements-export.txt")
+        raise UserError(f"{' and '.join(missing)} not installed: {programs.install_line('export')}")
     from Utils.release.verification.release import Verification
 
     verification = Verification(options.release, _reference_model(options, dataset)).run()

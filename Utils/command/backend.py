@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from Utils.command import accelerators
+from Utils.command import accelerators, programs
 from Utils.command.cli import UserError, suggest
 
 BACKENDS = ("tensorflow", "jax", "torch")
@@ -81,7 +81,7 @@ def prepare_compiler() -> None:
     if not accelerators.has_libtpu():
         raise UserError(
             "--topology needs the TPU's compiler, the package libtpu, which is not installed; "
-            "pip install -r requirements-tpu.txt"
+            f"{programs.install_line('tpu')}"
         )
     os.environ.update(COMPILE_ONLY, KERAS_BACKEND=backend)
     prepare_backend()

@@ -98,6 +98,13 @@ def next_line(stem: str, *words: object) -> str:
     return f"next: {line(stem, *words)}"
 
 
+def install_line(extra: str) -> str:
+    """Return how the packages of an extra of pyproject.toml are installed, in a clone or with the wheel."""
+    file = f"requirements-{extra}.txt"
+    in_clone = (pathlib.Path(__file__).parents[2] / file).is_file()
+    return f"pip install -r {file}" if in_clone else f'pip install "sw-cv-modelzoo[{extra}]"'
+
+
 def page_of(stem: str) -> str | None:
     """Return the page of the documentation that explains a command; None for a file that is none."""
     return PAGES.get(stem)

@@ -17,6 +17,7 @@ import types
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
+from Utils.command import programs
 from Utils.command.cli import UserError, WorkError
 from Utils.files.atomic import ROOT
 
@@ -49,7 +50,7 @@ def run(
 def require_engine(engine: str) -> None:
     """Raise UserError where the engine is not installed."""
     if engine == "ray" and importlib.util.find_spec("ray") is None:
-        raise UserError("--engine ray needs Ray; install it with pip install -r requirements-ray.txt")
+        raise UserError(f"--engine ray needs Ray; install it with {programs.install_line('ray')}")
 
 
 def _in_processes(function: Callable[[Job], Result], jobs: Iterable[Job], workers: int) -> Iterator[Result]:

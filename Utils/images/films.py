@@ -10,6 +10,7 @@ from typing import Any
 
 import cv2
 
+from Utils.command import programs
 from Utils.command.cli import UserError
 from Utils.images.codec import ImageError
 
@@ -25,7 +26,7 @@ def is_film(name: str) -> bool:
 def require_reader() -> None:
     """Raise UserError where the package that reads films is missing."""
     if find_spec("av") is None:
-        raise UserError("--every needs PyAV to read films: pip install -r requirements-video.txt")
+        raise UserError(f"--every needs PyAV to read films: {programs.install_line('video')}")
 
 
 def parse_interval(text: str) -> float:

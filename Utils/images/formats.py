@@ -7,6 +7,8 @@ import importlib
 from importlib.util import find_spec
 from typing import NamedTuple
 
+from Utils.command import programs
+
 # Format as Pillow calls it -> suffixes that say so.
 FORMATS = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -100,7 +102,7 @@ def missing_plugin(image_format: str | None) -> list[str]:
     plugin = PLUGINS.get(image_format or "")
     if plugin is None or find_spec(plugin.module) is not None:
         return []
-    return [f"{image_format} needs {plugin.package}: pip install -r requirements-pictures.txt"]
+    return [f"{image_format} needs {plugin.package}: {programs.install_line('pictures')}"]
 
 
 def load_plugin(image_format: str | None) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from Utils.command import programs
 from Utils.command.cli import UserError
 from Utils.labels.confident_learning import shift_thresholds_to_half
 
@@ -20,7 +21,7 @@ def load() -> Callable[..., np.ndarray]:
     except ImportError as error:
         raise UserError(
             "the engine cleanlab needs the package cleanlab, which is not installed: "
-            "pip install -r requirements-audit.txt; the engine fast finds the same without it"
+            f"{programs.install_line('audit')}; the engine fast finds the same without it"
         ) from error
     return find_label_issues
 

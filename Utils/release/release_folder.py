@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import pandas as pd
 
+from Utils.command import programs
 from Utils.command.cli import UserError, WorkError
 from Utils.evaluation import threshold_table
 from Utils.files.atomic import AnyPath
@@ -123,7 +124,7 @@ def require(formats: Iterable[str]) -> None:
     missing = sorted(package for package in packages if importlib.util.find_spec(package) is None)
     if missing:
         raise UserError(
-            f"{', '.join(missing)} is needed and not installed: pip install -r requirements-export.txt"
+            f"{', '.join(missing)} is needed and not installed: {programs.install_line('export')}"
         )
     if keras.backend.backend() != "tensorflow":
         raise UserError(f"exports run on KERAS_BACKEND=tensorflow; got {keras.backend.backend()}")

@@ -45,6 +45,12 @@ def test_long_commands_say_what_comes_next(stem):
     assert "next: python" not in code
 
 
+def test_an_extra_is_installed_by_its_file_in_a_clone_and_by_its_name_elsewhere(monkeypatch, tmp_path):
+    assert programs.install_line("video") == "pip install -r requirements-video.txt"
+    monkeypatch.setattr(programs, "__file__", str(tmp_path / "site" / "Utils" / "command" / "programs.py"))
+    assert programs.install_line("video") == 'pip install "sw-cv-modelzoo[video]"'
+
+
 def test_command_lines_are_spelled_as_the_process_was_started(monkeypatch):
     monkeypatch.setattr("sys.argv", ["tools/predict.py"])
     assert programs.line("predict", "my run", "-o", "dump") == "python tools/predict.py 'my run' -o dump"
