@@ -1,15 +1,16 @@
-"""Tag images over HTTP: a page to drop an image on, and an interface for programs.
+"""Tag images over HTTP: a page to drop images on, and an interface for programs.
 
     curl --data-binary @picture.jpg http://127.0.0.1:8000/tag
     curl -F image=@picture.jpg "http://127.0.0.1:8000/tag?threshold=0.5&spaces=1"
 
 return {"rating", "ratings", "tags": {category: {name: probability}}, "text"}. /tag takes threshold,
-character_threshold, max_tags, spaces and escape; GET /tags lists the tags with their thresholds, GET /health
-tells whether the service is up, /metrics counts for Prometheus, /openapi.json the interface. Of several
-models /tag?model=NAME chooses one; GET /models lists them. Programs that call the original's /api/gettags/,
-the webui's /tagger/v1/interrogate or danbooru/autotagger's /evaluate are answered too. Images of several
-clients are tagged together. Only this machine is answered unless --host names a wider address; nothing is
-written to disk.
+character_threshold, max_tags, spaces, escape, and raw, which leaves out --replace, --aliases, --implications
+and --max-tags (GET /rules has them); GET /tags lists the tags with their thresholds, GET /health tells
+whether the service is up, /metrics counts for Prometheus, /openapi.json the interface. Of several models
+/tag?model=NAME chooses one; GET /models lists them. Programs that call the original's /api/gettags/, the
+webui's /tagger/v1/interrogate or danbooru/autotagger's /evaluate are answered too. Images of several clients
+are tagged together. Only this machine is answered unless --host names a wider address; nothing is written to
+disk.
 """
 
 import Utils.command.interrupt  # noqa: F401  first: imports take long

@@ -31,9 +31,10 @@ _ROUTES = (
     ("get", "/health", "Whether the service is up", _MODEL, None, _OBJECT),
     ("get", "/models", "The models", {}, None, {"type": "array", "items": _OBJECT}),
     ("get", "/tags", "The tag list with its thresholds", _MODEL, None, {"type": "array", "items": _OBJECT}),
+    ("get", "/rules", "How selected tags are edited, which raw leaves to the caller", _MODEL, None, _OBJECT),
     ("post", "/tag", "Tag a picture", {
         **_MODEL, "threshold": _NUMBER, "character_threshold": _NUMBER, "max_tags": _COUNT, "spaces": _FLAG,
-        "escape": _FLAG,
+        "escape": _FLAG, "raw": _FLAG,
     }, _PICTURE, _OBJECT),
     ("post", "/api/gettags/", "As the original SW-CV-ModelZoo", {}, _json_of(thresh=_NUMBER),
      {"type": "array", "items": _TEXT}),

@@ -60,6 +60,20 @@ class TagEdits:
         ends = (end for ends in self.rules.implications.values() for end in ends)
         return [*self.rules.aliases.values(), *ends]
 
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """The rules followed to their ends, ready for JSON: ``{old: new}``, ``{name: [all it implies]}``."""
+        return {
+            "aliases": {name: self.rules.resolve(name) for name in self.rules.aliases},
+            "implications": {
+                name: [end for end in self.rules.expand(name)[1:] if self._may_be_selected(end)]
+                for name in self.rules.implications
+            },
+        }
+
+    def _may_be_selected(self, name: str) -> bool:
+        return self.known.get(name, (0, 0, "", True))[3]
+
     def apply(self, tags: "Sequence[ScoredTag]") -> "tuple[ScoredTag, ...]":
         """Return the tags with their new names, each followed by what it implies and is not there yet.
 
@@ -74,7 +88,7 @@ class TagEdits:
         for name, tag in renamed.items():
             edited.setdefault(name, tag)
             for implied in self.rules.expand(name)[1:]:
-                if implied not in renamed and self.known.get(implied, (0, 0, "", True))[3]:
+                if implied not in renamed and self._may_be_selected(implied):
                     edited.setdefault(implied, self._named(implied, tag))
         return tuple(edited.values())
 

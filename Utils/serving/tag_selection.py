@@ -256,8 +256,16 @@ class TagSelector:
             if code != RATING
         ]
 
-    def select(self, probabilities: np.ndarray, thresholds: np.ndarray | None = None) -> Selection:
-        """Return the Selection for probabilities (L,); ``thresholds`` (L,) replace the selector's."""
+    def select(
+        self, probabilities: np.ndarray, thresholds: np.ndarray | None = None, raw: bool = False
+    ) -> Selection:
+        """Return the Selection for probabilities (L,).
+
+        Args:
+            probabilities: of one image, in the order of the tag list.
+            thresholds: (L,), instead of the selector's.
+            raw: without the edits and the limit to ``max_tags``.
+        """
         # The dtype matters: a float32 probability of 0.1 is greater than the float64 number 0.1.
         limits = (self.thresholds if thresholds is None else thresholds).astype(probabilities.dtype)
         selected = [
@@ -265,9 +273,9 @@ class TagSelector:
             for rows in self._rows_by_category
         ]
         rows = np.concatenate([*selected, np.zeros(0, np.int64)])
-        rows = rows[np.lexsort((rows, -probabilities[rows]))][: self.max_tags]  # ties in the list's order
-        tags = self._scored(probabilities, rows)
-        tags = tags if self.edits is None else self.edits.apply(tags)
+        rows = rows[np.lexsort((rows, -probabilities[rows]))]  # ties in the list's order
+        tags = self._scored(probabilities, rows if raw else rows[: self.max_tags])
+        tags = tags if raw or self.edits is None else self.edits.apply(tags)
         return Selection(self._scored(probabilities, self._ratings), tags)
 
     def _limit(self, probabilities: np.ndarray, rows: np.ndarray, limits: np.ndarray) -> np.ndarray | float:

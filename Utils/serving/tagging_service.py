@@ -1,9 +1,10 @@
-"""A tagger over HTTP: a page to drop an image on, and an interface for programs; uploads stay in memory.
+"""A tagger over HTTP: a page to drop images on, and an interface for programs; uploads stay in memory.
 
 POST /tag with an image, as the body or as a form's file, returns ``{"rating", "ratings", "tags", "text"}``;
-GET /tags the tag list with its thresholds; GET /health whether the service is up; GET /models the models, of
-which ``?model=NAME`` chooses one; GET /metrics counts for Prometheus; GET /openapi.json all of this for
-programs. `other_interfaces` adds those that programs call already. Errors are ``{"error": text}``.
+GET /tags the tag list with its thresholds; GET /rules how selected tags are edited; GET /health whether the
+service is up; GET /models the models, of which ``?model=NAME`` chooses one; GET /metrics counts for
+Prometheus; GET /openapi.json all of this for programs. `other_interfaces` adds those that programs call
+already. Errors are ``{"error": text}``.
 """
 
 import concurrent.futures
@@ -178,6 +179,7 @@ def make_app(services: TaggingService | Services, host_names: Collection[str] = 
     app.add_url_rule("/health", "health", lambda: flask.jsonify(_chosen(services).health()))
     app.add_url_rule("/models", "models", lambda: flask.jsonify([one.health() for one in services.values()]))
     app.add_url_rule("/tags", "tags", lambda: flask.jsonify(tag_descriptions(_chosen(services))))
+    app.add_url_rule("/rules", "rules", lambda: flask.jsonify(rules(_chosen(services).selector)))
     app.add_url_rule("/tag", "tag", lambda: _tag(_chosen(services)), methods=["POST"])
     other_interfaces.add(app, services)
     metrics.add(app, lambda: {name: service.health()["pictures"] for name, service in services.items()})
@@ -217,10 +219,16 @@ def tag_descriptions(service: TaggingService) -> list[dict[str, Any]]:
     ]
 
 
+def rules(selector: tag_selection.TagSelector) -> dict[str, Any]:
+    """Return the content of /rules: what /tag?raw=1 leaves to its caller."""
+    edits = {"aliases": {}, "implications": {}} if selector.edits is None else selector.edits.resolved
+    return {"max_tags": selector.max_tags, **edits}
+
+
 def _tag(service: TaggingService) -> flask.Response:
     query = _parse_query(service, flask.request.args)
     probabilities = service.probabilities(_image_bytes(flask.request))
-    selection = service.selector.select(probabilities, query.thresholds)
+    selection = service.selector.select(probabilities, query.thresholds, query.raw)
     selection = dataclasses.replace(selection, tags=selection.tags[: query.max_tags])
     content = tag_table.record("", selection)
     del content["path"]
@@ -236,9 +244,10 @@ class _Query:
     max_tags: int | None
     spaces: bool
     escape: bool
+    raw: bool
 
 
-_THRESHOLDS, _FLAGS = ("threshold", "character_threshold"), ("spaces", "escape")
+_THRESHOLDS, _FLAGS = ("threshold", "character_threshold"), ("spaces", "escape", "raw")
 _QUERY_NAMES = (*_THRESHOLDS, "max_tags", *_FLAGS, "model")
 
 

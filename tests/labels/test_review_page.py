@@ -4,54 +4,30 @@ import contextlib
 import json
 import os
 import pathlib
-import shutil
 import signal
 import subprocess
 import sys
-import threading
 
 import pytest
+from helpers.browser import answering, launched, strict_page
 from helpers.reviewed import QUESTIONS, make
 
 from tools import review_labels
 from Utils.labels import decisions, review_service
-from Utils.serving import http_server
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-sync_api = pytest.importorskip("playwright.sync_api", reason="the review page is not driven: no playwright")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="the review page is not driven: no chromium here")
 
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync_api.sync_playwright() as driver:
-        try:
-            opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        except sync_api.Error as error:  # some systems install a placeholder
-            pytest.skip(f"the review page is not driven: {CHROMIUM} does not start: {str(error)[:200]}")
+    with launched("the review page") as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture
 def page(browser):
-    """A page that fails the test where a script fails or something is asked of elsewhere."""
-    with contextlib.closing(browser.new_context(viewport={"width": 1280, "height": 800})) as context:
-        context.set_default_timeout(60_000)
-        opened = context.new_page()
-        opened.wrong = []
-        opened.on("pageerror", lambda error: opened.wrong.append(str(error)))
-        opened.on(
-            "request", lambda request: opened.wrong.extend([request.url] * ("127.0.0.1" not in request.url))
-        )
-        opened.on(
-            "console",
-            lambda message: opened.wrong.extend([message.text] * ("Content Security" in message.text)),
-        )
-        opened.on("dialog", lambda dialog: dialog.accept())
+    with strict_page(browser) as opened:
         yield opened
-        assert opened.wrong == []
 
 
 class Reviewed:
@@ -102,21 +78,16 @@ def server(tmp_path):
         yield reviewed
 
 
-def _answer(listening):
-    with contextlib.suppress(OSError):  # its socket is closed while it waits for the next request
-        listening.run()
-
-
 @contextlib.contextmanager
 def serving(folder, words):
     reviewed = Reviewed()
     reviewed.folder = folder
-    with review_labels.prepared(review_labels.parser().parse_args(words)) as app:
-        listening = http_server.listen(app, port=0, limits=review_service.LIMITS)
-        threading.Thread(target=_answer, args=[listening], daemon=True).start()
-        reviewed.address = http_server.url_of(listening)
+    options = review_labels.parser().parse_args(words)
+    with (
+        review_labels.prepared(options) as app,
+        answering(app, review_service.LIMITS) as reviewed.address,
+    ):
         yield reviewed
-        listening.close()
 
 
 QUESTION = """beside => {

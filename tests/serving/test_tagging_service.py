@@ -14,7 +14,7 @@ from helpers import small_releases
 from helpers.broken_images import spoil
 
 from Utils.images import codec
-from Utils.serving import onnx_tagger, tag_selection, tagging_service
+from Utils.serving import onnx_tagger, tag_edits, tag_selection, tagging_service
 from Utils.tags import tag_list
 
 HOST = {"Host": "127.0.0.1:8000"}
@@ -106,13 +106,37 @@ def test_tags_and_health(client, release):
 def test_the_page_needs_nothing_from_elsewhere(client):
     page = client.get("/")
     assert page.content_type == "text/html; charset=utf-8"
-    for name in ("page.js", "page.css"):
-        assert f'"{name}"' in page.text
+    scripts = [path.name for path in tagging_service.ASSETS.glob("*.js")]
+    for name in ("page.css", *scripts):
         assert client.get(f"/{name}").status_code == 200
+    assert '"page.js"' in page.text
     script = client.get("/page.js").text
-    for name in {part.split('"')[0] for part in script.split('at("')[1:]}:
+    for name in {part.split('"')[0] for part in script.split('byId("')[1:]}:
         assert f'id="{name}"' in page.text, name
+    for name in {part.split('"')[0] for part in script.split('from "./')[1:]}:
+        assert name in scripts
     assert "http" not in page.text.replace("http-equiv", "")
+
+
+def test_raw_leaves_edits_and_the_limit_to_the_caller(release):
+    rules = tag_edits.TagRules(
+        aliases={"a": "b", "b": "c"}, implications={"blue_sky": ["sky"], "sky": ["air"]}
+    )
+    tagger = onnx_tagger.open_release(release)
+    selector = tag_selection.TagSelector(
+        tagger.tags,
+        tag_selection.default_thresholds(tagger.tags),
+        max_tags=1,
+        edits=tag_edits.TagEdits(rules, {}),
+    )
+    with tagging_service.TaggingService(tagger, selector, tagging_service.ServiceLimits()) as service:
+        client = tagging_service.make_app(service).test_client()
+        assert client.get("/rules", headers=HOST).json == {
+            "max_tags": 1, "aliases": {"a": "c", "b": "c"},
+            "implications": {"blue_sky": ["sky", "air"], "sky": ["air"]},
+        }  # fmt: skip
+        for words, text in (("", "blue_sky, sky, air"), ("?raw=1", "blue_sky, rei_(eva), ^_^")):
+            assert client.post(f"/tag{words}", data=BLUE, headers=HOST).json["text"] == text
 
 
 # Bad input
