@@ -109,13 +109,15 @@ def _model_file(path: pathlib.Path, which: str) -> pathlib.Path:
 def load_model(file: pathlib.Path, order: str | None = None) -> keras.Model:
     """Return the model of a ``.keras`` file or timm folder, not compiled; UserError if it cannot be loaded.
 
+    A ``.h5`` file is one that Keras 2 wrote of a whole model of Keras' own layers, as DeepDanbooru's are.
     ``order``: the channels that the timm folder's model takes, "bgr" or "rgb", if its files do not tell.
     """
     if file.is_dir():
         return import_timm(file, order)[0]
-    if file.suffix != ".keras":
-        raise UserError(f"a model is a .keras file or a run folder; got {file}")
-    zip_files.require_whole(file, "a Keras model")
+    if file.suffix not in (".keras", ".h5"):
+        raise UserError(f"a model is a .keras file, a run folder or a whole model in .h5; got {file}")
+    if file.suffix == ".keras":
+        zip_files.require_whole(file, "a Keras model")
     with damage.named(file, "cannot be loaded as a Keras model"), local(file) as copy:
         return cast(keras.Model, keras.saving.load_model(copy, compile=False))
 

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from Utils.command import programs
-from Utils.command.backend import prepare_backend
+from Utils.command.backend import deferred, prepare_backend
 from Utils.command.cli import Parser, UserError, WorkError, command, number, progress
 from Utils.command.text import join_names
 from Utils.data import dataset_folder, folds
@@ -56,9 +56,10 @@ def parser() -> Parser:
         "--dtype", choices=predictions.DTYPES, default="float32", help="stored dtype (float32)"
     )
     arguments.add_argument(
-        "--padding", choices=PADDING, default="white", help="color around images that are not square (white)"
-    )
-    arguments.add_argument("--which", choices=("best", "last"), default="best", help="model of a run (best)")
+        "--padding", choices=PADDING,
+        help="color around images that are not square (white; of other projects' releases their own)",
+    )  # fmt: skip
+    arguments.add_argument("--which", choices=("best", "last"), help="model of a run (best)")
     arguments.add_argument("--tags", type=pathlib.Path, help="tag list of a model that has none beside it")
     arguments.add_argument("--batch-size", type=number(least=1), default=32, help="images at a time (32)")
     image_reader.add_max_pixels(arguments)
@@ -124,7 +125,11 @@ def _load(options: argparse.Namespace) -> tuple[Any, pd.DataFrame, dict[str, Any
     released = None if _has_weights(options.model) else onnx_tagger.find(hub.local_tagger(source))
     prepare_backend()
     model, tags, info = _load_keras(options) if released is None else _open_released(options, released)
-    return model, tags, {**info, "padding": options.padding, "dtype": options.dtype, **provenance()}
+    if options.fold and info.get("fold") != options.fold:
+        _say(f"warning: nothing says that {options.model} was trained without fold {options.fold}; it may "
+             "have seen these images")  # fmt: skip
+    padding = {"padding": options.padding or "white", "dtype": options.dtype}
+    return model, tags, {**{key: info[key] for key in info if key != "fold"}, **padding, **provenance()}
 
 
 def _has_weights(path: pathlib.Path) -> bool:
@@ -143,23 +148,51 @@ def _has_weights(path: pathlib.Path) -> bool:
 class _Released:
     """A release of any project in place of a Keras model."""
 
-    def __init__(self, tagger: onnx_tagger.ServingTagger) -> None:
-        self.predict_on_batch, self.prepare = tagger.probabilities, tagger.prepare
+    def __init__(self, tagger: onnx_tagger.ServingTagger, padding: int) -> None:
+        self.predict_on_batch = tagger.probabilities
+        self.prepare = (
+            tagger.prepare if padding == codec.WHITE else functools.partial(_padded, tagger, padding)
+        )
+
+
+def _padded(
+    tagger: onnx_tagger.ServingTagger, padding: int, data: bytes, damages: list[str] | None = None
+) -> np.ndarray:
+    return codec.prepare(data, tagger.image_size, padding, damages)
 
 
 def _open_released(
     options: argparse.Namespace, path: pathlib.Path
 ) -> tuple[Any, pd.DataFrame, dict[str, Any]]:
-    tagger = onnx_tagger.open_release(path)
+    tagger = onnx_tagger.load(path, deferred("Models.load"))
     for sentence in tagger.evidence:
         _say(sentence)
+    _require_used(options, tagger)
     tags = tagger.tags if options.tags is None else tag_list.read(options.tags)
     if len(tags) != len(tagger.tags):
         raise UserError(
             f"{options.tags} has {len(tags)} tags, but the model gives {len(tagger.tags)} probabilities"
         )
     info = {"run_name": tagger.name, "definition_name": None, "image_size": tagger.image_size}
-    return _Released(tagger), tags, info
+    return _Released(tagger, PADDING[options.padding or "white"]), tags, info
+
+
+def _require_used(options: argparse.Namespace, tagger: onnx_tagger.ServingTagger) -> None:
+    """Refuse options that a release has no use for, and say how pictures of a dataset are prepared for it."""
+    if options.which:
+        raise UserError(f"--which is for runs, which have two models; {tagger.name} is a release and has one")
+    if tagger.preparation is None or tagger.preparation.is_by_area:
+        return
+    about = f"{tagger.name} gets them as its own program makes them ({tagger.preparation.about})"
+    if options.padding:
+        raise UserError(
+            f"--padding is for models whose pictures this project prepares; {about}: leave it out"
+        )
+    if options.dataset:
+        _say(
+            f"pictures of the dataset are padded white and averaged; from --images PLACE {about}, which may "
+            "give other scores"
+        )
 
 
 def _load_keras(options: argparse.Namespace) -> tuple[Any, pd.DataFrame, dict[str, Any]]:
@@ -167,7 +200,7 @@ def _load_keras(options: argparse.Namespace) -> tuple[Any, pd.DataFrame, dict[st
     from Utils.training import devices
 
     jit_compile = devices.find().jit_compile
-    tagger = Models.load(options.model, which=options.which)
+    tagger = Models.load(options.model, which=options.which or "best")
     tags = tagger.tags if options.tags is None else tag_list.read(options.tags)
     outputs = tagger.model.output_shape[-1]
     if tags is None:
@@ -176,14 +209,12 @@ def _load_keras(options: argparse.Namespace) -> tuple[Any, pd.DataFrame, dict[st
         raise UserError(f"{options.tags} has {len(tags)} tags, but the model gives {outputs} probabilities")
     tagger.model.compile(jit_compile=jit_compile)
     names, recipe = _run(options.model)
-    if options.fold and recipe.get("fold") != options.fold:
-        print(f"warning: nothing says that {options.model} was trained without fold {options.fold}; it may "
-              "have seen these images", file=sys.stderr)  # fmt: skip
     info = {
         **names,
         "params": tagger.model.count_params(),
         "image_size": tagger.image_size,
-        "which": options.which,
+        "which": options.which or "best",
+        "fold": recipe.get("fold"),
     }
     return tagger.model, tags, info
 
@@ -239,7 +270,7 @@ def _predict_split(
         pad_batches=True,
         num_records=count,
         keep=fold and fold.contains,
-        padding=PADDING[options.padding],
+        padding=PADDING[info["padding"]],
     )
     info |= {"dataset": dataset.name, "split": split, **({"fold": str(fold)} if fold else {})}
     with predictions.writing(
@@ -307,7 +338,7 @@ def _predict_place(
             info["image_size"],
             options.batch_size,
             read_item=place.open,
-            padding=PADDING[options.padding],
+            padding=PADDING[info["padding"]],
             prepare=getattr(model, "prepare", None),
             readers=READERS,
             wrong_suffixes=wrong_suffixes,

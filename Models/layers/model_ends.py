@@ -220,4 +220,6 @@ def with_probabilities(model: keras.Model) -> keras.Model:
 
 
 def _has_probabilities(model: keras.Model) -> bool:
-    return model.layers[-1].name == PROBABILITIES
+    """Whether a model ends in a sigmoid, by name, or by its function in models of others."""
+    last = model.layers[-1]
+    return last.name == PROBABILITIES or getattr(last, "activation", None) is keras.activations.sigmoid

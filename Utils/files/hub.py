@@ -1,4 +1,4 @@
-"""Models on the Hugging Face hub as local folders: ``owner/name`` or ``hf://owner/name@revision``.
+"""Models on the Hugging Face hub as local folders: ``owner/name`` or ``hf://owner/name/folder@revision``.
 
 ``huggingface_hub`` does the work, with its cache, tokens and environment (HF_HOME, HF_ENDPOINT,
 HF_HUB_OFFLINE); a file is fetched once. A path that exists here is never looked up there.
@@ -15,7 +15,9 @@ from Utils.command.cli import UserError
 from Utils.files.atomic import AnyPath, to_path
 
 SCHEME = "hf://"
-_ID = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+?)(?:@(?P<revision>[\w./-]+))?", re.ASCII)
+_ID = re.compile(
+    r"(?P<repository>[\w.-]+/[\w.-]+)(?P<folder>(?:/[\w.-]+)*)(?:@(?P<revision>[\w./-]+))?", re.ASCII
+)
 _LOCAL_SUFFIXES = (".keras", ".h5", ".onnx", ".safetensors")
 _DESCRIPTIONS = ("*.json", "*.csv", "*.txt", "README.md")
 # Files that a purpose needs; a pattern without a folder matches at the top only.
@@ -27,15 +29,22 @@ ALL = ("*", "extra/*")  # of a release, whose formats are compared
 def is_id(source: AnyPath) -> bool:
     """Whether a text names a model on the hub, and nothing here.
 
-    ``owner/name`` does where neither it nor a folder ``owner`` is here: ``runs/mistyped`` is no id beside
-    a folder ``runs``.
+    ``owner/name`` does, and ``owner/name/folder``, where neither it nor a folder ``owner`` is here:
+    ``runs/mistyped`` is no id beside a folder ``runs``.
     """
     text = str(source)
     if text.startswith(SCHEME):
         return True
     path = pathlib.Path(text)
-    is_local = path.exists() or path.parent.exists() or path.suffix.lower() in _LOCAL_SUFFIXES
-    return not is_local and bool(_ID.fullmatch(text))
+    owner = path.parents[-2] if len(path.parts) > 1 else path  # the first of its parts
+    is_local = path.exists() or owner.exists() or path.suffix.lower() in _LOCAL_SUFFIXES
+    return not is_local and _match(text) is not None
+
+
+def _match(text: str) -> re.Match[str] | None:
+    """Return the parts of an id; None for another text, also one with ``..`` for a part."""
+    match = _ID.fullmatch(text)
+    return match if match and ".." not in text.partition("@")[0].split("/") else None
 
 
 def argument(text: str) -> pathlib.Path | str:
@@ -44,51 +53,78 @@ def argument(text: str) -> pathlib.Path | str:
 
 
 def name_of(source: AnyPath) -> str:
-    """Return ``owner/name`` of an id on the hub, the name of a file or folder here."""
+    """Return an id on the hub without its revision, the name of a file or folder here."""
     text = str(source)
-    return _parsed(text)[0] if is_id(text) else pathlib.Path(text).resolve().name
+    return "".join(_parsed(text)[:2]) if is_id(text) else pathlib.Path(text).resolve().name
 
 
 def local(source: AnyPath, patterns: tuple[str, ...] = WEIGHTS) -> pathlib.Path:
     """Return the path of a source here: itself, or the folder into which the files of a hub id are fetched.
 
     Args:
-        source: a path, ``owner/name``, or ``hf://owner/name@revision``.
+        source: a path, ``owner/name``, or ``hf://owner/name/folder@revision``.
         patterns: the files to fetch, `WEIGHTS` or `SERVING`.
 
-    Raises UserError for a model that is missing or private, and where the hub cannot be reached and its cache
-    lacks the files.
+    Raises UserError for a model that is missing or private, for a folder that it lacks, and where the hub
+    cannot be reached and its cache lacks the files.
     """
     if not is_id(source):
         return to_path(source)
-    repository, revision = _parsed(str(source))
+    repository, inside, revision = _parsed(str(source))
     library = _library()
-    top_only = [pattern for pattern in patterns if "/" not in pattern]
-    nested = [pattern for pattern in patterns if "/" in pattern]
+    prefix = f"{inside[1:]}/" if inside else ""
+    top_only = [prefix + pattern for pattern in patterns if "/" not in pattern]
+    nested = [prefix + pattern for pattern in patterns if "/" in pattern]
     fetch: dict[str, Any] = {"repo_id": repository, "revision": revision}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of links on Windows, of unused options
-            folder = library.snapshot_download(**fetch, allow_patterns=top_only, ignore_patterns=["*/*"])
+            folder = library.snapshot_download(
+                **fetch, allow_patterns=top_only, ignore_patterns=[f"{prefix}*/*"]
+            )
             if nested:
                 library.snapshot_download(**fetch, allow_patterns=nested)
     except Exception as error:  # its errors come from three packages, which differ by version
         raise UserError(_explained(library, repository, revision, error)) from error
-    return pathlib.Path(folder)
+    path = pathlib.Path(f"{folder}{inside}")
+    if not path.is_dir():
+        raise UserError(f"{repository} has no folder {inside[1:]} with a model{_models_elsewhere(source)}")
+    return path
 
 
 def local_tagger(source: AnyPath) -> pathlib.Path:
-    """Return `local` of what a program that tags needs: the ONNX model, else the weights."""
+    """Return `local` of what a program that tags needs: the ONNX model, else the weights.
+
+    Raises UserError, too, where there are models in other folders of the repository only.
+    """
     folder = local(source, SERVING)
-    if is_id(source) and not any(folder.glob("*.onnx")):
-        return local(source, WEIGHTS)
+    if not is_id(source) or any(folder.glob("*.onnx")):
+        return folder
+    folder = local(source, WEIGHTS)
+    weights = (pattern for pattern in WEIGHTS if pattern not in _DESCRIPTIONS)
+    if not any(any(folder.glob(pattern)) for pattern in weights) and (elsewhere := _models_elsewhere(source)):
+        raise UserError(f"{name_of(source)} has no model at its top{elsewhere}")
     return folder
+
+
+def _models_elsewhere(source: AnyPath) -> str:
+    """Return a sentence on the folders of a repository that hold ONNX models; empty where none is known."""
+    repository, _, revision = _parsed(str(source))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            files = _library().HfApi().list_repo_files(repository, revision=revision)
+    except Exception:  # offline, for example: the sentence is an extra
+        return ""
+    folders = sorted({str(pathlib.PurePosixPath(file).parent) for file in files if file.endswith(".onnx")})
+    names = [repository if folder == "." else f"{repository}/{folder}" for folder in folders]
+    return f"; it has models in {', '.join(names[:6])}{', ...' * (len(names) > 6)}" if names else ""
 
 
 def repository(text: str) -> str:
     """Return ``owner/name`` of a repository to write to; UserError for another text."""
-    match = _ID.fullmatch(text.removeprefix(SCHEME))
-    if match is None or match["revision"]:
+    match = _match(text.removeprefix(SCHEME))
+    if match is None or match["revision"] or match["folder"]:
         raise UserError(f"a repository on the hub is owner/name; got {text}")
     return match["repository"]
 
@@ -142,12 +178,15 @@ def _upload_explained(library: Any, name: str, error: Exception) -> str:
     return f"{name} cannot be uploaded to {endpoint}: {reason[0]}; what is there is as it was"
 
 
-def _parsed(text: str) -> tuple[str, str | None]:
-    """Return (``owner/name``, revision or None); UserError for another text after hf://."""
-    match = _ID.fullmatch(text.removeprefix(SCHEME))
+def _parsed(text: str) -> tuple[str, str, str | None]:
+    """Return (``owner/name``, ``/folder`` or nothing, revision or None); UserError for another text."""
+    match = _match(text.removeprefix(SCHEME))
     if match is None:
-        raise UserError(f"a model on the hub is hf://owner/name or hf://owner/name@revision; got {text}")
-    return match["repository"], match["revision"]
+        raise UserError(
+            "a model on the hub is hf://owner/name, hf://owner/name@revision or "
+            f"hf://owner/name/folder@revision; got {text}"
+        )
+    return match["repository"], match["folder"], match["revision"]
 
 
 def _library() -> Any:

@@ -18,7 +18,7 @@ import pandas as pd
 from Utils.command.cli import UserError, WorkError
 from Utils.command.machine import num_cores
 from Utils.files import hub
-from Utils.files.atomic import AnyPath
+from Utils.files.atomic import AnyPath, read_json
 from Utils.images import codec
 from Utils.images.image_reader import Prepare
 from Utils.serving import execution_providers
@@ -106,8 +106,15 @@ def _prepare(image_size: int, data: bytes, damages: list[str] | None = None) -> 
 
 
 def find(path: AnyPath) -> pathlib.Path | None:
-    """Return a path that is a release, None for any other."""
-    return pathlib.Path(path) if is_release(path) else None
+    """Return a path that is a release, with an ONNX file or DeepDanbooru's .h5; None for any other.
+
+    Raises UserError for another project's release without its ONNX file.
+    """
+    if is_release(path) or description.find_keras_2(path):
+        return pathlib.Path(path)
+    if not pathlib.Path(path).is_file():
+        description.require_graph(path)
+    return None
 
 
 def is_release(path: AnyPath) -> bool:
@@ -132,15 +139,26 @@ def load(
     name, path = hub.name_of(path) if hub.is_id(path) else "", hub.local_tagger(path)
     if is_release(path):
         return open_release(path, threads, device).named(name)
-    models = [*path.glob("*.keras"), *path.glob("extra/keras/*.keras"), *path.glob("model.safetensors")]
-    if path.suffix != ".keras" and not models:
+    keras_2 = description.find_keras_2(path)
+    models = [*path.glob("*.keras"), *path.glob("extra/keras/*.keras"), *_timm_weights(path)]
+    if path.suffix != ".keras" and not models and keras_2 is None:
+        description.require_graph(path)
         raise UserError(
             f"a release folder was expected at {path}, with {MODEL_FILE} and {TAGS_FILE}, or a run folder, "
             f".keras file or timm folder; found {_content_of(path)}"
         )
     if device != "auto":
         raise UserError(f"--device is for models that onnxruntime runs; {path} has none: export it first")
+    if keras_2 is not None:
+        return _of_keras_2(keras_2, load_keras(keras_2.model).model).named(name)
     return _of_keras(path, load_keras(path)).named(name)
+
+
+def _timm_weights(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Return the weights in a timm folder; other projects keep theirs under the same name."""
+    weights, config = folder / "model.safetensors", folder / "config.json"
+    is_timm = weights.is_file() and config.is_file() and "architecture" in read_json(config, dict)
+    return [weights] if is_timm else []
 
 
 def _content_of(path: pathlib.Path) -> str:
@@ -164,6 +182,41 @@ def _of_keras(path: pathlib.Path, keras_tagger: Any) -> ServingTagger:
     )
 
 
+def _of_keras_2(release: description.Release, model: Any) -> ServingTagger:
+    graph = description.Graph(tuple(model.input_shape), {"output": tuple(model.output_shape)}, {})
+    described = description.describe(release, graph)
+
+    def run(pictures: np.ndarray) -> np.ndarray:
+        return model.predict_on_batch(np.asarray(described.preparation.tensor(pictures), np.float32))
+
+    return _tried(_tagger(described, run))
+
+
+def _tagger(
+    described: description.Description, run: Callable[[np.ndarray], Any], fixed_batch: int | None = None
+) -> ServingTagger:
+    return ServingTagger(
+        described.model.parent,
+        described.tags,
+        described.preparation.image_size,
+        run,
+        fixed_batch,
+        described.preparation,
+        described.published,
+        described.evidence,
+    )
+
+
+def _tried(tagger: ServingTagger) -> ServingTagger:
+    """Return the tagger after a trial with one white picture. Raises UserError where that fails."""
+    side = tagger.image_size
+    try:
+        tagger.probabilities(np.full((1, side, side, 3), 255, np.uint8))
+    except WorkError as error:
+        raise UserError(str(error)) from error
+    return tagger
+
+
 def open_release(path: AnyPath, threads: int | None = None, device: str = "auto") -> ServingTagger:
     """Return the tagger of a release folder, or of its ONNX file, after a trial with one white picture.
 
@@ -177,22 +230,7 @@ def open_release(path: AnyPath, threads: int | None = None, device: str = "auto"
     source = _only_input(release.model, session)
     described = description.describe(release, _graph(release.model, session, source))
     run = functools.partial(_run, session, source.name, _dtype(release.model, source), described)
-    tagger = ServingTagger(
-        release.model.parent,
-        described.tags,
-        described.preparation.image_size,
-        run,
-        source.shape[0] if isinstance(source.shape[0], int) else None,
-        described.preparation,
-        described.published,
-        described.evidence,
-    )
-    side = tagger.image_size
-    try:
-        tagger.probabilities(np.full((1, side, side, 3), 255, np.uint8))
-    except WorkError as error:
-        raise UserError(str(error)) from error
-    return tagger
+    return _tried(_tagger(described, run, source.shape[0] if isinstance(source.shape[0], int) else None))
 
 
 def _graph(model: pathlib.Path, session: Any, source: Any) -> description.Graph:

@@ -102,6 +102,33 @@ def find(path: AnyPath) -> Release | None:
     return _release(path, models) if models else None
 
 
+def find_keras_2(path: AnyPath) -> Release | None:
+    """Return the release of DeepDanbooru in a folder, or of its .h5 file, which Keras 2 wrote; else None."""
+    path = pathlib.Path(path)
+    folder = path if path.is_dir() else path.parent
+    models = [path] if path.is_file() else sorted(folder.glob("*.h5"))
+    reader = next(reader for reader in READERS if reader.project == "DeepDanbooru")
+    tags_file = folder / "project.json"
+    if not tags_file.is_file() or not models or models[0].suffix != ".h5":
+        return None
+    if len(models) > 1:
+        raise UserError(f"{folder} has several models, {join_names(item.name for item in models)}; name one")
+    return Release(reader, models[0], tags_file)
+
+
+def require_graph(path: AnyPath) -> None:
+    """Raise UserError for another project's release whose ONNX file is missing; it says which file told."""
+    path = pathlib.Path(path)
+    for reader in READERS:
+        for name in reader.files:
+            if reader.project != "WD" and "{" not in name and "*" not in name and (path / name).is_file():
+                present = join_names(sorted(item.name for item in path.iterdir()), 8)
+                raise UserError(
+                    f"{path} is a release of {reader.project}, by {name}, without the ONNX file that is run "
+                    f"here; put it beside {name}. The folder has {present}"
+                )
+
+
 def _release(folder: pathlib.Path, models: list[pathlib.Path]) -> Release:
     for reader in READERS:
         known = (MODEL_FILE, *reader.models)

@@ -40,12 +40,17 @@ class Preparation:
     fit: geometry.Fit = geometry.by_area
     about: str = BY_AREA
 
+    @property
+    def is_by_area(self) -> bool:
+        """Whether squares are made as this project makes them: padded, areas averaged."""
+        return self.fit is geometry.by_area
+
     def picture(self, data: bytes, damages: list[str] | None = None) -> np.ndarray:
         """Return (S, S, 3) BGR, uint8 or float32, of the content of an image file.
 
         ``damages`` gets what is damaged inside of what can be read. Raises `Utils.images.codec.ImageError`.
         """
-        if self.fit is geometry.by_area:  # decodes large JPEGs at a fraction of their size
+        if self.is_by_area:  # decodes large JPEGs at a fraction of their size
             return codec.prepare(data, self.image_size, damages=damages)
         return self.fit(codec.decode(data, damages=damages), self.image_size)
 

@@ -37,11 +37,22 @@ def test_what_is_an_id_and_what_is_a_path(tmp_path, monkeypatch):
     (tmp_path / "runs").mkdir()
     (tmp_path / "here").touch()
     assert [text for text in ("me/mine", "me/mine@v2", "hf://me/mine") if not hub.is_id(text)] == []
-    for text in ("here", "runs/mistyped", "me/mine/more", "me/mine.keras", "/me/mine", "../me", "me", ""):
+    for text in (
+        "here",
+        "runs/mistyped",
+        "runs/a/b",
+        "me/mine.keras",
+        "/me/mine",
+        "../me",
+        "me/mine/..",
+        "me",
+        "",
+    ):
         assert not hub.is_id(text), text
     assert hub.local("here").name == "here"
     assert (hub.name_of("hf://me/mine@v2"), hub.name_of(tmp_path / "runs")) == ("me/mine", "runs")
-    for text in ("hf://", "hf://me", "hf://me/mine@", "hf://a/b/c"):
+    assert hub.name_of("hf://me/mine/more@v2") == "me/mine/more"
+    for text in ("hf://", "hf://me", "hf://me/mine@", "hf://a/b/../c", "hf://a/b//c"):
         with pytest.raises(UserError, match="hf://owner/name"):
             hub.local(text)
 
@@ -55,6 +66,17 @@ def test_the_files_of_a_purpose_are_fetched_once(served):
     assert hub.local("hf://me/mine@v2.0") == folder, "the same commit"
     assert {path for method, path in requests[before:] if "/resolve/" in path} == set()
     assert "model.onnx" in names(hub.local_tagger("me/mine"))
+
+
+def test_a_folder_of_a_repository(served, model):
+    folder = hub.local_tagger("me/mine/extra/onnx_int8")
+    assert names(folder) == {"model.onnx"}
+    with pytest.raises(UserError, match="no folder extra/none.*models in me/mine, me/mine/extra/onnx_int8"):
+        hub.local("hf://me/mine/extra/none@v2.0")
+    for name in ("model.onnx", "model.safetensors", "extra/keras/model.keras"):
+        (model / name).unlink()
+    with pytest.raises(UserError, match=r"no model at its top; it has models in me/mine/extra/onnx_int8$"):
+        hub.local_tagger("me/mine")
 
 
 def test_a_tagger_without_onnx_comes_as_weights(served, model):

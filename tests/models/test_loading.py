@@ -1,12 +1,16 @@
 """Models.load: a run folder or a file becomes a tagger, and says what is missing."""
 
+import warnings
+
 import cv2
 import keras
 import numpy as np
 import pytest
+from helpers import foreign_releases
 
 import Models
 from Utils.command.cli import UserError
+from Utils.serving import onnx_tagger
 
 SIZE = 32
 TAGS = "tag_id,name,category,count\n7,1girl,0,40\n8,smile,0,30\n9,hat,0,20\n4,reimu,4,10\n"
@@ -101,3 +105,26 @@ def test_a_file_that_is_no_image_is_named(run, picture, tmp_path):
         tagger.tag(b"no image")
     with pytest.raises(UserError, match=r"\(H, W, 3\) uint8.*float32"):
         tagger.tag(picture.astype("float32"))
+
+
+def test_a_deepdanbooru_project_is_run_from_its_h5(tmp_path):
+    folder, by_hand = foreign_releases.make(tmp_path, "deepdanbooru")
+    for graph in folder.glob("*.onnx"):
+        graph.unlink()
+    image = keras.Input((foreign_releases.SIDE, foreign_releases.SIDE, 3))
+    means = keras.layers.AveragePooling2D(foreign_releases.CELLS)(image)
+    dense = keras.layers.Dense(len(foreign_releases.NAMES), activation="sigmoid")
+    model = keras.Model(image, dense(keras.layers.Flatten()(means)))
+    dense.set_weights(foreign_releases.weights())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras' own, of the older format
+        model.save(folder / "model-resnet_custom_v3.h5")
+    tagger = onnx_tagger.load(folder, Models.load)
+    side = foreign_releases.SIDE
+    pictures = np.random.default_rng(3).integers(0, 256, (2, side, side, 3), dtype=np.uint8)
+    prepared = pictures[..., ::-1].astype(np.float32)
+    assert np.abs(tagger.probabilities(prepared) - by_hand(pictures)).max() < 1e-5
+    assert tagger.evidence[0].startswith("DeepDanbooru, by project.json")
+    (folder / "model-resnet_custom_v3.h5").write_bytes(b"none")
+    with pytest.raises(UserError, match="model-resnet_custom_v3.h5 cannot be loaded as a Keras model"):
+        onnx_tagger.load(folder, Models.load)

@@ -16,6 +16,25 @@ def test_a_folder_without_onnx_is_no_release(tmp_path):
     assert description.find(tmp_path / "x.txt") is None
 
 
+@pytest.mark.parametrize(
+    ("name", "weights", "said"),
+    [
+        ("joytag", "model.safetensors", r"JoyTag, by top_tags.txt, without the ONNX file.*put it beside"),
+        ("cl_tagger", "x.safetensors", "cl_tagger, by tag_mapping.json, without"),
+        ("camie", "x.pth", "camie, by metadata.json, without"),
+    ],
+)
+def test_a_release_in_another_form_says_which_file_is_run(tmp_path, name, weights, said):
+    folder, _ = foreign_releases.make(tmp_path, name)
+    for graph in folder.glob("*.onnx"):
+        graph.rename(folder / weights)
+    (folder / "config.json").write_text('{"class": "ViT"}')
+    with pytest.raises(UserError, match=said):
+        onnx_tagger.load(folder, pytest.fail)
+    with pytest.raises(UserError, match=said):
+        onnx_tagger.find(folder)
+
+
 def test_what_is_missing_is_named(tmp_path):
     folder, _ = foreign_releases.make(tmp_path / "a", "cl_tagger")
     (folder / "tag_mapping.json").unlink()

@@ -297,3 +297,24 @@ def test_any_projects_release_predicts_a_folder(tmp_path, name):
     assert main(words) == 0
     probabilities = np.load(tmp_path / "dump" / "probabilities.npy")
     assert np.abs(probabilities - by_hand(rgb[None])).max() < 1e-5
+
+
+def test_options_that_a_release_has_no_use_for_are_refused_or_applied(tmp_path, capsys):
+    """--padding is applied where this project prepares the pictures; --which chooses nothing."""
+    image = np.random.default_rng(0).integers(0, 256, (8, 16, 3), dtype=np.uint8)
+    (tmp_path / "images").mkdir()
+    Image.fromarray(image).save(tmp_path / "images" / "7.png")
+    camie, _ = foreign_releases.make(tmp_path / "camie", "camie")
+    wd, by_hand = foreign_releases.make(tmp_path / "wd", "wd")
+    for folder, words, said in (
+        (camie, ("--padding", "white"), "lanczos, then a square of black): leave it out"),
+        (wd, ("--which", "last"), "wd is a release and has one"),
+    ):
+        code, shown = predict(capsys, folder, "--images", tmp_path / "images", "-o", tmp_path / "no", *words)
+        assert code == 2
+        assert said in shown.err
+    words = (wd, "--images", tmp_path / "images", "-o", tmp_path / "dump", "--padding", "black")
+    assert predict(capsys, *words)[0] == 0
+    padded = np.pad(image, ((4, 4), (0, 0), (0, 0)))
+    assert np.abs(np.load(tmp_path / "dump" / "probabilities.npy") - by_hand(padded[None])).max() < 1e-5
+    assert json.loads((tmp_path / "dump" / "dump.json").read_text())["padding"] == "black"
