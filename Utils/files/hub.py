@@ -5,6 +5,7 @@ HF_HUB_OFFLINE); a file is fetched once. A path that exists here is never looked
 """
 
 import importlib
+import logging
 import pathlib
 import re
 import warnings
@@ -190,6 +191,8 @@ def _parsed(text: str) -> tuple[str, str, str | None]:
 
 
 def _library() -> Any:
+    # It warns of patterns that no file of a repository matches, which is how one finds out what it has.
+    logging.getLogger("huggingface_hub._snapshot_download").setLevel(logging.ERROR)
     try:
         return importlib.import_module("huggingface_hub")  # here: it takes long, and few commands need it
     except ImportError as error:

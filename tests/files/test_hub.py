@@ -73,10 +73,17 @@ def test_a_folder_of_a_repository(served, model):
     assert names(folder) == {"model.onnx"}
     with pytest.raises(UserError, match="no folder extra/none.*models in me/mine, me/mine/extra/onnx_int8"):
         hub.local("hf://me/mine/extra/none@v2.0")
-    for name in ("model.onnx", "model.safetensors", "extra/keras/model.keras"):
-        (model / name).unlink()
-    with pytest.raises(UserError, match=r"no model at its top; it has models in me/mine/extra/onnx_int8$"):
-        hub.local_tagger("me/mine")
+
+
+def test_a_repository_with_models_in_folders_only_says_which(tmp_path, monkeypatch):
+    for name in ("v1/model.onnx", "v1/tag_mapping.json", "v2/model.onnx", "README.md"):
+        (tmp_path / "served" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "served" / name).touch()
+    with small_hub.serving({"me/mine": tmp_path / "served"}) as (url, _):
+        small_hub.use(monkeypatch, url, tmp_path / "home")
+        with pytest.raises(UserError, match=r"no model at its top; it has models in me/mine/v1, me/mine/v2$"):
+            hub.local_tagger("me/mine")
+        assert names(hub.local_tagger("me/mine/v1")) == {"model.onnx", "tag_mapping.json"}
 
 
 def test_a_tagger_without_onnx_comes_as_weights(served, model):
