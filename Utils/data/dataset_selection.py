@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError, progress
+from Utils.command.text import join_names
 from Utils.data import default_definition, picture_contents, selection, share_splits
 from Utils.data.definition import Definition
 from Utils.data.selection import SelectedPosts, Step
@@ -18,6 +19,7 @@ from Utils.images.image_folder import ImageFolder
 from Utils.tags import tag_list
 
 _SAMPLE = 200  # pictures whose size the default definition looks at
+TINY = 32  # pixels of the longer side
 
 Rejection = tuple[int, str, str]  # post id, path, reason
 
@@ -78,7 +80,12 @@ def default_for(source: Source, pictures: Pictures, name: str) -> tuple[Definiti
     sampled = [paths[place] for place in places]
     sides = [side for _, side, _ in picture_contents.read(sampled, pictures.read_bytes) if side]
     side = int(np.median(sides)) if sides else 512
-    return default_definition.propose(name, num_posts, source.tags, side)
+    definition, reasons = default_definition.propose(name, num_posts, source.tags, side)
+    tiny = sum(each < TINY for each in sides)
+    if tiny:
+        of = "" if len(sides) == num_posts else f" of {len(sides):,} that were looked at"
+        reasons["image_size"] += f"; {tiny:,}{of} have fewer than {TINY}, too few to see much in"
+    return definition, reasons
 
 
 def select(
@@ -123,7 +130,7 @@ def select(
     post_steps = post_steps_of(source, excluded)
     num_selected = sum(len(block.ids) for block in blocks)
     if not num_selected:
-        raise UserError(_no_posts(post_steps, post_filter, pictures.files, rejected))
+        raise UserError(_no_posts(post_steps, post_filter, pictures.files, rejected, source.tags))
     images = selection.count_images(blocks, len(candidates))
     passed, late_steps, late_tags = selection.select_tags(
         candidates, images, num_selected, source.num_posts, definition
@@ -220,6 +227,7 @@ def _no_posts(
     post_filter: selection.PostFilter,
     files: ImageFolder | None,
     rejected: Sequence[Rejection],
+    tags: pd.DataFrame,
 ) -> str:
     """Return why no post passed: what was looked for, what is there."""
     num_missing = sum(len(ids) for ids in post_filter.missing)
@@ -239,9 +247,22 @@ def _no_posts(
     )
     advice = ""
     if post_filter.num_posts == len(post_filter.untagged):
-        advice = ". No picture has a tag: tools/tag_images.py RELEASE PATH writes tags by a released tagger"
+        advice = f". {_without_tags(tags)}"
     listed = f"{'; ' * bool(examples)}{examples}"
     return f"no post is left of {steps[0]['before']}; left out by {counts}{listed}{advice}"
+
+
+def _without_tags(tags: pd.DataFrame) -> str:
+    """Return why all pictures have too few tags, and what helps, by the tags of the source."""
+    used = tags[tags["count"] > 0].sort_values(["count", "name"], ascending=[False, True])
+    if used.empty:
+        return "No picture has a tag: tools/tag_images.py RELEASE PATH writes tags by a released tagger"
+    names = join_names(
+        [f"{name} {count:,}" for name, count in zip(used["name"], used["count"], strict=True)], 5
+    )
+    return (
+        f"The tags that pictures have were all left out ({names}); exclude_tags of a definition decides that"
+    )
 
 
 def _no_tags(definition: Definition, steps: list[Step], candidates: pd.DataFrame, images: np.ndarray) -> str:

@@ -152,8 +152,9 @@ def _remarks(outcome: Outcome) -> list[str]:
     if len(everywhere):
         names = selected.tags["name"].iloc[everywhere].tolist()
         what = "tag is" if len(names) == 1 else "tags are"
+        nothing = "; so there is nothing to learn: add pictures without them" * (len(names) == num_tags)
         remarks.append(
-            f"{len(names):,} {what} on every picture, nothing to tell apart: {join_names(names, 5)}"
+            f"{len(names):,} {what} on every picture, nothing to tell apart: {join_names(names, 5)}{nothing}"
         )
     remarks += _odd_names(selected.tags["name"].tolist())
     if selected.num_copies:

@@ -159,6 +159,23 @@ def test_definitions_of_ranges_are_refused_where_a_split_stays_empty(tmp_path, c
     assert not (tmp_path / "d").exists()
 
 
+def test_captions_of_nothing_but_quality_are_said_to_be_that(tmp_path, capsys):
+    write_pictures(tmp_path / "pictures", ["masterpiece, best quality"] * 12)
+    assert select_tags.main(["--from", str(tmp_path / "pictures"), "-o", str(tmp_path / "d")]) == 2
+    error = capsys.readouterr().err
+    assert "all left out (best_quality 12, masterpiece 12); exclude_tags of a definition decides" in error
+    assert "No picture has a tag" not in error
+
+
+def test_tags_on_every_picture_and_tiny_pictures_are_pointed_out(tmp_path, capsys):
+    write_pictures(tmp_path / "pictures", ["a, b"] * 12)
+    selected(tmp_path)
+    printed = capsys.readouterr().out
+    assert "12 have fewer than 32, too few to see much in" in printed
+    assert "2 tags are on every picture, nothing to tell apart: " in printed
+    assert "so there is nothing to learn: add pictures without them" in printed
+
+
 def test_a_picture_that_cannot_be_decoded_is_listed(tmp_path, capsys):
     write_pictures(tmp_path / "pictures", captions(20, "a", "b"))
     (tmp_path / "pictures" / "p003.jpg").write_bytes(b"no picture")

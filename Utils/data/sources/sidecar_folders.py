@@ -301,7 +301,7 @@ def _decoded(data: bytes) -> str:
     try:
         return data.decode("utf-16" if is_utf16 else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise FieldError("no text in UTF-8, or in UTF-16 with its mark") from error
+        raise FieldError("no text in UTF-8, or in UTF-16 with its mark; save it as UTF-8") from error
 
 
 def _post_of_caption(text: str) -> Post:

@@ -113,7 +113,7 @@ def test_captions_as_people_have_them(tmp_path):
     source = read_sidecars(tmp_path)
     assert source.tags.set_index("name")["count"].to_dict() == {"1girl": 7, "solo": 7, "smile": 7}
     assert source.rejected == (
-        (8, "8.jpg", "sidecar unreadable: no text in UTF-8, or in UTF-16 with its mark"),
+        (8, "8.jpg", "sidecar unreadable: no text in UTF-8, or in UTF-16 with its mark; save it as UTF-8"),
     )
     (note,) = source.notes
     assert note.startswith("1 sentences in captions are no tags and are left out, such as 'A girl stands")
