@@ -22,7 +22,7 @@ ENV_DEV := .venv/.installed-dev
 PY := .venv/bin/python
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help demo about-demo demo-labels own test test-slow test-newest lint clean docs study-learn
+.PHONY: help demo about-demo demo-labels own own-words test test-slow test-newest lint clean docs study-learn
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -140,19 +140,39 @@ study-learn: $(ENV_DEV)
 # From somebody's captioned pictures and a released tagger to a tagger that says their tags. Stopped at any
 # moment, the same command goes on. The dataset is under OWN, by default own/ and the name of the pictures.
 # SELECT and FINETUNE are further words for these commands: SELECT="--folder-tags --tags list.csv".
-OWN ?= own/$(notdir $(patsubst %/,%,$(IMAGES)))
+ifndef OWN
+OWN := own/$(shell basename "$(IMAGES)" | tr ' ' _)
+endif
 SELECT ?=
 FINETUNE ?=
+BEGUN_WITH = IMAGES=$(abspath $(IMAGES)) FROM=$(FROM)
+PRINT_WEIGHTS := import Utils.command.interrupt, sys; \
+  from Utils.command import backend, cli; \
+  from Utils.recipe import command_line, initial_weights; \
+  describe = backend.deferred(command_line.FUNCTIONS[0]); \
+  sys.exit(cli.command(lambda path: print("weights:", initial_weights.find(path, "best", describe).file))(sys.argv[1]))
 
-own: $(OWN)/audit.json $(OWN)/report/report.html
-	@echo "the tagger is $(OWN)/run, its scores are in $(OWN)/report/report.html. Next, as you like:"
+own: own-words $(OWN)/audit.json $(OWN)/report/report.html
+	@echo "the tagger is $(OWN)/run, its scores are in $(OWN)/report/report.html. It is of the pictures as they were when"
+	@echo "this was first run; OWN=another-folder begins anew. Next, as you like:"
 	@echo "  $(PY) tools/tag_images.py $(OWN)/run OTHER_PICTURES --thresholds $(OWN)/thresholds.csv"
 	@echo "  $(PY) tools/export_model.py $(OWN)/run -o $(OWN)/release --layout full --thresholds $(OWN)/thresholds.csv"
 	@echo "  $(PY) tools/review_labels.py $(OWN)/audit.json --tags $(OWN)/dataset/selected_tags.csv -o $(OWN)/decisions.jsonl"
 	@echo "  $(PY) tools/apply_decisions.py $(OWN)/decisions.jsonl --images $(IMAGES)"
 
-$(OWN)/dataset/selected_tags.csv: | $(ENV)
+own-words:
 	@test -n "$(IMAGES)" -a -n "$(FROM)" || { echo "error: make own IMAGES=folder-of-pictures FROM=run-release-timm-folder-or-hub-id [OWN=folder]" >&2; exit 2; }
+	@test $(words $(OWN)) -eq 1 || { echo "error: make needs folders without spaces in their names; got OWN=$(OWN)" >&2; exit 2; }
+	@test ! -f "$(OWN)/begun_with" || test "$$(cat "$(OWN)/begun_with")" = "$(BEGUN_WITH)" || { echo "error: $(OWN) was begun with other words: $$(cat "$(OWN)/begun_with"); OWN=another-folder begins anew" >&2; exit 2; }
+
+# That both are there is seen before any work starts.
+$(OWN)/begun_with: | own-words $(ENV)
+	@test -e "$(IMAGES)" || case "$(IMAGES)" in *://*) ;; *) echo "error: there is nothing at IMAGES=$(IMAGES)" >&2; exit 2;; esac
+	@test -n "$(FROM)" && $(PY) -c '$(PRINT_WEIGHTS)' "$(FROM)"
+	@mkdir -p $(OWN)
+	@echo "$(BEGUN_WITH)" > $@
+
+$(OWN)/dataset/selected_tags.csv: | $(OWN)/begun_with
 	$(PY) tools/select_tags.py --from "$(IMAGES)" -o $(OWN)/dataset $(SELECT)
 
 $(OWN)/dataset.packed: | $(OWN)/dataset/selected_tags.csv

@@ -102,6 +102,30 @@ def test_a_tagger_of_ones_own_is_made_in_order_and_needs_both_names():
     assert "error: make own IMAGES=" in missing.stderr
 
 
+def test_a_tagger_of_ones_own_goes_on_only_with_the_words_it_was_begun_with(tmp_path):
+    """Another FROM, or another folder of the same name, would give the first one's tagger without a word."""
+    (tmp_path / "begun_with").write_text("IMAGES=/a/pictures FROM=owner/name\n")
+
+    def make(*words):
+        words = ["make", "-n", "-o", ".venv/.installed", f"OWN={tmp_path}", "own", *words]
+        return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    # A dry run of make shows the test that the recipe would make.
+    shown = make("IMAGES=/b/my pictures/", "FROM=owner/name").stdout
+    check = next(line for line in shown.splitlines() if "begun_with" in line)
+    refused = subprocess.run(["sh", "-c", check], capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert (
+        f"error: {tmp_path} was begun with other words: IMAGES=/a/pictures FROM=owner/name" in refused.stderr
+    )
+    check = next(
+        line
+        for line in make("IMAGES=/a/pictures/", "FROM=owner/name").stdout.splitlines()
+        if "begun_with" in line
+    )
+    assert subprocess.run(["sh", "-c", check], check=False).returncode == 0
+
+
 def test_the_makefile_trains_with_the_same_seeds_before_and_after():
     """Every run of demo-labels: which seed and fold, on which dataset."""
     words = ["make", "-n", "-o", ".venv/.installed", "DEMO=nowhere", "demo-labels"]
