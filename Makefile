@@ -22,7 +22,7 @@ ENV_DEV := .venv/.installed-dev
 PY := .venv/bin/python
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help demo about-demo demo-labels own own-words test test-slow test-newest lint clean docs study-learn
+.PHONY: help demo about-demo demo-labels own test test-slow test-newest lint clean docs study-learn
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -160,6 +160,7 @@ own: own-words $(OWN)/audit.json $(OWN)/report/report.html
 	@echo "  $(PY) tools/review_labels.py $(OWN)/audit.json --tags $(OWN)/dataset/selected_tags.csv -o $(OWN)/decisions.jsonl"
 	@echo "  $(PY) tools/apply_decisions.py $(OWN)/decisions.jsonl --images $(IMAGES)"
 
+.PHONY: own-words
 own-words:
 	@test -n "$(IMAGES)" -a -n "$(FROM)" || { echo "error: make own IMAGES=folder-of-pictures FROM=run-release-timm-folder-or-hub-id [OWN=folder]" >&2; exit 2; }
 	@test $(words $(OWN)) -eq 1 || { echo "error: make needs folders without spaces in their names; got OWN=$(OWN)" >&2; exit 2; }
