@@ -144,8 +144,9 @@ def _remarks(outcome: Outcome) -> list[str]:
     for split in outcome.splits:
         if absent := _tags_not_in(outcome, split):
             consequence = "they are not learned" if split == "train" else "their score is not known"
+            verb = "has" if len(absent) == 1 else "have"
             remarks.append(
-                f"{len(absent):,} of {num_tags:,} tags have no picture in {split}: {consequence} "
+                f"{len(absent):,} of {num_tags:,} tags {verb} no picture in {split}: {consequence} "
                 f"({join_names(absent, 5)})"
             )
     everywhere = np.flatnonzero(np.sum(list(outcome.images.values()), axis=0) == num_posts)
