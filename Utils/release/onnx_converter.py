@@ -8,6 +8,7 @@ constants again afterwards.
 import collections
 import contextlib
 import os
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,9 @@ def convert(model: keras.Model, path: AnyPath, opset: int) -> "onnx.ModelProto":
         signature.append(keras.InputSpec(shape=variable.shape, dtype="float32", name=f"kernel_{place}"))
     wrapped = _WithKernelInputs(model, kernels)
     wrapped.built = True
-    with _without_copies():
+    with _without_copies(), warnings.catch_warnings():
+        # Keras asks numpy for np.object, which tf2onnx still names.
+        warnings.filterwarnings("ignore", message=".*np.object.*", category=FutureWarning)
         wrapped.export(
             str(path), format="onnx", verbose=False, input_signature=[signature], opset_version=opset
         )
