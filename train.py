@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from Utils.training.devices import Devices
     from Utils.training.experiment import Experiment
     from Utils.training.freezing import Freezing
+    from Utils.training.weight_sharding import WeightSharding
 
 ARCHITECTURE = "architecture.json"  # of a run that takes its model from --init-from, not from the recipe
 
@@ -57,16 +58,19 @@ def _run(name: str, arguments: command_line.ParsedArguments, dataset: Dataset) -
     for choice in arguments.choices:
         console.say(choice.text(recipe))
     prepare_compiler() if arguments.topology else prepare_backend()
-    from Utils.training import devices, dry_run, freezing, topology
+    from Utils.training import compiled_step, devices, dry_run, freezing, topology
 
     target = topology.find(arguments.topology)
-    found = devices.of_topology(target) if target else devices.find()
+    sharding = _sharding(recipe, arguments.source)
+    found = devices.of_topology(target, sharding) if target else devices.find(sharding)
     # A dry run does all of this too, so that it refuses what the run would: the folder is made afterwards.
-    experiment = _set_up(recipe, dataset, found, arguments.source, arguments.run_dir)
-    compile_model = functools.partial(_compile, experiment)
-    body = freezing.Freezing(recipe.freeze_body_epochs, experiment.facts["steps_per_epoch"], compile_model)
-    # A body that is frozen at first needs less than it does later.
-    body.compile_for(recipe.epochs * experiment.facts["steps_per_epoch"] - 1 if target else 0)
+    with compiled_step.weights_without_memory() if target else contextlib.nullcontext():
+        experiment = _set_up(recipe, dataset, found, arguments.source, arguments.run_dir)
+        compile_model = functools.partial(_compile, experiment)
+        steps = experiment.facts["steps_per_epoch"]
+        body = freezing.Freezing(recipe.freeze_body_epochs, steps, compile_model)
+        # A body that is frozen at first needs less than it does later.
+        body.compile_for(recipe.epochs * steps - 1 if target else 0)
     if arguments.dry_run:
         return dry_run.show(experiment, arguments, target)
     with experiment.devices.first_host_first("run folder"):
@@ -74,6 +78,17 @@ def _run(name: str, arguments: command_line.ParsedArguments, dataset: Dataset) -
         run = Run(arguments.run_dir, name, recipe, dataset, experiment.facts, is_first_host)
     with run:
         return _train(experiment, body, run, name)
+
+
+def _sharding(recipe: Recipe, source: Source | None) -> "WeightSharding | None":
+    """Return how the model's weights are spread over devices, None where each device has all of them."""
+    import Models
+    from Utils.training.weight_sharding import WeightSharding
+
+    if recipe.shard_model == 1:
+        return None
+    family = Models.family(recipe.model or (source.model if source else ""))
+    return WeightSharding(recipe.shard_model, family.SHARD_AXES)
 
 
 def _set_up(
@@ -87,7 +102,7 @@ def _set_up(
     from Utils.training import probing, run_folder, schedules
     from Utils.training.experiment import Experiment, groups
 
-    _check(recipe, dataset, devices)
+    _check(recipe, dataset, devices, run_dir)
     for split in filter(("train", "validation").__contains__, dataset.splits):
         dataset.require_shards(split)
     records = training_records.choose(dataset, seed=recipe.seed, **recipe.record_options())
@@ -121,19 +136,20 @@ def _set_up(
     return experiment
 
 
-def _check(recipe: Recipe, dataset: Dataset, devices: "Devices") -> None:
+def _check(recipe: Recipe, dataset: Dataset, devices: "Devices", run_dir: str) -> None:
     """Raise UserError for what cannot be trained, as far as neither records nor a model are needed to see it.
 
     What one field of the recipe allows, the recipe itself has checked.
     """
     import Models
-    from Utils.training import losses, optimizers
+    from Utils.training import checkpoint_savers, losses, optimizers
 
     if recipe.model:
         Models.spec(recipe.model, **recipe.model_overrides())
     losses.build(recipe, _tag_weights(recipe, dataset))
     optimizers.check(recipe)
     devices.require_accumulation(recipe.gradient_accumulation)
+    checkpoint_savers.check(run_dir, devices)
     devices.compiles(recipe.jit_compile)
 
 
@@ -342,10 +358,12 @@ def _fit(experiment: "Experiment", body: "Freezing", run: Run, name: str) -> int
     is_first_host, probe = experiment.devices.is_first_host, experiment.recipe.probe
     evaluate = of_experiment(experiment) if experiment.validation else None
     console.say(console.opening_line(experiment.facts, evaluate is not None))
+    if experiment.devices.sharding is not None:
+        console.say(experiment.devices.sharding.text(experiment.model.weights))
     before = evaluate() if experiment.match and evaluate else None
     if before:
         console.say(console.scores_line("before the first step", before))
-    if experiment.source and experiment.match and is_first_host and not run.has_begun_with_weights:
+    if experiment.source and experiment.match and not run.has_begun_with_weights:
         _save_first_state(experiment, experiment.source, experiment.match, run, before)
     if is_first_host and not probe and not (run.folder / "batch.png").exists():
         _draw_batch(experiment, run)
@@ -382,13 +400,17 @@ def _save_first_state(
 ) -> None:
     """Save the state before the first step and where it is from: the source is not needed any more."""
     from Models import transfer
-    from Utils.training import checkpoints
+    from Utils.training import checkpoint_savers
 
+    saver = checkpoint_savers.build(run.checkpoints, experiment.recipe.keep_checkpoints, experiment.devices)
+    saver.save(experiment.trained_model, 0)
+    saver.wait()
+    if not experiment.devices.is_first_host:
+        return
     console.say(f"weights of {source.file}: {match.text}")
     if not experiment.recipe.model or transfer.has_moved_groups(experiment.model):
         with atomic.replacing(run.folder / ARCHITECTURE) as beside:
             beside.write_text(transfer.to_json(experiment.model), encoding="utf-8")
-    checkpoints.save(run.checkpoints, 0, checkpoints.capture(experiment.trained_model))
     initial_weights.write_origin(run.folder, experiment.recipe, source, match, scores, experiment.pictures)
 
 

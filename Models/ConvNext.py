@@ -73,6 +73,13 @@ NO_DECAY = (
 )
 # No adaptive gradient clipping for the classifier (arXiv:2102.06171).
 NO_CLIP = (r"^head_logits/",)
+# Axes along which --shard-model may split a weight among devices; the first pattern found in its path counts.
+SHARD_AXES = (
+    (r"_eca/", ()),
+    (r"_conv1/kernel$", (-2,)),  # depthwise, (7, 7, C, 1)
+    (r"_conv3/kernel$", (-2, -1)),  # back to the width of the block
+    (r"/kernel$", (-1, -2)),
+)
 
 
 def _block(x: Tensor, spec: Spec, rate: float, name: str) -> Tensor:

@@ -63,6 +63,11 @@ VARIANTS = {
 NO_DECAY = (r"/(bias|gamma|beta|scale|token|latent)$",)
 # No adaptive gradient clipping for the classifier (arXiv:2102.06171).
 NO_CLIP = (r"^head_logits/",)
+# Axes along which --shard-model may split a weight among devices; the first pattern found in its path counts.
+SHARD_AXES = (
+    (r"_(attention/output|dense2)/kernel$", (-2, -1)),  # back to the width of the tokens
+    (r"/kernel$", (-1, -2)),
+)
 
 
 def _dense(width: int, name: str) -> keras.layers.Layer:

@@ -63,6 +63,12 @@ VARIANTS |= {
 NO_DECAY = (r"/(bias|gamma|beta|scale|latent)$",)
 # No adaptive gradient clipping for the classifier (arXiv:2102.06171).
 NO_CLIP = (r"^head_logits/",)
+# Axes along which --shard-model may split a weight among devices; the first pattern found in its path counts.
+SHARD_AXES = (
+    (r"_conv2/kernel$", (-2,)),  # depthwise, (7, 7, C, 1)
+    (r"_(conv3|attention/output|dense2)/kernel$", (-2, -1)),  # back to the width of the block
+    (r"/kernel$", (-1, -2)),
+)
 
 
 def _norm(spec: Spec, name: str) -> keras.layers.Layer:

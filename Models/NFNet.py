@@ -82,6 +82,9 @@ VARIANTS = {
 NO_DECAY = (r"/(bias|gain|scale|gamma|beta|latent)$", r"_eca/kernel$")
 # The paper does not clip the classifier; it clips the last convolution.
 NO_CLIP = (r"^head_logits/",)
+# Axes along which --shard-model may split a weight among devices; the first pattern found in its path counts.
+# Filters are standardized one by one: they are split by their number.
+SHARD_AXES = ((r"_eca/", ()), (r"/kernel$", (-1, -2)))
 
 
 def _block(x: Tensor, spec: Spec, width: int, strides: int, beta: float, rate: float, name: str) -> Tensor:

@@ -66,6 +66,8 @@ VARIANTS = {
 NO_DECAY = (r"/(bias|gamma|beta|latent)$", r"_eca/kernel$")
 # No adaptive gradient clipping for the classifier (arXiv:2102.06171).
 NO_CLIP = (r"^head_logits/",)
+# Axes along which --shard-model may split a weight among devices; the first pattern found in its path counts.
+SHARD_AXES = ((r"_eca/", ()), (r"/kernel$", (-1, -2)))
 
 
 def _shortcut(x: Tensor, spec: Spec, width: int, strides: int, name: str) -> Tensor:

@@ -80,6 +80,12 @@ VARIANTS = {
 NO_DECAY = (r"/(bias|gamma|beta|logit_scale|latent)$", r"/positions_\w+/")
 # No adaptive gradient clipping for the classifier (arXiv:2102.06171).
 NO_CLIP = (r"^head_logits/",)
+# Axes along which --shard-model may split a weight among devices; the first pattern found in its path counts.
+SHARD_AXES = (
+    (r"/positions_\w+/", ()),
+    (r"_(attention/output|dense2)/kernel$", (-2, -1)),  # back to the width of the tokens
+    (r"/kernel$", (-1, -2)),
+)
 
 
 def _add(x: Tensor, y: Tensor, spec: Spec, rate: float, name: str, index: int) -> Tensor:

@@ -67,6 +67,7 @@ VARIANTS = {
     "B16": Spec(16, 12, 768, 3072, 12, "arXiv:2010.11929, table 1", stochastic_depth=0.05),
     "B32": Spec(32, 12, 768, 3072, 12, "arXiv:2010.11929, table 1", stochastic_depth=0.05),
     "L16": Spec(16, 24, 1024, 4096, 16, "arXiv:2010.11929, table 1", stochastic_depth=0.2, layer_scale=1e-5),
+    "g14": Spec(14, 40, 1408, 6144, 16, "arXiv:2106.04560, table 2", layer_scale=1e-6),
     **{
         f"{size}14-DINOv2": Spec(14, *shape, "arXiv:2304.07193, table 1", **_DINOV2)
         for size, shape in _SIZES.items()
@@ -91,6 +92,11 @@ VARIANTS = {
 NO_DECAY = (r"/(bias|gamma|beta|scale|token|latent)$", r"^stem_positions/")
 # No adaptive gradient clipping for the classifier (arXiv:2102.06171).
 NO_CLIP = (r"^head_logits/",)
+# Axes along which --shard-model may split a weight among devices; the first pattern found in its path counts.
+SHARD_AXES = (
+    (r"_(attention/output|map/output|dense2)/kernel$", (-2, -1)),  # back to the width of the tokens
+    (r"/kernel$|^stem_positions/", (-1, -2)),
+)
 
 
 def _add(x: Tensor, y: Tensor, spec: Spec, name: str, index: int) -> Tensor:

@@ -82,30 +82,21 @@ def softmax(scores: Tensor, dtype: str) -> Tensor:
 
 
 def _flash_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Attend by the TPU kernel of Pallas, on every device for its images (and heads, if they are sharded).
+    """Attend by the TPU kernel of Pallas, on every device for its images.
 
     The compiler cannot partition a kernel by itself, therefore ``shard_map`` does.
     """
     import jax
 
-    mesh, *axes = _mesh_axes(query.shape[1])
-    if mesh is None:
+    distribution: Any = keras.distribution.distribution()
+    if distribution is None:
         return _flash_on_device(query, key, value)
-    spec = jax.sharding.PartitionSpec(*axes)
+    mesh = distribution.device_mesh.backend_mesh
+    spec = jax.sharding.PartitionSpec(mesh.axis_names)  # images are spread over all axes, weights over one
     mapped = jax.shard_map(
         _flash_on_device, mesh=mesh, in_specs=(spec, spec, spec), out_specs=spec, check_vma=False
     )
     return mapped(query, key, value)
-
-
-def _mesh_axes(heads: int) -> tuple[Any, str | None, str | None]:
-    """Return JAX's mesh of the present distribution, None without one, and its axes of images and heads."""
-    distribution: Any = keras.distribution.distribution()
-    if distribution is None:
-        return None, None, None
-    mesh = distribution.device_mesh.backend_mesh
-    shards = dict(mesh.shape).get("model", 1)
-    return mesh, distribution.batch_dim_name, "model" if shards > 1 and heads % shards == 0 else None
 
 
 def _flash_on_device(query: Tensor, key: Tensor, value: Tensor) -> Tensor:

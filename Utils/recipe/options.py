@@ -283,6 +283,9 @@ class RunOptions(Checked):
     rematerialize: Literal["none", "blocks"] = "none"
     """blocks: keep the inputs of blocks only and compute the rest again in the backward pass: the same
     numbers with less memory and about a third more work; for what does not fit otherwise."""
+    shard_model: Annotated[int, AT_LEAST_1] = 1
+    """Devices that weights, gradients and optimizer state are spread over, on jax; a divisor of their number.
+    1: every device has all of them. The batch and the result do not depend on it."""
     steps_per_execution: Annotated[int, AT_LEAST_1] = 1
     """Steps that run in one call on the device; must divide the steps of an epoch."""
     checkpoint_every: str = "10m"

@@ -17,7 +17,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from Utils.training.per_variable_optimizer import to_array
+from Utils.training.weight_sharding import to_host
 
 
 def measured_statistics(
@@ -38,7 +38,7 @@ def measured_statistics(
     @contextlib.contextmanager
     def measured(step: int) -> Iterator[None]:
         layers = batch_norms(model)
-        before = [(to_array(layer.moving_mean), to_array(layer.moving_variance)) for layer in layers]
+        before = [(to_host(layer.moving_mean), to_host(layer.moving_variance)) for layer in layers]
         try:
             if layers:
                 _measure(layers, measuring_model, batches(step), num_batches)
@@ -76,6 +76,6 @@ def _measure(layers: list[Any], measuring_model: keras.Model, data: Any, num_bat
         for layer in layers:
             layer.measuring = False
     for layer in layers:  # they hold sums of first and second moments
-        mean, square = (to_array(v) / num_batches for v in (layer.moving_mean, layer.moving_variance))
+        mean, square = (to_host(v) / num_batches for v in (layer.moving_mean, layer.moving_variance))
         layer.moving_mean.assign(mean)
         layer.moving_variance.assign(np.maximum(square - np.square(mean), 0.0))

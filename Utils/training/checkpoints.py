@@ -1,13 +1,14 @@
-"""Checkpoints: one file with the whole state of a training run, and a pointer to the current one.
+"""Checkpoints: the whole state of a training run, in a file or a folder, and a pointer to the current one.
 
 The state is weights, optimizer, random state and running metrics. Keras' own formats leave out the states of
 ``SeedGenerator`` and of metrics. The position in the data is no part of it: it follows from the step.
 
-A checkpoint is an ``.npz`` with one array for each variable, named by its path. It is written beside its
-place and renamed (on another file system: sent whole). Then ``newest.json`` is replaced, which lists the kept
-checkpoints with their SHA-256, newest first; by that a checkpoint becomes current. A process may die at any
-moment: before the rename it leaves a temporary file, before the new pointer an unlisted checkpoint. In both
-cases the old pointer still names complete files, since dropped ones are deleted only after it is replaced.
+A checkpoint is an ``.npz`` with one array for each variable, named by its path; where weights are spread over
+devices, a folder that all hosts write (``orbax_arrays``). It is written beside its place and renamed (on
+another file system: sent whole). Then ``newest.json`` is replaced, which lists the kept checkpoints with
+their SHA-256, newest first; by that a checkpoint becomes current. A process may die at any moment: before the
+rename it leaves a temporary file, before the new pointer an unlisted checkpoint. In both cases the old
+pointer still names complete ones, since dropped ones are deleted only after it is replaced.
 """
 
 import sys
@@ -20,11 +21,12 @@ from keras import ops
 
 from Utils.command.cli import WorkError
 from Utils.files import atomic, damage
+from Utils.training.orbax_arrays import StoredArrays, sha256_of_folder
 from Utils.training.tag_loss import EPOCH_STATE
 
 POINTER = "newest.json"
 _POINTER = [{"file": str, "step": int, "sha256": str}]
-State = dict[str, np.ndarray]
+State = Mapping[str, np.ndarray]  # or StoredArrays, which ``restore`` reads
 
 
 def variables(model: keras.Model) -> dict[str, Any]:
@@ -69,9 +71,12 @@ def restore(model: keras.Model, arrays: Mapping[str, np.ndarray], *, metrics: bo
             f"({', '.join(surplus[:3])})"
         )
     for name, variable in named.items():
-        stored, needed = arrays[name].shape, tuple(variable.shape)
+        stored, needed = tuple(arrays[name].shape), tuple(variable.shape)
         if stored != needed:
             raise WorkError(f"the checkpoint holds {name} with shape {stored}; the model needs {needed}")
+    if isinstance(arrays, StoredArrays):
+        arrays = arrays.read(named)
+    for name, variable in named.items():
         if metrics or not name.startswith("metrics/"):
             variable.assign(arrays[name])
 
@@ -89,20 +94,35 @@ def save(folder: Any, step: int, arrays: Mapping[str, np.ndarray], keep: int = 2
     """
     folder = atomic.to_path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"step-{step:09d}.npz"
+    path = folder / f"{name_of(step)}.npz"
     with atomic.replacing(path) as beside:
         # Uncompressed: the low bits of float weights look random, so compression costs time and saves little.
         np.savez(beside, **arrays)  # pyright: ignore[reportArgumentType]  its stub takes "allow_pickle" only
         digest = atomic.sha256_of(beside)
+    publish(path, step, digest, keep)
+    return path
+
+
+def name_of(step: int) -> str:
+    """Return the name of the checkpoint after ``step`` steps, without a suffix."""
+    return f"step-{step:09d}"
+
+
+def publish(path: Any, step: int, digest: str, keep: int) -> None:
+    """Make a complete checkpoint current, and delete what is beside it but for the last ``keep``."""
+    folder = path.parent
     # A later step may be listed: a damaged checkpoint, from before which the run went on. It is dropped.
     older = [entry for entry in _entries(folder) if entry["step"] < step]
     entries = [{"file": path.name, "step": step, "sha256": digest}, *older][:keep]
     atomic.write_json(folder / POINTER, entries)
     listed = {POINTER, *(entry["file"] for entry in entries)}
-    for file in folder.iterdir():  # those that fell out, and what a killed process left half-written
-        if file.name not in listed:
-            file.unlink()
-    return path
+    for item in folder.iterdir():  # those that fell out, and what a killed process left half-written
+        if item.name in listed:
+            continue
+        if item.is_dir():
+            atomic.remove_tree(item)
+        else:
+            item.unlink()
 
 
 def newest(folder: Any) -> Any:
@@ -131,6 +151,8 @@ def load(folder: Any) -> tuple[int, State | None]:
 
 def _read(path: Any, digest: str) -> State | None:
     """Return the arrays of a checkpoint, None where it is missing or not what was written."""
+    if path.is_dir():
+        return StoredArrays(path) if sha256_of_folder(path) == digest else None
     if not path.is_file():
         return None
     with atomic.local(path) as copy:

@@ -14,14 +14,17 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import keras
+import numpy as np
 
 from Utils.command.cli import UserError, WorkError
 from Utils.files import atomic
-from Utils.training import console, topology
+from Utils.training import console, topology, weight_sharding
 from Utils.training.experiment import Experiment
 from Utils.training.topology import Topology
+from Utils.training.weight_sharding import WeightSharding
 
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 # ``%name = f32[2380,768]{1,0:T(8,128)} all-reduce(...)``; asynchronous ones have a -start and a -done.
@@ -57,11 +60,23 @@ class CompiledStep:
 
 
 @contextlib.contextmanager
-def distributed(target: Topology) -> Iterator[Any]:
+def weights_without_memory() -> Iterator[None]:
+    """Let variables that are made within the block take no memory: they are zeros until they are assigned.
+
+    A step is compiled from shapes alone, and a model for many devices may not fit into this machine.
+    """
+
+    def zeros(variable: Any, initializer: Any) -> None:
+        variable._value = np.broadcast_to(np.zeros((), variable.dtype), variable.shape)
+
+    with mock.patch.object(keras.Variable, "_initialize_with_initializer", zeros):
+        yield
+
+
+@contextlib.contextmanager
+def distributed(target: Topology, sharding: WeightSharding | None) -> Iterator[Any]:
     """Let Keras distribute over the devices of a topology within the block; yield the distribution."""
-    distribution = keras.distribution.DataParallel(
-        devices=list(topology.jax_devices(target.name)), auto_shard_dataset=False
-    )
+    distribution = weight_sharding.distribution(list(topology.jax_devices(target.name)), sharding)
     before = keras.distribution.distribution()
     keras.distribution.set_distribution(distribution)
     try:
@@ -79,7 +94,7 @@ def lower(experiment: Experiment, target: Topology, batch_size: int) -> Any:
 
     model = experiment.trained_model
     batch = _batch_shapes(experiment, batch_size)
-    with distributed(target) as distribution:
+    with distributed(target, experiment.devices.sharding) as distribution:
 
         def sharded(value: Any, layout: Any) -> jax.ShapeDtypeStruct:
             return jax.ShapeDtypeStruct(value.shape, value.dtype, sharding=layout.backend_layout)
@@ -94,18 +109,18 @@ def lower(experiment: Experiment, target: Topology, batch_size: int) -> Any:
             model.optimizer.variables,
             model.metrics_variables,
         )
+        # The model was built before the distribution was set: a slot of the optimizer has no layout yet.
         state = tuple(
-            [sharded(variable, layout_of(variable, distribution)) for variable in part] for part in variables
+            [
+                sharded(variable, distribution.get_variable_layout(owner))
+                for variable, owner in weight_sharding.owners(part, model.trainable_variables)
+            ]
+            for part in variables
         )
         shardings = keras.tree.map_structure(lambda value: value.sharding, state)
         # As Keras' own make_train_function has it.
         step = jax.jit(model.train_step, donate_argnums=0, out_shardings=(None, shardings))
         return step.lower(state, data)
-
-
-def layout_of(variable: Any, distribution: Any) -> Any:
-    """Return where a distribution has a variable."""
-    return distribution.get_variable_layout(variable)
 
 
 def _batch_shapes(experiment: Experiment, batch_size: int) -> Any:

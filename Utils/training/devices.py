@@ -1,8 +1,9 @@
 """The devices that training runs on: found, described in words, and set up for the Keras backend.
 
 - tensorflow: a TPU if the environment names one (TPUStrategy), several GPUs (MirroredStrategy), one device
-- jax: all devices of all hosts, data-parallel through ``keras.distribution``; several hosts are several
-  processes of the same command, which find one another through the environment (see ``HOST_VARIABLES``)
+- jax: all devices of all hosts, data-parallel through ``keras.distribution``, the weights on each or spread
+  over several (``weight_sharding``); several hosts are several processes of the same command, which find one
+  another through the environment (see ``HOST_VARIABLES``)
 
 XLA compiles on accelerators only: on CPU it has no fast depthwise convolution and is 4 to 5 times slower
 (measured on ConvNext T, TF 2.21). This is the one module of Utils that calls a backend's own functions.
@@ -18,7 +19,9 @@ import keras
 
 from Utils.command import accelerators
 from Utils.command.cli import UserError, WorkError
+from Utils.training import weight_sharding
 from Utils.training.topology import Topology
+from Utils.training.weight_sharding import WeightSharding
 
 # Variables that announce other hosts: Keras' (with ..._PROCESS_ID) or JAX's (with JAX_NUM_PROCESSES and
 # JAX_PROCESS_ID). On a TPU pod it is the list of its hosts or the machine's metadata; JAX knows the rest.
@@ -39,6 +42,7 @@ class Devices:
         jit_compile: what ``--jit-compile auto`` means here.
         strategy: tensorflow's strategy, None for one device and on jax.
         host: (index, count) of this process among those that train together.
+        sharding: how weights are spread over devices; None: each device has all of them.
     """
 
     text: str
@@ -47,6 +51,7 @@ class Devices:
     jit_compile: bool
     strategy: Any = None
     host: tuple[int, int] = (0, 1)
+    sharding: WeightSharding | None = None
 
     is_first_host = property(lambda self: self.host[0] == 0, doc="Whether this host writes and talks.")
 
@@ -138,25 +143,34 @@ def gradient(function: Callable[[Any], Any], values: Any) -> Any:
     return tape.gradient(result, tensor)
 
 
-def find() -> Devices:
+def find(sharding: WeightSharding | None = None) -> Devices:
     """Return the devices of this process; call it before anything else touches tensorflow or jax.
 
     Clears the Keras session first, so that names of variables do not depend on what the process did before.
     Clearing it later would clear the distribution over devices that is set here, too.
+
+    Raises UserError where the backend trains nothing, or cannot spread weights as ``sharding`` asks.
     """
     keras.backend.clear_session()
     backend = keras.backend.backend()
+    if backend == "jax":
+        return _jax(sharding)
+    if sharding is not None:
+        sharding.check(1)
     if backend == "tensorflow":
         return _tensorflow()
-    if backend == "jax":
-        return _jax()
     raise UserError(f"training runs on KERAS_BACKEND=tensorflow or jax; got {backend}")
 
 
-def of_topology(target: Topology) -> Devices:
-    """Return the devices of a TPU that is not here: the model is built on this machine's CPU instead."""
+def of_topology(target: Topology, sharding: WeightSharding | None = None) -> Devices:
+    """Return the devices of a TPU that is not here: the model is built on this machine's CPU instead.
+
+    Raises UserError where ``sharding`` does not divide them.
+    """
     keras.backend.clear_session()
-    return Devices(target.text, "TPU", target.devices, True)
+    if sharding is not None:
+        sharding.check(target.devices)
+    return Devices(target.text, "TPU", target.devices, True, sharding=sharding)
 
 
 def _tensorflow() -> Devices:
@@ -191,7 +205,7 @@ def _tpu(tf: Any) -> Devices:
     return Devices(f"{count} TPU cores on tensorflow (TPUStrategy)", "TPU", count, False, strategy)
 
 
-def _jax() -> Devices:
+def _jax(sharding: WeightSharding | None) -> Devices:
     import tensorflow as tf
 
     for kind in ("GPU", "TPU"):  # tensorflow only reads the data: the accelerators are for jax
@@ -201,15 +215,15 @@ def _jax() -> Devices:
     names = keras.distribution.list_devices()
     kind = names[0].split(":")[0].upper() if names else "CPU"
     kind = {"CUDA": "GPU", "ROCM": "GPU"}.get(kind, kind)
+    if sharding is not None:
+        sharding.check(len(names))
     if len(names) == 1:
         return Devices(f"1 {kind} on jax", kind, 1, True)
-    # Keras must not shard the dataset: every host reads its own rows of a batch (Generators.host_sharding).
-    keras.distribution.set_distribution(
-        keras.distribution.DataParallel(devices=names, auto_shard_dataset=False)
-    )
+    keras.distribution.set_distribution(weight_sharding.distribution(names, sharding))
     of_hosts = f" of {host[1]} hosts" if host[1] > 1 else ""
-    text = f"{len(names)} {kind}s{of_hosts} on jax, data-parallel (keras.distribution)"
-    return Devices(text, kind, len(names), True, host=host)
+    spread = f", weights spread over {sharding.ways}" if sharding else ""
+    text = f"{len(names)} {kind}s{of_hosts} on jax, data-parallel{spread} (keras.distribution)"
+    return Devices(text, kind, len(names), True, host=host, sharding=sharding)
 
 
 def _join_hosts() -> tuple[int, int]:

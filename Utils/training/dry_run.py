@@ -21,7 +21,8 @@ def show(experiment: Experiment, arguments: ParsedArguments, target: Topology | 
     """
     if arguments.run_dir:
         run_folder.require_free(arguments.run_dir)
-    with compiled_step.distributed(target) if target else contextlib.nullcontext():
+    sharding = experiment.devices.sharding
+    with compiled_step.distributed(target, sharding) if target else contextlib.nullcontext():
         summary = experiment.summary()  # the form of attention depends on the devices
     if target is None:
         _print({**summary, **time_estimate.lines(experiment)}, summary, arguments.json)

@@ -83,7 +83,8 @@ class Experiment:
         recipe, facts = self.recipe, self.facts
         steps = recipe.epochs * facts["steps_per_epoch"]
         optimizer = self.trained_model.optimizer
-        memory = memory_estimate.estimate(self.model, optimizer, recipe.batch_size_per_device)
+        sharding = self.devices.sharding
+        memory = memory_estimate.estimate(self.model, optimizer, recipe.batch_size_per_device, sharding)
         before = ", before blocks are rematerialized" * (recipe.rematerialize == "blocks")
         weights = "fresh" + ", classifier at the tags' frequencies" * recipe.prior_bias
         if self.source:
@@ -97,6 +98,7 @@ class Experiment:
             "model": f"{self.model_name}, {recipe.image_size} px, {self.dataset.num_labels} labels",
             "weights": weights,
             "parameters": f"{self.model.count_params():,}",
+            **({"sharding": sharding.text(self.model.weights)} if sharding else {}),
             "global batch": f"{facts['batch_size']} ({recipe.batch_size_per_device} on each device)",
             "steps": f"{facts['steps_per_epoch']} an epoch ({facts['records']} records), "
             f"{steps} in {recipe.epochs} epochs",

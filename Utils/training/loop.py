@@ -19,7 +19,7 @@ import keras
 
 from Utils.command.cli import WorkError
 from Utils.recipe import durations
-from Utils.training import checkpoints, console, diagnosis
+from Utils.training import checkpoint_savers, checkpoints, console, diagnosis, weight_sharding
 from Utils.training.experiment import Experiment
 from Utils.training.freezing import Freezing
 from Utils.training.per_variable_optimizer import averaged_weights
@@ -82,6 +82,7 @@ class TrainingLoop(keras.callbacks.Callback):
         self.batch_size: int = experiment.facts["batch_size"]
         self.total_steps = self.epochs * self.steps_per_epoch
         self.checkpoint_seconds, self.checkpoint_steps = self._checkpoint_intervals()
+        self.saver = checkpoint_savers.build(run.checkpoints, self.recipe.keep_checkpoints, self.devices)
 
         self.pending_state: checkpoints.State | None = None  # to write into the model when fit begins
         self.stop_signal: int | None = None  # the signal that asked to stop
@@ -104,7 +105,9 @@ class TrainingLoop(keras.callbacks.Callback):
 
         Raises Stopped after SIGTERM or SIGINT, with the state saved, and WorkError if the loss diverges.
         """
-        with self._signals_as_requests():
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.saver.wait)  # however training ends, a save that has begun is finished
+            stack.enter_context(self._signals_as_requests())
             step = self._resume()
             if step >= self.total_steps:
                 console.say(f"all {self.epochs} epochs are done; a higher --epochs continues from here")
@@ -133,6 +136,7 @@ class TrainingLoop(keras.callbacks.Callback):
             shuffle=False,  # the input pipeline shuffles
             verbose=0,  # pyright: ignore[reportArgumentType]  Keras' annotation knows "auto" only
         )
+        self.saver.wait()
         step = self.step  # after early stopping, less than all of that
         self.devices.barrier(f"step {step}")  # other hosts read the checkpoint that the first one has written
         # With `ema`, fit() ends by overwriting the weights with their averages. Training must go on from the
@@ -195,16 +199,13 @@ class TrainingLoop(keras.callbacks.Callback):
         return step
 
     def _save(self, loss: float) -> None:
-        # Every host captures and checks, though only one writes: all must end when the run has diverged.
-        arrays = checkpoints.capture(self.trained_model)
         # The loss was finite before this step's update; the weights after it may not be.
-        if not math.isfinite(loss) or not checkpoints.is_finite(arrays):
+        if not math.isfinite(loss) or not self.saver.save(self.trained_model, self.step):
             raise self._diverged(loss)
-        if self.devices.is_first_host:
-            checkpoints.save(self.run.checkpoints, self.step, arrays, self.recipe.keep_checkpoints)
         self.saved_step, self.saved_at = self.step, time.monotonic()
 
     def _diverged(self, loss: float) -> WorkError:
+        self.saver.wait()
         newest = checkpoints.newest(self.run.checkpoints)
         rest = f"the last good state is {newest}" if newest else "there was no good state to keep yet"
         return WorkError(
@@ -302,13 +303,15 @@ class TrainingLoop(keras.callbacks.Callback):
                 scores = self.evaluate([_BetweenBatches(self._stop_if_requested)])
                 row.update(_columns(set(scores) - set(diagnosis.SCORES), scores))
             is_last = epoch + 1 == self.epochs or self._ends_early(row)
-            if self.devices.is_first_host:
-                self._export(row, is_last)
+            with weight_sharding.on_every_host(self.trained_model.variables):
+                if self.devices.is_first_host:
+                    self._export(row, is_last)
         # After an interruption only the steps of this process count, or the speed would be too high.
         images = (self.step - self.fit_start) * self.batch_size
         row["images_per_second"] = round(images / max(self.fit_seconds, 1e-9), 2)
         row["seconds"] = round(time.monotonic() - self.fit_started_at, 2)
         row.update(_columns(diagnosis.SCORES, scores))
+        self.saver.wait()
         self.run.history.append(row)
         for tracker in self.trackers:
             tracker.log(row)

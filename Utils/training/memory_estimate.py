@@ -6,8 +6,12 @@ from typing import Any
 
 import keras
 
+from Utils.training.weight_sharding import WeightSharding
 
-def estimate(model: keras.Model, optimizer: Any, batch_size: int) -> dict[str, int]:
+
+def estimate(
+    model: keras.Model, optimizer: Any, batch_size: int, sharding: WeightSharding | None = None
+) -> dict[str, int]:
     """Return the bytes of each use (weights, gradients and others), with ``batch_size`` images on a device.
 
     weights: all variables of the model. gradients: one value for each trainable one. optimizer: its slots
@@ -16,10 +20,17 @@ def estimate(model: keras.Model, optimizer: Any, batch_size: int) -> dict[str, i
     backend fuses, recomputes or needs as scratch space is not included: the estimate is good within a factor
     of two.
     """
+    weights = model.trainable_variables
+
+    def size(variables: Iterable[Any]) -> int:
+        if sharding is None:
+            return sum(map(_bytes, variables))
+        return sharding.bytes_on_a_device(variables, weights, _bytes)
+
     return {
-        "weights": _bytes(model.variables),
-        "gradients": _bytes(model.trainable_variables),
-        "optimizer": _bytes(optimizer.variables),
+        "weights": size(model.variables),
+        "gradients": size(weights),
+        "optimizer": size(optimizer.variables),
         "activations": batch_size * sum(_output_bytes(layer) for layer in model.layers),
     }
 
@@ -30,8 +41,8 @@ def describe(need: Mapping[str, int]) -> str:
     return f"about {readable(sum(need.values()))} on each device ({parts})"
 
 
-def _bytes(variables: Iterable[Any]) -> int:
-    return sum(math.prod(variable.shape) * _width(variable.dtype) for variable in variables)
+def _bytes(variable: Any) -> int:
+    return math.prod(variable.shape) * _width(variable.dtype)
 
 
 def _width(dtype: Any) -> int:

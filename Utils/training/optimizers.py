@@ -15,8 +15,9 @@ import numpy as np
 
 from Utils.command.cli import UserError, suggest
 from Utils.recipe.options import OptimizerOptions
-from Utils.training.per_variable_optimizer import LossScale, PerVariableOptimizer, to_array
+from Utils.training.per_variable_optimizer import LossScale, PerVariableOptimizer
 from Utils.training.tensors import Tensor, ops
+from Utils.training.weight_sharding import to_host
 
 
 @keras.saving.register_keras_serializable("Utils")
@@ -121,7 +122,7 @@ class ScheduleFreeAdamW(PerVariableOptimizer, keras.optimizers.ScheduleFreeAdamW
         if self.use_ema:
             return super().averages()
         pairs = zip(self._trainable_variables, self._momentums, strict=True)
-        return [(to_array(y) - (1.0 - self.beta_1) * to_array(z)) / self.beta_1 for y, z in pairs]
+        return [(to_host(y) - (1.0 - self.beta_1) * to_host(z)) / self.beta_1 for y, z in pairs]
 
 
 def _per_variable(name: str) -> type[PerVariableOptimizer]:

@@ -17,6 +17,7 @@ import numpy as np
 
 from Utils.training import adaptive_gradient_clipping, devices
 from Utils.training.tensors import Tensor, ops
+from Utils.training.weight_sharding import to_host
 
 _KerasOptimizer = keras.optimizers.Optimizer if TYPE_CHECKING else object  # the class the mixin precedes
 
@@ -86,7 +87,7 @@ class PerVariableOptimizer(_KerasOptimizer):
         """Return the averages to evaluate and save in place of the weights, in their order, or None."""
         if not self.use_ema:
             return None
-        return [to_array(average) for average in self._model_variables_moving_average]
+        return [to_host(average) for average in self._model_variables_moving_average]
 
     def update_step(self, gradient: Tensor, variable: Tensor, learning_rate: Tensor) -> None:
         """Clip, decay and update one variable, then its moving average."""
@@ -164,7 +165,7 @@ def averaged_weights(model: keras.Model) -> Iterator[None]:
         return
     weights = model.trainable_variables
     # Copies on the host: a second set of weights on the device might not fit.
-    values = [to_array(weight) for weight in weights]
+    values = [to_host(weight) for weight in weights]
     try:
         for weight, average in zip(weights, averages, strict=True):
             weight.assign(average)
@@ -177,11 +178,6 @@ def averaged_weights(model: keras.Model) -> Iterator[None]:
 def _copying(variable: Tensor) -> Any:
     """Return an initializer that copies a variable: an assignment in ``build`` is lost where it is traced."""
     return lambda shape, dtype=None: ops.copy(variable)
-
-
-def to_array(variable: Tensor) -> np.ndarray:
-    """Return a copy of a variable; on jax the next step reuses ("donates") the variable's own buffer."""
-    return np.array(ops.convert_to_numpy(variable))
 
 
 def _frozen(factor: Any) -> float | tuple[float, ...]:

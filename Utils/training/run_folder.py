@@ -33,6 +33,7 @@ CHANGEABLE = (
     "jit_compile",
     "attention_implementation",
     "rematerialize",
+    "shard_model",
 )
 # Compared as the global batch and the steps of an epoch: another number of devices may continue a run.
 COMPARED_AS_FACTS = ("batch_size_per_device", "steps_per_epoch")

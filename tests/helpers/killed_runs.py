@@ -1,4 +1,4 @@
-"""Run by test_resume.py in a process of its own: a run killed again and again, and an uninterrupted one.
+"""Run by test_resume.py and test_sharded_runs.py: a run killed again and again, and an uninterrupted one.
 
 ``killed_runs.py DATASET FOLDER SEED FLAG...`` leaves FOLDER/whole and FOLDER/killed and prints what happened
 as a JSON list. Every attempt is a process, forked after the imports, that ends by SIGKILL at a moment drawn
@@ -21,7 +21,7 @@ import Models  # noqa: F401
 import train
 from Utils.files import atomic
 from Utils.report import run_plots  # noqa: F401
-from Utils.training import checkpoints, loop, trackers  # noqa: F401
+from Utils.training import checkpoints, loop, orbax_arrays, trackers  # noqa: F401
 
 
 def attempt(words, arrange=lambda: None):
@@ -81,13 +81,49 @@ def in_a_checkpoint(number, share):
     checkpoints.save = cut
 
 
-def moments(draw):
+def in_a_folder(number, seconds):
+    """Die while the number-th folder is written, some seconds after it was begun."""
+    write, begun = orbax_arrays.AsyncWriter.write, []
+
+    def tell_and_die():
+        print(f"half written: {begun[-1]}", file=sys.stderr)
+        die()
+
+    def cut(writer, folder, arrays):
+        write(writer, folder, arrays)
+        begun.append(folder)
+        if len(begun) == number:
+            threading.Timer(seconds, tell_and_die).start()
+
+    orbax_arrays.AsyncWriter.write = cut
+
+
+def before_the_pointer(number):
+    """Die when the number-th checkpoint is complete, and not current yet."""
+    published = []
+
+    def cut(*arguments, publish=checkpoints.publish):
+        published.append(arguments)
+        if len(published) == number:
+            die()
+        publish(*arguments)
+
+    checkpoints.publish = cut
+
+
+def moments(draw, is_sharded):
     """Yield five moments, as (function, arguments)."""
     kinds = [in_a_checkpoint, in_a_step, in_a_file, in_a_checkpoint, in_a_step]
+    if is_sharded:
+        kinds = [in_a_folder, in_a_step, in_a_folder, before_the_pointer, in_a_folder]
     draw.shuffle(kinds)
     for kind in kinds:
         if kind is in_a_step:
             yield kind, (draw.randint(4, 9), draw.uniform(0, 0.05))
+        elif kind is in_a_folder:
+            yield kind, (draw.randint(1, 3), draw.uniform(0, 0.03))
+        elif kind is before_the_pointer:
+            yield kind, (draw.randint(1, 3),)
         else:
             yield kind, (draw.randint(1, 4), draw.uniform(0, 2 if kind is in_a_checkpoint else 1))
 
@@ -97,7 +133,7 @@ def main(dataset, folder, seed, *flags):
     folder = pathlib.Path(folder)
     words = [*flags, "--dataset", dataset, "--run-dir"]
     done = [["whole", 0, attempt([*words, str(folder / "whole")])]]
-    for kind, arguments in moments(random.Random(int(seed))):
+    for kind, arguments in moments(random.Random(int(seed)), "--shard-model" in flags):
         ended = attempt([*words, str(folder / "killed")], lambda: kind(*arguments))  # noqa: B023  called here
         pointer = folder / "killed" / "checkpoints" / "newest.json"
         step = json.loads(pointer.read_text())[0]["step"] if pointer.exists() else 0

@@ -11,7 +11,14 @@ import numpy as np
 
 import Models
 from helpers.optimized import build
-from Utils.training import batch_norm_statistics, checkpoints, devices, losses, validation_metrics
+from Utils.training import (
+    batch_norm_statistics,
+    checkpoints,
+    devices,
+    losses,
+    validation_metrics,
+    weight_sharding,
+)  # fmt: skip
 
 SIZE, LABELS, BATCH = 32, 5, 8
 AUGMENTS = {"activation": "relu"}  # marks the model that augments
@@ -41,8 +48,7 @@ def compiled_model(name, options, on, policy="float32", ema=0.9):
     keras.backend.clear_session()
     if keras.backend.backend() == "jax":  # a cleared session has no distribution
         names = keras.distribution.list_devices()[: on.replicas]
-        spread = keras.distribution.DataParallel(devices=names, auto_shard_dataset=False)
-        keras.distribution.set_distribution(spread)
+        keras.distribution.set_distribution(weight_sharding.distribution(names, on.sharding))
     keras.utils.set_random_seed(3)
     keras.config.set_dtype_policy(policy)
     fields = {field.name for field in dataclasses.fields(Models.spec(name))}

@@ -17,6 +17,7 @@ from helpers import zoo
 from helpers.weights import randomized
 
 import Models
+from Utils.training.weight_sharding import WeightSharding
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -69,7 +70,8 @@ def test_a_family_states_its_data(family):
     module = Models.family(family)
     assert dataclasses.is_dataclass(module.Spec) and module.Spec.__dataclass_params__.frozen
     assert all(spec.source for spec in module.VARIANTS.values())
-    for pattern in module.NO_DECAY + module.NO_CLIP:
+    patterns = [pattern for pattern, _ in module.SHARD_AXES]
+    for pattern in [*module.NO_DECAY, *module.NO_CLIP, *patterns]:
         re.compile(pattern)
 
 
@@ -154,8 +156,9 @@ def test_mixed_precision_gives_finite_float32_logits(name):
 
 
 @pytest.mark.parametrize("name", TESTED)
-def test_what_decays_and_what_is_clipped(name):
+def test_what_decays_what_is_clipped_and_what_is_split(name):
     module = Models.family(name)
+    sharding = WeightSharding(2, module.SHARD_AXES)
     for options in (
         {},
         *({"attention": kind} for kind in ("se", "eca") if "attention" in zoo.spec_fields(name)),
@@ -166,6 +169,8 @@ def test_what_decays_and_what_is_clipped(name):
             assert exempt == vector, weight.path
             unclipped = any(re.search(pattern, weight.path) for pattern in module.NO_CLIP)
             assert unclipped == weight.path.startswith("head_logits/"), weight.path
+            small = vector or "/positions_" in weight.path
+            assert small or sharding.axis(weight) is not None, weight.path
 
 
 # Weights start as zeros: the file has all values, and JAX would compile an initializer for every new shape.

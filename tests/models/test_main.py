@@ -93,6 +93,17 @@ def test_the_list_for_people(outlines):
     names = [f"ViT/{name}" for name in Models.variants("ViT") if not name.endswith("test")]
     assert [line.split()[0] for line in lines[3:]] == names
     assert names[:2] == ["ViT/Ti16", "ViT/S16"]
+    counts = {line.split()[0]: line.split()[1] for line in lines[3:]}
+    assert counts["ViT/g14"] == f"{_vit_parameters(14, 40, 1408, 6144, 448, 2380):,}"
+    assert counts["ViT/L16"] == f"{_vit_parameters(16, 24, 1024, 4096, 448, 2380):,}"
+
+
+def _vit_parameters(patch, depth, width, mlp_width, size, labels):
+    """The closed form, with LayerScale and a norm after the averages of all tokens."""
+    attention, mlp = 4 * (width + 1) * width, 2 * width * mlp_width + width + mlp_width
+    block = attention + mlp + 2 * 2 * width + 2 * width
+    stem = (3 * patch**2 + 1) * width + (size // patch) ** 2 * width
+    return stem + depth * block + 2 * width + (width + 1) * labels
 
 
 def test_a_field_needs_a_model(capsys):
