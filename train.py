@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from Utils.training.devices import Devices
     from Utils.training.experiment import Experiment
     from Utils.training.freezing import Freezing
-    from Utils.training.weight_sharding import WeightSharding
 
 ARCHITECTURE = "architecture.json"  # of a run that takes its model from --init-from, not from the recipe
 
@@ -58,37 +57,26 @@ def _run(name: str, arguments: command_line.ParsedArguments, dataset: Dataset) -
     for choice in arguments.choices:
         console.say(choice.text(recipe))
     prepare_compiler() if arguments.topology else prepare_backend()
-    from Utils.training import compiled_step, devices, dry_run, freezing, topology
+    import Models
+    from Utils.training import compiled_step, devices, dry_run, freezing, topology, weight_sharding
 
     target = topology.find(arguments.topology)
-    sharding = _sharding(recipe, arguments.source)
+    family = Models.family(recipe.model or (arguments.source.model if arguments.source else ""))
+    sharding = weight_sharding.build(recipe.shard_model, family.SHARD_AXES)
     found = devices.of_topology(target, sharding) if target else devices.find(sharding)
     # A dry run does all of this too, so that it refuses what the run would: the folder is made afterwards.
     with compiled_step.weights_without_memory() if target else contextlib.nullcontext():
         experiment = _set_up(recipe, dataset, found, arguments.source, arguments.run_dir)
-        compile_model = functools.partial(_compile, experiment)
         steps = experiment.facts["steps_per_epoch"]
-        body = freezing.Freezing(recipe.freeze_body_epochs, steps, compile_model)
+        body = freezing.Freezing(recipe.freeze_body_epochs, steps, functools.partial(_compile, experiment))
         # A body that is frozen at first needs less than it does later.
         body.compile_for(recipe.epochs * steps - 1 if target else 0)
     if arguments.dry_run:
         return dry_run.show(experiment, arguments, target)
-    with experiment.devices.first_host_first("run folder"):
-        is_first_host = experiment.devices.is_first_host
-        run = Run(arguments.run_dir, name, recipe, dataset, experiment.facts, is_first_host)
+    with found.first_host_first("run folder"):
+        run = Run(arguments.run_dir, name, recipe, dataset, experiment.facts, found.is_first_host)
     with run:
         return _train(experiment, body, run, name)
-
-
-def _sharding(recipe: Recipe, source: Source | None) -> "WeightSharding | None":
-    """Return how the model's weights are spread over devices, None where each device has all of them."""
-    import Models
-    from Utils.training.weight_sharding import WeightSharding
-
-    if recipe.shard_model == 1:
-        return None
-    family = Models.family(recipe.model or (source.model if source else ""))
-    return WeightSharding(recipe.shard_model, family.SHARD_AXES)
 
 
 def _set_up(
@@ -402,9 +390,7 @@ def _save_first_state(
     from Models import transfer
     from Utils.training import checkpoint_savers
 
-    saver = checkpoint_savers.build(run.checkpoints, experiment.recipe.keep_checkpoints, experiment.devices)
-    saver.save(experiment.trained_model, 0)
-    saver.wait()
+    checkpoint_savers.save_now(run.checkpoints, experiment.trained_model, 0, experiment.devices)
     if not experiment.devices.is_first_host:
         return
     console.say(f"weights of {source.file}: {match.text}")

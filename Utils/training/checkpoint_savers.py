@@ -34,6 +34,13 @@ def build(folder: Any, keep: int, devices: Devices) -> Saver:
     return kind(folder, keep, devices.is_first_host)
 
 
+def save_now(folder: Any, model: keras.Model, step: int, devices: Devices) -> None:
+    """Save a state as the only checkpoint of a folder, and wait for it."""
+    saver = build(folder, 1, devices)
+    saver.save(model, step)
+    saver.wait()
+
+
 def check(run_dir: str, devices: Devices) -> None:
     """Raise UserError where the checkpoints that such devices need cannot be written."""
     if devices.sharding is None or not run_dir:

@@ -87,6 +87,11 @@ class WeightSharding:
         return text
 
 
+def build(ways: int, axes: ShardAxes) -> WeightSharding | None:
+    """Return how weights are spread in so many ways, None for one: every device has all of them."""
+    return WeightSharding(ways, axes) if ways > 1 else None
+
+
 class ShardedModel(keras.distribution.ModelParallel):
     """Keras' distribution of a model over a mesh, with layouts by path and shape, and rows on all devices.
 
