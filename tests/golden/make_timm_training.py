@@ -40,6 +40,17 @@ CASES = {
         {"img_size": 32, "embed_dim": 8, "depths": [2, 1], "num_heads": [2, 2], "window_size": 4}, 32,
         "SwinV2/tiny_window8_256", {"depths": (2, 1), "width": 8, "heads": (2, 2), "window": 4},
     ),
+    "siglip": (
+        "vit_base_patch16_siglip_224", VIT, 32, "ViT/B16-SigLIP", TOKENS | {"mlp_width": 96},
+    ),
+    "dinov3": (
+        "vit_small_patch16_dinov3", VIT | {"init_values": 0.1}, 32, "DINOv3/S16",
+        TOKENS | {"mlp_width": 96, "layer_scale": 0.1},
+    ),
+    "caformer": (
+        "caformer_s18", {"depths": DEPTHS, "dims": (8, 8, 32, 32)}, 32, "MetaFormer/CAFormer-S18",
+        {"depths": DEPTHS, "widths": (8, 8, 32, 32)},
+    ),
     "eva02": ("eva02_base_patch14_448", VIT, 32, "EVA02/base_patch14_448", TOKENS),
     "nfnet": (
         "eca_nfnet_l0",
@@ -55,8 +66,8 @@ OPTIMIZERS = {"sgd": (1e-3, 0.0), "adamw": (5e-4, 0.05)}
 MOMENTUM, EPSILON = 0.9, 1e-8
 # Larger tensors would fill the file: their numbers are drawn here, with the deviation that timm gives them.
 MOST_ELEMENTS = 10_000
-# What timm decays and this zoo does not, because it is a matrix for timm by its number of axes alone.
-NOT_DECAYED = r"(gain|attn_last\.conv\.weight)$"
+# What timm decays and this zoo does not: a matrix for timm by its number of axes alone.
+NOT_DECAYED = r"(gain|attn_last\.conv\.weight|attn_pool\.latent)$"
 
 
 def batch(step, size):
@@ -156,6 +167,14 @@ def _statistics(model):
     return values, counts
 
 
+def _caformer():
+    """Return the arguments by which timm's MetaFormer is a CAFormer."""
+    from timm.models import metaformer as timm
+
+    norms = [timm.LayerNorm2dNoBias] * 2 + [timm.LayerNormNoBias] * 2
+    return {"token_mixers": [timm.SepConv] * 2 + [timm.Attention] * 2, "norm_layers": norms}
+
+
 def golden_case(architecture, arguments, size):
     """Return the arrays and the facts of one model."""
     import copy
@@ -164,7 +183,11 @@ def golden_case(architecture, arguments, size):
     import torch
 
     torch.manual_seed(0)
-    model = timm.create_model(architecture, num_classes=LABELS, drop_path_rate=0.0, **arguments).train()
+    if architecture == "caformer_s18":  # whose function fixes the depths
+        arguments = arguments | _caformer()
+        model = timm.models.metaformer.MetaFormer(num_classes=LABELS, **arguments).train()
+    else:
+        model = timm.create_model(architecture, num_classes=LABELS, drop_path_rate=0.0, **arguments).train()
     weights = _first_weights(model)
     arrays = {f"weight/{name}": value for name, value in weights.items()}
     facts = {"weights": {name: list(model.state_dict()[name].shape) for name in weights}}
