@@ -15,6 +15,7 @@ OPTIONS = {
     "drop_path_rate": "stochastic_depth",
     "drop_rate": "dropout",
     "dropout_rate": "dropout",
+    "embed_dim": "widths",
     "eps": "epsilon",
     "global_pool": "head",
     "img_size": "image_size",

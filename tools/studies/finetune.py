@@ -59,21 +59,31 @@ ROADS = ("rule", "probe", SCRATCH)
 Setting = tuple[str, int, int, str, int]  # method, pictures, new tags, world, seed
 
 
-def _runs(methods: Sequence[str], size: int, new: int, worlds: Sequence[str] = STYLES) -> list[Setting]:
-    return [(method, size, new, world, seed) for seed in range(3) for world in worlds for method in methods]
+def _runs(
+    methods: Sequence[str],
+    size: int,
+    new: int,
+    worlds: Sequence[str] = STYLES,
+    seeds: Sequence[int] = (0, 1, 2),
+) -> list[Setting]:
+    return [(method, size, new, world, seed) for seed in seeds for world in worlds for method in methods]
 
 
-# Those that tell the most come first.
+# Those that tell the most come first: one world with all seeds, then others, then rare tags and other sizes.
 GRID = tuple(
     itertools.chain(
-        _runs(ROADS, 1000, 20),
-        _runs(ROADS, 1000, MOST_NEW, [EMOJI]),
-        _runs(ROADS, 300, 20),
-        _runs(["repeat"], 1000, 20),
-        _runs(["repeat"], 300, 20),
-        _runs(ROADS, 1000, MOST_NEW),
+        _runs(ROADS, 1000, 20, ["faces"]),
+        _runs(ROADS, 1000, 20, ["scenes"], [0]),
+        _runs(ROADS, 1000, MOST_NEW, [EMOJI], [0]),
+        _runs([*ROADS, "repeat"], 300, 20, ["faces"]),
+        _runs(["repeat"], 1000, 20, ["faces"]),
+        _runs(ROADS, 1000, 20, ["scenes"], [1, 2]),
+        _runs(ROADS, 1000, MOST_NEW, [EMOJI], [1, 2]),
+        _runs([*ROADS, "repeat"], 300, 20, ["scenes"]),
+        _runs(["repeat"], 1000, 20, ["scenes"]),
+        _runs(["repeat"], 1000, MOST_NEW, [EMOJI]),
+        *(_runs(ROADS, 1000, new) for new in (MOST_NEW, 5)),
         _runs(ROADS, 3000, 20),
-        _runs(ROADS, 1000, 5),
         _runs(ROADS, 300, MOST_NEW, [EMOJI]),
         *(_runs(ROADS, size, new) for size in (300, 3000) for new in (5, MOST_NEW)),
         _runs(["lamb", "no-mixup", "body0.1", "probe-repeat"], 300, 20),
