@@ -47,6 +47,7 @@ SCRATCH = "scratch"
 METHODS = {  # {name: words for `train.py finetune`}
     "rule": "",
     "probe": "--probe",
+    "probe-6": "--probe --epochs 6",
     SCRATCH: "",
     "repeat": "--sampling repeat_factor",
     "probe-repeat": "--probe --sampling repeat_factor",
@@ -73,6 +74,7 @@ def _runs(
 GRID = tuple(
     itertools.chain(
         _runs(ROADS, 1000, 20, ["faces"]),
+        _runs(["probe-6"], 1000, 20, ["faces"]),
         _runs(ROADS, 1000, 20, ["scenes"], [0]),
         _runs(ROADS, 1000, MOST_NEW, [EMOJI], [0]),
         _runs([*ROADS, "repeat"], 300, 20, ["faces"]),
