@@ -164,7 +164,7 @@ def _train_ours(run: Run, dataset: Dataset, work: pathlib.Path, python: str) -> 
     recipe = dataclasses.replace(run.recipe, tracker="none")
     words = [sys.executable, "train.py", "demo", "--dataset", run.dataset, "--run-dir", str(work / "run")]
     history = work / "run" / "history.csv"
-    clock, seconds = _clocked([*words, *flags(recipe)], work / "log.txt", history)
+    clock, seconds = clocked([*words, *flags(recipe)], work / "log.txt", history)
     names = {"loss": "loss", "f1": "val_f1", "macro_f1": "val_macro_f1", "epoch": "epoch", "images": "images"}
     rows = csv_tables.read_texts(history, "the epochs of a run")
     texts = [{**{name: row[column] for name, column in names.items()}} for row in rows]
@@ -174,7 +174,7 @@ def _train_ours(run: Run, dataset: Dataset, work: pathlib.Path, python: str) -> 
     ]
     csv_tables.write_rows(work / "curve.csv", CURVE, cells)
     predict = [sys.executable, "tools/predict.py", str(work / "run"), "--dataset", run.dataset]
-    _clocked(
+    clocked(
         [*predict, "--split", "validation", "--which", "last", "-o", str(work / "dump")], work / "log.txt"
     )
     shutil.rmtree(work / "run" / "checkpoints")
@@ -188,7 +188,7 @@ def _train_peer(run: Run, dataset: Dataset, work: pathlib.Path, python: str) -> 
     options = peer_options(run, dataset)
     write_json(work / "options.json", options)
     words = [python, str(PEER), str(pictures), str(work / "options.json"), str(work)]
-    _, seconds = _clocked(words, work / "log.txt")
+    _, seconds = clocked(words, work / "log.txt")
     probabilities = np.load(work / "probabilities.npy")
     ids = dataset.post_ids("validation")
     with predictions.writing(work / "dump", dataset.tags, info={"model": f"timm {run.model}"}) as writer:
@@ -261,7 +261,7 @@ def _export(dataset: Dataset, folder: pathlib.Path) -> pathlib.Path:
     return path
 
 
-def _clocked(
+def clocked(
     words: Sequence[str], log: pathlib.Path, rows: pathlib.Path | None = None
 ) -> tuple[list[float], float]:
     """Run a command; return its CPU seconds at each new line of the file ``rows``, and at its end.

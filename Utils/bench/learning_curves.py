@@ -12,7 +12,7 @@ import scipy.stats
 
 from Utils.bench import learning
 from Utils.evaluation import bootstrap, paired_bootstrap, predictions
-from Utils.evaluation.paired_bootstrap import METRICS, ModelScores, ResampledScores
+from Utils.evaluation.paired_bootstrap import METRICS, Difference, ModelScores, ResampledScores
 
 TABLE = (
     "dataset", "side", "model", "learning_rate", "images", "seeds", "micro_F1", "micro_low", "micro_high",
@@ -88,15 +88,21 @@ def row(
     return {name: facts[name] for name in TABLE}, scores
 
 
+def difference(theirs: SeedScores, ours: SeedScores, metric: str) -> Difference:
+    """Return by how much the mean of ours is above theirs; its 95% interval is over images and seeds."""
+    change = paired_bootstrap.difference(theirs.mean, ours.mean, metric)
+    margin = _margin([theirs.values(metric), ours.values(metric)])
+    return Difference(change.value, *_widened(change.value, (change.low, change.high), margin))
+
+
 def difference_line(name: str, theirs: SeedScores, ours: SeedScores) -> str:
     """Return one sentence: by how much ours is above theirs, with its interval over images and seeds."""
     parts = []
     for metric in METRICS:
-        change = paired_bootstrap.difference(theirs.mean, ours.mean, metric)
-        margin = _margin([theirs.values(metric), ours.values(metric)])
-        low, high = _widened(change.value, (change.low, change.high), margin)
-        known = "" if low > 0 or high < 0 else ", not distinguishable"
-        parts.append(f"{metric.replace('_', ' ')} {change.value:+.4f} ({low:+.4f} to {high:+.4f}{known})")
+        change = difference(theirs, ours, metric)
+        known = "" if change.distinguishable else ", not distinguishable"
+        interval = f"{change.low:+.4f} to {change.high:+.4f}{known}"
+        parts.append(f"{metric.replace('_', ' ')} {change.value:+.4f} ({interval})")
     return f"{name}: {', '.join(parts)}"
 
 

@@ -75,14 +75,14 @@ def burn(until):
 rows = pathlib.Path({str(rows)!r})
 burn(0.3); rows.write_text("head\\n1\\n"); time.sleep(0.5); burn(0.6); rows.write_text("head\\n1\\n2\\n")
 """
-    clock, total = learning._clocked([sys.executable, "-c", code], tmp_path / "log.txt", rows)
+    clock, total = learning.clocked([sys.executable, "-c", code], tmp_path / "log.txt", rows)
     assert len(clock) == 2
     assert 0.25 <= clock[0] < clock[1] <= total < 1.0
 
 
 def test_a_command_that_fails_is_told_with_the_end_of_its_log(tmp_path):
     with pytest.raises(WorkError, match="failed with 3: what went wrong"):
-        learning._clocked(
+        learning.clocked(
             [sys.executable, "-c", "import sys; print('what went wrong'); sys.exit(3)"], tmp_path / "log.txt"
         )
 

@@ -1,0 +1,285 @@
+"""Datasets that lack true labels, and the scores of taggers that were trained on them.
+
+A drawn booru with all its labels becomes a dataset, of which others take the pictures and fewer labels.
+Scores are by the true tags of its test posts, which keep them.
+"""
+
+import csv
+import dataclasses
+import io
+import json
+import os
+import pathlib
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from Utils.bench import learning_curves
+from Utils.bench.learning import ONE_THREAD
+from Utils.bench.learning_curves import SeedScores
+from Utils.command.cli import WorkError
+from Utils.data import dataset_folder, packing
+from Utils.data.dataset_folder import POST_COLUMNS, POSTS
+from Utils.demo_booru import missing_labels
+from Utils.evaluation import paired_bootstrap, per_tag_thresholds, predictions, scores
+from Utils.files import csv_tables, parquet_files
+from Utils.files.atomic import ROOT, replacing
+
+PICTURE = 512  # side of the drawn pictures, in pixels
+TABLE = (
+    "world", "missing", "method", "seeds", "micro_F1", "micro_low", "micro_high", "macro_F1", "macro_low",
+    "macro_high", "macro_AP", "rare_F1", "cpu_seconds",
+)  # fmt: skip
+DIFFERENCES = ("world", "missing", "method", "seeds", "metric", "difference", "low", "high")
+_DEFINITION = """name = "labels"
+image_size = 96
+jpeg_quality = 95
+splits = {{train = [0, 599], validation = [600, 649], test = [650, 999]}}
+ratings = ["g", "s"]
+categories = [0, 3, 4]
+min_tag_count = {least}
+min_tag_images = {least}
+min_tag_share = 0.5
+min_tags_per_image = 3
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class World:
+    """A drawn booru."""
+
+    style: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """The name of its folders."""
+        return f"{self.style}-{self.seed}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Noise:
+    """How many percent of the true labels are missing, and which."""
+
+    kind: str  # of missing_labels.KINDS
+    percent: int
+
+    @property
+    def name(self) -> str:
+        """The name of its folders."""
+        return f"{self.kind}-{self.percent}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """A training run.
+
+    Attributes:
+        world: of its pictures.
+        noise: of its labels.
+        method: its name in the tables.
+        words: flags of train.py; ``{labels}`` is the folder of what was predicted out of fold.
+        seed: of the training.
+    """
+
+    world: World
+    noise: Noise
+    method: str
+    words: str
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+        return f"{self.world.name}-{self.noise.name}-{self.method}-{self.seed}"
+
+
+def tool(name: str, *words: object) -> None:
+    """Run a command of tools/ with one thread; raise WorkError with its message where it fails."""
+    line = [sys.executable, f"tools/{name}", *map(str, words)]
+    environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise WorkError(f"{name} failed: {done.stderr.strip()[-1000:]}")
+
+
+def make_world(world: World, folder: pathlib.Path, images: int) -> pathlib.Path:
+    """Draw a booru and pack it with all its labels, unless it is there; return the dataset's folder."""
+    booru, dataset = folder / f"booru-{world.name}", folder / f"data-{world.name}-complete"
+    if not booru.exists():
+        seed = ("--seed", world.seed, "--style", world.style, "--missing", 0, "--workers", 1)
+        tool("make_demo_booru.py", booru, "--images", images, *seed)
+    if not (dataset / "test").exists():
+        definition = folder / "definition.toml"
+        definition.write_text(_DEFINITION.format(least=max(1, images // 120)), encoding="utf-8")
+        source = ("--source", "fire-eggs", "--from", booru / "danbooru.db", "--images", booru / "512px")
+        tool("select_tags.py", definition, *source, "-o", dataset, "--overwrite")
+        tool("write_records.py", dataset, "--workers", 1)
+    return dataset
+
+
+def make_dataset(world: World, noise: Noise, folder: pathlib.Path) -> pathlib.Path:
+    """Make a dataset that lacks labels, unless it is there; return its folder.
+
+    Training and validation posts lose labels, test posts do not. The tag list stays that of all labels, with
+    its counts.
+    """
+    complete, dataset = (folder / f"data-{world.name}-{name}" for name in ("complete", noise.name))
+    if (dataset / "test").exists():
+        return dataset
+    dataset.mkdir(exist_ok=True)
+    packing.copy_selection(complete, dataset)
+    posts = parquet_files.read(complete / POSTS, "the posts of a dataset", POST_COLUMNS)
+    names = dataset_folder.load(complete).tags["name"].tolist()
+    areas = box_areas(folder / f"booru-{world.name}" / "truth_boxes.csv")
+    incomplete = without_labels(posts, names, areas, noise, world.seed)
+    pq.write_table(incomplete, dataset / POSTS)
+    tool("write_records.py", dataset, "--labels-only", "--reuse", complete, "--workers", 1)
+    return dataset
+
+
+def without_labels(
+    posts: pa.Table,
+    names: Sequence[str],
+    areas: Mapping[tuple[int, str], float],
+    noise: Noise,
+    seed: int,
+) -> pa.Table:
+    """Return the posts of a dataset without the labels that are missing.
+
+    Args:
+        posts: rows of posts.parquet.
+        names: of the tags.
+        areas: from `box_areas`.
+        noise: how many labels of training and validation posts are missing, and which.
+        seed: of the draws.
+    """
+    lists = posts["label_indexes"].to_pylist()
+    labels = np.concatenate([np.array(row, np.int64) for row in lists])
+    post_ids = np.repeat(posts["post_id"].to_numpy(), [len(row) for row in lists])
+    is_test = np.repeat(np.array(posts["split"].to_pylist()) == "test", [len(row) for row in lists])
+    pairs = zip(post_ids.tolist(), labels.tolist(), strict=True)
+    sizes = np.array([areas.get((post, names[label]), np.nan) for post, label in pairs])
+    counts = np.bincount(labels, minlength=len(names))[labels]
+    missing = missing_labels.is_missing(noise.kind, noise.percent / 100, sizes, counts, seed)
+    kept = iter((is_test | ~missing).tolist())
+    fewer = [[label for label in row if next(kept)] for row in lists]
+    column = posts.schema.get_field_index("label_indexes")
+    return posts.set_column(
+        column, posts.schema.field(column), pa.array(fewer, POST_COLUMNS["label_indexes"])
+    )
+
+
+def box_areas(path: pathlib.Path) -> dict[tuple[int, str], float]:
+    """Return the area of the largest box of every pair of post and tag, as a share of the picture."""
+    areas: dict[tuple[int, str], float] = {}
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            x0, y0, x1, y1 = (float(row[name]) for name in ("x0", "y0", "x1", "y1"))
+            key = int(row["image_id"]), row["tag"]
+            areas[key] = max(areas.get(key, 0.0), (x1 - x0) * (y1 - y0) / PICTURE**2)
+    return areas
+
+
+def tag_scores(dump: predictions.Dump, rare: np.ndarray) -> dict[str, float]:
+    """Return macro AP, and macro F1 of the rare tags at the P = R threshold of all tags."""
+    counts = paired_bootstrap.counts_at_equality(dump.probabilities, dump.labels)[1]
+    precisions = per_tag_thresholds.average_precisions(dump.probabilities, dump.labels)
+    return {"macro_AP": float(np.nanmean(precisions)), "rare_F1": scores.macro_f1(counts.select(rare))}
+
+
+def rarest_third(counts: np.ndarray) -> np.ndarray:
+    """Return the columns of the rarest third of tags, by their counts (L,)."""
+    return np.sort(np.argsort(counts, kind="stable")[: len(counts) // 3])
+
+
+def write_report(folder: pathlib.Path, trials: Sequence[Trial], results: Any, base: str) -> None:
+    """Write runs.csv, differences.csv and differences.svg of the runs that are there, and print them.
+
+    Args:
+        folder: of the study.
+        trials: in the order of the tables.
+        results: where the tables go.
+        base: the method that the others are compared with, on the seeds that both have.
+    """
+    groups: dict[tuple[str, str, str], dict[int, pathlib.Path]] = {}
+    for trial in dict.fromkeys(trials):
+        place = folder / "runs" / trial.name
+        if place.exists():
+            key = (trial.world.name, trial.noise.name, trial.method)
+            groups.setdefault(key, {})[trial.seed] = place
+    if not groups:
+        raise WorkError(f"no run is finished in {folder}")
+    rows = [[*key, *_row(places)] for key, places in groups.items()]
+    differences = []
+    for (world, noise, method), places in groups.items():
+        others = groups.get((world, noise, base), {})
+        shared = [seed for seed in places if seed in others]
+        if method != base and shared:
+            sides = [learning_curves.score([side[seed] for seed in shared]) for side in (others, places)]
+            differences += [[world, noise, method, len(shared), *row] for row in _differences(*sides)]
+    results = pathlib.Path(results)
+    results.mkdir(parents=True, exist_ok=True)
+    csv_tables.write_rows(results / "runs.csv", TABLE, rows)
+    csv_tables.write_rows(results / "differences.csv", DIFFERENCES, differences)
+    if differences:
+        with replacing(results / "differences.svg") as beside:
+            beside.write_text(render(differences, base), encoding="utf-8")
+    for row in [TABLE, *rows, DIFFERENCES, *differences]:
+        print("  ".join(map(str, row)))
+
+
+def _row(places: Mapping[int, pathlib.Path]) -> list[Any]:
+    """Return the cells of TABLE behind the method: means over the seeds, intervals over images and seeds."""
+    together = learning_curves.score(list(places.values()))
+    dumps = [predictions.load(place / "dump") for place in places.values()]
+    rare = rarest_third(dumps[0].tags["count"].to_numpy())
+    single = [tag_scores(dump, rare) for dump in dumps]
+    cells: list[Any] = [len(places)]
+    for metric in paired_bootstrap.METRICS:
+        cells += [round(value, 4) for value in (together.mean.values[metric], *together.interval(metric))]
+    cells += [round(float(np.mean([one[name] for one in single])), 4) for name in ("macro_AP", "rare_F1")]
+    clocks = [json.loads((place / "run.json").read_text(encoding="utf-8")) for place in places.values()]
+    return [*cells, round(float(np.mean([facts["cpu_seconds"] for facts in clocks])))]
+
+
+def _differences(base: SeedScores, other: SeedScores) -> list[list[Any]]:
+    """Return metric, difference, and its 95% interval over images and seeds, for both metrics."""
+    rows = []
+    for metric in paired_bootstrap.METRICS:
+        change = learning_curves.difference(base, other, metric)
+        rows.append([metric, *(round(value, 4) for value in (change.value, change.low, change.high))])
+    return rows
+
+
+def render(differences: Sequence[Sequence[Any]], base: str) -> str:
+    """Return an SVG: for each world and kind of noise the methods' differences, with their intervals."""
+    import matplotlib
+    import matplotlib.figure  # here: it takes long
+
+    groups: dict[str, dict[str, dict[str, Sequence[Any]]]] = {}
+    for world, noise, method, _, metric, *values in differences:
+        groups.setdefault(f"{world}, {noise}", {}).setdefault(method, {})[metric] = values
+    heights = [len(methods) + 2 for methods in groups.values()]
+    figure = matplotlib.figure.Figure(figsize=(9, 0.28 * sum(heights)), layout="constrained")
+    axes = figure.subplots(len(groups), 2, squeeze=False, height_ratios=heights)
+    for line, (name, methods) in zip(axes, groups.items(), strict=True):
+        for ax, metric in zip(line, paired_bootstrap.METRICS, strict=True):
+            values = np.array([cells[metric] for cells in methods.values()], float)
+            errors = np.abs(values[:, 1:] - values[:, :1]).T
+            places = -np.arange(len(values))
+            ax.axvline(0, color="#8a8a8a", linewidth=1)
+            ax.errorbar(values[:, 0], places, xerr=errors, fmt="o", color="#2f6db3", markersize=4)
+            ax.set_yticks(places, list(methods))
+            ax.set_title(f"{name}: {metric.replace('_', ' ')} above {base}", fontsize=9)
+            ax.grid(alpha=0.25, axis="x")
+            ax.spines[["top", "right"]].set_visible(False)
+    file = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "labels", "svg.fonttype": "none"}):
+        figure.savefig(file, format="svg", metadata={"Date": None})
+    return file.getvalue()

@@ -1,0 +1,193 @@
+"""The study of incomplete labels: what helps a tagger where a share of the true tags was never typed?
+
+    python tools/studies/labels.py runs/labels
+
+Drawn boorus whose true tags are known lose a share of their training labels, at random or as people miss
+them (Utils/demo_booru/missing_labels.py). Each method trains the recipe `demo` on what is left, one thread
+each, and is scored by the true tags of the test posts, at P = R. Parts, in this order:
+
+losses    25% missing at random, seed 0: every loss; all labels, for comparison
+seeds     the same with seeds 1 and 2: summed BCE and the best losses
+labels    the same: labels of the audit unknown, soft labels of a teacher, repeat factors, pairs of these
+mixup     the same: summed BCE, focal loss, ASL with MixUp 0.8, with and without the classifier's prior
+people    25% missing as people miss them
+shares    10% and 40% missing at random
+unseen    two drawn boorus that chose nothing, 25% missing as people miss them
+
+A run that is there is not trained again, so the command continues where it was stopped; --report only writes
+the table and the figure of what is there: results/labels/ with runs.csv, differences.csv, differences.svg.
+"""
+
+import Utils.command.interrupt  # noqa: F401  first: imports take long
+
+import argparse
+import dataclasses
+import pathlib
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from Utils.bench import label_study, learning
+from Utils.bench.label_study import Noise, Trial, World
+from Utils.command.cli import Parser, command, number
+from Utils.command.machine import require_linux
+from Utils.files.atomic import write_json
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "results" / "labels"
+BASE = "bce"  # that others are compared with
+LOSSES = {
+    "bce": "--loss bce",
+    "focal": "--loss focal",
+    "asl": "--loss asl --asl-gamma-neg 4 --asl-gamma-pos 0 --asl-clip 0.05 --asl-stop-focus-gradient",
+    "hill": "--loss hill",
+    "splc": "--loss splc",
+    "ll_r": "--loss ll_r",
+    "ll_ct": "--loss ll_ct",
+    "ral": "--loss ral",
+    "two_way": "--loss two_way",
+    "zlpr": "--loss zlpr",
+}
+BEST = ("asl", "hill", "splc")  # by the part losses, beside summed BCE
+LABELS = {
+    "audit": "--unknown-labels {labels}/audit.csv",
+    "teacher": "--teacher {labels}/folds/all --teacher-thresholds {labels}/thresholds.csv",
+    "sampling": "--sampling repeat_factor",
+}
+FINDING = ("bce", "focal", "asl")  # the original author's: with MixUp 0.8 summed BCE beats the other two
+MIXUP, PRIOR = "--mixup-alpha 0.8", {"": "--prior-bias", "-zero": "--no-prior-bias"}
+RANDOM, PEOPLE = Noise("random", 25), Noise("people", 25)
+TUNED, UNSEEN = World("faces", 0), (World("faces", 1), World("scenes", 0))
+PARTS = ("losses", "seeds", "labels", "mixup", "people", "shares", "unseen")
+FOLDS = 3
+
+
+def parser() -> Parser:
+    """Return the argument parser."""
+    parser = Parser(prog="tools/studies/labels.py", description=__doc__)
+    add = parser.add_argument
+    add("output", metavar="OUT", help="folder of the boorus and the runs")
+    add("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="which parts to train (all)")
+    add("--images", type=number(least=20), default=3000, help="posts of a booru (3000)")
+    add("--epochs", type=number(least=2), default=8, help="of a run (8)")
+    add("--report", action="store_true", help="train nothing, write results/labels/ of the runs there are")
+    add("--results", default=str(RESULTS), metavar="DIR", help="where the tables go (results/labels)")
+    return parser
+
+
+@command
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    require_linux("tools/studies/labels.py")
+    options = parser().parse_args(argv)
+    folder = pathlib.Path(options.output).resolve()
+    trials = list(dict.fromkeys(trial for part in options.parts for trial in plan(part)))
+    if not options.report:
+        started = time.monotonic()
+        for place, trial in enumerate(trials, 1):
+            train(trial, folder, options)
+            minutes = (time.monotonic() - started) / 60
+            print(f"{place} of {len(trials)} runs, {minutes:.0f} min: {trial.name}", flush=True)
+    label_study.write_report(folder, [trial for part in PARTS for trial in plan(part)], options.results, BASE)
+    return 0
+
+
+def plan(part: str) -> Iterator[Trial]:
+    """Yield the runs of a part of the study."""
+    pairs = {f"{loss}+{name}": f"{LOSSES[loss]} {LABELS[name]}" for loss in BEST for name in LABELS}
+    labels = {f"{BASE}+{name}": words for name, words in LABELS.items()}
+    if part == "losses":
+        yield from _trials(LOSSES)
+        yield Trial(TUNED, Noise("random", 0), BASE, LOSSES[BASE])
+    if part == "seeds":
+        for seed in (1, 2):
+            yield from _trials({name: LOSSES[name] for name in (BASE, *BEST)}, seed=seed)
+    if part == "labels":
+        for seed in (0, 1, 2):
+            yield from _trials(labels, seed=seed)
+        yield from _trials(pairs)
+    if part == "mixup":
+        for ending, prior in PRIOR.items():
+            named = {
+                f"{loss}-mixup{ending}": f"{LOSSES[loss]} {MIXUP} {prior}" for loss in ("bce", "focal", "asl")
+            }
+            yield from _trials(named)
+    if part == "people":
+        yield from _trials({**{name: LOSSES[name] for name in (BASE, *BEST)}, **labels}, PEOPLE)
+    if part == "shares":
+        for share in (10, 40):
+            yield from _trials({name: LOSSES[name] for name in (BASE, *BEST)}, Noise("random", share))
+    if part == "unseen":
+        for world in UNSEEN:
+            yield from _trials({BASE: LOSSES[BASE], **labels, **pairs}, PEOPLE, world=world)
+
+
+def _trials(
+    methods: dict[str, str], noise: Noise = RANDOM, world: World = TUNED, seed: int = 0
+) -> Iterator[Trial]:
+    for name, words in methods.items():
+        yield Trial(world, noise, name, words, seed)
+
+
+def train(trial: Trial, folder: pathlib.Path, options: argparse.Namespace) -> None:
+    """Train a run below ``folder`` and predict the test posts, unless it is there."""
+    place = folder / "runs" / trial.name
+    if place.exists():
+        return
+    complete = label_study.make_world(trial.world, folder, options.images)
+    dataset = label_study.make_dataset(trial.world, trial.noise, folder)
+    labels = folder / f"labels-{trial.world.name}-{trial.noise.name}"
+    if "{labels}" in trial.words:
+        _judge_labels(dataset, labels, options.epochs)
+    work = place.with_name(f"{place.name}.part")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    words = [*trial.words.format(labels=labels).split(), "--seed", str(trial.seed)]
+    seconds = _fit(dataset, work, options.epochs, words)
+    _predict(work, complete, "--split", "test")
+    facts: dict[str, Any] = {**dataclasses.asdict(trial), "epochs": options.epochs, "images": options.images}
+    write_json(work / "run.json", {"facts": facts, "cpu_seconds": seconds})
+    work.rename(place)
+
+
+def _judge_labels(dataset: pathlib.Path, folder: pathlib.Path, epochs: int) -> None:
+    """Predict every training post out of fold, find thresholds, audit the labels: all below ``folder``."""
+    parts = [folder / "folds" / str(fold) for fold in range(FOLDS)]
+    for fold, part in enumerate(parts):
+        if part.exists():
+            continue
+        work = part.with_name(f"{part.name}.part")
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        _fit(dataset, work, epochs, ["--fold", f"{fold}/{FOLDS}"])
+        _predict(work, dataset, "--fold", f"{fold}/{FOLDS}")
+        work.rename(part)
+    everything, thresholds = folder / "folds" / "all", folder / "thresholds.csv"
+    if not everything.exists():
+        label_study.tool("ensemble.py", *(part / "dump" for part in parts), "--stack", "-o", everything)
+    if not thresholds.exists():
+        label_study.tool("find_thresholds.py", everything, "-o", thresholds, "--rule", "p-equals-r")
+    if not (folder / "audit.json").exists():
+        audit = ("-o", folder / "audit.json", "--operating-point", thresholds)
+        label_study.tool("audit_labels.py", everything, *audit)
+
+
+def _fit(dataset: pathlib.Path, work: pathlib.Path, epochs: int, words: Sequence[str]) -> float:
+    """Train the recipe `demo`; return the CPU seconds."""
+    line = [sys.executable, "train.py", "demo", "--dataset", str(dataset), "--run-dir", str(work / "run")]
+    line += ["--epochs", str(epochs), "--keep-checkpoints", "1", *words]
+    return learning.clocked(line, work / "log.txt")[1]
+
+
+def _predict(work: pathlib.Path, dataset: pathlib.Path, *which: str) -> None:
+    """Write the predictions of the last epoch's model, and remove what nobody needs any more."""
+    run, dump = work / "run", work / "dump"
+    label_study.tool("predict.py", run, "--dataset", dataset, *which, "--which", "last", "-o", dump)
+    shutil.rmtree(run / "checkpoints")
+    (run / "best.keras").unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
