@@ -9,6 +9,7 @@
 # make test-newest   the suite with the newest versions that pyproject.toml allows, in an environment of its own
 # make lint     style and types
 # make docs     the documentation as a site, build/site/index.html
+# make study-labels   the study of incomplete labels: losses, audit, soft labels, sampling; hours
 # make study-learn PEER_PYTHON=...   the study behind the recipe small; that Python has torch, torchvision and timm
 # Every one continues where it was stopped. Single commands: source .venv/bin/activate, then swcv --help.
 
@@ -22,7 +23,7 @@ ENV_DEV := .venv/.installed-dev
 PY := .venv/bin/python
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help demo about-demo demo-labels own test test-slow test-newest lint clean docs study-learn
+.PHONY: help demo about-demo demo-labels own test test-slow test-newest lint clean docs study-labels study-learn
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -132,6 +133,9 @@ $(LABELS)/before/%/dump.json: | $(LABELS)/dumps/before_%_validation/dump.json $(
 
 $(LABELS)/after/%/dump.json: | $(LABELS)/dumps/after_%_validation/dump.json $(LABELS)/dumps/after_%_test/dump.json
 	$(PY) tools/ensemble.py $(LABELS)/dumps/after_$*_validation $(LABELS)/dumps/after_$*_test --stack -o $(@D)
+
+study-labels: $(ENV)
+	$(PY) tools/studies/labels.py runs/study-labels
 
 PEER_PYTHON ?= $(PY)
 study-learn: $(ENV_DEV)

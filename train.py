@@ -17,6 +17,7 @@ from Utils.command.backend import deferred, prepare_backend, prepare_compiler
 from Utils.command.cli import command
 from Utils.data import dataset_folder, shard_damage
 from Utils.data.dataset_folder import Dataset
+from Utils.evaluation import soft_labels
 from Utils.files import atomic
 from Utils.images.augmentation import Augmentation
 from Utils.recipe import command_line, initial_weights
@@ -93,7 +94,10 @@ def _set_up(
     _check(recipe, dataset, devices, run_dir)
     for split in filter(("train", "validation").__contains__, dataset.splits):
         dataset.require_shards(split)
-    records = training_records.choose(dataset, seed=recipe.seed, **recipe.record_options())
+    teacher = recipe.teacher_options() if recipe.teacher else None
+    read_teacher = functools.partial(soft_labels.read, dataset.tags, **teacher) if teacher else None
+    options = {"seed": recipe.seed, "read_teacher": read_teacher, **recipe.record_options()}
+    records = training_records.choose(dataset, **options)
     facts, batches, validation, mixup_rows = _data(recipe, dataset, devices, records)
     schedule = schedules.build(recipe, facts["steps_per_epoch"], facts["batch_size"])
     if run_dir:  # a dry run may do without
@@ -154,14 +158,15 @@ def _data(
     from Utils.training import experiment
 
     counts = shard_stats.record_counts(dataset, "train", records.keep)
-    facts = experiment.derive_facts(recipe, dataset, devices, int(counts.sum()), records.repeats)
+    number = int(counts.sum())
+    facts = experiment.derive_facts(recipe, dataset, devices, number, records.repeats, records.teacher)
     streams = host_sharding.RecordStreams(counts, facts["records"], facts["batch_size"])
     # A host reads its own rows of every global batch; the batches are the same for any number of hosts.
     shared_options = _batch_options(recipe, dataset, records, facts["batch_size"])
     shared_options["host"] = devices.host
 
     packed = shard_stats.room_for_packed_labels(
-        dataset, recipe.packed_labels, bool(recipe.unknown_labels), bool(recipe.mixup_alpha)
+        dataset, recipe.packed_labels, bool(recipe.unknown_labels or recipe.teacher), bool(recipe.mixup_alpha)
     )
 
     def batches(step: int) -> Any:
@@ -172,6 +177,7 @@ def _data(
             num_records=streams.counts,
             keep=records.keep,
             repeats=records.repeats,
+            teacher=records.teacher,
             augmentation=recipe.group(Augmentation),
             packed_labels=packed["train"],
             **shared_options,

@@ -24,6 +24,8 @@ POSITIVE_INTEGER = Limit(
     "an integer of at least 1", lambda value: isinstance(value, (int, np.integer)) and bool(value >= 1)
 )
 UnknownMask = Callable[[np.ndarray], np.ndarray]  # post ids (B,) -> (B, num_labels) bool, true: not known
+# Post ids (B,), labels (B, num_labels) float32 of 0 and 1 -> labels (B, num_labels) float32, 0 to 1.
+SoftLabels = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 _scratch = ThreadBuffers()
 
@@ -73,6 +75,7 @@ class TrainBatcher:
             does not read the others (see ``Generators.host_sharding``).
         reduced_decoding: decode JPEGs much larger than needed at a fraction of their size.
         unknown: which labels of the posts are not known.
+        teacher: adds labels that records lack, before MixUp.
         packed_labels: room for so many labels an image, packed as in ``Generators.packed_labels``; 0: all.
     """
 
@@ -84,6 +87,7 @@ class TrainBatcher:
     streams: int = 1
     reduced_decoding: bool = True
     unknown: UnknownMask | None = None
+    teacher: SoftLabels | None = None
     packed_labels: int = 0
 
     @property
@@ -112,6 +116,7 @@ class TrainBatcher:
         used = np.union1d(rows, partners)  # rows of the global batch, in order
         labels = multi_hot(ids, labels, row_lengths, self.spec.num_labels)[used - self.rows_read.start]
         ids, data = ids[used - self.rows_read.start], data[used - self.rows_read.start]
+        labels = self.teacher(ids, labels) if self.teacher else labels
         unknown = self.unknown(ids) if self.unknown else None
         draws = self._draws(step, used)
         places, partner_places = np.searchsorted(used, rows), np.searchsorted(used, partners)

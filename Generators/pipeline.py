@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from Generators import tar_samples
-from Generators.batches import BatchSpec, EvalBatcher, TrainBatcher, UnknownMask
+from Generators.batches import BatchSpec, EvalBatcher, SoftLabels, TrainBatcher, UnknownMask
 from Generators.host_sharding import Keep, RecordStreams, record_dataset, shard_ranges
 from Generators.packed_labels import require_packable
 from Generators.records import filter_by_id, needs_fsspec, parse_batch, read_shards, record_ids, shard_reader
@@ -61,6 +61,7 @@ def train_dataset(
     keep: Keep | None = None,
     repeats: RepeatFactors | None = None,
     unknown: UnknownMask | None = None,
+    teacher: SoftLabels | None = None,
     tags: Tags | None = None,
     packed_labels: int = 0,
     **changes: Any,
@@ -87,6 +88,7 @@ def train_dataset(
         keep: ``keep(id) -> bool`` leaves out the other records, undecoded; None keeps all.
         repeats: how often each of the records that are kept comes in a pass; None: once.
         unknown: ``unknown(ids) -> (B, num_labels) bool`` of labels that become -1.
+        teacher: ``teacher(ids, labels) -> labels`` adds to labels (B, num_labels) before MixUp.
         tags: for tars, which hold the names of tags: the path of a selected_tags.csv, or a list of the names.
         packed_labels: give labels packed, (B, 2 packed_labels), with room for so many an image; 0 gives all
             of them. The losses of ``Utils.training`` take both; see ``Generators.packed_labels``.
@@ -108,7 +110,7 @@ def train_dataset(
         streams = _with_repeats(streams, repeats)
     batcher = TrainBatcher(
         spec=spec, augmentation=augmentation, seed=seed, rows=rows, rows_read=streams.rows_read(rows),
-        streams=streams.number, reduced_decoding=reduced_decoding, unknown=unknown,
+        streams=streams.number, reduced_decoding=reduced_decoding, unknown=unknown, teacher=teacher,
         packed_labels=packed_labels,
     )  # fmt: skip
     dataset = record_dataset(

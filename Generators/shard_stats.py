@@ -178,13 +178,13 @@ def record_counts(
     return kept_before[ends] - kept_before[ends - counts]
 
 
-def room_for_packed_labels(dataset: Dataset, packed: str, has_unknown: bool, mixes: bool) -> dict[str, int]:
+def room_for_packed_labels(dataset: Dataset, packed: str, has_more: bool, mixes: bool) -> dict[str, int]:
     """Return the room for labels of an image that travels to the device, by split: 0 where all of them do.
 
     Args:
         dataset: the dataset.
         packed: ``--packed-labels``: auto, on or off.
-        has_unknown: whether some labels are unknown, which have no place among packed ones.
+        has_more: whether some labels are unknown or a teacher adds some: posts.parquet does not count them.
         mixes: whether MixUp gives a training image the labels of two.
 
     Raises UserError where --packed-labels on cannot be.
@@ -193,13 +193,13 @@ def room_for_packed_labels(dataset: Dataset, packed: str, has_unknown: bool, mix
     if packed == "off" or (packed == "auto" and dataset.num_labels < LABELS_TO_PACK):
         return rooms
     for split, images in (("train", 2 if mixes else 1), ("validation", 1)):
-        most = images * (0 if has_unknown else most_labels(dataset, split))
+        most = images * (0 if has_more else most_labels(dataset, split))
         if 0 < 2 * most < dataset.num_labels:
             rooms[split] = most
         elif packed == "on" and split == "train":
             raise UserError(
-                "--packed-labels on needs a dataset with posts.parquet, no --unknown-labels, and images with "
-                f"far fewer labels than tags; {dataset.folder} has {dataset.num_labels} tags, and an image "
-                f"has {most or 'an unknown number of'} labels at most"
+                "--packed-labels on needs a dataset with posts.parquet, neither --unknown-labels nor "
+                f"--teacher, and images with far fewer labels than tags; {dataset.folder} has "
+                f"{dataset.num_labels} tags, and an image has {most or 'an unknown number of'} labels at most"
             )
     return rooms

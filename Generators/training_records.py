@@ -1,7 +1,10 @@
 """What a training takes of a dataset: which records, how often each, and which of their labels are known."""
 
 import dataclasses
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
 
 from Generators import shard_stats
 from Generators.batches import UnknownMask
@@ -21,11 +24,13 @@ class TrainingRecords:
         keep: which are trained on, by post id; None: all.
         unknown: labels of posts that count nothing; None: all are known.
         repeats: how often each comes in a pass; None: once.
+        teacher: adds labels that records lack, a ``batches.SoftLabels``; None: nobody does.
     """
 
     keep: Keep | None = None
     unknown: UnknownLabels | None = None
     repeats: RepeatFactors | None = None
+    teacher: Any = None
 
     @property
     def unknown_mask(self) -> UnknownMask | None:
@@ -41,8 +46,11 @@ def choose(
     sampling: Literal["uniform", "repeat_factor"],
     sampling_threshold: float | None,
     seed: int,
+    read_teacher: Callable[[np.ndarray], Any] | None = None,
 ) -> TrainingRecords:
     """Return the records that a training takes; the arguments are fields of a recipe.
+
+    ``read_teacher(post_ids)`` gives the teacher of the training posts.
 
     Raises UserError for a malformed fold or a file of unknown labels that does not fit.
     """
@@ -52,4 +60,8 @@ def choose(
     repeats = None
     if sampling == "repeat_factor":
         repeats = shard_stats.repeat_factors(dataset, "train", sampling_threshold, seed, keep, unknown)
-    return TrainingRecords(keep, unknown, repeats)
+    teacher = None
+    if read_teacher is not None:
+        ids = shard_stats.post_ids(dataset, "train")
+        teacher = read_teacher(ids if keep is None else ids[keep(ids)])
+    return TrainingRecords(keep, unknown, repeats, teacher)

@@ -104,9 +104,18 @@ class DataOptions(Checked):
     """I/K leaves fold I of K (by post id) out of the training split, for predictions of it by predict.py."""
     unknown_labels: str = ""
     """CSV of post_id and tag_id (or tag): labels that are unknown and do not count in the loss."""
+    teacher: str = ""
+    """Dump with predictions of the training posts: where a label is absent and p above the tag's threshold,
+    the target is p instead of 0. They should come from another model, or from folds left out in turn."""
+    teacher_thresholds: str = ""
+    """thresholds.csv for --teacher; without it, and for tags that it lacks, the threshold at which the dump
+    has as many tags as labels, 0.5 for a dump without labels."""
+    teacher_weight: Annotated[float, Limit("above 0 and at most 1", lambda value: 0 < value <= 1)] = 1.0
+    """Factor of the teacher's probabilities."""
     packed_labels: Literal["auto", "on", "off"] = "auto"
     """Send the labels of a batch to the device as the few that are not 0, for the same loss and gradients.
-    auto does from 4,096 tags on, without --unknown-labels, where posts.parquet says how many an image has."""
+    auto does from 4,096 tags on, without --unknown-labels and --teacher, where posts.parquet says how many
+    labels an image has."""
     sampling: Literal["uniform", "repeat_factor"] = "uniform"
     """How often a record comes in a pass: once, or by repeat factors (arXiv:1908.03195) max(1, sqrt(t / f))
     times, t the threshold, f the share of the records that has its rarest tag. Lengths in epochs count the
@@ -117,6 +126,11 @@ class DataOptions(Checked):
     def record_options(self) -> dict[str, Any]:
         """Return what decides which records are trained on, how often, and which labels count."""
         names = ("fold", "unknown_labels", "sampling", "sampling_threshold")
+        return {name: getattr(self, name) for name in names}
+
+    def teacher_options(self) -> dict[str, Any]:
+        """Return what decides the soft labels of a teacher."""
+        names = ("teacher", "teacher_thresholds", "teacher_weight")
         return {name: getattr(self, name) for name in names}
 
 

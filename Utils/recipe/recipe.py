@@ -48,6 +48,10 @@ class Recipe(
             raise UserError(
                 f"--freeze-body-epochs must be below --epochs; got {self.freeze_body_epochs} of {self.epochs}"
             )
+        if self.teacher_thresholds and not self.teacher:
+            raise UserError("--teacher-thresholds goes with --teacher, which is missing")
+        if self.teacher and self.probe:
+            raise UserError("--probe trains on stored labels, to which --teacher cannot add; leave one out")
         self.model_overrides()  # these two only to raise for a malformed NAME=VALUE
         self.optimizer_overrides()
 

@@ -56,6 +56,8 @@ def opening_line(facts: Mapping[str, Any], has_validation: bool) -> str:
         line += f"; the {records} training images do not fill a batch, which repeats some"
     if "repeats" in facts:
         line += f"; {facts['repeats']}"
+    if "teacher" in facts:
+        line += f"; {facts['teacher']}"
     if not has_validation:
         line += "; no validation split, so no scores: best.keras will be the last state"
     return line

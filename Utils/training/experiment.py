@@ -12,6 +12,7 @@ import numpy as np
 from Utils.command.cli import UserError
 from Utils.data.dataset_folder import Dataset
 from Utils.data.repeat_factors import RepeatFactors
+from Utils.evaluation.soft_labels import SoftLabels
 from Utils.files import atomic
 from Utils.recipe import initial_weights
 from Utils.recipe.recipe import Recipe
@@ -103,6 +104,7 @@ class Experiment:
             "steps": f"{facts['steps_per_epoch']} an epoch ({facts['records']} records), "
             f"{steps} in {recipe.epochs} epochs",
             **({"sampling": facts["repeats"]} if "repeats" in facts else {}),
+            **({"teacher": facts["teacher"]} if "teacher" in facts else {}),
             "learning rate": f"{float(self.schedule(0)):.3g} at first, {self.schedule.peak:.3g} at the peak, "
             f"{float(self.schedule(steps - 1)):.3g} at last",
             **({"attention": attention} if attention else {}),
@@ -136,13 +138,18 @@ def groups(
 
 
 def derive_facts(
-    recipe: Recipe, dataset: Dataset, devices: Devices, records: int, repeats: RepeatFactors | None = None
+    recipe: Recipe,
+    dataset: Dataset,
+    devices: Devices,
+    records: int,
+    repeats: RepeatFactors | None = None,
+    teacher: SoftLabels | None = None,
 ) -> dict[str, Any]:
     """Return the facts that follow from recipe, dataset and devices, for a run's ``environment.json``.
 
     ``records`` is the number of training records that the recipe keeps, of which ``repeats`` gives some more
-    than once in a pass. ``contents`` are digests, by flag, of what the recipe only names: that may have
-    changed when a run is continued.
+    than once in a pass, and ``teacher`` adds labels to some. ``contents`` are digests, by flag, of what the
+    recipe only names: that may have changed when a run is continued.
 
     Raises UserError if there is no record, the steps of an epoch are no multiple of an execution's, or the
     training ends before its first update.
@@ -165,6 +172,8 @@ def derive_facts(
         contents["--tag-weights"] = hashlib.sha256(weights.tobytes()).hexdigest()
     if repeats is not None:
         contents["--sampling"] = repeats.digest
+    if teacher is not None:
+        contents["--teacher"] = teacher.digest
     return {
         "devices": devices.text,
         "batch_size": batch_size,
@@ -172,4 +181,5 @@ def derive_facts(
         "steps_per_epoch": steps_per_epoch,
         "contents": contents,
         **({"repeats": repeats.text} if repeats else {}),
+        **({"teacher": teacher.text} if teacher else {}),
     }

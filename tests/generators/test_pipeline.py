@@ -430,3 +430,28 @@ def test_unknown_labels_are_minus_one_after_mixing(shards):
     assert marked.sum() == 4, "the image and the one it is mixed into, two labels each"
     assert np.array_equal(mixed[~marked], plain[~marked])
     assert set(mixed[marked]) == {-1.0}
+
+
+def test_a_teacher_adds_labels_before_mixing_and_unknown_ones_stay_unknown(shards):
+    """The same on any number of hosts and from any step on: its labels are a function of the post alone."""
+
+    def teacher(ids, labels):
+        return np.maximum(labels, np.float32(0.25) * (np.asarray(ids)[:, None] % 2))
+
+    def unknown(ids):
+        return (np.asarray(ids)[:, None] == 5) & (np.arange(NUM_LABELS) < 2)
+
+    plain = np.concatenate([labels for _, labels in taken(train(shards, batch_size=22, **PLAIN), 1)])
+    soft = np.concatenate(
+        [labels for _, labels in taken(train(shards, batch_size=22, teacher=teacher, **PLAIN), 1)]
+    )
+    assert 0 < (soft != plain).sum() == ((plain == 0) & (soft == 0.25)).sum()
+    options = {"batch_size": 22, "mixup_alpha": 0.4, "teacher": teacher}
+    mixed = taken(train(shards, **options), 3)
+    without = taken(train(shards, batch_size=22, mixup_alpha=0.4), 1)
+    assert (mixed[0][1] >= without[0][1]).all()
+    assert len(np.unique(mixed[0][1])) > len(np.unique(soft)), "what the teacher added is mixed, too"
+    assert same(taken(train(shards, start_step=2, **options), 1), mixed[2:])
+    marked = taken(train(shards, unknown=unknown, **options), 1)[0][1]
+    assert (marked < 0).sum() == 4
+    assert np.array_equal(marked[marked >= 0], mixed[0][1][marked >= 0])

@@ -38,3 +38,9 @@ def test_fold_unknown_labels_and_repeats(dataset, tmp_path):
         Recipe(sampling_threshold=0.0)
     with pytest.raises(UserError, match="uniform, repeat_factor; got 'repeat'"):
         Recipe(sampling="repeat")
+
+
+def test_a_teacher_is_asked_for_the_posts_that_are_trained_on(dataset):
+    options = {"seed": 0, **Recipe(fold="0/3").record_options()}
+    records = training_records.choose(dataset, **options, read_teacher=lambda ids: ids.tolist())
+    assert records.teacher == [number for number in range(12) if records.keep(number)]

@@ -10,6 +10,7 @@ import sys
 import keras
 import numpy as np
 
+from helpers.losses_on_devices import kernels_by_loss
 from helpers.optimized import weights_by_optimizer
 from Utils.training import devices
 
@@ -23,7 +24,8 @@ def main(file):
         tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], pair)
     both = devices.find()
     with both.scope():
-        np.savez(file, **weights_by_optimizer())
+        by_loss = {f"loss/{name}": kernel for name, kernel in kernels_by_loss().items()}
+        np.savez(file, **weights_by_optimizer(), **by_loss)
     facts = {name: getattr(both, name) for name in ("text", "kind", "replicas", "jit_compile")}
     print(json.dumps({**facts, "has_strategy": both.strategy is not None}))
 

@@ -29,7 +29,7 @@ model image_size init_from which source_order freeze_body_epochs probe prior_bia
 head attention activation norm epsilon stochastic_depth dropout
 compensate_avgpool_var input_scaling model_options batch_size_per_device epochs early_stopping best_by
 steps_per_epoch fold
-unknown_labels packed_labels sampling sampling_threshold
+unknown_labels teacher teacher_thresholds teacher_weight packed_labels sampling sampling_threshold
 flip crop methods rotation cutout mixup_alpha augment_on loss focal_alpha focal_gamma
 asl_gamma_neg asl_gamma_pos asl_clip asl_stop_focus_gradient hill_lam hill_margin hill_gamma splc_tau
 splc_margin splc_gamma splc_change_epoch ll_r_delta_rel ll_ct_delta_rel ral_lam ral_gamma_neg ral_gamma_pos

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.small_dumps import write_dump
 
 import Models
 import train
@@ -189,11 +190,19 @@ def test_averaged_weights_are_evaluated_and_saved(dataset, tmp_path):
 
 
 @pytest.mark.reliability("stopped while batch norm is measured anew", "continues with the same bits")
-def test_batch_norm_that_is_measured_anew_continues_with_the_same_bits(dataset, tmp_path, monkeypatch):
-    """Of averaged weights; the run is stopped in a validation, which is done again."""
+@pytest.mark.reliability("a run is continued with another --teacher", "refused, nothing is written")
+def test_batch_norm_that_is_measured_anew_continues_with_the_same_bits(
+    dataset, tmp_path, monkeypatch, capsys
+):
+    """Of averaged weights; the run is stopped in a validation, which is done again. With a teacher."""
+    teacher, tags = tmp_path / "teacher", ["red", "green", "white"]
+    p = np.random.default_rng(0).random((18, 3), np.float32)
+    write_dump(teacher, p, None, np.arange(18), tags)
     words = ["--model", "ResNet/basic-test", "--epochs", "2", "--steps-per-epoch", "3", "--ema", "0.8"]
+    words += ["--teacher", str(teacher)]
     words += ["--model-options", "depths=1,1", "widths=8,8", "--batch-norm-images", "7"]
     assert train.main(command(dataset, tmp_path / "whole", *words)) == 0
+    assert "18 of 20 posts, 2 of 6 tags; what it lacks keeps its labels" in capsys.readouterr().err
     interrupt_at(monkeypatch, "_finish_epoch", lambda training: training.step == 3, signal.SIGINT)
     assert train.main(command(dataset, tmp_path / "cut", *words)) == 130
     monkeypatch.undo()
@@ -202,6 +211,10 @@ def test_batch_norm_that_is_measured_anew_continues_with_the_same_bits(dataset, 
     saved = keras.saving.load_model(tmp_path / "cut" / "model.keras").get_layer("stem_norm1")
     trained = state(tmp_path / "cut")["model/stem_norm1/moving_mean"]
     assert not np.allclose(np.array(saved.moving_mean), trained, rtol=0.01), "training keeps its own averages"
+    shutil.rmtree(teacher)
+    write_dump(teacher, np.flip(p), None, np.arange(18), tags)
+    assert train.main(command(dataset, tmp_path / "cut", *words)) == 2
+    assert "what --teacher names has changed" in capsys.readouterr().err
 
 
 def test_sigterm_before_there_is_anything_to_save(dataset, tmp_path, monkeypatch, capsys):
@@ -307,6 +320,10 @@ def refusals(tmp_path, dataset):
     yield ["--rotation", "200"], "--rotation must be from 0 to 180"
     yield ["--tag-weights", "none"], "no column 'none'"
     yield ["--unknown-labels", str(tmp_path / "x")], "unknown labels"
+    yield ["--teacher", str(tmp_path / "x")], "a dump folder was expected"
+    yield ["--teacher-thresholds", "x.csv"], "--teacher-thresholds goes with --teacher"
+    yield ["--teacher", "x", "--probe"], "--probe trains on stored labels"
+    yield ["--teacher", "x", "--teacher-weight", "0"], "--teacher-weight must be above 0 and at most 1"
     yield ["--optimizer", "muon", "--optimizer-options", "exclude_layers=3"], "exclude_layers"
     yield ["--epochs", "1", "--gradient-accumulation", "6"], "leaves no update: the training has 5 steps"
     manifest = dataset_folder.load(dataset).manifest

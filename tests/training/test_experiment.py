@@ -44,6 +44,14 @@ def test_what_the_recipe_names_is_digested(dataset, tmp_path):
     assert changed["--unknown-labels"] == contents["--unknown-labels"]
 
 
+def test_a_teacher_is_digested_and_described(dataset):
+    class Teacher:
+        digest, text = "abc", "a teacher"
+
+    facts = experiment.derive_facts(Recipe(), dataset, TWO, 100, teacher=Teacher())
+    assert (facts["contents"], facts["teacher"]) == ({"--teacher": "abc"}, "a teacher")
+
+
 def test_an_epoch_is_as_long_as_a_pass_with_its_repeats(dataset):
     repeats = RepeatFactors(np.arange(100), np.full(100, 1.5), 0)
     facts = experiment.derive_facts(Recipe(batch_size_per_device=8), dataset, TWO, 100, repeats)

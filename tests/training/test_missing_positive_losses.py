@@ -5,7 +5,7 @@ import math
 import keras
 import numpy as np
 import pytest
-from helpers import gradient
+from helpers import gradient, losses_on_devices
 
 from Utils.command.cli import UserError
 from Utils.training import losses
@@ -234,3 +234,35 @@ def test_built_losses_average_images_and_know_their_epoch():
     expected = values(missing.splc, HARD, LOGITS, epoch=1, tau=0.3).mean()
     np.testing.assert_allclose(float(splc(HARD, LOGITS)), expected, rtol=1e-6)
     assert float(splc(HARD, LOGITS)) != before
+
+
+def test_a_step_on_two_devices_is_that_of_one(two_devices):
+    """Rules that look at a batch see each replica's share of it on tensorflow: the mean of their steps."""
+    weights = np.load(two_devices["weights"])
+    inputs, labels, kernel = losses_on_devices.INPUTS, losses_on_devices.LABELS, losses_on_devices.KERNEL
+    for name, loss in losses_on_devices.built().items():
+
+        def step(rows, loss=loss):
+            slope = gradient(lambda z: loss(labels[rows], z), inputs[rows] @ kernel)
+            return losses_on_devices.RATE * inputs[rows].T @ slope
+
+        by_share = keras.backend.backend() == "tensorflow" and name in ("ll_r", "ll_ct", "two_way")
+        shares = np.split(np.arange(16), 2 if by_share else 1)
+        expected = kernel - np.mean([step(rows) for rows in shares], axis=0)
+        assert np.abs(expected - kernel).max() > 1e-4, name
+        np.testing.assert_allclose(weights[f"loss/{name}"], expected, atol=2e-6, err_msg=name)
+
+
+@pytest.mark.every_backend
+def test_logits_of_half_precision_and_weights_of_images():
+    """The loss is that of the logits as they came, in float32; an image's weight multiplies what it costs."""
+    half = keras.ops.cast(LOGITS, "bfloat16")
+    rounded = np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(half, "float32")))
+    weights = np.float32([1, 0, 2, 0, 0.5, 0])
+    for name, function in FUNCTIONS.items():
+        by_image = values(function, UNKNOWN, rounded)
+        assert np.array_equal(values(function, UNKNOWN, half), by_image), name
+        weighted = losses.build(name)(UNKNOWN, half, sample_weight=weights)
+        np.testing.assert_allclose(
+            float(weighted), by_image @ weights / len(weights), rtol=1e-6, err_msg=name
+        )

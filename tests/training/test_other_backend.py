@@ -1,40 +1,43 @@
 """The mathematics of training on the second backend: tests marked `every_backend`, in one more process."""
 
+import importlib.util
 import os
 import pathlib
 import subprocess
 import sys
 
 import keras
+import pytest
 
 HERE = pathlib.Path(__file__).resolve().parent
 # The files with such tests only: the others import tensorflow, which takes seconds.
 FILES = sorted(path for path in HERE.glob("test_*.py") if "mark.every_backend" in path.read_text())
 
 
-def test_the_other_backend_computes_the_same():
-    other = "jax" if keras.backend.backend() == "tensorflow" else "tensorflow"
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-n",
-        "0",
-        "-p",
-        "no:cacheprovider",
-        "-m",
-        "every_backend",
-    ]
-    # Level 0: most operations run once, so they are compiled longer than they run.
-    environment = {"KERAS_BACKEND": other, "XLA_FLAGS": "--xla_backend_optimization_level=0"}
+LOSSES = [HERE / f"test_{name}.py" for name in ("losses", "missing_positive_losses")]
+
+
+def run_on(backend, files, **environment):
+    """Run the marked tests of some files in a process on that backend."""
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider"]
     done = subprocess.run(
-        [*command, *FILES],
+        [*command, "-m", "every_backend", *files],
         cwd=HERE.parents[1],
-        env={**os.environ, **environment},
+        env={**os.environ, "KERAS_BACKEND": backend, **environment},
         capture_output=True,
         text=True,
         timeout=300,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
     assert " passed" in done.stdout
+
+
+def test_the_other_backend_computes_the_same():
+    other = "jax" if keras.backend.backend() == "tensorflow" else "tensorflow"
+    # Level 0: most operations run once, so they are compiled longer than they run.
+    run_on(other, FILES, XLA_FLAGS="--xla_backend_optimization_level=0")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs torch")
+def test_losses_on_torch():
+    run_on("torch", LOSSES)

@@ -1,0 +1,144 @@
+"""Soft labels of a teacher: what a tagger predicts of the training posts, where their labels are absent.
+
+A label of a booru that is absent may just not have been typed. Where a tagger finds the tag, the target
+rises from 0 to ``weight * p``; a label that is there stays 1, whatever the tagger says. The predictions are
+those of a model that was not trained on the post (another tagger, or folds left out in turn): a model's own
+would only confirm what it has learned.
+"""
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+
+from Utils.command.cli import UserError
+from Utils.evaluation import chunked_matrix, predictions, threshold_table, thresholds
+from Utils.evaluation.predictions import Dump
+from Utils.tags import tag_list
+
+HALF = 0.5  # the threshold of tags where neither a table nor labels tell one
+
+
+class SoftLabels:
+    """A teacher's soft labels of a dataset's training posts; made by `read`.
+
+    Args:
+        dump: the predictions, which stay on disk.
+        columns: (num_labels,) of the dataset's tags in the dump; -1 for a tag that it lacks.
+        cutoffs: (num_labels,) the threshold of each tag.
+        weight: factor of the probabilities, above 0 and at most 1.
+    """
+
+    def __init__(self, dump: Dump, columns: np.ndarray, cutoffs: np.ndarray, weight: float) -> None:
+        self._ids = np.asarray(dump.image_ids, np.int64)
+        self._order = np.argsort(self._ids, kind="stable")
+        self._probabilities, self._weight = dump.probabilities, np.float32(weight)
+        self._labels = np.flatnonzero(columns >= 0)
+        self._columns = columns[self._labels]
+        self._cutoffs = chunked_matrix.as_stored(cutoffs[self._labels], dump.probabilities.dtype)
+        self.text = ""
+
+    def rows(self, ids: np.ndarray) -> np.ndarray:
+        """Return the row of each post in the dump, int64 (B,), -1 for a post that it lacks."""
+        places = np.searchsorted(self._ids, ids, sorter=self._order)
+        rows = self._order[np.minimum(places, len(self._ids) - 1)]
+        return np.where(self._ids[rows] == ids, rows, -1)
+
+    def __call__(self, ids: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Return labels (B, num_labels) float32 with what the teacher adds; those above it stay.
+
+        ``max(y, weight p)`` where ``p > t``, compared as the dump stores p, else y.
+
+        Args:
+            ids: (B,) post ids.
+            labels: (B, num_labels) float32, 0 or 1.
+        """
+        rows = self.rows(np.asarray(ids, np.int64))
+        images = np.flatnonzero(rows >= 0)
+        p = self._probabilities[rows[images]][:, self._columns]
+        soft = np.where(p > self._cutoffs, self._weight * p.astype(np.float32), np.float32(0))
+        added = np.zeros_like(labels)
+        added[images[:, None], self._labels] = soft
+        return np.maximum(labels, added)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that the soft labels depend on but the weight: whether a run may continue."""
+        digest = hashlib.sha256(self._ids.tobytes())
+        for values in (self._labels, self._columns, self._cutoffs):
+            digest.update(np.ascontiguousarray(values).tobytes())
+        for (block,) in chunked_matrix.row_blocks(self._probabilities):
+            digest.update(np.ascontiguousarray(block))
+        return digest.hexdigest()
+
+
+def read(
+    tags: pd.DataFrame, teacher: str, teacher_thresholds: str, teacher_weight: float, post_ids: np.ndarray
+) -> SoftLabels:
+    """Return the soft labels of a dump for training posts; tags and posts that it lacks are in its ``text``.
+
+    Args:
+        tags: the tag list of the dataset.
+        teacher: the dump's folder.
+        teacher_thresholds: a thresholds.csv; empty: the threshold at which the dump has as many tags as
+            labels (P = R), or 0.5 where it has no labels. That is also for tags that the file lacks.
+        teacher_weight: above 0 and at most 1.
+        post_ids: (N,) of the training posts.
+
+    Raises:
+        UserError: the folder is no dump, or it has no ids, an id twice, no tag or no training post.
+    """
+    dump = predictions.load(teacher)
+    if dump.image_ids is None:
+        raise UserError(f"--teacher {teacher} has no {predictions.IDS}, so nobody knows whose rows it has")
+    ids, counts = np.unique(dump.image_ids, return_counts=True)
+    if (counts > 1).any():
+        raise UserError(
+            f"--teacher {teacher}: a post has one row; post {ids[counts > 1][0]} has {counts[counts > 1][0]}"
+        )
+    columns = tag_list.matching_rows(tags, dump.tags)
+    if not (columns >= 0).any():
+        raise UserError(f"--teacher {teacher} has none of the {len(tags)} tags of the dataset, by id or name")
+    cutoffs, rule = _cutoffs(dump, tags, columns, teacher_thresholds)
+    soft_labels = SoftLabels(dump, columns, cutoffs, teacher_weight)
+    has_row = soft_labels.rows(np.asarray(post_ids, np.int64)) >= 0
+    if not has_row.any():
+        raise UserError(
+            f"--teacher {teacher} has none of the {len(has_row):,} training posts; it needs predictions of "
+            "them, as predict.py --split train or ensemble.py --stack of folds writes"
+        )
+    soft_labels.text = _text(has_row, columns >= 0, rule)
+    return soft_labels
+
+
+def _cutoffs(dump: Dump, tags: pd.DataFrame, columns: np.ndarray, path: str) -> tuple[np.ndarray, str]:
+    """Return the threshold of every tag (num_labels,) float64, and in words where they are from."""
+    cutoffs = np.full(len(tags), np.nan)
+    if path:
+        cutoffs = threshold_table.per_tag(threshold_table.read(path), tags)
+        if np.isnan(cutoffs[columns >= 0]).all():
+            raise UserError(f"--teacher-thresholds {path} has a threshold for none of the teacher's tags")
+    is_open = np.isnan(cutoffs)
+    if not (is_open & (columns >= 0)).any():
+        return cutoffs, f"of {path}"
+    default, rule = _default(dump)
+    cutoffs[is_open] = default
+    return cutoffs, f"of {path}, for {is_open.sum()} tags that it lacks {rule}" if path else rule
+
+
+def _default(dump: Dump) -> tuple[float, str]:
+    """Return one threshold for all tags, and in words what it is."""
+    positives = 0
+    if dump.labels is not None:
+        positives = sum(int(np.count_nonzero(block)) for (block,) in chunked_matrix.row_blocks(dump.labels))
+    if not positives:
+        return HALF, f"{HALF}, since it has no labels to compare with"
+    threshold = float(thresholds.p_equals_r(dump.probabilities, positives).threshold)
+    return threshold, f"{threshold:.4f}, where it has as many tags as labels"
+
+
+def _text(has_row: np.ndarray, has_column: np.ndarray, rule: str) -> str:
+    text = f"a teacher's labels above the threshold {rule}, where a label is absent: "
+    text += f"{has_row.sum():,} of {len(has_row):,} posts, {has_column.sum():,} of {len(has_column):,} tags"
+    lacks_some = not (has_row.all() and has_column.all())
+    return text + "; what it lacks keeps its labels" * lacks_some

@@ -1,0 +1,89 @@
+"""Utils/bench/label_study.py: labels that are dropped, and tables and a figure of finished runs."""
+
+import csv
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from helpers.small_dumps import write_dump
+
+from Utils.bench import label_study
+from Utils.bench.label_study import Noise, Trial, World
+from Utils.command.cli import WorkError
+from Utils.data.dataset_folder import POST_COLUMNS
+
+NAMES = ["large", "small", "sky"]
+
+
+def posts(count):
+    splits = ["train", "validation", "test", "train"] * (count // 4)
+    columns = [list(range(count)), splits, ["x.jpg"] * count, [[0, 1, 2]] * count]
+    return pa.table(dict(zip(POST_COLUMNS, columns, strict=True)), pa.schema(list(POST_COLUMNS.items())))
+
+
+def test_labels_are_dropped_from_training_and_validation_posts():
+    areas = {(post, name): size for post in range(4000) for name, size in (("large", 0.5), ("small", 0.01))}
+    before = posts(4000)
+    after = {
+        kind: label_study.without_labels(before, NAMES, areas, Noise(kind, 40), 1)
+        for kind in ("random", "people")
+    }
+    is_test = np.array(before["split"].to_pylist()) == "test"
+    for kind, table in after.items():
+        assert table.schema == before.schema
+        assert table.drop_columns("label_indexes") == before.drop_columns("label_indexes")
+        has = np.array([[label in row for label in range(3)] for row in table["label_indexes"].to_pylist()])
+        assert has[is_test].all()
+        shares = 1 - has[~is_test].mean(axis=0)
+        assert abs(shares.mean() - 0.4) < 0.02
+        if kind == "people":
+            assert shares[0] < shares[2] < shares[1]
+        else:
+            assert np.ptp(shares) < 0.05
+
+
+def test_the_area_of_a_tag_is_that_of_its_largest_box(tmp_path):
+    path = tmp_path / "boxes.csv"
+    path.write_text("image_id,tag,x0,y0,x1,y1\n1,hat,0,0,256,256\n1,hat,0,0,512,256\n1,cat,0,0,128,128\n")
+    assert label_study.box_areas(path) == {(1, "hat"): 0.5, (1, "cat"): 1 / 16}
+
+
+def test_the_rarest_third_is_by_count():
+    assert label_study.rarest_third(np.array([5, 1, 9, 2, 7, 8])).tolist() == [1, 3]
+
+
+def finished(folder, trial, noise):
+    """Write a run whose predictions are the labels with noise."""
+    random = np.random.default_rng(0)
+    labels = (random.random((60, 6)) < 0.4).astype(np.uint8)
+    p = np.clip(0.5 * labels + random.random((60, 6)) * noise, 0, 1).astype(np.float32)
+    place = folder / "runs" / trial.name
+    place.mkdir(parents=True)
+    write_dump(place / "dump", p, labels, np.arange(60), list("abcdef"))
+    (place / "run.json").write_text(json.dumps({"cpu_seconds": 9.6}))
+
+
+def test_the_report_compares_methods_on_shared_seeds(tmp_path, capsys):
+    world, noise = World("faces", 0), Noise("random", 25)
+    trials = [Trial(world, noise, name, "", seed) for name in ("bce", "hill", "asl") for seed in (0, 1)]
+    with pytest.raises(WorkError, match="no run is finished"):
+        label_study.write_report(tmp_path, trials, tmp_path / "results", "bce")
+    for trial in trials[:3]:
+        finished(tmp_path, trial, 0.9 if trial.method == "bce" else 0.6)
+    label_study.write_report(tmp_path, trials, tmp_path / "results", "bce")
+    runs, differences = (
+        list(csv.DictReader((tmp_path / "results" / name).open())) for name in ("runs.csv", "differences.csv")
+    )
+    assert [(row["method"], row["seeds"], row["cpu_seconds"]) for row in runs] == [
+        ("bce", "2", "10"), ("hill", "1", "10"),
+    ]  # fmt: skip
+    assert float(runs[1]["macro_AP"]) > float(runs[0]["macro_AP"])
+    assert [(row["method"], row["seeds"], row["metric"]) for row in differences] == [
+        ("hill", "1", "micro_F1"), ("hill", "1", "macro_F1"),
+    ]  # fmt: skip
+    change = float(runs[1]["micro_F1"]) - float(runs[0]["micro_F1"])
+    assert float(differences[0]["difference"]) == pytest.approx(change, abs=1e-4)
+    assert float(differences[0]["low"]) > 0
+    assert "hill" in (tmp_path / "results" / "differences.svg").read_text()
+    assert "faces-0  random-25  hill" in capsys.readouterr().out
