@@ -7,7 +7,6 @@ Scores are by the true tags of its test posts, which keep them.
 import csv
 import dataclasses
 import io
-import json
 import os
 import pathlib
 import subprocess
@@ -33,7 +32,7 @@ from Utils.files.atomic import ROOT, replacing
 PICTURE = 512  # side of the drawn pictures, in pixels
 TABLE = (
     "world", "missing", "method", "seeds", "micro_F1", "micro_low", "micro_high", "macro_F1", "macro_low",
-    "macro_high", "macro_AP", "rare_F1", "cpu_seconds",
+    "macro_high", "macro_AP", "rare_F1",
 )  # fmt: skip
 DIFFERENCES = ("world", "missing", "method", "seeds", "metric", "difference", "low", "high")
 _DEFINITION = """name = "labels"
@@ -163,8 +162,8 @@ def without_labels(
     labels = np.concatenate([np.array(row, np.int64) for row in lists])
     post_ids = np.repeat(posts["post_id"].to_numpy(), [len(row) for row in lists])
     is_test = np.repeat(np.array(posts["split"].to_pylist()) == "test", [len(row) for row in lists])
-    pairs = zip(post_ids.tolist(), labels.tolist(), strict=True)
-    sizes = np.array([areas.get((post, names[label]), np.nan) for post, label in pairs])
+    pairs = zip(post_ids.tolist(), [names[label] for label in labels.tolist()], strict=True)
+    sizes = np.array([areas.get(pair, np.nan) for pair in pairs])
     counts = np.bincount(labels, minlength=len(names))[labels]
     missing = missing_labels.is_missing(noise.kind, noise.percent / 100, sizes, counts, seed)
     kept = iter((is_test | ~missing).tolist())
@@ -243,9 +242,8 @@ def _row(places: Mapping[int, pathlib.Path]) -> list[Any]:
     cells: list[Any] = [len(places)]
     for metric in paired_bootstrap.METRICS:
         cells += [round(value, 4) for value in (together.mean.values[metric], *together.interval(metric))]
-    cells += [round(float(np.mean([one[name] for one in single])), 4) for name in ("macro_AP", "rare_F1")]
-    clocks = [json.loads((place / "run.json").read_text(encoding="utf-8")) for place in places.values()]
-    return [*cells, round(float(np.mean([facts["cpu_seconds"] for facts in clocks])))]
+    means = [float(np.mean([one[name] for one in single])) for name in ("macro_AP", "rare_F1")]
+    return [*cells, *(round(value, 4) for value in means)]
 
 
 def _differences(base: SeedScores, other: SeedScores) -> list[list[Any]]:

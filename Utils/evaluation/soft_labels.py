@@ -68,7 +68,7 @@ class SoftLabels:
         for values in (self._labels, self._columns, self._cutoffs):
             digest.update(np.ascontiguousarray(values).tobytes())
         for (block,) in chunked_matrix.row_blocks(self._probabilities):
-            digest.update(np.ascontiguousarray(block))
+            digest.update(np.ascontiguousarray(block).data)
         return digest.hexdigest()
 
 

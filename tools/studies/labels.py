@@ -6,10 +6,12 @@ Drawn boorus whose true tags are known lose a share of their training labels, at
 them (Utils/demo_booru/missing_labels.py). Each method trains the recipe `demo` on what is left, one thread
 each, and is scored by the true tags of the test posts, at P = R. Parts, in this order:
 
-losses    25% missing at random, seed 0: every loss; all labels, for comparison
-seeds     the same with seeds 1 and 2: summed BCE and the best losses
-labels    the same: labels of the audit unknown, soft labels of a teacher, repeat factors, pairs of these
-mixup     the same: summed BCE, focal loss, ASL with MixUp 0.8, with and without the classifier's prior
+losses    25% missing at random, seed 0: every loss; no label missing, for comparison
+labels    the same: labels of the audit unknown, soft labels of a teacher, repeat factors
+seeds     summed BCE, the best losses and these with seeds 1 and 2
+pairs     the best losses together with these
+mixup     25% missing at random: summed BCE, focal loss, ASL with MixUp 0.8, with and without the
+          classifier's prior
 people    25% missing as people miss them
 shares    10% and 40% missing at random
 unseen    two drawn boorus that chose nothing, 25% missing as people miss them
@@ -21,13 +23,13 @@ the table and the figure of what is there: results/labels/ with runs.csv, differ
 import Utils.command.interrupt  # noqa: F401  first: imports take long
 
 import argparse
+import contextlib
 import dataclasses
 import pathlib
 import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from Utils.bench import label_study, learning
 from Utils.bench.label_study import Noise, Trial, World
@@ -45,10 +47,10 @@ LOSSES = {
     "hill": "--loss hill",
     "splc": "--loss splc",
     "ll_r": "--loss ll_r",
-    "ll_ct": "--loss ll_ct",
     "ral": "--loss ral",
     "two_way": "--loss two_way",
     "zlpr": "--loss zlpr",
+    "ll_ct": "--loss ll_ct",
 }
 BEST = ("asl", "hill", "splc")  # by the part losses, beside summed BCE
 LABELS = {
@@ -60,7 +62,7 @@ FINDING = ("bce", "focal", "asl")  # the original author's: with MixUp 0.8 summe
 MIXUP, PRIOR = "--mixup-alpha 0.8", {"": "--prior-bias", "-zero": "--no-prior-bias"}
 RANDOM, PEOPLE = Noise("random", 25), Noise("people", 25)
 TUNED, UNSEEN = World("faces", 0), (World("faces", 1), World("scenes", 0))
-PARTS = ("losses", "seeds", "labels", "mixup", "people", "shares", "unseen")
+PARTS = ("losses", "labels", "seeds", "pairs", "mixup", "people", "shares", "unseen")
 FOLDS = 3
 
 
@@ -96,17 +98,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def plan(part: str) -> Iterator[Trial]:
     """Yield the runs of a part of the study."""
+    best = {name: LOSSES[name] for name in (BASE, *BEST)}
     pairs = {f"{loss}+{name}": f"{LOSSES[loss]} {LABELS[name]}" for loss in BEST for name in LABELS}
     labels = {f"{BASE}+{name}": words for name, words in LABELS.items()}
     if part == "losses":
         yield from _trials(LOSSES)
         yield Trial(TUNED, Noise("random", 0), BASE, LOSSES[BASE])
+    if part == "labels":
+        yield from _trials(labels)
     if part == "seeds":
         for seed in (1, 2):
-            yield from _trials({name: LOSSES[name] for name in (BASE, *BEST)}, seed=seed)
-    if part == "labels":
-        for seed in (0, 1, 2):
-            yield from _trials(labels, seed=seed)
+            yield from _trials({**best, **labels}, seed=seed)
+    if part == "pairs":
         yield from _trials(pairs)
     if part == "mixup":
         for ending, prior in PRIOR.items():
@@ -115,13 +118,13 @@ def plan(part: str) -> Iterator[Trial]:
             }
             yield from _trials(named)
     if part == "people":
-        yield from _trials({**{name: LOSSES[name] for name in (BASE, *BEST)}, **labels}, PEOPLE)
+        yield from _trials({**best, **labels}, PEOPLE)
     if part == "shares":
         for share in (10, 40):
-            yield from _trials({name: LOSSES[name] for name in (BASE, *BEST)}, Noise("random", share))
+            yield from _trials(best, Noise("random", share))
     if part == "unseen":
         for world in UNSEEN:
-            yield from _trials({BASE: LOSSES[BASE], **labels, **pairs}, PEOPLE, world=world)
+            yield from _trials({**best, **labels, **pairs}, PEOPLE, world=world)
 
 
 def _trials(
@@ -141,15 +144,12 @@ def train(trial: Trial, folder: pathlib.Path, options: argparse.Namespace) -> No
     labels = folder / f"labels-{trial.world.name}-{trial.noise.name}"
     if "{labels}" in trial.words:
         _judge_labels(dataset, labels, options.epochs)
-    work = place.with_name(f"{place.name}.part")
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
     words = [*trial.words.format(labels=labels).split(), "--seed", str(trial.seed)]
-    seconds = _fit(dataset, work, options.epochs, words)
-    _predict(work, complete, "--split", "test")
-    facts: dict[str, Any] = {**dataclasses.asdict(trial), "epochs": options.epochs, "images": options.images}
-    write_json(work / "run.json", {"facts": facts, "cpu_seconds": seconds})
-    work.rename(place)
+    facts = {**dataclasses.asdict(trial), "epochs": options.epochs, "images": options.images}
+    with _finished(place) as work:
+        _fit(dataset, work, options.epochs, words)
+        _predict(work, complete, "--split", "test")
+        write_json(work / "run.json", facts)
 
 
 def _judge_labels(dataset: pathlib.Path, folder: pathlib.Path, epochs: int) -> None:
@@ -158,12 +158,9 @@ def _judge_labels(dataset: pathlib.Path, folder: pathlib.Path, epochs: int) -> N
     for fold, part in enumerate(parts):
         if part.exists():
             continue
-        work = part.with_name(f"{part.name}.part")
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True)
-        _fit(dataset, work, epochs, ["--fold", f"{fold}/{FOLDS}"])
-        _predict(work, dataset, "--fold", f"{fold}/{FOLDS}")
-        work.rename(part)
+        with _finished(part) as work:
+            _fit(dataset, work, epochs, ["--fold", f"{fold}/{FOLDS}"])
+            _predict(work, dataset, "--fold", f"{fold}/{FOLDS}")
     everything, thresholds = folder / "folds" / "all", folder / "thresholds.csv"
     if not everything.exists():
         label_study.tool("ensemble.py", *(part / "dump" for part in parts), "--stack", "-o", everything)
@@ -174,18 +171,28 @@ def _judge_labels(dataset: pathlib.Path, folder: pathlib.Path, epochs: int) -> N
         label_study.tool("audit_labels.py", everything, *audit)
 
 
-def _fit(dataset: pathlib.Path, work: pathlib.Path, epochs: int, words: Sequence[str]) -> float:
-    """Train the recipe `demo`; return the CPU seconds."""
+@contextlib.contextmanager
+def _finished(place: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yield a folder that becomes ``place`` at the end; what an interrupted run has left there continues."""
+    work = place.with_name(f"{place.name}.part")
+    work.mkdir(parents=True, exist_ok=True)
+    yield work
+    work.rename(place)
+
+
+def _fit(dataset: pathlib.Path, work: pathlib.Path, epochs: int, words: Sequence[str]) -> None:
+    """Train the recipe `demo`."""
     line = [sys.executable, "train.py", "demo", "--dataset", str(dataset), "--run-dir", str(work / "run")]
     line += ["--epochs", str(epochs), "--keep-checkpoints", "1", *words]
-    return learning.clocked(line, work / "log.txt")[1]
+    learning.clocked(line, work / "log.txt")
 
 
 def _predict(work: pathlib.Path, dataset: pathlib.Path, *which: str) -> None:
     """Write the predictions of the last epoch's model, and remove what nobody needs any more."""
     run, dump = work / "run", work / "dump"
-    label_study.tool("predict.py", run, "--dataset", dataset, *which, "--which", "last", "-o", dump)
-    shutil.rmtree(run / "checkpoints")
+    if not dump.exists():
+        label_study.tool("predict.py", run, "--dataset", dataset, *which, "--which", "last", "-o", dump)
+    shutil.rmtree(run / "checkpoints", ignore_errors=True)
     (run / "best.keras").unlink(missing_ok=True)
 
 

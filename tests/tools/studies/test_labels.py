@@ -31,7 +31,7 @@ def test_a_tiny_study_continues_and_writes_its_tables(tmp_path, monkeypatch):
     """Teacher, audit and repeat factors need folds: all commands of the study run once."""
     monkeypatch.setattr(study, "FOLDS", 2)
     monkeypatch.setattr(study, "BEST", ())
-    chosen = [trial for trial in study.plan("labels") if trial.seed == 0]
+    chosen = list(study.plan("labels"))
     assert {trial.method for trial in chosen} == {"bce+audit", "bce+teacher", "bce+sampling"}
     base = next(iter(study.plan("losses")))
     monkeypatch.setattr(study, "plan", lambda part: [base, *chosen] if part == "losses" else [])
