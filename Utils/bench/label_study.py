@@ -162,7 +162,8 @@ def without_labels(
     labels = np.concatenate([np.array(row, np.int64) for row in lists])
     post_ids = np.repeat(posts["post_id"].to_numpy(), [len(row) for row in lists])
     is_test = np.repeat(np.array(posts["split"].to_pylist()) == "test", [len(row) for row in lists])
-    pairs = zip(post_ids.tolist(), [names[label] for label in labels.tolist()], strict=True)
+    label_names: list[str] = [names[label] for label in labels.tolist()]
+    pairs = zip(post_ids.tolist(), label_names, strict=True)
     sizes = np.array([areas.get(pair, np.nan) for pair in pairs])
     counts = np.bincount(labels, minlength=len(names))[labels]
     missing = missing_labels.is_missing(noise.kind, noise.percent / 100, sizes, counts, seed)
