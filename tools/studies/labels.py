@@ -26,6 +26,7 @@ import argparse
 import contextlib
 import dataclasses
 import pathlib
+import re
 import shutil
 import sys
 import time
@@ -63,7 +64,7 @@ MIXUP, PRIOR = "--mixup-alpha 0.8", {"": "--prior-bias", "-zero": "--no-prior-bi
 RANDOM, PEOPLE = Noise("random", 25), Noise("people", 25)
 TUNED, UNSEEN = World("faces", 0), (World("faces", 1), World("scenes", 0))
 PARTS = ("losses", "labels", "seeds", "pairs", "mixup", "people", "shares", "unseen")
-FOLDS = 3
+FOLDS = 2
 
 
 def parser() -> Parser:
@@ -72,6 +73,10 @@ def parser() -> Parser:
     add = parser.add_argument
     add("output", metavar="OUT", help="folder of the boorus and the runs")
     add("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="which parts to train (all)")
+    add("--only", default="", metavar="PATTERN", help="runs whose name matches this")
+    add(
+        "--runs", type=number(least=1), default=1000, help="runs to train at most, those that are there apart"
+    )
     add("--images", type=number(least=20), default=3000, help="posts of a booru (3000)")
     add("--epochs", type=number(least=2), default=8, help="of a run (8)")
     add("--report", action="store_true", help="train nothing, write results/labels/ of the runs there are")
@@ -85,13 +90,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     require_linux("tools/studies/labels.py")
     options = parser().parse_args(argv)
     folder = pathlib.Path(options.output).resolve()
-    trials = list(dict.fromkeys(trial for part in options.parts for trial in plan(part)))
+    trials = dict.fromkeys(trial for part in options.parts for trial in plan(part))
+    missing = [trial for trial in trials if not (folder / "runs" / trial.name).exists()]
     if not options.report:
         started = time.monotonic()
-        for place, trial in enumerate(trials, 1):
+        for trial in [trial for trial in missing if re.search(options.only, trial.name)][: options.runs]:
             train(trial, folder, options)
             minutes = (time.monotonic() - started) / 60
-            print(f"{place} of {len(trials)} runs, {minutes:.0f} min: {trial.name}", flush=True)
+            print(f"{minutes:.0f} min, {len(trials)} runs planned: {trial.name}", flush=True)
     label_study.write_report(folder, [trial for part in PARTS for trial in plan(part)], options.results, BASE)
     return 0
 
@@ -135,10 +141,8 @@ def _trials(
 
 
 def train(trial: Trial, folder: pathlib.Path, options: argparse.Namespace) -> None:
-    """Train a run below ``folder`` and predict the test posts, unless it is there."""
+    """Train a run below ``folder`` and predict the test posts."""
     place = folder / "runs" / trial.name
-    if place.exists():
-        return
     complete = label_study.make_world(trial.world, folder, options.images)
     dataset = label_study.make_dataset(trial.world, trial.noise, folder)
     labels = folder / f"labels-{trial.world.name}-{trial.noise.name}"

@@ -29,7 +29,6 @@ def test_only_the_noise_and_the_method_differ_within_a_world():
 @pytest.mark.slow
 def test_a_tiny_study_continues_and_writes_its_tables(tmp_path, monkeypatch):
     """Teacher, audit and repeat factors need folds: all commands of the study run once."""
-    monkeypatch.setattr(study, "FOLDS", 2)
     monkeypatch.setattr(study, "BEST", ())
     chosen = list(study.plan("labels"))
     assert {trial.method for trial in chosen} == {"bce+audit", "bce+teacher", "bce+sampling"}
