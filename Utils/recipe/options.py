@@ -190,7 +190,8 @@ class LossOptions(Checked):
     label_smoothing: Annotated[float, FROM_0_BELOW_1] = 0.0
     """Labels are moved from 0 and 1 towards one half by this share."""
     tag_weights: str = ""
-    """Column of the dataset's selected_tags.csv with a factor, 0 or more, for each tag's part of the loss."""
+    """Column of the dataset's selected_tags.csv with a factor, 0 or more, for each tag's part of the loss;
+    class_balanced needs no column: by the tags' counts (arXiv:1901.05555, beta 0.999)."""
 
     def loss_options(self) -> dict[str, Any]:
         """Return the options of the chosen loss by their short names, and label_smoothing.

@@ -22,6 +22,7 @@ from Utils.files.atomic import AnyPath, read_json, require_file, to_path, write_
 CATEGORIES = {"general": 0, "artist": 1, "copyright": 3, "character": 4, "meta": 5, "rating": 9}
 CATEGORIES_FILE = "categories.json"
 COLUMNS = ("tag_id", "name", "category", "count")
+CLASS_BALANCED = "class_balanced"  # weights that follow from the counts
 # The same columns in the lists of other projects.
 OTHER_NAMES = {"tag_id": ("id",), "name": ("tag", "tag_name"), "count": ("post_count", "frequency")}
 RATINGS = ("general", "sensitive", "questionable", "explicit")  # rows 0 to 3 in every client of WD taggers
@@ -277,12 +278,17 @@ def has_ratings(frame: pd.DataFrame) -> bool:
 def weights(frame: pd.DataFrame, column: str) -> np.ndarray:
     """Return a further column of a list that holds a weight of every tag: float64 (num_labels,).
 
+    CLASS_BALANCED needs no column: it follows from the counts, see `class_balanced_weights`.
+
     Raises UserError where the column is missing or a value is no finite number of 0 or more.
     """
+    if column == CLASS_BALANCED and column not in frame.columns:
+        return class_balanced_weights(frame["count"].to_numpy())
     if column not in frame.columns:
         others = ", ".join(frame.columns.difference([*COLUMNS], sort=False)) or "none"
         raise UserError(
-            f"the tag list has no column {column!r}; besides {', '.join(COLUMNS)} it has {others}"
+            f"the tag list has no column {column!r}; besides {', '.join(COLUMNS)} it has {others}, and "
+            f"{CLASS_BALANCED} follows from the counts"
         )
     values = pd.to_numeric(frame[column], errors="coerce").to_numpy(np.float64)
     invalid = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
@@ -290,6 +296,20 @@ def weights(frame: pd.DataFrame, column: str) -> np.ndarray:
         name, value = (frame[key].iloc[invalid[0]] for key in ("name", column))
         raise UserError(f"{column} of the tag {name} is {value}; a number of 0 or more is needed")
     return values
+
+
+def class_balanced_weights(counts: np.ndarray, beta: float = 0.999) -> np.ndarray:
+    """Return the weights of tags by their effective numbers of images, float64 (L,), their mean 1.
+
+    ``w = (1 - beta) / (1 - beta^n)``, scaled (arXiv:1901.05555): as 1 / n for tags with far fewer than
+    ``1 / (1 - beta)`` images, the same for all with far more.
+
+    Args:
+        counts: (L,) n; 0 counts as 1.
+        beta: 0 (all weights 1) to below 1.
+    """
+    effective = 1.0 - np.power(beta, np.maximum(counts, 1).astype(np.float64))
+    return (1.0 / effective) / np.mean(1.0 / effective)
 
 
 def digest(frame: pd.DataFrame) -> str:

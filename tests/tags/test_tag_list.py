@@ -116,6 +116,17 @@ def test_tags_match_by_id_then_by_name():
     assert tag_list.matching_rows(FRAME.iloc[:2], reversed_rows.iloc[:2]).tolist() == [-1, -1]
 
 
+def test_class_balanced_weights_go_from_inverse_counts_to_equal_ones():
+    rare = tag_list.class_balanced_weights(np.array([1, 2, 4]), beta=1 - 1e-9)
+    np.testing.assert_allclose(rare, np.array([1, 1 / 2, 1 / 4]) * 3 / 1.75, rtol=1e-6)
+    np.testing.assert_allclose(tag_list.class_balanced_weights(np.array([1, 50, 900]), beta=0.0), 1)
+    frame = pd.DataFrame({"tag_id": [1, 2], "name": ["a", "b"], "category": 0, "count": [0, 30_000]})
+    effective = np.array([0.001, 1 - 0.999**30_000])
+    expected = 2 / effective / (1 / effective).sum()
+    np.testing.assert_allclose(tag_list.weights(frame, "class_balanced"), expected, rtol=1e-9)
+    assert tag_list.weights(frame.assign(class_balanced=[3, 4]), "class_balanced").tolist() == [3, 4]
+
+
 def test_weights_are_numbers_of_0_or_more():
     frame = FRAME.assign(weight=[0, 1, 2, 3, 4, 5, 0.5], text="x", negative=[1, 1, 1, -1, 1, 1, 1])
     assert tag_list.weights(frame, "weight").tolist() == [0, 1, 2, 3, 4, 5, 0.5]
