@@ -94,10 +94,7 @@ def _set_up(
     _check(recipe, dataset, devices, run_dir)
     for split in filter(("train", "validation").__contains__, dataset.splits):
         dataset.require_shards(split)
-    teacher = recipe.teacher_options() if recipe.teacher else None
-    read_teacher = functools.partial(soft_labels.read, dataset.tags, **teacher) if teacher else None
-    options = {"seed": recipe.seed, "read_teacher": read_teacher, **recipe.record_options()}
-    records = training_records.choose(dataset, **options)
+    records = training_records.choose(dataset, soft_labels.read, seed=recipe.seed, **recipe.record_options())
     facts, batches, validation, mixup_rows = _data(recipe, dataset, devices, records)
     schedule = schedules.build(recipe, facts["steps_per_epoch"], facts["batch_size"])
     if run_dir:  # a dry run may do without
@@ -158,8 +155,7 @@ def _data(
     from Utils.training import experiment
 
     counts = shard_stats.record_counts(dataset, "train", records.keep)
-    number = int(counts.sum())
-    facts = experiment.derive_facts(recipe, dataset, devices, number, records.repeats, records.teacher)
+    facts = experiment.derive_facts(recipe, dataset, devices, int(counts.sum()), records)
     streams = host_sharding.RecordStreams(counts, facts["records"], facts["batch_size"])
     # A host reads its own rows of every global batch; the batches are the same for any number of hosts.
     shared_options = _batch_options(recipe, dataset, records, facts["batch_size"])
@@ -175,9 +171,7 @@ def _data(
             seed=recipe.seed,
             start_step=step,
             num_records=streams.counts,
-            keep=records.keep,
-            repeats=records.repeats,
-            teacher=records.teacher,
+            **records.train_options,
             augmentation=recipe.group(Augmentation),
             packed_labels=packed["train"],
             **shared_options,

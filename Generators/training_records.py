@@ -4,10 +4,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, Literal
 
-import numpy as np
-
 from Generators import shard_stats
-from Generators.batches import UnknownMask
+from Generators.batches import SoftLabels, UnknownMask
 from Generators.host_sharding import Keep
 from Utils.data import folds
 from Utils.data.dataset_folder import Dataset
@@ -24,13 +22,18 @@ class TrainingRecords:
         keep: which are trained on, by post id; None: all.
         unknown: labels of posts that count nothing; None: all are known.
         repeats: how often each comes in a pass; None: once.
-        teacher: adds labels that records lack, a ``batches.SoftLabels``; None: nobody does.
+        teacher: adds labels that records lack, before MixUp; None: nobody does.
     """
 
     keep: Keep | None = None
     unknown: UnknownLabels | None = None
     repeats: RepeatFactors | None = None
-    teacher: Any = None
+    teacher: SoftLabels | None = None
+
+    @property
+    def train_options(self) -> dict[str, Any]:
+        """What ``Generators.train_dataset`` takes of them, beside the unknown labels."""
+        return {"keep": self.keep, "repeats": self.repeats, "teacher": self.teacher}
 
     @property
     def unknown_mask(self) -> UnknownMask | None:
@@ -40,17 +43,21 @@ class TrainingRecords:
 
 def choose(
     dataset: Dataset,
+    read_teacher: Callable[..., SoftLabels] | None = None,
     *,
     fold: str,
     unknown_labels: str,
     sampling: Literal["uniform", "repeat_factor"],
     sampling_threshold: float | None,
+    teacher: str,
+    teacher_thresholds: str,
+    teacher_weight: float,
     seed: int,
-    read_teacher: Callable[[np.ndarray], Any] | None = None,
 ) -> TrainingRecords:
     """Return the records that a training takes; the arguments are fields of a recipe.
 
-    ``read_teacher(post_ids)`` gives the teacher of the training posts.
+    ``read_teacher(tags, teacher, thresholds, weight, post_ids)`` reads a teacher for the training posts, as
+    ``Utils.evaluation.soft_labels.read``.
 
     Raises UserError for a malformed fold or a file of unknown labels that does not fit.
     """
@@ -60,8 +67,9 @@ def choose(
     repeats = None
     if sampling == "repeat_factor":
         repeats = shard_stats.repeat_factors(dataset, "train", sampling_threshold, seed, keep, unknown)
-    teacher = None
-    if read_teacher is not None:
-        ids = shard_stats.post_ids(dataset, "train")
-        teacher = read_teacher(ids if keep is None else ids[keep(ids)])
-    return TrainingRecords(keep, unknown, repeats, teacher)
+    if not (teacher and read_teacher):
+        return TrainingRecords(keep, unknown, repeats)
+    ids = shard_stats.post_ids(dataset, "train")
+    ids = ids if keep is None else ids[keep(ids)]
+    soft_labels = read_teacher(dataset.tags, teacher, teacher_thresholds, teacher_weight, ids)
+    return TrainingRecords(keep, unknown, repeats, soft_labels)

@@ -126,11 +126,7 @@ class DataOptions(Checked):
     def record_options(self) -> dict[str, Any]:
         """Return what decides which records are trained on, how often, and which labels count."""
         names = ("fold", "unknown_labels", "sampling", "sampling_threshold")
-        return {name: getattr(self, name) for name in names}
-
-    def teacher_options(self) -> dict[str, Any]:
-        """Return what decides the soft labels of a teacher."""
-        names = ("teacher", "teacher_thresholds", "teacher_weight")
+        names += ("teacher", "teacher_thresholds", "teacher_weight")
         return {name: getattr(self, name) for name in names}
 
 

@@ -142,14 +142,13 @@ def derive_facts(
     dataset: Dataset,
     devices: Devices,
     records: int,
-    repeats: RepeatFactors | None = None,
-    teacher: SoftLabels | None = None,
+    chosen: Any = None,
 ) -> dict[str, Any]:
     """Return the facts that follow from recipe, dataset and devices, for a run's ``environment.json``.
 
-    ``records`` is the number of training records that the recipe keeps, of which ``repeats`` gives some more
-    than once in a pass, and ``teacher`` adds labels to some. ``contents`` are digests, by flag, of what the
-    recipe only names: that may have changed when a run is continued.
+    ``records`` is the number of training records that the recipe keeps; ``chosen``, of
+    ``Generators.training_records``, says how often each comes and who adds to their labels. ``contents`` are
+    digests, by flag, of what the recipe only names: that may have changed when a run is continued.
 
     Raises UserError if there is no record, the steps of an epoch are no multiple of an execution's, or the
     training ends before its first update.
@@ -157,6 +156,8 @@ def derive_facts(
     if not records:
         fold = f", fold {recipe.fold} left out," if recipe.fold else ""
         raise UserError(f"the training split of {dataset.folder}{fold} is empty; it needs a record at least")
+    repeats: RepeatFactors | None = chosen.repeats if chosen else None
+    teacher: SoftLabels | None = chosen.teacher if chosen else None
     batch_size = recipe.batch_size_per_device * devices.replicas
     steps_per_epoch = recipe.steps(repeats.images if repeats else records, batch_size)
     if recipe.gradient_accumulation > recipe.epochs * steps_per_epoch:

@@ -41,6 +41,8 @@ def test_fold_unknown_labels_and_repeats(dataset, tmp_path):
 
 
 def test_a_teacher_is_asked_for_the_posts_that_are_trained_on(dataset):
-    options = {"seed": 0, **Recipe(fold="0/3").record_options()}
-    records = training_records.choose(dataset, **options, read_teacher=lambda ids: ids.tolist())
-    assert records.teacher == [number for number in range(12) if records.keep(number)]
+    options = {"seed": 0, **Recipe(fold="0/3", teacher="dump").record_options()}
+    records = training_records.choose(dataset, lambda tags, *rest: (len(tags), *rest), **options)
+    *arguments, ids = records.teacher
+    assert arguments == [6, "dump", "", 1.0]
+    assert ids.tolist() == [number for number in range(12) if records.keep(number)]

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from Generators.training_records import TrainingRecords
 from Utils.command.cli import UserError
 from Utils.data.dataset_folder import Dataset
 from Utils.data.repeat_factors import RepeatFactors
@@ -48,13 +49,15 @@ def test_a_teacher_is_digested_and_described(dataset):
     class Teacher:
         digest, text = "abc", "a teacher"
 
-    facts = experiment.derive_facts(Recipe(), dataset, TWO, 100, teacher=Teacher())
+    facts = experiment.derive_facts(Recipe(), dataset, TWO, 100, TrainingRecords(teacher=Teacher()))
     assert (facts["contents"], facts["teacher"]) == ({"--teacher": "abc"}, "a teacher")
 
 
 def test_an_epoch_is_as_long_as_a_pass_with_its_repeats(dataset):
     repeats = RepeatFactors(np.arange(100), np.full(100, 1.5), 0)
-    facts = experiment.derive_facts(Recipe(batch_size_per_device=8), dataset, TWO, 100, repeats)
+    facts = experiment.derive_facts(
+        Recipe(batch_size_per_device=8), dataset, TWO, 100, TrainingRecords(repeats=repeats)
+    )
     assert facts["steps_per_epoch"] == 150 // 16
     assert facts["records"] == 100
     assert facts["repeats"] == repeats.text
