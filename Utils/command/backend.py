@@ -105,7 +105,8 @@ def prepare_backend() -> None:
 def _hidden(names: Iterable[str]) -> Iterator[None]:
     """Let imports of these modules fail meanwhile, unless they have been imported already."""
     hidden = [name for name in names if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # pyright: ignore[reportArgumentType]  None says: not there
+    for name in hidden:
+        sys.modules[name] = None  # pyright: ignore[reportArgumentType]  None says: not there
     try:
         yield
     finally:
