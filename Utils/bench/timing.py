@@ -123,6 +123,10 @@ class TimedProcess:
         """Return the seconds of each of ``calls`` calls."""
         return self._submit(_time_calls, calls, arguments)
 
+    def processor_seconds(self) -> float:
+        """Return the processor time of the process so far; other programs on its cores do not count."""
+        return self._submit(time.process_time)
+
     def _submit(self, function: Callable[..., Any], *arguments: Any) -> Any:
         try:
             return self._pool.submit(function, *arguments).result()

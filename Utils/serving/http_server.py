@@ -8,6 +8,7 @@ to 127.0.0.1) or with a cross-site form. `protect` refuses both.
 import argparse
 import contextlib
 import dataclasses
+import functools
 import ipaddress
 import json
 import logging
@@ -37,6 +38,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+RECEIVED_BYTES = 1 << 17  # at a time: a picture in one or two rounds of the server's loop
 MIME_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 _READING_METHODS = ("GET", "HEAD", "OPTIONS")
 
@@ -95,7 +97,7 @@ def protect(
     Errors are JSON, ``{"error": text}``. Every reply has HEADERS, except those that the app sets itself.
     """
     app.config["MAX_CONTENT_LENGTH"] = limits.max_bytes
-    allowed = {"localhost", *(name.lower() for name in host_names)}
+    allowed = frozenset({"localhost", *(name.lower() for name in host_names)})
 
     @app.before_request
     def _refuse_foreign_requests() -> None:
@@ -137,7 +139,8 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no number of JSON")
 
 
-def _is_allowed_host(host: str, allowed: Collection[str]) -> bool:
+@functools.lru_cache(maxsize=64)
+def _is_allowed_host(host: str, allowed: frozenset[str]) -> bool:
     """Whether a Host header names an allowed host or an address: no DNS entry can redirect an address."""
     try:
         name = urlsplit(f"//{host}").hostname or ""
@@ -193,6 +196,7 @@ def make_server(
         connection_limit=limits.max_connections,
         max_request_body_size=limits.max_bytes + 1,  # waitress refuses a body of exactly its limit
         inbuf_overflow=limits.buffer_bytes,
+        recv_bytes=RECEIVED_BYTES,
         max_request_header_size=1 << 16,
         channel_timeout=limits.idle_seconds,
         cleanup_interval=1,

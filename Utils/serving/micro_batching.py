@@ -8,7 +8,7 @@ from typing import Any
 
 
 class MicroBatcher:
-    """Gathers the items of many threads into batches; a context manager that ends its worker thread.
+    """Gathers the items of many threads into batches; a context manager that ends its worker threads.
 
     While one batch is computed the next one gathers, so under load no item waits for others.
 
@@ -16,7 +16,9 @@ class MicroBatcher:
         function: takes a list of items and returns one result for each, in order.
         max_batch_size: the most items of a batch.
         max_wait: seconds that the first item of a batch waits for others.
-        expected: returns how many items have arrived or will soon; a batch of so many does not wait longer.
+        arriving: returns how many items are on their way here; a batch waits only while there are some. None:
+            there always may be.
+        workers: batches that are computed at a time.
     """
 
     def __init__(
@@ -24,14 +26,19 @@ class MicroBatcher:
         function: Callable[[list], Iterable],
         max_batch_size: int,
         max_wait: float,
-        expected: Callable[[], int] | None = None,
+        arriving: Callable[[], int] | None = None,
+        workers: int = 1,
     ) -> None:
         self._function, self._max_batch_size, self._max_wait = function, max_batch_size, max_wait
-        self._expected = expected or (lambda: max_batch_size)
+        self._arriving = arriving or (lambda: 1)
         self._queue: collections.deque[tuple[Any, concurrent.futures.Future]] = collections.deque()
         self._changed, self._closed = threading.Condition(), False
-        self._thread = threading.Thread(target=self._work, name="batches", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"batches-{number}", daemon=True)
+            for number in range(workers)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def __enter__(self) -> "MicroBatcher":
         return self
@@ -40,11 +47,12 @@ class MicroBatcher:
         self.close()
 
     def close(self) -> None:
-        """Compute the items that wait, then end the thread."""
+        """Compute the items that wait, then end the threads."""
         with self._changed:
             self._closed = True
-            self._changed.notify()
-        self._thread.join()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
 
     def result(self, item: Any, timeout: float) -> Any:
         """Return the result for an item, or raise what the function raised.
@@ -56,27 +64,32 @@ class MicroBatcher:
             if self._closed:
                 raise RuntimeError("the batcher is closed")
             self._queue.append((item, future))
-            self._changed.notify()
+            self._changed.notify_all()  # one worker may wait for a batch to fill, another for any item
         try:
             return future.result(timeout)
         finally:
             future.cancel()  # after a timeout: the worker skips an item that nobody waits for
 
     def _work(self) -> None:
-        while batch := self._next_batch():
+        while (batch := self._next_batch()) is not None:
             awaited = [(item, future) for item, future in batch if future.set_running_or_notify_cancel()]
             if awaited:
                 self._compute([item for item, _ in awaited], [future for _, future in awaited])
 
-    def _next_batch(self) -> list[tuple[Any, concurrent.futures.Future]]:
-        """Wait for the next batch, ``[(item, future)]``; empty once closed and drained."""
+    def _next_batch(self) -> list[tuple[Any, concurrent.futures.Future]] | None:
+        """Wait for the next batch, ``[(item, future)]``; None once closed and drained.
+
+        It is empty where another worker has taken what there was.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._closed)
+            if not self._queue:
+                return None
             self._changed.wait_for(self._is_full, self._max_wait)
             return [self._queue.popleft() for _ in range(min(self._max_batch_size, len(self._queue)))]
 
     def _is_full(self) -> bool:
-        return self._closed or len(self._queue) >= min(self._max_batch_size, self._expected())
+        return self._closed or len(self._queue) >= self._max_batch_size or self._arriving() <= 0
 
     def _compute(self, items: list, futures: list[concurrent.futures.Future]) -> None:
         try:

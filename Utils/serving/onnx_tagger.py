@@ -26,6 +26,7 @@ from Utils.taggers import description, onnx_outputs
 from Utils.taggers.preparation import Preparation
 
 MODEL_FILE, TAGS_FILE = description.MODEL_FILE, "selected_tags.csv"
+PARALLEL_RUNS = 2  # of a session on processors
 _DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 
 
@@ -43,6 +44,7 @@ class ServingTagger:
             files have some.
         evidence: what was recognized and by what, in sentences; empty for a Keras model.
         keras_model: the network that ``run`` calls, where Keras runs it.
+        parallel_runs: calls of ``run`` that may go on at a time.
     """
 
     def __init__(
@@ -56,7 +58,9 @@ class ServingTagger:
         published: tuple[np.ndarray, str] | None = None,
         evidence: tuple[str, ...] = (),
         keras_model: Any = None,
+        parallel_runs: int = 1,
     ) -> None:
+        self.parallel_runs = parallel_runs
         self.folder, self.tags, self.image_size = pathlib.Path(folder), tags, image_size
         self.preparation = preparation
         # (content of an image file, list of damages or None) -> (S, S, 3); raises ImageError
@@ -189,11 +193,14 @@ def _of_keras_2(release: description.Release, model: Any) -> ServingTagger:
     def run(pictures: np.ndarray) -> np.ndarray:
         return model.predict_on_batch(np.asarray(described.preparation.tensor(pictures), np.float32))
 
-    return _tried(_tagger(described, run))
+    return _tried(_tagger(described, run, keras_model=model))
 
 
 def _tagger(
-    described: description.Description, run: Callable[[np.ndarray], Any], fixed_batch: int | None = None
+    described: description.Description,
+    run: Callable[[np.ndarray], Any],
+    fixed_batch: int | None = None,
+    **how_run: Any,
 ) -> ServingTagger:
     return ServingTagger(
         described.model.parent,
@@ -204,6 +211,7 @@ def _tagger(
         described.preparation,
         described.published,
         described.evidence,
+        **how_run,
     )
 
 
@@ -230,7 +238,10 @@ def open_release(path: AnyPath, threads: int | None = None, device: str = "auto"
     source = _only_input(release.model, session)
     described = description.describe(release, _graph(release.model, session, source))
     run = functools.partial(_run, session, source.name, _dtype(release.model, source), described)
-    return _tried(_tagger(described, run, source.shape[0] if isinstance(source.shape[0], int) else None))
+    fixed_batch = source.shape[0] if isinstance(source.shape[0], int) else None
+    # On processors a second run works where threads of the first wait for one another.
+    on_processor = session.get_providers()[0] == "CPUExecutionProvider"
+    return _tried(_tagger(described, run, fixed_batch, parallel_runs=PARALLEL_RUNS if on_processor else 1))
 
 
 def _graph(model: pathlib.Path, session: Any, source: Any) -> description.Graph:

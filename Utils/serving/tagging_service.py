@@ -83,9 +83,11 @@ class TaggingService:
         max_decoders = num_cores()  # more decoders would only slow each other
         self._decoders = concurrent.futures.ThreadPoolExecutor(max_decoders, thread_name_prefix="decoder")
         self._lock = threading.Lock()
-        self._present, self._tagged = 0, 0  # images inside now; images tagged so far
+        self._present, self._decoding, self._tagged = 0, 0, 0  # images inside, decoded now, tagged so far
         self._seconds_per_image = 0.0  # of the model, a moving average
-        self._batcher = MicroBatcher(self._run, limits.batch_size, limits.batch_wait, lambda: self._present)
+        self._batcher = MicroBatcher(
+            self._run, limits.batch_size, limits.batch_wait, lambda: self._decoding, tagger.parallel_runs
+        )
 
     def __enter__(self) -> "TaggingService":
         return self
@@ -122,7 +124,8 @@ class TaggingService:
         deadline = time.monotonic() + self.limits.timeout
         with self._place():
             try:
-                image = self._decoded(data, deadline)
+                with self._counted_as_decoding():
+                    image = self._decoded(data, deadline)
                 return self._batcher.result(image, max(0.0, deadline - time.monotonic()))
             except TimeoutError:
                 raise self._busy(f"no answer within {self.limits.timeout:g} s; come again") from None
@@ -139,6 +142,16 @@ class TaggingService:
         finally:
             with self._lock:
                 self._present -= 1
+
+    @contextlib.contextmanager
+    def _counted_as_decoding(self) -> Iterator[None]:
+        with self._lock:
+            self._decoding += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._decoding -= 1
 
     def _decoded(self, data: bytes, deadline: float) -> np.ndarray:
         """Return the prepared image. Its size is read first, so that no bomb is decoded."""

@@ -55,7 +55,9 @@ def test_a_timed_process_is_another_one_on_some_cores():
         number, cores = process.facts
         assert number != os.getpid()
         assert cores == 1
+        before = process.processor_seconds()
         seconds = process.seconds(4, 5)
+        assert 0 < before < process.processor_seconds()
     assert len(seconds) == 4 and min(seconds) >= 0
 
 

@@ -13,18 +13,18 @@ def pool(threads=4):
     return concurrent.futures.ThreadPoolExecutor(threads)
 
 
-def test_a_batch_waits_for_the_expected_items_but_not_long():
+def test_a_batch_waits_for_the_arriving_items_but_not_long():
     sizes = []
 
     def run(items):
         sizes.append(len(items))
         return items
 
-    expected = [4]
+    arriving = 4
     began = time.monotonic()
-    with MicroBatcher(run, 8, 20, expected=lambda: expected[0]) as batcher, pool() as threads:
+    with MicroBatcher(run, 8, 20, lambda: arriving - len(batcher._queue)) as batcher, pool() as threads:
         assert sorted(threads.map(lambda item: batcher.result(item, 30), range(4))) == [0, 1, 2, 3]
-        expected[0] = 1
+        arriving = 1
         assert batcher.result(7, 30) == 7
         assert time.monotonic() - began < 15
     assert sizes == [4, 1]
@@ -32,6 +32,17 @@ def test_a_batch_waits_for_the_expected_items_but_not_long():
         assert batcher.result(8, 30) == 8  # no other item came
     with pytest.raises(RuntimeError, match="closed"):
         batcher.result(1, 1)
+
+
+def test_two_workers_compute_two_batches_at_a_time():
+    both = threading.Barrier(2, timeout=20)
+
+    def run(items):
+        both.wait()
+        return [-item for item in items]
+
+    with MicroBatcher(run, 1, 0, workers=2) as batcher, pool(2) as threads:
+        assert list(threads.map(lambda item: batcher.result(item, 20), range(6))) == [0, -1, -2, -3, -4, -5]
 
 
 def test_batches_are_no_larger_than_allowed_while_one_is_computed():
@@ -58,7 +69,7 @@ def test_an_error_reaches_every_thread_of_its_batch_and_no_later_one():
             raise ValueError("no item like this")
         return items
 
-    with MicroBatcher(run, 2, 5, expected=lambda: 2) as batcher, pool(2) as threads:
+    with MicroBatcher(run, 2, 5) as batcher, pool(2) as threads:
         results = [threads.submit(batcher.result, item, 20) for item in ("good", "bad")]
         for future in results:
             with pytest.raises(ValueError, match="no item like this"):

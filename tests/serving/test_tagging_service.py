@@ -37,7 +37,7 @@ def started(release, run=None, **limits):
     """Yield a service of the release, of which ``run`` may take the model's place, and its client."""
     tagger = onnx_tagger.open_release(release)
     if run is not None:
-        tagger._run = run
+        tagger._run, tagger.parallel_runs = run, 1
     selector = tag_selection.TagSelector(tagger.tags, tag_selection.default_thresholds(tagger.tags))
     with tagging_service.TaggingService(tagger, selector, tagging_service.ServiceLimits(**limits)) as service:
         yield service, tagging_service.make_app(service).test_client()

@@ -2,8 +2,12 @@
 
 The server runs in a process of its own. Every client sends a JPEG, waits for the tags and sends the next.
 There are two limits, measured in turns with the clients in the same process: the onnxruntime session with
-prepared pictures, and the preparation of pictures without a model. Latency is that of a client. With
---slow-clients others hold connections all the time and send a byte of their request now and then.
+prepared pictures, and the preparation of pictures without a model; where both share the cores, their times
+add up. The ratio of processor times says what a picture costs beside the model, also on a machine that
+others use. Latency is that of a client. At a share of the capacity, which is the speed of the most clients,
+requests come at random times, as those of many people do (a Poisson process), and latency counts from the
+moment at which a request is due. With --slow-clients others hold connections all the time and send a byte of
+their request now and then.
 """
 
 import argparse
@@ -32,6 +36,8 @@ MAX_TAGS = 32  # per picture; fresh weights would find a thousand
 MIN_REQUESTS = 3  # of a client in a round, and calls of a limit
 SLOW_INTERVAL = 2.0  # seconds between two bytes of a slow client
 
+PLACES = 64  # for pictures in the server, and the most requests at random times that are on their way
+Rates = dict[int, list[float]]  # {number of clients: of each round, or of each request}
 Limits = dict[tuple[str, int], list[float]]  # {(work, images per call): images/s of each round}
 
 
@@ -48,6 +54,8 @@ def add_arguments(parser: Parser) -> None:
         default=[1, 8],
         help="numbers of concurrent clients (1 8)",
     )
+    add("--loads", type=number(float, above=0, most=1), nargs="*", default=[0.5, 0.9],
+        help="shares of the capacity, for latency (0.5 0.9)")  # fmt: skip
     add(
         "--slow-clients",
         type=number(least=0),
@@ -67,14 +75,21 @@ def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:
     pictures = [timing.draw_jpeg(random, options.picture_size) for _ in range(8)]
     with contextlib.ExitStack() as stack:
         release = open_release(stack, options)
-        queue = 2 * max(options.clients)
+        queue = max(PLACES, 2 * max(options.clients))
         server = stack.enter_context(
             timing.TimedProcess(options.threads, _server, release, options.batch_size, queue, pictures)
         )
         facts = server.facts[0]
         stack.enter_context(_slow_clients(facts["address"], options.slow_clients))
-        speeds = _rounds(server, facts["address"], pictures, options)
-    return _result(facts, *speeds, options)
+        speeds = _measure(server, facts["address"], pictures, options)
+        capacity = float(np.median(speeds.served[max(options.clients)]))
+        loads = {
+            load: _at_random_times(
+                facts["address"], pictures, load * capacity, options.seconds * options.rounds
+            )
+            for load in options.loads
+        }
+    return _result(facts, speeds, loads, options)
 
 
 def open_release(stack: contextlib.ExitStack, options: argparse.Namespace) -> str:
@@ -90,26 +105,50 @@ def open_release(stack: contextlib.ExitStack, options: argparse.Namespace) -> st
         return folder
 
 
-def _rounds(
+class _Speeds:
+    """What is measured in the rounds.
+
+    ``limits`` and ``served`` are images/s of each round, ``latencies`` seconds of each request, ``processor``
+    has ``[processor seconds of the server, pictures]`` of the model in batches and of the most clients.
+    """
+
+    def __init__(self, options: argparse.Namespace, num_pictures: int) -> None:
+        sizes = (("model", 1), ("model", options.batch_size), ("prepare", num_pictures))
+        self.limits: Limits = {work: [] for work in sizes}
+        self.served: Rates = {count: [] for count in options.clients}
+        self.latencies: Rates = {count: [] for count in options.clients}
+        self.processor = {"model": np.zeros(2), "served": np.zeros(2)}
+
+    @property
+    def processor_ratio(self) -> float:
+        """The model's share of the processor time of a picture that is served."""
+        model, served = (seconds / pictures for seconds, pictures in self.processor.values())
+        return model / served
+
+
+def _measure(
     server: timing.TimedProcess, address: str, pictures: list[bytes], options: argparse.Namespace
-) -> tuple[Limits, dict[int, list[float]], dict[int, list[float]]]:
-    """Return images/s of every round, for limits and numbers of clients, and seconds of every request."""
-    limits: Limits = {("model", 1): [], ("model", options.batch_size): [], ("prepare", len(pictures)): []}
-    served: dict[int, list[float]] = {count: [] for count in options.clients}
-    latencies: dict[int, list[float]] = {count: [] for count in options.clients}
-    for work in limits:
+) -> _Speeds:
+    speeds = _Speeds(options, len(pictures))
+    for work in speeds.limits:
         server.seconds(2, *work)  # warm-up
     _serve(address, pictures, 2, 0.2)
     for _ in range(options.rounds):
-        for (work, size), speeds in limits.items():
+        for (work, size), rates in speeds.limits.items():
             fastest = min(server.seconds(1, work, size))
             calls = max(MIN_REQUESTS, round(options.seconds / fastest))
-            speeds.append(size * calls / sum(server.seconds(calls, work, size)))
+            before = server.processor_seconds()
+            rates.append(size * calls / sum(server.seconds(calls, work, size)))
+            if (work, size) == ("model", options.batch_size):
+                speeds.processor["model"] += server.processor_seconds() - before, size * calls
         for count in options.clients:
-            speed, seconds = _serve(address, pictures, count, options.seconds)
-            served[count].append(speed)
-            latencies[count] += seconds
-    return limits, served, latencies
+            before = server.processor_seconds()
+            rate, seconds = _serve(address, pictures, count, options.seconds)
+            speeds.served[count].append(rate)
+            speeds.latencies[count] += seconds
+            if count == max(options.clients):
+                speeds.processor["served"] += server.processor_seconds() - before, len(seconds)
+    return speeds
 
 
 def _serve(address: str, pictures: list[bytes], count: int, seconds: float) -> tuple[float, list[float]]:
@@ -123,6 +162,36 @@ def _serve(address: str, pictures: list[bytes], count: int, seconds: float) -> t
     return len(latencies) / (time.perf_counter() - started), latencies
 
 
+def _at_random_times(address: str, pictures: list[bytes], rate: float, seconds: float) -> list[float]:
+    """Send ``rate`` pictures a second at random times for some seconds; return the seconds of each."""
+    gaps = np.random.default_rng(0).exponential(1 / rate, max(MIN_REQUESTS, round(rate * seconds)))
+    due = time.perf_counter() + np.cumsum(gaps)
+    local = threading.local()
+    connections: list[http.client.HTTPConnection] = []
+
+    def send(row: int) -> float:
+        if not hasattr(local, "connection"):
+            local.connection = http.client.HTTPConnection(urllib.parse.urlsplit(address).netloc, timeout=60)
+            connections.append(local.connection)
+        time.sleep(max(0.0, due[row] - time.perf_counter()))
+        _send(local.connection, pictures[row % len(pictures)])
+        return time.perf_counter() - due[row]
+
+    with concurrent.futures.ThreadPoolExecutor(PLACES) as pool:
+        latencies = list(pool.map(send, range(len(due))))
+    for connection in connections:
+        connection.close()
+    return latencies
+
+
+def _send(connection: http.client.HTTPConnection, picture: bytes) -> None:
+    connection.request("POST", "/tag", picture)
+    response = connection.getresponse()
+    content = response.read()
+    if response.status != 200:
+        raise WorkError(f"the server answered {response.status}: {content[:200].decode(errors='replace')}")
+
+
 def _client(address: str, pictures: list[bytes], first: int, until: float) -> list[float]:
     """Send pictures in turn, from number ``first`` on, until a time; return the seconds of each request."""
     connection = http.client.HTTPConnection(urllib.parse.urlsplit(address).netloc, timeout=60)
@@ -130,13 +199,7 @@ def _client(address: str, pictures: list[bytes], first: int, until: float) -> li
     with contextlib.closing(connection):
         while time.perf_counter() < until or len(latencies) < MIN_REQUESTS:
             started = time.perf_counter()
-            connection.request("POST", "/tag", pictures[(first + len(latencies)) % len(pictures)])
-            response = connection.getresponse()
-            content = response.read()
-            if response.status != 200:
-                raise WorkError(
-                    f"the server answered {response.status}: {content[:200].decode(errors='replace')}"
-                )
+            _send(connection, pictures[(first + len(latencies)) % len(pictures)])
             latencies.append(time.perf_counter() - started)
     return latencies
 
@@ -188,15 +251,13 @@ def _send_a_byte(client: socket.socket) -> bool:
 
 
 def _result(
-    facts: dict[str, Any],
-    limits: Limits,
-    served: dict[int, list[float]],
-    latencies: dict[int, list[float]],
-    options: argparse.Namespace,
+    facts: dict[str, Any], speeds: _Speeds, loads: dict[float, list[float]], options: argparse.Namespace
 ) -> dict[str, Any]:
-    limit = {work: float(np.median(speeds)) for work, speeds in limits.items()}
-    speed = {count: float(np.median(speeds)) for count, speeds in served.items()}
-    latency = {_clients(count): _percentiles(seconds) for count, seconds in latencies.items()}
+    limits = speeds.limits
+    limit = {work: float(np.median(rates)) for work, rates in limits.items()}
+    speed = {count: float(np.median(rates)) for count, rates in speeds.served.items()}
+    latency = {_clients(count): _percentiles(seconds) for count, seconds in speeds.latencies.items()}
+    latency |= {f"load {load:g}": _percentiles(seconds) for load, seconds in loads.items()}
     setup = {name: facts[name] for name in ("model", "image_size", "num_labels")}
     setup |= {name: getattr(options, name) for name in ("batch_size", "picture_size", "threads")}
     setup |= {"slow_clients": options.slow_clients} if options.slow_clients else {}
@@ -206,7 +267,12 @@ def _result(
     names = {"model": "limit: the model alone, batch {}", "prepare": "limit: decoding and resizing alone"}
     figures |= {names[work].format(size): value for (work, size), value in limit.items()}
     best = max(value for (work, _), value in limit.items() if work == "model")
+    both = 1 / (1 / best + 1 / next(value for (work, _), value in limit.items() if work == "prepare"))
     ratios = {f"of the limit, {_clients(count)}": value / best for count, value in speed.items()}
+    ratios |= {
+        f"of both on the same cores, {_clients(count)}": value / both for count, value in speed.items()
+    }
+    ratios[f"of the processor time, the model's, {_clients(max(options.clients))}"] = speeds.processor_ratio
     result = {"part": "serve", "unit": "images/s", "setup": setup, "figures": figures, "ratios": ratios}
     return result | {"latency_ms": latency}
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import re
 import socket
+import time
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from Utils.serving import onnx_tagger
 def test_it_measures_clients_beside_the_model_and_the_decoder(tmp_path, capsys):
     release = small_releases.make(tmp_path / "tiny")
     words = ["--clients", "1", "3", "--batch-size", "2", "--rounds", "2", "--seconds", "0.05"]
-    words += ["--picture-size", "32", "--json", "--slow-clients", "5"]
+    words += ["--picture-size", "32", "--slow-clients", "5", "--loads", "0.5", "--json"]
     assert bench.main(["serve", "--model", str(release), *words]) == 0
     result = json.loads(capsys.readouterr().out)
     figures, ratios, latency = result["figures"], result["ratios"], result["latency_ms"]
@@ -31,6 +32,8 @@ def test_it_measures_clients_beside_the_model_and_the_decoder(tmp_path, capsys):
     assert min(figures.values()) > 0
     best = max(value for name, value in figures.items() if "model" in name)
     assert ratios["of the limit, 3 clients"] == figures["served, 3 clients"] / best
+    assert 0 < ratios["of the processor time, the model's, 3 clients"] < 1
+    assert list(latency) == ["1 client", "3 clients", "load 0.5"]
     for milliseconds in latency.values():
         assert 0 < milliseconds["median"] <= milliseconds["p95"] <= milliseconds["p99"]
     assert result["setup"]["num_labels"] == 9
@@ -81,6 +84,16 @@ def test_mistakes(capsys):
         "a release folder or FAMILY/VARIANT": ["--model", "nowhere"],
         "above 0": ["--clients", "0"],
         "of at least 0": ["--slow-clients", "-1"],
+        "at most 1": ["--loads", "1.5"],
     }.items():
         assert bench.main(["serve", *words]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_requests_at_random_times_count_from_when_they_are_due(monkeypatch):
+    """Of 100 requests a second, answered one after another in 20 ms each, the later ones wait longer."""
+    monkeypatch.setattr(serve, "PLACES", 1)
+    monkeypatch.setattr(serve, "_send", lambda *_: time.sleep(0.02))
+    latencies = serve._at_random_times("http://127.0.0.1:1", [b""], rate=100, seconds=0.2)
+    assert len(latencies) == 20
+    assert latencies[-1] > 0.1
