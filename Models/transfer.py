@@ -3,6 +3,7 @@
 An architecture travels as JSON text, because a run keeps it beside its checkpoints to continue later.
 """
 
+import contextlib
 import functools
 import json
 import math
@@ -60,17 +61,16 @@ def adapted_json(file: pathlib.Path, image_size: int, num_labels: int, dtype_pol
     not its distribution: names of variables must not depend on what was loaded. Raises UserError if the
     architecture cannot take images of that size.
     """
-    model = without_activation(load_model(file))
-    image = keras.Input((image_size, image_size, 3), name="image")
-    adapt = functools.partial(_adapted, num_labels=num_labels, dtype_policy=dtype_policy)
-    try:
-        copy = keras.models.clone_model(model, input_tensors=image, clone_function=adapt)
-    except ValueError as error:
-        raise UserError(f"{model.name} cannot take images of {image_size} px: {error}") from error
-    text = to_json(copy)
-    distribution = keras.distribution.distribution()
-    keras.backend.clear_session()
-    keras.distribution.set_distribution(distribution)
+    with _on_one_device():
+        model = without_activation(load_model(file))
+        image = keras.Input((image_size, image_size, 3), name="image")
+        adapt = functools.partial(_adapted, num_labels=num_labels, dtype_policy=dtype_policy)
+        try:
+            copy = keras.models.clone_model(model, input_tensors=image, clone_function=adapt)
+        except ValueError as error:
+            raise UserError(f"{model.name} cannot take images of {image_size} px: {error}") from error
+        text = to_json(copy)
+        keras.backend.clear_session()
     return text
 
 
@@ -121,11 +121,12 @@ def copy_weights(
     Returns the settings that differ and have no weights, the epsilon of a norm for example. Raises UserError
     if layers are missing, left over or have other shapes; then nothing is copied.
     """
-    source = without_activation(load_model(file, order))
+    with _on_one_device():  # of each host: what is spread over hosts cannot be read
+        source = without_activation(load_model(file, order))
     old, new = ({layer.name: layer for layer in each.layers} for each in (source, model))
     common = [name for name in old if name in new]
     try:
-        values = {name: resized_weights(old[name], new[name]) for name in common if old[name].get_weights()}
+        values = {name: resized_weights(old[name], new[name]) for name in common if old[name].weights}
     except ValueError as error:
         raise UserError(f"{file} does not fit images of {model.input_shape[1]} px: {error}") from error
     if new_head:  # what both heads have is taken over, a norm for example
@@ -142,6 +143,17 @@ def copy_weights(
     return sorted({text for name in common for text in _differences(old[name], new[name])})
 
 
+@contextlib.contextmanager
+def _on_one_device() -> Iterator[None]:
+    """Let Keras distribute nothing within the block."""
+    distribution = keras.distribution.distribution()
+    keras.distribution.set_distribution(None)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(distribution)
+
+
 def _check(
     file: pathlib.Path,
     model: keras.Model,
@@ -151,7 +163,7 @@ def _check(
     new_head: bool,
 ) -> None:
     """Raise UserError if weights are missing, left over or of other shapes; those of a new head may be."""
-    ours, theirs = ({name for name, layer in each.items() if layer.get_weights()} for each in (new, old))
+    ours, theirs = ({name for name, layer in each.items() if layer.weights} for each in (new, old))
     if new_head:
         ours, theirs = ({name for name in names if not name.startswith(HEAD)} for names in (ours, theirs))
     wrong_shape = [name for name in ours & theirs if not _same_shapes(name, values[name], new[name])]

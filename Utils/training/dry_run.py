@@ -6,12 +6,14 @@ from typing import Any
 
 from Utils.command import cli
 from Utils.recipe.command_line import ParsedArguments
+from Utils.recipe.recipe import Recipe
 from Utils.training import compiled_step, largest_batch, memory_estimate, run_folder, time_estimate
 from Utils.training.compiled_step import CompiledStep
 from Utils.training.experiment import Experiment
 from Utils.training.topology import Topology
 
-ADVICE = "--rematerialize blocks keeps less of the step in memory, for about a third more work"
+LESS_KEPT = "--rematerialize blocks keeps less of the step in memory, for about a third more work"
+SPREAD = "--shard-model N (2 to {most}) spreads weights, gradients and optimizer state over N devices"
 
 
 def show(experiment: Experiment, arguments: ParsedArguments, target: Topology | None) -> int:
@@ -41,11 +43,20 @@ def show(experiment: Experiment, arguments: ParsedArguments, target: Topology | 
     else:
         step = compile_for(batch_size)
     value |= {"effort": arguments.effort, "batch_size_per_device": batch_size}
-    if not step.fits and experiment.recipe.rematerialize == "none":
-        answer |= {"advice": ADVICE}
+    if not step.fits and (text := advice(experiment.recipe, target)):
+        answer |= {"advice": text}
     text = {**summary, **lines(step, target, arguments.effort), **answer}
     _print(text, describe(step, target) | value, arguments.json)
     return 0 if step.fits else 1
+
+
+def advice(recipe: Recipe, target: Topology) -> str:
+    """Return what a step that does not fit may do without; "" where the recipe has tried all."""
+    ways = {
+        LESS_KEPT: recipe.rematerialize == "none",
+        SPREAD.format(most=target.devices): recipe.shard_model == 1 < target.devices,
+    }
+    return "; ".join(text for text, is_left in ways.items() if is_left)
 
 
 def _print(lines_of_text: dict[str, str], value: dict[str, Any], as_json: bool) -> None:

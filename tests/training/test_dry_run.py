@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from Utils.recipe.recipe import Recipe
 from Utils.training import dry_run
 from Utils.training.compiled_step import CompiledStep
 from Utils.training.topology import Topology
@@ -35,6 +36,14 @@ def test_what_the_compiler_does_not_say_is_said():
         "does not fit",
     )
     assert lines["seconds"].startswith("none that makes sense")
+
+
+def test_what_does_not_fit_is_told_what_is_left_to_try():
+    assert dry_run.advice(Recipe(), TARGET).startswith("--rematerialize blocks")
+    assert dry_run.advice(Recipe(rematerialize="blocks"), TARGET).startswith("--shard-model N (2 to 8)")
+    assert dry_run.advice(Recipe(rematerialize="blocks", shard_model=4), TARGET) == ""
+    one = dataclasses.replace(TARGET, devices=1)
+    assert "--shard-model" not in dry_run.advice(Recipe(), one)
 
 
 def test_the_json_has_the_documented_keys():
