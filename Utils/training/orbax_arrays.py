@@ -108,12 +108,20 @@ def _handler() -> Any:
 
 def is_finite(arrays: Iterable[Any]) -> bool:
     """Whether every number of JAX's arrays is finite; looked at where they are, on the devices."""
+    # One program for all: of several that are under way at a time, CPU devices may wait for one another.
+    return bool(_all_are_finite()(list(arrays)))
+
+
+@functools.cache
+def _all_are_finite() -> Any:
     import jax
     import jax.numpy as jnp
 
-    check = jax.jit(lambda array: jnp.isfinite(array).all())
-    flags = [check(array) for array in arrays if jnp.issubdtype(array.dtype, jnp.floating)]
-    return all(bool(flag) for flag in flags)
+    def check(arrays: list[Any]) -> Any:
+        floats = [array for array in arrays if jnp.issubdtype(array.dtype, jnp.floating)]
+        return jnp.stack([jnp.isfinite(array).all() for array in floats]).all()
+
+    return jax.jit(check)
 
 
 def sha256_of_folder(folder: pathlib.Path) -> str:
