@@ -27,7 +27,7 @@ from Models.layers.randomness import Dropout, Rate
 from Models.layers.residual import LayerScale, StochasticDepth
 from Models.layers.scaling import ScalingName
 from Models.layers.tensors import Tensor
-from Models.layers.tokens import ClassToken, PositionEmbedding, RegisterTokens
+from Models.layers.tokens import ClassToken, PatchDropout, PositionEmbedding, RegisterTokens
 from Models.porting import original_rules, timm_rules
 
 PAPER = "arXiv:2010.11929"
@@ -51,6 +51,7 @@ class Spec(TokenHeadOptions):
     epsilon: float = 1e-6  # the original zoo: 1e-3
     stochastic_depth: Rate = 0.0
     dropout: Rate = 0.0
+    patch_dropout: Rate = 0.0  # share of the patches that training leaves out (arXiv:2208.07220)
     # Initial value, by depth in arXiv:2103.17239, table 1; None: no LayerScale.
     layer_scale: float | None = 0.1
     input_scaling: ScalingName | None = "inception"
@@ -147,6 +148,8 @@ def build(
         x = ClassToken(name="stem_class")(x)  # (B, 1 + R + N, D)
     if spec.positions == "all":
         x = PositionEmbedding(prefix, name="stem_positions")(x)
+    if spec.patch_dropout > 0:
+        x = PatchDropout(spec.patch_dropout, prefix, name="stem_patch_drop")(x)  # fewer tokens in training
     # stages
     for block in range(spec.depth):
         x = _block(x, spec, f"block{block}")

@@ -83,6 +83,8 @@ def load_tagger(path: Any, which: str = "best") -> KerasTagger:
     if which not in RUN_MODELS:
         raise UserError(f"which must be {' or '.join(RUN_MODELS)}; got {which!r}")
     file = _model_file(hub.local(path), which)
+    if timm_folder.is_folder(file):
+        require_classifier(file, describe_timm(file))
     model = with_probabilities(load_model(file))
     tags_file = (file if file.is_dir() else file.parent) / "selected_tags.csv"
     frame = tag_list.read_beside_model(tags_file) if tags_file.is_file() else None
@@ -129,21 +131,31 @@ def describe_timm(folder: Any, order: str | None = None) -> timm_folder.Descript
     return timm_folder.described_by(folder, Models.timm_families(), Models.spec, order)
 
 
+def require_classifier(folder: Any, described: timm_folder.Description) -> None:
+    """Raise UserError for a timm folder whose model says no tags."""
+    if not described.num_labels:
+        raise UserError(
+            f"{folder} is a pretrained body without a classifier (num_classes 0), which says no tags; "
+            f"train.py RECIPE --init-from {folder} trains one on it"
+        )
+
+
 def import_timm(
     folder: Any, order: str | None = None, settings: dict[str, Any] | None = None
 ) -> tuple[keras.Model, timm_folder.Description, timm_folder.Source]:
     """Return the model of a timm folder, with probabilities, what it is, and what was read.
 
-    ``settings`` replace fields of the model's Spec that the folder states. Raises UserError where something
-    is missing or left over.
+    ``settings`` replace fields of the model's Spec that the folder states. A body without a classifier gets
+    one with a single output, which is to be replaced. Raises UserError where something is missing or left
+    over.
     """
     import Models
 
     described = describe_timm(folder, order)
     described = dataclasses.replace(described, fields={**described.fields, **(settings or {})})
     source, rules = timm_folder.read(folder), Models.timm_families()[described.name.split("/")[0]]
-    sizes = {"image_size": described.image_size, "num_labels": described.num_labels}
+    sizes = {"image_size": described.image_size, "num_labels": max(described.num_labels, 1)}
     model = Models.build(described.name, **sizes, **described.fields)
     spec = Models.spec(described.name, **described.fields)
-    timm_folder.assign(model, spec, rules, source, described.order)
+    timm_folder.assign(model, spec, rules, source, described.order, described.num_labels > 0)
     return model, described, source

@@ -14,6 +14,7 @@ OPTIONS = {
     "drop_path": "stochastic_depth",
     "drop_path_rate": "stochastic_depth",
     "drop_rate": "dropout",
+    "patch_drop_rate": "patch_dropout",
     "dropout_rate": "dropout",
     "embed_dim": "widths",
     "eps": "epsilon",

@@ -139,6 +139,7 @@ def _from_timm(args: argparse.Namespace, place: pathlib.Path, settings: dict[str
     from Models import loading
 
     described = loading.describe_timm(place, args.source_order)
+    loading.require_classifier(args.source, described)
     for flag, option, stated in (
         ("--model", args.model, described.name),
         ("--image-size", args.image_size, described.image_size),

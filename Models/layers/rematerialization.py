@@ -87,6 +87,7 @@ def _parts(model: keras.Model) -> Iterator[_Part]:
         outputs = {key: tensor for key, tensor in outputs.items() if key in needed}
         needed |= inputs.keys()
         part = keras.Model(list(inputs.values()), list(outputs.values()), name=name or None)
+        part.input_spec = None  # patch dropout leaves fewer tokens in training than the model was built for
         parts.append(_Part(bool(name), part, tuple(inputs), tuple(outputs)))
     return reversed(parts)
 

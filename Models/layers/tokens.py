@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from Models.layers.initializers import truncated_normal
+from Models.layers.randomness import _Random
 from Models.layers.tensors import Shape, Tensor, ops
 
 
@@ -188,6 +189,40 @@ class TokenPooling(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
         return {**super().get_config(), "pool": self.pool, "prefix": self.prefix}
+
+
+@keras.saving.register_keras_serializable(package="Models")
+class PatchDropout(_Random):
+    """Leave out random patches in training (arXiv:2208.07220): less work for the blocks that follow.
+
+    Of N patches ``kept(N)``, the nearest whole number to ``(1 - rate) N``, stay, in order, another draw for
+    every image; all stay at inference. So a training step has fewer tokens, but always as many.
+    Arguments: ``rate`` in [0, 1); ``prefix``, the number of leading tokens that are no patches and stay;
+    ``seed``. (B, prefix + N, D) in, (B, prefix + kept(N), D) out in training. Raises ValueError for another
+    rate.
+    """
+
+    def __init__(self, rate: float, prefix: int = 0, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(rate, seed=seed, **kwargs)
+        self.prefix = prefix
+
+    def kept(self, patches: int) -> int:
+        """Return how many of some patches stay in training, 1 or more."""
+        return max(1, round((1 - self.rate) * patches))
+
+    def call(self, x: Tensor, training: bool | None = False) -> Tensor:
+        """Leave out patches in training, pass through otherwise."""
+        patches = x.shape[1] - self.prefix
+        if not training or self.kept(patches) == patches:
+            return x
+        draws = keras.random.uniform((ops.shape(x)[0], patches), dtype="float32", seed=self.seed_generator)
+        places = ops.sort(ops.top_k(draws, self.kept(patches), sorted=False)[1], axis=-1)  # (B, K)
+        chosen = ops.take_along_axis(x[:, self.prefix :], ops.cast(places, "int32")[..., None], axis=1)
+        return ops.concatenate([x[:, : self.prefix], chosen], axis=1) if self.prefix else chosen
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor."""
+        return {**super().get_config(), "prefix": self.prefix}
 
 
 def resample_positions(table: Any, num_tokens: int, prefix: int = 0) -> np.ndarray:

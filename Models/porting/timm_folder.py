@@ -18,6 +18,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from Models.layers.model_ends import LOGITS
 from Models.porting.timm_rules import Rules, TimmName
 from Utils.command.cli import UserError, suggest
 from Utils.command.text import join_names
@@ -57,7 +58,7 @@ class Description:
 
     name: str
     image_size: int
-    num_labels: int
+    num_labels: int  # 0 for a pretrained body without a classifier
     fields: dict[str, Any]
     order: str  # of the source: "bgr" or "rgb"
     order_from: str  # how that is known, for the report
@@ -150,9 +151,10 @@ def describe(
     mean, deviation = (tuple(published.get(key) or (0.5,) * 3) for key in ("mean", "std"))
     order, order_from = _order(config, mean, order, is_tagger)
     fields["input_scaling"] = _scaling(mean, deviation)
-    labels = arguments.get("num_classes") or config.get("num_classes") or published.get("num_classes")
-    if not isinstance(labels, int):
-        raise UserError(f"the config must say num_classes, a whole number above 0; got {labels!r}")
+    stated = (part.get("num_classes") for part in (arguments, config, published))
+    labels = next((number for number in stated if number is not None), None)
+    if not isinstance(labels, int) or labels < 0:
+        raise UserError(f"the config must say num_classes, a whole number from 0; got {labels!r}")
     size = arguments.get("img_size") or (published.get("input_size") or [3, 224, 224])[1:]
     return Description(name, _single(size), labels, fields, order, order_from)
 
@@ -267,7 +269,14 @@ def target(rules: Rules, argument: str) -> tuple[str, Any]:
     return (entry, {}) if isinstance(entry, str) else entry
 
 
-def assign(model: keras.Model, spec: Any, rules: Rules, source: Source, order: str = "bgr") -> int:
+def assign(
+    model: keras.Model,
+    spec: Any,
+    rules: Rules,
+    source: Source,
+    order: str = "bgr",
+    has_classifier: bool = True,
+) -> int:
     """Give every weight of ``model`` its value from ``source``; return the number of weights assigned.
 
     Args:
@@ -276,12 +285,16 @@ def assign(model: keras.Model, spec: Any, rules: Rules, source: Source, order: s
         rules: the TIMM rules of its family.
         source: what ``read`` returned.
         order: the channels that the source takes, "bgr" or "rgb".
+        has_classifier: whether the source has one; without it that of the model stays as it is.
 
     Raises UserError, before anything is assigned, that lists weights missing from the file, weights left over
     in it, and weights of another shape.
     """
     values, used, missing, wrong_shape = {}, set(), [], []
-    for layer, variable in weights(model):
+    weights_of_both = [
+        (layer, variable) for layer, variable in weights(model) if has_classifier or layer.name != LOGITS
+    ]
+    for layer, variable in weights_of_both:
         alternatives = timm_names(rules, layer, variable, spec)
         name = next((name for name in alternatives if name.text in source.tensors), None)
         if name is None:
@@ -299,7 +312,7 @@ def assign(model: keras.Model, spec: Any, rules: Rules, source: Source, order: s
             f"Left over in the file: {join_names(unused, 12)}. "
             f"Of another shape: {join_names(wrong_shape, 12)}."
         )
-    for _, variable in weights(model):
+    for _, variable in weights_of_both:
         value = values[variable.path]
         variable.assign(value[..., ::-1, :] if order == "rgb" and sees_colors(variable) else value)
     return len(values)

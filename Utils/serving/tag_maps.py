@@ -5,6 +5,7 @@ much less likely a tag is where a part of the picture is hidden (arXiv:1311.2901
 """
 
 import dataclasses
+import html
 import pathlib
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -14,16 +15,18 @@ import cv2
 import numpy as np
 
 from Utils.command.cli import UserError
+from Utils.command.text import printable
 from Utils.files.atomic import write_json
 from Utils.files.outputs import FolderKind
 from Utils.images import codec
+from Utils.report import html_parts
 from Utils.serving.onnx_tagger import ServingTagger
 from Utils.serving.tag_selection import ScoredTag
 from Utils.taggers import geometry
 from Utils.taggers.geometry import Placement
 
 METHODS = ("auto", "activation", "attention", "gradient", "occlusion")
-FOLDER = FolderKind("a folder of maps", ("maps.json",), ("*.png",), inventory="maps.json")
+FOLDER = FolderKind("a folder of maps", ("maps.json",), ("*.png", "maps.html"), inventory="maps.json")
 MOST_PICTURES, MOST_TAGS = 1000, 8  # of a folder, of a picture
 SIDE = 320  # of an overlay, the longer, in pixels
 GRID = 8  # parts of the side that are hidden one after another
@@ -178,7 +181,7 @@ class Writer:
         tags, picture = list(tags)[:MOST_TAGS], codec.decode(data)
         view = View.of(self.tagger, picture)
         maps = self.mapper(prepared, [self.rows[tag.name] for tag in tags]) if tags else []
-        record = {"path": path, "width": view.width, "height": view.height, "maps": []}
+        record = {"path": printable(path), "width": view.width, "height": view.height, "maps": []}
         for place, (tag, values) in enumerate(zip(tags, maps, strict=True)):
             name = f"{len(self.pictures):04d}_{place}_{_file_name(tag.name)}.png"
             (self.folder / name).write_bytes(overlay(picture, values, view))
@@ -189,9 +192,46 @@ class Writer:
         self.pictures.append(record)
 
     def finish(self) -> None:
-        """Write maps.json."""
+        """Write maps.json, and maps.html, which shows the overlays."""
+        (self.folder / "maps.html").write_text(self._page(), encoding="utf-8")
         content = {"model": self.tagger.name, "method": self.method, "pictures": self.pictures}
         write_json(self.folder / "maps.json", content)
+
+    def _page(self) -> str:
+        cards = []
+        for record in self.pictures:
+            shots = [(row["file"], f"{row['tag']} {row['probability']:.2f}") for row in record["maps"]]
+            note = f"{record['width']} x {record['height']} pixels" + ("" if shots else ", no tag")
+            figures = [(file, caption, place) for place, (file, caption) in enumerate(shots, 1)]
+            cards.append(html_parts.card(record["path"], note, figures))
+        values = {
+            "style": html_parts.STYLE.read_text(encoding="utf-8"),
+            "title": html.escape(f"Where {self.tagger.name} sees tags, by {self.method}"),
+            "cards": html_parts.cards(cards),
+        }
+        return html_parts.filled(_PAGE, values)
+
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{title}}</title>
+<style>
+{{style}}
+.shots img { object-fit: contain; }
+</style>
+</head>
+<body>
+<main>
+<h1>{{title}}</h1>
+<p class="soft">Brighter: more for the tag. The ring is the highest point; maps.json has it in pixels.</p>
+{{cards}}
+</main>
+</body>
+</html>
+"""
 
 
 def _file_name(tag: str) -> str:

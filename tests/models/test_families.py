@@ -17,6 +17,7 @@ from helpers import zoo
 from helpers.weights import randomized
 
 import Models
+from Models import localization
 from Utils.training.weight_sharding import WeightSharding
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -178,6 +179,7 @@ FRESH_PROCESS = """
 import os, pathlib, sys
 import numpy as np
 import Models
+from Models import localization
 import keras
 def zeros(variable, initializer):
     variable._initialize(np.zeros(variable.shape, variable.dtype))
@@ -187,12 +189,17 @@ for file in sorted(pathlib.Path(sys.argv[1]).glob("*.keras")):
     model = keras.saving.load_model(file)
     expected = np.load(file.with_suffix(".npz"))
     outputs = model.predict(expected["images"], verbose=0)  # one compiled function: JAX is slow op by op
-    print(file.stem, np.abs(outputs - expected["outputs"]).max())
+    error = np.abs(outputs - expected["outputs"]).max()
+    if "maps" in expected:  # by gradients: those of the head's tensors
+        maps, _ = localization.mapper(model, "gradient")
+        error = max(error, np.abs(maps(expected["images"][0], [0, 3]) - expected["maps"]).max())
+    print(file.stem, error)
 """
 
 
 # One variant of each kind: JAX takes a second to compile one.
 SAVED = [name for name in TESTED if name.endswith(("/test", "/basic-test", "/V2-test"))]
+OTHER_HEADS = ("map", "ml_decoder")
 
 
 @pytest.fixture(scope="module")
@@ -206,6 +213,13 @@ def saved(tmp_path_factory):
         file = folder / name.replace("/", "-")
         model.save(f"{file}.keras")
         np.savez(f"{file}.npz", images=zoo.draw_images(), outputs=np.array(model(zoo.draw_images())))
+    for head in OTHER_HEADS:
+        model = randomized(zoo.build_small("ViT/map-test", head=head, decoder_groups=2))
+        images, made = zoo.draw_images(), localization.mapper(model, "gradient")
+        assert made is not None
+        model.save(folder / f"{head}.keras")
+        values = {"outputs": np.array(model(images)), "maps": made[0](images[0], [0, 3])}
+        np.savez(folder / f"{head}.npz", images=images, **values)
     return folder
 
 
@@ -220,5 +234,5 @@ def test_a_fresh_process_loads_and_agrees(saved, backend, tolerance):
     done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     errors = dict(line.rsplit(" ", 1) for line in done.stdout.strip().splitlines())
-    assert len(errors) == len(SAVED)
+    assert len(errors) == len(SAVED) + len(OTHER_HEADS)
     assert {name: error for name, error in errors.items() if float(error) > tolerance} == {}

@@ -202,3 +202,19 @@ def test_timm_cannot_express_other_heads(name, head):
     rules, spec = Models.family(name).TIMM, Models.spec(name, head=head)
     with pytest.raises(UserError, match=f"timm cannot express this .*head is '{head}'"):
         timm_export._architecture(name, spec, rules, Models.spec)
+
+
+def test_patch_dropout_changes_training_only():
+    fields = {"layer_scale": None, "stochastic_depth": 0.0}
+    model = zoo.build_small("ViT/registers-test", patch_dropout=0.5, **fields)
+    whole = zoo.build_small("ViT/registers-test", **fields)
+    whole.set_weights([weight for weight in model.get_weights() if weight.dtype == np.float32])
+    images = zoo.draw_images(2)
+    np.testing.assert_allclose(model(images, training=False), whole(images, training=False), atol=1e-5)
+    assert np.abs(np.asarray(model(images, training=True)) - np.asarray(whole(images))).max() > 1e-4
+
+
+def test_patch_dropout_and_rematerialized_blocks():
+    model = zoo.build_small("ViT/registers-test", patch_dropout=0.5)
+    logits = Models.rematerialized(model)(zoo.draw_images(2), training=True)
+    assert np.isfinite(logits).all()

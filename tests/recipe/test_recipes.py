@@ -4,6 +4,7 @@ import csv
 import dataclasses
 
 import helpers
+import keras
 import pytest
 
 import Models
@@ -25,7 +26,8 @@ def tiny(name):
     """The recipe on the tiny variant of its family; widths and depths it gives are its own variant's."""
     recipe = load_recipe(name)
     family = recipe.model.split("/")[0] or "ResNet"  # finetune takes any
-    return recipe if recipe.model_options else dataclasses.replace(recipe, model=f"{family}/test")
+    has_depths = any(option.startswith("depths=") for option in recipe.model_options)
+    return recipe if has_depths else dataclasses.replace(recipe, model=f"{family}/test")
 
 
 def at_this_size(name):
@@ -36,9 +38,17 @@ def at_this_size(name):
 DISTINCT = sorted({at_this_size(name): name for name in reversed(recipe_names())}.values())
 
 
+@pytest.fixture
+def float32():
+    """Let the precision of a recipe end with its test."""
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
 @pytest.mark.parametrize("name", DISTINCT)
-def test_two_real_steps(name, dataset, tmp_path):
+def test_two_real_steps(name, dataset, tmp_path, float32):
     words = [name, "--dataset", str(dataset), "--run-dir", str(tmp_path / "run"), *TINY.split()]
+    words += ["--gradient-accumulation", "2"] if load_recipe(name).gradient_accumulation > 1 else []
     assert train.main([*words, "--model", tiny(name).model]) == 0
     with (tmp_path / "run" / "history.csv").open() as file:
         (row,) = csv.DictReader(file)
@@ -80,6 +90,25 @@ def test_the_recipes_have_the_settings_of_the_original():
         assert (recipe.optimizer, recipe.learning_rate, recipe.weight_decay, recipe.mixup_alpha) == row
         assert recipe.learning_rate_batch_size == 256
     assert load_recipe("nfnet_l0").agc == 0.01
+
+
+@pytest.mark.parametrize(
+    ("name", "peak", "decay"), [("siglip2_b16", 7e-4 / 8, 0.6), ("dinov3_l16", 1e-3, 0.75)]
+)
+def test_fine_tuning_has_the_settings_of_its_papers(name, peak, decay):
+    recipe = load_recipe(name)
+    assert recipe.peak_learning_rate(256) == pytest.approx(peak)
+    assert (recipe.layer_decay, recipe.weight_decay, recipe.optimizer) == (decay, 0.05, "adamw")
+
+
+def test_wd_v3_has_the_settings_that_were_published():
+    recipe = load_recipe("wd_v3")
+    assert recipe.peak_learning_rate(32) == recipe.peak_learning_rate(4096) == 5e-4
+    facts = (recipe.optimizer, recipe.global_clipnorm, recipe.mixup_alpha, recipe.epochs, recipe.floor)
+    assert facts == ("lamb", 1.0, 0.6, 10, 0.01)
+    assert recipe.crop == (0.87, 0.998)
+    chosen = Models.spec(recipe.model, **recipe.model_overrides())
+    assert (chosen.layer_scale, chosen.epsilon, chosen.activation) == (None, 1e-5, "gelu_tanh")
 
 
 def test_finetune_has_the_settings_of_its_source():

@@ -83,6 +83,10 @@ def test_overlays_and_peaks_are_written(tmp_path):
     first, second = content["pictures"]
     assert (first["width"], first["height"], second["maps"]) == (900, 500, [])
     assert [row["file"] for row in first["maps"]] == ["0000_0_a-b-c.png", "0000_1_green.png"]
+    page = (tmp_path / "maps.html").read_text()
+    assert page.count("<img ") == 2
+    assert 'src="0000_0_a-b-c.png"' in page
+    assert "a/b:c 0.40" in page and "900 x 500 pixels" in page and "no tag" in page
     row = first["maps"][1]
     assert 600 <= row["x"] < 750
     assert 300 <= row["y"] < 450

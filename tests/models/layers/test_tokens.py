@@ -75,3 +75,27 @@ def test_tokens_go_back_to_their_place_on_the_grid():
     np.testing.assert_array_equal(tokens.SquareMap()(x.reshape(2, 9, 4)), x)
     with pytest.raises(ValueError, match="square number of positions; got 8"):
         tokens.SquareMap().compute_output_shape((2, 8, 4))
+
+
+def test_patch_dropout_leaves_patches_out_in_training_only():
+    x = np.arange(3 * 12, dtype="float32").reshape(3, 12, 1)
+    layer = tokens.PatchDropout(0.7, prefix=2, seed=1)
+    np.testing.assert_array_equal(layer(x), x)
+    kept = np.asarray(layer(x, training=True))
+    assert kept.shape == (3, 2 + 3, 1)  # of 10 patches 3
+    np.testing.assert_array_equal(kept[:, :2], x[:, :2])
+    patches = kept[:, 2:, 0] - x[:, :1, 0]
+    assert (np.diff(patches, axis=1) > 0).all()  # in order, each once, of its own image
+    assert patches.min() >= 2 and patches.max() < 12
+    assert len({tuple(row) for row in patches}) > 1
+    again = tokens.PatchDropout(0.7, prefix=2, seed=1)
+    np.testing.assert_array_equal(again(x, training=True), kept)
+    assert not np.array_equal(again(x, training=True), kept)  # the next batch has another draw
+    assert tokens.PatchDropout(0.99).kept(10) == 1
+
+
+def test_every_patch_is_kept_equally_often():
+    x = np.tile(np.eye(8, dtype="float32"), (400, 1, 1))
+    kept = np.asarray(tokens.PatchDropout(0.5, seed=0)(x, training=True))
+    shares = kept.sum(axis=(0, 1)) / 400
+    np.testing.assert_allclose(shares, 0.5, atol=0.1)

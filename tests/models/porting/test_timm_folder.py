@@ -6,10 +6,13 @@ import json
 import keras
 import numpy as np
 import pytest
+import safetensors.numpy
 from golden import golden_values as golden
+from helpers import zoo
 from helpers.timm_folders import SMALL, families, folder_of, imported
 
 import Models
+from Models import loading, transfer
 from Models.porting import timm_export, timm_folder
 from Utils.command.cli import UserError
 
@@ -85,6 +88,33 @@ def test_channels_and_normalization_of_the_source_are_kept(tmp_path):
         scaled = {"mean": [mean] * 3, "std": [deviation] * 3}
         _, description, _ = imported(folder_of("vit_wd", tmp_path / name, pretrained_cfg=scaled))
         assert description.fields["input_scaling"] == name
+
+
+def test_a_pretrained_body_without_a_classifier_is_taken_but_says_no_tags(tmp_path):
+    folder = folder_of("vit_map", tmp_path / "whole")
+    facts = {"num_classes": 0, "pretrained_cfg": {"num_classes": 0}, "input_order": "bgr"}
+    body = folder_of("vit_map", tmp_path / "body", **facts)
+    (body / "selected_tags.csv").unlink()
+    tensors = safetensors.numpy.load_file(body / "model.safetensors")
+    for name in ("head.weight", "head.bias"):
+        del tensors[name]
+    safetensors.numpy.save_file(tensors, body / "model.safetensors")
+    whole = imported(folder)[0]
+    model, described, _ = loading.import_timm(body)
+    assert (described.num_labels, model.output_shape[-1]) == (0, 1)
+    images = golden.golden_input(SMALL["vit_map"])
+    features = [
+        keras.Model(each.input, each.get_layer("head_logits").input)(images) for each in (model, whole)
+    ]
+    np.testing.assert_array_equal(*features)
+    target = Models.build(
+        described.name, image_size=64, num_labels=3, classifier_activation=None, **described.fields
+    )
+    biases = np.array([-1.0, 0.0, 2.0], "float32")
+    transfer.copy_weights(body, target, np.full(3, -1), biases, "bgr")
+    np.testing.assert_allclose(target(zoo.draw_images(2, 64)), [biases] * 2, atol=1e-6)
+    with pytest.raises(UserError, match="a pretrained body without a classifier"):
+        Models.load(body)
 
 
 WRONG = [
