@@ -25,8 +25,8 @@ from Utils.evaluation import duplicate_groups, ground_truth, leakage, prediction
 from Utils.files import csv_tables
 from Utils.files.outputs import FolderKind, replacing_folder, require_replaceable_folder
 from Utils.images import places
+from Utils.report import map_cards, report_page, run_history
 from Utils.report import report as reporting
-from Utils.report import report_page, run_history
 
 REPORT = FolderKind(
     "a report", ("report.html", "report.csv"), ("headline.csv", "confused.csv", "padding.csv", "leaks.csv")
@@ -54,6 +54,9 @@ def parser() -> Parser:
         help="groups of near-duplicates, from find_duplicates.py: the score without those of --dataset's "
         "training images",
     )  # fmt: skip
+    parser.add_argument(
+        "--maps", type=pathlib.Path, metavar="FOLDER", help="where tags are seen, from tag_images.py --maps"
+    )
     parser.add_argument("--run", metavar="RUN", help="the run folder of the model: curves of its history")
     parser.add_argument(
         "--truth", type=pathlib.Path, metavar="CSV",
@@ -76,11 +79,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if truth is not None and not any(post in truth for post in ids):
         raise UserError(f"{options.truth} names none of the {len(ids)} image ids of {options.dump}")
     history = None if options.run is None else run_history.read(options.run)
+    maps = "" if options.maps is None else map_cards.section(options.maps)
     report = reporting.compute(
         dump, _find_pictures(options), black, _is_leaked(dump, options), truth, history
     )
     with replacing_folder(options.output, REPORT, options.overwrite) as folder:
-        _write(report, folder)
+        _write(report, folder, maps)
     if options.json:
         leaks = {} if report.leaks is None else {"leaks": dataclasses.asdict(report.leaks)}
         print_json({"name": dump.name, "images": len(dump.probabilities), "rows": report.headline, **leaks})
@@ -118,8 +122,8 @@ def _is_leaked(dump: predictions.Dump, options: argparse.Namespace) -> np.ndarra
     return is_leaked
 
 
-def _write(report: reporting.Report, folder: pathlib.Path) -> None:
-    (folder / "report.html").write_text(report_page.render(report), encoding="utf-8")
+def _write(report: reporting.Report, folder: pathlib.Path, maps: str) -> None:
+    (folder / "report.html").write_text(report_page.render(report, maps), encoding="utf-8")
     csv_tables.write_rows(folder / "report.csv", ("tag_id", *report.columns), report.rows_with_ids())
     csv_tables.write_rows(folder / "headline.csv", ("predictor", *reporting.HEADLINE), report.headline_rows())
     csv_tables.write_rows(

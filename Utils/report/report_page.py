@@ -17,8 +17,8 @@ from Utils.report import report as reporting
 TEMPLATE = pathlib.Path(__file__).with_name("report.html")
 
 
-def render(report: reporting.Report) -> str:
-    """Return the report as one HTML document."""
+def render(report: reporting.Report, maps: str = "") -> str:
+    """Return the report as one HTML document; ``maps`` is a section of `Utils.report.map_cards`."""
     template = TEMPLATE.read_text(encoding="utf-8")
     rows = json.dumps([[_rounded(value) for value in row] for row in report.rows()], ensure_ascii=False)
     values = {
@@ -31,6 +31,7 @@ def render(report: reporting.Report) -> str:
         "resamples": f"{reporting.NUM_RESAMPLES:,}",
         "figures": _figures(report),
         "gallery": _gallery(report.examples),
+        "maps": maps,
         "history": _history(report),
         "paddings": _paddings(report),
         "leaks": _leaks(report.leaks),

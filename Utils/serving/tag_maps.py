@@ -19,14 +19,14 @@ from Utils.command.text import printable
 from Utils.files.atomic import write_json
 from Utils.files.outputs import FolderKind
 from Utils.images import codec
-from Utils.report import html_parts
+from Utils.report import html_parts, map_cards
 from Utils.serving.onnx_tagger import ServingTagger
 from Utils.serving.tag_selection import ScoredTag
 from Utils.taggers import geometry
 from Utils.taggers.geometry import Placement
 
 METHODS = ("auto", "activation", "attention", "gradient", "occlusion")
-FOLDER = FolderKind("a folder of maps", ("maps.json",), ("*.png", "maps.html"), inventory="maps.json")
+FOLDER = FolderKind("a folder of maps", (map_cards.INDEX,), ("*.png", "maps.html"), inventory=map_cards.INDEX)
 MOST_PICTURES, MOST_TAGS = 1000, 8  # of a folder, of a picture
 SIDE = 320  # of an overlay, the longer, in pixels
 GRID = 8  # parts of the side that are hidden one after another
@@ -195,19 +195,14 @@ class Writer:
         """Write maps.json, and maps.html, which shows the overlays."""
         (self.folder / "maps.html").write_text(self._page(), encoding="utf-8")
         content = {"model": self.tagger.name, "method": self.method, "pictures": self.pictures}
-        write_json(self.folder / "maps.json", content)
+        write_json(self.folder / map_cards.INDEX, content)
 
     def _page(self) -> str:
-        cards = []
-        for record in self.pictures:
-            shots = [(row["file"], f"{row['tag']} {row['probability']:.2f}") for row in record["maps"]]
-            note = f"{record['width']} x {record['height']} pixels" + ("" if shots else ", no tag")
-            figures = [(file, caption, place) for place, (file, caption) in enumerate(shots, 1)]
-            cards.append(html_parts.card(record["path"], note, figures))
         values = {
             "style": html_parts.STYLE.read_text(encoding="utf-8"),
             "title": html.escape(f"Where {self.tagger.name} sees tags, by {self.method}"),
-            "cards": html_parts.cards(cards),
+            "legend": map_cards.LEGEND,
+            "cards": map_cards.cards(self.pictures, lambda name: name),
         }
         return html_parts.filled(_PAGE, values)
 
@@ -226,7 +221,7 @@ _PAGE = """<!doctype html>
 <body>
 <main>
 <h1>{{title}}</h1>
-<p class="soft">Brighter: more for the tag. The ring is the highest point; maps.json has it in pixels.</p>
+<p class="soft">{{legend}} maps.json has it in pixels.</p>
 {{cards}}
 </main>
 </body>
