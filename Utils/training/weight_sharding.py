@@ -128,8 +128,8 @@ class _RowsOnAllDevices(keras.distribution.TensorLayout):
         """JAX's sharding."""
         import jax
 
-        spec = jax.sharding.PartitionSpec((BATCH, MODEL))
-        return jax.sharding.NamedSharding(self.device_mesh.backend_mesh, spec)
+        mesh: Any = self.device_mesh
+        return jax.sharding.NamedSharding(mesh.backend_mesh, jax.sharding.PartitionSpec((BATCH, MODEL)))
 
 
 def distribution(devices: Sequence[Any], sharding: WeightSharding | None) -> Any:
