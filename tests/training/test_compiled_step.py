@@ -1,5 +1,7 @@
 """The training step compiled for a TPU: the collectives in its program's text."""
 
+import keras
+
 from Utils.training import compiled_step
 
 # As libtpu 0.0.42 prints them, cut.
@@ -20,6 +22,16 @@ def test_collectives_are_counted_by_the_bytes_of_their_results():
         "all-reduce": 16 * 6 * 4 + 10 * 4 + 16 * 2,
         "reduce-scatter": 8,
     }
+
+
+def test_variables_of_a_model_that_is_only_compiled_take_no_memory():
+    with compiled_step.weights_without_memory():
+        layer = keras.layers.Dense(10**6)
+        layer.build((None, 10**6))  # 4 TB
+    assert (layer.kernel.shape, layer.kernel._value.strides) == ((10**6, 10**6), (0, 0))
+    layer = keras.layers.Dense(2, kernel_initializer="ones")
+    layer.build((None, 2))
+    assert keras.ops.convert_to_numpy(layer.kernel).sum() == 4
 
 
 def test_estimates_that_make_no_sense_are_none():

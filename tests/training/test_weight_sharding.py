@@ -12,7 +12,7 @@ import pytest
 
 import Models
 from Utils.command.cli import UserError
-from Utils.training.weight_sharding import WeightSharding, owners
+from Utils.training.weight_sharding import ShardedModel, WeightSharding, owners
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Level 0: what runs once is not worth optimizing.
@@ -63,6 +63,16 @@ def test_slots_belong_to_the_weight_whose_path_begins_their_name():
     assert [owner for _, owner in owners(slots, weights)] == expected
     sharding = WeightSharding(2, ((r"/kernel", (-1,)),))
     assert sharding.bytes_on_a_device(slots, weights, lambda slot: 8 * len(slot.shape)) == 8 + 8 + 8 + 0
+
+
+def test_the_mesh_has_rows_of_as_many_devices_as_there_are_parts():
+    distribution = ShardedModel([f"cpu:{number}" for number in range(8)], WeightSharding(4, AXES))
+    assert distribution.device_mesh.shape == (2, 4)
+    assert distribution.device_mesh.axis_names == ["batch", "model"]
+    layout = distribution.get_variable_layout(variable("block0_dense2/kernel", 32, 16))
+    assert layout.axes == ("model", None)
+    slot = types.SimpleNamespace(path="adamw/x", shape=(32, 16), _layout=layout)
+    assert distribution.get_variable_layout(slot) is layout
 
 
 def test_another_number_of_devices_or_backend_is_refused(monkeypatch):
