@@ -44,7 +44,9 @@ def parser() -> Parser:
         metavar="PLACE",
         help="a folder, with all below it; tar, zip or Parquet files",
     )
-    parser.add_argument("-o", "--output", required=True, metavar="CSV", help="post_id,path,reason")
+    parser.add_argument(
+        "-o", "--output", required=True, type=pathlib.Path, metavar="CSV", help="post_id,path,reason"
+    )
     parser.add_argument(
         "--workers", type=number(least=1), default=num_cores(), help="threads (default: cores)"
     )
@@ -59,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     options = parser().parse_args(argv)
     require_replaceable_file(options.output, REJECTED, options.overwrite)
-    output, place = pathlib.Path(options.output), places.open_place(options.images, options.output)
+    output, place = options.output, places.open_place(options.images, options.output)
     codec.allow_pixels(options.max_pixels)
     passed_by = []
     paths = image_folder.image_paths(place, passed_by.append)

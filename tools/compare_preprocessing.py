@@ -25,7 +25,7 @@ from Utils.evaluation import bootstrap
 from Utils.files import csv_tables, hub, parquet_files
 from Utils.files.atomic import provenance, to_path, write_json
 from Utils.files.outputs import FolderKind, replacing_folder, require_replaceable_folder
-from Utils.images import codec, image_folder, image_reader
+from Utils.images import codec, image_reader, picture_index
 from Utils.images.places import Place, open_place
 from Utils.report import svg_charts
 from Utils.serving import onnx_tagger
@@ -103,7 +103,7 @@ def _labeled_images(dataset: Any, place: Place, splits: list[str], most: int) ->
     labels = table["label_indexes"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     dataset_folder.require_labels(dataset.folder / dataset_folder.POSTS, labels, dataset.num_labels)
     posts = [post for post in table.to_pylist() if post["split"] in splits]
-    index = image_folder.index(place)
+    index = picture_index.index(place)
     files = index.find(np.array([post["post_id"] for post in posts], np.int64))
     present = np.flatnonzero(files >= 0)
     paths = index.paths(files[present]) if len(present) else []

@@ -64,7 +64,9 @@ def parser() -> Parser:
         metavar="PLACE",
         help="a folder; tar, zip or Parquet files",
     )
-    parser.add_argument("-o", "--output", required=True, metavar="CSV", help="groups.csv to write")
+    parser.add_argument(
+        "-o", "--output", required=True, type=pathlib.Path, metavar="CSV", help="groups.csv to write"
+    )
     parser.add_argument("--source", choices=sorted(PARENT_READERS), help="kind of source with the parent ids")
     parser.add_argument("--from", dest="origin", metavar="PATH", help="its database or folder")
     parser.add_argument("--run", metavar="RUN|FILE.keras", help="a model whose features propose pairs too")
@@ -93,10 +95,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     paths = image_folder.image_paths(place, lambda text: print(text, file=sys.stderr))
     parent_ids = read_parents(options.source, options.origin) if options.source else {}
     columns = {"facts": _without("picture"), "pictures": fingerprints.FINGERPRINT["picture"]}
-    output = pathlib.Path(options.output)
     # Which images were too large depends on the option.
     made_by = VERSION if options.max_pixels == codec.MAX_PIXELS else [VERSION, options.max_pixels]
-    with row_cache.RowCache(output.with_suffix(".sketches"), columns, made_by) as cache:
+    with row_cache.RowCache(options.output.with_suffix(".sketches"), columns, made_by) as cache:
         keys = file_keys(place, paths)
         rows = add_fingerprints(cache, options, place, paths, keys)
         facts = cache.column("facts")[rows]
@@ -250,7 +251,7 @@ def feature_hashes(
 ) -> np.ndarray:
     """Return hashes of the inputs of a model's last layer: (N, BITS / 8) uint8, 0 for unusable images."""
     tagger, features_of = _load_model(options.run)
-    folder = pathlib.Path(options.output).with_suffix(".features")
+    folder = options.output.with_suffix(".features")
     model_sha256 = sha256_of(initial_weights.find(options.run).file)
     with row_cache.RowCache(folder, {"hashes": HASH}, [VERSION, model_sha256]) as cache:
         mean_file = folder / f"middle-{model_sha256[:16]}.npy"

@@ -41,9 +41,10 @@ from Utils.data.selection_report import Outcome
 from Utils.data.sources.detection import Detected
 from Utils.data.sources.stream import Source
 from Utils.evaluation import duplicate_groups
-from Utils.files.atomic import git_commit
+from Utils.files import atomic
+from Utils.files.atomic import git_commit, to_path
 from Utils.files.outputs import replacing_folder, require_replaceable_folder
-from Utils.images import image_folder, places
+from Utils.images import image_folder, picture_index, places
 from Utils.tags import tag_list
 
 FOLDERS = "folders"  # kind of source: pictures without texts, with --folder-tags
@@ -111,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"warning: {source.path} has {repeated}", file=sys.stderr)
     source, tag_steps, dropped = tag_rules.apply(source, rules)
     if definition is None:
-        name = pathlib.Path(options.output).resolve().name
+        name = to_path(atomic.absolute(to_path(options.output))).name
         definition, reasons = dataset_selection.default_for(source, pictures, name)
         text = default_definition.to_toml(definition, reasons)
     selected = dataset_selection.select(
@@ -123,13 +124,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.write_lists:
             dataset_writer.write_lists(folder)
     outcome = Outcome(
-        dataset=str(pathlib.Path(options.output)),
+        dataset=str(to_path(options.output)),
         selected=selected,
         splits=splits,
         images=images,
         notes=notes_after(options, definition, source, selected),
         reasons=reasons,
-        next_command=programs.line("write_records", pathlib.Path(options.output)),
+        next_command=programs.line("write_records", to_path(options.output)),
     )
     if options.json:
         print_json(selection_report.summary(outcome))
@@ -165,9 +166,9 @@ def open_source(options: argparse.Namespace) -> tuple[Source, Pictures]:
         return read_pictures(options, kind, path, place), Pictures(None, place.open)
     if options.extension:
         raise UserError(f"--extension belongs to {' and '.join(sources.FINDS_PICTURES)}; got --source {kind}")
-    source = sources.SOURCES[kind](path)
+    source = sources.read(kind, path, place)
     # Posts of other sources than fire-eggs have an MD5 or a name, and their files may be named by it.
-    files = image_folder.index(place, kind != "fire-eggs", source.has_names)
+    files = picture_index.index(place, kind != "fire-eggs", source.has_names)
     return source, Pictures(files, place.open)
 
 
@@ -228,12 +229,16 @@ def notes_after(
     return notes
 
 
+def _absolute(place: str) -> str:
+    return place if "://" in place else os.path.abspath(place)  # noqa: PTH100  links stay as they are
+
+
 def provenance(options: argparse.Namespace) -> dict[str, Any]:
     """Return how the dataset is made, for its manifest; write_records finds the pictures by it."""
     return {
         "tool": "tools/select_tags.py",
         "git": git_commit(),
-        "images": os.path.abspath(options.images),  # noqa: PTH100  links stay as they are
+        "images": _absolute(str(options.images)),
         "groups": options.groups,
         **{name: getattr(options, name) for name in EXPORTS if getattr(options, name)},
     }

@@ -8,9 +8,10 @@ probabilities and go to -o, or to the screen. Names stay as in selected_tags.csv
 Images that have their sidecar are skipped, so the command continues an interrupted run. With --overwrite a
 sidecar with words that are no tags of the model is kept as .bak. Files that cannot be read are set aside and
 listed; the exit code is 1 where nothing was tagged. Wrong suffixes and what is passed by are counted.
-Pictures in tar, zip and Parquet files, and on other file systems, are read where they lie, by json and csv,
-as nothing can be written beside them. With --every a frame of each film is taken so often: json and csv have
-a record for each, sidecars the highest probabilities.
+Pictures in tar, zip and Parquet files, and on other file systems, are read where they lie; nothing can be
+written beside them, so their sidecars need -o FOLDER, whose folders are then those of the pictures
+(select_tags.py --from FOLDER --images PLACE reads both). With --every a frame of each film is taken so often:
+json and csv have a record for each, sidecars the highest probabilities.
 
 With --dump DUMP --images PLACE no model is run: the probabilities are those that predict.py wrote.
 
@@ -36,6 +37,7 @@ import numpy as np
 from Utils.command.backend import deferred
 from Utils.command.cli import Parser, UserError, command, number, progress
 from Utils.command.machine import num_cores
+from Utils.command.text import join_names
 from Utils.files import csv_tables, hub
 from Utils.files.outputs import (
     FileKind,
@@ -64,7 +66,7 @@ REJECTED = FileKind("a list of unreadable images", has_header(("path", "reason")
 SHOWN = 20  # of the images set aside, on the screen
 # Options that only some formats have.
 FORMATS_OF = {"spaces": ("txt", "hydrus"), "prefix": ("txt", "hydrus"), "append": ("txt", "hydrus"),
-              "escape": ("txt",), "rating": ("txt",), "output": tag_table.FORMATS}  # fmt: skip
+              "escape": ("txt",), "rating": ("txt",), "output": FORMATS}  # fmt: skip
 # Options that --maps does without, and why.
 NOT_WITH_MAPS = {
     "format": "it writes no captions", "dump": "it needs the model", "every": "it takes no films",
@@ -85,7 +87,8 @@ def parser() -> Parser:
     add("--dump", type=pathlib.Path, metavar="DUMP", help="predictions that are there, instead of a model")
     add("--images", metavar="PLACE", help="the pictures that --dump is about")
     add("--format", choices=FORMATS, help="what to write (txt)")
-    add("-o", "--output", type=pathlib.Path, metavar="FILE", help="file of json or csv")
+    add("-o", "--output", type=pathlib.Path, metavar="FILE|FOLDER",
+        help="file of json or csv; folder of sidecars (default: beside the pictures)")  # fmt: skip
     add("--rejected", type=pathlib.Path, metavar="CSV", help="list of unreadable images: path,reason")
     add("--maps", type=pathlib.Path, metavar="OUT", help="folder of maps: where in the pictures the tags are")
     add("--maps-by", choices=tag_maps.METHODS, help="how; releases can be asked by occlusion only (auto)")
@@ -189,8 +192,10 @@ def _check(options: argparse.Namespace) -> None:
         require_replaceable_file(options.rejected, REJECTED, overwrite=True)
     if options.maps:
         require_replaceable_folder(options.maps, tag_maps.FOLDER, options.overwrite)
-    if options.output is not None:
+    if options.output is not None and options.format in tag_table.FORMATS:
         require_replaceable_file(options.output, tag_table.KINDS[options.format], options.overwrite)
+    elif options.output is not None and options.output.exists() and not options.output.is_dir():
+        raise UserError(f"-o {options.output} is a file; sidecars ({options.format}) need a folder")
 
 
 def _tagged_batches(
@@ -236,17 +241,20 @@ def _tagged_batches(
 def _sidecar_jobs(options: argparse.Namespace, folders: dict[str, Folder]) -> tuple[list[Job], int]:
     """Return the jobs, and how many images have their sidecar already."""
     kind, jobs, num_done, num_elsewhere = sidecars.KINDS[options.format], [], 0, 0
+    if options.output and len(origins := {item.place.path for item in folders.values()}) > 1:
+        raise UserError(f"-o FOLDER takes the sidecars of one place of pictures; got {join_names(origins)}")
     for item in folders.values():
-        path = item.place.folder_path(item.folder)
+        path = picture_jobs.sidecar_folder(item, options.output)
         if path is None:
             num_elsewhere += len(item.images)
             continue
-        if not os.access(path, os.W_OK):
-            raise UserError(f"{path} cannot be written to; --format json or csv with -o writes elsewhere")
-        taken = () if options.overwrite else item.names
+        if path.exists() and not os.access(path, os.W_OK):
+            raise UserError(f"{path} cannot be written to; -o FOLDER puts the sidecars elsewhere")
+        names = item.names if options.output is None else picture_jobs.file_names(path)
+        taken = () if options.overwrite else names
         images = {*filter(image_folder.is_image, item.names), *item.images}
         for name, sidecar in sidecars.sidecar_names(images, kind, taken).items():
-            exists = sidecar in item.names and sidecars.is_written(path / sidecar)
+            exists = sidecar in names and sidecars.is_written(path / sidecar)
             if name in item.images and exists and not (options.overwrite or options.append):
                 num_done += 1
             elif name in item.images:
@@ -254,7 +262,7 @@ def _sidecar_jobs(options: argparse.Namespace, folders: dict[str, Folder]) -> tu
     if num_elsewhere:
         sentence = (
             f"{num_elsewhere} pictures lie in archives or on another file system, where no sidecar can be "
-            "written beside them; --format json or csv with -o takes them"
+            "written beside them; -o FOLDER takes their sidecars, --format json or csv with -o FILE all tags"
         )
         if not (jobs or num_done):
             raise UserError(sentence)
@@ -292,6 +300,7 @@ def _write_sidecars(
         try:
             assert job.sidecar is not None
             words, path = kind.words(selector.select(row), style), job.sidecar
+            path.parent.mkdir(parents=True, exist_ok=True)  # with -o
             if options.overwrite and path.exists() and sidecars.has_other_words(path, kind, known):
                 sidecars.keep_copy(path)
                 num_kept += 1

@@ -103,13 +103,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     check(options)
     folder = to_path(options.dataset)
     manifest = packing.open_manifest(folder)
+    if options.overwrite and manifest["records"] and is_remote(folder):
+        raise UserError(
+            f"--overwrite replaces the records of a dataset on this machine only, and {folder} stays as it "
+            "is: run select_tags and write_records for another place, then delete this one"
+        )
     options.images_given = bool(options.images)
     if not (options.images or options.reuse):
         options.images = recorded_images(folder, manifest)
     reused = packing.ReusedDataset(options.reuse, folder, manifest) if options.reuse else None
     if options.overwrite and manifest["records"]:
-        if is_remote(folder):
-            raise UserError(f"--overwrite replaces datasets on this machine; copy or delete {folder} first")
         with replacing_folder(folder, dataset_folder.DATASET, overwrite=True) as fresh:
             manifest = packing.copy_selection(folder, fresh)
             shards, _ = write_shards(fresh, manifest, reused, options)

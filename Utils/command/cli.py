@@ -118,6 +118,7 @@ class Parser(argparse.ArgumentParser):
         kwargs["prog"] = programs.prog(kwargs["prog"]) if kwargs.get("prog") else None
         kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(*args, **kwargs)
+        self.register("type", pathlib.Path, _local_path)
 
     def error(self, message: str) -> typing.NoReturn:
         """Raise a UserError with argparse's message, similar flags, and how to get help."""
@@ -129,6 +130,13 @@ class Parser(argparse.ArgumentParser):
         flags = [flag for action in self._actions for flag in action.option_strings]
         unknown = [word.split("=")[0] for word in message.split() if word.startswith("--")]
         return "".join(suggest(word, flags) for word in unknown)
+
+
+def _local_path(text: str) -> pathlib.Path:
+    """Return the path of an option; as a path ``gs://x`` would be a folder ``gs:`` on this machine."""
+    if "://" in text:
+        raise argparse.ArgumentTypeError(f"has to be on this machine; got {text!r}")
+    return pathlib.Path(text)
 
 
 def number(

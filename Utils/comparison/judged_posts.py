@@ -12,7 +12,7 @@ from Utils.command.cli import UserError
 from Utils.data import danbooru_fields, dataset_folder, post_images, sources
 from Utils.data.sources.stream import Source
 from Utils.files import parquet_files
-from Utils.images import image_folder
+from Utils.images import image_folder, picture_index
 from Utils.images.places import Place
 
 LabeledPosts = tuple[np.ndarray, np.ndarray, np.ndarray, list[str | None]]  # ids, sizes, rows of tags, paths
@@ -109,8 +109,7 @@ def of_source(path: Any, place: Place) -> tuple[JudgedPosts, list[str]]:
     Raises UserError where the path is no source of posts, or none of its posts has a picture there.
     """
     detected = sources.detect(path)
-    images = [place.path] if detected.kind in sources.FINDS_PICTURES else []
-    source = sources.SOURCES[detected.kind](detected.path, *images)
+    source = sources.read(detected.kind, detected.path, place)
     tags = danbooru_fields.numbered(source.tags)
     row_of = dict(zip(source.tags["tag_id"].tolist(), range(len(tags)), strict=True))
     known = np.array(sorted(row_of), np.int64)
@@ -126,7 +125,7 @@ def of_source(path: Any, place: Place) -> tuple[JudgedPosts, list[str]]:
 
 def _source_blocks(source: Source, place: Place) -> Iterator[LabeledPosts]:
     """Yield the posts of a source; the path is None where it knows no file of the place."""
-    files = image_folder.index(place, True, True) if source.has_names else None
+    files = picture_index.index(place, True, True) if source.has_names else None
     for block in source.blocks():
         paths: list[str | None] = list(block.paths or [None] * len(block.ids))
         if files is not None:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError
-from Utils.images.image_folder import LARGEST_POST_ID
+from Utils.images.image_folder import parse_id
 from Utils.tags import tag_list
 from Utils.tags.tag_list import CATEGORIES
 
@@ -69,14 +69,9 @@ class FieldError(ValueError):
 def parse_post_id(value: Any) -> int:
     """Return a post id that came as a number or a text; FieldError for anything but 0 to 2**63 - 1."""
     try:
-        number = int(value)
-        if isinstance(value, bool) or (isinstance(value, float) and value != number):
-            raise ValueError
-    except (TypeError, ValueError, OverflowError) as error:
-        raise FieldError("post id is no whole number") from error
-    if not 0 <= number <= LARGEST_POST_ID:
-        raise FieldError("post id is not from 0 to 2**63 - 1")
-    return number
+        return parse_id(value)
+    except ValueError as error:
+        raise FieldError(str(error)) from error
 
 
 def is_true(value: Any) -> bool:

@@ -15,7 +15,7 @@ from Utils.data.selection import SelectedPosts, Step
 from Utils.data.sources import stream
 from Utils.data.sources.stream import Source
 from Utils.images import image_folder
-from Utils.images.image_folder import ImageFolder
+from Utils.images.picture_index import PictureIndex
 from Utils.tags import tag_list
 
 _SAMPLE = 200  # pictures whose size the default definition looks at
@@ -33,7 +33,7 @@ class Pictures:
         read_bytes: function path -> content of a picture.
     """
 
-    files: ImageFolder | None
+    files: PictureIndex | None
     read_bytes: Callable[[str], bytes]
 
     def paths(self, block: SelectedPosts) -> list[str]:
@@ -225,7 +225,7 @@ def post_steps_of(source: Source, excluded: collections.Counter[str]) -> list[St
 def _no_posts(
     steps: list[Step],
     post_filter: selection.PostFilter,
-    files: ImageFolder | None,
+    files: PictureIndex | None,
     rejected: Sequence[Rejection],
     tags: pd.DataFrame,
 ) -> str:

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import functools
 from collections.abc import Callable, Collection, Iterator, Mapping
 
 import numpy as np
@@ -9,7 +10,8 @@ import numpy as np
 from Utils.data import dataset_folder, shard_writer
 from Utils.files import tfrecord
 from Utils.files.atomic import AnyPath, to_path
-from Utils.images import codec, image_folder
+from Utils.images import codec, image_folder, picture_index
+from Utils.images.picture_index import PictureIndex
 from Utils.images.places import Place, as_place
 
 SIDE = 144  # of a thumbnail, in pixels
@@ -44,7 +46,6 @@ class PictureFinder:
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self._listed: dict[int, str] | None = None
 
     def find(self, ids: Collection[int], paths: Mapping[int, str] | None = None) -> dict[int, str]:
         """Return ``{post id: member}``: where ``paths`` says, where boorus have it, else anywhere."""
@@ -54,35 +55,34 @@ class PictureFinder:
             for post, path, is_there in zip(ids, likely, self._place.has(likely), strict=True)
             if is_there
         }
-        missing = [post for post in ids if post not in members]
-        if missing and self._listed is None:
-            self._listed = _listed(self._place)
-        return members | {
-            post: self._listed[post] for post in missing if self._listed and post in self._listed
+        return members | self.search([post for post in ids if post not in members])
+
+    def search(self, ids: Collection[int]) -> dict[int, str]:
+        """Return ``{post id: member}`` of posts, wherever in the place.
+
+        As `picture_index` finds a post; else the picture whose path gives the id, as datasets of pictures
+        name those without a number of their own.
+        """
+        posts = np.array(list(ids), np.int64)
+        if not len(posts):
+            return {}
+        files = self._index.find(posts)
+        has_file = files >= 0
+        members = dict(zip(posts[has_file].tolist(), self._index.paths(files[has_file]), strict=True))
+        without = posts[~has_file].tolist()
+        return members | {post: self._by_path[post] for post in without if post in self._by_path}
+
+    @functools.cached_property
+    def _index(self) -> PictureIndex:
+        return picture_index.index(self._place)
+
+    @functools.cached_property
+    def _by_path(self) -> dict[int, str]:
+        return {
+            image_folder.path_id(name): name
+            for folder, _, pictures in image_folder.walk_pictures(self._place)
+            for name in (image_folder.join(folder, picture) for picture in pictures)
         }
-
-
-def search(place: Place, posts: Collection[int]) -> dict[int, str]:
-    """Return ``{post id: member}`` of posts, wherever in a place: of several files the first by path.
-
-    Lists the whole place, which takes minutes for millions of images.
-    """
-    return {post: member for post, member in _listed(place).items() if post in posts}
-
-
-def _listed(place: Place) -> dict[int, str]:
-    """Return ``{post id: member}`` of all pictures, each by every id that it may go by."""
-    paths = [
-        image_folder.join(folder, name)
-        for folder, _, pictures in image_folder.walk_pictures(place)
-        for name in pictures
-    ]
-    members: dict[int, str] = {}
-    for path, listed in zip(paths, image_folder.post_ids(paths, place), strict=True):
-        # As datasets of pictures name it; by number, as boorus do, though several files may have it; by path.
-        for post in (listed, image_folder.post_id(path), image_folder.path_id(path)):
-            members.setdefault(post, path)
-    return members
 
 
 def dataset_reader(folder: AnyPath) -> ReadImages:

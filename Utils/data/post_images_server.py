@@ -44,7 +44,7 @@ class PostImages:
         self._paths = dict(paths or {})
         self.sample = posts[:: max(1, len(posts) // _SAMPLE)]
         if 2 * self._count_absent() > len(self.sample):
-            self._paths |= post_images.search(self._place, set(posts))
+            self._paths |= post_images.PictureFinder(self._place).search(set(posts))
         self.num_absent = self._count_absent()
         if self.num_absent == len(self.sample):
             raise UserError(

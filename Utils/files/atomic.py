@@ -144,7 +144,7 @@ def _flush(path: pathlib.Path) -> None:
 
 def require_absent(path: AnyPath, overwrite: bool = False) -> None:
     """Raise UserError where ``path`` is a file or a folder that is not empty, unless ``overwrite``."""
-    path = pathlib.Path(path)
+    path = to_path(path)
     if overwrite or not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
     raise UserError(f"{path} exists already and is kept; give another place or --overwrite")

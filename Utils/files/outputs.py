@@ -13,12 +13,23 @@ import json
 import os
 import pathlib
 import shutil
+import tempfile
+import typing
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from Utils.command.cli import UserError
 from Utils.command.text import join_names
-from Utils.files.atomic import AnyPath, process_is_alive, read_json, require_absent, write_json
+from Utils.files import atomic
+from Utils.files.atomic import (
+    AnyPath,
+    is_remote,
+    process_is_alive,
+    read_json,
+    require_absent,
+    to_path,
+    write_json,
+)
 
 # Files that operating systems leave in folders that were opened in a file manager.
 _SYSTEM_FILES = {".DS_Store", "Thumbs.db", "desktop.ini"}
@@ -111,10 +122,19 @@ def _files_below(folder: pathlib.Path) -> Iterator[str]:
 def require_replaceable_folder(path: AnyPath, kind: FolderKind, overwrite: bool) -> pathlib.Path:
     """Return the resolved path of a folder that may be written, before any work.
 
-    Raises UserError where something is there and ``overwrite`` is false, where that is not of the kind, and
-    where it is the working folder or contains it.
+    Raises UserError where something is there and ``overwrite`` is false, where that is not of the kind or on
+    another file system, which cannot exchange folders at once, and where it is the working folder or
+    contains it.
     """
-    path = pathlib.Path(path)
+    path = to_path(path)
+    if is_remote(path):
+        require_absent(path, overwrite)
+        if path.exists():
+            raise UserError(
+                f"--overwrite replaces {kind.name} on this machine only; delete {path} first, or give "
+                "another place"
+            )
+        return path
     resolved = path.resolve()
     # Renaming it would leave the shell, and relative paths, in a folder that is gone.
     if pathlib.Path.cwd().is_relative_to(resolved):
@@ -134,9 +154,16 @@ def replacing_folder(path: AnyPath, kind: FolderKind, overwrite: bool = False) -
 
     At every moment one whole output is there, or the next call puts it back: the old folder is renamed aside,
     the new one renamed in, and only then the old one deleted. A link to a folder stays, and what it leads to
+    is replaced. On another file system the folder is sent when it is complete, its markers last, and none
     is replaced. Raises UserError as `require_replaceable_folder`, before any work.
     """
     path = require_replaceable_folder(path, kind, overwrite)
+    if is_remote(path):
+        with tempfile.TemporaryDirectory() as folder:
+            yield pathlib.Path(folder)
+            kind.write_inventory(pathlib.Path(folder))
+            _send(pathlib.Path(folder), path, kind)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary, aside = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("part", "old"))
     temporary.mkdir()
@@ -153,6 +180,15 @@ def replacing_folder(path: AnyPath, kind: FolderKind, overwrite: bool = False) -
         if aside.exists():  # the new folder could not be renamed in
             aside.rename(path)
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _send(folder: pathlib.Path, target: typing.Any, kind: FolderKind) -> None:
+    """Copy a folder to another file system; what says that it is complete comes last."""
+    last = (*kind.markers, kind.inventory)
+    for name in sorted(_files_below(folder), key=lambda name: (name in last, name)):
+        copy = target / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.fs.put_file(str(folder / name), copy.path)
 
 
 def _restore(path: pathlib.Path) -> None:
@@ -197,17 +233,26 @@ def require_replaceable_file(path: AnyPath, kind: FileKind, overwrite: bool) -> 
 
     That is where something is there and ``overwrite`` is false, and where that is not of the kind.
     """
-    path = pathlib.Path(path)
-    remove_unfinished(path)
+    path = to_path(path)
     require_absent(path, overwrite)
+    if is_remote(path):
+        if path.exists():
+            with atomic.local(path) as copy:
+                _require_kind(copy, kind, path)
+        return
+    remove_unfinished(path)
     if path.is_symlink() and not path.exists():
         raise UserError(f"{path} is a link to what is not there; remove it, or give another place")
     if path.is_dir():
         raise UserError(f"{path} is a folder; {kind.name} is a file: give another place")
+    _require_kind(path, kind, path)
+
+
+def _require_kind(path: pathlib.Path, kind: FileKind, name: pathlib.Path) -> None:
     # An empty file has nothing to lose: a shell's redirection or a killed program leaves such.
     if path.is_file() and path.stat().st_size and not _is_of_kind(kind, path):
         raise UserError(
-            f"{path} is not {kind.name}, and --overwrite replaces only what this command wrote; "
+            f"{name} is not {kind.name}, and --overwrite replaces only what this command wrote; "
             "give another place"
         )
 

@@ -18,6 +18,10 @@ from Utils.labels import caption_edits, record_edits
 from Utils.labels.decisions import Pair
 
 Verdicts = Mapping[Pair, tuple[str, bool]]  # by post id and tag id: tag name, whether the post has it
+_NOT_REWRITTEN = (
+    "sidecars in archives and on other file systems are not rewritten. Unpack them once, or have the posts "
+    "as JSON or Parquet: --jsonl and --parquet write a corrected copy of these"
+)
 _BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
@@ -73,11 +77,11 @@ def correct(folder: AnyPath, verdicts: Verdicts) -> Corrections:
     The sidecar of a picture is the one that the source ``sidecars`` reads. A new tag is spelled as most other
     sidecars of the folder spell it. Pictures without one are counted.
 
-    Raises UserError where the place is no folder: archives are not rewritten.
+    Raises UserError where the place is no folder, or all pictures lie in archives: these are not rewritten.
     """
     place = places.open_place(folder)
     if not isinstance(place, places.Folder) or isinstance(place, places.RemoteFolder):
-        raise UserError(f"{folder} is no folder on this machine; sidecars in archives are not rewritten")
+        raise UserError(f"{folder} is no folder on this machine; {_NOT_REWRITTEN}")
     root = pathlib.Path(folder)
     pictures = image_folder.image_paths(place)
     decided: dict[int, dict[str, bool]] = {}
@@ -88,12 +92,18 @@ def correct(folder: AnyPath, verdicts: Verdicts) -> Corrections:
         for post, path in zip(image_folder.post_ids(pictures, place), pictures, strict=True)
         if post in decided
     }
+    if of_post and all(_is_in_archive(place, path) for path in of_post.values()):
+        raise UserError(f"the {len(of_post)} pictures with decisions lie in archives; {_NOT_REWRITTEN}")
     corrections = Corrections(posts=set(of_post))
     sidecars = _sidecars(place)
     spellings = _Spellings(root, sidecars.values(), {name for name, has_tag in verdicts.values() if has_tag})
     for post in progress(sorted(of_post), label="sidecars", unit="posts"):
         _correct_post(root, of_post[post], decided[post], sidecars, spellings, corrections)
     return corrections
+
+
+def _is_in_archive(place: places.Place, path: str) -> bool:
+    return place.folder_path(path.rpartition("/")[0]) is None
 
 
 def _sidecars(place: places.Place) -> dict[str, str]:
@@ -104,8 +114,8 @@ def _sidecars(place: places.Place) -> dict[str, str]:
 
 def _sidecar_of(root: pathlib.Path, picture: str, sidecars: Mapping[str, str]) -> str | None:
     """Return the sidecar of a picture that is read: the first with a tag, else the first, else None."""
-    stem = picture.rpartition(".")[0]
-    names = [f"{name}{suffix}" for suffix in SUFFIXES for name in (picture, stem) if name]
+    stem = image_folder.without_suffix(picture)
+    names = [f"{name}{suffix}" for suffix in SUFFIXES for name in dict.fromkeys((picture, stem))]
     candidates = [sidecars[name] for name in names if name in sidecars]
     for name in candidates:
         try:
@@ -140,6 +150,9 @@ def _correct_post(
         spelled = {tag: spellings.of(tag, is_json, before.text) for tag in add}
         one_a_line = name.lower() == f"{picture}.txt".lower()  # as Hydrus writes them
         after = before.edited(spelled, remove, one_a_line)
+    except NotADirectoryError:
+        corrections.unreadable[name] = "it lies in an archive, which is not rewritten"
+        return
     except (ValueError, RecursionError, OSError) as error:
         corrections.unreadable[name] = str(error) or type(error).__name__
         return

@@ -39,6 +39,27 @@ class Folder(NamedTuple):
     names: set[str]  # of all files in it
 
 
+def sidecar_folder(item: Folder, output: pathlib.Path | None) -> pathlib.Path | None:
+    """Return where the sidecars of a folder's images go: beside them, or to its namesake below ``output``.
+
+    None where nothing can be written beside them. Raises UserError where a name in an archive would lead out
+    of ``output``.
+    """
+    if output is None:
+        return item.place.folder_path(item.folder)
+    for name in item.images:
+        parts = tuple(join(item.folder, name).split("/"))  # on Windows a drive or a backslash makes others
+        if {"", ".", ".."} & {*parts} or "\0" in name or pathlib.PurePath(*parts).parts != parts:
+            member = image_folder.printable(join(item.folder, name))
+            raise UserError(f"{item.place}: its member {member!r} has no place below {output}")
+    return output / item.folder
+
+
+def file_names(folder: pathlib.Path) -> set[str]:
+    """Return the names of the files of a folder, none where it does not exist."""
+    return set(os.listdir(folder)) if folder.is_dir() else set()  # noqa: PTH208
+
+
 Rejected = list[tuple[Any, str]]  # (path, reason)
 
 

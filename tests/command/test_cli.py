@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from Utils.command import cli
-from Utils.command.cli import UserError, WorkError
+from Utils.command.cli import Parser, UserError, WorkError
 
 
 def test_a_circle_of_links_is_one_paragraph(tmp_path, capsys):
@@ -178,3 +178,12 @@ def test_json_is_strict(capsys):
     cli.print_json({"f1": np.float32("nan"), "n": np.int64(3), "ts": np.array([0.5, np.inf]), 4: (True,)})
     shown = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
     assert shown == {"f1": None, "n": 3, "ts": [0.5, None], "4": [True]}
+
+
+def test_a_path_on_another_machine_is_no_path_on_this_one(tmp_path):
+    parser = Parser(prog="x")
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("-o", type=pathlib.Path)
+    assert parser.parse_args(["-o", str(tmp_path)]).o == tmp_path
+    with pytest.raises(UserError, match="argument -o: has to be on this machine; got 'gs://b/x.csv'"):
+        parser.parse_args(["-o", "gs://b/x.csv"])

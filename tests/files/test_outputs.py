@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 
+import fsspec
 import numpy as np
 import pytest
 
@@ -304,3 +305,24 @@ def test_a_name_with_brackets_is_put_back_too(tmp_path):
     with pytest.raises(UserError, match="kept"):
         make(path, overwrite=False)
     assert tree(path) == {"report.html": "old", "report.csv": "old"}
+
+
+@pytest.mark.reliability("Outputs on another file system", "sent when complete; what is there stays")
+def test_a_folder_elsewhere_is_sent_when_complete_and_never_replaced():
+    files = fsspec.filesystem("memory")
+    with replacing_folder("memory://out/report", KIND) as folder:
+        (folder / "deep").mkdir()
+        for name in ("report.csv", "report.html", "deep/a.png"):
+            (folder / name).write_text(name)
+        assert not files.exists("/out/report")
+    names = ["/out/report/deep/a.png", "/out/report/report.csv", "/out/report/report.html"]
+    assert files.find("/out/report") == names
+    for overwrite, reason in ((False, "exists already and is kept"), (True, "on this machine only; delete")):
+        with pytest.raises(UserError, match=reason), replacing_folder("memory://out/report", KIND, overwrite):
+            pass
+    files.pipe_file("/out/mine.csv", b"mine")
+    kind = FileKind("a list", outputs.has_header(("a", "b")))
+    for overwrite, reason in ((False, "exists already and is kept"), (True, "mine.csv is not a list")):
+        with pytest.raises(UserError, match=reason):
+            require_replaceable_file("memory://out/mine.csv", kind, overwrite)
+    files.rm("/out", recursive=True)

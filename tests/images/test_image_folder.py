@@ -1,12 +1,13 @@
 """Utils/images/image_folder.py: the post of every file, and the best file of every post."""
 
+import decimal
 import hashlib
 import pathlib
 
 import numpy as np
 import pytest
 
-from Utils.images import image_folder
+from Utils.images import image_folder, picture_index, places
 
 
 def test_post_ids_of_files():
@@ -16,30 +17,6 @@ def test_post_ids_of_files():
     assert image_folder.post_id(pathlib.PureWindowsPath("a\\cat.png")) == image_folder.post_id("a/cat.png")
     assert 0 <= image_folder.post_id("9" * 30 + ".jpg") < 2**63
     assert image_folder.post_id("٣.jpg") > 2**32  # a digit, not a decimal number in ASCII
-
-
-def test_an_image_folder_prefers_the_usual_place_then_the_usual_suffix(tmp_path):
-    names = [
-        "0005/1005.png",
-        "x/1005.jpg",
-        "2.webp",
-        "3.png",
-        "3.jpg",
-        "y/004.JPG",
-        "z/notes.txt",
-        "0006/1005.jpg",
-    ]
-    for name in names:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / "loop").symlink_to(tmp_path, target_is_directory=True)
-    index = image_folder.index(tmp_path)
-    assert index.ids.tolist() == [2, 3, 4, 1005]
-    found = index.find(np.array([1, 2, 3, 4, 1005, 2000]))
-    assert (found < 0).tolist() == [True, False, False, False, False, True]
-    assert index.paths(found[1:5]) == ["2.webp", "3.jpg", "y/004.JPG", "0005/1005.png"]
-    assert "5 folders" in str(index)
-    assert image_folder.index(tmp_path / "x").find(np.array([7])).tolist() == [-1]
 
 
 @pytest.mark.reliability("Images of one number in several folders", "each is a post of its own")
@@ -62,8 +39,31 @@ def test_what_systems_make_is_no_picture_of_the_users(tmp_path):
     said = []
     assert image_folder.image_paths(tmp_path, said.append) == ["1.jpg"]
     assert said == [sentence]
-    index = image_folder.index(tmp_path, named=True)
-    assert index.ids.tolist() == [1]
-    assert index.census.passed_by() == sentence
+    assert picture_index.index(tmp_path, named=True).census.passed_by() == sentence
     assert image_folder.image_paths(tmp_path / ".cache") == ["deep/4.jpg"]  # named by the user
     assert image_folder.Census().passed_by() == ""
+
+
+def test_ids_come_as_numbers_and_texts():
+    for value in (7, "7", " 7 ", 7.0, "7.0", "7.", b"7", decimal.Decimal("7"), np.float32(7), np.int8(7)):
+        assert image_folder.parse_id(value) == 7
+    assert image_folder.parse_id(2**63 - 1) == image_folder.parse_id(str(2**63 - 1)) == 2**63 - 1
+    for value in (True, 7.5, "7.5", "7_0", "+7", "\u0663", "", None, [7], float("nan"), float("inf"),
+                  decimal.Decimal("7.5"), np.float32(7.5), "9" * 5000):  # fmt: skip
+        with pytest.raises(ValueError, match="no whole number"):
+            image_folder.parse_id(value)
+    for value, reason in ((-1, "not from 0"), ("-1", "not from 0"), (2**63, "not from 0"), (1e17, "exact")):
+        with pytest.raises(ValueError, match=reason):
+            image_folder.parse_id(value)
+
+
+def test_the_json_beside_a_picture_says_its_id(tmp_path):
+    texts = {"x.json": '{"id": "77"}', "y.png.JSON": '\ufeff{"id": 78.0}', "y.json": '{"id": 1}',
+             "v.json": '{"id": 79}', "z.json": "[",
+             "w.json": '{"id": -3}', "5.json": '{"id": 80}'}  # fmt: skip
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / "v.1").mkdir()
+    paths = ["x.jpg", "y.png", "z.jpg", "w.jpg", "v.1/picture", "5.jpg"]
+    ids = image_folder.post_ids(paths, places.open_place(tmp_path))
+    assert ids == [77, 78, *map(image_folder.path_id, paths[2:5]), 5]

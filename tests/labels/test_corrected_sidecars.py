@@ -4,6 +4,7 @@ import json
 
 import pytest
 from helpers import jpeg
+from helpers.archives import write_tar
 
 from Utils.command.cli import UserError
 from Utils.images import image_folder, places
@@ -92,3 +93,14 @@ def test_archives_are_not_rewritten(tmp_path):
     (tmp_path / "x.tar").write_bytes(bytes(10240))
     with pytest.raises(UserError, match=r"x\.tar is no folder on this machine"):
         corrected_sidecars.correct(tmp_path / "x.tar", {})
+
+
+def test_sidecars_in_archives_are_not_rewritten(tmp_path):
+    files = {"1.jpg": jpeg(1, 8), "1.txt": b"solo"}
+    write_tar(tmp_path / "a.tar", files)
+    with pytest.raises(UserError, match="the 1 pictures with decisions lie in archives; .* Unpack them once"):
+        corrected_sidecars.correct(tmp_path, {(1, 0): ("hat", True)})
+    folder_of(tmp_path, **{"2__jpg": files["1.jpg"], "2__txt": "solo"})
+    done = corrected_sidecars.correct(tmp_path, {(post, 0): ("hat", True) for post in (1, 2)})
+    assert done.changed == ["2.txt"]
+    assert done.unreadable == {"a.tar/1.txt": "it lies in an archive, which is not rewritten"}

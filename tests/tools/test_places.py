@@ -14,6 +14,7 @@ from helpers.pictures import smooth
 
 from tools import check_images, find_duplicates, predict, select_tags, tag_images, write_records
 from Utils.data import post_images, post_images_server
+from Utils.data.sources.sidecar_folders import read_sidecars
 from Utils.images import codec, image_folder, places
 
 
@@ -149,13 +150,30 @@ def test_tag_images_and_predict_of_every_place(exported, odd, tmp_path, capsys, 
     assert {path: int(number) for number, path in rows} == {path: IDS[path] for path in good}
 
 
-@pytest.mark.parametrize("kind", ["tar", "remote"])
-def test_sidecars_are_not_written_into_archives(exported, odd, tmp_path, capsys, kind):
-    place = str(ALL_PLACES[kind](tmp_path, odd))
+@pytest.mark.parametrize("kind", ["tar", "tars", "remote"])
+def test_sidecars_of_archives_go_to_folders_of_the_same_names(exported, odd, tmp_path, capsys, kind):
+    place, out = str((PLACES | ALL_PLACES)[kind](tmp_path, odd)), tmp_path / "captions"
     before = sorted(tmp_path.rglob("*"))
-    assert tag_images.main([str(exported / "release"), place]) == 2
-    assert "no sidecar can be written beside them; --format json or csv" in capsys.readouterr().err
+    words = [str(exported / "release"), place, "--threshold", "0"]
+    assert tag_images.main(words) == 2
+    assert "no sidecar can be written beside them; -o FOLDER takes" in capsys.readouterr().err
     assert sorted(tmp_path.rglob("*")) == before
+    assert tag_images.main([*words, "-o", str(out)]) == 0
+    assert "7 pictures tagged, 0 left as they were, 1 set aside" in capsys.readouterr().err
+    texts = {
+        path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*.*") if path.is_file()
+    }
+    members = image_folder.image_paths(places.open_place(place))
+    expected = {image_folder.without_suffix(path) for path in members if not path.endswith("b.jpg")}
+    assert {image_folder.without_suffix(name) for name in texts} == expected
+    assert tag_images.main([*words, "-o", str(out)]) in (0, 1)  # the broken one is tried again
+    assert "0 pictures tagged, 7 left as they were" in capsys.readouterr().err
+    source = read_sidecars(out, place)
+    assert sorted(path for block in source.blocks() for path in block.paths) == sorted(
+        path for path in members if not path.endswith("b.jpg")
+    )
+    assert tag_images.main([*words, str(tmp_path), "-o", str(out)]) == 2
+    assert "takes the sidecars of one place of pictures; got" in capsys.readouterr().err
 
 
 def upload(folder, remote):

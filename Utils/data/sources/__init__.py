@@ -13,8 +13,10 @@ from Utils.data.sources.parquet_files import read_parquet
 from Utils.data.sources.post_tables import read_e621
 from Utils.data.sources.sidecar_folders import read_sidecars, read_webdataset
 from Utils.data.sources.stream import Source
+from Utils.files.atomic import AnyPath
+from Utils.images.place import Place
 
-__all__ = ["FINDS_PICTURES", "SOURCES", "Detected", "default_pictures", "detect"]
+__all__ = ["FINDS_PICTURES", "SOURCES", "Detected", "default_pictures", "detect", "read"]
 
 SOURCES: dict[str, Callable[..., Source]] = {
     "fire-eggs": read_fire_eggs,
@@ -25,3 +27,9 @@ SOURCES: dict[str, Callable[..., Source]] = {
     "webdataset": read_webdataset,
     "e621": read_e621,
 }
+_DATABASES = ("fire-eggs", "deepdanbooru")  # their posts have numbers, wherever the pictures are
+
+
+def read(kind: str, path: AnyPath, images: Place | AnyPath | None = None) -> Source:
+    """Read a source of posts; ``images`` is the place of their pictures, which names those without an id."""
+    return SOURCES[kind](path) if kind in _DATABASES else SOURCES[kind](path, images)

@@ -14,7 +14,7 @@ from typing import Any
 from Utils.command.cli import UserError
 from Utils.data import danbooru_fields
 from Utils.data.danbooru_fields import FLAGS_FIELD, STATUS_FIELDS, FieldError
-from Utils.images import image_folder
+from Utils.images import image_folder, picture_index
 from Utils.tags import captions
 from Utils.tags.tag_list import CATEGORIES
 
@@ -79,7 +79,7 @@ class Post:
     rating: str  # g s q e, danbooru_fields.SAFE or ""
     status: int  # bits of STATUSES
     tags: list[TagGroup]
-    # (image_folder.stem_key of its file's MD5, 0) or image_folder.file_keys of its name; 0 without one
+    # (picture_index.stem_key of its file's MD5, 0) or picture_index.file_keys of its name; 0 without one
     keys: tuple[int, int] = (0, 0)
     name: str = ""  # of its file, as the record has it
     sentences: tuple[str, ...] = ()  # of its caption, which are no tags
@@ -202,10 +202,10 @@ def _file_name(value: Any) -> str:
 def _keys(record: Mapping[str, Any], name: str) -> tuple[int, int]:
     """Return the keys of the file's name, else of its MD5: ``md5``, or e621's ``file.md5``."""
     if name:
-        return image_folder.file_keys(name)
+        return picture_index.file_keys(name)
     file = record.get("file")
     md5 = record.get("md5") or (file.get("md5") if isinstance(file, dict) else None)
-    return (image_folder.stem_key(md5) if isinstance(md5, str) and md5 else 0), 0
+    return (picture_index.stem_key(md5) if isinstance(md5, str) and md5 else 0), 0
 
 
 def parse_tags(record: Mapping[str, Any]) -> tuple[list[TagGroup], tuple[str, ...]]:

@@ -19,7 +19,8 @@ from Utils.data.sources.danbooru_post import Post
 from Utils.data.sources.stream import PostBlock, Source, sort_each_row
 from Utils.data.sources.vocabulary import Vocabulary
 from Utils.files.atomic import AnyPath
-from Utils.images import image_folder
+from Utils.images import image_folder, picture_index
+from Utils.images.place import Place
 
 _MAX_LISTED = 10_000  # rejected records that are named one by one
 _ROW_BYTES = 4  # a tag row is an int32 in the file
@@ -33,10 +34,11 @@ class DiskSorter:
 
     Args:
         keeps_keys: whether the posts' keys are kept, 16 bytes of these; not needed where paths are known.
+        images: the place of the pictures, which gives ids to posts that have only a file's name.
     """
 
-    def __init__(self, keeps_keys: bool = True) -> None:
-        self._keeps_keys = keeps_keys
+    def __init__(self, keeps_keys: bool = True, images: Place | AnyPath | None = None) -> None:
+        self._keeps_keys, self._images = keeps_keys, images
         self.vocabulary = Vocabulary()
         self.rejected: list[tuple[int, str, str]] = []  # (post id, where it was, reason), the first 10,000
         self.num_rejected = 0
@@ -68,7 +70,7 @@ class DiskSorter:
         try:
             post = danbooru_post.parse_post(record, name=key or member, folder=folder)
             if member and not record.get("image"):  # its row is no name that another file may have
-                post = dataclasses.replace(post, keys=(image_folder.file_keys(member)[0], 0))
+                post = dataclasses.replace(post, keys=(picture_index.file_keys(member)[0], 0))
             self.add(post)
         except FieldError as error:
             self.reject(error.post_id, place, str(error))
@@ -134,8 +136,14 @@ class DiskSorter:
         return (*notes, *self._notes)
 
     def _set_ids_of_names(self) -> None:
-        """Give the posts without an id the ids that a folder of pictures gives their files."""
-        ids = image_folder.post_ids(list(self._names.values()))
+        """Give the posts without an id the ids that their place, or one of just these, gives the pictures."""
+        if not self._names:
+            return
+        names = list(self._names.values())
+        if self._images is None:
+            ids = image_folder.post_ids(names)
+        else:
+            ids = picture_index.ids_of_names(self._images, names)
         for place, post_id in zip(self._names, ids, strict=True):
             self._ids[place] = post_id
 

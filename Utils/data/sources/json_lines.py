@@ -17,6 +17,7 @@ from Utils.data.sources.disk_sorter import DiskSorter
 from Utils.data.sources.stream import Source
 from Utils.files import compressed, damage
 from Utils.files.atomic import AnyPath, to_path
+from Utils.images.place import Place
 
 SUFFIXES = (".json", ".jsonl", ".ndjson", *compressed.SUFFIXES, "")
 
@@ -29,7 +30,7 @@ _FAULT = "cannot be read to its end"
 Record = tuple[str, str, Any]  # place for messages, key in an object of records or "", value
 
 
-def read_json_lines(path: AnyPath) -> Source:
+def read_json_lines(path: AnyPath, images: Place | AnyPath | None = None) -> Source:
     """Read a file of posts as JSON, or every such file below a folder, in any of the forms above.
 
     Fields are those of `danbooru_post`. What is no post is listed as rejected; a file whose first object is
@@ -37,7 +38,7 @@ def read_json_lines(path: AnyPath) -> Source:
 
     Raises UserError where there are no posts, WorkError where a file cannot be read to its end.
     """
-    path, sorter = to_path(path), DiskSorter()
+    path, sorter = to_path(path), DiskSorter(images=images)
     files, skipped = find_files(path), []
     for file in files:
         before, folder = len(sorter) + sorter.num_rejected, source_files.folder_of(file, path)

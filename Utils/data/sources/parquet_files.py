@@ -15,12 +15,13 @@ from Utils.data.sources.stream import Source
 from Utils.files import damage, parquet_files
 from Utils.files.atomic import AnyPath, to_path
 from Utils.images import image_folder
+from Utils.images.place import Place
 
 _LEAVES = {"image": "path", "file": "md5"}  # what is read of a column that holds objects
 _FAULT = "is damaged or no Parquet file"
 
 
-def read_parquet(path: AnyPath) -> Source:
+def read_parquet(path: AnyPath, images: Place | AnyPath | None = None) -> Source:
     """Read a Parquet file, or all below a folder, batch by batch.
 
     Columns as in `danbooru_post`: id, tags in any of their forms (texts, lists, lists of objects, objects of
@@ -30,7 +31,7 @@ def read_parquet(path: AnyPath) -> Source:
 
     Raises UserError where files or columns are missing, WorkError where a file cannot be read.
     """
-    path, sorter = to_path(path), DiskSorter()
+    path, sorter = to_path(path), DiskSorter(images=images)
     files = find_files(path)
     posts = [file for file in files if len(files) == 1 or _is_of_posts(file)] or files[:1]
     for file in posts:

@@ -10,6 +10,7 @@ from Utils.data.sources.stream import Source
 from Utils.files import compressed
 from Utils.files.atomic import AnyPath, to_path
 from Utils.files.csv_stream import CsvStream
+from Utils.images.place import Place
 
 SUFFIXES = (".csv", *compressed.SUFFIXES)
 _EXPORT = re.compile(r"posts-(\d{4}-\d\d-\d\d)\.csv")
@@ -21,7 +22,7 @@ TAG_EXPORTS = {
 _LAYOUT_FIELDS = ("locked_tags",)  # not read, but they tell whose export it is
 
 
-def read_e621(path: AnyPath) -> Source:
+def read_e621(path: AnyPath, images: Place | AnyPath | None = None) -> Source:
     """Read a table of posts, or those in a folder: of several dated exports the newest.
 
     Columns as in `danbooru_post`. Deleted posts have that status. Categories are in another table
@@ -30,7 +31,7 @@ def read_e621(path: AnyPath) -> Source:
 
     Raises UserError where there is no such table, WorkError where one cannot be read to its end.
     """
-    path, sorter = to_path(path), DiskSorter()
+    path, sorter = to_path(path), DiskSorter(images=images)
     files, others = find_files(path)
     sorter.note_files([file.name for file in others], "are passed by: they are older exports or no posts")
     for file in files:

@@ -38,6 +38,7 @@ NAMESPACES = {**{name: name for name in (*CATEGORIES, *OTHER_CATEGORIES)}, **CAT
 SUFFIXES = (".txt", ".tags", ".caption", ".json")  # in the order of preference
 
 _MAX_BYTES = 2**24  # of a sidecar
+_UNREAD = -2  # instead of an id: what the JSON beside a picture says is not known yet
 _MAX_LISTED = 3  # reasons in an error
 Rejection = tuple[int, str, str]  # post id, path, reason
 
@@ -87,26 +88,34 @@ def read_webdataset(
 
 
 class _Pictures:
-    """What decides the ids of all pictures of a place, in 24 bytes each; the paths of those with a post."""
+    """What decides the ids of all pictures of a place, in 24 bytes each, and their paths.
 
-    def __init__(self) -> None:
+    Args:
+        places: where the JSON beside a picture may lie, the place of the pictures first.
+    """
+
+    def __init__(self, places: Sequence[Place]) -> None:
+        self._places = places
         self._numbers, self._stated, self._hashes = array.array("q"), array.array("q"), array.array("q")
         self._rows = array.array("q")  # of the pictures with a post
-        self.count = 0
         self._paths: list[pa.Array] = []
         self._waiting: list[str] = []
 
-    def add(self, path: str, stated_id: int = -1, has_post: bool = False) -> None:
-        """Add a picture; ``stated_id`` is the id that the JSON beside it says."""
+    @property
+    def count(self) -> int:
+        """Return how many were added."""
+        return len(self._numbers)
+
+    def add(self, path: str, stated_id: int = _UNREAD, has_post: bool = False) -> None:
+        """Add a picture; ``stated_id`` is the id in the JSON beside it, if that has been read already."""
         if has_post:
             self._rows.append(self.count)
-            self._waiting.append(path)
-            if len(self._waiting) >= stream.BLOCK_SIZE:
-                self._flush()
-        self.count += 1
         self._numbers.append(image_folder.stem_number(path))
         self._stated.append(stated_id)
         self._hashes.append(image_folder.path_id(path))
+        self._waiting.append(path if image_folder.is_unicode(path) else image_folder.printable(path))
+        if len(self._waiting) >= stream.BLOCK_SIZE:
+            self._flush()
 
     def _flush(self) -> None:
         self._paths.append(pa.array(self._waiting, pa.large_string()))
@@ -115,11 +124,17 @@ class _Pictures:
     def finish(self) -> None:
         """Decide the ids; afterwards ``ids`` are of all pictures, ``of_posts`` of those with a post."""
         self._flush()
-        self.ids = image_folder.assigned_ids(*map(_as_numpy, (self._numbers, self._stated, self._hashes)))
-        self._numbers = self._stated = self._hashes = array.array("q")
-        self.of_posts = self.ids[_as_numpy(self._rows)]
-        self._joined = pa.concat_arrays(self._paths)
-        self._paths, self._order = [], np.argsort(self.of_posts, kind="stable")
+        self._joined, self._paths = pa.concat_arrays(self._paths), []
+        numbers, stated, hashes = map(_as_numpy, (self._numbers, self._stated, self._hashes))
+        stated = np.where(stated == _UNREAD, -1, stated)
+        unread = np.flatnonzero((_as_numpy(self._stated) == _UNREAD) & ~image_folder.is_only(numbers))
+        for place in self._places:
+            rows = unread[stated[unread] < 0]
+            stated[rows] = image_folder.ids_in_json(place, self._joined.take(pa.array(rows)).to_pylist())
+        self.ids = image_folder.assigned_ids(numbers, stated, hashes)
+        rows = _as_numpy(self._rows)
+        self.of_posts = self.ids[rows]
+        self._order = rows[np.argsort(self.of_posts, kind="stable")]
 
     def paths(self, start: int, end: int) -> list[str]:
         """Return the paths of the posts from one place to another in the order of ids."""
@@ -139,7 +154,7 @@ class _Reader:
         is_one = self._place.path == str(path)  # then its archives are indexed once
         self._texts = self._place if is_one else places.open_place(path)
         self.census, self.rejected = image_folder.Census(), []
-        self._pictures = _Pictures()
+        self._pictures = _Pictures([self._place] if is_one else [self._place, self._texts])
         self._unread: list[str] = []  # sidecars of pictures that have a better one
         self._unpaired: dict[str, str] = {}  # sidecars of no picture, as `_by_lower_suffix` has them
 
@@ -150,15 +165,15 @@ class _Reader:
         for picture, candidates in progress(self._pairs(), label="sidecars", unit="pictures"):
             self._unread += candidates[1:]
             try:
-                post, record = self._post_of(picture, candidates)
+                post, record, sidecar = self._post_of(picture, candidates)
             except FieldError as error:
                 failures.append((pictures.count, picture, str(error)))
-                pictures.add(picture)
+                pictures.add(picture, self._stated_id(candidates))
                 continue
             if record is not None:
                 sorter.note_layout(record)
             sorter.add(post)
-            pictures.add(picture, -1 if record is None else post.post_id, has_post=True)
+            pictures.add(picture, self._stated_id(candidates, sidecar, post), has_post=True)
         pictures.finish()
         self._require_posts(failures)
         sorter.set_ids(pictures.of_posts)
@@ -167,7 +182,7 @@ class _Reader:
         self.rejected += [
             (image_folder.post_id(name.rpartition(".")[0]), printable(name), "file missing")
             for name in sorted(self._unpaired.values())
-            if not name.lower().endswith(".json")
+            if not _is_json(name)
         ]
         sorter.note_files(self._unread, "lie beside others of the same picture and are not read")
         return sorter.finish(kind, self._path)
@@ -216,24 +231,32 @@ class _Reader:
 
     def _candidates(self, picture: str, sidecars: Mapping[str, str]) -> list[str]:
         """Return the keys of a picture's sidecars, the preferred first, its whole name before the stem."""
-        stem = picture.rpartition(".")[0]
-        names = (f"{name}{suffix}" for suffix in self._suffixes for name in (picture, stem) if name)
+        stems = dict.fromkeys((picture, image_folder.without_suffix(picture)))
+        names = (f"{stem}{suffix}" for suffix in self._suffixes for stem in stems)
         return [name for name in names if name in sidecars]
 
-    def _post_of(self, picture: str, candidates: Sequence[str]) -> tuple[Post, dict[str, Any] | None]:
-        """Return the post of the first sidecar with a tag, else of the first; and its record, of JSON."""
+    def _post_of(self, picture: str, candidates: Sequence[str]) -> tuple[Post, dict[str, Any] | None, str]:
+        """Return the post of the first sidecar with a tag, else of the first, and its record and name."""
         if not image_folder.is_unicode(picture):
             raise FieldError("file name is no UTF-8")
         if not candidates:
             raise FieldError("no sidecar")
-        first: tuple[Post, dict[str, Any] | None] | None = None
+        posts = []
         for name in candidates:
             post, record = _read_post(self._texts, name)
+            posts.append((post, record, name))
             if any(names for names, _, _ in post.tags):
-                return post, record
-            first = first or (post, record)
-        assert first is not None  # there is a candidate
-        return first
+                return posts[-1]
+        return posts[0]
+
+    def _stated_id(self, candidates: Sequence[str], sidecar: str = "", post: Post | None = None) -> int:
+        """Return the id in the JSON beside a picture, given the sidecar that was read; maybe _UNREAD."""
+        if self._texts is not self._place or ".json" not in self._suffixes:
+            return _UNREAD
+        first = next(filter(_is_json, candidates), None)
+        if first is None:
+            return -1
+        return post.post_id if post and first == sidecar else _UNREAD
 
     def _require_posts(self, failures: Sequence[tuple[int, str, str]]) -> None:
         if len(self._pictures.of_posts):
@@ -260,6 +283,10 @@ class _Reader:
             start = end
 
 
+def _is_json(name: str) -> bool:
+    return name.lower().endswith(".json")
+
+
 def _with_lower_suffix(name: str) -> str:
     stem, dot, suffix = name.rpartition(".")
     return f"{stem}{dot}{suffix.lower()}"
@@ -272,7 +299,7 @@ def _read_post(place: Place, name: str) -> tuple[Post, dict[str, Any] | None]:
         if len(data) > _MAX_BYTES:
             raise FieldError(f"larger than {_MAX_BYTES} bytes")
         text = _decoded(data)
-        record: Any = json.loads(text) if name.lower().endswith(".json") else None
+        record: Any = json.loads(text) if _is_json(name) else None
     except FieldError as error:
         raise FieldError(f"sidecar unreadable: {error}") from error
     except (ValueError, RecursionError, OSError, codec.ImageError) as error:

@@ -5,7 +5,7 @@ import pytest
 from Utils.command.cli import UserError
 from Utils.data.danbooru_fields import OTHER_CATEGORIES, FieldError
 from Utils.data.sources import danbooru_post
-from Utils.images import image_folder
+from Utils.images import picture_index
 
 SPECIES = OTHER_CATEGORIES["species"]
 
@@ -67,7 +67,7 @@ def test_a_post_has_the_key_of_its_md5_and_may_be_named_by_its_file():
         {"id": 3, "md5": "AB", "rating": "e", "is_banned": 1, "tags": "a"}, post_id=9
     )
     assert (post.post_id, post.rating, post.status) == (9, "e", 0b10)
-    assert post.keys == (image_folder.stem_key("ab"), 0)
+    assert post.keys == (picture_index.stem_key("ab"), 0)
     assert danbooru_post.parse_post({"id": 3, "tags": "a"}).keys == (0, 0)
 
 

@@ -9,7 +9,7 @@ import pytest
 from Utils.command.cli import UserError, WorkError
 from Utils.data.sources import json_lines
 from Utils.data.sources.json_lines import read_json_lines
-from Utils.images import image_folder
+from Utils.images import image_folder, picture_index
 
 POST = {"id": 1, "tag_string": "a"}
 
@@ -126,7 +126,7 @@ def test_names_are_relative_to_their_file_and_found_wherever_the_place_begins(tm
             (tmp_path / split / f"{number}.jpg").touch()
         text = lines([{"file_name": f"{number}.jpg", "text": split} for number in (1, 2)])
         (tmp_path / split / "metadata.jsonl").write_text(text)
-    source, files = read_json_lines(tmp_path), image_folder.index(tmp_path, named=True, by_path=True)
+    source, files = read_json_lines(tmp_path), picture_index.index(tmp_path, named=True, by_path=True)
     (block,) = source.blocks()
     names = dict(zip(source.tags["tag_id"], source.tags["name"], strict=True))
     paths = files.paths(files.find(block.ids, block.keys))
@@ -139,7 +139,7 @@ def test_names_are_relative_to_their_file_and_found_wherever_the_place_begins(tm
     for name in (*same, "/data/img/1.jpg", "no.jpg"):
         (tmp_path / "meta.json").write_text(json.dumps({name: {"tags": "a"}}))
         (block,) = read_json_lines(tmp_path / "meta.json").blocks()
-        files = image_folder.index(tmp_path, named=True, by_path=True)
+        files = picture_index.index(tmp_path, named=True, by_path=True)
         number = int(files.find(np.array([-5]), block.keys)[0])
         assert (number >= 0) == (name in same)
         assert number < 0 or files.paths(np.array([number])) == ["only/cat.png"]

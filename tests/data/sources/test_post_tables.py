@@ -7,7 +7,7 @@ import pytest
 from Utils.command.cli import UserError
 from Utils.data.sources import parents
 from Utils.data.sources.post_tables import read_e621
-from Utils.images import image_folder
+from Utils.images import picture_index
 
 HEADER = "id,md5,source,rating,tag_string,locked_tags,parent_id,is_deleted,is_pending,is_flagged\n"
 ROWS = HEADER + (
@@ -26,7 +26,7 @@ def test_an_export_is_read_and_bad_rows_are_listed(tmp_path):
     assert block.ids.tolist() == [1, 2, 4]
     assert "".join(map(chr, block.ratings)) == "seq"
     assert block.status.tolist() == [0, 1, 4]  # deleted, pending
-    assert block.keys.tolist() == [image_folder.stem_key(md5) for md5 in ("aa", "bb", "ee")]
+    assert block.keys.tolist() == [picture_index.stem_key(md5) for md5 in ("aa", "bb", "ee")]
     assert source.tags.set_index("name")["count"].to_dict() == {"canine": 1, "solo": 2}
     assert source.rejected == (
         (-1, "posts-2024-01-01.csv.gz, line 5", "another number of cells than the first line"),

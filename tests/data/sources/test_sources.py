@@ -11,7 +11,7 @@ import pytest
 
 from Utils.data import sources
 from Utils.data.sources import stream
-from Utils.images import image_folder
+from Utils.images import image_folder, picture_index, places
 from Utils.tags.tag_list import name_id
 
 NAMES = {0: ["1girl", "blue_eyes", "o_o"], 1: ["someone"], 3: ["fate"], 4: ["saber_(fate)"], 5: ["highres"]}
@@ -186,7 +186,7 @@ def test_a_file_may_be_named_by_the_md5_as_deepdanbooru_does(tmp_path):
         (tmp_path / "i" / name).touch()
     source, files = (
         sources.read_json_lines(tmp_path / "p.jsonl"),
-        image_folder.index(tmp_path / "i", named=True),
+        picture_index.index(tmp_path / "i", named=True),
     )
     (block,) = source.blocks()
     numbers = files.find(block.ids, block.keys)
@@ -196,3 +196,66 @@ def test_a_file_may_be_named_by_the_md5_as_deepdanbooru_does(tmp_path):
     assert files.paths(numbers[:2]) == names[:2]
     assert files.paths(numbers[5:]) == names[4:]
     assert source.keep_unrated  # no post has a rating
+
+
+PICTURES = {"a/5.jpg": 90, "b/5.jpg": None, "x.jpg": 77, "12.jpg": 13, "v.1/none": None}  # id in its JSON
+
+
+def in_sidecars(folder):
+    """Captions, which go before JSON."""
+    for name in PICTURES:
+        (folder / f"{name}.txt").write_text("solo, hat")
+
+
+def in_metadata(folder):
+    """Hugging Face's, without ids."""
+    rows = [{"file_name": name, "text": "solo, hat"} for name in PICTURES if name != "b/5.jpg"]
+    (folder / "metadata.jsonl").write_text(lines(rows))
+
+
+def in_trainer_metadata(folder):
+    """kohya's, with the paths of another machine."""
+    table = {f"/home/a/pictures/{name}": {"tags": "solo, hat"} for name in PICTURES if "/" not in name}
+    (folder / "meta_cap.json").write_text(json.dumps(table))
+
+
+def in_parquet(folder):
+    rows = [{"file_name": name, "tags": "solo hat"} for name in PICTURES]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "posts.parquet")
+
+
+def in_csv(folder):
+    (folder / "posts.csv").write_text("".join(f"{name},solo hat\n" for name in ("file_name,tags", *PICTURES)))
+
+
+def in_posts_with_ids(folder):
+    known = {"a/5.jpg": 90, "b/5.jpg": 5, "x.jpg": 77, "12.jpg": 12}
+    rows = [{"id": number, "tag_string": "solo hat"} for number in known.values()]
+    (folder / "posts.jsonl").write_text(lines(rows))
+    return known
+
+
+@pytest.mark.parametrize(
+    "write", [in_sidecars, in_metadata, in_trainer_metadata, in_parquet, in_csv, in_posts_with_ids]
+)
+@pytest.mark.reliability("The same pictures, described by each kind of source", "each has one id everywhere")
+def test_a_picture_has_the_same_id_whatever_the_source(tmp_path, write):
+    for name, number in PICTURES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"\x89PNG\r\n\x1a\n")
+        if number is not None:
+            (tmp_path / name).with_suffix(".json").write_text(json.dumps({"id": number}))
+    listed = image_folder.post_ids(list(PICTURES), places.open_place(tmp_path))
+    id_of = dict(zip(PICTURES, listed, strict=True)) | (write(tmp_path) or {})
+    if write is in_posts_with_ids:
+        assert len({*id_of.values()} - {5, 12, 77, 90}) == 1
+    origin = tmp_path if write is in_sidecars else next(tmp_path.glob("[pm]*.*"))
+    kind = sources.detect(origin).kind
+    source = sources.read(kind, origin, tmp_path)
+    (block,) = source.blocks()
+    paths = block.paths
+    if paths is None:
+        files = picture_index.index(tmp_path, named=True, by_path=True)
+        paths = files.paths(files.find(block.ids, block.keys))
+    assert paths
+    assert {path: id_of[path] for path in paths} == dict(zip(paths, block.ids.tolist(), strict=True))

@@ -1,0 +1,280 @@
+"""The pictures of a place by post: by number, by the id in the JSON beside them, by MD5, by name or path."""
+
+import array
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from Utils.files.atomic import AnyPath
+from Utils.images import image_folder
+from Utils.images.census import Census
+from Utils.images.formats import SUFFIXES
+from Utils.images.image_folder import hash63, is_only, is_unicode, join
+from Utils.images.place import Place
+from Utils.images.places import as_place
+
+_ANYWHERE = "*/"  # before a name that no other file of the place has
+_RANKS = {suffix: rank for rank, suffix in enumerate(SUFFIXES)}
+# Columns of the pictures that are listed while a place is walked through.
+_ID, _SUFFIX, _FOLDER, _IS_ELSEWHERE, _PATH = range(5)
+
+
+def stem_key(stem: str) -> int:
+    """Return the key of a file whose stem is no post id but, for example, an MD5; see `PictureIndex.find`."""
+    return hash63(stem.lower()) | 1  # never 0, which means a post without another name
+
+
+def file_keys(path: str) -> tuple[int, int]:
+    """Return the keys of a file that is known by a name or a path; see `index`.
+
+    The first is that of the path without its suffix, the second that of its name alone, for a path that
+    begins elsewhere: it finds a file only if no other of the place has the name.
+    """
+    path = path.replace("\\", "/").removeprefix("./")
+    stem = path.rpartition(".")[0] if "." in path.rpartition("/")[2][1:] else path
+    return stem_key(stem), stem_key(f"{_ANYWHERE}{stem.rpartition('/')[2]}")
+
+
+@dataclasses.dataclass(frozen=True)
+class PictureIndex:
+    """The pictures of a place by post id, in about 24 bytes a file; made by `index`."""
+
+    path: str
+    ids: np.ndarray  # (N,) int64, ascending
+    census: Census  # what the place holds, for messages
+    _folder_rows: np.ndarray  # (N,) rows of _folders
+    _suffix_rows: np.ndarray  # (N,) rows of the census' suffixes
+    _path_rows: np.ndarray  # (N,) rows of _paths, -1 where the name is the plain number
+    _folders: list[str]
+    _paths: pa.StringArray
+    _keys: np.ndarray  # (M,) int64, ascending: stem_key of the files that can be found by another name
+    _keyed_paths: pa.StringArray  # (M,)
+
+    def find(self, ids: np.ndarray, keys: np.ndarray | None = None) -> np.ndarray:
+        """Return the number of every post's file, -1 for posts without one: (P,) int64.
+
+        Args:
+            ids: (P,) post ids.
+            keys: (P,) `stem_key` of another name that the file may have, which is looked for first; or (P, K)
+                of several such names, the first that is there counts.
+        """
+        files = _find(self.ids, ids)
+        if keys is None:
+            return files
+        for column in keys.reshape(len(keys), -1).T[::-1]:
+            keyed = _find(self._keys, column)
+            files = np.where(keyed >= 0, keyed + len(self.ids), files)
+        return files
+
+    def paths(self, files: np.ndarray) -> list[str]:
+        """Return the paths, relative to the place, of files given by the numbers that `find` returns."""
+        is_keyed = files >= len(self.ids)
+        if is_keyed.all():
+            return self._keyed_paths.take(files - len(self.ids)).to_pylist()
+        rows = np.minimum(files, max(len(self.ids) - 1, 0))
+        columns = (self.ids, self._folder_rows, self._suffix_rows, self._path_rows)
+        paths = [self._path(*key) for key in zip(*(column[rows].tolist() for column in columns), strict=True)]
+        for row in np.flatnonzero(is_keyed):
+            paths[row] = self._keyed_paths[int(files[row]) - len(self.ids)].as_py()
+        return paths
+
+    def _path(self, number: int, folder_row: int, suffix_row: int, path_row: int) -> str:
+        if path_row >= 0:
+            return self._paths[path_row].as_py()
+        return _plain_path(self._folders[folder_row], number, self.census.suffixes[suffix_row])
+
+    def __str__(self) -> str:
+        return self.census.describe(self.path)
+
+
+def _plain_path(folder: str, number: int, suffix: str) -> str:
+    return join(folder, f"{number}{suffix}")
+
+
+def _find(ascending: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Return the position of every number among ascending ones, -1 for those that are not there."""
+    if not len(ascending):
+        return np.full(len(numbers), -1, np.int64)
+    positions = np.minimum(np.searchsorted(ascending, numbers), len(ascending) - 1)
+    return np.where(ascending[positions] == numbers, positions, -1)
+
+
+def index(root: Place | AnyPath, named: bool = False, by_path: bool = False) -> PictureIndex:
+    """List a place once and return the pictures whose number, or the JSON beside them, says their post.
+
+    A picture's post is that of `image_folder.post_ids`. Unlike there, several files may be of one post, as a
+    booru keeps them: the one at ``0NNN/ID`` wins, then the order of SUFFIXES, then that of paths.
+
+    Args:
+        root: of images, with all below it.
+        named: whether files can be found by any other stem too (`stem_key`), for 60 more bytes a file.
+        by_path: whether they can be found by `file_keys`, too, for twice as many more.
+    """
+    place, census, keyed = as_place(root), Census(), []
+    listing = _Listing(place, census)
+    for folder, names, pictures in image_folder.walk_pictures(place, census):
+        if not is_unicode(folder):
+            continue
+        pictures = [name for name in pictures if is_unicode(name)]
+        listing.add(folder, names, pictures)
+        if named:
+            keyed.append(_keyed_files(folder, pictures))
+    rows, odd_paths = listing.posts()
+    keys, paths = _first_of_each_key([*keyed, *(_keys_of_paths(keyed) if by_path else [])])
+    return PictureIndex(
+        str(root),
+        rows[:, _ID].copy(),
+        census,
+        rows[:, _FOLDER].astype(np.int32),
+        rows[:, _SUFFIX].astype(np.int32),
+        rows[:, _PATH].astype(np.int32),
+        listing.folders,
+        odd_paths,
+        keys,
+        paths,
+    )
+
+
+def ids_of_names(root: Place | AnyPath, names: Sequence[str]) -> list[int]:
+    """Return the post ids of pictures known by a name or a path, as `image_folder.post_ids` has them.
+
+    A name of no picture of the place gets the id of its path.
+    """
+    place = as_place(root)
+    files = index(place, named=True, by_path=True)
+    numbers = files.find(np.full(len(names), -1, np.int64), np.array([file_keys(name) for name in names]))
+    is_there = numbers >= 0
+    paths = iter(files.paths(numbers[is_there]))
+    walk = image_folder.walk_pictures(place)
+    all_paths = [join(folder, name) for folder, _, pictures in walk for name in pictures]
+    id_of = dict(zip(all_paths, image_folder.post_ids(all_paths, place), strict=True))
+    return [
+        id_of[next(paths)] if has_file else image_folder.path_id(name)
+        for name, has_file in zip(names, is_there.tolist(), strict=True)
+    ]
+
+
+class _Listing:
+    """The pictures of a place while it is walked through, in 40 bytes each.
+
+    The paths of those whose name is no plain number are kept, too, if a JSON may say their post.
+    """
+
+    def __init__(self, place: Place, census: Census) -> None:
+        self.folders: list[str] = []
+        self._place, self._census = place, census
+        self._parts: list[np.ndarray] = [np.zeros((0, 5), np.int64)]
+        self._paths: list[pa.Array] = [pa.array([], pa.string())]
+        self._num_paths = 0
+        self._described = array.array("q")  # hash63 of what a JSON is named after
+
+    def add(self, folder: str, names: Sequence[str], pictures: Sequence[str]) -> None:
+        """Add the pictures among the files of a folder."""
+        described = [join(folder, name[:-5]) for name in names if name[-5:].lower() == ".json"]
+        self._described.extend(hash63(path) for path in described)
+        may_have_json = bool(described) or self._place.folder_path(folder) is None
+        stems, suffix_rows = self._census.rows(pictures)
+        odd, rows = [], []
+        for name, stem, suffix_row in zip(pictures, stems, suffix_rows, strict=True):
+            number = image_folder.decimal(stem)
+            if number >= 0 and stem == str(number):
+                rows.append((number, suffix_row, -1))
+            elif number >= 0 or may_have_json:
+                rows.append((number, suffix_row, self._num_paths + len(odd)))
+                odd.append(join(folder, name))
+        self._add_rows(folder, np.array(rows, np.int64).reshape(-1, 3))
+        self._paths.append(pa.array(odd, pa.string()))
+        self._num_paths += len(odd)
+
+    def _add_rows(self, folder: str, rows: np.ndarray) -> None:
+        name = folder.rpartition("/")[2]
+        bucket = int(name) if len(name) == 4 and name.isdecimal() else -1
+        ids, folder_rows = rows[:, 0], np.full(len(rows), len(self.folders))
+        self._parts.append(np.stack([ids, rows[:, 1], folder_rows, ids % 1000 != bucket, rows[:, 2]], axis=1))
+        self.folders.append(folder)
+
+    def posts(self) -> tuple[np.ndarray, pa.StringArray]:
+        """Return the rows of the best picture of each post, by id, and the paths that they refer to."""
+        rows, paths = np.concatenate(self._parts), pa.concat_arrays(self._paths)
+        has_own_id = is_only(rows[:, _ID])
+        unnamed = np.flatnonzero(~has_own_id) if len(self._described) else np.empty(0, np.int64)
+        members = [self._path(*row, paths) for row in rows[unnamed].tolist()]
+        stated = self._ids_in_json(members)
+        changed = unnamed[stated >= 0]
+        is_taken = np.isin(stated, rows[has_own_id, _ID])
+        rows[changed, _ID] = np.where(is_taken, -1, stated)[stated >= 0]
+        rows[changed, _PATH] = len(paths) + np.arange(len(changed))
+        paths = pa.concat_arrays([paths, pa.array(members, pa.string()).filter(pa.array(stated >= 0))])
+        has_own_id[changed] = True
+        rows = rows[self._order(rows, has_own_id)]
+        rows = rows[(rows[:, _ID] >= 0) & (np.diff(rows[:, _ID], prepend=-1) != 0)]
+        is_odd = rows[:, _PATH] >= 0
+        paths = paths.take(rows[is_odd, _PATH])
+        rows[is_odd, _PATH] = np.arange(len(paths))
+        return rows, paths
+
+    def _ids_in_json(self, members: Sequence[str]) -> np.ndarray:
+        """Return the ids in the JSON beside pictures, -1 without; only listed files are looked for."""
+        stems = [(hash63(path), hash63(image_folder.without_suffix(path))) for path in members]
+        described = np.frombuffer(self._described, np.int64) if len(members) else np.empty(0, np.int64)
+        has_json = np.isin(np.array(stems, np.int64).reshape(-1, 2), described).any(axis=1)
+        ids = np.full(len(members), -1, np.int64)
+        rows = np.flatnonzero(has_json)
+        ids[rows] = image_folder.ids_in_json(self._place, [members[row] for row in rows.tolist()])
+        return ids
+
+    def _path(
+        self, number: int, suffix_row: int, folder_row: int, _: int, path_row: int, paths: pa.StringArray
+    ) -> str:
+        if path_row >= 0:
+            return paths[path_row].as_py()
+        return _plain_path(self.folders[folder_row], number, self._census.suffixes[suffix_row])
+
+    def _order(self, rows: np.ndarray, has_own_id: np.ndarray) -> np.ndarray:
+        """Return the order of rows by id, the best of each id first."""
+        ranks = np.array([_rank(suffix) for suffix in self._census.suffixes], np.int64)[rows[:, _SUFFIX]]
+        return np.lexsort((rows[:, _FOLDER], ranks, rows[:, _IS_ELSEWHERE], ~has_own_id, rows[:, _ID]))
+
+
+def _rank(suffix: str) -> int:
+    """Return the place of a suffix among those of pictures, the one after them for any other."""
+    return _RANKS.get(suffix.lower(), len(SUFFIXES))
+
+
+def _keyed_files(folder: str, files: Sequence[str]) -> tuple[np.ndarray, np.ndarray, pa.StringArray]:
+    """Return ``(keys, ranks of the suffixes, paths)`` of the images of one folder."""
+    images = [name for name in files if is_unicode(name)]
+    suffixes = [image_folder.suffix_of(name) for name in images]
+    keys = np.array([stem_key(image_folder.stem_of(name)) for name in images], np.int64)
+    ranks = np.array([_rank(suffix) for suffix in suffixes], np.int64)
+    return keys, ranks, pa.array([join(folder, name) for name in images], pa.string())
+
+
+def _keys_of_paths(
+    parts: Sequence[tuple[np.ndarray, np.ndarray, pa.StringArray]],
+) -> Iterator[tuple[np.ndarray, np.ndarray, pa.StringArray]]:
+    """Yield the same files with the keys of their paths, and of their names where no other file has them."""
+    paths_of_names: dict[int, set[int]] = {}  # keys
+    for _, ranks, paths in parts:
+        keys = np.array([file_keys(path) for path in paths.to_pylist()], np.int64).reshape(-1, 2)
+        yield keys[:, 0], ranks, paths
+        for of_path, of_name in keys.tolist():
+            paths_of_names.setdefault(of_name, set()).add(of_path)
+    for _, ranks, paths in parts:
+        keys = np.array([file_keys(path)[1] for path in paths.to_pylist()], np.int64)
+        alone = np.array([len(paths_of_names[key]) == 1 for key in keys.tolist()], bool)
+        yield keys[alone], ranks[alone], paths.filter(pa.array(alone))
+
+
+def _first_of_each_key(
+    parts: Sequence[tuple[np.ndarray, np.ndarray, pa.StringArray]],
+) -> tuple[np.ndarray, pa.StringArray]:
+    """Return ascending keys and the path of the best file of each."""
+    if not parts:
+        return np.zeros(0, np.int64), pa.array([], pa.string())
+    keys, ranks = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
+    order = np.lexsort((np.arange(len(keys)), ranks, keys))
+    order = order[np.diff(keys[order], prepend=-1) != 0]
+    return keys[order], pa.concat_arrays([part[2] for part in parts]).take(order)

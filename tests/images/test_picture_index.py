@@ -1,0 +1,79 @@
+"""Utils/images/picture_index.py: the best file of every post, by number, by JSON, by name."""
+
+import json
+
+import numpy as np
+import pytest
+from helpers.archives import write_tar
+
+from Utils.images import image_folder, picture_index, places
+
+
+def test_an_index_prefers_the_usual_place_then_the_usual_suffix(tmp_path):
+    names = [
+        "0005/1005.png",
+        "x/1005.jpg",
+        "2.webp",
+        "3.png",
+        "3.jpg",
+        "y/004.JPG",
+        "z/notes.txt",
+        "0006/1005.jpg",
+    ]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "loop").symlink_to(tmp_path, target_is_directory=True)
+    index = picture_index.index(tmp_path)
+    assert index.ids.tolist() == [2, 3, 4, 1005]
+    files = index.find(np.array([1, 2, 3, 4, 1005, 2000]))
+    assert (files < 0).tolist() == [True, False, False, False, False, True]
+    assert index.paths(files[1:5]) == ["2.webp", "3.jpg", "y/004.JPG", "0005/1005.png"]
+    assert "5 folders" in str(index)
+    assert picture_index.index(tmp_path / "x").find(np.array([7])).tolist() == [-1]
+
+
+FILES = {  # picture -> id in the JSON beside it
+    "ab/ff01.jpg": 77, "ab/ff02.png": "78", "a/5.jpg": 90, "b/5.jpg": None, "c/6.png": None, "d/006.jpg": 6,
+    "x.jpg": 81, "y.webp": 81, "9.jpg": 91, "z.jpg": 9, "none.jpg": None,
+}  # fmt: skip
+POSTS = {  # post -> its picture
+    77: "ab/ff01.jpg", 78: "ab/ff02.png", 90: "a/5.jpg", 5: "b/5.jpg", 6: "d/006.jpg", 81: "x.jpg",
+    9: "9.jpg",
+}  # fmt: skip
+
+
+def in_tar(folder):
+    members = dict.fromkeys(FILES, b"")
+    members |= {
+        f"{image_folder.without_suffix(name)}.json": json.dumps({"id": number}).encode()
+        for name, number in FILES.items()
+        if number is not None
+    }  # after all pictures, as archives of two steps have them
+    return write_tar(folder / "data.tar", members)
+
+
+def in_folder(folder):
+    for name, number in FILES.items():
+        (folder / name).parent.mkdir(exist_ok=True, parents=True)
+        (folder / name).touch()
+        if number is not None:
+            (folder / f"{name}.json").write_text(json.dumps({"id": number}))
+    return folder
+
+
+@pytest.mark.parametrize("make", [in_folder, in_tar])
+@pytest.mark.reliability("Pictures that only the JSON beside them names", "posts of the ids it says")
+def test_json_beside_pictures_says_their_posts_whatever_the_source(tmp_path, make):
+    """The same ids as `image_folder.post_ids` gives; of several pictures of one post the best, as ever."""
+    place = places.open_place(make(tmp_path))
+    index = picture_index.index(place)
+    ids = np.array([*POSTS, 91, 7])
+    files = index.find(ids)
+    assert files[-2:].tolist() == [-1, -1]
+    assert index.paths(files[:-2]) == list(POSTS.values())
+    listed = dict(zip(FILES, image_folder.post_ids(list(FILES), place), strict=True))
+    shared = {81, 5}  # of several pictures: then each has an id of its own, from its path
+    assert {post: path for post, path in POSTS.items() if post not in shared} == {
+        listed[path]: path for path in POSTS.values() if listed[path] < 100
+    }
