@@ -9,6 +9,7 @@ import hashlib
 import html
 import re
 from collections.abc import Iterable, Mapping
+from html.entities import html5
 from typing import Any
 
 import numpy as np
@@ -100,13 +101,18 @@ def require_one_alphabet(ratings: Iterable[str], ratings_map: Mapping[str, str] 
         )
 
 
+def _unescaped(entity: re.Match[str]) -> str:
+    # Of an unknown name html.unescape undoes the beginning: &notword; has &not.
+    return html.unescape(entity[0]) if entity[1][0] == "#" or f"{entity[1]};" in html5 else entity[0]
+
+
 def plain_name(name: str) -> str:
     """Return the name of a tag without HTML entities, which interfaces and downloaders of boorus leave in it.
 
     Only entities with their semicolon are undone: in ``black&notwhite`` there is none.
     """
     while "&" in name:
-        text = _ENTITY.sub(lambda entity: html.unescape(entity[0]), name)
+        text = _ENTITY.sub(_unescaped, name)
         if text == name:
             break
         name = "_".join(text.split())  # an entity may be a space or a line break
@@ -134,6 +140,8 @@ def parse_category(category: Any) -> int:
     `source_category_names` has it. Raises FieldError for what is neither a name nor a code.
     """
     text = "" if category is None else str(category).strip().lower()
+    if isinstance(category, bool):
+        raise FieldError(f"category {text} is neither a code nor a name")
     if text in ("", "none", "nan"):
         return CATEGORIES["general"]
     text = CATEGORY_SPELLINGS.get(text, text)

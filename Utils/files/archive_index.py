@@ -30,7 +30,7 @@ from Utils.files.ranges import RangeReader
 from Utils.files.tar_members import TarError
 from Utils.files.zip_members import ZipError, ZipMember
 
-VERSION = 2  # of the table; one of another version is made again
+VERSION = 3  # of the table; one of another version is made again
 _OPEN_ARCHIVES = 64
 _REMOTE_THREADS = 16  # archives that are indexed at the same time over a network
 
@@ -123,6 +123,17 @@ class ArchiveIndex:
             reader = _open_archive(self.archive_path(self._value("archive", row)))
             return reader.read(offset, min(size, length))
         return self.read(row, 1 << 30)[:length]
+
+    def row_ids(self, rows: np.ndarray) -> list[Any]:
+        """Return the values that the column ``id`` of a Parquet file has beside members, None without one."""
+        ids: list[Any] = [None] * len(rows)
+        is_parquet = self._values("kind", rows) == PARQUET
+        archives, offsets = self._values("archive", rows), self._values("offset", rows)
+        for archive in np.unique(archives[is_parquet]).tolist():
+            values = parquet_members.values(_open_archive(self.archive_path(archive)), "id")
+            for place in np.flatnonzero(is_parquet & (archives == archive)).tolist() if values else ():
+                ids[place] = values[offsets[place]]
+        return ids
 
     def is_row(self, row: int) -> bool:
         """Return whether a member is a row of a Parquet file."""

@@ -55,14 +55,15 @@ def index_archive(path: str, name: str) -> tuple[pa.Table, list[str]]:
             raise UserError(compressed(path, program))
     notes: list[str] = []
     try:
-        if start.startswith(b"PK"):
+        # A program that unpacks itself has other bytes before the members.
+        if start.startswith(b"PK") or path.lower().endswith(".zip"):
             rows: Iterator[Row] = (
                 (m.name, ZIP, m.offset, m.size, m.packed, m.method, m.check) for m in zip_members.scan(reader)
             )
             return _table(name, rows, path, notes), notes
         if start.startswith(b"PAR1"):
             rows = ((m.name, PARQUET, m.row, 0, 0, 0, 0) for m in parquet_members.scan(reader))
-            return _table(name, rows, path, notes, repeats=True), notes
+            return _table(name, rows, path, notes), notes
         return _table(name, _tar_rows(reader, path, notes), path, notes), notes
     except (TarError, ZipError, ParquetError) as error:
         raise UserError(f"{path} cannot be read as pictures: {error}") from error
@@ -97,6 +98,11 @@ def _tar_rows(reader: RangeReader, path: str, notes: list[str]) -> Iterator[Row]
     passed_by: collections.Counter[str] = collections.Counter()
     for member in tar_members.scan(reader, passed_by):
         yield member.name, TAR, member.offset, member.size, 0, 0, member.check
+    if passed_by.pop(tar_members.BEHIND_END, None):
+        notes.append(
+            f"{path} has more behind its end mark, as tars have that cat joined; that is not read: join them "
+            "by tar --concatenate, or give each"
+        )
     if passed_by.pop(tar_members.NO_END, None):
         notes.append(f"{path} has no end mark: its last members may have been cut off")
     if passed_by:
@@ -134,20 +140,14 @@ def _json_rows(reader: RangeReader, path: str) -> list[Row] | None:
     ]
 
 
-def _table(archive: str, rows: Iterable[Row], path: str, notes: list[str], repeats: bool = False) -> pa.Table:
+def _table(archive: str, rows: Iterable[Row], path: str, notes: list[str]) -> pa.Table:
     """Return the rows as a table; the archive's name is before theirs in their keys.
 
-    Of several members of a tar or zip with one name the last counts, as for those who unpack it. Rows of
-    Parquet files are each a file of its own: names that come ``repeats``-edly get the number of the row.
+    Of several members with one name the last counts, as for those who unpack an archive.
     """
     prefix = f"{archive}/" if archive else ""
     columns = list(zip(*rows, strict=True)) or [()] * 7
     names, kinds, offsets, sizes, packed, methods, checks = columns
-    if repeats:
-        counts = collections.Counter(names)
-        names = [
-            f"{row}/{name}" if counts[name] > 1 else name for row, name in zip(offsets, names, strict=True)
-        ]
     last = {name: place for place, name in enumerate(names)}
     kept = np.array(sorted(last.values()), np.int64)
     if len(kept) < len(names):

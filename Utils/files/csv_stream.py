@@ -3,6 +3,7 @@
 import codecs
 import csv
 import io
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
 from Utils.command.cli import UserError, WorkError
@@ -13,8 +14,13 @@ _MOST_CELL = 2**24  # characters; descriptions of posts have some ten thousand
 _FAULT = "cannot be read to its end"
 
 
+def delimiter_of(header: str) -> str:
+    """Return what separates the columns that a first line names: a comma, else a tab or a semicolon."""
+    return next((mark for mark in ",\t;" if mark in header), ",")
+
+
 class CsvStream:
-    """A CSV in UTF-8 whose first row names the columns.
+    """A CSV in UTF-8 whose first row names the columns, with commas, tabs or semicolons between them.
 
     Args:
         path: of the file.
@@ -37,7 +43,9 @@ class CsvStream:
                 is_utf16 = stream.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
                 encoding = "utf-16" if is_utf16 else "utf-8-sig"
                 text = io.TextIOWrapper(stream, encoding, errors="replace", newline="")
-                reader = csv.reader(self._lines(text))
+                lines = self._lines(text)
+                first = next(lines, "")
+                reader = csv.reader(itertools.chain([first], lines), delimiter=delimiter_of(first))
                 for cells in damage.iterate(reader, self.path, _FAULT, self._error_type):
                     if cells:
                         yield reader.line_num, cells

@@ -7,7 +7,7 @@ import collections
 import io
 import threading
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,13 +17,20 @@ from Utils.files.ranges import RangeFile, RangeReader
 _CACHED_BYTES = 1 << 26  # of row groups of a file, beside the one read last
 _MOST_GROUP_BYTES = 1 << 32
 _CONTENT, _PATH = "bytes", "path"
+_LOOKED_AT = 16  # rows
+_LONGEST_HASH = 64  # bytes, of SHA-512
 
 
 class ParquetMember(NamedTuple):
-    """A file in a row: its name, or the number of the row where it has none."""
+    """A file in a row, and its name, which no other row has.
+
+    Where rows have the same path their number stands before it. A row without a path is called ``row-5``: a
+    number alone would be taken for that of a post.
+    """
 
     name: str
     row: int
+    is_nameless: bool = False  # whether the row has no path
 
 
 class ParquetError(ValueError):
@@ -36,29 +43,45 @@ def image_column(reader: RangeReader) -> str | None:
     Raises ParquetError where the file is damaged.
     """
     with _opened(reader) as file:
-        return _image_column(file.schema_arrow)
+        return _image_column(file)
 
 
 def scan(reader: RangeReader) -> Iterator[ParquetMember]:
     """Yield the files of the image column in the order of rows, without reading their contents."""
     with _opened(reader) as file:
-        column = _image_column(file.schema_arrow)
+        column = _image_column(file)
         if column is None:
             raise ParquetError(
                 f"it has no column of pictures (bytes, or {{bytes, path}}); it has "
                 f"{', '.join(file.schema_arrow.names)}"
             )
-        row = 0
-        if not pa.types.is_struct(file.schema_arrow.field(column).type):
-            yield from (ParquetMember(str(row), row) for row in range(file.metadata.num_rows))
-            return
+        paths = _paths(file, column)
+    counts = collections.Counter(paths)
+    for row, path in enumerate(paths):
+        name = f"row-{row}" if not path else f"{row}/{path}" if counts[path] > 1 else path
+        yield ParquetMember(name, row, not path)
+
+
+def values(reader: RangeReader, column: str) -> list[Any]:
+    """Return the values of a column by row; empty where there is no such column."""
+    with _opened(reader) as file:
+        if column not in file.schema_arrow.names:
+            return []
         try:
-            for batch in file.iter_batches(1 << 16, columns=[f"{column}.{_PATH}"]):
-                for name in batch.column(0).field(_PATH).to_pylist():
-                    yield ParquetMember(name or str(row), row)
-                    row += 1
+            return [value for batch in file.iter_batches(columns=[column]) for value in batch[0].to_pylist()]
         except (pa.ArrowException, OSError) as error:
-            raise ParquetError(f"it is damaged ({error})") from error
+            raise ParquetError(f"its column {column} is damaged ({error})") from error
+
+
+def _paths(file: pq.ParquetFile, column: str) -> list[str | None]:
+    kind = file.schema_arrow.field(column).type
+    if not pa.types.is_struct(kind) or _PATH not in [child.name for child in kind]:
+        return [None] * file.metadata.num_rows
+    try:
+        batches = file.iter_batches(1 << 16, columns=[f"{column}.{_PATH}"])
+        return [path for batch in batches for path in batch.column(0).field(_PATH).to_pylist()]
+    except (pa.ArrowException, OSError) as error:
+        raise ParquetError(f"it is damaged ({error})") from error
 
 
 class RowReader:
@@ -66,7 +89,7 @@ class RowReader:
 
     def __init__(self, reader: RangeReader) -> None:
         self._file = _opened(reader)
-        column = _image_column(self._file.schema_arrow)
+        column = _image_column(self._file)
         if column is None:
             raise ParquetError("it has no column of pictures")
         self._is_struct = pa.types.is_struct(self._file.schema_arrow.field(column).type)
@@ -115,13 +138,35 @@ def _opened(reader: RangeReader) -> pq.ParquetFile:
         raise ParquetError(f"it is damaged or no Parquet file ({error})") from error
 
 
-def _image_column(schema: pa.Schema) -> str | None:
-    def is_bytes(kind: pa.DataType) -> bool:
-        return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
-
+def _image_column(file: pq.ParquetFile) -> str | None:
+    schema = file.schema_arrow
     for field in schema:
         if pa.types.is_struct(field.type):
-            names = [child.name for child in field.type]
-            if {_CONTENT, _PATH} <= set(names) and is_bytes(field.type.field(_CONTENT).type):
+            children = {child.name: child.type for child in field.type}
+            if is_bytes(children.get(_CONTENT)) and (_PATH in children or len(children) == 1):
                 return field.name
-    return next((field.name for field in schema if is_bytes(field.type)), None)
+    columns = (field.name for field in schema if is_bytes(field.type))
+    return next((column for column in columns if _holds_files(file, column)), None)
+
+
+def is_bytes(kind: pa.DataType | None) -> bool:
+    """Whether a column's type is bytes."""
+    return kind is not None and (pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _holds_files(file: pq.ParquetFile, column: str) -> bool:
+    """Whether the first value of a column of bytes is a file's content: no text, and longer than a hash."""
+    try:
+        for batch in file.iter_batches(_LOOKED_AT, columns=[column]):
+            value = next(filter(None, batch.column(0).to_pylist()), b"")
+            return len(value) > _LONGEST_HASH and not _is_text(value)
+    except (pa.ArrowException, OSError) as error:
+        raise ParquetError(f"it is damaged ({error})") from error
+    return False
+
+
+def _is_text(value: bytes) -> bool:
+    try:
+        return "\0" not in value.decode("utf-8")
+    except UnicodeDecodeError:
+        return False

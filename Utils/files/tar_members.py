@@ -19,6 +19,8 @@ _WINDOW, _REMOTE_WINDOW = (
     1 << 20,
 )  # bytes read at a time: requests over a network cost more than bytes
 NO_END = "no end"  # counted where the blocks of zeros are missing that end a tar
+BEHIND_END = "behind the end"  # counted where something follows them
+_PADDING = 1 << 16  # bytes of zeros that programs write at the end at most, as far as is looked
 _REGULAR = b"0\x007"  # types of members with content: normal, the same of V7, contiguous
 _KINDS = {
     b"1": "links", b"2": "links", b"3": "devices", b"4": "devices", b"6": "devices",
@@ -89,7 +91,7 @@ def scan(reader: RangeReader, passed_by: "collections.Counter[str] | None" = Non
     Args:
         reader: of the file.
         passed_by: counts other members: links, devices, folders; sparse ones, whose content is not in one
-            piece; and NO_END.
+            piece; NO_END and BEHIND_END.
 
     Raises TarError where the file is no tar, damaged or cut off.
     """
@@ -115,6 +117,8 @@ def scan(reader: RangeReader, passed_by: "collections.Counter[str] | None" = Non
         if not block.strip(b"\0"):
             if not at and reader.size < 2 * BLOCK:
                 raise TarError("it is no tar file")
+            if read(at, min(reader.size - at, _PADDING)).strip(b"\0"):
+                counts[BEHIND_END] = 1
             return
         try:
             header = parse_header(block)

@@ -11,6 +11,7 @@ from Utils.files.ranges import RangeFile, RangeReader
 STORED, DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
 _MOST_RATIO = 1100  # of unpacked to packed bytes; deflate reaches 1032 on zeros
 _LOCAL_HEADER = 30  # bytes before the name
+_WINDOWS = 0  # the system of a member's attributes: FAT
 _USUAL_EXTRA = 64  # bytes of extra fields after the name
 
 
@@ -44,6 +45,8 @@ def scan(reader: RangeReader) -> Iterator[ZipMember]:
             continue
         method = -1 if info.flag_bits & 1 else info.compress_type
         name = info.filename.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        if info.create_system == _WINDOWS and "/" not in name:  # some programs there write their own slashes
+            name = name.replace("\\", "/")
         while name.startswith("./"):
             name = name[2:].lstrip("/")
         yield ZipMember(name, info.header_offset, info.file_size, info.compress_size, method, info.CRC)

@@ -65,14 +65,15 @@ def parse_id(value: Any) -> int:
 def post_ids(paths: Sequence[str], place: Place | None = None) -> list[int]:
     """Return the post ids of all pictures of one place, given their paths in it; `assigned_ids` has the rule.
 
-    Where ``place`` is given, the JSON beside a picture (``x.json`` or ``x.jpg.json``) may say its id.
+    Where ``place`` is given, the JSON beside a picture (``x.json`` or ``x.jpg.json``) may say its id, or the
+    column ``id`` of its row in a Parquet file.
     """
     numbers = np.array([stem_number(path) for path in paths], np.int64)
     stated, hashes = np.full(len(paths), -1, np.int64), np.zeros(len(paths), np.int64)
     unnamed = np.flatnonzero(~is_only(numbers))
     hashes[unnamed] = [path_id(paths[row]) for row in unnamed]
     if place is not None and len(unnamed):
-        stated[unnamed] = ids_in_json(place, [paths[row] for row in unnamed])
+        stated[unnamed] = stated_ids(place, [paths[row] for row in unnamed])
     return assigned_ids(numbers, stated, hashes).tolist()
 
 
@@ -86,7 +87,7 @@ def assigned_ids(numbers: np.ndarray, stated: np.ndarray, hashes: np.ndarray) ->
 
     A picture's id is the number that is its stem, unless several pictures have it (``a/1.jpg``, ``b/1.jpg``,
     ``1.png``): then it is none's. Such pictures, and those with other names, have the id that the JSON beside
-    them says, if no other picture has it; the rest have the hash of their path.
+    them says, or their row, if no other picture has it; the rest have the hash of their path.
 
     Args:
         numbers: (N,) as `stem_number` returns them.
@@ -106,10 +107,10 @@ def is_only(numbers: np.ndarray) -> np.ndarray:
     return (numbers >= 0) & (count == 1)
 
 
-def ids_in_json(place: Place, paths: Sequence[str]) -> np.ndarray:
-    """Return the ``id`` that the JSON beside each picture says, -1 without one: int64 (N,)."""
-    ids = np.full(len(paths), -1, np.int64)
-    names = [json_names(path) for path in paths]
+def stated_ids(place: Place, paths: Sequence[str]) -> np.ndarray:
+    """Return the ids that stand beside pictures, in JSON or in their rows, -1 without one: int64 (N,)."""
+    ids = np.array([_id_of(value) for value in place.row_ids(paths)], np.int64)
+    names = [json_names(path) if ids[row] < 0 else [] for row, path in enumerate(paths)]
     is_there = iter(place.has([name for of_path in names for name in of_path]))
     for row, of_path in enumerate(names):
         for name in [name for name in of_path if next(is_there)]:
@@ -129,9 +130,23 @@ def _id_in_json(place: Place, member: str) -> int:
     """Return the ``id`` of a JSON object, -1 where it has none or cannot be read."""
     try:
         data = place.open(member)
-        value = json.loads(data) if len(data) <= _MOST_JSON else None
-        return parse_id(value["id"]) if isinstance(value, dict) and "id" in value else -1
+        value = json_record(json.loads(data)) if len(data) <= _MOST_JSON else None
     except (ValueError, RecursionError, OSError):  # the reader of posts says what is wrong with it
+        return -1
+    return _id_of(value.get("id")) if isinstance(value, dict) else -1
+
+
+def json_record(value: Any) -> Any:
+    """Return the record in a JSON beside a picture; interfaces' answers have it in ``post`` or in a list."""
+    if isinstance(value, dict) and "id" not in value and isinstance(value.get("post"), (dict, list)):
+        value = value["post"]
+    return value[0] if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict) else value
+
+
+def _id_of(value: Any) -> int:
+    try:
+        return parse_id(value)
+    except ValueError:
         return -1
 
 

@@ -16,6 +16,7 @@ from Utils.images.place import Place
 from Utils.images.places import as_place
 
 _ANYWHERE = "*/"  # before a name that no other file of the place has
+_EXACT = "/"  # behind a path with its suffix
 _RANKS = {suffix: rank for rank, suffix in enumerate(SUFFIXES)}
 # Columns of the pictures that are listed while a place is walked through.
 _ID, _SUFFIX, _FOLDER, _IS_ELSEWHERE, _PATH = range(5)
@@ -26,15 +27,18 @@ def stem_key(stem: str) -> int:
     return hash63(stem.lower()) | 1  # never 0, which means a post without another name
 
 
-def file_keys(path: str) -> tuple[int, int]:
-    """Return the keys of a file that is known by a name or a path; see `index`.
+NUM_KEYS = 3  # of a file that is known by a name or a path
 
-    The first is that of the path without its suffix, the second that of its name alone, for a path that
-    begins elsewhere: it finds a file only if no other of the place has the name.
+
+def file_keys(path: str) -> tuple[int, int, int]:
+    """Return the keys of a file that is known by a name or a path, the surest first; see `index`.
+
+    They are those of the path, of the path without its suffix, as pictures get converted, and of its name
+    alone, for a path that begins elsewhere: that finds a file only if no other of the place has the name.
     """
     path = path.replace("\\", "/").removeprefix("./")
     stem = path.rpartition(".")[0] if "." in path.rpartition("/")[2][1:] else path
-    return stem_key(stem), stem_key(f"{_ANYWHERE}{stem.rpartition('/')[2]}")
+    return stem_key(f"{path}{_EXACT}"), stem_key(stem), stem_key(f"{_ANYWHERE}{stem.rpartition('/')[2]}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +67,7 @@ class PictureIndex:
         files = _find(self.ids, ids)
         if keys is None:
             return files
-        for column in keys.reshape(len(keys), -1).T[::-1]:
+        for column in (keys if keys.ndim == 2 else keys[:, None]).T[::-1]:
             keyed = _find(self._keys, column)
             files = np.where(keyed >= 0, keyed + len(self.ids), files)
         return files
@@ -110,7 +114,7 @@ def index(root: Place | AnyPath, named: bool = False, by_path: bool = False) -> 
     Args:
         root: of images, with all below it.
         named: whether files can be found by any other stem too (`stem_key`), for 60 more bytes a file.
-        by_path: whether they can be found by `file_keys`, too, for twice as many more.
+        by_path: whether they can be found by `file_keys`, too, for three times as many more.
     """
     place, census, keyed = as_place(root), Census(), []
     listing = _Listing(place, census)
@@ -169,11 +173,13 @@ class _Listing:
         self._paths: list[pa.Array] = [pa.array([], pa.string())]
         self._num_paths = 0
         self._described = array.array("q")  # hash63 of what a JSON is named after
+        self._has_rows = False  # whether some are rows of Parquet files
 
     def add(self, folder: str, names: Sequence[str], pictures: Sequence[str]) -> None:
         """Add the pictures among the files of a folder."""
         described = [join(folder, name[:-5]) for name in names if name[-5:].lower() == ".json"]
         self._described.extend(hash63(path) for path in described)
+        self._has_rows = self._has_rows or self._place.is_row(join(folder, next(iter(pictures), "")))
         may_have_json = bool(described) or self._place.folder_path(folder) is None
         stems, suffix_rows = self._census.rows(pictures)
         odd, rows = [], []
@@ -199,9 +205,10 @@ class _Listing:
         """Return the rows of the best picture of each post, by id, and the paths that they refer to."""
         rows, paths = np.concatenate(self._parts), pa.concat_arrays(self._paths)
         has_own_id = is_only(rows[:, _ID])
-        unnamed = np.flatnonzero(~has_own_id) if len(self._described) else np.empty(0, np.int64)
+        may_have_more = len(self._described) or self._has_rows
+        unnamed = np.flatnonzero(~has_own_id) if may_have_more else np.empty(0, np.int64)
         members = [self._path(*row, paths) for row in rows[unnamed].tolist()]
-        stated = self._ids_in_json(members)
+        stated = self._stated_ids(members)
         changed = unnamed[stated >= 0]
         is_taken = np.isin(stated, rows[has_own_id, _ID])
         rows[changed, _ID] = np.where(is_taken, -1, stated)[stated >= 0]
@@ -215,14 +222,16 @@ class _Listing:
         rows[is_odd, _PATH] = np.arange(len(paths))
         return rows, paths
 
-    def _ids_in_json(self, members: Sequence[str]) -> np.ndarray:
-        """Return the ids in the JSON beside pictures, -1 without; only listed files are looked for."""
+    def _stated_ids(self, members: Sequence[str]) -> np.ndarray:
+        """Return the ids that stand beside pictures, -1 without; only JSON that was listed is looked for."""
+        if self._has_rows:
+            return image_folder.stated_ids(self._place, members)
         stems = [(hash63(path), hash63(image_folder.without_suffix(path))) for path in members]
         described = np.frombuffer(self._described, np.int64) if len(members) else np.empty(0, np.int64)
         has_json = np.isin(np.array(stems, np.int64).reshape(-1, 2), described).any(axis=1)
         ids = np.full(len(members), -1, np.int64)
         rows = np.flatnonzero(has_json)
-        ids[rows] = image_folder.ids_in_json(self._place, [members[row] for row in rows.tolist()])
+        ids[rows] = image_folder.stated_ids(self._place, [members[row] for row in rows.tolist()])
         return ids
 
     def _path(
@@ -258,12 +267,13 @@ def _keys_of_paths(
     """Yield the same files with the keys of their paths, and of their names where no other file has them."""
     paths_of_names: dict[int, set[int]] = {}  # keys
     for _, ranks, paths in parts:
-        keys = np.array([file_keys(path) for path in paths.to_pylist()], np.int64).reshape(-1, 2)
+        keys = np.array([file_keys(path) for path in paths.to_pylist()], np.int64).reshape(-1, NUM_KEYS)
         yield keys[:, 0], ranks, paths
-        for of_path, of_name in keys.tolist():
+        yield keys[:, 1], ranks, paths
+        for of_path, of_name in keys[:, 1:].tolist():
             paths_of_names.setdefault(of_name, set()).add(of_path)
     for _, ranks, paths in parts:
-        keys = np.array([file_keys(path)[1] for path in paths.to_pylist()], np.int64)
+        keys = np.array([file_keys(path)[-1] for path in paths.to_pylist()], np.int64)
         alone = np.array([len(paths_of_names[key]) == 1 for key in keys.tolist()], bool)
         yield keys[alone], ranks[alone], paths.filter(pa.array(alone))
 

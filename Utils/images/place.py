@@ -3,6 +3,9 @@
 import collections
 import pathlib
 from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
 
 from Utils.files.archive_index import ArchiveIndex, MemberError
 from Utils.files.atomic import AnyPath
@@ -88,6 +91,18 @@ class Place:
         """Return whether a member is a row of a column of pictures: a look into it would read its group."""
         row = self._row(member)
         return row >= 0 and self._index is not None and self._index.is_row(row)
+
+    def row_ids(self, members: Sequence[str]) -> list[Any]:
+        """Return the ids that the rows of columns of pictures have, None for other members."""
+        places = [place for place, member in enumerate(members) if self._may_be_in_archive(member)]
+        ids: list[Any] = [None] * len(members)
+        if places:
+            rows = self._archives().find([members[place] for place in places])
+            present = np.array(places, np.int64)[rows >= 0].tolist()
+            values = self._archives().row_ids(rows[rows >= 0])
+            for place, value in zip(present, values, strict=True):
+                ids[place] = value
+        return ids
 
     def stamp(self, member: str) -> tuple[int, int]:
         """Return two numbers that change when a member does; OSError where it is gone."""

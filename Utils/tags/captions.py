@@ -7,6 +7,7 @@ as a sentence is no tag: a run without comma of more than 6 words, or a text tha
 import dataclasses
 from collections.abc import Collection
 
+_WITHOUT_WIDTH = ("\ufeff", "\u200b")
 MOST_WORDS = 6  # of a tag that is written with spaces
 _KOHYA_SEPARATOR = "|||"  # between the tags that its trainer keeps in place and the others
 _FEW_COMMAS = 1 / 3  # below this share of lines with commas, commas are parts of names
@@ -21,7 +22,12 @@ class Caption:
 
 
 def tag_name(text: str) -> str:
-    """Return the name of a tag as it is written in a caption: ``saber \\(fate\\)`` is ``saber_(fate)``."""
+    """Return the name of a tag as it is written in a caption: ``saber \\(fate\\)`` is ``saber_(fate)``.
+
+    Letters without width, as byte order marks of texts that were joined, are left out.
+    """
+    for letter in _WITHOUT_WIDTH:
+        text = text.replace(letter, "")
     return "_".join(text.split()).replace("\\(", "(").replace("\\)", ")")
 
 

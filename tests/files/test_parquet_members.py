@@ -28,13 +28,23 @@ def test_rows_without_a_path_are_named_by_their_number(tmp_path):
     image = [{"bytes": b"a", "path": None}, {"bytes": None, "path": "b.jpg"}]
     pq.write_table(pa.table({"id": [5, 6], "image": image}), path)
     reader = RangeReader(path)
-    assert [m.name for m in parquet_members.scan(reader)] == ["0", "b.jpg"]
+    assert [m.name for m in parquet_members.scan(reader)] == ["row-0", "b.jpg"]
+    assert parquet_members.values(reader, "id") == [5, 6]
+    assert parquet_members.values(reader, "no") == []
     rows = parquet_members.RowReader(reader)
     assert [rows.read(0), rows.read(1)] == [b"a", b""]
-    pq.write_table(pa.table({"jpg": [b"a", b"bc"]}), path)
+    hashes, texts, files = [b"\xff" * 16] * 2, [b"long hair " * 9] * 2, [b"\0" * 65, b"bc"]
+    pq.write_table(pa.table({"md5": hashes, "tags": texts, "jpg": files}), path)
     reader = RangeReader(path)
-    assert [m.name for m in parquet_members.scan(reader)] == ["0", "1"]
+    assert parquet_members.image_column(reader) == "jpg"
+    assert [m.name for m in parquet_members.scan(reader)] == ["row-0", "row-1"]
     assert parquet_members.RowReader(reader).read(1) == b"bc"
+
+
+def test_rows_of_one_path_have_their_number_before_it(tmp_path):
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"image": [{"bytes": b"a", "path": name} for name in ("a", "b", "a")]}), path)
+    assert [m.name for m in parquet_members.scan(RangeReader(path))] == ["0/a", "b", "2/a"]
 
 
 def test_row_groups_are_kept_in_bounded_memory(tmp_path, monkeypatch):

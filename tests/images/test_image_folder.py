@@ -5,6 +5,8 @@ import hashlib
 import pathlib
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from Utils.images import image_folder, picture_index, places
@@ -67,3 +69,21 @@ def test_the_json_beside_a_picture_says_its_id(tmp_path):
     paths = ["x.jpg", "y.png", "z.jpg", "w.jpg", "v.1/picture", "5.jpg"]
     ids = image_folder.post_ids(paths, places.open_place(tmp_path))
     assert ids == [77, 78, *map(image_folder.path_id, paths[2:5]), 5]
+
+
+def test_the_row_of_a_picture_says_its_id(tmp_path):
+    rows = [{"bytes": b"", "path": name} for name in ("x.jpg", "5.jpg", None, "y.jpg", "z.jpg")]
+    table = pa.table({"id": ["77", "78", "79", "80", "80"], "image": rows})
+    (tmp_path / "p").mkdir()
+    pq.write_table(table, tmp_path / "p" / "a.parquet")
+    (tmp_path / "p" / "b.jpg").touch()
+    place = places.open_place(tmp_path / "p")
+    paths = image_folder.image_paths(place)
+    ids = image_folder.post_ids(paths, place)
+    assert dict(zip(ids[:4], paths[:4], strict=True)) == {
+        image_folder.path_id("b.jpg"): "b.jpg", 77: "a.parquet/x.jpg", 5: "a.parquet/5.jpg",
+        79: "a.parquet/row-2",
+    }  # fmt: skip
+    assert ids[4:] == [image_folder.path_id(path) for path in paths[4:]]
+    index = picture_index.index(place)
+    assert index.paths(index.find(np.array([77, 5, 79, 80]))) == [*paths[1:4], "a.parquet/y.jpg"]

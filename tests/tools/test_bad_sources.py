@@ -109,6 +109,11 @@ POSTS = {
     "Latin-1 in an array": ({"a.json": ARRAY.replace("solo", "caf\xe9").encode("latin-1")}, 1, "cannot be read to its end"),
     "deep nesting": ({"a.json": '{"1": ' + "[" * 100_000 + "]" * 100_000 + "}"}, 1, "nested too deep"),
     "a huge number": ({"a.json": '[{"id": ' + "9" * 5000 + ', "tags": "a"},\n{"id": 2, "tags": "b"}]'}, 1, "cannot be read to its end"),
+    "pages of an answer": ({"a.json": json.dumps([[POST], [TWO]])}, 0, [1, 2]),
+    "a text sequence": ({"a.jsonl": "\x1e" + json.dumps(POST) + "\n\x1e" + json.dumps(TWO) + "\n"}, 0, [1, 2]),
+    "UTF-16 without its mark": ({"a.jsonl": LINES.encode("utf-16-le")}, 1, "cannot be read to its end"),
+    "ids as fractions, texts and more": ({"a.jsonl": "".join(json.dumps({"id": value, "tag_string": "a"}) + "\n" for value in (1.0, "2.0", 1.5, 2**64, True, [1], "0x1", "1_0"))}, 0, [1, 2]),
+    "a tag that is a space": ({"a.jsonl": json.dumps({**POST, "tag_string": "solo &nbsp; &notword;"}) + "\n"}, 0, [1]),
     "xz": ({"a.json.xz": lzma.compress(LINES.encode())}, 0, [1, 2]),
     "bzip2": ({"a.jsonl.bz2": bz2.compress(ARRAY.encode())}, 0, [1, 2]),
     "zstd": ({"a.jsonl.zst": zstd(LINES)}, 0, [1, 2]),
@@ -125,6 +130,9 @@ POSTS = {
     "a row of other length": ({"posts.csv": CSV + "1,aa,s,a,t,9,9\n2,bb,s,c,f\n3\n"}, 0, [2]),
     "no row": ({"posts.csv": CSV}, 2, "no post is left"),
     "Hugging Face's metadata.csv": ({"metadata.csv": "file_name,text\n1.jpg,\"a, b\"\n2.jpg,c\n"}, 0, [1, 2]),
+    "tabs": ({"posts.tsv": "id\ttags\n1\ta b\n2\tc, d\n"}, 0, [1, 2]),
+    "semicolons": ({"posts.csv": "id;tags\n1;a b\n2;c\n"}, 0, [1, 2]),
+    "names that differ in their suffix": ({"metadata.csv": "file_name,text\n1.png,a\n1.jpg,b\n", "1.png": ONE}, 0, "2 posts"),
     "a table of names and tags": ({"x.csv": "image_id,tags\n1,a b\n2,\n"}, 0, [1, 2]),
     "a table without tags": ({"posts.csv": "id,name\n1,a\n"}, 2, "no source of posts is at"),
     "a quote without end": ({"posts.csv": CSV + '1,aa,s,"a,f\n2,bb,s,c,f\n'}, 2, "another number of cells"),
@@ -139,6 +147,10 @@ POSTS = {
     "empty cells": ({"a.parquet": parquet(id=pa.array([1, None], pa.int64()), tag_string=["a", "b"])}, 0, [1]),
     "numbers for tags": ({"a.parquet": parquet(id=[1, 2], tags=[[5, 6], [7]])}, 2, "no post is left"),
     "numbers that Hugging Face names": ({"a.parquet": class_labels()}, 0, [1, 2]),
+    "ids as decimals, too large, as bytes": ({"a.parquet": parquet(id=pa.array([1, 2, 3], pa.decimal128(5, 1)), tag_string=["a", "b", "c"]), "b.parquet": parquet(id=pa.array([2**64 - 1], pa.uint64()), tag_string=["a"]), "c.parquet": parquet(id=[b"2"], tag_string=[b"a b"])}, 0, [1, 2]),
+    "no post passes": ({"a.parquet": parquet(id=[1, 2], rating=[["s"], ["q"]], tag_string=["a", "b"])}, 2, "left out by rating not g s q e: 2"),
+    "pictures in a column of another name": ({"a.parquet": parquet(id=[7, 8], jpg=[ONE, ONE], tags=["a", "b"])}, 0, [7, 8]),
+    "pictures of one path": ({"a.parquet": parquet(image=[{"bytes": ONE, "path": "image.jpg"}] * 3, tags=["a", "b", "c"])}, 0, "3 posts"),
     "no column of posts": ({"a.parquet": parquet(a=[1])}, 2, "no source of posts is at"),
     "Parquet that is cut off": ({"a.parquet": parquet(id=[1, 2], tag_string=["a", "b"])[:-20]}, 2, "no source of posts is at"),
     "a picture in a row without a path": ({"a.parquet": parquet(image=[{"bytes": ONE, "path": None}] * 2, text=["a", "b"])}, 0, "2 posts"),
@@ -164,6 +176,12 @@ PLACES = {
     "a tar with texts": ({"a.tar": tar(**{"1__jpg": ONE, "1__txt": "solo", "2__jpg": ONE, "2__txt": b"\xff"})}, 0, [1]),
     "a tar without pictures": ({"a.tar": tar(**{"1__json": json.dumps(POST)})}, 2, "none belongs to a picture"),
     "a tar that is cut off": ({"a.tar": tar(**{"1__jpg": ONE, "1__txt": "solo"})[:700]}, 2, "a.tar"),
+    "tars joined by cat": ({"a.tar": tar(**{"1__jpg": ONE, "1__txt": "solo"}) + tar(**{"2__jpg": ONE})}, 0, "more behind its end mark"),
+    "an interface's answer": ({"a.tar": tar(x__jpg=ONE, x__json='{"post": {"id": 7, "tags": "a"}}', y__jpg=ONE, y__json='[{"id": 8, "tags": "b"}]')}, 0, [7, 8]),
+    "ids that are none": ({"a.tar": tar(x__jpg=ONE, x__json='{"id": -1, "tags": "a"}', y__jpg=ONE, y__json='{"id": 18446744073709551616, "tags": "b"}', z__jpg=ONE, z__json='{"id": 3.5, "tags": "b"}')}, 0, "3 posts"),
+    "a compressed tar alone": ({"a.tar.gz": gzip.compress(tar(**{"1__jpg": ONE, "1__txt": "solo"}))}, 2, "unpack it to a .tar"),
+    "a program that unpacks itself": ({"a.zip": b"MZ" + bytes(99) + zipped(**{"1__jpg": ONE, "1__txt": "solo"})}, 0, [1]),
+    "byte order marks within": ({"1.jpg": ONE, "1.txt": "\ufeff\ufeffsolo\n\ufeffhat"}, 0, [1]),
     "a zip of both": ({"a.zip": zipped(**{"1__jpg": ONE, "1__txt": "solo"})}, 0, [1]),
     "a zip that is damaged": ({"a.zip": zipped(**{"1__jpg": ONE, "1__txt": "solo"})[:-30]}, 2, "a.zip"),
     "an id in JSON that two pictures have": ({"a.tar": tar(x__jpg=ONE, x__json='{"id": 7, "tags": "a"}', y__jpg=ONE, y__json='{"id": 7, "tags": "b"}')}, 0, "2 posts"),
@@ -195,7 +213,7 @@ def check(tmp_path, capsys, code, expected):
     else:
         assert expected in output.err
     names = tag_list.read(tmp_path / "dataset" / "selected_tags.csv")["name"]
-    assert not names.str.contains("&#|&amp;|, ").any()
+    assert not names.str.contains("&#|&amp;|, |\ufeff|\xac").any()
 
 
 @pytest.mark.parametrize("name", POSTS)

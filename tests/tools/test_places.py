@@ -172,7 +172,8 @@ def test_sidecars_of_archives_go_to_folders_of_the_same_names(exported, odd, tmp
     assert sorted(path for block in source.blocks() for path in block.paths) == sorted(
         path for path in members if not path.endswith("b.jpg")
     )
-    assert tag_images.main([*words, str(tmp_path), "-o", str(out)]) == 2
+    other = write_tar(tmp_path / "other.tar", odd)
+    assert tag_images.main([words[0], place, str(other), "-o", str(out)]) == 2
     assert "takes the sidecars of one place of pictures; got" in capsys.readouterr().err
 
 

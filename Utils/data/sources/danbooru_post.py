@@ -79,8 +79,8 @@ class Post:
     rating: str  # g s q e, danbooru_fields.SAFE or ""
     status: int  # bits of STATUSES
     tags: list[TagGroup]
-    # (picture_index.stem_key of its file's MD5, 0) or picture_index.file_keys of its name; 0 without one
-    keys: tuple[int, int] = (0, 0)
+    # (picture_index.stem_key of its file's MD5, 0, 0) or picture_index.file_keys of its name; 0 without one
+    keys: tuple[int, int, int] = (0, 0, 0)
     name: str = ""  # of its file, as the record has it
     sentences: tuple[str, ...] = ()  # of its caption, which are no tags
 
@@ -199,13 +199,13 @@ def _file_name(value: Any) -> str:
     return value.strip() if isinstance(value, str) else ""
 
 
-def _keys(record: Mapping[str, Any], name: str) -> tuple[int, int]:
+def _keys(record: Mapping[str, Any], name: str) -> tuple[int, int, int]:
     """Return the keys of the file's name, else of its MD5: ``md5``, or e621's ``file.md5``."""
     if name:
         return picture_index.file_keys(name)
     file = record.get("file")
     md5 = record.get("md5") or (file.get("md5") if isinstance(file, dict) else None)
-    return (picture_index.stem_key(md5) if isinstance(md5, str) and md5 else 0), 0
+    return (picture_index.stem_key(md5) if isinstance(md5, str) and md5 else 0), 0, 0
 
 
 def parse_tags(record: Mapping[str, Any]) -> tuple[list[TagGroup], tuple[str, ...]]:
@@ -269,6 +269,8 @@ def _parse_tag_objects(tags: Iterable[Any]) -> list[TagGroup]:
             name = tag["name"] if "name" in tag else tag["tag"]
             category = danbooru_fields.parse_category(tag.get("category", tag.get("type", 0)))
             tag_id = int(tag["id"]) if tag.get("id") is not None else None
+        except FieldError:
+            raise
         except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
             raise FieldError("a tag without name, or with an id that is no number") from error
         if not isinstance(name, str):

@@ -9,12 +9,10 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from Utils.command.cli import UserError, WorkError
 from Utils.command.text import join_names
-from Utils.data.sources import danbooru_post, json_lines, sqlite
-from Utils.files import compressed, damage
+from Utils.data.sources import danbooru_post, json_lines, parquet_files, sqlite
+from Utils.files import compressed, csv_stream, damage
 from Utils.files.atomic import AnyPath, is_remote, to_path
 from Utils.images import image_folder
 
@@ -126,8 +124,9 @@ def _of_text(path: pathlib.Path, head: bytes) -> tuple[str, str]:
     text = json_lines.as_utf8(head).decode("utf-8", "replace").lstrip()
     if text.startswith(("{", "[")):
         return "jsonl", f"{path.name} holds JSON"
-    columns = [name.strip().strip('"') for name in text.partition("\n")[0].strip().split(",")]
-    if "," in text.partition("\n")[0] and danbooru_post.is_post(dict.fromkeys(columns)):
+    header = text.partition("\n")[0]
+    columns = [name.strip().strip('"') for name in header.strip().split(csv_stream.delimiter_of(header))]
+    if len(columns) > 1 and danbooru_post.is_post(dict.fromkeys(columns)):
         return "e621", f"{path.name} is a table of posts with {join_names(columns)}"
     if not head:
         return "", "an empty file"
@@ -198,9 +197,16 @@ def _file_names(path: pathlib.Path) -> Iterator[str]:
                 name = image_folder.join(relative, entry.name)
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(name)
-                elif entry.is_file():
+                elif _is_file(entry):
                     yield name
         waiting += folders
+
+
+def _is_file(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link that leads to itself
+        return False
 
 
 def _database(folder: _Folder) -> Detected | None:
@@ -238,11 +244,9 @@ def _parquet(folder: _Folder) -> Detected | None:
 
 def _has_columns_of_posts(path: pathlib.Path) -> bool:
     try:
-        with damage.named(path, "is no Parquet file"), path.open("rb") as file:
-            danbooru_post.select_fields(pq.read_schema(file).names, str(path))
-    except (UserError, OSError):
+        return parquet_files.has_columns(path)
+    except OSError:
         return False
-    return True
 
 
 def _metadata(folder: _Folder) -> Detected | None:

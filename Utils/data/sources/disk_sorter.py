@@ -20,6 +20,7 @@ from Utils.data.sources.stream import PostBlock, Source, sort_each_row
 from Utils.data.sources.vocabulary import Vocabulary
 from Utils.files.atomic import AnyPath
 from Utils.images import image_folder, picture_index
+from Utils.images.picture_index import NUM_KEYS
 from Utils.images.place import Place
 
 _MAX_LISTED = 10_000  # rejected records that are named one by one
@@ -33,7 +34,7 @@ class DiskSorter:
     the first counts, the others are rejected.
 
     Args:
-        keeps_keys: whether the posts' keys are kept, 16 bytes of these; not needed where paths are known.
+        keeps_keys: whether the posts' keys are kept, 24 bytes of these; not needed where paths are known.
         images: the place of the pictures, which gives ids to posts that have only a file's name.
     """
 
@@ -70,7 +71,8 @@ class DiskSorter:
         try:
             post = danbooru_post.parse_post(record, name=key or member, folder=folder)
             if member and not record.get("image"):  # its row is no name that another file may have
-                post = dataclasses.replace(post, keys=(picture_index.file_keys(member)[0], 0))
+                post = dataclasses.replace(post, keys=(picture_index.file_keys(member)[0], 0, 0))
+                self._has_names = True
             self.add(post)
         except FieldError as error:
             self.reject(error.post_id, place, str(error))
@@ -93,7 +95,7 @@ class DiskSorter:
         self._sizes.append(len(rows))
         if self._keeps_keys:
             self._keys.extend(post.keys)
-            self._has_names = self._has_names or bool(post.keys[1])
+            self._has_names = self._has_names or bool(post.keys[-1])
         self._ratings.append(ord(post.rating) if post.rating else 0)
         self._status.append(post.status)
         self._unwritten.append(rows)
@@ -218,7 +220,7 @@ class DiskSorter:
         ids, keys = np.frombuffer(self._ids, np.int64), None
         if self._keeps_keys:
             keys = np.frombuffer(self._keys, np.int64)
-            keys = keys.reshape(-1, 2) if self._has_names else keys[::2]
+            keys = keys.reshape(-1, NUM_KEYS) if self._has_names else keys[::NUM_KEYS]
         ratings, status = np.frombuffer(self._ratings, np.uint8), np.frombuffer(self._status, np.uint8)
         for start in range(0, len(order), stream.BLOCK_SIZE):
             posts = order[start : start + stream.BLOCK_SIZE]

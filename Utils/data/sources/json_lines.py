@@ -25,6 +25,7 @@ _MAX_LINE = 2**24  # bytes; a post has a few thousand
 _HEAD = 2**18  # bytes from which the form of a file is told
 _LINES_LOOKED_AT = 10
 _MAX_BAD_LINES = 100  # lines without a post before the first post, after which a file is refused
+_SPACE = b" \t\r\n\x1e"  # with the record separator of RFC 7464
 _FAULT = "cannot be read to its end"
 
 Record = tuple[str, str, Any]  # place for messages, key in an object of records or "", value
@@ -123,12 +124,12 @@ def _is_one_a_line(head: bytes) -> bool:
 
 
 def _record_text(line: bytes) -> bytes:
-    return line.strip().removesuffix(b",")
+    return line.strip(_SPACE).removesuffix(b",")
 
 
 def _parse(line: bytes) -> Any:
     try:
-        return json.loads(line)
+        return json.loads(line.decode("utf-8"))  # of bytes json would take each line for UTF-16 by itself
     except (ValueError, RecursionError):  # no JSON, no UTF-8, or nested too deep
         return None
 

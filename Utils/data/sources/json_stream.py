@@ -107,7 +107,10 @@ def _items(text: JsonText) -> Iterator[Record]:
     text.take("[")
     while text.peek() != "]":
         value = text.value()
-        if not _is_message(value):
+        if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+            for item in value:  # pages of answers, one after the other
+                yield "", item
+        elif not _is_message(value):
             yield "", value
         elif value[0] == _URL:
             yield "", value[-1]

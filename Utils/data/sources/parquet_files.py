@@ -8,12 +8,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from Utils.command.cli import WorkError, progress
+from Utils.command.cli import UserError, WorkError, progress
 from Utils.data.sources import danbooru_post, source_files, stream
 from Utils.data.sources.disk_sorter import DiskSorter
 from Utils.data.sources.stream import Source
-from Utils.files import damage, parquet_files
+from Utils.files import damage, parquet_files, parquet_members
 from Utils.files.atomic import AnyPath, to_path
+from Utils.files.parquet_members import ParquetError
+from Utils.files.ranges import RangeReader
 from Utils.images import image_folder
 from Utils.images.place import Place
 
@@ -48,7 +50,16 @@ def find_files(path: pathlib.Path) -> list[pathlib.Path]:
 
 def _is_of_posts(file: pathlib.Path) -> bool:
     names = _schema(file).names
-    return danbooru_post.is_post(dict.fromkeys(names)) or _holds_pictures(_schema(file))
+    return danbooru_post.is_post(dict.fromkeys(names)) or _picture_column(file) is not None
+
+
+def has_columns(file: pathlib.Path) -> bool:
+    """Whether a Parquet file has the columns of posts; UserError or OSError where it cannot be read."""
+    try:
+        _columns(_schema(file), _picture_column(file), file)
+    except (UserError, WorkError):
+        return False
+    return True
 
 
 def _schema(file: pathlib.Path) -> pa.Schema:
@@ -56,16 +67,24 @@ def _schema(file: pathlib.Path) -> pa.Schema:
         return pq.read_schema(opened)
 
 
-def _holds_pictures(schema: pa.Schema) -> bool:
-    return "image" in schema.names and not pa.types.is_string(schema.field("image").type)
+def _picture_column(file: pathlib.Path) -> str | None:
+    """Return the column of a file that holds pictures, which are members of their place; else None."""
+    try:
+        return parquet_members.image_column(RangeReader(str(file)))
+    except ParquetError as error:
+        raise WorkError(f"{file} {_FAULT}: {error}") from error
 
 
-def _columns(schema: pa.Schema, file: pathlib.Path) -> list[str]:
+def _columns(schema: pa.Schema, pictures: str | None, file: pathlib.Path) -> list[str]:
     """Return the columns to read; of objects only the part that says something, never the pictures."""
     columns = []
-    for name in danbooru_post.select_fields(schema.names, str(file)):
+    names = [name for name in schema.names if name not in ("image", pictures) or pictures is None]
+    # A column of pictures, whatever its name, says which file each post has.
+    for name in danbooru_post.select_fields([*names, *(["image"] if pictures else [])], str(file)):
+        if name == "image" and pictures:
+            continue
         kind, leaf = schema.field(name).type, _LEAVES.get(name)
-        if leaf is None or not (pa.types.is_struct(kind) or _is_bytes(kind)):
+        if leaf is None or not (pa.types.is_struct(kind) or parquet_members.is_bytes(kind)):
             columns.append(name)
         elif pa.types.is_struct(kind) and leaf in [child.name for child in kind]:
             columns.append(f"{name}.{leaf}")
@@ -90,26 +109,33 @@ def _named(value: Any, names: Sequence[str]) -> Any:
     return [names[number] for number in numbers] if isinstance(value, list) else names[value]
 
 
-def _is_bytes(kind: pa.DataType) -> bool:
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
-
-
 def _add_posts(sorter: DiskSorter, file: pathlib.Path, relative: str, folder: str) -> None:
     schema = _schema(file)
-    columns, with_pictures = _columns(schema, file), _holds_pictures(schema)
+    pictures = _picture_column(file)
+    columns = _columns(schema, pictures, file)
+    members = parquet_members.scan(RangeReader(str(file))) if pictures else iter(())
     total = -(-parquet_files.num_rows(file, WorkError) // stream.BLOCK_SIZE)
     class_names = {name: names for name, names in _class_names(schema).items() if name in columns}
     for row, record in enumerate(_records(file, columns, total)):
         member = ""
+        picture = next(members, None)
         for name, names in class_names.items():
             record[name] = _named(record[name], names)
-        if with_pictures:
-            image = record.get("image")
-            name = (image.get("path") if isinstance(image, dict) else image) or ""
-            member = image_folder.join(relative, name or str(row))
-            record["image"] = member if name else None
+        if picture is not None:
+            member = image_folder.join(relative, picture.name)
+            record["image"] = None if picture.is_nameless else member
         place = f"{file.name}, row {row}"
         sorter.add_record(record, place, member=member, folder="" if member else folder)
+
+
+def _as_text(column: pa.Array) -> pa.Array:
+    """Return a column of bytes as text, as some programs do not say that it is one; others as they are."""
+    if not parquet_members.is_bytes(column.type):
+        return column
+    try:
+        return column.cast(pa.large_string())
+    except pa.ArrowInvalid:  # no UTF-8
+        return column
 
 
 def _records(file: pathlib.Path, columns: Sequence[str], total: int) -> Iterator[dict[str, Any]]:
@@ -117,6 +143,6 @@ def _records(file: pathlib.Path, columns: Sequence[str], total: int) -> Iterator
     for batch in progress(batches, total=total, label=file.name, unit="blocks"):
         with damage.named(file, "cannot be read", WorkError):
             # All cells at once: batch.to_pylist() would look every column up again for every row.
-            cells = [column.to_pylist() for column in batch.columns]
+            cells = [_as_text(column).to_pylist() for column in batch.columns]
         for values in zip(*cells, strict=True):
             yield dict(zip(batch.schema.names, values, strict=True))

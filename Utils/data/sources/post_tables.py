@@ -12,7 +12,7 @@ from Utils.files.atomic import AnyPath, to_path
 from Utils.files.csv_stream import CsvStream
 from Utils.images.place import Place
 
-SUFFIXES = (".csv", *compressed.SUFFIXES)
+SUFFIXES = (".csv", ".tsv", *compressed.SUFFIXES)
 _EXPORT = re.compile(r"posts-(\d{4}-\d\d-\d\d)\.csv")
 TAG_EXPORTS = {
     "tags": "tags-*.csv*",

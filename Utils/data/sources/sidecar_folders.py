@@ -130,7 +130,7 @@ class _Pictures:
         unread = np.flatnonzero((_as_numpy(self._stated) == _UNREAD) & ~image_folder.is_only(numbers))
         for place in self._places:
             rows = unread[stated[unread] < 0]
-            stated[rows] = image_folder.ids_in_json(place, self._joined.take(pa.array(rows)).to_pylist())
+            stated[rows] = image_folder.stated_ids(place, self._joined.take(pa.array(rows)).to_pylist())
         self.ids = image_folder.assigned_ids(numbers, stated, hashes)
         rows = _as_numpy(self._rows)
         self.of_posts = self.ids[rows]
@@ -268,10 +268,11 @@ class _Reader:
                 f"{'; '.join(map(image_folder.printable, unreadable[:_MAX_LISTED]))}"
             )
         endings = " ".join(self._suffixes)
+        passed_by = self.census.passed_by().replace("\n", "; ")
         raise UserError(
             f"no picture with a text of its name (x.jpg and x.txt, or x.jpg.txt; {endings}): of "
             f"{len(self._unpaired)} such files in {self._path} none belongs to a picture; "
-            f"{self.census.describe(self._place.path)}"
+            f"{self.census.describe(self._place.path)}{'; ' * bool(passed_by)}{passed_by}"
         )
 
     def blocks(self, source: Source) -> Iterator[PostBlock]:
@@ -299,7 +300,7 @@ def _read_post(place: Place, name: str) -> tuple[Post, dict[str, Any] | None]:
         if len(data) > _MAX_BYTES:
             raise FieldError(f"larger than {_MAX_BYTES} bytes")
         text = _decoded(data)
-        record: Any = json.loads(text) if _is_json(name) else None
+        record: Any = image_folder.json_record(json.loads(text)) if _is_json(name) else None
     except FieldError as error:
         raise FieldError(f"sidecar unreadable: {error}") from error
     except (ValueError, RecursionError, OSError, codec.ImageError) as error:

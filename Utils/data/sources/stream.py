@@ -22,7 +22,7 @@ class PostBlock:
         None  # relative to the image folder, from sources that find the files themselves
     )
     keys: np.ndarray | None = (
-        None  # (P,) picture_index.stem_key of the file's MD5, or (P, 2) file_keys of its name; 0 without one
+        None  # (P,) picture_index.stem_key of the file's MD5, or (P, 3) file_keys of its name; 0 without one
     )
 
 

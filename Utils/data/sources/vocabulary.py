@@ -10,6 +10,8 @@ from Utils.command.cli import WorkError
 from Utils.data.danbooru_fields import plain_name
 from Utils.tags.tag_list import category_name, name_id
 
+_NO_ROW = -1  # of a name that is nothing but spaces
+
 
 class Vocabulary:
     """Gives every tag name a row and remembers its category, its id and the number of its posts."""
@@ -27,7 +29,7 @@ class Vocabulary:
     def rows_of(
         self, names: Sequence[str], category: int, ids: Sequence[int | None] | None = None
     ) -> list[int]:
-        """Return the rows of some tag names of one category, new rows for new names.
+        """Return the rows of some tag names of one category, new rows for new names, none for ``&nbsp;``.
 
         A name that is general in one post and, say, a character in another is a character.
 
@@ -35,15 +37,19 @@ class Vocabulary:
             ids: the source's own tag ids, name by name.
         """
         seen = self._seen.setdefault(category, {})
-        return [
+        rows = [
             self._add(seen, name, ids[place] if ids else None, category) if row is None else row
             for place, (name, row) in enumerate(zip(names, map(seen.get, names), strict=True))
         ]
+        return [row for row in rows if row >= 0] if _NO_ROW in rows else rows
 
     def _add(self, seen: dict[str, int], spelling: str, tag_id: int | None, category: int) -> int:
         if spelling in seen:  # the same new name twice in one post
             return seen[spelling]
         name = clean(spelling)
+        if not name:
+            seen[spelling] = _NO_ROW
+            return _NO_ROW
         row = self._rows.setdefault(name, len(self._names))
         if row == len(self._names):
             self._names.append(name)

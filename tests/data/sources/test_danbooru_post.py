@@ -67,8 +67,8 @@ def test_a_post_has_the_key_of_its_md5_and_may_be_named_by_its_file():
         {"id": 3, "md5": "AB", "rating": "e", "is_banned": 1, "tags": "a"}, post_id=9
     )
     assert (post.post_id, post.rating, post.status) == (9, "e", 0b10)
-    assert post.keys == (picture_index.stem_key("ab"), 0)
-    assert danbooru_post.parse_post({"id": 3, "tags": "a"}).keys == (0, 0)
+    assert post.keys == (picture_index.stem_key("ab"), 0, 0)
+    assert danbooru_post.parse_post({"id": 3, "tags": "a"}).keys == (0, 0, 0)
 
 
 def test_of_a_table_the_columns_that_matter_are_selected_the_id_first():

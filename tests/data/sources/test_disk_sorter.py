@@ -27,7 +27,7 @@ def test_posts_come_back_sorted_whatever_the_blocks(monkeypatch, block_size):
     for post_id in random.permutation(50).tolist():
         names = [f"tag_{tag}" for tag in random.integers(0, 9, random.integers(0, 6))]
         expected[post_id] = ("gsqe"[post_id % 4], post_id % 32, post_id * 11, set(names))
-        sorter.add(Post(post_id, "gsqe"[post_id % 4], post_id % 32, [(names, 0, None)], (post_id * 11, 0)))
+        sorter.add(Post(post_id, "gsqe"[post_id % 4], post_id % 32, [(names, 0, None)], (post_id * 11, 0, 0)))
     source = sorter.finish("test", "here")
     posts = posts_of(source)
     assert list(posts) == sorted(expected)

@@ -225,7 +225,8 @@ def in_parquet(folder):
 
 
 def in_csv(folder):
-    (folder / "posts.csv").write_text("".join(f"{name},solo hat\n" for name in ("file_name,tags", *PICTURES)))
+    rows = [f"{name},solo hat\n" for name in PICTURES]
+    (folder / "posts.csv").write_text("".join(["file_name,tags\n", *rows]))
 
 
 def in_posts_with_ids(folder):
