@@ -33,6 +33,7 @@ from Utils.files.zip_members import ZipError, ZipMember
 VERSION = 3  # of the table; one of another version is made again
 _OPEN_ARCHIVES = 64
 _REMOTE_THREADS = 16  # archives that are indexed at the same time over a network
+_FEW_ROWS = 1 << 14  # of an index, as that of a shard, whose columns are lists: these are read faster
 
 
 class MemberError(ValueError):
@@ -77,6 +78,9 @@ class ArchiveIndex:
         """Return the row of every member, -1 for names that are none: (N,) int64."""
         result = np.full(len(names), -1, np.int64)
         if not len(self.keys):
+            return result
+        if len(names) == 1 and len(self) <= _FEW_ROWS:
+            result[0] = self._rows_by_name.get(names[0], -1)
             return result
         asked = np.array([key_of(name) for name in names], np.uint64)
         places = np.searchsorted(self.keys, asked)
@@ -168,10 +172,20 @@ class ArchiveIndex:
         )
         return offset, size, packed, method, check
 
+    @functools.cached_property
+    def _rows_by_name(self) -> dict[str, int]:
+        return {name: row for row, name in enumerate(self.names())}
+
+    @functools.cached_property
+    def _columns(self) -> dict[str, list[Any]]:
+        return {name: self.table[name].to_pylist() for name in self.table.column_names}
+
     def _value(self, name: str, row: int) -> Any:
-        """Return one value, without a copy of its column."""
+        """Return one value, without a copy of its column where that is long."""
         if name in self.constants:
             return self.constants[name]
+        if len(self) <= _FEW_ROWS:
+            return self._columns[name][row]
         chunk = int(np.searchsorted(self._ends, row, "right"))
         return self.table[name].chunk(chunk)[row - (int(self._ends[chunk - 1]) if chunk else 0)].as_py()
 

@@ -71,9 +71,10 @@ def post_ids(paths: Sequence[str], place: Place | None = None) -> list[int]:
     numbers = np.array([stem_number(path) for path in paths], np.int64)
     stated, hashes = np.full(len(paths), -1, np.int64), np.zeros(len(paths), np.int64)
     unnamed = np.flatnonzero(~is_only(numbers))
-    hashes[unnamed] = [path_id(paths[row]) for row in unnamed]
-    if place is not None and len(unnamed):
-        stated[unnamed] = stated_ids(place, [paths[row] for row in unnamed])
+    unnamed_paths = [paths[row] for row in unnamed.tolist()]
+    hashes[unnamed] = [path_id(path) for path in unnamed_paths]
+    if place is not None and unnamed_paths:
+        stated[unnamed] = stated_ids(place, unnamed_paths)
     return assigned_ids(numbers, stated, hashes).tolist()
 
 

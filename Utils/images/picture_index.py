@@ -207,7 +207,7 @@ class _Listing:
         has_own_id = is_only(rows[:, _ID])
         may_have_more = len(self._described) or self._has_rows
         unnamed = np.flatnonzero(~has_own_id) if may_have_more else np.empty(0, np.int64)
-        members = [self._path(*row, paths) for row in rows[unnamed].tolist()]
+        members = [self._path(row, paths) for row in rows[unnamed].tolist()]
         stated = self._stated_ids(members)
         changed = unnamed[stated >= 0]
         is_taken = np.isin(stated, rows[has_own_id, _ID])
@@ -234,12 +234,10 @@ class _Listing:
         ids[rows] = image_folder.stated_ids(self._place, [members[row] for row in rows.tolist()])
         return ids
 
-    def _path(
-        self, number: int, suffix_row: int, folder_row: int, _: int, path_row: int, paths: pa.StringArray
-    ) -> str:
-        if path_row >= 0:
-            return paths[path_row].as_py()
-        return _plain_path(self.folders[folder_row], number, self._census.suffixes[suffix_row])
+    def _path(self, row: Sequence[int], paths: pa.StringArray) -> str:
+        if row[_PATH] >= 0:
+            return paths[row[_PATH]].as_py()
+        return _plain_path(self.folders[row[_FOLDER]], row[_ID], self._census.suffixes[row[_SUFFIX]])
 
     def _order(self, rows: np.ndarray, has_own_id: np.ndarray) -> np.ndarray:
         """Return the order of rows by id, the best of each id first."""

@@ -169,7 +169,7 @@ def test_sidecars_of_archives_go_to_folders_of_the_same_names(exported, odd, tmp
     assert tag_images.main([*words, "-o", str(out)]) in (0, 1)  # the broken one is tried again
     assert "0 pictures tagged, 7 left as they were" in capsys.readouterr().err
     source = read_sidecars(out, place)
-    assert sorted(path for block in source.blocks() for path in block.paths) == sorted(
+    assert sorted(path for block in source.blocks() for path in block.paths or ()) == sorted(
         path for path in members if not path.endswith("b.jpg")
     )
     other = write_tar(tmp_path / "other.tar", odd)
