@@ -113,13 +113,8 @@ def select(
     post_filter = selection.PostFilter(
         definition, candidates["tag_id"].to_numpy(), find, source.keep_unrated or keep_unrated
     )
-    num_blocks = -(-source.num_posts // stream.BLOCK_SIZE)
-    blocks = [
-        post_filter.select(block)
-        for block in progress(source.blocks(), total=num_blocks, label="posts", unit="blocks")
-    ]
+    blocks = _filtered(source, post_filter)
     excluded = collections.Counter(post_filter.excluded)
-    post_filter.require_one_alphabet()
     digests, unusable = [], []
     if definition.shares:
         blocks, digests, unusable = _with_content(blocks, pictures)
@@ -140,14 +135,12 @@ def select(
         raise UserError(_no_tags(definition, tag_steps, candidates, images))
     tags, labels = selection.final_tag_list(candidates, passed, ratings)
     tags = tag_list.with_category_names(tags, tag_list.category_names(source.tags))
-    is_rating = tags["category"] == tag_list.CATEGORIES["rating"]
-    label_of_rating = {name: label for label, name in enumerate(tags["name"][is_rating])}
     selected = Selection(
         definition=definition,
         blocks=blocks,
         tags=tags,
         labels=labels,
-        rating_labels={code: label_of_rating[name] for code, name in rating_names.items()},
+        rating_labels=_rating_labels(tags, rating_names),
         rejected=rejected,
         post_steps=post_steps,
         tag_steps=tag_steps,
@@ -158,6 +151,22 @@ def select(
         return _divided(selected, digests, groups)
     selection.require_filled_splits(blocks, definition)
     return selected
+
+
+def _filtered(source: Source, post_filter: selection.PostFilter) -> list[SelectedPosts]:
+    """Return the posts that pass the rules for single posts."""
+    num_blocks = -(-source.num_posts // stream.BLOCK_SIZE)
+    blocks = progress(source.blocks(), total=num_blocks, label="posts", unit="blocks")
+    selected = [post_filter.select(block) for block in blocks]
+    post_filter.require_one_alphabet()
+    return selected
+
+
+def _rating_labels(tags: pd.DataFrame, rating_names: dict[int, str]) -> dict[int, int]:
+    """Return ``{code point of a letter: label}`` of the ratings among the tags of a list."""
+    is_rating = tags["category"] == tag_list.CATEGORIES["rating"]
+    label_of_rating = {name: label for label, name in enumerate(tags["name"][is_rating])}
+    return {code: label_of_rating[name] for code, name in rating_names.items()}
 
 
 def _with_content(

@@ -21,6 +21,8 @@ _WINDOW, _REMOTE_WINDOW = (
 NO_END = "no end"  # counted where the blocks of zeros are missing that end a tar
 BEHIND_END = "behind the end"  # counted where something follows them
 _PADDING = 1 << 16  # bytes of zeros that programs write at the end at most, as far as is looked
+_DESCRIPTIONS = b"LKxgX"  # types of headers that describe the member behind them
+_EMPTY, _FOLDER = b"12345", b"5"  # types without content
 _REGULAR = b"0\x007"  # types of members with content: normal, the same of V7, contiguous
 _KINDS = {
     b"1": "links", b"2": "links", b"3": "devices", b"4": "devices", b"6": "devices",
@@ -96,20 +98,8 @@ def scan(reader: RangeReader, passed_by: "collections.Counter[str] | None" = Non
     Raises TarError where the file is no tar, damaged or cut off.
     """
     counts = collections.Counter() if passed_by is None else passed_by
-    at, window, window_start = 0, b"", 0
-    long_name: bytes | None = None
-    records: dict[bytes, bytes] = {}
-    defaults: dict[bytes, bytes] = {}
-
-    def read(offset: int, length: int) -> bytes:
-        nonlocal window, window_start
-        window_end = window_start + len(window)
-        if not (window_start <= offset and offset + length <= window_end):
-            # Here a header alone is read where large members lie between; elsewhere requests cost more.
-            ahead = _REMOTE_WINDOW if reader.is_remote else _WINDOW if offset - window_end < _WINDOW else 0
-            window, window_start = reader.read(offset, max(length, ahead)), offset
-        return window[offset - window_start : offset - window_start + length]
-
+    read, described = _ReadAhead(reader), _Described()
+    at = 0
     if not reader.size:
         raise TarError("it is empty")
     while at < reader.size:
@@ -125,37 +115,67 @@ def scan(reader: RangeReader, passed_by: "collections.Counter[str] | None" = Non
         except TarError as error:
             raise TarError(f"{error} at byte {at}" if at else f"it is no tar file ({error})") from None
         start = at + BLOCK
-        if header.kind in b"LKxgX":
-            if header.size > _MOST_EXTENDED:
-                raise TarError(f"the name at byte {at} takes {header.size} bytes")
-            content = read(start, header.size)
-            _require(len(content) == header.size, at)
-            if header.kind == b"L":
-                long_name = content.partition(b"\0")[0]
-            elif header.kind in b"xX":
-                records = _pax_records(content, at)
-            elif header.kind == b"g":
-                defaults |= _pax_records(content, at)
+        if header.kind in _DESCRIPTIONS:
+            described.add(header, read, at)
             at = start + _padded(header.size)
             continue
-        fields = {**defaults, **records}
-        size = _decimal(fields[b"size"], at) if b"size" in fields else header.size
-        name = fields.get(b"path") or long_name or header.name
-        is_sparse = any(key.startswith(b"GNU.sparse") for key in fields)
-        is_folder = header.kind == b"5" or (header.kind == b"\0" and name.endswith(b"/"))
-        _require(start + (0 if header.kind in b"12345" else size) <= reader.size, at, name)
-        if is_folder:
-            pass
-        elif is_sparse or header.kind not in _REGULAR:
-            counts["sparse" if is_sparse else _KINDS.get(header.kind, "of other types")] += 1
-        else:
+        name, size, is_sparse = described.member(header, at)
+        size_here = 0 if header.kind in _EMPTY else size
+        _require(start + size_here <= reader.size, at, name)
+        if is_sparse or header.kind not in _REGULAR:
+            if header.kind != _FOLDER:
+                counts["sparse" if is_sparse else _KINDS.get(header.kind, "of other types")] += 1
+        elif not (header.kind == b"\0" and name.endswith(b"/")):  # V7 says so that it is a folder
             yield TarMember(member_name(name), start, size, zlib.crc32(block))
-        at = start
-        if header.kind == b"S":
-            at += _sparse_blocks(block, read, at)
-        at += 0 if header.kind in b"12345" else _padded(size)
-        long_name, records = None, {}
+        sparse_map = _sparse_blocks(block, read, start) if header.kind == b"S" else 0
+        at = start + sparse_map + _padded(size_here)
     counts[NO_END] = 1
+
+
+class _ReadAhead:
+    """Reads blocks of a tar, some at a time where they lie near each other."""
+
+    def __init__(self, reader: RangeReader) -> None:
+        self._reader, self._window, self._start = reader, b"", 0
+
+    def __call__(self, offset: int, length: int) -> bytes:
+        end = self._start + len(self._window)
+        if not (self._start <= offset and offset + length <= end):
+            # Here a header alone is read where large members lie between; elsewhere requests cost more.
+            near = _WINDOW if offset - end < _WINDOW else 0
+            ahead = _REMOTE_WINDOW if self._reader.is_remote else near
+            self._window, self._start = self._reader.read(offset, max(length, ahead)), offset
+        return self._window[offset - self._start : offset - self._start + length]
+
+
+class _Described:
+    """What the headers before a member say of it: a long name, a size, that it is sparse."""
+
+    def __init__(self) -> None:
+        self._long_name: bytes | None = None
+        self._records: dict[bytes, bytes] = {}
+        self._defaults: dict[bytes, bytes] = {}  # of all members that follow
+
+    def add(self, header: Header, read: Callable[[int, int], bytes], at: int) -> None:
+        """Read the content of a header at a byte that describes the next member, or all."""
+        if header.size > _MOST_EXTENDED:
+            raise TarError(f"the name at byte {at} takes {header.size} bytes")
+        content = read(at + BLOCK, header.size)
+        _require(len(content) == header.size, at)
+        if header.kind == b"L":
+            self._long_name = content.partition(b"\0")[0]
+        elif header.kind in b"xX":
+            self._records = _pax_records(content, at)
+        elif header.kind == b"g":
+            self._defaults |= _pax_records(content, at)
+
+    def member(self, header: Header, at: int) -> tuple[bytes, int, bool]:
+        """Return ``(name, size, whether it is sparse)`` of the member whose own header is this one."""
+        fields = {**self._defaults, **self._records} if self._defaults or self._records else {}
+        size = _decimal(fields[b"size"], at) if b"size" in fields else header.size
+        name = fields.get(b"path") or self._long_name or header.name
+        self._long_name, self._records = None, {}
+        return name, size, any(key.startswith(b"GNU.sparse") for key in fields)
 
 
 def read_member(reader: RangeReader, name: str, offset: int, size: int, check: int | None) -> bytes:
