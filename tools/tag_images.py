@@ -26,7 +26,6 @@ import argparse
 import collections
 import hashlib
 import itertools
-import os
 import pathlib
 import sys
 from collections.abc import Collection, Iterator
@@ -37,7 +36,6 @@ import numpy as np
 from Utils.command.backend import deferred
 from Utils.command.cli import Parser, UserError, command, number, progress
 from Utils.command.machine import num_cores
-from Utils.command.text import join_names
 from Utils.files import csv_tables, hub
 from Utils.files.outputs import (
     FileKind,
@@ -240,25 +238,13 @@ def _tagged_batches(
 
 def _sidecar_jobs(options: argparse.Namespace, folders: dict[str, Folder]) -> tuple[list[Job], int]:
     """Return the jobs, and how many images have their sidecar already."""
-    kind, jobs, num_done, num_elsewhere = sidecars.KINDS[options.format], [], 0, 0
-    if options.output and len(origins := {item.place.path for item in folders.values()}) > 1:
-        raise UserError(f"-o FOLDER takes the sidecars of one place of pictures; got {join_names(origins)}")
-    for item in folders.values():
-        path = picture_jobs.sidecar_folder(item, options.output)
-        if path is None:
-            num_elsewhere += len(item.images)
-            continue
-        if path.exists() and not os.access(path, os.W_OK):
-            raise UserError(f"{path} cannot be written to; -o FOLDER puts the sidecars elsewhere")
-        names = item.names if options.output is None else picture_jobs.file_names(path)
-        taken = () if options.overwrite else names
-        images = {*filter(image_folder.is_image, item.names), *item.images}
-        for name, sidecar in sidecars.sidecar_names(images, kind, taken).items():
-            exists = sidecar in names and sidecars.is_written(path / sidecar)
-            if name in item.images and exists and not (options.overwrite or options.append):
-                num_done += 1
-            elif name in item.images:
-                jobs.append(Job(item.place, item.folder, name, path / sidecar))
+    jobs, num_done, num_elsewhere = picture_jobs.sidecar_jobs(
+        folders.values(),
+        sidecars.KINDS[options.format],
+        options.output,
+        replaces=options.overwrite,
+        appends=options.append,
+    )
     if num_elsewhere:
         sentence = (
             f"{num_elsewhere} pictures lie in archives or on another file system, where no sidecar can be "

@@ -6,10 +6,13 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from Utils.command.cli import UserError
+from Utils.command.text import join_names
 from Utils.files import archive_scan
 from Utils.files.atomic import to_path
 from Utils.images import codec, films, formats, image_folder, image_reader, places
 from Utils.images.places import Place, join
+from Utils.tags import sidecars
+from Utils.tags.sidecars import SidecarFormat
 
 
 class Job(NamedTuple):
@@ -37,27 +40,6 @@ class Folder(NamedTuple):
     folder: str  # in the place
     images: dict[str, None]  # names to tag, as a set that keeps its order
     names: set[str]  # of all files in it
-
-
-def sidecar_folder(item: Folder, output: pathlib.Path | None) -> pathlib.Path | None:
-    """Return where the sidecars of a folder's images go: beside them, or to its namesake below ``output``.
-
-    None where nothing can be written beside them. Raises UserError where a name in an archive would lead out
-    of ``output``.
-    """
-    if output is None:
-        return item.place.folder_path(item.folder)
-    for name in item.images:
-        parts = tuple(join(item.folder, name).split("/"))  # on Windows a drive or a backslash makes others
-        if {"", ".", ".."} & {*parts} or "\0" in name or pathlib.PurePath(*parts).parts != parts:
-            member = image_folder.printable(join(item.folder, name))
-            raise UserError(f"{item.place}: its member {member!r} has no place below {output}")
-    return output / item.folder
-
-
-def file_names(folder: pathlib.Path) -> set[str]:
-    """Return the names of the files of a folder, none where it does not exist."""
-    return set(os.listdir(folder)) if folder.is_dir() else set()  # noqa: PTH208
 
 
 Rejected = list[tuple[Any, str]]  # (path, reason)
@@ -122,6 +104,68 @@ def find(
 
 def _is_archive(path: str) -> bool:
     return path.lower().endswith((*archive_scan.SUFFIXES, *places.COMPRESSED_SUFFIXES))
+
+
+def sidecar_jobs(
+    folders: Collection[Folder],
+    kind: SidecarFormat,
+    output: pathlib.Path | None,
+    replaces: bool,
+    appends: bool,
+) -> tuple[list[Job], int, int]:
+    """Return the jobs of images with the places of their sidecars.
+
+    Args:
+        folders: as `find` returns them.
+        kind: of the sidecars.
+        output: the folder of the sidecars; None puts each beside its image.
+        replaces, appends: whether images that have a sidecar are tagged again.
+
+    Returns ``(jobs, images that have their sidecar, images beside which none can be written)``. Raises
+    UserError where ``output`` would mix several places, or a folder cannot be written to.
+    """
+    jobs, num_done, num_elsewhere = [], 0, 0
+    if output and len(origins := {item.place.path for item in folders}) > 1:
+        raise UserError(
+            f"-o FOLDER takes the sidecars of one place of pictures; got {join_names(sorted(origins))}"
+        )
+    for item in folders:
+        path = _sidecar_folder(item, output)
+        if path is None:
+            num_elsewhere += len(item.images)
+            continue
+        if path.exists() and not os.access(path, os.W_OK):
+            raise UserError(f"{path} cannot be written to; -o FOLDER puts the sidecars elsewhere")
+        names = item.names if output is None else _file_names(path)
+        images = {*filter(image_folder.is_image, item.names), *item.images}
+        for name, sidecar in sidecars.sidecar_names(images, kind, () if replaces else names).items():
+            exists = sidecar in names and sidecars.is_written(path / sidecar)
+            if name in item.images and exists and not (replaces or appends):
+                num_done += 1
+            elif name in item.images:
+                jobs.append(Job(item.place, item.folder, name, path / sidecar))
+    return jobs, num_done, num_elsewhere
+
+
+def _sidecar_folder(item: Folder, output: pathlib.Path | None) -> pathlib.Path | None:
+    """Return where the sidecars of a folder's images go: beside them, or to its namesake below ``output``.
+
+    None where nothing can be written beside them. Raises UserError where a name in an archive would lead out
+    of ``output``.
+    """
+    if output is None:
+        return item.place.folder_path(item.folder)
+    for name in item.images:
+        parts = tuple(join(item.folder, name).split("/"))  # on Windows a drive or a backslash makes others
+        if {"", ".", ".."} & {*parts} or "\0" in name or pathlib.PurePath(*parts).parts != parts:
+            member = image_folder.printable(join(item.folder, name))
+            raise UserError(f"{item.place}: its member {member!r} has no place below {output}")
+    return output / item.folder
+
+
+def _file_names(folder: pathlib.Path) -> set[str]:
+    """Return the names of the files of a folder, none where it does not exist."""
+    return set(os.listdir(folder)) if folder.is_dir() else set()  # noqa: PTH208
 
 
 def with_frames(jobs: list[Job], every: float, rejected: Rejected, done: Collection[str]) -> Iterator[Job]:
