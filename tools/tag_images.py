@@ -192,8 +192,16 @@ def _check(options: argparse.Namespace) -> None:
         require_replaceable_folder(options.maps, tag_maps.FOLDER, options.overwrite)
     if options.output is not None and options.format in tag_table.FORMATS:
         require_replaceable_file(options.output, tag_table.KINDS[options.format], options.overwrite)
-    elif options.output is not None and options.output.exists() and not options.output.is_dir():
-        raise UserError(f"-o {options.output} is a file; sidecars ({options.format}) need a folder")
+    elif options.output is not None and _is_named_as_a_table(options.output):
+        raise UserError(
+            f"--output belongs to --format json or csv; got {options.format}, whose sidecars need a folder, not "
+            f"{options.output}"
+        )
+
+
+def _is_named_as_a_table(path: pathlib.Path) -> bool:
+    names = [f".{name}" for name in tag_table.FORMATS]
+    return path.suffix.lower() in names or (path.exists() and not path.is_dir())
 
 
 def _tagged_batches(

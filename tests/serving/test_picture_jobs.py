@@ -1,10 +1,12 @@
 """Pictures that a command is to tag: each once, whatever path leads to it."""
 
 import pytest
+from helpers.archives import write_tar
 from PIL import Image
 
 from Utils.command.cli import UserError
 from Utils.serving import picture_jobs
+from Utils.tags import sidecars
 
 
 @pytest.fixture
@@ -45,3 +47,21 @@ def test_a_job_reads_its_picture(pictures):
     assert picture_jobs.read(job) == (pictures / "a" / "1.png").read_bytes()
     assert job.path == str(pictures / "a" / "1.png")
     assert picture_jobs.read(job._replace(content=b"frame")) == b"frame"
+
+
+@pytest.mark.reliability(
+    "Members of archives named ../../x.jpg, tag_images -o FOLDER", "refused before any work"
+)
+@pytest.mark.parametrize("name", ["../../x.jpg", "a/../../x.jpg", "/etc/x.jpg", "a//x.jpg", "ok/1.jpg"])
+def test_sidecars_of_members_stay_in_their_folder(tmp_path, name):
+    write_tar(tmp_path / "p.tar", {name: b""})
+    folders, _, _ = picture_jobs.find([str(tmp_path / "p.tar")], None, True, False)
+    arguments = (folders.values(), sidecars.KINDS["txt"], tmp_path / "out", False, False)
+    if name == "ok/1.jpg":
+        jobs, num_done, num_elsewhere = picture_jobs.sidecar_jobs(*arguments)
+        assert ([job.sidecar for job in jobs], num_done, num_elsewhere) == (
+            [tmp_path / "out" / "ok" / "1.txt"], 0, 0
+        )  # fmt: skip
+        return
+    with pytest.raises(UserError, match=r"p\.tar: its member '.*x\.jpg' has no place below .*out"):
+        picture_jobs.sidecar_jobs(*arguments)
