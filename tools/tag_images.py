@@ -194,8 +194,8 @@ def _check(options: argparse.Namespace) -> None:
         require_replaceable_file(options.output, tag_table.KINDS[options.format], options.overwrite)
     elif options.output is not None and _is_named_as_a_table(options.output):
         raise UserError(
-            f"--output belongs to --format json or csv; got {options.format}, whose sidecars need a folder, not "
-            f"{options.output}"
+            f"--output belongs to --format json or csv; got {options.format}, whose sidecars go to a folder and "
+            f"not to {options.output}"
         )
 
 
