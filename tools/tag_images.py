@@ -194,7 +194,7 @@ def _check(options: argparse.Namespace) -> None:
         require_replaceable_file(options.output, tag_table.KINDS[options.format], options.overwrite)
     elif options.output is not None and _is_named_as_a_table(options.output):
         raise UserError(
-            f"--output belongs to --format json or csv; got {options.format}, whose sidecars go to a folder and "
+            f"--output belongs to --format json or csv; got {options.format}, whose sidecars go to a folder, "
             f"not to {options.output}"
         )
 
