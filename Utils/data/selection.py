@@ -240,7 +240,7 @@ def _fitting_splits(ids: np.ndarray, splits: Mapping[str, tuple[int, int]]) -> s
         ranges.append(f"{name} = [{start}, {end}]")
         start = end + 1
     return (
-        "Shares (train = 0.9, validation = 0.1) are drawn by content, whatever the ids. "
+        "Shares (train = 0.9, validation = 0.1) are drawn by content, whatever the ids (docs/data.md). "
         f"In the definition these would do: splits = {{{', '.join(ranges)}}}"
     )
 
