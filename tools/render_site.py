@@ -84,9 +84,10 @@ def command_page(script: str) -> str:
     examples = list(_examples(script))
     if examples:
         shown += ["", "## Examples"]
-    for page, title, lines in examples:
+    for page, title, lines, output in examples:
         link = os.path.relpath(page, "docs/commands").replace(os.sep, "/")
         shown += ["", f"From [{title}]({link}):", "", "```bash", *lines, "```"]
+        shown += ["", "It printed:", "", "```text", output, "```"] if output else []
     return "\n".join(shown) + "\n"
 
 
@@ -120,20 +121,26 @@ def _contents(title: str, pages: Iterable[str], about: Callable[[str], str | lis
     return "\n".join([f"# {title}", "", *lines]) + "\n"
 
 
-def _examples(script: str) -> Iterator[tuple[str, str, list[str]]]:
-    """Yield ``(page, its title, lines)`` for every page whose bash blocks run a script."""
+# A block of commands, and a block of plain text right after it: what the last of them printed.
+_BLOCKS = re.compile(r"```bash\n(.*?)```(?:\n\n```\n(.*?)```)?", flags=re.DOTALL)
+
+
+def _examples(script: str) -> Iterator[tuple[str, str, list[str], str]]:
+    """Yield ``(page, its title, lines, output)`` for every page whose bash blocks run a script."""
     for path in [
         ROOT / "README.md",
         *sorted(ROOT.glob("docs/*.md")),
         *sorted(ROOT.glob("docs/tutorials/*.md")),
     ]:
         text = path.read_text(encoding="utf-8")
-        blocks = re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL)
-        entries = [entry for block in blocks for entry in re.split(r"(?<!\\)\n", block)]
-        lines = [entry for entry in dict.fromkeys(entries) if entry.startswith(f"python {script}")]
+        title, lines, output = text.splitlines()[0].removeprefix("# "), [], ""
+        for block, printed in _BLOCKS.findall(text):
+            entries = re.split(r"(?<!\\)\n", block.rstrip())
+            lines += [entry for entry in entries if entry.startswith(f"python {script}")]
+            if entries[-1].startswith(f"python {script}"):
+                output = output or printed.rstrip()
         if lines:
-            title = text.splitlines()[0].removeprefix("# ")
-            yield path.relative_to(ROOT).as_posix(), title, lines
+            yield path.relative_to(ROOT).as_posix(), title, list(dict.fromkeys(lines)), output
 
 
 def _copy(output: pathlib.Path) -> None:
