@@ -124,6 +124,8 @@ def _contents(title: str, pages: Iterable[str], about: Callable[[str], str | lis
 # A block of commands, and a block of plain text right after it: what the last of them printed.
 _BLOCKS = re.compile(r"```bash\n(.*?)```(?:\n\n```\n(.*?)```)?", flags=re.DOTALL)
 
+_SESSIONS = re.compile(r"```\n\$ ([^\n]*)\n(.*?)```", flags=re.DOTALL)  # a command with what it printed
+
 
 def _examples(script: str) -> Iterator[tuple[str, str, list[str], str]]:
     """Yield ``(page, its title, lines, output)`` for every page whose bash blocks run a script."""
@@ -139,6 +141,9 @@ def _examples(script: str) -> Iterator[tuple[str, str, list[str], str]]:
             lines += [entry for entry in entries if entry.startswith(f"python {script}")]
             if entries[-1].startswith(f"python {script}"):
                 output = output or printed.rstrip()
+        for entry, printed in _SESSIONS.findall(text):
+            if entry.startswith(f"python {script}"):
+                lines, output = [*lines, entry], output or printed.rstrip()
         if lines:
             yield path.relative_to(ROOT).as_posix(), title, list(dict.fromkeys(lines)), output
 

@@ -22,6 +22,8 @@ def test_every_command_has_a_page_with_its_help_and_examples(tmp_path):
     assert "It printed:\n\n```text\nbest model: epoch" not in train, "an output belongs to the last command"
     verify = (pages / "docs" / "commands" / "verify_release.md").read_text(encoding="utf-8")
     assert "It printed:\n\n```text\nR1      passed" in verify
+    select = (pages / "docs" / "commands" / "select_tags.md").read_text(encoding="utf-8")
+    assert "It printed:\n\n```text\npictures: read as sidecars" in select
     assert (pages / "README.md").exists()
     assert render_site.main([str(pages)]) == 0  # its own folder is made anew
 
