@@ -1,4 +1,4 @@
-"""Render the tables of results/README.md from the CSV files beside it."""
+"""Render the tables of pages from CSV files: results/README.md and docs/what-trains-where.md."""
 
 import Utils.command.interrupt  # noqa: F401  first: imports take long
 
@@ -7,20 +7,23 @@ import re
 import sys
 from collections.abc import Sequence
 
+from Utils.bench import compiled_steps
 from Utils.command.cli import Parser, UserError, command
 from Utils.evaluation import results_table
 from Utils.files.atomic import ROOT, replacing
 
 BLOCK = re.compile(
-    r"<!-- (?P<kind>tables|rows) of (?P<name>\S+) -->\n.*?<!-- end of (?P=kind) -->", re.DOTALL
+    r"<!-- (?P<kind>tables|rows|overview|details) of (?P<name>\S+) -->\n.*?<!-- end of (?P=kind) -->",
+    re.DOTALL,
 )
 PUBLISHED_TAGS = 5500
+PAGES = (ROOT / "results" / "README.md", ROOT / "docs" / "what-trains-where.md")
 
 
 def parser() -> Parser:
     """Return the argument parser."""
     arguments = Parser(prog="render_results.py", description=__doc__)
-    arguments.add_argument("readme", nargs="?", default=ROOT / "results" / "README.md", type=pathlib.Path)
+    arguments.add_argument("pages", nargs="*", default=PAGES, type=pathlib.Path)
     return arguments
 
 
@@ -28,15 +31,18 @@ def render(text: str, folder: pathlib.Path) -> str:
     """Return the text with every block between markers rendered again from a CSV of the folder.
 
     ``<!-- tables of X.csv --> ... <!-- end of tables -->`` holds the original project's four tables,
-    ``<!-- rows of X.csv --> ... <!-- end of rows -->`` one table of all rows.
+    ``<!-- rows of X.csv --> ... <!-- end of rows -->`` one table of all rows; ``overview`` and ``details``
+    are the two tables of training steps compiled for TPUs (tools/bench.py compile).
     """
 
     def block(match: re.Match) -> str:
-        kind, rows = match["kind"], results_table.read(folder / match["name"]).to_dict("records")
-        if kind == "rows":
-            table = results_table.flat_table(rows)
+        kind, path = match["kind"], folder / match["name"]
+        if kind in ("overview", "details"):
+            table = getattr(compiled_steps, kind)(compiled_steps.read(path))
+        elif kind == "rows":
+            table = results_table.flat_table(results_table.read(path).to_dict("records"))
         else:
-            table = results_table.seed_tables(rows, PUBLISHED_TAGS)
+            table = results_table.seed_tables(results_table.read(path).to_dict("records"), PUBLISHED_TAGS)
         return f"<!-- {kind} of {match['name']} -->\n\n{table}\n\n<!-- end of {kind} -->"
 
     return BLOCK.sub(block, text)
@@ -45,12 +51,14 @@ def render(text: str, folder: pathlib.Path) -> str:
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
-    path = parser().parse_args(argv).readme
-    if not path.is_file():
-        raise UserError(f"a README with table markers was expected at {path}; found nothing")
-    text = render(path.read_text(encoding="utf-8"), path.parent)
-    with replacing(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+    pages = parser().parse_args(argv).pages
+    for path in pages:
+        if not path.is_file():
+            raise UserError(f"a page with table markers was expected at {path}; found nothing")
+    for path in pages:
+        text = render(path.read_text(encoding="utf-8"), path.parent)
+        with replacing(path) as beside:
+            beside.write_text(text, encoding="utf-8")
     return 0
 
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from Utils.command.cli import UserError, WorkError
 from Utils.files import atomic
-from Utils.training import console, topology, weight_sharding
+from Utils.training import console, matrix_flops, topology, weight_sharding
 from Utils.training.experiment import Experiment
 from Utils.training.topology import Topology
 from Utils.training.weight_sharding import WeightSharding
@@ -43,6 +43,7 @@ class CompiledStep:
         argument_bytes: weights, optimizer state, metrics and the batch.
         temporary_bytes: activations, gradients and scratch space.
         flops, bytes_accessed: of one step; None where the compiler gives none.
+        matrix_flops: those of its convolutions and matrix products, as the step asks for them.
         collectives: {kind: bytes of the results} of what the devices send each other.
         estimated_seconds: the compiler's own estimate; None where it makes no sense.
         compile_seconds: what the compiler took.
@@ -57,6 +58,7 @@ class CompiledStep:
     collectives: dict[str, int]
     estimated_seconds: float | None
     compile_seconds: float
+    matrix_flops: float
 
 
 @contextlib.contextmanager
@@ -85,8 +87,8 @@ def distributed(target: Topology, sharding: WeightSharding | None) -> Iterator[A
         keras.distribution.set_distribution(before)
 
 
-def lower(experiment: Experiment, target: Topology, batch_size: int) -> Any:
-    """Return the training step of a compiled model, as JAX lowers it for a topology.
+def trace(experiment: Experiment, target: Topology, batch_size: int) -> Any:
+    """Return the training step of a compiled model, as JAX traces it for a topology: it has ``lower()``.
 
     ``batch_size`` counts images on all devices together. Raises UserError where the devices do not divide it.
     """
@@ -120,7 +122,7 @@ def lower(experiment: Experiment, target: Topology, batch_size: int) -> Any:
         shardings = keras.tree.map_structure(lambda value: value.sharding, state)
         # As Keras' own make_train_function has it.
         step = jax.jit(model.train_step, donate_argnums=0, out_shardings=(None, shardings))
-        return step.lower(state, data)
+        return step.trace(state, data)
 
 
 def _batch_shapes(experiment: Experiment, batch_size: int) -> Any:
@@ -144,13 +146,14 @@ def compile_step(experiment: Experiment, target: Topology, batch_size: int, leve
     Raises WorkError where the compiler fails for another reason than memory.
     """
     console.say(f"tracing the step for {target.devices} {target.device_kind}, batch {batch_size}")
-    lowered = lower(experiment, target, batch_size)
-    file = topology.cache_folder() / f"step-{_digest(lowered, target, level)}.json"
+    traced = trace(experiment, target, batch_size)
+    file = topology.cache_folder() / f"step-{_digest(traced.lower(), target, level)}.json"
     with contextlib.suppress(OSError, ValueError, TypeError, UserError):
         step = CompiledStep(**atomic.read_json(file))
         console.say(f"compiled before, in {step.compile_seconds:.0f} s")
         return step
-    step = _compiled(lowered, target, level)
+    with _saying(f"compiling, {level} effort"):
+        step, _ = compiled(traced, target, level)
     topology.remember(file, dataclasses.asdict(step))
     return step
 
@@ -163,36 +166,44 @@ def _digest(lowered: Any, target: Topology, level: str) -> str:
     return digest.hexdigest()[:32]
 
 
-def _compiled(lowered: Any, target: Topology, level: str) -> CompiledStep:
+def compiled(traced: Any, target: Topology, level: str) -> tuple[CompiledStep, str]:
+    """Compile a step that `trace` has returned; return what it needs, and the program's text, "" if none.
+
+    Raises WorkError where the compiler fails for another reason than memory.
+    """
     import jax
 
+    lowered = traced.lower()
     arguments = sum(map(_bytes_on_a_device, jax.tree.leaves(lowered.args_info)))
+    flops = matrix_flops.count(traced.jaxpr) / target.devices
     begin = time.perf_counter()
     try:
-        with topology.effort(level), _saying(f"compiling, {level} effort"):
-            compiled = lowered.compile()
+        with topology.effort(level):
+            program = lowered.compile()
     except jax.errors.JaxRuntimeError as error:
         needed = topology.exceeded(str(error))
         if needed is None:
             raise WorkError(f"the TPU's compiler fails: {str(error).splitlines()[0]}") from error
         seconds = time.perf_counter() - begin
         temporary = max(0, needed[0] - arguments)
-        return CompiledStep(False, needed[0], arguments, temporary, None, None, {}, None, seconds)
+        return CompiledStep(False, needed[0], arguments, temporary, None, None, {}, None, seconds, flops), ""
     seconds = time.perf_counter() - begin
-    memory, cost = compiled.memory_analysis(), compiled.cost_analysis() or {}
+    memory, cost, text = program.memory_analysis(), program.cost_analysis() or {}, program.as_text()
     needed = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
     needed += memory.temp_size_in_bytes + memory.generated_code_size_in_bytes
-    return CompiledStep(
+    step = CompiledStep(
         fits=needed <= target.memory_limit,
         memory_bytes=needed,
         argument_bytes=memory.argument_size_in_bytes,
         temporary_bytes=memory.temp_size_in_bytes,
         flops=_positive(cost.get("flops")),
         bytes_accessed=_positive(cost.get("bytes accessed")),
-        collectives=collective_bytes(compiled.as_text()),
+        collectives=collective_bytes(text),
         estimated_seconds=_positive(cost.get("optimal_seconds")),
         compile_seconds=seconds,
+        matrix_flops=flops,
     )
+    return step, text
 
 
 def _positive(value: float | None) -> float | None:

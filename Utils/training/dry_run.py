@@ -7,7 +7,7 @@ from typing import Any
 from Utils.command import cli
 from Utils.recipe.command_line import ParsedArguments
 from Utils.recipe.recipe import Recipe
-from Utils.training import compiled_step, largest_batch, memory_estimate, run_folder, time_estimate
+from Utils.training import chips, compiled_step, largest_batch, memory_estimate, run_folder, time_estimate
 from Utils.training.compiled_step import CompiledStep
 from Utils.training.experiment import Experiment
 from Utils.training.topology import Topology
@@ -69,12 +69,15 @@ def _print(lines_of_text: dict[str, str], value: dict[str, Any], as_json: bool) 
 
 def describe(step: CompiledStep, target: Topology) -> dict[str, Any]:
     """Return what a compiled step is, as ``--json`` has it."""
+    compute, memory = chips.bounds(target.name, step.flops, step.bytes_accessed)
     return {
         "topology": target.name,
         "devices": target.devices,
         "device_kind": target.device_kind,
         "memory_limit_bytes": target.memory_limit,
         **dataclasses.asdict(step),
+        "seconds_at_peak_flops": compute,
+        "seconds_at_peak_bandwidth": memory,
     }
 
 
@@ -83,10 +86,15 @@ def lines(step: CompiledStep, target: Topology, effort: str) -> dict[str, str]:
     readable = memory_estimate.readable
     weights = f"weights, state and batch {readable(step.argument_bytes)}"
     parts = f"{weights}, temporaries {readable(step.temporary_bytes)}"
-    flops = "unknown" if step.flops is None else f"{step.flops:.3g} a device and step"
-    accessed = "unknown"
+    flops = accessed = "unknown"
+    compute, traffic = chips.bounds(target.name, step.flops, step.bytes_accessed)
+    if step.flops is not None:
+        flops = (
+            f"{step.flops:.3g} a device and step, {compute:.3g} s at the chip's peak; "
+            f"convolutions and matrix products {step.matrix_flops:.3g}"
+        )
     if step.bytes_accessed is not None:
-        accessed = f"{readable(step.bytes_accessed)} a device and step"
+        accessed = f"{readable(step.bytes_accessed)} a device and step, {traffic:.3g} s at the chip's peak"
     collectives = ", ".join(f"{kind} {readable(size)}" for kind, size in step.collectives.items())
     seconds = "none that makes sense"
     if step.estimated_seconds is not None:

@@ -15,6 +15,13 @@ def test_the_readme_shows_the_csv():
     )
 
 
+def test_every_page_shows_its_csv():
+    for path in render_results.PAGES:
+        text = path.read_text(encoding="utf-8")
+        assert render_results.BLOCK.search(text)
+        assert render_results.render(text, path.parent) == text, "make it again with tools/render_results.py"
+
+
 def test_tables_are_written_between_their_markers(tmp_path, capsys):
     (tmp_path / "published.csv").write_bytes((FOLDER / "published.csv").read_bytes())
     (tmp_path / "README.md").write_text("<!-- tables of published.csv -->\n<!-- end of tables -->\n")

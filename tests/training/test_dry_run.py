@@ -9,7 +9,7 @@ from Utils.training.topology import Topology
 
 TARGET = Topology("v5e:2x4", 8, "TPU v5 lite", 16 * 10**9)
 STEP = CompiledStep(
-    True, 14 * 10**9, 10**9, 13 * 10**9, 1.2e13, 4e11, {"all-reduce": 350 * 10**6}, 0.118, 100.0
+    True, 14 * 10**9, 10**9, 13 * 10**9, 1.2e13, 4e11, {"all-reduce": 350 * 10**6}, 0.118, 100.0, 1.1e13
 )
 
 
@@ -19,7 +19,10 @@ def test_the_lines_name_memory_cost_and_the_answer():
         "14 GB a device (weights, state and batch 1 GB, temporaries 13 GB), compiled with low effort"
     )
     assert lines["limit"] == "16 GB a device"
-    assert lines["FLOPs"] == "1.2e+13 a device and step"
+    assert lines["FLOPs"] == (
+        "1.2e+13 a device and step, 0.0609 s at the chip's peak; convolutions and matrix products 1.1e+13"
+    )
+    assert lines["memory traffic"] == "400 GB a device and step, 0.488 s at the chip's peak"
     assert lines["collectives"] == "all-reduce 350 MB"
     assert lines["seconds"].startswith("0.118 a step")
     assert lines["answer"] == "fits"
@@ -51,3 +54,6 @@ def test_the_json_has_the_documented_keys():
         "topology", "devices", "device_kind", "memory_bytes", "argument_bytes", "temporary_bytes",
         "memory_limit_bytes", "fits", "flops", "bytes_accessed", "collectives", "estimated_seconds",
     }  # fmt: skip
+    unknown = dry_run.describe(dataclasses.replace(STEP, flops=None), TARGET)
+    assert unknown["seconds_at_peak_flops"] is None
+    assert unknown["seconds_at_peak_bandwidth"] == 4e11 / 819e9
