@@ -47,9 +47,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str] | None) -> int:
-    name, arguments = command_line.parse(argv, *map(deferred, command_line.FUNCTIONS))
+    prepare = prepare_compiler if command_line.names_topology(argv) else prepare_backend
+    functions = (deferred(function, prepare) for function in command_line.FUNCTIONS)
+    name, arguments = command_line.parse(argv, *functions)
     dataset = dataset_folder.load(arguments.dataset)
     with shard_damage.named(dataset):
+        prepare()
         return _run(name, arguments, dataset)
 
 
@@ -57,7 +60,6 @@ def _run(name: str, arguments: command_line.ParsedArguments, dataset: Dataset) -
     recipe = arguments.recipe
     for choice in arguments.choices:
         console.say(choice.text(recipe))
-    prepare_compiler() if arguments.topology else prepare_backend()
     import Models
     from Utils.training import compiled_step, devices, dry_run, freezing, topology, weight_sharding
 
@@ -65,6 +67,7 @@ def _run(name: str, arguments: command_line.ParsedArguments, dataset: Dataset) -
     family = Models.family(recipe.model or (arguments.source.model if arguments.source else ""))
     sharding = weight_sharding.build(recipe.shard_model, family.SHARD_AXES)
     found = devices.of_topology(target, sharding) if target else devices.find(sharding)
+    recipe = found.settled(recipe)
     # A dry run does all of this too, so that it refuses what the run would: the folder is made afterwards.
     with compiled_step.weights_without_memory() if target else contextlib.nullcontext():
         experiment = _set_up(recipe, dataset, found, arguments.source, arguments.run_dir)
@@ -148,7 +151,7 @@ def _tag_weights(recipe: Recipe, dataset: Dataset) -> "np.ndarray | None":
 
 def _data(
     recipe: Recipe, dataset: Dataset, devices: "Devices", records: "TrainingRecords"
-) -> tuple[dict[str, Any], Callable[[int], Any], Callable[[], Any] | None, int]:
+) -> tuple[dict[str, Any], Callable[..., Any], Callable[[], Any] | None, int]:
     """Return facts, batches and validation of the experiment, and the rows of a batch that MixUp mixes."""
     import Generators
     from Generators import host_sharding, shard_stats
@@ -165,7 +168,7 @@ def _data(
         dataset, recipe.packed_labels, bool(recipe.unknown_labels or recipe.teacher), bool(recipe.mixup_alpha)
     )
 
-    def batches(step: int) -> Any:
+    def batches(step: int, when_ready: Callable[[int], None] | None = None) -> Any:
         return Generators.train_dataset(
             dataset.shards("train"),
             seed=recipe.seed,
@@ -174,6 +177,7 @@ def _data(
             **records.train_options,
             augmentation=recipe.group(Augmentation),
             packed_labels=packed["train"],
+            when_ready=when_ready,
             **shared_options,
         )
 

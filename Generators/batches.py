@@ -77,6 +77,7 @@ class TrainBatcher:
         unknown: which labels of the posts are not known.
         teacher: adds labels that records lack, before MixUp.
         packed_labels: room for so many labels an image, packed as in ``Generators.packed_labels``; 0: all.
+        when_ready: called with the step of every batch that is made, in the thread that has made it.
     """
 
     spec: BatchSpec
@@ -89,6 +90,7 @@ class TrainBatcher:
     unknown: UnknownMask | None = None
     teacher: SoftLabels | None = None
     packed_labels: int = 0
+    when_ready: Callable[[int], None] | None = None
 
     @property
     def labels_width(self) -> int:
@@ -138,6 +140,8 @@ class TrainBatcher:
         labels = _mark_unknown(labels, unknown)
         if self.packed_labels:
             labels = packed_labels.pack(labels, self.packed_labels, ids[places])
+        if self.when_ready:
+            self.when_ready(step)
         return images, labels, device_draws
 
     def _mixup(self, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

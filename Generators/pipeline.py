@@ -64,6 +64,7 @@ def train_dataset(
     teacher: SoftLabels | None = None,
     tags: Tags | None = None,
     packed_labels: int = 0,
+    when_ready: collections.abc.Callable[[int], None] | None = None,
     **changes: Any,
 ) -> tf.data.Dataset:
     """Return an endless dataset of ``(images (B, S, S, 3) uint8, labels (B, num_labels) float32)``.
@@ -92,6 +93,7 @@ def train_dataset(
         tags: for tars, which hold the names of tags: the path of a selected_tags.csv, or a list of the names.
         packed_labels: give labels packed, (B, 2 packed_labels), with room for so many an image; 0 gives all
             of them. The losses of ``Utils.training`` take both; see ``Generators.packed_labels``.
+        when_ready: called with the step of every batch that is made, in the thread that has made it.
         changes: single fields of the augmentation, for example ``mixup_alpha=0`` or ``crop=None`` (no crop).
             With ``augment_on="device"`` flip, rotation and MixUp of the images are left to
             ``Models.with_augmentation``, and elements are ``((images, draws (B, 4) float32), labels)``.
@@ -111,7 +113,7 @@ def train_dataset(
     batcher = TrainBatcher(
         spec=spec, augmentation=augmentation, seed=seed, rows=rows, rows_read=streams.rows_read(rows),
         streams=streams.number, reduced_decoding=reduced_decoding, unknown=unknown, teacher=teacher,
-        packed_labels=packed_labels,
+        packed_labels=packed_labels, when_ready=when_ready,
     )  # fmt: skip
     dataset = record_dataset(
         paths, streams, rows, seed=seed, start_step=start_step, shuffle_buffer=shuffle_buffer, keep=keep

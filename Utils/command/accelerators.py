@@ -21,6 +21,18 @@ TPU_CHIPS = {  # PCI device ids; v2 and v3 share one
 TPU_DEVICE = pathlib.Path("/dev/accel0")
 GPU_DEVICES = tuple(map(pathlib.Path, ("/dev/nvidia0", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd")))
 NAMED_BY = ("TPU_NAME", "TPU_ACCELERATOR_TYPE")  # variables that name a TPU
+HIDDEN_BY = ("JAX_PLATFORMS", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")  # variables that may hide one
+# What a backend lacks that does not see an accelerator; docs/installing.md has the commands.
+LACKING = {
+    ("jax", "TPU"): "jax needs libtpu (pip install -r requirements-tpu.txt)",
+    ("jax", "GPU"): 'jax needs its packages for CUDA (pip install "jax[cuda12]")',
+    (
+        "tensorflow",
+        "TPU",
+    ): "tensorflow needs tensorflow-tpu in its place; KERAS_BACKEND=jax needs libtpu only "
+    "(pip install -r requirements-tpu.txt)",
+    ("tensorflow", "GPU"): 'tensorflow needs its packages for CUDA (pip install "tensorflow[and-cuda]")',
+}
 
 
 def tpu_chips() -> list[str]:
@@ -44,6 +56,32 @@ def has_tpu() -> bool:
 def has_gpu() -> bool:
     """Whether this machine has a device of a GPU's driver."""
     return any(device.exists() for device in GPU_DEVICES)
+
+
+def describe() -> str:
+    """Return this machine's accelerators in words: "4 x TPU v5e", "a GPU (/dev/nvidia0)"; "" for none."""
+    chips = tpu_chips()
+    parts = [f"{chips.count(kind)} x {kind}" for kind in dict.fromkeys(chips)]
+    if not chips and TPU_DEVICE.exists():
+        parts.append(f"a TPU ({TPU_DEVICE})")
+    parts += [f"a GPU ({device})" for device in GPU_DEVICES if device.exists()][:1]
+    return ", ".join(parts)
+
+
+def unused(used: str, backend: str) -> str:
+    """Return a warning if this machine has an accelerator and a backend does without, else "".
+
+    ``used`` is the kind of the devices that the backend uses: CPU, GPU or TPU.
+    """
+    present = describe()
+    if used != "CPU" or not present:
+        return ""
+    hidden = " ".join(f"{name}={os.environ[name]}" for name in HIDDEN_BY if os.environ.get(name))
+    lacking = LACKING.get((backend, "TPU" if "TPU" in present else "GPU"), f"{backend} sees none")
+    reason = f"the environment has {hidden}, which may hide it" if hidden else lacking
+    return (
+        f"WARNING: THIS MACHINE HAS {present}, AND ALL WORK IS DONE BY THE CPU: {reason} (docs/installing.md)"
+    )
 
 
 def has_libtpu() -> bool:

@@ -75,9 +75,7 @@ def prepare_compiler() -> None:
             f"--topology compiles on the jax backend; KERAS_BACKEND is {backend} (unset it, or set jax)"
         )
     if "keras" in sys.modules and sys.modules["keras"].backend.backend() != "jax":
-        raise UserError(
-            "--topology compiles on the jax backend; --init-from has started another; set KERAS_BACKEND=jax"
-        )
+        raise UserError("--topology compiles on the jax backend, and this process has started another")
     if not accelerators.has_libtpu():
         raise UserError(
             "--topology needs the TPU's compiler, the package libtpu, which is not installed; "
@@ -141,14 +139,15 @@ def without_chatter() -> Iterator[int]:
                     sys.stderr.write(line)
 
 
-def deferred(function: str) -> Callable[..., Any]:
-    """Return a stand-in for ``"module.function"``: its first call sets up TensorFlow and imports the module.
+def deferred(function: str, prepare: Callable[[], None] = prepare_backend) -> Callable[..., Any]:
+    """Return a stand-in for ``"module.function"``: its first call prepares Keras and imports the module.
 
-    For commands that need a Keras model only for some inputs: importing Keras takes seconds.
+    For commands that need a Keras model only for some inputs: importing Keras takes seconds. ``prepare`` is
+    `prepare_backend` or `prepare_compiler`.
     """
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        prepare_backend()
+        prepare()
         module, _, name = function.rpartition(".")
         return getattr(importlib.import_module(module), name)(*args, **kwargs)
 

@@ -2,8 +2,11 @@
 
 import os
 import pathlib
+import platform
 
 from Utils.command.cli import UserError
+
+CPU_INFO = pathlib.Path("/proc/cpuinfo")
 
 
 def num_cores() -> int:
@@ -15,6 +18,24 @@ def num_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def cpu_name() -> str:
+    """Return the processor's name; "" where the system does not tell."""
+    return _cpu_info("model name") or platform.processor()
+
+
+def has_amx() -> bool:
+    """Whether the processor multiplies matrices of bfloat16 in units of their own (Intel's AMX)."""
+    return "amx_bf16" in _cpu_info("flags").split()
+
+
+def _cpu_info(field: str) -> str:
+    try:
+        lines = CPU_INFO.read_text(encoding="utf-8").splitlines()
+    except OSError:  # a system other than Linux
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.partition("\t")[0] == field), "")
 
 
 def require_linux(command: str) -> None:

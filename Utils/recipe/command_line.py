@@ -162,6 +162,12 @@ def _parse_flags(
     return ParsedArguments(**values, source=source, choices=tuple(choices))
 
 
+def names_topology(argv: Sequence[str] | None = None) -> bool:
+    """Whether a command line has ``--topology``: known before it is parsed, which may start a backend."""
+    words = sys.argv[1:] if argv is None else argv
+    return any(word.partition("=")[0] == "--topology" for word in words)
+
+
 def _require_together(arguments: Arguments, hint: str) -> None:
     """Raise UserError where a flag is given without the one that it belongs to."""
     default = Arguments(arguments.recipe)
@@ -169,6 +175,11 @@ def _require_together(arguments: Arguments, hint: str) -> None:
         for name in names:
             if getattr(arguments, name) != getattr(default, name) and not getattr(arguments, owner):
                 raise UserError(f"{flag(name)} goes with {flag(owner)}, which is missing ({hint})")
+    if arguments.topology and arguments.recipe.probe:
+        raise UserError(
+            "--topology compiles the step that trains a whole model; with --probe only the classifier is "
+            "trained, on features, which fits anywhere: leave one of them out"
+        )
 
 
 def _source(

@@ -284,8 +284,9 @@ class RunOptions(Checked):
 
     seed: Annotated[int, Limit("from 0 to 4294967295", lambda value: 0 <= value < 2**32)] = 0
     """Seed of the weights, the masks, the order of the data and its augmentation."""
-    dtype_policy: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
-    """Precision of the computation; weights are always float32."""
+    dtype_policy: Literal["float32", "mixed_bfloat16", "mixed_float16", "auto"] = "float32"
+    """Precision of the computation; weights are always float32. auto: mixed_bfloat16 on TPUs and on CPUs with
+    AMX, whose matrix units take bfloat16, else float32; the run records which."""
     jit_compile: Literal["auto", "on", "off"] = "auto"
     """XLA: auto compiles on accelerators only, since it is slower on CPU."""
     attention_implementation: Literal["auto", "fused", "plain"] = "auto"
@@ -299,6 +300,8 @@ class RunOptions(Checked):
     1: every device has all of them. The batch and the result do not depend on it."""
     steps_per_execution: Annotated[int, AT_LEAST_1] = 1
     """Steps that run in one call on the device; must divide the steps of an epoch."""
+    profile: Annotated[int | None, AT_LEAST_0] = None
+    """Step from which on three steps are profiled, to RUN/profile, for TensorBoard; None: no profile."""
     checkpoint_every: str = "10m"
     """Length between checkpoints within an epoch, in steps, images or time; each epoch ends with one."""
     keep_checkpoints: Annotated[int, AT_LEAST_1] = 2

@@ -13,13 +13,15 @@ import contextlib
 import dataclasses
 import os
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
 from Utils.command import accelerators
 from Utils.command.cli import UserError, WorkError
-from Utils.training import weight_sharding
+from Utils.command.machine import has_amx
+from Utils.recipe.recipe import Recipe
+from Utils.training import console, weight_sharding
 from Utils.training.topology import Topology
 from Utils.training.weight_sharding import WeightSharding
 
@@ -55,6 +57,14 @@ class Devices:
 
     is_first_host = property(lambda self: self.host[0] == 0, doc="Whether this host writes and talks.")
 
+    @property
+    def batches_ahead(self) -> int:
+        """Batches that Keras has taken from the pipeline when it says that the step of the first begins."""
+        if keras.backend.backend() != "jax":
+            return 0
+        # A lone accelerator gets the next batch while it works on the present one.
+        return 1 if self.replicas > 1 or self.kind == "CPU" else 2
+
     def scope(self) -> contextlib.AbstractContextManager[Any]:
         """Return the context in which models, optimizers and metrics are made."""
         return self.strategy.scope() if self.strategy is not None else contextlib.nullcontext()
@@ -67,6 +77,18 @@ class Devices:
                 "--jit-compile off is impossible on the jax backend, which always compiles; use auto"
             )
         return compiles
+
+    @property
+    def dtype_policy(self) -> Literal["float32", "mixed_bfloat16"]:
+        """What ``--dtype-policy auto`` means here."""
+        return "mixed_bfloat16" if self.kind == "TPU" or (self.kind == "CPU" and has_amx()) else "float32"
+
+    def settled(self, recipe: Recipe) -> Recipe:
+        """Return the recipe with what it leaves to the devices decided, and say so."""
+        if recipe.dtype_policy != "auto":
+            return recipe
+        console.say(f"--dtype-policy auto is {self.dtype_policy} on {self.text}")
+        return dataclasses.replace(recipe, dtype_policy=self.dtype_policy)
 
     def barrier(self, name: str) -> None:
         """Wait until all hosts have come to the barrier of that name."""
@@ -153,13 +175,14 @@ def find(sharding: WeightSharding | None = None) -> Devices:
     """
     keras.backend.clear_session()
     backend = keras.backend.backend()
-    if backend == "jax":
-        return _jax(sharding)
-    if sharding is not None:
+    if backend not in ("tensorflow", "jax"):
+        raise UserError(f"training runs on KERAS_BACKEND=tensorflow or jax; got {backend}")
+    if sharding is not None and backend != "jax":
         sharding.check(1)
-    if backend == "tensorflow":
-        return _tensorflow()
-    raise UserError(f"training runs on KERAS_BACKEND=tensorflow or jax; got {backend}")
+    found = _jax(sharding) if backend == "jax" else _tensorflow()
+    if warning := accelerators.unused(found.kind, backend):
+        console.say(warning)
+    return found
 
 
 def of_topology(target: Topology, sharding: WeightSharding | None = None) -> Devices:
@@ -199,7 +222,14 @@ def _tpu(tf: Any) -> Devices:
         tf.tpu.experimental.initialize_tpu_system(resolver)
         strategy = tf.distribute.TPUStrategy(resolver)
     except (ValueError, RuntimeError, tf.errors.OpError) as error:
-        raise WorkError(f"a TPU ({name}) is named by the environment but does not answer: {error}") from error
+        named = any(os.environ.get(variable) for variable in accelerators.NAMED_BY)
+        place = (
+            f"a TPU ({name}) is named by the environment but"
+            if named
+            else (f"this machine has {accelerators.describe()}, which")
+        )
+        lacking = accelerators.LACKING["tensorflow", "TPU"]
+        raise WorkError(f"{place} does not answer: {error}. Without a TPU's runtime, {lacking}") from error
     count = strategy.num_replicas_in_sync
     # Not jit_compile: a TPUStrategy compiles by itself.
     return Devices(f"{count} TPU cores on tensorflow (TPUStrategy)", "TPU", count, False, strategy)

@@ -32,7 +32,8 @@ class Experiment:
         dataset: the dataset.
         devices: what the model runs on.
         facts: what follows from these three, see ``derive_facts``.
-        batches: ``batches(step)`` is the endless training data from that step on.
+        batches: ``batches(step)`` is the endless training data from that step on; ``batches(step, f)`` calls
+            ``f(step)`` for every batch that is made.
         validation: ``validation()`` is the validation data, each image once; None without such a split.
         model: images to logits; this one is evaluated and saved.
         trained_model: ``model``, or a model around it that augments images or rematerializes blocks.
@@ -49,7 +50,7 @@ class Experiment:
     dataset: Dataset
     devices: Devices
     facts: dict[str, Any]
-    batches: Callable[[int], Any]
+    batches: Callable[..., Any]
     validation: Callable[[], Any] | None
     model: keras.Model
     trained_model: keras.Model
@@ -151,7 +152,7 @@ def derive_facts(
     digests, by flag, of what the recipe only names: that may have changed when a run is continued.
 
     Raises UserError if there is no record, the steps of an epoch are no multiple of an execution's, or the
-    training ends before its first update.
+    training ends before its first update or the step to profile.
     """
     if not records:
         fold = f", fold {recipe.fold} left out," if recipe.fold else ""
@@ -164,6 +165,11 @@ def derive_facts(
         raise UserError(
             f"--gradient-accumulation {recipe.gradient_accumulation} leaves no update: the training has "
             f"{recipe.epochs * steps_per_epoch} steps"
+        )
+    if recipe.profile is not None and recipe.profile >= recipe.epochs * steps_per_epoch:
+        raise UserError(
+            f"--profile {recipe.profile} is beyond the last step: the training has "
+            f"{recipe.epochs * steps_per_epoch}, counted from 0"
         )
     contents = {}
     if recipe.unknown_labels:

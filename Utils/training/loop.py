@@ -22,7 +22,9 @@ from Utils.recipe import durations
 from Utils.training import checkpoint_savers, checkpoints, console, diagnosis, weight_sharding
 from Utils.training.experiment import Experiment
 from Utils.training.freezing import Freezing
+from Utils.training.goodput import Goodput
 from Utils.training.per_variable_optimizer import averaged_weights
+from Utils.training.profiling import Profile
 from Utils.training.run_folder import Run
 from Utils.training.trackers import Tracker
 
@@ -73,6 +75,8 @@ class TrainingLoop(keras.callbacks.Callback):
             experiment.schedule,
             experiment.batches,
         )
+        self.goodput = Goodput(self.devices.batches_ahead)
+        self.profile = Profile(run.folder, self.recipe.profile, self._wait_for_device)
         self.run, self.freezing, self.evaluate = run, freezing, evaluate
         self.export, self.trackers, self.measured = export, trackers, measured
         self.epochs = self.recipe.epochs
@@ -113,8 +117,11 @@ class TrainingLoop(keras.callbacks.Callback):
                 console.say(f"all {self.epochs} epochs are done; a higher --epochs continues from here")
             elif self._ended_early():
                 console.say("training has ended early before; --early-stopping 0 continues from here")
-            while step < self.total_steps and not self._ended_early():
-                step = self._fit_from(step)
+            try:
+                while step < self.total_steps and not self._ended_early():
+                    step = self._fit_from(step)
+            finally:
+                self.profile.end(self.step)
 
     def _fit_from(self, step: int) -> int:
         """Train the rest of an interrupted epoch, or all epochs that are compiled alike; return the step."""
@@ -128,7 +135,7 @@ class TrainingLoop(keras.callbacks.Callback):
         # Keras takes one length for all epochs of a call, so the rest of an interrupted epoch gets its own.
         last_epoch = epoch + 1 if steps_done else self.freezing.part_end(epoch, self.epochs)
         self.trained_model.fit(
-            self.batches(step),
+            self.batches(step, self.goodput.batch_is_ready),
             initial_epoch=epoch,
             epochs=last_epoch,
             steps_per_epoch=self.steps_per_epoch - steps_done,
@@ -195,10 +202,15 @@ class TrainingLoop(keras.callbacks.Callback):
             loss = self._running_loss()
             self.run.history.truncate(epochs_done - 1)
             self.fit_started_at = time.monotonic()
+            self.goodput.begin()
             self._finish_epoch(epochs_done - 1, loss)
         return step
 
     def _save(self, loss: float) -> None:
+        with self.goodput.measured("saving"):
+            self._write_checkpoint(loss)
+
+    def _write_checkpoint(self, loss: float) -> None:
         # The loss was finite before this step's update; the weights after it may not be.
         if not math.isfinite(loss) or not self.saver.save(self.trained_model, self.step):
             raise self._diverged(loss)
@@ -232,11 +244,14 @@ class TrainingLoop(keras.callbacks.Callback):
         if hasattr(self.trained_model.loss, "epoch"):  # SPLC and others change their rule with the epochs
             self.trained_model.loss.epoch = epoch
         self.step = self.fit_start
+        self.goodput.begin()
         self.fit_started_at = self.reported_at = self.checked_at = time.monotonic()
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Look after the previous step, before the device gets the next: check the loss, save, stop."""
         self.step = self.fit_start + batch  # batch counts by steps_per_execution
+        self.goodput.step_begins(self.step)
+        self.profile.step_begins(self.step)
         if self.devices.should_stop(self.step):
             self.stop_signal = signal.SIGTERM
         if batch == 0:  # no step to look after; a request to stop waits for the next one
@@ -263,6 +278,11 @@ class TrainingLoop(keras.callbacks.Callback):
             self.reported_at = now
             console.show_status(self._step_line(loss))
 
+    def _wait_for_device(self) -> None:
+        if self.step > self.fit_start:
+            checkpoints.synchronize(self.trained_model)
+            self._running_loss()
+
     def _running_loss(self) -> float:
         """Return the mean loss of the epoch's steps so far; other metrics may not be built yet."""
         return float(next(each for each in self.trained_model.metrics if each.name == "loss").result())
@@ -287,6 +307,8 @@ class TrainingLoop(keras.callbacks.Callback):
         """Save the state, then validate: whatever happens from here on, no step is lost."""
         loss = float((logs or {})["loss"])
         self.step = (epoch + 1) * self.steps_per_epoch
+        self.profile.end(self.step)
+        self.goodput.steps_end()
         self.fit_seconds = time.monotonic() - self.fit_started_at
         self._save(loss)
         # A validation may outlast the grace period of a preempted machine; `_resume` makes up for it.
@@ -300,18 +322,22 @@ class TrainingLoop(keras.callbacks.Callback):
         with averaged_weights(self.trained_model), self.measured(row["step"]):
             if self.evaluate is not None:
                 # All hosts take part, each with its own images; the metrics sum over all of them.
-                scores = self.evaluate([_BetweenBatches(self._stop_if_requested)])
+                with self.goodput.measured("validation"):
+                    scores = self.evaluate([_BetweenBatches(self._stop_if_requested)])
                 row.update(_columns(set(scores) - set(diagnosis.SCORES), scores))
             is_last = epoch + 1 == self.epochs or self._ends_early(row)
-            with weight_sharding.on_every_host(self.trained_model.variables):
+            with weight_sharding.on_every_host(self.trained_model.variables), self.goodput.measured("saving"):
                 if self.devices.is_first_host:
                     self._export(row, is_last)
+        with self.goodput.measured("saving"):
+            self.saver.wait()
         # After an interruption only the steps of this process count, or the speed would be too high.
         images = (self.step - self.fit_start) * self.batch_size
+        seconds = time.monotonic() - self.fit_started_at
+        row.update(self.goodput.shares(self.fit_seconds, seconds))
         row["images_per_second"] = round(images / max(self.fit_seconds, 1e-9), 2)
-        row["seconds"] = round(time.monotonic() - self.fit_started_at, 2)
+        row["seconds"] = round(seconds, 2)
         row.update(_columns(diagnosis.SCORES, scores))
-        self.saver.wait()
         self.run.history.append(row)
         for tracker in self.trackers:
             tracker.log(row)

@@ -50,13 +50,13 @@ def made_by(body: keras.Model, experiment: Experiment) -> dict[str, Any]:
 def on_features(experiment: Experiment, cache: Any, counts: dict[str, int]) -> Experiment:
     """Return the experiment with batches of features from a filled cache; ``counts`` are records by split."""
     facts, recipe = experiment.facts, experiment.recipe
-    options = facts["batch_size"], facts["steps_per_epoch"], recipe.seed
+    options = counts["train"], facts["batch_size"], facts["steps_per_epoch"], recipe.seed
     validation, repeats = None, experiment.records.repeats if experiment.records else None
     if experiment.validation is not None:
         validation = functools.partial(cache.validation_batches, counts["validation"], facts["batch_size"])
     return dataclasses.replace(
         experiment,
-        batches=lambda step: cache.training_batches(counts["train"], *options, step, repeats),
+        batches=lambda step, when_ready=None: cache.training_batches(*options, step, repeats),
         validation=validation,
     )
 

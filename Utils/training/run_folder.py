@@ -11,6 +11,7 @@ import platform
 from collections.abc import Mapping
 from typing import IO, Any
 
+from Utils.command import accelerators, machine
 from Utils.command.cli import UserError
 from Utils.data.dataset_folder import Dataset
 from Utils.files import atomic
@@ -27,6 +28,7 @@ CHANGEABLE = (
     "epochs",
     "early_stopping",
     "checkpoint_every",
+    "profile",
     "keep_checkpoints",
     "tracker",
     "project",
@@ -37,7 +39,13 @@ CHANGEABLE = (
 )
 # Compared as the global batch and the steps of an epoch: another number of devices may continue a run.
 COMPARED_AS_FACTS = ("batch_size_per_device", "steps_per_epoch")
-PACKAGES = ("keras", "tensorflow", "jax", "numpy", "pandas", "opencv-python-headless")
+PACKAGES = ("keras", "tensorflow", "jax", "jaxlib", "libtpu", "numpy", "pandas", "opencv-python-headless")
+# Variables that change what is compiled, or for what.
+COMPILER_FLAGS = (
+    "KERAS_BACKEND", "XLA_FLAGS", "LIBTPU_INIT_ARGS", "TF_XLA_FLAGS", "TF_ENABLE_ONEDNN_OPTS",
+    "ONEDNN_MAX_CPU_ISA", "JAX_PLATFORMS", "JAX_ENABLE_X64", "JAX_DEFAULT_MATMUL_PRECISION",
+    "NVIDIA_TF32_OVERRIDE", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS",
+)  # fmt: skip
 _ENVIRONMENT = {
     "batch_size": int, "steps_per_epoch": int, "records": object, "contents?": dict, "continued?": [dict],
 }  # fmt: skip
@@ -244,4 +252,11 @@ def _environment() -> dict[str, Any]:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             versions[package] = None
-    return {"python": platform.python_version(), "machine": platform.platform(), "packages": versions}
+    return {
+        "python": platform.python_version(),
+        "machine": platform.platform(),
+        "processor": machine.cpu_name(),
+        "accelerators": accelerators.describe(),
+        "compiler_flags": {name: os.environ[name] for name in COMPILER_FLAGS if name in os.environ},
+        "packages": versions,
+    }

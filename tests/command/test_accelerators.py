@@ -50,3 +50,34 @@ def test_a_gpu_is_told_by_its_device(machine, tmp_path):
     assert not accelerators.has_gpu()
     (tmp_path / "nvidia0").touch()
     assert accelerators.has_gpu()
+
+
+@pytest.mark.reliability(
+    "a backend does not see the accelerator of its machine",
+    "a warning names it, what hides it or which package is missing; training goes on",
+)
+def test_an_accelerator_that_is_not_used_is_said_loudly(machine, tmp_path, monkeypatch):
+    for name in accelerators.HIDDEN_BY:
+        monkeypatch.delenv(name, raising=False)
+    assert accelerators.unused("CPU", "jax") == "", "there is none"
+    for slot in ("0000:00:04.0", "0000:00:05.0"):
+        machine(slot, "0x1ae0", "0x0063")
+    assert accelerators.describe() == "2 x TPU v5e"
+    warning = accelerators.unused("CPU", "jax")
+    assert warning.startswith("WARNING: THIS MACHINE HAS 2 x TPU v5e")
+    assert "requirements-tpu.txt" in warning
+    assert "tensorflow-tpu" in accelerators.unused("CPU", "tensorflow")
+    assert accelerators.unused("TPU", "jax") == ""
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    assert "JAX_PLATFORMS=cpu" in accelerators.unused("CPU", "jax")
+
+
+def test_a_gpu_that_is_not_used_needs_other_packages(machine, tmp_path, monkeypatch):
+    for name in accelerators.HIDDEN_BY:
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "nvidia0").touch()
+    assert accelerators.describe() == f"a GPU ({tmp_path / 'nvidia0'})"
+    assert "jax[cuda12]" in accelerators.unused("CPU", "jax")
+    assert "tensorflow[and-cuda]" in accelerators.unused("CPU", "tensorflow")
+    assert "torch sees none" in accelerators.unused("CPU", "torch")
+    assert accelerators.unused("GPU", "jax") == ""

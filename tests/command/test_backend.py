@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from Utils.command.backend import configure_backend
+from Utils.command.backend import configure_backend, deferred
 from Utils.command.cli import UserError
 
 
@@ -73,3 +73,10 @@ print("b", file=sys.stderr)
 def test_stderr_other_than_log_messages_is_delayed_but_not_lost():
     done = subprocess.run([sys.executable, "-c", HELD], capture_output=True, text=True)
     assert done.stderr == "UserWarning: look\na\nb\n"
+
+
+def test_what_is_deferred_prepares_its_own_backend_when_it_is_called():
+    prepared = []
+    root = deferred("math.sqrt", lambda: prepared.append(1))
+    assert not prepared
+    assert (root(9.0), prepared) == (3.0, [1])

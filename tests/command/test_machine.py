@@ -44,3 +44,14 @@ def test_growth_counts_from_now_on():
     held = np.ones(4_000_000)
     assert before < 20
     assert growth.peak_megabytes() - before == pytest.approx(held.nbytes / 2**20, rel=0.2)
+
+
+def test_the_processor_is_told_by_the_system(tmp_path, monkeypatch):
+    info = tmp_path / "cpuinfo"
+    info.write_text("processor\t: 0\nmodel name\t: Xeon X\nflags\t\t: fpu amx_bf16 avx2\n\nprocessor\t: 1\n")
+    monkeypatch.setattr(machine, "CPU_INFO", info)
+    assert (machine.cpu_name(), machine.has_amx()) == ("Xeon X", True)
+    info.write_text("model name\t: EPYC\nflags\t\t: fpu avx512_bf16\n")
+    assert (machine.cpu_name(), machine.has_amx()) == ("EPYC", False)
+    monkeypatch.setattr(machine, "CPU_INFO", tmp_path / "none")
+    assert not machine.has_amx()

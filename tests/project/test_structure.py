@@ -34,6 +34,7 @@ CHOOSE_BACKEND = {
     "Utils.training.compiled_step": {"jax"},  # a TPU's program
     "Utils.training.devices": {"tensorflow", "jax"},
     "Utils.training.orbax_arrays": {"jax"},  # whose arrays Orbax writes
+    "Utils.training.profiling": {"tensorflow", "jax"},  # their profilers
     "Utils.training.topology": {"jax"},
     "Utils.training.weight_sharding": {"jax"},  # a mesh of its devices
     "Utils.training.trackers": {"tensorflow"},  # its event messages, when TensorBoard is asked for

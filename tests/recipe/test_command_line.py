@@ -114,3 +114,19 @@ def test_a_mistake_is_reported_under_any_encoding_of_stdout(monkeypatch):
         messages.add(str(error.value))
     (message,) = messages
     assert message.startswith("invalid choice 'tpu' for argument '--augment-on'")
+
+
+def test_a_topology_is_seen_before_anything_is_parsed():
+    assert command_line.names_topology([*WORDS, "--topology", "v5e:2x4"])
+    assert command_line.names_topology([*WORDS, "--topology=v5e:2x4"])
+    assert not command_line.names_topology([*WORDS, "--dry-run"])
+
+
+def test_a_topology_compiles_whole_models():
+    assert parsed("--dry-run", "--topology", "v5e:2x4", "--fold", "0/3").topology == "v5e:2x4"
+    with pytest.raises(UserError, match="only the classifier is trained"):
+        parsed("--dry-run", "--topology", "v5e:2x4", "--probe")
+    with pytest.raises(UserError, match="--dry-run, which is missing"):
+        parsed("--topology", "v5e:2x4")
+    with pytest.raises(UserError, match="--topology, which is missing"):
+        parsed("--dry-run", "--largest-batch")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import Models  # noqa: F401  the layers of the saved models
-from Utils.training import checkpoints
+from Utils.training import checkpoints, goodput
 from Utils.training.history import History
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -30,7 +30,7 @@ def dataset(tmp_path_factory):
 
 
 def history(folder):
-    clock = ("images_per_second", "seconds")
+    clock = ("images_per_second", "seconds", *goodput.COLUMNS)
     rows = History(folder / "history.csv").rows
     return [{key: value for key, value in row.items() if key not in clock} for row in rows]
 

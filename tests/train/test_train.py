@@ -20,7 +20,7 @@ from tools import analyze_metrics, predict
 from Utils.data import dataset_folder, folds
 from Utils.files import locking, tfrecord
 from Utils.tags import tag_list
-from Utils.training import classifier_prior, loop, losses
+from Utils.training import classifier_prior, goodput, loop, losses
 
 # Stochastic depth and MixUp are on, as in every run of convnext_t. Two stages: most of the time is tracing.
 TINY = """convnext_t --model ConvNext/test --model-options depths=1,1 widths=8,16 --image-size 32
@@ -67,7 +67,7 @@ def assert_same_run(one, other):
     ours, theirs = state(one), state(other)
     assert set(ours) == set(theirs)
     assert [name for name in ours if ours[name].tobytes() != theirs[name].tobytes()] == []
-    clock = ("images_per_second", "seconds")
+    clock = ("images_per_second", "seconds", *goodput.COLUMNS)
     rows = [[set(row.items()) - {(k, row[k]) for k in clock} for row in history(run)] for run in (one, other)]
     assert rows[0] == rows[1]
     for name in ("model.keras", "best.keras"):
@@ -87,6 +87,9 @@ def test_a_run_leaves_its_files_and_a_row_an_epoch(whole):
     diagnosis = ["val_prior_loss", "val_prior_f1", "val_never_predicted", "val_saturated"]
     added = [name for name in diagnosis if name in rows[0]]
     assert list(rows[0])[-len(added) - 2 :] == ["images_per_second", "seconds", *added]
+    shares = [[float(row[name]) for name in goodput.COLUMNS] for row in rows]
+    assert all(0 <= share <= 1 for row in shares for share in row)
+    assert all(0 < sum(row) <= 1.001 for row in shares)
     assert {"val_never_predicted", "val_saturated"} <= set(added)
     assert [(row["epoch"], row["step"], row["images"]) for row in rows] == [
         ("1", "12", "48"), ("2", "24", "96"), ("3", "36", "144"),

@@ -36,6 +36,21 @@ def test_one_cpu_does_not_compile():
     assert "CPU" in here.text
 
 
+def test_auto_is_bfloat16_where_matrix_units_take_it(monkeypatch, capsys):
+    from Utils.recipe.recipe import Recipe
+
+    auto = Recipe(dtype_policy="auto")
+    for kind, has_amx, expected in (
+        ("CPU", False, "float32"), ("CPU", True, "mixed_bfloat16"), ("TPU", False, "mixed_bfloat16"),
+        ("GPU", True, "float32"),
+    ):  # fmt: skip
+        monkeypatch.setattr(devices, "has_amx", lambda has_amx=has_amx: has_amx)
+        here = devices.Devices(f"1 {kind}", kind, 1, True)
+        assert here.settled(auto).dtype_policy == expected
+        assert f"--dtype-policy auto is {expected} on 1 {kind}" in capsys.readouterr().err
+        assert here.settled(Recipe()) == Recipe()
+
+
 def test_several_devices_on_tensorflow_are_mirrored(two_devices):
     assert (two_devices["kind"], two_devices["replicas"], two_devices["jit_compile"]) == ("CPU", 2, False)
     assert two_devices["has_strategy"]

@@ -21,10 +21,12 @@ STEPS = 4  # of an epoch
 KEPT = 99  # checkpoints, so that all can be looked at
 
 
-def batches(start):
+def batches(start, when_ready=None):
     """Batches that are functions of the step."""
     step = start
     while True:
+        if when_ready:
+            when_ready(step)
         random = np.random.default_rng(step)
         images = random.normal(size=(2, 3)).astype("float32")
         yield images, images.sum(axis=1, keepdims=True)
@@ -55,6 +57,7 @@ class Session:
         self.model = keras.Model(inputs, keras.layers.Dense(1, name="head")(hidden))
         self.rate, self.loss = rate, losses.build(loss) if loss else "mse"
         self.run = types.SimpleNamespace(
+            folder=folder,
             checkpoints=folder / "checkpoints",
             history=History(folder / "history.csv"),
             last=folder / "last",

@@ -7,6 +7,7 @@ import helpers
 import keras
 import pytest
 
+from Utils.command import accelerators, machine
 from Utils.command.cli import UserError
 from Utils.data import dataset_folder
 from Utils.recipe.recipe import Recipe, read_recipe
@@ -24,7 +25,9 @@ def opened(folder, dataset, recipe=None, **facts):
     return run_folder.Run(folder, "demo", recipe or Recipe(), dataset, {**FACTS, **facts})
 
 
-def test_a_new_folder_explains_itself(tmp_path, dataset):
+def test_a_new_folder_explains_itself(tmp_path, dataset, monkeypatch):
+    monkeypatch.setenv("LIBTPU_INIT_ARGS", "--xla_tpu_x=1")
+    monkeypatch.setattr(accelerators, "describe", lambda: "4 x TPU v5e")
     with opened(tmp_path / "run", dataset) as run:
         assert not run.continued
     assert read_recipe(tmp_path / "run" / "recipe.json") == ("demo", Recipe().to_dict())
@@ -32,6 +35,9 @@ def test_a_new_folder_explains_itself(tmp_path, dataset):
     assert environment["batch_size"] == 8
     assert environment["packages"]["keras"] == keras.__version__
     assert "git" in environment
+    assert environment["accelerators"] == "4 x TPU v5e"
+    assert environment["processor"] == machine.cpu_name()
+    assert environment["compiler_flags"]["LIBTPU_INIT_ARGS"] == "--xla_tpu_x=1"
     assert json.loads((tmp_path / "run" / "dataset.json").read_text()) == dataset.manifest
     assert (
         (tmp_path / "run" / "selected_tags.csv").read_text().startswith("tag_id,name,category,count\n1,blue,")
@@ -40,7 +46,7 @@ def test_a_new_folder_explains_itself(tmp_path, dataset):
 
 def test_the_same_command_continues(tmp_path, dataset):
     opened(tmp_path / "run", dataset).__exit__()
-    with opened(tmp_path / "run", dataset, Recipe(epochs=200, tracker="none", checkpoint_every="5m")) as run:
+    with opened(tmp_path / "run", dataset, Recipe(epochs=200, tracker="none", profile=7)) as run:
         assert run.continued
     environment = json.loads((tmp_path / "run" / "environment.json").read_text())
     assert len(environment["continued"]) == 1
