@@ -13,6 +13,7 @@ the interpreter lock and are several times faster than TensorFlow's image ops (`
 import collections.abc
 import dataclasses
 import functools
+import math
 import os
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
@@ -34,6 +35,11 @@ from Utils.data.repeat_factors import RepeatFactors
 from Utils.files import atomic, tfrecord
 from Utils.images import codec
 from Utils.images.augmentation import Augmentation
+
+# Bytes of the batches that are being made: on a host of 224 cores 448 px would take 69 GB otherwise. 55 cores
+# of such a host make that many batches at a time.
+MOST_IN_FLIGHT = 16 * 2**30
+READERS = 4  # threads beside those that make batches, where their number is limited
 
 Records = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]  # a glob, or a list of shards
 
@@ -84,7 +90,7 @@ def train_dataset(
             MixUp partners are of one stream. Otherwise there is one, and every host reads all shards.
         host: (index, count): give only this host's rows of every batch of ``batch_size``, which are the same
             for any number of hosts; it reads the streams of these rows, and decodes them and their partners.
-        workers: batches made at the same time; by default one a core.
+        workers: batches made at the same time; by default one a core, within `MOST_IN_FLIGHT` bytes.
         reduced_decoding: decode JPEGs much larger than needed at 1/2, 1/4 or 1/8 of their size.
         keep: ``keep(id) -> bool`` leaves out the other records, undecoded; None keeps all.
         repeats: how often each of the records that are kept comes in a pass; None: once.
@@ -121,10 +127,12 @@ def train_dataset(
     # It is endless, so nothing is dropped: `drop_remainder` makes the size of a batch static.
     dataset = dataset.batch(batcher.rows_read.stop - batcher.rows_read.start, drop_remainder=True)
     dataset = dataset.enumerate(start_step)  # all random draws of a batch follow from its step
-    dataset = dataset.map(lambda step, batch: _train_element(batcher, step, batch), workers or num_cores())
+    # A worker fills two arrays: MixUp takes the images of one to make those of the other.
+    workers = workers or workers_within(2 * math.prod(spec.images_shape(rows.stop - rows.start)))
+    dataset = dataset.map(lambda step, batch: _train_element(batcher, step, batch), workers)
     # `flat_map` has lost that the dataset is endless, and Keras looks at the cardinality.
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
-    return with_options(dataset)
+    return with_options(dataset, workers)
 
 
 @_as_written
@@ -175,7 +183,8 @@ def eval_dataset(
         # All hosts must take part in every batch: one whose records have ended gives padding alone.
         empty_batches = tf.data.Dataset.from_tensors(tf.constant([], tf.string)).repeat()
         dataset = dataset.batch(num_rows).concatenate(empty_batches).take(num_batches)
-    dataset = dataset.map(lambda batch: _eval_element(batcher, batch), workers or num_cores())
+    workers = workers or workers_within(math.prod(spec.images_shape(num_rows)))
+    dataset = dataset.map(lambda batch: _eval_element(batcher, batch), workers)
     dataset = dataset.map(
         lambda image, label, weight, image_id: (
             image,
@@ -186,7 +195,7 @@ def eval_dataset(
     )
     if num_batches is not None:
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(num_batches))
-    return with_options(dataset)
+    return with_options(dataset, workers)
 
 
 def _records_of(
@@ -245,11 +254,19 @@ def _parse(serialized: Any) -> tuple[Any, Any, Any, Any]:
     return record["image_id"], record["image_bytes"], labels.values, labels.row_lengths()
 
 
-def with_options(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Prefetch, keep the order, and limit OpenCV to one thread, since batches are made in parallel."""
+def workers_within(batch_bytes: int) -> int:
+    """Return how many batches are made at a time: one a core, as far as `MOST_IN_FLIGHT` bytes hold them."""
+    return max(1, min(num_cores(), MOST_IN_FLIGHT // batch_bytes))
+
+
+def with_options(dataset: tf.data.Dataset, workers: int | None = None) -> tf.data.Dataset:
+    """Prefetch, keep the order, and limit OpenCV to one thread: ``workers`` batches are made in parallel."""
     cv2.setNumThreads(1)
     options = tf.data.Options()
     options.deterministic = True
+    if workers is not None and workers < num_cores():
+        # Every thread keeps the array that it once filled, so there must not be one for each core.
+        options.threading.private_threadpool_size = workers + READERS
     # Hosts pick their rows themselves (``host``), so a tf.distribute strategy must not shard again.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return dataset.prefetch(2).with_options(options)

@@ -66,7 +66,12 @@ def model_name(model: str, peer: str) -> str:
 
 
 def training_step(
-    name: str, rates: dict[str, float], batch: tuple[np.ndarray, np.ndarray], learning_rate: float
+    name: str,
+    rates: dict[str, float],
+    batch: tuple[np.ndarray, np.ndarray],
+    learning_rate: float,
+    dtype: str = "float32",
+    is_compiled: bool = False,
 ) -> tuple[Callable[[], float], str]:
     """Return a training step in the faster of torch's two memory formats, and what it is.
 
@@ -75,13 +80,16 @@ def training_step(
         rates: ``drop_rate`` and ``drop_path_rate``.
         batch: images (B, S, S, 3), 0..255, and labels (B, num_labels), float32.
         learning_rate: of SGD with Nesterov momentum 0.9.
+        dtype: "bfloat16" computes under torch's autocast.
+        is_compiled: whether by torch.compile.
     """
 
     def make(torch: Any, memory_format: Any) -> Callable[[], float]:
-        return _training_step(torch, memory_format, name, rates, batch, learning_rate)
+        return _training_step(torch, memory_format, name, rates, batch, learning_rate, dtype, is_compiled)
 
     step, memory_format = _faster(make)
-    return step, f"peer: timm {name} ({memory_format})"
+    texts = [memory_format, *(["compiled"] if is_compiled else []), dtype]
+    return step, f"peer: timm {name} ({', '.join(texts)})"
 
 
 def inference(
@@ -165,6 +173,8 @@ def _training_step(
     rates: dict[str, float],
     batch: tuple[np.ndarray, np.ndarray],
     learning_rate: float,
+    dtype: str,
+    is_compiled: bool,
 ) -> Callable[[], float]:
     import timm  # pyright: ignore[reportMissingImports]  # optional
 
@@ -173,13 +183,16 @@ def _training_step(
     size = _size_argument(name, images.shape[1])
     model = timm.create_model(name, num_classes=labels.shape[1], **rates, **size).train()
     model = model.to(device, memory_format=memory_format)
+    model = torch.compile(model) if is_compiled else model
     optimizer = torch.optim.SGD(model.parameters(), learning_rate, momentum=0.9, nesterov=True)
     images = (images / 127.5 - 1.0).permute(0, 3, 1, 2).to(device).contiguous(memory_format=memory_format)
     labels = labels.to(device)
 
     def step() -> float:
         optimizer.zero_grad()
-        logits = model(images)
+        with torch.autocast(device, torch.bfloat16, enabled=dtype == "bfloat16"):
+            logits = model(images)
+        logits = logits.float()
         loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, labels, reduction="sum")
         (loss / len(images)).backward()
         optimizer.step()

@@ -10,18 +10,21 @@ Format: https://www.tensorflow.org/tutorials/load_data/tfrecord, https://protobu
 """
 
 import functools
+import hashlib
 import io
 import itertools
 import os
 from collections.abc import Iterable, Iterator
-from typing import IO
+from typing import IO, Any
 
 import google_crc32c
 import numpy as np
 
 from Utils.command.cli import UserError
-from Utils.files import atomic
+from Utils.files import atomic, user_cache
 from Utils.files.hashing_writer import HashingWriter
+
+NOT_KEPT = ("memory",)  # file systems that end with the process
 
 _HEADER, _FOOTER = 12, 4  # bytes of a record before and after its data
 
@@ -70,8 +73,29 @@ def read_index(path: atomic.AnyPath) -> np.ndarray:
 
 @functools.lru_cache(maxsize=65536)
 def count_records(path: atomic.AnyPath) -> int:
-    """Return the number of records of a file, as `read_index` finds them; the answer is remembered."""
-    return len(read_index(path))
+    """Return the number of records of a file, as `read_index` finds them; the answer is remembered.
+
+    To count those of a file on an object store is to download it, so that answer is kept in the user's cache,
+    for as long as the store says that the file is the same.
+    """
+    name = _count_name(atomic.to_path(path))
+    count = user_cache.read(name) if name else None
+    if isinstance(count, int) and count >= 0:
+        return count
+    count = len(read_index(path))
+    if name:
+        user_cache.write(name, count)
+    return count
+
+
+def _count_name(path: Any) -> str:
+    """Return the name of a file's number of records in the user's cache; "" for local files and memory://."""
+    if not atomic.is_remote(path) or path.protocol in NOT_KEPT:
+        return ""
+    # fsspec's digest of what the store lists of the file: size, and a checksum, a version or a time.
+    state = path.fs.ukey(path.path)
+    digest = hashlib.sha256(f"{path}\n{state}".encode()).hexdigest()
+    return f"records-{digest[:32]}"
 
 
 def read_records(path: atomic.AnyPath, skip: int = 0, take: int | None = None) -> Iterator[bytes]:

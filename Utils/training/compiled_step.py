@@ -19,8 +19,8 @@ from unittest import mock
 import keras
 import numpy as np
 
-from Utils.command.cli import UserError, WorkError
-from Utils.files import atomic
+from Utils.command.cli import WorkError
+from Utils.files import user_cache
 from Utils.training import console, matrix_flops, topology, weight_sharding
 from Utils.training.experiment import Experiment
 from Utils.training.topology import Topology
@@ -147,14 +147,14 @@ def compile_step(experiment: Experiment, target: Topology, batch_size: int, leve
     """
     console.say(f"tracing the step for {target.devices} {target.device_kind}, batch {batch_size}")
     traced = trace(experiment, target, batch_size)
-    file = topology.cache_folder() / f"step-{_digest(traced.lower(), target, level)}.json"
-    with contextlib.suppress(OSError, ValueError, TypeError, UserError):
-        step = CompiledStep(**atomic.read_json(file))
+    name = f"step-{_digest(traced.lower(), target, level)}"
+    with contextlib.suppress(TypeError):  # nothing, or something of an older version
+        step = CompiledStep(**user_cache.read(name))
         console.say(f"compiled before, in {step.compile_seconds:.0f} s")
         return step
     with _saying(f"compiling, {level} effort"):
         step, _ = compiled(traced, target, level)
-    topology.remember(file, dataclasses.asdict(step))
+    user_cache.write(name, dataclasses.asdict(step))
     return step
 
 

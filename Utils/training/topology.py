@@ -11,7 +11,6 @@ import importlib.metadata
 import json
 import math
 import os
-import pathlib
 import re
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from typing import Any
 
 from Utils.command import backend
 from Utils.command.cli import UserError
-from Utils.files import atomic
+from Utils.files import atomic, user_cache
 
 GENERATIONS = {"v2": 2, "v3": 2, "v4": 3, "v5e": 2, "v5p": 3, "v6e": 2}  # axes of the torus
 EXAMPLES = "v5e:2x4, v6e:4x4, v4:2x2x1"
@@ -94,9 +93,9 @@ def find(name: str) -> Topology | None:
     if not name:
         return None
     name = canonical(name)
-    file = cache_folder() / f"topology-{name.replace(':', '-')}-{versions()['libtpu']}.json"
-    with contextlib.suppress(OSError, ValueError, TypeError, UserError):
-        return Topology(**atomic.read_json(file))
+    answer_name = f"topology-{name.replace(':', '-')}-{versions()['libtpu']}"
+    with contextlib.suppress(TypeError):  # nothing, or something of an older version
+        return Topology(**user_cache.read(answer_name))
     done = subprocess.run(
         [sys.executable, "-m", __name__, name],
         cwd=atomic.ROOT,
@@ -110,7 +109,7 @@ def find(name: str) -> Topology | None:
     answer = json.loads(lines[-1]) if done.returncode == 0 and lines else crashed
     if "error" in answer:
         raise UserError(f"--topology {name} is not known to the TPU's compiler: {answer['error']}; {ALLOWED}")
-    remember(file, answer)
+    user_cache.write(answer_name, answer)
     return Topology(**answer)
 
 
@@ -177,19 +176,6 @@ def exceeded(message: str) -> tuple[int, int] | None:
 def versions() -> dict[str, str]:
     """Return the versions of jax and libtpu: what a compiled program depends on beside its text."""
     return {package: importlib.metadata.version(package) for package in ("jax", "libtpu")}
-
-
-def cache_folder() -> pathlib.Path:
-    """Return the folder that keeps what the compiler has said: ``$XDG_CACHE_HOME/sw-cv-modelzoo``."""
-    base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path("~/.cache").expanduser()
-    return pathlib.Path(base) / "sw-cv-modelzoo"
-
-
-def remember(file: pathlib.Path, value: dict[str, Any]) -> None:
-    """Write a value into the cache; where that cannot be written, go on without."""
-    with contextlib.suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        atomic.write_json(file, value)
 
 
 @contextlib.contextmanager

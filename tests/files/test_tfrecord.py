@@ -68,6 +68,35 @@ def test_a_cut_record_is_an_error_that_names_it(tmp_path, cut):
             read(tmp_path / "x")
 
 
+@pytest.mark.reliability(
+    "shards on an object store without a dataset.json: to count their records is to download them",
+    "they are counted once; the number is kept for as long as the store says that the file is the same",
+)
+def test_records_of_an_object_store_are_counted_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(tfrecord, "NOT_KEPT", ())
+    there = atomic.to_path("memory://counted/a.tfrecord")
+    there.parent.mkdir(parents=True, exist_ok=True)
+    with tfrecord.Writer(tmp_path / "a") as writer:
+        for data in (b"one", b"two"):
+            writer.write_record([data])
+    there.write_bytes((tmp_path / "a").read_bytes())
+    read, reads = tfrecord.read_index, []
+    monkeypatch.setattr(tfrecord, "read_index", lambda path: reads.append(path) or read(path))
+    for _ in range(2):
+        tfrecord.count_records.cache_clear()  # another process
+        assert tfrecord.count_records(str(there)) == 2
+    assert len(reads) == 1
+    with tfrecord.Writer(tmp_path / "b") as writer:
+        writer.write_record([b"three"])
+    there.write_bytes((tmp_path / "b").read_bytes())
+    tfrecord.count_records.cache_clear()
+    assert (tfrecord.count_records(str(there)), len(reads)) == (1, 2), "the file has changed"
+    tfrecord.count_records(str(tmp_path / "a"))
+    assert len(list((tmp_path / "cache").rglob("*.json"))) == 2, "local files are counted anew"
+    atomic.remove_tree(there.parent)
+
+
 def test_an_empty_file_holds_no_record(tmp_path):
     (tmp_path / "x").write_bytes(b"")
     assert tfrecord.read_index(tmp_path / "x").shape == (0, 2)

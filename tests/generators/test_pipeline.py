@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import Generators
-from Generators import batches, packed_labels, records
+from Generators import batches, packed_labels, pipeline, records
 from Models.layers.augmentation import BatchAugmentation
 from Utils.command.cli import UserError
 from Utils.images import codec
@@ -106,6 +106,24 @@ def test_the_same_seed_gives_the_same_batches_whatever_the_process_has_seeded(sh
 
 def test_parallelism_changes_nothing(shards):
     assert same(taken(train(shards, workers=1), 9), taken(train(shards, workers=4), 9))
+
+
+@pytest.mark.reliability(
+    "a host with hundreds of cores, each of which would make a batch of 150 MB",
+    "as many batches are made at a time as fit into 16 GiB",
+)
+def test_batches_in_flight_are_bounded_on_hosts_with_many_cores(shards, monkeypatch):
+    monkeypatch.setattr(pipeline, "num_cores", lambda: 224)
+    images = 256 * 448 * 448 * 3
+    assert pipeline.workers_within(2 * images) == 55
+    assert 55 * 2 * images <= pipeline.MOST_IN_FLIGHT < 56 * 2 * images
+    assert pipeline.workers_within(2 * 4 * 32 * 32 * 3) == 224, "small ones are made by all cores"
+    assert pipeline.workers_within(2 * pipeline.MOST_IN_FLIGHT) == 1
+    monkeypatch.setattr(pipeline, "MOST_IN_FLIGHT", 3 * 2 * 4 * 16 * 16 * 3)
+    options = train(shards, image_size=16, batch_size=4).options()
+    assert options.threading.private_threadpool_size == 3 + pipeline.READERS
+    monkeypatch.undo()
+    assert train(shards).options().threading.private_threadpool_size is None
 
 
 @pytest.mark.parametrize("start", [1, 5, 6, 11, 30])

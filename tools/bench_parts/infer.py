@@ -7,7 +7,6 @@ as large matrix products of the backend. Latency is that of a batch of one image
 
 import argparse
 import contextlib
-import os
 import pathlib
 import shlex
 import sys
@@ -17,13 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from Utils.bench import timing, timm_peer
-from Utils.command.backend import prepare_backend
+from Utils.bench import matrix_products, timing, timm_peer
+from Utils.bench.matrix_products import import_keras
 from Utils.command.cli import Parser, UserError, assignment, number
 from Utils.evaluation import results_table
 from Utils.serving import onnx_tagger
 
-MATRIX = 2048  # side of the matrices of the limit
 MIN_CALLS = 3  # per round
 MAX_DIFFERENCE = 0.05  # of the parameters of two models of one shape, as a share
 LIMIT = "limit: large matrix products"
@@ -82,7 +80,7 @@ def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:
             with timing.TimedProcess(options.threads, _export, file, *definition):
                 pass
             sides["peer: onnxruntime"] = (start(_onnx_model, file, facts["image_size"], sizes[-1]), sizes)
-        sides[LIMIT] = (start(_matrix_products, options.backend), [1])
+        sides[LIMIT] = (start(matrix_products.prepared, options.backend), [1])
         seconds = _rounds(sides, options)
     result = _result(facts, seconds, sizes, options)
     if options.append:
@@ -144,7 +142,7 @@ def _result(
     products = np.min(np.concatenate(seconds.pop((LIMIT, 1))))  # a limit is the best call, not the median
     speeds = {key: [key[1] * len(calls) / sum(calls) for calls in rounds] for key, rounds in seconds.items()}
     figures = {f"{name}, batch {size}": float(np.median(rounds)) for (name, size), rounds in speeds.items()}
-    limit = float(MATRIX**3 / products / max(1, facts["macs"]))
+    limit = float(matrix_products.SIDE**3 / products / max(1, facts["macs"]))
     ours = {size: figures[f"{facts['label']}, batch {size}"] for size in sizes}
     ratios = {f"of the limit, batch {size}": speed / limit for size, speed in ours.items()}
     for (name, size), theirs in speeds.items():
@@ -191,15 +189,6 @@ def _run_name(path: pathlib.Path) -> str:
 # In processes of their own
 
 
-def _import_keras(backend: str | None) -> Any:
-    if backend:
-        os.environ["KERAS_BACKEND"] = backend
-    prepare_backend()
-    import keras
-
-    return keras
-
-
 def _our_model(
     backend: str | None,
     name: str,
@@ -211,7 +200,7 @@ def _our_model(
     batch_size: int,
 ) -> tuple[Callable[[int], np.ndarray], dict[str, Any]]:
     """Return a function ``batch size -> probabilities``, and facts about the model."""
-    keras = _import_keras(backend)
+    keras = import_keras(backend)
     from Models import summary
     from Utils.training import devices
 
@@ -260,7 +249,7 @@ def _export(
     num_labels: int,
 ) -> tuple[None]:
     """Write the same model in float32 as releases have it; there is nothing to time."""
-    keras = _import_keras("tensorflow")
+    keras = import_keras("tensorflow")
     from Utils.release import release_folder
 
     release_folder.require(["onnx"])
@@ -276,11 +265,3 @@ def _onnx_model(file: pathlib.Path, image_size: int, batch_size: int) -> tuple[C
     images = np.random.default_rng(0).random(shape, np.float32) * 255
     name = session.get_inputs()[0].name
     return (lambda size: session.run(None, {name: images[:size]})[0],)
-
-
-def _matrix_products(backend: str | None) -> tuple[Callable[[int], float]]:
-    """Return a function that multiplies two MATRIX x MATRIX matrices, float32."""
-    keras = _import_keras(backend)
-    matrix = keras.ops.convert_to_tensor(np.ones((MATRIX, MATRIX), np.float32))
-    # A value comes back to NumPy, because backends may compute later than they return.
-    return (lambda _: float(keras.ops.convert_to_numpy(keras.ops.matmul(matrix, matrix)[0, 0])),)

@@ -19,7 +19,7 @@ class KnownTimes(InProcess):
 
     def seconds(self, calls, size):
         probabilities = self.function(size)
-        if self.maker == "_matrix_products":
+        if self.maker == "prepared":
             return [0.25] * calls
         assert probabilities.shape == (size, 5)
         assert 0 < probabilities.min() <= probabilities.max() < 1
@@ -93,9 +93,9 @@ def test_the_peer_onnxruntime_is_the_same_model_exported(monkeypatch, capsys):
 
     class Compared(KnownTimes):
         def seconds(self, calls, size):
-            if self.maker != "_matrix_products":
+            if self.maker != "prepared":
                 shapes.setdefault(self.maker, []).append(self.function(size).shape)
-            return [{"_our_model": 0.1, "_onnx_model": 0.05, "_matrix_products": 0.25}[self.maker]] * calls
+            return [{"_our_model": 0.1, "_onnx_model": 0.05, "prepared": 0.25}[self.maker]] * calls
 
     monkeypatch.setattr(timing, "TimedProcess", Compared)
     words = ["--model", "ResNet/test", "--image-size", "16", "--num-labels", "5", "--peer", "onnxruntime"]

@@ -2,6 +2,7 @@
 
 import json
 
+import keras
 import pytest
 from helpers.in_process import InProcess
 
@@ -33,21 +34,33 @@ def test_the_ratio_is_the_median_over_rounds(monkeypatch, capsys):
         def seconds(self, calls):
             return [{"ours": 0.5, "peer": 2.0}[self.maker]] * calls
 
-    def ours(model, overrides, sizes):
-        return (lambda: None), "ours", {"drop_rate": 0.1}
+    def ours(model, overrides, sizes, backend, dtype):
+        rates = {"drop_rate": 0.1}
+        return (lambda: None), {"label": "ours", "kind": "CPU", "dtype": dtype, "rates": rates, "flops": 1e9}
 
-    def peer(name, rates, batch, learning_rate):
+    def peer(name, rates, batch, learning_rate, dtype, is_compiled):
         assert (name, rates, batch[0].shape) == ("x", {"drop_rate": 0.1}, (2, 16, 16, 3))
+        assert (dtype, is_compiled) == ("bfloat16", True)
         return (lambda: None), "peer"
 
     monkeypatch.setattr(timing, "TimedProcess", KnownTimes)
-    monkeypatch.setattr("tools.bench_parts.train._our_step", ours)
+    monkeypatch.setattr("tools.bench_parts.train.our_step", ours)
     monkeypatch.setattr(timm_peer, "training_step", peer)
     monkeypatch.setattr(timm_peer, "model_name", lambda model, peer: "x")
-    assert bench.main([*WORDS, "--peer", "timm:x", "--json"]) == 0
+    assert bench.main([*WORDS, "--peer", "timm:x", "--dtype", "bfloat16", "--compile-peer", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["figures"] == {"ours": 4.0, "peer": 1.0}
     assert result["ratios"] == {"ResNet/test to x": 4.0}
+
+
+def test_it_computes_in_bfloat16_beside_its_limit(capsys):
+    policy = keras.config.dtype_policy().name
+    assert bench.main([*WORDS, "--dtype", "bfloat16", "--limit", "--rounds", "1", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    ours, limit = result["figures"].values()
+    assert next(iter(result["figures"])).endswith("mixed_bfloat16)")
+    assert result["ratios"] == {"ResNet/test to the limit": pytest.approx(ours / limit)}
+    assert keras.config.dtype_policy().name == policy
 
 
 def test_wrong_options_are_named(capsys):
