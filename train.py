@@ -43,17 +43,13 @@ ARCHITECTURE = "architecture.json"  # of a run that takes its model from --init-
 def main(argv: Sequence[str] | None = None) -> int:
     """Train as the command line says; return the exit code."""
     with console.exit_on_sigterm():
-        return _main(argv)
-
-
-def _main(argv: Sequence[str] | None) -> int:
-    prepare = prepare_compiler if command_line.names_topology(argv) else prepare_backend
-    functions = (deferred(function, prepare) for function in command_line.FUNCTIONS)
-    name, arguments = command_line.parse(argv, *functions)
-    dataset = dataset_folder.load(arguments.dataset)
-    with shard_damage.named(dataset):
-        prepare()
-        return _run(name, arguments, dataset)
+        prepare = prepare_compiler if command_line.names_topology(argv) else prepare_backend
+        functions = (deferred(function, prepare) for function in command_line.FUNCTIONS)
+        name, arguments = command_line.parse(argv, *functions)
+        dataset = dataset_folder.load(arguments.dataset)
+        with shard_damage.named(dataset):
+            prepare()
+            return _run(name, arguments, dataset)
 
 
 def _run(name: str, arguments: command_line.ParsedArguments, dataset: Dataset) -> int:
