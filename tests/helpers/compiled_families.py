@@ -42,6 +42,7 @@ def experiment(name, batch_size):
     batch = spec((None, SIZE, SIZE, 3), "uint8"), spec((None, LABELS), "float32")
     return types.SimpleNamespace(
         trained_model=model,
+        devices=types.SimpleNamespace(sharding=None),
         facts={"batch_size": batch_size},
         batches=lambda step: types.SimpleNamespace(element_spec=batch),
     )
