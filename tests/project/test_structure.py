@@ -38,6 +38,7 @@ CHOOSE_BACKEND = {
     "Utils.training.topology": {"jax"},
     "Utils.training.weight_sharding": {"jax"},  # a mesh of its devices
     "Utils.training.trackers": {"tensorflow"},  # its event messages, when TensorBoard is asked for
+    "Utils.bench.matrix_products": {"keras"},  # which it times
     "Utils.bench.timm_peer": {"torch"},
 }
 SOURCES = sorted(
