@@ -7,6 +7,7 @@ batch s again.
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal
 
@@ -45,6 +46,10 @@ class BatchSpec(Checked):
     def images_shape(self, count: int) -> tuple[int, int, int, int]:
         """Return the shape of ``count`` images."""
         return count, self.image_size, self.image_size, 3
+
+    def image_bytes(self, count: int) -> int:
+        """Return the bytes of ``count`` images."""
+        return math.prod(self.images_shape(count))
 
     def fill(
         self, images: np.ndarray, ids: np.ndarray, load: Callable[[int, np.ndarray], None]
@@ -96,6 +101,11 @@ class TrainBatcher:
     def labels_width(self) -> int:
         """Numbers of a row of labels."""
         return 2 * self.packed_labels or self.spec.num_labels
+
+    @property
+    def bytes_filled(self) -> int:
+        """Bytes of a batch in the making: MixUp takes the images of one array to make those of another."""
+        return 2 * self.spec.image_bytes(self.rows.stop - self.rows.start)
 
     @property
     def on_device(self) -> bool:

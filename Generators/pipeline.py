@@ -13,7 +13,6 @@ the interpreter lock and are several times faster than TensorFlow's image ops (`
 import collections.abc
 import dataclasses
 import functools
-import math
 import os
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
@@ -114,8 +113,7 @@ def train_dataset(
     augmentation = _changed(augmentation or Augmentation(), changes)
     paths, num_records = _records_of(records, num_records, tags, num_labels, keep)
     streams = _streams(paths, num_records, keep, batch_size, start_step)
-    if repeats is not None:
-        streams = _with_repeats(streams, repeats)
+    streams = streams if repeats is None else _with_repeats(streams, repeats)
     batcher = TrainBatcher(
         spec=spec, augmentation=augmentation, seed=seed, rows=rows, rows_read=streams.rows_read(rows),
         streams=streams.number, reduced_decoding=reduced_decoding, unknown=unknown, teacher=teacher,
@@ -127,8 +125,7 @@ def train_dataset(
     # It is endless, so nothing is dropped: `drop_remainder` makes the size of a batch static.
     dataset = dataset.batch(batcher.rows_read.stop - batcher.rows_read.start, drop_remainder=True)
     dataset = dataset.enumerate(start_step)  # all random draws of a batch follow from its step
-    # A worker fills two arrays: MixUp takes the images of one to make those of the other.
-    workers = workers or workers_within(2 * math.prod(spec.images_shape(rows.stop - rows.start)))
+    workers = workers or workers_within(batcher.bytes_filled)
     dataset = dataset.map(lambda step, batch: _train_element(batcher, step, batch), workers)
     # `flat_map` has lost that the dataset is endless, and Keras looks at the cardinality.
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
@@ -183,7 +180,7 @@ def eval_dataset(
         # All hosts must take part in every batch: one whose records have ended gives padding alone.
         empty_batches = tf.data.Dataset.from_tensors(tf.constant([], tf.string)).repeat()
         dataset = dataset.batch(num_rows).concatenate(empty_batches).take(num_batches)
-    workers = workers or workers_within(math.prod(spec.images_shape(num_rows)))
+    workers = workers or workers_within(spec.image_bytes(num_rows))
     dataset = dataset.map(lambda batch: _eval_element(batcher, batch), workers)
     dataset = dataset.map(
         lambda image, label, weight, image_id: (
