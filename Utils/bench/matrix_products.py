@@ -33,7 +33,7 @@ def prepared(
     ones = np.full((side, side), 1.0 / side, np.float32)
     matrix = keras.ops.convert_to_tensor(ones, dtype=dtype)
 
-    def multiply(*_: Any) -> float:
+    def multiply(*sizes: Any) -> float:  # of batches, as other sides take them
         product = matrix
         for _ in range(chain):
             product = keras.ops.matmul(product, matrix)

@@ -81,7 +81,7 @@ def prepare_compiler() -> None:
             "--topology needs the TPU's compiler, the package libtpu, which is not installed; "
             f"{programs.install_line('tpu')}"
         )
-    os.environ.update(COMPILE_ONLY, KERAS_BACKEND=backend)
+    os.environ.update(COMPILE_ONLY | {"KERAS_BACKEND": backend})
     prepare_backend()
 
 

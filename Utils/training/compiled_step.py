@@ -147,7 +147,7 @@ def compile_step(experiment: Experiment, target: Topology, batch_size: int, leve
     """
     console.say(f"tracing the step for {target.devices} {target.device_kind}, batch {batch_size}")
     traced = trace(experiment, target, batch_size)
-    name = f"step-{_digest(traced.lower(), target, level)}"
+    name = f"step-{digest(traced.lower(), target, level)}"
     with contextlib.suppress(TypeError):  # nothing, or something of an older version
         step = CompiledStep(**user_cache.read(name))
         console.say(f"compiled before, in {step.compile_seconds:.0f} s")
@@ -158,12 +158,12 @@ def compile_step(experiment: Experiment, target: Topology, batch_size: int, leve
     return step
 
 
-def _digest(lowered: Any, target: Topology, level: str) -> str:
+def digest(lowered: Any, target: Topology, level: str) -> str:
     """Return the digest of all that decides what the compiler makes."""
-    digest = hashlib.sha256(lowered.as_text().encode())
+    value = hashlib.sha256(lowered.as_text().encode())
     for part in (target.name, level, *topology.versions().values()):
-        digest.update(f"\n{part}".encode())
-    return digest.hexdigest()[:32]
+        value.update(f"\n{part}".encode())
+    return value.hexdigest()[:32]
 
 
 def compiled(traced: Any, target: Topology, level: str) -> tuple[CompiledStep, str]:

@@ -39,6 +39,8 @@ def show(experiment: Experiment, arguments: ParsedArguments, target: Topology | 
         unit = batch_size if experiment.recipe.augment_on == "device" else largest_batch.UNIT
         batch_size, step = largest_batch.find(compile_for, batch_size, target.memory_limit, unit)
         answer = {"largest batch": f"{batch_size} images a device" if batch_size else "not even 1 image fits"}
+        if batch_size >= largest_batch.MOST:
+            answer["largest batch"] += ", and more were not tried"
         value = {"largest_batch_per_device": batch_size}
     else:
         step = compile_for(batch_size)

@@ -33,7 +33,7 @@ class Goodput:
         self._asked: tuple[int, float] | None = None
         self._last_ready = float("-inf")
         self._saving_between_steps = 0.0
-        self.seconds = dict.fromkeys(PARTS, 0.0)
+        self.seconds: dict[str, float] = dict.fromkeys(PARTS, 0.0)
 
     def begin(self) -> None:
         """Forget what was measured: an epoch, or the rest of one, begins."""

@@ -49,7 +49,8 @@ def _convolution(equation: Any) -> float:
             )
         )
         steps = (parameters[name][axis] for name in ("window_strides", "lhs_dilation", "rhs_dilation"))
-        pairs *= products_along(*sides, *steps, parameters["padding"][axis][0])
+        numbers_along = [*sides, *steps, parameters["padding"][axis][0]]
+        pairs *= products_along(*numbers_along)
     rows, features = (out[numbers.out_spec[axis]] for axis in (0, 1))
     return 2.0 * rows * features * kernel[numbers.rhs_spec[1]] * pairs
 

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from Utils.command import accelerators, backend
 from Utils.command.backend import configure_backend, deferred
 from Utils.command.cli import UserError
 
@@ -73,6 +74,19 @@ print("b", file=sys.stderr)
 def test_stderr_other_than_log_messages_is_delayed_but_not_lost():
     done = subprocess.run([sys.executable, "-c", HELD], capture_output=True, text=True)
     assert done.stderr == "UserWarning: look\na\nb\n"
+
+
+def test_a_topology_needs_jax_and_its_compiler(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    with pytest.raises(
+        UserError, match=r"--topology compiles on the jax backend; KERAS_BACKEND is tensorflow"
+    ):
+        backend.prepare_compiler()
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.delitem(sys.modules, "keras", raising=False)
+    monkeypatch.setattr(accelerators, "has_libtpu", lambda: False)
+    with pytest.raises(UserError, match="requirements-tpu.txt"):
+        backend.prepare_compiler()
 
 
 def test_what_is_deferred_prepares_its_own_backend_when_it_is_called():

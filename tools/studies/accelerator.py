@@ -29,6 +29,7 @@ import numpy as np
 import pandas as pd
 
 from Utils.bench import timing
+from Utils.bench.matrix_products import POLICIES
 from Utils.command import accelerators, machine
 from Utils.command.cli import Parser, command, number, print_json
 from Utils.data import dataset_folder
@@ -64,7 +65,7 @@ def parser() -> Parser:
     add("--loop-steps", type=number(above=0), default=60, help="steps of the loop from shards (60)")
     add("--images", type=number(above=0), default=2048, help="JPEGs of 512 px drawn for the loop (2048)")
     add("--backend", choices=("jax", "tensorflow"), default="jax", help="of Keras (jax)")
-    add("--dtype", choices=("bfloat16", "float32"), default="bfloat16", help="of the computation (bfloat16)")
+    add("--dtype", choices=POLICIES, default="bfloat16", help="of the computation (bfloat16)")
     add("--json", action="store_true", help="print the output, too, as one JSON object")
     return arguments
 
@@ -132,10 +133,10 @@ def measurements(options: argparse.Namespace, folder: pathlib.Path) -> list[Meas
         for size in options.image_sizes
         for model in options.models
     ]  # fmt: skip
-    model, size, run = options.models[0], options.image_sizes[0], str(folder / "run")
-    policy = {"bfloat16": "mixed_bfloat16"}.get(options.dtype, options.dtype)
+    model, size, run = str(options.models[0]), str(options.image_sizes[0]), str(folder / "run")
+    policy = POLICIES[options.dtype]
     loop = (
-        "train.py", "convnext_b", "--model", model, "--image-size", str(size),
+        "train.py", "convnext_b", "--model", model, "--image-size", size,
         "--batch-size-per-device", str(options.batch_size), "--dtype-policy", policy,
         "--dataset", str(folder / "dataset"), "--run-dir", run, "--tracker", "none",
         "--steps-per-epoch", str(options.loop_steps), "--epochs", "2", "--checkpoint-every", "1h",
