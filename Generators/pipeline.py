@@ -127,9 +127,12 @@ def train_dataset(
     dataset = dataset.enumerate(start_step)  # all random draws of a batch follow from its step
     workers = workers or workers_within(batcher.bytes_filled)
     dataset = dataset.map(lambda step, batch: _train_element(batcher, step, batch), workers)
-    # `flat_map` has lost that the dataset is endless, and Keras looks at the cardinality.
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
-    return with_options(dataset, workers)
+    return with_options(_endless(dataset), workers)
+
+
+def _endless(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Say that a dataset is endless: `flat_map` has lost that, and Keras looks at the cardinality."""
+    return dataset.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
 
 
 @_as_written
