@@ -162,7 +162,7 @@ def without_labels(
     labels = np.concatenate([np.array(row, np.int64) for row in lists])
     post_ids = np.repeat(posts["post_id"].to_numpy(), [len(row) for row in lists])
     is_test = np.repeat(np.array(posts["split"].to_pylist()) == "test", [len(row) for row in lists])
-    label_names: list[str] = [names[label] for label in labels.tolist()]
+    label_names = [names[int(label)] for label in labels]
     pairs = zip(post_ids.tolist(), label_names, strict=True)
     sizes = np.array([areas.get(pair, np.nan) for pair in pairs])
     counts = np.bincount(labels, minlength=len(names))[labels]
