@@ -98,13 +98,14 @@ class Trial:
         return f"{self.world.name}-{self.noise.name}-{self.method}-{self.seed}"
 
 
-def tool(name: str, *words: object) -> None:
-    """Run a command of tools/ with one thread; raise WorkError with its message where it fails."""
+def tool(name: str, *words: object) -> str:
+    """Run a command of tools/ with one thread; return what it prints, else raise WorkError."""
     line = [sys.executable, f"tools/{name}", *map(str, words)]
     environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise WorkError(f"{name} failed: {done.stderr.strip()[-1000:]}")
+    return done.stdout
 
 
 def make_world(world: World, folder: pathlib.Path, images: int) -> pathlib.Path:

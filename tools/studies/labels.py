@@ -36,7 +36,7 @@ from Utils.bench import label_study, learning
 from Utils.bench.label_study import Noise, Trial, World
 from Utils.command.cli import Parser, command, number
 from Utils.command.machine import require_linux
-from Utils.files.atomic import write_json
+from Utils.files.atomic import replacing, write_json
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "results" / "labels"
@@ -147,7 +147,8 @@ def train(trial: Trial, folder: pathlib.Path, options: argparse.Namespace) -> No
     dataset = label_study.make_dataset(trial.world, trial.noise, folder)
     labels = folder / f"labels-{trial.world.name}-{trial.noise.name}"
     if "{labels}" in trial.words:
-        _judge_labels(dataset, labels, options.epochs)
+        truth = folder / f"booru-{trial.world.name}" / "truth.csv"
+        _judge_labels(dataset, labels, truth, options.epochs)
     words = [*trial.words.format(labels=labels).split(), "--seed", str(trial.seed)]
     facts = {**dataclasses.asdict(trial), "epochs": options.epochs, "images": options.images}
     with _finished(place) as work:
@@ -156,8 +157,11 @@ def train(trial: Trial, folder: pathlib.Path, options: argparse.Namespace) -> No
         write_json(work / "run.json", facts)
 
 
-def _judge_labels(dataset: pathlib.Path, folder: pathlib.Path, epochs: int) -> None:
-    """Predict every training post out of fold, find thresholds, audit the labels: all below ``folder``."""
+def _judge_labels(dataset: pathlib.Path, folder: pathlib.Path, truth: pathlib.Path, epochs: int) -> None:
+    """Predict every training post out of fold, find thresholds, audit the labels: all below ``folder``.
+
+    ``audit_scores.json`` says how much of what the audit lists is missing by the truth.
+    """
     parts = [folder / "folds" / str(fold) for fold in range(FOLDS)]
     for fold, part in enumerate(parts):
         if part.exists():
@@ -171,8 +175,10 @@ def _judge_labels(dataset: pathlib.Path, folder: pathlib.Path, epochs: int) -> N
     if not thresholds.exists():
         label_study.tool("find_thresholds.py", everything, "-o", thresholds, "--rule", "p-equals-r")
     if not (folder / "audit.json").exists():
-        audit = ("-o", folder / "audit.json", "--operating-point", thresholds)
-        label_study.tool("audit_labels.py", everything, *audit)
+        words = ("-o", folder / "audit.json", "--operating-point", thresholds, "--truth", truth, "--json")
+        printed = label_study.tool("audit_labels.py", everything, *words)
+        with replacing(folder / "audit_scores.json") as beside:
+            beside.write_text(printed, encoding="utf-8")
 
 
 @contextlib.contextmanager
