@@ -96,9 +96,9 @@ def read(
         raise UserError(
             f"--teacher {teacher}: a post has one row; post {ids[counts > 1][0]} has {counts[counts > 1][0]}"
         )
-    columns = tag_list.matching_rows(tags, dump.tags)
+    columns = tag_list.matching_rows(tags, dump.tags, by_id=False)  # other taggers have ids of their own
     if not (columns >= 0).any():
-        raise UserError(f"--teacher {teacher} has none of the {len(tags)} tags of the dataset, by id or name")
+        raise UserError(f"--teacher {teacher} has none of the {len(tags)} tags of the dataset by name")
     cutoffs, rule = _cutoffs(dump, tags, columns, teacher_thresholds)
     soft_labels = SoftLabels(dump, columns, cutoffs, teacher_weight)
     has_row = soft_labels.rows(np.asarray(post_ids, np.int64)) >= 0

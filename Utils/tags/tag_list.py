@@ -344,15 +344,15 @@ def popularity_ranks(frame: pd.DataFrame) -> np.ndarray:
     return ranks
 
 
-def matching_rows(tags: pd.DataFrame, other: pd.DataFrame) -> np.ndarray:
+def matching_rows(tags: pd.DataFrame, other: pd.DataFrame, by_id: bool = True) -> np.ndarray:
     """Return the row in ``other`` of every tag, by id, else by name, -1 for tags that it lacks.
 
     Both are tag lists; returns int64 (len(tags),), no row twice by name. A renamed tag keeps its id, a tag
     from another source only its name and, mostly, its category. Where most ids that both lists have name
-    other tags, the lists may be of two boorus: that is printed.
+    other tags, the lists may be of two boorus: that is printed. Without ``by_id`` only names count.
     """
-    by_id = {tag_id: row for row, tag_id in reversed(list(enumerate(other["tag_id"])))}
-    rows = np.array([by_id.get(tag_id, -1) for tag_id in tags["tag_id"]], np.int64)
+    row_of_id = {tag_id: row for row, tag_id in reversed(list(enumerate(other["tag_id"])))} if by_id else {}
+    rows = np.array([row_of_id.get(tag_id, -1) for tag_id in tags["tag_id"]], np.int64)
     has_id = np.flatnonzero(rows >= 0)
     renamed = tags["name"].to_numpy()[has_id] != other["name"].to_numpy()[rows[has_id]]
     if len(has_id) >= _FEWEST_SHARED_IDS and renamed.mean() > 0.5:

@@ -169,7 +169,8 @@ class EpochState(keras.metrics.Metric):
 
     def __init__(self) -> None:
         super().__init__(name=EPOCH_STATE, dtype="float32")
-        self.epoch = self.add_variable((), "zeros", name="epoch")
+        # The sum that metrics have by default would give each of N replicas an N-th of the epoch.
+        self.epoch = self.add_variable((), "zeros", aggregation="mean", name="epoch")
 
     def update_state(self, *args: Any, **kwargs: Any) -> None:
         """Leave the epoch as it is."""

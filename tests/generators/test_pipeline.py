@@ -454,7 +454,7 @@ def test_a_teacher_adds_labels_before_mixing_and_unknown_ones_stay_unknown(shard
     """The same on any number of hosts and from any step on: its labels are a function of the post alone."""
 
     def teacher(ids, labels):
-        return np.maximum(labels, np.float32(0.25) * (np.asarray(ids)[:, None] % 2))
+        return np.maximum(labels, np.float32(0.25 * (np.asarray(ids)[:, None] % 2)))
 
     def unknown(ids):
         return (np.asarray(ids)[:, None] == 5) & (np.arange(NUM_LABELS) < 2)
