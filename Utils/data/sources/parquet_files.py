@@ -78,7 +78,7 @@ def _picture_column(file: pathlib.Path) -> str | None:
 def _columns(schema: pa.Schema, pictures: str | None, file: pathlib.Path) -> list[str]:
     """Return the columns to read; of objects only the part that says something, never the pictures."""
     columns = []
-    names = [name for name in schema.names if name not in ("image", pictures) or pictures is None]
+    names: list[str] = [name for name in schema.names if not pictures or name not in ("image", pictures)]
     # A column of pictures, whatever its name, says which file each post has.
     for name in danbooru_post.select_fields([*names, *(["image"] if pictures else [])], str(file)):
         if name == "image" and pictures:
