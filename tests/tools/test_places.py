@@ -179,8 +179,8 @@ def test_sidecars_of_archives_go_to_folders_of_the_same_names(exported, odd, tmp
 
 def upload(folder, remote):
     files = fsspec.filesystem("memory")
-    if files.exists(remote):
-        files.rm(remote, recursive=True)
+    if files.exists("/packs"):
+        files.rm("/packs", recursive=True)
     for path in folder.rglob("*"):
         if path.is_file():
             files.pipe_file(f"{remote}/{path.relative_to(folder).as_posix()}", path.read_bytes())
@@ -191,20 +191,15 @@ def upload(folder, remote):
 def test_parts_pack_a_remote_dataset_from_remote_tars(booru, tmp_path, capsys):
     root, files = booru
     write_tars(tmp_path, files)
-    words = ["--source", "fire-eggs", "--from", str(root / "danbooru.db"), "--images", str(tmp_path / "p")]
-    dataset = tmp_path / "dataset"
-    assert select_tags.main([str(root / "definition.toml"), *words, "-o", str(dataset)]) == 0
-    upload(tmp_path / "p", "/packs/p")
-    remote = upload(dataset, "/packs/dataset")
-    words = [
-        "memory://packs/dataset",
-        "--images",
-        "memory://packs/p",
-        "--shard-size",
-        "16",
-        "--workers",
-        "1",
-    ]
+    remote = upload(tmp_path / "p", "/packs/p")
+    words = ["--source", "fire-eggs", "--from", str(root / "danbooru.db"), "--images", "memory://packs/p"]
+    words = [str(root / "definition.toml"), *words, "-o", "memory://packs/dataset"]
+    assert select_tags.main(words) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["p"]
+    for overwrite, reason in ([], "exists already"), (["--overwrite"], "on this machine only; delete"):
+        assert select_tags.main([*words, *overwrite]) == 2
+        assert reason in capsys.readouterr().err
+    words = ["memory://packs/dataset", "--shard-size", "16", "--workers", "1"]
     for part in (2, 0):
         assert write_records.main([*words, "--part", f"{part}/3"]) == 0
     assert "left to other parts" in capsys.readouterr().out
@@ -222,6 +217,7 @@ def test_parts_pack_a_remote_dataset_from_remote_tars(booru, tmp_path, capsys):
     assert write_records.main(words) == 0
     assert "is complete" in capsys.readouterr().out
     assert write_records.main([*words, "--overwrite"]) == 2
+    assert "on this machine only, and memory://packs/dataset stays" in capsys.readouterr().err
 
 
 def _table(path):
