@@ -175,7 +175,7 @@ $(OWN)/begun_with: | own-words $(ENV)
 	@test -e "$(IMAGES)" || case "$(IMAGES)" in *://*) ;; *) echo "error: there is nothing at IMAGES=$(IMAGES)" >&2; exit 2;; esac
 	@test -n "$(FROM)" && $(PY) -c '$(PRINT_WEIGHTS)' "$(FROM)"
 	@mkdir -p $(OWN)
-	@echo "$(BEGUN_WITH)" > $@
+	@echo "$(BEGUN_WITH)" > $@.new && mv $@.new $@
 
 $(OWN)/dataset/selected_tags.csv: | $(OWN)/begun_with
 	$(PY) tools/select_tags.py --from "$(IMAGES)" -o $(OWN)/dataset $(SELECT)

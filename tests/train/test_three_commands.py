@@ -1,6 +1,10 @@
 """The three commands on somebody's pictures: numbered files in sub-folders, mixed formats and captions."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 
 import cv2
 import keras
@@ -12,6 +16,7 @@ import Models
 import train
 from tools import select_tags, write_records
 from Utils.data import dataset_folder
+from Utils.files import atomic
 from Utils.tags import tag_list
 
 COLORS = {"blue": (255, 0, 0), "green": (0, 255, 0), "red": (0, 0, 255), "black": (0, 0, 0)}
@@ -90,3 +95,51 @@ def test_three_commands_make_a_tagger_of_ones_own(pictures, base, tmp_path, caps
     best = history.loc[history["val_loss"].idxmin()]
     assert best["val_new_f1"] > 0.7
     assert best["val_kept_f1"] > before["kept_f1"] - 0.02
+
+
+def make_own(pictures, base, folder):
+    """Start `make own`, its processes in a group of their own; its output is one text."""
+    words = ["make", f"PY={sys.executable}", "-o", ".venv/.installed", "own", f"IMAGES={pictures}"]
+    words += [f"FROM={base}", f"OWN={folder}", "FINETUNE=--epochs 6 --tracker none"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(words, cwd=atomic.ROOT, start_new_session=True, **pipes)
+
+
+def interrupt(process, number, text):
+    """Send a signal to all processes of a group when ``text`` is printed; return what was printed."""
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if text in line:
+            os.killpg(process.pid, number)
+    assert any(text in line for line in lines), "".join(lines)
+    assert process.wait() != 0
+    return "".join(lines)
+
+
+@pytest.mark.slow
+@pytest.mark.reliability(
+    "`make own` is stopped or killed while it selects, trains and predicts, and run again",
+    "the tagger and the thresholds of a chain that was not, bit for bit",
+)
+def test_make_own_goes_on_wherever_it_was_killed(pictures, base, tmp_path):
+    killed, straight = tmp_path / "killed", tmp_path / "straight"
+    interrupt(make_own(pictures, base, killed), signal.SIGKILL, "read as sidecars")
+    interrupt(make_own(pictures, base, killed), signal.SIGTERM, "epoch 2/6")
+    interrupt(make_own(pictures, base, killed), signal.SIGKILL, "epoch 4/6")
+    interrupt(make_own(pictures, base, killed), signal.SIGINT, "tools/predict.py")
+    for folder in (killed, straight, killed):
+        process = make_own(pictures, base, folder)
+        said = process.communicate()[0]
+        assert process.returncode == 0, said
+        assert f"the tagger is {folder}/run" in said
+    assert "tools/" not in said.split("the tagger is")[0], "run again, nothing is done twice"
+    for name in ("thresholds.csv", "run/selected_tags.csv"):
+        assert (killed / name).read_bytes() == (straight / name).read_bytes()
+    weights = [Models.load(folder / "run").model.get_weights() for folder in (killed, straight)]
+    assert all(np.array_equal(one, other) for one, other in zip(*weights, strict=True))
+    # Another start, or other pictures, would be passed over without a word.
+    for other in ((pictures, "owner/name"), (pictures.parent, base)):
+        process = make_own(*other, killed)
+        assert "was begun with other words" in process.communicate()[0]
+        assert process.returncode == 2
