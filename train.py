@@ -259,7 +259,7 @@ def _start(
     for difference in differences:
         console.say(f"warning: the model differs from {source.file}: {difference}")
     pictures = shard_stats.counts(frequencies, records)
-    finetune_report.warn_of_rare(match.new, pictures[match.rows < 0])
+    finetune_report.warn_of_counts(dataset.tags["name"], pictures, match.rows < 0, records)
     return match, pictures
 
 

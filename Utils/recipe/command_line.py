@@ -6,6 +6,7 @@ import functools
 import io
 import itertools
 import os
+import pathlib
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -189,11 +190,21 @@ def _source(
     path, which, order = (_last_value(words, name) for name in ("--init-from", "--which", "--source-order"))
     if not path:
         return None
-    # A probe keeps no copy of the body that it began with.
-    is_copied = "--probe" not in words
-    run_dir = os.path.expandvars(_last_value(words, "--run-dir") or "") if is_copied else ""
+    run_dir = os.path.expandvars(_last_value(words, "--run-dir") or "")
+    if run_dir and "://" not in path + run_dir and _is_within(pathlib.Path(path), pathlib.Path(run_dir)):
+        raise UserError(
+            f"--init-from {path} is the run of --run-dir itself, which would be lost: name another --run-dir"
+        )
+    if "--probe" in words:  # it keeps no copy of the body that it began with
+        run_dir = ""
     order = order if order in ("bgr", "rgb") else None
     return initial_weights.resolve(path, "last" if which == "last" else "best", run_dir, describe_timm, order)
+
+
+def _is_within(source: pathlib.Path, run_dir: pathlib.Path) -> bool:
+    """Whether a source is a run folder, or a model in it."""
+    folder = source.parent if source.suffix == ".keras" else source
+    return folder.resolve() == run_dir.resolve() and folder.is_dir()
 
 
 def _with_head(

@@ -232,6 +232,10 @@ def _model_file(path: pathlib.Path, which: Literal["best", "last"]) -> pathlib.P
     # A run folder with a single model has the other one of best and last, which was not asked for.
     if which == "best" and len(models) == 1 and not (path / RECIPE_FILE).is_file():
         return models[0]
+    if (path / RECIPE_FILE).is_file():
+        raise UserError(
+            f"the run {path} has no {RUN_MODELS[which]} yet: the command that began it continues its training"
+        )
     names = ", ".join(sorted(item.name for item in path.iterdir())[:_MOST_NAMES]) or "nothing"
     raise UserError(
         f"{path} has no {RUN_MODELS[which]}, nor is it a folder with one .keras file; it holds {names}"

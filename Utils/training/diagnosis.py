@@ -20,7 +20,12 @@ def describe(row: Mapping[str, Any]) -> list[str]:
     return words
 
 
-def advice(rows: Sequence[Mapping[str, Any]], epochs: int) -> str | None:
+def advice(
+    rows: Sequence[Mapping[str, Any]],
+    epochs: int,
+    peak_rate: float | None = None,
+    first_loss: float | None = None,
+) -> str | None:
     """Return a warning where F1 is near that of frequencies, with what to try; None where all is well.
 
     It is given once a quarter of the epochs is done, and again at the end.
@@ -28,8 +33,11 @@ def advice(rows: Sequence[Mapping[str, Any]], epochs: int) -> str | None:
     Args:
         rows: of the history, at least one.
         epochs: of the whole run.
+        peak_rate: the highest learning rate of the schedule; None: the highest at the end of an epoch.
+        first_loss: validation loss before the first step of a run that began with weights: it may be above
+            that of frequencies, and steps that lower it are not too long.
     """
-    row, peak_rate = rows[-1], max(row["learning_rate"] for row in rows)
+    row, peak_rate = rows[-1], peak_rate or max(row["learning_rate"] for row in rows)
     f1, prior_f1 = row.get("val_f1"), row.get("val_prior_f1")
     if row["epoch"] not in (max(1, math.ceil(epochs / 4)), epochs) or f1 is None or prior_f1 is None:
         return None
@@ -39,7 +47,8 @@ def advice(rows: Sequence[Mapping[str, Any]], epochs: int) -> str | None:
         f"warning: val_f1 {f1:.4f} is near the {prior_f1:.4f} that the tags' frequencies alone give: "
         "the model has learned next to nothing from the images. "
     )
-    if row["val_saturated"] >= MANY_SATURATED or row["val_loss"] > row.get("val_prior_loss", math.inf):
+    limit = max(row.get("val_prior_loss", math.inf), first_loss or 0.0)
+    if row["val_saturated"] >= MANY_SATURATED or row["val_loss"] > limit:
         rate = f"--learning-rate {peak_rate / 3:.2g}"
         return f"{text}Its loss is no better either, so its steps are too long: try {rate}"
     return (

@@ -173,6 +173,24 @@ def _warnings(best: Mapping[str, Any], before: Mapping[str, float], scored_new: 
     return warnings
 
 
+def warn_of_counts(names: pd.Series, pictures: np.ndarray, is_new: np.ndarray, records: int) -> None:
+    """Say which tags cannot be learned: new ones with too few training pictures, and any that all have.
+
+    Args:
+        names: (num_labels,) of the tags.
+        pictures: (num_labels,) training pictures of each.
+        is_new: (num_labels,) bool, which the source did not know.
+        records: training pictures.
+    """
+    everywhere = names[pictures >= records].tolist()
+    if everywhere:
+        console.say(
+            f"warning: {len(everywhere)} of {len(names)} tags are on every training picture, so that nothing "
+            f"tells what they are; pictures without them would: {join_names(everywhere)}"
+        )
+    warn_of_rare(names[is_new].tolist(), pictures[is_new])
+
+
 def warn_of_rare(names: Sequence[str], positives: Sequence[float] | np.ndarray) -> None:
     """Say which new tags have too few training pictures to be learned."""
     pairs = zip(names, positives, strict=True)

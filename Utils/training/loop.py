@@ -18,7 +18,7 @@ from typing import Any
 import keras
 
 from Utils.command.cli import WorkError
-from Utils.recipe import durations
+from Utils.recipe import durations, initial_weights
 from Utils.training import checkpoint_savers, checkpoints, console, diagnosis, weight_sharding
 from Utils.training.experiment import Experiment
 from Utils.training.freezing import Freezing
@@ -342,7 +342,8 @@ class TrainingLoop(keras.callbacks.Callback):
         for tracker in self.trackers:
             tracker.log(row)
         console.say(console.epoch_line(row, self.epochs))
-        advice = diagnosis.advice(self.run.history.rows, self.epochs)
+        first_loss = initial_weights.scores_before(self.run.folder).get("loss")
+        advice = diagnosis.advice(self.run.history.rows, self.epochs, self.schedule.peak, first_loss)
         if advice:
             console.say(advice)
         if self._ended_early() and epoch + 1 < self.epochs:

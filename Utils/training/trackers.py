@@ -167,11 +167,13 @@ def build(tracker: str, folder: Any, name: str, config: dict[str, Any], project:
 
 @contextlib.contextmanager
 def opened(run: Run, name: str, recipe: Recipe) -> Iterator[list[Tracker]]:
-    """Yield the trackers that get every epoch's row: the recipe's and the curves; close them at the end."""
-    trackers = [
-        build(recipe.tracker, run.folder, name, recipe.to_dict(), recipe.project),
-        Curves(run.history, run.folder / "curves.png"),
-    ]
+    """Yield the trackers that get every epoch's row: the recipe's and the curves; close them at the end.
+
+    A probe has no curves: to draw them would take longer than its training.
+    """
+    trackers = [build(recipe.tracker, run.folder, name, recipe.to_dict(), recipe.project)]
+    if not recipe.probe:
+        trackers.append(Curves(run.history, run.folder / "curves.png"))
     try:
         yield trackers
     finally:

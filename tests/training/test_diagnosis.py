@@ -17,6 +17,13 @@ def test_an_f1_near_that_of_frequencies_is_a_warning_with_a_next_step():
     assert "--learning-rate 0.018" in diagnosis.advice([earlier, ROW], 12)
 
 
+def test_a_loss_that_was_high_before_the_first_step_does_not_ask_for_shorter_steps():
+    row = {**ROW, "val_loss": 70.0}
+    assert "--learning-rate 0.003" in diagnosis.advice([row], 12, peak_rate=9e-3)
+    assert "--learning-rate 0.027" in diagnosis.advice([row], 12, peak_rate=9e-3, first_loss=70.0)
+    assert "--learning-rate 0.003" in diagnosis.advice([row], 12, peak_rate=9e-3, first_loss=69.0)
+
+
 @pytest.mark.parametrize("worse", [{"val_loss": 70.0}, {"val_saturated": 0.2}])
 def test_a_loss_above_that_of_frequencies_needs_shorter_steps(worse):
     assert "--learning-rate 0.001" in diagnosis.advice([{**ROW, **worse}], 12)
