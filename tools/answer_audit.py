@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
+from Utils.command import programs
 from Utils.command.cli import Parser, UserError, command, print_json
 from Utils.evaluation import ground_truth
 from Utils.files.atomic import replacing
@@ -72,6 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("{decisions:,} decisions, {yes:,} of them yes: {output}".format(**summary))
         if summary["unanswered"]:
             print(f"{summary['unanswered']:,} findings are about posts that the truth does not name")
+        words = "--db", "X.db", "-o", "corrected.db"
+        print(f"{programs.next_line('apply_decisions', options.output, *words)}   (or --images PICTURES)")
     return 0
 
 

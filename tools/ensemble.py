@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from Utils.command import programs
 from Utils.command.cli import Parser, UserError, command, progress
 from Utils.evaluation import alignment, chunked_matrix, ensembling, predictions
 from Utils.evaluation.predictions import Dump
@@ -182,6 +183,8 @@ def _write(
         for batch in progress(rows, label="ensemble", unit="blocks"):
             writer.add(*batch)
     print(f"{options.output}: {writer.rows:,} images, {len(tags):,} tags")
+    if labels:
+        print(programs.next_line("make_report", options.output, "-o", f"{options.output}_report"))
     return 0
 
 

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 
 import cv2
 
+from Utils.command import programs
 from Utils.command.cli import Parser, command, number, print_json, progress
 from Utils.command.machine import num_cores
 from Utils.demo_booru import archive
@@ -171,6 +172,9 @@ def report(output: str, posts: list[Post], as_json: bool) -> None:
         return
     counts = [f"{value} {name.replace('_', ' ')}" for name, value in summary.items() if name != "output"]
     print(f"{output}: {', '.join(counts)}")
+    folder = pathlib.Path(output)
+    words = "--from", folder / "danbooru.db", "--images", folder / "512px", "-o", "my/dataset"
+    print(programs.next_line("select_tags", folder / "definition.toml", *words))
 
 
 if __name__ == "__main__":

@@ -8,11 +8,13 @@ nothing on the hub is deleted.
 
 import Utils.command.interrupt  # noqa: F401  first: imports take long
 
+import argparse
 import fnmatch
 import pathlib
 import sys
 from typing import Any
 
+from Utils.command import programs
 from Utils.command.backend import prepare_backend
 from Utils.command.cli import Parser, UserError, WorkError, command, print_json
 from Utils.command.text import join_names
@@ -45,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
             _say(f"{failure.rule}: {failure.wrong}: allowed {failure.allowed}; came {failure.came}")
         raise WorkError(
             f"{options.release} breaks {len(failures)} rules and is not uploaded; "
-            f"tools/verify_release.py {options.release} shows all"
+            f"{programs.line('verify_release', options.release)} shows all"
         )
     size = sum(path.stat().st_size for path in files)
     _say(f"{options.release} passes: {len(files)} files, {size / 1e6:.1f} MB")
@@ -61,8 +63,18 @@ def main(argv: list[str] | None = None) -> int:
     if options.json:
         print_json(result)
     else:
-        print("\n".join(result["files"]) if options.dry_run else result["url"])
+        _print(result, options)
     return 0
+
+
+def _print(result: dict[str, Any], options: argparse.Namespace) -> None:
+    """Print the files that would be sent, or where they are now, and the next command."""
+    if options.dry_run:
+        print("\n".join(result["files"]))
+        _say(programs.next_line("push_release", options.release, result["repository"]))
+    else:
+        print(result["url"])
+        _say(programs.next_line("tag_images", result["repository"], "PICTURES"))
 
 
 def _say(text: str) -> None:

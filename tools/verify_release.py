@@ -87,6 +87,8 @@ def main(argv: list[str] | None = None) -> int:
         print_json(_as_dict(verification))
     else:
         print(text(verification))
+        if not verification.findings.failures:
+            print(programs.next_line("push_release", options.release, "OWNER/NAME"))
     return 1 if verification.findings.failures else 0
 
 

@@ -33,7 +33,7 @@ def test_a_name_that_no_command_has_is_none():
 LONG = (
     "select_tags", "write_records", "check_images", "find_duplicates", "sweep", "import_weights", "predict",
     "find_thresholds", "make_report", "compare_taggers", "audit_labels", "review_labels", "apply_decisions",
-    "export_model",
+    "export_model", "verify_release", "push_release", "answer_audit", "make_demo_booru", "ensemble",
 )  # fmt: skip
 
 
