@@ -18,6 +18,7 @@ from Models.layers.rematerialization import BLOCK
 from Models.loading import load_model
 from Models.resizing import resized_weights
 from Utils.command.cli import UserError
+from Utils.command.text import join_names
 
 Layers = dict[str, keras.layers.Layer]
 
@@ -119,7 +120,7 @@ def copy_weights(
         new_head: the model has another head than the file, whose own layers begin fresh.
 
     Returns the settings that differ and have no weights, the epsilon of a norm for example. Raises UserError
-    if layers are missing, left over or have other shapes; then nothing is copied.
+    if layers are missing, left over or have other shapes, or a weight is not finite; then nothing is copied.
     """
     with _on_one_device():  # of each host: what is spread over hosts cannot be read
         source = without_activation(load_model(file, order))
@@ -134,6 +135,10 @@ def copy_weights(
         fits = {name for name in of_head if _same_shapes(name, values[name], new[name])}
         values = {name: value for name, value in values.items() if name not in of_head - fits}
     _check(file, model, old, new, values, new_head)  # before the first assignment: all or nothing
+    broken = [name for name in old if not all(np.isfinite(each).all() for each in old[name].get_weights())]
+    if broken:
+        names = join_names(broken, 4)
+        raise UserError(f"{file} has weights that are not finite, as of a run that diverged: {names}")
     for name in values.keys() - {LOGITS}:
         new[name].set_weights(values[name])
     keep_groups(old[LOGITS], new[LOGITS], rows)

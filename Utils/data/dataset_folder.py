@@ -166,9 +166,7 @@ class Dataset:
         if split in self.splits:
             return self.manifest["records"][split]
         if not self.splits:
-            raise UserError(
-                f"{self.folder} has no records yet; run tools/write_records.py {self.folder} --images DIR"
-            )
+            raise UserError(f"{self.folder} has no records yet; run tools/write_records.py {self.folder}")
         raise UserError(
             f"{self.folder} has no split {split!r}; it has {', '.join(self.splits)}"
             f"{suggest(split, self.splits)}"

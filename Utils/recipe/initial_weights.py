@@ -233,9 +233,9 @@ def _model_file(path: pathlib.Path, which: Literal["best", "last"]) -> pathlib.P
     if which == "best" and len(models) == 1 and not (path / RECIPE_FILE).is_file():
         return models[0]
     if (path / RECIPE_FILE).is_file():
-        raise UserError(
-            f"the run {path} has no {RUN_MODELS[which]} yet: the command that began it continues its training"
-        )
+        others = [name for other, name in RUN_MODELS.items() if other != which and (path / name).is_file()]
+        advice = f"it has {others[0]}, which --which takes" if others else "the command that began it goes on"
+        raise UserError(f"the run {path} has no {RUN_MODELS[which]} yet; {advice}")
     names = ", ".join(sorted(item.name for item in path.iterdir())[:_MOST_NAMES]) or "nothing"
     raise UserError(
         f"{path} has no {RUN_MODELS[which]}, nor is it a folder with one .keras file; it holds {names}"
@@ -297,10 +297,16 @@ def match_tags(source: Source, tags: pd.DataFrame) -> TagMatch:
     """Match a source's outputs with a tag list, by id, else by name.
 
     A source without a tag list fits a list of as many tags: its outputs are taken in order. Raises UserError
-    where their numbers differ. Without a tag in common all are new: the body alone is taken; likewise for
-    another head, and of a timm folder without a list, whose outputs are classes of something else.
+    where their numbers differ, as for a run that was begun with another list. Without a tag in common all are
+    new: the body alone is taken; likewise for another head, and of a timm folder without a list, whose
+    outputs are classes of something else.
     """
     if source.recorded is not None:
+        if len(source.recorded.rows) != len(tags):
+            raise UserError(
+                f"the run {source.file} was begun with a list of {len(source.recorded.rows):,} tags; the "
+                f"dataset has {len(tags):,}. Give another --run-dir"
+            )
         return source.recorded
     if source.new_head:
         return TagMatch(np.full(len(tags), -1), (), tuple(tags["name"]), (), new_head=True)

@@ -73,6 +73,15 @@ def test_weights_that_do_not_fit_are_listed_and_nothing_is_copied(options, messa
     assert all(map(np.array_equal, before, model.get_weights()))
 
 
+def test_weights_that_are_not_finite_are_refused(vit):
+    source, file = vit
+    table = source.get_layer("stem_positions").table
+    table.assign(table * np.nan)
+    source.save(file)
+    with pytest.raises(UserError, match="has weights that are not finite.*: stem_positions$"):
+        transfer.copy_weights(file, source, np.arange(3), np.zeros(3))
+
+
 def test_the_rate_falls_from_the_head_to_the_stem(vit):
     model = vit[0]
     factors = transfer.learning_rate_factors(model, 0.5)

@@ -84,7 +84,10 @@ def test_a_place_without_a_model_is_refused(tmp_path):
 def test_the_other_model_of_a_run_is_not_taken_for_the_best(tmp_path):
     write_model(tmp_path / "model.keras")
     write_recipe(tmp_path / "recipe.json", "demo", Recipe())
-    with pytest.raises(UserError, match=r"has no best\.keras"):
+    with pytest.raises(UserError, match=r"has no best\.keras yet; it has model\.keras, which --which takes"):
+        initial_weights.find(tmp_path)
+    (tmp_path / "model.keras").unlink()
+    with pytest.raises(UserError, match=r"has no best\.keras yet; the command that began it goes on"):
         initial_weights.find(tmp_path)
 
 
@@ -134,6 +137,8 @@ def test_a_run_continues_when_the_model_it_began_with_is_gone(tmp_path):
     assert again.is_taken_over and again.file == run_dir
     assert again.pictures is not None and again.pictures.tolist() == [5, 0, 31]
     assert initial_weights.match_tags(again, tags("a", "b", "c")).rows.tolist() == [0, 2, -1]
+    with pytest.raises(UserError, match="a list of 3 tags; the dataset has 4. Give another --run-dir"):
+        initial_weights.is_new(again, tags("a", "b", "c", "d"))
     assert (again.model, again.image_size, again.recipe) == ("ConvNext/test", 64, Recipe(epochs=7))
     with pytest.raises(UserError, match="is nothing"):
         initial_weights.resolve(tmp_path / "another", "best", run_dir)
