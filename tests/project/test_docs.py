@@ -34,6 +34,19 @@ def test_every_file_that_is_named_exists():
     assert not missing, "\n".join(missing)
 
 
+def test_the_files_that_are_described_are_written_by_the_code():
+    """docs/files.md names files; each name stands in a command or in what it uses."""
+    text = (ROOT / "docs" / "files.md").read_text(encoding="utf-8")
+    names = set(
+        re.findall(r"`([a-z_]+\.(?:csv|json|jsonl|npy|png|html|keras|onnx|parquet|toml|safetensors))`", text)
+    )
+    assert len(names) >= 30
+    sources = [path for folder in ("Utils", "tools") for path in (ROOT / folder).rglob("*.py")]
+    code = "\n".join(path.read_text(encoding="utf-8") for path in sources)
+    chosen_by_people = {"audit.json", "audit.csv", "audit_wrong.json", "decisions.jsonl", "groups.csv"}
+    assert sorted(name for name in names - chosen_by_people if name not in code) == []
+
+
 def test_the_table_of_wings_is_that_of_the_import_rule():
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     table = text[text.index("| wing |") :]
