@@ -14,6 +14,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from typing import Any
 
 import cv2
 import numpy as np
@@ -40,7 +41,7 @@ class World:
     """Pictures in the order base, own, test, with labels and true tags.
 
     Attributes:
-        jpegs: (N,) bytes of squares of ``SIDE`` pixels.
+        jpegs: (N,) files of squares of ``SIDE`` pixels.
         labels: (N, T) bool, what captions say.
         true: (N, T) bool, what the pictures show.
         names: (T,) tags, each on ``MIN_IMAGES`` of the base's pictures or more.
@@ -48,7 +49,7 @@ class World:
         new: columns that the base lacks; the first ones are new in every set of one's own pictures.
     """
 
-    jpegs: np.ndarray
+    jpegs: list[bytes]
     labels: np.ndarray
     true: np.ndarray
     names: np.ndarray
@@ -104,14 +105,14 @@ def load(folder: pathlib.Path, name: str, emoji: pathlib.Path | None = None) -> 
         folder.mkdir(parents=True, exist_ok=True)
         arrays = _read_emoji(emoji) if name == EMOJI and emoji else _draw(folder / "booru", name)
         with atomic.replacing(file) as beside:
-            np.savez(beside, **arrays)
+            np.savez(beside, **arrays)  # pyright: ignore[reportArgumentType]  its stub takes "allow_pickle" only
     with np.load(file, allow_pickle=True) as stored:
-        arrays = {key: stored[key] for key in stored.files}
+        arrays: dict[str, Any] = {key: stored[key] for key in stored.files}
     num_tags = len(arrays["names"])
     most = num_tags // 2 if name == EMOJI else MOST_NEW
     new = np.random.default_rng([0, 1]).permutation(num_tags)[:most]
     base, own, test = arrays.pop("parts").tolist()
-    return World(**arrays, parts=(base, own, test), new=new)
+    return World(**{**arrays, "jpegs": arrays["jpegs"].tolist()}, parts=(base, own, test), new=new)
 
 
 def _draw(booru: pathlib.Path, style: str) -> dict[str, np.ndarray]:

@@ -37,7 +37,7 @@ def advice(
         first_loss: validation loss before the first step of a run that began with weights: it may be above
             that of frequencies, and steps that lower it are not too long.
     """
-    row, peak_rate = rows[-1], peak_rate or max(row["learning_rate"] for row in rows)
+    row, rate = rows[-1], peak_rate or max(row["learning_rate"] for row in rows)
     f1, prior_f1 = row.get("val_f1"), row.get("val_prior_f1")
     if row["epoch"] not in (max(1, math.ceil(epochs / 4)), epochs) or f1 is None or prior_f1 is None:
         return None
@@ -49,9 +49,9 @@ def advice(
     )
     limit = max(row.get("val_prior_loss", math.inf), first_loss or 0.0)
     if row["val_saturated"] >= MANY_SATURATED or row["val_loss"] > limit:
-        rate = f"--learning-rate {peak_rate / 3:.2g}"
-        return f"{text}Its loss is no better either, so its steps are too long: try {rate}"
+        shorter = f"--learning-rate {rate / 3:.2g}"
+        return f"{text}Its loss is no better either, so its steps are too long: try {shorter}"
     return (
         f"{text}Look at batch.png: do the tags fit the images? If they do, train for more epochs, or try "
-        f"--learning-rate {3 * peak_rate:.2g}"
+        f"--learning-rate {3 * rate:.2g}"
     )

@@ -13,7 +13,7 @@ from Utils.tags import captions
 def world():
     labels = np.random.default_rng(0).random((50, 70)) < 0.2
     names = np.array([f"long_{number}_(t)" for number in range(70)], object)
-    jpegs = np.array([jpeg(number, 24) for number in range(50)], object)
+    jpegs = [jpeg(number, 24) for number in range(50)]
     return worlds.World(jpegs, labels, labels, names, (20, 20, 10), np.arange(60))
 
 

@@ -187,7 +187,8 @@ def scores(
     """
     kept = [name for name in after if name in before]
     new = [name for name in after if name not in before]
-    frequent = [name for name in new if training[name] >= FREQUENT]
+    often = set(training.index[training >= FREQUENT])
+    frequent = [name for name in new if name in often]
     groups = {
         "kept": (after, kept),
         "before": (before, kept),
