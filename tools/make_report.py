@@ -94,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"\n{leaks_text(report.leaks)}")
         print(f"\nreport: {options.output / 'report.html'}")
         words = "-o", "thresholds.csv", "--rule", "p-equals-r"
-        print(programs.next_line("find_thresholds", options.dump, *words))
+        print(programs.next_line("find_thresholds", options.dump, *words), file=sys.stderr)
     return 0
 
 
