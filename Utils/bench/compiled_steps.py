@@ -69,7 +69,7 @@ def write(path: pathlib.Path, rows: Iterable[Row]) -> None:
 
 
 def overview(rows: Sequence[Row]) -> str:
-    """Return a Markdown table: recipes down, topologies across, memory of the chip's in each cell."""
+    """Return a Markdown table, recipes down, topologies across, memory in each cell; and what compiled it."""
     topologies = list(dict.fromkeys(line["topology"] for line in rows))
     recipes = list(dict.fromkeys(line["recipe"] for line in rows))
     cells = {(recipe, topology): "" for recipe in recipes for topology in topologies}
@@ -79,7 +79,10 @@ def overview(rows: Sequence[Row]) -> str:
     limits = {line["topology"]: line["memory_limit_bytes"] / GIB for line in rows}
     header = ["recipe", *(f"{name}, {limits[name]:.1f} GiB" for name in topologies)]
     body = [[recipe, *(cells[recipe, name] or "not compiled" for name in topologies)] for recipe in recipes]
-    return _markdown(header, body, left=len(header))
+    versions = sorted(
+        {f"jax {line['jax']}, libtpu {line['libtpu']}, {line['effort']} effort" for line in rows}
+    )
+    return f"{_markdown(header, body, left=len(header))}\n\nCompiled by {'; '.join(versions)}."
 
 
 def _cell(line: Row) -> str:
@@ -88,16 +91,18 @@ def _cell(line: Row) -> str:
 
 
 def details(rows: Sequence[Row]) -> str:
-    """Return a Markdown table of all figures, with the least seconds that the chip's peaks allow."""
+    """Return a Markdown table of all figures, with what the chip's peaks allow at most; a device's."""
     header = [
         "recipe", "px", "topology", "rematerialized", "GiB of the chip's", "TFLOP", "in products",
-        "s at peak FLOP/s", "GB moved", "s at peak GB/s", "MB all-reduced",
+        "s at peak FLOP/s", "GB moved", "s at peak GB/s", "images/s by that",
+        "MB all-reduced",
     ]  # fmt: skip
     return _markdown(header, [_detail(line) for line in rows], left=4)
 
 
 def _detail(line: Row) -> list[str]:
     compute, memory = chips.bounds(line["topology"], line["flops"], line["bytes_accessed"])
+    seconds = max(compute or 0.0, memory or 0.0)
     share = line["matrix_flops"] / line["flops"] if line["flops"] else None
     return [
         line["recipe"],
@@ -110,6 +115,7 @@ def _detail(line: Row) -> list[str]:
         _number(compute),
         _number(line["bytes_accessed"], 1e-9),
         _number(memory),
+        _number(line["batch_size_per_device"] / seconds if seconds else None),
         _number(line["all_reduce_bytes"], 1e-6) if line["fits"] else "",
     ]
 
