@@ -15,7 +15,7 @@ def search(memory_of, first, **options):
     def compile_for(batch):
         tried.append(batch)
         needed = memory_of(batch)
-        return CompiledStep(needed <= LIMIT, needed, 0, needed, None, None, {}, None, 0.0)
+        return CompiledStep(needed <= LIMIT, needed, 0, needed, None, None, {}, None, 0.0, 0.0)
 
     batch, step = largest_batch.find(compile_for, first, LIMIT, **options)
     assert step.fits == (batch > 0)
