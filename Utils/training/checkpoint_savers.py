@@ -5,12 +5,14 @@ number of devices and every backend reads. Where weights are spread over devices
 them: each writes its own parts, in a thread (`ShardedSaver`).
 """
 
+import contextlib
 import threading
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import keras
 
-from Utils.command.cli import UserError
+from Utils.command.cli import UserError, WorkError
 from Utils.files import atomic
 from Utils.training import checkpoints, orbax_arrays
 from Utils.training.devices import Devices
@@ -79,7 +81,7 @@ class ShardedSaver:
         self._folder, self._keep, self._is_first_host = atomic.to_path(folder), keep, is_first_host
         self._writer = orbax_arrays.AsyncWriter()
         self._thread: threading.Thread | None = None
-        self._error: BaseException | None = None
+        self._error: WorkError | None = None
 
     def save(self, model: keras.Model, step: int) -> bool:
         """Begin to save the state, once the save before has ended."""
@@ -90,7 +92,8 @@ class ShardedSaver:
             return False
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / checkpoints.name_of(step)
-        self._writer.write(path, arrays)
+        with _said():
+            self._writer.write(path, arrays)
         # No daemon: a process that ends finishes the save.
         self._thread = threading.Thread(target=self._finish, args=(path, step))
         self._thread.start()
@@ -98,11 +101,12 @@ class ShardedSaver:
 
     def _finish(self, path: Any, step: int) -> None:
         try:
-            self._writer.wait()
-            if self._is_first_host:
-                digest = orbax_arrays.sha256_of_folder(path)
-                checkpoints.publish(path, step, digest, self._keep)
-        except Exception as error:
+            with _said():
+                self._writer.wait()
+                if self._is_first_host:
+                    digest = orbax_arrays.sha256_of_folder(path)
+                    checkpoints.publish(path, step, digest, self._keep)
+        except WorkError as error:
             self._error = error
 
     def wait(self) -> None:
@@ -113,3 +117,13 @@ class ShardedSaver:
         error, self._error = self._error, None
         if error is not None:
             raise error
+
+
+@contextlib.contextmanager
+def _said() -> Iterator[None]:
+    """Turn whatever ends a save into one WorkError: a full disk comes from Orbax in many classes."""
+    try:
+        yield
+    except Exception as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise WorkError(f"the checkpoint cannot be written: {reason}") from error
