@@ -28,10 +28,10 @@ def test_only_the_noise_and_the_method_differ_within_a_world():
 
 @pytest.mark.slow
 def test_a_tiny_study_continues_and_writes_its_tables(tmp_path, monkeypatch):
-    """Teacher, audit and repeat factors need folds: all commands of the study run once."""
+    """Teacher and audit need folds: all commands of the study run once, in 5 trainings of a few steps."""
     monkeypatch.setattr(study, "BEST", ())
-    chosen = list(study.plan("labels"))
-    assert {trial.method for trial in chosen} == {"bce+audit", "bce+teacher", "bce+sampling"}
+    chosen = [trial for trial in study.plan("labels") if trial.method != "bce+sampling"]
+    assert {trial.method for trial in chosen} == {"bce+audit", "bce+teacher"}
     base = next(iter(study.plan("losses")))
     monkeypatch.setattr(study, "plan", lambda part: [base, *chosen] if part == "losses" else [])
     words = [str(tmp_path / "study"), "--images", "120", "--epochs", "2", "--parts", "losses"]
