@@ -161,7 +161,7 @@ own: own-words $(OWN)/audit.json $(OWN)/report/report.html
 	@echo "this was first run; OWN=another-folder begins anew. Next, as you like:"
 	@echo "  $(PY) tools/tag_images.py $(OWN)/run OTHER_PICTURES --thresholds $(OWN)/thresholds.csv"
 	@echo "  $(PY) tools/export_model.py $(OWN)/run -o $(OWN)/release --layout full --thresholds $(OWN)/thresholds.csv"
-	@echo "  $(PY) tools/review_labels.py $(OWN)/audit.json --tags $(OWN)/dataset/selected_tags.csv -o $(OWN)/decisions.jsonl"
+	@echo "  $(PY) tools/review_labels.py $(OWN)/audit.json $(OWN)/audit_wrong.json --tags $(OWN)/dataset/selected_tags.csv -o $(OWN)/decisions.jsonl"
 	@echo "  $(PY) tools/apply_decisions.py $(OWN)/decisions.jsonl --images $(IMAGES)"
 
 .PHONY: own-words
