@@ -229,7 +229,9 @@ def _tagged_batches(
         damaged=(damaged := []),
     )
     num_batches = None if options.every else -(-len(jobs) // options.batch_size)
-    tagged = overlapping.computed_ahead(lambda batch: tagger.probabilities(batch[1]), batches)
+    tagged = overlapping.computed_ahead(
+        lambda batch: tagger.probabilities(batch[1]), batches, tagger.parallel_runs
+    )
     for (readable, _, unreadable), probabilities in progress(
         tagged, total=num_batches, label="tag", unit="batches"
     ):

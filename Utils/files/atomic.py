@@ -99,15 +99,17 @@ def replacing(path: AnyPath, flush: bool = True) -> Iterator[pathlib.Path]:
             path.parent.mkdir(parents=True, exist_ok=True)
             remote.fs.put_file(str(temporary), remote.path)
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():
+        path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(_temporary_name(path))
     try:
         yield temporary
         if flush:
             _flush(temporary)
         temporary.replace(path)
-    finally:
+    except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
 
 
 def _temporary_name(path: pathlib.Path) -> str:

@@ -21,6 +21,17 @@ def test_the_next_item_is_computed_while_this_one_is_used():
     assert found == [(0, 0), (1, 1), (2, 4), (3, 9)]
 
 
+def test_two_workers_compute_two_items_at_a_time_and_results_keep_their_order():
+    both = threading.Barrier(2, timeout=10)
+
+    def square(number):
+        both.wait()
+        return number * number
+
+    results = list(overlapping.computed_ahead(square, range(6), workers=2))
+    assert results == [(number, number * number) for number in range(6)]
+
+
 def test_an_error_comes_where_its_result_would():
     used = overlapping.computed_ahead(lambda number: 1 / number, [2, 1, 0, 4])
     assert [next(used), next(used)] == [(2, 0.5), (1, 1.0)]
