@@ -16,6 +16,7 @@ import keras
 import numpy as np
 
 from Utils.files.atomic import AnyPath
+from Utils.release import onnx_fusion
 
 if TYPE_CHECKING:
     import onnx
@@ -68,6 +69,7 @@ def convert(model: keras.Model, path: AnyPath, opset: int) -> "onnx.ModelProto":
     }
     del converted.graph.input[1:]
     _fold_constants(converted, values)
+    onnx_fusion.fuse(converted.graph)
     _make_deterministic(converted.graph)
     return converted
 
