@@ -114,8 +114,10 @@ def protect(
         return response
 
     @app.errorhandler(HTTPException)
-    def _error_as_json(error: HTTPException) -> tuple[flask.Response, int]:
-        return jsonify(error=error.description), error.code or 500
+    def _error_as_json(error: HTTPException) -> tuple[flask.Response, int, dict[str, str]]:
+        headers = dict(error.get_headers())  # Allow of a 405 among them
+        headers.pop("Content-Type", None)
+        return jsonify(error=error.description), error.code or 500, headers
 
     return app
 

@@ -26,8 +26,10 @@ from Utils.taggers import description, onnx_outputs
 from Utils.taggers.preparation import Preparation
 
 MODEL_FILE, TAGS_FILE = description.MODEL_FILE, "selected_tags.csv"
+ROUNDING = 1e-3  # by which sums that end in no sigmoid may leave 0 to 1 in half precision
 PARALLEL_RUNS = 2  # of a session on processors
 _DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
+_OUTPUT_TYPES = ("tensor(float)", "tensor(float16)", "tensor(double)", "tensor(bfloat16)")
 
 
 class ServingTagger:
@@ -96,13 +98,18 @@ class ServingTagger:
         outputs = np.asarray(self._run(images), np.float32)
         if outputs.shape != (size, len(self.tags)):
             raise WorkError(f"{self.folder}: {outputs.shape} came from the model for {size} pictures")
-        if not (outputs.min(initial=0) >= 0 and outputs.max(initial=0) <= 1):  # written so that NaN fails
+        if not np.isfinite(outputs).all():
+            raise WorkError(
+                f"{self.folder}: the model gives what is no number (NaN or infinity) for {size - missing} "
+                "pictures; its weights are broken, or a file beside it describes its input wrongly"
+            )
+        if not (outputs.min(initial=0) >= -ROUNDING and outputs.max(initial=0) <= 1 + ROUNDING):
             raise WorkError(
                 f"{self.folder}: the model's first output must be probabilities, 0 to 1; it reaches from "
                 f"{outputs.min():.3g} to {outputs.max():.3g}. Were logits exported? "
                 'A preprocess.json beside it with "output": "logits" says so'
             )
-        return outputs[: size - missing]
+        return np.clip(outputs[: size - missing], 0, 1)
 
 
 def _prepare(image_size: int, data: bytes, damages: list[str] | None = None) -> np.ndarray:
@@ -247,7 +254,7 @@ def open_release(path: AnyPath, threads: int | None = None, device: str = "auto"
 def _graph(model: pathlib.Path, session: Any, source: Any) -> description.Graph:
     return description.Graph(
         _shape(source),
-        {node.name: _shape(node) for node in session.get_outputs()},
+        {node.name: _shape(node) for node in session.get_outputs() if node.type in _OUTPUT_TYPES},
         onnx_outputs.ends_in_sigmoid(model),
     )
 
@@ -302,7 +309,19 @@ def open_session(file: AnyPath, threads: int | None = None, device: str = "auto"
         # Its fallback would print to stdout and try the same again.
         return onnxruntime.InferenceSession(str(file), options, providers=providers, enable_fallback=0)
     except Exception as error:  # onnxruntime's errors have no common base class
-        raise UserError(f"{file} cannot be loaded as an ONNX model: {_first_line(error)}") from error
+        raise UserError(f"{file} cannot be loaded as an ONNX model: {_reason(file, error)}") from error
+
+
+def _reason(file: AnyPath, error: Exception) -> str:
+    """Return why onnxruntime refuses a file; what stands in for one after a clone or download is named."""
+    if pathlib.Path(file).is_file():
+        with pathlib.Path(file).open("rb") as opened:
+            start = opened.read(64)
+        if start.startswith(b"version https://git-lfs"):
+            return "it is a pointer of Git LFS; `git lfs pull` in its folder fetches the model"
+        if start.lstrip()[:1] == b"<":
+            return "it is a web page, perhaps saved instead of the model; download it again"
+    return _first_line(error)
 
 
 def _first_line(error: Exception) -> str:

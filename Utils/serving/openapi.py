@@ -7,13 +7,17 @@ _COUNT = {"type": "integer", "minimum": 1}
 _OBJECT = {"type": "object"}
 _MODEL = {"model": _TEXT}
 _BINARY = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
-_FILE = {"type": "object", "properties": {"image": {"type": "string", "format": "binary"}}}
+_FILE = {
+    "type": "object",
+    "required": ["image"],
+    "properties": {"image": {"type": "string", "format": "binary", "description": "under any name"}},
+}
 _PICTURE = {**_BINARY, "multipart/form-data": {"schema": _FILE}}
 _FILES = {
     "type": "object",
     "required": ["file"],
     "properties": {
-        "file": {"type": "array", "items": {"type": "string", "format": "binary"}},
+        "file": {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}},
         "threshold": _NUMBER,
         "limit": {"type": "integer"},
         "format": {"enum": ["json"]},
@@ -22,7 +26,8 @@ _FILES = {
 
 
 def _json_of(**properties: Any) -> dict[str, Any]:
-    schema = {"type": "object", "required": ["image"], "properties": {"image": _TEXT, **properties}}
+    image = {"type": "string", "minLength": 1, "contentEncoding": "base64", "contentMediaType": "image/*"}
+    schema = {"type": "object", "required": ["image"], "properties": {"image": image, **properties}}
     return {"application/json": {"schema": schema}}
 
 
@@ -45,7 +50,7 @@ _ROUTES = (
      {"type": "array", "items": _OBJECT}),
     ("get", "/metrics", "Counts for Prometheus", {}, None, None),
 )  # fmt: skip
-_ERRORS = ("400", "403", "404", "413", "415", "503")
+_ERRORS = ("400", "403", "404", "413", "415", "500", "503")
 
 
 def document() -> dict[str, Any]:

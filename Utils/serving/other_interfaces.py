@@ -61,7 +61,7 @@ def _gettags(service: "TaggingService") -> flask.Response:
 def _interrogate(services: "Mapping[str, TaggingService]") -> flask.Response:
     body = _object(http_server.json_body())
     name = body.get("model") or next(iter(services))
-    if name not in services:
+    if not isinstance(name, str) or name not in services:
         raise RefusedError(404, f"Model not found: {name!r}; there are {', '.join(services)}")
     threshold = _threshold(body.get("threshold", _INTERROGATE_THRESHOLD))
     selection = _select(services[name], _base64(body), threshold)

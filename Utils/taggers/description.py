@@ -20,6 +20,7 @@ from Utils.taggers.preparation import Layout, Preparation
 from Utils.taggers.readers import READERS, Reader
 
 MODEL_FILE = "model.onnx"
+_SPARE_LINES = 1000  # of a tag list, beside two for each output
 _OTHER_TABLES = ("thresholds.csv",)  # which are no tag lists
 _SHAPE_HINT = (
     'put a preprocess.json beside it: {"channels": "RGB" or "BGR", "range": [0, 255] or [0, 1] or [-1, 1], '
@@ -181,8 +182,9 @@ def describe(release: Release, graph: Graph) -> Description:
     Raises UserError for files that cannot be read, an input that is no square picture, a preparation that
     nothing tells, and outputs that are not one for every tag.
     """
-    reader, contents = release.reader, release.reader.read(release.tags_file)
     _require_picture(release.model, graph)
+    _require_rows(release, graph)
+    reader, contents = release.reader, release.reader.read(release.tags_file)
     described = stages.read(release.model.parent, graph.image_size)
     own = contents.preparation or reader.preparation
     preparation, told_by = _preparation(release, graph, described.preparation, own)
@@ -194,6 +196,7 @@ def describe(release: Release, graph: Graph) -> Description:
         f"{preparation.range_text}; {preparation.about}",
         f"output {output}, by {logits_by}: {'logits' if is_logits else 'probabilities'}",
         *contents.notes,
+        *_repeated(contents.tags),
     )
     return Description(
         reader.project,
@@ -205,6 +208,27 @@ def describe(release: Release, graph: Graph) -> Description:
         contents.published,
         evidence,
     )
+
+
+def _repeated(tags: pd.DataFrame) -> tuple[str, ...]:
+    """Return a sentence on names that several outputs have: in tables the last of them stands."""
+    names = tags["name"][tags["name"].duplicated()].unique()
+    return (f"{len(names)} names are those of several outputs: {join_names(names)}",) if len(names) else ()
+
+
+def _require_rows(release: Release, graph: Graph) -> None:
+    """Refuse a list with many more lines than the graph has outputs, which would take long to read."""
+    widths = [shape[-1] for shape in graph.outputs.values() if shape]
+    if release.tags_file.suffix == ".json" or not widths or None in widths:
+        return
+    with release.tags_file.open("rb") as file:
+        lines = sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+    most = max(width for width in widths if width is not None)
+    if lines > 2 * most + _SPARE_LINES:
+        raise UserError(
+            f"{release.model.parent}: {release.tags_file.name} has {lines} lines, but {release.model.name} "
+            f"gives {join_names(widths)} probabilities"
+        )
 
 
 def _require_picture(model: pathlib.Path, graph: Graph) -> None:
@@ -250,7 +274,8 @@ def _output(release: Release, graph: Graph, num_tags: int, preferred: tuple[str,
     """Return the name of the output that has a number for every tag; UserError where none has."""
     fitting = [name for name, shape in graph.outputs.items() if shape[-1:] in ((num_tags,), (None,))]
     if not fitting:
-        widths = join_names(shape[-1] if shape else "a number" for shape in graph.outputs.values())
+        shapes = graph.outputs.values()
+        widths = join_names(shape[-1] if shape else "a number" for shape in shapes) if shapes else "no"
         raise UserError(
             f"{release.model.parent}: {release.tags_file.name} has {num_tags} rows, but {release.model.name} "
             f"gives {widths} probabilities"

@@ -93,7 +93,7 @@ def _camie(path: pathlib.Path) -> Contents:
     content = read_json(path, dict)
     mapping = content.get("dataset_info", {}).get("tag_mapping", content) if _is_v2(content) else content
     for key in ("idx_to_tag", "tag_to_category"):
-        if not isinstance(mapping.get(key), dict):
+        if not isinstance(mapping, dict) or not isinstance(mapping.get(key), dict):
             raise UserError(
                 f"{path} lacks {key}, at the top or under dataset_info.tag_mapping; is it camie's?"
             )
@@ -137,9 +137,8 @@ def _cl_tagger(path: pathlib.Path) -> Contents:
             f'{path} must be {{"0": {{"tag": name, "category": name}}, "1": ...}}; tag {wrong or 0} is '
             f"{rows[wrong] if wrong is not None else 'missing'}"
         )
-    return Contents(
-        tag_files.frame([str(row["tag"]) for row in rows], [str(row["category"]) for row in rows])
-    )
+    tag_files.require_texts(path, (row[key] for row in rows for key in ("tag", "category")))
+    return Contents(tag_files.frame([row["tag"] for row in rows], [row["category"] for row in rows]))
 
 
 def _is_tag_row(row: Any) -> bool:

@@ -8,6 +8,7 @@ model can be described by them. Stages are ``[{"type": "resize", "size": 448, ..
 
 import dataclasses
 import functools
+import math
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -21,6 +22,7 @@ from Utils.taggers import geometry
 from Utils.taggers.preparation import BY_AREA, Preparation
 
 FILE = "preprocess.json"
+MOST_PIXELS = 8192  # of a side: nothing larger was ever a tagger's, and memory is bounded by it
 _CHANNELS = ("BGR", "RGB")
 _RANGES = {
     (0, 255): (1.0, 0.0, 1.0),
@@ -99,8 +101,12 @@ def _of_fields(path: pathlib.Path, content: Mapping[str, Any], image_size: int |
 
 def _side(path: pathlib.Path, described: Any, image_size: int | None) -> int:
     side = image_size or described
-    if not isinstance(side, int) or side < 1:
-        raise UserError(f"{path} must say image_size, as the model takes any size; got {described!r}")
+    if type(side) is not int or not 0 < side <= MOST_PIXELS:
+        raise UserError(
+            f"{path} must say image_size, 1 to {MOST_PIXELS}, as the model takes any size; got {described!r}"
+        )
+    if described is not None and described != side:
+        raise UserError(f"{path}: image_size is {described!r}, but the model takes {side} x {side}")
     return side
 
 
@@ -108,6 +114,9 @@ def _triple(path: pathlib.Path, name: str, value: Any) -> tuple[float, ...]:
     values = list(value) if isinstance(value, (list, tuple)) else [value]
     if len(values) not in (1, 3) or not all(isinstance(item, (int, float)) for item in values):
         raise UserError(f"{path}: {name} is a number or three; got {value!r}")
+    if not all(map(math.isfinite, values)) or (name == "std" and not all(values)):
+        zero = ", none of them 0" * (name == "std")
+        raise UserError(f"{path}: {name} is of finite numbers{zero}; got {value!r}")
     return tuple(float(item) for item in (values * 3)[:3])
 
 
@@ -232,8 +241,10 @@ _GEOMETRIC = {"resize": _resize, "center_crop": _center_crop, "pad_to_size": _pa
 def _sizes(path: pathlib.Path, step: Mapping[str, Any]) -> list[int]:
     size = step.get("size")
     sizes: list[Any] = list(size) if isinstance(size, (list, tuple)) else [size]
-    if len(sizes) not in (1, 2) or not all(type(side) is int and side > 0 for side in sizes):
-        raise UserError(f"{path}: size of {step['type']} is a number of pixels or two; got {size!r}")
+    if len(sizes) not in (1, 2) or not all(type(side) is int and 0 < side <= MOST_PIXELS for side in sizes):
+        raise UserError(
+            f"{path}: size of {step['type']} is a number of pixels or two, 1 to {MOST_PIXELS}; got {size!r}"
+        )
     return sizes
 
 

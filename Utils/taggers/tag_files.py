@@ -13,7 +13,7 @@ import pandas as pd
 from Utils.command.cli import UserError
 from Utils.evaluation import threshold_table
 from Utils.files import csv_tables, damage
-from Utils.files.atomic import read_json
+from Utils.files.atomic import read_json, require_file
 from Utils.tags import tag_list
 
 _SYNONYMS = {"series": "copyright", "ratings": "rating", "characters": "character", "artists": "artist"}
@@ -49,11 +49,20 @@ def by_index(path: pathlib.Path, names: Mapping[str, Any], categories: Mapping[s
     missing = [name for name in ordered if name not in categories]
     if missing:
         raise UserError(f"{path}: {len(missing)} tags have no category, the first of them {missing[0]!r}")
+    require_texts(path, [*names.values(), *(categories[name] for name in ordered)])
     return frame(ordered, [str(categories[name]) for name in ordered])
+
+
+def require_texts(path: pathlib.Path, values: Iterable[Any]) -> None:
+    """Raise UserError for a name of a tag or category that is no text, or empty."""
+    wrong = next((value for value in values if not isinstance(value, str) or not value.strip()), "x")
+    if wrong != "x":
+        raise UserError(f"{path}: names of tags and categories are texts; got {wrong!r}")
 
 
 def lines(path: pathlib.Path) -> list[str]:
     """Return the lines of a text file that are not empty; UserError where it is no UTF-8 or has none."""
+    require_file(path, "a tag a line")
     with damage.named(path, "is no text in UTF-8"):
         names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     names = [name for name in names if name]
@@ -95,20 +104,29 @@ def _from_csv(path: pathlib.Path, tags: pd.DataFrame) -> dict[int, float]:
         path, "thresholds of categories", ("category", "threshold"), by_hand=True, dtype=str
     )
     numbers = pd.to_numeric(table["threshold"], errors="coerce")
+    for row in np.flatnonzero(numbers.isna() & table["threshold"].notna())[:1]:
+        text = str(table["threshold"].iloc[row])
+        if text.strip().lower() not in ("", "nan"):
+            raise UserError(f"{path}, line {row + 2}: threshold is a number from 0 to 1; got {text!r}")
     threshold_table.require_range(path, "threshold", numbers)
     names = tag_list.category_names(tags)
     rows = zip(table["category"], numbers, strict=True)
-    return {tag_list.category_code(code, names): float(value) for code, value in reversed(list(rows))}
+    try:
+        return {tag_list.category_code(code, names): float(value) for code, value in reversed(list(rows))}
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def _from_json(path: pathlib.Path, tags: pd.DataFrame) -> dict[int, float]:
     names = tag_list.category_names(tags)
     codes = {tag_list.category_name(code, names): int(code) for code in tags["category"].unique()}
     content = read_json(path, dict)
-    found = {codes[word]: _mode(content[word]) for word in codes if word in content}
-    values = {code: float(value) for code, value in found.items() if isinstance(value, (int, float))}
-    threshold_table.require_range(path, "threshold", list(values.values()))
-    return values
+    values = {word: _mode(content.get(word)) for word in codes}
+    values = {word: value for word, value in values.items() if value is not None}
+    for word, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+            raise UserError(f"{path}: the threshold of {word} is a number from 0 to 1; got {value!r}")
+    return {codes[word]: float(value) for word, value in values.items()}
 
 
 def _mode(value: Any) -> Any:

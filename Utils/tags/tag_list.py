@@ -112,8 +112,8 @@ def read(path: AnyPath, other_names: bool = False) -> pd.DataFrame:
             f"{path} lacks the column {' and '.join(missing)}; needed are {','.join(COLUMNS)}; "
             f"its first line has {','.join(map(str, raw.columns))}"
         )
-    if (raw["name"] == "").any():
-        raise UserError(f"{path}, line {_first_line(raw['name'] == '')}: the tag has no name")
+    if (nameless := raw["name"].str.strip() == "").any():
+        raise UserError(f"{path}, line {_first_line(nameless)}: the tag has no name")
     frame = pd.DataFrame({"tag_id": _ids(path, raw), "name": raw["name"].to_numpy()})
     frame = frame.astype({"name": "str"})
     names = read_category_names(path)

@@ -63,6 +63,22 @@ def wrong_releases(folder):
     made = make(folder / "broken")
     (made / "model.onnx").write_bytes((made / "model.onnx").read_bytes()[:100])
     yield made, "cannot be loaded as an ONNX model"
+    for name, content, reason in (("lfs", b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
+                                  ("html", b"<!DOCTYPE html>", "it is a web page")):  # fmt: skip
+        made = make(folder / name)
+        (made / "model.onnx").write_bytes(content)
+        yield made, reason
+    made = make(folder / "whole_numbers")
+    model = onnx.load(str(made / "model.onnx"))
+    model.graph.node.append(
+        onnx.helper.make_node("Cast", ["prediction"], ["rounded"], to=onnx.TensorProto.INT64)
+    )
+    del model.graph.output[:]
+    model.graph.output.append(
+        onnx.helper.make_tensor_value_info("rounded", onnx.TensorProto.INT64, ["batch", 9])
+    )
+    onnx.save(model, str(made / "model.onnx"))
+    yield made, "model.onnx gives no probabilities"
     yield make(folder / "first", channels_first=True), "channels come first"
     yield make(folder / "any", size="side"), "with a known S"
     weights = [[0, 0, 0, -3.0], *small_releases.WEIGHTS[1:]]
@@ -84,13 +100,20 @@ def test_outputs_that_are_no_probabilities_are_an_error(release):
     tagger = onnx_tagger.open_release(release)
     images = np.zeros((1, 8, 8, 3), np.uint8)
     for outputs, error in (
-        (np.full((1, 9), np.nan), "must be probabilities"),
+        (np.full((1, 9), np.nan), "NaN or infinity"),
         (np.full((1, 9), 1.01), "it reaches from 1.01 to 1.01"),
         (np.zeros((1, 8)), r"\(1, 8\) came from the model for 1 pictures"),
     ):
         tagger._run = lambda images, outputs=outputs: outputs
         with pytest.raises(WorkError, match=error):
             tagger.probabilities(images)
+
+
+def test_rounding_beyond_0_and_1_is_cut_off(release):
+    tagger = onnx_tagger.open_release(release)
+    tagger._run = lambda images: np.linspace(-1e-4, 1 + 1e-4, 9)[None]
+    outputs = tagger.probabilities(np.zeros((1, 8, 8, 3), np.uint8))
+    assert (outputs.min(), outputs.max()) == (0, 1)
 
 
 def test_a_keras_model_is_taken_as_well(tmp_path):

@@ -53,8 +53,9 @@ def test_the_webuis_clients(client):
     assert caption["rating"]["sensitive"] == pytest.approx(0.8)
     assert caption["red_(color)"] == 1.0  # as toriato's do
     assert caption["general"] == pytest.approx(0.6)
-    reply = client.post("/tagger/v1/interrogate", json=body | {"model": "c"}, headers=HOST)
-    assert (reply.status_code, "a, b" in reply.json["error"]) == (404, True)
+    for model in ("c", ["a"], {"a": 1}):
+        reply = client.post("/tagger/v1/interrogate", json=body | {"model": model}, headers=HOST)
+        assert (reply.status_code, "a, b" in reply.json["error"]) == (404, True)
 
 
 def test_autotaggers_client(client):

@@ -88,3 +88,20 @@ def test_pictures_of_any_size_need_a_size(tmp_path):
         onnx_tagger.open_release(folder)
     (folder / "preprocess.json").write_text('{"channels": "RGB", "range": [0, 1], "image_size": 16}')
     assert onnx_tagger.open_release(folder).image_size == 16
+
+
+def test_lists_that_do_not_fit_are_refused_before_they_are_read(tmp_path):
+    folder, _ = foreign_releases.make(tmp_path / "long", "joytag")
+    (folder / "top_tags.txt").write_text("tag\n" * 5000)
+    with pytest.raises(UserError, match="top_tags.txt has 5000 lines, but model.onnx gives 8 probabilities"):
+        onnx_tagger.open_release(folder)
+    folder, _ = foreign_releases.make(tmp_path / "camie", "camie")
+    (folder / "metadata.json").write_text('{"dataset_info": {"tag_mapping": 3}}')
+    with pytest.raises(UserError, match="lacks idx_to_tag"):
+        onnx_tagger.open_release(folder)
+
+
+def test_names_of_several_outputs_are_said(tmp_path):
+    folder, _ = foreign_releases.make(tmp_path, "joytag")
+    (folder / "top_tags.txt").write_text("\n".join([*foreign_releases.NAMES[:7], "solo"]))
+    assert "1 names are those of several outputs: solo" in onnx_tagger.open_release(folder).evidence

@@ -58,6 +58,10 @@ def test_stages_that_make_no_square_get_one(tmp_path):
         ({"stages": [{"type": "pad_to_size", "size": 8, "background_color": "nocolor"}]}, "background_color"),
         ({"stages": ["resize"]}, "a list of objects"),
         ("text", "an object"),
+        ({"range": [0, 1], "std": [0, 1, 1]}, r"std is of finite numbers, none of them 0; got \[0, 1, 1\]"),
+        ({"stages": [{"type": "normalize", "mean": [float("inf")], "std": 1}]}, "mean is of finite numbers"),
+        ({"stages": [{"type": "resize", "size": 10**7}]}, "1 to 8192; got 10000000"),
+        ({"range": [0, 1], "image_size": 9}, "image_size is 9, but the model takes 8 x 8"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, content, said):

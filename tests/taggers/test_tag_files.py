@@ -1,5 +1,6 @@
 """Tag lists in JSON and text files."""
 
+import numpy as np
 import pytest
 
 from Utils.command.cli import UserError
@@ -23,8 +24,50 @@ def test_numbers_must_be_complete(tmp_path):
         tag_files.by_index(tmp_path, {"0": "a", "2": "b"}, categories)
 
 
+@pytest.mark.parametrize(
+    ("name", "category", "wrong"),
+    [(None, "general", "None"), ("b", ["x"], r"\['x'\]"), (" ", "general", "' '")],
+)
+def test_names_are_texts(tmp_path, name, category, wrong):
+    with pytest.raises(UserError, match=f"are texts; got {wrong}"):
+        tag_files.by_index(tmp_path / "x.json", {"0": name}, {str(name): category})
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        (
+            "thresholds.csv",
+            "category,threshold\n0,high\n",
+            "line 2: threshold is a number from 0 to 1; got 'high'",
+        ),
+        ("thresholds.csv", "category,threshold\nfoo,0.5\n", r"thresholds.csv: unknown category 'foo'"),
+        (
+            "threshold.json",
+            '{"general": {"balanced": {"threshold": 35}}}',
+            "of general is a number .* got 35",
+        ),
+        ("threshold.json", '{"general": "0.3"}', "got '0.3'"),
+        ("threshold.json", '{"general": true}', "got True"),
+    ],
+)
+def test_thresholds_that_are_none_are_named(tmp_path, file, content, said):
+    (tmp_path / file).write_text(content)
+    with pytest.raises(UserError, match=said):
+        tag_files.category_thresholds(tmp_path, tag_files.frame(["a"], ["general"]))
+
+
+def test_a_category_without_a_threshold_has_none(tmp_path):
+    (tmp_path / "thresholds.csv").write_text("category,threshold\n0,\n4,0.6\n")
+    tags = tag_files.frame(["a", "b"], ["general", "character"])
+    values, _ = tag_files.category_thresholds(tmp_path, tags)
+    assert np.isnan(values[0]) and values[1] == 0.6
+
+
 def test_lines(tmp_path):
     file = tmp_path / "tags.txt"
+    with pytest.raises(UserError, match="a tag a line expected at"):
+        tag_files.lines(file)
     file.write_bytes(b"\xef\xbb\xbfone\r\n\r\ntwo\n")
     assert tag_files.lines(file) == ["one", "two"]
     file.write_bytes(b"\xff\xfe\xff")
