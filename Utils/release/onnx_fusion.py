@@ -103,8 +103,9 @@ def _factor(values: _Values, name: str, x: str) -> "tuple[np.ndarray | None, str
     reshaped = values.maker(difference.input[1], "Reshape")
     mean = difference.input[1] if reshaped is None else reshaped.input[0]
     source = values.maker(mean, *_MEANS)
-    same = source is not None and source.input[0] == x and _axes(source) == _axes(variance)
-    return (scale[0], mean, float(total[0].reshape(-1)[0])) if same else nothing
+    if source is None or variance is None or source.input[0] != x or _axes(source) != _axes(variance):
+        return nothing
+    return scale[0], mean, float(total[0].reshape(-1)[0])
 
 
 def _offset(values: _Values, name: str, factor: str, mean: str, scale: np.ndarray) -> "np.ndarray | None":
