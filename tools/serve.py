@@ -5,12 +5,12 @@
 
 return {"rating", "ratings", "tags": {category: {name: probability}}, "text"}. /tag takes threshold,
 character_threshold, max_tags, spaces, escape, and raw, which leaves out --replace, --aliases, --implications
-and --max-tags (GET /rules has them); GET /tags lists the tags with their thresholds, GET /health tells
-whether the service is up, /metrics counts for Prometheus, /openapi.json the interface. Of several models
-/tag?model=NAME chooses one; GET /models lists them. Programs that call the original's /api/gettags/, the
-webui's /tagger/v1/interrogate or danbooru/autotagger's /evaluate are answered too. Images of several clients
-are tagged together. Only this machine is answered unless --host names a wider address; nothing is written to
-disk.
+and --max-tags (GET /rules has them); POST /map?tag=NAME is a PNG of where the image shows a tag. GET /tags
+lists the tags with their thresholds, GET /health tells whether the service is up, /metrics counts for
+Prometheus, /openapi.json the interface. Of several models /tag?model=NAME chooses one; GET /models lists
+them. Programs that call the original's /api/gettags/, the webui's /tagger/v1/interrogate or
+danbooru/autotagger's /evaluate are answered too. Images of several clients are tagged together. Only this
+machine is answered unless --host names a wider address; nothing is written to disk.
 """
 
 import Utils.command.interrupt  # noqa: F401  first: imports take long

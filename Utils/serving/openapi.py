@@ -31,7 +31,7 @@ def _json_of(**properties: Any) -> dict[str, Any]:
     return {"application/json": {"schema": schema}}
 
 
-# method, path, summary, parameters after the question mark, body, schema of the reply
+# method, path, summary, parameters after the question mark, body, schema of the reply (or its media type)
 _ROUTES = (
     ("get", "/health", "Whether the service is up", _MODEL, None, _OBJECT),
     ("get", "/models", "The models", {}, None, {"type": "array", "items": _OBJECT}),
@@ -41,6 +41,7 @@ _ROUTES = (
         **_MODEL, "threshold": _NUMBER, "character_threshold": _NUMBER, "max_tags": _COUNT, "spaces": _FLAG,
         "escape": _FLAG, "raw": _FLAG,
     }, _PICTURE, _OBJECT),
+    ("post", "/map", "Where a picture shows a tag", {**_MODEL, "tag": _TEXT}, _PICTURE, "image/png"),
     ("post", "/api/gettags/", "As the original SW-CV-ModelZoo", {}, _json_of(thresh=_NUMBER),
      {"type": "array", "items": _TEXT}),
     ("post", "/tagger/v1/interrogate", "As the WD14 tagger of stable-diffusion-webui", {},
@@ -48,7 +49,7 @@ _ROUTES = (
     ("get", "/tagger/v1/interrogators", "The names of the models", {}, None, _OBJECT),
     ("post", "/evaluate", "As danbooru/autotagger", {}, {"multipart/form-data": {"schema": _FILES}},
      {"type": "array", "items": _OBJECT}),
-    ("get", "/metrics", "Counts for Prometheus", {}, None, None),
+    ("get", "/metrics", "Counts for Prometheus", {}, None, "text/plain"),
 )  # fmt: skip
 _ERRORS = ("400", "403", "404", "413", "415", "500", "503")
 
@@ -57,8 +58,8 @@ def document() -> dict[str, Any]:
     """Return the document, ready for JSON."""
     paths: dict[str, Any] = {}
     for method, path, summary, parameters, body, reply in _ROUTES:
-        media = "text/plain" if reply is None else "application/json"
-        success = {"description": summary, "content": {media: {"schema": reply or _TEXT}}}
+        media, schema = (reply, _TEXT) if isinstance(reply, str) else ("application/json", reply)
+        success = {"description": summary, "content": {media: {"schema": schema}}}
         error = {"$ref": "#/components/responses/Error"}
         operation: dict[str, Any] = {
             "summary": summary,

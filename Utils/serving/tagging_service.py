@@ -1,10 +1,10 @@
 """A tagger over HTTP: a page to drop images on, and an interface for programs; uploads stay in memory.
 
 POST /tag with an image, as the body or as a form's file, returns ``{"rating", "ratings", "tags", "text"}``;
-GET /tags the tag list with its thresholds; GET /rules how selected tags are edited; GET /health whether the
-service is up; GET /models the models, of which ``?model=NAME`` chooses one; GET /metrics counts for
-Prometheus; GET /openapi.json all of this for programs. `other_interfaces` adds those that programs call
-already. Errors are ``{"error": text}``.
+POST /map?tag=NAME a picture of where the image shows a tag; GET /tags the tag list with its thresholds;
+GET /rules how selected tags are edited; GET /health whether the service is up; GET /models the models, of
+which ``?model=NAME`` chooses one; GET /metrics counts for Prometheus; GET /openapi.json all of this for
+programs. `other_interfaces` adds those that programs call already. Errors are ``{"error": text}``.
 """
 
 import concurrent.futures
@@ -21,10 +21,18 @@ from typing import Any
 import flask
 import numpy as np
 
-from Utils.command.cli import UserError, WorkError
+from Utils.command.cli import UserError, WorkError, suggest
 from Utils.command.machine import num_cores
 from Utils.images import codec
-from Utils.serving import http_server, metrics, openapi, other_interfaces, tag_selection, tag_table
+from Utils.serving import (
+    http_server,
+    metrics,
+    openapi,
+    other_interfaces,
+    tag_maps,
+    tag_selection,
+    tag_table,
+)
 from Utils.serving.micro_batching import MicroBatcher
 from Utils.serving.onnx_tagger import ServingTagger
 from Utils.serving.refusal import RefusedError
@@ -82,7 +90,7 @@ class TaggingService:
         # A decoder cannot be interrupted; in a thread of its own it keeps nobody waiting beyond the deadline.
         max_decoders = num_cores()  # more decoders would only slow each other
         self._decoders = concurrent.futures.ThreadPoolExecutor(max_decoders, thread_name_prefix="decoder")
-        self._lock = threading.Lock()
+        self._lock, self._mapping = threading.Lock(), threading.Lock()
         self._present, self._decoding, self._tagged = 0, 0, 0  # images inside, decoded now, tagged so far
         self._seconds_per_image = 0.0  # of the model, a moving average
         self._batcher = MicroBatcher(
@@ -174,6 +182,27 @@ class TaggingService:
         finally:
             decoding.cancel()  # after a timeout: nobody waits for it any more
 
+    def map(self, data: bytes, tag: str) -> bytes:
+        """Return a PNG of an encoded image with a map of a tag over it, by occlusion (`tag_maps`).
+
+        A map costs many predictions, so one is made at a time. Raises RefusedError as `probabilities` does,
+        for a tag that the model lacks, and while another map is made.
+        """
+        names = self.tagger.tags["name"].tolist()
+        if tag not in names:
+            raise RefusedError(404, f"the model has no tag {tag}{suggest(tag, names)}")
+        if not self._mapping.acquire(blocking=False):
+            raise RefusedError(503, "another map is being made; come again", {"Retry-After": "5"})
+        try:
+            prepared, picture = (
+                self._decoded(data, time.monotonic() + self.limits.timeout),
+                codec.decode(data),
+            )
+            (values,) = tag_maps.occlusion(self.tagger)(prepared, [names.index(tag)])
+            return tag_maps.overlay(picture, values, tag_maps.View.of(self.tagger, picture))
+        finally:
+            self._mapping.release()
+
     def _busy(self, text: str) -> RefusedError:
         """Return a 503 that says when all waiting clients will have been answered."""
         seconds = max(1, math.ceil(self._seconds_per_image * self.limits.max_images))
@@ -192,6 +221,7 @@ def make_app(services: TaggingService | Services, host_names: Collection[str] = 
     app.add_url_rule("/health", "health", lambda: flask.jsonify(_chosen(services).health()))
     app.add_url_rule("/models", "models", lambda: flask.jsonify([one.health() for one in services.values()]))
     app.add_url_rule("/tags", "tags", lambda: flask.jsonify(tag_descriptions(_chosen(services))))
+    app.add_url_rule("/map", "map", lambda: _map(_chosen(services)), methods=["POST"])
     app.add_url_rule("/rules", "rules", lambda: flask.jsonify(rules(_chosen(services).selector)))
     app.add_url_rule("/tag", "tag", lambda: _tag(_chosen(services)), methods=["POST"])
     other_interfaces.add(app, services)
@@ -230,6 +260,11 @@ def tag_descriptions(service: TaggingService) -> list[dict[str, Any]]:
         }
         for tag_id, name, code, count, threshold in zip(*columns, service.selector.thresholds, strict=True)
     ]
+
+
+def _map(service: TaggingService) -> flask.Response:
+    tag = flask.request.args.get("tag", "")
+    return flask.Response(service.map(_image_bytes(flask.request), tag), mimetype="image/png")
 
 
 def rules(selector: tag_selection.TagSelector) -> dict[str, Any]:

@@ -111,6 +111,9 @@ def test_pictures_are_tagged_edited_copied_and_saved(service):
         tiles.first.click()
         page.get_by_role("heading", name="b.png").wait_for()
         assert text.input_value() == caption(service, "b.png") == "blue_sky, outdoors, rei_(eva), ^_^"
+        page.get_by_role("button", name="blue_sky", exact=True).click()
+        page.get_by_alt_text("where blue_sky is in b.png").wait_for()
+        page.get_by_role("button", name="Show the picture").click()
         page.get_by_role("button", name="Remove outdoors").click()
         page.keyboard.press("Escape")
         page.keyboard.press("Enter")

@@ -139,6 +139,20 @@ def test_raw_leaves_edits_and_the_limit_to_the_caller(release):
             assert client.post(f"/tag{words}", data=BLUE, headers=HOST).json["text"] == text
 
 
+def test_a_map_of_a_tag_is_a_picture_and_one_is_made_at_a_time(release):
+    image = np.zeros((16, 24, 3), np.uint8)
+    image[:, :12, 0] = 255  # blue on the left
+    data = cv2.imencode(".png", image)[1].tobytes()
+    with started(release) as (service, client):
+        reply = client.post("/map?tag=blue_sky", data=data, headers=HOST)
+        assert (reply.status_code, reply.content_type) == (200, "image/png")
+        assert cv2.imdecode(np.frombuffer(reply.data, np.uint8), 1).shape == (16, 24, 3)
+        assert client.post("/map?tag=blue_skies", data=data, headers=HOST).status_code == 404
+        assert client.post("/map?tag=blue_sky", data=b"none", headers=HOST).status_code == 400
+        with service._mapping:
+            assert client.post("/map?tag=blue_sky", data=data, headers=HOST).status_code == 503
+
+
 # Bad input
 
 

@@ -9,6 +9,7 @@ const limits = new Map();  // category -> threshold, where its slider was moved
 const undoable = [];  // functions that take a change back
 const sender = new Sender(picture => { if (!selection.size) select([picture]); draw(); });
 let pictures = [], tags, unsaved = false, drawing = false;
+let map = null;  // {picture, name, address} of the map that is shown instead of the picture
 let selection = new Set(), focused = null, anchor = null;  // anchor: where a range of the selection begins
 
 function say(text, isTrouble = false) {
@@ -116,6 +117,31 @@ function remove() {
   select(next ? [next] : [], true);
 }
 
+// ---- maps
+
+// Show where a picture shows a tag: the server hides one part after another, which takes it a while.
+async function showMap(name) {
+  const [picture] = selected();
+  say(`Looking for ${name} ...`);
+  try {
+    const reply = await fetch(`map?tag=${encodeURIComponent(name)}&model=${encodeURIComponent(sender.model)}`,
+      {method: "POST", headers: {"Content-Type": "application/octet-stream"}, body: picture.file});
+    if (!reply.ok) throw new Error((await reply.json()).error);
+    unmap();
+    map = {picture, name, address: URL.createObjectURL(await reply.blob())};
+    say("");
+  } catch (error) {
+    say(`No map of ${name}: ${error.message}`, true);
+  }
+  draw();
+}
+
+function unmap() {
+  if (map) URL.revokeObjectURL(map.address);
+  map = null;
+  draw();
+}
+
 // ---- the selection
 
 function select(chosen, focus = false, keepAnchor = false) {
@@ -197,9 +223,12 @@ function drawPanel() {
   byId("panel").hidden = !chosen.length;
   if (!chosen.length) return;
   byId("name").textContent = isOne ? only.path : `${chosen.length} pictures`;
+  const shownMap = isOne && map?.picture === only ? map : null, address = shownMap?.address ?? only.address;
   byId("picture").hidden = !isOne;
-  if (isOne && byId("picture").getAttribute("src") !== only.address) byId("picture").src = only.address;
-  byId("picture").alt = isOne ? only.path : "";
+  if (isOne && byId("picture").getAttribute("src") !== address) byId("picture").src = address;
+  byId("picture").alt = shownMap ? `where ${shownMap.name} is in ${only.path}` : isOne ? only.path : "";
+  byId("mapped").hidden = !shownMap;
+  byId("mapped").firstElementChild.textContent = shownMap ? `Bright where hiding it costs ${shownMap.name} most` : "";
   const ratings = isOne ? Object.entries(only.answer?.ratings ?? {}) : [];
   byId("ratings").hidden = !ratings.length;
   byId("ratings").replaceChildren(byId("ratings").firstElementChild, ...ratings.map(([name, value]) => el("label", {},
@@ -207,7 +236,8 @@ function drawPanel() {
       onchange: () => change([only], () => { only.rated = name; })}),
     el("span", {}, name), el("small", {}, value.toFixed(2)))));
   const lists = chosen.map(carried);
-  const parts = rows(lists, [...tags.categories.keys()], matches, {cut, put: name => put([name])});
+  const parts = rows(lists, [...tags.categories.keys()], matches,
+    {cut, put: name => put([name]), show: isOne && tags.byName.size ? name => showMap(name) : null});
   if (isOne && only.ranked) {
     const names = new Set(lists[0].map(({name}) => name)), others = only.ranked.filter(({name}) => !names.has(name));
     parts.push(...foldedTags(others.filter(({name}) => matches(name)), only.cut, name => put([name])));
@@ -299,7 +329,7 @@ function onFiles(event) {
 const listeners = {
   files: ["change", onFiles], folder: ["change", onFiles], search: ["input", draw], undo: ["click", undo],
   all: ["click", () => { document.body.classList.add("open"); select(shown(), true); }], save: ["click", save], copy: ["click", copy], remove: ["click", remove],
-  back: ["click", leavePanel], style: ["input", draw], model: ["change", event => open(event.target.value)],
+  back: ["click", leavePanel], unmap: ["click", unmap], style: ["input", draw], model: ["change", event => open(event.target.value)],
   caption: ["change", event => { const [only] = selected(); if (selection.size === 1) retype(only, event.target.value); }],
 };
 for (const [id, [kind, listener]] of Object.entries(listeners)) byId(id).addEventListener(kind, listener);

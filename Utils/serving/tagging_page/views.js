@@ -12,9 +12,13 @@ export function el(name, attributes = {}, ...children) {
   return element;
 }
 
-function row(name, share, text, buttons) {
+// show(name), where there is one, is called when the name is pressed.
+function row(name, share, text, buttons, show) {
   const parts = name.split(/(?<=_)/).flatMap(part => [part, el("wbr")]);  // long names break after an underscore
-  return el("div", {className: "tag"}, el("span", {className: "name"}, ...parts),
+  const label = show
+    ? el("button", {type: "button", className: "name", title: `Where is ${name}?`, onclick: () => show(name)}, ...parts)
+    : el("span", {className: "name"}, ...parts);
+  return el("div", {className: "tag"}, label,
     el("meter", {value: share, ariaLabel: name}), el("span", {className: "value"}, text), ...buttons);
 }
 
@@ -25,7 +29,7 @@ function button(sign, verb, name, onclick) {
 }
 
 // The tags of one picture or several under their categories; lists: the tags of each.
-export function rows(lists, categories, isShown, {cut, put}) {
+export function rows(lists, categories, isShown, {cut, put, show}) {
   const groups = new Map(categories.map(category => [category, new Map()]));
   for (const {name, category, probability} of lists.flat()) {
     if (!groups.has(category)) groups.set(category, new Map());
@@ -39,7 +43,8 @@ export function rows(lists, categories, isShown, {cut, put}) {
       const toAll = count < lists.length ? [button("+", "Add to all", name, () => put(name))] : [];
       const remove = button("×", "Remove", name, () => cut(name));
       if (lists.length > 1) return row(name, count / lists.length, `${count} of ${lists.length}`, [...toAll, remove]);
-      return row(name, probability ?? 1, probability === null ? "by hand" : probability.toFixed(2), [remove]);
+      return row(name, probability ?? 1, probability === null ? "by hand" : probability.toFixed(2), [remove],
+        probability === null ? null : show);
     });
     return elements.length ? [el("h3", {}, category), ...elements] : [];
   });
