@@ -122,22 +122,22 @@ function remove() {
 // Show where a picture shows a tag: the server hides one part after another, which takes it a while.
 async function showMap(name) {
   const [picture] = selected();
-  say(`Looking for ${name} ...`);
+  unmap();
+  const wanted = map = {picture, name, address: null};
   try {
     const reply = await fetch(`map?tag=${encodeURIComponent(name)}&model=${encodeURIComponent(sender.model)}`,
       {method: "POST", headers: {"Content-Type": "application/octet-stream"}, body: picture.file});
     if (!reply.ok) throw new Error((await reply.json()).error);
-    unmap();
-    map = {picture, name, address: URL.createObjectURL(await reply.blob())};
-    say("");
+    wanted.address = URL.createObjectURL(await reply.blob());
   } catch (error) {
+    if (map === wanted) map = null;
     say(`No map of ${name}: ${error.message}`, true);
   }
   draw();
 }
 
 function unmap() {
-  if (map) URL.revokeObjectURL(map.address);
+  if (map?.address) URL.revokeObjectURL(map.address);
   map = null;
   draw();
 }
@@ -226,9 +226,10 @@ function drawPanel() {
   const shownMap = isOne && map?.picture === only ? map : null, address = shownMap?.address ?? only.address;
   byId("picture").hidden = !isOne;
   if (isOne && byId("picture").getAttribute("src") !== address) byId("picture").src = address;
-  byId("picture").alt = shownMap ? `where ${shownMap.name} is in ${only.path}` : isOne ? only.path : "";
+  byId("picture").alt = shownMap?.address ? `where ${shownMap.name} is in ${only.path}` : isOne ? only.path : "";
   byId("mapped").hidden = !shownMap;
-  byId("mapped").firstElementChild.textContent = shownMap ? `Bright where hiding it costs ${shownMap.name} most` : "";
+  byId("mapped").firstElementChild.textContent = !shownMap ? "" : shownMap.address
+    ? `Bright where hiding it costs ${shownMap.name} most` : `Looking for ${shownMap.name} ...`;
   const ratings = isOne ? Object.entries(only.answer?.ratings ?? {}) : [];
   byId("ratings").hidden = !ratings.length;
   byId("ratings").replaceChildren(byId("ratings").firstElementChild, ...ratings.map(([name, value]) => el("label", {},
