@@ -185,8 +185,8 @@ class TaggingService:
     def map(self, data: bytes, tag: str) -> bytes:
         """Return a PNG of an encoded image with a map of a tag over it, by occlusion (`tag_maps`).
 
-        A map costs many predictions, so one is made at a time. Raises RefusedError as `probabilities` does,
-        for a tag that the model lacks, and while another map is made.
+        A map costs 65 predictions, so one is made at a time, however long it takes. Raises RefusedError as
+        `probabilities` does, for a tag that the model lacks, and while another map is made.
         """
         names = self.tagger.tags["name"].tolist()
         if tag not in names:
