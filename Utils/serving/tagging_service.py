@@ -194,12 +194,12 @@ class TaggingService:
         if not self._mapping.acquire(blocking=False):
             raise RefusedError(503, "another map is being made; come again", {"Retry-After": "5"})
         try:
-            prepared, picture = (
-                self._decoded(data, time.monotonic() + self.limits.timeout),
-                codec.decode(data),
-            )
+            prepared = self._decoded(data, time.monotonic() + self.limits.timeout)
+            picture = codec.decode(data)
             (values,) = tag_maps.occlusion(self.tagger)(prepared, [names.index(tag)])
             return tag_maps.overlay(picture, values, tag_maps.View.of(self.tagger, picture))
+        except TimeoutError:
+            raise self._busy(f"not decoded within {self.limits.timeout:g} s; come again") from None
         finally:
             self._mapping.release()
 
