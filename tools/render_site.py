@@ -19,6 +19,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import redirect_stdout
 
+from Utils.command import programs
 from Utils.command.cli import Parser, UserError, command
 from Utils.files.atomic import ROOT
 
@@ -78,7 +79,9 @@ def commands() -> list[str]:
 
 def command_page(script: str) -> str:
     """Return the page of a command: what its ``--help`` prints, and the examples of other pages."""
-    shown = [f"# {script}", "", "```text", help_of(script, ["--help"]), "```"]
+    name = programs.name_of(pathlib.PurePosixPath(script).stem)
+    shown = [f"# {script}", "", f"Also `{programs.ENTRY} {name}`.", "", "```text"]
+    shown += [help_of(script, ["--help"]), "```"]
     if script == "train.py":
         shown += ["", "## Fields of a recipe", "", "```text", help_of(script, ["small", "--help"]), "```"]
     examples = list(_examples(script))

@@ -17,6 +17,7 @@ def test_every_command_has_a_page_with_its_help_and_examples(tmp_path):
     assert "[tools/tag_images.py](tag_images.md): " in contents
     train = (pages / "docs" / "commands" / "train.md").read_text(encoding="utf-8")
     assert "usage: train.py" in train
+    assert "Also `swcv train`." in train
     assert "--learning-rate" in train
     assert "From [SW-CV-ModelZoo](../../README.md):" in train
     assert "It printed:\n\n```text\nbest model: epoch" not in train, "an output belongs to the last command"
