@@ -25,7 +25,7 @@ from Utils.files import atomic
 from Utils.images import codec
 from Utils.tags import captions, sidecars
 
-SIDE = 96  # of pictures; models see 64
+SIDE = 72  # of pictures; models see 64
 BOORU_POSTS = 8600
 BASE_POSTS, OWN_POSTS, TEST_POSTS = 3600, 3400, 1000
 MOST_NEW = 60  # tags that the base of a booru lacks; that of emoji lacks half of its tags

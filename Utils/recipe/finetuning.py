@@ -147,8 +147,8 @@ LONG = 1800  # seconds from which a probe is advised first
 def advise(finetune_seconds: float, probe_seconds: float, new_tags: int) -> str:
     """Return in a sentence which of --probe and the full training is advised, and why.
 
-    A probe reaches most of the F1 on new tags (results/finetune) and keeps the body; the full training is
-    better where its time does not matter.
+    On pictures like the source's a probe reaches the F1 of the full training on new tags, and keeps the other
+    tags better (results/finetune). On pictures of another kind the body has more to learn: not measured.
     """
     if not new_tags:
         return "the full training: there are no new tags, which is what --probe is good at"
@@ -157,4 +157,4 @@ def advise(finetune_seconds: float, probe_seconds: float, new_tags: int) -> str:
             "--probe first: it learns most of what the new tags need in a fraction of this time, and its run "
             "is a source for --init-from, if the body shall be trained then"
         )
-    return "the full training: its time is short, and it reaches more than --probe"
+    return "the full training: its time is short, and the body learns what --probe cannot teach it"

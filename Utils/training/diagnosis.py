@@ -33,7 +33,7 @@ def advice(
     Args:
         rows: of the history, at least one.
         epochs: of the whole run.
-        peak_rate: the highest learning rate of the schedule; None: the highest at the end of an epoch.
+        peak_rate: --learning-rate, which is not scaled for the batch yet; None: the highest rate of the rows.
         first_loss: validation loss before the first step of a run that began with weights: it may be above
             that of frequencies, and steps that lower it are not too long.
     """

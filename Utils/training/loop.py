@@ -343,7 +343,7 @@ class TrainingLoop(keras.callbacks.Callback):
             tracker.log(row)
         console.say(console.epoch_line(row, self.epochs))
         first_loss = initial_weights.scores_before(self.run.folder).get("loss")
-        advice = diagnosis.advice(self.run.history.rows, self.epochs, self.schedule.peak, first_loss)
+        advice = diagnosis.advice(self.run.history.rows, self.epochs, self.recipe.learning_rate, first_loss)
         if advice:
             console.say(advice)
         if self._ended_early() and epoch + 1 < self.epochs:

@@ -40,7 +40,7 @@ FREQUENT = 30  # training pictures of a new tag, from which on it is expected to
 # The network and the settings of `make demo` at the time of the study, all named: recipes move on.
 DEMO = """demo --tracker none --keep-checkpoints 1 --checkpoint-every 1000m --image-size 64 --model ResNet/18
 --model-options depths=1,1,1 widths=64,128,256 stem=convolutions pool_cells=2 --stochastic-depth 0 --dropout 0
---batch-size-per-device 32 --epochs 8 --rotation 0 --crop 0.9 1.0 --methods area --mixup-alpha 0 --loss bce
+--batch-size-per-device 32 --epochs 12 --rotation 0 --crop 0.9 1.0 --methods area --mixup-alpha 0 --loss bce
 --optimizer adamw --learning-rate 3e-3 --learning-rate-batch-size 32 --schedule cosine --warmup 1epoch
 --weight-decay 0.05 --ema 0 --label-smoothing 0"""
 SCRATCH = "scratch"
