@@ -138,9 +138,11 @@ def _id_in_json(place: Place, member: str) -> int:
 
 
 def json_record(value: Any) -> Any:
-    """Return the record in a JSON beside a picture; interfaces' answers have it in ``post`` or in a list."""
-    if isinstance(value, dict) and "id" not in value and isinstance(value.get("post"), (dict, list)):
-        value = value["post"]
+    """Return the record in a JSON beside a picture; interfaces' answers have it in ``post``, or in a list."""
+    if isinstance(value, dict) and "id" not in value:
+        value = next(
+            (value[key] for key in ("post", "posts") if isinstance(value.get(key), (dict, list))), value
+        )
     return value[0] if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict) else value
 
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from Utils.command.cli import UserError
 from Utils.data.danbooru_fields import FieldError
-from Utils.data.sources import danbooru_post, json_lines
+from Utils.data.sources import danbooru_post, json_lines, source_files
 from Utils.files import compressed, damage, json_format
 from Utils.files.atomic import replacing
 from Utils.images import image_folder
@@ -28,7 +28,8 @@ _LINES_LOOKED_AT = 11  # for a record in a line of its own
 class _Corrector:
     """Edits records of posts and counts what changes."""
 
-    def __init__(self, verdicts: Verdicts) -> None:
+    def __init__(self, verdicts: Verdicts, folder: str = "") -> None:
+        self._folder = folder
         self._of_post: dict[int, dict[str, bool]] = {}
         for (post, _), (name, has_tag) in verdicts.items():
             self._of_post.setdefault(post, {})[name] = has_tag
@@ -54,7 +55,7 @@ class _Corrector:
     def _posts_of(self, record: Any, key: str) -> list[int]:
         """Return the ids that a record's post may have: its own, or those that its file's name gives."""
         try:
-            post = danbooru_post.parse_post(record, name=key)
+            post = danbooru_post.parse_post(record, name=key, folder=self._folder)
         except FieldError:
             return []
         if post.post_id >= 0:
@@ -62,12 +63,15 @@ class _Corrector:
         return [image_folder.post_id(post.name), image_folder.path_id(post.name)]
 
 
-def correct_json(source: pathlib.Path, target: pathlib.Path, verdicts: Verdicts) -> Corrections:
+def correct_json(
+    source: pathlib.Path, target: pathlib.Path, verdicts: Verdicts, folder: str = ""
+) -> Corrections:
     """Write a corrected copy of a file of posts as JSON; lines and formats stay as they are.
 
-    A copy whose name ends in ``.gz`` is compressed. Raises UserError where the file holds no posts.
+    Names of files in it are relative to ``folder`` of their place. A copy whose name ends in ``.gz`` is
+    compressed. Raises UserError where the file holds no posts.
     """
-    corrector = _Corrector(verdicts)
+    corrector = _Corrector(verdicts, folder)
     if next(json_lines.read_records(source), None) is None:
         raise UserError(f"{source} holds no posts as JSON")
     with compressed.opened(source) as stream, replacing(target) as temporary:
@@ -139,9 +143,14 @@ def _is_post(key: str, value: Any) -> bool:
     return isinstance(value, dict) and danbooru_post.is_post({"file_name": key} | value)
 
 
-def correct_parquet(source: pathlib.Path, target: pathlib.Path, verdicts: Verdicts) -> Corrections:
-    """Write a corrected copy of a Parquet file of posts: same columns, types, row order and compression."""
-    corrector = _Corrector(verdicts)
+def correct_parquet(
+    source: pathlib.Path, target: pathlib.Path, verdicts: Verdicts, folder: str = ""
+) -> Corrections:
+    """Write a corrected copy of a Parquet file of posts: same columns, types, row order and compression.
+
+    Names of files in it are relative to ``folder`` of their place.
+    """
+    corrector = _Corrector(verdicts, folder)
     with damage.named(source, "is damaged or no Parquet file"), pq.ParquetFile(source) as parquet:
         schema = parquet.schema_arrow
         danbooru_post.select_fields(schema.names, str(source))
@@ -175,7 +184,7 @@ def _corrected_batch(batch: pa.RecordBatch, corrector: _Corrector) -> pa.RecordB
     return pa.RecordBatch.from_arrays(arrays, schema=batch.schema)
 
 
-Writer = Callable[[pathlib.Path, pathlib.Path, Verdicts], Corrections]
+Writer = Callable[[pathlib.Path, pathlib.Path, Verdicts, str], Corrections]
 
 
 def correct_files(
@@ -196,7 +205,7 @@ def correct_files(
     for source in sources:
         target = output if source == root else output / source.relative_to(root)
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = write(source, target, verdicts)
+        part = write(source, target, verdicts, source_files.folder_of(source, root))
         total.added += part.added
         total.removed += part.removed
         total.changed += part.changed

@@ -54,6 +54,8 @@ class _Sidecar:
         record = json.loads(text) if path.suffix.lower() == ".json" else None
         if path.suffix.lower() == ".json" and not isinstance(record, dict):
             raise ValueError("no JSON object")
+        if record is not None and image_folder.json_record(record) is not record:
+            raise ValueError("an interface's answer, in which tags are not rewritten")
         return cls(text, encoding, record)
 
     def tags(self) -> dict[str, Any]:

@@ -93,3 +93,17 @@ def test_folders_are_copied_file_by_file(tmp_path):
     assert json.loads((tmp_path / "new" / "a.jsonl").read_text())["tag_string"] == "solo long_hair"
     assert (tmp_path / "new" / "deep" / "b.jsonl").read_bytes() == (root / "deep" / "b.jsonl").read_bytes()
     assert done.posts == {5, 6}
+
+
+def test_names_are_those_of_the_place_that_the_files_lie_in(tmp_path):
+    """Two splits of Hugging Face, with pictures of the same names: decisions are on one of each."""
+    for split in ("test", "train"):
+        (tmp_path / "p" / split).mkdir(parents=True)
+        record = {"file_name": "x.jpg", "text": "solo"}
+        (tmp_path / "p" / split / "metadata.jsonl").write_text(json.dumps(record) + "\n")
+    verdicts = {(image_folder.path_id("train/x.jpg"), 1): ("hat", True)}
+    files = json_lines.find_files(tmp_path / "p")
+    write = corrected_files.correct_json
+    done = corrected_files.correct_files(files, tmp_path / "p", tmp_path / "new", verdicts, write)
+    texts = [json.loads(path.read_text())["text"] for path in sorted((tmp_path / "new").rglob("*.jsonl"))]
+    assert (done.added, texts) == (1, ["solo", "solo, hat"])

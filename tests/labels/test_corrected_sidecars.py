@@ -100,7 +100,11 @@ def test_sidecars_in_archives_are_not_rewritten(tmp_path):
     write_tar(tmp_path / "a.tar", files)
     with pytest.raises(UserError, match="the 1 pictures with decisions lie in archives; .* Unpack them once"):
         corrected_sidecars.correct(tmp_path, {(1, 0): ("hat", True)})
-    folder_of(tmp_path, **{"2__jpg": files["1.jpg"], "2__txt": "solo"})
-    done = corrected_sidecars.correct(tmp_path, {(post, 0): ("hat", True) for post in (1, 2)})
+    answer = json.dumps({"post": {"id": 3, "tags": "solo"}})
+    folder_of(tmp_path, **{"2__jpg": files["1.jpg"], "2__txt": "solo", "3__jpg": b"", "3__json": answer})
+    done = corrected_sidecars.correct(tmp_path, {(post, 0): ("hat", True) for post in (1, 2, 3)})
     assert done.changed == ["2.txt"]
-    assert done.unreadable == {"a.tar/1.txt": "it lies in an archive, which is not rewritten"}
+    assert done.unreadable == {
+        "3.json": "an interface's answer, in which tags are not rewritten",
+        "a.tar/1.txt": "it lies in an archive, which is not rewritten",
+    }
