@@ -4,6 +4,7 @@ import hashlib
 import json
 import pathlib
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -162,6 +163,11 @@ def without_suffix(path: str) -> str:
     """Return a path without the suffix of its file: ``a.b/c`` has none."""
     folder, slash, name = path.rpartition("/")
     return f"{folder}{slash}{stem_of(name)}"
+
+
+def composed(name: str) -> str:
+    """Return a name with composed letters (NFC): macOS writes an accent as a letter of its own."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def is_unicode(path: str) -> bool:

@@ -24,7 +24,7 @@ _ID, _SUFFIX, _FOLDER, _IS_ELSEWHERE, _PATH = range(5)
 
 def stem_key(stem: str) -> int:
     """Return the key of a file whose stem is no post id but, for example, an MD5; see `PictureIndex.find`."""
-    return hash63(stem.lower()) | 1  # never 0, which means a post without another name
+    return hash63(image_folder.composed(stem).lower()) | 1  # never 0, which means a post without another name
 
 
 NUM_KEYS = 3  # of a file that is known by a name or a path

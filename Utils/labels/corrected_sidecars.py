@@ -111,11 +111,15 @@ def _is_in_archive(place: places.Place, path: str) -> bool:
 def _sidecars(place: places.Place) -> dict[str, str]:
     """Return ``{path with its suffix in lower case: path}`` of all sidecars of a place."""
     names = [name for name in place.members() if name.lower().endswith(SUFFIXES)]
-    return {f"{name[: name.rindex('.')]}{name[name.rindex('.') :].lower()}": name for name in names}
+    return {
+        image_folder.composed(f"{name[: name.rindex('.')]}{name[name.rindex('.') :].lower()}"): name
+        for name in names
+    }
 
 
 def _sidecar_of(root: pathlib.Path, picture: str, sidecars: Mapping[str, str]) -> str | None:
     """Return the sidecar of a picture that is read: the first with a tag, else the first, else None."""
+    picture = image_folder.composed(picture)
     stem = image_folder.without_suffix(picture)
     names = [f"{name}{suffix}" for suffix in SUFFIXES for name in dict.fromkeys((picture, stem))]
     candidates = [sidecars[name] for name in names if name in sidecars]

@@ -159,7 +159,7 @@ class _Folder:
     @functools.cached_property
     def pictures(self) -> set[str]:
         """Return the names of the pictures, with and without their suffix."""
-        names = {name for name in self.names if image_folder.is_image(name)}
+        names = {image_folder.composed(name) for name in self.names if image_folder.is_image(name)}
         return names | {_stem(name) for name in names}
 
     def with_suffix(self, suffixes: tuple[str, ...]) -> list[str]:
@@ -280,7 +280,7 @@ def _sidecars(folder: _Folder) -> Detected | None:
 
 
 def _stem(name: str) -> str:
-    return name.rpartition(".")[0]
+    return image_folder.composed(name.rpartition(".")[0])
 
 
 # In this order: what says most about its posts comes first.

@@ -221,7 +221,7 @@ class _Reader:
             self._unpaired.pop(key, None)
 
     def _by_lower_suffix(self, folder: str, names: Sequence[str]) -> dict[str, str]:
-        """Return ``{path with its suffix in lower case: path}`` of the sidecars among files."""
+        """Return ``{path with its suffix in lower case, composed: path}`` of the sidecars among files."""
         sidecars = (
             image_folder.join(folder, name)
             for name in names
@@ -231,6 +231,7 @@ class _Reader:
 
     def _candidates(self, picture: str, sidecars: Mapping[str, str]) -> list[str]:
         """Return the keys of a picture's sidecars, the preferred first, its whole name before the stem."""
+        picture = image_folder.composed(picture)
         stems = dict.fromkeys((picture, image_folder.without_suffix(picture)))
         names = (f"{stem}{suffix}" for suffix in self._suffixes for stem in stems)
         return [name for name in names if name in sidecars]
@@ -290,7 +291,7 @@ def _is_json(name: str) -> bool:
 
 def _with_lower_suffix(name: str) -> str:
     stem, dot, suffix = name.rpartition(".")
-    return f"{stem}{dot}{suffix.lower()}"
+    return image_folder.composed(f"{stem}{dot}{suffix.lower()}")
 
 
 def _read_post(place: Place, name: str) -> tuple[Post, dict[str, Any] | None]:
