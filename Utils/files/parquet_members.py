@@ -4,7 +4,6 @@ A row cannot be read without its row group; the groups read last are kept, in bo
 """
 
 import collections
-import io
 import threading
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -133,7 +132,7 @@ class RowReader:
 
 def _opened(reader: RangeReader) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(io.BufferedReader(RangeFile(reader), 1 << 16))
+        return pq.ParquetFile(RangeFile(reader))  # it reads whole columns: a buffer would copy them once more
     except (pa.ArrowException, OSError, ValueError) as error:
         raise ParquetError(f"it is damaged or no Parquet file ({error})") from error
 

@@ -122,6 +122,13 @@ class RangeFile(io.RawIOBase):
         self._position = base + offset
         return self._position
 
+    def read(self, size: int = -1) -> bytes:
+        """Return the next bytes, at most ``size`` (-1: all)."""
+        rest = max(self._reader.size - self._position, 0)
+        data = self._reader.read(self._position, rest if size < 0 else min(size, rest))
+        self._position += len(data)
+        return data
+
     def tell(self) -> int:
         """Return the present place."""
         return self._position

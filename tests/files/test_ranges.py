@@ -58,3 +58,11 @@ def test_libraries_get_a_file_object(remote):
         assert file.read() == bytes([198, 199])
         with pytest.raises(OSError, match="before the file"):
             file.seek(-201, io.SEEK_END)
+
+
+def test_a_file_of_ranges_reads_as_files_do(tmp_path):
+    (tmp_path / "x").write_bytes(bytes(range(100)))
+    with (tmp_path / "x").open("rb") as plain, ranges.RangeFile(ranges.RangeReader(tmp_path / "x")) as file:
+        for place, size in ((0, 10), (95, 10), (100, 5), (120, 5), (40, -1), (7, 0)):
+            assert (file.seek(place), file.read(size)) == (plain.seek(place), plain.read(size))
+            assert file.tell() == max(plain.tell(), place)
