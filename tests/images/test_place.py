@@ -42,8 +42,9 @@ def test_rows_without_a_name_are_pictures_without_a_look_into_them(tmp_path, mon
     pq.write_table(pa.table({"image": [{"bytes": b"x", "path": None}] * 3}), tmp_path / "x.parquet")
     archive = places.open_place(tmp_path / "x.parquet")
     monkeypatch.setattr(place.Place, "head", None)
-    assert image_folder.image_paths(archive) == ["0", "1", "2"]
-    assert image_folder.post_ids(["0", "1", "2"]) == [0, 1, 2]
+    names = [f"row-{row}" for row in range(3)]  # the number of a row is that of no post
+    assert image_folder.image_paths(archive) == names
+    assert image_folder.post_ids(names, archive) == [image_folder.path_id(name) for name in names]
 
 
 def test_a_folder_of_compressed_tars_says_what_to_do(tmp_path):
