@@ -218,8 +218,10 @@ def make_app(services: TaggingService | Services, host_names: Collection[str] = 
         services = {services.tagger.name: services}
     app = _App(__name__, static_folder=None)
     http_server.serve_page(app, ASSETS)
-    app.add_url_rule("/health", "health", lambda: flask.jsonify(_chosen(services).health()))
-    app.add_url_rule("/models", "models", lambda: flask.jsonify([one.health() for one in services.values()]))
+    app.add_url_rule("/health", "health", lambda: flask.jsonify(_health(services, _chosen_name(services))))
+    app.add_url_rule(
+        "/models", "models", lambda: flask.jsonify([_health(services, name) for name in services])
+    )
     app.add_url_rule("/tags", "tags", lambda: flask.jsonify(tag_descriptions(_chosen(services))))
     app.add_url_rule("/map", "map", lambda: _map(_chosen(services)), methods=["POST"])
     app.add_url_rule("/rules", "rules", lambda: flask.jsonify(rules(_chosen(services).selector)))
@@ -235,11 +237,20 @@ def make_app(services: TaggingService | Services, host_names: Collection[str] = 
 
 
 def _chosen(services: Services) -> TaggingService:
-    """Return the service that ``?model=`` names, else the first. Raises RefusedError for another name."""
+    return services[_chosen_name(services)]
+
+
+def _chosen_name(services: Services) -> str:
+    """Return the name in ``?model=``, else the first. Raises RefusedError for another name."""
     name = flask.request.args.get("model") or next(iter(services))
     if name not in services:
         raise RefusedError(404, f"there is no model {name}; there are {', '.join(services)}")
-    return services[name]
+    return name
+
+
+def _health(services: Services, name: str) -> dict[str, Any]:
+    """Return what a service says of itself, by the name under which it is served."""
+    return services[name].health() | {"model": name}
 
 
 def _refused(error: RefusedError) -> tuple[flask.Response, int, dict[str, str]]:

@@ -71,6 +71,8 @@ def test_autotaggers_client(client):
 
 
 def test_one_of_several_models_is_chosen(client):
-    assert [model["num_tags"] for model in client.get("/models", headers=HOST).json] == [9, 9]
+    models = client.get("/models", headers=HOST).json
+    assert [(model["model"], model["num_tags"]) for model in models] == [("a", 9), ("b", 9)]
+    assert client.get("/health?model=b", headers=HOST).json["model"] == "b"
     assert client.post("/tag?model=b", data=BLUE, headers=HOST).status_code == 200
     assert client.post("/tag?model=c", data=BLUE, headers=HOST).status_code == 404

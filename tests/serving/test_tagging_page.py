@@ -23,6 +23,15 @@ NAMELESS = """() => {
   const nameless = [...document.querySelectorAll(asked)].filter(at => !named(at) && at.checkVisibility());
   return nameless.map(at => at.outerHTML);
 }"""
+PASTE_AND_DROP = """() => {
+  const holding = name => {
+    const transfer = new DataTransfer();
+    transfer.items.add(new File(["none"], name, {type: "image/png"}));
+    return transfer;
+  };
+  document.dispatchEvent(new ClipboardEvent("paste", {clipboardData: holding("a.png")}));
+  document.dispatchEvent(new DragEvent("drop", {dataTransfer: holding("d.png"), cancelable: true}));
+}"""
 PLAIN = sidecars.Style()
 
 
@@ -151,8 +160,11 @@ def test_pictures_are_tagged_edited_copied_and_saved(service):
         tiles.nth(3).wait_for(state="detached")
         page.get_by_role("button", name="Undo").click()
         tiles.nth(4).wait_for()
+        page.evaluate(PASTE_AND_DROP)
+        page.get_by_role("option", name="a-2.png: ").wait_for()
+        page.get_by_role("option", name="d.png: ").wait_for()
         page.keyboard.press("Control+a")
-        page.get_by_role("heading", name="5 pictures").wait_for()
+        page.get_by_role("heading", name="7 pictures").wait_for()
 
         # Names of files and tags are text; everything has a name; a phone shows the tags over the grid.
         assert page.title() == "Tag pictures"
