@@ -180,6 +180,12 @@ def notes_on(source: Source, pictures: Pictures) -> list[str]:
 
 def detect(options: argparse.Namespace) -> Detected:
     """Return the kind of source at PATH; pictures without a text are one where their folders are tags."""
+    folder = pathlib.Path(options.origin)
+    if all((folder / name).is_file() for name in ("dataset.json", dataset_folder.TAGS)):
+        raise UserError(
+            f"{folder} is a dataset that was selected already; tools/write_records.py {folder} goes on with "
+            "it. --from takes what it was selected from: pictures with texts, or posts"
+        )
     try:
         return sources.detect(options.origin)
     except UserError as error:

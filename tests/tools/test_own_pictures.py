@@ -102,6 +102,13 @@ def test_a_tag_list_gives_categories(tmp_path, capsys):
     assert "count as general" not in capsys.readouterr().out
 
 
+def test_a_dataset_is_not_taken_for_its_pictures(tmp_path, capsys):
+    write_pictures(tmp_path / "pictures", captions(20, "a", "b"))
+    dataset = selected(tmp_path)
+    assert select_tags.main(["--from", str(dataset), "-o", str(tmp_path / "again")]) == 2
+    assert f"write_records.py {dataset} goes on with it" in capsys.readouterr().err
+
+
 def test_moved_pictures_are_asked_for_and_then_found(tmp_path, capsys):
     write_pictures(tmp_path / "pictures", captions(20, "a", "b"))
     dataset = selected(tmp_path)
