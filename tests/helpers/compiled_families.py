@@ -40,7 +40,7 @@ def experiment(name, batch_size):
     options = {"depths": (1,) * len(depths)} if depths else {}  # a block of each kind is enough
     with compiled_step.weights_without_memory():
         model = Models.build(name, image_size=SIZE, num_labels=LABELS, classifier_activation=None, **options)
-        model.compile(optimizers.build(OptimizerOptions(optimizer="adamw"), 1e-3), losses.SummedBCE())
+        model.compile(optimizers.build(OptimizerOptions(optimizer="sgd"), 1e-3), losses.SummedBCE())
         model.optimizer.build(model.trainable_variables)
     batch = spec((None, SIZE, SIZE, 3), "uint8"), spec((None, LABELS), "float32")
     return types.SimpleNamespace(

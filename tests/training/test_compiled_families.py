@@ -38,8 +38,8 @@ def test_every_family_compiles_and_fits(steps):
     assert set(steps) == set(Models.available())
     for family, step in steps.items():
         assert step["fits"], family
-        # At least the weights and two moments in float32, on every device.
-        assert step["argument_bytes"] >= 3 * 4 * step["weights"], family
+        # At least the weights and their momentum in float32, on every device.
+        assert step["argument_bytes"] >= 2 * 4 * step["weights"], family
         assert step["memory_bytes"] < 2**26, family
 
 
