@@ -121,7 +121,10 @@ def _detail(line: Row) -> list[str]:
 
 
 def _number(value: float | None, factor: float = 1.0) -> str:
-    return "" if value is None else f"{value * factor:.3g}"
+    if value is None:
+        return ""
+    value *= factor
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
 
 
 def _markdown(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> str:
