@@ -99,7 +99,7 @@ def read(
     columns = tag_list.matching_rows(tags, dump.tags, by_id=False)  # other taggers have ids of their own
     if not (columns >= 0).any():
         raise UserError(f"--teacher {teacher} has none of the {len(tags)} tags of the dataset by name")
-    cutoffs, rule = _cutoffs(dump, tags, columns, teacher_thresholds)
+    cutoffs, rule = _cutoffs(dump, columns, teacher_thresholds)
     soft_labels = SoftLabels(dump, columns, cutoffs, teacher_weight)
     has_row = soft_labels.rows(np.asarray(post_ids, np.int64)) >= 0
     if not has_row.any():
@@ -111,15 +111,20 @@ def read(
     return soft_labels
 
 
-def _cutoffs(dump: Dump, tags: pd.DataFrame, columns: np.ndarray, path: str) -> tuple[np.ndarray, str]:
-    """Return the threshold of every tag (num_labels,) float64, and in words where they are from."""
-    cutoffs = np.full(len(tags), np.nan)
+def _cutoffs(dump: Dump, columns: np.ndarray, path: str) -> tuple[np.ndarray, str]:
+    """Return the threshold of every tag (num_labels,) float64, and in words where they are from.
+
+    The table is of the dump's tags, whose ids may be others than the dataset's. Tags that the dump lacks have
+    NaN.
+    """
+    has_column, cutoffs = columns >= 0, np.full(len(columns), np.nan)
     if path:
-        cutoffs = threshold_table.per_tag(threshold_table.read(path), tags)
-        if np.isnan(cutoffs[columns >= 0]).all():
+        of_dump = threshold_table.per_tag(threshold_table.read(path), dump.tags)
+        cutoffs[has_column] = of_dump[columns[has_column]]
+        if np.isnan(cutoffs).all():
             raise UserError(f"--teacher-thresholds {path} has a threshold for none of the teacher's tags")
-    is_open = np.isnan(cutoffs)
-    if not (is_open & (columns >= 0)).any():
+    is_open = np.isnan(cutoffs) & has_column
+    if not is_open.any():
         return cutoffs, f"of {path}"
     default, rule = _default(dump)
     cutoffs[is_open] = default

@@ -12,7 +12,7 @@ NAMES = ["red", "green", "blue"]
 TAGS = pd.DataFrame({"tag_id": [2, 1, 9], "name": ["green", "blue", "white"], "category": 0, "count": 1})
 P = np.float32([[0.9, 0.7, 0.2], [0.1, 0.5, 0.8]])  # of posts 20 and 10
 IDS = np.array([20, 10])
-THRESHOLDS = "scope,category,tag_id,name,threshold\nall,,,,0.6\ntag,,1,blue,0.1\n"
+THRESHOLDS = "scope,category,tag_id,name,threshold\nall,,,,0.6\ntag,,3,blue,0.1\n"
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_absent_labels_rise_to_the_weighted_probability(dump, tmp_path):
 def test_a_tag_is_added_strictly_above_its_threshold_as_the_dump_stores_it(tmp_path):
     p = np.float16([[0.3, 0.7, 0.2]])
     dump = write_dump(tmp_path / "dump", p, None, [10], NAMES, "float16")
-    rows = "scope,category,tag_id,name,threshold\ntag,,2,green,{}\ntag,,1,blue,0.9\n"
+    rows = "scope,category,tag_id,name,threshold\ntag,,2,green,{}\ntag,,3,blue,0.9\n"
     for threshold, value in ((0.7, 0), (0.69, p[0, 1])):  # 0.7 becomes the float16 next to it, which p is
         path = tmp_path / f"{threshold}.csv"
         path.write_text(rows.format(threshold))
@@ -60,7 +60,7 @@ def test_what_the_dump_lacks_is_said(dump, tmp_path):
     (tmp_path / "thresholds.csv").write_text(THRESHOLDS.replace("all,,,,0.6\n", ""))
     text = read(dump, tmp_path / "thresholds.csv", ids=np.arange(0, 50, 10)).text
     assert "2 of 5 posts, 2 of 3 tags; what it lacks keeps its labels" in text
-    assert "thresholds.csv, for 2 tags that it lacks 0.5, since" in text
+    assert "thresholds.csv, for 1 tags that it lacks 0.5, since" in text
     complete = read(dump, ids=IDS, tags=TAGS[:2]).text
     assert complete.endswith("2 of 2 posts, 2 of 2 tags")
 
