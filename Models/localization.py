@@ -6,6 +6,7 @@ times the gradient of the tag's logit, summed over channels (HiResCAM, arXiv:201
 average and a matrix it is `activation` but for the bias.
 """
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -27,6 +28,8 @@ METHODS = ("activation", "attention", "gradient")
 # (picture (S, S, 3) 0..255, columns of tags (T,)) -> (T, h, w) float32, larger where the tag is more likely
 Mapper = Callable[[np.ndarray, Sequence[int]], np.ndarray]
 
+# Cells of a last map's side: at 64 px it is coarser, and occlusion pointed far better (results/heads).
+LEAST_SIDE = 7
 _LAST_BLOCK = re.compile(r"block(\d+)_norm1$")
 
 
@@ -38,10 +41,12 @@ def methods(model: keras.Model) -> list[str]:
 def mapper(model: keras.Model, method: str = "auto") -> tuple[Mapper, str] | None:
     """Return the function that makes maps by a method, and the method; "auto" is the best that there is.
 
-    Returns None where "auto" has no choice, as the model is not of the zoo. Raises UserError that names the
-    methods there are for this model.
+    Returns None where "auto" has no choice, as the model is not of the zoo or its last map is coarser than
+    `LEAST_SIDE`: there occlusion is better. Raises UserError that names the methods there are for this model.
     """
     logits = without_activation(model)
+    if method == "auto" and _side(logits) < LEAST_SIDE:
+        return None
     for name in METHODS if method == "auto" else (method,):
         if name in _BUILDERS and (maps := _BUILDERS[name](logits)) is not None:
             return maps, name
@@ -163,6 +168,12 @@ def _gradient(model: keras.Model) -> Mapper | None:
         return _grid(places[:, prefix:])
 
     return maps
+
+
+def _side(model: keras.Model) -> int:
+    """Return the side of the map on which a model's head looks, in cells; 0 where there is none."""
+    source, prefix = _source(model)
+    return 0 if source is None else square_side(math.prod(source.shape[1:-1]) - prefix)
 
 
 def _source(model: keras.Model) -> tuple[Any, int]:
