@@ -36,6 +36,13 @@ class Release:
     model: pathlib.Path
     tags_file: pathlib.Path
 
+    @property
+    def names_file(self) -> pathlib.Path:
+        """The file with a row for each output: the one that told the project, or tags.txt beside it."""
+        return (
+            self.tags_file.with_name("tags.txt") if self.tags_file.name == "project.json" else self.tags_file
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class Graph:
@@ -219,14 +226,15 @@ def _repeated(tags: pd.DataFrame) -> tuple[str, ...]:
 def _require_rows(release: Release, graph: Graph) -> None:
     """Refuse a list with many more lines than the graph has outputs, which would take long to read."""
     widths = [shape[-1] for shape in graph.outputs.values() if shape]
-    if release.tags_file.suffix == ".json" or not widths or None in widths:
+    path = release.names_file
+    if path.suffix == ".json" or not path.is_file() or not widths or None in widths:
         return
-    with release.tags_file.open("rb") as file:
+    with path.open("rb") as file:
         lines = sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
     most = max(width for width in widths if width is not None)
     if lines > 2 * most + _SPARE_LINES:
         raise UserError(
-            f"{release.model.parent}: {release.tags_file.name} has {lines} lines, but {release.model.name} "
+            f"{release.model.parent}: {path.name} has {lines} lines, but {release.model.name} "
             f"gives {join_names(widths)} probabilities"
         )
 
@@ -277,8 +285,8 @@ def _output(release: Release, graph: Graph, num_tags: int, preferred: tuple[str,
         shapes = graph.outputs.values()
         widths = join_names(shape[-1] if shape else "a number" for shape in shapes) if shapes else "no"
         raise UserError(
-            f"{release.model.parent}: {release.tags_file.name} has {num_tags} rows, but {release.model.name} "
-            f"gives {widths} probabilities"
+            f"{release.model.parent}: {release.names_file.name} has {num_tags} rows, but "
+            f"{release.model.name} gives {widths} probabilities"
         )
     for word in (*preferred, "prediction", "output", "probabilities"):
         for name in fitting:

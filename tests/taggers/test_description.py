@@ -95,6 +95,13 @@ def test_lists_that_do_not_fit_are_refused_before_they_are_read(tmp_path):
     (folder / "top_tags.txt").write_text("tag\n" * 5000)
     with pytest.raises(UserError, match="top_tags.txt has 5000 lines, but model.onnx gives 8 probabilities"):
         onnx_tagger.open_release(folder)
+    folder, _ = foreign_releases.make(tmp_path / "short", "deepdanbooru")
+    (folder / "tags.txt").write_text("\n".join(foreign_releases.NAMES[:7]))
+    with pytest.raises(UserError, match="tags.txt has 7 rows, but model-resnet_custom_v3.onnx gives 8"):
+        onnx_tagger.open_release(folder)
+    (folder / "tags.txt").unlink()
+    with pytest.raises(UserError, match="a tag a line expected at .*tags.txt"):
+        onnx_tagger.open_release(folder)
     folder, _ = foreign_releases.make(tmp_path / "camie", "camie")
     (folder / "metadata.json").write_text('{"dataset_info": {"tag_mapping": 3}}')
     with pytest.raises(UserError, match="lacks idx_to_tag"):
