@@ -89,6 +89,8 @@ class WindowAttention(_HeadProjections):
             # Every window of an image has its own bias, as every head has: windows become heads.
             windows, shape = len(self.mask), (-1, len(self.mask) * self.heads, tokens, query.shape[-1])
             query, key, value = (ops.reshape(each, shape) for each in (query, key, value))
+            # Of one rank, as tf2onnx moves the transposition in front of the sum, to the mask.
+            bias = ops.reshape(bias, (1, self.heads, tokens, tokens))
             bias = bias + ops.convert_to_tensor(self.mask[:, None])  # (windows, heads, tokens, tokens)
             bias = ops.reshape(bias, (windows * self.heads, tokens, tokens))
         mixed = dot_product_attention(query, key, value, bias)

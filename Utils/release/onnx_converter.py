@@ -55,15 +55,12 @@ def convert(model: keras.Model, path: AnyPath, opset: int) -> "onnx.ModelProto":
         signature.append(keras.InputSpec(shape=variable.shape, dtype="float32", name=f"kernel_{place}"))
     wrapped = _WithKernelInputs(model, kernels)
     wrapped.built = True
-    options: dict[str, Any] = {"format": "onnx", "verbose": False, "opset_version": opset}
-    with warnings.catch_warnings():
+    with _without_copies(), warnings.catch_warnings():
         # Keras asks numpy for np.object, which tf2onnx still names.
         warnings.filterwarnings("ignore", message=".*np.object.*", category=FutureWarning)
-        try:
-            with _without_copies():
-                wrapped.export(str(path), input_signature=[signature], **options)
-        except Exception:  # of one of its passes, which it leaves out where it has a copy to go back to
-            wrapped.export(str(path), input_signature=[signature], **options)
+        wrapped.export(
+            str(path), format="onnx", verbose=False, input_signature=[signature], opset_version=opset
+        )
     converted = onnx.load(str(path))
     inputs = list(converted.graph.input)
     values = {
