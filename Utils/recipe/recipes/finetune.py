@@ -5,7 +5,7 @@
 SOURCE is a run, a .keras file, a release, a timm folder or a model on the hub (owner/name).
 
 Cost: 40 epochs or fewer; --dry-run measures a few steps and says how long they take here.
-Expected: on 1,000 drawn pictures with 20 new tags, F1 0.806 on these (0.807 with --probe, 0.756 from scratch)
+Expected: on 1,000 drawn pictures with 20 new tags, F1 0.806 on these (0.807 with --probe, 0.753 from scratch)
 and 0.847 on kept tags (0.849 before), three seeds; results/finetune has the study.
 
 Model, loss and augmentation are those that SOURCE was trained with. The rest follows from the number of
