@@ -23,6 +23,12 @@ TIMM_NAMES = {
     "ConvNext/B": "convnext_base",
     "ConvNext/L": "convnext_large",
     "ConvNext/V2-T": "convnextv2_tiny",
+    "DINOv3/S16": "vit_small_patch16_dinov3",
+    "DINOv3/B16": "vit_base_patch16_dinov3",
+    "DINOv3/L16": "vit_large_patch16_dinov3",
+    "MetaFormer/CAFormer-S18": "caformer_s18",
+    "MetaFormer/CAFormer-B36": "caformer_b36",
+    "MetaFormer/ConvFormer-S18": "convformer_s18",
     "NFNet/F0": "dm_nfnet_f0",
     "NFNet/L0": "eca_nfnet_l0",
     "NFNet/L1": "eca_nfnet_l1",
@@ -39,6 +45,7 @@ TIMM_NAMES = {
     "ViT/B16": "vit_base_patch16_224",
     "ViT/B32": "vit_base_patch32_224",
     "ViT/L16": "vit_large_patch16_224",
+    "ViT/B16-SigLIP": "vit_base_patch16_siglip_224",
 }
 
 
