@@ -1,8 +1,9 @@
 """Goodput: which share of an epoch's wall clock its steps took, and what took the rest.
 
 ``history.csv`` has four shares of an epoch's ``seconds``; what is missing to 1 is everything else. The first
-step of a process compiles, which counts as steps. A share of input near 0 means that there was always a batch when one was asked for; with more, more
-host cores, smaller images in the shards or fewer devices a host give faster steps.
+step of a process compiles, which counts as steps. A share of input near 0 means that there was always a batch
+when one was asked for; with more, more host cores, smaller images in the shards or fewer devices a host give
+faster steps.
 """
 
 import contextlib
