@@ -75,8 +75,9 @@ _CONFIG = {
 
 
 def is_folder(path: str | pathlib.Path) -> bool:
-    """Tell whether a path is a folder of timm."""
-    return (pathlib.Path(path) / "config.json").is_file()
+    """Tell whether a path is a folder of timm; a path of fsspec is on another file system."""
+    folder = pathlib.Path(path) if isinstance(path, str) else path
+    return (folder / "config.json").is_file()
 
 
 def described_by(

@@ -38,7 +38,7 @@ learning_rate learning_rate_batch_size schedule warmup warmup_start floor decay_
 optimizer_options weight_decay layer_decay learned_rate_factor agc
 global_clipnorm gradient_accumulation ema batch_norm_momentum
 batch_norm_images seed dtype_policy jit_compile attention_implementation rematerialize
-shard_model steps_per_execution checkpoint_every keep_checkpoints tracker project"""
+shard_model steps_per_execution profile checkpoint_every keep_checkpoints tracker project"""
 
 
 @pytest.mark.parametrize(

@@ -352,7 +352,10 @@ def test_a_wrong_export_of_tags_is_refused(tmp_path, capsys, content, fault):
 # ---- sidecars
 
 SIDECARS = {
-    "no utf-8": (b"solo \xff", "sidecar unreadable: no text in UTF-8, or in UTF-16 with its mark"),
+    "no utf-8": (
+        b"solo \xff",
+        "sidecar unreadable: no text in UTF-8, or in UTF-16 with its mark; save it as UTF-8",
+    ),
     "NUL": (b"so\0lo, hat", {"solo", "hat"}),
     "byte order mark": (b"\xef\xbb\xbfsolo", {"solo"}),
     "empty": (b"", set()),

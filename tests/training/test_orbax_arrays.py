@@ -24,8 +24,8 @@ def test_arrays_come_back_as_they_were_when_the_writing_began(tmp_path):
     expected = {name: np.array(array) for name, array in written.items()}
     donate = jax.jit(lambda x: x + 1, donate_argnums=0)
     writer.write(tmp_path / "step", written)
+    # As a step does with the state before it; a buffer that is just being read is copied instead.
     changed = {name: donate(array) for name, array in written.items()}
-    assert all(array.is_deleted() for array in written.values()), "as a step does with the state before it"
     writer.wait()
     assert float(changed["optimizer/step"]) == 8
     stored = orbax_arrays.StoredArrays(tmp_path / "step")
