@@ -53,7 +53,7 @@ LOSSES = {
     "zlpr": "--loss zlpr",
     "ll_ct": "--loss ll_ct",
 }
-BEST = ("asl", "hill", "splc")  # by the part losses, beside summed BCE
+BEST = ("ll_r", "hill", "asl")  # by the part losses, beside summed BCE
 LABELS = {
     "audit": "--unknown-labels {labels}/audit.csv",
     "teacher": "--teacher {labels}/folds/all --teacher-thresholds {labels}/thresholds.csv",
