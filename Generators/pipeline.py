@@ -13,8 +13,7 @@ the interpreter lock and are several times faster than TensorFlow's image ops (`
 import collections.abc
 import dataclasses
 import functools
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import cv2
@@ -25,13 +24,21 @@ from Generators import tar_samples
 from Generators.batches import BatchSpec, EvalBatcher, SoftLabels, TrainBatcher, UnknownMask
 from Generators.host_sharding import Keep, RecordStreams, record_dataset, shard_ranges
 from Generators.packed_labels import require_packable
-from Generators.records import filter_by_id, needs_fsspec, parse_batch, read_shards, record_ids, shard_reader
+from Generators.records import (
+    Records,
+    are_remote,
+    filter_by_id,
+    parse_batch,
+    read_shards,
+    record_ids,
+    shard_paths,
+    shard_reader,
+)
 from Generators.tar_samples import Tags, TarSamples
 from Utils.command.cli import UserError, suggest
 from Utils.command.machine import num_cores
-from Utils.command.text import join_names
 from Utils.data.repeat_factors import RepeatFactors
-from Utils.files import atomic, tfrecord
+from Utils.files import tfrecord
 from Utils.images import codec
 from Utils.images.augmentation import Augmentation
 
@@ -39,8 +46,6 @@ from Utils.images.augmentation import Augmentation
 # of such a host make that many batches at a time.
 MOST_IN_FLIGHT = 16 * 2**30
 READERS = 4  # threads beside those that make batches, where their number is limited
-
-Records = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]  # a glob, or a list of shards
 
 
 # No function here branches on a tensor; to rewrite them for that is most of the time to build a pipeline.
@@ -306,7 +311,7 @@ def _streams(
         if next(iter(read_shards(paths).take(1)), None) is None:
             raise UserError(f"the {len(paths)} shards hold no record; the first is {paths[0]}")
         # Counting remote shards means fetching them; only a start in the middle needs the counts.
-        total = sum(map(tfrecord.count_records, paths)) if start_step and not _are_remote(paths) else None
+        total = sum(map(tfrecord.count_records, paths)) if start_step and not are_remote(paths) else None
         return RecordStreams(None, total, batch_size)
     counts, total = _counts_and_total(paths, num_records)
     if total < 1:
@@ -330,7 +335,7 @@ def _eval_counts(
 ) -> tuple[np.ndarray | None, int | None]:
     """Return (records of every shard or None, records in all or None); several hosts need both."""
     suffices = num_records is not None and (host[1] == 1 or np.ndim(num_records))
-    if not suffices and keep is None and not _are_remote(paths):
+    if not suffices and keep is None and not are_remote(paths):
         num_records = [tfrecord.count_records(path) for path in paths]
     counts, total = (None, None) if num_records is None else _counts_and_total(paths, num_records)
     if counts is None and host[1] > 1:
@@ -361,43 +366,3 @@ def _record_range(
     names = tf.constant(np.array(paths)[shards].tolist(), tf.string)
     select = functools.partial(filter_by_id, keep=keep) if keep else None
     return tf.data.Dataset.from_tensor_slices((names, skips, takes)).flat_map(shard_reader(paths, select))
-
-
-def _are_remote(paths: Sequence[str]) -> bool:
-    return any("://" in path for path in paths)
-
-
-def shard_paths(records: Records) -> list[str]:
-    """Return the shards that a glob or a list of paths names.
-
-    Raises UserError if no shard matches or one is missing; it says what the folder holds instead.
-    """
-    if isinstance(records, (str, os.PathLike)):
-        pattern = os.fspath(records)
-        matches = atomic.glob(pattern) if needs_fsspec(pattern) else sorted(tf.io.gfile.glob(pattern))
-        if not matches:
-            raise UserError(f"no shard matches {pattern}; {_content(pattern.rpartition('/')[0])}")
-        return matches
-    if not isinstance(records, collections.abc.Iterable):
-        raise UserError(f"records must be a glob or a list of paths; got {records!r}")
-    paths = [os.fspath(path) for path in records]
-    missing = [path for path in paths if not _exists(path)]
-    if missing:
-        raise UserError(f"shard {missing[0]} is missing; {_content(missing[0].rpartition('/')[0])}")
-    if not paths:
-        raise UserError("records must name at least one shard; got an empty list")
-    return paths
-
-
-def _exists(path: str) -> bool:
-    return atomic.to_path(path).exists() if needs_fsspec(path) else tf.io.gfile.exists(path)
-
-
-def _content(folder: str) -> str:
-    """Say in words what a folder holds."""
-    folder = folder or "."
-    if needs_fsspec(folder):
-        return f"look at {folder}"
-    if not tf.io.gfile.isdir(folder):
-        return f"there is no folder {folder}"
-    return f"{folder} holds {join_names(sorted(tf.io.gfile.listdir(folder)))}"

@@ -1,10 +1,12 @@
-"""TFRecord shards in tf.data: the schema of a record, reading from any file system, parsing.
+"""TFRecord shards in tf.data: which there are, the schema of a record, reading from any file system, parsing.
 
 One post is one ``tf.train.Example``: ``image_id`` int64 (the post id), ``image_bytes`` (a JPEG),
 ``label_indexes`` (int64 list, possibly empty: rows of selected_tags.csv). Shards of the original project have
 the same fields and are read as they are.
 """
 
+import collections.abc
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -12,8 +14,11 @@ import numpy as np
 import tensorflow as tf
 
 from Generators.tar_samples import TarSamples
-from Utils.files import tfrecord
+from Utils.command.cli import UserError
+from Utils.command.text import join_names
+from Utils.files import atomic, tfrecord
 
+Records = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]  # a glob, or a list of shards
 _TENSORFLOW_SCHEMES = frozenset(tf.io.gfile.get_registered_schemes())
 _FEATURES = {
     "image_id": tf.io.FixedLenFeature([], tf.int64, default_value=0),
@@ -126,3 +131,44 @@ def _fsspec_dataset(path: Any, skip: Any = 0, take: Any = -1) -> tf.data.Dataset
 def _read(path: bytes, skip: int, take: int) -> Iterator[bytes]:
     """Yield the records of a shard, as `Utils.files.tfrecord.read_records`; a ``take`` of -1 means all."""
     return tfrecord.read_records(path.decode(), skip, None if take < 0 else take)
+
+
+def are_remote(paths: Sequence[str]) -> bool:
+    """Tell whether any of these shards is named by an address, not by a path."""
+    return any("://" in path for path in paths)
+
+
+def shard_paths(records: Records) -> list[str]:
+    """Return the shards that a glob or a list of paths names.
+
+    Raises UserError if no shard matches or one is missing; it says what the folder holds instead.
+    """
+    if isinstance(records, (str, os.PathLike)):
+        pattern = os.fspath(records)
+        matches = atomic.glob(pattern) if needs_fsspec(pattern) else sorted(tf.io.gfile.glob(pattern))
+        if not matches:
+            raise UserError(f"no shard matches {pattern}; {_content(pattern.rpartition('/')[0])}")
+        return matches
+    if not isinstance(records, collections.abc.Iterable):
+        raise UserError(f"records must be a glob or a list of paths; got {records!r}")
+    paths = [os.fspath(path) for path in records]
+    missing = [path for path in paths if not _exists(path)]
+    if missing:
+        raise UserError(f"shard {missing[0]} is missing; {_content(missing[0].rpartition('/')[0])}")
+    if not paths:
+        raise UserError("records must name at least one shard; got an empty list")
+    return paths
+
+
+def _exists(path: str) -> bool:
+    return atomic.to_path(path).exists() if needs_fsspec(path) else tf.io.gfile.exists(path)
+
+
+def _content(folder: str) -> str:
+    """Say in words what a folder holds."""
+    folder = folder or "."
+    if needs_fsspec(folder):
+        return f"look at {folder}"
+    if not tf.io.gfile.isdir(folder):
+        return f"there is no folder {folder}"
+    return f"{folder} holds {join_names(sorted(tf.io.gfile.listdir(folder)))}"

@@ -1,10 +1,13 @@
 """``history.csv`` of a run folder: one row of numbers for each epoch."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from Utils.files import atomic, csv_tables
+from Utils.training import diagnosis
+
+FIRST_SCORES = ("loss", "f1", "threshold", "precision", "recall")  # of a row, as a person looks for them
 
 
 class History:
@@ -42,16 +45,22 @@ class History:
         sign = -1 if lowest else 1
         return sign * _rounded(value) > max(self._values(column, sign), default=-math.inf)
 
-    def epochs_since_best(self, column: str, lowest: bool = False) -> int:
-        """Return how many epochs have passed since the first with a column's best value; 0 without one."""
-        values = self._values(column, -1 if lowest else 1)
+    def epochs_since_best(
+        self, column: str, lowest: bool = False, rows: Iterable[Mapping[str, Any]] = ()
+    ) -> int:
+        """Return how many epochs have passed since the first with a column's best value; 0 without one.
+
+        ``rows`` are taken for later ones that the file does not have yet.
+        """
+        values = self._values(column, -1 if lowest else 1, rows)
         if not values:
             return 0
         return len(values) - 1 - max(range(len(values)), key=values.__getitem__)
 
-    def _values(self, column: str, sign: int) -> list[float]:
+    def _values(self, column: str, sign: int, rows: Iterable[Mapping[str, Any]] = ()) -> list[float]:
         """Return ``sign`` times the numbers of a column, -inf for NaN."""
-        values = [_rounded(row[column]) for row in self.rows if isinstance(row.get(column), (int, float))]
+        rows = [*self.rows, *rows]
+        values = [_rounded(row[column]) for row in rows if isinstance(row.get(column), (int, float))]
         return [-math.inf if math.isnan(value) else sign * value for value in values]
 
     def _write(self) -> None:
@@ -66,6 +75,18 @@ def best_row(rows: Sequence[Mapping[str, Any]], column: str, lowest: bool) -> Ma
     """Return the first row with the best number of a column; None where no row has one."""
     scored = [row for row in rows if isinstance(row.get(column), (int, float)) and math.isfinite(row[column])]
     return (min if lowest else max)(scored, key=lambda row: row[column]) if scored else None
+
+
+def score_columns(names: Iterable[str], scores: Mapping[str, float]) -> dict[str, float]:
+    """Return the columns of these scores, as far as there are any: those that people look for first."""
+    present = sorted((name for name in names if name in scores), key=_place_of_score)
+    return {f"val_{name}": scores[name] for name in present if not math.isnan(scores[name])}
+
+
+def _place_of_score(score: str) -> tuple[int, str]:
+    """Return the sort key of a score's column: those that people look for first, then by name."""
+    order = (*FIRST_SCORES, *diagnosis.SCORES)
+    return (order.index(score) if score in order else len(FIRST_SCORES), score)
 
 
 def _rounded(value: float) -> float:

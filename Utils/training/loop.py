@@ -11,7 +11,7 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any
 
@@ -19,7 +19,7 @@ import keras
 
 from Utils.command.cli import WorkError
 from Utils.recipe import durations, initial_weights
-from Utils.training import checkpoint_savers, checkpoints, console, diagnosis, weight_sharding
+from Utils.training import checkpoint_savers, checkpoints, console, diagnosis, history, weight_sharding
 from Utils.training.experiment import Experiment
 from Utils.training.freezing import Freezing
 from Utils.training.goodput import Goodput
@@ -30,7 +30,6 @@ from Utils.training.trackers import Tracker
 
 LINE_EVERY = 30.0  # seconds between lines within an epoch where stderr is no terminal
 CHECK_EVERY = 5.0  # seconds between checks of the loss: each one makes an accelerator wait for the host
-FIRST_SCORES = ("loss", "f1", "threshold", "precision", "recall")  # of a row, as a person looks for them
 
 
 class Stopped(Exception):  # noqa: N818  nothing went wrong
@@ -324,8 +323,8 @@ class TrainingLoop(keras.callbacks.Callback):
                 # All hosts take part, each with its own images; the metrics sum over all of them.
                 with self.goodput.measured("validation"):
                     scores = self.evaluate([_BetweenBatches(self._stop_if_requested)])
-                row.update(_columns(set(scores) - set(diagnosis.SCORES), scores))
-            is_last = epoch + 1 == self.epochs or self._ends_early(row)
+                row.update(history.score_columns(set(scores) - set(diagnosis.SCORES), scores))
+            is_last = epoch + 1 == self.epochs or self._ended_early(row)
             with weight_sharding.on_every_host(self.trained_model.variables), self.goodput.measured("saving"):
                 if self.devices.is_first_host:
                     self._export(row, is_last)
@@ -337,7 +336,7 @@ class TrainingLoop(keras.callbacks.Callback):
         row.update(self.goodput.shares(self.fit_seconds, seconds))
         row["images_per_second"] = round(images / max(self.fit_seconds, 1e-9), 2)
         row["seconds"] = round(seconds, 2)
-        row.update(_columns(diagnosis.SCORES, scores))
+        row.update(history.score_columns(diagnosis.SCORES, scores))
         self.run.history.append(row)
         for tracker in self.trackers:
             tracker.log(row)
@@ -352,17 +351,10 @@ class TrainingLoop(keras.callbacks.Callback):
             )
             self.trained_model.stop_training = True
 
-    def _ended_early(self) -> bool:
-        """Whether the validation score has not got better for the epochs that the recipe waits."""
-        patience, (column, lowest) = self.recipe.early_stopping, self.selected_by
-        return 0 < patience <= self.run.history.epochs_since_best(column, lowest)
-
-    def _ends_early(self, row: dict[str, Any]) -> bool:
-        """The same of the history with a row that it does not have yet."""
-        patience, (column, lowest) = self.recipe.early_stopping, self.selected_by
-        if column not in row or self.run.history.is_best(column, row[column], lowest):
-            return False
-        return 0 < patience <= self.run.history.epochs_since_best(column, lowest) + 1
+    def _ended_early(self, *rows: dict[str, Any]) -> bool:
+        """Whether the score, with that of ``rows`` to come, got no better for as long as the recipe waits."""
+        patience = self.recipe.early_stopping
+        return 0 < patience <= self.run.history.epochs_since_best(*self.selected_by, rows)
 
     def _row(self, epoch: int, loss: float) -> dict[str, Any]:
         step = (epoch + 1) * self.steps_per_epoch
@@ -404,15 +396,3 @@ def _read_state(step: int, folder: Any) -> checkpoints.State:
             f"the checkpoint of step {step} is damaged; the same command continues from the one before"
         )
     return arrays
-
-
-def _columns(names: Iterable[str], scores: Mapping[str, float]) -> dict[str, float]:
-    """Return the columns of these scores, as far as there are any: those that people look for first."""
-    present = sorted((name for name in names if name in scores), key=_position)
-    return {f"val_{name}": scores[name] for name in present if not math.isnan(scores[name])}
-
-
-def _position(score: str) -> tuple[int, str]:
-    """Return the sort key of a score's column: those that people look for first, then by name."""
-    order = (*FIRST_SCORES, *diagnosis.SCORES)
-    return (order.index(score) if score in order else len(FIRST_SCORES), score)

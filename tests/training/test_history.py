@@ -1,10 +1,11 @@
 """history.csv: one row for each epoch, and the best one so far."""
 
 import csv
+import math
 
 import pytest
 
-from Utils.training.history import History
+from Utils.training.history import History, score_columns
 
 
 @pytest.fixture
@@ -48,6 +49,10 @@ def test_epochs_since_the_best_count_from_its_first_one(path):
     history.append({"epoch": 4, "loss": 0.5, "val_f1": 0.75})
     assert history.epochs_since_best("val_f1") == 1, "a tie is no better one"
     assert history.epochs_since_best("val_recall") == 0, "no row has the column"
+    later = [{"val_f1": 0.5}, {"val_f1": math.nan}, {}]
+    assert history.epochs_since_best("val_f1", rows=later) == history.epochs_since_best("val_f1") + 2
+    assert history.epochs_since_best("val_f1", rows=[{"val_f1": 1.0}]) == 0
+    assert History(path.parent / "none.csv").epochs_since_best("val_f1", rows=later[1:]) == 0
     assert history.is_best("loss", 0.1, lowest=True)
     assert not history.is_best("loss", 0.125, lowest=True)
 
@@ -64,3 +69,9 @@ def test_later_columns_are_empty_in_earlier_rows(tmp_path):
     history.append({"epoch": 1})
     history.append({"epoch": 2, "loss": 0.5})
     assert history.path.read_text() == "epoch,loss\n1,\n2,0.5\n"
+
+
+def test_columns_of_scores_come_as_people_look_for_them():
+    scores = {"never_predicted": 3, "macro_f1": 0.5, "recall": math.nan, "f1": 0.25, "loss": 2.0}
+    columns = score_columns(["macro_f1", "f1", "recall", "loss", "prior_f1"], scores)
+    assert list(columns.items()) == [("val_loss", 2.0), ("val_f1", 0.25), ("val_macro_f1", 0.5)]

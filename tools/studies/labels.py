@@ -4,7 +4,7 @@
 
 Drawn boorus whose true tags are known lose a share of their training labels, at random or as people miss
 them (Utils/demo_booru/missing_labels.py). Each method trains the recipe `demo` on what is left, one thread
-each, and is scored by the true tags of the test posts, at P = R. Parts, in this order:
+each, on as many pictures, and is scored by the true tags of the test posts, at P = R. Parts, in this order:
 
 losses    25% missing at random, seed 0: every loss; no label missing, for comparison
 labels    the same: labels of the audit unknown, soft labels of a teacher, repeat factors
@@ -36,7 +36,9 @@ from Utils.bench import label_study, learning
 from Utils.bench.label_study import Noise, Trial, World
 from Utils.command.cli import Parser, command, number
 from Utils.command.machine import require_linux
+from Utils.data import dataset_folder
 from Utils.files.atomic import replacing, write_json
+from Utils.recipe.recipe import load_recipe
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "results" / "labels"
@@ -142,14 +144,17 @@ def _trials(
 
 def train(trial: Trial, folder: pathlib.Path, options: argparse.Namespace) -> None:
     """Train a run below ``folder`` and predict the test posts."""
-    place = folder / "runs" / trial.name
+    place, demo = folder / "runs" / trial.name, load_recipe("demo")
     complete = label_study.make_world(trial.world, folder, options.images)
     dataset = label_study.make_dataset(trial.world, trial.noise, folder)
     labels = folder / f"labels-{trial.world.name}-{trial.noise.name}"
     if "{labels}" in trial.words:
         truth = folder / f"booru-{trial.world.name}" / "truth.csv"
         _judge_labels(dataset, labels, truth, options.epochs)
+    # Repeat factors make a pass longer, and longer training alone gains: all see as many pictures.
+    steps = demo.steps(len(dataset_folder.load(dataset).post_ids("train")), demo.batch_size_per_device)
     words = [*trial.words.format(labels=labels).split(), "--seed", str(trial.seed)]
+    words += ["--steps-per-epoch", str(steps)]
     facts = {**dataclasses.asdict(trial), "epochs": options.epochs, "images": options.images}
     with _finished(place) as work:
         _fit(dataset, work, options.epochs, words)
