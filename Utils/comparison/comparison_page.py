@@ -37,8 +37,6 @@ def render(result: Comparison, facts: dict[str, Any], find_pictures: FindPicture
     header, rows = tables.tag_table(result)
     names = [contestant.name for contestant in result.contestants]
     values = {
-        "style": html_parts.STYLE.read_text(encoding="utf-8"),
-        "title": html.escape(_title(facts)),
         "verdict": html.escape(_verdict(facts)),
         "facts": _facts(facts),
         "legend": _legend(names),
@@ -54,8 +52,7 @@ def render(result: Comparison, facts: dict[str, Any], find_pictures: FindPicture
         "names": _script_json(names),
         "rows": _script_json(list(_short_rows(header, rows, len(names)))),
     }
-    values["nav"] = html_parts.section_links(html_parts.filled(template, values | {"nav": ""}))
-    return html_parts.filled(template, values)
+    return html_parts.page(template, _title(facts), values)
 
 
 def _script_json(value: Any) -> str:

@@ -8,11 +8,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 STYLE = pathlib.Path(__file__).with_name("page.css")  # of every page: colors, tables, figures, cards
+OPENING = pathlib.Path(__file__).with_name("opening.html")  # of every page, up to rules of style of its own
 
 
 def filled(template: str, values: Mapping[str, str]) -> str:
     """Replace every ``{{name}}`` of a template, but not within values: a tag may have such a name."""
     return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template)
+
+
+def page(template: str, title: str, values: Mapping[str, str]) -> str:
+    """Return a page: of a template that begins with ``{{opening}}``; ``{{nav}}`` links to its sections."""
+    style = STYLE.read_text(encoding="utf-8").rstrip("\n")
+    opening = filled(OPENING.read_text(encoding="utf-8"), {"title": html.escape(title), "style": style})
+    values = {**values, "title": html.escape(title), "opening": opening.rstrip("\n"), "nav": ""}
+    # Which sections there are is known once the others are filled in.
+    return filled(template, values | {"nav": section_links(filled(template, values))})
 
 
 def fact_items(facts: Mapping[str, Any]) -> str:

@@ -22,8 +22,6 @@ def render(report: reporting.Report, maps: str = "") -> str:
     template = TEMPLATE.read_text(encoding="utf-8")
     rows = json.dumps([[_rounded(value) for value in row] for row in report.rows()], ensure_ascii=False)
     values = {
-        "style": html_parts.STYLE.read_text(encoding="utf-8"),
-        "title": html.escape(_title(report)),
         "name": html.escape(report.dump.name),
         "verdict": html.escape(_verdict(report)),
         "facts": _facts(report.dump),
@@ -43,9 +41,7 @@ def render(report: reporting.Report, maps: str = "") -> str:
         "rows": rows.replace("<", "\\u003c"),
         "pictures": json.dumps(_pictures(report.examples)),
     }
-    # Which sections there are is known once the others are filled in.
-    values["nav"] = html_parts.section_links(html_parts.filled(template, values | {"nav": ""}))
-    return html_parts.filled(template, values)
+    return html_parts.page(template, _title(report), values)
 
 
 def _rounded(value: Any) -> Any:

@@ -5,7 +5,6 @@ much less likely a tag is where a part of the picture is hidden (arXiv:1311.2901
 """
 
 import dataclasses
-import html
 import pathlib
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -198,23 +197,12 @@ class Writer:
         write_json(self.folder / map_cards.INDEX, content)
 
     def _page(self) -> str:
-        values = {
-            "style": html_parts.STYLE.read_text(encoding="utf-8"),
-            "title": html.escape(f"Where {self.tagger.name} sees tags, by {self.method}"),
-            "legend": map_cards.LEGEND,
-            "cards": map_cards.cards(self.pictures, lambda name: name),
-        }
-        return html_parts.filled(_PAGE, values)
+        cards = map_cards.cards(self.pictures, lambda name: name)
+        title = f"Where {self.tagger.name} sees tags, by {self.method}"
+        return html_parts.page(_PAGE, title, {"legend": map_cards.LEGEND, "cards": cards})
 
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{title}}</title>
-<style>
-{{style}}
+_PAGE = """{{opening}}
 .shots img { object-fit: contain; }
 </style>
 </head>

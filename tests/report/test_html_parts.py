@@ -56,3 +56,11 @@ def test_sections_are_linked_in_order_and_empty_ones_vanish():
     page = html_parts.section("one", "First", "", "x") + html_parts.section("two", "Second", "", "y")
     assert html_parts.section_links(page) == '<a href="#one">First</a><a href="#two">Second</a>'
     assert html_parts.section("three", "Third", "note", "") == ""
+
+
+def test_a_page_begins_with_its_title_and_links_its_sections():
+    template = "{{opening}}\np { color: red; }\n</style>{{nav}}<h1>{{title}}</h1>{{part}}"
+    page = html_parts.page(template, "a <b>", {"part": '<h2 id="x">X {{nav}}</h2>'})
+    assert page.startswith("<!doctype html>\n") and "<title>a &lt;b&gt;</title>" in page
+    assert page.endswith('<a href="#x">X {{nav}}</a><h1>a &lt;b&gt;</h1><h2 id="x">X {{nav}}</h2>')
+    assert "color-scheme" in page.partition("p { color: red; }")[0], "the style of every page comes first"
