@@ -12,10 +12,12 @@ import Utils.command.interrupt  # noqa: F401  first: imports take long
 import importlib.metadata
 import pathlib
 import platform
-import re
 import sys
 import tomllib
 from collections.abc import Iterable, Sequence
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from Utils.command.cli import Parser, command
 from Utils.command.text import join_names
@@ -54,25 +56,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def direct_requirements(pyproject: pathlib.Path = ROOT / "pyproject.toml") -> list[str]:
+def direct_requirements(pyproject: pathlib.Path = ROOT / "pyproject.toml") -> list[Requirement]:
     """Return the requirements that pyproject.toml states, those of every extra included."""
     project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
     lists = [project["dependencies"], *project.get("optional-dependencies", {}).values()]
-    return [line for part in lists for line in part if name_of(line) != name_of(project["name"])]
+    requirements = [Requirement(line) for part in lists for line in part]
+    return [each for each in requirements if name_of(each) != canonicalize_name(project["name"])]
 
 
-def installed(requirements: Iterable[str]) -> tuple[dict[str, str], set[str]]:
+def installed(requirements: Iterable[Requirement]) -> tuple[dict[str, str], set[str]]:
     """Return ``{name: version}`` of requirements and all that they need, and the names that are not here.
 
-    Requirements of an extra count where that extra is asked for; those of another system where their package
-    is here.
+    Requirements of an extra count where that extra is asked for, those of other systems do not.
     """
     versions: dict[str, str] = {}
     waiting = list(requirements)
-    named, missing, seen = {name_of(line) for line in waiting}, set(), set()
+    named, missing, seen = {name_of(each) for each in waiting}, set(), set()
     while waiting:
         requirement = waiting.pop()
-        name, extras = name_of(requirement), extras_of(requirement)
+        name, extras = name_of(requirement), frozenset(requirement.extras)
         if (name, extras) in seen:
             continue
         seen.add((name, extras))
@@ -82,22 +84,20 @@ def installed(requirements: Iterable[str]) -> tuple[dict[str, str], set[str]]:
             missing.add(name)
             continue
         versions[name] = distribution.version
-        for line in distribution.requires or ():
-            extra = re.search(r"extra == ['\"]([\w.-]+)", line)
-            if extra is None or name_of(extra[1]) in extras:
-                waiting.append(line)
+        needed = map(Requirement, distribution.requires or ())
+        waiting += [each for each in needed if _counts(each, extras)]
     return versions, missing & named
 
 
-def extras_of(requirement: str) -> frozenset[str]:
-    """Return the extras of a requirement: of "pyright[nodejs]>=1" it is nodejs."""
-    bracket = re.match(r"[\w.-]+\s*\[([^]]*)\]", requirement.strip())
-    return frozenset(map(name_of, bracket[1].split(","))) if bracket else frozenset()
+def _counts(requirement: Requirement, extras: Iterable[str]) -> bool:
+    """Tell whether a package needs a requirement on this system, with these of its extras."""
+    marker = requirement.marker
+    return marker is None or any(marker.evaluate({"extra": extra}) for extra in ("", *extras))
 
 
-def name_of(requirement: str) -> str:
-    """Return the normalized name of a requirement: "Jinja2[i18n]>=3; ..." is jinja2."""
-    return re.sub(r"[-_.]+", "-", re.split(r"[^\w.-]", requirement.strip(), maxsplit=1)[0]).lower()
+def name_of(requirement: Requirement) -> str:
+    """Return the normalized name of a requirement: of "Jinja2[i18n]>=3" it is jinja2."""
+    return canonicalize_name(requirement.name)
 
 
 if __name__ == "__main__":
