@@ -22,6 +22,7 @@ from Utils.files import damage, shapes
 
 AnyPath = str | os.PathLike[str]
 MOST_NAME_BYTES = 255  # of a file name, on every usual file system
+_MOST_END_BYTES = 64  # of what is added to it beside an output: a process, "part", a suffix
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -117,12 +118,17 @@ def _temporary_name(path: pathlib.Path) -> str:
 
     The suffix stays the last part of the name: numpy, Keras and others choose or append one by it.
     """
-    end = f".{os.getpid()}.part{path.suffix}"
-    name = f".{path.name}{end}"
-    if len(os.fsencode(name)) <= MOST_NAME_BYTES:
+    end = f".{os.getpid()}.part"
+    if len(os.fsencode(path.suffix)) < _MOST_END_BYTES - len(end):
+        end += path.suffix
+    return f".{short_name(path.name)}{end}"
+
+
+def short_name(name: str) -> str:
+    """Return a name to which a dot and an end of `_MOST_END_BYTES` can be added: itself, or its hash."""
+    if len(os.fsencode(name)) < MOST_NAME_BYTES - _MOST_END_BYTES:
         return name
-    digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
-    return f".{digest}{end if len(os.fsencode(end)) < MOST_NAME_BYTES // 2 else end[: -len(path.suffix)]}"
+    return hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
 
 
 def process_is_alive(pid: int) -> bool:

@@ -165,7 +165,8 @@ def replacing_folder(path: AnyPath, kind: FolderKind, overwrite: bool = False) -
             _send(pathlib.Path(folder), path, kind)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary, aside = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("part", "old"))
+    stem = f".{atomic.short_name(path.name)}.{os.getpid()}"
+    temporary, aside = path.with_name(f"{stem}.part"), path.with_name(f"{stem}.old")
     temporary.mkdir()
     try:
         yield temporary
@@ -202,10 +203,10 @@ def _restore(path: pathlib.Path) -> None:
 
 
 def _abandoned(path: pathlib.Path, end: str) -> list[pathlib.Path]:
-    """Return what killed processes left beside ``path`` as ``.NAME.PID.END``."""
-    left = []
-    for item in sorted(path.parent.glob(f".{glob.escape(path.name)}.*.{end}")):
-        pid = item.name[len(path.name) + 2 :].split(".")[0]
+    """Return what killed processes left beside ``path`` as ``.NAME.PID.END``; a long NAME is hashed."""
+    left, name = [], atomic.short_name(path.name)
+    for item in sorted(path.parent.glob(f".{glob.escape(name)}.*.{end}")):
+        pid = item.name[len(name) + 2 :].split(".")[0]
         # With our own number it is an earlier process's: this one has nothing under way at this point.
         if pid.isdigit() and (int(pid) == os.getpid() or not process_is_alive(int(pid))):
             left.append(item)

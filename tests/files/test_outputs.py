@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from Utils.command.cli import UserError
-from Utils.files import outputs
+from Utils.files import atomic, outputs
 from Utils.files.outputs import FileKind, FolderKind, replacing_folder, require_replaceable_file
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -220,6 +220,17 @@ def test_a_kill_at_any_moment_leaves_one_whole_output(tmp_path):
         make(path, "old")
         moment += 1
     assert seen == {"old", "new"}
+
+
+def test_a_folder_with_a_name_as_long_as_allowed_is_written_and_put_back(tmp_path):
+    """The names of its temporary folders are no longer than its own."""
+    path = tmp_path / ("\u9577" * 85)
+    make(path, "old")
+    temporary = tmp_path / f".{atomic.short_name(path.name)}.999999999.old"
+    path.rename(temporary)
+    make(path, "new")
+    assert [item.name for item in tmp_path.iterdir()] == [path.name]
+    assert set(tree(path).values()) == {"new"}
 
 
 def test_temporary_folders_of_living_processes_stay(tmp_path):
