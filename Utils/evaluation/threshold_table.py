@@ -63,6 +63,22 @@ def read(path: Any) -> pd.DataFrame:
     return frame
 
 
+def numbers_of(path: Any, column: pd.Series) -> np.ndarray:
+    """Return a column of thresholds as float64 (N,), NaN for empty cells.
+
+    Raises UserError that names file, line and value of a cell that is no number ("0,35", "35%"), or none from
+    0 to 1: a default would take its place without a word.
+    """
+    numbers = np.asarray(pd.to_numeric(column, errors="coerce"), np.float64)
+    is_empty = column.isna() | column.astype(str).str.strip().str.lower().isin(["", "nan"])
+    wrong = np.flatnonzero(np.isnan(numbers) & ~is_empty.to_numpy())
+    if len(wrong):
+        text = str(column.iloc[int(wrong[0])])
+        raise UserError(f"{path}, line {wrong[0] + 2}: {column.name} is a number from 0 to 1; got {text!r}")
+    require_range(path, str(column.name), numbers)
+    return numbers
+
+
 def require_range(path: Any, column: str, thresholds: Any) -> None:
     """Raise UserError that names file, line and value of a threshold outside 0 to 1; an empty one passes.
 

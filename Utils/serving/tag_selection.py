@@ -131,8 +131,8 @@ def release_thresholds(folder: AnyPath, tags: pd.DataFrame) -> tuple[np.ndarray,
     if table.is_file():
         return _table_thresholds(table, tags), str(table)
     if "best_threshold" in tags:
-        numbers = np.asarray(pd.to_numeric(tags["best_threshold"], errors="coerce"), np.float64)
-        threshold_table.require_range(pathlib.Path(folder) / "selected_tags.csv", "best_threshold", numbers)
+        tag_file = pathlib.Path(folder) / "selected_tags.csv"
+        numbers = threshold_table.numbers_of(tag_file, tags["best_threshold"])
         return _filled(numbers, tags), "the column best_threshold"
     return default_thresholds(tags), f"{THRESHOLD:g}, characters {CHARACTER_THRESHOLD:g}"
 

@@ -103,12 +103,7 @@ def _from_csv(path: pathlib.Path, tags: pd.DataFrame) -> dict[int, float]:
     table = csv_tables.read(
         path, "thresholds of categories", ("category", "threshold"), by_hand=True, dtype=str
     )
-    numbers = pd.to_numeric(table["threshold"], errors="coerce")
-    for row in np.flatnonzero(numbers.isna() & table["threshold"].notna())[:1]:
-        text = str(table["threshold"].iloc[row])
-        if text.strip().lower() not in ("", "nan"):
-            raise UserError(f"{path}, line {row + 2}: threshold is a number from 0 to 1; got {text!r}")
-    threshold_table.require_range(path, "threshold", numbers)
+    numbers = threshold_table.numbers_of(path, table["threshold"])
     names = tag_list.category_names(tags)
     rows = zip(table["category"], numbers, strict=True)
     try:

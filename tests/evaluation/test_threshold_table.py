@@ -68,6 +68,16 @@ def test_a_group_holds_for_its_tags_and_numbers_survive_the_file(tmp_path):
     assert cutoffs[1].astype(np.float32) == threshold
 
 
+def test_a_cell_that_is_no_number_is_refused_and_an_empty_one_is_not():
+    column = pd.Series(["0.3", "", " NaN ", None], name="best_threshold")
+    assert np.array_equal(
+        threshold_table.numbers_of("x.csv", column), [0.3, np.nan, np.nan, np.nan], equal_nan=True
+    )
+    for text in ("0,35", "35%", "35"):
+        with pytest.raises(UserError, match=r"x\.csv, line 3: best_threshold .*got '?35|0,35"):
+            threshold_table.numbers_of("x.csv", pd.Series(["0.3", text], name="best_threshold"))
+
+
 @pytest.mark.reliability(
     "thresholds in percent, in thresholds.csv or best_threshold", "refused with file, line and value"
 )
