@@ -289,6 +289,8 @@ def _reason_not_opened(data: bytes) -> str:
     image_format = formats.from_bytes(data)
     if image_format == "WEBP":
         return "truncated WEBP"
+    if image_format == "PNG" and (fault := png_chunks.fault(data)):
+        return f"damaged PNG: {fault}"
     if image_format is None or image_format in FORMATS:
         return "not an image"
     if image_format in formats.PLUGINS:
