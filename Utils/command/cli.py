@@ -77,7 +77,7 @@ def command(main: collections.abc.Callable[..., int | None]) -> collections.abc.
             if error.errno is None:  # a library's own error, in the clothes of the system's
                 raise
             code = 1 if error.errno in _ENVIRONMENT_ERRNOS else 2
-            return _print_error(f"{error.strerror}{f': {error.filename}' if error.filename else ''}", code)
+            return _print_error(_system_reason(error), code)
         except RuntimeError as error:
             if not str(error).startswith(
                 "Symlink loop"
@@ -89,6 +89,14 @@ def command(main: collections.abc.Callable[..., int | None]) -> collections.abc.
             return interrupt.EXIT_CODE
 
     return wrapped
+
+
+def _system_reason(error: OSError) -> str:
+    if not error.filename:
+        return str(error.strerror)
+    # What a folder could not be made for, because a file has its name: "File exists" alone would puzzle.
+    is_in_the_way = isinstance(error, FileExistsError) and not pathlib.Path(error.filename).is_dir()
+    return f"{error.strerror}{', and is no folder' if is_in_the_way else ''}: {error.filename}"
 
 
 def _exit_code(stop: SystemExit) -> int:

@@ -54,6 +54,12 @@ def test_places_that_the_system_refuses_are_one_paragraph(path, reason, capsys):
     assert capsys.readouterr().err == f"error: {reason}: {path}\n"
 
 
+def test_a_file_where_a_folder_is_needed_is_told(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert cli.command(lambda argv: (tmp_path / "file").mkdir(exist_ok=True) or 0)([]) == 2
+    assert capsys.readouterr().err == f"error: File exists, and is no folder: {tmp_path / 'file'}\n"
+
+
 def test_an_oserror_raised_by_a_library_keeps_its_traceback():
     def main(argv):
         raise OSError("an image of no known kind")
