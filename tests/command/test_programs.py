@@ -61,3 +61,5 @@ def test_command_lines_are_spelled_as_the_process_was_started(monkeypatch):
         assert programs.line("tag_images", "run") == "swcv tag run"
         assert programs.prog("tools/find_thresholds.py") == "swcv find-thresholds"
         assert programs.prog("tools/studies/learning.py") == "tools/studies/learning.py"
+    monkeypatch.setattr("sys.argv", [])  # of an embedded interpreter
+    assert programs.line("train", "demo") == "python train.py demo"

@@ -8,6 +8,7 @@ from Utils.command.cli import UserError
 from Utils.data import dataset_selection
 from Utils.data.dataset_selection import Pictures
 from Utils.data.definition import SPLITS, Definition
+from Utils.images import picture_index
 
 
 def splits_by_path(selected, pictures):
@@ -61,13 +62,35 @@ def test_nothing_left_says_what_went_where(tmp_path):
     definition = Definition("x", splits={"train": 1.0}, **RULES)
     with pytest.raises(UserError, match=r"left out by fewer than 1 tags: 2; p000.jpg: fewer than 1 tags"):
         select(source, pictures, definition)
+    with pytest.raises(UserError, match="No picture has a tag: tools/tag_images.py"):
+        select(source, pictures, definition)
+    source, pictures = source_of(tmp_path / "same", ["a", "a, b"])
+    with pytest.raises(
+        UserError,
+        match="min_tag_images = 3 passes none of 2 tags; the tag on most kept images, 'a', is on 2$",
+    ):
+        select(source, pictures, Definition("x", splits={"train": 1.0}, **RULES | {"min_tag_images": 3}))
 
 
-def test_the_default_definition_fits_the_pictures(tmp_path):
+def test_without_their_files_posts_say_where_they_were_looked_for(tmp_path):
+    source, pictures = source_of(tmp_path / "own", ["a"] * 3)
+    (tmp_path / "images").mkdir()
+    elsewhere = Pictures(picture_index.index(tmp_path / "images"), pictures.read_bytes)
+    with pytest.raises(
+        UserError, match=r"no image found: looked for .*images/0\d{3}/\d+\.jpg .* for 3 posts"
+    ):
+        select(source, elsewhere, Definition("x", splits={"train": (0, 999)}, **RULES))
+
+
+def test_the_default_definition_fits_the_pictures(tmp_path, monkeypatch):
     source, pictures = source_of(tmp_path, ["masterpiece, a, b"] * 12)
     definition, reasons = dataset_selection.default_for(source, pictures, "mine")
     assert (definition.name, definition.image_size, definition.min_tag_images) == ("mine", 64, 2)
     assert "12 posts" in reasons["min_tag_images"]
+    assert reasons["image_size"].endswith("; 12 have fewer than 32, too few to see much in")
+    monkeypatch.setattr(dataset_selection, "_SAMPLE", 5)
+    reason = dataset_selection.default_for(source, pictures, "mine")[1]["image_size"]
+    assert "; 5 of 5 that were looked at have fewer than 32" in reason
     selected = select(source, pictures, definition)
     assert set(selected.tags["name"]) == {"a", "b"}
     assert selected.dropped[["name", "rule"]].to_numpy().tolist() == [["masterpiece", "exclude_tags"]]

@@ -18,6 +18,12 @@ def test_the_share_is_missing_and_grows_with_it(kind):
     assert not np.array_equal(sets[2], missing.is_missing(kind, 0.25, AREAS, COUNTS, 4))
 
 
+def test_people_miss_small_things_more_often_and_chance_does_not():
+    for kind, low, high in (("random", 0.9, 1.1), ("people", 1.5, missing.SMALL)):
+        is_missing = missing.is_missing(kind, 0.2, AREAS, COUNTS, 3)
+        assert low < is_missing[AREAS < 0.1].mean() / is_missing[AREAS > 0.5].mean() < high
+
+
 def test_odds_are_those_of_the_module():
     chance = missing.chances(0.25, AREAS, COUNTS)
     assert chance.mean() == pytest.approx(0.25, abs=1e-9)

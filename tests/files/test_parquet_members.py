@@ -19,8 +19,9 @@ def test_rows_are_files(tmp_path):
     rows = parquet_members.RowReader(reader)
     for member in reversed(members):
         assert rows.read(member.row) == FILES[member.name]
-    with pytest.raises(parquet_members.ParquetError, match="no row 7"):
-        rows.read(7)
+    for row in (7, -1):
+        with pytest.raises(parquet_members.ParquetError, match=f"no row {row}"):
+            rows.read(row)
 
 
 def test_rows_without_a_path_are_named_by_their_number(tmp_path):

@@ -120,3 +120,69 @@ def test_names_of_no_utf8_and_dots_before_them():
     assert tar_members.member_name(b"./a/./1.jpg") == "a/./1.jpg"
     assert tar_members.member_name(b"././1.jpg") == "1.jpg"
     assert tar_members.member_name(b"\x82\xa0.jpg") == "\\x82\\xa0.jpg"
+
+
+def header(name, kind=b"0", size=0, more=b""):
+    """A header block with its checksum; ``more`` lies at its byte 257."""
+    block = bytearray(512)
+    block[: len(name)], block[124:136], block[156:157] = name, f"{size:011o}\0".encode(), kind
+    block[257 : 257 + len(more)], block[148:156] = more, b" " * 8
+    block[148:156] = f"{sum(block):06o}\0 ".encode()
+    return bytes(block)
+
+
+def padded(data):
+    return data + bytes(-len(data) % 512)
+
+
+def scanned(tmp_path, data):
+    (tmp_path / "x.tar").write_bytes(data)
+    counts = collections.Counter()
+    found = tar_members.scan(RangeReader(tmp_path / "x.tar"), counts)
+    return [tuple(member[:3]) for member in found], dict(counts)
+
+
+def test_what_old_and_unusual_programs_write(tmp_path):
+    end = bytes(1024)
+    # V7 has folders by a slash; GNU's sparse maps go on in blocks behind the header.
+    more_maps = bytearray(header(b"s.jpg", b"S", 3))
+    more_maps[482], more_maps[148:156] = 1, b" " * 8
+    more_maps[148:156] = f"{sum(more_maps):06o}\0 ".encode()
+    data = header(b"d/", b"\0") + bytes(more_maps) + bytes(512) + padded(b"abc") + header(b"1.jpg", b"\0", 3)
+    assert scanned(tmp_path, data + padded(b"xyz") + end) == ([("1.jpg", 2560, 3)], {"sparse": 1})
+    assert scanned(tmp_path, header(b"1.jpg") + end + b"more") == (
+        [("1.jpg", 512, 0)], {tar_members.BEHIND_END: 1}
+    )  # fmt: skip
+    assert scanned(tmp_path, header(b"1.jpg")) == ([("1.jpg", 512, 0)], {tar_members.NO_END: 1})
+
+
+def test_a_sparse_map_that_is_cut_off_is_refused(tmp_path):
+    block = bytearray(header(b"s.jpg", b"S"))
+    block[482], block[148:156] = 1, b" " * 8
+    block[148:156] = f"{sum(block):06o}\0 ".encode()
+    with pytest.raises(tar_members.TarError, match="cut off"):
+        scanned(tmp_path, bytes(block) + bytes(100))
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (b"99 path=a\n", "damaged"), (b"x path=a\n", "damaged"), (b"2 a", "damaged"),
+        (b"10 path_a\n", "damaged"), (b"13 size=-100\n", "no number"),
+        (b"28 size=1234567890123456789\n", "no number"),
+    ],
+)  # fmt: skip
+def test_damaged_pax_headers_are_refused(tmp_path, record, reason):
+    data = header(b"p", b"x", len(record)) + padded(record) + header(b"1.jpg") + bytes(1024)
+    with pytest.raises(tar_members.TarError, match=reason):
+        scanned(tmp_path, data)
+
+
+def test_a_pax_header_may_be_of_all_members_that_follow_or_of_a_sparse_one(tmp_path):
+    global_record, own = b"10 size=3\n", b"12 path=own\n"
+    sparse = b"22 GNU.sparse.major=1\n"
+    data = header(b"g", b"g", len(global_record)) + padded(global_record)
+    data += header(b"x", b"x", len(own)) + padded(own) + header(b"1") + padded(b"abc")
+    data += header(b"2") + padded(b"def")
+    data += header(b"x", b"x", len(sparse)) + padded(sparse) + header(b"3") + padded(b"ghi") + bytes(1024)
+    assert scanned(tmp_path, data) == ([("own", 2560, 3), ("2", 3584, 3)], {"sparse": 1})

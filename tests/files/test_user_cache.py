@@ -4,8 +4,9 @@ from Utils.files import user_cache
 
 
 def test_values_come_back(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "new" / "cache"))
     assert user_cache.read("step-1") is None
+    user_cache.write("step-1", {"records": 2})
     user_cache.write("step-1", {"records": 3})
     assert user_cache.read("step-1") == {"records": 3}
     assert [path.name for path in user_cache.folder().iterdir()] == ["step-1.json"]

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from Generators import packed_labels
 from Generators.batches import BatchSpec, EvalBatcher, TrainBatcher, multi_hot
 from Utils.command.cli import UserError
 from Utils.images import codec
@@ -86,6 +87,41 @@ def test_a_label_is_unknown_in_both_images_that_it_is_mixed_into(data):
     receiver = make_batch(batcher(), data)[2][:, 3].tolist().index(row)
     assert {tuple(place) for place in np.argwhere(marked < 0)} == {(row, 1), (receiver, 1)}
     assert np.array_equal(marked[marked >= 0], plain[marked >= 0])
+
+
+def test_a_teachers_labels_are_mixed_as_those_of_the_records(data):
+    def teacher(ids, labels):
+        return np.maximum(labels, (ids[:, None] == 103) & (np.arange(3) == 0)).astype(np.float32)
+
+    lengths = LENGTHS + (IDS == 103)
+    records = np.insert(LABELS, LENGTHS[:3].sum(), 0)  # label 0 of post 103
+    taught = make_batch(batcher(teacher=teacher), data)
+    for ours, those in zip(taught, batcher()(5, IDS, data, records, lengths), strict=True):
+        assert np.array_equal(ours, those)
+    assert not np.array_equal(taught[1], make_batch(batcher(), data)[1])
+
+
+def test_labels_are_packed_after_all_else_and_the_step_is_told(data):
+    steps = []
+    one = batcher(unknown=unknown, packed_labels=3, when_ready=steps.append)
+    packed, labels = make_batch(one, data)[1], make_batch(batcher(unknown=unknown), data)[1]
+    assert packed.shape == (8, one.labels_width) == (8, 6)
+    assert np.array_equal(packed_labels.unpack(packed, 3), labels)
+    assert steps == [5]
+    one = EvalBatcher(SPEC, rows=11, packed_labels=3)
+    packed = one(IDS, data, LABELS, LENGTHS)[1]
+    assert packed.shape == (11, one.labels_width) == (11, 6)
+    assert EvalBatcher(SPEC).labels_width == batcher().labels_width == 3
+    assert np.array_equal(packed_labels.unpack(packed, 3)[:8], multi_hot(IDS, LABELS, LENGTHS, 3))
+    assert not packed[8:].any()
+
+
+def test_what_the_device_turns_and_mixes_is_not_turned_and_mixed_here(data):
+    settings = Augmentation(mixup_alpha=0.5, cutout=0.2, augment_on="device")
+    still = Augmentation(mixup_alpha=0.0, cutout=0.2, flip=False, rotation=0.0)
+    images, _, draws = make_batch(batcher(augmentation=settings), data)
+    assert np.array_equal(images, make_batch(batcher(augmentation=still), data)[0])
+    assert np.array_equal(draws, make_batch(batcher(augmentation=Augmentation(mixup_alpha=0.5)), data)[2])
 
 
 def test_without_mixup_labels_are_the_records(data):

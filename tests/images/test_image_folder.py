@@ -71,6 +71,14 @@ def test_the_json_beside_a_picture_says_its_id(tmp_path):
     assert ids == [77, 78, *map(image_folder.path_id, paths[2:5]), 5]
 
 
+def test_the_answer_of_an_interface_has_its_record_in_post_or_in_a_list():
+    record, other = {"id": 1}, {"id": 2}
+    for value in (record, [record], {"post": record}, {"posts": [record], "more": 0}):
+        assert image_folder.json_record(value) == record
+    for value in ([record, other], [], [3], {"post": 3}, "text", None):
+        assert image_folder.json_record(value) == value
+
+
 def test_the_row_of_a_picture_says_its_id(tmp_path):
     rows = [{"bytes": b"", "path": name} for name in ("x.jpg", "5.jpg", None, "y.jpg", "z.jpg")]
     table = pa.table({"id": ["77", "78", "79", "80", "80"], "image": rows})

@@ -77,3 +77,22 @@ def test_json_beside_pictures_says_their_posts_whatever_the_source(tmp_path, mak
     assert {post: path for post, path in POSTS.items() if post not in shared} == {
         listed[path]: path for path in POSTS.values() if listed[path] < 100
     }
+
+
+def test_files_are_known_by_path_without_suffix_or_by_a_name_of_their_own(tmp_path):
+    for name in ("a/x.jpg", "b/x.jpg", "b/y.png", "b/y.jpg", "c/7.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    of_names = {
+        "a/x.jpg": "a/x.jpg", "b/y.png": "b/y.png", ".\\b\\x.webp": "b/x.jpg", "other/Y.webp": "b/y.jpg",
+        "other/x.jpg": "other/x.jpg",  # two files have this name, so it is known by its path
+    }  # fmt: skip
+    ids = picture_index.ids_of_names(tmp_path, [*of_names, "7.png"])
+    assert ids == [*map(image_folder.path_id, of_names.values()), 7]
+    index = picture_index.index(tmp_path, named=True)
+    keys = np.array([picture_index.stem_key("Y"), 0, picture_index.stem_key("none")])
+    files = index.find(np.array([7, 7, -1]), keys)
+    assert index.paths(files[:2]) == ["b/y.jpg", "c/7.jpg"]  # the other name comes first
+    assert files[2] == -1
+    stems = np.array([picture_index.stem_key(stem) for stem in ("x", "y", "7")])
+    assert index.paths(index.find(np.full(3, -1), stems)) == ["a/x.jpg", "b/y.jpg", "c/7.jpg"]

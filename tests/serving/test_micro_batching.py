@@ -69,7 +69,7 @@ def test_an_error_reaches_every_thread_of_its_batch_and_no_later_one():
             raise ValueError("no item like this")
         return items
 
-    with MicroBatcher(run, 2, 5) as batcher, pool(2) as threads:
+    with MicroBatcher(run, 2, 20) as batcher, pool(2) as threads:
         results = [threads.submit(batcher.result, item, 20) for item in ("good", "bad")]
         for future in results:
             with pytest.raises(ValueError, match="no item like this"):

@@ -32,6 +32,15 @@ def test_two_workers_compute_two_items_at_a_time_and_results_keep_their_order():
     assert results == [(number, number * number) for number in range(6)]
 
 
+@pytest.mark.parametrize("workers", [None, 1, 2])
+def test_no_more_items_are_taken_than_are_computed_ahead(workers):
+    taken = []
+    items = (taken.append(number) or number for number in range(10))
+    options = {} if workers is None else {"workers": workers}
+    for item, _ in overlapping.computed_ahead(str, items, **options):
+        assert len(taken) == min(10, item + 1 + (workers or 1))
+
+
 def test_an_error_comes_where_its_result_would():
     used = overlapping.computed_ahead(lambda number: 1 / number, [2, 1, 0, 4])
     assert [next(used), next(used)] == [(2, 0.5), (1, 1.0)]

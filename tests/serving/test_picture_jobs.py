@@ -5,6 +5,7 @@ from helpers.archives import write_tar
 from PIL import Image
 
 from Utils.command.cli import UserError
+from Utils.images import codec, films
 from Utils.serving import picture_jobs
 from Utils.tags import sidecars
 
@@ -65,3 +66,40 @@ def test_sidecars_of_members_stay_in_their_folder(tmp_path, name):
         return
     with pytest.raises(UserError, match=r"p\.tar: its member '.*x\.jpg' has no place below .*out"):
         picture_jobs.sidecar_jobs(*arguments)
+
+
+def test_pictures_with_their_sidecar_are_done_and_those_in_archives_have_no_place_for_one(pictures):
+    (pictures / "a" / "1.txt").write_text("tag")
+    write_tar(pictures / "p.tar", {"3.png": b""})
+    words = [str(pictures / "a"), str(pictures / "p.tar")]
+    found = picture_jobs.find(words, None, True, False)[0].values()
+
+    def jobs(*arguments):
+        listed, *numbers = picture_jobs.sidecar_jobs(found, sidecars.KINDS["txt"], *arguments)
+        return [job.name for job in listed], *numbers
+
+    assert jobs(None, False, False) == (["2.png"], 1, 1)
+    assert jobs(None, True, False) == jobs(None, False, True) == (["1.png", "2.png"], 0, 1)
+    with pytest.raises(UserError, match=r"one place of pictures; got .*a, .*p\.tar"):
+        jobs(pictures / "out", False, False)
+
+
+def test_frames_that_are_done_are_left_out_and_damaged_films_are_set_aside(pictures, monkeypatch):
+    def frames(source, every):
+        yield from ((0.0, b"first"), (every, b"second"))
+        if source.endswith("bad.mp4"):
+            raise codec.ImageError("cut off")
+
+    monkeypatch.setattr(films, "frames", frames)
+    (folder,) = picture_jobs.find([str(pictures / "a" / "1.png")], None, True, False)[0].values()
+    names, rejected = ["1.png", "good.mp4", "bad.mp4"], []
+    jobs = [picture_jobs.Job(folder.place, folder.folder, name) for name in names]
+    first, second = (films.frame_name("good.mp4", seconds) for seconds in (0.0, 2.0))
+    done = {str(pictures / "a" / first)}
+    left = [
+        (job.name, picture_jobs.read(job)) for job in picture_jobs.with_frames(jobs[1:], 2.0, rejected, done)
+    ]
+    assert left[0] == (second, b"second")
+    assert [content for _, content in left[1:]] == [b"first", b"second"]
+    assert rejected == [(jobs[2].path, "cut off")]
+    assert next(picture_jobs.with_frames(jobs, 2.0, rejected, done)) == jobs[0]

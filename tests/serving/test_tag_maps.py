@@ -100,6 +100,18 @@ def test_overlays_and_peaks_are_written(tmp_path):
     assert np.abs(corner - 128).max() < 40
 
 
+def test_an_overlay_leaves_the_lowest_part_as_it_is_and_rings_the_peak():
+    picture, values = np.full((64, 64, 3), 100, np.uint8), np.zeros((8, 8))
+    values[:, 4:] = 5.0
+    view = tag_maps.View(64, 64, SIZE, geometry.Placement(2.0, 2.0, 0.0, 0.0))
+    shown = codec.decode(tag_maps.overlay(picture, values, view))
+    brightest = cv2.applyColorMap(np.uint8([[255]]), cv2.COLORMAP_INFERNO)[0, 0]
+    assert shown[60, 2].tolist() == [100] * 3
+    assert shown[60, 60].tolist() == np.round(0.3 * 100 + 0.7 * brightest).tolist()
+    assert view.peak(values) == (36, 4)
+    assert shown[4, 42].min() > 200  # white, 6 pixels beside the peak
+
+
 def test_what_a_release_does_not_allow_is_one_sentence(tmp_path):
     with pytest.raises(UserError, match="made by occlusion; got gradient"):
         tag_maps.open_mapper(tagger(tmp_path), "gradient", lambda *_: None)

@@ -42,6 +42,16 @@ def test_a_save_goes_on_while_the_model_changes_and_becomes_current_at_its_end(t
     assert (step, state.read()["model/w"].tolist()) == (3, [2.0, 2.0])
 
 
+def test_one_state_is_saved_and_waited_for(tmp_path, weight, monkeypatch):
+    checkpoint_savers.save_now(tmp_path / "sharded", None, 3, SHARDED)
+    assert checkpoints.load(tmp_path / "sharded")[0] == 3
+    monkeypatch.setattr(checkpoints, "capture", lambda model: {"model/w": np.ones(2, "float32")})
+    for host, is_saved in (((1, 2), False), ((0, 2), True)):
+        checkpoint_savers.save_now(tmp_path / "whole", None, 3, Devices("1 CPU", "CPU", 1, True, host=host))
+        assert (checkpoints.newest(tmp_path / "whole") is not None) == is_saved, host
+    assert checkpoints.load(tmp_path / "whole")[0] == 3
+
+
 def test_a_damaged_folder_is_passed_over(tmp_path, weight, capsys):
     saver = checkpoint_savers.build(tmp_path, 2, SHARDED)
     for step in (1, 2):

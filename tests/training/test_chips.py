@@ -14,8 +14,10 @@ def test_every_generation_that_can_be_compiled_for_has_its_peaks():
 
 def test_a_step_takes_at_least_its_flops_and_its_bytes():
     assert chips.bounds("v5e:2x4", 197e12, 819e9 / 2) == (1.0, 0.5)
-    # A chip of v3 is two devices.
+    # A chip of v2 or v3 is two devices.
     assert chips.bounds("v3:2x2", 123e12, None) == (2.0, None)
+    assert chips.bounds("v3:2x2", None, 900e9) == (None, 2.0)
+    assert chips.bounds("v2:2x2", 46e12, 700e9) == (2.0, 2.0)
     assert chips.bounds("v6e:1x1", None, None) == (None, None)
 
 

@@ -1,6 +1,10 @@
 """The end of a run: its best epoch and the next command."""
 
 import math
+import types
+
+import pandas as pd
+import pytest
 
 from Utils.training import closing
 
@@ -30,3 +34,24 @@ def test_the_next_command_scores_the_run_or_releases_it():
     assert closing.next_command("r", "d", True, True) == f"next: python tools/predict.py r {words}"
     release = "next: python tools/export_model.py r -o r_release"
     assert closing.next_command("r", "d", False, True) == release
+
+
+@pytest.mark.parametrize(("validation", "word"), [("rows", "predict.py"), (None, "export_model.py")])
+def test_a_run_ends_with_its_best_epoch_and_a_fine_tuned_one_with_its_groups(
+    monkeypatch, capsys, validation, word
+):
+    tags = pd.DataFrame({"tag_id": [1], "name": ["a"], "category": [0], "count": [9]})
+    experiment = types.SimpleNamespace(
+        source=None, dataset=types.SimpleNamespace(tags=tags, folder="d"), validation=validation
+    )
+    run = types.SimpleNamespace(history=types.SimpleNamespace(rows=ROWS), folder="r", best="r/best.keras")
+    groups = []
+    monkeypatch.setattr(closing.finetune_report, "say", lambda *words: groups.append(words))
+    closing.say(experiment, run, ("val_f1", False))
+    said = capsys.readouterr().err
+    assert "best model: epoch 2 of 3" in said and word in said
+    assert not groups
+    experiment.source = "runs/base"
+    closing.say(experiment, run, ("val_f1", False))
+    assert groups == [(experiment, run, ("val_f1", False))]
+    assert "best model" not in capsys.readouterr().err

@@ -1,5 +1,7 @@
 """Arrays that Orbax writes: read back bit by bit, in the meantime changed, damaged, not finite."""
 
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -41,6 +43,28 @@ def test_arrays_come_back_as_they_were_when_the_writing_began(tmp_path):
     writer.wait()
     assert orbax_arrays.sha256_of_folder(tmp_path / "step") != before
     assert orbax_arrays.StoredArrays(tmp_path / "step").read()["model/a/kernel"][1, 1] == 2.0
+
+
+def test_arrays_are_read_as_the_variables_are_spread(tmp_path):
+    writer = orbax_arrays.AsyncWriter()
+    writer.write(tmp_path / "step", arrays())
+    writer.wait()
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("model",))
+    spread = jax.device_put(jnp.zeros((3, 4)), jax.sharding.NamedSharding(mesh, jax.P("model")))
+    variable = types.SimpleNamespace(value=spread, shape=spread.shape)
+    read = orbax_arrays.StoredArrays(tmp_path / "step").read({"model/a/kernel": variable})
+    assert read["model/a/kernel"].sharding == spread.sharding
+    assert isinstance(read["model/seed"], np.ndarray)
+
+
+def test_the_digest_of_a_folder_is_of_names_too(tmp_path):
+    for folder, name in (("a", "x"), ("b", "y")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).write_text("1")
+    one, other = (orbax_arrays.sha256_of_folder(tmp_path / folder) for folder in "ab")
+    assert one != other
+    (tmp_path / "b" / "y").rename(tmp_path / "b" / "x")
+    assert one == orbax_arrays.sha256_of_folder(tmp_path / "b")
 
 
 def test_what_is_no_checkpoint_is_an_error(tmp_path):

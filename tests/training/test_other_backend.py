@@ -11,7 +11,12 @@ import pytest
 
 HERE = pathlib.Path(__file__).resolve().parent
 # The files with such tests only: the others import tensorflow, which takes seconds.
-FILES = sorted(path for path in HERE.glob("test_*.py") if "mark.every_backend" in path.read_text())
+FILES = sorted(
+    path
+    for folder in (HERE, HERE.parent / "models" / "layers")
+    for path in folder.glob("test_*.py")
+    if "mark.every_backend" in path.read_text()
+)
 
 
 LOSSES = [HERE / f"test_{name}.py" for name in ("losses", "missing_positive_losses")]

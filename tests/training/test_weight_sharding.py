@@ -8,10 +8,12 @@ import sys
 import types
 
 import keras
+import numpy as np
 import pytest
 
 import Models
 from Utils.command.cli import UserError
+from Utils.training import weight_sharding
 from Utils.training.weight_sharding import ShardedModel, WeightSharding, owners
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -83,6 +85,33 @@ def test_another_number_of_devices_or_backend_is_refused(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "tensorflow")
     with pytest.raises(UserError, match="--shard-model 4 works on the jax backend only; this is tensorflow"):
         WeightSharding(4, AXES).check(8)
+
+
+def test_one_way_is_no_sharding():
+    assert weight_sharding.build(1, AXES) is None
+    assert weight_sharding.build(2, AXES) == WeightSharding(2, AXES)
+
+
+def test_hosts_have_all_of_a_variable_within_the_block_only(monkeypatch):
+    parts = types.SimpleNamespace(is_fully_addressable=False, is_fully_replicated=False)
+    copy = types.SimpleNamespace(is_fully_addressable=False, is_fully_replicated=True)
+    values = [parts, copy, np.zeros(2)]
+    variables = [types.SimpleNamespace(value=value, _value=value) for value in values]
+    monkeypatch.setattr(weight_sharding, "to_host", lambda variable: "all of it")
+    with pytest.raises(RuntimeError), weight_sharding.on_every_host(variables):
+        assert variables[0]._value == "all of it"
+        assert variables[1]._value is copy and variables[2]._value is values[2]
+        raise RuntimeError
+    assert all(one._value is value for one, value in zip(variables, values, strict=True))
+
+
+def test_a_copy_on_the_host_stays_as_it_is():
+    variable = keras.Variable(np.zeros(2, "float32"))
+    copy = weight_sharding.to_host(variable)
+    variable.assign([1.0, 2.0])
+    assert copy.tolist() == [0.0, 0.0]
+    copy[0] = 9.0
+    assert np.array(variable).tolist() == [1.0, 2.0]
 
 
 @pytest.mark.slow

@@ -46,6 +46,7 @@ def test_tokens_are_put_in_front_and_pooled():
     x = normal(2, 4, 3)
     layer = tokens.ClassToken()
     y = np.array(layer(x))
+    assert y.shape == layer.compute_output_shape(x.shape)
     np.testing.assert_array_equal(y[:, 1:], x)
     np.testing.assert_array_equal(y[:, 0], np.stack([np.array(layer.token)] * 2))
     np.testing.assert_array_equal(tokens.TokenPooling("token", 1)(y), y[:, 0])
@@ -68,6 +69,12 @@ def test_registers_stand_before_the_tokens_of_every_image():
     assert y.shape == layer.compute_output_shape(x.shape) == (2, 6, 3)
     np.testing.assert_array_equal(y[:, 2:], x)
     np.testing.assert_array_equal(y[:, :2], np.stack([np.array(layer.token)] * 2))
+
+
+def test_the_tokens_of_the_grid_are_those_behind_the_prefix():
+    x, layer = normal(2, 6, 3), tokens.GridTokens(2)
+    np.testing.assert_array_equal(layer(x), x[:, 2:])
+    assert layer.compute_output_shape(x.shape) == (2, 4, 3)
 
 
 def test_tokens_go_back_to_their_place_on_the_grid():
