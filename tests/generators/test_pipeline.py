@@ -1,4 +1,4 @@
-"""Generators/pipeline.py: order, determinism, exact passes, labels, errors."""
+"""Generators/pipeline.py: order, determinism, exact passes, errors."""
 
 import math
 
@@ -6,67 +6,13 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers.gray_shards import NUM_LABELS, PLAIN, evaluate, jpeg, numbers, same, taken, train, write
 
-import Generators
-from Generators import batches, packed_labels, pipeline, records
+from Generators import batches, pipeline
 from Models.layers.augmentation import BatchAugmentation
 from Utils.command.cli import UserError
 from Utils.images import codec
 from Utils.images.augmentation import Augmentation
-
-NUM_LABELS = 7
-PLAIN = {"mixup_alpha": 0, "flip": False, "crop": None, "methods": ("area",), "rotation": 0}
-
-
-def picture(number):
-    """A gray picture whose level says which record it is."""
-    return np.full((8, 8, 3), 10 * number, np.uint8)
-
-
-def jpeg(number):
-    return codec.encode_jpeg(picture(number), 100)
-
-
-def write(path, ids, data=jpeg, labels=lambda number: [number % NUM_LABELS]):
-    with tf.io.TFRecordWriter(str(path)) as shard:
-        for number in ids:
-            shard.write(records.encode(number, data(number), labels(number)))
-    return str(path)
-
-
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory):
-    """22 records in 3 shards of 8, 5 and 9; the glob that finds them."""
-    folder = tmp_path_factory.mktemp("shards")
-    for index, ids in enumerate([range(8), range(8, 13), range(13, 22)]):
-        write(folder / f"x-{index:05d}-of-00003.tfrecord", ids)
-    return f"{folder}/*.tfrecord"
-
-
-def train(shards, **options):
-    options = {"num_labels": NUM_LABELS, "image_size": 8, "batch_size": 4, **options}
-    return Generators.train_dataset(shards, **options)
-
-
-def evaluate(shards, **options):
-    options = {"num_labels": NUM_LABELS, "image_size": 8, "batch_size": 4, **options}
-    return Generators.eval_dataset(shards, **options)
-
-
-def taken(dataset, count):
-    return [tuple(part.numpy() for part in element) for element in dataset.take(count)]
-
-
-def same(one, other):
-    return len(one) == len(other) and all(
-        np.array_equal(a, b) for x, y in zip(one, other, strict=True) for a, b in zip(x, y, strict=True)
-    )
-
-
-def numbers(elements):
-    """Which records the plain batches hold, in order."""
-    return [round(image.mean() / 10) for batch, *_ in elements for image in batch]
-
 
 # ---- training
 
@@ -143,31 +89,6 @@ def test_skipped_records_are_not_decoded(shards, monkeypatch):
 
 
 @pytest.mark.parametrize("alpha", [0, 0.4])
-def test_packed_labels_are_the_labels(shards, alpha):
-    options = {**PLAIN, "mixup_alpha": alpha}
-    dataset = train(shards, packed_labels=2, **options)
-    assert dataset.element_spec[1] == tf.TensorSpec((4, 4), tf.float32)
-    unpacked = [(images, packed_labels.unpack(labels, NUM_LABELS)) for images, labels in taken(dataset, 6)]
-    assert same(taken(train(shards, **options), 6), unpacked)
-    for wrong in (-1, 4):
-        with pytest.raises(UserError, match="packed_labels must be"):
-            train(shards, packed_labels=wrong)
-
-
-@pytest.mark.parametrize("options", [{}, {"pad_batches": True}])
-def test_packed_labels_of_an_evaluation_are_the_labels(shards, options):
-    dataset = evaluate(shards, packed_labels=2, **options)
-    assert dataset.element_spec[1].shape[1] == 4
-    packed = [
-        (images, packed_labels.unpack(labels, NUM_LABELS), *rest)
-        for images, labels, *rest in taken(dataset, 6)
-    ]
-    assert same(taken(evaluate(shards, **options), 6), packed)
-    with pytest.raises(UserError, match="packed_labels must be"):
-        evaluate(shards, packed_labels=-1)
-
-
-@pytest.mark.parametrize("alpha", [0, 0.4])
 def test_hosts_share_a_batch(shards, alpha):
     options = {**PLAIN, "rotation": 30, "crop": (0.5, 1), "mixup_alpha": alpha}
     whole = taken(train(shards, **options), 6)
@@ -203,26 +124,6 @@ def test_device_and_host_give_the_same_images(tmp_path, options):
 
 def taken_flat(dataset, count):
     return taken(dataset.map(lambda inputs, labels: (*inputs, labels)), count)
-
-
-def test_mixup_mixes_labels_as_images(tmp_path):
-    # Level of the picture = 20 * label, so a mixed level tells the mixed label.
-    ids = range(1, 11)
-    path = write(
-        tmp_path / "x.tfrecord",
-        ids,
-        lambda n: codec.encode_jpeg(np.full((8, 8, 3), 20 * n, np.uint8), 100),
-        lambda n: [n],
-    )
-    options = {**PLAIN, "mixup_alpha": 1.0}
-    elements = taken(train([path], num_labels=11, batch_size=10, **options), 20)
-    for batch, labels in elements:
-        assert np.allclose(labels.sum(axis=1), 1, atol=1e-6)
-        expected = labels @ (20.0 * np.arange(11))
-        assert np.abs(batch.mean(axis=(1, 2, 3)) - expected).max() <= 1.6  # rounding, and JPEG's
-        assert ((labels > 0).sum(axis=1) == 2).mean() > 0.9  # nobody is mixed with himself
-    shares = np.concatenate([labels.max(axis=1) for _, labels in elements])
-    assert abs(shares.mean() - 0.75) < 0.03  # Beta(1, 1) is uniform
 
 
 def test_augmentation_depends_on_the_position_in_the_stream(tmp_path):
@@ -279,29 +180,6 @@ def test_padded_evaluation_weighs_the_padding_nothing(shards):
         len(element)
         for element in (evaluate(shards).element_spec, evaluate(shards, pad_batches=True).element_spec)
     ] == [2, 3]
-
-
-# ---- labels and shapes
-
-
-def test_empty_labels_are_zeros_and_label_0_is_label_0(tmp_path):
-    lists = {1: [], 2: [0], 3: [6, 2], 4: [2, 2], 5: []}
-    path = write(tmp_path / "x.tfrecord", lists, labels=lists.__getitem__)
-    ((_, labels),) = taken(evaluate([path], batch_size=5), 1)
-    assert labels.tolist() == [[float(k in lists[i]) for k in range(NUM_LABELS)] for i in lists]
-    for _, mixed in taken(train([path], batch_size=5), 3):
-        assert np.isfinite(mixed).all()
-    only = write(tmp_path / "y.tfrecord", [1, 2], labels=lambda _: [])
-    ((_, labels),) = taken(evaluate([only]), 1)
-    assert labels.tolist() == [[0.0] * NUM_LABELS] * 2
-
-
-@pytest.mark.parametrize("index", [NUM_LABELS, -1])
-def test_a_label_out_of_range_names_the_record(tmp_path, index):
-    path = write(tmp_path / "x.tfrecord", [11, 12], labels=lambda n: [index] if n == 12 else [1])
-    for dataset in (evaluate([path]), train([path])):
-        with pytest.raises(tf.errors.OpError, match=f"image_id 12 has label index {index}"):
-            taken(dataset, 1)
 
 
 @pytest.mark.parametrize("shape", [(300, 512), (512, 300)])
@@ -433,43 +311,3 @@ def test_left_out_records_are_never_decoded(shards, monkeypatch):
         assert same(taken(later, 1), stream[3:])
     with pytest.raises(UserError, match="num_records|no record"):
         train(shards, keep=lambda ids: np.zeros(np.shape(ids), bool), **PLAIN)
-
-
-def test_unknown_labels_are_minus_one_after_mixing(shards):
-    def unknown(ids):
-        return (np.asarray(ids)[:, None] == 5) & (np.arange(NUM_LABELS) < 2)
-
-    stored = np.concatenate([labels for _, labels in taken(evaluate(shards, unknown=unknown), -1)])
-    assert np.array_equal(np.argwhere(stored < 0), [[5, 0], [5, 1]])
-    (_, mixed), (_, plain) = (
-        taken(train(shards, batch_size=22, mixup_alpha=0.4, unknown=given), 1)[0] for given in (unknown, None)
-    )
-    marked = mixed < 0
-    assert marked.sum() == 4, "the image and the one it is mixed into, two labels each"
-    assert np.array_equal(mixed[~marked], plain[~marked])
-    assert set(mixed[marked]) == {-1.0}
-
-
-def test_a_teacher_adds_labels_before_mixing_and_unknown_ones_stay_unknown(shards):
-    """The same on any number of hosts and from any step on: its labels are a function of the post alone."""
-
-    def teacher(ids, labels):
-        return np.maximum(labels, np.float32(0.25 * (np.asarray(ids)[:, None] % 2)))
-
-    def unknown(ids):
-        return (np.asarray(ids)[:, None] == 5) & (np.arange(NUM_LABELS) < 2)
-
-    plain = np.concatenate([labels for _, labels in taken(train(shards, batch_size=22, **PLAIN), 1)])
-    soft = np.concatenate(
-        [labels for _, labels in taken(train(shards, batch_size=22, teacher=teacher, **PLAIN), 1)]
-    )
-    assert 0 < (soft != plain).sum() == ((plain == 0) & (soft == 0.25)).sum()
-    options = {"batch_size": 22, "mixup_alpha": 0.4, "teacher": teacher}
-    mixed = taken(train(shards, **options), 3)
-    without = taken(train(shards, batch_size=22, mixup_alpha=0.4), 1)
-    assert (mixed[0][1] >= without[0][1]).all()
-    assert len(np.unique(mixed[0][1])) > len(np.unique(soft)), "what the teacher added is mixed, too"
-    assert same(taken(train(shards, start_step=2, **options), 1), mixed[2:])
-    marked = taken(train(shards, unknown=unknown, **options), 1)[0][1]
-    assert (marked < 0).sum() == 4
-    assert np.array_equal(marked[marked >= 0], mixed[0][1][marked >= 0])

@@ -1,4 +1,4 @@
-"""tools/check_images.py as a command; what it says of every odd file is in test_bad_inputs.py."""
+"""tools/check_images.py as a command; what it says of every odd file is in test_bad_pictures.py."""
 
 import json
 

@@ -1,6 +1,5 @@
-"""train.py as a user runs it: what lands in the folder, stopping, dying, continuing, and what goes wrong."""
+"""train.py as a user runs it: what lands in the folder, stopping, dying, continuing."""
 
-import csv
 import json
 import os
 import shutil
@@ -12,20 +11,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.small_dumps import write_dump
+from helpers.tiny_runs import command, history, state
 
 import Models
 import train
 from Generators import shard_stats
 from tools import analyze_metrics, predict
 from Utils.data import dataset_folder, folds
-from Utils.files import locking, tfrecord
 from Utils.tags import tag_list
 from Utils.training import classifier_prior, goodput, loop, losses
 
-# Stochastic depth and MixUp are on, as in every run of convnext_t. Two stages: most of the time is tracing.
-TINY = """convnext_t --model ConvNext/test --model-options depths=1,1 widths=8,16 --image-size 32
---batch-size-per-device 4 --tracker none
---learning-rate 0.01 --learning-rate-batch-size 0 --stochastic-depth 0.3"""
 # More steps than a pass of the 20 records has, so that an epoch begins in the middle of one.
 LONG = ["--epochs", "3", "--steps-per-epoch", "12", "--checkpoint-every", "3 steps"]
 
@@ -41,21 +36,6 @@ def whole(tmp_path_factory, dataset):
     folder = tmp_path_factory.mktemp("whole") / "run"
     assert train.main(command(dataset, folder, *LONG)) == 0
     return folder
-
-
-def command(dataset, folder, *more):
-    return [*TINY.split(), "--dataset", str(dataset), "--run-dir", str(folder), *more]
-
-
-def history(folder):
-    with (folder / "history.csv").open() as file:
-        return list(csv.DictReader(file))
-
-
-def state(folder):
-    newest = json.loads((folder / "checkpoints" / "newest.json").read_text())[0]
-    with np.load(folder / "checkpoints" / newest["file"]) as stored:
-        return {name: stored[name] for name in stored.files}
 
 
 def steps(folder):
@@ -262,49 +242,6 @@ def test_a_run_without_a_validation_split_exports_its_last_state(tmp_path, capsy
     assert max(changes) > 1e-4
 
 
-def test_a_dry_run_prints_its_summary_and_leaves_nothing(dataset, tmp_path, capsys):
-    assert train.main(command(dataset, tmp_path / "run", "--dry-run")) == 0
-    shown = capsys.readouterr().out
-    for word in ("1 CPU", "global batch   4 ", "5 an epoch (20 records)", "5,038", "0.01 at the peak"):
-        assert word in shown
-    assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        ("--dataset /nowhere/at/all", "/nowhere/at/all"),
-        ("--model ConvNxt/T", "did you mean ConvNext"),
-        ("--model ConvNext/X", "ConvNext has the variants"),
-        ("--attention ecca", "'ecca'"),
-        ("--model-options dephts=1,1", "depths"),
-        ("--loss bee", "did you mean bce"),
-        ("--optimizer lam", "lamb"),
-        ("--momentum 0.5", "momentum"),
-        ("--schedule cosin", "cosine"),
-        ("--warmup 5epochs --epochs 5", "--warmup must end before"),
-        ("--steps-per-epoch 3 --steps-per-execution 2", "multiple of --steps-per-execution"),
-    ],
-)
-def test_a_wrong_word_is_one_paragraph(dataset, tmp_path, capsys, words, said):
-    assert train.main([*command(dataset, tmp_path / "run", "--dry-run"), *words.split()]) == 2
-    shown = capsys.readouterr().err
-    assert shown.startswith("error: ")
-    assert said in shown
-    assert "Traceback" not in shown
-
-
-def test_an_unknown_backend_is_one_paragraph(dataset, tmp_path, monkeypatch, capsys):
-    for backend, said in (
-        ("tensorfow", "did you mean tensorflow?"),
-        ("torch", "torch, which is not installed"),
-    ):
-        monkeypatch.setenv("KERAS_BACKEND", backend)
-        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-        assert train.main(command(dataset, tmp_path / "run", "--dry-run")) == 2
-        assert said in capsys.readouterr().err
-
-
 def test_shards_of_the_original_at_their_size(tmp_path):
     """320 px and 2,380 labels, one image of them without tags; the real head on a tiny body."""
     dataset = helpers.dotted_shards(tmp_path / "data", size=512, train=4, validation=2)
@@ -318,102 +255,11 @@ def test_shards_of_the_original_at_their_size(tmp_path):
     assert Models.load(tmp_path / "run").model.output_shape == (None, 2380)
 
 
-def refusals(tmp_path, dataset):
-    """Yield (flags that a run refuses, what the error says)."""
-    yield ["--rotation", "200"], "--rotation must be from 0 to 180"
-    yield ["--tag-weights", "none"], "no column 'none'"
-    yield ["--unknown-labels", str(tmp_path / "x")], "unknown labels"
-    yield ["--teacher", str(tmp_path / "x")], "a dump folder was expected"
-    yield ["--teacher-thresholds", "x.csv"], "--teacher-thresholds goes with --teacher"
-    yield ["--teacher", "x", "--probe"], "--probe trains on stored labels"
-    yield ["--teacher", "x", "--teacher-weight", "0"], "--teacher-weight must be above 0 and at most 1"
-    yield ["--optimizer", "muon", "--optimizer-options", "exclude_layers=3"], "exclude_layers"
-    yield ["--epochs", "1", "--gradient-accumulation", "6"], "leaves no update: the training has 5 steps"
-    manifest = dataset_folder.load(dataset).manifest
-    for split in ("train", "validation"):
-        copy = shutil.copytree(dataset, tmp_path / f"without_{split}")
-        (copy / "dataset.json").write_text(json.dumps(manifest))
-        next((copy / split).glob("*.tfrecord")).unlink()
-        yield ["--dataset", str(copy)], f"without_{split}"
-    (tmp_path / "album").mkdir()
-    (tmp_path / "album" / "photo.jpg").touch()
-    yield ["--run-dir", str(tmp_path / "album")], "holds photo.jpg"
-    yield ["--run-dir", str(tmp_path / "album" / "photo.jpg")], "is a file"
-    yield ["--run-dir", str(tmp_path / "album" / "photo.jpg" / "run")], "photo.jpg is a file"
-
-
-@pytest.mark.reliability(
-    "train.py --dry-run of what the run refuses",
-    "both refuse it with the same error, before a model is built; no folder is left",
-)
-def test_a_dry_run_refuses_what_the_run_refuses(dataset, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(Models, "build", lambda *_, **__: pytest.fail("a model was built"))
-    for words, said in refusals(tmp_path, dataset):
-        errors = []
-        for mode in ([], ["--dry-run"]):
-            assert train.main([*command(dataset, tmp_path / "run"), *words, *mode]) == 2
-            errors.append(capsys.readouterr().err)
-        assert errors[0] == errors[1]
-        assert errors[0].startswith("error: ")
-        assert said in errors[0]
-    assert not (tmp_path / "run").exists()
-    assert [path.name for path in (tmp_path / "album").iterdir()] == ["photo.jpg"]
-
-
-def test_a_dry_run_refuses_a_folder_in_which_another_process_trains(dataset, tmp_path, capsys):
-    (tmp_path / "run").mkdir()
-    with (tmp_path / "run" / ".lock").open("w") as lock:
-        assert locking.try_lock(lock)
-        for mode in ([], ["--dry-run"]):
-            assert train.main([*command(dataset, tmp_path / "run"), *mode]) == 2
-            assert "another process trains in" in capsys.readouterr().err
-    assert train.main([*command(dataset, tmp_path / "run"), "--dry-run"]) == 0
-    assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
-
-
-@pytest.mark.reliability("a byte of a shard flips before training", "one error that names the shard")
-def test_a_damaged_shard_is_named(dataset, tmp_path, capsys):
-    copy = shutil.copytree(dataset, tmp_path / "data")
-    shard = copy / "train" / "train_1.tfrecord"
-    data = bytearray(shard.read_bytes())
-    data[len(data) // 3] ^= 1
-    shard.write_bytes(data)
-    assert train.main(command(copy, tmp_path / "run", "--epochs", "1")) == 2
-    lines = capsys.readouterr().err.splitlines()
-    assert [f"{shard} is damaged" in line for line in lines if line.startswith("error: ")] == [True]
-
-
-def test_a_dry_run_refuses_a_shard_of_another_size(dataset, tmp_path, capsys):
-    copy = shutil.copytree(dataset, tmp_path / "data")
-    shard = copy / "validation" / "validation_0.tfrecord"
-    entries = {}
-    for split in ("train", "validation"):
-        files = sorted((copy / split).iterdir())
-        facts = [
-            (f"{split}/{path.name}", tfrecord.count_records(path), path.stat().st_size) for path in files
-        ]
-        shards = [dict(zip(("file", "records", "bytes"), row, strict=True)) for row in facts]
-        entries[split] = {"shards": shards}
-    manifest = {"name": "x", "image_size": 32, "records": entries}
-    (copy / "dataset.json").write_text(json.dumps(manifest))
-    shard.write_bytes(shard.read_bytes()[:-9])
-    for mode in ([], ["--dry-run"]):
-        assert train.main([*command(copy, tmp_path / "run"), *mode]) == 2
-        assert f"{shard} has " in capsys.readouterr().err
-    assert not (tmp_path / "run").exists()
-
-
 def test_a_dry_run_refuses_a_run_folder_of_another_recipe(dataset, whole, capsys):
     words = [*command(dataset, whole, *LONG), "--learning-rate", "0.5"]
     for mode in ([], ["--dry-run"]):
         assert train.main([*words, *mode]) == 2
         assert "--learning-rate was 0.01, is 0.5" in capsys.readouterr().err
-
-
-def test_a_dry_run_with_augmentation_on_the_device(dataset, tmp_path, capsys):
-    words = command(dataset, tmp_path / "run", "--dry-run", "--augment-on", "device")
-    assert train.main(words) == 0
-    assert "optimizer" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("flag", "is_prior"), [([], True), (["--no-prior-bias"], False)])
@@ -428,12 +274,6 @@ def test_a_fresh_classifier_starts_at_the_frequencies_of_the_tags(dataset, tmp_p
     expected, _ = classifier_prior.logits(losses.build("focal"), frequencies)
     assert len(set(expected)) > 2
     np.testing.assert_allclose(bias, expected if is_prior else np.zeros(len(bias)), atol=1e-12)
-
-
-def test_labels_that_cannot_be_packed_are_an_error(dataset, tmp_path, capsys):
-    assert train.main(command(dataset, tmp_path / "run", "--packed-labels", "on")) == 2
-    assert "--packed-labels on needs a dataset with posts.parquet" in capsys.readouterr().err
-    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow
