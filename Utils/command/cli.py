@@ -10,6 +10,7 @@ import io
 import json
 import math
 import operator
+import os
 import pathlib
 import sys
 import time
@@ -54,6 +55,7 @@ def command(main: collections.abc.Callable[..., int | None]) -> collections.abc.
     @functools.wraps(main)
     def wrapped(argv: collections.abc.Sequence[str] | None = None) -> int:
         interrupt.take_over()
+        _open_what_is_closed()
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
@@ -61,7 +63,7 @@ def command(main: collections.abc.Callable[..., int | None]) -> collections.abc.
             return _print_error("stdout is closed, so that nothing can be printed", 1)
         try:
             code = main(argv) or 0
-            sys.stdout.flush()  # here an error is told; at exit Python would only print its traceback
+            _flush_stdout()
             return code
         except SystemExit as stop:  # argparse: --help (0) and wrong flags (2)
             return _exit_code(stop)
@@ -89,6 +91,27 @@ def command(main: collections.abc.Callable[..., int | None]) -> collections.abc.
             return interrupt.EXIT_CODE
 
     return wrapped
+
+
+def _open_what_is_closed() -> None:
+    """Open the null device for stdin and stderr where a shell closed them (``2>&-``).
+
+    Else ``print(file=sys.stderr)`` would write to stdout, among the output, and the next file that is opened
+    would have their number and get what libraries write there.
+    """
+    if sys.stdin is None:
+        sys.stdin = pathlib.Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115  never closed
+    if sys.stderr is None:
+        sys.stderr = pathlib.Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+
+
+def _flush_stdout() -> None:
+    """Flush here, where an error can be told; at exit Python would only print its traceback."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        error.filename = "stdout"
+        raise
 
 
 def _system_reason(error: OSError) -> str:

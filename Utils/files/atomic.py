@@ -6,6 +6,7 @@ last byte has arrived.
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -23,6 +24,7 @@ from Utils.files import damage, shapes
 AnyPath = str | os.PathLike[str]
 MOST_NAME_BYTES = 255  # of a file name, on every usual file system
 _MOST_END_BYTES = 64  # of what is added to it beside an output: a process, "part", a suffix
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -104,12 +106,29 @@ def replacing(path: AnyPath, flush: bool = True) -> Iterator[pathlib.Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(_temporary_name(path))
     try:
-        yield temporary
-        if flush:
-            _flush(temporary)
-        temporary.replace(path)
+        with naming(path, temporary):
+            yield temporary
+            if flush:
+                _flush(temporary)
+            temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def naming(path: pathlib.Path, temporary: pathlib.Path) -> Iterator[None]:
+    """Let the system's errors of a block that writes name ``path``, not what stands for it meanwhile.
+
+    That a disk is full comes from the system without any name.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno in NO_ROOM:
+            error.filename = str(path)
+        elif isinstance(error.filename, str):
+            error.filename = error.filename.replace(str(temporary), str(path))
         raise
 
 

@@ -167,10 +167,12 @@ def replacing_folder(path: AnyPath, kind: FolderKind, overwrite: bool = False) -
     path.parent.mkdir(parents=True, exist_ok=True)
     stem = f".{atomic.short_name(path.name)}.{os.getpid()}"
     temporary, aside = path.with_name(f"{stem}.part"), path.with_name(f"{stem}.old")
-    temporary.mkdir()
+    with atomic.naming(path, temporary):
+        temporary.mkdir()
     try:
-        yield temporary
-        kind.write_inventory(temporary)
+        with atomic.naming(path, temporary):
+            yield temporary
+            kind.write_inventory(temporary)
         if path.exists():
             path.rename(aside)
         temporary.rename(path)

@@ -97,6 +97,22 @@ def test_output_that_is_lost_is_no_success(where, reason):
     assert "Traceback" not in done.stderr
 
 
+NOTE = """
+import os, sys
+from Utils.command.cli import command
+def main(argv):
+    print("note", sys.stdin.read(), sys.stderr.isatty(), file=sys.stderr)
+    print("output", os.path.samestat(os.fstat(2), os.stat(os.devnull)))
+sys.exit(command(main)([]))
+"""
+
+
+@pytest.mark.reliability("stderr is closed", "the work is done; nothing of it gets into the output")
+def test_notes_do_not_get_into_the_output_where_stderr_is_closed():
+    done = subprocess.run(["sh", "-c", '"$0" -c "$1" <&- 2>&-', sys.executable, NOTE], stdout=subprocess.PIPE)
+    assert (done.returncode, done.stdout) == (0, b"output True\n")
+
+
 def test_an_unexpected_failure_keeps_its_traceback():
     @cli.command
     def main(argv=None):

@@ -1,5 +1,7 @@
 """Files and folders are complete or absent."""
 
+import errno
+
 import pytest
 
 from Utils.command.cli import UserError
@@ -15,6 +17,20 @@ def test_a_file_replaces_the_old_one_only_when_complete(tmp_path):
         raise RuntimeError
     assert path.read_text() == "old"
     assert [item.name for item in path.parent.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.reliability("a disk that is full while a file is written", "the file is named, exit 1")
+def test_the_system_s_errors_name_the_file_and_not_what_stands_for_it(tmp_path):
+    with pytest.raises(OSError, match=r"No space left.*/a\.txt'$"), atomic.replacing(tmp_path / "a.txt"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    with (
+        pytest.raises(FileNotFoundError, match=r"/a\.txt'$"),
+        atomic.replacing(tmp_path / "a.txt") as temporary,
+    ):
+        temporary.read_text()
+    with pytest.raises(BrokenPipeError) as caught, atomic.replacing(tmp_path / "a.txt"):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+    assert caught.value.filename is None
 
 
 def test_json_has_the_same_bytes_for_the_same_value(tmp_path):

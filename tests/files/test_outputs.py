@@ -1,5 +1,6 @@
 """Utils/files/outputs.py: only outputs of the same kind are replaced; one whole one is always there."""
 
+import errno
 import json
 import os
 import pathlib
@@ -231,6 +232,17 @@ def test_a_folder_with_a_name_as_long_as_allowed_is_written_and_put_back(tmp_pat
     make(path, "new")
     assert [item.name for item in tmp_path.iterdir()] == [path.name]
     assert set(tree(path).values()) == {"new"}
+
+
+def test_a_full_disk_names_the_folder_and_its_file(tmp_path):
+    path = tmp_path / "output"
+    with (
+        pytest.raises(OSError) as caught,
+        replacing_folder(path, KIND) as folder,
+        atomic.replacing(folder / "a.txt"),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert caught.value.filename == str(path / "a.txt")
 
 
 def test_temporary_folders_of_living_processes_stay(tmp_path):
