@@ -19,6 +19,12 @@ SCHEME = "hf://"
 _ID = re.compile(
     r"(?P<repository>[\w.-]+/[\w.-]+)(?P<folder>(?:/[\w.-]+)*)(?:@(?P<revision>[\w./-]+))?", re.ASCII
 )
+# The page of a model, or of a folder of one, as browsers show its address.
+_PAGE = re.compile(
+    r"https?://(?:huggingface\.co|hf\.co)/(?P<repository>(?!datasets/|spaces/)[\w.-]+/[\w.-]+)"
+    r"(?:/tree/(?P<revision>[\w.-]+)(?P<folder>(?:/[\w.-]+)*))?/?",
+    re.ASCII,
+)
 _LOCAL_SUFFIXES = (".keras", ".h5", ".onnx", ".safetensors")
 _DESCRIPTIONS = ("*.json", "*.csv", "*.txt", "README.md")
 # Files that a purpose needs; a pattern without a folder matches at the top only.
@@ -31,7 +37,7 @@ def is_id(source: AnyPath) -> bool:
     """Whether a text names a model on the hub, and nothing here.
 
     ``owner/name`` does, and ``owner/name/folder``, where neither it nor a folder ``owner`` is here:
-    ``runs/mistyped`` is no id beside a folder ``runs``.
+    ``runs/mistyped`` is no id beside a folder ``runs``. The address of a model's page does, too.
     """
     text = str(source)
     if text.startswith(SCHEME):
@@ -44,7 +50,7 @@ def is_id(source: AnyPath) -> bool:
 
 def _match(text: str) -> re.Match[str] | None:
     """Return the parts of an id; None for another text, also one with ``..`` for a part."""
-    match = _ID.fullmatch(text)
+    match = _ID.fullmatch(text) or _PAGE.fullmatch(text)
     return match if match and ".." not in text.partition("@")[0].split("/") else None
 
 
@@ -187,7 +193,7 @@ def _parsed(text: str) -> tuple[str, str, str | None]:
             "a model on the hub is hf://owner/name, hf://owner/name@revision or "
             f"hf://owner/name/folder@revision; got {text}"
         )
-    return match["repository"], match["folder"], match["revision"]
+    return match["repository"], match["folder"] or "", match["revision"]
 
 
 def _library() -> Any:

@@ -52,6 +52,15 @@ def test_what_is_an_id_and_what_is_a_path(tmp_path, monkeypatch):
     assert hub.local("here").name == "here"
     assert (hub.name_of("hf://me/mine@v2"), hub.name_of(tmp_path / "runs")) == ("me/mine", "runs")
     assert hub.name_of("hf://me/mine/more@v2") == "me/mine/more"
+    page = "https://huggingface.co/me/mine"
+    assert hub.is_id(page) and hub.argument(page) == page
+    assert (hub.name_of(f"{page}/"), hub.name_of(f"{page}/tree/main/more")) == ("me/mine", "me/mine/more")
+    for text in (
+        "https://huggingface.co/datasets/me/mine",
+        f"{page}/tree/main/../x",
+        "https://me.org/me/mine",
+    ):
+        assert not hub.is_id(text), text
     for text in ("hf://", "hf://me", "hf://me/mine@", "hf://a/b/../c", "hf://a/b//c"):
         with pytest.raises(UserError, match="hf://owner/name"):
             hub.local(text)
