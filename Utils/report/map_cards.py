@@ -5,8 +5,10 @@ import pathlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from Utils.command.cli import UserError
+from Utils.command.text import join_names
 from Utils.data import post_images
-from Utils.files.atomic import read_json
+from Utils.files.atomic import read_json, require_file
 from Utils.report import html_parts
 
 INDEX = "maps.json"
@@ -39,15 +41,25 @@ def _card(picture: Mapping[str, Any], address: Callable[[str], str | None]) -> s
 def section(folder: pathlib.Path) -> str:
     """Return the section of a report about the first `MOST` pictures of a folder of maps.
 
-    Raises UserError where the folder has no `INDEX`.
+    Raises UserError where the folder has no `INDEX`, or lacks overlays that it names.
     """
-    content = read_json(folder / INDEX, _SHAPE)
+    index = require_file(folder / INDEX, f"{INDEX} of a folder that tag_images --maps OUT wrote was")
+    content = read_json(index, _SHAPE)
     pictures = content["pictures"]
+    lost = []
 
     def embedded(name: str) -> str | None:
         path = folder / pathlib.PurePath(name).name
-        return post_images.data_uri(path.read_bytes()) if path.is_file() else None
+        source = post_images.data_uri(path.read_bytes()) if path.is_file() else None
+        if source is None:
+            lost.append(name)
+        return source
 
     note = f"{content['model']}, by {content['method']}. {LEGEND}"
     note += f" The first {MOST} of {len(pictures)} pictures." if len(pictures) > MOST else ""
-    return html_parts.section("maps", "Where tags are seen", note, cards(pictures[:MOST], embedded))
+    content = cards(pictures[:MOST], embedded)
+    if lost:
+        raise UserError(
+            f"{folder} lacks overlays that its {INDEX} names, or they are damaged: {join_names(lost, 3)}"
+        )
+    return html_parts.section("maps", "Where tags are seen", note, content)

@@ -35,10 +35,20 @@ def test_a_file_of_another_folder_is_not_embedded(tmp_path):
     cv2.imwrite(str(tmp_path / "secret.png"), np.zeros((8, 8, 3), np.uint8))
     index = (folder / "maps.json").read_text().replace("0.png", "../secret.png")
     (folder / "maps.json").write_text(index)
-    assert "data:" not in map_cards.section(folder)
+    with pytest.raises(UserError, match=r"lacks overlays that its maps.json names.*secret\.png"):
+        map_cards.section(folder)
+
+
+def test_a_lost_or_damaged_overlay_is_named(tmp_path):
+    folder = write_maps(tmp_path / "maps")
+    (folder / "0.png").write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"damaged: 0\.png"):
+        map_cards.section(folder)
 
 
 def test_what_is_no_folder_of_maps_is_refused(tmp_path):
+    with pytest.raises(UserError, match="tag_images --maps OUT wrote was expected at"):
+        map_cards.section(tmp_path)
     (tmp_path / "maps.json").write_text("{}")
     with pytest.raises(UserError, match="lacks model and method and pictures"):
         map_cards.section(tmp_path)
