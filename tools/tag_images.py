@@ -190,6 +190,7 @@ def _check(options: argparse.Namespace) -> None:
         require_replaceable_file(options.rejected, REJECTED, overwrite=True)
     if options.maps:
         require_replaceable_folder(options.maps, tag_maps.FOLDER, options.overwrite)
+        tag_maps.require_apart(options.maps, options.paths if options.recursive else ())
     if options.output is not None and options.format in tag_table.FORMATS:
         require_replaceable_file(options.output, tag_table.KINDS[options.format], options.overwrite)
     elif options.output is not None and _is_named_as_a_table(options.output):
@@ -277,6 +278,8 @@ def _write_sidecars(
     kind, num_tagged = sidecars.KINDS[options.format], 0
     style = sidecars.Style(options.spaces, options.escape, options.rating, options.prefix)
     sidecars.require_separable(tagger.tags["name"], kind)
+    if options.output is not None:
+        options.output.mkdir(parents=True, exist_ok=True)  # where it cannot be, no picture is tagged in vain
     edited = selector.edits.names if selector.edits else ()
     known = {sidecars.spelling_key(word) for word in (*tagger.tags["name"], options.prefix, *edited) if word}
     num_kept, of_films = 0, {}
@@ -334,6 +337,8 @@ def _write_maps(
             except (codec.ImageError, OSError) as error:
                 rejected.append((job.path, str(error)))
         writer.finish()
+    num_maps = sum(len(picture["maps"]) for picture in writer.pictures)
+    _say(f"{num_maps} maps: {options.maps / 'maps.html'}")
     return len(writer.pictures)
 
 

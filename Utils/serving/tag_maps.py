@@ -222,6 +222,16 @@ def _file_name(tag: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", tag)[:40]
 
 
+def require_apart(output: pathlib.Path, sources: Iterable[str]) -> None:
+    """Raise UserError for a folder of maps in a folder of pictures: its overlays would be pictures there."""
+    for source in map(pathlib.Path, sources):
+        if source.is_dir() and output.resolve().is_relative_to(source.resolve()):
+            raise UserError(
+                f"{output} lies in {source}, where the maps would be taken for pictures the next time; "
+                "give a folder outside of it"
+            )
+
+
 def require_few(count: int) -> None:
     """Raise UserError for more pictures than a folder of maps has."""
     if count > MOST_PICTURES:

@@ -503,6 +503,8 @@ def test_a_model_or_a_dump_is_named(words, message, capsys):
 def test_maps_are_a_folder_with_peaks_and_no_captions(release, pictures, tmp_path, capsys):
     (pictures / "2.bmp").write_bytes(b"no picture")
     maps = tmp_path / "maps"
+    assert tag(release, pictures / "1.jpg", "--maps", pictures / "maps") == 0, "no folder was named"
+    shutil.rmtree(pictures / "maps")
     assert tag(release, pictures, "--maps", maps) == 0
     content = json.loads((maps / "maps.json").read_text())
     rows = {
@@ -512,7 +514,8 @@ def test_maps_are_a_folder_with_peaks_and_no_captions(release, pictures, tmp_pat
                     "3.webp": ["blue_sky", "rei_(eva)", "^_^"]}  # fmt: skip
     assert len(list(maps.glob("*.png"))) == 8
     assert not sidecars_in(pictures)
-    assert "1 set aside" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "1 set aside" in said and f"8 maps: {maps / 'maps.html'}" in said
     assert tag(release, pictures, "--maps", maps) == 2
     assert tag(release, pictures, "--maps", maps, "--overwrite", "--max-tags", "1") == 0
     assert len(list(maps.glob("*.png"))) == 3
@@ -525,10 +528,11 @@ def test_maps_are_a_folder_with_peaks_and_no_captions(release, pictures, tmp_pat
         (["--maps", "OUT", "--format", "txt"], "--maps goes without --format: it writes no captions"),
         (["--maps", "OUT", "--spaces"], "--spaces belongs to --format txt or hydrus; got --maps"),
         (["--maps", "OUT", "--maps-by", "attention"], "made by occlusion; got attention"),
+        (["--maps", "AMONG"], "would be taken for pictures the next time"),
     ],
 )
 def test_what_maps_go_without_is_said_before_any_work(release, pictures, tmp_path, capsys, words, message):
-    words = [tmp_path / "maps" if word == "OUT" else word for word in words]
-    assert tag(release, pictures, *words) == 2
+    places = {"OUT": tmp_path / "maps", "AMONG": pictures / "maps"}
+    assert tag(release, pictures, *(places.get(word, word) for word in words)) == 2
     assert message in capsys.readouterr().err
-    assert not (tmp_path / "maps").exists()
+    assert not any(place.exists() for place in places.values())
