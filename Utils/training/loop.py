@@ -111,7 +111,7 @@ class TrainingLoop(keras.callbacks.Callback):
         with contextlib.ExitStack() as stack:
             stack.callback(self.saver.wait)  # however training ends, a save that has begun is finished
             stack.enter_context(self._signals_as_requests())
-            step = self._resume()
+            begin = step = self._resume()
             if step >= self.total_steps:
                 console.say(f"all {self.epochs} epochs are done; a higher --epochs continues from here")
             elif self._ended_early():
@@ -120,7 +120,7 @@ class TrainingLoop(keras.callbacks.Callback):
                 while step < self.total_steps and not self._ended_early():
                     step = self._fit_from(step)
             finally:
-                self.profile.end(self.step)
+                self.profile.close(begin, max(begin, self.step))
 
     def _fit_from(self, step: int) -> int:
         """Train the rest of an interrupted epoch, or all epochs that are compiled alike; return the step."""

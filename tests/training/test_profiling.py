@@ -38,15 +38,29 @@ def test_the_end_of_an_epoch_ends_a_profile(events, tmp_path):
 
 
 def test_executions_of_several_steps_are_recorded_whole(events, tmp_path):
-    profile = Profile(tmp_path, 4, lambda: None)
-    steps(profile, range(0, 20, 5), events)
-    assert events == [0, "start profile", 5, "stop", 10, 15], "the first that begins at step 4 or after"
+    for first in (4, 1):
+        steps(Profile(tmp_path, first, lambda: None), range(0, 20, 5), events)
+    assert events == 2 * [0, "start profile", 5, "stop", 10, 15], "the first that begins at the step or after"
 
 
 def test_a_run_that_continues_after_the_step_records_nothing(events, tmp_path):
     steps(Profile(tmp_path, 2, lambda: None), range(5, 8), events)
     steps(Profile(tmp_path, None, lambda: None), range(2), events)
     assert events == [5, 6, 7, 0, 1]
+
+
+def test_a_step_that_does_not_come_is_said(events, tmp_path, capsys):
+    profile = Profile(tmp_path, 2, lambda: None)
+    steps(profile, range(5, 8), events)
+    profile.close(5, 8)
+    assert "no profile: steps 5 to 7 were done, and --profile 2 was not among" in capsys.readouterr().err
+    profile.close(8, 8)
+    assert "no profile: no step was done" in capsys.readouterr().err
+    profile = Profile(tmp_path, 8, lambda: None)
+    steps(profile, range(8, 9), events)
+    profile.close(8, 9)
+    Profile(tmp_path, None, lambda: None).close(0, 5)
+    assert "no profile" not in capsys.readouterr().err
 
 
 def test_a_remote_run_is_refused():
