@@ -168,11 +168,11 @@ own: own-words $(OWN)/audit.json $(OWN)/report/report.html
 own-words:
 	@test -n "$(IMAGES)" -a -n "$(FROM)" || { echo "error: make own IMAGES=folder-of-pictures FROM=run-release-timm-folder-or-hub-id [OWN=folder]" >&2; exit 2; }
 	@test $(words $(OWN)) -eq 1 || { echo "error: make needs folders without spaces in their names; got OWN=$(OWN)" >&2; exit 2; }
+	@test -f "$(OWN)/begun_with" -o -e "$(IMAGES)" || case "$(IMAGES)" in *://*) ;; *) echo "error: there is nothing at IMAGES=$(IMAGES)" >&2; exit 2;; esac
 	@test ! -f "$(OWN)/begun_with" || test "$$(cat "$(OWN)/begun_with")" = "$(BEGUN_WITH)" || { echo "error: $(OWN) was begun with other words: $$(cat "$(OWN)/begun_with"); OWN=another-folder begins anew" >&2; exit 2; }
 
-# That both are there is seen before any work starts.
+# Whether both are there is seen before any work starts.
 $(OWN)/begun_with: | own-words $(ENV)
-	@test -e "$(IMAGES)" || case "$(IMAGES)" in *://*) ;; *) echo "error: there is nothing at IMAGES=$(IMAGES)" >&2; exit 2;; esac
 	@test -n "$(FROM)" && $(PY) -c '$(PRINT_WEIGHTS)' "$(FROM)"
 	@mkdir -p $(OWN)
 	@echo "$(BEGUN_WITH)" > $@.new && mv $@.new $@

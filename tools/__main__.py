@@ -29,8 +29,10 @@ def parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that the first word names, with the others."""
     words = list(sys.argv[1:] if argv is None else argv)
-    if not words or words[0].startswith("-"):
-        parser().parse_args(words or ["--help"])
+    if not words or words[0] in ("-h", "--help"):
+        parser().parse_args(["--help"])
+    if words[0].startswith("-"):
+        raise UserError(f"the first word is a command; got {words[0]} ({programs.ENTRY} --help lists all)")
     stem = programs.stem_of(words[0])
     if stem is None:
         names = [programs.name_of(known) for known in programs.PAGES]

@@ -22,8 +22,11 @@ from packaging.utils import canonicalize_name
 from Utils.command.cli import Parser, command
 from Utils.command.text import join_names
 from Utils.files.atomic import ROOT, replacing
+from Utils.files.outputs import FileKind, begins_with, require_replaceable_file
 
 OUTPUT = ROOT / "constraints.txt"
+FIRST = "# Every package that the suite was seen with"
+KIND = FileKind("a list of versions", begins_with(FIRST.encode()))
 
 
 def parser() -> Parser:
@@ -43,10 +46,11 @@ def parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
     output = parser().parse_args(argv).output
+    require_replaceable_file(output, KIND, overwrite=True)
     versions, missing = installed(direct_requirements())
     system = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
     head = [
-        f"# Every package that the suite was seen with, {system}. Install them with",
+        f"{FIRST}, {system}. Install them with",
         "# PIP_CONSTRAINT=constraints.txt make test. Made by tools/render_versions.py.",
     ]
     lines = [*head, *(f"{name}=={version}" for name, version in sorted(versions.items()))]

@@ -40,6 +40,11 @@ def test_an_unknown_name_is_one_error_with_similar_ones(capsys):
     assert "no command is named 'tagg'; did you mean tag" in capsys.readouterr().err
 
 
+def test_a_flag_in_place_of_a_command_is_named(capsys):
+    assert entry.main(["--version"]) == 2
+    assert "the first word is a command; got --version" in capsys.readouterr().err
+
+
 def test_without_words_the_list_is_shown(capsys):
     assert entry.main([]) == 0
     assert "write-records" in capsys.readouterr().out

@@ -43,6 +43,14 @@ def test_what_packages_need_in_turn_is_listed(tmp_path, capsys):
     assert "torch" in re.split(r"[\s,]+", capsys.readouterr().out)
 
 
+def test_only_a_list_of_versions_is_replaced(tmp_path, capsys):
+    (tmp_path / "requirements.txt").write_text("numpy\n")
+    for place, message in (("requirements.txt", "is not a list of versions"), (".", "is a folder")):
+        assert render_versions.main([str(tmp_path / place)]) == 2
+        assert message in capsys.readouterr().err
+    assert (tmp_path / "requirements.txt").read_text() == "numpy\n"
+
+
 def test_what_is_not_installed_is_named():
     versions, missing = render_versions.installed(
         [Requirement("numpy>=1"), Requirement("no-such-package-anywhere==2")]
