@@ -12,6 +12,7 @@ import math
 import operator
 import os
 import pathlib
+import re
 import sys
 import time
 import typing
@@ -205,6 +206,14 @@ def number(
         return value
 
     return parse
+
+
+def pattern(text: str) -> re.Pattern[str]:
+    """Return a regular expression: the ``type=`` of options that choose by name."""
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"must be a regular expression; got {text!r}: {error}") from error
 
 
 def suggest(name: object, allowed: collections.abc.Iterable[object]) -> str:

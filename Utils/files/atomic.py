@@ -102,6 +102,8 @@ def replacing(path: AnyPath, flush: bool = True) -> Iterator[pathlib.Path]:
             path.parent.mkdir(parents=True, exist_ok=True)
             remote.fs.put_file(str(temporary), remote.path)
         return
+    if path.is_dir():  # now, and by its own name: renaming would fail after the work
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(_temporary_name(path))

@@ -1,5 +1,6 @@
 """Exit codes, error paragraphs, progress lines and strict JSON."""
 
+import argparse
 import json
 import os
 import pathlib
@@ -152,6 +153,12 @@ def test_a_number_out_of_bounds_names_what_is_allowed(rule, good, bad, allowed):
     for text in bad:
         with pytest.raises(UserError, match=f"argument --size: must be {allowed}; got '{text}' "):
             parser.parse_args([f"--size={text}"])
+
+
+def test_a_pattern_that_is_none_is_named():
+    assert cli.pattern("vit|resnet").search("a resnet")
+    with pytest.raises(argparse.ArgumentTypeError, match=r"must be a regular expression; got '\(': missing"):
+        cli.pattern("(")
 
 
 def test_assignments_are_read_as_python_writes_them():

@@ -14,7 +14,6 @@ import Utils.command.interrupt  # noqa: F401  first: imports take long
 import argparse
 import itertools
 import pathlib
-import re
 import resource
 import shutil
 import subprocess
@@ -29,7 +28,7 @@ import pandas as pd
 from Utils.bench import finetune_worlds
 from Utils.bench.finetune_worlds import EMOJI, MOST_NEW, STYLES, World
 from Utils.command.backend import prepare_backend
-from Utils.command.cli import Parser, UserError, WorkError, command
+from Utils.command.cli import Parser, UserError, WorkError, command, pattern
 from Utils.data import dataset_folder
 from Utils.files import atomic, csv_tables
 from Utils.images import codec
@@ -302,7 +301,9 @@ def parser() -> Parser:
     command_line.add_argument("--emoji", metavar="EMOJI", type=pathlib.Path, help="pictures of make_emoji.py")
     command_line.add_argument("--table", metavar="CSV", type=pathlib.Path, help="write a row for each run")
     command_line.add_argument("--done", action="store_true", help="only runs that have been done")
-    command_line.add_argument("--only", default="", metavar="PATTERN", help="runs whose name matches this")
+    command_line.add_argument(
+        "--only", type=pattern, default="", metavar="PATTERN", help="runs whose name matches this"
+    )
     return command_line
 
 
@@ -318,7 +319,7 @@ def main(argv: list[str] | None = None) -> None:
         is_possible = file.is_file() or (
             not options.done and (setting[3] != EMOJI or options.emoji is not None)
         )
-        if is_possible and re.search(options.only, file.stem):
+        if is_possible and options.only.search(file.stem):
             results.append(result(options, setting))
             print(_line(file.stem, results[-1]), flush=True)
     if not results:

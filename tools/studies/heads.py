@@ -104,6 +104,8 @@ def write_report(runs: list[tuple[str, Run]], options: argparse.Namespace) -> No
         place = options.output / "runs" / run.name
         if place.exists():
             places.setdefault(head, []).append(place)
+    if not places:  # results of others are not replaced by an empty table
+        raise WorkError(f"no run is finished in {options.output}")
     rows, scores, pointed = [], {}, []
     for head, same in places.items():
         row, scores[head] = learning_curves.row(options.dataset.name, "ours", "ResNet/18", RATE, same)

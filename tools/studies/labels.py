@@ -26,7 +26,6 @@ import argparse
 import contextlib
 import dataclasses
 import pathlib
-import re
 import shutil
 import sys
 import time
@@ -34,7 +33,7 @@ from collections.abc import Iterator, Sequence
 
 from Utils.bench import label_study, learning
 from Utils.bench.label_study import Noise, Trial, World
-from Utils.command.cli import Parser, command, number
+from Utils.command.cli import Parser, command, number, pattern
 from Utils.command.machine import require_linux
 from Utils.data import dataset_folder
 from Utils.files.atomic import replacing, write_json
@@ -75,7 +74,7 @@ def parser() -> Parser:
     add = parser.add_argument
     add("output", metavar="OUT", help="folder of the boorus and the runs")
     add("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="which parts to train (all)")
-    add("--only", default="", metavar="PATTERN", help="runs whose name matches this")
+    add("--only", type=pattern, default="", metavar="PATTERN", help="runs whose name matches this")
     add(
         "--runs", type=number(least=1), default=1000, help="runs to train at most, those that are there apart"
     )
@@ -96,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     missing = [trial for trial in trials if not (folder / "runs" / trial.name).exists()]
     if not options.report:
         started = time.monotonic()
-        for trial in [trial for trial in missing if re.search(options.only, trial.name)][: options.runs]:
+        for trial in [trial for trial in missing if options.only.search(trial.name)][: options.runs]:
             train(trial, folder, options)
             minutes = (time.monotonic() - started) / 60
             print(f"{minutes:.0f} min, {len(trials)} runs planned: {trial.name}", flush=True)

@@ -17,6 +17,8 @@ def test_runs_differ_in_nothing_but_head_and_seed_and_are_reported(tmp_path, mon
         fixed = {**run.recipe.to_dict(), "seed": 0, "model_options": 0}
         assert fixed == {**runs[0][1].recipe.to_dict(), "seed": 0, "model_options": 0}
         assert run.recipe.model_options == (*study.NETWORK, *study.HEADS[head])
+    assert study.main(words) == 1, "no run is there: results that are there are kept"
+    assert not (tmp_path / "results").exists()
     (tmp_path / "runs").mkdir()
     for place, (head, run) in enumerate(runs):
         if head in ("gap", "map"):
