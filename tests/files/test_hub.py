@@ -129,6 +129,18 @@ def test_without_a_network_the_cache_serves(served, model, tmp_path, monkeypatch
         hub.local("me/other")
 
 
+def test_files_go_into_a_repository_and_a_branch_that_are_there_already(tmp_path, monkeypatch):
+    (tmp_path / "release").mkdir()
+    with small_hub.serving({}, uploads=tmp_path / "hub") as (url, _):
+        small_hub.use(monkeypatch, url, tmp_path / "home")
+        monkeypatch.setenv("HF_TOKEN", "write")
+        for content in ("first", "second"):
+            (tmp_path / "release" / "README.md").write_text(content)
+            said = hub.upload(tmp_path / "release", ["README.md"], "me/mine", "v2.0", private=True)
+            assert said == f"{url}/me/mine/commit/{small_hub.COMMIT}"
+            assert (tmp_path / "hub" / "me" / "mine" / "README.md").read_text() == content
+
+
 def test_a_missing_library_is_named(monkeypatch):
     def absent(name, *more):
         raise ImportError(name)

@@ -29,12 +29,12 @@ def test_rows_without_a_path_are_named_by_their_number(tmp_path):
     image = [{"bytes": b"a", "path": None}, {"bytes": None, "path": "b.jpg"}]
     pq.write_table(pa.table({"id": [5, 6], "image": image}), path)
     reader = RangeReader(path)
-    assert [m.name for m in parquet_members.scan(reader)] == ["row-0", "b.jpg"]
+    assert [*parquet_members.scan(reader)] == [("row-0", 0, True), ("b.jpg", 1, False)]
     assert parquet_members.values(reader, "id") == [5, 6]
     assert parquet_members.values(reader, "no") == []
     rows = parquet_members.RowReader(reader)
     assert [rows.read(0), rows.read(1)] == [b"a", b""]
-    hashes, texts, files = [b"\xff" * 16] * 2, [b"long hair " * 9] * 2, [b"\0" * 65, b"bc"]
+    hashes, texts, files = [b"\xff" * 64] * 2, [b"long hair " * 9] * 2, [b"\0" * 65, b"bc"]
     pq.write_table(pa.table({"md5": hashes, "tags": texts, "jpg": files}), path)
     reader = RangeReader(path)
     assert parquet_members.image_column(reader) == "jpg"
@@ -61,6 +61,10 @@ def test_row_groups_are_kept_in_bounded_memory(tmp_path, monkeypatch):
         rows.read(row)
     assert reads == [0, 1, 3, 2, 0]
     assert len(rows._groups) == 1
+    monkeypatch.setattr(parquet_members, "_CACHED_BYTES", 40)  # two groups: that used last stays
+    for row in (2, 0, 4, 0):
+        rows.read(row)
+    assert reads[5:] == [1, 2]
 
 
 def test_other_parquet_files_hold_no_pictures(tmp_path):

@@ -148,12 +148,24 @@ def test_what_old_and_unusual_programs_write(tmp_path):
     more_maps = bytearray(header(b"s.jpg", b"S", 3))
     more_maps[482], more_maps[148:156] = 1, b" " * 8
     more_maps[148:156] = f"{sum(more_maps):06o}\0 ".encode()
-    data = header(b"d/", b"\0") + bytes(more_maps) + bytes(512) + padded(b"abc") + header(b"1.jpg", b"\0", 3)
-    assert scanned(tmp_path, data + padded(b"xyz") + end) == ([("1.jpg", 2560, 3)], {"sparse": 1})
+    maps = bytes(504) + b"\1" + bytes(7) + bytes(512)  # of which the first says that another one follows
+    data = header(b"d/", b"\0") + bytes(more_maps) + maps + padded(b"abc") + header(b"1.jpg", b"\0", 3)
+    assert scanned(tmp_path, data + padded(b"xyz") + end) == ([("1.jpg", 3072, 3)], {"sparse": 1})
     assert scanned(tmp_path, header(b"1.jpg") + end + b"more") == (
         [("1.jpg", 512, 0)], {tar_members.BEHIND_END: 1}
     )  # fmt: skip
     assert scanned(tmp_path, header(b"1.jpg")) == ([("1.jpg", 512, 0)], {tar_members.NO_END: 1})
+
+
+def test_a_checksum_of_signed_bytes_is_one_too(tmp_path):
+    """Programs of SunOS summed bytes above 127 as negative numbers."""
+    name = "é.jpg".encode()
+    block = bytearray(header(name, size=3))
+    block[148:156] = f"{int(block[148:154], 8) - 256 * 2:06o}\0 ".encode()
+    assert scanned(tmp_path, bytes(block) + padded(b"xyz") + bytes(1024)) == ([("é.jpg", 512, 3)], {})
+    block[148:156] = f"{int(block[148:154], 8) - 256:06o}\0 ".encode()
+    with pytest.raises(tar_members.TarError):
+        scanned(tmp_path, bytes(block) + padded(b"xyz") + bytes(1024))
 
 
 def test_a_sparse_map_that_is_cut_off_is_refused(tmp_path):

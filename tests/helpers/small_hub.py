@@ -20,6 +20,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     requests: list = []
     blobs: dict = {}  # contents of large files that were sent, by their SHA-256
     created: dict = {}  # {"owner/name": whether it is private}
+    branches: set = set()  # paths of those that were made
     uploads: pathlib.Path  # where new repositories are kept
 
     def log_message(self, *_):
@@ -47,9 +48,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if parts[:3] == ["api", "repos", "create"]:
             body = json.loads(content)
             name = f"{body['organization']}/{body['name']}"
+            if name in self.models:
+                return self.send(409, json.dumps({"url": f"{url}/{name}"}).encode(), {}, True)
             self.models.setdefault(name, self.uploads / name).mkdir(parents=True, exist_ok=True)
             self.created[name] = body.get("private") or body.get("visibility") == "private"
             return self.json({"url": f"{url}/{name}", "name": name})
+        if "branch" in parts:
+            is_new = self.path not in self.branches
+            self.branches.add(self.path)
+            return self.send(201 if is_new else 409, b"{}", {}, True)
         if parts[-1] == "batch":
             objects = json.loads(content)["objects"]
             for item in objects:
@@ -141,7 +148,7 @@ def serving(models, private=(), uploads=None, created=None):
 
     Who has the token "write" may make others: below ``uploads``, noted in ``created``.
     """
-    fields = {"models": models, "private": dict(private), "requests": [], "blobs": {}}
+    fields = {"models": models, "private": dict(private), "requests": [], "blobs": {}, "branches": set()}
     fields |= {"uploads": uploads, "created": {} if created is None else created}
     handler = type("Handler", (_Handler,), fields)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)

@@ -59,8 +59,9 @@ def test_the_prefix_of_tokens_has_no_place():
     maps = maps_of(model, image, "activation")
     logits = np.asarray(model(image[None]))[0]
     np.testing.assert_allclose(maps.mean(axis=(1, 2)), logits[COLUMNS], rtol=1e-3, atol=1e-3)
-    token = randomized(zoo.build_small("ViT/registers-test", layer_scale=None))
+    token = randomized(zoo.build_small("ViT/registers-test", layer_scale=None, depth=2))
     assert localization.methods(token) == ["gradient"]
+    assert localization._source(token)[0] is token.get_layer("block1_norm1").input
     assert np.abs(maps_of(token, image, "gradient")).min(axis=(1, 2)).max() > 0
 
 

@@ -1,5 +1,6 @@
 """Who writes checkpoints: the first host at once, or all hosts in a thread; what is refused."""
 
+import dataclasses
 import threading
 import types
 
@@ -50,6 +51,10 @@ def test_one_state_is_saved_and_waited_for(tmp_path, weight, monkeypatch):
         checkpoint_savers.save_now(tmp_path / "whole", None, 3, Devices("1 CPU", "CPU", 1, True, host=host))
         assert (checkpoints.newest(tmp_path / "whole") is not None) == is_saved, host
     assert checkpoints.load(tmp_path / "whole")[0] == 3
+    second = dataclasses.replace(SHARDED, host=(1, 2))
+    checkpoint_savers.save_now(tmp_path / "parts", None, 3, second)
+    assert [path.name for path in (tmp_path / "parts").iterdir()] == ["step-000000003"]
+    assert checkpoints.newest(tmp_path / "parts") is None
 
 
 def test_a_damaged_folder_is_passed_over(tmp_path, weight, capsys):

@@ -55,6 +55,28 @@ def test_what_is_called_counts_as_often_as_it_runs():
     assert choice == 2 * 4 * 4 * 4
 
 
+def test_a_function_on_parts_counts_on_every_device_and_a_kernel_at_every_place_of_its_grid():
+    mesh, parts = jax.sharding.AbstractMesh((4,), ("batch",)), jax.P("batch")
+    mapped = jax.shard_map(lambda a: a @ a.T, mesh=mesh, in_specs=parts, out_specs=parts)
+    assert count(mapped, (8, 5)) == 4 * 2 * 2 * 5 * 2
+    pallas = pytest.importorskip("jax.experimental.pallas")
+
+    def product(a, b, out):
+        out[...] = a[...] @ b[...]
+
+    kernel = pallas.pallas_call(
+        product,
+        jax.ShapeDtypeStruct((12, 8), "float32"),
+        grid=(3, 2),
+        in_specs=[
+            pallas.BlockSpec((4, 8), lambda i, j: (i, 0)),
+            pallas.BlockSpec((8, 4), lambda i, j: (0, j)),
+        ],
+        out_specs=pallas.BlockSpec((4, 4), lambda i, j: (i, j)),
+    )
+    assert count(kernel, (12, 8), (8, 8)) == 2 * 12 * 8 * 8
+
+
 def test_rematerialized_work_counts_twice():
     def block(x, w):
         return jax.numpy.tanh(x @ w)
