@@ -1,10 +1,11 @@
-"""The study behind the default of --head: which head learns a drawn booru best, and where do its maps point?
+"""The study behind the default of --head: which head learns tags best, and where do its maps point?
 
-    python tools/studies/heads.py runs/heads --dataset faces/dataset --booru faces/booru
+    python tools/studies/heads.py runs/heads --datasets faces/dataset=faces/booru emoji/unseen_vendor
 
 The network of the recipe `small` with each head, on the same number of presentations, one thread, for each
 seed: averages over the whole picture (`gap`) and over its quarters (`cells`), attention pooling (`map`), and
-ML-Decoder (`ml_decoder`). Then the pointing game (tools/studies/pointing.py) on the validation pictures.
+ML-Decoder (`ml_decoder`). Then, where the drawn booru is given, the pointing game (tools/studies/pointing.py)
+on the validation pictures.
 
 A run that is there is not trained again, so the command continues where it was stopped; --report only writes
 results/heads/ of what is there: runs.csv and pointing.csv.
@@ -14,6 +15,7 @@ import Utils.command.interrupt  # noqa: F401  first: imports take long
 
 import argparse
 import dataclasses
+import itertools
 import pathlib
 import subprocess
 import sys
@@ -41,18 +43,27 @@ RATE, EVALUATIONS = 1.5e-3, 4  # the rate is the recipe's
 TABLE = ("head", "ms_per_step", *learning_curves.TABLE)
 
 
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """A run with one head, and the booru whose boxes its maps should point into; None for no such game."""
+
+    head: str
+    run: Run
+    booru: pathlib.Path | None
+
+
 def parser() -> Parser:
     """Return the argument parser."""
     parser = Parser(prog="tools/studies/heads.py", description=__doc__)
     add = parser.add_argument
     add("output", metavar="OUT", type=pathlib.Path, help="folder of the runs")
     add(
-        "--dataset",
+        "--datasets",
         required=True,
-        type=pathlib.Path,
-        help="the packed dataset of a drawn booru",
+        nargs="+",
+        metavar="DATASET[=BOORU]",
+        help="packed datasets, a drawn one with its booru, which has truth_boxes.csv",
     )
-    add("--booru", required=True, type=pathlib.Path, help="the booru itself, with truth_boxes.csv")
     add("--seeds", type=number(above=0), default=3, help="seeds of each head (3)")
     add("--heads", nargs="+", choices=tuple(HEADS), default=list(HEADS), help="which heads (all)")
     add("--presentations", type=number(above=0), default=24_320, help="images seen by each run (24,320)")
@@ -65,75 +76,81 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     require_linux("tools/studies/heads.py")
     options = parser().parse_args(argv)
-    runs = list(plan(options))
+    trials = list(plan(options))
     if not options.report:
-        for place, (head, run) in enumerate(runs, 1):
-            learning.train(run, options.output / "runs")
-            point(head, run, options)
-            print(f"{place} of {len(runs)} runs: {run.name}", flush=True)
-    write_report(runs, options)
+        for place, trial in enumerate(trials, 1):
+            learning.train(trial.run, options.output / "runs")
+            if trial.booru:
+                point(trial, options.output / "runs" / trial.run.name)
+            print(f"{place} of {len(trials)} runs: {trial.run.name}", flush=True)
+    write_report(trials, options.output / "runs")
     return 0
 
 
-def plan(options: argparse.Namespace) -> Iterator[tuple[str, Run]]:
-    """Yield the runs with the name of their head, one seed of all heads after another."""
+def plan(options: argparse.Namespace) -> Iterator[Trial]:
+    """Yield the runs, one seed of all heads after another."""
     recipe = learning.with_presentations(load_recipe("small"), options.presentations, EVALUATIONS)
-    for seed in range(options.seeds):
-        for head in options.heads:
-            changed = dataclasses.replace(recipe, model_options=(*NETWORK, *HEADS[head]))
-            run = learning.make_run("ours", str(options.dataset.resolve()), changed, RATE, seed)
-            yield head, dataclasses.replace(run, name=f"{run.name}-{head}")
+    for text, seed, head in itertools.product(options.datasets, range(options.seeds), options.heads):
+        dataset, _, booru = text.partition("=")
+        changed = dataclasses.replace(recipe, model_options=(*NETWORK, *HEADS[head]))
+        run = learning.make_run("ours", str(pathlib.Path(dataset).resolve()), changed, RATE, seed)
+        run = dataclasses.replace(run, name=f"{run.name}-{head}")
+        yield Trial(head, run, pathlib.Path(booru).resolve() if booru else None)
 
 
-def point(head: str, run: Run, options: argparse.Namespace) -> None:
+def point(trial: Trial, place: pathlib.Path) -> None:
     """Play the pointing game with a finished run, unless that was done."""
-    place = options.output / "runs" / run.name
     if (place / "pointing.csv").exists():
         return
-    words = [sys.executable, "tools/studies/pointing.py", str(place / "run"), str(options.booru.resolve())]
-    words += ["--dataset", run.dataset, "--which", "last", "-o", str((place / "pointing.csv").resolve())]
+    words = [sys.executable, "tools/studies/pointing.py", str(place / "run"), str(trial.booru)]
+    words += ["--dataset", trial.run.dataset, "--which", "last"]
+    words += ["-o", str((place / "pointing.csv").resolve())]
     result = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     if result.returncode:
-        raise WorkError(f"pointing.py failed for {head}: {result.stderr.strip()[-1000:]}")
+        raise WorkError(f"pointing.py failed for {trial.head}: {result.stderr.strip()[-1000:]}")
 
 
-def write_report(runs: list[tuple[str, Run]], options: argparse.Namespace) -> None:
+def write_report(trials: Sequence[Trial], folder: pathlib.Path) -> None:
     """Write results/heads/ of the finished runs, and print the table and the differences from `gap`."""
-    places: dict[str, list[pathlib.Path]] = {}
-    for head, run in runs:
-        place = options.output / "runs" / run.name
+    places: dict[tuple[str, str], list[pathlib.Path]] = {}
+    for trial in trials:
+        place = folder / trial.run.name
         if place.exists():
-            places.setdefault(head, []).append(place)
+            places.setdefault((pathlib.Path(trial.run.dataset).name, trial.head), []).append(place)
     if not places:  # results of others are not replaced by an empty table
-        raise WorkError(f"no run is finished in {options.output}")
+        raise WorkError(f"no run is finished in {folder}")
     rows, scores, pointed = [], {}, []
-    for head, same in places.items():
-        row, scores[head] = learning_curves.row(options.dataset.name, "ours", "ResNet/18", RATE, same)
-        rows.append({"head": head, "ms_per_step": round(milliseconds(same, runs), 1), **row})
+    batch_size = trials[0].run.recipe.batch_size_per_device
+    for (dataset, head), same in places.items():
+        row, scores[dataset, head] = learning_curves.row(dataset, "ours", "ResNet/18", RATE, same)
+        rows.append({"head": head, "ms_per_step": round(milliseconds(same, batch_size), 1), **row})
         for place in same:
-            for line in _pointing(place):
-                pointed.append([head, place.name, *line.values()])
+            pointed += [
+                {"dataset": dataset, "head": head, "run": place.name, **line} for line in _pointing(place)
+            ]
     RESULTS.mkdir(parents=True, exist_ok=True)
     csv_tables.write_rows(RESULTS / "runs.csv", TABLE, [[row[name] for name in TABLE] for row in rows])
     if pointed:
-        names = ("head", "run", *_pointing(next(iter(places.values()))[0])[0])
-        csv_tables.write_rows(RESULTS / "pointing.csv", names, pointed)
+        lines = [list(line.values()) for line in pointed]
+        csv_tables.write_rows(RESULTS / "pointing.csv", tuple(pointed[0]), lines)
     for row in rows:
         print(
-            f"{row['head']:<12}{row['ms_per_step']:>7.1f} ms a step  micro {row['micro_F1']:.4f} "
-            f"({row['micro_low']:.4f} to {row['micro_high']:.4f})  macro {row['macro_F1']:.4f} "
-            f"({row['macro_low']:.4f} to {row['macro_high']:.4f})  seeds: {row['seeds']}"
+            f"{row['dataset']:<16}{row['head']:<12}{row['ms_per_step']:>7.1f} ms a step  "
+            f"micro {row['micro_F1']:.4f} ({row['micro_low']:.4f} to {row['micro_high']:.4f})  "
+            f"macro {row['macro_F1']:.4f} ({row['macro_low']:.4f} to {row['macro_high']:.4f})  "
+            f"seeds: {row['seeds']}"
         )
-    for head, one in scores.items():
-        if head != "gap" and "gap" in scores:
-            print(learning_curves.difference_line(f"{head} above gap", scores["gap"], one))
+    for (dataset, head), one in scores.items():
+        if head != "gap" and (dataset, "gap") in scores:
+            print(
+                learning_curves.difference_line(f"{dataset}: {head} above gap", scores[dataset, "gap"], one)
+            )
 
 
-def milliseconds(places: Sequence[pathlib.Path], runs: list[tuple[str, Run]]) -> float:
+def milliseconds(places: Sequence[pathlib.Path], batch_size: int) -> float:
     """Return the mean CPU time of a step, from the second epoch on: the first one has the start in it."""
-    size = runs[0][1].recipe.batch_size_per_device
     curves = [learning.curve(place) for place in places]
-    steps = sum((curve[-1]["images"] - curve[0]["images"]) / size for curve in curves)
+    steps = sum((curve[-1]["images"] - curve[0]["images"]) / batch_size for curve in curves)
     return 1000 * sum(curve[-1]["cpu_seconds"] - curve[0]["cpu_seconds"] for curve in curves) / steps
 
 

@@ -9,28 +9,31 @@ from tools.studies import heads as study
 
 def test_runs_differ_in_nothing_but_head_and_seed_and_are_reported(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(study, "RESULTS", tmp_path / "results")
-    words = [str(tmp_path), "--dataset", "faces", "--booru", "booru", "--seeds", "2", "--report"]
+    words = [str(tmp_path), "--datasets", "faces=booru", "emoji", "--seeds", "2", "--report"]
     options = study.parser().parse_args(words)
-    runs = list(study.plan(options))
-    assert len({run.name for _, run in runs}) == len(runs) == 2 * len(study.HEADS)
-    for head, run in runs:
-        fixed = {**run.recipe.to_dict(), "seed": 0, "model_options": 0}
-        assert fixed == {**runs[0][1].recipe.to_dict(), "seed": 0, "model_options": 0}
-        assert run.recipe.model_options == (*study.NETWORK, *study.HEADS[head])
+    trials = list(study.plan(options))
+    assert len({trial.run.name for trial in trials}) == len(trials) == 2 * 2 * len(study.HEADS)
+    for trial in trials:
+        fixed = {**trial.run.recipe.to_dict(), "seed": 0, "model_options": 0}
+        assert fixed == {**trials[0].run.recipe.to_dict(), "seed": 0, "model_options": 0}
+        assert trial.run.recipe.model_options == (*study.NETWORK, *study.HEADS[trial.head])
+        assert (trial.booru and trial.booru.name) == ("booru" if "faces" in trial.run.dataset else None)
     assert study.main(words) == 1, "no run is there: results that are there are kept"
     assert not (tmp_path / "results").exists()
     (tmp_path / "runs").mkdir()
-    for place, (head, run) in enumerate(runs):
-        if head in ("gap", "map"):
-            folder = finished_run(tmp_path / "runs" / run.name, place, 0.6 if head == "map" else 0.1)
-            (folder / "pointing.csv").write_text("model,share\nrun,0.5\n")
+    for place, trial in enumerate(trials):
+        if trial.head in ("gap", "map"):
+            folder = finished_run(
+                tmp_path / "runs" / trial.run.name, place, 0.6 if trial.head == "map" else 0.1
+            )
+            if trial.booru:
+                (folder / "pointing.csv").write_text("model,share\nrun,0.5\n")
     assert study.main(words) == 0
     with (tmp_path / "results" / "runs.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     # 10 seconds for 32 images, a step
-    assert [(row["head"], row["seeds"], row["ms_per_step"]) for row in rows] == [
-        ("gap", "2", "10000.0"),
-        ("map", "2", "10000.0"),
+    assert [(row["dataset"], row["head"], row["seeds"], row["ms_per_step"]) for row in rows] == [
+        (dataset, head, "2", "10000.0") for dataset in ("faces", "emoji") for head in ("gap", "map")
     ]
     assert (tmp_path / "results" / "pointing.csv").read_text().count("0.5") == 4
-    assert "map above gap: micro F1 +" in capsys.readouterr().out
+    assert "emoji: map above gap: micro F1 +" in capsys.readouterr().out
