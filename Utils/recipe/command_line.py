@@ -9,8 +9,9 @@ import os
 import pathlib
 import re
 import sys
+import typing
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from Utils.command import programs
 from Utils.command.cli import UserError, suggest, value_of
@@ -142,7 +143,7 @@ def _parse_flags(
         source = _with_head(source, head, spec_of)
     recipe, choices = _starting_recipe(name, words, source)
     default = Arguments(recipe)
-    with _one_paragraph(hint):
+    with _one_paragraph(words, hint):
         arguments = tyro.cli(
             Arguments,
             args=words,
@@ -325,7 +326,7 @@ def _normalized(words: list[str]) -> list[str]:
 
 
 @contextlib.contextmanager
-def _one_paragraph(hint: str) -> Iterator[None]:
+def _one_paragraph(words: list[str], hint: str) -> Iterator[None]:
     """Turn the box in which tyro reports a mistake into a UserError of one paragraph."""
     stderr = io.StringIO()
     try:
@@ -338,4 +339,27 @@ def _one_paragraph(hint: str) -> Iterator[None]:
         _, *lines = [line.strip("│ ") for line in stderr.getvalue().strip().splitlines()]
         begin = 1 if _BOX_RULE.fullmatch(lines[0]) else 0
         message = itertools.takewhile(lambda line: not _BOX_RULE.fullmatch(line), lines[begin:])
-        raise UserError(f"{' '.join(message).rstrip('.')} ({hint})") from None
+        text = " ".join(message).rstrip(".")
+        if malformed := re.match(r"Error parsing (--[\w-]+):", text):
+            text = _malformed(malformed[1], words)
+        raise UserError(f"{text} ({hint})") from None
+
+
+def _malformed(name: str, words: list[str]) -> str:
+    """Return what the values of a flag have to be, and what they are."""
+    (kind,) = (field.type for field in _fields() if flag(field.name) == name)
+    begin = max(place for place, word in enumerate(words) if word.partition("=")[0] == name)
+    given = [word.partition("=")[2] for word in words[begin : begin + 1] if "=" in word]
+    given += itertools.takewhile(lambda word: not word.startswith("--"), words[begin + 1 :])
+    return f"{name} must be {_kind(kind)}; got {' '.join(given)!r}"
+
+
+def _kind(kind: Any) -> str:
+    """Return what the values of a type are called: "a whole number or None" of ``int | None``."""
+    if typing.get_origin(kind) is Annotated:
+        return _kind(typing.get_args(kind)[0])
+    parts = typing.get_args(kind)
+    if typing.get_origin(kind) is tuple:
+        return f"{len(parts)} numbers"
+    names = {int: "a whole number", float: "a number", type(None): "None"}
+    return " or ".join(names.get(part, part.__name__) for part in parts or (kind,))

@@ -48,8 +48,11 @@ class Recipe(
             raise UserError(
                 f"--freeze-body-epochs must be below --epochs; got {self.freeze_body_epochs} of {self.epochs}"
             )
-        if self.teacher_thresholds and not self.teacher:
-            raise UserError("--teacher-thresholds goes with --teacher, which is missing")
+        for field in ("teacher_thresholds", "teacher_weight"):
+            if getattr(self, field) != getattr(DataOptions, field) and not self.teacher:
+                raise UserError(f"{flag(field)} goes with --teacher, which is missing")
+        if self.sampling_threshold is not None and self.sampling != "repeat_factor":
+            raise UserError(f"--sampling-threshold goes with --sampling repeat_factor; got {self.sampling}")
         if self.teacher and self.probe:
             raise UserError("--probe trains on stored labels, to which --teacher cannot add; leave one out")
         self.model_overrides()  # these two only to raise for a malformed NAME=VALUE
