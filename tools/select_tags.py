@@ -15,6 +15,7 @@ each tag, without tags of other categories); tools/write_records.py adds the ima
 import Utils.command.interrupt  # noqa: F401  first: imports take long
 
 import argparse
+import dataclasses
 import os
 import pathlib
 import sys
@@ -36,7 +37,7 @@ from Utils.data import (
 )
 from Utils.data.dataset_selection import Pictures, Selection
 from Utils.data.default_definition import QUALITY_WORDS
-from Utils.data.definition import Definition, read_definition
+from Utils.data.definition import Definition, definition_from_dict, read_definition
 from Utils.data.selection_report import Outcome
 from Utils.data.sources.detection import Detected
 from Utils.data.sources.stream import Source
@@ -140,13 +141,37 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def definition_to_keep(options: argparse.Namespace) -> str | None:
-    """Return the text of the definition where it lies in the folder that is replaced, else None."""
-    if not options.definition:
-        return None
-    path = pathlib.Path(options.definition).resolve()
-    path = path / "definition.toml" if path.is_dir() else path
-    output = pathlib.Path(options.output).resolve()
-    return path.read_text(encoding="utf-8-sig") if path == output / "definition.toml" else None
+    """Return the text of the definition where it lies in the folder that is replaced, else None.
+
+    Raises UserError where another one lies there that was edited since the dataset was selected.
+    """
+    there = pathlib.Path(options.output) / "definition.toml"
+    if options.definition:
+        path = pathlib.Path(options.definition).resolve()
+        path = path / "definition.toml" if path.is_dir() else path
+        if path == there.resolve():
+            return path.read_text(encoding="utf-8-sig")
+    if there.is_file() and is_edited(there):
+        raise UserError(
+            f"{there} was edited since its dataset was selected, and would be lost: give it as the first "
+            "argument to select by it, or move it away"
+        )
+    return None
+
+
+def is_edited(path: pathlib.Path) -> bool:
+    """Whether the definition.toml of a dataset holds other rules than its dataset.json has."""
+    recorded = atomic.read_json(path.with_name(dataset_folder.MANIFEST), {"definition": dict})["definition"]
+    try:
+        rules = [
+            dataclasses.asdict(read_definition(path)),
+            dataclasses.asdict(definition_from_dict(recorded)),
+        ]
+    except UserError:  # not even a definition any more
+        return True
+    for part in rules:
+        part.pop("split_file")  # relative to where the command was run
+    return rules[0] != rules[1]
 
 
 def open_source(options: argparse.Namespace) -> tuple[Source, Pictures]:
@@ -195,7 +220,8 @@ def detect(options: argparse.Namespace) -> Detected:
             raise UserError(
                 f"the pictures in {options.origin} have no tags: no text of their name lies beside them "
                 "(1.jpg and 1.txt, .caption, .tags or .json). tools/tag_images.py RELEASE PATH writes such "
-                f"texts by a released tagger; --folder-tags takes the names of folders as tags. {error}"
+                "texts by a released tagger; --folder-tags takes the names of folders as tags. "
+                f"Apart from pictures, {error}"
             ) from error
         raise
 

@@ -76,6 +76,14 @@ def test_the_written_definition_gives_the_same_dataset(tmp_path, capsys):
     assert (dataset / "definition.toml").read_text() == text
     assert names(dataset) == ["a", "b"]
     assert "more" not in capsys.readouterr().err
+    # Changed and not used it is not lost, either.
+    for other in (text.replace("= 15", "= 3"), "not = TOML"):
+        (dataset / "definition.toml").write_text(other)
+        assert select_tags.main([*words[1:], "--overwrite"]) == 2
+        assert "definition.toml was edited since its dataset was selected" in capsys.readouterr().err
+        assert (dataset / "definition.toml").read_text() == other
+    (dataset / "definition.toml").write_text(text)
+    assert select_tags.main([*words[1:], "--overwrite"]) == 0
 
 
 def test_json_has_the_table(tmp_path, capsys):
@@ -107,6 +115,12 @@ def test_a_dataset_is_not_taken_for_its_pictures(tmp_path, capsys):
     dataset = selected(tmp_path)
     assert select_tags.main(["--from", str(dataset), "-o", str(tmp_path / "again")]) == 2
     assert f"write_records.py {dataset} goes on with it" in capsys.readouterr().err
+
+
+def test_a_dataset_among_its_pictures_is_passed_by(tmp_path):
+    write_pictures(tmp_path / "pictures", captions(20, "a", "b"))
+    first = posts(selected(tmp_path, output="pictures/made/dataset"))
+    assert posts(selected(tmp_path)).equals(first)
 
 
 def test_moved_pictures_are_asked_for_and_then_found(tmp_path, capsys):

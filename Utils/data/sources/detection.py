@@ -11,7 +11,7 @@ from typing import Any
 
 from Utils.command.cli import UserError, WorkError
 from Utils.command.text import join_names
-from Utils.data.sources import danbooru_post, json_lines, parquet_files, sqlite
+from Utils.data.sources import danbooru_post, json_lines, parquet_files, source_files, sqlite
 from Utils.files import compressed, csv_stream, damage
 from Utils.files.atomic import AnyPath, is_remote, to_path
 from Utils.images import image_folder
@@ -141,7 +141,7 @@ def _of_database(path: pathlib.Path) -> tuple[str, str]:
     try:
         tables = sqlite.read_schema(path)
     except (UserError, sqlite3.Error) as error:
-        return "", str(error)
+        return "", f"{_UNREADABLE} ({error})"
     if {"images", "tags", "imageTags"} <= set(tables):
         return "fire-eggs", f"{path.name} has the tables images, tags and imageTags"
     if "posts" in tables:
@@ -190,15 +190,18 @@ def _file_names(path: pathlib.Path) -> Iterator[str]:
     waiting = [""]
     while waiting:
         relative, folders = waiting.pop(0), []
-        with os.scandir(path / relative) as entries:
-            for entry in sorted(entries, key=lambda entry: entry.name):
-                if image_folder.is_hidden(entry.name):
-                    continue
-                name = image_folder.join(relative, entry.name)
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(name)
-                elif _is_file(entry):
-                    yield name
+        with os.scandir(path / relative) as scan:
+            entries = sorted(scan, key=lambda entry: entry.name)
+        if relative and source_files.is_output(entry.name for entry in entries):
+            continue
+        for entry in entries:
+            if image_folder.is_hidden(entry.name):
+                continue
+            name = image_folder.join(relative, entry.name)
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(name)
+            elif _is_file(entry):
+                yield name
         waiting += folders
 
 

@@ -112,6 +112,9 @@ def test_what_no_source_is_says_what_was_looked_for_and_what_is_there(tmp_path):
     database(tmp_path / "c.db", "people")
     with pytest.raises(UserError, match="an SQLite database with the tables people"):
         sources.detect(tmp_path / "c.db")
+    (tmp_path / "d.db").write_bytes(b"SQLite format 3\0junk")
+    with pytest.raises(UserError, match=r"it is a file that cannot be read \(.*d.db is no SQLite database"):
+        sources.detect(tmp_path / "d.db")
 
 
 def test_every_source_has_a_description():
