@@ -23,9 +23,8 @@ from Utils.images.augmentation import Augmentation
 from Utils.recipe import command_line, initial_weights
 from Utils.recipe.initial_weights import Source, TagMatch
 from Utils.recipe.recipe import Recipe
-from Utils.tags import tag_list
 from Utils.training import console
-from Utils.training.run_folder import Run
+from Utils.training.run_folder import Run, as_recorded
 
 if TYPE_CHECKING:
     import keras
@@ -58,15 +57,18 @@ def _run(name: str, arguments: command_line.ParsedArguments, dataset: Dataset) -
         console.say(choice.text(recipe))
     import Models
     from Utils.training import compiled_step, devices, dry_run, freezing, topology, weight_sharding
+    from Utils.training.rematerialization import decide
 
     target = topology.find(arguments.topology)
     family = Models.family(recipe.model or (arguments.source.model if arguments.source else ""))
     sharding = weight_sharding.build(recipe.shard_model, family.SHARD_AXES)
     found = devices.of_topology(target, sharding) if target else devices.find(sharding)
-    recipe = found.settled(recipe)
+    recipe = found.settled(as_recorded(recipe, arguments.run_dir))
     # A dry run does all of this too, so that it refuses what the run would: the folder is made afterwards.
     with compiled_step.weights_without_memory() if target else contextlib.nullcontext():
         experiment = _set_up(recipe, dataset, found, arguments.source, arguments.run_dir)
+        if recipe.rematerialize == "auto":
+            experiment = decide(experiment, target, arguments, _trained_model, _compile)
         steps = experiment.facts["steps_per_epoch"]
         body = freezing.Freezing(recipe.freeze_body_epochs, steps, functools.partial(_compile, experiment))
         # A body that is frozen at first needs less than it does later.
@@ -74,7 +76,8 @@ def _run(name: str, arguments: command_line.ParsedArguments, dataset: Dataset) -
     if arguments.dry_run:
         return dry_run.show(experiment, arguments, target)
     with found.first_host_first("run folder"):
-        run = Run(arguments.run_dir, name, recipe, dataset, experiment.facts, found.is_first_host)
+        recipe, facts = experiment.recipe, experiment.facts
+        run = Run(arguments.run_dir, name, recipe, dataset, facts, found.is_first_host)
     with run:
         return _train(experiment, body, run, name)
 
@@ -118,6 +121,7 @@ def _set_up(
         records=records,
         pictures=pictures,
         groups=groups(recipe, dataset, source, pictures),
+        mixup_rows=mixup_rows,
     )
     if recipe.probe:
         probing.require_possible(experiment, run_dir)
@@ -134,15 +138,11 @@ def _check(recipe: Recipe, dataset: Dataset, devices: "Devices", run_dir: str) -
 
     if recipe.model:
         Models.spec(recipe.model, **recipe.model_overrides())
-    losses.build(recipe, _tag_weights(recipe, dataset))
+    losses.build(recipe, dataset.tag_weights(recipe.tag_weights))
     optimizers.check(recipe)
     devices.require_accumulation(recipe.gradient_accumulation)
     checkpoint_savers.check(run_dir, devices)
     devices.compiles(recipe.jit_compile)
-
-
-def _tag_weights(recipe: Recipe, dataset: Dataset) -> "np.ndarray | None":
-    return tag_list.weights(dataset.tags, recipe.tag_weights) if recipe.tag_weights else None
 
 
 def _data(
@@ -157,7 +157,7 @@ def _data(
     facts = experiment.derive_facts(recipe, dataset, devices, int(counts.sum()), records)
     streams = host_sharding.RecordStreams(counts, facts["records"], facts["batch_size"])
     # A host reads its own rows of every global batch; the batches are the same for any number of hosts.
-    shared_options = _batch_options(recipe, dataset, records, facts["batch_size"])
+    shared_options = records.batch_options(dataset, recipe.image_size, facts["batch_size"])
     shared_options["host"] = devices.host
 
     packed = shard_stats.room_for_packed_labels(
@@ -183,14 +183,6 @@ def _data(
         return Generators.eval_dataset(dataset.shards("validation"), **options)
 
     return facts, batches, validation if "validation" in dataset.splits else None, streams.rows_each
-
-
-def _batch_options(
-    recipe: Recipe, dataset: Dataset, records: "TrainingRecords", batch_size: int
-) -> dict[str, Any]:
-    """Return the options that every dataset of an experiment has."""
-    sizes = {"num_labels": dataset.num_labels, "image_size": recipe.image_size}
-    return {**sizes, "batch_size": batch_size, "unknown": records.unknown_mask}
 
 
 def _models(
@@ -222,12 +214,19 @@ def _models(
             model = Models.build(recipe.model, classifier_activation=None, **sizes, **overrides)
         if recipe.probe:
             return model, transfer.split_at_head(model, bool(source and source.new_head))[1]
-        trained_model = Models.rematerialized(model) if recipe.rematerialize == "blocks" else model
-        if recipe.augment_on == "host":
-            return model, trained_model
-        # Partners are among neighboring rows, as on the host, if every device has whole groups of them.
-        has_groups = recipe.batch_size_per_device % mixup_rows == 0
-        return model, Models.with_augmentation(trained_model, mixup_rows if has_groups else None)
+        return model, _trained_model(model, recipe, mixup_rows)
+
+
+def _trained_model(model: "keras.Model", recipe: Recipe, mixup_rows: int) -> "keras.Model":
+    """Return what is trained of a model: it, or one around it that has its weights."""
+    import Models
+
+    trained_model = Models.rematerialized(model) if recipe.rematerialize == "blocks" else model
+    if recipe.augment_on == "host":
+        return trained_model
+    # Partners are among neighboring rows, as on the host, if every device has whole groups of them.
+    has_groups = recipe.batch_size_per_device % mixup_rows == 0
+    return Models.with_augmentation(trained_model, mixup_rows if has_groups else None)
 
 
 def _start(
@@ -284,7 +283,7 @@ def _compile(experiment: "Experiment", *, frozen: bool, start_step: int) -> None
                 model, recipe.layer_decay, recipe.learned_rate_factor, experiment.is_new, experiment.new_head
             ),
         )
-        loss = losses.build(recipe, _tag_weights(recipe, experiment.dataset))
+        loss = losses.build(recipe, experiment.dataset.tag_weights(recipe.tag_weights))
         trained_model.compile(
             optimizer,
             loss,
@@ -332,7 +331,7 @@ def _features(experiment: "Experiment", run: Run) -> "Iterator[Experiment]":
     folder, made_by = run.folder / probing.FEATURES, probing.made_by(body, experiment)
     with feature_cache.FeatureCache(folder, head.input_shape[-1], dataset.num_labels, made_by) as cache:
         records = experiment.records
-        options = _batch_options(recipe, dataset, records, recipe.batch_size_per_device)
+        options = records.batch_options(dataset, recipe.image_size, recipe.batch_size_per_device)
         kept = {"train": records.keep}
         feature_cache.fill_splits(cache, dataset, counts, kept, body.predict_on_batch, options)
         yield probing.on_features(experiment, cache, counts)

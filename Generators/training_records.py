@@ -35,6 +35,11 @@ class TrainingRecords:
         """What ``Generators.train_dataset`` takes of them, beside the unknown labels."""
         return {"keep": self.keep, "repeats": self.repeats, "teacher": self.teacher}
 
+    def batch_options(self, dataset: Dataset, image_size: int | None, batch_size: int) -> dict[str, Any]:
+        """Return what ``Generators.train_dataset`` and ``eval_dataset`` both take."""
+        sizes = {"num_labels": dataset.num_labels, "image_size": image_size, "batch_size": batch_size}
+        return {**sizes, "unknown": self.unknown_mask}
+
     @property
     def unknown_mask(self) -> UnknownMask | None:
         """The unknown labels as the pipelines take them."""

@@ -70,6 +70,10 @@ class Dataset:
         """Return the number of tags."""
         return len(self.tags)
 
+    def tag_weights(self, column: str) -> np.ndarray | None:
+        """Return a weight of every tag, see `tag_list.weights`; None for the column ""."""
+        return tag_list.weights(self.tags, column) if column else None
+
     def shards(self, split: str) -> list[str]:
         """Return the paths of a split's TFRecord files in order; UserError names the splits there are."""
         return [str(self.folder / shard["file"]) for shard in self.shard_entries(split)]

@@ -292,9 +292,11 @@ class RunOptions(Checked):
     attention_implementation: Literal["auto", "fused", "plain"] = "auto"
     """Self-attention: plain keeps the weights of all pairs of tokens, fused computes them piece by piece;
     auto is fused for 1,024 tokens or more on a TPU with jax, else plain. The same but for rounding."""
-    rematerialize: Literal["none", "blocks"] = "none"
+    rematerialize: Literal["none", "blocks", "auto"] = "none"
     """blocks: keep the inputs of blocks only and compute the rest again in the backward pass: the same
-    numbers with less memory and about a third more work; for what does not fit otherwise."""
+    numbers with less memory and about a third more work. auto: blocks where the compiled step does not fit
+    into the memory of a device without, on jax's accelerators and with --topology, else none; the run records
+    which and why."""
     shard_model: Annotated[int, AT_LEAST_1] = 1
     """Devices that weights, gradients and optimizer state are spread over, on jax; a divisor of their number.
     1: every device has all of them. The batch and the result do not depend on it."""

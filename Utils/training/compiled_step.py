@@ -78,7 +78,7 @@ def weights_without_memory() -> Iterator[None]:
 @contextlib.contextmanager
 def distributed(target: Topology, sharding: WeightSharding | None) -> Iterator[Any]:
     """Let Keras distribute over the devices of a topology within the block; yield the distribution."""
-    distribution = weight_sharding.distribution(list(topology.jax_devices(target.name)), sharding)
+    distribution = weight_sharding.distribution(target.jax_devices, sharding)
     before = keras.distribution.distribution()
     keras.distribution.set_distribution(distribution)
     try:
@@ -161,7 +161,8 @@ def compile_step(experiment: Experiment, target: Topology, batch_size: int, leve
 def digest(lowered: Any, target: Topology, level: str) -> str:
     """Return the digest of all that decides what the compiler makes."""
     value = hashlib.sha256(lowered.as_text().encode())
-    for part in (target.name, level, *topology.versions().values()):
+    chip = target.name or f"{target.device_kind}, {target.memory_limit} bytes"
+    for part in (chip, level, *topology.versions().values()):
         value.update(f"\n{part}".encode())
     return value.hexdigest()[:32]
 
@@ -183,7 +184,8 @@ def compiled(traced: Any, target: Topology, level: str) -> tuple[CompiledStep, s
     except jax.errors.JaxRuntimeError as error:
         needed = topology.exceeded(str(error))
         if needed is None:
-            raise WorkError(f"the TPU's compiler fails: {str(error).splitlines()[0]}") from error
+            message = str(error).splitlines()[0]
+            raise WorkError(f"the compiler for {target.device_kind} fails: {message}") from error
         seconds = time.perf_counter() - begin
         temporary = max(0, needed[0] - arguments)
         return CompiledStep(False, needed[0], arguments, temporary, None, None, {}, None, seconds, flops), ""

@@ -21,7 +21,7 @@ from Utils.command import accelerators
 from Utils.command.cli import UserError, WorkError
 from Utils.command.machine import has_amx
 from Utils.recipe.recipe import Recipe
-from Utils.training import console, weight_sharding
+from Utils.training import console, topology, weight_sharding
 from Utils.training.topology import Topology
 from Utils.training.weight_sharding import WeightSharding
 
@@ -31,6 +31,7 @@ HOST_VARIABLES = (
     "KERAS_DISTRIBUTION_JOB_ADDRESSES", "KERAS_DISTRIBUTION_NUM_PROCESSES", "JAX_COORDINATOR_ADDRESS",
 )  # fmt: skip
 POD_HOSTS = "TPU_WORKER_HOSTNAMES"
+MEGA = 10**6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +90,22 @@ class Devices:
             return recipe
         console.say(f"--dtype-policy auto is {self.dtype_policy} on {self.text}")
         return dataclasses.replace(recipe, dtype_policy=self.dtype_policy)
+
+    def compiled_for(self) -> Topology | None:
+        """Return these devices as what a step is compiled for; None where they do not say their memory.
+
+        All hosts must ask; the least memory counts.
+        """
+        if keras.backend.backend() != "jax" or self.kind == "CPU":
+            return None
+        import jax
+        from jax.experimental import multihost_utils
+
+        stats = [device.memory_stats() or {} for device in jax.local_devices()]
+        limit = min(values.get("bytes_limit", 0) for values in stats)
+        if self.host[1] > 1:  # in MB: the numbers that hosts exchange have 32 bits
+            limit = int(multihost_utils.process_allgather(limit // MEGA).min()) * MEGA
+        return topology.here(limit) if limit else None
 
     def barrier(self, name: str) -> None:
         """Wait until all hosts have come to the barrier of that name."""

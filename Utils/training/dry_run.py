@@ -7,7 +7,15 @@ from typing import Any
 from Utils.command import cli
 from Utils.recipe.command_line import ParsedArguments
 from Utils.recipe.recipe import Recipe
-from Utils.training import chips, compiled_step, largest_batch, memory_estimate, run_folder, time_estimate
+from Utils.training import (
+    chips,
+    compiled_step,
+    largest_batch,
+    memory_estimate,
+    rematerialization,
+    run_folder,
+    time_estimate,
+)
 from Utils.training.compiled_step import CompiledStep
 from Utils.training.experiment import Experiment
 from Utils.training.topology import Topology
@@ -26,6 +34,8 @@ def show(experiment: Experiment, arguments: ParsedArguments, target: Topology | 
     sharding = experiment.devices.sharding
     with compiled_step.distributed(target, sharding) if target else contextlib.nullcontext():
         summary = experiment.summary()  # the form of attention depends on the devices
+    if decision := experiment.facts.get("rematerialize"):
+        summary["rematerialize"] = rematerialization.text(decision)
     if target is None:
         _print({**summary, **time_estimate.lines(experiment)}, summary, arguments.json)
         return 0
@@ -45,6 +55,9 @@ def show(experiment: Experiment, arguments: ParsedArguments, target: Topology | 
     else:
         step = compile_for(batch_size)
     value |= {"effort": arguments.effort, "batch_size_per_device": batch_size}
+    value |= {"rematerialize": experiment.recipe.rematerialize}
+    if decision:
+        value |= {"rematerialize_decision": decision}
     if not step.fits and (text := advice(experiment.recipe, target)):
         answer |= {"advice": text}
     text = {**summary, **lines(step, target, arguments.effort), **answer}

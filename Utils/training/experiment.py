@@ -16,7 +16,6 @@ from Utils.evaluation.soft_labels import SoftLabels
 from Utils.files import atomic
 from Utils.recipe import initial_weights
 from Utils.recipe.recipe import Recipe
-from Utils.tags import tag_list
 from Utils.training import memory_estimate
 from Utils.training.devices import Devices
 
@@ -44,6 +43,7 @@ class Experiment:
         pictures: (num_labels,) training pictures of each tag, where the first weights are from a source;
             None: not counted.
         groups: columns of tags by name, see `groups`; empty without a source or a new tag.
+        mixup_rows: the number of neighboring rows of a batch among which MixUp finds partners.
     """
 
     recipe: Recipe
@@ -60,6 +60,7 @@ class Experiment:
     records: Any = None
     pictures: np.ndarray | None = None
     groups: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    mixup_rows: int = 0
 
     @property
     def is_new(self) -> np.ndarray | None:
@@ -174,8 +175,7 @@ def derive_facts(
     contents = {}
     if recipe.unknown_labels:
         contents["--unknown-labels"] = atomic.sha256_of(recipe.unknown_labels)
-    if recipe.tag_weights:
-        weights = tag_list.weights(dataset.tags, recipe.tag_weights)
+    if (weights := dataset.tag_weights(recipe.tag_weights)) is not None:
         contents["--tag-weights"] = hashlib.sha256(weights.tobytes()).hexdigest()
     if repeats is not None:
         contents["--sampling"] = repeats.digest

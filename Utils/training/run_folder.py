@@ -4,6 +4,7 @@
 best.keras``
 """
 
+import dataclasses
 import importlib.metadata
 import os
 import pathlib
@@ -130,6 +131,21 @@ def require_free(folder: str | pathlib.Path) -> None:
     lock = atomic.to_path(folder) / ".lock"
     if not atomic.is_remote(lock) and lock.is_file():
         _lock(lock).close()
+
+
+def as_recorded(recipe: Recipe, folder: str) -> Recipe:
+    """Return the recipe with what a run has decided before about rematerialization, if it leaves that open.
+
+    With another number of images a device, or weights spread otherwise, the question is a new one.
+    """
+    file = atomic.to_path(folder) / "recipe.json" if folder else None
+    if recipe.rematerialize != "auto" or file is None or not file.is_file():
+        return recipe
+    old = {**Recipe().to_dict(), **read_recipe(file)[1]}
+    if any(old[name] != getattr(recipe, name) for name in ("batch_size_per_device", "shard_model")):
+        return recipe
+    console.say(f"--rematerialize auto is {old['rematerialize']}, as this run was started")
+    return dataclasses.replace(recipe, rematerialize=old["rematerialize"])
 
 
 def check(folder: str | pathlib.Path, recipe: Recipe, dataset: Dataset, facts: Mapping[str, Any]) -> bool:

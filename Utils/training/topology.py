@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from Utils.command import backend
+from Utils.command import accelerators, backend
 from Utils.command.cli import UserError
 from Utils.files import atomic, user_cache
 
@@ -38,7 +38,8 @@ TOO_LARGE = 2**20  # the side of a float32 matrix that no chip holds
 class Topology:
     """A TPU: its name for the compiler, its devices' number and kind, and each one's memory in bytes.
 
-    ``memory_limit`` is what the compiler lets a program have: a little less than the chip has.
+    ``memory_limit`` is what the compiler lets a program have: a little less than the chip has. The name is ""
+    for the devices of this process, see `here`.
     """
 
     name: str
@@ -50,6 +51,13 @@ class Topology:
     def text(self) -> str:
         """The topology in words."""
         return f"{self.devices} {self.device_kind} of {self.name}, compiled for, not here"
+
+    @property
+    def jax_devices(self) -> list[Any]:
+        """JAX's devices that programs are compiled for."""
+        import jax
+
+        return list(jax_devices(self.name)) if self.name else jax.devices()
 
 
 def canonical(name: str) -> str:
@@ -113,6 +121,14 @@ def find(name: str) -> Topology | None:
     return Topology(**answer)
 
 
+def here(memory_limit: int) -> Topology:
+    """Return the devices of this process, and of the hosts beside it, as what a step is compiled for."""
+    import jax
+
+    devices = jax.devices()
+    return Topology("", len(devices), devices[0].device_kind, memory_limit)
+
+
 def describe(name: str) -> dict[str, Any]:
     """Ask the compiler: return the fields of a `Topology`, or ``{"error": message}``."""
     import jax
@@ -174,8 +190,12 @@ def exceeded(message: str) -> tuple[int, int] | None:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of jax and libtpu: what a compiled program depends on beside its text."""
-    return {package: importlib.metadata.version(package) for package in ("jax", "libtpu")}
+    """Return the versions of jax and libtpu: what a compiled program depends on beside its text.
+
+    A machine without TPUs may lack libtpu.
+    """
+    names = ("jax", "libtpu") if accelerators.has_libtpu() else ("jax", "jaxlib")
+    return {package: importlib.metadata.version(package) for package in names}
 
 
 @contextlib.contextmanager
