@@ -161,17 +161,14 @@ def definition_to_keep(options: argparse.Namespace) -> str | None:
 
 def is_edited(path: pathlib.Path) -> bool:
     """Whether the definition.toml of a dataset holds other rules than its dataset.json has."""
-    recorded = atomic.read_json(path.with_name(dataset_folder.MANIFEST), {"definition": dict})["definition"]
+    manifest = atomic.read_json(path.with_name(dataset_folder.MANIFEST), {"definition": dict})
     try:
-        rules = [
-            dataclasses.asdict(read_definition(path)),
-            dataclasses.asdict(definition_from_dict(recorded)),
-        ]
+        definitions = read_definition(path), definition_from_dict(manifest["definition"])
     except UserError:  # not even a definition any more
         return True
-    for part in rules:
-        part.pop("split_file")  # relative to where the command was run
-    return rules[0] != rules[1]
+    # The place of a split file is relative to where the command was run.
+    there, recorded = (dataclasses.replace(definition, split_file=None) for definition in definitions)
+    return there != recorded
 
 
 def open_source(options: argparse.Namespace) -> tuple[Source, Pictures]:

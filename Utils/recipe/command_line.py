@@ -361,5 +361,5 @@ def _kind(kind: Any) -> str:
     parts = typing.get_args(kind)
     if typing.get_origin(kind) is tuple:
         return f"{len(parts)} numbers"
-    names = {int: "a whole number", float: "a number", type(None): "None"}
+    names: dict[Any, str] = {int: "a whole number", float: "a number", type(None): "None"}
     return " or ".join(names.get(part, part.__name__) for part in parts or (kind,))
