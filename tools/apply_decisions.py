@@ -61,6 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     _check(options)
     verdicts, disputed = decisions.verdicts(decisions.read(options.decisions))
+    if cut := decisions.cut_size(options.decisions):
+        print(f"a last line of {cut} bytes, cut off by a crash, is left out", file=sys.stderr)
     apply = _to_images if options.images else _to_database if options.db else _to_files
     corrections = apply(options, verdicts)
     summary = {
@@ -147,6 +149,8 @@ def _text(summary: Mapping[str, Any]) -> str:
             **summary
         )
     ]
+    if not summary["verdicts"]:
+        lines.append("no decision stands there, yes or no")
     if summary["disputed"]:
         lines.append(f"{summary['disputed']:,} pairs of post and tag are disputed and stay as they were")
     if summary["unknown_posts"]:
@@ -155,8 +159,9 @@ def _text(summary: Mapping[str, Any]) -> str:
     if summary.get("without_sidecar"):
         names = join_names(summary["without_sidecar"], 3)
         lines.append(f"{len(summary['without_sidecar']):,} pictures have no sidecar to correct: {names}")
-    for name, reason in list(summary.get("unreadable", {}).items())[:5]:
-        lines.append(f"not corrected: {name}: {reason}")
+    if unreadable := summary.get("unreadable"):
+        lines.append(f"{len(unreadable):,} sidecars are not corrected:")
+        lines += [f"  {name}: {reason}" for name, reason in list(unreadable.items())[:5]]
     if summary.get("sidecars_changed"):
         lines.append("the old sidecars are beside the new ones as .bak")
     if summary["posts_changed"]:

@@ -58,6 +58,12 @@ def read(path: str | os.PathLike) -> list[Decision]:
     return [_parse(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
 
 
+def cut_size(path: str | os.PathLike) -> int:
+    """Return the bytes of a last line that a crash cut off, which `read` leaves out."""
+    data = pathlib.Path(path).read_bytes()
+    return len(data) - _complete_size(data)
+
+
 def _complete_size(data: bytes) -> int:
     """Return how many bytes are complete lines; the last may lack its line end, but no part of its object."""
     end = data.rfind(b"\n") + 1

@@ -362,4 +362,4 @@ def _kind(kind: Any) -> str:
     if typing.get_origin(kind) is tuple:
         return f"{len(parts)} numbers"
     names: dict[Any, str] = {int: "a whole number", float: "a number", type(None): "None"}
-    return " or ".join(names.get(part, part.__name__) for part in parts or (kind,))
+    return " or ".join(names.get(part) or part.__name__ for part in parts or (kind,))

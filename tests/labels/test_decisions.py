@@ -74,8 +74,11 @@ def test_an_undo_uncovers_the_decision_before_it():
 
 def test_an_incomplete_last_line_is_left_out(tmp_path):
     path = write(tmp_path, decided(1, "yes"), decided(2, "no"))
-    path.write_bytes(path.read_bytes()[:-9])
+    assert decisions.cut_size(path) == 0
+    content = path.read_bytes()
+    path.write_bytes(content[:-9])
     assert decisions.read(path) == [decided(1, "yes")]
+    assert decisions.cut_size(path) == len(content) // 2 - 9
 
 
 @pytest.mark.parametrize(

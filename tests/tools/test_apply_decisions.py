@@ -95,6 +95,15 @@ def test_undo_takes_back_and_reviewers_vote(database, tmp_path, capsys):
     assert content(tmp_path / "y.db")[0] == [(11, 1), (11, 2)]
 
 
+def test_decisions_that_are_cut_off_or_missing_are_said(database, tmp_path, capsys):
+    path = write(tmp_path / "one.jsonl", [decided(10, 1, "no")])
+    path.write_bytes(path.read_bytes()[:-9])
+    assert apply_decisions.main([str(path), "--db", str(database), "-o", str(tmp_path / "y.db")]) == 0
+    printed = capsys.readouterr()
+    assert "bytes, cut off by a crash, is left out" in printed.err
+    assert "no decision stands there, yes or no" in printed.out
+
+
 def test_wrong_use_makes_nothing(database, tmp_path, capsys):
     lines = [decided(10, 1, "yes", name="sole")]
     assert run(lines, database, tmp_path) == 2
