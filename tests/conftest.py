@@ -1,6 +1,7 @@
 """The environment of every test: tensorflow as in the commands but quiet, no accelerator, no network."""
 
 import os
+import random
 
 import pytest
 
@@ -18,6 +19,12 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.timeout(3600))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    """Keras draws the seeds of weights from this: a test sees the same ones in any order, alone or not."""
+    random.seed(0)
 
 
 @pytest.fixture(scope="session")

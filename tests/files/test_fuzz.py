@@ -1,9 +1,9 @@
 """Every door through which a file is read: a damaged file is read, or is one error that names it, at once."""
 
 import dataclasses
+import os
 import pathlib
 import sqlite3
-import time
 import zipfile
 from collections.abc import Callable
 from typing import Any
@@ -145,6 +145,11 @@ DOORS = [
 IDS = [door.name for door in DOORS]
 
 
+def cpu_seconds():
+    """Of this process and those that it started: the clock's are of what else the machine does, too."""
+    return sum(os.times()[:4])
+
+
 def faults(door, folder, numbers):
     """What is wrong with how the door takes the mutants."""
     path = folder / door.name
@@ -154,7 +159,7 @@ def faults(door, folder, numbers):
     for number in numbers:
         damage, data = mutant(content, number)
         path.write_bytes(data)
-        start = time.monotonic()
+        start = cpu_seconds()
         try:
             door.read(path)
         except (UserError, WorkError) as error:
@@ -162,8 +167,8 @@ def faults(door, folder, numbers):
                 yield f"{damage}: the file is not named: {error}"
         except Exception as error:
             yield f"{damage}: {type(error).__name__}: {error}"
-        if time.monotonic() - start > door.seconds:
-            yield f"{damage}: it took {time.monotonic() - start:.1f} s"
+        if cpu_seconds() - start > door.seconds:
+            yield f"{damage}: it took {cpu_seconds() - start:.1f} s"
 
 
 @pytest.mark.filterwarnings("ignore")

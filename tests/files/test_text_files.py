@@ -37,7 +37,7 @@ def laughs():
 )
 def test_hostile_text_is_one_error_at_once(tmp_path, name, content, fault):
     (tmp_path / name).write_text(content)
-    start = time.monotonic()
+    start = time.process_time()  # not the clock's: other processes may keep this one waiting
     with pytest.raises(UserError, match=rf"{name}.*{fault}"):
         if name == "x.json":
             atomic.read_json(tmp_path / name)
@@ -45,7 +45,7 @@ def test_hostile_text_is_one_error_at_once(tmp_path, name, content, fault):
             text_files.read_toml(tmp_path / name, "a definition")
         else:
             text_files.read_yaml(tmp_path / name, "a sweep")
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_good_files_are_read(tmp_path):
