@@ -20,8 +20,8 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
 
 
 @contextlib.contextmanager
-def served(**limits):
-    """Yield (host, port) of a small app that is answered from a thread."""
+def running(**limits):
+    """Yield the server of a small app, which answers from a thread."""
     app, limits = flask.Flask(__name__), dataclasses.replace(LIMITS, **limits)
     app.add_url_rule("/", "read", lambda: "read")
     app.add_url_rule("/", "write", lambda: str(len(flask.request.get_data())), methods=["POST"])
@@ -29,14 +29,25 @@ def served(**limits):
     server = http_server.listen(http_server.protect(app, limits), port=0, limits=limits)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    address = urllib.parse.urlsplit(http_server.url_of(server))
     try:
-        yield address.hostname, address.port
+        yield server
     finally:
         # In the thread of the loop, which would else wait for sockets that are closed.
         server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map, ignore_all=True))
         thread.join(10)
         server.task_dispatcher.shutdown()
+
+
+def address_of(server):
+    parts = urllib.parse.urlsplit(http_server.url_of(server))
+    return parts.hostname, parts.port
+
+
+@contextlib.contextmanager
+def served(**limits):
+    """Yield (host, port) of a small app that is answered from a thread."""
+    with running(**limits) as server:
+        yield address_of(server)
 
 
 def connect(address):
@@ -100,14 +111,18 @@ def test_a_connection_that_is_used_has_no_deadline():
 @pytest.mark.parametrize("chunked", [False, True])
 def test_the_413_is_read_by_a_client_that_sends_on(chunked):
     body = b"x" * (8 << 20)  # more than fits into the buffers of both sides
-    with served() as address:
-        line = http.client.HTTPConnection(*address, timeout=10)
+    with running() as server:
+        line = http.client.HTTPConnection(*address_of(server), timeout=10)
         line.request("POST", "/", iter([body]) if chunked else body, encode_chunked=chunked,
                      headers={"Transfer-Encoding": "chunked"} if chunked else {})  # fmt: skip
         reply = line.getresponse()
         assert reply.status == 413
         assert "error" in json.loads(reply.read())
         line.close()
+        until = time.monotonic() + 10
+        while server.active_channels:  # its place is free again
+            assert time.monotonic() < until
+            time.sleep(0.01)
 
 
 @pytest.mark.reliability("JSON nested a hundred thousand deep, or not JSON", "400 with the reason")

@@ -125,6 +125,8 @@ def test_a_keras_model_is_taken_as_well(tmp_path):
     tagger = onnx_tagger.load(tmp_path / "run", lambda path: loaded)
     assert tagger.name == "run"
     assert tagger.probabilities(np.full((2, 8, 8, 3), 51, np.uint8)) == pytest.approx(0.2)
+    with pytest.raises(UserError, match="--device is for models that onnxruntime runs"):
+        onnx_tagger.load(tmp_path / "run", lambda path: loaded, device="cpu")
     loaded.tags = None
     with pytest.raises(UserError, match="no names"):
         onnx_tagger.load(tmp_path / "run", lambda path: loaded)

@@ -20,5 +20,8 @@ def test_the_document_has_the_routes_of_the_app(tmp_path):
     described = {(method, path) for path, methods in document["paths"].items() for method in methods}
     assert described == routes - {("get", "/openapi.json")}
     for methods in document["paths"].values():
-        for operation in methods.values():
+        for method, operation in methods.items():
             assert "200" in operation["responses"]
+            assert ("requestBody" in operation) == (method == "post")
+    kinds = document["paths"]["/tag"]["post"]["requestBody"]["content"]
+    assert "multipart/form-data" in kinds

@@ -65,6 +65,11 @@ def test_autotaggers_client(client):
     assert [result["filename"] for result in results] == ["blue.png", "red.png"]
     assert list(results[0]["tags"]) == ["blue_sky", "rei_(eva)"]
     assert results[1]["tags"] == {"red_(color)": 1.0, "rating:s": pytest.approx(0.8)}
+    plain, low = (
+        client.post("/evaluate", data={"file": (io.BytesIO(BLUE), "b.png"), **more}, headers=HOST).json
+        for more in ({"format": "json"}, {"format": "json", "threshold": "0.1", "limit": "50"})
+    )
+    assert plain == low and len(plain[0]["tags"]) > 2
     for data in ({}, {"file": (io.BytesIO(BLUE), "b.png"), "format": "html"},
                  {"file": (io.BytesIO(BLUE), "b.png"), "limit": "few"}):  # fmt: skip
         assert client.post("/evaluate", data=data, headers=HOST).status_code == 400

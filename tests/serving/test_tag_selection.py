@@ -44,6 +44,7 @@ def test_thresholds_compare_in_the_dtype_of_the_probabilities():
 def test_equal_probabilities_keep_the_order_of_the_list_and_max_tags_takes_the_likeliest():
     first_three = selector(max_tags=3)
     assert names(first_three.select(np.full(8, 0.9, np.float32))) == ["long_hair", "^_^", "solo"]
+    assert names(selector(max_tags=1).select(np.full(8, 0.9, np.float32))) == ["long_hair"]
     with pytest.raises(UserError, match="1 or more"):
         selector(max_tags=0)
 

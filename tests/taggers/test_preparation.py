@@ -16,8 +16,15 @@ def test_layout_channels_and_range():
     assert np.array_equal(first[:, 0], PICTURES[..., 2])
     scaled = Preparation(2, divisor=255.0, mean=(0.5,) * 3, std=(0.5,) * 3).tensor(PICTURES)
     assert np.allclose(scaled, PICTURES / 127.5 - 1)
-    assert Preparation(2, divisor=255.0).range_text == "0..1"
+    assert (Preparation(2).range_text, Preparation(2, divisor=255.0).range_text) == ("0..255", "0..1")
     assert "less 0.5,0.5,0.5" in Preparation(2, divisor=255.0, mean=(0.5,) * 3).range_text
+
+
+def test_pictures_are_prepared_as_for_evaluation_where_nothing_else_is_told():
+    noise = np.random.default_rng(0).integers(0, 256, (300, 200, 3), np.uint8)
+    data, damages = codec.encode_jpeg(noise), []
+    assert np.array_equal(Preparation(16).picture(data, damages), codec.prepare(data, 16))
+    assert damages == []
 
 
 def test_a_picture_that_is_none_is_refused():

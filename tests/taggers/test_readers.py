@@ -46,6 +46,11 @@ def test_categories_and_published_thresholds(tmp_path):
         seen[name] = (categories, *tag_selection.thresholds_of(tagger))
     assert seen["camie"][0] == seen["cl_tagger"][0] == foreign_releases.WORDS
     assert seen["e621"][0][4:7] == ["meta", "category 7", "category 8"]
+    names = tmp_path / "e621" / "categories.json"
+    for is_named in (False, True):
+        evidence = onnx_tagger.open_release(tmp_path / "e621").evidence
+        assert any("5 is shown as meta" in sentence for sentence in evidence) != is_named
+        names.write_text('[{"category": 5, "name": "species"}]')
     assert seen["joytag"][0] == ["general"] * 8
     assert seen["deepdanbooru"][0] == ["general"] * 7 + ["character"]
     assert np.abs(seen["animetimm"][1] - 0.1 * np.arange(8)).max() < 1e-12
@@ -91,6 +96,7 @@ def test_camies_second_version_is_normalized_and_says_so(tmp_path):
         ("camie", "metadata.json", '{"idx_to_tag": {"1": "a"}, "tag_to_category": {}}', "none is 0"),
         ("camie", "metadata.json", '{"idx_to_tag": {"0": "a"}, "tag_to_category": {}}', "no category.*'a'"),
         ("cl_tagger", "tag_mapping.json", '{"0": "a"}', "tag 0 is a"),
+        ("cl_tagger", "tag_mapping.json", '{"0": {"tag": 5, "category": "general"}}', "are texts; got 5"),
         ("cl_tagger", "tag_mapping.json", "[]", "an object"),
         ("joytag", "top_tags.txt", "\n", "is empty"),
         ("joytag", "top_tags.txt", "one\n", "has 1 rows, but model.onnx gives 8"),

@@ -35,6 +35,18 @@ def test_stages_resize_crop_and_pad(tmp_path):
     assert rescaled.divisor == 2
 
 
+def test_the_middle_is_cropped_and_two_sizes_are_a_height_and_a_width(tmp_path):
+    image = np.repeat(np.arange(12 * 20, dtype=np.uint8).reshape(12, 20, 1), 3, axis=2)
+    crop = read(tmp_path, [{"type": "center_crop", "size": 8}]).preparation.fit
+    assert np.array_equal(crop(image, 8), image[2:10, 6:14])
+    low = crop(image[:5], 8)  # 3 rows are missing: one of them above
+    assert np.array_equal(low[1:6], image[:5, 6:14])
+    assert not low[0].any() and not low[6:].any()
+    squash = read(tmp_path, [{"type": "resize", "size": [8, 8], "interpolation": "nearest"}]).preparation.fit
+    assert squash(image, 8).shape == (8, 8, 3)
+    assert (squash(image, 8)[0, 0, 0], squash(image, 8)[-1, -1, 0]) == (1, 11 * 20 + 18)
+
+
 def test_stages_that_make_no_square_get_one(tmp_path):
     alone = read(tmp_path, {"stages": [{"type": "resize", "size": 8}, {"type": "to_tensor"}]}).preparation
     assert "white square, then" in alone.about

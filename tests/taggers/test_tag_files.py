@@ -13,6 +13,7 @@ def test_categories_keep_their_names():
     names = tag_list.category_names(tags)
     shown = [tag_list.category_name(code, names) for code in tags["category"]]
     assert shown == ["general", "copyright", "year", "model"]
+    assert tags["category"].tolist() == [0, 3, 11, 10]  # boorus use the codes below
     assert tags["tag_id"].tolist() == [tag_list.name_id(name) for name in "abcd"]
     assert tag_files.with_ratings(["rating:safe", "solo"], ["general"] * 2) == ["rating", "general"]
 
@@ -62,6 +63,8 @@ def test_a_category_without_a_threshold_has_none(tmp_path):
     tags = tag_files.frame(["a", "b"], ["general", "character"])
     values, _ = tag_files.category_thresholds(tmp_path, tags)
     assert np.isnan(values[0]) and values[1] == 0.6
+    (tmp_path / "thresholds.csv").write_text("category,threshold\n0,0.5\n4,0.6")  # editors leave the end out
+    assert tag_files.category_thresholds(tmp_path, tags)[0].tolist() == [0.5, 0.6]
 
 
 def test_lines(tmp_path):
