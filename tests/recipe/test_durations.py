@@ -17,6 +17,8 @@ def test_durations_in_steps(text, steps):
 def test_durations_in_time():
     seconds = {"90s": 90, "10m": 600, "2 h": 7200, "1.5 hours": 5400}
     assert {text: durations.parse(text, time=True).amount for text in seconds} == seconds
+    with pytest.raises(UserError, match="not in time; got '10m'"):
+        durations.parse("10m")
     with pytest.raises(UserError, match="not in time"):
         durations.parse("10m", time=True).steps(10, 32)
 

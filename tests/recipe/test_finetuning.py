@@ -34,6 +34,9 @@ def test_presentations_grow_slower_than_pictures():
 def test_many_pictures_keep_the_mixup_of_the_source():
     assert chosen(NEW).mixup_alpha == Recipe().mixup_alpha
     assert chosen(dataclasses.replace(NEW, records=900)).mixup_alpha == 0.2
+    few = [dataclasses.replace(NEW, records=900, is_probe=is_probe) for is_probe in (False, True)]
+    said = [any("mixup_alpha" in one.fields for one in finetuning.choose(each)) for each in (NEW, *few)]
+    assert said == [False, True, False]
 
 
 def test_without_new_tags_only_the_size_changes():
@@ -68,7 +71,7 @@ def test_every_choice_is_said_with_its_reason_and_what_was_given_instead():
     assert "--image-size 448: the source's" in text
     assert "--learning-rate 0.0001: as given, not --learning-rate 0.003 by the rule; new tags (20)" in text
     assert "9,000 pictures, 45,000 presentations" in text
-    assert "120 kept tags" in text
+    assert "the rows of 120 kept tags and the body stay" in text
 
 
 @pytest.mark.parametrize(

@@ -188,3 +188,11 @@ def test_tags_that_a_probe_has_learned_count_as_new(tmp_path):
     assert source.probed == ("b",)
     assert initial_weights.is_new(source, tags("a", "b", "x", first_id=1)).tolist() == [False, True, False]
     assert initial_weights.is_new(source, tags("a", "b", "x", first_id=90)).tolist() == [False, True, True]
+
+
+def test_of_another_head_no_output_is_kept():
+    """Nor of a timm folder without a list, whose outputs are classes of something else."""
+    fields = {"recorded": None, "tags": None, "order": "rgb", "new_head": False, "file": "x", "num_labels": 2}
+    for more in ({}, {"new_head": True, "tags": tags("a", "b")}):
+        match = initial_weights.match_tags(SimpleNamespace(**fields | more), tags("a", "b"))
+        assert (match.rows.tolist(), match.new, match.new_head) == ([-1, -1], ("a", "b"), bool(more))

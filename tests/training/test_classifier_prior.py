@@ -1,9 +1,12 @@
 """Utils/training/classifier_prior.py: the constant logit at which a loss's expected gradient is 0."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 
+from Utils.recipe.recipe import Recipe
 from Utils.training import classifier_prior, losses
 
 FREQUENCIES = np.array([1e-6, 1e-4, 0.001, 0.01, 0.1, 0.3, 0.5, 0.9, 0.99])
@@ -93,3 +96,13 @@ def test_tags_that_depend_on_one_another_have_the_log_odds():
     best, has_none = classifier_prior.logits(Softmax(), FREQUENCIES)
     assert has_none.all()
     np.testing.assert_allclose(best, np.log(FREQUENCIES / (1 - FREQUENCIES)), rtol=1e-6)
+
+
+def test_a_recipe_says_where_no_constant_is_best_or_starts_at_one_half(capsys):
+    frequencies = np.array([0.1, 0.99])
+    recipe = Recipe(loss="asl", asl_gamma_neg=4.0, asl_clip=0.05)
+    assert classifier_prior.first_biases(recipe, frequencies)[1] == pytest.approx(np.log(99), rel=1e-6)
+    assert "no constant answer is best for loss asl on 1 of 2 tags" in capsys.readouterr().err
+    assert (classifier_prior.first_biases(Recipe(loss="bce"), frequencies) != 0).all()
+    assert not classifier_prior.first_biases(dataclasses.replace(recipe, prior_bias=False), frequencies).any()
+    assert capsys.readouterr().err == ""

@@ -75,12 +75,26 @@ def test_every_tag_has_a_row_and_silent_ones_are_named(experiment, tmp_path):
     assert "2 of them with 30 or more training pictures: micro F1 0.9000, macro F1 0.8500" in text
     assert "never predicted: 1 with their training pictures: owl (4)" in text
     assert "not scored, as no validation picture has them: 1 with their training pictures: cat (50)" in text
+    for pictures, words in (([30, 31, 40], "all of them have"), ([4, 29, 9], "none of them has")):
+        table.loc[1:, "training_pictures"] = pictures
+        text = "\n".join(finetune_report.lines([row(1, 0.8, 0.7)], {}, {"kept": 1, "new": 3}, BY, 9, table))
+        assert f"; {words} 30 or more training pictures" in text
 
 
 def test_rare_tags_are_named(capsys):
     finetune_report.warn_of_rare(["often", "seldom"], [50, 3])
     assert "1 of 2 new tags have fewer than 10 training pictures" in capsys.readouterr().err
     finetune_report.warn_of_rare(["often"], [50])
+    assert capsys.readouterr().err == ""
+
+
+def test_tags_of_every_picture_and_new_ones_of_few_are_warned_of(capsys):
+    names, is_new = pd.Series(["sky", "cat", "owl"]), np.array([False, True, True])
+    finetune_report.warn_of_counts(names, np.array([40, 39, 3]), is_new, 40)
+    said = capsys.readouterr().err
+    assert "1 of 3 tags are on every training picture" in said and "would: sky" in said
+    assert "1 of 2 new tags have fewer than 10 training pictures" in said
+    finetune_report.warn_of_counts(names, np.array([3, 39, 39]), is_new, 40)
     assert capsys.readouterr().err == ""
 
 

@@ -33,7 +33,9 @@ def test_prepared_gives_unknown_labels_no_weight():
 
 
 def test_only_losses_with_an_epoch_have_a_state():
-    states = {name: len(losses.build(name).states) for name in losses.LOSSES}
+    built = {name: losses.build(name) for name in losses.LOSSES}
+    assert [loss.name for loss in built.values()] == list(built)
+    states = {name: len(loss.states) for name, loss in built.items()}
     assert {name for name, number in states.items() if number} == {"splc", "ll_r", "ll_ct"}
 
 
@@ -54,3 +56,11 @@ def test_a_compiled_step_sees_the_epoch_of_the_loop():
     expected = [values(losses.ll_r, HARD, LOGITS, epoch=e, delta_rel=50.0).mean() for e in range(3)]
     np.testing.assert_allclose(seen, expected, rtol=1e-5)
     assert seen[0] > seen[1] > seen[2]
+
+
+def test_the_activation_at_the_end_of_a_model_is_seen():
+    images = keras.Input((9,))
+    linear, sigmoid = (keras.layers.Dense(9, activation=name)(images) for name in (None, "sigmoid"))
+    models = [keras.Model(images, each) for each in (linear, sigmoid, [sigmoid, sigmoid])]
+    models += [keras.Model(images, models[1](images))]
+    assert [tag_loss._ends_with_activation(model) for model in models] == [False, True, False, True]
