@@ -29,6 +29,7 @@ from Utils.files.atomic import provenance, read_json, to_path
 from Utils.files.model_files import RELEASED_MODEL, RUN_MODELS
 from Utils.files.outputs import require_replaceable_folder
 from Utils.images import codec, image_folder, image_reader, places
+from Utils.recipe.recipe import RECIPE_FILE, read_recipe
 from Utils.serving import onnx_tagger
 from Utils.tags import tag_list
 
@@ -225,7 +226,7 @@ def _run(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
     A run is named by its folder; a file that a run did not write, by its own name.
     """
     folder = path if path.is_dir() else path.parent
-    recipe = read_json(folder / "recipe.json", dict) if (folder / "recipe.json").is_file() else {}
+    recipe = read_recipe(folder / RECIPE_FILE)[1] if (folder / RECIPE_FILE).is_file() else {}
     name = path.resolve().name if path.is_dir() else path.stem
     if path.is_file() and recipe and path.stem in ("best", "model"):
         name = folder.resolve().name

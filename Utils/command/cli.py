@@ -240,7 +240,7 @@ def value_of(text: str) -> typing.Any:
         return words[text.lower()]
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, MemoryError, RecursionError):  # the last two are nested too deep
         return text
 
 

@@ -17,6 +17,8 @@ from typing import Annotated, Any
 
 from Utils.command.cli import UserError
 
+_MOST_TEXT = 60  # characters of a wrong value in an error
+
 
 @dataclasses.dataclass(frozen=True)
 class Limit:
@@ -81,4 +83,4 @@ def _is_allowed(limit: Limit, value: Any) -> bool:
 def _shown(value: Any) -> str:
     if isinstance(value, (tuple, list)):
         return " ".join(map(str, value)) or "none"
-    return f"{value:g}" if isinstance(value, (int, float)) else repr(value)
+    return f"{value:g}" if isinstance(value, float) else repr(value)[:_MOST_TEXT]

@@ -1,6 +1,7 @@
 """The shape that the content of a JSON or TOML file must have, and an error that names what differs."""
 
 import os
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -65,7 +66,9 @@ def _is_kind(value: Any, shape: Shape) -> bool:
         return True
     if isinstance(value, bool):
         return kind is bool
-    return isinstance(value, (int, float) if kind is float else kind)
+    if kind is float and isinstance(value, int):
+        return abs(value) <= sys.float_info.max  # beyond it, it is a number of JSON but none of a computation
+    return isinstance(value, kind)
 
 
 def _name(shape: Shape) -> str:

@@ -18,7 +18,7 @@ from Utils.command.cli import UserError
 from Utils.command.text import join_names
 from Utils.files import atomic, damage, hub, model_description, shapes, zip_files
 from Utils.files.model_files import RUN_MODELS
-from Utils.recipe.recipe import RECIPE_FILE, Recipe, read_recipe, recipe_from_dict
+from Utils.recipe.recipe import RECIPE_FILE, Recipe, fields_shape, read_recipe, recipe_from_dict
 from Utils.tags import tag_list
 
 ORIGIN_FILE = "initialization.json"  # in the folder of a run that began with weights
@@ -187,7 +187,7 @@ def write_origin(
 
 
 _ORIGIN = {
-    "model": str, "image_size": int, "num_labels": int, "recipe": (dict, None), "rows": [int],
+    "model": str, "image_size": int, "num_labels": int, "recipe": (fields_shape(), None), "rows": [int],
     "options?": (dict, None), "probed?": [str], "new_head?": bool, "renamed?": [[str]], "new?": [str],
     "dropped?": [str], "scores?": (dict, None), "pictures?": ([int], None),
 }  # fmt: skip

@@ -5,13 +5,14 @@ from the fields of ``Recipe``, which are flat and come from the groups it joins 
 """
 
 import dataclasses
+import functools
 import importlib
 import os
 import pathlib
 import pkgutil
 import types
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from Utils.command.cli import UserError, suggest
 from Utils.command.limits import Checked, check
@@ -127,9 +128,27 @@ def write_recipe(path: str | os.PathLike[str], name: str, recipe: Recipe) -> Non
 
 
 def read_recipe(path: str | os.PathLike[str]) -> tuple[str | None, dict[str, Any]]:
-    """Return ``(name, fields)`` of a ``recipe.json``."""
-    fields = _with_former_defaults(atomic.read_json(path, {"recipe?": (str, None)}))
+    """Return ``(name, fields)`` of a ``recipe.json``; UserError that names a field of another type."""
+    fields = _with_former_defaults(atomic.read_json(path, {"recipe?": (str, None), **fields_shape()}))
     return fields.pop("recipe", None), fields
+
+
+@functools.cache
+def fields_shape() -> dict[str, Any]:
+    """Return the shape (`Utils.files.shapes`) of a recipe's fields in JSON, where all may be missing."""
+    kinds = get_type_hints(Recipe)
+    return {f"{field.name}?": _shape(kinds[field.name]) for field in dataclasses.fields(Recipe)}
+
+
+def _shape(kind: Any) -> Any:
+    """Return the shape in JSON of what an annotation allows: tuples are lists, choices are texts."""
+    if get_origin(kind) is tuple:
+        return [_shape(get_args(kind)[0])]
+    if get_origin(kind) is Literal:
+        return str
+    if isinstance(kind, types.UnionType):
+        return tuple(None if item is type(None) else item for item in get_args(kind))
+    return kind
 
 
 def recipe_from_dict(fields: dict[str, Any]) -> Recipe:

@@ -114,6 +114,11 @@ def test_notes_do_not_get_into_the_output_where_stderr_is_closed():
     assert (done.returncode, done.stdout) == (0, b"output True\n")
 
 
+@pytest.mark.parametrize("text", ["-" * 200_000 + "1", "[" * 2000])
+def test_a_word_that_is_nested_too_deep_is_a_text(text):
+    assert cli.value_of(text) == text
+
+
 def test_an_unexpected_failure_keeps_its_traceback():
     @cli.command
     def main(argv=None):

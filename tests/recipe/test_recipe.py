@@ -18,6 +18,19 @@ def test_recipe_json_reads_back(tmp_path):
         recipe_from_dict({"crops": 1})
 
 
+@pytest.mark.reliability("recipe.json with fields of other types", "refused, file and field named")
+def test_a_field_of_another_type_is_named_with_its_file(tmp_path):
+    path = tmp_path / "recipe.json"
+    wrong = [(name, value) for name in Recipe().to_dict() for value in ([[]], {"a": 1})]
+    for field, value in [*wrong, ("rotation", 10**400), ("epochs", "x"), ("flip", 1)]:
+        path.write_text(json.dumps({field: value}))
+        with pytest.raises(UserError, match=rf"recipe\.json: {field}.* must be .*; got"):
+            read_recipe(path)
+    path.write_text('{"model_options": [[]]}')
+    with pytest.raises(UserError, match=r"recipe\.json: model_options\[0\] must be text; got a list"):
+        read_recipe(path)
+
+
 def test_recipe_json_has_these_keys_in_this_order(tmp_path):
     """Files of older runs are read, and W&B compares runs by these keys."""
     write_recipe(tmp_path / "recipe.json", "demo", load_recipe("demo"))
