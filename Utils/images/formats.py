@@ -47,9 +47,11 @@ OTHER_SUFFIXES = frozenset(f".{name}" for line in _OTHERS for name in line.split
 _TEXTS_AND_TABLES = (
     "txt json jsonl csv tsv xml html htm md rst caption tags yaml yml toml ini cfg conf log nfo sha256 md5",
     "parquet arrow npy npz h5 hdf5 pt pth onnx safetensors keras tfrecord db sqlite sqlite3 lst idx index",
-    "zip tar gz tgz bz2 xz zst 7z rar py sh bat js css part tmp lock torrent url desktop",
+    "zip tar gz tgz bz2 xz zst 7z rar py sh bat js css lock torrent url desktop",
 )
-NO_PICTURES = frozenset(f".{name}" for line in _TEXTS_AND_TABLES for name in line.split())
+# Of files that browsers and downloaders have not finished: what is there of a picture looks like one.
+UNFINISHED = frozenset((".part", ".tmp", ".partial", ".download", ".crdownload", ".opdownload", ".!ut"))
+NO_PICTURES = UNFINISHED | {f".{name}" for line in _TEXTS_AND_TABLES for name in line.split()}
 
 _SIGNATURES = (
     (b"\xff\xd8\xff", "JPEG"),

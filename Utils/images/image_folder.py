@@ -241,7 +241,9 @@ def _is_picture(place: Place, folder: str, name: str, census: Census) -> bool:
     if suffix in _SUFFIXES:
         return True
     if suffix in formats.NO_PICTURES:
-        if name.lower().endswith(COMPRESSED_SUFFIXES):
+        if suffix in formats.UNFINISHED and formats.from_bytes(place.head(join(folder, name))) is not None:
+            census.others[f"{suffix} (not downloaded to its end)"] += 1
+        elif name.lower().endswith(COMPRESSED_SUFFIXES):
             census.others[f"{suffix} (compressed as a whole: unpack it to a .tar)"] += 1
         return False
     if place.is_row(join(folder, name)):

@@ -14,7 +14,7 @@ from Utils.images import codec, image_reader
 # Folders that systems make beside pictures: thumbnails, trash, and what macOS puts into zip files. Names that
 # begin with a point are hidden, too.
 SYSTEM_FOLDERS = {
-    "@eadir", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "$recycle.bin", "recycler",
+    "@eadir", "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot", "$recycle.bin", "recycler",
     "__macosx", "lost+found", "system volume information",
 }  # fmt: skip
 

@@ -53,7 +53,7 @@ class Folder(Place):
         self._archive_names: list[str] | None = None
 
     def walk(self, hidden: HiddenFiles | None = None) -> Iterator[tuple[str, list[str]]]:
-        """Yield the files by folder, without touching any; links to folders are followed, each once."""
+        """Yield the files by folder, without touching any; links to folders elsewhere are followed once."""
         archives = []
         for folder, names in self._walk_files(hidden):
             of_folder = [name for name in names if self._is_archive(join(folder, name))]
@@ -70,7 +70,8 @@ class Folder(Place):
 
     def _walk_files(self, hidden: HiddenFiles | None) -> Iterator[tuple[str, list[str]]]:
         root = self._root
-        visited = {os.path.realpath(root)}
+        visited: set[str] = set()
+        real_root = os.path.realpath(root)
         for top, folders, names in os.walk(root, followlinks=True):
             if hidden is not None:
                 for name in filter(is_hidden, names):
@@ -79,8 +80,8 @@ class Folder(Place):
                     for _, _, files in os.walk(f"{top}/{folder}"):
                         for name in files:
                             hidden.add(name)
-            visible = (name for name in folders if not is_hidden(name))
-            folders[:] = sorted(name for name in visible if _is_new(f"{top}/{name}", visited))
+            visible = sorted(name for name in folders if not is_hidden(name))
+            folders[:] = [name for name in visible if _is_followed(f"{top}/{name}", real_root, visited)]
             relative = os.path.relpath(top, root).replace(os.sep, "/")
             yield ("" if relative == "." else relative), sorted(name for name in names if not is_hidden(name))
 
@@ -254,13 +255,19 @@ def _is_archive(path: AnyPath) -> bool:
         return False
 
 
-def _is_new(path: str, visited: set[str]) -> bool:
-    """Whether no link has led to this folder before; only links cost an access to the file system."""
+def _is_followed(path: str, root: str, visited: set[str]) -> bool:
+    """Whether a folder is walked into: no link that leads where a walk of ``root`` is, or comes, by itself.
+
+    Else a picture would be there twice, and could be in two splits. Only links cost an access to the file
+    system.
+    """
     if not pathlib.Path(path).is_symlink():
         return True
-    target = os.path.realpath(path)
-    is_new = target not in visited
-    visited.add(target)
+    target = pathlib.Path(os.path.realpath(path))
+    if target.is_relative_to(root) and not any(map(is_hidden, target.relative_to(root).parts)):
+        return False
+    is_new = str(target) not in visited and not pathlib.Path(root).is_relative_to(target)
+    visited.add(str(target))
     return is_new
 
 

@@ -46,6 +46,18 @@ def test_what_systems_make_is_no_picture_of_the_users(tmp_path):
     assert image_folder.Census().passed_by() == ""
 
 
+@pytest.mark.reliability("a picture that was not downloaded to its end", "passed by and counted")
+def test_what_a_browser_has_not_finished_is_counted(tmp_path):
+    for name in ("a.jpg", "b.jpg.crdownload", "c.jpg.part"):
+        (tmp_path / name).write_bytes(b"\xff\xd8\xff")
+    (tmp_path / "d.tmp").write_bytes(b"no picture")
+    said = []
+    assert image_folder.image_paths(tmp_path, said.append) == ["a.jpg"]
+    assert sorted(said[0].removeprefix("passed by: ").split(", ")) == [
+        "1 .crdownload (not downloaded to its end)", "1 .part (not downloaded to its end)",
+    ]  # fmt: skip
+
+
 def test_ids_come_as_numbers_and_texts():
     for value in (7, "7", " 7 ", 7.0, "7.0", "7.", b"7", decimal.Decimal("7"), np.float32(7), np.int8(7)):
         assert image_folder.parse_id(value) == 7

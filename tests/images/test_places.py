@@ -56,6 +56,16 @@ def test_the_same_members_in_every_place(tmp_path, kind):
     assert census.hidden == 2
 
 
+@pytest.mark.reliability("a link to a folder of the place itself, or above it", "no picture is there twice")
+def test_a_link_shows_no_picture_twice(tmp_path):
+    root = write_folder(tmp_path / "place", {"b/1.jpg": b"1", ".store/2.jpg": b"2"})
+    write_folder(tmp_path / "other", {"3.jpg": b"3"})
+    links = {"a": root / "b", "b/loop": root, "c": tmp_path / "other", "d": root / ".store", "e": tmp_path}
+    for name, target in [*links.items(), ("f", tmp_path / "other")]:
+        (root / name).symlink_to(target, target_is_directory=True)
+    assert places.open_place(root).members() == ["b/1.jpg", "c/3.jpg", "d/2.jpg"]
+
+
 def test_a_folder_of_archives_and_of_pictures(tmp_path):
     write_folder(tmp_path / "p")
     write_tar(tmp_path / "p" / "c" / "x.tar", FILES)
