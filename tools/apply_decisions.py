@@ -26,7 +26,7 @@ from Utils.command import programs
 from Utils.command.cli import Parser, UserError, command, print_json
 from Utils.command.text import join_names
 from Utils.data.sources import json_lines, parquet_files
-from Utils.files.atomic import replacing, require_absent, require_file
+from Utils.files.atomic import replacing, require_file
 from Utils.files.outputs import FileKind, begins_with, first_line_has, require_replaceable_file
 from Utils.labels import corrected_database, corrected_files, corrected_sidecars, decisions
 from Utils.labels.corrected_sidecars import Corrections, Verdicts
@@ -90,6 +90,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _check(options: argparse.Namespace) -> None:
     """Raise UserError for an output that is missing, is not needed, or would replace its source."""
     source = options.jsonl or options.parquet or options.db
+    if options.overwrite and not options.db:
+        raise UserError("--overwrite is for --db: sidecars are always replaced, copies of other files never")
     if options.images:
         if options.output:
             raise UserError(
@@ -113,8 +115,11 @@ def _to_files(options: argparse.Namespace, verdicts: Verdicts) -> Corrections:
     source = options.jsonl or options.parquet
     find = json_lines.find_files if options.jsonl else parquet_files.find_files
     files = find(source)
-    # Copies look like their originals, so nothing tells a copy from a file that a person needs.
-    require_absent(options.output)
+    if options.output.is_file() or (options.output.is_dir() and any(options.output.iterdir())):
+        raise UserError(
+            f"{options.output} exists already and is kept: nothing tells a copy from a file that a person "
+            "needs; give another place"
+        )
     if source.is_dir() and options.output.resolve().is_relative_to(source.resolve()):
         raise UserError(f"-o {options.output} lies in {source}, whose files are read; give another place")
     write = corrected_files.correct_json if options.jsonl else corrected_files.correct_parquet

@@ -181,8 +181,8 @@ def _upload_explained(library: Any, name: str, error: Exception) -> str:
     causes = [
         str(one).strip().splitlines()[0] for one in (error, error.__cause__) if one and str(one).strip()
     ]
-    reason = ["; ".join(causes) or type(error).__name__]
-    return f"{name} cannot be uploaded to {endpoint}: {reason[0]}; what is there is as it was"
+    reason = "; ".join(dict.fromkeys(causes)) or type(error).__name__
+    return f"{name} cannot be uploaded to {endpoint}: {reason}; what is there is as it was"
 
 
 def _parsed(text: str) -> tuple[str, str, str | None]:

@@ -17,10 +17,12 @@ from Utils.data.danbooru_fields import FieldError
 from Utils.data.sources import danbooru_post, json_lines, source_files
 from Utils.files import compressed, damage, json_format
 from Utils.files.atomic import replacing
+from Utils.files.outputs import FolderKind, replacing_folder
 from Utils.images import image_folder
 from Utils.labels import record_edits
 from Utils.labels.corrected_sidecars import Corrections, Verdicts
 
+COPIES = FolderKind("a folder of corrected copies", ())
 _ROWS = 8192  # of a Parquet file at a time
 _LINES_LOOKED_AT = 11  # for a record in a line of its own
 
@@ -199,8 +201,22 @@ def correct_files(
     Args:
         sources: files below ``root``, or that file itself.
         root: what the user named.
-        output: the file, or the folder, to write.
+        output: the file, or the folder, to write; a folder is there when all its files are.
     """
+    if root.is_dir():
+        with replacing_folder(output, COPIES) as folder:
+            return _correct_files(sources, root, folder, verdicts, write)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    return _correct_files(sources, root, output, verdicts, write)
+
+
+def _correct_files(
+    sources: Sequence[pathlib.Path],
+    root: pathlib.Path,
+    output: pathlib.Path,
+    verdicts: Verdicts,
+    write: Writer,
+) -> Corrections:
     total = Corrections()
     for source in sources:
         target = output if source == root else output / source.relative_to(root)

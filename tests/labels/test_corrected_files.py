@@ -93,6 +93,11 @@ def test_folders_are_copied_file_by_file(tmp_path):
     assert json.loads((tmp_path / "new" / "a.jsonl").read_text())["tag_string"] == "solo long_hair"
     assert (tmp_path / "new" / "deep" / "b.jsonl").read_bytes() == (root / "deep" / "b.jsonl").read_bytes()
     assert done.posts == {5, 6}
+    (root / "z.jsonl").write_text('{"id": 1')
+    files = json_lines.find_files(root)
+    with pytest.raises((UserError, WorkError), match=r"z\.jsonl"):
+        corrected_files.correct_files(files, root, tmp_path / "newer", VERDICTS, corrected_files.correct_json)
+    assert not (tmp_path / "newer").exists(), "a part of the folder is no copy"
 
 
 def test_names_are_those_of_the_place_that_the_files_lie_in(tmp_path):

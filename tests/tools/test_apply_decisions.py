@@ -104,6 +104,20 @@ def test_decisions_that_are_cut_off_or_missing_are_said(database, tmp_path, caps
     assert "no decision stands there, yes or no" in printed.out
 
 
+def test_copies_of_files_are_never_replaced(tmp_path, capsys):
+    path = write(tmp_path / "one.jsonl", [decided(10, 1, "no")])
+    (tmp_path / "posts.jsonl").write_text('{"id": 10, "tags": "solo"}\n')
+    words = [str(path), "--jsonl", str(tmp_path / "posts.jsonl"), "-o", str(tmp_path / "y.jsonl")]
+    assert apply_decisions.main(words) == 0
+    before = (tmp_path / "y.jsonl").read_bytes()
+    capsys.readouterr()
+    for more, message in (([], "give another place"), (["--overwrite"], "--overwrite is for --db")):
+        assert apply_decisions.main([*words, *more]) == 2
+        assert message in (said := capsys.readouterr().err)
+        assert more or "--overwrite" not in said, "which would be refused"
+    assert (tmp_path / "y.jsonl").read_bytes() == before
+
+
 def test_wrong_use_makes_nothing(database, tmp_path, capsys):
     lines = [decided(10, 1, "yes", name="sole")]
     assert run(lines, database, tmp_path) == 2
