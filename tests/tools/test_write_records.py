@@ -1,11 +1,10 @@
-import csv
+"""tools/write_records.py: every post is one record, killed or in parts, or rejected with its reason."""
+
 import hashlib
-import io
 import json
 import pathlib
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 
@@ -13,55 +12,18 @@ import cv2
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import tensorflow as tf
-from helpers import jpeg, small_booru, small_dataset
-from PIL import Image
+from helpers import jpeg, small_dataset
+from helpers.packed_datasets import everything, odd_booru, rejections, stored, write
 
-from Generators import records
 from tools import select_tags, write_records
 from Utils.data import dataset_folder
 from Utils.files import job_engines, tfrecord
 from Utils.images import codec, image_folder, image_reader
 from Utils.tags import tag_list
 
+pytestmark = pytest.mark.usefixtures("same_commit")
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(autouse=True)
-def same_commit(monkeypatch):
-    """The commit is part of the manifest; others may commit while the tests run."""
-    for tool in (select_tags, write_records):
-        monkeypatch.setattr(tool, "git_commit", lambda: "0" * 40)
-
-
-def write(dataset, *words):
-    return write_records.main(
-        [str(dataset), "--images", str(dataset.parent / "images"), "--workers", "2", *words]
-    )
-
-
-def stored(dataset, split):
-    """``[(post id, JPEG bytes, labels)]`` of a split in record order."""
-    parsed = [
-        records.parse(raw) for raw in tf.data.TFRecordDataset(dataset_folder.load(dataset).shards(split))
-    ]
-    return [
-        (int(p["image_id"]), p["image_bytes"].numpy(), p["label_indexes"].numpy().tolist()) for p in parsed
-    ]
-
-
-def everything(folder):
-    """``{relative path: bytes}`` of all files."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
-def rejections(dataset):
-    with (dataset / "rejected.csv").open(newline="") as file:
-        return {row["path"]: row["reason"] for row in csv.DictReader(file)}
 
 
 def test_every_post_is_one_record_and_jpegs_at_size_pass_through(tmp_path):
@@ -108,30 +70,6 @@ def test_train_is_shuffled_by_the_seed_and_the_rest_is_in_order(tmp_path):
     reshuffled = dataset_folder.load(dataset).post_ids("train")
     assert sorted(reshuffled) == sorted(ids)
     assert reshuffled.tolist() != ids.tolist()
-
-
-def odd_booru(folder):
-    """A booru of 32 px whose first posts are broken or odd; returns ``(dataset, paths by what they are)``."""
-    booru = small_booru(folder, num_posts=40)
-    paths = sorted((booru / "images").rglob("*.jpg"), key=lambda path: int(path.stem))
-    kinds = ("truncated", "empty", "png", "text", "wide", "large", "gray", "turned", "gone")
-    odd = dict(zip(kinds, paths, strict=False))
-    odd["truncated"].write_bytes(odd["truncated"].read_bytes()[:-40])
-    odd["empty"].write_bytes(b"")
-    odd["png"].write_bytes(cv2.imencode(".png", np.zeros((32, 32, 3), np.uint8))[1].tobytes())
-    odd["text"].write_text("no image")
-    odd["wide"].write_bytes(jpeg(1, (20, 40)))
-    odd["large"].write_bytes(jpeg(2, 64))
-    odd["gray"].write_bytes(cv2.imencode(".jpg", np.full((32, 32), 90, np.uint8))[1].tobytes())
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    buffer = io.BytesIO()
-    Image.open(odd["turned"]).save(buffer, "JPEG", quality=95, exif=exif)
-    odd["turned"].write_bytes(buffer.getvalue())
-    words = [str(booru / "definition.toml"), "--source", "fire-eggs", "--from", str(booru / "danbooru.db")]
-    assert select_tags.main([*words, "--images", str(booru / "images"), "-o", str(booru / "dataset")]) == 0
-    odd["gone"].unlink()
-    return booru / "dataset", {kind: str(path.relative_to(booru / "images")) for kind, path in odd.items()}
 
 
 def test_broken_files_are_rejected_and_odd_ones_made_square(tmp_path, capsys):
@@ -304,109 +242,6 @@ def test_a_disk_that_fails_stops_the_work_instead_of_rejecting(tmp_path, capsys,
     assert dataset_folder.load(dataset).num_records("train") == 53
 
 
-# ---- labels anew, images as they are
-
-
-def select(tmp_path, output):
-    words = [
-        str(tmp_path / "definition.toml"),
-        "--source",
-        "fire-eggs",
-        "--from",
-        str(tmp_path / "danbooru.db"),
-    ]
-    words += ["--images", str(tmp_path / "images"), "-o", str(tmp_path / output)]
-    assert select_tags.main(words) == 0
-    return tmp_path / output
-
-
-def relabel(dataset, old, *words):
-    words = ("--labels-only", "--reuse", str(old), "--shard-size", "16", "--workers", "2", *words)
-    return write_records.main([str(dataset), *words])
-
-
-def test_labels_only_gives_what_a_whole_run_gives(tmp_path, capsys):
-    """A corrected database and a shorter tag list; the images may be gone by then."""
-    old, _ = odd_booru(tmp_path)
-    assert write(old, "--shard-size", "8") == 0
-    database = sqlite3.connect(tmp_path / "danbooru.db")
-    database.execute("DELETE FROM imageTags WHERE tag_id = 2 AND image_id % 2")
-    database.execute("INSERT OR IGNORE INTO imageTags SELECT image_id, 5 FROM images")
-    database.commit()
-    database.close()
-    definition = tmp_path / "definition.toml"
-    definition.write_text(definition.read_text().replace("max_tags = 50", "max_tags = 6"))
-    packed = select(tmp_path, "packed")
-    assert write(packed, "--shard-size", "16") == 0
-    fresh = select(tmp_path, "fresh")
-    (tmp_path / "images").rename(tmp_path / "elsewhere")
-    capsys.readouterr()
-    assert relabel(fresh, old, "--json") == 0
-    report = json.loads(capsys.readouterr().out)
-    assert report["complete"]
-    assert sum(report["records"].values()) == num_records(old)
-    assert report["rejected"] == {"empty file": 1, "truncated JPEG": 1, "not an image": 1}
-    expected, files = everything(packed), everything(fresh)
-    manifest, expected_manifest = (json.loads(part.pop("dataset.json")) for part in (files, expected))
-    assert manifest["records"] == expected_manifest["records"]
-    assert manifest["made"]["write_records"]["reuse"] == str(old)
-    assert files == expected
-    assert len(tag_list.read(fresh / "selected_tags.csv")) == 6
-    assert dataset_folder.load(fresh).tags["name"].tolist() != dataset_folder.load(old).tags["name"].tolist()
-
-
-@pytest.mark.reliability(
-    "A bit flips in an old shard, --reuse", "refused before anything is written, shard named"
-)
-def test_a_damaged_shard_is_not_reused(tmp_path, capsys):
-    old = small_dataset(tmp_path)
-    new = select(tmp_path, "new")
-    shard = sorted((old / "train").glob("*.tfrecord"))[1]
-    start = int(tfrecord.read_index(shard)[3][0])  # of a record's data
-    for place, what in ((start + 99, "wrong checksum"), (start - 3, "wrong checksum"), (start - 7, "is cut")):
-        content = bytearray(shard.read_bytes())
-        content[place] ^= 1
-        shard.write_bytes(content)
-        assert relabel(new, old) == 2
-        error = capsys.readouterr().err
-        assert str(shard) in error
-        assert what in error
-        content[place] ^= 1
-        shard.write_bytes(content)
-    assert not list(new.glob("*/*.tfrecord"))
-    assert relabel(new, old) == 0
-
-
-@pytest.mark.reliability("ids.npy of another order, --reuse", "refused: no picture gets another one's labels")
-def test_ids_of_another_order_are_not_reused(tmp_path, capsys):
-    old = small_dataset(tmp_path)
-    new = select(tmp_path, "new")
-    path = old / "train" / "ids.npy"
-    ids = np.load(path)
-    np.save(path, ids[::-1])
-    assert relabel(new, old) == 2
-    assert str(path) in capsys.readouterr().err
-    np.save(path, ids[:-1])
-    assert relabel(new, old) == 2
-    assert f"{path} must name {len(ids)} posts" in capsys.readouterr().err
-    assert not list(new.glob("*/*.tfrecord"))
-
-
-@pytest.mark.reliability("A shard of another dataset under the right name", "refused by its SHA-256")
-def test_a_shard_of_another_dataset_is_not_reused(tmp_path, capsys):
-    old = small_dataset(tmp_path)
-    new = select(tmp_path, "new")
-    shard = min((old / "train").glob("*.tfrecord"))
-    packed = [tfrecord.decode_example(data) for data in tfrecord.read_records(shard)]
-    with tfrecord.Writer(shard) as writer:  # the same posts, other pictures
-        for post_id, _ in packed:
-            writer.write_record(tfrecord.encode_example(post_id, jpeg(1, 32), []))
-    assert relabel(new, old) == 2
-    error = capsys.readouterr().err
-    assert str(shard) in error
-    assert "SHA-256" in error
-
-
 @pytest.mark.reliability("posts.parquet with labels outside the tag list", "refused, the post named")
 @pytest.mark.parametrize(("label", "reason"), [(12, "has the label 12"), (-1, "has the label -1")])
 def test_labels_outside_the_tag_list_are_refused(tmp_path, capsys, label, reason):
@@ -439,40 +274,6 @@ def test_posts_are_not_packed_beside_another_tag_list(tmp_path, capsys):
     tag_list.write(tags.iloc[::-1], dataset / "selected_tags.csv")
     assert write(dataset) == 2
     assert "is not the tag list" in capsys.readouterr().err
-
-
-def num_records(folder):
-    loaded = dataset_folder.load(folder)
-    return sum(loaded.num_records(split) for split in loaded.splits)
-
-
-def test_labels_only_from_original_shards_and_for_posts_that_are_not_there(tmp_path):
-    old = small_dataset(tmp_path / "a", num_posts=40)
-    new = small_dataset(tmp_path / "b", records=False, num_posts=60)
-    shutil.rmtree(tmp_path / "b" / "images")
-    (old / "dataset.json").unlink()
-    for path in old.rglob("ids.npy"):
-        path.unlink()
-    assert relabel(new, old) == 0
-    assert num_records(new) == 40
-    assert list(rejections(new).values()) == ["not in the old dataset"] * 20
-    pictures = {n: data for split in dataset_folder.load(old).splits for n, data, _ in stored(old, split)}
-    copies = {n: data for split in dataset_folder.load(new).splits for n, data, _ in stored(new, split)}
-    assert copies == pictures
-
-
-def test_labels_only_takes_images_of_its_kind_from_another_folder(tmp_path, capsys):
-    old = small_dataset(tmp_path / "a")
-    assert relabel(old, old, "--overwrite") == 2
-    assert "give another one" in capsys.readouterr().err
-    larger = small_dataset(tmp_path / "b", records=False, size=48)
-    assert relabel(larger, old) == 2
-    assert "has image_size = 32" in capsys.readouterr().err
-    shard = next(old.glob("train/*.tfrecord"))
-    shard.write_bytes(shard.read_bytes()[:-3])
-    new = small_dataset(tmp_path / "c", records=False)
-    assert relabel(new, old) == 2
-    assert "no whole TFRecord file" in capsys.readouterr().err
 
 
 def test_names_that_are_no_numbers_go_through_the_whole_chain(tmp_path):
