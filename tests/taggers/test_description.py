@@ -88,6 +88,10 @@ def test_pictures_of_any_size_need_a_size(tmp_path):
         onnx_tagger.open_release(folder)
     (folder / "preprocess.json").write_text('{"channels": "RGB", "range": [0, 1], "image_size": 16}')
     assert onnx_tagger.open_release(folder).image_size == 16
+    folder, _ = foreign_releases.make(tmp_path / "pair", "pair")
+    foreign_releases.graph(folder / "x.onnx", channels_first=False, scale=255.0, side="side")
+    with pytest.raises(UserError, match="takes pictures of any size"):
+        onnx_tagger.open_release(folder)
 
 
 def test_lists_that_do_not_fit_are_refused_before_they_are_read(tmp_path):
