@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from Utils.command.cli import Parser, UserError, WorkError, command, progress
+from Utils.command.cli import Parser, UserError, WorkError, command, print_json, progress
 from Utils.command.text import join_names
 from Utils.data import id_lists, selection, sources
 from Utils.data.definition import check_ratings_map
@@ -55,6 +55,7 @@ def parser() -> Parser:
     parser.add_argument(
         "--allow-missing", action="store_true", help="give posts missing in the source a row without labels"
     )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     return parser
 
@@ -79,7 +80,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{join_names(missing.tolist())}; --allow-missing gives them rows without labels"
         )
     write(options.output, labels, rows, len(tags))
-    _report(options.output, len(ids), len(tags), len(columns) + len(ratings), len(missing))
+    num_unknown = len(tags) - len(columns) - len(ratings)
+    if options.json:
+        counts = {"posts": len(ids), "tags": len(tags), "unknown_tags": num_unknown}
+        print_json({"labels": str(options.output), **counts, "posts_without_labels": len(missing)})
+    else:
+        _report(options.output, len(ids), len(tags), num_unknown, len(missing))
     return 0
 
 
@@ -239,10 +245,10 @@ def write(path: pathlib.Path, labels: PostLabels, rows: np.ndarray, num_labels: 
             file.write(block.data)
 
 
-def _report(path: pathlib.Path, num_rows: int, num_tags: int, num_matched: int, num_missing: int) -> None:
-    if num_matched < num_tags:
+def _report(path: pathlib.Path, num_rows: int, num_tags: int, num_unknown: int, num_missing: int) -> None:
+    if num_unknown:
         print(
-            f"{num_tags - num_matched} of {num_tags} tags are unknown to the source: their columns are 0",
+            f"{num_unknown} of {num_tags} tags are unknown to the source: their columns are 0",
             file=sys.stderr,
         )
     without = f", {num_missing} posts without labels" if num_missing else ""

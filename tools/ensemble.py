@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from Utils.command import programs
-from Utils.command.cli import Parser, UserError, command, progress
+from Utils.command.cli import Parser, UserError, command, print_json, progress
 from Utils.evaluation import alignment, chunked_matrix, ensembling, predictions
 from Utils.evaluation.predictions import Dump
 from Utils.files.atomic import provenance
@@ -51,6 +51,7 @@ def parser() -> Parser:
     arguments.add_argument(
         "--dtype", choices=predictions.DTYPES, help="stored dtype (the widest of the dumps')"
     )
+    arguments.add_argument("--json", action="store_true", help="print one JSON object")
     arguments.add_argument("--overwrite", action="store_true", help="replace an existing dump")
     return arguments
 
@@ -68,18 +69,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _stack(dumps, options)
     weights = ensembling.normalize(options.weights, len(dumps))
     if options.fit_on:
-        weights = _fit(options.fit_on, len(dumps), options.mean)
+        weights = _fit(options.fit_on, len(dumps), options.mean, options.json)
     return _average(dumps, weights, options)
 
 
-def _fit(paths: Sequence[pathlib.Path], models: int, kind: str) -> np.ndarray:
+def _fit(paths: Sequence[pathlib.Path], models: int, kind: str, is_json: bool) -> np.ndarray:
     if len(paths) != models:
         raise UserError(f"--fit-on takes one dump for each of the {models} models; got {len(paths)}")
     aligned = alignment.align([predictions.load(path).require_labels() for path in paths])
     _report(paths, aligned)
     weights, score, equal = ensembling.fit(aligned.probabilities, aligned.require_truth(), kind)
-    print(f"fitted weights {' '.join(f'{weight:.4g}' for weight in weights)}", end=": ")
-    print(f"F1 {score:.4f} where P = R on the dumps they were fitted on, {equal:.4f} with equal weights")
+    values = " ".join(f"{weight:.4g}" for weight in weights)
+    scores = f"F1 {score:.4f} where P = R on the dumps they were fitted on, {equal:.4f} with equal weights"
+    print(f"fitted weights {values}: {scores}", file=sys.stderr if is_json else sys.stdout)
     return weights
 
 
@@ -98,7 +100,8 @@ def _average(dumps: list[Dump], weights: np.ndarray, options: argparse.Namespace
             start += len(mean)
 
     info = {"weights": [float(weight) for weight in weights], "mean": options.mean}
-    return _write(dumps, aligned.tags, rows(), aligned.truth is not None, info, options)
+    left_out = _left_out(dumps, aligned.dropped)
+    return _write(dumps, aligned.tags, rows(), aligned.truth is not None, info, left_out, options)
 
 
 def _report(paths: Sequence[pathlib.Path], aligned: alignment.AlignedDumps) -> None:
@@ -130,7 +133,14 @@ def _stack(dumps: list[Dump], options: argparse.Namespace) -> int:
             print(f"{dump.folder}: {missing} tags that not all have are left out", file=sys.stderr)
     tags = dumps[0].tags.iloc[columns[0]].reset_index(drop=True)
     rows = _stacked_rows(dumps, columns, ids)
-    return _write(dumps, tags, rows, labeled.pop(), {"stacked": True}, options)
+    left_out = _left_out(dumps, [(len(dump.tags) - len(tags), 0) for dump in dumps])
+    return _write(dumps, tags, rows, labeled.pop(), {"stacked": True}, left_out, options)
+
+
+def _left_out(dumps: list[Dump], counts: Iterable[tuple[int, int]]) -> list[dict[str, Any]]:
+    """Return, for --json, how many tags and images of each dump not all have."""
+    pairs = zip(dumps, counts, strict=True)
+    return [{"dump": str(dump.folder), "tags": tags, "images": images} for dump, (tags, images) in pairs]
 
 
 def _stacked_rows(
@@ -164,6 +174,7 @@ def _write(
     rows: Iterable[tuple],
     labels: bool,
     info: dict[str, Any],
+    left_out: list[dict[str, Any]],
     options: argparse.Namespace,
 ) -> int:
     widest = np.result_type(*(dump.probabilities.dtype for dump in dumps))
@@ -182,6 +193,10 @@ def _write(
     ) as writer:
         for batch in progress(rows, label="ensemble", unit="blocks"):
             writer.add(*batch)
+    if options.json:
+        size = {"images": writer.rows, "tags": len(tags), "has_labels": labels}
+        print_json({"dump": str(options.output), **size, "left_out": left_out, **info})
+        return 0
     print(f"{options.output}: {writer.rows:,} images, {len(tags):,} tags")
     if labels:
         print(programs.next_line("make_report", options.output, "-o", f"{options.output}_report"))

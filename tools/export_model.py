@@ -24,7 +24,7 @@ import pandas as pd
 
 from Utils.command import programs
 from Utils.command.backend import prepare_backend
-from Utils.command.cli import Parser, UserError, WorkError, command
+from Utils.command.cli import Parser, UserError, WorkError, command, print_json
 from Utils.data import dataset_folder
 from Utils.evaluation import predictions, threshold_table
 from Utils.files import csv_tables, hub, model_description, model_files
@@ -62,6 +62,7 @@ def parser() -> Parser:
     add("--layout", choices=LAYOUTS, default="wd", help="which tags, in which order (wd)")
     add("--embedding", action="store_true", help="a second output: the features that the last layer gets")
     add("--which", choices=tuple(RUN_MODELS), default="best", help="model of a run (best)")
+    add("--json", action="store_true", help="print one JSON object")
     add("--overwrite", action="store_true", help="replace an existing release")
     return command_line
 
@@ -86,7 +87,10 @@ def main(argv: list[str] | None = None) -> None:
             facts = _write(folder, job)
     except OSError as error:
         raise WorkError(f"{options.output} cannot be written: {error}") from error
-    print(_summary(options, facts))
+    if options.json:
+        print_json({"release": str(options.output), **read_json(options.output / "release.json")})
+    else:
+        print(_summary(options, facts))
 
 
 @dataclasses.dataclass(frozen=True)

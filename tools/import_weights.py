@@ -28,7 +28,7 @@ import pandas as pd
 
 from Utils.command import programs
 from Utils.command.backend import prepare_backend
-from Utils.command.cli import Parser, UserError, assignment, command
+from Utils.command.cli import Parser, UserError, assignment, command, print_json
 from Utils.files import hub, model_description, model_files
 from Utils.files.atomic import replacing, sha256_of
 from Utils.files.model_description import ModelDescription
@@ -59,6 +59,7 @@ def parser() -> Parser:
         help="an option of the model, any number of times: attention=eca, activation=silu, norm=batchnorm",
     )  # fmt: skip
     add("--source-order", choices=("bgr", "rgb"), help="the channels that the timm model takes")
+    add("--json", action="store_true", help="print one JSON object")
     add("--overwrite", action="store_true", help="replace an existing OUT.keras")
     return command_line
 
@@ -88,6 +89,11 @@ def main(argv: list[str] | None = None) -> None:
     for target, content in copies.items():
         with replacing(target) as beside:
             beside.write_bytes(content)
+    if args.json:
+        facts = {"parameters": model.count_params(), "arrays": count, "skipped": list(skipped)}
+        names = [str(path) for path in copies]
+        print_json({"model": args.output, "architecture": description.model, **facts, "copied": names})
+        return
     size = f"{model.count_params():,} parameters, {count} arrays"
     print(f"{args.output}: {description.model}, {size} from {args.source}{remark}")
     if copies:

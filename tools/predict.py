@@ -20,7 +20,7 @@ import pandas as pd
 
 from Utils.command import programs
 from Utils.command.backend import deferred, prepare_backend
-from Utils.command.cli import Parser, UserError, WorkError, command, number, progress
+from Utils.command.cli import Parser, UserError, WorkError, command, number, print_json, progress
 from Utils.command.text import join_names
 from Utils.data import dataset_folder, folds
 from Utils.evaluation import predictions
@@ -64,6 +64,7 @@ def parser() -> Parser:
     arguments.add_argument("--tags", type=pathlib.Path, help="tag list of a model that has none beside it")
     arguments.add_argument("--batch-size", type=number(least=1), default=32, help="images at a time (32)")
     image_reader.add_max_pixels(arguments)
+    arguments.add_argument("--json", action="store_true", help="print one JSON object")
     arguments.add_argument("--overwrite", action="store_true", help="replace an existing dump")
     return arguments
 
@@ -86,9 +87,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     with _expected_failures():
         predict(model, tags, info, options)
     dump = predictions.load(options.output)
+    if options.json:
+        print_json(_summary(options.output, dump))
     _say(f"{options.output}: {len(dump.probabilities):,} images, {len(dump.tags):,} tags")
     _say(_next_line(options, dump))
     return 0
+
+
+def _summary(output: pathlib.Path, dump: predictions.Dump) -> dict[str, Any]:
+    """Return what --json prints: the dump's size, what was left out and why, and the model."""
+    left_out = dump.folder / "rejected.csv"
+    return {
+        "dump": str(output),
+        "images": len(dump.probabilities),
+        "tags": len(dump.tags),
+        "has_labels": dump.labels is not None,
+        "rejected": csv_tables.read_texts(left_out, "pictures left out") if left_out.is_file() else [],
+        **dump.info,
+    }
 
 
 def _next_line(options: argparse.Namespace, dump: predictions.Dump) -> str:

@@ -34,9 +34,9 @@ from typing import Any
 import numpy as np
 
 from Utils.command.backend import deferred
-from Utils.command.cli import Parser, UserError, command, number, progress
+from Utils.command.cli import Parser, UserError, command, number, print_json, progress
 from Utils.command.machine import num_cores
-from Utils.files import csv_tables, hub
+from Utils.files import hub
 from Utils.files.outputs import (
     FileKind,
     has_header,
@@ -61,7 +61,6 @@ from Utils.tags import sidecars, tag_list
 
 FORMATS = (*sidecars.KINDS, *tag_table.FORMATS)
 REJECTED = FileKind("a list of unreadable images", has_header(("path", "reason")))
-SHOWN = 20  # of the images set aside, on the screen
 # Options that only some formats have.
 FORMATS_OF = {"spaces": ("txt", "hydrus"), "prefix": ("txt", "hydrus"), "append": ("txt", "hydrus"),
               "escape": ("txt",), "rating": ("txt",), "output": FORMATS}  # fmt: skip
@@ -87,6 +86,7 @@ def parser() -> Parser:
     add("--format", choices=FORMATS, help="what to write (txt)")
     add("-o", "--output", type=pathlib.Path, metavar="FILE|FOLDER",
         help="file of json or csv; folder of sidecars (default: beside the pictures)")  # fmt: skip
+    add("--json", action="store_true", help="print what was done as one JSON object")
     add("--rejected", type=pathlib.Path, metavar="CSV", help="list of unreadable images: path,reason")
     add("--maps", type=pathlib.Path, metavar="OUT", help="folder of maps: where in the pictures the tags are")
     add("--maps-by", choices=tag_maps.METHODS, help="how; releases can be asked by occlusion only (auto)")
@@ -138,8 +138,7 @@ def main(argv: list[str] | None = None) -> int:
         tag_maps.require_few(len(jobs))
     if not jobs and not rejected:
         _say(f"all {num_done} pictures have their sidecar; --overwrite or --append would tag them again")
-        _report(rejected, options.rejected)
-        return 0
+        return _report(options, rejected, 0, num_done)
     tagger = _load(options)
     selector, source = tag_selection.selector_from_options(
         options, tagger, lambda text: _say(f"warning: {text}")
@@ -149,9 +148,7 @@ def main(argv: list[str] | None = None) -> int:
     for sentence in tagger.evidence:
         _say(f"  {sentence}")
     num_tagged = write(options, jobs, tagger, selector, rejected)
-    _report(rejected, options.rejected)
-    _say(f"{num_tagged} pictures tagged, {num_done} left as they were, {len(rejected)} set aside")
-    return 1 if rejected and not num_tagged and not num_done else 0
+    return _report(options, rejected, num_tagged, num_done)
 
 
 def _say(text: str) -> None:
@@ -184,6 +181,8 @@ def _check(options: argparse.Namespace) -> None:
         if getattr(options, name) and options.format not in allowed:
             got = "--maps" if options.maps else options.format
             raise UserError(f"--{name} belongs to --format {' or '.join(allowed)}; got {got}")
+    if options.json and options.format == "csv" and _is_on_screen(options):
+        raise UserError("--json and --format csv would both print; give the table a place with -o FILE.csv")
     if options.every is not None:
         films.require_reader()
     if options.rejected:  # a list of an earlier run is replaced, any other file is kept
@@ -198,6 +197,10 @@ def _check(options: argparse.Namespace) -> None:
             f"--output belongs to --format json or csv; got {options.format}, whose sidecars go to a folder, "
             f"not to {options.output}"
         )
+
+
+def _is_on_screen(options: argparse.Namespace) -> bool:
+    return options.format in tag_table.FORMATS and options.output is None
 
 
 def _is_named_as_a_table(path: pathlib.Path) -> bool:
@@ -388,15 +391,14 @@ def _settings(
     }
 
 
-def _report(rejected: Rejected, path: pathlib.Path | None) -> None:
-    """Show what was set aside, and write it as CSV to ``path`` where one is given."""
-    rows = [(image_folder.printable(str(image)), reason) for image, reason in rejected]
-    for image, reason in rows[:SHOWN]:
-        _say(f"set aside: {image}: {reason}")
-    if len(rows) > SHOWN:
-        _say(f"and {len(rows) - SHOWN} more{'' if path else '; --rejected FILE.csv lists all'}")
-    if path is not None:
-        csv_tables.write_rows(path, ("path", "reason"), rows)
+def _report(options: argparse.Namespace, rejected: Rejected, num_tagged: int, num_done: int) -> int:
+    """Show what was done and set aside, and write the latter to --rejected; return the exit code."""
+    rows = picture_jobs.list_rejected(rejected, options.rejected, _say)
+    _say(f"{num_tagged} pictures tagged, {num_done} left as they were, {len(rejected)} set aside")
+    if options.json and not _is_on_screen(options):  # where the table is the object that is printed
+        set_aside = [{"path": path, "reason": reason} for path, reason in rows]
+        print_json({"tagged": num_tagged, "left_as_they_were": num_done, "set_aside": set_aside})
+    return 1 if rejected and not num_tagged and not num_done else 0
 
 
 if __name__ == "__main__":

@@ -2,12 +2,12 @@
 
 import os
 import pathlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from Utils.command.cli import UserError
 from Utils.command.text import join_names
-from Utils.files import archive_scan
+from Utils.files import archive_scan, csv_tables
 from Utils.files.atomic import to_path
 from Utils.images import codec, films, formats, image_folder, image_reader, places
 from Utils.images.places import Place, join
@@ -43,6 +43,7 @@ class Folder(NamedTuple):
 
 
 Rejected = list[tuple[Any, str]]  # (path, reason)
+SHOWN = 20  # of the images set aside, on the screen
 
 
 def find(
@@ -192,3 +193,17 @@ def with_frames(jobs: list[Job], every: float, rejected: Rejected, done: Collect
 def read(job: Job) -> bytes:
     """Return the content of a job's image file."""
     return job.place.open(join(job.folder, job.name)) if job.content is None else job.content
+
+
+def list_rejected(
+    rejected: Rejected, path: pathlib.Path | None, say: Callable[[str], None]
+) -> list[tuple[str, str]]:
+    """Show the first of what was set aside, and write all of it as CSV to ``path``; return it as texts."""
+    rows = [(image_folder.printable(str(image)), reason) for image, reason in rejected]
+    for image, reason in rows[:SHOWN]:
+        say(f"set aside: {image}: {reason}")
+    if len(rows) > SHOWN:
+        say(f"and {len(rows) - SHOWN} more{'' if path else '; --rejected FILE.csv lists all'}")
+    if path is not None:
+        csv_tables.write_rows(path, ("path", "reason"), rows)
+    return rows

@@ -4,7 +4,9 @@ The cases are the product of the commands and of what may stand where they expec
 """
 
 import importlib
+import json
 import os
+import pathlib
 import shutil
 
 import pytest
@@ -197,3 +199,26 @@ def test_wrong_outputs(base, tmp_path, capsys, tool, words):
 @pytest.mark.parametrize(("tool", "words"), [case for case in CASES if "{out}" in case.values[1]])
 def test_the_output_is_an_input(base, tmp_path, capsys, tool, words):
     assert [*faults_of_equal_places(capsys, tool, words, base, tmp_path)] == []
+
+
+# Servers, and what only makes documents of this repository, print no result.
+WITHOUT_RESULT = {"__main__", "review_labels", "serve", "sweep"}
+
+
+def test_every_tool_that_prints_a_result_prints_it_as_json(base, tmp_path, capsys):
+    """`tests/tools/test_TOOL.py` has the values; here each has the flag, and stdout holds one object."""
+    for file in (pathlib.Path(__file__).parents[2] / "tools").glob("*.py"):
+        if file.stem not in WITHOUT_RESULT and not file.stem.startswith(("__", "render_", "bench")):
+            flags = importlib.import_module(f"tools.{file.stem}").parser().format_help()
+            assert "--json" in flags, file.name
+    for tool, flags in (
+        ("ensemble", "--json"),
+        ("encode_tags", "--json --allow-missing"),
+        ("tag_images", "--json"),
+    ):
+        words = COMMANDS[tool][0].replace("--format json", "--format txt")
+        text = f"{words} {flags}".replace("{out}", str(tmp_path / tool))
+        for name in inputs(words):
+            text = text.replace("{" + name + "}", str(base / name))
+        assert importlib.import_module(f"tools.{tool}").main(text.split()) == 0
+        assert isinstance(json.loads(capsys.readouterr().out), dict)

@@ -238,8 +238,10 @@ def test_the_keras_model_is_included_and_can_be_released_again(run, release, tmp
     manifest = json.loads((release / "extra" / "keras" / "dataset.json").read_text())
     assert manifest == {"name": "dots", "source": {"kind": "sidecars"}, "records": {"train": {"records": 40}}}
     second = tmp_path / "second"
-    assert export_model.main([str(release), "-o", str(second)]) == 0
-    assert "timm's vit_base_patch16_224" in capsys.readouterr().out
+    assert export_model.main([str(release), "-o", str(second), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts == {"release": str(second), **json.loads((second / "release.json").read_text())}
+    assert "timm's vit_base_patch16_224" in facts["timm"]
     for name in ("config.json", "model.safetensors"):
         assert (second / name).read_bytes() == (release / name).read_bytes()
     outputs = [onnx_runner.run(folder / "model.onnx", images()) for folder in (release, second)]

@@ -1,5 +1,7 @@
 """tools/import_weights.py: files of the original zoo and folders of timm become .keras files."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -55,8 +57,10 @@ def test_derived_entries_are_skipped_and_broken_folders_are_errors(tmp_path, cap
     folder = folder_of("resnet18", tmp_path / "timm")
     tensors = load_file(folder / "model.safetensors")
     save_file(tensors | {"bn1.num_batches_tracked": np.array(3)}, folder / "model.safetensors")
-    assert import_weights.main([str(folder), "-o", str(tmp_path / "o.keras")]) == 0
-    assert "bn1.num_batches_tracked" in capsys.readouterr().out
+    assert import_weights.main([str(folder), "-o", str(tmp_path / "o.keras"), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert "bn1.num_batches_tracked" in facts["skipped"]
+    assert facts["copied"] == [str(tmp_path / "selected_tags.csv")]
     words = [str(folder), "-o", str(tmp_path / "x.keras")]
     assert import_weights.main([*words, "--num-labels", "9"]) == 2
     assert "says by itself that it is 7; got --num-labels 9" in capsys.readouterr().err

@@ -313,8 +313,11 @@ def test_options_that_a_release_has_no_use_for_are_refused_or_applied(tmp_path, 
         code, shown = predict(capsys, folder, "--images", tmp_path / "images", "-o", tmp_path / "no", *words)
         assert code == 2
         assert said in shown.err
-    words = (wd, "--images", tmp_path / "images", "-o", tmp_path / "dump", "--padding", "black")
-    assert predict(capsys, *words)[0] == 0
+    (tmp_path / "images" / "8.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    words = (wd, "--images", tmp_path / "images", "-o", tmp_path / "dump", "--padding", "black", "--json")
+    code, shown = predict(capsys, *words)
+    facts = json.loads(shown.out)
+    assert (code, facts["images"], facts["rejected"][0]["path"]) == (0, 1, "8.png")
     padded = np.pad(image, ((4, 4), (0, 0), (0, 0)))
     assert np.abs(np.load(tmp_path / "dump" / "probabilities.npy") - by_hand(padded[None])).max() < 1e-5
     assert json.loads((tmp_path / "dump" / "dump.json").read_text())["padding"] == "black"
