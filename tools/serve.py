@@ -44,7 +44,7 @@ def parser() -> Parser:
     add("--queue", type=number(above=0), default=defaults.max_images, metavar="N",
         help=f"images at a time; further ones get a 503 ({defaults.max_images})")  # fmt: skip
     add("--timeout", type=number(float, above=0), default=defaults.timeout, metavar="S",
-        help=f"seconds after which an image gets a 503 ({defaults.timeout:g})")  # fmt: skip
+        help=f"seconds after which an image gets a 503, a map after 10 S ({defaults.timeout:g})")  # fmt: skip
     add("--max-bytes", type=number(above=0), default=defaults.max_bytes, metavar="N",
         help=f"largest upload ({defaults.max_bytes})")  # fmt: skip
     add("--max-pixels", type=number(above=0), default=defaults.max_pixels, metavar="N",

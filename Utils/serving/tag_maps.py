@@ -5,8 +5,10 @@ much less likely a tag is where a part of the picture is hidden (arXiv:1311.2901
 """
 
 import dataclasses
+import math
 import pathlib
 import re
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -56,10 +58,13 @@ def open_mapper(
     return occlusion(tagger, batch_size=batch_size), "occlusion"
 
 
-def occlusion(tagger: ServingTagger, grid: int = GRID, batch_size: int = 8) -> Mapper:
+def occlusion(
+    tagger: ServingTagger, grid: int = GRID, batch_size: int = 8, deadline: float = math.inf
+) -> Mapper:
     """Return maps (T, grid, grid) of how far the log-odds fall where two by two parts of a grid are hidden.
 
-    The picture's mean color hides them. A map costs ``grid ** 2 + 1`` predictions, for all tags together.
+    The picture's mean color hides them. A map costs ``grid ** 2 + 1`` predictions, for all tags together; it
+    raises TimeoutError where some are left at ``deadline``, a moment of ``time.monotonic``.
     """
     size = tagger.image_size
     middles = (np.arange(grid) + 0.5) * size / grid
@@ -69,6 +74,8 @@ def occlusion(tagger: ServingTagger, grid: int = GRID, batch_size: int = 8) -> M
         color = picture.mean(axis=(0, 1)).astype(picture.dtype)
         places, log_odds = [(row, column) for row in ranges for column in ranges], []
         for start in range(0, len(places), batch_size):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{start} of {len(places)} predictions were done")
             chunk = places[start : start + batch_size]
             batch = np.repeat(picture[None], len(chunk), axis=0)
             for hidden, ((top, low), (left, right)) in zip(batch, chunk, strict=True):

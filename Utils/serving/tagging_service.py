@@ -43,6 +43,7 @@ ASSETS = pathlib.Path(__file__).parent / "tagging_page"
 BODY_TYPES = ("image/", "application/octet-stream", "application/x-www-form-urlencoded")
 JPEG_SCAN = b"\xff\xda"  # marker of a scan; coded data cannot hold it, since 0xff is followed by 0 there
 MAX_SCANS = 100  # of a JPEG, each of which costs a pass over all pixels; usual progressive ones have 10
+MAP_TIMEOUTS = 10  # of images, that a map of 65 predictions may take
 SPARE_THREADS = 8  # that still answer (503, /health) while every place for an image is taken
 
 
@@ -185,21 +186,26 @@ class TaggingService:
     def map(self, data: bytes, tag: str) -> bytes:
         """Return a PNG of an encoded image with a map of a tag over it, by occlusion (`tag_maps`).
 
-        A map costs 65 predictions, so one is made at a time, however long it takes. Raises RefusedError as
-        `probabilities` does, for a tag that the model lacks, and while another map is made.
+        A map costs 65 predictions: one is made at a time, and it may take `MAP_TIMEOUTS` times as long as an
+        image. Raises RefusedError as `probabilities` does, for a tag that the model lacks, and while another
+        map is made.
         """
         names = self.tagger.tags["name"].tolist()
         if tag not in names:
             raise RefusedError(404, f"the model has no tag {tag}{suggest(tag, names)}")
+        seconds = MAP_TIMEOUTS * self.limits.timeout
+        deadline = time.monotonic() + seconds
         if not self._mapping.acquire(blocking=False):
             raise RefusedError(503, "another map is being made; come again", {"Retry-After": "5"})
         try:
-            prepared = self._decoded(data, time.monotonic() + self.limits.timeout)
+            prepared = self._decoded(data, deadline)
             picture = codec.decode(data)
-            (values,) = tag_maps.occlusion(self.tagger)(prepared, [names.index(tag)])
+            (values,) = tag_maps.occlusion(self.tagger, deadline=deadline)(prepared, [names.index(tag)])
             return tag_maps.overlay(picture, values, tag_maps.View.of(self.tagger, picture))
         except TimeoutError:
-            raise self._busy(f"not decoded within {self.limits.timeout:g} s; come again") from None
+            raise self._busy(
+                f"no map within {seconds:g} s; come again, or start the server with a larger --timeout"
+            ) from None
         finally:
             self._mapping.release()
 

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import dataclasses
 import io
 import threading
 import time
@@ -151,6 +152,10 @@ def test_a_map_of_a_tag_is_a_picture_and_one_is_made_at_a_time(release):
         assert client.post("/map?tag=blue_sky", data=b"none", headers=HOST).status_code == 400
         with service._mapping:
             assert client.post("/map?tag=blue_sky", data=data, headers=HOST).status_code == 503
+        service._decoded = lambda *_: time.sleep(0.02) or np.zeros((16, 16, 3), np.uint8)
+        service.limits = dataclasses.replace(service.limits, timeout=0.001)
+        reply = client.post("/map?tag=blue_sky", data=data, headers=HOST)
+        assert reply.status_code == 503 and "no map within 0.01 s" in reply.json["error"]
 
 
 # Bad input
