@@ -64,7 +64,7 @@ class TaggerScores:
     def interval(self, metric: str) -> tuple[float, float]:
         """Return the 95% interval of a score of METRICS."""
         if metric == "macro_AP":
-            return jackknife.interval(self.macro_ap, self.without)
+            return jackknife.interval_of_score(self.macro_ap, self.without)
         return self.at_equality.interval(metric)
 
     def f1_of_tags(self) -> np.ndarray:

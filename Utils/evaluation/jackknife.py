@@ -117,3 +117,9 @@ def interval(value: float, without: np.ndarray, confidence: float = CONFIDENCE) 
     spread = np.sum((without - without.mean()) ** 2) * (len(without) - 1) / len(without)
     half = statistics.NormalDist().inv_cdf((1 + confidence) / 2) * float(np.sqrt(spread))
     return value - half, value + half
+
+
+def interval_of_score(value: float, without: np.ndarray) -> tuple[float, float]:
+    """Return the 95% `interval` of a score, cut at 0 and 1, which it passes where images are few."""
+    low, high = interval(value, without)
+    return max(low, 0.0), min(high, 1.0)  # NaN stays: nothing is larger or smaller

@@ -29,11 +29,9 @@ class ResampledScores:
 
     def interval(self, metric: str) -> tuple[float, float]:
         """Return the 95% interval of a score."""
-        return _interval(metric, self.values[metric], self.resampled, self.without)
-
-
-def _interval(metric: str, value: float, resampled: np.ndarray, without: np.ndarray) -> tuple[float, float]:
-    return bootstrap.interval(resampled) if metric == "micro_F1" else jackknife.interval(value, without)
+        if metric == "micro_F1":
+            return bootstrap.interval(self.resampled)
+        return jackknife.interval_of_score(self.values[metric], self.without)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,5 +100,6 @@ class Difference:
 def difference(first: ResampledScores, second: ResampledScores, metric: str) -> Difference:
     """Return the `Difference` second - first of a score of two models on the same resamples."""
     value = second.values[metric] - first.values[metric]
-    resampled, without = second.resampled - first.resampled, second.without - first.without
-    return Difference(value, *_interval(metric, value, resampled, without))
+    if metric == "micro_F1":
+        return Difference(value, *bootstrap.interval(second.resampled - first.resampled))
+    return Difference(value, *jackknife.interval(value, second.without - first.without))

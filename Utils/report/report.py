@@ -272,7 +272,7 @@ def _score(
         if with_macro_interval:
             cells = bootstrap.confusion_columns(probabilities, labels, cut.threshold, columns)
             without = jackknife.macro_f1_without_each_image(cells, len(probabilities))
-            low, high = jackknife.interval(macro, without)
+            low, high = jackknife.interval_of_score(macro, without)
         scored.append(
             {
                 **scores.summary(total, cut.threshold),

@@ -59,6 +59,14 @@ def test_of_a_mean_it_is_the_interval_of_the_textbook():
     assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), rel=1e-6)
 
 
+def test_a_score_stays_between_0_and_1():
+    without = np.array([0.2, 0.9, 0.4])
+    low, high = jackknife.interval(0.5, without)
+    assert low < 0 and high > 1
+    assert jackknife.interval_of_score(0.5, without) == (0, 1)
+    assert np.isnan(jackknife.interval_of_score(0.5, np.ones(1))).all()
+
+
 # Simulated dumps: tags of very different frequency and difficulty, images that are easy or hard for all tags.
 
 
