@@ -20,6 +20,7 @@ from Utils.clients import OURS, hard_cases, score_effects
 from Utils.clients.score_effects import ScoreEffect
 from Utils.command.backend import deferred
 from Utils.command.cli import Parser, UserError, command, number, print_json
+from Utils.command.text import join_names
 from Utils.data import dataset_folder
 from Utils.evaluation import bootstrap
 from Utils.files import csv_tables, hub, parquet_files
@@ -70,8 +71,8 @@ def main(argv: list[str] | None = None) -> None:
     require_replaceable_folder(options.output, COMPARISON, options.overwrite)
     dataset = dataset_folder.load(options.dataset)
     place = open_place(options.images, options.output)
-    paths, labels = _labeled_images(dataset, place, options.split, options.most)
     tagger = onnx_tagger.load(options.model, deferred("Models.load"))
+    paths, labels = _labeled_images(dataset, place, options.split, options.most)
     columns, label_columns = _common_tags(tagger, dataset)
     effects, threshold = score_effects.measure_effects(
         tagger,
@@ -102,14 +103,18 @@ def _labeled_images(dataset: Any, place: Place, splits: list[str], most: int) ->
     table = parquet_files.read(dataset.folder / dataset_folder.POSTS, "the posts of a dataset", columns)
     labels = table["label_indexes"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     dataset_folder.require_labels(dataset.folder / dataset_folder.POSTS, labels, dataset.num_labels)
+    known = table["split"].unique().to_pylist()
+    for split in splits:
+        if split not in known:
+            raise UserError(f"{dataset.folder} has no split {split!r}; it has {', '.join(known)}")
     posts = [post for post in table.to_pylist() if post["split"] in splits]
     index = picture_index.index(place)
     files = index.find(np.array([post["post_id"] for post in posts], np.int64))
     present = np.flatnonzero(files >= 0)
     paths = index.paths(files[present]) if len(present) else []
-    good, num_bad = score_effects.readable(paths[:most], place.open)
-    if num_bad:
-        print(f"{num_bad} pictures cannot be read and are left out", file=sys.stderr)
+    good, bad = score_effects.readable(paths[:most], place.open)
+    if bad:
+        print(f"{len(bad)} pictures cannot be read and are left out: {join_names(bad, 3)}", file=sys.stderr)
     if len(good) < 2:
         raise UserError(
             f"two pictures of {' and '.join(splits)} or more are needed, of {len(posts)} posts; {index}"

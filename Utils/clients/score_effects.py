@@ -119,13 +119,16 @@ def _effect(
     )
 
 
-def readable(paths: Sequence[Any], read_file: ReadFile = image_reader.read_bytes) -> tuple[list[Any], int]:
-    """Return the paths whose images can be decoded, and how many cannot."""
-    good = []
+def readable(
+    paths: Sequence[Any], read_file: ReadFile = image_reader.read_bytes
+) -> tuple[list[Any], list[Any]]:
+    """Return the paths whose images can be decoded, and those whose cannot."""
+    good, bad = [], []
     for path in paths:
         try:
             codec.decode(read_file(path))
         except (codec.ImageError, OSError):
-            continue
-        good.append(path)
-    return good, len(paths) - len(good)
+            bad.append(path)
+        else:
+            good.append(path)
+    return good, bad

@@ -9,11 +9,11 @@ from Utils.clients import OURS, score_effects
 from Utils.images import codec
 
 
-def test_images_that_cannot_be_read_are_counted(tmp_path):
+def test_images_that_cannot_be_read_are_named(tmp_path):
     (tmp_path / "a.jpg").write_bytes(codec.encode_jpeg(np.zeros((8, 8, 3), np.uint8)))
     (tmp_path / "b.jpg").write_bytes(b"no image")
     good, bad = score_effects.readable([tmp_path / "a.jpg", tmp_path / "b.jpg", tmp_path / "c.jpg"])
-    assert (good, bad) == ([tmp_path / "a.jpg"], 2)
+    assert (good, bad) == ([tmp_path / "a.jpg"], [tmp_path / "b.jpg", tmp_path / "c.jpg"])
 
 
 def test_effects_are_against_ours_at_the_threshold_of_stored_images(tmp_path):

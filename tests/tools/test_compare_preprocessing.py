@@ -60,7 +60,7 @@ def test_every_client_on_every_case(booru, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--split", "tset"], "two pictures of tset or more are needed, of 0 posts"),
+        (["--split", "tset"], "has no split 'tset'; it has "),
         (["--most", "1"], "--most: must be a whole number of at least 2; got '1'"),
         (["--resamples", "5"], "--resamples: must be a whole number of at least 100; got '5'"),
     ],
