@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
@@ -74,6 +75,8 @@ def reason(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "it asks for more memory than there is"
     text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, ValueError) and "set_int_max_str_digits" in text:  # Python's advice helps no user
+        return f"it has a number of more than {sys.get_int_max_str_digits():,} digits"
     if isinstance(error, KeyError):
         text = f"it lacks {text}"
     return text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]} ..."

@@ -27,6 +27,7 @@ from waitress.adjustments import Adjustments
 from werkzeug.exceptions import HTTPException
 
 from Utils.command.cli import UserError
+from Utils.files import damage
 from Utils.serving.client_deadlines import DeadlineServer
 
 LOOPBACK = "127.0.0.1"
@@ -133,8 +134,7 @@ def json_body() -> Any:
     try:
         return json.loads(request.get_data(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        reason = "it is nested too deep" if isinstance(error, RecursionError) else error
-        abort(400, f"the body cannot be read as JSON: {reason}")
+        abort(400, f"the body cannot be read as JSON: {damage.reason(error)}")
 
 
 def _refuse_constant(name: str) -> None:

@@ -13,6 +13,7 @@ from Utils.files import damage
     [
         (KeyError("shape"), "x is no Y: it lacks 'shape'"),
         (RecursionError("maximum depth"), "nested too deep"),
+        (ValueError("... use sys.set_int_max_str_digits() to ..."), "number of more than 4,300 digits$"),
         (MemoryError(), "more memory than there is"),
         (OSError("Unable to open"), "Unable to open"),
         (OSError(errno.EINVAL, "Invalid argument"), "Invalid argument"),
