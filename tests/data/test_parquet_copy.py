@@ -24,6 +24,8 @@ def test_members_keep_their_names_and_can_be_read_in_any_order(tmp_path, is_fold
     assert [path.name for path in sorted((tmp_path / "copies").iterdir())] == ["00000.tar", "00001.tar"][
         : 1 + is_folder
     ]
+    for path in (tmp_path / "copies").iterdir():
+        assert path.read_bytes().endswith(bytes(1024)), "two blocks of zeros end a tar"
     part = pickle.loads(pickle.dumps(copy.part(members[:1])))
     assert part.open(members[0]) == expected[members[0]]
     with pytest.raises(FileNotFoundError):
