@@ -31,6 +31,16 @@ def test_scores_are_those_of_the_subsets_and_images_known_by_heart_inflate_them(
     assert scored.values["leaked"] == 1
     assert scored.inflation == scored.values["all"] - scored.values["clean"]
     assert 0 < scored.interval[0] < scored.inflation < scored.interval[1]
+    rows = {name: rest for name, *rest in scored.rows()}
+    assert rows["all"] == [
+        200,
+        scored.values["all"],
+        *scored.intervals["all"],
+        scored.inflation,
+        *scored.interval,
+    ]
+    assert rows["leaked"] == [40, 1.0, *scored.intervals["leaked"], None, None, None]
+    assert {1 + len(rest) for rest in rows.values()} == {len(leakage.COLUMNS)}
     nothing = leakage.score(dump.probabilities, dump.labels, 0.5, np.zeros(200, bool))
     assert (nothing.inflation, nothing.interval) == (0, (0, 0))
     assert np.isnan(nothing.values["leaked"])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from Utils.evaluation import bootstrap, paired_bootstrap, scores, thresholds
+from Utils.evaluation import bootstrap, jackknife, paired_bootstrap, scores, thresholds
 
 RNG = np.random.default_rng(0)
 Y = RNG.random((120, 10)) < 0.3
@@ -24,6 +24,8 @@ def test_a_model_is_scored_where_its_precision_equals_its_recall():
     for metric in paired_bootstrap.METRICS:
         low, high = model.interval(metric)
         assert low < model.values[metric] < high
+    assert model.interval("micro_F1") == bootstrap.interval(model.resampled)
+    assert model.interval("macro_F1") == jackknife.interval(model.values["macro_F1"], model.without)
     assert model.resampled.shape == (200,)
     assert model.without.shape == (120,)
 

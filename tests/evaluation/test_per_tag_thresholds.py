@@ -96,6 +96,15 @@ def test_cross_validation_scores_either_half_at_the_thresholds_of_the_other():
     assert choice.enough == per_tag_thresholds.ENOUGH[best[-1]]
 
 
+def test_of_a_demanded_precision_the_error_on_other_images_counts():
+    p, y = np.float32([[0.9], [0.8], [0.7], [0.6]]), np.array([[True], [False], [True], [False]])
+    ((_, keys, true),) = per_tag_thresholds.iterate_tags(p, y)
+    held_out = per_tag_thresholds.TagPredictions.from_keys(keys, true, p.dtype)
+    cutoffs = np.array([0.95, 0.85, 0.65, 0.5])  # nothing is predicted, then precisions of 1, 2/3 and 1/2
+    found = per_tag_thresholds._held_out_score(held_out, cutoffs, thresholds.parse_rule("precision=0.6"))
+    assert found.tolist() == pytest.approx([-0.4, -0.4, 0.6 - 2 / 3, -0.1])
+
+
 def test_nan_is_refused():
     p = TALL["float32"][0].copy()
     p[1234, 5] = np.nan
