@@ -6,7 +6,8 @@ it stopped and does not ask again what is decided. apply_decisions.py brings dec
 
 The page shows a post's other tags, and similar posts that carry the tag, if it has a dump, a dataset or a
 database; it takes the dump or dataset that the file of --tags belongs to. Scores are read from the audit's
-.csv. Only this machine is answered unless --host says otherwise.
+.csv. With --maps TAGGER the key M shows where in the picture that tagger sees the tag. Only this machine is
+answered unless --host says otherwise.
 """
 
 import Utils.command.interrupt  # noqa: F401  first: imports take long
@@ -22,14 +23,18 @@ import flask
 import numpy as np
 
 from Utils.command import programs
+from Utils.command.backend import deferred
 from Utils.command.cli import Parser, UserError, command
+from Utils.command.text import join_names
 from Utils.data import dataset_folder, packing, post_images_server
+from Utils.files import hub
 from Utils.images import places
 from Utils.labels import label_lookup, questions, review_service
 from Utils.labels.decisions import Journal
 from Utils.labels.questions import Questions
 from Utils.labels.review import Review, check_reviewer
-from Utils.serving import http_server
+from Utils.serving import http_server, onnx_tagger
+from Utils.serving.live_maps import LiveMaps
 from Utils.tags import tag_list
 
 
@@ -57,6 +62,10 @@ def parser() -> Parser:
     arguments.add_argument(
         "--db", metavar="X.db", type=pathlib.Path, help="labels: all tags of a fire-eggs database"
     )
+    arguments.add_argument(
+        "--maps", metavar="TAGGER", type=hub.argument,
+        help="a run, release or hub id: shows where it sees the tag in question",
+    )  # fmt: skip
     return arguments
 
 
@@ -92,10 +101,13 @@ def prepared(options: argparse.Namespace) -> Iterator[flask.Flask]:
     paths = next((dataset.paths for dataset in datasets), None)
     place = places.open_place(options.images, options.output)
     images = post_images_server.PostImages(place, posts.tolist(), paths)
+    maps = LiveMaps(onnx_tagger.load(options.maps, deferred("Models.load"))) if options.maps else None
     with Journal(options.output) as journal:
         review = Review(asked, journal, reviewer, options.second_opinion)
         _report(options, review, journal, images)
-        service = review_service.Service(review, images, sources, str(options.output.resolve()))
+        if maps is not None:
+            _warn_of_tags(asked.tags["name"].tolist(), maps)
+        service = review_service.Service(review, images, sources, str(options.output.resolve()), maps)
         yield review_service.application(service, options.allow_host)
 
 
@@ -155,6 +167,14 @@ def _report(
         print(f"{absent} have no image in {options.images}", file=sys.stderr)
     if not http_server.is_local(options.host):
         print(f"warning: whoever reaches {options.host} can see the images and decide", file=sys.stderr)
+
+
+def _warn_of_tags(tags: Sequence[str], maps: LiveMaps) -> None:
+    """Say which of the tags asked about the tagger of the maps does not have."""
+    absent = [tag for tag in tags if tag not in maps]
+    if absent:
+        of_tags = f"{len(absent)} of {len(tags)} tags asked about: {join_names(absent, 5)}"
+        print(f"warning: {maps.tagger.name} has no maps for {of_tags}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """The web service of a review: hands out questions, a few at a time, and images; records decisions.
 
 GET /api/state, /api/tags, /api/questions?tag=ID, /api/posts, /api/post/ID and /api/examples/TAG?post=ID
-return what the page shows; POST /api/decisions takes {"answers": [{"post_id", "tag_id", "decision"}]}.
+return what the page shows, GET /images/ID/map/TAG where a tagger sees a tag; POST /api/decisions takes
+{"answers": [{"post_id", "tag_id", "decision"}]}.
 Errors are {"error": text}.
 """
 
@@ -16,7 +17,8 @@ import numpy as np
 from Utils.data import post_images_server
 from Utils.labels import decisions, label_lookup
 from Utils.labels.review import VERDICTS, NotAskedError, Review, agreement_rows
-from Utils.serving import http_server
+from Utils.serving import http_server, refusal
+from Utils.serving.live_maps import LiveMaps
 from Utils.tags import tag_list
 
 ASSETS = pathlib.Path(__file__).parent / "review_page"
@@ -25,6 +27,7 @@ MAX_ITEMS = 100  # questions, tags or answers in one message
 NUM_EXAMPLES = 6
 ORDERS = ("audit", "open", "name")
 STEPS = {"next": 1, "previous": -1}
+_CACHED = {"Cache-Control": "private, max-age=3600"}
 
 Json = dict[str, Any]
 
@@ -37,6 +40,7 @@ class Service:
         pictures: images of the posts.
         sources: where labels are looked up, the best first.
         name: distinguishes this review from others that a browser has seen at the same address.
+        maps: of a tagger, which show where in an image a tag is; None for none.
     """
 
     def __init__(
@@ -45,8 +49,9 @@ class Service:
         pictures: post_images_server.PostImages,
         sources: Iterable[label_lookup.Source] = (),
         name: str = "",
+        maps: LiveMaps | None = None,
     ) -> None:
-        self.review, self.pictures, self.sources = review, pictures, list(sources)
+        self.review, self.pictures, self.sources, self.maps = review, pictures, list(sources), maps
         self.name = hashlib.sha256(f"{name}\0{review.reviewer}".encode()).hexdigest()[:16]
         self._questions = review.questions
         self._visible = set(self._questions.posts.tolist())  # posts whose images may be seen
@@ -57,6 +62,7 @@ class Service:
             "review": self.name,
             "reviewer": self.review.reviewer,
             "progress": self.review.progress(),
+            "maps": self.maps is not None,
             "last": [self._question(row) for row in self.review.last()],
         }
 
@@ -124,6 +130,15 @@ class Service:
             return (data, "image/jpeg") if data else None
         return self.pictures.large(post)
 
+    def map(self, post: int, tag_id: int) -> bytes | None:
+        """Return a PNG of an image that may be seen with a map of a tag over it, else None.
+
+        Raises RefusedError as `LiveMaps.png`.
+        """
+        tag = self._questions.tags["name"].iloc[self.review.number_of(tag_id)]
+        image = self.image(post, small=False)
+        return None if image is None or self.maps is None else self.maps.png(image[0], tag)
+
     def is_asked(self, post: int) -> bool:
         """Return whether a question is about a post."""
         return bool((self._questions.posts == post).any())
@@ -183,6 +198,10 @@ def application(service: Service, names: Collection[str] = ()) -> flask.Flask:
     app.add_url_rule("/api/decisions", "decisions", lambda: _decide(service), methods=["POST"])
     app.add_url_rule("/images/<int:post>", "image", lambda post: _image(service, post, False))
     app.add_url_rule("/images/<int:post>/small", "small", lambda post: _image(service, post, True))
+    app.add_url_rule(
+        "/images/<int:post>/map/<int:tag_id>", "map", lambda post, tag_id: _map(service, post, tag_id)
+    )
+    app.register_error_handler(refusal.RefusedError, refusal.reply)
     app.register_error_handler(NotAskedError, lambda error: (flask.jsonify(error=str(error)), 404))
     return http_server.protect(app, LIMITS, names)
 
@@ -252,4 +271,11 @@ def _image(service: Service, post: int, small: bool) -> flask.Response:
     if image is None:
         flask.abort(404, f"there is no image of post {post} here")
     data, mime_type = image
-    return flask.Response(data, content_type=mime_type, headers={"Cache-Control": "private, max-age=3600"})
+    return flask.Response(data, content_type=mime_type, headers=_CACHED)
+
+
+def _map(service: Service, post: int, tag_id: int) -> flask.Response:
+    data = service.map(post, tag_id)
+    if data is None:
+        flask.abort(404, f"there is no map of post {post} here")
+    return flask.Response(data, content_type="image/png", headers=_CACHED)

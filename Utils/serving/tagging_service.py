@@ -21,7 +21,7 @@ from typing import Any
 import flask
 import numpy as np
 
-from Utils.command.cli import UserError, WorkError, suggest
+from Utils.command.cli import UserError, WorkError
 from Utils.command.machine import num_cores
 from Utils.images import codec
 from Utils.serving import (
@@ -29,10 +29,11 @@ from Utils.serving import (
     metrics,
     openapi,
     other_interfaces,
-    tag_maps,
+    refusal,
     tag_selection,
     tag_table,
 )
+from Utils.serving.live_maps import LiveMaps
 from Utils.serving.micro_batching import MicroBatcher
 from Utils.serving.onnx_tagger import ServingTagger
 from Utils.serving.refusal import RefusedError
@@ -91,7 +92,8 @@ class TaggingService:
         # A decoder cannot be interrupted; in a thread of its own it keeps nobody waiting beyond the deadline.
         max_decoders = num_cores()  # more decoders would only slow each other
         self._decoders = concurrent.futures.ThreadPoolExecutor(max_decoders, thread_name_prefix="decoder")
-        self._lock, self._mapping = threading.Lock(), threading.Lock()
+        self._lock = threading.Lock()
+        self._maps = LiveMaps(tagger, MAP_TIMEOUTS * limits.timeout)
         self._present, self._decoding, self._tagged = 0, 0, 0  # images inside, decoded now, tagged so far
         self._seconds_per_image = 0.0  # of the model, a moving average
         self._batcher = MicroBatcher(
@@ -184,30 +186,11 @@ class TaggingService:
             decoding.cancel()  # after a timeout: nobody waits for it any more
 
     def map(self, data: bytes, tag: str) -> bytes:
-        """Return a PNG of an encoded image with a map of a tag over it, by occlusion (`tag_maps`).
+        """Return a PNG of an encoded image with a map of a tag over it, as `LiveMaps.png` does.
 
-        A map costs 65 predictions: one is made at a time, and it may take `MAP_TIMEOUTS` times as long as an
-        image. Raises RefusedError as `probabilities` does, for a tag that the model lacks, and while another
-        map is made.
+        It may take `MAP_TIMEOUTS` times as long as an image.
         """
-        names = self.tagger.tags["name"].tolist()
-        if tag not in names:
-            raise RefusedError(404, f"the model has no tag {tag}{suggest(tag, names)}")
-        seconds = MAP_TIMEOUTS * self.limits.timeout
-        deadline = time.monotonic() + seconds
-        if not self._mapping.acquire(blocking=False):
-            raise RefusedError(503, "another map is being made; come again", {"Retry-After": "5"})
-        try:
-            prepared = self._decoded(data, deadline)
-            picture = codec.decode(data)
-            (values,) = tag_maps.occlusion(self.tagger, deadline=deadline)(prepared, [names.index(tag)])
-            return tag_maps.overlay(picture, values, tag_maps.View.of(self.tagger, picture))
-        except TimeoutError:
-            raise self._busy(
-                f"no map within {seconds:g} s; come again, or start the server with a larger --timeout"
-            ) from None
-        finally:
-            self._mapping.release()
+        return self._maps.png(data, tag, self._decoded)
 
     def _busy(self, text: str) -> RefusedError:
         """Return a 503 that says when all waiting clients will have been answered."""
@@ -235,7 +218,7 @@ def make_app(services: TaggingService | Services, host_names: Collection[str] = 
     other_interfaces.add(app, services)
     metrics.add(app, lambda: {name: service.health()["pictures"] for name, service in services.items()})
     app.add_url_rule("/openapi.json", "openapi", lambda: flask.jsonify(openapi.document()))
-    app.register_error_handler(RefusedError, _refused)
+    app.register_error_handler(RefusedError, refusal.reply)
     app.register_error_handler(WorkError, lambda error: (flask.jsonify(error=str(error)), 500))
     app.json.sort_keys = False  # pyright: ignore[reportAttributeAccessIssue]  of flask's default provider
     limits = next(iter(services.values())).limits
@@ -257,10 +240,6 @@ def _chosen_name(services: Services) -> str:
 def _health(services: Services, name: str) -> dict[str, Any]:
     """Return what a service says of itself, by the name under which it is served."""
     return services[name].health() | {"model": name}
-
-
-def _refused(error: RefusedError) -> tuple[flask.Response, int, dict[str, str]]:
-    return flask.jsonify(error=str(error)), error.status, error.headers
 
 
 def tag_descriptions(service: TaggingService) -> list[dict[str, Any]]:

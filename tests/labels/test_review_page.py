@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from helpers import small_releases
 from helpers.browser import answering, launched, strict_page
 from helpers.reviewed import QUESTIONS, make
 
@@ -186,6 +187,23 @@ def test_undo_goes_back_also_after_a_reload(page, server):
     settled(page, 0)
     kinds = [line["decision"] for line in server.lines()]
     assert kinds == ["yes", "no", "undo", "unsure", "undo", "undo"]
+
+
+def test_m_shows_where_the_tag_is_seen_and_the_picture_again(page, tmp_path):
+    tags = small_releases.TAGS.replace("blue_sky", "solo")
+    release = small_releases.make(tmp_path / "release", tags=tags)
+    with serving(tmp_path, [*make(tmp_path), "--maps", str(release)]) as server:
+        page.goto(server.address)
+        question = shown(page)
+        page.keyboard.press("m")
+        page.locator(".large[data-map] img[src^=blob]").wait_for()
+        page.get_by_text("Bright: without these parts").wait_for()
+        page.keyboard.press("m")
+        page.locator(f".large:not([data-map]) img[src='images/{question[0]}']").wait_for()
+        page.get_by_role("button", name="Where").click()
+        page.locator(".large[data-map]").wait_for()
+        press(page, "y", question)
+        page.locator(".large:not([data-map])").wait_for()
 
 
 def test_two_tabs_decide_a_question_once(page, server):

@@ -115,6 +115,26 @@ def test_a_broken_answer_changes_nothing(body, code, client):
     assert client.file.read_bytes() == b""
 
 
+def test_maps_are_of_images_that_may_be_seen_and_of_tags_that_are_asked_about(audit, asked, tmp_path):
+    class Maps:
+        def png(self, data, tag):
+            return f"{tag}, {len(data)}".encode()
+
+    images = post_images_server.PostImages(audit / "images", np.unique(asked.posts).tolist())
+    with review_of(asked, tmp_path / "decisions.jsonl") as review:
+        for maps in (None, Maps()):
+            client = review_service.application(
+                review_service.Service(review, images, maps=maps)
+            ).test_client()
+            assert client.get("/api/state").json["maps"] == (maps is not None)
+            reply = client.get("/images/1000/map/14")
+            assert reply.status_code == (404 if maps is None else 200)
+        size = len((audit / "images" / "0000" / "1000.jpg").read_bytes())
+        assert (reply.text, reply.content_type) == (f"<b>&, {size}", "image/png")
+        for path in ("/images/5/map/14", "/images/1000/map/13"):
+            assert client.get(path).status_code == 404
+
+
 def test_other_pages_cannot_decide(client):
     body = json.dumps({"answers": [{"post_id": 1000, "tag_id": 11, "decision": "no"}]})
     for kind, headers, code in (

@@ -1,6 +1,7 @@
 """tools/review_labels.py without a browser: what it is started with, who is asked what."""
 
 import pytest
+from helpers import small_releases
 from helpers.reviewed import answer, make
 
 from tools import review_labels
@@ -32,6 +33,14 @@ def test_four_arguments_are_enough_and_second_opinions_are_asked_for(tmp_path, c
         assert "cid reviews" in capsys.readouterr().err
 
 
+def test_tags_that_the_tagger_of_the_maps_lacks_are_named(tmp_path, capsys):
+    release = small_releases.make(tmp_path / "release", tags=small_releases.TAGS.replace("blue_sky", "solo"))
+    options = review_labels.parser().parse_args([*make(tmp_path), "--maps", str(release)])
+    with review_labels.prepared(options) as app:
+        assert app.test_client().get("/api/state").json["maps"] is True
+    assert "release has no maps for 2 of 3 tags asked about: hat, <b>&" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -42,6 +51,7 @@ def test_four_arguments_are_enough_and_second_opinions_are_asked_for(tmp_path, c
         (["--dump", "nowhere"], "a dump folder"),
         (["--dataset", "nowhere"], "a dataset folder"),
         (["--db", "nowhere.db"], "a database"),
+        (["--maps", "nowhere"], "a release folder was expected"),
         (["-o", "selected.txt"], "line 1"),
     ],
 )

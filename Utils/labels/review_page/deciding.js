@@ -76,6 +76,9 @@ export function portion(tagId) {
   return loading;
 }
 
+// Whether the server can show where a tag is seen.
+export const hasMaps = () => state?.maps ?? false;
+
 // Resolves when the server has every decision on its disk.
 export const delivered = () => outbox.send();
 

@@ -1,5 +1,5 @@
 // The review page: one question at a time, a grid of one tag, all questions of an image, or the list of tags.
-import {ask, begin, byId, delivered, keyOf, portion, record, refresh, say, undo} from "./deciding.js";
+import {ask, begin, byId, delivered, hasMaps, keyOf, portion, record, refresh, say, undo} from "./deciding.js";
 import * as parts from "./views.js";
 
 const {el} = parts;
@@ -57,7 +57,7 @@ const one = {
     const to = step > 0 ? this.near.next : this.near.previous;
     if (to !== null && to !== undefined) await this.open(to);
   },
-  buttons: () => [...answerButtons(), nextButton("Next tag")],
+  buttons: () => [...answerButtons(), ...mapButtons(), nextButton("Next tag")],
 };
 
 const grid = {
@@ -200,7 +200,7 @@ const image = {
     else this.skipped += 1;
     await (step < 0 ? this.open() : this.advance());
   },
-  buttons: () => [...answerButtons(), nextButton("Skip")],
+  buttons: () => [...answerButtons(), ...mapButtons(), nextButton("Skip")],
 };
 
 const tags = {
@@ -243,8 +243,35 @@ function large(question) {
     figure = el("figure", {className: "large", "data-post": question.post_id}, parts.picture(question.post_id));
     swipes(figure);
   }
+  if (figure.dataset.map && figure.dataset.question !== keyOf(question)) hideMap(figure);
   figure.dataset.question = keyOf(question);
   return figure;
+}
+
+function hideMap(figure) {
+  delete figure.dataset.map;
+  figure.replaceChildren(parts.picture(figure.dataset.post));
+}
+
+// Show where the tagger sees the tag in question, or the picture again.
+async function toggleMap() {
+  const figure = document.querySelector(".large");
+  if (!figure || !hasMaps()) return;
+  if (figure.dataset.map) {
+    say("");
+    return hideMap(figure);
+  }
+  const [post, tag] = figure.dataset.question.split(" ");
+  say("Looking where the tag is seen …");
+  const reply = await fetch(`images/${post}/map/${tag}`);
+  if (!reply.ok) throw new Error((await reply.json()).error);
+  const map = el("img", {alt: `where post ${post} shows the tag`, draggable: false});
+  map.src = URL.createObjectURL(await reply.blob());
+  await map.decode();
+  URL.revokeObjectURL(map.src);
+  say("Bright: without these parts the tag would be less likely. The circle is the most important one.");
+  figure.dataset.map = tag;
+  figure.replaceChildren(map);
 }
 
 function showDone() {
@@ -274,12 +301,13 @@ const answerButtons = () => [
 ];
 const undoLast = () => undo(questions => view.takeBack(questions));
 const undoButton = () => parts.button("Undo", "Z", "plain", () => act(undoLast));
+const mapButtons = () => hasMaps() ? [parts.button("Where", "M", "plain", () => act(toggleMap))] : [];
 const nextButton = text => parts.button(text, "T", "plain", () => act(() => view.next(1)));
 
 const KEYS = [
   ["Y or →", "yes"], ["N or ←", "no"], ["U or ↓", "unsure"], ["Z or Backspace", "undo; a whole grid at once"],
   ["T, Shift T", "next, previous tag; by image: skip"], ["1 2 3 4", "one by one, grid, by image, tags"],
-  ["grid: arrows", "move"], ["grid: Space", "change a picture"], ["grid: A, X", "all yes, all no"],
+  ["M", "where the tag is seen (with --maps)"], ["grid: arrows", "move"], ["grid: Space", "change a picture"], ["grid: A, X", "all yes, all no"],
   ["grid: Enter", "confirm all pictures shown"], ["?", "these keys"],
 ];
 
@@ -307,7 +335,7 @@ const ACTIONS = {
   y: () => view.decide("yes"), ArrowRight: () => view.decide("yes"),
   n: () => view.decide("no"), ArrowLeft: () => view.decide("no"),
   u: () => view.decide("unsure"), ArrowDown: () => view.decide("unsure"),
-  z: undoLast, Backspace: undoLast, t: () => view.next(1), T: () => view.next(-1),
+  m: toggleMap, z: undoLast, Backspace: undoLast, t: () => view.next(1), T: () => view.next(-1),
   1: () => go("one"), 2: () => go("grid"), 3: () => go("image"), 4: () => go("tags"),
   "?": () => byId("keys").showModal(),
 };
