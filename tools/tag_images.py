@@ -37,6 +37,7 @@ from Utils.command.backend import deferred
 from Utils.command.cli import Parser, UserError, command, number, print_json, progress
 from Utils.command.machine import num_cores
 from Utils.files import hub
+from Utils.files.atomic import NO_ROOM
 from Utils.files.outputs import (
     FileKind,
     has_header,
@@ -309,6 +310,8 @@ def _write_sidecars(
             sidecars.write(path, words, kind, options.append)
             num_tagged += 1
         except (OSError, UserError) as error:  # one bad place must not stop a long run
+            if isinstance(error, OSError) and error.errno in NO_ROOM:  # nor is there room for the next
+                raise
             rejected.append((job.film or job.path, f"the sidecar cannot be written: {error}"))
     if num_kept:
         _say(f"{num_kept} sidecars had words that are no tags of the model: the old ones are kept as .bak")
@@ -335,10 +338,11 @@ def _write_maps(
             try:
                 data = picture_jobs.read(job)
                 prepared = tagger.prepare(data, None)
-                selected = selector.select(tagger.probabilities(prepared[None])[0])
-                writer.add(job.path, data, prepared, selected.tags)
             except (codec.ImageError, OSError) as error:
                 rejected.append((job.path, str(error)))
+                continue
+            selected = selector.select(tagger.probabilities(prepared[None])[0])
+            writer.add(job.path, data, prepared, selected.tags)
         writer.finish()
     num_maps = sum(len(picture["maps"]) for picture in writer.pictures)
     _say(f"{num_maps} maps: {options.maps / 'maps.html'}")

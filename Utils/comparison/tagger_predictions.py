@@ -19,7 +19,7 @@ from Utils.command import machine
 from Utils.command.cli import UserError, progress
 from Utils.comparison.judged_posts import JudgedPosts
 from Utils.evaluation import predictions
-from Utils.files.atomic import read_json
+from Utils.files.atomic import naming, read_json
 from Utils.images import image_reader
 from Utils.images.places import Place
 from Utils.serving.onnx_tagger import ServingTagger
@@ -171,7 +171,7 @@ def _append(
     done = part.stat().st_size // row_bytes if part.is_file() else 0
     missing = range(done, len(posts))
     model_seconds, started = 0.0, time.perf_counter()
-    with part.open("ab") as file:
+    with naming(part, part), part.open("ab") as file:
         file.truncate(done * row_bytes)
         batches = _batches(tagger, place, posts, missing, batch_size)
         num_batches = -(-len(missing) // batch_size)

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, TextIO
 
 from Utils.command.cli import UserError
 from Utils.files import damage
-from Utils.files.atomic import AnyPath, replacing
+from Utils.files.atomic import AnyPath, naming, replacing
 from Utils.files.locking import try_lock
 from Utils.files.outputs import FileKind, has_header
 from Utils.images import image_folder
@@ -110,7 +110,7 @@ class Journal:
             self._lock()
             self._begin(json.dumps(settings, sort_keys=True) + "\n")
         except BaseException:
-            self._file.close()
+            self._close()
             raise
         self.done = {item["path"] for item in self.records()}
 
@@ -118,7 +118,11 @@ class Journal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        self._close()
+
+    def _close(self) -> None:
+        with naming(self.path, self.path):  # it writes what is still in memory
+            self._file.close()
 
     def _lock(self) -> None:
         """Lock the journal until it is closed or this process ends, however it ends."""
@@ -139,8 +143,9 @@ class Journal:
             )
 
     def _write(self, text: str) -> None:
-        self._file.write(text.encode("utf-8"))
-        self._file.flush()
+        with naming(self.path, self.path):
+            self._file.write(text.encode("utf-8"))
+            self._file.flush()
 
     def records(self) -> Iterator[Record]:
         """Yield every record that was written."""

@@ -1,9 +1,11 @@
 """tools/tag_images.py: the sidecars it writes, what it leaves alone or sets aside, and how it continues."""
 
+import contextlib
 import csv
 import json
 import os
 import pathlib
+import resource
 import shutil
 import subprocess
 import sys
@@ -70,6 +72,31 @@ def test_existing_sidecars_are_kept_replaced_or_extended(release, pictures, caps
     assert sidecars_in(pictures) == added
     assert tag(release, pictures, "--overwrite") == 0
     assert sidecars_in(pictures)["2.txt"] == EXPECTED[RED]
+
+
+@contextlib.contextmanager
+def files_of_at_most(size):
+    """Let the system refuse what makes a file larger, as a full disk does."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.reliability("a full disk while pictures are tagged", "the work ends and names the file")
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [([], ".txt"), (["--maps", "OUT"], "/OUT"), (["--format", "json", "-o", "OUT"], ".OUT.journal")],
+)
+def test_without_room_the_work_ends(release, pictures, tmp_path, monkeypatch, capsys, words, named):
+    monkeypatch.chdir(tmp_path)
+    with files_of_at_most(8):
+        assert tag(release, pictures, *words) == 1
+    *_, error = capsys.readouterr().err.splitlines()
+    assert error.startswith("error: File too large: ") and error.endswith(named)
+    assert not sidecars_in(pictures) and not (tmp_path / "OUT").exists()
 
 
 @pytest.mark.reliability("tag_images --overwrite over a person's captions", "kept as .bak, and said")
