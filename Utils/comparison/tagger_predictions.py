@@ -19,7 +19,7 @@ from Utils.command import machine
 from Utils.command.cli import UserError, progress
 from Utils.comparison.judged_posts import JudgedPosts
 from Utils.evaluation import predictions
-from Utils.files.atomic import naming, read_json
+from Utils.files.atomic import naming, read_json, short_name
 from Utils.images import image_reader
 from Utils.images.places import Place
 from Utils.serving.onnx_tagger import ServingTagger
@@ -76,7 +76,7 @@ class PredictionStore:
 
     def __init__(self, output: pathlib.Path) -> None:
         output = output.resolve()
-        self.folder = output.with_name(f".{output.name}.predictions")
+        self.folder = output.with_name(f".{short_name(output.name)}.predictions")
         self._earlier = output / "predictions"
 
     def find(self, key: str) -> predictions.Dump | None:

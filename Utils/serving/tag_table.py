@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, TextIO
 
 from Utils.command.cli import UserError
 from Utils.files import damage
-from Utils.files.atomic import AnyPath, naming, replacing
+from Utils.files.atomic import AnyPath, naming, replacing, short_name
 from Utils.files.locking import try_lock
 from Utils.files.outputs import FileKind, has_header
 from Utils.images import image_folder
@@ -104,7 +104,7 @@ class Journal:
     def __init__(self, output: AnyPath, settings: Any) -> None:
         self.output = pathlib.Path(output)
         self.output.parent.mkdir(parents=True, exist_ok=True)
-        self.path = self.output.with_name(f".{self.output.name}.journal")
+        self.path = self.output.with_name(f".{short_name(self.output.name)}.journal")
         self._file = self.path.open("a+b")
         try:
             self._lock()

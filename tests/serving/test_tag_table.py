@@ -61,7 +61,7 @@ def test_csv_has_a_row_for_the_rating_and_for_each_tag():
 
 
 def test_a_journal_continues_after_its_last_complete_line(tmp_path):
-    output = tmp_path / "new" / "tags.csv"
+    output = tmp_path / "new" / f"{'x' * 251}.csv"  # names are no longer than 255 bytes
     with tag_table.Journal(output, {"model": 1}) as journal:
         journal.add([RECORD])
         path = journal.path
