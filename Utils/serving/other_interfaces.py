@@ -81,14 +81,16 @@ def _evaluate(service: "TaggingService") -> flask.Response:
     try:
         limit = int(values.get("limit", _EVALUATE_LIMIT))
     except ValueError:
-        raise RefusedError(400, f"limit must be a number; got {values['limit']!r}") from None
+        limit = -1
+    if limit < 0:
+        raise RefusedError(400, f"limit must be a whole number of at least 0; got {values['limit']!r}")
     results = []
     for file in files:
         selection = _select(service, file.read(), threshold)
         scored = {tag.name: tag.probability for tag in selection.tags}
         ratings = {_rating_name(tag.name): tag.probability for tag in selection.ratings}
         scored |= {name: value for name, value in ratings.items() if value > (threshold or 0)}
-        ranked = sorted(scored.items(), key=lambda pair: -pair[1])[: max(0, limit)]
+        ranked = sorted(scored.items(), key=lambda pair: -pair[1])[:limit]
         results.append({"filename": file.filename, "tags": dict(ranked)})
     return flask.jsonify(results)
 
@@ -120,7 +122,7 @@ def _threshold(value: Any) -> float | None:
     if value is None:
         return None
     try:
-        number = float(value)
+        number = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
         number = math.nan
     if not 0 <= number <= 1:

@@ -15,7 +15,7 @@ import math
 import pathlib
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import flask
@@ -259,7 +259,10 @@ def tag_descriptions(service: TaggingService) -> list[dict[str, Any]]:
 
 
 def _map(service: TaggingService) -> flask.Response:
+    _require_known("/map", flask.request.args, ("tag", "model"))
     tag = flask.request.args.get("tag", "")
+    if not tag:
+        raise RefusedError(400, "the tag is missing that the map is of: /map?tag=NAME")
     return flask.Response(service.map(_image_bytes(flask.request), tag), mimetype="image/png")
 
 
@@ -296,14 +299,25 @@ _QUERY_NAMES = (*_THRESHOLDS, "max_tags", *_FLAGS, "model")
 
 
 def _parse_query(service: TaggingService, arguments: Mapping[str, str]) -> _Query:
-    unknown = sorted(set(arguments) - set(_QUERY_NAMES))
-    if unknown:
-        raise RefusedError(400, f"/tag takes {', '.join(_QUERY_NAMES)}; got {', '.join(unknown)}")
+    _require_known("/tag", arguments, _QUERY_NAMES)
     max_tags = _number(arguments, "max_tags", int)
     if max_tags is not None and max_tags < 1:
         raise RefusedError(400, f"max_tags must be 1 or more; got {max_tags}")
-    flags = {name: arguments.get(name, "0") not in ("", "0", "false") for name in _FLAGS}
+    flags = {name: _flag(arguments, name) for name in _FLAGS}
     return _Query(_thresholds(service, arguments), max_tags, **flags)
+
+
+def _require_known(path: str, arguments: Mapping[str, str], names: Sequence[str]) -> None:
+    unknown = sorted(set(arguments) - set(names))
+    if unknown:
+        raise RefusedError(400, f"{path} takes {', '.join(names)}; got {', '.join(unknown)}")
+
+
+def _flag(arguments: Mapping[str, str], name: str) -> bool:
+    value = arguments.get(name, "").lower()
+    if value not in ("", "0", "false", "1", "true"):
+        raise RefusedError(400, f"{name} must be 0 or 1; got {value!r}")
+    return value in ("1", "true")
 
 
 def _thresholds(service: TaggingService, arguments: Mapping[str, str]) -> np.ndarray:

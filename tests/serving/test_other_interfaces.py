@@ -42,6 +42,7 @@ def test_the_originals_client(client):
         assert reply.status_code == 400
         assert said in reply.json["error"]
     assert tags(image=text(BLUE), thresh="high").status_code == 400
+    assert tags(image=text(BLUE), thresh=True).status_code == 400
     assert client.post("/api/gettags/", data="x", headers=HOST).status_code == 415
 
 
@@ -71,7 +72,8 @@ def test_autotaggers_client(client):
     )
     assert plain == low and len(plain[0]["tags"]) > 2
     for data in ({}, {"file": (io.BytesIO(BLUE), "b.png"), "format": "html"},
-                 {"file": (io.BytesIO(BLUE), "b.png"), "limit": "few"}):  # fmt: skip
+                 {"file": (io.BytesIO(BLUE), "b.png"), "limit": "few"},
+                 {"file": (io.BytesIO(BLUE), "b.png"), "limit": "-1"}):  # fmt: skip
         assert client.post("/evaluate", data=data, headers=HOST).status_code == 400
 
 

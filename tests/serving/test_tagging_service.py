@@ -81,6 +81,7 @@ def test_the_query_sets_thresholds_and_spelling(client):
         "threshold=x": "threshold must be a number",
         "max_tags=0": "1 or more",
         "max_tags=1.5": "must be a number",
+        "raw=maybe": "raw must be 0 or 1; got 'maybe'",
         "treshold=0.5": "takes threshold, character_threshold",
     }.items():
         reply = client.post(f"/tag?{words}", data=BLUE, headers=HOST)
@@ -148,6 +149,12 @@ def test_a_map_of_a_tag_is_a_picture(release):
         assert (reply.status_code, reply.content_type) == (200, "image/png")
         assert cv2.imdecode(np.frombuffer(reply.data, np.uint8), 1).shape == (16, 24, 3)
         assert client.post("/map?tag=blue_skies", data=data, headers=HOST).status_code == 404
+        for words, message in (
+            ("", "/map?tag=NAME"),
+            ("?tag=blue_sky&by=x", "/map takes tag, model; got by"),
+        ):
+            reply = client.post(f"/map{words}", data=data, headers=HOST)
+            assert reply.status_code == 400 and message in reply.json["error"]
         assert client.post("/map?tag=blue_sky", data=b"none", headers=HOST).status_code == 400
         service._maps.seconds = -1
         assert client.post("/map?tag=blue_sky", data=data, headers=HOST).status_code == 503
