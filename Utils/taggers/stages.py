@@ -17,6 +17,8 @@ import numpy as np
 from PIL import ImageColor
 
 from Utils.command.cli import UserError, suggest
+from Utils.command.text import join_names
+from Utils.files import damage
 from Utils.files.atomic import read_json
 from Utils.taggers import geometry
 from Utils.taggers.preparation import BY_AREA, Preparation
@@ -30,6 +32,8 @@ _RANGES = {
     (-1, 1): (255.0, 0.5, 0.5),
 }  # divisor, mean, std
 _OUTPUTS = ("probabilities", "logits")
+_LISTS = ("stages", "test", "val")  # of stages, by which of them goes first
+_NEED_RANGE = ("mean", "std", "resize", "image_size")  # fields that mean nothing without channels and range
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,14 +55,18 @@ def read(folder: pathlib.Path, image_size: int | None) -> Described:
     """
     path = folder / FILE
     content = read_json(path) if path.is_file() else {}
-    if isinstance(content, list):
-        content = {"stages": content}
+    # A fault that none of the checks below names: a text where a number is needed, a number without end.
+    with damage.named(path, "has a value that cannot be used"):
+        return _described(path, {"stages": content} if isinstance(content, list) else content, image_size)
+
+
+def _described(path: pathlib.Path, content: Any, image_size: int | None) -> Described:
     if not isinstance(content, dict):
         raise UserError(f"{path} must be an object with channels and range, or with stages")
     output = content.get("output")
     if output not in (None, *_OUTPUTS):
         raise UserError(f"{path}: output is {' or '.join(_OUTPUTS)}; got {output!r}")
-    steps = next((content[key] for key in ("stages", "test", "val") if content.get(key)), None)
+    steps = next((content[key] for key in _LISTS if content.get(key)), None)
     if steps is not None and not ("channels" in content and "range" in content):
         preparation = _of_stages(path, steps, image_size)
         if "channels" in content:
@@ -66,6 +74,11 @@ def read(folder: pathlib.Path, image_size: int | None) -> Described:
         return Described(preparation, output)
     if "channels" in content or "range" in content:
         return Described(_of_fields(path, content, image_size), output)
+    if unused := [name for name in content if name in _NEED_RANGE or "output" not in content]:
+        raise UserError(
+            f"{path} has {join_names(unused)}, but neither channels and range, nor {', '.join(_LISTS)}: it "
+            "does not say how pictures are prepared; add these, or take it away"
+        )
     return Described(None, output)
 
 
@@ -132,7 +145,7 @@ def _of_stages(path: pathlib.Path, steps: Any, image_size: int | None) -> Prepar
     geometric: list[Step] = []
     divisor, scaled, numbers = 1.0, False, {"mean": (0.0,) * 3, "std": (1.0,) * 3}
     for place, step in enumerate(steps):
-        kind = step.get("type")
+        kind = str(step.get("type"))
         if kind in _GEOMETRIC:
             if scaled:
                 raise UserError(
@@ -142,10 +155,7 @@ def _of_stages(path: pathlib.Path, steps: Any, image_size: int | None) -> Prepar
         elif kind in ("to_tensor", "maybe_to_tensor"):
             divisor, scaled = 255.0, True
         elif kind == "rescale":
-            divisor, scaled = (
-                1 / float(step.get("rescale_factor", 1 / 255)) * (divisor if scaled else 1.0),
-                True,
-            )
+            divisor, scaled = _divisor(path, step) * (divisor if scaled else 1.0), True
         elif kind == "normalize":
             numbers = {name: _triple(path, name, step.get(name)) for name in numbers}
             scaled = True
@@ -167,6 +177,13 @@ def _of_stages(path: pathlib.Path, steps: Any, image_size: int | None) -> Prepar
         mean=numbers["mean"],
         std=numbers["std"],
     )
+
+
+def _divisor(path: pathlib.Path, step: Mapping[str, Any]) -> float:
+    factor = step.get("rescale_factor", 1 / 255)
+    if type(factor) not in (int, float) or not 0 < factor < math.inf:
+        raise UserError(f"{path}: rescale_factor is a number above 0, such as 1/255; got {factor!r}")
+    return 1 / factor
 
 
 def _run_steps(
@@ -210,6 +227,8 @@ def _resize(path: pathlib.Path, step: Mapping[str, Any], image: np.ndarray) -> n
     if len(sizes) == 2:
         return geometry.resized(image, (sizes[0], sizes[1]), _method(path, step))
     size, limit = sizes[0], step.get("max_size")
+    if limit is not None and not (type(limit) is int and 0 < limit <= MOST_PIXELS):
+        raise UserError(f"{path}: max_size of resize is from 1 to {MOST_PIXELS} pixels; got {limit!r}")
     shape = [int(size * side / min(height, width)) for side in (height, width)]
     if limit is not None and max(shape) > limit:
         shape = [int(limit * side / max(shape)) for side in shape]

@@ -74,6 +74,16 @@ def test_stages_that_make_no_square_get_one(tmp_path):
         ({"stages": [{"type": "normalize", "mean": [float("inf")], "std": 1}]}, "mean is of finite numbers"),
         ({"stages": [{"type": "resize", "size": 10**7}]}, "1 to 8192; got 10000000"),
         ({"range": [0, 1], "image_size": 9}, "image_size is 9, but the model takes 8 x 8"),
+        ({"mean": [0.5] * 3, "std": [0.5] * 3}, "has mean, std, but neither channels and range, nor stages"),
+        ({"output": "logits", "mean": 0.5}, "has mean, but"),
+        ({"size": 448}, "has size, but neither"),
+        ({"stages": [{"type": ["resize"]}]}, r"the type is one of .*; got \"\['resize'\]\""),
+        ({"stages": [{"type": "rescale", "rescale_factor": 0}]}, "rescale_factor is a number above 0"),
+        (
+            {"stages": [{"type": "resize", "size": 8, "max_size": "9"}]},
+            "max_size of resize is from 1 to 8192",
+        ),
+        ({"range": [[0], 1]}, "has a value that cannot be used: unhashable"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, content, said):
