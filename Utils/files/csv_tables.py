@@ -3,6 +3,7 @@
 Written files are UTF-8 with ``\\n`` at the end of a line, so that the same rows give the same bytes.
 """
 
+import collections
 import csv
 import io
 import pathlib
@@ -19,6 +20,8 @@ from Utils.files.atomic import AnyPath, replacing, require_file
 _Quoting = Literal[0, 2]  # csv.QUOTE_MINIMAL, csv.QUOTE_NONNUMERIC
 
 
+_MOST_TEXT = 300  # characters of a header in an error
+_MOST_COLUMNS = 1000  # pandas takes a second for 5,000
 _reported: set[str] = set()  # paths whose missing line break was reported
 
 
@@ -49,7 +52,15 @@ def _require_columns(path: AnyPath, present: Iterable[Any], needed: Iterable[str
     names = list(map(str, present))
     missing = [name for name in needed if name not in names]
     if missing:
-        raise UserError(f"{path} lacks the column {' and '.join(missing)}; it has {','.join(names)}")
+        raise UserError(f"{path} lacks the column {' and '.join(missing)}; it has {shown_header(names)}")
+
+
+def shown_header(names: Sequence[str]) -> str:
+    """Return the columns of a table for an error, with what to do where other marks than commas part them."""
+    text = ",".join(names)
+    mark = next((mark for mark in (";", "\t", "|") if len(names) == 1 and mark in text), None)
+    hint = f" (cells are parted by {mark!r} there; save it with commas)" if mark else ""
+    return f"{text if len(text) <= _MOST_TEXT else f'{text[:_MOST_TEXT]} ...'}{hint}"
 
 
 def require_whole(path: AnyPath, text: str, by_hand: bool = False) -> None:
@@ -61,6 +72,7 @@ def require_whole(path: AnyPath, text: str, by_hand: bool = False) -> None:
     """
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     header = next(reader, [])
+    require_header(path, header)
     for row in reader:
         if row and len(row) != len(header):
             raise UserError(
@@ -75,6 +87,15 @@ def require_whole(path: AnyPath, text: str, by_hand: bool = False) -> None:
             f"{path} does not end in a line break: was it cut off? Its last row is {last[:80]!r}; "
             "add a line break if that is whole"
         )
+
+
+def require_header(path: AnyPath, header: Sequence[str]) -> None:
+    """Raise UserError where there are too many columns, or one twice, of which readers take this or that."""
+    if len(header) > _MOST_COLUMNS:
+        raise UserError(f"{path} has {len(header):,} columns; a table of at most {_MOST_COLUMNS:,} is needed")
+    repeated = [name for name, number in collections.Counter(header).items() if number > 1 and name.strip()]
+    if repeated:
+        raise UserError(f"{path} names the column {' and '.join(repeated)} more than once; take one away")
 
 
 def report_missing_end(path: AnyPath, text: str) -> None:

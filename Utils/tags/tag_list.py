@@ -104,13 +104,14 @@ def read(path: AnyPath, other_names: bool = False) -> pd.DataFrame:
     """
     path = require_file(path, "a tag list (selected_tags.csv)")
     raw = _read_texts(path)
+    header = csv_tables.shown_header(list(raw.columns))
     if other_names:
         raw = _with_usual_columns(raw)
     missing = [name for name in COLUMNS if name not in raw.columns]
     if missing:
         raise UserError(
             f"{path} lacks the column {' and '.join(missing)}; needed are {','.join(COLUMNS)}; "
-            f"its first line has {','.join(map(str, raw.columns))}"
+            f"its first line has {header}"
         )
     if (nameless := raw["name"].str.strip() == "").any():
         raise UserError(f"{path}, line {_first_line(nameless)}: the tag has no name")
@@ -165,6 +166,7 @@ def _read_texts(path: pathlib.Path) -> pd.DataFrame:
     if not lines:
         raise UserError(f"{path} is empty; a tag list starts with the line {','.join(COLUMNS)}")
     header = [name.strip() for name in lines.pop(min(lines))]
+    csv_tables.require_header(path, header)
     for line, row in lines.items():
         if len(row) != len(header):
             raise UserError(f"{path}, line {line} has {len(row)} cells; the first line names {len(header)}")

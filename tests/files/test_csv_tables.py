@@ -47,8 +47,11 @@ def test_a_byte_order_mark_is_passed_over(tmp_path):
         (b"", "is no CSV that holds numbers"),
         (b"a,b,d\n\xff\xfe,1,2\n", "is no CSV that holds numbers"),
         (b'a,b,d\n"1,2,3\n', "is no CSV that holds numbers"),
+        (b"a;b;d\n1;2;3\n", r"lacks the column a and b and d; it has a;b;d \(cells are parted by ';' there"),
+        (b"a,b,d,a\n1,2,3,4\n", "names the column a more than once"),
+        (",".join(map(str, range(200_000))).encode(), "has 200,000 columns; a table of at most 1,000"),
     ],
-    ids=["columns", "empty", "bytes", "quotes"],
+    ids=["columns", "empty", "bytes", "quotes", "semicolons", "twice", "wide"],
 )
 def test_a_wrong_file_is_named_with_its_fault(tmp_path, content, fault):
     (tmp_path / "x.csv").write_bytes(content)

@@ -60,6 +60,8 @@ def test_odd_but_clear_cells_are_read(tmp_path):
         ("tag_id,name,category,count\n1,,0,2\n", "line 2: the tag has no name"),
         ("tag_id,name,category,count\n1,a,-7,2\n", "line 2: unknown category '-7'"),
         ("tag_id,name,category,count\n1,a,caracter,2\n", "did you mean character"),
+        ("tag_id;name;category;count\n1;a;0;2\n", "cells are parted by ';' there; save it with commas"),
+        ("tag_id,name,name,category,count\n1,a,b,0,2\n", "names the column name more than once"),
         ("tag_id,name,category,count\n1,a,0,2,3,4,5\n1,a\n", "line 2 has 7 cells; the first line names 4"),
     ],
 )
