@@ -42,9 +42,9 @@ def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:
     """Train every run that is missing; return figures in percent, the table, and its differences."""
     if options.same and not options.peer:
         raise UserError("--same needs --peer: ours takes the shape of timm's model")
-    folder = pathlib.Path(options.output)
+    folder = pathlib.Path(options.output).resolve()  # the commands run elsewhere, in the project's folder
     folder.mkdir(parents=True, exist_ok=True)
-    dataset = _dataset(pathlib.Path(options.data), folder)
+    dataset = _dataset(pathlib.Path(options.data).resolve(), folder)
     recipe = learning.with_presentations(
         load_recipe(options.recipe), options.presentations, options.evaluations
     )
@@ -152,7 +152,7 @@ def _dataset(path: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
         if missing:
             raise UserError(f"{path} has no records of {' and '.join(sorted(missing))}")
         return path
-    packed = folder / f"dataset-{path.resolve().name}"
+    packed = folder / f"dataset-{path.name}"
     if not (packed / "train").is_dir():
         _tool("tools/select_tags.py", "--from", str(path), "-o", str(packed), "--overwrite")
         _tool("tools/write_records.py", str(packed))

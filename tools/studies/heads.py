@@ -76,6 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     require_linux("tools/studies/heads.py")
     options = parser().parse_args(argv)
+    options.output = options.output.resolve()  # runs are trained from the project's folder
     trials = list(plan(options))
     if not options.report:
         for place, trial in enumerate(trials, 1):

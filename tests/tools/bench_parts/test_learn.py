@@ -76,12 +76,13 @@ def test_both_sides_are_trained_at_every_rate_and_seed_and_compared_at_their_bes
     assert "ours above timm, each at its best rate: micro F1 +" in capsys.readouterr().out
 
 
-def test_captioned_pictures_are_packed_first(trained, tmp_path, capsys):
+def test_captioned_pictures_are_packed_first(trained, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the commands that pack run in the project's folder
     for row in range(80):
         (tmp_path / "pictures").mkdir(exist_ok=True)
         (tmp_path / "pictures" / f"{row}.jpg").write_bytes(jpeg(row, 32))
         (tmp_path / "pictures" / f"{row}.txt").write_text("1girl, solo" if row % 2 else "1girl, cat")
-    words = ["learn", "--data", str(tmp_path / "pictures"), "--recipe", "demo", "-o", str(tmp_path / "out")]
+    words = ["learn", "--data", "pictures", "--recipe", "demo", "-o", "out"]
     for _ in range(2):
         assert bench.main([*words, "--presentations", "640", "--evaluations", "2"]) == 0
     assert {run.dataset for run in trained} == {str(tmp_path / "out" / "dataset-pictures")}
