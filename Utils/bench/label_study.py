@@ -7,10 +7,7 @@ Scores are by the true tags of its test posts, which keep them.
 import csv
 import dataclasses
 import io
-import os
 import pathlib
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,8 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from Utils.bench import learning_curves
-from Utils.bench.learning import ONE_THREAD
+from Utils.bench import learning_curves, scripts
 from Utils.bench.learning_curves import SeedScores
 from Utils.command.cli import WorkError
 from Utils.data import dataset_folder, packing
@@ -27,7 +23,7 @@ from Utils.data.dataset_folder import POST_COLUMNS, POSTS
 from Utils.demo_booru import missing_labels
 from Utils.evaluation import paired_bootstrap, per_tag_thresholds, predictions, scores
 from Utils.files import csv_tables, parquet_files
-from Utils.files.atomic import ROOT, replacing
+from Utils.files.atomic import replacing
 
 PICTURE = 512  # side of the drawn pictures, in pixels
 TABLE = (
@@ -99,13 +95,8 @@ class Trial:
 
 
 def tool(name: str, *words: object) -> str:
-    """Run a command of tools/ with one thread; return what it prints, else raise WorkError."""
-    line = [sys.executable, f"tools/{name}", *map(str, words)]
-    environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise WorkError(f"{name} failed: {done.stderr.strip()[-1000:]}")
-    return done.stdout
+    """Run a command of tools/ with one thread; return what it prints, or raise as `scripts.run`."""
+    return scripts.run(f"tools/{name}", *words, variables=scripts.ONE_THREAD)
 
 
 def make_world(world: World, folder: pathlib.Path, images: int) -> pathlib.Path:

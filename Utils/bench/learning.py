@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from Utils.bench import scripts
 from Utils.command.cli import UserError, WorkError
 from Utils.data import dataset_folder
 from Utils.data.dataset_folder import Dataset
@@ -31,10 +32,6 @@ Shape = tuple[str, tuple[str, ...]]  # Family/Variant, model options
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PEER = ROOT / "tools" / "bench_parts" / "peers" / "timm_training.py"
 CURVE = ("epoch", "images", "loss", "f1", "macro_f1", "cpu_seconds")
-# One thread each: idle threads of either library would spin, which counts as CPU seconds.
-ONE_THREAD = dict.fromkeys(
-    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1"
-)
 # Models of timm that are none of our variants, as options of one.
 LIKE_TIMM: dict[str, Shape] = {
     "resnet10t": ("ResNet/18", ("depths=1,1,1,1", "stem=deep", "shortcut_norm=true", "epsilon=1e-5")),
@@ -268,7 +265,7 @@ def clocked(
 
     CPU seconds are those of all threads of the process, since its start.
     """
-    environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = scripts.environment(scripts.ONE_THREAD)
     clock: list[float] = []
     with log.open("a", encoding="utf-8") as output:
         process = subprocess.Popen(words, cwd=ROOT, env=environment, stdout=output, stderr=output)
@@ -287,9 +284,8 @@ def clocked(
             raise
     process.returncode = os.waitstatus_to_exitcode(status)
     total = usage.ru_utime + usage.ru_stime
-    if process.returncode:
-        tail = log.read_text(encoding="utf-8", errors="replace")[-2000:]
-        raise WorkError(f"{' '.join(map(str, words[:3]))} ... failed with {process.returncode}: {tail}")
+    said = log.read_text(encoding="utf-8", errors="replace")
+    scripts.require_success(f"{' '.join(map(str, words[:3]))} ...", process.returncode, said)
     if rows is not None:
         lines = len(rows.read_text().splitlines()) - 1
         clock += [total] * (lines - len(clock))

@@ -81,7 +81,7 @@ burn(0.3); rows.write_text("head\\n1\\n"); time.sleep(0.5); burn(0.6); rows.writ
 
 
 def test_a_command_that_fails_is_told_with_the_end_of_its_log(tmp_path):
-    with pytest.raises(WorkError, match="failed with 3: what went wrong"):
+    with pytest.raises(WorkError, match="ended with exit code 3: what went wrong"):
         learning.clocked(
             [sys.executable, "-c", "import sys; print('what went wrong'); sys.exit(3)"], tmp_path / "log.txt"
         )

@@ -12,9 +12,9 @@ import subprocess
 import sys
 from typing import Any
 
-from Utils.bench import learning, learning_curves, timm_peer
-from Utils.bench.learning import ROOT, Shape
-from Utils.command.cli import Parser, UserError, WorkError, number
+from Utils.bench import learning, learning_curves, scripts, timm_peer
+from Utils.bench.learning import Shape
+from Utils.command.cli import Parser, UserError, number
 from Utils.data import dataset_folder
 from Utils.files import csv_tables
 from Utils.files.atomic import replacing
@@ -154,14 +154,6 @@ def _dataset(path: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
         return path
     packed = folder / f"dataset-{path.name}"
     if not (packed / "train").is_dir():
-        _tool("tools/select_tags.py", "--from", str(path), "-o", str(packed), "--overwrite")
-        _tool("tools/write_records.py", str(packed))
+        scripts.run("tools/select_tags.py", "--from", path, "-o", packed, "--overwrite")
+        scripts.run("tools/write_records.py", packed)
     return packed
-
-
-def _tool(*words: str) -> None:
-    result = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False)
-    if result.returncode == 2:
-        raise UserError(result.stderr.strip().removeprefix("error: "))
-    if result.returncode:
-        raise WorkError(f"{words[0]} failed: {result.stderr.strip()[-1000:]}")

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from Utils.bench import finetune_worlds
+from Utils.bench import finetune_worlds, scripts
 from Utils.bench.finetune_worlds import EMOJI, MOST_NEW, STYLES, World
 from Utils.command.backend import prepare_backend
 from Utils.command.cli import Parser, UserError, WorkError, command, pattern
@@ -99,8 +99,7 @@ def run(*words: Any, log: pathlib.Path) -> dict[str, float]:
     with log.open("ab") as file:
         done = subprocess.run(arguments, cwd=atomic.ROOT, stdout=file, stderr=file)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode:
-        raise WorkError(f"{' '.join(arguments)}: {log.read_text(errors='replace')[-2000:]}")
+    scripts.require_success(" ".join(arguments), done.returncode, log.read_text(errors="replace"))
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return {"seconds": time.perf_counter() - begin, "cpu_seconds": cpu}
 

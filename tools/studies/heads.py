@@ -17,12 +17,11 @@ import argparse
 import dataclasses
 import itertools
 import pathlib
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from Utils.bench import learning, learning_curves
+from Utils.bench import learning, learning_curves, scripts
 from Utils.bench.learning import Run
 from Utils.command.cli import Parser, WorkError, command, number
 from Utils.command.machine import require_linux
@@ -103,12 +102,8 @@ def point(trial: Trial, place: pathlib.Path) -> None:
     """Play the pointing game with a finished run, unless that was done."""
     if (place / "pointing.csv").exists():
         return
-    words = [sys.executable, "tools/studies/pointing.py", str(place / "run"), str(trial.booru)]
-    words += ["--dataset", trial.run.dataset, "--which", "last"]
-    words += ["-o", str((place / "pointing.csv").resolve())]
-    result = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
-    if result.returncode:
-        raise WorkError(f"pointing.py failed for {trial.head}: {result.stderr.strip()[-1000:]}")
+    words = [(place / "run").resolve(), trial.booru, "--dataset", trial.run.dataset, "--which", "last"]
+    scripts.run("tools/studies/pointing.py", *words, "-o", (place / "pointing.csv").resolve())
 
 
 def write_report(trials: Sequence[Trial], folder: pathlib.Path) -> None:

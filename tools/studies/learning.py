@@ -22,15 +22,14 @@ import Utils.command.interrupt  # noqa: F401  first: imports take long
 import argparse
 import dataclasses
 import pathlib
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 
-from Utils.bench import learning, learning_curves
+from Utils.bench import learning, learning_curves, scripts
 from Utils.bench.learning import Run, Shape
 from Utils.command.backend import prepare_backend
-from Utils.command.cli import Parser, WorkError, command, number
+from Utils.command.cli import Parser, command, number
 from Utils.command.machine import require_linux
 from Utils.files import csv_tables
 from Utils.files.atomic import replacing
@@ -177,11 +176,7 @@ def _pack(words: Sequence[object], dataset: pathlib.Path, images: pathlib.Path) 
 
 def _tool(*words: object) -> None:
     print(" ".join(map(str, words)), flush=True)
-    result = subprocess.run(
-        [sys.executable, *map(str, words)], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    if result.returncode:
-        raise WorkError(f"{words[0]} failed: {result.stderr.strip()[-1000:]}")
+    scripts.run(*map(str, words))
 
 
 def write_report(folder: pathlib.Path, seeds: int, presentations: Sequence[int]) -> None:

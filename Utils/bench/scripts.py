@@ -1,0 +1,46 @@
+"""Scripts of this repository as processes of their own, for benchmarks and studies."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+
+from Utils.command.cli import UserError, WorkError
+from Utils.files.atomic import ROOT
+
+# One thread each: idle threads of a library would spin, which counts as CPU seconds.
+ONE_THREAD: dict[str, str] = dict.fromkeys(
+    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1"
+)
+_MOST_SAID = 2000  # characters of what a script that failed has said
+
+
+def environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the variables of such a process: those of this one, and those given."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", **(variables or {})}
+
+
+def run(script: str, *words: object, variables: Mapping[str, str] | None = None) -> str:
+    """Run a script, named by its path in the repository, with some words; return what it prints.
+
+    Raises UserError with its own words where it was used wrongly (exit code 2), else WorkError.
+    """
+    line = [sys.executable, str(ROOT / script), *map(str, words)]
+    done = subprocess.run(line, env=environment(variables), capture_output=True, text=True, check=False)
+    if done.returncode == 2:
+        raise UserError(done.stderr.strip().removeprefix("error: "))
+    require_success(script, done.returncode, done.stderr)
+    return done.stdout
+
+
+def require_success(name: str, code: int, said: str) -> None:
+    """Raise WorkError where a process failed, with what it said last; killed ones say nothing."""
+    if not code:
+        return
+    if code < 0:
+        how = f"was killed by {signal.Signals(-code).name}"
+        how += "; the system kills where memory runs out: run less beside it" * (code == -signal.SIGKILL)
+    else:
+        how = f"ended with exit code {code}"
+    raise WorkError(f"{name} {how}: {said.strip()[-_MOST_SAID:] or 'it said nothing'}")
