@@ -180,5 +180,3 @@ def _require_no_circle(aliases: dict[str, str]) -> None:
                 raise UserError(f"--aliases and --replace run in a circle at {name}")
             seen.add(name)
             name = aliases[name]
-        if name == start:
-            raise UserError(f"--aliases and --replace: {start} would replace itself")

@@ -105,6 +105,13 @@ BROKEN = {
 }
 
 
+def test_ids_that_are_no_whole_numbers_are_refused(tmp_path):
+    written(tmp_path / "dump")
+    np.save(tmp_path / "dump" / "image_ids.npy", np.arange(10.0))
+    with pytest.raises(UserError, match="whole numbers"):
+        predictions.load(tmp_path / "dump")
+
+
 @pytest.mark.parametrize("file", BROKEN)
 def test_a_broken_dump_is_an_error_that_names_it(tmp_path, file):
     written(tmp_path / "dump")

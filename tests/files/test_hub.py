@@ -139,6 +139,9 @@ def test_files_go_into_a_repository_and_a_branch_that_are_there_already(tmp_path
             said = hub.upload(tmp_path / "release", ["README.md"], "me/mine", "v2.0", private=True)
             assert said == f"{url}/me/mine/commit/{small_hub.COMMIT}"
             assert (tmp_path / "hub" / "me" / "mine" / "README.md").read_text() == content
+    small_hub.use(monkeypatch, "http://127.0.0.1:9", tmp_path / "home")
+    with pytest.raises(UserError, match=r"cannot be uploaded to http://127\.0\.0\.1:9: .+; what is there"):
+        hub.upload(tmp_path / "release", ["README.md"], "me/mine")
 
 
 def test_a_missing_library_is_named(monkeypatch):

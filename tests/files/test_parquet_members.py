@@ -76,3 +76,22 @@ def test_other_parquet_files_hold_no_pictures(tmp_path):
     (tmp_path / "x.parquet").write_bytes(b"PAR1 and so on")
     with pytest.raises(parquet_members.ParquetError, match="damaged or no Parquet"):
         parquet_members.image_column(RangeReader(tmp_path / "x.parquet"))
+
+
+def test_what_is_damaged_behind_a_whole_footer_is_said(tmp_path):
+    path = tmp_path / "x.parquet"
+    images = [{"bytes": bytes(99), "path": f"{number}.jpg"} for number in range(2000)]
+    table = pa.table({"id": list(range(2000)), "image": images})
+    pq.write_table(table, path, compression="NONE", use_dictionary=False)
+    content = bytearray(path.read_bytes())
+    footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    content[4:footer] = b"\xff" * (footer - 4)
+    path.write_bytes(content)
+    reader = RangeReader(path)
+    for read in (
+        lambda: parquet_members.RowReader(reader).read(5),
+        lambda: parquet_members.values(reader, "id"),
+        lambda: [*parquet_members.scan(reader)],
+    ):
+        with pytest.raises(parquet_members.ParquetError, match="damaged"):
+            read()

@@ -88,6 +88,18 @@ def wrong_releases(folder):
     model.graph.input.append(onnx.helper.make_tensor_value_info("mask", onnx.TensorProto.FLOAT, [1]))
     onnx.save(model, str(made / "model.onnx"))
     yield made, "one input, the picture; it has input, mask"
+    made = make(folder / "double")
+    model = onnx.load(str(made / "model.onnx"))
+    model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.DOUBLE
+    model.graph.input[0].name = "wide"
+    model.graph.node.insert(0, onnx.helper.make_node("Cast", ["wide"], ["input"], to=onnx.TensorProto.FLOAT))
+    onnx.save(model, str(made / "model.onnx"))
+    yield made, r"must take tensor\(float\).*; it takes tensor\(double\)"
+    made = make(folder / "wide")
+    model = onnx.load(str(made / "model.onnx"))
+    model.graph.input[0].type.tensor_type.shape.dim[2].dim_value = 9
+    onnx.save(model, str(made / "model.onnx"))
+    yield made, "must take square pictures; it takes"
 
 
 def test_other_folders_are_refused_with_the_reason(tmp_path):

@@ -44,6 +44,7 @@ def test_the_originals_client(client):
     assert tags(image=text(BLUE), thresh="high").status_code == 400
     assert tags(image=text(BLUE), thresh=True).status_code == 400
     assert client.post("/api/gettags/", data="x", headers=HOST).status_code == 415
+    assert "a JSON object" in client.post("/api/gettags/", json=[1], headers=HOST).json["error"]
 
 
 def test_the_webuis_clients(client):

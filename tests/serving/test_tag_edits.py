@@ -72,5 +72,7 @@ def test_wrong_files_are_refused(tmp_path):
     with pytest.raises(UserError, match="row 1: two names"):
         selected(["--implications", str(tmp_path / "x.csv")])
     (tmp_path / "x.csv").write_text("a,b\nb,a\n")
+    with pytest.raises(UserError, match="run in a circle at a"):
+        selected(["--aliases", str(tmp_path / "x.csv")])
     with pytest.raises(UserError, match="circle"):
         selected(["--aliases", str(tmp_path / "x.csv")])

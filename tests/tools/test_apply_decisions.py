@@ -124,6 +124,9 @@ def test_wrong_use_makes_nothing(database, tmp_path, capsys):
     assert "tag 1 is 'solo' there, 'sole' in the decisions" in capsys.readouterr().err
     path = write(tmp_path / "good.jsonl", [decided(10, 1, "no")])
     assert apply_decisions.main([str(path), "--db", str(database), "-o", str(database)]) == 2
+    assert "-o must be another place" in capsys.readouterr().err
+    assert apply_decisions.main([str(path), "--db", str(database)]) == 2
+    assert "-o is needed" in capsys.readouterr().err
     broken = tmp_path / "broken.db"
     broken.write_bytes(b"no database at all, but long enough to be looked at" * 9)
     assert apply_decisions.main([str(path), "--db", str(broken), "-o", str(tmp_path / "y.db")]) == 2

@@ -284,6 +284,8 @@ def test_images_are_needed_for_a_database_and_groups_need_their_columns(tmp_path
     (folder / "g.csv").write_text("a,b\n1,2\n")
     assert select_tags.main([*arguments, "--overwrite", "--groups", str(folder / "g.csv")]) == 2
     assert "lacks the column group and post_id" in capsys.readouterr().err
+    assert select_tags.main([*arguments, "--overwrite", "--folder-tags"]) == 2
+    assert "--folder-tags is for folders of pictures" in capsys.readouterr().err
 
 
 def test_tag_rules_and_reports(tmp_path, capsys):

@@ -34,10 +34,15 @@ def test_machines_have_the_topologies_that_google_cloud_gives_them(name, canonic
 
 
 @pytest.mark.parametrize(
-    "name", ["v9:2x2", "v5e", "v5e:2", "v5e:2x2x2", "v5e-12", "v3-1", "gpu-8", "v5e:axb"]
-)
-def test_other_names_are_refused(name):
-    with pytest.raises(UserError, match=r"--topology"):
+    ("name", "said"),
+    [
+        ("v9:2x2", "--topology is"), ("v5e", "--topology is"), ("v5e:2", "--topology is"),
+        ("v5e:2x2x2", "v5e has two axes, as in v5e:2x4"), ("v5e-12", "a power of 2 of chips; got 12"),
+        ("v3-1", "a power of 2 of chips; got 0"), ("gpu-8", "--topology is"), ("v5e:axb", "--topology is"),
+    ],
+)  # fmt: skip
+def test_other_names_are_refused(name, said):
+    with pytest.raises(UserError, match=rf"--topology .*{said.removeprefix('--topology ')}"):
         topology.canonical(name)
 
 

@@ -242,7 +242,10 @@ def test_a_file_without_weights_is_an_error(tmp_path):
     (tmp_path / "text.h5").write_text("no")
     (tmp_path / "folder").mkdir()
     (tmp_path / "broken.index").write_text("no")
-    for name, message in [("text.h5", "no HDF5"), ("folder", "variables.index"), ("absent", "no weights"),
-                          ("broken", "cannot be read")]:  # fmt: skip
+    h5py.File(tmp_path / "other.h5", "w").close()
+    for name, message in [
+        ("text.h5", "no HDF5"), ("other.h5", "has no layer_names"), ("folder", "variables.index"),
+        ("absent", "no weights"), ("broken", "cannot be read"),
+    ]:  # fmt: skip
         with pytest.raises(UserError, match=message):
             original_zoo.read(tmp_path / name)
