@@ -21,8 +21,9 @@ def apply(source: Source, rules: TagRules | TagExports) -> tuple[Source, list[di
     """Return ``(the source under the rules, [steps], dropped tags)``.
 
     An alias gives its posts and its count to its consequent, which gets the alias's id if the source does not
-    have the consequent. A post with a tag has all that the tag implies. Deprecated tags go. The counts of
-    implied tags stay the source's own.
+    have the consequent. A post with a tag has all that the tag implies. Deprecated tags go. The count of
+    an implied tag stays the source's own; a tag that the source lacks gets the largest count of those that
+    imply it, since at least so many posts have it.
 
     Categories get the codes that lists have (`danbooru_fields.numbered`).
 
@@ -75,9 +76,13 @@ def _tags_after(
     ):
         row = rows.setdefault(name, [int(tag_id), int(category), 0])
         row[2] += int(count)
+    in_source = frozenset(rows)
     for names in expanded:
+        _, category, count = rows[names[0]]
         for name in names:
-            rows.setdefault(name, [name_id(name), rows[names[0]][1], 0])
+            row = rows.setdefault(name, [name_id(name), category, 0])
+            if name not in in_source:  # without a count min_tag_count would drop what all its posts have
+                row[2] = max(row[2], count)
     taken = {row[0] for row in rows.values()}
     for name, row in rows.items():
         exported_id, row[1] = rules.tags.get(name, (None, row[1]))
