@@ -24,6 +24,7 @@ from typing import Any
 
 from Utils.command import programs
 from Utils.command.cli import Parser, UserError, command, print_json
+from Utils.command.text import join_names
 from Utils.data import (
     dataset_folder,
     dataset_selection,
@@ -201,7 +202,10 @@ def notes_on(source: Source, pictures: Pictures) -> list[str]:
 
 
 def detect(options: argparse.Namespace) -> Detected:
-    """Return the kind of source at PATH; pictures without a text are one where their folders are tags."""
+    """Return the kind of source at PATH.
+
+    Pictures whose texts only --extension names are one, and pictures without a text where folders are tags.
+    """
     folder = pathlib.Path(options.origin)
     if all((folder / name).is_file() for name in ("dataset.json", dataset_folder.TAGS)):
         raise UserError(
@@ -209,9 +213,15 @@ def detect(options: argparse.Namespace) -> Detected:
             "it. --from takes what it was selected from: pictures with texts, or posts"
         )
     try:
-        return sources.detect(options.origin)
+        detected = sources.detect(options.origin)
+        if options.extension and detected.kind not in sources.FINDS_PICTURES:
+            raise UserError(f"--extension is for texts beside pictures; {options.origin}: {detected}")
+        return detected
     except UserError as error:
-        if pathlib.Path(options.origin).is_dir() and _has_pictures(options.origin):
+        if folder.is_dir() and _has_pictures(options.origin):
+            if options.extension:
+                endings = join_names(options.extension)
+                return Detected("sidecars", options.origin, f"pictures with texts, which end in {endings}")
             if options.folder_tags:
                 return Detected(FOLDERS, options.origin, "pictures, whose folders are their tags")
             raise UserError(

@@ -86,6 +86,16 @@ def test_the_written_definition_gives_the_same_dataset(tmp_path, capsys):
     assert select_tags.main([*words[1:], "--overwrite"]) == 0
 
 
+def test_texts_of_another_ending_are_found_by_it_alone(tmp_path):
+    """Without --source; other lists beside the pictures are not taken for the source."""
+    folder = tmp_path / "pictures"
+    write_pictures(folder, captions(8, "red", "blue"))
+    for text in folder.glob("*.txt"):
+        text.rename(text.with_suffix(".notes"))
+    (folder / "metadata.jsonl").write_text('{"id": 1, "tags": "of_the_list"}\n')
+    assert names(selected(tmp_path, "--extension", "notes")) == ["red", "blue"]
+
+
 def test_json_has_the_table(tmp_path, capsys):
     write_pictures(tmp_path / "pictures", captions(30, "a", "b", "c"))
     selected(tmp_path, "--json")
