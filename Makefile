@@ -168,8 +168,9 @@ own: own-words $(OWN)/audit.json $(OWN)/report/report.html
 own-words:
 	@test -n "$(IMAGES)" -a -n "$(FROM)" || { echo "error: make own IMAGES=folder-of-pictures FROM=run-release-timm-folder-or-hub-id [OWN=folder]" >&2; exit 2; }
 	@test $(words $(OWN)) -eq 1 || { echo "error: make needs folders without spaces in their names; got OWN=$(OWN)" >&2; exit 2; }
-	@test -f "$(OWN)/begun_with" -o -e "$(IMAGES)" || case "$(IMAGES)" in *://*) ;; *) echo "error: there is nothing at IMAGES=$(IMAGES)" >&2; exit 2;; esac
+	@test ! -e "$(OWN)" -o -d "$(OWN)" || { echo "error: OWN=$(OWN) is a file; give a folder" >&2; exit 2; }
 	@test ! -f "$(OWN)/begun_with" || test "$$(cat "$(OWN)/begun_with")" = "$(BEGUN_WITH)" || { echo "error: $(OWN) was begun with other words: $$(cat "$(OWN)/begun_with"); OWN=another-folder begins anew" >&2; exit 2; }
+	@test -f "$(OWN)/begun_with" -o -e "$(IMAGES)" || case "$(IMAGES)" in *://*) ;; *) echo "error: there is nothing at IMAGES=$(IMAGES)" >&2; exit 2;; esac
 
 # Whether both are there is seen before any work starts.
 $(OWN)/begun_with: | own-words $(ENV)
@@ -178,7 +179,7 @@ $(OWN)/begun_with: | own-words $(ENV)
 	@echo "$(BEGUN_WITH)" > $@.new && mv $@.new $@
 
 $(OWN)/dataset/selected_tags.csv: | $(OWN)/begun_with
-	$(PY) tools/select_tags.py --from "$(IMAGES)" -o $(OWN)/dataset $(SELECT)
+	$(PY) tools/select_tags.py --from "$(IMAGES)" -o $(OWN)/dataset $(SELECT) || { unlink $(OWN)/begun_with; exit 2; }
 
 $(OWN)/dataset.packed: | $(OWN)/dataset/selected_tags.csv
 	$(PY) tools/write_records.py $(OWN)/dataset

@@ -126,6 +126,23 @@ def test_a_tagger_of_ones_own_goes_on_only_with_the_words_it_was_begun_with(tmp_
     assert subprocess.run(["sh", "-c", check], check=False).returncode == 0
 
 
+def test_a_tagger_of_ones_own_begins_anew_where_no_pictures_were_selected(tmp_path):
+    """Mistyped words are no words to go on with; the shell runs what make shows, with a command that fails."""
+    folder = tmp_path / "own"
+    words = ["make", "-n", "-o", ".venv/.installed", "PY=false", f"OWN={folder}", "own", "IMAGES=/", "FROM=x"]
+    shown = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    select = next(line for line in shown.splitlines() if "select_tags" in line)
+    folder.mkdir()
+    (folder / "begun_with").touch()
+    assert subprocess.run(["sh", "-c", select], check=False).returncode == 2
+    assert not (folder / "begun_with").exists()
+    folder.rmdir()
+    folder.touch()
+    words = ["make", "-o", ".venv/.installed", f"OWN={folder}", "own", "IMAGES=/", "FROM=x"]
+    refused = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert f"error: OWN={folder} is a file" in refused.stderr
+
+
 def test_the_makefile_trains_with_the_same_seeds_before_and_after():
     """Every run of demo-labels: which seed and fold, on which dataset."""
     words = ["make", "-n", "-o", ".venv/.installed", "DEMO=nowhere", "demo-labels"]

@@ -204,6 +204,8 @@ def write_report(folder: pathlib.Path, seeds: int, presentations: Sequence[int])
         done = [row for row in rows if row["part"] == part]
         lines += [f"\n{part}", *learning_curves.text_table(done)] if done else []
         lines += differences(scores) if part in ("confirm", "drawn") else []
+    if not rows:  # results of others are not replaced by an empty table
+        raise WorkError(f"no run is finished in {folder}")
     RESULTS.mkdir(parents=True, exist_ok=True)
     csv_tables.write_rows(
         RESULTS / "runs.csv", ("part", *learning_curves.TABLE), [list(row.values()) for row in rows]

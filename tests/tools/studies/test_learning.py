@@ -56,6 +56,8 @@ def trained(tmp_path, monkeypatch):
 
 
 def test_it_continues_and_reports_tables_differences_and_curves(tmp_path, trained, capsys):
+    assert study.main([str(tmp_path), "--report"]) == 1, "no run is there: results that are there are kept"
+    assert not (tmp_path / "results").exists()
     words = [str(tmp_path), "--parts", "confirm", "--seeds"]
     assert study.main([*words, "1"]) == 0
     assert len(trained) == 4
