@@ -127,7 +127,7 @@ def test_a_tagger_of_ones_own_goes_on_only_with_the_words_it_was_begun_with(tmp_
 
 
 def test_a_tagger_of_ones_own_begins_anew_where_no_pictures_were_selected(tmp_path):
-    """Mistyped words are no words to go on with; the shell runs what make shows, with a command that fails."""
+    """Mistyped words are none to go on with. The shell runs what make shows, with a command that fails."""
     folder = tmp_path / "own"
     words = ["make", "-n", "-o", ".venv/.installed", "PY=false", f"OWN={folder}", "own", "IMAGES=/", "FROM=x"]
     shown = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout

@@ -29,7 +29,7 @@ from collections.abc import Iterator, Sequence
 from Utils.bench import learning, learning_curves, scripts
 from Utils.bench.learning import Run, Shape
 from Utils.command.backend import prepare_backend
-from Utils.command.cli import Parser, command, number
+from Utils.command.cli import Parser, WorkError, command, number
 from Utils.command.machine import require_linux
 from Utils.files import csv_tables
 from Utils.files.atomic import replacing
