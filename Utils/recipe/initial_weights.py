@@ -263,6 +263,7 @@ class TagMatch:
     new: tuple[str, ...]  # names
     dropped: tuple[str, ...]  # names
     new_head: bool = False  # no output is taken over, as they are of another head
+    unnamed: bool = False  # the source has no list of tags, and its outputs are taken in order
 
     @property
     def num_kept(self) -> int:
@@ -277,6 +278,11 @@ class TagMatch:
         if not self.num_kept:
             names = _in_brackets(self.new)
             return f"no tag in common, neither by id nor by name: all {len(self.new)} are new{names}"
+        if self.unnamed:
+            return (
+                f"no selected_tags.csv beside it: its {self.num_kept} outputs are taken for the dataset's "
+                "tags, in their order, as there are as many"
+            )
         renamed = _in_brackets([f"{old} is {new}" for old, new in self.renamed])
         return (
             f"{self.num_kept} tags kept, {len(self.renamed)} of them renamed{renamed}; {len(self.new)} new"
@@ -318,7 +324,7 @@ def match_tags(source: Source, tags: pd.DataFrame) -> TagMatch:
                 f"{source.file} has no selected_tags.csv beside it to tell what its {source.num_labels} "
                 f"outputs are; the dataset has {len(tags)} tags. Put its list into the same folder"
             )
-        return TagMatch(np.arange(len(tags)), (), (), ())
+        return TagMatch(np.arange(len(tags)), (), (), (), unnamed=True)
     rows = tag_list.matching_rows(tags, source.tags)
     names, old_names = tags["name"].to_list(), source.tags["name"].to_list()
     pairs = [(old_names[row], names[tag]) for tag, row in enumerate(rows) if row >= 0]

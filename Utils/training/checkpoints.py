@@ -131,6 +131,11 @@ def newest(folder: Any) -> Any:
     return atomic.to_path(folder) / entries[0]["file"] if entries else None
 
 
+def newest_step(folder: Any) -> int:
+    """Return after how many steps the newest checkpoint was written, 0 without one."""
+    return max((entry["step"] for entry in _entries(atomic.to_path(folder))), default=0)
+
+
 def load(folder: Any) -> tuple[int, State | None]:
     """Return ``(step, arrays)`` of the newest undamaged checkpoint, ``(0, None)`` if none was ever written.
 

@@ -21,7 +21,7 @@ from Utils.files.model_files import RUN_MODELS
 from Utils.recipe.initial_weights import ORIGIN_FILE
 from Utils.recipe.recipe import Recipe, read_recipe, write_recipe
 from Utils.tags import tag_list
-from Utils.training import console
+from Utils.training import checkpoints, console
 from Utils.training.history import History
 
 # Fields that may change when a run is continued: the steps that are done already do not depend on them.
@@ -158,6 +158,7 @@ def check(folder: str | pathlib.Path, recipe: Recipe, dataset: Dataset, facts: M
     is_run = _is_run(folder)
     if is_run:
         _require_same(folder, recipe, dataset, facts)
+        _require_history(folder, facts["steps_per_epoch"])
     elif not atomic.is_remote(folder):
         _require_writable(folder)
     return is_run
@@ -215,6 +216,19 @@ def _require_same(folder: Any, recipe: Recipe, dataset: Dataset, facts: Mapping[
         raise UserError(
             f"--epochs may rise, not fall, when a run is continued; {folder} was started with "
             f"{old_recipe['epochs']}, got {recipe.epochs}. best.keras holds its best state so far"
+        )
+
+
+def _require_history(folder: Any, steps_per_epoch: int) -> None:
+    """Raise UserError where the scores of finished epochs are gone: the best model would be overwritten."""
+    path = folder / "history.csv"
+    epochs = checkpoints.newest_step(folder / CHECKPOINTS) // steps_per_epoch
+    # A run that is killed before its first row has one finished epoch and no row.
+    if not History(path, writable=False).rows and epochs > 1:
+        raise UserError(
+            f"{path} is {'empty' if path.is_file() else 'gone'}, which has the scores of {epochs} epochs: "
+            "the first one trained now would replace best.keras, better or not. Put the file back, "
+            f" or train into another --run-dir with --init-from {folder}"
         )
 
 

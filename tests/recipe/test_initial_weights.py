@@ -110,7 +110,9 @@ def test_tags_are_matched_by_id_then_by_name():
 
 def test_outputs_without_a_list_are_taken_in_order(tmp_path):
     source = initial_weights.find(write_model(tmp_path / "x.keras"))
-    assert initial_weights.match_tags(source, tags("a", "b", "c")).rows.tolist() == [0, 1, 2]
+    match = initial_weights.match_tags(source, tags("a", "b", "c"))
+    assert match.rows.tolist() == [0, 1, 2]
+    assert match.text.startswith("no selected_tags.csv beside it: its 3 outputs are taken")
     with pytest.raises(UserError, match=r"has no selected_tags\.csv beside it"):
         initial_weights.match_tags(source, tags("a", "b"))
 

@@ -5,13 +5,14 @@ import json
 
 import helpers
 import keras
+import numpy as np
 import pytest
 
 from Utils.command import accelerators, machine
 from Utils.command.cli import UserError
 from Utils.data import dataset_folder
 from Utils.recipe.recipe import Recipe, read_recipe
-from Utils.training import console, run_folder
+from Utils.training import checkpoints, console, run_folder
 
 FACTS = {"batch_size": 8, "steps_per_epoch": 4, "records": 32}
 
@@ -124,6 +125,28 @@ def test_a_run_folder_whose_creation_was_killed_is_created_again(tmp_path, datas
     (tmp_path / "run" / "recipe.json").unlink()
     with opened(tmp_path / "run", dataset, Recipe(learning_rate=0.5)) as run:
         assert not run.continued
+
+
+@pytest.mark.reliability(
+    "history.csv of a run is gone, and the run is continued", "refused: best.keras stays"
+)
+def test_a_run_without_its_scores_is_not_continued(tmp_path, dataset):
+    with opened(tmp_path / "run", dataset) as run:
+        for epoch in (1, 2):
+            run.history.append({"epoch": epoch, "val_f1": 0.5})
+            step = epoch * FACTS["steps_per_epoch"]
+            checkpoints.save(run.checkpoints, step, {"a": np.zeros(1)})
+    path = tmp_path / "run" / "history.csv"
+    opened(tmp_path / "run", dataset).__exit__()
+    path.write_bytes(b"")
+    with pytest.raises(UserError, match=r"history.csv is empty, which has the scores of 2 epochs"):
+        opened(tmp_path / "run", dataset)
+    path.write_bytes(b"\xff")
+    with pytest.raises(UserError, match=r"history.csv is no CSV"):
+        run_folder.check(tmp_path / "run", Recipe(), dataset, FACTS)
+    path.unlink()
+    with pytest.raises(UserError, match=r"history.csv is gone"):
+        run_folder.check(tmp_path / "run", Recipe(), dataset, FACTS)
 
 
 def test_two_cannot_train_in_one_folder(tmp_path, dataset):
