@@ -21,7 +21,7 @@ from Utils.files.model_files import RUN_MODELS
 from Utils.recipe.initial_weights import ORIGIN_FILE
 from Utils.recipe.recipe import Recipe, read_recipe, write_recipe
 from Utils.tags import tag_list
-from Utils.training import checkpoints, console
+from Utils.training import console
 from Utils.training.history import History
 
 # Fields that may change when a run is continued: the steps that are done already do not depend on them.
@@ -221,6 +221,10 @@ def _require_same(folder: Any, recipe: Recipe, dataset: Dataset, facts: Mapping[
 
 def _require_history(folder: Any, steps_per_epoch: int) -> None:
     """Raise UserError where the scores of finished epochs are gone: the best model would be overwritten."""
+    from Utils.training import (
+        checkpoints,
+    )  # here: it imports Keras, and `train.py --help` imports this module
+
     path = folder / "history.csv"
     epochs = checkpoints.newest_step(folder / CHECKPOINTS) // steps_per_epoch
     # A run that is killed before its first row has one finished epoch and no row.
@@ -228,7 +232,7 @@ def _require_history(folder: Any, steps_per_epoch: int) -> None:
         raise UserError(
             f"{path} is {'empty' if path.is_file() else 'gone'}, which has the scores of {epochs} epochs: "
             "the first one trained now would replace best.keras, better or not. Put the file back, "
-            f" or train into another --run-dir with --init-from {folder}"
+            f"or train into another --run-dir with --init-from {folder}"
         )
 
 
