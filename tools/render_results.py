@@ -7,16 +7,17 @@ import re
 import sys
 from collections.abc import Sequence
 
-from Utils.bench import compiled_steps
+from Utils.bench import compiled_steps, feeding
 from Utils.command.cli import Parser, UserError, command
 from Utils.evaluation import results_table
 from Utils.files.atomic import ROOT, replacing
 
 BLOCK = re.compile(
-    r"<!-- (?P<kind>tables|rows|overview|details) of (?P<name>\S+) -->\n.*?<!-- end of (?P=kind) -->",
+    r"<!-- (?P<kind>tables|rows|overview|details|feeding) of (?P<name>\S+) -->\n.*?<!-- end of (?P=kind) -->",
     re.DOTALL,
 )
 PUBLISHED_TAGS = 5500
+HOST = "host.csv"  # beside the compiled steps: the images that a core prepares
 PAGES = (ROOT / "results" / "README.md", ROOT / "docs" / "what-trains-where.md")
 
 
@@ -32,13 +33,16 @@ def render(text: str, folder: pathlib.Path) -> str:
 
     ``<!-- tables of X.csv --> ... <!-- end of tables -->`` holds the original project's four tables,
     ``<!-- rows of X.csv --> ... <!-- end of rows -->`` one table of all rows; ``overview`` and ``details``
-    are the two tables of training steps compiled for TPUs (tools/bench.py compile).
+    are the two tables of training steps compiled for TPUs (tools/bench.py compile), ``feeding`` is that of
+    the cores that feed a device.
     """
 
     def block(match: re.Match) -> str:
         kind, path = match["kind"], folder / match["name"]
         if kind in ("overview", "details"):
             table = getattr(compiled_steps, kind)(compiled_steps.read(path))
+        elif kind == "feeding":
+            table = feeding.table(compiled_steps.read(path), feeding.read_rates(path.parent / HOST))
         elif kind == "rows":
             table = results_table.flat_table(results_table.read(path).to_dict("records"))
         else:

@@ -82,7 +82,7 @@ def overview(rows: Sequence[Row]) -> str:
     versions = sorted(
         {f"jax {line['jax']}, libtpu {line['libtpu']}, {line['effort']} effort" for line in rows}
     )
-    return f"{_markdown(header, body, left=len(header))}\n\nCompiled by {'; '.join(versions)}."
+    return f"{markdown(header, body, left=len(header))}\n\nCompiled by {'; '.join(versions)}."
 
 
 def _cell(line: Row) -> str:
@@ -97,12 +97,20 @@ def details(rows: Sequence[Row]) -> str:
         "s at peak FLOP/s", "GB moved", "s at peak GB/s", "images/s by that",
         "MB all-reduced",
     ]  # fmt: skip
-    return _markdown(header, [_detail(line) for line in rows], left=4)
+    order = list(dict.fromkeys(line["topology"] for line in rows))
+    by_topology = sorted(rows, key=lambda line: order.index(line["topology"]))
+    return markdown(header, [_detail(line) for line in by_topology], left=4)
+
+
+def seconds_at_least(line: Row) -> float | None:
+    """Return the seconds of a step at the chip's peaks; None where the compiler gives neither figure."""
+    bounds = chips.bounds(line["topology"], line["flops"], line["bytes_accessed"])
+    return max((seconds for seconds in bounds if seconds is not None), default=None)
 
 
 def _detail(line: Row) -> list[str]:
     compute, memory = chips.bounds(line["topology"], line["flops"], line["bytes_accessed"])
-    seconds = max(compute or 0.0, memory or 0.0)
+    seconds = seconds_at_least(line)
     share = line["matrix_flops"] / line["flops"] if line["flops"] else None
     return [
         line["recipe"],
@@ -127,6 +135,7 @@ def _number(value: float | None, factor: float = 1.0) -> str:
     return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
 
 
-def _markdown(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> str:
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> str:
+    """Return a Markdown table; its first ``left`` columns are aligned to the left, others to the right."""
     rule = [":--" if column < left else "--:" for column in range(len(header))]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *rows))

@@ -32,6 +32,8 @@ CHIPS = {
     "v5p": Chip(459 * TERA, 2765 * GIGA),
     "v6e": Chip(918 * TERA, 1638 * GIGA),
 }
+# The SXM module, of dense products: half of the 1,979 with sparsity of https://www.nvidia.com/en-us/data-center/h200
+H200 = Chip(989.5 * TERA, 4800 * GIGA)
 
 
 def of_topology(name: str) -> Chip:

@@ -21,6 +21,7 @@ from Utils.training.experiment import Experiment
 from Utils.training.topology import Topology
 
 LESS_KEPT = "--rematerialize blocks keeps less of the step in memory, for about a third more work"
+SMALLER = "a smaller --batch-size-per-device (--largest-batch finds the largest that fits)"
 SPREAD = "--shard-model N (2 to {most}) spreads weights, gradients and optimizer state over N devices"
 
 
@@ -58,20 +59,21 @@ def show(experiment: Experiment, arguments: ParsedArguments, target: Topology | 
     value |= {"rematerialize": experiment.recipe.rematerialize}
     if decision:
         value |= {"rematerialize_decision": decision}
-    if not step.fits and (text := advice(experiment.recipe, target)):
-        answer |= {"advice": text}
+    if not step.fits and (ways := advice(experiment.recipe, target, arguments.largest_batch)):
+        answer |= {"advice": "; ".join(ways)}
     text = {**summary, **lines(step, target, arguments.effort), **answer}
     _print(text, describe(step, target) | value, arguments.json)
     return 0 if step.fits else 1
 
 
-def advice(recipe: Recipe, target: Topology) -> str:
-    """Return what a step that does not fit may do without; "" where the recipe has tried all."""
+def advice(recipe: Recipe, target: Topology, least: bool = False) -> list[str]:
+    """Return what a step that does not fit may do without; ``least``: not even one image a device fits."""
     ways = {
         LESS_KEPT: recipe.rematerialize == "none",
         SPREAD.format(most=target.devices): recipe.shard_model == 1 < target.devices,
+        SMALLER: recipe.batch_size_per_device > 1 and not least,
     }
-    return "; ".join(text for text, is_left in ways.items() if is_left)
+    return [text for text, is_left in ways.items() if is_left]
 
 
 def _print(lines_of_text: dict[str, str], value: dict[str, Any], as_json: bool) -> None:

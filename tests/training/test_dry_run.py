@@ -42,11 +42,17 @@ def test_what_the_compiler_does_not_say_is_said():
 
 
 def test_what_does_not_fit_is_told_what_is_left_to_try():
-    assert dry_run.advice(Recipe(), TARGET).startswith("--rematerialize blocks")
-    assert dry_run.advice(Recipe(rematerialize="blocks"), TARGET).startswith("--shard-model N (2 to 8)")
-    assert dry_run.advice(Recipe(rematerialize="blocks", shard_model=4), TARGET) == ""
-    one = dataclasses.replace(TARGET, devices=1)
-    assert "--shard-model" not in dry_run.advice(Recipe(), one)
+    ways = [dry_run.LESS_KEPT, "--shard-model N (2 to 8) spreads weights", dry_run.SMALLER]
+    for recipe, left in (
+        (Recipe(), ways),
+        (Recipe(rematerialize="blocks"), ways[1:]),
+        (Recipe(rematerialize="blocks", shard_model=4), ways[2:]),
+        (Recipe(rematerialize="blocks", shard_model=4, batch_size_per_device=1), []),
+    ):
+        advice = dry_run.advice(recipe, TARGET)
+        assert len(advice) == len(left)
+        assert all(text.startswith(way) for text, way in zip(advice, left, strict=True))
+    assert dry_run.advice(Recipe(), dataclasses.replace(TARGET, devices=1), least=True) == ways[:1]
 
 
 def test_the_json_has_the_documented_keys():
