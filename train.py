@@ -76,8 +76,7 @@ def _run(name: str, arguments: command_line.ParsedArguments, dataset: Dataset) -
     if arguments.dry_run:
         return dry_run.show(experiment, arguments, target)
     with found.first_host_first("run folder"):
-        recipe, facts = experiment.recipe, experiment.facts
-        run = Run(arguments.run_dir, name, recipe, dataset, facts, found.is_first_host)
+        run = Run(arguments.run_dir, name, experiment.recipe, dataset, experiment.facts, found.is_first_host)
     with run:
         return _train(experiment, body, run, name)
 
@@ -266,7 +265,7 @@ def _compile(experiment: "Experiment", *, frozen: bool, start_step: int) -> None
     """Compile the model for steps from ``start_step`` on, the body frozen or not, with a new optimizer."""
     import Models
     from Models import transfer
-    from Utils.training import batch_norm_statistics, losses, optimizers, schedules
+    from Utils.training import batch_norm_statistics, gradient_precision, losses, optimizers, schedules
 
     recipe, devices, schedule = experiment.recipe, experiment.devices, experiment.schedule
     model, trained_model = experiment.model, experiment.trained_model
@@ -291,6 +290,7 @@ def _compile(experiment: "Experiment", *, frozen: bool, start_step: int) -> None
             jit_compile=devices.compiles(recipe.jit_compile),  # pyright: ignore[reportArgumentType]
             steps_per_execution=recipe.steps_per_execution,
         )
+        gradient_precision.apply(trained_model, recipe.gradient_dtype)
         # Its state is made here: within the scope, and before a checkpoint is restored into it.
         trained_model.optimizer.build(trained_model.trainable_variables)
 

@@ -287,6 +287,9 @@ class RunOptions(Checked):
     dtype_policy: Literal["float32", "mixed_bfloat16", "mixed_float16", "auto"] = "float32"
     """Precision of the computation; weights are always float32. auto: mixed_bfloat16 on TPUs and on CPUs with
     AMX, whose matrix units take bfloat16, else float32; the run records which."""
+    gradient_dtype: Literal["compute", "float32"] = "compute"
+    """In which precision devices add up their parts of a weight's gradient: that of the layers, or float32,
+    with mixed_bfloat16 on jax twice as many bytes for devices to send. On tensorflow always float32."""
     jit_compile: Literal["auto", "on", "off"] = "auto"
     """XLA: auto compiles on accelerators only, since it is slower on CPU."""
     attention_implementation: Literal["auto", "fused", "plain"] = "auto"

@@ -50,7 +50,7 @@ ral_clip two_way_T_p two_way_T_n two_way_part label_smoothing tag_weights optimi
 learning_rate learning_rate_batch_size schedule warmup warmup_start floor decay_share momentum
 optimizer_options weight_decay layer_decay learned_rate_factor agc
 global_clipnorm gradient_accumulation ema batch_norm_momentum
-batch_norm_images seed dtype_policy jit_compile attention_implementation rematerialize
+batch_norm_images seed dtype_policy gradient_dtype jit_compile attention_implementation rematerialize
 shard_model steps_per_execution profile checkpoint_every keep_checkpoints tracker project"""
 
 

@@ -1,0 +1,69 @@
+"""Gradients of weights in float32: which products are, which are not, the values."""
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+import pytest
+
+from Utils.training import gradient_precision
+
+X = np.random.default_rng(0).normal(size=(64, 6)).astype("float32")
+WEIGHTS = [
+    np.random.default_rng(seed).normal(size=shape).astype("float32")
+    for seed, shape in ((1, (6, 6)), (2, (6, 4)))
+]
+SHAPES = {(6, 6), (6, 4)}
+
+
+def loss(weights, x):
+    """Two layers in bfloat16 of float32 weights, the first one twice."""
+    first, second = (jnp.asarray(weight).astype("bfloat16") for weight in weights)
+    hidden = jnp.tanh(x.astype("bfloat16") @ first)
+    return jnp.sum((hidden @ second).astype("float32") ** 2)
+
+
+def rematerialized(weights, x):
+    return jax.checkpoint(loss)(weights, x)
+
+
+def products(jaxpr):
+    """The result types of all products, those within other operations too."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            yield equation.outvars[0].aval.dtype.name
+        for value in equation.params.values():
+            if hasattr(inner := getattr(value, "jaxpr", value), "eqns"):
+                yield from products(inner)
+
+
+@pytest.mark.parametrize("function", [loss, rematerialized])
+def test_products_that_become_gradients_of_weights_are_float32(function):
+    gradient = jax.grad(function)
+    before, after = (
+        sorted(products(jax.make_jaxpr(step)(WEIGHTS, X)))
+        for step in (gradient, gradient_precision.rewritten(gradient, SHAPES))
+    )
+    assert set(before) == {"bfloat16"}
+    assert after.count("float32") == 2, "one for each weight, not the logits, which become float32, too"
+    assert len(after) == len(before), "no product is computed twice"
+    for plain, precise in zip(
+        gradient(WEIGHTS, X), gradient_precision.rewritten(gradient, SHAPES)(WEIGHTS, X), strict=True
+    ):
+        np.testing.assert_allclose(precise, plain, rtol=2**-7, atol=1e-3)
+        assert precise.dtype == jnp.float32
+
+
+def test_the_sum_over_rows_is_not_rounded():
+    def linear(weight, x):
+        return jnp.sum((x.astype("bfloat16") @ weight.astype("bfloat16")).astype("float32"))
+
+    x, weight = np.full((257, 1), 1, "float32"), np.ones((1, 1), "float32")
+    assert float(jax.grad(linear)(weight, x)[0, 0]) == 256, "bfloat16 has 8 bits"
+    assert float(gradient_precision.rewritten(jax.grad(linear), {(1, 1)})(weight, x)[0, 0]) == 257
+
+
+def test_on_tensorflow_nothing_has_to_be_done():
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    gradient_precision.apply(model, "float32")
+    assert "train_step" not in vars(model)
