@@ -106,9 +106,21 @@ def _moved(equation: Any, form: Callable[[], Any]) -> Any:
 
 
 def _with_float32_result(equation: Any, values: Sequence[Any]) -> Any:
-    if equation.primitive.name == "reduce_sum":
-        return _bind(equation, [values[0].astype("float32")])[0]
-    return _bind(equation, values, preferred_element_type=np.dtype("float32"))[0]
+    import jax
+
+    is_product = equation.primitive.name != "reduce_sum"
+    wide = {"preferred_element_type": np.dtype("float32")} if is_product else {}
+
+    def of_float32(*factors: Any) -> Any:
+        return _bind(equation, [factor.astype("float32") for factor in factors], **wide)[0]
+
+    def of_half(*factors: Any) -> Any:
+        return _bind(equation, factors, **wide)[0]
+
+    if not is_product:
+        return of_float32(*values)
+    # XLA has no such product of bfloat16 factors on CPUs.
+    return jax.lax.platform_dependent(*values, cpu=of_float32, default=of_half)
 
 
 def _bind(equation: Any, values: Sequence[Any], **changed: Any) -> list[Any]:

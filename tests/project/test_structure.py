@@ -33,6 +33,7 @@ CHOOSE_BACKEND = {
     "Models.porting.original_zoo": {"tensorflow"},
     "Utils.training.compiled_step": {"jax"},  # a TPU's program
     "Utils.training.devices": {"tensorflow", "jax"},
+    "Utils.training.gradient_precision": {"jax"},  # a step as it is traced
     "Utils.training.orbax_arrays": {"jax"},  # whose arrays Orbax writes
     "Utils.training.profiling": {"tensorflow", "jax"},  # their profilers
     "Utils.training.topology": {"jax"},

@@ -28,12 +28,13 @@ def rematerialized(weights, x):
 
 
 def products(jaxpr):
-    """The result types of all products, those within other operations too."""
+    """The result types of all products, those within other operations too, one branch of a choice."""
     for equation in jaxpr.eqns:
         if equation.primitive.name == "dot_general":
             yield equation.outvars[0].aval.dtype.name
         for value in equation.params.values():
-            if hasattr(inner := getattr(value, "jaxpr", value), "eqns"):
+            inner = value[-1] if isinstance(value, tuple) and value else value
+            if hasattr(inner := getattr(inner, "jaxpr", inner), "eqns"):
                 yield from products(inner)
 
 
