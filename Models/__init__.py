@@ -7,9 +7,14 @@ model of the zoo after ``import Models``.
 
 import importlib
 import pathlib
+import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from Utils.command.backend import prepare_backend
+
+if "keras" not in sys.modules:  # in a notebook and in ``python -m Models``: without its libraries' messages
+    prepare_backend(["keras"])
 import keras
 
 import Models.layers  # noqa: F401  registers every custom layer

@@ -85,17 +85,20 @@ def prepare_compiler() -> None:
     prepare_backend()
 
 
-def prepare_backend() -> None:
+def prepare_backend(libraries: Iterable[str] = ("keras", "tensorflow")) -> None:
     """Configure the backend (`configure_backend`), then import Keras without the chatter of its libraries.
 
     TF_CPP_MIN_LOG_LEVEL below 3 in the environment shows it. Raises UserError as `configure_backend`.
+
+    Args:
+        libraries: what to import; tensorflow is tf.data for every backend.
     """
     configure_backend()
     quiet = os.environ["TF_CPP_MIN_LOG_LEVEL"] >= "3"
     backend = os.environ.get("KERAS_BACKEND")
     silence = without_chatter() if quiet else contextlib.nullcontext(2)
     with silence as stderr, leaving_at_once(stderr), _hidden({*UNUSED} - {backend}):
-        for library in ("keras", "tensorflow"):  # the second is tf.data for every backend
+        for library in libraries:
             importlib.import_module(library)
 
 

@@ -34,8 +34,7 @@ def test_variables_that_the_user_set_stay(monkeypatch):
 
 USE = """
 import os, sys
-from Utils.command.backend import prepare_backend
-prepare_backend()
+exec(sys.argv[1])
 unused = {"matplotlib", "sklearn", "jax"} - {os.environ["KERAS_BACKEND"]} & set(sys.modules)
 import Generators, Models, jax, sklearn
 assert not unused and jax.numpy and sklearn.base  # hidden from Keras only
@@ -47,12 +46,18 @@ os.write(2, b"own words\\n")
 @pytest.mark.reliability(
     "TensorFlow, oneDNN, CUDA and absl print lines when they start", "nothing of it is seen"
 )
-@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
-def test_nothing_but_our_own_words_is_printed(backend):
+@pytest.mark.parametrize(
+    ("backend", "start"),
+    [
+        ("tensorflow", "import Models"),  # as in a notebook, and in python -m Models
+        ("jax", "from Utils.command import backend; backend.prepare_backend()"),
+    ],
+)
+def test_nothing_but_our_own_words_is_printed(backend, start):
     hidden = {"TF_CPP_MIN_LOG_LEVEL", "CUDA_VISIBLE_DEVICES"}
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
     done = subprocess.run(
-        [sys.executable, "-c", USE],
+        [sys.executable, "-c", USE, start],
         env=environment | {"KERAS_BACKEND": backend},
         capture_output=True,
         text=True,
