@@ -78,6 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     ids = [] if dump.image_ids is None else dump.image_ids.tolist()
     if truth is not None and not any(post in truth for post in ids):
         raise UserError(f"{options.truth} names none of the {len(ids)} image ids of {options.dump}")
+    if options.dataset is not None:
+        _require_posts(dataset_folder.load(options.dataset), ids, options.dump)
     history = None if options.run is None else run_history.read(options.run)
     maps = "" if options.maps is None else map_cards.section(options.maps)
     report = reporting.compute(
@@ -96,6 +98,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         words = "-o", "thresholds.csv", "--rule", "p-equals-r"
         print(programs.next_line("find_thresholds", options.dump, *words), file=sys.stderr)
     return 0
+
+
+def _require_posts(dataset: dataset_folder.Dataset, ids: list[int], dump: pathlib.Path) -> None:
+    """Raise UserError for a dataset that has none of the posts of a dump: it is not that of the model."""
+    known = [dataset.post_ids(split) for split in dataset.splits if dataset.has_post_ids(split)]
+    if ids and known and not np.isin(np.concatenate(known), ids).any():
+        raise UserError(f"{dataset.folder} has a record of none of the {len(ids)} image ids of {dump}")
 
 
 def _find_pictures(options: argparse.Namespace) -> reporting.FindPictures:

@@ -2,6 +2,7 @@
 
 import math
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -92,5 +93,7 @@ def _caption(labels: np.ndarray, names: Sequence[str], most: int = 14) -> str:
 
 
 def _write(figure: matplotlib.figure.Figure, path: str | os.PathLike) -> None:
-    with atomic.replacing(path) as temporary:
+    with atomic.replacing(path) as temporary, warnings.catch_warnings():
+        # Letters that the font lacks are boxes; the warnings would be lines among those of the training.
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
         figure.savefig(temporary, dpi=110)

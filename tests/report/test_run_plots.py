@@ -57,6 +57,13 @@ def test_a_long_caption_is_wrapped_and_cut():
     assert caption.count("a_rather_long_tag") == 14
 
 
+@pytest.mark.filterwarnings("error")
+def test_letters_that_the_font_lacks_are_no_lines_of_the_training(tmp_path):
+    images = np.zeros((1, 8, 8, 3), np.uint8)
+    run_plots.plot_batch(images, np.ones((1, 1)), ["\U0001f9ff日本語"], tmp_path / "batch.png")
+    assert (tmp_path / "batch.png").is_file()
+
+
 def test_plots_are_written(tmp_path):
     run_plots.plot_history(ROWS, tmp_path / "curves.png")
     image = cv2.imread(str(tmp_path / "curves.png"))

@@ -214,6 +214,16 @@ def test_the_report_says_by_how_much_near_duplicates_inflate_the_score(leaky, ca
     assert '<h2 id="leaks">Leaks</h2>' in (leaky / "report" / "report.html").read_text()
 
 
+def test_a_dataset_without_the_posts_is_another_models(leaky, tmp_path, capsys):
+    given = predictions.load(leaky / "dump")
+    with predictions.writing(tmp_path / "dump", given.tags) as writer:
+        writer.add(given.probabilities, given.image_ids + 10**9, given.labels)
+    words = [str(tmp_path / "dump"), "--dataset", str(leaky / "dataset"), "-o", str(tmp_path / "other")]
+    assert main(words) == 2
+    assert "has a record of none of the" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
+
+
 def test_without_a_dataset_nothing_is_known_to_leak(leaky, capsys):
     words = [str(leaky / "dump"), "--groups", str(leaky / "groups.csv"), "-o", str(leaky / "other")]
     assert main(words) == 2
