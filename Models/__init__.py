@@ -11,10 +11,10 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from Utils.command.backend import prepare_backend
+from Utils.command import backend
 
 if "keras" not in sys.modules:  # in a notebook and in ``python -m Models``: without its libraries' messages
-    prepare_backend(["keras"])
+    backend.prepare_backend(["keras"])
 import keras
 
 import Models.layers  # noqa: F401  registers every custom layer
