@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 
 import cv2
 
-from Utils.command import programs
+from Utils.command import interrupt, programs
 from Utils.command.cli import Parser, command, number, print_json, progress
 from Utils.command.machine import num_cores
 from Utils.demo_booru import archive
@@ -129,7 +129,9 @@ def draw(
     if workers == 1:
         return dict(bar(map(task, posts)))
     context = multiprocessing.get_context("spawn")  # a fork would copy threads of whoever called
-    with context.Pool(workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    with interrupt.held_back():
+        pool = context.Pool(workers, initializer=cv2.setNumThreads, initargs=(1,))
+    with pool:
         return dict(bar(pool.imap_unordered(task, posts, chunksize=16)))
 
 

@@ -70,7 +70,29 @@ def leaving_at_once(stderr: int = 2) -> Iterator[None]:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@contextlib.contextmanager
+def held_back() -> Iterator[None]:
+    """Hold Ctrl-C back from processes that start within the block until they have imported this module.
+
+    Before, Python would print the traceback of whatever the new process imports. It inherits the signals
+    that are blocked from the thread that starts it.
+    """
+    if not (_is_script() and hasattr(signal, "pthread_sigmask")):  # no such thing on Windows
+        yield
+        return
+    from multiprocessing import resource_tracker  # here: this module should be there in no time
+
+    resource_tracker.ensure_running()  # it is a process, too, and lets signals pass when it has started
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 # A shell's background jobs ignore SIGINT, and should continue to.
 if _is_script() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     with contextlib.suppress(ValueError):
         signal.signal(signal.SIGINT, _leave)
+if multiprocessing.parent_process() is not None and hasattr(signal, "pthread_sigmask"):
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # what `held_back` blocked

@@ -17,7 +17,7 @@ import types
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
-from Utils.command import programs
+from Utils.command import interrupt, programs
 from Utils.command.cli import UserError, WorkError
 from Utils.files.atomic import ROOT
 
@@ -64,7 +64,10 @@ def _in_processes(function: Callable[[Job], Result], jobs: Iterable[Job], worker
 
     def feed_one_process() -> None:
         for job in shared_jobs:
-            with _without_main():  # the pool starts its processes at the first submissions
+            with (
+                _without_main(),
+                interrupt.held_back(),
+            ):  # the pool starts its processes at the first submissions
                 future = pool.submit(function, job)
             results.put(future.result())
 

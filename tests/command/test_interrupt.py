@@ -80,6 +80,28 @@ def test_ctrl_c_while_keras_is_loaded_is_one_word(module):
     assert (done.returncode, done.stderr) == (interrupt.EXIT_CODE, "interrupted\n")
 
 
+NEW_PROCESS = """
+import multiprocessing.process, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+def is_blocked():
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+print(is_blocked())
+multiprocessing.process._parent_process = "a parent"
+from Utils.command import interrupt
+print(is_blocked(), signal.getsignal(signal.SIGINT) is interrupt._leave)
+"""
+
+
+@pytest.mark.reliability("Ctrl-C while the processes of a pool start", "no traceback of theirs")
+def test_a_new_process_is_not_interrupted_before_it_can_leave_quietly(monkeypatch):
+    monkeypatch.setattr(interrupt, "_is_script", lambda: True)
+    with interrupt.held_back():
+        words = [sys.executable, "-c", NEW_PROCESS]
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False", "True"]
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
 def test_tests_and_notebooks_keep_their_own_handler():
     code = "import signal; import Utils.command.interrupt; print(signal.getsignal(signal.SIGINT).__name__)"
     before = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
