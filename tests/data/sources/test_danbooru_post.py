@@ -31,6 +31,24 @@ def test_tags_are_read_in_every_form(record, tags):
 
 
 @pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ("id tags file flags rating", "e621's interface"),
+        ("id md5 tag_string locked_tags", "e621's export"),
+        ("id tags_artist tags_general", "gallery-dl"), ("id tags filename extension", "gallery-dl"),
+        ("id tag_string tag_string_general", "Danbooru"),
+        ("id tag_string", "Danbooru, tags without categories"),
+        ("id tags pools favs", "gwern's releases of Danbooru"),
+        ("id tags image directory", "Gelbooru"), ("id tags change", "Gelbooru"), ("id tags image", ""),
+        ("file_name text", "Hugging Face"), ("image text", "Hugging Face"), ("image text x", "Hugging Face"),
+        ("caption", "kohya"), ("id caption", ""), ("id tags", ""),
+    ],
+)  # fmt: skip
+def test_fields_say_who_wrote_a_record(fields, name):
+    assert danbooru_post.layout_of(tuple(fields.split())).name == name
+
+
+@pytest.mark.parametrize(
     ("record", "reason"),
     [
         ({"id": "x", "tags": ""}, "post id is no whole number"),
