@@ -195,7 +195,11 @@ def _divided(selected: Selection, digests: Sequence[str], groups: pd.DataFrame |
     ids = np.concatenate([block.ids for block in selected.blocks])
     units = share_splits.units_of(ids, digests, groups)
     offsets = np.concatenate([[0], np.cumsum(sizes)])
-    splits = share_splits.draw(units, offsets, labels, selected.definition.shares or {})
+    try:
+        splits = share_splits.draw(units, offsets, labels, selected.definition.shares or {})
+    except UserError as error:
+        left_out = _left_out(selected.post_steps)
+        raise UserError(f"{error}{'; left out were ' if left_out else ''}{left_out}") from error
     blocks, start = [], 0
     for block in selected.blocks:
         blocks.append(dataclasses.replace(block, splits=splits[start : start + len(block.ids)]))
@@ -249,16 +253,20 @@ def _no_posts(
     examples = "; ".join(f"{path}: {reason}" for _, path, reason in sorted(rejected)[:3])
     if not post_filter.num_posts:
         return f"no post is left: the source has none{'; ' * bool(examples)}{examples}"
-    counts = ", ".join(
-        f"{step['rule']}: {step['before'] - step['after']}"
-        for step in steps
-        if step["before"] > step["after"]
-    )
     advice = ""
     if post_filter.num_posts == len(post_filter.untagged):
         advice = f". {_without_tags(tags)}"
     listed = f"{'; ' * bool(examples)}{examples}"
-    return f"no post is left of {steps[0]['before']}; left out by {counts}{listed}{advice}"
+    return f"no post is left of {steps[0]['before']}; left out by {_left_out(steps)}{listed}{advice}"
+
+
+def _left_out(steps: Sequence[Step]) -> str:
+    """Return how many posts each rule left out."""
+    return ", ".join(
+        f"{step['rule']}: {step['before'] - step['after']}"
+        for step in steps
+        if step["before"] > step["after"]
+    )
 
 
 def _without_tags(tags: pd.DataFrame) -> str:

@@ -149,7 +149,12 @@ def test_moved_pictures_are_asked_for_and_then_found(tmp_path, capsys):
 def test_one_picture_cannot_be_divided(tmp_path, capsys):
     write_pictures(tmp_path / "pictures", ["a, b"])
     assert select_tags.main(["--from", str(tmp_path / "pictures"), "-o", str(tmp_path / "d")]) == 2
-    assert "cannot be divided into 2 splits" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "cannot be divided into 2 splits" in error and "left out" not in error
+    (tmp_path / "pictures" / "broken.jpg").write_bytes(b"no picture")
+    (tmp_path / "pictures" / "broken.txt").write_text("a")
+    assert select_tags.main(["--from", str(tmp_path / "pictures"), "-o", str(tmp_path / "d")]) == 2
+    assert "left out were no usable picture: 1" in capsys.readouterr().err
     assert not (tmp_path / "d").exists()
 
 
