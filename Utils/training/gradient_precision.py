@@ -77,7 +77,6 @@ def _evaluate(jaxpr: Any, constants: Sequence[Any], arguments: Sequence[Any], sh
 
 
 def _results(equation: Any, values: list[Any], shapes: Shapes) -> list[Any]:
-    import jax
 
     name, parameters = equation.primitive.name, equation.params
     if name in CALLS:
@@ -94,11 +93,32 @@ def _results(equation: Any, values: list[Any], shapes: Shapes) -> list[Any]:
     values = _plain(values)
     if name in SUMS and str(equation.outvars[0].aval.dtype) in HALF:
         return [_Sum(lambda: _bind(equation, values)[0], lambda: _with_float32_result(equation, values))]
-    if name in REMATERIALIZED:  # the gradients of a block's weights are computed within
-        block = functools.partial(_evaluate, parameters["jaxpr"], (), shapes=shapes)
-        inner = jax.make_jaxpr(lambda *inputs: _plain(block(inputs)))(*values)
-        return _bind(equation, values, jaxpr=inner.jaxpr)
+    if name in REMATERIALIZED:
+        return _block(equation, values, shapes)
     return _bind(equation, values)
+
+
+def _block(equation: Any, values: Sequence[Any], shapes: Shapes) -> list[Any]:
+    """Compute a rematerialized block, within which its weights' gradients are; those leave it in float32."""
+    import jax
+
+    dtypes = [variable.aval.dtype for variable in equation.outvars]
+
+    def block(*inputs: Any) -> list[Any]:
+        results = _evaluate(equation.params["jaxpr"], (), inputs, shapes)
+        leaving = zip(results, equation.outvars, strict=True)
+        return _plain(
+            [
+                result.float32() if isinstance(result, _Sum) and variable.aval.shape in shapes else result
+                for result, variable in leaving
+            ]
+        )
+
+    results = _bind(equation, values, jaxpr=jax.make_jaxpr(block)(*values).jaxpr)
+    return [
+        result if result.dtype == dtype else _Sum(functools.partial(result.astype, dtype), lambda r=result: r)
+        for result, dtype in zip(results, dtypes, strict=True)
+    ]
 
 
 def _moved(equation: Any, form: Callable[[], Any]) -> Any:
