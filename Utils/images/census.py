@@ -14,6 +14,7 @@ class Census:
     def __init__(self) -> None:
         self.folders = -1  # the top one does not count
         self.hidden = 0  # pictures, by name, that are hidden or lie in a system's folder
+        self.unreadable: list[OSError] = []  # of folders
         self.others: collections.Counter[str] = collections.Counter()  # pictures that are not read, by suffix
         self.missing_plugins: set[str] = set()  # sentences: what would read some of them
         self.notes: tuple[str, ...] = ()  # about archives
@@ -47,12 +48,18 @@ class Census:
         return stems, rows
 
     def add_hidden(self, files: HiddenFiles) -> None:
-        """Count the pictures, by name, among hidden files."""
+        """Count the pictures, by name, among hidden files, and keep what was said of unreadable folders."""
+        self.unreadable += files.unreadable
         self.hidden += sum(count for suffix, count in files.names.items() if suffix in SUFFIXES)
 
     def passed_by(self) -> str:
         """Say which files, that are or may be pictures, are not taken; empty where there are none."""
         parts = [f"{self.hidden} of systems and hidden"] if self.hidden else []
+        if self.unreadable:
+            first = self.unreadable[0]
+            parts.append(
+                f"{len(self.unreadable)} folders that cannot be read ({first.strerror}: {first.filename})"
+            )
         parts += [f"{count} {suffix}" for suffix, count in self.others.most_common()]
         sentences = [f"passed by: {', '.join(parts)}"] if parts else []
         return "\n".join([*sentences, *sorted(self.missing_plugins), *self.notes])

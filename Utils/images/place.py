@@ -181,10 +181,11 @@ class Place:
 
 
 class HiddenFiles:
-    """Collects the files that `is_hidden`, by name."""
+    """Collects the files that `is_hidden`, by name, and the folders that cannot be listed."""
 
     def __init__(self) -> None:
         self.names: collections.Counter[str] = collections.Counter()  # by lower-cased suffix
+        self.unreadable: list[OSError] = []
 
     def add(self, name: str) -> None:
         """Count a file."""

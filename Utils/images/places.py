@@ -72,7 +72,8 @@ class Folder(Place):
         root = self._root
         visited: set[str] = set()
         real_root = os.path.realpath(root)
-        for top, folders, names in os.walk(root, followlinks=True):
+        onerror = hidden.unreadable.append if hidden is not None else None
+        for top, folders, names in os.walk(root, followlinks=True, onerror=onerror):
             if hidden is not None:
                 for name in filter(is_hidden, names):
                     hidden.add(name)

@@ -37,6 +37,7 @@ def _copy(source: pathlib.Path, target: pathlib.Path) -> sqlite3.Connection:
 
     By SQLite's own backup, not as a file: it is consistent even while another process writes.
     """
+    target.touch()  # here the system says why, and which file, where it refuses
     copy = sqlite3.connect(target)
     try:
         with contextlib.closing(sqlite_files.open_read_only(source)) as original:

@@ -27,3 +27,9 @@ def test_a_file_that_is_no_database_is_named(tmp_path, error_type):
     with pytest.raises(error_type, match=r"x\.db cannot"), sqlite_files.named(tmp_path / "x.db", error_type):
         database.execute("SELECT * FROM t")
     database.close()
+
+
+def test_what_the_system_refuses_is_said_in_its_words(tmp_path):
+    for path, reason in ((tmp_path / "gone.db", "No such file"), (tmp_path, "Is a directory")):
+        with pytest.raises(OSError, match=f"{reason}.*{path}"), sqlite_files.named(path):
+            sqlite_files.open_read_only(path)

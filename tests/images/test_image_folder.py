@@ -1,7 +1,9 @@
 """Utils/images/image_folder.py: the post of every file, and the best file of every post."""
 
 import decimal
+import errno
 import hashlib
+import os
 import pathlib
 
 import numpy as np
@@ -44,6 +46,25 @@ def test_what_systems_make_is_no_picture_of_the_users(tmp_path):
     assert picture_index.index(tmp_path, named=True).census.passed_by() == sentence
     assert image_folder.image_paths(tmp_path / ".cache") == ["deep/4.jpg"]  # named by the user
     assert image_folder.Census().passed_by() == ""
+
+
+@pytest.mark.reliability("a folder of pictures that cannot be read", "passed by, counted and named")
+def test_a_folder_that_cannot_be_read_is_said(tmp_path, monkeypatch):
+    for name in ("a.jpg", "locked/b.jpg", "c/d.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    scandir = os.scandir  # the tests may run as root, whom no permission stops
+
+    def refuse(path):
+        if str(path).endswith("locked"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    said = []
+    assert image_folder.image_paths(tmp_path, said.append) == ["a.jpg", "c/d.jpg"]
+    reason = f"Permission denied: {tmp_path}/locked"
+    assert said == [f"passed by: 1 folders that cannot be read ({reason})"]
 
 
 @pytest.mark.reliability("a picture that was not downloaded to its end", "passed by and counted")

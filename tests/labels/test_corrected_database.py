@@ -26,3 +26,10 @@ def test_the_copy_differs_in_what_was_decided(tmp_path):
         }
     with pytest.raises(UserError, match="are not those of"):
         corrected_database.correct(booru / "danbooru.db", tmp_path / "z.db", {(post, 1): ("other", True)})
+
+
+def test_a_copy_that_cannot_be_made_is_named(tmp_path):
+    """Not the database that is read."""
+    sqlite3.connect(tmp_path / "x.db").close()
+    with pytest.raises(FileNotFoundError, match=r"gone/copy\.db"):
+        corrected_database.correct(tmp_path / "x.db", tmp_path / "gone" / "copy.db", {})
