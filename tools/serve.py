@@ -90,7 +90,7 @@ def _say(text: str) -> None:
 def _names(options: argparse.Namespace) -> list[str]:
     """Return a name for every model. Raises UserError where their number differs or two are the same."""
     names = options.name or [hub.name_of(model) for model in options.models]
-    if len(names) != len(options.models) or len(set(names)) != len(names):
+    if len(names) != len(options.models) or len(set(names)) != len(names) or not all(names):
         raise UserError(
             f"--name needs a name for each of the {len(options.models)} models, all different; got "
             f"{', '.join(names)}"

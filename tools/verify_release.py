@@ -94,7 +94,13 @@ def main(argv: list[str] | None = None) -> int:
 
 def _foreign(options: argparse.Namespace) -> int:
     """Check what the release of another project promises; return 1 where a promise is broken."""
-    checks = foreign_checks.check(hub.local_tagger(options.release))
+    for name in ("run", "dataset", "images"):
+        if getattr(options, name) is not None:
+            raise UserError(f"--foreign judges a release by its own files alone; got --{name}, too")
+    release = hub.local_tagger(options.release)
+    if not release.exists():
+        raise UserError(f"a release was expected at {release}; found nothing")
+    checks = foreign_checks.check(release)
     passed = all(check.kept is not False for check in checks)
     if options.json:
         rows = [dataclasses.asdict(check) for check in checks]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from Utils.command.cli import UserError
+from Utils.command.cli import UserError, suggest
+from Utils.command.text import join_names
 from Utils.data import tag_exports
 from Utils.data.tag_exports import TagRules
 from Utils.files import damage
@@ -125,7 +126,13 @@ def from_options(
         name: (int(tag_id), int(code), tag_list.category_name(code, category_names), bool(may))
         for tag_id, name, code, may in zip(tags["tag_id"], names, tags["category"], allowed, strict=True)
     }
-    unknown = {end for ends in rules.implications.values() for end in ends} - known.keys()
+    implied = {end for ends in rules.implications.values() for end in ends}
+    given = {*known, *implied, *rules.aliases.values()}
+    unreplaced = [name for name in replaced if name not in given]
+    if unreplaced:
+        hint = suggest(unreplaced[0], known) if len(unreplaced) == 1 else ""  # slow for many
+        warn(f"--replace: the model has no tag {join_names(unreplaced, 5)}{hint}")
+    unknown = implied - known.keys()
     if unknown:
         warn(f"--implications: {len(unknown)} implied tags are not the model's and get the category of the "
              f"tags that imply them, the first of them {min(unknown)}")  # fmt: skip

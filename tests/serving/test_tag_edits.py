@@ -57,6 +57,11 @@ def test_names_are_replaced_once(tmp_path):
     assert [row[:2] for row in selected(["--replace", "cat ears=animal_ears"])][1] == ("animal_ears", 2)
     assert len(selected(["--replace", "cat_ears=rei_(eva)"])) == 1
     assert selected([]) == [("rei_(eva)", 3, 4, 0.95), ("cat_ears", 1, 0, 0.9)]
+    chain = ["--aliases", str(aliases), "--replace", "nekomimi=ears"]
+    assert [row[0] for row in selected(chain)] == ["rei_(eva)", "ears"]
+    warnings = []
+    assert selected(["--replace", "cat_eyes=x"], warnings) == selected([])
+    assert warnings == ["--replace: the model has no tag cat_eyes; did you mean cat_ears?"]
 
 
 @pytest.mark.parametrize("word", ["x", "=a", "a=", "cat_ears=cat_ears"])

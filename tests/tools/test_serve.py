@@ -67,6 +67,7 @@ def test_sigterm_finishes_the_replies_in_progress(release):
         (["--timeout", "nan"], "--timeout: must be a number above 0"),
         (["--wait", "-1"], "--wait: must be a number of at least 0 and of at most 1000"),
         (["--port", "70000"], "port"),
+        (["--name", ""], "--name needs a name for each"),
         (["--host", "203.0.113.1"], "cannot listen"),
         (["--threshold", "7"], "between 0 and 1"),
     ],

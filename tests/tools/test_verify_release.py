@@ -28,6 +28,16 @@ def rename_output(folder):
     onnx.save(model, str(folder / "model.onnx"))
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [([], "a release was expected at nowhere; found nothing"), (["--run", "x"], "by its own files alone")],
+)
+def test_a_foreign_release_is_there_and_alone(tmp_path, monkeypatch, capsys, words, message):
+    monkeypatch.chdir(tmp_path)
+    assert verify_release.main(["nowhere", "--foreign", *words]) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_a_release_passes_in_every_rule_and_format(exported, capsys):
     assert verify_release.main([str(exported / "release"), "--run", str(exported / "run"), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
