@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from Utils.command.cli import UserError
 from Utils.files import positions
-from Utils.files.atomic import read_json, write_json
+from Utils.files.atomic import naming, read_json, write_json
 from Utils.files.locking import try_lock
 from Utils.files.outputs import remove_unfinished
 
@@ -93,8 +93,9 @@ class RowCache:
 
     def close(self) -> None:
         """Close the files, which also unlocks the folder."""
-        for file in self._files.values():
-            file.close()
+        with naming(self.folder, self.folder):  # after a full disk there is still something to write
+            for file in self._files.values():
+                file.close()
 
     def find(self, keys: npt.ArrayLike) -> np.ndarray:
         """Return the row of every key, int64 (N,); -1 for keys that have no row."""
@@ -117,8 +118,9 @@ class RowCache:
             data = np.asarray(values, self._dtypes[name].base).tobytes()
             if len(data) != len(keys) * self._dtypes[name].itemsize:
                 raise ValueError(f"{name} has {len(data)} bytes for {len(keys)} rows of {self._dtypes[name]}")
-            self._files[name].write(data)
-            self._files[name].flush()
+            with naming(self.folder, self.folder):
+                self._files[name].write(data)
+                self._files[name].flush()
         for row, number in enumerate(keys.tolist(), self.rows):
             self._appended[number] = row
         self.rows += len(keys)

@@ -15,7 +15,7 @@ from typing import IO
 
 from Utils.command.cli import UserError
 from Utils.files import damage
-from Utils.files.atomic import require_file
+from Utils.files.atomic import naming, require_file
 from Utils.files.locking import try_lock
 
 KINDS = ("yes", "no", "unsure", "undo")
@@ -104,7 +104,7 @@ class Journal:
     """
 
     def __init__(self, path: str | os.PathLike) -> None:
-        path = pathlib.Path(path)
+        self._path = path = pathlib.Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("ab", buffering=0)
         try:
@@ -124,7 +124,8 @@ class Journal:
         """Write decisions; they are on the disk on return, and none of them is after an OSError."""
         size = os.fstat(self._file.fileno()).st_size
         try:
-            append(self._file, *decisions)
+            with naming(self._path, self._path):
+                append(self._file, *decisions)
         except OSError:
             self._file.truncate(size)
             raise

@@ -1,5 +1,7 @@
 """Utils/files/row_cache.py: rows that outlive the process that made them."""
 
+import resource
+
 import numpy as np
 import pytest
 
@@ -43,3 +45,17 @@ def test_keys_tell_words_apart():
     assert len({row_cache.key("path", number) for number in range(10_000)}) == 10_000
     assert row_cache.key("a", "bc") != row_cache.key("ab", "c")
     assert 0 <= row_cache.key("a\udcff") < 2**64  # a name that is no UTF-8
+
+
+def test_a_full_disk_names_the_folder(tmp_path):
+    """Written through a limit on the size of files, which the system says as a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    cache = row_cache.RowCache(tmp_path / "cache", {"a": "u1"}, 1)
+    with pytest.raises(OSError) as caught, cache:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4, before[1]))
+        try:
+            cache.append(np.arange(100), a=np.zeros(100, np.uint8))
+            cache.close()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.filename == str(tmp_path / "cache")
