@@ -206,8 +206,10 @@ def read_json(path: AnyPath, shape: shapes.Shape = object) -> typing.Any:
 
 def write_json(path: AnyPath, value: typing.Any) -> None:
     """Write ``value`` as JSON, complete or not at all; the same value gives the same bytes."""
+    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        # A file's name may be no Unicode text; an escape of JSON is read back as what it was.
+        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
 def sha256_of(path: AnyPath) -> str:

@@ -148,4 +148,5 @@ def _write(path: AnyPath, text: Callable[[_Quoting], str]) -> None:
     if "\r" in content:  # readers end a line at a carriage return, but the csv module does not quote it
         content = text(csv.QUOTE_NONNUMERIC)
     with replacing(path) as temporary:
-        temporary.write_bytes(content.encode("utf-8"))
+        # A file's name may be no Unicode text; what has no letter is written as an escape.
+        temporary.write_bytes(content.encode("utf-8", "backslashreplace"))

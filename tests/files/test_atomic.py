@@ -34,7 +34,7 @@ def test_the_system_s_errors_name_the_file_and_not_what_stands_for_it(tmp_path):
 
 
 def test_json_has_the_same_bytes_for_the_same_value(tmp_path):
-    value = {"b": [1, 2.5, None], "a": "ü"}
+    value = {"b": [1, 2.5, None], "a": "ü", "name that is no Unicode": "\udcff\udcfe.jpg"}
     for name in ("x", "y"):
         atomic.write_json(tmp_path / name, value)
     assert (tmp_path / "x").read_bytes() == (tmp_path / "y").read_bytes()

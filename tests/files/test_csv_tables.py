@@ -25,6 +25,14 @@ def test_plain_text_is_not_quoted(tmp_path):
     assert (tmp_path / "x.csv").read_bytes() == b"a,b\n1,\n0.5,x y\n"
 
 
+@pytest.mark.reliability(
+    "a picture whose name is no Unicode text, in a table", "its bytes are written as escapes"
+)
+def test_a_name_that_is_no_unicode_is_escaped(tmp_path):
+    csv_tables.write_rows(tmp_path / "x.csv", ["path"], [["\udcff.jpg"], ["\udcfe.jpg"]])
+    assert (tmp_path / "x.csv").read_text() == "path\n\\udcff.jpg\n\\udcfe.jpg\n"
+
+
 def test_a_failing_row_leaves_the_file_as_it_was(tmp_path):
     (tmp_path / "x.csv").write_text("before")
     with pytest.raises(ZeroDivisionError):
