@@ -238,7 +238,12 @@ def git_commit() -> str | None:
 def _git(*words: str) -> str | None:
     try:
         result = subprocess.run(
-            ["git", "-C", ROOT, *words], capture_output=True, text=True, timeout=20, check=False
+            # Without locks: a user's own git, in the checkout at this moment, would be refused.
+            ["git", "--no-optional-locks", "-C", ROOT, *words],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
