@@ -1,6 +1,7 @@
 """Files and folders are complete or absent."""
 
 import errno
+import subprocess
 
 import pytest
 
@@ -50,6 +51,19 @@ def test_a_file_that_is_no_json_is_named(tmp_path):
 
 def test_provenance_names_the_commit_and_no_time():
     assert set(atomic.provenance()) == {"git", "command"}
+
+
+def test_git_is_asked_without_locks(monkeypatch):
+    """A `git commit` of the user at this moment would be refused; a killed process would leave the lock."""
+    asked = []
+    monkeypatch.setattr(
+        atomic.subprocess,
+        "run",
+        lambda words, **_: asked.append(words) or subprocess.CompletedProcess(words, 1),
+    )
+    atomic.git_commit()
+    assert all("--no-optional-locks" in words for words in asked)
+    assert asked
 
 
 def test_a_remote_file_appears_when_it_is_complete(tmp_path):
