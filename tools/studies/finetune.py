@@ -47,6 +47,8 @@ METHODS = {  # {name: words for `train.py finetune`}
     "rule": "",
     "probe": "--probe",
     "probe-6": "--probe --epochs 6",
+    "probe-gap": "--probe --head gap",
+    "probe-map": "--probe --head map",
     SCRATCH: "",
     "repeat": "--sampling repeat_factor",
     "probe-repeat": "--probe --sampling repeat_factor",
@@ -73,7 +75,7 @@ def _runs(
 GRID = tuple(
     itertools.chain(
         _runs(ROADS, 1000, 20, ["faces"]),
-        _runs(["probe-6"], 1000, 20, ["faces"]),
+        _runs(["probe-6", "probe-gap", "probe-map"], 1000, 20, ["faces"]),
         _runs(ROADS, 1000, 20, ["scenes"], [0]),
         _runs(ROADS, 1000, MOST_NEW, [EMOJI], [0]),
         _runs([*ROADS, "repeat"], 300, 20, ["faces"]),
