@@ -47,7 +47,6 @@ METHODS = {  # {name: words for `train.py finetune`}
     "rule": "",
     "probe": "--probe",
     "probe-6": "--probe --epochs 6",
-    "probe-gap": "--probe --head gap",
     "probe-map": "--probe --head map",
     SCRATCH: "",
     "repeat": "--sampling repeat_factor",
@@ -75,7 +74,7 @@ def _runs(
 GRID = tuple(
     itertools.chain(
         _runs(ROADS, 1000, 20, ["faces"]),
-        _runs(["probe-6", "probe-gap", "probe-map"], 1000, 20, ["faces"]),
+        _runs(["probe-6", "probe-map"], 1000, 20, ["faces"]),
         _runs(ROADS, 1000, 20, ["scenes"], [0]),
         _runs(ROADS, 1000, MOST_NEW, [EMOJI], [0]),
         _runs([*ROADS, "repeat"], 300, 20, ["faces"]),
