@@ -14,7 +14,7 @@ from Utils.evaluation import chunked_matrix
 from Utils.evaluation.chunked_matrix import Matrix
 
 CONFIDENCE = 0.95
-MIN_RESAMPLES = 100  # fewer say nothing about an interval of 95%
+MIN_RESAMPLES = 20  # of which an interval of 95% leaves one out; fewer have no such interval
 
 
 def resample_counts(images: int, resamples: int = 1000, seed: int = 0) -> np.ndarray:

@@ -62,7 +62,7 @@ def test_every_client_on_every_case(booru, tmp_path, capsys):
     [
         (["--split", "tset"], "has no split 'tset'; it has "),
         (["--most", "1"], "--most: must be a whole number of at least 2; got '1'"),
-        (["--resamples", "5"], "--resamples: must be a whole number of at least 100; got '5'"),
+        (["--resamples", "5"], "--resamples: must be a whole number of at least 20; got '5'"),
     ],
 )
 def test_wrong_use_is_refused_with_the_reason(booru, words, message, tmp_path, capsys):
