@@ -16,7 +16,9 @@ from typing import Any
 from Utils.command.cli import Parser, command, print_json
 from Utils.command.machine import require_linux
 
-PARTS = "tools.bench_parts" if __package__ else "bench_parts"
+if not __package__:  # site-packages has another `tools` where tf2onnx is installed
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+PARTS = "tools.bench_parts"
 
 
 def parser() -> Parser:

@@ -4,6 +4,7 @@ The same command is ``python tools/tag_images.py`` in a clone and ``swcv tag`` w
 what commands say of one another is spelled as the present one was started.
 """
 
+import importlib
 import pathlib
 import shlex
 import sys
@@ -79,6 +80,15 @@ def script(stem: str) -> str:
 def is_entry() -> bool:
     """Whether this process was started as the console script."""
     return pathlib.Path(sys.argv[0]).stem == ENTRY if sys.argv else False
+
+
+def run_entry() -> int:
+    """Run the console script: the commands of this project, not the `tools` that tf2onnx installs.
+
+    That one has no ``__init__.py``, but it lies in site-packages, and an editable install is asked last.
+    """
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+    return importlib.import_module("tools.__main__").main()
 
 
 def prog(file: str) -> str:

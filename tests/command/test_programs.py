@@ -1,6 +1,9 @@
 """The table of commands: every file, its page, and how a command line is spelled."""
 
+import os
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -63,3 +66,29 @@ def test_command_lines_are_spelled_as_the_process_was_started(monkeypatch):
         assert programs.prog("tools/studies/learning.py") == "tools/studies/learning.py"
     monkeypatch.setattr("sys.argv", [])  # of an embedded interpreter
     assert programs.line("train", "demo") == "python train.py demo"
+
+
+SHADOWED = """
+import sys, Utils.command.programs as programs
+sys.path[:] = [entry for entry in sys.path if entry not in ("", {root!r})] + [{other!r}]
+{run}
+"""
+
+
+@pytest.mark.reliability(
+    "Another package installs a folder `tools` (tf2onnx does)", "ours is the one that runs"
+)
+@pytest.mark.parametrize("run", ["swcv", "bench"])
+def test_the_tools_of_another_package_are_not_taken_for_ours(tmp_path, run):
+    """An editable install is found by a hook that is asked after site-packages."""
+    (tmp_path / "tools").mkdir()
+    bench = f"import runpy; runpy.run_path({str(ROOT / 'tools' / 'bench.py')!r}, run_name='__main__')"
+    code = SHADOWED.format(
+        root=str(ROOT), other=str(tmp_path), run="programs.run_entry()" if run == "swcv" else bench
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--help"],
+        capture_output=True, text=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert ("tag " if run == "swcv" else "metrics") in done.stdout

@@ -61,7 +61,7 @@ def test_the_wheel_has_every_module_and_page(wheel):
     assert (needed | {"train.py"}) - packed == set()
     assert not any(name.split("/")[0] in ("tests", "demo") for name in packed)
     (scripts,) = (name for name in packed if name.endswith("/entry_points.txt"))
-    assert "swcv = tools.__main__:main" in zipfile.ZipFile(wheel).read(scripts).decode()
+    assert "swcv = Utils.command.programs:run_entry" in zipfile.ZipFile(wheel).read(scripts).decode()
 
 
 def test_the_wheel_is_enough_to_build_load_and_tag(wheel, tmp_path):
