@@ -13,6 +13,7 @@ import re
 import sys
 from typing import Any
 
+from Utils.command import accelerators
 from Utils.command.cli import Parser, command, print_json
 from Utils.command.machine import require_linux
 
@@ -30,6 +31,9 @@ def parser() -> Parser:
         docstring = str(module.__doc__)
         part = parts.add_parser(path.stem, help=re.split("[:.]", docstring)[0], description=docstring)
         part.add_argument("--json", action="store_true", help="print one JSON object")
+        part.add_argument(
+            "--device", choices=accelerators.DEVICES, default="auto", help="of the backend (auto)"
+        )
         part.set_defaults(run_benchmark=module.run_benchmark)
         module.add_arguments(part)
     return command_line
@@ -40,6 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command."""
     require_linux("bench.py")
     options = parser().parse_args(argv)
+    accelerators.use(options.device)
     result = options.run_benchmark(options)
     if options.json:
         print_json(result)

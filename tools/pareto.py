@@ -73,7 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.output.suffix != ".svg":
         raise UserError(f"-o must end in .svg; got {options.output}")
     require_replaceable_file(options.output, svg_charts.CHART, options.overwrite)
-    rows = pd.concat([results_table.read(path) for path in options.tables], ignore_index=True)
+    tables = [results_table.read(path, _warn) for path in options.tables]
+    rows = pd.concat(tables, ignore_index=True)
     models = mark_frontier(points(rows, options))
     with replacing(options.output) as beside:
         beside.write_text(svg_charts.standalone(chart(models)), encoding="utf-8")
@@ -82,6 +83,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         print(table(models))
     return 0
+
+
+def _warn(sentence: str) -> None:
+    print(f"warning: {sentence}", file=sys.stderr)  # the chart shows F1 alone
 
 
 def points(rows: pd.DataFrame, options: argparse.Namespace) -> list[Point]:

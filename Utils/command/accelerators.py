@@ -8,6 +8,8 @@ import importlib.util
 import os
 import pathlib
 
+from Utils.command.cli import UserError
+
 PCI = pathlib.Path("/sys/bus/pci/devices")
 GOOGLE = "0x1ae0"
 TPU_CHIPS = {  # PCI device ids; v2 and v3 share one
@@ -22,6 +24,7 @@ TPU_DEVICE = pathlib.Path("/dev/accel0")
 GPU_DEVICES = tuple(map(pathlib.Path, ("/dev/nvidia0", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd")))
 NAMED_BY = ("TPU_NAME", "TPU_ACCELERATOR_TYPE")  # variables that name a TPU
 HIDDEN_BY = ("JAX_PLATFORMS", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")  # variables that may hide one
+DEVICES = ("auto", "cpu", "gpu", "tpu")
 # What a backend lacks that does not see an accelerator; docs/installing.md has the commands.
 LACKING = {
     ("jax", "TPU"): "jax needs libtpu (pip install -r requirements-tpu.txt)",
@@ -56,6 +59,20 @@ def has_tpu() -> bool:
 def has_gpu() -> bool:
     """Whether this machine has a device of a GPU's driver."""
     return any(device.exists() for device in GPU_DEVICES)
+
+
+def use(device: str) -> None:
+    """Let the backends of this process and of those that it starts find this kind of device.
+
+    Args:
+        device: one of `DEVICES`; ``auto`` leaves it to the backend, which takes an accelerator if it can.
+
+    Raises UserError for an accelerator that is not here. Must run before a backend is imported.
+    """
+    if (device == "gpu" and not has_gpu()) or (device == "tpu" and not has_tpu()):
+        raise UserError(f"--device {device}: this machine has no {device.upper()}; auto and cpu are allowed")
+    if device == "cpu":
+        os.environ.update(dict(zip(HIDDEN_BY, ("cpu", "", ""), strict=True)))
 
 
 def describe() -> str:

@@ -3,7 +3,7 @@
 import math
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,10 +43,15 @@ SEED_TABLES = (  # title, category, first rank: the tables that the original pro
 )
 
 
-def read(path: Any) -> pd.DataFrame:
+def read(path: Any, warn: Callable[[str], None] | None = None) -> pd.DataFrame:
     """Read a results CSV; a score that was not published is NaN.
 
-    Raises UserError on another header, and on a row whose scores cannot belong together (`check`).
+    Args:
+        path: of the file.
+        warn: takes the sentence about a row whose scores cannot belong together, instead of an error.
+
+    Raises UserError on another header, on a cell that is no score, and on scores that cannot belong together
+    (`check`).
     """
     frame = csv_tables.read(
         path, "a results table (.csv)", (), by_hand=True, dtype=str, keep_default_na=False
@@ -60,10 +65,13 @@ def read(path: Any) -> pd.DataFrame:
             raise UserError(f"{path}, row {wrong[0] + 2}: {column} is {frame[column][wrong[0]]!r}, no number")
         frame[column] = numbers.astype(np.float64)
     for number, row in enumerate(frame.to_dict("records"), 2):
-        try:
-            check(row)
-        except UserError as error:
-            raise UserError(f"{path}, row {number}: {error}") from error
+        for judge, tell in ((_check_cells, None), (_check_consistency, warn)):
+            try:
+                judge(row)
+            except UserError as error:
+                if tell is None:
+                    raise UserError(f"{path}, row {number}: {error}") from error
+                tell(f"{path}, row {number}: {error}")
     return frame
 
 
@@ -74,12 +82,20 @@ def check(row: Row) -> None:
     1/R = (5/F2 - 2/F1) / 3 and 1/P = (8/F1 - 5/F2) / 3, which must lie between 0 and 1. The MCC follows from
     P, R and A, and lies between -sqrt((1 - P)(1 - R)) and sqrt(P R) in any case.
     """
+    _check_cells(row)
+    _check_consistency(row)
+
+
+def _check_cells(row: Row) -> None:
     if row["status"] not in STATUSES:
         raise UserError(f"status is {' or '.join(STATUSES)}; got {row['status']!r}")
     for name in NUMBERS:
         low, high = BOUNDS.get(name, (-math.inf, math.inf))
         if math.isinf(row[name]) or not (math.isnan(row[name]) or low <= row[name] <= high):
             raise UserError(f"{name} is a number from {low} to {high}; got {row[name]}")
+
+
+def _check_consistency(row: Row) -> None:
     if row["F1"] > 0 and row["F2"] > 0:
         _check_f1_with_f2(row)
     elif row["F2"] > 2.5 * row["F1"] + 4 * HALF_DIGIT or row["F1"] > 1.6 * row["F2"] + 4 * HALF_DIGIT:

@@ -7,6 +7,7 @@ from typing import Any
 from Utils.files import atomic, csv_tables
 from Utils.training import diagnosis
 
+LAST = ("images_per_second", "seconds")  # columns at the end, whatever scores an epoch has
 FIRST_SCORES = ("loss", "f1", "threshold", "precision", "recall")  # of a row, as a person looks for them
 
 
@@ -66,7 +67,8 @@ class History:
     def _write(self) -> None:
         if not self.writable:
             return
-        names = list(dict.fromkeys(name for row in self.rows for name in row))
+        columns = dict.fromkeys(name for row in self.rows for name in row)
+        names = [*(name for name in columns if name not in LAST), *(name for name in LAST if name in columns)]
         rows = ([_text(row.get(name, "")) for name in names] for row in self.rows)
         csv_tables.write_rows(self.path, names, rows)
 

@@ -1,8 +1,11 @@
 """The accelerators of a machine, told by its PCI bus, its device files and the environment."""
 
+import os
+
 import pytest
 
 from Utils.command import accelerators
+from Utils.command.cli import UserError
 
 
 @pytest.fixture
@@ -81,3 +84,15 @@ def test_a_gpu_that_is_not_used_needs_other_packages(machine, tmp_path, monkeypa
     assert "tensorflow[and-cuda]" in accelerators.unused("CPU", "tensorflow")
     assert "torch sees none" in accelerators.unused("CPU", "torch")
     assert accelerators.unused("GPU", "jax") == ""
+
+
+def test_a_device_is_hidden_or_asked_for(machine, monkeypatch):
+    for name in accelerators.HIDDEN_BY:
+        monkeypatch.setenv(name, "before")
+    accelerators.use("auto")
+    assert {os.environ[name] for name in accelerators.HIDDEN_BY} == {"before"}
+    for device in ("gpu", "tpu"):
+        with pytest.raises(UserError, match=f"--device {device}: this machine has no {device.upper()}"):
+            accelerators.use(device)
+    accelerators.use("cpu")
+    assert [os.environ[name] for name in accelerators.HIDDEN_BY] == ["cpu", "", ""]

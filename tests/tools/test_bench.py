@@ -15,7 +15,7 @@ RESULT = {
 
 
 def test_a_result_is_a_table_or_json(monkeypatch, capsys):
-    options = types.SimpleNamespace(run_benchmark=lambda options: RESULT, json=False)
+    options = types.SimpleNamespace(run_benchmark=lambda options: RESULT, json=False, device="auto")
     monkeypatch.setattr(bench, "parser", lambda: types.SimpleNamespace(parse_args=lambda argv: options))
     assert bench.main() == 0
     lines = capsys.readouterr().out.splitlines()
@@ -31,4 +31,5 @@ def test_wrong_use_is_one_paragraph(capsys):
     assert bench.main(["input", "--images", "0"]) == 2
     assert bench.main(["imput"]) == 2
     assert bench.main([]) == 2
-    assert capsys.readouterr().err.count("error: ") == 3
+    assert bench.main(["infer", "--device", "npu"]) == 2
+    assert capsys.readouterr().err.count("error: ") == 4

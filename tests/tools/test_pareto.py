@@ -1,6 +1,7 @@
 """tools/pareto.py: the frontier of brute force, speeds from several places, a chart with labels."""
 
 import json
+import pathlib
 import re
 import xml.etree.ElementTree
 
@@ -95,6 +96,17 @@ def test_the_chart_has_every_point_and_its_label(tmp_path, capsys):
     assert not re.search(r"(href|src|url\()", text), "nothing is fetched"
     assert run(tmp_path, capsys, table)[0] == 0
     assert (tmp_path / "pareto.svg").read_text(encoding="utf-8") == text
+
+
+def test_scores_that_cannot_belong_together_are_said_and_drawn(tmp_path, capsys):
+    """Tables of others: the chart needs F1 and the speed only."""
+    path = write(tmp_path / "r.csv", row("theirs", 0.6, 50.0))
+    lines = pathlib.Path(path).read_text().replace(",0.6,0.6,", ",0.6,0.1,")
+    pathlib.Path(path).write_text(lines)
+    code, shown = run(tmp_path, capsys, path)
+    assert (code, "theirs" in shown.out) == (0, True)
+    assert "warning: " in shown.err
+    assert "r.csv, row 2: " in shown.err
 
 
 def test_mistakes(tmp_path, capsys):

@@ -66,7 +66,7 @@ def test_a_run_leaves_its_files_and_a_row_an_epoch(whole):
     assert ",".join(rows[0]).startswith(first)
     diagnosis = ["val_prior_loss", "val_prior_f1", "val_never_predicted", "val_saturated"]
     added = [name for name in diagnosis if name in rows[0]]
-    assert list(rows[0])[-len(added) - 2 :] == ["images_per_second", "seconds", *added]
+    assert list(rows[0])[-2:] == ["images_per_second", "seconds"]
     shares = [[float(row[name]) for name in goodput.COLUMNS] for row in rows]
     assert all(0 <= share <= 1 for row in shares for share in row)
     assert all(0 < sum(row) <= 1.001 for row in shares)

@@ -27,6 +27,13 @@ def test_a_row_that_is_written_again_is_there_once(path):
     assert rows[2]["loss"] == "0.0625"
 
 
+def test_speed_and_time_are_the_last_columns_whatever_scores_come_later(path):
+    history = History(path)
+    history.append({"epoch": 4, "images_per_second": 9.5, "seconds": 2.0, "val_new": 1.0})
+    header = path.read_text().splitlines()[0]
+    assert header == "epoch,loss,val_f1,val_new,images_per_second,seconds"
+
+
 def test_numbers_come_back_as_numbers(path):
     row = History(path).rows[0]
     assert row == {"epoch": 1, "loss": 0.5, "val_f1": 0.25}
