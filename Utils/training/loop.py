@@ -181,6 +181,11 @@ class TrainingLoop(keras.callbacks.Callback):
     def _resume(self) -> int:
         """Read the newest valid checkpoint; return the step it was written after, 0 for a new run."""
         step, arrays = checkpoints.load(self.run.checkpoints)
+        if arrays is None and self.run.history.rows:  # an epoch's row comes after its checkpoint
+            raise WorkError(
+                f"{self.run.folder} has done {len(self.run.history.rows)} epochs, but {self.run.checkpoints} "
+                f"has no {checkpoints.POINTER}, and they would be lost: restore it, or give another --run-dir"
+            )
         # The optimizer in the checkpoint is that of the last step done, not of the next one.
         self.freezing.compile_for(max(step - 1, 0))
         epochs_done = step // self.steps_per_epoch

@@ -219,6 +219,19 @@ def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(whole, tmp_pa
     assert all(np.array_equal(again.state()[1][name], array) for name, array in reference[1].items())
 
 
+@pytest.mark.reliability("a run folder that lost newest.json", "refused; its epochs and checkpoints stay")
+def test_a_run_whose_pointer_is_lost_does_not_begin_anew(whole, tmp_path):
+    pointer = whole.run.checkpoints / checkpoints.POINTER
+    content = pointer.read_bytes()
+    pointer.unlink()
+    before = sorted(path.name for path in whole.run.checkpoints.iterdir())
+    with pytest.raises(WorkError, match=r"has done 3 epochs, but .* has no newest\.json"):
+        Session(tmp_path / "whole", epochs=4).fit()
+    assert sorted(path.name for path in whole.run.checkpoints.iterdir()) == before
+    pointer.write_bytes(content)
+    assert Session(tmp_path / "whole", epochs=3).fit().events == ["compile all"]
+
+
 def test_a_finished_run_has_nothing_to_do_and_more_epochs_go_on(whole, tmp_path, capsys):
     assert Session(tmp_path / "whole", epochs=3).fit().events == ["compile all"]
     assert "all 3 epochs are done" in capsys.readouterr().err
