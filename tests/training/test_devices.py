@@ -6,11 +6,14 @@ import json
 import os
 import subprocess
 import sys
+import types
 
 import jax
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
+from jax.experimental import multihost_utils
 
 from Utils.command.cli import UserError, WorkError
 from Utils.training import devices
@@ -49,6 +52,22 @@ def test_auto_is_bfloat16_where_matrix_units_take_it(monkeypatch, capsys):
         assert here.settled(auto).dtype_policy == expected
         assert f"--dtype-policy auto is {expected} on 1 {kind}" in capsys.readouterr().err
         assert here.settled(Recipe()) == Recipe()
+
+
+def test_accelerators_of_jax_say_their_memory_and_the_least_of_all_hosts_counts(monkeypatch):
+    gpu = devices.Devices("2 GPUs", "GPU", 2, True)
+    assert gpu.compiled_for() is None, "tensorflow does not say"
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    monkeypatch.setattr(devices.topology, "here", lambda limit: limit)
+    stats = [{"bytes_limit": 16 * 10**9}, {"bytes_limit": 15 * 10**9}]
+    here = [types.SimpleNamespace(memory_stats=lambda values=values: values) for values in stats]
+    monkeypatch.setattr(jax, "local_devices", lambda: here)
+    assert gpu.compiled_for() == 15 * 10**9
+    assert devices.Devices("1 CPU", "CPU", 1, True).compiled_for() is None
+    monkeypatch.setattr(multihost_utils, "process_allgather", lambda limit: np.array([limit, 14_000]))
+    assert devices.Devices("4 GPUs", "GPU", 4, True, host=(0, 2)).compiled_for() == 14 * 10**9
+    stats[1].clear()
+    assert gpu.compiled_for() is None, "one that does not say"
 
 
 def test_several_devices_on_tensorflow_are_mirrored(two_devices):
