@@ -79,6 +79,12 @@ def test_a_later_start_continues_exactly(shards, start):
     assert same(whole[start:], taken(train(shards, start_step=start, num_records=22), 3))
 
 
+def test_who_trains_is_told_of_every_batch_that_is_ready(shards):
+    steps = []
+    taken(train(shards, start_step=7, when_ready=steps.append, workers=1), 3)
+    assert steps[:3] == [7, 8, 9]
+
+
 def test_skipped_records_are_not_decoded(shards, monkeypatch):
     decoded = []
     sample = batches.augment.augment_image
@@ -143,6 +149,17 @@ def test_the_original_defaults_are_on(shards):
     assert (corners == 255).mean() > 0.8
 
 
+def test_large_images_may_be_decoded_whole(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (128, 128, 3), np.uint8)
+    path = write(tmp_path / "x.tfrecord", [1], lambda _: codec.encode_jpeg(noise, 100))
+    options = {"batch_size": 1, "reduced_decoding": False, **PLAIN}
+    (reduced, _), (plain, _) = (
+        taken(train([path], **options | more), 1)[0] for more in ({"reduced_decoding": True}, {})
+    )
+    assert not np.array_equal(plain, reduced)
+    assert np.abs(np.int16(plain) - reduced).max() < 16
+
+
 # ---- evaluation
 
 
@@ -176,6 +193,8 @@ def test_padded_evaluation_weighs_the_padding_nothing(shards):
     assert ids.tolist() == [*range(22), -1, -1]
     assert elements[-1][1][2:].sum() == 0
     assert evaluate(shards, pad_batches=True).element_spec[0].shape == (4, 8, 8, 3)
+    with pytest.raises(UserError, match="hosts need pad_batches"):
+        evaluate(shards, host=(0, 2))
     assert [
         len(element)
         for element in (evaluate(shards).element_spec, evaluate(shards, pad_batches=True).element_spec)
