@@ -293,4 +293,4 @@ def test_the_endings_of_texts_may_be_named(tmp_path, capsys):
         str(tmp_path / "e"),
     ]
     assert select_tags.main([*words, "--extension", ".txt"]) == 2
-    assert "--extension belongs to sidecars and webdataset; got --source jsonl" in capsys.readouterr().err
+    assert "--extension is for texts beside pictures" in capsys.readouterr().err
