@@ -80,9 +80,10 @@ def with_ratings(names: Sequence[str], categories: Iterable[str]) -> list[str]:
 
 
 def category_thresholds(folder: pathlib.Path, tags: pd.DataFrame) -> tuple[np.ndarray, str] | None:
-    """Return ``(thresholds (L,), NaN where none is known; file)`` of each category; None without such a file.
+    """Return ``(thresholds (L,), NaN where none is known; file)`` of each tag; None where no file knows one.
 
-    ``thresholds.csv`` of imgutils (``category,threshold,...``, the first row of a category counts) or
+    ``thresholds.csv`` of imgutils (``category,threshold,...``, the first row of a category counts) or of
+    `threshold_table`, or
     ``threshold.json`` of camie (``{category: {mode: {"threshold": x}}}``). Raises UserError for a threshold
     that is no number from 0 to 1.
     """
@@ -93,26 +94,33 @@ def category_thresholds(folder: pathlib.Path, tags: pd.DataFrame) -> tuple[np.nd
     ):
         path = folder / name
         if path.is_file():
-            of_category = read(path, tags)
-            values = [of_category.get(int(code), np.nan) for code in tags["category"]]
-            return np.array(values, np.float64), name
+            values = read(path, tags)
+            if np.isfinite(values).any():
+                return values, name
     return None
 
 
-def _from_csv(path: pathlib.Path, tags: pd.DataFrame) -> dict[int, float]:
+def _of_categories(thresholds: Mapping[int, float], tags: pd.DataFrame) -> np.ndarray:
+    return np.array([thresholds.get(int(code), np.nan) for code in tags["category"]], np.float64)
+
+
+def _from_csv(path: pathlib.Path, tags: pd.DataFrame) -> np.ndarray:
     table = csv_tables.read(
         path, "thresholds of categories", ("category", "threshold"), by_hand=True, dtype=str
     )
+    if "scope" in table:  # of find_thresholds, whose rows may be of single tags
+        return threshold_table.per_tag(threshold_table.read(path), tags)
     numbers = threshold_table.numbers_of(path, table["threshold"])
     names = tag_list.category_names(tags)
     rows = zip(table["category"], numbers, strict=True)
     try:
-        return {tag_list.category_code(code, names): float(value) for code, value in reversed(list(rows))}
+        first = {tag_list.category_code(code, names): float(value) for code, value in reversed(list(rows))}
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
+    return _of_categories(first, tags)
 
 
-def _from_json(path: pathlib.Path, tags: pd.DataFrame) -> dict[int, float]:
+def _from_json(path: pathlib.Path, tags: pd.DataFrame) -> np.ndarray:
     names = tag_list.category_names(tags)
     codes = {tag_list.category_name(code, names): int(code) for code in tags["category"].unique()}
     content = read_json(path, dict)
@@ -121,7 +129,7 @@ def _from_json(path: pathlib.Path, tags: pd.DataFrame) -> dict[int, float]:
     for word, value in values.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
             raise UserError(f"{path}: the threshold of {word} is a number from 0 to 1; got {value!r}")
-    return {codes[word]: float(value) for word, value in values.items()}
+    return _of_categories({codes[word]: float(value) for word, value in values.items()}, tags)
 
 
 def _mode(value: Any) -> Any:

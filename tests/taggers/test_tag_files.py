@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from Utils.command.cli import UserError
+from Utils.evaluation import threshold_table
 from Utils.taggers import tag_files
 from Utils.tags import tag_list
 
@@ -76,3 +77,19 @@ def test_lines(tmp_path):
     file.write_bytes(b"\xff\xfe\xff")
     with pytest.raises(UserError, match="no text in UTF-8"):
         tag_files.lines(file)
+
+
+@pytest.mark.reliability(
+    "thresholds.csv of find_thresholds beside another project's model", "each tag has its own"
+)
+def test_our_own_thresholds_beside_a_foreign_model_are_of_tags(tmp_path):
+    rows = [{"scope": "all", "threshold": 0.4}, {"scope": "tag", "tag_id": 2, "name": "b", "threshold": 0.7}]
+    threshold_table.write(tmp_path / "thresholds.csv", rows)
+    tags = tag_files.frame(["a", "b"], ["general", "general"]).assign(tag_id=[1, 2])
+    values, name = tag_files.category_thresholds(tmp_path, tags)
+    assert (values.tolist(), name) == ([0.4, 0.7], "thresholds.csv")
+
+
+def test_a_file_without_a_threshold_is_not_said_to_have_them(tmp_path):
+    (tmp_path / "thresholds.csv").write_text("category,threshold\n5,0.5\n")
+    assert tag_files.category_thresholds(tmp_path, tag_files.frame(["a"], ["general"])) is None
