@@ -33,8 +33,9 @@ def test_variables_that_the_user_set_stay(monkeypatch):
 
 
 USE = """
-import os, sys
+import gc, os, sys
 exec(sys.argv[1])
+assert gc.get_freeze_count() > 50_000  # of Keras and its libraries
 unused = {"matplotlib", "sklearn", "jax"} - {os.environ["KERAS_BACKEND"]} & set(sys.modules)
 import Generators, Models, jax, sklearn
 assert not unused and jax.numpy and sklearn.base  # hidden from Keras only
