@@ -1,8 +1,9 @@
 """Posts and labels of any source, those that have a picture in a place."""
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
-from helpers import four_taggers
+from helpers import four_taggers, small_dataset
 
 from Utils.command.cli import UserError
 from Utils.comparison import judged_posts
@@ -40,6 +41,25 @@ def test_rows_are_selected_and_counted(judged):
     assert (few.ids.tolist(), few.left_out["why not"]) == (ids[[1, 4]].tolist(), 10)
     assert len(few.labels) == labels[[1, 4]].sum()
     assert few.digest(place) != posts.digest(place) == posts.digest(place)
+
+
+def test_posts_of_a_dataset_are_those_of_its_splits_that_have_a_picture(tmp_path):
+    folder = small_dataset(tmp_path, num_posts=60)
+    table = pq.read_table(folder / "posts.parquet").to_pylist()
+    rows = [row for row in table if row["split"] in ("validation", "test")]
+    (tmp_path / "images" / rows[0]["path"]).unlink()
+    place = open_place(tmp_path / "images")
+    posts = judged_posts.of_dataset(folder, ["validation", "test"], place)
+    assert posts.ids.tolist() == [row["post_id"] for row in rows[1:]] and posts.is_closed
+    assert posts.paths == [row["path"] for row in rows[1:]]
+    tags = np.arange(len(posts.tags))
+    for row, labels in zip(rows[1:], posts.matrix(tags, tags), strict=True):
+        assert np.flatnonzero(labels).tolist() == sorted(row["label_indexes"])
+    with pytest.raises(UserError, match="none of .* posts of .*validation has a picture"):
+        judged_posts.of_dataset(folder, ["validation"], open_place(folder))
+    (folder / "posts.parquet").unlink()
+    with pytest.raises(UserError, match=r"has no posts\.parquet.*name a source of labels with --labels"):
+        judged_posts.of_dataset(folder, ["validation"], place)
 
 
 def test_newer_posts_only(judged):
