@@ -203,27 +203,15 @@ def correct_files(
         root: what the user named.
         output: the file, or the folder, to write; a folder is there when all its files are.
     """
-    if root.is_dir():
-        with replacing_folder(output, COPIES) as folder:
-            return _correct_files(sources, root, folder, verdicts, write)
     output.parent.mkdir(parents=True, exist_ok=True)
-    return _correct_files(sources, root, output, verdicts, write)
-
-
-def _correct_files(
-    sources: Sequence[pathlib.Path],
-    root: pathlib.Path,
-    output: pathlib.Path,
-    verdicts: Verdicts,
-    write: Writer,
-) -> Corrections:
     total = Corrections()
-    for source in sources:
-        target = output if source == root else output / source.relative_to(root)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = write(source, target, verdicts, source_files.folder_of(source, root))
-        total.added += part.added
-        total.removed += part.removed
-        total.changed += part.changed
-        total.posts |= part.posts
+    with replacing_folder(output, COPIES) if root.is_dir() else contextlib.nullcontext(output) as place:
+        for source in sources:
+            target = place if source == root else place / source.relative_to(root)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part = write(source, target, verdicts, source_files.folder_of(source, root))
+            total.added += part.added
+            total.removed += part.removed
+            total.changed += part.changed
+            total.posts |= part.posts
     return total
