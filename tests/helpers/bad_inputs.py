@@ -1,9 +1,8 @@
 """What the tests of broken, odd and hostile inputs share."""
 
 import csv
-import json
 
-from helpers import jpeg
+from helpers import jpeg, write_definition
 
 SIZE = 32
 GOOD = jpeg(1, SIZE)
@@ -15,12 +14,4 @@ def reasons_in(path):
 
 
 def define(folder, **values):
-    values = {
-        "name": "bad", "image_size": SIZE, "ratings": ["g", "s"], "min_tag_count": 0, "min_tag_images": 0,
-        "min_tag_share": 0, "min_tags_per_image": 0, "splits": {"train": [0, 999]},
-    } | values  # fmt: skip
-    lines = [f"{key} = {json.dumps(value)}" for key, value in values.items() if not isinstance(value, dict)]
-    for key, table in values.items():
-        if isinstance(table, dict):
-            lines += [f"[{key}]", *(f"{name} = {json.dumps(value)}" for name, value in table.items())]
-    (folder / "definition.toml").write_text("\n".join(lines))
+    write_definition(folder, **{"name": "bad", "image_size": SIZE, "splits": {"train": [0, 999]}, **values})
