@@ -29,13 +29,20 @@ def running(**limits):
     server = http_server.listen(http_server.protect(app, limits), port=0, limits=limits)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
+
+    def leave_the_loop():
+        # The trigger's own pipe stays open: whoever pulls it may be writing to it while this runs.
+        server._map.pop(server.trigger._fileno)
+        wasyncore.close_all(server._map, ignore_all=True)
+
     try:
         yield server
     finally:
         # In the thread of the loop, which would else wait for sockets that are closed.
-        server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map, ignore_all=True))
+        server.trigger.pull_trigger(leave_the_loop)
         thread.join(10)
         server.task_dispatcher.shutdown()
+        server.trigger.close()
 
 
 def address_of(server):
