@@ -26,7 +26,7 @@ from Utils.command.cli import Parser, command, number, print_json, progress
 from Utils.command.machine import num_cores
 from Utils.files.atomic import read_json, write_json
 from Utils.files.outputs import FileKind, has_header, require_replaceable_file
-from Utils.images import codec, formats, image_folder, image_reader, places
+from Utils.images import codec, formats, image_folder, image_limits, image_reader, places
 from Utils.images.places import Place
 
 REJECTED = FileKind("a list of rejected images", has_header(image_folder.REJECTED_COLUMNS))
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     require_replaceable_file(options.output, REJECTED, options.overwrite)
     output, place = options.output, places.open_place(options.images, options.output)
-    codec.allow_pixels(options.max_pixels)
+    image_limits.allow_pixels(options.max_pixels)
     passed_by = []
     paths = image_folder.image_paths(place, passed_by.append)
     notes = note_prefix(output, place, [str(options.max_pixels), *paths])

@@ -26,7 +26,7 @@ from Utils.evaluation import bootstrap
 from Utils.files import csv_tables, hub, parquet_files
 from Utils.files.atomic import provenance, to_path, write_json
 from Utils.files.outputs import FolderKind, replacing_folder, require_replaceable_folder
-from Utils.images import codec, image_reader, picture_index
+from Utils.images import image_limits, image_reader, picture_index
 from Utils.images.places import Place, open_place
 from Utils.report import svg_charts
 from Utils.serving import onnx_tagger
@@ -67,7 +67,7 @@ def parser() -> Parser:
 def main(argv: list[str] | None = None) -> None:
     """Measure, write the report, print the table."""
     options = parser().parse_args(argv)
-    codec.allow_pixels(options.max_pixels)
+    image_limits.allow_pixels(options.max_pixels)
     require_replaceable_folder(options.output, COMPARISON, options.overwrite)
     dataset = dataset_folder.load(options.dataset)
     place = open_place(options.images, options.output)

@@ -40,7 +40,7 @@ from Utils.files import hub
 from Utils.files.atomic import to_path
 from Utils.files.locking import sole_writer
 from Utils.files.outputs import replacing_folder, require_replaceable_folder
-from Utils.images import codec, image_folder, image_reader, places
+from Utils.images import image_folder, image_limits, image_reader, places
 from Utils.images.places import Place
 from Utils.serving import onnx_tagger, tag_selection
 
@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
     options = parser().parse_args(argv)
     _check(options)
-    codec.allow_pixels(options.max_pixels)
+    image_limits.allow_pixels(options.max_pixels)
     place = places.open_place(options.images, options.output)
     trained = _trained(options)
     groups = None if options.groups is None else duplicate_groups.read(options.groups)

@@ -38,7 +38,7 @@ from Utils.files import arrays, csv_tables, row_cache
 from Utils.files.atomic import replacing, sha256_of
 from Utils.files.job_engines import run
 from Utils.files.outputs import FileKind, has_header, require_replaceable_file
-from Utils.images import codec, image_folder, image_reader, places
+from Utils.images import image_folder, image_limits, image_reader, places
 from Utils.recipe import initial_weights
 
 COLUMNS = ("group", "post_id", "path", "distance", "parent_id")
@@ -90,13 +90,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     options = parser().parse_args(argv)
     _check(options)
-    codec.allow_pixels(options.max_pixels)
+    image_limits.allow_pixels(options.max_pixels)
     place = places.open_place(options.images, options.output)
     paths = image_folder.image_paths(place, lambda text: print(text, file=sys.stderr))
     parent_ids = read_parents(options.source, options.origin) if options.source else {}
     columns = {"facts": _without("picture"), "pictures": fingerprints.FINGERPRINT["picture"]}
     # Which images were too large depends on the option.
-    made_by = VERSION if options.max_pixels == codec.MAX_PIXELS else [VERSION, options.max_pixels]
+    made_by = VERSION if options.max_pixels == image_limits.MAX_PIXELS else [VERSION, options.max_pixels]
     with row_cache.RowCache(options.output.with_suffix(".sketches"), columns, made_by) as cache:
         keys = file_keys(place, paths)
         rows = add_fingerprints(cache, options, place, paths, keys)

@@ -28,7 +28,7 @@ from Utils.files import csv_tables, hub
 from Utils.files.atomic import provenance, read_json, to_path
 from Utils.files.model_files import RELEASED_MODEL, RUN_MODELS
 from Utils.files.outputs import require_replaceable_folder
-from Utils.images import codec, image_folder, image_reader, places
+from Utils.images import codec, image_folder, image_limits, image_reader, places
 from Utils.recipe.recipe import RECIPE_FILE, read_recipe
 from Utils.serving import onnx_tagger
 from Utils.tags import tag_list
@@ -344,7 +344,7 @@ def _predict_place(
     info: dict[str, Any],
     options: argparse.Namespace,
 ) -> None:
-    codec.allow_pixels(options.max_pixels)
+    image_limits.allow_pixels(options.max_pixels)
     rejected, rows, wrong_suffixes = [], [], collections.Counter()
     id_of = dict(zip(paths, image_folder.post_ids(paths, place), strict=True))
     with predictions.writing(

@@ -23,7 +23,7 @@ from typing import Any
 from Utils.command.backend import deferred
 from Utils.command.cli import Parser, UserError, command, number
 from Utils.files import hub
-from Utils.images import codec
+from Utils.images import image_limits
 from Utils.serving import execution_providers, http_server, onnx_tagger, tag_selection, tagging_service
 
 
@@ -64,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
         batch_size=options.batch_size,
         batch_wait=options.wait / 1000,
     )
-    codec.allow_pixels(max(options.max_pixels, codec.MAX_PIXELS))
+    image_limits.allow_pixels(max(options.max_pixels, image_limits.MAX_PIXELS))
     names = _names(options)
     with contextlib.ExitStack() as stack:
         services, sentences = {}, []

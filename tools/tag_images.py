@@ -45,7 +45,7 @@ from Utils.files.outputs import (
     require_replaceable_file,
     require_replaceable_folder,
 )
-from Utils.images import codec, films, image_folder, image_reader, places
+from Utils.images import codec, films, image_folder, image_limits, image_reader, places
 from Utils.images.places import join
 from Utils.serving import (
     execution_providers,
@@ -121,7 +121,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command."""
     options = parser().parse_args(argv)
     _check(options)
-    codec.allow_pixels(options.max_pixels)
+    image_limits.allow_pixels(options.max_pixels)
     folders, rejected, passed_by = picture_jobs.find(
         options.paths, options.output, options.recursive, bool(options.every)
     )

@@ -30,7 +30,7 @@ from Utils.data import dataset_folder
 from Utils.files import hub
 from Utils.files.atomic import to_path
 from Utils.files.model_files import RELEASED_MODEL, RUN_MODELS
-from Utils.images import codec, image_folder, image_reader, places
+from Utils.images import codec, image_folder, image_limits, image_reader, places
 from Utils.serving import foreign_checks
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def parser() -> Parser:
 def main(argv: list[str] | None = None) -> int:
     """Verify and report; return 1 where a rule is broken."""
     options = parser().parse_args(argv)
-    codec.allow_pixels(options.max_pixels)
+    image_limits.allow_pixels(options.max_pixels)
     if options.foreign:
         return _foreign(options)
     options.release = hub.local(options.release, hub.ALL)

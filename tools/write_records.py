@@ -33,7 +33,7 @@ from Utils.data import dataset_folder, packing, parquet_copy, shard_writer
 from Utils.files import job_engines
 from Utils.files.atomic import git_commit, is_remote, to_path
 from Utils.files.outputs import replacing_folder
-from Utils.images import animation, codec, image_reader
+from Utils.images import animation, image_limits, image_reader
 
 COPIED_FROM = 4  # shards: fewer read Parquet files again for each of them
 FEW = 1000  # up to so many posts, starting another process takes longer than packing
@@ -173,7 +173,7 @@ def recorded_images(folder: pathlib.Path, manifest: Mapping[str, Any]) -> str:
 
 def settings(options: argparse.Namespace) -> dict[str, int]:
     """Return the options that decide what is written, which may not change before all is written."""
-    limit = {"max_pixels": options.max_pixels} if options.max_pixels != codec.MAX_PIXELS else {}
+    limit = {"max_pixels": options.max_pixels} if options.max_pixels != image_limits.MAX_PIXELS else {}
     check = {"check": 1} if options.check else {}
     frames = {"frames": options.frames} if options.frames else {}
     return {"shard_size": options.shard_size, "seed": options.seed, **limit, **check, **frames}

@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from Utils.images import codec
+from Utils.images import codec, pillow_decoder
 
 WHITE = 255
 
 
 def ours(image: Image.Image, size: int) -> np.ndarray:
     """Prepare as evaluation and serving here do (`Utils.images.codec.fit`)."""
-    return codec.fit(codec.upright(image), size)
+    return codec.fit(pillow_decoder.upright(image), size)
 
 
 def kohya(image: Image.Image, size: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from PIL import Image
 from Utils.clients import OURS, PREPROCESSING, hard_cases
 from Utils.command.cli import progress
 from Utils.evaluation import bootstrap, paired_bootstrap, scores, thresholds
-from Utils.images import codec, image_reader
+from Utils.images import codec, image_reader, pillow_decoder
 from Utils.serving.onnx_tagger import ServingTagger
 
 BATCH_SIZE = 32
@@ -100,7 +100,7 @@ def _prepared(
 def _own(tagger: ServingTagger, image: Image.Image) -> np.ndarray:
     if tagger.preparation is None:
         return PREPROCESSING[OURS](image, tagger.image_size)
-    return tagger.preparation.fit(codec.upright(image), tagger.image_size)
+    return tagger.preparation.fit(pillow_decoder.upright(image), tagger.image_size)
 
 
 def _probabilities(tagger: ServingTagger, images: np.ndarray) -> np.ndarray:

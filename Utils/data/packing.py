@@ -23,7 +23,7 @@ from Utils.data import dataset_folder, id_hash, shard_writer
 from Utils.data.definition import SPLITS
 from Utils.files import atomic, csv_tables, damage, parquet_files, shapes
 from Utils.files.atomic import AnyPath, read_json, replacing, require_file, sha256_of, to_path, write_json
-from Utils.images import codec, image_folder, places
+from Utils.images import image_folder, image_limits, places
 from Utils.images.places import Place
 
 PROGRESS = ".progress"
@@ -286,7 +286,7 @@ def job(
     place: Place | None,
     reused: ReusedDataset | None,
     checks: bool = False,
-    max_pixels: int = codec.MAX_PIXELS,
+    max_pixels: int = image_limits.MAX_PIXELS,
     frames: str | None = None,
 ) -> shard_writer.ShardJob:
     """Return the job that writes a shard of the dataset folder from a place of pictures or a dataset.

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from Utils.command.cli import UserError
 from Utils.data import post_images
 from Utils.files.atomic import AnyPath
-from Utils.images import codec, image_folder
+from Utils.images import codec, formats, image_folder
 from Utils.images.places import Place, as_place
 
 SMALL = 320  # side of a small image
@@ -60,7 +60,7 @@ class PostImages:
         """Return the path of a post's image in the place, None if it has none."""
         usual = image_folder.bucket_path(post)
         stem = usual.removesuffix(".jpg")
-        candidates = (self._paths.get(post), usual, *(stem + suffix for suffix in codec.SUFFIXES))
+        candidates = (self._paths.get(post), usual, *(stem + suffix for suffix in formats.SUFFIXES))
         # Links and "../" in a dataset's paths may lead out of a folder.
         return next((path for path in candidates if path is not None and self._place.holds(path)), None)
 

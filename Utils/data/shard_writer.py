@@ -17,7 +17,7 @@ from Utils.command.machine import num_cores
 from Utils.data.dataset_folder import Dataset
 from Utils.files import tfrecord
 from Utils.files.atomic import replacing, sha256_of, write_json
-from Utils.images import animation, codec, formats, image_folder, places
+from Utils.images import animation, codec, formats, image_folder, image_limits, places
 
 Post = tuple[int, str, list[int]]  # id, path of the image, label indexes
 Place = tuple[str, int, int]  # of a record: shard, offset and length of its data
@@ -41,7 +41,7 @@ class ShardJob:
     # Post by post the place of an old record whose image is copied, or the reason why there is none.
     reused: list[Place | str] | None = None
     checks: bool = False  # whether images that are stored as they are get decoded, too
-    max_pixels: int = codec.MAX_PIXELS  # of an image
+    max_pixels: int = image_limits.MAX_PIXELS  # of an image
     frames: str | None = None  # of animation.CHOICES; None rejects animated pictures
 
 
@@ -56,7 +56,7 @@ def write_shard(job: ShardJob) -> dict[str, Any]:
     Of an animated picture each chosen frame is a record with the post's labels; the note names them.
     """
     cv2.setNumThreads(1)  # jobs run side by side
-    codec.allow_pixels(job.max_pixels)
+    image_limits.allow_pixels(job.max_pixels)
     ids, rejected, frames, wrong_suffixes = [], [], [], collections.Counter()
     with replacing(job.path) as part, tfrecord.Writer(part) as writer, _RecordReader() as old_records:
         images = _images(job, old_records, wrong_suffixes)

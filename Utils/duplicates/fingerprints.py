@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from Utils.images import codec
+from Utils.images import codec, image_limits
 from Utils.images.places import Place
 
 SIDE = 48  # of the thumbnail, in pixels
@@ -49,10 +49,10 @@ _BIT_ORDER = 37 * np.arange(BITS) % BITS
 
 
 def fingerprint_files(
-    job: tuple[Place, Sequence[str], int], max_pixels: int = codec.MAX_PIXELS
+    job: tuple[Place, Sequence[str], int], max_pixels: int = image_limits.MAX_PIXELS
 ) -> tuple[int, np.ndarray]:
     """Return ``(number, fingerprints (N,))`` of a job ``(place, N paths in it, number)``."""
-    codec.allow_pixels(max_pixels)
+    image_limits.allow_pixels(max_pixels)
     place, paths, number = job
     cv2.setNumThreads(1)  # the processes are the parallelism
     fingerprints = np.zeros(len(paths), FINGERPRINT)

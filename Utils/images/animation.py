@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-from Utils.images import codec
-from Utils.images.codec import ImageError
+from Utils.images import codec, pillow_decoder
+from Utils.images.image_limits import ImageError
 
 CHOICES = ("first", "middle", "all")
 MOST_FRAMES = 10_000  # of a file; some ten minutes of film
@@ -45,7 +45,7 @@ def frames(data: bytes, choice: str) -> Iterator[np.ndarray]:
             try:
                 picture.seek(number)
                 picture.load()
-                image = codec.upright(picture)
+                image = pillow_decoder.upright(picture)
             except Exception as error:
                 raise ImageError(f"damaged {image_format} (frame {number + 1})") from error
             yield image

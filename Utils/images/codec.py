@@ -7,25 +7,19 @@ resamplers of `Utils.images.resize` instead. Color profiles are ignored, as by e
 
 import contextlib
 import functools
-import io
 from collections.abc import Callable
 
 import cv2
 import numpy as np
 import simplejpeg
-from PIL import Image
 
-from Utils.images import formats, jpeg_damage, jpeg_header, pixels, png_chunks
-from Utils.images.formats import FORMATS, SUFFIXES
+from Utils.images import jpeg_damage, jpeg_header, pillow_decoder, pixels, png_chunks
+from Utils.images.image_limits import ImageError, check_size, check_square
 from Utils.images.jpeg_header import JpegHeader
 from Utils.images.resize import average, resize
 
 WHITE = pixels.WHITE
-MAX_PIXELS = 250_000_000  # of an image, unless `allow_pixels` says otherwise; 750 MB decoded
-MAX_SIDE = 65_535  # JPEG's own limit; it bounds the square that a strip 1 pixel high is padded to
 LARGE = 89_478_485  # pixels from which a JPEG is decoded at a fraction of its size: it saves memory
-
-__all__ = ["FORMATS", "SUFFIXES"]  # of formats, for callers that decode
 
 _REDUCED_FLAGS = {
     1: cv2.IMREAD_COLOR,
@@ -34,32 +28,13 @@ _REDUCED_FLAGS = {
     8: cv2.IMREAD_REDUCED_COLOR_8,
 }
 _PADDED_AT_ONCE = 2**24  # pixels of a padded square; a larger one is never made: its axes are resized apart
-_EXIF_ORIENTATION = 0x0112
 _JPEG_START = b"\xff\xd8\xff"
-
-# Pillow warns of, then refuses, pictures by a limit of its own, while `allow_pixels` is the one of users.
-Image.MAX_IMAGE_PIXELS = None
-
-
-class ImageError(ValueError):
-    """Bytes that are not a usable image; ``str`` is a short reason, fit for a column of a report."""
-
-
-class _Limit:
-    """How many pixels an image may have, in this process."""
-
-    pixels = MAX_PIXELS
-
-
-def allow_pixels(number: int) -> None:
-    """Refuse images of more pixels from now on, in this process (``--max-pixels``)."""
-    _Limit.pixels = number
 
 
 def probe(data: bytes) -> tuple[str, int, int]:
     """Return ``(format, width, height)`` from the header alone, before EXIF orientation is applied.
 
-    Raises ImageError for empty data, data that are no image, and too many pixels (`allow_pixels`, MAX_SIDE).
+    Raises ImageError for empty data, data that are no image, and too many pixels (`image_limits`).
     """
     data = _not_empty(data)
     if data.startswith(_JPEG_START):
@@ -68,9 +43,9 @@ def probe(data: bytes) -> tuple[str, int, int]:
     elif data.startswith(png_chunks.SIGNATURE) and len(data) >= 24:
         image_format, width, height = "PNG", int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
     else:
-        with _pillow(data) as picture:
+        with pillow_decoder.opened(data) as picture:
             image_format, (width, height) = str(picture.format), picture.size
-    _check_size(width, height)
+    check_size(width, height)
     return image_format, width, height
 
 
@@ -87,13 +62,13 @@ def check(data: bytes, size: int | None = None) -> np.ndarray:
     image_format, _, _ = probe(data)
     if image_format == "JPEG":
         return _checked_jpeg(data, size)
-    with _pillow(data) as picture:
+    with pillow_decoder.opened(data) as picture:
         frames = getattr(picture, "n_frames", 1)
     if frames > 1 and image_format != "TIFF":
         raise ImageError(f"animated {image_format} ({frames} frames)")
     image = decode(data)
-    if image_format == "PNG" and (fault := png_chunks.fault(data)):
-        raise ImageError(f"damaged PNG: {fault}")
+    if damage := pillow_decoder.png_damage(data):
+        raise ImageError(damage[0])
     return image
 
 
@@ -105,7 +80,7 @@ def _checked_jpeg(data: bytes, size: int | None) -> np.ndarray:
         raise ImageError(f"damaged JPEG: {warning}")
     if image is None:
         return decode(data, min_side)
-    return pixels.turned(image, _jpeg_orientation(data)) if header.has_exif else image
+    return pixels.turned(image, pillow_decoder.orientation(data)) if header.has_exif else image
 
 
 def _side_of_large(data: bytes, size: int | None) -> int | None:
@@ -142,21 +117,19 @@ def decode(
     """
     data = _not_empty(data)
     if not data.startswith(_JPEG_START):
-        image = _decode_pillow(data)
-        if (
-            damages is not None
-            and data.startswith(png_chunks.SIGNATURE)
-            and (fault := png_chunks.fault(data))
-        ):
-            damages.append(f"damaged PNG: {fault}")
+        image = pillow_decoder.decode(data)
+        if damages is not None:
+            damages += pillow_decoder.png_damage(data)
         return image
     header = _jpeg_header(data)
-    _check_size(header.width, header.height)
+    check_size(header.width, header.height)
     reduction = _reduction(max(header.width, header.height), min_side)
     if damages is not None and not (header.is_plain and header.is_sequential and reduction == 1):
         damages += _jpeg_damage(data, header, reduction)
         damages = None
-    return _decode_jpeg(data, header, reduction, buffer, damages) if header.is_plain else _decode_pillow(data)
+    if not header.is_plain:
+        return pillow_decoder.decode(data)
+    return _decode_jpeg(data, header, reduction, buffer, damages)
 
 
 def _jpeg_damage(data: bytes, header: JpegHeader, reduction: int = 1) -> list[str]:
@@ -179,13 +152,6 @@ def _jpeg_header(data: bytes) -> JpegHeader:
     return header
 
 
-def _check_size(width: int, height: int) -> None:
-    if width < 1 or height < 1:
-        raise ImageError(f"no pixels: {width} x {height}")
-    if width * height > _Limit.pixels or max(width, height) > MAX_SIDE:
-        raise ImageError(f"too large: {width} x {height}")
-
-
 def _reduction(side: int, min_side: int | None) -> int:
     """Return the largest factor, 1 to 8, that keeps a side of ``side`` pixels at ``min_side`` or more."""
     if not min_side:
@@ -205,7 +171,7 @@ def to_stored_jpeg(data: bytes, size: int, quality: int = 95, checks: bool = Fal
         return encode_jpeg(fit(check(data, size), size), quality)
     header = _jpeg_header(data)
     is_square = (header.width, header.height, header.components) == (size, size, 3)
-    if not is_square or (header.has_exif and _jpeg_orientation(data) != 1):
+    if not is_square or (header.has_exif and pillow_decoder.orientation(data) != 1):
         return encode_jpeg(fit(check(data, size), size), quality)
     if checks or not (header.is_sequential and _is_decodable(header.tables)):
         check(data)  # raises ImageError where that is impossible
@@ -219,17 +185,12 @@ def _is_decodable(tables: bytes) -> bool:
     Cached, since the JPEGs of one encoder, quality and size have the same tables.
     """
     try:
-        with _pillow(b"\xff\xd8" + tables + b"\xff\xd9") as picture:
+        with pillow_decoder.opened(b"\xff\xd8" + tables + b"\xff\xd9") as picture:
             picture.draft("L", (1, 1))
             picture.load()
     except Exception:  # parsers of damaged data raise anything
         return False
     return True
-
-
-def _jpeg_orientation(data: bytes) -> int:
-    with _pillow(data) as picture:
-        return _orientation(picture)
 
 
 def _decode_jpeg(
@@ -254,7 +215,7 @@ def _decode_jpeg(
     if image is None:
         raise ImageError("damaged JPEG")
     if header.has_exif:
-        image = pixels.turned(image, _jpeg_orientation(data))
+        image = pixels.turned(image, pillow_decoder.orientation(data))
     return image
 
 
@@ -273,81 +234,6 @@ def _decode_quietly(data: bytes, array: np.ndarray | None, strict: bool = False)
         return None
 
 
-def _pillow(data: bytes) -> Image.Image:
-    if data.startswith(png_chunks.SIGNATURE):
-        data = png_chunks.essential(data)
-    try:
-        readable = [*FORMATS, "MPO"]
-        if (image_format := formats.from_bytes(data)) in formats.PLUGINS:
-            readable = formats.load_plugin(image_format) or readable
-        return Image.open(io.BytesIO(data), formats=readable)
-    except Exception as error:  # parsers of damaged data raise anything
-        raise ImageError(_reason_not_opened(data)) from error
-
-
-def _reason_not_opened(data: bytes) -> str:
-    image_format = formats.from_bytes(data)
-    if image_format == "WEBP":
-        return "truncated WEBP"
-    if image_format == "PNG" and (fault := png_chunks.fault(data)):
-        return f"damaged PNG: {fault}"
-    if image_format is None or image_format in FORMATS:
-        return "not an image"
-    if image_format in formats.PLUGINS:
-        missing = formats.missing_plugin(image_format)
-        return (
-            f"{image_format} data, which are not read here: {missing[0]}"
-            if missing
-            else f"damaged {image_format}"
-        )
-    return f"{image_format} data, which are not read here"
-
-
-def _decode_pillow(data: bytes) -> np.ndarray:
-    with _pillow(data) as picture:
-        _check_size(*picture.size)
-        _check_end(data, picture.format)
-        try:
-            picture.load()
-            return upright(picture)
-        except Exception as error:  # MemoryError and struct.error among them
-            truncated = "truncated" in str(error)
-            raise ImageError(f"{'truncated' if truncated else 'damaged'} {picture.format}") from error
-
-
-def upright(picture: Image.Image) -> np.ndarray:
-    """Return the pixels (H, W, 3) of a Pillow image: alpha composited on white, EXIF orientation applied."""
-    return pixels.turned(_to_bgr(picture), _orientation(picture))
-
-
-def _check_end(data: bytes, image_format: str | None) -> None:
-    """Raise ImageError where the end of a PNG is missing: Pillow may decode it all the same."""
-    if image_format == "PNG" and not png_chunks.has_end(data):
-        raise ImageError("truncated PNG")
-
-
-def _to_bgr(picture: Image.Image) -> np.ndarray:
-    if picture.mode.startswith("I"):  # 16-bit gray
-        gray = (np.clip(np.asarray(picture).astype(np.int64), 0, 65535) + 128) // 257
-        return np.repeat(gray.astype(np.uint8)[..., None], 3, axis=-1)
-    if picture.mode == "F":
-        raise ValueError("floating-point pixels have no known range")
-    if not picture.has_transparency_data:
-        return np.ascontiguousarray(np.asarray(picture.convert("RGB"))[..., ::-1])
-    rgba = np.asarray(picture.convert("RGBA"))
-    color, alpha = rgba[..., 2::-1], rgba[..., 3:]
-    if picture.format == "BMP" and not alpha.any():  # clipboards and old tools leave the fourth byte 0
-        return np.ascontiguousarray(color)
-    return pixels.on_white(color, alpha)
-
-
-def _orientation(picture: Image.Image) -> int:
-    try:
-        return int(picture.getexif().get(_EXIF_ORIENTATION, 1))
-    except Exception:  # damaged EXIF data spoils no pixel
-        return 1
-
-
 def pad_square(image: np.ndarray, value: int = WHITE) -> np.ndarray:
     """Center (H, W, 3) on a square of its longer side, filled with ``value`` (0..255).
 
@@ -357,9 +243,8 @@ def pad_square(image: np.ndarray, value: int = WHITE) -> np.ndarray:
     height, width = image.shape[:2]
     if height == width:
         return image
+    check_square(width, height)
     side = max(height, width)
-    if side * side > _Limit.pixels:
-        raise ImageError(f"too large a square: {width} x {height}")
     top, left = (side - height) // 2, (side - width) // 2
     return cv2.copyMakeBorder(
         image, top, side - height - top, left, side - width - left, cv2.BORDER_CONSTANT, value=[value] * 3

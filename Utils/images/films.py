@@ -12,7 +12,7 @@ import cv2
 
 from Utils.command import programs
 from Utils.command.cli import UserError
-from Utils.images.codec import ImageError
+from Utils.images.image_limits import ImageError
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".wmv", ".flv", ".mpg", ".mpeg", ".ogv", ".ts")
 _NEAR = 1e-6  # seconds: times are fractions of the stream's clock

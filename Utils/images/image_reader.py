@@ -15,10 +15,10 @@ import numpy as np
 from Utils.command.cli import number
 from Utils.command.text import printable
 from Utils.files.ranges import OPEN_FLAGS
-from Utils.images import codec, formats
+from Utils.images import codec, formats, image_limits
 
 SHOWN = 5  # damaged images in a message
-MOST_BYTES = 1 << 30  # of a file; codec.MAX_PIXELS pixels fit in it even uncompressed
+MOST_BYTES = 1 << 30  # of a file; image_limits.MAX_PIXELS pixels fit in it even uncompressed
 
 Item = TypeVar("Item")
 # (content of an image file, list that gets what is damaged inside or None) -> (S, S, 3) BGR; ImageError.
@@ -54,13 +54,13 @@ def holds_picture(path: str | os.PathLike[str]) -> bool:
 
 
 def add_max_pixels(command_line: argparse.ArgumentParser) -> None:
-    """Add ``--max-pixels``; the command passes its value to `codec.allow_pixels`."""
+    """Add ``--max-pixels``; the command passes its value to `image_limits.allow_pixels`."""
     command_line.add_argument(
         "--max-pixels",
         type=number(above=0),
-        default=codec.MAX_PIXELS,
+        default=image_limits.MAX_PIXELS,
         metavar="N",
-        help=f"refuse larger images ({codec.MAX_PIXELS})",
+        help=f"refuse larger images ({image_limits.MAX_PIXELS})",
     )
 
 

@@ -1,7 +1,10 @@
-"""Drawn images, and the difference of two of them."""
+"""Drawn images, their files, and the difference of two of them."""
+
+import io
 
 import cv2
 import numpy as np
+from PIL import Image
 
 
 def smooth(height, width, channels=3, seed=0):
@@ -16,3 +19,11 @@ def noise(height, width, seed=0):
 
 def difference(a, b):
     return np.abs(np.asarray(a, np.float64) - np.asarray(b, np.float64)).max()
+
+
+def saved(array, image_format, mode=None, **options):
+    """Encode an RGB(A), gray or palette array by Pillow."""
+    picture = Image.fromarray(array.squeeze())
+    data = io.BytesIO()
+    (picture.convert(mode) if mode else picture).save(data, image_format, **options)
+    return data.getvalue()

@@ -14,7 +14,7 @@ mixup     25% missing at random: summed BCE, focal loss, ASL with MixUp 0.8, wit
           classifier's prior
 people    25% missing as people miss them
 shares    10% and 40% missing at random
-unseen    two drawn boorus that chose nothing, 25% missing as people miss them; no label missing, for comparison
+unseen    two drawn boorus that chose nothing, 25% missing as people miss them; the same without a gap
 
 A run that is there is not trained again, so the command continues where it was stopped; --report only writes
 the table and the figure of what is there: results/labels/ with runs.csv, differences.csv, differences.svg.
