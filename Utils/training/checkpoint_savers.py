@@ -104,7 +104,7 @@ class ShardedSaver:
             with _said():
                 self._writer.wait()
                 if self._is_first_host:
-                    digest = orbax_arrays.sha256_of_folder(path)
+                    digest = orbax_arrays.record_digest(path)
                     checkpoints.publish(path, step, digest, self._keep)
         except WorkError as error:
             self._error = error

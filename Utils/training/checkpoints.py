@@ -9,9 +9,13 @@ another file system: sent whole). Then ``newest.json`` is replaced, which lists 
 their SHA-256, newest first; by that a checkpoint becomes current. A process may die at any moment: before the
 rename it leaves a temporary file, before the new pointer an unlisted checkpoint. In both cases the old
 pointer still names complete ones, since dropped ones are deleted only after it is replaced.
+
+A pointer that is lost or damaged costs nothing but its digests: the checkpoints beside it are listed by their
+names, and those count that prove to be whole by themselves.
 """
 
-import sys
+import re
+import zipfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,13 +23,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from Utils.command.cli import WorkError
+from Utils.command.cli import UserError, WorkError
 from Utils.files import atomic, damage
-from Utils.training.orbax_arrays import StoredArrays, sha256_of_folder
+from Utils.training import console
+from Utils.training.orbax_arrays import StoredArrays, recorded_digest, sha256_of_folder
 from Utils.training.tag_loss import EPOCH_STATE
 
 POINTER = "newest.json"
 _POINTER = [{"file": str, "step": int, "sha256": str}]
+_NAME = re.compile(r"step-\d{9,}(\.npz)?")
 State = Mapping[str, np.ndarray]  # or StoredArrays, which ``restore`` reads
 
 
@@ -139,17 +145,20 @@ def newest_step(folder: Any) -> int:
 def load(folder: Any) -> tuple[int, State | None]:
     """Return ``(step, arrays)`` of the newest undamaged checkpoint, ``(0, None)`` if none was ever written.
 
-    A damaged one is reported on stderr and passed over. Raises WorkError if all are damaged.
+    What is damaged, the pointer or a checkpoint, is reported on stderr and passed over. Raises WorkError if
+    no checkpoint is whole.
     """
     folder = atomic.to_path(folder)
-    entries = _entries(folder)
+    entries, fault = _listed(folder)
+    if fault and (entries or (folder / POINTER).is_file()):
+        console.say(f"warning: {fault}; {len(entries)} checkpoints beside it are whole, the newest is taken")
     for entry in entries:
         path = folder / entry["file"]
         arrays = _read(path, entry["sha256"])
         if arrays is not None:
             return entry["step"], arrays
-        print(f"{path} is missing or damaged; the one before it is tried", file=sys.stderr)
-    if entries:
+        console.say(f"warning: {path} is missing or damaged; the one before it is tried")
+    if entries or (folder / POINTER).is_file():
         raise WorkError(f"no checkpoint in {folder} is whole; train into another --run-dir")
     return 0, None
 
@@ -169,4 +178,50 @@ def _read(path: Any, digest: str) -> State | None:
 
 
 def _entries(folder: Any) -> list[dict[str, Any]]:
-    return atomic.read_json(folder / POINTER, _POINTER) if (folder / POINTER).is_file() else []
+    return _listed(folder)[0]
+
+
+def _listed(folder: Any) -> tuple[list[dict[str, Any]], str]:
+    """Return the entries of the pointer, newest first, and "".
+
+    Where it is lost or damaged: an entry for each checkpoint beside it that is whole, and the fault.
+    """
+    pointer = folder / POINTER
+    if not pointer.is_file():
+        return _whole(folder), f"{pointer} is missing"
+    try:
+        entries = atomic.read_json(pointer, _POINTER)
+    except UserError as error:
+        return _whole(folder), str(error)
+    for entry in entries:
+        if entry["file"] not in (name_of(entry["step"]), f"{name_of(entry['step'])}.npz"):
+            return _whole(folder), f"{pointer} says that {entry['file']} is of step {entry['step']}"
+    return entries, ""
+
+
+def _whole(folder: Any) -> list[dict[str, Any]]:
+    """Return an entry for each checkpoint in a folder that proves to be whole without the pointer."""
+    if not folder.is_dir():
+        return []
+    digests = {path: _digest(path) for path in folder.iterdir() if _NAME.fullmatch(path.name)}
+    entries = [
+        {"file": path.name, "step": int(path.stem.removeprefix("step-")), "sha256": digest}
+        for path, digest in digests.items()
+        if digest is not None
+    ]
+    return sorted(entries, key=lambda entry: entry["step"], reverse=True)
+
+
+def _digest(path: Any) -> str | None:
+    """Return the SHA-256 of a checkpoint that is whole by what it holds itself, None of others.
+
+    A file has a CRC of each array, a folder its own digest.
+    """
+    if path.is_dir():
+        return recorded_digest(path)
+    with atomic.local(path) as copy:
+        try:
+            with damage.named(path, "is no checkpoint"), zipfile.ZipFile(copy) as stored:
+                return atomic.sha256_of(copy) if stored.testzip() is None else None
+        except UserError:
+            return None

@@ -184,12 +184,15 @@ class TrainingLoop(keras.callbacks.Callback):
         if arrays is None and self.run.history.rows:  # an epoch's row comes after its checkpoint
             raise WorkError(
                 f"{self.run.folder} has done {len(self.run.history.rows)} epochs, but {self.run.checkpoints} "
-                f"has no {checkpoints.POINTER}, and they would be lost: restore it, or give another --run-dir"
+                f"has no {checkpoints.POINTER} and no checkpoint that is whole: restore them, or give "
+                "another --run-dir"
             )
         # The optimizer in the checkpoint is that of the last step done, not of the next one.
         self.freezing.compile_for(max(step - 1, 0))
         epochs_done = step // self.steps_per_epoch
         # Where the newest checkpoint is damaged an older one counts, and rows after it are trained again.
+        if len(self.run.history.rows) > epochs_done:
+            console.say(f"{len(self.run.history.rows) - epochs_done} epochs after it are trained again")
         self.run.history.truncate(epochs_done)
         if arrays is None:
             return 0

@@ -18,6 +18,7 @@ from Utils.command.cli import UserError
 from Utils.files import atomic, damage
 
 PACKAGE = "orbax-checkpoint"
+_DIGEST = "sha256.txt"  # within the folder: the digest of all else in it
 
 
 def require() -> None:
@@ -125,8 +126,24 @@ def _all_are_finite() -> Any:
 
 
 def sha256_of_folder(folder: pathlib.Path) -> str:
-    """Return a digest of all files in a folder and of their names."""
+    """Return a digest of all files in a folder and of their names; `record_digest`'s own file aside."""
     digest = hashlib.sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+    files = (path for path in folder.rglob("*") if path.is_file() and path != folder / _DIGEST)
+    for file in sorted(files):
         digest.update(f"{file.relative_to(folder).as_posix()} {atomic.sha256_of(file)}\n".encode())
     return digest.hexdigest()
+
+
+def record_digest(folder: pathlib.Path) -> str:
+    """Write the digest of a complete folder into it, and return it."""
+    digest = sha256_of_folder(folder)
+    with atomic.replacing(folder / _DIGEST) as temporary:
+        temporary.write_text(f"{digest}\n", encoding="ascii")
+    return digest
+
+
+def recorded_digest(folder: pathlib.Path) -> str | None:
+    """Return the digest that a folder holds of itself, None where it holds none or another."""
+    file = folder / _DIGEST
+    digest = sha256_of_folder(folder)
+    return digest if file.is_file() and file.read_bytes() == f"{digest}\n".encode() else None

@@ -62,10 +62,17 @@ def test_a_damaged_folder_is_passed_over(tmp_path, weight, capsys):
     for step in (1, 2):
         assert saver.save(None, step)
     saver.wait()
+    pointer = tmp_path / checkpoints.POINTER
+    listed = pointer.read_bytes()
+    pointer.write_bytes(b"")  # without it, a folder is known by the digest that it holds
+    step, state = checkpoints.load(tmp_path)
+    assert (step, state.read()["model/w"].tolist()) == (2, [0.0, 0.0])
     files = [path for path in (tmp_path / "step-000000002").rglob("*") if path.is_file()]
     file = max(files, key=lambda path: path.stat().st_size)
     file.write_bytes(file.read_bytes()[:-1])
-    assert checkpoints.load(tmp_path)[0] == 1
+    for content in (b"", listed):
+        pointer.write_bytes(content)
+        assert checkpoints.load(tmp_path)[0] == 1
     assert "damaged" in capsys.readouterr().err
 
 

@@ -1,5 +1,7 @@
 """Checkpoints: the state is everything that training changes, and a damaged file is passed over."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -55,6 +57,35 @@ def test_the_newest_undamaged_checkpoint_is_loaded_and_old_ones_are_deleted(tmp_
     assert "damaged" in capsys.readouterr().err
     (tmp_path / names[1]).unlink()
     with pytest.raises(WorkError, match="no checkpoint"):
+        checkpoints.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "pointer", [None, b"", b'[{"file": "step-000000006.npz", "step": 7, "sha256": "0"}]', b'{"file": 1}']
+)
+def test_without_its_pointer_a_folder_has_the_checkpoints_that_are_whole(tmp_path, capsys, pointer):
+    for step in (2, 4, 6, 8):
+        checkpoints.save(tmp_path, step, {"model/a": np.full(3, step)}, keep=4)
+    path = tmp_path / checkpoints.POINTER
+    listed = json.loads(path.read_bytes())
+    path.unlink() if pointer is None else path.write_bytes(pointer)
+    cut, flipped = (tmp_path / f"step-00000000{step}.npz" for step in (8, 6))
+    cut.write_bytes(cut.read_bytes()[:-1])
+    content = flipped.read_bytes()
+    flipped.write_bytes(content.replace(np.full(3, 6).tobytes(), np.full(3, 7).tobytes()))
+    (tmp_path / ".step-000000009.npz.1.part.npz").write_bytes(content)  # what a killed process leaves
+    step, state = checkpoints.load(tmp_path)
+    assert (step, state["model/a"].tolist()) == (4, [4, 4, 4])
+    assert "2 checkpoints beside it are whole" in capsys.readouterr().err
+    assert checkpoints.newest_step(tmp_path) == 4
+    checkpoints.save(tmp_path, 5, {"model/a": np.full(3, 5)}, keep=4)
+    assert json.loads(path.read_bytes())[1:] == listed[2:]
+
+
+def test_a_damaged_pointer_with_no_whole_checkpoint_is_no_new_run(tmp_path):
+    checkpoints.save(tmp_path, 2, {"model/a": np.zeros(3)}).write_bytes(b"")
+    (tmp_path / checkpoints.POINTER).write_bytes(b"")
+    with pytest.raises(WorkError, match="no checkpoint in"):
         checkpoints.load(tmp_path)
 
 

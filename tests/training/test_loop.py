@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import signal
 import types
 
@@ -219,17 +220,35 @@ def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(whole, tmp_pa
     assert all(np.array_equal(again.state()[1][name], array) for name, array in reference[1].items())
 
 
-@pytest.mark.reliability("a run folder that lost newest.json", "refused; its epochs and checkpoints stay")
-def test_a_run_whose_pointer_is_lost_does_not_begin_anew(whole, tmp_path):
-    pointer = whole.run.checkpoints / checkpoints.POINTER
-    content = pointer.read_bytes()
-    pointer.unlink()
-    before = sorted(path.name for path in whole.run.checkpoints.iterdir())
-    with pytest.raises(WorkError, match=r"has done 3 epochs, but .* has no newest\.json"):
-        Session(tmp_path / "whole", epochs=4).fit()
-    assert sorted(path.name for path in whole.run.checkpoints.iterdir()) == before
-    pointer.write_bytes(content)
+@pytest.mark.reliability(
+    "a run folder whose newest.json is lost or damaged", "goes on from the newest checkpoint that is whole"
+)
+@pytest.mark.parametrize("content", [None, b"[{", b"\0" * 40])
+def test_a_run_without_its_pointer_goes_on_from_the_newest_whole_checkpoint(whole, tmp_path, capsys, content):
+    reference, steps = whole.state(), whole.written()
+    pointer, newest = whole.run.checkpoints / checkpoints.POINTER, checkpoints.newest(whole.run.checkpoints)
+    if content is None:
+        pointer.unlink()
+    else:
+        pointer.write_bytes(content)
     assert Session(tmp_path / "whole", epochs=3).fit().events == ["compile all"]
+    newest.write_bytes(newest.read_bytes()[:-1])
+    capsys.readouterr()
+    again = Session(tmp_path / "whole", epochs=3).fit()
+    said = capsys.readouterr().err
+    assert re.search(rf"warning: {pointer} is .*; {len(steps) - 1} checkpoints beside it are whole", said)
+    assert "1 epochs after it are trained again" in said
+    assert "continues after step 8, epoch 2 of 3" in said
+    assert again.written() == steps
+    assert all(np.array_equal(again.state()[1][name], array) for name, array in reference[1].items())
+
+
+def test_a_run_that_lost_all_its_checkpoints_does_not_begin_anew(whole, tmp_path):
+    for path in whole.run.checkpoints.iterdir():
+        path.unlink()
+    with pytest.raises(WorkError, match=r"has done 3 epochs, but .* has no newest\.json and no checkpoint"):
+        Session(tmp_path / "whole", epochs=4).fit()
+    assert len(History(tmp_path / "whole" / "history.csv").rows) == 3
 
 
 def test_a_finished_run_has_nothing_to_do_and_more_epochs_go_on(whole, tmp_path, capsys):
