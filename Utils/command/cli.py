@@ -79,8 +79,7 @@ def command(main: collections.abc.Callable[..., int | None]) -> collections.abc.
         except OSError as error:
             if error.errno is None:  # a library's own error, in the clothes of the system's
                 raise
-            code = 1 if error.errno in _ENVIRONMENT_ERRNOS else 2
-            return _print_error(_system_reason(error), code)
+            return _print_error(_system_reason(error), 1 if is_of_the_machine(error) else 2)
         except RuntimeError as error:
             if not str(error).startswith(
                 "Symlink loop"
@@ -92,6 +91,11 @@ def command(main: collections.abc.Callable[..., int | None]) -> collections.abc.
             return interrupt.EXIT_CODE
 
     return wrapped
+
+
+def is_of_the_machine(error: BaseException) -> bool:
+    """Whether the system refused what no other command line could get, such as room on a full disk."""
+    return isinstance(error, OSError) and error.errno in _ENVIRONMENT_ERRNOS
 
 
 def _open_what_is_closed() -> None:

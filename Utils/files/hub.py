@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from Utils.command.cli import UserError
+from Utils.command.cli import UserError, WorkError, is_of_the_machine
 from Utils.files.atomic import AnyPath, to_path
 
 SCHEME = "hf://"
@@ -27,6 +27,7 @@ _PAGE = re.compile(
 )
 _LOCAL_SUFFIXES = (".keras", ".h5", ".onnx", ".safetensors")
 _DESCRIPTIONS = ("*.json", "*.csv", "*.txt", "README.md")
+_FOR_A_WHILE = (408, 429)  # answers of a hub that is slow or asked too often
 # Files that a purpose needs; a pattern without a folder matches at the top only.
 WEIGHTS = ("*.keras", "extra/keras/*", "model.safetensors", *_DESCRIPTIONS)
 SERVING = ("*.onnx", "*.onnx.data", "*.onnx_data", *_DESCRIPTIONS)
@@ -72,8 +73,10 @@ def local(source: AnyPath, patterns: tuple[str, ...] = WEIGHTS) -> pathlib.Path:
         source: a path, ``owner/name``, or ``hf://owner/name/folder@revision``.
         patterns: the files to fetch, `WEIGHTS` or `SERVING`.
 
-    Raises UserError for a model that is missing or private, for a folder that it lacks, and where the hub
-    cannot be reached and its cache lacks the files.
+    Raises:
+        UserError: the model is missing or private, lacks the folder, or is not in the cache where
+            HF_HUB_OFFLINE forbids to fetch it.
+        WorkError: the hub cannot be reached, or fails, and the cache lacks the files.
     """
     if not is_id(source):
         return to_path(source)
@@ -92,7 +95,9 @@ def local(source: AnyPath, patterns: tuple[str, ...] = WEIGHTS) -> pathlib.Path:
             if nested:
                 library.snapshot_download(**fetch, allow_patterns=nested)
     except Exception as error:  # its errors come from three packages, which differ by version
-        raise UserError(_explained(library, repository, revision, error)) from error
+        if is_of_the_machine(error):  # a full disk, for example
+            raise
+        raise _fetch_error(library, repository, revision, error) from error
     path = pathlib.Path(f"{folder}{inside}")
     if not path.is_dir():
         raise UserError(f"{repository} has no folder {inside[1:]} with a model{_models_elsewhere(source)}")
@@ -148,7 +153,8 @@ def upload(
         revision: a branch, made where it does not exist; None for main.
         private: of a repository that is made.
 
-    Raises UserError where the hub cannot be reached, or refuses the token or the upload.
+    Raises UserError where the hub refuses the token or the upload, WorkError where it cannot be reached or
+    fails.
     """
     library = _library()
     api = library.HfApi()
@@ -165,16 +171,15 @@ def upload(
                 api.create_branch(name, branch=revision, exist_ok=True)
             commit = api.create_commit(name, operations, commit_message=message, revision=revision)
     except Exception as error:  # as in `local`
-        raise UserError(_upload_explained(library, name, error)) from error
+        raise _upload_error(library, name, error) from error
     return str(commit.commit_url)
 
 
-def _upload_explained(library: Any, name: str, error: Exception) -> str:
-    """Return why an upload failed and the next step in a sentence."""
-    endpoint = library.constants.ENDPOINT
-    status = getattr(getattr(error, "response", None), "status_code", None)
+def _upload_error(library: Any, name: str, error: Exception) -> Exception:
+    """Return why an upload failed and the next step, as the error to raise."""
+    endpoint, status = library.constants.ENDPOINT, _status(error)
     if status in (401, 403) or isinstance(error, library.errors.LocalTokenNotFoundError):
-        return (
+        return UserError(
             f"{endpoint} lets nobody write to {name} without a token that may: log in with `hf auth login`, "
             "or set HF_TOKEN to one with the permission to write"
         )
@@ -182,7 +187,16 @@ def _upload_explained(library: Any, name: str, error: Exception) -> str:
         str(one).strip().splitlines()[0] for one in (error, error.__cause__) if one and str(one).strip()
     ]
     reason = "; ".join(dict.fromkeys(causes)) or type(error).__name__
-    return f"{name} cannot be uploaded to {endpoint}: {reason}; what is there is as it was"
+    is_refused = status is not None and 400 <= status < 500 and status not in _FOR_A_WHILE
+    return (UserError if is_refused else WorkError)(
+        f"{name} cannot be uploaded to {endpoint}: {reason}; what is there is as it was"
+        f"{'' if is_refused else ', and the same command sends it again'}"
+    )
+
+
+def _status(error: Exception) -> int | None:
+    """Return the status of the hub's answer, None where there was none."""
+    return getattr(getattr(error, "response", None), "status_code", None)
 
 
 def _parsed(text: str) -> tuple[str, str, str | None]:
@@ -208,27 +222,31 @@ def _library() -> Any:
         ) from error
 
 
-def _explained(library: Any, repository: str, revision: str | None, error: Exception) -> str:
-    """Return what went wrong and the next step in a sentence."""
+def _fetch_error(library: Any, repository: str, revision: str | None, error: Exception) -> Exception:
+    """Return what went wrong and the next step, as the error to raise."""
     errors, endpoint = library.errors, library.constants.ENDPOINT
     named = f"{repository}{f'@{revision}' if revision else ''}"
     if isinstance(error, errors.RevisionNotFoundError):
-        return f"{repository} at {endpoint} has no revision {revision!r}; leave it out for the newest"
+        return UserError(
+            f"{repository} at {endpoint} has no revision {revision!r}; leave it out for the newest"
+        )
     if isinstance(error, errors.GatedRepoError):
-        return (
+        return UserError(
             f"{named} at {endpoint} is shown only to people who have agreed to its terms: do so on its page, "
             "then log in with `hf auth login` or set HF_TOKEN"
         )
     if isinstance(error, errors.RepositoryNotFoundError):
-        return (
+        return UserError(
             f"there is no {repository} here, and {endpoint} has no such model, or shows it to nobody without "
             "a token: for a private one log in with `hf auth login` or set HF_TOKEN"
         )
     cache = library.constants.HF_HUB_CACHE
     if library.constants.HF_HUB_OFFLINE:
-        return f"{named} is not complete in the cache {cache}, and HF_HUB_OFFLINE keeps from fetching it"
+        return UserError(
+            f"{named} is not complete in the cache {cache}, and HF_HUB_OFFLINE keeps from fetching it"
+        )
     reason = str(error).strip().splitlines() or [type(error).__name__]
-    return (
+    return WorkError(
         f"{named} cannot be fetched from {endpoint} and is not complete in the cache {cache}: {reason[0]}; "
         "is there a network? HF_ENDPOINT names another hub"
     )

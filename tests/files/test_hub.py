@@ -1,11 +1,15 @@
 """Utils/files/hub.py against a hub on the loopback interface: ids, the cache, offline, private, missing."""
 
+import errno
 import importlib
+import os
+import types
+from unittest import mock
 
 import pytest
 from helpers import small_hub
 
-from Utils.command.cli import UserError
+from Utils.command.cli import UserError, WorkError
 from Utils.files import hub
 
 WEIGHTS = {"config.json", "model.safetensors", "selected_tags.csv", "README.md", "extra/keras/model.keras"}
@@ -116,17 +120,39 @@ def test_what_cannot_be_fetched_is_one_sentence(served, monkeypatch):
     assert names(hub.local("me/secret")) >= WEIGHTS
 
 
-@pytest.mark.reliability("HF_HUB_OFFLINE or an unreachable hub", "the cache is used; else one error names it")
+@pytest.mark.reliability(
+    "HF_HUB_OFFLINE or an unreachable hub", "the cache is used; else one error names it (exit 2 or 1)"
+)
 def test_without_a_network_the_cache_serves(served, model, tmp_path, monkeypatch):
     folder = hub.local("me/mine")
     library = small_hub.use(monkeypatch, "http://127.0.0.1:9", tmp_path / "home")
     assert hub.local("me/mine") == folder
-    with pytest.raises(UserError, match=r"cannot be fetched from http://127\.0\.0\.1:9.*is there a network"):
+    with pytest.raises(WorkError, match=r"cannot be fetched from http://127\.0\.0\.1:9.*is there a network"):
         hub.local("me/other")
     monkeypatch.setattr(library.constants, "HF_HUB_OFFLINE", True)
     assert hub.local("me/mine") == folder
     with pytest.raises(UserError, match="HF_HUB_OFFLINE keeps from fetching"):
         hub.local("me/other")
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(None, WorkError), (503, WorkError), (429, WorkError), (400, UserError)]
+)
+def test_an_upload_that_another_command_would_not_mend_has_failed(tmp_path, monkeypatch, status, kind):
+    library = small_hub.use(monkeypatch, "http://127.0.0.1:9", tmp_path)
+    error = ConnectionError("it broke")
+    error.response = types.SimpleNamespace(status_code=status)
+    monkeypatch.setattr(library.HfApi, "create_repo", mock.Mock(side_effect=error))
+    with pytest.raises(kind, match=r"cannot be uploaded to http://127\.0\.0\.1:9: it broke; what is there"):
+        hub.upload(tmp_path, [], "me/mine")
+
+
+def test_a_full_disk_is_no_missing_network(tmp_path, monkeypatch):
+    library = small_hub.use(monkeypatch, "http://127.0.0.1:9", tmp_path)
+    full = mock.Mock(side_effect=OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "cache"))
+    monkeypatch.setattr(library, "snapshot_download", full)
+    with pytest.raises(OSError, match="No space left"):
+        hub.local("hf://me/mine")
 
 
 def test_files_go_into_a_repository_and_a_branch_that_are_there_already(tmp_path, monkeypatch):
@@ -140,7 +166,7 @@ def test_files_go_into_a_repository_and_a_branch_that_are_there_already(tmp_path
             assert said == f"{url}/me/mine/commit/{small_hub.COMMIT}"
             assert (tmp_path / "hub" / "me" / "mine" / "README.md").read_text() == content
     small_hub.use(monkeypatch, "http://127.0.0.1:9", tmp_path / "home")
-    with pytest.raises(UserError, match=r"cannot be uploaded to http://127\.0\.0\.1:9: .+; what is there"):
+    with pytest.raises(WorkError, match=r"cannot be uploaded to http://127\.0\.0\.1:9: .+; what is there"):
         hub.upload(tmp_path / "release", ["README.md"], "me/mine")
 
 
