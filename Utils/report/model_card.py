@@ -6,7 +6,7 @@ The same facts give the same text: there is no date in it.
 import dataclasses
 import math
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,15 +15,11 @@ import pandas as pd
 from Utils.command.text import markdown_row
 from Utils.evaluation import predictions
 from Utils.files import csv_tables
-from Utils.report import report
+from Utils.report import client_instructions, report
+from Utils.report.client_instructions import CLIENTS_SIDE
 from Utils.tags import tag_list
 
 RARE = 100  # posts; a tag with fewer is called rare
-NOT_RUN = (
-    "None of these programs was run on this release: what they need is read from their code. "
-    "`tools/verify_release.py` runs reimplementations of their readers, which must all name the same tags."
-)
-CLIENTS_SIDE = 448  # pixels; kohya's script feeds no other side
 
 
 Headline = tuple[str, int, list[dict[str, Any]]]  # split, images, rows of `Utils.report.report.headline`
@@ -284,7 +280,7 @@ def _usage(facts: Facts) -> list[str]:
         "",
         "Anywhere:",
         "",
-        *_python(facts),
+        *client_instructions.python_lines(facts.name, facts.image_size),
         "",
     ]
     if facts.layout != "wd":
@@ -293,68 +289,11 @@ def _usage(facts: Facts) -> list[str]:
             "This is the layout `full`: programs for WD's taggers cut the tags by position and need the "
             "layout `wd`, with the four ratings first.",
         ]
-    rows = [(name, how) for name, how in _clients(facts) if how]
+    programs = client_instructions.programs(
+        facts.name, facts.image_size, has_timm=bool(facts.timm), has_features=facts.embedding
+    )
     return [*lines, "In other programs, from this folder as it lies on disk:", "",
-            *_table(("program", "how"), rows), "", NOT_RUN]  # fmt: skip
-
-
-def _python(facts: Facts) -> list[str]:
-    return [
-        "```python",
-        "import cv2, numpy, onnxruntime, pandas",
-        "",
-        f'session = onnxruntime.InferenceSession("{facts.name}/model.onnx")',
-        f'tags = pandas.read_csv("{facts.name}/selected_tags.csv")',
-        'image = cv2.imread("picture.jpg")  # BGR; a transparent picture is to be put on white first',
-        "side = max(image.shape[:2])",
-        "top, left = (side - image.shape[0]) // 2, (side - image.shape[1]) // 2",
-        "square = numpy.full((side, side, 3), 255, numpy.uint8)",
-        "square[top : top + image.shape[0], left : left + image.shape[1]] = image",
-        f"batch = cv2.resize(square, ({facts.image_size}, {facts.image_size}), interpolation=cv2.INTER_AREA)",
-        'found = session.run(None, {"input": batch[None].astype("float32")})[0][0]',
-        'print(tags.assign(probability=found).sort_values("probability", ascending=False).head(20))',
-        "```",
-    ]
-
-
-def _clients(facts: Facts) -> Iterator[tuple[str, str]]:
-    """Yield (program, how it takes the folder); an empty text leaves a program out."""
-    name = facts.name
-    if facts.image_size == CLIENTS_SIDE:
-        kohya = (f"copy the folder to `MODELS/{name}`, then `tag_images_by_wd14_tagger.py PICTURES --onnx "
-                 f"--model_dir MODELS --repo_id {name}`")  # fmt: skip
-    else:
-        kohya = f"does not take it: the script feeds {CLIENTS_SIDE} x {CLIENTS_SIDE} pixels only"
-    yield "kohya-ss sd-scripts", kohya
-    yield (
-        "wd14-tagger-standalone",
-        "downloads from a hub: upload the folder and add its name to `tagger/interrogators.py`, as one more "
-        "`WaifuDiffusionInterrogator`",
-    )
-    yield (
-        "stable-diffusion-webui-wd14-tagger",
-        "copy `model.onnx` and `selected_tags.csv`, nothing else, to `models/TaggerOnnx/NAME/`; it takes a "
-        "folder of its own only under one of two names, so NAME is `wd-v1-4-convnextv2-tagger-v2` or "
-        "`Z3D-E621-Convnext`",
-    )
-    yield (
-        "ComfyUI-WD14-Tagger",
-        (f"copy `model.onnx` to its folder `models` as `{name}.onnx`, `selected_tags.csv` as `{name}.csv`"),
-    )
-    yield "wdv3-timm", (
-        "upload the folder to a hub; the script makes the model by `timm.create_model(\"hf-hub:...\")` and "
-        "turns the channels to BGR, as this model wants them" if facts.timm else ""
-    )  # fmt: skip
-    yield (
-        "dghs-imgutils",
-        (
-            "does not take it: it asks for the features, too; export with `--embedding`"
-            if not facts.embedding
-            else "as its WD taggers: pad on white, resize, BGR, float32, NHWC, ratings by category 9; the "
-            "column `best_threshold` is read. Its generic reader feeds NCHW, which this graph does not take"
-        ),
-    )
-    yield "Hydrus", "import the sidecars that `tag_images.py --format hydrus` writes (`picture.jpg.txt`)"
+            *_table(("program", "how"), programs.items()), "", client_instructions.NOT_RUN]  # fmt: skip
 
 
 def _limits(facts: Facts) -> list[str]:
