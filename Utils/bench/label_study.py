@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from Utils.bench import learning_curves, scripts
@@ -21,7 +22,7 @@ from Utils.command.cli import WorkError
 from Utils.data import dataset_folder, packing
 from Utils.data.dataset_folder import POST_COLUMNS, POSTS
 from Utils.demo_booru import missing_labels
-from Utils.evaluation import paired_bootstrap, per_tag_thresholds, predictions, scores
+from Utils.evaluation import frequency_thresholds, paired_bootstrap, per_tag_thresholds, predictions, scores
 from Utils.files import csv_tables, parquet_files
 from Utils.files.atomic import replacing
 
@@ -165,6 +166,27 @@ def without_labels(
     return posts.set_column(
         column, posts.schema.field(column), pa.array(fewer, POST_COLUMNS["label_indexes"])
     )
+
+
+def write_adjusted(run: pathlib.Path, dataset: pathlib.Path, place: pathlib.Path, exponent: float) -> None:
+    """Write a run at ``place`` whose predictions are those of another with adjusted logits.
+
+    One threshold for them is one that falls with a tag's frequency among the labels that the run was trained
+    on: `Utils.evaluation.frequency_thresholds`.
+
+    Args:
+        run: the finished run.
+        dataset: that it was trained on.
+        place: of the new run, which holds a dump alone.
+        exponent: how much thresholds follow the frequency.
+    """
+    posts = parquet_files.read(dataset / POSTS, "the posts of a dataset", POST_COLUMNS)
+    labels = posts.filter(pc.equal(posts["split"], "train"))["label_indexes"].combine_chunks().flatten()
+    dump = predictions.load(run / "dump")
+    counts = np.bincount(labels.to_numpy(), minlength=len(dump.tags))
+    adjusted = frequency_thresholds.AdjustedLogits(dump.probabilities, counts, exponent)[:]
+    with predictions.writing(place / "dump", dump.tags) as writer:
+        writer.add(1 / (1 + np.exp(-adjusted)), dump.image_ids, dump.labels)
 
 
 def box_areas(path: pathlib.Path) -> dict[tuple[int, str], float]:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from helpers.small_dumps import write_dump
 
@@ -9,6 +10,7 @@ from Utils.bench import label_study
 from Utils.bench.label_study import Noise, Trial, World
 from Utils.command.cli import WorkError
 from Utils.data.dataset_folder import POST_COLUMNS
+from Utils.evaluation import predictions
 from Utils.files import csv_tables
 
 NAMES = ["large", "small", "sky"]
@@ -59,6 +61,23 @@ def finished(folder, trial, noise):
     place = folder / "runs" / trial.name
     place.mkdir(parents=True)
     write_dump(place / "dump", p, labels, np.arange(60), list("abcdef"))
+
+
+def test_adjusted_predictions_are_those_of_thresholds_that_fall_with_the_frequency(tmp_path):
+    run, dataset = Trial(World("faces", 0), Noise("random", 25), "bce", ""), tmp_path / "data"
+    finished(tmp_path, run, 0.9)
+    dataset.mkdir()
+    pq.write_table(posts(40), dataset / "posts.parquet")  # 20 of training; three tags
+    label_study.write_adjusted(tmp_path / "runs" / run.name, dataset, tmp_path / "adjusted", 0.5)
+    before, after = (
+        predictions.load(p / "dump") for p in (tmp_path / "runs" / run.name, tmp_path / "adjusted")
+    )
+    odds = [dump.probabilities / (1 - dump.probabilities + 1e-7) for dump in (before, after)]
+    inside = before.probabilities < 0.999
+    expected = np.broadcast_to([20**-0.5] * 3 + [1] * 3, odds[0].shape)
+    np.testing.assert_allclose((odds[1] / np.maximum(odds[0], 1e-7))[inside], expected[inside], rtol=1e-2)
+    np.testing.assert_array_equal(after.labels, before.labels)
+    np.testing.assert_array_equal(after.image_ids, before.image_ids)
 
 
 def test_the_report_compares_methods_on_shared_seeds(tmp_path, capsys):

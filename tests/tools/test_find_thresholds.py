@@ -122,7 +122,33 @@ def test_groups_get_a_threshold_each_and_one_row_for_each_of_their_tags(dump, ca
     assert np.isnan(per_tag[4:]).all()
 
 
-@pytest.mark.parametrize("words", [("--per", "tag"), ("--per", "group"), ("--per", "all")], ids=" ".join)
+def test_thresholds_that_follow_the_counts_of_the_tag_list(dump, capsys):
+    frame = run(dump, "--per", "frequency", "--exponent", 0.5)
+    assert "with the exponent 0.5" in capsys.readouterr().out
+    assert frame["scope"].unique().tolist() == ["tag"]
+    odds = frame["threshold"] / (1 - frame["threshold"])
+    np.testing.assert_allclose(odds / odds[0], np.sqrt(np.array([60, 50, 40, 30, 20, 10]) / 60), rtol=1e-5)
+    run(dump, "--per", "frequency", "--overwrite", "--json")
+    facts = json.loads(capsys.readouterr().out)
+    harmless = {
+        exponent: pair["macro_F1"]
+        for exponent, pair in facts["cross_validated"].items()
+        if pair["micro_F1"] >= facts["cross_validated"]["0.0"]["micro_F1"] - 0.001
+    }
+    assert harmless[str(facts["exponent"])] == max(harmless.values())
+
+
+def test_frequencies_need_a_tag_list_with_counts(dump, capsys):
+    tag_list.write(TAGS.assign(count=0), dump / predictions.TAGS)
+    run(dump, "--per", "frequency", code=2)
+    assert "has none" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--per", "tag"), ("--per", "group"), ("--per", "all"), ("--per", "frequency")],
+    ids=" ".join,
+)
 def test_what_was_chosen_on_validation_is_judged_on_test(dump, words, capsys):
     if "group" in words:
         (dump.parent / "groups.toml").write_text(GROUPS)
@@ -176,7 +202,8 @@ def test_wrong_groups_are_refused(dump, said, capsys):
 
 WRONG = [
     ("--rule", "best"), ("--rule", "precision=2"), ("--per", "image"), ("--per", "group"), ("--enough", "3"),
-    ("--per", "tag", "--enough", "-1"), ("--resamples", "5"), ("--judge", "nowhere"),
+    ("--per", "tag", "--enough", "-1"), ("--exponent", "0.3"),
+    ("--per", "frequency", "--exponent", "2"), ("--resamples", "5"), ("--judge", "nowhere"),
     ("--groups-of-tags", "groups.toml"),
 ]  # fmt: skip
 
