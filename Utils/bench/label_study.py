@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from Utils.bench import learning_curves, scripts
@@ -181,7 +180,8 @@ def write_adjusted(run: pathlib.Path, dataset: pathlib.Path, place: pathlib.Path
         exponent: how much thresholds follow the frequency.
     """
     posts = parquet_files.read(dataset / POSTS, "the posts of a dataset", POST_COLUMNS)
-    labels = posts.filter(pc.equal(posts["split"], "train"))["label_indexes"].combine_chunks().flatten()
+    is_training = pa.array([split == "train" for split in posts["split"].to_pylist()])
+    labels = posts.filter(is_training)["label_indexes"].combine_chunks().flatten()
     dump = predictions.load(run / "dump")
     counts = np.bincount(labels.to_numpy(), minlength=len(dump.tags))
     adjusted = frequency_thresholds.AdjustedLogits(dump.probabilities, counts, exponent)[:]
