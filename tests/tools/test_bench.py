@@ -32,4 +32,7 @@ def test_wrong_use_is_one_paragraph(capsys):
     assert bench.main(["imput"]) == 2
     assert bench.main([]) == 2
     assert bench.main(["infer", "--device", "npu"]) == 2
-    assert capsys.readouterr().err.count("error: ") == 4
+    assert bench.main(["metrics", "--peer", "nobody"]) == 2
+    assert bench.main(["train", "--compile-peer"]) == 2
+    assert bench.main(["learn", "--data", "x", "--peer-python", "python"]) == 2
+    assert capsys.readouterr().err.count("error: ") == 7

@@ -69,6 +69,8 @@ def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:
     """Compile the steps; return their rows. Raises WorkError at the end if the compiler failed for some."""
     if not accelerators.has_libtpu():
         raise UserError("compile needs the package libtpu; pip install -r requirements-tpu.txt")
+    if options.overwrite and not options.output:
+        raise UserError("--overwrite compiles again what a table has; name the table with -o")
     names = [topology.canonical(name) for name in options.topologies]
     table: dict[tuple[Any, ...], compiled_steps.Row] = {}
     if options.output and options.output.exists():

@@ -17,37 +17,37 @@ from Utils.duplicates.fingerprints import BITS
 from Utils.evaluation import duplicate_groups
 
 MOST_FLIPPED_BITS = 20
+PEER_QUERIES = 2000
 
 
 def add_arguments(parser: Parser) -> None:
     """Declare the options."""
     add = parser.add_argument
     add("--hashes", type=number(least=20), default=1_000_000, help="hashes drawn (1000000)")
-    add("--peer-queries", type=number(above=0), default=2000, help="hashes that the peer looks up (2000)")
+    add("--peer", choices=("faiss", "none"), default="faiss", help="none: ours alone (faiss)")
+    add("--peer-queries", type=number(above=0), help="hashes that the peer looks up (2000, or all if fewer)")
 
 
 def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:
     """Measure grouping and the peer; WorkError if fewer than 95% of the copies are found."""
-    if options.peer_queries > options.hashes:
-        raise UserError(f"--peer-queries may be up to --hashes, {options.hashes}; got {options.peer_queries}")
+    queries, has_peer = options.peer_queries or min(PEER_QUERIES, options.hashes), options.peer != "none"
+    if options.peer_queries and not has_peer:
+        raise UserError("--peer-queries is of faiss, which --peer none leaves out; give one of the two")
+    if queries > options.hashes:
+        raise UserError(f"--peer-queries may be up to --hashes, {options.hashes}; got {queries}")
     seconds, megabytes, recall, wrong = timing.call_in_new_process(_group, options.hashes)
-    peer_seconds = timing.call_in_new_process(_brute_force, options.hashes, options.peer_queries)
     if recall < 0.95:
         raise WorkError(f"only {recall:.4f} of the copies are in the group of their originals")
     setup = {"hashes": options.hashes, "cores": timing.num_cores(), "seconds": round(seconds, 1)}
     setup |= {"peak MB": round(megabytes), "copies found": round(recall, 4), "others joined": wrong}
-    ours, theirs = options.hashes / seconds, options.peer_queries / peer_seconds
-    return {
-        "part": "duplicates",
-        "unit": "hashes/s",
-        "setup": setup,
-        "figures": {"finding near hashes and grouping": ours, "peer: all with all, by faiss": theirs},
-        "ratios": {
-            "of the peer": ours / theirs,
-            "of 2 minutes for a million": seconds / options.hashes * 1e6 / 120,
-            "of 2 GB": megabytes / 2000,
-        },
-    }
+    ours = options.hashes / seconds
+    figures, ratios = {"finding near hashes and grouping": ours}, {}
+    if has_peer:
+        theirs = queries / timing.call_in_new_process(_brute_force, options.hashes, queries)
+        figures["peer: all with all, by faiss"], ratios["of the peer"] = theirs, ours / theirs
+    ratios["of 2 minutes for a million"] = seconds / options.hashes * 1e6 / 120
+    ratios["of 2 GB"] = megabytes / 2000
+    return {"part": "duplicates", "unit": "hashes/s", "setup": setup, "figures": figures, "ratios": ratios}
 
 
 def _draw(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

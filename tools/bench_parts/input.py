@@ -52,6 +52,7 @@ def add_arguments(parser: Parser) -> None:
     add("--images", type=number(above=0), default=256, help="images drawn (256)")
     add("--seconds", type=number(float, above=0), default=10.0, help="seconds per figure (10)")
     add("--turns", type=number(above=0), default=5, help="number of turns, whose median counts (5)")
+    add("--peer", choices=("naive", "none"), default="naive", help="naive; none: ours and the limit (naive)")
     add("--per-core", action="store_true", help="images a second of processor time: the rates of one core")
     add("--tars", action="store_true", help="also from WebDataset tars of the same pictures")
     add("--plot", type=pathlib.Path, metavar="FILE.svg", help="draw a chart of where time goes")
@@ -69,10 +70,11 @@ def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:
         runs: timing.Runs = {
             OURS: lambda: _batches(_our_pipeline(shards, options)),
             LIMIT: lambda: _decoding(encoded, options.batch_size),
-            PEER: lambda: _batches(_naive_pipeline(shards, options)),
             EVALUATION: lambda: _batches(_our_evaluation(shards, options)),
             DEVICE: lambda: _batches(_our_pipeline(shards, options, augment_on="device")),
         }
+        if options.peer != "none":
+            runs[PEER] = lambda: _batches(_naive_pipeline(shards, options))
         if options.plot:
             runs |= _steps(encoded, options)
         if options.tars:
@@ -83,7 +85,9 @@ def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:
         figures = timing.rates_in_turns(runs, options.seconds, options.turns, clock=clock)
     setup = {name: getattr(options, name) for name in ("image_size", "batch_size", "num_labels")}
     setup |= {"bytes_per_image": round(np.mean([len(data) for data in encoded])), "cores": timing.num_cores()}
-    ratios = {"of the limit": figures[OURS] / figures[LIMIT], "of the peer": figures[OURS] / figures[PEER]}
+    ratios = {"of the limit": figures[OURS] / figures[LIMIT]}
+    if PEER in figures:
+        ratios["of the peer"] = figures[OURS] / figures[PEER]
     ratios["of the limit, augment_on device"] = figures[DEVICE] / figures[LIMIT]
     if options.tars:
         ratios["from tars, of that from shards"] = figures[TARS] / figures[OURS]
@@ -133,8 +137,8 @@ def draw_chart(figures: dict[str, float]) -> str:
         measured = {step.removeprefix("step: "): cost[step] for step in steps}
         return measured | {"reading, labels, the rest": max(cost[name] - sum(measured.values()), 0.0)}
 
-    bars = {
-        PEER: {"all of it": cost[PEER]},
+    bars = {PEER: {"all of it": cost[PEER]}} if PEER in cost else {}
+    bars |= {
         OURS: split(OURS, STEPS),
         DEVICE: split(DEVICE, STEPS[:2]),
         LIMIT: {"decoding": cost[LIMIT]},

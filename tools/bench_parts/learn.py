@@ -28,7 +28,7 @@ def add_arguments(parser: Parser) -> None:
     add("--recipe", default="small", choices=recipe_names(), help="settings of both sides (small)")
     add("--model", metavar="FAMILY/VARIANT", help="our model, if it is not the recipe's")
     add("--peer", metavar="timm|timm:NAME", help="train timm's model of the same shape too, or any other")
-    add("--peer-python", default=sys.executable, metavar="PATH", help="Python that has torch and timm")
+    add("--peer-python", metavar="PATH", help="Python that has torch and timm (this one)")
     add("--same", action="store_true", help="train ours in the very shape of the peer's")
     add("--learning-rates", type=number(float, above=0), nargs="+", help="peak rates to try (the recipe's)")
     add("--seeds", type=number(least=0), nargs="+", default=[0], help="seeds of every run (0)")
@@ -42,6 +42,9 @@ def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:
     """Train every run that is missing; return figures in percent, the table, and its differences."""
     if options.same and not options.peer:
         raise UserError("--same needs --peer: ours takes the shape of timm's model")
+    if options.peer_python and not options.peer:
+        raise UserError("--peer-python is of the peer; name one with --peer timm")
+    options.peer_python = options.peer_python or sys.executable
     folder = pathlib.Path(options.output).resolve()  # the commands run elsewhere, in the project's folder
     folder.mkdir(parents=True, exist_ok=True)
     dataset = _dataset(pathlib.Path(options.data).resolve(), folder)

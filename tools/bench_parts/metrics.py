@@ -24,10 +24,10 @@ def add_arguments(parser: Parser) -> None:
     add("--num-labels", type=number(above=0), default=5500, help="columns of the dump (5500)")
     add("--dtype", choices=("float32", "float16"), default="float32", help="of probabilities")
     add(
-        "--no-peer",
-        action="store_true",
-        help="ours alone: the peer needs the memory of three dumps",
-    )
+        "--peer", choices=("bisection", "none"), default="bisection",
+        help="bisection needs the memory of three dumps; none: ours alone (bisection)",
+    )  # fmt: skip
+    add("--no-peer", dest="peer", action="store_const", const="none", help="as --peer none")
 
 
 def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         _draw_dump(pathlib.Path(folder), options)
         runs = {"streamed selection": _streamed}
-        if not options.no_peer:
+        if options.peer != "none":
             runs["peer: bisection over full matrices"] = _bisection
         results = {name: timing.call_in_new_process(run, folder) for name, run in runs.items()}
     setup = {name: getattr(options, name) for name in ("images", "num_labels", "dtype")}

@@ -29,7 +29,7 @@ import pyarrow.parquet as pq
 
 from Utils.bench import stage_bars, timing
 from Utils.command.backend import prepare_backend
-from Utils.command.cli import Parser, WorkError, number
+from Utils.command.cli import Parser, UserError, WorkError, number
 from Utils.files import tfrecord
 from Utils.files.atomic import ROOT, replacing
 from Utils.images import codec
@@ -37,6 +37,7 @@ from Utils.images import codec
 SIDE = 512
 _ARCHIVED = 3000  # pictures in an archive
 TAGS = 3000
+PEER_IMAGES = 6000
 OURS, LIMIT, PEER = "selecting and packing", "limit: copying the files", "peer: a query an image"
 DEFINITION = """name = "bench"
 splits = {train = [0, 999]}
@@ -53,7 +54,11 @@ def add_arguments(parser: Parser) -> None:
     """Declare the options."""
     add = parser.add_argument
     add("--images", type=number(above=0), default=24_000, help="posts, their images drawn (24000)")
-    add("--peer-images", type=number(above=0), default=6000, help="images that the peer packs (6000)")
+    add(
+        "--peer", choices=("query", "none"),
+        help="a query an image, as the original did; none: ours and the limit (query)",
+    )  # fmt: skip
+    add("--peer-images", type=number(above=0), help="images that the peer packs (6000)")
     add("--rounds", type=number(above=0), default=3, help="rounds; every side runs once in each (3)")
     add("--shard-size", type=number(above=0), default=1024, help="posts per shard (1024)")
     add("--place", choices=tuple(PLACES), help="pack from archives, too: tar, zip or parquet")
@@ -62,21 +67,24 @@ def add_arguments(parser: Parser) -> None:
 
 def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:
     """Measure selecting and packing, the limit and the peer, in turns; or packing from two places."""
+    _refuse_ignored(options)
     prepare_backend()
     if options.place is not None:
         return _compare_places(options)
+    has_peer, peer_images = options.peer != "none", min(options.images, options.peer_images or PEER_IMAGES)
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
         jpeg_size = _draw(folder, options.images)
-        # The tensorflow of the peer stays out of this process.
-        with timing.TimedProcess(timing.num_cores(), _make_peer, folder, options.peer_images) as peer_process:
-            sides = {
-                OURS: lambda: _seconds(_ours, folder, options),
-                LIMIT: lambda: _seconds(_copy, folder),
-                PEER: lambda: peer_process.seconds(1)[0],
-            }
-            peer_images = min(options.images, options.peer_images)
-            posts = {OURS: options.images, LIMIT: options.images, PEER: peer_images}
+        sides: dict[str, Callable[[], float]] = {
+            OURS: lambda: _seconds(_ours, folder, options),
+            LIMIT: lambda: _seconds(_copy, folder),
+        }
+        posts = {OURS: options.images, LIMIT: options.images, PEER: peer_images}
+        with contextlib.ExitStack() as stack:
+            if has_peer:  # its tensorflow stays out of this process
+                peer_process = timing.TimedProcess(timing.num_cores(), _make_peer, folder, peer_images)
+                stack.enter_context(peer_process)
+                sides[PEER] = lambda: peer_process.seconds(1)[0]
             _ours(folder, options)  # imports, the page cache
             seconds: dict[str, list[float]] = {name: [] for name in sides}
             for name in timing.alternate(sides, options.rounds):
@@ -84,15 +92,27 @@ def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:
                 seconds[name].append(sides[name]())
         figures = {name: posts[name] / float(np.median(rounds)) for name, rounds in seconds.items()}
         if options.plot:
-            _plot(folder, options, figures[PEER])
-    ours, limit, theirs = figures.values()
+            _plot(folder, options, figures.get(PEER))
+    ratios = {"of the limit": figures[OURS] / figures[LIMIT]}
+    if has_peer:
+        ratios["of the peer"] = figures[OURS] / figures[PEER]
     return {
         "part": "records",
         "unit": "posts/s",
         "setup": {"images": options.images, "bytes_per_image": jpeg_size, "cores": timing.num_cores()},
         "figures": figures,
-        "ratios": {"of the limit": ours / limit, "of the peer": ours / theirs},
+        "ratios": ratios,
     }
+
+
+def _refuse_ignored(options: argparse.Namespace) -> None:
+    """Raise UserError for options that would have no effect beside the others."""
+    ignored = {"--peer": options.peer, "--peer-images": options.peer_images, "--plot": options.plot}
+    if options.place is not None and any(ignored.values()):
+        names = ", ".join(name for name, value in ignored.items() if value)
+        raise UserError(f"--place measures packing from two places alone; leave {names} out")
+    if options.peer == "none" and options.peer_images:
+        raise UserError("--peer-images is of the peer, which --peer none leaves out; give one of the two")
 
 
 def _compare_places(options: argparse.Namespace) -> dict[str, Any]:
@@ -295,7 +315,7 @@ def _query(folder: pathlib.Path, image_id: int) -> list[int]:
         return [tag for (tag,) in database.execute(query, (image_id,))]
 
 
-def _plot(folder: pathlib.Path, options: argparse.Namespace, peer_speed: float) -> None:
+def _plot(folder: pathlib.Path, options: argparse.Namespace, peer_speed: float | None) -> None:
     """Draw milliseconds per post by stage, of ours on one core and of the peer at ``peer_speed`` posts/s."""
     paths = sorted((folder / "images").rglob("*.jpg"))[:200]
     data = [path.read_bytes() for path in paths]
@@ -312,9 +332,11 @@ def _plot(folder: pathlib.Path, options: argparse.Namespace, peer_speed: float) 
     write = _write_milliseconds(folder, [tfrecord.encode_example(1, jpeg, labels) for jpeg in data])
     query = _milliseconds(lambda image_id: _query(folder, image_id), image_ids)
     ours = {"select": select, "read": read, "check": check, "encode": encode, "write, hash, sync": write}
-    peer = {"query": query, "read": read, "encode": encode}
-    peer["tf.py_function and the rest"] = max(1000 / peer_speed - sum(peer.values()), 0.0)
-    bars = {"selecting and packing, on one core": ours, PEER: peer}
+    bars = {"selecting and packing, on one core": ours}
+    if peer_speed is not None:
+        peer = {"query": query, "read": read, "encode": encode}
+        peer["tf.py_function and the rest"] = max(1000 / peer_speed - sum(peer.values()), 0.0)
+        bars[PEER] = peer
     with replacing(options.plot) as beside:
         chart = stage_bars.render("From a booru to shards: milliseconds a post", "ms", bars)
         beside.write_text(chart, encoding="utf-8")

@@ -7,7 +7,8 @@ add up. The ratio of processor times says what a picture costs beside the model,
 others use. Latency is that of a client. At a share of the capacity, which is the speed of the most clients,
 requests come at random times, as those of many people do (a Poisson process), and latency counts from the
 moment at which a request is due. With --slow-clients others hold connections all the time and send a byte of
-their request now and then.
+their request now and then. With --peer flask the same process also serves the tagger the plain way: Flask's
+own server, a thread a request, the model picture by picture.
 """
 
 import argparse
@@ -32,6 +33,7 @@ from Utils.images import codec
 from Utils.serving import http_server, onnx_tagger, tag_selection, tagging_service
 from Utils.tags import tag_list
 
+NUM_LABELS = 2380
 MAX_TAGS = 32  # per picture; fresh weights would find a thousand
 MIN_REQUESTS = 3  # of a client in a round, and calls of a limit
 SLOW_INTERVAL = 2.0  # seconds between two bytes of a slow client
@@ -45,8 +47,8 @@ def add_arguments(parser: Parser) -> None:
     """Declare the options."""
     add = parser.add_argument
     add("--model", default="ResNet/18", metavar="RELEASE|FAMILY/VARIANT", help="(ResNet/18)")
-    add("--image-size", type=number(above=0), default=224, help="of FAMILY/VARIANT (224)")
-    add("--num-labels", type=number(above=0), default=2380, help="of FAMILY/VARIANT (2380)")
+    add("--image-size", type=number(above=0), help="of FAMILY/VARIANT (224); a release has its own")
+    add("--num-labels", type=number(above=0), help="of FAMILY/VARIANT (2380); a release has its own")
     add(
         "--clients",
         type=number(above=0),
@@ -64,6 +66,7 @@ def add_arguments(parser: Parser) -> None:
     )
     add("--batch-size", type=number(above=0), default=8, help="of the server and the model's limit (8)")
     add("--picture-size", type=number(above=0), default=512, help="side of the JPEGs that are sent (512)")
+    add("--peer", choices=("flask", "none"), default="none", help="flask: also serve the plain way (none)")
     add("--rounds", type=number(above=0), default=3, help="rounds; every side runs once in each (3)")
     add("--seconds", type=number(float, above=0), default=3.0, help="seconds per figure and round (3)")
     add("--threads", type=number(above=0), default=timing.num_cores(), help="cores of the server (all)")
@@ -74,14 +77,16 @@ def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:
     random = np.random.default_rng(0)
     pictures = [timing.draw_jpeg(random, options.picture_size) for _ in range(8)]
     with contextlib.ExitStack() as stack:
-        release = open_release(stack, options)
+        release = open_release(stack, options, image_size=224)
         queue = max(PLACES, 2 * max(options.clients))
         server = stack.enter_context(
-            timing.TimedProcess(options.threads, _server, release, options.batch_size, queue, pictures)
+            timing.TimedProcess(
+                options.threads, _server, release, options.batch_size, queue, pictures, options.peer
+            )
         )
         facts = server.facts[0]
         stack.enter_context(_slow_clients(facts["address"], options.slow_clients))
-        speeds = _measure(server, facts["address"], pictures, options)
+        speeds = _measure(server, facts, pictures, options)
         capacity = float(np.median(speeds.served[max(options.clients)]))
         loads = {
             load: _at_random_times(
@@ -92,14 +97,20 @@ def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:
     return _result(facts, speeds, loads, options)
 
 
-def open_release(stack: contextlib.ExitStack, options: argparse.Namespace) -> str:
-    """Return a release folder: that of --model, or FAMILY/VARIANT exported to a temporary one."""
+def open_release(stack: contextlib.ExitStack, options: argparse.Namespace, image_size: int) -> str:
+    """Return a release folder: that of --model, or FAMILY/VARIANT exported to a temporary one.
+
+    Without --image-size that of FAMILY/VARIANT is ``image_size``. Raises UserError for another --model, and
+    for sizes beside a release, which has its own.
+    """
     if pathlib.Path(options.model).exists():
+        if options.image_size or options.num_labels:
+            raise UserError(f"{options.model} is exported as it is: leave --image-size, --num-labels out")
         return options.model
     if "/" not in options.model.strip("/"):
         raise UserError(f"--model is a release folder or FAMILY/VARIANT; got {options.model!r}")
     folder = stack.enter_context(tempfile.TemporaryDirectory())
-    export = (folder, options.model, options.image_size, options.num_labels)
+    export = (folder, options.model, options.image_size or image_size, options.num_labels or NUM_LABELS)
     # In a process of its own, which frees the memory of keras.
     with timing.TimedProcess(options.threads, _export, *export):
         return folder
@@ -108,14 +119,16 @@ def open_release(stack: contextlib.ExitStack, options: argparse.Namespace) -> st
 class _Speeds:
     """What is measured in the rounds.
 
-    ``limits`` and ``served`` are images/s of each round, ``latencies`` seconds of each request, ``processor``
-    has ``[processor seconds of the server, pictures]`` of the model in batches and of the most clients.
+    ``limits``, ``served`` and ``peer`` are images/s of each round, ``latencies`` seconds of each request,
+    ``processor`` has ``[processor seconds of the server, pictures]`` of the model in batches and of the most
+    clients.
     """
 
     def __init__(self, options: argparse.Namespace, num_pictures: int) -> None:
         sizes = (("model", 1), ("model", options.batch_size), ("prepare", num_pictures))
         self.limits: Limits = {work: [] for work in sizes}
         self.served: Rates = {count: [] for count in options.clients}
+        self.peer: Rates = {count: [] for count in options.clients if options.peer != "none"}
         self.latencies: Rates = {count: [] for count in options.clients}
         self.processor = {"model": np.zeros(2), "served": np.zeros(2)}
 
@@ -127,12 +140,14 @@ class _Speeds:
 
 
 def _measure(
-    server: timing.TimedProcess, address: str, pictures: list[bytes], options: argparse.Namespace
+    server: timing.TimedProcess, facts: dict[str, Any], pictures: list[bytes], options: argparse.Namespace
 ) -> _Speeds:
+    address = facts["address"]
     speeds = _Speeds(options, len(pictures))
     for work in speeds.limits:
         server.seconds(2, *work)  # warm-up
-    _serve(address, pictures, 2, 0.2)
+    for warm in [address, *([facts["peer_address"]] if speeds.peer else [])]:
+        _serve(warm, pictures, 2, 0.2)
     for _ in range(options.rounds):
         for (work, size), rates in speeds.limits.items():
             fastest = min(server.seconds(1, work, size))
@@ -148,6 +163,8 @@ def _measure(
             speeds.latencies[count] += seconds
             if count == max(options.clients):
                 speeds.processor["served"] += server.processor_seconds() - before, len(seconds)
+        for count, rates in speeds.peer.items():
+            rates.append(_serve(facts["peer_address"], pictures, count, options.seconds)[0])
     return speeds
 
 
@@ -272,6 +289,10 @@ def _result(
     ratios |= {
         f"of both on the same cores, {_clients(count)}": value / both for count, value in speed.items()
     }
+    for count, rates in speeds.peer.items():
+        name, rate = _clients(count), float(np.median(rates))
+        figures[f"peer: flask, a picture a call, {name}"] = rate
+        ratios[f"of the peer, {name}"] = speed[count] / rate
     ratios[f"of the processor time, the model's, {_clients(max(options.clients))}"] = speeds.processor_ratio
     result = {"part": "serve", "unit": "images/s", "setup": setup, "figures": figures, "ratios": ratios}
     return result | {"latency_ms": latency}
@@ -308,7 +329,7 @@ def _export(folder: str, name: str, image_size: int, num_labels: int) -> tuple[N
 
 
 def _server(
-    release: str, batch_size: int, queue: int, encoded: list[bytes]
+    release: str, batch_size: int, queue: int, encoded: list[bytes], peer: str
 ) -> tuple[Callable[[str, int], Any], dict[str, Any]]:
     """Serve a release from a thread; return a function that does the work of a limit, and facts."""
     tagger = onnx_tagger.open_release(release)
@@ -326,6 +347,10 @@ def _server(
         "num_labels": len(tagger.tags),
         "address": http_server.url_of(server),
     }
+    if peer == "flask":
+        from tools.bench_parts.peers import plain_server
+
+        facts["peer_address"] = plain_server.start(tagger, selector)
     pool = concurrent.futures.ThreadPoolExecutor(timing.num_cores())
 
     def do_work(work: str, size: int) -> Any:

@@ -36,8 +36,8 @@ def add_arguments(parser: Parser) -> None:
     """Declare the options."""
     add = parser.add_argument
     add("--model", default="ResNet/18", metavar="RELEASE|FAMILY/VARIANT", help="(ResNet/18)")
-    add("--image-size", type=number(above=0), default=64, help="of FAMILY/VARIANT (64)")
-    add("--num-labels", type=number(above=0), default=2380, help="of FAMILY/VARIANT (2380)")
+    add("--image-size", type=number(above=0), help="of FAMILY/VARIANT (64); a release has its own")
+    add("--num-labels", type=number(above=0), help="of FAMILY/VARIANT (2380); a release has its own")
     add("--batch-size", type=number(above=0), default=8, help="of the command and the model's limit (8)")
     add("--picture-size", type=number(above=0), default=512, help="side of the JPEGs (512)")
     add("--rounds", type=number(above=0), default=3, help="rounds; every side runs once in each (3)")
@@ -48,7 +48,7 @@ def add_arguments(parser: Parser) -> None:
 def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:
     """Measure the images/s of all sides in turns."""
     with contextlib.ExitStack() as stack:
-        release = serve.open_release(stack, options)
+        release = serve.open_release(stack, options, image_size=64)
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         arguments = (release, folder, options.batch_size, options.picture_size)
         process = stack.enter_context(timing.TimedProcess(options.threads, _sides, *arguments))

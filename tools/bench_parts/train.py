@@ -15,7 +15,7 @@ import numpy as np
 
 from Utils.bench import matrix_products, timing, timm_peer
 from Utils.bench.matrix_products import POLICIES
-from Utils.command.cli import Parser, assignment, number
+from Utils.command.cli import Parser, UserError, assignment, number
 
 LEARNING_RATE = 1e-5  # the batch is noise: weights shall move and stay finite
 
@@ -41,6 +41,8 @@ def add_arguments(parser: Parser) -> None:
 def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:
     """Measure training steps, ours and the peer's in turns, each in a process of its own."""
     overrides = dict(assignment("--set", text) for text in options.set)
+    if options.compile_peer and not options.peer:
+        raise UserError("--compile-peer is of the peer; name one with --peer timm")
     peers = {}
     if options.peer:
         peers = {model: timm_peer.model_name(model, options.peer) for model in options.model}

@@ -18,6 +18,14 @@ def test_it_measures_both_engines(capsys):
     assert result["ratios"]["peer's time to ours"] == peer / ours > 0
 
 
+def test_without_the_peer_cleanlab_is_not_needed(monkeypatch, capsys):
+    monkeypatch.setattr(audit, "cleanlab_engine", None)
+    assert bench.main(["audit", "--images", "300", "--num-labels", "6", "--peer", "none", "--json"]) == 0
+    assert list(json.loads(capsys.readouterr().out)["figures"]) == ["fast engine"]
+    assert bench.main([*WORDS, "--peer", "none"]) == 2
+    assert "--peer-labels is of cleanlab" in capsys.readouterr().err
+
+
 def test_engines_that_disagree_are_an_error(monkeypatch, capsys):
     pytest.importorskip("cleanlab")
     nothing = [[[-1]] * 3] * 2

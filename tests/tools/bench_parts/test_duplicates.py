@@ -16,6 +16,7 @@ def test_it_finds_its_copies(capsys):
     assert result["setup"]["copies found"] > 0.95
     assert bench.main(["duplicates", "--hashes", "3"]) == 2
     assert bench.main(["duplicates", "--hashes", "30", "--peer-queries", "31"]) == 2
+    assert bench.main(["duplicates", "--peer", "none", "--peer-queries", "31"]) == 2
 
 
 def test_copies_differ_from_their_originals_in_few_bits():

@@ -12,7 +12,7 @@ def test_it_measures_ours_the_limit_and_the_peer(capsys, tmp_path):
     assert bench.main(["input", *words]) == 0
     result = json.loads(capsys.readouterr().out)
     assert min(result["figures"].values()) > 0
-    ours, limit, peer, _, device, *steps = result["figures"].values()
+    ours, limit, _, device, peer, *steps = result["figures"].values()
     assert len(steps) == 4
     texts = "".join(ElementTree.parse(tmp_path / "time.svg").getroot().itertext())
     for name in ("training pipeline", "naive order", "decoding", "resizing", "rotation", "MixUp", "rest"):
@@ -26,9 +26,11 @@ def test_it_measures_ours_the_limit_and_the_peer(capsys, tmp_path):
 
 def test_tars_are_measured_beside_shards(capsys):
     words = ["--images", "6", "--batch-size", "2", "--image-size", "16", "--num-labels", "9", "--tars"]
+    words += ["--peer", "none"]
     assert bench.main(["input", *words, "--seconds", "0.02", "--turns", "1", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     shards, *_, tars = result["figures"].values()
+    assert not any("peer" in name for name in [*result["figures"], *result["ratios"]])
     assert result["ratios"]["from tars, of that from shards"] == tars / shards
 
 

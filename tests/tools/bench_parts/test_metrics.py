@@ -5,6 +5,13 @@ import json
 from tools import bench
 
 
+def test_without_the_peer_ours_is_measured_alone(capsys):
+    for words in (["--no-peer"], ["--peer", "none"]):
+        assert bench.main(["metrics", "--images", "60", "--num-labels", "5", "--json", *words]) == 0
+        result = json.loads(capsys.readouterr().out)
+        assert list(result["figures"]) == ["streamed selection"] and result["ratios"] == {}
+
+
 def test_it_finds_the_threshold_of_the_peer(capsys):
     assert bench.main(["metrics", "--images", "600", "--num-labels", "50", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)

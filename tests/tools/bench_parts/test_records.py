@@ -24,6 +24,25 @@ def test_it_measures_ours_the_limit_and_the_peer(tmp_path, monkeypatch, capsys):
     assert bench.main(["records", "--images", "0"]) == 2
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--place", "tar", "--peer-images", "3", "--plot", "p.svg"], "leave --peer-images, --plot out"),
+        (["--peer", "none", "--peer-images", "3"], "--peer none leaves out"),
+    ],
+)
+def test_options_without_an_effect_are_refused(capsys, words, said):
+    assert bench.main(["records", *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_without_the_peer_ours_is_measured_beside_copying(capsys):
+    words = ["records", "--images", "12", "--rounds", "1", "--shard-size", "5", "--peer", "none", "--json"]
+    assert bench.main(words) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert list(result["ratios"]) == ["of the limit"] and len(result["figures"]) == 2
+
+
 @pytest.mark.parametrize("place", ["folder", "tar", "zip", "parquet"])
 def test_packing_from_archives_is_measured_beside_packing_from_a_folder(capsys, place):
     words = ["records", "--images", "12", "--rounds", "1", "--shard-size", "5", "--place", place, "--json"]

@@ -19,6 +19,7 @@ def test_it_measures_clients_beside_the_model_and_the_decoder(tmp_path, capsys):
     release = small_releases.make(tmp_path / "tiny")
     words = ["--clients", "1", "3", "--batch-size", "2", "--rounds", "2", "--seconds", "0.05"]
     words += ["--picture-size", "32", "--slow-clients", "5", "--loads", "0.5", "--json"]
+    words += ["--peer", "flask"]
     assert bench.main(["serve", "--model", str(release), *words]) == 0
     result = json.loads(capsys.readouterr().out)
     figures, ratios, latency = result["figures"], result["ratios"], result["latency_ms"]
@@ -28,7 +29,11 @@ def test_it_measures_clients_beside_the_model_and_the_decoder(tmp_path, capsys):
         "limit: the model alone, batch 1",
         "limit: the model alone, batch 2",
         "limit: decoding and resizing alone",
+        "peer: flask, a picture a call, 1 client",
+        "peer: flask, a picture a call, 3 clients",
     ]
+    served, peer = (figures[f"{side}, 1 client"] for side in ("served", "peer: flask, a picture a call"))
+    assert ratios["of the peer, 1 client"] == served / peer
     assert min(figures.values()) > 0
     best = max(value for name, value in figures.items() if "model" in name)
     assert ratios["of the limit, 3 clients"] == figures["served, 3 clients"] / best
@@ -77,6 +82,14 @@ def test_a_model_of_the_zoo_is_exported_for_it(tmp_path):
     probabilities = tagger.probabilities(np.zeros((2, 16, 16, 3), np.uint8))
     assert probabilities.shape == (2, 5)
     assert 0 < probabilities.min() <= probabilities.max() < 1
+
+
+@pytest.mark.parametrize("part", ["serve", "tag"])
+def test_sizes_beside_a_release_which_has_its_own_are_refused(tmp_path, capsys, part):
+    release = small_releases.make(tmp_path / "tiny")
+    for flag in ("--image-size", "--num-labels"):
+        assert bench.main([part, "--model", str(release), flag, "32"]) == 2
+        assert "is exported as it is: leave --image-size, --num-labels out" in capsys.readouterr().err
 
 
 def test_mistakes(capsys):
