@@ -7,33 +7,75 @@ which it begins to wait for a client, whatever trickles in, and when all places 
 has waited for longest loses its place.
 """
 
+import contextlib
 import json
+import math
 import socket
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any
 
+from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask
 
 GRACE_SECONDS = 1.0  # that every client has, even while others wait for a place
+FINISH_SECONDS = 30.0  # that replies in progress have once the server is asked to end
 LINGER_BYTES = 1 << 28  # of a refused body that are read and thrown away, so that the client gets to read why
 
 
 class DeadlineServer(TcpWSGIServer):
     """A server that gives up clients whose request is not whole after ``request_seconds``.
 
-    Set ``request_seconds`` and ``error_headers`` on the class or the instance before it runs.
+    Set ``request_seconds`` and ``error_headers`` on the class or the instance before it runs. Connections are
+    closed in the loop's thread only: one that another closes while the loop looks at it ends the loop.
     """
 
     request_seconds = 60.0
     error_headers: Mapping[str, str] = {}
+    is_stopping = False
+    is_closed = False
     active_channels: dict[int, Any]  # DeadlineChannels by file number; waitress keeps it
     _map: dict[int, Any]  # all sockets of the loop: the channels, the listener and a trigger
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.loop_thread, self._waking = threading.get_ident(), threading.Lock()
+        super().__init__(*args, **kwargs)
+
+    def run(self) -> None:
+        """Answer until Ctrl-C, SystemExit or `stop`, then finish the replies in progress."""
+        self.loop_thread = threading.get_ident()
+        with contextlib.suppress(SystemExit, KeyboardInterrupt):
+            wasyncore.loop(self.adj.asyncore_loop_timeout, self.adj.asyncore_use_poll, self._map)
+        self.task_dispatcher.shutdown(timeout=FINISH_SECONDS)
+
+    def stop(self) -> None:
+        """Make `run`, in whichever thread it is, return."""
+        self.is_stopping = True
+        self.pull_trigger()
+
+    def close(self) -> None:
+        """Close all sockets, once `run` has returned."""
+        self.loop_thread = threading.get_ident()
+        for channel in list(self.active_channels.values()):
+            channel.give_up()
+            channel.handle_close()
+        with self._waking:
+            self.is_closed = True
+            super().close()
+
+    def pull_trigger(self) -> None:
+        """Wake the loop; not after the end, when the number of its pipe may be that of another file."""
+        with self._waking:
+            if not self.is_closed:
+                super().pull_trigger()
+
     def readable(self) -> bool:
         """Make room, then say whether another connection can be accepted."""
+        if self.is_stopping:
+            raise SystemExit  # it ends the loop
         excess = len(self._map) + 1 - self.adj.connection_limit
         if self.accepting and excess > 0:
             self._drop_slowest(excess)
@@ -93,6 +135,7 @@ class DeadlineChannel(HTTPChannel):
 
     def service(self) -> None:
         """Answer the requests that are whole; from then on the server waits for the client again."""
+        self.waiting_since = math.inf  # the request is gone, and the loop awake, before this returns
         super().service()
         self.waiting_since = time.time()
 
@@ -120,8 +163,11 @@ class DeadlineChannel(HTTPChannel):
 
         A socket that is closed while bytes of the client are still coming is reset by the kernel, and a reset
         can overtake the reply. So the client is told that nothing more comes, and what it still sends is
-        read.
+        read. Another thread than the loop's, which finds the client gone, leaves the rest to the loop.
         """
+        if threading.get_ident() != self.server.loop_thread:
+            self.will_close = True
+            return
         if self.lingers and self.connected:
             self.lingers, self.will_close, self._discarded = False, False, 0
             try:

@@ -2,13 +2,11 @@
 
 import contextlib
 import shutil
-import threading
 
 import pytest
 
-from Utils.serving import http_server
-
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+TIMEOUT = 180_000  # milliseconds, for whatever a busy machine does in between
 
 
 @contextlib.contextmanager
@@ -19,7 +17,8 @@ def launched(subject):
         pytest.skip(f"{subject} is not driven: no chromium here")
     with sync_api.sync_playwright() as driver:
         try:
-            browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+            words = {"executable_path": CHROMIUM, "args": ["--no-sandbox"], "timeout": TIMEOUT}
+            browser = driver.chromium.launch(**words)
         except sync_api.Error as error:  # some systems install a placeholder
             pytest.skip(f"{subject} is not driven: {CHROMIUM} does not start: {str(error)[:200]}")
         yield browser
@@ -31,7 +30,7 @@ def strict_page(browser, width=1280, height=800, **options):
     """Yield a page; ``page.wrong`` lists what must not happen and is empty at the end."""
     viewport = {"width": width, "height": height}
     with contextlib.closing(browser.new_context(viewport=viewport, **options)) as context:
-        context.set_default_timeout(60_000)
+        context.set_default_timeout(TIMEOUT)
         page = context.new_page()
         page.wrong = []
         page.on("pageerror", lambda error: page.wrong.append(str(error)))
@@ -41,23 +40,14 @@ def strict_page(browser, width=1280, height=800, **options):
             lambda message: page.wrong.extend([message.text] * ("Content Security" in message.text)),
         )
         page.on("dialog", lambda dialog: dialog.accept())
-        yield page
+        try:
+            yield page
+        except Exception as error:
+            with contextlib.suppress(Exception):  # it may be gone
+                error.add_note(f"the page says: {page.inner_text('body')}")
+            raise
         assert page.wrong == []
 
 
 def _is_here(url):
     return "127.0.0.1" in url or url.startswith("data:")
-
-
-@contextlib.contextmanager
-def answering(app, limits=http_server.DEFAULT_LIMITS):
-    """Serve an app from a thread of this process; yields its address."""
-    server = http_server.listen(app, port=0, limits=limits)
-    threading.Thread(target=_answer, args=[server], daemon=True).start()
-    yield http_server.url_of(server)
-    server.close()
-
-
-def _answer(server):
-    with contextlib.suppress(OSError):  # its socket is closed while it waits for the next request
-        server.run()

@@ -10,8 +10,9 @@ import sys
 
 import pytest
 from helpers import small_releases
-from helpers.browser import answering, launched, strict_page
+from helpers.browser import launched, strict_page
 from helpers.reviewed import QUESTIONS, make
+from helpers.servers import answering
 
 from tools import review_labels
 from Utils.labels import decisions, review_service

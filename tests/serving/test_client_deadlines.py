@@ -4,19 +4,22 @@ import contextlib
 import dataclasses
 import http.client
 import json
+import math
 import socket
-import threading
 import time
 import urllib.parse
 
 import flask
 import pytest
-from waitress import wasyncore
+from helpers import servers
+from waitress.channel import HTTPChannel
 
 from Utils.serving import client_deadlines, http_server
 
-LIMITS = http_server.ServerLimits(max_bytes=1000, max_connections=12)
+# A connection may be silent for long: only what a test is about ends one.
+LIMITS = http_server.ServerLimits(max_bytes=1000, max_connections=12, idle_seconds=1000, request_seconds=1000)
 REQUEST = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+PATIENCE = 60  # seconds, of this side
 
 
 @contextlib.contextmanager
@@ -26,23 +29,8 @@ def running(**limits):
     app.add_url_rule("/", "read", lambda: "read")
     app.add_url_rule("/", "write", lambda: str(len(flask.request.get_data())), methods=["POST"])
     app.add_url_rule("/json", "json", lambda: str(type(http_server.json_body())), methods=["POST"])
-    server = http_server.listen(http_server.protect(app, limits), port=0, limits=limits)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-
-    def leave_the_loop():
-        # The trigger's own pipe stays open: whoever pulls it may be writing to it while this runs.
-        server._map.pop(server.trigger._fileno)
-        wasyncore.close_all(server._map, ignore_all=True)
-
-    try:
+    with servers.running(http_server.protect(app, limits), limits) as server:
         yield server
-    finally:
-        # In the thread of the loop, which would else wait for sockets that are closed.
-        server.trigger.pull_trigger(leave_the_loop)
-        thread.join(10)
-        server.task_dispatcher.shutdown()
-        server.trigger.close()
 
 
 def address_of(server):
@@ -58,11 +46,11 @@ def served(**limits):
 
 
 def connect(address):
-    return socket.create_connection(address, timeout=10)  # waitress would keep a silent place for 30 s
+    return socket.create_connection(address, timeout=PATIENCE)
 
 
 def wait_until(condition):
-    until = time.monotonic() + 20
+    until = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.005)
@@ -102,7 +90,7 @@ def test_slow_clients_do_not_lock_others_out(monkeypatch, start):
 def test_a_request_has_a_deadline_whatever_trickles_in():
     with served(request_seconds=0.3) as address, connect(address) as line:
         line.sendall(b"POST / HTTP/1.1\r\nContent-Length: 900\r\n\r\n")
-        until = time.monotonic() + 8
+        until = time.monotonic() + PATIENCE
         with pytest.raises(OSError):  # noqa: PT011  a reset or a broken pipe, as the system has it
             while time.monotonic() < until:
                 line.sendall(b"b")
@@ -111,22 +99,62 @@ def test_a_request_has_a_deadline_whatever_trickles_in():
 
 def test_a_connection_that_is_used_has_no_deadline():
     """Its seconds are counted from the last reply; the clock is the argument of the server's own look."""
-    with running(request_seconds=5) as server:
-        line = http.client.HTTPConnection(*address_of(server), timeout=10)
-        begun = None
+    with running(request_seconds=500) as server:
+        line = http.client.HTTPConnection(*address_of(server), timeout=PATIENCE)
+        line.connect()
+        wait_until(lambda: server.active_channels)
+        (channel,) = server.active_channels.values()
         for _ in range(3):
-            line.request("POST", "/", b"x" * 100)
-            assert line.getresponse().read() == b"100"
-            (channel,) = server.active_channels.values()
-            wait_until(lambda one=channel, last=begun: not one.requests and one.waiting_since != last)
-            if begun is not None:
-                server.maintenance(begun + 5.001)
-            assert not channel.will_close
             begun = channel.waiting_since
             time.sleep(0.01)
-        server.maintenance(begun + 5.001)
+            line.request("POST", "/", b"x" * 100)
+            assert line.getresponse().read() == b"100"
+            wait_until(lambda last=begun: channel.waiting_since not in (last, math.inf))
+            server.maintenance(begun + 500.001)
+            assert not channel.will_close
+        server.maintenance(channel.waiting_since + 500.001)
         assert channel.will_close
         line.close()
+
+
+def test_while_a_request_is_answered_and_until_its_reply_is_counted_the_client_keeps_its_place(monkeypatch):
+    """The loop wakes when the request is gone: it must not see the time at which the wait for it began."""
+    seen = []
+
+    def service(channel):
+        answer(channel)
+        seen.append((channel.requests, channel.waiting_since))
+
+    answer = HTTPChannel.service
+    monkeypatch.setattr(HTTPChannel, "service", service)
+    with served() as address, connect(address) as line:
+        line.sendall(REQUEST)
+        assert reply_of(line).endswith(b"read")
+        wait_until(lambda: seen)
+    assert seen == [([], math.inf)]
+
+
+@pytest.mark.reliability(
+    "A client goes while another thread than the server's loop writes to it", "the loop closes its connection"
+)
+def test_connections_are_closed_in_the_thread_of_the_loop():
+    with running() as server, connect(address_of(server)) as line:
+        wait_until(lambda: server.active_channels)
+        (channel,) = server.active_channels.values()
+        channel.handle_close()
+        assert channel.socket.fileno() >= 0
+        assert channel.will_close
+        server.pull_trigger()
+        assert reply_of(line) == b""
+        wait_until(lambda: not server.active_channels)
+
+
+def test_after_its_end_a_server_does_not_write_to_its_pipe(monkeypatch):
+    """Its number may be that of another file by then, and a reply may end later."""
+    with running() as server:
+        pass
+    monkeypatch.setattr(server.trigger, "pull_trigger", lambda: pytest.fail("written to what is closed"))
+    server.pull_trigger()
 
 
 @pytest.mark.reliability("A body that is too large", "a readable 413, although the client is still sending")
@@ -134,7 +162,7 @@ def test_a_connection_that_is_used_has_no_deadline():
 def test_the_413_is_read_by_a_client_that_sends_on(chunked):
     body = b"x" * (8 << 20)  # more than fits into the buffers of both sides
     with running() as server:
-        line = http.client.HTTPConnection(*address_of(server), timeout=10)
+        line = http.client.HTTPConnection(*address_of(server), timeout=PATIENCE)
         line.request("POST", "/", iter([body]) if chunked else body, encode_chunked=chunked,
                      headers={"Transfer-Encoding": "chunked"} if chunked else {})  # fmt: skip
         reply = line.getresponse()
@@ -149,7 +177,7 @@ def test_the_413_is_read_by_a_client_that_sends_on(chunked):
 def test_json_that_cannot_be_read_is_a_400(body):
     with served(max_bytes=1 << 20) as address:
         for content in (body, body * 1000):
-            line = http.client.HTTPConnection(*address, timeout=10)
+            line = http.client.HTTPConnection(*address, timeout=PATIENCE)
             line.request("POST", "/json", content, {"Content-Type": "application/json"})
             reply = line.getresponse()
             assert reply.status == 400, content[:20]

@@ -1,6 +1,5 @@
 """Utils/serving/http_server.py: who is answered, how much is taken, where it listens, how it ends."""
 
-import contextlib
 import json
 import os
 import pathlib
@@ -8,11 +7,11 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import urllib.request
 
 import flask
 import pytest
+from helpers.servers import answering
 
 from Utils.command.cli import Parser, UserError
 from Utils.serving import http_server
@@ -25,16 +24,6 @@ def small_app(limits=http_server.DEFAULT_LIMITS, host_names=()):
     app.add_url_rule("/", "read", lambda: "read")
     app.add_url_rule("/", "write", lambda: f"{len(flask.request.get_data())}", methods=["POST"])
     return http_server.protect(app, limits, host_names)
-
-
-@contextlib.contextmanager
-def served(app, limits=http_server.DEFAULT_LIMITS):
-    """Yield the address of an app that is answered from a thread."""
-    server = http_server.listen(app, port=0, limits=limits)
-    threading.Thread(target=server.run, daemon=True).start()
-    yield http_server.url_of(server)
-    server.close()
-    server.task_dispatcher.shutdown()
 
 
 @pytest.mark.parametrize(
@@ -85,7 +74,7 @@ def test_bodies_are_bounded_in_the_app_and_on_the_wire(limits):
     client = app.test_client()
     assert client.post("/", data=b"x" * 100).text == "100"
     assert client.post("/", data=b"x" * 101).status_code == 413
-    with served(app, limits) as address:
+    with answering(app, limits) as address:
         reply = urllib.request.urlopen(urllib.request.Request(address, data=b"x" * 100))
         assert reply.read() == b"100"
         assert reply.headers["Server"] in (None, "")
@@ -94,7 +83,7 @@ def test_bodies_are_bounded_in_the_app_and_on_the_wire(limits):
             ("Content-Length: 101", b""),  # refused before it is sent
             ("Transfer-Encoding: chunked", b"ff\r\n" + b"x" * 255 + b"\r\n"),
         ):
-            with socket.create_connection((host, int(port)), timeout=10) as line:
+            with socket.create_connection((host, int(port)), timeout=60) as line:
                 line.sendall(f"POST / HTTP/1.1\r\nHost: {host}\r\n{head}\r\n\r\n".encode() + body)
                 reply = line.makefile("rb").read()  # to its end: the line is closed
                 assert reply.startswith(b"HTTP/1.1 413 ")
@@ -150,7 +139,7 @@ def test_a_signal_ends_the_server_in_order(end):
         with urllib.request.urlopen(address) as answer:
             assert answer.read() == b"read"
         os.kill(process.pid, end)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
     finally:
         process.kill()
     assert (process.returncode, out, err) == (0, "ended\n", "")

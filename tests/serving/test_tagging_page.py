@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 from helpers import small_releases
-from helpers.browser import answering, launched, strict_page
+from helpers.browser import launched, strict_page
+from helpers.servers import answering
 
 from tools import serve
 from Utils.serving import onnx_tagger, tag_selection, tagging_service
