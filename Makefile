@@ -32,13 +32,13 @@ help:
 
 about-demo:
 	@echo "draws 3,000 pictures of a booru, trains a small ResNet on them, scores it: 2 minutes on two cores; all under $(DEMO)/"
-	@echo "afterwards: source .venv/bin/activate, then swcv tag $(DEMO)/run PICTURES, or swcv serve $(DEMO)/run"
 
 # Every output below is written beside its place and renamed, so a file that exists is whole, and a second
 # `make demo` continues where the first one stopped.
 demo: about-demo $(DEMO)/dump/dump.json $(DEMO)/thresholds.csv
 	$(PY) tools/make_report.py $(DEMO)/dump --dataset $(DEMO)/dataset --truth $(DEMO)/booru/truth.csv \
 	  --run $(DEMO)/run -o $(DEMO)/report --overwrite
+	@echo "or use it: source .venv/bin/activate, then swcv tag $(DEMO)/run PICTURES, or swcv serve $(DEMO)/run"
 
 $(DEMO)/booru/definition.toml: | $(ENV)
 	$(PY) tools/make_demo_booru.py $(DEMO)/booru --seed $(SEED) --style $(STYLE)

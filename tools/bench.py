@@ -22,8 +22,6 @@ PARTS = "tools.bench_parts"
 
 def parser() -> Parser:
     """Return the parser of the command line: a subcommand for each part."""
-    if not __package__:  # site-packages has another `tools` where tf2onnx is installed
-        sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
     command_line = Parser(prog="bench.py", description=__doc__)
     parts = command_line.add_subparsers(dest="part", required=True, metavar="PART", parser_class=Parser)
     for path in sorted((pathlib.Path(__file__).parent / "bench_parts").glob("[a-z]*.py")):

@@ -60,8 +60,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
     (output / MARK).touch()
-    if str(ROOT) not in sys.path:
-        sys.path.insert(0, str(ROOT))  # for train.py and tools/, which are no part of the installed package
     _copy(output)
     pages = {name: command_page(name) for name in commands()}
     _write(output / "docs" / "commands", pages | {"README": _contents("Commands", pages, _summary)})

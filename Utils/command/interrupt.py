@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator
 from types import FrameType
 
-from Utils.command import programs
+from Utils.command import installed, programs
 
 EXIT_CODE = 130  # what shells report of a process that Ctrl-C ended
 
@@ -90,6 +90,8 @@ def held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+if _is_script():
+    installed.check()
 # A shell's background jobs ignore SIGINT, and should continue to.
 if _is_script() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     with contextlib.suppress(ValueError):
