@@ -23,7 +23,7 @@ from Utils.command.text import join_names
 Layers = dict[str, keras.layers.Layer]
 
 # Settings that may differ: they do not change what a trained model computes.
-WITHOUT_EFFECT = ("name", "dtype", "trainable", "seed", "rate", "units")
+WITHOUT_EFFECT = ("name", "dtype", "trainable", "seed", "rate", "units", "momentum")
 WITHOUT_EFFECT_SUFFIXES = ("initializer", "stddev", "regularizer", "constraint", "quantization")
 
 

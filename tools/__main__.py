@@ -1,7 +1,7 @@
-"""All commands under one name: ``swcv tag pictures`` is ``python tools/tag_images.py pictures``.
+"""All commands under one name: "swcv tag TAGGER pictures" is "python tools/tag_images.py TAGGER pictures".
 
-The wheel installs `swcv`; in a clone ``python -m tools`` does the same. ``swcv NAME --help``
-explains a command.
+An installation brings swcv; in a clone "python -m tools" does the same.
+"swcv NAME --help" explains a command.
 """
 
 import Utils.command.interrupt  # noqa: F401  first: imports take long

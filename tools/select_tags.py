@@ -218,7 +218,8 @@ def detect(options: argparse.Namespace) -> Detected:
             raise UserError(f"--extension is for texts beside pictures; {options.origin}: {detected}")
         return detected
     except UserError as error:
-        if folder.is_dir() and _has_pictures(options.origin):
+        has_pictures, has_others = _pictures_and_others(options.origin) if folder.is_dir() else (False, False)
+        if has_pictures:
             if options.extension:
                 endings = join_names(options.extension)
                 return Detected("sidecars", options.origin, f"pictures with texts, which end in {endings}")
@@ -227,14 +228,17 @@ def detect(options: argparse.Namespace) -> Detected:
             raise UserError(
                 f"the pictures in {options.origin} have no tags: no text of their name lies beside them "
                 "(1.jpg and 1.txt, .caption, .tags or .json). tools/tag_images.py RELEASE PATH writes such "
-                "texts by a released tagger; --folder-tags takes the names of folders as tags. "
-                f"Apart from pictures, {error}"
+                "texts by a released tagger; --folder-tags takes the names of folders as tags"
+                f"{f'. Apart from pictures, {error}' if has_others else ''}"
             ) from error
         raise
 
 
-def _has_pictures(folder: str) -> bool:
-    return any(pictures for _, _, pictures in image_folder.walk_pictures(folder))
+def _pictures_and_others(path: str) -> tuple[bool, bool]:
+    """Return whether pictures are in a folder, and whether other files are."""
+    folders = list(image_folder.walk_pictures(path))
+    has_others = any(len(names) > len(pictures) for _, names, pictures in folders)
+    return any(pictures for *_, pictures in folders), has_others
 
 
 def read_pictures(options: argparse.Namespace, kind: str, path: str, place: places.Place) -> Source:

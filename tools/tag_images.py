@@ -138,7 +138,6 @@ def main(argv: list[str] | None = None) -> int:
     if options.maps:
         tag_maps.require_few(len(jobs))
     if not jobs and not rejected:
-        _say(f"all {num_done} pictures have their sidecar; --overwrite or --append would tag them again")
         return _report(options, rejected, 0, num_done)
     tagger = _load(options)
     selector, source = tag_selection.selector_from_options(
@@ -399,6 +398,8 @@ def _report(options: argparse.Namespace, rejected: Rejected, num_tagged: int, nu
     """Show what was done and set aside, and write the latter to --rejected; return the exit code."""
     rows = picture_jobs.list_rejected(rejected, options.rejected, _say)
     _say(f"{num_tagged} pictures tagged, {num_done} left as they were, {len(rejected)} set aside")
+    if num_done and options.format in sidecars.KINDS:
+        _say("those that were left have their sidecar; --overwrite or --append would tag them again")
     if options.json and not _is_on_screen(options):  # where the table is the object that is printed
         set_aside = [{"path": path, "reason": reason} for path, reason in rows]
         print_json({"tagged": num_tagged, "left_as_they_were": num_done, "set_aside": set_aside})

@@ -3,16 +3,19 @@
 import argparse
 import ast
 import collections.abc
+import contextlib
 import difflib
 import errno
 import functools
 import io
+import itertools
 import json
 import math
 import operator
 import os
 import pathlib
 import re
+import shlex
 import sys
 import time
 import typing
@@ -69,7 +72,8 @@ def command(main: collections.abc.Callable[..., int | None]) -> collections.abc.
         except SystemExit as stop:  # argparse: --help (0) and wrong flags (2)
             return _exit_code(stop)
         except UserError as error:
-            return _print_error(_with_page(str(error), page), 2)
+            words = sys.argv[1:] if argv is None else argv
+            return _print_error(_with_page(str(error), page) + _missing_quotes(words), 2)
         except WorkError as error:
             return _print_error(error, 1)
         except BrokenPipeError:
@@ -136,6 +140,16 @@ def _with_page(message: str, page: str | None) -> str:
     if page is None or page in message:
         return message
     return f"{message[:-1]}, {page})" if message.endswith("--help)") else f"{message} ({page})"
+
+
+def _missing_quotes(words: collections.abc.Sequence[str]) -> str:
+    """Return a sentence on a name with spaces that the shell split into words, or an empty string."""
+    for start in range(len(words)):
+        for end in range(start + 2, len(words) + 1):
+            name = " ".join(words[start:end])
+            if not os.path.exists(words[start]) and os.path.exists(name):  # noqa: PTH110  any text may come
+                return f". Names with spaces need quotes: {shlex.quote(name)}"
+    return ""
 
 
 def _print_error(error: Exception | str, code: int) -> int:
@@ -224,6 +238,14 @@ def suggest(name: object, allowed: collections.abc.Iterable[object]) -> str:
     """Return ``"; did you mean a or b?"`` with the most similar allowed names, or an empty string."""
     similar = difflib.get_close_matches(str(name), [str(item) for item in allowed], n=3, cutoff=0.5)
     return f"; did you mean {' or '.join(similar)}?" if similar else ""
+
+
+def suggest_beside(path: pathlib.Path) -> str:
+    """Return what `suggest` says of a path that is not there, by the names in its folder."""
+    with contextlib.suppress(OSError), os.scandir(path.parent) as entries:
+        names = [entry.name for entry in itertools.islice(entries, 10_000)]
+        return suggest(path.name, names)
+    return ""
 
 
 def assignment(flag: str, text: str) -> tuple[str, typing.Any]:

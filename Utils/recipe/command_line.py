@@ -269,7 +269,8 @@ def _completed(name: str, recipe: Recipe, source: initial_weights.Source | None)
             return recipe
         missing = "--model" if not recipe.model else "--image-size"
         raise UserError(
-            f"recipe {name} takes {missing} from --init-from, {initial_weights.KINDS}; got neither"
+            f"recipe {name} takes {missing} from --init-from, {initial_weights.KINDS}; it was not given. "
+            "Recipes such as small need no tagger to begin with"
         )
     if recipe.model and recipe.model != source.model:
         raise UserError(

@@ -5,10 +5,10 @@ import pathlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from Utils.command.cli import UserError
+from Utils.command.cli import UserError, suggest_beside
 from Utils.command.text import join_names
 from Utils.files import archive_scan, csv_tables
-from Utils.files.atomic import to_path
+from Utils.files.atomic import is_remote, to_path
 from Utils.images import codec, films, formats, image_folder, image_reader, places
 from Utils.images.places import Place, join
 from Utils.tags import sidecars
@@ -90,7 +90,8 @@ def find(
         elif actual.exists():
             rejected.append((path, f"not named as a picture, {' '.join(formats.SUFFIXES)}, nor one"))
         else:
-            raise UserError(f"there is no picture and no folder {path}")
+            similar = "" if is_remote(actual) else suggest_beside(pathlib.Path(actual))
+            raise UserError(f"there is no picture and no folder {path}{similar}")
     if with_films:
         for suffix in films.SUFFIXES:
             del census.others[suffix]

@@ -143,6 +143,22 @@ def test_a_mistyped_flag_is_answered_with_the_near_one(capsys):
     assert main(["--image-siz", "3"]) == 2, "abbreviations are not flags"
 
 
+@pytest.mark.reliability("A name with spaces without quotes", "the error shows the name in quotes")
+def test_a_name_that_the_shell_split_is_shown_in_quotes(tmp_path, capsys):
+    (tmp_path / "my own pictures").mkdir()
+    main = cli.command(lambda argv: Parser(prog="x").parse_args(argv))
+    assert main(["--tag", *f"{tmp_path}/my own pictures".split(" "), "--more"]) == 2
+    assert f"Names with spaces need quotes: '{tmp_path}/my own pictures'\n" in capsys.readouterr().err
+    assert main(["--tag", "my", "pictures"]) == 2
+    assert "quotes" not in capsys.readouterr().err
+
+
+def test_a_mistyped_file_is_answered_with_the_near_one(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    assert cli.suggest_beside(tmp_path / "picturs") == "; did you mean pictures?"
+    assert cli.suggest_beside(tmp_path / "nothing" / "picturs") == ""
+
+
 @pytest.mark.parametrize(
     ("rule", "good", "bad", "allowed"),
     [

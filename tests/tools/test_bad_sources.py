@@ -155,7 +155,7 @@ POSTS = {
     "no column of posts": ({"a.parquet": parquet(a=[1])}, 2, "no source of posts is at"),
     "Parquet that is cut off": ({"a.parquet": parquet(id=[1, 2], tag_string=["a", "b"])[:-20]}, 2, "no source of posts is at"),
     "a picture in a row without a path": ({"a.parquet": parquet(image=[{"bytes": ONE, "path": None}] * 2, text=["a", "b"])}, 0, "2 posts"),
-    "a picture in a row and nothing else": ({"a.parquet": parquet(image=[{"bytes": ONE, "path": "x.jpg"}])}, 2, "no source of posts is at"),
+    "a picture in a row and nothing else": ({"a.parquet": parquet(image=[{"bytes": ONE, "path": "x.jpg"}])}, 2, "have no tags"),
     # nothing
     "no source": ({"README.md": "# pictures"}, 2, "Looked for: an SQLite database"),
     "an empty file": ({"a.json": ""}, 2, "no source of posts is at"),

@@ -63,7 +63,9 @@ def test_existing_sidecars_are_kept_replaced_or_extended(release, pictures, caps
     listed = pictures.parent / "rejected.csv"
     assert tag(release, pictures / "1.png", pictures / "2.bmp", "--rejected", listed) == 0
     assert listed.read_text() == "path,reason\n"
-    assert "all 2 pictures have their sidecar" in capsys.readouterr().err
+    assert (
+        "2 left as they were, 0 set aside\nthose that were left have their sidecar" in capsys.readouterr().err
+    )
     assert tag(release, pictures, "--append", "--prefix", "new") == 0
     added = sidecars_in(pictures)
     assert added["2.txt"] == "by hand, red (color), new\n"

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from Utils.command.cli import UserError, WorkError
+from Utils.command.cli import UserError, WorkError, suggest_beside
 from Utils.command.text import join_names
 from Utils.data.sources import danbooru_post, json_lines, parquet_files, source_files, sqlite
 from Utils.files import compressed, csv_stream, damage
@@ -62,7 +62,9 @@ def detect(path: AnyPath) -> Detected:
     if path.is_dir():
         return _of_folder(path)
     if not path.exists():
-        raise UserError(f"nothing is at {path}; a source of posts is expected: {_looked_for()}")
+        similar = "" if is_remote(path) else suggest_beside(pathlib.Path(path))
+        expected = "a folder of pictures, a database or a file of posts is expected"
+        raise UserError(f"nothing is at {path}{similar or ';'} {expected}")
     kind, reason = _of_file(path)
     if not kind:
         raise UserError(f"{path} is no source of posts: it is {reason}. Looked for: {_looked_for()}")

@@ -97,9 +97,11 @@ def test_a_database_and_tables_in_a_folder_go_before_its_pictures(tmp_path):
 
 
 def test_what_no_source_is_says_what_was_looked_for_and_what_is_there(tmp_path):
-    with pytest.raises(UserError, match="nothing is at .*Looked for|nothing is at .* is expected"):
+    with pytest.raises(UserError, match="nothing is at .*gone; a folder of pictures"):
         sources.detect(tmp_path / "gone")
     folder(tmp_path, a_md="# hello")
+    with pytest.raises(UserError, match="nothing is at .*a.mdd; did you mean a.md\\? a folder of pictures"):
+        sources.detect(tmp_path / "a.mdd")
     with pytest.raises(UserError, match=r"Looked for: an SQLite .* holds 0 folders and 1 .md files") as error:
         sources.detect(tmp_path)
     for kind in sources.SOURCES:
