@@ -29,7 +29,7 @@ import itertools
 import pathlib
 import sys
 from collections.abc import Collection, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -58,6 +58,7 @@ from Utils.serving import (
 )
 from Utils.serving.dump_predictions import DumpPredictions
 from Utils.serving.picture_jobs import Folder, Job, Rejected, with_frames
+from Utils.serving.sidecar_writer import SidecarWriter
 from Utils.tags import sidecars, tag_list
 
 FORMATS = (*sidecars.KINDS, *tag_table.FORMATS)
@@ -72,8 +73,17 @@ NOT_WITH_MAPS = {
     "replace": "it shows the model's own tags", "append": "it writes no captions",
 }  # fmt: skip
 
-
 Tagger = onnx_tagger.ServingTagger | DumpPredictions
+
+
+class Work(NamedTuple):
+    """What is tagged by what."""
+
+    options: argparse.Namespace
+    jobs: list[Job]
+    tagger: Tagger
+    selector: tag_selection.TagSelector
+    rejected: Rejected  # gets what cannot be read or written
 
 
 def parser() -> Parser:
@@ -147,7 +157,7 @@ def main(argv: list[str] | None = None) -> int:
     _say(f"{tagger.name}: {len(tagger.tags)} tags{size}; thresholds: {source}")
     for sentence in tagger.evidence:
         _say(f"  {sentence}")
-    num_tagged = write(options, jobs, tagger, selector, rejected)
+    num_tagged = write(Work(options, jobs, tagger, selector, rejected))
     return _report(options, rejected, num_tagged, num_done)
 
 
@@ -163,26 +173,9 @@ def _load(options: argparse.Namespace) -> Tagger:
 
 
 def _check(options: argparse.Namespace) -> None:
-    if bool(options.dump) != bool(options.images):
-        raise UserError("--dump DUMP and --images PLACE belong together; only one of them is given")
-    if options.dump and options.model:
-        raise UserError(f"--dump is instead of a model, and --images of paths; got {options.model}, too")
-    if not options.dump and not options.paths:
-        raise UserError("a model and pictures are needed, RELEASE PATH..., or --dump DUMP --images PLACE")
-    if options.dump:
-        options.paths = [options.images]
-    if options.maps is None and options.maps_by:
-        raise UserError("--maps-by belongs to --maps OUT; there is none")
-    for name, reason in NOT_WITH_MAPS.items() if options.maps else ():
-        if getattr(options, name):
-            raise UserError(f"--maps goes without --{name}: {reason}")
-    options.format = options.format or ("maps" if options.maps else "txt")
-    for name, allowed in FORMATS_OF.items():
-        if getattr(options, name) and options.format not in allowed:
-            got = "--maps" if options.maps else options.format
-            raise UserError(f"--{name} belongs to --format {' or '.join(allowed)}; got {got}")
-    if options.json and options.format == "csv" and _is_on_screen(options):
-        raise UserError("--json and --format csv would both print; give the table a place with -o FILE.csv")
+    """Raise UserError for options that do not go together, and for outputs that may not be replaced."""
+    _check_inputs(options)
+    _check_format(options)
     if options.every is not None:
         films.require_reader()
     if options.rejected:  # a list of an earlier run is replaced, any other file is kept
@@ -199,6 +192,32 @@ def _check(options: argparse.Namespace) -> None:
         )
 
 
+def _check_inputs(options: argparse.Namespace) -> None:
+    if bool(options.dump) != bool(options.images):
+        raise UserError("--dump DUMP and --images PLACE belong together; only one of them is given")
+    if options.dump and options.model:
+        raise UserError(f"--dump is instead of a model, and --images of paths; got {options.model}, too")
+    if not options.dump and not options.paths:
+        raise UserError("a model and pictures are needed, RELEASE PATH..., or --dump DUMP --images PLACE")
+    if options.dump:
+        options.paths = [options.images]
+
+
+def _check_format(options: argparse.Namespace) -> None:
+    if options.maps is None and options.maps_by:
+        raise UserError("--maps-by belongs to --maps OUT; there is none")
+    for name, reason in NOT_WITH_MAPS.items() if options.maps else ():
+        if getattr(options, name):
+            raise UserError(f"--maps goes without --{name}: {reason}")
+    options.format = options.format or ("maps" if options.maps else "txt")
+    for name, allowed in FORMATS_OF.items():
+        if getattr(options, name) and options.format not in allowed:
+            got = "--maps" if options.maps else options.format
+            raise UserError(f"--{name} belongs to --format {' or '.join(allowed)}; got {got}")
+    if options.json and options.format == "csv" and _is_on_screen(options):
+        raise UserError("--json and --format csv would both print; give the table a place with -o FILE.csv")
+
+
 def _is_on_screen(options: argparse.Namespace) -> bool:
     return options.format in tag_table.FORMATS and options.output is None
 
@@ -209,13 +228,10 @@ def _is_named_as_a_table(path: pathlib.Path) -> bool:
 
 
 def _tagged_batches(
-    jobs: list[Job],
-    tagger: Tagger,
-    options: argparse.Namespace,
-    rejected: Rejected,
-    done: Collection[str] = (),
+    work: Work, jobs: list[Job], done: Collection[str] = ()
 ) -> Iterator[tuple[list[Job], np.ndarray]]:
-    """Yield ``(jobs, probabilities (B, L))`` with a progress bar; add to ``rejected`` what cannot be read."""
+    """Yield ``(jobs, probabilities (B, L))`` with a progress bar; frames that are ``done`` are left out."""
+    options, tagger, rejected = work.options, work.tagger, work.rejected
     if isinstance(tagger, DumpPredictions):
         for known, probabilities, unknown in tagger.batches(jobs, lambda job: join(job.folder, job.name)):
             rejected += [(job.path, "not in the dump") for job in unknown]
@@ -270,77 +286,54 @@ def _sidecar_jobs(options: argparse.Namespace, folders: dict[str, Folder]) -> tu
     return jobs, num_done
 
 
-def _write_sidecars(
-    options: argparse.Namespace,
-    jobs: list[Job],
-    tagger: Tagger,
-    selector: tag_selection.TagSelector,
-    rejected: Rejected,
-) -> int:
+def _write_sidecars(work: Work) -> int:
     """Write a sidecar for every job; return how many."""
-    kind, num_tagged = sidecars.KINDS[options.format], 0
-    style = sidecars.Style(options.spaces, options.escape, options.rating, options.prefix)
-    sidecars.require_separable(tagger.tags["name"], kind)
+    options, tagger, edits, num_tagged = work.options, work.tagger, work.selector.edits, 0
+    writer = SidecarWriter(
+        sidecars.KINDS[options.format],
+        sidecars.Style(options.spaces, options.escape, options.rating, options.prefix),
+        tagger.tags["name"].tolist(),
+        edits.names if edits else (),
+        replaces=options.overwrite,
+        appends=options.append,
+    )
     if options.output is not None:
         options.output.mkdir(parents=True, exist_ok=True)  # where it cannot be, no picture is tagged in vain
-    edited = selector.edits.names if selector.edits else ()
-    known = {sidecars.spelling_key(word) for word in (*tagger.tags["name"], options.prefix, *edited) if word}
-    num_kept, of_films = 0, {}
-
-    def rows() -> Iterator[tuple[Job, np.ndarray]]:
-        """Yield pictures as they come, then films: of their frames the highest probabilities."""
-        for batch, probabilities in _tagged_batches(jobs, tagger, options, rejected):
-            for job, row in zip(batch, probabilities, strict=True):
-                if job.film:
-                    highest = of_films[job.film][1] if job.film in of_films else row
-                    of_films[job.film] = (job, np.maximum(highest, row))
-                else:
-                    yield job, row
-        yield from of_films.values()
-
-    for job, row in rows():
+    rows = (row for batch in _tagged_batches(work, work.jobs) for row in zip(*batch, strict=True))
+    for job, probabilities in picture_jobs.films_last(rows):
         try:
             assert job.sidecar is not None
-            words, path = kind.words(selector.select(row), style), job.sidecar
-            path.parent.mkdir(parents=True, exist_ok=True)  # with -o
-            if options.overwrite and path.exists() and sidecars.has_other_words(path, kind, known):
-                sidecars.keep_copy(path)
-                num_kept += 1
-            sidecars.write(path, words, kind, options.append)
+            writer.write(job.sidecar, work.selector.select(probabilities))
             num_tagged += 1
         except (OSError, UserError) as error:  # one bad place must not stop a long run
             if isinstance(error, OSError) and error.errno in NO_ROOM:  # nor is there room for the next
                 raise
-            rejected.append((job.film or job.path, f"the sidecar cannot be written: {error}"))
-    if num_kept:
-        _say(f"{num_kept} sidecars had words that are no tags of the model: the old ones are kept as .bak")
+            work.rejected.append((job.film or job.path, f"the sidecar cannot be written: {error}"))
+    if writer.num_kept:
+        reason = "had words that are no tags of the model: the old ones are kept as .bak"
+        _say(f"{writer.num_kept} sidecars {reason}")
     return num_tagged
 
 
 # Maps
 
 
-def _write_maps(
-    options: argparse.Namespace,
-    jobs: list[Job],
-    tagger: Tagger,
-    selector: tag_selection.TagSelector,
-    rejected: Rejected,
-) -> int:
+def _write_maps(work: Work) -> int:
     """Write the folder of maps; return how many pictures are in it."""
+    options, tagger = work.options, work.tagger
     assert isinstance(tagger, onnx_tagger.ServingTagger)
     keras_mapper = deferred("Models.localization.mapper")
     mapper, method = tag_maps.open_mapper(tagger, options.maps_by or "auto", keras_mapper, options.batch_size)
     with replacing_folder(options.maps, tag_maps.FOLDER, options.overwrite) as folder:
         writer = tag_maps.Writer(folder, tagger, mapper, method)
-        for job in progress(jobs, label="map", unit="pictures"):
+        for job in progress(work.jobs, label="map", unit="pictures"):
             try:
                 data = picture_jobs.read(job)
                 prepared = tagger.prepare(data, None)
             except (codec.ImageError, OSError) as error:
-                rejected.append((job.path, str(error)))
+                work.rejected.append((job.path, str(error)))
                 continue
-            selected = selector.select(tagger.probabilities(prepared[None])[0])
+            selected = work.selector.select(tagger.probabilities(prepared[None])[0])
             writer.add(job.path, data, prepared, selected.tags)
         writer.finish()
     num_maps = sum(len(picture["maps"]) for picture in writer.pictures)
@@ -351,27 +344,23 @@ def _write_maps(
 # Tables
 
 
-def _write_table(
-    options: argparse.Namespace,
-    jobs: list[Job],
-    tagger: Tagger,
-    selector: tag_selection.TagSelector,
-    rejected: Rejected,
-) -> int:
+def _write_table(work: Work) -> int:
     """Write the table of all jobs to the output or the screen; return how many are in it."""
 
+    options = work.options
+
     def record_batches(jobs: list[Job], done: Collection[str] = ()) -> Iterator[list[tag_table.Record]]:
-        for batch, probabilities in _tagged_batches(jobs, tagger, options, rejected, done):
+        for batch, probabilities in _tagged_batches(work, jobs, done):
             rows = zip(batch, probabilities, strict=True)
-            yield [tag_table.record(job.path, selector.select(row)) for job, row in rows]
+            yield [tag_table.record(job.path, work.selector.select(row)) for job, row in rows]
 
     if options.output is None:
         counter = itertools.count()
-        records = (record for batch in record_batches(jobs) for record in batch if next(counter) >= 0)
+        records = (record for batch in record_batches(work.jobs) for record in batch if next(counter) >= 0)
         tag_table.write_records(records, sys.stdout, options.format)
         return next(counter)
-    with tag_table.Journal(options.output, _settings(options, tagger, selector)) as journal:
-        missing = [job for job in jobs if image_folder.printable(job.path) not in journal.done]
+    with tag_table.Journal(options.output, _settings(options, work.tagger, work.selector)) as journal:
+        missing = [job for job in work.jobs if image_folder.printable(job.path) not in journal.done]
         for records in record_batches(missing, journal.done):
             journal.add(records)
         journal.finish(options.format)

@@ -1,9 +1,12 @@
 """Which pictures a command is to tag: files, folders, archives, and frames of films."""
 
+import itertools
 import os
 import pathlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from Utils.command.cli import UserError, suggest_beside
 from Utils.command.text import join_names
@@ -62,36 +65,26 @@ def find(
     folders: dict[str, Folder] = {}
     rejected: Rejected = []
     census = image_folder.Census()
-
-    def add(place: Place, folder: str, names: list[str], images: Iterable[str]) -> None:
-        """Add images of a folder, each once whatever path or link leads to it."""
-        path = place.folder_path(folder)
-        key = join(place.path, folder) if path is None else os.path.realpath(path)
-        if key not in folders:
-            folders[key] = Folder(place, folder, {}, set(names))
-        folders[key].images.update(dict.fromkeys(images))
-
     for path in paths:
         actual = to_path(path)
         if actual.is_dir() or _is_archive(path):
             place = places.open_place(path, output)
-            for top, names, pictures in image_folder.walk_pictures(place, census):
-                add(place, top, names, [*pictures, *(filter(films.is_film, names) if with_films else ())])
-                if not recursive:
-                    break
-        elif actual.exists() and (
-            image_folder.is_image(actual.name)
-            or (with_films and films.is_film(actual.name))
-            or image_reader.holds_picture(path)
-        ):
-            place = places.open_place(actual.parent)
-            names = [] if place.folder_path("") is None else os.listdir(actual.parent)  # noqa: PTH208
-            add(place, "", names, [actual.name])
-        elif actual.exists():
-            rejected.append((path, f"not named as a picture, {' '.join(formats.SUFFIXES)}, nor one"))
-        else:
+            parts = _walk(place, census, with_films)
+            parts = parts if recursive else itertools.islice(parts, 1)
+        elif not actual.exists():
             similar = "" if is_remote(actual) else suggest_beside(pathlib.Path(actual))
             raise UserError(f"there is no picture and no folder {path}{similar}")
+        elif _is_picture(path, with_films):
+            place = places.open_place(actual.parent)
+            names = set() if place.folder_path("") is None else _file_names(actual.parent)
+            parts = [Folder(place, "", {actual.name: None}, names)]
+        else:
+            rejected.append((path, f"not named as a picture, {' '.join(formats.SUFFIXES)}, nor one"))
+            continue
+        for part in parts:  # each picture once, whatever path or link leads to it
+            local = part.place.folder_path(part.folder)
+            key = join(part.place.path, part.folder) if local is None else os.path.realpath(local)
+            folders.setdefault(key, part).images.update(part.images)
     if with_films:
         for suffix in films.SUFFIXES:
             del census.others[suffix]
@@ -102,6 +95,19 @@ def find(
             f"{'; ' * bool(census.passed_by())}{census.passed_by()}"
         )
     return folders, rejected, census.passed_by()
+
+
+def _walk(place: Place, census: image_folder.Census, with_films: bool) -> Iterator[Folder]:
+    for folder, names, pictures in image_folder.walk_pictures(place, census):
+        film_names = filter(films.is_film, names) if with_films else ()
+        yield Folder(place, folder, dict.fromkeys([*pictures, *film_names]), set(names))
+
+
+def _is_picture(path: str, with_films: bool) -> bool:
+    """Whether a file is a picture by its name or content, or a film where those are tagged, too."""
+    name = to_path(path).name
+    is_named = image_folder.is_image(name) or (with_films and films.is_film(name))
+    return is_named or image_reader.holds_picture(path)
 
 
 def _is_archive(path: str) -> bool:
@@ -189,6 +195,17 @@ def with_frames(jobs: list[Job], every: float, rejected: Rejected, done: Collect
                     yield frame
         except (codec.ImageError, OSError) as error:
             rejected.append((job.path, str(error)))
+
+
+def films_last(rows: Iterable[tuple[Job, np.ndarray]]) -> Iterator[tuple[Job, np.ndarray]]:
+    """Yield pictures and their probabilities (L,) as they come, then films: their frames' highest."""
+    by_film: dict[str, tuple[Job, np.ndarray]] = {}
+    for job, row in rows:
+        if job.film:
+            by_film[job.film] = (job, np.maximum(row, by_film[job.film][1] if job.film in by_film else row))
+        else:
+            yield job, row
+    yield from by_film.values()
 
 
 def read(job: Job) -> bytes:

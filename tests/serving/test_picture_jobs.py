@@ -5,7 +5,7 @@ from helpers.archives import write_tar
 from PIL import Image
 
 from Utils.command.cli import UserError
-from Utils.images import codec, films
+from Utils.images import codec, films, places
 from Utils.serving import picture_jobs
 from Utils.tags import sidecars
 
@@ -103,3 +103,13 @@ def test_frames_that_are_done_are_left_out_and_damaged_films_are_set_aside(pictu
     assert [content for _, content in left[1:]] == [b"first", b"second"]
     assert rejected == [(jobs[2].path, "cut off")]
     assert next(picture_jobs.with_frames(jobs, 2.0, rejected, done)) == jobs[0]
+
+
+def test_films_come_last_with_the_highest_probabilities_of_their_frames():
+    place = places.open_place(".")
+    picture, *frames = (
+        picture_jobs.Job(place, "", "x", film=film) for film in ("", "a.mp4", "b.mp4", "a.mp4")
+    )
+    rows = [(frames[0], [0.1, 0.9]), (picture, [0.5, 0.5]), (frames[1], [0.2, 0.2]), (frames[2], [0.3, 0.4])]
+    merged = [(job.film, list(row)) for job, row in picture_jobs.films_last(iter(rows))]
+    assert merged == [("", [0.5, 0.5]), ("a.mp4", [0.3, 0.9]), ("b.mp4", [0.2, 0.2])]
