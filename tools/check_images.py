@@ -72,6 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for rows, remarks in progress(chunks, total=total, label="checked", unit=f"x {CHUNK} images"):
         rejected += rows
         wrong_suffixes.update(remarks)
+    rejected += image_folder.unreadable_rows(place)
     image_folder.write_rejected(output, rejected)
     for note in notes.parent.glob(f"{notes.name}.*"):
         note.unlink()

@@ -27,6 +27,7 @@ from Utils.files import csv_tables, hub, parquet_files
 from Utils.files.atomic import provenance, to_path, write_json
 from Utils.files.outputs import FolderKind, replacing_folder, require_replaceable_folder
 from Utils.images import image_limits, image_reader, picture_index
+from Utils.images.census import warn_of_unreadable
 from Utils.images.places import Place, open_place
 from Utils.report import svg_charts
 from Utils.serving import onnx_tagger
@@ -109,6 +110,7 @@ def _labeled_images(dataset: Any, place: Place, splits: list[str], most: int) ->
             raise UserError(f"{dataset.folder} has no split {split!r}; it has {', '.join(known)}")
     posts = [post for post in table.to_pylist() if post["split"] in splits]
     index = picture_index.index(place)
+    warn_of_unreadable(place)
     files = index.find(np.array([post["post_id"] for post in posts], np.int64))
     present = np.flatnonzero(files >= 0)
     paths = index.paths(files[present]) if len(present) else []

@@ -41,6 +41,7 @@ from Utils.files.atomic import to_path
 from Utils.files.locking import sole_writer
 from Utils.files.outputs import replacing_folder, require_replaceable_folder
 from Utils.images import image_folder, image_limits, image_reader, places
+from Utils.images.census import warn_of_unreadable
 from Utils.images.places import Place
 from Utils.serving import onnx_tagger, tag_selection
 
@@ -144,6 +145,7 @@ def _posts(options: argparse.Namespace, place: Place) -> JudgedPosts:
         posts, notes = judged_posts.of_source(options.labels, place)
         for note in notes:
             _say(note)
+    warn_of_unreadable(place)
     if options.after_id is not None:
         return judged_posts.newer_than(posts, options.after_id)
     _say("without --after-id taggers may have trained on some of these posts")

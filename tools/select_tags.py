@@ -106,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     rules = tag_exports.read(**{name: getattr(options, name) for name in EXPORTS})
     for note in rules.notes:
         print(note, file=sys.stderr)
-    source, pictures = open_source(options)
+    source, pictures, place = open_source(options)
     notes = notes_on(source, pictures)
     for note in notes:
         print(note, file=sys.stderr)
@@ -120,6 +120,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     selected = dataset_selection.select(
         definition, source, tag_steps, dropped, pictures, groups, keep_unrated=reasons is not None
     )
+    rejected = [*selected.rejected, *image_folder.unreadable_rows(place)]
+    selected = dataclasses.replace(selected, rejected=rejected)
     with replacing_folder(options.output, dataset_folder.DATASET, options.overwrite) as folder:
         made = provenance(options)
         splits, images = dataset_writer.write(folder, source, pictures, selected, made, text)
@@ -172,8 +174,8 @@ def is_edited(path: pathlib.Path) -> bool:
     return there != recorded
 
 
-def open_source(options: argparse.Namespace) -> tuple[Source, Pictures]:
-    """Return the source and its pictures."""
+def open_source(options: argparse.Namespace) -> tuple[Source, Pictures, places.Place]:
+    """Return the source, its pictures and their place."""
     kind, path = options.source, options.origin
     if kind is None:
         detected = detect(options)
@@ -186,13 +188,13 @@ def open_source(options: argparse.Namespace) -> tuple[Source, Pictures]:
     options.images = options.images or (path if is_folders else sources.default_pictures(kind, path))
     place = places.open_place(options.images, beside=options.output)
     if is_folders or kind in sources.FINDS_PICTURES:
-        return read_pictures(options, kind, path, place), Pictures(None, place.open)
+        return read_pictures(options, kind, path, place), Pictures(None, place.open), place
     if options.extension:
         raise UserError(f"--extension belongs to {' and '.join(sources.FINDS_PICTURES)}; got --source {kind}")
     source = sources.read(kind, path, place)
     # Posts of other sources than fire-eggs have an MD5 or a name, and their files may be named by it.
     files = picture_index.index(place, kind != "fire-eggs", source.has_names)
-    return source, Pictures(files, place.open)
+    return source, Pictures(files, place.open), place
 
 
 def notes_on(source: Source, pictures: Pictures) -> list[str]:
@@ -244,9 +246,11 @@ def _pictures_and_others(path: str) -> tuple[bool, bool]:
 def read_pictures(options: argparse.Namespace, kind: str, path: str, place: places.Place) -> Source:
     """Return the pictures of a place with the tags of their sidecars, of their folders, or of both."""
     if kind == FOLDERS:
-        paths = image_folder.image_paths(place)
+        passed_by: list[str] = []
+        paths = image_folder.image_paths(place, passed_by.append)
         ids = image_folder.post_ids(paths, place)
-        return folder_tags.add(folder_tags.without_sidecars(paths, ids, path))
+        source = folder_tags.add(folder_tags.without_sidecars(paths, ids, path))
+        return dataclasses.replace(source, passed_by="\n".join(passed_by))
     suffixes = [f".{ending.lower().lstrip('.')}" for ending in options.extension]
     source = sources.SOURCES[kind](path, place, *([suffixes] if suffixes else []))
     return folder_tags.add(source) if options.folder_tags else folder_tags.with_hint(source)

@@ -31,6 +31,7 @@ from Utils.files import hub
 from Utils.files.atomic import to_path
 from Utils.files.model_files import RELEASED_MODEL, RUN_MODELS
 from Utils.images import codec, image_folder, image_limits, image_reader, places
+from Utils.images.census import warn_of_unreadable
 from Utils.serving import foreign_checks
 
 if TYPE_CHECKING:
@@ -152,7 +153,9 @@ def _released_tagger(release: pathlib.Path, load: Callable[[Any], Any]) -> tuple
 def _read_images(path: str, most: int, image_size: int) -> np.ndarray:
     """Return (N, S, S, 3) uint8 BGR of a place's images, prepared as here."""
     place, images = places.open_place(path), []
-    for name in progress(image_folder.image_paths(place)[:most], label="read", unit="images"):
+    names = image_folder.image_paths(place)[:most]
+    warn_of_unreadable(place)
+    for name in progress(names, label="read", unit="images"):
         try:
             images.append(image_reader.read_image(name, image_size, read_file=place.open))
         except codec.ImageError as error:

@@ -30,6 +30,7 @@ from Utils.command import programs
 from Utils.command.cli import Parser, UserError, WorkError, command, number, print_json, progress
 from Utils.command.machine import num_cores
 from Utils.data import dataset_folder, packing, parquet_copy, shard_writer
+from Utils.data.dataset_posts import Posts
 from Utils.files import job_engines
 from Utils.files.atomic import git_commit, is_remote, to_path
 from Utils.files.outputs import replacing_folder
@@ -142,7 +143,7 @@ def write_shards(
     options: argparse.Namespace,
 ) -> tuple[list[packing.Shard], int]:
     """Write the missing shards of this part; return all shards, and how many are left to other parts."""
-    posts = packing.Posts(folder)
+    posts = Posts(folder)
     posts.require_valid(manifest["num_labels"])
     shards = packing.divide(folder, manifest["name"], posts, settings(options))
     pack(folder, manifest, posts, shards, reused, options)
@@ -189,7 +190,7 @@ def packing_record(options: argparse.Namespace) -> dict[str, Any]:
 def pack(
     folder: pathlib.Path,
     manifest: Mapping[str, Any],
-    posts: packing.Posts,
+    posts: Posts,
     shards: Sequence[packing.Shard],
     reused: packing.ReusedDataset | None,
     options: argparse.Namespace,

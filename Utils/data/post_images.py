@@ -11,6 +11,7 @@ from Utils.data import dataset_folder, shard_writer
 from Utils.files import tfrecord
 from Utils.files.atomic import AnyPath, to_path
 from Utils.images import codec, image_folder, picture_index
+from Utils.images.census import warn_of_unreadable
 from Utils.images.picture_index import PictureIndex
 from Utils.images.places import Place, as_place
 
@@ -74,7 +75,9 @@ class PictureFinder:
 
     @functools.cached_property
     def _index(self) -> PictureIndex:
-        return picture_index.index(self._place)
+        index = picture_index.index(self._place)
+        warn_of_unreadable(self._place)
+        return index
 
     @functools.cached_property
     def _by_path(self) -> dict[int, str]:

@@ -23,9 +23,19 @@ import pyarrow.parquet as pq
 
 from Utils.command.cli import UserError, progress
 from Utils.files import atomic, parquet_members, ranges, tar_members, zip_members
-from Utils.files.archive_scan import PARQUET, SCHEMA, TAR, TAR_OF_JSON, ZIP, index_archive, json_path, key_of
+from Utils.files.archive_scan import (
+    PARQUET,
+    SCHEMA,
+    TAR,
+    TAR_OF_JSON,
+    ZIP,
+    ArchiveError,
+    index_archive,
+    json_path,
+    key_of,
+)
 from Utils.files.atomic import AnyPath
-from Utils.files.parquet_members import ParquetError
+from Utils.files.parquet_members import ParquetError, RowGroupError
 from Utils.files.ranges import RangeReader
 from Utils.files.tar_members import TarError
 from Utils.files.zip_members import ZipError, ZipMember
@@ -33,6 +43,7 @@ from Utils.files.zip_members import ZipError, ZipMember
 VERSION = 3  # of the table; one of another version is made again
 _OPEN_ARCHIVES = 64
 _REMOTE_THREADS = 16  # archives that are indexed at the same time over a network
+_OF_THE_FILE = (PermissionError, FileNotFoundError)  # errors of one file alone; others are a disk's
 _FEW_ROWS = 1 << 14  # of an index, as that of a shard, whose columns are lists: these are read faster
 
 
@@ -53,6 +64,7 @@ class ArchiveIndex:
         constants: the value of every other column.
         keys: (N,) uint64, `archive_scan.key_of` every name, ascending.
         order: (N,) the row of each key.
+        unreadable: ``(path relative to the root, reason)`` of archives of a folder that were set aside.
     """
 
     root: str
@@ -63,6 +75,7 @@ class ArchiveIndex:
     constants: dict[str, int]
     keys: np.ndarray
     order: np.ndarray
+    unreadable: tuple[tuple[str, str], ...] = ()
 
     def __len__(self) -> int:
         return self.table.num_rows
@@ -98,7 +111,7 @@ class ArchiveIndex:
         taken = self.table.take(pa.array(rows, pa.int64())).combine_chunks()
         keys = np.array([key_of(self._name(row)) for row in rows], np.uint64)
         order = np.argsort(keys, kind="stable").astype(np.int32)
-        return dataclasses.replace(self, notes=(), table=taken, keys=keys[order], order=order)
+        return dataclasses.replace(self, notes=(), unreadable=(), table=taken, keys=keys[order], order=order)
 
     def read(self, row: int, most_bytes: int) -> bytes:
         """Return the content of a member.
@@ -117,7 +130,7 @@ class ArchiveIndex:
                 f"{path} is not as it was when it was indexed, or the index is wrong: {error}; delete "
                 f"{'the .json beside it' if kind == TAR_OF_JSON else 'the .index.parquet'} and run again"
             ) from error
-        except ZipError as error:
+        except (ZipError, RowGroupError) as error:
             raise MemberError(f"in {pathlib.PurePath(path).name} {error}") from error
 
     def head(self, row: int, length: int = 64) -> bytes:
@@ -134,7 +147,11 @@ class ArchiveIndex:
         is_parquet = self._values("kind", rows) == PARQUET
         archives, offsets = self._values("archive", rows), self._values("offset", rows)
         for archive in np.unique(archives[is_parquet]).tolist():
-            values = parquet_members.values(_open_archive(self.archive_path(archive)), "id")
+            path = self.archive_path(archive)
+            try:
+                values = parquet_members.values(_open_archive(path), "id")
+            except ParquetError as error:
+                raise UserError(f"{path}: {error}") from error
             for place in np.flatnonzero(is_parquet & (archives == archive)).tolist() if values else ():
                 ids[place] = values[offsets[place]]
         return ids
@@ -227,6 +244,8 @@ def of_table(
         if bounds["min"] == bounds["max"]:
             constants[name] = bounds["min"] or 0
             table = table.drop_columns([name])
+    # Columns that come from a file and those that were made here have other chunks; nothing is copied.
+    table = pa.Table.from_batches(table.to_batches(), table.schema)
     return ArchiveIndex(
         root, tuple(archives), tuple(prefixes), tuple(notes), table, constants, keys[order], order
     )
@@ -240,32 +259,64 @@ def build(root: AnyPath, archives: Sequence[str], kept: AnyPath | None = None) -
         archives: their paths relative to the root; ``[""]`` for the root itself.
         kept: where the index is kept, a Parquet file; None keeps none.
 
-    Raises UserError that names the archive which is damaged, compressed as a whole, or of no kind read here.
+    Of a folder, archives that are damaged, compressed as a whole, of no kind read here, or closed to this
+    user are set aside. Raises ArchiveError where the root itself is one; OSError where a disk or a network
+    fails, which says nothing about the archive.
     """
     root = str(root)
-    paths = [f"{root}/{name}" if name else root for name in archives]
-    is_remote = "://" in root
-    with concurrent.futures.ThreadPoolExecutor(_REMOTE_THREADS if is_remote else 1) as pool:
-        stamps = list(pool.map(_stamp, paths))
+    unreadable: dict[str, str] = {}
+    with concurrent.futures.ThreadPoolExecutor(_REMOTE_THREADS if "://" in root else 1) as pool:
+        stamp_of = _readable(archives, pool.map(functools.partial(_stamp, root), archives), unreadable)
         before = _load(kept, root) if kept is not None else {}
-        stamp_of = dict(zip(archives, stamps, strict=True))
-        new = [name for name in archives if name not in before or before[name][0] != stamp_of[name]]
+        new = [name for name in stamp_of if name not in before or before[name][0] != stamp_of[name]]
         work = pool.map(functools.partial(_index_archive, root), new)
-        made = dict(zip(new, progress(work, total=len(new), label="index", unit="archives"), strict=True))
+        made = _readable(new, progress(work, total=len(new), label="index", unit="archives"), unreadable)
+    archives = [name for name in archives if name not in unreadable]
     tables, notes, all_notes = [], [], {}
-    for number, (name, stamp) in enumerate(zip(archives, stamps, strict=True)):
+    for number, name in enumerate(archives):
+        stamp = stamp_of[name]
         table, archive_notes = made[name] if name in made else before[name][1:]
         tables.append(table.set_column(0, SCHEMA.field(0), pa.array(np.full(len(table), number, np.int32))))
         all_notes[name] = [stamp, len(table), list(archive_notes)]
         notes += archive_notes
     table = pa.concat_tables([*tables, SCHEMA.empty_table()])
-    if kept is not None and (new or list(before) != list(archives)):
+    if kept is not None and (made or list(before) != archives):
         _save(kept, root, table, all_notes)
     del tables, made, before  # else their columns stay beside those of the index
-    return of_table(root, archives, table, notes)
+    return dataclasses.replace(
+        of_table(root, archives, table, notes), unreadable=tuple(sorted(unreadable.items()))
+    )
 
 
-def _stamp(path: str) -> str:
+def _readable(archives: Sequence[str], results: Iterable[Any], unreadable: dict[str, str]) -> dict[str, Any]:
+    """Return ``{archive: result}``; an ArchiveError among the results goes to ``unreadable`` instead."""
+    pairs = dict(zip(archives, results, strict=True))
+    unreadable |= {name: result.reason for name, result in pairs.items() if isinstance(result, ArchiveError)}
+    return {name: result for name, result in pairs.items() if name not in unreadable}
+
+
+def _of_folder(function: Callable[[str, str], Any]) -> Callable[[str, str], Any]:
+    """Make ``function(root, name)`` return the ArchiveError of an archive in a folder, not raise it."""
+
+    @functools.wraps(function)
+    def guarded(root: str, name: str) -> Any:
+        try:
+            return function(root, name)
+        except ArchiveError as error:
+            if not name:
+                raise
+            return error
+        except OSError as error:
+            if not name or "://" in root or not isinstance(error, _OF_THE_FILE):
+                raise
+            return ArchiveError(name, error.strerror or type(error).__name__)
+
+    return guarded
+
+
+@_of_folder
+def _stamp(root: str, name: str) -> str:
+    path = f"{root}/{name}" if name else root
     return f"{ranges.stamp(path)} {_json_stamp(path)}"
 
 
@@ -311,6 +362,7 @@ def _save(kept: AnyPath, root: str, table: pa.Table, archives: dict[str, Any]) -
         )
 
 
+@_of_folder
 def _index_archive(root: str, name: str) -> tuple[pa.Table, list[str]]:
     """Return the rows of one archive, and notes about it; close what is open of it, perhaps an old file."""
     path = f"{root}/{name}" if name else root

@@ -34,6 +34,14 @@ _MOST_END = 64 * BLOCK  # bytes of zeros at the end of a tar
 Row = tuple[str, int, int, int, int, int, int]  # name, kind, offset, size, packed, method, check
 
 
+class ArchiveError(UserError):
+    """An archive that cannot be read; ``reason`` says why, without its path."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path} cannot be read as pictures: {reason}")
+        self.reason = reason
+
+
 def key_of(name: str) -> int:
     """Return the key of a member's name in the table: 64 bits of its BLAKE2b."""
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
@@ -46,13 +54,17 @@ def index_archive(path: str, name: str) -> tuple[pa.Table, list[str]]:
         path: of the archive.
         name: before the names of its members, with a slash, in their keys; may be empty.
 
-    Raises UserError where it is compressed as a whole, damaged or no archive.
+    Raises ArchiveError where it is compressed as a whole, damaged or no archive, OSError where it cannot be
+    opened.
     """
-    reader = RangeReader(path)
+    try:
+        reader = RangeReader(path)
+    except ValueError as error:
+        raise ArchiveError(path, "it is no regular file") from error
     start = reader.read(0, BLOCK)
     for signature, program in _COMPRESSED.items():
         if start.startswith(signature):
-            raise UserError(compressed(path, program))
+            raise ArchiveError(path, _compressed(program))
     notes: list[str] = []
     try:
         # A program that unpacks itself has other bytes before the members.
@@ -61,29 +73,31 @@ def index_archive(path: str, name: str) -> tuple[pa.Table, list[str]]:
                 (m.name, ZIP, m.offset, m.size, m.packed, m.method, m.check) for m in zip_members.scan(reader)
             )
             return _table(name, rows, path, notes), notes
-        if start.startswith(b"PAR1"):
+        if start.startswith(b"PAR1") or path.lower().endswith(".parquet"):
             rows = ((m.name, PARQUET, m.row, 0, 0, 0, 0) for m in parquet_members.scan(reader))
             return _table(name, rows, path, notes), notes
         return _table(name, _tar_rows(reader, path, notes), path, notes), notes
     except (TarError, ZipError, ParquetError) as error:
-        raise UserError(f"{path} cannot be read as pictures: {error}") from error
+        raise ArchiveError(path, str(error)) from error
 
 
 def holds_files(path: AnyPath) -> bool:
-    """Whether a file with an archive's suffix is one: a Parquet file only with a column of files."""
+    """Whether a file with an archive's suffix is one: a Parquet file only if it has a column of files.
+
+    A file that cannot be read may have been one, and its index will say why.
+    """
     if not str(path).lower().endswith(".parquet"):
         return True
     try:
         return parquet_members.image_column(RangeReader(path)) is not None
     except (ParquetError, ValueError, OSError):
-        return False
+        return True
 
 
-def compressed(path: AnyPath, program: str = "gunzip") -> str:
-    """Return why an archive that is compressed as a whole is refused, and what to do."""
+def _compressed(program: str) -> str:
     return (
-        f"{path} is compressed as a whole, so that no member can be read without unpacking all before it; "
-        f"unpack it once ({program} --keep, or the like: pictures hardly get larger by it) and give the .tar"
+        "it is compressed as a whole, so that no member can be read without unpacking all before it; unpack "
+        f"it once ({program} --keep, or the like: pictures hardly get larger by it) and give the .tar"
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from Utils.files import damage
 from Utils.files.ranges import RangeFile, RangeReader
 
 _CACHED_BYTES = 1 << 26  # of row groups of a file, beside the one read last
@@ -34,6 +35,10 @@ class ParquetMember(NamedTuple):
 
 class ParquetError(ValueError):
     """A Parquet file that cannot be read; ``str`` says why."""
+
+
+class RowGroupError(ValueError):
+    """A row group that cannot be read, of a file whose others perhaps can; ``str`` says why."""
 
 
 def image_column(reader: RangeReader) -> str | None:
@@ -69,7 +74,7 @@ def values(reader: RangeReader, column: str) -> list[Any]:
         try:
             return [value for batch in file.iter_batches(columns=[column]) for value in batch[0].to_pylist()]
         except (pa.ArrowException, OSError) as error:
-            raise ParquetError(f"its column {column} is damaged ({error})") from error
+            raise ParquetError(f"its column {column} is damaged ({damage.reason(error)})") from error
 
 
 def _paths(file: pq.ParquetFile, column: str) -> list[str | None]:
@@ -80,7 +85,7 @@ def _paths(file: pq.ParquetFile, column: str) -> list[str | None]:
         batches = file.iter_batches(1 << 16, columns=[f"{column}.{_PATH}"])
         return [path for batch in batches for path in batch.column(0).field(_PATH).to_pylist()]
     except (pa.ArrowException, OSError) as error:
-        raise ParquetError(f"it is damaged ({error})") from error
+        raise ParquetError(f"it is damaged ({damage.reason(error)})") from error
 
 
 class RowReader:
@@ -100,7 +105,10 @@ class RowReader:
         self._lock = threading.Lock()
 
     def read(self, row: int) -> bytes:
-        """Return the content of a row's file, empty where there is none; ParquetError where it is damaged."""
+        """Return the content of a row's file, empty where there is none.
+
+        Raises ParquetError where there is no such row, RowGroupError where its row group is damaged.
+        """
         import bisect
 
         group = bisect.bisect_right(self._starts, row) - 1
@@ -119,12 +127,12 @@ class RowReader:
     def _read_group(self, group: int) -> pa.Array:
         size = self._file.metadata.row_group(group).total_byte_size
         if size > _MOST_GROUP_BYTES:
-            raise ParquetError(f"its row group {group} has {size} bytes, too many to hold")
+            raise RowGroupError(f"row group {group} has {size} bytes, too many to hold")
         try:
             table = self._file.read_row_group(group, columns=self._columns)
             array = table.column(0).combine_chunks()
         except (pa.ArrowException, OSError) as error:
-            raise ParquetError(f"its row group {group} is damaged ({error})") from error
+            raise RowGroupError(f"row group {group} is damaged ({damage.reason(error)})") from error
         if isinstance(array, pa.ChunkedArray):
             array = pa.concat_arrays(array.chunks)
         return array.field(_CONTENT) if self._is_struct else array
@@ -134,7 +142,7 @@ def _opened(reader: RangeReader) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(RangeFile(reader))  # it reads whole columns: a buffer would copy them once more
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise ParquetError(f"it is damaged or no Parquet file ({error})") from error
+        raise ParquetError(f"it is damaged or no Parquet file ({damage.reason(error)})") from error
 
 
 def _image_column(file: pq.ParquetFile) -> str | None:
@@ -160,7 +168,7 @@ def _holds_files(file: pq.ParquetFile, column: str) -> bool:
             value = next(filter(None, batch.column(0).to_pylist()), b"")
             return len(value) > _LONGEST_HASH and not _is_text(value)
     except (pa.ArrowException, OSError) as error:
-        raise ParquetError(f"it is damaged ({error})") from error
+        raise ParquetError(f"it is damaged ({damage.reason(error)})") from error
     return False
 
 

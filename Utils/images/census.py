@@ -1,8 +1,10 @@
 """What a place of pictures holds, counted for messages: files by suffix, and those that are passed by."""
 
 import collections
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 
+from Utils.command.text import join_names
 from Utils.files.atomic import AnyPath
 from Utils.images.formats import SUFFIXES
 from Utils.images.place import HiddenFiles, Place, join
@@ -15,6 +17,7 @@ class Census:
         self.folders = -1  # the top one does not count
         self.hidden = 0  # pictures, by name, that are hidden or lie in a system's folder
         self.unreadable: list[OSError] = []  # of folders
+        self._unreadable_archives: dict[str, str] = {}  # path -> reason
         self.others: collections.Counter[str] = collections.Counter()  # pictures that are not read, by suffix
         self.missing_plugins: set[str] = set()  # sentences: what would read some of them
         self.notes: tuple[str, ...] = ()  # about archives
@@ -52,6 +55,10 @@ class Census:
         self.unreadable += files.unreadable
         self.hidden += sum(count for suffix, count in files.names.items() if suffix in SUFFIXES)
 
+    def add_unreadable(self, place: Place) -> None:
+        """Keep which archives of a place were set aside, once it was walked through."""
+        self._unreadable_archives |= {join(place.path, path): reason for path, reason in place.unreadable}
+
     def passed_by(self) -> str:
         """Say which files, that are or may be pictures, are not taken; empty where there are none."""
         parts = [f"{self.hidden} of systems and hidden"] if self.hidden else []
@@ -62,6 +69,8 @@ class Census:
             )
         parts += [f"{count} {suffix}" for suffix, count in self.others.most_common()]
         sentences = [f"passed by: {', '.join(parts)}"] if parts else []
+        if self._unreadable_archives:
+            sentences.append(_set_aside(self._unreadable_archives))
         return "\n".join([*sentences, *sorted(self.missing_plugins), *self.notes])
 
     def describe(self, path: Place | AnyPath) -> str:
@@ -69,3 +78,24 @@ class Census:
         kinds = sorted(zip(self._counts, self.suffixes, self._examples, strict=True), reverse=True)[:6]
         files = [f"{count} {suffix or 'other'} files such as {example}" for count, suffix, example in kinds]
         return f"{path} holds {self.folders} folders and {', '.join(files) or 'no files'}"
+
+
+_MOST_NAMED = 20  # archives
+
+
+def _set_aside(archives: Mapping[str, str]) -> str:
+    """Say which archives were set aside, why, and what to do."""
+    names = join_names([f"{path} ({reason})" for path, reason in archives.items()], _MOST_NAMED)
+    number, them = (f"{len(archives):,} archives", "them") if len(archives) > 1 else ("1 archive", "it")
+    return (
+        f"set aside: {number} that cannot be read, and all pictures in {them}: {names}. "
+        f"Restore {them} and run again to have these, too"
+    )
+
+
+def warn_of_unreadable(place: Place) -> None:
+    """Say which archives of a place were set aside, where nothing else of its census is said."""
+    census = Census()
+    census.add_unreadable(place)
+    if census.passed_by():
+        print(census.passed_by(), file=sys.stderr)

@@ -178,6 +178,14 @@ def is_unicode(path: str) -> bool:
 REJECTED_COLUMNS = ("post_id", "path", "reason")  # of rejected.csv
 
 
+def unreadable_rows(place: Place) -> list[tuple[int, str, str]]:
+    """Return rows of rejected.csv for the archives of a place that were set aside, once it was walked."""
+    return [
+        (path_id(path), printable(path), f"archive cannot be read: {reason}")
+        for path, reason in place.unreadable
+    ]
+
+
 def write_rejected(path: AnyPath, rows: Iterable[Iterable[object]]) -> None:
     """Write rejected.csv of ``(post id, path, reason)``, ordered by id and path."""
     csv_tables.write_rows(path, REJECTED_COLUMNS, sorted(map(tuple, rows)))
@@ -210,6 +218,7 @@ def walk(place: Place | AnyPath, census: Census | None = None) -> Iterator[tuple
         if census is not None:
             census.add_hidden(hidden)
             census.notes += place.notes
+            census.add_unreadable(place)
 
 
 def walk_pictures(

@@ -49,6 +49,11 @@ class Place:
         """Return what was passed by in archives, as sentences for people."""
         return self._index.notes if self._index else ()
 
+    @property
+    def unreadable(self) -> tuple[tuple[str, str], ...]:
+        """Return ``(member, reason)`` of archives that were set aside, once the others have been indexed."""
+        return self._index.unreadable if self._index else ()
+
     def walk(self, hidden: "HiddenFiles | None" = None) -> Iterator[tuple[str, list[str]]]:
         """Yield ``(folder, names)`` of the files in it, relative to the place, without what `is_hidden`.
 

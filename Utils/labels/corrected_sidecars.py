@@ -14,6 +14,7 @@ from Utils.data.sources.sidecar_folders import NAMESPACES, SUFFIXES
 from Utils.files import json_format
 from Utils.files.atomic import AnyPath, replacing
 from Utils.images import image_folder, places
+from Utils.images.census import warn_of_unreadable
 from Utils.labels import caption_edits, record_edits
 from Utils.labels.decisions import Pair
 
@@ -86,6 +87,7 @@ def correct(folder: AnyPath, verdicts: Verdicts) -> Corrections:
         raise UserError(f"{folder} is no folder on this machine; {_NOT_REWRITTEN}")
     root = pathlib.Path(folder)
     pictures = image_folder.image_paths(place)
+    warn_of_unreadable(place)
     decided: dict[int, dict[str, bool]] = {}
     for (post, _), (name, has_tag) in verdicts.items():
         decided.setdefault(post, {})[name] = has_tag

@@ -10,6 +10,7 @@ import numpy as np
 from Utils.command.cli import UserError
 from Utils.evaluation import predictions
 from Utils.images import image_folder
+from Utils.images.census import warn_of_unreadable
 from Utils.images.places import Place
 
 _AT_ONCE = 256  # pictures
@@ -41,6 +42,7 @@ class DumpPredictions:
         self.tags, self.folder, self.name = dump.tags, pathlib.Path(folder), dump.name
         self._probabilities = dump.probabilities
         paths = image_folder.image_paths(place)
+        warn_of_unreadable(place)
         ids = image_folder.post_ids(paths, place)
         row_of = {int(post): row for row, post in enumerate(dump.image_ids)}
         self._rows = {path: row_of[post] for path, post in zip(paths, ids, strict=True) if post in row_of}

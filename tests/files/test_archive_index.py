@@ -7,6 +7,7 @@ import pickle
 import tarfile
 
 import fsspec
+import pyarrow as pa
 import pytest
 from helpers.archives import write_parquet, write_tar, write_zip
 
@@ -64,6 +65,16 @@ def test_a_kept_index_is_used_until_an_archive_changes(archives, monkeypatch):
     assert content(archive_index.build(archives, ["x.tar"], kept)) == {
         f"x.tar/{name}": data for name, data in {**FILES, "3.jpg": b"c"}.items()
     }
+
+
+def test_members_of_a_long_index_are_found_however_its_columns_are_cut(archives, monkeypatch):
+    monkeypatch.setattr(archive_index, "_FEW_ROWS", 0)
+    table = archive_index.index_archive(str(archives / "x.tar"), "x.tar")[0]
+    cut = pa.chunked_array([table["name"].combine_chunks()[:1], table["name"].combine_chunks()[1:]])
+    table = table.set_column(1, table.schema.field("name"), cut)  # as after a million rows of a kept index
+    index = archive_index.of_table(str(archives), ["x.tar"], table)
+    assert content(index) == {f"x.tar/{name}": data for name, data in FILES.items()}
+    assert index.find(["x.tar/b/2.jpg", "x.tar/1.jpg", "1.jpg"]).tolist() == [1, 0, -1]
 
 
 @pytest.mark.reliability("A tar that was exchanged, with its old size and time", "an error that names it")
@@ -129,7 +140,7 @@ def test_a_published_index_that_is_wrong_where_nobody_looked_gives_an_error(tmp_
 def test_what_is_compressed_as_a_whole_is_refused_with_what_to_do(tmp_path):
     path = write_tar(tmp_path / "x.tar", FILES)
     path.write_bytes(gzip.compress(path.read_bytes()))
-    with pytest.raises(UserError, match="x.tar is compressed as a whole.*unpack it once .gunzip --keep"):
+    with pytest.raises(UserError, match="x.tar cannot .* it is compressed as a whole.*once .gunzip --keep"):
         archive_index.build(path, [""])
 
 

@@ -1,6 +1,7 @@
 """Every command that takes --images, on every kind of place: the same results as from a folder."""
 
 import json
+import os
 import pathlib
 import re
 
@@ -227,6 +228,104 @@ def _table(path):
 
 def _file(name, content):
     return lambda folder: (folder / name).write_bytes(content)
+
+
+def _cut(path):
+    path.write_bytes(path.read_bytes()[:700])  # within the first picture
+
+
+def _flipped(path):
+    """Damage the footer of a Parquet file, of which the end still says how long it is."""
+    data = path.read_bytes()
+    path.write_bytes(data[:-60] + b"\xff" * 50 + data[-10:])
+
+
+MEMBERS = {"5.jpg": jpeg(7, 32), "6.jpg": jpeg(8, 32)}
+DAMAGED = {  # a file among pictures and archives: how it is made, and why it is set aside
+    "a zip that was cut off": ("b.zip", lambda path: _cut(write_zip(path, MEMBERS)), "no zip file"),
+    "a tar that was cut off": ("b.tar", lambda path: _cut(write_tar(path, MEMBERS)), "it is cut off"),
+    "a Parquet file that was cut off": (
+        "b.parquet",
+        lambda path: _cut(write_parquet(path, MEMBERS)),
+        "magic",
+    ),
+    "a flipped footer": ("b.parquet", lambda path: _flipped(write_parquet(path, MEMBERS)), "no Parquet file"),
+    "an empty tar": ("b.tar", lambda path: path.write_bytes(b""), "it is empty"),
+    "a page of a website": ("b.zip", lambda path: path.write_bytes(b"<html>404</html>"), "not a zip file"),
+    "the same as a tar": ("b.tar", lambda path: path.write_bytes(b"<html>" * 200), "it is no tar file"),
+    "the same as Parquet": ("b.parquet", lambda path: path.write_bytes(b"<html>" * 9), "no Parquet file"),
+    "a .tar that is gzip": ("b.tar", lambda path: path.write_bytes(b"\x1f\x8b" + bytes(99)), "gunzip --keep"),
+    "a link to nothing": ("b.zip", lambda path: path.symlink_to("nothing"), "No such file or directory"),
+    "a pipe": ("b.tar", os.mkfifo, "it is no regular file"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGED)
+@pytest.mark.reliability("One archive of a folder that cannot be read", "set aside, counted and listed")
+def test_a_damaged_archive_is_set_aside_and_the_rest_of_the_folder_goes_on(tmp_path, capsys, kind):
+    name, make, reason = DAMAGED[kind]
+    place = tmp_path / "p"
+    write_tar(place / "a.tar", {"1.jpg": jpeg(1, 32), "2.jpg": jpeg(2, 32)})
+    (place / "3.jpg").write_bytes(jpeg(3, 32))
+    make(place / name)
+    words = ["--images", str(place), "-o", str(tmp_path / "r.csv")]
+    assert check_images.main(words) == 0
+    shown = capsys.readouterr()
+    assert "3 images, 1 rejected" in shown.out
+    assert f"set aside: 1 archive that cannot be read, and all pictures in it: {place}/{name} (" in shown.err
+    assert reason in shown.err
+    assert "Restore it and run again to have these, too" in shown.err
+    (row,) = (tmp_path / "r.csv").read_text().splitlines()[1:]
+    assert row.startswith(f"{image_folder.path_id(name)},{name},")
+    assert reason in row
+    if kind != "a pipe":
+        assert check_images.main(["--images", str(place / name), "-o", str(tmp_path / "one.csv")]) == 2
+        assert "error: " in capsys.readouterr().err
+
+
+@pytest.mark.reliability("A damaged zip among pictures", "every reader names it and takes the rest")
+def test_every_reader_sets_a_damaged_archive_aside(exported, tmp_path, capsys):
+    place = tmp_path / "p"
+    write_tar(place / "a.tar", {
+        f"{number}{end}": data
+        for number in range(1, 9)
+        for end, data in ((".jpg", jpeg(number, 32)), (".txt", b"red hat" if number % 2 else b"blue hat"))
+    })  # fmt: skip
+    _cut(write_zip(place / "b.zip", MEMBERS))
+    dataset, release = tmp_path / "dataset", str(exported / "release")
+    commands = {
+        select_tags: ["--from", str(place), "-o", str(dataset)],
+        write_records: [str(dataset)],
+        find_duplicates: ["--images", str(place), "-o", str(tmp_path / "g.csv"), "--workers", "1"],
+        predict: [str(exported / "run"), "--images", str(place), "-o", str(tmp_path / "dump")],
+        tag_images: [release, str(place), "--format", "json", "-o", str(tmp_path / "t.json")],
+    }
+    for tool, words in commands.items():
+        assert tool.main(words) == 0, tool
+        said = f"set aside: 1 archive that cannot be read, and all pictures in it: {place}/b.zip ("
+        assert (said in capsys.readouterr().err) != (tool is write_records), tool
+    assert "b.zip,archive cannot be read: it is damaged" in (dataset / "rejected.csv").read_text()
+    assert len(pq.read_table(dataset / "posts.parquet")) == 8
+    post_images.place_reader(place)([1, 5])
+    assert "b.zip" in capsys.readouterr().err
+    post_images_server.PostImages(place, [1, 5])
+    assert "b.zip" in capsys.readouterr().err
+
+
+@pytest.mark.reliability("A damaged row group of a Parquet file with pictures", "its pictures are listed")
+def test_pictures_of_a_damaged_row_group_are_listed_and_the_others_checked(tmp_path):
+    rows = [{"bytes": jpeg(number, 32), "path": f"{number}.jpg"} for number in range(1, 9)]
+    path = tmp_path / "p" / "a.parquet"
+    path.parent.mkdir()
+    pq.write_table(pa.table({"image": rows}), path, row_group_size=2, use_dictionary=False)
+    data = bytearray(path.read_bytes())
+    start = pq.ParquetFile(path).metadata.row_group(1).column(0).data_page_offset
+    data[start : start + 40] = b"\xff" * 40
+    path.write_bytes(data)
+    assert check_images.main(["--images", str(tmp_path / "p"), "-o", str(tmp_path / "r.csv")]) == 0
+    listed = (tmp_path / "r.csv").read_text().splitlines()[1:]
+    assert sorted(line.split(",")[1] for line in listed) == ["a.parquet/3.jpg", "a.parquet/4.jpg"]
+    assert all("in a.parquet row group 1 is damaged" in line for line in listed)
 
 
 BAD_PLACES = {  # what is made, the name that --images gets, what is said

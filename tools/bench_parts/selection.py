@@ -1,9 +1,12 @@
-"""posts/s and peak memory of each stage from a source to training, 30 tags a post, without images.
+"""posts/s and peak memory of each stage from a source to training, 30 tags a post.
 
 The stages are those of which the memory grows with the posts: selecting (all rules of select_tags, and
 writing posts.parquet), dividing the posts into shards (what write_records holds while it packs), and passing
 over ids and labels (what a training run does first). Each is measured with a quarter of the posts and with
 all, in a process of its own; the slope between the two estimates its memory for ten million posts.
+
+Databases have no images. Tars of webdataset hold pictures of 16 px: there the pass over their headers is a
+stage of its own, and packing is all of write_records, its other processes counted.
 """
 
 import argparse
@@ -25,11 +28,13 @@ from Utils.bench import timing
 from Utils.command.backend import prepare_backend
 from Utils.command.cli import Parser, WorkError, number
 from Utils.data import dataset_folder, dataset_selection, dataset_writer, packing, sources
+from Utils.data.dataset_posts import Posts
 from Utils.data.definition import Definition
-from Utils.files.atomic import write_json
-from Utils.images import places
+from Utils.files.atomic import ROOT, write_json
+from Utils.images import codec, places
 
 TAGS = 100_000
+SIDE = 16  # of the pictures in tars: reading and hashing more bytes takes time, but no memory
 _IN_TAR = 10_000  # posts in a tar
 MANY = 10_000_000  # posts for which the memory is estimated
 
@@ -45,13 +50,14 @@ def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:
     """Measure every stage at two sizes."""
     figures: dict[str, float] = {}
     setup: dict[str, Any] = {"source": options.source, "tags": TAGS, "tags_per_post": 30}
-    peaks: dict[str, list[float]] = {name: [] for name in STAGES}
+    stages = STAGES_OF_TARS if options.source == "webdataset" else STAGES
+    peaks: dict[str, list[float]] = {name: [] for name in stages}
     sizes = (options.posts // 4, options.posts)
     for posts in sizes:
         with tempfile.TemporaryDirectory() as folder:
             path, dataset = pathlib.Path(folder, "posts"), pathlib.Path(folder, "dataset")
             DRAWN[options.source](path, posts)
-            for name, stage in STAGES.items():
+            for name, stage in stages.items():
                 seconds, peak = timing.call_in_new_process(stage, options.source, path, dataset, posts)
                 figures[f"{name} {posts:,} posts"] = posts / seconds
                 peaks[name].append(peak)
@@ -63,11 +69,10 @@ def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:
             f"{name}, MB at {posts:,}": round(peak) for posts, peak in zip(sizes, (low, high), strict=True)
         }
         setup[f"{name}, MB at {MANY:,} by the slope"] = round(high + slope * (MANY - sizes[1]))
-    most = max(setup[f"{name}, MB at {MANY:,} by the slope"] for name in STAGES)
-    first = next(iter(STAGES))
+    most = max(setup[f"{name}, MB at {MANY:,} by the slope"] for name in stages)
     ratios = {f"of 4 GB at {MANY:,} posts": most / 4000}
     ratios["posts/s at all to a quarter"] = (
-        figures[f"{first} {sizes[1]:,} posts"] / figures[f"{first} {sizes[0]:,} posts"]
+        figures[f"{SELECTING} {sizes[1]:,} posts"] / figures[f"{SELECTING} {sizes[0]:,} posts"]
     )
     return {"part": "selection", "unit": "posts/s", "setup": setup, "figures": figures, "ratios": ratios}
 
@@ -103,8 +108,12 @@ def _draw_deepdanbooru(path: pathlib.Path, count: int) -> None:
 
 
 def _draw_webdataset(path: pathlib.Path, count: int) -> None:
-    """Write tar files with a JSON of Danbooru's fields and a picture of one byte for each post."""
+    """Write tar files with a JSON of Danbooru's fields and a picture of SIDE pixels for each post."""
     path.mkdir()
+    random = np.random.default_rng(1)
+    pictures = [
+        codec.encode_jpeg(np.full((SIDE, SIDE, 3), random.integers(0, 256, 3), np.uint8)) for _ in range(64)
+    ]
     archive: tarfile.TarFile | None = None
     for ids, tags in _posts(count):
         for post_id, row in zip(ids, tags, strict=True):
@@ -113,7 +122,10 @@ def _draw_webdataset(path: pathlib.Path, count: int) -> None:
                     archive.close()
                 archive = tarfile.open(path / f"data-{post_id // _IN_TAR:04d}.tar", "w")  # noqa: SIM115
             record = {"id": post_id, "rating": "s", "tag_string": " ".join([f"tag_{tag}" for tag in row])}
-            for suffix, data in ((".jpg", b"1"), (".json", json.dumps(record).encode())):
+            for suffix, data in (
+                (".jpg", pictures[post_id % len(pictures)]),
+                (".json", json.dumps(record).encode()),
+            ):
                 member = tarfile.TarInfo(f"{post_id}{suffix}")
                 member.size = len(data)
                 assert archive is not None  # the first number is 0
@@ -141,16 +153,19 @@ DRAWN = {
 def _select(kind: str, path: pathlib.Path, dataset: pathlib.Path, posts: int) -> tuple[float, float]:
     """Return seconds and peak MB of all rules of tools/select_tags.py and of its files; all images exist."""
     started = time.perf_counter()
+    provenance: dict[str, Any] = {}
     pictures = dataset_selection.Pictures(_EveryFile(), bytes)  # pyright: ignore[reportArgumentType]
     if kind in sources.FINDS_PICTURES:
         place = places.open_place(path, beside=dataset)
         pictures = dataset_selection.Pictures(None, place.open)
+        provenance = {"images": str(path)}
         source = sources.SOURCES[kind](path, place)
     else:
         source = sources.SOURCES[kind](path)
     least = max(1, posts // 5000)
     definition = Definition(
         "bench",
+        image_size=SIDE,
         splits={"train": (0, 999)},
         min_tag_count=least,
         min_tag_images=least,
@@ -159,10 +174,35 @@ def _select(kind: str, path: pathlib.Path, dataset: pathlib.Path, posts: int) ->
     )
     selected = dataset_selection.select(definition, source, [], pd.DataFrame(), pictures)
     dataset.mkdir()
-    splits, _ = dataset_writer.write(dataset, source, pictures, selected, {})
+    splits, _ = dataset_writer.write(dataset, source, pictures, selected, provenance)
     if sum(splits.values()) < posts / 2:
         raise WorkError("the selection left less than half of the posts")
     return time.perf_counter() - started, timing.peak_megabytes()
+
+
+def _index(kind: str, path: pathlib.Path, dataset: pathlib.Path, posts: int) -> tuple[float, float]:
+    """Return seconds and peak MB of the pass over the headers of tars, whose index the next stages take."""
+    started = time.perf_counter()
+    members = sum(len(names) for _, names in places.open_place(path, beside=dataset).walk())
+    if members != 2 * posts:
+        raise WorkError(f"the tars hold {members} members, not {2 * posts}")
+    return time.perf_counter() - started, timing.peak_megabytes()
+
+
+def _pack(kind: str, path: pathlib.Path, dataset: pathlib.Path, posts: int) -> tuple[float, float]:
+    """Return seconds and peak MB of tools/write_records.py, of all its processes together."""
+    import resource
+    import runpy
+
+    started = time.perf_counter()
+    main = runpy.run_path(str(ROOT / "tools" / "write_records.py"))["main"]
+    with contextlib.redirect_stdout(io.StringIO()):
+        code = main([str(dataset), "--workers", str(timing.num_cores())])
+    if code:
+        raise WorkError(f"tools/write_records.py ended with {code}")
+    largest_child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    peak = timing.peak_megabytes() + (timing.num_cores() - 1) * largest_child
+    return time.perf_counter() - started, peak
 
 
 class _EveryFile:
@@ -180,7 +220,7 @@ class _EveryFile:
 def _divide(kind: str, path: pathlib.Path, dataset: pathlib.Path, posts: int) -> tuple[float, float]:
     """Return seconds and peak MB of what tools/write_records.py does before and beside packing."""
     started = time.perf_counter()
-    table = packing.Posts(dataset)
+    table = Posts(dataset)
     table.require_valid(TAGS)
     shards = packing.divide(dataset, "bench", table, {"shard_size": 1024, "seed": 0})
     for shard in shards:  # one after another, as jobs are made
@@ -195,9 +235,10 @@ def _read(kind: str, path: pathlib.Path, dataset: pathlib.Path, posts: int) -> t
     from Generators import shard_stats
 
     started = time.perf_counter()
-    records = {"train": {"shards": [{"file": "train/bench.tfrecord", "records": posts}]}}
-    manifest = {"name": "bench", "image_size": 512, "records": records}
-    write_json(dataset / dataset_folder.MANIFEST, manifest)
+    if not any(dataset.glob(f"train/{dataset_folder.SHARDS}")):
+        records = {"train": {"shards": [{"file": "train/bench.tfrecord", "records": posts}]}}
+        manifest = {"name": "bench", "image_size": 512, "records": records}
+        write_json(dataset / dataset_folder.MANIFEST, manifest)
     opened = dataset_folder.load(dataset)
     frequencies = shard_stats.label_frequencies(opened, "train", lambda ids: ids % 5 != 0)
     if not 0 < frequencies.max() < 1:
@@ -206,4 +247,8 @@ def _read(kind: str, path: pathlib.Path, dataset: pathlib.Path, posts: int) -> t
 
 
 Stage = Callable[[str, pathlib.Path, pathlib.Path, int], tuple[float, float]]
-STAGES: dict[str, Stage] = {"selecting from": _select, "dividing": _divide, "reading labels of": _read}
+SELECTING = "selecting from"
+STAGES: dict[str, Stage] = {SELECTING: _select, "dividing": _divide, "reading labels of": _read}
+STAGES_OF_TARS: dict[str, Stage] = {
+    "indexing": _index, SELECTING: _select, "packing": _pack, "reading labels of": _read,
+}  # fmt: skip
