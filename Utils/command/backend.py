@@ -37,8 +37,10 @@ COMPILE_ONLY = {
 
 
 # What Keras and TensorFlow import where it is installed, for functions that nothing here calls: plots,
-# wrappers for scikit-learn, conversion from jax. A third of the time that a command takes to start.
-UNUSED = ("matplotlib", "sklearn", "jax")
+# wrappers for scikit-learn, conversion from jax, sparse arrays, displays of notebooks. A third of the
+# time that a command takes to start.
+UNUSED = ("matplotlib", "sklearn", "jax", "scipy", "IPython")
+NEEDED = {"jax": {"jax", "scipy"}}  # by the backends themselves
 
 
 def configure_backend() -> None:
@@ -99,11 +101,24 @@ def prepare_backend(libraries: Iterable[str] = ("keras", "tensorflow")) -> None:
     backend = os.environ.get("KERAS_BACKEND")
     silence = without_chatter() if quiet else contextlib.nullcontext(2)
     new = [library for library in libraries if library not in sys.modules]
-    with silence as stderr, leaving_at_once(stderr), _hidden({*UNUSED} - {backend}):
+    hidden = {*UNUSED} - NEEDED.get(backend or "", set())
+    with silence as stderr, leaving_at_once(stderr), _hidden(hidden), _without_garbage_collection():
         for library in new:
             importlib.import_module(library)
     if new:  # modules stay: to look for garbage in them takes a short command a seventh of its time
         gc.freeze()
+
+
+@contextlib.contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Look for no garbage meanwhile: among a million objects that stay it takes a quarter of the imports."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 @contextlib.contextmanager
