@@ -7,7 +7,6 @@ import contextlib
 import difflib
 import errno
 import functools
-import io
 import itertools
 import json
 import math
@@ -20,7 +19,7 @@ import sys
 import time
 import typing
 
-from Utils.command import interrupt, programs
+from Utils.command import interrupt, programs, streams
 
 # No command and no user can do anything about these with another command line: no room, no permission, a
 # failing disk, a machine at its limits.
@@ -50,6 +49,7 @@ def command(main: collections.abc.Callable[..., int | None]) -> collections.abc.
     Exit codes: 0 done, 1 the work failed (`WorkError`, full disk, nothing can be printed), 2 wrong use
     (`UserError`, wrong flags, a place that the system refuses), 130 interrupted. A reader that closes the
     pipe early, as ``| head`` does, counts as done. All other exceptions pass through with their traceback.
+    Messages that stderr cannot take end no work; they are exit code 1 at its end, if nothing else is.
 
     An error of wrong use ends with the page of the documentation that explains the command. What the
     terminal's encoding cannot show is printed as an escape: no name of a file or tag ends a command.
@@ -59,68 +59,57 @@ def command(main: collections.abc.Callable[..., int | None]) -> collections.abc.
     @functools.wraps(main)
     def wrapped(argv: collections.abc.Sequence[str] | None = None) -> int:
         interrupt.take_over()
-        _open_what_is_closed()
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="backslashreplace")
-        if sys.stdout is None:  # closed by the shell, ``>&-``; Python would drop all output without a word
-            return _print_error("stdout is closed, so that nothing can be printed", 1)
-        try:
-            code = main(argv) or 0
-            _flush_stdout()
+        with streams.messages() as messages:
+            code = _exit_code_of(main, argv, page)
+            if messages.lost and code == 0:
+                reason = f"the work is done, but messages on stderr were lost: {messages.lost}"
+                return _print_error(reason, 1)
             return code
-        except SystemExit as stop:  # argparse: --help (0) and wrong flags (2)
-            return _exit_code(stop)
-        except UserError as error:
-            words = sys.argv[1:] if argv is None else argv
-            return _print_error(_with_page(str(error), page) + _missing_quotes(words), 2)
-        except WorkError as error:
-            return _print_error(error, 1)
-        except BrokenPipeError:
-            # At exit Python flushes stdout again and would print a second BrokenPipeError.
-            sys.stdout = None  # pyright: ignore[reportAttributeAccessIssue]  Python allows it
-            return 0
-        except OSError as error:
-            if error.errno is None:  # a library's own error, in the clothes of the system's
-                raise
-            return _print_error(_system_reason(error), 1 if is_of_the_machine(error) else 2)
-        except RuntimeError as error:
-            if not str(error).startswith(
-                "Symlink loop"
-            ):  # of pathlib before Python 3.13, where it is an OSError
-                raise
-            return _print_error(f"a link leads to itself: {str(error).partition(' from ')[2]}", 2)
-        except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
-            return interrupt.EXIT_CODE
 
     return wrapped
+
+
+def _exit_code_of(
+    main: collections.abc.Callable[..., int | None],
+    argv: collections.abc.Sequence[str] | None,
+    page: str | None,
+) -> int:
+    """Run a command; print its expected failure and return its exit code."""
+    if sys.stdout is None:  # closed by the shell, ``>&-``; Python would drop all output without a word
+        return _print_error("stdout is closed, so that nothing can be printed", 1)
+    try:
+        try:
+            code = main(argv) or 0
+        except SystemExit as stop:  # argparse's --help
+            code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        streams.flush_stdout()
+        return code
+    except UserError as error:
+        words = sys.argv[1:] if argv is None else argv
+        return _print_error(_with_page(str(error), page) + _missing_quotes(words), 2)
+    except WorkError as error:
+        return _print_error(error, 1)
+    except BrokenPipeError:
+        # At exit Python flushes stdout again and would print a second BrokenPipeError.
+        sys.stdout = None  # pyright: ignore[reportAttributeAccessIssue]  Python allows it
+        return 0
+    except OSError as error:
+        if error.errno is None:  # a library's own error, in the clothes of the system's
+            raise
+        return _print_error(_system_reason(error), 1 if is_of_the_machine(error) else 2)
+    except RuntimeError as error:
+        # Of pathlib before Python 3.13, where it is an OSError.
+        if not str(error).startswith("Symlink loop"):
+            raise
+        return _print_error(f"a link leads to itself: {str(error).partition(' from ')[2]}", 2)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return interrupt.EXIT_CODE
 
 
 def is_of_the_machine(error: BaseException) -> bool:
     """Whether the system refused what no other command line could get, such as room on a full disk."""
     return isinstance(error, OSError) and error.errno in _ENVIRONMENT_ERRNOS
-
-
-def _open_what_is_closed() -> None:
-    """Open the null device for stdin and stderr where a shell closed them (``2>&-``).
-
-    Else ``print(file=sys.stderr)`` would write to stdout, among the output, and the next file that is opened
-    would have their number and get what libraries write there.
-    """
-    if sys.stdin is None:
-        sys.stdin = pathlib.Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115  never closed
-    if sys.stderr is None:
-        sys.stderr = pathlib.Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
-
-
-def _flush_stdout() -> None:
-    """Flush here, where an error can be told; at exit Python would only print its traceback."""
-    try:
-        sys.stdout.flush()
-    except OSError as error:
-        error.filename = "stdout"
-        raise
 
 
 def _system_reason(error: OSError) -> str:
@@ -129,10 +118,6 @@ def _system_reason(error: OSError) -> str:
     # What a folder could not be made for, because a file has its name: "File exists" alone would puzzle.
     is_in_the_way = isinstance(error, FileExistsError) and not pathlib.Path(error.filename).is_dir()
     return f"{error.strerror}{', and is no folder' if is_in_the_way else ''}: {error.filename}"
-
-
-def _exit_code(stop: SystemExit) -> int:
-    return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
 
 
 def _with_page(message: str, page: str | None) -> str:
@@ -169,6 +154,10 @@ class Parser(argparse.ArgumentParser):
         kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(*args, **kwargs)
         self.register("type", pathlib.Path, _local_path)
+
+    def print_help(self, file: typing.Any = None) -> None:
+        """Print the help; argparse would take no notice where nothing can be printed."""
+        print(self.format_help(), end="", file=file or sys.stdout)
 
     def error(self, message: str) -> typing.NoReturn:
         """Raise a UserError with argparse's message, similar flags, and how to get help."""

@@ -1,0 +1,89 @@
+"""stdin, stdout and stderr of a command: closed ones, full ones, and letters that a terminal lacks.
+
+Output that is lost is no success. Messages that are lost end no work: a command whose log is on a full disk
+goes on, and only its exit code says so at the end.
+"""
+
+import contextlib
+import errno
+import io
+import os
+import pathlib
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+
+class Messages:
+    """Stands for stderr: what cannot be written is dropped, and ``lost`` says why.
+
+    A reader that closes its pipe early, as ``| head`` does, wants no more: that is not lost.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream, self._is_broken, self.lost = stream, False, ""
+
+    def write(self, text: str) -> int:
+        """Write text or drop it; return its length."""
+        with self._kept():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream."""
+        with self._kept():
+            self._stream.flush()
+
+    def close(self) -> None:
+        """Give stderr back; where it cannot be flushed, Python, which would fail at that, gets None."""
+        self._is_broken = False
+        self.flush()
+        sys.stderr = None if self._is_broken else self._stream  # pyright: ignore[reportAttributeAccessIssue]
+
+    @contextlib.contextmanager
+    def _kept(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._is_broken = True
+            if error.errno != errno.EPIPE:
+                self.lost = str(error.strerror)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def messages() -> Iterator[Messages]:
+    """Let a block print whatever letters there are, and go on where stderr takes no more."""
+    _open_what_is_closed()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    guard = Messages(sys.stderr)
+    sys.stderr = guard  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        yield guard
+    finally:
+        guard.close()
+
+
+def _open_what_is_closed() -> None:
+    """Open the null device for stdin and stderr where a shell closed them (``2>&-``).
+
+    Else ``print(file=sys.stderr)`` would write to stdout, among the output, and the next file that is opened
+    would have their number and get what libraries write there.
+    """
+    if sys.stdin is None:
+        sys.stdin = pathlib.Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115  never closed
+    if sys.stderr is None:
+        sys.stderr = pathlib.Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+
+
+def flush_stdout() -> None:
+    """Flush here, where an error can be told; at exit Python would only print its traceback."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        error.filename = "stdout"
+        raise
