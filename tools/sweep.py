@@ -154,6 +154,7 @@ class Training:
     def __init__(self) -> None:
         self.process: subprocess.Popen | None = None
         self.signal: int | None = None  # that asked to stop
+        self._is_forwarded = False
 
     @contextlib.contextmanager
     def receiving_signals(self) -> Iterator[None]:
@@ -171,6 +172,7 @@ class Training:
         self.signal = number
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(number)
+            self._is_forwarded = True
 
     def run(self, words: list[str], log: pathlib.Path) -> tuple[int, str | None]:
         """Run train.py with its output in ``log``; return its exit code and, if it failed, its error."""
@@ -182,6 +184,8 @@ class Training:
                 stdout=file, stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C reaches it through this process only, once
             )  # fmt: skip
+            if self.signal and not self._is_forwarded:  # it came while the training was being started
+                self._stop(self.signal, None)
             code = self.process.wait()
         if code == 0 or self.signal:
             return 0, None

@@ -271,12 +271,12 @@ def clocked(
         process = subprocess.Popen(words, cwd=ROOT, env=environment, stdout=output, stderr=output)
         try:
             while True:
-                reached = _cpu_seconds(process.pid)
+                # The lines first: what a line says has then been computed in the seconds that it gets.
+                lines = len(rows.read_text().splitlines()) - 1 if rows and rows.exists() else 0
+                clock += [_cpu_seconds(process.pid)] * (lines - len(clock))
                 ended, status, usage = os.wait4(process.pid, os.WNOHANG)
                 if ended:
                     break
-                lines = len(rows.read_text().splitlines()) - 1 if rows and rows.exists() else 0
-                clock += [reached] * (lines - len(clock))
                 time.sleep(POLL)
         except BaseException:
             process.kill()

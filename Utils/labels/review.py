@@ -82,8 +82,9 @@ class Review:
 
     def stands(self, row: int) -> str | None:
         """Return the answer to a question: this reviewer's decision, else the verdict, None if open."""
-        if row in self._own:
-            return self._own[row].decision
+        own = self._own.get(row)  # asked once: another thread may take it back meanwhile
+        if own is not None:
+            return own.decision
         return None if self.open[row] else VERDICTS[self.verdicts[row]]
 
     def last(self) -> list[int]:
@@ -171,10 +172,11 @@ class Review:
 
     def progress(self) -> dict[str, int]:
         """Return ``{"questions", "decided", "yes", "no", "unsure", "tags", "tags_done"}``."""
-        counts = dict(zip(VERDICTS, self.counts.sum(axis=0).tolist(), strict=True))
+        with self._lock:  # not between two counts of one decision
+            counts = dict(zip(VERDICTS, self.counts.sum(axis=0).tolist(), strict=True))
+            num_decided = int(len(self.open) - self.open_counts.sum())
+            num_done = int(np.count_nonzero(self.open_counts == 0))
         del counts["open"]
-        num_decided = int(len(self.open) - self.open_counts.sum())
-        num_done = int(np.count_nonzero(self.open_counts == 0))
         return {"questions": len(self.open), "decided": num_decided, **counts,
                 "tags": len(self.open_counts), "tags_done": num_done}  # fmt: skip
 

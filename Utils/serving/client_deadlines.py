@@ -22,7 +22,7 @@ from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask
 
 GRACE_SECONDS = 1.0  # that every client has, even while others wait for a place
-FINISH_SECONDS = 30.0  # that replies in progress have once the server is asked to end
+FINISH_SECONDS = 30  # that replies in progress have once the server is asked to end
 LINGER_BYTES = 1 << 28  # of a refused body that are read and thrown away, so that the client gets to read why
 
 
@@ -165,7 +165,8 @@ class DeadlineChannel(HTTPChannel):
         can overtake the reply. So the client is told that nothing more comes, and what it still sends is
         read. Another thread than the loop's, which finds the client gone, leaves the rest to the loop.
         """
-        if threading.get_ident() != self.server.loop_thread:
+        server: Any = self.server  # a DeadlineServer; waitress declares its base class
+        if threading.get_ident() != server.loop_thread:
             self.will_close = True
             return
         if self.lingers and self.connected:

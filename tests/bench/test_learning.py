@@ -66,15 +66,28 @@ def test_a_run_that_fails_leaves_no_result(tmp_path, monkeypatch):
     assert not (tmp_path / "one").exists()
 
 
-def test_cpu_seconds_are_those_of_the_process_and_not_of_the_clock(tmp_path):
-    rows = tmp_path / "rows.csv"
+def test_cpu_seconds_are_those_of_the_process_and_not_of_the_clock(tmp_path, monkeypatch):
+    rows, noticed, looks = tmp_path / "rows.csv", tmp_path / "noticed", []
     code = f"""
 import time, pathlib
 def burn(until):
     while time.process_time() < until: pass
-rows = pathlib.Path({str(rows)!r})
-burn(0.3); rows.write_text("head\\n1\\n"); time.sleep(0.5); burn(0.6); rows.write_text("head\\n1\\n2\\n")
+rows, noticed = pathlib.Path({str(rows)!r}), pathlib.Path({str(noticed)!r})
+burn(0.3); rows.write_text("head\\n1\\n")
+while not noticed.exists(): time.sleep(0.1)
+burn(0.6); rows.write_text("head\\n1\\n2\\n")
 """
+    measured = learning._cpu_seconds
+
+    def noticing(pid):
+        """The second time that the first line is there it has been read before this is called."""
+        seconds = measured(pid)
+        looks.append(rows.exists() and "1" in rows.read_text())
+        if looks[-2:] == [True, True]:
+            noticed.touch()
+        return seconds
+
+    monkeypatch.setattr(learning, "_cpu_seconds", noticing)
     clock, total = learning.clocked([sys.executable, "-c", code], tmp_path / "log.txt", rows)
     assert len(clock) == 2
     assert 0.1 <= clock[0] < clock[1] <= total < 1.0

@@ -2,20 +2,20 @@
 
 import contextlib
 import json
-import os
 import pathlib
-import signal
+import socket
 import subprocess
 import sys
 
 import pytest
 from helpers import small_releases
-from helpers.browser import launched, strict_page
+from helpers.browser import TIMEOUT, launched, strict_page
 from helpers.reviewed import QUESTIONS, make
 from helpers.servers import answering
 
 from tools import review_labels
 from Utils.labels import decisions, review_service
+from Utils.serving import http_server
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -50,27 +50,38 @@ class Process(Reviewed):
     """tools/review_labels.py as a process that can be killed and started again at the same address."""
 
     def __init__(self, folder):
-        self.folder, self.words, self.port = folder, [*make(folder), "--reviewer", "ann"], 0
+        self.folder, self.words = folder, [*make(folder), "--reviewer", "ann"]
+        # While the process is away nobody else gets its port: a second socket has it, which does not listen.
+        self.reserved = socket.socket()
+        self.reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.reserved.bind((http_server.LOOPBACK, 0))
 
     def start(self):
-        command = [sys.executable, "tools/review_labels.py", *self.words, "--port", str(self.port)]
-        self.process = subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-        self.address = self.process.stdout.readline().split()[0]
-        self.port = int(self.address.strip("/").rpartition(":")[2])
+        port = str(self.reserved.getsockname()[1])
+        command = [sys.executable, "tools/review_labels.py", *self.words, "--port", port]
+        with (self.folder / "said.txt").open("a") as said:
+            self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=said, text=True)
+        line = self.process.stdout.readline()
+        assert line.startswith("http"), (self.folder / "said.txt").read_text()
+        self.address = line.split()[0]
         return self
 
     def kill(self):
-        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.kill()
         self.process.communicate()
+
+    def end(self):
+        self.kill()
+        self.reserved.close()
 
 
 @pytest.fixture
 def process(tmp_path):
-    started = Process(tmp_path).start()
-    yield started
-    started.kill()
+    started = Process(tmp_path)
+    try:
+        yield started.start()
+    finally:
+        started.end()
 
 
 @pytest.fixture
@@ -319,11 +330,15 @@ def test_tags_and_where_to_go_on(page, server):
     page.keyboard.press("Escape")
     press(page, "y", (1000, 14))
     settled(page, 1)
+    page.keyboard.press("4")
+    page.locator("tbody td").nth(1).click()  # beside the link
+    assert shown(page) == (1000, 11)
 
 
 def test_on_a_phone_by_touch(browser, server):
     phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
     with contextlib.closing(browser.new_context(**phone)) as context:
+        context.set_default_timeout(TIMEOUT)
         page = context.new_page()
         for place in ("one", "grid", "image", "tags"):
             page.goto(f"{server.address}#{place}")
@@ -349,6 +364,7 @@ def test_on_a_phone_by_touch(browser, server):
 
 def test_a_link_followed_while_something_loads_is_not_lost(browser, server):
     with contextlib.closing(browser.new_page()) as page:
+        page.set_default_timeout(TIMEOUT)
         held = []
         page.route("**/api/tags?*", lambda route: held.append(route))  # a builtin has no room for its mark
         page.goto(f"{server.address}#tags")

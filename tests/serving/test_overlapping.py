@@ -16,13 +16,13 @@ def test_the_next_item_is_computed_while_this_one_is_used():
 
     found = []
     for item, result in overlapping.computed_ahead(square, range(4)):
-        assert began[min(item + 1, 3)].wait(10), "it was computed only when it was asked for"
+        assert began[min(item + 1, 3)].wait(60), "it was computed only when it was asked for"
         found.append((item, result))
     assert found == [(0, 0), (1, 1), (2, 4), (3, 9)]
 
 
 def test_two_workers_compute_two_items_at_a_time_and_results_keep_their_order():
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2, timeout=60)
 
     def square(number):
         both.wait()

@@ -239,8 +239,8 @@ def wait_for_images(service, number):
 
 
 def wait_until(condition):
-    """Wait until a condition holds, 20 s at most."""
-    until = time.monotonic() + 20
+    """Wait until a condition holds, a minute at most."""
+    until = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.01)
@@ -254,7 +254,7 @@ class Gate:
 
     def __call__(self, pixels):
         self.sizes.append(len(pixels))
-        assert self.go.wait(20)
+        assert self.go.wait(60)
         return np.repeat(pixels[:, :1, 0, 2] / 255, self.width, axis=1)
 
 
@@ -303,7 +303,7 @@ def test_decoding_has_a_deadline(release, monkeypatch):
     monkeypatch.setattr(
         codec,
         "prepare",
-        lambda data, *words, **more: (data == slow and answered.wait(20), prepare(data, *words, **more))[1],
+        lambda data, *words, **more: (data == slow and answered.wait(60), prepare(data, *words, **more))[1],
     )
     with started(release, timeout=0.2) as (_, client):
         assert client.post("/tag", data=slow, headers=HOST).status_code == 503  # while it is being decoded
@@ -330,6 +330,6 @@ def test_a_request_times_out(release):
         assert reply.status_code == 503
         assert "no answer within 0.2 s" in reply.json["error"]
         assert client.post("/tag", data=BLUE, headers=HOST).status_code == 503
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 50  # not until it is let go
         gate.go.set()
     assert sum(gate.sizes) <= 1  # what nobody waits for any more is not tagged

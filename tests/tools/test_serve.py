@@ -46,14 +46,17 @@ def test_sigterm_finishes_the_replies_in_progress(release):
         [sys.executable, "-c", SLOW, str(release), "--port", "0"],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    address = process.stdout.readline().split()[0]
-    assert address.startswith("http://127.0.0.1:")
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        reply = pool.submit(lambda: json.load(urllib.request.urlopen(f"{address}tag", BLUE, timeout=20)))
-        assert process.stdout.readline() == "tagging\n"
-        process.send_signal(signal.SIGTERM)
-        assert reply.result()["rating"] == "general"
-    out, err = process.communicate(timeout=20)
+    try:
+        address = process.stdout.readline().split()[0]
+        assert address.startswith("http://127.0.0.1:")
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            reply = pool.submit(lambda: json.load(urllib.request.urlopen(f"{address}tag", BLUE, timeout=60)))
+            assert process.stdout.readline() == "tagging\n"
+            process.send_signal(signal.SIGTERM)
+            assert reply.result()["rating"] == "general"
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 0, err
     assert "9 tags; thresholds: 0.35, characters 0.85" in err
     assert "Traceback" not in err

@@ -3,6 +3,7 @@
 import csv
 import os
 import signal
+import subprocess
 import threading
 import time
 
@@ -132,6 +133,22 @@ def test_sigterm_reaches_the_training_and_ends_the_sweep(grid, tmp_path, monkeyp
     assert [row["state"] for row in results(tmp_path)] == ["stopped", *["waiting"] * 5]
     assert len(list((tmp_path / "out").glob("*/saved"))) == 1
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_signal_that_comes_while_a_training_is_being_started_reaches_it(tmp_path, monkeypatch):
+    (tmp_path / "stub.py").write_text("import time\ntime.sleep(600)")
+    monkeypatch.setattr(tool, "TRAIN", tmp_path / "stub.py")
+    start, training = subprocess.Popen, tool.Training()
+
+    def interrupted(*words, **options):
+        process = start(*words, **options)
+        signal.raise_signal(signal.SIGTERM)
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", interrupted)
+    with training.receiving_signals():
+        assert training.run([], tmp_path / "log.txt") == (0, None)
+    assert training.process.returncode == -signal.SIGTERM
 
 
 def test_mistakes_end_the_sweep_before_any_training(grid, stub, tmp_path, capsys):

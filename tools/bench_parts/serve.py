@@ -37,6 +37,7 @@ NUM_LABELS = 2380
 MAX_TAGS = 32  # per picture; fresh weights would find a thousand
 MIN_REQUESTS = 3  # of a client in a round, and calls of a limit
 SLOW_INTERVAL = 2.0  # seconds between two bytes of a slow client
+CONNECT_SECONDS = 10.0  # that a slow client may take to connect
 
 PLACES = 64  # for pictures in the server, and the most requests at random times that are on their way
 Rates = dict[int, list[float]]  # {number of clients: of each round, or of each request}
@@ -233,7 +234,7 @@ def _slow_clients(address: str, count: int) -> Iterator[None]:
             while True:
                 with contextlib.suppress(OSError):
                     for _ in range(count - len(clients)):
-                        clients.append(socket.create_connection(place, timeout=SLOW_INTERVAL))
+                        clients.append(socket.create_connection(place, timeout=CONNECT_SECONDS))
                         clients[-1].sendall(b"POST /tag HTTP/1.1\r\nHost: slow\r\nX-slow: ")
                 if is_over.wait(SLOW_INTERVAL):
                     return

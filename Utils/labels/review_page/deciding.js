@@ -91,7 +91,8 @@ export async function begin() {
 
 // Other tabs may have decided meanwhile.
 export async function refresh() {
-  if (!state) return;
-  state = await ask("state").catch(() => state);
+  const before = state, now = before && await ask("state").catch(() => null);
+  if (!now || state !== before) return;  // a decision has brought a newer one
+  state = now;
   showProgress();
 }

@@ -209,8 +209,8 @@ const tags = {
     place(this.name);
     await delivered();
     const find = el("input", {type: "search", placeholder: "Find a tag", ariaLabel: "Find a tag", value: this.find,
-      oninput: event => { this.find = event.target.value; this.load(); }});
-    const order = el("select", {ariaLabel: "Order", onchange: event => { this.order = event.target.value; this.load(); }},
+      oninput: event => { this.find = event.target.value; this.load().catch(sayWhy); }});
+    const order = el("select", {ariaLabel: "Order", onchange: event => { this.order = event.target.value; this.load().catch(sayWhy); }},
       new Option("as in the audit", "audit"), new Option("most open first", "open"), new Option("by name", "name"));
     order.value = this.order;
     byId("main").replaceChildren(el("div", {className: "overview"}, el("div", {className: "tools"}, find, order),
@@ -224,8 +224,8 @@ const tags = {
     this.rows = more ? [...this.rows, ...reply.tags] : reply.tags;
     const rest = reply.total - this.rows.length;
     byId("rows").replaceChildren(...[parts.agreement(reply.agreement),
-      el("div", {className: "wide"}, parts.tagTable(this.rows, id => go("one", id))),
-      rest > 0 ? el("button", {type: "button", onclick: () => this.load(true)}, `${rest} more`) : null,
+      el("div", {className: "wide"}, parts.tagTable(this.rows, id => follow(`#one/${id}`))),
+      rest > 0 ? el("button", {type: "button", onclick: () => this.load(true).catch(sayWhy)}, `${rest} more`) : null,
     ].filter(part => part !== null));
   },
   decide() {},
@@ -318,12 +318,14 @@ async function act(work) {
   try {
     await work();
   } catch (error) {
-    say(error.message === "Failed to fetch" ? "The server does not answer." : error.message, true);
+    sayWhy(error);
   } finally {
     busy = false;
   }
   if (address !== null) follow(address);
 }
+
+const sayWhy = error => say(error.message === "Failed to fetch" ? "The server does not answer." : error.message, true);
 
 // A link is followed later where something loads: its address would be lost, for the page of what loads takes its place.
 function follow(hash) {

@@ -73,7 +73,7 @@ export function progressText(progress) {
     + (clear ? ` · ${percent(progress.yes / clear)} yes` : "");
 }
 
-// One row a tag; choose(tag_id) is called for a click.
+// One row a tag; choose(tag_id) is called for a click beside the link, which leads to the same.
 export function tagTable(rows, choose) {
   const head = ["tag", "decided", "of", "yes", "no", "unsure", "share of yes"].map(name => el("th", {}, name));
   const body = rows.map(row => {
@@ -81,7 +81,7 @@ export function tagTable(rows, choose) {
     const cells = [row.questions - row.open, row.questions, row.yes, row.no, row.unsure].map(value =>
       el("td", {}, number(value)));
     const share = clear ? [el("meter", {value: row.yes / clear}), el("span", {}, percent(row.yes / clear))] : ["–"];
-    return el("tr", {className: row.open ? "" : "done", onclick: () => choose(row.tag_id)},
+    return el("tr", {className: row.open ? "" : "done", onclick: event => event.target === link || choose(row.tag_id)},
       el("td", {className: "name"}, link, el("small", {}, row.category)), ...cells,
       el("td", {className: "share"}, ...share));
   });
