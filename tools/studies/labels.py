@@ -9,13 +9,14 @@ each, on as many pictures, and is scored by the true tags of the test posts, at 
 losses    25% missing at random, seed 0: every loss; no label missing, for comparison
 labels    the same: labels of the audit unknown, soft labels of a teacher, repeat factors
 seeds     summed BCE, the best losses and these with seeds 1 and 2
-pairs     the best losses together with these
+pairs     the best loss together with these
 mixup     25% missing at random: summed BCE, focal loss, ASL with MixUp 0.8, with and without the
           classifier's prior
 people    25% missing as people miss them
+rates     the same: how many labels LL-R rejects
 shares    10% and 40% missing at random
-frequency the same and the next, with thresholds that fall with a tag's frequency
-unseen    two drawn boorus that chose nothing, 25% missing as people miss them; the same without a gap
+unseen    two drawn boorus that chose nothing, 25% missing as people miss them, and none missing
+frequency 25% missing as people miss them, on all three boorus: thresholds that fall with a tag's frequency
 
 A run that is there is not trained again, so the command continues where it was stopped; --report only writes
 the table and the figure of what is there: results/labels/ with runs.csv, differences.csv, differences.svg.
@@ -57,6 +58,8 @@ LOSSES = {
 }
 # For LL-R on the first booru the best macro F1 of all that cost no micro F1.
 FREQUENCY, EXPONENT = "+frequency", 0.3
+RATES = {f"ll_r-{rate}": f"--loss ll_r --ll-r-delta-rel {rate}" for rate in ("0.35", "0.5", "0.65", "1.0")}
+BEST_RATE = "ll_r-0.5"
 BEST = ("ll_r", "hill", "asl")  # by the part losses, beside summed BCE
 LABELS = {
     "audit": "--unknown-labels {labels}/audit.csv",
@@ -67,7 +70,7 @@ FINDING = ("bce", "focal", "asl")  # the original author's: with MixUp 0.8 summe
 MIXUP, PRIOR = "--mixup-alpha 0.8", {"": "--prior-bias", "-zero": "--no-prior-bias"}
 RANDOM, PEOPLE, COMPLETE = Noise("random", 25), Noise("people", 25), Noise("random", 0)
 TUNED, UNSEEN = World("faces", 0), (World("faces", 1), World("scenes", 0))
-PARTS = ("losses", "labels", "seeds", "pairs", "mixup", "people", "shares", "unseen", "frequency")
+PARTS = ("losses", "labels", "seeds", "pairs", "mixup", "people", "rates", "shares", "unseen", "frequency")
 FOLDS = 2
 
 
@@ -109,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def plan(part: str) -> Iterator[Trial]:
     """Yield the runs of a part of the study."""
     best = {name: LOSSES[name] for name in (BASE, *BEST)}
-    pairs = {f"{loss}+{name}": f"{LOSSES[loss]} {LABELS[name]}" for loss in BEST for name in LABELS}
+    pairs = {f"{BEST[0]}+{name}": f"{LOSSES[BEST[0]]} {words}" for name, words in LABELS.items()}
     labels = {f"{BASE}+{name}": words for name, words in LABELS.items()}
     if part == "losses":
         yield from _trials(LOSSES)
@@ -129,16 +132,26 @@ def plan(part: str) -> Iterator[Trial]:
             yield from _trials(named)
     if part == "people":
         yield from _trials({**best, **labels}, PEOPLE)
+    if part == "rates":
+        yield from _trials(RATES, PEOPLE)
     if part == "shares":
         for share in (10, 40):
             yield from _trials(best, Noise("random", share))
     if part == "unseen":
         for world in UNSEEN:
-            yield from _trials({**best, **labels, **pairs}, PEOPLE, world=world)
+            methods = {**best, **labels, **pairs, BEST_RATE: RATES[BEST_RATE]}
+            yield from _trials(methods, PEOPLE, world=world)
             yield Trial(world, COMPLETE, BASE, LOSSES[BASE])
+            for seed in (1, 2):
+                compared = {BASE: LOSSES[BASE], BEST_RATE: RATES[BEST_RATE]}
+                yield from _trials(compared, PEOPLE, world=world, seed=seed)
     if part == "frequency":
         for world in (TUNED, *UNSEEN):
-            yield from _trials({loss + FREQUENCY: "" for loss in (BASE, "ll_r")}, PEOPLE, world=world)
+            methods = {name + FREQUENCY: "" for name in (BASE, "ll_r", BEST_RATE)}
+            yield from _trials(methods, PEOPLE, world=world)
+        for world in UNSEEN:
+            for seed in (1, 2):
+                yield from _trials({BEST_RATE + FREQUENCY: ""}, PEOPLE, world=world, seed=seed)
 
 
 def _trials(
