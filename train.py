@@ -23,7 +23,7 @@ from Utils.images.augmentation import Augmentation
 from Utils.recipe import command_line, initial_weights
 from Utils.recipe.initial_weights import Source, TagMatch
 from Utils.recipe.recipe import Recipe
-from Utils.training import console
+from Utils.training import console, stopping
 from Utils.training.run_folder import Run, as_recorded
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ ARCHITECTURE = "architecture.json"  # of a run that takes its model from --init-
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     """Train as the command line says; return the exit code."""
-    with console.exit_on_sigterm():
+    with stopping.exit_on_sigterm():
         prepare = prepare_compiler if command_line.names_topology(argv) else prepare_backend
         functions = (deferred(function, prepare) for function in command_line.FUNCTIONS)
         name, arguments = command_line.parse(argv, *functions)
@@ -375,7 +375,7 @@ def _fit(experiment: "Experiment", body: "Freezing", run: Run, name: str) -> int
         with tracking as opened_trackers:
             training = loop.TrainingLoop(experiment, run, body, evaluate, export, opened_trackers, measured)
             training.fit()
-    except loop.Stopped as stopped:
+    except stopping.Stopped as stopped:
         console.say(f"{stopped}; the same command continues")
         return 0 if stopped.signal == signal.SIGTERM else 128 + stopped.signal
     closing.say(experiment, run, training.selected_by)

@@ -1,10 +1,7 @@
 """Progress lines of a training run, on stderr; of several hosts only the first prints."""
 
-import contextlib
-import signal
 import sys
-from collections.abc import Iterator, Mapping
-from types import FrameType
+from collections.abc import Mapping
 from typing import Any
 
 from Utils.training import diagnosis
@@ -31,21 +28,6 @@ def silence() -> None:
     """Print nothing in this process from now on, because it is not the first host."""
     global _silent
     _silent = True
-
-
-@contextlib.contextmanager
-def exit_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the command without an error; the training loop alone has a state to save."""
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        say("stopped by SIGTERM, nothing is lost; the same command continues")
-        raise SystemExit(0)
-
-    previous = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous or signal.SIG_DFL)  # None: it was not set from Python
 
 
 def opening_line(facts: Mapping[str, Any], has_validation: bool) -> str:

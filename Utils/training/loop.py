@@ -11,15 +11,22 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from types import FrameType
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 
 from Utils.command.cli import WorkError
 from Utils.recipe import durations, initial_weights
-from Utils.training import checkpoint_savers, checkpoints, console, diagnosis, history, weight_sharding
+from Utils.training import (
+    checkpoint_savers,
+    checkpoints,
+    console,
+    diagnosis,
+    history,
+    stopping,
+    weight_sharding,
+)
 from Utils.training.experiment import Experiment
 from Utils.training.freezing import Freezing
 from Utils.training.goodput import Goodput
@@ -30,14 +37,6 @@ from Utils.training.trackers import Tracker
 
 LINE_EVERY = 30.0  # seconds between lines within an epoch where stderr is no terminal
 CHECK_EVERY = 5.0  # seconds between checks of the loss: each one makes an accelerator wait for the host
-
-
-class Stopped(Exception):  # noqa: N818  nothing went wrong
-    """A signal asked to stop training; the state is saved."""
-
-    def __init__(self, number: int, step: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name} after step {step}")
-        self.signal = number
 
 
 class TrainingLoop(keras.callbacks.Callback):
@@ -106,7 +105,8 @@ class TrainingLoop(keras.callbacks.Callback):
     def fit(self) -> None:
         """Train until the recipe's last epoch.
 
-        Raises Stopped after SIGTERM or SIGINT, with the state saved, and WorkError if the loss diverges.
+        Raises `stopping.Stopped` after SIGTERM or SIGINT, with the state saved; WorkError if the loss
+        diverges.
         """
         with contextlib.ExitStack() as stack:
             stack.callback(self.saver.wait)  # however training ends, a save that has begun is finished
@@ -152,31 +152,18 @@ class TrainingLoop(keras.callbacks.Callback):
 
     # Stopping and continuing
 
-    @contextlib.contextmanager
-    def _signals_as_requests(self) -> Iterator[None]:
-        """Let SIGTERM (a preempted machine) and the first Ctrl-C ask to stop after the present step.
+    def _signals_as_requests(self) -> contextlib.AbstractContextManager[None]:
+        """Let signals ask to stop after the present step: ``on_train_batch_begin`` saves and stops.
 
-        A handler may run in the middle of a step, when there is no state to save. So it only notes the
-        request, and ``on_train_batch_begin`` saves and stops. Of several hosts all have to stop after the
-        same step, or the others would wait for gradients forever: see ``Devices.should_stop``.
+        Of several hosts all have to stop after the same step, or the others would wait for gradients forever:
+        there JAX catches SIGTERM, and lets the hosts agree on a step (`Devices.should_stop`).
         """
-        if self.devices.host[1] > 1:  # there JAX catches SIGTERM, and lets the hosts agree on a step
-            yield
-            return
-        handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+        if self.devices.host[1] > 1:
+            return contextlib.nullcontext()
+        return stopping.signals_as_requests(self._request_stop)
 
-        def request_stop(number: int, frame: FrameType | None) -> None:
-            self.stop_signal = number
-            console.say(f"{signal.Signals(number).name}: stopping after this step")
-            signal.signal(signal.SIGINT, handlers[signal.SIGINT])  # a second Ctrl-C ends at once
-
-        try:
-            for number in handlers:
-                signal.signal(number, request_stop)
-            yield
-        finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
+    def _request_stop(self, number: int) -> None:
+        self.stop_signal = number
 
     def _resume(self) -> int:
         """Read the newest valid checkpoint; return the step it was written after, 0 for a new run."""
@@ -234,7 +221,7 @@ class TrainingLoop(keras.callbacks.Callback):
 
     def _stop_if_requested(self) -> None:
         if self.stop_signal:
-            raise Stopped(self.stop_signal, self.step)
+            raise stopping.Stopped(self.stop_signal, self.step)
 
     # Within an epoch
 

@@ -12,7 +12,7 @@ import pytest
 
 from Utils.command.cli import WorkError
 from Utils.recipe.recipe import Recipe
-from Utils.training import checkpoints, loop, losses
+from Utils.training import checkpoints, loop, losses, stopping
 from Utils.training.devices import Devices
 from Utils.training.freezing import Freezing
 from Utils.training.history import History
@@ -154,13 +154,13 @@ def test_a_run_that_was_stopped_and_continued_ends_with_the_same_bits(whole, tmp
     session = Session(tmp_path / "cut", epochs=3)
     begin = session.loop.on_train_batch_begin
 
-    def stopping(batch, logs=None):
+    def signaled(batch, logs=None):
         if session.loop.fit_start + batch == stop_at:
             signal.raise_signal(signal.SIGTERM)
         return begin(batch, logs)
 
-    session.loop.on_train_batch_begin = stopping
-    with pytest.raises(loop.Stopped, match=r"SIGTERM after step \d+") as stopped:
+    session.loop.on_train_batch_begin = signaled
+    with pytest.raises(stopping.Stopped, match=r"SIGTERM after step \d+") as stopped:
         session.fit()
     assert stopped.value.signal == signal.SIGTERM
     step = session.state()[0]
@@ -184,7 +184,7 @@ def test_a_loss_knows_its_epoch_also_after_a_resume(tmp_path):
             seen.append((session.loop.step // STEPS, session.loss.epoch))
 
         session.loop.on_train_batch_begin = looking
-        with contextlib.suppress(loop.Stopped):
+        with contextlib.suppress(stopping.Stopped):
             session.fit()
         return seen
 
