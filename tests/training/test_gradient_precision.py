@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from Utils.command.cli import WorkError
 from Utils.training import gradient_precision
 
 X = np.random.default_rng(0).normal(size=(64, 6)).astype("float32")
@@ -71,3 +72,30 @@ def test_on_tensorflow_nothing_has_to_be_done():
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     gradient_precision.apply(model, "float32")
     assert "train_step" not in vars(model)
+
+
+def test_a_step_in_which_nothing_can_be_changed_is_an_error():
+    gradient = jax.grad(loss)
+    with pytest.raises(WorkError, match=f"JAX {jax.__version__} traces it: no gradient in half precision"):
+        gradient_precision.rewritten(gradient, {(3, 3)}, must_change=True)(WEIGHTS, X)
+    gradient_precision.rewritten(gradient, {(3, 3)})(WEIGHTS, X)
+
+
+def test_a_program_that_is_not_known_is_an_error(monkeypatch):
+    monkeypatch.setattr(gradient_precision, "CALLS", ("dot_general",))
+    with pytest.raises(WorkError, match="traces it: KeyError: 'jaxpr'. --gradient-dtype compute"):
+        gradient_precision.rewritten(jax.grad(loss), SHAPES)(WEIGHTS, X)
+
+
+@pytest.mark.parametrize(("dtype", "expected"), [("bfloat16", True), ("float32", False)])
+def test_only_layers_in_half_precision_need_a_change(monkeypatch, dtype, expected):
+    """A float32 head on a frozen body has no gradient to change."""
+    needs = []
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    monkeypatch.setattr(gradient_precision, "rewritten", lambda step, shapes, must: needs.append(must))
+    policy = "mixed_bfloat16" if dtype == "bfloat16" else "float32"
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, dtype="mixed_bfloat16"),
+                              keras.layers.Dense(1, dtype=policy)])  # fmt: skip
+    model.layers[0].trainable = False
+    gradient_precision.apply(model, "float32")
+    assert needs == [expected]
