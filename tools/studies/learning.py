@@ -21,6 +21,7 @@ import Utils.command.interrupt  # noqa: F401  first: imports take long
 
 import argparse
 import dataclasses
+import itertools
 import pathlib
 import sys
 import time
@@ -33,13 +34,14 @@ from Utils.command.cli import Parser, WorkError, command, number
 from Utils.command.machine import require_linux
 from Utils.files import csv_tables
 from Utils.files.atomic import replacing
-from Utils.recipe.recipe import load_recipe
+from Utils.recipe.recipe import Recipe, load_recipe
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "results" / "learning"
 EMOJI, DRAWN = ("unseen_vendor", "unseen_emoji"), {"faces": (), "scenes": ("--style", "scenes")}
 PEER = "resnet10t"  # of some 5 million weights, about as costly as `small`
 FULL, EVALUATIONS = 48_640, 8
+SIDES = ("ours", "timm")
 RATES = {"ours": (7.5e-4, 1.5e-3, 3e-3), "timm": (3e-3, 6e-3, 1.2e-2)}
 BEST = {"ours": 1.5e-3, "timm": 1.2e-2}  # by the part grid
 OTHERS = ("convnext_atto", "mobilenetv4_conv_small", "regnety_002", "vit_tiny_patch16_224")
@@ -101,43 +103,44 @@ def plan(
     part: str, folder: pathlib.Path, seeds: int = 3, presentations: Sequence[int] = (FULL,)
 ) -> Iterator[Run]:
     """Yield the runs of a part of the study; seeds and presentations are those of the part confirm."""
-    vendor = str(folder / EMOJI[0])
-    small = load_recipe("small")
+    vendor, small = str(folder / EMOJI[0]), load_recipe("small")
     third = learning.with_presentations(small, FULL // 3, 4)
     if part == "steps":
-        for name, (model_options, has_prior) in STEPS.items():
-            recipe = dataclasses.replace(third, model_options=model_options, prior_bias=has_prior)
-            run = learning.make_run("ours", vendor, recipe, 3e-3, 0)
-            yield dataclasses.replace(run, name=f"{run.name}-{name}", model=f"{run.model} {name}")
+        yield from _steps(vendor, third)
     if part == "grid":
-        for side in ("ours", "timm"):
-            for rate in RATES[side]:
-                yield learning.make_run(side, vendor, third, rate, 0, PEER)
+        for side in SIDES:
+            yield from (learning.make_run(side, vendor, third, rate, 0, PEER) for rate in RATES[side])
     if part == "others":
-        for peer in OTHERS:
-            for rate in (1e-3, 3e-3):
-                yield learning.make_run("timm", vendor, third, rate, 0, peer)
+        for peer, rate in itertools.product(OTHERS, (1e-3, 3e-3)):
+            yield learning.make_run("timm", vendor, third, rate, 0, peer)
     if part == "confirm":
         for images in presentations:
             points = EVALUATIONS if images >= FULL // 2 else EVALUATIONS // 2
             recipe = learning.with_presentations(small, images, points)
-            for seed in range(seeds):
-                for name in EMOJI:
-                    for side in ("ours", "timm"):
-                        yield learning.make_run(side, str(folder / name), recipe, BEST[side], seed, PEER)
+            for seed, name, side in itertools.product(range(seeds), EMOJI, SIDES):
+                yield learning.make_run(side, str(folder / name), recipe, BEST[side], seed, PEER)
     if part == "drawn":
         recipe = learning.with_presentations(small, FULL // 2, EVALUATIONS)
-        for name in DRAWN:
-            for side in ("ours", "timm"):
-                yield learning.make_run(side, str(folder / name), recipe, BEST[side], 0, PEER)
+        for name, side in itertools.product(DRAWN, SIDES):
+            yield learning.make_run(side, str(folder / name), recipe, BEST[side], 0, PEER)
     if part == "same":
-        recipe = learning.with_presentations(small, FULL // 10, 4)
-        # Without the prior on our side: timm's classifiers start at 0, and networks are compared here.
-        recipe = dataclasses.replace(recipe, prior_bias=False)
-        for peer, rate in SAME.items():
-            shape = learning.LIKE_TIMM.get(peer) or _shape_of_timm(peer)
-            for side in ("ours", "timm"):
-                yield learning.make_run(side, vendor, recipe, rate, 0, peer, shape)
+        yield from _same(vendor, learning.with_presentations(small, FULL // 10, 4))
+
+
+def _steps(dataset: str, recipe: Recipe) -> Iterator[Run]:
+    for name, (model_options, has_prior) in STEPS.items():
+        changed = dataclasses.replace(recipe, model_options=model_options, prior_bias=has_prior)
+        run = learning.make_run("ours", dataset, changed, 3e-3, 0)
+        yield dataclasses.replace(run, name=f"{run.name}-{name}", model=f"{run.model} {name}")
+
+
+def _same(dataset: str, recipe: Recipe) -> Iterator[Run]:
+    # Without the prior on our side: timm's classifiers start at 0, and networks are compared here.
+    recipe = dataclasses.replace(recipe, prior_bias=False)
+    for peer, rate in SAME.items():
+        shape = learning.LIKE_TIMM.get(peer) or _shape_of_timm(peer)
+        for side in SIDES:
+            yield learning.make_run(side, dataset, recipe, rate, 0, peer, shape)
 
 
 def _shape_of_timm(peer: str) -> Shape:
@@ -150,28 +153,32 @@ def _shape_of_timm(peer: str) -> Shape:
 def make_datasets(folder: pathlib.Path, needed: set[str], options: argparse.Namespace) -> None:
     """Make and pack the sets of pictures that are not there."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in EMOJI:
-        if str(folder / name) not in needed or (folder / name / "train").is_dir():
+    for name in (*EMOJI, *DRAWN):
+        dataset = folder / name
+        if str(dataset) not in needed or (dataset / "train").is_dir():
             continue
-        emoji = folder / "emoji"
-        if not emoji.exists():
-            packages = options.packages or str(folder / "packages")
-            _tool("tools/studies/make_emoji.py", emoji, "--cache", packages)
-        words = [emoji / f"{name}.toml", "--source", "sidecars", "--from", emoji / "pictures"]
-        _pack(words, folder / name, emoji / "pictures")
-    for name, flags in DRAWN.items():
-        if str(folder / name) not in needed or (folder / name / "train").is_dir():
-            continue
-        booru = folder / f"booru-{name}"
-        if not booru.exists():
-            _tool("tools/make_demo_booru.py", booru, *flags)
-        words = [booru / "definition.toml", "--source", "fire-eggs", "--from", booru / "danbooru.db"]
-        _pack([*words, "--images", booru / "512px"], folder / name, booru / "512px")
+        packages = options.packages or folder / "packages"
+        words, images = _drawn(folder, name) if name in DRAWN else _emoji(folder, name, packages)
+        _tool("tools/select_tags.py", *words, "-o", dataset, "--overwrite")
+        _tool("tools/write_records.py", dataset, "--images", images)
 
 
-def _pack(words: Sequence[object], dataset: pathlib.Path, images: pathlib.Path) -> None:
-    _tool("tools/select_tags.py", *words, "-o", dataset, "--overwrite")
-    _tool("tools/write_records.py", dataset, "--images", images)
+def _emoji(folder: pathlib.Path, name: str, packages: object) -> tuple[list[object], pathlib.Path]:
+    """Make the emoji if they are not there; return words for select_tags, and where the pictures are."""
+    emoji = folder / "emoji"
+    if not emoji.exists():
+        _tool("tools/studies/make_emoji.py", emoji, "--cache", packages)
+    pictures = emoji / "pictures"
+    return [emoji / f"{name}.toml", "--source", "sidecars", "--from", pictures], pictures
+
+
+def _drawn(folder: pathlib.Path, name: str) -> tuple[list[object], pathlib.Path]:
+    """Draw a booru if it is not there; return as `_emoji` does."""
+    booru = folder / f"booru-{name}"
+    if not booru.exists():
+        _tool("tools/make_demo_booru.py", booru, *DRAWN[name])
+    images, source = booru / "512px", ("--source", "fire-eggs", "--from", booru / "danbooru.db")
+    return [booru / "definition.toml", *source, "--images", images], images
 
 
 def _tool(*words: object) -> None:
