@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from Utils.training.experiment import Experiment
     from Utils.training.freezing import Freezing
 
-ARCHITECTURE = "architecture.json"  # of a run that takes its model from --init-from, not from the recipe
-
 
 @command
 def main(argv: Sequence[str] | None = None) -> int:
@@ -194,14 +192,9 @@ def _models(
     from Models import transfer
 
     sizes = {"image_size": recipe.image_size, "num_labels": dataset.num_labels}
-    architecture = None
-    if source and (not recipe.model or (source.is_taken_over and (source.file / ARCHITECTURE).exists())):
-        # As the run has recorded it, or like that of the source's file.
-        architecture = (
-            (source.file / ARCHITECTURE).read_text(encoding="utf-8")
-            if source.is_taken_over
-            else transfer.adapted_json(source.file, **sizes, dtype_policy=recipe.dtype_policy)
-        )
+    architecture = source and source.architecture
+    if source and not (architecture or recipe.model):
+        architecture = transfer.adapted_json(source.file, **sizes, dtype_policy=recipe.dtype_policy)
     keras.utils.set_random_seed(recipe.seed)
     keras.config.set_dtype_policy(recipe.dtype_policy)
     Models.set_attention_implementation(recipe.attention_implementation)
@@ -394,7 +387,7 @@ def _save_first_state(
         return
     console.say(f"weights of {source.file}: {match.text}")
     if not experiment.recipe.model or transfer.has_moved_groups(experiment.model):
-        with atomic.replacing(run.folder / ARCHITECTURE) as beside:
+        with atomic.replacing(run.folder / initial_weights.ARCHITECTURE) as beside:
             beside.write_text(transfer.to_json(experiment.model), encoding="utf-8")
     initial_weights.write_origin(run.folder, experiment.recipe, source, match, scores, experiment.pictures)
 

@@ -22,6 +22,7 @@ from Utils.recipe.recipe import RECIPE_FILE, Recipe, fields_shape, read_recipe, 
 from Utils.tags import tag_list
 
 ORIGIN_FILE = "initialization.json"  # in the folder of a run that began with weights
+ARCHITECTURE = "architecture.json"  # likewise, where the model is the source's, not one that the recipe names
 TAGS_FILE = "selected_tags.csv"
 TIMM_FILES = ("config.json", "model.safetensors")
 KINDS = "a run folder, a .keras file, a release, a timm folder or a model on the hub (owner/name)"
@@ -50,6 +51,12 @@ class Source:
     def is_taken_over(self) -> bool:
         """Whether a run has already copied its weights, so that the run's checkpoints hold them."""
         return self.recorded is not None
+
+    @property
+    def architecture(self) -> str | None:
+        """The model as JSON, as the run that began with these weights has recorded it; None: it has not."""
+        path = self.file / ARCHITECTURE
+        return path.read_text(encoding="utf-8") if self.is_taken_over and path.exists() else None
 
     @property
     def built_as(self) -> tuple[str, dict[str, Any]] | None:

@@ -137,6 +137,9 @@ def test_a_run_continues_when_the_model_it_began_with_is_gone(tmp_path):
     (folder / "best.keras").unlink()
     again = initial_weights.resolve(folder, "best", run_dir)
     assert again.is_taken_over and again.file == run_dir
+    assert again.architecture is None
+    (run_dir / "architecture.json").write_text("{}")
+    assert (again.architecture, source.architecture) == ("{}", None)
     assert again.pictures is not None and again.pictures.tolist() == [5, 0, 31]
     assert initial_weights.match_tags(again, tags("a", "b", "c")).rows.tolist() == [0, 2, -1]
     with pytest.raises(UserError, match="a list of 3 tags; the dataset has 4. Give another --run-dir"):
