@@ -205,11 +205,9 @@ def pack(
     if options.images:
         place = posts.open_images(options.images, options.dataset, options.images_given)
         if len(own) >= COPIED_FROM:
-            rows = np.concatenate([shard.rows for shard in own])
-            paths = [path for _, path, _ in posts.at(rows)]
-            place = parquet_copy.copied(
-                place, paths, folder / packing.PROGRESS / f"{parquet_copy.FOLDER}{index}"
-            )
+            paths = posts.paths(np.concatenate([shard.rows for shard in own]))
+            copies = folder / packing.PROGRESS / f"{parquet_copy.FOLDER}{index}"
+            place = parquet_copy.readable_in_any_order(place, paths, copies)
     if reused:
         reused.verify()
     how = (options.check, options.max_pixels, options.frames)

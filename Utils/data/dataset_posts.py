@@ -78,6 +78,13 @@ class Posts:
                 paths[place], labels[place] = path, indexes
         yield from zip(self.ids[rows].tolist(), paths, labels, strict=True)
 
+    def paths(self, rows: np.ndarray) -> Iterator[list[str]]:
+        """Yield the paths of the posts of some rows, block by block, in the order of the file."""
+        is_asked = np.zeros(len(self.ids), bool)
+        is_asked[rows] = True
+        for block, mask in zip(self._blocks, np.split(is_asked, self._ends[:-1]), strict=True):
+            yield block["path"].filter(pa.array(mask)).to_pylist()
+
     def open_images(self, images: str, beside: AnyPath, given: bool = True) -> Place:
         """Return the place of pictures that ``images`` names, its index kept beside an output.
 

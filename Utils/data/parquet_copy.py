@@ -1,86 +1,102 @@
-"""Pictures of Parquet files, copied once in the order of their rows, so that any order can be read then.
+"""Pictures of Parquet files under other places, so that they can be read in any order.
 
 A row of a Parquet file costs its row group, some hundred pictures, and shards take posts in random order:
-each shard would read nearly the whole place. So the pictures of the posts are written to tar files beside the
-notes of the shards, one for each Parquet file, by one pass; packing reads those, and they go with the notes.
+each shard would read nearly the whole place. Where the values of a file lie in it as they are, which one pass
+over their lengths says, they are read there. Others, compressed as most were until 2026, are copied once, in
+the order of their rows, to files beside the notes of the shards, which go with the notes: value after value,
+each behind its length.
 """
 
 import pathlib
-import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
 
-from Utils.command.cli import progress
-from Utils.files import archive_index, archive_scan
+from Utils.command.cli import UserError, progress
+from Utils.files import archive_index, parquet_members
+from Utils.files.archive_index import ArchiveIndex
+from Utils.files.archive_scan import PARQUET, PARQUET_PLAIN, SCHEMA
 from Utils.files.atomic import absolute, replacing
-from Utils.images import codec, places
+from Utils.files.parquet_members import ParquetError
+from Utils.files.ranges import RangeReader
 from Utils.images.places import Place
 
 FOLDER = "pictures"
+_LENGTH = 4  # bytes before each value, as in Parquet
+_ABSENT = 2**32 - 1
 
 
-def copied(place: Place, members: Sequence[str], folder: pathlib.Path) -> Place:
-    """Return a place of the same members that can be read in any order.
+def readable_in_any_order(place: Place, names: Iterable[Sequence[str]], folder: pathlib.Path) -> Place:
+    """Return a place from which members can be read in any order.
 
     Args:
         place: of the pictures; one without Parquet files is returned as it is.
-        members: that will be read.
-        folder: where the copies are written. Those that an earlier run wrote are used.
+        names: the members that will be read, in blocks.
+        folder: where copies are written. Those that an earlier run wrote are used.
 
-    Raises UserError where the Parquet files are damaged.
+    Members of a damaged row group keep their place: reading them says what is wrong. Raises UserError where a
+    Parquet file is damaged as a whole.
     """
-    members = [member for member, is_there in zip(members, place.has(members), strict=True) if is_there]
-    order = place.reading_order(members)
-    if order is None:
+    archived = place.archived(names)
+    if archived is None:
         return place
-    by_archive: dict[str, list[str]] = {}
-    for row in order:
-        by_archive.setdefault(_archive_of(members[row]), []).append(members[row])
-    tables = []
-    for number, archive in enumerate(progress(sorted(by_archive), label="copied", unit="Parquet files")):
-        path = folder / f"{number:05d}.tar"
-        if not path.is_file():
-            _write(place, by_archive[archive], path)
-        table, _ = archive_scan.index_archive(absolute(path), "")
-        tables.append(_renamed(table, by_archive[archive], number))
-    names = tuple(f"{number:05d}.tar" for number in range(len(tables)))
-    table, prefixes = pa.concat_tables(tables), [""] * len(names)
-    return places.of_index(archive_index.of_table(absolute(folder), names, table, prefixes=prefixes))
+    index, rows = archived
+    table = index.members(np.unique(rows))
+    columns = {name: table[name].to_numpy().copy() for name in SCHEMA.names if name != "name"}
+    archives = _move(index, columns, folder)
+    table = pa.table(
+        [pa.array(columns[name]) if name in columns else table[name] for name in SCHEMA.names], schema=SCHEMA
+    )
+    paths, prefixes = [*index.archives, *archives], [*index.prefixes, *archives.values()]
+    return place.with_archives(archive_index.of_table(index.root, paths, table, prefixes=prefixes))
 
 
-def _archive_of(member: str) -> str:
-    """Return the path of the Parquet file that a member is in, "" where it is the place itself."""
-    end = member.lower().find(".parquet/")
-    return member[:end] if end >= 0 else ""
+def _move(index: ArchiveIndex, columns: dict[str, np.ndarray], folder: pathlib.Path) -> dict[str, str]:
+    """Write the new places of rows of Parquet files into the columns.
+
+    Returns ``{path: prefix of its members}`` of the copies, which follow the archives of the index.
+    """
+    copies: dict[str, str] = {}
+    numbers = np.unique(columns["archive"][columns["kind"] == PARQUET]).tolist()
+    for number in progress(numbers, label="prepared", unit="Parquet files"):
+        path = index.archive_path(number)
+        places = np.flatnonzero((columns["archive"] == number) & (columns["kind"] == PARQUET))
+        try:
+            positions = parquet_members.plain_positions(RangeReader(path))
+            if positions is not None:
+                columns["offset"][places], columns["size"][places] = positions[columns["offset"][places]].T
+                columns["kind"][places] = PARQUET_PLAIN
+                continue
+            copy = folder / f"{number:05d}.values"
+            if not copy.is_file():
+                _copy(parquet_members.row_reader(path), columns["offset"][places].tolist(), copy)
+        except ParquetError as error:
+            raise UserError(f"{path} cannot be read as pictures: {error}") from error
+        positions = _positions(copy, len(places))
+        is_there = positions[:, 1] != _ABSENT
+        at = places[is_there]
+        columns["offset"][at], columns["size"][at] = positions[is_there].T
+        columns["kind"][at] = PARQUET_PLAIN
+        columns["archive"][at] = len(index.archives) + len(copies)
+        copies[absolute(copy)] = index.prefixes[number]
+    return copies
 
 
-def _write(place: Place, members: Sequence[str], path: pathlib.Path) -> None:
-    """Write members to a tar, named by their numbers; one that cannot be read becomes an empty file."""
+def _copy(reader: parquet_members.RowReader, rows: Sequence[int], path: pathlib.Path) -> None:
+    """Write rows to a file, each behind its length; of one that cannot be read the length is _ABSENT."""
     with replacing(path) as temporary, temporary.open("wb") as file:
-        for number, member in enumerate(members):
-            try:
-                data = place.open(member)
-            except codec.ImageError:
-                data = b""
-            header = tarfile.TarInfo(str(number))
-            header.size = len(data)
-            file.write(header.tobuf(tarfile.USTAR_FORMAT))
-            file.write(data)
-            file.write(bytes(-len(data) % tarfile.BLOCKSIZE))
-        file.write(bytes(2 * tarfile.BLOCKSIZE))
+        for content in reader.buffers(rows):
+            size = _ABSENT if content is None else len(content)
+            file.write(size.to_bytes(_LENGTH, "little"))
+            file.write(content or b"")
 
 
-def _renamed(table: pa.Table, members: Sequence[str], number: int) -> pa.Table:
-    """Return the rows of a copy under the names that its members have in their place."""
-    columns = {
-        "archive": np.full(len(members), number, np.int32),
-        "name": pa.array(members, pa.string()),
-        "key": np.array([archive_scan.key_of(member) for member in members], np.uint64),
-    }
-    for name, values in columns.items():
-        place = table.schema.get_field_index(name)
-        field = table.schema.field(place)
-        table = table.set_column(place, field, pa.array(values, field.type))
-    return table
+def _positions(path: pathlib.Path, count: int) -> np.ndarray:
+    """Return ``(offset, size)`` of the values of a copy: int64 (count, 2)."""
+    positions, reader, at = np.zeros((count, 2), np.int64), RangeReader(path), 0
+    for row in range(count):
+        size = int.from_bytes(reader.read(at, _LENGTH), "little")
+        positions[row] = at + _LENGTH, size
+        at += _LENGTH + (0 if size == _ABSENT else size)
+    return positions

@@ -6,13 +6,11 @@ same. A wrong index gives an error, never another member: a tar's own header, or
 whenever a member is read.
 """
 
-import collections
 import concurrent.futures
 import dataclasses
 import functools
 import json
 import pathlib
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -22,13 +20,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from Utils.command.cli import UserError, progress
-from Utils.files import atomic, parquet_members, ranges, tar_members, zip_members
+from Utils.files import atomic, open_archives, parquet_members, ranges
 from Utils.files.archive_scan import (
     PARQUET,
     SCHEMA,
     TAR,
     TAR_OF_JSON,
-    ZIP,
     ArchiveError,
     index_archive,
     json_path,
@@ -36,12 +33,10 @@ from Utils.files.archive_scan import (
 )
 from Utils.files.atomic import AnyPath
 from Utils.files.parquet_members import ParquetError, RowGroupError
-from Utils.files.ranges import RangeReader
 from Utils.files.tar_members import TarError
-from Utils.files.zip_members import ZipError, ZipMember
+from Utils.files.zip_members import ZipError
 
 VERSION = 3  # of the table; one of another version is made again
-_OPEN_ARCHIVES = 64
 _REMOTE_THREADS = 16  # archives that are indexed at the same time over a network
 _OF_THE_FILE = (PermissionError, FileNotFoundError)  # errors of one file alone; others are a disk's
 _FEW_ROWS = 1 << 14  # of an index, as that of a shard, whose columns are lists: these are read faster
@@ -57,7 +52,7 @@ class ArchiveIndex:
 
     Args:
         root: folder of the archives, or an archive's own path.
-        archives: their paths, relative to the root; ``""`` for the root itself.
+        archives: their paths, relative to the root or absolute; ``""`` for the root itself.
         prefixes: what stands before the names of the members of each archive.
         notes: sentences about what was passed by or indexed otherwise, for people.
         table: one row a member, archive after archive: those columns of SCHEMA that differ, without key.
@@ -124,7 +119,7 @@ class ArchiveIndex:
             raise MemberError(f"too large a file: {size} bytes")
         path = self.archive_path(archive)
         try:
-            return _READERS[kind](path, self._value("name", row), *self._place(row))
+            return open_archives.read(kind, path, self._value("name", row), *self._place(row))
         except (TarError, ParquetError) as error:
             raise UserError(
                 f"{path} is not as it was when it was indexed, or the index is wrong: {error}; delete "
@@ -137,7 +132,7 @@ class ArchiveIndex:
         """Return the first bytes of a member that a tar holds, the whole content of another."""
         offset, size, _, _, _ = self._place(row)
         if self._value("kind", row) in (TAR, TAR_OF_JSON):
-            reader = _open_archive(self.archive_path(self._value("archive", row)))
+            reader = open_archives.reader(self.archive_path(self._value("archive", row)))
             return reader.read(offset, min(size, length))
         return self.read(row, 1 << 30)[:length]
 
@@ -149,12 +144,30 @@ class ArchiveIndex:
         for archive in np.unique(archives[is_parquet]).tolist():
             path = self.archive_path(archive)
             try:
-                values = parquet_members.values(_open_archive(path), "id")
+                values = parquet_members.values(open_archives.reader(path), "id")
             except ParquetError as error:
                 raise UserError(f"{path}: {error}") from error
             for place in np.flatnonzero(is_parquet & (archives == archive)).tolist() if values else ():
                 ids[place] = values[offsets[place]]
         return ids
+
+    @property
+    def has_rows(self) -> bool:
+        """Return whether some members are rows of Parquet files."""
+        if "kind" in self.constants:
+            return self.constants["kind"] == PARQUET
+        is_row = pc.call_function("equal", [self.table["kind"], PARQUET])
+        return bool(pc.call_function("any", [is_row]).as_py())
+
+    def members(self, rows: np.ndarray) -> pa.Table:
+        """Return members as a table of SCHEMA, of which `of_table` makes an index."""
+        keys = np.empty_like(self.keys)
+        keys[self.order] = self.keys
+        columns = {name: np.full(len(rows), value) for name, value in self.constants.items()}
+        columns["key"] = keys[rows]
+        taken = self.table.take(pa.array(rows))
+        columns |= {name: taken[name] for name in taken.column_names}
+        return pa.table([columns[name] for name in SCHEMA.names], names=SCHEMA.names).cast(SCHEMA)
 
     def is_row(self, row: int) -> bool:
         """Return whether a member is a row of a Parquet file."""
@@ -177,8 +190,7 @@ class ArchiveIndex:
 
     def archive_path(self, number: int) -> str:
         """Return the path of an archive."""
-        name = self.archives[number]
-        return f"{self.root}/{name}" if name else self.root
+        return self._paths[number]
 
     def _name(self, row: int) -> str:
         return self.prefixes[self._value("archive", row)] + self._value("name", row)
@@ -188,6 +200,14 @@ class ArchiveIndex:
             self._value(name, row) for name in ("offset", "size", "packed", "method", "check")
         )
         return offset, size, packed, method, check
+
+    @functools.cached_property
+    def _paths(self) -> list[str]:
+        def absolute(name: str) -> str:
+            is_absolute = "://" in name or pathlib.Path(name).is_absolute()
+            return name if is_absolute else f"{self.root}/{name}" if name else self.root
+
+        return list(map(absolute, self.archives))
 
     @functools.cached_property
     def _rows_by_name(self) -> dict[str, int]:
@@ -366,55 +386,5 @@ def _save(kept: AnyPath, root: str, table: pa.Table, archives: dict[str, Any]) -
 def _index_archive(root: str, name: str) -> tuple[pa.Table, list[str]]:
     """Return the rows of one archive, and notes about it; close what is open of it, perhaps an old file."""
     path = f"{root}/{name}" if name else root
-    with _lock:
-        _readers.pop(path, None)
-        _row_readers.pop(path, None)
+    open_archives.forget(path)
     return index_archive(path, name)
-
-
-_readers: "collections.OrderedDict[str, RangeReader]" = collections.OrderedDict()
-_row_readers: "collections.OrderedDict[str, parquet_members.RowReader]" = collections.OrderedDict()
-_lock = threading.Lock()
-
-
-def _open_archive(path: str) -> RangeReader:
-    return _cached(_readers, path, RangeReader, _OPEN_ARCHIVES)
-
-
-def _cached(cache: Any, path: str, make: Callable[[str], Any], most: int) -> Any:
-    """Return what is open of an archive, or open it; of those used last ``most`` stay open.
-
-    One that leaves is closed when nobody reads from it any more.
-    """
-    with _lock:
-        if path in cache:
-            cache.move_to_end(path)
-            return cache[path]
-    opened = make(path)
-    with _lock:
-        cache[path] = opened
-        while len(cache) > most:
-            cache.popitem(last=False)
-    return opened
-
-
-def _read_tar(path: str, name: str, offset: int, size: int, packed: int, method: int, check: int) -> bytes:
-    return tar_members.read_member(_open_archive(path), name, offset, size, check)
-
-
-def _read_tar_of_json(path: str, name: str, offset: int, size: int, *_: int) -> bytes:
-    return tar_members.read_member(_open_archive(path), name, offset, size, None)
-
-
-def _read_zip(path: str, name: str, offset: int, size: int, packed: int, method: int, check: int) -> bytes:
-    return zip_members.read_member(_open_archive(path), ZipMember(name, offset, size, packed, method, check))
-
-
-def _read_parquet(path: str, name: str, row: int, *_: int) -> bytes:
-    reader = _cached(_row_readers, path, lambda path: parquet_members.RowReader(RangeReader(path)), 4)
-    return reader.read(row)
-
-
-_READERS: dict[int, Callable[..., bytes]] = {
-    TAR: _read_tar, TAR_OF_JSON: _read_tar_of_json, ZIP: _read_zip, PARQUET: _read_parquet,
-}  # fmt: skip

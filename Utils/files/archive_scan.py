@@ -17,7 +17,7 @@ from Utils.files.tar_members import BLOCK, TarError
 from Utils.files.zip_members import ZipError
 
 SUFFIXES = (".tar", ".zip", ".parquet")
-TAR, TAR_OF_JSON, ZIP, PARQUET = range(4)  # kinds of members
+TAR, TAR_OF_JSON, ZIP, PARQUET, PARQUET_PLAIN = range(5)  # kinds of members; PARQUET has rows as offsets
 SCHEMA = pa.schema(
     {
         "archive": pa.int32(), "name": pa.string(), "key": pa.uint64(), "kind": pa.int8(),

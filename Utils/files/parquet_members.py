@@ -3,15 +3,17 @@
 A row cannot be read without its row group; the groups read last are kept, in bounded memory.
 """
 
+import bisect
 import collections
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from Utils.files import damage
+from Utils.files import damage, parquet_pages
 from Utils.files.ranges import RangeFile, RangeReader
 
 _CACHED_BYTES = 1 << 26  # of row groups of a file, beside the one read last
@@ -77,6 +79,32 @@ def values(reader: RangeReader, column: str) -> list[Any]:
             raise ParquetError(f"its column {column} is damaged ({damage.reason(error)})") from error
 
 
+def plain_positions(reader: RangeReader) -> np.ndarray | None:
+    """Return ``(offset, size)`` of the file in each row, int64 (N, 2); None if they cannot be read alone."""
+    with _opened(reader) as file:
+        column = _image_column(file)
+        return parquet_pages.value_positions(reader, file, _content_path(file, str(column)))
+
+
+def read_plain(reader: RangeReader, offset: int, size: int) -> bytes:
+    """Return a file at one of the `plain_positions`; ParquetError where none is there."""
+    content = parquet_pages.read_value(reader, offset, size)
+    if content is None:
+        raise ParquetError(f"no value of {size} bytes is at byte {offset}")
+    return content
+
+
+def row_reader(path: str) -> "RowReader":
+    """Return a reader of the rows of a file."""
+    return RowReader(RangeReader(path))
+
+
+def _content_path(file: pq.ParquetFile, column: str) -> str:
+    """Return the path of the leaf with the contents in a column of files."""
+    is_struct = pa.types.is_struct(file.schema_arrow.field(column).type)
+    return f"{column}.{_CONTENT}" if is_struct else column
+
+
 def _paths(file: pq.ParquetFile, column: str) -> list[str | None]:
     kind = file.schema_arrow.field(column).type
     if not pa.types.is_struct(kind) or _PATH not in [child.name for child in kind]:
@@ -97,7 +125,7 @@ class RowReader:
         if column is None:
             raise ParquetError("it has no column of pictures")
         self._is_struct = pa.types.is_struct(self._file.schema_arrow.field(column).type)
-        self._columns = [f"{column}.{_CONTENT}" if self._is_struct else column]
+        self._columns = [_content_path(self._file, column)]
         metadata, self._starts = self._file.metadata, [0]
         for group in range(metadata.num_row_groups):
             self._starts.append(self._starts[-1] + metadata.row_group(group).num_rows)
@@ -109,8 +137,27 @@ class RowReader:
 
         Raises ParquetError where there is no such row, RowGroupError where its row group is damaged.
         """
-        import bisect
+        return self._value(row).as_py() or b""
 
+    def buffers(self, rows: Sequence[int]) -> Iterator[pa.Buffer | None]:
+        """Yield the files of ascending rows without copying them; None where their row group is damaged.
+
+        A row group is held at a time, while its buffers are asked for.
+        """
+        groups = np.searchsorted(self._starts, rows, side="right") - 1
+        for group in np.unique(groups).tolist():
+            places = np.array(rows)[groups == group] - self._starts[group]
+            try:
+                with self._lock:
+                    values = self._read_group(group)
+            except RowGroupError:
+                yield from [None] * len(places)
+                continue
+            for place in places.tolist():
+                yield values[place].as_buffer() or pa.py_buffer(b"")
+            del values
+
+    def _value(self, row: int) -> pa.BinaryScalar:
         group = bisect.bisect_right(self._starts, row) - 1
         if not 0 <= row < self._starts[-1]:
             raise ParquetError(f"it has no row {row}")
@@ -122,7 +169,7 @@ class RowReader:
                 while len(self._groups) > 1 and sum(v.nbytes for v in self._groups.values()) > _CACHED_BYTES:
                     self._groups.popitem(last=False)
             self._groups.move_to_end(group)
-        return values[row - self._starts[group]].as_py() or b""
+        return values[row - self._starts[group]]
 
     def _read_group(self, group: int) -> pa.Array:
         size = self._file.metadata.row_group(group).total_byte_size
@@ -130,7 +177,8 @@ class RowReader:
             raise RowGroupError(f"row group {group} has {size} bytes, too many to hold")
         try:
             table = self._file.read_row_group(group, columns=self._columns)
-            array = table.column(0).combine_chunks()
+            array = table.column(0)
+            array = array.chunk(0) if array.num_chunks == 1 else array.combine_chunks()  # which would copy
         except (pa.ArrowException, OSError) as error:
             raise RowGroupError(f"row group {group} is damaged ({damage.reason(error)})") from error
         if isinstance(array, pa.ChunkedArray):

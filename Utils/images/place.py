@@ -2,7 +2,7 @@
 
 import collections
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -121,9 +121,25 @@ class Place:
         """Return a place from which these members can be read: small, to be sent to another process."""
         in_archives = [member for member in members if self._may_be_in_archive(member)]
         if not in_archives:
-            return self._with_index(None)
+            return self.with_archives(None)
         rows = self._archives().find(in_archives)
-        return self._with_index(self._archives().part(rows[rows >= 0].tolist()))
+        return self.with_archives(self._archives().part(rows[rows >= 0].tolist()))
+
+    def archived(self, names: Iterable[Sequence[str]]) -> tuple[ArchiveIndex, np.ndarray] | None:
+        """Return the index of the archives and the rows in it of members, int64, in blocks of names.
+
+        None where no member of an archive is a row of a Parquet file. Files of their own have no row.
+        """
+        parts: list[np.ndarray] = []
+        for block in names:
+            in_archives = [name for name in block if self._may_be_in_archive(name)]
+            if in_archives:
+                index = self._archives()
+                if not index.has_rows:
+                    return None
+                parts.append(index.find(in_archives))
+        rows = np.concatenate([np.zeros(0, np.int64), *parts])
+        return (self._archives(), rows[rows >= 0]) if parts else None
 
     def reading_order(self, members: Sequence[str]) -> list[int] | None:
         """Return in which order members are read fastest; None where any order is as fast."""
@@ -139,6 +155,10 @@ class Place:
         rows = self._archives().find(in_archives) if in_archives else ()
         is_there = {member: row >= 0 for member, row in zip(in_archives, rows, strict=True)}
         return [bool(is_there.get(member)) or self._has_file(member) for member in members]
+
+    def with_archives(self, index: ArchiveIndex | None) -> "Place":
+        """Return the place with another index of archives, None for one without any."""
+        raise NotImplementedError
 
     def holds(self, member: str) -> bool:
         """Return whether a member is there and no link leads out of the place."""
@@ -158,9 +178,6 @@ class Place:
         raise NotImplementedError
 
     def _may_be_in_archive(self, member: str) -> bool:
-        raise NotImplementedError
-
-    def _with_index(self, index: ArchiveIndex | None) -> "Place":
         raise NotImplementedError
 
     def _open_file(self, member: str) -> bytes:

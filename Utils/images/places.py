@@ -39,7 +39,8 @@ class Archive(Place):
     def _may_be_in_archive(self, member: str) -> bool:
         return True
 
-    def _with_index(self, index: ArchiveIndex | None) -> Place:
+    def with_archives(self, index: ArchiveIndex | None) -> Place:
+        """Return the place with another index."""
         place = Archive(self._root, None)
         place._index = index
         return place
@@ -108,7 +109,8 @@ class Folder(Place):
         lowered = member.lower()
         return any(f"{suffix}/" in lowered for suffix in archive_scan.SUFFIXES)
 
-    def _with_index(self, index: ArchiveIndex | None) -> Place:
+    def with_archives(self, index: ArchiveIndex | None) -> Place:
+        """Return the place with another index."""
         place = type(self)(self._root, None)
         place._index = index or archive_index.of_table(self._root, (), archive_scan.EMPTY)
         return place

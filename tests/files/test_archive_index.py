@@ -12,7 +12,7 @@ import pytest
 from helpers.archives import write_parquet, write_tar, write_zip
 
 from Utils.command.cli import UserError
-from Utils.files import archive_index, tar_members
+from Utils.files import archive_index, open_archives, tar_members
 
 MOST = 1 << 20
 FILES = {"1.jpg": b"a" * 700, "b/2.jpg": b"b" * 50}
@@ -84,7 +84,7 @@ def test_an_exchanged_tar_gives_an_error_and_no_other_picture(archives):
     facts = path.stat()
     write_tar(path, {"5.jpg": b"x" * 700, "b/6.jpg": b"y" * 50})
     os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
-    archive_index._readers.clear()
+    open_archives._readers.clear()
     index = archive_index.build(path, [""], kept)
     assert list(index.names()) == list(FILES)
     with pytest.raises(UserError, match="x.tar is not as it was .* 1.jpg is not at byte 0"):

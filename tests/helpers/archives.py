@@ -5,6 +5,7 @@ import pathlib
 import tarfile
 import zipfile
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -37,10 +38,12 @@ def write_zip(
     return path
 
 
-def write_parquet(path: pathlib.Path, files: Mapping[str, bytes], rows_in_group: int = 2) -> pathlib.Path:
-    """Write a Parquet file with a column ``image`` as Hugging Face has it."""
+def write_parquet(
+    path: pathlib.Path, files: Mapping[str, bytes], rows_in_group: int = 2, **how: Any
+) -> pathlib.Path:
+    """Write a Parquet file with a column ``image`` as Hugging Face has it; ``how``: of `pq.write_table`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = [{"bytes": content, "path": name} for name, content in files.items()]
     table = pa.table({"image": rows, "tags": ["1girl solo"] * len(rows)})
-    pq.write_table(table, path, row_group_size=rows_in_group)
+    pq.write_table(table, path, row_group_size=rows_in_group, **how)
     return path
