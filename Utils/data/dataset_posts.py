@@ -16,6 +16,16 @@ from Utils.files.atomic import AnyPath, to_path
 from Utils.images import places
 from Utils.images.places import Place
 
+_COLUMNS = ["path", "label_indexes"]
+
+
+def _narrow(labels: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return lists of labels in two bytes a label; as they are where one does not fit, or is none."""
+    try:
+        return labels.cast(pa.list_(pa.uint16()))
+    except pa.ArrowInvalid:
+        return labels
+
 
 class Posts:
     """posts.parquet in memory, in its own order (by post id).
@@ -35,7 +45,7 @@ class Posts:
             splits.append(
                 np.select([names == name for name in SPLITS], range(len(SPLITS)), -1).astype(np.int8)
             )
-            self._blocks.append(block.select(["path", "label_indexes"]))
+            self._blocks.append(pa.table([block["path"], _narrow(block["label_indexes"])], _COLUMNS))
         self.ids, self._splits = np.concatenate(ids), np.concatenate(splits)
         self._ends = np.cumsum([len(block) for block in self._blocks])
 

@@ -13,10 +13,12 @@ import argparse
 import contextlib
 import io
 import json
+import multiprocessing
 import pathlib
 import sqlite3
 import tarfile
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -191,18 +193,33 @@ def _index(kind: str, path: pathlib.Path, dataset: pathlib.Path, posts: int) -> 
 
 def _pack(kind: str, path: pathlib.Path, dataset: pathlib.Path, posts: int) -> tuple[float, float]:
     """Return seconds and peak MB of tools/write_records.py, of all its processes together."""
-    import resource
     import runpy
 
     started = time.perf_counter()
     main = runpy.run_path(str(ROOT / "tools" / "write_records.py"))["main"]
-    with contextlib.redirect_stdout(io.StringIO()):
-        code = main([str(dataset), "--workers", str(timing.num_cores())])
+    peaks: dict[int, float] = {}
+    stop = threading.Event()
+    watcher = threading.Thread(target=_watch_children, args=(peaks, stop))
+    watcher.start()
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            code = main([str(dataset), "--workers", str(timing.num_cores())])
+    finally:
+        stop.set()
+        watcher.join()
     if code:
         raise WorkError(f"tools/write_records.py ended with {code}")
-    largest_child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    peak = timing.peak_megabytes() + (timing.num_cores() - 1) * largest_child
-    return time.perf_counter() - started, peak
+    return time.perf_counter() - started, timing.peak_megabytes() + sum(peaks.values())
+
+
+def _watch_children(peaks: dict[int, float], stop: threading.Event) -> None:
+    """Keep the peak MB of each child of this process; the system's own figure begins with its parent's."""
+    while not stop.wait(0.5):
+        for child in multiprocessing.active_children():
+            with contextlib.suppress(OSError):  # it has ended
+                status = pathlib.Path(f"/proc/{child.pid}/status").read_text(encoding="utf-8")
+                kilobytes = [int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")]
+                peaks[child.pid or 0] = max([peaks.get(child.pid or 0, 0.0), *(k / 1024 for k in kilobytes)])
 
 
 class _EveryFile:
