@@ -29,18 +29,39 @@ def read_parquet(path: AnyPath, images: Place | AnyPath | None = None) -> Source
     Columns as in `danbooru_post`: id, tags in any of their forms (texts, lists, lists of objects, objects of
     lists), rating, md5, is_deleted and its like; others are not read. In Hugging Face's shards with pictures
     a row without an id is known by its picture: by the path that it has, else by its row. Files without such
-    columns, as indexes of pictures are, are passed by.
+    columns, as indexes of pictures are, are passed by. One of several files with pictures that cannot be read
+    is set aside, as archives of pictures are.
 
     Raises UserError where files or columns are missing, WorkError where a file cannot be read.
     """
     path, sorter = to_path(path), DiskSorter(images=images)
-    files = find_files(path)
+    all_files = find_files(path)
+    files = _readable(all_files)
+    unreadable = [file.name for file in all_files if file not in files]
+    sorter.note_files(unreadable, "cannot be read and are set aside, with their posts")
     posts = [file for file in files if len(files) == 1 or _is_of_posts(file)] or files[:1]
     for file in posts:
         relative = "" if file == path else file.relative_to(path).as_posix()
         _add_posts(sorter, file, relative, source_files.folder_of(file, path))
     sorter.note_files([f.name for f in files if f not in posts], "hold no posts and are passed by")
     return sorter.finish("parquet", path)
+
+
+def _readable(files: Sequence[pathlib.Path]) -> list[pathlib.Path]:
+    """Return the files that can be read; WorkError where some cannot, unless others hold pictures.
+
+    A table of posts without its half would be another booru; a file of pictures is a part like any other.
+    """
+    readable, faults = [], []
+    for file in files:
+        try:
+            _schema(file)
+            readable.append(file)
+        except WorkError as error:
+            faults.append(error)
+    if faults and not any(_picture_column(file) for file in readable):
+        raise faults[0]
+    return readable
 
 
 def find_files(path: pathlib.Path) -> list[pathlib.Path]:

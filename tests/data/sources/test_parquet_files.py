@@ -21,6 +21,24 @@ def test_a_file_without_posts_is_an_error(tmp_path):
         read_parquet(tmp_path / "r.parquet")
 
 
+@pytest.mark.reliability("One of several Parquet files with pictures is cut off", "set aside, and said")
+def test_a_damaged_file_of_pictures_is_set_aside_and_one_of_posts_alone_is_an_error(tmp_path):
+    for number in range(3):
+        columns = {"id": [number], "tags": [["hat"]]}
+        pictures = {"image": [{"bytes": b"x", "path": f"{number}.jpg"}]}
+        for folder, table in (("posts", columns), ("pictures", {**columns, **pictures})):
+            path = tmp_path / folder / f"{number}.parquet"
+            path.parent.mkdir(exist_ok=True)
+            pq.write_table(pa.table(table), path)
+            if number == 1:
+                path.write_bytes(path.read_bytes()[:-9])
+    source = read_parquet(tmp_path / "pictures")
+    assert [block.ids.tolist() for block in source.blocks()] == [[0, 2]]
+    assert source.notes[-1] == "1 files cannot be read and are set aside, with their posts: 1.parquet"
+    with pytest.raises(WorkError, match=r"posts/1\.parquet is damaged or no Parquet file"):
+        read_parquet(tmp_path / "posts")
+
+
 def test_a_row_that_is_no_post_is_named_by_its_number_in_the_file(tmp_path):
     table = pa.table({"id": [1, -1, 3], "tags": [["a"], ["b"], None]})
     pq.write_table(table, tmp_path / "x.parquet", row_group_size=1)
