@@ -7,6 +7,7 @@ from Utils.command.cli import UserError
 from Utils.data import post_images
 from Utils.files.atomic import AnyPath
 from Utils.images import codec, formats, image_folder
+from Utils.images.census import warn_of_unreadable
 from Utils.images.places import Place, as_place
 
 SMALL = 320  # side of a small image
@@ -45,6 +46,8 @@ class PostImages:
         self.sample = posts[:: max(1, len(posts) // _SAMPLE)]
         if 2 * self._count_absent() > len(self.sample):
             self._paths |= post_images.PictureFinder(self._place).search(set(posts))
+        else:
+            warn_of_unreadable(self._place)
         self.num_absent = self._count_absent()
         if self.num_absent == len(self.sample):
             raise UserError(
