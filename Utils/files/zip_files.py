@@ -1,7 +1,6 @@
 """Zip files: whole, every checksum compared, before another library reads them."""
 
 import contextlib
-import pathlib
 import zipfile
 from collections.abc import Iterator
 
@@ -18,11 +17,7 @@ def require_whole(path: AnyPath, what: str) -> None:
     Keras reads weights without comparing them, and stops at damage with a dozen kinds of errors.
     """
     path = require_file(path, what)
-    with (
-        damage.named(path, f"is damaged or not {what}"),
-        local(path) as copy,
-        zipfile.ZipFile(copy) as archive,
-    ):
+    with _opened(path, what) as archive:
         size = sum(member.file_size for member in archive.infolist())
         if size > _MOST_RATIO * path.stat().st_size:
             raise UserError(f"{path} says that it unpacks to {size:,} bytes, which a file of its size cannot")
@@ -34,16 +29,12 @@ def require_whole(path: AnyPath, what: str) -> None:
 def read_member(path: AnyPath, member: str, what: str) -> bytes:
     """Return a member of a zip file; UserError that names the file where it is damaged or has none."""
     path = require_file(path, what)
-    with (
-        damage.named(path, f"is damaged or not {what}"),
-        local(path) as copy,
-        zipfile.ZipFile(copy) as archive,
-    ):
+    with _opened(path, what) as archive:
         return archive.read(member)
 
 
 @contextlib.contextmanager
-def _opened(path: pathlib.Path, what: str) -> Iterator[zipfile.ZipFile]:
+def _opened(path: AnyPath, what: str) -> Iterator[zipfile.ZipFile]:
     with (
         damage.named(path, f"is damaged or not {what}"),
         local(path) as copy,

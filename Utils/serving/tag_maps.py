@@ -119,9 +119,8 @@ class View:
 
     def middles(self, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         """Return x (w,) and y (h,) of the middles of a map's cells, in pixels of the picture."""
-        (width, height), (rows, columns) = self.cell(shape), shape
-        x, y = (np.arange(columns) + 0.5) * width, (np.arange(rows) + 0.5) * height
-        return self.placement.left + x, self.placement.top + y
+        y, x = ((np.arange(cells) + 0.5) * self.size / cells for cells in shape)  # of the square
+        return self.placement.to_picture(x, y)
 
     def peak(self, values: np.ndarray) -> tuple[int, int]:
         """Return the pixel (x, y) of the picture at which a map (h, w) is highest; the padding has none."""

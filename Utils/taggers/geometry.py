@@ -6,6 +6,7 @@ Transparency is composited on white and the orientation of EXIF data is applied 
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -101,6 +102,7 @@ def fit(function: Callable[..., np.ndarray], **options: object) -> Fit:
 
 
 _GRAY = 128
+Coordinates = TypeVar("Coordinates", float, np.ndarray)  # pixels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,8 +117,8 @@ class Placement:
     left: float
     top: float
 
-    def to_picture(self, x: float, y: float) -> tuple[float, float]:
-        """Return the point of the picture that lies at (x, y) of the square."""
+    def to_picture(self, x: Coordinates, y: Coordinates) -> tuple[Coordinates, Coordinates]:
+        """Return x and y in the picture of points of the square, numbers or arrays."""
         return self.left + self.scale_x * x, self.top + self.scale_y * y
 
 

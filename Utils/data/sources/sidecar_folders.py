@@ -40,7 +40,6 @@ SUFFIXES = (".txt", ".tags", ".caption", ".json")  # in the order of preference
 _MAX_BYTES = 2**24  # of a sidecar
 _UNREAD = -2  # instead of an id: what the JSON beside a picture says is not known yet
 _MAX_LISTED = 3  # reasons in an error
-Rejection = tuple[int, str, str]  # post id, path, reason
 
 
 def read_sidecars(
