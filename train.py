@@ -54,17 +54,19 @@ def _run(name: str, arguments: command_line.ParsedArguments, dataset: Dataset) -
     for choice in arguments.choices:
         console.say(choice.text(recipe))
     import Models
-    from Utils.training import compiled_step, devices, dry_run, freezing, topology, weight_sharding
+    from Utils.training import compiled_step, dry_run, freezing, topology, weight_sharding
+    from Utils.training.devices import find as find_devices
+    from Utils.training.devices import of_topology
     from Utils.training.rematerialization import decide
 
     target = topology.find(arguments.topology)
     family = Models.family(recipe.model or (arguments.source.model if arguments.source else ""))
     sharding = weight_sharding.build(recipe.shard_model, family.SHARD_AXES)
-    found = devices.of_topology(target, sharding) if target else devices.find(sharding)
-    recipe = found.settled(as_recorded(recipe, arguments.run_dir))
+    devices = of_topology(target, sharding) if target else find_devices(sharding)
+    recipe = devices.settled(as_recorded(recipe, arguments.run_dir))
     # A dry run does all of this too, so that it refuses what the run would: the folder is made afterwards.
     with compiled_step.weights_without_memory() if target else contextlib.nullcontext():
-        experiment = _set_up(recipe, dataset, found, arguments.source, arguments.run_dir)
+        experiment = _set_up(recipe, dataset, devices, arguments.source, arguments.run_dir)
         if recipe.rematerialize == "auto":
             experiment = decide(experiment, target, arguments, _trained_model, _compile)
         steps = experiment.facts["steps_per_epoch"]
@@ -73,8 +75,10 @@ def _run(name: str, arguments: command_line.ParsedArguments, dataset: Dataset) -
         body.compile_for(recipe.epochs * steps - 1 if target else 0)
     if arguments.dry_run:
         return dry_run.show(experiment, arguments, target)
-    with found.first_host_first("run folder"):
-        run = Run(arguments.run_dir, name, experiment.recipe, dataset, experiment.facts, found.is_first_host)
+    with devices.first_host_first("run folder"):
+        run = Run(
+            arguments.run_dir, name, experiment.recipe, dataset, experiment.facts, devices.is_first_host
+        )
     with run:
         return _train(experiment, body, run, name)
 

@@ -334,8 +334,8 @@ def _missing(facts: dict[str, Any]) -> str:
 
 
 def _disagreements(result: Comparison, names: Sequence[str], find_pictures: FindPictures) -> str:
-    found = disagreements.find(result)
-    shown = [*found.disputed, *(post for posts in found.leads.values() for post in posts)]
+    listed = disagreements.find(result)
+    shown = [*listed.disputed, *(post for posts in listed.leads.values() for post in posts)]
     pictures = find_pictures(sorted({post.post_id for post in shown})) if shown else {}
     addresses = {post: post_images.data_uri(data, SIDE) for post, data in pictures.items()}
     tags = result.shared.tags["name"].tolist()
@@ -344,9 +344,9 @@ def _disagreements(result: Comparison, names: Sequence[str], find_pictures: Find
         return html_parts.cards(_card(post, addresses.get(post.post_id), tags, names) for post in posts)
 
     parts = []
-    if found.disputed:
-        parts.append(f"<h3>Most tags in dispute</h3>{cards(found.disputed)}")
-    for name, posts in found.leads.items():
+    if listed.disputed:
+        parts.append(f"<h3>Most tags in dispute</h3>{cards(listed.disputed)}")
+    for name, posts in listed.leads.items():
         if posts:
             parts.append(f"<h3>Where {html.escape(name)} is furthest ahead</h3>{cards(posts)}")
     note = (

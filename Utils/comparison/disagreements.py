@@ -51,9 +51,9 @@ def _by_post(result: Comparison) -> tuple[np.ndarray, np.ndarray]:
     disputes, f1 = [], []
     for predicted, labels in _blocks(result):
         disputes.append((predicted.any(axis=0) & ~predicted.all(axis=0)).sum(axis=1))
-        tp, found = (predicted & labels).sum(axis=2), predicted.sum(axis=2)
+        tp, num_predicted = (predicted & labels).sum(axis=2), predicted.sum(axis=2)
         true = labels.sum(axis=1)
-        f1.append(scores.f_beta(scores.Counts(tp, found - tp, true - tp, 0)).T)
+        f1.append(scores.f_beta(scores.Counts(tp, num_predicted - tp, true - tp, 0)).T)
     return np.concatenate(disputes), np.concatenate(f1)
 
 

@@ -256,12 +256,12 @@ def _range(interval: Sequence[float]) -> str:
 
 def _verdicts(content: dict[str, Any]) -> Iterator[str]:
     """Yield a line on every tagger and the next one by macro AP."""
-    found = {(row["first"], row["second"], row["metric"]): row for row in content["differences"]}
+    differences = {(row["first"], row["second"], row["metric"]): row for row in content["differences"]}
     ranking = content["ranking"]
     for second, first in zip(ranking, ranking[1:], strict=False):
         parts = []
         for metric in METRICS:
-            row = found[first, second, metric]
+            row = differences[first, second, metric]
             verdict = "" if row["distinguishable"] else ", not distinguishable"
             ends = f"{row['low']:+.4f} to {row['high']:+.4f}"
             parts.append(f"{metric.replace('_', ' ')} {row['difference']:+.4f} ({ends}{verdict})")

@@ -67,8 +67,8 @@ def choose(
     drawn = np.random.default_rng(0).permutation(number)[:NUM_GALLERY].tolist()
     rows = list(dict.fromkeys([*drawn, *mistakes, *_rows_of_tags(dump, threshold)]))[:MOST]
     ids = {row: int(dump.image_ids[row]) for row in rows}
-    found = find_pictures(sorted(set(ids.values())))
-    addresses = {post: post_images.data_uri(data, SIDE) for post, data in found.items()}
+    contents = find_pictures(sorted(set(ids.values())))
+    addresses = {post: post_images.data_uri(data, SIDE) for post, data in contents.items()}
     pictures = {
         row: Example(ids[row], address, _said(dump, row, threshold))
         for row in rows

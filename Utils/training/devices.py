@@ -196,10 +196,10 @@ def find(sharding: WeightSharding | None = None) -> Devices:
         raise UserError(f"training runs on KERAS_BACKEND=tensorflow or jax; got {backend}")
     if sharding is not None and backend != "jax":
         sharding.check(1)
-    found = _jax(sharding) if backend == "jax" else _tensorflow()
-    if warning := accelerators.unused(found.kind, backend):
+    devices = _jax(sharding) if backend == "jax" else _tensorflow()
+    if warning := accelerators.unused(devices.kind, backend):
         console.say(warning)
-    return found
+    return devices
 
 
 def of_topology(target: Topology, sharding: WeightSharding | None = None) -> Devices:

@@ -134,12 +134,14 @@ def describe(name: str) -> dict[str, Any]:
     import jax
 
     try:
-        found = jax_devices(name)
+        devices = jax_devices(name)
     except (jax.errors.JaxRuntimeError, ValueError, NotImplementedError) as error:
         return {"error": str(error).split(": ", 1)[-1].splitlines()[0]}
-    sharding = jax.sharding.NamedSharding(jax.sharding.Mesh(found, ("batch",)), jax.sharding.PartitionSpec())
+    sharding = jax.sharding.NamedSharding(
+        jax.sharding.Mesh(devices, ("batch",)), jax.sharding.PartitionSpec()
+    )
     side = jax.ShapeDtypeStruct((TOO_LARGE, TOO_LARGE), "float32", sharding=sharding)
-    small = jax.ShapeDtypeStruct((len(found), 8), "float32", sharding=split_rows(sharding))
+    small = jax.ShapeDtypeStruct((len(devices), 8), "float32", sharding=split_rows(sharding))
     jax.jit(lambda x: x.sum(0)).lower(small).compile()  # a program that talks, which not all topologies allow
     try:
         jax.jit(lambda x: x + 1).lower(side).compile()
@@ -149,8 +151,8 @@ def describe(name: str) -> dict[str, Any]:
             return {"error": str(error).splitlines()[0]}
         return {
             "name": name,
-            "devices": len(found),
-            "device_kind": found[0].device_kind,
+            "devices": len(devices),
+            "device_kind": devices[0].device_kind,
             "memory_limit": limit[1],
         }
     return {"error": "it lets a program have any memory"}
