@@ -199,7 +199,7 @@ $(OWN)/audit.json: | $(OWN)/thresholds.csv
 	$(PY) tools/audit_labels.py $(OWN)/dump -o $@ --operating-point $(OWN)/thresholds.csv --also-wrong
 
 $(OWN)/report/report.html: | $(OWN)/dump/dump.json
-	$(PY) tools/make_report.py $(OWN)/dump --dataset $(OWN)/dataset -o $(OWN)/report
+	$(PY) tools/make_report.py $(OWN)/dump --dataset $(OWN)/dataset --run $(OWN)/run -o $(OWN)/report
 
 test: $(ENV_DEV)
 	$(PY) -m pytest -n 2 --dist loadfile -m "not slow"
