@@ -236,4 +236,4 @@ clean:
 docs: $(ENV_DEV)
 	$(PY) tools/render_site.py build/pages
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict -q
-	@echo "build/site/index.html"
+	@echo "build/site/index.html; with the search: $(PY) -m http.server -d build/site"

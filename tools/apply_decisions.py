@@ -25,11 +25,13 @@ from typing import Any
 from Utils.command import programs
 from Utils.command.cli import Parser, UserError, command, print_json
 from Utils.command.text import join_names
+from Utils.data.selection import FIRST_RATING_ID
 from Utils.data.sources import json_lines, parquet_files
 from Utils.files.atomic import replacing, require_file
 from Utils.files.outputs import FileKind, begins_with, first_line_has, require_replaceable_file
 from Utils.labels import corrected_database, corrected_files, corrected_sidecars, decisions
 from Utils.labels.corrected_sidecars import Corrections, Verdicts
+from Utils.tags import tag_list
 
 PATCH = FileKind("a patch of decisions", first_line_has("post_id", "add", "remove"))
 _is_database = begins_with(b"SQLite format 3\0")
@@ -63,6 +65,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     verdicts, disputed = decisions.verdicts(decisions.read(options.decisions))
     if cut := decisions.cut_size(options.decisions):
         print(f"a last line of {cut} bytes, cut off by a crash, is left out", file=sys.stderr)
+    rating_ids = {FIRST_RATING_ID - place: name for place, name in enumerate(tag_list.RATINGS)}
+    ratings = [pair for pair, (name, _) in verdicts.items() if rating_ids.get(pair[1]) == name]
+    for pair in ratings:
+        del verdicts[pair]
     apply = _to_images if options.images else _to_database if options.db else _to_files
     corrections = apply(options, verdicts)
     summary = {
@@ -71,6 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "removed": corrections.removed,
         "posts_changed": len(corrections.changed),
         "disputed": len(disputed),
+        "ratings": len(ratings),
         "unknown_posts": sorted({post for post, _ in verdicts} - corrections.posts),
         "output": str(options.images or options.output),  # where the corrected tags are
     }
@@ -158,6 +165,10 @@ def _text(summary: Mapping[str, Any]) -> str:
         lines.append("no decision stands there, yes or no")
     if summary["disputed"]:
         lines.append(f"{summary['disputed']:,} pairs of post and tag are disputed and stay as they were")
+    if summary["ratings"]:
+        lines.append(
+            f"{summary['ratings']:,} decisions are about ratings, which are no tags of the source: left out"
+        )
     if summary["unknown_posts"]:
         first = ", ".join(map(str, summary["unknown_posts"][:5]))
         lines.append(f"{len(summary['unknown_posts']):,} posts are not there: {first}")

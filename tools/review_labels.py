@@ -37,6 +37,13 @@ from Utils.serving import http_server, onnx_tagger
 from Utils.serving.live_maps import LiveMaps
 from Utils.tags import tag_list
 
+# Kinds of sources that `apply_decisions` corrects in a copy: its flag, and a name for the copy.
+COPIED = {
+    "fire-eggs": ("--db", "corrected.db"),
+    "jsonl": ("--jsonl", "corrected.jsonl"),
+    "parquet": ("--parquet", "corrected.parquet"),
+}
+
 
 def parser() -> Parser:
     """Return the argument parser."""
@@ -83,8 +90,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _say_next(options: argparse.Namespace) -> None:
     """Print where the decisions go next: to the files, or the database, that the labels came from."""
-    source = ("--db", options.db) if options.db else ("--images", options.images)
-    corrected = ("-o", "corrected.db") if options.db else ()
+    _, dataset = _folders(options)
+    recorded = dataset_folder.load(dataset).manifest.get("source", {}) if dataset else {}
+    source, corrected = ("--images", options.images), ()
+    if options.db:
+        source, corrected = ("--db", options.db), ("-o", "corrected.db")
+    elif recorded.get("kind") in COPIED:
+        flag, copy = COPIED[recorded["kind"]]
+        source, corrected = (flag, recorded["path"]), ("-o", copy)
     print(programs.next_line("apply_decisions", options.output, *source, *corrected), file=sys.stderr)
 
 

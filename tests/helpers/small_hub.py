@@ -110,7 +110,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if folder is None or (token and self.headers.get("Authorization") != f"Bearer {token}"):
             return self.send(401 if token else 404, b"{}", {"X-Error-Code": "RepoNotFound"}, body)
         action, revision, *rest = parts[4:] if is_api else parts[2:]
-        if revision not in ("main", COMMIT, "v2.0"):
+        if revision not in ("main", COMMIT, "v2.0", "v2"):
             return self.send(404, b"{}", {"X-Error-Code": "RevisionNotFound"}, body)
         files = {str(file.relative_to(folder)): file for file in folder.rglob("*") if file.is_file()}
         if action == "revision":

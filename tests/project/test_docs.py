@@ -3,6 +3,7 @@
 import pathlib
 import re
 
+import pandas as pd
 import yaml
 
 import train
@@ -100,3 +101,17 @@ def test_every_flag_of_the_scripts_exists():
             assert f'"{flag}"' in code, f"{tool}: {flag}"
             checked += 1
     assert checked >= 18
+
+
+def test_the_scores_of_the_demo_are_those_of_the_results():
+    """README and the tutorials show the tables of one run, whose scores are in results/measured.csv."""
+    rows = pd.read_csv(ROOT / "results" / "measured.csv").query("dataset == 'demo' and split == 'validation'")
+    measured = {
+        row.category: [f"{value:.4f}" for value in (row.F1, row.MCC, row.thres)] for row in rows.itertuples()
+    }
+    assert set(measured) == {"all", "general", "character", "copyright"}
+    score = r"\d\.\d{4}"
+    line = rf"^(\w+) +\d+ +{score} .*? ({score}) +{score} to {score} +{score} +({score}) +({score})"
+    for page in ("README.md", "docs/tutorials/one-gpu.md"):
+        shown = re.findall(line, (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
+        assert {category: scores for category, *scores in shown} == measured, page

@@ -61,6 +61,27 @@ def test_every_flag_of_every_command_is_known(words):
     assert unknown_flags(words) == []
 
 
+def test_every_flag_that_prose_names_is_known():
+    """In code spans of README and docs/, outside blocks: flags of some command, or of another program."""
+    of_other_programs = {"--graph", "--max-examples", "--skip-covered", "--durations", "--no-deps"}
+    prose = re.sub(r"```.*?```", "", "\n".join(PAGES), flags=re.S)
+    flags = {
+        flag
+        for span in re.findall(r"`[^`]+`", prose)
+        for flag in re.findall(r"(?<![\w-])--[a-z][\w-]+", span)
+    }
+    tools = [f"tools/{path.name}" for path in ROOT.glob("tools/[a-z]*.py")]
+    parts = [path.stem for path in ROOT.glob("tools/bench_parts/[a-z]*.py")]
+    firsts = [
+        ("train.py", "finetune"),
+        *((tool, "") for tool in tools),
+        *(("tools/bench.py", part) for part in parts),
+    ]
+    known = set(re.findall(r"--[a-z][\w-]+", "\n".join(help_of(script, first) for script, first in firsts)))
+    assert len(flags) >= 60
+    assert sorted(flags - known - of_other_programs) == []
+
+
 def test_every_make_target_exists():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.M))
     named = {words[1] for words in commands() if words[0] == "make"}

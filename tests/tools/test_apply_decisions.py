@@ -76,6 +76,19 @@ def test_applying_decisions_twice_changes_nothing(database, tmp_path):
     assert (tmp_path / "z.patch.jsonl").read_text() == ""
 
 
+@pytest.mark.reliability(
+    "Decisions about ratings, which a list with ratings asks for",
+    "left out and counted; the others are applied",
+)
+def test_ratings_are_no_tags_of_the_source(database, tmp_path, capsys):
+    lines = [decided(10, 2, "yes"), decided(10, 9999998, "yes", name="sensitive")]
+    assert run(lines, database, tmp_path) == 0
+    said = capsys.readouterr().out
+    assert "1 labels added and 0 removed" in said
+    assert "1 decisions are about ratings" in said
+    assert (10, 2) in content(tmp_path / "y.db")[0]
+
+
 def test_undo_takes_back_and_reviewers_vote(database, tmp_path, capsys):
     lines = [
         decided(10, 2, "yes"), decided(10, 2, "undo"),  # nothing stands

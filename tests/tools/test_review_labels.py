@@ -1,7 +1,9 @@
 """tools/review_labels.py without a browser: what it is started with, who is asked what."""
 
+import json
+
 import pytest
-from helpers import small_releases
+from helpers import small_dataset, small_releases
 from helpers.reviewed import answer, make
 
 from tools import review_labels
@@ -69,3 +71,13 @@ def test_a_port_in_use_is_refused_and_leaves_nothing_behind(tmp_path, capsys):
         assert review_labels.main([*make(tmp_path), "--port", port]) == 2
     assert "give another --port" in capsys.readouterr().err
     assert not (tmp_path / "decisions.jsonl").exists()
+
+
+def test_the_next_command_corrects_what_the_labels_came_from(tmp_path, monkeypatch, capsys):
+    dataset = small_dataset(tmp_path / "booru", records=False)
+    post = 1 + 1619 * 3
+    (tmp_path / "audit.json").write_text(json.dumps({"tag_1": [post]}))
+    monkeypatch.setattr(http_server, "run", lambda server: server.close())
+    words = f"{tmp_path}/audit.json --tags {dataset}/selected_tags.csv -o {tmp_path}/decisions.jsonl --port 0"
+    assert review_labels.main(words.split()) == 0
+    assert f"--db {tmp_path / 'booru' / 'danbooru.db'} -o corrected.db" in capsys.readouterr().err
