@@ -338,7 +338,8 @@ def report(
         f"{len(paths):,} images, {result['images_in_groups']:,} of them in {len(sizes):,} groups, the "
         f"largest of {result['largest_group']}: {options.output}"
     )
-    words = "--from", options.origin or options.images, "--groups", options.output, "-o", "my/dataset"
+    place = ("--from", options.origin, "--images") if options.origin else ("--from",)
+    words = *place, options.images, "--groups", options.output, "-o", "my/dataset"
     print(f"{programs.next_line('select_tags', *words)}   (keeps each group in one split)")
 
 
