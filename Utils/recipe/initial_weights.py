@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from Utils.command.cli import UserError
+from Utils.command.cli import UserError, suggest_beside
 from Utils.command.text import join_names
 from Utils.files import atomic, damage, hub, model_description, shapes, zip_files
 from Utils.files.model_files import RUN_MODELS
@@ -231,7 +231,7 @@ def _model_file(path: pathlib.Path, which: Literal["best", "last"]) -> pathlib.P
     if path.suffix == ".keras" and path.is_file():
         return path
     if not path.is_dir():
-        content = "a file that does not end in .keras" if path.exists() else "nothing"
+        content = "a file that does not end in .keras" if path.exists() else f"nothing{suggest_beside(path)}"
         raise UserError(f"weights come from {KINDS}; at {path} is {content}")
     if (path / RUN_MODELS[which]).is_file():
         return path / RUN_MODELS[which]
