@@ -17,6 +17,7 @@ PAGES = [path.relative_to(ROOT).as_posix() for path in DOCUMENTS if "```bash" in
 IN_ORDER = {"docs/own-pictures.md"} | {page for page in PAGES if "/tutorials/" in page}
 # Commands that are not run here, by a pattern: the test that runs their like, or why nothing does.
 ELSEWHERE = {
+    r"^make demo( |$)": "tests/project/test_demo.py",
     r"^(make|PIP_CONSTRAINT=)": "tests/project/test_readme.py",
     r"^(pip|python3.11|export|ray|source)": "installs, or sets the environment",
     r"^curl": "tests/tools/test_serve.py",
