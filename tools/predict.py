@@ -7,7 +7,6 @@ the dataset share (matched by id, else by name), in the model's order.
 import Utils.command.interrupt  # noqa: F401  first: imports take long
 
 import argparse
-import collections
 import contextlib
 import functools
 import pathlib
@@ -345,7 +344,7 @@ def _predict_place(
     options: argparse.Namespace,
 ) -> None:
     image_limits.allow_pixels(options.max_pixels)
-    rejected, rows, wrong_suffixes = [], [], collections.Counter()
+    rejected, rows = [], []
     id_of = dict(zip(paths, image_folder.post_ids(paths, place), strict=True))
     with predictions.writing(
         options.output, tags, dtype=options.dtype, labels=False, info=info, overwrite=options.overwrite
@@ -358,8 +357,7 @@ def _predict_place(
             padding=PADDING[info["padding"]],
             prepare=getattr(model, "prepare", None),
             readers=READERS,
-            wrong_suffixes=wrong_suffixes,
-            damaged=(damaged := []),
+            remarks=(remarks := image_reader.Remarks()),
         )
         steps = -(-len(paths) // options.batch_size)
         for names, images, unreadable in progress(batches, total=steps, label="predict", unit="batches"):
@@ -382,10 +380,8 @@ def _predict_place(
         csv_tables.write_rows(writer.folder / "rejected.csv", image_folder.REJECTED_COLUMNS, rejected)
     for _, name, reason in rejected:
         _say(f"left out: {name}: {reason}")
-    for remark, count in sorted(wrong_suffixes.items()):
-        _say(f"{count} with a wrong suffix: {remark}")
-    if damaged:
-        _say(image_reader.damage_text(damaged, "predicted"))
+    for sentence in remarks.sentences("predicted"):
+        _say(sentence)
 
 
 if __name__ == "__main__":

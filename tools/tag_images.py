@@ -23,7 +23,6 @@ its EXIF data say). --only TAG --threshold 0 asks for a tag that is not predicte
 import Utils.command.interrupt  # noqa: F401  first: imports take long
 
 import argparse
-import collections
 import hashlib
 import itertools
 import pathlib
@@ -245,8 +244,7 @@ def _tagged_batches(
         read_item=picture_jobs.read,
         prepare=tagger.prepare,
         readers=options.workers or num_cores(),
-        wrong_suffixes=(wrong_suffixes := collections.Counter()),
-        damaged=(damaged := []),
+        remarks=(remarks := image_reader.Remarks()),
     )
     num_batches = None if options.every else -(-len(jobs) // options.batch_size)
     tagged = overlapping.computed_ahead(
@@ -257,10 +255,8 @@ def _tagged_batches(
     ):
         rejected += [(job.path, reason) for job, reason in unreadable]
         yield readable, probabilities
-    for remark, count in sorted(wrong_suffixes.items()):
-        _say(f"{count} with a wrong suffix: {remark}")
-    if damaged:
-        _say(image_reader.damage_text([(job.path, why) for job, why in damaged], "tagged"))
+    for sentence in remarks.sentences("tagged", lambda job: job.path):
+        _say(sentence)
 
 
 # Sidecars

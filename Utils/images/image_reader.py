@@ -84,6 +84,33 @@ def _content(path: Any, read_file: Callable[[Any], bytes] = read_bytes) -> bytes
         raise codec.ImageError(error.strerror or type(error).__name__) from error
 
 
+class Remarks:
+    """What is wrong with images that can be read all the same; added to by several threads."""
+
+    def __init__(self) -> None:
+        self._remarks: list[tuple[Any, str | None, list[str]]] = []
+
+    def add(self, item: Any, wrong_suffix: str | None, damages: Sequence[str] | None) -> None:
+        """Note what is wrong with an image: that its suffix lies, that it is damaged inside."""
+        if wrong_suffix or damages:
+            self._remarks.append((item, wrong_suffix, list(damages or ())))
+
+    def sentences(self, done: str, path_of: Callable[[Any], Any] = str) -> Iterator[str]:
+        """Yield lines about images that were ``done`` (a participle): how many, the first ones, why.
+
+        ``path_of`` gives the path of an item.
+        """
+        suffixes = collections.Counter(suffix for _, suffix, _ in self._remarks if suffix)
+        for suffix, count in sorted(suffixes.items()):
+            yield f"{count} with a wrong suffix: {suffix}"
+        damaged = [(path_of(item), damages[0]) for item, _, damages in self._remarks if damages]
+        if damaged:
+            first = "; ".join(f"{printable(str(name))}: {why}" for name, why in sorted(damaged)[:SHOWN])
+            num_more = len(damaged) - SHOWN
+            more = f"; and {num_more} more (check_images.py lists all)" if num_more > 0 else ""
+            yield f"warning: {len(damaged)} damaged inside but {done} all the same: {first}{more}"
+
+
 def read_batches(
     items: Iterable[Item],
     image_size: int,
@@ -94,8 +121,7 @@ def read_batches(
     padding: int = codec.WHITE,
     prepare: Prepare | None = None,
     readers: int = 2,
-    wrong_suffixes: "collections.Counter[str] | None" = None,
-    damaged: list[tuple[Item, str]] | None = None,
+    remarks: "Remarks | None" = None,
 ) -> Iterator[tuple[list[Item], np.ndarray, list[tuple[Item, str]]]]:
     """Yield ``(readable items, images (B, S, S, 3) BGR, [(unreadable item, reason)])`` in order; uint8.
 
@@ -107,22 +133,21 @@ def read_batches(
         read_item: function item -> content, for images elsewhere than in this machine's folders.
         prepare: instead of `codec.prepare`, for a model of another project; its dtype is the images'.
         readers: threads, which prepare the next batch while the caller works on this one.
-        wrong_suffixes: counts, by what is wrong, the readable images whose suffix lies.
-        damaged: gets ``(item, reason)`` of the images that can be read but are damaged inside.
+        remarks: gets what is wrong with images that can be read.
     """
     items = iter(items)
 
-    def read(item: Item) -> tuple[np.ndarray | str, str | None]:
+    def read(item: Item) -> np.ndarray | str:
         path: Any = item if path_of is None else path_of(item)
-        damages: list[str] | None = None if damaged is None else []
+        damages: list[str] | None = None if remarks is None else []
         try:
             data = _content(path) if read_item is None else _content(item, read_item)
             image = prepare(data, damages) if prepare else codec.prepare(data, image_size, padding, damages)
         except codec.ImageError as error:
-            return str(error), None
-        if damaged is not None and damages:
-            damaged.append((item, damages[0]))
-        return image, formats.wrong_suffix(data, pathlib.PurePath(path).suffix)
+            return str(error)
+        if remarks is not None:
+            remarks.add(item, formats.wrong_suffix(data, pathlib.PurePath(path).suffix), damages)
+        return image
 
     with concurrent.futures.ThreadPoolExecutor(readers) as pool:
         submitted = collections.deque()
@@ -137,19 +162,9 @@ def read_batches(
             while submitted:
                 submit_batch()
                 batch, futures = submitted.popleft()
-                results, remarks = zip(*(future.result() for future in futures), strict=True)
-                if wrong_suffixes is not None:
-                    wrong_suffixes.update(remark for remark in remarks if remark)
-                yield _split(batch, results, image_size)
+                yield _split(batch, [future.result() for future in futures], image_size)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-
-
-def damage_text(damaged: Sequence[tuple[Any, str]], done: str) -> str:
-    """Return a line about images that are damaged inside but were used: how many, the first ones, why."""
-    first = "; ".join(f"{printable(str(name))}: {why}" for name, why in sorted(damaged)[:SHOWN])
-    more = f"; and {len(damaged) - SHOWN} more (check_images.py lists all)" if len(damaged) > SHOWN else ""
-    return f"warning: {len(damaged)} damaged inside but {done} all the same: {first}{more}"
 
 
 def _split(

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from helpers.pictures import noise
 
 from Utils.images import codec, image_reader
 
@@ -42,3 +43,20 @@ def test_a_picture_is_told_by_its_bytes(tmp_path):
     assert [image_reader.holds_picture(tmp_path / name) for name in ("a", "b.png", "none")] == [
         True, False, False,
     ]  # fmt: skip
+
+
+def test_what_is_wrong_with_readable_images_is_told(tmp_path):
+    cv2.imwrite(str(tmp_path / "0.png"), np.zeros((12, 12, 3), np.uint8))
+    (tmp_path / "0.png").rename(tmp_path / "0.jpg")
+    data = codec.encode_jpeg(noise(64, 64))
+    paths = [tmp_path / f"{number}.jpg" for number in range(8)]
+    for path in paths[1:]:
+        path.write_bytes(data[: len(data) // 2] + b"\xff\xd9")
+    remarks = image_reader.Remarks()
+    parts = list(image_reader.read_batches(paths, 8, 3, remarks=remarks))
+    assert sum(len(good) for good, _, _ in parts) == 8
+    suffix, damage = remarks.sentences("used", lambda path: path.name)
+    assert suffix == "1 with a wrong suffix: PNG data in .jpg files"
+    assert damage.startswith("warning: 7 damaged inside but used all the same: 1.jpg: damaged JPEG: Corr")
+    assert damage.endswith("; and 2 more (check_images.py lists all)")
+    assert list(image_reader.Remarks().sentences("used")) == []
