@@ -21,7 +21,7 @@ class Fold:
         return fold_of(ids, self.count) == self.index
 
     def excludes(self, ids: ArrayLike) -> np.ndarray:
-        """Return whether each post id is in one of the other folds."""
+        """Return whether each post id, int64 of any shape, is in one of the other folds."""
         return ~self.contains(ids)
 
     def __str__(self) -> str:

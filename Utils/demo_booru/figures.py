@@ -43,7 +43,7 @@ def draw_figure(head: Pen, figure: Figure, legs: bool, gaze: float, sway: float,
 
 
 def cut_out(white: np.ndarray, black: np.ndarray) -> np.ndarray:
-    """Return a BGRA picture from its paintings on two papers: where they differ, the paper shows."""
+    """Return BGRA (H, W, 4) of its paintings (H, W, 3) on two papers: where they differ, the paper shows."""
     alpha = 255 - np.clip((white.astype(np.int16) - black).max(axis=2), 0, 255)
     color = np.clip(np.round(black * 255.0 / np.maximum(alpha, 1)[..., None]), 0, 255)
     return np.dstack([color, alpha]).astype(np.uint8)

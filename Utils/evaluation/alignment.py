@@ -126,7 +126,7 @@ def _count_differing(first: MatrixView, second: MatrixView) -> int:
 
 
 def common_columns(dumps: Sequence[Dump]) -> list[np.ndarray]:
-    """Return for every dump its columns of the tags that all have, in the order of the first dump's."""
+    """Return every dump's columns (K,) of the K tags that all dumps have, in the order of the first one."""
     names_of = [dump.tags["name"].to_list() for dump in dumps]
     if all(names == names_of[0] for names in names_of):
         return [np.arange(len(names)) for names in names_of]
@@ -161,7 +161,7 @@ def _common_rows(dumps: Sequence[Dump]) -> tuple[list[np.ndarray], np.ndarray | 
 
 
 def rows_of(ids: np.ndarray, subset: np.ndarray) -> np.ndarray:
-    """Return the positions in ``ids`` of a subset of them."""
+    """Return the positions (M,) in ``ids`` (N,), each once, of a subset (M,) of them."""
     order = np.argsort(ids, kind="stable")
     return order[np.searchsorted(ids, subset, sorter=order)]
 

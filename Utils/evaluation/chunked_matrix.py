@@ -115,7 +115,7 @@ def _read_into(rows: np.ndarray, descriptor: int, matrix: Any, start: int) -> No
 
 
 def select_columns(block: np.ndarray, columns: np.ndarray | None) -> np.ndarray:
-    """Return these columns of a block; None means all of them."""
+    """Return the columns (K,) of a block (B, L), a copy (B, K); None means the block itself."""
     return block if columns is None else block[:, columns]
 
 

@@ -31,7 +31,7 @@ def mean(models: Sequence[np.ndarray], weights: Sequence[float] | np.ndarray, ki
 
 
 def terms(probabilities: np.ndarray, kind: str) -> np.ndarray:
-    """Return the values to average: the probabilities in float64, or their logits."""
+    """Return the values to average, float64 of the same shape: the probabilities, or their logits."""
     probabilities = np.asarray(probabilities, np.float64)
     refuse_nan(probabilities)
     if kind == "probabilities":
@@ -41,7 +41,7 @@ def terms(probabilities: np.ndarray, kind: str) -> np.ndarray:
 
 
 def normalize(weights: Sequence[float] | None, models: int) -> np.ndarray:
-    """Return weights that sum to 1; equal ones for None. Raises UserError if they cannot be weights."""
+    """Return weights (models,) that sum to 1, equal ones for None; UserError if they cannot be weights."""
     array = np.ones(models) if weights is None else np.asarray(weights, np.float64)
     if len(array) != models:
         raise UserError(f"as many weights as dumps are needed, {models}; got {len(array)}")

@@ -120,6 +120,9 @@ def interval(value: float, without: np.ndarray, confidence: float = CONFIDENCE) 
 
 
 def interval_of_score(value: float, without: np.ndarray) -> tuple[float, float]:
-    """Return the 95% `interval` of a score, cut at 0 and 1, which it passes where images are few."""
+    """Return the 95% `interval` of a score, cut at 0 and 1, which it passes where images are few.
+
+    ``without`` (N,) are the scores without each of the N images.
+    """
     low, high = interval(value, without)
     return max(low, 0.0), min(high, 1.0)  # NaN stays: nothing is larger or smaller

@@ -26,7 +26,10 @@ def is_hit(boxes: np.ndarray, x: float, y: float) -> bool:
 
 
 def covered(boxes: np.ndarray, width: int, height: int) -> float:
-    """Return the share of a picture's pixels that lie in a box: the chance of a hit by a random point."""
+    """Return the share of a picture's pixels that lie in a box: the chance of a hit by a random point.
+
+    ``boxes`` (N, 4) are left, top, right and bottom in pixels, the last two exclusive.
+    """
     mask = np.zeros((height, width), bool)
     for left, top, right, bottom in boxes.astype(int):
         mask[max(0, top) : max(0, bottom), max(0, left) : max(0, right)] = True

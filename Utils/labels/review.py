@@ -186,7 +186,7 @@ class Review:
             return decisions.agreement(self._log.standing())
 
     def confirmed(self, number: int) -> np.ndarray:
-        """Return the posts that show a tag according to the reviewers."""
+        """Return the posts (int64 ids) that show the tag of this ``number`` according to the reviewers."""
         rows = self.questions.rows_of(number)
         return self.questions.posts[rows][self.verdicts[rows] == VERDICTS.index("yes")]
 

@@ -298,7 +298,7 @@ class TagSelector:
 
 
 def mcut_threshold(values: np.ndarray) -> float:
-    """Return the middle of the largest gap between sorted values; 1 for fewer than two values.
+    """Return the middle of the largest gap between the values (N,), sorted; 1 for fewer than two values.
 
     MCut (Maximum Cut Thresholding): Largeron, Moulin, Géry, "MCut: A Thresholding Strategy for Multi-label
     Classification", IDA 2012.
