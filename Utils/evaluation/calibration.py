@@ -35,7 +35,7 @@ class Reliability:
         return float(gap / total) if total else float("nan")
 
     def points(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the mean probability and the share of true ones of the K bins that are not empty: (K,) each."""
+        """Return mean probability (K,) and share of true ones (K,) of the K bins that are not empty."""
         filled = self.count > 0
         return self.probability_sum[filled] / self.count[filled], self.true[filled] / self.count[filled]
 
