@@ -1,5 +1,6 @@
 """Utils/command/installed.py: a Python without the project's packages is one error, not a traceback."""
 
+import importlib
 import os
 import pathlib
 import shutil
@@ -48,3 +49,10 @@ def test_a_script_runs_the_code_of_its_own_clone(tmp_path):
     shutil.copytree(ROOT / "tools" / "Utils", tmp_path / "tools" / "Utils")
     done = subprocess.run([sys.executable, tmp_path / "tools" / "hello.py"], capture_output=True, text=True)
     assert done.stdout.strip() == str(tmp_path / "Utils" / "__init__.py"), done.stderr
+
+
+def test_as_a_part_of_tools_the_guide_does_nothing():
+    """Programs that walk through packages import it by its full name."""
+    before = [*sys.path]
+    assert importlib.import_module("tools.Utils").__name__ == "tools.Utils"
+    assert sys.path == before

@@ -9,6 +9,7 @@ import importlib
 import pathlib
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
-del sys.modules[__name__]
-importlib.import_module(__name__)
+if __name__ == "Utils":  # found beside a script, and not as a part of the package tools
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+    del sys.modules[__name__]
+    importlib.import_module(__name__)
