@@ -8,6 +8,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -73,6 +74,7 @@ def test_an_oserror_raised_by_a_library_keeps_its_traceback():
 
 PRINT = """
 import sys
+import types
 from Utils.command.cli import command
 sys.exit(command(lambda argv: print("初音 \\udcff"))([]))
 """
@@ -215,7 +217,7 @@ def test_rates_of_slow_units_are_readable(per_second, text):
 
 def test_progress_lines_have_such_rates(monkeypatch, capsys):
     clock = iter(range(0, 500, 5))
-    monkeypatch.setattr(cli.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(cli, "time", types.SimpleNamespace(monotonic=lambda: float(next(clock))))
     list(cli.progress(range(2), label="records", unit="shards", every=10))
     assert capsys.readouterr().err == "records: 2/2 shards, 0.2/s\n"
 

@@ -41,7 +41,7 @@ def test_growth_counts_from_now_on():
     np.ones(8_000_000)  # 64 MB, gone again
     growth = machine.MemoryGrowth()
     before = growth.peak_megabytes()
-    held = np.ones(4_000_000)
+    held = np.ones(16_000_000)  # 128 MB: much beside what a busy machine takes back from this process
     assert before < 20
     assert growth.peak_megabytes() - before == pytest.approx(held.nbytes / 2**20, rel=0.2)
 

@@ -159,7 +159,7 @@ def test_a_million_rows_need_less_than_300_mb(tmp_path):
     status = subprocess.run(
         [sys.executable, "-c", code, *words],
         check=True,
-        timeout=120,
+        timeout=300,
         cwd=ROOT,
         capture_output=True,
         text=True,

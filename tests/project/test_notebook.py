@@ -39,7 +39,7 @@ def test_it_runs_and_tags(run, tmp_path, monkeypatch):
     monkeypatch.setenv("MODELZOO_RUN", str(run))
     monkeypatch.setenv("MODELZOO_IMAGE", str(image))
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    client = nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3")
+    client = nbclient.NotebookClient(notebook, timeout=300, startup_timeout=300, kernel_name="python3")
     client.execute(cwd=str(tmp_path))
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     text = "".join(output.get("text", "") for output in outputs)

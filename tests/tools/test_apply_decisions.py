@@ -156,7 +156,7 @@ def test_a_full_disk_is_that_of_the_copy(database, tmp_path):
     path = write(tmp_path / "decisions.jsonl", [decided(10, 2, "yes")])
     words = f"{sys.executable} -m tools.apply_decisions {path} --db {database} -o {tmp_path / 'y.db'}"
     done = subprocess.run(
-        ["bash", "-c", f"ulimit -f 4; {words}"], cwd=ROOT, capture_output=True, text=True, timeout=60
+        ["bash", "-c", f"ulimit -f 4; {words}"], cwd=ROOT, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 1, done.stderr
     assert done.stderr.startswith(f"error: {tmp_path / 'y.db'} cannot be written")

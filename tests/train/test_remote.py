@@ -1,7 +1,6 @@
 """Datasets and runs on another file system, memory://: what works on a disk works there."""
 
 import json
-import os
 import signal
 
 import fsspec
@@ -52,7 +51,7 @@ def test_a_run_there_stopped_and_continued_is_the_run_here(here, there, tmp_path
 
     def stopped(training, batch, logs=None):
         if training.fit_start + batch == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
         return begin(training, batch, logs)
 
     monkeypatch.setattr(loop.TrainingLoop, "on_train_batch_begin", stopped)

@@ -1,7 +1,6 @@
 """train.py as a user runs it: what lands in the folder, stopping, dying, continuing."""
 
 import json
-import os
 import shutil
 import signal
 
@@ -134,7 +133,7 @@ def interrupt_at(monkeypatch, method, when, number):
 
     def signaled(self, *arguments, **named):
         if when(self):
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)  # in this thread, so that it is there before the step
         return original(self, *arguments, **named)
 
     monkeypatch.setattr(loop.TrainingLoop, method, signaled)
@@ -203,7 +202,7 @@ def test_batch_norm_that_is_measured_anew_continues_with_the_same_bits(
 def test_sigterm_before_there_is_anything_to_save(dataset, tmp_path, monkeypatch, capsys):
     """What a machine in preemption gets while the model is built."""
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(train, "_set_up", lambda *arguments: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(train, "_set_up", lambda *arguments: signal.raise_signal(signal.SIGTERM))
     assert train.main(command(dataset, tmp_path / "run")) == 0
     assert "nothing is lost; the same command continues" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) == before

@@ -24,7 +24,7 @@ def two_devices(tmp_path_factory):
     }
     done = subprocess.run(
         [sys.executable, str(ROOT / "tests" / "helpers" / "two_devices.py"), str(weights)],
-        env=environment, capture_output=True, text=True, timeout=300,
+        env=environment, capture_output=True, text=True, timeout=500,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     return {**json.loads(done.stdout.splitlines()[-1]), "weights": weights}

@@ -31,7 +31,7 @@ def run_on(backend, files, **environment):
         env={**os.environ, "KERAS_BACKEND": backend, **environment},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=500,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
     assert " passed" in done.stdout

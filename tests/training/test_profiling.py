@@ -1,5 +1,7 @@
 """``--profile STEP``: three steps are recorded once, whatever cuts them short."""
 
+import types
+
 import pytest
 
 from Utils.command.cli import UserError
@@ -9,7 +11,8 @@ from Utils.training.profiling import Profile
 
 @pytest.fixture
 def events(monkeypatch):
-    events = []
+    events, clock = [], iter(range(99))  # every look at the clock takes a second
+    monkeypatch.setattr(profiling, "time", types.SimpleNamespace(monotonic=clock.__next__))
     monkeypatch.setattr(profiling, "_start", lambda folder: events.append(f"start {folder.name}"))
     monkeypatch.setattr(profiling, "_stop", lambda: events.append("stop"))
     return events
@@ -25,7 +28,7 @@ def test_three_steps_are_recorded_once(events, tmp_path, capsys):
     profile = Profile(tmp_path, 2, lambda: events.append("wait"))
     steps(profile, range(8), events)
     assert events == [0, 1, "wait", "start profile", 2, 3, 4, "wait", "stop", 5, 6, 7]
-    assert f"profile of steps 2 to 4 (0.00 s) in {tmp_path / 'profile'}" in capsys.readouterr().err
+    assert f"profile of steps 2 to 4 (1.00 s) in {tmp_path / 'profile'}" in capsys.readouterr().err
 
 
 def test_the_end_of_an_epoch_ends_a_profile(events, tmp_path):

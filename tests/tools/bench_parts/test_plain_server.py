@@ -16,7 +16,7 @@ def test_it_answers_with_the_tags_of_a_picture(tmp_path):
     selector = tag_selection.TagSelector(tagger.tags, np.zeros(len(tagger.tags)))
     address = plain_server.start(tagger, selector)
     jpeg = timing.draw_jpeg(np.random.default_rng(0), 32)
-    with urllib.request.urlopen(f"{address}/tag", data=jpeg, timeout=10) as response:
+    with urllib.request.urlopen(f"{address}/tag", data=jpeg, timeout=60) as response:
         answer = json.load(response)
     row = tagger.probabilities(tagger.prepare(jpeg, None)[None])[0]
     assert answer == {tag.name: float(tag.probability) for tag in selector.select(row).tags}
