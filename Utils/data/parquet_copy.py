@@ -7,6 +7,7 @@ the order of their rows, to files beside the notes of the shards, which go with 
 each behind its length.
 """
 
+import concurrent.futures
 import pathlib
 from collections.abc import Iterable, Sequence
 
@@ -14,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from Utils.command.cli import UserError, progress
+from Utils.command.machine import num_cores
 from Utils.files import archive_index, parquet_members
 from Utils.files.archive_index import ArchiveIndex
 from Utils.files.archive_scan import PARQUET, PARQUET_PLAIN, SCHEMA
@@ -57,30 +59,41 @@ def _move(index: ArchiveIndex, columns: dict[str, np.ndarray], folder: pathlib.P
 
     Returns ``{path: prefix of its members}`` of the copies, which follow the archives of the index.
     """
+    is_row = columns["kind"] == PARQUET
+    numbers = np.unique(columns["archive"][is_row]).tolist()
+    places = [np.flatnonzero(is_row & (columns["archive"] == number)) for number in numbers]
+
+    def prepare(number: int, of_file: np.ndarray) -> tuple[np.ndarray, pathlib.Path | None]:
+        copy = folder / f"{number:05d}.values"
+        return _prepare(index.archive_path(number), columns["offset"][of_file], copy)
+
     copies: dict[str, str] = {}
-    numbers = np.unique(columns["archive"][columns["kind"] == PARQUET]).tolist()
-    for number in progress(numbers, label="prepared", unit="Parquet files"):
-        path = index.archive_path(number)
-        places = np.flatnonzero((columns["archive"] == number) & (columns["kind"] == PARQUET))
-        try:
-            positions = parquet_members.plain_positions(RangeReader(path))
-            if positions is not None:
-                columns["offset"][places], columns["size"][places] = positions[columns["offset"][places]].T
-                columns["kind"][places] = PARQUET_PLAIN
-                continue
-            copy = folder / f"{number:05d}.values"
-            if not copy.is_file():
-                _copy(parquet_members.row_reader(path), columns["offset"][places].tolist(), copy)
-        except ParquetError as error:
-            raise UserError(f"{path} cannot be read as pictures: {error}") from error
-        positions = _positions(copy, len(places))
-        is_there = positions[:, 1] != _ABSENT
-        at = places[is_there]
-        columns["offset"][at], columns["size"][at] = positions[is_there].T
-        columns["kind"][at] = PARQUET_PLAIN
-        columns["archive"][at] = len(index.archives) + len(copies)
-        copies[absolute(copy)] = index.prefixes[number]
+    with concurrent.futures.ThreadPoolExecutor(num_cores()) as pool:  # reading and writing leave the GIL
+        results = progress(
+            pool.map(prepare, numbers, places), total=len(numbers), label="prepared", unit="Parquet files"
+        )
+        for number, of_file, (positions, copy) in zip(numbers, places, results, strict=True):
+            is_there = positions[:, 1] != _ABSENT
+            moved = of_file[is_there]
+            columns["offset"][moved], columns["size"][moved] = positions[is_there].T
+            columns["kind"][moved] = PARQUET_PLAIN
+            if copy is not None:
+                columns["archive"][moved] = len(index.archives) + len(copies)
+                copies[absolute(copy)] = index.prefixes[number]
     return copies
+
+
+def _prepare(path: str, rows: np.ndarray, copy: pathlib.Path) -> tuple[np.ndarray, pathlib.Path | None]:
+    """Return ``(offset, size)`` of ascending rows of a Parquet file, int64 (N, 2), and their copy if any."""
+    try:
+        positions = parquet_members.plain_positions(RangeReader(path))
+        if positions is not None:
+            return positions[rows], None
+        if not copy.is_file():
+            _copy(parquet_members.row_reader(path), rows.tolist(), copy)
+    except ParquetError as error:
+        raise UserError(f"{path} cannot be read as pictures: {error}") from error
+    return _positions(copy, len(rows)), copy
 
 
 def _copy(reader: parquet_members.RowReader, rows: Sequence[int], path: pathlib.Path) -> None:
