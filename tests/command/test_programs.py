@@ -82,13 +82,13 @@ sys.path[:] = [entry for entry in sys.path if entry not in ("", {root!r})] + [{o
 def test_the_tools_of_another_package_are_not_taken_for_ours(tmp_path, run):
     """An editable install is found by a hook that is asked after site-packages."""
     (tmp_path / "tools").mkdir()
-    bench = f"import runpy; runpy.run_path({str(ROOT / 'tools' / 'bench.py')!r}, run_name='__main__')"
-    code = SHADOWED.format(
-        root=str(ROOT), other=str(tmp_path), run="programs.run_entry()" if run == "swcv" else bench
+    code = SHADOWED.format(root=str(ROOT), other=str(tmp_path), run="programs.run_entry()")
+    words, places = (
+        (["-c", code], str(ROOT)) if run == "swcv" else ([str(ROOT / "tools/bench.py")], str(tmp_path))
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, "--help"],
-        capture_output=True, text=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        [sys.executable, *words, "--help"],
+        capture_output=True, text=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": places},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert ("tag " if run == "swcv" else "metrics") in done.stdout
