@@ -141,13 +141,15 @@ def read_category_names(path: AnyPath) -> dict[int, str]:
 def read_beside_model(path: AnyPath, other_names: bool = False) -> pd.DataFrame:
     """Return the list that lies beside a model, as `read`.
 
-    Raises UserError where dataset.json (of a run) or release.json beside it has the hash of another list:
-    with rows in another order every probability would be another tag's.
+    Raises UserError where dataset.json (of a run) or release.json beside it has the hash of another list, or
+    is damaged: with rows in another order every probability would be another tag's.
     """
     frame = read(path, other_names)
     for file_name, key in (("dataset.json", "tags_sha256"), ("release.json", "tags_digest")):
         file = to_path(path).with_name(file_name)
-        facts = read_json(file) if file.is_file() else None
+        is_foreign = other_names and file_name == "dataset.json"  # a name that any project may use
+        shape = object if is_foreign else {f"{key}?": (str, None)}
+        facts = read_json(file, shape) if file.is_file() else None
         stated = facts.get(key) if isinstance(facts, dict) else None
         if stated not in (None, digest(frame)):
             raise UserError(

@@ -194,6 +194,22 @@ def test_a_list_beside_a_model_is_the_one_that_it_was_made_with(tmp_path, name, 
         tag_list.read_beside_model(path)
 
 
+@pytest.mark.reliability(
+    "dataset.json of a run, or release.json, that is no object", "refused: the tag list could not be checked"
+)
+@pytest.mark.parametrize("name", ["dataset.json", "release.json"])
+def test_a_list_whose_hash_cannot_be_read_is_refused(tmp_path, name):
+    path = tmp_path / "selected_tags.csv"
+    path.write_text("tag_id,name,category,count\n1,a,0,3\n")
+    for content in ("[]", "null", '{"tags_sha256": 3, "tags_digest": 3}'):
+        (tmp_path / name).write_text(content)
+        with pytest.raises(UserError, match=rf"{name}.* must be "):
+            tag_list.read_beside_model(path)
+    (tmp_path / name).write_text("[]")
+    if name == "dataset.json":
+        assert len(tag_list.read_beside_model(path, other_names=True)) == 1, "it is of another project"
+
+
 def test_one_name_in_two_categories_is_two_tags():
     columns = ["tag_id", "name", "category", "count"]
     ours = pd.DataFrame([(1, "mari", 3, 9), (2, "mari", 4, 8), (3, "hat", 0, 7)], columns=columns)
