@@ -251,8 +251,7 @@ def _start(
         return None, None
     match = initial_weights.match_tags(source, dataset.tags)
     differences = transfer.copy_weights(source.file, model, match.rows, biases, source.order, source.new_head)
-    for difference in differences:
-        console.say(f"warning: the model differs from {source.file}: {difference}")
+    finetune_report.warn_of_differences(source.file, differences)
     pictures = shard_stats.counts(frequencies, records)
     finetune_report.warn_of_counts(dataset.tags["name"], pictures, match.rows < 0, records)
     return match, pictures

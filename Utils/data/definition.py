@@ -46,10 +46,10 @@ class Definition:
     min_tag_count: int = 200  # in the source's own count
     min_tag_images: int = 600  # among the kept images
     min_tag_share: float = 0.5  # of count * kept images / all posts
-    max_tags: int = 2380  # the most frequent
+    max_tags: int = 2380  # those on most kept images; ratings_as_labels adds its four to them
     min_tags_per_image: int = 15
     exclude_tags: tuple[str, ...] = ()
-    include_tags: tuple[str, ...] | None = None  # only these, of any category and however rare; None: all
+    include_tags: tuple[str, ...] | None = None  # these, whatever categories and rules for tags; None: all
 
     @property
     def shares(self) -> dict[str, float] | None:

@@ -157,6 +157,7 @@ def _remarks(outcome: Outcome) -> list[str]:
         remarks.append(
             f"{len(names):,} {what} on every picture, nothing to tell apart: {join_names(names, 5)}{nothing}"
         )
+    remarks += _rules(selected)
     remarks += _odd_names(selected.tags["name"].tolist())
     if selected.num_copies:
         remarks.append(
@@ -176,6 +177,24 @@ def _remarks(outcome: Outcome) -> list[str]:
             f"left out, in rejected.csv: {_count(len(selected.rejected), 'file', 'files')}: {listed}"
         )
     return remarks
+
+
+def _rules(selected: Selection) -> list[str]:
+    """Return sentences on what max_tags counts, and on the rules that include_tags ends."""
+    sentences, rare = [], selected.dropped[selected.dropped["rule"] == "max_tags"]
+    if len(rare):
+        first = rare.sort_values(["images", "count"], ascending=False, kind="stable").iloc[0]
+        sentences.append(
+            f"max_tags keeps the {selected.definition.max_tags:,} tags on the most kept pictures, whatever "
+            f"their count in the source: {len(rare):,} are left out, of which {first['name']} is on the "
+            f"most, {first['images']:,}"
+        )
+    if selected.definition.include_tags is not None:
+        sentences.append(
+            "include_tags names the tags: categories, min_tag_count, min_tag_images, min_tag_share and "
+            "max_tags leave out none"
+        )
+    return sentences
 
 
 def _odd_names(names: Sequence[str]) -> list[str]:

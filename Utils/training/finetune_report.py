@@ -161,8 +161,9 @@ def _warnings(best: Mapping[str, Any], before: Mapping[str, float], scored_new: 
     warnings = []
     if best["val_new_never_predicted"] >= max(1, FEW * scored_new):
         warnings.append(
-            "warning: most new tags are still at their prior, the share of pictures that have them. Longer "
-            "training (--epochs), a higher --learning-rate or more pictures of each tag would teach them"
+            f"warning: most new tags, {best['val_new_never_predicted']:.0f} of {scored_new}, are still at "
+            "their prior, the share of pictures that have them. Longer training (--epochs), a higher "
+            "--learning-rate or more pictures of each tag would teach them"
         )
     lost = before.get("kept_f1", 0.0) - best.get("val_kept_f1", 0.0)
     if round(lost, 4) > MOST_LOST:
@@ -171,6 +172,16 @@ def _warnings(best: Mapping[str, Any], before: Mapping[str, float], scored_new: 
             "complete labels of these tags keep them"
         )
     return warnings
+
+
+def warn_of_differences(file: atomic.AnyPath, differences: Sequence[str]) -> None:
+    """Say in which settings without weights the model differs from that of the file it begins with."""
+    if differences:
+        console.say(
+            f"warning: the model differs from {file} in {len(differences)} settings that have no weights: "
+            f"{'; '.join(differences)}. --model-options gives it those of the file; the recipe finetune "
+            "takes its model as it is"
+        )
 
 
 def warn_of_counts(names: pd.Series, pictures: np.ndarray, is_new: np.ndarray, records: int) -> None:
@@ -198,7 +209,8 @@ def warn_of_rare(names: Sequence[str], positives: Sequence[float] | np.ndarray) 
     if few:
         console.say(
             f"warning: {len(few)} of {len(names)} new tags have fewer than {MIN_POSITIVES} training "
-            f"pictures, too few to be learned well: {join_names(few)}"
+            f"pictures, too few to be learned well: {join_names(few)}. Add pictures of them, or leave them "
+            "out with a higher min_tag_images"
         )
 
 

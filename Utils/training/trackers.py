@@ -49,7 +49,10 @@ class Tracker:
             function(*arguments)
         except Exception as error:  # noqa: BLE001  a tracker must not end a month of training
             self.failed = True
-            say(f"warning: {type(self).__name__} failed, training continues without it: {error}")
+            say(
+                f"warning: {type(self).__name__} failed, training continues without it ({error}); "
+                "history.csv has all that it would show"
+            )
 
     def _log(self, row: Mapping[str, Any]) -> None:
         pass

@@ -52,6 +52,19 @@ def test_the_values_of_a_default_definition_come_with_their_reasons(tmp_path):
     assert selection_report.summary(outcome)["definition"] == {"min_tag_images": "fits 20 posts"}
 
 
+def test_what_max_tags_counts_is_said(tmp_path):
+    captions = [", ".join(["all", *["half"] * (k % 2), *["third"] * (k % 3 == 0)]) for k in range(20)]
+    text = selection_report.report(outcome_of(tmp_path, captions, max_tags=1))
+    assert "max_tags keeps the 1 tags on the most kept pictures, whatever their count in the source" in text
+    assert "2 are left out, of which half is on the most, 10" in text
+
+
+def test_rules_that_include_tags_ends_are_named(tmp_path):
+    text = selection_report.report(outcome_of(tmp_path, ["a, b"] * 20, include_tags=("a",), max_tags=1))
+    assert "include_tags names the tags: categories, min_tag_count" in text
+    assert "max_tags keeps" not in text
+
+
 def test_names_that_are_perhaps_mistakes_are_told(tmp_path):
     outcome = outcome_of(tmp_path, ["Solo, (hat:1.2), <lora:x:1>, :<", "solo, saber_(fate), >:)"] * 10)
     text = selection_report.report(outcome)

@@ -30,7 +30,7 @@ def test_the_best_epoch_is_told_with_what_was_before():
 
 def test_tags_that_stay_at_their_prior_and_lost_ones_are_warned_of():
     text = "\n".join(finetune_report.lines([row(1, 0.7, 0.1, 14)], {"kept_f1": 0.8}, COUNTS, BY, 69))
-    assert "most new tags are still at their prior" in text
+    assert "most new tags, 14 of 20, are still at their prior" in text
     assert "kept tags have lost 0.100" in text
 
 
@@ -83,7 +83,9 @@ def test_every_tag_has_a_row_and_silent_ones_are_named(experiment, tmp_path):
 
 def test_rare_tags_are_named(capsys):
     finetune_report.warn_of_rare(["often", "seldom"], [50, 3])
-    assert "1 of 2 new tags have fewer than 10 training pictures" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "1 of 2 new tags have fewer than 10 training pictures" in said
+    assert "seldom (3). Add pictures of them, or leave them out" in said
     finetune_report.warn_of_rare(["often"], [50])
     assert capsys.readouterr().err == ""
 
@@ -95,6 +97,15 @@ def test_tags_of_every_picture_and_new_ones_of_few_are_warned_of(capsys):
     assert "1 of 3 tags are on every training picture" in said and "would: sky" in said
     assert "1 of 2 new tags have fewer than 10 training pictures" in said
     finetune_report.warn_of_counts(names, np.array([3, 39, 39]), is_new, 40)
+    assert capsys.readouterr().err == ""
+
+
+def test_settings_that_differ_are_counted_and_the_way_back_is_named(capsys):
+    finetune_report.warn_of_differences("runs/a/best.keras", ["epsilon was 1e-06, is 0.001"])
+    said = capsys.readouterr().err
+    assert "differs from runs/a/best.keras in 1 settings that have no weights: epsilon was 1e-06" in said
+    assert "--model-options gives it those of the file" in said
+    finetune_report.warn_of_differences("runs/a/best.keras", [])
     assert capsys.readouterr().err == ""
 
 
