@@ -31,6 +31,7 @@ from Utils.evaluation.chunked_matrix import as_stored
 from Utils.tags.tag_list import category_code, category_name, category_names
 
 TABLES = ("seed",)
+RANKS = (2380, 2000)  # first ranks of the rarer tags, of all and of the general ones
 SCORES = ("thres", "F1", "F2", "MCC", "A", "R", "P")
 # Where the original's script, run in the project's folder, found labels and tags for its probabilities.
 ORIGINAL_LABELS = pathlib.Path("2021_0000_0899_5500/encoded_tags_test.npy")
@@ -66,7 +67,7 @@ def parser() -> Parser:
     )
     arguments.add_argument("--table", choices=TABLES, help="the four tables of the original project")
     arguments.add_argument(
-        "--ranks", type=int, nargs=2, default=(2380, 2000), metavar=("ALL", "GENERAL"),
+        "--ranks", type=int, nargs=2, metavar=("ALL", "GENERAL"),
         help="--table seed: first ranks of the rarer tags, of all and of the general ones (2380 2000)",
     )  # fmt: skip
     arguments.add_argument(
@@ -94,6 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     if options.category == "-1":
         options.category = None
+    _refuse_ignored(options)
     dumps = _by_name([_open(path, options) for path in options.dump])
     words = shlex.join(sys.argv[1:] if argv is None else [str(word) for word in argv])
     if options.table:
@@ -120,6 +122,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, values in scored.items():
         print(f"{name}: {terminal_text(values)}")
     return 0
+
+
+def _refuse_ignored(options: argparse.Namespace) -> None:
+    """Raise UserError for options that would have no effect beside the others."""
+    if options.ranks and not options.table:
+        raise UserError("--ranks belongs to --table seed; -s FIRST -e END choose ranks without it")
+    if (options.labels or options.tags) and not any(path.suffix == ".npy" for path in options.dump):
+        raise UserError(
+            f"--labels and --tags belong to -d FILE.npy; {options.dump[0]} has its own. With "
+            f"-d {options.dump[0] / predictions.PROBABILITIES} it is judged by others"
+        )
 
 
 def _open(path: pathlib.Path, options: argparse.Namespace) -> predictions.Dump:
@@ -235,7 +248,7 @@ def _tables(dumps: dict[str, predictions.Dump], options: argparse.Namespace, wor
         raise UserError(
             "--table seed chooses tags and thresholds itself: leave -t, -c, -s, -e and --macro out"
         )
-    tables = results_table.tables_with_ranks(*options.ranks)
+    tables = results_table.tables_with_ranks(*(options.ranks or RANKS))
     scored = {name: _seed_scores(dump, tables) for name, dump in dumps.items()}
     rows = [
         row(name, dumps[name], values, None if category == "all" else category, rank, words)

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from Utils.command import programs
 from Utils.command.cli import Parser, UserError, WorkError, command, print_json, progress
 from Utils.command.text import join_names
 from Utils.data import id_lists, selection, sources
@@ -86,6 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print_json({"labels": str(options.output), **counts, "posts_without_labels": len(missing)})
     else:
         _report(options.output, len(ids), len(tags), num_unknown, len(missing))
+    words = "-d", "PROBABILITIES.npy", "--labels", options.output, "--tags", options.tags
+    print(programs.next_line("analyze_metrics", *words), file=sys.stderr)
     return 0
 
 

@@ -31,9 +31,7 @@ def parser() -> Parser:
     arguments.add_argument(
         "-o", "--output", required=True, type=pathlib.Path, metavar="DUMP", help="dump folder to write"
     )
-    arguments.add_argument(
-        "--mean", choices=ensembling.MEANS, default="probabilities", help="values to average (probabilities)"
-    )
+    arguments.add_argument("--mean", choices=ensembling.MEANS, help="values to average (probabilities)")
     how = arguments.add_mutually_exclusive_group()
     how.add_argument(
         "--weights", nargs="+", type=float, metavar="W", help="one weight a dump; scaled to a sum of 1"
@@ -63,6 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for path in (*options.dumps, *(options.fit_on or ())):
         if path.resolve() == options.output.resolve():
             raise UserError(f"-o {options.output} is one of the dumps that are read; give another place")
+    if options.stack and options.mean:
+        raise UserError("--stack joins rows of different images and takes no mean; leave --mean out")
+    options.mean = options.mean or "probabilities"
     require_replaceable_folder(options.output, predictions.DUMP, options.overwrite)
     dumps = [predictions.load(path) for path in options.dumps]
     if options.stack:

@@ -73,6 +73,11 @@ def parser() -> Parser:
         "--maps", metavar="TAGGER", type=hub.argument,
         help="a run, release or hub id: shows where it sees the tag in question",
     )  # fmt: skip
+    arguments.add_argument(
+        "--json",
+        action="store_true",
+        help="print address and numbers of questions as one JSON object",
+    )
     return arguments
 
 
@@ -82,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     with http_server.bind(options.host, options.port) as listening, prepared(options) as app:
         server = http_server.make_server(app, listening, review_service.LIMITS)
-        print(f"{http_server.url_of(server)} until Ctrl-C", flush=True)
+        http_server.announce(server, app.config["PROGRESS"] if options.json else None)
         http_server.run(server)
     _say_next(options)
     return 0
@@ -121,7 +126,9 @@ def prepared(options: argparse.Namespace) -> Iterator[flask.Flask]:
         if maps is not None:
             _warn_of_tags(asked.tags["name"].tolist(), maps)
         service = review_service.Service(review, images, sources, str(options.output.resolve()), maps)
-        yield review_service.application(service, options.allow_host)
+        app = review_service.application(service, options.allow_host)
+        app.config["PROGRESS"] = review.progress()
+        yield app
 
 
 def _user() -> str:

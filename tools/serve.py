@@ -35,6 +35,7 @@ def parser() -> Parser:
     add("models", metavar="RELEASE|RUN|FILE.keras|TIMM|HUB_ID", type=hub.argument, nargs="+")
     add("--name", nargs="+", default=[], help="a name for each model (its folder's, or its name on the hub)")
     http_server.add_arguments(command_line)
+    add("--json", action="store_true", help="print the address and the models as one JSON object")
     tag_selection.add_arguments(command_line, mcut=False)
     execution_providers.add_device(command_line)
     add("--batch-size", type=number(above=0), default=defaults.batch_size,
@@ -78,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
             _say(sentence)
         if not http_server.is_local(options.host):
             _say(f"warning: whoever reaches {options.host} can send pictures")
-        print(f"{http_server.url_of(server)} until Ctrl-C", flush=True)
+        http_server.announce(server, {"models": list(services)} if options.json else None)
         http_server.run(server)
     return 0
 

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from Utils.command import programs
-from Utils.command.cli import Parser, UserError, command, number
+from Utils.command.cli import Parser, UserError, WorkError, command, number, print_json
 from Utils.files import atomic, csv_tables
 from Utils.files.model_files import RUN_MODELS
 from Utils.recipe import command_line, sweeps
@@ -50,6 +50,7 @@ def parser() -> Parser:
     parser.add_argument("--seed", type=int, default=0, help="of a random search (0)")
     parser.add_argument("--retry", action="store_true", help="train again what failed before")
     parser.add_argument("--list", action="store_true", help="print the settings of the runs without training")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
 
 
@@ -65,7 +66,8 @@ def main(argv: list[str] | None = None) -> int:
     settings = sweeps.runs(sweep, options.runs, options.seed)
     trials = [Trial(sweep, values, options, train_flags) for values in settings]
     if options.list:
-        print("\n".join(trial.name for trial in trials))
+        names = [trial.name for trial in trials]
+        print_json({"runs": names}) if options.json else print("\n".join(names))
         return 0
     return _run(trials, sweep, options)
 
@@ -123,10 +125,14 @@ def _as_float(value: Any) -> Any:
 
 
 def _run(trials: list[Trial], sweep: sweeps.Sweep, options: argparse.Namespace) -> int:
-    """Train what is not finished and write the results after each run; return the exit code."""
+    """Train what is not finished and write the results after each run; return the exit code.
+
+    Raises WorkError at the end where runs have failed.
+    """
     results, training = options.output / "results.csv", Training()
+    errors = _earlier_errors(results)  # refuses a file of the same name that is no sweep's
     for trial in trials:
-        trial.error = None if options.retry else _earlier_errors(results).get(trial.name)
+        trial.error = None if options.retry else errors.get(trial.name)
     with training.receiving_signals():
         for number, trial in enumerate(trials, 1):
             if trial.state in ("done", "failed"):
@@ -141,11 +147,16 @@ def _run(trials: list[Trial], sweep: sweeps.Sweep, options: argparse.Namespace) 
                 return 0 if training.signal == signal.SIGTERM else 128 + training.signal
     _write_results(results, trials, sweep)
     failed = [trial for trial in trials if trial.error]
-    print(_summary(trials, sweep, results))
+    if options.json:
+        print_json(_facts(trials, sweep, results))
+    else:
+        print(_summary(trials, sweep, results))
     if failed:
         first = f"{failed[0].name}: {failed[0].error}"
-        print(f"{len(failed)} failed, the first: {first}; --retry trains them again", file=sys.stderr)
-    return int(bool(failed))
+        raise WorkError(
+            f"{len(failed)} of {len(trials)} runs failed, the first: {first}; --retry trains them again"
+        )
+    return 0
 
 
 class Training:
@@ -209,11 +220,30 @@ def _write_results(path: pathlib.Path, trials: list[Trial], sweep: sweeps.Sweep)
     csv_tables.write_rows(path, names, ([result.get(name) for name in names] for result in results))
 
 
-def _summary(trials: list[Trial], sweep: sweeps.Sweep, results: pathlib.Path) -> str:
-    """Return the runs, the best one first, and where all figures are."""
+def _ranked(trials: list[Trial], sweep: sweeps.Sweep) -> dict[str, float]:
+    """Return ``{run: its best value of the metric}`` of the runs that have one, the best first."""
     scores = {trial.name: trial.best_row(sweep).get(sweep.metric_name) for trial in trials}
     scored = {name: score for name, score in scores.items() if score is not None}
-    ranked = sorted(scored, key=scored.__getitem__, reverse=sweep.maximizes)
+    names = sorted(scored, key=scored.__getitem__, reverse=sweep.maximizes)
+    return {name: scored[name] for name in names}
+
+
+def _facts(trials: list[Trial], sweep: sweeps.Sweep, results: pathlib.Path) -> dict[str, Any]:
+    """Return what --json prints."""
+    ranked = _ranked(trials, sweep)
+    return {
+        "metric": sweep.metric_name,
+        "best": next(iter(ranked), None),
+        "scores": ranked,
+        "runs": [trial.result(sweep) for trial in trials],
+        "results": str(results),
+    }
+
+
+def _summary(trials: list[Trial], sweep: sweeps.Sweep, results: pathlib.Path) -> str:
+    """Return the runs, the best one first, and where all figures are."""
+    scored = _ranked(trials, sweep)
+    ranked = list(scored)
     lines = [f"{scored[name]:.4f}  {name}" for name in ranked]
     shown = [sweep.metric_name, *lines, f"all figures: {results}"]
     if ranked:

@@ -33,7 +33,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from Utils.command.backend import deferred
-from Utils.command.cli import Parser, UserError, command, number, print_json, progress
+from Utils.command.cli import Parser, UserError, WorkError, command, number, print_json, progress
 from Utils.command.machine import num_cores
 from Utils.files import hub
 from Utils.files.atomic import NO_ROOM
@@ -388,7 +388,10 @@ def _report(options: argparse.Namespace, rejected: Rejected, num_tagged: int, nu
     if options.json and not _is_on_screen(options):  # where the table is the object that is printed
         set_aside = [{"path": path, "reason": reason} for path, reason in rows]
         print_json({"tagged": num_tagged, "left_as_they_were": num_done, "set_aside": set_aside})
-    return 1 if rejected and not num_tagged and not num_done else 0
+    if rejected and not (num_tagged or num_done):
+        path, reason = rows[0]
+        raise WorkError(f"none of {len(rejected)} pictures is tagged, the first: {path}: {reason}")
+    return 0
 
 
 if __name__ == "__main__":

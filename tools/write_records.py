@@ -154,6 +154,10 @@ def check(options: argparse.Namespace) -> None:
     """Raise UserError for options that contradict each other."""
     if options.labels_only != bool(options.reuse):
         raise UserError("--labels-only and --reuse OLD_DATASET belong together; only one of them is given")
+    if options.labels_only and (options.check or options.frames):
+        raise UserError(
+            "--labels-only takes the images of --reuse as they are: leave --check and --frames out"
+        )
     if options.overwrite and options.part != (0, 1):
         raise UserError(
             "--overwrite with --part would remove what other parts wrote; delete the shards first"

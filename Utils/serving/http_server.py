@@ -17,7 +17,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -214,6 +214,12 @@ def url_of(server: Any) -> str:
     host, port = server.effective_host, server.effective_port
     host = str({"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host))  # "every network" is no address to open
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def announce(server: Any, facts: Mapping[str, Any] | None = None) -> None:
+    """Print the server's address; with facts one JSON object of both, in one line."""
+    url = url_of(server)
+    print(f"{url} until Ctrl-C" if facts is None else json.dumps({"url": url, **facts}), flush=True)
 
 
 def is_local(host: str) -> bool:

@@ -1,5 +1,6 @@
 """Utils/serving/http_server.py: who is answered, how much is taken, where it listens, how it ends."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -91,6 +92,14 @@ def test_bodies_are_bounded_in_the_app_and_on_the_wire(limits):
                 assert all(
                     f"{name}: {value}".encode() in reply for name, value in http_server.HEADERS.items()
                 )
+
+
+def test_the_address_is_said_in_words_or_as_json(capsys):
+    with contextlib.closing(http_server.listen(small_app(), port=0)) as server:
+        http_server.announce(server)
+        http_server.announce(server, {"models": ["a"]})
+    words, answer = capsys.readouterr().out.splitlines()
+    assert json.loads(answer) == {"url": words.removesuffix(" until Ctrl-C"), "models": ["a"]}
 
 
 def test_a_taken_port_or_a_foreign_address_is_refused():

@@ -75,6 +75,15 @@ def test_scores_of_a_threshold_by_hand(tmp_path, capsys):
     assert got["ties"] is None
 
 
+def test_options_that_a_dump_folder_would_ignore_are_refused(dump, capsys):
+    """Whoever gives corrected labels would take the scores for those by them."""
+    for words in (["--labels", str(dump / "labels.npy")], ["--tags", "x.csv"], ["--ranks", "3", "4"]):
+        assert main(["-d", str(dump), *words]) == 2
+    said = capsys.readouterr().err
+    assert said.count(f"-d {dump / 'probabilities.npy'} it is judged by others") == 2
+    assert "--ranks belongs to --table seed" in said
+
+
 def test_categories_are_selected_before_ranks(dump, capsys):
     opened = predictions.load(dump)
     p, y = np.asarray(opened.probabilities), np.asarray(opened.labels)

@@ -121,6 +121,7 @@ def test_mistakes(drawn, tmp_path, capsys):
         "no image is in all": [a, bare],
         "has no labels.npy": [bare, bare, "--fit-on", bare, bare],
         "not allowed with": [a, a, "--stack", "--weights", "1", "1"],
+        "takes no mean": [a, bare, "--stack", "--mean", "logits"],
     }
     for said, words in cases.items():
         assert main([*words, "-o", str(tmp_path / "out")]) == 2

@@ -43,11 +43,13 @@ sys.exit(code)
 
 def test_sigterm_finishes_the_replies_in_progress(release):
     process = subprocess.Popen(
-        [sys.executable, "-c", SLOW, str(release), "--port", "0"],
+        [sys.executable, "-c", SLOW, str(release), "--port", "0", "--json"],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
-        address = process.stdout.readline().split()[0]
+        answer = json.loads(process.stdout.readline())
+        address = answer["url"]
+        assert answer["models"] == ["tiny"]
         assert address.startswith("http://127.0.0.1:")
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             reply = pool.submit(lambda: json.load(urllib.request.urlopen(f"{address}tag", BLUE, timeout=60)))

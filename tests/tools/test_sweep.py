@@ -1,6 +1,7 @@
 """tools/sweep.py: what is trained again, what the results say, how a sweep stops."""
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -82,7 +83,7 @@ def test_a_sweep_goes_on_where_it_was(grid, stub, tmp_path, capsys):
     assert shown.out.splitlines()[-7].startswith("0.3000  learning_rate=0.3,flip=True")
     assert shown.out.splitlines()[-2].startswith("best: learning_rate=0.3,flip=True")
     assert shown.out.splitlines()[-1].startswith("next: python tools/predict.py ")
-    assert "2 failed" in shown.err and "diverged at step 7" in shown.err
+    assert "error: 2 of 6 runs failed, the first: " in shown.err and "diverged at step 7" in shown.err
     rows = results(tmp_path)
     assert [row["state"] for row in rows] == ["done", "done", "failed", "failed", "done", "done"]
     assert (rows[0]["best_epoch"], rows[0]["val_f1"], rows[0]["train_loss"]) == ("3", "0.1", "2.0")
@@ -90,6 +91,12 @@ def test_a_sweep_goes_on_where_it_was(grid, stub, tmp_path, capsys):
     assert rows[2]["error"] == "diverged at step 7"
     assert go(grid, tmp_path, *words) == 1
     assert len(calls(tmp_path)) == 6, "what diverged stays so"
+    capsys.readouterr()
+    assert go(grid, tmp_path, "--json", *words) == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["metric"], answer["best"]) == ("val_f1", "learning_rate=0.3,flip=True,loss=focal")
+    assert list(answer["scores"].values()) == [0.3, 0.3, 0.1, 0.1]
+    assert [run["state"] for run in answer["runs"]].count("failed") == 2
     assert go(grid, tmp_path, "--retry", *words) == 1
     assert len(calls(tmp_path)) == 8
     (tmp_path / "out" / rows[0]["run"] / "model.keras").unlink()
@@ -149,6 +156,16 @@ def test_a_signal_that_comes_while_a_training_is_being_started_reaches_it(tmp_pa
     with training.receiving_signals():
         assert training.run([], tmp_path / "log.txt") == (0, None)
     assert training.process.returncode == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("flags", [[], ["--retry"]])
+def test_results_that_are_no_sweeps_are_kept(grid, stub, tmp_path, capsys, flags):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "results.csv").write_text("name,score\nmine,1\n")
+    assert go(grid, tmp_path, *flags) == 2
+    assert "results.csv" in capsys.readouterr().err
+    assert (tmp_path / "out" / "results.csv").read_text() == "name,score\nmine,1\n"
+    assert not (tmp_path / "out" / "calls.txt").exists()
 
 
 def test_mistakes_end_the_sweep_before_any_training(grid, stub, tmp_path, capsys):

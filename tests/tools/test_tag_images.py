@@ -192,7 +192,9 @@ def test_unreadable_images_are_set_aside_and_listed(release, pictures, capsys):
         assert rows[name].startswith(reason), name
     assert f"{len(reasons)} set aside" in capsys.readouterr().err
     assert tag(release, pictures) == 0  # the good ones are done already
+    capsys.readouterr()
     assert tag(release, pictures / "bad") == 1
+    assert "error: none of " in capsys.readouterr().err
     assert tag(release, pictures / "notes.md", pictures / "2.bmp") == 0
     assert "not named as a picture" in capsys.readouterr().err
     assert tag(release, pictures / "notes.md") == 1

@@ -201,6 +201,7 @@ def test_continuing_with_other_arguments_is_an_error(tmp_path, capsys):
         (["--workers", "0"], "--workers: must be a whole number of at least 1"),
         (["--images", "nowhere"], "none of 60 images is there"),
         (["--labels-only"], "belong together"),
+        (["--labels-only", "--reuse", "x", "--check"], "leave --check and --frames out"),
         (["--reuse", "somewhere"], "belong together"),
         (["--labels-only", "--reuse", "nowhere"], "a dataset folder was expected at nowhere"),
     ],
