@@ -13,7 +13,7 @@ from Models.porting import timm_folder
 from Utils.command.cli import UserError
 from Utils.files import damage, hub, zip_files
 from Utils.files.atomic import local, require_file
-from Utils.files.model_files import RELEASED_MODEL, RUN_MODELS
+from Utils.files.model_files import RELEASED_MODEL, RUN_MODELS, require_choice
 from Utils.images import codec
 from Utils.tags import tag_list
 
@@ -94,6 +94,7 @@ def load_tagger(path: Any, which: str = "best") -> KerasTagger:
 
 
 def _model_file(path: pathlib.Path, which: str) -> pathlib.Path:
+    require_choice(path, which)
     if not path.is_dir():
         return require_file(path, "a run folder, a .keras file or a release")
     file = path / RUN_MODELS[which]

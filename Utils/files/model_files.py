@@ -2,6 +2,7 @@
 
 import pathlib
 
+from Utils.command.cli import UserError
 from Utils.files.outputs import FileKind, FolderKind, has_members
 
 RUN_MODELS = {"best": "best.keras", "last": "model.keras"}  # by the word that --which takes
@@ -27,3 +28,10 @@ RELEASE = FolderKind(
     ),
     inventory="release.json",
 )  # fmt: skip
+
+
+def require_choice(path: pathlib.Path, which: str) -> None:
+    """Raise UserError where the last model is asked for at a path that has one model: no run is there."""
+    is_one = path.is_file() or (path / RELEASED_MODEL).is_file() or (path / "model.safetensors").is_file()
+    if which == "last" and is_one and not (path / RUN_MODELS["last"]).is_file():
+        raise UserError(f"--which last is for runs, which have two models; {path} has one: leave it out")

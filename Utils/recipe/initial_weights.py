@@ -17,7 +17,7 @@ import pandas as pd
 from Utils.command.cli import UserError, suggest_beside
 from Utils.command.text import join_names
 from Utils.files import atomic, damage, hub, model_description, shapes, zip_files
-from Utils.files.model_files import RUN_MODELS
+from Utils.files.model_files import RUN_MODELS, require_choice
 from Utils.recipe.recipe import RECIPE_FILE, Recipe, fields_shape, read_recipe, recipe_from_dict
 from Utils.tags import tag_list
 
@@ -98,6 +98,7 @@ def find(
     Raises UserError that says what was looked for and what is there.
     """
     folder = hub.local(path)
+    require_choice(folder, which)
     if describe_timm is not None and _is_timm(folder):
         return _of_timm(folder, describe_timm(folder, order))
     file = _model_file(folder, which)

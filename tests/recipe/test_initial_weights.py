@@ -55,6 +55,8 @@ def test_a_run_has_a_best_and_a_last_model_its_tags_and_its_recipe(tmp_path):
     assert source.tags["name"].tolist() == ["a", "b", "c"]
     assert source.recipe == Recipe(epochs=7)
     assert initial_weights.find(tmp_path, "last").file.name == "model.keras"
+    with pytest.raises(UserError, match="--which last is for runs"):
+        initial_weights.find(tmp_path / "best.keras", "last")
 
 
 def test_a_folder_with_one_model_is_that_model_whatever_its_name(tmp_path):
