@@ -3,14 +3,24 @@
 HDF5 has no checksums by default, and its library loops without end, or ends the process, at some damage.
 """
 
+import math
 import pathlib
+import signal
 import subprocess
 import sys
 
 from Utils.command.cli import UserError
 
-_SECONDS, _BYTES_A_SECOND = 10, 20e6  # to start Python and read a small file; the slowest disk in use
+# Of the processor, since a busy machine or disk keeps any file waiting: to start Python, and to read.
+_SECONDS, _BYTES_A_SECOND = 10, 20e6
+_PATIENCE = 12  # times as many of the clock
 _MOST_RATIO = 1100  # of unpacked to packed bytes; deflate reaches 1032 on zeros
+_LIMIT = """
+import contextlib
+with contextlib.suppress(ImportError, ValueError):  # not on Windows; a lower limit stays
+    import resource
+    resource.setrlimit(resource.RLIMIT_CPU, ({seconds}, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+"""
 _READ_ALL = f"""
 import pathlib, sys
 import h5py
@@ -35,15 +45,19 @@ except Exception as error:
 
 def require_readable(path: pathlib.Path) -> None:
     """Raise UserError that names the file where not every value and attribute of it can be read in time."""
-    limit = _SECONDS + path.stat().st_size / _BYTES_A_SECOND
-    words = [sys.executable, "-c", _READ_ALL, str(path)]
+    seconds = math.ceil(_SECONDS + path.stat().st_size / _BYTES_A_SECOND)
+    words = [sys.executable, "-c", _LIMIT.format(seconds=seconds) + _READ_ALL, str(path)]
     try:
-        result = subprocess.run(words, capture_output=True, text=True, timeout=limit, check=False)
+        result = subprocess.run(
+            words, capture_output=True, text=True, timeout=_PATIENCE * seconds, check=False
+        )
     except subprocess.TimeoutExpired:
-        fault = f"it is not read within {limit:.0f} s"
+        fault = f"it is not read within {_PATIENCE * seconds:g} s"
     else:
         if result.returncode == 0:
             return
         ended = f"the HDF5 library ended with {result.returncode}"
+        if result.returncode == -getattr(signal, "SIGXCPU", 0):
+            ended = f"it is not read within {seconds} s"
         fault = ended if result.returncode < 0 else (result.stderr.strip().splitlines() or [ended])[-1]
     raise UserError(f"{path} is damaged or no HDF5 file: {fault}")
