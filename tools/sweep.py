@@ -28,6 +28,7 @@ from Utils.recipe.recipe import RECIPE_FILE
 from Utils.training.history import History
 
 TRAIN = atomic.ROOT / "train.py"
+MARKERS = RESULTS, LOGS = "results.csv", "logs"  # in the folder of a sweep, beside those of its runs
 # Columns of the results that the history has. "loss" is a number there and a field of the recipe here.
 SCORES = {
     **{name: name for name in ("val_f1", "val_macro_f1", "val_loss", "val_threshold", "images_per_second")},
@@ -129,7 +130,8 @@ def _run(trials: list[Trial], sweep: sweeps.Sweep, options: argparse.Namespace) 
 
     Raises WorkError at the end where runs have failed.
     """
-    results, training = options.output / "results.csv", Training()
+    results, training = options.output / RESULTS, Training()
+    _require_place(options.output)
     errors = _earlier_errors(results)  # refuses a file of the same name that is no sweep's
     for trial in trials:
         trial.error = None if options.retry else errors.get(trial.name)
@@ -138,7 +140,7 @@ def _run(trials: list[Trial], sweep: sweeps.Sweep, options: argparse.Namespace) 
             if trial.state in ("done", "failed"):
                 continue
             print(f"{number} of {len(trials)}: {trial.name}", file=sys.stderr, flush=True)
-            code, trial.error = training.run(trial.words, options.output / "logs" / f"{trial.name}.txt")
+            code, trial.error = training.run(trial.words, options.output / LOGS / f"{trial.name}.txt")
             if code == 2:  # a mistake, or a folder in which an orphan of this sweep still trains
                 raise UserError(f"train.py refused {trial.name}: {trial.error}")
             _write_results(results, trials, sweep)
@@ -204,6 +206,15 @@ class Training:
         errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
         killed = [f"killed by {signal.Signals(-code).name}"] if code < 0 else []
         return code, (errors or killed or lines or ["no output"])[-1]
+
+
+def _require_place(folder: pathlib.Path) -> None:
+    """Raise UserError for a folder that holds other things and no sweep, which would come to lie among them."""
+    if folder.is_dir() and any(folder.iterdir()) and not any((folder / name).exists() for name in MARKERS):
+        raise UserError(
+            f"{folder} holds other things and no sweep (it has neither {' nor '.join(MARKERS)}); give "
+            "another place"
+        )
 
 
 def _earlier_errors(results: pathlib.Path) -> dict[str, str]:
