@@ -209,7 +209,7 @@ class Training:
 
 
 def _require_place(folder: pathlib.Path) -> None:
-    """Raise UserError for a folder that holds other things and no sweep, which would come to lie among them."""
+    """Raise UserError for a folder that holds other things and no sweep, which would mix with them."""
     if folder.is_dir() and any(folder.iterdir()) and not any((folder / name).exists() for name in MARKERS):
         raise UserError(
             f"{folder} holds other things and no sweep (it has neither {' nor '.join(MARKERS)}); give "
