@@ -46,7 +46,9 @@ def test_a_script_runs_the_code_of_its_own_clone(tmp_path):
         (tmp_path / name).mkdir()
     (tmp_path / "tools" / "hello.py").write_text("import Utils; print(Utils.__file__)")
     (tmp_path / "Utils" / "__init__.py").touch()
-    shutil.copytree(ROOT / "tools" / "Utils", tmp_path / "tools" / "Utils")
+    source, target = (folder / "tools" / "Utils" for folder in (ROOT, tmp_path))
+    # Another process may be writing there at this moment.
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
     done = subprocess.run([sys.executable, tmp_path / "tools" / "hello.py"], capture_output=True, text=True)
     assert done.stdout.strip() == str(tmp_path / "Utils" / "__init__.py"), done.stderr
 
