@@ -15,12 +15,47 @@ from Utils.recipe.recipe import Recipe
 from Utils.training.tensors import Tensor, ops
 
 
+class _Warmup(keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warm-up to a peak; what share of it follows is a subclass' ``share``.
+
+    With W = warmup_steps: ``peak * (w + (1 - w) s / W)`` for s < W, then ``peak * share(s)``.
+
+    Args:
+        peak: the highest learning rate, reached at step ``warmup_steps``.
+        warmup_steps: W, steps before the peak.
+        total_steps: T, steps of the whole training.
+        warmup_start: w, share of the peak at step 0 when there is a warm-up.
+    """
+
+    def __init__(self, peak: float, warmup_steps: int, total_steps: int | None, warmup_start: float) -> None:
+        super().__init__()
+        self.peak = float(peak)
+        self.warmup_steps = int(warmup_steps)
+        self.total_steps = total_steps
+        self.warmup_start = float(warmup_start)
+
+    def share(self, step: Tensor) -> Tensor:
+        """Return the share of the peak, 0 to 1, at a float32 step after the warm-up."""
+        raise NotImplementedError
+
+    def __call__(self, step: Any) -> Tensor:
+        """Return the learning rate of ``step``, a float32 scalar."""
+        step = ops.cast(step, "float32")
+        rising = self.warmup_start + (1.0 - self.warmup_start) * step / max(self.warmup_steps, 1)
+        # `where` and not `if`: the step is a tensor when the training step is traced.
+        return self.peak * ops.where(step < self.warmup_steps, rising, self.share(step))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what ``__init__`` takes."""
+        names = ("peak", "warmup_steps", "total_steps", "warmup_start")
+        return {name: getattr(self, name) for name in names}
+
+
 @keras.saving.register_keras_serializable("Utils")
-class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
+class WarmupCosine(_Warmup):
     """Linear warm-up, then a half cosine down to a floor, which is the rate of the last step.
 
-    With W = warmup_steps and T = total_steps: ``peak * (w + (1 - w) s / W)`` for s < W, then
-    ``peak * (f + (1 - f)(1 + cos(pi (s - W) / (T - 1 - W))) / 2)``; ``peak * f`` after the end.
+    ``share(s) = f + (1 - f)(1 + cos(pi (s - W) / (T - 1 - W))) / 2``; f after the end.
 
     The original zoo held the rate constant within an epoch, by the same formula with epochs for steps. With
     one step an epoch this is the original's schedule. With more steps, every epoch of the warm-up starts with
@@ -28,10 +63,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
     with it (the peak), the last one ends with it (the floor).
 
     Args:
-        peak: the highest learning rate, reached at step ``warmup_steps``.
-        warmup_steps: W >= 0, steps before the peak.
-        total_steps: T, steps of the whole training.
-        warmup_start: w, share of the peak at step 0 when there is a warm-up.
+        peak, warmup_steps, total_steps, warmup_start: as in `_Warmup`; 0 <= W < T.
         floor: f, share of the peak at the last step.
 
     Raises:
@@ -46,49 +78,35 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         warmup_start: float = OptimizerOptions.warmup_start,
         floor: float = OptimizerOptions.floor,
     ) -> None:
-        super().__init__()
+        super().__init__(peak, warmup_steps, int(total_steps), warmup_start)
         if not 0 <= warmup_steps < total_steps:
             raise UserError(
                 "a warm-up must end before the training does: 0 <= warmup_steps < total_steps; "
                 f"got {warmup_steps} of {total_steps}"
             )
-        self.peak = float(peak)
-        self.warmup_steps = int(warmup_steps)
-        self.total_steps = int(total_steps)
-        self.warmup_start = float(warmup_start)
+        self.last_step = int(total_steps) - 1  # steps count from 0
         self.floor = float(floor)
 
-    def __call__(self, step: Any) -> Tensor:
-        """Return the learning rate of ``step``, a float32 scalar."""
-        step = ops.cast(step, "float32")
-        # Steps count from 0, so the last one is T - 1. `max` avoids a division by 0 for a single cosine step.
-        done = (step - self.warmup_steps) / max(self.total_steps - 1 - self.warmup_steps, 1)
+    def share(self, step: Tensor) -> Tensor:
+        """Return the share of the peak at a step after the warm-up."""
+        # `max` avoids a division by 0 for a single cosine step.
+        done = (step - self.warmup_steps) / max(self.last_step - self.warmup_steps, 1)
         cosine = 0.5 * (1.0 + ops.cos(math.pi * ops.clip(done, 0.0, 1.0)))
-        share = self.floor + (1.0 - self.floor) * cosine
-        rising = self.warmup_start + (1.0 - self.warmup_start) * step / max(self.warmup_steps, 1)
-        # `where` and not `if`: the step is a tensor when the training step is traced.
-        return self.peak * ops.where(step < self.warmup_steps, rising, share)
+        return self.floor + (1.0 - self.floor) * cosine
 
     def get_config(self) -> dict[str, Any]:
         """Return what ``__init__`` takes."""
-        return {
-            "peak": self.peak,
-            "warmup_steps": self.warmup_steps,
-            "total_steps": self.total_steps,
-            "warmup_start": self.warmup_start,
-            "floor": self.floor,
-        }
+        return {**super().get_config(), "floor": self.floor}
 
 
 @keras.saving.register_keras_serializable("Utils")
-class WarmupConstant(keras.optimizers.schedules.LearningRateSchedule):
+class WarmupConstant(_Warmup):
     """Linear warm-up, then always the peak (for schedule-free optimizers and short experiments).
 
     Args:
-        peak: the learning rate from step ``warmup_steps`` on.
-        warmup_steps: steps before, >= 0.
+        peak, warmup_start: as in `_Warmup`.
+        warmup_steps: likewise, >= 0.
         total_steps: not used; an argument so that schedules are interchangeable.
-        warmup_start: share of the peak at step 0 when there is a warm-up.
 
     Raises:
         UserError: ``warmup_steps`` is negative.
@@ -101,45 +119,27 @@ class WarmupConstant(keras.optimizers.schedules.LearningRateSchedule):
         total_steps: int | None = None,
         warmup_start: float = OptimizerOptions.warmup_start,
     ) -> None:
-        super().__init__()
+        super().__init__(peak, warmup_steps, total_steps, warmup_start)
         if warmup_steps < 0:
             raise UserError(f"warmup_steps must be >= 0; got {warmup_steps}")
-        self.peak = float(peak)
-        self.warmup_steps = int(warmup_steps)
-        self.total_steps = total_steps
-        self.warmup_start = float(warmup_start)
 
-    def __call__(self, step: Any) -> Tensor:
-        """Return the learning rate of ``step``, a float32 scalar."""
-        done = ops.minimum(ops.cast(step, "float32") / max(self.warmup_steps, 1), 1.0)
-        rising = self.warmup_start + (1.0 - self.warmup_start) * done
-        return self.peak * (rising if self.warmup_steps else ops.ones_like(rising))
-
-    def get_config(self) -> dict[str, Any]:
-        """Return what ``__init__`` takes."""
-        return {
-            "peak": self.peak,
-            "warmup_steps": self.warmup_steps,
-            "total_steps": self.total_steps,
-            "warmup_start": self.warmup_start,
-        }
+    def share(self, step: Tensor) -> Tensor:
+        """Return 1."""
+        return ops.ones_like(step)
 
 
 @keras.saving.register_keras_serializable("Utils")
-class WarmupStableDecay(keras.optimizers.schedules.LearningRateSchedule):
+class WarmupStableDecay(_Warmup):
     """Linear warm-up, the peak, and at the end a fall to a floor: WSD (arXiv:2404.06395).
 
-    With T = total_steps, D = decay_steps and done = (s - (T - 1 - D)) / D from 0 to 1 over the last D steps:
-    ``peak * (f + (1 - f)(1 - sqrt(done)))``, the form that arXiv:2405.18392 found best; ``peak * f`` after
-    the end. All before the fall is the same for every length of the training: a longer one can begin with the
+    With D = decay_steps and done = (s - (T - 1 - D)) / D from 0 to 1 over the last D steps:
+    ``share(s) = f + (1 - f)(1 - sqrt(done))``, the form that arXiv:2405.18392 found best; f after the end.
+    All before the fall is the same for every length of the training: a longer one can begin with the
     checkpoints of a shorter one.
 
     Args:
-        peak: the learning rate between warm-up and fall.
-        warmup_steps: W >= 0, steps before the peak.
-        total_steps: T, steps of the whole training.
+        peak, warmup_steps, total_steps, warmup_start: as in `_Warmup`; W >= 0.
         decay_steps: D, steps of the fall.
-        warmup_start: share of the peak at step 0 when there is a warm-up.
         floor: f, share of the peak at the last step.
 
     Raises:
@@ -155,38 +155,24 @@ class WarmupStableDecay(keras.optimizers.schedules.LearningRateSchedule):
         warmup_start: float = OptimizerOptions.warmup_start,
         floor: float = OptimizerOptions.floor,
     ) -> None:
-        super().__init__()
+        super().__init__(peak, warmup_steps, int(total_steps), warmup_start)
         if warmup_steps < 0 or decay_steps < 0 or warmup_steps + decay_steps > total_steps:
             raise UserError(
                 "warm-up and decay must fit into the training: warmup_steps + decay_steps <= total_steps; "
                 f"got {warmup_steps} + {decay_steps} of {total_steps}"
             )
-        self.peak = float(peak)
-        self.warmup_steps = int(warmup_steps)
-        self.total_steps = int(total_steps)
+        self.fall_start = int(total_steps) - 1 - int(decay_steps)
         self.decay_steps = int(decay_steps)
-        self.warmup_start = float(warmup_start)
         self.floor = float(floor)
 
-    def __call__(self, step: Any) -> Tensor:
-        """Return the learning rate of ``step``, a float32 scalar."""
-        step = ops.cast(step, "float32")
-        fall_start = self.total_steps - 1 - self.decay_steps
-        done = ops.clip((step - fall_start) / max(self.decay_steps, 1), 0.0, 1.0)
-        share = self.floor + (1.0 - self.floor) * (1.0 - ops.sqrt(done))
-        rising = self.warmup_start + (1.0 - self.warmup_start) * step / max(self.warmup_steps, 1)
-        return self.peak * ops.where(step < self.warmup_steps, rising, share)
+    def share(self, step: Tensor) -> Tensor:
+        """Return the share of the peak at a step after the warm-up."""
+        done = ops.clip((step - self.fall_start) / max(self.decay_steps, 1), 0.0, 1.0)
+        return self.floor + (1.0 - self.floor) * (1.0 - ops.sqrt(done))
 
     def get_config(self) -> dict[str, Any]:
         """Return what ``__init__`` takes."""
-        return {
-            "peak": self.peak,
-            "warmup_steps": self.warmup_steps,
-            "total_steps": self.total_steps,
-            "decay_steps": self.decay_steps,
-            "warmup_start": self.warmup_start,
-            "floor": self.floor,
-        }
+        return {**super().get_config(), "decay_steps": self.decay_steps, "floor": self.floor}
 
 
 @keras.saving.register_keras_serializable("Utils")
