@@ -17,9 +17,9 @@ from Models.layers.activations import Activation, ActivationName
 from Models.layers.attention import ChannelAttentionName, channel_attention
 from Models.layers.convolution import depthwise_conv2d, patch_conv2d
 from Models.layers.initializers import truncated_normal
-from Models.layers.model_ends import HeadOptions, attention_head, classifier, image_input
+from Models.layers.model_ends import HeadOptions, attention_head, classifier, head_dropout, image_input
 from Models.layers.normalization import GlobalResponseNorm, NormName, normalization
-from Models.layers.randomness import Dropout, Rate
+from Models.layers.randomness import Rate
 from Models.layers.residual import LayerScale, StochasticDepth, linear_rates
 from Models.layers.scaling import ScalingName
 from Models.layers.tensors import Tensor
@@ -131,8 +131,7 @@ def build(
     x = normalization(spec.norm, spec.epsilon, "head_norm")(x)
     if spec.head != "gap":
         x = attention_head(x, spec, num_labels, epsilon=spec.epsilon)  # (B, C) or (B, K, D)
-    if spec.dropout > 0:
-        x = Dropout(spec.dropout, name="head_dropout")(x)
+    x = head_dropout(x, spec.dropout)
     outputs = classifier(x, num_labels, classifier_activation, truncated_normal())
     return keras.Model(image, outputs, name=name)
 

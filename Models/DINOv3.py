@@ -14,9 +14,9 @@ import keras
 from Models.layers.activations import Activation, ActivationName
 from Models.layers.convolution import patch_conv2d
 from Models.layers.initializers import lecun_normal, truncated_normal
-from Models.layers.model_ends import TokenHeadOptions, classifier, image_input, token_head
+from Models.layers.model_ends import TokenHeadOptions, classifier, head_dropout, image_input, token_head
 from Models.layers.normalization import normalization
-from Models.layers.randomness import Dropout, Rate
+from Models.layers.randomness import Rate
 from Models.layers.residual import LayerScale, StochasticDepth, linear_rates
 from Models.layers.rotary import RotaryAttention
 from Models.layers.scaling import ScalingName
@@ -127,8 +127,7 @@ def build(
     # head
     x = normalization("layernorm", spec.epsilon, "head_norm")(x)
     x = token_head(x, spec, num_labels, 1 + spec.registers, heads=spec.heads, epsilon=spec.epsilon)
-    if spec.dropout > 0:
-        x = Dropout(spec.dropout, name="head_dropout")(x)
+    x = head_dropout(x, spec.dropout)
     outputs = classifier(x, num_labels, classifier_activation, truncated_normal())
     return keras.Model(image, outputs, name=name)
 

@@ -14,8 +14,8 @@ from Models.layers.activations import Activation, StarReLU
 from Models.layers.attention import SelfAttention
 from Models.layers.convolution import depthwise_conv2d
 from Models.layers.initializers import truncated_normal
-from Models.layers.model_ends import HeadOptions, attention_head, classifier, image_input
-from Models.layers.randomness import Dropout, Rate
+from Models.layers.model_ends import HeadOptions, attention_head, classifier, head_dropout, image_input
+from Models.layers.randomness import Rate
 from Models.layers.residual import LayerScale, StochasticDepth, linear_rates
 from Models.layers.scaling import ScalingName
 from Models.layers.tensors import Tensor
@@ -157,8 +157,7 @@ def build(
         x = _dense(4 * spec.widths[-1], "head_dense", use_bias=True)(x)  # (B, 4C)
         x = Activation("squared_relu", name="head_act")(x)
         x = keras.layers.LayerNormalization(epsilon=spec.epsilon, name="head_dense_norm")(x)
-    if spec.dropout > 0:
-        x = Dropout(spec.dropout, name="head_dropout")(x)
+    x = head_dropout(x, spec.dropout)
     outputs = classifier(x, num_labels, classifier_activation, truncated_normal())
     return keras.Model(image, outputs, name=name)
 

@@ -17,9 +17,9 @@ from Models.layers.activations import GAMMAS, ActivationName
 from Models.layers.attention import ChannelAttentionName
 from Models.layers.convolution import ScaledConv2D
 from Models.layers.initializers import normal
-from Models.layers.model_ends import HeadOptions, attention_head, classifier, image_input
+from Models.layers.model_ends import HeadOptions, attention_head, classifier, head_dropout, image_input
 from Models.layers.normalizer_free import activate, expected_betas, merge, shortcut
-from Models.layers.randomness import Dropout, Rate
+from Models.layers.randomness import Rate
 from Models.layers.residual import linear_rates
 from Models.layers.scaling import ScalingName
 from Models.layers.tensors import Tensor
@@ -143,8 +143,7 @@ def build(
         x = keras.layers.GlobalAveragePooling2D(name="head_pool")(x)  # (B, C)
     else:
         x = attention_head(x, spec, num_labels)  # (B, C) or (B, K, D)
-    if spec.dropout > 0:
-        x = Dropout(spec.dropout, name="head_dropout")(x)
+    x = head_dropout(x, spec.dropout)
     outputs = classifier(x, num_labels, classifier_activation, normal(0.01))
     return keras.Model(image, outputs, name=name)
 

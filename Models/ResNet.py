@@ -19,9 +19,16 @@ from Models.layers.activations import Activation, ActivationName
 from Models.layers.attention import ChannelAttentionName, channel_attention
 from Models.layers.convolution import Decimate, conv2d, stem_max_pool
 from Models.layers.initializers import he_fan_out, normal
-from Models.layers.model_ends import HeadOptions, attention_head, average_pool, classifier, image_input
+from Models.layers.model_ends import (
+    HeadOptions,
+    attention_head,
+    average_pool,
+    classifier,
+    head_dropout,
+    image_input,
+)
 from Models.layers.normalization import batch_norm
-from Models.layers.randomness import Dropout, Rate
+from Models.layers.randomness import Rate
 from Models.layers.residual import StochasticDepth, linear_rates
 from Models.layers.scaling import ScalingName
 from Models.layers.tensors import Tensor
@@ -169,8 +176,7 @@ def build(
         x = average_pool(x, spec.pool_cells, spec.pool_overlap)  # (B, cells * cells * C)
     else:
         x = attention_head(x, spec, num_labels, epsilon=spec.epsilon)  # (B, C) or (B, K, D)
-    if spec.dropout > 0:
-        x = Dropout(spec.dropout, name="head_dropout")(x)
+    x = head_dropout(x, spec.dropout)
     outputs = classifier(x, num_labels, classifier_activation, normal(0.01))
     return keras.Model(image, outputs, name=name)
 

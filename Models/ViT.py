@@ -21,9 +21,9 @@ from Models.layers.activations import Activation, ActivationName
 from Models.layers.attention import SelfAttention
 from Models.layers.convolution import patch_conv2d
 from Models.layers.initializers import lecun_normal, truncated_normal
-from Models.layers.model_ends import TokenHeadOptions, classifier, image_input, token_head
+from Models.layers.model_ends import TokenHeadOptions, classifier, head_dropout, image_input, token_head
 from Models.layers.normalization import normalization
-from Models.layers.randomness import Dropout, Rate
+from Models.layers.randomness import Rate
 from Models.layers.residual import LayerScale, StochasticDepth
 from Models.layers.scaling import ScalingName
 from Models.layers.tensors import Tensor
@@ -162,8 +162,7 @@ def build(
     x = token_head(x, spec, num_labels, prefix, epsilon=spec.epsilon, **sizes)
     if norm_after_pool:
         x = normalization("layernorm", spec.epsilon, "head_pool_norm")(x)
-    if spec.dropout > 0:
-        x = Dropout(spec.dropout, name="head_dropout")(x)
+    x = head_dropout(x, spec.dropout)
     outputs = classifier(x, num_labels, classifier_activation, truncated_normal())
     return keras.Model(image, outputs, name=name)
 

@@ -12,6 +12,7 @@ from Models.layers.attention import AttentionPooling
 from Models.layers.initializers import truncated_normal
 from Models.layers.ml_decoder import GroupDense, GroupQueryAttention, carried_groups
 from Models.layers.normalization import normalization
+from Models.layers.randomness import Dropout
 from Models.layers.scaling import InputScaling
 from Models.layers.tensors import Shape, Tensor, ops
 from Models.layers.tokens import GridTokens, TokenPooling
@@ -178,6 +179,11 @@ def _decode_groups(x: Tensor, options: HeadOptions, num_labels: int, epsilon: fl
 
 def _dense(width: int, name: str) -> keras.layers.Layer:
     return keras.layers.Dense(width, kernel_initializer=truncated_normal(), name=name)
+
+
+def head_dropout(features: Tensor, rate: float) -> Tensor:
+    """Return features, (B, C) or (B, K, D), of which a share, 0 to 1, is dropped in training."""
+    return Dropout(rate, name="head_dropout")(features) if rate > 0 else features
 
 
 def classifier(
