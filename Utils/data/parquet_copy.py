@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from Utils.command.cli import UserError, progress
 from Utils.command.machine import num_cores
-from Utils.files import archive_index, parquet_members
+from Utils.files import archive_index, arrays, parquet_members
 from Utils.files.archive_index import ArchiveIndex
 from Utils.files.archive_scan import PARQUET, PARQUET_PLAIN, SCHEMA
 from Utils.files.atomic import absolute, replacing
@@ -26,7 +26,7 @@ from Utils.images.places import Place
 
 FOLDER = "pictures"
 _LENGTH = 4  # bytes before each value, as in Parquet
-_ABSENT = 2**32 - 1
+_ABSENT = -1
 
 
 def readable_in_any_order(place: Place, names: Iterable[Sequence[str]], folder: pathlib.Path) -> Place:
@@ -89,27 +89,26 @@ def _prepare(path: str, rows: np.ndarray, copy: pathlib.Path) -> tuple[np.ndarra
         positions = parquet_members.plain_positions(RangeReader(path))
         if positions is not None:
             return positions[rows], None
-        if not copy.is_file():
-            _copy(parquet_members.row_reader(path), rows.tolist(), copy)
+        listing = copy.with_suffix(".npy")  # written last: it says that the copy is complete
+        if not listing.is_file():
+            positions = _copy(parquet_members.row_reader(path), rows.tolist(), copy)
+            with replacing(listing) as temporary:
+                np.save(temporary, positions)
     except ParquetError as error:
         raise UserError(f"{path} cannot be read as pictures: {error}") from error
-    return _positions(copy, len(rows)), copy
+    return arrays.read(listing, rank=2, kinds="i"), copy
 
 
-def _copy(reader: parquet_members.RowReader, rows: Sequence[int], path: pathlib.Path) -> None:
-    """Write rows to a file, each behind its length; of one that cannot be read the length is _ABSENT."""
+def _copy(reader: parquet_members.RowReader, rows: Sequence[int], path: pathlib.Path) -> np.ndarray:
+    """Write rows to a file; return ``(offset, size)`` of each, the size _ABSENT where it cannot be read."""
+    positions, at = [], 0
     with replacing(path) as temporary, temporary.open("wb") as file:
         for content in reader.buffers(rows):
-            size = _ABSENT if content is None else len(content)
-            file.write(size.to_bytes(_LENGTH, "little"))
-            file.write(content or b"")
-
-
-def _positions(path: pathlib.Path, count: int) -> np.ndarray:
-    """Return ``(offset, size)`` of the values of a copy: int64 (count, 2)."""
-    positions, reader, at = np.zeros((count, 2), np.int64), RangeReader(path), 0
-    for row in range(count):
-        size = int.from_bytes(reader.read(at, _LENGTH), "little")
-        positions[row] = at + _LENGTH, size
-        at += _LENGTH + (0 if size == _ABSENT else size)
-    return positions
+            if content is None:
+                positions.append((0, _ABSENT))
+                continue
+            file.write(len(content).to_bytes(_LENGTH, "little"))
+            file.write(content)
+            positions.append((at + _LENGTH, len(content)))
+            at += _LENGTH + len(content)
+    return np.array(positions, np.int64).reshape(-1, 2)

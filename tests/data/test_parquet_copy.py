@@ -2,6 +2,7 @@
 
 import pickle
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -9,6 +10,7 @@ from helpers.archives import write_parquet, write_tar
 
 from Utils.command.cli import UserError
 from Utils.data import parquet_copy
+from Utils.files.atomic import to_path
 from Utils.images import codec, places
 
 FILES = {f"{row}.jpg": bytes([65 + row]) * (row + 1) for row in range(7)}
@@ -30,7 +32,9 @@ def test_members_keep_their_names_and_can_be_read_in_any_order(tmp_path, is_fold
     assert {name: ready.open(name) for name in members} == expected
     assert ready.reading_order(members) is None
     names = [path.name for path in sorted(copies.iterdir())] if copies.exists() else []
-    assert names == ([] if how else ["00000.values", "00001.values"][: 1 + is_folder])
+    assert names == (
+        [] if how else ["00000.npy", "00000.values", "00001.npy", "00001.values"][: 2 + 2 * is_folder]
+    )
     part = pickle.loads(pickle.dumps(ready.part(members[:1])))
     assert part.open(members[0]) == expected[members[0]]
     with pytest.raises(FileNotFoundError):
@@ -43,6 +47,22 @@ def test_copies_of_an_earlier_run_are_used(tmp_path, monkeypatch):
     monkeypatch.setattr(parquet_copy, "_copy", None)
     again = parquet_copy.readable_in_any_order(place, [list(FILES)], tmp_path / "copies")
     assert again.open("2.jpg") == FILES["2.jpg"]
+
+
+def test_copies_on_another_file_system_are_read_by_one_request_a_picture(tmp_path):
+    write_parquet(tmp_path / "a.parquet", FILES)
+    files, remote = fsspec.filesystem("memory"), "memory://copied/place"
+    files.pipe_file("/copied/place/a.parquet", (tmp_path / "a.parquet").read_bytes())
+    members = [f"a.parquet/{name}" for name in FILES]
+    place = places.open_place(remote)
+    ready = parquet_copy.readable_in_any_order(place, [members], to_path("memory://copied/progress"))
+    requests, cat_file = [], files.cat_file
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            type(files), "cat_file", lambda self, path, **how: requests.append(path) or cat_file(path, **how)
+        )
+        assert [ready.open(name) for name in members] == list(FILES.values())
+    assert requests == ["/copied/progress/00000.values"] * len(FILES)
 
 
 def test_other_places_are_as_they_were(tmp_path):
