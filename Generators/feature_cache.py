@@ -1,6 +1,7 @@
 """Features of pictures, computed once and kept on disk, and the batches that a classifier is trained on.
 
-A picture has a row for each view of it: as it is, and mirrored. Rows are float16 and read batch by batch, so
+A picture has a row for each view of it: as it is, and mirrored; one of the validation split is scored as it
+is, so that is both of its views. Rows are float16. Few are held in memory; more are read batch by batch, so
 that the disk alone bounds their number.
 """
 
@@ -20,9 +21,12 @@ from Utils.data.repeat_factors import RepeatFactors
 from Utils.files.row_cache import RowCache
 
 VIEWS = 2  # as it is, mirrored
+TRAINING = "train"
+MOST_HELD = 2**28  # bytes of a cache that is read once, not batch by batch
+MOST_AT_ONCE = 2**23  # bytes of features and labels that are made at a time: a small batch costs as much
 _LARGEST = float(np.finfo(np.float16).max)
 _SPLIT_BITS = 40  # a key is the split's number above, the record's position below
-SPLITS = ("train", "validation")
+SPLITS = (TRAINING, "validation")
 Compute = Callable[[np.ndarray], np.ndarray]  # (B, S, S, 3) uint8 -> (B, C)
 
 
@@ -48,6 +52,7 @@ class FeatureCache:
         }
         self._row_bytes = sum(np.dtype(dtype).itemsize for dtype in columns.values())
         self._rows = RowCache(folder, columns, made_by)
+        self._held: dict[str, np.ndarray] = {}  # columns that have been read
 
     def __enter__(self) -> "FeatureCache":
         return self
@@ -80,7 +85,9 @@ class FeatureCache:
             batches.skip(skipped), total=steps - skipped, label=f"features of {split}", unit="batches"
         ):
             is_real, pictures = weights.numpy() > 0, images.numpy()
-            views = [compute(pictures), compute(pictures[:, :, ::-1])]
+            views = [compute(pictures)] * VIEWS
+            if split == TRAINING:
+                views[1] = compute(pictures[:, :, ::-1])
             features = np.clip(np.stack(views, axis=1), -_LARGEST, _LARGEST)[is_real]
             truth = labels.numpy()[is_real]
             keys = first + position + np.arange(len(truth))
@@ -92,6 +99,7 @@ class FeatureCache:
                 unknown=np.packbits(truth[missing] < 0, axis=1),
             )
             position += len(truth)
+        self._held.clear()
 
     def _require_room(self, missing: int) -> None:
         needed, free = missing * self._row_bytes, shutil.disk_usage(self._rows.folder).free
@@ -101,12 +109,36 @@ class FeatureCache:
                 f"a disk with {free / 1e9:.1f} GB free. Give a --run-dir elsewhere, or fewer pictures"
             )
 
-    def read(self, split: str, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return features (B, VIEWS, C) float32 and labels (B, L) float32, -1 where unknown, of records."""
+    def read(
+        self, split: str, positions: np.ndarray, views: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return features and labels of some records.
+
+        Args:
+            split: its name.
+            positions: (B,) of the records.
+            views: (B,) which view of each; all by default.
+
+        Returns features (B, C), or (B, VIEWS, C) of all views, and labels (B, L), -1 where unknown; float32.
+        """
         rows = self._rows.find((SPLITS.index(split) << _SPLIT_BITS) + positions)
-        packed = [self._rows.read(name, rows) for name in ("labels", "unknown")]
+        features, *packed = (self._read(name, rows) for name in ("features", "labels", "unknown"))
         labels, unknown = (np.unpackbits(bits, axis=1, count=self.num_labels) for bits in packed)
-        return self._rows.read("features", rows).astype(np.float32), labels.astype(np.float32) - unknown
+        if views is not None:
+            features = features[np.arange(len(rows)), views]
+        return features.astype(np.float32), labels.astype(np.float32) - unknown
+
+    def _read(self, name: str, rows: np.ndarray) -> np.ndarray:
+        return self._held[name][rows] if self._held else self._rows.read(name, rows)
+
+    def _hold(self) -> None:
+        """Read a small cache into memory: not in the threads that make batches, a file has one position."""
+        if not self._held and self._rows.rows * self._row_bytes <= MOST_HELD:
+            self._held = {name: self._rows.column(name) for name in ("features", "labels", "unknown")}
+
+    def _at_once(self, batch_size: int) -> int:
+        """Return how many batches are made at a time."""
+        return max(1, MOST_AT_ONCE // (4 * batch_size * (self.num_features + self.num_labels)))
 
     def training_batches(
         self,
@@ -122,43 +154,61 @@ class FeatureCache:
         Elements are ``(features (B, C), labels (B, L))``, both float32. Every epoch has an order of its own;
         an epoch of fewer records than a batch repeats some. ``repeats`` says how often each comes in one.
         """
+        self._hold()
+        number = self._at_once(batch_size)
 
         @functools.lru_cache(2)
         def order(epoch: int) -> np.ndarray:
             records = np.arange(count) if repeats is None else np.repeat(range(count), repeats.of_pass(epoch))
             return np.random.default_rng([seed, epoch]).permutation(records)
 
-        def batch(step: np.int64) -> tuple[np.ndarray, np.ndarray]:
-            epoch, place = divmod(int(step), steps_per_epoch)
-            positions = np.take(order(epoch), place * batch_size + np.arange(batch_size), mode="wrap")
-            features, labels = self.read("train", positions)
-            views = np.random.default_rng([seed, int(step), 1]).integers(VIEWS, size=batch_size)
-            return features[np.arange(batch_size), views], labels
+        def positions(step: int) -> np.ndarray:
+            epoch, place = divmod(step, steps_per_epoch)
+            return np.take(order(epoch), place * batch_size + np.arange(batch_size), mode="wrap")
 
-        steps = tf.data.Dataset.counter(start_step)
-        return self._mapped(steps, batch, batch_size, ())
+        def views(step: int) -> np.ndarray:
+            return np.random.default_rng([seed, step, 1]).integers(VIEWS, size=batch_size)
+
+        def batches(first: np.int64) -> tuple[np.ndarray, ...]:
+            steps = range(int(first), int(first) + number)
+            rows = (np.concatenate([*map(function, steps)]) for function in (positions, views))
+            return tuple(values.reshape(number, batch_size, -1) for values in self.read(TRAINING, *rows))
+
+        shape = number, batch_size
+        firsts = tf.data.Dataset.counter(start_step, number)
+        return with_options(self._mapped(firsts, batches, shape, ()).unbatch())
 
     def validation_batches(self, count: int, batch_size: int) -> tf.data.Dataset:
-        """Return one pass over the validation split, pictures as they are: with weights, the last padded."""
+        """Return one pass over the validation split, pictures as they are: with weights, the last padded.
+
+        The batches are as many times larger as there is room for: nothing that is scored depends on it.
+        """
+        self._hold()
+        size = batch_size * min(self._at_once(batch_size), -(-count // batch_size))
 
         def batch(step: np.int64) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-            positions = int(step) * batch_size + np.arange(batch_size)
-            features, labels = self.read("validation", np.minimum(positions, count - 1))
-            return features[:, 0], labels, (positions < count).astype(np.float32)
+            positions = int(step) * size + np.arange(size)
+            places = np.minimum(positions, count - 1)
+            features, labels = self.read("validation", places, np.zeros(size, np.int64))
+            return features, labels, (positions < count).astype(np.float32)
 
-        steps = tf.data.Dataset.range(-(-count // batch_size))
-        return self._mapped(steps, batch, batch_size, ((batch_size,),))
+        steps = tf.data.Dataset.range(-(-count // size))
+        return with_options(self._mapped(steps, batch, (size,), ((size,),)))
 
     def _mapped(
-        self, steps: tf.data.Dataset, batch: Callable[..., Any], batch_size: int, more: Iterable[Any]
+        self,
+        steps: tf.data.Dataset,
+        batch: Callable[..., Any],
+        rows: tuple[int, ...],
+        more: Iterable[tuple[int, ...]],
     ) -> tf.data.Dataset:
-        shapes = [(batch_size, self.num_features), (batch_size, self.num_labels), *more]
+        shapes = [(*rows, self.num_features), (*rows, self.num_labels), *more]
 
         def element(step: Any) -> tuple[Any, ...]:
             values = tf.numpy_function(batch, [step], [tf.float32] * len(shapes), stateful=False)
             return tuple(tf.ensure_shape(value, shape) for value, shape in zip(values, shapes, strict=True))
 
-        return with_options(steps.map(element))
+        return steps.map(element)
 
 
 def fill_splits(

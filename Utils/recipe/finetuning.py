@@ -115,6 +115,7 @@ def _length(situation: Situation) -> Choice:
     if situation.is_probe:  # a pass takes a second, and so do validation and checkpoint after an epoch
         passes, epochs = _clipped(PROBE_PRESENTATIONS / records, 10, 40), PROBE_EPOCHS
         steps = max(1, passes * records // (epochs * PROBE_BATCH))
+        steps -= steps % 10 if steps > 100 else 0  # so that ten or more can be done in one call
         fields = {"batch_size_per_device": PROBE_BATCH, "steps_per_epoch": steps}
         presentations = epochs * steps * PROBE_BATCH
     else:

@@ -16,6 +16,7 @@ from Utils.training.experiment import Experiment
 
 FEATURES = "features"  # folder of the cache, in a run folder
 BEST_HEAD = "best_head.npz"  # in a run folder, until training ends
+MOST_STEPS = 100  # in one call
 
 
 def require_possible(experiment: Experiment, run_dir: atomic.AnyPath) -> None:
@@ -26,6 +27,18 @@ def require_possible(experiment: Experiment, run_dir: atomic.AnyPath) -> None:
         raise UserError("--probe runs on one host; its classifier is trained in seconds there")
     if run_dir and atomic.is_remote(atomic.to_path(run_dir)):
         raise UserError(f"--probe keeps features in its run folder, so that must be here; got {run_dir}")
+
+
+def steps_per_execution(experiment: Experiment) -> int:
+    """Return how many steps are done in one call: one of a classifier takes less time than to call it.
+
+    The result is the same to the bit. Where the recipe says a number, or on another backend than TensorFlow
+    or several devices, it is the recipe's.
+    """
+    given, steps = experiment.recipe.steps_per_execution, experiment.facts["steps_per_epoch"]
+    if given > 1 or keras.backend.backend() != "tensorflow" or experiment.devices.replicas > 1:
+        return given
+    return max(number for number in range(1, MOST_STEPS + 1) if steps % number == 0)
 
 
 def made_by(body: keras.Model, experiment: Experiment) -> dict[str, Any]:

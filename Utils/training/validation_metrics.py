@@ -232,6 +232,26 @@ class MeanLoss(keras.metrics.Metric):
         return cls(**{**config, "loss": keras.saving.deserialize_keras_object(config["loss"])})
 
 
+class _Scored(keras.Model):
+    """A model whose scores are computed after the last batch: Keras does it after each."""
+
+    def get_metrics_result(self) -> dict[str, Tensor]:
+        """Return next to nothing, for Keras asks at every batch; a step of TensorFlow must give something."""
+        return {"is_counted": ops.ones(())}
+
+    def scores(self) -> dict[str, float]:
+        """Return the scores of what has been evaluated."""
+        return _flat(super().get_metrics_result())
+
+
+def _flat(results: Mapping[str, Any]) -> dict[str, float]:
+    """Return numbers by name, those of a metric that gives several by their own names."""
+    numbers: dict[str, float] = {}
+    for name, value in results.items():
+        numbers |= _flat(value) if isinstance(value, Mapping) else {name: float(value)}
+    return numbers
+
+
 class Evaluator:
     """Scores a model on a validation split: ``evaluate(callbacks)`` returns ``{score: number}``.
 
@@ -270,14 +290,15 @@ class Evaluator:
         scores = [MeanLoss(loss), EqualPR(num_labels), *self.groups.values()]
         if frequencies is not None:
             scores.append(prior_scores.of_loss(loss, frequencies))
-        self.model = keras.Model(model.inputs, model.outputs, name="evaluator")
+        self.model = _Scored(model.inputs, model.outputs, name="evaluator")
         jit_compile: Any = trained_model.jit_compile  # Keras' annotations know "auto" only, here and below
         self.model.compile(loss=loss, weighted_metrics=scores, jit_compile=jit_compile)
 
     def __call__(self, callbacks: Iterable[keras.callbacks.Callback] = ()) -> dict[str, float]:
         """Return the scores of the weights as they are now."""
         silent: Any = 0
-        values = self.model.evaluate(self.data, verbose=silent, callbacks=list(callbacks), return_dict=True)
+        self.model.evaluate(self.data, verbose=silent, callbacks=list(callbacks), return_dict=True)
+        values = self.model.scores()
         if self.groups.keys() >= set(self.BALANCED):
             values["balanced_f1"] = sum(values[f"{name}_f1"] for name in self.BALANCED) / len(self.BALANCED)
         return values

@@ -50,7 +50,7 @@ def test_rows_are_those_of_the_records(dataset, tmp_path):
     np.testing.assert_allclose(features[:, 0], expected, atol=1e-3)
     np.testing.assert_allclose(features[:, 1], expected[:, [3, 4, 5, 0, 1, 2]], atol=1e-3)
     np.testing.assert_array_equal(truth, labels.numpy()[[7, 0]])
-    assert [part[2].numpy().tolist() for part in validation] == [[1, 1, 1, 1], [1, 1, 0, 0]]
+    assert [part[2].numpy().tolist() for part in validation] == [[1, 1, 1, 1, 1, 1, 0, 0]]
 
 
 def test_unknown_labels_stay_unknown(dataset, tmp_path):
@@ -74,6 +74,20 @@ def test_batches_are_a_function_of_seed_and_step(dataset, tmp_path):
     for ours, theirs in zip(first[4:], later, strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
     assert any(not np.array_equal(a[0], b[0]) for a, b in zip(first, other, strict=True))
+
+
+def test_what_is_not_held_in_memory_makes_the_same_batches(dataset, tmp_path, monkeypatch):
+    with filled(tmp_path / "cache", dataset) as cache:
+        held = [*cache.training_batches(10, 4, 2, 0, 3).take(5), *cache.validation_batches(6, 4)]
+    monkeypatch.setattr(feature_cache, "MOST_HELD", 0)
+    monkeypatch.setattr(feature_cache, "MOST_AT_ONCE", 0)  # and one batch at a time
+    with filled(tmp_path / "cache", dataset) as cache:
+        read = [*cache.training_batches(10, 4, 2, 0, 3).take(5), *cache.validation_batches(6, 4)]
+    for ours, theirs in zip(held[:5], read[:5], strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    assert [part[2].numpy().tolist() for part in read[5:]] == [[1, 1, 1, 1], [1, 1, 0, 0]]
+    for ours, theirs in zip(held[5], zip(*read[5:], strict=True), strict=True):
+        np.testing.assert_array_equal(ours, np.concatenate(theirs))
 
 
 def test_an_epoch_repeats_records_by_their_factors(dataset, tmp_path):
@@ -108,12 +122,12 @@ def test_what_was_computed_is_not_computed_again(dataset, tmp_path):
         expected = whole.read("train", np.arange(10))[0]
     with filled(tmp_path / "cache", dataset, counting) as cache:
         np.testing.assert_array_equal(cache.read("train", np.arange(10))[0], expected)
-    assert len(calls) == 2 * (2 + 2), "one batch of the training split was done"
+    assert len(calls) == 2 * 2 + 2, "one batch of the training split was done"
     calls.clear()
     filled(tmp_path / "cache", dataset, counting).__exit__()
     assert calls == []
     filled(tmp_path / "cache", dataset, counting, made_by="y").__exit__()
-    assert len(calls) == 2 * (3 + 2), "other weights make other features"
+    assert len(calls) == 2 * 3 + 2, "other weights make other features"
 
 
 @pytest.mark.reliability(

@@ -55,7 +55,9 @@ def test_a_probe_has_few_long_epochs():
     presentations = recipe.epochs * recipe.steps_per_epoch * recipe.batch_size_per_device
     assert presentations == pytest.approx(30_000, rel=0.1)
     assert recipe.epochs == 12
-    assert chosen(dataclasses.replace(NEW, records=1, is_probe=True)).steps_per_epoch == 1
+    records = {1: 1, 3_900: 100, 4_179: 100, 41_700: 1_080}  # 101, 108 and 1,085 are no multiples of ten
+    steps = {n: chosen(dataclasses.replace(NEW, records=n, is_probe=True)).steps_per_epoch for n in records}
+    assert steps == records
 
 
 def test_after_a_probe_everything_moves_slowly():

@@ -10,8 +10,13 @@ from Utils.command.cli import UserError
 from Utils.training import probing
 
 
-def experiment(source=object(), hosts=1):  # noqa: B008  any object is a source
-    return types.SimpleNamespace(source=source, devices=types.SimpleNamespace(host=(0, hosts)))
+def experiment(source=object(), hosts=1, replicas=1, steps=0, given=1):  # noqa: B008  any object is a source
+    return types.SimpleNamespace(
+        source=source,
+        devices=types.SimpleNamespace(host=(0, hosts), replicas=replicas),
+        facts={"steps_per_epoch": steps},
+        recipe=types.SimpleNamespace(steps_per_execution=given),
+    )
 
 
 @pytest.mark.parametrize(
@@ -30,6 +35,13 @@ def test_where_no_probe_can_be_run(arguments, run_dir, said):
 def test_elsewhere_it_can(tmp_path):
     probing.require_possible(experiment(), tmp_path)
     probing.require_possible(experiment(), "")
+
+
+def test_as_many_steps_in_one_call_as_divide_an_epoch():
+    numbers = [probing.steps_per_execution(experiment(steps=steps)) for steps in (1, 78, 100, 103, 1080)]
+    assert numbers == [1, 78, 100, 1, 90]
+    assert probing.steps_per_execution(experiment(steps=78, given=2)) == 2
+    assert probing.steps_per_execution(experiment(steps=78, replicas=2)) == 1, "each device takes a part"
 
 
 def test_the_best_head_comes_back(tmp_path):
