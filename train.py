@@ -261,14 +261,8 @@ def _compile(experiment: "Experiment", *, frozen: bool, start_step: int) -> None
     """Compile the model for steps from ``start_step`` on, the body frozen or not, with a new optimizer."""
     import Models
     from Models import transfer
-    from Utils.training import (
-        batch_norm_statistics,
-        gradient_precision,
-        losses,
-        optimizers,
-        probing,
-        schedules,
-    )
+    from Utils.training import batch_norm_statistics, gradient_precision, losses, optimizers, schedules
+    from Utils.training.probing import steps_per_execution
 
     recipe, devices, schedule = experiment.recipe, experiment.devices, experiment.schedule
     model, trained_model = experiment.model, experiment.trained_model
@@ -291,9 +285,7 @@ def _compile(experiment: "Experiment", *, frozen: bool, start_step: int) -> None
             loss,
             metrics=loss.states or None,  # an empty list makes a metric that has no result before a step
             jit_compile=devices.compiles(recipe.jit_compile),  # pyright: ignore[reportArgumentType]
-            steps_per_execution=probing.steps_per_execution(experiment)
-            if recipe.probe
-            else recipe.steps_per_execution,
+            steps_per_execution=steps_per_execution(experiment),
         )
         gradient_precision.apply(trained_model, recipe.gradient_dtype)
         # Its state is made here: within the scope, and before a checkpoint is restored into it.

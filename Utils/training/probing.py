@@ -30,13 +30,14 @@ def require_possible(experiment: Experiment, run_dir: atomic.AnyPath) -> None:
 
 
 def steps_per_execution(experiment: Experiment) -> int:
-    """Return how many steps are done in one call: one of a classifier takes less time than to call it.
+    """Return how many steps are done in one call: of a probe many, as a step takes less time than a call.
 
     The result is the same to the bit. Where the recipe says a number, or on another backend than TensorFlow
     or several devices, it is the recipe's.
     """
     given, steps = experiment.recipe.steps_per_execution, experiment.facts["steps_per_epoch"]
-    if given > 1 or keras.backend.backend() != "tensorflow" or experiment.devices.replicas > 1:
+    is_alone = keras.backend.backend() == "tensorflow" and experiment.devices.replicas == 1
+    if not experiment.recipe.probe or given > 1 or not is_alone:
         return given
     return max(number for number in range(1, MOST_STEPS + 1) if steps % number == 0)
 

@@ -15,7 +15,7 @@ def experiment(source=object(), hosts=1, replicas=1, steps=0, given=1):  # noqa:
         source=source,
         devices=types.SimpleNamespace(host=(0, hosts), replicas=replicas),
         facts={"steps_per_epoch": steps},
-        recipe=types.SimpleNamespace(steps_per_execution=given),
+        recipe=types.SimpleNamespace(steps_per_execution=given, probe=steps > 1),
     )
 
 
@@ -38,8 +38,8 @@ def test_elsewhere_it_can(tmp_path):
 
 
 def test_as_many_steps_in_one_call_as_divide_an_epoch():
-    numbers = [probing.steps_per_execution(experiment(steps=steps)) for steps in (1, 78, 100, 103, 1080)]
-    assert numbers == [1, 78, 100, 1, 90]
+    numbers = [probing.steps_per_execution(experiment(steps=steps)) for steps in (2, 78, 100, 103, 1080)]
+    assert numbers == [2, 78, 100, 1, 90]
     assert probing.steps_per_execution(experiment(steps=78, given=2)) == 2
     assert probing.steps_per_execution(experiment(steps=78, replicas=2)) == 1, "each device takes a part"
 
