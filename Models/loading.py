@@ -86,7 +86,7 @@ def load_tagger(path: Any, which: str = "best") -> KerasTagger:
     if timm_folder.is_folder(file):
         require_classifier(file, describe_timm(file))
     model = with_probabilities(load_model(file))
-    tags_file = (file if file.is_dir() else file.parent) / "selected_tags.csv"
+    tags_file = (file if file.is_dir() else file.parent) / tag_list.FILE
     frame = tag_list.read_beside_model(tags_file) if tags_file.is_file() else None
     if frame is not None and len(frame) != model.output_shape[-1]:
         raise UserError(f"{tags_file} has {len(frame)} tags, but {file.name} gives {model.output_shape[-1]}")

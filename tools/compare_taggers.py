@@ -35,6 +35,7 @@ from Utils.comparison import (
 from Utils.comparison.comparison import Contestant
 from Utils.comparison.judged_posts import JudgedPosts
 from Utils.data import dataset_folder, id_lists, tag_exports
+from Utils.data.post_images import ReadImages
 from Utils.evaluation import bootstrap, duplicate_groups, predictions
 from Utils.files import hub
 from Utils.files.atomic import to_path
@@ -152,7 +153,7 @@ def _posts(options: argparse.Namespace, place: Place) -> JudgedPosts:
     return posts
 
 
-def _picture_reader(place: Place, posts: JudgedPosts) -> comparison_page.FindPictures:
+def _picture_reader(place: Place, posts: JudgedPosts) -> ReadImages:
     path_of = dict(zip(posts.ids.tolist(), posts.paths, strict=True))
     return lambda ids: {post: place.open(path_of[post]) for post in ids}
 

@@ -220,7 +220,7 @@ def _write_onnx(folder: pathlib.Path, job: Job, columns: np.ndarray) -> float:
 
     model = release_folder.released(job.tagger.model, columns, job.options.embedding)
     release_folder.write_onnx(model, folder / "model.onnx")
-    tag_list.write(job.tags.iloc[columns].reset_index(drop=True), folder / "selected_tags.csv")
+    tag_list.write(job.tags.iloc[columns].reset_index(drop=True), folder / tag_list.FILE)
     return release_folder.check_onnx(folder / "model.onnx", model, _noise(job.tagger.image_size))
 
 
@@ -232,7 +232,7 @@ def _write_keras(folder: pathlib.Path, job: Job) -> None:
     """Write what --init-from and Models.load read: all outputs in the model's own order, and its history."""
     folder.mkdir()
     job.tagger.model.save(folder / RELEASED_MODEL.name)
-    tag_list.write(job.tags, folder / "selected_tags.csv")
+    tag_list.write(job.tags, folder / tag_list.FILE)
     if job.source.options is not None:
         known = model_description.read(job.source.file) if job.source.file.is_file() else None
         described = ModelDescription(job.source.model, job.source.options, known.source if known else {})
@@ -278,7 +278,7 @@ def _write_formats(folder: pathlib.Path, job: Job, model: Any) -> dict[str, Any]
     for name in job.options.formats:
         result = formats.write_format(name, folder, model, reference, calibration)
         if name != "onnx" and result["written"] and result["path"].endswith(".onnx"):
-            tag_list.write(job.released_tags, (folder / result["path"]).with_name("selected_tags.csv"))
+            tag_list.write(job.released_tags, (folder / result["path"]).with_name(tag_list.FILE))
         results[name] = result
     return results
 

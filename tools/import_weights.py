@@ -36,10 +36,9 @@ from Utils.files.outputs import require_replaceable_file
 from Utils.tags import tag_list
 
 ORIGINAL_EPSILON = 1e-3  # Keras 2's default, which the original never changed
-TAGS_FILE = "selected_tags.csv"
 # What goes along with a model: its name beside OUT.keras, where it lies in the source.
 CARRIED = (
-    (TAGS_FILE, (TAGS_FILE,)),
+    (tag_list.FILE, (tag_list.FILE,)),
     ("categories.json", ("categories.json",)),
     ("thresholds.csv", ("thresholds.csv", "extra/thresholds.csv")),
 )
@@ -174,7 +173,7 @@ def _identity(source: str, facts: dict[str, Any]) -> dict[str, Any]:
 
 def _tags(place: pathlib.Path, num_labels: int) -> pd.DataFrame | None:
     """Return the tag list in a folder of weights; UserError where it has another length than the outputs."""
-    file = place / TAGS_FILE
+    file = place / tag_list.FILE
     if not place.is_dir() or not file.is_file():
         return None
     tags = tag_list.read_beside_model(file)

@@ -107,7 +107,7 @@ def _require_posts(dataset: dataset_folder.Dataset, ids: list[int], dump: pathli
         raise UserError(f"{dataset.folder} has a record of none of the {len(ids)} image ids of {dump}")
 
 
-def _find_pictures(options: argparse.Namespace) -> reporting.FindPictures:
+def _find_pictures(options: argparse.Namespace) -> post_images.ReadImages:
     """Return a function from post ids to the bytes of their images."""
     if options.images is not None:
         return post_images.place_reader(places.open_place(options.images, options.output))

@@ -24,11 +24,11 @@ from Utils.command.cli import UserError, suggest
 from Utils.command.text import join_names
 from Utils.files import damage, shapes
 from Utils.files.atomic import read_json
+from Utils.tags import tag_list
 
 SpecOf = Callable[..., Any]  # Models.spec; importing Models here would be a cycle
 
 ORDERS = ("bgr", "rgb")
-TAG_LIST = "selected_tags.csv"
 ORDER_KEY = "input_order"  # our own key at the top of config.json, where timm does not look
 # Arguments that matter in training only, and file entries that follow from others.
 TRAINING = (
@@ -90,7 +90,7 @@ def described_by(
 
 def has_tag_list(folder: str | pathlib.Path) -> bool:
     """Tell whether a tag list lies in the folder, as in those of the WD taggers."""
-    return (pathlib.Path(folder) / TAG_LIST).is_file()
+    return (pathlib.Path(folder) / tag_list.FILE).is_file()
 
 
 def read(folder: str | pathlib.Path) -> Source:
@@ -182,12 +182,12 @@ def _order(
     if len(set(mean)) > 1:
         return "rgb", "as the means of its config differ"
     if is_tagger:
-        return "bgr", f"as taggers with a {TAG_LIST} do; its config does not say"
+        return "bgr", f"as taggers with a {tag_list.FILE} do; its config does not say"
     # A guess would exchange red and blue, which lowers every score a little and shows nowhere.
     raise UserError(
         f"nothing tells whether the model takes RGB or BGR: its config has no {ORDER_KEY}, the means of its "
-        f"channels are equal, and no {TAG_LIST} lies beside it; give --source-order rgb (timm's own models) "
-        "or --source-order bgr (the WD taggers)"
+        f"channels are equal, and no {tag_list.FILE} lies beside it; give --source-order rgb (timm's own "
+        "models) or --source-order bgr (the WD taggers)"
     )
 
 

@@ -23,13 +23,12 @@ from Utils.data import dataset_folder
 from Utils.data.dataset_folder import Dataset
 from Utils.evaluation import predictions
 from Utils.files import csv_tables, parquet_files, tfrecord
-from Utils.files.atomic import write_json
+from Utils.files.atomic import ROOT, write_json
 from Utils.recipe import durations
 from Utils.recipe.recipe import Recipe
 
 Shape = tuple[str, tuple[str, ...]]  # Family/Variant, model options
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 PEER = ROOT / "tools" / "bench_parts" / "peers" / "timm_training.py"
 CURVE = ("epoch", "images", "loss", "f1", "macro_f1", "cpu_seconds")
 # Models of timm that are none of our variants, as options of one.

@@ -4,7 +4,7 @@ import html
 import json
 import pathlib
 import string
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,8 @@ TEMPLATE = pathlib.Path(__file__).with_name("comparison.html")
 SIDE = 240  # of a picture, in pixels
 _MOST_TAGS = 10  # of a picture that are listed
 
-FindPictures = Callable[[Collection[int]], dict[int, bytes]]
 
-
-def render(result: Comparison, facts: dict[str, Any], find_pictures: FindPictures) -> str:
+def render(result: Comparison, facts: dict[str, Any], find_pictures: post_images.ReadImages) -> str:
     """Return the comparison as one HTML document.
 
     Args:
@@ -333,7 +331,7 @@ def _missing(facts: dict[str, Any]) -> str:
 # Pictures
 
 
-def _disagreements(result: Comparison, names: Sequence[str], find_pictures: FindPictures) -> str:
+def _disagreements(result: Comparison, names: Sequence[str], find_pictures: post_images.ReadImages) -> str:
     listed = disagreements.find(result)
     shown = [*listed.disputed, *(post for posts in listed.leads.values() for post in posts)]
     pictures = find_pictures(sorted({post.post_id for post in shown})) if shown else {}

@@ -41,7 +41,7 @@ _SHAPE = {
     "source?": dict,
     "records?": ({"*": {"shards": [_SHARD]}}, None),
 }
-TAGS = "selected_tags.csv"
+TAGS = tag_list.FILE
 SHARDS = "*-[0-9][0-9][0-9][0-9][0-9]*-of-[0-9][0-9][0-9][0-9][0-9]*.tfrecord"  # NAME-00000-of-00042.tfrecord
 DATASET = FolderKind(
     "a dataset", (MANIFEST, TAGS),

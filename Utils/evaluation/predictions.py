@@ -24,13 +24,13 @@ from Utils.files.outputs import FolderKind, replacing_folder
 from Utils.tags import tag_list
 
 PROBABILITIES, LABELS, IDS, TAGS, INFO = (
-    "probabilities.npy", "labels.npy", "image_ids.npy", "selected_tags.csv", "dump.json",
+    "probabilities.npy", "labels.npy", "image_ids.npy", tag_list.FILE, "dump.json",
 )  # fmt: skip
 DTYPES = ("float16", "float32")
 DUMP = FolderKind(
-    "a dump", ("dump.json", "probabilities.npy", "selected_tags.csv"),
-    ("labels.npy", "image_ids.npy", "images.csv", "rejected.csv", "categories.json"),
-    inventory="dump.json",
+    "a dump", (INFO, PROBABILITIES, TAGS),
+    (LABELS, IDS, "images.csv", "rejected.csv", tag_list.CATEGORIES_FILE),
+    inventory=INFO,
 )  # fmt: skip
 
 

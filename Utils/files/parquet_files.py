@@ -12,7 +12,7 @@ from Utils.files import damage
 from Utils.files.atomic import AnyPath, require_file, to_path
 
 Columns = Mapping[str, pa.DataType]
-_FAULT = "is damaged or no Parquet file"
+FAULT = "is damaged or no Parquet file"
 
 
 def batches(
@@ -34,7 +34,7 @@ def batches(
     """
     path = require_file(path, what)
     with contextlib.ExitStack() as stack:
-        with damage.named(path, _FAULT, error_type):
+        with damage.named(path, FAULT, error_type):
             parquet = stack.enter_context(pq.ParquetFile(stack.enter_context(path.open("rb"))))
             names = parquet.schema_arrow.names
         if callable(columns):
@@ -43,8 +43,8 @@ def batches(
             _require_columns(path, names, columns)
             names_to_read, check = list(columns), columns
         parts = parquet.iter_batches(size, columns=names_to_read)
-        for batch in damage.iterate(parts, path, _FAULT, error_type):
-            with damage.named(path, _FAULT, error_type):
+        for batch in damage.iterate(parts, path, FAULT, error_type):
+            with damage.named(path, FAULT, error_type):
                 table = pa.Table.from_batches([batch])
                 table.validate(full=True)
                 table = table if check is None else _checked(path, table, check)
@@ -63,7 +63,7 @@ def read(path: AnyPath, what: str, columns: Columns, filters: Any = None) -> pa.
     Raises UserError that names the file where it is damaged or lacks a column.
     """
     path = require_file(path, what)
-    with path.open("rb") as file, damage.named(path, _FAULT):
+    with path.open("rb") as file, damage.named(path, FAULT):
         with pq.ParquetFile(file) as parquet:
             _require_columns(path, parquet.schema_arrow.names, columns)
         table = pq.read_table(file, columns=list(columns), filters=filters)
@@ -72,7 +72,7 @@ def read(path: AnyPath, what: str, columns: Columns, filters: Any = None) -> pa.
 
 def num_rows(path: AnyPath, error_type: type[Exception] = UserError) -> int:
     """Return the number of rows of a file, as its end says."""
-    with damage.named(path, _FAULT, error_type), to_path(path).open("rb") as file:
+    with damage.named(path, FAULT, error_type), to_path(path).open("rb") as file:
         return pq.read_metadata(file).num_rows
 
 

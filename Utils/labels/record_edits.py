@@ -9,10 +9,10 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from Utils.data.danbooru_fields import plain_name
+from Utils.data.sources.danbooru_post import CAPTION_FIELDS
 from Utils.labels import caption_edits
 
 ALL_TAGS = ("tag_string", "tags")  # fields of tags of every category
-CAPTIONS = ("text", "caption")
 _PREFIXES = ("tag_string_", "tags_", "tag_list_")
 _COUNTS = {"tag_string": "tag_count", **{f"tag_string_{name}": f"tag_count_{name}" for name in (
     "general", "artist", "copyright", "character", "meta")}}  # fmt: skip
@@ -23,7 +23,7 @@ Field = tuple[str, str]  # field, and the category within it where it is {catego
 def tag_fields(record: Mapping[str, Any]) -> list[str]:
     """Return the fields of a record that hold tags, those of one category first."""
     by_category = [name for name in record if name.startswith(_PREFIXES) and _holds_names(record[name])]
-    return [*by_category, *(name for name in (*ALL_TAGS, *CAPTIONS) if record.get(name) is not None)]
+    return [*by_category, *(name for name in (*ALL_TAGS, *CAPTION_FIELDS) if record.get(name) is not None)]
 
 
 def _holds_names(value: Any) -> bool:
@@ -74,7 +74,7 @@ def _names(field: str, value: Any) -> list[str]:
 
 
 def _is_caption(field: str, value: str) -> bool:
-    return field in CAPTIONS or (field == "tags" and "," in value)
+    return field in CAPTION_FIELDS or (field == "tags" and "," in value)
 
 
 def _name(item: Any) -> str:
@@ -109,7 +109,7 @@ def _add(record: dict[str, Any], name: str, place: Field | None, before: Mapping
         targets = [field for field in by_category if field.endswith("_general")] or by_category[:1]
     targets += [field for field in ALL_TAGS if record.get(field) is not None]
     if not targets:
-        targets = [field for field in CAPTIONS if isinstance(record.get(field), str)]
+        targets = [field for field in CAPTION_FIELDS if isinstance(record.get(field), str)]
     for field in dict.fromkeys(targets):
         record[field] = _added(field, record[field], name, place[1] if place else "", before[field])
 

@@ -23,7 +23,6 @@ from Utils.tags import tag_list
 
 ORIGIN_FILE = "initialization.json"  # in the folder of a run that began with weights
 ARCHITECTURE = "architecture.json"  # likewise, where the model is the source's, not one that the recipe names
-TAGS_FILE = "selected_tags.csv"
 TIMM_FILES = ("config.json", "model.safetensors")
 KINDS = "a run folder, a .keras file, a release, a timm folder or a model on the hub (owner/name)"
 _MOST_NAMES = 10  # files listed in an error
@@ -142,7 +141,7 @@ def _of_timm(folder: pathlib.Path, described: Any) -> Source:
 
 def _tags_beside(folder: pathlib.Path, name: str, num_labels: int) -> pd.DataFrame | None:
     """Return the tag list in a folder, None without one; UserError where the model has other outputs."""
-    file = folder / TAGS_FILE
+    file = folder / tag_list.FILE
     tags = tag_list.read_beside_model(file) if file.is_file() else None
     if tags is not None and len(tags) != num_labels:
         raise UserError(f"{file} has {len(tags)} tags, but {name} gives {num_labels} outputs")

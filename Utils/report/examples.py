@@ -1,15 +1,14 @@
 """Pictures with all their tags, for a page to open: mistakes, a gallery drawn by lot, examples of tags."""
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
 from Utils.data import post_images
+from Utils.data.post_images import ReadImages
 from Utils.evaluation import chunked_matrix, predictions
-
-FindPictures = Callable[[Collection[int]], dict[int, bytes]]  # post ids -> {post id: encoded image}
 
 SIDE = 320  # of a large picture, in pixels
 MOST = 150  # pictures of a page: 20 to 30 kB each
@@ -51,7 +50,7 @@ class Examples:
 
 
 def choose(
-    dump: predictions.Dump, threshold: float, mistakes: Iterable[int], find_pictures: FindPictures
+    dump: predictions.Dump, threshold: float, mistakes: Iterable[int], find_pictures: ReadImages
 ) -> Examples:
     """Return a gallery, the posts of ``mistakes``, and for as many tags as fit one picture of each verdict.
 
@@ -111,7 +110,7 @@ def _rows_of_tags(dump: predictions.Dump, threshold: float) -> list[int]:
 
 
 def shots(
-    dump: predictions.Dump, captions: Iterable[list[tuple[int, str]]], find_pictures: FindPictures
+    dump: predictions.Dump, captions: Iterable[list[tuple[int, str]]], find_pictures: ReadImages
 ) -> list[list[Shot]]:
     """Return captions ``(row of the dump, text)`` with thumbnails; none without image ids."""
     captions = list(captions)

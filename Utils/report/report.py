@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from Utils.data.post_images import ReadImages
 from Utils.evaluation import (
     alignment,
     bootstrap,
@@ -21,7 +22,7 @@ from Utils.evaluation import (
     thresholds,
 )
 from Utils.report import examples, figures
-from Utils.report.examples import FindPictures, Shot
+from Utils.report.examples import Shot
 from Utils.tags.tag_list import category_name, category_names
 
 NUM_RESAMPLES = 1000
@@ -162,7 +163,7 @@ class Report:
 
 def compute(
     dump: predictions.Dump,
-    find_pictures: FindPictures,
+    find_pictures: ReadImages,
     black: predictions.Dump | None = None,
     is_leaked: np.ndarray | None = None,
     truth: ground_truth.Truth | None = None,
@@ -352,7 +353,7 @@ def with_pictures(
     threshold: float,
     worst: Sequence[int],
     pairs: Sequence[confusion.Pair],
-    find_pictures: FindPictures,
+    find_pictures: ReadImages,
 ) -> tuple[list[WorstTag], list[ConfusedTags]]:
     """Add images on which the mistakes were made, the gravest first, to the worst tags and to the pairs."""
     columns = np.unique([*worst, *(column for pair in pairs for column in (pair.predicted, pair.true))])

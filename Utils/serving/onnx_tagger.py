@@ -24,8 +24,9 @@ from Utils.images.image_reader import Prepare
 from Utils.serving import execution_providers
 from Utils.taggers import description, onnx_outputs
 from Utils.taggers.preparation import Preparation
+from Utils.tags import tag_list
 
-MODEL_FILE, TAGS_FILE = description.MODEL_FILE, "selected_tags.csv"
+MODEL_FILE = description.MODEL_FILE
 ROUNDING = 1e-3  # by which sums that end in no sigmoid may leave 0 to 1 in half precision
 PARALLEL_RUNS = 2  # of a session on processors
 _DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
@@ -155,8 +156,8 @@ def load(
     if path.suffix != ".keras" and not models and keras_2 is None:
         description.require_graph(path)
         raise UserError(
-            f"a release folder was expected at {path}, with {MODEL_FILE} and {TAGS_FILE}, or a run folder, "
-            f".keras file or timm folder; found {_content_of(path)}"
+            f"a release folder was expected at {path}, with {MODEL_FILE} and {tag_list.FILE}, or a run "
+            f"folder, .keras file or timm folder; found {_content_of(path)}"
         )
     if device != "auto":
         raise UserError(f"--device is for models that onnxruntime runs; {path} has none: export it first")
@@ -181,7 +182,7 @@ def _content_of(path: pathlib.Path) -> str:
 
 def _of_keras(path: pathlib.Path, keras_tagger: Any) -> ServingTagger:
     if keras_tagger.tags is None:
-        raise UserError(f"{path} has no {TAGS_FILE} beside it, so its outputs have no names")
+        raise UserError(f"{path} has no {tag_list.FILE} beside it, so its outputs have no names")
     folder = path if path.is_dir() else path.parent
     predict = keras_tagger.model.predict_on_batch
     return ServingTagger(

@@ -131,7 +131,7 @@ def release_thresholds(folder: AnyPath, tags: pd.DataFrame) -> tuple[np.ndarray,
     if table.is_file():
         return _table_thresholds(table, tags), str(table)
     if "best_threshold" in tags:
-        tag_file = pathlib.Path(folder) / "selected_tags.csv"
+        tag_file = pathlib.Path(folder) / tag_list.FILE
         numbers = threshold_table.numbers_of(tag_file, tags["best_threshold"])
         return _filled(numbers, tags), "the column best_threshold"
     return default_thresholds(tags), f"{THRESHOLD:g}, characters {CHARACTER_THRESHOLD:g}"

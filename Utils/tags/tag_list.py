@@ -20,6 +20,7 @@ from Utils.files import csv_tables, damage
 from Utils.files.atomic import AnyPath, read_json, require_file, to_path, write_json
 
 CATEGORIES = {"general": 0, "artist": 1, "copyright": 3, "character": 4, "meta": 5, "rating": 9}
+FILE = "selected_tags.csv"
 CATEGORIES_FILE = "categories.json"
 COLUMNS = ("tag_id", "name", "category", "count")
 CLASS_BALANCED = "class_balanced"  # weights that follow from the counts

@@ -53,7 +53,7 @@ _ENVIRONMENT = {
 CHECKPOINTS = "checkpoints"  # a folder in the run folder
 _MANIFEST = {"records?": ({"*": {"shards?": [dict]}}, None)}
 # What a process that was killed while it made the folder may leave; recipe.json is written last.
-UNFINISHED = {"selected_tags.csv", "categories.json", "dataset.json", "environment.json", ".lock"}
+UNFINISHED = {tag_list.FILE, tag_list.CATEGORIES_FILE, "dataset.json", "environment.json", ".lock"}
 
 
 class Run:
@@ -120,7 +120,7 @@ class Run:
             first = atomic.read_json(path, _ENVIRONMENT)
             environment = {**first, "continued": [*first.get("continued", []), environment]}
         else:
-            tag_list.write(dataset.tags, self.folder / "selected_tags.csv")
+            tag_list.write(dataset.tags, self.folder / tag_list.FILE)
             atomic.write_json(self.folder / "dataset.json", dataset.manifest)
         atomic.write_json(path, environment)
         write_recipe(self.folder / "recipe.json", name, recipe)  # last: it makes the folder a run
@@ -243,7 +243,7 @@ def _data_differences(folder: Any, dataset: Dataset) -> list[str]:
         for split in ("train", "validation")
         if _shards(manifest, split) != _shards(dataset.manifest, split)
     ]
-    tags = tag_list.read(folder / "selected_tags.csv")
+    tags = tag_list.read(folder / tag_list.FILE)
     if tag_list.digest(tags) != tag_list.digest(dataset.tags):
         differences.append("the dataset has another tag list")
     return differences

@@ -325,7 +325,7 @@ def _export(folder: str, name: str, image_size: int, num_labels: int) -> tuple[N
     release_folder.write_onnx(model, pathlib.Path(folder, onnx_tagger.MODEL_FILE))
     tags = [f"tag_{row}" for row in range(num_labels)]
     frame = pd.DataFrame({"tag_id": range(num_labels), "name": tags, "category": 0, "count": 0})
-    tag_list.write(frame, pathlib.Path(folder, onnx_tagger.TAGS_FILE))
+    tag_list.write(frame, pathlib.Path(folder, tag_list.FILE))
     return (None,)
 
 

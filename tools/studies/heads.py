@@ -25,11 +25,10 @@ from Utils.bench import learning, learning_curves, scripts
 from Utils.bench.learning import Run
 from Utils.command.cli import Parser, WorkError, command, number
 from Utils.command.machine import require_linux
-from Utils.files import csv_tables
+from Utils.files import atomic, csv_tables
 from Utils.recipe.recipe import load_recipe
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-RESULTS = ROOT / "results" / "heads"
+RESULTS = atomic.ROOT / "results" / "heads"
 NETWORK = ("depths=1,1,1,1", "stem=convolutions", "shortcut_norm=true")
 # ML-Decoder has four tags a group here, and a width that fits a network of 512 channels for 64 px.
 HEADS = {

@@ -32,12 +32,10 @@ from Utils.bench.learning import Run, Shape
 from Utils.command.backend import prepare_backend
 from Utils.command.cli import Parser, WorkError, command, number
 from Utils.command.machine import require_linux
-from Utils.files import csv_tables
-from Utils.files.atomic import replacing
+from Utils.files import atomic, csv_tables
 from Utils.recipe.recipe import Recipe, load_recipe
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-RESULTS = ROOT / "results" / "learning"
+RESULTS = atomic.ROOT / "results" / "learning"
 EMOJI, DRAWN = ("unseen_vendor", "unseen_emoji"), {"faces": (), "scenes": ("--style", "scenes")}
 PEER = "resnet10t"  # of some 5 million weights, about as costly as `small`
 FULL, EVALUATIONS = 48_640, 8
@@ -221,7 +219,7 @@ def write_report(folder: pathlib.Path, seeds: int, presentations: Sequence[int])
     csv_tables.write_rows(RESULTS / "curves.csv", ("run", *learning.CURVE), points)
     groups = {dataset: sides for dataset, sides in groups.items() if len(sides) > 1}
     if groups:
-        with replacing(RESULTS / "curves.svg") as beside:
+        with atomic.replacing(RESULTS / "curves.svg") as beside:
             beside.write_text(learning_curves.render(groups), encoding="utf-8")
     print("\n".join(lines))
 

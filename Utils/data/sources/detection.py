@@ -11,7 +11,7 @@ from typing import Any
 
 from Utils.command.cli import UserError, WorkError, suggest_beside
 from Utils.command.text import join_names
-from Utils.data.sources import danbooru_post, json_lines, parquet_files, source_files, sqlite
+from Utils.data.sources import danbooru_post, json_lines, parquet_files, sidecar_folders, source_files, sqlite
 from Utils.files import compressed, csv_stream, damage
 from Utils.files.atomic import AnyPath, is_remote, to_path
 from Utils.images import image_folder
@@ -27,7 +27,6 @@ KINDS = {  # what each source looks like, for the error where nothing fits and f
     "sidecars": "a folder of pictures with .txt, .caption, .tags or .json of their names",
     "jsonl": "JSON files of posts, one a line, in an array, or by id, compressed or not",
 }
-SIDECAR_SUFFIXES = (".txt", ".tags", ".caption", ".json")
 DATABASE_SUFFIXES = (".db", ".sqlite", ".sqlite3")
 ARCHIVE_SUFFIXES = (".tar", ".zip", ".tar.gz", ".tgz")
 _TABLE_SUFFIXES = (".csv", ".tsv")
@@ -277,7 +276,7 @@ def _archives(folder: _Folder) -> Detected | None:
 
 
 def _sidecars(folder: _Folder) -> Detected | None:
-    texts = [name for name in folder.names if name.lower().endswith(SIDECAR_SUFFIXES)]
+    texts = [name for name in folder.names if name.lower().endswith(sidecar_folders.SUFFIXES)]
     beside = [name for name in texts if _stem(name) in folder.pictures]
     if not beside:
         return None

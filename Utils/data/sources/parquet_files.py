@@ -20,7 +20,6 @@ from Utils.images import image_folder
 from Utils.images.place import Place
 
 _LEAVES = {"image": "path", "file": "md5"}  # what is read of a column that holds objects
-_FAULT = "is damaged or no Parquet file"
 
 
 def read_parquet(path: AnyPath, images: Place | AnyPath | None = None) -> Source:
@@ -84,7 +83,7 @@ def has_columns(file: pathlib.Path) -> bool:
 
 
 def _schema(file: pathlib.Path) -> pa.Schema:
-    with damage.named(file, _FAULT, WorkError), file.open("rb") as opened:
+    with damage.named(file, parquet_files.FAULT, WorkError), file.open("rb") as opened:
         return pq.read_schema(opened)
 
 
@@ -93,7 +92,7 @@ def _picture_column(file: pathlib.Path) -> str | None:
     try:
         return parquet_members.image_column(RangeReader(str(file)))
     except ParquetError as error:
-        raise WorkError(f"{file} {_FAULT}: {error}") from error
+        raise WorkError(f"{file} {parquet_files.FAULT}: {error}") from error
 
 
 def _columns(schema: pa.Schema, pictures: str | None, file: pathlib.Path) -> list[str]:

@@ -16,7 +16,7 @@ from Utils.tags import tag_list
 
 HEADER = list(tag_list.COLUMNS)
 BYTE_ORDER_MARK = "\ufeff"
-TABLE, MODEL = "selected_tags.csv", "model.onnx"
+TABLE, MODEL = tag_list.FILE, "model.onnx"
 REQUIRED = (MODEL, TABLE)
 DESCRIPTIONS = ("README.md", "release.json")  # for people: no client reads them
 FOR_IMGUTILS = ("test", "val")  # preprocessing again, in the form that imgutils reads
