@@ -238,9 +238,10 @@ def detect(options: argparse.Namespace) -> Detected:
 
 def _pictures_and_others(path: str) -> tuple[bool, bool]:
     """Return whether pictures are in a folder, and whether other files are."""
-    folders = list(image_folder.walk_pictures(path))
+    census = image_folder.Census()
+    folders = list(image_folder.walk_pictures(path, census))
     has_others = any(len(names) > len(pictures) for _, names, pictures in folders)
-    return any(pictures for *_, pictures in folders), has_others
+    return any(pictures for *_, pictures in folders), has_others or bool(census.unreadable_archives)
 
 
 def read_pictures(options: argparse.Namespace, kind: str, path: str, place: places.Place) -> Source:

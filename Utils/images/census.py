@@ -17,7 +17,7 @@ class Census:
         self.folders = -1  # the top one does not count
         self.hidden = 0  # pictures, by name, that are hidden or lie in a system's folder
         self.unreadable: list[OSError] = []  # of folders
-        self._unreadable_archives: dict[str, str] = {}  # path -> reason
+        self.unreadable_archives: dict[str, str] = {}  # path -> reason
         self.others: collections.Counter[str] = collections.Counter()  # pictures that are not read, by suffix
         self.missing_plugins: set[str] = set()  # sentences: what would read some of them
         self.notes: tuple[str, ...] = ()  # about archives
@@ -57,7 +57,7 @@ class Census:
 
     def add_unreadable(self, place: Place) -> None:
         """Keep which archives of a place were set aside, once it was walked through."""
-        self._unreadable_archives |= {join(place.path, path): reason for path, reason in place.unreadable}
+        self.unreadable_archives |= {join(place.path, path): reason for path, reason in place.unreadable}
 
     def passed_by(self) -> str:
         """Say which files, that are or may be pictures, are not taken; empty where there are none."""
@@ -69,8 +69,8 @@ class Census:
             )
         parts += [f"{count} {suffix}" for suffix, count in self.others.most_common()]
         sentences = [f"passed by: {', '.join(parts)}"] if parts else []
-        if self._unreadable_archives:
-            sentences.append(_set_aside(self._unreadable_archives))
+        if self.unreadable_archives:
+            sentences.append(_set_aside(self.unreadable_archives))
         return "\n".join([*sentences, *sorted(self.missing_plugins), *self.notes])
 
     def describe(self, path: Place | AnyPath) -> str:

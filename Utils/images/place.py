@@ -47,12 +47,12 @@ class Place:
     @property
     def notes(self) -> tuple[str, ...]:
         """Return what was passed by in archives, as sentences for people."""
-        return self._index.notes if self._index else ()
+        return self._index.notes if self._index is not None else ()
 
     @property
     def unreadable(self) -> tuple[tuple[str, str], ...]:
         """Return ``(member, reason)`` of archives that were set aside, once the others have been indexed."""
-        return self._index.unreadable if self._index else ()
+        return self._index.unreadable if self._index is not None else ()
 
     def walk(self, hidden: "HiddenFiles | None" = None) -> Iterator[tuple[str, list[str]]]:
         """Yield ``(folder, names)`` of the files in it, relative to the place, without what `is_hidden`.
