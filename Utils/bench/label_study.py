@@ -289,6 +289,8 @@ def render(differences: Sequence[Sequence[Any]], base: str) -> str:
             ax.axvline(0, color="#8a8a8a", linewidth=1)
             ax.errorbar(values[:, 0], places, xerr=errors, fmt="o", color="#2f6db3", markersize=4)
             ax.set_yticks(places, list(methods))
+            ax.set_ylim(places[-1] - 0.7, 0.7)
+            ax.locator_params(axis="x", nbins=5)
             ax.set_title(f"{name}: {metric.replace('_', ' ')} above {base}", fontsize=9)
             ax.grid(alpha=0.25, axis="x")
             ax.spines[["top", "right"]].set_visible(False)

@@ -49,7 +49,6 @@ METHODS = {  # {name: words for `train.py finetune`}
     "probe-6": "--probe --epochs 6",
     "probe-map": "--probe --head map",
     SCRATCH: "",
-    "no-stop": "--early-stopping 0",
     "repeat": "--sampling repeat_factor",
     "probe-repeat": "--probe --sampling repeat_factor",
     "no-mixup": "--mixup-alpha 0",
@@ -89,7 +88,6 @@ GRID = tuple(
         _runs(ROADS, 3000, 20),
         _runs(ROADS, 300, MOST_NEW, [EMOJI]),
         *(_runs(ROADS, size, new) for size in (300, 3000) for new in (5, MOST_NEW)),
-        *(_runs(["no-stop"], size, 20, ["faces"]) for size in (300, 1000)),
         _runs(["lamb", "no-mixup", "body0.1", "probe-repeat"], 300, 20),
     )
 )
