@@ -22,6 +22,7 @@ from Utils.data import dataset_folder, packing
 from Utils.data.dataset_folder import POST_COLUMNS, POSTS
 from Utils.demo_booru import missing_labels
 from Utils.evaluation import frequency_thresholds, paired_bootstrap, per_tag_thresholds, predictions, scores
+from Utils.evaluation.logits import sigmoid
 from Utils.files import csv_tables, parquet_files
 from Utils.files.atomic import replacing
 
@@ -186,7 +187,7 @@ def write_adjusted(run: pathlib.Path, dataset: pathlib.Path, place: pathlib.Path
     counts = np.bincount(labels.to_numpy(), minlength=len(dump.tags))
     adjusted = frequency_thresholds.AdjustedLogits(dump.probabilities, counts, exponent)[:]
     with predictions.writing(place / "dump", dump.tags) as writer:
-        writer.add(1 / (1 + np.exp(-adjusted)), dump.image_ids, dump.labels)
+        writer.add(sigmoid(adjusted), dump.image_ids, dump.labels)
 
 
 def box_areas(path: pathlib.Path) -> dict[tuple[int, str], float]:

@@ -10,10 +10,10 @@ import numpy as np
 
 from Utils.evaluation import chunked_matrix
 from Utils.evaluation.chunked_matrix import Matrix
+from Utils.evaluation.logits import SMALLEST
 
 BINS = 20
 LOGIT_STEP, LOGIT_END = 0.02, 16.2  # the histogram of logits that the temperature is fitted on
-SMALLEST = 1e-7  # probabilities are kept this far from 0 and 1, so that their logits are finite
 STEEPEST = 100.0  # 1 / temperature lies between 1 / STEEPEST and STEEPEST
 
 

@@ -7,9 +7,9 @@ import numpy as np
 from Utils.command.cli import UserError
 from Utils.evaluation.alignment import MatrixView
 from Utils.evaluation.chunked_matrix import refuse_nan
+from Utils.evaluation.logits import logit, sigmoid
 
 MEANS = ("probabilities", "logits")
-SMALLEST = 1e-7  # probabilities are kept this far from 0 and 1, where logits are infinite
 FITTED_VALUES = 2**22  # of each model, that weights are fitted on: evenly spaced images
 STEPS = 20  # shares of a model that are tried: 0, 1/20 ... 1
 ROUNDS = 4
@@ -27,17 +27,14 @@ def mean(models: Sequence[np.ndarray], weights: Sequence[float] | np.ndarray, ki
     for probabilities, weight in zip(models, weights, strict=True):
         if weight:
             total += weight * terms(probabilities, kind)
-    return total if kind == "probabilities" else 1 / (1 + np.exp(-total))
+    return total if kind == "probabilities" else sigmoid(total)
 
 
 def terms(probabilities: np.ndarray, kind: str) -> np.ndarray:
     """Return the values to average, float64 of the same shape: the probabilities, or their logits."""
     probabilities = np.asarray(probabilities, np.float64)
     refuse_nan(probabilities)
-    if kind == "probabilities":
-        return probabilities
-    probabilities = np.clip(probabilities, SMALLEST, 1 - SMALLEST)
-    return np.log(probabilities) - np.log1p(-probabilities)
+    return probabilities if kind == "probabilities" else logit(probabilities)
 
 
 def normalize(weights: Sequence[float] | None, models: int) -> np.ndarray:

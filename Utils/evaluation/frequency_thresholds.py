@@ -16,11 +16,11 @@ import numpy as np
 from Utils.evaluation import chunked_matrix, scores, thresholds
 from Utils.evaluation.alignment import MatrixView
 from Utils.evaluation.chunked_matrix import Matrix
+from Utils.evaluation.logits import logit, sigmoid
 from Utils.evaluation.thresholds import Query, Rule
 
 EXPONENTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)  # that cross-validation tries
 LOSS = 0.001  # of micro F1 that a better macro F1 may cost
-EDGE = 1e-7  # probabilities are kept this far from 0 and 1, where logits are infinite
 
 
 class AdjustedLogits:
@@ -45,17 +45,12 @@ class AdjustedLogits:
             rows = np.arange(len(self))[rows]
         block = chunked_matrix.read_rows(self._probabilities, rows)
         chunked_matrix.refuse_nan(block)
-        return (_logit(block) - self._offsets).astype(np.float32)
+        return (logit(block) - self._offsets).astype(np.float32)
 
 
 def offsets(counts: np.ndarray, exponent: float) -> np.ndarray:
     """Return ``tau log(count)`` of every tag, float64 (L,); a tag without posts counts as one of one post."""
     return exponent * np.log(np.maximum(counts, 1))
-
-
-def _logit(probability: Any) -> np.ndarray:
-    probability = np.clip(np.asarray(probability, np.float64), EDGE, 1 - EDGE)
-    return np.log(probability) - np.log1p(-probability)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +83,7 @@ def choose(
         harmless = [tau for tau, (micro, _) in held_out.items() if micro >= held_out[0.0][0] - LOSS]
         exponent = max(harmless, key=lambda tau: held_out[tau][1])  # of equally good ones the smallest
     bias = _bias(probabilities, labels, rule, counts, exponent)
-    cutoffs = 1 / (1 + np.exp(-(bias + offsets(counts, exponent))))
+    cutoffs = sigmoid(bias + offsets(counts, exponent))
     return FrequencyThresholds(chunked_matrix.as_stored(cutoffs, probabilities.dtype), exponent, held_out)
 
 

@@ -18,12 +18,12 @@ import numpy as np
 
 from Utils.evaluation import average_precision, chunked_matrix, thresholds
 from Utils.evaluation.chunked_matrix import Matrix
+from Utils.evaluation.logits import SMALLEST, logit, sigmoid
 from Utils.evaluation.precision_recall_curve import PrecisionRecallCurve
 from Utils.evaluation.thresholds import OperatingPoint, Rule
 
 CHUNK_BYTES = 128 << 20  # of keys and labels at a time
 ENOUGH = (0, 2, 3, 5, 8, 12, 20, 40, 80, 160, 320, 640, 1280)  # that cross-validation tries
-EDGE = 1e-7  # thresholds are kept this far from 0 and 1, where logits are infinite
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,15 +111,10 @@ def shrink(tag_threshold: Any, category_threshold: Any, positives: Any, enough: 
     """Return thresholds between a tag's own and its category's (see the module): all broadcast together."""
     of_tag = np.asarray(tag_threshold, np.float64)
     of_category = np.asarray(category_threshold, np.float64)
-    weight = np.minimum(1.0, np.asarray(positives) / np.maximum(enough, EDGE))
-    logits = weight * _logit(of_tag) + (1 - weight) * _logit(of_category)
+    weight = np.minimum(1.0, np.asarray(positives) / np.maximum(enough, SMALLEST))
+    logits = weight * logit(of_tag) + (1 - weight) * logit(of_category)
     # Both ends are taken as they are: through the logit and back they would lose their last bit.
-    return np.where(weight == 1, of_tag, np.where(weight == 0, of_category, 1 / (1 + np.exp(-logits))))
-
-
-def _logit(probability: np.ndarray) -> np.ndarray:
-    probability = np.clip(probability, EDGE, 1 - EDGE)
-    return np.log(probability / (1 - probability))
+    return np.where(weight == 1, of_tag, np.where(weight == 0, of_category, sigmoid(logits)))
 
 
 @dataclasses.dataclass(frozen=True)
