@@ -186,7 +186,7 @@ def _per_frequency(dump: Dump, rule: Rule, options: argparse.Namespace) -> Chose
     if not (counts > 0).any():
         raise UserError(f"--per frequency needs the tags' counts; {dump.folder / predictions.TAGS} has none")
     choice = frequency_thresholds.choose(dump.probabilities, dump.labels, rule, counts, options.exponent)
-    facts: dict[str, Any] = {"exponent": choice.exponent}
+    facts: dict[str, Any] = {"exponent": choice.exponent, "without_count": int((counts < 1).sum())}
     if choice.held_out_scores:
         names = ("micro_F1", "macro_F1")
         facts["cross_validated"] = {
@@ -315,6 +315,8 @@ def text(facts: dict[str, Any], options: argparse.Namespace) -> str:
     if "exponent" in facts:
         lines.append(f"thresholds follow the tags' counts with the exponent {facts['exponent']:g}")
         lines += _cross_validated(facts)
+    if facts.get("without_count"):
+        lines.append(f"{facts['without_count']} tags have no count and are taken for tags of one post")
     if facts.get("tags_in_no_group"):
         lines.append(f"{facts['tags_in_no_group']} tags are in no group and have no threshold")
     if "judged" in facts:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from Utils.command.cli import UserError
 from Utils.evaluation import chunked_matrix, scores, thresholds
 from Utils.evaluation.alignment import MatrixView
 from Utils.evaluation.chunked_matrix import Matrix
@@ -20,6 +21,7 @@ from Utils.evaluation.logits import logit, sigmoid
 from Utils.evaluation.thresholds import Query, Rule
 
 EXPONENTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)  # that cross-validation tries
+Half = tuple[MatrixView, MatrixView]  # probabilities and labels of some images
 LOSS = 0.001  # of micro F1 that a better macro F1 may cost
 
 
@@ -76,15 +78,35 @@ def choose(
         rule: what ``b`` maximizes or equalizes, over all tags together.
         counts: (L,) posts of each tag, for example of the training set.
         exponent: None finds it by cross-validation, in 2 * len(EXPONENTS) times the time.
+
+    Raises UserError where that needs more images, as nothing is true in one half of them.
     """
     held_out = {}
     if exponent is None:
-        held_out = {tau: _held_out_scores(probabilities, labels, rule, counts, tau) for tau in EXPONENTS}
+        halves = _halves(probabilities, labels)
+        held_out = {tau: _held_out_scores(halves, rule, counts, tau) for tau in EXPONENTS}
         harmless = [tau for tau, (micro, _) in held_out.items() if micro >= held_out[0.0][0] - LOSS]
         exponent = max(harmless, key=lambda tau: held_out[tau][1])  # of equally good ones the smallest
     bias = _bias(probabilities, labels, rule, counts, exponent)
     cutoffs = sigmoid(bias + offsets(counts, exponent))
     return FrequencyThresholds(chunked_matrix.as_stored(cutoffs, probabilities.dtype), exponent, held_out)
+
+
+def _halves(probabilities: Matrix, labels: Matrix) -> list[Half]:
+    """Return probabilities and labels of every other image, and of those between them."""
+    columns, rows = np.arange(probabilities.shape[1]), np.arange(len(probabilities))
+    halves = [
+        (MatrixView(probabilities, rows[first::2], columns), MatrixView(labels, rows[first::2], columns))
+        for first in (0, 1)
+    ]
+    true = [int(scores.positives(half).sum()) if len(half) else 0 for _, half in halves]
+    if not all(true):
+        raise UserError(
+            "the exponent is chosen on half of the images and judged on the others, so labels must be true "
+            f"in both; {true[0]:,} and {true[1]:,} are, of {len(rows):,} images. Give more images, or the "
+            "exponent itself: --exponent 0.3"
+        )
+    return halves
 
 
 def _bias(probabilities: Matrix, labels: Matrix, rule: Rule, counts: np.ndarray, exponent: float) -> float:
@@ -94,18 +116,13 @@ def _bias(probabilities: Matrix, labels: Matrix, rule: Rule, counts: np.ndarray,
 
 
 def _held_out_scores(
-    probabilities: Matrix, labels: Matrix, rule: Rule, counts: np.ndarray, exponent: float
+    halves: list[Half], rule: Rule, counts: np.ndarray, exponent: float
 ) -> tuple[float, float]:
     """Return micro and macro F1 of all images, each half at the thresholds of the other."""
-    columns, rows = np.arange(probabilities.shape[1]), np.arange(len(probabilities))
-    halves = [
-        (MatrixView(probabilities, rows[first::2], columns), MatrixView(labels, rows[first::2], columns))
-        for first in (0, 1)
-    ]
     parts = []
-    for chooser, (held_out, held_out_labels) in zip(halves, halves[::-1], strict=True):
+    for chooser, (held_out, labels) in zip(halves, halves[::-1], strict=True):
         bias = _bias(*chooser, rule, counts, exponent)
         adjusted = AdjustedLogits(held_out, counts, exponent)
-        parts.append(dataclasses.astuple(scores.count(adjusted, held_out_labels, np.float32(bias))))
+        parts.append(dataclasses.astuple(scores.count(adjusted, labels, np.float32(bias))))
     together = scores.Counts(*(sum(part) for part in zip(*parts, strict=True)))
     return float(scores.f_beta(together.total())), scores.macro_f1(together)

@@ -79,3 +79,37 @@ def test_cross_validation_finds_how_shy_of_rare_tags_a_model_is():
     of_tags = per_tag_thresholds.average_precisions(shy, y)  # the order within a tag stays
     adjusted = frequency_thresholds.AdjustedLogits(shy, COUNTS, 0.3)[:]
     np.testing.assert_array_equal(of_tags, per_tag_thresholds.average_precisions(adjusted, y))
+
+
+@pytest.mark.parametrize("true", [slice(0, 0), slice(0, None, 2), slice(0, 1)])
+def test_an_exponent_needs_true_labels_in_both_halves(true):
+    p, y = predictions(images=20)
+    y[:] = False
+    y[true] = True
+    with pytest.raises(UserError, match=r"true in both.*--exponent"):
+        frequency_thresholds.choose(p, y, P_EQUALS_R, COUNTS)
+    assert frequency_thresholds.choose(p, y, P_EQUALS_R, COUNTS, 0.3).exponent == 0.3
+    with pytest.raises(UserError, match="of 1 images"):
+        frequency_thresholds.choose(p[:1], y[:1], P_EQUALS_R, COUNTS)
+
+
+def test_the_best_macro_f1_that_costs_at_most_a_thousandth_of_micro_f1(monkeypatch):
+    scored = {0.0: (0.8, 0.5), 0.1: (0.7995, 0.6), 0.2: (0.7985, 0.9)}
+    scored |= {tau: (0.7, 1.0) for tau in frequency_thresholds.EXPONENTS[3:]}
+    monkeypatch.setattr(frequency_thresholds, "_held_out_scores", lambda *words: scored[words[-1]])
+    p, y = predictions()
+    assert frequency_thresholds.choose(p, y, P_EQUALS_R, COUNTS).exponent == 0.1
+
+
+def test_each_half_is_judged_at_the_threshold_of_the_other():
+    p, y = predictions(shyness=0)
+    p[1::2] = 1 / (1 + np.exp(-(logit(p[1::2]) + 2)))
+    chosen = frequency_thresholds.choose(p, y, P_EQUALS_R, COUNTS)
+    halves = [(p[first::2], y[first::2]) for first in (0, 1)]
+    predicted = [
+        held_out > thresholds.p_equals_r(other, int(true.sum())).threshold
+        for (other, true), (held_out, _) in zip(halves, halves[::-1], strict=True)
+    ]
+    hits = sum(int((mask & true).sum()) for mask, (_, true) in zip(predicted, halves[::-1], strict=True))
+    expected = 2 * hits / (sum(int(mask.sum()) for mask in predicted) + int(y.sum()))
+    assert chosen.held_out_scores[0.0][0] == pytest.approx(expected, abs=1e-3)

@@ -138,6 +138,12 @@ def test_thresholds_that_follow_the_counts_of_the_tag_list(dump, capsys):
     assert harmless[str(facts["exponent"])] == max(harmless.values())
 
 
+def test_tags_without_a_count_are_said(dump, capsys):
+    tag_list.write(TAGS.assign(count=[60, 50, 0, 0, 20, 10]), dump / predictions.TAGS)
+    run(dump, "--per", "frequency", "--exponent", 0.2)
+    assert "2 tags have no count" in capsys.readouterr().out
+
+
 def test_frequencies_need_a_tag_list_with_counts(dump, capsys):
     tag_list.write(TAGS.assign(count=0), dump / predictions.TAGS)
     run(dump, "--per", "frequency", code=2)
