@@ -95,7 +95,7 @@ def test_an_exponent_needs_true_labels_in_both_halves(true):
 
 def test_the_best_macro_f1_that_costs_at_most_a_thousandth_of_micro_f1(monkeypatch):
     scored = {0.0: (0.8, 0.5), 0.1: (0.7995, 0.6), 0.2: (0.7985, 0.9)}
-    scored |= {tau: (0.7, 1.0) for tau in frequency_thresholds.EXPONENTS[3:]}
+    scored |= dict.fromkeys(frequency_thresholds.EXPONENTS[3:], (0.7, 1.0))
     monkeypatch.setattr(frequency_thresholds, "_held_out_scores", lambda *words: scored[words[-1]])
     p, y = predictions()
     assert frequency_thresholds.choose(p, y, P_EQUALS_R, COUNTS).exponent == 0.1
