@@ -14,6 +14,7 @@ import Utils.command.interrupt  # noqa: F401  first: imports take long
 import argparse
 import collections
 import concurrent.futures
+import glob
 import hashlib
 import pathlib
 import sys
@@ -32,6 +33,8 @@ from Utils.images.places import Place
 REJECTED = FileKind("a list of rejected images", has_header(image_folder.REJECTED_COLUMNS))
 
 CHUNK = 512  # images whose result is noted together
+DIGITS = 12  # of the digest in the names of notes
+NOTE = {"rows": [[object]], "remarks": {"*": int}, "stamp?": str}
 SMALLEST = 64  # side in pixels: the pixels do not matter here, and large JPEGs are read in less memory
 
 
@@ -74,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         wrong_suffixes.update(remarks)
     rejected += image_folder.unreadable_rows(place)
     image_folder.write_rejected(output, rejected)
-    for note in notes.parent.glob(f"{notes.name}.*"):
+    for note in notes.parent.glob(f".{glob.escape(output.name)}.{'?' * DIGITS}.*.json"):  # older ones, too
         note.unlink()
     for text in passed_by:
         print(text, file=sys.stderr)
@@ -85,10 +88,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def note_prefix(output: pathlib.Path, place: Place, paths: Sequence[str]) -> pathlib.Path:
     """Return the path, beside the output, with which the notes of this work begin.
 
-    It depends on the list of files, so that a changed folder is checked again.
+    It depends on the list of files, so that another list is checked anew.
     """
     digest = hashlib.sha256("\n".join([str(place), *paths]).encode("utf-8", "surrogateescape")).hexdigest()
-    return output.with_name(f".{output.name}.{digest[:12]}")
+    return output.with_name(f".{output.name}.{digest[:DIGITS]}")
 
 
 def check_chunks(
@@ -96,18 +99,19 @@ def check_chunks(
 ) -> Iterator[tuple[list[tuple[int, str, str]], dict[str, int]]]:
     """Yield the rows of rejected.csv, and counts of wrong suffixes, of every chunk of paths.
 
-    They come from a note where an earlier run left one.
+    They come from a note where an earlier run left one, and its files have not changed.
     """
     cv2.setNumThreads(1)  # the threads here are the parallelism
     ids = image_folder.post_ids(paths, place)
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         for start in range(0, len(paths), CHUNK):
             note = notes.with_name(f"{notes.name}.{start // CHUNK:06d}.json")
-            if note.is_file():
-                noted = read_json(note, {"rows": [[object]], "remarks": {"*": int}})
+            chunk = paths[start : start + CHUNK]
+            stamp = stamp_of(place, chunk)
+            noted = read_json(note, NOTE) if note.is_file() else {}
+            if noted.get("stamp") == stamp:
                 yield noted["rows"], noted["remarks"]
                 continue
-            chunk = paths[start : start + CHUNK]
             results = list(pool.map(lambda path: examine(place, path), chunk))
             rows = [
                 (post_id, image_folder.printable(path), reason)
@@ -115,8 +119,20 @@ def check_chunks(
                 if reason
             ]
             remarks = dict(collections.Counter(remark for _, remark in results if remark))
-            write_json(note, {"rows": rows, "remarks": remarks})
+            write_json(note, {"rows": rows, "remarks": remarks, "stamp": stamp})
             yield rows, remarks
+
+
+def stamp_of(place: Place, paths: Sequence[str]) -> str:
+    """Return a text that changes when one of some files does: pictures are restored between two runs."""
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            stamp = place.stamp(path)
+        except (codec.ImageError, OSError):  # gone since the place was listed: checking it says so
+            stamp = None
+        digest.update(f"{stamp}\n".encode())
+    return digest.hexdigest()
 
 
 def examine(place: Place, path: str) -> tuple[str | None, str | None]:

@@ -8,6 +8,7 @@ each behind its length.
 """
 
 import concurrent.futures
+import hashlib
 import pathlib
 from collections.abc import Iterable, Sequence
 
@@ -35,7 +36,8 @@ def readable_in_any_order(place: Place, names: Iterable[Sequence[str]], folder: 
     Args:
         place: of the pictures; one without Parquet files is returned as it is.
         names: the members that will be read, in blocks.
-        folder: where copies are written. Those that an earlier run wrote are used.
+        folder: where copies are written. Those that an earlier run wrote of the same files and members are
+            used.
 
     Members of a damaged row group keep their place: reading them says what is wrong. Raises UserError where a
     Parquet file is damaged as a whole.
@@ -64,8 +66,7 @@ def _move(index: ArchiveIndex, columns: dict[str, np.ndarray], folder: pathlib.P
     places = [np.flatnonzero(is_row & (columns["archive"] == number)) for number in numbers]
 
     def prepare(number: int, of_file: np.ndarray) -> tuple[np.ndarray, pathlib.Path | None]:
-        copy = folder / f"{number:05d}.values"
-        return _prepare(index.archive_path(number), columns["offset"][of_file], copy)
+        return _prepare(index.archive_path(number), columns["offset"][of_file], folder)
 
     copies: dict[str, str] = {}
     with concurrent.futures.ThreadPoolExecutor(num_cores()) as pool:  # reading and writing leave the GIL
@@ -83,12 +84,14 @@ def _move(index: ArchiveIndex, columns: dict[str, np.ndarray], folder: pathlib.P
     return copies
 
 
-def _prepare(path: str, rows: np.ndarray, copy: pathlib.Path) -> tuple[np.ndarray, pathlib.Path | None]:
+def _prepare(path: str, rows: np.ndarray, folder: pathlib.Path) -> tuple[np.ndarray, pathlib.Path | None]:
     """Return ``(offset, size)`` of ascending rows of a Parquet file, int64 (N, 2), and their copy if any."""
     try:
-        positions = parquet_members.plain_positions(RangeReader(path))
+        reader = RangeReader(path)
+        positions = parquet_members.plain_positions(reader)
         if positions is not None:
             return positions[rows], None
+        copy = folder / f"{_digest(path, reader.stamp, rows)}.values"
         listing = copy.with_suffix(".npy")  # written last: it says that the copy is complete
         if not listing.is_file():
             positions = _copy(parquet_members.row_reader(path), rows.tolist(), copy)
@@ -97,6 +100,13 @@ def _prepare(path: str, rows: np.ndarray, copy: pathlib.Path) -> tuple[np.ndarra
     except ParquetError as error:
         raise UserError(f"{path} cannot be read as pictures: {error}") from error
     return arrays.read(listing, rank=2, kinds="i"), copy
+
+
+def _digest(path: str, stamp: str, rows: np.ndarray) -> str:
+    """Return the name of a copy: of another file, a changed one or other rows it is another."""
+    value = hashlib.sha256(f"{path}\n{stamp}\n".encode("utf-8", "surrogateescape"))
+    value.update(np.ascontiguousarray(rows, np.int64).tobytes())
+    return value.hexdigest()[:20]
 
 
 def _copy(reader: parquet_members.RowReader, rows: Sequence[int], path: pathlib.Path) -> np.ndarray:

@@ -128,7 +128,7 @@ def _json_rows(reader: RangeReader, path: str) -> list[Row] | None:
     """Return the members that a JSON index names; None unless they are all of the tar, header to header."""
     try:
         value = json.loads(atomic.to_path(path).read_text(encoding="utf-8"))
-        files = [(str(name), int(f["offset"]), int(f["size"])) for name, f in value["files"].items()]
+        files = [(_json_name(name), int(f["offset"]), int(f["size"])) for name, f in value["files"].items()]
         files.sort(key=lambda file: file[1])
         offsets, sizes = (np.array([file[i] for file in files], np.int64) for i in (1, 2))
     except Exception:  # some other JSON, of any shape
@@ -145,13 +145,17 @@ def _json_rows(reader: RangeReader, path: str) -> list[Row] | None:
         return None
     for row in np.unique(np.linspace(0, len(files) - 1, 16).astype(int)):
         name, offset, size = files[row]
-        name = tar_members.member_name(name.encode())
         if not tar_members.has_header(reader.read(offset - BLOCK, BLOCK), name, size):
             return None
-    return [
-        (tar_members.member_name(name.encode("utf-8", "replace")), TAR_OF_JSON, offset, size, 0, 0, 0)
-        for name, offset, size in files
-    ]
+    return [(name, TAR_OF_JSON, offset, size, 0, 0, 0) for name, offset, size in files]
+
+
+def _json_name(name: str) -> str:
+    """Return a member's name as the headers' pass has it; UnicodeEncodeError for a text that is none.
+
+    Python's `tarfile`, which such JSON comes from, has a surrogate for each byte that is no UTF-8.
+    """
+    return tar_members.member_name(name.encode("utf-8", "surrogateescape"))
 
 
 def _table(archive: str, rows: Iterable[Row], path: str, notes: list[str]) -> pa.Table:

@@ -104,9 +104,21 @@ def test_a_published_index_is_used(tmp_path, monkeypatch):
     assert content(archive_index.build(path, [""])) == FILES
 
 
+def test_a_published_index_has_names_that_are_no_utf8(tmp_path, monkeypatch):
+    files = {"caf\udce9.jpg": b"a" * 700, "b/2.jpg": b"b"}  # é in Latin-1, as Python reads it
+    path = write_tar(tmp_path / "x.tar", files, tarfile.GNU_FORMAT)
+    expected = content(archive_index.build(path, [""]))
+    write_json(path)
+    monkeypatch.setattr(tar_members, "scan", None)
+    assert (
+        content(archive_index.build(path, [""])) == expected == {r"caf\xe9.jpg": b"a" * 700, "b/2.jpg": b"b"}
+    )
+
+
 @pytest.mark.parametrize(
     "change",
     [
+        lambda files: {f"\ud800{name}": entry for name, entry in files.items()},
         lambda files: {"1.jpg": files["b/2.jpg"], "b/2.jpg": files["1.jpg"]},
         lambda files: {"1.jpg": files["1.jpg"]},
         lambda files: {name: {**f, "offset": f["offset"] + 512} for name, f in files.items()},

@@ -7,7 +7,7 @@ from helpers import jpeg
 from PIL import Image
 
 from tools import check_images
-from Utils.images import formats
+from Utils.images import formats, image_limits, places
 
 HEIC = b"\0\0\0\x18ftypheic"
 
@@ -45,6 +45,24 @@ def test_a_run_that_was_stopped_continues_where_it_was(tmp_path, monkeypatch, ca
     assert sorted(path.name for path in tmp_path.iterdir()) == ["i", "r.csv"]
     assert check_images.main(words) == 2
     assert "--overwrite" in capsys.readouterr().err
+
+
+@pytest.mark.reliability(
+    "Pictures are restored while check_images.py is interrupted", "they are checked as they are now"
+)
+def test_notes_of_files_that_have_changed_are_not_believed(tmp_path, capsys):
+    (tmp_path / "i").mkdir()
+    for number in range(3):
+        (tmp_path / "i" / f"{number}.jpg").write_bytes(b"")
+    output = tmp_path / "r[1].csv"  # a name with letters of glob's
+    place = places.open_place(tmp_path / "i")
+    notes = check_images.note_prefix(output, place, [str(image_limits.MAX_PIXELS), *place.members()])
+    assert len(list(check_images.check_chunks(place, place.members(), notes, 1))[0][0]) == 3
+    (tmp_path / "i" / "1.jpg").write_bytes(jpeg(1, 32))
+    words = ["--images", str(tmp_path / "i"), "-o", str(output)]
+    assert check_images.main(words) == 0
+    assert [line.split(",")[0] for line in output.read_text().splitlines()[1:]] == ["0", "2"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["i", "r[1].csv"]
 
 
 @pytest.mark.reliability(
