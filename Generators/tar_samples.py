@@ -19,7 +19,7 @@ import tensorflow as tf
 from Utils.command.cli import UserError, progress
 from Utils.data.danbooru_fields import RATING_NAMES, FieldError, parse_rating
 from Utils.data.sources import danbooru_post
-from Utils.data.sources.sidecar_folders import NAMESPACES
+from Utils.data.sources.sidecar_folders import NAMESPACES, rating_and_tags
 from Utils.data.sources.vocabulary import clean
 from Utils.files import tfrecord
 from Utils.images import codec, image_folder
@@ -163,20 +163,6 @@ def _sidecar_paths(member: str) -> list[str]:
     return [join(folder, f"{stem}{suffix}") for suffix in SIDECARS for stem in stems]
 
 
-def _parse_caption(text: str) -> tuple[str, list[str]]:
-    """Return ``(rating letter or "", names of tags)`` of a caption; sentences are no tags."""
-    rating, names = "", []
-    for tag in captions.parse(text, NAMESPACES).tags:
-        name = captions.tag_name(tag)
-        namespace, _, rest = name.partition(":")
-        category = NAMESPACES.get(namespace.lower()) if rest.strip("_") else None
-        if category == "rating":
-            rating = parse_rating(rest.strip("_")) or rating
-        else:
-            names.append(name if category is None else rest.strip("_"))
-    return rating, names
-
-
 def _read_labels(place: Place, sidecar: str | None, label_of: dict[str, int] | None) -> np.ndarray:
     """Return the label indexes of a picture, ascending; FieldError or ValueError where there are none."""
     if sidecar is None:
@@ -191,7 +177,8 @@ def _read_labels(place: Place, sidecar: str | None, label_of: dict[str, int] | N
         names = [name for group in danbooru_post.parse_tags(record)[0] for name in group[0]]
         rating = parse_rating(record.get("rating"))
     else:
-        rating, names = _parse_caption(data.decode("utf-8-sig"))
+        rating, of_caption = rating_and_tags(captions.parse(data.decode("utf-8-sig"), NAMESPACES))
+        names = list(of_caption)
     if label_of is None:
         raise UserError(
             "tars hold the names of tags, so that tags= must say which label each is: the path of a "

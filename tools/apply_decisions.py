@@ -31,7 +31,7 @@ from Utils.files.atomic import replacing, require_file
 from Utils.files.outputs import FileKind, begins_with, first_line_has, require_replaceable_file
 from Utils.labels import corrected_database, corrected_files, corrected_sidecars, decisions
 from Utils.labels.corrected_sidecars import Corrections, Verdicts
-from Utils.tags import tag_list
+from Utils.tags import captions, tag_list
 
 PATCH = FileKind("a patch of decisions", first_line_has("post_id", "add", "remove"))
 _is_database = begins_with(b"SQLite format 3\0")
@@ -51,6 +51,11 @@ def parser() -> Parser:
     source.add_argument("--jsonl", metavar="X.jsonl", type=pathlib.Path, help="posts as JSON, or a folder")
     source.add_argument("--parquet", metavar="X.parquet", type=pathlib.Path, help="posts, or a folder")
     source.add_argument("--db", metavar="X.db", type=pathlib.Path, help="fire-eggs database")
+    arguments.add_argument(
+        "--separator",
+        choices=captions.SEPARATORS,
+        help="of the tags in texts without JSON, as select_tags took it (default: told from them)",
+    )
     arguments.add_argument("-o", "--output", metavar="Y", type=pathlib.Path, help="the corrected copy")
     arguments.add_argument("--overwrite", action="store_true", help="replace an existing database")
     arguments.add_argument("--json", action="store_true", help="print one JSON object")
@@ -99,6 +104,8 @@ def _check(options: argparse.Namespace) -> None:
     source = options.jsonl or options.parquet or options.db
     if options.overwrite and not options.db:
         raise UserError("--overwrite is for --db: sidecars are always replaced, copies of other files never")
+    if options.separator and not options.images:
+        raise UserError("--separator belongs to --images: the texts beside pictures")
     if options.images:
         if options.output:
             raise UserError(
@@ -114,7 +121,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _to_images(options: argparse.Namespace, verdicts: Verdicts) -> Corrections:
-    return corrected_sidecars.correct(options.images, verdicts)
+    return corrected_sidecars.correct(options.images, verdicts, options.separator)
 
 
 def _to_files(options: argparse.Namespace, verdicts: Verdicts) -> Corrections:

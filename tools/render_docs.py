@@ -57,6 +57,9 @@ other picture has is its id, else 63 bits of the SHA-256 of the path.
 
 `{suffixes}` beside a picture (`x.txt` or `x.jpg.txt`), in UTF-8, or in UTF-16 with its mark; of several the
 first with a tag counts. Tags stand between commas or one a line, with spaces or underscores, `\\(` for `(`.
+In a text without a comma a third of whose words have underscores (`1girl solo long_hair`), blanks separate
+tags; where most texts are such, also in the others of up to {words} words. Both are said with a number;
+`--separator comma` or `blank` decides.
 A run of more than {words} words without a comma, or a text that ends in a full stop, is a sentence: it is
 counted and is no tag. A prefix names the category: {namespaces}. `rating:` gives the rating.
 

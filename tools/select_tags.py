@@ -47,7 +47,7 @@ from Utils.files import atomic
 from Utils.files.atomic import git_commit, to_path
 from Utils.files.outputs import replacing_folder, require_replaceable_folder
 from Utils.images import image_folder, picture_index, places
-from Utils.tags import tag_list
+from Utils.tags import captions, tag_list
 
 FOLDERS = "folders"  # kind of source: pictures without texts, with --folder-tags
 EXPORTS = {
@@ -76,6 +76,12 @@ def parser() -> Parser:
         "--extension", nargs="+", metavar=".EXT", default=[],
         help="endings of the texts beside pictures, the preferred first (default: .txt .tags .caption .json)",
     )  # fmt: skip
+    parser.add_argument(
+        "--separator",
+        choices=captions.SEPARATORS,
+        help="what separates the tags of texts beside pictures; blank: of those without commas "
+        "(default: told from the texts)",
+    )
     parser.add_argument("-o", "--output", required=True, metavar="DATASET", help="dataset folder to make")
     parser.add_argument(
         "--groups", metavar="CSV", help="groups of near-duplicates (group,post_id,...): one split each"
@@ -189,8 +195,7 @@ def open_source(options: argparse.Namespace) -> tuple[Source, Pictures, places.P
     place = places.open_place(options.images, beside=options.output)
     if is_folders or kind in sources.FINDS_PICTURES:
         return read_pictures(options, kind, path, place), Pictures(None, place.open), place
-    if options.extension:
-        raise UserError(f"--extension belongs to {' and '.join(sources.FINDS_PICTURES)}; got --source {kind}")
+    require_no_text_options(options, f"got --source {kind}")
     source = sources.read(kind, path, place)
     # Posts of other sources than fire-eggs have an MD5 or a name, and their files may be named by it.
     files = picture_index.index(place, kind != "fire-eggs", source.has_names)
@@ -201,6 +206,14 @@ def notes_on(source: Source, pictures: Pictures) -> list[str]:
     """Return what is said before the work: what was recognized at PATH, what is passed by."""
     passed_by = pictures.files.census.passed_by() if pictures.files else source.passed_by
     return [*source.notes, *([passed_by] if passed_by else [])]
+
+
+def require_no_text_options(options: argparse.Namespace, received: str) -> None:
+    """Raise UserError where an option is given that only sources of texts beside pictures take."""
+    for option in ("extension", "separator"):
+        if getattr(options, option):
+            kinds = " and ".join(sources.FINDS_PICTURES)
+            raise UserError(f"--{option} is for texts beside pictures ({kinds}); {received}")
 
 
 def detect(options: argparse.Namespace) -> Detected:
@@ -216,8 +229,8 @@ def detect(options: argparse.Namespace) -> Detected:
         )
     try:
         detected = sources.detect(options.origin)
-        if options.extension and detected.kind not in sources.FINDS_PICTURES:
-            raise UserError(f"--extension is for texts beside pictures; {options.origin}: {detected}")
+        if detected.kind not in sources.FINDS_PICTURES:
+            require_no_text_options(options, f"{options.origin}: {detected}")
         return detected
     except UserError as error:
         has_pictures, has_others = _pictures_and_others(options.origin) if folder.is_dir() else (False, False)
@@ -253,7 +266,8 @@ def read_pictures(options: argparse.Namespace, kind: str, path: str, place: plac
         source = folder_tags.add(folder_tags.without_sidecars(paths, ids, path))
         return dataclasses.replace(source, passed_by="\n".join(passed_by))
     suffixes = [f".{ending.lower().lstrip('.')}" for ending in options.extension]
-    source = sources.SOURCES[kind](path, place, *([suffixes] if suffixes else []))
+    given = {"suffixes": suffixes} if suffixes else {}
+    source = sources.SOURCES[kind](path, place, separator=options.separator, **given)
     return folder_tags.add(source) if options.folder_tags else folder_tags.with_hint(source)
 
 

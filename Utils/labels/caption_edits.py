@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 
 from Utils.tags import captions, sidecars
+from Utils.tags.captions import TOLD, Splitting
 
 _BOUNDARY = r"(?:^|[,\r\n]|\|\|\|)[ \t\0]*"  # before a tag
 _END = r"(?=[ \t\0]*(?:$|[,\r\n]|\|\|\|))"  # behind one
@@ -23,9 +24,9 @@ def name_of(word: str, namespaces: Collection[str] = ()) -> str:
     return captions.tag_name(rest if has_namespace else word)
 
 
-def words(text: str, namespaces: Collection[str] = ()) -> dict[str, str]:
-    """Return ``{tag name: how the text spells it}``."""
-    tags = captions.parse(text, namespaces).tags
+def words(text: str, namespaces: Collection[str] = (), splitting: Splitting = TOLD) -> dict[str, str]:
+    """Return ``{tag name: how the text spells it}``; arguments as in `captions.parse`."""
+    tags = captions.parse(text, namespaces, splitting).tags
     return {name_of(word, namespaces): word for word in reversed(tags)}
 
 
@@ -35,31 +36,40 @@ def edit(
     remove: Collection[str],
     namespaces: Collection[str] = (),
     one_a_line: bool = False,
+    splitting: Splitting = TOLD,
 ) -> str:
     """Return a caption with tags added and removed; the same text where nothing is to be done.
 
     Args:
         add: ``{tag name: spelling, or None for that of the tags beside it}``.
         remove: tag names.
-        namespaces: as in `captions.parse`.
+        namespaces, splitting: as in `captions.parse`.
         one_a_line: how tags are separated where the text does not tell.
     """
-    present = words(text, namespaces)
+    # Of fewer words than now the text could tell another separator.
+    by_blanks = captions.parse(text, namespaces, splitting).separator == captions.BLANK
+    splitting = Splitting(captions.BLANK if by_blanks else captions.COMMA)
     for name in remove:
-        while span := _span_of(text, name, namespaces):
-            text = _without(text, span)
-    present = words(text, namespaces)
+        while span := _span_of(text, name, namespaces, by_blanks):
+            text = _without(text, span, by_blanks)
+    present = words(text, namespaces, splitting)
     for name, spelling in add.items():
         if name not in present:
-            text = _with(text, spelling or _spelled(name, list(present.values())), namespaces, one_a_line)
-            present = words(text, namespaces)
+            if spelling is None or (by_blanks and " " in spelling):
+                spelling = _spelled(name, list(present.values()))
+            text = _with(text, spelling, namespaces, one_a_line, by_blanks)
+            present = words(text, namespaces, splitting)
     return text
 
 
-def _spans(text: str, namespaces: Collection[str]) -> list[Span]:
+def _spans(text: str, namespaces: Collection[str], by_blanks: bool) -> list[Span]:
     """Return where the tags of a text are."""
+    if by_blanks:
+        sentences = captions.parse(text, namespaces, Splitting(captions.BLANK)).sentences
+        lines = [line for line in re.finditer(r"[^\r\n]+", text) if line[0].strip() not in sentences]
+        return [word.span() for line in lines for word in re.compile(r"\S+").finditer(text, *line.span())]
     spans, start = [], 0
-    for word in captions.parse(text, namespaces).tags:
+    for word in captions.parse(text, namespaces, Splitting(captions.COMMA)).tags:
         match = re.compile(f"{_BOUNDARY}({re.escape(word)}){_END}").search(text, start)
         if (
             match is None
@@ -70,13 +80,13 @@ def _spans(text: str, namespaces: Collection[str]) -> list[Span]:
     return spans
 
 
-def _span_of(text: str, name: str, namespaces: Collection[str]) -> Span | None:
+def _span_of(text: str, name: str, namespaces: Collection[str], by_blanks: bool) -> Span | None:
     """Return where the first tag of a name is, None where the text has none."""
-    spans = _spans(text, namespaces)
+    spans = _spans(text, namespaces, by_blanks)
     return next((span for span in spans if name_of(text[slice(*span)], namespaces) == name), None)
 
 
-def _without(text: str, span: Span) -> str:
+def _without(text: str, span: Span, by_blanks: bool) -> str:
     """Return a text without one of its tags and the separator that it no longer needs."""
     start, end = span
     first = max(text.rfind("\n", 0, start), text.rfind("\r", 0, start)) + 1
@@ -85,21 +95,22 @@ def _without(text: str, span: Span) -> str:
     if not text[first:start].strip(" \t\0") and not text[end:last].strip(" \t\0,"):
         line_end = re.compile(r"\r\n|\r|\n").match(text, last)
         return text[:first] + text[line_end.end() if line_end else last :]
-    after = re.compile(r"[ \t\0]*,[ \t]*").match(text, end)
+    after = re.compile(r"[ \t]+(?=\S)" if by_blanks else r"[ \t\0]*,[ \t]*").match(text, end)
     if after:
         return text[:start] + text[after.end() :]
     before = re.compile(r"[ \t\0]*,?[ \t\0]*$").search(text, 0, start)
     return text[: before.start() if before else start] + text[end:]
 
 
-def _with(text: str, word: str, namespaces: Collection[str], one_a_line: bool) -> str:
+def _with(text: str, word: str, namespaces: Collection[str], one_a_line: bool, by_blanks: bool) -> str:
     """Return a text with one tag more, behind its last one."""
-    spans = _spans(text, namespaces)
+    spans = _spans(text, namespaces, by_blanks)
     if not spans:
         separator = _line_end(text) if one_a_line or text.startswith(("\r", "\n")) else ", "
         return f"{word}{separator if text.strip() else ''}{text}"
     end = spans[-1][1]
-    return f"{text[:end]}{_separator(text, spans, one_a_line)}{word}{text[end:]}"
+    separator = " " if by_blanks else _separator(text, spans, one_a_line)
+    return f"{text[:end]}{separator}{word}{text[end:]}"
 
 
 def _separator(text: str, spans: Sequence[Span], one_a_line: bool) -> str:

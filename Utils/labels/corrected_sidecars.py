@@ -17,6 +17,8 @@ from Utils.images import image_folder, places
 from Utils.images.census import warn_of_unreadable
 from Utils.labels import caption_edits, record_edits
 from Utils.labels.decisions import Pair
+from Utils.tags import captions
+from Utils.tags.captions import Splitting
 
 Verdicts = Mapping[Pair, tuple[str, bool]]  # by post id and tag id: tag name, whether the post has it
 _NOT_REWRITTEN = (
@@ -59,26 +61,28 @@ class _Sidecar:
             raise ValueError("an interface's answer, in which tags are not rewritten")
         return cls(text, encoding, record)
 
-    def tags(self) -> dict[str, Any]:
+    def tags(self, splitting: Splitting) -> dict[str, Any]:
         """Return ``{tag name: how and where it is written}``."""
         if self.record is None:
-            return caption_edits.words(self.text, NAMESPACES)
+            return caption_edits.words(self.text, NAMESPACES, splitting)
         return record_edits.fields_of(self.record)
 
-    def edited(self, add: Mapping[str, Any], remove: Iterable[str], one_a_line: bool) -> "_Sidecar":
+    def edited(
+        self, add: Mapping[str, Any], remove: Iterable[str], one_a_line: bool, splitting: Splitting
+    ) -> "_Sidecar":
         """Return the content with tags added and removed."""
         if self.record is None:
-            text = caption_edits.edit(self.text, add, list(remove), NAMESPACES, one_a_line)
+            text = caption_edits.edit(self.text, add, list(remove), NAMESPACES, one_a_line, splitting)
             return dataclasses.replace(self, text=text)
         record = record_edits.edit(self.record, add, set(remove))
         return dataclasses.replace(self, text=json_format.like(self.text, record), record=record)
 
 
-def correct(folder: AnyPath, verdicts: Verdicts) -> Corrections:
+def correct(folder: AnyPath, verdicts: Verdicts, separator: str | None = None) -> Corrections:
     """Write verdicts into the sidecars of a folder of pictures; done again, nothing changes.
 
-    The sidecar of a picture is the one that the source ``sidecars`` reads. A new tag is spelled as most other
-    sidecars of the folder spell it. Pictures without one are counted.
+    The sidecar of a picture is the one that the source ``sidecars`` reads, with the same ``separator``. A new
+    tag is spelled as most other sidecars of the folder spell it. Pictures without one are counted.
 
     Raises UserError where the place is no folder, or all pictures lie in archives: these are not rewritten.
     """
@@ -100,7 +104,8 @@ def correct(folder: AnyPath, verdicts: Verdicts) -> Corrections:
         raise UserError(f"the {len(of_post)} pictures with decisions lie in archives; {_NOT_REWRITTEN}")
     corrections = Corrections(posts=set(of_post))
     sidecars = _sidecars(place)
-    spellings = _Spellings(root, sidecars.values(), {name for name, has_tag in verdicts.values() if has_tag})
+    added = {name for name, has_tag in verdicts.values() if has_tag}
+    spellings = _Spellings(root, sidecars.values(), added, separator)
     for post in progress(sorted(of_post), label="sidecars", unit="posts"):
         _correct_post(root, of_post[post], decided[post], sidecars, spellings, corrections)
     return corrections
@@ -119,7 +124,9 @@ def _sidecars(place: places.Place) -> dict[str, str]:
     }
 
 
-def _sidecar_of(root: pathlib.Path, picture: str, sidecars: Mapping[str, str]) -> str | None:
+def _sidecar_of(
+    root: pathlib.Path, picture: str, sidecars: Mapping[str, str], splitting: Splitting
+) -> str | None:
     """Return the sidecar of a picture that is read: the first with a tag, else the first, else None."""
     picture = image_folder.composed(picture)
     stem = image_folder.without_suffix(picture)
@@ -127,7 +134,7 @@ def _sidecar_of(root: pathlib.Path, picture: str, sidecars: Mapping[str, str]) -
     candidates = [sidecars[name] for name in names if name in sidecars]
     for name in candidates:
         try:
-            if _Sidecar.read(root / name).tags():
+            if _Sidecar.read(root / name).tags(splitting):
                 return name
         except (ValueError, RecursionError, OSError):
             return name  # the reader stops there, too: its reason is said
@@ -143,13 +150,14 @@ def _correct_post(
     corrections: Corrections,
 ) -> None:
     """Correct the sidecar of one picture and note what changed."""
-    name = _sidecar_of(root, picture, sidecars)
+    splitting = spellings.splitting
+    name = _sidecar_of(root, picture, sidecars, splitting)
     if name is None:
         corrections.without_sidecar.append(picture)
         return
     try:
         before = _Sidecar.read(root / name)
-        present = before.tags()
+        present = before.tags(splitting)
         add = {tag: None for tag, has_tag in of_tag.items() if has_tag and tag not in present}
         remove = [tag for tag, has_tag in of_tag.items() if not has_tag and tag in present]
         if not (add or remove):
@@ -157,7 +165,7 @@ def _correct_post(
         is_json = before.record is not None
         spelled = {tag: spellings.of(tag, is_json, before.text) for tag in add}
         one_a_line = name.lower() == f"{picture}.txt".lower()  # as Hydrus writes them
-        after = before.edited(spelled, remove, one_a_line)
+        after = before.edited(spelled, remove, one_a_line, splitting)
     except NotADirectoryError:
         corrections.unreadable[name] = "it lies in an archive, which is not rewritten"
         return
@@ -181,33 +189,40 @@ def _write(path: pathlib.Path, content: _Sidecar) -> None:
 
 
 class _Spellings:
-    """How the sidecars of a folder spell some tags, and where their JSON has them."""
+    """How the sidecars of a folder separate their tags and spell some, and where their JSON has these."""
 
-    def __init__(self, root: pathlib.Path, sidecars: Iterable[str], names: set[str]) -> None:
+    def __init__(
+        self, root: pathlib.Path, sidecars: Iterable[str], names: set[str], separator: str | None
+    ) -> None:
         self._texts: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
         self._fields: dict[str, collections.Counter[Any]] = collections.defaultdict(collections.Counter)
-        for sidecar in sidecars if names else ():
+        separators, splitting = captions.SeparatorCounts(), Splitting(separator)
+        for sidecar in sidecars:
             try:
                 content = _Sidecar.read(root / sidecar)
             except (ValueError, RecursionError, OSError):
                 continue
+            if content.record is None:
+                separators.add(captions.parse(content.text, NAMESPACES, splitting))
             counters = self._texts if content.record is None else self._fields
-            for name, written in content.tags().items():
+            for name, written in content.tags(splitting).items() if names else ():
                 if name in names:
                     counters[name][written] += 1
+        # As the source `sidecars` reads them; what is unclear has no spelling that differs from a name.
+        self.splitting = dataclasses.replace(splitting, splits_unclear=separators.are_blanks)
 
     def of(self, name: str, is_json: bool, text: str) -> Any:
         """Return the commonest way that fits a text; None where no other sidecar has the tag."""
         ways = [way for way, _ in (self._fields if is_json else self._texts)[name].most_common()]
         if not is_json:
             # A file with underscores and one with spaces may lie in one folder.
-            ways = [way for way in ways if _fits(way, text)] or ways
+            ways = [way for way in ways if _fits(way, text, self.splitting)] or ways
         return ways[0] if ways else None
 
 
-def _fits(word: str, text: str) -> bool:
+def _fits(word: str, text: str, splitting: Splitting) -> bool:
     """Whether a spelling has spaces or underscores as the tags of a text have them."""
-    words: Sequence[str] = list(caption_edits.words(text, NAMESPACES).values())
+    words: Sequence[str] = list(caption_edits.words(text, NAMESPACES, splitting).values())
     if " " in word:
         return not any("_" in other for other in words) or any(" " in other for other in words)
     if "_" in word:

@@ -2,23 +2,95 @@
 
 A caption has its tags between commas or one a line, with spaces or underscores, ``\\(`` for ``(``. What reads
 as a sentence is no tag: a run without comma of more than 6 words, or a text that ends in a full stop.
+
+``1girl solo long_hair`` without a comma is how boorus write three tags, and no way to write one: a tag has
+spaces or underscores. ``1girl solo`` may be one or two; `SeparatorCounts` of all captions tell which.
 """
 
+import collections
 import dataclasses
+import re
 from collections.abc import Collection
 
-_WITHOUT_WIDTH = ("\ufeff", "\u200b")
+COMMA, BLANK = SEPARATORS = ("comma", "blank")  # comma: or one tag a line
+UNCLEAR = "unclear"  # words that may be one tag or several
+# In "1girl ready,_set,_go 1,000_yen" commas are parts of names, in "1girl,long hair" they separate tags.
+SEPARATING_COMMA = re.compile(r",(?!_)(?!(?<=[0-9],)[0-9])")
 MOST_WORDS = 6  # of a tag that is written with spaces
+
+_WITHOUT_WIDTH = ("\ufeff", "\u200b")
 _KOHYA_SEPARATOR = "|||"  # between the tags that its trainer keeps in place and the others
 _FEW_COMMAS = 1 / 3  # below this share of lines with commas, commas are parts of names
+_MANY_COMPOUNDS = 1 / 3  # from this share of words with underscores on, blanks separate tags
+_FEW_CAPTIONS = 1 / 20  # of a set may have commas where blanks separate the tags of the others
+
+
+@dataclasses.dataclass(frozen=True)
+class Splitting:
+    """What captions are split at.
+
+    Args:
+        separator: COMMA, or BLANK of captions without commas; None: each caption tells.
+        splits_unclear: whether those that tell nothing are split at blanks, too.
+    """
+
+    separator: str | None = None
+    splits_unclear: bool = False
+
+
+TOLD = Splitting()
 
 
 @dataclasses.dataclass(frozen=True)
 class Caption:
-    """The parts of a caption, as they are written."""
+    """The parts of a caption, as they are written.
+
+    Args:
+        tags: its tags.
+        sentences: runs of words that are no tags.
+        separator: of the tags: COMMA, BLANK or UNCLEAR; empty where there is nothing to separate.
+    """
 
     tags: list[str]
     sentences: list[str]
+    separator: str = ""
+
+
+@dataclasses.dataclass
+class SeparatorCounts:
+    """What separates the tags of a set of captions: ``{separator: captions}``, and the first of each."""
+
+    counts: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    examples: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def add(self, caption: Caption) -> None:
+        """Count a caption."""
+        self.counts[caption.separator] += 1
+        self.examples.setdefault(caption.separator, " ".join([*caption.tags, *caption.sentences])[:100])
+
+    @property
+    def are_blanks(self) -> bool:
+        """Whether blanks separate tags in the unclear captions, too: they do in most of the others."""
+        blank, unclear = self.counts[BLANK], self.counts[UNCLEAR]
+        return blank > 0 and blank >= unclear and self.counts[COMMA] <= _FEW_CAPTIONS * (blank + unclear)
+
+    def notes(self, next_steps: tuple[str, str]) -> list[str]:
+        """Return sentences on the captions without commas.
+
+        Args:
+            next_steps: what keeps the words of a caption one tag, what makes each of them a tag.
+        """
+        keep, split = next_steps
+        texts = {
+            BLANK: f"have blanks between their tags and no comma; {keep}",
+            UNCLEAR: f"are several words without a comma and were not split; {split}",
+        }
+        return [
+            f"{self.counts[separator]:,} of {self.counts.total():,} captions, such as "
+            f"{self.examples[separator]!r}, {text}"
+            for separator, text in texts.items()
+            if self.counts[separator]
+        ]
 
 
 def tag_name(text: str) -> str:
@@ -31,23 +103,59 @@ def tag_name(text: str) -> str:
     return "_".join(text.split()).replace("\\(", "(").replace("\\)", ")")
 
 
-def parse(text: str, namespaces: Collection[str] = ()) -> Caption:
+def parse(text: str, namespaces: Collection[str] = (), splitting: Splitting = TOLD) -> Caption:
     """Return the tags and the sentences of a caption.
 
     Args:
         text: of a file, or of a field.
         namespaces: words in lower case before a colon (``series:re zero``); what begins so is a tag.
+        splitting: what separates its tags, by default told from the text.
 
     Several lines are one tag each, which may hold commas, where a line begins with a namespace or few lines
     have commas, as Hydrus writes them. Else commas separate the tags of every line.
     """
     text = text.replace("\0", "").replace(_KOHYA_SEPARATOR, ",")
     lines = [line.strip().removesuffix(",") for line in text.splitlines() if line.strip()]
-    caption = Caption([], [])
+    separator = _separator_of(lines, splitting.separator)
+    if separator == BLANK or (separator == UNCLEAR and splitting.splits_unclear):
+        return _split_at_blanks(lines)
+    caption = Caption([], [], separator)
     is_one_a_line = _is_one_a_line([line for line in lines if not _is_sentence(line)], namespaces)
     for line in lines:
         _add_line(caption, [line] if is_one_a_line else line.split(","), namespaces)
     return caption
+
+
+def _separator_of(lines: list[str], stated: str | None) -> str:
+    """Return what separates the tags of a caption, as its words tell if nobody states it: see `Caption`."""
+    lines = [line for line in lines if not _is_prose(line)] or (lines if stated else [])
+    words = [word for line in lines for word in line.split()]
+    if len(words) < 2:
+        return stated or ""
+    if any(SEPARATING_COMMA.search(line) for line in lines):
+        return COMMA
+    if stated or 2 * sum(" " in line for line in lines) <= len(lines):
+        return stated or COMMA
+    if sum(map(_is_compound, words)) >= _MANY_COMPOUNDS * len(words):
+        return BLANK
+    return COMMA if len(lines) > 1 else UNCLEAR
+
+
+def _split_at_blanks(lines: list[str]) -> Caption:
+    """Return the words of the lines that are no sentences; a long line alone is one only by its full stop."""
+    is_sentence = ends_in_stop if all(map(_is_prose, lines)) else _is_prose
+    tags = [word for line in lines if not is_sentence(line) for word in line.split()]
+    return Caption(tags, [line for line in lines if is_sentence(line)], BLANK)
+
+
+def _is_compound(word: str) -> bool:
+    """Whether a word is a name of several words with underscores."""
+    return "_" in word.strip("_")
+
+
+def _is_prose(line: str) -> bool:
+    """Whether a line is a sentence even where blanks may separate tags."""
+    return ends_in_stop(line) or (_is_sentence(line) and not any(map(_is_compound, line.split())))
 
 
 def _is_one_a_line(lines: list[str], namespaces: Collection[str]) -> bool:
@@ -65,7 +173,7 @@ def _add_line(caption: Caption, parts: list[str], namespaces: Collection[str]) -
     """
     parts = [part.strip() for part in parts if part.strip()]
     is_sentence = [_is_sentence(part) and not _has_namespace(part, namespaces) for part in parts]
-    if is_sentence and is_sentence[-1] and _ends_in_stop(parts[-1]):
+    if is_sentence and is_sentence[-1] and ends_in_stop(parts[-1]):
         starts = [place for place, part in enumerate(parts) if _starts_sentence(part)]
         for place in range(starts[-1] if starts else len(parts), len(parts)):
             is_sentence[place] = True
@@ -82,10 +190,10 @@ def _add_line(caption: Caption, parts: list[str], namespaces: Collection[str]) -
 
 
 def _is_sentence(text: str) -> bool:
-    return ("," not in text and len(text.split()) > MOST_WORDS) or _ends_in_stop(text)
+    return ("," not in text and len(text.split()) > MOST_WORDS) or ends_in_stop(text)
 
 
-def _ends_in_stop(text: str) -> bool:
+def ends_in_stop(text: str) -> bool:
     """Whether a text ends in a full stop. Names as ``...`` and ``s.t.a.l.k.e.r.`` do not."""
     words = text.split()
     if not words or not words[-1].endswith((".", "\u3002")):

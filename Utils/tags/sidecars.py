@@ -13,7 +13,7 @@ from typing import Any
 
 from Utils.command.cli import UserError
 from Utils.files.atomic import AnyPath, replacing
-from Utils.tags import tag_list
+from Utils.tags import captions, tag_list
 
 NAMESPACES = {
     tag_list.CATEGORIES[name]: space
@@ -111,7 +111,11 @@ class SidecarFormat:
 
     def parse(self, text: str) -> list[str]:
         """Return the words of a file that this or another program wrote."""
-        parts = text.removeprefix("\ufeff").replace("\n", self.separator).split(self.separator)
+        text = text.removeprefix("\ufeff")
+        caption = captions.parse(text)
+        if caption.separator == captions.BLANK:  # as boorus write them; joined again, commas separate them
+            return [*caption.tags, *caption.sentences]
+        parts = text.replace("\n", self.separator).split(self.separator)
         return [part.strip() for part in parts if part.strip()]
 
 

@@ -5,6 +5,7 @@ import random
 import pytest
 
 from Utils.labels import caption_edits
+from Utils.tags import captions
 
 NAMESPACES = ("character", "series", "creator")
 
@@ -44,6 +45,22 @@ def test_only_what_was_decided_changes(text, add, remove, result):
     one_a_line = text == "solo\n"
     assert edit(text, add, remove, one_a_line=one_a_line) == result
     assert edit(result, add, remove, one_a_line=one_a_line) == result  # twice is once
+
+
+@pytest.mark.parametrize(
+    ("text", "add", "remove", "result"),
+    [
+        ("1girl solo long_hair\n", ["red_eyes"], [], "1girl solo long_hair red_eyes\n"),
+        ("1girl solo long_hair", [], ["1girl"], "solo long_hair"),
+        ("1girl solo long_hair", ["hat"], ["long_hair"], "1girl solo hat"),
+        ("long_hair solo", [], ["solo", "long_hair"], ""),
+        ("A hat.\nhat long_hair solo\n", ["rem"], ["hat"], "A hat.\nlong_hair solo rem\n"),
+        ("character:rem hat red_hat", [], ["rem"], "hat red_hat"),
+    ],
+)
+def test_tags_between_blanks_stay_between_blanks(text, add, remove, result):
+    assert edit(text, add, remove) == result
+    assert edit(text, add, remove, splitting=captions.Splitting("blank")) == result
 
 
 def test_a_spelling_of_other_captions_comes_first():

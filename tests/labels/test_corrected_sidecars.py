@@ -62,6 +62,17 @@ def test_each_format_keeps_its_own(tmp_path):
         assert (folder / f"{name}.bak").read_bytes() == before[name]
 
 
+def test_captions_with_blanks_between_tags_keep_them(tmp_path):
+    """Also one whose words alone do not say that they are several tags."""
+    folder = folder_of(
+        tmp_path, a__jpg=jpeg(0, 8), a__txt="1girl solo long_hair\n", b__jpg=jpeg(1, 8), b__txt="1girl solo",
+    )  # fmt: skip
+    answers = verdicts(folder, a__jpg={"hat": True, "solo": False}, b__jpg={"1girl": False, "rem": True})
+    assert corrected_sidecars.correct(folder, answers).changed == ["a.txt", "b.txt"]
+    assert (folder / "a.txt").read_text() == "1girl long_hair hat\n"
+    assert (folder / "b.txt").read_text() == "solo rem"
+
+
 @pytest.mark.reliability("decisions are applied twice", "nothing changes, the first old sidecar stays")
 def test_twice_is_once_and_the_first_old_file_stays(tmp_path):
     folder = folder_of(tmp_path, a__jpg=jpeg(0, 8), a__txt="solo, hat")

@@ -33,9 +33,76 @@ SENTENCE = "A girl with blue hair stands in front of a wall, smiling at the view
     ],
 )
 def test_tags_and_sentences_are_told_apart(text, tags, sentences):
-    assert captions.parse(text, NAMESPACES) == captions.Caption(tags, sentences)
+    caption = captions.parse(text, NAMESPACES)
+    assert (caption.tags, caption.sentences) == (tags, sentences)
 
 
 def test_a_name_is_spelled_as_boorus_do():
     assert captions.tag_name(r" saber  \(fate\) ") == "saber_(fate)"
     assert captions.tag_name(r"\(o\)_\(o\)") == "(o)_(o)"
+
+
+LONG = "a photo of my_char that stands in the rain"
+PLAIN = "red car on a wet street at night"
+
+
+@pytest.mark.parametrize(
+    ("text", "separator", "tags", "sentences"),
+    [
+        ("1girl solo long_hair", "blank", ["1girl", "solo", "long_hair"], []),
+        ("1girl ready,_set,_go 1,000_yen", "blank", ["1girl", "ready,_set,_go", "1,000_yen"], []),
+        ("a_b c d_e f g_h i j_k l m_n", "blank", ["a_b", "c", "d_e", "f", "g_h", "i", "j_k", "l", "m_n"], []),
+        (f"1girl solo long_hair\n{SENTENCE}", "blank", ["1girl", "solo", "long_hair"], [SENTENCE]),
+        (f"1girl long_hair\n{PLAIN}\n", "blank", ["1girl", "long_hair"], [PLAIN]),
+        ("1girl solo long_hair.", "", [], ["1girl solo long_hair."]),
+        ("1girl solo", "unclear", ["1girl solo"], []),
+        ("long hair", "unclear", ["long hair"], []),
+        (LONG, "unclear", [], [LONG]),
+        (PLAIN, "", [], [PLAIN]),
+        ("1girl, long_hair blue_eyes", "comma", ["1girl", "long_hair blue_eyes"], []),
+        ("long_hair\nred dress_x\nsolo", "comma", ["long_hair", "red dress_x", "solo"], []),
+        ("long hair\nblue eyes", "comma", ["long hair", "blue eyes"], []),
+        ("long_hair", "", ["long_hair"], []),
+        ("", "", [], []),
+    ],
+)
+def test_blanks_separate_tags_where_words_have_underscores_and_no_comma(text, separator, tags, sentences):
+    assert captions.parse(text) == captions.Caption(tags, sentences, separator)
+
+
+@pytest.mark.parametrize(
+    ("text", "splitting", "tags"),
+    [
+        ("1girl solo long_hair", captions.Splitting("comma"), ["1girl solo long_hair"]),
+        ("1girl solo", captions.Splitting("blank"), ["1girl", "solo"]),
+        (PLAIN, captions.Splitting("blank"), PLAIN.split()),
+        (f"1girl solo\n{PLAIN}", captions.Splitting("blank"), ["1girl", "solo"]),
+        ("A dog barks.", captions.Splitting("blank"), []),
+        ("long hair, solo", captions.Splitting("blank"), ["long hair", "solo"]),
+        ("1girl solo", captions.Splitting(splits_unclear=True), ["1girl", "solo"]),
+        (LONG, captions.Splitting(splits_unclear=True), LONG.split()),
+        (PLAIN, captions.Splitting(splits_unclear=True), []),
+    ],
+)
+def test_a_separator_that_is_stated_or_that_of_the_others_counts(text, splitting, tags):
+    assert captions.parse(text, splitting=splitting).tags == tags
+
+
+def test_most_captions_of_a_set_say_what_separates_the_tags_of_the_unclear_ones():
+    def counts(*texts):
+        result = captions.SeparatorCounts()
+        for text in texts:
+            result.add(captions.parse(text))
+        return result
+
+    blank, unclear, comma = "1girl long_hair", "1girl solo", "1girl, solo"
+    assert counts(blank, unclear).are_blanks
+    assert not counts(blank, unclear, unclear).are_blanks
+    assert not counts(unclear, unclear).are_blanks
+    assert not counts(blank, unclear, comma).are_blanks
+    assert counts(*[blank] * 19, unclear, comma).are_blanks
+    assert counts(comma, comma).notes(("keep", "split")) == []
+    assert counts(blank, blank, unclear, comma, "solo").notes(("keep", "split")) == [
+        "2 of 5 captions, such as '1girl long_hair', have blanks between their tags and no comma; keep",
+        "1 of 5 captions, such as '1girl solo', are several words without a comma and were not split; split",
+    ]

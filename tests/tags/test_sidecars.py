@@ -6,8 +6,8 @@ import types
 import pytest
 
 from Utils.command.cli import UserError
-from Utils.data.sources.sidecar_folders import parse_caption
-from Utils.tags import sidecars
+from Utils.data.sources.sidecar_folders import NAMESPACES, rating_and_tags
+from Utils.tags import captions, sidecars
 
 TXT, HYDRUS = sidecars.KINDS["txt"], sidecars.KINDS["hydrus"]
 
@@ -51,7 +51,8 @@ def test_captions_and_hydrus_files_spell_their_words_each_in_its_way():
 @pytest.mark.parametrize("kind", [TXT, HYDRUS])
 def test_the_source_of_sidecars_reads_them_back(kind):
     image = selection()
-    rating, parsed, _ = parse_caption(kind.text(kind.words(image, sidecars.Style(rating=True))))
+    text = kind.text(kind.words(image, sidecars.Style(rating=True)))
+    rating, parsed = rating_and_tags(captions.parse(text, NAMESPACES))
     assert rating == "e"
     assert list(parsed) == names(image)
     if kind is HYDRUS:
@@ -116,6 +117,9 @@ def test_appending_adds_words_and_keeps_those_that_are_there(tmp_path):
     path.write_text("\ufeffself made\nsecond line , b\n", encoding="utf-8")
     sidecars.write(path, ["b"], TXT, append=True)
     assert path.read_text(encoding="utf-8") == "self made, second line, b\n"
+    path.write_text("1girl long_hair b", encoding="utf-8")  # as boorus write them
+    sidecars.write(path, ["b", "hat"], TXT, append=True)
+    assert path.read_text(encoding="utf-8") == "1girl, long_hair, b, hat\n"
     sidecars.write(path, ["character:a", "b"], HYDRUS)
     sidecars.write(path, ["b", "series:c"], HYDRUS, append=True)
     assert path.read_text(encoding="utf-8") == "character:a\nb\nseries:c\n"

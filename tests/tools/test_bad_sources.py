@@ -292,5 +292,7 @@ def test_the_endings_of_texts_may_be_named(tmp_path, capsys):
         "-o",
         str(tmp_path / "e"),
     ]
-    assert select_tags.main([*words, "--extension", ".txt"]) == 2
-    assert "--extension is for texts beside pictures" in capsys.readouterr().err
+    for option, value in (("--extension", ".txt"), ("--separator", "blank")):
+        for source in ([], ["--source", "jsonl"]):
+            assert select_tags.main([*words, *source, option, value]) == 2
+            assert f"{option} is for texts beside pictures" in capsys.readouterr().err

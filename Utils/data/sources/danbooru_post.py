@@ -18,9 +18,6 @@ from Utils.images import image_folder, picture_index
 from Utils.tags import captions
 from Utils.tags.tag_list import CATEGORIES
 
-# In "1girl ready,_set,_go 1,000_yen" commas are parts of names, in "1girl,long hair" they separate tags.
-_SEPARATING_COMMA = re.compile(r",(?!_)(?!(?<=[0-9],)[0-9])")
-
 _ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
 
 TagGroup = tuple[list[str], int, list[int | None] | None]  # names, their category code, their ids if known
@@ -82,7 +79,7 @@ class Post:
     # (picture_index.stem_key of its file's MD5, 0, 0) or picture_index.file_keys of its name; 0 without one
     keys: tuple[int, int, int] = (0, 0, 0)
     name: str = ""  # of its file, as the record has it
-    sentences: tuple[str, ...] = ()  # of its caption, which are no tags
+    caption: captions.Caption | None = None  # where its tags are from one
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -172,7 +169,7 @@ def parse_post(record: Any, post_id: int | None = None, name: str = "", folder: 
         name = name if _ABSOLUTE.match(name) else f"{folder}/{name}"
     number = _post_id(record, layout, name) if post_id is None else post_id
     try:
-        tags, sentences = parse_tags(record)
+        tags, caption = parse_tags(record)
     except FieldError as error:
         raise FieldError(str(error), number) from error
     return Post(
@@ -182,7 +179,7 @@ def parse_post(record: Any, post_id: int | None = None, name: str = "", folder: 
         tags,
         _keys(record, name),
         name,
-        sentences,
+        caption,
     )
 
 
@@ -208,8 +205,8 @@ def _keys(record: Mapping[str, Any], name: str) -> tuple[int, int, int]:
     return (picture_index.stem_key(md5) if isinstance(md5, str) and md5 else 0), 0, 0
 
 
-def parse_tags(record: Mapping[str, Any]) -> tuple[list[TagGroup], tuple[str, ...]]:
-    """Return the tags of a record, from the most detailed fields that it has, and its caption's sentences.
+def parse_tags(record: Mapping[str, Any]) -> tuple[list[TagGroup], captions.Caption | None]:
+    """Return the tags of a record, from the most detailed fields that it has, and the caption, if from one.
 
     Raises FieldError where it has no field of tags, or one that cannot be read.
     """
@@ -219,7 +216,7 @@ def parse_tags(record: Mapping[str, Any]) -> tuple[list[TagGroup], tuple[str, ..
         if record[field] is not None
     ]
     if by_category:
-        return by_category, ()
+        return by_category, None
     for field in ("tag_string", "tags"):
         if record.get(field) is not None:
             return _parse_all(field, record[field])
@@ -229,9 +226,9 @@ def parse_tags(record: Mapping[str, Any]) -> tuple[list[TagGroup], tuple[str, ..
     raise FieldError("no tags")
 
 
-def _parse_all(field: str, tags: Any) -> tuple[list[TagGroup], tuple[str, ...]]:
+def _parse_all(field: str, tags: Any) -> tuple[list[TagGroup], captions.Caption | None]:
     """Return the tags of a field that holds all of them, in any of its forms."""
-    if isinstance(tags, str) and field == "tags" and _SEPARATING_COMMA.search(tags):
+    if isinstance(tags, str) and field == "tags" and captions.SEPARATING_COMMA.search(tags):
         return _parse_caption(tags)
     if isinstance(tags, (list, tuple)) and tags and isinstance(tags[0], tuple):
         tags = dict(tags)  # a map of Parquet's
@@ -240,16 +237,16 @@ def _parse_all(field: str, tags: Any) -> tuple[list[TagGroup], tuple[str, ...]]:
         return [
             (_parse_names(place, names), danbooru_fields.parse_category(name), None)
             for place, name, names in groups
-        ], ()
+        ], None
     if isinstance(tags, (list, tuple)) and tags and isinstance(tags[0], dict):
-        return _parse_tag_objects(tags), ()
-    return [(_parse_names(field, tags), 0, None)], ()
+        return _parse_tag_objects(tags), None
+    return [(_parse_names(field, tags), 0, None)], None
 
 
-def _parse_caption(text: str) -> tuple[list[TagGroup], tuple[str, ...]]:
+def _parse_caption(text: str) -> tuple[list[TagGroup], captions.Caption]:
     caption = captions.parse(text)
     names = list(dict.fromkeys(filter(None, map(captions.tag_name, caption.tags))))
-    return [(names, 0, None)], tuple(caption.sentences)
+    return [(names, 0, None)], caption
 
 
 def _parse_names(field: str, value: Any) -> list[str]:

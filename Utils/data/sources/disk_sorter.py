@@ -22,8 +22,13 @@ from Utils.files.atomic import AnyPath
 from Utils.images import image_folder, picture_index
 from Utils.images.picture_index import NUM_KEYS
 from Utils.images.place import Place
+from Utils.tags import captions
 
 _MAX_LISTED = 10_000  # rejected records that are named one by one
+OF_FIELDS = (
+    "a list of names in the field tags takes them as they are",
+    "a field tags or tag_string is split at blanks",
+)
 _ROW_BYTES = 4  # a tag row is an int32 in the file
 
 
@@ -36,16 +41,23 @@ class DiskSorter:
     Args:
         keeps_keys: whether the posts' keys are kept, 24 bytes of these; not needed where paths are known.
         images: the place of the pictures, which gives ids to posts that have only a file's name.
+        separator_steps: what to do about captions without commas, as `SeparatorCounts.notes` takes it.
     """
 
-    def __init__(self, keeps_keys: bool = True, images: Place | AnyPath | None = None) -> None:
-        self._keeps_keys, self._images = keeps_keys, images
+    def __init__(
+        self,
+        keeps_keys: bool = True,
+        images: Place | AnyPath | None = None,
+        separator_steps: tuple[str, str] = OF_FIELDS,
+    ) -> None:
+        self._keeps_keys, self._images, self._separator_steps = keeps_keys, images, separator_steps
         self.vocabulary = Vocabulary()
         self.rejected: list[tuple[int, str, str]] = []  # (post id, where it was, reason), the first 10,000
         self.num_rejected = 0
         self._has_ratings = self._has_names = False
         self._layouts: collections.Counter[str] = collections.Counter()  # records of each layout
         self._num_sentences, self._sentence = 0, ""  # in captions, and the first one
+        self.separators = captions.SeparatorCounts()  # of the tags in captions
         self._names: dict[int, str] = {}  # place of a post without an id -> its file's name
         self._notes: list[str] = []
         self._file = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the source
@@ -88,9 +100,10 @@ class DiskSorter:
             rows += self.vocabulary.rows_of(names, category, ids)
         if post.post_id < 0:
             self._names[len(self._ids)] = post.name
-        if post.sentences:
-            self._num_sentences += len(post.sentences)
-            self._sentence = self._sentence or post.sentences[0]
+        if post.caption:
+            self.separators.add(post.caption)
+            self._num_sentences += len(post.caption.sentences)
+            self._sentence = self._sentence or next(iter(post.caption.sentences), "")
         self._ids.append(post.post_id)
         self._sizes.append(len(rows))
         if self._keeps_keys:
@@ -135,7 +148,9 @@ class DiskSorter:
                 f"{self._num_sentences:,} sentences in captions are no tags and are left out, "
                 f"such as {self._sentence[:100]!r}"
             )
-        return (*notes, *self._notes)
+            if not captions.ends_in_stop(self._sentence):
+                notes[-1] += f"; if these are tags, {self._separator_steps[1]}"
+        return (*notes, *self.separators.notes(self._separator_steps), *self._notes)
 
     def _set_ids_of_names(self) -> None:
         """Give the posts without an id the ids that their place, or one of just these, gives the pictures."""

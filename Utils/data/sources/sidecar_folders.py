@@ -31,12 +31,15 @@ from Utils.files.atomic import AnyPath
 from Utils.images import codec, image_folder, places
 from Utils.images.places import Place
 from Utils.tags import captions
+from Utils.tags.captions import Splitting
 from Utils.tags.tag_list import CATEGORIES
 
 # The prefix of a tag ("character:saber") and the category that it names.
 NAMESPACES = {**{name: name for name in (*CATEGORIES, *OTHER_CATEGORIES)}, **CATEGORY_SPELLINGS}
 SUFFIXES = (".txt", ".tags", ".caption", ".json")  # in the order of preference
 
+# What is done about texts without commas.
+OF_TEXTS = ("--separator comma takes each as one tag", "--separator blank makes every word a tag")
 _MAX_BYTES = 2**24  # of a sidecar
 _UNREAD = -2  # instead of an id: what the JSON beside a picture says is not known yet
 _MAX_LISTED = 3  # reasons in an error
@@ -47,6 +50,7 @@ def read_sidecars(
     images: Place | AnyPath | None = None,
     suffixes: Sequence[str] = SUFFIXES,
     kind: str = "sidecars",
+    separator: str | None = None,
 ) -> Source:
     """Read pictures with files of their names beside them: ``x.txt`` or ``x.jpg.txt`` for x.jpg.
 
@@ -60,11 +64,16 @@ def read_sidecars(
         images: the place of the pictures, if that is another one with the same structure.
         suffixes: of sidecars, in lower case, with their dot.
         kind: of the source, as it is said.
+        separator: of the tags in texts, as in `captions.Splitting`. By default each text tells it, and where
+            most are split at blanks, all are read once more, to split those that could be one tag, too.
 
     Raises UserError where no picture has a sidecar, or none can be read.
     """
-    reader = _Reader(path, images, tuple(suffixes))
+    reader = _Reader(path, images, tuple(suffixes), Splitting(separator))
     source = reader.read(kind)
+    if reader.has_unsplit:
+        reader = _Reader(path, images, tuple(suffixes), Splitting(separator, splits_unclear=True))
+        source = reader.read(kind)
     return dataclasses.replace(
         source,
         blocks=lambda: reader.blocks(source),
@@ -77,13 +86,16 @@ _JSON_FIRST = (".json", *(suffix for suffix in SUFFIXES if suffix != ".json"))
 
 
 def read_webdataset(
-    path: AnyPath, images: Place | AnyPath | None = None, suffixes: Sequence[str] = _JSON_FIRST
+    path: AnyPath,
+    images: Place | AnyPath | None = None,
+    suffixes: Sequence[str] = _JSON_FIRST,
+    separator: str | None = None,
 ) -> Source:
     """Read tar or zip files whose members share a stem: a picture and a ``.json`` or a text.
 
     As `read_sidecars`, with JSON before texts: in such collections the JSON has the booru's own fields.
     """
-    return read_sidecars(path, images, suffixes, "webdataset")
+    return read_sidecars(path, images, suffixes, "webdataset", separator)
 
 
 class _Pictures:
@@ -145,10 +157,18 @@ def _as_numpy(column: "array.array[int]") -> np.ndarray:
 
 
 class _Reader:
-    """Pairs the pictures of a place with their sidecars and reads these, in the order in which they lie."""
+    """Pairs the pictures of a place with their sidecars and reads these, in the order in which they lie.
 
-    def __init__(self, path: AnyPath, images: Place | AnyPath | None, suffixes: tuple[str, ...]) -> None:
-        self._path, self._suffixes = path, suffixes
+    Args:
+        path, images, suffixes: as in `read_sidecars`.
+        splitting: of the texts.
+    """
+
+    def __init__(
+        self, path: AnyPath, images: Place | AnyPath | None, suffixes: tuple[str, ...], splitting: Splitting
+    ) -> None:
+        self._path, self._suffixes, self._splitting = path, suffixes, splitting
+        self.has_unsplit = False  # after reading: whether texts were not split that are as most others are
         self._place = places.as_place(path if images is None else images)
         is_one = self._place.path == str(path)  # then its archives are indexed once
         self._texts = self._place if is_one else places.open_place(path)
@@ -159,7 +179,7 @@ class _Reader:
 
     def read(self, kind: str) -> Source:
         """Return the source, still without the paths of its pictures."""
-        sorter, pictures = DiskSorter(keeps_keys=False), self._pictures
+        sorter, pictures = DiskSorter(keeps_keys=False, separator_steps=OF_TEXTS), self._pictures
         failures: list[tuple[int, str, str]] = []  # row of the picture, its path, the reason
         for picture, candidates in progress(self._pairs(), label="sidecars", unit="pictures"):
             self._unread += candidates[1:]
@@ -175,6 +195,7 @@ class _Reader:
             pictures.add(picture, self._stated_id(candidates, sidecar, post), has_post=True)
         pictures.finish()
         self._require_posts(failures)
+        self.has_unsplit = sorter.separators.are_blanks and bool(sorter.separators.counts[captions.UNCLEAR])
         sorter.set_ids(pictures.of_posts)
         printable = image_folder.printable
         self.rejected += [(int(pictures.ids[row]), printable(path), why) for row, path, why in failures]
@@ -243,7 +264,7 @@ class _Reader:
             raise FieldError("no sidecar")
         posts = []
         for name in candidates:
-            post, record = _read_post(self._texts, name)
+            post, record = _read_post(self._texts, name, self._splitting)
             posts.append((post, record, name))
             if any(names for names, _, _ in post.tags):
                 return posts[-1]
@@ -293,7 +314,7 @@ def _with_lower_suffix(name: str) -> str:
     return image_folder.composed(f"{stem}{dot}{suffix.lower()}")
 
 
-def _read_post(place: Place, name: str) -> tuple[Post, dict[str, Any] | None]:
+def _read_post(place: Place, name: str, splitting: Splitting) -> tuple[Post, dict[str, Any] | None]:
     """Return the Post of a sidecar and its record if it is JSON; FieldError where it cannot be read."""
     try:
         data = place.open(name)
@@ -306,7 +327,7 @@ def _read_post(place: Place, name: str) -> tuple[Post, dict[str, Any] | None]:
     except (ValueError, RecursionError, OSError, codec.ImageError) as error:
         raise FieldError(f"sidecar unreadable: {damage.reason(error)}") from error
     if record is None:
-        return _post_of_caption(text), None
+        return _post_of_caption(captions.parse(text, NAMESPACES, splitting)), None
     is_list = isinstance(record, list) and all(isinstance(tag, str) for tag in record)
     fields: Any = {"tags": record} if is_list else record
     try:
@@ -332,18 +353,17 @@ def _decoded(data: bytes) -> str:
         raise FieldError("no text in UTF-8, or in UTF-16 with its mark; save it as UTF-8") from error
 
 
-def _post_of_caption(text: str) -> Post:
-    rating, names, sentences = parse_caption(text)
+def _post_of_caption(caption: captions.Caption) -> Post:
+    rating, names = rating_and_tags(caption)
     by_category: dict[int, list[str]] = {}
     for name, category in names.items():
         by_category.setdefault(category, []).append(name)
     groups: list[TagGroup] = [(tags, category, None) for category, tags in by_category.items()]
-    return Post(-1, rating, 0, groups, sentences=tuple(sentences))
+    return Post(-1, rating, 0, groups, caption=caption)
 
 
-def parse_caption(text: str) -> tuple[str, dict[str, int], list[str]]:
-    """Return ``(rating letter or "", {tag name: category code}, sentences)`` of a sidecar's text."""
-    caption = captions.parse(text, NAMESPACES)
+def rating_and_tags(caption: captions.Caption) -> tuple[str, dict[str, int]]:
+    """Return ``(rating letter or "", {tag name: category code})`` of a sidecar's caption."""
     rating, names = "", {}
     for tag in map(captions.tag_name, caption.tags):
         namespace, colon, rest = tag.partition(":")
@@ -353,4 +373,4 @@ def parse_caption(text: str) -> tuple[str, dict[str, int], list[str]]:
             rating = parse_rating(name) or rating
         elif name:
             names[name] = names.get(name) or parse_category(category)
-    return rating, names, caption.sentences
+    return rating, names

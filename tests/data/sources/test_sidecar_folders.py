@@ -9,8 +9,9 @@ import pytest
 from helpers import jpeg
 
 from Utils.command.cli import UserError
-from Utils.data.sources.sidecar_folders import parse_caption, read_sidecars, read_webdataset
+from Utils.data.sources.sidecar_folders import NAMESPACES, rating_and_tags, read_sidecars, read_webdataset
 from Utils.images import image_folder
+from Utils.tags import captions
 from Utils.tags.tag_list import name_id
 
 
@@ -36,7 +37,7 @@ def posts(source):
     ],
 )  # fmt: skip
 def test_sidecar_texts(text, rating, tags):
-    assert parse_caption(text) == (rating, tags, [])
+    assert rating_and_tags(captions.parse(text, NAMESPACES)) == (rating, tags)
 
 
 def sidecar_folder(folder, texts):
@@ -117,6 +118,38 @@ def test_captions_as_people_have_them(tmp_path):
     )
     (note,) = source.notes
     assert note.startswith("1 sentences in captions are no tags and are left out, such as 'A girl stands")
+
+
+def test_captions_with_blanks_between_tags_as_boorus_write_them(tmp_path):
+    """One without an underscore is split as the others are; a sentence stays one; both are said."""
+    texts = {
+        "1.txt": "1girl solo long_hair", "2.txt": "1girl solo", "3.txt": "long_hair blue_eyes rating:safe",
+        "4.txt": "a girl with an umbrella walks through the rain", "5.json": '{"tags": "1girl solo"}',
+    }  # fmt: skip
+    sidecar_folder(tmp_path, {f"{number}.jpg": None for number in range(1, 6)} | texts)
+    source = read_sidecars(tmp_path)
+    counts = {"1girl": 3, "solo": 3, "long_hair": 2, "blue_eyes": 1}
+    assert source.tags.set_index("name")["count"].to_dict() == counts
+    assert source.rating_counts() == {"S": 1}
+    assert source.notes == (
+        "1 sentences in captions are no tags and are left out, such as 'a girl with an umbrella walks "
+        "through the rain'; if these are tags, --separator blank makes every word a tag",
+        "3 of 4 captions, such as '1girl solo long_hair', have blanks between their tags and no comma; "
+        "--separator comma takes each as one tag",
+    )
+    assert "1girl_solo" in set(read_sidecars(tmp_path, separator="comma").tags["name"])
+    assert "umbrella" in set(read_sidecars(tmp_path, separator="blank").tags["name"])
+
+
+def test_captions_of_several_words_that_could_be_one_tag_are_said(tmp_path):
+    texts = {"1.txt": "sks dog", "2.txt": "sks dog", "3.txt": "sks dog, hat"}
+    sidecar_folder(tmp_path, {f"{number}.jpg": None for number in range(1, 4)} | texts)
+    source = read_sidecars(tmp_path)
+    assert source.tags.set_index("name")["count"].to_dict() == {"sks_dog": 3, "hat": 1}
+    assert source.notes == (
+        "2 of 3 captions, such as 'sks dog', are several words without a comma and were not split; "
+        "--separator blank makes every word a tag",
+    )
 
 
 def test_the_sidecar_with_tags_counts_and_the_others_are_said(tmp_path):
