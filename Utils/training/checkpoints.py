@@ -10,8 +10,8 @@ their SHA-256, newest first; by that a checkpoint becomes current. A process may
 rename it leaves a temporary file, before the new pointer an unlisted checkpoint. In both cases the old
 pointer still names complete ones, since dropped ones are deleted only after it is replaced.
 
-A pointer that is lost or damaged costs nothing but its digests: the checkpoints beside it are listed by their
-names, and those count that prove to be whole by themselves.
+A pointer that is lost or damaged, be it in a digest alone, costs nothing but its digests: the checkpoints
+beside it are listed by their names, and those count that prove to be whole by themselves.
 """
 
 import re
@@ -155,6 +155,9 @@ def load(folder: Any) -> tuple[int, State | None]:
     for entry in entries:
         path = folder / entry["file"]
         arrays = _read(path, entry["sha256"])
+        if arrays is None and path.exists() and (digest := _digest(path)) is not None:
+            console.say(f"warning: {folder / POINTER} has another SHA-256 of {path}, which is whole and taken")
+            arrays = _read(path, digest)
         if arrays is not None:
             return entry["step"], arrays
         console.say(f"warning: {path} is missing or damaged; the one before it is tried")

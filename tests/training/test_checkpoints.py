@@ -82,6 +82,21 @@ def test_without_its_pointer_a_folder_has_the_checkpoints_that_are_whole(tmp_pat
     assert json.loads(path.read_bytes())[1:] == listed[2:]
 
 
+@pytest.mark.reliability("newest.json of a run, damaged in a digest", "the newest whole checkpoint is taken")
+def test_a_damaged_digest_costs_no_checkpoint(tmp_path, capsys):
+    for step in (2, 4):
+        checkpoints.save(tmp_path, step, {"model/a": np.full(3, step)}, keep=2)
+    path = tmp_path / checkpoints.POINTER
+    listed = json.loads(path.read_bytes())
+    listed[0]["sha256"] = "0" + listed[0]["sha256"][1:-1] + "0"
+    path.write_text(json.dumps(listed))
+    step, state = checkpoints.load(tmp_path)
+    assert (step, state["model/a"].tolist()) == (4, [4, 4, 4])
+    assert "another SHA-256 of" in capsys.readouterr().err
+    (tmp_path / "step-000000004.npz").write_bytes((tmp_path / "step-000000002.npz").read_bytes()[:-9])
+    assert checkpoints.load(tmp_path)[0] == 2
+
+
 def test_a_damaged_pointer_with_no_whole_checkpoint_is_no_new_run(tmp_path):
     checkpoints.save(tmp_path, 2, {"model/a": np.zeros(3)}).write_bytes(b"")
     (tmp_path / checkpoints.POINTER).write_bytes(b"")
