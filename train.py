@@ -326,7 +326,8 @@ def _features(experiment: "Experiment", run: Run) -> "Iterator[Experiment]":
     if experiment.validation:
         counts["validation"] = dataset.num_records("validation")
     folder, made_by = run.folder / probing.FEATURES, probing.made_by(body, experiment)
-    with feature_cache.FeatureCache(folder, head.input_shape[-1], dataset.num_labels, made_by) as cache:
+    sizes = head.input_shape[-1], dataset.num_labels
+    with feature_cache.FeatureCache(folder, *sizes, made_by, recipe.flip) as cache:
         records = experiment.records
         options = records.batch_options(dataset, recipe.image_size, recipe.batch_size_per_device)
         kept = {"train": records.keep}

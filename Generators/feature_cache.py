@@ -1,8 +1,8 @@
 """Features of pictures, computed once and kept on disk, and the batches that a classifier is trained on.
 
-A picture has a row for each view of it: as it is, and mirrored; one of the validation split is scored as it
-is, so that is both of its views. Rows are float16. Few are held in memory; more are read batch by batch, so
-that the disk alone bounds their number.
+A picture has a row for each view of it: as it is and, if training mirrors pictures, mirrored; one of the
+validation split is scored as it is, so that is both of its views. Rows are float16. Few are held in memory;
+more are read batch by batch, so that the disk alone bounds their number.
 """
 
 import functools
@@ -20,7 +20,6 @@ from Utils.data.dataset_folder import Dataset
 from Utils.data.repeat_factors import RepeatFactors
 from Utils.files.row_cache import RowCache
 
-VIEWS = 2  # as it is, mirrored
 TRAINING = "train"
 MOST_HELD = 2**28  # bytes of a cache that is read once, not batch by batch
 MOST_AT_ONCE = 2**23  # bytes of features and labels that are made at a time: a small batch costs as much
@@ -38,15 +37,18 @@ class FeatureCache:
         num_features: numbers of a view, C.
         num_labels: tags, L.
         made_by: JSON value of everything that the features depend on: weights, records, image size.
+        flip: whether training mirrors half of the pictures: there is a second view then.
 
     Raises UserError where another process uses the folder.
     """
 
-    def __init__(self, folder: pathlib.Path, num_features: int, num_labels: int, made_by: Any) -> None:
-        self.num_features, self.num_labels = num_features, num_labels
+    def __init__(
+        self, folder: pathlib.Path, num_features: int, num_labels: int, made_by: Any, flip: bool = True
+    ) -> None:
+        self.num_features, self.num_labels, self.views = num_features, num_labels, 1 + flip
         packed = -(-num_labels // 8)
         columns = {
-            "features": np.dtype((np.float16, (VIEWS, num_features))),
+            "features": np.dtype((np.float16, (self.views, num_features))),
             "labels": np.dtype((np.uint8, (packed,))),
             "unknown": np.dtype((np.uint8, (packed,))),
         }
@@ -85,8 +87,8 @@ class FeatureCache:
             batches.skip(skipped), total=steps - skipped, label=f"features of {split}", unit="batches"
         ):
             is_real, pictures = weights.numpy() > 0, images.numpy()
-            views = [compute(pictures)] * VIEWS
-            if split == TRAINING:
+            views = [compute(pictures)] * self.views
+            if split == TRAINING and self.views > 1:
                 views[1] = compute(pictures[:, :, ::-1])
             features = np.clip(np.stack(views, axis=1), -_LARGEST, _LARGEST)[is_real]
             truth = labels.numpy()[is_real]
@@ -119,7 +121,7 @@ class FeatureCache:
             positions: (B,) of the records.
             views: (B,) which view of each; all by default.
 
-        Returns features (B, C), or (B, VIEWS, C) of all views, and labels (B, L), -1 where unknown; float32.
+        Returns features (B, C), or (B, views, C) of all views, and labels (B, L), -1 where unknown; float32.
         """
         rows = self._rows.find((SPLITS.index(split) << _SPLIT_BITS) + positions)
         features, *packed = (self._read(name, rows) for name in ("features", "labels", "unknown"))
@@ -167,7 +169,7 @@ class FeatureCache:
             return np.take(order(epoch), place * batch_size + np.arange(batch_size), mode="wrap")
 
         def views(step: int) -> np.ndarray:
-            return np.random.default_rng([seed, step, 1]).integers(VIEWS, size=batch_size)
+            return np.random.default_rng([seed, step, 1]).integers(self.views, size=batch_size)
 
         def batches(first: np.int64) -> tuple[np.ndarray, ...]:
             steps = range(int(first), int(first) + number)

@@ -156,7 +156,7 @@ def load(folder: Any) -> tuple[int, State | None]:
         path = folder / entry["file"]
         arrays = _read(path, entry["sha256"])
         if arrays is None and path.exists() and (digest := _digest(path)) is not None:
-            console.say(f"warning: {folder / POINTER} has another SHA-256 of {path}, which is whole and taken")
+            console.say(f"warning: {folder / POINTER} has another SHA-256 of {path}, which is whole")
             arrays = _read(path, digest)
         if arrays is not None:
             return entry["step"], arrays

@@ -24,6 +24,7 @@ from Utils.training import (
     console,
     diagnosis,
     history,
+    probing,
     stopping,
     weight_sharding,
 )
@@ -133,15 +134,17 @@ class TrainingLoop(keras.callbacks.Callback):
         epoch, steps_done = divmod(step, self.steps_per_epoch)
         # Keras takes one length for all epochs of a call, so the rest of an interrupted epoch gets its own.
         last_epoch = epoch + 1 if steps_done else self.freezing.part_end(epoch, self.epochs)
-        self.trained_model.fit(
-            self.batches(step, self.goodput.batch_is_ready),
-            initial_epoch=epoch,
-            epochs=last_epoch,
-            steps_per_epoch=self.steps_per_epoch - steps_done,
-            callbacks=[self],  # Keras' own progress bar would wait for the device at every step
-            shuffle=False,  # the input pipeline shuffles
-            verbose=0,  # pyright: ignore[reportArgumentType]  Keras' annotation knows "auto" only
-        )
+        steps = self.steps_per_epoch - steps_done
+        with probing.calls_that_divide(self.trained_model, steps):
+            self.trained_model.fit(
+                self.batches(step, self.goodput.batch_is_ready),
+                initial_epoch=epoch,
+                epochs=last_epoch,
+                steps_per_epoch=steps,
+                callbacks=[self],  # Keras' own progress bar would wait for the device at every step
+                shuffle=False,  # the input pipeline shuffles
+                verbose=0,  # pyright: ignore[reportArgumentType]  Keras' annotation knows "auto" only
+            )
         self.saver.wait()
         step = self.step  # after early stopping, less than all of that
         self.devices.barrier(f"step {step}")  # other hosts read the checkpoint that the first one has written

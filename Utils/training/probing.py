@@ -1,21 +1,24 @@
 """Probing: the classifier alone is trained, on features that the body has computed once for every picture."""
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import json
+import math
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
 from Utils.command.cli import UserError
-from Utils.files import atomic
+from Utils.files import atomic, damage
 from Utils.training.experiment import Experiment
 
 FEATURES = "features"  # folder of the cache, in a run folder
-BEST_HEAD = "best_head.npz"  # in a run folder, until training ends
+BEST_HEAD = "best_head.npz"  # in a run folder: more epochs may follow
 MOST_STEPS = 100  # in one call
 
 
@@ -40,6 +43,24 @@ def steps_per_execution(experiment: Experiment) -> int:
     if not experiment.recipe.probe or given > 1 or not is_alone:
         return given
     return max(number for number in range(1, MOST_STEPS + 1) if steps % number == 0)
+
+
+@contextlib.contextmanager
+def calls_that_divide(model: Any, steps: int) -> Iterator[None]:
+    """Let ``fit`` do no more than so many steps: Keras ends with a whole call, however many steps that does.
+
+    The rest of an epoch is no multiple of them where it was stopped on another backend or number of devices,
+    with fewer steps a call.
+    """
+    compiled = model.steps_per_execution
+    if steps % compiled == 0:
+        yield
+        return
+    model.steps_per_execution, model.train_function = math.gcd(compiled, steps), None
+    try:
+        yield
+    finally:
+        model.steps_per_execution, model.train_function = compiled, None
 
 
 def made_by(body: keras.Model, experiment: Experiment) -> dict[str, Any]:
@@ -98,9 +119,13 @@ class BestHead:
             np.savez(beside, *self.head.get_weights())
 
     def put_back(self) -> bool:
-        """Give the head the weights that were kept; return whether there are any."""
+        """Give the head the weights that were kept; return whether there are any.
+
+        Raises UserError where the file is damaged.
+        """
         if not self.path.is_file():
             return False
-        with np.load(self.path) as stored:
+        fault = "is no classifier that a probe has kept; another --run-dir begins anew"
+        with damage.named(self.path, fault), self.path.open("rb") as file, np.load(file) as stored:
             self.head.set_weights([stored[name] for name in stored.files])
         return True

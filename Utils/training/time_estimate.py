@@ -26,7 +26,7 @@ def seconds_of(function: Callable[[], object]) -> float:
 
 
 def estimate(experiment: Experiment) -> dict[str, float]:
-    """Return seconds: ``finetune``, all steps and validations, and ``probe``, two views of every picture.
+    """Return seconds: ``finetune``, all steps and validations, and ``probe``, features of all views of pictures.
 
     Steps are run, so the model's weights change. For an experiment that is a probe there is only ``probe``.
     """
@@ -38,7 +38,7 @@ def estimate(experiment: Experiment) -> dict[str, float]:
     pictures = np.asarray(keras.ops.convert_to_numpy(pictures))
     forward = seconds_of(lambda: model.predict_on_batch(pictures)) / len(pictures)
     held = experiment.dataset.num_records("validation") if experiment.validation else 0
-    seconds = {"probe": forward * (2 * facts["records"] + 2 * held)}
+    seconds = {"probe": forward * ((1 + recipe.flip) * facts["records"] + held)}
     if recipe.probe:
         return seconds
     step = seconds_of(lambda: experiment.trained_model.train_on_batch(*next(batches)))

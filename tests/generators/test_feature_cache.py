@@ -30,8 +30,8 @@ def means(images):
     return halves.reshape(len(images), 6) / 255
 
 
-def filled(folder, dataset, compute=means, made_by="x"):
-    cache = FeatureCache(folder, 6, 6, made_by)
+def filled(folder, dataset, compute=means, made_by="x", flip=True):
+    cache = FeatureCache(folder, 6, 6, made_by, flip)
     with contextlib.ExitStack() as stack:
         stack.enter_context(cache)
         feature_cache.fill_splits(cache, dataset, COUNTS, {}, compute, SIZES)
@@ -51,6 +51,14 @@ def test_rows_are_those_of_the_records(dataset, tmp_path):
     np.testing.assert_allclose(features[:, 1], expected[:, [3, 4, 5, 0, 1, 2]], atol=1e-3)
     np.testing.assert_array_equal(truth, labels.numpy()[[7, 0]])
     assert [part[2].numpy().tolist() for part in validation] == [[1, 1, 1, 1, 1, 1, 0, 0]]
+
+
+def test_where_no_picture_is_mirrored_there_is_one_view(dataset, tmp_path):
+    with filled(tmp_path / "cache", dataset, flip=False) as cache:
+        rows = cache.read("train", np.arange(10))[0]
+        seen = np.concatenate([batch[0].numpy() for batch in cache.training_batches(10, 5, 2, 0, 0).take(2)])
+    assert rows.shape == (10, 1, 6)
+    assert sorted(map(tuple, seen)) == sorted(map(tuple, rows[:, 0]))
 
 
 def test_unknown_labels_stay_unknown(dataset, tmp_path):

@@ -127,6 +127,13 @@ def test_a_topology_is_seen_before_anything_is_parsed():
     assert not command_line.names_topology([*WORDS, "--dry-run"])
 
 
+def test_a_probe_refuses_what_it_does_not_do():
+    assert parsed("--probe", "--mixup-alpha", "0", "--crop", "1", "1", "--no-flip").recipe.probe
+    parsed("--mixup-alpha", "0.4", "--rotation", "5")
+    with pytest.raises(UserError, match=r"without effect would be --mixup-alpha, --rotation: leave"):
+        parsed("--probe", "--rotation", "5", "--mixup_alpha=0.4", "--cutout", "0")
+
+
 def test_a_topology_compiles_whole_models():
     assert parsed("--dry-run", "--topology", "v5e:2x4", "--fold", "0/3").topology == "v5e:2x4"
     with pytest.raises(UserError, match="only the classifier is trained"):

@@ -48,14 +48,16 @@ class Session:
     """One process that trains in a folder; ``events`` says what it did in which order."""
 
     def __init__(
-        self, folder, *, scores=(0.5, 0.25, 0.75), rate=0.01, every="10m", epochs=2, frozen=0, loss=None
-    ):
+        self, folder, *, scores=(0.5, 0.25, 0.75), rate=0.01, every="10m", epochs=2, frozen=0, loss=None,
+        in_a_call=1,
+    ):  # fmt: skip
         keras.backend.clear_session()
         keras.utils.set_random_seed(0)
         self.folder, self.events, self.scores = folder, [], scores
         inputs = keras.Input((3,))
         hidden = keras.layers.Dense(2, name="body")(inputs)
         self.model = keras.Model(inputs, keras.layers.Dense(1, name="head")(hidden))
+        self.in_a_call = in_a_call
         self.rate, self.loss = rate, losses.build(loss) if loss else "mse"
         self.run = types.SimpleNamespace(
             folder=folder,
@@ -82,7 +84,8 @@ class Session:
     def compile(self, frozen, start_step):
         self.model.get_layer("body").trainable = not frozen
         optimizer = momentum_optimizer(self.rate)
-        self.model.compile(optimizer, self.loss, metrics=getattr(self.loss, "states", None), run_eagerly=True)
+        how = {"run_eagerly": True, "steps_per_execution": self.in_a_call}
+        self.model.compile(optimizer, self.loss, metrics=getattr(self.loss, "states", None), **how)
         self.model.optimizer.build(self.model.trainable_variables)
         self.events.append(f"compile {'head' if frozen else 'all'}")
 
@@ -191,6 +194,23 @@ def test_a_loss_knows_its_epoch_also_after_a_resume(tmp_path):
     first, rest = epochs_seen(6), epochs_seen(None)
     assert [epoch for _, epoch in first + rest] == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]
     assert all(expected == epoch for expected, epoch in first + rest)
+
+
+def test_the_rest_of_an_epoch_has_its_steps_however_many_are_done_in_a_call(whole, tmp_path):
+    """As of a probe that was stopped on a backend with fewer steps in a call."""
+    session = Session(tmp_path / "cut", epochs=3)
+    begin = session.loop.on_train_batch_begin
+
+    def signaled(batch, logs=None):
+        if batch == 3:
+            signal.raise_signal(signal.SIGTERM)
+        begin(batch, logs)
+
+    session.loop.on_train_batch_begin = signaled
+    with pytest.raises(stopping.Stopped):
+        session.fit()
+    assert session.state()[0] == 3
+    assert_same_state(Session(tmp_path / "cut", epochs=3, in_a_call=STEPS).fit(), whole)
 
 
 def test_signals_have_their_handlers_back(tmp_path):

@@ -54,3 +54,8 @@ def test_the_best_head_comes_back(tmp_path):
     head.set_weights([weight + 1 for weight in kept])
     assert best.put_back()
     assert all(map(np.array_equal, kept, head.get_weights()))
+    content = best.path.read_bytes()
+    for damaged in (content[:-9], content.replace(kept[0].tobytes(), bytes(kept[0].nbytes))):
+        best.path.write_bytes(damaged)
+        with pytest.raises(UserError, match=r"best_head\.npz is no classifier that a probe has kept"):
+            best.put_back()
