@@ -26,7 +26,7 @@ def seconds_of(function: Callable[[], object]) -> float:
 
 
 def estimate(experiment: Experiment) -> dict[str, float]:
-    """Return seconds: ``finetune``, all steps and validations, and ``probe``, features of all views of pictures.
+    """Return seconds: ``finetune``, all steps and validations, and ``probe``, the features of all views.
 
     Steps are run, so the model's weights change. For an experiment that is a probe there is only ``probe``.
     """
