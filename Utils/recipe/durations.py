@@ -13,7 +13,6 @@ _UNITS = {
     "s": "s", "second": "s", "seconds": "s", "m": "m", "min": "m", "minute": "m", "minutes": "m",
     "h": "h", "hour": "h", "hours": "h",
 }  # fmt: skip
-_ALLOWED = "a number and one of epochs, steps, images, s, m, h, for example '5 epochs' or '10m'"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,10 +25,10 @@ class Duration:
     def steps(self, steps_per_epoch: int, batch_size: int) -> int:
         """Return the duration in whole steps; ``batch_size`` is the global one, images round up.
 
-        Raises UserError for a time, which no number of steps follows from.
+        Raises ValueError for a time, which no number of steps follows from.
         """
         if self.unit == "s":
-            raise UserError(f"a length in epochs, steps or images is needed here, not in time; got {self}")
+            raise ValueError(f"no number of steps follows from {self}")
         if self.unit == "images":
             return math.ceil(self.amount / batch_size)
         return round(self.amount * (steps_per_epoch if self.unit == "epochs" else 1))
@@ -38,11 +37,11 @@ class Duration:
         return f"{self.amount:g} {self.unit}"
 
 
-def parse(text: str, *, time: bool = False) -> Duration:
+def parse(text: str, *, time: bool = False, flag: str = "a length") -> Duration:
     """Return the Duration that ``text`` names; a bare number counts epochs.
 
-    ``time`` allows seconds, minutes and hours too. Raises UserError for two durations at once, an unknown
-    unit, a negative or infinite amount.
+    ``time`` allows seconds, minutes and hours too; ``flag`` is what errors call the text. Raises UserError
+    for two durations at once, an unknown unit, a negative or infinite amount.
     """
     match = re.fullmatch(r"\s*([0-9.]+(?:[eE][+-]?\d+)?)\s*([A-Za-z]*)\s*", str(text))
     unit = _UNITS.get(match[2].lower()) if match else None
@@ -51,11 +50,18 @@ def parse(text: str, *, time: bool = False) -> Duration:
     except ValueError:  # 1.2.3
         amount = None
     if amount is None or unit is None:
-        raise UserError(f"a length is {_ALLOWED}; got {text!r}")
+        raise UserError(f"{flag} must be {_in_words(time)}; got {text!r}")
     if not math.isfinite(amount):
-        raise UserError(f"a length is finite; got {text!r}")
+        raise UserError(f"{flag} must be finite; got {text!r}")
     if unit not in _SECONDS:
         return Duration(amount, unit)
     if not time:
-        raise UserError(f"a length in epochs, steps or images is needed here, not in time; got {text!r}")
+        raise UserError(f"{flag} must be {_in_words(time)}, not in time; got {text!r}")
     return Duration(amount * _SECONDS[unit], "s")
+
+
+def _in_words(time: bool) -> str:
+    """Return what a duration may be."""
+    if time:
+        return "a number of epochs, steps, images, s, m or h, as '0.5 epochs' or '10m'"
+    return "a number of epochs, steps or images, as '0.5 epochs' or '500 steps'"

@@ -42,12 +42,13 @@ class Recipe(
 
     def __post_init__(self) -> None:
         check(self, flag)
-        durations.parse(self.warmup)
-        durations.parse(self.checkpoint_every, time=True)
+        durations.parse(self.warmup, flag="--warmup")
+        durations.parse(self.checkpoint_every, time=True, flag="--checkpoint-every")
         folds.parse(self.fold)
         if self.freeze_body_epochs >= self.epochs:
             raise UserError(
-                f"--freeze-body-epochs must be below --epochs; got {self.freeze_body_epochs} of {self.epochs}"
+                f"--freeze-body-epochs must be below --epochs; got {self.freeze_body_epochs} of "
+                f"{self.epochs}. --freeze-body-epochs {self.epochs - 1} would fit"
             )
         for field in ("teacher_thresholds", "teacher_weight"):
             if getattr(self, field) != getattr(DataOptions, field) and not self.teacher:

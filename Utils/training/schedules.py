@@ -224,7 +224,8 @@ def build(
     if warmup_steps >= total_steps:
         raise UserError(
             f"--warmup must end before the training does; got {recipe.warmup} ({warmup_steps} steps) and "
-            f"--epochs {recipe.epochs} ({total_steps} steps)"
+            f"--epochs {recipe.epochs} ({total_steps} steps). --warmup {recipe.epochs / 10:g} would fit: a "
+            "tenth of the training, in epochs"
         )
     # An update sees the images of all accumulated batches.
     peak = recipe.peak_learning_rate(batch_size * recipe.gradient_accumulation)

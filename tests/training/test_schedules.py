@@ -100,8 +100,11 @@ def test_build_takes_every_setting_from_the_recipe():
 def test_wrong_use_says_what_exists():
     with pytest.raises(UserError, match="'cosin'; did you mean cosine"):
         schedules.build(Recipe(schedule="cosin"), 5, 32)
-    with pytest.raises(UserError, match=r"--warmup must end.*got 3 epochs \(15 steps\) and --epochs 2"):
+    advice = r"--warmup must end.*got 3 epochs \(15 steps\) and --epochs 2 .*--warmup 0.2 would fit"
+    with pytest.raises(UserError, match=advice):
         schedules.build(Recipe(warmup="3 epochs", epochs=2), 5, 32)
+    assert schedules.build(Recipe(warmup="0.2", epochs=2), 5, 32).warmup_steps == 2
+    assert schedules.build(Recipe(warmup="0.1", epochs=1), 1, 32).warmup_steps == 0
     with pytest.raises(UserError, match="warm-up must end before the training.*10 of 10"):
         schedules.WarmupCosine(0.1, 10, 10)
     with pytest.raises(UserError, match="warmup_steps must be >= 0; got -1"):
