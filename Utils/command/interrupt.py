@@ -37,8 +37,9 @@ def _is_script() -> bool:
     if file is None:
         return False
     path, root = pathlib.Path(file), pathlib.Path(__file__).resolve().parents[2]
+    folders = root, root / "tools", root / "tools" / "studies"
     # On Windows a console script is swcv.exe with a __main__.py in it.
-    return path.resolve().parent in (root, root / "tools") or programs.ENTRY in (path.stem, path.parent.stem)
+    return path.resolve().parent in folders or programs.ENTRY in (path.stem, path.parent.stem)
 
 
 def take_over() -> None:

@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.reliability("The environment is not activated", "one error that names the line to type")
-@pytest.mark.parametrize("script", ["train.py", "tools/tag_images.py", "tools/bench.py"])
+@pytest.mark.parametrize("script", ["train.py", "tools/tag_images.py", "tools/studies/labels.py"])
 def test_a_python_without_packages_is_one_error(script, tmp_path):
     # -S leaves out site-packages, where they are; the working directory is not the clone.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
@@ -40,21 +40,23 @@ def test_the_remedy_is_the_environment_of_the_clone_or_the_installation(monkeypa
     assert f"first: {remedy} " in capsys.readouterr().err
 
 
-def test_a_script_runs_the_code_of_its_own_clone(tmp_path):
+@pytest.mark.parametrize("folder", ["tools", "tools/studies"])
+def test_a_script_runs_the_code_of_its_own_clone(tmp_path, folder):
     """Two clones and one environment, in which the first is installed."""
-    for name in ("tools", "Utils"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "tools" / "hello.py").write_text("import Utils; print(Utils.__file__)")
+    (tmp_path / "Utils").mkdir()
     (tmp_path / "Utils" / "__init__.py").touch()
-    source, target = (folder / "tools" / "Utils" for folder in (ROOT, tmp_path))
-    # Another process may be writing there at this moment.
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-    done = subprocess.run([sys.executable, tmp_path / "tools" / "hello.py"], capture_output=True, text=True)
+    for guide in ("tools/Utils", "tools/studies/Utils"):
+        # Another process may be writing there at this moment.
+        shutil.copytree(ROOT / guide, tmp_path / guide, ignore=shutil.ignore_patterns("__pycache__"))
+    script = tmp_path / folder / "hello.py"
+    script.write_text("import Utils; print(Utils.__file__)")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True)
     assert done.stdout.strip() == str(tmp_path / "Utils" / "__init__.py"), done.stderr
 
 
-def test_as_a_part_of_tools_the_guide_does_nothing():
+@pytest.mark.parametrize("name", ["tools.Utils", "tools.studies.Utils"])
+def test_as_a_part_of_tools_the_guide_does_nothing(name):
     """Programs that walk through packages import it by its full name."""
     before = [*sys.path]
-    assert importlib.import_module("tools.Utils").__name__ == "tools.Utils"
+    assert importlib.import_module(name).__name__ == name
     assert sys.path == before

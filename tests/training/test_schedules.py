@@ -103,7 +103,7 @@ def test_wrong_use_says_what_exists():
     advice = r"--warmup must end.*got 3 epochs \(15 steps\) and --epochs 2 .*--warmup 0.2 would fit"
     with pytest.raises(UserError, match=advice):
         schedules.build(Recipe(warmup="3 epochs", epochs=2), 5, 32)
-    assert schedules.build(Recipe(warmup="0.2", epochs=2), 5, 32).warmup_steps == 2
+    assert schedules.build(Recipe(warmup="0.2", epochs=2), 5, 32).warmup_steps == 1
     assert schedules.build(Recipe(warmup="0.1", epochs=1), 1, 32).warmup_steps == 0
     with pytest.raises(UserError, match="warm-up must end before the training.*10 of 10"):
         schedules.WarmupCosine(0.1, 10, 10)
