@@ -18,6 +18,7 @@ import numpy as np
 
 from Utils.clients import OURS, hard_cases, score_effects
 from Utils.clients.score_effects import ScoreEffect
+from Utils.command import programs
 from Utils.command.backend import deferred
 from Utils.command.cli import Parser, UserError, command, number, print_json
 from Utils.command.text import join_names
@@ -25,10 +26,12 @@ from Utils.data import dataset_folder
 from Utils.evaluation import bootstrap
 from Utils.files import csv_tables, hub, parquet_files
 from Utils.files.atomic import provenance, to_path, write_json
+from Utils.files.model_files import RELEASE
 from Utils.files.outputs import FolderKind, replacing_folder, require_replaceable_folder
 from Utils.images import image_limits, image_reader, picture_index
 from Utils.images.census import warn_of_unreadable
 from Utils.images.places import Place, open_place
+from Utils.recipe.recipe import RECIPE_FILE
 from Utils.report import svg_charts
 from Utils.serving import onnx_tagger
 from Utils.tags import tag_list
@@ -96,6 +99,28 @@ def main(argv: list[str] | None = None) -> None:
         print_json(facts | {"effects": [dataclasses.asdict(effect) for effect in effects]})
     else:
         print(text(effects, facts))
+        print(f"\n{largest_loss(effects)}\nreport: {options.output / 'report.csv'}, a chart for each case")
+        print(next_line(options.model))
+
+
+def largest_loss(effects: list[ScoreEffect]) -> str:
+    """Return a sentence on the client that costs most F1, and whether it is told from chance."""
+    worst = min((effect for effect in effects if effect.client != OURS), key=lambda effect: effect.difference)
+    if worst.difference >= 0:
+        return "no client has less F1 than our preprocessing"
+    chance = "more than chance explains" if worst.difference_high < 0 else "no more than chance may do"
+    loss = f"{worst.difference:+.4f} in micro F1"
+    return f"largest loss: {worst.client} on pictures {worst.case}, {loss}, {chance}"
+
+
+def next_line(model: pathlib.Path | str) -> str:
+    """Return the command that follows: a release of this project is verified, a model of it released."""
+    path = pathlib.Path(model)
+    if (path / RELEASE.markers[0]).is_file():
+        return programs.next_line("verify_release", model)
+    if (path / RECIPE_FILE).is_file() or path.suffix == ".keras":
+        return programs.next_line("export_model", model, "-o", "RELEASE")
+    return programs.next_line("tag_images", model, "PICTURES")
 
 
 def _labeled_images(dataset: Any, place: Place, splits: list[str], most: int) -> tuple[list[str], np.ndarray]:

@@ -17,6 +17,7 @@ from typing import Any
 
 import pandas as pd
 
+from Utils.command import programs
 from Utils.command.cli import Parser, UserError, command, print_json
 from Utils.command.text import markdown_table
 from Utils.evaluation import results_table
@@ -82,6 +83,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         print_json({"points": [dataclasses.asdict(point) for point in models]})
     else:
         print(table(models))
+        on_frontier = [point for point in models if point.frontier]
+        best, fastest = max(models, key=lambda point: point.F1), models[0]
+        print(
+            f"{options.output}: {len(on_frontier)} of {len(models)} models are on the frontier, from "
+            f"{fastest.run_name} ({fastest.images_per_second:.4g} images/s, F1 {fastest.F1:.4f}) to "
+            f"{best.run_name} ({best.images_per_second:.4g} images/s, F1 {best.F1:.4f})",
+            file=sys.stderr,  # the table alone can be put into a page
+        )
+        line = programs.next_line("export_model", "RUN", "-o", "RELEASE")
+        print(f"{line}   (RUN: the model of your choice)", file=sys.stderr)
     return 0
 
 

@@ -306,8 +306,7 @@ def _write_sidecars(work: Work) -> int:
                 raise
             work.rejected.append((job.film or job.path, f"the sidecar cannot be written: {error}"))
     if writer.num_kept:
-        reason = "had words that are no tags of the model: the old ones are kept as .bak"
-        _say(f"{writer.num_kept} sidecars {reason}")
+        _say(f"{writer.num_kept} sidecars had words that are no tags of the model: the old are kept as .bak")
     return num_tagged
 
 
@@ -391,6 +390,9 @@ def _report(options: argparse.Namespace, rejected: Rejected, num_tagged: int, nu
     if rejected and not (num_tagged or num_done):
         path, reason = rows[0]
         raise WorkError(f"none of {len(rejected)} pictures is tagged, the first: {path}: {reason}")
+    if num_tagged + num_done and not _is_on_screen(options):
+        by = ("--dump", options.dump) if options.dump else (options.model,)
+        _say(picture_jobs.next_line(options.paths, by, options.format in sidecars.KINDS, options.output))
     return 0
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from Utils.command import programs
 from Utils.command.cli import UserError, suggest_beside
 from Utils.command.text import join_names
 from Utils.files import archive_scan, csv_tables
@@ -225,3 +226,24 @@ def list_rejected(
     if path is not None:
         csv_tables.write_rows(path, ("path", "reason"), rows)
     return rows
+
+
+def next_line(
+    paths: Sequence[str], tagger: Sequence[object], is_sidecars: bool, output: pathlib.Path | None
+) -> str:
+    """Return the command that follows: a dataset where sidecars were written, else sidecars.
+
+    Args:
+        paths: what was tagged.
+        tagger: words of the command that name the model, or --dump and the predictions.
+        is_sidecars: whether sidecars were written; else a table or maps.
+        output: the folder of the sidecars; None: beside the pictures.
+    """
+    is_place = len(paths) == 1 and (not pathlib.Path(paths[0]).is_file() or _is_archive(paths[0]))
+    pictures = paths[0] if is_place else "PICTURES"
+    if not is_sidecars:
+        words = (*tagger, "--images", pictures) if tagger[0] == "--dump" else (*tagger, pictures)
+        return f"{programs.next_line('tag_images', *words)}   (the tags in a text beside each picture)"
+    apart = () if output is None else ("--images", pictures)
+    words = ("--from", output or pictures, *apart, "-o", "DATASET")
+    return f"{programs.next_line('select_tags', *words)}   (a dataset of the pictures and these tags)"

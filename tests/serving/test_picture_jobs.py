@@ -1,5 +1,7 @@
 """Pictures that a command is to tag: each once, whatever path leads to it."""
 
+import pathlib
+
 import pytest
 from helpers.archives import write_tar
 from PIL import Image
@@ -113,3 +115,17 @@ def test_films_come_last_with_the_highest_probabilities_of_their_frames():
     rows = [(frames[0], [0.1, 0.9]), (picture, [0.5, 0.5]), (frames[1], [0.2, 0.2]), (frames[2], [0.3, 0.4])]
     merged = [(job.film, list(row)) for job, row in picture_jobs.films_last(iter(rows))]
     assert merged == [("", [0.5, 0.5]), ("a.mp4", [0.3, 0.9]), ("b.mp4", [0.2, 0.2])]
+
+
+def test_what_follows_is_a_dataset_of_the_sidecars_or_sidecars_after_a_table(pictures):
+    place, tag = str(pictures), "next: python tools/tag_images.py"
+    select = "next: python tools/select_tags.py --from"
+    beside = picture_jobs.next_line([place], ["model"], True, None)
+    assert beside.startswith(f"{select} {place} -o DATASET ")
+    apart = picture_jobs.next_line([place], ["model"], True, pathlib.Path("texts"))
+    assert apart.startswith(f"{select} texts --images {place} -o DATASET ")
+    several = picture_jobs.next_line([place, "x"], ["model"], True, None)
+    assert several.startswith(f"{select} PICTURES -o DATASET ")
+    assert picture_jobs.next_line([place], ["model"], False, None).startswith(f"{tag} model {place} ")
+    one = picture_jobs.next_line([str(pictures / "a" / "1.png")], ["--dump", "d"], False, None)
+    assert one.startswith(f"{tag} --dump d --images PICTURES ")

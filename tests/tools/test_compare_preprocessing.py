@@ -10,6 +10,7 @@ import pytest
 from helpers import small_releases
 
 from tools import compare_preprocessing
+from Utils.clients import score_effects
 from Utils.data import dataset_folder
 
 
@@ -54,7 +55,30 @@ def test_every_client_on_every_case(booru, tmp_path, capsys):
     shown = capsys.readouterr().out
     assert f"threshold {report['threshold']:.4f}" in shown  # that of the pictures as they are stored
     assert "standalone, picobyte" in shown
+    assert shown.splitlines()[-1] == f"next: python tools/tag_images.py {booru[0]} PICTURES"
     assert not (out / "wide.svg").exists()
+
+
+def test_the_largest_loss_is_said_with_its_chance():
+    def effect(client, difference, high):
+        figures = 10, 1.0, 0.5, 0.4, 0.6, difference, difference - 0.1, high
+        return score_effects.ScoreEffect("wide", client, *figures)
+
+    ours, bad = effect("ours", 0.0, 0.0), effect("kohya", -0.25, -0.15)
+    said = compare_preprocessing.largest_loss([ours, bad, effect("x", -0.2, 0.1)])
+    assert said.startswith("largest loss: kohya on pictures wide, -0.2500 in micro F1, more than chance")
+    assert "no more than chance" in compare_preprocessing.largest_loss([ours, effect("x", -0.2, 0.1)])
+    assert "no client" in compare_preprocessing.largest_loss([ours, effect("x", 0.0, 0.1)])
+
+
+def test_a_release_is_verified_next_and_a_run_released(tmp_path):
+    for marker, command in (("release.json", "verify_release"), ("recipe.json", "export_model")):
+        folder = tmp_path / command
+        folder.mkdir()
+        (folder / marker).touch()
+        line = compare_preprocessing.next_line(folder)
+        assert line.startswith(f"next: python tools/{command}.py {folder}")
+    assert compare_preprocessing.next_line("a/b") == "next: python tools/tag_images.py a/b PICTURES"
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,8 @@ def test_speeds_come_from_the_row_the_run_or_the_definition(tmp_path, capsys):
     ]
     assert "1 scored rows have no images/s and are left out: other size" in shown.err
     code, shown = run(tmp_path, capsys, first, second)
+    assert "3 of 3 models are on the frontier, from own (50 images/s, F1 0.7100) to by shape (20" in shown.err
+    assert shown.err.splitlines()[-1].startswith("next: python tools/export_model.py RUN -o RELEASE")
     lines = shown.out.splitlines()
     assert [cell.strip() for cell in lines[2].split("|")[1:-1]] == [
         "own",

@@ -38,6 +38,7 @@ def test_captions_are_written_beside_the_images(release, pictures, capsys):
     assert shown.out == ""
     assert "9 tags at 8 px; thresholds: 0.35, characters 0.85" in shown.err
     assert "4 pictures tagged, 0 left as they were, 0 set aside" in shown.err
+    assert shown.err.splitlines()[-1].startswith(f"next: python tools/select_tags.py --from {pictures} -o ")
 
 
 def test_sidecars_of_hydrus_have_namespaces(release, pictures):

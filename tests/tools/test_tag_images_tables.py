@@ -168,6 +168,8 @@ def test_a_dump_writes_sidecars_and_runs_nothing(tmp_path, pictures, capsys):
     assert (pictures / "2.txt").read_text() == "mine, grass, sky\n"
     assert tag("--dump", dump, "--images", pictures, "--format", "json", "-o", tmp_path / "t.json") == 0
     assert len(json.loads((tmp_path / "t.json").read_text())) == 3
+    last_line = f"next: python tools/tag_images.py --dump {dump} --images {pictures} "
+    assert capsys.readouterr().err.splitlines()[-1].startswith(last_line)
 
 
 @pytest.mark.parametrize(
