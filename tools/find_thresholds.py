@@ -98,10 +98,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     dump = predictions.load(options.dump).require_labels()
     test = None if options.judge is None else predictions.load(options.judge).require_labels()
     rows, facts = CHOOSERS[options.per](dump, rule, options)
-    threshold_table.write(options.output, rows)
     facts |= {"rule": options.rule, "per": options.per, "thresholds": len(rows)}
-    if test is not None:
-        facts["judged"] = score_on(test, dump, threshold_table.read(options.output), options)
+    if test is not None:  # first: what cannot be judged is not written
+        facts["judged"] = score_on(test, dump, threshold_table.table(rows), options)
+    threshold_table.write(options.output, rows)
     if options.json:
         print_json(facts)
     else:

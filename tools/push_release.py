@@ -71,10 +71,13 @@ def _print(result: dict[str, Any], options: argparse.Namespace) -> None:
     """Print the files that would be sent, or where they are now, and the next command."""
     if options.dry_run:
         print("\n".join(result["files"]))
-        _say(programs.next_line("push_release", options.release, result["repository"]))
+        flags = ["--private"] * options.private
+        flags += ["--revision", options.revision] if options.revision else []
+        _say(programs.next_line("push_release", options.release, result["repository"], *flags))
     else:
         print(result["url"])
-        _say(programs.next_line("tag_images", result["repository"], "PICTURES"))
+        revision = f"@{options.revision}" if options.revision else ""
+        _say(programs.next_line("tag_images", f"{result['repository']}{revision}", "PICTURES"))
 
 
 def _say(text: str) -> None:

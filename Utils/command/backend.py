@@ -16,7 +16,7 @@ from typing import Any
 from Utils.command import accelerators, programs
 from Utils.command.cli import UserError, suggest
 
-BACKENDS = ("tensorflow", "jax", "torch")
+BACKENDS = ("tensorflow", "jax", "torch")  # the first is the default, whatever a keras.json says
 
 
 # What the C++ parts of TensorFlow and its libraries write when they are loaded, before any log level counts.
@@ -53,7 +53,7 @@ def configure_backend() -> None:
 
     Raises UserError where KERAS_BACKEND is unknown or not installed.
     """
-    backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
+    backend = os.environ.get("KERAS_BACKEND") or BACKENDS[0]
     if backend not in BACKENDS:
         similar = suggest(backend, BACKENDS)
         raise UserError(f"KERAS_BACKEND is {backend!r}{similar}; it may be {', '.join(BACKENDS)}")
@@ -98,15 +98,17 @@ def prepare_backend(libraries: Iterable[str] = ("keras", "tensorflow")) -> None:
     """
     configure_backend()
     quiet = os.environ["TF_CPP_MIN_LOG_LEVEL"] >= "3"
-    backend = os.environ.get("KERAS_BACKEND")
-    silence = without_chatter() if quiet else contextlib.nullcontext(2)
     new = [library for library in libraries if library not in sys.modules]
-    hidden = {*UNUSED} - NEEDED.get(backend or "", set())
+    if not new:
+        return
+    if "keras" in new:  # else the user's ~/.keras/keras.json could name another one, whose modules are hidden
+        os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND") or BACKENDS[0]
+    hidden = {*UNUSED} - NEEDED.get(os.environ.get("KERAS_BACKEND", ""), set())
+    silence = without_chatter() if quiet else contextlib.nullcontext(2)
     with silence as stderr, leaving_at_once(stderr), _hidden(hidden), _without_garbage_collection():
         for library in new:
             importlib.import_module(library)
-    if new:  # modules stay: to look for garbage in them takes a short command a seventh of its time
-        gc.freeze()
+    gc.freeze()  # modules stay: to look for garbage in them takes a short command a seventh of its time
 
 
 @contextlib.contextmanager

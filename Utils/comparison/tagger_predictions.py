@@ -26,7 +26,7 @@ from Utils.serving.onnx_tagger import ServingTagger
 from Utils.tags import tag_list
 
 # Files of a tagger that decide its probabilities; checkpoints and histories of a run do not.
-_DECISIVE = (".onnx", ".data", ".onnx_data", ".safetensors", ".keras", ".json")
+_DECISIVE = (".onnx", ".data", ".onnx_data", ".safetensors", ".keras", ".h5", ".json")
 _CHUNK = 1 << 24  # bytes hashed at a time
 
 
@@ -51,11 +51,15 @@ class Speed:
 
 
 def key_of(tagger: ServingTagger, pictures: str) -> str:
-    """Return the key of a tagger's predictions: a hash of its files, its tags and the pictures' digest."""
-    digest = hashlib.sha256(f"{pictures}\n{tag_list.digest(tagger.tags)}\n{tagger.image_size}\n".encode())
+    """Return the key of a tagger's predictions: a hash of its files, its tags and the pictures' digest.
+
+    Which of the files the model is counts, too: a folder may hold several with the same tags.
+    """
+    facts = (pictures, tag_list.digest(tagger.tags), tagger.image_size, tagger.file)
+    digest = hashlib.sha256("".join(f"{fact}\n" for fact in facts).encode("utf-8", "surrogateescape"))
     for path in sorted(tagger.folder.glob("*")):
         if path.is_file() and path.name.endswith(_DECISIVE):
-            digest.update(f"{path.name}\n{_file_digest(path)}\n".encode())
+            digest.update(f"{path.name}\n{_file_digest(path)}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 

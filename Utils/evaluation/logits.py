@@ -15,4 +15,5 @@ def logit(probabilities: Any) -> np.ndarray:
 
 def sigmoid(logits: Any) -> np.ndarray:
     """Return the probabilities of logits, in their shape and dtype."""
-    return 1 / (1 + np.exp(-logits))
+    with np.errstate(over="ignore"):  # of exp, whose infinity gives the right 0
+        return 1 / (1 + np.exp(-logits))

@@ -41,6 +41,12 @@ def write(path: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     csv_tables.write_frame(path, pd.DataFrame(rows, columns=list(COLUMNS), dtype=object))
 
 
+def table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return rows as `read` returns them once they are written."""
+    frame = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+    return frame.astype({name: np.float64 if name == "threshold" else str for name in COLUMNS})
+
+
 def read(path: Any) -> pd.DataFrame:
     """Read thresholds.csv: a DataFrame of COLUMNS, thresholds float64, the other cells text.
 

@@ -17,6 +17,7 @@ import pandas as pd
 
 from Utils.command.cli import UserError, WorkError
 from Utils.command.machine import num_cores
+from Utils.evaluation.logits import sigmoid
 from Utils.files import hub
 from Utils.files.atomic import AnyPath, read_json
 from Utils.images import codec
@@ -48,6 +49,7 @@ class ServingTagger:
         evidence: what was recognized and by what, in sentences; empty for a Keras model.
         keras_model: the network that ``run`` calls, where Keras runs it.
         parallel_runs: calls of ``run`` that may go on at a time.
+        file: the model's name in the folder, which may hold others; "" where a folder is the model.
     """
 
     def __init__(
@@ -62,8 +64,9 @@ class ServingTagger:
         evidence: tuple[str, ...] = (),
         keras_model: Any = None,
         parallel_runs: int = 1,
+        file: str = "",
     ) -> None:
-        self.parallel_runs = parallel_runs
+        self.parallel_runs, self.file = parallel_runs, file
         self.folder, self.tags, self.image_size = pathlib.Path(folder), tags, image_size
         self.preparation = preparation
         # (content of an image file, list of damages or None) -> (S, S, 3); raises ImageError
@@ -191,6 +194,7 @@ def _of_keras(path: pathlib.Path, keras_tagger: Any) -> ServingTagger:
         keras_tagger.image_size,
         lambda images: predict(images.astype(np.float32)),
         keras_model=keras_tagger.model,
+        file="" if path.is_dir() else path.name,
     )
 
 
@@ -219,6 +223,7 @@ def _tagger(
         described.preparation,
         described.published,
         described.evidence,
+        file=described.model.name,
         **how_run,
     )
 
@@ -273,12 +278,7 @@ def _run(
         outputs = session.run([described.output], {source: batch})[0]
     except Exception as error:  # onnxruntime's errors have no common base class
         raise WorkError(f"{described.model} failed: {_first_line(error)}") from error
-    return _sigmoid(np.asarray(outputs, np.float32)) if described.is_logits else outputs
-
-
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):  # of exp, whose infinity gives the right 0
-        return 1 / (1 + np.exp(-logits))
+    return sigmoid(np.asarray(outputs, np.float32)) if described.is_logits else outputs
 
 
 def _dtype(model: pathlib.Path, source: Any) -> type:

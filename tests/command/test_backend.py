@@ -52,16 +52,17 @@ os.write(2, b"own words\\n")
 @pytest.mark.parametrize(
     ("backend", "start"),
     [
-        ("tensorflow", "import Models"),  # as in a notebook, and in python -m Models
+        ("", "import Models"),  # as in a notebook, and in python -m Models; not what a keras.json says
         ("jax", "from Utils.command import backend; backend.prepare_backend()"),
     ],
 )
-def test_nothing_but_our_own_words_is_printed(backend, start):
+def test_nothing_but_our_own_words_is_printed(backend, start, tmp_path):
+    (tmp_path / "keras.json").write_text('{"backend": "jax"}')
     hidden = {"TF_CPP_MIN_LOG_LEVEL", "CUDA_VISIBLE_DEVICES"}
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
     done = subprocess.run(
         [sys.executable, "-c", USE, start],
-        env=environment | {"KERAS_BACKEND": backend},
+        env=environment | {"KERAS_BACKEND": backend, "KERAS_HOME": str(tmp_path)},
         capture_output=True,
         text=True,
     )

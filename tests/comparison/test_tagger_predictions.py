@@ -1,5 +1,7 @@
 """Keys of predictions change with the model's files, its tags and the pictures; nothing else."""
 
+import shutil
+
 import pytest
 from helpers import small_releases
 
@@ -16,6 +18,15 @@ def test_a_key_is_of_files_tags_and_pictures(tmp_path):
     assert tagger_predictions.key_of(onnx_tagger.open_release(release), "others") != first
     (release / "preprocess.json").write_text('{"channels": "RGB"}')
     assert tagger_predictions.key_of(onnx_tagger.open_release(release), "pictures") != first
+
+
+def test_two_models_of_one_folder_have_two_keys(tmp_path):
+    release = small_releases.make(tmp_path / "a")
+    other = small_releases.make(tmp_path / "b", weights=small_releases.WEIGHTS[::-1])
+    shutil.copy(other / "model.onnx", release / "other.onnx")
+    taggers = [onnx_tagger.open_release(release / name) for name in ("model.onnx", "other.onnx")]
+    assert taggers[0].tags.equals(taggers[1].tags)
+    assert len({tagger_predictions.key_of(tagger, "pictures") for tagger in taggers}) == 2
 
 
 def test_speeds_are_of_what_was_timed():

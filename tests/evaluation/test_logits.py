@@ -16,3 +16,7 @@ def test_both_ends_are_finite_and_keep_their_order():
     assert np.isfinite(values).all()
     assert (np.diff(values) >= 0).all()
     np.testing.assert_allclose(values[-1], -values[0])
+
+
+def test_logits_of_any_size_overflow_without_a_warning():
+    assert logits.sigmoid(np.array([-1000, 1000], np.float32)).tolist() == [0, 1]

@@ -26,6 +26,7 @@ def test_the_nearest_scope_decides(tmp_path):
     ]
     threshold_table.write(tmp_path / "t.csv", rows)
     frame = threshold_table.read(tmp_path / "t.csv")
+    pd.testing.assert_frame_equal(threshold_table.table(rows), frame)
     assert threshold_table.per_tag(frame, TAGS).tolist() == [0.3, 0.5, 0.6, 0.3, 0.3, 0.2]
     assert frame["precision"].tolist() == ["0.5", "", "0.5", "0.5"]
     assert threshold_table.per_tag(frame[:1], TAGS)[[1]].tolist() == [0.5]

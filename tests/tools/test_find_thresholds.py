@@ -230,6 +230,15 @@ def test_thresholds_are_kept(dump, capsys):
     run(dump, "--overwrite", "--rule", "max-f1")
 
 
+def test_what_cannot_be_judged_is_not_written(dump, capsys):
+    foreign = TAGS.assign(tag_id=TAGS["tag_id"] + 100, name=TAGS["name"] + "_2")
+    with predictions.writing(dump.parent / "foreign", foreign) as writer:
+        writer.add(np.full((2, 6), 0.5, np.float32), [1, 2], np.ones((2, 6)))
+    run(dump, "--per", "tag", "--judge", dump.parent / "foreign", code=2)
+    assert "has none of the tags" in capsys.readouterr().err
+    assert not (dump.parent / "thresholds.csv").exists()
+
+
 def test_tags_of_the_judge_are_matched(dump):
     """The other dump may have its tags in another order, and more of them."""
     run(dump, "--per", "tag", "--enough", 0)

@@ -32,10 +32,11 @@ def contents(folder):
 def test_a_release_goes_up_and_comes_back(release, served, monkeypatch, capsys):
     uploads, created, requests = served
     (release / "notes.jpg").write_bytes(b"a picture of the user's")
-    assert push_release.main([str(release), "me/mine", "--dry-run"]) == 0
+    assert push_release.main([str(release), "me/mine", "--private", "--revision", "v2", "--dry-run"]) == 0
     listed, said = capsys.readouterr()
     assert not requests
     assert "notes.jpg" in said
+    assert "me/mine --private --revision v2" in said, "what is next is no less private"
     assert push_release.main([str(release), "me/mine"]) == 2  # without a token
     assert "HF_TOKEN" in capsys.readouterr().err
     monkeypatch.setenv("HF_TOKEN", "write")
