@@ -92,6 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             "without_sidecar": corrections.without_sidecar,
             "unreadable": corrections.unreadable,
         }
+    if corrections.copied:
+        summary["copied"] = corrections.copied
     if options.json:
         print_json(summary)
     else:
@@ -179,6 +181,10 @@ def _text(summary: Mapping[str, Any]) -> str:
     if summary["unknown_posts"]:
         first = ", ".join(map(str, summary["unknown_posts"][:5]))
         lines.append(f"{len(summary['unknown_posts']):,} posts are not there: {first}")
+    if copied := summary.get("copied"):
+        lines.append(
+            f"{len(copied):,} files hold no posts and are copied as they are: {join_names(copied, 3)}"
+        )
     if summary.get("without_sidecar"):
         names = join_names(summary["without_sidecar"], 3)
         lines.append(f"{len(summary['without_sidecar']):,} pictures have no sidecar to correct: {names}")

@@ -377,7 +377,8 @@ def _predict_place(
                 f"none of the {len(paths)} images in {place} can be read; the first: {rejected[0][1:]}"
             )
         csv_tables.write_rows(writer.folder / "images.csv", ("post_id", "path"), rows)
-        csv_tables.write_rows(writer.folder / "rejected.csv", image_folder.REJECTED_COLUMNS, rejected)
+        listed = [*rejected, *image_folder.unreadable_rows(place)]
+        csv_tables.write_rows(writer.folder / "rejected.csv", image_folder.REJECTED_COLUMNS, listed)
     for _, name, reason in rejected:
         _say(f"left out: {name}: {reason}")
     for sentence in remarks.sentences("predicted"):

@@ -88,20 +88,33 @@ class Trial:
         flags = {word.split("=")[0].replace("_", "-") for word in [*words, *train_flags]}
         words += [] if "--tracker" in flags else ["--tracker=none"]
         self.words = [*words, *train_flags, f"--dataset={options.dataset}", f"--run-dir={self.folder}"]
-        self.epochs = command_line.parse(self.words)[1].recipe.epochs
+        self.recipe = command_line.parse(self.words)[1].recipe
         self.error: str | None = None
 
     @property
+    def history(self) -> History:
+        """The run's history so far."""
+        return History(self.folder / "history.csv")
+
+    @property
     def rows(self) -> list[dict[str, Any]]:
-        """The rows of the run's history so far."""
-        return History(self.folder / "history.csv").rows
+        """The rows of the history."""
+        return self.history.rows
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the run has its last model, after all epochs or an early end."""
+        history, recipe = self.history, self.recipe
+        is_enough = len(history.rows) >= recipe.epochs
+        is_enough = is_enough or history.has_ended_early(recipe.best_by, recipe.early_stopping)
+        return is_enough and (self.folder / RUN_MODELS["last"]).is_file()
 
     @property
     def state(self) -> str:
         """failed, done, stopped or waiting."""
         if self.error:
             return "failed"
-        if (self.folder / RUN_MODELS["last"]).is_file() and len(self.rows) >= self.epochs:
+        if self.has_ended:
             return "done"
         return "stopped" if (self.folder / RECIPE_FILE).is_file() else "waiting"
 

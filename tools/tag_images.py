@@ -367,8 +367,11 @@ def _settings(
 ) -> dict[str, Any]:
     """Return the settings that decide the records of a table: a run continues only under the same."""
     digest = hashlib.sha256(selector.thresholds.tobytes() + selector.allowed.tobytes()).hexdigest()
+    model = options.dump or tagger.folder
+    if isinstance(tagger, onnx_tagger.ServingTagger) and pathlib.Path(options.model).is_file():
+        model = tagger.folder / tagger.file  # one of several in a folder
     return {
-        "model": str((options.dump or tagger.folder).resolve()),
+        "model": str(model.resolve()),
         "tags": tag_list.digest(tagger.tags),
         "chosen": digest,
         "limits": [options.mcut, options.max_tags],

@@ -26,6 +26,7 @@ from Utils.files.archive_scan import (
     SCHEMA,
     TAR,
     TAR_OF_JSON,
+    ZIP,
     ArchiveError,
     index_archive,
     json_path,
@@ -184,8 +185,13 @@ class ArchiveIndex:
         return np.lexsort((offsets, archives)) if (kinds == PARQUET).any() else None
 
     def stamp(self, row: int) -> tuple[int, int]:
-        """Return two numbers that change with a member: its size, and a checksum or its place."""
+        """Return two numbers that change with a member: its size, and a checksum with its place.
+
+        A zip has one of its content; elsewhere a member changes with the archive, as a file with its time.
+        """
         offset, size, _, _, check = self._place(row)
+        if self._value("kind", row) != ZIP:
+            check = key_of(open_archives.reader(self.archive_path(self._value("archive", row))).stamp)
         return size, (check << 32) ^ offset
 
     def archive_path(self, number: int) -> str:

@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import pathlib
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -14,16 +15,17 @@ import pyarrow.parquet as pq
 
 from Utils.command.cli import UserError
 from Utils.data.danbooru_fields import FieldError
-from Utils.data.sources import danbooru_post, json_lines, source_files
-from Utils.files import compressed, damage, json_format
+from Utils.data.sources import danbooru_post, json_lines, parquet_files
+from Utils.files import compressed, damage, json_format, parquet_members
 from Utils.files.atomic import replacing
 from Utils.files.outputs import FolderKind, replacing_folder
+from Utils.files.ranges import RangeReader
 from Utils.images import image_folder
 from Utils.labels import record_edits
 from Utils.labels.corrected_sidecars import Corrections, Verdicts
 
 COPIES = FolderKind("a folder of corrected copies", ())
-_ROWS = 8192  # of a Parquet file at a time
+_ROWS, _BATCH_BYTES = 8192, 1 << 26  # of a Parquet file at a time
 _LINES_LOOKED_AT = 11  # for a record in a line of its own
 
 
@@ -37,9 +39,12 @@ class _Corrector:
             self._of_post.setdefault(post, {})[name] = has_tag
         self.corrections = Corrections()
 
-    def edited(self, record: Any, key: str = "") -> Any:
-        """Return a record with the verdicts on its post; the same object where nothing changes."""
-        for post in self._posts_of(record, key):
+    def edited(self, record: Any, key: str = "", member: str = "") -> Any:
+        """Return a record with the verdicts on its post; the same object where nothing changes.
+
+        ``key`` is that of a record among others, ``member`` the path in its place of a picture that it holds.
+        """
+        for post in self._posts_of(record, key, member):
             of_tag = self._of_post.get(post)
             if of_tag is None:
                 continue
@@ -54,27 +59,29 @@ class _Corrector:
                 return record_edits.edit(record, add, remove)
         return record
 
-    def _posts_of(self, record: Any, key: str) -> list[int]:
+    def _posts_of(self, record: Any, key: str, member: str) -> list[int]:
         """Return the ids that a record's post may have: its own, or those that its file's name gives."""
         try:
-            post = danbooru_post.parse_post(record, name=key, folder=self._folder)
+            folder = "" if member else self._folder
+            post = danbooru_post.parse_post(record, name=key or member, folder=folder)
         except FieldError:
             return []
         if post.post_id >= 0:
             return [post.post_id]
-        return [image_folder.post_id(post.name), image_folder.path_id(post.name)]
+        name = member or post.name
+        return [image_folder.post_id(name), image_folder.path_id(name)]
 
 
 def correct_json(
-    source: pathlib.Path, target: pathlib.Path, verdicts: Verdicts, folder: str = ""
+    source: pathlib.Path, target: pathlib.Path, verdicts: Verdicts, relative: str = ""
 ) -> Corrections:
     """Write a corrected copy of a file of posts as JSON; lines and formats stay as they are.
 
-    Names of files in it are relative to ``folder`` of their place. A copy whose name ends in ``.gz`` is
-    compressed. Raises UserError where the file holds no posts.
+    ``relative`` is its path in its place, to whose folder names of files in it are relative. A copy that is
+    called ``.gz`` is compressed. Raises UserError where the file holds no posts.
     """
-    corrector = _Corrector(verdicts, folder)
-    if next(json_lines.read_records(source), None) is None:
+    corrector = _Corrector(verdicts, relative.rpartition("/")[0])
+    if not json_lines.holds_posts(source):
         raise UserError(f"{source} holds no posts as JSON")
     with compressed.opened(source) as stream, replacing(target) as temporary:
         texts = io.TextIOWrapper(stream, encoding="utf-8", newline="")  # pyright: ignore[reportArgumentType]
@@ -146,24 +153,37 @@ def _is_post(key: str, value: Any) -> bool:
 
 
 def correct_parquet(
-    source: pathlib.Path, target: pathlib.Path, verdicts: Verdicts, folder: str = ""
+    source: pathlib.Path, target: pathlib.Path, verdicts: Verdicts, relative: str = ""
 ) -> Corrections:
     """Write a corrected copy of a Parquet file of posts: same columns, types, row order and compression.
 
-    Names of files in it are relative to ``folder`` of their place.
+    ``relative`` is its path in its place, "" for the place itself: pictures in its rows are named by it, as
+    `read_parquet` names them, and names of files are relative to its folder.
     """
-    corrector = _Corrector(verdicts, folder)
+    corrector = _Corrector(verdicts, relative.rpartition("/")[0])
     with damage.named(source, "is damaged or no Parquet file"), pq.ParquetFile(source) as parquet:
-        schema = parquet.schema_arrow
-        danbooru_post.select_fields(schema.names, str(source))
-        compression = _compression(parquet)
-        with (
-            replacing(target) as temporary,
-            pq.ParquetWriter(temporary, schema, compression=compression) as writer,
-        ):
-            for batch in parquet.iter_batches(_ROWS):
-                writer.write_batch(_corrected_batch(batch, corrector))
+        schema, reader = parquet.schema_arrow, RangeReader(str(source))
+        pictures = parquet_members.image_column(reader)
+        fields = parquet_files.fields_of_posts(schema.names, pictures, source)
+        members = (image_folder.join(relative, member.name) for member in parquet_members.scan(reader))
+        names = members if pictures else itertools.repeat("")
+        how = {"compression": _compression(parquet), "use_dictionary": _with_dictionary(schema, pictures)}
+        with replacing(target) as temporary, pq.ParquetWriter(temporary, schema, **how) as writer:
+            for batch in parquet.iter_batches(_rows_at_once(parquet)):
+                writer.write_batch(_corrected_batch(batch, fields, names, corrector))
     return corrector.corrections
+
+
+def _rows_at_once(parquet: pq.ParquetFile) -> int:
+    """Return how many rows are held in memory: fewer where they hold pictures."""
+    metadata = parquet.metadata
+    size = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
+    return max(1, min(_ROWS, _BATCH_BYTES * metadata.num_rows // max(1, size)))
+
+
+def _with_dictionary(schema: pa.Schema, pictures: str | None) -> Any:
+    """Return the columns that are written with a dictionary; pictures, which all differ, without."""
+    return True if pictures is None else [name for name in schema.names if name != pictures]
 
 
 def _compression(parquet: pq.ParquetFile) -> str:
@@ -172,21 +192,27 @@ def _compression(parquet: pq.ParquetFile) -> str:
     return "NONE" if name == "UNCOMPRESSED" else name
 
 
-def _corrected_batch(batch: pa.RecordBatch, corrector: _Corrector) -> pa.RecordBatch:
-    names = danbooru_post.select_fields(batch.schema.names, "the table")
-    columns = {name: batch.column(name).to_pylist() for name in names}
-    before = [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-    after = [corrector.edited(record) for record in before]
+def _corrected_batch(
+    batch: pa.RecordBatch, fields: Sequence[str], names: Iterator[str], corrector: _Corrector
+) -> pa.RecordBatch:
+    """Return a batch with the records in ``fields`` corrected; names: of the pictures in the rows, or ""."""
+    columns = [batch.column(name).to_pylist() for name in fields]
+    before = [dict(zip(fields, values, strict=True)) for values in zip(*columns, strict=True)]
+    after = [corrector.edited(record, member=next(names)) for record in before]
     if all(new is old for new, old in zip(after, before, strict=True)):
         return batch
     arrays = [
-        pa.array([record[field.name] for record in after], field.type) if field.name in names else column
+        pa.array([record[field.name] for record in after], field.type) if field.name in fields else column
         for field, column in zip(batch.schema, batch.columns, strict=True)
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=batch.schema)
 
 
 Writer = Callable[[pathlib.Path, pathlib.Path, Verdicts, str], Corrections]
+_HOLD_POSTS: dict[Writer, Callable[[pathlib.Path], bool]] = {
+    correct_json: json_lines.holds_posts,
+    correct_parquet: parquet_files.holds_posts,
+}
 
 
 def correct_files(
@@ -202,6 +228,11 @@ def correct_files(
         sources: files below ``root``, or that file itself.
         root: what the user named.
         output: the file, or the folder, to write; a folder is there when all its files are.
+        verdicts: of all posts.
+        write: `correct_json` or `correct_parquet`. Files of a folder that hold no posts, which the sources
+            pass by, too, are copied as they are.
+
+    Raises UserError where no file holds posts.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     total = Corrections()
@@ -209,9 +240,16 @@ def correct_files(
         for source in sources:
             target = place if source == root else place / source.relative_to(root)
             target.parent.mkdir(parents=True, exist_ok=True)
-            part = write(source, target, verdicts, source_files.folder_of(source, root))
+            if len(sources) > 1 and not _HOLD_POSTS[write](source):
+                shutil.copyfile(source, target)
+                total.copied.append(source.name)
+                continue
+            relative = "" if source == root else source.relative_to(root).as_posix()
+            part = write(source, target, verdicts, relative)
             total.added += part.added
             total.removed += part.removed
             total.changed += part.changed
             total.posts |= part.posts
+        if len(total.copied) == len(sources):
+            raise UserError(f"none of the {len(sources)} files of {root} holds posts")
     return total

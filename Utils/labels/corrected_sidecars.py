@@ -38,6 +38,7 @@ class Corrections:
     unreadable: dict[str, str] = dataclasses.field(default_factory=dict)  # sidecar -> reason
     posts: set[int] = dataclasses.field(default_factory=set)  # those that were there
     without_sidecar: list[str] = dataclasses.field(default_factory=list)  # pictures
+    copied: list[str] = dataclasses.field(default_factory=list)  # files of a folder that hold no posts
 
 
 @dataclasses.dataclass(frozen=True)

@@ -64,6 +64,7 @@ def find(
     Raises UserError where nothing is there to tag.
     """
     folders: dict[str, Folder] = {}
+    parents: dict[Any, Folder] = {}  # of single pictures: a folder is listed once, however many are named
     rejected: Rejected = []
     census = image_folder.Census()
     for path in paths:
@@ -76,9 +77,11 @@ def find(
             similar = "" if is_remote(actual) else suggest_beside(pathlib.Path(actual))
             raise UserError(f"there is no picture and no folder {path}{similar}")
         elif _is_picture(path, with_films):
-            place = places.open_place(actual.parent)
-            names = set() if place.folder_path("") is None else _file_names(actual.parent)
-            parts = [Folder(place, "", {actual.name: None}, names)]
+            if actual.parent not in parents:
+                place = places.open_place(actual.parent)
+                names = set() if place.folder_path("") is None else _file_names(actual.parent)
+                parents[actual.parent] = Folder(place, "", {}, names)
+            parts = [parents[actual.parent]._replace(images={actual.name: None})]
         else:
             rejected.append((path, f"not named as a picture, {' '.join(formats.SUFFIXES)}, nor one"))
             continue

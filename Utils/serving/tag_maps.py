@@ -17,6 +17,7 @@ import numpy as np
 
 from Utils.command.cli import UserError
 from Utils.command.text import printable
+from Utils.evaluation.logits import logit
 from Utils.files.atomic import write_json
 from Utils.files.outputs import FolderKind
 from Utils.images import codec
@@ -80,16 +81,11 @@ def occlusion(
             batch = np.repeat(picture[None], len(chunk), axis=0)
             for hidden, ((top, low), (left, right)) in zip(batch, chunk, strict=True):
                 hidden[top:low, left:right] = color
-            log_odds.append(_log_odds(tagger.probabilities(batch)[:, columns]))
-        whole = _log_odds(tagger.probabilities(picture[None])[:, columns])
-        return (whole - np.concatenate(log_odds)).T.reshape(-1, grid, grid)
+            log_odds.append(logit(tagger.probabilities(batch)[:, columns]))
+        whole = logit(tagger.probabilities(picture[None])[:, columns])
+        return (whole - np.concatenate(log_odds)).T.reshape(-1, grid, grid).astype(np.float32)
 
     return maps
-
-
-def _log_odds(probabilities: np.ndarray) -> np.ndarray:
-    p = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
-    return np.log(p / (1 - p)).astype(np.float32)
 
 
 # Peaks

@@ -58,6 +58,10 @@ class History:
             return 0
         return len(values) - 1 - max(range(len(values)), key=values.__getitem__)
 
+    def has_ended_early(self, best_by: str, patience: int, rows: Iterable[Mapping[str, Any]] = ()) -> bool:
+        """Whether a score got no better for ``patience`` epochs, 0: never. ``rows`` are later ones."""
+        return 0 < patience <= self.epochs_since_best(*selected_by(best_by), rows)
+
     def _values(self, column: str, sign: int, rows: Iterable[Mapping[str, Any]] = ()) -> list[float]:
         """Return ``sign`` times the numbers of a column, -inf for NaN."""
         rows = [*self.rows, *rows]
@@ -71,6 +75,11 @@ class History:
         names = [*(name for name in columns if name not in LAST), *(name for name in LAST if name in columns)]
         rows = ([_text(row.get(name, "")) for name in names] for row in self.rows)
         csv_tables.write_rows(self.path, names, rows)
+
+
+def selected_by(best_by: str) -> tuple[str, bool]:
+    """Return the column that ``Recipe.best_by`` names, and whether its lowest value is the best."""
+    return f"val_{best_by}", best_by == "loss"
 
 
 def best_row(rows: Sequence[Mapping[str, Any]], column: str, lowest: bool) -> Mapping[str, Any] | None:

@@ -80,7 +80,7 @@ class TrainingLoop(keras.callbacks.Callback):
         self.export, self.trackers, self.measured = export, trackers, measured
         self.epochs = self.recipe.epochs
         # The column of the history that decides which model is the best, and whether its lowest value does.
-        self.selected_by = f"val_{self.recipe.best_by}", self.recipe.best_by == "loss"
+        self.selected_by = history.selected_by(self.recipe.best_by)
         self.steps_per_epoch: int = experiment.facts["steps_per_epoch"]
         self.batch_size: int = experiment.facts["batch_size"]
         self.total_steps = self.epochs * self.steps_per_epoch
@@ -351,8 +351,7 @@ class TrainingLoop(keras.callbacks.Callback):
 
     def _ended_early(self, *rows: dict[str, Any]) -> bool:
         """Whether the score, with that of ``rows`` to come, got no better for as long as the recipe waits."""
-        patience = self.recipe.early_stopping
-        return 0 < patience <= self.run.history.epochs_since_best(*self.selected_by, rows)
+        return self.run.history.has_ended_early(self.recipe.best_by, self.recipe.early_stopping, rows)
 
     def _row(self, epoch: int, loss: float) -> dict[str, Any]:
         step = (epoch + 1) * self.steps_per_epoch

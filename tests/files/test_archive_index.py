@@ -91,6 +91,24 @@ def test_an_exchanged_tar_gives_an_error_and_no_other_picture(archives):
         index.read(0, MOST)
 
 
+@pytest.mark.reliability(
+    "An archive of pictures is exchanged for another with the same names and sizes",
+    "its pictures are looked at again: caches of fingerprints, checks and predictions do not hold them",
+)
+def test_the_stamp_of_a_member_changes_with_its_content(archives):
+    def stamps():
+        index = archive_index.build(archives, ["x.tar", "y.zip", "z.parquet"])
+        assert index.part([4]).stamp(0) == index.stamp(4)
+        return [index.stamp(row) for row in range(len(index))]
+
+    before, others = stamps(), {name: data[:-1] + b"!" for name, data in FILES.items()}
+    assert before == stamps()
+    assert len(set(before)) == len(before)
+    for write, name in ((write_tar, "x.tar"), (write_zip, "y.zip"), (write_parquet, "z.parquet")):
+        os.utime(write(archives / name, others), ns=(1, 1))
+    assert not set(before) & set(stamps())
+
+
 def write_json(path, change=lambda files: files):
     with tarfile.open(path) as archive:
         files = {m.name: {"offset": m.offset_data, "size": m.size} for m in archive}

@@ -81,6 +81,28 @@ def test_parquet_keeps_schema_rows_and_other_columns(tmp_path):
     assert (done.added, done.removed, done.changed) == (1, 1, ["5"])
 
 
+@pytest.mark.parametrize("column", ["image", "jpg"])
+def test_pictures_in_rows_are_known_by_their_place(tmp_path, column):
+    """Hugging Face's shards without ids, in two of which pictures have the same names, or none."""
+    (tmp_path / "p").mkdir()
+    for shard in ("a", "b"):
+        rows = [{"bytes": bytes([255, 216]) * 40, "path": path} for path in ("x.jpg", None, "8.jpg")]
+        table = pa.table({column: rows, "text": ["hat, solo"] * 3})
+        pq.write_table(table, tmp_path / "p" / f"{shard}.parquet", row_group_size=2)
+    files, write = sorted((tmp_path / "p").iterdir()), corrected_files.correct_parquet
+    names = ("b.parquet/x.jpg", "b.parquet/row-1", "a.parquet/8.jpg")
+    verdicts = {(image_folder.path_id(name), 1): ("hat", False) for name in names}
+    done = corrected_files.correct_files(files, tmp_path / "p", tmp_path / "new", verdicts, write)
+    texts = [pq.read_table(tmp_path / "new" / file.name)["text"].to_pylist() for file in files]
+    assert texts == [["hat, solo", "hat, solo", "solo"], ["solo", "solo", "hat, solo"]]
+    assert len(done.posts) == 3
+    old, new = (pq.read_table(folder / "a.parquet") for folder in (tmp_path / "p", tmp_path / "new"))
+    assert old.drop_columns("text").equals(new.drop_columns("text"))
+    (file, *_), place = files, tmp_path / "one.parquet"
+    one = {(image_folder.path_id("x.jpg"), 1): ("hat", False)}
+    assert corrected_files.correct_files([file], file, place, one, write).removed == 1
+
+
 def test_folders_are_copied_file_by_file(tmp_path):
     root = tmp_path / "posts"
     (root / "deep").mkdir(parents=True)
@@ -93,6 +115,18 @@ def test_folders_are_copied_file_by_file(tmp_path):
     assert json.loads((tmp_path / "new" / "a.jsonl").read_text())["tag_string"] == "solo long_hair"
     assert (tmp_path / "new" / "deep" / "b.jsonl").read_bytes() == (root / "deep" / "b.jsonl").read_bytes()
     assert done.posts == {5, 6}
+    assert done.copied == []
+    (root / "notes.json").write_text('{"info": 3}')
+    files = json_lines.find_files(root)
+    done = corrected_files.correct_files(
+        files, root, tmp_path / "more", VERDICTS, corrected_files.correct_json
+    )
+    with pytest.raises(UserError, match="none of the 2 files"):
+        corrected_files.correct_files(
+            [root / "notes.json"] * 2, root, tmp_path / "none", VERDICTS, corrected_files.correct_json
+        )
+    assert (done.copied, (tmp_path / "more" / "notes.json").read_text()) == (["notes.json"], '{"info": 3}')
+    assert (tmp_path / "more" / "a.jsonl").read_bytes() == (tmp_path / "new" / "a.jsonl").read_bytes()
     (root / "z.jsonl").write_text('{"id": 1')
     files = json_lines.find_files(root)
     with pytest.raises((UserError, WorkError), match=r"z\.jsonl"):

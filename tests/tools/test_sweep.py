@@ -104,6 +104,13 @@ def test_a_sweep_goes_on_where_it_was(grid, stub, tmp_path, capsys):
     assert len(calls(tmp_path)) == 9, "a run that was stopped goes on"
 
 
+def test_a_run_that_ended_early_is_done(grid, stub, tmp_path):
+    for patience, state in (("1", "done"), ("2", "stopped")):
+        go(grid, tmp_path, "--runs", "1", "--", "--epochs=9", f"--early-stopping={patience}")
+        assert [row["state"] for row in results(tmp_path)] == [state], patience
+    assert len(calls(tmp_path)) == 2
+
+
 def test_settings_that_train_refuses_are_not_failed_runs(grid, stub, tmp_path, capsys):
     """Such as a folder in which the training of a sweep that was killed goes on."""
     (tmp_path / "stub.py").write_text("import sys\nprint('error: not now,', sys.argv[-2])\nsys.exit(2)")

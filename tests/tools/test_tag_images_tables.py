@@ -76,6 +76,9 @@ def test_an_interrupted_table_is_continued(release, pictures, monkeypatch, capsy
     monkeypatch.setattr(onnx_tagger.ServingTagger, "probabilities", real)
     assert tag(*words, output, "--threshold", "0.9") == 2
     assert f"remove {journal}" in capsys.readouterr().err
+    other = shutil.copy(release / "model.onnx", release / "other.onnx")
+    assert tag(other, *words[1:], output) == 2, "another model of the same folder"
+    other.unlink()
     with tag_table.Journal(pictures.parent / "both.json", {}):
         assert tag(*words, pictures.parent / "both.json") == 2
         assert "another process writes" in capsys.readouterr().err

@@ -263,7 +263,7 @@ def _metadata(folder: _Folder) -> Detected | None:
 def _holds_posts(path: pathlib.Path) -> bool:
     """Whether the first record of a JSON file is a post; a damaged file may be one, its reader names it."""
     try:
-        return not json_lines.is_index(path) and next(json_lines.read_records(path), None) is not None
+        return not json_lines.is_index(path) and json_lines.holds_posts(path)
     except (UserError, WorkError):
         return True
 

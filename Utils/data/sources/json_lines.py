@@ -86,6 +86,11 @@ def read_records(file: pathlib.Path) -> Iterator[Record]:
         yield place, key, value
 
 
+def holds_posts(file: pathlib.Path) -> bool:
+    """Whether a file is of posts, by its first record; WorkError where it cannot be read."""
+    return next(read_records(file), None) is not None
+
+
 def read_values(
     file: pathlib.Path,
     is_record: Callable[[dict[str, Any]], bool],

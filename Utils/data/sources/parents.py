@@ -13,6 +13,7 @@ from Utils.files import parquet_files as files
 from Utils.files.atomic import AnyPath
 from Utils.files.csv_stream import CsvStream
 
+_PARENT_COLUMNS = ("id", "parent_id")
 _HAS_PARENT = "typeof(image_id) = 'integer' AND typeof(parent_id) = 'integer'"
 
 
@@ -51,7 +52,11 @@ def _parent_in(record: dict[str, Any]) -> Any:
 
 
 def _of_parquet(path: pathlib.Path) -> Iterable[tuple[int, int]]:
-    for file in parquet_files.find_files(path):
+    all_files = parquet_files.find_files(path)
+    for file in all_files:
+        has_parents = {*_PARENT_COLUMNS} <= {*parquet_files.column_names(file)}
+        if len(all_files) > 1 and not (has_parents or parquet_files.holds_posts(file)):
+            continue  # as an index of pictures is, which the source passes by, too
         batches = files.batches(
             file, "posts (.parquet)", functools.partial(_id_columns, file), 1 << 16, WorkError
         )
@@ -64,14 +69,14 @@ def _of_parquet(path: pathlib.Path) -> Iterable[tuple[int, int]]:
 def _of_tables(path: pathlib.Path) -> Iterable[tuple[int, int]]:
     for file in post_tables.find_files(path)[0]:
         table = CsvStream(file)
-        table.require(("id", "parent_id"))
-        yield from _parse(cells for _, cells in table.rows(("id", "parent_id")) if cells is not None)
+        table.require(_PARENT_COLUMNS)
+        yield from _parse(cells for _, cells in table.rows(_PARENT_COLUMNS) if cells is not None)
 
 
 def _id_columns(file: pathlib.Path, names: list[str]) -> list[str]:
-    if not {"id", "parent_id"} <= set(names):
+    if not {*_PARENT_COLUMNS} <= {*names}:
         raise UserError(f"{file} needs the columns id and parent_id; it has {', '.join(names)}")
-    return ["id", "parent_id"]
+    return list(_PARENT_COLUMNS)
 
 
 def _parse(rows: Iterable[Sequence[Any]]) -> Iterator[tuple[int, int]]:

@@ -38,7 +38,7 @@ def read_parquet(path: AnyPath, images: Place | AnyPath | None = None) -> Source
     files = _readable(all_files)
     unreadable = [file.name for file in all_files if file not in files]
     sorter.note_files(unreadable, "cannot be read and are set aside, with their posts")
-    posts = [file for file in files if len(files) == 1 or _is_of_posts(file)] or files[:1]
+    posts = [file for file in files if len(files) == 1 or holds_posts(file)] or files[:1]
     for file in posts:
         relative = "" if file == path else file.relative_to(path).as_posix()
         _add_posts(sorter, file, relative, source_files.folder_of(file, path))
@@ -68,7 +68,13 @@ def find_files(path: pathlib.Path) -> list[pathlib.Path]:
     return source_files.find_files(path, (".parquet",), "a Parquet file")
 
 
-def _is_of_posts(file: pathlib.Path) -> bool:
+def column_names(file: pathlib.Path) -> list[str]:
+    """Return the names of a file's columns; WorkError where it cannot be read."""
+    return _schema(file).names
+
+
+def holds_posts(file: pathlib.Path) -> bool:
+    """Whether one of several files is of posts, by its columns; WorkError where it cannot be read."""
     names = _schema(file).names
     return danbooru_post.is_post(dict.fromkeys(names)) or _picture_column(file) is not None
 
@@ -95,14 +101,20 @@ def _picture_column(file: pathlib.Path) -> str | None:
         raise WorkError(f"{file} {parquet_files.FAULT}: {error}") from error
 
 
+def fields_of_posts(names: Sequence[str], pictures: str | None, file: pathlib.Path) -> list[str]:
+    """Return the columns that say something of a post, never the ``pictures``; UserError where some lack.
+
+    A column of pictures, whatever its name, says which file each post has.
+    """
+    others = [name for name in names if not pictures or name not in ("image", pictures)]
+    fields = danbooru_post.select_fields([*others, *(["image"] if pictures else [])], str(file))
+    return [name for name in fields if not (name == "image" and pictures)]
+
+
 def _columns(schema: pa.Schema, pictures: str | None, file: pathlib.Path) -> list[str]:
-    """Return the columns to read; of objects only the part that says something, never the pictures."""
+    """Return the columns to read; of objects only the part that says something."""
     columns = []
-    names: list[str] = [name for name in schema.names if not pictures or name not in ("image", pictures)]
-    # A column of pictures, whatever its name, says which file each post has.
-    for name in danbooru_post.select_fields([*names, *(["image"] if pictures else [])], str(file)):
-        if name == "image" and pictures:
-            continue
+    for name in fields_of_posts(schema.names, pictures, file):
         kind, leaf = schema.field(name).type, _LEAVES.get(name)
         if leaf is None or not (pa.types.is_struct(kind) or parquet_members.is_bytes(kind)):
             columns.append(name)

@@ -19,6 +19,8 @@ def test_parents_of_exports_are_post_ids_in_any_spelling(tmp_path):
     frame = pd.DataFrame({"id": [1, 2, 3], "parent_id": [None, 1, 1]})
     frame.to_parquet(tmp_path / "posts.parquet")
     assert read_parents("parquet", tmp_path / "posts.parquet") == {2: 1, 3: 1}
+    pd.DataFrame({"archive": [1]}).to_parquet(tmp_path / "pictures.index.parquet")
+    assert read_parents("parquet", tmp_path) == {2: 1, 3: 1}
     (tmp_path / "e621.jsonl").write_text('{"id": 5, "tags": {}, "relationships": {"parent_id": 4}}\n')
     assert read_parents("jsonl", tmp_path / "e621.jsonl") == {5: 4}
     (tmp_path / "posts.csv").write_text("id,parent_id,tag_string\n1,,a\n2,1,a\n3,1,a\n")
