@@ -183,9 +183,10 @@ def with_thresholds(tags: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     """Return a tag list with the column ``best_threshold``, from a thresholds.csv.
 
     A tag without a threshold gets the median of its category, else of all tags, because programs that read
-    the column expect a number in every row. Raises UserError where no tag has one.
+    the column expect a number in every row, from 0 to 1; where every image has a tag, find_thresholds.py puts
+    the float below 0. Raises UserError where no tag has one.
     """
-    thresholds = pd.Series(threshold_table.per_tag(table, tags), index=tags.index)
+    thresholds = pd.Series(threshold_table.per_tag(table, tags), index=tags.index).clip(0, 1)
     if thresholds.isna().all():
         raise UserError("the thresholds are of other tags: none of the released ones is in the table")
     of_category = thresholds.groupby(tags["category"]).transform("median")

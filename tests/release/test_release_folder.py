@@ -42,6 +42,8 @@ def test_thresholds_fill_every_row():
     assert thresholds["1girl"] == 0.4  # the median of its category
     assert thresholds["sensitive"] == 0.5
     assert thresholds["reimu"] == 0.4  # the median of all, since its category has none
+    below = release_folder.with_thresholds(TAGS, table.assign(threshold=[-6e-8, 0.2, 1.0]))
+    assert below["best_threshold"].between(0, 1).all(), "as verify_release.py wants it"
     with pytest.raises(UserError, match="none of the released"):
         release_folder.with_thresholds(TAGS, table.assign(tag_id=["77", "78", "79"]))
 
