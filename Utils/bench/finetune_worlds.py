@@ -9,12 +9,12 @@ in .txt and .caption, with spaces and commas.
 import contextlib
 import csv
 import dataclasses
+import itertools
 import pathlib
 import shutil
 import sqlite3
 import subprocess
 import sys
-from typing import Any
 
 import cv2
 import numpy as np
@@ -28,7 +28,8 @@ from Utils.tags import captions, sidecars
 SIDE = 72  # of pictures; models see 64
 BOORU_POSTS = 8600
 BASE_POSTS, OWN_POSTS, TEST_POSTS = 3600, 3400, 1000
-MOST_NEW = 60  # tags that the base of a booru lacks; that of emoji lacks half of its tags
+MOST_NEW = 60  # tags that the base of a booru lacks
+HALF_OF_EMOJI = 137  # likewise of emoji: half of the tags of the packages that make_emoji.py names
 MIN_IMAGES = 30  # of the base's posts with a tag
 STYLES, EMOJI = ("faces", "scenes"), "emoji"
 BASE_VENDORS, OWN_VENDOR = ("apple", "google", "noto-v1"), "twitter"
@@ -65,12 +66,15 @@ class World:
         first = sum(self.parts[:part])
         return np.arange(first, first + self.parts[part])
 
+    def tagged(self, posts: np.ndarray, num_new: int) -> np.ndarray:
+        """Return those of the pictures that have one of the tags of a dataset with so many new tags."""
+        return posts[self.labels[np.ix_(posts, self.columns(num_new))].any(axis=1)]
+
     def own_posts(self, size: int, num_new: int, seed: int) -> np.ndarray:
         """Return the positions of ``size`` own pictures that have a tag, drawn by ``seed``."""
-        own = self.posts(1)
-        own = own[self.labels[np.ix_(own, self.columns(num_new))].any(axis=1)]
+        own = self.tagged(self.posts(1), num_new)
         if len(own) < size:
-            raise UserError(f"this world has {len(own)} own pictures; got {size}")
+            raise UserError(f"this world has {len(own)} own pictures with a tag; got {size}")
         return np.random.default_rng([seed, 2]).permutation(own)[:size]
 
     def write_pictures(self, folder: pathlib.Path, posts: np.ndarray, columns: np.ndarray) -> None:
@@ -106,13 +110,14 @@ def load(folder: pathlib.Path, name: str, emoji: pathlib.Path | None = None) -> 
         arrays = _read_emoji(emoji) if name == EMOJI and emoji else _draw(folder / "booru", name)
         with atomic.replacing(file) as beside:
             np.savez(beside, **arrays)  # pyright: ignore[reportArgumentType]  its stub takes "allow_pickle" only
-    with np.load(file, allow_pickle=True) as stored:
-        arrays: dict[str, Any] = {key: stored[key] for key in stored.files}
-    num_tags = len(arrays["names"])
-    most = num_tags // 2 if name == EMOJI else MOST_NEW
-    new = np.random.default_rng([0, 1]).permutation(num_tags)[:most]
-    base, own, test = arrays.pop("parts").tolist()
-    return World(**{**arrays, "jpegs": arrays["jpegs"].tolist()}, parts=(base, own, test), new=new)
+    with np.load(file) as stored:
+        data, ends = stored["jpegs"].tobytes(), [0, *stored["ends"].tolist()]
+        names, labels, true, parts = (stored[key] for key in ("names", "labels", "true", "parts"))
+    jpegs = [data[begin:end] for begin, end in itertools.pairwise(ends)]
+    most = HALF_OF_EMOJI if name == EMOJI else MOST_NEW
+    new = np.random.default_rng([0, 1]).permutation(len(names))[:most]
+    base, own, test = parts.tolist()
+    return World(jpegs, labels, true, names, (base, own, test), new)
 
 
 def _draw(booru: pathlib.Path, style: str) -> dict[str, np.ndarray]:
@@ -179,6 +184,7 @@ def _arrays(
     often = (matrices[0][: parts[0]].sum(axis=0) >= MIN_IMAGES) & plain
     parts = (*parts[:2], min(parts[2], len(jpegs) - sum(parts[:2])))
     return {
-        "jpegs": np.array(jpegs, object), "labels": matrices[0][:, often], "true": matrices[1][:, often],
-        "names": np.array(names, object)[often], "parts": np.array(parts),
+        "jpegs": np.frombuffer(b"".join(jpegs), np.uint8), "ends": np.cumsum([len(jpeg) for jpeg in jpegs]),
+        "labels": matrices[0][:, often], "true": matrices[1][:, often],
+        "names": np.array(names)[often], "parts": np.array(parts),
     }  # fmt: skip

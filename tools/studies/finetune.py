@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 
 from Utils.bench import finetune_worlds, scripts
-from Utils.bench.finetune_worlds import EMOJI, MOST_NEW, STYLES, World
+from Utils.bench.finetune_worlds import EMOJI, HALF_OF_EMOJI, MOST_NEW, STYLES, World
 from Utils.command.backend import prepare_backend
 from Utils.command.cli import Parser, UserError, WorkError, command, pattern
 from Utils.data import dataset_folder
@@ -76,17 +76,17 @@ GRID = tuple(
         _runs(ROADS, 1000, 20, ["faces"]),
         _runs(["probe-6", "probe-map"], 1000, 20, ["faces"]),
         _runs(ROADS, 1000, 20, ["scenes"], [0]),
-        _runs(ROADS, 1000, MOST_NEW, [EMOJI], [0]),
+        _runs(ROADS, 1000, HALF_OF_EMOJI, [EMOJI], [0]),
         _runs([*ROADS, "repeat"], 300, 20, ["faces"]),
         _runs(["repeat"], 1000, 20, ["faces"]),
         _runs(ROADS, 1000, 20, ["scenes"], [1, 2]),
-        _runs(ROADS, 1000, MOST_NEW, [EMOJI], [1, 2]),
+        _runs(ROADS, 1000, HALF_OF_EMOJI, [EMOJI], [1, 2]),
         _runs([*ROADS, "repeat"], 300, 20, ["scenes"]),
         _runs(["repeat"], 1000, 20, ["scenes"]),
-        _runs(["repeat"], 1000, MOST_NEW, [EMOJI]),
+        _runs(["repeat"], 1000, HALF_OF_EMOJI, [EMOJI]),
         *(_runs(ROADS, 1000, new) for new in (MOST_NEW, 5)),
         _runs(ROADS, 3000, 20),
-        _runs(ROADS, 300, MOST_NEW, [EMOJI]),
+        _runs(ROADS, 300, HALF_OF_EMOJI, [EMOJI]),
         *(_runs(ROADS, size, new) for size in (300, 3000) for new in (5, MOST_NEW)),
         _runs(["lamb", "no-mixup", "body0.1", "probe-repeat"], 300, 20),
     )
@@ -133,7 +133,7 @@ def base_of(world: World, folder: pathlib.Path, log: pathlib.Path) -> pathlib.Pa
     """Return the run of a world's base, trained where it is missing."""
     base = folder / "base"
     if not (base / "model.keras").is_file():
-        data = dataset(folder / "base_data", world, world.posts(0), world.columns(0))
+        data = dataset(folder / "base_data", world, world.tagged(world.posts(0), 0), world.columns(0))
         cost = run("train.py", *DEMO.split(), "--dataset", data, "--run-dir", base, log=log)
         print(f"base of {folder.name}: {cost['seconds']:.0f} s", flush=True)
     return base
