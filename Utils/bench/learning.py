@@ -35,6 +35,7 @@ CURVE = ("epoch", "images", "loss", "f1", "macro_f1", "cpu_seconds")
 LIKE_TIMM: dict[str, Shape] = {
     "resnet10t": ("ResNet/18", ("depths=1,1,1,1", "stem=deep", "shortcut_norm=true", "epsilon=1e-5")),
 }
+OUR_NETWORK = ("model", "model_options", "prior_bias", "batch_norm_momentum")  # fields of a recipe
 POLL = 0.1  # seconds between two readings of a process' clock
 
 
@@ -61,7 +62,10 @@ class Run:
     def facts(self) -> dict[str, Any]:
         """Return what ``run.json`` holds: two runs of the same facts have the same result."""
         fields = {name: getattr(self, name) for name in ("side", "model", "dataset")}
-        return fields | {"options": dict(self.options), "recipe": self.recipe.to_dict()}
+        recipe = self.recipe.to_dict()
+        if self.side == "timm":  # whose network is none of the recipe's
+            recipe = {name: value for name, value in recipe.items() if name not in OUR_NETWORK}
+        return fields | {"options": dict(self.options), "recipe": recipe}
 
 
 def shape_of(model: str, fields: Mapping[str, Any]) -> Shape:

@@ -17,7 +17,7 @@ from Utils.recipe.recipe import Recipe
 RECIPE = Recipe(
     model="ResNet/18",
     model_options=(
-        "depths=1,1,1,1", "stem=convolutions", "shortcut_norm=true", "pool_cells=2", "pool_overlap=true",
+        "depths=1,1,1,1", "stem=deep", "shortcut_norm=true", "pool_cells=2", "pool_overlap=true",
     ),
     stochastic_depth=0.0,
     dropout=0.0,
@@ -30,7 +30,7 @@ RECIPE = Recipe(
     mixup_alpha=0.0,
     loss="bce",
     optimizer="adamw",
-    learning_rate=1.5e-3,
+    learning_rate=3e-3,
     learning_rate_batch_size=32,
     warmup="1 epoch",
     weight_decay=0.05,
