@@ -28,7 +28,7 @@ def test_own_pictures_are_drawn_by_the_seed_and_have_tags(world):
     assert posts.tolist() == world.own_posts(8, 5, 1).tolist() != world.own_posts(8, 5, 2).tolist()
     assert set(posts) <= set(range(20, 40))
     assert world.labels[np.ix_(posts, world.columns(5))].any(axis=1).all()
-    with pytest.raises(UserError, match="own pictures; got 21"):
+    with pytest.raises(UserError, match="own pictures with a tag; got 21"):
         world.own_posts(21, 5, 1)
 
 
@@ -45,6 +45,20 @@ def test_a_folder_has_repeating_numbers_mixed_formats_and_captions_with_spaces(w
         columns[world.labels[20, columns]]
     ].tolist()
     assert not (tmp_path / ".pictures").exists()
+
+
+def test_a_world_is_stored_without_pickle_and_read_back(tmp_path, monkeypatch):
+    names = [f"tag_{number}" for number in range(70)]
+    jpegs = [jpeg(number, 24) for number in range(worlds.MIN_IMAGES + 3)]
+    arrays = worlds._arrays(jpegs, [set(names)] * len(jpegs), [{"tag_1"}] * len(jpegs), names, (31, 1, 1))
+    monkeypatch.setattr(worlds, "_draw", lambda booru, style: arrays)
+    made = worlds.load(tmp_path, "faces")
+    monkeypatch.setattr(worlds, "_draw", None)
+    again = worlds.load(tmp_path, "faces")
+    assert made.jpegs == again.jpegs == jpegs
+    assert again.names.tolist() == names and again.parts == (31, 1, 1)
+    assert again.labels.all() and again.true.sum() == len(jpegs)
+    assert again.new.tolist() == made.new.tolist() and len(set(again.new)) == worlds.MOST_NEW
 
 
 def test_tags_that_captions_spell_otherwise_or_that_are_rare_are_left_out():

@@ -29,7 +29,6 @@ from Utils.files import atomic, csv_tables
 from Utils.recipe.recipe import load_recipe
 
 RESULTS = atomic.ROOT / "results" / "heads"
-NETWORK = ("depths=1,1,1,1", "stem=convolutions", "shortcut_norm=true")
 # ML-Decoder has four tags a group here, and a width that fits a network of 512 channels for 64 px.
 HEADS = {
     "cells": ("pool_cells=2", "pool_overlap=true"),
@@ -37,7 +36,7 @@ HEADS = {
     "map": ("head=map",),
     "ml_decoder": ("head=ml_decoder", "decoder_groups=36", "decoder_width=256"),
 }
-RATE, EVALUATIONS = 1.5e-3, 4  # the rate is the recipe's
+EVALUATIONS = 4
 TABLE = ("head", "ms_per_step", *learning_curves.TABLE)
 
 
@@ -89,10 +88,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def plan(options: argparse.Namespace) -> Iterator[Trial]:
     """Yield the runs, one seed of all heads after another."""
     recipe = learning.with_presentations(load_recipe("small"), options.presentations, EVALUATIONS)
+    network = [option for option in recipe.model_options if not option.startswith("pool_")]
     for text, seed, head in itertools.product(options.datasets, range(options.seeds), options.heads):
         dataset, _, booru = text.partition("=")
-        changed = dataclasses.replace(recipe, model_options=(*NETWORK, *HEADS[head]))
-        run = learning.make_run("ours", str(pathlib.Path(dataset).resolve()), changed, RATE, seed)
+        changed = dataclasses.replace(recipe, model_options=(*network, *HEADS[head]))
+        folder = str(pathlib.Path(dataset).resolve())
+        run = learning.make_run("ours", folder, changed, recipe.learning_rate, seed)
         run = dataclasses.replace(run, name=f"{run.name}-{head}")
         yield Trial(head, run, pathlib.Path(booru).resolve() if booru else None)
 
@@ -115,9 +116,10 @@ def write_report(trials: Sequence[Trial], folder: pathlib.Path) -> None:
     if not places:  # results of others are not replaced by an empty table
         raise WorkError(f"no run is finished in {folder}")
     rows, scores, pointed = [], {}, []
+    rate = trials[0].run.recipe.learning_rate
     batch_size = trials[0].run.recipe.batch_size_per_device
     for (dataset, head), same in places.items():
-        row, scores[dataset, head] = learning_curves.row(dataset, "ours", "ResNet/18", RATE, same)
+        row, scores[dataset, head] = learning_curves.row(dataset, "ours", "ResNet/18", rate, same)
         rows.append({"head": head, "ms_per_step": round(milliseconds(same, batch_size), 1), **row})
         for place in same:
             pointed += [

@@ -5,6 +5,7 @@ import csv
 from helpers.learning_runs import finished_run
 
 from tools.studies import heads as study
+from Utils.recipe.recipe import load_recipe
 
 
 def test_runs_differ_in_nothing_but_head_and_seed_and_are_reported(tmp_path, monkeypatch, capsys):
@@ -13,10 +14,11 @@ def test_runs_differ_in_nothing_but_head_and_seed_and_are_reported(tmp_path, mon
     options = study.parser().parse_args(words)
     trials = list(study.plan(options))
     assert len({trial.run.name for trial in trials}) == len(trials) == 2 * 2 * len(study.HEADS)
+    assert trials[0].run.recipe.model_options == load_recipe("small").model_options, "cells are the recipe's"
     for trial in trials:
         fixed = {**trial.run.recipe.to_dict(), "seed": 0, "model_options": 0}
         assert fixed == {**trials[0].run.recipe.to_dict(), "seed": 0, "model_options": 0}
-        assert trial.run.recipe.model_options == (*study.NETWORK, *study.HEADS[trial.head])
+        assert trial.run.recipe.model_options[3:] == study.HEADS[trial.head]
         assert (trial.booru and trial.booru.name) == ("booru" if "faces" in trial.run.dataset else None)
     assert study.main(words) == 1, "no run is there: results that are there are kept"
     assert not (tmp_path / "results").exists()
