@@ -38,7 +38,7 @@ from Utils.recipe.recipe import Recipe, load_recipe
 RESULTS = atomic.ROOT / "results" / "learning"
 EMOJI, DRAWN = ("unseen_vendor", "unseen_emoji"), {"faces": (), "scenes": ("--style", "scenes")}
 PEER = "resnet10t"  # of some 5 million weights, about as costly as `small`
-FULL, EVALUATIONS = 48_640, 8
+FULL, THIRD, EVALUATIONS = 48_640, 16_256, 8
 SIDES = ("ours", "timm")
 RATES = {"ours": (1.5e-3, 3e-3, 6e-3), "timm": (3e-3, 6e-3, 1.2e-2)}
 BEST = {"ours": 3e-3, "timm": 1.2e-2}  # by the part grid
@@ -103,7 +103,7 @@ def plan(
 ) -> Iterator[Run]:
     """Yield the runs of a part of the study; seeds and presentations are those of the part confirm."""
     vendor, small = str(folder / EMOJI[0]), load_recipe("small")
-    third = learning.with_presentations(small, FULL // 3, 4)
+    third = learning.with_presentations(small, THIRD, 4)
     if part == "steps":
         yield from _steps(vendor, third)
     if part == "grid":
