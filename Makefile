@@ -63,7 +63,7 @@ $(DEMO)/test_dump/dump.json: | $(DEMO)/run/model.keras
 
 # Chosen on validation, judged on test.
 $(DEMO)/thresholds.csv: | $(DEMO)/dump/dump.json $(DEMO)/test_dump/dump.json
-	$(PY) tools/find_thresholds.py $(DEMO)/dump -o $(DEMO)/thresholds.csv --rule max-f1 --per tag \
+	$(PY) tools/find_thresholds.py $(DEMO)/dump -o $(DEMO)/thresholds.csv --per frequency \
 	  --judge $(DEMO)/test_dump
 
 # The loop of better labels on the drawn booru, whose true tags are known. Predictions of the training posts out of

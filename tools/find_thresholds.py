@@ -321,6 +321,9 @@ def text(facts: dict[str, Any], options: argparse.Namespace) -> str:
         lines.append(f"{facts['tags_in_no_group']} tags are in no group and have no threshold")
     if "judged" in facts:
         lines += ["", *_judgment(facts["judged"], options.judge)]
+        loses = facts["judged"]["gains"]["micro_F1"]["high"] < 0
+        if facts["per"] == "tag" and facts["rule"] == "max-f1" and loses:
+            lines.append("so many thresholds need more images; --per frequency has two numbers for all tags")
     words = "RUN", "-o", "RELEASE", "--thresholds", options.output
     lines.append(f"{programs.next_line('export_model', *words)}   (RUN: the run that {options.dump} is of)")
     return "\n".join(lines)

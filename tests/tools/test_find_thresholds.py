@@ -1,5 +1,6 @@
 """tools/find_thresholds.py: a row for each threshold, thresholds by hand, scores on other images."""
 
+import argparse
 import json
 
 import numpy as np
@@ -187,6 +188,26 @@ def test_the_text_says_it_plainly(dump, capsys):
     assert "also chose" not in out
     run(dump, "--judge", dump, "--resamples", 100, "--overwrite")
     assert "400 of these images also chose" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "rule, per, high, is_told",
+    [
+        ("max-f1", "tag", -0.01, True),
+        ("max-f1", "tag", 0.01, False),
+        ("max-f2", "tag", -0.01, False),
+        ("max-f1", "category", -0.01, False),
+    ],
+)
+def test_thresholds_of_tags_that_lose_name_the_next_step(rule, per, high, is_told):
+    gain = {"value": -0.02, "low": -0.03, "high": high}
+    judged = {
+        "images": 9, "tags": 2, "images_that_chose": 0, "sides": {},
+        "gains": {"micro_F1": gain, "macro_F1": gain},
+    }  # fmt: skip
+    facts = {"thresholds": 2, "rule": rule, "per": per, "judged": judged}
+    options = argparse.Namespace(output="t.csv", judge="test", dump="validation")
+    assert ("--per frequency has two numbers" in find_thresholds.text(facts, options)) == is_told
 
 
 BAD_GROUPS = {
