@@ -220,8 +220,8 @@ def row(
     return {
         "run_name": name,
         "definition_name": str(info.get("definition_name") or "-"),
-        "params": _number_or_nan(info.get("params")),
-        "image_size": _number_or_nan(info.get("image_size")),
+        "params": dump.number("params"),
+        "image_size": dump.number("image_size"),
         "dataset": str(info.get("dataset") or ""),
         "split": str(info.get("split") or ""),
         "category": "all" if category is None else _category_name(dump, category),
@@ -231,10 +231,6 @@ def row(
         "status": "measured",
         "command": f"python tools/analyze_metrics.py {words}",
     }
-
-
-def _number_or_nan(value: Any) -> float:
-    return float(value) if isinstance(value, (int, float)) else math.nan
 
 
 def _tables(dumps: dict[str, predictions.Dump], options: argparse.Namespace, words: str) -> int:

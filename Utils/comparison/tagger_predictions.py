@@ -19,6 +19,7 @@ from Utils.command import machine
 from Utils.command.cli import UserError, progress
 from Utils.comparison.judged_posts import JudgedPosts
 from Utils.evaluation import predictions
+from Utils.files import shapes
 from Utils.files.atomic import naming, read_json, short_name
 from Utils.images import image_reader
 from Utils.images.places import Place
@@ -27,6 +28,7 @@ from Utils.tags import tag_list
 
 # Files of a tagger that decide its probabilities; checkpoints and histories of a run do not.
 _DECISIVE = (".onnx", ".data", ".onnx_data", ".safetensors", ".keras", ".h5", ".json")
+_SPEED = {"images": int, "seconds": float, "model_seconds": float, "peak_megabytes": (float, None)}
 _CHUNK = 1 << 24  # bytes hashed at a time
 
 
@@ -42,12 +44,12 @@ class Speed:
     @property
     def images_per_second(self) -> float | None:
         """Pictures read, prepared and tagged in a second."""
-        return self.images / self.seconds if self.images else None
+        return self.images / self.seconds if self.images and self.seconds else None
 
     @property
     def model_images_per_second(self) -> float | None:
         """Prepared pictures that the model alone tags in a second, while others are being read."""
-        return self.images / self.model_seconds if self.images else None
+        return self.images / self.model_seconds if self.images and self.model_seconds else None
 
 
 def key_of(tagger: ServingTagger, pictures: str) -> str:
@@ -143,8 +145,11 @@ class PredictionStore:
 def speed_of(dump: predictions.Dump) -> Speed | None:
     """Return what was measured when a dump was made; None for a dump from elsewhere."""
     facts = dump.info.get("speed")
-    names = {field.name for field in dataclasses.fields(Speed)}
-    return Speed(**facts) if isinstance(facts, dict) and facts.keys() == names else None
+    try:
+        shapes.require(dump.folder, facts, _SPEED)
+    except UserError:
+        return None
+    return Speed(**{name: facts[name] for name in _SPEED})
 
 
 def _key_in(folder: pathlib.Path) -> str | None:

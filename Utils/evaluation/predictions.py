@@ -7,6 +7,7 @@ A dump folder holds ``probabilities.npy`` (N, L), ``labels.npy`` (N, L) uint8, `
 import contextlib
 import dataclasses
 import hashlib
+import math
 import os
 import pathlib
 import sys
@@ -49,6 +50,12 @@ class Dump:
     def name(self) -> str:
         """The run's name if dump.json has it, else the folder's."""
         return str(self.info.get("run_name") or self.folder.resolve().name)
+
+    def number(self, name: str) -> float:
+        """Return a number of 0 or more that dump.json has; NaN where it has none, which only informs."""
+        value = self.info.get(name)
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return float(value) if is_number and 0 <= value < math.inf else math.nan
 
     def require_labels(self) -> "Dump":
         """Return the dump; raise UserError if it has no labels to score against."""

@@ -80,7 +80,8 @@ def mcc(counts: Counts) -> Any:
     factors = counts.predicted, counts.positives, counts.tn + counts.fn, counts.tn + counts.fp
     # The product of the four may exceed an int64, that of their roots stays in range.
     scale = np.prod([np.sqrt(np.asarray(factor, np.float64)) for factor in factors], axis=0)
-    return _ratio(counts.tp * counts.tn - counts.fp * counts.fn, scale)
+    ratio = _ratio(counts.tp * counts.tn - counts.fp * counts.fn, scale)
+    return np.clip(ratio, -1.0, 1.0)  # the product of rounded roots may be less than the difference
 
 
 def accuracy(counts: Counts) -> Any:

@@ -112,7 +112,7 @@ def _history(report: reporting.Report) -> str:
 
 
 def _facts(dump: predictions.Dump) -> str:
-    info = dump.info
+    info, params = dump.info, dump.number("params")
     labels_per_image = scores.positives(dump.labels).sum() / max(1, len(dump.probabilities))
     more = {name.replace("_", " "): info.get(name) for name in ("image_size", "dataset", "split", "padding")}
     return html_parts.fact_items(
@@ -121,7 +121,9 @@ def _facts(dump: predictions.Dump) -> str:
             "tags": f"{len(dump.tags):,}",
             "true labels an image": f"{labels_per_image:.1f}",
             "model": info.get("definition_name"),
-            "parameters": results_table.params_human(info["params"]) if info.get("params") else None,
+            "parameters": results_table.params_human(params)
+            if (params := dump.number("params")) > 0
+            else None,
             **more,
         }
     )

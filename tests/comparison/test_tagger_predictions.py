@@ -1,6 +1,8 @@
 """Keys of predictions change with the model's files, its tags and the pictures; nothing else."""
 
+import dataclasses
 import shutil
+import types
 
 import pytest
 from helpers import small_releases
@@ -33,6 +35,16 @@ def test_speeds_are_of_what_was_timed():
     speed = Speed(20, 4.0, 2.0, None)
     assert (speed.images_per_second, speed.model_images_per_second) == (5, 10)
     assert Speed(0, 0.1, 0.0, 3.0).images_per_second is None
+
+
+@pytest.mark.parametrize("value", [None, "fast", {}, {"images": "2", "seconds": [], "model_seconds": 0}])
+def test_a_dump_from_elsewhere_has_no_speed(value):
+    dump = types.SimpleNamespace(folder="d", info={"speed": value})
+    assert tagger_predictions.speed_of(dump) is None
+    speed = Speed(2, 0.5, 0.0, None)
+    dump.info = {"speed": dataclasses.asdict(speed) | {"more": 1}}
+    assert tagger_predictions.speed_of(dump) == speed
+    assert (speed.images_per_second, speed.model_images_per_second) == (4, None)
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", "\0"])

@@ -87,6 +87,14 @@ def test_no_tool_needs_dump_json_or_labels(tmp_path):
         dump.require_labels()
 
 
+def test_numbers_of_dump_json_are_numbers_or_none(tmp_path):
+    info = {"params": 5, "a": "5", "b": -1, "c": True, "d": [], "e": None}
+    written(tmp_path / "dump", info=info)
+    dump = predictions.load(tmp_path / "dump")
+    assert dump.number("params") == 5
+    assert all(np.isnan(dump.number(name)) for name in "abcdef")
+
+
 def test_a_batch_of_wrong_shape_is_refused(tmp_path):
     with pytest.raises(ValueError), predictions.writing(tmp_path / "a", TAGS) as writer:
         writer.add(np.zeros((2, 6)), [1], np.zeros((2, 6)))

@@ -72,6 +72,12 @@ def test_scores_are_those_of_scikit_learn(p, y):
         assert correlation == pytest.approx(oracle.matthews_corrcoef(*flat), rel=1e-9, abs=1e-12)
 
 
+def test_a_correlation_is_at_most_one():
+    """Rounded roots made 1.0000000000000002 of it, which tables of results refuse."""
+    values = [scores.mcc(scores.Counts(tp, 0, 0, 161 - tp)) for tp in range(1, 160)]
+    assert max(values) == 1 and min(values) == pytest.approx(1)
+
+
 def test_formulas_at_known_counts():
     counts = scores.Counts(6, 2, 3, 89)
     got = scores.summary(counts, 0.25)
