@@ -25,13 +25,15 @@ from Utils.evaluation import frequency_thresholds, paired_bootstrap, per_tag_thr
 from Utils.evaluation.logits import sigmoid
 from Utils.files import csv_tables, parquet_files
 from Utils.files.atomic import replacing
+from Utils.labels import decisions
+from Utils.tags import tag_list
 
 PICTURE = 512  # side of the drawn pictures, in pixels
 TABLE = (
     "world", "missing", "method", "seeds", "micro_F1", "micro_low", "micro_high", "macro_F1", "macro_low",
     "macro_high", "macro_AP", "rare_F1",
 )  # fmt: skip
-DIFFERENCES = ("world", "missing", "method", "seeds", "metric", "difference", "low", "high")
+DIFFERENCES = ("world", "missing", "method", "base", "seeds", "metric", "difference", "low", "high")
 _DEFINITION = """name = "labels"
 image_size = 96
 jpeg_quality = 95
@@ -81,6 +83,7 @@ class Trial:
         method: its name in the tables.
         words: flags of train.py; ``{labels}`` is the folder of what was predicted out of fold.
         seed: of the training.
+        audit: the method whose audit a reviewer has answered before the training, none by default.
     """
 
     world: World
@@ -88,6 +91,7 @@ class Trial:
     method: str
     words: str
     seed: int = 0
+    audit: str = ""
 
     @property
     def name(self) -> str:
@@ -124,15 +128,45 @@ def make_dataset(world: World, noise: Noise, folder: pathlib.Path) -> pathlib.Pa
     complete, dataset = (folder / f"data-{world.name}-{name}" for name in ("complete", noise.name))
     if (dataset / "test").exists():
         return dataset
-    dataset.mkdir(exist_ok=True)
-    packing.copy_selection(complete, dataset)
-    posts = parquet_files.read(complete / POSTS, "the posts of a dataset", POST_COLUMNS)
+    posts = _posts(complete)
     names = dataset_folder.load(complete).tags["name"].tolist()
     areas = box_areas(folder / f"booru-{world.name}" / "truth_boxes.csv")
-    incomplete = without_labels(posts, names, areas, noise, world.seed)
-    pq.write_table(incomplete, dataset / POSTS)
-    tool("write_records.py", dataset, "--labels-only", "--reuse", complete, "--workers", 1)
+    _write_dataset(complete, without_labels(posts, names, areas, noise, world.seed), dataset)
     return dataset
+
+
+def make_reviewed(dataset: pathlib.Path, audit: pathlib.Path, truth: pathlib.Path) -> pathlib.Path:
+    """Make a dataset whose labels a reviewer has corrected, unless it is there; return its folder.
+
+    The reviewer answers all that an audit lists, by the true tags, and knows of nothing else.
+
+    Args:
+        dataset: that was audited.
+        audit: audit.json; the answers, decisions.jsonl, and the dataset, reviewed, go beside it.
+        truth: true tags of the posts.
+    """
+    answers, reviewed = audit.with_name("decisions.jsonl"), audit.with_name("reviewed")
+    if (reviewed / "test").exists():
+        return reviewed
+    tags = ("--tags", dataset / tag_list.FILE)
+    tool("answer_audit.py", audit, "--truth", truth, *tags, "-o", answers, "--overwrite")
+    verdicts, _ = decisions.verdicts(decisions.read(answers))
+    has_tag = {pair: has for pair, (_, has) in verdicts.items()}
+    tag_ids = dataset_folder.load(dataset).tags["tag_id"].tolist()
+    _write_dataset(dataset, with_verdicts(_posts(dataset), tag_ids, has_tag), reviewed)
+    return reviewed
+
+
+def _posts(dataset: pathlib.Path) -> pa.Table:
+    return parquet_files.read(dataset / POSTS, "the posts of a dataset", POST_COLUMNS)
+
+
+def _write_dataset(source: pathlib.Path, posts: pa.Table, dataset: pathlib.Path) -> None:
+    """Write a dataset with the pictures of another and labels of its own."""
+    dataset.mkdir(exist_ok=True)
+    packing.copy_selection(source, dataset)
+    pq.write_table(posts, dataset / POSTS)
+    tool("write_records.py", dataset, "--labels-only", "--reuse", source, "--workers", 1)
 
 
 def without_labels(
@@ -162,9 +196,33 @@ def without_labels(
     missing = missing_labels.is_missing(noise.kind, noise.percent / 100, sizes, counts, seed)
     kept = iter((is_test | ~missing).tolist())
     fewer = [[label for label in row if next(kept)] for row in lists]
+    return _with_labels(posts, fewer)
+
+
+def with_verdicts(
+    posts: pa.Table, tag_ids: Sequence[int], has_tag: Mapping[decisions.Pair, bool]
+) -> pa.Table:
+    """Return the posts of a dataset with the labels that reviewers confirmed, without those they denied.
+
+    Args:
+        posts: rows of posts.parquet.
+        tag_ids: of the tags.
+        has_tag: whether a post has a tag, by post id and tag id; other labels stay.
+    """
+    column_of = {tag_id: column for column, tag_id in enumerate(tag_ids)}
+    labels = {
+        post: set(row)
+        for post, row in zip(posts["post_id"].to_pylist(), posts["label_indexes"].to_pylist(), strict=True)
+    }
+    for (post, tag_id), has in has_tag.items():
+        (labels[post].add if has else labels[post].discard)(column_of[tag_id])
+    return _with_labels(posts, [sorted(row) for row in labels.values()])
+
+
+def _with_labels(posts: pa.Table, labels: Sequence[Sequence[int]]) -> pa.Table:
     column = posts.schema.get_field_index("label_indexes")
     return posts.set_column(
-        column, posts.schema.field(column), pa.array(fewer, POST_COLUMNS["label_indexes"])
+        column, posts.schema.field(column), pa.array(labels, POST_COLUMNS["label_indexes"])
     )
 
 
@@ -180,7 +238,7 @@ def write_adjusted(run: pathlib.Path, dataset: pathlib.Path, place: pathlib.Path
         place: of the new run, which holds a dump alone.
         exponent: how much thresholds follow the frequency.
     """
-    posts = parquet_files.read(dataset / POSTS, "the posts of a dataset", POST_COLUMNS)
+    posts = _posts(dataset)
     is_training = pa.array([split == "train" for split in posts["split"].to_pylist()])
     labels = posts.filter(is_training)["label_indexes"].combine_chunks().flatten()
     dump = predictions.load(run / "dump")
@@ -220,7 +278,8 @@ def write_report(folder: pathlib.Path, trials: Sequence[Trial], results: Any, ba
         folder: of the study.
         trials: in the order of the tables.
         results: where the tables go.
-        base: the method that the others are compared with, on the seeds that both have.
+        base: the method that the others are compared with, on the seeds that both have; a method ``X+more``
+            is compared with X too.
     """
     groups: dict[tuple[str, str, str], dict[int, pathlib.Path]] = {}
     for trial in dict.fromkeys(trials):
@@ -233,11 +292,13 @@ def write_report(folder: pathlib.Path, trials: Sequence[Trial], results: Any, ba
     rows = [[*key, *_row(places)] for key, places in groups.items()]
     differences = []
     for (world, noise, method), places in groups.items():
-        others = groups.get((world, noise, base), {})
-        shared = [seed for seed in places if seed in others]
-        if method != base and shared:
-            sides = [learning_curves.score([side[seed] for seed in shared]) for side in (others, places)]
-            differences += [[world, noise, method, len(shared), *row] for row in _differences(*sides)]
+        for other in dict.fromkeys([base, method.partition("+")[0]]):
+            others = groups.get((world, noise, other), {})
+            shared = [seed for seed in places if seed in others]
+            if method != other and shared:
+                sides = [learning_curves.score([side[seed] for seed in shared]) for side in (others, places)]
+                key = [world, noise, method, other, len(shared)]
+                differences += [[*key, *row] for row in _differences(*sides)]
     results = pathlib.Path(results)
     results.mkdir(parents=True, exist_ok=True)
     csv_tables.write_rows(results / "runs.csv", TABLE, rows)
@@ -272,13 +333,19 @@ def _differences(base: SeedScores, other: SeedScores) -> list[list[Any]]:
 
 
 def render(differences: Sequence[Sequence[Any]], base: str) -> str:
-    """Return an SVG: for each world and kind of noise the methods' differences, with their intervals."""
+    """Return an SVG: for each world and kind of noise the methods' differences, with their intervals.
+
+    Args:
+        differences: rows of DIFFERENCES.
+        base: only the differences from this method are drawn.
+    """
     import matplotlib
     import matplotlib.figure  # here: it takes long
 
     groups: dict[str, dict[str, dict[str, Sequence[Any]]]] = {}
-    for world, noise, method, _, metric, *values in differences:
-        groups.setdefault(f"{world}, {noise}", {}).setdefault(method, {})[metric] = values
+    for world, noise, method, other, _, metric, *values in differences:
+        if other == base:
+            groups.setdefault(f"{world}, {noise}", {}).setdefault(method, {})[metric] = values
     heights = [len(methods) + 2 for methods in groups.values()]
     figure = matplotlib.figure.Figure(figsize=(9, 0.28 * sum(heights)), layout="constrained")
     axes = figure.subplots(len(groups), 2, squeeze=False, height_ratios=heights)

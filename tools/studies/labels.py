@@ -17,9 +17,12 @@ rates     the same: how many labels LL-R rejects
 shares    10% and 40% missing at random
 unseen    two drawn boorus that chose nothing, 25% missing as people miss them, and none missing
 frequency 25% missing as people miss them, on all three boorus: thresholds that fall with a tag's frequency
+audits    the two boorus of unseen: the audits of summed BCE and of the best LL-R, and both losses with the
+          labels of a reviewer who answers an audit by the true tags
 
 A run that is there is not trained again, so the command continues where it was stopped; --report only writes
-the table and the figure of what is there: results/labels/ with runs.csv, differences.csv, differences.svg.
+the tables and the figure of what is there: results/labels/ with runs.csv, differences.csv, audits.csv and
+differences.svg.
 """
 
 import Utils.command.interrupt  # noqa: F401  first: imports take long
@@ -33,7 +36,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 
-from Utils.bench import label_study, learning
+from Utils.bench import audit_scores, label_study, learning
 from Utils.bench.label_study import Noise, Trial, World
 from Utils.command.cli import Parser, command, number, pattern
 from Utils.command.machine import require_linux
@@ -70,7 +73,13 @@ FINDING = ("bce", "focal", "asl")  # the original author's: with MixUp 0.8 summe
 MIXUP, PRIOR = "--mixup-alpha 0.8", {"": "--prior-bias", "-zero": "--no-prior-bias"}
 RANDOM, PEOPLE, COMPLETE = Noise("random", 25), Noise("people", 25), Noise("random", 0)
 TUNED, UNSEEN = World("faces", 0), (World("faces", 1), World("scenes", 0))
-PARTS = ("losses", "labels", "seeds", "pairs", "mixup", "people", "rates", "shares", "unseen", "frequency")
+AUDITS = {BASE: LOSSES[BASE], BEST_RATE: RATES[BEST_RATE]}  # whose predictions are audited
+# A review leaves about half as many labels missing, for which the default of LL-R rejects enough.
+LESS_MISSING = {"ll_r": LOSSES["ll_r"]}
+PARTS = (
+    "losses", "labels", "seeds", "pairs", "mixup", "people", "rates", "shares", "unseen", "frequency",
+    "audits",
+)  # fmt: skip
 FOLDS = 2
 
 
@@ -105,7 +114,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             train(trial, folder, options)
             minutes = (time.monotonic() - started) / 60
             print(f"{minutes:.0f} min, {len(trials)} runs planned: {trial.name}", flush=True)
-    label_study.write_report(folder, [trial for part in PARTS for trial in plan(part)], options.results, BASE)
+    everything = [trial for part in PARTS for trial in plan(part)]
+    label_study.write_report(folder, everything, options.results, BASE)
+    worlds = dict.fromkeys((trial.world, trial.noise) for trial in everything)
+    audits = {
+        (world.name, noise.name, method): place
+        for world, noise in worlds
+        for method in AUDITS
+        if ((place := _audit_folder(folder, world, noise, method)) / "audit_scores.json").exists()
+    }
+    if audits:
+        truths = {world.name: _truth(folder, world) for world, _ in worlds}
+        audit_scores.write_table(audits, truths, pathlib.Path(options.results) / "audits.csv")
     return 0
 
 
@@ -152,6 +172,14 @@ def plan(part: str) -> Iterator[Trial]:
         for world in UNSEEN:
             for seed in (1, 2):
                 yield from _trials({BEST_RATE + FREQUENCY: ""}, PEOPLE, world=world, seed=seed)
+    if part == "audits":
+        for world in UNSEEN:
+            yield from _trials(AUDITS, PEOPLE, world=world)
+            for audit in AUDITS:
+                trained = AUDITS if audit == BASE else AUDITS | LESS_MISSING
+                for name, words in trained.items():
+                    yield Trial(world, PEOPLE, f"{name}+review-{audit}", words, audit=audit)
+            yield Trial(world, COMPLETE, BASE, LOSSES[BASE])
 
 
 def _trials(
@@ -171,10 +199,12 @@ def train(trial: Trial, folder: pathlib.Path, options: argparse.Namespace) -> No
         with _finished(place) as work:
             label_study.write_adjusted(folder / "runs" / run.name, dataset, work, EXPONENT)
         return
-    labels = folder / f"labels-{trial.world.name}-{trial.noise.name}"
-    if "{labels}" in trial.words:
-        truth = folder / f"booru-{trial.world.name}" / "truth.csv"
-        _judge_labels(dataset, labels, truth, options.epochs)
+    audit, truth = trial.audit or BASE, _truth(folder, trial.world)
+    labels = _audit_folder(folder, trial.world, trial.noise, audit)
+    if trial.audit or "{labels}" in trial.words:
+        _judge_labels(dataset, labels, truth, options.epochs, AUDITS[audit].split())
+    if trial.audit:
+        dataset = label_study.make_reviewed(dataset, labels / "audit.json", truth)
     # Repeat factors make a pass longer, and longer training alone gains: all see as many pictures.
     steps = demo.steps(len(dataset_folder.load(dataset).post_ids("train")), demo.batch_size_per_device)
     words = [*trial.words.format(labels=labels).split(), "--seed", str(trial.seed)]
@@ -186,17 +216,28 @@ def train(trial: Trial, folder: pathlib.Path, options: argparse.Namespace) -> No
         write_json(work / "run.json", facts)
 
 
-def _judge_labels(dataset: pathlib.Path, folder: pathlib.Path, truth: pathlib.Path, epochs: int) -> None:
+def _truth(folder: pathlib.Path, world: World) -> pathlib.Path:
+    return folder / f"booru-{world.name}" / "truth.csv"
+
+
+def _audit_folder(folder: pathlib.Path, world: World, noise: Noise, method: str) -> pathlib.Path:
+    return folder / f"labels-{world.name}-{noise.name}-{method}"
+
+
+def _judge_labels(
+    dataset: pathlib.Path, folder: pathlib.Path, truth: pathlib.Path, epochs: int, words: Sequence[str]
+) -> None:
     """Predict every training post out of fold, find thresholds, audit the labels: all below ``folder``.
 
-    ``audit_scores.json`` says how much of what the audit lists is missing by the truth.
+    ``audit_scores.json`` says how much of what the audit lists is missing by the truth. ``words``: flags of
+    the trainings.
     """
     parts = [folder / "folds" / str(fold) for fold in range(FOLDS)]
     for fold, part in enumerate(parts):
         if part.exists():
             continue
         with _finished(part) as work:
-            _fit(dataset, work, epochs, ["--fold", f"{fold}/{FOLDS}"])
+            _fit(dataset, work, epochs, ["--fold", f"{fold}/{FOLDS}", *words])
             _predict(work, dataset, "--fold", f"{fold}/{FOLDS}")
     everything, thresholds = folder / "folds" / "all", folder / "thresholds.csv"
     if not everything.exists():
@@ -204,8 +245,8 @@ def _judge_labels(dataset: pathlib.Path, folder: pathlib.Path, truth: pathlib.Pa
     if not thresholds.exists():
         label_study.tool("find_thresholds.py", everything, "-o", thresholds, "--rule", "p-equals-r")
     if not (folder / "audit.json").exists():
-        words = ("-o", folder / "audit.json", "--operating-point", thresholds, "--truth", truth, "--json")
-        printed = label_study.tool("audit_labels.py", everything, *words)
+        paths = ("-o", folder / "audit.json", "--operating-point", thresholds, "--truth", truth)
+        printed = label_study.tool("audit_labels.py", everything, *paths, "--json")
         with replacing(folder / "audit_scores.json") as beside:
             beside.write_text(printed, encoding="utf-8")
 
