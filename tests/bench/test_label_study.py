@@ -43,6 +43,16 @@ def test_labels_are_dropped_from_training_and_validation_posts():
             assert np.ptp(shares) < 0.05
 
 
+def test_verdicts_of_reviewers_add_and_remove_labels():
+    before = posts(4)
+    tag_ids = [7, 8, 9]
+    fewer = label_study.with_verdicts(before, tag_ids, {(1, 8): False, (2, 9): False, (2, 7): True})
+    assert fewer["label_indexes"].to_pylist() == [[0, 1, 2], [0, 2], [0, 1], [0, 1, 2]]
+    assert fewer.schema == before.schema
+    again = label_study.with_verdicts(fewer, tag_ids, {(1, 8): True, (2, 9): True, (3, 9): True})
+    assert again == before
+
+
 def test_the_area_of_a_tag_is_that_of_its_largest_box(tmp_path):
     path = tmp_path / "boxes.csv"
     path.write_text("image_id,tag,x0,y0,x1,y1\n1,hat,0,0,256,256\n1,hat,0,0,512,256\n1,cat,0,0,128,128\n")
@@ -82,10 +92,11 @@ def test_adjusted_predictions_are_those_of_thresholds_that_fall_with_the_frequen
 
 def test_the_report_compares_methods_on_shared_seeds(tmp_path, capsys):
     world, noise = World("faces", 0), Noise("random", 25)
-    trials = [Trial(world, noise, name, "", seed) for name in ("bce", "hill", "asl") for seed in (0, 1)]
+    methods = ("bce", "hill", "hill+audit", "asl")
+    trials = [Trial(world, noise, name, "", seed) for name in methods for seed in (0, 1)]
     with pytest.raises(WorkError, match="no run is finished"):
         label_study.write_report(tmp_path, trials, tmp_path / "results", "bce")
-    for trial in trials[:3]:
+    for trial in (*trials[:3], trials[4]):
         finished(tmp_path, trial, 0.9 if trial.method == "bce" else 0.6)
     label_study.write_report(tmp_path, trials, tmp_path / "results", "bce")
     runs, differences = (
@@ -93,12 +104,15 @@ def test_the_report_compares_methods_on_shared_seeds(tmp_path, capsys):
         for name in ("runs", "differences")
     )
     assert [(row["method"], row["seeds"]) for row in runs] == [
-        ("bce", "2"), ("hill", "1"),
+        ("bce", "2"), ("hill", "1"), ("hill+audit", "1"),
     ]  # fmt: skip
     assert float(runs[1]["macro_AP"]) > float(runs[0]["macro_AP"])
-    assert [(row["method"], row["seeds"], row["metric"]) for row in differences] == [
-        ("hill", "1", "micro_F1"), ("hill", "1", "macro_F1"),
-    ]  # fmt: skip
+    assert {row["seeds"] for row in differences} == {"1"}
+    assert [(row["method"], row["base"], row["metric"]) for row in differences] == [
+        (method, base, metric)
+        for method, base in (("hill", "bce"), ("hill+audit", "bce"), ("hill+audit", "hill"))
+        for metric in ("micro_F1", "macro_F1")
+    ]
     change = float(runs[1]["micro_F1"]) - float(runs[0]["micro_F1"])
     assert float(differences[0]["difference"]) == pytest.approx(change, abs=1e-4)
     assert float(differences[0]["low"]) > 0

@@ -1,8 +1,10 @@
 """tools/studies/labels.py: the runs it plans, and a tiny study from drawing to tables."""
 
 import csv
+import dataclasses
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from tools.studies import labels as study
@@ -23,17 +25,27 @@ def test_every_run_has_a_name_and_flags_that_train_knows():
 def test_only_the_noise_and_the_method_differ_within_a_world():
     for part in study.PARTS:
         worlds = {trial.world for trial in study.plan(part)}
-        expected = {"unseen": set(study.UNSEEN), "frequency": {study.TUNED, *study.UNSEEN}}
+        unseen = set(study.UNSEEN)
+        expected = {"unseen": unseen, "audits": unseen, "frequency": {study.TUNED, *unseen}}
         assert worlds == expected.get(part, {study.TUNED})
+
+
+def test_both_losses_learn_from_both_reviews_and_no_review_is_of_a_method_without_audit():
+    reviewed = [trial for trial in study.plan("audits") if trial.audit]
+    pairs = {(trial.words, trial.audit) for trial in reviewed}
+    assert pairs >= {(words, audit) for words in study.AUDITS.values() for audit in study.AUDITS}
+    assert all(trial.method.endswith(f"+review-{trial.audit}") for trial in reviewed)
+    assert {trial.audit for part in study.PARTS for trial in study.plan(part)} == {"", *study.AUDITS}
 
 
 @pytest.mark.slow
 def test_a_tiny_study_continues_and_writes_its_tables(tmp_path, monkeypatch):
-    """Teacher and audit need folds: all commands of the study run once, in 5 trainings of a few steps."""
+    """Teacher, audit and review need folds: all commands run once, in 6 trainings of a few steps."""
     monkeypatch.setattr(study, "BEST", ())
     chosen = [trial for trial in study.plan("labels") if trial.method != "bce+sampling"]
     assert {trial.method for trial in chosen} == {"bce+audit", "bce+teacher"}
     base = next(iter(study.plan("losses")))
+    chosen.append(dataclasses.replace(base, method="bce+review-bce", audit="bce"))
     monkeypatch.setattr(study, "plan", lambda part: [base, *chosen] if part == "losses" else [])
     words = [str(tmp_path / "study"), "--images", "120", "--epochs", "2", "--parts", "losses"]
     words += ["--results", str(tmp_path / "results")]
@@ -44,6 +56,16 @@ def test_a_tiny_study_continues_and_writes_its_tables(tmp_path, monkeypatch):
         dataset_folder.load(tmp_path / "study" / f"data-faces-0-{name}") for name in ("complete", "random-25")
     )
     assert noisy.tags["name"].tolist() == complete.tags["name"].tolist()
+    reviewed = dataset_folder.load(tmp_path / "study" / "labels-faces-0-random-25-bce" / "reviewed")
+    numbers = [
+        sum(map(len, pq.read_table(one.folder / "posts.parquet")["label_indexes"].to_pylist()))
+        for one in (noisy, reviewed, complete)
+    ]
+    assert numbers[0] < numbers[1] < numbers[2]
+    with (tmp_path / "results" / "audits.csv").open() as file:
+        (audit,) = csv.DictReader(file)
+    added = int(audit["findings"]) * float(audit["precision"])
+    assert numbers[1] - numbers[0] == pytest.approx(added, rel=1e-3)
     dump = predictions.load(tmp_path / "study" / "runs" / base.name / "dump")
     assert np.array_equal(np.sort(dump.image_ids), np.sort(complete.post_ids("test")))
     before = sorted((tmp_path / "study" / "runs").iterdir())
