@@ -32,7 +32,7 @@ def test_only_absent_labels_of_posts_that_the_truth_names_are_ranked(tmp_path):
 @pytest.mark.parametrize("levels", [5, 10**6])  # with many ties, and without
 def test_weights_are_posts_that_are_there_several_times(tmp_path, levels):
     random = np.random.default_rng(levels)
-    p = np.float32(random.integers(0, levels, (40, 6)) / levels)
+    p = (random.integers(0, levels, (40, 6)) / levels).astype(np.float32)
     true, seen = random.random((2, 40, 6)) < 0.5
     names, labels = list("abcdef"), (true & seen).astype(np.uint8)
     dump = predictions.load(write_dump(tmp_path / "dump", p, labels, np.arange(40), names))

@@ -41,7 +41,6 @@ def test_both_losses_learn_from_both_reviews_and_no_review_is_of_a_method_withou
 @pytest.mark.slow
 def test_a_tiny_study_continues_and_writes_its_tables(tmp_path, monkeypatch):
     """Teacher, audit and review need folds: all commands run once, in 6 trainings of a few steps."""
-    monkeypatch.setattr(study, "BEST", ())
     chosen = [trial for trial in study.plan("labels") if trial.method != "bce+sampling"]
     assert {trial.method for trial in chosen} == {"bce+audit", "bce+teacher"}
     base = next(iter(study.plan("losses")))
