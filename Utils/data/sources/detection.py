@@ -64,6 +64,8 @@ def detect(path: AnyPath) -> Detected:
         similar = "" if is_remote(path) else suggest_beside(pathlib.Path(path))
         expected = "a folder of pictures, a database or a file of posts is expected"
         raise UserError(f"nothing is at {path}{similar or ';'} {expected}")
+    if not path.is_file():  # to open a pipe would wait for who writes into it
+        raise UserError(f"{path} is neither a file nor a folder; a source of posts is one of them")
     kind, reason = _of_file(path)
     if not kind:
         raise UserError(f"{path} is no source of posts: it is {reason}. Looked for: {_looked_for()}")

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import sqlite3
 import tarfile
 import zipfile
@@ -99,6 +100,9 @@ def test_a_database_and_tables_in_a_folder_go_before_its_pictures(tmp_path):
 def test_what_no_source_is_says_what_was_looked_for_and_what_is_there(tmp_path):
     with pytest.raises(UserError, match="nothing is at .*gone; a folder of pictures"):
         sources.detect(tmp_path / "gone")
+    os.mkfifo(tmp_path / "pipe")  # to open it would take for ever
+    with pytest.raises(UserError, match="pipe is neither a file nor a folder"):
+        sources.detect(tmp_path / "pipe")
     folder(tmp_path, a_md="# hello")
     with pytest.raises(UserError, match="nothing is at .*a.mdd; did you mean a.md\\? a folder of pictures"):
         sources.detect(tmp_path / "a.mdd")
