@@ -80,6 +80,10 @@ class Review:
                 self._take_in(decision)
             return [(row in recorded, self.stands(row)) for row in rows]
 
+    def standing_on(self, answers: Sequence[tuple[int, int, str]]) -> list[tuple[bool, str | None]]:
+        """Return what `decide` would, of answers that are not recorded. Raises NotAskedError."""
+        return [(False, self.stands(self._row(post, tag_id))) for post, tag_id, _ in answers]
+
     def stands(self, row: int) -> str | None:
         """Return the answer to a question: this reviewer's decision, else the verdict, None if open."""
         own = self._own.get(row)  # asked once: another thread may take it back meanwhile

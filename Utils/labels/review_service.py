@@ -2,12 +2,16 @@
 
 GET /api/state, /api/tags, /api/questions?tag=ID, /api/posts, /api/post/ID and /api/examples/TAG?post=ID
 return what the page shows, GET /images/ID/map/TAG where a tagger sees a tag; POST /api/decisions takes
-{"answers": [{"post_id", "tag_id", "decision"}]}.
+{"answers": [{"post_id", "tag_id", "decision"}], "sender", "number"}. The page numbers its messages and sends
+one after the other, again and again until a reply has come; so one whose number a sender has had already
+comes late or twice, and changes nothing. Without the two every message counts.
 Errors are {"error": text}.
 """
 
+import collections
 import hashlib
 import pathlib
+import threading
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
@@ -23,6 +27,7 @@ from Utils.tags import tag_list
 
 ASSETS = pathlib.Path(__file__).parent / "review_page"
 LIMITS = http_server.ServerLimits(max_bytes=1 << 18, threads=8)
+MAX_SENDERS = 1000  # whose last number is kept; each load of the page is one
 MAX_ITEMS = 100  # questions, tags or answers in one message
 NUM_EXAMPLES = 6
 ORDERS = ("audit", "open", "name")
@@ -55,6 +60,8 @@ class Service:
         self.name = hashlib.sha256(f"{name}\0{review.reviewer}".encode()).hexdigest()[:16]
         self._questions = review.questions
         self._visible = set(self._questions.posts.tolist())  # posts whose images may be seen
+        self._numbers: collections.OrderedDict[str, int] = collections.OrderedDict()  # the last, by sender
+        self._lock = threading.Lock()
 
     def state(self) -> Json:
         """Return who reviews, how far the review is, what an undo would take back."""
@@ -114,11 +121,24 @@ class Service:
         self._visible.update(examples)
         return {"posts": examples, "nearest": nearest is not None}
 
-    def decide(self, answers: Sequence[tuple[int, int, str]]) -> Json:
-        """Record answers; return what stands on each, and the state."""
-        standing = [
-            {"recorded": recorded, "stands": stands} for recorded, stands in self.review.decide(answers)
-        ]
+    def decide(self, answers: Sequence[tuple[int, int, str]], sender: str = "", number: int = 0) -> Json:
+        """Record answers; return what stands on each, and the state.
+
+        Args:
+            answers: post id, tag id and decision of each.
+            sender: of the message; empty where it does not say.
+            number: of the message among those of its sender, rising. One that is not greater than the last
+                is the copy of a message that came late: it is not recorded.
+        """
+        with self._lock:  # a message and its copy may come at one moment
+            is_copy = bool(sender) and number <= self._numbers.get(sender, 0)
+            results = self.review.standing_on(answers) if is_copy else self.review.decide(answers)
+            if sender and not is_copy:  # not where it could not be written: it will be sent again
+                self._numbers[sender] = number
+                self._numbers.move_to_end(sender)
+                if len(self._numbers) > MAX_SENDERS:
+                    self._numbers.popitem(last=False)
+        standing = [{"recorded": recorded, "stands": stands} for recorded, stands in results]
         return {"answers": standing, **self.state()}
 
     def image(self, post: int, small: bool) -> tuple[bytes, str] | None:
@@ -249,8 +269,11 @@ def _decide(service: Service) -> Json | tuple[flask.Response, int]:
     if not isinstance(answers, list) or not 0 < len(answers) <= MAX_ITEMS:
         flask.abort(400, f'{{"answers": [...]}} with 1 to {MAX_ITEMS} of them is needed')
     checked = [_answer(answer) for answer in answers]
+    sender, number = message.get("sender", ""), message.get("number", 0)
+    if type(sender) is not str or len(sender) > 64 or type(number) is not int or (number > 0) != bool(sender):
+        flask.abort(400, f"a sender has a name and a number from 1; got {str((sender, number))[:200]}")
     try:
-        return service.decide(checked)
+        return service.decide(checked, sender, number)
     except OSError as error:  # a full disk
         return flask.jsonify(error=f"the decision could not be written: {error}"), 507
 

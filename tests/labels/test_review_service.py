@@ -94,6 +94,48 @@ def test_decisions_are_lines_of_the_file(client):
     assert pd.Timestamp(lines[0]["time"]).tzinfo is not None
 
 
+def numbered(client, sender, number, *answers):
+    """Send answers with the number of their message; return what was recorded and what stands."""
+    names = ("post_id", "tag_id", "decision")
+    sent = [dict(zip(names, values, strict=True)) for values in answers]
+    message = {"answers": sent, "sender": sender, "number": number}
+    reply = client.post("/api/decisions", json=message).json["answers"]
+    return [(answer["recorded"], answer["stands"]) for answer in reply]
+
+
+@pytest.mark.reliability("a decision that was resent and undone comes a third time", "it changes nothing")
+def test_the_late_copy_of_a_decision_changes_nothing(client):
+    yes, undo = (1000, 11, "yes"), (1000, 11, "undo")
+    assert numbered(client, "a", 1, yes) == [(True, "yes")]
+    assert numbered(client, "a", 1, yes) == [(False, "yes")]  # sent again, as no reply came
+    assert numbered(client, "a", 2, undo) == [(True, None)]
+    written = client.file.read_bytes()
+    assert numbered(client, "a", 1, yes) == [(False, None)]  # the first request, held up on its way
+    assert numbered(client, "a", 2, undo) == [(False, None)]
+    assert client.file.read_bytes() == written
+    assert numbered(client, "a", 3, yes) == [(True, "yes")]
+    assert numbered(client, "b", 1, undo) == [(True, None)]  # another tab has numbers of its own
+    assert answer(client, yes).json["answers"][0]["recorded"]  # a script sends none
+
+
+def test_a_message_that_was_not_written_counts_when_it_comes_again(client, monkeypatch):
+    def full(*lines):
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(decisions.Journal, "append", lambda journal, *lines: full())
+        message = {"answers": [{"post_id": 1000, "tag_id": 11, "decision": "no"}], "sender": "a", "number": 1}
+        assert client.post("/api/decisions", json=message).status_code == 507
+    assert numbered(client, "a", 1, (1000, 11, "no")) == [(True, "no")]
+
+
+def test_the_numbers_of_the_latest_senders_are_kept(client, monkeypatch):
+    monkeypatch.setattr(review_service, "MAX_SENDERS", 2)
+    for sender in "abc":
+        numbered(client, sender, 5, (1000, 11, "yes"))
+    assert [numbered(client, sender, 5, (1000, 11, "undo"))[0][0] for sender in "cba"] == [False, False, True]
+
+
 @pytest.mark.parametrize(
     ("body", "code"),
     [
@@ -104,6 +146,10 @@ def test_decisions_are_lines_of_the_file(client):
         ({"answers": [{"post_id": 1000, "tag_id": 11, "decision": "maybe"}]}, 400),
         ({"answers": [{"post_id": 1000, "tag_id": 11, "decision": ["no"]}]}, 400),
         ({"answers": [5]}, 400),
+        ({"answers": [{"post_id": 1000, "tag_id": 11, "decision": "no"}], "sender": "a"}, 400),
+        ({"answers": [{"post_id": 1000, "tag_id": 11, "decision": "no"}], "sender": "", "number": 1}, 400),
+        ({"answers": [{"post_id": 1000, "tag_id": 11, "decision": "no"}], "sender": "a", "number": 0}, 400),
+        ({"answers": [{"post_id": 1000, "tag_id": 11, "decision": "no"}], "sender": [], "number": 1}, 400),
         ([5], 400),
         ({"answers": [{"post_id": 1000, "tag_id": 13, "decision": "no"}]}, 404),
         ({"answers": [{"post_id": 1079, "tag_id": 11, "decision": "no"}]}, 404),

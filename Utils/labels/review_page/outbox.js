@@ -1,11 +1,17 @@
 // Decisions on their way. They stay in the tab's storage until the server has them on its disk, so that neither
-// a reload nor a server that is away loses one; sent twice, a decision counts once.
+// a reload nor a server that is away loses one. Messages carry a number, also when they are sent again: the
+// server knows a copy by it, however late it comes. A new sender begins with each load of the page, because
+// a tab that is duplicated has the storage of the first.
 export class Outbox {
   // onReply(answers, reply) is called for every message that arrived, onTrouble(text) when one did not, and
   // with "" when all is well again.
   constructor(review, onReply, onTrouble) {
     this.place = `decisions of review ${review}`;
-    this.messages = JSON.parse(sessionStorage.getItem(this.place) || "[]");
+    this.sender = [...crypto.getRandomValues(new Uint32Array(4))].map(n => n.toString(36)).join("-");
+    this.number = 0;
+    // Before messages had numbers they were lists of answers.
+    this.messages = JSON.parse(sessionStorage.getItem(this.place) || "[]")
+      .map(message => Array.isArray(message) ? {answers: message} : message);
     this.onReply = onReply;
     this.onTrouble = onTrouble;
     this.sending = null;
@@ -14,11 +20,13 @@ export class Outbox {
   }
 
   get waiting() {
-    return this.messages.flat();
+    return this.messages.flatMap(({answers}) => answers);
   }
 
   add(answers) {
-    this.messages.push(answers.map(({post_id, tag_id, decision}) => ({post_id, tag_id, decision})));
+    const sent = answers.map(({post_id, tag_id, decision}) => ({post_id, tag_id, decision}));
+    this.number += 1;
+    this.messages.push({answers: sent, sender: this.sender, number: this.number});
     this.keep();
     this.send();
   }
@@ -51,12 +59,12 @@ export class Outbox {
 
   // Returns "" when the first message is dealt with, else what stands against it.
   async sendFirst() {
-    const answers = this.messages[0];
+    const message = this.messages[0];
     let reply, content;
     try {
       reply = await fetch("api/decisions", {
         method: "POST", keepalive: true,
-        headers: {"Content-Type": "application/json"}, body: JSON.stringify({answers}),
+        headers: {"Content-Type": "application/json"}, body: JSON.stringify(message),
       });
       content = await reply.json();
     } catch {
@@ -65,7 +73,7 @@ export class Outbox {
     if (reply.status >= 500 || reply.status === 403) return content.error;
     this.messages.shift();
     this.keep();
-    this.onReply(answers, content);
+    this.onReply(message.answers, content);
     return "";
   }
 }
