@@ -6,7 +6,9 @@ Deviations: by default there is no class token (the head averages all tokens) an
 LayerScale, as in the original zoo; every block has the same rate of stochastic depth.
 The variants of SigLIP (arXiv:2303.15343, arXiv:2502.14786) and DINOv2 (arXiv:2304.07193) are those that timm
 publishes weights of: with a head of attention pooling, and with a class token and register tokens
-(arXiv:2309.16588). SigLIP 2 computes the same as SigLIP but for the form of GELU.
+(arXiv:2309.16588). SigLIP 2 computes the same as SigLIP but for the form of GELU. Those of CLIP
+(arXiv:2103.00020) have a layer norm before the first block, ``pre_norm``; OpenAI's were trained with
+quick_gelu. ``qk_norm`` bounds the scores of attention, which in large models grow until training fails.
 Initialization: patches as a linear layer of variance 1 / fan_in, as in the official code; all other kernels
 and positions truncated normal with deviation 0.02, biases 0 (DeiT, arXiv:2012.12877, and timm; the official
 code has Glorot's there).
@@ -47,6 +49,8 @@ class Spec(TokenHeadOptions):
     registers: int = 0  # learned tokens beside those of the image
     positions: Literal["all", "patches"] = "all"  # which tokens have one
     norm_after_pool: bool | None = False  # None: if tokens are averaged
+    pre_norm: bool = False  # a layer norm before the first block, and patches without bias (arXiv:2103.00020)
+    qk_norm: bool = False  # layer norms of queries and keys, for each head (arXiv:2302.05442, section 3.1)
     activation: ActivationName = "gelu"
     epsilon: float = 1e-6  # the original zoo: 1e-3
     stochastic_depth: Rate = 0.0
@@ -62,6 +66,9 @@ _REGISTERS: dict[str, Any] = {"registers": 4, "positions": "patches"}
 # Depth, width, width of the MLP, heads.
 _SIZES = {"S": (12, 384, 1536, 6), "B": (12, 768, 3072, 12), "L": (24, 1024, 4096, 16)}
 _SIGLIP: dict[str, Any] = {"head": "map", "layer_scale": None}
+_CLIP: dict[str, Any] = {
+    "class_token": True, "head": "token", "layer_scale": None, "pre_norm": True, "epsilon": 1e-5
+}  # fmt: skip
 VARIANTS = {
     "Ti16": Spec(16, 12, 192, 768, 3, "arXiv:2012.12877, table 1"),
     "S16": Spec(16, 12, 384, 1536, 6, "arXiv:2012.12877, table 1"),
@@ -82,10 +89,16 @@ VARIANTS = {
     "L16-SigLIP": Spec(16, 24, 1024, 4096, 16, "arXiv:2303.15343, section 4", **_SIGLIP),
     "SO400M14-SigLIP": Spec(14, 27, 1152, 4304, 16, "arXiv:2305.13035, table 4", **_SIGLIP),
     "SO400M16-SigLIP": Spec(16, 27, 1152, 4304, 16, "arXiv:2305.13035, table 4", **_SIGLIP),
+    "B32-CLIP": Spec(32, 12, 768, 3072, 12, "arXiv:2103.00020, table 20", **_CLIP),
+    "B16-CLIP": Spec(16, 12, 768, 3072, 12, "arXiv:2103.00020, table 20", **_CLIP),
+    "L14-CLIP": Spec(14, 24, 1024, 4096, 16, "arXiv:2103.00020, table 20", **_CLIP),
+    "H14-CLIP": Spec(14, 32, 1280, 5120, 16, "arXiv:2212.07143", **_CLIP),
+    "g14-CLIP": Spec(14, 40, 1408, 6144, 16, "arXiv:2106.04560, table 2", **_CLIP),
+    "bigG14-CLIP": Spec(14, 48, 1664, 8192, 16, "arXiv:2106.04560, table 2", **_CLIP),
     "test": Spec(8, 2, 16, 32, 2, "for tests", stochastic_depth=0.1),
     "map-test": Spec(8, 1, 16, 32, 2, "for tests", **_SIGLIP),
     "registers-test": Spec(8, 1, 16, 32, 2, "for tests", registers=2, positions="patches", **_DINOV2),
-    "token-test": Spec(8, 2, 16, 32, 2, "for tests", class_token=True, head="token", layer_scale=None),
+    "norms-test": Spec(8, 2, 16, 32, 2, "for tests", qk_norm=True, **_CLIP),
     "class-test": Spec(8, 1, 16, 32, 2, "for tests", class_token=True, norm_after_pool=True),
 }
 
@@ -112,7 +125,7 @@ def _add(x: Tensor, y: Tensor, spec: Spec, name: str, index: int) -> Tensor:
 def _block(x: Tensor, spec: Spec, name: str) -> Tensor:
     """Attention, then an MLP on every token; (B, N, D) to the same."""
     y = normalization("layernorm", spec.epsilon, f"{name}_norm1")(x)
-    y = SelfAttention(spec.heads, name=f"{name}_attention")(y)
+    y = SelfAttention(spec.heads, qk_norm=spec.qk_norm, epsilon=spec.epsilon, name=f"{name}_attention")(y)
     x = _add(x, y, spec, name, 1)
     y = normalization("layernorm", spec.epsilon, f"{name}_norm2")(x)
     y = keras.layers.Dense(spec.mlp_width, kernel_initializer=truncated_normal(), name=f"{name}_dense1")(y)
@@ -137,7 +150,10 @@ def build(
     # stem
     image, x = image_input(image_size, spec.input_scaling)
     # (B, S/patch, S/patch, D)
-    x = patch_conv2d(x, spec.width, spec.patch, initializer=lecun_normal(), name="stem_patches")
+    has_bias = not spec.pre_norm  # the norm would take most of it away
+    x = patch_conv2d(
+        x, spec.width, spec.patch, initializer=lecun_normal(), use_bias=has_bias, name="stem_patches"
+    )
     x = keras.layers.Reshape((-1, spec.width), name="stem_tokens")(x)  # (B, N, D)
     prefix = int(spec.class_token) + spec.registers
     if spec.positions == "patches":
@@ -150,6 +166,8 @@ def build(
         x = PositionEmbedding(prefix, name="stem_positions")(x)
     if spec.patch_dropout > 0:
         x = PatchDropout(spec.patch_dropout, prefix, name="stem_patch_drop")(x)  # fewer tokens in training
+    if spec.pre_norm:
+        x = normalization("layernorm", spec.epsilon, "stem_norm")(x)
     # stages
     for block in range(spec.depth):
         x = _block(x, spec, f"block{block}")
@@ -180,6 +198,7 @@ IMPORT_RULES = (
 )
 # Weights from and to folders of timm; Models/porting/timm_rules.py explains the fields.
 _TIMM_SIZES = {"Ti": "tiny", "S": "small", "B": "base", "L": "large", "SO400M": "so400m"}
+_GELUS = {"": {}, "quickgelu_": {"activation": "quick_gelu"}}  # of models of CLIP
 _TANH = {"activation": "gelu_tanh"}  # of models of SigLIP 2
 _SIGLIP_MODELS = (
     ("B", 32, 256, _TANH), ("B", 16, 224, {}), ("B", 16, 256, {}), ("B", 16, 384, {}), ("B", 16, 512, {}),
@@ -187,6 +206,23 @@ _SIGLIP_MODELS = (
     ("SO400M", 14, 378, {}), ("SO400M", 14, 384, {}), ("SO400M", 14, 448, {}), ("SO400M", 14, 896, {}),
     ("SO400M", 16, 256, _TANH), ("SO400M", 16, 384, _TANH), ("SO400M", 16, 512, _TANH),
 )  # fmt: skip
+# Variant, timm's name of it, image sizes; those of models with quick_gelu, as OpenAI's.
+_CLIP_MODELS = (
+    ("B32-CLIP", "base_patch32", (224, 256, 384, 448), (224,)),
+    ("B16-CLIP", "base_patch16", (224, 384), (224,)),
+    ("L14-CLIP", "large_patch14", (224, 336), (224, 336)),
+    ("H14-CLIP", "huge_patch14", (224, 336, 378), (224, 378)),
+    ("g14-CLIP", "giant_patch14", (224,), ()),
+    ("bigG14-CLIP", "gigantic_patch14", (224, 378), (224,)),
+)
+# Others: depth, width, width of the MLP, heads. The first four are those of TinyCLIP (arXiv:2309.12314).
+_CLIP_SHAPES = {
+    "xsmall_patch16_clip_224": ("B16-CLIP", (10, 256, 1024, 4)),
+    "medium_patch16_clip_224": ("B16-CLIP", (12, 512, 2048, 8)),
+    "medium_patch32_clip_224": ("B32-CLIP", (12, 512, 2048, 8)),
+    "betwixt_patch32_clip_224": ("B32-CLIP", (12, 640, 2560, 10)),
+    "base_patch16_plus_clip_240": ("B16-CLIP", (12, 896, 3584, 14)),
+}
 TIMM = timm_rules.Rules(
     models={
         f"vit_{_TIMM_SIZES[variant[:-2]]}_patch{variant[-2:]}_{size}": (variant, {})
@@ -207,6 +243,19 @@ TIMM = timm_rules.Rules(
         for size, patch, pixels, more in _SIGLIP_MODELS
         for gap in ("", "gap_")
         if gap or pixels not in (448, 896)
+    }
+    | {
+        f"vit_{theirs}_clip_{quick}{pixels}": (variant, _CLIP | more)
+        for variant, theirs, *sizes in _CLIP_MODELS
+        for (quick, more), all_pixels in zip(_GELUS.items(), sizes, strict=True)
+        for pixels in all_pixels
+    }
+    | {
+        f"vit_{theirs}": (
+            variant,
+            _CLIP | dict(zip(("depth", "width", "mlp_width", "heads"), shape, strict=True)),
+        )
+        for theirs, (variant, shape) in _CLIP_SHAPES.items()
     },
     fields={"class_token": True, "head": "token", "norm_after_pool": None, "layer_scale": None},
     arguments={
@@ -221,19 +270,21 @@ TIMM = timm_rules.Rules(
         "global_pool": timm_rules.POOL,
         "fc_norm": "norm_after_pool",
         "init_values": "layer_scale",
+        "pre_norm": "pre_norm",
+        "qk_norm": "qk_norm",
         "act_layer": timm_rules.ACTIVATION,
     },
     sized=True,
     fixed={
-        "qkv_bias": True, "qk_norm": False, "scale_attn_norm": False, "scale_mlp_norm": False,
-        "proj_bias": True, "pos_embed": "learn", "pre_norm": False,
-        "final_norm": True, "pool_include_prefix": False,
+        "qkv_bias": True, "scale_attn_norm": False, "scale_mlp_norm": False, "proj_bias": True,
+        "pos_embed": "learn", "final_norm": True, "pool_include_prefix": False,
     },
     layers=(
         (r"stem_patches", "patch_embed.proj", {}),
         (r"stem_class", "cls_token", timm_rules.CLASS_TOKEN),
         (r"stem_registers", "reg_token", timm_rules.REGISTERS),
         (r"stem_positions", "pos_embed", timm_rules.POSITIONS),
+        (r"stem_norm", "norm_pre", {}),
         (r"block(\d+)_norm(\d)", r"blocks.\1.norm\2", {}),
         (r"block(\d+)_attention", r"blocks.\1.attn", timm_rules.SELF_ATTENTION),
         (r"block(\d+)_dense(\d)", r"blocks.\1.mlp.fc\2", {}),

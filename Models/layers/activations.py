@@ -8,7 +8,9 @@ import keras
 
 from Models.layers.tensors import Shape, Tensor, ops
 
-ActivationName = Literal["relu", "relu6", "squared_relu", "silu", "hswish", "sigmoid", "gelu", "gelu_tanh"]
+ActivationName = Literal[
+    "relu", "relu6", "squared_relu", "silu", "hswish", "sigmoid", "gelu", "gelu_tanh", "quick_gelu"
+]  # fmt: skip
 
 
 def hswish(x: Tensor) -> Tensor:
@@ -62,6 +64,11 @@ def gelu_tanh(x: Tensor) -> Tensor:
     return ops.gelu(x, approximate=True)
 
 
+def quick_gelu(x: Tensor) -> Tensor:
+    """GELU as ``x * sigmoid(1.702 x)`` (arXiv:1606.08415, section 2), that of OpenAI's CLIP."""
+    return silu(x * 1.702, 1 / 1.702)
+
+
 def squared_relu(x: Tensor) -> Tensor:
     """Squared ReLU, ``max(x, 0)^2`` (arXiv:2109.08668)."""
     return ops.square(ops.relu(x))
@@ -76,11 +83,12 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": ops.sigmoid,
     "gelu": gelu,
     "gelu_tanh": gelu_tanh,
+    "quick_gelu": quick_gelu,
 }
 
 # 1 / (standard deviation of f(x)) for standard normal x (arXiv:2101.08692). The first five digit for digit
 # from the original zoo, those of GELU from timm: imported weights were trained with these values. That of the
-# squared ReLU is exact, sqrt(4 / 5) (arXiv:2210.13452, section 3.1).
+# squared ReLU is exact, sqrt(4 / 5) (arXiv:2210.13452, section 3.1); that of quick_gelu is an integral.
 GAMMAS = {
     "relu": 1.7139588594436646,
     "relu6": 1.7131484746932983,
@@ -90,6 +98,7 @@ GAMMAS = {
     "sigmoid": 4.803835391998291,
     "gelu": 1.7015043497085571,
     "gelu_tanh": 1.7015043497085571,
+    "quick_gelu": 1.7093585898913304,
 }
 
 

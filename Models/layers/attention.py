@@ -136,18 +136,25 @@ class SelfAttention(_Attending):
 
     Q, K and V are dense layers of the input, ``output`` one of the joined heads; their kernels begin
     truncated normal with deviation 0.02.
-    Arguments: ``heads``, which must divide D; ``use_bias`` of Q, K and V; ``output_bias``.
+    Arguments: ``heads``, which must divide D; ``use_bias`` of Q, K and V; ``output_bias``; ``qk_norm``,
+    normalize Q and K over the d channels of a head first (layer norms that all heads share,
+    arXiv:2302.05442, section 3.1); ``epsilon`` of these norms.
     (B, N, D) in, the same shape out. Raises ValueError otherwise.
     """
 
-    def __init__(self, heads: int, use_bias: bool = True, output_bias: bool = True, **kwargs: Any) -> None:
+    def __init__(
+        self, heads: int, use_bias: bool = True, output_bias: bool = True, qk_norm: bool = False,
+        epsilon: float = 1e-6, **kwargs: Any,
+    ) -> None:  # fmt: skip
         super().__init__(**kwargs)
         self.heads = heads
         self.use_bias = use_bias
         self.output_bias = output_bias
+        self.qk_norm = qk_norm
+        self.epsilon = epsilon
 
     def build(self, input_shape: Shape) -> None:
-        """Create the dense layers ``query``, ``key``, ``value`` and ``output``."""
+        """Create the dense layers ``query``, ``key``, ``value`` and ``output``, and the norms."""
         width = input_shape[-1]
         if width % self.heads:
             raise ValueError(f"heads must divide the width {width}; got {self.heads}")
@@ -165,18 +172,37 @@ class SelfAttention(_Attending):
         self.query_dense, self.key_dense, self.value_dense, self.output_dense = layers
         for layer in layers:
             layer.build((*input_shape[:-1], width))
+        self.query_norm, self.key_norm = self._norm("query_norm", width), self._norm("key_norm", width)
         self.attended_tokens = input_shape[1]
         self.built = True
 
     def call(self, x: Tensor) -> Tensor:
-        """Attend; the softmax is taken in float32."""
+        """Attend; norms and softmax are taken in float32."""
         tokens, width = x.shape[1], x.shape[2]
         depth = width // self.heads
-        query = self._split_heads(self.query_dense(x) * (depth**-0.5), tokens, depth)  # (B, heads, N, d)
-        key = self._split_heads(self.key_dense(x), tokens, depth)
-        value = self._split_heads(self.value_dense(x), tokens, depth)
+        query = self._normalized(self.query_dense(x), self.query_norm) * (depth**-0.5)
+        key = self._normalized(self.key_dense(x), self.key_norm)
+        parts = (query, key, self.value_dense(x))
+        query, key, value = (self._split_heads(part, tokens, depth) for part in parts)  # (B, heads, N, d)
         mixed = ops.transpose(dot_product_attention(query, key, value), (0, 2, 1, 3))  # (B, N, heads, d)
         return self.output_dense(ops.reshape(mixed, (-1, tokens, width)))
+
+    def _norm(self, name: str, width: int) -> keras.layers.Layer | None:
+        """Return a built layer norm of the channels of a head; None without ``qk_norm``."""
+        if not self.qk_norm:
+            return None
+        norm = keras.layers.LayerNormalization(epsilon=self.epsilon, dtype=self.dtype_policy, name=name)
+        norm.build((None, None, width // self.heads))
+        return norm
+
+    def _normalized(self, x: Tensor, norm: keras.layers.Layer | None) -> Tensor:
+        """Return (B, N, D) with each head normalized; as it is without a norm."""
+        if norm is None:
+            return x
+        tokens, width = x.shape[1:]
+        # Three axes, as all other layer norms have: an ONNX file gets one operator for each.
+        each_head = ops.reshape(x, (-1, tokens * self.heads, width // self.heads))
+        return ops.reshape(norm(each_head), (-1, tokens, width))
 
     def _split_heads(self, x: Tensor, tokens: int, depth: int) -> Tensor:
         return ops.transpose(ops.reshape(x, (-1, tokens, self.heads, depth)), (0, 2, 1, 3))
@@ -193,6 +219,7 @@ class SelfAttention(_Attending):
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
         options = {"heads": self.heads, "use_bias": self.use_bias, "output_bias": self.output_bias}
+        options |= {"qk_norm": self.qk_norm, "epsilon": self.epsilon}
         return {**super().get_config(), **options}
 
 

@@ -32,14 +32,17 @@ def conv2d(
     )(x)
 
 
-def patch_conv2d(x: Tensor, filters: int, size: int, *, initializer: Initializer, name: str) -> Tensor:
-    """Cut (B, H, W, I) into ``size`` x ``size`` patches and project each to ``filters``, with bias.
+def patch_conv2d(
+    x: Tensor, filters: int, size: int, *, initializer: Initializer, use_bias: bool = True, name: str
+) -> Tensor:
+    """Cut (B, H, W, I) into ``size`` x ``size`` patches and project each to ``filters``.
 
     Where the size does not divide, zeros are added at the bottom and right.
     """
     return keras.layers.Conv2D(
-        filters, size, strides=size, padding="same", kernel_initializer=initializer, name=name
-    )(x)
+        filters, size, strides=size, padding="same", use_bias=use_bias, kernel_initializer=initializer,
+        name=name,
+    )(x)  # fmt: skip
 
 
 def depthwise_conv2d(

@@ -128,11 +128,21 @@ SE = {
 }
 ECA = {"kernel": TimmName("conv.weight")}
 _OUTPUT = {"output/kernel": TimmName("proj.weight"), "output/bias": TimmName("proj.bias")}
-SELF_ATTENTION = _OUTPUT | {
-    f"{ours}/{weight}": TimmName(f"qkv.{theirs}", part, 3)
-    for part, ours in enumerate(("query", "key", "value"))
-    for weight, theirs in (("kernel", "weight"), ("bias", "bias"))
+_QK_NORM = {
+    "query_norm/gamma": TimmName("q_norm.weight"),
+    "query_norm/beta": TimmName("q_norm.bias"),
+    "key_norm/gamma": TimmName("k_norm.weight"),
+    "key_norm/beta": TimmName("k_norm.bias"),
 }
+SELF_ATTENTION = (
+    _OUTPUT
+    | _QK_NORM
+    | {
+        f"{ours}/{weight}": TimmName(f"qkv.{theirs}", part, 3)
+        for part, ours in enumerate(("query", "key", "value"))
+        for weight, theirs in (("kernel", "weight"), ("bias", "bias"))
+    }
+)
 WINDOW_ATTENTION = _OUTPUT | {
     "query/kernel": TimmName("qkv.weight", 0, 3),
     "key/kernel": TimmName("qkv.weight", 1, 3),

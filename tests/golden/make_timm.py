@@ -57,6 +57,12 @@ CASES = {
     ),
     "vit_gap": ("vit_large_patch16_siglip_gap_256", VIT, 32),
     "vit_dinov2": ("vit_small_patch14_dinov2", VIT | {"img_size": 42}, 42),
+    "vit_clip": ("vit_base_patch32_clip_quickgelu_224", VIT | {"patch_size": 16}, 32),
+    "vit_norms": (
+        "vit_small_patch16_224",
+        VIT | {"num_heads": 4, "qk_norm": True, "pre_norm": True, "global_pool": "avg", "reg_tokens": 1},
+        32,
+    ),
     "vit_registers": ("vit_small_patch14_reg4_dinov2", VIT | {"img_size": 42, "reg_tokens": 2}, 42),
     "dinov3": ("vit_small_patch16_dinov3", VIT | {"img_size": 48, "num_reg_tokens": 2}, 48),
     "dinov3_gated": (

@@ -20,6 +20,7 @@ CONVNEXT = {"depths": [1, 1, 1, 1], "dims": [8, 16, 16, 24]}
 VIT = {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 2}
 DEPTHS, WIDTHS = (1, 1, 1, 1), (8, 16, 16, 24)
 DEEP = {"depths": DEPTHS, "stem": "deep", "shortcut_norm": True, "epsilon": 1e-5}
+NORMS = {"qk_norm": True, "pre_norm": True}
 TOKENS = {"patch": 8, "depth": 2, "width": 24, "heads": 2}
 # name: architecture, arguments of timm, image size, our model, fields of its Spec
 CASES = {
@@ -31,9 +32,9 @@ CASES = {
     "convnext": ("convnext_atto", CONVNEXT, 32, "ConvNext/A", {"depths": DEPTHS, "widths": WIDTHS}),
     "convnextv2": ("convnextv2_atto", CONVNEXT, 32, "ConvNext/V2-A", {"depths": DEPTHS, "widths": WIDTHS}),
     "vit": (
-        "vit_tiny_patch16_224", VIT, 32, "ViT/Ti16",
+        "vit_tiny_patch16_224", VIT | NORMS, 32, "ViT/Ti16",
         TOKENS | {"mlp_width": 96, "class_token": True, "pool": "token", "norm_after_pool": None}
-        | {"layer_scale": None},
+        | {"layer_scale": None} | NORMS,
     ),
     "swinv2": (
         "swinv2_tiny_window8_256",

@@ -90,8 +90,8 @@ def test_shape_finite_and_gradients(name, options):
     assert np.isfinite(logits).all()
     assert np.abs(logits[0] - logits[1]).max() > 0  # the image matters
     for weight, gradient in zip(model.trainable_weights, _gradients(tape, loss, model), strict=True):
-        # A key's bias moves all scores of a query alike, which softmax does not see.
-        if not re.search(r"attention/key/bias$", weight.path):
+        # What is added to all keys moves all scores of a query alike, which softmax does not see.
+        if not re.search(r"attention/(key/bias|key_norm/beta)$", weight.path):
             assert gradient is not None and np.abs(gradient).max() > 0, weight.path
 
 
@@ -214,7 +214,8 @@ def saved(tmp_path_factory):
         model.save(f"{file}.keras")
         np.savez(f"{file}.npz", images=zoo.draw_images(), outputs=np.array(model(zoo.draw_images())))
     for head in OTHER_HEADS:
-        model = randomized(zoo.build_small("ViT/map-test", head=head, decoder_groups=2))
+        options = {"decoder_groups": 2, "qk_norm": True, "pre_norm": True}
+        model = randomized(zoo.build_small("ViT/map-test", head=head, **options))
         images, made = zoo.draw_images(), localization.mapper(model, "gradient")
         assert made is not None
         model.save(folder / f"{head}.keras")

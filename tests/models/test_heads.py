@@ -184,9 +184,9 @@ def test_a_release_has_some_outputs_in_any_order(head):
 
 @pytest.mark.parametrize("head", HEADS)
 def test_onnx_and_8_bits_compute_the_same(head, tmp_path):
-    """ML-Decoder with groups that a list of other tags left in disorder."""
+    """ML-Decoder with groups that a list of other tags left in disorder; attention with norms and without."""
     pytest.importorskip("tf2onnx")
-    model = randomized(build("ViT", head))
+    model = randomized(build("ViT", head, qk_norm=head == "map"))
     released = release_folder.released(model, np.array([5, 0, 7, 2]))
     release_folder.write_onnx(released, tmp_path / "model.onnx")
     images = zoo.draw_images(size=SIZE)

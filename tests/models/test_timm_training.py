@@ -37,8 +37,8 @@ SMALL = 0.01
 # The body behind SigLIP's pooling gets such gradients nearly everywhere, and the steps part: after 50 of them
 # the losses agree within 1e-3, but gradients of the body are 1.5 times those of torch. By SGD all agree.
 AT_EPSILON = (("siglip", "adamw"),)
-# Softmax cancels the bias of keys: its gradient is rounding, which Adam makes as large as any.
-WITHOUT_EFFECT = r"(attn\.qkv|attn_pool\.kv)\.bias$"
+# Softmax cancels what is added to all keys: its gradient is rounding, which Adam makes as large as any.
+WITHOUT_EFFECT = r"(attn\.qkv|attn_pool\.kv|k_norm)\.bias$"
 
 
 class Case:

@@ -100,7 +100,7 @@ def test_a_file_is_compared_with_its_model(tmp_path):
 OPTIONS = {
     "ConvNext": {"attention": "se"},
     "NFNet": {"attention": "eca"},
-    "ViT": {"activation": "gelu_tanh", "class_token": True},
+    "ViT": {"activation": "gelu_tanh", "class_token": True, "qk_norm": True, "pre_norm": True},
 }
 
 

@@ -24,6 +24,7 @@ def test_activation_formulas():
     np.testing.assert_allclose(activations.hswish(x), x * np.clip(x + 3, 0, 6) / 6, atol=1e-6)
     np.testing.assert_allclose(activations.gelu_tanh(x), activations.gelu(x), atol=1e-3)
     assert np.abs(activations.gelu_tanh(x) - activations.gelu(x)).max() > 1e-5
+    np.testing.assert_allclose(activations.quick_gelu(x), x / (1 + np.exp(-1.702 * x)), atol=1e-6)
     scaled = activations.Activation("relu", preserve_variance=True, scale=0.5)(x)
     np.testing.assert_allclose(scaled, np.maximum(x, 0) * 1.7139588594436646 / 2, atol=1e-6)
 

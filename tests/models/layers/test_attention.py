@@ -60,6 +60,43 @@ def test_biases_of_self_attention_are_options():
     assert names[1] == kernels | {"query/bias", "key/bias", "value/bias"}
 
 
+def test_queries_and_keys_are_normalized_for_each_head():
+    x = normal(2, 6, 12)
+    layer = with_weights(attention.SelfAttention(3, qk_norm=True, epsilon=1e-3), x.shape)
+    weights = {weight.path.split("/", 1)[1]: np.array(weight) for weight in layer.weights}
+    assert weights["query_norm/gamma"].shape == weights["key_norm/beta"].shape == (4,)
+
+    def part(name):
+        return np.reshape(x @ weights[f"{name}/kernel"] + weights[f"{name}/bias"], (2, 6, 3, 4))
+
+    def normed(name):
+        y, gamma, beta = part(name), weights[f"{name}_norm/gamma"], weights[f"{name}_norm/beta"]
+        return (y - y.mean(-1, keepdims=True)) / np.sqrt(y.var(-1, keepdims=True) + 1e-3) * gamma + beta
+
+    scores = np.exp(np.einsum("bnhd,bmhd->bhnm", normed("query"), normed("key")) / 2)
+    mixed = np.einsum("bhnm,bmhd->bnhd", scores / scores.sum(-1, keepdims=True), part("value"))
+    expected = mixed.reshape(2, 6, 12) @ weights["output/kernel"] + weights["output/bias"]
+    np.testing.assert_allclose(layer(x), expected, atol=1e-5)
+    assert layer.macs((None, 6, 12)) == attention.SelfAttention(3).macs((None, 6, 12))
+    again = attention.SelfAttention.from_config(layer.get_config())
+    assert (again.qk_norm, again.epsilon) == (True, 1e-3)
+
+
+def test_normalized_queries_and_keys_are_of_one_size_and_fit_into_half_precision():
+    """Queries of thousands, whose squares float16 does not hold, attend as those a thousandth as large."""
+    x = normal(2, 6, 12)
+    small = with_weights(attention.SelfAttention(3, qk_norm=True), x.shape)
+    large, half = (attention.SelfAttention(3, qk_norm=True, dtype=d) for d in ("float32", "mixed_float16"))
+    for layer in (large, half):
+        layer.build(x.shape)
+        layer.set_weights(small.get_weights())
+        for dense in (layer.query_dense, layer.key_dense):
+            dense.set_weights([1000 * weight for weight in dense.get_weights()])
+    np.testing.assert_allclose(large(x), small(x), atol=1e-4)
+    assert half(x).dtype == "float16"
+    np.testing.assert_allclose(half(x), small(x), atol=2e-2)
+
+
 def test_attention_pooling_is_self_attention_of_the_latent_query():
     """With the latent vector as a token in front, plain attention gives the same for that token's query."""
     x = normal(2, 6, 12)

@@ -44,6 +44,7 @@ def test_the_formula(form, with_bias):
     ("layer", "shape"),
     [
         (lambda: SelfAttention(2), (2, 9, 16)),
+        (lambda: SelfAttention(2, qk_norm=True), (2, 9, 16)),
         (lambda: RotaryAttention(2, prefix=1), (2, 10, 16)),
         (lambda: WindowAttention(2, 3), (2, 6, 6, 16)),
         (lambda: WindowAttention(2, 3, shifted=True), (2, 6, 6, 16)),

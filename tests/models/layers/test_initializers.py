@@ -29,6 +29,7 @@ WIDE = {
     "ViT/test": {"width": 96, "mlp_width": 128},
     "ViT/class-test": {"width": 96, "mlp_width": 128},
     "ViT/map-test": {"width": 96, "mlp_width": 128},
+    "ViT/norms-test": {"width": 96, "mlp_width": 128},
     "ViT/registers-test": {"width": 96, "mlp_width": 128, "registers": 8},
 }
 

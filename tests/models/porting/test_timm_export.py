@@ -99,6 +99,9 @@ def test_an_export_names_the_field_that_timm_cannot_express(name, fields, messag
 
 EXPRESSED = [
     ("ViT/B16", {}, "vit_base_patch16_224"),
+    ("ViT/B16", {"qk_norm": True, "pre_norm": True}, "vit_base_patch16_224"),
+    ("ViT/B16", {"epsilon": 1e-5}, "vit_base_patch32_clip_224"),
+    ("ViT/L14-CLIP", {"activation": "quick_gelu"}, "vit_large_patch14_clip_224"),
     ("ConvNext/T", {"epsilon": 1e-3}, "convnext_tiny"),
     ("ConvNext/T", {"layer_scale": None}, "convnextv2_tiny"),
     ("ConvNext/V2-P", {}, "convnextv2_pico"),

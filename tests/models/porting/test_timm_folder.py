@@ -90,6 +90,21 @@ def test_channels_and_normalization_of_the_source_are_kept(tmp_path):
         assert description.fields["input_scaling"] == name
 
 
+def test_models_of_clip_have_its_normalization_its_epsilon_and_openai_its_gelu():
+    means, deviations = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+    published = {"mean": means, "std": deviations, "num_classes": 512, "input_size": [3, 336, 336]}
+    described = [
+        timm_folder.describe({"architecture": name, "pretrained_cfg": published}, families(), Models.spec)
+        for name in ("vit_large_patch14_clip_336.laion2b", "vit_large_patch14_clip_quickgelu_336.openai")
+    ]
+    assert {(each.name, each.image_size, each.order) for each in described} == {("ViT/L14-CLIP", 336, "rgb")}
+    specs = [Models.spec(each.name, **each.fields) for each in described]
+    assert [spec.activation for spec in specs] == ["gelu", "quick_gelu"]
+    for spec in specs:
+        assert spec.input_scaling == (*means[::-1], *deviations[::-1])
+        assert (spec.pre_norm, spec.qk_norm, spec.epsilon, spec.layer_scale) == (True, False, 1e-5, None)
+
+
 def test_a_pretrained_body_without_a_classifier_is_taken_but_says_no_tags(tmp_path):
     folder = folder_of("vit_map", tmp_path / "whole")
     facts = {"num_classes": 0, "pretrained_cfg": {"num_classes": 0}, "input_order": "bgr"}
@@ -119,9 +134,15 @@ def test_a_pretrained_body_without_a_classifier_is_taken_but_says_no_tags(tmp_pa
 
 WRONG = [
     ({"architecture": "vit_giant_patch14_224"}, {}, "no model here corresponds to timm's vit_giant.*did you"),
-    ({}, {"qk_norm": True}, r"ViT/L16 cannot be what timm's model_args say: qk_norm=True"),
-    ({}, {"window": 4, "qk_norm": True}, "window=4, qk_norm=True"),
-    ({}, {"act_layer": "quick_gelu"}, "activation must be"),
+    ({}, {"qkv_bias": False}, r"ViT/L16 cannot be what timm's model_args say: qkv_bias=False"),
+    ({}, {"window": 4, "qkv_bias": False}, "window=4, qkv_bias=False"),
+    ({}, {"act_layer": "mish"}, "activation must be"),
+    (
+        {},
+        {"qk_norm": True},
+        r"Missing.*block0_attention/query_norm/gamma \(from blocks.0.attn.q_norm.weight\)",
+    ),
+    ({}, {"pre_norm": True}, r"Missing.*stem_norm/gamma \(from norm_pre.*Left over.*: patch_embed.proj.bias"),
     ({}, {"depth": 3}, r"Missing from the file: block2_norm1/gamma \(from blocks.2.norm1.weight\)"),
     ({}, {"depth": 1}, r"Left over in the file: blocks.1.attn.proj.bias"),
     ({}, {"class_token": True}, r"Missing.*cls_token.*Of another shape: pos_embed \(1, 4, 32\)"),

@@ -12,7 +12,7 @@ import Models
 
 COUNTS = json.loads((pathlib.Path(__file__).parents[2] / "golden" / "timm_parameters.json").read_text())
 # Quick to build; the others are slow.
-QUICK = ("resnet18", "vit_small_patch14_reg4_dinov2")
+QUICK = ("resnet18", "vit_small_patch14_reg4_dinov2", "vit_xsmall_patch16_clip_224")
 RULES = {
     architecture: (family, rules)
     for family, rules in Models.timm_families().items()
