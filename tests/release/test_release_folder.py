@@ -118,5 +118,7 @@ def test_every_family_converts_and_agrees(family, tmp_path):
     assert np.ptp(expected, axis=0).max() > 1e-6  # the images matter
     graph = onnx.load(str(path)).graph
     assert [value.name for value in (*graph.input, *graph.output)] == ["input", "prediction"]
+    if family == "ViT":  # one operator for each of its norms: four in each block, one before and one behind
+        assert [node.op_type for node in graph.node].count("LayerNormalization") == 2 * 4 + 2
     for batch_size in (1, 5):
         assert np.abs(onnx_runner.run(path, pictures, batch_size) - expected).max() < 1e-4
