@@ -123,7 +123,7 @@ def _threshold(value: Any) -> float | None:
         return None
     try:
         number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # a whole number may have any number of digits
         number = math.nan
     if not 0 <= number <= 1:
         raise RefusedError(400, f"a threshold is a number from 0 to 1; got {value!r}")

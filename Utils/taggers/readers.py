@@ -180,6 +180,8 @@ def _deepdanbooru_categories(folder: pathlib.Path, names: list[str]) -> tuple[li
     starts, characters = folder / tag_list.CATEGORIES_FILE, folder / "tags-character.txt"
     if starts.is_file():
         rows = read_json(starts, [{"name": str, "start_index": int}])
+        if wrong := [row["start_index"] for row in rows if row["start_index"] < 0]:
+            raise UserError(f"{starts}: a start_index is 0 or more; got {wrong[0]}")
         categories = ["general"] * len(names)
         for row in sorted(rows, key=lambda row: row["start_index"]):
             word = row["name"].lower()

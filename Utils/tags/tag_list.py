@@ -221,10 +221,10 @@ def _integers(path: pathlib.Path, texts: pd.Series, defaults: np.ndarray) -> np.
     """Return the integers that a column's texts stand for; an empty text stands for its default."""
     values = [_integer(text) if text.strip() else int(defaults[row]) for row, text in enumerate(texts)]
     for row, value in enumerate(values):
-        if value is None:
+        if value is None or not -(2**63) <= value < 2**63:
             raise UserError(
-                f"{path}, line {texts.index[row]}: {texts.name} is {texts.iloc[row]!r}; a whole number is "
-                "needed"
+                f"{path}, line {texts.index[row]}: {texts.name} is {texts.iloc[row]!r}; a whole number "
+                f"{'' if value is None else 'of 64 bits '}is needed"
             )
     return np.array(values, np.int64)
 

@@ -41,8 +41,8 @@ def test_the_originals_client(client):
         reply = tags(**body)
         assert reply.status_code == 400
         assert said in reply.json["error"]
-    assert tags(image=text(BLUE), thresh="high").status_code == 400
-    assert tags(image=text(BLUE), thresh=True).status_code == 400
+    for threshold in ("high", True, 2, 10**400):
+        assert tags(image=text(BLUE), thresh=threshold).status_code == 400
     assert client.post("/api/gettags/", data="x", headers=HOST).status_code == 415
     assert "a JSON object" in client.post("/api/gettags/", json=[1], headers=HOST).json["error"]
 

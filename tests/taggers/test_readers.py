@@ -118,3 +118,6 @@ def test_deepdanboorus_categories_by_where_they_start(tmp_path):
     (folder / "categories.json").write_text(json.dumps([{"name": n, "start_index": i} for n, i in starts]))
     codes = onnx_tagger.open_release(folder).tags["category"].tolist()
     assert codes == [0] * 5 + [4] * 2 + [5]
+    (folder / "categories.json").write_text(json.dumps([{"name": "General", "start_index": -1}]))
+    with pytest.raises(UserError, match=r"categories\.json: a start_index is 0 or more; got -1"):
+        onnx_tagger.open_release(folder)
