@@ -144,12 +144,12 @@ class PredictionStore:
 
 def speed_of(dump: predictions.Dump) -> Speed | None:
     """Return what was measured when a dump was made; None for a dump from elsewhere."""
-    facts = dump.info.get("speed")
+    facts = dump.info.get("speed", {})
     try:
         shapes.require(dump.folder, facts, _SPEED)
     except UserError:
         return None
-    return Speed(**{name: facts[name] for name in _SPEED})
+    return Speed(**{name: value for name, value in facts.items() if name in _SPEED})
 
 
 def _key_in(folder: pathlib.Path) -> str | None:

@@ -54,8 +54,9 @@ class Dump:
     def number(self, name: str) -> float:
         """Return a number of 0 or more that dump.json has; NaN where it has none, which only informs."""
         value = self.info.get(name)
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return float(value) if is_number and 0 <= value < math.inf else math.nan
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < math.inf:
+            return math.nan
+        return float(value)
 
     def require_labels(self) -> "Dump":
         """Return the dump; raise UserError if it has no labels to score against."""
