@@ -146,11 +146,11 @@ def curve(place: pathlib.Path) -> list[dict[str, float]]:
 
 
 def flags(recipe: Recipe) -> list[str]:
-    """Return a recipe as the flags of train.py, every field that is not None."""
+    """Return a recipe as the flags of train.py, every field that is not None; lists may be empty."""
     words: list[str] = []
     for name, value in recipe.to_dict().items():
         flag = f"--{name.replace('_', '-')}"
-        if value is None or value == "" or value == []:
+        if value is None or value == "":
             continue
         if isinstance(value, bool):
             words.append(flag if value else f"--no-{name.replace('_', '-')}")

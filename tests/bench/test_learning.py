@@ -29,9 +29,11 @@ def test_a_recipe_as_flags_is_the_same_recipe(tmp_path):
     recipe = dataclasses.replace(
         load_recipe("demo"), flip=False, seed=5, learning_rate=1e-3, warmup="3 steps"
     )
-    words = ["convnext_t", "--dataset", "d", "--run-dir", str(tmp_path / "r"), *learning.flags(recipe)]
-    _, arguments = command_line.parse(words)
-    assert arguments.recipe == recipe
+    of_small = dataclasses.replace(recipe, model="ConvNext/A", model_options=())
+    for base, made in (("convnext_t", recipe), ("small", of_small)):
+        words = [base, "--dataset", "d", "--run-dir", str(tmp_path / "r"), *learning.flags(made)]
+        _, arguments = command_line.parse(words)
+        assert arguments.recipe == made
 
 
 def test_a_finished_run_is_not_trained_again_and_another_of_its_name_is_refused(tmp_path, monkeypatch):
