@@ -269,6 +269,9 @@ def _starting_recipe(
         validation=dataset.num_records("validation") if "validation" in dataset.splits else 0,
         is_probed=bool(source.probed),
         is_probe="--probe" in words,
+        batch_norm_momentum=source.batch_norm_momentum,
+        batch_size=recipe.batch_size_per_device,
+        epochs=recipe.epochs,
     )
     choices = choose(situation)
     return finetuning.apply(recipe, choices), choices

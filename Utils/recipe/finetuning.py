@@ -15,6 +15,8 @@ from Utils.recipe.recipe import Recipe, flag
 PRESENTATIONS, PRESENTATIONS_GROW = 720.0, 0.43
 PROBE_PRESENTATIONS, PROBE_EPOCHS, PROBE_BATCH = 30_000, 12, 32
 FEW_PICTURES = 5_000  # the study ends below
+SHORT_MOMENTUM = 0.9  # of batch norm's averages in short runs, as the recipe small has it
+MOST_LEFT = 0.05  # of the source's statistics, in averages at the end of a run that is not short
 MANY_TO_SCORE = (
     500  # validation pictures; on 30, the epoch with the best F1 had 0.02 less F1 than the last one
 )
@@ -31,6 +33,9 @@ class Situation:
     validation: int = 0  # validation pictures
     is_probed: bool = False  # the source's classifier has been trained on these tags already, by --probe
     is_probe: bool = False  # the classifier alone is trained, on features of the body
+    batch_norm_momentum: float | None = None  # of the source's layers, where no recipe of its tells it
+    batch_size: int = 32  # of a device, before the flags
+    epochs: int = 10  # likewise, where no tag is new
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,12 +69,15 @@ def choose(situation: Situation) -> list[Choice]:
     """Return the settings for a situation, each with its reason, in the order in which they are said."""
     if not (situation.new or situation.is_probe):
         size = larger_size(situation.image_size)
-        return [Choice({"image_size": size}, "1.2 times the source's: no tag is new, so detail may help")]
+        larger = Choice({"image_size": size}, "1.2 times the source's: no tag is new, so detail may help")
+        return [larger, *_averages(situation, situation.epochs)]
+    length = _length(situation)
     return [
         _size(situation),
         _optimizer(situation),
         _learned(situation),
-        _length(situation),
+        length,
+        *_averages(situation, length.fields["epochs"]),
         *_mixup(situation),
     ]
 
@@ -136,6 +144,24 @@ def _length(situation: Situation) -> Choice:
 
 def _clipped(epochs: float, least: int, most: int) -> int:
     return int(min(max(math.ceil(epochs), least), most))
+
+
+def _averages(situation: Situation, epochs: int) -> list[Choice]:
+    """Return the momentum of batch norm's moving averages, where the source's layers alone tell one.
+
+    A step keeps that share of them; after n steps momentum**n of the source's statistics are left.
+    """
+    momentum = situation.batch_norm_momentum
+    if momentum is None or situation.is_probe:
+        return []
+    steps = epochs * max(1, situation.records // situation.batch_size)
+    if momentum**steps <= MOST_LEFT:
+        return [Choice({"batch_norm_momentum": momentum}, "that of the source's layers; it has no recipe")]
+    reason = (
+        f"with {momentum:g}, that of the source's layers, {momentum**steps:.0%} of the averages over its own "
+        f"pictures would be left after {steps:,} steps"
+    )
+    return [Choice({"batch_norm_momentum": min(momentum, SHORT_MOMENTUM)}, reason)]
 
 
 def _mixup(situation: Situation) -> list[Choice]:

@@ -25,6 +25,7 @@ ORIGIN_FILE = "initialization.json"  # in the folder of a run that began with we
 ARCHITECTURE = "architecture.json"  # likewise, where the model is the source's, not one that the recipe names
 TIMM_FILES = ("config.json", "model.safetensors")
 KINDS = "a run folder, a .keras file, a release, a timm folder or a model on the hub (owner/name)"
+_LARGEST_HEAD = 100_000_000  # bytes; safetensors itself reads no larger one
 _MOST_NAMES = 10  # files listed in an error
 DescribeTimm = Callable[[Any, str | None], Any]  # (folder, channel order or None) -> its Description
 
@@ -45,6 +46,7 @@ class Source:
     new_head: bool = False  # the run has another head, so that none of its outputs is taken over
     recorded: "TagMatch | None" = None  # of a run that has begun: how its outputs became tags
     pictures: np.ndarray | None = None  # of a run that has begun: (num_labels,) training pictures of each tag
+    batch_norm_momentum: float | None = None  # of its layers, where no recipe tells; None: it has none
 
     @property
     def is_taken_over(self) -> bool:
@@ -101,7 +103,7 @@ def find(
     if describe_timm is not None and _is_timm(folder):
         return _of_timm(folder, describe_timm(folder, order))
     file = _model_file(folder, which)
-    model, image_size, num_labels = _read_architecture(file)
+    model, image_size, num_labels, momentum = _read_architecture(file)
     tags = _tags_beside(file.parent, file.name, num_labels)
     recipe_file = file.parent / RECIPE_FILE
     recipe = recipe_from_dict(read_recipe(recipe_file)[1]) if recipe_file.is_file() else None
@@ -111,7 +113,10 @@ def find(
             f"{model_description.path_beside(file)} says {description.model}, but {file} is a {model}"
         )
     options = description and description.options
-    return Source(file, model, image_size, num_labels, tags, recipe, options, probed=_probed(file.parent))
+    return Source(
+        file, model, image_size, num_labels, tags, recipe, options, probed=_probed(file.parent),
+        batch_norm_momentum=None if recipe else momentum,
+    )  # fmt: skip
 
 
 def _is_timm(path: pathlib.Path) -> bool:
@@ -136,7 +141,16 @@ def _of_timm(folder: pathlib.Path, described: Any) -> Source:
         recipe=None,
         options=described.fields,
         order=described.order,
+        batch_norm_momentum=Recipe.batch_norm_momentum if _has_batch_norm(folder / TIMM_FILES[1]) else None,
     )
+
+
+def _has_batch_norm(file: pathlib.Path) -> bool:
+    """Whether a safetensors file holds moving averages: its head is a length in 8 bytes, then JSON."""
+    with damage.named(file, "is no safetensors file"), file.open("rb") as stream:
+        size = min(int.from_bytes(stream.read(8), "little"), _LARGEST_HEAD)
+        names = json.loads(stream.read(size))
+    return any(name.endswith(".running_mean") for name in names)
 
 
 def _tags_beside(folder: pathlib.Path, name: str, num_labels: int) -> pd.DataFrame | None:
@@ -189,6 +203,7 @@ def write_origin(
         "new_head": source.new_head,
         "scores": scores,
         "pictures": None if pictures is None else pictures.tolist(),
+        "batch_norm_momentum": source.batch_norm_momentum,
     }
     atomic.write_json(atomic.to_path(run_dir) / ORIGIN_FILE, origin)
 
@@ -197,6 +212,7 @@ _ORIGIN = {
     "model": str, "image_size": int, "num_labels": int, "recipe": (fields_shape(), None), "rows": [int],
     "options?": (dict, None), "probed?": [str], "new_head?": bool, "renamed?": [[str]], "new?": [str],
     "dropped?": [str], "scores?": (dict, None), "pictures?": ([int], None),
+    "batch_norm_momentum?": (float, None),
 }  # fmt: skip
 
 
@@ -218,6 +234,7 @@ def read_origin(run_dir: atomic.AnyPath, path: atomic.AnyPath) -> Source | None:
         file.parent, origin["model"], *sizes, None, recipe, origin.get("options"),
         probed=tuple(origin.get("probed", ())), new_head=origin.get("new_head", False), recorded=match,
         pictures=None if pictures is None else np.array(pictures, np.int64),
+        batch_norm_momentum=origin.get("batch_norm_momentum"),
     )  # fmt: skip
 
 
@@ -249,8 +266,11 @@ def _model_file(path: pathlib.Path, which: Literal["best", "last"]) -> pathlib.P
     )
 
 
-def _read_architecture(file: pathlib.Path) -> tuple[str, int, int]:
-    """Return (Family/Variant, image size, number of outputs) of a ``.keras`` file, from the JSON inside."""
+def _read_architecture(file: pathlib.Path) -> tuple[str, int, int, float | None]:
+    """Return what the JSON inside a ``.keras`` file says.
+
+    Returns (Family/Variant, image size, number of outputs, momentum of batch norm's averages or None).
+    """
     with damage.named(file, "is no model of this zoo saved by Keras 3"):
         model: dict[str, Any] = json.loads(zip_files.read_member(file, "config.json", "a Keras model"))[
             "config"
@@ -258,7 +278,8 @@ def _read_architecture(file: pathlib.Path) -> tuple[str, int, int]:
         sizes = [layer["config"]["units"] for layer in model["layers"] if "units" in layer["config"]]
         inputs = [layer["config"] for layer in model["layers"] if layer["class_name"] == "InputLayer"]
         name, image_size = model["name"].replace("-", "/", 1), int(inputs[-1]["batch_shape"][1])
-        return name, image_size, int(sizes[-1])
+        norms = [layer["config"] for layer in model["layers"] if layer["class_name"] == "BatchNorm"]
+        return name, image_size, int(sizes[-1]), float(norms[0]["momentum"]) if norms else None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -47,6 +47,21 @@ def test_without_new_tags_only_the_size_changes():
     assert sizes == {320: 384, 384: 480, 448: 544, 64: 96, 32: 64}
 
 
+@pytest.mark.parametrize(("records", "momentum"), [(9000, 0.99), (100, 0.9)])
+def test_batch_norm_follows_the_source_or_in_a_short_run_the_pictures(records, momentum):
+    """0.99**300 is 0.05: 100 pictures with 10 epochs are 30 steps, 9,000 are 2,810."""
+    situation = dataclasses.replace(NEW, new=0, records=records, batch_norm_momentum=0.99)
+    *_, choice = finetuning.choose(situation)
+    assert choice.fields == {"batch_norm_momentum": momentum}
+    assert "of the source's layers" in choice.reason
+    assert ("74% of the averages" in choice.reason) == (records == 100)
+    assert chosen(dataclasses.replace(situation, new=20)).batch_norm_momentum in (0.9, 0.99)
+    assert chosen(dataclasses.replace(situation, batch_norm_momentum=0.8)).batch_norm_momentum == 0.8
+    for silent in ({"batch_norm_momentum": None}, {"is_probe": True}):
+        choices = finetuning.choose(dataclasses.replace(situation, new=20, **silent))
+        assert not any("batch_norm_momentum" in choice.fields for choice in choices)
+
+
 def test_tags_that_are_all_new_have_no_balance():
     assert chosen(dataclasses.replace(NEW, kept=0)).best_by == "f1"
 

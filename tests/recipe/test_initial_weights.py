@@ -20,11 +20,11 @@ def layer(kind, **config):
     return {"class_name": kind, "config": config}
 
 
-def write_model(path, num_labels=3, image_size=64, name="ConvNext-test"):
+def write_model(path, num_labels=3, image_size=64, name="ConvNext-test", norms=()):
     """The JSON of a .keras file, without weights."""
     path.parent.mkdir(parents=True, exist_ok=True)
     layers = [layer("InputLayer", batch_shape=[None, image_size, image_size, 3]), layer("Dense", units=8)]
-    config = {"name": name, "layers": [*layers, layer("Dense", units=num_labels)]}
+    config = {"name": name, "layers": [*layers, *norms, layer("Dense", units=num_labels)]}
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("config.json", json.dumps({"config": config}))
     return path
@@ -43,6 +43,16 @@ def test_a_file_says_what_model_it_is(tmp_path):
     source = initial_weights.find(write_model(tmp_path / "x.keras", 5, 96, "ViT-B16"))
     assert (source.model, source.image_size, source.num_labels) == ("ViT/B16", 96, 5)
     assert (source.tags, source.recipe, source.is_taken_over) == (None, None, False)
+
+
+def test_layers_tell_the_momentum_of_their_averages_where_no_recipe_does(tmp_path):
+    norm = layer("BatchNorm", momentum=0.9)
+    assert initial_weights.find(write_model(tmp_path / "x.keras", norms=[norm])).batch_norm_momentum == 0.9
+    assert initial_weights.find(write_model(tmp_path / "y.keras")).batch_norm_momentum is None
+    run = tmp_path / "run"
+    write_model(run / "best.keras", norms=[norm])
+    write_recipe(run / "recipe.json", "small", Recipe())
+    assert initial_weights.find(run).batch_norm_momentum is None  # the recipe has one
 
 
 def test_a_run_has_a_best_and_a_last_model_its_tags_and_its_recipe(tmp_path):
@@ -133,6 +143,7 @@ def test_a_run_continues_when_the_model_it_began_with_is_gone(tmp_path):
     assert list(written) == [
         "init_from", "file", "sha256", "model", "image_size", "num_labels", "kept", "renamed", "new",
         "dropped", "rows", "recipe", "options", "probe", "probed", "new_head", "scores", "pictures",
+        "batch_norm_momentum",
     ]  # fmt: skip
     assert (written["kept"], written["rows"], written["renamed"]) == (2, [0, 2, -1], [["c", "c2"]])
     assert initial_weights.scores_before(run_dir) == {"kept_f1": 0.5}
@@ -151,6 +162,12 @@ def test_a_run_continues_when_the_model_it_began_with_is_gone(tmp_path):
         initial_weights.resolve(tmp_path / "another", "best", run_dir)
 
 
+def write_safetensors(path, *names):
+    """The head of a safetensors file."""
+    head = json.dumps(dict.fromkeys(names)).encode()
+    path.write_bytes(len(head).to_bytes(8, "little") + head)
+
+
 def described_timm(folder, order):
     """What `Models.loading.describe_timm` would say."""
     return SimpleNamespace(
@@ -159,8 +176,8 @@ def described_timm(folder, order):
 
 
 def test_a_timm_folder_is_a_source_where_somebody_can_describe_it(tmp_path):
-    for name in initial_weights.TIMM_FILES:
-        (tmp_path / name).write_text("{}")
+    (tmp_path / "config.json").write_text("{}")
+    write_safetensors(tmp_path / "model.safetensors", "head.weight")
     write_tags(tmp_path, "a", "b")
     with pytest.raises(UserError, match=r"it holds config\.json, model\.safetensors"):
         initial_weights.find(tmp_path)
@@ -168,6 +185,10 @@ def test_a_timm_folder_is_a_source_where_somebody_can_describe_it(tmp_path):
     assert (source.file, source.model, source.order) == (tmp_path, "ViT/Ti16", "rgb")
     assert source.built_as == ("ViT/Ti16", {"epsilon": 1e-5})
     assert source.tags["name"].tolist() == ["a", "b"]
+    assert source.batch_norm_momentum is None
+    write_safetensors(tmp_path / "model.safetensors", "bn1.running_mean")
+    source = initial_weights.find(tmp_path, "best", described_timm)
+    assert source.batch_norm_momentum == Recipe().batch_norm_momentum
     write_tags(tmp_path, "a")
     with pytest.raises(UserError, match="has 1 tags, but"):
         initial_weights.find(tmp_path, "best", described_timm)
