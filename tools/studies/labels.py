@@ -30,11 +30,12 @@ import Utils.command.interrupt  # noqa: F401  first: imports take long
 import argparse
 import contextlib
 import dataclasses
+import itertools
 import pathlib
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from Utils.bench import audit_scores, label_study, learning
 from Utils.bench.label_study import Noise, Trial, World
@@ -69,6 +70,10 @@ LABELS = {
     "teacher": "--teacher {labels}/folds/all --teacher-thresholds {labels}/thresholds.csv",
     "sampling": "--sampling repeat_factor",
 }
+BEST_LOSSES = {name: LOSSES[name] for name in (BASE, *BEST)}
+REMEDIES = {f"{BASE}+{name}": words for name, words in LABELS.items()}
+COMPARED = {**BEST_LOSSES, **REMEDIES}
+PAIRS = {f"{BEST[0]}+{name}": f"{LOSSES[BEST[0]]} {words}" for name, words in LABELS.items()}
 FINDING = ("bce", "focal", "asl")  # the original author's: with MixUp 0.8 summed BCE beats the other two
 MIXUP, PRIOR = "--mixup-alpha 0.8", {"": "--prior-bias", "-zero": "--no-prior-bias"}
 RANDOM, PEOPLE, COMPLETE = Noise("random", 25), Noise("people", 25), Noise("random", 0)
@@ -76,11 +81,80 @@ TUNED, UNSEEN = World("faces", 0), (World("faces", 1), World("scenes", 0))
 AUDITS = {BASE: LOSSES[BASE], BEST_RATE: RATES[BEST_RATE]}  # whose predictions are audited
 # A review leaves about half as many labels missing, for which the default of LL-R rejects enough.
 LESS_MISSING = {"ll_r": LOSSES["ll_r"]}
-PARTS = (
-    "losses", "labels", "seeds", "pairs", "mixup", "people", "rates", "shares", "unseen", "frequency",
-    "audits",
-)  # fmt: skip
 FOLDS = 2
+
+
+def _trials(
+    methods: dict[str, str], noise: Noise = RANDOM, world: World = TUNED, seed: int = 0
+) -> Iterator[Trial]:
+    for name, words in methods.items():
+        yield Trial(world, noise, name, words, seed)
+
+
+def _losses() -> Iterator[Trial]:
+    yield from _trials(LOSSES)
+    yield Trial(TUNED, COMPLETE, BASE, LOSSES[BASE])
+
+
+def _seeds() -> Iterator[Trial]:
+    for seed in (1, 2):
+        yield from _trials(COMPARED, seed=seed)
+
+
+def _mixup() -> Iterator[Trial]:
+    for ending, prior in PRIOR.items():
+        yield from _trials({f"{loss}-mixup{ending}": f"{LOSSES[loss]} {MIXUP} {prior}" for loss in FINDING})
+
+
+def _shares() -> Iterator[Trial]:
+    for share in (10, 40):
+        yield from _trials(BEST_LOSSES, Noise("random", share))
+
+
+def _unseen() -> Iterator[Trial]:
+    for world in UNSEEN:
+        yield from _trials({**COMPARED, **PAIRS, BEST_RATE: RATES[BEST_RATE]}, PEOPLE, world)
+        yield Trial(world, COMPLETE, BASE, LOSSES[BASE])
+        for seed in (1, 2):
+            yield from _trials({BASE: LOSSES[BASE], BEST_RATE: RATES[BEST_RATE]}, PEOPLE, world, seed)
+
+
+def _frequency() -> Iterator[Trial]:
+    for world in (TUNED, *UNSEEN):
+        yield from _trials({name + FREQUENCY: "" for name in (BASE, "ll_r", BEST_RATE)}, PEOPLE, world)
+    for world, seed in itertools.product(UNSEEN, (1, 2)):
+        yield from _trials({BEST_RATE + FREQUENCY: ""}, PEOPLE, world, seed)
+
+
+def _audits() -> Iterator[Trial]:
+    for world in UNSEEN:
+        yield from _trials(AUDITS, PEOPLE, world)
+        for audit in AUDITS:
+            trained = AUDITS if audit == BASE else AUDITS | LESS_MISSING
+            for name, words in trained.items():
+                yield Trial(world, PEOPLE, f"{name}+review-{audit}", words, audit=audit)
+        yield Trial(world, COMPLETE, BASE, LOSSES[BASE])
+
+
+# The runs of each part, in the order of the docstring.
+PARTS: dict[str, Callable[[], Iterator[Trial]]] = {
+    "losses": _losses,
+    "labels": lambda: _trials(REMEDIES),
+    "seeds": _seeds,
+    "pairs": lambda: _trials(PAIRS),
+    "mixup": _mixup,
+    "people": lambda: _trials(COMPARED, PEOPLE),
+    "rates": lambda: _trials(RATES, PEOPLE),
+    "shares": _shares,
+    "unseen": _unseen,
+    "frequency": _frequency,
+    "audits": _audits,
+}
+
+
+def plan(part: str) -> Iterator[Trial]:
+    """Yield the runs of a part of the study."""
+    return PARTS[part]()
 
 
 def parser() -> Parser:
@@ -127,66 +201,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         truths = {world.name: _truth(folder, world) for world, _ in worlds}
         audit_scores.write_table(audits, truths, pathlib.Path(options.results) / "audits.csv")
     return 0
-
-
-def plan(part: str) -> Iterator[Trial]:
-    """Yield the runs of a part of the study."""
-    best = {name: LOSSES[name] for name in (BASE, *BEST)}
-    pairs = {f"{BEST[0]}+{name}": f"{LOSSES[BEST[0]]} {words}" for name, words in LABELS.items()}
-    labels = {f"{BASE}+{name}": words for name, words in LABELS.items()}
-    if part == "losses":
-        yield from _trials(LOSSES)
-        yield Trial(TUNED, COMPLETE, BASE, LOSSES[BASE])
-    if part == "labels":
-        yield from _trials(labels)
-    if part == "seeds":
-        for seed in (1, 2):
-            yield from _trials({**best, **labels}, seed=seed)
-    if part == "pairs":
-        yield from _trials(pairs)
-    if part == "mixup":
-        for ending, prior in PRIOR.items():
-            named = {
-                f"{loss}-mixup{ending}": f"{LOSSES[loss]} {MIXUP} {prior}" for loss in ("bce", "focal", "asl")
-            }
-            yield from _trials(named)
-    if part == "people":
-        yield from _trials({**best, **labels}, PEOPLE)
-    if part == "rates":
-        yield from _trials(RATES, PEOPLE)
-    if part == "shares":
-        for share in (10, 40):
-            yield from _trials(best, Noise("random", share))
-    if part == "unseen":
-        for world in UNSEEN:
-            methods = {**best, **labels, **pairs, BEST_RATE: RATES[BEST_RATE]}
-            yield from _trials(methods, PEOPLE, world=world)
-            yield Trial(world, COMPLETE, BASE, LOSSES[BASE])
-            for seed in (1, 2):
-                compared = {BASE: LOSSES[BASE], BEST_RATE: RATES[BEST_RATE]}
-                yield from _trials(compared, PEOPLE, world=world, seed=seed)
-    if part == "frequency":
-        for world in (TUNED, *UNSEEN):
-            methods = {name + FREQUENCY: "" for name in (BASE, "ll_r", BEST_RATE)}
-            yield from _trials(methods, PEOPLE, world=world)
-        for world in UNSEEN:
-            for seed in (1, 2):
-                yield from _trials({BEST_RATE + FREQUENCY: ""}, PEOPLE, world=world, seed=seed)
-    if part == "audits":
-        for world in UNSEEN:
-            yield from _trials(AUDITS, PEOPLE, world=world)
-            for audit in AUDITS:
-                trained = AUDITS if audit == BASE else AUDITS | LESS_MISSING
-                for name, words in trained.items():
-                    yield Trial(world, PEOPLE, f"{name}+review-{audit}", words, audit=audit)
-            yield Trial(world, COMPLETE, BASE, LOSSES[BASE])
-
-
-def _trials(
-    methods: dict[str, str], noise: Noise = RANDOM, world: World = TUNED, seed: int = 0
-) -> Iterator[Trial]:
-    for name, words in methods.items():
-        yield Trial(world, noise, name, words, seed)
 
 
 def train(trial: Trial, folder: pathlib.Path, options: argparse.Namespace) -> None:
