@@ -5,6 +5,13 @@ gradient where it is computed: under mixed_bfloat16 in bfloat16, the type of tha
 the float32 of the weight. Here the product's result is float32 from the start; its factors stay as they are.
 The step is rewritten as JAX traces it, so no layer has to know: a program of primitives whose names JAX may
 change, so a step in which nothing was rewritten, or that cannot be, is an error.
+
+Why a rewritten program, read again in November 2026: JAX gives a gradient the type of what it is the gradient
+of, and that is the weight as a layer casts it, in half precision. So the product has rounded before a
+``custom_vjp`` of the cast, or a ``psum`` of float32 under ``shard_map``, could see it; the latter would also
+leave to us what the compiler does for split weights and batch norm. A ``custom_vjp`` of the product together
+with the cast would do, in each layer that multiplies (Keras' own, too) instead of in this file. To replace
+the transposition rules of JAX's primitives would be shorter, but they are not public.
 """
 
 import functools

@@ -60,6 +60,9 @@ def service(tmp_path):
         yield started
 
 
+STYLED = sidecars.Style(spaces=True, escape=True, rating=True, prefix="my trigger")
+
+
 def caption(service, name, thresholds=None, style=PLAIN):
     """What tag_images would write."""
     image = service.tagger.prepare(encoded(name, COLORS[name]), None)
@@ -74,6 +77,115 @@ def saved(page):
     with zipfile.ZipFile(io.BytesIO(download.value.path().read_bytes())) as archive:
         assert archive.testzip() is None
         return {name: archive.read(name) for name in archive.namelist()}
+
+
+def check_captions(page, service):
+    """Captions and their names are those of tag_images, with its options, and with a category's slider."""
+    names = sidecars.sidecar_names(COLORS, sidecars.KINDS["txt"])
+    assert saved(page) == {names[name]: f"{caption(service, name)}\n".encode() for name in COLORS}
+    assert names["a.png"] == "a.png.txt"
+    page.locator("[name=prefix]").fill("my trigger")
+    for option in ("spaces", "escape", "rating", "pictures"):
+        page.locator(f"#style [name={option}]").check()
+    characters = np.where(service.tagger.tags["category"] == 4, 0.05, service.selector.thresholds)
+    page.get_by_label("character").evaluate(
+        "slider => { slider.value = 0.05; slider.dispatchEvent(new Event('input')); }"
+    )
+    page.locator("output").filter(has_text="0.05").wait_for()
+    content = saved(page)
+    for name in COLORS:
+        assert content[names[name]].decode() == f"{caption(service, name, characters, STYLED)}\n"
+        assert content[name] == encoded(name, COLORS[name])
+    page.get_by_role("button", name="The model's own").click()
+    page.locator("#style").evaluate("form => { form.reset(); form.dispatchEvent(new Event('input')); }")
+
+
+def check_keys(page, service, tiles):
+    """The first picture is selected; a tag goes, one comes, both come back; all are edited together."""
+    text = page.get_by_label("Caption", exact=True)
+    tiles.first.click()
+    page.get_by_role("heading", name="b.png").wait_for()
+    assert text.input_value() == caption(service, "b.png") == "blue_sky, outdoors, rei_(eva), ^_^"
+    page.get_by_role("button", name="blue_sky", exact=True).click()
+    page.get_by_alt_text("where blue_sky is in b.png").wait_for()
+    page.get_by_role("button", name="Show the picture").click()
+    page.get_by_role("button", name="Remove outdoors").click()
+    page.keyboard.press("Escape")
+    page.keyboard.press("Enter")
+    page.keyboard.type("Lawn chair, REI (eva)")
+    page.keyboard.press("Enter")
+    page.get_by_text("by hand").first.wait_for()
+    assert text.input_value() == "blue_sky, rei_(eva), ^_^, Lawn chair"
+    text.fill("blue_sky, new")
+    text.blur()
+    page.get_by_role("button", name="Remove new").wait_for()
+    assert text.input_value() == "blue_sky, new"
+    for _ in range(3):
+        page.keyboard.press("Control+z")
+    page.get_by_role("button", name="Remove outdoors").wait_for()
+    assert text.input_value() == caption(service, "b.png")
+    page.keyboard.press("Escape")
+    page.keyboard.press("ArrowRight")
+    page.get_by_role("heading", name="a.png").wait_for()
+    page.keyboard.press("Shift+ArrowRight")
+    page.get_by_role("heading", name="2 pictures").wait_for()
+    page.keyboard.press("Control+c")
+    page.get_by_text("Copied: 2 captions").wait_for()
+    copied = page.evaluate("() => navigator.clipboard.readText()")
+    assert copied == "\n".join(caption(service, name) for name in ("a.png", "a.jpg"))
+    page.get_by_label("Add a tag").fill("two")
+    page.keyboard.press("Enter")
+    page.get_by_label("Search tags").fill("tw")
+    page.get_by_text("2 found").wait_for()
+    assert tiles.count() == 2
+    page.keyboard.press("Escape")
+    page.get_by_label("Search tags").fill("")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Delete")
+    page.get_by_text("2 pictures removed").wait_for()
+    tiles.nth(3).wait_for(state="detached")
+    page.get_by_role("button", name="Undo").click()
+    tiles.nth(4).wait_for()
+    page.evaluate(PASTE_AND_DROP)
+    page.get_by_role("option", name="a-2.png: ").wait_for()
+    page.get_by_role("option", name="d.png: ").wait_for()
+    page.keyboard.press("Control+a")
+    page.get_by_role("heading", name="7 pictures").wait_for()
+
+
+def check_layout(page, tiles):
+    """Names of files and tags are text; everything has a name; a phone shows the tags over the grid."""
+    assert page.title() == "Tag pictures"
+    assert page.evaluate(NAMELESS) == []
+    page.set_viewport_size({"width": 390, "height": 844})
+    tiles.nth(2).click()
+    page.get_by_role("button", name="Back").click()
+    assert not page.get_by_role("button", name="Back").is_visible()
+    assert page.evaluate("() => document.documentElement.scrollWidth") == 390
+
+
+def check_spelling(page):
+    """The spelling and the names of files in the browser are those of the commands."""
+    hard = [
+        "^_^",
+        "3_3",
+        "||_||",
+        "a_b",
+        "saber_(fate)",
+        "o_o",
+        "re:zero",
+        "a\\b_c",
+        "\u00e9_\u6f22",
+        "_",
+    ]
+    spelled = """async names => {
+      const tags = new (await import("./captions.js")).Tags([], {});
+      return names.map(name => tags.spelled({name}, {spaces: 1, escape: 1}));
+    }"""
+    assert page.evaluate(spelled, hard) == [sidecars.spelled(name, STYLED) for name in hard]
+    files = ["1.jpg", "1.png", "B.png", "b.jpg", "x", "x.png", ".hidden", "a.b.png", "d.jpg"]
+    paths = """async paths => [...(await import("./captions.js")).captionNames(paths)]"""
+    assert dict(page.evaluate(paths, files)) == sidecars.sidecar_names(files, sidecars.KINDS["txt"])
 
 
 def test_pictures_are_tagged_edited_copied_and_saved(service):
@@ -95,105 +207,7 @@ def test_pictures_are_tagged_edited_copied_and_saved(service):
         tiles.filter(has_text="this cannot be used as a picture").wait_for()
         for name in COLORS:
             page.get_by_role("option", name=re.compile(f"^{name}: .* tags")).wait_for()
-
-        # Captions and their names are those of tag_images, with its options, and with a category's slider.
-        style = sidecars.Style(spaces=True, escape=True, rating=True, prefix="my trigger")
-        names = sidecars.sidecar_names(COLORS, sidecars.KINDS["txt"])
-        assert saved(page) == {names[name]: f"{caption(service, name)}\n".encode() for name in COLORS}
-        assert names["a.png"] == "a.png.txt"
-        page.locator("[name=prefix]").fill("my trigger")
-        for option in ("spaces", "escape", "rating", "pictures"):
-            page.locator(f"#style [name={option}]").check()
-        characters = np.where(service.tagger.tags["category"] == 4, 0.05, service.selector.thresholds)
-        page.get_by_label("character").evaluate(
-            "slider => { slider.value = 0.05; slider.dispatchEvent(new Event('input')); }"
-        )
-        page.locator("output").filter(has_text="0.05").wait_for()
-        content = saved(page)
-        for name in COLORS:
-            assert content[names[name]].decode() == f"{caption(service, name, characters, style)}\n"
-            assert content[name] == encoded(name, COLORS[name])
-        page.get_by_role("button", name="The model's own").click()
-        page.locator("#style").evaluate("form => { form.reset(); form.dispatchEvent(new Event('input')); }")
-
-        # Keys: the first picture is selected; a tag goes, one comes, both come back; all are edited together.
-        text = page.get_by_label("Caption", exact=True)
-        tiles.first.click()
-        page.get_by_role("heading", name="b.png").wait_for()
-        assert text.input_value() == caption(service, "b.png") == "blue_sky, outdoors, rei_(eva), ^_^"
-        page.get_by_role("button", name="blue_sky", exact=True).click()
-        page.get_by_alt_text("where blue_sky is in b.png").wait_for()
-        page.get_by_role("button", name="Show the picture").click()
-        page.get_by_role("button", name="Remove outdoors").click()
-        page.keyboard.press("Escape")
-        page.keyboard.press("Enter")
-        page.keyboard.type("Lawn chair, REI (eva)")
-        page.keyboard.press("Enter")
-        page.get_by_text("by hand").first.wait_for()
-        assert text.input_value() == "blue_sky, rei_(eva), ^_^, Lawn chair"
-        text.fill("blue_sky, new")
-        text.blur()
-        page.get_by_role("button", name="Remove new").wait_for()
-        assert text.input_value() == "blue_sky, new"
-        for _ in range(3):
-            page.keyboard.press("Control+z")
-        page.get_by_role("button", name="Remove outdoors").wait_for()
-        assert text.input_value() == caption(service, "b.png")
-        page.keyboard.press("Escape")
-        page.keyboard.press("ArrowRight")
-        page.get_by_role("heading", name="a.png").wait_for()
-        page.keyboard.press("Shift+ArrowRight")
-        page.get_by_role("heading", name="2 pictures").wait_for()
-        page.keyboard.press("Control+c")
-        page.get_by_text("Copied: 2 captions").wait_for()
-        copied = page.evaluate("() => navigator.clipboard.readText()")
-        assert copied == "\n".join(caption(service, name) for name in ("a.png", "a.jpg"))
-        page.get_by_label("Add a tag").fill("two")
-        page.keyboard.press("Enter")
-        page.get_by_label("Search tags").fill("tw")
-        page.get_by_text("2 found").wait_for()
-        assert tiles.count() == 2
-        page.keyboard.press("Escape")
-        page.get_by_label("Search tags").fill("")
-        page.keyboard.press("Escape")
-        page.keyboard.press("Delete")
-        page.get_by_text("2 pictures removed").wait_for()
-        tiles.nth(3).wait_for(state="detached")
-        page.get_by_role("button", name="Undo").click()
-        tiles.nth(4).wait_for()
-        page.evaluate(PASTE_AND_DROP)
-        page.get_by_role("option", name="a-2.png: ").wait_for()
-        page.get_by_role("option", name="d.png: ").wait_for()
-        page.keyboard.press("Control+a")
-        page.get_by_role("heading", name="7 pictures").wait_for()
-
-        # Names of files and tags are text; everything has a name; a phone shows the tags over the grid.
-        assert page.title() == "Tag pictures"
-        assert page.evaluate(NAMELESS) == []
-        page.set_viewport_size({"width": 390, "height": 844})
-        tiles.nth(2).click()
-        page.get_by_role("button", name="Back").click()
-        assert not page.get_by_role("button", name="Back").is_visible()
-        assert page.evaluate("() => document.documentElement.scrollWidth") == 390
-
-        # The spelling and the names of files in the browser are those of the commands.
-        hard = [
-            "^_^",
-            "3_3",
-            "||_||",
-            "a_b",
-            "saber_(fate)",
-            "o_o",
-            "re:zero",
-            "a\\b_c",
-            "\u00e9_\u6f22",
-            "_",
-        ]
-        spelled = """async names => {
-          const tags = new (await import("./captions.js")).Tags([], {});
-          return names.map(name => tags.spelled({name}, {spaces: 1, escape: 1}));
-        }"""
-        assert page.evaluate(spelled, hard) == [sidecars.spelled(name, style) for name in hard]
-        files = ["1.jpg", "1.png", "B.png", "b.jpg", "x", "x.png", ".hidden", "a.b.png", "d.jpg"]
-        paths = """async paths => [...(await import("./captions.js")).captionNames(paths)]"""
-        assert dict(page.evaluate(paths, files)) == sidecars.sidecar_names(files, sidecars.KINDS["txt"])
+        check_captions(page, service)
+        check_keys(page, service, tiles)
+        check_layout(page, tiles)
+        check_spelling(page)
