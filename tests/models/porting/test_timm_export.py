@@ -51,6 +51,7 @@ OURS = [
     ("NFNet/L1", NARROW | {"attention": "eca"}),
     ("ConvNext/T", {"depths": (1, 1, 1, 1), "widths": (8, 8, 16, 16), "epsilon": 1e-3, "layer_scale": 0.3}),
     ("ViT/B16", {"depth": 1, "width": 32, "mlp_width": 48, "heads": 2}),
+    ("ViT/B16-CLIP", {"depth": 1, "width": 32, "heads": 4, "qk_norm": True, "activation": "quick_gelu"}),
 ]
 
 
