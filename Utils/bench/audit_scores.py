@@ -1,7 +1,8 @@
 """How well predictions rank absent labels: those that are missing by the true tags should come first.
 
-An audit lists the top of that ranking. The average precision, the area under its precision-recall curve, is
-free of thresholds, so that audits of taggers that are sure to different degrees can be compared.
+An audit lists the top of that ranking, down to a threshold. Its precision at some recalls, and the average
+precision, the area under the curve of both, need no threshold, so that audits of taggers that are sure to
+different degrees can be compared.
 """
 
 import dataclasses
@@ -16,9 +17,12 @@ from Utils.files import csv_tables
 from Utils.files.atomic import read_json
 
 RESAMPLES = 1000
+RECALLS = (0.1, 0.2, 0.4, 0.5, 0.6, 0.8)
+MEASURES = ("average precision", *(f"precision at recall {recall}" for recall in RECALLS))
+OPERATING_POINT = ("findings", "precision", "recall")
 TABLE = (
-    "world", "missing", "audit", "missing_labels", "AP", "AP_low", "AP_high", "base", "difference", "low",
-    "high", "findings", "precision", "recall",
+    "world", "missing", "audit", "measure", "value", "low", "high", "base", "difference", "difference_low",
+    "difference_high",
 )  # fmt: skip
 
 
@@ -56,8 +60,10 @@ def rank(dump: predictions.Dump, truth: ground_truth.Truth) -> Ranking:
     return Ranking(rows[order], is_missing[order], last)
 
 
-def average_precision(ranking: Ranking, weights: np.ndarray) -> float:
-    """Return the area under the steps of precision over recall; NaN where nothing is missing.
+def measure(ranking: Ranking, weights: np.ndarray) -> np.ndarray:
+    """Return `MEASURES`: float64 (M,), NaN where nothing is missing.
+
+    Labels with the same probability are listed together, as in scikit-learn's ``precision_recall_curve``.
 
     Args:
         ranking: of absent labels.
@@ -67,26 +73,28 @@ def average_precision(ranking: Ranking, weights: np.ndarray) -> float:
     found, listed = np.cumsum(weight * ranking.is_missing), np.cumsum(weight)
     hits = np.flatnonzero(ranking.is_missing & (weight > 0))
     if not len(hits):
-        return float("nan")
+        return np.full(len(MEASURES), np.nan)
+    reached = ranking.last[np.searchsorted(found, np.array(RECALLS) * found[-1] - 1e-6)]
     last = ranking.last[hits]
-    return float(np.sum(weight[hits] * found[last] / listed[last]) / found[-1])
+    average = np.sum(weight[hits] * found[last] / listed[last]) / found[-1]
+    return np.array([average, *(found[reached] / listed[reached])])
 
 
 def resampled(ranking: Ranking, counts: np.ndarray) -> np.ndarray:
-    """Return the average precision of every resample, (R,).
+    """Return `MEASURES` of every resample, (M, R).
 
     counts: (N, R) from `bootstrap.resample_counts`.
     """
-    return np.array([average_precision(ranking, counts[:, one]) for one in range(counts.shape[1])])
+    return np.stack([measure(ranking, counts[:, one]) for one in range(counts.shape[1])], axis=1)
 
 
 def write_table(
     audits: Mapping[tuple[str, str, str], pathlib.Path], truths: Mapping[str, Any], path: Any
 ) -> None:
-    """Write a CSV with a row an audit, and print it.
+    """Write a CSV with a row for each measure of each audit, and print it.
 
-    Intervals are over posts, the same resamples for all audits of a world; the first audit of a world and
-    noise is the base of the others.
+    Intervals (95%) are over posts, the same resamples for all audits of a world; the first audit of a world
+    and noise is the base of the others. The rows of OPERATING_POINT have none.
 
     Args:
         audits: folders with folds/all, the predictions out of fold, and audit_scores.json, what
@@ -94,27 +102,27 @@ def write_table(
         truths: truth.csv of every world.
         path: of the table.
     """
-    bases: dict[tuple[str, str], tuple[str, float, np.ndarray]] = {}
-    rows = []
+    bases: dict[tuple[str, str], tuple[str, np.ndarray, np.ndarray]] = {}
+    rows: list[list[Any]] = []
     for (world, noise, name), folder in audits.items():
         dump = predictions.load(folder / "folds" / "all").require_labels()
         ranking = rank(dump, ground_truth.read(truths[world]))
-        value = average_precision(ranking, np.ones(len(dump.labels), np.int64))
-        values = resampled(ranking, bootstrap.resample_counts(len(dump.labels), RESAMPLES))
-        cells: list[Any] = ["", "", "", ""]
-        if (world, noise) in bases:
-            base, base_value, base_values = bases[world, noise]
-            cells = [base, *_rounded(value - base_value, *bootstrap.interval(values - base_values))]
-        else:
-            bases[world, noise] = name, value, values
+        values = measure(ranking, np.ones(len(dump.labels), np.int64))
+        samples = resampled(ranking, bootstrap.resample_counts(len(dump.labels), RESAMPLES))
+        base, base_values, base_samples = bases.setdefault((world, noise), (name, values, samples))
+        for place, title in enumerate(MEASURES):
+            cells: list[Any] = [name, title, *_rounded(values[place], samples[place]), "", "", "", ""]
+            if name != base:
+                change = values[place] - base_values[place]
+                cells[-4:] = [base, *_rounded(change, samples[place] - base_samples[place])]
+            rows.append([world, noise, *cells])
         at = read_json(folder / "audit_scores.json")["truth"]
-        figures = [*_rounded(value, *bootstrap.interval(values)), *cells]
-        point = [at["findings"], *_rounded(at["precision"], at["recall"])]
-        rows.append([world, noise, name, int(ranking.is_missing.sum()), *figures, *point])
+        rows += [[world, noise, name, title, round(at[title], 4), *[""] * 6] for title in OPERATING_POINT]
     csv_tables.write_rows(path, TABLE, rows)
     for row in [TABLE, *rows]:
         print("  ".join(map(str, row)))
 
 
-def _rounded(*values: float) -> list[float]:
-    return [round(value, 4) for value in values]
+def _rounded(value: float, samples: np.ndarray) -> list[float]:
+    """Return a value and its interval."""
+    return [round(float(number), 4) for number in (value, *bootstrap.interval(samples))]

@@ -24,9 +24,12 @@ def test_only_absent_labels_of_posts_that_the_truth_names_are_ranked(tmp_path):
     ranking = audit_scores.rank(dump, TRUTH)
     assert ranking.rows.tolist() == [1, 2, 0, 1, 2]
     assert ranking.is_missing.tolist() == [True, True, False, True, False]
-    value = audit_scores.average_precision(ranking, np.ones(4, np.int64))
-    assert value == pytest.approx((1 + 1 + 3 / 4) / 3)
-    assert np.isnan(audit_scores.average_precision(ranking, np.array([1, 0, 0, 1])))
+    values = dict(
+        zip(audit_scores.MEASURES, audit_scores.measure(ranking, np.ones(4, np.int64)), strict=True)
+    )
+    assert values["average precision"] == pytest.approx((1 + 1 + 3 / 4) / 3)
+    assert (values["precision at recall 0.6"], values["precision at recall 0.8"]) == (1, 0.75)
+    assert np.isnan(audit_scores.measure(ranking, np.array([1, 0, 0, 1]))).all()
 
 
 @pytest.mark.parametrize("levels", [5, 10**6])  # with many ties, and without
@@ -39,13 +42,16 @@ def test_weights_are_posts_that_are_there_several_times(tmp_path, levels):
     truth = {post: {name for name, has in zip(names, true[post], strict=True) if has} for post in range(40)}
     counts = random.integers(0, 4, (40, 3))
     rows, columns = np.nonzero(labels == 0)
-    expected = [
-        sklearn.metrics.average_precision_score(
-            true[rows, columns], p[rows, columns], sample_weight=counts[rows, one]
+    values = audit_scores.resampled(audit_scores.rank(dump, truth), counts)
+    for one in range(3):
+        cells = true[rows, columns], p[rows, columns]
+        weights = counts[rows, one]
+        assert values[0, one] == pytest.approx(
+            sklearn.metrics.average_precision_score(*cells, sample_weight=weights)
         )
-        for one in range(3)
-    ]
-    np.testing.assert_allclose(audit_scores.resampled(audit_scores.rank(dump, truth), counts), expected)
+        precision, recall, _ = sklearn.metrics.precision_recall_curve(*cells, sample_weight=weights)
+        reached = [precision[recall >= least - 1e-9][-1] for least in audit_scores.RECALLS]
+        np.testing.assert_allclose(values[1:, one], reached)
 
 
 def test_the_table_compares_audits_with_the_first_of_their_world(tmp_path, capsys):
@@ -61,10 +67,15 @@ def test_the_table_compares_audits_with_the_first_of_their_world(tmp_path, capsy
         "image_id,tags\n" + "".join(f"{post},{' '.join(sorted(tags))}\n" for post, tags in TRUTH.items())
     )
     audit_scores.write_table(audits, {"faces-0": tmp_path / "truth.csv"}, tmp_path / "audits.csv")
-    first, second = csv_tables.read_texts(tmp_path / "audits.csv", "rows")
+    rows = csv_tables.read_texts(tmp_path / "audits.csv", "rows")
+    by_measure = {(row["audit"], row["measure"]): row for row in rows}
+    assert len(by_measure) == len(rows) == 2 * len(audit_scores.MEASURES + audit_scores.OPERATING_POINT)
+    first, second = (by_measure[name, "average precision"] for name in ("bad", "good"))
     assert first["base"] == first["difference"] == ""
-    assert (second["base"], second["AP"], second["missing_labels"]) == ("bad", "1.0", "3")
-    assert float(second["difference"]) == pytest.approx(1 - float(first["AP"]), abs=1e-4)
-    assert float(second["low"]) <= float(second["difference"]) <= float(second["high"])
-    assert (second["findings"], second["precision"]) == ("4", "0.75")
+    assert (second["base"], second["value"]) == ("bad", "1.0")
+    assert float(second["difference"]) == pytest.approx(1 - float(first["value"]), abs=1e-4)
+    low, high = (float(second[f"difference_{side}"]) for side in ("low", "high"))
+    assert 0 <= low <= float(second["difference"]) <= high
+    assert by_measure["good", "findings"]["value"] == "4"
+    assert by_measure["good", "precision"]["value"] == "0.75"
     assert "faces-0  people-25  good" in capsys.readouterr().out

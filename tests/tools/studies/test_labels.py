@@ -62,8 +62,8 @@ def test_a_tiny_study_continues_and_writes_its_tables(tmp_path, monkeypatch):
     ]
     assert numbers[0] < numbers[1] < numbers[2]
     with (tmp_path / "results" / "audits.csv").open() as file:
-        (audit,) = csv.DictReader(file)
-    added = int(audit["findings"]) * float(audit["precision"])
+        audit = {row["measure"]: float(row["value"]) for row in csv.DictReader(file)}
+    added = audit["findings"] * audit["precision"]
     assert numbers[1] - numbers[0] == pytest.approx(added, rel=1e-3)
     dump = predictions.load(tmp_path / "study" / "runs" / base.name / "dump")
     assert np.array_equal(np.sort(dump.image_ids), np.sort(complete.post_ids("test")))
