@@ -10,7 +10,7 @@ import collections
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -163,6 +163,15 @@ def _sidecar_paths(member: str) -> list[str]:
     return [join(folder, f"{stem}{suffix}") for suffix in SIDECARS for stem in stems]
 
 
+def _parse_caption(text: str, known: Collection[str]) -> captions.Caption:
+    """Return a caption; words of which it does not tell whether they are one tag are one if it is known."""
+    caption = captions.parse(text, NAMESPACES)
+    is_known = any(captions.tag_name(tag) in known for tag in caption.tags)
+    if caption.separator == captions.UNCLEAR and caption.tags and not is_known:
+        return captions.parse(text, NAMESPACES, captions.Splitting(splits_unclear=True))
+    return caption
+
+
 def _read_labels(place: Place, sidecar: str | None, label_of: dict[str, int] | None) -> np.ndarray:
     """Return the label indexes of a picture, ascending; FieldError or ValueError where there are none."""
     if sidecar is None:
@@ -177,7 +186,7 @@ def _read_labels(place: Place, sidecar: str | None, label_of: dict[str, int] | N
         names = [name for group in danbooru_post.parse_tags(record)[0] for name in group[0]]
         rating = parse_rating(record.get("rating"))
     else:
-        rating, of_caption = rating_and_tags(captions.parse(data.decode("utf-8-sig"), NAMESPACES))
+        rating, of_caption = rating_and_tags(_parse_caption(data.decode("utf-8-sig"), label_of or {}))
         names = list(of_caption)
     if label_of is None:
         raise UserError(

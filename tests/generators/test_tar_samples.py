@@ -167,3 +167,13 @@ def test_a_broken_picture_names_its_record(tmp_path):
     path = write_tar(tmp_path / "x.tar", {"7.jpg": b"no image", "7.txt": b"solo"})
     with pytest.raises(tf.errors.OpError, match="record with image_id 7: not an image"):
         next(iter(eval_dataset([str(path)], tags=TAGS, **options())))
+
+
+def test_blanks_separate_tags_where_the_words_together_are_no_known_tag(tmp_path):
+    texts = {1: "1girl solo long_hair", 2: "solo hat", 3: "red hat", 4: "a girl with a red hat walks her dog"}
+    files = {f"{number}.jpg": jpeg(number, 8) for number in texts}
+    files |= {f"{number}.txt": text.encode() for number, text in texts.items()}
+    names = ["1girl", "hat", "long_hair", "red_hat", "solo"]
+    samples = tar_samples.from_paths([str(write_tar(tmp_path / "x.tar", files))], names, 5)
+    rows = [records.parse(record)["label_indexes"] for record in records.read_shards(samples)]
+    assert [row.numpy().tolist() for row in rows] == [[0, 2, 4], [1, 4], [3], []]
