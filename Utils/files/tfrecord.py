@@ -21,7 +21,7 @@ import google_crc32c
 import numpy as np
 
 from Utils.command.cli import UserError
-from Utils.files import atomic, user_cache
+from Utils.files import atomic, ranges, user_cache
 from Utils.files.hashing_writer import HashingWriter
 
 NOT_KEPT = ("memory",)  # file systems that end with the process
@@ -71,13 +71,20 @@ def read_index(path: atomic.AnyPath) -> np.ndarray:
         return np.array(list(_places(file, path)), np.int64).reshape(-1, 2)
 
 
-@functools.lru_cache(maxsize=65536)
 def count_records(path: atomic.AnyPath) -> int:
-    """Return the number of records of a file, as `read_index` finds them; the answer is remembered.
+    """Return the number of records of a file, as `read_index` finds them.
 
-    To count those of a file on an object store is to download it, so that answer is kept in the user's cache,
-    for as long as the store says that the file is the same.
+    The answer is remembered until the file is written anew, as in a notebook. To count those of a file on an
+    object store is to download it, so that answer is kept in the user's cache, for as long as the store says
+    that the file is the same.
     """
+    is_here = os.path.isfile(path)  # noqa: PTH113  any text may come; what is missing, the reader says
+    return _counted(path, ranges.stamp(path) if is_here else "")
+
+
+@functools.lru_cache(maxsize=65536)
+def _counted(path: atomic.AnyPath, stamp: str) -> int:
+    """Return `count_records` of a file; ``stamp`` changes when a local one does."""
     name = _count_name(atomic.to_path(path))
     count = user_cache.read(name) if name else None
     if isinstance(count, int) and count >= 0:

@@ -98,6 +98,9 @@ def find(
             f"{'' if recursive else ', and --no-recursive looks at no folder below'}"
             f"{'; ' * bool(census.passed_by())}{census.passed_by()}"
         )
+    rejected += [
+        (path, f"archive cannot be read: {reason}") for path, reason in census.unreadable_archives.items()
+    ]
     return folders, rejected, census.passed_by()
 
 

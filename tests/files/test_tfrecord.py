@@ -47,6 +47,8 @@ def test_records_are_read_back_through_the_index_and_one_by_one(tmp_path):
         end = None if take is None else skip + take
         assert list(tfrecord.read_records(tmp_path / "x", skip, take)) == expected[skip:end]
     assert tfrecord.count_records(tmp_path / "x") == 3
+    (tmp_path / "x").write_bytes(data * 2)
+    assert tfrecord.count_records(tmp_path / "x") == 6, "not what was counted before"
 
 
 def test_readers_of_one_file_in_memory_do_not_disturb_each_other(tmp_path):
@@ -84,13 +86,13 @@ def test_records_of_an_object_store_are_counted_once(tmp_path, monkeypatch):
     read, reads = tfrecord.read_index, []
     monkeypatch.setattr(tfrecord, "read_index", lambda path: reads.append(path) or read(path))
     for _ in range(2):
-        tfrecord.count_records.cache_clear()  # another process
+        tfrecord._counted.cache_clear()  # another process
         assert tfrecord.count_records(str(there)) == 2
     assert len(reads) == 1
     with tfrecord.Writer(tmp_path / "b") as writer:
         writer.write_record([b"three"])
     there.write_bytes((tmp_path / "b").read_bytes())
-    tfrecord.count_records.cache_clear()
+    tfrecord._counted.cache_clear()
     assert (tfrecord.count_records(str(there)), len(reads)) == (1, 2), "the file has changed"
     tfrecord.count_records(str(tmp_path / "a"))
     assert len(list((tmp_path / "cache").rglob("*.json"))) == 2, "local files are counted anew"

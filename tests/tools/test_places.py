@@ -298,13 +298,22 @@ def test_every_reader_sets_a_damaged_archive_aside(exported, tmp_path, capsys):
         write_records: [str(dataset)],
         find_duplicates: ["--images", str(place), "-o", str(tmp_path / "g.csv"), "--workers", "1"],
         predict: [str(exported / "run"), "--images", str(place), "-o", str(tmp_path / "dump")],
-        tag_images: [release, str(place), "--format", "json", "-o", str(tmp_path / "t.json")],
+        tag_images: [
+            release,
+            str(place),
+            "--format",
+            "json",
+            "-o",
+            str(tmp_path / "t.json"),
+            "--rejected",
+            str(tmp_path / "rejected.csv"),
+        ],
     }
     for tool, words in commands.items():
         assert tool.main(words) == 0, tool
         said = f"set aside: 1 archive that cannot be read, and all pictures in it: {place}/b.zip ("
         assert (said in capsys.readouterr().err) != (tool is write_records), tool
-    for folder in (dataset, tmp_path / "dump"):
+    for folder in (dataset, tmp_path / "dump", tmp_path):
         assert "b.zip,archive cannot be read: it is damaged" in (folder / "rejected.csv").read_text(), folder
     assert len(pq.read_table(dataset / "posts.parquet")) == 8
     post_images.place_reader(place)([1, 5])
