@@ -50,9 +50,9 @@ def is_id(source: AnyPath) -> bool:
 
 
 def _match(text: str) -> re.Match[str] | None:
-    """Return the parts of an id; None for another text, also one with ``..`` for a part."""
+    """Return the parts of an id; None for another text, also one with ``.`` or ``..`` for a part: a path."""
     match = _ID.fullmatch(text) or _PAGE.fullmatch(text)
-    return match if match and ".." not in text.partition("@")[0].split("/") else None
+    return match if match and not {".", ".."} & {*text.partition("@")[0].split("/")} else None
 
 
 def argument(text: str) -> pathlib.Path | str:

@@ -48,6 +48,7 @@ def test_what_is_an_id_and_what_is_a_path(tmp_path, monkeypatch):
         "me/mine.keras",
         "/me/mine",
         "../me",
+        "./nothing/here",
         "me/mine/..",
         "me",
         "",
