@@ -249,8 +249,9 @@ class _Taggers:
 
     def made(self, dumps: Iterable[predictions.Dump]) -> list[tuple[str, predictions.Dump]]:
         """Return ``(file name, dump)`` of the predictions that belong to the output."""
+        folders = tables.file_names(self._names)
         pairs = zip(self._names, dumps, strict=True)
-        return [(tables.file_name(name), dump) for name, dump in pairs if name not in self._dumps]
+        return [(folders[name], dump) for name, dump in pairs if name not in self._dumps]
 
 
 def _names(taggers: Sequence[Any]) -> dict[str, Any]:

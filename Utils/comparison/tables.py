@@ -1,5 +1,6 @@
 """What a comparison of taggers writes: tables, JSON, the text on the terminal."""
 
+import itertools
 import math
 import pathlib
 import re
@@ -36,9 +37,16 @@ PART_COLUMNS = (
 DIFFERENCE_COLUMNS = ("first", "second", "metric", "difference", "low", "high", "distinguishable")
 
 
-def file_name(name: str) -> str:
-    """Return a tagger's name as that of a folder."""
-    return re.sub(r"[^\w.-]+", "_", name).strip(".") or "tagger"
+def file_names(names: Iterable[str]) -> dict[str, str]:
+    """Return taggers' names as those of folders, no two the same, whatever their case: ``{name: folder}``."""
+    folders: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in names:
+        stem = re.sub(r"[^\w.-]+", "_", name).strip(".") or "tagger"
+        free = (f"{stem}{end}" for end in itertools.chain([""], (f"-{n}" for n in itertools.count(2))))
+        folders[name] = next(folder for folder in free if folder.lower() not in taken)
+        taken.add(folders[name].lower())
+    return folders
 
 
 def facts(

@@ -31,5 +31,6 @@ def test_files_and_text_say_the_same(tmp_path):
 
 
 def test_names_of_folders():
-    assert tables.file_name("owner/name@main") == "owner_name_main"
-    assert tables.file_name("../..") == "_"
+    names = ["owner/name@main", "../..", "owner_name", "owner/name", "Owner Name", "owner_name-2", ".."]
+    expected = "owner_name_main _ owner_name owner_name-2 Owner_Name-3 owner_name-2-2 tagger"
+    assert list(tables.file_names(names).values()) == expected.split()
