@@ -154,6 +154,12 @@ def _from_timm(args: argparse.Namespace, place: pathlib.Path, settings: dict[str
             raise UserError(f"{args.source} says by itself that it is {stated}; got {flag} {option}")
     model, described, source = loading.import_timm(place, args.source_order, settings)
     remark = f"\nits channels are {described.order.upper()}, {described.order_from}; {args.output} takes BGR"
+    if described.uncovered:
+        theirs = described.image_size + described.uncovered
+        remark += (
+            f"\nits size is {described.image_size} px: of timm's {theirs} the last {described.uncovered}, "
+            "at the right and below, are in no patch"
+        )
     facts = {"config": source.config, "sha256": sha256_of(place / "model.safetensors")}
     description = ModelDescription(described.name, described.fields, _identity(args.source, facts))
     return model, description, count_of(model), source.skipped, remark

@@ -62,6 +62,7 @@ class Description:
     fields: dict[str, Any]
     order: str  # of the source: "bgr" or "rgb"
     order_from: str  # how that is known, for the report
+    uncovered: int = 0  # pixels of timm's image size at the right and below that are in no patch
 
 
 _CONFIG = {
@@ -157,7 +158,9 @@ def describe(
     if not isinstance(labels, int) or labels < 0:
         raise UserError(f"the config must say num_classes, a whole number from 0; got {labels!r}")
     size = arguments.get("img_size") or (published.get("input_size") or [3, 224, 224])[1:]
-    return Description(name, _single(size), labels, fields, order, order_from)
+    side = _single(size)
+    uncovered = side % getattr(spec_of(name, **fields), "patch", 1)
+    return Description(name, side - uncovered, labels, fields, order, order_from, uncovered)
 
 
 def _family(architecture: str, families: dict[str, Rules]) -> str:

@@ -111,6 +111,13 @@ def test_models_of_clip_have_its_normalization_its_epsilon_and_openai_its_gelu()
         assert (spec.pre_norm, spec.qk_norm, spec.epsilon, spec.layer_scale) == (True, False, 1e-5, None)
 
 
+def test_pixels_in_no_patch_are_left_out_and_counted():
+    published = {"mean": [0.5] * 3, "std": [0.5] * 3, "num_classes": 0, "input_size": [3, 384, 384]}
+    config = {"architecture": "vit_so400m_patch14_siglip_384", "pretrained_cfg": published}
+    described = timm_folder.describe(config, families(), Models.spec, "rgb")
+    assert (described.image_size, described.uncovered) == (27 * 14, 6)
+
+
 def test_a_pretrained_body_without_a_classifier_is_taken_but_says_no_tags(tmp_path):
     folder = folder_of("vit_map", tmp_path / "whole")
     facts = {"num_classes": 0, "pretrained_cfg": {"num_classes": 0}, "input_order": "bgr"}
