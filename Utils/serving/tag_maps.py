@@ -174,14 +174,15 @@ class Writer:
 
     def __init__(self, folder: pathlib.Path, tagger: ServingTagger, mapper: Mapper, method: str) -> None:
         self.folder, self.tagger, self.mapper, self.method = folder, tagger, mapper, method
-        self.rows = {name: row for row, name in enumerate(tagger.tags["name"])}
+        keys = zip(tagger.tags["name"], tagger.tags["category"].tolist(), strict=True)
+        self.rows = {key: row for row, key in enumerate(keys)}  # one name may be two tags
         self.pictures: list[dict[str, Any]] = []
 
     def add(self, path: str, data: bytes, prepared: np.ndarray, tags: Iterable[ScoredTag]) -> None:
         """Write the maps of the first `MOST_TAGS` tags; ImageError where ``data`` cannot be decoded."""
         tags, picture = list(tags)[:MOST_TAGS], codec.decode(data)
         view = View.of(self.tagger, picture)
-        maps = self.mapper(prepared, [self.rows[tag.name] for tag in tags]) if tags else []
+        maps = self.mapper(prepared, [self.rows[tag.name, tag.category] for tag in tags]) if tags else []
         record = {"path": printable(path), "width": view.width, "height": view.height, "maps": []}
         for place, (tag, values) in enumerate(zip(tags, maps, strict=True)):
             name = f"{len(self.pictures):04d}_{place}_{_file_name(tag.name)}.png"

@@ -68,6 +68,18 @@ def test_the_padding_has_no_peak(tmp_path):
     assert thin.peak(values)[1] == 0
 
 
+def test_of_two_tags_of_one_name_each_has_its_map(tmp_path):
+    tags, asked = TAGS.assign(name="green", category=[0, 4]), []
+    model = ServingTagger(tmp_path, tags, SIZE, green)
+    writer = tag_maps.Writer(
+        tmp_path, model, lambda picture, columns: asked.append(columns) or np.zeros((len(columns), 8, 8)), ""
+    )
+    data = cv2.imencode(".png", with_patch(32, 32, 0, 0))[1].tobytes()
+    selected = [ScoredTag(1, "green", 0, 0.6), ScoredTag(2, "green", 4, 0.4)]
+    writer.add("p.png", data, model.prepare(data, None), selected)
+    assert asked == [[0, 1]]
+
+
 def test_overlays_and_peaks_are_written(tmp_path):
     picture = with_patch(900, 500, 600, 300, 150)
     data = cv2.imencode(".png", picture)[1].tobytes()
