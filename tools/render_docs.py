@@ -21,8 +21,8 @@ from Utils.tags import captions, tag_list
 
 RELIABILITY = """# Reliability
 
-What goes wrong on real machines, and what comes of it. Each row is a test that provokes the fault; slow ones
-run by `make test-slow`. `python tools/render_docs.py` makes the table from the tests.
+What goes wrong on real machines, and what then happens. Each row is a test that provokes the fault; those that
+are marked slow run by `make test-slow`. `python tools/render_docs.py` makes the table from the tests.
 
 | area | fault | outcome | test |
 |:--|:--|:--|:--|
@@ -31,60 +31,64 @@ run by `make test-slow`. `python tools/render_docs.py` makes the table from the 
 
 DATA = """# Sources of posts
 
-`select_tags --from PATH` reads posts and their tags from whatever a booru, a downloader or a trainer left
-there. The kind of source is told from PATH and said; `--source KIND` names it. Whatever the source, the same
-booru gives the same tag list, labels and pictures (`tests/tools/test_eleven_dresses.py`). `python
-tools/render_docs.py` makes these tables from the code that reads the fields.
+`select_tags --from PATH` reads posts and their tags from the files of a booru, a downloader or a trainer. It
+recognizes the kind of source by what lies at PATH, and says which it is; `--source KIND` names it instead.
+Whatever the source, the same booru gives the same tag list, labels and pictures
+(`tests/tools/test_eleven_dresses.py`). `python tools/render_docs.py` makes these tables from the code that reads
+the fields.
 
 {sources}
 
-Files may be compressed (`{compressions}`), by their first bytes and not their names. Pictures are found at
-`--images PLACE`, by default at PATH or beside that file: by the post's id, its MD5, or the name that its
-record has.
+Files may be compressed (`{compressions}`); that is recognized by their first bytes, not by their names.
+Pictures are looked for at `--images PLACE` ([places of pictures](places-of-pictures.md)), by default at PATH or
+beside that file, by the file name or MD5 in the post's record, or by its id.
 
 ## Fields
 
-A record is a JSON object, a row of Parquet, of SQLite or of CSV. What is said of a source first is who
+A record is a JSON object, or a row of Parquet, SQLite or CSV, with the fields below. The output names who
 writes such records: {layouts}.
 
 {fields}
 
 Of several fields with tags the most detailed counts: by category, then all, then a caption. HTML entities in
-names are undone (`&#039;` is `'`). A record without an id is known by its picture: a decimal stem that no
-other picture has is its id, else 63 bits of the SHA-256 of the path.
+names are undone (`&#039;` is `'`). A record without an id gets that of its picture
+([post ids](places-of-pictures.md#post-ids)).
 
 ## Captions
 
-`{suffixes}` beside a picture (`x.txt` or `x.jpg.txt`), in UTF-8, or in UTF-16 with its mark; of several the
-first with a tag counts. Tags stand between commas or one a line, with spaces or underscores, `\\(` for `(`.
-In a text without a comma a third of whose words have underscores (`1girl solo long_hair`), blanks separate
-tags; where most texts are such, also in the others of up to {words} words. Both are said with a number;
-`--separator comma` or `blank` decides.
-A run of more than {words} words without a comma, or a text that ends in a full stop, is a sentence: it is
-counted and is no tag. A prefix names the category: {namespaces}. `rating:` gives the rating.
+`{suffixes}` beside a picture (`x.txt` or `x.jpg.txt`), in UTF-8, or in UTF-16 with a byte-order mark; of several
+the first with a tag counts. Tags stand between commas or one a line, with spaces or underscores, `\\(` for `(`.
+
+- **Blanks between tags.** If a text has no comma and a third of its words have underscores (`1girl solo
+  long_hair`), blanks separate its tags. If most texts are like this, blanks also separate tags in the others of
+  up to {words} words. The output says how many texts were split; `--separator comma` or `blank` decides instead.
+- **Sentences.** More than {words} words without a comma, or a text that ends in a full stop, are a sentence: it
+  is counted and is no tag.
+- **Categories.** A prefix names the category: {namespaces}. `rating:` gives the rating.
 
 ## Ratings and status
 
 {ratings}
 
-`safe` is what boorus said before April 2022; beside `general` or `sensitive` it is refused until
-`ratings_map` in the definition says which of them it is. Posts are left out by `exclude_status` in the
-definition: {statuses}.
+`safe` is a rating of boorus before April 2022. A source that has it and also `general` or `sensitive` is refused
+until `ratings_map` in the definition says which of the two it means, for instance
+`ratings_map = {{safe = "general"}}`. `exclude_status` in the definition leaves out posts by their status:
+{statuses}.
 
 ## Categories
 
 {categories}
 
-Where posts have a category that e621 has and Danbooru lacks, all codes are e621's; else they are Danbooru's.
-Other names get a code made from the name, other codes stay and are shown as `category 7`; none becomes
-general. `categories.json` beside the tag list names them, in datasets, runs, predictions and releases. A
+If any post has a category that e621 has and Danbooru lacks, all codes are e621's; else they are Danbooru's.
+Other names get a code that is computed from the name; a code without a name is kept and shown as `category 7`.
+None becomes general. `categories.json` beside the tag list names them, in datasets, runs, predictions and releases. A
 definition takes codes or names: `categories = ["general", "character", "species"]`.
 
-Categories and ids of sources without them come from `--tags`: an export of tags (CSV or JSON: name,
+For sources without categories and ids of tags, `--tags` gives them: an export of tags (CSV or JSON: name,
 category, id), a folder of e621's exports (`tags-*.csv.gz`, `tag_aliases-*.csv.gz`,
 `tag_implications-*.csv.gz`), or a `selected_tags.csv`. `--aliases` and `--implications` take exports with
-antecedent_name and consequent_name. A row that cannot be read is counted; a circle of aliases is broken at
-its newest alias, and said.
+antecedent_name and consequent_name. Rows that cannot be read are counted; a circle of aliases is broken at
+its newest alias, and the output says so.
 """
 
 
@@ -113,7 +117,7 @@ def data() -> str:
             [(f"`{kind}`", text) for kind, text in detection.KINDS.items()],
         ),
         compressions=" ".join(compressed.SUFFIXES),
-        layouts=", ".join(name for name in danbooru_post.LAYOUTS if name),
+        layouts="; ".join(name for name in danbooru_post.LAYOUTS if name),
         fields=_table(("what it gives", "fields", "how they are read"), fields),
         suffixes=" ".join(sidecar_folders.SUFFIXES),
         words=captions.MOST_WORDS,

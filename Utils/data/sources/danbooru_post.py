@@ -39,8 +39,8 @@ FIELDS = (*ID_FIELDS, *NAME_FIELDS, "rating", "md5", "file", *TAG_FIELDS, *STATU
 FIELD_MEANINGS = {
     "the post's id": ("the first of these that is there; without one the picture's name gives it", ID_FIELDS),
     "its file": (
-        "a name or a path, relative to the records' file or to the place of pictures, or one that begins "
-        "elsewhere, if only one picture has its name",
+        "a name or a path, relative to the records' file or to the place of pictures; a path from another "
+        "machine counts if only one picture has its name",
         NAME_FIELDS,
     ),
     "its MD5": ("a file may be named by it", ("md5", "file.md5")),
@@ -56,7 +56,7 @@ FIELD_MEANINGS = {
     ),
     "all its tags": (
         "a text (with commas, if it has any), a list of names, a list of `{name, category, id}`, or "
-        "`{category: names}`; their categories are general where `--tags` does not say them",
+        "`{category: names}`; their categories are general unless `--tags` names others",
         ("tag_string", "tags"),
     ),
     "its caption": ("tags between commas; sentences are counted and left out", CAPTION_FIELDS),
