@@ -21,8 +21,8 @@ from Utils.tags import captions, tag_list
 
 RELIABILITY = """# Reliability
 
-What goes wrong on real machines, and what then happens. Each row is a test that provokes the fault; those that
-are marked slow run by `make test-slow`. `python tools/render_docs.py` makes the table from the tests.
+What goes wrong on real machines, and what then happens. Each row is a test that provokes the fault; those
+that are marked slow run by `make test-slow`. `python tools/render_docs.py` makes the table from the tests.
 
 | area | fault | outcome | test |
 |:--|:--|:--|:--|
@@ -31,17 +31,17 @@ are marked slow run by `make test-slow`. `python tools/render_docs.py` makes the
 
 DATA = """# Sources of posts
 
-`select_tags --from PATH` reads posts and their tags from the files of a booru, a downloader or a trainer. It
-recognizes the kind of source by what lies at PATH, and says which it is; `--source KIND` names it instead.
-Whatever the source, the same booru gives the same tag list, labels and pictures
-(`tests/tools/test_eleven_dresses.py`). `python tools/render_docs.py` makes these tables from the code that reads
-the fields.
+`select_tags --from PATH` reads posts and their tags from the files of a booru, a downloader or a trainer.
+It recognizes the kind of source by what lies at PATH, and says which it is; `--source KIND` names it
+instead. Whatever the source, the same booru gives the same tag list, labels and pictures
+(`tests/tools/test_eleven_dresses.py`). `python tools/render_docs.py` makes these tables from the code that
+reads the fields.
 
 {sources}
 
 Files may be compressed (`{compressions}`); that is recognized by their first bytes, not by their names.
-Pictures are looked for at `--images PLACE` ([places of pictures](places-of-pictures.md)), by default at PATH or
-beside that file, by the file name or MD5 in the post's record, or by its id.
+Pictures are looked for at `--images PLACE` ([places of pictures](places-of-pictures.md)), by default at
+PATH or beside that file, by the file name or MD5 in the post's record, or by its id.
 
 ## Fields
 
@@ -56,23 +56,25 @@ names are undone (`&#039;` is `'`). A record without an id gets that of its pict
 
 ## Captions
 
-`{suffixes}` beside a picture (`x.txt` or `x.jpg.txt`), in UTF-8, or in UTF-16 with a byte-order mark; of several
-the first with a tag counts. Tags stand between commas or one a line, with spaces or underscores, `\\(` for `(`.
+`{suffixes}` beside a picture (`x.txt` or `x.jpg.txt`), in UTF-8, or in UTF-16 with a byte-order mark; of
+several the first with a tag counts. Tags stand between commas or one a line, with spaces or underscores,
+`\\(` for `(`.
 
 - **Blanks between tags.** If a text has no comma and a third of its words have underscores (`1girl solo
-  long_hair`), blanks separate its tags. If most texts are like this, blanks also separate tags in the others of
-  up to {words} words. The output says how many texts were split; `--separator comma` or `blank` decides instead.
-- **Sentences.** More than {words} words without a comma, or a text that ends in a full stop, are a sentence: it
-  is counted and is no tag.
+  long_hair`), blanks separate its tags. If most texts are like this, blanks also separate tags in the
+  others of up to {words} words. The output says how many texts were split; `--separator comma` or `blank`
+  decides instead.
+- **Sentences.** More than {words} words without a comma, or a text that ends in a full stop, are a
+  sentence: it is counted and is no tag.
 - **Categories.** A prefix names the category: {namespaces}. `rating:` gives the rating.
 
 ## Ratings and status
 
 {ratings}
 
-`safe` is a rating of boorus before April 2022. A source that has it and also `general` or `sensitive` is refused
-until `ratings_map` in the definition says which of the two it means, for instance
-`ratings_map = {{safe = "general"}}`. `exclude_status` in the definition leaves out posts by their status:
+`safe` is a rating of boorus before April 2022. A source that has it and also `general` or `sensitive` is
+refused until `ratings_map` in the definition says which of the two it means, for instance `ratings_map =
+{{safe = "general"}}`. `exclude_status` in the definition leaves out posts by their status:
 {statuses}.
 
 ## Categories
@@ -80,9 +82,9 @@ until `ratings_map` in the definition says which of the two it means, for instan
 {categories}
 
 If any post has a category that e621 has and Danbooru lacks, all codes are e621's; else they are Danbooru's.
-Other names get a code that is computed from the name; a code without a name is kept and shown as `category 7`.
-None becomes general. `categories.json` beside the tag list names them, in datasets, runs, predictions and releases. A
-definition takes codes or names: `categories = ["general", "character", "species"]`.
+Other names get a code that is computed from the name; a code without a name is kept and shown as `category
+7`. None becomes general. `categories.json` beside the tag list names them, in datasets, runs, predictions
+and releases. A definition takes codes or names: `categories = ["general", "character", "species"]`.
 
 For sources without categories and ids of tags, `--tags` gives them: an export of tags (CSV or JSON: name,
 category, id), a folder of e621's exports (`tags-*.csv.gz`, `tag_aliases-*.csv.gz`,
