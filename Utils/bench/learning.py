@@ -46,7 +46,7 @@ class Run:
     Attributes:
         name: of its folder.
         side: ``ours`` or ``timm``.
-        model: ``Family/Variant`` or the name of timm's model.
+        model: ``Family/Variant``, the name of timm's model, or ``like`` that name: ours of the same layers.
         dataset: folder of the dataset.
         recipe: the settings of both sides: presentations, augmentation, optimizer, schedule, seed.
         options: arguments of timm's ``create_model``.
@@ -111,6 +111,8 @@ def make_run(
     network = f"like-{peer}" if side == "ours" and shape else label.replace("/", "-")
     name = f"{pathlib.Path(dataset).name}-{side}-{network}-{rate:g}-{images}-{seed}"
     options = {"img_size": recipe.image_size} if side == "timm" and peer.startswith("vit") else {}
+    if side == "ours" and shape:
+        label = f"like {peer}"
     return Run(name, side, label, dataset, recipe, options)
 
 
