@@ -63,6 +63,13 @@ def parser() -> Parser:
     )
     add("--seeds", type=number(above=0), default=3, help="seeds of each head (3)")
     add("--heads", nargs="+", choices=tuple(HEADS), default=list(HEADS), help="which heads (all)")
+    add(
+        "--learning-rates",
+        type=number(float, above=0),
+        nargs="+",
+        default=[load_recipe("small").learning_rate],
+        help="the highest of the schedule, one after another (that of small)",
+    )
     add("--presentations", type=number(above=0), default=24_320, help="images seen by each run (24,320)")
     add("--report", action="store_true", help="train nothing, write results/heads/ of the runs there are")
     return parser
@@ -89,11 +96,12 @@ def plan(options: argparse.Namespace) -> Iterator[Trial]:
     """Yield the runs, one seed of all heads after another."""
     recipe = learning.with_presentations(load_recipe("small"), options.presentations, EVALUATIONS)
     network = [option for option in recipe.model_options if not option.startswith("pool_")]
-    for text, seed, head in itertools.product(options.datasets, range(options.seeds), options.heads):
+    choices = options.datasets, options.learning_rates, range(options.seeds), options.heads
+    for text, rate, seed, head in itertools.product(*choices):
         dataset, _, booru = text.partition("=")
         changed = dataclasses.replace(recipe, model_options=(*network, *HEADS[head]))
         folder = str(pathlib.Path(dataset).resolve())
-        run = learning.make_run("ours", folder, changed, recipe.learning_rate, seed)
+        run = learning.make_run("ours", folder, changed, rate, seed)
         run = dataclasses.replace(run, name=f"{run.name}-{head}")
         yield Trial(head, run, pathlib.Path(booru).resolve() if booru else None)
 
@@ -107,19 +115,20 @@ def point(trial: Trial, place: pathlib.Path) -> None:
 
 
 def write_report(trials: Sequence[Trial], folder: pathlib.Path) -> None:
-    """Write results/heads/ of the finished runs, and print the table and the differences from `gap`."""
-    places: dict[tuple[str, str], list[pathlib.Path]] = {}
+    """Write results/heads/ of the finished runs, print the table and the differences from the best `gap`."""
+    places: dict[tuple[str, str, float], list[pathlib.Path]] = {}
     for trial in trials:
-        place = folder / trial.run.name
+        place, recipe = folder / trial.run.name, trial.run.recipe
         if place.exists():
-            places.setdefault((pathlib.Path(trial.run.dataset).name, trial.head), []).append(place)
+            key = (pathlib.Path(trial.run.dataset).name, trial.head, recipe.learning_rate)
+            places.setdefault(key, []).append(place)
     if not places:  # results of others are not replaced by an empty table
         raise WorkError(f"no run is finished in {folder}")
     rows, scores, pointed = [], {}, []
-    rate = trials[0].run.recipe.learning_rate
     batch_size = trials[0].run.recipe.batch_size_per_device
-    for (dataset, head), same in places.items():
-        row, scores[dataset, head] = learning_curves.row(dataset, "ours", "ResNet/18", rate, same)
+    for (dataset, head, rate), same in places.items():
+        row, score = learning_curves.row(dataset, "ours", "ResNet/18", rate, same)
+        scores.setdefault(dataset, []).append((head, rate, score))
         rows.append({"head": head, "ms_per_step": round(milliseconds(same, batch_size), 1), **row})
         for place in same:
             pointed += [
@@ -132,16 +141,19 @@ def write_report(trials: Sequence[Trial], folder: pathlib.Path) -> None:
         csv_tables.write_rows(RESULTS / "pointing.csv", tuple(pointed[0]), lines)
     for row in rows:
         print(
-            f"{row['dataset']:<16}{row['head']:<12}{row['ms_per_step']:>7.1f} ms a step  "
+            f"{row['dataset']:<16}{row['head']:<12}{row['learning_rate']:<8}"
+            f"{row['ms_per_step']:>7.1f} ms a step  "
             f"micro {row['micro_F1']:.4f} ({row['micro_low']:.4f} to {row['micro_high']:.4f})  "
             f"macro {row['macro_F1']:.4f} ({row['macro_low']:.4f} to {row['macro_high']:.4f})  "
             f"seeds: {row['seeds']}"
         )
-    for (dataset, head), one in scores.items():
-        if head != "gap" and (dataset, "gap") in scores:
-            print(
-                learning_curves.difference_line(f"{dataset}: {head} above gap", scores[dataset, "gap"], one)
-            )
+    for dataset, heads in scores.items():
+        gaps = [score for head, _, score in heads if head == "gap"]
+        for head, rate, score in heads if gaps else []:
+            if head != "gap":
+                gap = max(gaps, key=lambda one: one.mean.values["micro_F1"])
+                name = f"{dataset}: {head}, {rate:g}, above gap"
+                print(learning_curves.difference_line(name, gap, score))
 
 
 def milliseconds(places: Sequence[pathlib.Path], batch_size: int) -> float:

@@ -7,7 +7,7 @@ It trains, in this order and each with one thread:
 
 steps        from the demo's network of before to `small`, a change at a time, a third of the presentations
 grid         three learning rates of each side, a third of the presentations, the unseen vendor
-others       the other nets of timm of this size at the best rate and the next lower one, likewise
+others       the other nets of timm of this size at three rates, likewise
 confirm      ours and timm's best net, 48,640 presentations, both splits of the emoji, three seeds; a machine
              that is too slow for it takes --presentations and --seeds
 drawn        ours and timm's best net on the two drawn boorus, 24,320 presentations
@@ -42,7 +42,10 @@ FULL, THIRD, EVALUATIONS = 48_640, 16_256, 8
 SIDES = ("ours", "timm")
 RATES = {"ours": (1.5e-3, 3e-3, 6e-3), "timm": (3e-3, 6e-3, 1.2e-2)}
 BEST = {"ours": 3e-3, "timm": 1.2e-2}  # by the part grid
-OTHERS = ("convnext_atto", "mobilenetv4_conv_small", "regnety_002", "vit_tiny_patch16_224")
+OTHERS = {
+    "convnext_atto": (1e-3, 3e-3, 6e-3), "mobilenetv4_conv_small": (3e-3, 6e-3, 1.2e-2),
+    "regnety_002": (3e-3, 6e-3, 1.2e-2), "vit_tiny_patch16_224": (3e-4, 1e-3, 3e-3),
+}  # fmt: skip
 # Networks that both sides have, and the rate at which both train them.
 SAME = {
     "resnet10t": 3e-3, "resnet18": 3e-3, "resnet50": 3e-3, "convnext_atto": 1e-3, "eca_nfnet_l0": 1e-3,
@@ -110,8 +113,8 @@ def plan(
         for side in SIDES:
             yield from (learning.make_run(side, vendor, third, rate, 0, PEER) for rate in RATES[side])
     if part == "others":
-        for peer, rate in itertools.product(OTHERS, (1e-3, 3e-3)):
-            yield learning.make_run("timm", vendor, third, rate, 0, peer)
+        for peer, rates in OTHERS.items():
+            yield from (learning.make_run("timm", vendor, third, rate, 0, peer) for rate in rates)
     if part == "confirm":
         for images in presentations:
             points = EVALUATIONS if images >= FULL // 2 else EVALUATIONS // 2

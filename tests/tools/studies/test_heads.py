@@ -38,4 +38,4 @@ def test_runs_differ_in_nothing_but_head_and_seed_and_are_reported(tmp_path, mon
         (dataset, head, "2", "10000.0") for dataset in ("faces", "emoji") for head in ("gap", "map")
     ]
     assert (tmp_path / "results" / "pointing.csv").read_text().count("0.5") == 4
-    assert "emoji: map above gap: micro F1 +" in capsys.readouterr().out
+    assert "emoji: map, 0.003, above gap: micro F1 +" in capsys.readouterr().out
