@@ -17,6 +17,7 @@ ARGUMENTS = {
     "cells": 2, "padding": "same", "initial_gain": 0.5, "prefix": 1, "pool": "token", "window": 4,
     "shifted": True, "pretrained": 3, "reference": 8, "group": 2, "stddev": 0.5, "output_stddev": 0.5,
     "output_bias": False, "units": 4, "members": [2, 0, 1, 1], "centered": True, "number": 3, "overlap": True,
+    "qk_norm": True,
     "kernel_initializer": keras.initializers.serialize(keras.initializers.HeNormal()),
 }  # fmt: skip
 
