@@ -367,9 +367,8 @@ def _settings(
 ) -> dict[str, Any]:
     """Return the settings that decide the records of a table: a run continues only under the same."""
     digest = hashlib.sha256(selector.thresholds.tobytes() + selector.allowed.tobytes()).hexdigest()
-    model = options.dump or tagger.folder
-    if isinstance(tagger, onnx_tagger.ServingTagger) and pathlib.Path(options.model).is_file():
-        model = tagger.folder / tagger.file  # one of several in a folder
+    is_file = not options.dump and pathlib.Path(options.model).is_file()  # one of several in a folder
+    model = options.dump or (pathlib.Path(options.model) if is_file else tagger.folder)
     return {
         "model": str(model.resolve()),
         "tags": tag_list.digest(tagger.tags),

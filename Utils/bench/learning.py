@@ -106,14 +106,13 @@ def make_run(
     recipe = dataclasses.replace(recipe, learning_rate=rate, learning_rate_batch_size=0, seed=seed)
     if shape:
         recipe = dataclasses.replace(recipe, model=shape[0], model_options=shape[1])
-    label = recipe.model if side == "ours" else peer
+    ours = f"like {peer}" if shape else recipe.model
+    model = ours if side == "ours" else peer
     images = recipe.epochs * (recipe.steps_per_epoch or 0) * recipe.batch_size_per_device
-    network = f"like-{peer}" if side == "ours" and shape else label.replace("/", "-")
+    network = model.replace("/", "-").replace(" ", "-")
     name = f"{pathlib.Path(dataset).name}-{side}-{network}-{rate:g}-{images}-{seed}"
     options = {"img_size": recipe.image_size} if side == "timm" and peer.startswith("vit") else {}
-    if side == "ours" and shape:
-        label = f"like {peer}"
-    return Run(name, side, label, dataset, recipe, options)
+    return Run(name, side, model, dataset, recipe, options)
 
 
 def train(run: Run, folder: pathlib.Path, python: str = sys.executable) -> pathlib.Path:
