@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if len(missing) and not options.allow_missing:
         raise WorkError(
             f"{len(missing)} of {len(posts)} posts are not in {options.origin}: "
-            f"{join_names(missing.tolist())}; --allow-missing gives them rows without labels"
+            f"{join_names(_names_of(missing, ids, lines))}; --allow-missing gives them rows without labels"
         )
     write(options.output, labels, rows, len(tags))
     num_unknown = len(tags) - len(columns) - len(ratings)
@@ -106,6 +106,12 @@ def post_ids(names: Sequence[int] | Sequence[str], source: Source) -> np.ndarray
             id_of |= {path: post_id for path, post_id in known if path in images}
     id_of |= {line: image_folder.post_id(line) for line in lines if line not in images}
     return np.array([id_of[name] if isinstance(name, str) else name for name in names], np.int64)
+
+
+def _names_of(missing: np.ndarray, ids: np.ndarray, names: Sequence[int] | Sequence[str]) -> list[str]:
+    """Return what the list calls posts; the id of a path is a number that no user knows."""
+    name_of = dict(zip(ids.tolist(), names, strict=True))
+    return [str(name_of[post]) for post in missing.tolist()]
 
 
 def open_source(options: argparse.Namespace) -> Source:

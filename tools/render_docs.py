@@ -57,8 +57,8 @@ names are undone (`&#039;` is `'`). A record without an id gets that of its pict
 ## Captions
 
 `{suffixes}` beside a picture (`x.txt` or `x.jpg.txt`), in UTF-8, or in UTF-16 with a byte-order mark; of
-several the first with a tag counts. Tags stand between commas or one a line, with spaces or underscores,
-`\\(` for `(`.
+several the first with a tag counts. Tags stand between commas (also `\uff0c` and `\u3001`) or tabs, or one a
+line, with spaces or underscores, `\\(` for `(`. A list of names in JSON has them as a text has.
 
 - **Blanks between tags.** If a text has no comma and a third of its words have underscores (`1girl solo
   long_hair`), blanks separate its tags. If most texts are like this, blanks also separate tags in the
@@ -66,6 +66,8 @@ several the first with a tag counts. Tags stand between commas or one a line, wi
   decides instead.
 - **Sentences.** More than {words} words without a comma, or a text that ends in a full stop, are a
   sentence: it is counted and is no tag.
+- **Prompts.** Of what programs for generating pictures save as captions, `(smile:1.2)` is the tag `smile`;
+  `<lora:x:1>` and `BREAK` are none, nor are a negative prompt and the settings, which count as sentences.
 - **Categories.** A prefix names the category: {namespaces}. `rating:` gives the rating.
 
 ## Ratings and status

@@ -3,6 +3,7 @@
 from Utils.command.cli import UserError
 from Utils.files import arrays, damage
 from Utils.files.atomic import AnyPath, require_file, to_path
+from Utils.images import image_folder
 
 
 def read(path: AnyPath) -> list[int] | list[str]:
@@ -10,6 +11,9 @@ def read(path: AnyPath) -> list[int] | list[str]:
     path = to_path(path)
     if path.suffix == ".npy":
         names = arrays.read(path, "post ids (.npy)", rank=1, kinds="iu").tolist()
+        wrong = [number for number in names if not 0 <= number <= image_folder.LARGEST_POST_ID]
+        if wrong:
+            raise UserError(f"{path}: a post id is from 0 to 2**63 - 1; got {wrong[0]}")
     else:
         with damage.named(path, "is no list of post ids in UTF-8"):
             lines = require_file(path, "a list of post ids").read_text(encoding="utf-8-sig").splitlines()

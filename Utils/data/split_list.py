@@ -9,6 +9,7 @@ from Utils.command.cli import UserError, suggest
 from Utils.data.definition import SPLIT_MODULUS, SPLITS, Definition
 from Utils.files import csv_tables
 from Utils.files.atomic import AnyPath
+from Utils.images import image_folder
 
 SplitRule = Callable[[np.ndarray], np.ndarray]  # post ids (P,) -> rows of SPLITS, int8 (P,), -1 for no split
 
@@ -50,14 +51,15 @@ def read(path: AnyPath) -> SplitList:
     rows: dict[int, int] = {}
     for line, text in enumerate(texts, 2):
         number, name = text["post_id"], text["split"]
-        if not (number.isascii() and number.isdecimal() and int(number) < 2**63):
+        post = image_folder.decimal(number)
+        if post < 0:
             raise UserError(f"{path}, row {line}: post_id must be a whole number; got {number[:80]!r}")
         if name not in SPLITS:
             similar = suggest(name, SPLITS)
             raise UserError(f"{path}, row {line}: split is {', '.join(SPLITS)}; got {name[:80]!r}{similar}")
         row = SPLITS.index(name)
-        if rows.setdefault(int(number), row) != row:
-            raise UserError(f"{path}: post {number} is in {SPLITS[rows[int(number)]]} and in {name}")
+        if rows.setdefault(post, row) != row:
+            raise UserError(f"{path}: post {number} is in {SPLITS[rows[post]]} and in {name}")
     if not rows:
         raise UserError(f"{path} lists no posts")
     ids = np.array(sorted(rows), np.int64)

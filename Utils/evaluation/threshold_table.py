@@ -11,6 +11,7 @@ from Utils.command.cli import UserError
 from Utils.evaluation import scores
 from Utils.files import csv_tables
 from Utils.files.outputs import FileKind, has_header
+from Utils.tags import tag_list
 
 COLUMNS = (
     "scope", "category", "tag_id", "name", "threshold", "rule", "precision", "recall", "f1", "positives",
@@ -108,22 +109,35 @@ def per_tag(frame: pd.DataFrame, tags: pd.DataFrame) -> np.ndarray:
     """Return the threshold of every tag of a list: float64 (L,), NaN for a tag that has none.
 
     A tag's own row decides, else its group's, its category's, the one for all. Rows of tags are matched by
-    id, else by name.
+    id, else by name; those of categories by code or name, which stands under ``category``, else ``name``.
     """
     cutoffs = np.full(len(tags), np.nan)
-    codes = tags["category"].astype(str)
     ids, names = tags["tag_id"].astype(str), tags["name"]
     for scope in SCOPES:
         rows = frame.loc[frame["scope"] == scope]
         if scope == "all" and len(rows):
             cutoffs[:] = rows["threshold"].iloc[-1]
         elif scope == "category":
-            _assign(cutoffs, codes, rows["category"].astype(str), rows["threshold"])
+            keys = rows["category"].astype(str).where(rows["category"].astype(str) != "", rows["name"])
+            _assign(cutoffs, tags["category"], _codes(keys, tags), rows["threshold"])
         elif scope in ("group", "tag"):
-            rows = rows[rows["tag_id"].astype(str) != ""]  # a row for a group as a whole has no tag
+            if scope == "group":  # a row for a group as a whole has no tag
+                rows = rows[rows["tag_id"].astype(str) != ""]
             _assign(cutoffs, names, rows["name"], rows["threshold"])
             _assign(cutoffs, ids, rows["tag_id"].astype(str), rows["threshold"])
     return cutoffs
+
+
+def _codes(categories: Iterable[str], tags: pd.DataFrame) -> list[int]:
+    """Return the codes of categories that are written as codes or names; -1 for one that the list lacks."""
+    names = tag_list.category_names(tags)
+    codes = []
+    for category in categories:
+        try:
+            codes.append(tag_list.category_code(category, names))
+        except UserError:
+            codes.append(-1)
+    return codes
 
 
 def _assign(cutoffs: np.ndarray, keys: Iterable, row_keys: Iterable, thresholds: Iterable[float]) -> None:

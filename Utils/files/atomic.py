@@ -192,13 +192,13 @@ def read_json(path: AnyPath, shape: shapes.Shape = object) -> typing.Any:
     """Return the value of a JSON file.
 
     Args:
-        path: of the file, UTF-8.
+        path: of the file, in UTF-8, or in UTF-16 or UTF-32, with a byte order mark or not.
         shape: that the value must have (`Utils.files.shapes.require`); any without it.
 
     Raises UserError that names the file and the place that is no JSON, nested too deep, or of another shape.
     """
     with damage.named(path, "is no JSON"):
-        value = json.loads(to_path(path).read_text(encoding="utf-8"))
+        value = json.loads(to_path(path).read_bytes())
     if shape is not object:
         shapes.require(path, value, shape)
     return value

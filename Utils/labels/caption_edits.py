@@ -11,8 +11,9 @@ from collections.abc import Collection, Mapping, Sequence
 from Utils.tags import captions, sidecars
 from Utils.tags.captions import TOLD, Splitting
 
-_BOUNDARY = r"(?:^|[,\r\n]|\|\|\|)[ \t\0]*"  # before a tag
-_END = r"(?=[ \t\0]*(?:$|[,\r\n]|\|\|\|))"  # behind one
+_BLANKS = rf"(?:[ \t\0]|{captions.NETWORKS})*"
+_BOUNDARY = rf"(?:^|[{captions.COMMAS}\t\r\n]|{captions.BREAKS}){_BLANKS}"  # before a tag
+_END = rf"(?={_BLANKS}(?:$|[{captions.COMMAS}\t\r\n]|{captions.BREAKS}))"  # behind one
 
 Span = tuple[int, int]
 
@@ -92,13 +93,14 @@ def _without(text: str, span: Span, by_blanks: bool) -> str:
     first = max(text.rfind("\n", 0, start), text.rfind("\r", 0, start)) + 1
     rest = re.compile(r"[^\r\n]*").match(text, end)
     last = rest.end() if rest else end
-    if not text[first:start].strip(" \t\0") and not text[end:last].strip(" \t\0,"):
+    if not text[first:start].strip(" \t\0") and not text[end:last].strip(f" \t\0{captions.COMMAS}"):
         line_end = re.compile(r"\r\n|\r|\n").match(text, last)
         return text[:first] + text[line_end.end() if line_end else last :]
-    after = re.compile(r"[ \t]+(?=\S)" if by_blanks else r"[ \t\0]*,[ \t]*").match(text, end)
+    between_tags = rf"[ \0]*[{captions.COMMAS}\t][ \t]*"
+    after = re.compile(r"[ \t]+(?=\S)" if by_blanks else between_tags).match(text, end)
     if after:
         return text[:start] + text[after.end() :]
-    before = re.compile(r"[ \t\0]*,?[ \t\0]*$").search(text, 0, start)
+    before = re.compile(rf"[ \t\0]*[{captions.COMMAS}]?[ \t\0]*$").search(text, 0, start)
     return text[: before.start() if before else start] + text[end:]
 
 
@@ -118,7 +120,7 @@ def _separator(text: str, spans: Sequence[Span], one_a_line: bool) -> str:
     gaps = collections.Counter(
         text[end:start] for (_, end), (start, _) in zip(spans, spans[1:], strict=False)
     )
-    usual = [gap for gap, _ in gaps.most_common() if not gap.strip(" \t\r\n,")]
+    usual = [gap for gap, _ in gaps.most_common() if not gap.strip(f" \t\r\n{captions.COMMAS}")]
     if usual:
         return usual[0]
     return _line_end(text) if one_a_line else ", "

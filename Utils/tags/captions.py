@@ -1,7 +1,9 @@
 """Captions: the tags in a text beside a picture, as trainers and Hydrus write it, apart from its sentences.
 
-A caption has its tags between commas or one a line, with spaces or underscores, ``\\(`` for ``(``. What reads
-as a sentence is no tag: a run without comma of more than 6 words, or a text that ends in a full stop.
+A caption has its tags between commas (also ``\uff0c`` and ``\u3001``) or tabs, or one a line, with spaces or
+underscores, ``\\(`` for ``(``. What reads as a sentence is no tag: a run without comma of more than 6 words,
+or a text that ends in a full stop. Of the prompts that programs for generating pictures save as captions, the
+marks of weights, ``<lora:x:1>``, BREAK, the negative prompt and the settings are no tags.
 
 ``1girl solo long_hair`` without a comma is how boorus write three tags, and no way to write one: a tag has
 spaces or underscores. ``1girl solo`` may be one or two; `SeparatorCounts` of all captions tell which.
@@ -16,10 +18,18 @@ COMMA, BLANK = SEPARATORS = ("comma", "blank")  # comma: or one tag a line
 UNCLEAR = "unclear"  # words that may be one tag or several
 # In "1girl ready,_set,_go 1,000_yen" commas are parts of names, in "1girl,long hair" they separate tags.
 SEPARATING_COMMA = re.compile(r",(?!_)(?!(?<=[0-9],)[0-9])")
+WIDE_COMMAS = "\uff0c\u3001"  # of Chinese and Japanese keyboards
+COMMAS = f",{WIDE_COMMAS}"
+BREAKS = r"\|\|\||(?<!\S)BREAK(?!\S)"  # between parts of a caption: kohya's trainer, and prompts
+NETWORKS = r"<(?:lora|lyco|hypernet):[^<>\r\n]*>"  # what a prompt loads beside its words
 MOST_WORDS = 6  # of a tag that is written with spaces
 
 _WITHOUT_WIDTH = ("\ufeff", "\u200b")
-_KOHYA_SEPARATOR = "|||"  # between the tags that its trainer keeps in place and the others
+_CJK_STOP = "\u3002"  # a full stop; the wide commas of a line with it are those of sentences
+_SETTINGS = re.compile(r"^[ \t]*(?:Negative prompt:|Steps: [0-9]+,)", re.MULTILINE)  # of a generated picture
+_WEIGHTED = re.compile(r"\(+([^()]*(?:\([^()]*\)[^()]*)*):[0-9]+(?:\.[0-9]+)?\)+")  # (tag:1.2)
+_WEIGHTED_END = re.compile(r"([^()]+):[0-9]+(?:\.[0-9]+)?\)+")  # of several tags: (a, b:1.2)
+_WEIGHTED_START = re.compile(r"\(+(\w[^()]*)")
 _FEW_COMMAS = 1 / 3  # below this share of lines with commas, commas are parts of names
 _MANY_COMPOUNDS = 1 / 3  # from this share of words with underscores on, blanks separate tags
 _FEW_CAPTIONS = 1 / 20  # of a set may have commas where blanks separate the tags of the others
@@ -96,10 +106,14 @@ class SeparatorCounts:
 def tag_name(text: str) -> str:
     """Return the name of a tag as it is written in a caption: ``saber \\(fate\\)`` is ``saber_(fate)``.
 
-    Letters without width, as byte order marks of texts that were joined, are left out.
+    Letters without width, as byte order marks of texts that were joined, are left out, and so is the weight of
+    ``(smile:1.2)``, of which ``(smile`` and ``hat:1.2)`` are parts in ``(smile, hat:1.2)``.
     """
     for letter in _WITHOUT_WIDTH:
         text = text.replace(letter, "")
+    for pattern in (_WEIGHTED, _WEIGHTED_END, _WEIGHTED_START):
+        if match := pattern.fullmatch(text.strip()):
+            text = match[1]
     return "_".join(text.split()).replace("\\(", "(").replace("\\)", ")")
 
 
@@ -114,16 +128,38 @@ def parse(text: str, namespaces: Collection[str] = (), splitting: Splitting = TO
     Several lines are one tag each, which may hold commas, where a line begins with a namespace or few lines
     have commas, as Hydrus writes them. Else commas separate the tags of every line.
     """
-    text = text.replace("\0", "").replace(_KOHYA_SEPARATOR, ",")
+    text, settings = _without_settings(text.replace("\0", ""))
+    text = re.sub(NETWORKS, "", re.sub(BREAKS, ",", text)).replace("\t", "\n")
     lines = [line.strip().removesuffix(",") for line in text.splitlines() if line.strip()]
     separator = _separator_of(lines, splitting.separator)
     if separator == BLANK or (separator == UNCLEAR and splitting.splits_unclear):
-        return _split_at_blanks(lines)
+        caption = _split_at_blanks(lines)
+        return dataclasses.replace(caption, sentences=[*caption.sentences, *settings])
     caption = Caption([], [], separator)
     is_one_a_line = _is_one_a_line([line for line in lines if not _is_sentence(line)], namespaces)
     for line in lines:
-        _add_line(caption, [line] if is_one_a_line else line.split(","), namespaces)
+        _add_line(caption, [line] if is_one_a_line else _parts(line), namespaces)
+    caption.sentences.extend(settings)
     return caption
+
+
+def _without_settings(text: str) -> tuple[str, list[str]]:
+    """Return a caption without the negative prompt and the settings of a generated picture, and these."""
+    start = _SETTINGS.search(text)
+    return (text[: start.start()], [" ".join(text[start.start() :].split())]) if start else (text, [])
+
+
+def _commas_of(line: str) -> str:
+    """Return the letters that separate the tags of a line."""
+    return "," if _CJK_STOP in line else COMMAS
+
+
+def _parts(line: str) -> list[str]:
+    return re.split(f"[{_commas_of(line)}]", line)
+
+
+def _has_comma(line: str) -> bool:
+    return any(comma in line for comma in _commas_of(line))
 
 
 def _separator_of(lines: list[str], stated: str | None) -> str:
@@ -132,7 +168,7 @@ def _separator_of(lines: list[str], stated: str | None) -> str:
     words = [word for line in lines for word in line.split()]
     if len(words) < 2:
         return stated or ""
-    if any(SEPARATING_COMMA.search(line) for line in lines):
+    if any(SEPARATING_COMMA.search(line) or _has_comma(line.replace(",", "")) for line in lines):
         return COMMA
     if stated or 2 * sum(" " in line for line in lines) <= len(lines):
         return stated or COMMA
@@ -161,7 +197,7 @@ def _is_prose(line: str) -> bool:
 def _is_one_a_line(lines: list[str], namespaces: Collection[str]) -> bool:
     if len(lines) < 2:
         return False
-    with_commas = sum("," in line for line in lines)
+    with_commas = sum(map(_has_comma, lines))
     return with_commas < _FEW_COMMAS * len(lines) or any(_has_namespace(line, namespaces) for line in lines)
 
 
@@ -190,7 +226,7 @@ def _add_line(caption: Caption, parts: list[str], namespaces: Collection[str]) -
 
 
 def _is_sentence(text: str) -> bool:
-    return ("," not in text and len(text.split()) > MOST_WORDS) or ends_in_stop(text)
+    return (not _has_comma(text) and len(text.split()) > MOST_WORDS) or ends_in_stop(text)
 
 
 def ends_in_stop(text: str) -> bool:

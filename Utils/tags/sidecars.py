@@ -115,8 +115,8 @@ class SidecarFormat:
         caption = captions.parse(text)
         if caption.separator == captions.BLANK:  # as boorus write them; joined again, commas separate them
             return [*caption.tags, *caption.sentences]
-        parts = text.replace("\n", self.separator).split(self.separator)
-        return [part.strip() for part in parts if part.strip()]
+        commas = rf"{captions.SEPARATING_COMMA.pattern}|[{captions.WIDE_COMMAS}]|" if self.by_stem else ""
+        return [part.strip() for part in re.split(rf"{commas}[\r\n]", text) if part.strip()]
 
 
 KINDS = {

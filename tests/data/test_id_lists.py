@@ -21,3 +21,10 @@ def test_what_names_no_post(tmp_path, data, said):
     (tmp_path / "a.txt").write_bytes(data)
     with pytest.raises(UserError, match=said):
         id_lists.read(tmp_path / "a.txt")
+
+
+@pytest.mark.parametrize("number", [-1, 2**63, 2**64 - 1])
+def test_a_number_that_is_no_post_id_is_named(tmp_path, number):
+    np.save(tmp_path / "ids.npy", np.array([3, number], np.int64 if number < 0 else np.uint64))
+    with pytest.raises(UserError, match=rf"ids.npy: a post id is from 0 .* got {number}"):
+        id_lists.read(tmp_path / "ids.npy")

@@ -35,6 +35,7 @@ def test_a_list_gives_every_post_its_split_whatever_its_id(tmp_path):
         ("post_id,split\n7,valid\n", "did you mean validation"),
         ("post_id,split\n7.0,train\n", "must be a whole number; got '7.0'"),
         ("post_id,split\n9223372036854775808,train\n", "must be a whole number"),
+        (f"post_id,split\n{'9' * 5000},train\n", "must be a whole number"),
         ("post_id,split\n7,train\n7,test\n", "post 7 is in train and in test"),
         ("post_id,split\n", "lists no posts"),
         ("post,split\n7,train\n", "lacks the column post_id"),

@@ -42,6 +42,14 @@ def test_numbers_may_have_passed_through_a_spreadsheet(tmp_path):
     assert np.isnan(cutoffs[[0, 2, 3, 4]]).all()
 
 
+def test_rows_of_people_have_names_without_codes_and_ids(tmp_path):
+    text = "scope,category,tag_id,name,threshold\nall,,,,0.1\ntag,,,smile,0.5\n"
+    for row in ("category,character,,,0.4", "category,,,Character,0.4", "category,4,,,0.4"):
+        (tmp_path / "t.csv").write_text(f"{text}{row}\ncategory,unheard of,,,0.9\n")
+        cutoffs = threshold_table.per_tag(threshold_table.read(tmp_path / "t.csv"), TAGS)
+        assert cutoffs.tolist() == [0.1, 0.1, 0.5, 0.1, 0.1, 0.4]
+
+
 BAD_TABLES = {
     "lacks the column threshold": "scope,category,tag_id,name\nall,,,all\n",
     "a scope is": HEADER + "\nimage,,,all,0.3,r,,,,1\n",

@@ -43,6 +43,12 @@ def test_json_has_the_same_bytes_for_the_same_value(tmp_path):
     assert atomic.sha256_of(tmp_path / "x") == atomic.sha256_of(tmp_path / "y")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_json_may_have_been_saved_by_an_editor_of_windows(tmp_path, encoding):
+    (tmp_path / "x.json").write_bytes('{"a": "\u6771"}'.encode(encoding))
+    assert atomic.read_json(tmp_path / "x.json") == {"a": "\u6771"}
+
+
 def test_a_file_that_is_no_json_is_named(tmp_path):
     (tmp_path / "x.json").write_text("{")
     with pytest.raises(UserError, match="x.json is no JSON"):

@@ -39,6 +39,12 @@ def edit(text, add=(), remove=(), **options):
          "solo, A girl with blue hair stands in front of a wall."),
         ("mine ||| 1girl, solo", ["hat"], ["1girl"], "mine ||| solo, hat"),
         ("1girl, :d, ^_^", ["long_hair"], [], "1girl, :d, ^_^, long_hair"),
+        ("1girl\uff0csolo\uff0chat", ["red_eyes"], ["solo"], "1girl\uff0chat\uff0cred_eyes"),
+        ("1girl\tsolo\tred hat", ["red_eyes"], ["1girl"], "solo\tred hat\tred eyes"),
+        ("(1girl:1.2), solo <lora:x:1>, hat BREAK rem", ["cat"], ["solo", "1girl", "hat"],
+         " <lora:x:1> BREAK rem, cat"),
+        ("1girl, hat\nNegative prompt: cat\nSteps: 20, Seed: 3", ["cat"], ["hat"],
+         "1girl, cat\nNegative prompt: cat\nSteps: 20, Seed: 3"),
     ],
 )  # fmt: skip
 def test_only_what_was_decided_changes(text, add, remove, result):

@@ -29,6 +29,16 @@ SENTENCE = "A girl with blue hair stands in front of a wall, smiling at the view
         ("style of x ||| 1girl, solo", ["style of x", "1girl", "solo"], []),
         ("\u5973\u306e\u5b50\u304c\u7b11\u3046\u3002", [], ["\u5973\u306e\u5b50\u304c\u7b11\u3046\u3002"]),
         (",, \n ,", [], []),
+        ("1girl\uff0csolo\u3001long hair", ["1girl", "solo", "long hair"], []),
+        ("\u5973\u306e\u5b50\uff0c\u7b11\u3046\u3002", [], ["\u5973\u306e\u5b50\uff0c\u7b11\u3046\u3002"]),
+        ("1girl\tlong hair\tsolo", ["1girl", "long hair", "solo"], []),
+        ("1girl, <lora:x:0.8>, solo BREAK hat, <hypernet:y:1>", ["1girl", "solo", "hat"], []),
+        (
+            "1girl, solo\nNegative prompt: hat, bad hands\nSteps: 20, Sampler: Euler a",
+            ["1girl", "solo"],
+            ["Negative prompt: hat, bad hands Steps: 20, Sampler: Euler a"],
+        ),
+        ("1girl, solo\nSteps: 20, Seed: 3", ["1girl", "solo"], ["Steps: 20, Seed: 3"]),
         ("", [], []),
     ],
 )
@@ -40,6 +50,15 @@ def test_tags_and_sentences_are_told_apart(text, tags, sentences):
 def test_a_name_is_spelled_as_boorus_do():
     assert captions.tag_name(r" saber  \(fate\) ") == "saber_(fate)"
     assert captions.tag_name(r"\(o\)_\(o\)") == "(o)_(o)"
+
+
+def test_the_weights_of_prompts_are_no_part_of_names():
+    prompt = r"(1girl:1.2), ((long hair:1.05)), (hat, red eyes:1.1), (saber \(fate\):1.2)"
+    assert list(map(captions.tag_name, captions.parse(prompt).tags)) == [
+        "1girl", "long_hair", "hat", "red_eyes", "saber_(fate)",
+    ]  # fmt: skip
+    names = [":)", ";)", "(o)_(o)", "saber_(fate)", "foo_(bar:2)", "(:", "re:zero", "1:1"]
+    assert list(map(captions.tag_name, names)) == names
 
 
 LONG = "a photo of my_char that stands in the rain"

@@ -117,6 +117,10 @@ def test_appending_adds_words_and_keeps_those_that_are_there(tmp_path):
     path.write_text("\ufeffself made\nsecond line , b\n", encoding="utf-8")
     sidecars.write(path, ["b"], TXT, append=True)
     assert path.read_text(encoding="utf-8") == "self made, second line, b\n"
+    for text in ("a,b,ready,_set", "a\uff0cb\u3001ready,_set"):  # without a space, and wide
+        path.write_text(text, encoding="utf-8")
+        sidecars.write(path, ["b", "c"], TXT, append=True)
+        assert path.read_text(encoding="utf-8") == "a, b, ready,_set, c\n"
     path.write_text("1girl long_hair b", encoding="utf-8")  # as boorus write them
     sidecars.write(path, ["b", "hat"], TXT, append=True)
     assert path.read_text(encoding="utf-8") == "1girl, long_hair, b, hat\n"

@@ -103,6 +103,9 @@ def test_mistakes_are_named(booru, tmp_path, capsys):
     listed = tag_file(tmp_path / "tags.csv", [(1, "tag_1", 0, 1)])
     assert encode(folder, tmp_path, [ids[0], 5, 6], listed) == 1
     assert "2 of 3 posts are not in" in capsys.readouterr().err
+    assert encode(folder, tmp_path, [ids[0], "1e3", "a/x.jpg"], listed) == 1
+    said = capsys.readouterr().err
+    assert "1e3" in said and "a/x.jpg" in said  # not the numbers that paths have inside
     assert not (tmp_path / "labels.npy").exists()
     assert encode(folder, tmp_path, [ids[0], 5, 6], listed, "--allow-missing") == 0
     assert np.load(tmp_path / "labels.npy")[1:].sum() == 0

@@ -257,17 +257,27 @@ def _has_columns_of_posts(path: pathlib.Path) -> bool:
 
 def _metadata(folder: _Folder) -> Detected | None:
     """Look for ``metadata.jsonl`` of a Hugging Face folder, or other JSON that is no picture's sidecar."""
-    texts = [name for name in folder.with_suffix(_JSON_SUFFIXES) if _stem(name) not in folder.pictures]
-    name = next((name for name in texts[:_MOST_OPENED] if _holds_posts(folder.path / name)), "")
+    name = next((name for name in _other_json(folder) if _holds_posts(folder.path / name)), "")
     return Detected("jsonl", str(folder.path), f"{name} holds posts as JSON") if name else None
 
 
-def _holds_posts(path: pathlib.Path) -> bool:
-    """Whether the first record of a JSON file is a post; a damaged file may be one, its reader names it."""
+def _damaged_metadata(folder: _Folder) -> Detected | None:
+    """Look for JSON that cannot be read: where nothing else fits it may be posts, and its reader names it."""
+    name = next((name for name in _other_json(folder) if _holds_posts(folder.path / name) is None), "")
+    return Detected("jsonl", str(folder.path), f"{name} may hold posts as JSON") if name else None
+
+
+def _other_json(folder: _Folder) -> list[str]:
+    texts = [name for name in folder.with_suffix(_JSON_SUFFIXES) if _stem(name) not in folder.pictures]
+    return texts[:_MOST_OPENED]
+
+
+def _holds_posts(path: pathlib.Path) -> bool | None:
+    """Whether the first object of a JSON file is a post; None where the file, or its start, is damaged."""
     try:
         return not json_lines.is_index(path) and json_lines.holds_posts(path)
     except (UserError, WorkError):
-        return True
+        return None
 
 
 def _archives(folder: _Folder) -> Detected | None:
@@ -291,5 +301,5 @@ def _stem(name: str) -> str:
 
 # In this order: what says most about its posts comes first.
 _LOOKS: tuple[Callable[[_Folder], Detected | None], ...] = (
-    _database, _tables, _parquet, _metadata, _sidecars, _archives,
+    _database, _tables, _parquet, _metadata, _sidecars, _archives, _damaged_metadata,
 )  # fmt: skip

@@ -6,6 +6,7 @@ sets, kohya's ``meta_*.json``.
 
 import codecs
 import io
+import itertools
 import json
 import pathlib
 from collections.abc import Callable, Iterator
@@ -86,9 +87,15 @@ def read_records(file: pathlib.Path) -> Iterator[Record]:
         yield place, key, value
 
 
-def holds_posts(file: pathlib.Path) -> bool:
-    """Whether a file is of posts, by its first record; WorkError where it cannot be read."""
-    return next(read_records(file), None) is not None
+def holds_posts(file: pathlib.Path) -> bool | None:
+    """Whether a file is of posts, by its first object; None where no object is among its first records.
+
+    Raises WorkError where it cannot be read.
+    """
+    records = [value for _, _, value in itertools.islice(read_records(file), _LINES_LOOKED_AT)]
+    if any(isinstance(value, dict) for value in records):
+        return True
+    return None if records else False
 
 
 def read_values(

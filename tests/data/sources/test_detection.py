@@ -83,6 +83,16 @@ def test_a_folder_is_told_by_what_lies_in_it(tmp_path, kind, names):
     assert sources.detect(tmp_path).kind == kind
 
 
+@pytest.mark.parametrize("text", ["a note, no JSON", "[1, 2]", "[" * 5000, '{"tags": "cut off'])
+def test_json_without_posts_hides_no_captions_and_is_named_where_nothing_else_is_there(tmp_path, text):
+    folder(tmp_path, **{"1_jpg": "", "1_txt": "solo", "notes_json": text})
+    assert sources.detect(tmp_path).kind == "sidecars"
+    (tmp_path / "1.txt").unlink()
+    assert str(sources.detect(tmp_path)) == "read as jsonl: notes.json may hold posts as JSON"
+    folder(tmp_path, **{"1_txt": "solo", "posts_jsonl": "{bad\n" + json.dumps(POST) + "\n"})
+    assert str(sources.detect(tmp_path)) == "read as jsonl: posts.jsonl holds posts as JSON"
+
+
 def test_a_database_and_tables_in_a_folder_go_before_its_pictures(tmp_path):
     folder(tmp_path, **{"1_jpg": "", "1_txt": "solo"})
     pq.write_table(pa.table({"other": [1]}), tmp_path / "index.parquet")

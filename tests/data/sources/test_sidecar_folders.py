@@ -1,6 +1,7 @@
 """Utils/data/sources/sidecar_folders.py: tags in files beside images, in the forms of three programs."""
 
 import io
+import json
 import tarfile
 import zipfile
 
@@ -118,6 +119,17 @@ def test_captions_as_people_have_them(tmp_path):
     )
     (note,) = source.notes
     assert note.startswith("1 sentences in captions are no tags and are left out, such as 'A girl stands")
+
+
+def test_a_list_of_tags_in_json_has_categories_and_ratings_as_a_text_has(tmp_path):
+    tags = ["character:rem", "series:re zero", "1girl", "rating:safe"]
+    files = {"1.json": json.dumps(tags), "2.txt": ", ".join(tags)}
+    sidecar_folder(tmp_path, {"1.jpg": None, "2.jpg": None} | files)
+    source = read_sidecars(tmp_path)
+    codes = source.tags.set_index("name")["category"].to_dict()
+    assert codes == {"rem": 4, "re_zero": 3, "1girl": 0}
+    assert source.tags["count"].tolist() == [2, 2, 2]
+    assert source.rating_counts() == {"S": 2}
 
 
 def test_captions_with_blanks_between_tags_as_boorus_write_them(tmp_path):
