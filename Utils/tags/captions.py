@@ -106,8 +106,8 @@ class SeparatorCounts:
 def tag_name(text: str) -> str:
     """Return the name of a tag as it is written in a caption: ``saber \\(fate\\)`` is ``saber_(fate)``.
 
-    Letters without width, as byte order marks of texts that were joined, are left out, and so is the weight of
-    ``(smile:1.2)``, of which ``(smile`` and ``hat:1.2)`` are parts in ``(smile, hat:1.2)``.
+    Letters without width, as byte order marks of texts that were joined, are left out, and so is the weight
+    of ``(smile:1.2)``; of ``(smile, hat:1.2)`` the parts ``(smile`` and ``hat:1.2)`` come.
     """
     for letter in _WITHOUT_WIDTH:
         text = text.replace(letter, "")

@@ -328,11 +328,11 @@ def _read_post(place: Place, name: str, splitting: Splitting) -> tuple[Post, dic
         raise FieldError(f"sidecar unreadable: {damage.reason(error)}") from error
     if record is None:
         return _post_of_caption(captions.parse(text, NAMESPACES, splitting)), None
-    names: list[Any] = record if isinstance(record, list) else [None]
-    if all(isinstance(name, str) for name in names):  # as Hydrus writes them
-        return _post_of_caption(captions.Caption(names, [])), None
+    if isinstance(record, list) and all(isinstance(tag, str) for tag in record):  # as Hydrus writes them
+        return _post_of_caption(captions.Caption(record, [])), None
+    fields: Any = record
     try:
-        return danbooru_post.parse_post(record, _id_in(record)), record
+        return danbooru_post.parse_post(fields, _id_in(fields)), fields
     except FieldError as error:
         raise FieldError(f"sidecar unreadable: {error}") from error
 
