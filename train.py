@@ -90,14 +90,16 @@ def _set_up(
 
     A model takes long to build: all that can be refused without it is refused before.
     """
-    from Generators import training_records
-    from Utils.training import probing, run_folder, schedules
+    from Generators import shard_stats, training_records
+    from Utils.training import losses, probing, run_folder, schedules
     from Utils.training.experiment import Experiment, groups
 
     _check(recipe, dataset, devices, run_dir)
     for split in filter(("train", "validation").__contains__, dataset.splits):
         dataset.require_shards(split)
     records = training_records.choose(dataset, soft_labels.read, seed=recipe.seed, **recipe.record_options())
+    of_records = (records.keep, records.unknown, records.repeats)
+    recipe = losses.settled(recipe, functools.partial(shard_stats.mean_labels, dataset, "train", *of_records))
     facts, batches, validation, mixup_rows = _data(recipe, dataset, devices, records)
     schedule = schedules.build(recipe, facts["steps_per_epoch"], facts["batch_size"])
     if run_dir:  # a dry run may do without

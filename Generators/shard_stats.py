@@ -43,6 +43,22 @@ def label_frequencies(
     return (positives + 0.5) / (knowns + 1.0)
 
 
+def mean_labels(
+    dataset: Dataset,
+    split: str,
+    keep: Callable[[np.ndarray], Any] | None = None,
+    unknown: UnknownLabels | None = None,
+    repeats: RepeatFactors | None = None,
+    max_records: int = 50_000,
+) -> float:
+    """Return how many labels a record of a split has on average: the sum of the tags' shares of the records.
+
+    The arguments are those of ``label_frequencies``, whose halves are not added here.
+    """
+    positives, knowns = _label_counts(dataset, split, keep, unknown, repeats, max_records)
+    return float(np.sum(positives / np.maximum(knowns, 1)))
+
+
 def repeat_factors(
     dataset: Dataset,
     split: str,

@@ -136,7 +136,7 @@ class LossOptions(Checked):
 
     loss: str = "bce"
     """Loss on logits, averaged over the images: bce, focal, asl; for labels that lack positives hill, splc,
-    ll_r, ll_ct, ral, two_way, zlpr."""
+    ll_r, ll_ct, ral, two_way, zlpr, epr."""
     focal_alpha: Annotated[float, FROM_0_TO_1] = 0.25
     """Focal loss: weight of the positive labels."""
     focal_gamma: Annotated[float, AT_LEAST_0] = 2.0
@@ -183,6 +183,12 @@ class LossOptions(Checked):
     """Two-way loss: temperature of the negative labels."""
     two_way_part: Literal["both", "sample", "class"] = "both"
     """Two-way loss: over the tags of each image, over the images of each tag, or both."""
+    epr_expected_positives: Annotated[float | None, ABOVE_0] = None
+    """EPR: labels that an image has on average; None: the mean of the training records. That counts only the
+    labels that are there: where a share m of them is missing, give mean / (1 - m)."""
+    epr_weight: Annotated[float, AT_LEAST_0] = 1.0
+    """EPR: weight of (mean - expected)^2 / number of tags; the mean is that of the sums of the images'
+    probabilities, over the batch, on tensorflow over each replica's share of it."""
     label_smoothing: Annotated[float, FROM_0_BELOW_1] = 0.0
     """Labels are moved from 0 and 1 towards one half by this share."""
     tag_weights: str = ""

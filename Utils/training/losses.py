@@ -13,13 +13,17 @@ after MixUp, mixing would hide them). A sum over tags, not a mean, is part of th
 would divide the effective learning rate by the number of tags.
 """
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
 
 from Utils.command.cli import UserError, suggest
 from Utils.recipe.options import LossOptions
+from Utils.recipe.recipe import Recipe
+from Utils.training import console
+from Utils.training.expected_positive_loss import EPR, epr  # noqa: F401  here are all losses
 from Utils.training.missing_positive_losses import (  # noqa: F401  here are all losses
     MISSING_POSITIVE_LOSSES,
     hill,
@@ -167,6 +171,21 @@ class ASL(TagLoss):
 LOSSES: dict[str, type[TagLoss]] = {
     loss.loss: loss for loss in (SummedBCE, Focal, ASL, *MISSING_POSITIVE_LOSSES)
 }
+
+
+def settled(recipe: Recipe, mean_labels: Callable[[], float]) -> Recipe:
+    """Return the recipe with what its loss takes from the labels, where it leaves that open, and say so.
+
+    ``mean_labels()`` is the mean number of labels of a training record.
+    """
+    if recipe.loss != EPR.loss or recipe.epr_expected_positives is not None:
+        return recipe
+    expected = round(mean_labels(), 4)
+    console.say(
+        f"--epr-expected-positives is {expected:g}, the mean number of labels of a training image: "
+        "more if labels are missing"
+    )
+    return dataclasses.replace(recipe, epr_expected_positives=expected)
 
 
 def build(loss: str | LossOptions, tag_weights: Iterable[float] | None = None, **options: Any) -> TagLoss:

@@ -5,6 +5,7 @@
 - RAL, arXiv:2308.05542, github.com/kalelpark/RAL
 - two-way loss, Kobayashi, CVPR 2023, github.com/tk1980/TwoWayMultiLabelLoss
 - ZLPR, arXiv:2208.02955
+- EPR, arXiv:2106.09708, in ``expected_positive_loss``
 
 Labels and logits are as in ``Utils.training.losses``: float32 inside, below 0 unknown. An unknown label has
 no value and no gradient, belongs to no set and is not counted. Where a rule reads "negative" it means a label
@@ -16,6 +17,7 @@ found with binary cross-entropy does not carry over.
 import keras
 
 from Utils.recipe.options import LossOptions
+from Utils.training.expected_positive_loss import EPR
 from Utils.training.tag_loss import FLOOR, EpochLoss, TagLoss, cross_entropy, prepared
 from Utils.training.tensors import Tensor, ops
 
@@ -371,4 +373,4 @@ class ZLPR(TagLoss):
     takes_tag_weights = False
 
 
-MISSING_POSITIVE_LOSSES: tuple[type[TagLoss], ...] = (Hill, SPLC, LLR, LLCt, RAL, TwoWay, ZLPR)
+MISSING_POSITIVE_LOSSES: tuple[type[TagLoss], ...] = (Hill, SPLC, LLR, LLCt, RAL, TwoWay, ZLPR, EPR)

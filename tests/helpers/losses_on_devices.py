@@ -7,6 +7,7 @@ from Utils.training import losses
 
 # Of the losses whose rules look at a batch: what they change is seen in the first step.
 OPTIONS = {"ll_r": {"delta_rel": 10.0}, "ll_ct": {"delta_rel": 10.0}, "splc": {"tau": 0.3}}
+OPTIONS["epr"] = {"expected_positives": 1.0, "weight": 30.0}
 EPOCH, RATE = 2, 0.01
 _RANDOM = np.random.default_rng(0)
 INPUTS = _RANDOM.normal(0, 1, (16, 6)).astype("float32")

@@ -46,7 +46,8 @@ unknown_labels teacher teacher_thresholds teacher_weight packed_labels sampling 
 flip crop methods rotation cutout mixup_alpha augment_on loss focal_alpha focal_gamma
 asl_gamma_neg asl_gamma_pos asl_clip asl_stop_focus_gradient hill_lam hill_margin hill_gamma splc_tau
 splc_margin splc_gamma splc_change_epoch ll_r_delta_rel ll_ct_delta_rel ral_lam ral_gamma_neg ral_gamma_pos
-ral_clip two_way_T_p two_way_T_n two_way_part label_smoothing tag_weights optimizer
+ral_clip two_way_T_p two_way_T_n two_way_part epr_expected_positives epr_weight
+label_smoothing tag_weights optimizer
 learning_rate learning_rate_batch_size schedule warmup warmup_start floor decay_share momentum
 optimizer_options weight_decay layer_decay learned_rate_factor agc
 global_clipnorm gradient_accumulation ema batch_norm_momentum

@@ -275,6 +275,20 @@ def test_a_fresh_classifier_starts_at_the_frequencies_of_the_tags(dataset, tmp_p
     np.testing.assert_allclose(bias, expected if is_prior else np.zeros(len(bias)), atol=1e-12)
 
 
+def test_expected_positives_are_counted_said_and_kept(dataset, tmp_path, capsys):
+    """Of the records that are trained on; a run that is continued counts them again, to the same number."""
+    words = command(dataset, tmp_path / "run", "--steps-per-epoch", "1", "--loss", "epr", "--fold", "0/3")
+    assert train.main([*words, "--epochs", "1"]) == 0
+    keep = folds.Fold(0, 3).excludes
+    expected = round(shard_stats.mean_labels(dataset_folder.load(dataset), "train", keep), 4)
+    assert f"--epr-expected-positives is {expected:g}, the mean" in capsys.readouterr().err
+    recipe = json.loads((tmp_path / "run" / "recipe.json").read_text())
+    assert recipe["epr_expected_positives"] == expected > 0
+    assert train.main([*words, "--epochs", "2"]) == 0
+    assert np.isfinite([float(row["val_loss"]) for row in history(tmp_path / "run")]).all()
+    assert train.main([*words, "--epochs", "2", "--epr-expected-positives", "2"]) == 2
+
+
 @pytest.mark.slow
 def test_packed_labels_train_the_same_model(dataset, tmp_path):
     folder = shutil.copytree(dataset, tmp_path / "dataset")

@@ -10,6 +10,7 @@ from helpers import gradient
 
 from Utils.command.cli import UserError
 from Utils.recipe.options import LossOptions
+from Utils.recipe.recipe import Recipe
 from Utils.training import losses
 
 GOLDEN = json.loads((pathlib.Path(__file__).parents[1] / "golden" / "tensorflow_addons.json").read_text())
@@ -187,8 +188,9 @@ def test_tag_weights_and_smoothing():
 
 def test_the_classes_average_images_in_float32():
     for name in losses.LOSSES:
-        loss = losses.build(LossOptions(loss=name))
-        expected = values(getattr(losses, name), SOFT, LOGITS).mean()
+        options = {"expected_positives": 2.0} if name == "epr" else {}
+        loss = losses.build(LossOptions.for_loss(name, **options))
+        expected = values(getattr(losses, name), SOFT, LOGITS, **options).mean()
         np.testing.assert_allclose(float(loss(SOFT, LOGITS)), expected, rtol=1e-6)
         assert (
             keras.backend.standardize_dtype(loss(SOFT, keras.ops.cast(LOGITS, "bfloat16")).dtype) == "float32"
@@ -204,6 +206,15 @@ def test_build_takes_the_options_from_the_recipe():
     config = loss.get_config()
     assert (config["alpha"], config["gamma"], config["label_smoothing"]) == (0.25, 3.0, 0.1)
     assert config["tag_weights"] == [1.0, 0.5]
+
+
+def test_a_recipe_that_leaves_the_expected_positives_open_takes_the_mean_of_the_labels(capsys):
+    settled = losses.settled(Recipe(loss="epr"), lambda: 7.123456)
+    assert settled == Recipe(loss="epr", epr_expected_positives=7.1235)
+    assert "--epr-expected-positives is 7.1235, the mean" in capsys.readouterr().err
+    for recipe in (settled, Recipe(loss="bce")):
+        assert losses.settled(recipe, lambda: pytest.fail("counted")) is recipe
+    assert capsys.readouterr().err == ""
 
 
 def test_build_takes_a_name_and_short_options():

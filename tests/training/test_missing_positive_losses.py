@@ -1,5 +1,6 @@
 """Losses for missing positives against the papers' formulas in numpy, float64, value and gradient."""
 
+import functools
 import math
 
 import keras
@@ -18,8 +19,12 @@ HARD[4] = 0  # an image without a positive
 HARD[:, 7] = 0  # a tag without one
 UNKNOWN = np.where(random.random((6, 9)) < 0.2, -1, HARD).astype("float32")
 SOFT = np.where(HARD > 0, random.random((6, 9)), 0).astype("float32")
-FUNCTIONS = {loss.loss: loss.function for loss in missing.MISSING_POSITIVE_LOSSES}
-ELEMENTWISE = sorted(FUNCTIONS.keys() - {"two_way", "zlpr"})
+OPTIONS = {"epr": {"expected_positives": 3.5}}  # of the losses that do not work without
+FUNCTIONS = {
+    loss.loss: functools.partial(loss.function, **OPTIONS.get(loss.loss, {}))
+    for loss in missing.MISSING_POSITIVE_LOSSES
+}
+ELEMENTWISE = sorted(FUNCTIONS.keys() - {"two_way", "zlpr", "epr"})
 
 
 def softplus(x):
@@ -93,6 +98,17 @@ def zlpr(labels, logits):
     return np.log1p(positive) + np.log1p(negative)
 
 
+def epr(labels, logits, k, weight=1.0):
+    """By a loop over the batch: -log p of positives, then one penalty for all images."""
+    z, y = logits.astype("float64"), labels.astype("float64")
+    by_image, expected, scale = np.zeros(len(z)), 0.0, k / z.size
+    for place in np.argwhere(y >= 0):
+        row, tag = place
+        by_image[row] += y[row, tag] * np.log1p(np.exp(-z[row, tag]))
+        expected += 1 / (1 + np.exp(-z[row, tag])) / len(z) - scale
+    return by_image + weight * expected**2 / z.shape[1]
+
+
 def values(loss, labels, logits, **options):
     return np.asarray(keras.ops.convert_to_numpy(loss(labels, logits, **options)))
 
@@ -114,6 +130,9 @@ def test_losses_equal_the_papers_formulas(labels):
             got = values(missing.two_way, labels, LOGITS, part=part, **options).mean()
             np.testing.assert_allclose(got, two_way(labels, LOGITS, part=part, **options), rtol=5e-6)
     np.testing.assert_allclose(values(missing.zlpr, labels, LOGITS), zlpr(labels, LOGITS), rtol=5e-6)
+    for k, weight in ((3.5, 1.0), (0.5, 20.0), (2.0, 0.0)):
+        got = values(FUNCTIONS["epr"], labels, LOGITS, expected_positives=k, weight=weight)
+        np.testing.assert_allclose(got, epr(labels, LOGITS, k, weight), rtol=5e-6)
 
 
 @pytest.mark.parametrize("labels", [HARD, SOFT, UNKNOWN], ids=["hard", "soft", "unknown"])
@@ -157,6 +176,7 @@ def test_gradients_equal_the_numeric_ones(name):
         "ll_ct": lambda z: large_loss(UNKNOWN, z, 2, 5.0, True)[0].sum(),
         "two_way": lambda z: two_way(UNKNOWN, z) * len(z),
         "zlpr": lambda z: zlpr(UNKNOWN, z).sum(),
+        "epr": lambda z: epr(UNKNOWN, z, 3.5).sum(),
     }
     options = {"splc": {"epoch": 2}}.get(name, {"epoch": 2, "delta_rel": 5.0} if name[:2] == "ll" else {})
     slopes = gradient(lambda z: keras.ops.sum(FUNCTIONS[name](UNKNOWN, z, **options)), LOGITS)
@@ -209,10 +229,10 @@ def test_tag_weights_multiply_terms(name):
 
 
 def test_rules_that_need_exact_zeros_refuse_smoothing_and_weights():
-    for name in ("splc", "ll_r", "ll_ct", "two_way"):
+    for name in ("splc", "ll_r", "ll_ct", "two_way", "epr"):
         with pytest.raises(UserError, match=f"loss {name} takes no label smoothing"):
             losses.build(name, label_smoothing=0.1)
-    for name in ("two_way", "zlpr"):
+    for name in ("two_way", "zlpr", "epr"):
         with pytest.raises(UserError, match=f"loss {name} takes no tag weights"):
             losses.build(name, tag_weights=[1.0])
     with pytest.raises(UserError, match="two_way_part|part"):
@@ -222,7 +242,7 @@ def test_rules_that_need_exact_zeros_refuse_smoothing_and_weights():
 @pytest.mark.every_backend
 def test_built_losses_average_images_and_know_their_epoch():
     for name, function in FUNCTIONS.items():
-        loss = losses.build(name)
+        loss = losses.build(name, **OPTIONS.get(name, {}))
         np.testing.assert_allclose(
             float(loss(HARD, LOGITS)), values(function, HARD, LOGITS).mean(), rtol=1e-6
         )
@@ -246,7 +266,7 @@ def test_a_step_on_two_devices_is_that_of_one(two_devices):
             slope = gradient(lambda z: loss(labels[rows], z), inputs[rows] @ kernel)
             return losses_on_devices.RATE * inputs[rows].T @ slope
 
-        by_share = keras.backend.backend() == "tensorflow" and name in ("ll_r", "ll_ct", "two_way")
+        by_share = keras.backend.backend() == "tensorflow" and name in ("ll_r", "ll_ct", "two_way", "epr")
         shares = np.split(np.arange(16), 2 if by_share else 1)
         expected = kernel - np.mean([step(rows) for rows in shares], axis=0)
         assert np.abs(expected - kernel).max() > 1e-4, name
@@ -262,7 +282,7 @@ def test_logits_of_half_precision_and_weights_of_images():
     for name, function in FUNCTIONS.items():
         by_image = values(function, UNKNOWN, rounded)
         assert np.array_equal(values(function, UNKNOWN, half), by_image), name
-        weighted = losses.build(name)(UNKNOWN, half, sample_weight=weights)
+        weighted = losses.build(name, **OPTIONS.get(name, {}))(UNKNOWN, half, sample_weight=weights)
         np.testing.assert_allclose(
             float(weighted), by_image @ weights / len(weights), rtol=1e-6, err_msg=name
         )

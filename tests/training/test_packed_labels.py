@@ -23,9 +23,10 @@ def test_labels_are_unpacked_on_the_device():
 
 
 @pytest.mark.every_backend
-@pytest.mark.parametrize("name", ["bce", "focal", "asl", "hill", "two_way", "zlpr"])
+@pytest.mark.parametrize("name", ["bce", "focal", "asl", "hill", "two_way", "zlpr", "epr"])
 def test_loss_and_gradient_are_the_same(name):
-    loss = losses.build(name)
+    options = {"expected_positives": 6.0} if name == "epr" else {}
+    loss = losses.build(name, **options)
     dense, packed = (
         (ops.convert_to_numpy(loss.call(ops.convert_to_tensor(labels), ops.convert_to_tensor(LOGITS))),
          devices.gradient(lambda logits, labels=labels: ops.sum(loss.call(labels, logits)), LOGITS))

@@ -37,6 +37,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
+
 from Utils.bench import audit_scores, label_study, learning
 from Utils.bench.label_study import Noise, Trial, World
 from Utils.command.cli import Parser, command, number, pattern
@@ -59,6 +61,8 @@ LOSSES = {
     "two_way": "--loss two_way",
     "zlpr": "--loss zlpr",
     "ll_ct": "--loss ll_ct",
+    "epr": "--loss epr",
+    "epr-true": "--loss epr --epr-expected-positives {mean}",  # of the booru with all its labels
 }
 # For LL-R on the first booru the best macro F1 of all that cost no micro F1.
 FREQUENCY, EXPONENT = "+frequency", 0.3
@@ -221,13 +225,22 @@ def train(trial: Trial, folder: pathlib.Path, options: argparse.Namespace) -> No
         dataset = label_study.make_reviewed(dataset, labels / "audit.json", truth)
     # Repeat factors make a pass longer, and longer training alone gains: all see as many pictures.
     steps = demo.steps(len(dataset_folder.load(dataset).post_ids("train")), demo.batch_size_per_device)
-    words = [*trial.words.format(labels=labels).split(), "--seed", str(trial.seed)]
+    # Only a drawn booru tells how many labels its pictures should have.
+    mean = _mean_labels(complete) if "{mean}" in trial.words else 0
+    words = [*trial.words.format(labels=labels, mean=mean).split(), "--seed", str(trial.seed)]
     words += ["--steps-per-epoch", str(steps)]
     facts = {**dataclasses.asdict(trial), "epochs": options.epochs, "images": options.images}
     with _finished(place) as work:
         _fit(dataset, work, options.epochs, words)
         _predict(work, complete, "--split", "test")
         write_json(work / "run.json", facts)
+
+
+def _mean_labels(dataset: pathlib.Path) -> float:
+    """Return how many labels a training post has on average."""
+    blocks = dataset_folder.load(dataset).label_blocks("train")
+    assert blocks is not None  # datasets of a study have posts.parquet
+    return round(float(np.concatenate([lengths for _, lengths, _ in blocks]).mean()), 4)
 
 
 def _truth(folder: pathlib.Path, world: World) -> pathlib.Path:

@@ -16,7 +16,7 @@ from Utils.recipe import command_line
 def test_every_run_has_a_name_and_flags_that_train_knows():
     trials = {trial for part in study.PARTS for trial in study.plan(part)}
     assert len({trial.name for trial in trials}) == len(trials)
-    for words in {trial.words.format(labels="labels") for trial in trials}:
+    for words in {trial.words.format(labels="labels", mean="9") for trial in trials}:
         command_line.parse(["demo", *words.split(), "--dataset", "d", "--run-dir", "r"])
     methods = {trial.method for trial in study.plan("losses")}
     assert methods == set(study.LOSSES) >= set(study.BEST)

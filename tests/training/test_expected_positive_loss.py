@@ -1,0 +1,38 @@
+"""EPR in numbers that a hand can reckon; test_missing_positive_losses.py has its formula in float64."""
+
+import keras
+import numpy as np
+import pytest
+
+from Utils.command.cli import UserError
+from Utils.training.expected_positive_loss import epr
+
+LOG3 = np.log(3.0)  # the logit of 3/4
+LOGITS = np.float32([[LOG3, -LOG3, 0.0, 0.0], [LOG3, LOG3, LOG3, LOG3]])  # 2 and 3 tags expected: 2.5
+
+
+def values(labels, **options):
+    return keras.ops.convert_to_numpy(epr(np.float32(labels), LOGITS, **options))
+
+
+@pytest.mark.every_backend
+def test_every_image_has_the_penalty_of_the_batch():
+    labels = [[1, 1, 0, 0], [0, 0, 0, 0.5]]
+    of_positives = np.array([np.log(4 / 3) + np.log(4), 0.5 * np.log(4 / 3)])
+    np.testing.assert_allclose(values(labels, expected_positives=2.5), of_positives, rtol=1e-6)
+    np.testing.assert_allclose(values(labels, expected_positives=1.5), of_positives + 1 / 4, rtol=1e-6)
+    got = values(labels, expected_positives=4.5, weight=3.0)
+    np.testing.assert_allclose(got, of_positives + 3 * 2**2 / 4, rtol=1e-6)
+
+
+@pytest.mark.every_backend
+def test_of_an_image_half_known_half_as_many_are_expected():
+    labels = [[1, -1, 0, -1], [-1, 0, -1, 0]]
+    mean = (3 / 4 + 1 / 2 + 3 / 4 + 3 / 4) / 2
+    expected = np.array([np.log(4 / 3), 0]) + (mean - 3 / 2) ** 2 / 4
+    np.testing.assert_allclose(values(labels, expected_positives=3.0), expected, rtol=1e-6)
+
+
+def test_without_a_number_there_is_no_loss():
+    with pytest.raises(UserError, match="loss epr needs expected_positives"):
+        values(np.zeros((2, 4)))
