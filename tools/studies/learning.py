@@ -6,12 +6,13 @@ Four sets of pictures: emoji of a vendor never seen, emoji never seen (make_emoj
 It trains, in this order and each with one thread:
 
 steps        from the demo's network of before to `small`, a change at a time, a third of the presentations
-grid         three learning rates of each side, a third of the presentations, the unseen vendor
-others       the other nets of timm of this size at three rates, likewise
+grid         three learning rates of each side, a third of the presentations, both splits of the emoji
+others       the other nets of timm of this size at three rates, likewise, the unseen vendor
+rates        `small` at three rates and three warm-ups, likewise, with all pictures and with a quarter of them
 confirm      ours and timm's best net, 48,640 presentations, both splits of the emoji, three seeds; a machine
              that is too slow for it takes --presentations and --seeds
 drawn        ours and timm's best net on the two drawn boorus, 24,320 presentations
-same         the same network in both, a tenth of the presentations
+same         the same network in both, a tenth of the presentations, the cheapest with three seeds
 
 A run that is there is not trained again, so the command continues where it was stopped; --report only writes
 the tables and the figure of what is there: results/learning/ with runs.csv, curves.csv and curves.svg.
@@ -41,7 +42,8 @@ PEER = "resnet10t"  # of some 5 million weights, about as costly as `small`
 FULL, THIRD, EVALUATIONS = 48_640, 16_256, 8
 SIDES = ("ours", "timm")
 RATES = {"ours": (1.5e-3, 3e-3, 6e-3), "timm": (3e-3, 6e-3, 1.2e-2)}
-BEST = {"ours": 3e-3, "timm": 1.2e-2}  # by the part grid, where timm's 6e-3 is as good
+BEST = {"ours": 3e-3, "timm": 1.2e-2}  # by the part grid
+BEST_OF_UNSEEN_EMOJI = {**BEST, "timm": 6e-3}
 OTHERS = {
     "convnext_atto": (1e-3, 3e-3, 6e-3), "mobilenetv4_conv_small": (3e-3, 6e-3, 1.2e-2),
     "regnety_002": (3e-3, 6e-3, 1.2e-2), "vit_tiny_patch16_224": (3e-4, 1e-3, 3e-3),
@@ -60,7 +62,9 @@ STEPS: dict[str, tuple[tuple[str, ...], bool]] = {
     "stage": (("depths=1,1,1,1", "stem=convolutions", "pool_cells=2", "shortcut_norm=true"), True),
     "stem": (("depths=1,1,1,1", "stem=deep", "pool_cells=2", "shortcut_norm=true"), True),
 }
-PARTS = ("steps", "grid", "others", "confirm", "drawn", "same")
+QUARTER = "unseen_vendor_quarter"  # the unseen vendor, with one of four pictures for training
+WARMUPS = ("0 epochs", "0.2 epochs", "1 epoch")  # of 4; the last is that of `small`
+PARTS = ("steps", "grid", "others", "rates", "confirm", "drawn", "same")
 
 
 def parser() -> Parser:
@@ -110,17 +114,21 @@ def plan(
     if part == "steps":
         yield from _steps(vendor, third)
     if part == "grid":
-        for side in SIDES:
-            yield from (learning.make_run(side, vendor, third, rate, 0, PEER) for rate in RATES[side])
+        for name, side in itertools.product(EMOJI, SIDES):
+            dataset = str(folder / name)
+            yield from (learning.make_run(side, dataset, third, rate, 0, PEER) for rate in RATES[side])
     if part == "others":
         for peer, rates in OTHERS.items():
             yield from (learning.make_run("timm", vendor, third, rate, 0, peer) for rate in rates)
+    if part == "rates":
+        yield from _rates((str(folder / QUARTER), vendor), third)
     if part == "confirm":
         for images in presentations:
             points = EVALUATIONS if images >= FULL // 2 else EVALUATIONS // 2
             recipe = learning.with_presentations(small, images, points)
             for seed, name, side in itertools.product(range(seeds), EMOJI, SIDES):
-                yield learning.make_run(side, str(folder / name), recipe, BEST[side], seed, PEER)
+                rate = (BEST_OF_UNSEEN_EMOJI if name == "unseen_emoji" else BEST)[side]
+                yield learning.make_run(side, str(folder / name), recipe, rate, seed, PEER)
     if part == "drawn":
         recipe = learning.with_presentations(small, FULL // 2, EVALUATIONS)
         for name, side in itertools.product(DRAWN, SIDES):
@@ -136,13 +144,22 @@ def _steps(dataset: str, recipe: Recipe) -> Iterator[Run]:
         yield dataclasses.replace(run, name=f"{run.name}-{name}", model=f"{run.model} {name}")
 
 
+def _rates(datasets: Sequence[str], recipe: Recipe) -> Iterator[Run]:
+    for dataset, warmup, rate in itertools.product(datasets, WARMUPS, RATES["ours"]):
+        run = learning.make_run("ours", dataset, dataclasses.replace(recipe, warmup=warmup), rate, 0)
+        if warmup != recipe.warmup:
+            name, model = f"{run.name}-warmup-{warmup.split()[0]}", f"{run.model} warm-up {warmup}"
+            run = dataclasses.replace(run, name=name, model=model)
+        yield run  # without a name of its own it is one of the part grid
+
+
 def _same(dataset: str, recipe: Recipe) -> Iterator[Run]:
     # Without the prior on our side: timm's classifiers start at 0, and networks are compared here.
     recipe = dataclasses.replace(recipe, prior_bias=False)
     for peer, rate in SAME.items():
         shape = learning.LIKE_TIMM.get(peer) or _shape_of_timm(peer)
-        for side in SIDES:
-            yield learning.make_run(side, dataset, recipe, rate, 0, peer, shape)
+        for seed, side in itertools.product(range(3 if peer == PEER else 1), SIDES):
+            yield learning.make_run(side, dataset, recipe, rate, seed, peer, shape)
 
 
 def _shape_of_timm(peer: str) -> Shape:
@@ -155,7 +172,7 @@ def _shape_of_timm(peer: str) -> Shape:
 def make_datasets(folder: pathlib.Path, needed: set[str], options: argparse.Namespace) -> None:
     """Make and pack the sets of pictures that are not there."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (*EMOJI, *DRAWN):
+    for name in (*EMOJI, QUARTER, *DRAWN):
         dataset = folder / name
         if str(dataset) not in needed or (dataset / "train").is_dir():
             continue
@@ -170,8 +187,23 @@ def _emoji(folder: pathlib.Path, name: str, packages: object) -> tuple[list[obje
     emoji = folder / "emoji"
     if not emoji.exists():
         _tool("tools/studies/make_emoji.py", emoji, "--cache", packages)
+    if name == QUARTER:
+        _write_quarter(emoji)
     pictures = emoji / "pictures"
     return [emoji / f"{name}.toml", "--source", "sidecars", "--from", pictures], pictures
+
+
+def _write_quarter(emoji: pathlib.Path) -> None:
+    """Write the definition and the splits of QUARTER: every fourth training picture of the whole set."""
+    columns = ("post_id", "split")
+    rows = csv_tables.read_texts(emoji / f"{EMOJI[0]}_splits.csv", "a list of splits", columns)
+    train = [row["post_id"] for row in rows if row["split"] == "train"]
+    left_out = set(train) - set(train[::4])
+    kept = [[row[name] for name in columns] for row in rows if row["post_id"] not in left_out]
+    csv_tables.write_rows(emoji / f"{QUARTER}_splits.csv", columns, kept)
+    text = (emoji / f"{EMOJI[0]}.toml").read_text(encoding="utf-8").replace(EMOJI[0], QUARTER)
+    with atomic.replacing(emoji / f"{QUARTER}.toml") as beside:
+        beside.write_text(text, encoding="utf-8")
 
 
 def _drawn(folder: pathlib.Path, name: str) -> tuple[list[object], pathlib.Path]:

@@ -7,6 +7,7 @@ from helpers.learning_runs import finished_run
 
 from tools.studies import learning as study
 from Utils.bench import learning
+from Utils.data import split_list
 
 
 def test_both_sides_of_a_pair_differ_in_nothing_but_model_and_rate(tmp_path):
@@ -24,17 +25,31 @@ def test_both_sides_of_a_pair_differ_in_nothing_but_model_and_rate(tmp_path):
             "optimizer",
         )
         assert all(getattr(ours.recipe, name) == getattr(theirs.recipe, name) for name in same)
-        assert (ours.recipe.learning_rate, theirs.recipe.learning_rate) == (
-            study.BEST["ours"],
-            study.BEST["timm"],
-        )
+        best = study.BEST_OF_UNSEEN_EMOJI if ours.dataset.endswith("unseen_emoji") else study.BEST
+        assert (ours.recipe.learning_rate, theirs.recipe.learning_rate) == (best["ours"], best["timm"])
         images = ours.recipe.epochs * ours.recipe.steps_per_epoch * ours.recipe.batch_size_per_device
         assert images == study.FULL
 
 
-def test_every_run_has_a_name_of_its_own(tmp_path):
-    names = [run.name for part in study.PARTS for run in study.plan(part, tmp_path)]
-    assert len(set(names)) == len(names)
+def test_runs_of_one_name_are_the_same_run(tmp_path):
+    runs = [run for part in study.PARTS for run in study.plan(part, tmp_path)]
+    assert len({run.name for run in runs}) == len({repr(run.facts()) for run in runs}) == len(runs) - 3
+    assert [run.name for run in study.plan("grid", tmp_path)][:3] == [
+        run.name for run in study.plan("rates", tmp_path)
+    ][-3:]
+
+
+def test_a_quarter_of_the_training_pictures(tmp_path):
+    lines = [f"{post},{'train' if post % 3 else 'validation'},a/{post}.png" for post in range(24)]
+    (tmp_path / "unseen_vendor_splits.csv").write_text("\n".join(["post_id,split,path", *lines]) + "\n")
+    (tmp_path / "unseen_vendor.toml").write_text(
+        'name = "emoji_unseen_vendor"\nsplit_file = "unseen_vendor_splits.csv"\n'
+    )
+    study._write_quarter(tmp_path)
+    kept = split_list.read(tmp_path / "unseen_vendor_quarter_splits.csv")
+    assert kept.ids.tolist() == [0, 1, 3, 6, 7, 9, 12, 13, 15, 18, 19, 21]
+    text = (tmp_path / "unseen_vendor_quarter.toml").read_text()
+    assert text == 'name = "emoji_unseen_vendor_quarter"\nsplit_file = "unseen_vendor_quarter_splits.csv"\n'
 
 
 @pytest.fixture
