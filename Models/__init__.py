@@ -41,6 +41,7 @@ def __getattr__(name: str) -> ModuleType:
     if name not in available():
         raise AttributeError(
             f"module 'Models' has no attribute {name!r}; families are {', '.join(available())}"
+            f"{_model_hint(name)}"
         )
     return family(name)
 
