@@ -20,7 +20,9 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from Utils.command.cli import UserError
+from Utils.bench import scripts
+from Utils.command.cli import UserError, WorkError
+from Utils.data import dataset_folder
 from Utils.files import atomic
 from Utils.images import codec
 from Utils.tags import captions, sidecars
@@ -35,6 +37,13 @@ STYLES, EMOJI = ("faces", "scenes"), "emoji"
 BASE_VENDORS, OWN_VENDOR = ("apple", "google", "noto-v1"), "twitter"
 FORMATS = ((".jpg", [cv2.IMWRITE_JPEG_QUALITY, 95]), (".png", []), (".webp", [cv2.IMWRITE_WEBP_QUALITY, 95]))
 CAPTIONS = (".txt", ".caption")
+
+# The network and the settings of `make demo` at the time of the study, all named: recipes move on.
+DEMO = """demo --tracker none --keep-checkpoints 1 --checkpoint-every 1000m --image-size 64 --model ResNet/18
+--model-options depths=1,1,1 widths=64,128,256 stem=convolutions pool_cells=2 --stochastic-depth 0 --dropout 0
+--batch-size-per-device 32 --epochs 12 --rotation 0 --crop 0.9 1.0 --methods area --mixup-alpha 0 --loss bce
+--optimizer adamw --learning-rate 3e-3 --learning-rate-batch-size 32 --schedule cosine --warmup 1epoch
+--weight-decay 0.05 --ema 0 --label-smoothing 0"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,6 +127,40 @@ def load(folder: pathlib.Path, name: str, emoji: pathlib.Path | None = None) -> 
     new = np.random.default_rng([0, 1]).permutation(len(names))[:most]
     base, own, test = parts.tolist()
     return World(jpegs, labels, true, names, (base, own, test), new)
+
+
+def dataset(folder: pathlib.Path, world: World, posts: np.ndarray, columns: np.ndarray) -> pathlib.Path:
+    """Write pictures and captions to ``folder/pictures``; make them records by the two commands of users.
+
+    Raises WorkError where a picture is lost, or a tag has another name.
+    """
+    data, mark = folder / "data", folder / "packed"
+    if mark.is_file():
+        return data
+    folder.mkdir(parents=True, exist_ok=True)
+    world.write_pictures(folder / "pictures", posts, columns)
+    shutil.rmtree(data, ignore_errors=True)
+    scripts.timed("tools/select_tags.py", "--from", folder / "pictures", "-o", data, log=folder / "log.txt")
+    scripts.timed("tools/write_records.py", data, log=folder / "log.txt")
+    made = dataset_folder.load(data)
+    records = sum(made.num_records(split) for split in made.splits)
+    unknown = set(made.tags["name"]) - set(world.names[columns])
+    if unknown or records != len(posts):
+        raise WorkError(
+            f"{folder}: {records} of {len(posts)} pictures; names that are new: {sorted(unknown)}"
+        )
+    mark.touch()
+    return data
+
+
+def base_of(world: World, folder: pathlib.Path, log: pathlib.Path) -> pathlib.Path:
+    """Return the run of a world's base, trained where it is missing."""
+    base = folder / "base"
+    if not (base / "model.keras").is_file():
+        data = dataset(folder / "base_data", world, world.tagged(world.posts(0), 0), world.columns(0))
+        cost = scripts.timed("train.py", *DEMO.split(), "--dataset", data, "--run-dir", base, log=log)
+        print(f"base of {folder.name}: {cost['seconds']:.0f} s", flush=True)
+    return base
 
 
 def _draw(booru: pathlib.Path, style: str) -> dict[str, np.ndarray]:

@@ -1,9 +1,12 @@
 """Scripts of this repository as processes of their own, for benchmarks and studies."""
 
 import os
+import pathlib
+import resource
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 
 from Utils.command.cli import UserError, WorkError
@@ -32,6 +35,21 @@ def run(script: str, *words: object, variables: Mapping[str, str] | None = None)
         raise UserError(done.stderr.strip().removeprefix("error: "))
     require_success(script, done.returncode, done.stderr)
     return done.stdout
+
+
+def timed(script: str, *words: object, log: pathlib.Path) -> dict[str, float]:
+    """Run a script likewise; return its seconds and those of the processor, its start included.
+
+    ``log`` gets what it says. Raises WorkError where it fails.
+    """
+    line = [sys.executable, str(ROOT / script), *map(str, words)]
+    begin, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    with log.open("ab") as file:
+        done = subprocess.run(line, cwd=ROOT, env=environment(), stdout=file, stderr=file, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    require_success(script, done.returncode, log.read_text(encoding="utf-8", errors="replace"))
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"seconds": time.perf_counter() - begin, "cpu_seconds": cpu}
 
 
 def require_success(name: str, code: int, said: str) -> None:

@@ -14,11 +14,8 @@ import Utils.command.interrupt  # noqa: F401  first: imports take long
 import argparse
 import itertools
 import pathlib
-import resource
 import shutil
-import subprocess
 import sys
-import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -28,7 +25,7 @@ import pandas as pd
 from Utils.bench import finetune_worlds, scripts
 from Utils.bench.finetune_worlds import EMOJI, HALF_OF_EMOJI, MOST_NEW, STYLES, World
 from Utils.command.backend import prepare_backend
-from Utils.command.cli import Parser, UserError, WorkError, command, pattern
+from Utils.command.cli import Parser, UserError, command, pattern
 from Utils.data import dataset_folder
 from Utils.files import atomic, csv_tables
 from Utils.images import codec
@@ -36,12 +33,6 @@ from Utils.recipe import finetuning
 from Utils.recipe.recipe import Recipe
 
 FREQUENT = 30  # training pictures of a new tag, from which on it is expected to be learned
-# The network and the settings of `make demo` at the time of the study, all named: recipes move on.
-DEMO = """demo --tracker none --keep-checkpoints 1 --checkpoint-every 1000m --image-size 64 --model ResNet/18
---model-options depths=1,1,1 widths=64,128,256 stem=convolutions pool_cells=2 --stochastic-depth 0 --dropout 0
---batch-size-per-device 32 --epochs 12 --rotation 0 --crop 0.9 1.0 --methods area --mixup-alpha 0 --loss bce
---optimizer adamw --learning-rate 3e-3 --learning-rate-batch-size 32 --schedule cosine --warmup 1epoch
---weight-decay 0.05 --ema 0 --label-smoothing 0"""
 SCRATCH = "scratch"
 METHODS = {  # {name: words for `train.py finetune`}
     "rule": "",
@@ -91,52 +82,6 @@ GRID = tuple(
         _runs(["lamb", "no-mixup", "body0.1", "probe-repeat"], 300, 20),
     )
 )
-
-
-def run(*words: Any, log: pathlib.Path) -> dict[str, float]:
-    """Run a command of the project; return its seconds and those of the processor, its start included."""
-    arguments = [sys.executable, *map(str, words)]
-    begin, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    with log.open("ab") as file:
-        done = subprocess.run(arguments, cwd=atomic.ROOT, stdout=file, stderr=file)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    scripts.require_success(" ".join(arguments), done.returncode, log.read_text(errors="replace"))
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"seconds": time.perf_counter() - begin, "cpu_seconds": cpu}
-
-
-def dataset(folder: pathlib.Path, world: World, posts: np.ndarray, columns: np.ndarray) -> pathlib.Path:
-    """Write pictures and captions to ``folder/pictures``; make them records by the two commands of users.
-
-    Raises WorkError where a picture is lost, or a tag has another name.
-    """
-    data, mark = folder / "data", folder / "packed"
-    if mark.is_file():
-        return data
-    folder.mkdir(parents=True, exist_ok=True)
-    world.write_pictures(folder / "pictures", posts, columns)
-    shutil.rmtree(data, ignore_errors=True)
-    run("tools/select_tags.py", "--from", folder / "pictures", "-o", data, log=folder / "log.txt")
-    run("tools/write_records.py", data, log=folder / "log.txt")
-    made = dataset_folder.load(data)
-    records = sum(made.num_records(split) for split in made.splits)
-    unknown = set(made.tags["name"]) - set(world.names[columns])
-    if unknown or records != len(posts):
-        raise WorkError(
-            f"{folder}: {records} of {len(posts)} pictures; names that are new: {sorted(unknown)}"
-        )
-    mark.touch()
-    return data
-
-
-def base_of(world: World, folder: pathlib.Path, log: pathlib.Path) -> pathlib.Path:
-    """Return the run of a world's base, trained where it is missing."""
-    base = folder / "base"
-    if not (base / "model.keras").is_file():
-        data = dataset(folder / "base_data", world, world.tagged(world.posts(0), 0), world.columns(0))
-        cost = run("train.py", *DEMO.split(), "--dataset", data, "--run-dir", base, log=log)
-        print(f"base of {folder.name}: {cost['seconds']:.0f} s", flush=True)
-    return base
 
 
 def probabilities(model: pathlib.Path, world: World, posts: np.ndarray) -> pd.DataFrame:
@@ -209,7 +154,7 @@ def words_of(method: str, base: pathlib.Path, data: pathlib.Path) -> list[Any]:
     counts = [made.num_records(split) for split in ("train", "validation")]
     situation = finetuning.Situation(counts[0], kept=1, new=1, image_size=64, validation=counts[1])
     epochs = finetuning.apply(Recipe(), finetuning.choose(situation)).epochs
-    return [*DEMO.split(), "--epochs", epochs]
+    return [*finetune_worlds.DEMO.split(), "--epochs", epochs]
 
 
 def result(options: argparse.Namespace, setting: Setting) -> dict[str, Any]:
@@ -220,14 +165,14 @@ def result(options: argparse.Namespace, setting: Setting) -> dict[str, Any]:
         return atomic.read_json(file, dict)
     folder = options.output / world_name
     world = finetune_worlds.load(folder, world_name, options.emoji)
-    base = base_of(world, folder, folder / "base.log")
+    base = finetune_worlds.base_of(world, folder, folder / "base.log")
     posts, columns = world.own_posts(size, num_new, seed), world.columns(num_new)
-    data = dataset(folder / f"own-{size}-{num_new}-{seed}", world, posts, columns)
+    data = finetune_worlds.dataset(folder / f"own-{size}-{num_new}-{seed}", world, posts, columns)
     run_dir = options.output / "runs" / file.stem
     shutil.rmtree(run_dir, ignore_errors=True)
     run_dir.parent.mkdir(exist_ok=True)
     words = [*words_of(method, base, data), "--seed", seed, "--dataset", data, "--run-dir", run_dir]
-    cost = run("train.py", *words, log=run_dir.with_suffix(".log"))
+    cost = scripts.timed("train.py", *words, log=run_dir.with_suffix(".log"))
     test = world.posts(2)
     true = pd.DataFrame(world.true[test], columns=world.names)
     before, after = (probabilities(model, world, test) for model in (base, run_dir))
