@@ -2,7 +2,7 @@
 
     python tools/studies/own_pictures.py OUT
 
-The tagger is the base of the world `faces` in tools/studies/finetune.py: it knows 118 of their tags, and lacks
+The tagger is the base of the world `faces` in tools/studies/finetune.py: it knows 118 of the tags, and lacks
 20. Of the pictures one is broken, one has no text, one is there twice; every third text begins with words
 about quality, a dozen have a sentence. The page's three commands run in OUT, then the last one with --probe,
 and what they print is printed. Pictures and a base that are there are not made again.
