@@ -31,19 +31,20 @@ WD_CATEGORIES = tuple(tag_list.CATEGORIES[name] for name in ("rating", "general"
 def columns(tags: pd.DataFrame, layout: str) -> np.ndarray:
     """Return which outputs a layout has, in its order: int64 rows of a tag list.
 
-    "full" has all in the order of tag lists; "wd" the four ratings, then general, then character tags.
+    "full" has all in the order of tag lists; "wd" the four ratings, then general, then character tags. Tags
+    of equal counts keep the order of the list, which clients may have built in (`tag_list.in_blocks`).
     Raises UserError where "wd" lacks a rating.
     """
     rows = tags.assign(row=np.arange(len(tags)))
     if layout == "full":
-        return tag_list.ordered(rows)["row"].to_numpy(np.int64)
+        return tag_list.in_blocks(rows)["row"].to_numpy(np.int64)
     ratings = rows.loc[rows["category"] == tag_list.CATEGORIES["rating"], "name"].tolist()
     if sorted(ratings) != sorted(tag_list.RATINGS):
         raise UserError(
             f"the layout wd needs the four ratings {', '.join(tag_list.RATINGS)} among the tags "
             f"(category 9); this model has {', '.join(ratings) or 'none'}. Export it with --layout full"
         )
-    return tag_list.ordered(rows[rows["category"].isin(WD_CATEGORIES)])["row"].to_numpy(np.int64)
+    return tag_list.in_blocks(rows[rows["category"].isin(WD_CATEGORIES)])["row"].to_numpy(np.int64)
 
 
 def with_columns(model: keras.Model, columns: np.ndarray) -> keras.Model:

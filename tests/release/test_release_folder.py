@@ -33,6 +33,11 @@ def test_a_layout_says_which_outputs_in_which_order():
         release_folder.columns(TAGS.iloc[:-1], "wd")
 
 
+def test_tags_of_equal_counts_keep_the_order_of_the_model():
+    tags = TAGS.assign(count=[5, 0, 3, 0, 9, 0, 5, 0], tag_id=range(8)[::-1])
+    assert [NAMES[row] for row in release_folder.columns(tags, "wd")][4:6] == ["smile", "1girl"]
+
+
 def test_thresholds_fill_every_row():
     table = pd.DataFrame(
         {"scope": "tag", "category": "", "tag_id": ["0", "1", "3"], "name": "", "threshold": [0.4, 0.2, 0.8]}

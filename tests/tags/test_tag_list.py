@@ -26,6 +26,14 @@ def test_order_is_ratings_general_copyright_character_by_count_then_id():
     assert tag_list.ordered(FRAME.sample(frac=1, random_state=1))["name"].tolist() == expected
 
 
+def test_blocks_keep_the_order_of_equal_counts():
+    """WD v3's list has holding_book (658950) before :p (15689), both of 34,251 posts."""
+    assert tag_list.in_blocks(FRAME)["name"].tolist() == [
+        "general", "sensitive", "1girl", "b", "a", "fate", "saber"
+    ]  # fmt: skip
+    assert tag_list.in_blocks(tag_list.ordered(FRAME)).equals(tag_list.ordered(FRAME))
+
+
 def test_a_written_list_is_read_back_and_has_integers(tmp_path):
     frame = tag_list.ordered(FRAME).assign(best_threshold=0.25)
     tag_list.write(frame.astype({"tag_id": float, "count": float}), tmp_path / "t.csv")

@@ -138,12 +138,12 @@ def _check_blocks(frame: pd.DataFrame, findings: Findings) -> None:
 
 
 def _check_order(frame: pd.DataFrame, findings: Findings) -> None:
-    """The rows are as `Utils.tags.tag_list.ordered` puts them."""
-    names, expected = frame["name"].tolist(), tag_list.ordered(frame)["name"].tolist()
+    """The rows are as `Utils.tags.tag_list.in_blocks` puts them."""
+    names, expected = frame["name"].tolist(), tag_list.in_blocks(frame)["name"].tolist()
     moved = [row for row, pair in enumerate(zip(names, expected, strict=True)) if pair[0] != pair[1]]
     if moved:
         first = moved[0]
-        allowed = f"ratings, general, copyright, character, by falling count, then id: {expected[first]}"
+        allowed = f"ratings, general, copyright, character, by falling count: {expected[first]}"
         came = f"row {first} is {names[first]}"
         findings.fail("R1", f"{len(moved)} rows out of order", allowed, came, SHUFFLED)
 
