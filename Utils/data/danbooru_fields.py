@@ -124,7 +124,7 @@ def parse_status(record: Mapping[str, Any]) -> int:
 
     They are in ``is_deleted`` and its like, in e621's ``flags``, or in one word in ``status``.
     """
-    flags, word, bits = record.get(FLAGS_FIELD), record.get("status"), 0
+    flags, word, bits = record.get(FLAGS_FIELD), str(record.get("status")).strip().lower(), 0
     flags = flags if isinstance(flags, Mapping) else {}
     for bit, (name, field) in enumerate(STATUS_FIELDS.items()):
         if word == name or is_true(record.get(field)) or is_true(flags.get(name)):

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
 from Utils.command.cli import UserError, WorkError
-from Utils.files import compressed, damage
+from Utils.files import compressed, csv_tables, damage
 from Utils.files.atomic import AnyPath
 
 _MOST_CELL = 2**24  # characters; descriptions of posts have some ten thousand
@@ -34,6 +34,7 @@ class CsvStream:
         if header is None:
             raise UserError(f"{path} is empty; the first line of a CSV names its columns")
         self.columns = [name.strip() for name in header[1]]
+        csv_tables.require_header(path, self.columns)
 
     def _rows(self) -> Iterator[tuple[int, list[str]]]:
         """Yield ``(line, cells)`` of every row that is not empty; bytes that are no UTF-8 become U+FFFD."""

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import pathlib
 import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
@@ -23,6 +24,8 @@ _OF_THE_SYSTEM_TYPES = (
     PermissionError,
     ConnectionError,
 )
+GIT_LFS = b"version https://git-lfs"  # the start of what a clone without Git LFS has instead of a file
+GIT_LFS_ADVICE = "`git lfs pull` in its folder fetches the file"
 _MOST_TEXT = 300  # characters of a library's message, which may quote the file
 
 Item = TypeVar("Item")
@@ -51,7 +54,23 @@ def named(
     except Exception as error:
         if isinstance(error, _OF_THE_SYSTEM_TYPES) or getattr(error, "errno", None) in _OF_THE_SYSTEM:
             raise
-        raise error_type(f"{path} {fault}: {reason(error)}") from error
+        raise error_type(f"{path} {fault}: {stand_in(path) or reason(error)}") from error
+
+
+def stand_in(path: str | os.PathLike[str]) -> str:
+    """Return what a clone or a download left in place of a file, and what to do; "" for anything else."""
+    try:
+        if not pathlib.Path(path).is_file():  # a pipe would wait for who writes into it
+            return ""
+        with pathlib.Path(path).open("rb") as file:
+            start = file.read(64)
+    except (OSError, ValueError):  # it may be no path: "a.jsonl, line 3"
+        return ""
+    if start.startswith(GIT_LFS):
+        return f"it is a pointer of Git LFS; {GIT_LFS_ADVICE}"
+    if start.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return "it is a web page, perhaps saved instead of the file; download it again"
+    return ""
 
 
 def iterate(

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import NamedTuple
 
 from Utils.command import programs
+from Utils.files import damage
 
 # Format as Pillow calls it -> suffixes that say so.
 FORMATS = {
@@ -53,6 +54,7 @@ _TEXTS_AND_TABLES = (
 UNFINISHED = frozenset((".part", ".tmp", ".partial", ".download", ".crdownload", ".opdownload", ".!ut"))
 NO_PICTURES = UNFINISHED | {f".{name}" for line in _TEXTS_AND_TABLES for name in line.split()}
 
+_GIT_LFS = "Git LFS"
 _SIGNATURES = (
     (b"\xff\xd8\xff", "JPEG"),
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -75,6 +77,7 @@ _SIGNATURES = (
     (b"%PDF", "PDF"),
     (b"PK\x03\x04", "zip"),
     (b"<svg", "SVG"),
+    (damage.GIT_LFS, _GIT_LFS),
 )
 # Brands of files that begin with a box "ftyp" (ISO/IEC 14496-12): AVIF, HEIC and films.
 _BRANDS = (
@@ -96,11 +99,13 @@ def from_bytes(data: bytes) -> str | None:
 
 def is_readable(image_format: str | None) -> bool:
     """Whether pictures of a format, as `from_bytes` names it, are read here."""
-    return image_format in FORMATS or (image_format in PLUGINS and not missing_plugin(image_format))
+    return image_format in FORMATS or (image_format in PLUGINS and not advice(image_format))
 
 
-def missing_plugin(image_format: str | None) -> list[str]:
+def advice(image_format: str | None) -> list[str]:
     """Return a sentence about the package that would read a format, where there is one and it is missing."""
+    if image_format == _GIT_LFS:
+        return [damage.GIT_LFS_ADVICE]
     plugin = PLUGINS.get(image_format or "")
     if plugin is None or find_spec(plugin.module) is not None:
         return []

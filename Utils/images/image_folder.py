@@ -262,7 +262,7 @@ def _is_picture(place: Place, folder: str, name: str, census: Census) -> bool:
         return True
     if suffix in OTHER_SUFFIXES or image_format is not None:
         census.others[suffix if suffix in OTHER_SUFFIXES else f"{image_format} data"] += 1
-        census.missing_plugins.update(formats.missing_plugin(image_format))
+        census.missing_plugins.update(formats.advice(image_format))
     return False
 
 

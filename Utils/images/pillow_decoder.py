@@ -38,7 +38,7 @@ def _reason_not_opened(data: bytes) -> str:
         return damage[0]
     if image_format is None or image_format in formats.FORMATS:
         return "not an image"
-    missing = formats.missing_plugin(image_format)
+    missing = formats.advice(image_format)
     if image_format in formats.PLUGINS and not missing:
         return f"damaged {image_format}"
     return ": ".join([f"{image_format} data, which are not read here", *missing])

@@ -18,7 +18,7 @@ import pandas as pd
 from Utils.command.cli import UserError, WorkError
 from Utils.command.machine import num_cores
 from Utils.evaluation.logits import sigmoid
-from Utils.files import hub
+from Utils.files import damage, hub
 from Utils.files.atomic import AnyPath, read_json
 from Utils.images import codec
 from Utils.images.image_reader import Prepare
@@ -310,19 +310,8 @@ def open_session(file: AnyPath, threads: int | None = None, device: str = "auto"
         # Its fallback would print to stdout and try the same again.
         return onnxruntime.InferenceSession(str(file), options, providers=providers, enable_fallback=0)
     except Exception as error:  # onnxruntime's errors have no common base class
-        raise UserError(f"{file} cannot be loaded as an ONNX model: {_reason(file, error)}") from error
-
-
-def _reason(file: AnyPath, error: Exception) -> str:
-    """Return why onnxruntime refuses a file; what stands in for one after a clone or download is named."""
-    if pathlib.Path(file).is_file():
-        with pathlib.Path(file).open("rb") as opened:
-            start = opened.read(64)
-        if start.startswith(b"version https://git-lfs"):
-            return "it is a pointer of Git LFS; `git lfs pull` in its folder fetches the model"
-        if start.lstrip()[:1] == b"<":
-            return "it is a web page, perhaps saved instead of the model; download it again"
-    return _first_line(error)
+        reason = damage.stand_in(file) or _first_line(error)
+        raise UserError(f"{file} cannot be loaded as an ONNX model: {reason}") from error
 
 
 def _first_line(error: Exception) -> str:

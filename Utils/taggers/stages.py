@@ -7,6 +7,7 @@ model can be described by them. Stages are ``[{"type": "resize", "size": 448, ..
 """
 
 import dataclasses
+import difflib
 import functools
 import math
 import pathlib
@@ -33,6 +34,7 @@ _RANGES = {
 }  # divisor, mean, std
 _OUTPUTS = ("probabilities", "logits")
 _LISTS = ("stages", "test", "val")  # of stages, by which of them goes first
+_FIELDS = ("channels", "range", "mean", "std", "resize", "output", "image_size")
 _NEED_RANGE = ("mean", "std", "resize", "image_size")  # fields that mean nothing without channels and range
 
 
@@ -90,6 +92,9 @@ def _channels(path: pathlib.Path, content: Mapping[str, Any]) -> Any:
 
 
 def _of_fields(path: pathlib.Path, content: Mapping[str, Any], image_size: int | None) -> Preparation:
+    for name in set(content) - set(_FIELDS):
+        if similar := difflib.get_close_matches(str(name), _FIELDS, 1, 0.75):
+            raise UserError(f"{path}: {name!r} is no field; did you mean {similar[0]}?")
     limits = content.get("range", [0, 255])
     if not isinstance(limits, list) or tuple(limits) not in _RANGES:
         allowed = ", ".join(str(list(key)) for key in _RANGES)

@@ -25,7 +25,12 @@ CATEGORIES_FILE = "categories.json"
 COLUMNS = ("tag_id", "name", "category", "count")
 CLASS_BALANCED = "class_balanced"  # weights that follow from the counts
 # The same columns in the lists of other projects.
-OTHER_NAMES = {"tag_id": ("id",), "name": ("tag", "tag_name"), "count": ("post_count", "frequency")}
+OTHER_NAMES = {
+    "tag_id": ("id",),
+    "name": ("tag", "tag_name"),
+    "category": ("type",),
+    "count": ("post_count", "frequency"),
+}
 RATINGS = ("general", "sensitive", "questionable", "explicit")  # rows 0 to 3 in every client of WD taggers
 _CATEGORY_ORDER = (9, 0, 3, 4)  # of a list; other categories follow by code
 _NAMES = "category_names"  # key of DataFrame.attrs, which rows and columns taken from a list keep
@@ -127,16 +132,26 @@ def read(path: AnyPath, other_names: bool = False) -> pd.DataFrame:
 
 
 def read_category_names(path: AnyPath) -> dict[int, str]:
-    """Return ``{code: name}`` of the categories.json beside a list; nothing without one in this form."""
+    """Return ``{code: name}`` of the categories.json beside a list; nothing without one.
+
+    The form is that of `category_sizes`, or ``{code: name}``, as others have it.
+    """
     path = to_path(path).with_name(CATEGORIES_FILE)
     content = read_json(path) if path.is_file() else None
     rows = [row for row in content if isinstance(row, dict)] if isinstance(content, list) else []
     pairs = [(row.get("category"), row.get("name")) for row in rows]
+    pairs += content.items() if isinstance(content, dict) else []
     return {
         code: name.strip().lower()
-        for code, name in pairs
-        if type(code) is int and code >= 0 and isinstance(name, str) and name.strip()
+        for code, name in ((_code(written), name) for written, name in pairs)
+        if code >= 0 and isinstance(name, str) and name.strip()
     }
+
+
+def _code(written: Any) -> int:
+    """Return the code of a category that a JSON has as a number or a text, -1 where it is none."""
+    code = _integer(written) if isinstance(written, str) else written
+    return code if type(code) is int else -1
 
 
 def read_beside_model(path: AnyPath, other_names: bool = False) -> pd.DataFrame:
@@ -179,6 +194,10 @@ def _read_texts(path: pathlib.Path) -> pd.DataFrame:
 
 def _with_usual_columns(raw: pd.DataFrame) -> pd.DataFrame:
     """Return a table of another project with our columns: renamed, or empty where they are missing."""
+    known = {*COLUMNS, *(name for names in OTHER_NAMES.values() for name in names)}
+    for column in raw.columns:
+        if column.lower() in known - {*raw.columns}:
+            raw = raw.rename(columns={column: column.lower()})
     for column, names in OTHER_NAMES.items():
         other = next((name for name in names if name in raw.columns), None)
         if column not in raw.columns and other is not None:

@@ -13,6 +13,7 @@ def test_statuses_and_ratings_are_read_in_every_spelling():
     bits = {"is_deleted": "t", "is_banned": False, "is_pending": "false", "is_flagged": 1, "hidden": 0}
     assert danbooru_fields.parse_status(bits) == 0b01001
     assert danbooru_fields.parse_status({"status": "banned"}) == 0b00010
+    assert danbooru_fields.parse_status({"status": " Deleted"}) == 0b00001
     words = {"safe": "S", "General": "g", "q": "q", " Explicit ": "e", "unknown": "", None: "", 5: ""}
     assert {word: danbooru_fields.parse_rating(word) for word in words} == words
 

@@ -51,6 +51,12 @@ def test_a_quote_without_end_and_a_cut_file_are_named(tmp_path, monkeypatch):
         rows(tmp_path / "b.gz", "id")
 
 
+def test_a_column_that_is_there_twice_is_named(tmp_path):
+    (tmp_path / "a.csv").write_text("id,tags,tags\n1,a,b\n")
+    with pytest.raises(UserError, match="a.csv names the column tags more than once"):
+        CsvStream(tmp_path / "a.csv")
+
+
 def test_an_empty_file_and_a_missing_column_are_named(tmp_path):
     (tmp_path / "a.csv").write_text("")
     with pytest.raises(UserError, match="a.csv is empty"):

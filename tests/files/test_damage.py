@@ -43,6 +43,23 @@ def test_what_says_enough_passes(error):
     assert raised.value is error
 
 
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+            "x is no Y: it is a pointer of Git LFS",
+        ),
+        (b"\n<!DOCTYPE HTML><html>", "x is no Y: it is a web page"),
+        (b"<svg>", "x is no Y: bad magic"),
+    ],
+)
+def test_what_stands_in_for_a_file_is_named(tmp_path, data, words):
+    (tmp_path / "x").write_bytes(data)
+    with pytest.raises(UserError, match=words), damage.named(tmp_path / "x", "is no Y"):
+        raise ValueError("bad magic")
+
+
 def test_only_the_reader_is_named_not_who_takes_its_items():
     def items():
         yield 1

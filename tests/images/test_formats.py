@@ -56,6 +56,13 @@ def test_a_missing_plugin_is_named(monkeypatch, name):
     assert str(caught.value) == f"{name} data, which are not read here: {sentence}"
 
 
+def test_a_pointer_of_git_lfs_is_named():
+    with pytest.raises(
+        codec.ImageError, match="^Git LFS data, which are not read here: `git lfs pull` in its"
+    ):
+        codec.check(b"version https://git-lfs.github.com/spec/v1\noid sha256:" + bytes(64))
+
+
 @pytest.mark.parametrize("name", formats.PLUGINS)
 def test_a_plugin_reads_its_format(name):
     plugin = formats.PLUGINS[name]

@@ -58,6 +58,8 @@ def test_stages_that_make_no_square_get_one(tmp_path):
     ("content", "said"),
     [
         ({"channels": "GBR"}, "BGR or RGB; got 'GBR'"),
+        ({"range": [0, 1], "chanels": "RGB"}, "'chanels' is no field; did you mean channels"),
+        ({"channels": "RGB", "Range": [0, 1]}, "'Range' is no field; did you mean range"),
         ({"range": [0, 2]}, r"\[0, 255\], \[0, 1\], \[-1, 1\]; got \[0, 2\]"),
         ({"resize": "magic", "range": [0, 1]}, "resize is one of"),
         ({"output": "percent"}, "probabilities or logits"),

@@ -182,9 +182,20 @@ def test_categories_json_names_the_categories_of_the_list_beside_it(tmp_path):
     assert tag_list.category_code("meta", tag_list.category_names(again)) == 7
 
 
+def test_lists_of_others_spell_columns_and_categories_in_their_way(tmp_path):
+    (tmp_path / "x.csv").write_text("ID,Tag,Type,Post_Count\n11,a,0,3\n12,b,8,2\n")
+    for content in ('{"8": "Lore"}', '[{"category": "8", "name": "lore"}]'):
+        (tmp_path / "categories.json").write_text(content)
+        frame = tag_list.read(tmp_path / "x.csv", other_names=True)
+        assert frame[[*tag_list.COLUMNS]].to_numpy().tolist() == [[11, "a", 0, 3], [12, "b", 8, 2]]
+        assert tag_list.category_names(frame) == {8: "lore"}
+    with pytest.raises(UserError, match="lacks the column tag_id"):
+        tag_list.read(tmp_path / "x.csv")
+
+
 def test_a_categories_json_of_another_form_names_nothing(tmp_path):
     (tmp_path / "x.csv").write_text("tag_id,name,category,count\n1,a,0,3\n")
-    for content in ("{}", "[1]", '[{"category": "a", "name": 3}]'):
+    for content in ("{}", "[1]", '[{"category": "a", "name": 3}]', '{"lore": 8, "a": "b", "-1": "c"}'):
         (tmp_path / "categories.json").write_text(content)
         assert tag_list.category_names(tag_list.read(tmp_path / "x.csv")) == {}
 
