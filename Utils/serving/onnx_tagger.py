@@ -121,11 +121,11 @@ def _prepare(image_size: int, data: bytes, damages: list[str] | None = None) -> 
 
 
 def find(path: AnyPath) -> pathlib.Path | None:
-    """Return a path that is a release, with an ONNX file or DeepDanbooru's .h5; None for any other.
+    """Return a path that is a release, with an ONNX file or DeepDanbooru's Keras file; None for any other.
 
     Raises UserError for another project's release without its ONNX file.
     """
-    if is_release(path) or description.find_keras_2(path):
+    if is_release(path) or description.find_deepdanbooru(path):
         return pathlib.Path(path)
     if not pathlib.Path(path).is_file():
         description.require_graph(path)
@@ -154,9 +154,9 @@ def load(
     name, path = hub.name_of(path) if hub.is_id(path) else "", hub.local_tagger(path)
     if is_release(path):
         return open_release(path, threads, device).named(name)
-    keras_2 = description.find_keras_2(path)
+    deepdanbooru = description.find_deepdanbooru(path)
     models = [*path.glob("*.keras"), *path.glob("extra/keras/*.keras"), *_timm_weights(path)]
-    if path.suffix != ".keras" and not models and keras_2 is None:
+    if path.suffix != ".keras" and not models and deepdanbooru is None:
         description.require_graph(path)
         raise UserError(
             f"a release folder was expected at {path}, with {MODEL_FILE} and {tag_list.FILE}, or a run "
@@ -164,8 +164,8 @@ def load(
         )
     if device != "auto":
         raise UserError(f"--device is for models that onnxruntime runs; {path} has none: export it first")
-    if keras_2 is not None:
-        return _of_keras_2(keras_2, load_keras(keras_2.model).model).named(name)
+    if deepdanbooru is not None:
+        return _of_deepdanbooru(deepdanbooru, load_keras(deepdanbooru.model).model).named(name)
     return _of_keras(path, load_keras(path)).named(name)
 
 
@@ -198,7 +198,7 @@ def _of_keras(path: pathlib.Path, keras_tagger: Any) -> ServingTagger:
     )
 
 
-def _of_keras_2(release: description.Release, model: Any) -> ServingTagger:
+def _of_deepdanbooru(release: description.Release, model: Any) -> ServingTagger:
     graph = description.Graph(tuple(model.input_shape), {"output": tuple(model.output_shape)}, {})
     described = description.describe(release, graph)
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from Utils.command.cli import UserError
 from Utils.command.text import join_names
-from Utils.files.atomic import AnyPath
+from Utils.files.atomic import AnyPath, read_json
 from Utils.taggers import stages
 from Utils.taggers.preparation import Layout, Preparation
 from Utils.taggers.readers import READERS, Reader
@@ -110,17 +110,27 @@ def find(path: AnyPath) -> Release | None:
     return _release(path, models) if models else None
 
 
-def find_keras_2(path: AnyPath) -> Release | None:
-    """Return the release of DeepDanbooru in a folder, or of its .h5 file, which Keras 2 wrote; else None."""
+def find_deepdanbooru(path: AnyPath) -> Release | None:
+    """Return the release of DeepDanbooru in a folder, or of its Keras file, .keras or older .h5; else None.
+
+    Of several files the one counts that project.json names by its "model", as in DeepDanbooru itself, which
+    takes .keras before .h5. Raises UserError where it names none of them.
+    """
     path = pathlib.Path(path)
     folder = path if path.is_dir() else path.parent
-    models = [path] if path.is_file() else sorted(folder.glob("*.h5"))
+    models = [path] if path.is_file() else [*sorted(folder.glob("*.keras")), *sorted(folder.glob("*.h5"))]
     reader = next(reader for reader in READERS if reader.project == "DeepDanbooru")
     tags_file = folder / "project.json"
-    if not tags_file.is_file() or not models or models[0].suffix != ".h5":
+    if not tags_file.is_file() or not models or models[0].suffix not in (".keras", ".h5"):
         return None
     if len(models) > 1:
-        raise UserError(f"{folder} has several models, {join_names(item.name for item in models)}; name one")
+        stem = f"model-{read_json(tags_file, {'model?': str}).get('model', '')}"
+        named = [model for model in models if model.stem == stem]
+        if not named:
+            raise UserError(
+                f"{folder} has several models, {join_names(item.name for item in models)}; name one"
+            )
+        models = named
     return Release(reader, models[0], tags_file)
 
 

@@ -107,7 +107,8 @@ def test_a_file_that_is_no_image_is_named(run, picture, tmp_path):
         tagger.tag(picture.astype("float32"))
 
 
-def test_a_deepdanbooru_project_is_run_from_its_h5(tmp_path):
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])  # its version 1.0.4 writes .keras
+def test_a_deepdanbooru_project_is_run_from_its_keras_file(tmp_path, suffix):
     folder, by_hand = foreign_releases.make(tmp_path, "deepdanbooru")
     for graph in folder.glob("*.onnx"):
         graph.unlink()
@@ -118,13 +119,17 @@ def test_a_deepdanbooru_project_is_run_from_its_h5(tmp_path):
     dense.set_weights(foreign_releases.weights())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Keras' own, of the older format
-        model.save(folder / "model-resnet_custom_v3.h5")
+        model.save(folder / f"model-x{suffix}")  # project.json says that the model is x
+    (folder / "model-old.h5").write_bytes(b"none")
     tagger = onnx_tagger.load(folder, Models.load)
     side = foreign_releases.SIDE
     pictures = np.random.default_rng(3).integers(0, 256, (2, side, side, 3), dtype=np.uint8)
     prepared = pictures[..., ::-1].astype(np.float32)
     assert np.abs(tagger.probabilities(prepared) - by_hand(pictures)).max() < 1e-5
     assert tagger.evidence[0].startswith("DeepDanbooru, by project.json")
-    (folder / "model-resnet_custom_v3.h5").write_bytes(b"none")
-    with pytest.raises(UserError, match="model-resnet_custom_v3.h5 cannot be loaded as a Keras model"):
+    (folder / f"model-x{suffix}").write_bytes(b"none")
+    with pytest.raises(UserError, match=f"model-x{suffix}.* Keras model"):
+        onnx_tagger.load(folder, Models.load)
+    (folder / f"model-x{suffix}").rename(folder / f"model-y{suffix}")
+    with pytest.raises(UserError, match="several models, .*; name one"):
         onnx_tagger.load(folder, Models.load)
