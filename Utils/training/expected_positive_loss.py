@@ -4,6 +4,10 @@ Official code: github.com/elijahcole/single-positive-multi-label. A label that i
 that is absent nothing; what keeps the model from saying yes to everything is the number of tags that it
 expects of an image, averaged over a batch, which is drawn to a number given beforehand. The paper averages
 over the tags: this is its loss times their number, the scale of the other losses.
+
+The penalty is weak: with m labels an image and n tags, the constant outputs of the lowest loss expect
+``(k + sqrt(k^2 + 2 m n / weight)) / 2`` tags. With m = k = 10 and n = 100 that is 27.9 for the paper's weight
+of 1, 13.7 for 10 and 10.5 for 100.
 """
 
 import keras

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from helpers import gradient
 
 from Utils.command.cli import UserError
 from Utils.training.expected_positive_loss import epr
@@ -31,6 +32,20 @@ def test_of_an_image_half_known_half_as_many_are_expected():
     mean = (3 / 4 + 1 / 2 + 3 / 4 + 3 / 4) / 2
     expected = np.array([np.log(4 / 3), 0]) + (mean - 3 / 2) ** 2 / 4
     np.testing.assert_allclose(values(labels, expected_positives=3.0), expected, rtol=1e-6)
+
+
+@pytest.mark.every_backend
+@pytest.mark.parametrize("weight", [10.0, 100.0])
+def test_constant_outputs_expect_as_many_tags_as_the_module_says(weight):
+    labels = (np.random.default_rng(0).random((50, 20)) < np.linspace(0.05, 0.2, 20)).astype(np.float32)
+    frequencies, k, n = labels.mean(0), labels.sum(1).mean(), labels.shape[1]
+    expected = (k + np.sqrt(k**2 + 2 * k * n / weight)) / 2
+    p = frequencies * expected / k
+    assert p.max() < 1
+    logits = np.tile(np.log(p / (1 - p)), (len(labels), 1)).astype(np.float32)
+    options = {"expected_positives": float(k), "weight": weight}
+    slopes = gradient(lambda z: keras.ops.sum(epr(labels, z, **options)), logits)
+    np.testing.assert_allclose(slopes.sum(0), 0, atol=2e-5 * len(labels))
 
 
 def test_without_a_number_there_is_no_loss():
