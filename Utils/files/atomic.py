@@ -104,6 +104,7 @@ def replacing(path: AnyPath, flush: bool = True) -> Iterator[pathlib.Path]:
         return
     if path.is_dir():  # now, and by its own name: renaming would fail after the work
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    require_no_device(path)
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(_temporary_name(path))
@@ -174,16 +175,27 @@ def _flush(path: pathlib.Path) -> None:
 def require_absent(path: AnyPath, overwrite: bool = False) -> None:
     """Raise UserError where ``path`` is a file or a folder that is not empty, unless ``overwrite``."""
     path = to_path(path)
+    if not is_remote(path):
+        require_no_device(path)
     if overwrite or not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
     raise UserError(f"{path} exists already and is kept; give another place or --overwrite")
+
+
+def require_no_device(path: pathlib.Path) -> None:
+    """Raise UserError where ``path`` is a pipe, a socket or a device, or leads to one.
+
+    A file that is renamed there would take its place: the system's administrator would lose ``/dev/null``.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise UserError(f"{path} is a pipe, a socket or a device, not a file; give another place")
 
 
 def require_file(path: AnyPath, what: str) -> pathlib.Path:
     """Return ``path`` as `to_path` does; UserError that says ``what`` was expected, if it is not a file."""
     path = to_path(path)
     if not path.is_file():
-        present = "a folder" if path.is_dir() else "nothing"
+        present = "a folder" if path.is_dir() else "a pipe or a device" if path.exists() else "nothing"
         raise UserError(f"{what} expected at {path}; found {present}")
     return path
 

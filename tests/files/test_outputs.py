@@ -57,6 +57,21 @@ def test_a_folder_replaces_the_old_one_only_when_complete(tmp_path):
     assert [item.name for item in tmp_path.iterdir()] == ["out"]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names on Windows")
+@pytest.mark.reliability("an output that is a pipe or a device, as /dev/null", "refused; it stays what it is")
+def test_a_pipe_or_a_device_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    kind = FileKind("a table", outputs.has_header(["a"]))
+    for name in ("pipe", "link"):
+        for overwrite in (False, True):
+            with pytest.raises(UserError, match=f"{name} is a pipe, a socket or a device"):
+                require_replaceable_file(tmp_path / name, kind, overwrite)
+        with pytest.raises(UserError, match=name), atomic.replacing(tmp_path / name) as temporary:
+            temporary.write_bytes(b"")
+    assert (tmp_path / "pipe").is_fifo() and (tmp_path / "link").is_symlink()
+
+
 @pytest.mark.reliability("--overwrite with a folder of the user's own", "refused, untouched, exit 2")
 @pytest.mark.parametrize(
     ("files", "reason"),
