@@ -82,7 +82,7 @@ def _exit_code_of(
             code = main(argv) or 0
         except SystemExit as stop:  # argparse's --help
             code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-        streams.flush_stdout()
+        sys.stdout.flush()  # here, where an error can be told; at exit Python would only print its traceback
         return code
     except UserError as error:
         words = sys.argv[1:] if argv is None else argv
@@ -90,8 +90,6 @@ def _exit_code_of(
     except WorkError as error:
         return _print_error(error, 1)
     except BrokenPipeError:
-        # At exit Python flushes stdout again and would print a second BrokenPipeError.
-        sys.stdout = None  # pyright: ignore[reportAttributeAccessIssue]  Python allows it
         return 0
     except OSError as error:
         if error.errno is None:  # a library's own error, in the clothes of the system's

@@ -53,19 +53,54 @@ class Messages:
         return getattr(self._stream, name)
 
 
+class Output:
+    """Stands for stdout: the system's errors name it, and ``is_broken`` says whether there was one."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream, self.is_broken = stream, False
+
+    def write(self, text: str) -> int:
+        """Write text; return its length."""
+        with self._named():
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        """Flush the stream."""
+        with self._named():
+            self._stream.flush()
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.is_broken, error.filename = True, "stdout"
+            raise
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 @contextlib.contextmanager
 def messages() -> Iterator[Messages]:
-    """Let a block print whatever letters there are, and go on where stderr takes no more."""
+    """Let a block print whatever letters there are, and go on where stderr takes no more.
+
+    A stdout that takes no more is None afterwards: Python would fail at it once more when it ends.
+    """
     _open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    guard = Messages(sys.stderr)
+    stdout, output, guard = sys.stdout, Output(sys.stdout), Messages(sys.stderr)
     sys.stderr = guard  # pyright: ignore[reportAttributeAccessIssue]
+    if stdout is not None:
+        sys.stdout = output  # pyright: ignore[reportAttributeAccessIssue]
     try:
         yield guard
     finally:
         guard.close()
+        if sys.stdout is output:
+            sys.stdout = None if output.is_broken else stdout  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _open_what_is_closed() -> None:
@@ -78,12 +113,3 @@ def _open_what_is_closed() -> None:
         sys.stdin = pathlib.Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115  never closed
     if sys.stderr is None:
         sys.stderr = pathlib.Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
-
-
-def flush_stdout() -> None:
-    """Flush here, where an error can be told; at exit Python would only print its traceback."""
-    try:
-        sys.stdout.flush()
-    except OSError as error:
-        error.filename = "stdout"
-        raise
