@@ -81,7 +81,7 @@ COMFY = Client(
 )
 WDV3 = Client(
     name="wdv3",
-    prepare=preprocessing.bicubic,
+    prepare=preprocessing.wdv3,
     read=tag_reading.by_category,
     includes_threshold=False,
     spell=spelling.spaced_escaped,
@@ -89,7 +89,7 @@ WDV3 = Client(
 )
 IMGUTILS = Client(
     name="imgutils",
-    prepare=preprocessing.bicubic,
+    prepare=preprocessing.imgutils,
     read=tag_reading.by_category,
     includes_threshold=False,
     spell=spelling.unchanged,
@@ -104,7 +104,8 @@ PREPROCESSING: dict[str, Callable[[Image.Image, int], np.ndarray]] = {
     "kohya": preprocessing.kohya,
     "standalone, picobyte": preprocessing.standalone,
     "comfy": preprocessing.comfy,
-    "wdv3, imgutils": preprocessing.bicubic,
+    "wdv3": preprocessing.wdv3,
+    "imgutils": preprocessing.imgutils,
     "original, single images": preprocessing.original_single,
     "original, evaluation": preprocessing.original_batch,
 }

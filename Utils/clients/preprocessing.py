@@ -1,7 +1,8 @@
 """How clients turn an image into a model's input: transparency, padding to a square, resizing.
 
 Each function takes a Pillow image as it was opened and the side S of the input, and returns (S, S, 3) uint8
-BGR. Only ours applies the orientation of EXIF data.
+BGR. Only ours applies the orientation of EXIF data, and only ours scales 16-bit gray: Pillow's ``convert``,
+which the others use, cuts it off at 255.
 """
 
 import cv2
@@ -42,6 +43,22 @@ def comfy(image: Image.Image, size: int) -> np.ndarray:
 def bicubic(image: Image.Image, size: int) -> np.ndarray:
     """Composite on white, pad to the longer side, Pillow's bicubic filter to shrink and to enlarge."""
     return _resized(_centered(_on_white(image), 0), size, Image.Resampling.BICUBIC)
+
+
+def wdv3(image: Image.Image, size: int) -> np.ndarray:
+    """Prepare as `bicubic`, but gray with transparency loses it: the stored gray shows."""
+    return bicubic(image.convert("RGB") if image.mode == "LA" else image, size)
+
+
+def imgutils(image: Image.Image, size: int) -> np.ndarray:
+    """Prepare as `bicubic`, but the picture is its own mask on white where Pillow takes it for one.
+
+    A gray picture gets lighter so, value v becoming v^2 / 255 + 255 - v, and a palette's transparent entry
+    keeps its color (version 0.19.0).
+    """
+    canvas = Image.new("RGB", image.size, (WHITE,) * 3)
+    canvas.paste(image, mask=image if image.mode in ("1", "L", "LA", "RGBA") else None)
+    return bicubic(canvas, size)
 
 
 def original_single(image: Image.Image, size: int) -> np.ndarray:

@@ -1,9 +1,18 @@
 """How other programs, and a few lines of Python, run a release from the folder it is in."""
 
-NOT_RUN = (
-    "None of these programs was run on this release: what they need is read from their code. "
-    "`tools/verify_release.py` runs reimplementations of their readers, which must all name the same tags."
+WHAT_WAS_RUN = (
+    "Run: the version of the program that tagged pictures with other releases of this layout, as "
+    "`docs/releasing.md` of the repository reports; no: what the program needs is read from its code. None was "
+    "run on this release. `tools/verify_release.py` runs reimplementations of their readers, which must all "
+    "name the same tags."
 )
+# Programs that were run themselves; of wdv3-timm two others that load the same files in the same way.
+VERSIONS_RUN = {
+    "wdv3-timm": "as wdtagger 0.16.0 and wd-tag-heatmap 0.1.0, which load the same files",
+    "dghs-imgutils": "0.19.0",
+    "waifutagger": "0.1.1",
+    "omni-anime-tagger": "1.0.0",
+}
 CLIENTS_SIDE = 448  # pixels; kohya's script feeds no other side
 
 
@@ -61,10 +70,25 @@ def programs(name: str, image_size: int, has_timm: bool, has_features: bool) -> 
         ),
         **(timm if has_timm else {}),
         "dghs-imgutils": (
-            "as its WD taggers: pad on white, resize, BGR, float32, NHWC, ratings by category 9; the column "
-            "`best_threshold` is read. Its generic reader feeds NCHW, which this graph does not take"
+            "`get_wd14_tags` takes WD's names only: a hub that has `model.onnx` and `selected_tags.csv` under "
+            "them serves it (`HF_ENDPOINT`). Its thresholds are arguments; `best_threshold` is not read. Its "
+            "generic reader feeds NCHW, which this graph does not take"
             if has_features
             else "does not take it: it asks for the features, too; export with `--embedding`"
         ),
+        "waifutagger": "takes WD's names only: a hub that has this folder under one of them serves it",
+        "omni-anime-tagger": (
+            "copy `model.onnx` and `selected_tags.csv` to `models/NAME/`, with a `metainfo.yaml`: "
+            "`checkpoint_path: model.onnx`, `tag_path: selected_tags.csv`, `is_rating: true`, `num_rating: 4`"
+        ),
         "Hydrus": "import the sidecars that `tag_images.py --format hydrus` writes (`picture.jpg.txt`)",
     }
+
+
+def rows(how: dict[str, str]) -> list[tuple[str, str, str]]:
+    """Return (program, how it takes a release, the version that was run or no) for `programs`."""
+    refused = "does not take it"
+    return [
+        (name, text, "no" if text.startswith(refused) else VERSIONS_RUN.get(name, "no"))
+        for name, text in how.items()
+    ]

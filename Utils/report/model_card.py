@@ -293,7 +293,8 @@ def _usage(facts: Facts) -> list[str]:
         facts.name, facts.image_size, has_timm=bool(facts.timm), has_features=facts.embedding
     )
     return [*lines, "In other programs, from this folder as it lies on disk:", "",
-            *_table(("program", "how"), programs.items()), "", client_instructions.NOT_RUN]  # fmt: skip
+            *_table(("program", "how", "run"), client_instructions.rows(programs)), "",
+            client_instructions.WHAT_WAS_RUN]  # fmt: skip
 
 
 def _limits(facts: Facts) -> list[str]:

@@ -50,7 +50,7 @@ def test_transparency_becomes_white_or_shows_what_is_stored():
     half = {name: prepare(flat(32, 32, (0, 0, 0), 128), 32)[0, 0, 0] for name, prepare in PREPROCESSING}
     none = {name: prepare(flat(32, 32, (0, 0, 0), 0), 32)[0, 0, 0] for name, prepare in PREPROCESSING}
     assert {name for name, value in half.items() if value == 127} == {
-        "ours", "kohya", "standalone, picobyte", "wdv3, imgutils"
+        "ours", "kohya", "standalone, picobyte", "wdv3", "imgutils"
     }  # fmt: skip
     assert {name for name, value in half.items() if value == 0} == {
         "comfy", "original, single images", "original, evaluation"
@@ -58,12 +58,25 @@ def test_transparency_becomes_white_or_shows_what_is_stored():
     assert {name for name, value in none.items() if value == 0} == {"comfy"}
 
 
+def test_gray_and_palettes_in_two_programs():
+    """Seen with dghs-imgutils 0.19.0, whose gray pictures mask themselves, and with wdtagger 0.16.0."""
+    gray, clear = Image.new("L", (8, 8), 51), Image.new("LA", (8, 8), (51, 0))
+    palette = Image.new("P", (8, 8), 0)
+    palette.putpalette([51, 51, 51])
+    palette.info["transparency"] = 0
+    values = {
+        name: [int(dict(PREPROCESSING)[name](image, 8)[0, 0, 0]) for image in (gray, clear, palette)]
+        for name in ("kohya", "wdv3", "imgutils")
+    }
+    assert values == {"kohya": [51, 255, 255], "wdv3": [51, 51, 255], "imgutils": [214, 255, 51]}
+
+
 def test_shrinking_by_area_or_by_a_filter():
     picture = noise(64, 64)
     mean = np.asarray(picture, np.float64)[..., ::-1].reshape(32, 2, 32, 2, 3).mean(axis=(1, 3))
     for name, prepare in clients.PREPROCESSING.items():
         apart = np.abs(prepare(picture, 32) - mean).max()
-        assert (apart <= 0.5) == (name not in ("comfy", "wdv3, imgutils")), name
+        assert (apart <= 0.5) == (name not in ("comfy", "wdv3", "imgutils")), name
 
 
 def test_only_our_preprocessing_applies_exif_orientation(tmp_path):

@@ -16,8 +16,23 @@ def test_a_program_is_named_where_the_release_has_what_it_needs():
     assert set(full) - set(least) == {"wdv3-timm"}
     assert "--repo_id mine" in full["kohya-ss sd-scripts"]
     assert least["kohya-ss sd-scripts"].startswith("does not take it")
-    assert "best_threshold" in full["dghs-imgutils"]
+    assert "`best_threshold` is not read" in full["dghs-imgutils"]
     assert "--embedding" in least["dghs-imgutils"]
+
+
+def test_a_version_was_run_only_where_the_program_takes_the_release():
+    full, least = (
+        {
+            name: run
+            for name, _, run in client_instructions.rows(
+                client_instructions.programs("mine", 448, has_timm=both, has_features=both)
+            )
+        }
+        for both in (True, False)
+    )
+    assert (full["dghs-imgutils"], least["dghs-imgutils"]) == ("0.19.0", "no")
+    assert full["kohya-ss sd-scripts"] == full["ComfyUI-WD14-Tagger"] == "no"
+    assert set(client_instructions.VERSIONS_RUN) <= set(full)
 
 
 def test_the_lines_of_python_run(tmp_path, monkeypatch, capsys):

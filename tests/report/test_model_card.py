@@ -160,14 +160,14 @@ def test_the_card_says_how_every_client_loads_the_folder(facts):
         "imgutils",
     ):
         assert words in usage, words  # fmt: skip
-    assert "None of these programs was run" in " ".join(usage.split())
+    assert "None was run on this release" in " ".join(usage.split())
     small = model_card.render(dataclasses.replace(facts, image_size=320, timm=""))
     assert "does not take it" in section(small, "How to use it")
     assert "wdv3" not in section(small, "How to use it")
     assert "The side is 320, not 448" in small
     full = model_card.render(dataclasses.replace(facts, layout="full"))
     assert "kohya" not in full
-    assert "None of these programs was run" not in full
+    assert "None was run on this release" not in full
     assert "need the layout `wd`" in " ".join(full.split())
 
 
