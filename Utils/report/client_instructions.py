@@ -2,8 +2,8 @@
 
 WHAT_WAS_RUN = (
     "Run: the version of the program that tagged pictures with other releases of this layout, as "
-    "`docs/releasing.md` of the repository reports; no: what the program needs is read from its code. None was "
-    "run on this release. `tools/verify_release.py` runs reimplementations of their readers, which must all "
+    "`docs/releasing.md` of the repository reports; no: what the program needs is read from its code. "
+    "None was run on this release. `tools/verify_release.py` runs reimplementations of their readers, which must all "
     "name the same tags."
 )
 # Programs that were run themselves; of wdv3-timm two others that load the same files in the same way.
@@ -70,9 +70,10 @@ def programs(name: str, image_size: int, has_timm: bool, has_features: bool) -> 
         ),
         **(timm if has_timm else {}),
         "dghs-imgutils": (
-            "`get_wd14_tags` takes WD's names only: a hub that has `model.onnx` and `selected_tags.csv` under "
-            "them serves it (`HF_ENDPOINT`). Its thresholds are arguments; `best_threshold` is not read. Its "
-            "generic reader feeds NCHW, which this graph does not take"
+            "`get_wd14_tags` takes WD's names only: a hub of one's own (`HF_ENDPOINT`) needs "
+            "`selected_tags.csv` in the repository WD, a name of WD's, and `model.onnx` in "
+            "`deepghs/wd14_tagger_with_embeddings` as `WD/model.onnx`. Thresholds are arguments; "
+            "`best_threshold` is not read. Its generic reader feeds NCHW, which this graph does not take"
             if has_features
             else "does not take it: it asks for the features, too; export with `--embedding`"
         ),
