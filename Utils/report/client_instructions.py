@@ -3,8 +3,8 @@
 WHAT_WAS_RUN = (
     "Run: the version of the program that tagged pictures with other releases of this layout, as "
     "`docs/releasing.md` of the repository reports; no: what the program needs is read from its code. "
-    "None was run on this release. `tools/verify_release.py` runs reimplementations of their readers, which must all "
-    "name the same tags."
+    "None was run on this release. `tools/verify_release.py` runs reimplementations of their readers, which "
+    "must all name the same tags."
 )
 # Programs that were run themselves; of wdv3-timm two others that load the same files in the same way.
 VERSIONS_RUN = {
