@@ -12,8 +12,9 @@ import pandas as pd
 from Utils.command.cli import UserError, suggest
 from Utils.command.text import join_names
 from Utils.data import tag_exports
+from Utils.data.sources import json_lines
 from Utils.data.tag_exports import TagRules
-from Utils.files import damage
+from Utils.files import compressed, damage
 from Utils.files.atomic import require_file
 from Utils.tags import tag_list
 
@@ -154,15 +155,18 @@ def _read(
     exports = tag_exports.read(**{field: path})
     rules, notes = exports.rules_for(names)
     for note in (*exports.notes, *notes):
-        warn(note)
+        warn(note.removeprefix("warning: "))
     return getattr(rules, field)
 
 
 def _pairs(path: pathlib.Path) -> list[tuple[str, str]] | None:
     """Return the pairs of a CSV of two columns without a header; None for another."""
+    head = json_lines.as_utf8(compressed.head(path, 2**16, UserError))  # exports may be gzip or UTF-16
+    if _HEADER.encode() in head.partition(b"\n")[0]:
+        return None
     with damage.named(path, "is no CSV in UTF-8"), path.open(newline="", encoding="utf-8-sig") as file:
         rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
-    if not rows or _HEADER in rows[0]:
+    if not rows:
         return None
     for number, row in enumerate(rows, 1):
         if len(row) != 2 or not all(row):

@@ -1,6 +1,7 @@
 """Names replaced and implied tags added to what an image gets."""
 
 import argparse
+import gzip
 
 import numpy as np
 import pandas as pd
@@ -48,6 +49,20 @@ def test_an_export_counts_active_rows(tmp_path):
         "cat_ears",
         "animal_ears",
     ]
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [gzip.compress, lambda data: data.decode().encode("utf-16"), lambda data: b"\xef\xbb\xbf" + data],
+)
+def test_exports_are_read_as_select_tags_reads_them(tmp_path, encoded):
+    """Under the usual name, whatever the bytes; a circle is told once, as one warning."""
+    rows = "antecedent_name,consequent_name\ncat_ears,neko\nneko,cat_ears\n"
+    (tmp_path / "tag_aliases.csv").write_bytes(encoded(rows.encode()))
+    warnings = []
+    result = selected(["--aliases", str(tmp_path / "tag_aliases.csv")], warnings)
+    assert "neko" in [row[0] for row in result]
+    assert len(warnings) == 1 and warnings[0].startswith("aliases run in a circle: cat_ears -> neko")
 
 
 def test_names_are_replaced_once(tmp_path):
