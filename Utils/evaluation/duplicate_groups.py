@@ -108,8 +108,18 @@ def components(count: int, edges: np.ndarray) -> np.ndarray:
 
 
 def read(path: Any) -> pd.DataFrame:
-    """Read groups.csv of tools/find_duplicates.py, which must have the columns group and post_id."""
+    """Read groups.csv of tools/find_duplicates.py, which must have the columns group and post_id.
+
+    Raises UserError where a row has no group, or no post id from 0 to 2**63 - 1.
+    """
     frame = csv_tables.read(path, "groups of near-duplicates (groups.csv)", ("group", "post_id"))
     if len(frame) and not pd.api.types.is_integer_dtype(frame["post_id"]):
         raise UserError(f"{path}: post_id must be whole numbers in every row")
+    is_wrong = frame["group"].isna() | (frame["post_id"] < 0) | (frame["post_id"] > np.iinfo(np.int64).max)
+    if is_wrong.any():
+        row = int(is_wrong.to_numpy().argmax())
+        raise UserError(
+            f"{path}, row {row + 2}: a group and a post_id from 0 to 2**63 - 1 are needed; got "
+            f"{frame['group'][row]!s} and {frame['post_id'][row]}"
+        )
     return frame.astype({"post_id": np.int64})

@@ -93,3 +93,10 @@ def test_a_file_that_is_no_table_of_groups_is_refused(content, says, tmp_path):
     (tmp_path / "groups.csv").write_text(content)
     with pytest.raises(UserError, match=says):
         duplicate_groups.read(tmp_path / "groups.csv")
+
+
+@pytest.mark.parametrize("row", [",7", "nan,7", "0,-7", f"0,{2**63}"])
+def test_a_row_without_a_group_or_a_post_is_named(tmp_path, row):
+    (tmp_path / "g.csv").write_text(f"group,post_id\n0,1\n{row}\n")
+    with pytest.raises(UserError, match="g.csv, row 3: a group and a post_id from 0"):
+        duplicate_groups.read(tmp_path / "g.csv")
