@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from Utils.command import programs
-from Utils.command.backend import prepare_backend
+from Utils.command.backend import deferred, prepare_backend
 from Utils.command.cli import Parser, UserError, command, number, print_json, progress
 from Utils.command.text import pad_columns
 from Utils.data import dataset_folder
@@ -32,7 +32,7 @@ from Utils.files.atomic import to_path
 from Utils.files.model_files import RELEASED_MODEL, RUN_MODELS
 from Utils.images import codec, image_folder, image_limits, image_reader, places
 from Utils.images.census import warn_of_unreadable
-from Utils.serving import foreign_checks
+from Utils.serving import foreign_checks, onnx_tagger
 
 if TYPE_CHECKING:
     from Utils.release.verification.agreement import Agreement
@@ -101,7 +101,7 @@ def _foreign(options: argparse.Namespace) -> int:
     release = hub.local_tagger(options.release)
     if not release.exists():
         raise UserError(f"a release was expected at {release}; found nothing")
-    checks = foreign_checks.check(release)
+    checks = foreign_checks.check(release, load=lambda path: onnx_tagger.load(path, deferred("Models.load")))
     passed = all(check.kept is not False for check in checks)
     if options.json:
         rows = [dataclasses.asdict(check) for check in checks]

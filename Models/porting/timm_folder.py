@@ -86,12 +86,25 @@ def described_by(
 ) -> Description:
     """Return `describe` of a folder of timm; its weights are not read."""
     config = _config(pathlib.Path(folder))
-    return describe(config, families, spec_of, order, has_tag_list(folder))
+    return describe(
+        config, families, spec_of, order, has_tag_list(folder), _order_beside(pathlib.Path(folder))
+    )
 
 
 def has_tag_list(folder: str | pathlib.Path) -> bool:
     """Tell whether a tag list lies in the folder, as in those of the WD taggers."""
     return (pathlib.Path(folder) / tag_list.FILE).is_file()
+
+
+def _order_beside(folder: pathlib.Path) -> str | None:
+    """Return the channels that preprocess.json beside the config states; imgutils' stages take RGB."""
+    path = folder / "preprocess.json"
+    content = read_json(path) if path.is_file() else {}
+    if not isinstance(content, dict):
+        return None
+    stated = str(content.get("channels", "")).lower()
+    has_stages = any(isinstance(content.get(key), list) for key in ("stages", "test", "val"))
+    return stated if stated in ORDERS else "rgb" if has_stages else None
 
 
 def read(folder: str | pathlib.Path) -> Source:
@@ -128,6 +141,7 @@ def describe(
     spec_of: SpecOf,
     order: str | None = None,
     is_tagger: bool = False,
+    beside: str | None = None,
 ) -> Description:
     """Return the model of ours that a config of timm describes.
 
@@ -136,7 +150,9 @@ def describe(
         families: ``{family: its TIMM rules}``.
         spec_of: ``Models.spec``.
         order: the channels that the source takes, "bgr" or "rgb", if the user knows.
-        is_tagger: whether a tag list lies beside the config (`has_tag_list`): such taggers take BGR.
+        is_tagger: whether a tag list lies beside the config (`has_tag_list`): such taggers take BGR, where
+            nothing else tells.
+        beside: the channels that preprocess.json states.
 
     Raises UserError for an architecture or arguments that no family supports, and where nothing tells the
     order of the channels.
@@ -151,7 +167,7 @@ def describe(
     fields = {**rules.fields, **differing, "input_scaling": None}
     fields |= _translated(name, arguments, rules, fields, spec_of)
     mean, deviation = (tuple(published.get(key) or (0.5,) * 3) for key in ("mean", "std"))
-    order, order_from = _order(config, mean, order, is_tagger)
+    order, order_from = _order(config, mean, order, is_tagger, beside)
     fields["input_scaling"] = _scaling(mean, deviation)
     stated = (part.get("num_classes") for part in (arguments, config, published))
     labels = next((number for number in stated if number is not None), None)
@@ -175,7 +191,7 @@ def _family(architecture: str, families: dict[str, Rules]) -> str:
 
 
 def _order(
-    config: dict[str, Any], mean: tuple[float, ...], order: str | None, is_tagger: bool
+    config: dict[str, Any], mean: tuple[float, ...], order: str | None, is_tagger: bool, beside: str | None
 ) -> tuple[str, str]:
     """Return the order of the channels and how it is known; UserError if nothing states it."""
     if order is not None:
@@ -184,6 +200,8 @@ def _order(
         return config[ORDER_KEY], f"as {ORDER_KEY} of its config says"
     if len(set(mean)) > 1:
         return "rgb", "as the means of its config differ"
+    if beside is not None:
+        return beside, "as preprocess.json beside its config says"
     if is_tagger:
         return "bgr", f"as taggers with a {tag_list.FILE} do; its config does not say"
     # A guess would exchange red and blue, which lowers every score a little and shows nowhere.

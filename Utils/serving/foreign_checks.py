@@ -1,6 +1,7 @@
 """What the release of another project promises by its own files, checked: no rules of ours."""
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
@@ -21,13 +22,17 @@ class Check:
     seen: str
 
 
-def check(path: AnyPath, seed: int = 0) -> list[Check]:
-    """Return the checks of a folder or ONNX file, on four pictures of noise.
+def check(
+    path: AnyPath,
+    seed: int = 0,
+    load: Callable[[AnyPath], onnx_tagger.ServingTagger] = onnx_tagger.open_release,
+) -> list[Check]:
+    """Return the checks of a release that ``load`` opens, on four pictures of noise.
 
     A release that cannot be opened has one failed check, with the reason.
     """
     try:
-        tagger = onnx_tagger.open_release(path)
+        tagger = load(path)
     except UserError as error:
         return [Check("it opens: tag list, graph, and how pictures are prepared", False, str(error))]
     checks = [

@@ -3,7 +3,7 @@
 import pytest
 from helpers import foreign_releases
 
-from Utils.serving import foreign_checks
+from Utils.serving import foreign_checks, onnx_tagger
 
 
 @pytest.mark.parametrize("name", foreign_releases.LAYOUTS)
@@ -12,6 +12,14 @@ def test_good_releases_pass(tmp_path, name):
     checks = foreign_checks.check(folder)
     assert [check.kept for check in checks] == [True] * 4
     assert checks[1].seen.endswith("in batches of 1 only") == (name == "pair")
+
+
+def test_what_no_onnx_file_holds_is_opened_as_the_caller_says(tmp_path):
+    """DeepDanbooru's Keras projects, for example, which `swcv tag` runs too."""
+    folder, _ = foreign_releases.make(tmp_path, "wd")
+    tagger = onnx_tagger.open_release(folder)
+    checks = foreign_checks.check(tmp_path / "project", load=lambda path: tagger)
+    assert [check.kept for check in checks] == [True] * 4
 
 
 def test_faults_are_named(tmp_path):

@@ -96,6 +96,22 @@ def test_channels_and_normalization_of_the_source_are_kept(tmp_path):
         assert description.fields["input_scaling"] == name
 
 
+@pytest.mark.parametrize(
+    ("content", "order"),
+    [
+        ({"test": [{"type": "to_tensor"}], "val": []}, "rgb"),  # as animetimm's
+        ({"stages": [{"type": "to_tensor"}]}, "rgb"),
+        ({"channels": "BGR", "range": [0, 255], "test": []}, "bgr"),
+        ({"output": "logits"}, "bgr"),  # it does not say: as WD's
+    ],
+)
+def test_a_preprocess_json_tells_the_channels_where_the_config_does_not(tmp_path, content, order):
+    folder = folder_of("vit_wd", tmp_path)
+    (folder / "selected_tags.csv").write_text("tag_id,name,category,count\n")
+    (folder / "preprocess.json").write_text(json.dumps(content))
+    assert timm_folder.described_by(folder, families(), Models.spec).order == order
+
+
 def test_models_of_clip_have_its_normalization_its_epsilon_and_openai_its_gelu():
     means, deviations = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
     published = {"mean": means, "std": deviations, "num_classes": 512, "input_size": [3, 336, 336]}
