@@ -39,6 +39,8 @@ CATEGORY_SPELLINGS = {
     "creator": "artist", "series": "copyright", "metadata": "meta", "artists": "artist",
     "characters": "character", "copyrights": "copyright",
 }  # fmt: skip
+# The prefix of a tag ("character:saber", as Hydrus and some sites write it) and the category that it names.
+NAMESPACES = {**{name: name for name in (*CATEGORIES, *OTHER_CATEGORIES)}, **CATEGORY_SPELLINGS}
 _FIRST_MADE_CODE = 1000  # of categories with other names
 _names_read: dict[int, str] = {}  # a memory, no state: the same name gives the same code in every process
 
@@ -157,6 +159,13 @@ def parse_category(category: Any) -> int:
         code = _FIRST_MADE_CODE + int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
     _names_read[code] = text
     return code
+
+
+def split_namespace(name: str) -> tuple[str, str]:
+    """Return ``(category, name)`` of a tag with a prefix of NAMESPACES, ``("", name)`` of any other."""
+    namespace, colon, rest = name.partition(":")
+    category = NAMESPACES.get(namespace.lower(), "") if colon and rest.strip("_") else ""
+    return (category, rest.strip("_")) if category else ("", name)
 
 
 def source_category_names() -> dict[int, str]:

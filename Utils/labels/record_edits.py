@@ -8,8 +8,8 @@ tag loses it. A new tag goes where other records have it, or else to the fields 
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from Utils.data.danbooru_fields import plain_name
-from Utils.data.sources.danbooru_post import CAPTION_FIELDS
+from Utils.data.danbooru_fields import plain_name, split_namespace
+from Utils.data.sources.danbooru_post import CAPTION_FIELDS, is_probabilities
 from Utils.labels import caption_edits
 
 ALL_TAGS = ("tag_string", "tags")  # fields of tags of every category
@@ -35,7 +35,8 @@ def fields_of(record: Mapping[str, Any]) -> dict[str, Field]:
     fields: dict[str, Field] = {}
     for field in tag_fields(record):
         value = record[field]
-        parts = value.items() if isinstance(value, dict) else [("", value)]
+        is_by_category = isinstance(value, dict) and not is_probabilities(value)
+        parts = value.items() if is_by_category else [("", value)]
         for category, names in parts:
             for name in _names(field, names):
                 fields.setdefault(name, (field, str(category)))
@@ -69,8 +70,9 @@ def _names(field: str, value: Any) -> list[str]:
     if isinstance(value, str):
         if _is_caption(field, value):
             return list(caption_edits.words(value))
-        return [plain_name(word) for word in value.split()]
-    return [_name(item) for item in value or () if _name(item)]
+        return [_name(word) for word in value.split()]
+    items = value if isinstance(value, (list, tuple, dict)) else ()
+    return [_name(item) for item in items if _name(item)]
 
 
 def _is_caption(field: str, value: str) -> bool:
@@ -81,16 +83,18 @@ def _name(item: Any) -> str:
     """Return the name of an item of a list: a text, or ``{name}`` or ``{tag}``."""
     if isinstance(item, dict):
         item = item.get("name", item.get("tag"))
-    return "_".join(plain_name(item).split()) if isinstance(item, str) else ""
+    return split_namespace("_".join(plain_name(item).split()))[1] if isinstance(item, str) else ""
 
 
 def _removed(field: str, value: Any, remove: Collection[str]) -> Any:
+    if is_probabilities(value):
+        return {name: probability for name, probability in value.items() if _name(name) not in remove}
     if isinstance(value, dict):
         return {category: _removed("", names, remove) for category, names in value.items()}
     if isinstance(value, str) and _is_caption(field, value):
         return caption_edits.edit(value, {}, remove)
     if isinstance(value, str):
-        kept = [word for word in value.split() if plain_name(word) not in remove]
+        kept = [word for word in value.split() if _name(word) not in remove]
         return value if len(kept) == len(value.split()) else " ".join(kept)
     if isinstance(value, (list, tuple)):
         return [item for item in value if _name(item) not in remove]
@@ -115,6 +119,8 @@ def _add(record: dict[str, Any], name: str, place: Field | None, before: Mapping
 
 
 def _added(field: str, value: Any, name: str, category: str, before: Any) -> Any:
+    if is_probabilities(value):
+        return {**value, _as_beside(name, value): 1.0}
     if isinstance(value, dict):
         key = category if category in value else next((key for key in ("general", "0") if key in value), None)
         key = next(iter(value), "general") if key is None else key

@@ -20,6 +20,11 @@ RECORDS = {
     "caption": {"id": 7, "tags": "hat, solo, rem"},
     "Hugging Face": {"file_name": "7.jpg", "text": "hat, solo, rem"},
     "words": {"id": 7, "tag_string": "hat solo rem", "rating": "s"},
+    "namespaces": {"id": 7, "tags": ["hat", "solo", "character:rem", "rating:s"]},
+    "words with namespaces": {"id": 7, "tags": "hat general:solo character:rem"},
+    "a tagger's": {"id": 7, "tags": {"hat": 0.9, "solo": 0.8, "rem": 0.4}},
+    "a tagger's by category": {"id": 7, "tags": {"general": {"hat": 0.9, "solo": 1},
+                                                 "character": {"rem": 0.4}}},
 }  # fmt: skip
 
 

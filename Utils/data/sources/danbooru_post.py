@@ -32,6 +32,10 @@ CATEGORY_FIELDS = {  # field -> code of the category
     if name != "rating"
 }
 CAPTION_FIELDS = ("text", "caption")  # captions: tags between commas, or sentences
+_OTHER_CATEGORY = re.compile(
+    rf"(?:{'|'.join(CATEGORY_PREFIXES)})_([a-z]+(?:_set)?)"
+)  # tags_circle, photo_set
+_NO_CATEGORIES = ("count", "rating", "hash", "ids")  # behind a prefix
 TAG_FIELDS = (*CATEGORY_FIELDS, "tag_string", "tags", *CAPTION_FIELDS)
 STATUS_SOURCES = ("status", *STATUS_FIELDS.values(), FLAGS_FIELD)
 FIELDS = (*ID_FIELDS, *NAME_FIELDS, "rating", "md5", "file", *TAG_FIELDS, *STATUS_SOURCES)
@@ -51,12 +55,13 @@ FIELD_MEANINGS = {
     ),
     "its tags by category": (
         "a text with spaces between names, or a list; categories are those below, also as "
-        f"{', '.join(danbooru_fields.CATEGORY_SPELLINGS)}",
+        f"{', '.join(danbooru_fields.CATEGORY_SPELLINGS)}; in JSON, beside one of these, any other of a site",
         tuple(f"{prefix}_CATEGORY" for prefix in CATEGORY_PREFIXES),
     ),
     "all its tags": (
-        "a text (with commas, if it has any), a list of names, a list of `{name, category, id}`, or "
-        "`{category: names}`; their categories are general unless `--tags` names others",
+        "a text (with commas, if it has any), a list of names, a list of `{name, category, id}`, "
+        "`{category: names}`, or `{name: probability}`; their categories are general unless `--tags` names "
+        "others, or a prefix as of `character:rem`",
         ("tag_string", "tags"),
     ),
     "its caption": ("tags between commas; sentences are counted and left out", CAPTION_FIELDS),
@@ -90,6 +95,7 @@ class Layout:
     id_field: str | None
     name_field: str | None
     category_fields: tuple[str, ...]
+    other_fields: tuple[tuple[str, str], ...]  # of categories that only this site has, and these
 
 
 def _begins(prefix: str) -> Callable[[frozenset[str]], bool]:
@@ -115,11 +121,15 @@ LAYOUTS: dict[str, Callable[[frozenset[str]], bool]] = {
 def layout_of(fields: tuple[str, ...]) -> Layout:
     """Return the `Layout` of records with these fields; its name is empty where no layout has all of them."""
     present = frozenset(fields)
+    category_fields = tuple(field for field in CATEGORY_FIELDS if field in present)
+    others = [(field, match[1]) for field in fields if (match := _OTHER_CATEGORY.fullmatch(field))]
+    others = [pair for pair in others if pair[0] not in CATEGORY_FIELDS and pair[1] not in _NO_CATEGORIES]
     return Layout(
         name=next(name for name, matches in LAYOUTS.items() if matches(present)),
         id_field=next((field for field in ID_FIELDS if field in present), None),
         name_field=next((field for field in NAME_FIELDS if field in present), None),
-        category_fields=tuple(field for field in CATEGORY_FIELDS if field in present),
+        category_fields=category_fields,
+        other_fields=tuple(others) if category_fields else (),
     )
 
 
@@ -174,7 +184,7 @@ def parse_post(record: Any, post_id: int | None = None, name: str = "", folder: 
         raise FieldError(str(error), number) from error
     return Post(
         number,
-        danbooru_fields.parse_rating(record.get("rating")),
+        _rating_of(record),
         danbooru_fields.parse_status(record),
         tags,
         _keys(record, name),
@@ -215,15 +225,32 @@ def parse_tags(record: Mapping[str, Any]) -> tuple[list[TagGroup], captions.Capt
         for field in layout_of(tuple(record)).category_fields
         if record[field] is not None
     ]
+    by_category += [
+        (_parse_names(field, record[field]), danbooru_fields.parse_category(category), None)
+        for field, category in layout_of(tuple(record)).other_fields
+        if _is_names(record[field])
+    ]
     if by_category:
         return by_category, None
-    for field in ("tag_string", "tags"):
-        if record.get(field) is not None:
-            return _parse_all(field, record[field])
-    for field in CAPTION_FIELDS:
-        if isinstance(record.get(field), str):
-            return _parse_caption(record[field])
-    raise FieldError("no tags")
+    present = [field for field in ("tag_string", "tags") if record.get(field) is not None]
+    present += [field for field in CAPTION_FIELDS if isinstance(record.get(field), str)]
+    if not present:
+        raise FieldError("no tags")
+    field = next((field for field in present if record[field]), present[0])  # an empty one says nothing
+    return _parse_caption(record[field]) if field in CAPTION_FIELDS else _parse_all(field, record[field])
+
+
+def _is_names(value: Any) -> bool:
+    return isinstance(value, str) or (
+        isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
+    )
+
+
+def is_probabilities(value: Any) -> bool:
+    """Whether a value is ``{name: probability}``, as taggers write tags."""
+    return (
+        isinstance(value, dict) and bool(value) and all(type(item) in (int, float) for item in value.values())
+    )
 
 
 def _parse_all(field: str, tags: Any) -> tuple[list[TagGroup], captions.Caption | None]:
@@ -232,7 +259,7 @@ def _parse_all(field: str, tags: Any) -> tuple[list[TagGroup], captions.Caption 
         return _parse_caption(tags)
     if isinstance(tags, (list, tuple)) and tags and isinstance(tags[0], tuple):
         tags = dict(tags)  # a map of Parquet's
-    if isinstance(tags, dict):
+    if isinstance(tags, dict) and not is_probabilities(tags):
         groups = [(f"{field}.{name}", name, names) for name, names in tags.items() if names is not None]
         return [
             (_parse_names(place, names), danbooru_fields.parse_category(name), None)
@@ -240,7 +267,27 @@ def _parse_all(field: str, tags: Any) -> tuple[list[TagGroup], captions.Caption 
         ], None
     if isinstance(tags, (list, tuple)) and tags and isinstance(tags[0], dict):
         return _parse_tag_objects(tags), None
-    return [(_parse_names(field, tags), 0, None)], None
+    return _by_namespace(_parse_names(field, tags)), None
+
+
+def _by_namespace(names: list[str]) -> list[TagGroup]:
+    """Return names by the categories that stand before some of them; ratings are no tags."""
+    if not any(":" in name for name in names):
+        return [(names, 0, None)]
+    groups: dict[int, list[str]] = {0: []}
+    for category, name in map(danbooru_fields.split_namespace, names):
+        if category != "rating":
+            groups.setdefault(danbooru_fields.parse_category(category), []).append(name)
+    return [(group, category, None) for category, group in groups.items()]
+
+
+def _rating_of(record: Mapping[str, Any]) -> str:
+    """Return the rating of a record, from its field or from a list of tags."""
+    rating = danbooru_fields.parse_rating(record.get("rating"))
+    tags = record.get("tags")
+    if rating or not isinstance(tags, (list, tuple)):
+        return rating
+    return next((danbooru_fields.parse_rating(tag) for tag in tags if str(tag)[:7].lower() == "rating:"), "")
 
 
 def _parse_caption(text: str) -> tuple[list[TagGroup], captions.Caption]:
@@ -250,10 +297,12 @@ def _parse_caption(text: str) -> tuple[list[TagGroup], captions.Caption]:
 
 
 def _parse_names(field: str, value: Any) -> list[str]:
-    """Return the tag names of a field: words of a text, or a list."""
+    """Return the tag names of a field: words of a text, a list, or the names that have a probability."""
     if isinstance(value, str):
         return value.split()
-    if isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value):
+    if is_probabilities(value):
+        value = list(value)
+    if isinstance(value, (list, tuple)) and _is_names(value):
         return ["_".join(name.split()) for name in value if name.strip()]
     raise FieldError(f"{field} is neither a text nor a list of texts")
 

@@ -15,12 +15,12 @@ import pyarrow as pa
 
 from Utils.command.cli import UserError, progress
 from Utils.data.danbooru_fields import (
-    CATEGORY_SPELLINGS,
-    OTHER_CATEGORIES,
+    NAMESPACES,
     FieldError,
     parse_category,
     parse_post_id,
     parse_rating,
+    split_namespace,
 )
 from Utils.data.sources import danbooru_post, stream
 from Utils.data.sources.danbooru_post import Post, TagGroup
@@ -32,10 +32,7 @@ from Utils.images import codec, image_folder, places
 from Utils.images.places import Place
 from Utils.tags import captions
 from Utils.tags.captions import Splitting
-from Utils.tags.tag_list import CATEGORIES
 
-# The prefix of a tag ("character:saber") and the category that it names.
-NAMESPACES = {**{name: name for name in (*CATEGORIES, *OTHER_CATEGORIES)}, **CATEGORY_SPELLINGS}
 SUFFIXES = (".txt", ".tags", ".caption", ".json")  # in the order of preference
 
 # What is done about texts without commas.
@@ -367,9 +364,7 @@ def rating_and_tags(caption: captions.Caption) -> tuple[str, dict[str, int]]:
     """Return ``(rating letter or "", {tag name: category code})`` of a sidecar's caption."""
     rating, names = "", {}
     for tag in map(captions.tag_name, caption.tags):
-        namespace, colon, rest = tag.partition(":")
-        category = NAMESPACES.get(namespace.lower()) if colon and rest.strip("_") else None
-        name = rest.strip("_") if category else tag
+        category, name = split_namespace(tag)
         if category == "rating":
             rating = parse_rating(name) or rating
         elif name:

@@ -3,11 +3,12 @@
 import pytest
 
 from Utils.command.cli import UserError
-from Utils.data.danbooru_fields import OTHER_CATEGORIES, FieldError
+from Utils.data.danbooru_fields import OTHER_CATEGORIES, FieldError, parse_category
 from Utils.data.sources import danbooru_post
 from Utils.images import picture_index
 
 SPECIES = OTHER_CATEGORIES["species"]
+CIRCLE, PHOTO_SET = map(parse_category, ("circle", "photo_set"))
 
 
 @pytest.mark.parametrize(
@@ -22,6 +23,15 @@ SPECIES = OTHER_CATEGORIES["species"]
         ({"tags_artist": ["x"], "tags_general": "a b"}, [(["a", "b"], 0, None), (["x"], 1, None)]),
         ({"tag_string": "", "tags": None}, [([], 0, None)]),
         ({"tags": []}, [([], 0, None)]),
+        ({"tags": "", "caption": "a, b c"}, [(["a", "b_c"], 0, None)]),
+        ({"tags": {"a b": 0.9, "c": 0.4}}, [(["a_b", "c"], 0, None)]),
+        ({"tags": {"general": {"a": 0.9}, "character": {"b": 1}}}, [(["a"], 0, None), (["b"], 4, None)]),
+        ({"tags": "a b", "tags_general": "a", "tags_circle": ["b"], "tags_photo_set": "c", "tags_count": "3",
+          "tags_at": 5}, [(["a"], 0, None), (["b"], CIRCLE, None), (["c"], PHOTO_SET, None)]),
+        ({"tags": "a b", "tags_circle": "b"}, [(["a", "b"], 0, None)]),
+        ({"tags": ["a", "Character:Rem", "artist:x y", "rating:safe", "re:zero", "b"]},
+         [(["a", "re:zero", "b"], 0, None), (["Rem"], 4, None), (["x_y"], 1, None)]),
+        ({"tags": "a series:b :d"}, [(["a", ":d"], 0, None), (["b"], 3, None)]),
         ({"tags": [{"name": "a", "category": "character"}, {"id": 4, "name": "b"}]},
          [(["a"], 4, [None]), (["b"], 0, [4])]),
     ],
@@ -78,6 +88,12 @@ def test_the_id_of_a_rejected_record_is_known_once_it_was_read():
     with pytest.raises(FieldError) as error:
         danbooru_post.parse_post({"id": "seven"})
     assert error.value.post_id == -1
+
+
+def test_a_rating_among_the_tags_counts_where_no_field_has_one():
+    record = {"id": 1, "tags": ["a", "rating:q"]}
+    assert danbooru_post.parse_post(record).rating == "q"
+    assert danbooru_post.parse_post(record | {"rating": "g"}).rating == "g"
 
 
 def test_a_post_has_the_key_of_its_md5_and_may_be_named_by_its_file():
