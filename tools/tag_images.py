@@ -271,6 +271,11 @@ def _sidecar_jobs(options: argparse.Namespace, folders: dict[str, Folder]) -> tu
         replaces=options.overwrite,
         appends=options.append,
     )
+    if others := picture_jobs.captions_of_other_endings(folders.values()) if options.output is None else []:
+        _say(
+            f"{len(others)} captions with other endings, such as {others[0]}, are kept; a new .txt beside "
+            "them goes before them where captions are read"
+        )
     if num_elsewhere:
         sentence = (
             f"{num_elsewhere} pictures lie in archives or on another file system, where no sidecar can be "

@@ -167,6 +167,8 @@ def _correct_post(
         spelled = {tag: spellings.of(tag, is_json, before.text) for tag in add}
         one_a_line = name.lower() == f"{picture}.txt".lower()  # as Hydrus writes them
         after = before.edited(spelled, remove, one_a_line, splitting)
+        if torn := [tag for tag in add if "," in tag and tag not in after.tags(splitting)]:
+            raise ValueError(f"its commas would make several tags of {torn[0]!r}")
     except NotADirectoryError:
         corrections.unreadable[name] = "it lies in an archive, which is not rewritten"
         return

@@ -47,6 +47,7 @@ class Folder(NamedTuple):
 
 
 Rejected = list[tuple[Any, str]]  # (path, reason)
+_CAPTIONS = (".caption", ".tags", ".txt")
 SHOWN = 20  # of the images set aside, on the screen
 
 
@@ -119,6 +120,16 @@ def _is_picture(path: str, with_films: bool) -> bool:
 
 def _is_archive(path: str) -> bool:
     return path.lower().endswith((*archive_scan.SUFFIXES, *places.COMPRESSED_SUFFIXES))
+
+
+def captions_of_other_endings(folders: Iterable[Folder]) -> list[str]:
+    """Return the names of captions beside pictures that no sidecar replaces: ``1.caption``, ``1.TXT``."""
+    names = []
+    for item in folders:
+        found = [name for name in item.names if name.lower().endswith(_CAPTIONS) and name[-4:] != ".txt"]
+        stems = {*item.images, *map(image_folder.stem_of, item.images)} if found else set()
+        names += sorted(name for name in found if image_folder.stem_of(name) in stems)
+    return names
 
 
 def sidecar_jobs(

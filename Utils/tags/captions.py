@@ -128,25 +128,29 @@ def parse(text: str, namespaces: Collection[str] = (), splitting: Splitting = TO
     Several lines are one tag each, which may hold commas, where a line begins with a namespace or few lines
     have commas, as Hydrus writes them. Else commas separate the tags of every line.
     """
-    text, settings = _without_settings(text.replace("\0", ""))
+    text, settings = without_settings(text.replace("\0", ""))
     text = re.sub(NETWORKS, "", re.sub(BREAKS, ",", text)).replace("\t", "\n")
     lines = [line.strip().removesuffix(",") for line in text.splitlines() if line.strip()]
     separator = _separator_of(lines, splitting.separator)
     if separator == BLANK or (separator == UNCLEAR and splitting.splits_unclear):
         caption = _split_at_blanks(lines)
-        return dataclasses.replace(caption, sentences=[*caption.sentences, *settings])
+        return dataclasses.replace(caption, sentences=[*caption.sentences, *_as_sentence(settings)])
     caption = Caption([], [], separator)
     is_one_a_line = _is_one_a_line([line for line in lines if not _is_sentence(line)], namespaces)
     for line in lines:
         _add_line(caption, [line] if is_one_a_line else _parts(line), namespaces)
-    caption.sentences.extend(settings)
+    caption.sentences.extend(_as_sentence(settings))
     return caption
 
 
-def _without_settings(text: str) -> tuple[str, list[str]]:
+def without_settings(text: str) -> tuple[str, str]:
     """Return a caption without the negative prompt and the settings of a generated picture, and these."""
     start = _SETTINGS.search(text)
-    return (text[: start.start()], [" ".join(text[start.start() :].split())]) if start else (text, [])
+    return (text[: start.start()], text[start.start() :]) if start else (text, "")
+
+
+def _as_sentence(settings: str) -> list[str]:
+    return [" ".join(settings.split())] if settings else []
 
 
 def _commas_of(line: str) -> str:

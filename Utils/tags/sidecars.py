@@ -206,14 +206,15 @@ def write(path: AnyPath, words: Iterable[str], kind: SidecarFormat, append: bool
 
     Raises UserError where the sidecar to add to cannot be read.
     """
-    path = pathlib.Path(path)
+    path, settings = pathlib.Path(path), ""
     if append and path.is_file():
         try:
-            words = merged(kind.parse(path.read_text(encoding="utf-8")), words)
+            text, settings = captions.without_settings(path.read_text(encoding="utf-8"))
+            words = merged(kind.parse(text), words)
         except UnicodeDecodeError as error:
             raise UserError(f"{path} is no text in UTF-8, so nothing can be added to it: {error}") from error
     with replacing(path, flush=False) as temporary:  # unflushed it may be left empty: see is_written
-        temporary.write_bytes(kind.text(words).encode("utf-8"))
+        temporary.write_bytes(f"{kind.text(words)}{settings}".encode())
 
 
 def is_written(path: AnyPath) -> bool:

@@ -119,3 +119,15 @@ def test_sidecars_in_archives_are_not_rewritten(tmp_path):
         "3.json": "an interface's answer, in which tags are not rewritten",
         "a.tar/1.txt": "it lies in an archive, which is not rewritten",
     }
+
+
+def test_a_tag_that_a_caption_cannot_hold_is_said_and_nothing_is_written(tmp_path):
+    picture = jpeg(0, 8)
+    folder = folder_of(
+        tmp_path, a__jpg=picture, a__txt="solo, hat", b__jpg=picture, b__json='{"tags": ["hat"]}'
+    )
+    answers = verdicts(folder, a__jpg={"a,b": True}, b__jpg={"a,b": True})
+    done = corrected_sidecars.correct(folder, answers)
+    assert done.unreadable == {"a.txt": "its commas would make several tags of 'a,b'"}
+    assert (folder / "a.txt").read_text() == "solo, hat" and not (folder / "a.txt.bak").exists()
+    assert json.loads((folder / "b.json").read_text()) == {"tags": ["hat", "a,b"]}

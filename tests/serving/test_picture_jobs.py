@@ -86,6 +86,14 @@ def test_pictures_with_their_sidecar_are_done_and_those_in_archives_have_no_plac
         jobs(pictures / "out", False, False)
 
 
+def test_captions_of_other_endings_are_told(pictures):
+    for name in ("1.caption", "1.png.tags", "1.TXT", "1.txt", "other.caption"):
+        (pictures / "a" / name).write_text("solo")
+    folders, _, _ = picture_jobs.find([str(pictures / "a")], None, True, False)
+    found = picture_jobs.captions_of_other_endings(folders.values())
+    assert found == ["1.TXT", "1.caption", "1.png.tags"]
+
+
 def test_frames_that_are_done_are_left_out_and_damaged_films_are_set_aside(pictures, monkeypatch):
     def frames(source, every):
         yield from ((0.0, b"first"), (every, b"second"))

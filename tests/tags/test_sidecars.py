@@ -121,6 +121,9 @@ def test_appending_adds_words_and_keeps_those_that_are_there(tmp_path):
         path.write_text(text, encoding="utf-8")
         sidecars.write(path, ["b", "c"], TXT, append=True)
         assert path.read_text(encoding="utf-8") == "a, b, ready,_set, c\n"
+    path.write_text("a\nNegative prompt: c, d\nSteps: 20, Seed: 1\n", encoding="utf-8")
+    sidecars.write(path, ["c"], TXT, append=True)
+    assert path.read_text(encoding="utf-8") == "a, c\nNegative prompt: c, d\nSteps: 20, Seed: 1\n"
     path.write_text("1girl long_hair b", encoding="utf-8")  # as boorus write them
     sidecars.write(path, ["b", "hat"], TXT, append=True)
     assert path.read_text(encoding="utf-8") == "1girl, long_hair, b, hat\n"
