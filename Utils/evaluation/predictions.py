@@ -172,7 +172,6 @@ def _check_values(dump: Dump) -> None:
     row = 0
     for block, *labels in chunked_matrix.row_blocks(*matrices):
         if not _all_from_0_to_1(block):
-            chunked_matrix.refuse_nan(block)
             _refuse_value(
                 dump.probabilities, row, ~((block >= 0) & (block <= 1)), "a probability lies between 0 and 1"
             )

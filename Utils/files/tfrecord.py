@@ -148,6 +148,7 @@ def _places(file: IO[bytes], path: atomic.AnyPath) -> Iterator[tuple[int, int]]:
 def _opened(path: atomic.AnyPath) -> IO[bytes]:
     path = atomic.to_path(path)
     if not atomic.is_remote(path):
+        atomic.require_no_device(path)  # to open a pipe would wait for who writes into it
         return path.open("rb", buffering=0)  # a buffer would read 8 KB to get each length of 8 bytes
     file = path.open("rb")
     # A file of memory:// is one object for all its readers, who would move each other's position.

@@ -211,7 +211,7 @@ def test_probabilities_outside_0_to_1_are_refused(tmp_path, dtype):
         (1.5, "got 1.5 in row 599, column 2"),
         (-3, "got -3"),
         (np.inf, "got inf"),
-        (np.nan, "NaN"),
+        (np.nan, "probabilities.npy: a probability lies between 0 and 1; got nan in row 599, column 2"),
     ):
         wrong = p.astype(dtype)
         wrong[599, 2] = value

@@ -1,4 +1,5 @@
 import hashlib
+import os
 
 import numpy as np
 import pytest
@@ -68,6 +69,13 @@ def test_a_cut_record_is_an_error_that_names_it(tmp_path, cut):
     for read in (tfrecord.read_index, lambda path: list(tfrecord.read_records(path))):
         with pytest.raises(UserError, match=r"x is no whole TFRecord file: record 2 is cut"):
             read(tmp_path / "x")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names on Windows")
+def test_a_pipe_is_no_shard_and_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x")
+    with pytest.raises(UserError, match="x is a pipe"):
+        tfrecord.read_index(tmp_path / "x")
 
 
 @pytest.mark.reliability(
