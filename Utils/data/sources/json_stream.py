@@ -7,6 +7,8 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from Utils.images import image_folder
+
 _CHUNK = 2**18  # characters that are read at once
 _MAX_VALUE = 2**24  # characters of one record; a post has a few thousand
 _MAX_ATTRIBUTES = 10_000  # of an object that holds no records
@@ -84,8 +86,9 @@ class JsonText:
 def records(text: JsonText, is_record: Callable[[dict[str, Any]], bool]) -> Iterator[Record]:
     """Yield the records of a text: the items of its arrays, the members of its objects that are records.
 
-    An object's other members are one record together, so that an object that is one post is read too; they
-    are given last. The lists under LIST_KEYS are read item by item.
+    A member that is a picture's name with its caption or a list of its tags is one. An object's other members
+    are one record together, so that an object that is one post is read too; they are given last. The lists
+    under LIST_KEYS are read item by item.
 
     Args:
         is_record: whether an object's member is a record.
@@ -124,6 +127,16 @@ def _is_message(value: Any) -> bool:
     return isinstance(value, list) and len(value) > 1 and isinstance(value[0], int)
 
 
+def _as_record(key: str, value: Any) -> Any:
+    """Return the record of a member ``"1.jpg": "1girl, solo"``, or with a list of tags; else the value."""
+    if not image_folder.is_image(key):
+        return value
+    if isinstance(value, str):
+        return {"caption": value}
+    is_list = isinstance(value, list) and all(isinstance(tag, str) for tag in value)
+    return {"tags": value} if is_list else value
+
+
 def _members(text: JsonText, is_record: Callable[[dict[str, Any]], bool]) -> Iterator[Record]:
     text.take("{")
     others: dict[str, Any] = {}
@@ -138,7 +151,7 @@ def _members(text: JsonText, is_record: Callable[[dict[str, Any]], bool]) -> Ite
                 num_records += 1
                 yield item
         else:
-            value = text.value()
+            value = _as_record(key, text.value())
             if isinstance(value, dict) and is_record(value):
                 num_records += 1
                 yield key, value

@@ -104,6 +104,15 @@ def test_what_was_recognized_and_skipped_is_said(tmp_path):
     )
 
 
+@pytest.mark.parametrize("indent", [None, 1])
+def test_captions_by_the_names_of_their_pictures_are_posts(tmp_path, indent):
+    captions = {"a/1.jpg": "1girl, long hair", "2.PNG": ["1girl", "character:rem"], "about": "no picture"}
+    (tmp_path / "captions.json").write_text(json.dumps(captions, indent=indent))
+    source = read_json_lines(tmp_path / "captions.json")
+    assert source.tags.set_index("name")["count"].to_dict() == {"1girl": 2, "long_hair": 1, "rem": 1}
+    assert source.num_posts == 2
+
+
 def test_posts_that_only_files_name_get_the_ids_of_their_files(tmp_path):
     names = ["a/1.jpg", "b/1.jpg", "2.jpg", "cat.jpg"]
     (tmp_path / "x.json").write_text(json.dumps({name: {"tags": "a"} for name in names}, indent=1))
