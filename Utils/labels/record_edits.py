@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from Utils.data.danbooru_fields import plain_name, split_namespace
-from Utils.data.sources.danbooru_post import CAPTION_FIELDS, is_probabilities
+from Utils.data.sources.danbooru_post import CAPTION_FIELDS
 from Utils.labels import caption_edits
 
 ALL_TAGS = ("tag_string", "tags")  # fields of tags of every category
@@ -35,8 +35,7 @@ def fields_of(record: Mapping[str, Any]) -> dict[str, Field]:
     fields: dict[str, Field] = {}
     for field in tag_fields(record):
         value = record[field]
-        is_by_category = isinstance(value, dict) and not is_probabilities(value)
-        parts = value.items() if is_by_category else [("", value)]
+        parts = value.items() if isinstance(value, dict) else [("", value)]
         for category, names in parts:
             for name in _names(field, names):
                 fields.setdefault(name, (field, str(category)))
@@ -71,7 +70,7 @@ def _names(field: str, value: Any) -> list[str]:
         if _is_caption(field, value):
             return list(caption_edits.words(value))
         return [_name(word) for word in value.split()]
-    items = value if isinstance(value, (list, tuple, dict)) else ()
+    items = value if isinstance(value, (list, tuple)) else ()  # numbers are no names
     return [_name(item) for item in items if _name(item)]
 
 
@@ -87,8 +86,6 @@ def _name(item: Any) -> str:
 
 
 def _removed(field: str, value: Any, remove: Collection[str]) -> Any:
-    if is_probabilities(value):
-        return {name: probability for name, probability in value.items() if _name(name) not in remove}
     if isinstance(value, dict):
         return {category: _removed("", names, remove) for category, names in value.items()}
     if isinstance(value, str) and _is_caption(field, value):
@@ -119,8 +116,6 @@ def _add(record: dict[str, Any], name: str, place: Field | None, before: Mapping
 
 
 def _added(field: str, value: Any, name: str, category: str, before: Any) -> Any:
-    if is_probabilities(value):
-        return {**value, _as_beside(name, value): 1.0}
     if isinstance(value, dict):
         key = category if category in value else next((key for key in ("general", "0") if key in value), None)
         key = next(iter(value), "general") if key is None else key

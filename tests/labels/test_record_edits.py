@@ -22,9 +22,6 @@ RECORDS = {
     "words": {"id": 7, "tag_string": "hat solo rem", "rating": "s"},
     "namespaces": {"id": 7, "tags": ["hat", "solo", "character:rem", "rating:s"]},
     "words with namespaces": {"id": 7, "tags": "hat general:solo character:rem"},
-    "a tagger's": {"id": 7, "tags": {"hat": 0.9, "solo": 0.8, "rem": 0.4}},
-    "a tagger's by category": {"id": 7, "tags": {"general": {"hat": 0.9, "solo": 1},
-                                                 "character": {"rem": 0.4}}},
 }  # fmt: skip
 
 
@@ -65,3 +62,7 @@ def test_entities_and_spaces_are_other_spellings():
     assert record_edits.edit(record, {}, {":<"})["tag_string"] == "another&#039;s_hand"
     record = {"id": 1, "tags": ["long hair", "hat"]}
     assert record_edits.edit(record, {"red_eyes": None}, {"long_hair"})["tags"] == ["hat", "red eyes"]
+
+
+def test_probabilities_are_no_tags_and_end_nothing():
+    assert record_edits.fields_of({"id": 1, "tags": {"hat": 0.9, "general": {"solo": 0.8}}}) == {}

@@ -59,9 +59,9 @@ FIELD_MEANINGS = {
         tuple(f"{prefix}_CATEGORY" for prefix in CATEGORY_PREFIXES),
     ),
     "all its tags": (
-        "a text (with commas, if it has any), a list of names, a list of `{name, category, id}`, "
-        "`{category: names}`, or `{name: probability}`; their categories are general unless `--tags` names "
-        "others, or a prefix as of `character:rem`",
+        "a text (with commas, if it has any), a list of names, a list of `{name, category, id}`, or "
+        "`{category: names}`; their categories are general unless `--tags` names others, or a prefix as of "
+        "`character:rem`",
         ("tag_string", "tags"),
     ),
     "its caption": ("tags between commas; sentences are counted and left out", CAPTION_FIELDS),
@@ -246,20 +246,13 @@ def _is_names(value: Any) -> bool:
     )
 
 
-def is_probabilities(value: Any) -> bool:
-    """Whether a value is ``{name: probability}``, as taggers write tags."""
-    return (
-        isinstance(value, dict) and bool(value) and all(type(item) in (int, float) for item in value.values())
-    )
-
-
 def _parse_all(field: str, tags: Any) -> tuple[list[TagGroup], captions.Caption | None]:
     """Return the tags of a field that holds all of them, in any of its forms."""
     if isinstance(tags, str) and field == "tags" and captions.SEPARATING_COMMA.search(tags):
         return _parse_caption(tags)
     if isinstance(tags, (list, tuple)) and tags and isinstance(tags[0], tuple):
         tags = dict(tags)  # a map of Parquet's
-    if isinstance(tags, dict) and not is_probabilities(tags):
+    if isinstance(tags, dict):
         groups = [(f"{field}.{name}", name, names) for name, names in tags.items() if names is not None]
         return [
             (_parse_names(place, names), danbooru_fields.parse_category(name), None)
@@ -297,11 +290,9 @@ def _parse_caption(text: str) -> tuple[list[TagGroup], captions.Caption]:
 
 
 def _parse_names(field: str, value: Any) -> list[str]:
-    """Return the tag names of a field: words of a text, a list, or the names that have a probability."""
+    """Return the tag names of a field: words of a text, or a list."""
     if isinstance(value, str):
         return value.split()
-    if is_probabilities(value):
-        value = list(value)
     if isinstance(value, (list, tuple)) and _is_names(value):
         return ["_".join(name.split()) for name in value if name.strip()]
     raise FieldError(f"{field} is neither a text nor a list of texts")

@@ -24,8 +24,6 @@ CIRCLE, PHOTO_SET = map(parse_category, ("circle", "photo_set"))
         ({"tag_string": "", "tags": None}, [([], 0, None)]),
         ({"tags": []}, [([], 0, None)]),
         ({"tags": "", "caption": "a, b c"}, [(["a", "b_c"], 0, None)]),
-        ({"tags": {"a b": 0.9, "c": 0.4}}, [(["a_b", "c"], 0, None)]),
-        ({"tags": {"general": {"a": 0.9}, "character": {"b": 1}}}, [(["a"], 0, None), (["b"], 4, None)]),
         ({"tags": "a b", "tags_general": "a", "tags_circle": ["b"], "tags_photo_set": "c", "tags_count": "3",
           "tags_at": 5}, [(["a"], 0, None), (["b"], CIRCLE, None), (["c"], PHOTO_SET, None)]),
         ({"tags": "a b", "tags_circle": "b"}, [(["a", "b"], 0, None)]),
@@ -88,6 +86,13 @@ def test_the_id_of_a_rejected_record_is_known_once_it_was_read():
     with pytest.raises(FieldError) as error:
         danbooru_post.parse_post({"id": "seven"})
     assert error.value.post_id == -1
+
+
+@pytest.mark.parametrize("tags", [{"species": 5}, {"a": 0.01, "b": 0.9}, {"general": {"a": 0.9}}])
+def test_names_with_numbers_are_no_tags(tags):
+    """A tagger that lists all of its tags would give each of them to every picture."""
+    with pytest.raises(FieldError, match="is neither a text nor a list"):
+        danbooru_post.parse_tags({"tags": tags})
 
 
 def test_a_rating_among_the_tags_counts_where_no_field_has_one():
