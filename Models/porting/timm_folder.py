@@ -112,7 +112,9 @@ def read(folder: str | pathlib.Path) -> Source:
     folder = pathlib.Path(folder)
     config, file = _config(folder), folder / "model.safetensors"
     if not file.is_file():
-        raise UserError(f"no model.safetensors beside {folder / 'config.json'}")
+        pickled = (folder / "pytorch_model.bin").is_file()
+        hint = "; its pytorch_model.bin is a pickle, which is not opened: save with safe_serialization=True"
+        raise UserError(f"no model.safetensors beside {folder / 'config.json'}{hint if pickled else ''}")
     tensors = _tensors(file)
     derived = {key for key in tensors if any(re.search(pattern, key) for pattern in DERIVED)}
     derived |= {key for key in tensors if key.endswith(".k_bias") and not tensors[key].any()}

@@ -69,7 +69,11 @@ def test_derived_entries_are_skipped_and_broken_folders_are_errors(tmp_path, cap
     assert "cannot be read as safetensors" in capsys.readouterr().err
     (folder / "model.safetensors").unlink()
     assert import_weights.main(words) == 2
-    assert "no model.safetensors beside" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "no model.safetensors beside" in error and "pickle" not in error
+    (folder / "pytorch_model.bin").write_bytes(b"PK")
+    assert import_weights.main(words) == 2
+    assert "its pytorch_model.bin is a pickle, which is not opened" in capsys.readouterr().err
     (folder / "config.json").write_text("{}")
     assert import_weights.main(words) == 2
     assert "names no architecture" in capsys.readouterr().err
