@@ -209,7 +209,7 @@ def _corrected_batch(
 
 
 Writer = Callable[[pathlib.Path, pathlib.Path, Verdicts, str], Corrections]
-_HOLD_POSTS: dict[Writer, Callable[[pathlib.Path], bool]] = {
+_HOLD_POSTS: dict[Writer, Callable[[pathlib.Path], bool | None]] = {
     correct_json: json_lines.holds_posts,
     correct_parquet: parquet_files.holds_posts,
 }
