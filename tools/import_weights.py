@@ -32,7 +32,7 @@ from Utils.command.cli import Parser, UserError, assignment, command, print_json
 from Utils.files import hub, model_description, model_files
 from Utils.files.atomic import replacing, sha256_of
 from Utils.files.model_description import ModelDescription
-from Utils.files.outputs import require_replaceable_file
+from Utils.files.outputs import remove_unfinished, require_replaceable_file
 from Utils.tags import tag_list
 
 ORIGINAL_EPSILON = 1e-3  # Keras 2's default, which the original never changed
@@ -82,6 +82,8 @@ def main(argv: list[str] | None = None) -> None:
     model, description, count, skipped, remark = convert(args, place, settings)
     tags = _tags(place, model.output_shape[-1])
     copies = _files_beside(place, args, tags)
+    for path in (model_description.path_beside(output), *copies):
+        remove_unfinished(path)
     with replacing(args.output) as beside:
         model.save(beside)
     model_description.write(output, description)

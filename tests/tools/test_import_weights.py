@@ -1,6 +1,7 @@
 """tools/import_weights.py: files of the original zoo and folders of timm become .keras files."""
 
 import json
+import pathlib
 
 import keras
 import numpy as np
@@ -127,7 +128,11 @@ def tensors(folder):
 
 def test_an_imported_tagger_is_exported_again_and_nothing_is_lost(tagger, tmp_path, capsys):
     out, release = tmp_path / "mine" / "wd.keras", tmp_path / "release"
+    out.parent.mkdir()
+    for name in ("wd.keras", "wd.json", "selected_tags.csv"):  # as a killed process leaves them
+        (out.parent / f".{name}.999999999.part{pathlib.Path(name).suffix}").write_bytes(b"half")
     assert import_weights.main([str(tagger), "-o", str(out)]) == 0
+    assert not list(out.parent.glob(".*"))
     assert "beside it: selected_tags.csv, categories.json, thresholds.csv" in capsys.readouterr().out
     for name in ("selected_tags.csv", "categories.json", "thresholds.csv"):
         assert (out.parent / name).read_bytes() == (tagger / name).read_bytes()

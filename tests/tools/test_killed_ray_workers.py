@@ -31,6 +31,7 @@ def kill_in_turn(folder, killed, until):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:os.fork")  # of JAX, where another test has started it
 @pytest.mark.reliability("Workers of a Ray cluster that die while they write shards", "the same bytes")
 def test_ray_workers_killed_in_turn(tmp_path, monkeypatch):
     ray = pytest.importorskip("ray")

@@ -67,7 +67,7 @@ def two_hosts(dataset, folder, stop=0):
 
 
 def finished(process):
-    out, err = process.communicate(timeout=600)
+    out, err = process.communicate(timeout=3000)
     assert process.returncode == 0, err[-3000:]
     said = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
     ours = [line for line in err.splitlines() if "epoch" in line or "step" in line]

@@ -59,7 +59,7 @@ def test_a_run_killed_again_and_again_ends_as_the_one_that_lived(dataset, tmp_pa
         env={**os.environ, **cache, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=3000,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     (_, _, whole), *killed, (_, _, rest) = json.loads(done.stdout.splitlines()[-1])

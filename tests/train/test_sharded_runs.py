@@ -65,7 +65,7 @@ def started(number, cache, *words, **variables):
 
 def finished(process):
     """Return what a process has written to stdout and stderr, once it has ended well."""
-    out, err = process.communicate(timeout=500)
+    out, err = process.communicate(timeout=3000)
     assert process.returncode == 0, err[-3000:]
     return out, err
 

@@ -25,7 +25,7 @@ def test_a_step_and_a_validation_are_the_same_on_two_devices(backend):
         env={**os.environ, **TWO_CPUS, "KERAS_BACKEND": backend, "PYTHONPATH": PATHS},
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=3000,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     results = json.loads(done.stdout.splitlines()[-1])

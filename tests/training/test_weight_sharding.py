@@ -127,7 +127,7 @@ def test_three_steps_of_every_family_are_the_same_with_weights_in_parts():
         },
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=3000,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     results = json.loads(done.stdout.splitlines()[-1])
