@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> None:
     require_replaceable_file(args.output, model_files.IMPORTED, args.overwrite)
     settings = dict(assignment("--set", text) for text in args.settings)
     output = pathlib.Path(args.output)
-    _require_own_description(output, args.overwrite)
+    _require_own_description(output)
     prepare_backend()
 
     from Models.porting import timm_folder
@@ -84,12 +84,12 @@ def main(argv: list[str] | None = None) -> None:
     copies = _files_beside(place, args, tags)
     for path in (model_description.path_beside(output), *copies):
         remove_unfinished(path)
-    with replacing(args.output) as beside:
-        model.save(beside)
-    model_description.write(output, description)
     for target, content in copies.items():
         with replacing(target) as beside:
             beside.write_bytes(content)
+    model_description.write(output, description)
+    with replacing(output) as beside:  # last: where it is, all is
+        model.save(beside)
     if args.json:
         facts = {"parameters": model.count_params(), "arrays": count, "skipped": list(skipped)}
         names = [str(path) for path in copies]
@@ -108,10 +108,10 @@ def main(argv: list[str] | None = None) -> None:
     print(programs.next_line("train", *words))
 
 
-def _require_own_description(output: pathlib.Path, overwrite: bool) -> None:
+def _require_own_description(output: pathlib.Path) -> None:
     """Raise UserError where the place of OUT.json has a file that is no description of a model."""
     path = model_description.path_beside(output)
-    if path.exists() and (not overwrite or model_description.read(output) is None):
+    if path.exists() and model_description.read(output) is None:
         raise UserError(f"{path} exists, where the description of {output} goes; give another output")
 
 
