@@ -64,7 +64,7 @@ def stand_in(path: str | os.PathLike[str]) -> str:
             return ""
         with pathlib.Path(path).open("rb") as file:
             start = file.read(64)
-    except (OSError, ValueError):  # it may be no path: "a.jsonl, line 3"
+    except (OSError, ValueError, TypeError):  # no path: "a.jsonl, line 3"; one of another file system
         return ""
     if start.startswith(GIT_LFS):
         return f"it is a pointer of Git LFS; {GIT_LFS_ADVICE}"

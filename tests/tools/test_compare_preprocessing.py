@@ -33,7 +33,7 @@ def test_every_client_on_every_case(booru, tmp_path, capsys):
     assert compare_preprocessing.main([*booru, "-o", str(out), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     rows = {(effect["case"], effect["client"]): effect for effect in report["effects"]}
-    assert len(rows) == 4 * 7
+    assert len(rows) == 4 * 8
     for (_, client), effect in rows.items():
         assert effect["images"] == report["images"] > 20
         assert effect["low"] <= effect["f1"] <= effect["high"]

@@ -132,5 +132,5 @@ def test_mistakes(drawn, tmp_path, capsys):
     broken[3, 1] = np.nan
     broken = write(tmp_path / "broken", broken, y, ids)
     assert main([a, broken, "-o", str(tmp_path / "out")]) == 2
-    assert "NaN" in capsys.readouterr().err
+    assert "got nan in row 3, column 1" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -42,6 +42,7 @@ ARGUMENTS = {
     "WarmupCosine": {"peak": 0.2, "warmup_steps": 3, "total_steps": 9, "warmup_start": 0.3, "floor": 0.2},
     "WarmupConstant": {"peak": 0.2, "warmup_steps": 3, "total_steps": 9, "warmup_start": 0.3},
     "WarmupStableDecay": {"peak": 0.2, "warmup_steps": 3, "total_steps": 9, "decay_steps": 2, "floor": 0.2},
+    "EPR": {"expected_positives": 4.5, "weight": 2.0},
     "GroupF1": {"columns": [2, 5], "name": "new"},
     "LossScale": {"inner_optimizer": optimizers.OPTIMIZERS["sgd"](0.1, agc=0.01), "initial_scale": 8.0},
     "Shifted": {"schedule": schedules.WarmupCosine(0.2, 3, 9), "start": 4},
