@@ -1,5 +1,6 @@
 """TOML and YAML files that a user writes, read with bounds: size, nesting, what aliases stand for."""
 
+import re
 import tomllib
 from typing import Any
 
@@ -9,6 +10,7 @@ from Utils.files.atomic import AnyPath, require_file
 
 _MOST_BYTES = 2**24  # of a file that somebody wrote by hand
 _MOST_VALUES = 100_000  # of a YAML file, each alias counted as what it stands for
+_MOST_NESTED = 200  # brackets in YAML; texts that hold brackets count, too
 
 
 def read_toml(path: AnyPath, what: str) -> dict[str, Any]:
@@ -28,14 +30,25 @@ def read_yaml(path: AnyPath, what: str) -> Any:
     """
     import yaml
 
+    text = read_text(path, what)
     with damage.named(path, "is no YAML"):
-        value = yaml.safe_load(read_text(path, what))
+        _require_shallow(text)
+        value = yaml.safe_load(text)
         size = _size(value, {}, set())
     if size > _MOST_VALUES:
         raise UserError(
             f"{path} is no YAML for this: its aliases stand for {size:,} values; allowed are {_MOST_VALUES:,}"
         )
     return value
+
+
+def _require_shallow(text: str) -> None:
+    """Raise RecursionError for brackets nested so deep that PyYAML would refuse them, after seconds."""
+    depth = 0
+    for bracket in re.findall(r"[\[\]{}]", text):
+        depth += 1 if bracket in "[{" else -1
+        if depth > _MOST_NESTED:
+            raise RecursionError
 
 
 def read_text(path: AnyPath, what: str) -> str:

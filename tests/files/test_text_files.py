@@ -45,7 +45,7 @@ def test_hostile_text_is_one_error_at_once(tmp_path, name, content, fault):
             text_files.read_toml(tmp_path / name, "a definition")
         else:
             text_files.read_yaml(tmp_path / name, "a sweep")
-    assert time.process_time() - start < 20
+    assert time.process_time() - start < 2
 
 
 def test_good_files_are_read(tmp_path):
