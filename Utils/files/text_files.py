@@ -30,8 +30,8 @@ def read_yaml(path: AnyPath, what: str) -> Any:
     """
     import yaml
 
-    text = read_text(path, what)
     with damage.named(path, "is no YAML"):
+        text = read_text(path, what)
         _require_shallow(text)
         value = yaml.safe_load(text)
         size = _size(value, {}, set())
