@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from Utils.command import programs
-from Utils.command.cli import Parser, UserError, WorkError, command, number, print_json
+from Utils.command.cli import Parser, UserError, WorkError, command, number, print_json, suggest
 from Utils.files import atomic, csv_tables
 from Utils.files.model_files import RUN_MODELS
 from Utils.recipe import command_line, sweeps
@@ -48,7 +48,9 @@ def parser() -> Parser:
     parser.add_argument(
         "--runs", type=number(least=1), metavar="N", help="only the first N runs; a random search needs it"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of a random search (0)")
+    parser.add_argument(
+        "--seed", type=number(least=0, most=2**64 - 1), default=0, help="of a random search (0)"
+    )
     parser.add_argument("--retry", action="store_true", help="train again what failed before")
     parser.add_argument("--list", action="store_true", help="print the settings of the runs without training")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -64,6 +66,7 @@ def main(argv: list[str] | None = None) -> int:
     if atomic.is_remote(options.output):
         raise UserError(f"-o is a folder of this machine, where all runs are trained; got {options.output}")
     sweep = sweeps.read(options.sweep)
+    sweeps.require_apart(sweep, train_flags)
     settings = sweeps.runs(sweep, options.runs, options.seed)
     trials = [Trial(sweep, values, options, train_flags) for values in settings]
     if options.list:
@@ -130,7 +133,9 @@ class Trial:
         """Return the run's row of the results: what it sets, how far it is, the scores of its best epoch."""
         best = self.best_row(sweep)
         scores = {column: _as_float(best[name]) for column, name in SCORES.items() if name in best}
-        progress = {"run": self.name, "state": self.state, "epochs": len(self.rows), "error": self.error}
+        progress = {
+            "run": self.name, "state": self.state, "epochs_done": len(self.rows), "error": self.error
+        }  # fmt: skip
         return {**scores, **self.values, **progress, "best_epoch": best.get("epoch")}
 
 
@@ -150,6 +155,7 @@ def _run(trials: list[Trial], sweep: sweeps.Sweep, options: argparse.Namespace) 
         trial.error = None if options.retry else errors.get(trial.name)
     with training.receiving_signals():
         for number, trial in enumerate(trials, 1):
+            _require_metric(trial, sweep)  # before the others are trained
             if trial.state in ("done", "failed"):
                 continue
             print(f"{number} of {len(trials)}: {trial.name}", file=sys.stderr, flush=True)
@@ -157,6 +163,7 @@ def _run(trials: list[Trial], sweep: sweeps.Sweep, options: argparse.Namespace) 
             if code == 2:  # a mistake, or a folder in which an orphan of this sweep still trains
                 raise UserError(f"train.py refused {trial.name}: {trial.error}")
             _write_results(results, trials, sweep)
+            _require_metric(trial, sweep)
             if training.signal:
                 print("stopped; the same command continues", file=sys.stderr)
                 return 0 if training.signal == signal.SIGTERM else 128 + training.signal
@@ -230,6 +237,16 @@ def _require_place(folder: pathlib.Path) -> None:
         )
 
 
+def _require_metric(trial: Trial, sweep: sweeps.Sweep) -> None:
+    """Raise UserError where no epoch of a run has the number that the runs are to be ranked by."""
+    columns = dict.fromkeys(name for row in trial.rows for name in row)
+    if columns and sweep.metric_name not in columns:
+        raise UserError(
+            f"metric {sweep.metric_name!r} is no column of {trial.history.path}"
+            f"{suggest(sweep.metric_name, columns)}; there are {', '.join(columns)}"
+        )
+
+
 def _earlier_errors(results: pathlib.Path) -> dict[str, str]:
     """Return ``{run: error}`` of the runs that failed before."""
     if not results.is_file():
@@ -239,7 +256,7 @@ def _earlier_errors(results: pathlib.Path) -> dict[str, str]:
 
 
 def _write_results(path: pathlib.Path, trials: list[Trial], sweep: sweeps.Sweep) -> None:
-    names = ["run", *sweep.parameters, "state", "epochs", "best_epoch", *SCORES, "error"]
+    names = ["run", *sweep.parameters, "state", "epochs_done", "best_epoch", *SCORES, "error"]
     results = [trial.result(sweep) for trial in trials]
     csv_tables.write_rows(path, names, ([result.get(name) for name in names] for result in results))
 

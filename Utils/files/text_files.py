@@ -1,7 +1,9 @@
 """TOML and YAML files that a user writes, read with bounds: size, nesting, what aliases stand for."""
 
+import functools
 import re
 import tomllib
+from collections import Counter
 from typing import Any
 
 from Utils.command.cli import UserError
@@ -23,7 +25,9 @@ def read_toml(path: AnyPath, what: str) -> dict[str, Any]:
 
 
 def read_yaml(path: AnyPath, what: str) -> Any:
-    """Return the value of a YAML file, of plain types only; UserError names the file where it is none.
+    """Return the value of a YAML file, of JSON's types only; UserError names the file where it is none.
+
+    Dates are texts. A key that comes twice is an error: of two values one would be lost.
 
     Aliases are allowed as long as the whole, each of them written out, has at most 100,000 values: nine lines
     of nine aliases each stand for 400 million.
@@ -33,13 +37,33 @@ def read_yaml(path: AnyPath, what: str) -> Any:
     with damage.named(path, "is no YAML"):
         text = read_text(path, what)
         _require_shallow(text)
-        value = yaml.safe_load(text)
+        value = yaml.load(text, _yaml_loader())
         size = _size(value, {}, set())
     if size > _MOST_VALUES:
         raise UserError(
             f"{path} is no YAML for this: its aliases stand for {size:,} values; allowed are {_MOST_VALUES:,}"
         )
     return value
+
+
+@functools.cache
+def _yaml_loader() -> type[Any]:
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            names = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+            for name, count in names.items():
+                if count > 1 and name != "<<":
+                    raise ValueError(
+                        f"{name!r} is given {count} times in line {node.start_mark.line + 1} and on"
+                    )
+            return super().construct_mapping(node, deep)
+
+    Loader.add_constructor("tag:yaml.org,2002:timestamp", yaml.SafeLoader.construct_yaml_str)
+    for kind in ("binary", "set", "omap", "pairs"):
+        Loader.add_constructor(f"tag:yaml.org,2002:{kind}", yaml.SafeLoader.construct_undefined)
+    return Loader
 
 
 def _require_shallow(text: str) -> None:

@@ -85,6 +85,9 @@ class Arguments:
     """With --dry-run: print one JSON object."""
 
 
+NOT_OF_THE_RECIPE = [field.name for field in dataclasses.fields(Arguments) if field.name != "recipe"]
+
+
 @dataclasses.dataclass(frozen=True)
 class ParsedArguments(Arguments):
     """The same, with what follows from it before a backend is chosen."""
@@ -330,7 +333,7 @@ def _switches() -> set[str]:
 
 
 def _fields() -> list[dataclasses.Field]:
-    arguments = [field for field in dataclasses.fields(Arguments) if field.name != "recipe"]
+    arguments = [field for field in dataclasses.fields(Arguments) if field.name in NOT_OF_THE_RECIPE]
     return [*dataclasses.fields(Recipe), *arguments]
 
 

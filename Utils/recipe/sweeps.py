@@ -13,16 +13,17 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
 import numpy as np
 
 from Utils.command.cli import UserError, suggest
-from Utils.command.limits import ABOVE_0, Checked, Limit
+from Utils.command.limits import ABOVE_0, AT_LEAST_0, Checked, Limit
 from Utils.files import text_files
 from Utils.files.atomic import AnyPath
-from Utils.recipe.recipe import recipe_names
+from Utils.recipe import command_line
+from Utils.recipe.recipe import flag, recipe_names
 
 MAX_NAME_LENGTH = 100
 MAX_RUNS = 100_000  # of a search; nobody trains more
@@ -35,32 +36,49 @@ _DISTRIBUTIONS = (
     "log_uniform_values", "q_log_uniform_values", "normal", "q_normal",
 )  # fmt: skip
 _DISTRIBUTION = Limit(f"one of {', '.join(_DISTRIBUTIONS)}", _DISTRIBUTIONS.__contains__)
-_NUMBER = Limit("a number", lambda value: isinstance(value, (int, float)))
-_FILLED_LIST = Limit("a list of values, one at least", lambda value: isinstance(value, list) and bool(value))
+_NUMBER = Limit("a number", lambda value: isinstance(value, (int, float)) and not isinstance(value, bool))
+_VALUE = Limit("a number, a text, true, false, null, or a list of these", lambda value: _is_value(value))
+_FILLED_LIST = Limit(
+    "a list of values, one at least, each a number, a text, true, false, null, or a list of these",
+    lambda value: isinstance(value, list) and bool(value) and all(map(_is_value, value)),
+)
 _PROBABILITIES = Limit(
     "a list of probabilities, 1 in all", lambda value: min(value) >= 0 and abs(sum(value) - 1) < 1e-3
 )
 _METHOD = Limit("grid or random", ("grid", "random").__contains__)
 _METRIC = Limit(
     "{name: COLUMN, goal: maximize|minimize}",
-    lambda value: isinstance(value, dict) and isinstance(value.get("name"), str),
+    lambda value: (
+        {*value} <= {"name", "goal"}
+        and isinstance(value["name"], str)
+        and value.get("goal", "minimize") in ("maximize", "minimize")
+    ),
 )
 _WORDS = Limit("a list of words", lambda value: isinstance(value, list))
-_COUNT = Limit("a whole number from 1 on", lambda value: isinstance(value, int) and value >= 1)
+_COUNT = Limit("a whole number from 1 on", lambda value: type(value) is int and value >= 1)
+_PARAMETERS = Limit("one field at least", bool)
+_WITHOUT_EFFECT = ("program", "name", "description", "project", "entity")  # of a file: for W&B alone
+
+
+def _is_value(value: Any) -> bool:
+    """Whether train.py's flags can have such a value: ``_UNSET`` is the one that is not given."""
+    if isinstance(value, list):
+        return all(isinstance(item, (str, int, float)) for item in value)
+    return value is None or value is _UNSET or isinstance(value, (str, int, float))
 
 
 @dataclasses.dataclass(frozen=True)
 class Parameter(Checked):
     """The values of one field in a sweep file, with W&B's names."""
 
-    value: Any = _UNSET
+    value: Annotated[Any, _VALUE] = _UNSET
     values: Annotated[list | None, _FILLED_LIST] = None
     probabilities: Annotated[list | None, _PROBABILITIES] = None
     min: Annotated[float | None, _NUMBER] = None
     max: Annotated[float | None, _NUMBER] = None
     distribution: Annotated[str | None, _DISTRIBUTION] = None
     mu: Annotated[float, _NUMBER] = 0.0
-    sigma: Annotated[float, _NUMBER] = 1.0
+    sigma: Annotated[float, _NUMBER, AT_LEAST_0] = 1.0
     q: Annotated[float, ABOVE_0] = 1
 
     def __post_init__(self) -> None:
@@ -116,7 +134,7 @@ class Parameter(Checked):
 class Sweep(Checked):
     """A sweep file, with W&B's names: what varies and what is fixed."""
 
-    parameters: dict[str, Parameter]  # by field
+    parameters: Annotated[dict[str, Parameter], _PARAMETERS]  # by field
     method: Annotated[str, _METHOD] = ""
     metric: Annotated[dict[str, str], _METRIC] = dataclasses.field(
         default_factory=lambda: {"name": "val_f1", "goal": "maximize"}
@@ -147,13 +165,22 @@ def read(path: AnyPath) -> Sweep:
     content = text_files.read_yaml(path, "a W&B sweep file (YAML)")
     if not isinstance(content, dict) or not isinstance(content.get("parameters"), dict):
         raise UserError(f"{path} is no sweep file: it needs method and parameters")
-    parameters = {}
-    for name, description in content["parameters"].items():
-        with _naming(f"{path}: parameter {name}"):
+    parameters: dict[str, Parameter] = {}
+    for key, description in content["parameters"].items():
+        name = str(key).replace("-", "_")
+        with _naming(f"{path}: parameter {key}"):
+            if name in parameters:
+                raise UserError("it is given twice")
             parameters[name] = _parameter(description)
             if content.get("method") == "grid" and parameters[name].choices is None:
                 raise UserError(f"a grid must have value or values; got {description}")
     names = ("method", "metric", "command", "run_cap")
+    known = ("parameters", *names, *_WITHOUT_EFFECT)
+    if unknown := [key for key in content if key not in known]:
+        raise UserError(
+            f"{path}: {unknown[0]} has no effect here{suggest(unknown[0], known)}; "
+            f"known are {', '.join(known)}"
+        )
     settings: dict[str, Any] = {name: content[name] for name in names if content.get(name) is not None}
     with _naming(path):
         return Sweep(parameters, **settings)
@@ -181,25 +208,39 @@ def _naming(place: object) -> Iterator[None]:
 def runs(sweep: Sweep, count: int | None = None, seed: int = 0) -> list[Run]:
     """Return the settings of every run: the whole grid in order, or random runs; at most ``count``.
 
-    Raises UserError for a random search without an end, and for a grid of more than MAX_RUNS runs.
+    Settings that come twice are one run. Raises UserError for a random search without an end, and for more
+    than MAX_RUNS runs.
     """
     count = count or sweep.run_cap
     names, parameters = list(sweep.parameters), sweep.parameters.values()
-    if sweep.method == "grid":
-        choices = [parameter.choices or [] for parameter in parameters]
-        size = math.prod(map(len, choices))
-        if min(size, count or size) > MAX_RUNS:  # known before they are listed
-            raise UserError(
-                f"the grid has {size:,} runs; allowed are {MAX_RUNS:,}: give --runs N, or run_cap"
-            )
-        combinations = itertools.islice(itertools.product(*choices), count)
-        return [dict(zip(names, values, strict=True)) for values in combinations]
-    if count is None:
+    choices = [parameter.choices or [] for parameter in parameters]
+    size = math.prod(map(len, choices)) if sweep.method == "grid" else count
+    if size is None:
         raise UserError("a random search needs --runs N, or run_cap in its file")
-    generators = (np.random.Generator(np.random.Philox(key=[seed, index])) for index in range(count))
-    return [
-        dict(zip(names, [parameter.draw(rng) for parameter in parameters], strict=True)) for rng in generators
-    ]
+    if min(size, count or size) > MAX_RUNS:  # known before they are listed
+        raise UserError(
+            f"the {sweep.method} has {size:,} runs; allowed are {MAX_RUNS:,}: give --runs N, or run_cap"
+        )
+    if sweep.method == "grid":
+        combinations = itertools.islice(itertools.product(*choices), count)
+    else:
+        generators = (np.random.Generator(np.random.Philox(key=[seed, index])) for index in range(size))
+        combinations = ([parameter.draw(rng) for parameter in parameters] for rng in generators)
+    settings = [dict(zip(names, values, strict=True)) for values in combinations]
+    return list({folder_name(run): run for run in settings}.values())
+
+
+def require_apart(sweep: Sweep, flags: Iterable[str]) -> None:
+    """Raise UserError where flags of every run, or the file's fields, set what this sweep sets for each run.
+
+    They would win, or lose, without a word: the results would name settings that no run had.
+    """
+    given = {text.partition("=")[0].replace("_", "-").replace("--no-", "--", 1) for text in flags}
+    swept = set(map(flag, sweep.parameters))
+    if both := sorted(given & swept):
+        raise UserError(f"{both[0]} is given for all runs, and is a parameter of the sweep: leave one out")
+    if own := sorted((given | swept) & set(map(flag, command_line.NOT_OF_THE_RECIPE))):
+        raise UserError(f"{own[0]} cannot be set for a run: the sweep gives dataset and folder, and trains")
 
 
 def folder_name(run: Run) -> str:
@@ -223,7 +264,7 @@ def train_words(sweep: Sweep, run: Run, recipe: str | None = None) -> list[str]:
     if not (recipe or named):
         raise UserError(f"the sweep's command names no recipe; give --recipe {' | '.join(recipe_names())}")
     words = [recipe or named[0], *words[len(named) :]]
-    words = [re.sub(r"\$\{envvar:([A-Z0-9_]*)\}", _environment_value, word) for word in words]
+    words = [re.sub(r"\$\{envvar:(\w*)\}", _environment_value, word) for word in words]
     return words + [f"--{field}={value}" for field, value in run.items()]
 
 

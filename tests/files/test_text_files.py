@@ -27,6 +27,9 @@ def laughs():
         ("x.toml", "a = \n", "is no TOML"),
         ("x.yaml", "a: " + "[" * 3000 + "]" * 3000, "is no YAML: it is nested too deep"),
         ("x.yaml", "a: " + "9" * 100_000, "is no YAML"),
+        ("x.yaml", "a: {b: 1, c: 2, b: 3}", "is no YAML: 'b' is given 2 times"),
+        ("x.yaml", "a: !!set {b, c}", "is no YAML"),
+        ("x.yaml", "a: !!binary aGVsbG8=", "is no YAML"),
         ("x.yaml", laughs(), "its aliases stand for [0-9,]{9,} values"),
         ("x.yaml", "a: &a [*a]\n", "an alias stands for what it is part of"),
         ("x.yaml", "a: !!python/object/apply:os.getcwd []\n", "is no YAML"),
@@ -51,5 +54,6 @@ def test_hostile_text_is_one_error_at_once(tmp_path, name, content, fault):
 def test_good_files_are_read(tmp_path):
     (tmp_path / "x.toml").write_bytes(b'\xef\xbb\xbfname = "x"\n')
     assert text_files.read_toml(tmp_path / "x.toml", "a definition") == {"name": "x"}
-    (tmp_path / "x.yaml").write_text("a: &a [1, 2]\nb: *a\n")
-    assert text_files.read_yaml(tmp_path / "x.yaml", "a sweep") == {"a": [1, 2], "b": [1, 2]}
+    (tmp_path / "x.yaml").write_text("a: &a [1, 2]\nb: *a\nday: 2001-12-14 21:59:43\n")
+    read = text_files.read_yaml(tmp_path / "x.yaml", "a sweep")
+    assert read == {"a": [1, 2], "b": [1, 2], "day": "2001-12-14 21:59:43"}

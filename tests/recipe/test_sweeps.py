@@ -106,12 +106,53 @@ def test_random_runs_are_functions_of_seed_and_number(tmp_path):
         ("method: grid\nmetric: val_f1\nparameters: {a: {value: 1}}", "metric must be"),
         ("method: grid\ncommand: python\nparameters: {a: {value: 1}}", "command must be a list"),
         ("method: grid\nrun_cap: x\nparameters: {a: {value: 1}}", "run_cap must be"),
+        ("method: grid\nrun_cap: true\nparameters: {a: {value: 1}}", "run_cap must be"),
+        ("method: grid\nparameters: {}", "parameters must be one field at least"),
+        ("method: grid\nrun_cpa: 3\nparameters: {a: {value: 1}}", "run_cpa has no effect here; did you mean"),
+        ("method: grid\nearly_terminate: {}\nparameters: {a: {value: 1}}", "early_terminate has no effect"),
+        ("method: grid\nmetric: {name: x, goal: maximise}\nparameters: {a: {value: 1}}", "metric must be"),
+        ("method: grid\nmetric: {name: x, gaol: maximize}\nparameters: {a: {value: 1}}", "metric must be"),
+        ("method: grid\nparameters: {a_b: {value: 1}, a-b: {value: 2}}", "parameter a-b: it is given twice"),
+        ("method: grid\nparameters: {a: {value: {b: 1}}}", "value must be a number, a text"),
+        ("method: grid\nparameters: {a: {values: [1, {b: 1}]}}", "each a number, a text"),
+        ("method: random\nparameters: {a: {distribution: normal, sigma: -1}}", "sigma must be at least 0"),
+        ("method: random\nparameters: {a: {min: true, max: 3}}", "min must be a number"),
     ],
 )
 def test_a_file_that_is_no_sweep_is_refused(tmp_path, text, said):
     with pytest.raises(UserError) as error:
         parsed(tmp_path, text)
     assert said in str(error.value)
+
+
+def test_settings_that_come_twice_are_one_run(tmp_path):
+    sweep = parsed(tmp_path, "method: grid\nparameters: {a: {values: [1, 2, 1]}, b: {values: [true, null]}}")
+    assert [run["a"] for run in sweeps.runs(sweep)] == [1, 1, 2, 2]
+    sweep = parsed(tmp_path, "method: random\nparameters: {a: {min: 1, max: 2}}")
+    assert len(sweeps.runs(sweep, 30)) == 2
+
+
+def test_a_search_of_too_many_runs_is_refused_at_once(tmp_path):
+    sweep = parsed(tmp_path, "method: random\nparameters: {a: {min: 0.5, max: 2}}")
+    with pytest.raises(UserError, match="the random has 3,000,000 runs; allowed are 100,000"):
+        sweeps.runs(sweep, 3_000_000)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "flags", "said"),
+    [
+        ("{epochs: {value: 1}}", ["--epochs=5"], "--epochs is given for all runs"),
+        ("{mixup_alpha: {value: 1}}", ["--mixup_alpha", "5"], "--mixup-alpha is given for all runs"),
+        ("{flip: {values: [true, false]}}", ["--no-flip"], "--flip is given for all runs"),
+        ("{epochs: {value: 1}}", ["--run-dir=x"], "--run-dir cannot be set for a run"),
+        ("{epochs: {value: 1}}", ["--dry-run"], "--dry-run cannot be set for a run"),
+        ("{dataset: {values: [x, y]}}", [], "--dataset cannot be set for a run"),
+    ],
+)
+def test_what_would_win_or_lose_without_a_word_is_refused(tmp_path, parameters, flags, said):
+    sweep = parsed(tmp_path, f"method: grid\nparameters: {parameters}")
+    with pytest.raises(UserError, match=said):
+        sweeps.require_apart(sweep, flags)
 
 
 @pytest.mark.parametrize("path", READY, ids=lambda path: path.stem)

@@ -121,6 +121,21 @@ def test_settings_that_train_refuses_are_not_failed_runs(grid, stub, tmp_path, c
     assert [row["state"] for row in results(tmp_path)] == ["done"]
 
 
+def test_a_metric_that_no_run_has_ends_the_sweep_after_the_first(grid, stub, tmp_path, capsys):
+    grid.write_text(GRID.replace("name: val_f1", "name: val_f2"))
+    for _ in range(2):
+        assert go(grid, tmp_path, "--", "--epochs=4") == 2
+        shown = capsys.readouterr().err
+        assert "metric 'val_f2' is no column of" in shown and "did you mean val_f1" in shown
+    assert len(calls(tmp_path)) == 1
+
+
+def test_a_sweep_over_epochs_says_what_it_set_and_what_is_done(grid, stub, tmp_path):
+    grid.write_text(GRID.replace("learning_rate: {values: [0.1, 0.2, 0.3]}", "epochs: {value: 9}"))
+    assert go(grid, tmp_path, "--runs", "1", "--", "--learning_rate=0.1") == 0
+    assert [(row["epochs"], row["epochs_done"]) for row in results(tmp_path)] == [("9", "4")]
+
+
 def test_a_killed_training_is_reported_apart_from_its_last_error(grid, stub, tmp_path):
     for ending, error in (
         ("sys.exit('error: diverged')", "diverged"),
