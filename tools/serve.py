@@ -42,9 +42,9 @@ def parser() -> Parser:
         help=f"images that the model gets at a time ({defaults.batch_size})")  # fmt: skip
     add("--wait", type=number(float, least=0, most=1000), default=defaults.batch_wait * 1000, metavar="MS",
         help=f"wait of a batch's first image for others ({defaults.batch_wait * 1000:g})")  # fmt: skip
-    add("--queue", type=number(above=0), default=defaults.max_images, metavar="N",
+    add("--queue", type=number(above=0, most=4096), default=defaults.max_images, metavar="N",
         help=f"images at a time; further ones get a 503 ({defaults.max_images})")  # fmt: skip
-    add("--timeout", type=number(float, above=0), default=defaults.timeout, metavar="S",
+    add("--timeout", type=number(float, above=0, most=86400), default=defaults.timeout, metavar="S",
         help=f"seconds after which an image gets a 503, a map after 10 S ({defaults.timeout:g})")  # fmt: skip
     add("--max-bytes", type=number(above=0), default=defaults.max_bytes, metavar="N",
         help=f"largest upload ({defaults.max_bytes})")  # fmt: skip
@@ -89,13 +89,15 @@ def _say(text: str) -> None:
 
 
 def _names(options: argparse.Namespace) -> list[str]:
-    """Return a name for every model. Raises UserError where their number differs or two are the same."""
+    """Return a name for every model. Raises UserError where they are too few, too many, alike or no text."""
     names = options.name or [hub.name_of(model) for model in options.models]
     if len(names) != len(options.models) or len(set(names)) != len(names) or not all(names):
         raise UserError(
             f"--name needs a name for each of the {len(options.models)} models, all different; got "
             f"{', '.join(names)}"
         )
+    if unprintable := [name for name in names if not name.isprintable()]:
+        raise UserError(f"a model's name has no line breaks and controls; got {unprintable[0]!r}: --name")
     return names
 
 

@@ -20,6 +20,16 @@ def num_cores() -> int:
     return os.cpu_count() or 1
 
 
+def max_open_files() -> int | None:
+    """Return how many files, sockets among them, this process may hold open; None where nothing tells."""
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return None
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if soft == resource.RLIM_INFINITY else soft
+
+
 def cpu_name() -> str:
     """Return the processor's name; "" where the system does not tell."""
     return _cpu_info("model name") or platform.processor()

@@ -44,7 +44,7 @@ def is_id(source: AnyPath) -> bool:
     if text.startswith(SCHEME):
         return True
     path = pathlib.Path(text)
-    owner = path.parents[-2] if len(path.parts) > 1 else path  # the first of its parts
+    owner = pathlib.Path(*path.parts[:1])
     is_local = path.exists() or owner.exists() or path.suffix.lower() in _LOCAL_SUFFIXES
     return not is_local and _match(text) is not None
 

@@ -18,8 +18,12 @@ from typing import Any
 
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask
+from waitress.utilities import RequestEntityTooLarge
+
+from Utils.files import damage
 
 GRACE_SECONDS = 1.0  # that every client has, even while others wait for a place
 FINISH_SECONDS = 30  # that replies in progress have once the server is asked to end
@@ -103,14 +107,17 @@ class DeadlineServer(TcpWSGIServer):
 
 
 class JsonErrorTask(ErrorTask):
-    """Sends errors of waitress itself, for example a body that is too large, as ``{"error": text}``."""
+    """Sends errors of waitress itself, for example a header that is too large, as ``{"error": text}``."""
 
     def execute(self) -> None:
         """Write the reply; the connection ends after it."""
         error: Any = self.request.error  # pyright: ignore[reportAttributeAccessIssue]  set by its parser
-        body = json.dumps({"error": f"{error.reason}: {error.body}"}).encode()
-        self.status = f"{error.code} {error.reason}"
         channel: Any = self.channel  # a DeadlineChannel; waitress declares its base class
+        text = f"{error.reason}: {error.body}"
+        if isinstance(error, RequestEntityTooLarge):  # waitress names its own limit, one above
+            text = f"{error.reason}: {channel.adj.max_request_body_size - 1} bytes are allowed"
+        body = json.dumps({"error": text}).encode()
+        self.status = f"{error.code} {error.reason}"
         self.response_headers = [("Content-Type", "application/json"), *channel.server.error_headers.items()]
         self.set_close_on_finish()
         self.content_length = len(body)
@@ -118,9 +125,23 @@ class JsonErrorTask(ErrorTask):
         self.write(body)
 
 
+class StrictParser(HTTPRequestParser):
+    """A parser that answers what it cannot read, and asks for no body that is refused or does not come."""
+
+    def parse_header(self, header_plus: bytes) -> None:
+        """Read the header. Raises ParsingError, to which a 400 is the answer."""
+        try:
+            super().parse_header(header_plus)
+        except ValueError as error:  # a length of thousands of digits, an address like http://[
+            raise ParsingError(damage.reason(error)) from error
+        if not (self.chunked or 0 < self.content_length < self.adj.max_request_body_size):
+            self.expect_continue = False  # "100 Continue" would wait for it
+
+
 class DeadlineChannel(HTTPChannel):
     """A connection that knows since when the server waits for its client."""
 
+    parser_class = StrictParser
     error_task_class = JsonErrorTask
     lingers = False  # whether to read on after an error, so that the reply is not lost in a reset
 

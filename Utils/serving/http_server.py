@@ -13,6 +13,7 @@ import ipaddress
 import json
 import logging
 import pathlib
+import select
 import signal
 import socket
 import sys
@@ -27,7 +28,8 @@ from waitress.adjustments import Adjustments
 from werkzeug.exceptions import HTTPException
 
 from Utils.command.cli import UserError
-from Utils.files import damage
+from Utils.command.machine import max_open_files
+from Utils.files import damage, strict_json
 from Utils.serving.client_deadlines import DeadlineServer
 
 LOOPBACK = "127.0.0.1"
@@ -40,6 +42,8 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 RECEIVED_BYTES = 1 << 17  # at a time: a picture in one or two rounds of the server's loop
+OTHER_FILES = 64  # that a process holds open beside its connections
+SELECTABLE = 500  # connections that Windows looks at, which has no poll
 MIME_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 _READING_METHODS = ("GET", "HEAD", "OPTIONS")
 
@@ -63,13 +67,29 @@ def add_arguments(parser: argparse.ArgumentParser, port: int = 8000) -> None:
     """Add --port, --host and --allow-host to a command's parser."""
     parser.add_argument("--port", type=int, default=port, help=f"port to listen on, 0: any free one ({port})")
     parser.add_argument(
-        "--host", default=LOOPBACK,
+        "--host", default=LOOPBACK, type=_address,
         help=f"address to listen on ({LOOPBACK}: this machine only; 0.0.0.0: every network it is in)",
     )  # fmt: skip
     parser.add_argument(
-        "--allow-host", metavar="NAME", action="append", default=[],
+        "--allow-host", metavar="NAME", action="append", default=[], type=_host_name,
         help="host name that browsers may use for this machine, besides localhost and addresses (repeat it)",
     )  # fmt: skip
+
+
+def _address(text: str) -> str:
+    if not text:  # a variable that is not set, which sockets take for every network
+        raise argparse.ArgumentTypeError("an address is needed; 0.0.0.0 is every network")
+    return text
+
+
+def _host_name(text: str) -> str:
+    try:
+        is_name = urlsplit(f"//{text}").hostname == text.lower() and text.isprintable()
+    except ValueError:
+        is_name = False
+    if not is_name or "*" in text:
+        raise argparse.ArgumentTypeError(f"a host's name, without scheme and port; got {text!r}")
+    return text
 
 
 def serve_page(app: flask.Flask, folder: pathlib.Path) -> None:
@@ -127,12 +147,12 @@ def json_body() -> Any:
     """Return the JSON value of the present request's body.
 
     Aborts with 415 where the request does not say that it is JSON, which a form of another page cannot; with
-    400 where it is none, is nested too deep for Python, or holds NaN or an infinity.
+    400 where it is none, is nested too deep for Python, holds NaN or an infinity, or has a name twice.
     """
     if not request.is_json:
         abort(415, f"JSON is needed (Content-Type: application/json); got {request.mimetype or 'no type'}")
     try:
-        return json.loads(request.get_data(), parse_constant=_refuse_constant)
+        return strict_json.loads(request.get_data(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         abort(400, f"the body cannot be read as JSON: {damage.reason(error)}")
 
@@ -161,7 +181,9 @@ def _is_cross_origin(host: str | None) -> bool:
     """
     origin = request.headers.get("Origin")
     if origin is not None:
-        return urlsplit(origin).netloc.lower() != (host or "").lower()
+        with contextlib.suppress(ValueError):  # no browser sends what cannot be read
+            return urlsplit(origin).netloc.lower() != (host or "").lower()
+        return True
     return request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none")
 
 
@@ -195,7 +217,8 @@ def make_server(
     adjustments = Adjustments(
         sockets=[bound],
         threads=limits.threads,
-        connection_limit=limits.max_connections,
+        connection_limit=_fitting(limits.max_connections),
+        asyncore_use_poll=hasattr(select, "poll"),  # select fails at file 1024
         max_request_body_size=limits.max_bytes + 1,  # waitress refuses a body of exactly its limit
         inbuf_overflow=limits.buffer_bytes,
         recv_bytes=RECEIVED_BYTES,
@@ -207,6 +230,13 @@ def make_server(
     server = DeadlineServer(app, map={}, _sock=bound, adj=adjustments, bind_socket=False, sockinfo=info)
     server.request_seconds, server.error_headers = limits.request_seconds, HEADERS
     return server
+
+
+def _fitting(max_connections: int) -> int:
+    """Return how many connections the system allows, of those that are wanted."""
+    files = max_open_files()
+    most = max_connections if files is None else max(8, files - OTHER_FILES)
+    return min(max_connections, most, max_connections if hasattr(select, "poll") else SELECTABLE)
 
 
 def url_of(server: Any) -> str:

@@ -86,7 +86,10 @@ def _evaluate(service: "TaggingService") -> flask.Response:
         raise RefusedError(400, f"limit must be a whole number of at least 0; got {values['limit']!r}")
     results = []
     for file in files:
-        selection = _select(service, file.read(), threshold)
+        try:
+            selection = _select(service, file.read(), threshold)
+        except RefusedError as error:
+            raise RefusedError(error.status, f"{file.filename}: {error}", error.headers) from error
         scored = {tag.name: tag.probability for tag in selection.tags}
         ratings = {_rating_name(tag.name): tag.probability for tag in selection.ratings}
         scored |= {name: value for name, value in ratings.items() if value > (threshold or 0)}

@@ -20,6 +20,7 @@ from typing import Any
 
 import flask
 import numpy as np
+from werkzeug.datastructures import MultiDict
 
 from Utils.command.cli import UserError, WorkError
 from Utils.command.machine import num_cores
@@ -94,6 +95,7 @@ class TaggingService:
         self._decoders = concurrent.futures.ThreadPoolExecutor(max_decoders, thread_name_prefix="decoder")
         self._lock = threading.Lock()
         self._maps = LiveMaps(tagger, MAP_TIMEOUTS * limits.timeout)
+        self._is_ending = False
         self._present, self._decoding, self._tagged = 0, 0, 0  # images inside, decoded now, tagged so far
         self._seconds_per_image = 0.0  # of the model, a moving average
         self._batcher = MicroBatcher(
@@ -104,6 +106,7 @@ class TaggingService:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._is_ending = True
         self._decoders.shutdown(wait=False, cancel_futures=True)
         self._batcher.close()
 
@@ -140,6 +143,10 @@ class TaggingService:
                 return self._batcher.result(image, max(0.0, deadline - time.monotonic()))
             except TimeoutError:
                 raise self._busy(f"no answer within {self.limits.timeout:g} s; come again") from None
+            except (RuntimeError, concurrent.futures.CancelledError):
+                if not self._is_ending:
+                    raise
+                raise RefusedError(503, "the server is ending") from None
 
     @contextlib.contextmanager
     def _place(self) -> Iterator[None]:
@@ -298,7 +305,7 @@ _THRESHOLDS, _FLAGS = ("threshold", "character_threshold"), ("spaces", "escape",
 _QUERY_NAMES = (*_THRESHOLDS, "max_tags", *_FLAGS, "model")
 
 
-def _parse_query(service: TaggingService, arguments: Mapping[str, str]) -> _Query:
+def _parse_query(service: TaggingService, arguments: MultiDict[str, str]) -> _Query:
     _require_known("/tag", arguments, _QUERY_NAMES)
     max_tags = _number(arguments, "max_tags", int)
     if max_tags is not None and max_tags < 1:
@@ -307,10 +314,12 @@ def _parse_query(service: TaggingService, arguments: Mapping[str, str]) -> _Quer
     return _Query(_thresholds(service, arguments), max_tags, **flags)
 
 
-def _require_known(path: str, arguments: Mapping[str, str], names: Sequence[str]) -> None:
+def _require_known(path: str, arguments: MultiDict[str, str], names: Sequence[str]) -> None:
     unknown = sorted(set(arguments) - set(names))
     if unknown:
         raise RefusedError(400, f"{path} takes {', '.join(names)}; got {', '.join(unknown)}")
+    if repeated := [name for name, values in arguments.lists() if len(values) > 1]:
+        raise RefusedError(400, f"{path} takes each option once; got {', '.join(repeated)} more than once")
 
 
 def _flag(arguments: Mapping[str, str], name: str) -> bool:
@@ -349,6 +358,9 @@ def _image_bytes(request: flask.Request) -> bytes:
         files = [file for _, file in request.files.items(multi=True)]
         if len(files) != 1:
             raise RefusedError(400, f"a form with one file is needed; {len(files)} came")
+        if request.form:  # an option there would have no effect
+            names = ", ".join(request.form)
+            raise RefusedError(400, f"the form has {names}; options stand in the address: /tag?threshold=0.5")
         data = files[0].read()
     elif content_type.startswith(BODY_TYPES):
         data = request.get_data(cache=False)

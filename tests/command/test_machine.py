@@ -1,6 +1,8 @@
 """Utils/command/machine.py: cores that this process may use, whatever the system tells."""
 
 import os
+import resource
+import sys
 
 import numpy as np
 import pytest
@@ -18,6 +20,17 @@ def test_a_process_kept_to_one_core_has_one():
     finally:
         os.sched_setaffinity(0, before)
     assert num_cores() == len(before)
+
+
+def test_how_many_files_may_be_open(monkeypatch):
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (200, before[1]))
+        assert machine.max_open_files() == 200
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
+    assert machine.max_open_files() is None
 
 
 @pytest.mark.reliability(

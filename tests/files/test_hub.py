@@ -47,6 +47,7 @@ def test_what_is_an_id_and_what_is_a_path(tmp_path, monkeypatch):
         "runs/a/b",
         "me/mine.keras",
         "/me/mine",
+        "/me",
         "../me",
         "./nothing/here",
         "me/mine/..",

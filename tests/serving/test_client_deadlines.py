@@ -172,8 +172,29 @@ def test_the_413_is_read_by_a_client_that_sends_on(chunked):
         wait_until(lambda: not server.active_channels)  # its place is free again
 
 
+@pytest.mark.reliability(
+    "A header that Python cannot read, or that waits to be asked for a body", "an answer at once"
+)
+@pytest.mark.parametrize(
+    ("start", "status"),
+    [
+        (b"GET http://[ HTTP/1.1", b"400"),
+        (b"POST / HTTP/1.1\r\nContent-Length: " + b"9" * 5000, b"400"),
+        (b"GET / HTTP/1.1\r\nExpect: 100-continue", b"200"),
+        (b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 1001", b"413"),
+    ],
+)
+def test_every_header_is_answered(start, status, caplog):
+    with served() as address, connect(address) as line:
+        line.sendall(start + b"\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        reply = reply_of(line)
+    assert reply.split()[1] == status
+    assert status != b"413" or b"1000 bytes are allowed" in reply
+    assert not caplog.records
+
+
 @pytest.mark.reliability("JSON nested a hundred thousand deep, or not JSON", "400 with the reason")
-@pytest.mark.parametrize("body", [b"[" * 900, b'{"a":' * 180, b"[1", b"\xff", b"", b"NaN"])
+@pytest.mark.parametrize("body", [b"[" * 900, b'{"a":' * 180, b"[1", b"\xff", b"", b"NaN", b'{"a":1,"a":1}'])
 def test_json_that_cannot_be_read_is_a_400(body):
     with served(max_bytes=1 << 20) as address:
         for content in (body, body * 1000):

@@ -51,6 +51,7 @@ def test_only_addresses_and_known_names_are_answered(host, code):
         ({"Origin": "http://localhost"}, 403),
         ({"Origin": "http://evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://["}, 403),
         ({"Sec-Fetch-Site": "same-origin"}, 200),
         ({"Sec-Fetch-Site": "cross-site"}, 403),
         ({"Sec-Fetch-Site": "same-site"}, 403),
@@ -122,6 +123,39 @@ def test_the_default_is_this_machine_only():
     assert [http_server.is_local(host) for host in ("localhost", "::1", "0.0.0.0", "10.0.0.1", "box")] == [
         True, True, False, False, False,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--host", ""], "0.0.0.0 is every network"),
+        (["--allow-host", "http://box.lan:80"], "without scheme and port"),
+        (["--allow-host", "*"], "a host's name"),
+        (["--allow-host", ""], "a host's name"),
+        (["--allow-host", "[x"], "a host's name"),
+    ],
+)
+def test_what_is_no_address_and_no_name_is_refused(words, message, capsys):
+    parser = Parser(prog="x")
+    http_server.add_arguments(parser)
+    with pytest.raises((UserError, SystemExit), match=message):
+        parser.parse_args(words)
+
+
+@pytest.mark.reliability(
+    "More connections than the system lets a process hold", "as many as it allows; the server goes on"
+)
+def test_connections_fit_into_what_the_system_allows(monkeypatch):
+    limits = http_server.ServerLimits(max_connections=3000)
+    for files, expected in ((None, 3000), (20000, 3000), (256, 192), (10, 8)):
+        monkeypatch.setattr(http_server, "max_open_files", lambda files=files: files)
+        with contextlib.closing(http_server.listen(small_app(), port=0, limits=limits)) as server:
+            assert server.adj.connection_limit == expected
+            assert server.adj.asyncore_use_poll  # select knows 1,024 files only
+    monkeypatch.delattr(http_server.select, "poll")  # as on Windows
+    monkeypatch.setattr(http_server, "max_open_files", lambda: None)
+    with contextlib.closing(http_server.listen(small_app(), port=0, limits=limits)) as server:
+        assert server.adj.connection_limit == http_server.SELECTABLE
 
 
 # Where the tests run in the background SIGINT is ignored, which processes inherit.

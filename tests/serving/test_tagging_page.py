@@ -32,6 +32,7 @@ PASTE_AND_DROP = """() => {
   };
   document.dispatchEvent(new ClipboardEvent("paste", {clipboardData: holding("a.png")}));
   document.dispatchEvent(new DragEvent("drop", {dataTransfer: holding("d.png"), cancelable: true}));
+  Promise.reject(new Error("nothing in particular"));
 }"""
 PLAIN = sidecars.Style()
 
@@ -116,7 +117,7 @@ def check_keys(page, service, tiles):
     page.keyboard.press("Enter")
     page.get_by_text("by hand").first.wait_for()
     assert text.input_value() == "blue_sky, rei_(eva), ^_^, Lawn chair"
-    text.fill("blue_sky, new")
+    text.fill("blue_sky, new, Blue Sky, new")
     text.blur()
     page.get_by_role("button", name="Remove new").wait_for()
     assert text.input_value() == "blue_sky, new"
@@ -149,6 +150,8 @@ def check_keys(page, service, tiles):
     page.evaluate(PASTE_AND_DROP)
     page.get_by_role("option", name="a-2.png: ").wait_for()
     page.get_by_role("option", name="d.png: ").wait_for()
+    page.get_by_text("That failed: nothing in particular").wait_for()
+    page.wrong.remove("nothing in particular")
     page.keyboard.press("Control+a")
     page.get_by_role("heading", name="7 pictures").wait_for()
 
@@ -159,9 +162,20 @@ def check_layout(page, tiles):
     assert page.evaluate(NAMELESS) == []
     page.set_viewport_size({"width": 390, "height": 844})
     tiles.nth(2).click()
+    assert page.locator("#panel").bounding_box() == {"x": 0, "y": 0, "width": 390, "height": 844}
     page.get_by_role("button", name="Back").click()
     assert not page.get_by_role("button", name="Back").is_visible()
     assert page.evaluate("() => document.documentElement.scrollWidth") == 390
+
+
+def check_folder(page, folder):
+    """Of a folder the pictures are taken, the others counted."""
+    folder.mkdir()
+    (folder / "e.png").write_bytes(b"none")
+    (folder / "e.txt").write_text("a caption")
+    page.set_input_files("#folder", folder)
+    page.get_by_text("1 other files left out").wait_for()
+    page.get_by_role("option", name="more/e.png: ").wait_for()
 
 
 def check_spelling(page):
@@ -188,7 +202,7 @@ def check_spelling(page):
     assert dict(page.evaluate(paths, files)) == sidecars.sidecar_names(files, sidecars.KINDS["txt"])
 
 
-def test_pictures_are_tagged_edited_copied_and_saved(service):
+def test_pictures_are_tagged_edited_copied_and_saved(service, tmp_path):
     app = tagging_service.make_app(service)
     permissions = {"permissions": ["clipboard-read", "clipboard-write"]}
     with (
@@ -211,3 +225,4 @@ def test_pictures_are_tagged_edited_copied_and_saved(service):
         check_keys(page, service, tiles)
         check_layout(page, tiles)
         check_spelling(page)
+        check_folder(page, tmp_path / "more")

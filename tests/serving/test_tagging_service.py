@@ -174,6 +174,8 @@ def test_every_mistake_gets_an_error_in_json(client, tmp_path):
         (400, "nothing came", {"data": b""}),
         (400, "one file is needed; 2 came", {"data": form}),
         (400, "one file is needed; 0 came", {"data": {"a": "text"}, "content_type": "multipart/form-data"}),
+        (400, "the form has threshold", {"data": {"a": (io.BytesIO(BLUE), "a.png"), "threshold": "0.9"}}),
+        (400, "each option once; got raw", {"data": BLUE, "query_string": "raw=1&raw=0&spaces=1"}),
         (415, "got application/json", {"json": {"image": "x"}}),
         (415, "got text/html", {"data": "x", "content_type": "text/html"}),
     ):
@@ -308,6 +310,14 @@ def test_decoding_has_a_deadline(release, monkeypatch):
     with started(release, timeout=0.2) as (_, client):
         assert client.post("/tag", data=slow, headers=HOST).status_code == 503  # while it is being decoded
         answered.set()
+
+
+@pytest.mark.reliability("The server ends while a picture waits", "503, and no traceback")
+def test_a_request_that_outlives_the_service_is_a_503(release):
+    with started(release) as (_, client):
+        pass
+    reply = client.post("/tag", data=BLUE, headers=HOST)
+    assert (reply.status_code, reply.json) == (503, {"error": "the server is ending"})
 
 
 @pytest.mark.reliability("A JPEG of thousands of scans", "413 before it is decoded")

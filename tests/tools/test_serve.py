@@ -68,6 +68,9 @@ def test_sigterm_finishes_the_replies_in_progress(release):
     ("words", "message"),
     [
         (["--queue", "0"], "--queue: must be a whole number above 0"),
+        (["--queue", "100000"], "of at most 4096"),
+        (["--timeout", "1e10"], "of at most 86400"),
+        (["--name", "a\nb"], "no line breaks and controls; got 'a\\nb'"),
         (["--max-pixels", "-1"], "--max-pixels: must be a whole number above 0"),
         (["--timeout", "nan"], "--timeout: must be a number above 0"),
         (["--wait", "-1"], "--wait: must be a number of at least 0 and of at most 1000"),

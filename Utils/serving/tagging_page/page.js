@@ -1,6 +1,6 @@
 // The tagging page: pictures in a grid, and beside it the tags of those that are selected.
 import {Tags, captionNames, isSeparable, words} from "./captions.js";
-import {Picture, Sender, dropped, get} from "./pictures.js";
+import {Picture, Sender, dropped, get, isPicture} from "./pictures.js";
 import {el, foldedTags, rows, sliders} from "./views.js";
 import {zip} from "./zip.js";
 
@@ -67,7 +67,7 @@ function put(names, chosen = selected()) {
 function retype(picture, text) {
   const style = new FormData(byId("style"));
   const others = new Set([...words(style.get("prefix")), ...(style.get("rating") ? [`rating:${picture.rating}`] : [])]);
-  const typed = words(text).filter(word => !others.has(word)).map(word => tags.nameOf(word)), names = new Set(typed);
+  const names = new Set(words(text).filter(word => !others.has(word)).map(word => tags.nameOf(word))), typed = [...names];
   const gone = carried(picture).filter(({name}) => isSeparable(name) && !names.has(name)).map(({name}) => name);
   const had = new Set(carried(picture).map(({name}) => name));
   if (!gone.length && typed.every(name => had.has(name))) return draw();
@@ -85,7 +85,7 @@ function undo() {
 
 // ---- pictures come and go
 
-function add(files) {
+function add(files, numOthers = 0) {
   const taken = new Set(pictures.map(({path}) => path)), fresh = [];
   for (const [file, path] of files) {
     const [, stem, suffix] = path.match(/^(.*?)(\.[^./]*)?$/s);
@@ -95,7 +95,7 @@ function add(files) {
     fresh.push(new Picture(file, free));
   }
   if (!fresh.length) return say("There are no pictures in it.", true);
-  say("");
+  say(numOthers ? `${numOthers} other files left out` : "");
   pictures.push(...fresh);
   if (tags) sender.add(fresh);
   draw();
@@ -322,8 +322,8 @@ function leavePanel() {
 }
 
 function onFiles(event) {
-  add([...event.target.files].filter(file => event.target.id === "files" || file.type.startsWith("image/"))
-    .map(file => [file, file.webkitRelativePath || file.name]));
+  const all = [...event.target.files], files = all.filter(file => event.target.id === "files" || isPicture(file));
+  add(files.map(file => [file, file.webkitRelativePath || file.name]), all.length - files.length);
   event.target.value = "";
 }
 
@@ -367,7 +367,8 @@ document.addEventListener("dragleave", event => { if (!event.relatedTarget) docu
 document.addEventListener("drop", async event => {
   event.preventDefault();
   document.body.classList.remove("over");
-  add(await dropped(event.dataTransfer));
+  const all = await dropped(event.dataTransfer), files = all.filter(([file, path]) => path === file.name || isPicture(file));
+  add(files, all.length - files.length);
 });
 addEventListener("beforeunload", event => { if (unsaved) event.preventDefault(); });
 
@@ -376,6 +377,7 @@ addEventListener("beforeunload", event => { if (unsaved) event.preventDefault();
 async function open(model) {
   const query = `?model=${encodeURIComponent(model)}`;
   const [health, list, rules] = await Promise.all([`health${query}`, `tags${query}`, `rules${query}`].map(get));
+  if (model !== byId("model").value) return;  // another was chosen meanwhile
   tags = new Tags(list, rules);
   tags.about = `${health.num_tags} tags, ${health.image_size} px`;
   limits.clear();
@@ -395,4 +397,5 @@ async function start() {
   await open(models[0].model);
 }
 
+addEventListener("unhandledrejection", ({reason}) => say(`That failed: ${reason.message}`, true));
 start().catch(error => say(`The server does not answer: ${error.message}`, true));

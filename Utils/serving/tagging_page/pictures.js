@@ -10,6 +10,8 @@ export async function get(path) {
   return reply.json();
 }
 
+export const isPicture = file => file.type.startsWith("image/");
+
 export class Picture {
   constructor(file, path) {
     this.file = file;
@@ -98,7 +100,7 @@ export async function dropped(transfer) {
 async function walk(entry, files) {
   if (entry.isFile) {
     const file = await new Promise((done, failed) => entry.file(done, failed));
-    if (file.type.startsWith("image/")) files.push([file, entry.fullPath.replace(/^\//, "")]);
+    files.push([file, entry.fullPath.replace(/^\//, "")]);
     return;
   }
   const reader = entry.createReader();
