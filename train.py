@@ -99,7 +99,8 @@ def _set_up(
         dataset.require_shards(split)
     records = training_records.choose(dataset, soft_labels.read, seed=recipe.seed, **recipe.record_options())
     of_records = (records.keep, records.unknown, records.repeats)
-    recipe = losses.settled(recipe, functools.partial(shard_stats.mean_labels, dataset, "train", *of_records))
+    mean_labels = functools.partial(shard_stats.mean_labels, dataset, "train", *of_records)
+    recipe = losses.settled(recipe, dataset.num_labels, mean_labels)
     facts, batches, validation, mixup_rows = _data(recipe, dataset, devices, records)
     schedule = schedules.build(recipe, facts["steps_per_epoch"], facts["batch_size"])
     if run_dir:  # a dry run may do without

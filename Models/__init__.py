@@ -140,7 +140,8 @@ def build(
             classifier_activation=classifier_activation,
             name=name.replace("/", "-"),
         )
-    except ValueError as error:
+    # Sizes that do not fit each other end in these, somewhere in the layers.
+    except (ValueError, ArithmeticError, IndexError) as error:
         raise UserError(f"cannot build {name} at {image_size} px for {num_labels} labels: {error}") from error
 
 

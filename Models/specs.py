@@ -4,6 +4,7 @@ Annotations are types, unions, tuples of one type, ``Literal`` choices and ``Rat
 """
 
 import dataclasses
+import math
 import types
 import typing
 from typing import Any
@@ -23,7 +24,10 @@ def replace(spec: Any, overrides: dict[str, Any]) -> Any:
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Tell whether an annotation allows a value; a bool is no number, a whole number is a float."""
+    """Tell whether an annotation allows a value; a bool is no number, a whole number is a float.
+
+    Numbers are counts and sizes: finite, and not below 0.
+    """
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return any(fits(value, part) for part in parts)
@@ -35,7 +39,7 @@ def fits(value: Any, hint: Any) -> bool:
         return isinstance(value, (tuple, list)) and all(fits(item, parts[0]) for item in value)
     if hint in (int, float):
         kinds = (int,) if hint is int else (int, float)
-        return isinstance(value, kinds) and not isinstance(value, bool)
+        return isinstance(value, kinds) and not isinstance(value, bool) and 0 <= value < math.inf
     return isinstance(value, hint)
 
 
@@ -62,4 +66,5 @@ def describe(hint: Any) -> str:
         return f"a number {parts[1]}"
     if origin is tuple:
         return f"a list, each {describe(parts[0])}"
-    return {float: "a number", int: "a whole number", bool: "True or False", str: "a text"}.get(hint, "None")
+    numbers = {float: "a number of 0 or more", int: "a whole number of 0 or more"}
+    return {**numbers, bool: "True or False", str: "a text"}.get(hint, "None")

@@ -18,6 +18,8 @@ from typing import Annotated, Any
 from Utils.command.cli import UserError
 
 _MOST_TEXT = 60  # characters of a wrong value in an error
+_MOST_INT = 2**32  # so that a product of two fits into 64 bits
+_LEAST_FLOAT, _MOST_FLOAT = 1e-37, 1e38  # between them float32 is neither 0 nor infinite
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,14 +48,20 @@ class Checked:
 def check(settings: Any, spelled: Callable[[str], str] = str) -> None:
     """Raise UserError for the first field of a dataclass whose value its annotation does not allow.
 
-    NaN and infinities pass no limit; None passes where the type has it. ``spelled`` turns the field's name
-    into what the user typed, for example a flag.
+    NaN and infinities pass no limit, nor do numbers that are 0 or infinite in float32, and whole ones of
+    2**32 and more; None passes where the type has it. ``spelled`` turns the field's name into what the user
+    typed, for example a flag.
     """
     for name, (optional, limits) in _limits(type(settings)).items():
         value = getattr(settings, name)
         for limit in limits:
             if not (optional and value is None) and not _is_allowed(limit, value):
                 raise UserError(f"{spelled(name)} must be {limit.text}; got {_shown(value)}")
+        if limits and not _is_computable(value):
+            raise UserError(
+                f"{spelled(name)} must be a number to compute with, 0 or a size from {_LEAST_FLOAT:g} to "
+                f"{_MOST_FLOAT:g}, whole ones below {_MOST_INT:,}; got {_shown(value)}"
+            )
 
 
 @functools.cache
@@ -69,6 +77,12 @@ def _limits(settings: type) -> dict[str, tuple[bool, list[Limit]]]:
             allowed_by.append(Limit(f"one of {', '.join(choices)}", choices.__contains__))
         limits[name] = (type(None) in typing.get_args(kind), allowed_by)
     return limits
+
+
+def _is_computable(value: Any) -> bool:
+    if isinstance(value, int):
+        return abs(value) < _MOST_INT
+    return not isinstance(value, float) or value == 0 or _LEAST_FLOAT <= abs(value) <= _MOST_FLOAT
 
 
 def _is_allowed(limit: Limit, value: Any) -> bool:

@@ -1,6 +1,7 @@
 """Folds of a split by post id: ``1/5`` is fold 1 of 5. The same post is in the same fold of every dataset."""
 
 import dataclasses
+import re
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -32,10 +33,11 @@ def parse(text: str) -> Fold | None:
     """Return the Fold of ``I/K``, None for an empty text; UserError unless 0 <= I < K and K > 1."""
     if not text:
         return None
-    index, _, count = str(text).partition("/")
-    if not (index.isdecimal() and count.isdecimal() and int(index) < int(count) and int(count) > 1):
+    match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", str(text))
+    index, count = map(int, match.groups()) if match else (0, 0)
+    if not (index < count and count > 1):
         raise UserError(f"--fold takes I/K, fold I of K, with I from 0 to K - 1, such as 0/5; got {text!r}")
-    return Fold(int(index), int(count))
+    return Fold(index, count)
 
 
 def fold_of(ids: ArrayLike, count: int) -> np.ndarray:

@@ -15,9 +15,8 @@ from typing import Annotated, Any, Literal
 
 from Utils.command import programs
 from Utils.command.cli import UserError, suggest, value_of
-from Utils.command.text import join_names
 from Utils.data import dataset_folder
-from Utils.recipe import finetuning, initial_weights
+from Utils.recipe import effects, finetuning, initial_weights
 from Utils.recipe.options import VARIANT_DEFAULT, ModelOverrides
 from Utils.recipe.recipe import Recipe, flag, load_recipe, recipe_docstring, recipe_names, recipe_rule
 
@@ -48,19 +47,6 @@ OTHER_NAMES = {
     "smoothing": "label_smoothing",
     "warmup_epochs": "warmup",
     "wd": "weight_decay",
-}
-
-# Fields that a probe does not look at, with the values that ask for nothing.
-NOT_OF_A_PROBE = {
-    "augment_on": ["host"],
-    "batch_norm_images": [0],
-    "crop": [(1.0, 1.0)],
-    "cutout": [0.0],
-    "freeze_body_epochs": [0],
-    "layer_decay": [1.0],
-    "mixup_alpha": [0.0],
-    "rematerialize": ["none", "auto"],
-    "rotation": [0.0],
 }
 
 
@@ -176,7 +162,7 @@ def _parse_flags(
     if unset := re.search(r"\$\w+|\$\{\w+\}", run_dir):
         raise UserError(f"--run-dir {arguments.run_dir}: the environment variable {unset[0]} is not set")
     _require_together(arguments, hint)
-    _require_effect(arguments.recipe, words)
+    effects.require(arguments.recipe, words)
     values = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(Arguments)}
     values |= {"recipe": _completed(name, arguments.recipe, source), "run_dir": run_dir}
     return ParsedArguments(**values, source=source, choices=tuple(choices))
@@ -199,18 +185,6 @@ def _require_together(arguments: Arguments, hint: str) -> None:
         raise UserError(
             "--topology compiles the step that trains a whole model; with --probe only the classifier is "
             "trained, on features, which fits anywhere: leave one of them out"
-        )
-
-
-def _require_effect(recipe: Recipe, words: list[str]) -> None:
-    """Raise UserError where a flag asks for what a probe does not do; those of the recipe itself may."""
-    given = {word.partition("=")[0] for word in words}
-    asked = [name for name, nothing in NOT_OF_A_PROBE.items() if getattr(recipe, name) not in nothing]
-    idle = [flag(name) for name in asked if flag(name) in given]
-    if recipe.probe and idle:
-        raise UserError(
-            "--probe trains the classifier alone, on features of pictures as they are and, but for "
-            f"--no-flip, mirrored; without effect would be {join_names(idle)}: leave that out"
         )
 
 

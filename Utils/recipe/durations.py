@@ -6,6 +6,7 @@ import re
 
 from Utils.command.cli import UserError
 
+_MOST = 1e12  # of any unit; steps are counted in whole numbers
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _UNITS = {
     "": "epochs", "e": "epochs", "epoch": "epochs", "epochs": "epochs",
@@ -41,7 +42,7 @@ def parse(text: str, *, time: bool = False, flag: str = "a length") -> Duration:
     """Return the Duration that ``text`` names; a bare number counts epochs.
 
     ``time`` allows seconds, minutes and hours too; ``flag`` is what errors call the text. Raises UserError
-    for two durations at once, an unknown unit, a negative or infinite amount.
+    for two durations at once, an unknown unit, an amount below 0 or above 1e12.
     """
     match = re.fullmatch(r"\s*([0-9.]+(?:[eE][+-]?\d+)?)\s*([A-Za-z]*)\s*", str(text))
     unit = _UNITS.get(match[2].lower()) if match else None
@@ -51,8 +52,8 @@ def parse(text: str, *, time: bool = False, flag: str = "a length") -> Duration:
         amount = None
     if amount is None or unit is None:
         raise UserError(f"{flag} must be {_in_words(time)}; got {text!r}")
-    if not math.isfinite(amount):
-        raise UserError(f"{flag} must be finite; got {text!r}")
+    if not amount <= _MOST:
+        raise UserError(f"{flag} must be at most {_MOST:g} of a unit; got {text!r}")
     if unit not in _SECONDS:
         return Duration(amount, unit)
     if not time:

@@ -20,6 +20,20 @@ from Utils.command.limits import (
 
 VARIANT_DEFAULT = "default"  # a model option left as the model's variant has it
 
+_A_SHARE = Limit("above 0 and at most 1", lambda value: 0 < value <= 1)
+
+
+def _with_assignments(options: dict[str, Any], flag: str, texts: tuple[str, ...]) -> dict[str, Any]:
+    """Return options and what ``name=value`` texts of a flag add; UserError for a name that comes twice."""
+    options = dict(options)
+    for name, value in (assignment(flag, text) for text in texts):
+        if name in options:
+            raise UserError(
+                f"{flag} {name}={value}: {name} has been given already, as {options[name]}; leave one out"
+            )
+        options[name] = value
+    return options
+
 
 @dataclasses.dataclass(frozen=True)
 class StartOptions(Checked):
@@ -74,13 +88,13 @@ class ModelOverrides(Checked):
     def model_overrides(self) -> dict[str, Any]:
         """Return the fields of the model's Spec that differ from its variant, ``{name: value}``."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(ModelOverrides)}
-        options = dict(assignment("--model-options", text) for text in fields.pop("model_options"))
+        options = fields.pop("model_options")
         overrides = {
             name: value_of(value) if isinstance(value, str) else value
             for name, value in fields.items()
             if value not in (None, VARIANT_DEFAULT)
         }
-        return overrides | options
+        return _with_assignments(overrides, "--model-options", options)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +124,7 @@ class DataOptions(Checked):
     teacher_thresholds: str = ""
     """thresholds.csv for --teacher; without it, and for tags that it lacks, the threshold at which the dump
     has as many tags as labels, 0.5 for a dump without labels."""
-    teacher_weight: Annotated[float, Limit("above 0 and at most 1", lambda value: 0 < value <= 1)] = 1.0
+    teacher_weight: Annotated[float, _A_SHARE] = 1.0
     """Factor of the teacher's probabilities."""
     packed_labels: Literal["auto", "on", "off"] = "auto"
     """Send the labels of a batch to the device as the few that are not 0, for the same loss and gradients.
@@ -120,7 +134,7 @@ class DataOptions(Checked):
     """How often a record comes in a pass: once, or by repeat factors (arXiv:1908.03195) max(1, sqrt(t / f))
     times, t the threshold, f the share of the records that has its rarest tag. Lengths in epochs count the
     repeats."""
-    sampling_threshold: Annotated[float | None, ABOVE_0] = None
+    sampling_threshold: Annotated[float | None, _A_SHARE] = None
     """Share of the records below which a tag is repeated; None: the median of the tags' shares."""
 
     def record_options(self) -> dict[str, Any]:
@@ -243,7 +257,7 @@ class OptimizerOptions(Checked):
     """Where the warm-up starts, as a share of the peak."""
     floor: Annotated[float, FROM_0_TO_1] = 0.01
     """Where cosine and wsd end, as a share of the peak."""
-    decay_share: Annotated[float, Limit("above 0 and at most 1", lambda value: 0 < value <= 1)] = 0.2
+    decay_share: Annotated[float, _A_SHARE] = 0.2
     """Schedule wsd: share of all steps, at the end, in which the learning rate falls."""
     momentum: float | None = None
     """Momentum of SGD (Nesterov's, 0.9 by default) and of the others that have one."""
@@ -251,7 +265,7 @@ class OptimizerOptions(Checked):
     """Other options of the optimizer, each as name=value, for example `beta_1=0.95`."""
     weight_decay: Annotated[float, AT_LEAST_0] = 0.0
     """Weight decay; what a model lists as NO_DECAY is left out."""
-    layer_decay: Annotated[float, Limit("above 0 and at most 1", lambda value: 0 < value <= 1)] = 1.0
+    layer_decay: Annotated[float, _A_SHARE] = 1.0
     """Factor of the learning rate from each block to the one below it; 1 is off."""
     learned_rate_factor: Annotated[float, ABOVE_0] = 1.0
     """Factor of the learning rate of what the source of --init-from has learned: the body, and the rows of
@@ -277,7 +291,7 @@ class OptimizerOptions(Checked):
         Only ``Utils.training.optimizers`` knows which options an optimizer has and what they allow.
         """
         momentum = {} if self.momentum is None else {"momentum": self.momentum}
-        return momentum | dict(assignment("--optimizer-options", text) for text in self.optimizer_options)
+        return _with_assignments(momentum, "--optimizer-options", self.optimizer_options)
 
     def peak_learning_rate(self, batch_size: int) -> float:
         """Return the peak learning rate at ``batch_size`` images an update."""

@@ -312,21 +312,23 @@ def weights(frame: pd.DataFrame, column: str) -> np.ndarray:
 
     CLASS_BALANCED needs no column: it follows from the counts, see `class_balanced_weights`.
 
-    Raises UserError where the column is missing or a value is no finite number of 0 or more.
+    Raises UserError where the column is missing, a value is no finite number of 0 or more, or all are 0.
     """
     if column == CLASS_BALANCED and column not in frame.columns:
         return class_balanced_weights(frame["count"].to_numpy())
-    if column not in frame.columns:
+    if column not in frame.columns or column in ("tag_id", "category"):  # numbers that are names
         others = ", ".join(frame.columns.difference([*COLUMNS], sort=False)) or "none"
         raise UserError(
-            f"the tag list has no column {column!r}; besides {', '.join(COLUMNS)} it has {others}, and "
-            f"{CLASS_BALANCED} follows from the counts"
+            f"the tag list has no column {column!r} of weights; besides {', '.join(COLUMNS)} it has {others}"
+            f", and {CLASS_BALANCED} follows from the counts"
         )
     values = pd.to_numeric(frame[column], errors="coerce").to_numpy(np.float64)
     invalid = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
     if len(invalid):
         name, value = (frame[key].iloc[invalid[0]] for key in ("name", column))
         raise UserError(f"{column} of the tag {name} is {value}; a number of 0 or more is needed")
+    if not values.any():
+        raise UserError(f"{column} is 0 for every tag: nothing would be learned")
     return values
 
 

@@ -115,7 +115,10 @@ def name_of(step: int) -> str:
 
 
 def publish(path: Any, step: int, digest: str, keep: int) -> None:
-    """Make a complete checkpoint current, and delete what is beside it but for the last ``keep``."""
+    """Make a complete checkpoint current, and delete the checkpoints beside it but for the last ``keep``.
+
+    What else is there, a copy that somebody has put aside, stays.
+    """
     folder = path.parent
     # A later step may be listed: a damaged checkpoint, from before which the run went on. It is dropped.
     older = [entry for entry in _entries(folder) if entry["step"] < step]
@@ -123,7 +126,8 @@ def publish(path: Any, step: int, digest: str, keep: int) -> None:
     atomic.write_json(folder / POINTER, entries)
     listed = {POINTER, *(entry["file"] for entry in entries)}
     for item in folder.iterdir():  # those that fell out, and what a killed process left half-written
-        if item.name in listed:
+        is_half_written = item.name.startswith(".") and ".part" in item.name or "checkpoint-tmp" in item.name
+        if item.name in listed or not (is_half_written or _NAME.fullmatch(item.name)):
             continue
         if item.is_dir():
             atomic.remove_tree(item)
@@ -196,6 +200,8 @@ def _listed(folder: Any) -> tuple[list[dict[str, Any]], str]:
         entries = atomic.read_json(pointer, _POINTER)
     except UserError as error:
         return _whole(folder), str(error)
+    if not entries:
+        return _whole(folder), f"{pointer} is empty"
     for entry in entries:
         if entry["file"] not in (name_of(entry["step"]), f"{name_of(entry['step'])}.npz"):
             return _whole(folder), f"{pointer} says that {entry['file']} is of step {entry['step']}"

@@ -152,12 +152,16 @@ def derive_facts(
     ``Generators.training_records``, says how often each comes and who adds to their labels. ``contents`` are
     digests, by flag, of what the recipe only names: that may have changed when a run is continued.
 
-    Raises UserError if there is no record, the steps of an epoch are no multiple of an execution's, or the
-    training ends before its first update or the step to profile.
+    Raises UserError if there is no record, the fold leaves none out, the steps of an epoch are no multiple of
+    an execution's, or the training ends before its first update or the step to profile.
     """
     if not records:
         fold = f", fold {recipe.fold} left out," if recipe.fold else ""
         raise UserError(f"the training split of {dataset.folder}{fold} is empty; it needs a record at least")
+    if recipe.fold and records == dataset.num_records("train"):
+        raise UserError(
+            f"--fold {recipe.fold} leaves out none of the {records:,} training records; give fewer folds"
+        )
     repeats: RepeatFactors | None = chosen.repeats if chosen else None
     teacher: SoftLabels | None = chosen.teacher if chosen else None
     batch_size = recipe.batch_size_per_device * devices.replicas

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from Utils.command.cli import UserError
 from Utils.files import atomic, csv_tables
 from Utils.training import diagnosis
 
@@ -17,6 +18,9 @@ class History:
     Args:
         path: the CSV file, read if it exists.
         writable: False keeps new rows in memory only, on hosts that are not the first.
+
+    Raises:
+        UserError: the rows are not those of the epochs 1, 2, ..., or a cell is no number.
     """
 
     def __init__(self, path: atomic.AnyPath, writable: bool = True) -> None:
@@ -25,6 +29,13 @@ class History:
         if self.path.is_file():
             rows = csv_tables.read_texts(self.path, "the epochs of a run")
             self.rows = [{name: _number(text) for name, text in row.items()} for row in rows]
+        for number, row in enumerate(self.rows, 1):
+            words = [value for value in row.values() if isinstance(value, str) and value]
+            if row.get("epoch") != number or words:
+                wrong = repr(words[0]) if words else f"epoch {row.get('epoch')}"
+                raise UserError(
+                    f"{path} is no history of epochs: its row of epoch {number} has {wrong}. Put it back"
+                )
 
     def truncate(self, epochs: int) -> None:
         """Drop the rows after this many epochs: those that the newest valid checkpoint does not include."""

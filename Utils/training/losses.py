@@ -173,12 +173,20 @@ LOSSES: dict[str, type[TagLoss]] = {
 }
 
 
-def settled(recipe: Recipe, mean_labels: Callable[[], float]) -> Recipe:
+def settled(recipe: Recipe, num_labels: int, mean_labels: Callable[[], float]) -> Recipe:
     """Return the recipe with what its loss takes from the labels, where it leaves that open, and say so.
 
-    ``mean_labels()`` is the mean number of labels of a training record.
+    ``mean_labels()`` is the mean number of labels of a training record, of ``num_labels``. Raises UserError
+    where the recipe expects more than there are.
     """
-    if recipe.loss != EPR.loss or recipe.epr_expected_positives is not None:
+    if recipe.loss != EPR.loss:
+        return recipe
+    if recipe.epr_expected_positives is not None:
+        if recipe.epr_expected_positives > num_labels:
+            raise UserError(
+                f"--epr-expected-positives must be at most the number of tags, {num_labels}; "
+                f"got {recipe.epr_expected_positives:g}"
+            )
         return recipe
     expected = round(mean_labels(), 4)
     console.say(

@@ -22,7 +22,7 @@ from Utils.recipe.initial_weights import ORIGIN_FILE
 from Utils.recipe.recipe import Recipe, read_recipe, write_recipe
 from Utils.tags import tag_list
 from Utils.training import console
-from Utils.training.history import History
+from Utils.training.history import History, best_row, selected_by
 
 # Fields that may change when a run is continued: the steps that are done already do not depend on them.
 CHANGEABLE = (
@@ -158,7 +158,7 @@ def check(folder: str | pathlib.Path, recipe: Recipe, dataset: Dataset, facts: M
     is_run = _is_run(folder)
     if is_run:
         _require_same(folder, recipe, dataset, facts)
-        _require_history(folder, facts["steps_per_epoch"])
+        _require_history(folder, recipe, facts["steps_per_epoch"])
     elif not atomic.is_remote(folder):
         _require_writable(folder)
     return is_run
@@ -219,20 +219,29 @@ def _require_same(folder: Any, recipe: Recipe, dataset: Dataset, facts: Mapping[
         )
 
 
-def _require_history(folder: Any, steps_per_epoch: int) -> None:
-    """Raise UserError where the scores of finished epochs are gone: the best model would be overwritten."""
+def _require_history(folder: Any, recipe: Recipe, steps_per_epoch: int) -> None:
+    """Raise UserError where the scores of finished epochs are gone, or the best of their models.
+
+    Another one would take its place, better or not.
+    """
     from Utils.training import (
         checkpoints,
     )  # here: it imports Keras, and `train.py --help` imports this module
 
-    path = folder / "history.csv"
+    path, best = folder / "history.csv", folder / RUN_MODELS["best"]
     epochs = checkpoints.newest_step(folder / CHECKPOINTS) // steps_per_epoch
     # A run that is killed before its first row has one finished epoch and no row.
-    if not History(path, writable=False).rows and epochs > 1:
+    rows = History(path, writable=False).rows
+    if not rows and epochs > 1:
         raise UserError(
             f"{path} is {'empty' if path.is_file() else 'gone'}, which has the scores of {epochs} epochs: "
             "the first one trained now would replace best.keras, better or not. Put the file back, "
             f"or train into another --run-dir with --init-from {folder}"
+        )
+    column, lowest = selected_by(recipe.best_by)
+    if not recipe.probe and best_row(rows, column, lowest) and not best.is_file():  # a probe writes it last
+        raise UserError(
+            f"{best} is gone, the model of the best epoch so far: put it back, or give another --run-dir"
         )
 
 

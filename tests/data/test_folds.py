@@ -29,6 +29,6 @@ def test_a_fold_is_written_as_index_and_count():
     assert folds.parse("") is None
     assert folds.parse("2/5") == folds.Fold(2, 5)
     assert str(folds.parse("2/5")) == "2/5"
-    for text in ("5/5", "1", "a/b", "-1/3", "0/1", "1/2/3"):
+    for text in ("5/5", "1", "a/b", "-1/3", "0/1", "1/2/3", "0/" + "9" * 30, "0/" + "9" * 5000):
         with pytest.raises(UserError, match="I/K.*got"):
             folds.parse(text)

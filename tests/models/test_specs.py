@@ -1,6 +1,7 @@
 """Models/specs.py: which values an annotation allows, and how it says so."""
 
 import dataclasses
+import math
 from typing import Literal
 
 import pytest
@@ -24,15 +25,15 @@ ALLOWED = {
     "name": ["se", None],
     "rate": [0, 0.99],
     "ratio": [2, 0.5],
-    "count": [-1],
+    "count": [0],
     "flag": [True],
 }
 REFUSED = {
-    "depths": [1, (1.5,), ("1",)],
+    "depths": [1, (1.5,), ("1",), (-1,)],
     "name": ["cbam", 0],
     "rate": [1, -0.1, "0.1", None],
-    "ratio": [True, "1"],
-    "count": [1.0, True],
+    "ratio": [True, "1", -0.5, math.nan, math.inf],
+    "count": [1.0, True, -1],
     "flag": [1, None],
 }
 
@@ -47,11 +48,11 @@ def test_values_fit_their_annotation(field):
 def test_annotations_in_words():
     words = {field: specs.describe(annotation) for field, annotation in specs.fields(Spec()).items()}
     assert words == {
-        "depths": "a list, each a whole number",
+        "depths": "a list, each a whole number of 0 or more",
         "name": "'se' or 'eca' or None",
         "rate": "a number at least 0 and below 1",
-        "ratio": "a number",
-        "count": "a whole number",
+        "ratio": "a number of 0 or more",
+        "count": "a whole number of 0 or more",
         "flag": "True or False",
     }
 

@@ -24,7 +24,19 @@ def test_durations_in_time():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "epochs", "5 weeks", "-3 steps", "3 steps 2 epochs", "1.2.3", "inf", "1e999 s"]
+    "text",
+    [
+        "",
+        "epochs",
+        "5 weeks",
+        "-3 steps",
+        "3 steps 2 epochs",
+        "1.2.3",
+        "inf",
+        "1e999 s",
+        "1e308",
+        "1e13 steps",
+    ],
 )
 def test_a_text_that_is_no_duration_is_refused(text):
     with pytest.raises(UserError, match="--checkpoint-every must be .*got"):

@@ -36,6 +36,12 @@ def test_model_options_that_differ_from_the_variant():
     assert Recipe(attention="none").model_overrides() == {"attention": None}
     assert Recipe(compensate_avgpool_var=False).model_overrides() == {"compensate_avgpool_var": False}
     assert Recipe(stochastic_depth=0.0).model_overrides() == {"stochastic_depth": 0.0}
+    for fields in (
+        {"model_options": ("depths=1,1", "depths=2,2")},
+        {"norm": "affine", "model_options": ("norm=x",)},
+    ):
+        with pytest.raises(UserError, match=r"--model-options (depths|norm)=.* has been given already"):
+            Recipe(**fields)
     options = Recipe(norm="layernorm", model_options=("depths=1,1", "pool_cells=2")).model_overrides()
     assert options == {"norm": "layernorm", "depths": (1, 1), "pool_cells": 2}
 
@@ -65,6 +71,10 @@ def test_options_of_the_optimizer():
     recipe = Recipe(momentum=0.8, optimizer_options=("beta_1=0.95", "nesterov=false"))
     assert recipe.optimizer_overrides() == {"momentum": 0.8, "beta_1": 0.95, "nesterov": False}
     assert Recipe().optimizer_overrides() == {}
+    with pytest.raises(
+        UserError, match="--optimizer-options momentum=0.5: momentum has been given already, as 0.9"
+    ):
+        Recipe(momentum=0.9, optimizer_options=("momentum=0.5",))
 
 
 def test_the_learning_rate_scales_with_the_batch():

@@ -141,12 +141,18 @@ def test_class_balanced_weights_go_from_inverse_counts_to_equal_ones():
 def test_weights_are_numbers_of_0_or_more():
     frame = FRAME.assign(weight=[0, 1, 2, 3, 4, 5, 0.5], text="x", negative=[1, 1, 1, -1, 1, 1, 1])
     assert tag_list.weights(frame, "weight").tolist() == [0, 1, 2, 3, 4, 5, 0.5]
-    with pytest.raises(UserError, match="no column 'gone'; besides .* it has weight, text, negative"):
+    with pytest.raises(
+        UserError, match="no column 'gone' of weights; besides .* it has weight, text, negative"
+    ):
         tag_list.weights(frame, "gone")
     with pytest.raises(UserError, match="text of the tag b is x"):
         tag_list.weights(frame, "text")
     with pytest.raises(UserError, match="negative of the tag general is -1"):
         tag_list.weights(frame, "negative")
+    with pytest.raises(UserError, match="no column 'tag_id' of weights"):
+        tag_list.weights(frame, "tag_id")
+    with pytest.raises(UserError, match="weight is 0 for every tag"):
+        tag_list.weights(frame.assign(weight=0.0), "weight")
 
 
 @pytest.mark.reliability("A category code that nobody names", "kept, shown as category 7, never general")

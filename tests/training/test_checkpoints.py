@@ -61,7 +61,8 @@ def test_the_newest_undamaged_checkpoint_is_loaded_and_old_ones_are_deleted(tmp_
 
 
 @pytest.mark.parametrize(
-    "pointer", [None, b"", b'[{"file": "step-000000006.npz", "step": 7, "sha256": "0"}]', b'{"file": 1}']
+    "pointer",
+    [None, b"", b"[]", b'[{"file": "step-000000006.npz", "step": 7, "sha256": "0"}]', b'{"file": 1}'],
 )
 def test_without_its_pointer_a_folder_has_the_checkpoints_that_are_whole(tmp_path, capsys, pointer):
     for step in (2, 4, 6, 8):
@@ -109,6 +110,18 @@ def test_half_written_checkpoints_are_swept_away(tmp_path):
     (tmp_path / ".step-000000009.npz.123.part.npz").write_bytes(b"half")
     checkpoints.save(tmp_path, 10, {"model/a": np.zeros(1)})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["newest.json", "step-000000010.npz"]
+
+
+@pytest.mark.reliability("somebody keeps copies in the folder of the checkpoints", "they stay")
+def test_what_is_no_checkpoint_stays(tmp_path):
+    kept = {"step-000000002.good.npz", "notes.txt", "aside"}
+    (tmp_path / "aside").mkdir()
+    for name in kept - {"aside"}:
+        (tmp_path / name).touch()
+    (tmp_path / "step-000000007.orbax-checkpoint-tmp-1").mkdir()  # of a killed process
+    for step in (2, 4):
+        checkpoints.save(tmp_path, step, {"model/a": np.zeros(1)}, keep=1)
+    assert {path.name for path in tmp_path.iterdir()} == kept | {"newest.json", "step-000000004.npz"}
 
 
 def test_a_state_with_a_nan_is_not_finite():

@@ -69,6 +69,9 @@ def test_no_record_is_an_error_that_names_the_fold(dataset):
         experiment.derive_facts(Recipe(), dataset, TWO, records=0)
     with pytest.raises(UserError, match="data, fold 0/2 left out, is empty"):
         experiment.derive_facts(Recipe(fold="0/2"), dataset, TWO, records=0)
+    shards = {"records": {"train": {"shards": [{"file": "x", "records": 100}]}}}
+    with pytest.raises(UserError, match="--fold 0/999 leaves out none of the 100"):
+        experiment.derive_facts(Recipe(fold="0/999"), dataclasses.replace(dataset, manifest=shards), TWO, 100)
 
 
 def test_the_summary_says_what_a_run_would_be(dataset):

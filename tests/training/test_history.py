@@ -5,6 +5,7 @@ import math
 
 import pytest
 
+from Utils.command.cli import UserError
 from Utils.training.history import History, score_columns
 
 
@@ -25,6 +26,16 @@ def test_a_row_that_is_written_again_is_there_once(path):
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     assert rows[2]["loss"] == "0.0625"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("2,", "7,"), ("2,0.25,nan\n", ""), ("0.125", "O.125"), ("epoch", "epocj")]
+)
+@pytest.mark.reliability("history.csv of a run is damaged, or edited", "refused: best.keras stays")
+def test_rows_that_are_not_those_of_the_epochs_are_refused(path, before, after):
+    path.write_text(path.read_text().replace(before, after))
+    with pytest.raises(UserError, match="history.csv is no history of epochs: its row of epoch"):
+        History(path)
 
 
 def test_speed_and_time_are_the_last_columns_whatever_scores_come_later(path):

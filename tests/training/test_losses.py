@@ -209,12 +209,14 @@ def test_build_takes_the_options_from_the_recipe():
 
 
 def test_a_recipe_that_leaves_the_expected_positives_open_takes_the_mean_of_the_labels(capsys):
-    settled = losses.settled(Recipe(loss="epr"), lambda: 7.123456)
+    settled = losses.settled(Recipe(loss="epr"), 8, lambda: 7.123456)
     assert settled == Recipe(loss="epr", epr_expected_positives=7.1235)
     assert "--epr-expected-positives is 7.1235, the mean" in capsys.readouterr().err
     for recipe in (settled, Recipe(loss="bce")):
-        assert losses.settled(recipe, lambda: pytest.fail("counted")) is recipe
+        assert losses.settled(recipe, 8, lambda: pytest.fail("counted")) is recipe
     assert capsys.readouterr().err == ""
+    with pytest.raises(UserError, match=r"--epr-expected-positives must be at most .* tags, 7; got 7.1235"):
+        losses.settled(settled, 7, lambda: 3.0)
 
 
 def test_build_takes_a_name_and_short_options():

@@ -134,10 +134,14 @@ def test_a_run_without_its_scores_is_not_continued(tmp_path, dataset):
     with opened(tmp_path / "run", dataset) as run:
         for epoch in (1, 2):
             run.history.append({"epoch": epoch, "val_f1": 0.5})
+            run.best.touch()
             step = epoch * FACTS["steps_per_epoch"]
             checkpoints.save(run.checkpoints, step, {"a": np.zeros(1)})
     path = tmp_path / "run" / "history.csv"
     opened(tmp_path / "run", dataset).__exit__()
+    run.best.unlink()
+    with pytest.raises(UserError, match=r"best.keras is gone, the model of the best epoch"):
+        opened(tmp_path / "run", dataset)
     path.write_bytes(b"")
     with pytest.raises(UserError, match=r"history.csv is empty, which has the scores of 2 epochs"):
         opened(tmp_path / "run", dataset)

@@ -1,0 +1,44 @@
+"""Utils/recipe/effects.py: flags that nothing would obey."""
+
+import pytest
+
+from Utils.command.cli import UserError
+from Utils.recipe import command_line
+from Utils.recipe.recipe import Recipe, flag
+
+
+def parsed(words):
+    return command_line.parse(["demo", "--dataset", "DATA", "--run-dir", "RUN", *words.split()])[1].recipe
+
+
+@pytest.mark.reliability(
+    "a flag that nothing would obey, as --asl-clip without --loss asl", "one error, before the start"
+)
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            "--asl-gamma-neg 4",
+            "--asl-gamma-neg would be without effect: it goes with its own loss; --loss is bce",
+        ),
+        ("--loss asl --hill-lam=3", "--hill-lam would be without effect"),
+        ("--loss ll_r --ll-ct-delta-rel 3", "--ll-ct-delta-rel would be without effect"),
+        ("--loss=asl --loss bce --asl_stop_focus_gradient", "--asl-stop-focus-gradient would be"),
+        ("--schedule constant --floor 0.5", "--schedule cosine or wsd; the schedule is constant"),
+        ("--schedule cosine --decay-share 0.5", "--schedule wsd; the schedule is cosine"),
+        ("--warmup 0 --warmup-start 0.5", "it goes with a --warmup above 0"),
+        ("--which last", "--init-from, which is missing"),
+        ("--learned-rate-factor 0.1", "--init-from, which is missing"),
+    ],
+)
+def test_what_would_be_without_effect_is_refused(words, said):
+    with pytest.raises(UserError, match=said):
+        parsed(words)
+
+
+def test_what_is_obeyed_or_asks_for_nothing_is_allowed():
+    assert parsed("--loss asl --asl-gamma-neg 4").asl_gamma_neg == 4
+    assert parsed("--loss ll_ct --ll-ct-delta-rel 3").ll_ct_delta_rel == 3
+    assert parsed("--warmup 1 --warmup-start 0.5 --schedule wsd --decay-share 0.5").decay_share == 0.5
+    for field in ("asl_gamma_neg", "decay_share", "which"):
+        parsed(f"{flag(field)} {getattr(Recipe, field)}")
