@@ -14,7 +14,7 @@ import keras
 
 from Utils.command.cli import UserError
 from Utils.recipe.options import LossOptions
-from Utils.training.tag_loss import TagLoss, prepared
+from Utils.training.tag_loss import TagLoss, num_images, prepared
 from Utils.training.tensors import Tensor, ops
 
 
@@ -30,9 +30,9 @@ def epr(
     """Return the loss of each image under expected-positive regularization (arXiv:2106.09708).
 
     ``-sum_i y_i log p_i + weight (k_hat - k)^2 / num_labels``: ``k_hat`` is the sum of an image's
-    probabilities, averaged over the batch, and ``k`` is ``expected_positives``, of an image whose labels are
-    all known. Unknown labels are in neither sum, and k counts by the share of the batch's labels that is
-    known.
+    probabilities, averaged over the images of which a label is known, and ``k`` is ``expected_positives``, of
+    an image whose labels are all known. Unknown labels are in neither sum, and k counts by the share of these
+    images' labels that is known.
 
     Args:
         labels: (B, num_labels), 0 to 1; below 0 unknown.
@@ -53,8 +53,9 @@ def epr(
             "loss epr needs expected_positives, the mean number of positives of an image; got None"
         )
     labels, logits, known = prepared(labels, logits, label_smoothing, tag_weights)
-    predicted = ops.mean(ops.sum(known * ops.sigmoid(logits), axis=-1))
-    excess = predicted - expected_positives * ops.mean(known)
+    images = num_images(known > 0.0)
+    predicted = ops.sum(known * ops.sigmoid(logits)) / images
+    excess = predicted - expected_positives * ops.sum(known) / (images * logits.shape[-1])
     by_image = ops.sum(known * labels * -ops.log_sigmoid(logits), axis=-1)
     return by_image + weight * excess * excess / logits.shape[-1]
 

@@ -38,6 +38,11 @@ def prepared(
     return labels, logits, weights
 
 
+def num_images(is_known: Tensor) -> Tensor:
+    """Return how many images have a label that is known, (B, num_labels) bool -> float32, 1 at least."""
+    return ops.maximum(ops.sum(ops.cast(ops.any(is_known, axis=-1), "float32")), 1.0)
+
+
 def require_logits(outputs: Tensor) -> None:
     """Raise UserError where the outputs of a model are probabilities.
 

@@ -192,7 +192,8 @@ class MeanLoss(keras.metrics.Metric):
     """The loss averaged over the images that count: ``sum(weight * loss) / sum(weight)`` of the whole pass.
 
     Keras averages the batches' losses by their lengths, padding included. Under its default name this metric
-    takes the place of that number in the logs (``loss`` and ``val_loss``).
+    takes the place of that number in the logs (``loss`` and ``val_loss``). To a loss over the images of a
+    batch, one of weight 0 is unknown.
 
     Args:
         loss: a ``keras.losses.Loss`` whose ``call`` gives (B,).
@@ -207,10 +208,12 @@ class MeanLoss(keras.metrics.Metric):
 
     def update_state(self, labels: Tensor, logits: Tensor, sample_weight: Tensor | None = None) -> None:
         """Add a batch: labels, maybe packed, and logits (B, num_labels), sample_weight (B,) or None."""
-        values = ops.cast(self.loss.call(labels, logits), "float32")
-        weights = ops.ones_like(values)
+        weights = ops.ones_like(ops.cast(logits[:, 0], "float32"))
         if sample_weight is not None:
             weights = ops.reshape(ops.cast(sample_weight, "float32"), (-1,))
+            labels = ops.cast(unpacked(labels, logits.shape[-1]), "float32")
+            labels = ops.where(ops.expand_dims(weights > 0.0, 1), labels, -ops.ones_like(labels))
+        values = ops.cast(self.loss.call(labels, logits), "float32")
         self.total.assign_add(ops.sum(values * weights))
         self.count.assign_add(ops.sum(weights))
 

@@ -170,6 +170,20 @@ def test_fit_logs_the_scores_and_the_exact_loss_under_padding():
 
 
 @pytest.mark.every_backend
+@pytest.mark.parametrize("name", ["epr", "two_way"])
+def test_padding_is_no_part_of_a_loss_over_the_images_of_a_batch(name):
+    loss = losses.build(name, **({"expected_positives": 3.0} if name == "epr" else {}))
+    random = np.random.default_rng(1)
+    labels = (random.random((8, 10)) < 0.4).astype("float32")
+    logits = random.normal(size=(8, 10)).astype("float32")
+    metric, counts = validation_metrics.MeanLoss(loss), np.array([0, 1, 1, 0, 0, 1, 1, 0], "float32")
+    metric.update_state(labels, logits, counts)
+    rows = np.flatnonzero(counts)
+    expected = keras.ops.convert_to_numpy(loss.call(labels[rows], logits[rows])).mean()
+    np.testing.assert_allclose(float(metric.result()), expected, rtol=1e-6)
+
+
+@pytest.mark.every_backend
 def test_f1_equals_tensorflow_addons():
     """Of the counts at the golden threshold, of all tags together; 0 where nothing is true or predicted."""
     labels, logits = np.float32(GOLDEN["labels"]), np.float32(GOLDEN["logits"])
