@@ -4,9 +4,12 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, Literal
 
+import numpy as np
+
 from Generators import shard_stats
 from Generators.batches import SoftLabels, UnknownMask
 from Generators.host_sharding import Keep
+from Utils.command.cli import UserError
 from Utils.data import folds
 from Utils.data.dataset_folder import Dataset
 from Utils.data.repeat_factors import RepeatFactors
@@ -64,11 +67,15 @@ def choose(
     ``read_teacher(tags, teacher, thresholds, weight, post_ids)`` reads a teacher for the training posts, as
     ``Utils.evaluation.soft_labels.read``.
 
-    Raises UserError for a malformed fold or a file of unknown labels that does not fit.
+    Raises UserError for a malformed fold, and for unknown labels of other tags or, where the dataset has a
+    list of its posts, of other posts.
     """
     left_out = folds.parse(fold)
     keep = left_out.excludes if left_out else None
     unknown = read_unknown_labels(unknown_labels, dataset.tags) if unknown_labels else None
+    listed = dataset.post_ids("train") if unknown and dataset.has_post_ids("train") else None
+    if unknown and listed is not None and not np.isin(unknown.posts, listed).any():
+        raise UserError(f"--unknown-labels {unknown_labels} names none of the training posts")
     repeats = None
     if sampling == "repeat_factor":
         repeats = shard_stats.repeat_factors(dataset, "train", sampling_threshold, seed, keep, unknown)

@@ -43,9 +43,9 @@ def read(path: AnyPath, tag_list: pd.DataFrame) -> UnknownLabels:
     )
     try:
         key = "tag_id" if "tag_id" in frame else "tag"
-        posts = frame["post_id"].to_numpy(np.int64)
-        tags = frame[key].astype(str if key == "tag" else np.int64)
-    except (KeyError, ValueError) as error:
+        posts = _whole_numbers(frame["post_id"])
+        tags = frame[key].astype(str) if key == "tag" else _whole_numbers(frame[key])
+    except (KeyError, ValueError, OverflowError) as error:
         raise UserError(
             f"{path} must have the columns post_id and tag_id (whole numbers) or tag: {error}"
         ) from error
@@ -58,3 +58,10 @@ def read(path: AnyPath, tag_list: pd.DataFrame) -> UnknownLabels:
     posts, labels = posts[is_listed], labels[is_listed]
     order = np.lexsort((labels, posts))
     return UnknownLabels(posts[order], labels[order], len(tag_list))
+
+
+def _whole_numbers(column: pd.Series) -> np.ndarray:
+    numbers = column.to_numpy(np.int64)  # cuts off what is behind the point
+    if len(wrong := column[numbers != column]):
+        raise ValueError(f"{wrong.iloc[0]} is no whole number")
+    return numbers

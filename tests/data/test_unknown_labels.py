@@ -21,7 +21,16 @@ def test_pairs_are_read_by_id_or_name(tmp_path, text):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "post,tag_id\n1,2\n", "post_id,tag_id\nx,10\n", "post_id,tag_id\n1,99\n"]
+    "text",
+    [
+        "",
+        "post,tag_id\n1,2\n",
+        "post_id,tag_id\nx,10\n",
+        "post_id,tag_id\n1,99\n",
+        "post_id,tag_id\n1.5,10\n",
+        "post_id,tag_id\n1,10.5\n",
+        "post_id,tag_id\n1180591620717411303424,10\n",
+    ],
 )
 def test_a_file_that_is_no_list_is_an_error(tmp_path, text):
     (tmp_path / "list.csv").write_text(text)

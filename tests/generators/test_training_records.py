@@ -1,6 +1,7 @@
 """Generators/training_records.py: which records the settings of a training choose."""
 
 import helpers
+import numpy as np
 import pytest
 
 from Generators import training_records
@@ -34,10 +35,19 @@ def test_fold_unknown_labels_and_repeats(dataset, tmp_path):
     assert records.repeats.ids.tolist() == kept
     assert records.repeats.images > len(kept)
     assert records.unknown_mask([3, 4]).sum(axis=1).tolist() == [1, 0]
-    with pytest.raises(UserError, match="--sampling-threshold must be above 0; got 0"):
+    with pytest.raises(UserError, match="--sampling-threshold must be above 0 and at most 1; got 0"):
         Recipe(sampling_threshold=0.0)
     with pytest.raises(UserError, match="uniform, repeat_factor; got 'repeat'"):
         Recipe(sampling="repeat")
+
+
+def test_unknown_labels_of_other_posts_are_refused(dataset, tmp_path, monkeypatch):
+    path = tmp_path / "unknown.csv"
+    path.write_text(f"post_id,tag\n30,{dataset.tags['name'][1]}\n")
+    monkeypatch.setattr(type(dataset), "has_post_ids", lambda self, split: True)
+    monkeypatch.setattr(type(dataset), "post_ids", lambda self, split: np.arange(12))
+    with pytest.raises(UserError, match="--unknown-labels .*unknown.csv names none of the training posts"):
+        choose(dataset, unknown_labels=str(path))
 
 
 def test_a_teacher_is_asked_for_the_posts_that_are_trained_on(dataset):
