@@ -19,6 +19,7 @@ it overrules the rest.
 import Utils.command.interrupt  # noqa: F401  first: imports take long
 
 import argparse
+import contextlib
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -84,12 +85,12 @@ def main(argv: list[str] | None = None) -> None:
     copies = _files_beside(place, args, tags)
     for path in (model_description.path_beside(output), *copies):
         remove_unfinished(path)
-    for target, content in copies.items():
-        with replacing(target) as beside:
-            beside.write_bytes(content)
-    model_description.write(output, description)
-    with replacing(output) as beside:  # last: where it is, all is
-        model.save(beside)
+    with contextlib.ExitStack() as stack:  # closed in reverse: the model comes last, and where it is, all is
+        model.save(stack.enter_context(replacing(output)))
+        for target, content in copies.items():
+            stack.enter_context(replacing(target)).write_bytes(content)
+        output.unlink(missing_ok=True)  # an old one would lie beside files of the new
+        model_description.write(output, description)
     if args.json:
         facts = {"parameters": model.count_params(), "arrays": count, "skipped": list(skipped)}
         names = [str(path) for path in copies]

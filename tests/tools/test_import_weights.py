@@ -154,6 +154,30 @@ def test_an_imported_tagger_is_exported_again_and_nothing_is_lost(tagger, tmp_pa
     np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.reliability(
+    "`import_weights --overwrite` is killed", "no old model lies beside the new tag list"
+)
+def test_at_no_moment_of_a_replacement_do_files_of_two_models_lie_together(tmp_path, monkeypatch):
+    folder, out = folder_of("resnet18", tmp_path / "timm"), tmp_path / "o.keras"
+    words, seen = [str(folder), "-o", str(out), "--source-order", "rgb"], []
+    names = ("o.keras", "o.json", "selected_tags.csv")
+
+    def present():
+        return [(tmp_path / name).read_bytes() if (tmp_path / name).exists() else b"" for name in names]
+
+    assert import_weights.main(words) == 0
+    before, replace = present(), pathlib.Path.replace
+    for name, old, new in (("selected_tags.csv", ",0,", ",4,"), ("config.json", "resnet18", "resnet18.v2")):
+        (folder / name).write_text((folder / name).read_text().replace(old, new, 1))
+    monkeypatch.setattr(
+        pathlib.Path, "replace", lambda *paths: (seen.append(present()), replace(*paths), seen.append(present()))
+    )
+    assert import_weights.main([*words[:-1], "bgr", "--overwrite"]) == 0
+    after = present()
+    assert all(old != new for old, new in zip(before, after, strict=True))
+    assert [state for state in seen if state[0] and state not in (before, after)] == []
+
+
 def test_files_of_another_model_are_kept(tagger, tmp_path, capsys):
     out = tmp_path / "mine" / "wd.keras"
     out.parent.mkdir()
