@@ -29,7 +29,9 @@ _LOCAL_SUFFIXES = (".keras", ".h5", ".onnx", ".safetensors")
 _DESCRIPTIONS = ("*.json", "*.csv", "*.txt", "README.md")
 _FOR_A_WHILE = (408, 429)  # answers of a hub that is slow or asked too often
 # Files that a purpose needs; a pattern without a folder matches at the top only.
-WEIGHTS = ("*.keras", "extra/keras/*", "model.safetensors", *_DESCRIPTIONS)
+_NEW_WEIGHTS = ("*.keras", "extra/keras/*", "model.safetensors")
+_OLD_WEIGHTS = "*.h5"  # fetched where no others are: beside new ones they are the same model once more
+WEIGHTS = (*_NEW_WEIGHTS, *_DESCRIPTIONS)
 SERVING = ("*.onnx", "*.onnx.data", "*.onnx_data", *_DESCRIPTIONS)
 ALL = ("*", "extra/*")  # of a release, whose formats are compared
 
@@ -86,14 +88,15 @@ def local(source: AnyPath, patterns: tuple[str, ...] = WEIGHTS) -> pathlib.Path:
     top_only = [prefix + pattern for pattern in patterns if "/" not in pattern]
     nested = [prefix + pattern for pattern in patterns if "/" in pattern]
     fetch: dict[str, Any] = {"repo_id": repository, "revision": revision}
+    not_below: dict[str, Any] = {"ignore_patterns": [f"{prefix}*/*"]}  # a * goes across folders
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of links on Windows, of unused options
-            folder = library.snapshot_download(
-                **fetch, allow_patterns=top_only, ignore_patterns=[f"{prefix}*/*"]
-            )
+            folder = library.snapshot_download(**fetch, allow_patterns=top_only, **not_below)
             if nested:
                 library.snapshot_download(**fetch, allow_patterns=nested)
+            if patterns == WEIGHTS and not _has_any(pathlib.Path(f"{folder}{inside}"), _NEW_WEIGHTS):
+                library.snapshot_download(**fetch, allow_patterns=[prefix + _OLD_WEIGHTS], **not_below)
     except Exception as error:  # its errors come from three packages, which differ by version
         if is_of_the_machine(error):  # a full disk, for example
             raise
@@ -113,10 +116,14 @@ def local_tagger(source: AnyPath) -> pathlib.Path:
     if not is_id(source) or any(folder.glob("*.onnx")):
         return folder
     folder = local(source, WEIGHTS)
-    weights = (pattern for pattern in WEIGHTS if pattern not in _DESCRIPTIONS)
-    if not any(any(folder.glob(pattern)) for pattern in weights) and (elsewhere := _models_elsewhere(source)):
+    has_weights = _has_any(folder, (*_NEW_WEIGHTS, _OLD_WEIGHTS))
+    if not has_weights and (elsewhere := _models_elsewhere(source)):
         raise UserError(f"{name_of(source)} has no model at its top{elsewhere}")
     return folder
+
+
+def _has_any(folder: pathlib.Path, patterns: Sequence[str]) -> bool:
+    return any(any(folder.glob(pattern)) for pattern in patterns)
 
 
 def _models_elsewhere(source: AnyPath) -> str:

@@ -103,7 +103,21 @@ def test_a_repository_with_models_in_folders_only_says_which(tmp_path, monkeypat
 
 def test_a_tagger_without_onnx_comes_as_weights(served, model):
     (model / "model.onnx").unlink()
-    assert "model.safetensors" in names(hub.local_tagger("me/mine"))
+    (model / "tf_model.h5").touch()
+    found = names(hub.local_tagger("me/mine"))
+    assert "model.safetensors" in found and "tf_model.h5" not in found
+
+
+def test_older_weights_are_fetched_where_no_others_are(tmp_path, monkeypatch):
+    older = {"model.h5", "tags.txt", "project.json"}
+    for name in (*older, "old/model.h5", "new/model.keras", "new/model.h5"):
+        (tmp_path / "served" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "served" / name).touch()
+    with small_hub.serving({"me/mine": tmp_path / "served"}) as (url, _):
+        small_hub.use(monkeypatch, url, tmp_path / "home")
+        assert names(hub.local_tagger("me/mine")) == older
+        assert "model.h5" in names(hub.local("me/mine/old@main"))
+        assert names(hub.local("hf://me/mine/new")) == {"model.keras"}
 
 
 @pytest.mark.reliability(
