@@ -25,6 +25,7 @@ class KerasTagger:
     model: keras.Model
     tags: pd.DataFrame | None  # tag_id, name, category, count; row i is output i. None: no list beside it
     image_size: int
+    evidence: tuple[str, ...] = ()  # what its files left open and how it was decided, for the user
 
     def preprocess(self, images: Any) -> np.ndarray:
         """Return (B, S, S, 3) float32, 0..255 BGR, of one image, a list or a batch; padded white.
@@ -82,15 +83,19 @@ def load_tagger(path: Any, which: str = "best") -> KerasTagger:
     """
     if which not in RUN_MODELS:
         raise UserError(f"which must be {' or '.join(RUN_MODELS)}; got {which!r}")
-    file = _model_file(hub.local(path), which)
+    file, evidence = _model_file(hub.local(path), which), ()
     if timm_folder.is_folder(file):
-        require_classifier(file, describe_timm(file))
+        described = describe_timm(file)
+        require_classifier(file, described)
+        evidence = (
+            f"a timm folder, {described.name}: channels {described.order.upper()}, {described.order_from}",
+        )
     model = with_probabilities(load_model(file))
     tags_file = (file if file.is_dir() else file.parent) / tag_list.FILE
     frame = tag_list.read_beside_model(tags_file) if tags_file.is_file() else None
     if frame is not None and len(frame) != model.output_shape[-1]:
         raise UserError(f"{tags_file} has {len(frame)} tags, but {file.name} gives {model.output_shape[-1]}")
-    return KerasTagger(model, frame, model.input_shape[1])
+    return KerasTagger(model, frame, model.input_shape[1], evidence)
 
 
 def _model_file(path: pathlib.Path, which: str) -> pathlib.Path:

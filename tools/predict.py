@@ -217,6 +217,8 @@ def _load_keras(options: argparse.Namespace) -> tuple[Any, pd.DataFrame, dict[st
 
     jit_compile = devices.find().jit_compile
     tagger = Models.load(options.model, which=options.which or "best")
+    for sentence in tagger.evidence:
+        _say(sentence)
     tags = tagger.tags if options.tags is None else tag_list.read(options.tags)
     outputs = tagger.model.output_shape[-1]
     if tags is None:

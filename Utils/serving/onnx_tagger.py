@@ -193,6 +193,7 @@ def _of_keras(path: pathlib.Path, keras_tagger: Any) -> ServingTagger:
         keras_tagger.tags,
         keras_tagger.image_size,
         lambda images: predict(images.astype(np.float32)),
+        evidence=keras_tagger.evidence,
         keras_model=keras_tagger.model,
         file="" if path.is_dir() else path.name,
     )

@@ -201,5 +201,7 @@ def test_a_model_on_the_hub_is_imported_and_tags(tagger, tmp_path, monkeypatch, 
         assert tag_images.main(["me/wd", "pictures", "--threshold", "0.01"]) == 0
         assert tag_images.main(["me/none", "pictures", "--overwrite"]) == 2
     assert model_description.read(tmp_path / "mine" / "wd.keras").source["from"] == "hf://me/wd@main"
-    assert "me/wd: 7 tags at 32 px" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "me/wd: 7 tags at 32 px" in err
+    assert "a timm folder, ViT/L16: channels BGR, as taggers with a selected_tags.csv do" in err
     assert "1girl" in (tmp_path / "pictures" / "a.txt").read_text()
