@@ -1,8 +1,8 @@
 """preprocess.json beside a model: our own fields, or stages like those of imgutils and torchvision.
 
-Our fields are ``channels`` (BGR or RGB), ``range`` ([0, 255], [0, 1] or [-1, 1]), ``mean`` and ``std`` (of
-that range), ``resize`` (area or a filter of Pillow) and ``output`` (probabilities or logits); any program's
-model can be described by them. Stages are ``[{"type": "resize", "size": 448, ...}, ...]`` under ``stages``,
+Our fields are ``channels`` (BGR or RGB; by default RGB where the means fall, else BGR), ``range`` ([0, 255],
+[0, 1] or [-1, 1]), ``mean`` and ``std`` (of that range), ``resize`` (area or a filter of Pillow) and
+``output`` (probabilities or logits); any program's model can be described by them. Stages are ``[{"type": "resize", "size": 448, ...}, ...]`` under ``stages``,
 ``test`` or ``val``; their channels are RGB unless ``channels`` says otherwise.
 """
 
@@ -85,7 +85,10 @@ def _described(path: pathlib.Path, content: Any, image_size: int | None) -> Desc
 
 
 def _channels(path: pathlib.Path, content: Mapping[str, Any]) -> Any:
-    channels = str(content.get("channels", "BGR")).upper()
+    mean = content.get("mean")
+    # Pictures have more red than blue: means that fall, as ImageNet's and CLIP's do, are in the order RGB.
+    falls = isinstance(mean, list) and mean == sorted(mean, reverse=True) != sorted(mean)
+    channels = str(content.get("channels", "RGB" if falls else "BGR")).upper()
     if channels not in _CHANNELS:
         raise UserError(f"{path}: channels are {' or '.join(_CHANNELS)}; got {content['channels']!r}")
     return channels

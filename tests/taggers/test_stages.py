@@ -20,6 +20,12 @@ def test_our_fields(tmp_path):
     assert (described.preparation.channels, described.preparation.divisor) == ("RGB", 255.0)
     assert described.preparation.mean == (0.5,) * 3
     assert described.output == "logits"
+    for mean, channels in (
+        ([0.485, 0.456, 0.406], "RGB"),
+        ([0.406, 0.456, 0.485], "BGR"),
+        ([0.5] * 3, "BGR"),
+    ):
+        assert read(tmp_path, {"range": [0, 1], "mean": mean}).preparation.channels == channels
 
 
 def test_stages_resize_crop_and_pad(tmp_path):
@@ -57,6 +63,7 @@ def test_stages_that_make_no_square_get_one(tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
+        ({"range": [0, 1], "mean": ["a", 1, 2]}, "cannot be used|mean"),
         ({"channels": "GBR"}, "BGR or RGB; got 'GBR'"),
         ({"range": [0, 1], "chanels": "RGB"}, "'chanels' is no field; did you mean channels"),
         ({"channels": "RGB", "Range": [0, 1]}, "'Range' is no field; did you mean range"),

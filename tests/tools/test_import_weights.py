@@ -170,7 +170,9 @@ def test_at_no_moment_of_a_replacement_do_files_of_two_models_lie_together(tmp_p
     for name, old, new in (("selected_tags.csv", ",0,", ",4,"), ("config.json", "resnet18", "resnet18.v2")):
         (folder / name).write_text((folder / name).read_text().replace(old, new, 1))
     monkeypatch.setattr(
-        pathlib.Path, "replace", lambda *paths: (seen.append(present()), replace(*paths), seen.append(present()))
+        pathlib.Path,
+        "replace",
+        lambda *paths: (seen.append(present()), replace(*paths), seen.append(present())),
     )
     assert import_weights.main([*words[:-1], "bgr", "--overwrite"]) == 0
     after = present()
