@@ -18,4 +18,6 @@ def like(text: str, value: Any) -> str:
     )
     if "\r\n" in body:
         result = result.replace("\n", "\r\n")
+    # Half of a surrogate pair (\ud83d alone) cannot be encoded: it stays an escape.
+    result = result.encode("utf-8", "backslashreplace").decode("utf-8")
     return f"{before}{result}{after}"

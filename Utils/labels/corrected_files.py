@@ -1,5 +1,6 @@
 """Writes decisions into copies of files of posts: JSON in any form that is read, and Parquet."""
 
+import codecs
 import contextlib
 import gzip
 import io
@@ -16,7 +17,7 @@ import pyarrow.parquet as pq
 from Utils.command.cli import UserError
 from Utils.data.danbooru_fields import FieldError
 from Utils.data.sources import danbooru_post, json_lines, parquet_files
-from Utils.files import compressed, damage, json_format, parquet_members
+from Utils.files import compressed, damage, json_format, parquet_members, strict_json
 from Utils.files.atomic import replacing
 from Utils.files.outputs import FolderKind, replacing_folder
 from Utils.files.ranges import RangeReader
@@ -26,6 +27,7 @@ from Utils.labels.corrected_sidecars import Corrections, Verdicts
 
 COPIES = FolderKind("a folder of corrected copies", ())
 _ROWS, _BATCH_BYTES = 8192, 1 << 26  # of a Parquet file at a time
+_UTF_16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}  # which keep the mark
 _LINES_LOOKED_AT = 11  # for a record in a line of its own
 
 
@@ -78,16 +80,18 @@ def correct_json(
     """Write a corrected copy of a file of posts as JSON; lines and formats stay as they are.
 
     ``relative`` is its path in its place, to whose folder names of files in it are relative. A copy that is
-    called ``.gz`` is compressed. Raises UserError where the file holds no posts.
+    called ``.gz`` is compressed. Raises UserError where the file holds no posts, and where a record that
+    changes has what would be lost (`strict_json`).
     """
     corrector = _Corrector(verdicts, relative.rpartition("/")[0])
     if not json_lines.holds_posts(source):
         raise UserError(f"{source} holds no posts as JSON")
     with compressed.opened(source) as stream, replacing(target) as temporary:
-        texts = io.TextIOWrapper(stream, encoding="utf-8", newline="")  # pyright: ignore[reportArgumentType]
+        encoding = _UTF_16.get(stream.peek(2)[:2], "utf-8")
+        texts = io.TextIOWrapper(stream, encoding=encoding, newline="")  # pyright: ignore[reportArgumentType]
         with _writer(temporary, target) as output:
             for text in _corrected(texts, source, corrector):
-                output.write(text.encode("utf-8"))
+                output.write(text.encode(encoding))
     return corrector.corrections
 
 
@@ -107,13 +111,22 @@ def _corrected(texts: Any, source: pathlib.Path, corrector: _Corrector) -> Itera
     lines = damage.iterate(texts, source, "cannot be read as JSON")
     head = list(itertools.islice(lines, _LINES_LOOKED_AT))
     if any(_record_in(line) is not None for line in head):
-        yield from (_corrected_line(line, corrector) for line in itertools.chain(head, lines))
+        for number, line in enumerate(itertools.chain(head, lines), 1):
+            with damage.named(f"{source}, line {number}", "cannot be rewritten"):
+                corrected = _corrected_line(line, corrector)
+            yield corrected
         return
-    text = "".join([*head, *lines])
+    whole = "".join([*head, *lines])
+    text = whole.removeprefix("\ufeff")
     with damage.named(source, "is no JSON"):
-        value = json.loads(text.removeprefix("\ufeff"))
+        value = json.loads(text)
     corrected = _in_value(value, corrector)
-    yield text if corrected == value else json_format.like(text, corrected)
+    if corrected == value:
+        yield whole
+        return
+    with damage.named(source, "cannot be rewritten"):
+        strict_json.loads(text)
+    yield whole[: len(whole) - len(text)] + json_format.like(text, corrected)
 
 
 def _record_in(line: str) -> dict[str, Any] | None:
@@ -131,6 +144,7 @@ def _corrected_line(line: str, corrector: _Corrector) -> str:
     if edited is None or edited is record:
         return line
     body = line.strip().removeprefix("\ufeff").removesuffix(",")
+    strict_json.loads(body)
     return line.replace(body, json_format.like(body, edited), 1)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from Utils.command.cli import UserError, progress
 from Utils.data.sources.sidecar_folders import NAMESPACES, SUFFIXES
-from Utils.files import json_format
+from Utils.files import json_format, strict_json
 from Utils.files.atomic import AnyPath, replacing
 from Utils.images import image_folder, places
 from Utils.images.census import warn_of_unreadable
@@ -75,6 +75,7 @@ class _Sidecar:
         if self.record is None:
             text = caption_edits.edit(self.text, add, list(remove), NAMESPACES, one_a_line, splitting)
             return dataclasses.replace(self, text=text)
+        strict_json.loads(self.text)
         record = record_edits.edit(self.record, add, set(remove))
         return dataclasses.replace(self, text=json_format.like(self.text, record), record=record)
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import IO
 
 from Utils.command.cli import UserError
-from Utils.files import damage
+from Utils.files import damage, strict_json
 from Utils.files.atomic import naming, require_file
 from Utils.files.locking import try_lock
 
@@ -79,7 +79,7 @@ def _complete_size(data: bytes) -> int:
 
 def _parse(line: bytes, where: str) -> Decision:
     with damage.named(where, "is no JSON"):
-        entry = json.loads(line)
+        entry = strict_json.loads(line)
     if not isinstance(entry, dict):
         raise UserError(f"{where}: a decision is a JSON object; got {type(entry).__name__}")
     for name, kind in FIELDS.items():

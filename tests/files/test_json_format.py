@@ -18,6 +18,11 @@ def test_the_same_value_gives_the_same_text(indent, end):
             assert json_format.like(text, value) == text
 
 
+def test_half_a_surrogate_pair_stays_an_escape():
+    text = '{"a": "\\ud83d", "b": "猫"}'
+    assert json_format.like(text, json.loads(text)) == text
+
+
 def test_narrow_separators_and_line_ends_of_windows():
     text = json.dumps(VALUE, separators=(",", ":"))
     assert json_format.like(text, VALUE) == text

@@ -48,6 +48,40 @@ def test_only_the_decided_tags_differ(tmp_path, form):
     assert again.read_bytes() == copy.read_bytes()
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be"])
+@pytest.mark.parametrize("form", ["lines", "array"])
+def test_the_encoding_stays(tmp_path, form, encoding):
+    source, copy = tmp_path / "x.json", tmp_path / "y.json"
+    mark = "\ufeff" if encoding == "utf-16-be" else ""
+    source.write_text(mark + FORMS[form], encoding=encoding)
+    assert corrected_files.correct_json(source, copy, VERDICTS).changed == ["5"]
+    assert copy.read_bytes()[:2] == source.read_bytes()[:2]
+    assert tags_by_id(copy) == {5: ["solo", "long_hair"], 6: ["rem"], 7: ["猫"]}
+    assert copy.read_text(encoding) == source.read_text(encoding).replace("hat solo", "solo long_hair")
+
+
+@pytest.mark.reliability(
+    "`apply_decisions --jsonl` on a record with a name twice, or a number that no float holds",
+    "an error that names the line; records without decisions go through as they are",
+)
+@pytest.mark.parametrize(
+    ("field", "reason"), [('"a": 1, "a": 2', "'a' is there twice"), ('"a": 1e400', "1e400")]
+)
+def test_a_record_that_would_lose_something_is_not_rewritten(tmp_path, field, reason):
+    source, copy = tmp_path / "x.jsonl", tmp_path / "y.jsonl"
+    for text, where in (
+        ('{"id": 8, "tags": "x"}\n{"id": 5, "tags": "hat", %s}\n', "jsonl, line 2 cannot be rewritten"),
+        ('[{"id": 5,\n"tags": "hat", %s}]', "jsonl cannot be rewritten"),
+    ):
+        source.write_text(text % field)
+        with pytest.raises(UserError, match=f"{where}: {reason}"):
+            corrected_files.correct_json(source, copy, VERDICTS)
+        assert not copy.exists()
+    source.write_text('{"id": 5, "tags": "hat"}\n{"id": 8, "tags": "hat", %s}\n' % field)
+    corrected_files.correct_json(source, copy, VERDICTS)
+    assert copy.read_text().splitlines()[1] == source.read_text().splitlines()[1]
+
+
 def test_files_are_named_and_compressed(tmp_path):
     records = [{"file_name": "sub/a.jpg", "text": "hat, solo"}, {"file_name": "12.jpg", "text": "hat"}]
     with gzip.open(tmp_path / "m.jsonl.gz", "wt") as file:
