@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError
-from Utils.images.image_folder import parse_id
+from Utils.images.image_folder import composed, parse_id
 from Utils.tags import tag_list
 from Utils.tags.tag_list import CATEGORIES
 
@@ -111,6 +111,8 @@ def _unescaped(entity: re.Match[str]) -> str:
 def plain_name(name: str) -> str:
     """Return the name of a tag without HTML entities, which interfaces and downloaders of boorus leave in it.
 
+    Letters are composed (NFC), as in `Utils.tags.captions.tag_name`.
+
     Only entities with their semicolon are undone: in ``black&notwhite`` there is none.
     """
     while "&" in name:
@@ -118,7 +120,7 @@ def plain_name(name: str) -> str:
         if text == name:
             break
         name = "_".join(text.split())  # an entity may be a space or a line break
-    return name
+    return composed(name)
 
 
 def parse_status(record: Mapping[str, Any]) -> int:

@@ -12,6 +12,7 @@ spaces or underscores. ``1girl solo`` may be one or two; `SeparatorCounts` of al
 import collections
 import dataclasses
 import re
+import unicodedata
 from collections.abc import Collection
 
 COMMA, BLANK = SEPARATORS = ("comma", "blank")  # comma: or one tag a line
@@ -107,14 +108,16 @@ def tag_name(text: str) -> str:
     """Return the name of a tag as it is written in a caption: ``saber \\(fate\\)`` is ``saber_(fate)``.
 
     Letters without width, as byte order marks of texts that were joined, are left out, and so is the weight
-    of ``(smile:1.2)``; of ``(smile, hat:1.2)`` the parts ``(smile`` and ``hat:1.2)`` come.
+    of ``(smile:1.2)``; of ``(smile, hat:1.2)`` the parts ``(smile`` and ``hat:1.2)`` come. Letters are
+    composed (NFC), as boorus store names; macOS may write an accent as a letter of its own.
     """
     for letter in _WITHOUT_WIDTH:
         text = text.replace(letter, "")
     for pattern in (_WEIGHTED, _WEIGHTED_END, _WEIGHTED_START):
         if match := pattern.fullmatch(text.strip()):
             text = match[1]
-    return "_".join(text.split()).replace("\\(", "(").replace("\\)", ")")
+    name = "_".join(text.split()).replace("\\(", "(").replace("\\)", ")")
+    return unicodedata.normalize("NFC", name)
 
 
 def parse(text: str, namespaces: Collection[str] = (), splitting: Splitting = TOLD) -> Caption:

@@ -23,6 +23,7 @@ def test_a_plain_name_has_no_html_entities():
     names = {
         "another&#039;s_hand": "another's_hand", ":&lt;": ":<", "d&amp;d": "d&d", "d&amp;amp;d": "d&d",
         "&#x2665;": "♥", "a&#10;b": "a_b", "black&notwhite": "black&notwhite", "&_&": "&_&", "&foo;": "&foo;",
+        "pok\u0065\u0301mon": "pok\u00e9mon", "\u304b\u3099&amp;": "\u304c&",
     }  # fmt: skip
     assert {name: danbooru_fields.plain_name(name) for name in names} == names
 

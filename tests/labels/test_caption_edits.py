@@ -33,6 +33,7 @@ def edit(text, add=(), remove=(), **options):
         ("solo\n", ["hat"], [], "solo\nhat\n"),
         ("hat, red hat, hat band", [], ["hat"], "red hat, hat band"),
         ("hat, solo, hat", [], ["hat"], "solo"),
+        ("poke\u0301mon, solo", ["hat"], ["pok\u00e9mon"], "solo, hat"),
         ("1girl, hat\nA girl wears a hat, and it suits her.\n", ["solo"], ["hat"],
          "1girl, solo\nA girl wears a hat, and it suits her.\n"),
         ("A girl with blue hair stands in front of a wall.", ["solo"], [],

@@ -50,6 +50,7 @@ def test_tags_and_sentences_are_told_apart(text, tags, sentences):
 def test_a_name_is_spelled_as_boorus_do():
     assert captions.tag_name(r" saber  \(fate\) ") == "saber_(fate)"
     assert captions.tag_name(r"\(o\)_\(o\)") == "(o)_(o)"
+    assert captions.tag_name("poke\u0301mon") == "pok\u00e9mon"  # as macOS writes it
 
 
 def test_the_weights_of_prompts_are_no_part_of_names():

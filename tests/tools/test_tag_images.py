@@ -284,6 +284,7 @@ def test_a_model_that_fails_is_no_traceback(release, pictures, monkeypatch, caps
         ([".", "-o", "x.csv"], "--output belongs to --format json or csv"),
         ([".", "--batch-size", "0"], "--batch-size: must be a whole number of at least 1"),
         ([".", "--format", "xml"], "invalid choice"),
+        ([".", "--prefix", "a\u2028b"], "--prefix: must be one line; got 'a\\u2028b'"),
         ([".", "--append", "--overwrite"], "not allowed with"),
         (["tests", "--no-recursive"], "no pictures there"),
     ],
