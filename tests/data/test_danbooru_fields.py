@@ -62,9 +62,9 @@ def test_a_category_is_a_code_or_a_name_and_an_unknown_one_is_not_general():
     studio = danbooru_fields.parse_category("studio")
     assert studio > 1000
     assert danbooru_fields.parse_category("Studio ") == studio != danbooru_fields.parse_category("genre")
+    species = danbooru_fields.parse_category("Species")
     names = danbooru_fields.source_category_names()
-    assert names[studio] == "studio"
-    assert names[danbooru_fields.parse_category("Species")] == "species"
+    assert (names[studio], names[species]) == ("studio", "species")
     assert 77 not in names
     for wrong in (-1, 1.5, "?", [], 10**12):
         with pytest.raises(FieldError, match="neither a code nor a name"):
