@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from Utils.command import programs
 from Utils.command.cli import Parser, UserError, command, print_json
 from Utils.evaluation import (
     average_precision,
@@ -121,7 +122,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     for name, values in scored.items():
         print(f"{name}: {terminal_text(values)}")
+    if line := _next_line(options.dump):
+        print(line, file=sys.stderr)
     return 0
+
+
+def _next_line(paths: Sequence[pathlib.Path]) -> str:
+    """Return the command that follows; empty where single files were scored, which others do not take."""
+    if any(path.suffix == ".npy" for path in paths):
+        return ""
+    if len(paths) == 1:
+        return programs.next_line("make_report", paths[0], "-o", f"{paths[0]}_report")
+    return f"{programs.next_line('compare_dumps', *paths[:2])}   (is the difference more than chance?)"
 
 
 def _refuse_ignored(options: argparse.Namespace) -> None:

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from Utils.command import programs
 from Utils.command.cli import Parser, command, number, print_json
 from Utils.evaluation import alignment, bootstrap, ground_truth, paired_bootstrap, predictions
 from Utils.evaluation.predictions import Dump
@@ -51,6 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print_json(comparison)
     else:
         print(text(comparison))
+        better = pair[comparison["differences"]["micro_F1"]["difference"] > 0][0].folder
+        print(programs.next_line("make_report", better, "-o", f"{better}_report"), file=sys.stderr)
     return 0
 
 

@@ -107,7 +107,13 @@ def parser() -> Parser:
     add("--spaces", action="store_true", help="instead of underscores; emoticons like ^_^ keep theirs")
     add("--escape", action="store_true", help="a backslash before parentheses, for prompts (txt)")
     add("--rating", action="store_true", help="the rating as first tag, rating:general (txt)")
-    add("--prefix", default="", type=_line, metavar="TEXT", help="text before the tags, for example a trigger word")
+    add(
+        "--prefix",
+        default="",
+        type=_line,
+        metavar="TEXT",
+        help="text before the tags, for example a trigger word",
+    )
     add("--recursive", action="store_true", default=True, help="folders with all below them (default)")
     add("--no-recursive", action="store_false", dest="recursive", help="folders without those below them")
     add("--every", type=_interval, metavar="1s", help="also films, a frame of them so often; 1s, 0.5s, 2min")

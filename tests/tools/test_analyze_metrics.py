@@ -147,6 +147,13 @@ def test_the_command_line_of_the_original(dump, tmp_path, monkeypatch, capsys):
     assert "without --tags, 2021_0000_0899_5500/selected_tags.csv is taken" in capsys.readouterr().err
 
 
+def test_the_next_command_is_said(dump, capsys):
+    assert main(["-d", str(dump), "-a"]) == 0
+    assert capsys.readouterr().err == f"next: python tools/make_report.py {dump} -o {dump}_report\n"
+    assert main(["-d", str(dump), "-d", str(dump), "-a"]) == 0
+    assert f"next: python tools/compare_dumps.py {dump} {dump}   (is" in capsys.readouterr().err
+
+
 def test_several_side_by_side(tmp_path, capsys):
     make(tmp_path / "a", name="one")
     make(tmp_path / "b", seed=1, name="two")

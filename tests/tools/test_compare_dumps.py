@@ -70,7 +70,9 @@ def test_the_verdict_is_plain_and_swaps_with_the_order(pair, capsys):
     assert "micro F1: B - A = -" in (shown := capsys.readouterr().out)
     assert "A is better" in shown
     assert main([b, a, "--resamples", "100"]) == 0
-    assert "B is better" in capsys.readouterr().out
+    shown = capsys.readouterr()
+    assert "B is better" in shown.out
+    assert shown.err == f"next: python tools/make_report.py {a} -o {a}_report\n"  # of the better one
 
 
 def test_dumps_with_all_or_no_labels_are_not_distinguishable(tmp_path, capsys):
