@@ -99,8 +99,8 @@ def _set_up(
         dataset.require_shards(split)
     records = training_records.choose(dataset, soft_labels.read, seed=recipe.seed, **recipe.record_options())
     of_records = (records.keep, records.unknown, records.repeats)
-    mean_labels = functools.partial(shard_stats.mean_labels, dataset, "train", *of_records)
-    recipe = losses.settled(recipe, dataset.num_labels, mean_labels)
+    frequencies = functools.partial(shard_stats.label_frequencies, dataset, "train", *of_records, smoothing=0)
+    recipe = losses.settled(recipe, dataset.num_labels, lambda: float(frequencies().sum()))
     facts, batches, validation, mixup_rows = _data(recipe, dataset, devices, records)
     schedule = schedules.build(recipe, facts["steps_per_epoch"], facts["batch_size"])
     if run_dir:  # a dry run may do without

@@ -25,8 +25,9 @@ def label_frequencies(
     unknown: UnknownLabels | None = None,
     repeats: RepeatFactors | None = None,
     max_records: int = 50_000,
+    smoothing: float = 0.5,
 ) -> np.ndarray:
-    """Return the share of a split's records that has each label, (num_labels,), above 0 and below 1.
+    """Return the share of a split's records that has each label, float64 (num_labels,), 0 to 1.
 
     To the records of a label half a one is added that has it and half a one that has not (the Jeffreys prior
     of a share): the logit of a share of 0 or 1, with which a new classifier begins, would be infinite.
@@ -37,26 +38,20 @@ def label_frequencies(
         keep: ``keep(ids)`` of the records that count, None for all.
         unknown: labels of posts that count for neither.
         repeats: how often each record counts; None: once.
-        max_records: see ``dataset``.
+        max_records: see ``dataset``; -1: all.
+        smoothing: the part of a record that is added on either side, from 0.
     """
-    positives, knowns = _label_counts(dataset, split, keep, unknown, repeats, max_records)
-    return (positives + 0.5) / (knowns + 1.0)
-
-
-def mean_labels(
-    dataset: Dataset,
-    split: str,
-    keep: Callable[[np.ndarray], Any] | None = None,
-    unknown: UnknownLabels | None = None,
-    repeats: RepeatFactors | None = None,
-    max_records: int = 50_000,
-) -> float:
-    """Return how many labels a record of a split has on average: the sum of the tags' shares of the records.
-
-    The arguments are those of ``label_frequencies``, whose halves are not added here.
-    """
-    positives, knowns = _label_counts(dataset, split, keep, unknown, repeats, max_records)
-    return float(np.sum(positives / np.maximum(knowns, 1)))
+    positives, knowns = np.zeros((2, dataset.num_labels))
+    for ids, lengths, labels in _label_blocks(dataset, split, keep, max_records):
+        weights = np.ones(len(ids)) if repeats is None else repeats.of(ids).astype(np.float64)
+        of_labels = np.repeat(weights, lengths)
+        positives += np.bincount(labels, of_labels, dataset.num_labels)[: dataset.num_labels]
+        knowns += weights.sum()
+        if unknown is not None:
+            is_unknown = _are_unknown(ids, lengths, labels, unknown)
+            positives -= np.bincount(labels[is_unknown], of_labels[is_unknown], dataset.num_labels)
+            knowns -= _unknown_weights(ids, weights, unknown)
+    return (positives + smoothing) / np.maximum(knowns + 2 * smoothing, 1.0)
 
 
 def repeat_factors(
@@ -80,8 +75,7 @@ def repeat_factors(
         keep: ``keep(ids)`` of the records that are trained on, None for all.
         unknown: labels of posts that make no tag frequent and repeat no record.
     """
-    positives, knowns = _label_counts(dataset, split, keep, unknown)
-    frequencies = positives / np.maximum(knowns, 1)
+    frequencies = label_frequencies(dataset, split, keep, unknown, max_records=-1, smoothing=0)
     if threshold is None:
         threshold = rule.default_threshold(frequencies)
     tag_factors = rule.of_tags(frequencies, threshold)
@@ -96,28 +90,6 @@ def repeat_factors(
     ids = post_ids(dataset, split)
     ids = ids if keep is None else ids[np.asarray(keep(ids))]
     return RepeatFactors(ids, of_posts.of(ids), seed, threshold)
-
-
-def _label_counts(
-    dataset: Dataset,
-    split: str,
-    keep: Callable[[np.ndarray], Any] | None,
-    unknown: UnknownLabels | None,
-    repeats: RepeatFactors | None = None,
-    max_records: int = -1,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return in how many records each label is, and in how many it is known, float64 (num_labels,) each."""
-    positives, knowns = np.zeros((2, dataset.num_labels))
-    for ids, lengths, labels in _label_blocks(dataset, split, keep, max_records):
-        weights = np.ones(len(ids)) if repeats is None else repeats.of(ids).astype(np.float64)
-        of_labels = np.repeat(weights, lengths)
-        positives += np.bincount(labels, of_labels, dataset.num_labels)[: dataset.num_labels]
-        knowns += weights.sum()
-        if unknown is not None:
-            is_unknown = _are_unknown(ids, lengths, labels, unknown)
-            positives -= np.bincount(labels[is_unknown], of_labels[is_unknown], dataset.num_labels)
-            knowns -= _unknown_weights(ids, weights, unknown)
-    return positives, knowns
 
 
 def _label_blocks(

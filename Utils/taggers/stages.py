@@ -2,8 +2,9 @@
 
 Our fields are ``channels`` (BGR or RGB; by default RGB where the means fall, else BGR), ``range`` ([0, 255],
 [0, 1] or [-1, 1]), ``mean`` and ``std`` (of that range), ``resize`` (area or a filter of Pillow) and
-``output`` (probabilities or logits); any program's model can be described by them. Stages are ``[{"type": "resize", "size": 448, ...}, ...]`` under ``stages``,
-``test`` or ``val``; their channels are RGB unless ``channels`` says otherwise.
+``output`` (probabilities or logits); any program's model can be described by them. Stages are
+``[{"type": "resize", "size": 448, ...}, ...]`` under ``stages``, ``test`` or ``val``; their channels are RGB
+unless ``channels`` says otherwise.
 """
 
 import dataclasses

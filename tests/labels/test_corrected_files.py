@@ -77,7 +77,7 @@ def test_a_record_that_would_lose_something_is_not_rewritten(tmp_path, field, re
         with pytest.raises(UserError, match=f"{where}: {reason}"):
             corrected_files.correct_json(source, copy, VERDICTS)
         assert not copy.exists()
-    source.write_text('{"id": 5, "tags": "hat"}\n{"id": 8, "tags": "hat", %s}\n' % field)
+    source.write_text(f'{{"id": 5, "tags": "hat"}}\n{{"id": 8, "tags": "hat", {field}}}\n')
     corrected_files.correct_json(source, copy, VERDICTS)
     assert copy.read_text().splitlines()[1] == source.read_text().splitlines()[1]
 
