@@ -23,7 +23,8 @@ _ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
 TagGroup = tuple[list[str], int, list[int | None] | None]  # names, their category code, their ids if known
 
 ID_FIELDS = ("id", "post_id", "image_id")
-NAME_FIELDS = ("file_name", "image", "path")  # of the picture: a text, or ``{path}`` as Hugging Face has it
+# Of the picture: a text, or ``{path}`` as Hugging Face has it.
+NAME_FIELDS = ("file_name", "image", "path", "image_path", "filename")
 CATEGORY_PREFIXES = ("tag_string", "tags", "tag_list")  # before the name of a category
 CATEGORY_FIELDS = {  # field -> code of the category
     f"{prefix}_{name}": danbooru_fields.parse_category(name)
@@ -31,7 +32,7 @@ CATEGORY_FIELDS = {  # field -> code of the category
     for name in (*CATEGORIES, *danbooru_fields.OTHER_CATEGORIES, *danbooru_fields.CATEGORY_SPELLINGS)
     if name != "rating"
 }
-CAPTION_FIELDS = ("text", "caption")  # captions: tags between commas, or sentences
+CAPTION_FIELDS = ("text", "caption", "prompt")  # captions: tags between commas, or sentences
 _OTHER_CATEGORY = re.compile(
     rf"(?:{'|'.join(CATEGORY_PREFIXES)})_([a-z]+(?:_set)?)"
 )  # tags_circle, photo_set
@@ -121,13 +122,15 @@ LAYOUTS: dict[str, Callable[[frozenset[str]], bool]] = {
 def layout_of(fields: tuple[str, ...]) -> Layout:
     """Return the `Layout` of records with these fields; its name is empty where no layout has all of them."""
     present = frozenset(fields)
+    # Beside these filename is what the site, or who sent the file there, called it.
+    names = present if present.isdisjoint({"extension", "md5"}) else present - {"filename"}
     category_fields = tuple(field for field in CATEGORY_FIELDS if field in present)
     others = [(field, match[1]) for field in fields if (match := _OTHER_CATEGORY.fullmatch(field))]
     others = [pair for pair in others if pair[0] not in CATEGORY_FIELDS and pair[1] not in _NO_CATEGORIES]
     return Layout(
         name=next(name for name, matches in LAYOUTS.items() if matches(present)),
         id_field=next((field for field in ID_FIELDS if field in present), None),
-        name_field=next((field for field in NAME_FIELDS if field in present), None),
+        name_field=next((field for field in NAME_FIELDS if field in names), None),
         category_fields=category_fields,
         other_fields=tuple(others) if category_fields else (),
     )

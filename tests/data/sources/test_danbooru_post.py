@@ -24,6 +24,7 @@ CIRCLE, PHOTO_SET = map(parse_category, ("circle", "photo_set"))
         ({"tag_string": "", "tags": None}, [([], 0, None)]),
         ({"tags": []}, [([], 0, None)]),
         ({"tags": "", "caption": "a, b c"}, [(["a", "b_c"], 0, None)]),
+        ({"prompt": "a, (b c:1.2)\nSteps: 20, Sampler: x"}, [(["a", "b_c"], 0, None)]),
         ({"tags": "a b", "tags_general": "a", "tags_circle": ["b"], "tags_photo_set": "c", "tags_count": "3",
           "tags_at": 5}, [(["a"], 0, None), (["b"], CIRCLE, None), (["c"], PHOTO_SET, None)]),
         ({"tags": "a b", "tags_circle": "b"}, [(["a", "b"], 0, None)]),
@@ -54,6 +55,15 @@ def test_tags_are_read_in_every_form(record, tags):
 )  # fmt: skip
 def test_fields_say_who_wrote_a_record(fields, name):
     assert danbooru_post.layout_of(tuple(fields.split())).name == name
+
+
+@pytest.mark.parametrize("field", ["filename", "image_path", "file_name", "image", "path"])
+def test_a_post_is_known_by_the_path_of_its_picture(field):
+    record = {field: "/data/pictures/1.jpg", "prompt": "a"}
+    assert danbooru_post.is_post(record)
+    assert danbooru_post.parse_post(record).name == "/data/pictures/1.jpg"
+    sites = {"id": 5, "filename": "as_sent", "extension": "jpg", "tags": "a"}
+    assert danbooru_post.parse_post(sites).name == ""
 
 
 @pytest.mark.parametrize(
