@@ -19,6 +19,7 @@ from Models.loading import load_model
 from Models.resizing import resized_weights
 from Utils.command.cli import UserError
 from Utils.command.text import join_names
+from Utils.files import damage
 
 Layers = dict[str, keras.layers.Layer]
 
@@ -94,8 +95,15 @@ def _adapted(layer: keras.layers.Layer, num_labels: int, dtype_policy: str) -> k
 
 
 def from_json(architecture: str) -> keras.Model:
-    """Return the model of an architecture from ``adapted_json`` or ``to_json``, with fresh weights."""
-    return keras.models.model_from_json(architecture)
+    """Return the model of an architecture from ``adapted_json`` or ``to_json``, with fresh weights.
+
+    Raises UserError where the text describes none.
+    """
+    with damage.named("the architecture.json of the run", "is damaged"):
+        model = keras.models.model_from_json(architecture)
+        if not isinstance(model, keras.Model):
+            raise ValueError("it describes no model")
+    return model
 
 
 def copy_weights(

@@ -16,7 +16,7 @@ import pandas as pd
 
 from Utils.command.cli import UserError, suggest_beside
 from Utils.command.text import join_names
-from Utils.files import atomic, damage, hub, model_description, shapes, zip_files
+from Utils.files import atomic, damage, hub, model_description, zip_files
 from Utils.files.model_files import RUN_MODELS, require_choice
 from Utils.recipe.recipe import RECIPE_FILE, Recipe, fields_shape, read_recipe, recipe_from_dict
 from Utils.tags import tag_list
@@ -209,9 +209,9 @@ def write_origin(
 
 
 _ORIGIN = {
-    "model": str, "image_size": int, "num_labels": int, "recipe": (fields_shape(), None), "rows": [int],
-    "options?": (dict, None), "probed?": [str], "new_head?": bool, "renamed?": [[str]], "new?": [str],
-    "dropped?": [str], "scores?": (dict, None), "pictures?": ([int], None),
+    "init_from": str, "model": str, "image_size": int, "num_labels": int, "recipe": (fields_shape(), None),
+    "rows": [int], "options?": (dict, None), "probed?": [str], "new_head?": bool, "renamed?": [[str]],
+    "new?": [str], "dropped?": [str], "scores?": (dict, None), "pictures?": ([int], None),
     "batch_norm_momentum?": (float, None),
 }  # fmt: skip
 
@@ -219,10 +219,11 @@ _ORIGIN = {
 def read_origin(run_dir: atomic.AnyPath, path: atomic.AnyPath) -> Source | None:
     """Return the recorded source of a run's initial weights if that was ``path``, else None."""
     file = atomic.to_path(run_dir) / ORIGIN_FILE
-    origin = atomic.read_json(file, dict) if file.is_file() else {}
-    if origin.get("init_from") != str(path):
+    if not file.is_file():
         return None
-    shapes.require(file, origin, _ORIGIN)
+    origin = atomic.read_json(file, _ORIGIN)
+    if origin["init_from"] != str(path):
+        return None
     recipe = origin["recipe"] and recipe_from_dict(origin["recipe"])
     rows = np.array(origin["rows"], np.int64)
     renamed = tuple((pair[0], pair[-1]) for pair in origin.get("renamed", ()) if pair)

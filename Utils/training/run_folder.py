@@ -220,16 +220,22 @@ def _require_same(folder: Any, recipe: Recipe, dataset: Dataset, facts: Mapping[
 
 
 def _require_history(folder: Any, recipe: Recipe, steps_per_epoch: int) -> None:
-    """Raise UserError where the scores of finished epochs are gone, or the best of their models.
+    """Raise UserError where what a run has done is gone: its scores, its best model, where it began.
 
-    Another one would take its place, better or not.
+    Another model would take the place of the best, better or not; or the first weights that of the newest.
     """
     from Utils.training import (
         checkpoints,
     )  # here: it imports Keras, and `train.py --help` imports this module
 
     path, best = folder / "history.csv", folder / RUN_MODELS["best"]
-    epochs = checkpoints.newest_step(folder / CHECKPOINTS) // steps_per_epoch
+    steps = checkpoints.newest_step(folder / CHECKPOINTS)
+    epochs, origin = steps // steps_per_epoch, folder / ORIGIN_FILE
+    if recipe.init_from and steps and not origin.is_file():
+        raise UserError(
+            f"{origin} is gone: the run would begin with the weights of --init-from again, and its "
+            f"{steps} steps would be lost. Put it back, or give another --run-dir"
+        )
     # A run that is killed before its first row has one finished epoch and no row.
     rows = History(path, writable=False).rows
     if not rows and epochs > 1:

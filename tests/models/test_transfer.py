@@ -73,6 +73,12 @@ def test_weights_that_do_not_fit_are_listed_and_nothing_is_copied(options, messa
     assert all(map(np.array_equal, before, model.get_weights()))
 
 
+@pytest.mark.parametrize("text", ["{}", "[]", '{"class_name"', "3"])
+def test_an_architecture_that_is_damaged_is_one_error(text):
+    with pytest.raises(UserError, match=r"architecture\.json of the run is damaged"):
+        transfer.from_json(text)
+
+
 def test_weights_that_are_not_finite_are_refused(vit):
     source, file = vit
     table = source.get_layer("stem_positions").table

@@ -153,6 +153,19 @@ def test_a_run_without_its_scores_is_not_continued(tmp_path, dataset):
         run_folder.check(tmp_path / "run", Recipe(), dataset, FACTS)
 
 
+@pytest.mark.reliability(
+    "initialization.json of a run is gone, and the run is continued", "refused: no step is lost"
+)
+def test_a_run_does_not_begin_with_its_first_weights_again(tmp_path, dataset):
+    recipe = Recipe(init_from="x")
+    with opened(tmp_path / "run", dataset, recipe) as run:
+        checkpoints.save(run.checkpoints, 0, {"a": np.zeros(1)})
+    opened(tmp_path / "run", dataset, recipe).__exit__()  # killed before the file was written
+    checkpoints.save(run.checkpoints, 1, {"a": np.zeros(1)})
+    with pytest.raises(UserError, match="initialization.json is gone.* its 1 steps would be lost"):
+        opened(tmp_path / "run", dataset, recipe)
+
+
 def test_two_cannot_train_in_one_folder(tmp_path, dataset):
     with opened(tmp_path / "run", dataset), pytest.raises(UserError, match="another process trains"):
         opened(tmp_path / "run", dataset)
