@@ -131,11 +131,12 @@ def test_rounding_beyond_0_and_1_is_cut_off(release):
 def test_a_keras_model_is_taken_as_well(tmp_path):
     tags = tag_list.read(small_releases.make(tmp_path / "release") / "selected_tags.csv")
     mean = types.SimpleNamespace(predict_on_batch=lambda batch: np.full((len(batch), 9), batch.mean() / 255))
-    loaded = types.SimpleNamespace(tags=tags, image_size=8, model=mean)  # as Models.load returns it
+    # As Models.load returns it.
+    loaded = types.SimpleNamespace(tags=tags, image_size=8, model=mean, evidence=("a reason",))
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "best.keras").write_bytes(b"")
     tagger = onnx_tagger.load(tmp_path / "run", lambda path: loaded)
-    assert tagger.name == "run"
+    assert (tagger.name, tagger.evidence) == ("run", ("a reason",))
     assert tagger.probabilities(np.full((2, 8, 8, 3), 51, np.uint8)) == pytest.approx(0.2)
     with pytest.raises(UserError, match="--device is for models that onnxruntime runs"):
         onnx_tagger.load(tmp_path / "run", lambda path: loaded, device="cpu")
