@@ -121,7 +121,14 @@ def check_keys(page, service, tiles):
     text.blur()
     page.get_by_role("button", name="Remove new").wait_for()
     assert text.input_value() == "blue_sky, new"
-    for _ in range(3):
+    page.locator("[name=prefix]").fill("blue_sky")  # which is a tag, too
+    text.fill("blue_sky, blue_sky, new, more")
+    text.blur()
+    page.get_by_role("button", name="Remove more").wait_for()
+    page.locator("[name=prefix]").fill("")
+    page.get_by_role("heading", name="b.png").click()
+    assert text.input_value() == "blue_sky, new, more"
+    for _ in range(4):
         page.keyboard.press("Control+z")
     page.get_by_role("button", name="Remove outdoors").wait_for()
     assert text.input_value() == caption(service, "b.png")

@@ -62,7 +62,7 @@ const isEmoticon = name => name.split("_").every(part => (part.match(/[\p{L}\p{N
 // What all spellings of a tag have in common.
 export const keyOf = word => word.replace(/\\([\\()])/g, "$1").replaceAll(" ", "_").toLowerCase();
 // Words that a caption is typed of, each once. A name with a comma would be two.
-export const words = text => [...new Set(text.split(/[,\n]/).map(word => word.trim()).filter(Boolean))];
+export const words = text => [...new Set(text.split(/[,\t\n]/).map(word => word.trim()).filter(Boolean))];
 export const isSeparable = name => !/[,\n]/.test(name);
 
 // Map of pictures' paths to their captions': a.txt, but a.png.txt where a.jpg has a.txt.

@@ -65,10 +65,11 @@ function put(names, chosen = selected()) {
 
 // Make a picture's tags those of a caption that was typed.
 function retype(picture, text) {
-  const style = new FormData(byId("style"));
-  const others = new Set([...words(style.get("prefix")), ...(style.get("rating") ? [`rating:${picture.rating}`] : [])]);
+  const style = Object.fromEntries(new FormData(byId("style")));
+  const others = new Set([...words(style.prefix), ...(style.rating ? [`rating:${picture.rating}`] : [])]);
   const names = new Set(words(text).filter(word => !others.has(word)).map(word => tags.nameOf(word))), typed = [...names];
-  const gone = carried(picture).filter(({name}) => isSeparable(name) && !names.has(name)).map(({name}) => name);
+  const kept = tag => names.has(tag.name) || others.has(tags.spelled(tag, style)) || !isSeparable(tag.name);
+  const gone = carried(picture).filter(tag => !kept(tag)).map(({name}) => name);
   const had = new Set(carried(picture).map(({name}) => name));
   if (!gone.length && typed.every(name => had.has(name))) return draw();
   change([picture], () => {
