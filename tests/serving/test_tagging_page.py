@@ -210,7 +210,7 @@ def check_spelling(page):
 
 
 def test_pictures_are_tagged_edited_copied_and_saved(service, tmp_path):
-    app = tagging_service.make_app(service)
+    app = tagging_service.make_app({'a  "b" <i>': service})
     permissions = {"permissions": ["clipboard-read", "clipboard-write"]}
     with (
         answering(app) as address,

@@ -331,7 +331,7 @@ function onFiles(event) {
 const listeners = {
   files: ["change", onFiles], folder: ["change", onFiles], search: ["input", draw], undo: ["click", undo],
   all: ["click", () => { document.body.classList.add("open"); select(shown(), true); }], save: ["click", save], copy: ["click", copy], remove: ["click", remove],
-  back: ["click", leavePanel], unmap: ["click", unmap], style: ["input", draw], model: ["change", event => open(event.target.value)],
+  back: ["click", leavePanel], unmap: ["click", unmap], style: ["input", draw], model: ["change", choose],
   caption: ["change", event => { const [only] = selected(); if (selection.size === 1) retype(only, event.target.value); }],
 };
 for (const [id, [kind, listener]] of Object.entries(listeners)) byId(id).addEventListener(kind, listener);
@@ -389,10 +389,17 @@ async function open(model) {
   draw();
 }
 
+async function choose({target}) {
+  await open(target.value).catch(error => {
+    target.value = sender.model;
+    throw error;
+  });
+}
+
 async function start() {
   for (const id of ["thresholds", "spelling"]) byId(id).open = matchMedia("(min-width: 761px)").matches;
   const models = await get("models");
-  byId("model").replaceChildren(...models.map(({model}) => el("option", {}, model)));
+  byId("model").replaceChildren(...models.map(({model}) => el("option", {value: model}, model)));
   byId("models").hidden = false;
   byId("model").disabled = models.length < 2;
   await open(models[0].model);
