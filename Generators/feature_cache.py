@@ -157,7 +157,7 @@ class FeatureCache:
         an epoch of fewer records than a batch repeats some. ``repeats`` says how often each comes in one.
         """
         self._hold()
-        number = self._at_once(batch_size)
+        number = min(self._at_once(batch_size), steps_per_epoch)
 
         @functools.lru_cache(2)
         def order(epoch: int) -> np.ndarray:

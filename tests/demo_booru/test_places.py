@@ -66,7 +66,7 @@ def test_a_prop_is_drawn_inside_the_room_that_it_takes(name):
 def test_what_is_tagged_can_be_seen():
     """Leaving out one thing changes a fair part of the pixels of the room that it takes."""
     seen = []
-    for view in VIEWS[:60]:
+    for view in VIEWS[:30]:
         if view.style in ("blurry", "halftone", "film_grain") or view.falling:
             continue
         for at, item in enumerate(view.items):
@@ -76,7 +76,7 @@ def test_what_is_tagged_can_be_seen():
             without = dataclasses.replace(view, items=view.items[:at] + view.items[at + 1 :])
             area = prop.wide * 2 * prop.tall * (item.size * 0.25) ** 2
             seen.append(changed(view, without, 0.25).sum() / area)
-    assert len(seen) > 150
+    assert len(seen) > 75
     assert np.quantile(seen, 0.02) > 0.1
     assert np.median(seen) > 0.4
 

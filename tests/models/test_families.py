@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from helpers import zoo
+from helpers.quick import slow_but
 from helpers.weights import randomized
 
 import Models
@@ -40,6 +41,9 @@ FAMILIES = Models.available()
 TESTED = [
     f"{family}/{variant}" for family in FAMILIES for variant in variants_for_tests(Models.family(family))
 ]
+# One variant of each kind.
+SAVED = [name for name in TESTED if name.endswith(("/test", "/basic-test", "/V2-test"))]
+VARIANTS = slow_but(TESTED, *SAVED)
 
 
 OPTIONS = (
@@ -77,7 +81,7 @@ def test_a_family_states_its_data(family):
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=("plain", "se", "eca"))
-@pytest.mark.parametrize("name", TESTED)
+@pytest.mark.parametrize("name", VARIANTS)
 def test_shape_finite_and_gradients(name, options):
     model = randomized(zoo.build_small(name, **supported(name, options)))
     with tf.GradientTape() as tape:
@@ -99,7 +103,7 @@ def _gradients(tape, loss, model):
     return tape.gradient(loss, [weight.value for weight in model.trainable_weights])
 
 
-@pytest.mark.parametrize("name", TESTED)
+@pytest.mark.parametrize("name", VARIANTS)
 def test_training_equals_evaluation_without_rates(name):
     model = randomized(zoo.build_small(name, stochastic_depth=0.0, dropout=0.0))
     if any(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers):
@@ -111,7 +115,7 @@ def test_training_equals_evaluation_without_rates(name):
     np.testing.assert_array_equal(*same)
 
 
-@pytest.mark.parametrize("name", TESTED)
+@pytest.mark.parametrize("name", VARIANTS)
 def test_rates_act_in_training_only(name):
     model = randomized(zoo.build_small(name, stochastic_depth=0.5, dropout=0.5))
     evaluated = np.array(model(zoo.draw_images(), training=False))
@@ -119,7 +123,7 @@ def test_rates_act_in_training_only(name):
     assert np.abs(np.array(model(zoo.draw_images(), training=True)) - evaluated).max() > 0
 
 
-@pytest.mark.parametrize("name", TESTED)
+@pytest.mark.parametrize("name", VARIANTS)
 def test_any_size_and_number_type(name):
     model = zoo.build_small(name, image_size=72, classifier_activation="sigmoid")
     pixels = zoo.draw_images(2, 72)
@@ -140,7 +144,7 @@ def test_fit_takes_bytes():
     assert np.isfinite(history.history["loss"]).all()
 
 
-@pytest.mark.parametrize("name", TESTED)
+@pytest.mark.parametrize("name", VARIANTS)
 def test_mixed_precision_gives_finite_float32_logits(name):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
@@ -156,7 +160,7 @@ def test_mixed_precision_gives_finite_float32_logits(name):
     assert next(layer for layer in model.layers if layer.weights).compute_dtype == "bfloat16"
 
 
-@pytest.mark.parametrize("name", TESTED)
+@pytest.mark.parametrize("name", VARIANTS)
 def test_what_decays_what_is_clipped_and_what_is_split(name):
     module = Models.family(name)
     sharding = WeightSharding(2, module.SHARD_AXES)
@@ -197,43 +201,41 @@ for file in sorted(pathlib.Path(sys.argv[1]).glob("*.keras")):
 """
 
 
-# One variant of each kind: JAX takes a second to compile one.
-SAVED = [name for name in TESTED if name.endswith(("/test", "/basic-test", "/V2-test"))]
-OTHER_HEADS = ("map", "ml_decoder")
+HEADS = ("map", "ml_decoder")  # of ViT/map-test, with maps by gradients
+ATTENTION = {"NFNet/test": "eca", "ResNet/test": "se"}
+QUICK = ("NFNet/test", "ResNet/test", "ViT/test", "map")
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    """These variants, two with attention, as .keras files beside an input and its output."""
-    folder = tmp_path_factory.mktemp("saved")
-    attention = {"NFNet/test": "eca", "ResNet/test": "se"}
-    for name in SAVED:
-        options = {"attention": attention[name]} if name in attention else {}
-        model = randomized(zoo.build_small(name, classifier_activation="sigmoid", **options))
-        file = folder / name.replace("/", "-")
-        model.save(f"{file}.keras")
-        np.savez(f"{file}.npz", images=zoo.draw_images(), outputs=np.array(model(zoo.draw_images())))
-    for head in OTHER_HEADS:
+def save(folder, name):
+    """Write a variant, or ViT with that head, as a .keras file, and an input and its output beside it."""
+    file, images = folder / name.replace("/", "-"), zoo.draw_images()
+    if name in HEADS:
         options = {"decoder_groups": 2, "qk_norm": True, "pre_norm": True}
-        model = randomized(zoo.build_small("ViT/map-test", head=head, **options))
-        images, made = zoo.draw_images(), localization.mapper(model, "gradient")
+        model = randomized(zoo.build_small("ViT/map-test", head=name, **options))
+        made = localization.mapper(model, "gradient")
         assert made is not None
-        model.save(folder / f"{head}.keras")
         values = {"outputs": np.array(model(images)), "maps": made[0](images[0], [0, 3])}
-        np.savez(folder / f"{head}.npz", images=images, **values)
-    return folder
+    else:
+        options = {"attention": ATTENTION[name]} if name in ATTENTION else {}
+        model = randomized(zoo.build_small(name, classifier_activation="sigmoid", **options))
+        values = {"outputs": np.array(model(images))}
+    model.save(f"{file}.keras")
+    np.savez(f"{file}.npz", images=images, **values)
 
 
+@pytest.mark.parametrize("names", slow_but((QUICK, (*sorted({*SAVED, *HEADS} - {*QUICK}),)), QUICK))
 @pytest.mark.parametrize(("backend", "tolerance"), [("tensorflow", 1e-6), ("jax", 1e-4), ("torch", 1e-4)])
-def test_a_fresh_process_loads_and_agrees(saved, backend, tolerance):
+def test_a_fresh_process_loads_and_agrees(tmp_path, names, backend, tolerance):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
+    for name in names:
+        save(tmp_path, name)
     # Without optimization XLA compiles in a tenth of the time.
     flags = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
     environment = os.environ | flags | {"KERAS_BACKEND": backend}
-    words = [sys.executable, "-c", FRESH_PROCESS, str(saved)]
+    words = [sys.executable, "-c", FRESH_PROCESS, str(tmp_path)]
     done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     errors = dict(line.rsplit(" ", 1) for line in done.stdout.strip().splitlines())
-    assert len(errors) == len(SAVED) + len(OTHER_HEADS)
+    assert len(errors) == len(names)
     assert {name: error for name, error in errors.items() if float(error) > tolerance} == {}

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from helpers import zoo
+from helpers.quick import slow_but
 from helpers.weights import randomized
 
 import Models
@@ -62,7 +63,7 @@ def expected_macs(head, channels, mlp_width, tokens):
 
 
 @pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", slow_but(FAMILIES, "ConvNext", "ViT"))
 def test_parameters_and_costs_are_those_of_the_paper(family, head):
     model = build(family, head)
     names = transfer.head_layers(model, new_head=True)
@@ -83,7 +84,7 @@ def test_a_query_for_each_tag_where_there_are_as_many():
 
 
 @pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", slow_but(FAMILIES, "ResNet", "ViT"))
 def test_all_weights_learn_and_are_exempt_as_vectors_are(family, head):
     model = randomized(build(family, head))
     with tf.GradientTape() as tape:
@@ -138,7 +139,7 @@ def test_kept_tags_give_the_same_logits_in_another_list(head, tmp_path):
 
 
 @pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("family", ["ViT", "MetaFormer", "NFNet"])
+@pytest.mark.parametrize("family", slow_but(["ViT", "MetaFormer", "NFNet"], "ViT"))
 def test_another_head_takes_the_body_alone(family, head, tmp_path):
     source = randomized(build(family, "gap"))
     source.save(tmp_path / "x.keras")
@@ -182,7 +183,7 @@ def test_a_release_has_some_outputs_in_any_order(head):
     assert release_folder.released(model, columns, embedding=True).output_shape[1] == (None, 16)
 
 
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("head", slow_but(HEADS, "map"))
 def test_onnx_and_8_bits_compute_the_same(head, tmp_path):
     """ML-Decoder with groups that a list of other tags left in disorder; attention with norms and without."""
     pytest.importorskip("tf2onnx")

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from golden import make_timm_training as golden
+from helpers.quick import slow_but
 
 import Models
 from Models.porting import timm_export, timm_folder
@@ -99,7 +100,7 @@ def case(request):
     return Case(request.param)
 
 
-@pytest.mark.parametrize("name", golden.OPTIMIZERS)
+@pytest.mark.parametrize("name", slow_but(golden.OPTIMIZERS, "adamw"))
 def test_fifty_steps_are_those_of_torch(case, name):
     if (case.name, name) in AT_EPSILON:
         pytest.skip("first gradients are about as small as Adam's epsilon, which is added at another place")

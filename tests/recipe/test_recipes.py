@@ -6,6 +6,7 @@ import dataclasses
 import helpers
 import keras
 import pytest
+from helpers.quick import slow_but
 
 import Models
 import train
@@ -45,7 +46,7 @@ def float32():
     keras.config.set_dtype_policy("float32")
 
 
-@pytest.mark.parametrize("name", DISTINCT)
+@pytest.mark.parametrize("name", slow_but(DISTINCT, "demo", "finetune", "vit_b16"))
 def test_two_real_steps(name, dataset, tmp_path, float32):
     words = [name, "--dataset", str(dataset), "--run-dir", str(tmp_path / "run"), *TINY.split()]
     words += ["--gradient-accumulation", "2"] if load_recipe(name).gradient_accumulation > 1 else []

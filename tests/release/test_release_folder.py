@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import pandas as pd
 import pytest
+from helpers.quick import slow_but
 from helpers.weights import randomized
 
 import Models
@@ -109,7 +110,7 @@ OPTIONS = {
 }
 
 
-@pytest.mark.parametrize("family", Models.available())
+@pytest.mark.parametrize("family", slow_but(Models.available(), "ConvNext", "ResNet", "ViT"))
 def test_every_family_converts_and_agrees(family, tmp_path):
     """One file each: tf2onnx takes longer than in proportion to a graph."""
     options, pictures = OPTIONS.get(family, {}), images()

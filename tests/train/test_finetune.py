@@ -71,6 +71,7 @@ def rows(folder):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_a_new_tag_is_learned_and_kept_ones_stay(base, own, tmp_path, capsys):
     assert go(own, tmp_path / "run", "--init-from", base, "--epochs", 12) == 0
     said = capsys.readouterr().err
@@ -128,6 +129,7 @@ def the_best_is_the_best(folder, own):
     assert loss == pytest.approx(float(best["val_loss"]), rel=1e-2)
 
 
+@pytest.mark.slow
 def test_a_probe_with_another_head_trains_all_of_it_on_a_frozen_body(base, own, tmp_path, capsys):
     words = ("--init-from", base, "--image-size", 64, "--head", "ml_decoder", "--learning-rate", 0.01)
     assert go(own, tmp_path / "run", *words, "--probe", "--epochs", 2) == 0
@@ -145,6 +147,7 @@ def test_a_probe_with_another_head_trains_all_of_it_on_a_frozen_body(base, own, 
     assert "4 tags kept" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.reliability("A probe that was stopped", "the same command ends with the same classifier")
 def test_a_stopped_probe_goes_on_with_the_same_bits(base, own, tmp_path, monkeypatch):
     words = ("--init-from", base, "--probe", "--epochs", 4)
@@ -166,6 +169,7 @@ def test_a_stopped_probe_goes_on_with_the_same_bits(base, own, tmp_path, monkeyp
         assert all(map(np.array_equal, ours, theirs)), name
 
 
+@pytest.mark.slow
 def test_training_ends_early_where_the_score_gets_no_better(base, own, tmp_path, capsys):
     rate = ("--learning-rate", 1e-9)
     words = ("--init-from", base, "--epochs", 9, "--early-stopping", 2, "--best-by", "f1", *rate)
@@ -189,6 +193,7 @@ def test_a_dry_run_says_the_time_and_what_it_advises(base, own, tmp_path, capsys
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_timm_folder_is_a_source_and_nothing_is_lost(own, tmp_path, capsys):
     folder = folder_of("resnet18", tmp_path / "timm")
     size = json.loads((folder / "config.json").read_text())["pretrained_cfg"]["input_size"][1]

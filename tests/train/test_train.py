@@ -112,6 +112,7 @@ def test_stopped_by_a_signal_in_the_middle_and_continued(dataset, whole, tmp_pat
     assert_same_run(tmp_path / "run", whole)
 
 
+@pytest.mark.slow
 def test_augmenting_on_the_device_continues_with_the_same_bits(dataset, tmp_path, monkeypatch, capsys):
     words = ["--augment-on", "device", "--epochs", "2", "--steps-per-epoch", "3"]
     assert train.main(command(dataset, tmp_path / "whole", *words)) == 0
@@ -171,6 +172,7 @@ def test_averaged_weights_are_evaluated_and_saved(dataset, tmp_path):
     assert not all(np.array_equal(own, mean) for own, mean in zip(weights, average, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.reliability("stopped while batch norm is measured anew", "continues with the same bits")
 @pytest.mark.reliability("a run is continued with another --teacher", "refused, nothing is written")
 def test_batch_norm_that_is_measured_anew_continues_with_the_same_bits(

@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 import sys
 
+import filelock
 import keras
 import pytest
 
@@ -14,8 +15,18 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="session")
 def two_devices(tmp_path_factory):
-    """What two_devices.py prints on this backend, and ``weights``, the file it wrote."""
-    weights = tmp_path_factory.mktemp("two_devices") / "weights.npz"
+    """What two_devices.py prints on this backend, and ``weights``, the file it wrote; once for all workers."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    weights, printed = folder / "two_devices.npz", folder / "two_devices.json"
+    with filelock.FileLock(folder / "two_devices.lock"):
+        if not printed.exists():
+            printed.write_text(compute(weights))
+    return {**json.loads(printed.read_text()), "weights": weights}
+
+
+def compute(weights):
+    """Run two_devices.py, which writes the file of weights; return the last line that it printed."""
     environment = {
         **os.environ,
         "KERAS_BACKEND": keras.backend.backend(),
@@ -27,4 +38,4 @@ def two_devices(tmp_path_factory):
         env=environment, capture_output=True, text=True, timeout=500,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
-    return {**json.loads(done.stdout.splitlines()[-1]), "weights": weights}
+    return done.stdout.splitlines()[-1]

@@ -73,6 +73,7 @@ def test_it_follows_float32_and_skips_an_overflow():
     assert steps(model, 1) == again, "the state is the whole state"
 
 
+@pytest.mark.slow
 def test_gradients_are_accumulated_unscaled():
     exact = compiled_model("float32", gradient_accumulation=2)
     steps(exact, 2)

@@ -30,10 +30,11 @@ def losses_and_weights(rematerializes=False, attention="plain"):
 
 
 @pytest.mark.every_backend
-@pytest.mark.parametrize("changes", [{"rematerializes": True}, {"attention": "fused"}])
-def test_training_is_the_same_but_for_rounding(changes):
-    (losses, before), (other_losses, after) = losses_and_weights(), losses_and_weights(**changes)
-    np.testing.assert_allclose(other_losses, losses, rtol=1e-5)
-    assert set(before) == set(after)
-    for path, value in before.items():
-        np.testing.assert_allclose(after[path], value, rtol=1e-4, atol=1e-6, err_msg=path)
+def test_training_is_the_same_but_for_rounding():
+    losses, before = losses_and_weights()
+    for changes in ({"rematerializes": True}, {"attention": "fused"}):
+        other_losses, after = losses_and_weights(**changes)
+        np.testing.assert_allclose(other_losses, losses, rtol=1e-5)
+        assert set(before) == set(after)
+        for path, value in before.items():
+            np.testing.assert_allclose(after[path], value, rtol=1e-4, atol=1e-6, err_msg=path)

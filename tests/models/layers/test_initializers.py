@@ -1,5 +1,6 @@
 """Models/layers/initializers.py, and the first value of every weight of every family."""
 
+import functools
 import math
 import re
 from typing import Any
@@ -89,6 +90,11 @@ def build(name, seed=0, **options):
     return Models.build(name, image_size=64, num_labels=300, **options)
 
 
+@functools.cache
+def fresh(name):
+    return build(name, **WIDE[name])
+
+
 def expected(name, path):
     rules = EXPECTED[name.split("/")[0]] | EVERYWHERE
     if name == "ResNet/basic-test":
@@ -102,7 +108,7 @@ def expected(name, path):
 
 @pytest.mark.parametrize("name", WIDE)
 def test_every_weight_begins_as_the_paper_of_its_family_says(name):
-    model = build(name, **WIDE[name])
+    model = fresh(name)
     for weight in model.weights:
         if "seed_generator" in weight.path:
             continue
@@ -132,16 +138,14 @@ def test_first_weights_are_a_function_of_the_seed(name):
 
 @pytest.mark.parametrize("name", WIDE)
 def test_no_two_kernels_of_a_model_are_equal(name):
-    kernels = [
-        np.array(weight) for weight in build(name, **WIDE[name]).weights if weight.path.endswith("kernel")
-    ]
+    kernels = [np.array(weight) for weight in fresh(name).weights if weight.path.endswith("kernel")]
     assert len({kernel.tobytes() for kernel in kernels}) == len(kernels)
 
 
 @pytest.mark.parametrize("name", WIDE)
 def test_no_layer_has_the_default_of_keras(name):
     """A layer that is added without an initializer would have Glorot's."""
-    for layer in build(name, **WIDE[name])._flatten_layers():
+    for layer in fresh(name)._flatten_layers():
         for attribute in ("kernel_initializer", "depthwise_initializer"):
             assert not isinstance(getattr(layer, attribute, None), keras.initializers.GlorotUniform), (
                 layer.name

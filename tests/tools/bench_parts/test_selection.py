@@ -2,11 +2,14 @@
 
 import json
 
+import pytest
+
 from tools import bench
 from tools.bench_parts import selection
 from Utils.data import sources
 
 
+@pytest.mark.slow
 def test_it_measures_time_and_memory_at_two_sizes(capsys):
     assert bench.main(["selection", "--posts", "2000", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)

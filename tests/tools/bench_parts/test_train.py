@@ -53,6 +53,7 @@ def test_the_ratio_is_the_median_over_rounds(monkeypatch, capsys):
     assert result["ratios"] == {"ResNet/test to x": 4.0}
 
 
+@pytest.mark.slow
 def test_it_computes_in_bfloat16_beside_its_limit(capsys):
     policy = keras.config.dtype_policy().name
     assert bench.main([*WORDS, "--dtype", "bfloat16", "--limit", "--rounds", "1", "--json"]) == 0
