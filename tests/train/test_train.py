@@ -277,6 +277,7 @@ def test_a_fresh_classifier_starts_at_the_frequencies_of_the_tags(dataset, tmp_p
     np.testing.assert_allclose(bias, expected if is_prior else np.zeros(len(bias)), atol=1e-12)
 
 
+@pytest.mark.slow
 def test_expected_positives_are_counted_said_and_kept(dataset, tmp_path, capsys):
     """Of the records that are trained on; a run that is continued counts them again, to the same number."""
     words = command(dataset, tmp_path / "run", "--steps-per-epoch", "1", "--loss", "epr", "--fold", "0/3")

@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="session")
 def two_devices(tmp_path_factory):
-    """What two_devices.py prints on this backend, and ``weights``, the file it wrote; once for all workers."""
+    """What two_devices.py prints on this backend and ``weights``, the file it wrote: once for all workers."""
     folder = tmp_path_factory.getbasetemp()
     folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
     weights, printed = folder / "two_devices.npz", folder / "two_devices.json"
