@@ -105,9 +105,7 @@ def _service(
     options: argparse.Namespace, name: str, model: Any, limits: tagging_service.ServiceLimits
 ) -> tuple[tagging_service.TaggingService, list[str]]:
     """Return the service of a model, and sentences about it."""
-    tagger = onnx_tagger.load(model, deferred("Models.load"), device=options.device).named(
-        name if options.name else ""
-    )
+    tagger = onnx_tagger.load(model, deferred("Models.load"), device=options.device).named(name)
     selector, source = tag_selection.selector_from_options(
         options, tagger, lambda text: _say(f"warning: {text}")
     )

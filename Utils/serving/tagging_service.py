@@ -20,7 +20,6 @@ from typing import Any
 
 import flask
 import numpy as np
-from werkzeug.datastructures import MultiDict
 
 from Utils.command.cli import UserError, WorkError
 from Utils.command.machine import num_cores
@@ -213,6 +212,7 @@ def make_app(services: TaggingService | Services, host_names: Collection[str] = 
     if isinstance(services, TaggingService):
         services = {services.tagger.name: services}
     app = _App(__name__, static_folder=None)
+    app.before_request(_require_each_once)
     http_server.serve_page(app, ASSETS)
     app.add_url_rule("/health", "health", lambda: flask.jsonify(_health(services, _chosen_name(services))))
     app.add_url_rule(
@@ -230,6 +230,12 @@ def make_app(services: TaggingService | Services, host_names: Collection[str] = 
     app.json.sort_keys = False  # pyright: ignore[reportAttributeAccessIssue]  of flask's default provider
     limits = next(iter(services.values())).limits
     return http_server.protect(app, limits.server_limits, host_names)
+
+
+def _require_each_once() -> None:
+    for name, values in flask.request.args.lists():
+        if len(values) > 1:
+            raise RefusedError(400, f"an address has each option once; got {name} {len(values)} times")
 
 
 def _chosen(services: Services) -> TaggingService:
@@ -305,7 +311,7 @@ _THRESHOLDS, _FLAGS = ("threshold", "character_threshold"), ("spaces", "escape",
 _QUERY_NAMES = (*_THRESHOLDS, "max_tags", *_FLAGS, "model")
 
 
-def _parse_query(service: TaggingService, arguments: MultiDict[str, str]) -> _Query:
+def _parse_query(service: TaggingService, arguments: Mapping[str, str]) -> _Query:
     _require_known("/tag", arguments, _QUERY_NAMES)
     max_tags = _number(arguments, "max_tags", int)
     if max_tags is not None and max_tags < 1:
@@ -314,12 +320,10 @@ def _parse_query(service: TaggingService, arguments: MultiDict[str, str]) -> _Qu
     return _Query(_thresholds(service, arguments), max_tags, **flags)
 
 
-def _require_known(path: str, arguments: MultiDict[str, str], names: Sequence[str]) -> None:
+def _require_known(path: str, arguments: Mapping[str, str], names: Sequence[str]) -> None:
     unknown = sorted(set(arguments) - set(names))
     if unknown:
         raise RefusedError(400, f"{path} takes {', '.join(names)}; got {', '.join(unknown)}")
-    if repeated := [name for name, values in arguments.lists() if len(values) > 1]:
-        raise RefusedError(400, f"{path} takes each option once; got {', '.join(repeated)} more than once")
 
 
 def _flag(arguments: Mapping[str, str], name: str) -> bool:

@@ -175,14 +175,19 @@ def test_every_mistake_gets_an_error_in_json(client, tmp_path):
         (400, "one file is needed; 2 came", {"data": form}),
         (400, "one file is needed; 0 came", {"data": {"a": "text"}, "content_type": "multipart/form-data"}),
         (400, "the form has threshold", {"data": {"a": (io.BytesIO(BLUE), "a.png"), "threshold": "0.9"}}),
-        (400, "each option once; got raw", {"data": BLUE, "query_string": "raw=1&raw=0&spaces=1"}),
+        (400, "each option once; got raw 2 times", {"data": BLUE, "query_string": "raw=1&raw=0&spaces=1"}),
         (415, "got application/json", {"json": {"image": "x"}}),
         (415, "got text/html", {"data": "x", "content_type": "text/html"}),
     ):
         reply = client.post("/tag", headers=HOST, **words)
         assert reply.status_code == code
         assert message in reply.json["error"]
-    for method, path, code in (("get", "/nowhere", 404), ("get", "/tag", 405), ("post", "/tags", 405)):
+    for method, path, code in (
+        ("get", "/nowhere", 404),
+        ("get", "/tags?model=tiny&model=x", 400),
+        ("get", "/tag", 405),
+        ("post", "/tags", 405),
+    ):
         reply = getattr(client, method)(path, headers=HOST)
         assert reply.status_code == code
         assert reply.json["error"]

@@ -14,6 +14,7 @@ import pytest
 from helpers import small_releases
 
 from tools import serve
+from Utils.serving import tagging_service
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BLUE = cv2.imencode(".png", np.full((12, 12, 3), (255, 0, 0), np.uint8))[1].tobytes()
@@ -85,6 +86,14 @@ def test_wrong_use_is_an_error_in_one_line(release, words, message, capsys):
     shown = capsys.readouterr().err
     assert shown.startswith("error: ")
     assert message in shown
+
+
+def test_a_model_is_called_what_it_is_served_as(release):
+    options = serve.parser().parse_args([str(release / "model.onnx")])
+    assert serve._names(options) == ["model.onnx"]
+    service, about = serve._service(options, "model.onnx", release, tagging_service.ServiceLimits())
+    with service:
+        assert about[0] == "model.onnx: 9 tags; thresholds: 0.35, characters 0.85"
 
 
 def test_a_folder_without_a_release_is_refused(tmp_path, capsys):
