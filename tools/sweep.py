@@ -24,8 +24,9 @@ from Utils.command.cli import Parser, UserError, WorkError, command, number, pri
 from Utils.files import atomic, csv_tables
 from Utils.files.model_files import RUN_MODELS
 from Utils.recipe import command_line, sweeps
-from Utils.recipe.recipe import RECIPE_FILE
+from Utils.recipe.recipe import RECIPE_FILE, flag, read_recipe
 from Utils.training.history import History
+from Utils.training.run_folder import CHANGEABLE, COMPARED_AS_FACTS
 
 TRAIN = atomic.ROOT / "train.py"
 MARKERS = RESULTS, LOGS = "results.csv", "logs"  # in the folder of a sweep, beside those of its runs
@@ -91,7 +92,10 @@ class Trial:
         flags = {word.split("=")[0].replace("_", "-") for word in [*words, *train_flags]}
         words += [] if "--tracker" in flags else ["--tracker=none"]
         self.words = [*words, *train_flags, f"--dataset={options.dataset}", f"--run-dir={self.folder}"]
-        self.recipe = command_line.parse(self.words)[1].recipe
+        try:
+            self.recipe = command_line.parse(self.words)[1].recipe
+        except UserError as error:
+            raise UserError(f"run {self.name}: {error}") from error
         self.error: str | None = None
 
     @property
@@ -111,6 +115,19 @@ class Trial:
         is_enough = len(history.rows) >= recipe.epochs
         is_enough = is_enough or history.has_ended_early(recipe.best_by, recipe.early_stopping)
         return is_enough and (self.folder / RUN_MODELS["last"]).is_file()
+
+    def require_same(self) -> None:
+        """Raise UserError where the run was trained with other settings, as other flags behind ``--``."""
+        file = self.folder / RECIPE_FILE
+        recorded = read_recipe(file)[1] if file.is_file() else {}
+        settled = (None, "auto")  # what a run fills in
+        for name, value in self.recipe.to_dict().items():
+            is_fixed = name not in CHANGEABLE + COMPARED_AS_FACTS and value not in settled
+            if is_fixed and recorded.get(name, value) != value:
+                raise UserError(
+                    f"{self.folder} holds a run that differs: {flag(name)} was {recorded[name]}, is {value}. "
+                    "Give the flags that the sweep was begun with, or another -o"
+                )
 
     @property
     def state(self) -> str:
@@ -155,7 +172,8 @@ def _run(trials: list[Trial], sweep: sweeps.Sweep, options: argparse.Namespace) 
         trial.error = None if options.retry else errors.get(trial.name)
     with training.receiving_signals():
         for number, trial in enumerate(trials, 1):
-            _require_metric(trial, sweep)  # before the others are trained
+            trial.require_same()  # before the others are trained
+            _require_metric(trial, sweep)
             if trial.state in ("done", "failed"):
                 continue
             print(f"{number} of {len(trials)}: {trial.name}", file=sys.stderr, flush=True)

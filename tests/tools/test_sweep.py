@@ -121,6 +121,16 @@ def test_settings_that_train_refuses_are_not_failed_runs(grid, stub, tmp_path, c
     assert [row["state"] for row in results(tmp_path)] == ["done"]
 
 
+def test_finished_runs_of_other_flags_are_not_taken_for_these(grid, stub, tmp_path, capsys):
+    (tmp_path / "stub.py").write_text(STUB.replace('"{}"', """'{"seed": 5, "epochs": 4}'"""))
+    words = "--runs", "1", "--", "--epochs=4"
+    assert go(grid, tmp_path, *words, "--seed=5") == 0
+    assert go(grid, tmp_path, *words, "--seed=6") == 2
+    assert "holds a run that differs: --seed was 5, is 6." in capsys.readouterr().err
+    assert go(grid, tmp_path, "--runs", "1", "--", "--epochs=5", "--seed=5") == 0, "it may go on"
+    assert len(calls(tmp_path)) == 2
+
+
 def test_a_metric_that_no_run_has_ends_the_sweep_after_the_first(grid, stub, tmp_path, capsys):
     grid.write_text(GRID.replace("name: val_f1", "name: val_f2"))
     for _ in range(2):
@@ -193,7 +203,8 @@ def test_results_that_are_no_sweeps_are_kept(grid, stub, tmp_path, capsys, flags
 def test_mistakes_end_the_sweep_before_any_training(grid, stub, tmp_path, capsys):
     grid.write_text(GRID.replace("learning_rate:", "learning_rat:"))
     assert go(grid, tmp_path) == 2
-    assert "did you mean --learning-rate" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "run learning_rat=0.1,flip=True,loss=focal: " in shown and "did you mean --learning-rate" in shown
     grid.write_text(GRID.replace(" demo,", ""))
     assert go(grid, tmp_path) == 2
     assert "names no recipe" in capsys.readouterr().err
