@@ -87,12 +87,15 @@ class Run:
         self.continued = check(self.folder, recipe, dataset, facts)
         if not (is_first_host or self.continued):
             raise UserError(f"all hosts need the same --run-dir; this one sees no run at {self.folder}")
-        self.history = History(self.folder / "history.csv", writable=is_first_host)
         self._lock: IO[str] | None = None
+        # Other file systems have no lock that ends with the process that holds it.
+        if is_first_host and not atomic.is_remote(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = _lock(self.folder / ".lock")
+            self.continued = check(self.folder, recipe, dataset, facts)  # another may have trained until now
+        self.history = History(self.folder / "history.csv", writable=is_first_host)
         if is_first_host:
             self.folder.mkdir(parents=True, exist_ok=True)
-            # Other file systems have no lock that ends with the process that holds it.
-            self._lock = None if atomic.is_remote(self.folder) else _lock(self.folder / ".lock")
             self._write(name, recipe, dataset, facts)
         else:
             console.silence()

@@ -172,6 +172,21 @@ def test_two_cannot_train_in_one_folder(tmp_path, dataset):
     opened(tmp_path / "run", dataset).__exit__()
 
 
+def test_what_another_process_did_before_the_lock_is_not_lost(tmp_path, dataset, monkeypatch):
+    lock = run_folder._lock
+
+    def late(path):
+        monkeypatch.setattr(run_folder, "_lock", lock)
+        with opened(tmp_path / "run", dataset) as other:
+            other.history.append({"epoch": 1, "loss": 0.5})
+        return lock(path)
+
+    monkeypatch.setattr(run_folder, "_lock", late)
+    with opened(tmp_path / "run", dataset) as run:
+        assert run.continued
+        assert len(run.history.rows) == 1
+
+
 def test_a_host_that_is_not_the_first_only_reads(tmp_path, dataset, monkeypatch):
     monkeypatch.setattr(console, "_silent", False)
     with pytest.raises(UserError, match="all hosts need the same --run-dir"):
