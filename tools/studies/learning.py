@@ -9,6 +9,7 @@ steps        from the demo's network of before to `small`, a change at a time, a
 grid         three learning rates of each side, a third of the presentations, both splits of the emoji
 others       the other nets of timm of this size at three rates, likewise, the unseen vendor
 rates        `small` at three rates and three warm-ups, likewise, with all pictures and with a quarter of them
+sampling     `small` with repeat factors, at three thresholds, and without, likewise, the unseen vendor
 confirm      ours and timm's best net, 48,640 presentations, both splits of the emoji, three seeds; a machine
              that is too slow for it takes --presentations and --seeds
 drawn        ours and timm's best net on the two drawn boorus, 24,320 presentations
@@ -64,7 +65,8 @@ STEPS: dict[str, tuple[tuple[str, ...], bool]] = {
 }
 QUARTER = "unseen_vendor_quarter"  # the unseen vendor, with one of four pictures for training
 WARMUPS = ("0 epochs", "0.2 epochs", "1 epoch")  # of 4; the last is that of `small`
-PARTS = ("steps", "grid", "others", "rates", "confirm", "drawn", "same")
+THRESHOLDS = (None, 0.005, 0.03)  # of repeat factors; None: the median of the tags' shares, here 0.00415
+PARTS = ("steps", "grid", "others", "rates", "sampling", "confirm", "drawn", "same")
 
 
 def parser() -> Parser:
@@ -122,6 +124,8 @@ def plan(
             yield from (learning.make_run("timm", vendor, third, rate, 0, peer) for rate in rates)
     if part == "rates":
         yield from _rates((str(folder / QUARTER), vendor), third)
+    if part == "sampling":
+        yield from _sampling(vendor, third)
     if part == "confirm":
         for images in presentations:
             points = EVALUATIONS if images >= FULL // 2 else EVALUATIONS // 2
@@ -151,6 +155,16 @@ def _rates(datasets: Sequence[str], recipe: Recipe) -> Iterator[Run]:
             name, model = f"{run.name}-warmup-{warmup.split()[0]}", f"{run.model} warm-up {warmup}"
             run = dataclasses.replace(run, name=name, model=model)
         yield run  # without a name of its own it is one of the part grid
+
+
+def _sampling(dataset: str, recipe: Recipe) -> Iterator[Run]:
+    yield learning.make_run("ours", dataset, recipe, BEST["ours"], 0)
+    for threshold in THRESHOLDS:
+        changed = dataclasses.replace(recipe, sampling="repeat_factor", sampling_threshold=threshold)
+        run = learning.make_run("ours", dataset, changed, BEST["ours"], 0)
+        suffix = "" if threshold is None else f"{threshold:g}"
+        model = f"{run.model} repeat factors {suffix}".rstrip()
+        yield dataclasses.replace(run, name=f"{run.name}-rfs{suffix}", model=model)
 
 
 def _same(dataset: str, recipe: Recipe) -> Iterator[Run]:
