@@ -36,9 +36,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     stem = programs.stem_of(words[0])
     if stem is None:
         names = [programs.name_of(known) for known in programs.PAGES]
-        raise UserError(
-            f"no command is named {words[0]!r}{suggest(words[0], names)} ({programs.ENTRY} --help lists all)"
-        )
+        from Utils.recipe.recipe import recipe_names  # here: --help imports nothing that takes long
+
+        is_recipe = words[0] in recipe_names()
+        similar = f"; did you mean train {words[0]}?" if is_recipe else suggest(words[0], names)
+        raise UserError(f"no command is named {words[0]!r}{similar} ({programs.ENTRY} --help lists all)")
     if argv is None:
         sys.argv[1:] = words[1:]  # commands that record how they were called read it there
     return importlib.import_module(module_of(stem)).main(words[1:])

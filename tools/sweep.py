@@ -53,7 +53,8 @@ def parser() -> Parser:
         "--seed", type=number(least=0, most=2**64 - 1), default=0, help="of a random search (0)"
     )
     parser.add_argument("--retry", action="store_true", help="train again what failed before")
-    parser.add_argument("--list", action="store_true", help="print the settings of the runs without training")
+    text = "print the settings of the runs without training"
+    parser.add_argument("--list", "--dry-run", action="store_true", help=text)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
 

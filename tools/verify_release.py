@@ -24,7 +24,7 @@ import numpy as np
 
 from Utils.command import programs
 from Utils.command.backend import deferred, prepare_backend
-from Utils.command.cli import Parser, UserError, command, number, print_json, progress
+from Utils.command.cli import Parser, UserError, command, found, number, print_json, progress
 from Utils.command.text import pad_columns
 from Utils.data import dataset_folder
 from Utils.files import hub
@@ -71,8 +71,7 @@ def main(argv: list[str] | None = None) -> int:
         return _foreign(options)
     options.release = hub.local(options.release, hub.ALL)
     if not options.release.is_dir():
-        present = "a file" if options.release.exists() else "nothing"
-        raise UserError(f"a release folder was expected at {options.release}; found {present}")
+        raise UserError(f"a release folder was expected at {options.release}; found {found(options.release)}")
     dataset = None if options.dataset is None else dataset_folder.load(options.dataset)
     if options.images is not None:  # a release without its Keras model is verified without them
         image_folder.image_paths(places.open_place(options.images))  # UserError where none is there

@@ -157,16 +157,25 @@ class Parser(argparse.ArgumentParser):
         """Print the help; argparse would take no notice where nothing can be printed."""
         print(self.format_help(), end="", file=file or sys.stdout)
 
+    def parse_known_args(self, args: typing.Any = None, namespace: typing.Any = None) -> typing.Any:
+        """Parse as argparse does; the words are kept for `error`."""
+        self._words = [*map(str, sys.argv[1:] if args is None else args)]
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> typing.NoReturn:
         """Raise a UserError with argparse's message, similar flags, and how to get help."""
         raise UserError(f"{message}{self._similar_flags(message)} (see {self.prog} --help)")
 
     def _similar_flags(self, message: str) -> str:
-        if "unrecognized" not in message:
-            return ""
         flags = [flag for action in self._actions for flag in action.option_strings]
-        unknown = [word.split("=")[0] for word in message.split() if word.startswith("--")]
-        return "".join(suggest(word, flags) for word in unknown)
+        if "unrecognized" in message:
+            unknown = [word.split("=")[0] for word in message.split() if word.startswith("--")]
+            return "".join(suggest(word, flags) for word in unknown)
+        if "are required" in message:  # perhaps because its name was mistyped
+            words = [word.split("=")[0] for word in self._words if word.startswith("--")]
+            unknown = [word for word in words if word != "--" and word not in flags]
+            return "".join(f"; no option is named {word}{suggest(word, flags)}" for word in unknown)
+        return ""
 
 
 def _local_path(text: str) -> pathlib.Path:
@@ -228,11 +237,24 @@ def suggest(name: object, allowed: collections.abc.Iterable[object]) -> str:
 
 
 def suggest_beside(path: pathlib.Path) -> str:
-    """Return what `suggest` says of a path that is not there, by the names in its folder."""
+    """Return what `suggest` says of a path that is not there, by the names beside its first missing part."""
+    if "://" in str(path):
+        return ""
+    while path != path.parent and not path.parent.exists():
+        path = path.parent
     with contextlib.suppress(OSError), os.scandir(path.parent) as entries:
         names = [entry.name for entry in itertools.islice(entries, 10_000)]
         return suggest(path.name, names)
     return ""
+
+
+def found(path: pathlib.Path) -> str:
+    """Return what is at a path where something else was expected, and the names like it where nothing is."""
+    if path.is_dir():
+        return "a folder"
+    if path.exists():
+        return "a file" if path.is_file() else "a pipe or a device"
+    return f"nothing{suggest_beside(path)}"
 
 
 def assignment(flag: str, text: str) -> tuple[str, typing.Any]:

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from Utils.command.cli import UserError, suggest
+from Utils.command.cli import UserError, found, suggest
 from Utils.command.text import join_names
 from Utils.data.definition import SPLITS
 from Utils.files import arrays, csv_tables, parquet_files, shapes, tfrecord
@@ -184,9 +184,7 @@ def load(folder: AnyPath) -> Dataset:
     """
     folder = to_path(folder)
     if not folder.is_dir():
-        raise UserError(
-            f"a dataset folder was expected at {folder}; found {'a file' if folder.exists() else 'nothing'}"
-        )
+        raise UserError(f"a dataset folder was expected at {folder}; found {found(folder)}")
     has_manifest = (folder / MANIFEST).is_file()
     shards = {} if has_manifest else _original_shards(folder)
     if not (folder / TAGS).is_file() or not (shards or has_manifest):

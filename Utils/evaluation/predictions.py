@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from Utils.command.cli import UserError
+from Utils.command import programs
+from Utils.command.cli import UserError, found
 from Utils.evaluation import chunked_matrix
 from Utils.files import arrays
 from Utils.files.atomic import read_json, write_json
@@ -72,8 +73,12 @@ def load(folder: str | os.PathLike) -> Dump:
     """
     folder = pathlib.Path(folder)
     if not folder.is_dir():
-        what_is_there = "a file" if folder.exists() else "nothing"
-        raise UserError(f"a dump folder was expected at {folder}; found {what_is_there}")
+        raise UserError(f"a dump folder was expected at {folder}; found {found(folder)}")
+    if not (folder / PROBABILITIES).exists():
+        maker = programs.prog("predict.py")
+        raise UserError(
+            f"{folder} is no dump: it has no {PROBABILITIES}; {maker} makes dumps, one folder each"
+        )
     labels, ids, info = folder / LABELS, folder / IDS, folder / INFO
     return _checked(
         Dump(

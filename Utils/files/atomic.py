@@ -18,7 +18,7 @@ import tempfile
 import typing
 from collections.abc import Iterator
 
-from Utils.command.cli import UserError
+from Utils.command.cli import UserError, found
 from Utils.files import damage, shapes
 
 AnyPath = str | os.PathLike[str]
@@ -195,8 +195,7 @@ def require_file(path: AnyPath, what: str) -> pathlib.Path:
     """Return ``path`` as `to_path` does; UserError that says ``what`` was expected, if it is not a file."""
     path = to_path(path)
     if not path.is_file():
-        present = "a folder" if path.is_dir() else "a pipe or a device" if path.exists() else "nothing"
-        raise UserError(f"{what} expected at {path}; found {present}")
+        raise UserError(f"{what} expected at {path}; found {found(path)}")
     return path
 
 

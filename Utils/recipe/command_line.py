@@ -38,6 +38,7 @@ OTHER_NAMES = {
     "mixup": "mixup_alpha",
     "model_ema_decay": "ema",
     "num_epochs": "epochs",
+    "o": "run_dir",
     "opt": "optimizer",
     "output": "run_dir",
     "pretrained": "init_from",
@@ -88,6 +89,7 @@ Train a model on a dataset folder. The same --run-dir continues where it stopped
 
 recipes ({train} RECIPE --help shows what each does, and all its fields):
 """
+_OPTION = re.compile("--|-[A-Za-z](=|$)")
 _BOX_RULE = re.compile("-+|╰?─+╯?")  # the line that ends a message of tyro
 
 
@@ -133,7 +135,7 @@ def _parse_flags(
     import tyro  # here: tools that only read recipes need no parser
 
     words, hint = _normalized(words), f"see {programs.prog('train.py')} {name} --help"
-    unknown = [word for word in words if word.startswith("--") and word.split("=")[0] not in _flags()]
+    unknown = [word for word in words if _OPTION.match(word) and word.split("=")[0] not in _flags()]
     if unknown:
         first = unknown[0].split("=")[0]
         known = OTHER_NAMES.get(first.lstrip("-").replace("-", "_"))
@@ -297,7 +299,7 @@ def _completed(name: str, recipe: Recipe, source: initial_weights.Source | None)
 def _flags() -> list[str]:
     """Return every flag: one for each field, and the negative of each switch."""
     flags = [flag(field.name) for field in _fields()]
-    return [*flags, *(f"--no-{name[2:]}" for name in flags if name in _switches()), "--help"]
+    return [*flags, *(f"--no-{name[2:]}" for name in flags if name in _switches()), "--help", "-h"]
 
 
 @functools.cache

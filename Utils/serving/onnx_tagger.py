@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from Utils.command.cli import UserError, WorkError
+from Utils.command.cli import UserError, WorkError, found
 from Utils.command.machine import num_cores
 from Utils.evaluation.logits import sigmoid
 from Utils.files import damage, hub
@@ -178,7 +178,7 @@ def _timm_weights(folder: pathlib.Path) -> list[pathlib.Path]:
 
 def _content_of(path: pathlib.Path) -> str:
     if not path.is_dir():
-        return "a file" if path.exists() else "nothing"
+        return found(path)
     names = sorted(item.name for item in path.iterdir())
     return f"{', '.join(names[:8])}{', ...' if len(names) > 8 else ''}" if names else "an empty folder"
 

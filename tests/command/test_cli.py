@@ -143,6 +143,18 @@ def test_a_mistyped_flag_is_answered_with_the_near_one(capsys):
     assert main(["--image-siz", "3"]) == 2, "abbreviations are not flags"
 
 
+def test_a_mistyped_flag_that_is_required_is_named(capsys):
+    parser = cli.Parser(prog="tool")
+    parser.add_argument("--from", required=True)
+    parser.add_argument("--size")
+    main = cli.command(lambda argv=None: parser.parse_args(argv) and 0)
+    assert main(["--size", "3", "--form", "pictures"]) == 2
+    said = capsys.readouterr().err
+    assert "required: --from; no option is named --form; did you mean --from?" in said
+    assert main(["--size=3"]) == 2
+    assert "no option" not in capsys.readouterr().err
+
+
 @pytest.mark.reliability("A name with spaces without quotes", "the error shows the name in quotes")
 def test_a_name_that_the_shell_split_is_shown_in_quotes(tmp_path, capsys):
     (tmp_path / "my own pictures").mkdir()
@@ -157,6 +169,10 @@ def test_a_mistyped_file_is_answered_with_the_near_one(tmp_path):
     (tmp_path / "pictures").mkdir()
     assert cli.suggest_beside(tmp_path / "picturs") == "; did you mean pictures?"
     assert cli.suggest_beside(tmp_path / "nothing" / "picturs") == ""
+    assert cli.suggest_beside(tmp_path / "picturs" / "1.jpg") == "; did you mean pictures?"
+    assert cli.suggest_beside(pathlib.Path("gs://picturs")) == ""
+    assert cli.found(tmp_path / "picturs") == "nothing; did you mean pictures?"
+    assert cli.found(tmp_path / "pictures") == "a folder"
 
 
 @pytest.mark.parametrize(

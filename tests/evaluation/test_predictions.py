@@ -261,3 +261,11 @@ def test_exchanged_labels_are_said(tmp_path, capsys):
     permute(tmp_path / "dump", predictions.LABELS)
     predictions.load(tmp_path / "dump")
     assert "its row i must be the labels of image i" in capsys.readouterr().err
+
+
+def test_a_folder_without_predictions_is_no_dump_and_the_command_is_named(tmp_path):
+    (tmp_path / "dumps").mkdir()
+    with pytest.raises(UserError, match=r"dumps is no dump: it has no probabilities.npy; .*predict.py makes"):
+        predictions.load(tmp_path / "dumps")
+    with pytest.raises(UserError, match="found nothing; did you mean dumps?"):
+        predictions.load(tmp_path / "dump")

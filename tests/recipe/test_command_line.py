@@ -78,6 +78,7 @@ def test_sweeps_may_spell_flags_with_underscores_and_equals():
         ("demo --dataset x", "--run-dir RUN (or --dry-run) is missing"),
         ("demo --dataset x --dry-run --learnin-rate 3", "did you mean --learning-rate"),
         ("demo --dataset x --dry-run --lr 3", "did you mean --learning-rate?"),
+        ("demo --dataset x -o runs/x", "no option is named -o; did you mean --run-dir?"),
         ("demo --dataset x --dry-run --wd=3", "did you mean --weight-decay?"),
         ("demo --dataset x --dry-run --drop-path 3", "did you mean --stochastic-depth?"),
         ("demo --dataset x --dry-run --learning-rate abc", "--learning-rate must be a number; got 'abc'"),

@@ -38,6 +38,8 @@ def test_the_command_line_that_a_tool_reads_is_its_own(monkeypatch):
 def test_an_unknown_name_is_one_error_with_similar_ones(capsys):
     assert entry.main(["tagg", "pictures"]) == 2
     assert "no command is named 'tagg'; did you mean tag" in capsys.readouterr().err
+    assert entry.main(["finetune", "--dataset", "d"]) == 2
+    assert "no command is named 'finetune'; did you mean train finetune?" in capsys.readouterr().err
 
 
 def test_a_flag_in_place_of_a_command_is_named(capsys):

@@ -208,7 +208,7 @@ def test_mistakes_end_the_sweep_before_any_training(grid, stub, tmp_path, capsys
     grid.write_text(GRID.replace(" demo,", ""))
     assert go(grid, tmp_path) == 2
     assert "names no recipe" in capsys.readouterr().err
-    assert go(grid, tmp_path, "--recipe", "demo", "--list") == 0
+    assert go(grid, tmp_path, "--recipe", "demo", "--dry-run") == 0  # the same as --list
     assert len(capsys.readouterr().out.splitlines()) == 6
     assert go(grid, tmp_path, "--runs", "0") == 2
     assert go(grid, tmp_path, "-o", "memory://bucket/sweep") == 2
