@@ -98,6 +98,7 @@ def find(
             f"{', '.join(paths)}: no pictures there; they end in {' '.join(formats.SUFFIXES)}"
             f"{'' if recursive else ', and --no-recursive looks at no folder below'}"
             f"{'; ' * bool(census.passed_by())}{census.passed_by()}"
+            f"{'; the tagger is named first, then the pictures' if any(map(_is_tagger, paths)) else ''}"
         )
     rejected += [
         (path, f"archive cannot be read: {reason}") for path, reason in census.unreadable_archives.items()
@@ -116,6 +117,10 @@ def _is_picture(path: str, with_films: bool) -> bool:
     name = to_path(path).name
     is_named = image_folder.is_image(name) or (with_films and films.is_film(name))
     return is_named or image_reader.holds_picture(path)
+
+
+def _is_tagger(path: str) -> bool:
+    return (to_path(path) / "selected_tags.csv").is_file()
 
 
 def _is_archive(path: str) -> bool:

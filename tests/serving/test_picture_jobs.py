@@ -43,6 +43,15 @@ def test_what_is_no_picture_is_set_aside_or_refused(pictures):
         picture_jobs.find([str(pictures / "empty")], None, True, False)
 
 
+def test_a_tagger_in_the_place_of_pictures_is_said(tmp_path):
+    with pytest.raises(UserError) as refused:
+        picture_jobs.find([str(tmp_path)], None, True, False)
+    assert "the tagger" not in str(refused.value)
+    (tmp_path / "selected_tags.csv").write_text("")
+    with pytest.raises(UserError, match="the tagger is named first, then the pictures"):
+        picture_jobs.find([str(tmp_path)], None, True, False)
+
+
 def test_a_job_reads_its_picture(pictures):
     folders, _, _ = picture_jobs.find([str(pictures / "a" / "1.png")], None, True, False)
     (folder,) = folders.values()
