@@ -21,6 +21,10 @@ from Utils.training.tensors import Tensor, ops
 # (bins, limit) of a histogram over logits from -limit to limit; the outermost bins take what lies beyond.
 POOLED = (65536, 16.0)  # 0.0005 of a logit each, 512 KiB: its cut is within a few ranks of the exact one
 BY_TAG = (128, 8.0)  # 0.125 of a logit each, 1 KiB a tag: 10 MB for 10,000 tags
+# The bin of BY_TAG in which each bin of POOLED lies.
+_BIN_OF_TAG = np.digitize(
+    np.linspace(-16.0, 16.0, POOLED[0], endpoint=False), np.linspace(-8.0, 8.0, BY_TAG[0] + 1)[1:-1]
+).astype("int32")
 PREDICTED = 0.5  # images above the threshold from which on a tag is predicted; within a bin they are shares
 
 
@@ -29,11 +33,12 @@ class EqualPR(keras.metrics.Metric):
     """Micro and macro F1, precision and recall at the threshold where precision and recall meet.
 
     The threshold is that of all tags together: as many predicted as true. Within a bin the logits are taken
-    as evenly spread, for the threshold and for the counts. ``result`` is a dict, which ``fit`` and
-    ``evaluate`` log under its keys (``val_f1``, ``val_threshold``, ...): f1, threshold (a probability),
-    precision, recall, macro_f1, macro_precision, macro_recall. Macro means are over the tags that are true
-    somewhere; a tag that is never predicted has precision 0. ``never_predicted`` counts those of them that
-    are predicted nowhere, ``saturated`` is the share of outputs beyond logits of -16 or 16.
+    as evenly spread, for the threshold and for the counts, and a tag's as those of all tags. ``result`` is a
+    dict, which ``fit`` and ``evaluate`` log under its keys (``val_f1``, ``val_threshold``, ...): f1,
+    threshold (a probability), precision, recall, macro_f1, macro_precision, macro_recall. Macro means are
+    over the tags that are true somewhere; a tag that is never predicted has precision 0. ``never_predicted``
+    counts those of them that are predicted nowhere, ``saturated`` is the share of outputs beyond logits of
+    -16 or 16.
 
     Labels above 0.5 are positive (MixUp makes them soft), below 0 unknown and not counted.
 
@@ -74,10 +79,10 @@ class EqualPR(keras.metrics.Metric):
         """Return the scores as a dict of float32 scalars; 0 where the denominator is 0."""
         positives = ops.sum(self.pooled[1])
         cut = _cut(ops.sum(self.pooled, axis=0), positives)
-        false_positives, true_positives = ops.unstack(_above(self.pooled, cut, POOLED))
+        false_positives, true_positives = ops.unstack(_above(self.pooled, _shares(cut, POOLED)))
         scores = _scores(false_positives, true_positives, positives)
         tag_positives = ops.sum(self.by_tag[1], axis=-1)  # (num_labels,)
-        false_positives, true_positives = ops.unstack(_above(self.by_tag, cut, BY_TAG))
+        false_positives, true_positives = ops.unstack(_above(self.by_tag, _shares_by_tag(self.pooled, cut)))
         tag_scores = _scores(false_positives, true_positives, tag_positives)
         present = ops.cast(tag_positives > 0.0, "float32")
         macro = {
@@ -100,9 +105,8 @@ class EqualPR(keras.metrics.Metric):
 
         Columns ``positives``, ``predicted`` and ``correct``; ``threshold`` is that of ``result``.
         """
-        positives = ops.sum(self.pooled[1])
-        cut = _cut(ops.sum(self.pooled, axis=0), positives)
-        false_positives, true_positives = ops.unstack(_above(self.by_tag, cut, BY_TAG))
+        cut = _cut(ops.sum(self.pooled, axis=0), ops.sum(self.pooled[1]))
+        false_positives, true_positives = ops.unstack(_above(self.by_tag, _shares_by_tag(self.pooled, cut)))
         columns = {
             "threshold": ops.broadcast_to(ops.sigmoid(cut), (self.num_labels,)),
             "positives": ops.sum(self.by_tag[1], axis=-1),
@@ -169,12 +173,29 @@ def _cut(counts: Tensor, number: Tensor) -> Tensor:
     return (ops.cast(cut_bin, "float32") + 1.0 - share) * (2.0 * limit / bins) - limit
 
 
-def _above(histogram: Tensor, cut: Tensor, binning: tuple[int, float]) -> Tensor:
-    """Return how many of each row of ``histogram`` (..., bins) lie above the logit ``cut``."""
+def _above(histogram: Tensor, shares: Tensor) -> Tensor:
+    """Return how many of each row of ``histogram`` (..., bins) lie above a cut, by the share of each bin."""
+    return ops.sum(histogram * shares, axis=-1)
+
+
+def _shares(cut: Tensor, binning: tuple[int, float]) -> Tensor:
+    """Return the share of each bin that lies above the logit ``cut``, (bins,)."""
     bins, limit = binning
     position = (cut + limit) * (bins / (2.0 * limit))
-    shares = ops.clip(ops.arange(1, bins + 1, dtype="float32") - position, 0.0, 1.0)
-    return ops.sum(histogram * shares, axis=-1)
+    return ops.clip(ops.arange(1, bins + 1, dtype="float32") - position, 0.0, 1.0)
+
+
+def _shares_by_tag(pooled: Tensor, cut: Tensor) -> Tensor:
+    """Return the shares of the bins of BY_TAG, (2, 1, bins): of the logits of all tags, ``pooled``, in each.
+
+    The outermost bins have no end, so that only the logits themselves tell how many lie above a cut.
+    """
+    above, known = (
+        ops.transpose(ops.segment_sum(ops.transpose(counts), _BIN_OF_TAG, BY_TAG[0]))
+        for counts in (pooled * _shares(cut, POOLED), pooled)
+    )
+    shares = ops.where(known > 0.0, ops.divide_no_nan(above, known), _shares(cut, BY_TAG))
+    return ops.expand_dims(shares, 1)
 
 
 def _scores(false_positives: Tensor, true_positives: Tensor, positives: Tensor) -> dict[str, Tensor]:

@@ -90,6 +90,18 @@ def test_counts_of_tags_add_up_to_the_scores():
     assert counts["threshold"].unique() == pytest.approx([scores["threshold"]])
 
 
+@pytest.mark.every_backend
+@pytest.mark.parametrize("height", [0.0, 9.0, 12.0, -12.0])
+def test_of_one_tag_macro_is_micro_wherever_the_threshold_lies(height):
+    """Also where that is beyond the outermost bins of tags, as where the tag is on every picture."""
+    labels, logits = drawn(400, 1)
+    for truth in (labels, np.ones_like(labels)):
+        got = streamed(truth, height + logits / 10)
+        assert got["f1"] > 0.3
+        assert got["macro_f1"] == pytest.approx(got["f1"], abs=1e-4)
+    assert got["f1"] == pytest.approx(1.0, abs=1e-4) and got["never_predicted"] == 0
+
+
 def test_saturated_outputs_are_those_at_the_ends():
     logits = np.float32([[-40, 0, 1, 15], [17, -3, 2, -15]])
     assert streamed(np.eye(2, 4, dtype="float32"), logits)["saturated"] == pytest.approx(2 / 8)
