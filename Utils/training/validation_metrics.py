@@ -25,6 +25,7 @@ BY_TAG = (128, 8.0)  # 0.125 of a logit each, 1 KiB a tag: 10 MB for 10,000 tags
 _BIN_OF_TAG = np.digitize(
     np.linspace(-16.0, 16.0, POOLED[0], endpoint=False), np.linspace(-8.0, 8.0, BY_TAG[0] + 1)[1:-1]
 ).astype("int32")
+_IS_OUTERMOST = np.isin(np.arange(BY_TAG[0]), (0, BY_TAG[0] - 1))
 PREDICTED = 0.5  # images above the threshold from which on a tag is predicted; within a bin they are shares
 
 
@@ -33,12 +34,11 @@ class EqualPR(keras.metrics.Metric):
     """Micro and macro F1, precision and recall at the threshold where precision and recall meet.
 
     The threshold is that of all tags together: as many predicted as true. Within a bin the logits are taken
-    as evenly spread, for the threshold and for the counts, and a tag's as those of all tags. ``result`` is a
-    dict, which ``fit`` and ``evaluate`` log under its keys (``val_f1``, ``val_threshold``, ...): f1,
-    threshold (a probability), precision, recall, macro_f1, macro_precision, macro_recall. Macro means are
-    over the tags that are true somewhere; a tag that is never predicted has precision 0. ``never_predicted``
-    counts those of them that are predicted nowhere, ``saturated`` is the share of outputs beyond logits of
-    -16 or 16.
+    as evenly spread, for the threshold and for the counts. ``result`` is a dict, which ``fit`` and
+    ``evaluate`` log under its keys (``val_f1``, ``val_threshold``, ...): f1, threshold (a probability),
+    precision, recall, macro_f1, macro_precision, macro_recall. Macro means are over the tags that are true
+    somewhere; a tag that is never predicted has precision 0. ``never_predicted`` counts those of them that
+    are predicted nowhere, ``saturated`` is the share of outputs beyond logits of -16 or 16.
 
     Labels above 0.5 are positive (MixUp makes them soft), below 0 unknown and not counted.
 
@@ -186,15 +186,17 @@ def _shares(cut: Tensor, binning: tuple[int, float]) -> Tensor:
 
 
 def _shares_by_tag(pooled: Tensor, cut: Tensor) -> Tensor:
-    """Return the shares of the bins of BY_TAG, (2, 1, bins): of the logits of all tags, ``pooled``, in each.
+    """Return the shares of the bins of BY_TAG above the logit ``cut``, (2, 1, bins).
 
-    The outermost bins have no end, so that only the logits themselves tell how many lie above a cut.
+    The outermost bins have no end: of a tag's logits in them as many lie above as of those of all tags,
+    ``pooled``, negatives and positives apart.
     """
+    shares = _shares(cut, BY_TAG)
     above, known = (
         ops.transpose(ops.segment_sum(ops.transpose(counts), _BIN_OF_TAG, BY_TAG[0]))
         for counts in (pooled * _shares(cut, POOLED), pooled)
     )
-    shares = ops.where(known > 0.0, ops.divide_no_nan(above, known), _shares(cut, BY_TAG))
+    shares = ops.where(_IS_OUTERMOST, ops.divide_no_nan(above, known), shares)
     return ops.expand_dims(shares, 1)
 
 

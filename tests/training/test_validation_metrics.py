@@ -91,9 +91,9 @@ def test_counts_of_tags_add_up_to_the_scores():
 
 
 @pytest.mark.every_backend
-@pytest.mark.parametrize("height", [0.0, 9.0, 12.0, -12.0])
+@pytest.mark.parametrize("height", [9.0, 12.0, -12.0])
 def test_of_one_tag_macro_is_micro_wherever_the_threshold_lies(height):
-    """Also where that is beyond the outermost bins of tags, as where the tag is on every picture."""
+    """Also where that is in the outermost bins of tags, as where the tag is on every picture."""
     labels, logits = drawn(400, 1)
     for truth in (labels, np.ones_like(labels)):
         got = streamed(truth, height + logits / 10)
