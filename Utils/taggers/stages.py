@@ -110,6 +110,9 @@ def _of_fields(path: pathlib.Path, content: Mapping[str, Any], image_size: int |
         allowed = ", ".join(("area", *geometry.FILTERS))
         raise UserError(f"{path}: resize is one of {allowed}; got {content['resize']!r}")
     is_area = method == "area"
+    about = BY_AREA if is_area else f"white square, then {method}"
+    if "channels" not in content:
+        about += f'; {path.name} names no channels, so that their order is a guess: "channels" would tell'
     return Preparation(
         _side(path, content.get("image_size"), image_size),
         channels=_channels(path, content),
@@ -117,7 +120,7 @@ def _of_fields(path: pathlib.Path, content: Mapping[str, Any], image_size: int |
         mean=_triple(path, "mean", numbers["mean"]),
         std=_triple(path, "std", numbers["std"]),
         fit=geometry.by_area if is_area else geometry.fit(geometry.pad_then_resize, method=method),
-        about=BY_AREA if is_area else f"white square, then {method}",
+        about=about,
     )
 
 

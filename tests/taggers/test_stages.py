@@ -25,7 +25,9 @@ def test_our_fields(tmp_path):
         ([0.406, 0.456, 0.485], "BGR"),
         ([0.5] * 3, "BGR"),
     ):
-        assert read(tmp_path, {"range": [0, 1], "mean": mean}).preparation.channels == channels
+        guessed = read(tmp_path, {"range": [0, 1], "mean": mean}).preparation
+        assert (guessed.channels, "is a guess" in guessed.about) == (channels, True)
+    assert "guess" not in described.preparation.about
 
 
 def test_stages_resize_crop_and_pad(tmp_path):
