@@ -19,7 +19,6 @@ it overrules the rest.
 import Utils.command.interrupt  # noqa: F401  first: imports take long
 
 import argparse
-import contextlib
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -31,9 +30,10 @@ from Utils.command import programs
 from Utils.command.backend import prepare_backend
 from Utils.command.cli import Parser, UserError, assignment, command, print_json
 from Utils.files import hub, model_description, model_files
-from Utils.files.atomic import replacing, sha256_of
+from Utils.files.atomic import sha256_of
+from Utils.files.exchange import put_back, replacing_together
 from Utils.files.model_description import ModelDescription
-from Utils.files.outputs import remove_unfinished, require_replaceable_file
+from Utils.files.outputs import require_replaceable_file
 from Utils.tags import tag_list
 
 ORIGINAL_EPSILON = 1e-3  # Keras 2's default, which the original never changed
@@ -70,9 +70,11 @@ def main(argv: list[str] | None = None) -> None:
     args = parser().parse_args(argv)
     if not args.output.endswith(".keras"):
         raise UserError(f"the output must end in .keras; got {args.output}")
-    require_replaceable_file(args.output, model_files.IMPORTED, args.overwrite)
-    settings = dict(assignment("--set", text) for text in args.settings)
     output = pathlib.Path(args.output)
+    if put_back(output):
+        print(f"{output}: an import was killed while it replaced this one, which is back", file=sys.stderr)
+    require_replaceable_file(output, model_files.IMPORTED, args.overwrite)
+    settings = dict(assignment("--set", text) for text in args.settings)
     _require_own_description(output)
     prepare_backend()
 
@@ -83,14 +85,11 @@ def main(argv: list[str] | None = None) -> None:
     model, description, count, skipped, remark = convert(args, place, settings)
     tags = _tags(place, model.output_shape[-1])
     copies = _files_beside(place, args, tags)
-    for path in (model_description.path_beside(output), *copies):
-        remove_unfinished(path)
-    with contextlib.ExitStack() as stack:  # closed in reverse: the model comes last, and where it is, all is
-        model.save(stack.enter_context(replacing(output)))
-        for target, content in copies.items():
-            stack.enter_context(replacing(target)).write_bytes(content)
-        output.unlink(missing_ok=True)  # an old one would lie beside files of the new
-        model_description.write(output, description)
+    with replacing_together([output, model_description.path_beside(output), *copies]) as places:
+        model.save(places[0])
+        model_description.write(places[0], description)
+        for path, content in zip(places[2:], copies.values(), strict=True):
+            path.write_bytes(content)
     if args.json:
         facts = {"parameters": model.count_params(), "arrays": count, "skipped": list(skipped)}
         names = [str(path) for path in copies]
@@ -100,6 +99,10 @@ def main(argv: list[str] | None = None) -> None:
     print(f"{args.output}: {description.model}, {size} from {args.source}{remark}")
     if copies:
         print(f"beside it: {', '.join(path.name for path in copies)} of {args.source}")
+    if stays := [
+        name for name, _ in CARRIED if (path := output.with_name(name)).exists() and path not in copies
+    ]:
+        print(f"beside it stays what was there and {args.source} does not have: {', '.join(stays)}")
     if skipped:
         print(f"skipped {len(skipped)} entries that are not the model's:")
         print("\n".join(f"  {name}" for name in skipped))

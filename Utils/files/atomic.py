@@ -112,7 +112,7 @@ def replacing(path: AnyPath, flush: bool = True) -> Iterator[pathlib.Path]:
         with naming(path, temporary):
             yield temporary
             if flush:
-                _flush(temporary)
+                flush_file(temporary)
             temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -166,7 +166,7 @@ def process_is_alive(pid: int) -> bool:
     return True
 
 
-def _flush(path: pathlib.Path) -> None:
+def flush_file(path: pathlib.Path) -> None:
     """Flush a file to the disk: after a crash, a rename may have got there before the file's data."""
     with path.open("r+b") as file:  # Windows flushes what is open for writing only
         os.fsync(file.fileno())

@@ -197,14 +197,14 @@ def _send(folder: pathlib.Path, target: typing.Any, kind: FolderKind) -> None:
 def _restore(path: pathlib.Path) -> None:
     """Put back, or remove, what killed processes left beside ``path``; leave alone what living ones use."""
     for end in ("old", "part"):
-        for folder in _abandoned(path, end):
+        for folder in abandoned(path, end):
             if end == "old" and not path.exists():
                 folder.rename(path)
             else:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _abandoned(path: pathlib.Path, end: str) -> list[pathlib.Path]:
+def abandoned(path: pathlib.Path, end: str) -> list[pathlib.Path]:
     """Return what killed processes left beside ``path`` as ``.NAME.PID.END``; a long NAME is hashed."""
     left, name = [], atomic.short_name(path.name)
     for item in sorted(path.parent.glob(f".{glob.escape(name)}.*.{end}")):
@@ -218,7 +218,7 @@ def _abandoned(path: pathlib.Path, end: str) -> list[pathlib.Path]:
 def remove_unfinished(path: AnyPath) -> None:
     """Remove the temporary files of ``path`` that killed processes left beside it (`atomic.replacing`)."""
     path = pathlib.Path(path)
-    for file in _abandoned(path, "part*"):
+    for file in abandoned(path, "part*"):
         if file.is_file():
             file.unlink(missing_ok=True)
 

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 
 import keras
 import numpy as np
@@ -128,9 +129,9 @@ def tensors(folder):
 
 def test_an_imported_tagger_is_exported_again_and_nothing_is_lost(tagger, tmp_path, capsys):
     out, release = tmp_path / "mine" / "wd.keras", tmp_path / "release"
-    out.parent.mkdir()
-    for name in ("wd.keras", "wd.json", "selected_tags.csv"):  # as a killed process leaves them
-        (out.parent / f".{name}.999999999.part{pathlib.Path(name).suffix}").write_bytes(b"half")
+    left = out.parent / ".wd.keras.999999999.part" / "new"  # as a killed process leaves it
+    left.mkdir(parents=True)
+    (left / "wd.keras").write_bytes(b"half")
     assert import_weights.main([str(tagger), "-o", str(out)]) == 0
     assert not list(out.parent.glob(".*"))
     assert "beside it: selected_tags.csv, categories.json, thresholds.csv" in capsys.readouterr().out
@@ -155,29 +156,42 @@ def test_an_imported_tagger_is_exported_again_and_nothing_is_lost(tagger, tmp_pa
 
 
 @pytest.mark.reliability(
-    "`import_weights --overwrite` is killed", "no old model lies beside the new tag list"
+    "`import_weights --overwrite` is killed",
+    "no model lies beside files of another; the next call puts the old one back or has the new one",
 )
-def test_at_no_moment_of_a_replacement_do_files_of_two_models_lie_together(tmp_path, monkeypatch):
-    folder, out = folder_of("resnet18", tmp_path / "timm"), tmp_path / "o.keras"
-    words, seen = [str(folder), "-o", str(out), "--source-order", "rgb"], []
-    names = ("o.keras", "o.json", "selected_tags.csv")
+def test_a_killed_replacement_is_put_back_by_the_next_call(tmp_path, monkeypatch, capsys):
+    folder, out = folder_of("resnet18", tmp_path / "timm"), tmp_path / "mine" / "o.keras"
+    words = [str(folder), "-o", str(out), "--source-order", "rgb"]
 
-    def present():
-        return [(tmp_path / name).read_bytes() if (tmp_path / name).exists() else b"" for name in names]
+    def present(place):
+        return {path.name: path.read_bytes() for path in place.glob("[!.]*")}
 
     assert import_weights.main(words) == 0
-    before, replace = present(), pathlib.Path.replace
+    before = present(out.parent)
+    assert before.keys() == {"o.keras", "o.json", "selected_tags.csv"}
     for name, old, new in (("selected_tags.csv", ",0,", ",4,"), ("config.json", "resnet18", "resnet18.v2")):
         (folder / name).write_text((folder / name).read_text().replace(old, new, 1))
-    monkeypatch.setattr(
-        pathlib.Path,
-        "replace",
-        lambda *paths: (seen.append(present()), replace(*paths), seen.append(present())),
-    )
-    assert import_weights.main([*words[:-1], "bgr", "--overwrite"]) == 0
-    after = present()
-    assert all(old != new for old, new in zip(before, after, strict=True))
-    assert [state for state in seen if state[0] and state not in (before, after)] == []
+    killed, replace = tmp_path / "killed", pathlib.Path.replace
+
+    def copy_midway(source, target):
+        if source.name == out.name:  # the last of the exchange
+            shutil.copytree(out.parent, killed)
+        return replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pathlib.Path, "replace", copy_midway)
+        assert import_weights.main([*words[:-1], "bgr", "--overwrite"]) == 0
+    after = present(out.parent)
+    assert before.keys() == after.keys()
+    assert all(before[name] != after[name] for name in before)
+    assert before.keys() - present(killed).keys() == {"o.keras"}
+    words[2] = str(killed / "o.keras")
+    assert import_weights.main(words) == 2, "the old one is back"
+    assert "was killed while it replaced this one, which is back" in capsys.readouterr().err
+    assert present(killed) == before
+    (folder / "selected_tags.csv").unlink()
+    assert import_weights.main([*words, "--overwrite"]) == 0
+    assert "beside it stays what was there and" in capsys.readouterr().out
 
 
 def test_files_of_another_model_are_kept(tagger, tmp_path, capsys):

@@ -1,0 +1,103 @@
+import itertools
+import os
+import pathlib
+
+import pytest
+
+from Utils.files import exchange
+
+OLD = {"m.keras": b"old model", "m.json": b"old words"}
+NEW = {"m.keras": b"new model", "m.json": b"new words", "tags.csv": b"new tags"}
+
+
+def write(folder):
+    with exchange.replacing_together([folder / name for name in NEW]) as places:
+        for place, content in zip(places, NEW.values(), strict=True):
+            place.write_bytes(content)
+
+
+def present(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.startswith(".")}
+
+
+@pytest.mark.parametrize("before", [{}, OLD])
+def test_new_files_come_and_nothing_else_stays(tmp_path, before):
+    for name, content in before.items():
+        (tmp_path / name).write_bytes(content)
+    write(tmp_path)
+    assert present(tmp_path) == NEW
+    assert not exchange.put_back(tmp_path / "m.keras")
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_kill_at_any_change_leaves_the_old_or_the_new_after_the_next_call(tmp_path, monkeypatch, links):
+    """A process is forked for each change of the folder, and ends before it."""
+    if not links:
+        monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError("no links here")))
+    seen = []
+    for count in itertools.count():
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        for name, content in OLD.items():
+            (folder / name).write_bytes(content)
+        child = os.fork()
+        if child == 0:
+            write_until(folder, count)
+        killed = os.waitpid(child, 0)[1] != 0
+        state = present(folder)
+        whole = state if "m.keras" in state else {}
+        assert whole in ({}, OLD, NEW), "never files of two models beside the model"
+        exchange.put_back(folder / "m.keras")
+        seen.append(present(folder))
+        assert seen[-1] in (OLD, NEW)
+        assert not list(folder.glob(".*"))
+        if not killed:
+            break
+    assert len(seen) > 8
+    assert seen[-1] == NEW
+    assert seen == sorted(seen, key=lambda state: state == NEW), "once new, it stays so"
+
+
+def write_until(folder, count):
+    """Write, and end the process before its change number ``count``."""
+    calls = itertools.count()
+    for module, name in ((pathlib.Path, "replace"), (pathlib.Path, "rename"), (pathlib.Path, "unlink"),
+                         (os, "unlink"), (os, "rmdir"), (os, "link"), (os, "mkdir")):  # fmt: skip
+        original = getattr(module, name)
+
+        def counted(*words, original=original, **more):
+            if next(calls) == count:
+                os._exit(9)
+            return original(*words, **more)
+
+        setattr(module, name, counted)
+    write(folder)
+    os._exit(0)
+
+
+def test_an_error_while_writing_changes_nothing(tmp_path):
+    (tmp_path / "m.keras").write_bytes(b"old")
+    with (
+        pytest.raises(ZeroDivisionError),
+        exchange.replacing_together([tmp_path / "m.keras", tmp_path / "m.json"]) as places,
+    ):
+        places[0].write_bytes(b"new")
+        raise ZeroDivisionError
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"m.keras": b"old"}
+
+
+def test_an_error_while_exchanging_puts_the_old_back(tmp_path, monkeypatch):
+    for name, content in OLD.items():
+        (tmp_path / name).write_bytes(content)
+    replace = pathlib.Path.replace
+
+    def refuse(source, target):
+        if source.parent.name == "new" and target.name == "m.json":
+            raise PermissionError(13, "no")
+        return replace(source, target)
+
+    monkeypatch.setattr(pathlib.Path, "replace", refuse)
+    with pytest.raises(PermissionError):
+        write(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == OLD
