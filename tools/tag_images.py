@@ -23,42 +23,32 @@ its EXIF data say). --only TAG --threshold 0 asks for a tag that is not predicte
 import Utils.command.interrupt  # noqa: F401  first: imports take long
 
 import argparse
-import hashlib
-import itertools
 import pathlib
 import sys
-from collections.abc import Collection, Iterator
-from typing import Any, NamedTuple
-
-import numpy as np
 
 from Utils.command.backend import deferred
-from Utils.command.cli import Parser, UserError, WorkError, command, number, print_json, progress
-from Utils.command.machine import num_cores
+from Utils.command.cli import Parser, UserError, WorkError, command, number, print_json
 from Utils.files import hub
-from Utils.files.atomic import NO_ROOM
 from Utils.files.outputs import (
     FileKind,
     has_header,
-    replacing_folder,
     require_replaceable_file,
     require_replaceable_folder,
 )
-from Utils.images import codec, films, image_folder, image_limits, image_reader, places
-from Utils.images.places import join
+from Utils.images import films, image_limits, image_reader, places
 from Utils.serving import (
     execution_providers,
     onnx_tagger,
-    overlapping,
     picture_jobs,
     tag_maps,
     tag_selection,
     tag_table,
+    tag_writers,
 )
 from Utils.serving.dump_predictions import DumpPredictions
-from Utils.serving.picture_jobs import Folder, Job, Rejected, with_frames
-from Utils.serving.sidecar_writer import SidecarWriter
-from Utils.tags import sidecars, tag_list
+from Utils.serving.picture_jobs import Folder, Job, Rejected
+from Utils.serving.tag_writers import Tagger, Work
+from Utils.tags import sidecars
 
 FORMATS = (*sidecars.KINDS, *tag_table.FORMATS)
 REJECTED = FileKind("a list of unreadable images", has_header(("path", "reason")))
@@ -71,18 +61,6 @@ NOT_WITH_MAPS = {
     "implications": "it shows the model's own tags", "aliases": "it shows the model's own tags",
     "replace": "it shows the model's own tags", "append": "it writes no captions",
 }  # fmt: skip
-
-Tagger = onnx_tagger.ServingTagger | DumpPredictions
-
-
-class Work(NamedTuple):
-    """What is tagged by what."""
-
-    options: argparse.Namespace
-    jobs: list[Job]
-    tagger: Tagger
-    selector: tag_selection.TagSelector
-    rejected: Rejected  # gets what cannot be read or written
 
 
 def parser() -> Parser:
@@ -149,10 +127,10 @@ def main(argv: list[str] | None = None) -> int:
     if passed_by:
         _say(passed_by)
     if options.format in sidecars.KINDS:
-        write = _write_sidecars
+        write = tag_writers.write_sidecars
         jobs, num_done = _sidecar_jobs(options, folders)
     else:
-        write = _write_maps if options.maps else _write_table
+        write = _write_maps if options.maps else tag_writers.write_table
         jobs = [Job(item.place, item.folder, name) for item in folders.values() for name in item.images]
         num_done = 0
     del folders  # its sets of names take much memory
@@ -168,7 +146,7 @@ def main(argv: list[str] | None = None) -> int:
     _say(f"{tagger.name}: {len(tagger.tags)} tags{size}; thresholds: {source}")
     for sentence in tagger.evidence:
         _say(f"  {sentence}")
-    num_tagged = write(Work(options, jobs, tagger, selector, rejected))
+    num_tagged = write(Work(options, jobs, tagger, selector, rejected, _say))
     return _report(options, rejected, num_tagged, num_done)
 
 
@@ -238,42 +216,6 @@ def _is_named_as_a_table(path: pathlib.Path) -> bool:
     return path.suffix.lower() in names or (path.exists() and not path.is_dir())
 
 
-def _tagged_batches(
-    work: Work, jobs: list[Job], done: Collection[str] = ()
-) -> Iterator[tuple[list[Job], np.ndarray]]:
-    """Yield ``(jobs, probabilities (B, L))`` with a progress bar; frames that are ``done`` are left out."""
-    options, tagger, rejected = work.options, work.tagger, work.rejected
-    if isinstance(tagger, DumpPredictions):
-        for known, probabilities, unknown in tagger.batches(jobs, lambda job: join(job.folder, job.name)):
-            rejected += [(job.path, "not in the dump") for job in unknown]
-            yield known, probabilities
-        return
-    batches = image_reader.read_batches(
-        with_frames(jobs, options.every, rejected, done) if options.every else iter(jobs),
-        tagger.image_size,
-        options.batch_size,
-        path_of=lambda job: "frame.bmp" if job.film else job.path,
-        read_item=picture_jobs.read,
-        prepare=tagger.prepare,
-        readers=options.workers or num_cores(),
-        remarks=(remarks := image_reader.Remarks()),
-    )
-    num_batches = None if options.every else -(-len(jobs) // options.batch_size)
-    tagged = overlapping.computed_ahead(
-        lambda batch: tagger.probabilities(batch[1]), batches, tagger.parallel_runs
-    )
-    for (readable, _, unreadable), probabilities in progress(
-        tagged, total=num_batches, label="tag", unit="batches"
-    ):
-        rejected += [(job.path, reason) for job, reason in unreadable]
-        yield readable, probabilities
-    for sentence in remarks.sentences("tagged", lambda job: job.path):
-        _say(sentence)
-
-
-# Sidecars
-
-
 def _sidecar_jobs(options: argparse.Namespace, folders: dict[str, Folder]) -> tuple[list[Job], int]:
     """Return the jobs, and how many images have their sidecar already."""
     jobs, num_done, num_elsewhere = picture_jobs.sidecar_jobs(
@@ -299,102 +241,8 @@ def _sidecar_jobs(options: argparse.Namespace, folders: dict[str, Folder]) -> tu
     return jobs, num_done
 
 
-def _write_sidecars(work: Work) -> int:
-    """Write a sidecar for every job; return how many."""
-    options, tagger, edits, num_tagged = work.options, work.tagger, work.selector.edits, 0
-    writer = SidecarWriter(
-        sidecars.KINDS[options.format],
-        sidecars.Style(options.spaces, options.escape, options.rating, options.prefix),
-        tagger.tags["name"].tolist(),
-        edits.names if edits else (),
-        replaces=options.overwrite,
-        appends=options.append,
-    )
-    if options.output is not None:
-        options.output.mkdir(parents=True, exist_ok=True)  # where it cannot be, no picture is tagged in vain
-    rows = (row for batch in _tagged_batches(work, work.jobs) for row in zip(*batch, strict=True))
-    for job, probabilities in picture_jobs.films_last(rows):
-        try:
-            assert job.sidecar is not None
-            writer.write(job.sidecar, work.selector.select(probabilities))
-            num_tagged += 1
-        except (OSError, UserError) as error:  # one bad place must not stop a long run
-            if isinstance(error, OSError) and error.errno in NO_ROOM:  # nor is there room for the next
-                raise
-            work.rejected.append((job.film or job.path, f"the sidecar cannot be written: {error}"))
-    if writer.num_kept:
-        _say(f"{writer.num_kept} sidecars had words that are no tags of the model: the old are kept as .bak")
-    return num_tagged
-
-
-# Maps
-
-
 def _write_maps(work: Work) -> int:
-    """Write the folder of maps; return how many pictures are in it."""
-    options, tagger = work.options, work.tagger
-    assert isinstance(tagger, onnx_tagger.ServingTagger)
-    keras_mapper = deferred("Models.localization.mapper")
-    mapper, method = tag_maps.open_mapper(tagger, options.maps_by or "auto", keras_mapper, options.batch_size)
-    with replacing_folder(options.maps, tag_maps.FOLDER, options.overwrite) as folder:
-        writer = tag_maps.Writer(folder, tagger, mapper, method)
-        for job in progress(work.jobs, label="map", unit="pictures"):
-            try:
-                data = picture_jobs.read(job)
-                prepared = tagger.prepare(data, None)
-            except (codec.ImageError, OSError) as error:
-                work.rejected.append((job.path, str(error)))
-                continue
-            selected = work.selector.select(tagger.probabilities(prepared[None])[0])
-            writer.add(job.path, data, prepared, selected.tags)
-        writer.finish()
-    num_maps = sum(len(picture["maps"]) for picture in writer.pictures)
-    _say(f"{num_maps} maps: {options.maps / 'maps.html'}")
-    return len(writer.pictures)
-
-
-# Tables
-
-
-def _write_table(work: Work) -> int:
-    """Write the table of all jobs to the output or the screen; return how many are in it."""
-
-    options = work.options
-
-    def record_batches(jobs: list[Job], done: Collection[str] = ()) -> Iterator[list[tag_table.Record]]:
-        for batch, probabilities in _tagged_batches(work, jobs, done):
-            rows = zip(batch, probabilities, strict=True)
-            yield [tag_table.record(job.path, work.selector.select(row)) for job, row in rows]
-
-    if options.output is None:
-        counter = itertools.count()
-        records = (record for batch in record_batches(work.jobs) for record in batch if next(counter) >= 0)
-        tag_table.write_records(records, sys.stdout, options.format)
-        return next(counter)
-    with tag_table.Journal(options.output, _settings(options, work.tagger, work.selector)) as journal:
-        missing = [job for job in work.jobs if image_folder.printable(job.path) not in journal.done]
-        for records in record_batches(missing, journal.done):
-            journal.add(records)
-        journal.finish(options.format)
-    return len(journal.done)
-
-
-def _settings(
-    options: argparse.Namespace, tagger: Tagger, selector: tag_selection.TagSelector
-) -> dict[str, Any]:
-    """Return the settings that decide the records of a table: a run continues only under the same."""
-    digest = hashlib.sha256(selector.thresholds.tobytes() + selector.allowed.tobytes()).hexdigest()
-    is_file = not options.dump and pathlib.Path(options.model).is_file()  # one of several in a folder
-    model = options.dump or (pathlib.Path(options.model) if is_file else tagger.folder)
-    return {
-        "model": str(model.resolve()),
-        "tags": tag_list.digest(tagger.tags),
-        "chosen": digest,
-        "limits": [options.mcut, options.max_tags],
-        "paths": options.paths,
-        **({"every": options.every} if options.every else {}),
-        **({"edits": selector.edits.settings} if selector.edits else {}),
-    }
+    return tag_writers.write_maps(work, deferred("Models.localization.mapper"))
 
 
 def _report(options: argparse.Namespace, rejected: Rejected, num_tagged: int, num_done: int) -> int:

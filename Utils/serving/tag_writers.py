@@ -1,0 +1,170 @@
+"""Tags the pictures of a command and writes what comes out: sidecars, a folder of maps, or a table."""
+
+import argparse
+import hashlib
+import itertools
+import pathlib
+import sys
+from collections.abc import Callable, Collection, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from Utils.command.cli import UserError, progress
+from Utils.command.machine import num_cores
+from Utils.files.atomic import NO_ROOM
+from Utils.files.outputs import replacing_folder
+from Utils.images import codec, image_folder, image_reader
+from Utils.images.places import join
+from Utils.serving import onnx_tagger, overlapping, picture_jobs, tag_maps, tag_selection, tag_table
+from Utils.serving.dump_predictions import DumpPredictions
+from Utils.serving.picture_jobs import Job, Rejected, with_frames
+from Utils.serving.sidecar_writer import SidecarWriter
+from Utils.tags import sidecars, tag_list
+
+Tagger = onnx_tagger.ServingTagger | DumpPredictions
+
+
+class Work(NamedTuple):
+    """What is tagged by what."""
+
+    options: argparse.Namespace  # of tools/tag_images.py
+    jobs: list[Job]
+    tagger: Tagger
+    selector: tag_selection.TagSelector
+    rejected: Rejected  # gets what cannot be read or written
+    say: Callable[[str], None]
+
+
+def tagged_batches(
+    work: Work, jobs: list[Job], done: Collection[str] = ()
+) -> Iterator[tuple[list[Job], np.ndarray]]:
+    """Yield ``(jobs, probabilities (B, L))`` with a progress bar; frames that are ``done`` are left out."""
+    options, tagger, rejected = work.options, work.tagger, work.rejected
+    if isinstance(tagger, DumpPredictions):
+        for known, probabilities, unknown in tagger.batches(jobs, lambda job: join(job.folder, job.name)):
+            rejected += [(job.path, "not in the dump") for job in unknown]
+            yield known, probabilities
+        return
+    batches = image_reader.read_batches(
+        with_frames(jobs, options.every, rejected, done) if options.every else iter(jobs),
+        tagger.image_size,
+        options.batch_size,
+        path_of=lambda job: "frame.bmp" if job.film else job.path,
+        read_item=picture_jobs.read,
+        prepare=tagger.prepare,
+        readers=options.workers or num_cores(),
+        remarks=(remarks := image_reader.Remarks()),
+    )
+    num_batches = None if options.every else -(-len(jobs) // options.batch_size)
+    tagged = overlapping.computed_ahead(
+        lambda batch: tagger.probabilities(batch[1]), batches, tagger.parallel_runs
+    )
+    for (readable, _, unreadable), probabilities in progress(
+        tagged, total=num_batches, label="tag", unit="batches"
+    ):
+        rejected += [(job.path, reason) for job, reason in unreadable]
+        yield readable, probabilities
+    for sentence in remarks.sentences("tagged", lambda job: job.path):
+        work.say(sentence)
+
+
+def write_sidecars(work: Work) -> int:
+    """Write a sidecar for every job; return how many.
+
+    Places that cannot be written are added to ``work.rejected``; a full disk is raised as OSError.
+    """
+    options, tagger, edits, num_tagged = work.options, work.tagger, work.selector.edits, 0
+    writer = SidecarWriter(
+        sidecars.KINDS[options.format],
+        sidecars.Style(options.spaces, options.escape, options.rating, options.prefix),
+        tagger.tags["name"].tolist(),
+        edits.names if edits else (),
+        replaces=options.overwrite,
+        appends=options.append,
+    )
+    if options.output is not None:
+        options.output.mkdir(parents=True, exist_ok=True)  # where it cannot be, no picture is tagged in vain
+    rows = (row for batch in tagged_batches(work, work.jobs) for row in zip(*batch, strict=True))
+    for job, probabilities in picture_jobs.films_last(rows):
+        try:
+            assert job.sidecar is not None
+            writer.write(job.sidecar, work.selector.select(probabilities))
+            num_tagged += 1
+        except (OSError, UserError) as error:  # one bad place must not stop a long run
+            if isinstance(error, OSError) and error.errno in NO_ROOM:  # nor is there room for the next
+                raise
+            work.rejected.append((job.film or job.path, f"the sidecar cannot be written: {error}"))
+    if writer.num_kept:
+        work.say(
+            f"{writer.num_kept} sidecars had words that are no tags of the model: the old are kept as .bak"
+        )
+    return num_tagged
+
+
+def write_maps(work: Work, keras_mapper: Callable[..., Any]) -> int:
+    """Write the folder of maps; return how many pictures are in it.
+
+    ``keras_mapper`` is that of `tag_maps.open_mapper`.
+    """
+    options, tagger = work.options, work.tagger
+    assert isinstance(tagger, onnx_tagger.ServingTagger)
+    mapper, method = tag_maps.open_mapper(tagger, options.maps_by or "auto", keras_mapper, options.batch_size)
+    with replacing_folder(options.maps, tag_maps.FOLDER, options.overwrite) as folder:
+        writer = tag_maps.Writer(folder, tagger, mapper, method)
+        for job in progress(work.jobs, label="map", unit="pictures"):
+            try:
+                data = picture_jobs.read(job)
+                prepared = tagger.prepare(data, None)
+            except (codec.ImageError, OSError) as error:
+                work.rejected.append((job.path, str(error)))
+                continue
+            selected = work.selector.select(tagger.probabilities(prepared[None])[0])
+            writer.add(job.path, data, prepared, selected.tags)
+        writer.finish()
+    num_maps = sum(len(picture["maps"]) for picture in writer.pictures)
+    work.say(f"{num_maps} maps: {options.maps / 'maps.html'}")
+    return len(writer.pictures)
+
+
+def write_table(work: Work) -> int:
+    """Write the table of all jobs to the output or the screen; return how many are in it.
+
+    Raises UserError where an interrupted run had other settings.
+    """
+    options = work.options
+
+    def record_batches(jobs: list[Job], done: Collection[str] = ()) -> Iterator[list[tag_table.Record]]:
+        for batch, probabilities in tagged_batches(work, jobs, done):
+            rows = zip(batch, probabilities, strict=True)
+            yield [tag_table.record(job.path, work.selector.select(row)) for job, row in rows]
+
+    if options.output is None:
+        counter = itertools.count()
+        records = (record for batch in record_batches(work.jobs) for record in batch if next(counter) >= 0)
+        tag_table.write_records(records, sys.stdout, options.format)
+        return next(counter)
+    with tag_table.Journal(options.output, _settings(options, work.tagger, work.selector)) as journal:
+        missing = [job for job in work.jobs if image_folder.printable(job.path) not in journal.done]
+        for records in record_batches(missing, journal.done):
+            journal.add(records)
+        journal.finish(options.format)
+    return len(journal.done)
+
+
+def _settings(
+    options: argparse.Namespace, tagger: Tagger, selector: tag_selection.TagSelector
+) -> dict[str, Any]:
+    """Return the settings that decide the records of a table: a run continues only under the same."""
+    digest = hashlib.sha256(selector.thresholds.tobytes() + selector.allowed.tobytes()).hexdigest()
+    is_file = not options.dump and pathlib.Path(options.model).is_file()  # one of several in a folder
+    model = options.dump or (pathlib.Path(options.model) if is_file else tagger.folder)
+    return {
+        "model": str(model.resolve()),
+        "tags": tag_list.digest(tagger.tags),
+        "chosen": digest,
+        "limits": [options.mcut, options.max_tags],
+        "paths": options.paths,
+        **({"every": options.every} if options.every else {}),
+        **({"edits": selector.edits.settings} if selector.edits else {}),
+    }
