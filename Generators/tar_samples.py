@@ -21,7 +21,7 @@ from Utils.data.danbooru_fields import RATING_NAMES, FieldError, parse_rating
 from Utils.data.sources import danbooru_post
 from Utils.data.sources.sidecar_folders import NAMESPACES, rating_and_tags
 from Utils.data.sources.vocabulary import clean
-from Utils.files import tfrecord
+from Utils.files import strict_json, tfrecord
 from Utils.images import codec, image_folder
 from Utils.images.places import Place, join, of_archives
 from Utils.tags import captions, tag_list
@@ -178,7 +178,7 @@ def _read_labels(place: Place, sidecar: str | None, label_of: dict[str, int] | N
         raise FieldError("none")
     data = place.open(sidecar)
     if sidecar.endswith(".json"):
-        record = json.loads(data)
+        record = json.loads(data, object_pairs_hook=strict_json.unique_names)
         if not isinstance(record, dict):
             raise FieldError("no JSON object")
         if isinstance(record.get("label_indexes"), list):

@@ -68,7 +68,13 @@ def parser() -> Parser:
     parser.add_argument(
         "--source", choices=sorted(sources.SOURCES), help="kind of source (default: told from PATH)"
     )
-    parser.add_argument("--from", required=True, dest="origin", metavar="PATH", help="its database or folder")
+    parser.add_argument(
+        "--from",
+        required=True,
+        dest="origin",
+        metavar="PATH",
+        help="a folder of pictures with captions beside them, a booru's database, or files of posts",
+    )
     parser.add_argument(
         "--images", metavar="PLACE", help="a folder; tar, zip or Parquet files (default: PATH)"
     )

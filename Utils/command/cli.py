@@ -174,8 +174,15 @@ class Parser(argparse.ArgumentParser):
         if "are required" in message:  # perhaps because its name was mistyped
             words = [word.split("=")[0] for word in self._words if word.startswith("--")]
             unknown = [word for word in words if word != "--" and word not in flags]
-            return "".join(f"; no option is named {word}{suggest(word, flags)}" for word in unknown)
+            mistyped = "".join(f"; no option is named {word}{suggest(word, flags)}" for word in unknown)
+            return mistyped or self._meanings(message)
         return ""
+
+    def _meanings(self, message: str) -> str:
+        """Return what the missing arguments are, for somebody who has not read the help."""
+        names = message.partition(": ")[2].split(", ")
+        options = {"/".join(action.option_strings): action.help for action in self._actions}
+        return "".join(f"; {name}: {options[name]}" for name in names if options.get(name))
 
 
 def _local_path(text: str) -> pathlib.Path:

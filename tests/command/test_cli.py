@@ -155,6 +155,15 @@ def test_a_mistyped_flag_that_is_required_is_named(capsys):
     assert "no option" not in capsys.readouterr().err
 
 
+def test_what_a_missing_option_takes_is_said(capsys):
+    parser = cli.Parser(prog="tool")
+    parser.add_argument("pictures")
+    parser.add_argument("-o", "--output", required=True, help="folder to make")
+    main = cli.command(lambda argv=None: parser.parse_args(argv) and 0)
+    assert main([]) == 2
+    assert "required: pictures, -o/--output; -o/--output: folder to make (see" in capsys.readouterr().err
+
+
 @pytest.mark.reliability("A name with spaces without quotes", "the error shows the name in quotes")
 def test_a_name_that_the_shell_split_is_shown_in_quotes(tmp_path, capsys):
     (tmp_path / "my own pictures").mkdir()

@@ -174,7 +174,7 @@ def parse_post(record: Any, post_id: int | None = None, name: str = "", folder: 
             only further names of posts with an id.
     """
     if not isinstance(record, dict):
-        raise FieldError("no JSON object")
+        raise FieldError("no JSON object, or a name twice in one")
     layout = layout_of(tuple(record))
     name = (_file_name(record.get(layout.name_field)) if layout.name_field else "") or name
     name = name.replace("\\", "/")

@@ -16,7 +16,7 @@ from Utils.command.cli import UserError, WorkError, progress
 from Utils.data.sources import danbooru_post, json_stream, source_files
 from Utils.data.sources.disk_sorter import DiskSorter
 from Utils.data.sources.stream import Source
-from Utils.files import compressed, damage
+from Utils.files import compressed, damage, strict_json
 from Utils.files.atomic import AnyPath, to_path
 from Utils.images.place import Place
 
@@ -141,8 +141,9 @@ def _record_text(line: bytes) -> bytes:
 
 def _parse(line: bytes) -> Any:
     try:
-        return json.loads(line.decode("utf-8"))  # of bytes json would take each line for UTF-16 by itself
-    except (ValueError, RecursionError):  # no JSON, no UTF-8, or nested too deep
+        text = line.decode("utf-8")  # of bytes json would take each line for UTF-16 by itself
+        return json.loads(text, object_pairs_hook=strict_json.unique_names)
+    except (ValueError, RecursionError):  # no JSON, no UTF-8, a name twice, or nested too deep
         return None
 
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from Utils.files import strict_json
 from Utils.images import image_folder
 
 _CHUNK = 2**18  # characters that are read at once
@@ -33,7 +34,7 @@ class JsonText:
     def __init__(self, read: Callable[[int], str]) -> None:
         self._read, self._text, self._at = read, "", 0
         self._ended, self._before = False, 0  # characters before the window
-        self._decoder = json.JSONDecoder()
+        self._decoder = json.JSONDecoder(object_pairs_hook=strict_json.unique_names)
 
     @property
     def position(self) -> int:
@@ -93,7 +94,7 @@ def records(text: JsonText, is_record: Callable[[dict[str, Any]], bool]) -> Iter
     Args:
         is_record: whether an object's member is a record.
 
-    Raises ValueError, with the place, where the text is no JSON.
+    Raises ValueError where the text is no JSON, with the place, or a name is twice in one object.
     """
     while text.peek():
         if text.peek() == "[":
@@ -155,6 +156,8 @@ def _members(text: JsonText, is_record: Callable[[dict[str, Any]], bool]) -> Ite
             if isinstance(value, dict) and is_record(value):
                 num_records += 1
                 yield key, value
+            elif key in others:
+                raise ValueError(f"{key!r} is there twice, the second before character {text.position}")
             elif len(others) < _MAX_ATTRIBUTES:
                 others[key] = value
         if text.peek() != "}":

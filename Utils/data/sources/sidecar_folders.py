@@ -26,7 +26,7 @@ from Utils.data.sources import danbooru_post, stream
 from Utils.data.sources.danbooru_post import Post, TagGroup
 from Utils.data.sources.disk_sorter import DiskSorter
 from Utils.data.sources.stream import PostBlock, Source
-from Utils.files import damage
+from Utils.files import damage, strict_json
 from Utils.files.atomic import AnyPath
 from Utils.images import codec, image_folder, places
 from Utils.images.places import Place
@@ -311,6 +311,10 @@ def _with_lower_suffix(name: str) -> str:
     return image_folder.composed(f"{stem}{dot}{suffix.lower()}")
 
 
+def _parsed(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=strict_json.unique_names)
+
+
 def _read_post(place: Place, name: str, splitting: Splitting) -> tuple[Post, dict[str, Any] | None]:
     """Return the Post of a sidecar and its record if it is JSON; FieldError where it cannot be read."""
     try:
@@ -318,7 +322,7 @@ def _read_post(place: Place, name: str, splitting: Splitting) -> tuple[Post, dic
         if len(data) > _MAX_BYTES:
             raise FieldError(f"larger than {_MAX_BYTES} bytes")
         text = _decoded(data)
-        record: Any = image_folder.json_record(json.loads(text)) if _is_json(name) else None
+        record: Any = image_folder.json_record(_parsed(text)) if _is_json(name) else None
     except FieldError as error:
         raise FieldError(f"sidecar unreadable: {error}") from error
     except (ValueError, RecursionError, OSError, codec.ImageError) as error:

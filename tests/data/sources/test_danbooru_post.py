@@ -80,8 +80,8 @@ def test_a_post_is_known_by_the_path_of_its_picture(field):
         ({"id": 1, "tags": ["a", 5]}, "neither a text nor a list"),
         ({"id": 1, "tags": [{"id": 1}]}, "without name"),
         ({"id": 1, "tags": [{"name": 3}]}, "whose name is no text"),
-        ([1, 2], "no JSON object"),
-        (None, "no JSON object"),
+        ([1, 2], "no JSON object, or a name twice in one"),
+        (None, "no JSON object, or a name twice in one"),
     ],
 )
 def test_a_record_that_is_no_post_says_why(record, reason):

@@ -30,9 +30,26 @@ def test_broken_lines_are_listed_and_the_first_of_two_posts_counts(tmp_path):
     counts = dict(zip(source.tags["name"], source.tags["count"], strict=True))
     assert counts == {"a": 4, "b": 3, "c": 0, "cut": 1, "\ufffd": 1}
     assert sorted(source.rejected) == [
-        (-1, "x.json, line 5", "no JSON object"), (-1, "x.json, line 7", "no JSON object"),
-        (-1, "x.json, line 9", "no JSON object"), (1, "post 1 again", "post id given twice"),
-    ]  # fmt: skip
+        *[(-1, f"x.json, line {line}", "no JSON object, or a name twice in one") for line in (5, 7, 9)],
+        (1, "post 1 again", "post id given twice"),
+    ]
+
+
+@pytest.mark.reliability(
+    "A name twice in one object of JSON posts", "the line is left out and listed; any other file is refused"
+)
+@pytest.mark.parametrize(
+    "text", ['[{"id": 1, "tags": "a", "tags": "b"}]', '{"id": 1, "tags": "a", "tags": "b"}']
+)
+def test_of_two_tags_of_one_name_none_is_lost_without_a_word(tmp_path, text):
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    with pytest.raises(WorkError, match="'tags' is there twice"):
+        read_json_lines(path)
+    path.write_text('{"id": 1, "tags": "a", "tags": "b"}\n{"id": 2, "tags": "c"}\n')
+    source = read_json_lines(path)
+    assert source.tags["name"].tolist() == ["c"]
+    assert source.rejected == ((-1, "x.json, line 1", "no JSON object, or a name twice in one"),)
 
 
 def test_a_file_that_ends_too_early_or_holds_no_post_is_an_error(tmp_path):
