@@ -26,7 +26,8 @@ import pandas as pd
 
 from Utils.command import programs
 from Utils.command.cli import Parser, UserError, command, number, print_json, progress
-from Utils.evaluation import ground_truth, predictions, threshold_table
+from Utils.command.text import join_names
+from Utils.evaluation import alignment, ground_truth, predictions, threshold_table
 from Utils.files import csv_tables, locking
 from Utils.files.atomic import read_json, replacing, write_json
 from Utils.files.outputs import FileKind, has_header, is_json, require_replaceable_file
@@ -98,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     dump = _load(options)
     columns = _columns(dump, options)
-    thresholds = _thresholds(dump, options)
+    thresholds = _thresholds(dump, columns, options)
     truth = ground_truth.read(options.truth) if options.truth else None
     missing = None if truth is None else ground_truth.missing_labels(dump, columns, truth)
     if options.engine == "cleanlab":
@@ -132,16 +133,22 @@ def _load(options: argparse.Namespace) -> predictions.Dump:
     dump = predictions.load(options.dump).require_labels()
     if dump.image_ids is None:
         raise UserError(f"{options.dump} has no {predictions.IDS}, so no post can be named")
+    alignment.unique_ids(dump)  # an id of two rows would name neither
     return dump
 
 
 def _columns(dump: predictions.Dump, options: argparse.Namespace) -> np.ndarray:
-    """Return the columns to audit: tags of the categories asked for that enough posts have."""
-    columns = np.arange(len(dump.tags))
+    """Return the columns to audit: tags of the categories asked for that enough posts have.
+
+    An audit names tags, so that those whose name another one has are left out, which is said.
+    """
+    if repeated := tag_list.describe_repeated(dump.tags):
+        print(f"not audited, as an audit knows tags by name: {repeated}", file=sys.stderr)
+    columns = np.flatnonzero(~dump.tags["name"].duplicated(keep=False))
     if options.category:
         names = tag_list.category_names(dump.tags)
         codes = [tag_list.category_code(name, names) for name in options.category]
-        columns = np.flatnonzero(dump.tags["category"].isin(codes))
+        columns = columns[dump.tags["category"].isin(codes).to_numpy()[columns]]
     num_positives = np.zeros(len(dump.tags), np.int64)
     for first in range(0, len(dump.labels), 1024):
         num_positives += np.count_nonzero(dump.labels[first : first + 1024], axis=0)
@@ -152,12 +159,23 @@ def _columns(dump: predictions.Dump, options: argparse.Namespace) -> np.ndarray:
     return columns
 
 
-def _thresholds(dump: predictions.Dump, options: argparse.Namespace) -> np.ndarray | None:
+def _thresholds(
+    dump: predictions.Dump, columns: np.ndarray, options: argparse.Namespace
+) -> np.ndarray | None:
     """Return the threshold of every column of the dump, (L,); None without --operating-point."""
     if options.operating_point is None:
         return None
     thresholds = threshold_table.per_tag(threshold_table.read(options.operating_point), dump.tags)
-    # A tag without a row stays at 0.5, as do rules that predict a tag for all posts, or for none.
+    without = dump.tags["name"].to_numpy()[columns][np.isnan(thresholds[columns])]
+    if len(without) == len(columns):
+        raise UserError(f"{options.operating_point} has a threshold for none of the {len(columns)} tags")
+    if len(without):
+        print(
+            f"{options.operating_point} has no threshold for {len(without)} of {len(columns)} tags, which "
+            f"are audited at 0.5: {join_names(without)}",
+            file=sys.stderr,
+        )
+    # Rules that predict a tag for all posts, or for none, stay at 0.5, too.
     return np.where((thresholds > 0) & (thresholds < 1), thresholds, 0.5)
 
 

@@ -98,6 +98,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     dump = predictions.load(options.dump).require_labels()
     test = None if options.judge is None else predictions.load(options.judge).require_labels()
     rows, facts = CHOOSERS[options.per](dump, rule, options)
+    if not any(row["positives"] for row in rows):
+        raise UserError(f"no label of {options.dump} is true, so nothing tells one threshold from another")
     facts |= {"rule": options.rule, "per": options.per, "thresholds": len(rows)}
     if test is not None:  # first: what cannot be judged is not written
         facts["judged"] = score_on(test, dump, threshold_table.table(rows), options)
@@ -270,6 +272,8 @@ def score_on(test: Dump, chosen_on: Dump, table: pd.DataFrame, options: argparse
     columns = np.flatnonzero(~np.isnan(cutoffs))
     if not len(columns):
         raise UserError(f"{test.folder} has none of the tags that thresholds were chosen for")
+    if not scores.positives(test.labels)[columns].any():
+        raise UserError(f"no label of {test.folder} is true of tags with a threshold, so no F1 is known")
     rows = np.arange(len(test.labels))
     probabilities, labels = (
         MatrixView(matrix, rows, columns) for matrix in (test.probabilities, test.labels)

@@ -162,7 +162,7 @@ def text_table(dump: predictions.Dump, rows: Iterable[Mapping[str, Any]]) -> str
     aligned = text.pad_columns(lines)
     widths = [len(cell) for cell in aligned[0]]
     predictors = " " * (sum(widths[:2]) + 4)
-    predictors += f"{'frequencies only':<{sum(widths[2:4]) + 4}}model"
+    predictors += f"{'frequencies only':<{sum(widths[2:4]) + 2}}  model"
     title = f"{dump.name}: {len(dump.probabilities)} images, micro F1 where precision = recall"
     text_lines = [title, "", predictors, *("  ".join(line) for line in aligned)]
     if has_ceiling:

@@ -125,6 +125,8 @@ def _checked(dump: Dump) -> Dump:
         raise UserError(f"{dump.folder}: {len(dump.image_ids)} image ids for {rows} rows of probabilities")
     if dump.image_ids is not None and dump.image_ids.dtype.kind not in "iu":
         raise UserError(f"{dump.folder}: image ids must be whole numbers; got {dump.image_ids.dtype}")
+    if dump.image_ids is not None and dump.image_ids.max(initial=0) > np.iinfo(np.int64).max:
+        raise UserError(f"{dump.folder}: image ids are below 2**63; got {dump.image_ids.max()}")
     if len(dump.tags) != columns:
         raise UserError(f"{dump.folder}: {len(dump.tags)} tags for {columns} columns of probabilities")
     _check_values(dump)

@@ -118,6 +118,10 @@ def test_ids_that_are_no_whole_numbers_are_refused(tmp_path):
     np.save(tmp_path / "dump" / "image_ids.npy", np.arange(10.0))
     with pytest.raises(UserError, match="whole numbers"):
         predictions.load(tmp_path / "dump")
+    # ensemble.py and an audit would write others: -2**63 for 2**63
+    np.save(tmp_path / "dump" / "image_ids.npy", np.arange(10, dtype=np.uint64) + 2**63)
+    with pytest.raises(UserError, match=r"below 2\*\*63; got 9223372036854775817"):
+        predictions.load(tmp_path / "dump")
 
 
 @pytest.mark.parametrize("file", BROKEN)

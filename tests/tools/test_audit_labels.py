@@ -202,3 +202,30 @@ def test_a_dump_without_ids_names_no_post(dump, tmp_path, capsys):
     (dump / "image_ids.npy").unlink()
     assert audit_labels.main([str(dump), "-o", str(tmp_path / "audit.json")]) == 2
     assert "image_ids.npy" in capsys.readouterr().err
+
+
+def test_tags_of_one_name_are_left_out_and_named(dump, tmp_path, capsys):
+    """The JSON would have one name twice, and the review would ask about the first tag for both."""
+    path = dump / "selected_tags.csv"
+    path.write_text(path.read_text().replace("artist_name,1", "smile,1"))
+    assert audit_labels.main([str(dump), "-o", str(tmp_path / "audit.json")]) == 0
+    assert set(json.loads((tmp_path / "audit.json").read_text())) == {"solo", "hat"}
+    assert "not audited, as an audit knows tags by name: names of more" in capsys.readouterr().err
+
+
+def test_an_id_of_two_rows_is_refused(dump, tmp_path, capsys):
+    (dump / "dump.json").unlink()
+    np.save(dump / "image_ids.npy", np.r_[1000, np.arange(1000, 1199)])
+    assert audit_labels.main([str(dump), "-o", str(tmp_path / "audit.json")]) == 2
+    assert "image 1000 more than once" in capsys.readouterr().err
+
+
+def test_tags_without_an_operating_point_are_said(dump, tmp_path, capsys):
+    table, words = tmp_path / "t.csv", [str(dump), "-o", str(tmp_path / "audit.json")]
+    for name, code, says in (
+        ("hat", 0, "no threshold for 3 of 4 tags, which are audited at 0.5: solo, smile, artist_name"),
+        ("absent", 2, "a threshold for none of the 4 tags"),
+    ):
+        table.write_text(f"scope,category,tag_id,name,threshold\ntag,0,,{name},0.3\n")
+        assert audit_labels.main([*words, "--operating-point", str(table), "--overwrite"]) == code
+        assert says in capsys.readouterr().err

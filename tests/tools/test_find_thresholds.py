@@ -269,3 +269,13 @@ def test_tags_of_the_judge_are_matched(dump):
     found = threshold_table.per_tag(frame, tag_list.read(dump.parent / "other.csv"))
     assert found[:6].tolist() == frame["threshold"].tolist()[::-1]
     assert np.isnan(found[6])
+
+
+def test_without_a_true_label_nothing_is_chosen_or_judged(dump, tmp_path, capsys):
+    none = tmp_path / "none"
+    with predictions.writing(none, TAGS) as writer:
+        writer.add(np.full((4, 6), 0.5), np.arange(4), np.zeros((4, 6)))
+    run(none, code=2)
+    run(dump, "--judge", none, code=2)
+    assert not (tmp_path / "thresholds.csv").exists()
+    assert capsys.readouterr().err.count("error: no label of") == 2
