@@ -2,7 +2,8 @@
 
 GET /api/state, /api/tags, /api/questions?tag=ID, /api/posts, /api/post/ID and /api/examples/TAG?post=ID
 return what the page shows, GET /images/ID/map/TAG where a tagger sees a tag; POST /api/decisions takes
-{"answers": [{"post_id", "tag_id", "decision"}], "sender", "number"}. The page numbers its messages and sends
+{"answers": [{"post_id", "tag_id", "decision"}], "sender", "number"}. Post ids are texts, as a browser would
+round those from 2**53 on, which pictures with names have. The page numbers its messages and sends
 one after the other, again and again until a reply has come; so one whose number a sender has had already
 comes late or twice, and changes nothing. Without the two every message counts.
 Errors are {"error": text}.
@@ -29,6 +30,7 @@ ASSETS = pathlib.Path(__file__).parent / "review_page"
 LIMITS = http_server.ServerLimits(max_bytes=1 << 18, threads=8)
 MAX_SENDERS = 1000  # whose last number is kept; each load of the page is one
 MAX_ITEMS = 100  # questions, tags or answers in one message
+MAX_ID = (1 << 63) - 1
 NUM_EXAMPLES = 6
 ORDERS = ("audit", "open", "name")
 STEPS = {"next": 1, "previous": -1}
@@ -119,7 +121,7 @@ class Service:
             if len(examples) < NUM_EXAMPLES and self.pictures.find(candidate) is not None:
                 examples.append(candidate)
         self._visible.update(examples)
-        return {"posts": examples, "nearest": nearest is not None}
+        return {"posts": [str(post) for post in examples], "nearest": nearest is not None}
 
     def decide(self, answers: Sequence[tuple[int, int, str]], sender: str = "", number: int = 0) -> Json:
         """Record answers; return what stands on each, and the state.
@@ -184,13 +186,13 @@ class Service:
         rows = self.review.rows_of_post(post)
         if len(rows) > MAX_ITEMS:  # the open ones first
             rows = sorted(rows, key=lambda row: not self.review.open[row])[:MAX_ITEMS]
-        return {"post_id": post, "questions": [self._question(row) for row in rows]}
+        return {"post_id": str(post), "questions": [self._question(row) for row in rows]}
 
     def _question(self, row: int) -> Json:
         tag = self._questions.tags.iloc[self._questions.tag_of(row)]
         p = float(self._questions.probabilities[row])
         return {
-            "post_id": int(self._questions.posts[row]),
+            "post_id": str(self._questions.posts[row]),
             "tag_id": int(tag["tag_id"]),
             "tag": tag["name"],
             "category": self._category_name(tag["category"]),
@@ -245,7 +247,7 @@ def _overview(service: Service) -> Json:
 
 
 def _questions(service: Service) -> Json:
-    tag_id = _number("tag", 0, 1 << 62) if "tag" in flask.request.args else None
+    tag_id = _number("tag", 0, MAX_ID) if "tag" in flask.request.args else None
     return service.questions(tag_id, _number("limit", 24, MAX_ITEMS))
 
 
@@ -260,7 +262,7 @@ def _post(service: Service, post: int) -> Json:
 
 
 def _examples(service: Service, tag_id: int) -> Json:
-    return service.examples(tag_id, _number("post", 0, 1 << 62))
+    return service.examples(tag_id, _number("post", 0, MAX_ID))
 
 
 def _decide(service: Service) -> Json | tuple[flask.Response, int]:
@@ -282,6 +284,8 @@ def _answer(answer: object) -> tuple[int, int, str]:
     """Return post id, tag id and decision of one answer, checked."""
     fields = answer if isinstance(answer, dict) else {}
     post, tag_id, decision = (fields.get(name) for name in ("post_id", "tag_id", "decision"))
+    if type(post) is str and post.isascii() and post.isdecimal() and len(post) < 20:
+        post = int(post)
     if type(post) is not int or type(tag_id) is not int or decision not in decisions.KINDS:
         flask.abort(
             400, f"an answer has post_id, tag_id and decision (yes, no, unsure, undo); got {answer!r}"

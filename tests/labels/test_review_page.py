@@ -8,12 +8,13 @@ import subprocess
 import sys
 
 import pytest
-from helpers import small_releases
+from helpers import jpeg, small_releases
 from helpers.browser import TIMEOUT, launched, strict_page
 from helpers.reviewed import QUESTIONS, make
 from helpers.servers import answering
 
 from tools import review_labels
+from Utils.images import image_folder
 from Utils.labels import decisions, review_service
 from Utils.serving import http_server
 
@@ -286,6 +287,26 @@ def test_in_the_grid_a_tag_that_is_carried_wrongly_is_no(page, tmp_path):
         page.keyboard.press("Enter")
         settled(page, 2)
         assert server.standing() == {(1005, 13): "no", (1006, 13): "no"}
+
+
+def test_pictures_with_names_are_seen_and_decided(page, tmp_path):
+    """Their ids have 63 bits, of which a browser's numbers keep 53."""
+    words = make(tmp_path)
+    (tmp_path / "images" / "a cat.jpg").write_bytes(jpeg(0, 24))
+    post = image_folder.post_id("a cat.jpg")
+    assert int(float(post)) != post
+    (tmp_path / "audit.json").write_text(json.dumps({"solo": [post], "hat": [post]}))
+    with serving(tmp_path, words) as server:
+        page.goto(server.address)
+        assert shown(page) == (post, 11)
+        page.wait_for_function("() => document.querySelector('.large img')?.naturalWidth === 24")
+        press(page, "y", (post, 11))
+        settled(page, 1)
+        page.goto(f"{server.address}#image")
+        assert shown(page) == (post, 12)
+        page.keyboard.press("n")
+        settled(page, 2)
+        assert server.standing() == {(post, 11): "yes", (post, 12): "no"}
 
 
 def test_by_image_all_its_questions_follow_one_another(page, server):

@@ -41,12 +41,12 @@ def test_portions_are_bounded_and_follow_the_audit(client, asked):
     first = client.get("/api/questions").json
     assert first["tag"]["name"] == "solo"
     assert (first["previous"], first["next"]) == (14, 12)
-    assert [question["post_id"] for question in first["questions"]] == list(range(1000, 1024))
+    assert [question["post_id"] for question in first["questions"]] == [*map(str, range(1000, 1024))]
     assert len(client.get("/api/questions?tag=12&limit=99999").json["questions"]) == 60
     assert len(client.get("/api/posts?limit=99999").json["posts"]) == 20
     most = [post["post_id"] for post in client.get("/api/posts").json["posts"]]
-    assert most == [1000, 1001, 1002, 1020]  # those with two questions come first
-    assert [post["post_id"] for post in client.get("/api/posts?offset=2&limit=1").json["posts"]] == [1002]
+    assert most == ["1000", "1001", "1002", "1020"]  # those with two questions come first
+    assert [post["post_id"] for post in client.get("/api/posts?offset=2&limit=1").json["posts"]] == ["1002"]
     overview = client.get("/api/tags?order=name&limit=2&offset=1").json
     assert (overview["total"], [tag["name"] for tag in overview["tags"]]) == (3, ["hat", "solo"])
     assert [tag["name"] for tag in client.get("/api/tags?find=%3CB").json["tags"]] == ["<b>&"]
@@ -60,8 +60,26 @@ def test_portions_are_bounded_and_follow_the_audit(client, asked):
         "questions": 0, "decided": 3, "yes": 1, "no": 1, "unsure": 1, "tags": 3, "tags_done": 1,
     }  # fmt: skip
     assert [(question["post_id"], question["stands"]) for question in state["last"]] == [
-        (1000, "yes"), (1001, "no"), (1002, "unsure"),
+        ("1000", "yes"), ("1001", "no"), ("1002", "unsure"),
     ]  # fmt: skip
+
+
+def test_ids_are_texts_both_ways(audit, tmp_path):
+    post = 2**63 - 1
+    (tmp_path / "audit.json").write_text(f'{{"solo": [{post}]}}')
+    asked = questions.read([tmp_path / "audit.json"], TAGS)
+    with review_of(asked, tmp_path / "decisions.jsonl") as review:
+        images = post_images_server.PostImages(audit / "images", [1000])
+        client = review_service.application(review_service.Service(review, images)).test_client()
+        (question,) = client.get("/api/questions").json["questions"]
+        assert question["post_id"] == client.get(f"/api/post/{post}").json["post_id"] == str(post)
+        assert answer(client, (question["post_id"], 11, "yes")).json["answers"][0]["recorded"]
+        assert [decision.post_id for decision in decisions.read(tmp_path / "decisions.jsonl")] == [post]
+        assert client.get("/api/examples/11?post=" + "9" * 19).status_code == 200
+        for unknown in ("9" * 19, "9" * 40):
+            assert client.get(f"/api/post/{unknown}").status_code == 404
+            assert client.get(f"/images/{unknown}").status_code == 404
+        assert answer(client, (10**19 - 1, 11, "yes")).status_code == 404
 
 
 def test_a_post_with_many_questions_gives_the_open_ones_first(client, monkeypatch):
@@ -141,7 +159,7 @@ def test_the_numbers_of_the_latest_senders_are_kept(client, monkeypatch):
     [
         ({"answers": []}, 400),
         ({"answers": [{"post_id": 1000, "tag_id": 11, "decision": "no"}] * 101}, 400),
-        ({"answers": [{"post_id": "1000", "tag_id": 11, "decision": "no"}]}, 400),
+        ({"answers": [{"post_id": "1000.0", "tag_id": 11, "decision": "no"}]}, 400),
         ({"answers": [{"post_id": 1000, "tag_id": True, "decision": "no"}]}, 400),
         ({"answers": [{"post_id": 1000, "tag_id": 11, "decision": "maybe"}]}, 400),
         ({"answers": [{"post_id": 1000, "tag_id": 11, "decision": ["no"]}]}, 400),
@@ -233,13 +251,13 @@ def test_examples_are_posts_with_the_tag_nearest_first(client, audit):
     assert set(carriers).isdisjoint(range(1000, 1060))
     far = np.linalg.norm(dump.probabilities - dump.probabilities[0], axis=1)
     nearest = sorted(carriers, key=lambda post: far[post - POSTS[0]])[: review_service.NUM_EXAMPLES]
-    assert examples == {"posts": nearest, "nearest": True}
+    assert examples == {"posts": [*map(str, nearest)], "nearest": True}
     answer(client, (1059, 11, "yes"), (1058, 11, "no"))
     near = client.get("/api/examples/11?post=1059").json["posts"]
-    assert 1058 not in near
-    assert 1059 not in near  # itself
+    assert "1058" not in near
+    assert "1059" not in near  # itself
     sure = sorted([*carriers, 1059], key=lambda post: far[post - POSTS[0]])[: review_service.NUM_EXAMPLES]
-    assert client.get("/api/examples/11?post=1000").json["posts"] == sure
+    assert client.get("/api/examples/11?post=1000").json["posts"] == [*map(str, sure)]
 
 
 def test_an_example_is_served_once_it_was_shown_and_is_not_in_doubt(audit, tmp_path, monkeypatch):
@@ -252,7 +270,7 @@ def test_an_example_is_served_once_it_was_shown_and_is_not_in_doubt(audit, tmp_p
         client = review_service.application(review_service.Service(review, images, [source])).test_client()
         (first, *_) = posts = source.nearest(1000, [post for post in source.posts_with(14) if post != 1003])
         assert client.get(f"/images/{first}").status_code == 404
-        assert client.get("/api/examples/14?post=1000").json["posts"] == posts
+        assert client.get("/api/examples/14?post=1000").json["posts"] == [*map(str, posts)]
         assert client.get(f"/images/{first}").status_code == 200
     assert 1003 in source.posts_with(14)
     assert source.posts_with(11) == []  # nobody asks about it

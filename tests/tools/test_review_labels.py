@@ -28,7 +28,7 @@ def test_four_arguments_are_enough_and_second_opinions_are_asked_for(tmp_path, c
     options = review_labels.parser().parse_args([*words, "--reviewer", "cid", "--second-opinion"])
     with review_labels.prepared(options) as app:
         client = app.test_client()
-        assert client.get("/api/questions").json["questions"][0]["post_id"] == 1000  # cid has not seen it
+        assert client.get("/api/questions").json["questions"][0]["post_id"] == "1000"  # cid has not seen it
         answer(client, (1000, 11, "yes"))
         (row,) = client.get("/api/tags").json["agreement"]
         assert (row["both"], row["same"], row["kappa"]) == (1, 1, None)
