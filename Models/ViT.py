@@ -223,6 +223,36 @@ _CLIP_SHAPES = {
     "betwixt_patch32_clip_224": ("B32-CLIP", (12, 640, 2560, 10)),
     "base_patch16_plus_clip_240": ("B16-CLIP", (12, 896, 3584, 14)),
 }
+# timm's own with averaged tokens and register tokens: depth, width, width of the MLP, heads; image sizes.
+_REGISTER_SHAPES = {
+    "wee_patch16_reg1": ((14, 256, 1280, 4), (256,)),
+    "little_patch16_reg1": ((14, 320, 1792, 5), (256,)),
+    "little_patch16_reg4": ((14, 320, 1792, 5), (256,)),
+    "medium_patch16_reg1": ((12, 512, 2048, 8), (256,)),
+    "medium_patch16_reg4": ((12, 512, 2048, 8), (256,)),
+    "mediumd_patch16_reg4": ((20, 512, 2048, 8), (256, 384)),
+    "betwixt_patch16_reg1": ((12, 640, 2560, 10), (256,)),
+    "betwixt_patch16_reg4": ((12, 640, 2560, 10), (256, 384)),
+    "base_patch16_reg4": ((12, 768, 3072, 12), (256,)),
+    "so150m_patch16_reg4": ((18, 896, 2304, 14), (256, 384)),
+}
+_SHAPE_FIELDS = ("depth", "width", "mlp_width", "heads")
+
+
+def _register_fields(name: str) -> dict[str, Any]:
+    """Return the fields of a model of `_REGISTER_SHAPES`: that of 150M follows SigLIP, the others DINOv2."""
+    is_150m, is_base = name.startswith("so150m"), name.startswith("base")
+    return {
+        "class_token": False,
+        "head": "gap",
+        "registers": int(name[-1]),
+        "positions": "all" if is_150m else "patches",
+        "norm_after_pool": False if is_150m else None,
+        "layer_scale": None if is_150m or is_base else 1e-5,
+        **dict(zip(_SHAPE_FIELDS, _REGISTER_SHAPES[name][0], strict=True)),
+    }
+
+
 TIMM = timm_rules.Rules(
     models={
         f"vit_{_TIMM_SIZES[variant[:-2]]}_patch{variant[-2:]}_{size}": (variant, {})
@@ -253,9 +283,14 @@ TIMM = timm_rules.Rules(
     | {
         f"vit_{theirs}": (
             variant,
-            _CLIP | dict(zip(("depth", "width", "mlp_width", "heads"), shape, strict=True)),
+            _CLIP | dict(zip(_SHAPE_FIELDS, shape, strict=True)),
         )
         for theirs, (variant, shape) in _CLIP_SHAPES.items()
+    }
+    | {
+        f"vit_{name}_gap_{size}": ("B16", _register_fields(name))
+        for name, (_, sizes) in _REGISTER_SHAPES.items()
+        for size in sizes
     },
     fields={"class_token": True, "head": "token", "norm_after_pool": None, "layer_scale": None},
     arguments={

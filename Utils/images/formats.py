@@ -55,6 +55,7 @@ UNFINISHED = frozenset((".part", ".tmp", ".partial", ".download", ".crdownload",
 NO_PICTURES = UNFINISHED | {f".{name}" for line in _TEXTS_AND_TABLES for name in line.split()}
 
 _GIT_LFS = "Git LFS"
+_COMPRESSED = ("gzip", "bzip2", "xz", "Zstandard")
 _SIGNATURES = (
     (b"\xff\xd8\xff", "JPEG"),
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -77,6 +78,12 @@ _SIGNATURES = (
     (b"%PDF", "PDF"),
     (b"PK\x03\x04", "zip"),
     (b"<svg", "SVG"),
+    (b"\0\0\x01\0", "ICO"),
+    (b"\x1f\x8b", "gzip"),
+    (b"BZh", "bzip2"),
+    (b"\xfd7zXZ\0", "xz"),
+    (b"\x28\xb5\x2f\xfd", "Zstandard"),
+    *((start, "HTML") for start in (b"<!DOCTYPE html", b"<!doctype html", b"<html")),
     (damage.GIT_LFS, _GIT_LFS),
 )
 # Brands of files that begin with a box "ftyp" (ISO/IEC 14496-12): AVIF, HEIC and films.
@@ -103,9 +110,13 @@ def is_readable(image_format: str | None) -> bool:
 
 
 def advice(image_format: str | None) -> list[str]:
-    """Return a sentence about the package that would read a format, where there is one and it is missing."""
+    """Return a sentence on what to do about a format that is not read, or an empty list."""
     if image_format == _GIT_LFS:
         return [damage.GIT_LFS_ADVICE]
+    if image_format in _COMPRESSED:
+        return ["unpack it first"]
+    if image_format == "HTML":
+        return ["a page from a server"]
     plugin = PLUGINS.get(image_format or "")
     if plugin is None or find_spec(plugin.module) is not None:
         return []

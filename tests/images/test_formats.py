@@ -1,5 +1,6 @@
 """Utils/images/formats.py: formats told by bytes."""
 
+import gzip
 import io
 
 import numpy as np
@@ -61,6 +62,22 @@ def test_a_pointer_of_git_lfs_is_named():
         codec.ImageError, match="^Git LFS data, which are not read here: `git lfs pull` in its"
     ):
         codec.check(b"version https://git-lfs.github.com/spec/v1\noid sha256:" + bytes(64))
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (gzip.compress(bytes(99)), "gzip data, which are not read here: unpack it first"),
+        (
+            b"<!DOCTYPE html><html>" + bytes(99),
+            "HTML data, which are not read here: a page from a server",
+        ),
+        (b"\0\0\x01\0\x01\0" + bytes(99), "ICO data, which are not read here"),
+    ],
+)
+def test_what_lies_under_the_name_of_a_picture_is_named(data, reason):
+    with pytest.raises(codec.ImageError, match=f"^{reason}"):
+        codec.check(data)
 
 
 @pytest.mark.parametrize("name", formats.PLUGINS)
