@@ -11,7 +11,7 @@ import pandas as pd
 
 from Utils.command.cli import UserError
 from Utils.command.text import markdown_table
-from Utils.files import csv_tables
+from Utils.files import csv_tables, locking
 from Utils.files.atomic import replacing
 
 COLUMNS = (
@@ -23,6 +23,7 @@ NUMBERS = (
 )  # fmt: skip
 STATUSES = ("published", "measured")
 HALF_DIGIT = 5e-5  # published scores have four digits: what rounding hides
+LONGEST_WAIT = 60.0  # seconds for another process that adds rows to a file
 EDGE = 0.01  # P and R nearer to 0 or 1 are too coarse to say what the MCC must be
 BOUNDS = {
     **dict.fromkeys(("F1", "F2", "A", "R", "P"), (0, 1)),
@@ -175,13 +176,9 @@ def precision_and_recall(f1: float, f2: float) -> tuple[float, float]:
 def append(path: str | os.PathLike, rows: Sequence[Row]) -> None:
     """Add rows (dicts of COLUMNS, missing ones empty) to a results CSV, which is made if it does not exist.
 
-    A row that the file already has, word for word, is not added again. Raises UserError on an impossible row.
+    A row that the file already has, word for word, is not added again. While another process adds rows, this
+    one waits. Raises UserError on an impossible row.
     """
-    path = pathlib.Path(path)
-    lines = []
-    if path.exists():
-        read(path)  # a wrong file is refused before it is touched
-        lines = path.read_text(encoding="utf-8").splitlines()[1:]
     for row in rows:
         numbers = {name: math.nan if row.get(name) is None else row[name] for name in NUMBERS}
         check({**numbers, "status": row.get("status")})
@@ -189,9 +186,15 @@ def append(path: str | os.PathLike, rows: Sequence[Row]) -> None:
         [{name: _text(row.get(name)) for name in COLUMNS} for row in rows], columns=list(COLUMNS)
     )
     new = frame.to_csv(index=False, header=False, lineterminator="\n").splitlines()
-    lines += [line for line in dict.fromkeys(new) if line not in lines]
-    with replacing(path) as beside:
-        beside.write_text("\n".join([",".join(COLUMNS), *lines]) + "\n", encoding="utf-8")
+    path = pathlib.Path(path)
+    with locking.sole_writer(path, patience=LONGEST_WAIT):
+        lines = []
+        if path.exists():
+            read(path)  # a wrong file is refused before it is touched
+            lines = path.read_text(encoding="utf-8").splitlines()[1:]
+        lines += [line for line in dict.fromkeys(new) if line not in lines]
+        with replacing(path) as beside:
+            beside.write_text("\n".join([",".join(COLUMNS), *lines]) + "\n", encoding="utf-8")
 
 
 def _text(value: Any) -> str:

@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import os
 import pathlib
+import time
 from collections.abc import Iterator
 from typing import IO, Any
 
@@ -39,25 +40,37 @@ def try_lock(file: IO[Any]) -> bool:
 
 
 @contextlib.contextmanager
-def sole_writer(output: pathlib.Path) -> Iterator[None]:
+def sole_writer(output: pathlib.Path, patience: float = 0.0) -> Iterator[None]:
     """Hold the right to write an output while the context lasts; the lock is a hidden file beside it.
 
     A killed process leaves the file, which locks nothing any more. Raises UserError where another process
-    writes the output.
+    writes the output for longer than ``patience`` seconds.
     """
     path = output.with_name(f".{output.name}.lock")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
-        # A holder removes its file at the end: a lock of a removed file keeps nobody else away.
-        if not try_lock(file) or not _is_at(file, path):
+    end = time.monotonic() + patience
+    while (file := _locked(path)) is None:
+        if time.monotonic() >= end:
             raise UserError(
                 f"{output} is being written by another process; wait for it or name another output"
             )
+        time.sleep(0.01)
+    with file:
         try:
             yield
         finally:
             with contextlib.suppress(OSError):  # Windows removes no open file; then it stays, unlocked
                 path.unlink()
+
+
+def _locked(path: pathlib.Path) -> IO[bytes] | None:
+    """Return the open and locked file at ``path``; None where another process has it."""
+    file = path.open("ab")
+    # A holder removes its file at the end: a lock of a removed file keeps nobody else away.
+    if try_lock(file) and _is_at(file, path):
+        return file
+    file.close()
+    return None
 
 
 def _is_at(file: IO[Any], path: pathlib.Path) -> bool:

@@ -1,5 +1,6 @@
 """Result tables and results/: arithmetic of published tables, impossible rows."""
 
+import concurrent.futures
 import math
 import pathlib
 
@@ -106,6 +107,17 @@ def test_rows_are_added_once(tmp_path):
     with pytest.raises(UserError, match="columns"):
         results_table.append(path, [first])
     assert path.read_text() == "a,b\n1,2\n"
+
+
+def test_rows_that_several_add_at_once_are_all_there(tmp_path):
+    def add(number):
+        row = {"run_name": f"r{number}", "category": "all", "from_rank": 0, "F1": 0.5, "status": "measured"}
+        results_table.append(tmp_path / "r.csv", [row])
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, range(40)))
+    assert set(results_table.read(tmp_path / "r.csv")["run_name"]) == {f"r{number}" for number in range(40)}
+    assert [path.name for path in tmp_path.iterdir()] == ["r.csv"]
 
 
 def test_scores_of_zero_and_rounded_scores_are_possible():
