@@ -27,6 +27,9 @@ NOT_OF_A_PROBE = {
 }
 
 
+_OF_SPLC_EPOCHS = {"--loss", "--epochs", "--splc-change-epoch"}
+
+
 def require(recipe: Recipe, words: list[str]) -> None:
     """Raise UserError where a flag asks for what nothing does; fields of the recipe itself may."""
     given = {word.partition("=")[0] for word in words}
@@ -34,6 +37,11 @@ def require(recipe: Recipe, words: list[str]) -> None:
         owner = _owner(field.name, recipe)
         if owner and flag(field.name) in given and getattr(recipe, field.name) != field.default:
             raise UserError(f"{flag(field.name)} would be without effect: it goes with {owner}")
+    if recipe.loss == "splc" and given & _OF_SPLC_EPOCHS and recipe.splc_change_epoch >= recipe.epochs:
+        raise UserError(
+            f"--loss splc corrects from epoch {recipe.splc_change_epoch} on, counted from 0, and the run has "
+            f"{recipe.epochs}: it would correct nothing; give a smaller --splc-change-epoch"
+        )
     asked = [name for name, nothing in NOT_OF_A_PROBE.items() if getattr(recipe, name) not in nothing]
     idle = [flag(name) for name in asked if flag(name) in given]
     if recipe.probe and idle:

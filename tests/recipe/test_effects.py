@@ -28,6 +28,8 @@ def parsed(words):
         ("--schedule cosine --decay-share 0.5", "--schedule wsd; the schedule is cosine"),
         ("--warmup 0 --warmup-start 0.5", "it goes with a --warmup above 0"),
         ("--which last", "--init-from, which is missing"),
+        ("--loss splc --epochs 3 --splc-change-epoch 3", "would correct nothing"),
+        ("--loss splc --epochs 1", "from epoch 1 on, counted from 0, and the run has 1"),
         ("--learned-rate-factor 0.1", "--init-from, which is missing"),
     ],
 )
@@ -38,6 +40,7 @@ def test_what_would_be_without_effect_is_refused(words, said):
 
 def test_what_is_obeyed_or_asks_for_nothing_is_allowed():
     assert parsed("--loss asl --asl-gamma-neg 4").asl_gamma_neg == 4
+    assert parsed("--loss splc --epochs 1 --splc-change-epoch 0").epochs == 1
     assert parsed("--loss ll_ct --ll-ct-delta-rel 3").ll_ct_delta_rel == 3
     assert parsed("--warmup 1 --warmup-start 0.5 --schedule wsd --decay-share 0.5").decay_share == 0.5
     for field in ("asl_gamma_neg", "decay_share", "which"):
