@@ -130,16 +130,19 @@ def points(rows: pd.DataFrame, options: argparse.Namespace) -> list[Point]:
 
 
 class _Speeds:
-    """Looks up images/s of a row: its own, its run's, its definition's at its image size; the highest."""
+    """Looks up images/s of a row: its own, its run's, its definition's at its image size; the highest.
+
+    0 is no speed: the axis is logarithmic.
+    """
 
     def __init__(self, rows: pd.DataFrame):
-        measured = rows.loc[rows["images_per_second"].notna()]
+        measured = rows.loc[rows["images_per_second"] > 0]
         self.by_run = measured.groupby("run_name")["images_per_second"].max()
         named = measured.loc[~measured["definition_name"].isin(["", "-"])]
         self.by_shape = named.groupby(["definition_name", "image_size"])["images_per_second"].max()
 
     def find(self, row: Mapping[Any, Any]) -> float:
-        if not math.isnan(row["images_per_second"]):
+        if row["images_per_second"] > 0:
             return row["images_per_second"]
         by_shape = self.by_shape.get((row["definition_name"], row["image_size"]), math.nan)
         return self.by_run.get(row["run_name"], by_shape)

@@ -17,6 +17,7 @@ from Utils.evaluation import predictions, scores
 from Utils.files import csv_tables
 from Utils.files.atomic import provenance, write_json
 from Utils.files.outputs import FolderKind
+from Utils.serving import tag_selection
 from Utils.tags import tag_list
 
 COMPARISON = FolderKind(
@@ -277,11 +278,13 @@ def _verdicts(content: dict[str, Any]) -> Iterator[str]:
 
 
 def remarks(content: dict[str, Any]) -> Iterator[str]:
-    """Yield lines on what was not judged."""
+    """Yield lines on what was not judged, and on thresholds that are not the taggers' own."""
     for tagger in content["taggers"]:
         double = f", {tagger['double_tags']} of them another spelling" if tagger["double_tags"] else ""
         others = f"{tagger['tags_not_judged']:,} of {tagger['tags']:,} tags are not judged"
         yield f"{tagger['name']}: {others}{double}"
+        if tagger["published"]["thresholds"] == tag_selection.DEFAULTS:
+            yield f"{tagger['name']}: no thresholds are published with it; {tag_selection.DEFAULTS} are taken"
         if "leaked_posts" in tagger:
             yield _leak_text(tagger)
     for category, count in content["absent_categories"].items():

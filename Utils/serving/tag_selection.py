@@ -21,6 +21,9 @@ from Utils.serving.onnx_tagger import ServingTagger
 from Utils.tags import tag_list
 
 THRESHOLD, CHARACTER_THRESHOLD = 0.35, 0.85  # of most clients of WD taggers
+DEFAULTS = (
+    f"{THRESHOLD:g}, characters {CHARACTER_THRESHOLD:g}"  # the source of thresholds that nobody published
+)
 MCUT_CHARACTER_FLOOR = 0.15  # no character below it, wherever the gap is: most images show none that is known
 SHOWN_NAMES = 5  # of the names that a model does not know
 RATING, CHARACTER = tag_list.CATEGORIES["rating"], tag_list.CATEGORIES["character"]
@@ -55,8 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser, mcut: bool = True) -> None:
     parser.set_defaults(mcut=False)
     parser.add_argument(
         "--threshold", type=float, metavar="X",
-        help=f"for all tags; without it the release's own thresholds, or {THRESHOLD:g}, characters "
-        f"{CHARACTER_THRESHOLD:g}",
+        help=f"for all tags; without it the release's own thresholds, or {DEFAULTS}",
     )  # fmt: skip
     parser.add_argument(
         "--character-threshold", type=float, metavar="X", help="for characters (as --threshold, if given)"
@@ -134,7 +136,7 @@ def release_thresholds(folder: AnyPath, tags: pd.DataFrame) -> tuple[np.ndarray,
         tag_file = pathlib.Path(folder) / tag_list.FILE
         numbers = threshold_table.numbers_of(tag_file, tags["best_threshold"])
         return _filled(numbers, tags), "the column best_threshold"
-    return default_thresholds(tags), f"{THRESHOLD:g}, characters {CHARACTER_THRESHOLD:g}"
+    return default_thresholds(tags), DEFAULTS
 
 
 def _table_thresholds(path: pathlib.Path, tags: pd.DataFrame) -> np.ndarray:

@@ -84,6 +84,14 @@ def test_speeds_come_from_the_row_the_run_or_the_definition(tmp_path, capsys):
     assert json.loads(shown.out)["points"][0]["run_name"] == "of a part"
 
 
+def test_a_speed_of_zero_is_none(tmp_path, capsys):
+    table = write(tmp_path / "r.csv", row("stuck", 0.9, 0), row("runs", 0.5, 10))
+    code, shown = run(tmp_path, capsys, table)
+    assert code == 0
+    assert "have no images/s and are left out: stuck" in shown.err
+    assert run(tmp_path, capsys, write(tmp_path / "only.csv", row("stuck", 0.9, 0)))[0] == 2
+
+
 def test_the_chart_has_every_point_and_its_label(tmp_path, capsys):
     table = write(
         tmp_path / "t.csv", row("a & b", 0.5, 10.0), row("fast", 0.4, 900.0), row("beaten", 0.45, 9.0)
