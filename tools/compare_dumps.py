@@ -169,8 +169,9 @@ def _verdict(metric: str, difference: dict[str, Any]) -> str:
     verdict = "not distinguishable"
     if difference["distinguishable"]:
         verdict = "B is better" if gain > 0 else "A is better"
-    low, high = (f"{value:+.4f}" for value in difference["interval"])
-    return f"{metric.replace('_', ' ')}: B - A = {gain:+.4f} ({low} to {high}): {verdict}"
+    values = (gain, *difference["interval"])
+    gain, low, high = ("-" if math.isnan(value) else f"{value:+.4f}" for value in values)
+    return f"{metric.replace('_', ' ')}: B - A = {gain} ({low} to {high}): {verdict}"
 
 
 def _range(interval: Sequence[float]) -> str:

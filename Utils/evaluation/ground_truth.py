@@ -20,7 +20,10 @@ Truth = Mapping[int, Collection[str]]  # post id -> names of its tags
 
 
 def read(path: Any) -> dict[int, set[str]]:
-    """Return ``post id -> set of tag names``; UserError if a column is missing or an id is no number."""
+    """Return ``post id -> set of tag names``.
+
+    Raises UserError if a column is missing, an id is no number or comes twice, or commas separate the tags.
+    """
     frame = csv_tables.read(
         path, "a truth (image_id,tags)", ("image_id", "tags"), dtype=str, keep_default_na=False
     )
@@ -28,6 +31,12 @@ def read(path: Any) -> dict[int, set[str]]:
     wrong = ids.loc[~ids.str.fullmatch(r"\s*[0-9]{1,19}\s*")]
     if len(wrong):
         raise UserError(f"{path}: {wrong.iloc[0]!r} is no post id")
+    numbers = ids.map(int)
+    if numbers.duplicated().any():
+        raise UserError(f"{path}: post {numbers[numbers.duplicated()].iloc[0]} stands there more than once")
+    commas = frame["tags"].loc[frame["tags"].str.contains(r",(?:\s|$)")]
+    if len(commas):
+        raise UserError(f"{path}: tags are separated by spaces, without commas; got {commas.iloc[0]!r}")
     return {int(post): set(names.split()) for post, names in zip(ids, frame["tags"], strict=True)}
 
 

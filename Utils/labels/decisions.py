@@ -85,6 +85,8 @@ def _parse(line: bytes, where: str) -> Decision:
     for name, kind in FIELDS.items():
         if type(entry.get(name)) is not kind:  # not isinstance: true is no id, although bool is an int
             raise UserError(f"{where}: {name} must be {kind.__name__}; got {entry.get(name)!r}")
+    if not 0 <= entry["post_id"] < 2**63:
+        raise UserError(f"{where}: a post id is from 0 to 2**63 - 1; got {entry['post_id']}")
     if entry["decision"] not in KINDS:
         raise UserError(f"{where}: a decision is {', '.join(KINDS)}; got {entry['decision']!r}")
     return Decision(**{name: entry[name] for name in FIELDS})

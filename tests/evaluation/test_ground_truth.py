@@ -30,6 +30,16 @@ def test_ground_truth_is_read_as_tag_names_by_post(tmp_path):
         ground_truth.read(path)
 
 
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [("7,solo\n 07,hat\n", "post 7 stands there more than once"), ('7,"solo, hat"\n', "without commas")],
+)
+def test_a_truth_that_contradicts_itself_or_has_commas_is_refused(tmp_path, rows, says):
+    (tmp_path / "truth.csv").write_text(f"image_id,tags\n{rows}")
+    with pytest.raises(UserError, match=says):
+        ground_truth.read(tmp_path / "truth.csv")
+
+
 def test_the_truth_takes_the_place_of_labels_and_posts_that_it_lacks_go(dump):
     truth = {10: {"hat"}, 12: {"hat", "tree", "a tag that no model knows"}, 99: {"tree"}}
     aligned = ground_truth.with_true_labels(alignment.align([dump, dump]), truth)

@@ -92,6 +92,7 @@ def test_an_incomplete_last_line_is_left_out(tmp_path):
         ),
         (json.dumps(dataclasses.asdict(decided(1, "yes")) | {"post_id": "1"}), "post_id must be int"),
         (json.dumps(dataclasses.asdict(decided(1, "yes")) | {"tag_id": True}), "tag_id must be int"),
+        (json.dumps(dataclasses.asdict(decided(2**63, "yes"))), "a post id is from 0 to 2"),
     ],
 )
 def test_a_broken_line_is_refused_by_its_number(line, says, tmp_path):
