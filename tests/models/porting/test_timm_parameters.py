@@ -33,16 +33,23 @@ def test_every_model_of_timm_that_a_family_names_is_counted():
     assert len(COUNTS) > 100
 
 
+@pytest.fixture
+def shapes_alone():
+    """Variables have shapes and no memory; Keras forgets them afterwards, else its next scope makes them."""
+    with keras.StatelessScope(initialize_variables=False):
+        yield
+    keras.utils.clear_session(free_memory=False)
+
+
 @pytest.mark.parametrize(
     "architecture",
     [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in sorted(COUNTS)],
 )
-def test_parameters_are_as_many_as_in_timm(architecture):
+def test_parameters_are_as_many_as_in_timm(architecture, shapes_alone):
     family, rules = RULES[architecture]
     variant, differing = rules.models[architecture]
     spec = Models.spec(f"{family}/{variant}", **{**rules.fields, **differing})
-    with keras.StatelessScope(initialize_variables=False):  # they have shapes and no memory
-        size = image_size(architecture)
-        size -= size % getattr(spec, "patch", 1)  # so400m_patch14_siglip_384 has 27 x 27 patches
-        model = Models.family(family).build(spec, size, 1000)
+    size = image_size(architecture)
+    size -= size % getattr(spec, "patch", 1)  # so400m_patch14_siglip_384 has 27 x 27 patches
+    model = Models.family(family).build(spec, size, 1000)
     assert sum(math.prod(weight.shape) for weight in model.trainable_variables) == COUNTS[architecture]
