@@ -23,7 +23,7 @@ from Utils.files.outputs import FolderKind, replacing_folder
 from Utils.files.ranges import RangeReader
 from Utils.images import image_folder
 from Utils.labels import record_edits
-from Utils.labels.corrected_sidecars import Corrections, Verdicts
+from Utils.labels.corrected_sidecars import Corrections, Verdicts, by_post
 
 COPIES = FolderKind("a folder of corrected copies", ())
 _ROWS, _BATCH_BYTES = 8192, 1 << 26  # of a Parquet file at a time
@@ -36,9 +36,7 @@ class _Corrector:
 
     def __init__(self, verdicts: Verdicts, folder: str = "") -> None:
         self._folder = folder
-        self._of_post: dict[int, dict[str, bool]] = {}
-        for (post, _), (name, has_tag) in verdicts.items():
-            self._of_post.setdefault(post, {})[name] = has_tag
+        self._of_post = by_post(verdicts)
         self.corrections = Corrections()
 
     def edited(self, record: Any, key: str = "", member: str = "") -> Any:

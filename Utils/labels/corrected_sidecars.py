@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from Utils.command.cli import UserError, progress
+from Utils.data.danbooru_fields import plain_name
 from Utils.data.sources.sidecar_folders import NAMESPACES, SUFFIXES
 from Utils.files import json_format, strict_json
 from Utils.files.atomic import AnyPath, replacing
@@ -80,6 +81,17 @@ class _Sidecar:
         return dataclasses.replace(self, text=json_format.like(self.text, record), record=record)
 
 
+def by_post(verdicts: Verdicts) -> dict[int, dict[str, bool]]:
+    """Return ``{post id: {tag name: whether the post has it}}``, names as the sources of posts give them.
+
+    A tag list of another project may have spaces, entities or decomposed letters in them; no source has.
+    """
+    of_post: dict[int, dict[str, bool]] = {}
+    for (post, _), (name, has_tag) in verdicts.items():
+        of_post.setdefault(post, {})[plain_name("_".join(name.split()))] = has_tag
+    return of_post
+
+
 def correct(folder: AnyPath, verdicts: Verdicts, separator: str | None = None) -> Corrections:
     """Write verdicts into the sidecars of a folder of pictures; done again, nothing changes.
 
@@ -94,9 +106,7 @@ def correct(folder: AnyPath, verdicts: Verdicts, separator: str | None = None) -
     root = pathlib.Path(folder)
     pictures = image_folder.image_paths(place)
     warn_of_unreadable(place)
-    decided: dict[int, dict[str, bool]] = {}
-    for (post, _), (name, has_tag) in verdicts.items():
-        decided.setdefault(post, {})[name] = has_tag
+    decided = by_post(verdicts)
     of_post = {
         post: path
         for post, path in zip(image_folder.post_ids(pictures, place), pictures, strict=True)
@@ -106,7 +116,7 @@ def correct(folder: AnyPath, verdicts: Verdicts, separator: str | None = None) -
         raise UserError(f"the {len(of_post)} pictures with decisions lie in archives; {_NOT_REWRITTEN}")
     corrections = Corrections(posts=set(of_post))
     sidecars = _sidecars(place)
-    added = {name for name, has_tag in verdicts.values() if has_tag}
+    added = {name for of_tag in decided.values() for name, has_tag in of_tag.items() if has_tag}
     spellings = _Spellings(root, sidecars.values(), added, separator)
     for post in progress(sorted(of_post), label="sidecars", unit="posts"):
         _correct_post(root, of_post[post], decided[post], sidecars, spellings, corrections)

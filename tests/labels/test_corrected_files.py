@@ -180,3 +180,12 @@ def test_names_are_those_of_the_place_that_the_files_lie_in(tmp_path):
     done = corrected_files.correct_files(files, tmp_path / "p", tmp_path / "new", verdicts, write)
     texts = [json.loads(path.read_text())["text"] for path in sorted((tmp_path / "new").rglob("*.jsonl"))]
     assert (done.added, texts) == (1, ["solo", "solo, hat"])
+
+
+def test_names_are_those_that_the_source_gives(tmp_path):
+    """A tag list of another project has spaces, and letters that are composed otherwise."""
+    (tmp_path / "x.jsonl").write_text('{"id": 5, "tag_string": "long_hair caf\u00e9"}\n', encoding="utf-8")
+    verdicts = {(5, 1): ("long hair", False), (5, 2): ("cafe\u0301", False), (5, 3): ("short hair", True)}
+    done = corrected_files.correct_json(tmp_path / "x.jsonl", tmp_path / "y.jsonl", verdicts)
+    assert (done.added, done.removed) == (1, 2)
+    assert tags_by_id(tmp_path / "y.jsonl") == {5: ["short_hair"]}
