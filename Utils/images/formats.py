@@ -83,7 +83,6 @@ _SIGNATURES = (
     (b"BZh", "bzip2"),
     (b"\xfd7zXZ\0", "xz"),
     (b"\x28\xb5\x2f\xfd", "Zstandard"),
-    *((start, "HTML") for start in (b"<!DOCTYPE html", b"<!doctype html", b"<html")),
     (damage.GIT_LFS, _GIT_LFS),
 )
 # Brands of files that begin with a box "ftyp" (ISO/IEC 14496-12): AVIF, HEIC and films.
@@ -101,6 +100,8 @@ def from_bytes(data: bytes) -> str | None:
         size = min(int.from_bytes(data[:4]), 64)
         brands = {data[8:12], *(data[at : at + 4] for at in range(16, size, 4))}
         return next((name for name, format_brands in _BRANDS if brands & {*format_brands}), "MP4")
+    if data[:64].lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return "HTML"
     return next((name for start, name in _SIGNATURES if data.startswith(start)), None)
 
 

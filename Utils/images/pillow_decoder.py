@@ -32,8 +32,8 @@ def opened(data: bytes) -> Image.Image:
 
 def _reason_not_opened(data: bytes) -> str:
     image_format = formats.from_bytes(data)
-    if image_format == "WEBP":
-        return "truncated WEBP"
+    if image_format in ("WEBP", "AVIF"):
+        return f"truncated {image_format}"
     if damage := png_damage(data):
         return damage[0]
     if image_format is None or image_format in formats.FORMATS:
@@ -53,6 +53,8 @@ def decode(data: bytes) -> np.ndarray:
         try:
             picture.load()
             return upright(picture)
+        except ImageError:
+            raise
         except Exception as error:  # MemoryError and struct.error among them
             truncated = "truncated" in str(error)
             raise ImageError(f"{'truncated' if truncated else 'damaged'} {picture.format}") from error
@@ -87,7 +89,7 @@ def _to_bgr(picture: Image.Image) -> np.ndarray:
         gray = (np.clip(np.asarray(picture).astype(np.int64), 0, 65535) + 128) // 257
         return np.repeat(gray.astype(np.uint8)[..., None], 3, axis=-1)
     if picture.mode == "F":
-        raise ValueError("floating-point pixels have no known range")
+        raise ImageError(f"{picture.format} of floating-point pixels, which have no known range")
     if not picture.has_transparency_data:
         return np.ascontiguousarray(np.asarray(picture.convert("RGB"))[..., ::-1])
     rgba = np.asarray(picture.convert("RGBA"))

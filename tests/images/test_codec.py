@@ -110,7 +110,7 @@ JPEG, PNG, WEBP = (saved(smooth(64, 64), image_format) for image_format in ("JPE
     ("data", "reason"),
     [
         (b"", "empty file"),
-        (b"<html><body>404</body></html>", "not an image"),
+        (b"<html><body>404</body></html>", "HTML data, which are not read here: a page from a server"),
         (b"\x00" * 1000, "not an image"),
         (JPEG[:2], "not an image"),
         (JPEG[:20], "truncated JPEG"),

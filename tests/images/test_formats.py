@@ -69,7 +69,7 @@ def test_a_pointer_of_git_lfs_is_named():
     [
         (gzip.compress(bytes(99)), "gzip data, which are not read here: unpack it first"),
         (
-            b"<!DOCTYPE html><html>" + bytes(99),
+            b"\n <!DOCTYPE HTML><html>" + bytes(99),
             "HTML data, which are not read here: a page from a server",
         ),
         (b"\0\0\x01\0\x01\0" + bytes(99), "ICO data, which are not read here"),
@@ -78,6 +78,20 @@ def test_a_pointer_of_git_lfs_is_named():
 def test_what_lies_under_the_name_of_a_picture_is_named(data, reason):
     with pytest.raises(codec.ImageError, match=f"^{reason}"):
         codec.check(data)
+
+
+def test_a_whole_picture_of_floating_point_is_not_called_damaged():
+    data = io.BytesIO()
+    Image.fromarray(np.zeros((8, 8), np.float32)).save(data, "TIFF")
+    with pytest.raises(codec.ImageError, match="^TIFF of floating-point pixels, which have no known range$"):
+        codec.check(data.getvalue())
+
+
+def test_an_avif_that_is_cut_is_an_avif():
+    data = io.BytesIO()
+    Image.fromarray(smooth(32, 32)).save(data, "AVIF")
+    with pytest.raises(codec.ImageError, match="^truncated AVIF$"):
+        codec.check(data.getvalue()[:200])
 
 
 @pytest.mark.parametrize("name", formats.PLUGINS)
