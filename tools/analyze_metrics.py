@@ -106,6 +106,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     scored = {name: score(dump, options) for name, dump in dumps.items()}
     if options.macro:
         scored = {name: {**values, **macro(dumps[name], values, options)} for name, values in scored.items()}
+    if options.threshold is not None and not 0 <= options.threshold <= 1:
+        print(
+            f"warning: probabilities lie from 0 to 1, the threshold is {options.threshold:g}: it predicts "
+            f"{'every tag' if options.threshold < 0 else 'no tag'} for all images",
+            file=sys.stderr,
+        )
     if not options.auto and options.threshold is None:
         print(
             "note: without -a or -t the threshold is where P = R; the original used 0.4 (-t 0.4)",

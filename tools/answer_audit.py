@@ -59,6 +59,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     truth = ground_truth.read(options.truth)
     asked = questions.read(options.audits, tag_list.read(options.tags))
     answers = answer(asked, truth)
+    if len(asked) and not answers:
+        raise UserError(
+            f"{options.truth} names none of the posts that the audit asks about: nothing to answer"
+        )
     with replacing(options.output) as temporary, temporary.open("wb") as file:
         decisions.append(file, *answers)
     summary = {

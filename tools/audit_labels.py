@@ -175,8 +175,15 @@ def _thresholds(
             f"are audited at 0.5: {join_names(without)}",
             file=sys.stderr,
         )
-    # Rules that predict a tag for all posts, or for none, stay at 0.5, too.
-    return np.where((thresholds > 0) & (thresholds < 1), thresholds, 0.5)
+    divides = (thresholds > 0) & (thresholds < 1)
+    idle = dump.tags["name"].to_numpy()[columns][~(divides | np.isnan(thresholds))[columns]]
+    if len(idle):
+        print(
+            f"{options.operating_point} has thresholds of 0 or 1, which tell no posts apart, for {len(idle)} "
+            f"of {len(columns)} tags, which are audited at 0.5: {join_names(idle)}",
+            file=sys.stderr,
+        )
+    return np.where(divides, thresholds, 0.5)
 
 
 # ---- the work, stored in parts until it is complete

@@ -113,6 +113,16 @@ def test_nothing_predicted_is_zero_in_text_and_null_in_json(dump, capsys):
     assert got["F1"] == 0
 
 
+@pytest.mark.parametrize(
+    ("threshold", "predicts"), [(35, "no tag"), (-0.1, "every tag"), (1, None), (0, None)]
+)
+def test_a_threshold_that_no_probability_has_is_said(dump, threshold, predicts, capsys):
+    assert main(["-d", str(dump), "-t", str(threshold)]) == 0
+    err = capsys.readouterr().err
+    assert (f"the threshold is {threshold}: it predicts {predicts} for all images" in err) == bool(predicts)
+    assert ("warning" in err) == bool(predicts)
+
+
 def test_three_files_are_a_dump(dump, capsys):
     files = ("--labels", dump / "labels.npy", "--tags", dump / "selected_tags.csv")
     out = run(capsys, "-d", dump / "probabilities.npy", *files)

@@ -138,9 +138,10 @@ def test_findings_of_an_audit_end_in_the_shards(tmp_path):
         (b"post,tags\n10,solo\n", "lacks the column image_id"),
         (b"image_id,tags\n1.5,solo\n", "'1.5' is no post id"),
         (b"image_id,tags\n10,\xff\n", "can't decode"),
+        (b"image_id,tags\n7,solo\n", "names none of the posts that the audit asks about"),
     ],
 )
-def test_a_file_without_ground_truth_columns_is_refused(files, truth, says, capsys):
+def test_a_file_without_the_ground_truth_is_refused(files, truth, says, capsys):
     (files / "truth.csv").write_bytes(truth)
     assert answer(files) == 2
     assert says in capsys.readouterr().err

@@ -222,10 +222,11 @@ def test_an_id_of_two_rows_is_refused(dump, tmp_path, capsys):
 
 def test_tags_without_an_operating_point_are_said(dump, tmp_path, capsys):
     table, words = tmp_path / "t.csv", [str(dump), "-o", str(tmp_path / "audit.json")]
-    for name, code, says in (
-        ("hat", 0, "no threshold for 3 of 4 tags, which are audited at 0.5: solo, smile, artist_name"),
-        ("absent", 2, "a threshold for none of the 4 tags"),
+    for name, threshold, code, says in (
+        ("hat", 0.3, 0, "no threshold for 3 of 4 tags, which are audited at 0.5: solo, smile, artist_name"),
+        ("hat", 1, 0, "thresholds of 0 or 1, which tell no posts apart, for 1 of 4 tags, which are audited"),
+        ("absent", 0.3, 2, "a threshold for none of the 4 tags"),
     ):
-        table.write_text(f"scope,category,tag_id,name,threshold\ntag,0,,{name},0.3\n")
+        table.write_text(f"scope,category,tag_id,name,threshold\ntag,0,,{name},{threshold}\n")
         assert audit_labels.main([*words, "--operating-point", str(table), "--overwrite"]) == code
         assert says in capsys.readouterr().err
