@@ -170,7 +170,9 @@ class Parser(argparse.ArgumentParser):
         flags = [flag for action in self._actions for flag in action.option_strings]
         if "unrecognized" in message:
             unknown = [word.split("=")[0] for word in message.split() if word.startswith("--")]
-            return "".join(suggest(word, flags) for word in unknown)
+            files = [word for word in message.split() if word[0] == "-" and os.path.exists(word)]  # noqa: PTH110
+            there = "".join(f"; the file of that name is ./{word}" for word in files)
+            return "".join(suggest(word, flags) for word in unknown) + there
         if "are required" in message:  # perhaps because its name was mistyped
             words = [word.split("=")[0] for word in self._words if word.startswith("--")]
             unknown = [word for word in words if word != "--" and word not in flags]

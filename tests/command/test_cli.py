@@ -155,6 +155,16 @@ def test_a_mistyped_flag_that_is_required_is_named(capsys):
     assert "no option" not in capsys.readouterr().err
 
 
+def test_a_file_whose_name_begins_with_a_dash_is_told_from_a_flag(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-dash.jpg").write_bytes(b"")
+    main = cli.command(lambda argv=None: cli.Parser(prog="tool").parse_args(argv) and 0)
+    assert main(["-dash.jpg"]) == 2
+    assert "unrecognized arguments: -dash.jpg; the file of that name is ./-dash.jpg (see" in (
+        capsys.readouterr().err
+    )
+
+
 def test_what_a_missing_option_takes_is_said(capsys):
     parser = cli.Parser(prog="tool")
     parser.add_argument("pictures")
