@@ -22,6 +22,8 @@ def delimiter_of(header: str) -> str:
 class CsvStream:
     """A CSV in UTF-8 whose first row names the columns, with commas, tabs or semicolons between them.
 
+    Columns are known by their names in small letters: ``ID,Tags`` of a spreadsheet are ``id`` and ``tags``.
+
     Args:
         path: of the file.
         error_type: raised, with the file's name, where its end cannot be reached.
@@ -33,7 +35,7 @@ class CsvStream:
         header = next(self._rows(), None)
         if header is None:
             raise UserError(f"{path} is empty; the first line of a CSV names its columns")
-        self.columns = [name.strip() for name in header[1]]
+        self.columns = [name.strip().lower() for name in header[1]]
         csv_tables.require_header(path, self.columns)
 
     def _rows(self) -> Iterator[tuple[int, list[str]]]:

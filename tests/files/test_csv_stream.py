@@ -31,6 +31,12 @@ def test_rows_are_read_by_column_and_a_bad_one_is_none(tmp_path):
         assert table.ends_in_line_break
 
 
+def test_columns_are_known_in_small_letters(tmp_path):
+    (tmp_path / "a.csv").write_text("ID;Tags\n1;Hat\n")
+    table = CsvStream(tmp_path / "a.csv")
+    assert [cells for _, cells in table.rows(["id", "tags"])] == [["1", "Hat"]]
+
+
 def test_bytes_that_are_no_text_do_not_end_it(tmp_path):
     (tmp_path / "a.csv").write_bytes(b"id,name\n1,\xff\n2,a\0b\n3,c")
     table = CsvStream(tmp_path / "a.csv")

@@ -128,7 +128,8 @@ def _of_text(path: pathlib.Path, head: bytes) -> tuple[str, str]:
     if text.startswith(("{", "[")):
         return "jsonl", f"{path.name} holds JSON"
     header = text.partition("\n")[0]
-    columns = [name.strip().strip('"') for name in header.strip().split(csv_stream.delimiter_of(header))]
+    cells = header.strip().split(csv_stream.delimiter_of(header))
+    columns = [name.strip().strip('"').lower() for name in cells]
     if len(columns) > 1 and danbooru_post.is_post(dict.fromkeys(columns)):
         return "e621", f"{path.name} is a table of posts with {join_names(columns)}"
     if not head:

@@ -76,6 +76,7 @@ def folder(root, **names):
         ("jsonl", {"1_jpg": "", "metadata_jsonl": json.dumps({"file_name": "1.jpg", "text": "solo"})}),
         ("jsonl", {"posts__0_json": json.dumps([POST])}),
         ("e621", {"posts-2024-01-01_csv": "id,md5,tag_string\n1,a,b\n", "tags_csv": "id,name\n1,a\n"}),
+        ("e621", {"a_csv": "ID;Tags;Rating\n1;hat;g\n"}),
     ],
 )
 def test_a_folder_is_told_by_what_lies_in_it(tmp_path, kind, names):
