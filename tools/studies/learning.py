@@ -8,7 +8,7 @@ It trains, in this order and each with one thread:
 steps        from the demo's network of before to `small`, a change at a time, a third of the presentations
 grid         three learning rates of each side, a third of the presentations, both splits of the emoji
 others       the other nets of timm of this size at three rates, likewise, the unseen vendor
-rates        `small` at three rates and three warm-ups, likewise, with all pictures and with a quarter of them
+rates        `small` at three rates and four warm-ups, likewise, with all pictures and with a quarter of them
 sampling     `small` with repeat factors, at three thresholds, and without, likewise, the unseen vendor
 confirm      ours and timm's best net, 48,640 presentations, both splits of the emoji, three seeds; a machine
              that is too slow for it takes --presentations and --seeds
@@ -64,7 +64,7 @@ STEPS: dict[str, tuple[tuple[str, ...], bool]] = {
     "stem": (("depths=1,1,1,1", "stem=deep", "pool_cells=2", "shortcut_norm=true"), True),
 }
 QUARTER = "unseen_vendor_quarter"  # the unseen vendor, with one of four pictures for training
-WARMUPS = ("0 epochs", "0.2 epochs", "1 epoch")  # of 4; the last is that of `small`
+WARMUPS = ("0 epochs", "0.2 epochs", "1 epoch", "2 epochs")  # of 4; 1 is that of `small`
 THRESHOLDS = (None, 0.005, 0.03)  # of repeat factors; None: the median of the tags' shares, here 0.00415
 PARTS = ("steps", "grid", "others", "rates", "sampling", "confirm", "drawn", "same")
 
