@@ -64,7 +64,7 @@ STEPS: dict[str, tuple[tuple[str, ...], bool]] = {
     "stem": (("depths=1,1,1,1", "stem=deep", "pool_cells=2", "shortcut_norm=true"), True),
 }
 QUARTER = "unseen_vendor_quarter"  # the unseen vendor, with one of four pictures for training
-WARMUPS = ("0 epochs", "0.2 epochs", "1 epoch", "2 epochs")  # of 4; 1 is that of `small`
+WARMUPS = ("0 epochs", "0.2 epochs", "2 epochs", "1 epoch")  # of 4; the last is that of `small`
 THRESHOLDS = (None, 0.005, 0.03)  # of repeat factors; None: the median of the tags' shares, here 0.00415
 PARTS = ("steps", "grid", "others", "rates", "sampling", "confirm", "drawn", "same")
 
