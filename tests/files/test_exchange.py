@@ -1,6 +1,7 @@
 import itertools
 import os
 import pathlib
+import shutil
 
 import pytest
 
@@ -32,48 +33,46 @@ def test_new_files_come_and_nothing_else_stays(tmp_path, before):
 
 @pytest.mark.parametrize("links", [True, False])
 def test_a_kill_at_any_change_leaves_the_old_or_the_new_after_the_next_call(tmp_path, monkeypatch, links):
-    """A process is forked for each change of the folder, and ends before it."""
+    """The folder is copied before every change: what a process that is killed there leaves."""
+    folder, seen = tmp_path / "folder", []
+    folder.mkdir()
+    for name, content in OLD.items():
+        (folder / name).write_bytes(content)
     if not links:
         monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError("no links here")))
-    seen = []
-    for count in itertools.count():
-        folder = tmp_path / str(count)
-        folder.mkdir()
-        for name, content in OLD.items():
-            (folder / name).write_bytes(content)
-        child = os.fork()
-        if child == 0:
-            write_until(folder, count)
-        killed = os.waitpid(child, 0)[1] != 0
-        state = present(folder)
-        whole = state if "m.keras" in state else {}
-        assert whole in ({}, OLD, NEW), "never files of two models beside the model"
-        exchange.put_back(folder / "m.keras")
-        seen.append(present(folder))
+    with monkeypatch.context() as patch:
+        copy_at_changes(patch, folder, tmp_path)
+        write(folder)
+    for place in [*sorted(tmp_path.glob("at_*")), folder]:
+        state = present(place)
+        assert "m.keras" not in state or state in (OLD, NEW), "never files of two models beside the model"
+        exchange.put_back(place / "m.keras")
+        seen.append(present(place))
         assert seen[-1] in (OLD, NEW)
-        assert not list(folder.glob(".*"))
-        if not killed:
-            break
+        assert not list(place.glob(".*"))
     assert len(seen) > 8
     assert seen[-1] == NEW
     assert seen == sorted(seen, key=lambda state: state == NEW), "once new, it stays so"
 
 
-def write_until(folder, count):
-    """Write, and end the process before its change number ``count``."""
-    calls = itertools.count()
-    for module, name in ((pathlib.Path, "replace"), (pathlib.Path, "rename"), (pathlib.Path, "unlink"),
-                         (os, "unlink"), (os, "rmdir"), (os, "link"), (os, "mkdir")):  # fmt: skip
-        original = getattr(module, name)
+def copy_at_changes(patch, folder, copies):
+    """Copy a folder to ``copies/at_NUMBER`` before each of its changes from now on."""
+    numbers = itertools.count(10)  # of two digits: their order is that of their names
+    copying = []  # True while a copy is made
 
-        def counted(*words, original=original, **more):
-            if next(calls) == count:
-                os._exit(9)
+    def before(original):
+        def change(*words, **more):
+            if not copying:
+                copying.append(True)
+                shutil.copytree(folder, copies / f"at_{next(numbers)}")
+                copying.clear()
             return original(*words, **more)
 
-        setattr(module, name, counted)
-    write(folder)
-    os._exit(0)
+        return change
+
+    for module, name in ((pathlib.Path, "replace"), (pathlib.Path, "rename"), (pathlib.Path, "unlink"),
+                         (os, "unlink"), (os, "rmdir"), (os, "link"), (os, "mkdir")):  # fmt: skip
+        patch.setattr(module, name, before(getattr(module, name)))
 
 
 def test_an_error_while_writing_changes_nothing(tmp_path):

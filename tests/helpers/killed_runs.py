@@ -55,7 +55,7 @@ def in_a_step(steps, seconds):
 
 def in_a_file(number, share):
     """Die when a share of the number-th file is on the disk, before it takes its name."""
-    flush, written = atomic._flush, []
+    flush, written = atomic.flush_file, []
 
     def cut(path):
         written.append(path)
@@ -65,7 +65,7 @@ def in_a_file(number, share):
             die()
         flush(path)
 
-    atomic._flush = cut
+    atomic.flush_file = cut
 
 
 def in_a_checkpoint(number, share):
