@@ -67,12 +67,17 @@ def _keep(path: pathlib.Path, copy: pathlib.Path) -> None:
 
 
 def _undo(aside: pathlib.Path) -> None:
+    """Put the old files back where new ones came in; what somebody has put there since stays."""
     names = atomic.read_json(aside / _NAMES, {"*": bool})
+    folder, new, old = aside.parent, aside / "new", aside / "old"
     first = next(iter(names))
-    (aside.parent / first).unlink(missing_ok=True)
+    if not (new / first).exists():
+        (folder / first).unlink(missing_ok=True)
     for name in reversed(names):
-        if not names[name]:
-            (aside.parent / name).unlink(missing_ok=True)
-        elif (aside / "old" / name).exists():  # else an earlier call has put it back
-            (aside / "old" / name).replace(aside.parent / name)
+        if (new / name).exists() and (folder / name).exists():
+            continue  # no new one came in: it is the old one, or somebody's
+        if (old / name).exists():  # else an earlier call has put it back
+            (old / name).replace(folder / name)
+        elif not names[name]:
+            (folder / name).unlink(missing_ok=True)
     shutil.rmtree(aside.rename(aside.with_suffix(".part")), ignore_errors=True)

@@ -55,6 +55,26 @@ def test_a_kill_at_any_change_leaves_the_old_or_the_new_after_the_next_call(tmp_
     assert seen == sorted(seen, key=lambda state: state == NEW), "once new, it stays so"
 
 
+def test_what_somebody_put_there_after_a_kill_stays(tmp_path, monkeypatch):
+    folder, killed, replace = tmp_path / "folder", tmp_path / "killed", pathlib.Path.replace
+    folder.mkdir()
+    (folder / "m.keras").write_bytes(OLD["m.keras"])
+
+    def copy_at_the_first(source, target):
+        if source.parent.name == "new" and not killed.exists():
+            shutil.copytree(folder, killed)
+        return replace(source, target)
+
+    monkeypatch.setattr(pathlib.Path, "replace", copy_at_the_first)
+    write(folder)
+    assert present(killed) == {}
+    mine = {"m.keras": b"my model", "tags.csv": b"my tags"}
+    for name, content in mine.items():
+        (killed / name).write_bytes(content)
+    assert exchange.put_back(killed / "m.keras")
+    assert present(killed) == mine
+
+
 def copy_at_changes(patch, folder, copies):
     """Copy a folder to ``copies/at_NUMBER`` before each of its changes from now on."""
     numbers = itertools.count(10)  # of two digits: their order is that of their names
