@@ -24,8 +24,8 @@ from Utils.data.dataset_folder import Dataset
 from Utils.evaluation import predictions
 from Utils.files import csv_tables, parquet_files, tfrecord
 from Utils.files.atomic import ROOT, write_json
-from Utils.recipe import durations
-from Utils.recipe.recipe import Recipe
+from Utils.recipe import durations, effects
+from Utils.recipe.recipe import Recipe, flag
 
 Shape = tuple[str, tuple[str, ...]]  # Family/Variant, model options
 
@@ -147,16 +147,16 @@ def curve(place: pathlib.Path) -> list[dict[str, float]]:
 
 
 def flags(recipe: Recipe) -> list[str]:
-    """Return a recipe as the flags of train.py, every field that is not None; lists may be empty."""
+    """Return a recipe as the flags of train.py: every field that has an effect; lists may be empty."""
     words: list[str] = []
-    for name, value in recipe.to_dict().items():
-        flag = f"--{name.replace('_', '-')}"
-        if value is None or value == "":
+    for field in dataclasses.fields(recipe):
+        value, name = getattr(recipe, field.name), flag(field.name)
+        if effects.owner(field.name, recipe):  # train.py refuses it
             continue
-        if isinstance(value, bool):
-            words.append(flag if value else f"--no-{name.replace('_', '-')}")
+        if field.type is bool:
+            words.append(name if value else name.replace("--", "--no-", 1))
         else:
-            words += [flag, *map(str, value)] if isinstance(value, list) else [flag, str(value)]
+            words += [name, *map(str, value)] if isinstance(value, tuple) else [name, str(value)]
     return words
 
 

@@ -34,9 +34,9 @@ def require(recipe: Recipe, words: list[str]) -> None:
     """Raise UserError where a flag asks for what nothing does; fields of the recipe itself may."""
     given = {word.partition("=")[0] for word in words}
     for field in dataclasses.fields(Recipe):
-        owner = _owner(field.name, recipe)
-        if owner and flag(field.name) in given and getattr(recipe, field.name) != field.default:
-            raise UserError(f"{flag(field.name)} would be without effect: it goes with {owner}")
+        needed = owner(field.name, recipe)
+        if needed and flag(field.name) in given and getattr(recipe, field.name) != field.default:
+            raise UserError(f"{flag(field.name)} would be without effect: it goes with {needed}")
     if recipe.loss == "splc" and given & _OF_SPLC_EPOCHS and recipe.splc_change_epoch >= recipe.epochs:
         raise UserError(
             f"--loss splc corrects from epoch {recipe.splc_change_epoch} on, counted from 0, and the run has "
@@ -51,7 +51,7 @@ def require(recipe: Recipe, words: list[str]) -> None:
         )
 
 
-def _owner(name: str, recipe: Recipe) -> str:
+def owner(name: str, recipe: Recipe) -> str:
     """Return what a field goes with, where the recipe does not ask for that; else ""."""
     if name.startswith(("decay_", "floor")):
         schedules = ("wsd",) if name == "decay_share" else ("cosine", "wsd")

@@ -12,7 +12,7 @@ from Utils.bench import learning
 from Utils.command.cli import WorkError
 from Utils.data import dataset_folder
 from Utils.recipe import command_line
-from Utils.recipe.recipe import load_recipe
+from Utils.recipe.recipe import load_recipe, recipe_names
 
 
 @pytest.fixture(scope="module")
@@ -25,15 +25,19 @@ def run(name="one", side="timm", **changes):
     return learning.Run(name, side, "resnet10t", "data", recipe)
 
 
-def test_a_recipe_as_flags_is_the_same_recipe(tmp_path):
-    recipe = dataclasses.replace(
-        load_recipe("demo"), flip=False, seed=5, learning_rate=1e-3, warmup="3 steps"
+@pytest.mark.parametrize("name", [name for name in recipe_names() if load_recipe(name).model])
+def test_a_recipe_as_flags_is_the_same_recipe(name, tmp_path):
+    """Whatever the recipe is that they follow: its own values, or no value where it has one, come back too."""
+    recipe = load_recipe(name)
+    changed = dataclasses.replace(
+        recipe, flip=False, seed=5, learning_rate=1e-3, warmup="3 steps", dropout=None, model_options=()
     )
-    of_small = dataclasses.replace(recipe, model="ConvNext/A", model_options=())
-    for base, made in (("convnext_t", recipe), ("small", of_small)):
-        words = [base, "--dataset", "d", "--run-dir", str(tmp_path / "r"), *learning.flags(made)]
-        _, arguments = command_line.parse(words)
-        assert arguments.recipe == made
+    for base in ("demo", "convnext_t"):
+        for made in (recipe, changed):
+            words = [base, "--dataset", "d", "--run-dir", str(tmp_path / "r"), *learning.flags(made)]
+            _, arguments = command_line.parse(words)
+            idle = "auto" if made.source_order == "rgb" else made.source_order  # without --init-from
+            assert arguments.recipe == dataclasses.replace(made, source_order=idle)
 
 
 def test_a_finished_run_is_not_trained_again_and_another_of_its_name_is_refused(tmp_path, monkeypatch):
