@@ -45,7 +45,9 @@ class TagPredictions:
         if depth < size:
             depth = size - int(np.searchsorted(self.keys, self.keys[size - depth], "left"))
         top = self.keys[max(0, size - depth) :]
-        starts = np.flatnonzero(np.r_[True, top[1:] != top[:-1]][: len(top)])[::-1]
+        is_start = np.ones(len(top), bool)
+        np.not_equal(top[1:], top[:-1], out=is_start[1:])
+        starts = np.flatnonzero(is_start)[::-1]
         distinct = top[starts]
         tp = len(self.positive_keys) - np.searchsorted(self.positive_keys, distinct, "left")
         values = chunked_matrix.keys_to_floats(distinct.astype(np.uint64), self.dtype)
@@ -153,8 +155,13 @@ def choose(
     unshrunk, ties, positives = np.empty(width), np.empty(width, np.int64), np.empty(width, np.int64)
     fold_scores = []
     for tag, keys, true in iterate_tags(probabilities, labels):
+        positives[tag] = np.count_nonzero(true)
+        if not positives[tag] and not rule.target(0):  # most tags of a long list: nothing is predicted
+            greatest = keys.max(keepdims=True).astype(np.uint64)
+            unshrunk[tag], ties[tag] = chunked_matrix.keys_to_floats(greatest, probabilities.dtype)[0], 0
+            continue
         point = TagPredictions.from_keys(keys, true, probabilities.dtype).select_point(rule)
-        unshrunk[tag], ties[tag], positives[tag] = point.threshold, point.ties, np.count_nonzero(true)
+        unshrunk[tag], ties[tag] = point.threshold, point.ties
         if enough is None:
             fold_scores += _cross_validate(keys, true, probabilities.dtype, rule, category_thresholds[tag])
     mean = (

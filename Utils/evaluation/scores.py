@@ -29,11 +29,14 @@ class Counts:
 
     def select(self, columns: Any) -> "Counts":
         """Return the counts of these tags only."""
-        return Counts(*(np.asarray(part)[columns] for part in dataclasses.astuple(self)))
+        return Counts(*(np.asarray(part)[columns] for part in self._parts()))
 
     def total(self) -> "Counts":
         """Sum over tags (micro averaging): Python integers, which do not overflow."""
-        return Counts(*(int(np.sum(part)) for part in dataclasses.astuple(self)))
+        return Counts(*(int(np.sum(part)) for part in self._parts()))
+
+    def _parts(self) -> tuple[Any, ...]:
+        return self.tp, self.fp, self.fn, self.tn  # dataclasses.astuple would copy the arrays
 
     @property
     def positives(self) -> Any:

@@ -22,6 +22,23 @@ def test_a_tag_by_itself_is_a_selection_of_one_column(kind, name, monkeypatch):
     assert choice.ties.tolist() == [point.ties for point in alone]
 
 
+@pytest.mark.parametrize("name", RULES)
+def test_a_tag_without_positives_is_a_selection_of_one_column_too(name):
+    p, y = TALL["float16"][0] - np.float16(0.3), np.zeros_like(TALL["float16"][1])
+    p[:, 7] = -p[:, 7]
+    rule = thresholds.parse_rule(name)
+    choice = per_tag_thresholds.choose(p, y, rule, np.full(8, 0.3))
+    alone = thresholds.find(p, y, [thresholds.Query(np.array([j]), rule) for j in range(8)])
+    assert choice.unshrunk.tolist() == [float(point.threshold) for point in alone] == p.max(axis=0).tolist()
+    assert choice.ties.tolist() == [point.ties for point in alone]
+
+
+def test_a_rule_that_says_how_many_to_predict_predicts_them_where_nothing_is_true():
+    p, y = TALL["float32"][0], np.zeros_like(TALL["float32"][1])
+    choice = per_tag_thresholds.choose(p, y, thresholds.Rule("p-equals-r", 3), np.full(8, 0.3), 0)
+    assert (p > choice.unshrunk.astype(p.dtype)).sum(axis=0).tolist() == [3] * 8
+
+
 def test_a_tag_whose_values_are_all_equal():
     p, y = np.full((1500, 1), 0.5, np.float32), np.arange(1500)[:, None] < 2
     for name in RULES:

@@ -40,6 +40,15 @@ def test_counts_are_those_of_brute_force(p, y, monkeypatch):
         assert np.array_equal(images, np.stack([mask.sum(axis=1) for mask in expected[:3]], axis=1))
 
 
+def test_the_counts_of_one_tag_are_read_without_a_copy_of_all():
+    counts = scores.Counts(*np.arange(40).reshape(4, 10))
+    first = counts.select(slice(0, 3))
+    assert first.tn.tolist() == [30, 31, 32]
+    assert all(
+        np.shares_memory(part, all_) for part, all_ in zip(first._parts(), counts._parts(), strict=True)
+    )
+
+
 def test_a_threshold_is_compared_as_stored():
     p = np.array([[0.35, 0.3503]], np.float16)
     assert (

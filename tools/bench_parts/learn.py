@@ -25,7 +25,8 @@ def add_arguments(parser: Parser) -> None:
     """Declare the options."""
     add = parser.add_argument
     add("--data", required=True, metavar="PATH", help="dataset folder, or a folder of captioned pictures")
-    add("--recipe", default="small", choices=recipe_names(), help="settings of both sides (small)")
+    recipes = [name for name in recipe_names() if load_recipe(name).model]
+    add("--recipe", default="small", choices=recipes, help="settings of both sides (small)")
     add("--model", metavar="FAMILY/VARIANT", help="our model, if it is not the recipe's")
     add("--peer", metavar="timm|timm:NAME", help="train timm's model of the same shape too, or any other")
     add("--peer-python", metavar="PATH", help="Python that has torch and timm (this one)")
