@@ -27,7 +27,7 @@ def run(name="one", side="timm", **changes):
 
 @pytest.mark.parametrize("name", [name for name in recipe_names() if load_recipe(name).model])
 def test_a_recipe_as_flags_is_the_same_recipe(name, tmp_path):
-    """Whatever the recipe is that they follow: its own values, or no value where it has one, come back too."""
+    """Whatever recipe they change: also where that has a value and this one has none."""
     recipe = load_recipe(name)
     changed = dataclasses.replace(
         recipe, flip=False, seed=5, learning_rate=1e-3, warmup="3 steps", dropout=None, model_options=()
