@@ -119,6 +119,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             shards, _ = write_shards(fresh, manifest, reused, options)
             manifest = packing.finish(fresh, manifest, shards, packing_record(options))
         return report(manifest, options, f"wrote {folder}")
+    with packing.held(folder, alone=options.overwrite):
+        return pack_here(folder, packing.open_manifest(folder), reused, options)
+
+
+def pack_here(
+    folder: pathlib.Path,
+    manifest: Mapping[str, Any],
+    reused: packing.ReusedDataset | None,
+    options: argparse.Namespace,
+) -> int:
+    """Begin or continue the records of a dataset in its own folder; returns the exit code."""
     if options.overwrite:
         manifest = packing.clear(folder, manifest)
     if manifest["records"] and not (folder / packing.PROGRESS).exists():

@@ -7,7 +7,10 @@ only looks for notes, and whichever finds them all writes the manifest, which is
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
+import hashlib
+import json
 import pathlib
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,13 +22,14 @@ from Utils.command.cli import UserError, WorkError
 from Utils.data import dataset_folder, shard_writer
 from Utils.data.dataset_posts import Posts
 from Utils.data.definition import SPLITS
-from Utils.files import atomic, csv_tables, damage, shapes
+from Utils.files import atomic, csv_tables, damage, locking, shapes
 from Utils.files.atomic import AnyPath, read_json, replacing, require_file, sha256_of, write_json
 from Utils.images import image_folder, image_limits
 from Utils.images.places import Place
 
 PROGRESS = ".progress"
 _READERS = 16  # notes read at a time
+_LONGEST_PLANNING = 60.0  # seconds that another process may take to compare or write the plan
 # What packing needs of dataset.json beyond what every reader does.
 _SHAPE = {
     "image_size": int,
@@ -47,6 +51,11 @@ def open_manifest(folder: pathlib.Path) -> dict[str, Any]:
     manifest = dataset_folder.load(folder).manifest
     shapes.require(folder / "dataset.json", manifest, _SHAPE)
     return manifest
+
+
+def held(folder: pathlib.Path, alone: bool) -> contextlib.AbstractContextManager[None]:
+    """Return a context in which nobody replaces a dataset on this machine; ``alone``: nor packs it."""
+    return contextlib.nullcontext() if atomic.is_remote(folder) else locking.holding(folder, alone)
 
 
 def clear(folder: pathlib.Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,6 +107,7 @@ class Shard:
     split: str
     file: str  # relative to the dataset folder
     rows: np.ndarray  # of Posts
+    plan: str  # digest of what decides which posts are in which shard
 
     def note(self, folder: pathlib.Path) -> pathlib.Path:
         """Return the path of the JSON that says that this shard is written and what is in it."""
@@ -115,19 +125,23 @@ def divide(folder: pathlib.Path, name: str, posts: Posts, settings: Mapping[str,
 
     Raises UserError if the work was started with other posts or settings.
     """
-    shards = []
+    shards, posts_sha256 = [], sha256_of(posts.path)
+    plan = hashlib.sha256(json.dumps([settings, posts_sha256], sort_keys=True).encode()).hexdigest()
     for split in SPLITS:
         rows = posts.rows(split, settings["seed"])
         parts = [rows[at : at + settings["shard_size"]] for at in range(0, len(rows), settings["shard_size"])]
         for index, part in enumerate(parts):
             file = f"{split}/{name}-{index:05d}-of-{len(parts):05d}.tfrecord"
-            shards.append(Shard(len(shards), split, file, part))
+            shards.append(Shard(len(shards), split, file, part, plan))
     path = folder / PROGRESS / "plan.json"
-    inputs = {**settings, "posts.parquet": sha256_of(posts.path), "shards": len(shards)}
-    if path.is_file():
-        require_same(folder, read_json(path, dict), inputs)
-    else:
-        write_json(path, inputs)
+    inputs = {**settings, "posts.parquet": posts_sha256, "shards": len(shards)}
+    remote = atomic.is_remote(folder)
+    # Of two that begin at once with other settings the second is to see the plan of the first.
+    with contextlib.nullcontext() if remote else locking.sole_writer(path, _LONGEST_PLANNING):
+        if path.is_file():
+            require_same(folder, read_json(path, dict), inputs)
+        else:
+            write_json(path, inputs)
     return shards
 
 
@@ -212,6 +226,7 @@ def job(
         file=shard.file,
         split=shard.split,
         note=atomic.absolute(shard.note(folder)),
+        plan=shard.plan,
         place=place.part([path for _, path, _ in members]) if place else None,
         image_size=manifest["image_size"],
         quality=manifest["definition"]["jpeg_quality"],
@@ -234,10 +249,11 @@ def finish(
         shards: all of them.
         made: how they were made, for the manifest.
 
-    Raises FileNotFoundError where another process did it meanwhile, WorkError where no image is left.
+    Raises FileNotFoundError where another process did it meanwhile, WorkError where no image is left or
+    another process wrote shards of other posts.
     """
     with concurrent.futures.ThreadPoolExecutor(_READERS) as pool:  # ten thousand of them may lie elsewhere
-        notes = list(pool.map(lambda shard: _read_note(shard.note(folder)), shards))
+        notes = list(pool.map(lambda shard: _read_note(shard.note(folder), shard.plan), shards))
     rejected = [tuple(row) for note in notes for row in note["rejected"]]
     if not any(note["records"] for note in notes):
         reasons = collections.Counter(reason for *_, reason in rejected)
@@ -263,9 +279,17 @@ def finish(
     return manifest
 
 
-def _read_note(path: pathlib.Path) -> dict[str, Any]:
-    """Return the note of a shard, its ids as an array: ten million numbers of Python take 400 MB."""
+def _read_note(path: pathlib.Path, plan: str) -> dict[str, Any]:
+    """Return the note of a shard, its ids as an array: ten million numbers of Python take 400 MB.
+
+    Raises WorkError where the shard was written by another plan.
+    """
     note = read_json(path, _NOTE)
+    if note.get("plan", plan) != plan:
+        raise WorkError(
+            f"{note['file']} has other posts or labels: another process still packed what was selected "
+            f"before; --overwrite starts afresh, once no other write_records works on {path.parents[1]}"
+        )
     return {**note, "ids": np.array(note["ids"], np.int64)}
 
 

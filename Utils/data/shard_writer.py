@@ -34,6 +34,7 @@ class ShardJob:
     file: str  # the same, relative to the dataset folder
     split: str
     note: str  # path of the JSON that says that the shard is written and what is in it
+    plan: str  # for the note
     place: places.Place | None  # of the posts' images
     image_size: int
     quality: int
@@ -70,7 +71,8 @@ def write_shard(job: ShardJob) -> dict[str, Any]:
             if len(data) > 1:
                 frames.append([post_id, path, len(data)])
     entry = {"file": job.file, "records": len(ids), "bytes": writer.size, "sha256": writer.sha256}
-    note = {**entry, "split": job.split, "ids": ids, "rejected": rejected, "wrong_suffixes": wrong_suffixes}
+    note = {**entry, "split": job.split, "plan": job.plan, "ids": ids, "rejected": rejected}
+    note |= {"wrong_suffixes": wrong_suffixes}
     note |= {"frames": frames} if frames else {}
     write_json(job.note, note)
     return note

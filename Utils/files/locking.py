@@ -19,6 +19,9 @@ _windows: Any = importlib.import_module("msvcrt") if importlib.util.find_spec("m
 LOCKED_BYTE = 1 << 40
 
 
+_PATIENCE = 0.2  # seconds: another process may be looking whether a folder is held
+
+
 def try_lock(file: IO[Any]) -> bool:
     """Lock an open file until it is closed; False where another process, or another open of it, has the lock.
 
@@ -61,6 +64,55 @@ def sole_writer(output: pathlib.Path, patience: float = 0.0) -> Iterator[None]:
         finally:
             with contextlib.suppress(OSError):  # Windows removes no open file; then it stays, unlocked
                 path.unlink()
+
+
+@contextlib.contextmanager
+def holding(folder: pathlib.Path, alone: bool = True) -> Iterator[None]:
+    """Hold a folder while the context lasts: alone, or beside others that do not hold it alone.
+
+    The folder itself is locked, so nothing lies beside it, and a lock goes with a folder that is renamed.
+    Nothing is held where the system does not lock folders: on Windows, and on some network file systems.
+    Raises UserError where another process holds it.
+    """
+    end = time.monotonic() + _PATIENCE
+    while (number := _locked_folder(folder, alone)) is None:
+        if time.monotonic() >= end:
+            raise UserError(
+                f"{folder} is in use by another process; wait for it to end or name another folder"
+            )
+        time.sleep(0.01)
+    try:
+        yield
+    finally:
+        if number >= 0:
+            os.close(number)
+
+
+def is_held(folder: pathlib.Path) -> bool:
+    """Whether another process, or another call of `holding`, holds a folder alone."""
+    number = _locked_folder(folder, alone=False)
+    if number is not None and number >= 0:
+        os.close(number)
+    return number is None
+
+
+def _locked_folder(folder: pathlib.Path, alone: bool) -> int | None:
+    """Return the number of an open and locked folder; None where it is held, -1 where none can be locked."""
+    if _posix is None:
+        return -1
+    number = -1
+    try:
+        number = os.open(folder, os.O_RDONLY)
+        _posix.flock(number, (_posix.LOCK_EX if alone else _posix.LOCK_SH) | _posix.LOCK_NB)
+        is_there = os.path.samestat(os.fstat(number), folder.stat())
+    except BlockingIOError:
+        is_there = False
+    except OSError:  # a folder that is gone or may not be read, a file system without such locks
+        is_there = True
+    if not is_there:
+        os.close(number)
+        return None
+    return number
 
 
 def _locked(path: pathlib.Path) -> IO[bytes] | None:

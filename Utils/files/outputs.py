@@ -20,7 +20,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from Utils.command.cli import UserError
 from Utils.command.text import join_names
-from Utils.files import atomic
+from Utils.files import atomic, locking
 from Utils.files.atomic import (
     AnyPath,
     is_remote,
@@ -123,8 +123,8 @@ def require_replaceable_folder(path: AnyPath, kind: FolderKind, overwrite: bool)
     """Return the resolved path of a folder that may be written, before any work.
 
     Raises UserError where something is there and ``overwrite`` is false, where that is not of the kind or on
-    another file system, which cannot exchange folders at once, and where it is the working folder or
-    contains it.
+    another file system, which cannot exchange folders at once, where it is the working folder or contains
+    it, and where another process writes it.
     """
     path = to_path(path)
     if is_remote(path):
@@ -139,13 +139,23 @@ def require_replaceable_folder(path: AnyPath, kind: FolderKind, overwrite: bool)
     # Renaming it would leave the shell, and relative paths, in a folder that is gone.
     if pathlib.Path.cwd().is_relative_to(resolved):
         raise UserError(f"{path} is the folder that you are in, or one above it; give another folder")
+    if any(map(locking.is_held, _beside(resolved, "part"))):
+        raise UserError(f"{path} is being written by another process; wait for it or give another place")
     _restore(resolved)
-    require_absent(path, overwrite)
-    if resolved.is_dir() and any(resolved.iterdir()):
-        kind.require(resolved)
-    elif resolved.exists() and not resolved.is_dir():
-        raise UserError(f"{path} is a file; {kind.name} is a folder: give another place")
+    _require_replaceable(resolved, kind, overwrite, path)
+    if resolved.is_dir():
+        with locking.holding(resolved):
+            pass
     return resolved
+
+
+def _require_replaceable(path: pathlib.Path, kind: FolderKind, overwrite: bool, name: AnyPath) -> None:
+    """Raise UserError, in which ``path`` is called ``name``, where what is there may not be replaced."""
+    require_absent(name, overwrite)
+    if path.is_dir() and any(path.iterdir()):
+        kind.require(path)
+    elif path.exists() and not path.is_dir():
+        raise UserError(f"{name} is a file; {kind.name} is a folder: give another place")
 
 
 @contextlib.contextmanager
@@ -155,7 +165,8 @@ def replacing_folder(path: AnyPath, kind: FolderKind, overwrite: bool = False) -
     At every moment one whole output is there, or the next call puts it back: the old folder is renamed aside,
     the new one renamed in, and only then the old one deleted. A link to a folder stays, and what it leads to
     is replaced. On another file system the folder is sent when it is complete, its markers last, and none
-    is replaced. Raises UserError as `require_replaceable_folder`, before any work.
+    is replaced. Raises UserError as `require_replaceable_folder`, before any work; and after it, where
+    something has come to ``path`` meanwhile that may not be replaced.
     """
     path = require_replaceable_folder(path, kind, overwrite)
     if is_remote(path):
@@ -170,15 +181,20 @@ def replacing_folder(path: AnyPath, kind: FolderKind, overwrite: bool = False) -
     with atomic.naming(path, temporary):
         temporary.mkdir()
     try:
-        with atomic.naming(path, temporary):
-            yield temporary
-            kind.write_inventory(temporary)
-        if path.exists():
-            path.rename(aside)
-        temporary.rename(path)
-        if aside.exists():
-            # Named as temporary before it is deleted: after a kill half of it must not be restored.
-            aside.rename(temporary)
+        with contextlib.ExitStack() as held:
+            held.enter_context(locking.holding(temporary))
+            if path.exists():
+                held.enter_context(locking.holding(path))
+            with atomic.naming(path, temporary):
+                yield temporary
+                kind.write_inventory(temporary)
+            _require_replaceable(path, kind, overwrite, path)  # somebody may have put something there
+            if path.exists():
+                path.rename(aside)
+            temporary.rename(path)
+            if aside.exists():
+                # Named as temporary before it is deleted: after a kill half of it must not be restored.
+                aside.rename(temporary)
     finally:
         if aside.exists():  # the new folder could not be renamed in
             aside.rename(path)
@@ -207,12 +223,16 @@ def _restore(path: pathlib.Path) -> None:
 def abandoned(path: pathlib.Path, end: str) -> list[pathlib.Path]:
     """Return what killed processes left beside ``path`` as ``.NAME.PID.END``; a long NAME is hashed."""
     left, name = [], atomic.short_name(path.name)
-    for item in sorted(path.parent.glob(f".{glob.escape(name)}.*.{end}")):
+    for item in _beside(path, end):
         pid = item.name[len(name) + 2 :].split(".")[0]
         # With our own number it is an earlier process's: this one has nothing under way at this point.
         if pid.isdigit() and (int(pid) == os.getpid() or not process_is_alive(int(pid))):
             left.append(item)
     return left
+
+
+def _beside(path: pathlib.Path, end: str) -> list[pathlib.Path]:
+    return sorted(path.parent.glob(f".{glob.escape(atomic.short_name(path.name))}.*.{end}"))
 
 
 def remove_unfinished(path: AnyPath) -> None:

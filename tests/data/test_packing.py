@@ -1,11 +1,15 @@
 """How posts are divided into shards: by posts and seed alone, each post once."""
 
+import concurrent.futures
+
 import numpy as np
 import pytest
 from helpers.dataset_posts import posts_of
 
-from Utils.command.cli import UserError
+from Utils.command.cli import UserError, WorkError
 from Utils.data import packing
+from Utils.files import locking
+from Utils.files.atomic import write_json
 
 SETTINGS = {"shard_size": 8, "seed": 3}
 
@@ -34,3 +38,27 @@ def test_work_continues_with_the_same_posts_and_settings_only(tmp_path, posts):
     changed = posts_of(tmp_path, range(51), ["train"] * 51)
     with pytest.raises(UserError, match=r"started with posts\.parquet"):
         packing.divide(tmp_path, "small", changed, SETTINGS)
+
+
+def test_of_two_that_begin_at_once_the_second_sees_the_plan_of_the_first(tmp_path, posts, monkeypatch):
+    path = tmp_path / packing.PROGRESS / "plan.json"
+    with concurrent.futures.ThreadPoolExecutor() as pool, locking.sole_writer(path):
+        second = pool.submit(packing.divide, tmp_path, "small", posts, SETTINGS)
+        with pytest.raises(concurrent.futures.TimeoutError):
+            second.result(0.05)
+        write_json(path, {"seed": 4})
+    with pytest.raises(UserError, match="started with shard_size = None"):
+        second.result(60)
+    assert [item.name for item in path.parent.iterdir()] == ["plan.json"]
+
+
+def test_shards_of_other_posts_are_not_taken_for_these(tmp_path, posts):
+    """Another machine may pack what was selected before while the dataset is selected again."""
+    (shard, *_) = packing.divide(tmp_path, "small", posts, {**SETTINGS, "shard_size": 50})
+    facts = {"split": "train", "file": "train/s", "records": 1, "bytes": 1, "sha256": "", "ids": [1]}
+    write_json(shard.note(tmp_path), {**facts, "rejected": [], "plan": "another"})
+    with pytest.raises(WorkError, match="train/s has other posts or labels.*--overwrite starts afresh"):
+        packing.finish(tmp_path, {"made": {}}, [shard], {})
+    write_json(shard.note(tmp_path), {**facts, "rejected": [], "plan": shard.plan})
+    manifest = packing.finish(tmp_path, {"made": {}}, [shard], {})
+    assert manifest["records"]["train"]["records"] == 1

@@ -18,8 +18,8 @@ def job(root, posts, **changes):
     """A job that writes ``root``/s.tfrecord from ``root``/images."""
     values = {
         "path": str(root / "s.tfrecord"), "file": "train/s.tfrecord", "split": "train",
-        "note": str(root / "s.json"), "place": places.open_place(root / "images"), "image_size": 32,
-        "quality": 95, "posts": posts,
+        "note": str(root / "s.json"), "plan": "", "place": places.open_place(root / "images"),
+        "image_size": 32, "quality": 95, "posts": posts,
     }  # fmt: skip
     return ShardJob(**(values | changes))
 

@@ -1,8 +1,10 @@
 """Utils/files/locking.py: one process at a time, on systems of either kind."""
 
+import errno
 import os
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -50,6 +52,37 @@ def test_the_lock_of_a_file_that_its_holder_removed_is_no_lock(tmp_path, monkeyp
     monkeypatch.setattr(locking, "try_lock", lock_late)
     with pytest.raises(UserError, match="another process"):
         locking.sole_writer(tmp_path / "audit.json").__enter__()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not lock folders")
+def test_a_folder_is_held_by_many_or_by_one(tmp_path):
+    with locking.holding(tmp_path, alone=False):
+        assert not locking.is_held(tmp_path)
+        with locking.holding(tmp_path, alone=False), pytest.raises(UserError, match="in use"):
+            locking.holding(tmp_path).__enter__()
+    with locking.holding(tmp_path):
+        assert locking.is_held(tmp_path)
+        with pytest.raises(UserError, match="in use by another process"):
+            locking.holding(tmp_path, alone=False).__enter__()
+    assert not locking.is_held(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EBADF, errno.EOPNOTSUPP])
+def test_where_folders_have_no_locks_nothing_is_held(tmp_path, monkeypatch, number):
+    """NFS and others refuse such locks in their own ways."""
+
+    def refuse(file, how):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(
+        locking, "_posix", types.SimpleNamespace(flock=refuse, LOCK_EX=2, LOCK_SH=1, LOCK_NB=4)
+    )
+    with locking.holding(tmp_path), locking.holding(tmp_path):
+        assert not locking.is_held(tmp_path)
+    monkeypatch.setattr(locking, "_posix", None)
+    with locking.holding(tmp_path), locking.holding(tmp_path):
+        assert not locking.is_held(tmp_path)
 
 
 class Windows:

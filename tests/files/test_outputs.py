@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from Utils.command.cli import UserError
-from Utils.files import atomic, outputs
+from Utils.files import atomic, locking, outputs
 from Utils.files.outputs import FileKind, FolderKind, replacing_folder, require_replaceable_file
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -266,6 +266,51 @@ def test_temporary_folders_of_living_processes_stay(tmp_path):
             write(tmp_path / f".out.{pid}.{end}", report_html="x", report_csv="x")
     make(tmp_path / "out")
     assert {item.name for item in tmp_path.iterdir()} == {"out", ".out.1.part", ".out.1.old"}
+
+
+# Two at once
+
+
+@pytest.mark.reliability(
+    "Two commands with one output at once, as a folder", "the second is told so; the first one's output stays"
+)
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not lock folders")
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_has_one_writer_at_a_time(tmp_path, overwrite):
+    path = tmp_path / "out"
+    if overwrite:
+        make(path, "old")
+    with replacing_folder(path, KIND, overwrite) as folder:
+        with pytest.raises(UserError, match="out is being written by another process"):
+            outputs.require_replaceable_folder(path, KIND, overwrite)
+        write(folder, report_html="new", report_csv="new")
+    assert tree(tmp_path) == {"out/report.html": "new", "out/report.csv": "new"}
+    make(path, "newer")
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_comes_to_the_place_meanwhile_is_kept(tmp_path, overwrite):
+    path = tmp_path / "out"
+    with (
+        pytest.raises(UserError, match="my.txt" if overwrite else "exists already and is kept"),
+        replacing_folder(path, KIND, overwrite) as folder,
+    ):
+        write(folder, report_html="new", report_csv="new")
+        write(path, report_html="mine", report_csv="mine", my_txt="mine")
+    assert set(tree(tmp_path).values()) == {"mine"}
+    assert [item.name for item in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not lock folders")
+def test_a_folder_that_others_work_in_is_not_replaced(tmp_path):
+    path = tmp_path / "out"
+    make(path, "old")
+    with (
+        locking.holding(path, alone=False),
+        pytest.raises(UserError, match="out is in use by another process"),
+    ):
+        make(path)
+    assert set(tree(tmp_path).values()) == {"old"}
 
 
 # Files

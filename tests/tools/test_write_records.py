@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import pathlib
 import shutil
 import signal
@@ -16,7 +17,7 @@ from helpers import jpeg, small_dataset
 from helpers.packed_datasets import everything, odd_booru, rejections, stored, write
 
 from tools import select_tags, write_records
-from Utils.data import dataset_folder
+from Utils.data import dataset_folder, shard_writer
 from Utils.files import job_engines, tfrecord
 from Utils.images import codec, image_folder, image_reader
 from Utils.tags import tag_list
@@ -92,6 +93,28 @@ def test_broken_files_are_rejected_and_odd_ones_made_square(tmp_path, capsys):
         assert codec.probe(data) == ("JPEG", 32, 32)
     table = pq.read_table(dataset / "posts.parquet").to_pandas()
     assert set(table["post_id"]) == set(stored_images) | {image_folder.post_id(path) for path in reasons}
+
+
+@pytest.mark.reliability(
+    "select_tags --overwrite or write_records --overwrite while a dataset is packed",
+    "refused; the records have the labels of their posts",
+)
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not lock folders")
+def test_a_dataset_that_is_packed_is_not_replaced(tmp_path, monkeypatch, capsys):
+    dataset = small_dataset(tmp_path, records=False)
+    write_shard, codes = shard_writer.write_shard, []
+    words = "--source", "fire-eggs", "--from", tmp_path / "danbooru.db", "--images", tmp_path / "images"
+    select = [str(tmp_path / "definition.toml"), *map(str, words), "-o", str(dataset), "--overwrite"]
+
+    def write_while_others_begin(job):
+        codes.append((select_tags.main(select), write_records.main([str(dataset), "--overwrite"])))
+        return write_shard(job)
+
+    monkeypatch.setattr(shard_writer, "write_shard", write_while_others_begin)
+    assert write(dataset, "--shard-size", "60") == 0
+    assert set(codes) == {(2, 2)}
+    assert "dataset is in use by another process" in capsys.readouterr().err
+    assert dataset_folder.load(dataset).splits
 
 
 def test_a_killed_run_continues_to_the_same_bytes(tmp_path, monkeypatch):
