@@ -67,15 +67,14 @@ def choose(
     ``read_teacher(tags, teacher, thresholds, weight, post_ids)`` reads a teacher for the training posts, as
     ``Utils.evaluation.soft_labels.read``.
 
-    Raises UserError for a malformed fold, and for unknown labels of other tags or, where the dataset has a
-    list of its posts, of other posts.
+    Raises UserError for a malformed fold, and for unknown labels of other tags or of all posts and tags or,
+    where the dataset has a list of its posts, of other posts.
     """
     left_out = folds.parse(fold)
     keep = left_out.excludes if left_out else None
     unknown = read_unknown_labels(unknown_labels, dataset.tags) if unknown_labels else None
-    listed = dataset.post_ids("train") if unknown and dataset.has_post_ids("train") else None
-    if unknown and listed is not None and not np.isin(unknown.posts, listed).any():
-        raise UserError(f"--unknown-labels {unknown_labels} names none of the training posts")
+    if unknown:
+        _require_known(dataset, unknown, keep, f"--unknown-labels {unknown_labels}")
     repeats = None
     if sampling == "repeat_factor":
         repeats = shard_stats.repeat_factors(dataset, "train", sampling_threshold, seed, keep, unknown)
@@ -85,3 +84,19 @@ def choose(
     ids = ids if keep is None else ids[keep(ids)]
     soft_labels = read_teacher(dataset.tags, teacher, teacher_thresholds, teacher_weight, ids)
     return TrainingRecords(keep, unknown, repeats, soft_labels)
+
+
+def _require_known(dataset: Dataset, unknown: UnknownLabels, keep: Keep | None, what: str) -> None:
+    """Raise UserError where unknown labels are of none of the training posts, or are all of theirs."""
+    if dataset.has_post_ids("train") and not np.isin(unknown.posts, dataset.post_ids("train")).any():
+        raise UserError(f"{what} names none of the training posts")
+    if keep is None and len(unknown.posts) < dataset.num_records("train") * unknown.num_labels:
+        return
+    ids = np.unique(shard_stats.post_ids(dataset, "train"))
+    ids = ids if keep is None else ids[keep(ids)]
+    pairs = np.stack([unknown.posts, unknown.labels])[:, np.isin(unknown.posts, ids)]
+    if len(ids) and np.unique(pairs, axis=1).shape[1] == len(ids) * unknown.num_labels:
+        raise UserError(
+            f"{what} names all {len(ids) * unknown.num_labels:,} labels that the {len(ids):,} training posts "
+            f"have ({unknown.num_labels:,} tags each): there is nothing to train on; leave some out"
+        )

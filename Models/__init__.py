@@ -110,7 +110,10 @@ def spec(name: str, **overrides: Any) -> Any:
         if not specs.fits(value, annotations[field]):
             allowed, hint = specs.describe(annotations[field]), specs.hint(value, annotations[field])
             raise UserError(f"{name}: {field} must be {allowed}; got {value!r}{hint}")
-    return specs.replace(rows[variant], overrides)
+    replaced = specs.replace(rows[variant], overrides)
+    if (blocks := specs.blocks(replaced)) > specs.MOST_BLOCKS:
+        raise UserError(f"{name} may have up to {specs.MOST_BLOCKS:,} blocks; got {blocks:,}")
+    return replaced
 
 
 def build(

@@ -4,12 +4,14 @@ Annotations are types, unions, tuples of one type, ``Literal`` choices and ``Rat
 """
 
 import dataclasses
-import math
 import types
 import typing
 from typing import Any
 
 from Utils.command.cli import suggest
+
+MOST = 65_536  # of a count or a size: published models have 8,192 at most
+MOST_BLOCKS = 1_000  # a model of more is built for minutes; published ones have 50 at most
 
 
 def fields(spec: Any) -> dict[str, Any]:
@@ -23,10 +25,15 @@ def replace(spec: Any, overrides: dict[str, Any]) -> Any:
     return dataclasses.replace(spec, **frozen)
 
 
+def blocks(spec: Any) -> int:
+    """Return how many blocks a Spec has, in all stages."""
+    return sum(getattr(spec, "depths", ())) or getattr(spec, "depth", 0)
+
+
 def fits(value: Any, hint: Any) -> bool:
     """Tell whether an annotation allows a value; a bool is no number, a whole number is a float.
 
-    Numbers are counts and sizes: finite, and not below 0.
+    Numbers are counts and sizes: from 0 to MOST.
     """
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
@@ -39,7 +46,7 @@ def fits(value: Any, hint: Any) -> bool:
         return isinstance(value, (tuple, list)) and all(fits(item, parts[0]) for item in value)
     if hint in (int, float):
         kinds = (int,) if hint is int else (int, float)
-        return isinstance(value, kinds) and not isinstance(value, bool) and 0 <= value < math.inf
+        return isinstance(value, kinds) and not isinstance(value, bool) and 0 <= value <= MOST
     return isinstance(value, hint)
 
 
@@ -66,5 +73,5 @@ def describe(hint: Any) -> str:
         return f"a number {parts[1]}"
     if origin is tuple:
         return f"a list, each {describe(parts[0])}"
-    numbers = {float: "a number of 0 or more", int: "a whole number of 0 or more"}
+    numbers = {float: f"a number from 0 to {MOST:,}", int: f"a whole number from 0 to {MOST:,}"}
     return {**numbers, bool: "True or False", str: "a text"}.get(hint, "None")

@@ -153,7 +153,8 @@ def derive_facts(
     digests, by flag, of what the recipe only names: that may have changed when a run is continued.
 
     Raises UserError if there is no record, the fold leaves none out, the steps of an epoch are no multiple of
-    an execution's, or the training ends before its first update or the step to profile.
+    an execution's, batch norm is to be measured on more images than there are, or the training ends before
+    its first update or the step to profile.
     """
     if not records:
         fold = f", fold {recipe.fold} left out," if recipe.fold else ""
@@ -161,6 +162,11 @@ def derive_facts(
     if recipe.fold and records == dataset.num_records("train"):
         raise UserError(
             f"--fold {recipe.fold} leaves out none of the {records:,} training records; give fewer folds"
+        )
+    if recipe.batch_norm_images > records:
+        raise UserError(
+            f"--batch-norm-images may be up to {records:,}, the training records; "
+            f"got {recipe.batch_norm_images:,}"
         )
     repeats: RepeatFactors | None = chosen.repeats if chosen else None
     teacher: SoftLabels | None = chosen.teacher if chosen else None

@@ -50,6 +50,19 @@ def test_unknown_labels_of_other_posts_are_refused(dataset, tmp_path, monkeypatc
         choose(dataset, unknown_labels=str(path))
 
 
+def test_unknown_labels_that_leave_none_known_are_refused(dataset, tmp_path):
+    path = tmp_path / "unknown.csv"
+    of_fold = [post for post in range(12) if training_records.folds.parse("0/3").excludes(post)]
+    lines = [f"{post},{name}" for post in of_fold for name in dataset.tags["name"]]
+    path.write_text("\n".join(["post_id,tag", *lines, lines[0]]))
+    assert choose(dataset, unknown_labels=str(path)).unknown.posts.size == 6 * len(of_fold) + 1
+    said = rf"names all {6 * len(of_fold)} labels that the {len(of_fold)} training posts have \(6 tags each\)"
+    with pytest.raises(UserError, match=said):
+        choose(dataset, fold="0/3", unknown_labels=str(path))
+    path.write_text("\n".join(["post_id,tag", *lines[1:], lines[1]]))
+    choose(dataset, fold="0/3", unknown_labels=str(path))
+
+
 def test_a_teacher_is_asked_for_the_posts_that_are_trained_on(dataset):
     options = {"seed": 0, **Recipe(fold="0/3", teacher="dump").record_options()}
     records = training_records.choose(dataset, lambda tags, *rest: (len(tags), *rest), **options)

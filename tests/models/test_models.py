@@ -18,6 +18,12 @@ def test_a_family_is_a_file_with_a_capital():
     assert {"ConvNext", "NFNet", "NFResNet", "ResNet", "ViT"} <= set(Models.available())
 
 
+def test_a_model_of_very_many_blocks_is_refused():
+    for name, fields in (("ConvNext/T", {"depths": (900, 101)}), ("ViT/B16", {"depth": 1001})):
+        with pytest.raises(UserError, match=f"{name} may have up to 1,000 blocks; got 1,001"):
+            Models.spec(name, **fields)
+
+
 def test_overrides_replace_fields_of_the_spec():
     spec = Models.spec("NFNet/test", attention="eca", depths=[1, 1], widths=[16, 32])
     assert (spec.attention, spec.depths) == ("eca", (1, 1))
@@ -107,7 +113,11 @@ WRONG = [
     ("ResNet/50", {"stochastic_depth": 1.0}, "stochastic_depth must be a number at least 0 and below 1"),
     ("ConvNext/test", {"depths": (1, 1)}, "cannot build ConvNext/test"),
     ("ConvNext/test", {"widths": ()}, "cannot build ConvNext/test"),
-    ("ConvNext/test", {"depths": (-1, 1, 1, 1)}, "depths must be a list, each a whole number of 0 or more"),
+    (
+        "ConvNext/test",
+        {"depths": (-1, 1, 1, 1)},
+        "depths must be a list, each a whole number from 0 to 65,536",
+    ),
     ("ViT/test", {"heads": 0}, "cannot build ViT/test"),
     ("ViT/test", {"image_size": 33}, "multiple of the patch, 8; got 33"),
     ("ViT/test", {"num_labels": 0}, "num_labels must be a whole number above 0"),

@@ -32,8 +32,8 @@ REFUSED = {
     "depths": [1, (1.5,), ("1",), (-1,)],
     "name": ["cbam", 0],
     "rate": [1, -0.1, "0.1", None],
-    "ratio": [True, "1", -0.5, math.nan, math.inf],
-    "count": [1.0, True, -1],
+    "ratio": [True, "1", -0.5, math.nan, math.inf, 1e9],
+    "count": [1.0, True, -1, 65_537],
     "flag": [1, None],
 }
 
@@ -48,11 +48,11 @@ def test_values_fit_their_annotation(field):
 def test_annotations_in_words():
     words = {field: specs.describe(annotation) for field, annotation in specs.fields(Spec()).items()}
     assert words == {
-        "depths": "a list, each a whole number of 0 or more",
+        "depths": "a list, each a whole number from 0 to 65,536",
         "name": "'se' or 'eca' or None",
         "rate": "a number at least 0 and below 1",
-        "ratio": "a number of 0 or more",
-        "count": "a whole number of 0 or more",
+        "ratio": "a number from 0 to 65,536",
+        "count": "a whole number from 0 to 65,536",
         "flag": "True or False",
     }
 

@@ -74,6 +74,12 @@ def test_no_record_is_an_error_that_names_the_fold(dataset):
         experiment.derive_facts(Recipe(fold="0/999"), dataclasses.replace(dataset, manifest=shards), TWO, 100)
 
 
+def test_batch_norm_is_measured_on_no_more_images_than_there_are(dataset):
+    experiment.derive_facts(Recipe(batch_norm_images=100), dataset, TWO, records=100)
+    with pytest.raises(UserError, match="may be up to 100, the training records; got 101"):
+        experiment.derive_facts(Recipe(batch_norm_images=101), dataset, TWO, records=100)
+
+
 def test_the_summary_says_what_a_run_would_be(dataset):
     recipe = Recipe(batch_size_per_device=8, epochs=10, learning_rate=1e-3, learning_rate_batch_size=16)
     facts = experiment.derive_facts(recipe, dataset, TWO, records=100)
