@@ -8,10 +8,16 @@ from Utils.recipe import durations
 from Utils.recipe.options import LossOptions
 from Utils.recipe.recipe import Recipe, flag
 
-# Fields that one loss alone looks at: its name is their beginning.
+# Fields that only some values of another make obeyed: an option of a loss begins with the loss's name.
 OPTIONS_OF_LOSSES = {field.name for field in dataclasses.fields(LossOptions)} - {
     "loss", "label_smoothing", "tag_weights",
 }  # fmt: skip
+OWNERS = {
+    **dict.fromkeys(OPTIONS_OF_LOSSES, "loss"),
+    **dict.fromkeys(("decay_share", "floor"), "schedule"),
+    **dict.fromkeys(("which", "source_order", "learned_rate_factor"), "init_from"),
+    "warmup_start": "warmup",
+}
 
 # Fields that a probe does not look at, with the values that ask for nothing.
 NOT_OF_A_PROBE = {
@@ -36,7 +42,10 @@ def require(recipe: Recipe, words: list[str]) -> None:
     for field in dataclasses.fields(Recipe):
         needed = owner(field.name, recipe)
         if needed and flag(field.name) in given and getattr(recipe, field.name) != field.default:
-            raise UserError(f"{flag(field.name)} would be without effect: it goes with {needed}")
+            raise UserError(
+                f"{flag(field.name)} would be without effect: it goes with {needed}. Leave it out; sweep.py "
+                f"does, where it is a parameter of a sweep over {flag(OWNERS[field.name])}"
+            )
     if recipe.loss == "splc" and given & _OF_SPLC_EPOCHS and recipe.splc_change_epoch >= recipe.epochs:
         raise UserError(
             f"--loss splc corrects from epoch {recipe.splc_change_epoch} on, counted from 0, and the run has "
@@ -53,13 +62,17 @@ def require(recipe: Recipe, words: list[str]) -> None:
 
 def owner(name: str, recipe: Recipe) -> str:
     """Return what a field goes with, where the recipe does not ask for that; else ""."""
-    if name.startswith(("decay_", "floor")):
-        schedules = ("wsd",) if name == "decay_share" else ("cosine", "wsd")
-        needed = f"--schedule {' or '.join(schedules)}; the schedule is {recipe.schedule}"
-        return "" if recipe.schedule in schedules else needed
-    if name == "warmup_start":
-        return "" if durations.parse(recipe.warmup).amount else "a --warmup above 0"
-    if name in ("which", "source_order", "learned_rate_factor"):
-        return "" if recipe.init_from else "--init-from, which is missing"
-    is_of_a_loss = name in OPTIONS_OF_LOSSES and not name.startswith(f"{recipe.loss}_")
-    return f"its own loss; --loss is {recipe.loss}" if is_of_a_loss else ""
+    match OWNERS.get(name):
+        case "loss":
+            is_obeyed, needed = name.startswith(f"{recipe.loss}_"), f"its own loss; --loss is {recipe.loss}"
+        case "schedule":
+            schedules = ("wsd",) if name == "decay_share" else ("cosine", "wsd")
+            is_obeyed = recipe.schedule in schedules
+            needed = f"--schedule {' or '.join(schedules)}; the schedule is {recipe.schedule}"
+        case "warmup":
+            is_obeyed, needed = durations.parse(recipe.warmup).amount > 0, "a --warmup above 0"
+        case "init_from":
+            is_obeyed, needed = bool(recipe.init_from), "--init-from, which is missing"
+        case _:
+            return ""
+    return "" if is_obeyed else needed

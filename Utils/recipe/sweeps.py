@@ -22,8 +22,8 @@ from Utils.command.cli import UserError, suggest
 from Utils.command.limits import ABOVE_0, AT_LEAST_0, Checked, Limit
 from Utils.files import text_files
 from Utils.files.atomic import AnyPath
-from Utils.recipe import command_line
-from Utils.recipe.recipe import flag, recipe_names
+from Utils.recipe import command_line, effects
+from Utils.recipe.recipe import Recipe, flag, recipe_names
 
 MAX_NAME_LENGTH = 100
 MAX_RUNS = 100_000  # of a search; nobody trains more
@@ -208,7 +208,8 @@ def _naming(place: object) -> Iterator[None]:
 def runs(sweep: Sweep, count: int | None = None, seed: int = 0) -> list[Run]:
     """Return the settings of every run: the whole grid in order, or random runs; at most ``count``.
 
-    Settings that come twice are one run. Raises UserError for a random search without an end, and for more
+    A run has no fields that its own loss, schedule, warmup or init_from leaves without effect. Settings that
+    come twice are one run. Raises UserError for a random search without an end, and for more
     than MAX_RUNS runs.
     """
     count = count or sweep.run_cap
@@ -227,7 +228,30 @@ def runs(sweep: Sweep, count: int | None = None, seed: int = 0) -> list[Run]:
         generators = (np.random.Generator(np.random.Philox(key=[seed, index])) for index in range(size))
         combinations = ([parameter.draw(rng) for parameter in parameters] for rng in generators)
     settings = [dict(zip(names, values, strict=True)) for values in combinations]
-    return list({folder_name(run): run for run in settings}.values())
+    return list({folder_name(run): run for run in _obeyed(settings)}.values())
+
+
+def _obeyed(settings: list[Run]) -> list[Run]:
+    """Return runs without what nothing in them would obey, as ``focal_gamma`` where the sweep's loss is bce.
+
+    What no run would obey stays, and is refused.
+    """
+    idle = [_idle(run) for run in settings]
+    never = set.intersection(*idle) if idle else set()
+    return [
+        {name: value for name, value in run.items() if name not in names - never}
+        for run, names in zip(settings, idle, strict=True)
+    ]
+
+
+def _idle(run: Run) -> set[str]:
+    """Return the fields of a run that its own value of another field leaves without effect."""
+    owned = {name: effects.OWNERS[name] for name in run if effects.OWNERS.get(name) in run}
+    values: dict[str, Any] = {
+        owner: "" if run[owner] is None else str(run[owner]) for owner in owned.values()
+    }
+    recipe = dataclasses.replace(Recipe(), **values)
+    return {name for name in owned if effects.owner(name, recipe)}
 
 
 def require_apart(sweep: Sweep, flags: Iterable[str]) -> None:

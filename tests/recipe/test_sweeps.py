@@ -132,6 +132,37 @@ def test_settings_that_come_twice_are_one_run(tmp_path):
     assert len(sweeps.runs(sweep, 30)) == 2
 
 
+def test_a_sweep_over_losses_leaves_out_the_options_of_others(tmp_path):
+    path = tmp_path / "losses.yaml"
+    path.write_text(
+        "method: grid\nparameters:\n  loss: {values: [bce, focal, asl]}\n  focal_gamma: {values: [1, 2]}\n"
+        "  asl_clip: {value: 0.05}\n  learning_rate: {value: 0.1}\n"
+    )
+    runs = sweeps.runs(sweeps.read(path))
+    assert [sweeps.folder_name(run) for run in runs] == [
+        "loss=bce,learning_rate=0.1",
+        "loss=focal,focal_gamma=1,learning_rate=0.1",
+        "loss=focal,focal_gamma=2,learning_rate=0.1",
+        "loss=asl,asl_clip=0.05,learning_rate=0.1",
+    ]
+    path.write_text("method: grid\nparameters: {loss: {value: bce}, focal_gamma: {values: [1, 2]}}")
+    assert [run["focal_gamma"] for run in sweeps.runs(sweeps.read(path))] == [1, 2], "train.py refuses them"
+
+
+def test_a_sweep_over_schedules_and_warm_ups_leaves_out_what_some_lack(tmp_path):
+    path = tmp_path / "schedules.yaml"
+    path.write_text(
+        "method: grid\nparameters: {schedule: {values: [constant, cosine]}, floor: {values: [0.1, 0.2]},"
+        " warmup: {values: [0, 1 epochs]}, warmup_start: {value: 0.5}}"
+    )
+    runs = sweeps.runs(sweeps.read(path))
+    assert len(runs) == 6
+    assert [sorted(run) for run in runs[:2]] == [
+        ["schedule", "warmup"],
+        ["schedule", "warmup", "warmup_start"],
+    ]
+
+
 def test_a_search_of_too_many_runs_is_refused_at_once(tmp_path):
     sweep = parsed(tmp_path, "method: random\nparameters: {a: {min: 0.5, max: 2}}")
     with pytest.raises(UserError, match="the random has 3,000,000 runs; allowed are 100,000"):
