@@ -7,7 +7,6 @@ are decoded at their full size, padded and resized in every pass, and posts are 
 """
 
 import collections
-import json
 import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -178,7 +177,7 @@ def _read_labels(place: Place, sidecar: str | None, label_of: dict[str, int] | N
         raise FieldError("none")
     data = place.open(sidecar)
     if sidecar.endswith(".json"):
-        record = json.loads(data, object_pairs_hook=strict_json.unique_names)
+        record = strict_json.loads_unique(data)
         if not isinstance(record, dict):
             raise FieldError("no JSON object")
         if isinstance(record.get("label_indexes"), list):

@@ -30,7 +30,7 @@ from Utils.command.text import join_names
 from Utils.evaluation import alignment, ground_truth, predictions, threshold_table
 from Utils.files import csv_tables, locking
 from Utils.files.atomic import read_json, replacing, write_json
-from Utils.files.outputs import FileKind, has_header, is_json, require_replaceable_file
+from Utils.files.outputs import FileKind, has_header, require_replaceable_file
 from Utils.labels import cleanlab_engine, confident_learning
 from Utils.report import svg_charts
 from Utils.tags import tag_list
@@ -39,14 +39,24 @@ TAGS_AT_A_TIME = 128
 COLUMNS = ("tag", "tag_id", "post_id", "probability", "label", "score")
 
 
-def _names_posts(value: object) -> bool:
-    """Whether a JSON value is that of an audit: lists of post ids by tag name."""
-    return isinstance(value, dict) and all(
-        isinstance(posts, list) and all(type(post) is int for post in posts) for posts in value.values()
-    )
+def _json(posts: Mapping[str, list[int]]) -> str:
+    """Return an audit, the post ids by tag, as JSON: a tag a line."""
+    lines = (f"{json.dumps(name, ensure_ascii=False)}: {json.dumps(ids)}" for name, ids in posts.items())
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
-AUDIT = FileKind("an audit", is_json(_names_posts))
+def _is_audit(path: pathlib.Path) -> bool:
+    """Whether a file is an audit that this command wrote: not one byte differs, so ``{}`` is none."""
+    text = path.read_text(encoding="utf-8")
+    value = json.loads(text)
+    return isinstance(value, dict) and all(map(_is_list_of_posts, value.values())) and text == _json(value)
+
+
+def _is_list_of_posts(value: object) -> bool:
+    return isinstance(value, list) and all(type(post) is int for post in value)
+
+
+AUDIT = FileKind("an audit", _is_audit)
 FINDINGS = FileKind("a table of an audit's findings", has_header(COLUMNS))
 
 # (probabilities, labels, columns, thresholds) -> rows of each column that lack the tag, that have it wrongly
@@ -310,13 +320,9 @@ def _write(
     for label, path in reversed(paths):  # AUDIT.json last: if it exists, the others do
         of_label = findings[findings["label"] == label]
         posts = of_label.groupby("tag", sort=False)["post_id"].agg(list).to_dict()
-        lines = (
-            f"{json.dumps(name, ensure_ascii=False)}: {json.dumps(posts[name])}"
-            for name in names
-            if name in posts
-        )
+        text = _json({name: posts[name] for name in names if name in posts})
         with replacing(path) as temporary:
-            temporary.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+            temporary.write_text(text, encoding="utf-8")
     shutil.rmtree(_parts_folder(options))
 
 

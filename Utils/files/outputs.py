@@ -318,11 +318,6 @@ def first_line_has(*names: str) -> Callable[[pathlib.Path], bool]:
     return is_kind
 
 
-def is_json(test: Callable[[object], bool]) -> Callable[[pathlib.Path], bool]:
-    """Return a test for JSON files whose value passes a test."""
-    return lambda path: test(json.loads(path.read_bytes()))
-
-
 def has_members(*names: str) -> Callable[[pathlib.Path], bool]:
     """Return a test for zip files that have these members."""
 

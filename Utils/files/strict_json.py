@@ -15,12 +15,16 @@ def loads(text: str | bytes, parse_constant: Callable[[str], Any] | None = None)
     Raises ValueError for what is no JSON, or would not come out as it went in.
     """
     return json.loads(
-        text, object_pairs_hook=unique_names, parse_float=_finite_number, parse_constant=parse_constant
+        text, object_pairs_hook=_unique_names, parse_float=_finite_number, parse_constant=parse_constant
     )
 
 
-def unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object: the ``object_pairs_hook`` by which a name that comes twice is a ValueError."""
+def loads_unique(text: str | bytes) -> Any:
+    """Return a JSON value, of numbers what `json` makes; ValueError also where an object has a name twice."""
+    return json.loads(text, object_pairs_hook=_unique_names)
+
+
+def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
         names = [name for name, _ in pairs]

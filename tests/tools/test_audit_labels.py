@@ -11,6 +11,7 @@ import pytest
 from tools import audit_labels
 from Utils.evaluation import ground_truth, predictions
 from Utils.files import locking
+from Utils.files.outputs import require_replaceable_file
 from Utils.labels import confident_learning
 
 NAMES = ("solo", "smile", "hat", "nobody has it", "artist_name")
@@ -172,6 +173,24 @@ def test_an_existing_audit_is_not_replaced(dump, tmp_path, capsys):
     assert audit_labels.main([str(dump), "-o", str(tmp_path / "own.json")]) == 0
     assert audit_labels.main([str(dump), "-o", str(tmp_path / "own.json")]) == 2
     assert audit_labels.main([str(dump), "-o", str(tmp_path / "own.json"), "--overwrite"]) == 0
+
+
+@pytest.mark.parametrize(
+    "own", ["{}", '{"ids": [1, 2]}', '{\n  "seeds": [\n    1\n  ]\n}\n', "[]", '{\n"a": [1.0]\n}\n']
+)
+def test_json_that_could_be_an_audit_but_is_not_is_kept(dump, tmp_path, capsys, own):
+    (tmp_path / "audit.json").write_text(own)
+    assert audit_labels.main([str(dump), "-o", str(tmp_path / "audit.json"), "--overwrite"]) == 2
+    assert "is not an audit" in capsys.readouterr().err
+    assert (tmp_path / "audit.json").read_text() == own
+
+
+def test_an_audit_of_no_finding_or_of_any_name_is_replaced(tmp_path):
+    path = tmp_path / "audit.json"
+    for posts in ({}, {'"long" hair, 日本': [3, 2**62], "b": []}):
+        path.write_text(audit_labels._json(posts), encoding="utf-8")
+        require_replaceable_file(path, audit_labels.AUDIT, overwrite=True)
+        assert json.loads(path.read_text(encoding="utf-8")) == posts
 
 
 @pytest.mark.reliability("Two audits of one output at the same time", "the second is told, exit 2")

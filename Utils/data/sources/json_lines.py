@@ -7,7 +7,6 @@ sets, kohya's ``meta_*.json``.
 import codecs
 import io
 import itertools
-import json
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -141,8 +140,7 @@ def _record_text(line: bytes) -> bytes:
 
 def _parse(line: bytes) -> Any:
     try:
-        text = line.decode("utf-8")  # of bytes json would take each line for UTF-16 by itself
-        return json.loads(text, object_pairs_hook=strict_json.unique_names)
+        return strict_json.loads_unique(line.decode("utf-8"))  # bytes could be taken for UTF-16
     except (ValueError, RecursionError):  # no JSON, no UTF-8, a name twice, or nested too deep
         return None
 

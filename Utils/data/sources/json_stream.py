@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from Utils.files import strict_json
 from Utils.images import image_folder
 
 _CHUNK = 2**18  # characters that are read at once
@@ -34,7 +33,8 @@ class JsonText:
     def __init__(self, read: Callable[[int], str]) -> None:
         self._read, self._text, self._at = read, "", 0
         self._ended, self._before = False, 0  # characters before the window
-        self._decoder = json.JSONDecoder(object_pairs_hook=strict_json.unique_names)
+        self._decoder = json.JSONDecoder(object_pairs_hook=self._object)
+        self._unclear: list[dict[str, Any]] = []  # objects of the last value that had a name twice
 
     @property
     def position(self) -> int:
@@ -65,10 +65,21 @@ class JsonText:
             raise ValueError(f"{character!r} is expected at character {self.position + 1}; there is {came}")
         self._at += 1
 
+    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        value = dict(pairs)
+        if len(value) < len(pairs):
+            self._unclear.append(value)
+        return value
+
+    def is_clear(self, value: Any) -> bool:
+        """Whether no object in (a part of) the last value had a name twice, of which one would be lost."""
+        return not self._unclear or not _holds(value, self._unclear)
+
     def value(self) -> Any:
         """Return the next value; ValueError where there is none, or one above the bound."""
         self.peek()
         while True:
+            self._unclear.clear()
             try:
                 value, end = self._decoder.raw_decode(self._text, self._at)
                 # A number may go on behind the window: "-12" and "-12." are the start of "-12.5".
@@ -84,17 +95,23 @@ class JsonText:
             self._fill()
 
 
+def _holds(value: Any, objects: list[dict[str, Any]]) -> bool:
+    """Whether a value is one of these objects, or has one in it."""
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(value is one for one in objects) or any(_holds(part, objects) for part in parts)
+
+
 def records(text: JsonText, is_record: Callable[[dict[str, Any]], bool]) -> Iterator[Record]:
     """Yield the records of a text: the items of its arrays, the members of its objects that are records.
 
     A member that is a picture's name with its caption or a list of its tags is one. An object's other members
     are one record together, so that an object that is one post is read too; they are given last. The lists
-    under LIST_KEYS are read item by item.
+    under LIST_KEYS are read item by item. A record in which an object has a name twice is given as None.
 
     Args:
         is_record: whether an object's member is a record.
 
-    Raises ValueError where the text is no JSON, with the place, or a name is twice in one object.
+    Raises ValueError where the text is no JSON, with the place.
     """
     while text.peek():
         if text.peek() == "[":
@@ -102,7 +119,7 @@ def records(text: JsonText, is_record: Callable[[dict[str, Any]], bool]) -> Iter
         elif text.peek() == "{":
             yield from _members(text, is_record)
         else:
-            yield "", text.value()
+            yield "", text.value()  # no object: none has a name twice
         if text.peek() == ",":
             text.take(",")
 
@@ -113,11 +130,11 @@ def _items(text: JsonText) -> Iterator[Record]:
         value = text.value()
         if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
             for item in value:  # pages of answers, one after the other
-                yield "", item
+                yield "", item if text.is_clear(item) else None
         elif not _is_message(value):
-            yield "", value
+            yield "", value if text.is_clear(value) else None
         elif value[0] == _URL:
-            yield "", value[-1]
+            yield "", value[-1] if text.is_clear(value[-1]) else None
         if text.peek() != "]":
             text.take(",")
     text.take("]")
@@ -141,7 +158,7 @@ def _as_record(key: str, value: Any) -> Any:
 def _members(text: JsonText, is_record: Callable[[dict[str, Any]], bool]) -> Iterator[Record]:
     text.take("{")
     others: dict[str, Any] = {}
-    num_records = 0
+    num_records, is_clear = 0, True
     while text.peek() != "}":
         key = text.value()
         if not isinstance(key, str):
@@ -155,13 +172,13 @@ def _members(text: JsonText, is_record: Callable[[dict[str, Any]], bool]) -> Ite
             value = _as_record(key, text.value())
             if isinstance(value, dict) and is_record(value):
                 num_records += 1
-                yield key, value
-            elif key in others:
-                raise ValueError(f"{key!r} is there twice, the second before character {text.position}")
-            elif len(others) < _MAX_ATTRIBUTES:
-                others[key] = value
+                yield key, value if text.is_clear(value) else None
+            else:
+                is_clear = is_clear and key not in others and text.is_clear(value)
+                if len(others) < _MAX_ATTRIBUTES:
+                    others[key] = value
         if text.peek() != "}":
             text.take(",")
     text.take("}")
     if is_record(others) or not num_records:
-        yield "", others
+        yield "", others if is_clear else None

@@ -6,7 +6,6 @@ Captions of people and of kohya's trainer, Hydrus' sidecars, the JSON of boorus 
 import array
 import codecs
 import dataclasses
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -311,10 +310,6 @@ def _with_lower_suffix(name: str) -> str:
     return image_folder.composed(f"{stem}{dot}{suffix.lower()}")
 
 
-def _parsed(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=strict_json.unique_names)
-
-
 def _read_post(place: Place, name: str, splitting: Splitting) -> tuple[Post, dict[str, Any] | None]:
     """Return the Post of a sidecar and its record if it is JSON; FieldError where it cannot be read."""
     try:
@@ -322,7 +317,7 @@ def _read_post(place: Place, name: str, splitting: Splitting) -> tuple[Post, dic
         if len(data) > _MAX_BYTES:
             raise FieldError(f"larger than {_MAX_BYTES} bytes")
         text = _decoded(data)
-        record: Any = image_folder.json_record(_parsed(text)) if _is_json(name) else None
+        record: Any = image_folder.json_record(strict_json.loads_unique(text)) if _is_json(name) else None
     except FieldError as error:
         raise FieldError(f"sidecar unreadable: {error}") from error
     except (ValueError, RecursionError, OSError, codec.ImageError) as error:
