@@ -43,6 +43,7 @@ from Utils.recipe import initial_weights
 
 COLUMNS = ("group", "post_id", "path", "distance", "parent_id")
 GROUPS = FileKind("a table of groups", has_header(COLUMNS))
+SKETCHES, FEATURES = ".sketches", ".features"  # suffixes of what is kept beside the output
 VERSION = 2  # of fingerprints and features; those of another version are computed again
 MODEL_MAX_SHIFT = 0.12  # how far the edges may lie apart of images that a model finds alike
 HASH = np.dtype((np.uint8, fingerprints.BITS // 8))
@@ -97,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     columns = {"facts": _without("picture"), "pictures": fingerprints.FINGERPRINT["picture"]}
     # Which images were too large depends on the option.
     made_by = VERSION if options.max_pixels == image_limits.MAX_PIXELS else [VERSION, options.max_pixels]
-    with row_cache.RowCache(options.output.with_suffix(".sketches"), columns, made_by) as cache:
+    with row_cache.RowCache(options.output.with_suffix(SKETCHES), columns, made_by) as cache:
         keys = file_keys(place, paths)
         rows = add_fingerprints(cache, options, place, paths, keys)
         facts = cache.column("facts")[rows]
@@ -128,6 +129,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _check(options: argparse.Namespace) -> None:
     if (options.source is None) != (options.origin is None):
         raise UserError("--source KIND and --from PATH belong together; give both or neither")
+    if options.output.suffix in (SKETCHES, FEATURES):
+        raise UserError(
+            f"{options.output} is the name of a folder of fingerprints, which are kept beside groups.csv; "
+            "give a name that ends in .csv"
+        )
     require_replaceable_file(options.output, GROUPS, options.overwrite)
 
 
@@ -251,7 +257,7 @@ def feature_hashes(
 ) -> np.ndarray:
     """Return hashes of the inputs of a model's last layer: (N, BITS / 8) uint8, 0 for unusable images."""
     tagger, features_of = _load_model(options.run)
-    folder = options.output.with_suffix(".features")
+    folder = options.output.with_suffix(FEATURES)
     model_sha256 = sha256_of(initial_weights.find(options.run).file)
     with row_cache.RowCache(folder, {"hashes": HASH}, [VERSION, model_sha256]) as cache:
         mean_file = folder / f"middle-{model_sha256[:16]}.npy"

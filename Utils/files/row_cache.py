@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from Utils.command.cli import UserError
+from Utils.command.text import join_names
 from Utils.files import positions
 from Utils.files.atomic import naming, read_json, write_json
 from Utils.files.locking import try_lock
@@ -39,7 +40,8 @@ class RowCache:
         made_by: a JSON value for everything else that the rows depend on, for example a version of the
             algorithm; rows with another value are of another format.
 
-    Raises UserError where another process uses the folder.
+    Raises UserError where another process uses the folder, and where files in it that have the names of these
+    are no cache's: they would be emptied.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class RowCache:
 
     def _open(self, row_format: dict[str, typing.Any]) -> None:
         names = {name: name if name == KEYS else f"{name}.bin" for name in self._dtypes}
+        self._require_ours(names.values())
         for name, file in names.items():
             self._files[name] = (self.folder / file).open("a+b")  # noqa: SIM115  closed by close
         if not try_lock(self._files[KEYS]):
@@ -78,6 +81,19 @@ class RowCache:
         self._order = np.argsort(keys, kind="stable")
         self._sorted_keys = keys[self._order]
         self._appended: dict[int, int] = {}  # key: row, since the folder was opened
+
+    def _require_ours(self, names: Iterable[str]) -> None:
+        format_file = self.folder / FORMAT
+        facts = read_json(format_file) if format_file.is_file() else None
+        if isinstance(facts, dict) and facts.keys() == {"made_by", "columns"}:
+            return
+        files = [self.folder / name for name in ([FORMAT] if facts is not None else names)]
+        foreign = [path.name for path in files if path.is_file() and path.stat().st_size]
+        if foreign:
+            raise UserError(
+                f"{self.folder} is where interim results are kept, and its {join_names(foreign)} holds "
+                "something else: move it away, or give another output"
+            )
 
     def _complete_rows(self) -> int:
         return min(

@@ -41,6 +41,14 @@ def test_a_row_that_was_not_finished_is_cut_off(tmp_path, cut):
         assert cache.column("pictures").ravel().tolist() == list(range(9))
 
 
+@pytest.mark.parametrize("name", ["facts.bin", row_cache.FORMAT])
+def test_a_folder_of_somebody_else_is_left_alone(tmp_path, name):
+    (tmp_path / name).write_text("[1]")
+    with pytest.raises(UserError, match=f"its {name} holds something else"):
+        row_cache.RowCache(tmp_path, {"facts": "u1"}, 1)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {name: "[1]"}
+
+
 def test_keys_tell_words_apart():
     assert len({row_cache.key("path", number) for number in range(10_000)}) == 10_000
     assert row_cache.key("a", "bc") != row_cache.key("ab", "c")

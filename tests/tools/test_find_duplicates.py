@@ -202,6 +202,13 @@ def test_wrong_use_is_one_paragraph(booru, tmp_path, capsys, words, message):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["groups.sketches", "groups.features"])
+def test_an_output_is_not_where_fingerprints_are_kept(booru, tmp_path, capsys, name):
+    assert find(booru / "512px", tmp_path / name) == 2
+    assert f"{name} is the name of a folder of fingerprints" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_existing_file_is_kept_and_an_empty_folder_is_an_error(tmp_path, capsys, groups_csv):
     before = groups_csv.read_bytes()
     assert find(tmp_path, groups_csv) == 2
