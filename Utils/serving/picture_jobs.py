@@ -165,7 +165,8 @@ def sidecar_jobs(
         if path is None:
             num_elsewhere += len(item.images)
             continue
-        if path.exists() and not os.access(path, os.W_OK):
+        # Of a path that is too long pathlib raises an error; the sidecar's will be told with its picture.
+        if os.path.exists(path) and not os.access(path, os.W_OK):  # noqa: PTH110
             raise UserError(f"{path} cannot be written to; -o FOLDER puts the sidecars elsewhere")
         names = item.names if output is None else _file_names(path)
         images = {*filter(image_folder.is_image, item.names), *item.images}
@@ -196,7 +197,7 @@ def _sidecar_folder(item: Folder, output: pathlib.Path | None) -> pathlib.Path |
 
 def _file_names(folder: pathlib.Path) -> set[str]:
     """Return the names of the files of a folder, none where it does not exist."""
-    return set(os.listdir(folder)) if folder.is_dir() else set()  # noqa: PTH208
+    return set(os.listdir(folder)) if os.path.isdir(folder) else set()  # noqa: PTH112, PTH208
 
 
 def with_frames(jobs: list[Job], every: float, rejected: Rejected, done: Collection[str]) -> Iterator[Job]:

@@ -79,6 +79,16 @@ def test_sidecars_of_members_stay_in_their_folder(tmp_path, name):
         picture_jobs.sidecar_jobs(*arguments)
 
 
+def test_a_path_too_long_for_a_sidecar_hides_no_other_picture(tmp_path):
+    deep = "/".join(["d" * 200] * 25)
+    write_tar(tmp_path / "p.tar", {f"{deep}/1.jpg": b"", "2.jpg": b""})
+    folders, _, _ = picture_jobs.find([str(tmp_path / "p.tar")], None, True, False)
+    jobs, *_ = picture_jobs.sidecar_jobs(
+        folders.values(), sidecars.KINDS["txt"], tmp_path / "out", False, False
+    )
+    assert sorted(job.name for job in jobs) == ["1.jpg", "2.jpg"]
+
+
 def test_pictures_with_their_sidecar_are_done_and_those_in_archives_have_no_place_for_one(pictures):
     (pictures / "a" / "1.txt").write_text("tag")
     write_tar(pictures / "p.tar", {"3.png": b""})
