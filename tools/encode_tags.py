@@ -1,4 +1,4 @@
-"""Encode the tags of posts as labels.npy: row i is line i of IDS.txt, column j is row j of the tag list.
+"""Encode the tags of posts as labels.npy: row i is post i of IDS.txt, column j is row j of the tag list.
 
 IDS.txt has one post a line, as an id or as the path of its image relative to the image folder; the ids.npy of
 a dataset is accepted too. The source is read once, in bulk. Tags are matched by id, else by name.
@@ -80,6 +80,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{len(missing)} of {len(posts)} posts are not in {options.origin}: "
             f"{join_names(_names_of(missing, ids, lines))}; --allow-missing gives them rows without labels"
         )
+    if not labels.seen.any():
+        raise UserError(f"none of the {len(posts)} posts of {options.ids} is in {options.origin}")
     write(options.output, labels, rows, len(tags))
     num_unknown = len(tags) - len(columns) - len(ratings)
     if options.json:

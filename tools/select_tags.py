@@ -134,11 +134,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     rejected = [*selected.rejected, *image_folder.unreadable_rows(place)]
     selected = dataclasses.replace(selected, rejected=rejected)
+    unlisted: list[str] = []
     with replacing_folder(options.output, dataset_folder.DATASET, options.overwrite) as folder:
         made = provenance(options)
         splits, images = dataset_writer.write(folder, source, pictures, selected, made, text)
         if options.write_lists:
-            dataset_writer.write_lists(folder)
+            unlisted = dataset_writer.write_lists(folder)
+    if unlisted:
+        print(
+            f"{len(unlisted)} pictures have a line break in their names and are in none of the lists: "
+            f"{join_names(map(repr, unlisted), 3)}",
+            file=sys.stderr,
+        )
     outcome = Outcome(
         dataset=str(to_path(options.output)),
         selected=selected,

@@ -80,13 +80,18 @@ def _write_posts(
     return {split: counts[split] for split in SPLITS if counts[split]}, images_of_tags
 
 
-def write_lists(folder: pathlib.Path) -> None:
-    """Write train.txt and so on: the files of each split, by post id, one a line."""
+def write_lists(folder: pathlib.Path) -> list[str]:
+    """Write train.txt and so on: the files of each split, by post id, one a line.
+
+    Returns the paths that hold a line break and are in no list: their parts may be the names of other files.
+    """
     columns = {name: dataset_folder.POST_COLUMNS[name] for name in ("split", "path")}
     table = parquet_files.read(folder / "posts.parquet", "the posts of a dataset", columns).to_pandas()
+    is_line = ~table["path"].str.contains(r"[\r\n]")
     for split, part in table.groupby("split"):
-        text = "".join(f"{path}\n" for path in part["path"])
-        (folder / f"{split}.txt").write_text(text, encoding="utf-8")
+        text = "".join(f"{path}\n" for path in part["path"][is_line])
+        (folder / f"{split}.txt").write_text(text, encoding="utf-8", newline="\n")
+    return table["path"][~is_line].tolist()
 
 
 def manifest_of(

@@ -85,7 +85,7 @@ def read_tag_names(path: AnyPath) -> list[str]:
         if "name" in next(csv.reader(text.splitlines()[:1]), []):
             rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
             return [row["name"] for row in rows if row["name"]]
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    return text_files.lines(text)
 
 
 def spelling(name: str) -> str:

@@ -1,7 +1,7 @@
 """Lists of posts: one id, or one path of a picture, a line; or an ids.npy of a dataset."""
 
 from Utils.command.cli import UserError
-from Utils.files import arrays, damage
+from Utils.files import arrays, damage, text_files
 from Utils.files.atomic import AnyPath, require_file, to_path
 from Utils.images import image_folder
 
@@ -16,8 +16,8 @@ def read(path: AnyPath) -> list[int] | list[str]:
             raise UserError(f"{path}: a post id is from 0 to 2**63 - 1; got {wrong[0]}")
     else:
         with damage.named(path, "is no list of post ids in UTF-8"):
-            lines = require_file(path, "a list of post ids").read_text(encoding="utf-8-sig").splitlines()
-        names = [line.strip() for line in lines if line.strip()]
+            text = require_file(path, "a list of post ids").read_text(encoding="utf-8-sig")
+        names = text_files.lines(text)
     if not names:
         raise UserError(f"{path} names no post; one id or path a line is expected")
     return names

@@ -15,6 +15,16 @@ _MOST_VALUES = 100_000  # of a YAML file, each alias counted as what it stands f
 _MOST_NESTED = 200  # brackets in YAML; texts that hold brackets count, too
 
 
+def lines(text: str) -> list[str]:
+    """Return the lines of a list, without blanks around them; empty ones do not count.
+
+    Only line breaks end a line. At U+2028, U+0085 or a form feed, which names of files may hold,
+    str.splitlines would break it, too, and an ideographic space around a name belongs to it.
+    """
+    stripped = (line.strip(" \t\r") for line in text.split("\n"))
+    return [line for line in stripped if line]
+
+
 def read_toml(path: AnyPath, what: str) -> dict[str, Any]:
     """Return the table of a TOML file, UTF-8; UserError names the file where it is none.
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from Utils.command.cli import UserError, suggest
 from Utils.evaluation import threshold_table
+from Utils.files import text_files
 from Utils.files.atomic import AnyPath
 from Utils.serving import tag_edits
 from Utils.serving.dump_predictions import DumpPredictions
@@ -207,7 +208,7 @@ def _names(words: Iterable[str], tag_names: Container[str], flag: str) -> Iterat
 
 def _lines(path: str, flag: str) -> list[str]:
     try:
-        return pathlib.Path(path).read_text(encoding="utf-8-sig").splitlines()
+        return text_files.lines(pathlib.Path(path).read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{flag} @{path}: no list of tags can be read there: {error}") from error
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from Utils.command.cli import UserError
 from Utils.evaluation import threshold_table
-from Utils.files import csv_tables, damage
+from Utils.files import csv_tables, damage, text_files
 from Utils.files.atomic import read_json, require_file
 from Utils.tags import tag_list
 
@@ -64,8 +64,7 @@ def lines(path: pathlib.Path) -> list[str]:
     """Return the lines of a text file that are not empty; UserError where it is no UTF-8 or has none."""
     require_file(path, "a tag a line")
     with damage.named(path, "is no text in UTF-8"):
-        names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    names = [name for name in names if name]
+        names = text_files.lines(path.read_text(encoding="utf-8-sig"))
     if not names:
         raise UserError(f"{path} is empty; it needs a tag a line")
     return names

@@ -5,7 +5,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 from helpers.own_pictures import RULES, select, source_of
 
-from Utils.data import dataset_folder, dataset_writer
+from Utils.data import dataset_folder, dataset_writer, id_lists
 from Utils.data.definition import Definition
 
 
@@ -24,12 +24,20 @@ def test_counts_lists_and_posts_agree(tmp_path):
         assert np.bincount(flat, minlength=3).tolist() == counts.tolist()
     table = pd.read_csv(output / "tag_splits.csv")
     assert (table["train"] + table["validation"]).tolist() == table["count"].tolist()
-    dataset_writer.write_lists(output)
+    assert dataset_writer.write_lists(output) == []
     assert sum(len((output / f"{split}.txt").read_text().splitlines()) for split in splits) == 24
     dataset = dataset_folder.load(output)
     assert dataset.manifest["selection"]["splits"] == splits
     assert dataset.manifest["made"] == {"select_tags": {"images": "here"}}
     assert (output / "definition.toml").read_text() == "text"
+
+
+def test_lists_name_every_picture_that_one_line_can_name(tmp_path):
+    paths = ["a.jpg", "in\u2028side.jpg", "next\x85.jpg", "two\na.jpg", "b\r.jpg"]
+    columns = {"post_id": range(5), "split": ["train"] * 5, "path": paths, "label_indexes": [[0]] * 5}
+    pd.DataFrame(columns).to_parquet(tmp_path / "posts.parquet")
+    assert dataset_writer.write_lists(tmp_path) == ["two\na.jpg", "b\r.jpg"]
+    assert id_lists.read(tmp_path / "train.txt") == ["a.jpg", "in\u2028side.jpg", "next\x85.jpg"]
 
 
 def test_no_definition_is_written_where_none_is_given(tmp_path):

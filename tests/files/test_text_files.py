@@ -8,6 +8,12 @@ from Utils.command.cli import UserError
 from Utils.files import atomic, text_files
 
 
+def test_only_line_breaks_end_a_line():
+    """Names of files may hold what str.splitlines breaks at."""
+    text = "a\u2028b.jpg\r\n\n c\x85d.jpg \n\u3000e\x0cf.jpg\t\n \n"
+    assert text_files.lines(text) == ["a\u2028b.jpg", "c\x85d.jpg", "\u3000e\x0cf.jpg"]
+
+
 def laughs():
     """Nine levels of nine aliases each: 400 million values in a few hundred bytes."""
     lines = ['a: &a ["lol", "lol", "lol", "lol", "lol", "lol", "lol", "lol", "lol"]']

@@ -107,6 +107,8 @@ def test_mistakes_are_named(booru, tmp_path, capsys):
     said = capsys.readouterr().err
     assert "1e3" in said and "a/x.jpg" in said  # not the numbers that paths have inside
     assert not (tmp_path / "labels.npy").exists()
+    assert encode(folder, tmp_path, [5, 6], listed, "--allow-missing") == 2
+    assert "none of the 2 posts" in capsys.readouterr().err
     assert encode(folder, tmp_path, [ids[0], 5, 6], listed, "--allow-missing") == 0
     assert np.load(tmp_path / "labels.npy")[1:].sum() == 0
     cases = {
