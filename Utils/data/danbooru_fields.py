@@ -7,6 +7,7 @@ definition share it.
 
 import hashlib
 import html
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 from html.entities import html5
@@ -53,6 +54,8 @@ RATINGS_READ = {**{letter: letter for letter in RATING_NAMES}, "safe": SAFE} | {
     name: letter for letter, name in RATING_NAMES.items()
 }
 
+_MOST_UNREAD = 40  # characters of a rating that is none, for messages
+
 _ENTITY = re.compile(r"&(#[0-9]+|#[xX][0-9a-fA-F]+|[A-Za-z][A-Za-z0-9]*);")
 
 
@@ -86,6 +89,22 @@ def parse_rating(value: Any) -> str:
     """Return g, s, q, e or SAFE for a rating given as a letter or a word, "" for anything else."""
     text = value.strip().lower() if isinstance(value, str) else ""
     return RATINGS_READ.get(text.removeprefix("rating:"), "")
+
+
+def first_rating(values: Iterable[Any]) -> tuple[str, str]:
+    """Return ``(rating, "")`` of the first value that is one, else ``("", the first that is there)``."""
+    given = [value for value in values if value is not None and str(value).strip()]
+    rating = next(filter(None, map(parse_rating, given)), "")
+    return rating, "" if rating or not given else str(given[0]).strip()[:_MOST_UNREAD]
+
+
+def unread_ratings_note(posts: int, ratings: Iterable[str]) -> str:
+    """Return what to say of posts whose ratings are not known, with the first three of these."""
+    shown = ", ".join(map(repr, itertools.islice(ratings, 3)))
+    return (
+        f"{posts:,} posts have a rating that is not known and count as unrated, such as {shown}; known are "
+        f"{', '.join(RATINGS_READ)}"
+    )
 
 
 def require_one_alphabet(ratings: Iterable[str], ratings_map: Mapping[str, str] | None) -> None:

@@ -86,6 +86,7 @@ class Post:
     keys: tuple[int, int, int] = (0, 0, 0)
     name: str = ""  # of its file, as the record has it
     caption: captions.Caption | None = None  # where its tags are from one
+    unread_rating: str = ""  # what stands for a rating and is none
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -185,14 +186,16 @@ def parse_post(record: Any, post_id: int | None = None, name: str = "", folder: 
         tags, caption = parse_tags(record)
     except FieldError as error:
         raise FieldError(str(error), number) from error
+    rating, unread = _rating_of(record)
     return Post(
         number,
-        _rating_of(record),
+        rating,
         danbooru_fields.parse_status(record),
         tags,
         _keys(record, name),
         name,
         caption,
+        unread,
     )
 
 
@@ -277,13 +280,12 @@ def _by_namespace(names: list[str]) -> list[TagGroup]:
     return [(group, category, None) for category, group in groups.items()]
 
 
-def _rating_of(record: Mapping[str, Any]) -> str:
-    """Return the rating of a record, from its field or from a list of tags."""
-    rating = danbooru_fields.parse_rating(record.get("rating"))
+def _rating_of(record: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the rating of a record, from its field or from a list of tags, as `Post` has it and its like."""
     tags = record.get("tags")
-    if rating or not isinstance(tags, (list, tuple)):
-        return rating
-    return next((danbooru_fields.parse_rating(tag) for tag in tags if str(tag)[:7].lower() == "rating:"), "")
+    of_tags = tags if isinstance(tags, (list, tuple)) else ()
+    ratings = (tag for tag in of_tags if str(tag)[:7].lower() == "rating:")
+    return danbooru_fields.first_rating([record.get("rating"), *ratings])
 
 
 def _parse_caption(text: str) -> tuple[list[TagGroup], captions.Caption]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from Utils.command.text import join_names
-from Utils.data.danbooru_fields import RATING_NAMES, SAFE, FieldError
+from Utils.data.danbooru_fields import RATING_NAMES, SAFE, FieldError, unread_ratings_note
 from Utils.data.sources import danbooru_post, stream
 from Utils.data.sources.danbooru_post import Post
 from Utils.data.sources.stream import PostBlock, Source, sort_each_row
@@ -58,6 +58,7 @@ class DiskSorter:
         self._layouts: collections.Counter[str] = collections.Counter()  # records of each layout
         self._num_sentences, self._sentence = 0, ""  # in captions, and the first one
         self.separators = captions.SeparatorCounts()  # of the tags in captions
+        self._num_unread_ratings, self._unread_ratings = 0, dict[str, None]()  # how many; the first three
         self._names: dict[int, str] = {}  # place of a post without an id -> its file's name
         self._notes: list[str] = []
         self._file = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the source
@@ -104,6 +105,10 @@ class DiskSorter:
             self.separators.add(post.caption)
             self._num_sentences += len(post.caption.sentences)
             self._sentence = self._sentence or next(iter(post.caption.sentences), "")
+        if post.unread_rating:
+            self._num_unread_ratings += 1
+            if len(self._unread_ratings) < 3:
+                self._unread_ratings[post.unread_rating] = None
         self._ids.append(post.post_id)
         self._sizes.append(len(rows))
         if self._keeps_keys:
@@ -143,6 +148,8 @@ class DiskSorter:
         """Return what the reader of a source should say: what was recognized, what was left out."""
         layouts = [f"{name} ({count:,})" for name, count in self._layouts.most_common() if name]
         notes = [f"recognized: records of {', '.join(layouts)}"] if layouts else []
+        if self._num_unread_ratings:
+            notes.append(unread_ratings_note(self._num_unread_ratings, self._unread_ratings))
         if self._num_sentences:
             notes.append(
                 f"{self._num_sentences:,} sentences in captions are no tags and are left out, "

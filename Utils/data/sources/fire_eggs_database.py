@@ -17,6 +17,7 @@ from Utils.data.danbooru_fields import (
     SAFE,
     STATUS_FIELDS,
     plain_name,
+    unread_ratings_note,
 )
 from Utils.data.sources import sqlite, stream
 from Utils.data.sources.stream import PostBlock, Source, sort_each_row
@@ -50,6 +51,10 @@ def read_fire_eggs(path: AnyPath) -> Source:
             "SELECT CAST(image_id AS TEXT) FROM images"
             f" WHERE typeof(image_id) != 'integer' LIMIT {_MAX_LISTED}"
         ).fetchall()
+        unread = database.execute(
+            f"SELECT trim(CAST(rating AS TEXT)) AS text, count(*) {_POSTS} AND {_RATING} = '' AND text != ''"
+            " GROUP BY 1 ORDER BY 2 DESC, 1"
+        ).fetchall()
     return Source(
         kind="fire-eggs",
         path=str(path),
@@ -57,6 +62,9 @@ def read_fire_eggs(path: AnyPath) -> Source:
         num_posts=num_posts,
         blocks=lambda: _blocks(path, schema["images"], merged),
         rating_counts=lambda: _rating_counts(path),
+        notes=(unread_ratings_note(sum(count for _, count in unread), (text for text, _ in unread)),)
+        if unread
+        else (),
         rejected=tuple((-1, f"image_id {text}", "post id is no whole number") for (text,) in without_id),
     )
 

@@ -356,7 +356,9 @@ def _post_of_caption(caption: captions.Caption) -> Post:
     for name, category in names.items():
         by_category.setdefault(category, []).append(name)
     groups: list[TagGroup] = [(tags, category, None) for category, tags in by_category.items()]
-    return Post(-1, rating, 0, groups, caption=caption)
+    tags = () if rating else map(captions.tag_name, caption.tags)
+    unread = next((tag for tag in tags if split_namespace(tag)[0] == "rating"), "")
+    return Post(-1, rating, 0, groups, caption=caption, unread_rating=unread)
 
 
 def rating_and_tags(caption: captions.Caption) -> tuple[str, dict[str, int]]:

@@ -60,6 +60,20 @@ def test_rejected_records_are_counted_and_the_first_are_named(monkeypatch):
     assert sorter.finish("test", "here").rejected == ((2, "line 2", "no tags"), (3, "line 3", "no tags"))
 
 
+def test_ratings_that_are_none_are_counted_and_said():
+    sorter = DiskSorter()
+    for post_id, rating in enumerate(["x", "NSFW ", "x", 5, "18+", "q", "Safe", "", None, " "]):
+        sorter.add_record({"id": post_id, "tags": "a", "rating": rating}, f"line {post_id}")
+    sorter.add_record({"id": 20, "tags": ["a", "rating:r18"]}, "line 20")
+    sorter.add_record({"id": 21, "tags": ["a", "rating:s"], "rating": "?"}, "line 21")
+    source = sorter.finish("test", "here")
+    assert source.rating_counts() == {"q": 1, "S": 1, "s": 1}
+    assert [note for note in source.notes if "rating" in note] == [
+        "6 posts have a rating that is not known and count as unrated, such as 'x', 'NSFW', '5'; known are "
+        "g, s, q, e, safe, general, sensitive, questionable, explicit"
+    ]
+
+
 def test_a_source_without_posts():
     source = DiskSorter().finish("test", "here")
     assert (list(source.blocks()), source.num_posts, len(source.tags)) == ([], 0, 0)

@@ -108,6 +108,22 @@ def test_only_the_needed_columns_are_needed(tmp_path):
     ]
 
 
+def test_ratings_that_are_none_are_counted_and_said(tmp_path):
+    ratings = "(1, 'x'), (2, ' x '), (3, 7), (4, NULL), (5, ''), (6, 'S'), (7, 'nsfw'), (8, 'zzz')"
+    path = database(
+        tmp_path / "x.db",
+        "CREATE TABLE images(image_id INT, rating)",
+        "CREATE TABLE tags(tag_id INT, name TEXT)",
+        "CREATE TABLE imageTags(image_id INT, tag_id INT)",
+        f"INSERT INTO images VALUES {ratings}",
+        "INSERT INTO tags VALUES (1, 'a')",
+    )
+    (note,) = read_fire_eggs(path).notes
+    assert note.startswith(
+        "5 posts have a rating that is not known and count as unrated, such as 'x', '7', 'nsfw';"
+    )
+
+
 def test_a_file_that_is_not_a_database_of_the_schema_is_named_in_the_error(tmp_path):
     (tmp_path / "text.db").write_text(
         "this is no database at all, but long enough to have a header of its own\n" * 9

@@ -121,6 +121,16 @@ def test_captions_as_people_have_them(tmp_path):
     assert note.startswith("1 sentences in captions are no tags and are left out, such as 'A girl stands")
 
 
+def test_ratings_of_captions_that_are_none_are_said(tmp_path):
+    texts = ("solo, rating:r18", "solo, rating:x, rating:q", "solo, rating:")
+    sidecar_folder(tmp_path, {f"{number}.txt": text for number, text in enumerate(texts)})
+    sidecar_folder(tmp_path, {f"{number}.jpg": None for number in range(3)})
+    source = read_sidecars(tmp_path)
+    assert source.notes[0].startswith(
+        "1 posts have a rating that is not known and count as unrated, such as 'rating:r18'"
+    )
+
+
 def test_a_list_of_tags_in_json_has_categories_and_ratings_as_a_text_has(tmp_path):
     tags = ["character:rem", "series:re zero", "1girl", "rating:safe"]
     files = {"1.json": json.dumps(tags), "2.txt": ", ".join(tags)}
