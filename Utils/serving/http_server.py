@@ -113,6 +113,7 @@ def protect(
 
     - 403: the Host header is neither an IP address nor localhost nor one of ``host_names``.
     - 403: a page of another origin sent a request that may change something (no GET, HEAD or OPTIONS).
+    - 415: the body is compressed (Content-Encoding); nobody undoes that, so that none can grow.
     - 413: the body is larger than ``limits.max_bytes``.
 
     Errors are JSON, ``{"error": text}``. Every reply has HEADERS, except those that the app sets itself.
@@ -127,6 +128,9 @@ def protect(
             abort(403, f"this server is not called {host!r}; --allow-host NAME allows a name")
         if request.method not in _READING_METHODS and _is_cross_origin(host):
             abort(403, "a page of another origin sent this")
+        coding = request.headers.get("Content-Encoding", "").strip()
+        if coding.lower() not in ("", "identity"):
+            abort(415, f"the body must come as it is, not compressed; got Content-Encoding: {coding}")
 
     @app.after_request
     def _add_headers(response: flask.Response) -> flask.Response:

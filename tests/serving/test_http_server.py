@@ -42,6 +42,18 @@ def test_only_addresses_and_known_names_are_answered(host, code):
     assert code == 200 or "--allow-host" in reply.json["error"]
 
 
+@pytest.mark.reliability(
+    "A body that is compressed (Content-Encoding: gzip)", "415 that says so; never inflated"
+)
+@pytest.mark.parametrize(("coding", "code"), [("gzip", 415), ("br, gzip", 415), ("Identity", 200), ("", 200)])
+def test_a_compressed_body_is_refused(coding, code):
+    headers = {"Content-Encoding": coding}
+    reply = small_app().test_client().post("/", data=b"\x1f\x8b", headers=headers)
+    assert reply.status_code == code
+    if code == 415:
+        assert reply.json["error"].endswith(f"not compressed; got Content-Encoding: {coding}")
+
+
 @pytest.mark.parametrize(
     ("headers", "code"),
     [
