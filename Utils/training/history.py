@@ -8,6 +8,7 @@ from Utils.command.cli import UserError
 from Utils.files import atomic, csv_tables
 from Utils.training import diagnosis
 
+ROW = ("epoch", "step", "images", "learning_rate", "loss")  # columns that every row has
 LAST = ("images_per_second", "seconds")  # columns at the end, whatever scores an epoch has
 FIRST_SCORES = ("loss", "f1", "threshold", "precision", "recall")  # of a row, as a person looks for them
 

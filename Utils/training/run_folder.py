@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 from Utils.command import accelerators, machine
-from Utils.command.cli import UserError
+from Utils.command.cli import UserError, suggest
 from Utils.data.dataset_folder import Dataset
 from Utils.files import atomic
 from Utils.files.locking import try_lock
@@ -22,7 +22,7 @@ from Utils.recipe.initial_weights import ORIGIN_FILE
 from Utils.recipe.recipe import Recipe, read_recipe, write_recipe
 from Utils.tags import tag_list
 from Utils.training import console
-from Utils.training.history import History, best_row, selected_by
+from Utils.training.history import ROW, History, best_row, selected_by
 
 # Fields that may change when a run is continued: the steps that are done already do not depend on them.
 CHANGEABLE = (
@@ -161,7 +161,7 @@ def check(folder: str | pathlib.Path, recipe: Recipe, dataset: Dataset, facts: M
     is_run = _is_run(folder)
     if is_run:
         _require_same(folder, recipe, dataset, facts)
-        _require_history(folder, recipe, facts["steps_per_epoch"])
+        _require_history(folder, recipe, facts["steps_per_epoch"], "validation" in dataset.splits)
     elif not atomic.is_remote(folder):
         _require_writable(folder)
     return is_run
@@ -222,7 +222,7 @@ def _require_same(folder: Any, recipe: Recipe, dataset: Dataset, facts: Mapping[
         )
 
 
-def _require_history(folder: Any, recipe: Recipe, steps_per_epoch: int) -> None:
+def _require_history(folder: Any, recipe: Recipe, steps_per_epoch: int, is_validated: bool) -> None:
     """Raise UserError where what a run has done is gone: its scores, its best model, where it began.
 
     Another model would take the place of the best, better or not; or the first weights that of the newest.
@@ -248,9 +248,20 @@ def _require_history(folder: Any, recipe: Recipe, steps_per_epoch: int) -> None:
             f"or train into another --run-dir with --init-from {folder}"
         )
     column, lowest = selected_by(recipe.best_by)
-    if not recipe.probe and best_row(rows, column, lowest) and not best.is_file():  # a probe writes it last
+    chose_best = is_validated and best.is_file()
+    missing = [name for name in (*ROW, *[column] * chose_best) if rows and name not in rows[0]]
+    if missing:
         raise UserError(
-            f"{best} is gone, the model of the best epoch so far: put it back, or give another --run-dir"
+            f"{path} has no column {missing[0]}{suggest(missing[0], rows[0])}, which the run wrote: put it "
+            "back as it was"
+        )
+    best_epoch = best_row(rows, column, lowest)
+    if not recipe.probe and best_epoch and not best.is_file():  # a probe writes it last
+        last, is_same = folder / RUN_MODELS["last"], best_epoch is rows[-1]
+        copy = f", or copy {last} there, which is of the same epoch" if is_same and last.is_file() else ""
+        raise UserError(
+            f"{best} is gone, the model of the best epoch so far, {best_epoch['epoch']}: put it back{copy}; "
+            f"or go on from the last state in another --run-dir, with --init-from {folder} --which last"
         )
 
 

@@ -13,6 +13,7 @@ from Utils.command.cli import UserError
 from Utils.data import dataset_folder
 from Utils.recipe.recipe import Recipe, read_recipe
 from Utils.training import checkpoints, console, run_folder
+from Utils.training.history import ROW
 
 FACTS = {"batch_size": 8, "steps_per_epoch": 4, "records": 32}
 
@@ -133,14 +134,23 @@ def test_a_run_folder_whose_creation_was_killed_is_created_again(tmp_path, datas
 def test_a_run_without_its_scores_is_not_continued(tmp_path, dataset):
     with opened(tmp_path / "run", dataset) as run:
         for epoch in (1, 2):
-            run.history.append({"epoch": epoch, "val_f1": 0.5})
+            run.history.append({**dict.fromkeys(ROW, 1), "epoch": epoch, "val_f1": 0.5 * epoch})
             run.best.touch()
             step = epoch * FACTS["steps_per_epoch"]
             checkpoints.save(run.checkpoints, step, {"a": np.zeros(1)})
     path = tmp_path / "run" / "history.csv"
     opened(tmp_path / "run", dataset).__exit__()
     run.best.unlink()
-    with pytest.raises(UserError, match=r"best.keras is gone, the model of the best epoch"):
+    said = r"best.keras is gone, the model of the best epoch so far, 2: put it back; or go on .* --which last"
+    with pytest.raises(UserError, match=said):
+        opened(tmp_path / "run", dataset)
+    run.last.touch()
+    with pytest.raises(
+        UserError, match="put it back, or copy .*model.keras there, which is of the same epoch"
+    ):
+        opened(tmp_path / "run", dataset)
+    path.write_text(path.read_text().replace(",0.5\n", ",2\n"))
+    with pytest.raises(UserError, match="the best epoch so far, 1: put it back; or go on"):
         opened(tmp_path / "run", dataset)
     path.write_bytes(b"")
     with pytest.raises(UserError, match=r"history.csv is empty, which has the scores of 2 epochs"):
@@ -151,6 +161,24 @@ def test_a_run_without_its_scores_is_not_continued(tmp_path, dataset):
     path.unlink()
     with pytest.raises(UserError, match=r"history.csv is gone"):
         run_folder.check(tmp_path / "run", Recipe(), dataset, FACTS)
+
+
+@pytest.mark.reliability("A column of a run's history.csv is renamed or gone", "refused: best.keras stays")
+def test_a_run_whose_scores_have_another_name_is_not_continued(tmp_path):
+    dataset = dataset_folder.load(helpers.dotted_shards(tmp_path / "data", train=4, validation=2))
+    with opened(tmp_path / "run", dataset) as run:
+        run.history.append({**dict.fromkeys(ROW, 1), "val_f1": 0.5, "val_threshold": 0.3})
+        run.best.touch()
+    opened(tmp_path / "run", dataset).__exit__()
+    path = tmp_path / "run" / "history.csv"
+    text = path.read_text()
+    for name, other, hint in (("val_f1", "val_f", "; did you mean val_f"), ("images", "pictures", "")):
+        path.write_text(text.replace(name, other))
+        with pytest.raises(UserError, match=f"history.csv has no column {name}{hint}.*put it back as it was"):
+            opened(tmp_path / "run", dataset)
+    run.best.unlink()  # no epoch has had a score: the column may be missing
+    path.write_text(text.replace("val_f1", "x"))
+    opened(tmp_path / "run", dataset).__exit__()
 
 
 @pytest.mark.reliability(
@@ -178,7 +206,7 @@ def test_what_another_process_did_before_the_lock_is_not_lost(tmp_path, dataset,
     def late(path):
         monkeypatch.setattr(run_folder, "_lock", lock)
         with opened(tmp_path / "run", dataset) as other:
-            other.history.append({"epoch": 1, "loss": 0.5})
+            other.history.append({**dict.fromkeys(ROW, 1), "loss": 0.5})
         return lock(path)
 
     monkeypatch.setattr(run_folder, "_lock", late)
@@ -194,7 +222,7 @@ def test_a_host_that_is_not_the_first_only_reads(tmp_path, dataset, monkeypatch)
     with opened(tmp_path / "run", dataset):
         before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
         with run_folder.Run(tmp_path / "run", "demo", Recipe(), dataset, FACTS, is_first_host=False) as run:
-            run.history.append({"epoch": 1, "loss": 0.5})
+            run.history.append({**dict.fromkeys(ROW, 1), "loss": 0.5})
             assert run.continued
         assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
     assert console._silent
