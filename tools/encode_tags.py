@@ -68,6 +68,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     require_replaceable_file(options.output, LABELS, options.overwrite)
     lines = id_lists.read(options.ids)
     tags = tag_list.read(options.tags)
+    if not len(tags):
+        raise UserError(f"{options.tags} lists no tag, so there are no labels to write")
+    if options.ratings_map and not _is_rating(tags).any():
+        raise UserError(f"--ratings-map is about ratings, and {options.tags} lists none; leave it out")
     source = open_source(options)
     ids = post_ids(lines, source)
     tag_ids, columns = match_tags(tags, source.tags)
@@ -83,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not labels.seen.any():
         raise UserError(f"none of the {len(posts)} posts of {options.ids} is in {options.origin}")
     write(options.output, labels, rows, len(tags))
-    num_unknown = len(tags) - len(columns) - len(ratings)
+    num_unknown = len(tags) - len(columns) - len(set(ratings.values()))  # letters may mean the same rating
     if options.json:
         counts = {"posts": len(ids), "tags": len(tags), "unknown_tags": num_unknown}
         print_json({"labels": str(options.output), **counts, "posts_without_labels": len(missing)})
@@ -142,7 +146,7 @@ def match_tags(tags: pd.DataFrame, source_tags: pd.DataFrame) -> tuple[np.ndarra
         if repeated := tag_list.describe_repeated(described):
             print(f"warning: {owner} has {repeated}", file=sys.stderr)
     source_rows = tag_list.matching_rows(tags, source_tags)
-    is_tag = tags["category"].to_numpy() != tag_list.CATEGORIES["rating"]
+    is_tag = ~_is_rating(tags)
     columns = np.flatnonzero((source_rows >= 0) & is_tag)
     if is_tag.any() and not len(columns):
         first, source_first = (", ".join(names[:4]) for names in (tags["name"][is_tag], source_tags["name"]))
@@ -155,13 +159,17 @@ def match_tags(tags: pd.DataFrame, source_tags: pd.DataFrame) -> tuple[np.ndarra
     return ids[order], columns[order]
 
 
+def _is_rating(tags: pd.DataFrame) -> np.ndarray:
+    return tags["category"].to_numpy() == tag_list.CATEGORIES["rating"]
+
+
 def rating_columns(tags: pd.DataFrame, source: Source, assignments: Sequence[str]) -> dict[int, int]:
     """Return ``{code point of a rating's letter: column}`` for the ratings in the tag list.
 
     Args:
         assignments: words ``LETTER=RATING`` of --ratings-map.
     """
-    is_rating = tags["category"].to_numpy() == tag_list.CATEGORIES["rating"]
+    is_rating = _is_rating(tags)
     columns = {name: row for row, name in enumerate(tags["name"]) if is_rating[row]}
     if not columns:
         return {}

@@ -68,6 +68,7 @@ def test_ratings_become_labels(booru, tmp_path, capsys):
     rows = [(9999999 - i, name, 9, 1) for i, name in enumerate(tag_list.RATINGS)] + [(3, "tag_3", 0, 1)]
     listed = tag_file(tmp_path / "tags.csv", rows)
     assert encode(folder, tmp_path, ids, listed) == 0
+    assert "unknown" not in capsys.readouterr().err
     labels = np.load(tmp_path / "labels.npy")
     expected = [[ratings[post] == letter for letter in "gsqe"] + [(post, 3) in pairs] for post in ids]
     assert labels.astype(bool).tolist() == expected
@@ -111,8 +112,11 @@ def test_mistakes_are_named(booru, tmp_path, capsys):
     assert "none of the 2 posts" in capsys.readouterr().err
     assert encode(folder, tmp_path, [ids[0], 5, 6], listed, "--allow-missing") == 0
     assert np.load(tmp_path / "labels.npy")[1:].sum() == 0
+    no_tags = tag_file(tmp_path / "none.csv", [])
     cases = {
         "names no post": ([""], listed, []),
+        "none.csv lists no tag": (ids, no_tags, []),
+        "--ratings-map is about ratings": (ids, listed, ["--ratings-map", "s=general"]),
         "none of the 1 tags": (ids, tag_file(tmp_path / "other.csv", [(99, "elsewhere", 0, 1)]), []),
         "belongs to --source sidecars": (ids, listed, ["--images", "x"]),
     }
