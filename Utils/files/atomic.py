@@ -19,7 +19,7 @@ import typing
 from collections.abc import Iterator
 
 from Utils.command.cli import UserError, found
-from Utils.files import damage, shapes
+from Utils.files import damage, shapes, strict_json
 
 AnyPath = str | os.PathLike[str]
 MOST_NAME_BYTES = 255  # of a file name, on every usual file system
@@ -206,10 +206,11 @@ def read_json(path: AnyPath, shape: shapes.Shape = object) -> typing.Any:
         path: of the file, in UTF-8, or in UTF-16 or UTF-32, with a byte order mark or not.
         shape: that the value must have (`Utils.files.shapes.require`); any without it.
 
-    Raises UserError that names the file and the place that is no JSON, nested too deep, or of another shape.
+    Raises UserError that names the file and the place that is no JSON, nested too deep, of another shape, or
+    has a name twice in one object: of two values one would be lost.
     """
     with damage.named(path, "is no JSON"):
-        value = json.loads(to_path(path).read_bytes())
+        value = strict_json.loads_unique(to_path(path).read_bytes())
     if shape is not object:
         shapes.require(path, value, shape)
     return value

@@ -55,6 +55,12 @@ def test_a_file_that_is_no_json_is_named(tmp_path):
         atomic.read_json(tmp_path / "x.json")
 
 
+def test_a_name_twice_in_json_is_an_error(tmp_path):
+    (tmp_path / "a.json").write_text('{"solo": [1], "hat": [], "solo": [2]}')
+    with pytest.raises(UserError, match=r"a\.json is no JSON.*'solo' is there twice"):
+        atomic.read_json(tmp_path / "a.json")
+
+
 def test_provenance_names_the_commit_and_no_time():
     assert set(atomic.provenance()) == {"git", "command"}
 
