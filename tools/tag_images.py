@@ -127,10 +127,8 @@ def main(argv: list[str] | None = None) -> int:
     if passed_by:
         _say(passed_by)
     if options.format in sidecars.KINDS:
-        write = tag_writers.write_sidecars
         jobs, num_done = _sidecar_jobs(options, folders)
     else:
-        write = _write_maps if options.maps else tag_writers.write_table
         jobs = [Job(item.place, item.folder, name) for item in folders.values() for name in item.images]
         num_done = 0
     del folders  # its sets of names take much memory
@@ -146,7 +144,8 @@ def main(argv: list[str] | None = None) -> int:
     _say(f"{tagger.name}: {len(tagger.tags)} tags{size}; thresholds: {source}")
     for sentence in tagger.evidence:
         _say(f"  {sentence}")
-    num_tagged = write(Work(options, jobs, tagger, selector, rejected, _say))
+    reading = (options.every, options.batch_size, options.workers)
+    num_tagged = _write(options, Work(jobs, tagger, selector, rejected, _say, *reading))
     return _report(options, rejected, num_tagged, num_done)
 
 
@@ -241,8 +240,26 @@ def _sidecar_jobs(options: argparse.Namespace, folders: dict[str, Folder]) -> tu
     return jobs, num_done
 
 
-def _write_maps(work: Work) -> int:
-    return tag_writers.write_maps(work, deferred("Models.localization.mapper"))
+def _write(options: argparse.Namespace, work: Work) -> int:
+    """Tag the pictures and write what was asked for; return how many pictures are in it."""
+    if options.maps:
+        keras_mapper = deferred("Models.localization.mapper")
+        return tag_writers.write_maps(
+            work, options.maps, options.maps_by or "auto", keras_mapper, options.overwrite
+        )
+    if options.format in tag_table.FORMATS:
+        is_file = not options.dump and pathlib.Path(options.model).is_file()  # one of several in a folder
+        model = options.dump or (pathlib.Path(options.model) if is_file else work.tagger.folder)
+        origin = {"model": str(model.resolve()), "paths": options.paths}
+        return tag_writers.write_table(work, options.format, options.output, origin)
+    return tag_writers.write_sidecars(
+        work,
+        sidecars.KINDS[options.format],
+        sidecars.Style(options.spaces, options.escape, options.rating, options.prefix),
+        options.output,
+        replaces=options.overwrite,
+        appends=options.append,
+    )
 
 
 def _report(options: argparse.Namespace, rejected: Rejected, num_tagged: int, num_done: int) -> int:

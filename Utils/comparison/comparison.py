@@ -24,7 +24,7 @@ class Contestant:
     name: str  # no other has it
     source: str  # as the user named it
     tags: pd.DataFrame  # L rows
-    published: tuple[np.ndarray, str]  # thresholds (L,), and where they are from
+    published: tuple[np.ndarray, str | None]  # thresholds (L,), and where they are from; None: defaults
 
 
 @dataclasses.dataclass(frozen=True)

@@ -112,7 +112,8 @@ def _tagger_facts(result: Comparison, number: int, dump: predictions.Dump) -> di
 def _published_facts(scored: TaggerScores) -> dict[str, Any]:
     totals = scored.published.counts.total()
     return {
-        "thresholds": scored.published_source,
+        "thresholds": scored.published_source or tag_selection.DEFAULTS,
+        "are_defaults": scored.published_source is None,
         **{metric: scored.published.values[metric] for metric in ("micro_F1", "macro_F1")},
         "precision": float(scores.precision(totals)),
         "recall": float(scores.recall(totals)),
@@ -283,7 +284,7 @@ def remarks(content: dict[str, Any]) -> Iterator[str]:
         double = f", {tagger['double_tags']} of them another spelling" if tagger["double_tags"] else ""
         others = f"{tagger['tags_not_judged']:,} of {tagger['tags']:,} tags are not judged"
         yield f"{tagger['name']}: {others}{double}"
-        if tagger["published"]["thresholds"] == tag_selection.DEFAULTS:
+        if tagger["published"]["are_defaults"]:
             yield f"{tagger['name']}: no thresholds are published with it; {tag_selection.DEFAULTS} are taken"
         if "leaked_posts" in tagger:
             yield _leak_text(tagger)

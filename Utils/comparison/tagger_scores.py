@@ -42,7 +42,7 @@ class TaggerScores:
 
     at_equality: ModelScores  # where precision equals recall
     published: ModelScores
-    published_source: str  # where those thresholds are from
+    published_source: str | None  # where those thresholds are from; None: they are the defaults
     precisions: np.ndarray  # (K,) average precision of every tag, NaN where it is never true
     without: np.ndarray  # (N,) their mean without each post
     micro_ap: float
@@ -82,7 +82,7 @@ def score(
     probabilities: MatrixView,
     labels: np.ndarray,
     tags: pd.DataFrame,
-    published: tuple[np.ndarray, str],
+    published: tuple[np.ndarray, str | None],
     resamples: np.ndarray,
 ) -> TaggerScores:
     """Return the `TaggerScores` of a tagger.
@@ -91,7 +91,7 @@ def score(
         probabilities: (N, K).
         labels: (N, K), 0 or 1.
         tags: K rows of a tag list.
-        published: ``(thresholds (K,), where they are from)``.
+        published: ``(thresholds (K,), where they are from)``; None: they are the defaults.
         resamples: (N, R) from `Utils.evaluation.bootstrap.resample_counts`.
     """
     at_equality = paired_bootstrap.score(probabilities, labels, resamples)

@@ -22,9 +22,7 @@ from Utils.serving.onnx_tagger import ServingTagger
 from Utils.tags import tag_list
 
 THRESHOLD, CHARACTER_THRESHOLD = 0.35, 0.85  # of most clients of WD taggers
-DEFAULTS = (
-    f"{THRESHOLD:g}, characters {CHARACTER_THRESHOLD:g}"  # the source of thresholds that nobody published
-)
+DEFAULTS = f"{THRESHOLD:g}, characters {CHARACTER_THRESHOLD:g}"  # these two in words
 MCUT_CHARACTER_FLOOR = 0.15  # no character below it, wherever the gap is: most images show none that is known
 SHOWN_NAMES = 5  # of the names that a model does not know
 RATING, CHARACTER = tag_list.CATEGORIES["rating"], tag_list.CATEGORIES["character"]
@@ -115,7 +113,8 @@ def selector_from_options(
 def thresholds_of(tagger: ServingTagger | DumpPredictions) -> tuple[np.ndarray, str]:
     """Return ``(thresholds float64 (L,), their source)`` of a tagger: its own, else `release_thresholds`."""
     if tagger.published is None:
-        return release_thresholds(tagger.folder, tagger.tags)
+        thresholds, source = release_thresholds(tagger.folder, tagger.tags)
+        return thresholds, source or DEFAULTS
     return _filled(tagger.published[0], tagger.tags), tagger.published[1]
 
 
@@ -124,8 +123,8 @@ def default_thresholds(tags: pd.DataFrame) -> np.ndarray:
     return np.where(tags["category"].to_numpy() == CHARACTER, CHARACTER_THRESHOLD, THRESHOLD)
 
 
-def release_thresholds(folder: AnyPath, tags: pd.DataFrame) -> tuple[np.ndarray, str]:
-    """Return ``(thresholds float64 (L,), their source)`` of a release.
+def release_thresholds(folder: AnyPath, tags: pd.DataFrame) -> tuple[np.ndarray, str | None]:
+    """Return ``(thresholds float64 (L,), their source)`` of a release; the defaults have no source.
 
     extra/thresholds.csv comes first, then the column best_threshold of the tag list, then the defaults; the
     defaults also fill in for tags without a number.
@@ -137,7 +136,7 @@ def release_thresholds(folder: AnyPath, tags: pd.DataFrame) -> tuple[np.ndarray,
         tag_file = pathlib.Path(folder) / tag_list.FILE
         numbers = threshold_table.numbers_of(tag_file, tags["best_threshold"])
         return _filled(numbers, tags), "the column best_threshold"
-    return default_thresholds(tags), DEFAULTS
+    return default_thresholds(tags), None
 
 
 def _table_thresholds(path: pathlib.Path, tags: pd.DataFrame) -> np.ndarray:

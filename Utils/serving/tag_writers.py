@@ -1,12 +1,12 @@
 """Tags the pictures of a command and writes what comes out: sidecars, a folder of maps, or a table."""
 
-import argparse
+import dataclasses
 import hashlib
 import itertools
 import pathlib
 import sys
-from collections.abc import Callable, Collection, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -25,38 +25,41 @@ from Utils.tags import sidecars, tag_list
 Tagger = onnx_tagger.ServingTagger | DumpPredictions
 
 
-class Work(NamedTuple):
-    """What is tagged by what."""
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What is tagged by what, and how it is read."""
 
-    options: argparse.Namespace  # of tools/tag_images.py
     jobs: list[Job]
     tagger: Tagger
     selector: tag_selection.TagSelector
     rejected: Rejected  # gets what cannot be read or written
     say: Callable[[str], None]
+    every: float | None = None  # seconds between the frames of a film; None: jobs are pictures
+    batch_size: int = 8  # pictures at a time
+    workers: int = 0  # threads that decode; 0: one for each core
 
 
 def tagged_batches(
     work: Work, jobs: list[Job], done: Collection[str] = ()
 ) -> Iterator[tuple[list[Job], np.ndarray]]:
     """Yield ``(jobs, probabilities (B, L))`` with a progress bar; frames that are ``done`` are left out."""
-    options, tagger, rejected = work.options, work.tagger, work.rejected
+    tagger, rejected = work.tagger, work.rejected
     if isinstance(tagger, DumpPredictions):
         for known, probabilities, unknown in tagger.batches(jobs, lambda job: join(job.folder, job.name)):
             rejected += [(job.path, "not in the dump") for job in unknown]
             yield known, probabilities
         return
     batches = image_reader.read_batches(
-        with_frames(jobs, options.every, rejected, done) if options.every else iter(jobs),
+        with_frames(jobs, work.every, rejected, done) if work.every else iter(jobs),
         tagger.image_size,
-        options.batch_size,
+        work.batch_size,
         path_of=lambda job: "frame.bmp" if job.film else job.path,
         read_item=picture_jobs.read,
         prepare=tagger.prepare,
-        readers=options.workers or num_cores(),
+        readers=work.workers or num_cores(),
         remarks=(remarks := image_reader.Remarks()),
     )
-    num_batches = None if options.every else -(-len(jobs) // options.batch_size)
+    num_batches = None if work.every else -(-len(jobs) // work.batch_size)
     tagged = overlapping.computed_ahead(
         lambda batch: tagger.probabilities(batch[1]), batches, tagger.parallel_runs
     )
@@ -69,22 +72,32 @@ def tagged_batches(
         work.say(sentence)
 
 
-def write_sidecars(work: Work) -> int:
-    """Write a sidecar for every job; return how many.
+def write_sidecars(
+    work: Work,
+    kind: sidecars.SidecarFormat,
+    style: sidecars.Style,
+    output: pathlib.Path | None = None,
+    *,
+    replaces: bool = False,
+    appends: bool = False,
+) -> int:
+    """Write a sidecar for every job, at the job's place; return how many.
 
     Places that cannot be written are added to ``work.rejected``; a full disk is raised as OSError.
+
+    Args:
+        work: the work.
+        kind: of sidecars.
+        style: how tags are spelled.
+        output: folder of the sidecars, which is made; None: they lie beside the pictures.
+        replaces: whether sidecars that exist are replaced.
+        appends: whether tags that they lack are added to them.
     """
-    options, tagger, edits, num_tagged = work.options, work.tagger, work.selector.edits, 0
-    writer = SidecarWriter(
-        sidecars.KINDS[options.format],
-        sidecars.Style(options.spaces, options.escape, options.rating, options.prefix),
-        tagger.tags["name"].tolist(),
-        edits.names if edits else (),
-        replaces=options.overwrite,
-        appends=options.append,
-    )
-    if options.output is not None:
-        options.output.mkdir(parents=True, exist_ok=True)  # where it cannot be, no picture is tagged in vain
+    edits, num_tagged = work.selector.edits, 0
+    names, others = work.tagger.tags["name"].tolist(), edits.names if edits else ()
+    writer = SidecarWriter(kind, style, names, others, replaces=replaces, appends=appends)
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)  # where it cannot be, no picture is tagged in vain
     rows = (row for batch in tagged_batches(work, work.jobs) for row in zip(*batch, strict=True))
     for job, probabilities in picture_jobs.films_last(rows):
         try:
@@ -102,15 +115,22 @@ def write_sidecars(work: Work) -> int:
     return num_tagged
 
 
-def write_maps(work: Work, keras_mapper: Callable[..., Any]) -> int:
+def write_maps(
+    work: Work, output: pathlib.Path, maps_by: str, keras_mapper: Callable[..., Any], overwrite: bool = False
+) -> int:
     """Write the folder of maps; return how many pictures are in it.
 
-    ``keras_mapper`` is that of `tag_maps.open_mapper`.
+    Args:
+        work: the work.
+        output: the folder.
+        maps_by: auto, or one of `tag_maps.METHODS`.
+        keras_mapper: that of `tag_maps.open_mapper`.
+        overwrite: whether a folder of maps that exists is replaced.
     """
-    options, tagger = work.options, work.tagger
+    tagger = work.tagger
     assert isinstance(tagger, onnx_tagger.ServingTagger)
-    mapper, method = tag_maps.open_mapper(tagger, options.maps_by or "auto", keras_mapper, options.batch_size)
-    with replacing_folder(options.maps, tag_maps.FOLDER, options.overwrite) as folder:
+    mapper, method = tag_maps.open_mapper(tagger, maps_by, keras_mapper, work.batch_size)
+    with replacing_folder(output, tag_maps.FOLDER, overwrite) as folder:
         writer = tag_maps.Writer(folder, tagger, mapper, method)
         for job in progress(work.jobs, label="map", unit="pictures"):
             try:
@@ -123,48 +143,48 @@ def write_maps(work: Work, keras_mapper: Callable[..., Any]) -> int:
             writer.add(job.path, data, prepared, selected.tags)
         writer.finish()
     num_maps = sum(len(picture["maps"]) for picture in writer.pictures)
-    work.say(f"{num_maps} maps: {options.maps / 'maps.html'}")
+    work.say(f"{num_maps} maps: {output / 'maps.html'}")
     return len(writer.pictures)
 
 
-def write_table(work: Work) -> int:
+def write_table(work: Work, form: str, output: pathlib.Path | None, origin: Mapping[str, Any]) -> int:
     """Write the table of all jobs to the output or the screen; return how many are in it.
+
+    Args:
+        work: the work.
+        form: one of `tag_table.FORMATS`.
+        output: the file; None: the screen.
+        origin: JSON values that say which model and which pictures these are.
 
     Raises UserError where an interrupted run had other settings.
     """
-    options = work.options
 
     def record_batches(jobs: list[Job], done: Collection[str] = ()) -> Iterator[list[tag_table.Record]]:
         for batch, probabilities in tagged_batches(work, jobs, done):
             rows = zip(batch, probabilities, strict=True)
             yield [tag_table.record(job.path, work.selector.select(row)) for job, row in rows]
 
-    if options.output is None:
+    if output is None:
         counter = itertools.count()
         records = (record for batch in record_batches(work.jobs) for record in batch if next(counter) >= 0)
-        tag_table.write_records(records, sys.stdout, options.format)
+        tag_table.write_records(records, sys.stdout, form)
         return next(counter)
-    with tag_table.Journal(options.output, _settings(options, work.tagger, work.selector)) as journal:
+    with tag_table.Journal(output, {**origin, **_settings(work)}) as journal:
         missing = [job for job in work.jobs if image_folder.printable(job.path) not in journal.done]
         for records in record_batches(missing, journal.done):
             journal.add(records)
-        journal.finish(options.format)
+        journal.finish(form)
     return len(journal.done)
 
 
-def _settings(
-    options: argparse.Namespace, tagger: Tagger, selector: tag_selection.TagSelector
-) -> dict[str, Any]:
+def _settings(work: Work) -> dict[str, Any]:
     """Return the settings that decide the records of a table: a run continues only under the same."""
+    selector = work.selector
     digest = hashlib.sha256(selector.thresholds.tobytes() + selector.allowed.tobytes()).hexdigest()
-    is_file = not options.dump and pathlib.Path(options.model).is_file()  # one of several in a folder
-    model = options.dump or (pathlib.Path(options.model) if is_file else tagger.folder)
     return {
-        "model": str(model.resolve()),
-        "tags": tag_list.digest(tagger.tags),
+        "tags": tag_list.digest(work.tagger.tags),
         "chosen": digest,
-        "limits": [options.mcut, options.max_tags],
-        "paths": options.paths,
-        **({"every": options.every} if options.every else {}),
+        "limits": [selector.mcut, selector.max_tags],
+        **({"every": work.every} if work.every else {}),
         **({"edits": selector.edits.settings} if selector.edits else {}),
     }

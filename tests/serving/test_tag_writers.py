@@ -1,7 +1,5 @@
 """Utils/serving/tag_writers.py: what is written for each job, and what is set aside."""
 
-import argparse
-
 import numpy as np
 from helpers import small_releases
 from helpers.tagged_pictures import BLUE, EXPECTED, GREEN, paint
@@ -10,11 +8,7 @@ from Utils.images import places
 from Utils.serving import onnx_tagger, tag_writers
 from Utils.serving.picture_jobs import Job
 from Utils.serving.tag_selection import TagSelector
-
-OPTIONS = {
-    "format": "txt", "spaces": False, "escape": False, "rating": False, "prefix": "", "overwrite": False,
-    "append": False, "output": None, "every": None, "batch_size": 1, "workers": 1,
-}  # fmt: skip
+from Utils.tags import sidecars
 
 
 def test_a_place_that_cannot_be_written_does_not_stop_the_others(tmp_path):
@@ -29,7 +23,7 @@ def test_a_place_that_cannot_be_written_does_not_stop_the_others(tmp_path):
     ]
     selector = TagSelector(tagger.tags, np.array([0.35] * 8 + [0.85]))
     rejected = []
-    work = tag_writers.Work(argparse.Namespace(**OPTIONS), jobs, tagger, selector, rejected, print)
-    assert tag_writers.write_sidecars(work) == 1
+    work = tag_writers.Work(jobs, tagger, selector, rejected, print, batch_size=1, workers=1)
+    assert tag_writers.write_sidecars(work, sidecars.KINDS["txt"], sidecars.Style()) == 1
     assert (tmp_path / "b.txt").read_text() == EXPECTED[GREEN]
     assert sorted(path for path, _ in rejected) == [f"{tmp_path}/a.png", f"{tmp_path}/gone.png"]
