@@ -28,7 +28,7 @@ def parser() -> Parser:
     add = command_line.add_argument
     add("release", metavar="RELEASE", type=pathlib.Path, help="a folder of export_model.py")
     add("repository", metavar="owner/name", help="on the hub; it is made where it does not exist")
-    add("--private", action="store_true", help="make a new repository private")
+    add("--private", action="store_true", help="make a private repository; a public one is refused")
     add("--revision", metavar="BRANCH", help="branch to upload to (main); it is made where it does not exist")
     add("--dry-run", action="store_true", help="verify, and list what would be uploaded")
     add("--json", action="store_true", help="print one JSON object")

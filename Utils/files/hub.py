@@ -158,10 +158,10 @@ def upload(
         names: of the files, relative to it.
         name: ``owner/name``; made where it does not exist.
         revision: a branch, made where it does not exist; None for main.
-        private: of a repository that is made.
+        private: make a private repository; one that is there must be private.
 
-    Raises UserError where the hub refuses the token or the upload, WorkError where it cannot be reached or
-    fails.
+    Raises UserError where the hub refuses the token or the upload, and where what is to be private would be
+    public; WorkError where it cannot be reached or fails.
     """
     library = _library()
     api = library.HfApi()
@@ -174,9 +174,16 @@ def upload(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of its own HTTP library's deprecations
             api.create_repo(name, private=private or None, exist_ok=True)
+            if private and not api.model_info(name).private:
+                raise UserError(
+                    f"{name} is there already and is public, so --private hides nothing: make it private "
+                    "in its settings on the hub, give another name, or leave --private out"
+                )
             if revision:
                 api.create_branch(name, branch=revision, exist_ok=True)
             commit = api.create_commit(name, operations, commit_message=message, revision=revision)
+    except UserError:
+        raise
     except Exception as error:  # as in `local`
         raise _upload_error(library, name, error) from error
     return str(commit.commit_url)

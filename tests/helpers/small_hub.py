@@ -109,13 +109,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         token = self.private.get(name)
         if folder is None or (token and self.headers.get("Authorization") != f"Bearer {token}"):
             return self.send(401 if token else 404, b"{}", {"X-Error-Code": "RepoNotFound"}, body)
-        action, revision, *rest = parts[4:] if is_api else parts[2:]
+        # Without a revision the hub takes main.
+        action, revision, *rest = (parts[4:] or ["revision", "main"]) if is_api else parts[2:]
         if revision not in ("main", COMMIT, "v2.0", "v2"):
             return self.send(404, b"{}", {"X-Error-Code": "RevisionNotFound"}, body)
         files = {str(file.relative_to(folder)): file for file in folder.rglob("*") if file.is_file()}
         if action == "revision":
             siblings = [{"rfilename": file} for file in sorted(files)]
-            content = {"id": name, "sha": COMMIT, "siblings": siblings, "tags": [], "private": bool(token)}
+            content = {"id": name, "sha": COMMIT, "siblings": siblings, "tags": []}
+            content["private"] = bool(token) or self.created.get(name, False)
             return self.send(200, json.dumps(content).encode(), {}, body)
         if action == "tree":
             entries = [

@@ -43,6 +43,11 @@ def test_a_release_goes_up_and_comes_back(release, served, monkeypatch, capsys):
     assert push_release.main([str(release), "me/mine", "--private"]) == 0
     assert "/commit/" in capsys.readouterr().out
     assert created == {"me/mine": True}
+    created["me/mine"] = False  # made by somebody before, for all to see
+    before = contents(uploads / "me" / "mine")
+    assert push_release.main([str(release), "me/mine", "--private"]) == 2
+    assert "me/mine is there already and is public" in capsys.readouterr().err
+    assert contents(uploads / "me" / "mine") == before
     sent = contents(uploads / "me" / "mine")
     (release / "notes.jpg").unlink()
     assert sent == contents(release)
