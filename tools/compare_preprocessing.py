@@ -78,6 +78,11 @@ def main(argv: list[str] | None = None) -> None:
     tagger = onnx_tagger.load(options.model, deferred("Models.load"))
     paths, labels = _labeled_images(dataset, place, options.split, options.most)
     columns, label_columns = _common_tags(tagger, dataset)
+    if not labels[:, label_columns].any():
+        raise UserError(
+            f"none of the {len(columns)} tags that the model and {dataset.folder} have in common is true on "
+            f"one of the {len(paths)} pictures: there is no F1; take more pictures (--most, --split)"
+        )
     effects, threshold = score_effects.measure_effects(
         tagger,
         paths,

@@ -59,6 +59,18 @@ def test_every_client_on_every_case(booru, tmp_path, capsys):
     assert not (out / "wide.svg").exists()
 
 
+def test_pictures_without_a_tag_of_the_model_have_no_score(booru, tmp_path, monkeypatch, capsys):
+    labeled = compare_preprocessing._labeled_images
+
+    def unlabeled(*words):
+        paths, labels = labeled(*words)
+        return paths, np.zeros_like(labels)
+
+    monkeypatch.setattr(compare_preprocessing, "_labeled_images", unlabeled)
+    assert compare_preprocessing.main([*booru, "-o", str(tmp_path / "report")]) == 2
+    assert "there is no F1" in capsys.readouterr().err
+
+
 def test_the_largest_loss_is_said_with_its_chance():
     def effect(client, difference, high):
         figures = 10, 1.0, 0.5, 0.4, 0.6, difference, difference - 0.1, high
