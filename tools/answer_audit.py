@@ -16,8 +16,7 @@ import numpy as np
 from Utils.command import programs
 from Utils.command.cli import Parser, UserError, command, print_json
 from Utils.evaluation import ground_truth
-from Utils.files.atomic import replacing
-from Utils.files.outputs import FileKind, require_replaceable_file
+from Utils.files.outputs import FileKind, replacing_file, require_replaceable_file
 from Utils.labels import decisions, questions
 from Utils.tags import tag_list
 
@@ -63,7 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError(
             f"{options.truth} names none of the posts that the audit asks about: nothing to answer"
         )
-    with replacing(options.output) as temporary, temporary.open("wb") as file:
+    with (
+        replacing_file(options.output, ANSWERS, options.overwrite) as temporary,
+        temporary.open("wb") as file,
+    ):
         decisions.append(file, *answers)
     summary = {
         "decisions": len(answers),

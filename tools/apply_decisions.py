@@ -28,7 +28,13 @@ from Utils.command.text import join_names
 from Utils.data.selection import FIRST_RATING_ID
 from Utils.data.sources import json_lines, parquet_files
 from Utils.files.atomic import replacing, require_file
-from Utils.files.outputs import FileKind, begins_with, first_line_has, require_replaceable_file
+from Utils.files.outputs import (
+    FileKind,
+    begins_with,
+    first_line_has,
+    require_replaceable_file,
+    require_replaceable_still,
+)
 from Utils.labels import corrected_database, corrected_files, corrected_sidecars, decisions
 from Utils.labels.corrected_sidecars import Corrections, Verdicts
 from Utils.tags import captions, tag_list
@@ -149,6 +155,7 @@ def _to_database(options: argparse.Namespace, verdicts: Verdicts) -> Corrections
     require_replaceable_file(_patch_of(options.output), PATCH, overwrite=True)
     with replacing(options.output) as temporary:
         patch, posts = corrected_database.correct(options.db, temporary, verdicts, options.output)
+        require_replaceable_still(options.output, DATABASE, options.overwrite)  # before its patch is replaced
         with replacing(_patch_of(options.output)) as patch_file:
             lines = [json.dumps({"post_id": post, **changes}, ensure_ascii=False) for post, changes in patch]
             patch_file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

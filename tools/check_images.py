@@ -25,6 +25,7 @@ import cv2
 from Utils.command import programs
 from Utils.command.cli import Parser, command, number, print_json, progress
 from Utils.command.machine import num_cores
+from Utils.files import locking
 from Utils.files.atomic import read_json, write_json
 from Utils.files.outputs import FileKind, has_header, require_replaceable_file
 from Utils.images import codec, formats, image_folder, image_limits, image_reader, places
@@ -64,6 +65,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     options = parser().parse_args(argv)
     require_replaceable_file(options.output, REJECTED, options.overwrite)
+    with locking.sole_writer(options.output):
+        return _check(options)
+
+
+def _check(options: argparse.Namespace) -> int:
+    require_replaceable_file(options.output, REJECTED, options.overwrite)  # another run may have ended
     output, place = options.output, places.open_place(options.images, options.output)
     image_limits.allow_pixels(options.max_pixels)
     passed_by = []

@@ -20,8 +20,7 @@ from Utils.command.text import join_names
 from Utils.data import id_lists, selection, sources
 from Utils.data.definition import check_ratings_map
 from Utils.data.sources.stream import PostBlock, Source
-from Utils.files.atomic import replacing
-from Utils.files.outputs import FileKind, require_replaceable_file
+from Utils.files.outputs import FileKind, replacing_file, require_replaceable_file
 from Utils.images import image_folder
 from Utils.tags import tag_list
 
@@ -86,7 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     if not labels.seen.any():
         raise UserError(f"none of the {len(posts)} posts of {options.ids} is in {options.origin}")
-    write(options.output, labels, rows, len(tags))
+    with replacing_file(options.output, LABELS, options.overwrite) as part:
+        write(part, labels, rows, len(tags))
     num_unknown = len(tags) - len(columns) - len(set(ratings.values()))  # letters may mean the same rating
     if options.json:
         counts = {"posts": len(ids), "tags": len(tags), "unknown_tags": num_unknown}
@@ -253,7 +253,7 @@ def _block_labels(
 def write(path: pathlib.Path, labels: PostLabels, rows: np.ndarray, num_labels: int) -> None:
     """Write labels.npy, uint8 (len(rows), num_labels): row i has the labels of post ``rows[i]``."""
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), num_labels)}
-    with replacing(path) as part, part.open("wb") as file:
+    with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         # Block by block: the dense matrix of millions of posts would not fit in memory.
         for start in range(0, len(rows), ROWS_AT_A_TIME):

@@ -21,8 +21,7 @@ from Utils.command import programs
 from Utils.command.cli import Parser, UserError, command, print_json
 from Utils.command.text import markdown_table
 from Utils.evaluation import results_table
-from Utils.files.atomic import replacing
-from Utils.files.outputs import require_replaceable_file
+from Utils.files.outputs import replacing_file, require_replaceable_file
 from Utils.report import svg_charts
 from Utils.tags import tag_list
 
@@ -77,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     tables = [results_table.read(path, _warn) for path in options.tables]
     rows = pd.concat(tables, ignore_index=True)
     models = mark_frontier(points(rows, options))
-    with replacing(options.output) as beside:
+    with replacing_file(options.output, svg_charts.CHART, options.overwrite) as beside:
         beside.write_text(svg_charts.standalone(chart(models)), encoding="utf-8")
     if options.json:
         print_json({"points": [dataclasses.asdict(point) for point in models]})

@@ -258,12 +258,31 @@ def require_replaceable_file(path: AnyPath, kind: FileKind, overwrite: bool) -> 
     """
     path = to_path(path)
     require_absent(path, overwrite)
+    if not is_remote(path):
+        remove_unfinished(path)
+    require_replaceable_still(path, kind, overwrite)
+
+
+@contextlib.contextmanager
+def replacing_file(path: AnyPath, kind: FileKind, overwrite: bool) -> Iterator[pathlib.Path]:
+    """Yield a temporary path as `atomic.replacing` does; what has come to ``path`` meanwhile is kept.
+
+    Raises UserError as `require_replaceable_file`, when the block ends.
+    """
+    with atomic.replacing(path) as temporary:
+        yield temporary
+        require_replaceable_still(path, kind, overwrite)
+
+
+def require_replaceable_still(path: AnyPath, kind: FileKind, overwrite: bool) -> None:
+    """Raise UserError as `require_replaceable_file`, after the work: temporary files are left alone."""
+    path = to_path(path)
+    require_absent(path, overwrite)
     if is_remote(path):
         if path.exists():
             with atomic.local(path) as copy:
                 _require_kind(copy, kind, path)
         return
-    remove_unfinished(path)
     if path.is_symlink() and not path.exists():
         raise UserError(f"{path} is a link to what is not there; remove it, or give another place")
     if path.is_dir():

@@ -347,6 +347,22 @@ def test_only_files_of_the_kind_are_replaced(tmp_path, test, own, foreign):
         require_replaceable_file(path, kind, overwrite=True)
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_file_that_comes_to_the_place_meanwhile_is_kept(tmp_path, overwrite):
+    kind, path = FileKind("a table", outputs.has_header(["a"])), tmp_path / "x.csv"
+    with (
+        pytest.raises(UserError, match="is not a table" if overwrite else "exists already and is kept"),
+        outputs.replacing_file(path, kind, overwrite) as part,
+    ):
+        part.write_text("a\n")
+        path.write_text("mine")
+    assert tree(tmp_path) == {"x.csv": "mine"}
+    path.unlink()
+    with outputs.replacing_file(path, kind, overwrite) as part:
+        part.write_text("a\n")
+    assert tree(tmp_path) == {"x.csv": "a\n"}
+
+
 def test_a_zip_file_is_recognized_by_its_members(tmp_path):
     kind = FileKind("a model", outputs.has_members("config.json"))
     for name, member in (("a.keras", "config.json"), ("b.keras", "thesis.txt")):

@@ -7,6 +7,7 @@ from helpers import jpeg
 from PIL import Image
 
 from tools import check_images
+from Utils.files import locking
 from Utils.images import formats, image_limits, places
 
 HEIC = b"\0\0\0\x18ftypheic"
@@ -68,6 +69,18 @@ def test_notes_of_files_that_have_changed_are_not_believed(tmp_path, capsys):
 @pytest.mark.reliability(
     "A picture with the suffix of another format", "used; the wrong suffixes are counted"
 )
+def test_of_two_runs_with_one_output_the_second_is_told(tmp_path, capsys):
+    """Each deletes the notes when it has ended, which the other would read."""
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "1.jpg").write_bytes(jpeg(1, 32))
+    words = ["--images", str(tmp_path / "images"), "-o", str(tmp_path / "rejected.csv")]
+    with locking.sole_writer(tmp_path / "rejected.csv"):
+        assert check_images.main(words) == 2
+    assert "rejected.csv is being written by another process" in capsys.readouterr().err
+    assert check_images.main(words) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"images", "rejected.csv"}
+
+
 def test_a_wrong_suffix_is_reported_but_not_rejected(tmp_path, capsys):
     (tmp_path / "i").mkdir()
     for name, image_format in {"1.jpg": "PNG", "2.JPG": "WEBP", "3.png": "JPEG", "4.jpg": "JPEG"}.items():
