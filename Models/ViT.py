@@ -51,6 +51,7 @@ class Spec(TokenHeadOptions):
     norm_after_pool: bool | None = False  # None: if tokens are averaged
     pre_norm: bool = False  # a layer norm before the first block, and patches without bias (arXiv:2103.00020)
     qk_norm: bool = False  # layer norms of queries and keys, for each head (arXiv:2302.05442, section 3.1)
+    qkv_bias: bool = True  # of queries, keys and values
     activation: ActivationName = "gelu"
     epsilon: float = 1e-6  # the original zoo: 1e-3
     stochastic_depth: Rate = 0.0
@@ -125,7 +126,8 @@ def _add(x: Tensor, y: Tensor, spec: Spec, name: str, index: int) -> Tensor:
 def _block(x: Tensor, spec: Spec, name: str) -> Tensor:
     """Attention, then an MLP on every token; (B, N, D) to the same."""
     y = normalization("layernorm", spec.epsilon, f"{name}_norm1")(x)
-    y = SelfAttention(spec.heads, qk_norm=spec.qk_norm, epsilon=spec.epsilon, name=f"{name}_attention")(y)
+    options: dict[str, Any] = {"use_bias": spec.qkv_bias, "qk_norm": spec.qk_norm, "epsilon": spec.epsilon}
+    y = SelfAttention(spec.heads, **options, name=f"{name}_attention")(y)
     x = _add(x, y, spec, name, 1)
     y = normalization("layernorm", spec.epsilon, f"{name}_norm2")(x)
     y = keras.layers.Dense(spec.mlp_width, kernel_initializer=truncated_normal(), name=f"{name}_dense1")(y)
@@ -223,34 +225,40 @@ _CLIP_SHAPES = {
     "betwixt_patch32_clip_224": ("B32-CLIP", (12, 640, 2560, 10)),
     "base_patch16_plus_clip_240": ("B16-CLIP", (12, 896, 3584, 14)),
 }
-# timm's own with averaged tokens and register tokens: depth, width, width of the MLP, heads; image sizes.
-_REGISTER_SHAPES = {
-    "wee_patch16_reg1": ((14, 256, 1280, 4), (256,)),
-    "little_patch16_reg1": ((14, 320, 1792, 5), (256,)),
-    "little_patch16_reg4": ((14, 320, 1792, 5), (256,)),
-    "medium_patch16_reg1": ((12, 512, 2048, 8), (256,)),
-    "medium_patch16_reg4": ((12, 512, 2048, 8), (256,)),
-    "mediumd_patch16_reg4": ((20, 512, 2048, 8), (256, 384)),
-    "betwixt_patch16_reg1": ((12, 640, 2560, 10), (256,)),
-    "betwixt_patch16_reg4": ((12, 640, 2560, 10), (256, 384)),
-    "base_patch16_reg4": ((12, 768, 3072, 12), (256,)),
-    "so150m_patch16_reg4": ((18, 896, 2304, 14), (256, 384)),
+# Those with averaged tokens follow DINOv2, SigLIP or neither: fields that differ from the class token's.
+_GAP_AS_DINOV2 = {"positions": "patches", "norm_after_pool": None, "layer_scale": 1e-5}
+_GAP_AS_SIGLIP = {"norm_after_pool": False}
+_GAP_UNBIASED = {"norm_after_pool": False, "layer_scale": 1e-6, "qkv_bias": False}
+_SO150M2 = {"norm_after_pool": None, "layer_scale": 1e-5, "qkv_bias": False}
+# Depth, width, width of the MLP, heads; image sizes; fields.
+_GAP_MODELS: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
+    "wee_patch16_reg1": ((14, 256, 1280, 4), (256,), _GAP_AS_DINOV2),
+    "little_patch16_reg1": ((14, 320, 1792, 5), (256,), _GAP_AS_DINOV2),
+    "little_patch16_reg4": ((14, 320, 1792, 5), (256,), _GAP_AS_DINOV2),
+    "medium_patch16_reg1": ((12, 512, 2048, 8), (256,), _GAP_AS_DINOV2),
+    "medium_patch16_reg4": ((12, 512, 2048, 8), (256,), _GAP_AS_DINOV2),
+    "mediumd_patch16_reg4": ((20, 512, 2048, 8), (256, 384), _GAP_AS_DINOV2),
+    "betwixt_patch16_reg1": ((12, 640, 2560, 10), (256,), _GAP_AS_DINOV2),
+    "betwixt_patch16_reg4": ((12, 640, 2560, 10), (256, 384), _GAP_AS_DINOV2),
+    "base_patch16_reg4": ((12, 768, 3072, 12), (256,), _GAP_AS_DINOV2 | {"layer_scale": None}),
+    "so150m_patch16_reg4": ((18, 896, 2304, 14), (256, 384), _GAP_AS_SIGLIP),
+    "so150m2_patch16_reg1": ((21, 832, 2176, 13), (256, 384, 448), _SO150M2),
+    "medium_patch16": ((12, 512, 2048, 8), (240, 256, 384), _GAP_UNBIASED),
+    "betwixt_patch16": ((12, 640, 2560, 10), (256,), _GAP_UNBIASED),
+    "base_patch16": ((12, 768, 3072, 16), (224,), _GAP_AS_SIGLIP),
+    "huge_patch14": ((32, 1280, 5120, 16), (224,), _GAP_AS_SIGLIP | {"patch": 14}),
+    "huge_patch16": ((32, 1280, 5120, 16), (448,), _GAP_AS_SIGLIP),
+    "giant_patch16": ((40, 1408, 6144, 16), (224,), _GAP_AS_SIGLIP),
 }
 _SHAPE_FIELDS = ("depth", "width", "mlp_width", "heads")
 
 
-def _register_fields(name: str) -> dict[str, Any]:
-    """Return the fields of a model of `_REGISTER_SHAPES`: that of 150M follows SigLIP, the others DINOv2."""
-    is_150m, is_base = name.startswith("so150m"), name.startswith("base")
-    return {
-        "class_token": False,
-        "head": "gap",
-        "registers": int(name[-1]),
-        "positions": "all" if is_150m else "patches",
-        "norm_after_pool": False if is_150m else None,
-        "layer_scale": None if is_150m or is_base else 1e-5,
-        **dict(zip(_SHAPE_FIELDS, _REGISTER_SHAPES[name][0], strict=True)),
-    }
+def _gap_fields(name: str) -> dict[str, Any]:
+    """Return the fields of a model of `_GAP_MODELS`."""
+    shape, _, fields = _GAP_MODELS[name]
+    registers = int(name[-1]) if "_reg" in name else 0
+    averaged: dict[str, Any] = {"class_token": False, "head": "gap", "registers": registers}
+    return averaged | dict(zip(_SHAPE_FIELDS, shape, strict=True)) | fields
 
 
 TIMM = timm_rules.Rules(
@@ -288,10 +296,11 @@ TIMM = timm_rules.Rules(
         for theirs, (variant, shape) in _CLIP_SHAPES.items()
     }
     | {
-        f"vit_{name}_gap_{size}": ("B16", _register_fields(name))
-        for name, (_, sizes) in _REGISTER_SHAPES.items()
+        f"vit_{name}_gap_{size}": ("B16", _gap_fields(name))
+        for name, (_, sizes, _) in _GAP_MODELS.items()
         for size in sizes
-    },
+    }
+    | {"vit_base_patch16_224_miil": ("B16", {"qkv_bias": False})},
     fields={"class_token": True, "head": "token", "norm_after_pool": None, "layer_scale": None},
     arguments={
         "patch_size": "patch",
@@ -306,12 +315,13 @@ TIMM = timm_rules.Rules(
         "fc_norm": "norm_after_pool",
         "init_values": "layer_scale",
         "pre_norm": "pre_norm",
+        "qkv_bias": "qkv_bias",
         "qk_norm": "qk_norm",
         "act_layer": timm_rules.ACTIVATION,
     },
     sized=True,
     fixed={
-        "qkv_bias": True, "scale_attn_norm": False, "scale_mlp_norm": False, "proj_bias": True,
+        "scale_attn_norm": False, "scale_mlp_norm": False, "proj_bias": True,
         "pos_embed": "learn", "final_norm": True, "pool_include_prefix": False,
     },
     layers=(

@@ -66,6 +66,7 @@ CASES = {
     "vit_registers": ("vit_small_patch14_reg4_dinov2", VIT | {"img_size": 42, "reg_tokens": 2}, 42),
     "vit_registers_gap": ("vit_medium_patch16_reg4_gap_256", VIT, 32),
     "vit_registers_so150m": ("vit_so150m_patch16_reg4_gap_256", VIT | {"mlp_ratio": 3.0}, 32),
+    "vit_gap_unbiased": ("vit_medium_patch16_gap_256", VIT, 32),
     "dinov3": ("vit_small_patch16_dinov3", VIT | {"img_size": 48, "num_reg_tokens": 2}, 48),
     "dinov3_gated": (
         "vit_small_plus_patch16_dinov3_qkvb",

@@ -163,8 +163,8 @@ def test_a_pretrained_body_without_a_classifier_is_taken_but_says_no_tags(tmp_pa
 
 WRONG = [
     ({"architecture": "vit_giant_patch14_224"}, {}, "no model here corresponds to timm's vit_giant.*did you"),
-    ({}, {"qkv_bias": False}, r"ViT/L16 cannot be what timm's model_args say: qkv_bias=False"),
-    ({}, {"window": 4, "qkv_bias": False}, "window=4, qkv_bias=False"),
+    ({}, {"proj_bias": False}, r"ViT/L16 cannot be what timm's model_args say: proj_bias=False"),
+    ({}, {"window": 4, "proj_bias": False}, "window=4, proj_bias=False"),
     ({}, {"act_layer": "mish"}, "activation must be"),
     (
         {},
