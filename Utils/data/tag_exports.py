@@ -35,7 +35,7 @@ FOLDER_FILES = {  # of e621's exports
     "tags": "tags-*.csv*", "aliases": "tag_aliases-*.csv*", "implications": "tag_implications-*.csv*"
 }  # fmt: skip
 
-Row = dict[str, Any] | None  # cells by column; None where a line has another number of them
+Row = dict[str, Any] | str  # cells by column; the reason where a line cannot be read
 
 
 @dataclasses.dataclass(frozen=True)
@@ -354,9 +354,9 @@ def _age(row: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _complete(row: Row) -> dict[str, Any]:
-    """Return the cells of a row; FieldError where it has more or fewer than columns."""
-    if row is None:
-        raise FieldError("another number of cells than the first line")
+    """Return the cells of a row; FieldError where it cannot be read."""
+    if isinstance(row, str):
+        raise FieldError(row)
     return row
 
 
@@ -386,13 +386,13 @@ def _rows(
     if start in (b"{", b"["):
         is_row: Callable[[dict[str, Any]], bool] = lambda value: needed[0][0] in value  # noqa: E731
         for place, _, value in json_lines.read_values(path, is_row, UserError):
-            yield place, value if isinstance(value, dict) else None
+            yield place, value if isinstance(value, dict) else "no object"
         return
     table = CsvStream(path, UserError)
     for names in needed:
         table.require(names if not set(names) & set(table.columns) else ())
     present = [name for name in columns if name in table.columns]
     for line, cells in table.rows(present):
-        yield f"line {line}", None if cells is None else dict(zip(present, cells, strict=True))
+        yield f"line {line}", cells if isinstance(cells, str) else dict(zip(present, cells, strict=True))
     if not table.ends_in_line_break:
         raise UserError(f"{path} does not end in a line break: was it cut off? Add one if it is whole")

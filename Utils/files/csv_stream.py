@@ -62,20 +62,23 @@ class CsvStream:
             yield line.replace("\0", "")  # csv refuses it
         self.ends_in_line_break = line.endswith(("\n", "\r"))
 
-    def rows(self, columns: Sequence[str]) -> Iterator[tuple[int, list[str] | None]]:
-        """Yield ``(line, cells of these columns)``, with None for a row of more or fewer cells than columns.
+    def rows(self, columns: Sequence[str]) -> Iterator[tuple[int, list[str] | str]]:
+        """Yield ``(line, cells of these columns)``, with the reason for a row that cannot be read.
 
-        The line is the row's last. Columns that the file lacks give empty cells.
+        That is one of more or fewer cells than columns, or with bytes that are no UTF-8 in these cells: they
+        would be names that nothing has. The line is the row's last. Columns that the file lacks give empty
+        cells.
         """
         places = [self.columns.index(name) if name in self.columns else -1 for name in columns]
         size = len(self.columns)
         rows = self._rows()
         next(rows)
         for line, cells in rows:
-            if len(cells) == size:
-                yield line, [cells[place] if place >= 0 else "" for place in places]
-            else:
-                yield line, None
+            if len(cells) != size:
+                yield line, "another number of cells than the first line"
+                continue
+            chosen = [cells[place] if place >= 0 else "" for place in places]
+            yield line, "characters that are no UTF-8" if "\ufffd" in "".join(chosen) else chosen
 
     def require(self, columns: Sequence[str]) -> None:
         """Raise UserError where the file lacks one of the columns."""

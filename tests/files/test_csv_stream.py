@@ -10,11 +10,14 @@ from Utils.files.csv_stream import CsvStream
 TEXT = 'id,name,text\n1,a,"two\nlines, ""quoted"""\n2,b\n\n3,null,\u3042\n'
 
 
+OTHER, NO_UTF8 = "another number of cells than the first line", "characters that are no UTF-8"
+
+
 def rows(path, *columns):
     return list(CsvStream(path).rows(columns))
 
 
-def test_rows_are_read_by_column_and_a_bad_one_is_none(tmp_path):
+def test_rows_are_read_by_column_and_a_bad_one_says_why(tmp_path):
     contents = {
         "a.csv": TEXT.encode(),
         "b.csv": ("\ufeff" + TEXT).replace("\n", "\r\n").replace("two\r\n", "two\n").encode(),
@@ -26,7 +29,7 @@ def test_rows_are_read_by_column_and_a_bad_one_is_none(tmp_path):
         table = CsvStream(tmp_path / name)
         assert table.columns == ["id", "name", "text"]
         assert list(table.rows(["text", "id", "gone"])) == [
-            (3, ['two\nlines, "quoted"', "1", ""]), (4, None), (6, ["\u3042", "3", ""])
+            (3, ['two\nlines, "quoted"', "1", ""]), (4, OTHER), (6, ["\u3042", "3", ""])
         ]  # fmt: skip
         assert table.ends_in_line_break
 
@@ -38,9 +41,9 @@ def test_columns_are_known_in_small_letters(tmp_path):
 
 
 def test_bytes_that_are_no_text_do_not_end_it(tmp_path):
-    (tmp_path / "a.csv").write_bytes(b"id,name\n1,\xff\n2,a\0b\n3,c")
+    (tmp_path / "a.csv").write_bytes(b"id,name,text\n1,\xff,a\n2,a\0b,\xff\n3,c,d")
     table = CsvStream(tmp_path / "a.csv")
-    assert [cells for _, cells in table.rows(["name"])] == [["\ufffd"], ["ab"], ["c"]]
+    assert [cells for _, cells in table.rows(["name"])] == [NO_UTF8, ["ab"], ["c"]]
     assert not table.ends_in_line_break
 
 

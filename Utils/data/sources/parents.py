@@ -70,7 +70,7 @@ def _of_tables(path: pathlib.Path) -> Iterable[tuple[int, int]]:
     for file in post_tables.find_files(path)[0]:
         table = CsvStream(file)
         table.require(_PARENT_COLUMNS)
-        yield from _parse(cells for _, cells in table.rows(_PARENT_COLUMNS) if cells is not None)
+        yield from _parse(cells for _, cells in table.rows(_PARENT_COLUMNS) if not isinstance(cells, str))
 
 
 def _id_columns(file: pathlib.Path, names: list[str]) -> list[str]:

@@ -27,7 +27,7 @@ def read_e621(path: AnyPath, images: Place | AnyPath | None = None) -> Source:
 
     Columns as in `danbooru_post`. Deleted posts have that status. Categories are in another table
     (``--tags tags-*.csv.gz``), so that all tags are general here. Rows with more or fewer cells than the
-    first line are listed as rejected.
+    first line, or in another encoding than UTF-8 or UTF-16, are listed as rejected.
 
     Raises UserError where there is no such table, WorkError where one cannot be read to its end.
     """
@@ -40,8 +40,8 @@ def read_e621(path: AnyPath, images: Place | AnyPath | None = None) -> Source:
         columns += [name for name in _LAYOUT_FIELDS if name in table.columns]
         for line, cells in progress(table.rows(columns), label=file.name, unit="posts"):
             place = f"{file.name}, line {line}"
-            if cells is None:
-                sorter.reject(-1, place, "another number of cells than the first line")
+            if isinstance(cells, str):
+                sorter.reject(-1, place, cells)
             else:
                 sorter.add_record(dict(zip(columns, cells, strict=True)), place, folder=folder)
     beside = [name for name in TAG_EXPORTS if path.is_dir() and any(path.glob(TAG_EXPORTS[name]))]
