@@ -325,11 +325,8 @@ def _features(experiment: "Experiment", run: Run) -> "Iterator[Experiment]":
     dataset, recipe = experiment.dataset, experiment.recipe
     body, head = transfer.split_at_head(experiment.model, experiment.new_head)
     body.compile(jit_compile=experiment.devices.compiles(recipe.jit_compile))  # pyright: ignore[reportArgumentType]
-    counts = {"train": experiment.facts["records"]}
-    if experiment.validation:
-        counts["validation"] = dataset.num_records("validation")
     folder, made_by = run.folder / probing.FEATURES, probing.made_by(body, experiment)
-    sizes = head.input_shape[-1], dataset.num_labels
+    counts, sizes = probing.record_counts(experiment), (head.input_shape[-1], dataset.num_labels)
     with feature_cache.FeatureCache(folder, *sizes, made_by, recipe.flip) as cache:
         records = experiment.records
         options = records.batch_options(dataset, recipe.image_size, recipe.batch_size_per_device)
@@ -364,13 +361,7 @@ def _fit(experiment: "Experiment", body: "Freezing", run: Run, name: str) -> int
         else:
             _export(experiment, path)
 
-    recipe, measured = experiment.recipe, contextlib.nullcontext
-    if recipe.batch_norm_images and not probe:
-        num_batches = -(-recipe.batch_norm_images // experiment.facts["batch_size"])
-        with experiment.devices.scope():
-            measured = batch_norm_statistics.measured_statistics(
-                experiment.model, experiment.trained_model, experiment.batches, num_batches
-            )
+    measured = batch_norm_statistics.of_experiment(experiment)
     tracking = trackers.opened(run, name, experiment.recipe) if is_first_host else contextlib.nullcontext([])
     try:
         with tracking as opened_trackers:

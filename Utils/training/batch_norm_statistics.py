@@ -17,12 +17,26 @@ from typing import Any
 import keras
 import numpy as np
 
+from Utils.training.experiment import Experiment
 from Utils.training.weight_sharding import to_host
+
+Measured = Callable[[int], contextlib.AbstractContextManager[None]]  # a context, of the step
+
+
+def of_experiment(experiment: Experiment) -> Measured:
+    """Return `measured_statistics` of an experiment; contexts that do nothing where it asks for none."""
+    recipe = experiment.recipe
+    if not recipe.batch_norm_images or recipe.probe:
+        return contextlib.nullcontext
+    num_batches = -(-recipe.batch_norm_images // experiment.facts["batch_size"])
+    models = experiment.model, experiment.trained_model
+    with experiment.devices.scope():
+        return measured_statistics(*models, experiment.batches, num_batches)
 
 
 def measured_statistics(
     model: keras.Model, trained_model: keras.Model, batches: Callable[[int], Any], num_batches: int
-) -> Callable[[int], contextlib.AbstractContextManager[None]]:
+) -> Measured:
     """Return ``measured(step)``, a context in which batch norm has statistics of the weights as they are.
 
     Args:

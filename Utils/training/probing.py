@@ -82,6 +82,14 @@ def made_by(body: keras.Model, experiment: Experiment) -> dict[str, Any]:
     }
 
 
+def record_counts(experiment: Experiment) -> dict[str, int]:
+    """Return how many records of each split have features: those of training that the recipe keeps."""
+    counts = {"train": experiment.facts["records"]}
+    if experiment.validation is not None:
+        counts["validation"] = experiment.dataset.num_records("validation")
+    return counts
+
+
 def on_features(experiment: Experiment, cache: Any, counts: dict[str, int]) -> Experiment:
     """Return the experiment with batches of features from a filled cache; ``counts`` are records by split."""
     facts, recipe = experiment.facts, experiment.recipe
