@@ -22,6 +22,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
+
 from Utils.command import programs
 from Utils.command.cli import Parser, UserError, command, print_json
 from Utils.command.text import join_names
@@ -151,7 +153,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         selected=selected,
         splits=splits,
         images=images,
-        notes=notes_after(options, definition, source, selected),
+        notes=notes_after(options, definition, source, selected, groups),
         reasons=reasons,
         next_command=programs.line("write_records", to_path(options.output)),
     )
@@ -285,10 +287,22 @@ def read_pictures(options: argparse.Namespace, kind: str, path: str, place: plac
 
 
 def notes_after(
-    options: argparse.Namespace, definition: Definition, source: Source, selected: Selection
+    options: argparse.Namespace,
+    definition: Definition,
+    source: Source,
+    selected: Selection,
+    groups: pd.DataFrame | None,
 ) -> list[str]:
-    """Return what is said of tags that somebody named and of categories that nobody did."""
+    """Return what is said of groups and tags that somebody named and of categories that nobody did."""
     notes = []
+    if groups is not None and len(groups):
+        posts = groups["post_id"]
+        if not any(posts.isin(block.ids).any() for block in selected.blocks):
+            notes.append(
+                f"warning: none of the {posts.nunique():,} posts of {options.groups} is in the dataset, so "
+                "it keeps nothing together: it is of other pictures, or --images of find_duplicates was another "
+                "folder, and ids made from paths are others there"
+            )
     known = set(source.tags["name"])
     for key in ("exclude_tags", "include_tags"):
         names = [name for name in getattr(definition, key) or () if name not in QUALITY_WORDS]

@@ -180,12 +180,20 @@ def test_too_few_posts_for_the_splits_are_refused(tmp_path, capsys):
     assert "Leave the empty ones out" in capsys.readouterr().err
 
 
-def test_groups_stay_in_their_first_split(tmp_path):
+def test_groups_of_other_pictures_are_told(tmp_path, capsys):
+    folder = small_booru(tmp_path, num_posts=30)
+    (folder / "groups.csv").write_text("group,post_id\n1,7000001\n1,7000002\n")
+    assert select_tags.main([*words(folder), "--groups", str(folder / "groups.csv")]) == 0
+    assert "none of the 2 posts of" in capsys.readouterr().out
+
+
+def test_groups_stay_in_their_first_split(tmp_path, capsys):
     folder = small_booru(tmp_path, ids=[1, 2, 901, 951, 902, 952, 3, 953], num_tags=8)
     groups = [("a", 1), ("a", 951), ("b", 952), ("b", 902), ("c", 901), ("c", 901), ("d", 953), ("d", 777)]
     rows = "".join(f"{group},{number},x,0,\n" for group, number in groups)
     (folder / "groups.csv").write_text("group,post_id,path,distance,parent_id\n" + rows)
     assert select_tags.main([*words(folder), "--groups", str(folder / "groups.csv")]) == 0
+    assert "keeps nothing together" not in capsys.readouterr().out
     assert posts(folder / "dataset")["post_id"].tolist() == [1, 2, 3, 901, 952, 953]
     steps = json.loads((folder / "dataset" / "dataset.json").read_text())["selection"]["posts"]
     assert steps[-1] == {"rule": "near-duplicate in an earlier split", "before": 8, "after": 6}
