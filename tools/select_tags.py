@@ -300,8 +300,8 @@ def notes_after(
         if not any(posts.isin(block.ids).any() for block in selected.blocks):
             notes.append(
                 f"warning: none of the {posts.nunique():,} posts of {options.groups} is in the dataset, so "
-                "it keeps nothing together: it is of other pictures, or --images of find_duplicates was another "
-                "folder, and ids made from paths are others there"
+                "it keeps nothing together: it is of other pictures, or find_duplicates saw them below "
+                "another folder, where ids made from paths are others"
             )
     known = set(source.tags["name"])
     for key in ("exclude_tags", "include_tags"):
