@@ -12,6 +12,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")  # each core has its own process of tests
 configure_backend()
 
 
@@ -23,9 +24,13 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    """Modules stay; to look for garbage in them takes 0.8 s at every new session of Keras."""
+    """Modules stay; to look for garbage in them takes 0.8 s at every new session of Keras.
+
+    Looking less often for that of the tests saves 8% of a training's time.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000, 50, 50)
 
 
 @pytest.hookimpl(tryfirst=True)

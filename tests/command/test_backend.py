@@ -53,7 +53,9 @@ os.write(2, b"own words\\n")
     ("backend", "start"),
     [
         ("", "import Models"),  # as in a notebook, and in python -m Models; not what a keras.json says
-        ("jax", "from Utils.command import backend; backend.prepare_backend()"),
+        pytest.param(
+            "jax", "from Utils.command import backend; backend.prepare_backend()", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_nothing_but_our_own_words_is_printed(backend, start, tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from helpers.gray_shards import NUM_LABELS, PLAIN, evaluate, jpeg, numbers, same, taken, train, write
+from helpers.quick import slow_but
 
 from Generators import batches, pipeline
 from Models.layers.augmentation import BatchAugmentation
@@ -72,7 +73,7 @@ def test_batches_in_flight_are_bounded_on_hosts_with_many_cores(shards, monkeypa
     assert train(shards).options().threading.private_threadpool_size is None
 
 
-@pytest.mark.parametrize("start", [1, 5, 6, 11, 30])
+@pytest.mark.parametrize("start", slow_but([1, 5, 6, 11, 30], 6, 11))
 def test_a_later_start_continues_exactly(shards, start):
     whole = taken(train(shards), start + 3)
     assert same(whole[start:], taken(train(shards, start_step=start), 3))
@@ -94,7 +95,7 @@ def test_skipped_records_are_not_decoded(shards, monkeypatch):
     assert len(decoded) <= 5 * 4  # the batch itself and what is made ahead
 
 
-@pytest.mark.parametrize("alpha", [0, 0.4])
+@pytest.mark.parametrize("alpha", slow_but([0, 0.4], 0.4))
 def test_hosts_share_a_batch(shards, alpha):
     options = {**PLAIN, "rotation": 30, "crop": (0.5, 1), "mixup_alpha": alpha}
     whole = taken(train(shards, **options), 6)
@@ -104,7 +105,7 @@ def test_hosts_share_a_batch(shards, alpha):
         assert same([(batch[rows], labels[rows]) for batch, labels in whole], part)
 
 
-@pytest.mark.parametrize("options", [{}, {"mixup_alpha": 0}])
+@pytest.mark.parametrize("options", slow_but([{}, {"mixup_alpha": 0}], {}))
 def test_device_and_host_give_the_same_images(tmp_path, options):
     """The same draws, whoever applies them: equal but for the host's two roundings."""
     ids, size = range(20), 24

@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+from helpers.quick import slow_but
 
 import Models
 from Models.layers.tokens import resample_positions
 from Utils.command.cli import UserError
 
 FAMILIES = [f"{family}/test" for family in Models.available()]
+WITH_POSITIONS = ("DINOv3/test", "EVA02/test", "SwinV2/test", "ViT/test")
 
 
 def noisy(name, size, **overrides):
@@ -18,7 +20,7 @@ def noisy(name, size, **overrides):
     return model
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", slow_but(FAMILIES, "ConvNext/test", "ViT/test"))
 def test_the_same_size_gives_the_same_outputs(name):
     model = noisy(name, 32)
     images = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
@@ -27,7 +29,7 @@ def test_the_same_size_gives_the_same_outputs(name):
     assert not {id(weight) for weight in copy.weights} & {id(weight) for weight in model.weights}
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", slow_but(FAMILIES, *WITH_POSITIONS))
 def test_another_size_is_the_model_built_at_that_size(name):
     model, expected = noisy(name, 32), Models.build(name, image_size=64, num_labels=5)
     copy = Models.at_size(model, 64)

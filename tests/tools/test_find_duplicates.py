@@ -165,6 +165,7 @@ def test_a_run_that_was_stopped_goes_on_and_files_that_changed_are_read_again(bo
     assert len(seen) == 1
 
 
+@pytest.mark.slow
 def test_a_model_proposes_pairs_too(booru, tmp_path, monkeypatch, capsys):
     import Models
 

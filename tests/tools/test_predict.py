@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import foreign_releases, jpeg
+from helpers.quick import slow_but
 from PIL import Image
 
 import Models
@@ -86,7 +87,7 @@ def dump(run, dataset, tmp_path_factory):
     return predictions.load(folder)
 
 
-@pytest.mark.parametrize("batch_size", [2, 7])
+@pytest.mark.parametrize("batch_size", slow_but([2, 7], 2))
 def test_a_dump_of_a_split(run, dataset, dump, tmp_path, capsys, batch_size):
     code, shown = predict(
         capsys, run, "--dataset", dataset, "-o", tmp_path / "dump", "--batch-size", batch_size

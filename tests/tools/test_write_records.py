@@ -322,6 +322,7 @@ def test_names_that_are_no_numbers_go_through_the_whole_chain(tmp_path):
     assert sorted(loaded.post_ids("train")) == sorted(digests.values())
 
 
+@pytest.mark.slow
 def test_ray_gives_the_same_bytes(tmp_path):
     pytest.importorskip("ray")
     dataset = small_dataset(tmp_path, records=False)

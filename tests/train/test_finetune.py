@@ -212,6 +212,7 @@ def test_a_timm_folder_is_a_source_and_nothing_is_lost(own, tmp_path, capsys):
     )
 
 
+@pytest.mark.slow
 def test_tags_that_are_all_new_take_the_body_alone(base, own, tmp_path, capsys):
     shutil.copytree(own, tmp_path / "data")
     frame = tag_list.read(own / "selected_tags.csv")

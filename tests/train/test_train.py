@@ -243,6 +243,7 @@ def test_a_run_without_a_validation_split_exports_its_last_state(tmp_path, capsy
     assert max(changes) > 1e-4
 
 
+@pytest.mark.slow
 def test_shards_of_the_original_at_their_size(tmp_path):
     """320 px and 2,380 labels, one image of them without tags; the real head on a tiny body."""
     dataset = helpers.dotted_shards(tmp_path / "data", size=512, train=4, validation=2)
@@ -263,7 +264,9 @@ def test_a_dry_run_refuses_a_run_folder_of_another_recipe(dataset, whole, capsys
         assert "--learning-rate was 0.01, is 0.5" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("flag", "is_prior"), [([], True), (["--no-prior-bias"], False)])
+@pytest.mark.parametrize(
+    ("flag", "is_prior"), [([], True), pytest.param(["--no-prior-bias"], False, marks=pytest.mark.slow)]
+)
 def test_a_fresh_classifier_starts_at_the_frequencies_of_the_tags(dataset, tmp_path, flag, is_prior):
     """Of the records that are trained on: the focal loss of them is lowest there."""
     words = ["--learning-rate", "1e-20", "--epochs", "1", "--steps-per-epoch", "1", "--loss", "focal", *flag]

@@ -9,6 +9,7 @@ import types
 import keras
 import numpy as np
 import pytest
+from helpers.quick import slow_but
 
 from Utils.command.cli import WorkError
 from Utils.recipe.recipe import Recipe
@@ -152,7 +153,7 @@ def test_without_scores_the_last_state_is_the_best(tmp_path):
     assert session.events[1:] == ["row 1", "best before row 2", "last before row 2", "row 2"]
 
 
-@pytest.mark.parametrize("stop_at", [1, 4, 6])
+@pytest.mark.parametrize("stop_at", slow_but([1, 4, 6], 6))
 def test_a_run_that_was_stopped_and_continued_ends_with_the_same_bits(whole, tmp_path, stop_at):
     session = Session(tmp_path / "cut", epochs=3)
     begin = session.loop.on_train_batch_begin
@@ -243,7 +244,7 @@ def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(whole, tmp_pa
 @pytest.mark.reliability(
     "a run folder whose newest.json is lost or damaged", "goes on from the newest checkpoint that is whole"
 )
-@pytest.mark.parametrize("content", [None, b"[{", b"\0" * 40])
+@pytest.mark.parametrize("content", slow_but([None, b"[{", b"\0" * 40], b"[{"))
 def test_a_run_without_its_pointer_goes_on_from_the_newest_whole_checkpoint(whole, tmp_path, capsys, content):
     reference, steps = whole.state(), whole.written()
     pointer, newest = whole.run.checkpoints / checkpoints.POINTER, checkpoints.newest(whole.run.checkpoints)

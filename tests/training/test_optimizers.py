@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 from helpers.optimized import build, step, variables
+from helpers.quick import slow_but
 
 from Utils.command.cli import UserError
 from Utils.training import optimizers, schedules
@@ -70,7 +71,7 @@ def test_schedule_free_equals_its_paper():
         np.testing.assert_allclose(optimizer.averages()[0], x, rtol=2e-5)
 
 
-@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+@pytest.mark.parametrize("name", slow_but(optimizers.OPTIMIZERS, "lamb", "muon", "sgd"))
 def test_every_optimizer_learns(name):
     """Least squares, with everything on."""
     schedule = schedules.WarmupCosine(0.1, 2, 40)

@@ -82,7 +82,12 @@ def test_average_follows_the_weights():
 
 
 @pytest.mark.parametrize(
-    ("name", "clipping"), [("sgd", {}), ("lamb", {}), ("sgd", {"global_clipnorm": 0.05})]
+    ("name", "clipping"),
+    [
+        pytest.param("sgd", {}, marks=pytest.mark.slow),
+        ("lamb", {}),
+        pytest.param("sgd", {"global_clipnorm": 0.05}, marks=pytest.mark.slow),
+    ],
 )
 def test_accumulation_equals_a_larger_batch(name, clipping):
     """Clipping, decay, averages and the bias correction count updates, not micro-batches."""

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from helpers.quick import slow_but
 
 import Models
 from Models.layers import initializers
@@ -33,6 +34,7 @@ WIDE = {
     "ViT/norms-test": {"width": 96, "mlp_width": 128},
     "ViT/registers-test": {"width": 96, "mlp_width": 128, "registers": 8},
 }
+FIRST = [name for name in WIDE if name.endswith("/test")]  # of each family
 
 
 def he(shape):
@@ -106,7 +108,7 @@ def expected(name, path):
     return next(value for pattern, value in rules.items() if re.search(pattern, path))
 
 
-@pytest.mark.parametrize("name", WIDE)
+@pytest.mark.parametrize("name", slow_but(WIDE, *FIRST))
 def test_every_weight_begins_as_the_paper_of_its_family_says(name):
     model = fresh(name)
     for weight in model.weights:
@@ -127,7 +129,7 @@ def test_all_families_are_covered():
     assert {name.split("/")[0] for name in WIDE} == set(Models.available()) == set(EXPECTED)
 
 
-@pytest.mark.parametrize("name", ["ConvNext/test", "NFNet/test", "EVA02/test"])
+@pytest.mark.parametrize("name", slow_but(["ConvNext/test", "NFNet/test", "EVA02/test"], "EVA02/test"))
 def test_first_weights_are_a_function_of_the_seed(name):
     first, second, other = (build(name, seed, **WIDE[name]) for seed in (0, 0, 1))
     for one, same, different in zip(first.weights, second.weights, other.weights, strict=True):
@@ -136,13 +138,13 @@ def test_first_weights_are_a_function_of_the_seed(name):
             assert not np.array_equal(one, different), one.path
 
 
-@pytest.mark.parametrize("name", WIDE)
+@pytest.mark.parametrize("name", slow_but(WIDE, *FIRST))
 def test_no_two_kernels_of_a_model_are_equal(name):
     kernels = [np.array(weight) for weight in fresh(name).weights if weight.path.endswith("kernel")]
     assert len({kernel.tobytes() for kernel in kernels}) == len(kernels)
 
 
-@pytest.mark.parametrize("name", WIDE)
+@pytest.mark.parametrize("name", slow_but(WIDE, *FIRST))
 def test_no_layer_has_the_default_of_keras(name):
     """A layer that is added without an initializer would have Glorot's."""
     for layer in fresh(name)._flatten_layers():

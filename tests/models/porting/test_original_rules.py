@@ -2,6 +2,7 @@
 
 import pytest
 from helpers import zoo
+from helpers.quick import slow_but
 
 import Models
 from Models.porting import original_zoo
@@ -13,7 +14,7 @@ def test_the_families_of_the_original_zoo_have_rules():
     assert FAMILIES == ["ConvNext", "NFNet", "NFResNet", "ResNet", "ViT"]
 
 
-@pytest.mark.parametrize("attention", [None, "se", "eca"])
+@pytest.mark.parametrize("attention", slow_but([None, "se", "eca"], "se"))
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_weight_has_one_name_in_each_format(family, attention):
     options = {"attention": attention} if "attention" in zoo.spec_fields(f"{family}/test") else {}

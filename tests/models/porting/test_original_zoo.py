@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 from golden import golden_values as golden
+from helpers.quick import slow_but
 
 import Models
 from Models.porting import original_zoo
@@ -20,7 +21,7 @@ CASES = {  # file: (model, options); its norms have the epsilon of Keras 2
 }
 
 
-@pytest.mark.parametrize("file", CASES)
+@pytest.mark.parametrize("file", slow_but(CASES, "convnext_t.json"))
 def test_outputs_are_the_originals(file, tmp_path):
     spec = golden.load(file)
     name, options = CASES[file]
@@ -118,7 +119,7 @@ def write_checkpoint(values, path):
 
 
 @pytest.mark.parametrize(("name", "options"), OPTIONS, ids=str)
-@pytest.mark.parametrize("file_format", ["h5", "checkpoint"])
+@pytest.mark.parametrize("file_format", slow_but(["h5", "checkpoint"], "h5"))
 def test_every_option_makes_the_way_back(name, options, file_format, tmp_path):
     source, rules = build(name, options), Models.family(name).IMPORT_RULES
     path = tmp_path / ("original.h5" if file_format == "h5" else "original")

@@ -9,6 +9,7 @@ import pytest
 import safetensors.numpy
 from golden import golden_values as golden
 from helpers import zoo
+from helpers.quick import slow_but
 from helpers.timm_folders import SMALL, families, folder_of, imported
 
 import Models
@@ -34,8 +35,8 @@ def test_a_tagger_gives_the_outputs_of_timm(tmp_path):
 @pytest.mark.parametrize(
     ("file", "name"),
     [
-        ("timm_caformer_s18.json", "MetaFormer/CAFormer-S18"),
-        ("timm_dinov2_reg_small.json", "ViT/S14-DINOv2-reg4"),
+        pytest.param("timm_caformer_s18.json", "MetaFormer/CAFormer-S18", marks=pytest.mark.slow),
+        pytest.param("timm_dinov2_reg_small.json", "ViT/S14-DINOv2-reg4", marks=pytest.mark.slow),
         ("timm_dinov3_small.json", "DINOv3/S16"),
         pytest.param("timm_siglip_base.json", "ViT/B16-SigLIP", marks=pytest.mark.slow),
     ],
@@ -49,7 +50,21 @@ def test_backbones_of_full_size_give_the_outputs_of_timm(file, name, tmp_path):
     assert np.abs(model(golden.golden_input(spec)).numpy() - spec["outputs"]).max() < 1e-5
 
 
-@pytest.mark.parametrize("name", SMALL)
+# One of each family, and those with weights that the others have not.
+QUICK = (
+    "vit_wd",
+    "vit_map",
+    "vit_registers",
+    "eva02_small",
+    "swinv2_wd",
+    "convnextv2",
+    "resnet50d",
+    "dinov3",
+    "nfnet_eca",
+)
+
+
+@pytest.mark.parametrize("name", slow_but(SMALL, *QUICK))
 def test_every_option_gives_the_outputs_of_timm_and_makes_the_way_back(name, tmp_path):
     model, description, spec = imported(folder_of(name, tmp_path / "timm"))
     assert trainable(model) == SMALL[name]["params"]
