@@ -35,7 +35,7 @@ min_tag_share = 0.0
 min_tags_per_image = 1
 """
 TRAIN = """convnext_t --model ConvNext/test --model-options depths=1,1 widths=8,16 --image-size 32
---tracker none --batch-size-per-device 4 --epochs 1 --steps-per-epoch 2"""
+--tracker none --batch-size-per-device 4 --epochs 1 --steps-per-epoch 2 --optimizer sgd"""
 
 
 @pytest.fixture(scope="module")

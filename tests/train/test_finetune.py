@@ -94,7 +94,7 @@ def test_a_new_tag_is_learned_and_kept_ones_stay(base, own, tmp_path, capsys):
     assert "all 12 epochs are done" in capsys.readouterr().err
 
 
-def test_a_probe_trains_the_classifier_alone_and_is_a_source(base, own, tmp_path, capsys, monkeypatch):
+def test_a_probe_trains_the_classifier_alone(base, own, tmp_path, capsys):
     words = ("--init-from", base, "--probe", "--learning-rate", 0.03, "--early-stopping", 0)
     assert go(own, tmp_path / "run", *words) == 0
     said = capsys.readouterr().err
@@ -108,6 +108,12 @@ def test_a_probe_trains_the_classifier_alone_and_is_a_source(base, own, tmp_path
     the_best_is_the_best(tmp_path / "run", own)
     assert go(own, tmp_path / "run", *words) == 0
     assert "all 12 epochs are done" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_probe_is_a_source(base, own, tmp_path, capsys):
+    assert go(own, tmp_path / "run", "--init-from", base, "--probe", "--epochs", 2) == 0
+    capsys.readouterr()
     assert go(own, tmp_path / "more", "--init-from", tmp_path / "run", "--epochs", 2) == 0
     said = capsys.readouterr().err
     assert "the classifier has learned by --probe already" in said

@@ -20,8 +20,8 @@ from Utils.data import folds
 from Utils.tags import tag_list
 from Utils.training import checkpoints, loop
 
-TINY = """--batch-size-per-device 4 --tracker none --learning-rate 0.01 --learning-rate-batch-size 0
---steps-per-epoch 3"""
+TINY = """--batch-size-per-device 4 --tracker none --optimizer sgd --learning-rate 0.01
+--learning-rate-batch-size 0 --steps-per-epoch 3"""
 BASE = "convnext_t --model ConvNext/test --image-size 32 --epochs 1 --stochastic-depth 0.3 --epsilon 1e-3"
 
 
