@@ -224,7 +224,10 @@ def save(folder, name):
 
 
 @pytest.mark.parametrize("names", slow_but((QUICK, (*sorted({*SAVED, *HEADS} - {*QUICK}),)), QUICK))
-@pytest.mark.parametrize(("backend", "tolerance"), [("tensorflow", 1e-6), ("jax", 1e-4), ("torch", 1e-4)])
+@pytest.mark.parametrize(
+    ("backend", "tolerance"),
+    [pytest.param("tensorflow", 1e-6, marks=pytest.mark.slow), ("jax", 1e-4), ("torch", 1e-4)],
+)
 def test_a_fresh_process_loads_and_agrees(tmp_path, names, backend, tolerance):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")

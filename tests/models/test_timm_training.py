@@ -95,7 +95,10 @@ class Case:
         return loss, tape.gradient(loss, [variable.value for variable in self.model.trainable_variables])
 
 
-@pytest.fixture(scope="module", params=golden.CASES)
+QUICK = ("resnet_bottleneck", "convnext", "vit", "swinv2", "nfnet")
+
+
+@pytest.fixture(scope="module", params=slow_but(golden.CASES, *QUICK))
 def case(request):
     return Case(request.param)
 

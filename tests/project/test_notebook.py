@@ -31,6 +31,7 @@ def test_it_is_kept_without_outputs():
         assert cell.cell_type != "code" or (not cell.outputs and cell.execution_count is None)
 
 
+@pytest.mark.slow
 # The kernel's own doing: sockets without a selector thread on some systems, the event loop it closes.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning", "ignore::RuntimeWarning")
 def test_it_runs_and_tags(run, tmp_path, monkeypatch):

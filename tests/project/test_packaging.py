@@ -64,6 +64,7 @@ def test_the_wheel_has_every_module_and_page(wheel):
     assert "swcv = Utils.command.programs:run_entry" in zipfile.ZipFile(wheel).read(scripts).decode()
 
 
+@pytest.mark.slow
 def test_the_wheel_is_enough_to_build_load_and_tag(wheel, tmp_path):
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)

@@ -46,7 +46,7 @@ def float32():
     keras.config.set_dtype_policy("float32")
 
 
-@pytest.mark.parametrize("name", slow_but(DISTINCT, "demo", "finetune", "vit_b16"))
+@pytest.mark.parametrize("name", slow_but(DISTINCT, "vit_b16"))
 def test_two_real_steps(name, dataset, tmp_path, float32):
     words = [name, "--dataset", str(dataset), "--run-dir", str(tmp_path / "run"), *TINY.split()]
     words += ["--gradient-accumulation", "2"] if load_recipe(name).gradient_accumulation > 1 else []

@@ -110,7 +110,7 @@ OPTIONS = {
 }
 
 
-@pytest.mark.parametrize("family", slow_but(Models.available(), "ConvNext", "ResNet", "ViT"))
+@pytest.mark.parametrize("family", slow_but(Models.available(), "ViT"))
 def test_every_family_converts_and_agrees(family, tmp_path):
     """One file each: tf2onnx takes longer than in proportion to a graph."""
     options, pictures = OPTIONS.get(family, {}), images()

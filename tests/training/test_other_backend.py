@@ -19,6 +19,7 @@ FILES = sorted(
 )
 
 
+LONG = [HERE / "test_forms_of_training.py"]  # whole models, compiled
 LOSSES = [HERE / f"test_{name}.py" for name in ("losses", "missing_positive_losses")]
 
 
@@ -37,10 +38,19 @@ def run_on(backend, files, **environment):
     assert " passed" in done.stdout
 
 
-def test_the_other_backend_computes_the_same():
+def other_backend(files):
     other = "jax" if keras.backend.backend() == "tensorflow" else "tensorflow"
     # Level 0: most operations run once, so they are compiled longer than they run.
-    run_on(other, FILES, XLA_FLAGS="--xla_backend_optimization_level=0")
+    run_on(other, files, XLA_FLAGS="--xla_backend_optimization_level=0")
+
+
+def test_the_other_backend_computes_the_same():
+    other_backend([path for path in FILES if path not in LONG])
+
+
+@pytest.mark.slow
+def test_the_other_backend_trains_whole_models_the_same():
+    other_backend(LONG)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs torch")

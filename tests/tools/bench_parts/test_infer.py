@@ -87,6 +87,7 @@ def test_a_peer_that_was_looked_up_has_as_many_parameters():
         infer._require_same_shape("timm", facts, "timm x", 9000)
 
 
+@pytest.mark.slow
 def test_the_peer_onnxruntime_is_the_same_model_exported(monkeypatch, capsys):
     pytest.importorskip("tf2onnx")
     shapes = {}

@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 from tools import bench
 
 
+@pytest.mark.slow
 def test_it_measures_ours_the_limit_and_the_peer(capsys, tmp_path):
     words = ["--images", "6", "--batch-size", "2", "--image-size", "16", "--num-labels", "9"]
     words += ["--plot", str(tmp_path / "time.svg"), "--seconds", "0.02", "--turns", "1", "--json"]

@@ -18,6 +18,7 @@ def in_process(monkeypatch):
     monkeypatch.setattr(timing, "TimedProcess", InProcess)
 
 
+@pytest.mark.slow
 def test_it_measures_steps_in_rounds(monkeypatch, capsys):
     assert bench.main([*WORDS, "--set", "attention=eca", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
