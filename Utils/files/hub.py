@@ -25,6 +25,8 @@ _PAGE = re.compile(
     r"(?:/tree/(?P<revision>[\w.-]+)(?P<folder>(?:/[\w.-]+)*))?/?",
     re.ASCII,
 )
+_MOST_NAME = 96  # characters
+_ALLOWED = re.compile(rf"\b[\w.-]+\b/\b[\w.-]{{1,{_MOST_NAME}}}\b", re.ASCII)  # of a repository to write to
 _LOCAL_SUFFIXES = (".keras", ".h5", ".onnx", ".safetensors")
 _DESCRIPTIONS = ("*.json", "*.csv", "*.txt", "README.md")
 _FOR_A_WHILE = (408, 429)  # answers of a hub that is slow or asked too often
@@ -141,11 +143,17 @@ def _models_elsewhere(source: AnyPath) -> str:
 
 
 def repository(text: str) -> str:
-    """Return ``owner/name`` of a repository to write to; UserError for another text."""
+    """Return ``owner/name`` of a repository to write to; UserError for another text, or a name it refuses."""
     match = _match(text.removeprefix(SCHEME))
     if match is None or match["revision"] or match["folder"]:
         raise UserError(f"a repository on the hub is owner/name; got {text}")
-    return match["repository"]
+    name = match["repository"]
+    if not _ALLOWED.fullmatch(name) or "--" in name or ".." in name or name.endswith(".git"):
+        raise UserError(
+            "owner and name on the hub begin and end with a letter, a digit or _, have no -- and no .., at "
+            f"most {_MOST_NAME} characters, and no .git at the end; got {name}"
+        )
+    return name
 
 
 def upload(

@@ -152,6 +152,26 @@ def test_without_a_network_the_cache_serves(served, model, tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize(
+    "name", ["me/-x", "me/x.", "-me/x", "me/a--b", "me/a..b", "me/x.git", "me/" + "x" * 97]
+)
+def test_names_that_the_hub_refuses_are_refused_before_any_work(name):
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+    with pytest.raises(UserError, match="begin and end with a letter"):
+        hub.repository(name)
+    with pytest.raises(HFValidationError):
+        validate_repo_id(name)
+
+
+def test_names_that_the_hub_takes_are_taken():
+    from huggingface_hub.utils import validate_repo_id
+
+    for name in ("me/a-b_c.1", "_me/_x_", "me/" + "x" * 96):
+        validate_repo_id(name)
+        assert hub.repository(f"hf://{name}") == name
+
+
+@pytest.mark.parametrize(
     ("status", "kind"), [(None, WorkError), (503, WorkError), (429, WorkError), (400, UserError)]
 )
 def test_an_upload_that_another_command_would_not_mend_has_failed(tmp_path, monkeypatch, status, kind):
