@@ -12,7 +12,7 @@ from typing import Any
 from Utils.command.cli import UserError, progress
 from Utils.data.danbooru_fields import plain_name
 from Utils.data.sources.sidecar_folders import NAMESPACES, SUFFIXES
-from Utils.files import json_format, strict_json
+from Utils.files import json_format, locking, strict_json
 from Utils.files.atomic import AnyPath, replacing
 from Utils.images import image_folder, places
 from Utils.images.census import warn_of_unreadable
@@ -98,7 +98,8 @@ def correct(folder: AnyPath, verdicts: Verdicts, separator: str | None = None) -
     The sidecar of a picture is the one that the source ``sidecars`` reads, with the same ``separator``. A new
     tag is spelled as most other sidecars of the folder spell it. Pictures without one are counted.
 
-    Raises UserError where the place is no folder, or all pictures lie in archives: these are not rewritten.
+    Raises UserError where the place is no folder, all pictures lie in archives, which are not rewritten, or
+    another process corrects the folder.
     """
     place = places.open_place(folder)
     if not isinstance(place, places.Folder) or isinstance(place, places.RemoteFolder):
@@ -118,8 +119,9 @@ def correct(folder: AnyPath, verdicts: Verdicts, separator: str | None = None) -
     sidecars = _sidecars(place)
     added = {name for of_tag in decided.values() for name, has_tag in of_tag.items() if has_tag}
     spellings = _Spellings(root, sidecars.values(), added, separator)
-    for post in progress(sorted(of_post), label="sidecars", unit="posts"):
-        _correct_post(root, of_post[post], decided[post], sidecars, spellings, corrections)
+    with locking.holding(root):  # of two that write one sidecar each would undo the other
+        for post in progress(sorted(of_post), label="sidecars", unit="posts"):
+            _correct_post(root, of_post[post], decided[post], sidecars, spellings, corrections)
     return corrections
 
 

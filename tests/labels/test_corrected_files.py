@@ -71,7 +71,10 @@ def test_a_record_that_would_lose_something_is_not_rewritten(tmp_path, field, re
     source, copy = tmp_path / "x.jsonl", tmp_path / "y.jsonl"
     for text, where in (
         ('{"id": 8, "tags": "x"}\n{"id": 5, "tags": "hat", %s}\n', "jsonl, line 2 cannot be rewritten"),
-        ('[{"id": 5,\n"tags": "hat", %s}]', "jsonl cannot be (rewritten|read to its end)"),
+        (
+            '[{"id": 8, "tags": "x"},\n{"id": 5,\n"tags": "hat", %s}]',
+            "jsonl cannot be (rewritten|read to its end)",
+        ),
     ):
         source.write_text(text % field)
         with pytest.raises((UserError, WorkError), match=f"{where}: {reason}"):

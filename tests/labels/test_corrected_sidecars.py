@@ -1,12 +1,14 @@
 """Utils/labels/corrected_sidecars.py: decisions come back to the files beside the pictures, as they were."""
 
 import json
+import os
 
 import pytest
 from helpers import jpeg
 from helpers.archives import write_tar
 
 from Utils.command.cli import UserError
+from Utils.files import locking
 from Utils.images import image_folder, places
 from Utils.labels import corrected_sidecars
 
@@ -85,6 +87,16 @@ def test_twice_is_once_and_the_first_old_file_stays(tmp_path):
     corrected_sidecars.correct(folder, verdicts(folder, a__jpg={"solo": False}))
     assert (folder / "a.txt").read_text() == "1girl"
     assert (folder / "a.txt.bak").read_text() == "solo, hat"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not lock folders")
+def test_a_folder_is_corrected_by_one_at_a_time(tmp_path):
+    folder = folder_of(tmp_path, a__jpg=jpeg(0, 8), a__txt="solo")
+    answers = verdicts(folder, a__jpg={"hat": True})
+    with locking.holding(folder), pytest.raises(UserError, match="in use by another process"):
+        corrected_sidecars.correct(folder, answers)
+    assert (folder / "a.txt").read_text() == "solo"
+    assert corrected_sidecars.correct(folder, answers).changed == ["a.txt"]
 
 
 def test_what_cannot_be_corrected_is_said_and_left(tmp_path):
