@@ -37,7 +37,7 @@ from Utils.evaluation.duplicate_groups import Groups
 from Utils.files import arrays, csv_tables, row_cache
 from Utils.files.atomic import replacing, sha256_of
 from Utils.files.job_engines import run
-from Utils.files.outputs import FileKind, has_header, replacing_file, require_replaceable_file
+from Utils.files.outputs import FileKind, has_header, require_replaceable_file, require_replaceable_still
 from Utils.images import image_folder, image_limits, image_reader, places
 from Utils.recipe import initial_weights
 
@@ -121,8 +121,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if number_of[path] != post_id
     ]
     named_rows: list[TableRow] = sorted([*table, *by_number], key=lambda row: row[0])
-    with replacing_file(options.output, GROUPS, options.overwrite) as part:
-        csv_tables.write_rows(part, COLUMNS, named_rows)
+    require_replaceable_still(options.output, GROUPS, options.overwrite)
+    csv_tables.write_rows(options.output, COLUMNS, named_rows)
     report(options, paths, facts, groups, table)
     return 0
 
