@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from Utils.bench import finetune_worlds, scripts
+from Utils.bench import finetune_worlds, label_study, scripts
 from Utils.bench.finetune_worlds import EMOJI, HALF_OF_EMOJI, MOST_NEW, STYLES, World
 from Utils.command.backend import prepare_backend
 from Utils.command.cli import Parser, UserError, command, pattern
@@ -79,7 +79,9 @@ GRID = tuple(
         _runs(ROADS, 3000, 20),
         _runs(ROADS, 300, HALF_OF_EMOJI, [EMOJI]),
         *(_runs(ROADS, size, new) for size in (300, 3000) for new in (5, MOST_NEW)),
-        _runs(["lamb", "no-mixup", "body0.1", "probe-repeat"], 300, 20),
+        _runs(["probe-repeat"], 1000, MOST_NEW),
+        _runs(["probe-repeat"], 3000, MOST_NEW),
+        _runs(["lamb", "no-mixup", "body0.1"], 300, 20),
     )
 )
 
@@ -94,10 +96,11 @@ def probabilities(model: pathlib.Path, world: World, posts: np.ndarray) -> pd.Da
     return pd.DataFrame(tagger.model.predict(images, batch_size=50, verbose=0), columns=tagger.tags["name"])  # pyright: ignore[reportArgumentType]
 
 
-def group_scores(p: np.ndarray, y: np.ndarray) -> dict[str, Any]:
+def group_scores(p: np.ndarray, y: np.ndarray, rare: Sequence[int] = ()) -> dict[str, Any]:
     """Return micro and macro F1 where as many are predicted as true, and the tags never predicted.
 
-    ``low`` and ``high`` end the 95% interval of micro F1 over pictures: a bootstrap at that threshold.
+    Also the macro F1 of the columns ``rare`` there. ``low`` and ``high`` end the 95% interval of micro F1:
+    a bootstrap of pictures at that threshold.
     """
     threshold = np.partition(p.ravel(), -int(y.sum()) - 1)[-int(y.sum()) - 1]
     predicted = p > threshold
@@ -110,9 +113,10 @@ def group_scores(p: np.ndarray, y: np.ndarray) -> dict[str, Any]:
     rows = np.random.default_rng(0).integers(len(y), size=(1000, len(y)))
     resampled = counts[:, rows].sum(axis=2)
     low, high = np.quantile(resampled[0] / np.maximum(resampled[1], 1), (0.025, 0.975))
+    of_rare = {"rare": float(f1[[column for column in rare if y[:, column].any()]].mean())} if rare else {}
     return {
         "count": y.shape[1], "micro": float(micro), "low": float(low), "high": float(high), "macro": macro,
-        "never": never,
+        "never": never, **of_rare,
     }  # fmt: skip
 
 
@@ -127,12 +131,13 @@ def scores(
         training: training pictures of each tag of the new model.
 
     ``kept`` are the tags of both, ``before`` the same by the base; ``new`` are the others, ``frequent`` those
-    of them with ``FREQUENT`` training pictures.
+    of them with ``FREQUENT`` training pictures. ``all`` also has the score of the rarest third of them.
     """
     kept = [name for name in after if name in before]
     new = [name for name in after if name not in before]
     often = set(training.index[training >= FREQUENT])
     frequent = [name for name in new if name in often]
+    rare = label_study.rarest_third(training[list(after)].to_numpy()).tolist()
     groups = {
         "kept": (after, kept),
         "before": (before, kept),
@@ -143,7 +148,7 @@ def scores(
         group: group_scores(model[names].to_numpy(), true[names].to_numpy())
         for group, (model, names) in groups.items()
         if names
-    }
+    } | {"all": group_scores(after.to_numpy(), true[list(after)].to_numpy(), rare)}
 
 
 def words_of(method: str, base: pathlib.Path, data: pathlib.Path) -> list[Any]:
@@ -195,7 +200,7 @@ def rows_of(results: Iterable[dict[str, Any]]) -> pd.DataFrame:
     rows = []
     for facts in results:
         row = {key: facts[key] for key in ("method", "pictures", "new_tags", "world", "seed")}
-        for group in ("new", "frequent", "kept", "before"):
+        for group in ("new", "frequent", "kept", "before", "all"):
             values = {f"{group}_{name}": value for name, value in facts.get(group, {}).items()}
             row |= {name: round(value, 4) for name, value in values.items()}
         rows.append({**row, **{name: round(facts[name], 1) for name in ("seconds", "cpu_seconds")}})

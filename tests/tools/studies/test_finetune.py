@@ -24,8 +24,9 @@ def test_groups_are_kept_new_and_frequent_tags():
     before = pd.DataFrame({"old": [0.1, 0.9, 0.8], "gone": [0.5, 0.5, 0.5]})
     got = finetune.scores(after, before, true, pd.Series({"old": 99, "often": 30, "rare": 29}))
     assert {group: (values["count"], values["micro"]) for group, values in got.items()} == {
-        "kept": (1, 1.0), "before": (1, 0.5), "new": (2, 0.5), "frequent": (1, 1.0)
+        "kept": (1, 1.0), "before": (1, 0.5), "new": (2, 0.5), "frequent": (1, 1.0), "all": (3, 0.75)
     }  # fmt: skip
+    assert got["all"]["rare"] == 0.0, "the rarest third is the tag called so, predicted for a wrong picture"
 
 
 def test_every_run_of_the_grid_has_its_settings():
