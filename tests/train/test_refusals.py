@@ -36,7 +36,7 @@ def test_a_dry_run_prints_its_summary_and_leaves_nothing(dataset, tmp_path, caps
         ("--model-options dephts=1,1", "depths"),
         ("--loss bee", "did you mean bce"),
         ("--optimizer lam", "lamb"),
-        ("--momentum 0.5", "momentum"),
+        ("--optimizer lamb --momentum 0.5", "momentum"),
         ("--schedule cosin", "cosine"),
         ("--warmup 5epochs --epochs 5", "--warmup must end before"),
         ("--steps-per-epoch 3 --steps-per-execution 2", "multiple of --steps-per-execution"),
