@@ -137,7 +137,7 @@ def scores(
     new = [name for name in after if name not in before]
     often = set(training.index[training >= FREQUENT])
     frequent = [name for name in new if name in often]
-    rare = label_study.rarest_third(training[list(after)].to_numpy()).tolist()
+    rare = label_study.rarest_third(training.reindex(after.columns).to_numpy()).tolist()
     groups = {
         "kept": (after, kept),
         "before": (before, kept),
