@@ -5,7 +5,7 @@
 #               15 minutes
 # make own IMAGES=pictures FROM=TAGGER   a tagger of one's own: from captioned pictures and a run, release, timm
 #               folder or hub id to a trained run, an audit of the labels and a report, all under own/NAME/
-# make test     environment with the test tools, then the test suite, 19 minutes on two cores without AVX-512;
+# make test     environment with the test tools, then the test suite, 12 minutes on two cores without AVX-512;
 #               make test-slow: its longest checks
 # make test-newest   the suite with the newest versions that pyproject.toml allows, in an environment of its own
 # make lint     style and types
@@ -203,7 +203,7 @@ $(OWN)/report/report.html: | $(OWN)/dump/dump.json
 	$(PY) tools/make_report.py $(OWN)/dump --dataset $(OWN)/dataset --run $(OWN)/run -o $(OWN)/report
 
 test: $(ENV_DEV)
-	$(PY) -m pytest -n 2 --dist loadfile -m "not slow"
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-slow: $(ENV_DEV)
 	$(PY) -m pytest -n 2 --dist load -m slow
@@ -214,7 +214,7 @@ test-newest:
 	$(NEWEST)/bin/python -m pip install -q --upgrade --upgrade-strategy eager -r requirements-dev.txt
 	$(NEWEST)/bin/python tools/render_versions.py $(NEWEST)/constraints.txt
 	@diff constraints.txt $(NEWEST)/constraints.txt || true
-	$(NEWEST)/bin/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(NEWEST)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 lint: $(ENV_DEV)
 	.venv/bin/ruff check .

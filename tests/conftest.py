@@ -16,8 +16,16 @@ os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")  # each core has its own pr
 configure_backend()
 
 
+# Files of one test that takes about a minute.
+FIRST = {"test_other_backend.py", "test_resume.py", "test_three_commands.py"}
+
+
 def pytest_collection_modifyitems(items):
-    """Slow tests may take an hour; the others have the limit of pyproject.toml."""
+    """Long files come first, so that no core waits for one at the end.
+
+    Slow tests may take an hour; the others have the limit of pyproject.toml.
+    """
+    items.sort(key=lambda item: item.path.name not in FIRST)
     for item in items:
         if item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.timeout(3600))

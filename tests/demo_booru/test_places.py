@@ -63,6 +63,7 @@ def test_a_prop_is_drawn_inside_the_room_that_it_takes(name):
     assert (image != 128).any(axis=2).sum() > 0.1 * prop.wide * 2 * prop.tall * unit**2
 
 
+@pytest.mark.slow
 def test_what_is_tagged_can_be_seen():
     """Leaving out one thing changes a fair part of the pixels of the room that it takes."""
     seen = []

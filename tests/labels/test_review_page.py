@@ -22,6 +22,7 @@ def process(tmp_path):
 KEYS = {"y": "yes", "n": "no", "u": "unsure", "ArrowRight": "yes", "ArrowLeft": "no", "ArrowDown": "unsure"}
 
 
+@pytest.mark.slow
 def test_a_hundred_decisions_survive_reloads_and_kills(page, process):
     page.goto(process.address)
     question, expected = shown(page), {}

@@ -41,8 +41,8 @@ FAMILIES = Models.available()
 TESTED = [
     f"{family}/{variant}" for family in FAMILIES for variant in variants_for_tests(Models.family(family))
 ]
-# One variant of each kind.
-SAVED = [name for name in TESTED if name.endswith(("/test", "/basic-test", "/V2-test"))]
+# One variant of each family.
+SAVED = [name for name in TESTED if name.endswith("/test")]
 VARIANTS = slow_but(TESTED, *SAVED)
 
 

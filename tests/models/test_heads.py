@@ -117,7 +117,7 @@ def test_the_former_name_of_the_field_is_read():
     assert spec == dataclasses.replace(Models.spec("ViT/map-test"), head="gap")
 
 
-@pytest.mark.parametrize("head", ["gap", *HEADS])
+@pytest.mark.parametrize("head", slow_but(["gap", *HEADS], "gap"))
 def test_kept_tags_give_the_same_logits_in_another_list(head, tmp_path):
     """Also where ML-Decoder's equal groups would put them beside others."""
     source = randomized(build("ViT", head))

@@ -188,6 +188,7 @@ def test_training_ends_early_where_the_score_gets_no_better(base, own, tmp_path,
     assert len(rows(tmp_path / "run")) == 3
 
 
+@pytest.mark.slow
 def test_a_dry_run_says_the_time_and_what_it_advises(base, own, tmp_path, capsys):
     assert go(own, tmp_path / "run", "--init-from", base, "--dry-run") == 0
     said = capsys.readouterr()

@@ -19,7 +19,7 @@ FILES = sorted(
 )
 
 
-LONG = [HERE / "test_forms_of_training.py"]  # whole models, compiled
+LONG = [HERE / f"test_{name}.py" for name in ("forms_of_training", "packed_labels", "validation_metrics")]
 LOSSES = [HERE / f"test_{name}.py" for name in ("losses", "missing_positive_losses")]
 
 
@@ -49,7 +49,7 @@ def test_the_other_backend_computes_the_same():
 
 
 @pytest.mark.slow
-def test_the_other_backend_trains_whole_models_the_same():
+def test_the_other_backend_computes_the_same_in_long_tests():
     other_backend(LONG)
 
 

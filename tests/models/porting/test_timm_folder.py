@@ -22,6 +22,7 @@ def trainable(model):
     return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
 
 
+@pytest.mark.slow
 def test_a_tagger_gives_the_outputs_of_timm(tmp_path):
     spec = golden.load("timm_vit_base_wd.json")
     golden.write_timm_folder(spec, tmp_path / "timm")

@@ -30,6 +30,7 @@ class KnownTimes(InProcess):
 WORDS = ["infer", "--batch-sizes", "1", "4", "--rounds", "3", "--seconds", "0.3", "--json"]
 
 
+@pytest.mark.slow
 def test_figures_ratios_and_latency_follow_from_the_times(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(timing, "TimedProcess", KnownTimes)
     monkeypatch.setattr(timm_peer, "model_name", lambda model, peer: f"{peer} of {model}")
