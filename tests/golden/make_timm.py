@@ -1,6 +1,6 @@
 """Make timm_small.json, what timm computes for small models, and timm_parameters.json, how large its own are.
 
-Needs torch and timm (made with torch 2.13, timm 1.0.31): ``python tests/golden/make_timm.py``. Weights and
+Needs torch (2.13 and 2.14 made them) and timm (1.0.31): ``python tests/golden/make_timm.py``. Weights and
 inputs are drawn as golden_values.py draws them, so that the file holds names, shapes and outputs only.
 """
 
