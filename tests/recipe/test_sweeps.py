@@ -133,29 +133,29 @@ def test_settings_that_come_twice_are_one_run(tmp_path):
 
 
 def test_a_sweep_over_losses_leaves_out_the_options_of_others(tmp_path):
-    path = tmp_path / "losses.yaml"
-    path.write_text(
+    sweep = parsed(
+        tmp_path,
         "method: grid\nparameters:\n  loss: {values: [bce, focal, asl]}\n  focal_gamma: {values: [1, 2]}\n"
-        "  asl_clip: {value: 0.05}\n  learning_rate: {value: 0.1}\n"
+        "  asl_clip: {value: 0.05}\n  learning_rate: {value: 0.1}\n",
     )
-    runs = sweeps.runs(sweeps.read(path))
+    runs = sweeps.runs(sweep)
     assert [sweeps.folder_name(run) for run in runs] == [
         "loss=bce,learning_rate=0.1",
         "loss=focal,focal_gamma=1,learning_rate=0.1",
         "loss=focal,focal_gamma=2,learning_rate=0.1",
         "loss=asl,asl_clip=0.05,learning_rate=0.1",
     ]
-    path.write_text("method: grid\nparameters: {loss: {value: bce}, focal_gamma: {values: [1, 2]}}")
-    assert [run["focal_gamma"] for run in sweeps.runs(sweeps.read(path))] == [1, 2], "train.py refuses them"
+    sweep = parsed(tmp_path, "method: grid\nparameters: {loss: {value: bce}, focal_gamma: {values: [1, 2]}}")
+    assert [run["focal_gamma"] for run in sweeps.runs(sweep)] == [1, 2], "train.py refuses them"
 
 
 def test_a_sweep_over_schedules_and_warm_ups_leaves_out_what_some_lack(tmp_path):
-    path = tmp_path / "schedules.yaml"
-    path.write_text(
+    sweep = parsed(
+        tmp_path,
         "method: grid\nparameters: {schedule: {values: [constant, cosine]}, floor: {values: [0.1, 0.2]},"
-        " warmup: {values: [0, 1 epochs]}, warmup_start: {value: 0.5}}"
+        " warmup: {values: [0, 1 epochs]}, warmup_start: {value: 0.5}}",
     )
-    runs = sweeps.runs(sweeps.read(path))
+    runs = sweeps.runs(sweep)
     assert len(runs) == 6
     assert [sorted(run) for run in runs[:2]] == [
         ["schedule", "warmup"],
