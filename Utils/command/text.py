@@ -2,6 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 
+NO_UTF8 = "characters that are no UTF-8"  # why a row of somebody's data is left out
+
+
+def counted(number: int, one: str, several: str = "") -> str:
+    """Return ``"1 post"`` or ``"2,000 posts"``; ``several`` is a plural that is not made with an s."""
+    return f"{number:,} {one if number == 1 else several or one + 's'}"
+
 
 def join_names(names: Iterable[object], most: int | None = 5) -> str:
     """Return ``"a, b and 3 more"``: the first ``most`` names (None: all), or "nothing"."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from Utils.command.text import join_names
+from Utils.command.text import counted, join_names
 from Utils.data.dataset_selection import Selection
 from Utils.data.dataset_writer import ImagesOfTags
 from Utils.data.default_definition import QUALITY_WORDS
@@ -161,7 +161,7 @@ def _remarks(outcome: Outcome) -> list[str]:
     remarks += _odd_names(selected.tags["name"].tolist())
     if selected.num_copies:
         remarks.append(
-            f"{_count(selected.num_copies, 'copy', 'copies')} of other pictures, byte for byte, each in the "
+            f"{counted(selected.num_copies, 'copy', 'copies')} of other pictures, byte for byte, each in the "
             "split of its original"
         )
     excluded = selected.dropped[selected.dropped["rule"] == "exclude_tags"]
@@ -173,9 +173,7 @@ def _remarks(outcome: Outcome) -> list[str]:
     if selected.rejected:
         reasons = collections.Counter(reason for *_, reason in selected.rejected)
         listed = ", ".join(f"{number:,} {reason}" for reason, number in reasons.most_common(5))
-        remarks.append(
-            f"left out, in rejected.csv: {_count(len(selected.rejected), 'file', 'files')}: {listed}"
-        )
+        remarks.append(f"left out, in rejected.csv: {counted(len(selected.rejected), 'file')}: {listed}")
     return remarks
 
 
@@ -213,7 +211,3 @@ def _odd_names(names: Sequence[str]) -> list[str]:
             "them in exclude_tags"
         )
     return sentences
-
-
-def _count(number: int, one: str, several: str) -> str:
-    return f"{number:,} {one if number == 1 else several}"

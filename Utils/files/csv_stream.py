@@ -7,11 +7,14 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
 from Utils.command.cli import UserError, WorkError
+from Utils.command.text import NO_UTF8
 from Utils.files import compressed, csv_tables, damage
 from Utils.files.atomic import AnyPath
 
 _MOST_CELL = 2**24  # characters; descriptions of posts have some ten thousand
 _FAULT = "cannot be read to its end"
+_NO_TEXT = "\udcff"  # stands for bytes that are no text; none can be read as it
+codecs.register_error("no_text", lambda error: (_NO_TEXT, error.end))  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def delimiter_of(header: str) -> str:
@@ -39,13 +42,13 @@ class CsvStream:
         csv_tables.require_header(path, self.columns)
 
     def _rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield ``(line, cells)`` of every row that is not empty; bytes that are no UTF-8 become U+FFFD."""
+        """Yield ``(line, cells)`` of every row that is not empty; bytes that are no text become _NO_TEXT."""
         before = csv.field_size_limit(_MOST_CELL)
         try:
             with compressed.opened(self.path, self._error_type) as stream:
                 is_utf16 = stream.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
                 encoding = "utf-16" if is_utf16 else "utf-8-sig"
-                text = io.TextIOWrapper(stream, encoding, errors="replace", newline="")
+                text = io.TextIOWrapper(stream, encoding, errors="no_text", newline="")
                 lines = self._lines(text)
                 first = next(lines, "")
                 reader = csv.reader(itertools.chain([first], lines), delimiter=delimiter_of(first))
@@ -78,7 +81,7 @@ class CsvStream:
                 yield line, "another number of cells than the first line"
                 continue
             chosen = [cells[place] if place >= 0 else "" for place in places]
-            yield line, "characters that are no UTF-8" if "\ufffd" in "".join(chosen) else chosen
+            yield line, NO_UTF8 if _NO_TEXT in "".join(chosen) else chosen
 
     def require(self, columns: Sequence[str]) -> None:
         """Raise UserError where the file lacks one of the columns."""

@@ -40,13 +40,18 @@ def named(
         raise error_type(f"{path} cannot be read as an SQLite database: {error}") from error
 
 
+def decoded(text: bytes) -> str:
+    """Return text of a database; bytes that are no UTF-8 become lone surrogates (PEP 383)."""
+    return text.decode("utf-8", "surrogateescape")
+
+
 def open_read_only(path: AnyPath, many_threads: bool = False) -> sqlite3.Connection:
-    """Return a read-only connection; text that is no UTF-8 comes with replacement characters.
+    """Return a read-only connection, whose text is `decoded`.
 
     Raises OSError where the system refuses to open the file: SQLite would not say why.
     """
     pathlib.Path(path).open("rb").close()
     address = f"file:{urllib.parse.quote(str(pathlib.Path(path).resolve()))}?mode=ro"
     database = sqlite3.connect(address, uri=True, timeout=WAIT, check_same_thread=not many_threads)
-    database.text_factory = lambda data: data.decode("utf-8", "replace")
+    database.text_factory = decoded
     return database

@@ -24,6 +24,7 @@ __all__ = ["Census", "is_hidden", "join", "printable"]  # for callers that name 
 LARGEST_POST_ID = 2**63 - 1  # post ids are stored as int64
 _LARGEST_EXACT_FLOAT = 2**53
 _WHOLE_NUMBER = re.compile(r"-?[0-9]+(\.0*)?")  # as JSON and tables of floats write it
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _SUFFIXES = {suffix: row for row, suffix in enumerate(SUFFIXES)}
 _MOST_JSON = 1 << 24  # bytes of a JSON beside a picture
 
@@ -172,7 +173,7 @@ def composed(name: str) -> str:
 
 def is_unicode(path: str) -> bool:
     """Whether a path is Unicode text; file systems allow any bytes."""
-    return path.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in path)
+    return path.isascii() or not _SURROGATE.search(path)
 
 
 REJECTED_COLUMNS = ("post_id", "path", "reason")  # of rejected.csv

@@ -39,6 +39,7 @@ def _copy(source: pathlib.Path, target: pathlib.Path) -> sqlite3.Connection:
     """
     target.touch()  # here the system says why, and which file, where it refuses
     copy = sqlite3.connect(target)
+    copy.text_factory = sqlite_files.decoded
     try:
         with contextlib.closing(sqlite_files.open_read_only(source)) as original:
             original.backup(copy)

@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from Utils.command.cli import UserError, progress
+from Utils.command.text import printable
 from Utils.data import dataset_folder
 from Utils.data.danbooru_fields import plain_name
 from Utils.evaluation import predictions
@@ -145,7 +146,7 @@ class DatabaseLabels:
         """Return the labels of a post, None if it has none."""
         query = "SELECT name, category FROM imageTags JOIN tags USING (tag_id) WHERE image_id = ?"
         rows = self._fetch(f"{query} ORDER BY category, name", post)
-        return [(plain_name(str(name)), int(category or 0)) for name, category in rows] or None
+        return [(plain_name(printable(str(name))), int(category or 0)) for name, category in rows] or None
 
     def posts_with(self, tag_id: int) -> list[int]:
         """Return posts that carry a tag."""

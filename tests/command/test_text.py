@@ -19,6 +19,12 @@ def test_names_beyond_the_most_are_counted(names, most, words):
     assert text.join_names(names, most) == words
 
 
+def test_one_thing_is_not_called_several():
+    assert text.counted(1, "post") == "1 post"
+    assert text.counted(2000, "post") == "2,000 posts"
+    assert [text.counted(count, "copy", "copies") for count in (0, 1)] == ["0 copies", "1 copy"]
+
+
 def test_columns_are_as_wide_as_their_longest_cell():
     assert text.pad_columns([("tag", "F1"), ("a", "0.5")]) == [["tag", " F1"], ["a  ", "0.5"]]
     assert text.pad_columns([("a", "b"), ("cc", "")], left=2, least=3) == [["a  ", "b  "], ["cc ", "   "]]

@@ -47,6 +47,14 @@ def test_bytes_that_are_no_text_do_not_end_it(tmp_path):
     assert not table.ends_in_line_break
 
 
+def test_a_replacement_character_of_the_text_itself_is_text(tmp_path):
+    for encoding in ("utf-8", "utf-16"):
+        (tmp_path / "a.csv").write_text("id,name\n1,caf\ufffd\n", encoding=encoding)
+        assert rows(tmp_path / "a.csv", "name") == [(2, ["caf\ufffd"])]
+    (tmp_path / "a.csv").write_bytes("id,name\n1,".encode("utf-16") + b"\x00\xd8\n\0")
+    assert rows(tmp_path / "a.csv", "name") == [(2, NO_UTF8)]  # half a surrogate pair
+
+
 @pytest.mark.reliability(
     "a CSV of posts whose quote never ends, or that is cut off", "one error that names it"
 )

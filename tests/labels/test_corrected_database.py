@@ -28,6 +28,17 @@ def test_the_copy_differs_in_what_was_decided(tmp_path):
         corrected_database.correct(booru / "danbooru.db", tmp_path / "z.db", {(post, 1): ("other", True)})
 
 
+def test_other_tags_may_be_no_utf8(tmp_path):
+    path = small_booru(tmp_path, num_posts=2) / "danbooru.db"
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE tags SET name = CAST(x'636166e9' AS TEXT) WHERE tag_id = 1")
+        (post,) = database.execute("SELECT min(image_id) FROM images").fetchone()
+    _, posts = corrected_database.correct(path, tmp_path / "y.db", {(post, 2): ("tag_2", True)})
+    assert posts == {post}
+    with pytest.raises(UserError, match=r"tag 1 is 'caf\\udce9' there"):
+        corrected_database.correct(path, tmp_path / "y.db", {(post, 1): ("tag_1", True)})
+
+
 def test_a_copy_that_cannot_be_made_is_named(tmp_path):
     """Not the database that is read."""
     sqlite3.connect(tmp_path / "x.db").close()

@@ -2,7 +2,7 @@
 
 import pathlib
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from Utils.command.cli import UserError
+from Utils.command.text import NO_UTF8, counted, join_names, printable
 from Utils.data.danbooru_fields import (
     FALSE_WORDS,
     RATING_NAMES,
@@ -22,6 +23,7 @@ from Utils.data.danbooru_fields import (
 from Utils.data.sources import sqlite, stream
 from Utils.data.sources.stream import PostBlock, Source, sort_each_row
 from Utils.files.atomic import AnyPath
+from Utils.images import image_folder
 
 _NEEDED = {"images": ("image_id", "rating"), "tags": ("tag_id", "name"), "imageTags": ("image_id", "tag_id")}
 _MAX_LISTED = 1000  # rows without a usable id that are named one by one
@@ -37,7 +39,7 @@ def read_fire_eggs(path: AnyPath) -> Source:
     Needed are images(image_id, rating), tags(tag_id, name) and imageTags(image_id, tag_id). An absent status
     column counts as false, an absent category as general, an absent count as the number of posts. Posts whose
     rating is none of g s q e pass no rating rule. Rows whose ids are no whole numbers are skipped; those of
-    images are listed as rejected.
+    images are listed as rejected. Tags whose names are no UTF-8 are left out, and said.
 
     Raises UserError where this is no such database.
     """
@@ -46,7 +48,8 @@ def read_fire_eggs(path: AnyPath) -> Source:
     sqlite.require_columns(path, schema, _NEEDED)
     with sqlite.connect(path) as database:
         (num_posts,) = database.execute(f"SELECT count(DISTINCT image_id) {_POSTS}").fetchone()
-        tags, merged = _with_plain_names(_read_tags(path, database, schema["tags"]))
+        named, notes = _read_tags(path, database, schema["tags"])
+        tags, merged = _with_plain_names(named)
         without_id = database.execute(
             "SELECT CAST(image_id AS TEXT) FROM images"
             f" WHERE typeof(image_id) != 'integer' LIMIT {_MAX_LISTED}"
@@ -55,6 +58,8 @@ def read_fire_eggs(path: AnyPath) -> Source:
             f"SELECT trim(CAST(rating AS TEXT)) AS text, count(*) {_POSTS} AND {_RATING} = '' AND text != ''"
             " GROUP BY 1 ORDER BY 2 DESC, 1"
         ).fetchall()
+    if unread:
+        notes.append(unread_ratings_note(sum(count for _, count in unread), (text for text, _ in unread)))
     return Source(
         kind="fire-eggs",
         path=str(path),
@@ -62,14 +67,17 @@ def read_fire_eggs(path: AnyPath) -> Source:
         num_posts=num_posts,
         blocks=lambda: _blocks(path, schema["images"], merged),
         rating_counts=lambda: _rating_counts(path),
-        notes=(unread_ratings_note(sum(count for _, count in unread), (text for text, _ in unread)),)
-        if unread
-        else (),
-        rejected=tuple((-1, f"image_id {text}", "post id is no whole number") for (text,) in without_id),
+        notes=tuple(notes),
+        rejected=tuple(
+            (-1, printable(f"image_id {text}"), "post id is no whole number") for (text,) in without_id
+        ),
     )
 
 
-def _read_tags(path: pathlib.Path, database: sqlite3.Connection, columns: Collection[str]) -> pd.DataFrame:
+def _read_tags(
+    path: pathlib.Path, database: sqlite3.Connection, columns: Collection[str]
+) -> tuple[pd.DataFrame, list[str]]:
+    """Return ``(tags, what is said of those that are left out)``."""
     category = "coalesce(category, 0)" if "category" in columns else "0"
     query = (
         f"SELECT tag_id, CAST(name AS TEXT), {category}, {{}} FROM tags {{}}"
@@ -81,6 +89,8 @@ def _read_tags(path: pathlib.Path, database: sqlite3.Connection, columns: Collec
         posts = "(SELECT tag_id AS tag, count(DISTINCT image_id) AS posts FROM imageTags GROUP BY tag_id)"
         query = query.format("coalesce(posts, 0)", f"LEFT JOIN {posts} ON tag = tag_id")
     rows = database.execute(query).fetchall()
+    no_text = [row for row in rows if not image_folder.is_unicode(row[1])]
+    rows = [row for row in rows if image_folder.is_unicode(row[1])] if no_text else rows
     frame = pd.DataFrame(rows, columns=["tag_id", "name", "category", "count"])
     for column in ("category", "count"):
         frame[column] = _to_integers(path, frame, column)
@@ -88,7 +98,8 @@ def _read_tags(path: pathlib.Path, database: sqlite3.Connection, columns: Collec
     if not tag_ids.is_unique:
         repeated = tag_ids.to_numpy()[tag_ids.duplicated()][0]
         raise UserError(f"{path}: table tags has the tag_id {repeated} in more than one row")
-    return frame.astype({"tag_id": np.int64, "name": "str"})
+    notes = [_no_text_note([(row[1], row[0]) for row in no_text])] if no_text else []
+    return frame.astype({"tag_id": np.int64, "name": "str"}), notes
 
 
 def _to_integers(path: pathlib.Path, frame: pd.DataFrame, column: str) -> np.ndarray:
@@ -106,6 +117,12 @@ def _to_integers(path: pathlib.Path, frame: pd.DataFrame, column: str) -> np.nda
                 f"{path}: table tags, {column} of {name!r} is {value!r}; a whole number is needed"
             ) from error
     return np.array(values, np.int64)
+
+
+def _no_text_note(tags: Sequence[tuple[str, int]]) -> str:
+    """Return what is said of the tags, names and ids, whose names are no UTF-8."""
+    shown = join_names((f"{printable(name)!r} (tag_id {tag_id})" for name, tag_id in tags), 3)
+    return f"warning: {counted(len(tags), 'tag')} left out, with {NO_UTF8}: {shown}"
 
 
 def _rating_counts(path: pathlib.Path) -> dict[str, int]:

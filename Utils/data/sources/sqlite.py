@@ -14,7 +14,7 @@ Schema = Mapping[str, Collection[str]]  # table -> columns
 
 @contextlib.contextmanager
 def connect(path: AnyPath) -> Iterator[sqlite3.Connection]:
-    """Yield a read-only connection; text that is no UTF-8 comes with replacement characters.
+    """Yield a read-only connection; bytes that are no UTF-8 come as lone surrogates (PEP 383).
 
     Raises WorkError where the database cannot be read, then or later.
     """

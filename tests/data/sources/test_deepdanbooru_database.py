@@ -1,5 +1,6 @@
 """Utils/data/sources/deepdanbooru_database.py: the table posts, with few columns and with odd rows."""
 
+import contextlib
 import sqlite3
 
 import pytest
@@ -35,6 +36,18 @@ def test_a_row_that_is_no_post_is_listed(tmp_path):
     assert [block.ids.tolist() for block in source.blocks()] == [[1]]
     assert sorted(source.rejected) == [(-1, "row x", "post id is no whole number"), (2, "row 2", "no tags")]
     assert not source.keep_unrated
+
+
+@pytest.mark.reliability(
+    "a row of an SQLite database of posts that is no UTF-8", "it is left out and listed; the others are read"
+)
+def test_a_row_that_is_no_utf8_is_listed(tmp_path):
+    path = database(tmp_path / "x.db", "id, tag_string", (1, "a b\ufffd"))
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("INSERT INTO posts VALUES (2, CAST(x'6120636166e9' AS TEXT))")
+    source = read_deepdanbooru(path)
+    assert sorted(source.tags["name"]) == ["a", "b\ufffd"]
+    assert source.rejected == ((-1, "row 2", "characters that are no UTF-8"),)
 
 
 def test_a_table_without_ids_or_tags_is_an_error(tmp_path):

@@ -124,6 +124,24 @@ def test_ratings_that_are_none_are_counted_and_said(tmp_path):
     )
 
 
+@pytest.mark.reliability(
+    "an SQLite database of posts with names of tags that are no UTF-8",
+    "these are left out, counted and named",
+)
+def test_tags_that_are_no_utf8_are_left_out_and_said(tmp_path):
+    tags = (
+        "INSERT INTO tags VALUES (1, 'a', 0, 2), (2, CAST(x'636166e9' AS TEXT), 0, 1), (3, 'b\ufffd', 0, 1)"
+    )
+    images = "INSERT INTO images VALUES (1, 'g'), (2, 'g')"
+    pairs = "INSERT INTO imageTags VALUES (1, 1), (1, 2), (2, 1), (2, 3)"
+    source = read_fire_eggs(database(tmp_path / "x.db", *MINIMAL, tags, images, pairs))
+    assert source.tags["name"].tolist() == ["a", "b\ufffd"]
+    assert source.num_posts == 2
+    assert source.notes == (
+        "warning: 1 tag left out, with characters that are no UTF-8: 'caf\ufffd' (tag_id 2)",
+    )
+
+
 def test_a_file_that_is_not_a_database_of_the_schema_is_named_in_the_error(tmp_path):
     (tmp_path / "text.db").write_text(
         "this is no database at all, but long enough to have a header of its own\n" * 9
