@@ -33,6 +33,7 @@ import pandas as pd
 
 from Utils.command import programs
 from Utils.command.cli import Parser, UserError, command, number, print_json
+from Utils.command.text import composed
 from Utils.evaluation import (
     bootstrap,
     frequency_thresholds,
@@ -242,6 +243,7 @@ def read_groups(path: pathlib.Path, names: list[str]) -> dict[str, np.ndarray]:
 
 def _matching(path: pathlib.Path, group: str, pattern: str, names: list[str]) -> list[int]:
     """Return the columns that a name or pattern means; the name first, as tags may be named *_*."""
+    pattern = composed(pattern)
     exact = [column for column, name in enumerate(names) if name == pattern]
     matches = exact or [column for column, name in enumerate(names) if fnmatch.fnmatchcase(name, pattern)]
     if not matches:

@@ -1,5 +1,6 @@
 """Text for people: shortened lists of names, aligned columns, Markdown tables."""
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 NO_UTF8 = "characters that are no UTF-8"  # why a row of somebody's data is left out
@@ -49,6 +50,11 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: i
     rule = [f":{line}" if i < left else f"{line}:" for i, line in enumerate(dashes)]
     lines = [f"| {' | '.join(row)} |" for row in padded]
     return "\n".join([lines[0], f"|{'|'.join(rule)}|", *lines[1:]])
+
+
+def composed(name: str) -> str:
+    """Return a name with composed letters (NFC): macOS writes an accent as a letter of its own."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def printable(path: str) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from Utils.command.cli import UserError
+from Utils.command.text import composed
 from Utils.files import csv_tables
 from Utils.files.atomic import AnyPath
 
@@ -44,7 +45,7 @@ def read(path: AnyPath, tag_list: pd.DataFrame) -> UnknownLabels:
     try:
         key = "tag_id" if "tag_id" in frame else "tag"
         posts = _whole_numbers(frame["post_id"])
-        tags = frame[key].astype(str) if key == "tag" else _whole_numbers(frame[key])
+        tags = frame[key].astype(str).map(composed) if key == "tag" else _whole_numbers(frame[key])
     except (KeyError, ValueError, OverflowError) as error:
         raise UserError(
             f"{path} must have the columns post_id and tag_id (whole numbers) or tag: {error}"

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError
+from Utils.command.text import composed
 from Utils.evaluation.alignment import AlignedDumps, MatrixView
 from Utils.evaluation.predictions import Dump
 from Utils.files import csv_tables
@@ -37,7 +38,7 @@ def read(path: Any) -> dict[int, set[str]]:
     commas = frame["tags"].loc[frame["tags"].str.contains(r",(?:\s|$)")]
     if len(commas):
         raise UserError(f"{path}: tags are separated by spaces, without commas; got {commas.iloc[0]!r}")
-    return {int(post): set(names.split()) for post, names in zip(ids, frame["tags"], strict=True)}
+    return {int(post): set(composed(names).split()) for post, names in zip(ids, frame["tags"], strict=True)}
 
 
 def with_true_labels(aligned: AlignedDumps, truth: Truth) -> AlignedDumps:

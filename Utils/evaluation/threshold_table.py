@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError
+from Utils.command.text import composed
 from Utils.evaluation import scores
 from Utils.files import csv_tables
 from Utils.files.outputs import FileKind, has_header
@@ -65,6 +66,7 @@ def read(path: Any) -> pd.DataFrame:
         raise UserError(f"{path}, line {line + 2}: the threshold {frame['threshold'][line]!r} is no number")
     require_range(path, "threshold", numbers)
     frame["threshold"] = numbers.astype(np.float64)
+    frame["name"] = frame["name"].map(composed)
     for column in ("category", "tag_id"):
         frame[column] = frame[column].str.strip().str.removesuffix(".0")  # as spreadsheets write them
     return frame

@@ -4,14 +4,13 @@ import hashlib
 import json
 import pathlib
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from Utils.command.cli import UserError
-from Utils.command.text import printable
+from Utils.command.text import composed, printable
 from Utils.files import csv_tables
 from Utils.files.atomic import AnyPath
 from Utils.images import formats
@@ -19,7 +18,7 @@ from Utils.images.census import Census
 from Utils.images.formats import OTHER_SUFFIXES, SUFFIXES
 from Utils.images.places import COMPRESSED_SUFFIXES, HiddenFiles, Place, as_place, is_hidden, join
 
-__all__ = ["Census", "is_hidden", "join", "printable"]  # for callers that name files
+__all__ = ["Census", "composed", "is_hidden", "join", "printable"]  # for callers that name files
 
 LARGEST_POST_ID = 2**63 - 1  # post ids are stored as int64
 _LARGEST_EXACT_FLOAT = 2**53
@@ -164,11 +163,6 @@ def without_suffix(path: str) -> str:
     """Return a path without the suffix of its file: ``a.b/c`` has none."""
     folder, slash, name = path.rpartition("/")
     return f"{folder}{slash}{stem_of(name)}"
-
-
-def composed(name: str) -> str:
-    """Return a name with composed letters (NFC): macOS writes an accent as a letter of its own."""
-    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def is_unicode(path: str) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from Utils.command.cli import UserError, suggest
-from Utils.command.text import join_names
+from Utils.command.text import composed, join_names
 from Utils.data import tag_exports
 from Utils.data.sources import json_lines
 from Utils.data.tag_exports import TagRules
@@ -173,14 +173,18 @@ def _pairs(path: pathlib.Path) -> list[tuple[str, str]] | None:
             raise UserError(
                 f"{path}, row {number}: two names are needed, or a header with {_HEADER}; got {row}"
             )
-    return [("_".join(one.split()), "_".join(two.split())) for one, two in rows]
+    return [(_spelled(one), _spelled(two)) for one, two in rows]
 
 
 def _replacement(word: str) -> tuple[str, str]:
     old, _, new = word.partition("=")
     if not (old and new):
         raise UserError(f"--replace takes OLD=NEW; got {word}")
-    return "_".join(old.split()), "_".join(new.split())
+    return _spelled(old), _spelled(new)
+
+
+def _spelled(name: str) -> str:
+    return composed("_".join(name.split()))
 
 
 def _require_no_circle(aliases: dict[str, str]) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError, suggest
+from Utils.command.text import composed
 from Utils.evaluation import threshold_table
 from Utils.files import text_files
 from Utils.files.atomic import AnyPath
@@ -214,7 +215,7 @@ def _lines(path: str, flag: str) -> list[str]:
 
 def _split_names(text: str, tag_names: Container[str]) -> Iterator[str]:
     for part in [text] if text in tag_names else text.split(","):  # a tag may hold a comma, too
-        name = "_".join(part.split())
+        name = composed("_".join(part.split()))
         if name:
             yield name
 

@@ -1,6 +1,7 @@
 """Tag lists of other projects, in JSON and text files, as DataFrames like selected_tags.csv's.
 
-Names stay as they are written there. Tags without an id get one of their name (`tag_list.name_id`).
+Names stay as they are written there, but for letters, which are composed (NFC). Tags without an id get one
+of their name (`tag_list.name_id`).
 """
 
 import pathlib
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError
+from Utils.command.text import composed
 from Utils.evaluation import threshold_table
 from Utils.files import csv_tables, damage, text_files
 from Utils.files.atomic import read_json, require_file
@@ -24,6 +26,7 @@ _MODES = ("balanced", "macro_opt", "micro_opt")  # of camie's thresholds, in the
 
 def frame(names: Sequence[str], categories: Sequence[str]) -> pd.DataFrame:
     """Return the list of L tags, row i for output i, from their names and the names of their categories."""
+    names = [*map(composed, names)]
     words = [_SYNONYMS.get(name.lower(), name.lower()) for name in categories]
     others = sorted({word for word in words if word not in tag_list.CATEGORIES})
     codes = tag_list.CATEGORIES | {word: _FIRST_FREE_CODE + place for place, word in enumerate(others)}

@@ -12,8 +12,9 @@ spaces or underscores. ``1girl solo`` may be one or two; `SeparatorCounts` of al
 import collections
 import dataclasses
 import re
-import unicodedata
 from collections.abc import Collection
+
+from Utils.command.text import composed
 
 COMMA, BLANK = SEPARATORS = ("comma", "blank")  # comma: or one tag a line
 UNCLEAR = "unclear"  # words that may be one tag or several
@@ -117,7 +118,7 @@ def tag_name(text: str) -> str:
         if match := pattern.fullmatch(text.strip()):
             text = match[1]
     name = "_".join(text.split()).replace("\\(", "(").replace("\\)", ")")
-    return unicodedata.normalize("NFC", name)
+    return composed(name)
 
 
 def parse(text: str, namespaces: Collection[str] = (), splitting: Splitting = TOLD) -> Caption:

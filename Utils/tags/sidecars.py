@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from Utils.command.cli import UserError
+from Utils.command.text import composed
 from Utils.files.atomic import AnyPath, replacing
 from Utils.tags import captions, tag_list
 
@@ -180,8 +181,8 @@ def merged(old: Iterable[str], new: Iterable[str]) -> list[str]:
 
 
 def spelling_key(word: str) -> str:
-    """Return what all spellings of a tag have in common: no escapes, underscores, lower case."""
-    return re.sub(r"\\([\\()])", r"\1", word).replace(" ", "_").casefold()
+    """Return what all spellings of a tag have in common: composed, no escapes, underscores, lower case."""
+    return re.sub(r"\\([\\()])", r"\1", composed(word)).replace(" ", "_").casefold()
 
 
 def has_other_words(path: pathlib.Path, kind: SidecarFormat, names: Collection[str]) -> bool:

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError, suggest
+from Utils.command.text import composed, join_names
 from Utils.files import csv_tables, damage
 from Utils.files.atomic import AnyPath, read_json, require_file, to_path, write_json
 
@@ -102,7 +103,8 @@ def read(path: AnyPath, other_names: bool = False) -> pd.DataFrame:
     """Return selected_tags.csv: columns name (str), tag_id, category, count (int64), and any further ones.
 
     Accepted are a byte order mark, ids and counts written as floats, categories written as names, an empty
-    count (0) and an empty id (`name_id`). Raises UserError that names file, line and column.
+    count (0) and an empty id (`name_id`). Letters of names are composed (NFC). Raises UserError that names
+    file, line and column.
 
     Args:
         path: of the CSV.
@@ -121,6 +123,7 @@ def read(path: AnyPath, other_names: bool = False) -> pd.DataFrame:
         )
     if (nameless := raw["name"].str.strip() == "").any():
         raise UserError(f"{path}, line {_first_line(nameless)}: the tag has no name")
+    raw["name"] = _composed_names(path, raw["name"])
     frame = pd.DataFrame({"tag_id": _ids(path, raw), "name": raw["name"].to_numpy()})
     frame = frame.astype({"name": "str"})
     names = read_category_names(path)
@@ -212,6 +215,17 @@ def _are_row_numbers(texts: pd.Series) -> bool:
     """Whether a column only counts the rows: such numbers are other tags' ids."""
     numbers = [_integer(text) for text in texts]
     return numbers in (list(range(len(texts))), list(range(1, len(texts) + 1)))
+
+
+def _composed_names(path: pathlib.Path, names: pd.Series) -> pd.Series:
+    """Return names with composed letters; says on stderr which tags have one name only then."""
+    spelled = names.map(composed)
+    equal = spelled.duplicated(keep=False) & ~names.duplicated(keep=False)
+    if equal.any():
+        tags = [f"{name!r} (line {line})" for line, name in spelled[equal].items()]
+        print(f"warning: {path}: names that are equal but for composed letters (Unicode's NFC and NFD), "
+              f"which stay tags of their own: {join_names(tags)}", file=sys.stderr)  # fmt: skip
+    return spelled
 
 
 def _first_line(mask: pd.Series) -> int:

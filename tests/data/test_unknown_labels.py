@@ -20,6 +20,12 @@ def test_pairs_are_read_by_id_or_name(tmp_path, text):
     assert mask.astype(int).tolist() == [[1, 0, 0], [0, 0, 0], [1, 0, 1], [0, 0, 0], [1, 0, 1]]
 
 
+def test_letters_of_names_are_composed(tmp_path):
+    (tmp_path / "list.csv").write_text("post_id,tag\n7,cafe\u0301\n")
+    tags = pd.DataFrame({"tag_id": [10], "name": ["caf\u00e9"]})
+    assert unknown_labels.read(tmp_path / "list.csv", tags).mask(np.array([7])).all()
+
+
 @pytest.mark.parametrize(
     "text",
     [

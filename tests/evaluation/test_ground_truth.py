@@ -22,6 +22,8 @@ def test_ground_truth_is_read_as_tag_names_by_post(tmp_path):
     path = tmp_path / "truth.csv"
     path.write_text("image_id,tags,note\n 7 ,hat tree,x\n8,,y\n")
     assert ground_truth.read(path) == {7: {"hat", "tree"}, 8: set()}
+    path.write_text("image_id,tags\n7,cafe\u0301 hat\n")
+    assert ground_truth.read(path) == {7: {"caf\u00e9", "hat"}}  # letters are composed
     path.write_text("image_id,tags\nseven,hat\n")
     with pytest.raises(UserError, match="'seven' is no post id"):
         ground_truth.read(path)

@@ -33,6 +33,12 @@ def test_the_nearest_scope_decides(tmp_path):
     assert np.isnan(threshold_table.per_tag(frame[:1], TAGS)[0])
 
 
+def test_letters_of_names_are_composed(tmp_path):
+    (tmp_path / "t.csv").write_text("scope,category,tag_id,name,threshold\ntag,,,cafe\u0301,0.4\n")
+    tags = TAGS.assign(name=["caf\u00e9", *TAGS["name"][1:]])
+    assert threshold_table.per_tag(threshold_table.read(tmp_path / "t.csv"), tags)[0] == 0.4
+
+
 def test_numbers_may_have_passed_through_a_spreadsheet(tmp_path):
     (tmp_path / "t.csv").write_bytes(
         b"\xef\xbb\xbfscope,category,tag_id,name,threshold\ncategory,4.0,,,0.4\ntag,0.0,12.0,renamed,0.5\n"

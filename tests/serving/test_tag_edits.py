@@ -79,6 +79,10 @@ def test_names_are_replaced_once(tmp_path):
     assert warnings == ["--replace: the model has no tag cat_eyes; did you mean cat_ears?"]
 
 
+def test_letters_of_names_are_composed():
+    assert [row[0] for row in selected(["--replace", "cat_ears=cafe\u0301"])] == ["rei_(eva)", "caf\u00e9"]
+
+
 @pytest.mark.parametrize("word", ["x", "=a", "a=", "cat_ears=cat_ears"])
 def test_wrong_replacements_are_refused(word):
     with pytest.raises(UserError, match="--replace"):

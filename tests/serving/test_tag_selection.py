@@ -116,6 +116,11 @@ def test_only_exclude_and_categories(tmp_path):
     assert warnings[-1] == f"--exclude: the model has no tag {', '.join(many[:5])} and 2 more"
 
 
+def test_letters_of_names_are_composed():
+    tags = pd.DataFrame({"tag_id": [1, 2], "name": ["caf\u00e9", "hat"], "category": [0, 0], "count": [0, 0]})
+    assert tag_selection._named_tags(tags, ["cafe\u0301"], "--only", pytest.fail).tolist() == [True, False]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -17,6 +17,7 @@ def test_categories_keep_their_names():
     assert tags["category"].tolist() == [0, 3, 11, 10]  # boorus use the codes below
     assert tags["tag_id"].tolist() == [tag_list.name_id(name) for name in "abcd"]
     assert tag_files.with_ratings(["rating:safe", "solo"], ["general"] * 2) == ["rating", "general"]
+    assert tag_files.frame(["cafe\u0301"], ["general"])["name"].tolist() == ["caf\u00e9"]
 
 
 def test_numbers_must_be_complete(tmp_path):

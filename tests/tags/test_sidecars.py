@@ -37,6 +37,11 @@ def test_emoticons_keep_their_underscores():
         assert sidecars.spaced(name) == name.replace("_", " ")
 
 
+def test_spellings_of_a_name_have_one_key():
+    keys = {sidecars.spelling_key(word) for word in ("Caf\u00e9 \\(a\\)", "cafe\u0301_(a)")}
+    assert keys == {"caf\u00e9_(a)"}
+
+
 def test_captions_and_hydrus_files_spell_their_words_each_in_its_way():
     image = selection()
     assert sidecars.caption_words(image, sidecars.Style()) == ["long_hair", "rei_(eva)", "eva", "^_^"]

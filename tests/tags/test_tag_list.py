@@ -34,6 +34,16 @@ def test_blocks_keep_the_order_of_equal_counts():
     assert tag_list.in_blocks(tag_list.ordered(FRAME)).equals(tag_list.ordered(FRAME))
 
 
+@pytest.mark.reliability("a tag list with an accent in two Unicode forms", "one form; equal names are told")
+def test_letters_are_composed_and_names_that_are_equal_then_are_told(tmp_path, capsys):
+    (tmp_path / "t.csv").write_text("tag_id,name,category,count\n1,cafe\u0301,0,3\n2,hat,0,2\n")
+    assert tag_list.read(tmp_path / "t.csv")["name"].tolist() == ["caf\u00e9", "hat"]
+    assert capsys.readouterr().err == ""
+    (tmp_path / "t.csv").write_text("tag_id,name,category,count\n1,cafe\u0301,0,3\n2,caf\u00e9,0,2\n")
+    assert tag_list.read(tmp_path / "t.csv")["name"].tolist() == ["caf\u00e9"] * 2
+    assert "'caf\u00e9' (line 2), 'caf\u00e9' (line 3)" in capsys.readouterr().err
+
+
 def test_a_written_list_is_read_back_and_has_integers(tmp_path):
     frame = tag_list.ordered(FRAME).assign(best_threshold=0.25)
     tag_list.write(frame.astype({"tag_id": float, "count": float}), tmp_path / "t.csv")

@@ -227,6 +227,12 @@ def test_wrong_groups_are_refused(dump, said, capsys):
     assert said in capsys.readouterr().err
 
 
+def test_letters_of_names_in_groups_are_composed(tmp_path):
+    (tmp_path / "groups.toml").write_text('place = ["cafe\u0301"]')
+    groups = find_thresholds.read_groups(tmp_path / "groups.toml", ["hat", "caf\u00e9"])
+    assert groups["place"].tolist() == [1]
+
+
 WRONG = [
     ("--rule", "best"), ("--rule", "precision=2"), ("--per", "image"), ("--per", "group"), ("--enough", "3"),
     ("--per", "tag", "--enough", "-1"), ("--exponent", "0.3"),

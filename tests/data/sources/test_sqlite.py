@@ -24,10 +24,10 @@ def test_a_schema_has_tables_and_views(path):
     sqlite.require_columns(path, {"posts": ["id", "name"]}, {"posts": ("name",)})
 
 
-def test_a_database_is_only_read_and_wrong_utf8_is_replaced(path):
+def test_a_database_is_only_read_and_wrong_utf8_is_kept_apart(path):
     before = path.read_bytes()
     with sqlite.connect(path) as database:
-        assert database.execute("SELECT name FROM posts").fetchall() == [("a\ufffd",)]
+        assert database.execute("SELECT name FROM posts").fetchall() == [("a\udcff",)]
     refused = pytest.raises(
         WorkError, match="cannot be read as an SQLite database: attempt to write a readonly database"
     )
