@@ -160,7 +160,12 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(self, args: typing.Any = None, namespace: typing.Any = None) -> typing.Any:
         """Parse as argparse does; the words are kept for `error`."""
         self._words = [*map(str, sys.argv[1:] if args is None else args)]
-        return super().parse_known_args(args, namespace)
+        parsed, others = super().parse_known_args(args, namespace)
+        for action in self._actions:
+            if action.type is pathlib.Path or action.dest == "output":
+                name = "/".join(action.option_strings) or action.dest
+                require_no_dash(name, getattr(parsed, action.dest, None))
+        return parsed, others
 
     def error(self, message: str) -> typing.NoReturn:
         """Raise a UserError with argparse's message, similar flags, and how to get help."""
@@ -185,6 +190,12 @@ class Parser(argparse.ArgumentParser):
         names = message.partition(": ")[2].split(", ")
         options = {"/".join(action.option_strings): action.help for action in self._actions}
         return "".join(f"; {name}: {options[name]}" for name in names if options.get(name))
+
+
+def require_no_dash(option: str, path: object) -> None:
+    """Raise UserError where the path of an option is ``-``: it would be a file or folder of that name."""
+    if str(path) == "-":
+        raise UserError(f"{option} is a file or a folder; stdin and stdout (-) cannot take its place")
 
 
 def _local_path(text: str) -> pathlib.Path:

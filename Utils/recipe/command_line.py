@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 from Utils.command import programs
-from Utils.command.cli import UserError, suggest, value_of
+from Utils.command.cli import UserError, require_no_dash, suggest, value_of
 from Utils.data import dataset_folder
 from Utils.recipe import effects, finetuning, initial_weights
 from Utils.recipe.options import VARIANT_DEFAULT, ModelOverrides
@@ -160,6 +160,7 @@ def _parse_flags(
     if not arguments.dataset or not (arguments.run_dir or arguments.dry_run):
         missing = "--run-dir RUN (or --dry-run)" if arguments.dataset else "--dataset DATASET"
         raise UserError(f"{missing} is missing ({hint})")
+    require_no_dash("--run-dir", arguments.run_dir)
     run_dir = os.path.expandvars(arguments.run_dir)
     if unset := re.search(r"\$\w+|\$\{\w+\}", run_dir):
         raise UserError(f"--run-dir {arguments.run_dir}: the environment variable {unset[0]} is not set")

@@ -165,6 +165,17 @@ def test_a_file_whose_name_begins_with_a_dash_is_told_from_a_flag(tmp_path, monk
     )
 
 
+def test_a_dash_is_no_file():
+    parser = cli.Parser(prog="tool")
+    parser.add_argument("table", nargs="?", type=pathlib.Path)
+    parser.add_argument("-o", "--output")
+    parser.add_argument("--prefix")
+    for words, name in ((["-o", "-"], "-o/--output"), (["-"], "table")):
+        with pytest.raises(UserError, match=f"^{name} is a file or a folder; stdin and stdout"):
+            parser.parse_args(words)
+    assert parser.parse_args(["--prefix", "-"]).prefix == "-"
+
+
 def test_what_a_missing_option_takes_is_said(capsys):
     parser = cli.Parser(prog="tool")
     parser.add_argument("pictures")

@@ -74,6 +74,7 @@ def test_sweeps_may_spell_flags_with_underscores_and_equals():
         ("", "the first word names a recipe"),
         ("--dataset x", "the first word names a recipe"),
         ("convnext --dataset x", "did you mean convnext_t"),
+        ("demo --dataset x --run-dir -", "--run-dir is a file or a folder"),
         ("demo --run-dir x", "--dataset DATASET is missing"),
         ("demo --dataset x", "--run-dir RUN (or --dry-run) is missing"),
         ("demo --dataset x --dry-run --learnin-rate 3", "did you mean --learning-rate"),
