@@ -15,6 +15,7 @@ import numpy as np
 
 from Utils.command import programs
 from Utils.command.cli import Parser, UserError, command, print_json
+from Utils.command.text import counted
 from Utils.evaluation import ground_truth
 from Utils.files.outputs import FileKind, replacing_file, require_replaceable_file
 from Utils.labels import decisions, questions
@@ -76,9 +77,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.json:
         print_json(summary)
     else:
-        print("{decisions:,} decisions, {yes:,} of them yes: {output}".format(**summary))
+        print(f"{counted(len(answers), 'decision')}, {summary['yes']:,} of them yes: {options.output}")
         if summary["unanswered"]:
-            print(f"{summary['unanswered']:,} findings are about posts that the truth does not name")
+            unanswered = counted(summary["unanswered"], "finding")
+            print(f"unanswered: {unanswered} about posts that the truth does not name")
         words = "--db", "X.db", "-o", "corrected.db"
         print(f"{programs.next_line('apply_decisions', options.output, *words)}   (or --images PICTURES)")
     return 0

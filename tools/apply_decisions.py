@@ -24,7 +24,7 @@ from typing import Any
 
 from Utils.command import programs
 from Utils.command.cli import Parser, UserError, command, print_json
-from Utils.command.text import join_names
+from Utils.command.text import counted, join_names
 from Utils.data.selection import FIRST_RATING_ID
 from Utils.data.sources import json_lines, parquet_files
 from Utils.files.atomic import replacing, require_file
@@ -173,30 +173,32 @@ def _patch_of(database: pathlib.Path) -> pathlib.Path:
 
 def _text(summary: Mapping[str, Any]) -> str:
     lines = [
-        "{added:,} labels added and {removed:,} removed, in {posts_changed:,} posts: {output}".format(
-            **summary
-        )
+        f"{counted(summary['added'], 'label')} added and {summary['removed']:,} removed, in "
+        f"{counted(summary['posts_changed'], 'post')}: {summary['output']}"
     ]
     if not summary["verdicts"]:
         lines.append("no decision stands there, yes or no")
     if summary["disputed"]:
-        lines.append(f"{summary['disputed']:,} pairs of post and tag are disputed and stay as they were")
+        lines.append(f"disputed, left as before: {counted(summary['disputed'], 'pair')} of post and tag")
     if summary["ratings"]:
         lines.append(
-            f"{summary['ratings']:,} decisions are about ratings, which are no tags of the source: left out"
+            f"left out: {counted(summary['ratings'], 'decision')} about ratings, which are no tags of the "
+            "source"
         )
     if summary["unknown_posts"]:
         first = ", ".join(map(str, summary["unknown_posts"][:5]))
-        lines.append(f"{len(summary['unknown_posts']):,} posts are not there: {first}")
+        lines.append(f"{counted(len(summary['unknown_posts']), 'post is', 'posts are')} not there: {first}")
     if copied := summary.get("copied"):
         lines.append(
-            f"{len(copied):,} files hold no posts and are copied as they are: {join_names(copied, 3)}"
+            f"copied as before: {counted(len(copied), 'file')} without posts: {join_names(copied, 3)}"
         )
     if summary.get("without_sidecar"):
-        names = join_names(summary["without_sidecar"], 3)
-        lines.append(f"{len(summary['without_sidecar']):,} pictures have no sidecar to correct: {names}")
+        without = summary["without_sidecar"]
+        lines.append(
+            f"{counted(len(without), 'picture')} without a sidecar to correct: {join_names(without, 3)}"
+        )
     if unreadable := summary.get("unreadable"):
-        lines.append(f"{len(unreadable):,} sidecars are not corrected:")
+        lines.append(f"{counted(len(unreadable), 'sidecar is', 'sidecars are')} not corrected:")
         lines += [f"  {name}: {reason}" for name, reason in list(unreadable.items())[:5]]
     if summary.get("sidecars_changed"):
         lines.append("the old sidecars are beside the new ones as .bak")

@@ -26,7 +26,7 @@ import pandas as pd
 
 from Utils.command import programs
 from Utils.command.cli import Parser, UserError, command, number, print_json, progress
-from Utils.command.text import join_names
+from Utils.command.text import counted, join_names
 from Utils.evaluation import alignment, ground_truth, predictions, threshold_table
 from Utils.files import csv_tables, locking
 from Utils.files.atomic import read_json, replacing, write_json
@@ -334,10 +334,11 @@ def _summary(findings: pd.DataFrame, columns: np.ndarray, options: argparse.Name
 
 def _text(summary: Mapping[str, Any]) -> str:
     lines = [
-        "{missing:,} labels likely missing, of {tags:,} tags: {output}".format(**summary),
+        f"{counted(summary['missing'], 'label')} likely missing, of {counted(summary['tags'], 'tag')}: "
+        f"{summary['output']}",
     ]
     if "wrong" in summary:
-        lines.append(f"{summary['wrong']:,} labels likely wrong")
+        lines.append(f"{counted(summary['wrong'], 'label')} likely wrong")
     if "truth" in summary:
         lines.append(
             "{recall:.1%} of the {missing:,} missing labels are found; "

@@ -25,6 +25,7 @@ import cv2
 from Utils.command import programs
 from Utils.command.cli import Parser, command, number, print_json, progress
 from Utils.command.machine import num_cores
+from Utils.command.text import counted
 from Utils.files import locking
 from Utils.files.atomic import read_json, write_json
 from Utils.files.outputs import FileKind, has_header, require_replaceable_file
@@ -170,7 +171,9 @@ def report(
         return
     lines = [f"{count:>10,} {why}" for why, count in reasons.items()]
     lines += [f"{count:>10,} {remark}: not rejected" for remark, count in sorted(wrong_suffixes.items())]
-    print("\n".join([*lines, f"{num_images:,} images, {len(rejected):,} rejected: {options.output}"]))
+    print(
+        "\n".join([*lines, f"{counted(num_images, 'image')}, {len(rejected):,} rejected: {options.output}"])
+    )
     if rejected:
         print(f"{programs.next_line('write_records', 'DATASET', '--check')}   (leaves them out)")
 

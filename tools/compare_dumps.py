@@ -18,6 +18,7 @@ from typing import Any
 
 from Utils.command import programs
 from Utils.command.cli import Parser, command, number, print_json
+from Utils.command.text import counted
 from Utils.evaluation import alignment, bootstrap, ground_truth, paired_bootstrap, predictions
 from Utils.evaluation.predictions import Dump
 
@@ -139,12 +140,14 @@ def text(comparison: dict[str, Any]) -> str:
     """Return the comparison as lines of text."""
     keys = ("images", "tags", "resamples", "labels_that_differ", "images_without_truth")
     images, tags, resamples, differing, unnamed = (comparison[key] for key in keys)
-    head = f"{images:,} images and {tags:,} tags that all have; each dump at its own P = R threshold"
-    lines = [f"{head}; {resamples:,} resamples of the images"]
+    head = f"{counted(images, 'image')} and {counted(tags, 'tag')} that all have"
+    lines = [f"{head}; each dump at its own P = R threshold; {resamples:,} resamples of the images"]
     if differing:
-        lines.append(f"{differing:,} labels differ between the dumps; those of A are used")
+        lines.append(
+            f"{counted(differing, 'label differs', 'labels differ')} between the dumps; those of A are used"
+        )
     if unnamed:
-        lines.append(f"{unnamed:,} images that the truth does not name are left out")
+        lines.append(f"left out: {counted(unnamed, 'image')} that the truth does not name")
     rows = []
     for letter, side in zip("AB", comparison["dumps"], strict=True):
         runs = side.get("runs", [])

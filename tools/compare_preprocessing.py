@@ -21,7 +21,7 @@ from Utils.clients.score_effects import ScoreEffect
 from Utils.command import programs
 from Utils.command.backend import deferred
 from Utils.command.cli import Parser, UserError, command, number, print_json
-from Utils.command.text import join_names
+from Utils.command.text import counted, join_names
 from Utils.data import dataset_folder
 from Utils.evaluation import bootstrap
 from Utils.files import csv_tables, hub, parquet_files
@@ -146,7 +146,7 @@ def _labeled_images(dataset: Any, place: Place, splits: list[str], most: int) ->
     paths = index.paths(files[present]) if len(present) else []
     good, bad = score_effects.readable(paths[:most], place.open)
     if bad:
-        print(f"{len(bad)} pictures cannot be read and are left out: {join_names(bad, 3)}", file=sys.stderr)
+        print(f"left out, unreadable: {counted(len(bad), 'picture')}: {join_names(bad, 3)}", file=sys.stderr)
     if len(good) < 2:
         raise UserError(
             f"two pictures of {' and '.join(splits)} or more are needed, of {len(posts)} posts; {index}"

@@ -16,7 +16,7 @@ import pandas as pd
 
 from Utils.command import programs
 from Utils.command.cli import Parser, UserError, WorkError, command, print_json, progress
-from Utils.command.text import join_names
+from Utils.command.text import counted, join_names
 from Utils.data import id_lists, selection, sources
 from Utils.data.definition import check_ratings_map
 from Utils.data.sources.stream import PostBlock, Source
@@ -270,8 +270,8 @@ def _report(path: pathlib.Path, num_rows: int, num_tags: int, num_unknown: int, 
             f"{num_unknown} of {num_tags} tags are unknown to the source: their columns are 0",
             file=sys.stderr,
         )
-    without = f", {num_missing} posts without labels" if num_missing else ""
-    print(f"{path}: {num_rows:,} posts, {num_tags:,} tags{without}")
+    without = f", {counted(num_missing, 'post')} without labels" if num_missing else ""
+    print(f"{path}: {counted(num_rows, 'post')}, {counted(num_tags, 'tag')}{without}")
 
 
 if __name__ == "__main__":

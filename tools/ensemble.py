@@ -18,6 +18,7 @@ import pandas as pd
 
 from Utils.command import programs
 from Utils.command.cli import Parser, UserError, command, print_json, progress
+from Utils.command.text import counted
 from Utils.evaluation import alignment, chunked_matrix, ensembling, predictions
 from Utils.evaluation.predictions import Dump
 from Utils.files.atomic import provenance
@@ -109,10 +110,12 @@ def _report(paths: Sequence[pathlib.Path], aligned: alignment.AlignedDumps) -> N
     """Say on stderr what the dumps do not have in common."""
     for path, (tags, images) in zip(paths, aligned.dropped, strict=True):
         if tags or images:
-            print(f"{path}: {tags} tags and {images} images that not all have are left out", file=sys.stderr)
+            left_out = f"{counted(tags, 'tag')} and {counted(images, 'image')} that not all have"
+            print(f"{path}: left out are {left_out}", file=sys.stderr)
     differing = sum(aligned.label_disagreements())
     if differing:
-        print(f"{differing} labels differ between the dumps; the first dump's are used", file=sys.stderr)
+        labels = counted(differing, "label differs", "labels differ")
+        print(f"{labels} between the dumps; the first dump's are used", file=sys.stderr)
 
 
 def _stack(dumps: list[Dump], options: argparse.Namespace) -> int:
@@ -131,7 +134,7 @@ def _stack(dumps: list[Dump], options: argparse.Namespace) -> int:
     for dump, common in zip(dumps, columns, strict=True):
         if len(common) < len(dump.tags):
             missing = len(dump.tags) - len(common)
-            print(f"{dump.folder}: {missing} tags that not all have are left out", file=sys.stderr)
+            print(f"{dump.folder}: left out: {counted(missing, 'tag')} that not all have", file=sys.stderr)
     tags = dumps[0].tags.iloc[columns[0]].reset_index(drop=True)
     rows = _stacked_rows(dumps, columns, ids)
     left_out = _left_out(dumps, [(len(dump.tags) - len(tags), 0) for dump in dumps])
@@ -198,7 +201,7 @@ def _write(
         size = {"images": writer.rows, "tags": len(tags), "has_labels": labels}
         print_json({"dump": str(options.output), **size, "left_out": left_out, **info})
         return 0
-    print(f"{options.output}: {writer.rows:,} images, {len(tags):,} tags")
+    print(f"{options.output}: {counted(writer.rows, 'image')}, {counted(len(tags), 'tag')}")
     if labels:
         print(programs.next_line("make_report", options.output, "-o", f"{options.output}_report"))
     return 0

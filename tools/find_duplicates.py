@@ -30,6 +30,7 @@ from Utils.command import programs
 from Utils.command.backend import prepare_backend
 from Utils.command.cli import Parser, UserError, command, number, print_json, progress
 from Utils.command.machine import num_cores
+from Utils.command.text import counted
 from Utils.data.sources.parents import PARENT_READERS, read_parents
 from Utils.duplicates import fingerprints, hash_index, pixel_match
 from Utils.evaluation import duplicate_groups
@@ -340,10 +341,11 @@ def report(
     _print_some("cannot be read", [f"{image['path']}: {image['reason']}" for image in result["broken"]])
     _print_some("of one color, nothing to compare", result["blank"])
     if groups.refused:
-        print(f"{groups.refused:,} pairs were alike, but not the groups that they would have joined")
+        pairs = counted(groups.refused, "pair was", "pairs were")
+        print(f"{pairs} alike, but not the groups that they would have joined")
     print(
-        f"{len(paths):,} images, {result['images_in_groups']:,} of them in {len(sizes):,} groups, the "
-        f"largest of {result['largest_group']}: {options.output}"
+        f"{counted(len(paths), 'image')}, {result['images_in_groups']:,} of them in "
+        f"{counted(len(sizes), 'group')}, the largest of {result['largest_group']}: {options.output}"
     )
     place = ("--from", options.origin, "--images") if options.origin else ("--from",)
     words = *place, options.images, "--groups", options.output, "-o", "my/dataset"

@@ -33,7 +33,7 @@ import pandas as pd
 
 from Utils.command import programs
 from Utils.command.cli import Parser, UserError, command, number, print_json
-from Utils.command.text import composed
+from Utils.command.text import composed, counted
 from Utils.evaluation import (
     bootstrap,
     frequency_thresholds,
@@ -314,17 +314,20 @@ def _score_cells(model: paired_bootstrap.ModelScores) -> dict[str, Any]:
 
 def text(facts: dict[str, Any], options: argparse.Namespace) -> str:
     """Return what a terminal shows."""
-    count = f"{facts['thresholds']} threshold{'' if facts['thresholds'] == 1 else 's'}"
-    lines = [f"{count} ({facts['rule']}, per {facts['per']}): {options.output}"]
+    lines = [
+        f"{counted(facts['thresholds'], 'threshold')} ({facts['rule']}, per {facts['per']}): {options.output}"
+    ]
     if facts.get("shrunk"):
-        lines.append(f"{facts['shrunk']} tags with fewer than {facts['enough']:g} true images were shrunk")
+        lines.append(
+            f"shrunk: {counted(facts['shrunk'], 'tag')} with fewer than {facts['enough']:g} true images"
+        )
     if "exponent" in facts:
         lines.append(f"thresholds follow the tags' counts with the exponent {facts['exponent']:g}")
         lines += _cross_validated(facts)
     if facts.get("without_count"):
-        lines.append(f"{facts['without_count']} tags have no count and are taken for tags of one post")
+        lines.append(f"taken for tags of one post: {counted(facts['without_count'], 'tag')} without a count")
     if facts.get("tags_in_no_group"):
-        lines.append(f"{facts['tags_in_no_group']} tags are in no group and have no threshold")
+        lines.append(f"without a threshold: {counted(facts['tags_in_no_group'], 'tag')} in no group")
     if "judged" in facts:
         lines += ["", *_judgment(facts["judged"], options.judge)]
         loses = facts["judged"]["gains"]["micro_F1"]["high"] < 0
@@ -345,7 +348,7 @@ def _cross_validated(facts: dict[str, Any]) -> list[str]:
 
 def _judgment(judged: dict[str, Any], test: pathlib.Path) -> list[str]:
     """Return the lines that say how the thresholds do on other images."""
-    sizes = f"{judged['images']:,} images and {judged['tags']:,} tags"
+    sizes = f"{counted(judged['images'], 'image')} and {counted(judged['tags'], 'tag')}"
     lines = [f"judged on {sizes} of {test}; intervals of 95%"]
     if judged["images_that_chose"]:
         lines.append(f"{judged['images_that_chose']:,} of these images also chose: their scores are too good")

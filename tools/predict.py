@@ -20,7 +20,7 @@ import pandas as pd
 from Utils.command import programs
 from Utils.command.backend import deferred, prepare_backend
 from Utils.command.cli import Parser, UserError, WorkError, command, number, print_json, progress
-from Utils.command.text import join_names
+from Utils.command.text import counted, join_names
 from Utils.data import dataset_folder, folds
 from Utils.evaluation import predictions
 from Utils.files import csv_tables, hub
@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     dump = predictions.load(options.output)
     if options.json:
         print_json(_summary(options.output, dump))
-    _say(f"{options.output}: {len(dump.probabilities):,} images, {len(dump.tags):,} tags")
+    _say(f"{options.output}: {counted(len(dump.probabilities), 'image')}, {counted(len(dump.tags), 'tag')}")
     _say(_next_line(options, dump))
     return 0
 

@@ -17,7 +17,7 @@ from typing import Any
 from Utils.command import programs
 from Utils.command.backend import prepare_backend
 from Utils.command.cli import Parser, UserError, WorkError, command, print_json
-from Utils.command.text import join_names
+from Utils.command.text import counted, join_names
 from Utils.files import hub
 from Utils.files.model_files import RELEASE, RELEASED_MODEL
 
@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
             f"{programs.line('verify_release', options.release)} shows all"
         )
     size = sum(path.stat().st_size for path in files)
-    _say(f"{options.release} passes: {len(files)} files, {size / 1e6:.1f} MB")
+    _say(f"{options.release} passes: {counted(len(files), 'file')}, {size / 1e6:.1f} MB")
     result: dict[str, Any] = {
         "repository": repository,
         "files": [path.relative_to(options.release).as_posix() for path in files],

@@ -25,7 +25,7 @@ import numpy as np
 from Utils.command import programs
 from Utils.command.backend import deferred
 from Utils.command.cli import Parser, UserError, command
-from Utils.command.text import join_names
+from Utils.command.text import counted, join_names
 from Utils.data import dataset_folder, packing, post_images_server
 from Utils.files import hub
 from Utils.images import places
@@ -178,7 +178,8 @@ def _report(
 ) -> None:
     """Print how far the review is, and what a reviewer should know before beginning."""
     counts = review.progress()
-    text = f"{counts['questions']:,} questions about {counts['tags']:,} tags, {counts['decided']:,} decided"
+    questions_of = f"{counted(counts['questions'], 'question')} about {counted(counts['tags'], 'tag')}"
+    text = f"{questions_of}, {counts['decided']:,} decided"
     print(f"{text}; {review.reviewer} reviews, decisions go to {options.output}", file=sys.stderr)
     if journal.num_cut:
         print(f"a last line of {journal.num_cut} bytes, cut off by a crash, was removed", file=sys.stderr)

@@ -26,7 +26,7 @@ import pandas as pd
 
 from Utils.command import programs
 from Utils.command.cli import Parser, UserError, command, print_json
-from Utils.command.text import join_names
+from Utils.command.text import counted, join_names
 from Utils.data import (
     dataset_folder,
     dataset_selection,
@@ -144,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             unlisted = dataset_writer.write_lists(folder)
     if unlisted:
         print(
-            f"{len(unlisted)} pictures have a line break in their names and are in none of the lists: "
+            f"in none of the lists: {counted(len(unlisted), 'picture')} with a line break in the name: "
             f"{join_names(map(repr, unlisted), 3)}",
             file=sys.stderr,
         )
@@ -308,7 +308,9 @@ def notes_after(
         names = [name for name in getattr(definition, key) or () if name not in QUALITY_WORDS]
         unknown = [name for name in names if name not in known]
         if unknown:
-            notes.append(f"{key} names {len(unknown):,} tags that no post has, for instance {unknown[0]}")
+            notes.append(
+                f"{key} names {counted(len(unknown), 'tag')} that no post has, for instance {unknown[0]}"
+            )
     is_general = (selected.tags["category"] == tag_list.CATEGORIES["general"]).all()
     if is_general and not options.tags:
         notes.append(

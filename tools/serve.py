@@ -22,6 +22,7 @@ from typing import Any
 
 from Utils.command.backend import deferred
 from Utils.command.cli import Parser, UserError, command, number
+from Utils.command.text import counted
 from Utils.files import hub
 from Utils.images import image_limits
 from Utils.serving import execution_providers, http_server, onnx_tagger, tag_selection, tagging_service
@@ -109,7 +110,7 @@ def _service(
     selector, source = tag_selection.selector_from_options(
         options, tagger, lambda text: _say(f"warning: {text}")
     )
-    about = [f"{tagger.name}: {len(tagger.tags)} tags; thresholds: {source}"]
+    about = [f"{tagger.name}: {counted(len(tagger.tags), 'tag')}; thresholds: {source}"]
     about += [f"  {sentence}" for sentence in tagger.evidence]
     return tagging_service.TaggingService(tagger, selector, limits), about
 

@@ -28,6 +28,7 @@ import sys
 
 from Utils.command.backend import deferred
 from Utils.command.cli import Parser, UserError, WorkError, command, number, print_json
+from Utils.command.text import counted
 from Utils.files import hub
 from Utils.files.outputs import (
     FileKind,
@@ -141,7 +142,7 @@ def main(argv: list[str] | None = None) -> int:
         options, tagger, lambda text: _say(f"warning: {text}")
     )
     size = "" if isinstance(tagger, DumpPredictions) else f" at {tagger.image_size} px"
-    _say(f"{tagger.name}: {len(tagger.tags)} tags{size}; thresholds: {source}")
+    _say(f"{tagger.name}: {counted(len(tagger.tags), 'tag')}{size}; thresholds: {source}")
     for sentence in tagger.evidence:
         _say(f"  {sentence}")
     reading = (options.every, options.batch_size, options.workers)
@@ -231,8 +232,8 @@ def _sidecar_jobs(options: argparse.Namespace, folders: dict[str, Folder]) -> tu
         )
     if num_elsewhere:
         sentence = (
-            f"{num_elsewhere} pictures lie in archives or on another file system, where no sidecar can be "
-            "written beside them; -o FOLDER takes their sidecars, --format json or csv with -o FILE all tags"
+            f"no sidecar can be written beside {counted(num_elsewhere, 'picture')} in archives or on another "
+            "file system; -o FOLDER takes their sidecars, --format json or csv with -o FILE all tags"
         )
         if not (jobs or num_done):
             raise UserError(sentence)
@@ -265,7 +266,7 @@ def _write(options: argparse.Namespace, work: Work) -> int:
 def _report(options: argparse.Namespace, rejected: Rejected, num_tagged: int, num_done: int) -> int:
     """Show what was done and set aside, and write the latter to --rejected; return the exit code."""
     rows = picture_jobs.list_rejected(rejected, options.rejected, _say)
-    _say(f"{num_tagged} pictures tagged, {num_done} left as they were, {len(rejected)} set aside")
+    _say(f"{counted(num_tagged, 'picture')} tagged, {num_done} left as they were, {len(rejected)} set aside")
     if num_done and options.format in sidecars.KINDS:
         _say("those that were left have their sidecar; --overwrite or --append would tag them again")
     if options.json and not _is_on_screen(options):  # where the table is the object that is printed

@@ -29,6 +29,7 @@ import numpy as np
 from Utils.command import programs
 from Utils.command.cli import Parser, UserError, WorkError, command, number, print_json, progress
 from Utils.command.machine import num_cores
+from Utils.command.text import counted
 from Utils.data import dataset_folder, packing, parquet_copy, shard_writer
 from Utils.data.dataset_posts import Posts
 from Utils.files import job_engines
@@ -246,8 +247,8 @@ def confirm(folder: pathlib.Path, manifest: Mapping[str, Any], options: argparse
                 f"{path} {state}, dataset.json says {shard['bytes']}; --overwrite writes all shards again"
             )
     records = sum(entry["records"] for entry in manifest["records"].values())
-    last_line = f"{folder} is complete: {records} records in {len(shards)} shards; nothing to do"
-    return report(manifest, options, last_line)
+    size = f"{counted(records, 'record')} in {counted(len(shards), 'shard')}"
+    return report(manifest, options, f"{folder} is complete: {size}; nothing to do")
 
 
 def report_missing(options: argparse.Namespace, missing: int, shards: int) -> int:
@@ -256,7 +257,7 @@ def report_missing(options: argparse.Namespace, missing: int, shards: int) -> in
         print_json({"dataset": options.dataset, "complete": False, "shards": shards, "missing": missing})
     else:
         part = "/".join(map(str, options.part))
-        print(f"part {part} is done; {missing} of {shards} shards are left to other parts")
+        print(f"part {part} is done; {missing} of {counted(shards, 'shard')} left to other parts")
     return 0
 
 
@@ -274,7 +275,7 @@ def report(manifest: Mapping[str, Any], options: argparse.Namespace, last_line: 
         print_json(answer | ({"wrong_suffixes": wrong_suffixes} if wrong_suffixes else {}))
         return 0
     lines = [
-        f"{split:<12}{entry['records']:>10,} records in {len(entry['shards']):,} shards"
+        f"{split:<12}{entry['records']:>10,} records in {counted(len(entry['shards']), 'shard')}"
         for split, entry in records.items()
     ]
     lines += [f"{'rejected':<12}{count:>10,} {reason}" for reason, count in reasons.items()]

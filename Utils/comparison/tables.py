@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from Utils.command import text as text_of
+from Utils.command.text import counted
 from Utils.comparison import tagger_predictions, tagger_scores
 from Utils.comparison.comparison import Comparison
 from Utils.comparison.tagger_scores import METRICS, TaggerScores
@@ -232,8 +233,8 @@ def _tag_rows(result: Comparison) -> Iterator[list[Any]]:
 def text(content: dict[str, Any]) -> str:
     """Return the comparison as lines: what was judged, a table, differences, what was left out."""
     lines = [
-        f"{content['posts']:,} posts, {content['tags']:,} tags that all have; each tagger at its own P = R "
-        "threshold, and at its published ones; 95% in brackets",
+        f"{counted(content['posts'], 'post')}, {counted(content['tags'], 'tag')} that all have; each tagger "
+        "at its own P = R threshold, and at its published ones; 95% in brackets",
         "",
     ]
     head = ("", "micro F1", "macro F1", "macro AP", "P = R at", "published F1", "P", "R", "macro", "ECE",
@@ -289,14 +290,14 @@ def remarks(content: dict[str, Any]) -> Iterator[str]:
         if "leaked_posts" in tagger:
             yield _leak_text(tagger)
     for category, count in content["absent_categories"].items():
-        yield f"{category}: the labels have no such tag; {count:,} tags are not judged"
+        yield f"{category}: the labels have no such tag; {counted(count, 'tag is', 'tags are')} not judged"
     if content["never_true"]:
         yield (
             f"{content['never_true']:,} of the {content['tags']:,} tags are true on no post: whatever is "
             "predicted of them is wrong"
         )
     for reason, count in content["left_out"].items():
-        yield f"{count:,} posts left out: {reason}"
+        yield f"{counted(count, 'post')} left out: {reason}"
 
 
 def _leak_text(tagger: dict[str, Any]) -> str:

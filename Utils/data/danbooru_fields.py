@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError
+from Utils.command.text import counted
 from Utils.images.image_folder import composed, parse_id
 from Utils.tags import tag_list
 from Utils.tags.tag_list import CATEGORIES
@@ -102,7 +103,7 @@ def unread_ratings_note(posts: int, ratings: Iterable[str]) -> str:
     """Return what to say of posts whose ratings are not known, with the first three of these."""
     shown = ", ".join(map(repr, itertools.islice(ratings, 3)))
     return (
-        f"{posts:,} posts have a rating that is not known and count as unrated, such as {shown}; known are "
+        f"unrated: {counted(posts, 'post')} with a rating that is not known, such as {shown}; known are "
         f"{', '.join(RATINGS_READ)}"
     )
 

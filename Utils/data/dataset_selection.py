@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError, progress
-from Utils.command.text import join_names
+from Utils.command.text import counted, join_names
 from Utils.data import default_definition, picture_contents, selection, share_splits
 from Utils.data.definition import Definition
 from Utils.data.selection import SelectedPosts, Step
@@ -221,7 +221,7 @@ def _missing(post_filter: selection.PostFilter) -> list[Rejection]:
 
 
 def _untagged(post_filter: selection.PostFilter, definition: Definition) -> list[Rejection]:
-    reason = f"fewer than {definition.min_tags_per_image} tags"
+    reason = f"fewer than {counted(definition.min_tags_per_image, 'tag')}"
     return [(post, path, reason) for post, path in post_filter.untagged]
 
 

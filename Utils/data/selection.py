@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 
 from Utils.command.cli import UserError
+from Utils.command.text import counted
 from Utils.data.danbooru_fields import RATING_NAMES, SAFE, STATUSES, require_one_alphabet
 from Utils.data.definition import SPLIT_MODULUS, SPLITS, Definition
 from Utils.data.sources.stream import PostBlock, sort_each_row
@@ -159,7 +160,7 @@ class PostFilter:
         if block.paths is not None:
             rows = np.flatnonzero(passed & (sizes < least)).tolist()
             self.untagged += [(int(block.ids[row]), block.paths[row]) for row in rows]
-        self._apply(f"fewer than {least} tags", passed, sizes >= least)
+        self._apply(f"fewer than {counted(least, 'tag')}", passed, sizes >= least)
         ratings = block.ratings.clip(0, 255).astype(np.uint8)
         paths = None if block.paths is None else pa.array(block.paths, pa.string())
         return SelectedPosts(block.ids, splits, ratings, files, sizes, tag_rows, paths).where(passed)

@@ -183,9 +183,9 @@ def _rules(selected: Selection) -> list[str]:
     if len(rare):
         first = rare.sort_values(["images", "count"], ascending=False, kind="stable").iloc[0]
         sentences.append(
-            f"max_tags keeps the {selected.definition.max_tags:,} tags on the most kept pictures, whatever "
-            f"their count in the source: {len(rare):,} are left out, of which {first['name']} is on the "
-            f"most, {first['images']:,}"
+            f"max_tags keeps the {counted(selected.definition.max_tags, 'tag')} on the most kept pictures, "
+            f"whatever their count in the source: {len(rare):,} are left out, of which {first['name']} is on "
+            f"the most, {first['images']:,}"
         )
     if selected.definition.include_tags is not None:
         sentences.append(

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from Utils.command.cli import UserError
+from Utils.command.text import counted
 from Utils.data import danbooru_fields
 from Utils.data.danbooru_fields import FieldError, is_true, parse_category, parse_post_id, plain_name
 from Utils.data.sources import json_lines
@@ -85,7 +86,7 @@ class _Notes:
         examples = "; ".join(self._examples)
         if not num_rows:
             raise UserError(f"{self._path} has no row that can be read: {examples}")
-        return [f"warning: {self.count:,} rows of {self._path} cannot be read and are left out: {examples}"]
+        return [f"warning: {counted(self.count, 'row')} of {self._path} left out, unreadable: {examples}"]
 
 
 class _Texts:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError
-from Utils.command.text import join_names
+from Utils.command.text import counted, join_names
 from Utils.evaluation import chunked_matrix
 from Utils.evaluation.chunked_matrix import Matrix
 from Utils.evaluation.predictions import Dump
@@ -114,8 +114,8 @@ def _report_other_categories(dump: Dump, tags: pd.DataFrame, first: pd.DataFrame
             for name, *categories in zip(first["name"].iloc[differing], *pairs, strict=True)
         ]
         print(
-            f"{dump.folder}: {len(differing)} tags have another category than in the first dump and are "
-            f"matched by name: {join_names(examples)}",
+            f"{dump.folder}: matched by name: {counted(len(differing), 'tag')} of another category than "
+            f"in the first dump: {join_names(examples)}",
             file=sys.stderr,
         )
 

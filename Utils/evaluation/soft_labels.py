@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError
+from Utils.command.text import counted
 from Utils.evaluation import chunked_matrix, predictions, threshold_table, thresholds
 from Utils.evaluation.predictions import Dump
 from Utils.tags import tag_list
@@ -128,7 +129,7 @@ def _cutoffs(dump: Dump, columns: np.ndarray, path: str) -> tuple[np.ndarray, st
         return cutoffs, f"of {path}"
     default, rule = _default(dump)
     cutoffs[is_open] = default
-    return cutoffs, f"of {path}, for {is_open.sum()} tags that it lacks {rule}" if path else rule
+    return cutoffs, f"of {path}, for {counted(is_open.sum(), 'tag')} that it lacks {rule}" if path else rule
 
 
 def _default(dump: Dump) -> tuple[float, str]:

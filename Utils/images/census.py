@@ -4,7 +4,7 @@ import collections
 import sys
 from collections.abc import Mapping, Sequence
 
-from Utils.command.text import join_names
+from Utils.command.text import counted, join_names
 from Utils.files.atomic import AnyPath
 from Utils.images.formats import SUFFIXES
 from Utils.images.place import HiddenFiles, Place, join
@@ -64,9 +64,8 @@ class Census:
         parts = [f"{self.hidden} of systems and hidden"] if self.hidden else []
         if self.unreadable:
             first = self.unreadable[0]
-            parts.append(
-                f"{len(self.unreadable)} folders that cannot be read ({first.strerror}: {first.filename})"
-            )
+            reason = f"{first.strerror}: {first.filename}"
+            parts.append(f"{counted(len(self.unreadable), 'folder')} that cannot be read ({reason})")
         parts += [f"{count} {suffix}" for suffix, count in self.others.most_common()]
         sentences = [f"passed by: {', '.join(parts)}"] if parts else []
         if self.unreadable_archives:
@@ -76,8 +75,11 @@ class Census:
     def describe(self, path: Place | AnyPath) -> str:
         """Say how many folders and files by suffix the folder ``path`` holds."""
         kinds = sorted(zip(self._counts, self.suffixes, self._examples, strict=True), reverse=True)[:6]
-        files = [f"{count} {suffix or 'other'} files such as {example}" for count, suffix, example in kinds]
-        return f"{path} holds {self.folders} folders and {', '.join(files) or 'no files'}"
+        files = [
+            f"{counted(count, (suffix or 'other') + ' file')} such as {example}"
+            for count, suffix, example in kinds
+        ]
+        return f"{path} holds {counted(self.folders, 'folder')} and {', '.join(files) or 'no files'}"
 
 
 _MOST_NAMED = 20  # archives
@@ -86,7 +88,7 @@ _MOST_NAMED = 20  # archives
 def _set_aside(archives: Mapping[str, str]) -> str:
     """Say which archives were set aside, why, and what to do."""
     names = join_names([f"{path} ({reason})" for path, reason in archives.items()], _MOST_NAMED)
-    number, them = (f"{len(archives):,} archives", "them") if len(archives) > 1 else ("1 archive", "it")
+    number, them = counted(len(archives), "archive"), "them" if len(archives) > 1 else "it"
     return (
         f"set aside: {number} that cannot be read, and all pictures in {them}: {names}. "
         f"Restore {them} and run again to have these, too"

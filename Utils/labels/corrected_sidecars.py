@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from Utils.command.cli import UserError, progress
+from Utils.command.text import counted
 from Utils.data.danbooru_fields import plain_name
 from Utils.data.sources.sidecar_folders import NAMESPACES, SUFFIXES
 from Utils.files import json_format, locking, strict_json
@@ -114,7 +115,7 @@ def correct(folder: AnyPath, verdicts: Verdicts, separator: str | None = None) -
         if post in decided
     }
     if of_post and all(_is_in_archive(place, path) for path in of_post.values()):
-        raise UserError(f"the {len(of_post)} pictures with decisions lie in archives; {_NOT_REWRITTEN}")
+        raise UserError(f"in archives: {counted(len(of_post), 'picture')} with decisions; {_NOT_REWRITTEN}")
     corrections = Corrections(posts=set(of_post))
     sidecars = _sidecars(place)
     added = {name for of_tag in decided.values() for name, has_tag in of_tag.items() if has_tag}

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError, suggest_beside
-from Utils.command.text import join_names
+from Utils.command.text import counted, join_names
 from Utils.files import atomic, damage, hub, model_description, zip_files
 from Utils.files.model_files import RUN_MODELS, require_choice
 from Utils.recipe.recipe import RECIPE_FILE, Recipe, fields_shape, read_recipe, recipe_from_dict
@@ -158,7 +158,7 @@ def _tags_beside(folder: pathlib.Path, name: str, num_labels: int) -> pd.DataFra
     file = folder / tag_list.FILE
     tags = tag_list.read_beside_model(file) if file.is_file() else None
     if tags is not None and len(tags) != num_labels:
-        raise UserError(f"{file} has {len(tags)} tags, but {name} gives {num_labels} outputs")
+        raise UserError(f"{file} has {counted(len(tags), 'tag')}, but {name} gives {num_labels} outputs")
     return tags
 
 

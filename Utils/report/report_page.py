@@ -10,6 +10,7 @@ import pathlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from Utils.command.text import counted
 from Utils.evaluation import leakage, predictions, results_table, scores
 from Utils.report import examples, figures, html_parts, run_history
 from Utils.report import report as reporting
@@ -107,7 +108,7 @@ def _history(report: reporting.Report) -> str:
         return ""
     charts = "".join(html_parts.figure(*part) for part in run_history.charts(report.history))
     seconds = sum(row.get("seconds", 0.0) for row in report.history)
-    note = f"{len(report.history)} epochs, {seconds / 60:.1f} minutes."
+    note = f"{counted(len(report.history), 'epoch')}, {seconds / 60:.1f} minutes."
     return html_parts.section("history", "History of the run", note, f'<div class="figures">{charts}</div>')
 
 
@@ -285,4 +286,6 @@ def _about_pictures(what: str, shots: Iterable[list[reporting.Shot]]) -> str:
     num_missing = sum(address is None for address in addresses)
     if not addresses or num_missing == len(addresses):
         return ""
-    return f"Images: {what}." + (f" {num_missing} images were not found." if num_missing else "")
+    return f"Images: {what}." + (
+        f" {counted(num_missing, 'image was', 'images were')} not found." if num_missing else ""
+    )

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError
-from Utils.command.text import join_names
+from Utils.command.text import counted, join_names
 from Utils.files.atomic import AnyPath, read_json
 from Utils.taggers import stages
 from Utils.taggers.preparation import Layout, Preparation
@@ -208,7 +208,7 @@ def describe(release: Release, graph: Graph) -> Description:
     output = _output(release, graph, len(contents.tags), reader.outputs)
     is_logits, logits_by = _is_logits(output, graph, described.output, reader)
     evidence = (
-        f"{reader.project}, by {release.tags_file.name}: {len(contents.tags)} tags",
+        f"{reader.project}, by {release.tags_file.name}: {counted(len(contents.tags), 'tag')}",
         f"pictures, by {told_by}: {preparation.image_size} px, {preparation.layout}, {preparation.channels}, "
         f"{preparation.range_text}; {preparation.about}",
         f"output {output}, by {logits_by}: {'logits' if is_logits else 'probabilities'}",
@@ -230,7 +230,7 @@ def describe(release: Release, graph: Graph) -> Description:
 def _repeated(tags: pd.DataFrame) -> tuple[str, ...]:
     """Return a sentence on names that several outputs have: in tables the last of them stands."""
     names = tags["name"][tags["name"].duplicated()].unique()
-    return (f"{len(names)} names are those of several outputs: {join_names(names)}",) if len(names) else ()
+    return (f"{counted(len(names), 'name')} of several outputs: {join_names(names)}",) if len(names) else ()
 
 
 def _require_rows(release: Release, graph: Graph) -> None:
@@ -295,7 +295,7 @@ def _output(release: Release, graph: Graph, num_tags: int, preferred: tuple[str,
         shapes = graph.outputs.values()
         widths = join_names(shape[-1] if shape else "a number" for shape in shapes) if shapes else "no"
         raise UserError(
-            f"{release.model.parent}: {release.names_file.name} has {num_tags} rows, but "
+            f"{release.model.parent}: {release.names_file.name} has {counted(num_tags, 'row')}, but "
             f"{release.model.name} gives {widths} probabilities"
         )
     for word in (*preferred, "prediction", "output", "probabilities"):

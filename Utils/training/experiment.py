@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from Utils.command.cli import UserError
+from Utils.command.text import counted
 from Utils.data.dataset_folder import Dataset
 from Utils.data.repeat_factors import RepeatFactors
 from Utils.evaluation.soft_labels import SoftLabels
@@ -98,13 +99,14 @@ class Experiment:
         attention = "; ".join(f"{form} ({number} layers)" for form, number in forms.items())
         return {
             "devices": facts["devices"],
-            "model": f"{self.model_name}, {recipe.image_size} px, {self.dataset.num_labels} labels",
+            "model": f"{self.model_name}, {recipe.image_size} px, "
+            f"{counted(self.dataset.num_labels, 'label')}",
             "weights": weights,
             "parameters": f"{self.model.count_params():,}",
             **({"sharding": sharding.text(self.model.weights)} if sharding else {}),
             "global batch": f"{facts['batch_size']} ({recipe.batch_size_per_device} on each device)",
-            "steps": f"{facts['steps_per_epoch']} an epoch ({facts['records']} records), "
-            f"{steps} in {recipe.epochs} epochs",
+            "steps": f"{facts['steps_per_epoch']} an epoch ({counted(facts['records'], 'record')}), "
+            f"{steps} in {counted(recipe.epochs, 'epoch')}",
             **({"sampling": facts["repeats"]} if "repeats" in facts else {}),
             **({"teacher": facts["teacher"]} if "teacher" in facts else {}),
             "learning rate": f"{float(self.schedule(0)):.3g} at first, {self.schedule.peak:.3g} at the peak, "

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from Utils.command import programs
-from Utils.command.text import join_names
+from Utils.command.text import counted, join_names
 from Utils.files import atomic, csv_tables
 from Utils.recipe import initial_weights
 from Utils.tags import tag_list
@@ -99,7 +99,7 @@ def lines(
     if best is None:
         return []
     shown = [
-        f"best model: epoch {best['epoch']} of {rows[-1]['epoch']}. On the {held:,} pictures of the "
+        f"best model: epoch {best['epoch']} of {rows[-1]['epoch']}. On the {counted(held, 'picture')} of the "
         "validation split, each group of tags at its threshold where precision equals recall:"
     ]
     if "val_new_f1" not in best:

@@ -17,6 +17,7 @@ from typing import Any
 import keras
 
 from Utils.command.cli import WorkError
+from Utils.command.text import counted
 from Utils.recipe import durations, initial_weights
 from Utils.training import (
     checkpoint_savers,
@@ -182,7 +183,9 @@ class TrainingLoop(keras.callbacks.Callback):
         epochs_done = step // self.steps_per_epoch
         # Where the newest checkpoint is damaged an older one counts, and rows after it are trained again.
         if len(self.run.history.rows) > epochs_done:
-            console.say(f"{len(self.run.history.rows) - epochs_done} epochs after it are trained again")
+            console.say(
+                f"trained again: {counted(len(self.run.history.rows) - epochs_done, 'epoch')} after it"
+            )
         self.run.history.truncate(epochs_done)
         if arrays is None:
             return 0

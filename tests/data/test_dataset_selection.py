@@ -27,9 +27,9 @@ def test_what_is_no_picture_and_what_has_no_tag_is_listed_and_counted(tmp_path):
     selected = select(source, pictures, definition)
     reasons = {path: reason for _, path, reason in selected.rejected}
     assert set(reasons) == {"p018.jpg", "p019.jpg"}
-    assert reasons["p018.jpg"] == "fewer than 1 tags"
+    assert reasons["p018.jpg"] == "fewer than 1 tag"
     changed = {step["rule"]: step["before"] - step["after"] for step in selected.post_steps}
-    assert (changed["fewer than 1 tags"], changed["no usable picture"]) == (1, 1)
+    assert (changed["fewer than 1 tag"], changed["no usable picture"]) == (1, 1)
     # The counts of tags are those of the posts that are left.
     assert sum(len(block.ids) for block in selected.blocks) == 18
     assert selected.tags["count"].tolist() == [19, 18]
@@ -60,7 +60,7 @@ def test_without_shares_no_picture_is_read(tmp_path):
 def test_nothing_left_says_what_went_where(tmp_path):
     source, pictures = source_of(tmp_path, ["", ""])
     definition = Definition("x", splits={"train": 1.0}, **RULES)
-    with pytest.raises(UserError, match=r"left out by fewer than 1 tags: 2; p000.jpg: fewer than 1 tags"):
+    with pytest.raises(UserError, match=r"left out by fewer than 1 tag: 2; p000.jpg: fewer than 1 tag"):
         select(source, pictures, definition)
     with pytest.raises(UserError, match="No picture has a tag: tools/tag_images.py"):
         select(source, pictures, definition)

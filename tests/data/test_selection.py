@@ -79,7 +79,7 @@ def test_a_post_counts_for_the_first_rule_that_excludes_it():
     ) == ([80], [2], [0, 1])
     assert dict(rules.excluded) == {
         "rating not s": 1, "status banned": 2, "status deleted": 1, "id in no split": 1, "file missing": 1,
-        "fewer than 1 tags": 1,
+        "fewer than 1 tag": 1,
     }  # fmt: skip
     assert np.concatenate(rules.missing).tolist() == [6]
     assert rules.num_posts == 8

@@ -42,7 +42,7 @@ def test_copies_quality_words_and_left_out_files_are_told(tmp_path):
     text = selection_report.report(outcome)
     assert "1 copy of other pictures, byte for byte" in text
     assert "words about quality left out by exclude_tags: masterpiece 11" in text
-    assert "left out, in rejected.csv: 1 file: 1 fewer than 1 tags" in text
+    assert "left out, in rejected.csv: 1 file: 1 fewer than 1 tag" in text
     assert "least frequent" not in text
 
 
@@ -55,7 +55,7 @@ def test_the_values_of_a_default_definition_come_with_their_reasons(tmp_path):
 def test_what_max_tags_counts_is_said(tmp_path):
     captions = [", ".join(["all", *["half"] * (k % 2), *["third"] * (k % 3 == 0)]) for k in range(20)]
     text = selection_report.report(outcome_of(tmp_path, captions, max_tags=1))
-    assert "max_tags keeps the 1 tags on the most kept pictures, whatever their count in the source" in text
+    assert "max_tags keeps the 1 tag on the most kept pictures, whatever their count in the source" in text
     assert "2 are left out, of which half is on the most, 10" in text
 
 

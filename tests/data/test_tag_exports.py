@@ -91,9 +91,7 @@ def test_a_bad_row_is_counted_and_the_others_are_read(tmp_path):
     exports = tag_exports.read(tags=tmp_path / "t.csv")
     assert exports.rules_for(NAMES)[0].tags == {"a": (1, 0), "null": (6, 4)}
     (note,) = exports.notes
-    assert note.startswith(
-        f"warning: 4 rows of {tmp_path / 't.csv'} cannot be read and are left out: line 3: id"
-    )
+    assert note.startswith(f"warning: 4 rows of {tmp_path / 't.csv'} left out, unreadable: line 3: id")
     assert "line 4: another number of cells than the first line; line 5: no name" in note
 
 

@@ -118,5 +118,5 @@ def test_tags_of_another_category_are_said(tmp_path, capsys):
     (second / "selected_tags.csv").write_text(text)
     alignment.align(load(first, second))
     error = capsys.readouterr().err
-    assert "1 tags have another category than in the first dump" in error
+    assert "1 tag of another category than in the first dump" in error
     assert "'x' (general and character)" in error

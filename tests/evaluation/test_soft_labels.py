@@ -60,7 +60,7 @@ def test_what_the_dump_lacks_is_said(dump, tmp_path):
     (tmp_path / "thresholds.csv").write_text(THRESHOLDS.replace("all,,,,0.6\n", ""))
     text = read(dump, tmp_path / "thresholds.csv", ids=np.arange(0, 50, 10)).text
     assert "2 of 5 posts, 2 of 3 tags; what it lacks keeps its labels" in text
-    assert "thresholds.csv, for 1 tags that it lacks 0.5, since" in text
+    assert "thresholds.csv, for 1 tag that it lacks 0.5, since" in text
     complete = read(dump, ids=IDS, tags=TAGS[:2]).text
     assert complete.endswith("2 of 2 posts, 2 of 2 tags")
 

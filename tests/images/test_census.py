@@ -11,9 +11,9 @@ def test_files_are_counted_by_suffix_with_an_example():
     census.count("", ["a.jpg", "b.JPG", "notes"])
     census.count("x", ["c.jpg"])
     text = census.describe("p")
-    assert text.startswith("p holds 1 folders and 2 .jpg files such as a.jpg, ")
-    assert "1 other files such as notes" in text
-    assert "1 .JPG files such as b.JPG" in text
+    assert text.startswith("p holds 1 folder and 2 .jpg files such as a.jpg, ")
+    assert "1 other file such as notes" in text
+    assert "1 .JPG file such as b.JPG" in text
     assert census.rows(["d.jpg", "e"]) == (["d", "e"], [0, 2])
     assert census.suffixes == [".jpg", ".JPG", ""]
 

@@ -64,7 +64,7 @@ def test_a_folder_that_cannot_be_read_is_said(tmp_path, monkeypatch):
     said = []
     assert image_folder.image_paths(tmp_path, said.append) == ["a.jpg", "c/d.jpg"]
     reason = f"Permission denied: {tmp_path}/locked"
-    assert said == [f"passed by: 1 folders that cannot be read ({reason})"]
+    assert said == [f"passed by: 1 folder that cannot be read ({reason})"]
 
 
 @pytest.mark.reliability("a picture that was not downloaded to its end", "passed by and counted")

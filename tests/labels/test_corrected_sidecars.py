@@ -121,7 +121,7 @@ def test_archives_are_not_rewritten(tmp_path):
 def test_sidecars_in_archives_are_not_rewritten(tmp_path):
     files = {"1.jpg": jpeg(1, 8), "1.txt": b"solo"}
     write_tar(tmp_path / "a.tar", files)
-    with pytest.raises(UserError, match="the 1 pictures with decisions lie in archives; .* Unpack them once"):
+    with pytest.raises(UserError, match="in archives: 1 picture with decisions; .* Unpack them once"):
         corrected_sidecars.correct(tmp_path, {(1, 0): ("hat", True)})
     answer = json.dumps({"post": {"id": 3, "tags": "solo"}})
     folder_of(tmp_path, **{"2__jpg": files["1.jpg"], "2__txt": "solo", "3__jpg": b"", "3__json": answer})

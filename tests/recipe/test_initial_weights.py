@@ -190,7 +190,7 @@ def test_a_timm_folder_is_a_source_where_somebody_can_describe_it(tmp_path):
     source = initial_weights.find(tmp_path, "best", described_timm)
     assert source.batch_norm_momentum == Recipe().batch_norm_momentum
     write_tags(tmp_path, "a")
-    with pytest.raises(UserError, match="has 1 tags, but"):
+    with pytest.raises(UserError, match="has 1 tag, but"):
         initial_weights.find(tmp_path, "best", described_timm)
     (tmp_path / "selected_tags.csv").unlink()
     source = initial_weights.find(tmp_path, "best", described_timm)

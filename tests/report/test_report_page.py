@@ -88,7 +88,7 @@ def test_worst_and_confused_tags_have_cards_with_images(page, computed):
     ]
     assert addresses == [shot.address for shot in shots if shot.address is not None]
     assert len(addresses) < len(shots)
-    assert "images were not found." in page.text
+    assert "not found." in page.text
 
 
 def test_every_section_is_linked_and_what_was_not_computed_has_none(page):

@@ -115,4 +115,4 @@ def test_lists_that_do_not_fit_are_refused_before_they_are_read(tmp_path):
 def test_names_of_several_outputs_are_said(tmp_path):
     folder, _ = foreign_releases.make(tmp_path, "joytag")
     (folder / "top_tags.txt").write_text("\n".join([*foreign_releases.NAMES[:7], "solo"]))
-    assert "1 names are those of several outputs: solo" in onnx_tagger.open_release(folder).evidence
+    assert "1 name of several outputs: solo" in onnx_tagger.open_release(folder).evidence

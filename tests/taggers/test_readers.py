@@ -99,7 +99,7 @@ def test_camies_second_version_is_normalized_and_says_so(tmp_path):
         ("cl_tagger", "tag_mapping.json", '{"0": {"tag": 5, "category": "general"}}', "are texts; got 5"),
         ("cl_tagger", "tag_mapping.json", "[]", "an object"),
         ("joytag", "top_tags.txt", "\n", "is empty"),
-        ("joytag", "top_tags.txt", "one\n", "has 1 rows, but model.onnx gives 8"),
+        ("joytag", "top_tags.txt", "one\n", "has 1 row, but model.onnx gives 8"),
         ("deepdanbooru", "project.json", '{"image_width": 5, "image_height": 6}', "squares are known"),
         ("animetimm", "selected_tags.csv", "id,name\n1,a\n", "lacks the column category"),
         ("animetimm", "preprocess.json", '{"stages": [{"type": "resise"}]}', "did you mean resize"),

@@ -53,7 +53,7 @@ def test_every_finding_is_answered_by_the_truth_once(files, capsys):
 
 def test_the_same_audit_gives_the_same_bytes_and_decisions_are_kept(files, capsys):
     assert answer(files) == 0
-    assert "are about posts that the truth does not name" in capsys.readouterr().out
+    assert "about posts that the truth does not name" in capsys.readouterr().out
     first = (files / "decisions.jsonl").read_bytes()
     assert answer(files) == 2
     assert answer(files, "--overwrite") == 0

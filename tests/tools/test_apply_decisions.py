@@ -84,8 +84,8 @@ def test_ratings_are_no_tags_of_the_source(database, tmp_path, capsys):
     lines = [decided(10, 2, "yes"), decided(10, 9999998, "yes", name="sensitive")]
     assert run(lines, database, tmp_path) == 0
     said = capsys.readouterr().out
-    assert "1 labels added and 0 removed" in said
-    assert "1 decisions are about ratings" in said
+    assert "1 label added and 0 removed" in said
+    assert "1 decision about ratings" in said
     assert (10, 2) in content(tmp_path / "y.db")[0]
 
 

@@ -123,6 +123,6 @@ def test_skipped_files_are_reported(tmp_path, capsys, monkeypatch):
 
 def test_a_folder_without_images_is_refused(tmp_path, capsys):
     (tmp_path / "notes.txt").touch()
-    for folder, fault in ((tmp_path, "1 .txt files"), (tmp_path / "no", "found nothing")):
+    for folder, fault in ((tmp_path, "1 .txt file"), (tmp_path / "no", "found nothing")):
         assert check_images.main(["--images", str(folder), "-o", str(tmp_path / "r.csv")]) == 2
         assert fault in capsys.readouterr().err

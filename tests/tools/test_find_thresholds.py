@@ -109,7 +109,7 @@ GROUPS = 'hair = ["*_hair"]\nface = ["smile", "blush"]\n'
 def test_groups_get_a_threshold_each_and_one_row_for_each_of_their_tags(dump, capsys):
     (dump.parent / "groups.toml").write_text(GROUPS)
     frame = run(dump, "--per", "group", "--groups-of-tags", dump.parent / "groups.toml")
-    assert "2 tags are in no group" in capsys.readouterr().out
+    assert "2 tags in no group" in capsys.readouterr().out
     assert frame["scope"].unique().tolist() == ["group"]
     assert frame["name"].tolist() == ["hair", "blonde_hair", "black_hair", "face", "smile", "blush"]
     assert frame["tag_id"].isna().tolist() == [True, False, False, True, False, False]
@@ -142,7 +142,7 @@ def test_thresholds_that_follow_the_counts_of_the_tag_list(dump, capsys):
 def test_tags_without_a_count_are_said(dump, capsys):
     tag_list.write(TAGS.assign(count=[60, 50, 0, 0, 20, 10]), dump / predictions.TAGS)
     run(dump, "--per", "frequency", "--exponent", 0.2)
-    assert "2 tags have no count" in capsys.readouterr().out
+    assert "2 tags without a count" in capsys.readouterr().out
 
 
 def test_frequencies_need_a_tag_list_with_counts(dump, capsys):

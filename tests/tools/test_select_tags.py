@@ -97,7 +97,7 @@ def test_every_reason_leaves_out_its_posts_and_is_counted(tmp_path, capsys):
     )
     assert excluded == {
         "rating not g s": 3, "status deleted": 1, "status banned": 1, "file missing": 1,
-        "fewer than 1 tags": 1 + none,
+        "fewer than 1 tag": 1 + none,
     } | ({"id in no split": unsplit} if unsplit else {})  # fmt: skip
     assert steps[0]["before"] == 50
     assert steps[-1]["after"] == len(posts(folder / "dataset"))
@@ -210,7 +210,7 @@ def test_no_image_says_what_was_looked_for_and_what_is_there(tmp_path, capsys):
     assert error.startswith("error: no image found: looked for ")
     assert "other/0001/1.jpg" in error
     assert "for 9 posts" in error
-    assert "holds 1 folders and 2 .png files such as a/cat.png, 1 .txt files such as a/x.txt" in error
+    assert "holds 1 folder and 2 .png files such as a/cat.png, 1 .txt file such as a/x.txt" in error
     assert not (folder / "dataset").exists()
 
 

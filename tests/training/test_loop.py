@@ -258,7 +258,7 @@ def test_a_run_without_its_pointer_goes_on_from_the_newest_whole_checkpoint(whol
     again = Session(tmp_path / "whole", epochs=3).fit()
     said = capsys.readouterr().err
     assert re.search(rf"warning: {pointer} is .*; {len(steps) - 1} checkpoints beside it are whole", said)
-    assert "1 epochs after it are trained again" in said
+    assert "trained again: 1 epoch after it" in said
     assert "continues after step 8, epoch 2 of 3" in said
     assert again.written() == steps
     assert all(np.array_equal(again.state()[1][name], array) for name, array in reference[1].items())

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from Utils.command.cli import UserError, WorkError, suggest_beside
-from Utils.command.text import join_names
+from Utils.command.text import counted, join_names
 from Utils.data.sources import danbooru_post, json_lines, parquet_files, sidecar_folders, source_files, sqlite
 from Utils.files import compressed, csv_stream, damage
 from Utils.files.atomic import AnyPath, is_remote, to_path
@@ -285,7 +285,7 @@ def _archives(folder: _Folder) -> Detected | None:
     names = [name for name in folder.names if name.lower().endswith(ARCHIVE_SUFFIXES)]
     if not names:
         return None
-    return Detected("webdataset", str(folder.path), f"{len(names)} archives such as {names[0]}")
+    return Detected("webdataset", str(folder.path), f"{counted(len(names), 'archive')} such as {names[0]}")
 
 
 def _sidecars(folder: _Folder) -> Detected | None:
@@ -293,7 +293,11 @@ def _sidecars(folder: _Folder) -> Detected | None:
     beside = [name for name in texts if _stem(name) in folder.pictures]
     if not beside:
         return None
-    return Detected("sidecars", str(folder.path), f"{len(beside)} pictures have a text such as {beside[0]}")
+    return Detected(
+        "sidecars",
+        str(folder.path),
+        f"{counted(len(beside), 'picture has', 'pictures have')} a text such as {beside[0]}",
+    )
 
 
 def _stem(name: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from Utils.command.text import join_names
+from Utils.command.text import counted, join_names
 from Utils.data.danbooru_fields import RATING_NAMES, SAFE, FieldError, unread_ratings_note
 from Utils.data.sources import danbooru_post, stream
 from Utils.data.sources.danbooru_post import Post
@@ -127,9 +127,9 @@ class DiskSorter:
             self.rejected.append((post_id, place, reason))
 
     def note_files(self, names: Sequence[str], what: str) -> None:
-        """Note something about files, where there are some; ``what`` follows "3 files"."""
+        """Note something about files, where there are some; ``what``, without a verb, follows "3 files"."""
         if names:
-            self._notes.append(f"{len(names):,} files {what}: {join_names(names)}")
+            self._notes.append(f"{counted(len(names), 'file')} {what}: {join_names(names)}")
 
     def note(self, sentence: str) -> None:
         """Note a sentence to print."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from Utils.command.cli import UserError, WorkError, progress
+from Utils.command.text import counted
 from Utils.data.sources import danbooru_post, json_stream, source_files
 from Utils.data.sources.disk_sorter import DiskSorter
 from Utils.data.sources.stream import Source
@@ -53,11 +54,11 @@ def read_json_lines(path: AnyPath, images: Place | AnyPath | None = None) -> Sou
     if not len(sorter):
         reasons = "; ".join(f"{place}: {reason}" for _, place, reason in sorter.rejected[:3])
         raise UserError(
-            f"no post in {len(files)} files of {path}; needed are JSON objects, one a line, in an array, or "
-            "by their id or file, each with an id or a file_name and tags as Danbooru, gallery-dl, Gelbooru, "
-            f"e621, Hugging Face or kohya name them. {reasons or 'None has both'}"
+            f"no post in {counted(len(files), 'file')} of {path}; needed are JSON objects, one a line, in an "
+            "array, or by their id or file, each with an id or a file_name and tags as Danbooru, gallery-dl, "
+            f"Gelbooru, e621, Hugging Face or kohya name them. {reasons or 'None has both'}"
         )
-    sorter.note_files(skipped, "hold no posts and are passed by")
+    sorter.note_files(skipped, "passed by, without posts")
     return sorter.finish("jsonl", path)
 
 

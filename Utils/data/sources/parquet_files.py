@@ -37,12 +37,12 @@ def read_parquet(path: AnyPath, images: Place | AnyPath | None = None) -> Source
     all_files = find_files(path)
     files = _readable(all_files)
     unreadable = [file.name for file in all_files if file not in files]
-    sorter.note_files(unreadable, "cannot be read and are set aside, with their posts")
+    sorter.note_files(unreadable, "set aside with all posts, unreadable")
     posts = [file for file in files if len(files) == 1 or holds_posts(file)] or files[:1]
     for file in posts:
         relative = "" if file == path else file.relative_to(path).as_posix()
         _add_posts(sorter, file, relative, source_files.folder_of(file, path))
-    sorter.note_files([f.name for f in files if f not in posts], "hold no posts and are passed by")
+    sorter.note_files([f.name for f in files if f not in posts], "passed by, without posts")
     return sorter.finish("parquet", path)
 
 

@@ -33,7 +33,7 @@ def read_e621(path: AnyPath, images: Place | AnyPath | None = None) -> Source:
     """
     path, sorter = to_path(path), DiskSorter(images=images)
     files, others = find_files(path)
-    sorter.note_files([file.name for file in others], "are passed by: they are older exports or no posts")
+    sorter.note_files([file.name for file in others], "passed by, of older exports or no posts")
     for file in files:
         table, folder = CsvStream(file), source_files.folder_of(file, path)
         columns = danbooru_post.select_fields(table.columns, str(file))

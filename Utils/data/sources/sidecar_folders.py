@@ -200,7 +200,7 @@ class _Reader:
             for name in sorted(self._unpaired.values())
             if not _is_json(name)
         ]
-        sorter.note_files(self._unread, "lie beside others of the same picture and are not read")
+        sorter.note_files(self._unread, "not read, beside others of the same picture")
         return sorter.finish(kind, self._path)
 
     def _pairs(self) -> Iterator[tuple[str, list[str]]]:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError
-from Utils.command.text import join_names
+from Utils.command.text import counted, join_names
 from Utils.files.atomic import read_json
 from Utils.release import release_folder
 from Utils.release.verification.findings import RGB, SHUFFLED, Findings
@@ -159,7 +159,8 @@ def check_against(frame: pd.DataFrame, expected: pd.DataFrame, findings: Finding
     differing = [row for row, pair in enumerate(zip(ours, theirs, strict=False)) if pair[0] != pair[1]]
     if differing:
         first = differing[0]
-        where = f"{len(differing)} rows differ from the Keras model's list, the first is row {first}"
+        rows = counted(len(differing), "row differs", "rows differ")
+        where = f"{rows} from the Keras model's list, the first is row {first}"
         allowed, came = (",".join(map(str, keys[first])) for keys in (theirs, ours))
         same = sorted(ours) == sorted(theirs)
         findings.fail("R1", where, allowed, came, SHUFFLED if same else "")

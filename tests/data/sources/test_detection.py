@@ -117,7 +117,7 @@ def test_what_no_source_is_says_what_was_looked_for_and_what_is_there(tmp_path):
     folder(tmp_path, a_md="# hello")
     with pytest.raises(UserError, match="nothing is at .*a.mdd; did you mean a.md\\? a folder of pictures"):
         sources.detect(tmp_path / "a.mdd")
-    with pytest.raises(UserError, match=r"Looked for: an SQLite .* holds 0 folders and 1 .md files") as error:
+    with pytest.raises(UserError, match=r"Looked for: an SQLite .* holds 0 folders and 1 .md file") as error:
         sources.detect(tmp_path)
     for kind in sources.SOURCES:
         assert f"({kind})" in str(error.value)

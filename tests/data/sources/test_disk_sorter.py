@@ -69,7 +69,7 @@ def test_ratings_that_are_none_are_counted_and_said():
     source = sorter.finish("test", "here")
     assert source.rating_counts() == {"q": 1, "S": 1, "s": 1}
     assert [note for note in source.notes if "rating" in note] == [
-        "6 posts have a rating that is not known and count as unrated, such as 'x', 'NSFW', '5'; known are "
+        "unrated: 6 posts with a rating that is not known, such as 'x', 'NSFW', '5'; known are "
         "g, s, q, e, safe, general, sensitive, questionable, explicit"
     ]
 

@@ -119,9 +119,7 @@ def test_ratings_that_are_none_are_counted_and_said(tmp_path):
         "INSERT INTO tags VALUES (1, 'a')",
     )
     (note,) = read_fire_eggs(path).notes
-    assert note.startswith(
-        "5 posts have a rating that is not known and count as unrated, such as 'x', '7', 'nsfw';"
-    )
+    assert note.startswith("unrated: 5 posts with a rating that is not known, such as 'x', '7', 'nsfw';")
 
 
 @pytest.mark.reliability(

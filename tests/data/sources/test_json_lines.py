@@ -62,7 +62,7 @@ def test_of_two_tags_of_one_name_none_is_lost_without_a_word(tmp_path, text, pla
 def test_a_file_of_one_post_with_a_name_twice_holds_no_post(tmp_path):
     (tmp_path / "x.json").write_text('{"id": 1, "tags": "a", "tags": "b"}')
     with pytest.raises(
-        UserError, match="no post in 1 files.*x.json, .*1: no JSON object, or a name twice in one"
+        UserError, match="no post in 1 file.*x.json, .*1: no JSON object, or a name twice in one"
     ):
         read_json_lines(tmp_path / "x.json")
 
@@ -78,7 +78,7 @@ def test_a_file_that_ends_too_early_or_holds_no_post_is_an_error(tmp_path):
     with pytest.raises(UserError, match="holds no posts: text.json, line 101"):
         read_json_lines(tmp_path / "text.json")
     (tmp_path / "tags.json").write_text('{"id": 1, "name": "a"}\n')
-    with pytest.raises(UserError, match="no post in 1 files"):
+    with pytest.raises(UserError, match="no post in 1 file"):
         read_json_lines(tmp_path / "tags.json")
 
 
@@ -132,7 +132,7 @@ def test_what_was_recognized_and_skipped_is_said(tmp_path):
     assert notes == (
         "recognized: records of Hugging Face (1)",
         "1 sentences in captions are no tags and are left out, such as 'A dog barks at the moon.'",
-        "1 files hold no posts and are passed by: tags.json",
+        "1 file passed by, without posts: tags.json",
     )
 
 

@@ -34,7 +34,7 @@ def test_a_damaged_file_of_pictures_is_set_aside_and_one_of_posts_alone_is_an_er
                 path.write_bytes(path.read_bytes()[:-9])
     source = read_parquet(tmp_path / "pictures")
     assert [block.ids.tolist() for block in source.blocks()] == [[0, 2]]
-    assert source.notes[-1] == "1 files cannot be read and are set aside, with their posts: 1.parquet"
+    assert source.notes[-1] == "1 file set aside with all posts, unreadable: 1.parquet"
     with pytest.raises(WorkError, match=r"posts/1\.parquet is damaged or no Parquet file"):
         read_parquet(tmp_path / "posts")
 

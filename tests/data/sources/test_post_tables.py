@@ -44,9 +44,7 @@ def test_of_dated_exports_the_newest_counts_and_the_tags_beside_it_are_named(tmp
         (tmp_path / name).write_text(text)
     source = read_e621(tmp_path)
     assert source.num_posts == 3
-    assert (
-        "1 files are passed by: they are older exports or no posts: posts-2024-01-01.csv" in source.notes[1]
-    )
+    assert "1 file passed by, of older exports or no posts: posts-2024-01-01.csv" in source.notes[1]
     assert source.notes[2] == (
         f"{tmp_path} holds the tags' categories: --tags {tmp_path} reads tags and aliases"
     )

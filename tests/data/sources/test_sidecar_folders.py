@@ -79,7 +79,7 @@ def test_sidecars_become_posts(tmp_path):
 
 def test_sidecars_beside_nothing_say_what_is_there(tmp_path):
     sidecar_folder(tmp_path, {"a.txt": "x", "b/c.jpeg": None})
-    with pytest.raises(UserError, match=r"of 1 such files .* holds 1 folders and 1 .txt files such as a.txt"):
+    with pytest.raises(UserError, match=r"of 1 such files .* holds 1 folder and 1 .txt file such as a.txt"):
         read_sidecars(tmp_path)
     with pytest.raises(UserError, match="found nothing"):
         read_sidecars(tmp_path / "no")
@@ -126,9 +126,7 @@ def test_ratings_of_captions_that_are_none_are_said(tmp_path):
     sidecar_folder(tmp_path, {f"{number}.txt": text for number, text in enumerate(texts)})
     sidecar_folder(tmp_path, {f"{number}.jpg": None for number in range(3)})
     source = read_sidecars(tmp_path)
-    assert source.notes[0].startswith(
-        "1 posts have a rating that is not known and count as unrated, such as 'rating:r18'"
-    )
+    assert source.notes[0].startswith("unrated: 1 post with a rating that is not known, such as 'rating:r18'")
 
 
 def test_a_list_of_tags_in_json_has_categories_and_ratings_as_a_text_has(tmp_path):
@@ -186,9 +184,7 @@ def test_the_sidecar_with_tags_counts_and_the_others_are_said(tmp_path):
     source = read_sidecars(tmp_path)
     assert source.tags.set_index("name")["count"].to_dict() == {"hat": 1, "solo": 2}
     assert source.notes[0] == "recognized: records of Danbooru (1)"
-    assert source.notes[-1].startswith(
-        "3 files lie beside others of the same picture and are not read: 1.tags"
-    )
+    assert source.notes[-1].startswith("3 files not read, beside others of the same picture: 1.tags")
     chosen = read_sidecars(tmp_path, suffixes=(".caption",))
     assert chosen.tags["name"].tolist() == ["hat"]
 

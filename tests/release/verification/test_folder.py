@@ -82,7 +82,7 @@ def test_the_rows_are_compared_with_the_models_list(release):
         (tags.iloc[::-1].reset_index(drop=True),
          ("R1", "8 rows differ from the Keras model's list, the first is row 0", "shuffled CSV")),
         (tags.assign(name=[*tags["name"][:-1], "asuka"]),
-         ("R1", "1 rows differ from the Keras model's list, the first is row 8", "")),
+         ("R1", "1 row differs from the Keras model's list, the first is row 8", "")),
     ):  # fmt: skip
         findings = Findings()
         folder.check_against(other, tags, findings)

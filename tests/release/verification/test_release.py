@@ -170,7 +170,7 @@ def test_numbers_and_rows_that_differ_are_reported_as_what_they_are(exported, re
         finding.wrong: (finding.rule, finding.allowed, finding.came, finding.fault)
         for finding in findings.failures
     }
-    rows = came.pop("1 rows differ from the Keras model's list, the first is row 4")
+    rows = came.pop("1 row differs from the Keras model's list, the first is row 4")
     assert rows == ("R1", "1,tag_0_(0),0", "77,tag_0_(0),0", "")
     assert came.pop("the rows are not those of release.json")[0] == "R1"
     assert came == {
