@@ -257,6 +257,17 @@ def test_thresholds_are_kept(dump, capsys):
     run(dump, "--overwrite", "--rule", "max-f1")
 
 
+def test_thresholds_that_another_run_wrote_meanwhile_are_kept(dump, capsys, monkeypatch):
+    def choose(*words):
+        (dump.parent / "thresholds.csv").write_text(f"{HEADER}\n")
+        return find_thresholds._for_all(*words)
+
+    monkeypatch.setitem(find_thresholds.CHOOSERS, "all", choose)
+    run(dump, code=2)
+    assert "thresholds.csv exists already and is kept" in capsys.readouterr().err
+    assert (dump.parent / "thresholds.csv").read_text() == f"{HEADER}\n"
+
+
 def test_what_cannot_be_judged_is_not_written(dump, capsys):
     foreign = TAGS.assign(tag_id=TAGS["tag_id"] + 100, name=TAGS["name"] + "_2")
     with predictions.writing(dump.parent / "foreign", foreign) as writer:
