@@ -100,9 +100,10 @@ def _exit_code_of(
         if not str(error).startswith("Symlink loop"):
             raise
         return _print_error(f"a link leads to itself: {str(error).partition(' from ')[2]}", 2)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return interrupt.EXIT_CODE
+    except KeyboardInterrupt as error:
+        code = interrupt.exit_code_of(error)
+        print(interrupt.WORDS[code], file=sys.stderr)
+        return code
 
 
 def is_of_the_machine(error: BaseException) -> bool:

@@ -1,9 +1,9 @@
-"""Ctrl-C while a command is still importing: every script imports this module first.
+"""Ctrl-C and SIGTERM, also while a command is still importing: every script imports this module first.
 
 Imports take seconds and hold nothing that needs cleaning up, but an interrupt in the middle of one ends in
 a traceback of numpy or pandas, or is swallowed by a library written in C++. So until `command` takes over,
-Ctrl-C ends the process at once. Processes that a command starts end without a word: their parent has the
-last one.
+a signal ends the process at once. Processes that a command starts end without a word: their parent has the
+last one. train.py, sweep.py and the servers have answers of their own to SIGTERM.
 """
 
 import contextlib
@@ -18,15 +18,33 @@ from types import FrameType
 from Utils.command import installed, programs
 
 EXIT_CODE = 130  # what shells report of a process that Ctrl-C ended
+WORDS = {EXIT_CODE: "interrupted", 128 + signal.SIGTERM: "terminated"}  # of an exit code
 
 _stderr = 2  # the file number that shows text on stderr, while 2 itself is held back
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came; what cleans up after Ctrl-C does so after this, too."""
+
+
+def exit_code_of(interrupt: KeyboardInterrupt) -> int:
+    """Return what shells report of a process that this signal ended."""
+    return 128 + (signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT)
+
+
 def _leave(number: int, frame: FrameType | None) -> None:
+    code = 128 + number
     if multiprocessing.parent_process() is None:
         with contextlib.suppress(OSError):
-            os.write(_stderr, b"interrupted\n")
-    os._exit(EXIT_CODE)
+            os.write(_stderr, f"{WORDS[code]}\n".encode())
+    os._exit(code)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated
+
+
+_RAISING = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: _terminate}
 
 
 def _is_script() -> bool:
@@ -43,32 +61,40 @@ def _is_script() -> bool:
 
 
 def take_over() -> None:
-    """Let Ctrl-C be a KeyboardInterrupt from now on, which a command can clean up after."""
-    if multiprocessing.parent_process() is None and signal.getsignal(signal.SIGINT) is _leave:
+    """Let Ctrl-C and SIGTERM be KeyboardInterrupts from now on, which a command can clean up after."""
+    if multiprocessing.parent_process() is not None:
+        return
+    if signal.getsignal(signal.SIGINT) is _leave:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if _is_script() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        with contextlib.suppress(ValueError):  # only the main thread may do this
+            signal.signal(signal.SIGTERM, _terminate)
 
 
 @contextlib.contextmanager
 def leaving_at_once(stderr: int = 2) -> Iterator[None]:
-    """Let Ctrl-C end the process at once while the block imports, unless others ignore or handle it.
+    """Let a signal end the process at once while the block imports, unless others ignore or handle it.
 
     Args:
         stderr: number of the open file that stands for stderr meanwhile.
     """
     global _stderr
+    handlers = {number: handler for number, handler in _RAISING.items() if _is_script()}
+    handlers = {
+        number: handler for number, handler in handlers.items() if signal.getsignal(number) is handler
+    }
     try:
-        guards = signal.getsignal(signal.SIGINT) is signal.default_int_handler and _is_script()
-        if guards:
-            signal.signal(signal.SIGINT, _leave)
+        for number in handlers:
+            signal.signal(number, _leave)
     except ValueError:  # only the main thread may do this
-        guards = False
+        handlers = {}
     _stderr = stderr
     try:
         yield
     finally:
         _stderr = 2
-        if guards:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

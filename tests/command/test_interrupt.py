@@ -1,4 +1,4 @@
-"""Utils/command/interrupt.py: Ctrl-C at any moment is one word and exit code 130."""
+"""Utils/command/interrupt.py: Ctrl-C at any moment is one word and exit code 130, SIGTERM another and 143."""
 
 import os
 import pathlib
@@ -15,15 +15,17 @@ from Utils.command import interrupt
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
-# Ctrl-C comes when a module begins to be imported, however long that takes to begin.
+# A signal comes when a module begins to be imported, however long that takes to begin.
 SCRIPT = """
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.modules["__main__"].__file__ = os.path.abspath("train.py")
 from Utils.command.backend import prepare_backend
+from Utils.command.interrupt import take_over
+take_over()
 def press(event, arguments):
     if event == "import" and arguments[0] == sys.argv[1]:
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(int(sys.argv[2]))
 sys.addaudithook(press)
 prepare_backend()
 """
@@ -72,12 +74,42 @@ def test_ctrl_c_at_any_moment_is_one_word(tmp_path):
 
 
 @pytest.mark.reliability("Ctrl-C while Keras is loaded", "interrupted, exit 130")
-@pytest.mark.parametrize("module", ["tensorflow", "keras.src.layers"])
-def test_ctrl_c_while_keras_is_loaded_is_one_word(module):
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, module], cwd=ROOT, capture_output=True, text=True, timeout=300
-    )
-    assert (done.returncode, done.stderr) == (interrupt.EXIT_CODE, "interrupted\n")
+@pytest.mark.parametrize(
+    ("module", "number", "word"),
+    [
+        ("tensorflow", signal.SIGINT, "interrupted\n"),
+        ("keras.src.layers", signal.SIGINT, "interrupted\n"),
+        ("tensorflow", signal.SIGTERM, "terminated\n"),
+    ],
+)
+def test_ctrl_c_while_keras_is_loaded_is_one_word(module, number, word):
+    words = [sys.executable, "-c", SCRIPT, module, str(int(number))]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stderr) == (128 + number, word)
+
+
+TERMINATED = """
+import os, pathlib, signal, sys
+sys.modules["__main__"].__file__ = os.path.abspath("train.py")
+from Utils.command.cli import command
+from Utils.files import atomic, outputs
+KIND = outputs.FolderKind("a folder", ("a",))
+@command
+def main(argv=None):
+    with outputs.replacing_folder(pathlib.Path(sys.argv[1], "f"), KIND) as folder:
+        with atomic.replacing(folder / "a") as temporary:
+            temporary.write_text("half")
+            signal.raise_signal(signal.SIGTERM)
+sys.exit(main())
+"""
+
+
+@pytest.mark.reliability("SIGTERM while a command writes", "nothing half written stays; terminated, exit 143")
+def test_sigterm_leaves_nothing_unfinished(tmp_path):
+    words = [sys.executable, "-c", TERMINATED, str(tmp_path)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stderr) == (143, "terminated\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 NEW_PROCESS = """
