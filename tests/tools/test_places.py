@@ -157,7 +157,7 @@ def test_sidecars_of_archives_go_to_folders_of_the_same_names(exported, odd, tmp
     before = sorted(tmp_path.rglob("*"))
     words = [str(exported / "release"), place, "--threshold", "0"]
     assert tag_images.main(words) == 2
-    assert "no sidecar can be written beside them; -o FOLDER takes" in capsys.readouterr().err
+    assert "or on another file system; -o FOLDER takes" in capsys.readouterr().err
     assert sorted(tmp_path.rglob("*")) == before
     assert tag_images.main([*words, "-o", str(out)]) == 0
     assert "7 pictures tagged, 0 left as they were, 1 set aside" in capsys.readouterr().err
@@ -352,10 +352,10 @@ BAD_PLACES = {  # what is made, the name that --images gets, what is said
     "a text as zip": (_file("p.zip", b"PK\x03\x04 x"), "p.zip", "p.zip .* no zip file"),
     "a text as Parquet": (_file("p.parquet", b"PAR1 x"), "p.parquet", "no Parquet file"),
     "a table": (lambda path: _table(path / "p.parquet"), "p.parquet", "no column of pictures .* it has id"),
-    "tables": (lambda path: _table(path / "p" / "a.parquet"), "p", "no image found .* 1 .parquet files"),
+    "tables": (lambda path: _table(path / "p" / "a.parquet"), "p", "no image found .* 1 .parquet file"),
     "a compressed tar": (_file("p.tgz", b"\x1f\x8b" + bytes(99)), "p.tgz", "gunzip --keep"),
     "a compressed .tar": (_file("p.tar", b"\x28\xb5\x2f\xfd" + bytes(99)), "p.tar", "unzstd --keep"),
-    "no pictures": (lambda path: write_tar(path / "p.tar", {"a.txt": b"x"}), "p.tar", "1 .txt files"),
+    "no pictures": (lambda path: write_tar(path / "p.tar", {"a.txt": b"x"}), "p.tar", "1 .txt file"),
     "hidden": (lambda path: write_zip(path / "p.zip", {".1.jpg": b"x"}), "p.zip", "passed by: 1 of systems"),
 }
 
