@@ -1,8 +1,8 @@
 """Run by test_resume.py and test_sharded_runs.py: a run killed again and again, and an uninterrupted one.
 
-``killed_runs.py DATASET FOLDER SEED FLAG...`` leaves FOLDER/whole and FOLDER/killed and prints what happened
-as a JSON list. Every attempt is a process, forked after the imports, that ends by SIGKILL at a moment drawn
-from SEED: somewhere in a step, or with a file half written.
+``killed_runs.py DATASET FOLDER KILLS SEED FLAG...`` leaves FOLDER/whole and FOLDER/killed and prints what
+happened as a JSON list. Every attempt is a process, forked after the imports, that ends by SIGKILL at a
+moment drawn from SEED: somewhere in a step, or with a file half written.
 """
 
 import json
@@ -111,11 +111,11 @@ def before_the_pointer(number):
     checkpoints.publish = cut
 
 
-def moments(draw, is_sharded):
-    """Yield five moments, as (function, arguments)."""
-    kinds = [in_a_checkpoint, in_a_step, in_a_file, in_a_checkpoint, in_a_step]
+def moments(draw, kills, is_sharded):
+    """Yield up to five moments, as (function, arguments)."""
+    kinds = [in_a_checkpoint, in_a_step, in_a_file, in_a_checkpoint, in_a_step][:kills]
     if is_sharded:
-        kinds = [in_a_folder, in_a_step, in_a_folder, before_the_pointer, in_a_folder]
+        kinds = [in_a_folder, in_a_step, in_a_folder, before_the_pointer, in_a_folder][:kills]
     draw.shuffle(kinds)
     for kind in kinds:
         if kind is in_a_step:
@@ -128,12 +128,12 @@ def moments(draw, is_sharded):
             yield kind, (draw.randint(1, 4), draw.uniform(0, 2 if kind is in_a_checkpoint else 1))
 
 
-def main(dataset, folder, seed, *flags):
+def main(dataset, folder, kills, seed, *flags):
     """Run, kill, continue, and print how."""
     folder = pathlib.Path(folder)
     words = [*flags, "--dataset", dataset, "--run-dir"]
     done = [["whole", 0, attempt([*words, str(folder / "whole")])]]
-    for kind, arguments in moments(random.Random(int(seed)), "--shard-model" in flags):
+    for kind, arguments in moments(random.Random(int(seed)), int(kills), "--shard-model" in flags):
         ended = attempt([*words, str(folder / "killed")], lambda: kind(*arguments))  # noqa: B023  called here
         pointer = folder / "killed" / "checkpoints" / "newest.json"
         step = json.loads(pointer.read_text())[0]["step"] if pointer.exists() else 0

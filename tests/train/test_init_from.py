@@ -22,7 +22,8 @@ from Utils.training import checkpoints, loop
 
 TINY = """--batch-size-per-device 4 --tracker none --optimizer sgd --learning-rate 0.01
 --learning-rate-batch-size 0 --steps-per-epoch 3"""
-BASE = "convnext_t --model ConvNext/test --image-size 32 --epochs 1 --stochastic-depth 0.3 --epsilon 1e-3"
+BASE = """convnext_t --model ConvNext/test --model-options depths=1,1 widths=8,16 --image-size 32 --epochs 1
+--stochastic-depth 0.3 --epsilon 1e-3"""
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +91,9 @@ def test_another_tag_list_keeps_the_logits_of_kept_tags_bit_for_bit(run, other, 
     state = first_state(tmp_path / "run")
     source = transfer.without_activation(keras.saving.load_model(run / "best.keras"))
     model = Models.build(
-        "ConvNext/test", image_size=32, num_labels=6, classifier_activation=None, epsilon=1e-3
-    )
+        "ConvNext/test", image_size=32, num_labels=6, classifier_activation=None, epsilon=1e-3,
+        depths=(1, 1), widths=(8, 16),
+    )  # fmt: skip
     for variable in model.trainable_variables:
         variable.assign(state[f"model/{variable.path}"])
     batch = np.random.default_rng(0).uniform(0, 255, (5, 32, 32, 3)).astype("float32")

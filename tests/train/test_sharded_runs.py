@@ -82,7 +82,7 @@ def state(folder):
     "the run goes on from the checkpoint before, and ends with the same bits",
 )
 def test_a_run_killed_while_it_saves_ends_as_the_one_that_lived_and_goes_on_anywhere(dataset, tmp_path):
-    words = [str(KILLED_RUNS), str(dataset), str(tmp_path), "7", *FLAGS.split()]
+    words = [str(KILLED_RUNS), str(dataset), str(tmp_path), "5", "7", *FLAGS.split()]
     words += ["--batch-size-per-device", "1", "--shard-model", "2"]
     out, err = finished(started(4, tmp_path / "cache", *words))
     (_, _, whole), *killed, (_, _, rest) = json.loads(out.splitlines()[-1])

@@ -62,7 +62,7 @@ def base(tmp_path_factory):
     images = np.clip(images + random.normal(0, 20, images.shape), 0, 255)
     labels = np.stack([(halves == color).any(axis=1) for color in range(3)], axis=1).astype("float32")
     keras.utils.set_random_seed(0)
-    model = Models.build("ConvNext/test", image_size=32, num_labels=3)
+    model = Models.build("ConvNext/test", image_size=32, num_labels=3, depths=(1, 1), widths=(8, 16))
     model.compile(keras.optimizers.AdamW(0.01), "binary_crossentropy")
     model.fit(images, labels, batch_size=16, epochs=12, verbose=0)
     model.save(folder / "base.keras")
@@ -86,7 +86,7 @@ def test_three_commands_make_a_tagger_of_ones_own(pictures, base, tmp_path, caps
     assert set(dataset.tags["name"]) == set(COLORS), "no sentence is a tag"
     capsys.readouterr()
     words = ["--dataset", str(data), "--init-from", str(base), "--run-dir", str(run), "--tracker", "none"]
-    assert train.main(["finetune", *words, "--epochs", "12"]) == 0
+    assert train.main(["finetune", *words, "--epochs", "8"]) == 0
     said = capsys.readouterr().err
     assert "3 tags kept, 0 of them renamed; 1 new (black); 0 dropped" in said
     assert f"next: python tools/export_model.py {run}" in said

@@ -19,7 +19,9 @@ FILES = sorted(
 )
 
 
-LONG = [HERE / f"test_{name}.py" for name in ("forms_of_training", "packed_labels", "validation_metrics")]
+# JAX compiles each operation that runs alone, most of them for a single run.
+LONG = ("batch_norm_statistics", "forms_of_training", "packed_labels", "prior_scores", "validation_metrics")
+LONG = [HERE / f"test_{name}.py" for name in LONG]
 LOSSES = [HERE / f"test_{name}.py" for name in ("losses", "missing_positive_losses")]
 
 
