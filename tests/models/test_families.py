@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import itertools
 import os
 import pathlib
 import re
@@ -80,9 +81,15 @@ def test_a_family_states_its_data(family):
         re.compile(pattern)
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=("plain", "se", "eca"))
-@pytest.mark.parametrize("name", VARIANTS)
-def test_shape_finite_and_gradients(name, options):
+ATTENTIVE = [(name, number) for name in SAVED if "attention" in zoo.spec_fields(name) for number in (1, 2)]
+
+
+@pytest.mark.parametrize(
+    "case",
+    slow_but(itertools.product(TESTED, range(len(OPTIONS))), *((name, 0) for name in SAVED), *ATTENTIVE),
+)
+def test_shape_finite_and_gradients(case):
+    name, options = case[0], OPTIONS[case[1]]
     model = randomized(zoo.build_small(name, **supported(name, options)))
     with tf.GradientTape() as tape:
         logits = model(zoo.draw_images(), training=False)
@@ -203,7 +210,7 @@ for file in sorted(pathlib.Path(sys.argv[1]).glob("*.keras")):
 
 HEADS = ("map", "ml_decoder")  # of ViT/map-test, with maps by gradients
 ATTENTION = {"NFNet/test": "eca", "ResNet/test": "se"}
-QUICK = ("NFNet/test", "ResNet/test", "ViT/test", "map")
+QUICK = ("NFNet/test", "ResNet/test", "map")
 
 
 def save(folder, name):

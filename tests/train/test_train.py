@@ -113,6 +113,7 @@ def test_stopped_by_a_signal_in_the_middle_and_continued(dataset, whole, tmp_pat
 
 
 @pytest.mark.slow
+@pytest.mark.draws
 def test_augmenting_on_the_device_continues_with_the_same_bits(dataset, tmp_path, monkeypatch, capsys):
     words = ["--augment-on", "device", "--epochs", "2", "--steps-per-epoch", "3"]
     assert train.main(command(dataset, tmp_path / "whole", *words)) == 0
@@ -140,6 +141,7 @@ def interrupt_at(monkeypatch, method, when, number):
     monkeypatch.setattr(loop.TrainingLoop, method, signaled)
 
 
+@pytest.mark.draws
 def test_a_finished_run_has_nothing_to_do_and_may_go_on(dataset, whole, tmp_path, capsys):
     shutil.copytree(whole, tmp_path / "run")
     before = state(tmp_path / "run")

@@ -22,7 +22,7 @@ ROWS = tf.TensorSpec((BATCH,), tf.float32)
 def model():
     """A model that augments its images; with masks, attention to channels, and packed labels."""
     keras.utils.set_random_seed(0)
-    sizes = {"image_size": SIZE, "num_labels": LABELS, "depths": (1, 1, 1, 1)}
+    sizes = {"image_size": SIZE, "num_labels": LABELS, "depths": (1, 1), "widths": (16, 32)}
     body = Models.build("NFNet/test", classifier_activation=None, **sizes)
     model = Models.with_augmentation(body)
     optimizer = optimizers.build(OptimizerOptions(optimizer="lamb", global_clipnorm=1.0), 1e-3)
