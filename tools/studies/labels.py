@@ -8,7 +8,7 @@ each, on as many pictures, and is scored by the true tags of the test posts, at 
 
 losses    25% missing at random, seed 0: every loss; no label missing, for comparison
 labels    the same: labels of the audit unknown, soft labels of a teacher, repeat factors
-seeds     summed BCE, the best losses and these with seeds 1 and 2
+seeds     the same two parts with seeds 1 and 2
 pairs     the best loss together with these
 mixup     25% missing at random: summed BCE, focal loss, ASL with MixUp 0.8, with and without the
           classifier's prior
@@ -102,7 +102,7 @@ def _losses() -> Iterator[Trial]:
 
 def _seeds() -> Iterator[Trial]:
     for seed in (1, 2):
-        yield from _trials(COMPARED, seed=seed)
+        yield from _trials(LOSSES | REMEDIES, seed=seed)
 
 
 def _mixup() -> Iterator[Trial]:
