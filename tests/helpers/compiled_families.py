@@ -12,9 +12,11 @@ import re
 import sys
 import types
 
+import Models  # first: it starts Keras without what Keras never uses
+
+# isort: split
 import keras
 
-import Models
 from Utils.files import user_cache
 from Utils.recipe.options import OptimizerOptions
 from Utils.training import compiled_step, devices, losses, optimizers, topology

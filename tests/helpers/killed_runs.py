@@ -13,11 +13,10 @@ import signal
 import sys
 import threading
 
-import keras  # noqa: F401  imported once, used by every attempt
-import tensorflow as tf  # noqa: F401
+import Models  # noqa: F401  first: it starts Keras; imported once, used by every attempt
 
+# isort: split
 import Generators  # noqa: F401
-import Models  # noqa: F401
 import train
 from Utils.files import atomic
 from Utils.report import run_plots  # noqa: F401

@@ -7,9 +7,9 @@ and gives jax its second device.
 import json
 import sys
 
-import keras
 import numpy as np
 
+import Models  # noqa: F401  first: it starts Keras without what Keras never uses
 from helpers.losses_on_devices import kernels_by_loss
 from helpers.optimized import weights_by_optimizer
 from Utils.training import devices
@@ -17,6 +17,8 @@ from Utils.training import devices
 
 def main(file):
     """Find the devices, train, print."""
+    import keras
+
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 

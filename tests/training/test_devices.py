@@ -21,6 +21,7 @@ from Utils.training import devices
 # Without their number, then without any: errors leave the process as it was.
 ON_JAX = """
 import json, os
+import Models  # first: it starts Keras without what Keras never uses
 from Utils.command.cli import WorkError
 from Utils.training import devices
 try:

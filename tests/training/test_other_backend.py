@@ -25,11 +25,15 @@ LONG = [HERE / f"test_{name}.py" for name in LONG]
 LOSSES = [HERE / f"test_{name}.py" for name in ("losses", "missing_positive_losses")]
 
 
+# Models first: it starts Keras without what Keras never uses.
+PYTEST = "import sys, Models, pytest; sys.exit(pytest.main(sys.argv[1:]))"
+
+
 def run_on(backend, files, **environment):
     """Run the marked tests of some files in a process on that backend."""
-    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider"]
+    words = ["-q", "-n", "0", "-p", "no:cacheprovider", "-m", "every_backend", *map(str, files)]
     done = subprocess.run(
-        [*command, "-m", "every_backend", *files],
+        [sys.executable, "-c", PYTEST, *words],
         cwd=HERE.parents[1],
         env={**os.environ, "KERAS_BACKEND": backend, **environment},
         capture_output=True,
