@@ -34,7 +34,7 @@ from Utils.images.places import Place, open_place
 from Utils.recipe.recipe import RECIPE_FILE
 from Utils.report import svg_charts
 from Utils.serving import onnx_tagger
-from Utils.tags import tag_list
+from Utils.tags import tag_matching
 
 COMPARISON = FolderKind(
     "a comparison of preprocessing", ("report.json", "report.csv"),
@@ -160,7 +160,7 @@ def _labeled_images(dataset: Any, place: Place, splits: list[str], most: int) ->
 
 def _common_tags(tagger: onnx_tagger.ServingTagger, dataset: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return the model's columns and the dataset's columns of the tags that both have."""
-    dataset_column = tag_list.matching_rows(tagger.tags, dataset.tags)
+    dataset_column = tag_matching.matching_rows(tagger.tags, dataset.tags)
     columns = np.flatnonzero(dataset_column >= 0)
     if not len(columns):
         raise UserError(f"the model and {dataset.folder} have no tag in common")

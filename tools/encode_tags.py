@@ -22,7 +22,7 @@ from Utils.data.definition import check_ratings_map
 from Utils.data.sources.stream import PostBlock, Source
 from Utils.files.outputs import FileKind, replacing_file, require_replaceable_file
 from Utils.images import image_folder
-from Utils.tags import tag_list
+from Utils.tags import tag_list, tag_matching
 
 
 def _is_label_matrix(path: pathlib.Path) -> bool:
@@ -145,7 +145,7 @@ def match_tags(tags: pd.DataFrame, source_tags: pd.DataFrame) -> tuple[np.ndarra
     for described, owner in ((tags, "the list"), (source_tags, "the source")):
         if repeated := tag_list.describe_repeated(described):
             print(f"warning: {owner} has {repeated}", file=sys.stderr)
-    source_rows = tag_list.matching_rows(tags, source_tags)
+    source_rows = tag_matching.matching_rows(tags, source_tags)
     is_tag = ~_is_rating(tags)
     columns = np.flatnonzero((source_rows >= 0) & is_tag)
     if is_tag.any() and not len(columns):

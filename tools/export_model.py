@@ -41,7 +41,7 @@ from Utils.files.outputs import replacing_folder, require_replaceable_folder
 from Utils.recipe import initial_weights
 from Utils.release.format_table import FORMATS
 from Utils.report import model_card
-from Utils.tags import tag_list
+from Utils.tags import tag_list, tag_matching
 
 LAYOUTS = ("wd", "full")
 NUM_IMAGES, NUM_CALIBRATION = 256, 64  # of the validation split; of the training split
@@ -162,7 +162,7 @@ def _checked_job(options: argparse.Namespace, tagger: Any, inputs: Inputs) -> Jo
             f"{tagger.model.output_shape[-1]} probabilities"
         )
     for dump in inputs.dumps:
-        unknown = dump.tags["name"][tag_list.matching_rows(dump.tags, frame) < 0].tolist()
+        unknown = dump.tags["name"][tag_matching.matching_rows(dump.tags, frame) < 0].tolist()
         if unknown:
             raise UserError(f"{dump.folder} is no dump of this model, which lacks {', '.join(unknown[:5])}")
     if 4 * tagger.model.count_params() > release_folder.MAX_BYTES:
@@ -293,7 +293,7 @@ def _labeled_images(
     from Generators import labeled_sample
 
     side = job.tagger.image_size
-    places = tag_list.matching_rows(job.released_tags, dataset.tags)
+    places = tag_matching.matching_rows(job.released_tags, dataset.tags)
     images, labels = labeled_sample.read_sample(dataset, "validation", side, NUM_IMAGES)
     labels = np.where(places >= 0, labels[:, places].astype(np.int8), np.int8(-1))
     if not (labels > 0).any():

@@ -30,7 +30,7 @@ from Utils.files.outputs import require_replaceable_folder
 from Utils.images import codec, image_folder, image_limits, image_reader, places
 from Utils.recipe.recipe import RECIPE_FILE, read_recipe
 from Utils.serving import onnx_tagger
-from Utils.tags import tag_list
+from Utils.tags import tag_list, tag_matching
 
 PADDING = {"white": 255, "black": 0}
 READERS = 2  # threads that decode while the model works
@@ -305,7 +305,7 @@ def _predict_split(
 
 def _common_columns(tags: pd.DataFrame, dataset: dataset_folder.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Return the columns, in the model and in the dataset, of the tags that both have."""
-    matches = tag_list.matching_rows(tags, dataset.tags)
+    matches = tag_matching.matching_rows(tags, dataset.tags)
     columns = np.flatnonzero(matches >= 0)
     if not len(columns):
         raise UserError(

@@ -169,9 +169,9 @@ def _labeled_images(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return images (N, S, S, 3) uint8 of a split and labels (N, L) int8, -1 for tags that it lacks."""
     from Generators import labeled_sample
-    from Utils.tags import tag_list
+    from Utils.tags import tag_matching
 
-    places = tag_list.matching_rows(tagger.tags, dataset.tags)
+    places = tag_matching.matching_rows(tagger.tags, dataset.tags)
     if not (places >= 0).any():
         raise UserError(f"the model and {dataset.folder} have no tag in common")
     images, labels = labeled_sample.read_sample(dataset, options.split, tagger.image_size, options.most)

@@ -158,6 +158,26 @@ def _check_digests(dump: Dump) -> None:
                 f"{INFO}), so that a row would be another image's; restore it, or remove sha256 from {INFO} "
                 "if the numbers were exchanged on purpose"
             )
+    _check_tags(dump, digests)
+
+
+def _check_tags(dump: Dump, digests: dict[str, Any]) -> None:
+    """Raise UserError where the tag list is not the one of the columns: sorted, or another one.
+
+    Every column would be another tag's. Ids, categories and counts may be others.
+    """
+    if digests.get(TAGS) in (None, _digest_of_names(dump.tags)):
+        return
+    if _digest(dump.probabilities, dump.probabilities.dtype) == digests.get(PROBABILITIES):
+        raise UserError(
+            f"{dump.folder / TAGS} has other tags, or in another order, than when {PROBABILITIES} was "
+            f"written (SHA-256 in {INFO}), so that a column would be another tag's; restore it, or remove "
+            f"sha256 from {INFO} if tags were renamed on purpose"
+        )
+
+
+def _digest_of_names(tags: pd.DataFrame) -> str:
+    return hashlib.sha256("\n".join(tags["name"]).encode()).hexdigest()
 
 
 def _digest(matrix: Any, dtype: Any) -> str:
@@ -299,7 +319,8 @@ def writing(
             yield writer
         tag_list.write(tags, beside / TAGS)
         facts = {"num_images": writer.rows, "num_labels": len(tags), **(info or {})}
-        write_json(beside / INFO, facts | {"sha256": writer.digests()})
+        names = {TAGS: _digest_of_names(tag_list.read(beside / TAGS))}
+        write_json(beside / INFO, facts | {"sha256": writer.digests() | names})
 
 
 def select(

@@ -15,7 +15,7 @@ from Utils.command.cli import UserError
 from Utils.command.text import counted
 from Utils.evaluation import chunked_matrix, predictions, threshold_table, thresholds
 from Utils.evaluation.predictions import Dump
-from Utils.tags import tag_list
+from Utils.tags import tag_matching
 
 HALF = 0.5  # the threshold of tags where neither a table nor labels tell one
 
@@ -97,7 +97,7 @@ def read(
         raise UserError(
             f"--teacher {teacher}: a post has one row; post {ids[counts > 1][0]} has {counts[counts > 1][0]}"
         )
-    columns = tag_list.matching_rows(tags, dump.tags, by_id=False)  # other taggers have ids of their own
+    columns = tag_matching.matching_rows(tags, dump.tags, by_id=False)  # other taggers have ids of their own
     if not (columns >= 0).any():
         raise UserError(f"--teacher {teacher} has none of the {len(tags)} tags of the dataset by name")
     cutoffs, rule = _cutoffs(dump, columns, teacher_thresholds)

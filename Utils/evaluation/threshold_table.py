@@ -12,7 +12,7 @@ from Utils.command.text import composed
 from Utils.evaluation import scores
 from Utils.files import csv_tables
 from Utils.files.outputs import FileKind, has_header
-from Utils.tags import tag_list
+from Utils.tags import tag_list, tag_matching
 
 COLUMNS = (
     "scope", "category", "tag_id", "name", "threshold", "rule", "precision", "recall", "f1", "positives",
@@ -111,10 +111,14 @@ def per_tag(frame: pd.DataFrame, tags: pd.DataFrame) -> np.ndarray:
     """Return the threshold of every tag of a list: float64 (L,), NaN for a tag that has none.
 
     A tag's own row decides, else its group's, its category's, the one for all. Rows of tags are matched by
-    id, else by name; those of categories by code or name, which stands under ``category``, else ``name``.
+    id, else by name, or by name alone where `tag_matching.same_ids` finds ids of two boorus; those of
+    categories by code or name, which stands under ``category``, else ``name``.
     """
     cutoffs = np.full(len(tags), np.nan)
     ids, names = tags["tag_id"].astype(str), tags["name"]
+    with_id = frame.loc[frame["tag_id"].astype(str) != ""]
+    name_of = dict(zip(with_id["tag_id"].astype(str), with_id["name"], strict=True))
+    by_id = tag_matching.same_ids(name_of, dict(zip(ids, names, strict=True)))
     for scope in SCOPES:
         rows = frame.loc[frame["scope"] == scope]
         if scope == "all" and len(rows):
@@ -126,7 +130,8 @@ def per_tag(frame: pd.DataFrame, tags: pd.DataFrame) -> np.ndarray:
             if scope == "group":  # a row for a group as a whole has no tag
                 rows = rows[rows["tag_id"].astype(str) != ""]
             _assign(cutoffs, names, rows["name"], rows["threshold"])
-            _assign(cutoffs, ids, rows["tag_id"].astype(str), rows["threshold"])
+            if by_id:
+                _assign(cutoffs, ids, rows["tag_id"].astype(str), rows["threshold"])
     return cutoffs
 
 

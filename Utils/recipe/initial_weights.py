@@ -19,7 +19,7 @@ from Utils.command.text import counted, join_names
 from Utils.files import atomic, damage, hub, model_description, zip_files
 from Utils.files.model_files import RUN_MODELS, require_choice
 from Utils.recipe.recipe import RECIPE_FILE, Recipe, fields_shape, read_recipe, recipe_from_dict
-from Utils.tags import tag_list
+from Utils.tags import tag_list, tag_matching
 
 ORIGIN_FILE = "initialization.json"  # in the folder of a run that began with weights
 ARCHITECTURE = "architecture.json"  # likewise, where the model is the source's, not one that the recipe names
@@ -354,7 +354,7 @@ def match_tags(source: Source, tags: pd.DataFrame) -> TagMatch:
                 f"outputs are; the dataset has {len(tags)} tags. Put its list into the same folder"
             )
         return TagMatch(np.arange(len(tags)), (), (), (), unnamed=True)
-    rows = tag_list.matching_rows(tags, source.tags)
+    rows = tag_matching.matching_rows(tags, source.tags)
     names, old_names = tags["name"].to_list(), source.tags["name"].to_list()
     pairs = [(old_names[row], names[tag]) for tag, row in enumerate(rows) if row >= 0]
     used_rows = set(rows.tolist())

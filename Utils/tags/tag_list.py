@@ -36,7 +36,6 @@ RATINGS = ("general", "sensitive", "questionable", "explicit")  # rows 0 to 3 in
 _CATEGORY_ORDER = (9, 0, 3, 4)  # of a list; other categories follow by code
 _NAMES = "category_names"  # key of DataFrame.attrs, which rows and columns taken from a list keep
 _ID_BITS = 52  # below 2**53, so that an id survives tools that write numbers as floats
-_FEWEST_SHARED_IDS = 4  # from which it can be judged whether two lists have ids of one booru
 
 
 def category_code(category: str | int, names: Mapping[int, str] | None = None) -> int:
@@ -390,30 +389,3 @@ def popularity_ranks(frame: pd.DataFrame) -> np.ndarray:
     ranks = np.empty(len(frame), np.int64)
     ranks[np.argsort(-frame["count"].to_numpy(), kind="stable")] = np.arange(len(frame))
     return ranks
-
-
-def matching_rows(tags: pd.DataFrame, other: pd.DataFrame, by_id: bool = True) -> np.ndarray:
-    """Return the row in ``other`` of every tag, by id, else by name, -1 for tags that it lacks.
-
-    Both are tag lists; returns int64 (len(tags),), no row twice by name. A renamed tag keeps its id, a tag
-    from another source only its name and, mostly, its category. Where most ids that both lists have name
-    other tags, the lists may be of two boorus: that is printed. Without ``by_id`` only names count.
-    """
-    row_of_id = {tag_id: row for row, tag_id in reversed(list(enumerate(other["tag_id"])))} if by_id else {}
-    rows = np.array([row_of_id.get(tag_id, -1) for tag_id in tags["tag_id"]], np.int64)
-    has_id = np.flatnonzero(rows >= 0)
-    renamed = tags["name"].to_numpy()[has_id] != other["name"].to_numpy()[rows[has_id]]
-    if len(has_id) >= _FEWEST_SHARED_IDS and renamed.mean() > 0.5:
-        print(
-            f"warning: {renamed.sum()} of {len(has_id)} tag ids that both lists have name other tags. They "
-            "are matched by id, as renamed tags; of lists of two boorus, empty the column tag_id of one",
-            file=sys.stderr,
-        )
-    # One name may be two tags, in two categories: the one of the same category first, else one that is left.
-    for columns in (["name", "category"], ["name"]):
-        matched = set(rows.tolist())
-        keys = zip(*(other[column] for column in columns), strict=True)
-        by_key = {key: row for row, key in enumerate(keys) if row not in matched}
-        for i in np.flatnonzero(rows < 0):
-            rows[i] = by_key.pop(tuple(tags[column].iloc[i] for column in columns), -1)
-    return rows

@@ -7,6 +7,7 @@ import pytest
 
 from Utils.command.cli import UserError
 from Utils.evaluation import predictions
+from Utils.tags import tag_list
 
 RNG = np.random.default_rng(0)
 TAGS = pd.DataFrame(
@@ -244,6 +245,25 @@ def test_ids_that_were_exchanged_alone_are_refused(tmp_path):
         predictions.load(tmp_path / "dump")
     (tmp_path / "dump" / predictions.INFO).unlink()  # informative only
     predictions.load(tmp_path / "dump")
+
+
+@pytest.mark.reliability(
+    "selected_tags.csv of a dump is sorted, or exchanged", "refused: no tag gets another one's column"
+)
+def test_tags_that_were_exchanged_alone_are_refused(tmp_path, capsys):
+    written(tmp_path / "dump")
+    file = tmp_path / "dump" / predictions.TAGS
+    tag_list.write(TAGS.assign(count=0, tag_id=range(6)), file)
+    predictions.load(tmp_path / "dump")
+    for changed in (TAGS.sort_values("name"), TAGS.replace("hat", "cap")):
+        tag_list.write(changed, file)
+        with pytest.raises(UserError, match=r"selected_tags\.csv has other tags, or in another order"):
+            predictions.load(tmp_path / "dump")
+    columns = np.argsort(TAGS["name"].to_numpy())
+    for name in (predictions.PROBABILITIES, predictions.LABELS):
+        np.save(tmp_path / "dump" / name, np.load(tmp_path / "dump" / name)[:, columns])
+    tag_list.write(TAGS.iloc[columns], file)
+    predictions.load(tmp_path / "dump")  # exchanged together
 
 
 def test_rows_that_were_exchanged_together_are_still_pairs(tmp_path, capsys):

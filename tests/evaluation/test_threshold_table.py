@@ -48,6 +48,18 @@ def test_numbers_may_have_passed_through_a_spreadsheet(tmp_path):
     assert np.isnan(cutoffs[[0, 2, 3, 4]]).all()
 
 
+@pytest.mark.reliability("thresholds of tags whose ids are another booru's", "said, and matched by name")
+def test_ids_of_another_booru_give_no_thresholds(capsys):
+    names = ["smile", "blush", "from_side", "alice", "tree", "blonde_hair"]  # of the ids of TAGS
+    rows = [
+        threshold_table.row("tag", name, place / 10, "r", scores.Counts(1, 1, 1, 1), tag_id=11 + place)
+        for place, name in enumerate(names)
+    ]
+    cutoffs = threshold_table.per_tag(threshold_table.table(rows), TAGS)
+    assert np.array_equal(cutoffs, [0.5, np.nan, 0.0, 0.1, 0.2, 0.3], equal_nan=True)
+    assert "6 of 6 tag ids that both lists have name other tags" in capsys.readouterr().err
+
+
 def test_rows_of_people_have_names_without_codes_and_ids(tmp_path):
     text = "scope,category,tag_id,name,threshold\nall,,,,0.1\ntag,,,smile,0.5\n"
     for row in ("category,character,,,0.4", "category,,,Character,0.4", "category,4,,,0.4"):

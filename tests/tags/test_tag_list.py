@@ -126,17 +126,6 @@ def test_name_ids_are_known_and_survive_floats():
     assert all(int(float(tag_list.name_id(str(i)))) == tag_list.name_id(str(i)) for i in range(100))
 
 
-def test_tags_match_by_id_then_by_name():
-    reversed_rows = FRAME.iloc[::-1].reset_index(drop=True)
-    expected = [6, 5, 4, 3, 2, 1, 0]
-    assert tag_list.matching_rows(FRAME, reversed_rows).tolist() == expected
-    renamed = reversed_rows.assign(name=reversed_rows["name"].iloc[::-1].to_numpy())
-    assert tag_list.matching_rows(FRAME, renamed).tolist() == expected, "a renamed tag keeps its id"
-    other_ids = reversed_rows.assign(tag_id=reversed_rows["tag_id"] + 10**8)
-    assert tag_list.matching_rows(FRAME, other_ids).tolist() == expected
-    assert tag_list.matching_rows(FRAME.iloc[:2], reversed_rows.iloc[:2]).tolist() == [-1, -1]
-
-
 def test_class_balanced_weights_go_from_inverse_counts_to_equal_ones():
     rare = tag_list.class_balanced_weights(np.array([1, 2, 4]), beta=1 - 1e-9)
     np.testing.assert_allclose(rare, np.array([1, 1 / 2, 1 / 4]) * 3 / 1.75, rtol=1e-6)
@@ -244,26 +233,6 @@ def test_a_list_whose_hash_cannot_be_read_is_refused(tmp_path, name):
     (tmp_path / name).write_text("[]")
     if name == "dataset.json":
         assert len(tag_list.read_beside_model(path, other_names=True)) == 1, "it is of another project"
-
-
-def test_one_name_in_two_categories_is_two_tags():
-    columns = ["tag_id", "name", "category", "count"]
-    ours = pd.DataFrame([(1, "mari", 3, 9), (2, "mari", 4, 8), (3, "hat", 0, 7)], columns=columns)
-    theirs = pd.DataFrame([(11, "hat", 5, 7), (12, "mari", 4, 8), (13, "mari", 3, 9)], columns=columns)
-    assert tag_list.matching_rows(ours, theirs).tolist() == [2, 1, 0]
-    assert tag_list.matching_rows(ours, theirs.iloc[:2]).tolist() == [-1, 1, 0]
-
-
-@pytest.mark.reliability("tag lists of two boorus whose ids mean other tags", "said, with what to do")
-def test_ids_that_name_other_tags_are_said(capsys):
-    ours = frame_of("solo", "hat", "sky", "cat", "dog")
-    theirs = frame_of("dog", "cat", "solo", "sky", "rain")
-    assert tag_list.matching_rows(ours, theirs).tolist() == [0, 1, 2, 3, 4]
-    assert "5 of 5 tag ids that both lists have name other tags" in capsys.readouterr().err
-    by_name = theirs.assign(tag_id=[tag_list.name_id(name) for name in theirs["name"]])
-    assert tag_list.matching_rows(ours, by_name).tolist() == [2, -1, 3, 1, 0]
-    assert tag_list.matching_rows(ours, ours.replace("solo", "alone")).tolist() == [0, 1, 2, 3, 4]
-    assert capsys.readouterr().err == ""
 
 
 def frame_of(*names):

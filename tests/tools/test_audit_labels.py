@@ -226,6 +226,7 @@ def test_a_dump_without_ids_names_no_post(dump, tmp_path, capsys):
 def test_tags_of_one_name_are_left_out_and_named(dump, tmp_path, capsys):
     """The JSON would have one name twice, and the review would ask about the first tag for both."""
     path = dump / "selected_tags.csv"
+    (dump / "dump.json").unlink()
     path.write_text(path.read_text().replace("artist_name,1", "smile,1"))
     assert audit_labels.main([str(dump), "-o", str(tmp_path / "audit.json")]) == 0
     assert set(json.loads((tmp_path / "audit.json").read_text())) == {"solo", "hat"}

@@ -1,0 +1,61 @@
+"""Which rows of two tag lists are the same tag: by id, else by name; only by name with ids of two boorus."""
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from Utils.tags import tag_list
+
+_FEWEST_SHARED_IDS = 4  # from which names that all differ are a reason to warn
+
+
+def matching_rows(tags: pd.DataFrame, other: pd.DataFrame, by_id: bool = True) -> np.ndarray:
+    """Return the row in ``other`` of every tag, by id, else by name, -1 for tags that it lacks.
+
+    Both are tag lists; returns int64 (len(tags),), no row twice by name. A renamed tag keeps its id, a tag
+    from another source only its name and, mostly, its category. Without ``by_id``, and where `same_ids` finds
+    that the ids are of two boorus, only names count.
+    """
+    by_id = by_id and same_ids(_names_of_ids(tags), _names_of_ids(other))
+    row_of_id = {tag_id: row for row, tag_id in reversed(list(enumerate(other["tag_id"])))} if by_id else {}
+    rows = np.array([row_of_id.get(tag_id, -1) for tag_id in tags["tag_id"]], np.int64)
+    # One name may be two tags, in two categories: the one of the same category first, else one that is left.
+    for columns in (["name", "category"], ["name"]):
+        matched = set(rows.tolist())
+        keys = zip(*(other[column] for column in columns), strict=True)
+        by_key = {key: row for row, key in enumerate(keys) if row not in matched}
+        for i in np.flatnonzero(rows < 0):
+            rows[i] = by_key.pop(tuple(tags[column].iloc[i] for column in columns), -1)
+    return rows
+
+
+def _names_of_ids(tags: pd.DataFrame) -> dict[int, str]:
+    """Return ``{id: name}`` without ratings, whose ids this project has made for every booru."""
+    tags = tags.loc[tags["category"] != tag_list.CATEGORIES["rating"]]
+    return dict(zip(tags["tag_id"].tolist(), tags["name"].tolist(), strict=True))
+
+
+def same_ids(name_of: Mapping[Any, str], other_name_of: Mapping[Any, str]) -> bool:
+    """Return whether ids of two lists, ``{id: name}``, mean the same tags; what speaks against it is printed.
+
+    They do not where most ids that both have name other tags and more tags are equal by name than by id: each
+    booru has numbers of its own, as has a list whose ids count its rows. Renamed tags have no equal names.
+    """
+    shared = [(name, other_name_of[tag_id]) for tag_id, name in name_of.items() if tag_id in other_name_of]
+    renamed = sum(name != other for name, other in shared)
+    if 2 * renamed <= len(shared):
+        return True
+    words = f"{renamed} of {len(shared)} tag ids that both lists have name other tags"
+    if len({*name_of.values()} & {*other_name_of.values()}) > len(shared) - renamed:
+        print(f"{words}: they are ids of two boorus, and tags are matched by name", file=sys.stderr)
+        return False
+    if len(shared) >= _FEWEST_SHARED_IDS:
+        print(
+            f"warning: {words}. They are matched by id, as renamed tags; of lists of two boorus, empty the "
+            "column tag_id of one",
+            file=sys.stderr,
+        )
+    return True
