@@ -90,6 +90,7 @@ VARIANTS = {
     "L16-SigLIP": Spec(16, 24, 1024, 4096, 16, "arXiv:2303.15343, section 4", **_SIGLIP),
     "SO400M14-SigLIP": Spec(14, 27, 1152, 4304, 16, "arXiv:2305.13035, table 4", **_SIGLIP),
     "SO400M16-SigLIP": Spec(16, 27, 1152, 4304, 16, "arXiv:2305.13035, table 4", **_SIGLIP),
+    "gopt16-SigLIP": Spec(16, 40, 1536, 6144, 16, "arXiv:2502.14786", **_SIGLIP),
     "B32-CLIP": Spec(32, 12, 768, 3072, 12, "arXiv:2103.00020, table 20", **_CLIP),
     "B16-CLIP": Spec(16, 12, 768, 3072, 12, "arXiv:2103.00020, table 20", **_CLIP),
     "L14-CLIP": Spec(14, 24, 1024, 4096, 16, "arXiv:2103.00020, table 20", **_CLIP),
@@ -199,7 +200,9 @@ IMPORT_RULES = (
     (r"head_logits", r"predictions_dense", {}),
 )
 # Weights from and to folders of timm; Models/porting/timm_rules.py explains the fields.
-_TIMM_SIZES = {"Ti": "tiny", "S": "small", "B": "base", "L": "large", "SO400M": "so400m"}
+_TIMM_SIZES = {
+    "Ti": "tiny", "S": "small", "B": "base", "L": "large", "SO400M": "so400m", "gopt": "giantopt"
+}  # fmt: skip
 _GELUS = {"": {}, "quickgelu_": {"activation": "quick_gelu"}}  # of models of CLIP
 _TANH = {"activation": "gelu_tanh"}  # of models of SigLIP 2
 _SIGLIP_MODELS = (
@@ -207,6 +210,7 @@ _SIGLIP_MODELS = (
     ("L", 16, 256, {}), ("L", 16, 384, {}), ("L", 16, 512, _TANH), ("SO400M", 14, 224, {}),
     ("SO400M", 14, 378, {}), ("SO400M", 14, 384, {}), ("SO400M", 14, 448, {}), ("SO400M", 14, 896, {}),
     ("SO400M", 16, 256, _TANH), ("SO400M", 16, 384, _TANH), ("SO400M", 16, 512, _TANH),
+    ("gopt", 16, 256, _TANH), ("gopt", 16, 384, _TANH),
 )  # fmt: skip
 # Variant, timm's name of it, image sizes; those of models with quick_gelu, as OpenAI's.
 _CLIP_MODELS = (
