@@ -266,11 +266,6 @@ def tag_scores(dump: predictions.Dump, rare: np.ndarray) -> dict[str, float]:
     return {"macro_AP": float(np.nanmean(precisions)), "rare_F1": scores.macro_f1(counts.select(rare))}
 
 
-def rarest_third(counts: np.ndarray) -> np.ndarray:
-    """Return the columns of the rarest third of tags, by their counts (L,)."""
-    return np.sort(np.argsort(counts, kind="stable")[: len(counts) // 3])
-
-
 def write_report(folder: pathlib.Path, trials: Sequence[Trial], results: Any, base: str) -> None:
     """Write runs.csv, differences.csv and differences.svg of the runs that are there, and print them.
 
@@ -314,7 +309,7 @@ def _row(places: Mapping[int, pathlib.Path]) -> list[Any]:
     """Return the cells of TABLE behind the method: means over the seeds, intervals over images and seeds."""
     together = learning_curves.score(list(places.values()))
     dumps = [predictions.load(place / "dump") for place in places.values()]
-    rare = rarest_third(dumps[0].tags["count"].to_numpy())
+    rare = scores.rarest_third(dumps[0].tags["count"].to_numpy())
     single = [tag_scores(dump, rare) for dump in dumps]
     cells: list[Any] = [len(places)]
     for metric in paired_bootstrap.METRICS:

@@ -133,6 +133,11 @@ def positives(labels: Matrix) -> np.ndarray:
     return total
 
 
+def rarest_third(counts: np.ndarray) -> np.ndarray:
+    """Return the columns of the rarest third of tags, by their counts (L,)."""
+    return np.sort(np.argsort(counts, kind="stable")[: len(counts) // 3])
+
+
 def count(probabilities: Matrix, labels: Matrix, threshold: Any) -> Counts:
     """Count per tag at ``threshold`` (one, or one a tag); returns Counts of int64 ``(L,)``.
 

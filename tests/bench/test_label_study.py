@@ -59,10 +59,6 @@ def test_the_area_of_a_tag_is_that_of_its_largest_box(tmp_path):
     assert label_study.box_areas(path) == {(1, "hat"): 0.5, (1, "cat"): 1 / 16}
 
 
-def test_the_rarest_third_is_by_count():
-    assert label_study.rarest_third(np.array([5, 1, 9, 2, 7, 8])).tolist() == [1, 3]
-
-
 def finished(folder, trial, noise):
     """Write a run whose predictions are the labels with noise."""
     random = np.random.default_rng(0)

@@ -136,6 +136,10 @@ def test_bootstrap_interval_covers_and_narrows():
     assert np.isnan(scores.bootstrap_f1(np.zeros((0, 3)))).all()
 
 
+def test_the_rarest_third_is_by_count():
+    assert scores.rarest_third(np.array([5, 1, 9, 2, 7, 8])).tolist() == [1, 3]
+
+
 def test_the_interval_of_a_binomial_is_the_known_one():
     """With one tag, always true, never wrongly predicted, recall is a proportion."""
     hit = np.arange(400) < 300

@@ -22,11 +22,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from Utils.bench import finetune_worlds, label_study, scripts
+from Utils.bench import finetune_worlds, scripts
 from Utils.bench.finetune_worlds import EMOJI, HALF_OF_EMOJI, MOST_NEW, STYLES, World
 from Utils.command.backend import prepare_backend
 from Utils.command.cli import Parser, UserError, command, pattern
 from Utils.data import dataset_folder
+from Utils.evaluation.scores import rarest_third
 from Utils.files import atomic, csv_tables
 from Utils.images import codec
 from Utils.recipe import finetuning
@@ -137,7 +138,7 @@ def scores(
     new = [name for name in after if name not in before]
     often = set(training.index[training >= FREQUENT])
     frequent = [name for name in new if name in often]
-    rare = label_study.rarest_third(training.reindex(after.columns).to_numpy()).tolist()
+    rare = rarest_third(training.reindex(after.columns).to_numpy()).tolist()
     groups = {
         "kept": (after, kept),
         "before": (before, kept),
