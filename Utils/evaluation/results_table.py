@@ -11,7 +11,7 @@ import pandas as pd
 
 from Utils.command.cli import UserError
 from Utils.command.text import markdown_table
-from Utils.files import csv_tables, locking
+from Utils.files import csv_tables, locking, text_files
 from Utils.files.atomic import replacing
 
 COLUMNS = (
@@ -185,13 +185,13 @@ def append(path: str | os.PathLike, rows: Sequence[Row]) -> None:
     frame = pd.DataFrame(
         [{name: _text(row.get(name)) for name in COLUMNS} for row in rows], columns=list(COLUMNS)
     )
-    new = frame.to_csv(index=False, header=False, lineterminator="\n").splitlines()
+    new = text_files.lines(frame.to_csv(index=False, header=False, lineterminator="\n"))
     path = pathlib.Path(path)
     with locking.sole_writer(path, patience=LONGEST_WAIT):
         lines = []
         if path.exists():
             read(path)  # a wrong file is refused before it is touched
-            lines = path.read_text(encoding="utf-8").splitlines()[1:]
+            lines = text_files.lines(path.read_text(encoding="utf-8"))[1:]
         lines += [line for line in dict.fromkeys(new) if line not in lines]
         with replacing(path) as beside:
             beside.write_text("\n".join([",".join(COLUMNS), *lines]) + "\n", encoding="utf-8")

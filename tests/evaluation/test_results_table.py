@@ -109,6 +109,14 @@ def test_rows_are_added_once(tmp_path):
     assert path.read_text() == "a,b\n1,2\n"
 
 
+def test_a_row_that_others_wrote_is_not_torn(tmp_path):
+    path = tmp_path / "x.csv"
+    results_table.append(path, [row(run_name="one\ntwo")])
+    path.write_text(path.read_text().replace("one two", "one\u2028two"))
+    results_table.append(path, [row(run_name="b")])
+    assert results_table.read(path)["run_name"].tolist() == ["one\u2028two", "b"]
+
+
 def test_rows_that_several_add_at_once_are_all_there(tmp_path):
     def add(number):
         row = {"run_name": f"r{number}", "category": "all", "from_rank": 0, "F1": 0.5, "status": "measured"}
