@@ -177,11 +177,20 @@ def _of_folder(path: pathlib.Path) -> Detected:
     for look in _LOOKS:
         detected = look(folder)
         if detected is not None:
-            return detected
+            return _with_unread_texts(detected, folder)
     census = image_folder.Census()
     for top, names in image_folder.walk(path):
         census.count(top, names)
     raise UserError(f"no source of posts is at {path}. Looked for: {_looked_for()}. {census.describe(path)}")
+
+
+def _with_unread_texts(detected: Detected, folder: _Folder) -> Detected:
+    """Return what was found; the reason also says where it passes by texts beside pictures."""
+    texts = None if detected.kind in FINDS_PICTURES else _sidecars(folder)
+    if texts is None:
+        return detected
+    reason = f"{detected.reason}. Not read: {texts.reason}; --source sidecars reads these instead"
+    return dataclasses.replace(detected, reason=reason)
 
 
 def _file_names(path: pathlib.Path) -> Iterator[str]:

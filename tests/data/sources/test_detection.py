@@ -91,7 +91,10 @@ def test_json_without_posts_hides_no_captions_and_is_named_where_nothing_else_is
     (tmp_path / "1.txt").unlink()
     assert str(sources.detect(tmp_path)) == "read as jsonl: notes.json may hold posts as JSON"
     folder(tmp_path, **{"1_txt": "solo", "posts_jsonl": "{bad\n" + json.dumps(POST) + "\n"})
-    assert str(sources.detect(tmp_path)) == "read as jsonl: posts.jsonl holds posts as JSON"
+    assert str(sources.detect(tmp_path)) == (
+        "read as jsonl: posts.jsonl holds posts as JSON. Not read: 1 picture has a text such as 1.txt; "
+        "--source sidecars reads these instead"
+    )
 
 
 def test_a_database_and_tables_in_a_folder_go_before_its_pictures(tmp_path):
