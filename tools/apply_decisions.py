@@ -97,6 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "sidecars_changed": corrections.changed,
             "without_sidecar": corrections.without_sidecar,
             "unreadable": corrections.unreadable,
+            "divided": corrections.divided,
         }
     if corrections.copied:
         summary["copied"] = corrections.copied
@@ -196,6 +197,11 @@ def _text(summary: Mapping[str, Any]) -> str:
         without = summary["without_sidecar"]
         lines.append(
             f"{counted(len(without), 'picture')} without a sidecar to correct: {join_names(without, 3)}"
+        )
+    if divided := summary.get("divided"):
+        lines.append(
+            f"{counted(len(divided), 'picture')} shared a sidecar with another one and has its own now: "
+            f"{join_names(divided, 3)}"
         )
     if unreadable := summary.get("unreadable"):
         lines.append(f"{counted(len(unreadable), 'sidecar is', 'sidecars are')} not corrected:")

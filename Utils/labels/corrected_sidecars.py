@@ -40,6 +40,7 @@ class Corrections:
     unreadable: dict[str, str] = dataclasses.field(default_factory=dict)  # sidecar -> reason
     posts: set[int] = dataclasses.field(default_factory=set)  # those that were there
     without_sidecar: list[str] = dataclasses.field(default_factory=list)  # pictures
+    divided: list[str] = dataclasses.field(default_factory=list)  # new sidecars, of pictures that shared one
     copied: list[str] = dataclasses.field(default_factory=list)  # files of a folder that hold no posts
 
 
@@ -97,7 +98,8 @@ def correct(folder: AnyPath, verdicts: Verdicts, separator: str | None = None) -
     """Write verdicts into the sidecars of a folder of pictures; done again, nothing changes.
 
     The sidecar of a picture is the one that the source ``sidecars`` reads, with the same ``separator``. A new
-    tag is spelled as most other sidecars of the folder spell it. Pictures without one are counted.
+    tag is spelled as most other sidecars of the folder spell it. Pictures without one are counted. Of those
+    that share one (``a.txt`` of a.jpg and a.png) a corrected one gets its own, ``a.jpg.txt``.
 
     Raises UserError where the place is no folder, all pictures lie in archives, which are not rewritten, or
     another process corrects the folder.
@@ -118,16 +120,24 @@ def correct(folder: AnyPath, verdicts: Verdicts, separator: str | None = None) -
         raise UserError(f"in archives: {counted(len(of_post), 'picture')} with decisions; {_NOT_REWRITTEN}")
     corrections = Corrections(posts=set(of_post))
     sidecars = _sidecars(place)
+    of_stem = collections.defaultdict(list)
+    for picture in pictures:
+        of_stem[_stem_of(picture)].append(picture)
     added = {name for of_tag in decided.values() for name, has_tag in of_tag.items() if has_tag}
     spellings = _Spellings(root, sidecars.values(), added, separator)
     with locking.holding(root):  # of two that write one sidecar each would undo the other
         for post in progress(sorted(of_post), label="sidecars", unit="posts"):
-            _correct_post(root, of_post[post], decided[post], sidecars, spellings, corrections)
+            beside = of_stem[_stem_of(of_post[post])]
+            _correct_post(root, of_post[post], beside, decided[post], sidecars, spellings, corrections)
     return corrections
 
 
 def _is_in_archive(place: places.Place, path: str) -> bool:
     return place.folder_path(path.rpartition("/")[0]) is None
+
+
+def _stem_of(picture: str) -> str:
+    return image_folder.without_suffix(image_folder.composed(picture))
 
 
 def _sidecars(place: places.Place) -> dict[str, str]:
@@ -159,12 +169,13 @@ def _sidecar_of(
 def _correct_post(
     root: pathlib.Path,
     picture: str,
+    beside: Sequence[str],
     of_tag: Mapping[str, bool],
-    sidecars: Mapping[str, str],
+    sidecars: dict[str, str],
     spellings: "_Spellings",
     corrections: Corrections,
 ) -> None:
-    """Correct the sidecar of one picture and note what changed."""
+    """Correct the sidecar of one picture and note what changed; ``beside``: the pictures of its stem."""
     splitting = spellings.splitting
     name = _sidecar_of(root, picture, sidecars, splitting)
     if name is None:
@@ -189,6 +200,12 @@ def _correct_post(
     except (ValueError, RecursionError, OSError) as error:
         corrections.unreadable[name] = str(error) or type(error).__name__
         return
+    others = (other for other in beside if other != picture)
+    if any(_sidecar_of(root, other, sidecars, splitting) == name for other in others):
+        suffix = name[name.rindex(".") :]
+        name = f"{picture}{suffix}"
+        sidecars[f"{image_folder.composed(picture)}{suffix.lower()}"] = name
+        corrections.divided.append(name)
     _write(root / name, after)
     corrections.changed.append(name)
     corrections.added += len(add)
@@ -198,7 +215,7 @@ def _correct_post(
 def _write(path: pathlib.Path, content: _Sidecar) -> None:
     """Write a sidecar, complete or not at all; the first old one stays as ``.bak``."""
     copy = path.with_name(f"{path.name}.bak")
-    if not copy.exists():
+    if path.exists() and not copy.exists():
         with replacing(copy) as temporary:
             shutil.copy2(path, temporary)
     with replacing(path) as temporary:

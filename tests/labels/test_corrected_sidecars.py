@@ -3,11 +3,13 @@
 import json
 import os
 
+import numpy as np
 import pytest
 from helpers import jpeg
 from helpers.archives import write_tar
 
 from Utils.command.cli import UserError
+from Utils.data.sources.sidecar_folders import read_sidecars
 from Utils.files import locking
 from Utils.images import image_folder, places
 from Utils.labels import corrected_sidecars
@@ -87,6 +89,28 @@ def test_twice_is_once_and_the_first_old_file_stays(tmp_path):
     corrected_sidecars.correct(folder, verdicts(folder, a__jpg={"solo": False}))
     assert (folder / "a.txt").read_text() == "1girl"
     assert (folder / "a.txt.bak").read_text() == "solo, hat"
+
+
+@pytest.mark.reliability(
+    "decisions about one of two pictures that share a sidecar", "it gets its own; the other keeps its tags"
+)
+def test_a_sidecar_of_two_pictures_is_divided(tmp_path):
+    folder = folder_of(
+        tmp_path, a__jpg=jpeg(0, 8), a__png=jpeg(1, 8), a__TXT="solo, hat",
+        b__jpg=jpeg(2, 8), b__png=jpeg(3, 8), b__json='{"tags": ["solo", "hat"]}',
+    )  # fmt: skip
+    answers = verdicts(folder, a__jpg={"hat": False, "sky": True}, b__png={"solo": False})
+    done = corrected_sidecars.correct(folder, answers)
+    assert sorted(done.divided) == sorted(done.changed) == ["a.jpg.TXT", "b.png.json"]
+    assert not corrected_sidecars.correct(folder, answers).changed
+    source = read_sidecars(folder)
+    name_of = dict(zip(source.tags["tag_id"], source.tags["name"], strict=True))
+    (block,) = source.blocks()
+    assert block.paths is not None
+    tags = np.split([name_of[tag] for tag in block.tag_ids.tolist()], block.offsets[1:-1])
+    assert {path: set(names) for path, names in zip(block.paths, tags, strict=True)} == {
+        "a.jpg": {"solo", "sky"}, "a.png": {"solo", "hat"}, "b.jpg": {"solo", "hat"}, "b.png": {"hat"},
+    }  # fmt: skip
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows does not lock folders")
