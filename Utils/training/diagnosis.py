@@ -8,6 +8,7 @@ from typing import Any
 SCORES = ("prior_loss", "prior_f1", "never_predicted", "saturated")
 MANY_SATURATED = 0.01  # share of outputs from which the line of an epoch names it
 NEAR = 0.1  # of the way from the F1 of frequencies to 1
+BY_HEART = 0.95  # of the loss of frequencies: below it training pictures are learned
 
 
 def describe(row: Mapping[str, Any]) -> list[str]:
@@ -35,7 +36,8 @@ def advice(
         epochs: of the whole run.
         peak_rate: --learning-rate, which is not scaled for the batch yet; None: the highest rate of the rows.
         first_loss: validation loss before the first step of a run that began with weights: it may be above
-            that of frequencies, and steps that lower it are not too long.
+            that of frequencies, and steps that lower it are not too long. Nor are those that lower the loss
+            of the training pictures only.
     """
     row, rate = rows[-1], peak_rate or max(row["learning_rate"] for row in rows)
     f1, prior_f1 = row.get("val_f1"), row.get("val_prior_f1")
@@ -47,11 +49,14 @@ def advice(
         f"warning: val_f1 {f1:.4f} is near the {prior_f1:.4f} that the tags' frequencies alone give: "
         "the model has learned next to nothing from the images. "
     )
-    limit = max(row.get("val_prior_loss", math.inf), first_loss or 0.0)
-    if row["val_saturated"] >= MANY_SATURATED or row["val_loss"] > limit:
-        shorter = f"--learning-rate {rate / 3:.2g}"
-        return f"{text}Its loss is no better either, so its steps are too long: try {shorter}"
-    return (
-        f"{text}Look at batch.png: do the tags fit the images? If they do, train for more epochs, or try "
-        f"--learning-rate {3 * rate:.2g}"
-    )
+    prior_loss = row.get("val_prior_loss", math.inf)
+    shorter = f"so its steps are too long: try --learning-rate {rate / 3:.2g}"
+    look = "Look at batch.png: do the tags fit the images? If they do,"
+    if row["val_saturated"] >= MANY_SATURATED:
+        return f"{text}{row['val_saturated']:.0%} of its outputs are saturated, {shorter}"
+    if row["val_loss"] > max(prior_loss, first_loss or 0.0):
+        if row["loss"] < BY_HEART * prior_loss:
+            reason = "It learns the training pictures by heart: only their loss is better."
+            return f"{text}{reason} {look} it needs more pictures"
+        return f"{text}Its loss is no better either, {shorter}"
+    return f"{text}{look} train for more epochs, or try --learning-rate {3 * rate:.2g}"

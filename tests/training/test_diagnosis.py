@@ -5,7 +5,7 @@ import pytest
 from Utils.training import diagnosis
 
 ROW = {"epoch": 3, "val_f1": 0.35, "val_prior_f1": 0.33, "val_loss": 60.0, "val_prior_loss": 66.0,
-       "val_never_predicted": 0.0, "val_saturated": 0.0, "learning_rate": 3e-3}  # fmt: skip
+       "loss": 65.0, "val_never_predicted": 0.0, "val_saturated": 0.0, "learning_rate": 3e-3}  # fmt: skip
 
 
 def test_an_f1_near_that_of_frequencies_is_a_warning_with_a_next_step():
@@ -24,9 +24,23 @@ def test_a_loss_that_was_high_before_the_first_step_does_not_ask_for_shorter_ste
     assert "--learning-rate 0.003" in diagnosis.advice([row], 12, peak_rate=9e-3, first_loss=69.0)
 
 
-@pytest.mark.parametrize("worse", [{"val_loss": 70.0}, {"val_saturated": 0.2}])
-def test_a_loss_above_that_of_frequencies_needs_shorter_steps(worse):
-    assert "--learning-rate 0.001" in diagnosis.advice([{**ROW, **worse}], 12)
+@pytest.mark.parametrize(
+    ("worse", "reason"),
+    [
+        ({"val_loss": 70.0}, "Its loss is no better either"),
+        ({"val_saturated": 0.2, "loss": 30.0}, "20% of its outputs are saturated"),
+    ],
+)
+def test_a_loss_above_that_of_frequencies_needs_shorter_steps(worse, reason):
+    text = diagnosis.advice([{**ROW, **worse}], 12)
+    assert f"{reason}, so its steps are too long: try --learning-rate 0.001" in text
+
+
+def test_pictures_that_are_learned_by_heart_do_not_ask_for_shorter_steps():
+    """As measured with random labels: 5.97 in training, 7.97 in validation, 6.81 by frequencies."""
+    text = diagnosis.advice([{**ROW, "loss": 5.97, "val_loss": 7.97, "val_prior_loss": 6.81}], 12)
+    assert "learns the training pictures by heart" in text
+    assert "--learning-rate" not in text
 
 
 def test_it_is_said_at_a_quarter_and_at_the_end():
