@@ -226,7 +226,7 @@ def pack(
             place = parquet_copy.readable_in_any_order(place, paths, copies)
     if reused:
         reused.verify()
-    how = (options.check, options.max_pixels, options.frames)
+    how = (options.check, options.max_pixels, options.frames, not options.images_given)
     jobs = (packing.job(shard, posts, folder, manifest, place, reused, *how) for shard in missing)
     workers = 1 if sum(len(shard.rows) for shard in missing) < FEW else options.workers
     notes = job_engines.run(shard_writer.write_shard, jobs, options.engine, workers)

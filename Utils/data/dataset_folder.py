@@ -30,6 +30,8 @@ TAG_SPLITS = "tag_splits.csv"
 POST_COLUMNS = {
     "post_id": pa.int64(), "split": pa.string(), "path": pa.string(), "label_indexes": pa.list_(pa.int32()),
 }  # fmt: skip
+# First 63 bits of the SHA-256 of the picture's file, int64; only where select_tags reads all pictures.
+PICTURE_COLUMN = "picture"
 _SHARD = {"file": str, "records?": int, "bytes?": int, "sha256?": (str, None)}
 _SHAPE = {
     "name": str,

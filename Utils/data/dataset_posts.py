@@ -1,5 +1,6 @@
 """The posts of a dataset folder, as packing holds them: ids, splits, paths and labels in memory."""
 
+import functools
 import itertools
 import pathlib
 from collections.abc import Iterator
@@ -48,6 +49,17 @@ class Posts:
             self._blocks.append(pa.table([block["path"], _narrow(block["label_indexes"])], _COLUMNS))
         self.ids, self._splits = np.concatenate(ids), np.concatenate(splits)
         self._ends = np.cumsum([len(block) for block in self._blocks])
+
+    @functools.cached_property
+    def contents(self) -> np.ndarray | None:
+        """The `picture_contents.number_of` every post's picture, (N,) int64; None where nobody read them."""
+        name, size = dataset_folder.PICTURE_COLUMN, dataset_folder.POSTS_AT_ONCE
+        what = "the posts of a dataset"
+        columns = {name: pa.int64()}
+        if not parquet_files.has_column(self.path, what, name):
+            return None
+        parts = [part[name].to_numpy() for part in parquet_files.batches(self.path, what, columns, size)]
+        return np.concatenate([np.zeros(0, np.int64), *parts])
 
     def require_valid(self, num_labels: int) -> None:
         """Raise UserError where a post has a label that is no row of the tag list, or an id comes twice."""

@@ -180,9 +180,11 @@ def _with_content(
         (post, path, reason) for post, path, (_, _, reason) in zip(ids, paths, facts, strict=True) if reason
     ]
     is_usable = np.array([not reason for *_, reason in facts], bool)
+    contents = np.array([picture_contents.number_of(digest or "0") for digest, *_ in facts], np.int64)
     usable, start = [], 0
     for block in blocks:
-        usable.append(block.where(is_usable[start : start + len(block.ids)]))
+        rows = slice(start, start + len(block.ids))
+        usable.append(dataclasses.replace(block, contents=contents[rows]).where(is_usable[rows]))
         start += len(block.ids)
     return usable, [digest for digest, *_ in facts if digest], rejected
 

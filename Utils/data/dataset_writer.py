@@ -58,7 +58,10 @@ def _write_posts(
     """Write posts.parquet block by block; returns ``{split: posts}`` and ``{split: posts of every tag}``."""
     counts, num_tags = collections.Counter(), len(selected.tags)
     images = np.zeros(len(SPLITS) * num_tags, np.int64)
-    with pq.ParquetWriter(path, POSTS_SCHEMA) as writer:
+    has_contents = any(block.contents is not None for block in selected.blocks)
+    more = [pa.field(dataset_folder.PICTURE_COLUMN, pa.int64())] if has_contents else []
+    schema = pa.schema([*POSTS_SCHEMA, *more])
+    with pq.ParquetWriter(path, schema) as writer:
         for block in selected.blocks:
             if not len(block.ids):
                 continue
@@ -73,8 +76,9 @@ def _write_posts(
                 pa.array(splits),
                 pa.array(pictures.paths(block), pa.string()),
                 pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(labels, pa.int32())),
+                *([pa.array(block.contents)] if has_contents else []),
             ]
-            writer.write_table(pa.table(columns, schema=POSTS_SCHEMA))
+            writer.write_table(pa.table(columns, schema=schema))
     by_split = images.reshape(len(SPLITS), num_tags)
     images_of_tags = {split: by_split[row] for row, split in enumerate(SPLITS)}
     return {split: counts[split] for split in SPLITS if counts[split]}, images_of_tags

@@ -194,15 +194,34 @@ class ReusedDataset:
         rejected = _read_rejected(dataset.folder / "rejected.csv")
         self._reasons = {post_id: reason for (post_id, _), reason in rejected.items()}
         self._records = shard_writer.RecordIndex(dataset)
+        self._contents: dict[int, int] = {}
+        if (dataset.folder / dataset_folder.POSTS).is_file():
+            posts = Posts(dataset.folder)
+            if posts.contents is not None:
+                self._contents = dict(zip(posts.ids.tolist(), posts.contents.tolist(), strict=True))
 
     def verify(self) -> None:
         """Raise UserError where records, shards or ids.npy of the old dataset are damaged or exchanged."""
         self._records.verify()
 
-    def find(self, ids: Sequence[int]) -> list[shard_writer.Place | str]:
-        """Return the location of every post's record, or the reason why it has none."""
-        places = zip(ids, self._records.find(ids), strict=True)
-        return [place or self._reasons.get(post_id, "not in the old dataset") for post_id, place in places]
+    def find(
+        self, ids: Sequence[int], contents: Sequence[int] | None = None
+    ) -> list[shard_writer.Place | str]:
+        """Return the location of every post's record, or the reason why it has none.
+
+        Args:
+            ids: of the posts.
+            contents: of their pictures, as `Posts.contents`; None: not known. A picture that had another
+                content when the old dataset was selected has no record: its number may be another one's now.
+        """
+        places: list[shard_writer.Place | str] = [
+            place or self._reasons.get(post_id, "not in the old dataset")
+            for post_id, place in zip(ids, self._records.find(ids), strict=True)
+        ]
+        for row, (post_id, content) in enumerate(zip(ids, contents or (), strict=contents is not None)):
+            if isinstance(places[row], tuple) and self._contents.get(post_id, content) != content:
+                places[row] = "another picture than in the old dataset"
+        return places
 
 
 def job(
@@ -215,12 +234,16 @@ def job(
     checks: bool = False,
     max_pixels: int = image_limits.MAX_PIXELS,
     frames: str | None = None,
+    same_place: bool = False,
 ) -> shard_writer.ShardJob:
     """Return the job that writes a shard of the dataset folder from a place of pictures or a dataset.
 
-    The last three are as in `shard_writer.ShardJob`.
+    ``checks``, ``max_pixels`` and ``frames`` are as in `shard_writer.ShardJob`; ``same_place`` says that the
+    pictures lie where select_tags read them, so that they must be the same.
     """
     members = list(posts.at(shard.rows))
+    ids = [post_id for post_id, _, _ in members]
+    contents = None if posts.contents is None else posts.contents[shard.rows].tolist()
     return shard_writer.ShardJob(
         path=atomic.absolute(folder / shard.file),
         file=shard.file,
@@ -234,7 +257,8 @@ def job(
         max_pixels=max_pixels,
         frames=frames,
         posts=members,
-        reused=None if reused is None else reused.find([post_id for post_id, _, _ in members]),
+        reused=None if reused is None else reused.find(ids, contents),
+        contents=contents if same_place else None,
     )
 
 

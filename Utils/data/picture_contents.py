@@ -13,6 +13,11 @@ _AT_ONCE = 256  # pictures whose bytes may wait for a reader
 Facts = tuple[str, int, str]  # SHA-256 of the bytes, longer side in pixels, reason why it is no picture or ""
 
 
+def number_of(digest: str) -> int:
+    """Return the first 63 bits of a SHA-256 in hexadecimal, as posts.parquet has it of a picture."""
+    return int(digest[:16], 16) >> 1
+
+
 def read(paths: Sequence[str], read_bytes: Callable[[str], bytes]) -> Iterator[Facts]:
     """Yield the `Facts` of every picture, in order, with a progress bar.
 

@@ -41,6 +41,7 @@ class SelectedPosts:
     sizes: np.ndarray  # (P,) int32, candidate tags of each post
     tag_rows: np.ndarray  # (T,) rows of the candidate list, post after post
     paths: pa.StringArray | None = None  # (P,) of sources that find the files themselves
+    contents: np.ndarray | None = None  # (P,) int64 picture_contents.number_of each picture; None: not read
 
     def where(self, mask: np.ndarray) -> "SelectedPosts":
         """Return the posts at which ``mask`` (P,) is true."""
@@ -48,6 +49,8 @@ class SelectedPosts:
         changes = {name: getattr(self, name)[mask] for name in names}
         if self.paths is not None:
             changes["paths"] = self.paths.filter(pa.array(mask))
+        if self.contents is not None:
+            changes["contents"] = self.contents[mask]
         return dataclasses.replace(self, tag_rows=self.tag_rows[np.repeat(mask, self.sizes)], **changes)
 
 

@@ -4,6 +4,7 @@ import collections
 import concurrent.futures
 import dataclasses
 import errno
+import hashlib
 import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ import numpy as np
 
 from Utils.command.cli import UserError, WorkError, progress
 from Utils.command.machine import num_cores
+from Utils.data import picture_contents
 from Utils.data.dataset_folder import Dataset
 from Utils.files import tfrecord
 from Utils.files.atomic import replacing, sha256_of, write_json
@@ -41,6 +43,7 @@ class ShardJob:
     posts: list[Post]
     # Post by post the place of an old record whose image is copied, or the reason why there is none.
     reused: list[Place | str] | None = None
+    contents: list[int] | None = None  # `picture_contents.number_of` the pictures; None: they may be any
     checks: bool = False  # whether images that are stored as they are get decoded, too
     max_pixels: int = image_limits.MAX_PIXELS  # of an image
     frames: str | None = None  # of animation.CHOICES; None rejects animated pictures
@@ -117,6 +120,8 @@ def _image(
     if job.place is None:
         raise codec.ImageError(reused)
     data = image_content(job.place, path)
+    if job.contents and picture_contents.number_of(hashlib.sha256(data).hexdigest()) != job.contents[row]:
+        raise codec.ImageError("changed since select_tags read it")
     if job.frames and animation.num_frames(data) > 1:
         images = animation.to_stored_jpegs(data, job.image_size, job.quality, job.frames)
     else:

@@ -70,6 +70,12 @@ def read(path: AnyPath, what: str, columns: Columns, filters: Any = None) -> pa.
         return _checked(path, table, columns)
 
 
+def has_column(path: AnyPath, what: str, name: str) -> bool:
+    """Return whether a file has a column; UserError that names it where it is damaged."""
+    with require_file(path, what).open("rb") as file, damage.named(path, FAULT):
+        return name in pq.read_schema(file).names
+
+
 def num_rows(path: AnyPath, error_type: type[Exception] = UserError) -> int:
     """Return the number of rows of a file, as its end says."""
     with damage.named(path, FAULT, error_type), to_path(path).open("rb") as file:

@@ -35,6 +35,48 @@ def relabel(dataset, old, *words):
     return write_records.main([str(dataset), *words])
 
 
+@pytest.mark.reliability(
+    "pictures are exchanged or numbered anew after select_tags, or between two datasets",
+    "rejected: no picture gets another one's tags",
+)
+def test_pictures_that_were_exchanged_do_not_get_the_tags_of_others(tmp_path):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number in range(20):
+        (pictures / f"{number}.jpg").write_bytes(jpeg(number, 32))
+        (pictures / f"{number}.txt").write_text(f"solo, tag {number % 4}")
+
+    def exchange(*numbers):
+        for suffix in (".jpg", ".txt"):
+            first, second = (pictures / f"{number}{suffix}" for number in numbers)
+            content = first.read_bytes()
+            first.write_bytes(second.read_bytes())
+            second.write_bytes(content)
+
+    def select_own(name):
+        words = ["--from", str(pictures), "-o", str(tmp_path / name)]
+        assert select_tags.main(words) == 0
+        return tmp_path / name
+
+    old = select_own("old")
+    exchange(3, 6)
+    assert write_records.main([str(old)]) == 0
+    reason = "changed since select_tags read it"
+    assert rejections(old) == {"3.jpg": reason, "6.jpg": reason}
+    assert write_records.main([str(old), "--overwrite", "--images", str(pictures)]) == 0
+    assert num_records(old) == 20, "another place may have smaller copies"
+    old = select_own("newer")
+    assert write_records.main([str(old)]) == 0
+    assert num_records(old) == 20
+    exchange(1, 2)
+    new = select_own("exchanged")
+    reason = "another picture than in the old dataset"
+    assert relabel(new, old) == 0
+    assert rejections(new) == {"1.jpg": reason, "2.jpg": reason}
+    assert relabel(new, old, "--overwrite", "--images", str(pictures)) == 0
+    assert num_records(new) == 20
+
+
 def test_labels_only_gives_what_a_whole_run_gives(tmp_path, capsys):
     """A corrected database and a shorter tag list; the images may be gone by then."""
     old, _ = odd_booru(tmp_path)
