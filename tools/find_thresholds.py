@@ -48,7 +48,7 @@ from Utils.evaluation.alignment import MatrixView
 from Utils.evaluation.predictions import Dump
 from Utils.evaluation.thresholds import OperatingPoint, Rule
 from Utils.files import text_files
-from Utils.files.outputs import replacing_file, require_replaceable_file
+from Utils.files.outputs import require_replaceable_file, require_replaceable_still
 from Utils.tags.tag_list import category_name, category_names
 
 PER = ("all", "category", "tag", "group", "frequency")
@@ -104,8 +104,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     facts |= {"rule": options.rule, "per": options.per, "thresholds": len(rows)}
     if test is not None:  # first: what cannot be judged is not written
         facts["judged"] = score_on(test, dump, threshold_table.table(rows), options)
-    with replacing_file(options.output, threshold_table.THRESHOLDS, options.overwrite) as temporary:
-        threshold_table.write(temporary, rows)
+    require_replaceable_still(options.output, threshold_table.THRESHOLDS, options.overwrite)
+    threshold_table.write(options.output, rows)
     if options.json:
         print_json(facts)
     else:
