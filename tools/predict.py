@@ -337,6 +337,14 @@ def _probabilities(model: Any, images: np.ndarray, ids: Any) -> np.ndarray:
     return probabilities
 
 
+def _size_of(place: places.Place, name: str) -> int | str:
+    """Return the bytes of a picture, empty where it is gone meanwhile."""
+    try:
+        return place.stamp(name)[0]
+    except OSError:
+        return ""
+
+
 def _predict_place(
     place: places.Place,
     paths: list[str],
@@ -373,12 +381,12 @@ def _predict_place(
             filled[: len(images)] = images
             probabilities = _probabilities(model, filled, [*ids, *[0] * options.batch_size])
             writer.add(probabilities[: len(images)], ids)
-            rows += zip(ids, names, strict=True)
+            rows += [(post, name, _size_of(place, name)) for post, name in zip(ids, names, strict=True)]
         if not rows:
             raise UserError(
                 f"none of the {len(paths)} images in {place} can be read; the first: {rejected[0][1:]}"
             )
-        csv_tables.write_rows(writer.folder / "images.csv", ("post_id", "path"), rows)
+        csv_tables.write_rows(writer.folder / predictions.PICTURES, predictions.PICTURE_COLUMNS, rows)
         listed = [*rejected, *image_folder.unreadable_rows(place)]
         csv_tables.write_rows(writer.folder / "rejected.csv", image_folder.REJECTED_COLUMNS, listed)
     for _, name, reason in rejected:

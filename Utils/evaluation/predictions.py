@@ -28,10 +28,12 @@ from Utils.tags import tag_list
 PROBABILITIES, LABELS, IDS, TAGS, INFO = (
     "probabilities.npy", "labels.npy", "image_ids.npy", tag_list.FILE, "dump.json",
 )  # fmt: skip
+# Of the pictures of a place, with the size of each file: another size is another picture.
+PICTURES, PICTURE_COLUMNS = "images.csv", ("post_id", "path", "bytes")
 DTYPES = ("float16", "float32")
 DUMP = FolderKind(
     "a dump", (INFO, PROBABILITIES, TAGS),
-    (LABELS, IDS, "images.csv", "rejected.csv", tag_list.CATEGORIES_FILE),
+    (LABELS, IDS, PICTURES, "rejected.csv", tag_list.CATEGORIES_FILE),
     inventory=INFO,
 )  # fmt: skip
 

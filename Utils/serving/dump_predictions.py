@@ -1,14 +1,16 @@
 """Predictions of a dump, looked up for pictures: tags without running a model again."""
 
+import contextlib
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
 
 from Utils.command.cli import UserError
 from Utils.evaluation import predictions
+from Utils.files import csv_tables
 from Utils.images import image_folder
 from Utils.images.census import warn_of_unreadable
 from Utils.images.places import Place
@@ -30,7 +32,7 @@ class DumpPredictions:
         folder: of the dump, where thresholds may lie.
         published, evidence: empty; a dump has no thresholds of a tagger, and nothing was recognized.
 
-    Raises UserError where the dump has no ids, or no picture of the place is in it.
+    Raises UserError where the dump has no ids, no picture of the place is in it, or all are others now.
     """
 
     published, evidence = None, ()
@@ -46,12 +48,25 @@ class DumpPredictions:
         ids = image_folder.post_ids(paths, place)
         row_of = {int(post): row for row, post in enumerate(dump.image_ids)}
         self._rows = {path: row_of[post] for path, post in zip(paths, ids, strict=True) if post in row_of}
+        id_of = dict(zip(paths, ids, strict=True))
+        self._changed = _changed(self.folder / predictions.PICTURES, place, id_of)
         if not self._rows:
             raise UserError(
                 f"none of the {len(paths)} pictures in {place} is among the {len(row_of)} of {folder}: they "
                 f"are posts {', '.join(map(str, ids[:3]))}, the first of the dump is "
                 f"{next(iter(row_of), 'none')}. Is it the place that the dump was made from?"
             )
+        if not set(self._rows) - self._changed:
+            raise UserError(
+                f"the {len(self._rows)} pictures in {place} whose ids are in {folder} have other sizes than "
+                f"those that were predicted ({predictions.PICTURES}): they are other pictures, or were "
+                "changed since; run predict.py again"
+            )
+        self._rows = {path: row for path, row in self._rows.items() if path not in self._changed}
+
+    def why_without(self, path: str) -> str:
+        """Return the reason why a picture of the place has no row."""
+        return "another picture than was predicted" if path in self._changed else "not in the dump"
 
     def batches(
         self, pictures: Sequence[Item], path_of: Callable[[Item], str]
@@ -68,3 +83,21 @@ class DumpPredictions:
                 np.asarray(self._probabilities[known], np.float32),
                 [item for item, row in rows if row is None],
             )
+
+
+def _changed(listed: pathlib.Path, place: Place, id_of: Mapping[str, int]) -> set[str]:
+    """Return the pictures whose files have another size than those of the same ids in a dump's images.csv.
+
+    Empty without that file, or where it has no sizes.
+    """
+    rows = csv_tables.read_texts(listed, "the pictures of a dump") if listed.is_file() else []
+    post, _, size = predictions.PICTURE_COLUMNS
+    sizes = {row[post]: row[size] for row in rows if post in row and size in row}
+    changed = set()
+    for path, number in id_of.items():
+        expected = sizes.get(str(number))
+        if expected:
+            with contextlib.suppress(OSError):  # gone meanwhile
+                if str(place.stamp(path)[0]) != expected:
+                    changed.add(path)
+    return changed

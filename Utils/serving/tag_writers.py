@@ -39,14 +39,18 @@ class Work:
     workers: int = 0  # threads that decode; 0: one for each core
 
 
+def _in_place(job: Job) -> str:
+    return join(job.folder, job.name)
+
+
 def tagged_batches(
     work: Work, jobs: list[Job], done: Collection[str] = ()
 ) -> Iterator[tuple[list[Job], np.ndarray]]:
     """Yield ``(jobs, probabilities (B, L))`` with a progress bar; frames that are ``done`` are left out."""
     tagger, rejected = work.tagger, work.rejected
     if isinstance(tagger, DumpPredictions):
-        for known, probabilities, unknown in tagger.batches(jobs, lambda job: join(job.folder, job.name)):
-            rejected += [(job.path, "not in the dump") for job in unknown]
+        for known, probabilities, unknown in tagger.batches(jobs, _in_place):
+            rejected += [(job.path, tagger.why_without(_in_place(job))) for job in unknown]
             yield known, probabilities
         return
     batches = image_reader.read_batches(

@@ -6,6 +6,7 @@ from helpers import jpeg
 from helpers.small_dumps import write_dump
 
 from Utils.command.cli import UserError
+from Utils.evaluation import predictions
 from Utils.images import image_folder, places
 from Utils.serving.dump_predictions import DumpPredictions
 
@@ -29,6 +30,28 @@ def test_rows_go_to_their_pictures(tmp_path):
     assert known == ["b/1.jpg", "7.jpg", "x.jpg"]
     assert rows.tolist() == p[[1, 2, 0]].tolist()
     assert unknown == ["a/1.jpg"]
+
+
+@pytest.mark.reliability(
+    "pictures get other numbers between predict and tag_images --dump",
+    "set aside: no picture gets the tags of another one",
+)
+def test_pictures_of_other_sizes_are_others(tmp_path):
+    place = made(tmp_path, ["1.jpg", "2.jpg", "3.jpg"])
+    folder = write_dump(tmp_path / "dump", np.float32([[0.1], [0.2], [0.3]]), None, [1, 2, 3], ["s"])
+    sizes = [place.stamp(name)[0] for name in ("1.jpg", "2.jpg", "3.jpg")]
+    text = "post_id,path,bytes\n" + "".join(f"{n},{n}.jpg,{size}\n" for n, size in enumerate(sizes, 1))
+    (folder / predictions.PICTURES).write_text(text)
+    (tmp_path / "pictures" / "2.jpg").write_bytes(jpeg(1, 16))
+    dump = DumpPredictions(folder, place)
+    ((known, rows, unknown),) = dump.batches(["1.jpg", "2.jpg", "3.jpg", "4.jpg"], str)
+    assert (known, unknown) == (["1.jpg", "3.jpg"], ["2.jpg", "4.jpg"])
+    np.testing.assert_array_equal(rows, np.float32([[0.1], [0.3]]))
+    assert [dump.why_without(name)[:8] for name in unknown] == ["another ", "not in t"]
+    for name in known:
+        (tmp_path / "pictures" / name).write_bytes(jpeg(1, 16))
+    with pytest.raises(UserError, match="the 3 pictures in .* have other sizes than those"):
+        DumpPredictions(folder, place)
 
 
 def test_another_place_is_refused(tmp_path):
