@@ -172,6 +172,10 @@ def _checked_job(options: argparse.Namespace, tagger: Any, inputs: Inputs) -> Jo
         )
     columns = release_folder.columns(frame, options.layout)
     if inputs.thresholds is not None:
+        cutoffs = threshold_table.per_tag(inputs.thresholds, frame)
+        instead = "get the median of their category"
+        if said := threshold_table.describe_missing(options.thresholds, cutoffs, frame, instead):
+            print(said, file=sys.stderr)
         frame = release_folder.with_thresholds(frame, inputs.thresholds)
     from Models.loading import describe_timm
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError
-from Utils.command.text import composed
+from Utils.command.text import composed, join_names
 from Utils.evaluation import scores
 from Utils.files import csv_tables
 from Utils.files.outputs import FileKind, has_header
@@ -133,6 +133,24 @@ def per_tag(frame: pd.DataFrame, tags: pd.DataFrame) -> np.ndarray:
             if by_id:
                 _assign(cutoffs, ids, rows["tag_id"].astype(str), rows["threshold"])
     return cutoffs
+
+
+def describe_missing(path: Any, cutoffs: np.ndarray, tags: pd.DataFrame, instead: str) -> str:
+    """Return a sentence on the tags, ratings apart, that a table has no threshold for; empty without any.
+
+    Args:
+        path: of the table.
+        cutoffs: (L,), NaN for tags without one.
+        tags: L rows.
+        instead: what they get, a predicate.
+    """
+    is_open = np.isnan(cutoffs)
+    names = tags["name"][is_open & (tags["category"].to_numpy() != tag_list.CATEGORIES["rating"])]
+    if names.empty:
+        return ""
+    return (
+        f"{path} has no threshold for {len(names)} of {len(tags)} tags, which {instead}: {join_names(names)}"
+    )
 
 
 def _codes(categories: Iterable[str], tags: pd.DataFrame) -> list[int]:

@@ -98,7 +98,11 @@ def selector_from_options(
         raise UserError("--mcut cuts without thresholds; leave it or the thresholds out")
     thresholds, source = thresholds_of(tagger)
     if options.thresholds is not None:
-        thresholds, source = _table_thresholds(options.thresholds, tagger.tags), str(options.thresholds)
+        cutoffs = _table_thresholds(options.thresholds, tagger.tags)
+        instead = f"get {DEFAULTS}"
+        if said := threshold_table.describe_missing(options.thresholds, cutoffs, tagger.tags, instead):
+            warn(said)
+        thresholds, source = _filled(cutoffs, tagger.tags), str(options.thresholds)
     if options.threshold is not None:
         thresholds = override_threshold(thresholds, tagger.tags, options.threshold)
         source = f"--threshold {options.threshold:g}"
@@ -132,7 +136,7 @@ def release_thresholds(folder: AnyPath, tags: pd.DataFrame) -> tuple[np.ndarray,
     """
     table = pathlib.Path(folder) / "extra" / "thresholds.csv"
     if table.is_file():
-        return _table_thresholds(table, tags), str(table)
+        return _filled(_table_thresholds(table, tags), tags), str(table)
     if "best_threshold" in tags:
         tag_file = pathlib.Path(folder) / tag_list.FILE
         numbers = threshold_table.numbers_of(tag_file, tags["best_threshold"])
@@ -144,7 +148,7 @@ def _table_thresholds(path: pathlib.Path, tags: pd.DataFrame) -> np.ndarray:
     thresholds = threshold_table.per_tag(threshold_table.read(path), tags)
     if not np.isfinite(thresholds).any():
         raise UserError(f"{path} has no threshold for any of the {len(tags)} tags")
-    return _filled(thresholds, tags)
+    return thresholds
 
 
 def _filled(thresholds: np.ndarray, tags: pd.DataFrame) -> np.ndarray:

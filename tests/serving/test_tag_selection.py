@@ -91,6 +91,11 @@ def test_a_release_has_its_thresholds_and_flags_override_them(tmp_path):
     other = tmp_path / "other.csv"
     other.write_text(TABLE.replace("0.6", "0.7"))
     assert selector_of(["--thresholds", str(other)], Tagger(tmp_path))[0].thresholds[4] == 0.7
+    other.write_text("scope,category,tag_id,name,threshold\ncategory,4,,,0.9\ntag,0,14,solo,0.6\n")
+    said = []
+    assert selector_of(["--thresholds", str(other)], Tagger(tmp_path), said.append)[0].thresholds[4] == 0.6
+    assert len(said) == 1
+    assert "has no threshold for 4 of 8 tags, which get 0.35, characters 0.85: long_hair" in said[0]
     assert set(selector_of(["--threshold", "0.4"], Tagger(tmp_path))[0].thresholds) == {0.4}
     both = selector_of(["--threshold", "0.4", "--character-threshold", "0.8"], Tagger(tmp_path))[0]
     assert both.thresholds.tolist() == [0.4] * 5 + [0.8, 0.4, 0.4]
