@@ -26,6 +26,7 @@ class KerasTagger:
     tags: pd.DataFrame | None  # tag_id, name, category, count; row i is output i. None: no list beside it
     image_size: int
     evidence: tuple[str, ...] = ()  # what its files left open and how it was decided, for the user
+    file: pathlib.Path | None = None  # that it was read from, or a timm folder
 
     def preprocess(self, images: Any) -> np.ndarray:
         """Return (B, S, S, 3) float32, 0..255 BGR, of one image, a list or a batch; padded white.
@@ -95,7 +96,7 @@ def load_tagger(path: Any, which: str = "best") -> KerasTagger:
     frame = tag_list.read_beside_model(tags_file) if tags_file.is_file() else None
     if frame is not None and len(frame) != model.output_shape[-1]:
         raise UserError(f"{tags_file} has {len(frame)} tags, but {file.name} gives {model.output_shape[-1]}")
-    return KerasTagger(model, frame, model.input_shape[1], evidence)
+    return KerasTagger(model, frame, model.input_shape[1], evidence, file)
 
 
 def _model_file(path: pathlib.Path, which: str) -> pathlib.Path:

@@ -161,7 +161,10 @@ def _checked_job(options: argparse.Namespace, tagger: Any, inputs: Inputs) -> Jo
             f"{options.tags or options.model} has {len(frame)} tags, but the model gives "
             f"{tagger.model.output_shape[-1]} probabilities"
         )
+    model_digest = model_files.digest_in_run(tagger.file) if inputs.dumps else None
     for dump in inputs.dumps:
+        if model_digest is not None:
+            dump.require_predicted_by(model_digest)
         unknown = dump.tags["name"][tag_matching.matching_rows(dump.tags, frame) < 0].tolist()
         if unknown:
             raise UserError(f"{dump.folder} is no dump of this model, which lacks {', '.join(unknown[:5])}")

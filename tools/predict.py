@@ -25,7 +25,7 @@ from Utils.data import dataset_folder, folds
 from Utils.evaluation import predictions
 from Utils.files import csv_tables, hub
 from Utils.files.atomic import provenance, read_json, to_path
-from Utils.files.model_files import RELEASED_MODEL, RUN_MODELS
+from Utils.files.model_files import RELEASED_MODEL, RUN_MODELS, digest_in_run
 from Utils.files.outputs import require_replaceable_folder
 from Utils.images import codec, image_folder, image_limits, image_reader, places
 from Utils.recipe.recipe import RECIPE_FILE, read_recipe
@@ -227,8 +227,10 @@ def _load_keras(options: argparse.Namespace) -> tuple[Any, pd.DataFrame, dict[st
         raise UserError(f"{options.tags} has {len(tags)} tags, but the model gives {outputs} probabilities")
     tagger.model.compile(jit_compile=jit_compile)
     names, recipe = _run(options.model)
+    model_digest = digest_in_run(tagger.file)
     info = {
         **names,
+        **({predictions.MODEL_DIGEST: model_digest} if model_digest else {}),
         "params": tagger.model.count_params(),
         "image_size": tagger.image_size,
         "which": options.which or "best",

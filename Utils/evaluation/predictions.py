@@ -30,6 +30,7 @@ PROBABILITIES, LABELS, IDS, TAGS, INFO = (
 )  # fmt: skip
 # Of the pictures of a place, with the size of each file: another size is another picture.
 PICTURES, PICTURE_COLUMNS = "images.csv", ("post_id", "path", "bytes")
+MODEL_DIGEST = "model_sha256"  # in dump.json: `model_files.digest_in_run` of the model
 DTYPES = ("float16", "float32")
 DUMP = FolderKind(
     "a dump", (INFO, PROBABILITIES, TAGS),
@@ -53,6 +54,17 @@ class Dump:
     def name(self) -> str:
         """The run's name if dump.json has it, else the folder's."""
         return str(self.info.get("run_name") or self.folder.resolve().name)
+
+    def require_predicted_by(self, model_sha256: str) -> None:
+        """Raise UserError where dump.json has the hash of another model file: its scores are another model's.
+
+        A run that went on has another best.keras. Only dumps of runs' models have a hash.
+        """
+        if self.info.get(MODEL_DIGEST) not in (None, model_sha256):
+            raise UserError(
+                f"{self.folder} was predicted with another model file than this one ({MODEL_DIGEST} in "
+                f"{INFO}): the run went on since, or it was its other model (--which). Predict again"
+            )
 
     def number(self, name: str) -> float:
         """Return a number of 0 or more that dump.json has; NaN where it has none, which only informs."""

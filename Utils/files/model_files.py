@@ -3,6 +3,7 @@
 import pathlib
 
 from Utils.command.cli import UserError
+from Utils.files.atomic import sha256_of
 from Utils.files.outputs import FileKind, FolderKind, has_members
 
 RUN_MODELS = {"best": "best.keras", "last": "model.keras"}  # by the word that --which takes
@@ -28,6 +29,14 @@ RELEASE = FolderKind(
     ),
     inventory="release.json",
 )  # fmt: skip
+
+
+def digest_in_run(file: pathlib.Path | None) -> str | None:
+    """Return the SHA-256 of a run's model file; None for others: a model saved again has another."""
+    is_released = file is not None and file.parent.parts[-2:] == RELEASED_MODEL.parts[:-1]
+    if file is None or is_released or not (file.is_file() and file.with_name("recipe.json").is_file()):
+        return None
+    return sha256_of(file)
 
 
 def require_choice(path: pathlib.Path, which: str) -> None:

@@ -266,6 +266,20 @@ def test_tags_that_were_exchanged_alone_are_refused(tmp_path, capsys):
     predictions.load(tmp_path / "dump")  # exchanged together
 
 
+@pytest.mark.reliability(
+    "export_model --dump with predictions of a run from before it went on",
+    "refused: no scores of another model",
+)
+def test_a_dump_of_another_model_file_is_refused(tmp_path):
+    written(tmp_path / "other")
+    predictions.load(tmp_path / "other").require_predicted_by("12")  # nothing tells
+    written(tmp_path / "dump", info={predictions.MODEL_DIGEST: "12"})
+    dump = predictions.load(tmp_path / "dump")
+    dump.require_predicted_by("12")
+    with pytest.raises(UserError, match="dump was predicted with another model file than this one"):
+        dump.require_predicted_by("34")
+
+
 def test_rows_that_were_exchanged_together_are_still_pairs(tmp_path, capsys):
     written(tmp_path / "dump")
     np.save(

@@ -1,5 +1,7 @@
 """Utils/files/model_files.py: the last model is asked of runs only."""
 
+import hashlib
+
 import pytest
 
 from Utils.command.cli import UserError
@@ -23,3 +25,15 @@ def test_the_last_model_is_that_of_a_run(tmp_path):
     (run / "model.safetensors").touch()
     model_files.require_choice(run, "last")
     model_files.require_choice(tmp_path / "nowhere", "last")
+
+
+def test_only_a_run_s_own_file_has_a_digest(tmp_path):
+    released = tmp_path / model_files.RELEASED_MODEL
+    released.parent.mkdir(parents=True)
+    for folder in (tmp_path, released.parent):
+        (folder / "model.keras").write_bytes(b"12")
+        assert model_files.digest_in_run(folder / "model.keras") is None
+        (folder / "recipe.json").touch()
+    assert model_files.digest_in_run(released) is None
+    assert model_files.digest_in_run(tmp_path / "model.keras") == hashlib.sha256(b"12").hexdigest()
+    assert model_files.digest_in_run(tmp_path / "best.keras") is None

@@ -1,6 +1,7 @@
 """tools/predict.py: every image once, tags matched, labels its own, broken input said."""
 
 import csv
+import hashlib
 import json
 import shutil
 
@@ -109,6 +110,7 @@ def test_a_dump_of_a_split(run, dataset, dump, tmp_path, capsys, batch_size):
     assert info["run_name"] == "my_run"
     assert info["definition_name"] == "ConvNext/test"
     assert (info["dataset"], info["split"], info["image_size"]) == ("set", "validation", S)
+    assert info["model_sha256"] == hashlib.sha256((run / "best.keras").read_bytes()).hexdigest()
     assert info["params"] == tagger.model.count_params()
 
 
