@@ -25,6 +25,7 @@ _LARGEST_EXACT_FLOAT = 2**53
 _WHOLE_NUMBER = re.compile(r"-?[0-9]+(\.0*)?")  # as JSON and tables of floats write it
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SUFFIXES = {suffix: row for row, suffix in enumerate(SUFFIXES)}
+_MASKS = ("-masklabel.png", "-condlabel.png")
 _MOST_JSON = 1 << 24  # bytes of a JSON beside a picture
 
 
@@ -222,12 +223,24 @@ def walk_pictures(
     """Yield ``(folder, file names, those of pictures)`` of a place, in the order of `Place.walk`.
 
     A usual suffix is believed until the file is read. Files with another suffix, or none, are pictures where
-    their first bytes are a picture's; names of texts and tables are not looked into.
+    their first bytes are a picture's; names of texts and tables are not looked into. ``1-masklabel.png``
+    beside ``1.jpg`` is no picture.
     """
     place, census = as_place(place), Census() if census is None else census
     for folder, names in walk(place, census):
         census.count(folder, names)
-        yield folder, names, [name for name in names if _is_picture(place, folder, name, census)]
+        pictures = [name for name in names if _is_picture(place, folder, name, census)]
+        yield folder, names, _without_masks(pictures, census)
+
+
+def _without_masks(pictures: list[str], census: Census) -> list[str]:
+    """Return the pictures of a folder without the masks that OneTrainer keeps beside them."""
+    if not any(name.endswith(_MASKS) for name in pictures):
+        return pictures
+    stems = {stem_of(name) for name in pictures}
+    masks = {name for name in pictures for end in _MASKS if name.removesuffix(end) in stems}
+    census.others.update({"masks of OneTrainer": len(masks)} if masks else {})
+    return [name for name in pictures if name not in masks]
 
 
 def suffix_of(name: str) -> str:

@@ -128,3 +128,15 @@ def test_the_row_of_a_picture_says_its_id(tmp_path):
     assert ids[4:] == [image_folder.path_id(path) for path in paths[4:]]
     index = picture_index.index(place)
     assert index.paths(index.find(np.array([77, 5, 79, 80]))) == [*paths[1:4], "a.parquet/y.jpg"]
+
+
+@pytest.mark.reliability(
+    "masks that a trainer keeps beside its pictures", "they are no pictures, and counted"
+)
+def test_masks_beside_pictures_are_no_pictures(tmp_path):
+    for name in ("1.jpg", "1-masklabel.png", "1-condlabel.png", "2-masklabel.png", "-masklabel.png", "3.png"):
+        (tmp_path / name).touch()
+    said = []
+    paths = image_folder.image_paths(tmp_path, said.append)
+    assert sorted(paths) == ["-masklabel.png", "1.jpg", "2-masklabel.png", "3.png"]
+    assert said == ["passed by: 2 masks of OneTrainer"]
