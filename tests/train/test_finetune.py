@@ -18,7 +18,7 @@ from Generators import records
 from Utils.tags import tag_list
 from Utils.training import loop
 
-BASE = """convnext_t --model ConvNext/test --model-options depths=1,1 widths=8,16 --image-size 32 --epochs 12
+BASE = """convnext_t --model ConvNext/test --image-size 32 --epochs 12
 --batch-size-per-device 8
 --mixup-alpha 0
 --optimizer adamw --learning-rate 0.01 --learning-rate-batch-size 0 --stochastic-depth 0 --tracker none
