@@ -3,7 +3,7 @@
 ``Utils.data.dataset_folder`` knows these of datasets made here; others have nothing but their shards.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from Generators.records import parse_batch, read_shards, record_ids
 from Utils.command.cli import UserError
 from Utils.data import repeat_factors as rule
-from Utils.data.dataset_folder import Dataset
+from Utils.data.dataset_folder import Dataset, LabelBlock
 from Utils.data.repeat_factors import RepeatFactors
 from Utils.data.unknown_labels import UnknownLabels
 
@@ -42,7 +42,7 @@ def label_frequencies(
         smoothing: the part of a record that is added on either side, from 0.
     """
     positives, knowns = np.zeros((2, dataset.num_labels))
-    for ids, lengths, labels in _label_blocks(dataset, split, keep, max_records):
+    for ids, lengths, labels in label_blocks(dataset, split, keep, max_records):
         weights = np.ones(len(ids)) if repeats is None else repeats.of(ids).astype(np.float64)
         of_labels = np.repeat(weights, lengths)
         positives += np.bincount(labels, of_labels, dataset.num_labels)[: dataset.num_labels]
@@ -80,7 +80,7 @@ def repeat_factors(
         threshold = rule.default_threshold(frequencies)
     tag_factors = rule.of_tags(frequencies, threshold)
     posts, factors = [np.zeros(0, np.int64)], [np.zeros(0)]
-    for ids, lengths, labels in _label_blocks(dataset, split, keep):
+    for ids, lengths, labels in label_blocks(dataset, split, keep):
         of_labels = tag_factors[labels]
         if unknown is not None:
             of_labels[_are_unknown(ids, lengths, labels, unknown)] = 1.0
@@ -92,10 +92,13 @@ def repeat_factors(
     return RepeatFactors(ids, of_posts.of(ids), seed, threshold)
 
 
-def _label_blocks(
+def label_blocks(
     dataset: Dataset, split: str, keep: Callable[[np.ndarray], Any] | None, max_records: int = -1
-) -> Iterator[tuple[np.ndarray, ...]]:
-    """Yield (ids, numbers of labels, labels) of the records that are kept, from posts.parquet or shards."""
+) -> Iterator[LabelBlock]:
+    """Yield (ids, numbers of labels, labels) of the records that are kept, from posts.parquet or shards.
+
+    Of shards only the first ``max_records`` are read; -1: all.
+    """
     blocks = dataset.label_blocks(split)
     for ids, lengths, labels in blocks or _stored_labels(dataset, split, max_records):
         if keep is not None:
@@ -115,7 +118,7 @@ def most_labels(dataset: Dataset, split: str) -> int:
     return max((int(lengths.max(initial=0)) for _, lengths, _ in blocks or ()), default=0)
 
 
-def _stored_labels(dataset: Dataset, split: str, max_records: int) -> Iterator[tuple[np.ndarray, ...]]:
+def _stored_labels(dataset: Dataset, split: str, max_records: int) -> Iterator[LabelBlock]:
     """Yield (ids, numbers of labels, labels) of the first records of a split, as ``label_blocks`` does."""
     for serialized in read_shards(dataset.shards(split)).take(max_records).batch(256):
         batch = parse_batch(serialized)
@@ -133,6 +136,21 @@ def _are_unknown(
         part = slice(ends[row] - lengths[row], ends[row])
         is_unknown[part] = unknown.mask(ids[row : row + 1])[0][labels[part]]
     return is_unknown
+
+
+def other_labels(blocks: Iterable[LabelBlock], unknown: UnknownLabels) -> tuple[int, int]:
+    """Return ``(differing, all)``: of how many unknown labels of posts the list says another one.
+
+    Pairs of other posts do not count, nor lists that do not say which label it was.
+    """
+    ones, zeros = unknown.select(True), unknown.select(False)
+    differing = total = 0
+    for ids, lengths, labels in blocks:
+        of_ones, of_zeros = (int(np.isin(pairs.posts, ids).sum()) for pairs in (ones, zeros))
+        differing += of_ones - int(_are_unknown(ids, lengths, labels, ones).sum())
+        differing += int(_are_unknown(ids, lengths, labels, zeros).sum())
+        total += of_ones + of_zeros
+    return differing, total
 
 
 def _unknown_weights(ids: np.ndarray, weights: np.ndarray, unknown: UnknownLabels) -> np.ndarray:

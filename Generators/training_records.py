@@ -1,6 +1,7 @@
 """What a training takes of a dataset: which records, how often each, and which of their labels are known."""
 
 import dataclasses
+import sys
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ from Generators import shard_stats
 from Generators.batches import SoftLabels, UnknownMask
 from Generators.host_sharding import Keep
 from Utils.command.cli import UserError
+from Utils.command.text import counted
 from Utils.data import folds
 from Utils.data.dataset_folder import Dataset
 from Utils.data.repeat_factors import RepeatFactors
@@ -64,8 +66,8 @@ def choose(
 ) -> TrainingRecords:
     """Return the records that a training takes; the arguments are fields of a recipe.
 
-    ``read_teacher(tags, teacher, thresholds, weight, post_ids)`` reads a teacher for the training posts, as
-    ``Utils.evaluation.soft_labels.read``.
+    ``read_teacher(tags, teacher, thresholds, weight, post_ids, labels)`` reads a teacher for the training
+    posts, as ``Utils.evaluation.soft_labels.read``.
 
     Raises UserError for a malformed fold, and for unknown labels of other tags or of all posts and tags or,
     where the dataset has a list of its posts, of other posts.
@@ -75,6 +77,7 @@ def choose(
     unknown = read_unknown_labels(unknown_labels, dataset.tags) if unknown_labels else None
     if unknown:
         _require_known(dataset, unknown, keep, f"--unknown-labels {unknown_labels}")
+        _report_others(dataset, unknown, keep, f"--unknown-labels {unknown_labels}")
     repeats = None
     if sampling == "repeat_factor":
         repeats = shard_stats.repeat_factors(dataset, "train", sampling_threshold, seed, keep, unknown)
@@ -82,7 +85,8 @@ def choose(
         return TrainingRecords(keep, unknown, repeats)
     ids = shard_stats.post_ids(dataset, "train")
     ids = ids if keep is None else ids[keep(ids)]
-    soft_labels = read_teacher(dataset.tags, teacher, teacher_thresholds, teacher_weight, ids)
+    labels = shard_stats.label_blocks(dataset, "train", keep)
+    soft_labels = read_teacher(dataset.tags, teacher, teacher_thresholds, teacher_weight, ids, labels)
     return TrainingRecords(keep, unknown, repeats, soft_labels)
 
 
@@ -99,4 +103,17 @@ def _require_known(dataset: Dataset, unknown: UnknownLabels, keep: Keep | None, 
         raise UserError(
             f"{what} names all {len(ids) * unknown.num_labels:,} labels that the {len(ids):,} training posts "
             f"have ({unknown.num_labels:,} tags each): there is nothing to train on; leave some out"
+        )
+
+
+def _report_others(dataset: Dataset, unknown: UnknownLabels, keep: Keep | None, what: str) -> None:
+    """Say how many labels the list has otherwise: corrected since, or of other pictures with the same ids."""
+    if unknown.listed is None:
+        return
+    differing, total = shard_stats.other_labels(shard_stats.label_blocks(dataset, "train", keep), unknown)
+    if differing:
+        print(
+            f"{what}: {differing:,} of {counted(total, 'label')} were others when they were listed (column "
+            "label): they were corrected since, or the list is of other pictures, whose ids are the same",
+            file=sys.stderr,
         )

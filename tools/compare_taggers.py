@@ -24,6 +24,7 @@ import numpy as np
 from Utils.command import machine, programs
 from Utils.command.backend import deferred
 from Utils.command.cli import Parser, UserError, command, number, print_json, progress
+from Utils.command.text import counted
 from Utils.comparison import (
     comparison,
     comparison_page,
@@ -44,7 +45,7 @@ from Utils.files.outputs import replacing_folder, require_replaceable_folder
 from Utils.images import image_folder, image_limits, image_reader, places
 from Utils.images.census import warn_of_unreadable
 from Utils.images.places import Place
-from Utils.serving import onnx_tagger, tag_selection
+from Utils.serving import dump_predictions, onnx_tagger, tag_selection
 
 
 def parser() -> Parser:
@@ -219,12 +220,23 @@ class _Taggers:
     def _contestant(self, name: str, source: Any) -> Contestant:
         if not hub.is_id(source) and (pathlib.Path(source) / predictions.PROBABILITIES).is_file():
             dump = self._dumps[name] = predictions.load(source)
+            self._report_changed(dump)
             published = tag_selection.release_thresholds(dump.folder, dump.tags)
             return Contestant(name, str(source), dump.tags, published)
         tagger = self._open(source)
         self._keys[name] = tagger_predictions.key_of(tagger, self._pictures)
         published = tagger.published or tag_selection.release_thresholds(tagger.folder, tagger.tags)
         return Contestant(name, str(source), tagger.tags, published)
+
+    def _report_changed(self, dump: predictions.Dump) -> None:
+        """Say how many pictures have other sizes than those that a dump is of: perhaps they are others."""
+        id_of = dict(zip(self._posts.paths, self._posts.ids.tolist(), strict=True))
+        if count := len(dump_predictions.changed(dump.folder, self._place, id_of)):
+            _say(
+                f"{dump.folder}: {count:,} of {counted(len(id_of), 'picture')} have other sizes than those "
+                f"that were predicted ({predictions.PICTURES}): they were changed since, or are other "
+                "pictures, whose ids are the same"
+            )
 
     def _open(self, source: Any) -> onnx_tagger.ServingTagger:
         return onnx_tagger.load(source, deferred("Models.load"))

@@ -10,6 +10,7 @@ import Utils.command.interrupt  # noqa: F401  first: imports take long
 
 import argparse
 import dataclasses
+import itertools
 import math
 import pathlib
 import sys
@@ -21,12 +22,13 @@ import numpy as np
 from Utils.command import programs, text
 from Utils.command.cli import Parser, UserError, command, print_json
 from Utils.data import dataset_folder, post_images
-from Utils.evaluation import duplicate_groups, ground_truth, leakage, predictions
+from Utils.evaluation import duplicate_groups, ground_truth, leakage, predictions, same_pictures
 from Utils.files import csv_tables
 from Utils.files.outputs import FolderKind, replacing_folder, require_replaceable_folder
 from Utils.images import places
 from Utils.report import map_cards, report_page, run_history
 from Utils.report import report as reporting
+from Utils.tags import tag_matching
 
 REPORT = FolderKind(
     "a report", ("report.html", "report.csv"), ("headline.csv", "confused.csv", "padding.csv", "leaks.csv")
@@ -78,8 +80,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     ids = [] if dump.image_ids is None else dump.image_ids.tolist()
     if truth is not None and not any(post in truth for post in ids):
         raise UserError(f"{options.truth} names none of the {len(ids)} image ids of {options.dump}")
+    if truth is not None:
+        names = dump.tags["name"].to_list()
+        ground_truth.require_same_pictures(truth, dump.labels, np.asarray(ids), names, options.dump)
     if options.dataset is not None:
-        _require_posts(dataset_folder.load(options.dataset), ids, options.dump)
+        _require_posts(dataset_folder.load(options.dataset), dump)
     history = None if options.run is None else run_history.read(options.run)
     maps = "" if options.maps is None else map_cards.section(options.maps)
     report = reporting.compute(
@@ -100,11 +105,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _require_posts(dataset: dataset_folder.Dataset, ids: list[int], dump: pathlib.Path) -> None:
-    """Raise UserError for a dataset that has none of the posts of a dump: it is not that of the model."""
+def _require_posts(dataset: dataset_folder.Dataset, dump: predictions.Dump) -> None:
+    """Raise UserError for a dataset that has none of the posts of a dump, or other pictures of that name.
+
+    It is not that of the model. `Utils.evaluation.same_pictures` has the rule.
+    """
+    ids = dump.image_ids
     known = [dataset.post_ids(split) for split in dataset.splits if dataset.has_post_ids(split)]
-    if ids and known and not np.isin(np.concatenate(known), ids).any():
-        raise UserError(f"{dataset.folder} has a record of none of the {len(ids)} image ids of {dump}")
+    if ids is None or not known:
+        return
+    if not np.isin(np.concatenate(known), ids).any():
+        raise UserError(f"{dataset.folder} has a record of none of the {len(ids)} image ids of {dump.folder}")
+    columns = tag_matching.matching_rows(dataset.tags, dump.tags, by_id=False)
+    blocks = itertools.chain.from_iterable(dataset.label_blocks(split) or () for split in dataset.splits)
+    same_pictures.compare_posts(
+        blocks,
+        np.flatnonzero(columns >= 0),
+        same_pictures.Rows(ids),
+        lambda rows: dump.labels[rows][:, columns[columns >= 0]],
+    ).require(dump.folder, dataset.folder)
 
 
 def _find_pictures(options: argparse.Namespace) -> post_images.ReadImages:

@@ -12,8 +12,9 @@ from Utils.comparison import tag_alignment, tagger_scores
 from Utils.comparison.judged_posts import JudgedPosts
 from Utils.comparison.tag_alignment import AlignedTags
 from Utils.comparison.tagger_scores import TaggerScores
-from Utils.evaluation import alignment, bootstrap, leakage, predictions
+from Utils.evaluation import alignment, bootstrap, leakage, predictions, same_pictures
 from Utils.evaluation.alignment import MatrixView
+from Utils.evaluation.chunked_matrix import Matrix
 from Utils.tags import tag_list
 
 
@@ -144,11 +145,18 @@ def compare(
         resamples: of the posts.
         seed: of the resamples.
 
-    Raises UserError where no post is left, or nothing is true on those that are.
+    Raises UserError where no post is left, nothing is true on those that are, or a dump is of other pictures
+    (`Utils.evaluation.same_pictures` has the rule).
     """
     posts = _with_predictions(posts, contestants, dumps)
-    views = _views(dumps, posts, shared)
+    views = [
+        _view(dump, dump.probabilities, posts, shared.columns(number)) for number, dump in enumerate(dumps)
+    ]
     labels = posts.matrix(shared.aligned.tag_of[shared.label_list], shared.judged)
+    for number, (contestant, dump) in enumerate(zip(contestants, dumps, strict=True)):
+        if dump.labels is not None:
+            own = _view(dump, dump.labels, posts, shared.columns(number))
+            same_pictures.compare(own, labels).require(contestant.source, "the posts that are judged")
     none = pd.DataFrame({"group": [], "post_id": []}, dtype=np.int64)
     leaked = {
         name: leakage.find_leaked(none if groups is None else groups, posts.ids, ids)
@@ -195,12 +203,8 @@ def _with_predictions(
     return posts
 
 
-def _views(dumps: Sequence[predictions.Dump], posts: JudgedPosts, shared: SharedTags) -> list[MatrixView]:
-    views = []
-    for number, dump in enumerate(dumps):
-        rows = alignment.rows_of(np.asarray(dump.image_ids), posts.ids)
-        views.append(MatrixView(dump.probabilities, rows, shared.columns(number)))
-    return views
+def _view(dump: predictions.Dump, matrix: Matrix, posts: JudgedPosts, columns: np.ndarray) -> MatrixView:
+    return MatrixView(matrix, alignment.rows_of(np.asarray(dump.image_ids), posts.ids), columns)
 
 
 def _leak(

@@ -1,7 +1,8 @@
 """Unknown labels: pairs of post and tag that the loss leaves out, because nobody knows whether they hold.
 
-They are listed in a CSV with ``post_id`` and ``tag_id`` (or ``tag``, the name). Further columns do not
-matter, so that the ``audit.csv`` of suspicious labels (tools/audit_labels.py) can be used as it is.
+They are listed in a CSV with ``post_id`` and ``tag_id`` (or ``tag``, the name), as is the ``audit.csv`` of
+suspicious labels (tools/audit_labels.py). Its ``label``, 0 or 1, tells whether it is about these pictures;
+further columns do not matter.
 """
 
 import dataclasses
@@ -23,6 +24,13 @@ class UnknownLabels:
     posts: np.ndarray  # (N,) int64
     labels: np.ndarray  # (N,) int64
     num_labels: int
+    listed: np.ndarray | None = None  # (N,) bool: the label when it was listed; None: nobody says
+
+    def select(self, is_listed: bool) -> "UnknownLabels":
+        """Return the pairs, each once, that were listed with the label 1 (or 0); none where nobody says."""
+        rows = np.zeros(len(self.posts), bool) if self.listed is None else self.listed == is_listed
+        posts, labels = np.unique(np.stack([self.posts, self.labels])[:, rows], axis=1)
+        return UnknownLabels(posts, labels, self.num_labels)
 
     def mask(self, ids: ArrayLike) -> np.ndarray:
         """Return (B, num_labels) bool, true where the label of a post (B,) is unknown."""
@@ -37,7 +45,8 @@ class UnknownLabels:
 def read(path: AnyPath, tag_list: pd.DataFrame) -> UnknownLabels:
     """Read the CSV at ``path`` for the labels of ``tag_list``; pairs with other tags are left out.
 
-    Raises UserError where a column is missing, a value is no number, or no tag is in ``tag_list``.
+    Raises UserError where a column is missing, a value is no number, or no tag is in ``tag_list``. Labels
+    other than 0 and 1 are as if there were none.
     """
     frame = csv_tables.read(
         path, "a list of unknown labels (CSV with post_id and tag_id or tag)", ("post_id",), by_hand=True
@@ -56,9 +65,11 @@ def read(path: AnyPath, tag_list: pd.DataFrame) -> UnknownLabels:
     is_listed = labels >= 0
     if not is_listed.any():
         raise UserError(f"none of the {len(frame)} lines of {path} names a tag of the dataset by its {key}")
-    posts, labels = posts[is_listed], labels[is_listed]
     order = np.lexsort((labels, posts))
-    return UnknownLabels(posts[order], labels[order], len(tag_list))
+    order = order[is_listed[order]]
+    values = frame["label"].astype(str).to_numpy()[order] if "label" in frame else np.array([""])
+    listed = values == "1" if np.isin(values, ["0", "1"]).all() else None
+    return UnknownLabels(posts[order], labels[order], len(tag_list), listed)
 
 
 def _whole_numbers(column: pd.Series) -> np.ndarray:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from Utils.command.cli import UserError
 from Utils.command.text import counted, join_names
-from Utils.evaluation import chunked_matrix
+from Utils.evaluation import chunked_matrix, same_pictures
 from Utils.evaluation.chunked_matrix import Matrix
 from Utils.evaluation.predictions import Dump
 from Utils.tags import tag_list
@@ -84,13 +84,15 @@ def align(dumps: Sequence[Dump]) -> AlignedDumps:
     """Return the `AlignedDumps`: common tags in the order of the first dump, common images by rising id.
 
     Dumps without image ids are matched row by row if no dump has ids and all have as many rows. Raises
-    UserError if nothing is common, or if an id or a tag stands twice in one dump.
+    UserError if nothing is common, an id or a tag stands twice in one dump, or labels are of other pictures
+    (`Utils.evaluation.same_pictures` has the rule).
     """
     columns = common_columns(dumps)
     rows, ids = _common_rows(dumps)
     matched = list(zip(dumps, rows, columns, strict=True))
     views = [MatrixView(dump.probabilities, *place) for dump, *place in matched]
     labels = [None if dump.labels is None else MatrixView(dump.labels, *place) for dump, *place in matched]
+    _require_same_pictures(dumps, labels)
     dropped = [
         (dump.probabilities.shape[1] - view.shape[1], len(dump.probabilities) - len(view))
         for dump, view in zip(dumps, views, strict=True)
@@ -99,6 +101,13 @@ def align(dumps: Sequence[Dump]) -> AlignedDumps:
     for dump, places in zip(dumps[1:], columns[1:], strict=True):
         _report_other_categories(dump, dump.tags.iloc[places], tags)
     return AlignedDumps(tags, ids, views, labels, dropped)
+
+
+def _require_same_pictures(dumps: Sequence[Dump], labels: Sequence[MatrixView | None]) -> None:
+    """Raise UserError for the first dump whose labels are of other pictures than those of an earlier one."""
+    labeled = [(dump.folder, view) for dump, view in zip(dumps, labels, strict=True) if view is not None]
+    for folder, view in labeled[1:]:
+        same_pictures.compare(labeled[0][1], view).require(labeled[0][0], folder)
 
 
 def _report_other_categories(dump: Dump, tags: pd.DataFrame, first: pd.DataFrame) -> None:

@@ -4,8 +4,9 @@ A drawn booru comes with it (truth.csv), and a checked part of a real one can be
 labels is scored against it, and so are models; posts that the truth does not name are left out.
 """
 
+import collections
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ import pandas as pd
 
 from Utils.command.cli import UserError
 from Utils.command.text import composed
+from Utils.evaluation import same_pictures
 from Utils.evaluation.alignment import AlignedDumps, MatrixView
+from Utils.evaluation.chunked_matrix import BLOCK_ROWS, Matrix
 from Utils.evaluation.predictions import Dump
 from Utils.files import csv_tables
 
@@ -41,17 +44,46 @@ def read(path: Any) -> dict[int, set[str]]:
     return {int(post): set(composed(names).split()) for post, names in zip(ids, frame["tags"], strict=True)}
 
 
+def labels_of(truth: Truth, ids: Sequence[int], names: Sequence[str]) -> np.ndarray:
+    """Return the true labels (N, K) bool of posts that the truth names, for tags by their names."""
+    columns_of = collections.defaultdict(list)
+    for column, name in enumerate(names):
+        columns_of[name].append(column)
+    labels = np.zeros((len(ids), len(names)), bool)
+    for row, post in enumerate(ids):
+        labels[row, [column for name in truth[post] for column in columns_of.get(name, ())]] = True
+    return labels
+
+
+def require_same_pictures(
+    truth: Truth, labels: Matrix, ids: np.ndarray, names: Sequence[str], of: object
+) -> None:
+    """Raise UserError where the truth is of other pictures than labels (N, K) of posts (N,).
+
+    `Utils.evaluation.same_pictures` has the rule; ``of`` names in the error what has the labels.
+    """
+    rows = np.flatnonzero([post in truth for post in ids.tolist()])[: same_pictures.MOST_POSTS]
+    overlap = same_pictures.Overlap()
+    for start in range(0, len(rows), BLOCK_ROWS):
+        part = rows[start : start + BLOCK_ROWS]
+        given = MatrixView(labels, part, np.arange(len(names)))[:]
+        overlap.add(given, labels_of(truth, ids[part].tolist(), names))
+    overlap.require("the truth", of)
+
+
 def with_true_labels(aligned: AlignedDumps, truth: Truth) -> AlignedDumps:
     """Return predictions with the truth for labels, without the images that it does not name.
 
-    Raises UserError if it names none of them.
+    Raises UserError if it names none of them, or is of other pictures.
     """
     ids = np.empty(0, np.int64) if aligned.image_ids is None else aligned.image_ids
     rows = np.flatnonzero([post in truth for post in ids.tolist()])
     if not len(rows):
         raise UserError(f"the truth names none of the {len(ids)} image ids that the dumps have in common")
     names = aligned.tags["name"].to_list()
-    labels = np.array([[name in truth[post] for name in names] for post in ids[rows].tolist()])
+    if aligned.truth is not None:
+        require_same_pictures(truth, aligned.truth, ids, names, "the dumps")
+    labels = labels_of(truth, ids[rows].tolist(), names)
     views: list[MatrixView | None] = [MatrixView(labels, np.arange(len(rows)), np.arange(len(names)))]
     return dataclasses.replace(
         aligned,
@@ -64,7 +96,7 @@ def with_true_labels(aligned: AlignedDumps, truth: Truth) -> AlignedDumps:
 def missing_labels(dump: Dump, columns: np.ndarray, truth: Truth) -> tuple[set[int], set[tuple[int, str]]]:
     """Return ``(posts that the truth names, {(post id, tag name), ...})``: true tags that are not labeled.
 
-    Raises UserError if truth and dump share no post, or no label is missing.
+    Raises UserError if truth and dump share no post, it is of other pictures, or no label is missing.
 
     Args:
         dump: with labels and image ids.
@@ -72,6 +104,7 @@ def missing_labels(dump: Dump, columns: np.ndarray, truth: Truth) -> tuple[set[i
         truth: from `read`.
     """
     names = dump.tags["name"].to_numpy()
+    require_same_pictures(truth, dump.labels, dump.image_ids, names, dump.folder)
     column_of = {names[column]: column for column in columns}
     posts, missing = set(), set()
     for row, post in enumerate(dump.image_ids.tolist()):

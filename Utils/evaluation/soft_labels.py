@@ -7,14 +7,17 @@ would only confirm what it has learned.
 """
 
 import hashlib
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError
 from Utils.command.text import counted
-from Utils.evaluation import chunked_matrix, predictions, threshold_table, thresholds
+from Utils.data.dataset_folder import LabelBlock
+from Utils.evaluation import chunked_matrix, predictions, same_pictures, threshold_table, thresholds
 from Utils.evaluation.predictions import Dump
+from Utils.evaluation.same_pictures import Overlap, Rows
 from Utils.tags import tag_matching
 
 HALF = 0.5  # the threshold of tags where neither a table nor labels tell one
@@ -28,22 +31,20 @@ class SoftLabels:
         columns: (num_labels,) of the dataset's tags in the dump; -1 for a tag that it lacks.
         cutoffs: (num_labels,) the threshold of each tag.
         weight: factor of the probabilities, above 0 and at most 1.
+
+    Attributes:
+        rows: gives the row of each post in the dump.
+        text: what they are, in words.
     """
 
     def __init__(self, dump: Dump, columns: np.ndarray, cutoffs: np.ndarray, weight: float) -> None:
         self._ids = np.asarray(dump.image_ids, np.int64)
-        self._order = np.argsort(self._ids, kind="stable")
+        self.rows = Rows(self._ids)
         self._probabilities, self._weight = dump.probabilities, np.float32(weight)
         self._labels = np.flatnonzero(columns >= 0)
         self._columns = columns[self._labels]
         self._cutoffs = chunked_matrix.as_stored(cutoffs[self._labels], dump.probabilities.dtype)
         self.text = ""
-
-    def rows(self, ids: np.ndarray) -> np.ndarray:
-        """Return the row of each post in the dump, int64 (B,), -1 for a post that it lacks."""
-        places = np.searchsorted(self._ids, ids, sorter=self._order)
-        rows = self._order[np.minimum(places, len(self._ids) - 1)]
-        return np.where(self._ids[rows] == ids, rows, -1)
 
     def __call__(self, ids: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Return labels (B, num_labels) float32 with what the teacher adds; those above it stay.
@@ -62,6 +63,21 @@ class SoftLabels:
         added[images[:, None], self._labels] = soft
         return np.maximum(labels, added)
 
+    def compare(self, blocks: Iterable[LabelBlock], labels: np.ndarray | None) -> Overlap:
+        """Return what the labels of posts have in common with others of theirs, for the tags of the dump.
+
+        Args:
+            blocks: labels of posts, of the dataset.
+            labels: (N, L) of the dump; None: the tags that it has above their thresholds.
+        """
+
+        def labels_of(rows: np.ndarray) -> np.ndarray:
+            if labels is not None:
+                return labels[rows][:, self._columns]
+            return self._probabilities[rows][:, self._columns] > self._cutoffs
+
+        return same_pictures.compare_posts(blocks, self._labels, self.rows, labels_of)
+
     @property
     def digest(self) -> str:
         """SHA-256 of all that the soft labels depend on but the weight: whether a run may continue."""
@@ -74,7 +90,12 @@ class SoftLabels:
 
 
 def read(
-    tags: pd.DataFrame, teacher: str, teacher_thresholds: str, teacher_weight: float, post_ids: np.ndarray
+    tags: pd.DataFrame,
+    teacher: str,
+    teacher_thresholds: str,
+    teacher_weight: float,
+    post_ids: np.ndarray,
+    labels: Iterable[LabelBlock] = (),
 ) -> SoftLabels:
     """Return the soft labels of a dump for training posts; tags and posts that it lacks are in its ``text``.
 
@@ -85,9 +106,11 @@ def read(
             labels (P = R), or 0.5 where it has no labels. That is also for tags that the file lacks.
         teacher_weight: above 0 and at most 1.
         post_ids: (N,) of the training posts.
+        labels: of the training posts, which tell whether the dump is of the same pictures.
 
     Raises:
-        UserError: the folder is no dump, or it has no ids, an id twice, no tag or no training post.
+        UserError: the folder is no dump, or it has no ids, an id twice, no tag or no training post, or is of
+            other pictures (`Utils.evaluation.same_pictures` has the rule).
     """
     dump = predictions.load(teacher)
     if dump.image_ids is None:
@@ -108,7 +131,10 @@ def read(
             f"--teacher {teacher} has none of the {len(has_row):,} training posts; it needs predictions of "
             "them, as predict.py --split train or ensemble.py --stack of folds writes"
         )
-    soft_labels.text = _text(has_row, columns >= 0, rule)
+    overlap = soft_labels.compare(labels, dump.labels)
+    if dump.labels is not None:
+        overlap.require(f"the labels of --teacher {teacher}", "the dataset")
+    soft_labels.text = _text(has_row, columns >= 0, rule) + _doubts(overlap, dump.labels is not None)
     return soft_labels
 
 
@@ -148,3 +174,15 @@ def _text(has_row: np.ndarray, has_column: np.ndarray, rule: str) -> str:
     text += f"{has_row.sum():,} of {len(has_row):,} posts, {has_column.sum():,} of {len(has_column):,} tags"
     lacks_some = not (has_row.all() and has_column.all())
     return text + "; what it lacks keeps its labels" * lacks_some
+
+
+def _doubts(overlap: Overlap, has_labels: bool) -> str:
+    """Return in words how far the dump may be of other pictures; a bad tagger is no reason to refuse it."""
+    if has_labels and overlap.differing:
+        return f"; {overlap.differing:,} of {overlap.posts:,} posts had other labels when they were predicted"
+    if not has_labels and overlap.is_of_others:
+        return (
+            f"; its tags have no more in common with the labels of {counted(overlap.posts, 'post')} than by "
+            "chance: is it of other pictures, whose ids are the same?"
+        )
+    return ""

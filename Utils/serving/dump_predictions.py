@@ -49,7 +49,7 @@ class DumpPredictions:
         row_of = {int(post): row for row, post in enumerate(dump.image_ids)}
         self._rows = {path: row_of[post] for path, post in zip(paths, ids, strict=True) if post in row_of}
         id_of = dict(zip(paths, ids, strict=True))
-        self._changed = _changed(self.folder / predictions.PICTURES, place, id_of)
+        self._changed = changed(self.folder, place, id_of)
         if not self._rows:
             raise UserError(
                 f"none of the {len(paths)} pictures in {place} is among the {len(row_of)} of {folder}: they "
@@ -85,19 +85,20 @@ class DumpPredictions:
             )
 
 
-def _changed(listed: pathlib.Path, place: Place, id_of: Mapping[str, int]) -> set[str]:
+def changed(folder: pathlib.Path, place: Place, id_of: Mapping[str, int]) -> set[str]:
     """Return the pictures whose files have another size than those of the same ids in a dump's images.csv.
 
     Empty without that file, or where it has no sizes.
     """
+    listed = folder / predictions.PICTURES
     rows = csv_tables.read_texts(listed, "the pictures of a dump") if listed.is_file() else []
     post, _, size = predictions.PICTURE_COLUMNS
     sizes = {row[post]: row[size] for row in rows if post in row and size in row}
-    changed = set()
+    others = set()
     for path, number in id_of.items():
         expected = sizes.get(str(number))
         if expected:
             with contextlib.suppress(OSError):  # gone meanwhile
                 if str(place.stamp(path)[0]) != expected:
-                    changed.add(path)
-    return changed
+                    others.add(path)
+    return others

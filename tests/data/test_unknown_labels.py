@@ -52,3 +52,15 @@ def test_a_list_may_be_on_another_file_system():
     assert mask.astype(int).tolist() == [[1, 0, 0], [0, 0, 1]]
     with pytest.raises(UserError, match="memory://unknown/none.csv; found nothing"):
         unknown_labels.read("memory://unknown/none.csv", TAGS)
+
+
+def test_the_label_of_an_audit_is_kept(tmp_path):
+    path = tmp_path / "audit.csv"
+    path.write_text("tag,tag_id,post_id,label\nc,30,7,1\na,10,5,0\na,10,7,0\na,10,7,0\nz,99,7,1\n")
+    unknown = unknown_labels.read(path, TAGS)
+    ones, zeros = unknown.select(True), unknown.select(False)
+    assert (ones.posts.tolist(), ones.labels.tolist()) == ([7], [2])
+    assert (zeros.posts.tolist(), zeros.labels.tolist()) == ([5, 7], [0, 0])
+    path.write_text("tag,post_id,label\nc,7,1\na,5,wrong\n")
+    without = unknown_labels.read(path, TAGS)
+    assert without.listed is None and not len(without.select(True).posts) + len(without.select(False).posts)

@@ -120,3 +120,18 @@ def test_tags_of_another_category_are_said(tmp_path, capsys):
     error = capsys.readouterr().err
     assert "1 tag of another category than in the first dump" in error
     assert "'x' (general and character)" in error
+
+
+def test_dumps_of_other_pictures_with_the_same_ids_are_refused(tmp_path):
+    y = np.random.default_rng(0).random((100, 3)) < 0.4
+    p, ids, names = np.float32(0.1 + 0.8 * y), np.arange(1, 101), ["a", "b", "c"]
+    own, corrected, without = (
+        predictions.load(write_dump(tmp_path / name, p, labels, ids, names))
+        for name, labels in (("own", y), ("corrected", y | (p[::-1] > 0.5)), ("without", None))
+    )
+    other = predictions.load(write_dump(tmp_path / "other", p, y, np.roll(ids, 1), names))
+    assert sum(alignment.align([without, own, corrected]).label_disagreements()) > 0
+    with pytest.raises(
+        UserError, match="own and .*other name posts by the same ids, but not the same pictures"
+    ):
+        alignment.align([without, own, corrected, other])

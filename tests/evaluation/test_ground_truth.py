@@ -116,3 +116,24 @@ def test_audits_are_compared_where_they_are_equally_precise():
     compared = ground_truth.compare_audits(audit, half)
     assert "curve" not in compared
     assert compared["at_half"] == ground_truth.compare_audits(half) | {"recall_at_its_precision": 1 / 3}
+
+
+def test_a_truth_of_other_pictures_with_the_same_ids_is_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    names, ids = [f"tag{number}" for number in range(4)], np.arange(1, 101)
+    true = rng.random((100, 4)) < 0.4
+    labels = true & (rng.random(true.shape) < 0.3)  # most are missing
+    folder = write_dump(tmp_path / "labeled", np.float32(0.1 + 0.8 * true), labels, ids, names)
+    dump, columns = predictions.load(folder), np.arange(4)
+    own, other = (
+        {int(post): {names[tag] for tag in np.flatnonzero(row)} for post, row in zip(ids, rows, strict=True)}
+        for rows in (true, np.roll(true, 1, axis=0))
+    )
+    assert len(ground_truth.missing_labels(dump, columns, own)[0]) == 100
+    assert len(ground_truth.with_true_labels(alignment.align([dump]), own).image_ids) == 100
+    with pytest.raises(
+        UserError, match="the truth and .*labeled name posts by the same ids, but not the same"
+    ):
+        ground_truth.missing_labels(dump, columns, other)
+    with pytest.raises(UserError, match="the truth and the dumps name posts"):
+        ground_truth.with_true_labels(alignment.align([dump]), other)

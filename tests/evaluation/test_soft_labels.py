@@ -97,3 +97,41 @@ def test_dumps_that_cannot_teach_are_refused(dump, tmp_path):
     for case, message in cases:
         with pytest.raises(UserError, match=message):
             read(**case)
+
+
+@pytest.mark.reliability(
+    "train.py --teacher with a dump of another folder, whose pictures have the same numbers",
+    "refused where its labels fit no better than by chance; corrected labels are counted",
+)
+@pytest.mark.parametrize("has_labels", [True, False])
+def test_a_dump_of_other_pictures_with_the_same_ids(tmp_path, has_labels):
+    rng = np.random.default_rng(0)
+    y = rng.random((200, 3)) < 0.4  # of red, green, blue
+    p = np.float32(0.1 + 0.8 * y)
+    ids = np.arange(1, 201)
+    folder = write_dump(tmp_path / "dump", p, y if has_labels else None, ids, NAMES)
+
+    def blocks(labels):
+        listed = [[column for column, name in ((0, 1), (1, 2)) if row[name]] for row in labels]
+        yield (
+            ids,
+            np.array([len(row) for row in listed]),
+            np.array([n for row in listed for n in row], np.int64),
+        )
+
+    def text(labels):
+        return soft_labels.read(TAGS, str(folder), "", 1.0, ids, blocks(labels)).text
+
+    assert text(y).endswith("keeps its labels")
+    corrected = np.array(y)
+    corrected[:7, 1] ^= True
+    said = "; 7 of 200 posts had other labels when they were predicted" if has_labels else ""
+    assert text(corrected).endswith("keeps its labels" + said)
+    others = np.roll(y, 1, axis=0)
+    if has_labels:
+        with pytest.raises(
+            UserError, match="the labels of --teacher .* and the dataset .* not the same pictures"
+        ):
+            text(others)
+    else:
+        assert text(others).endswith("is it of other pictures, whose ids are the same?")

@@ -66,6 +66,27 @@ def test_unknown_labels_that_leave_none_known_are_refused(dataset, tmp_path):
 def test_a_teacher_is_asked_for_the_posts_that_are_trained_on(dataset):
     options = {"seed": 0, **Recipe(fold="0/3", teacher="dump").record_options()}
     records = training_records.choose(dataset, lambda tags, *rest: (len(tags), *rest), **options)
-    *arguments, ids = records.teacher
+    *arguments, ids, labels = records.teacher
     assert arguments == [6, "dump", "", 1.0]
+    assert np.concatenate([of_posts for of_posts, *_ in labels]).tolist() == ids.tolist()
     assert ids.tolist() == [number for number in range(12) if records.keep(number)]
+
+
+def test_unknown_labels_that_were_others_are_counted(dataset, tmp_path, capsys):
+    labels = {
+        post: row
+        for ids, lengths, all_labels in training_records.shard_stats.label_blocks(dataset, "train", None)
+        for post, row in zip(ids.tolist(), np.split(all_labels, np.cumsum(lengths)[:-1]), strict=True)
+    }
+    rows = [(post, tag, int(tag in labels[post])) for post in (2, 3, 4) for tag in range(6)]
+    path, names = tmp_path / "audit.csv", dataset.tags["name"]
+
+    def said(rows):
+        lines = [f"{post},{names[tag]},{label}\n" for post, tag, label in rows]
+        path.write_text("".join(["post_id,tag,label\n", *lines, f"77,{names[0]},1\n"]))
+        choose(dataset, unknown_labels=str(path))
+        return capsys.readouterr().err
+
+    assert said(rows) == ""
+    others = [(post, tag, label ^ (post == 3)) for post, tag, label in rows]
+    assert "audit.csv: 6 of 18 labels were others when they were listed" in said(others)

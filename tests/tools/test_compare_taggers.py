@@ -145,6 +145,23 @@ def test_a_dump_takes_part(posts, capsys):
     assert not (folder / "with_dump/predictions/dump").exists()
 
 
+def test_a_dump_of_other_pictures_with_the_same_ids(posts, capsys):
+    folder, _, y, ids = posts
+    tags = predictions.load(folder / "source/predictions/spaces").tags
+    labels = np.zeros((len(ids), len(tags)), bool)
+    labels[:, four_taggers.COLUMNS["spaces"]] = y
+    for name, rows in (("own", ids), ("others", np.roll(ids, 1))):
+        with predictions.writing(folder / name, tags) as writer:
+            writer.add(np.float32(0.1 + 0.8 * labels), rows, labels)
+            sizes = [(folder / "pictures" / f"{post}.png").stat().st_size + (post == ids[0]) for post in ids]
+            listed = [f"{post},x,{size}\n" for post, size in zip(ids, sizes, strict=True)]
+            (writer.folder / "images.csv").write_text("".join(["post_id,path,bytes\n", *listed]))
+    assert run(folder, out="with_own", taggers=("plain", "own")) == 0
+    assert "own: 1 of 40 pictures have other sizes than those that were predicted" in capsys.readouterr().err
+    assert run(folder, out="with_others", taggers=("plain", "others")) == 2
+    assert "others and the posts that are judged name posts by the same ids" in capsys.readouterr().err
+
+
 def test_mistakes(posts, tmp_path, capsys):
     folder = posts[0]
     other = tmp_path / "other"

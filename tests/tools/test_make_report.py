@@ -224,6 +224,24 @@ def test_a_dataset_without_the_posts_is_another_models(leaky, tmp_path, capsys):
     assert not (tmp_path / "other").exists()
 
 
+def test_a_dataset_or_truth_of_other_pictures_with_the_same_ids_is_refused(leaky, tmp_path, capsys):
+    dataset = dataset_folder.load(leaky / "dataset")
+    ((ids, lengths, lists),) = dataset.label_blocks("train")
+    labels = np.zeros((len(ids), dataset.num_labels), bool)
+    labels[np.repeat(np.arange(len(ids)), lengths), lists] = True
+    names = dataset.tags["name"].to_numpy()
+    lines = [f"{post},{' '.join(names[row])}\n" for post, row in zip(ids, labels, strict=True)]
+    (tmp_path / "truth.csv").write_text("".join(["image_id,tags\n", *lines]))
+    for name, rows in (("own", ids), ("others", np.roll(ids, 1))):
+        with predictions.writing(tmp_path / name, dataset.tags) as writer:
+            writer.add(np.float32(0.1 + 0.8 * labels), rows, labels)
+    for option, path in (("--dataset", dataset.folder), ("--truth", tmp_path / "truth.csv")):
+        assert main([str(tmp_path / "own"), option, str(path), "-o", str(tmp_path / option)]) == 0
+        assert main([str(tmp_path / "others"), option, str(path), "-o", str(tmp_path / "report")]) == 2
+        assert "name posts by the same ids, but not the same pictures" in capsys.readouterr().err
+        assert not (tmp_path / "report").exists()
+
+
 def test_without_a_dataset_nothing_is_known_to_leak(leaky, capsys):
     words = [str(leaky / "dump"), "--groups", str(leaky / "groups.csv"), "-o", str(leaky / "other")]
     assert main(words) == 2
